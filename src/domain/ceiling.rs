@@ -1,0 +1,184 @@
+//! The ceiling: all that an owner may grant, and what a grant comes to under it.
+
+use super::{ConditionId, Field, Fields, Grant, Guard, Permission, Rule, When};
+use std::fmt;
+
+/// All that an owner may grant.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ceiling {
+    /// A super admin's: none.
+    Unlimited,
+    /// Everybody else's: the permissions of their roles.
+    Of(Vec<Permission>),
+}
+
+/// A grant asks for more than the owner holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BeyondCeiling {
+    /// What the owner lacks.
+    pub excess: Excess,
+    /// The grant's action and subject, for the message.
+    of: String,
+}
+
+/// What an owner lacks for a grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Excess {
+    /// The action on that subject, altogether.
+    Action,
+    /// All fields: the owner has only some.
+    AllFields,
+    /// These fields.
+    Fields(Vec<Field>),
+}
+
+impl fmt::Display for BeyondCeiling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.excess {
+            Excess::Action => write!(f, "the owner does not hold {}", self.of),
+            Excess::AllFields => write!(f, "the owner holds {} for some fields only: name the fields", self.of),
+            Excess::Fields(fields) => {
+                let names: Vec<&str> = fields.iter().map(Field::as_str).collect();
+                write!(f, "the owner does not hold {} for {}", self.of, names.join(", "))
+            }
+        }
+    }
+}
+
+impl std::error::Error for BeyondCeiling {}
+
+impl Ceiling {
+    /// Whether `grant` lies within: each of its fields is held by some permission for the action and subject, and all fields
+    /// only by one that has all.
+    ///
+    /// # Errors
+    /// What the owner lacks.
+    pub fn check(&self, grant: &Grant) -> Result<(), BeyondCeiling> {
+        let Self::Of(permissions) = self else { return Ok(()) };
+        let held: Vec<&Fields> = permissions.iter().filter(|p| concerns(p, grant)).map(|p| &p.fields).collect();
+        let excess = match &grant.fields {
+            _ if held.is_empty() => Excess::Action,
+            Fields::All if held.contains(&&Fields::All) => return Ok(()),
+            Fields::All => Excess::AllFields,
+            Fields::Only(set) => {
+                let lacks = |f: &&Field| !held.iter().any(|h| h.contains(f.as_str()));
+                match set.as_slice().iter().filter(lacks).cloned().collect::<Vec<_>>() {
+                    lacking if lacking.is_empty() => return Ok(()),
+                    lacking => Excess::Fields(lacking),
+                }
+            }
+        };
+        let of = match &grant.subject {
+            Some(subject) => format!("{} on {subject}", grant.action),
+            None => grant.action.to_string(),
+        };
+        Err(BeyondCeiling { excess, of })
+    }
+
+    /// What `grant` comes to: one rule for each permission it meets, with that permission's conditions kept with *its* fields.
+    ///
+    /// Whatever a rule allows, the owner may; that is law, also for grants that [`check`](Self::check) would refuse today.
+    pub fn effect(&self, grant: &Grant) -> Vec<Rule> {
+        let rule = |fields: Fields, when: &When| Rule {
+            action: grant.action.clone(),
+            subject: grant.subject.clone(),
+            fields,
+            guard: Guard::all([when.clone(), grant.chosen.clone()]),
+        };
+        match self {
+            Self::Unlimited => vec![rule(grant.fields.clone(), &When::Always)],
+            Self::Of(permissions) => {
+                let met = permissions.iter().filter(|p| concerns(p, grant));
+                let mut rules: Vec<Rule> =
+                    met.filter_map(|p| Some(rule(p.fields.intersect(&grant.fields)?, &p.when))).collect();
+                let all = rules.clone();
+                // A rule that another one says already, with no fewer fields and no stricter guard, adds nothing.
+                let said = |r: &Rule, by: &Rule| by != r && by.fields.covers(&r.fields) && r.guard.implies(&by.guard);
+                rules.retain(|r| !all.iter().any(|by| said(r, by) && !said(by, r)));
+                let mut seen = Vec::new();
+                rules.retain(|r| {
+                    !seen.contains(r) && {
+                        seen.push(r.clone());
+                        true
+                    }
+                });
+                rules
+            }
+        }
+    }
+
+    /// The conditions to show for a grant: the chosen ones, else none if unconditional permissions cover its fields, else all
+    /// that the permissions it meets have.
+    pub fn shown_conditions(&self, grant: &Grant) -> Vec<ConditionId> {
+        if grant.chosen != When::Always {
+            return grant.chosen.as_slice().to_vec();
+        }
+        let Self::Of(permissions) = self else { return Vec::new() };
+        let met: Vec<&Permission> = permissions.iter().filter(|p| concerns(p, grant)).collect();
+        let unconditional = met.iter().filter(|p| p.when == When::Always).map(|p| p.fields.clone());
+        if unconditional.reduce(|a, b| a.union(&b)).is_some_and(|f| f.covers(&grant.fields)) {
+            return Vec::new();
+        }
+        let touching = met.iter().filter(|p| p.fields.intersect(&grant.fields).is_some());
+        let mut shown: Vec<ConditionId> = touching.flat_map(|p| p.when.as_slice().iter().cloned()).collect();
+        shown.sort_unstable();
+        shown.dedup();
+        shown
+    }
+}
+
+fn concerns(permission: &Permission, grant: &Grant) -> bool {
+    permission.action == grant.action && permission.subject == grant.subject
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read() -> Permission {
+        Permission::new("read").on("article")
+    }
+
+    fn only(fields: &[&str]) -> Fields {
+        Fields::only(fields.iter().copied()).unwrap()
+    }
+
+    #[test]
+    fn each_field_may_come_from_another_role() {
+        let ceiling = Ceiling::Of(vec![read().fields(only(&["title"])), read().fields(only(&["body"]))]);
+        let ask = |f| ceiling.check(&Grant::new("read").on("article").fields(f)).map_err(|e| e.excess);
+        assert_eq!(ask(only(&["title", "body"])), Ok(()));
+        assert_eq!(ask(only(&["title", "slug"])), Err(Excess::Fields(vec!["slug".into()])));
+        assert_eq!(ask(Fields::All), Err(Excess::AllFields));
+        assert_eq!(ceiling.check(&Grant::new("read")).map_err(|e| e.excess), Err(Excess::Action));
+    }
+
+    #[test]
+    fn conditions_stay_with_their_fields() {
+        let own = When::from_list(["own"]);
+        let ceiling =
+            Ceiling::Of(vec![read().fields(only(&["title"])), read().fields(only(&["body"])).when(own.clone())]);
+        let grant = Grant::new("read").on("article").fields(only(&["title", "body"]));
+        let rules = ceiling.effect(&grant);
+        assert_eq!(rules.len(), 2);
+        let of = |f: &str| rules.iter().find(|r| r.fields.contains(f)).unwrap();
+        assert!(of("title").guard.is_always());
+        assert_eq!(of("body").guard.parts(), [own]);
+        assert_eq!(ceiling.shown_conditions(&grant), [ConditionId::new("own")]);
+        assert!(ceiling.shown_conditions(&Grant::new("read").on("article").fields(only(&["title"]))).is_empty());
+    }
+
+    #[test]
+    fn a_rule_within_another_is_left_out() {
+        let ceiling = Ceiling::Of(vec![read().when(When::from_list(["own"])), read(), read()]);
+        assert_eq!(ceiling.effect(&Grant::new("read").on("article")).len(), 1);
+    }
+
+    #[test]
+    fn chosen_conditions_are_added() {
+        let chosen = When::from_list(["own"]);
+        let grant = Grant::new("read").on("article").chosen(chosen.clone());
+        assert_eq!(Ceiling::Unlimited.effect(&grant)[0].guard.parts(), std::slice::from_ref(&chosen));
+        assert_eq!(Ceiling::Of(vec![read()]).effect(&grant)[0].guard.parts(), [chosen]);
+    }
+}

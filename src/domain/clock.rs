@@ -1,0 +1,97 @@
+//! Time, as a thing that is passed in.
+
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// A point on the wall clock: milliseconds since 1970-01-01 UTC.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// This point, later by `by`. Saturates instead of overflowing.
+    pub fn plus(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// How long after `earlier` this is; nothing if it is not after it.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+/// A point on a clock that only rises: nanoseconds since a start that is fixed for the process.
+///
+/// Expiry and freshness are judged by this clock, so that setting the wall clock cannot lengthen a token's life.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Moment(pub u64);
+
+impl Moment {
+    /// A moment that never comes.
+    pub const NEVER: Moment = Moment(u64::MAX);
+
+    /// This moment, later by `by`. Saturates at [`Moment::NEVER`].
+    pub fn plus(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX)))
+    }
+
+    /// How long after `earlier` this is; nothing if it is not after it.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// Where time comes from. Tests pass a clock of their own (`testing::ManualClock`).
+pub trait Clock: Send + Sync + 'static {
+    /// The wall clock.
+    fn now(&self) -> Timestamp;
+    /// The rising clock. It must keep running while the machine is suspended.
+    fn moment(&self) -> Moment;
+}
+
+/// The system's clocks: the wall clock, and on Linux `CLOCK_BOOTTIME`, which runs through suspend.
+///
+/// On other systems the rising clock is [`std::time::Instant`], which may stand still while the machine sleeps: a token then
+/// lives as much longer as the machine slept.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Timestamp(since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn moment(&self) -> Moment {
+        let t = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        // Both parts of CLOCK_BOOTTIME are never negative, and 2^64 ns are 584 years.
+        Moment((t.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(t.tv_nsec as u64))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn moment(&self) -> Moment {
+        static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+        let start = *START.get_or_init(std::time::Instant::now);
+        Moment(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arithmetic_saturates() {
+        assert_eq!(Timestamp(i64::MAX).plus(Duration::MAX), Timestamp(i64::MAX));
+        assert_eq!(Timestamp(5).since(Timestamp(9)), Duration::ZERO);
+        assert_eq!(Moment(1).plus(Duration::MAX), Moment::NEVER);
+        assert_eq!(Moment(1).since(Moment(3)), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_system_clock_rises() {
+        let (a, b) = (SystemClock.moment(), SystemClock.moment());
+        assert!(a <= b && SystemClock.now().0 > 1_600_000_000_000);
+    }
+}

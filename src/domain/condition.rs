@@ -1,0 +1,190 @@
+//! Conditions: what a row must be like, said of attributes that the host maps to its data.
+
+use super::{ConditionId, Guard, OwnerId, RoleId, When};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// The condition of the reference that the actor created the row.
+pub const IS_CREATOR: &str = "admin::is-creator";
+/// The condition of the reference that the row's creator and the actor share a role.
+pub const HAS_SAME_ROLE_AS_CREATOR: &str = "admin::has-same-role-as-creator";
+
+/// The owner on whose behalf a request acts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Actor {
+    /// Who.
+    pub owner: OwnerId,
+    /// Their roles, ascending.
+    pub roles: Arc<[RoleId]>,
+}
+
+/// A property of a row that conditions speak of. It need not be a field that anybody sees.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Attribute(pub &'static str);
+
+impl Attribute {
+    /// The id of the owner who created the row.
+    pub const CREATOR_ID: Attribute = Attribute("creator_id");
+    /// The ids of the roles that the row's creator has *now*.
+    pub const CREATOR_ROLE_IDS: Attribute = Attribute("creator_role_ids");
+}
+
+/// What an attribute is compared with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Value {
+    /// A whole number.
+    Int(i64),
+    /// A text.
+    Text(String),
+    /// Yes or no.
+    Bool(bool),
+}
+
+impl Value {
+    fn is(&self, json: &serde_json::Value) -> bool {
+        match self {
+            Self::Int(n) => json.as_i64() == Some(*n),
+            Self::Text(t) => json.as_str() == Some(t),
+            Self::Bool(b) => json.as_bool() == Some(*b),
+        }
+    }
+}
+
+/// A question about a row. An attribute that is missing, or of another type, answers no.
+///
+/// There is no "not": with it, a missing attribute would allow.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Predicate {
+    /// Yes, for every row.
+    Always,
+    /// No, for every row.
+    Never,
+    /// The attribute has this value.
+    Is(Attribute, Value),
+    /// The attribute has one of these values.
+    IsOneOf(Attribute, Vec<Value>),
+    /// The attribute is a list of role ids, and the actor has one of them.
+    SharesRole(Attribute, Actor),
+    /// All of these are yes.
+    All(Vec<Predicate>),
+    /// One of these is yes.
+    Any(Vec<Predicate>),
+}
+
+impl Predicate {
+    /// Asks `row`, whose attributes stand under their names at its top level.
+    pub fn holds(&self, row: &serde_json::Value) -> bool {
+        let attribute = |a: &Attribute| row.get(a.0);
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Is(a, value) => attribute(a).is_some_and(|v| value.is(v)),
+            Self::IsOneOf(a, values) => attribute(a).is_some_and(|v| values.iter().any(|value| value.is(v))),
+            Self::SharesRole(a, actor) => attribute(a).and_then(serde_json::Value::as_array).is_some_and(|ids| {
+                ids.iter().filter_map(serde_json::Value::as_i64).any(|id| actor.roles.contains(&RoleId(id)))
+            }),
+            Self::All(parts) => parts.iter().all(|p| p.holds(row)),
+            Self::Any(parts) => parts.iter().any(|p| p.holds(row)),
+        }
+    }
+}
+
+type Meaning = Arc<dyn Fn(&Actor) -> Predicate + Send + Sync>;
+
+/// The registered conditions: what each id means for an actor. An id that is not registered denies.
+///
+/// ```
+/// use keyward::{Attribute, Conditions, Predicate, Value};
+/// let conditions = Conditions::default()
+///     .register("shop::in-stock", |_actor| Predicate::Is(Attribute("in_stock"), Value::Bool(true)));
+/// assert!(conditions.contains("shop::in-stock") && conditions.contains("admin::is-creator"));
+/// ```
+#[derive(Clone)]
+pub struct Conditions(HashMap<ConditionId, Meaning>);
+
+impl Default for Conditions {
+    /// The two of the reference: [`IS_CREATOR`] and [`HAS_SAME_ROLE_AS_CREATOR`].
+    fn default() -> Self {
+        Self(HashMap::new())
+            .register(IS_CREATOR, |actor| Predicate::Is(Attribute::CREATOR_ID, Value::Int(actor.owner.0)))
+            .register(HAS_SAME_ROLE_AS_CREATOR, |actor| {
+                Predicate::SharesRole(Attribute::CREATOR_ROLE_IDS, actor.clone())
+            })
+    }
+}
+
+impl Conditions {
+    /// Registers a condition; one with the same id is replaced.
+    #[must_use]
+    pub fn register(
+        mut self,
+        id: impl Into<ConditionId>,
+        meaning: impl Fn(&Actor) -> Predicate + Send + Sync + 'static,
+    ) -> Self {
+        self.0.insert(id.into(), Arc::new(meaning));
+        self
+    }
+
+    /// Whether `id` is registered.
+    pub fn contains(&self, id: &str) -> bool {
+        self.0.contains_key(&ConditionId::new(id))
+    }
+
+    /// What `guard` asks of a row when `actor` acts.
+    pub(crate) fn predicate(&self, guard: &Guard, actor: &Actor) -> Predicate {
+        let mut parts: Vec<Predicate> = guard.parts().iter().map(|when| self.any_of(when, actor)).collect();
+        match parts.len() {
+            0 => Predicate::Always,
+            1 => parts.swap_remove(0),
+            _ => Predicate::All(parts),
+        }
+    }
+
+    fn any_of(&self, when: &When, actor: &Actor) -> Predicate {
+        let When::AnyOf(set) = when else { return Predicate::Always };
+        let meaning = |id| self.0.get(id).map_or(Predicate::Never, |meaning| meaning(actor));
+        let mut parts: Vec<Predicate> = set.as_slice().iter().map(meaning).collect();
+        if parts.len() == 1 { parts.swap_remove(0) } else { Predicate::Any(parts) }
+    }
+}
+
+impl fmt::Debug for Conditions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn actor() -> Actor {
+        Actor { owner: OwnerId(7), roles: [RoleId(2), RoleId(3)].into() }
+    }
+
+    fn holds(ids: &[&str], row: serde_json::Value) -> bool {
+        let guard = Guard::all([When::from_list(ids.iter().copied())]);
+        Conditions::default().predicate(&guard, &actor()).holds(&row)
+    }
+
+    #[test]
+    fn the_two_of_the_reference() {
+        assert!(holds(&[IS_CREATOR], json!({"creator_id": 7})));
+        assert!(!holds(&[IS_CREATOR], json!({"creator_id": 8})));
+        assert!(!holds(&[IS_CREATOR], json!({"creator_id": "7"})));
+        assert!(!holds(&[IS_CREATOR], json!({})));
+        assert!(!holds(&[IS_CREATOR], json!(null)));
+        assert!(holds(&[HAS_SAME_ROLE_AS_CREATOR], json!({"creator_role_ids": [9, 3]})));
+        assert!(!holds(&[HAS_SAME_ROLE_AS_CREATOR], json!({"creator_role_ids": [9]})));
+        assert!(!holds(&[HAS_SAME_ROLE_AS_CREATOR], json!({"creator_role_ids": 3})));
+    }
+
+    #[test]
+    fn an_unknown_condition_denies_and_spares_its_neighbour() {
+        assert!(!holds(&["no::such"], json!({"creator_id": 7})));
+        assert!(holds(&["no::such", IS_CREATOR], json!({"creator_id": 7})));
+        assert!(holds(&[], json!({})));
+    }
+}

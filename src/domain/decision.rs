@@ -1,0 +1,268 @@
+//! Decisions: the rules that answer a requirement, as row filter and visible fields.
+
+use super::sql::SqlWriter;
+use super::{Attribute, ConditionId, Field, Fields, Guard, Predicate, SqlFilter, SqlMap, When};
+use serde_json::{Map, Value as Json};
+
+/// How a requirement is answered, in one word.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Verdict {
+    /// No.
+    Refused,
+    /// Yes, for some rows or some fields: the handler must ask the [`Decision`] which.
+    Where,
+    /// Yes, for every row and field.
+    Allowed,
+}
+
+/// One of the rules of a decision.
+#[derive(Clone, PartialEq, Debug)]
+pub struct DecisionRule {
+    pub(crate) fields: Fields,
+    pub(crate) guard: Guard,
+    pub(crate) predicate: Predicate,
+}
+
+impl DecisionRule {
+    pub(crate) const EVERYTHING: DecisionRule =
+        DecisionRule { fields: Fields::All, guard: Guard::ALWAYS, predicate: Predicate::Always };
+
+    /// The fields it allows, on rows that meet its conditions.
+    pub fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    /// Its conditions: every part must hold, and of each part any condition suffices. Empty: every row.
+    pub fn conditions(&self) -> impl Iterator<Item = &[ConditionId]> {
+        self.guard.parts().iter().map(When::as_slice)
+    }
+}
+
+/// The rules that answer a requirement. Any of them may apply to a row; each brings its own fields.
+///
+/// There is no way to ask for "the fields" without a row, except for creating one: which fields are visible depends on the row.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Decision {
+    rules: Vec<DecisionRule>,
+}
+
+/// A field that is not visible on every row of the answer, and so must not decide which rows are in it or in what order.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is not visible on every row: it can neither sort nor filter")]
+pub struct HiddenField(pub String);
+
+/// A change that the decision does not allow.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// Not this row.
+    #[error("not allowed on this entry")]
+    Row,
+    /// Not this field of this row.
+    #[error("{0} is not allowed on this entry")]
+    Field(String),
+}
+
+impl Decision {
+    /// No.
+    pub fn refused() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn of(rules: impl IntoIterator<Item = DecisionRule>) -> Self {
+        Self { rules: rules.into_iter().collect() }
+    }
+
+    /// Yes to everything.
+    pub(crate) fn everything() -> Self {
+        Self::of([DecisionRule::EVERYTHING])
+    }
+
+    /// What either allows.
+    pub(crate) fn or(mut self, other: Self) -> Self {
+        self.rules.extend(other.rules);
+        self
+    }
+
+    /// What both allow.
+    pub(crate) fn and(&self, other: &Self) -> Self {
+        let pairs = self.rules.iter().flat_map(|a| other.rules.iter().map(move |b| (a, b)));
+        Self::of(pairs.filter_map(|(a, b)| {
+            Some(DecisionRule {
+                fields: a.fields.intersect(&b.fields)?,
+                guard: a.guard.and(&b.guard),
+                predicate: match (&a.predicate, &b.predicate) {
+                    (Predicate::Always, p) | (p, Predicate::Always) => p.clone(),
+                    (p, q) => Predicate::All(vec![p.clone(), q.clone()]),
+                },
+            })
+        }))
+    }
+
+    /// The rules; none if it is refused.
+    pub fn rules(&self) -> &[DecisionRule] {
+        &self.rules
+    }
+
+    /// The decision in one word.
+    pub fn verdict(&self) -> Verdict {
+        let everything = |r: &DecisionRule| r.fields == Fields::All && r.predicate == Predicate::Always;
+        match &self.rules {
+            rules if rules.is_empty() => Verdict::Refused,
+            rules if rules.iter().any(everything) => Verdict::Allowed,
+            _ => Verdict::Where,
+        }
+    }
+
+    /// The filter for the rows that it allows: the OR over its rules. Placeholders count from `first`.
+    ///
+    /// A condition that `map` cannot express denies.
+    pub fn filter(&self, map: &SqlMap, first: usize) -> SqlFilter {
+        let predicates: Vec<Predicate> = self.rules.iter().map(|r| r.predicate.clone()).collect();
+        let predicate = match predicates {
+            p if p.contains(&Predicate::Always) => Predicate::Always,
+            p => Predicate::Any(p),
+        };
+        SqlWriter::filter(map, first, &predicate)
+    }
+
+    /// Whether it allows this row. The row's attributes stand under their names at its top level.
+    pub fn admits(&self, row: &Json) -> bool {
+        self.rules.iter().any(|r| r.predicate.holds(row))
+    }
+
+    /// The fields it allows on this row: the union over the rules that hold for it. `None`: not this row.
+    pub fn fields_of(&self, row: &Json) -> Option<Fields> {
+        let holding = self.rules.iter().filter(|r| r.predicate.holds(row));
+        holding.map(|r| r.fields.clone()).reduce(|a, b| a.union(&b))
+    }
+
+    /// The members of `row` that are visible; those in `always` (ids, times: what is no field) are kept in any case.
+    /// `None`: not this row.
+    pub fn project(&self, row: Json, always: &[&str]) -> Option<Map<String, Json>> {
+        let fields = self.fields_of(&row)?;
+        let Json::Object(mut members) = row else { return None };
+        members.retain(|name, _| always.contains(&name.as_str()) || fields.contains(name));
+        Some(members)
+    }
+
+    /// Whether `field` may sort, filter and search: it must be visible on every row that the decision allows.
+    ///
+    /// # Errors
+    /// If it is hidden on some row: its order or absence would tell what it holds.
+    pub fn may_query(&self, field: &str) -> Result<(), HiddenField> {
+        let shows = |r: &DecisionRule| r.fields.contains(field);
+        let covered = |r: &DecisionRule| shows(r) || self.rules.iter().any(|s| shows(s) && r.guard.implies(&s.guard));
+        if !self.rules.is_empty() && self.rules.iter().all(covered) {
+            Ok(())
+        } else {
+            Err(HiddenField(field.to_owned()))
+        }
+    }
+
+    /// Whether a row may be created as `row` (its creator being the actor), setting `fields`.
+    ///
+    /// # Errors
+    /// What is not allowed.
+    pub fn permits_create<'a>(&self, row: &Json, fields: impl IntoIterator<Item = &'a str>) -> Result<(), Denied> {
+        writes(self.fields_of(row), fields)
+    }
+
+    /// Whether `fields` may change on a row that is `before` and would be `after`: allowed on both.
+    ///
+    /// # Errors
+    /// What is not allowed.
+    pub fn permits_update<'a>(
+        &self,
+        before: &Json,
+        after: &Json,
+        fields: impl IntoIterator<Item = &'a str>,
+    ) -> Result<(), Denied> {
+        let (Some(a), Some(b)) = (self.fields_of(before), self.fields_of(after)) else { return Err(Denied::Row) };
+        let mut fields = fields.into_iter();
+        match a.intersect(&b) {
+            Some(both) => writes(Some(both), fields),
+            None => fields.next().map_or(Ok(()), |f| Err(Denied::Field(f.to_owned()))),
+        }
+    }
+
+    /// The fields that a new row may have, before there is a row: an upper bound, for forms. Judge the row itself by
+    /// [`permits_create`](Self::permits_create).
+    pub fn fields_to_create(&self) -> Option<Fields> {
+        self.rules.iter().map(|r| r.fields.clone()).reduce(|a, b| a.union(&b))
+    }
+}
+
+/// Columns that say who made a row are set by the host, never by a request.
+const NOT_WRITABLE: [Attribute; 2] = [Attribute::CREATOR_ID, Attribute::CREATOR_ROLE_IDS];
+
+fn writes<'a>(allowed: Option<Fields>, fields: impl IntoIterator<Item = &'a str>) -> Result<(), Denied> {
+    let allowed = allowed.ok_or(Denied::Row)?;
+    let denied = |f: &&str| !allowed.contains(Field::from(*f).as_str()) || NOT_WRITABLE.iter().any(|a| a.0 == *f);
+    match fields.into_iter().find(denied) {
+        None => Ok(()),
+        Some(field) => Err(Denied::Field(field.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Value;
+    use serde_json::json;
+
+    fn own() -> (Guard, Predicate) {
+        (Guard::all([When::from_list(["own"])]), Predicate::Is(Attribute::CREATOR_ID, Value::Int(7)))
+    }
+
+    fn rule(fields: &[&str], (guard, predicate): (Guard, Predicate)) -> DecisionRule {
+        DecisionRule { fields: Fields::only(fields.iter().copied()).unwrap(), guard, predicate }
+    }
+
+    fn mixed() -> Decision {
+        Decision::of([rule(&["title"], (Guard::ALWAYS, Predicate::Always)), rule(&["body"], own())])
+    }
+
+    #[test]
+    fn fields_depend_on_the_row() {
+        let mine = json!({"id": 1, "title": "t", "body": "b", "creator_id": 7});
+        let other = json!({"id": 2, "title": "t", "body": "b", "creator_id": 8});
+        let shown = |row: &Json| Json::Object(mixed().project(row.clone(), &["id"]).unwrap());
+        assert_eq!(shown(&mine), json!({"id": 1, "title": "t", "body": "b"}));
+        assert_eq!(shown(&other), json!({"id": 2, "title": "t"}));
+        assert_eq!(mixed().verdict(), Verdict::Where);
+    }
+
+    #[test]
+    fn only_what_shows_on_every_row_may_query() {
+        assert!(mixed().may_query("title").is_ok());
+        assert_eq!(mixed().may_query("body"), Err(HiddenField("body".into())));
+        let only_own = Decision::of([rule(&["title", "body"], own()), rule(&["slug"], own())]);
+        assert!(only_own.may_query("body").is_ok() && only_own.may_query("slug").is_ok());
+        assert!(Decision::refused().may_query("title").is_err());
+        assert!(Decision::everything().may_query("anything").is_ok());
+    }
+
+    #[test]
+    fn writing_asks_before_and_after() {
+        let d = mixed();
+        let (mine, other) = (json!({"creator_id": 7}), json!({"creator_id": 8}));
+        assert_eq!(d.permits_create(&mine, ["title", "body"]), Ok(()));
+        assert_eq!(d.permits_create(&mine, ["slug"]), Err(Denied::Field("slug".into())));
+        assert_eq!(d.permits_update(&other, &other, ["body"]), Err(Denied::Field("body".into())));
+        assert_eq!(d.permits_update(&mine, &other, ["body"]), Err(Denied::Field("body".into())));
+        assert_eq!(d.permits_update(&mine, &mine, ["body"]), Ok(()));
+        assert_eq!(
+            Decision::everything().permits_create(&mine, ["creator_id"]),
+            Err(Denied::Field("creator_id".into()))
+        );
+        assert_eq!(Decision::refused().permits_create(&mine, []), Err(Denied::Row));
+    }
+
+    #[test]
+    fn both_is_no_more_than_either() {
+        let both = mixed().and(&Decision::of([rule(&["body"], (Guard::ALWAYS, Predicate::Always))]));
+        assert_eq!(both.rules().len(), 1);
+        assert_eq!(both.fields_of(&json!({"creator_id": 8})), None);
+        assert_eq!(Decision::everything().and(&mixed()), mixed());
+    }
+}

@@ -1,0 +1,39 @@
+//! The rules, pure: no async, no HTTP, no SQL. Everything else in the crate may use this module,
+//! and it uses nothing of the crate but itself.
+
+mod audit;
+mod ceiling;
+mod clock;
+mod condition;
+mod decision;
+mod digest;
+mod id;
+mod owner;
+mod permission;
+mod principal;
+mod refusal;
+mod requirement;
+mod secret;
+mod sql;
+mod token;
+
+pub use audit::{AuditEvent, Doer, Target, What};
+pub use ceiling::{BeyondCeiling, Ceiling, Excess};
+pub use clock::{Clock, Moment, SystemClock, Timestamp};
+pub use condition::{Actor, Attribute, Conditions, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Predicate, Value};
+pub use decision::{Decision, DecisionRule, Denied, HiddenField, Verdict};
+pub use digest::{Digest, DigestHasher, MalformedDigest};
+pub use id::{OwnerId, RoleId, TokenId};
+pub use owner::{Owner, OwnerState, Role};
+pub use permission::{
+    Action, ConditionId, ConditionSet, Empty, Field, FieldSet, Fields, Grant, Guard, Permission, Rule, Subject, When,
+};
+pub use principal::{Authority, Principal};
+pub use refusal::{Ambiguity, Invalid, Reason, Unavailable};
+pub use requirement::{Requirement, action, all_of, any_of, authenticated};
+pub use secret::{
+    Brand, Credential, Entropy, InvalidBrand, InvalidSalt, Issued, NoEntropy, OsEntropy, ReferenceSalt, Salt, SaltId,
+    SaltRing, Secret, SecretFormat, Unverified,
+};
+pub use sql::{SqlFilter, SqlMap, SqlValue, UnknownColumn};
+pub use token::{ContentAccess, Kind, KindSet, Token, TokenAuthority};

@@ -1,0 +1,379 @@
+//! Permissions, grants and rules.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Takes any text. One that nothing else names never matches.
+            pub fn new(text: impl Into<Arc<str>>) -> Self {
+                Self(text.into())
+            }
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                Self::new(text)
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(text: String) -> Self {
+                Self::new(text)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+    };
+}
+
+name!(
+    /// What is done: `plugin::content-manager.explorer.read`, `admin::webhooks.create`, `api::article.article.find`.
+    Action
+);
+name!(
+    /// What it is done to: `api::article.article`. Many actions have none.
+    Subject
+);
+name!(
+    /// A field of a subject: `title`.
+    Field
+);
+name!(
+    /// The id of a registered condition: `admin::is-creator`.
+    ConditionId
+);
+
+/// A set that must not be empty was empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the list is empty: name at least one, or leave it out to mean all")]
+pub struct Empty;
+
+macro_rules! set {
+    ($(#[$doc:meta])* $set:ident of $item:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+        pub struct $set(Arc<[$item]>);
+
+        impl $set {
+            /// Sorts, and drops what is there twice.
+            ///
+            /// # Errors
+            /// If there is nothing in it.
+            pub fn new<I: Into<$item>>(items: impl IntoIterator<Item = I>) -> Result<Self, Empty> {
+                let mut items: Vec<$item> = items.into_iter().map(Into::into).collect();
+                items.sort_unstable();
+                items.dedup();
+                if items.is_empty() { Err(Empty) } else { Ok(Self(items.into())) }
+            }
+
+            /// The members, ascending.
+            pub fn as_slice(&self) -> &[$item] {
+                &self.0
+            }
+
+            /// Whether every member of this set is in `other`.
+            pub fn is_subset(&self, other: &Self) -> bool {
+                self.0.iter().all(|i| other.0.binary_search(i).is_ok())
+            }
+        }
+    };
+}
+
+set!(
+    /// One field or more.
+    FieldSet of Field
+);
+set!(
+    /// One condition or more, of which any suffices.
+    ConditionSet of ConditionId
+);
+
+/// Which fields of a subject.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Fields {
+    /// All, also those that are added later.
+    All,
+    /// Only these.
+    Only(FieldSet),
+}
+
+impl Fields {
+    /// Only these fields.
+    ///
+    /// # Errors
+    /// If there is none: "no field" is not a permission.
+    pub fn only<I: Into<Field>>(fields: impl IntoIterator<Item = I>) -> Result<Self, Empty> {
+        FieldSet::new(fields).map(Self::Only)
+    }
+
+    /// Whether `field` is among them.
+    pub fn contains(&self, field: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(set) => set.0.binary_search_by(|f| f.as_str().cmp(field)).is_ok(),
+        }
+    }
+
+    /// Whether all of `other` is in these.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::All, _) => true,
+            (Self::Only(_), Self::All) => false,
+            (Self::Only(a), Self::Only(b)) => b.is_subset(a),
+        }
+    }
+
+    /// What both have; `None` if that is nothing.
+    pub fn intersect(&self, other: &Self) -> Option<Self> {
+        match (self, other) {
+            (Self::All, x) | (x, Self::All) => Some(x.clone()),
+            (Self::Only(a), Self::Only(_)) => {
+                Self::only(a.0.iter().filter(|f| other.contains(f.as_str())).cloned()).ok()
+            }
+        }
+    }
+
+    /// What either has.
+    pub fn union(&self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::Only(a), Self::Only(b)) => {
+                Self::only(a.0.iter().chain(b.0.iter()).cloned()).unwrap_or(Self::Only(a.clone()))
+            }
+            _ => Self::All,
+        }
+    }
+}
+
+/// Under which conditions.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum When {
+    /// Under none.
+    Always,
+    /// If any of these holds.
+    AnyOf(ConditionSet),
+}
+
+impl When {
+    /// If any of these holds; always, if there is none. For reading lists in which "none" means "always".
+    pub fn from_list<I: Into<ConditionId>>(conditions: impl IntoIterator<Item = I>) -> Self {
+        ConditionSet::new(conditions).map_or(Self::Always, Self::AnyOf)
+    }
+
+    /// The conditions; empty for `Always`.
+    pub fn as_slice(&self) -> &[ConditionId] {
+        match self {
+            Self::Always => &[],
+            Self::AnyOf(set) => set.as_slice(),
+        }
+    }
+
+    /// Whether this holding means that `other` holds, whatever the conditions say.
+    fn implies(&self, other: &Self) -> bool {
+        match (self, other) {
+            (_, Self::Always) => true,
+            (Self::Always, Self::AnyOf(_)) => false,
+            (Self::AnyOf(a), Self::AnyOf(b)) => a.is_subset(b),
+        }
+    }
+}
+
+/// What a role allows.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Permission {
+    /// What is done.
+    pub action: Action,
+    /// To what.
+    pub subject: Option<Subject>,
+    /// To which fields of it.
+    pub fields: Fields,
+    /// Under which conditions.
+    pub when: When,
+}
+
+impl Permission {
+    /// All fields, no condition, no subject.
+    pub fn new(action: impl Into<Action>) -> Self {
+        Self { action: action.into(), subject: None, fields: Fields::All, when: When::Always }
+    }
+
+    /// The same on a subject.
+    #[must_use]
+    pub fn on(mut self, subject: impl Into<Subject>) -> Self {
+        self.subject = Some(subject.into());
+        self
+    }
+
+    /// The same for these fields.
+    #[must_use]
+    pub fn fields(mut self, fields: Fields) -> Self {
+        self.fields = fields;
+        self
+    }
+
+    /// The same under these conditions.
+    #[must_use]
+    pub fn when(mut self, when: When) -> Self {
+        self.when = when;
+        self
+    }
+}
+
+/// What a token carries: effective only as far as its owner's permissions hold it.
+///
+/// ```
+/// use keyward::{Fields, Grant};
+/// let grant = Grant::new("plugin::content-manager.explorer.read").on("api::article.article").fields(Fields::only(["title"])?);
+/// # Ok::<_, keyward::Empty>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Grant {
+    /// What is done.
+    pub action: Action,
+    /// To what.
+    pub subject: Option<Subject>,
+    /// To which fields of it.
+    pub fields: Fields,
+    /// Conditions that a super admin chose, in addition to those of the owner's permissions.
+    pub chosen: When,
+}
+
+impl Grant {
+    /// All fields, no chosen condition, no subject.
+    pub fn new(action: impl Into<Action>) -> Self {
+        Self { action: action.into(), subject: None, fields: Fields::All, chosen: When::Always }
+    }
+
+    /// The same on a subject.
+    #[must_use]
+    pub fn on(mut self, subject: impl Into<Subject>) -> Self {
+        self.subject = Some(subject.into());
+        self
+    }
+
+    /// The same for these fields.
+    #[must_use]
+    pub fn fields(mut self, fields: Fields) -> Self {
+        self.fields = fields;
+        self
+    }
+
+    /// The same under chosen conditions.
+    #[must_use]
+    pub fn chosen(mut self, when: When) -> Self {
+        self.chosen = when;
+        self
+    }
+}
+
+/// The conditions of a rule: those of the owner's permission *and* those chosen for the grant.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Guard(Vec<When>);
+
+impl Guard {
+    /// No condition.
+    pub const ALWAYS: Guard = Guard(Vec::new());
+
+    /// All of these must hold.
+    pub fn all(parts: impl IntoIterator<Item = When>) -> Self {
+        let mut kept: Vec<When> = Vec::new();
+        for part in parts {
+            if part != When::Always && !kept.contains(&part) {
+                kept.push(part);
+            }
+        }
+        kept.shrink_to_fit();
+        Self(kept)
+    }
+
+    /// Both guards must hold.
+    pub fn and(&self, other: &Self) -> Self {
+        Self::all(self.0.iter().chain(&other.0).cloned())
+    }
+
+    /// Whether nothing is asked.
+    pub fn is_always(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The parts, all of which must hold.
+    pub fn parts(&self) -> &[When] {
+        &self.0
+    }
+
+    /// Whether this guard holding means that `other` holds, whatever the conditions say. May answer no where the truth is yes.
+    pub fn implies(&self, other: &Self) -> bool {
+        other.0.iter().all(|o| self.0.iter().any(|s| s.implies(o)))
+    }
+}
+
+/// One grant met with one permission of the owner: what it allows in effect.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Rule {
+    /// What is done.
+    pub action: Action,
+    /// To what.
+    pub subject: Option<Subject>,
+    /// To which fields of it.
+    pub fields: Fields,
+    /// Under which conditions.
+    pub guard: Guard,
+}
+
+impl From<&Permission> for Rule {
+    fn from(p: &Permission) -> Self {
+        Self {
+            action: p.action.clone(),
+            subject: p.subject.clone(),
+            fields: p.fields.clone(),
+            guard: Guard::all([p.when.clone()]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn field_sets_are_never_empty() {
+        assert_eq!(Fields::only(Vec::<Field>::new()), Err(Empty));
+        let (ab, c) = (Fields::only(["b", "a", "a"]).unwrap(), Fields::only(["c"]).unwrap());
+        assert_eq!(ab.intersect(&c), None);
+        assert_eq!(ab.intersect(&Fields::All), Some(ab.clone()));
+        assert_eq!(ab.union(&c), Fields::only(["a", "b", "c"]).unwrap());
+        assert!(Fields::All.covers(&ab) && !ab.covers(&Fields::All) && !ab.covers(&c));
+    }
+
+    #[test]
+    fn guards_imply_only_what_is_sure() {
+        let one = Guard::all([When::from_list(["x"])]);
+        let either = Guard::all([When::from_list(["x", "y"])]);
+        let both = Guard::all([When::from_list(["x"]), When::from_list(["z"])]);
+        assert!(one.implies(&either) && !either.implies(&one));
+        assert!(both.implies(&one) && !one.implies(&both));
+        assert!(one.implies(&Guard::ALWAYS) && !Guard::ALWAYS.implies(&one));
+    }
+}

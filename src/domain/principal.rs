@@ -1,0 +1,209 @@
+//! Principals: the resolved caller.
+
+use super::requirement::{Asked, SubjectOf};
+use super::{
+    Action, Actor, Ceiling, Conditions, ContentAccess, Decision, DecisionRule, Fields, Kind, Owner, OwnerId,
+    Requirement, RoleId, Rule, Subject, Token, TokenAuthority, TokenId, Verdict,
+};
+use std::sync::Arc;
+
+/// The resolved caller.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Principal {
+    token: Option<TokenId>,
+    authority: Authority,
+}
+
+/// What a principal stands for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Authority {
+    /// An admin token: its grants met with its owner's permissions. Never super admin, whatever its owner is.
+    Admin {
+        /// Its owner.
+        owner: Actor,
+        /// What it may do.
+        rules: Arc<[Rule]>,
+    },
+    /// A signed-in person.
+    Session {
+        /// Who.
+        owner: Actor,
+        /// What they may do; `None`: a super admin, everything.
+        rules: Option<Arc<[Rule]>>,
+    },
+    /// A content token.
+    Content {
+        /// What it may do.
+        access: ContentAccess,
+    },
+    /// Nobody, in a content group.
+    Public {
+        /// The actions that are public.
+        actions: Arc<[Action]>,
+    },
+}
+
+impl Principal {
+    /// The principal of a stored token; `None` if it is owned and its owner is gone.
+    pub fn of(token: &Token, owner: Option<(&Owner, &Ceiling)>) -> Option<Self> {
+        let authority = match &token.authority {
+            TokenAuthority::Content { access } => Authority::Content { access: access.clone() },
+            TokenAuthority::Admin { owner: id, grants } => {
+                let (owner, ceiling) = owner.filter(|(o, _)| o.id == *id)?;
+                let rules = grants.iter().flat_map(|g| ceiling.effect(g)).collect();
+                Authority::Admin { owner: actor(owner), rules }
+            }
+            TokenAuthority::Session { owner: id, .. } => {
+                let (owner, ceiling) = owner.filter(|(o, _)| o.id == *id)?;
+                let rules = match ceiling {
+                    Ceiling::Unlimited => None,
+                    Ceiling::Of(permissions) => Some(permissions.iter().map(Rule::from).collect()),
+                };
+                Authority::Session { owner: actor(owner), rules }
+            }
+        };
+        Some(Self { token: Some(token.id), authority })
+    }
+
+    /// Nobody, who may do these content actions.
+    pub fn public(actions: Arc<[Action]>) -> Self {
+        Self { token: None, authority: Authority::Public { actions } }
+    }
+
+    /// The token's id; `None` for the public.
+    pub fn token(&self) -> Option<TokenId> {
+        self.token
+    }
+
+    /// The token's kind; `None` for the public.
+    pub fn kind(&self) -> Option<Kind> {
+        match self.authority {
+            Authority::Admin { .. } => Some(Kind::Admin),
+            Authority::Session { .. } => Some(Kind::Session),
+            Authority::Content { .. } => Some(Kind::Content),
+            Authority::Public { .. } => None,
+        }
+    }
+
+    /// What it stands for.
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// The owner's id; content tokens and the public have none.
+    pub fn owner(&self) -> Option<OwnerId> {
+        self.actor().map(|a| a.owner)
+    }
+
+    /// The owner's roles; empty where there is no owner.
+    pub fn roles(&self) -> &[RoleId] {
+        self.actor().map_or(&[], |a| &a.roles)
+    }
+
+    fn actor(&self) -> Option<&Actor> {
+        match &self.authority {
+            Authority::Admin { owner, .. } | Authority::Session { owner, .. } => Some(owner),
+            Authority::Content { .. } | Authority::Public { .. } => None,
+        }
+    }
+
+    /// How `requirement` is answered, in one word.
+    pub fn verdict(&self, requirement: &Requirement) -> Verdict {
+        match &requirement.0 {
+            Asked::Authenticated => self.authenticated(),
+            Asked::Action(action, subject) => self.verdict_on(action, subject),
+            Asked::AnyOf(list) => list.iter().map(|r| self.verdict(r)).max().unwrap_or(Verdict::Refused),
+            Asked::AllOf(list) => list.iter().map(|r| self.verdict(r)).min().unwrap_or(Verdict::Refused),
+        }
+    }
+
+    /// The rules that answer `requirement`, with what their conditions mean for this principal.
+    pub fn decide(&self, requirement: &Requirement, conditions: &Conditions) -> Decision {
+        match &requirement.0 {
+            Asked::Authenticated if self.authenticated() == Verdict::Allowed => Decision::everything(),
+            Asked::Authenticated => Decision::refused(),
+            Asked::Action(action, subject) => match self.scope(action, subject) {
+                Scope::Nothing => Decision::refused(),
+                Scope::Everything => Decision::everything(),
+                Scope::Rules(rules, actor, subject) => {
+                    let matching = rules.iter().filter(|r| r.action == *action && r.subject.as_ref() == subject);
+                    Decision::of(matching.map(|r| DecisionRule {
+                        fields: r.fields.clone(),
+                        guard: r.guard.clone(),
+                        predicate: conditions.predicate(&r.guard, actor),
+                    }))
+                }
+            },
+            Asked::AnyOf(list) => {
+                list.iter().map(|r| self.decide(r, conditions)).reduce(Decision::or).unwrap_or_default()
+            }
+            Asked::AllOf(list) => {
+                list.iter().map(|r| self.decide(r, conditions)).reduce(|a, b| a.and(&b)).unwrap_or_default()
+            }
+        }
+    }
+
+    /// "Any valid principal" does not count the public where nothing is public.
+    fn authenticated(&self) -> Verdict {
+        match &self.authority {
+            Authority::Public { actions } if actions.is_empty() => Verdict::Refused,
+            _ => Verdict::Allowed,
+        }
+    }
+
+    fn verdict_on(&self, action: &Action, subject: &SubjectOf) -> Verdict {
+        let (rules, subject) = match self.scope(action, subject) {
+            Scope::Nothing => return Verdict::Refused,
+            Scope::Everything => return Verdict::Allowed,
+            Scope::Rules(rules, _, subject) => (rules, subject),
+        };
+        let mut verdict = Verdict::Refused;
+        for rule in rules.iter().filter(|r| r.action == *action && r.subject.as_ref() == subject) {
+            if rule.fields == Fields::All && rule.guard.is_always() {
+                return Verdict::Allowed;
+            }
+            verdict = Verdict::Where;
+        }
+        verdict
+    }
+
+    fn scope<'a>(&'a self, action: &Action, subject: &'a SubjectOf) -> Scope<'a> {
+        let subject = match subject {
+            SubjectOf::None => None,
+            SubjectOf::Fixed(subject) => Some(subject),
+            SubjectOf::Param(_) => return Scope::Nothing,
+        };
+        let all_or_nothing = |yes| if yes { Scope::Everything } else { Scope::Nothing };
+        match &self.authority {
+            Authority::Content { access } => all_or_nothing(access.allows(action)),
+            Authority::Public { actions } => all_or_nothing(actions.contains(action)),
+            Authority::Session { rules: None, .. } => Scope::Everything,
+            Authority::Admin { owner, rules } | Authority::Session { owner, rules: Some(rules) } => {
+                Scope::Rules(rules, owner, subject)
+            }
+        }
+    }
+
+    /// Bytes on the heap, roughly: what it weighs in the cache.
+    pub(crate) fn weight(&self) -> usize {
+        match &self.authority {
+            Authority::Admin { owner, rules } | Authority::Session { owner, rules: Some(rules) } => {
+                let guards: usize = rules.iter().map(|r| size_of_val(r.guard.parts())).sum();
+                size_of_val(&**rules) + size_of_val(&*owner.roles) + guards
+            }
+            Authority::Session { owner, rules: None } => size_of_val(&*owner.roles),
+            Authority::Content { access: ContentAccess::Custom(actions) } => size_of_val(&**actions),
+            Authority::Content { .. } | Authority::Public { .. } => 0,
+        }
+    }
+}
+
+enum Scope<'a> {
+    Nothing,
+    Everything,
+    Rules(&'a [Rule], &'a Actor, Option<&'a Subject>),
+}
+
+fn actor(owner: &Owner) -> Actor {
+    Actor { owner: owner.id, roles: owner.roles.as_slice().into() }
+}

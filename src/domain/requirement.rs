@@ -1,0 +1,117 @@
+//! Requirements: what a route asks for.
+
+use super::{Action, Subject};
+use std::fmt;
+
+/// What a route asks for. Built with [`action`], [`authenticated`], [`any_of`] and [`all_of`].
+///
+/// ```
+/// use keyward::{action, any_of};
+/// let one = action("plugin::content-manager.explorer.read").on("api::article.article");
+/// let param = action("plugin::content-manager.explorer.read").on_param("uid"); // of "/collection-types/{uid}"
+/// let either = any_of([one, action("admin::webhooks.read")]);
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Requirement(pub(crate) Asked);
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Asked {
+    Authenticated,
+    Action(Action, SubjectOf),
+    AnyOf(Vec<Requirement>),
+    AllOf(Vec<Requirement>),
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum SubjectOf {
+    None,
+    Fixed(Subject),
+    Param(String),
+}
+
+/// Any valid principal: every kind that opens the route's group. In a content group that includes requests without a
+/// credential only if some action is public there.
+pub fn authenticated() -> Requirement {
+    Requirement(Asked::Authenticated)
+}
+
+/// This action. Without [`on`](Requirement::on) it is an action without subject.
+pub fn action(action: impl Into<Action>) -> Requirement {
+    Requirement(Asked::Action(action.into(), SubjectOf::None))
+}
+
+/// One of these. The decision is what any of them allows; none at all is refused.
+pub fn any_of(requirements: impl IntoIterator<Item = Requirement>) -> Requirement {
+    Requirement(Asked::AnyOf(requirements.into_iter().collect()))
+}
+
+/// All of these. The decision is what each of them allows; none at all is refused.
+pub fn all_of(requirements: impl IntoIterator<Item = Requirement>) -> Requirement {
+    Requirement(Asked::AllOf(requirements.into_iter().collect()))
+}
+
+impl Requirement {
+    /// The action on this subject; for [`any_of`] and [`all_of`], each of theirs that has no subject yet.
+    #[must_use]
+    pub fn on(self, subject: impl Into<Subject>) -> Self {
+        self.with(&SubjectOf::Fixed(subject.into()))
+    }
+
+    /// The action on the subject that the path names in this parameter. A request without it is refused.
+    #[must_use]
+    pub fn on_param(self, parameter: impl Into<String>) -> Self {
+        self.with(&SubjectOf::Param(parameter.into()))
+    }
+
+    fn with(self, subject: &SubjectOf) -> Self {
+        let each = |list: Vec<Requirement>| list.into_iter().map(|r| r.with(subject)).collect();
+        Self(match self.0 {
+            Asked::Action(action, SubjectOf::None) => Asked::Action(action, subject.clone()),
+            Asked::AnyOf(list) => Asked::AnyOf(each(list)),
+            Asked::AllOf(list) => Asked::AllOf(each(list)),
+            other => other,
+        })
+    }
+
+    /// Whether a subject is still to be read from the path.
+    pub(crate) fn has_params(&self) -> bool {
+        match &self.0 {
+            Asked::Action(_, SubjectOf::Param(_)) => true,
+            Asked::AnyOf(list) | Asked::AllOf(list) => list.iter().any(Self::has_params),
+            _ => false,
+        }
+    }
+
+    /// The same with the subjects that `parameter` knows. Those it does not know stay open, and so are refused.
+    pub(crate) fn resolve(&self, parameter: &dyn Fn(&str) -> Option<String>) -> Self {
+        let each = |list: &Vec<Requirement>| list.iter().map(|r| r.resolve(parameter)).collect();
+        Self(match &self.0 {
+            Asked::Action(action, SubjectOf::Param(name)) => match parameter(name) {
+                Some(subject) => Asked::Action(action.clone(), SubjectOf::Fixed(subject.into())),
+                None => self.0.clone(),
+            },
+            Asked::AnyOf(list) => Asked::AnyOf(each(list)),
+            Asked::AllOf(list) => Asked::AllOf(each(list)),
+            other => other.clone(),
+        })
+    }
+
+    /// The actions asked for, in order: what a refusal names as the missing scope.
+    pub fn actions(&self) -> Vec<&Action> {
+        match &self.0 {
+            Asked::Authenticated => Vec::new(),
+            Asked::Action(action, _) => vec![action],
+            Asked::AnyOf(list) | Asked::AllOf(list) => list.iter().flat_map(Self::actions).collect(),
+        }
+    }
+}
+
+impl fmt::Display for Requirement {
+    /// The actions, separated by spaces, as RFC 6750 writes a scope.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, action) in self.actions().into_iter().enumerate() {
+            write!(f, "{}{action}", if i == 0 { "" } else { " " })?;
+        }
+        Ok(())
+    }
+}

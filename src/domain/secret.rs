@@ -1,0 +1,519 @@
+//! Secrets: how they look, how they are made, and how most made-up ones are refused without asking the store.
+//!
+//! A secret is `BRAND_KIND_`, 43 base62 characters (256 random bits) and 7 more. One HMAC-SHA-256 over everything before the
+//! last 7 gives 256 bits: 40 of them are those 7 characters, the other 216 are the digest that is stored. So a made-up secret
+//! is refused for one HMAC, a relabelled kind is a made-up secret, and what is stored cannot be turned back.
+
+use super::{Digest, Kind, KindSet};
+use hmac::{Hmac, KeyInit, Mac};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Sha256, Sha512};
+use std::fmt;
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, Zeroizing};
+
+const RANDOM: usize = 43;
+const CHECK: usize = 7;
+const REFERENCE_LENGTH: usize = 256;
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// Where randomness comes from. Tests pass a seeded one (`testing::SeededEntropy`).
+pub trait Entropy: Send + Sync + 'static {
+    /// Fills `bytes` with random ones.
+    ///
+    /// # Errors
+    /// If there is no randomness to be had.
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), NoEntropy>;
+}
+
+/// The system had no randomness to give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the system gave no random bytes")]
+pub struct NoEntropy;
+
+/// The operating system's randomness.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OsEntropy;
+
+impl Entropy for OsEntropy {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
+        getrandom::fill(bytes).map_err(|_| NoEntropy)
+    }
+}
+
+/// The plaintext that a client sends. It is wiped from memory when dropped, and [`Debug`] does not show it.
+///
+/// It exists at issue and at reveal only: hand it over and let it go.
+#[derive(Clone)]
+pub struct Secret(SecretString);
+
+impl Secret {
+    fn new(text: String) -> Self {
+        Self(SecretString::from(text))
+    }
+
+    /// The text itself.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// Its last four characters: part of the check, so they tell nothing of the random part.
+    pub fn hint(&self) -> &str {
+        let text = self.expose();
+        &text[text.len().saturating_sub(4)..]
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// The word that all secrets of an installation begin with: `kw` unless said otherwise.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Brand(String);
+
+/// A brand that cannot be one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a brand is 1 to 16 lower-case letters and digits")]
+pub struct InvalidBrand;
+
+impl Brand {
+    /// Takes 1 to 16 lower-case letters and digits. With more than three, each request costs one more round of SHA-256
+    /// (about 50 ns).
+    ///
+    /// # Errors
+    /// If it is anything else.
+    pub fn new(text: &str) -> Result<Self, InvalidBrand> {
+        let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        let valid = (1..=16).contains(&text.len()) && text.bytes().all(fits);
+        if valid { Ok(Self(text.to_owned())) } else { Err(InvalidBrand) }
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether secrets with it are hashed in one round.
+    pub fn is_short(&self) -> bool {
+        // One block of SHA-256 holds 55 bytes besides its padding.
+        self.0.len() + "_content_".len() + RANDOM <= 55
+    }
+}
+
+impl Default for Brand {
+    fn default() -> Self {
+        Self("kw".to_owned())
+    }
+}
+
+/// The public name of a salt, stored with each token, so that you can see which tokens still need an old one.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct SaltId(String);
+
+impl SaltId {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A salt that cannot be one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidSalt {
+    /// Fewer than 32 bytes.
+    #[error("a salt has at least 32 random bytes, this one has {0}: make one with `openssl rand -hex 32`")]
+    Short(usize),
+    /// Too regular to be random.
+    #[error("this salt is no random text: make one with `openssl rand -hex 32`")]
+    Regular,
+    /// Its name is not 1 to 16 letters, digits, `-` or `.`.
+    #[error("a salt's name, before the `:`, is 1 to 16 letters, digits, `-` or `.`")]
+    Name,
+    /// Two salts of a ring have the same name.
+    #[error("two salts have the name `{0}`: give each its own, as in `2026:...`")]
+    SameName(String),
+    /// More than four salts.
+    #[error("a ring holds at most 4 salts, this one would have {0}")]
+    TooMany(usize),
+    /// The empty text.
+    #[error("the salt of the reference is empty")]
+    Empty,
+}
+
+/// A key of the installation: secrets are hashed under it. Whoever has it and the database can check guesses; whoever has
+/// only the database cannot.
+///
+/// Losing or changing it invalidates every token issued under it.
+#[derive(Clone)]
+pub struct Salt {
+    id: SaltId,
+    state: Hmac<Sha256>,
+    fingerprint: Zeroizing<Vec<u8>>,
+}
+
+impl Salt {
+    /// A fresh one from the system, with the text to keep for the next start (read it back with [`parse`](Self::parse)).
+    ///
+    /// # Errors
+    /// If the system has no randomness.
+    pub fn generate() -> Result<(Self, SecretString), NoEntropy> {
+        let mut bytes = Zeroizing::new([0u8; 32]);
+        OsEntropy.fill(&mut *bytes)?;
+        let text = Zeroizing::new(hex::encode(*bytes));
+        Ok((Self::keyed(SaltId("0".to_owned()), text.as_bytes()), SecretString::from(text.as_str())))
+    }
+
+    /// Reads `SALT` or `NAME:SALT`: at least 32 bytes of random text. The name counts only when there are several.
+    ///
+    /// # Errors
+    /// If it is short, regular or badly named.
+    pub fn parse(text: &str) -> Result<Self, InvalidSalt> {
+        let (name, key) = text.split_once(':').unwrap_or(("0", text));
+        let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
+        if !(1..=16).contains(&name.len()) || !name.bytes().all(fits) {
+            return Err(InvalidSalt::Name);
+        }
+        if key.len() < 32 {
+            return Err(InvalidSalt::Short(key.len()));
+        }
+        let mut distinct = key.as_bytes().to_vec();
+        distinct.sort_unstable();
+        distinct.dedup();
+        let count = distinct.len();
+        distinct.zeroize();
+        if count < 8 {
+            return Err(InvalidSalt::Regular);
+        }
+        Ok(Self::keyed(SaltId(name.to_owned()), key.as_bytes()))
+    }
+
+    fn keyed(id: SaltId, key: &[u8]) -> Self {
+        Self { id, state: mac(key), fingerprint: Zeroizing::new(key.to_vec()) }
+    }
+
+    /// Its public name.
+    pub fn id(&self) -> &SaltId {
+        &self.id
+    }
+
+    fn hash(&self, message: &[u8]) -> [u8; 32] {
+        let mut state = self.state.clone();
+        state.update(message);
+        state.finalize().into_bytes().into()
+    }
+}
+
+impl fmt::Debug for Salt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Salt({})", self.id.0)
+    }
+}
+
+fn mac<M: KeyInit>(key: &[u8]) -> M {
+    #[expect(clippy::expect_used, reason = "HMAC takes keys of every length, RFC 2104 section 2")]
+    M::new_from_slice(key).expect("HMAC takes any key")
+}
+
+/// The salts of an installation: the first issues, all verify. At most four.
+#[derive(Clone, Debug)]
+pub struct SaltRing(Vec<Salt>);
+
+impl SaltRing {
+    /// Only this one.
+    pub fn new(salt: Salt) -> Self {
+        Self(vec![salt])
+    }
+
+    /// Reads salts separated by commas, the issuing one first: `2026:SALT,2025:SALT`.
+    ///
+    /// # Errors
+    /// As [`Salt::parse`], and if there are more than four or two with one name.
+    pub fn parse(text: &str) -> Result<Self, InvalidSalt> {
+        let mut salts = text.split(',').map(|s| Salt::parse(s.trim()));
+        let first = salts.next().unwrap_or(Err(InvalidSalt::Short(0)))?;
+        salts.try_fold(Self::new(first), |ring, salt| ring.and_old(salt?))
+    }
+
+    /// And this one, which no longer issues.
+    ///
+    /// # Errors
+    /// If there are four already, or one with this name.
+    pub fn and_old(mut self, salt: Salt) -> Result<Self, InvalidSalt> {
+        if self.0.iter().any(|s| s.id == salt.id && *s.fingerprint != *salt.fingerprint) {
+            return Err(InvalidSalt::SameName(salt.id.0));
+        }
+        if !self.0.iter().any(|s| *s.fingerprint == *salt.fingerprint) {
+            self.0.push(salt);
+        }
+        if self.0.len() > 4 { Err(InvalidSalt::TooMany(self.0.len())) } else { Ok(self) }
+    }
+}
+
+impl From<Salt> for SaltRing {
+    fn from(salt: Salt) -> Self {
+        Self::new(salt)
+    }
+}
+
+/// The salt of the reference, for tokens that it issued. Nothing else is derived from it.
+#[derive(Clone)]
+pub struct ReferenceSalt(Hmac<Sha512>);
+
+impl ReferenceSalt {
+    /// The text that the reference is configured with.
+    ///
+    /// # Errors
+    /// If it is empty.
+    pub fn new(text: &str) -> Result<Self, InvalidSalt> {
+        if text.is_empty() { Err(InvalidSalt::Empty) } else { Ok(Self(mac(text.as_bytes()))) }
+    }
+
+    fn digest(&self, secret: &str) -> Digest {
+        let mut state = self.0.clone();
+        state.update(secret.as_bytes());
+        Digest::Reference(state.finalize().into_bytes().into())
+    }
+}
+
+impl fmt::Debug for ReferenceSalt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReferenceSalt(..)")
+    }
+}
+
+/// A new secret, with what is to be stored of it.
+#[derive(Debug)]
+pub struct Issued {
+    /// To hand over, once.
+    pub secret: Secret,
+    /// To store.
+    pub digest: Digest,
+    /// The salt it was made under.
+    pub salt: SaltId,
+}
+
+/// A credential that passed everything that can be checked without the store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Credential {
+    /// What to look up.
+    pub digest: Digest,
+    /// The kind that its prefix names; secrets of the reference name none.
+    pub kind: Option<Kind>,
+}
+
+/// A credential that cannot be valid.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unverified {
+    /// It looks like nothing we issue.
+    Malformed,
+    /// Its prefix names a kind that is not asked for.
+    WrongKind,
+    /// Nobody issued it under any of our salts.
+    NotGenuine,
+}
+
+/// How the secrets of an installation look, and the keys they are checked with.
+#[derive(Clone, Debug)]
+pub struct SecretFormat {
+    prefixes: [(Kind, String); 3],
+    salts: SaltRing,
+    reference: Option<ReferenceSalt>,
+}
+
+impl SecretFormat {
+    /// Secrets of this brand under these salts.
+    pub fn new(brand: &Brand, salts: impl Into<SaltRing>) -> Self {
+        let prefixes = Kind::ALL.map(|kind| (kind, format!("{}_{}_", brand.as_str(), kind.as_str())));
+        Self { prefixes, salts: salts.into(), reference: None }
+    }
+
+    /// Accepts secrets of the reference too.
+    #[must_use]
+    pub fn with_reference(mut self, salt: ReferenceSalt) -> Self {
+        self.reference = Some(salt);
+        self
+    }
+
+    /// Makes a secret of this kind.
+    ///
+    /// # Errors
+    /// If there is no randomness.
+    pub fn issue(&self, kind: Kind, entropy: &dyn Entropy) -> Result<Issued, NoEntropy> {
+        let prefix = &self.prefixes[kind as usize].1;
+        let mut text = String::with_capacity(prefix.len() + RANDOM + CHECK);
+        text.push_str(prefix);
+        push_base62(&mut text, RANDOM, entropy)?;
+        let salt = &self.salts.0[0];
+        let (check, digest) = split(salt.hash(text.as_bytes()));
+        text.extend(check.iter().map(|b| char::from(*b)));
+        Ok(Issued { secret: Secret::new(text), digest, salt: salt.id.clone() })
+    }
+
+    /// Checks a presented secret as far as that goes without the store: its form, its kind, and that we issued it.
+    ///
+    /// Costs no HMAC for a wrong form or kind, else one for each salt until one fits.
+    ///
+    /// # Errors
+    /// Why it cannot be valid.
+    pub fn verify(&self, text: &str, kinds: KindSet) -> Result<Credential, Unverified> {
+        let Some((kind, prefix)) = self.prefixes.iter().find(|(_, p)| text.starts_with(p.as_str())) else {
+            return self.verify_reference(text);
+        };
+        let random = &text.as_bytes()[prefix.len()..];
+        if random.len() != RANDOM + CHECK || !random.iter().all(u8::is_ascii_alphanumeric) {
+            return Err(Unverified::Malformed);
+        }
+        if !kinds.contains(*kind) {
+            return Err(Unverified::WrongKind);
+        }
+        let (message, presented) = text.as_bytes().split_at(text.len() - CHECK);
+        for salt in &self.salts.0 {
+            let (check, digest) = split(salt.hash(message));
+            if bool::from(check.ct_eq(presented)) {
+                return Ok(Credential { digest, kind: Some(*kind) });
+            }
+        }
+        Err(Unverified::NotGenuine)
+    }
+
+    fn verify_reference(&self, text: &str) -> Result<Credential, Unverified> {
+        let looks = text.len() == REFERENCE_LENGTH && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        match &self.reference {
+            Some(salt) if looks => Ok(Credential { digest: salt.digest(text), kind: None }),
+            _ => Err(Unverified::Malformed),
+        }
+    }
+
+    /// A regular expression for secret scanners: what it finds is one of our secrets, in all likelihood a live one.
+    pub fn scanner_regex(&self) -> String {
+        let brand = self.prefixes[0].1.split('_').next().unwrap_or_default();
+        format!(r"\b{brand}_(admin|content|session)_[0-9A-Za-z]{{{}}}\b", RANDOM + CHECK)
+    }
+}
+
+/// The 7 check characters (40 bits) and the digest (216 bits).
+fn split(mac: [u8; 32]) -> ([u8; CHECK], Digest) {
+    let (mut check, mut rest) = ([0; CHECK], [0; 27]);
+    rest.copy_from_slice(&mac[5..]);
+    let mut n = u64::from_be_bytes([0, 0, 0, mac[0], mac[1], mac[2], mac[3], mac[4]]);
+    for c in &mut check {
+        *c = BASE62[(n % 62) as usize];
+        n /= 62;
+    }
+    (check, Digest::Native(rest))
+}
+
+/// Appends `count` characters, each uniform over base62: bytes from 248 on would favour some, and are thrown away.
+fn push_base62(text: &mut String, count: usize, entropy: &dyn Entropy) -> Result<(), NoEntropy> {
+    let mut bytes = Zeroizing::new([0u8; 64]);
+    let end = text.len() + count;
+    while text.len() < end {
+        entropy.fill(&mut *bytes)?;
+        let fair = bytes.iter().filter(|b| **b < 248).take(end - text.len());
+        text.extend(fair.map(|b| char::from(BASE62[usize::from(b % 62)])));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SALT: &str = "4bX0qPz81hVnR7sYw2Lm5Kc9Tj3Ga6Fd";
+    const OLD: &str = "old:Zp0Qx81vHn7RsYw2Lm5Kc9Tj3Ga6Fd4b";
+
+    fn format(ring: &str) -> SecretFormat {
+        SecretFormat::new(&Brand::default(), SaltRing::parse(ring).unwrap())
+    }
+
+    #[test]
+    fn issued_secrets_verify_as_their_kind_only() {
+        let f = format(SALT);
+        for kind in Kind::ALL {
+            let issued = f.issue(kind, &OsEntropy).unwrap();
+            let text = issued.secret.expose();
+            assert!(text.starts_with(&format!("kw_{}_", kind.as_str())) && text.ends_with(issued.secret.hint()));
+            assert_eq!(
+                f.verify(text, KindSet::of(&[kind])),
+                Ok(Credential { digest: issued.digest, kind: Some(kind) })
+            );
+            for other in Kind::ALL.into_iter().filter(|k| *k != kind) {
+                assert_eq!(f.verify(text, KindSet::of(&[other])), Err(Unverified::WrongKind));
+                let relabelled = text.replace(kind.as_str(), other.as_str());
+                assert_eq!(f.verify(&relabelled, KindSet::of(&[other])), Err(Unverified::NotGenuine), "I2");
+            }
+        }
+    }
+
+    #[test]
+    fn every_changed_character_fails() {
+        let f = format(SALT);
+        let issued = f.issue(Kind::Admin, &OsEntropy).unwrap();
+        let text = issued.secret.expose();
+        for i in "kw_admin_".len()..text.len() {
+            let mut changed = text.as_bytes().to_vec();
+            changed[i] = if changed[i] == b'a' { b'b' } else { b'a' };
+            let changed = String::from_utf8(changed).unwrap();
+            assert_eq!(f.verify(&changed, KindSet::ADMIN), Err(Unverified::NotGenuine), "at {i}");
+        }
+        for wrong in ["", "kw_admin_", &text[1..], &text[..text.len() - 1], &format!("{text}a"), "kw_admin_é"] {
+            assert_eq!(f.verify(wrong, KindSet::ADMIN), Err(Unverified::Malformed), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_old_salt_verifies_and_no_longer_issues() {
+        let made = format(OLD).issue(Kind::Content, &OsEntropy).unwrap();
+        let rotated = format(&format!("{SALT},{OLD}"));
+        let verified = rotated.verify(made.secret.expose(), KindSet::CONTENT).unwrap();
+        assert_eq!(verified.digest, made.digest);
+        assert_eq!(rotated.issue(Kind::Content, &OsEntropy).unwrap().salt.as_str(), "0");
+        assert_eq!(format(SALT).verify(made.secret.expose(), KindSet::CONTENT), Err(Unverified::NotGenuine));
+    }
+
+    #[test]
+    fn salts_must_be_random_and_named_apart() {
+        assert_eq!(Salt::parse("short").unwrap_err(), InvalidSalt::Short(5));
+        assert_eq!(Salt::parse(&"ab".repeat(20)).unwrap_err(), InvalidSalt::Regular);
+        assert_eq!(Salt::parse(&format!("a b:{SALT}")).unwrap_err(), InvalidSalt::Name);
+        let other = &OLD[4..];
+        assert_eq!(SaltRing::parse(&format!("{SALT},{other}")).unwrap_err(), InvalidSalt::SameName("0".into()));
+        let five = (0..5).map(|i| format!("{i}:{i}{SALT}")).collect::<Vec<_>>().join(",");
+        assert_eq!(SaltRing::parse(&five).unwrap_err(), InvalidSalt::TooMany(5));
+        let (_, text) = Salt::generate().unwrap();
+        assert!(Salt::parse(text.expose_secret()).is_ok());
+    }
+
+    #[test]
+    fn the_reference_has_its_own_format_and_salt() {
+        // From the published description of the reference: hex(HMAC-SHA-512(salt, text of the key)).
+        let f = format(SALT).with_reference(ReferenceSalt::new("saltysaltysaltysalty").unwrap());
+        let key = "0123456789abcdef".repeat(16);
+        let Credential { digest: Digest::Reference(_), kind: None } = f.verify(&key, KindSet::ADMIN).unwrap() else {
+            panic!("not a reference digest")
+        };
+        assert_eq!(f.verify(&key.to_uppercase(), KindSet::ADMIN), Err(Unverified::Malformed));
+        assert_eq!(format(SALT).verify(&key, KindSet::ADMIN), Err(Unverified::Malformed));
+    }
+
+    #[test]
+    fn nothing_secret_shows_in_debug() {
+        let f = format(SALT).with_reference(ReferenceSalt::new("saltysaltysaltysalty").unwrap());
+        let issued = f.issue(Kind::Admin, &OsEntropy).unwrap();
+        let shown = format!("{f:?} {issued:?}");
+        assert!(!shown.contains(SALT) && !shown.contains("salty") && !shown.contains(issued.secret.expose()));
+    }
+
+    #[test]
+    fn a_brand_is_short_or_says_so() {
+        assert!(Brand::default().is_short() && Brand::new("abc").unwrap().is_short());
+        assert!(!Brand::new("acme").unwrap().is_short());
+        for bad in ["", "Kw", "k_w", "waytoolongforabrand", "é"] {
+            assert_eq!(Brand::new(bad), Err(InvalidBrand));
+        }
+    }
+}

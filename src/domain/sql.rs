@@ -1,0 +1,166 @@
+//! Decisions as SQL: a filter with bind parameters, over expressions that the host has listed.
+
+use super::{Actor, Attribute, Predicate, Value};
+use std::collections::BTreeMap;
+
+/// How the host's fields and attributes are said in SQL. What is not listed cannot be asked for, and a condition on an
+/// attribute that is not listed denies.
+///
+/// Expressions are `&'static str`, so that nothing from a request can become one.
+///
+/// ```
+/// use keyward::{Attribute, SqlMap};
+/// const ARTICLES: fn() -> SqlMap = || {
+///     SqlMap::default()
+///         .field("title", "a.title")
+///         .attribute(Attribute::CREATOR_ID, "a.creator_id")
+///         .roles("SELECT role_id FROM keyward_owner_role WHERE owner_id =", "a.creator_id")
+/// };
+/// assert_eq!(ARTICLES().column("title").unwrap(), "a.title");
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct SqlMap {
+    fields: BTreeMap<&'static str, &'static str>,
+    attributes: BTreeMap<Attribute, &'static str>,
+    roles: Option<(&'static str, &'static str)>,
+}
+
+/// A field that is not in the [`SqlMap`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no field {0}")]
+pub struct UnknownColumn(pub String);
+
+impl SqlMap {
+    /// `field` is this expression.
+    #[must_use]
+    pub fn field(mut self, field: &'static str, expression: &'static str) -> Self {
+        self.fields.insert(field, expression);
+        self
+    }
+
+    /// `attribute` is this expression.
+    #[must_use]
+    pub fn attribute(mut self, attribute: Attribute, expression: &'static str) -> Self {
+        self.attributes.insert(attribute, expression);
+        self
+    }
+
+    /// How to ask for somebody's roles: a query that lacks only the owner's id at its end, and the expression for the id of
+    /// the row's creator. Both the creator's and the actor's roles are read in the query, as they are at that moment.
+    #[must_use]
+    pub fn roles(mut self, roles_of: &'static str, creator: &'static str) -> Self {
+        self.roles = Some((roles_of, creator));
+        self
+    }
+
+    /// The expression for a field.
+    ///
+    /// # Errors
+    /// If the field is not listed.
+    pub fn column(&self, field: &str) -> Result<&'static str, UnknownColumn> {
+        self.fields.get(field).copied().ok_or_else(|| UnknownColumn(field.to_owned()))
+    }
+}
+
+/// A value to bind, in the order of the placeholders.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SqlValue {
+    /// A 64-bit integer.
+    Int(i64),
+    /// A text.
+    Text(String),
+    /// A boolean.
+    Bool(bool),
+}
+
+impl From<&Value> for SqlValue {
+    fn from(value: &Value) -> Self {
+        match value {
+            Value::Int(n) => Self::Int(*n),
+            Value::Text(t) => Self::Text(t.clone()),
+            Value::Bool(b) => Self::Bool(*b),
+        }
+    }
+}
+
+/// A condition to put behind `WHERE`, in parentheses already, with `$n` placeholders (SQLite and PostgreSQL read them alike).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SqlFilter {
+    /// The text. It holds nothing from a request.
+    pub sql: String,
+    /// What to bind, from the first placeholder on.
+    pub binds: Vec<SqlValue>,
+}
+
+pub(super) struct SqlWriter<'a> {
+    map: &'a SqlMap,
+    first: usize,
+    out: SqlFilter,
+}
+
+impl<'a> SqlWriter<'a> {
+    /// Writes `predicate`, numbering placeholders from `first`.
+    pub(super) fn filter(map: &'a SqlMap, first: usize, predicate: &Predicate) -> SqlFilter {
+        let mut writer = Self { map, first, out: SqlFilter { sql: String::new(), binds: Vec::new() } };
+        writer.write(predicate);
+        writer.out
+    }
+
+    fn write(&mut self, predicate: &Predicate) {
+        match predicate {
+            Predicate::Always => self.out.sql.push_str("TRUE"),
+            Predicate::Never => self.out.sql.push_str("FALSE"),
+            Predicate::Is(attribute, value) => self.compare(attribute, std::slice::from_ref(value)),
+            Predicate::IsOneOf(attribute, values) => self.compare(attribute, values),
+            Predicate::SharesRole(attribute, actor) => self.shares_role(attribute, actor),
+            Predicate::All(parts) => self.join(parts, " AND ", "TRUE"),
+            Predicate::Any(parts) => self.join(parts, " OR ", "FALSE"),
+        }
+    }
+
+    fn compare(&mut self, attribute: &Attribute, values: &[Value]) {
+        let Some(expression) = self.map.attributes.get(attribute).filter(|_| !values.is_empty()) else {
+            return self.out.sql.push_str("FALSE");
+        };
+        self.out.sql.push_str(expression);
+        self.out.sql.push_str(" IN (");
+        for (i, value) in values.iter().enumerate() {
+            if i > 0 {
+                self.out.sql.push_str(", ");
+            }
+            self.bind(value.into());
+        }
+        self.out.sql.push(')');
+    }
+
+    fn shares_role(&mut self, attribute: &Attribute, actor: &Actor) {
+        let (Attribute::CREATOR_ROLE_IDS, Some((roles_of, creator))) = (*attribute, self.map.roles) else {
+            return self.out.sql.push_str("FALSE");
+        };
+        let out = &mut self.out.sql;
+        for part in ["EXISTS (", roles_of, " ", creator, " INTERSECT ", roles_of, " "] {
+            out.push_str(part);
+        }
+        self.bind(SqlValue::Int(actor.owner.0));
+        self.out.sql.push(')');
+    }
+
+    fn join(&mut self, parts: &[Predicate], between: &str, none: &str) {
+        if parts.is_empty() {
+            return self.out.sql.push_str(none);
+        }
+        self.out.sql.push('(');
+        for (i, part) in parts.iter().enumerate() {
+            if i > 0 {
+                self.out.sql.push_str(between);
+            }
+            self.write(part);
+        }
+        self.out.sql.push(')');
+    }
+
+    fn bind(&mut self, value: SqlValue) {
+        self.out.sql.push_str(&format!("${}", self.first + self.out.binds.len()));
+        self.out.binds.push(value);
+    }
+}

@@ -1,0 +1,182 @@
+//! Tokens: the stored record behind a secret.
+
+use super::{Action, Digest, Grant, OwnerId, Timestamp, TokenId};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The three kinds of token.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Owned; opens admin groups.
+    Admin,
+    /// Ownerless; opens content groups.
+    Content,
+    /// A signed-in person; opens admin groups; its grant is its owner.
+    Session,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Kind; 3] = [Kind::Admin, Kind::Content, Kind::Session];
+
+    /// The word in secrets, in the store and in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Kind::Admin => "admin",
+            Kind::Content => "content",
+            Kind::Session => "session",
+        }
+    }
+
+    /// The kind with this word, if there is one.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|k| k.as_str() == word)
+    }
+}
+
+/// A set of kinds: those that open a route group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct KindSet(u8);
+
+impl KindSet {
+    /// Admin tokens and sessions: what opens an admin group.
+    pub const ADMIN: KindSet = KindSet::of(&[Kind::Admin, Kind::Session]);
+    /// Content tokens: what opens a content group.
+    pub const CONTENT: KindSet = KindSet::of(&[Kind::Content]);
+    /// Sessions alone.
+    pub const SESSION: KindSet = KindSet::of(&[Kind::Session]);
+
+    /// The set of these kinds.
+    pub const fn of(kinds: &[Kind]) -> Self {
+        let (mut bits, mut i) = (0, 0);
+        while i < kinds.len() {
+            bits |= 1 << kinds[i] as u8;
+            i += 1;
+        }
+        Self(bits)
+    }
+
+    /// Whether `kind` is in the set.
+    pub const fn contains(self, kind: Kind) -> bool {
+        self.0 & (1 << kind as u8) != 0
+    }
+}
+
+/// What a content token may do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ContentAccess {
+    /// Actions whose last part is `find` or `findOne`.
+    ReadOnly,
+    /// Every content action.
+    FullAccess,
+    /// Exactly these actions.
+    Custom(Arc<[Action]>),
+}
+
+impl ContentAccess {
+    /// Whether this access includes `action`.
+    pub fn allows(&self, action: &Action) -> bool {
+        match self {
+            Self::ReadOnly => matches!(action.as_str().rsplit('.').next(), Some("find" | "findOne")),
+            Self::FullAccess => true,
+            Self::Custom(actions) => actions.contains(action),
+        }
+    }
+
+    /// The word for the type of access: `read-only`, `full-access` or `custom`.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::ReadOnly => "read-only",
+            Self::FullAccess => "full-access",
+            Self::Custom(_) => "custom",
+        }
+    }
+}
+
+/// What a token stands for, by kind.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TokenAuthority {
+    /// An admin token: these grants, as far as the owner's roles still hold them.
+    Admin {
+        /// Who issued it and bounds it.
+        owner: OwnerId,
+        /// What it carries.
+        grants: Vec<Grant>,
+    },
+    /// A content token.
+    Content {
+        /// What it may do.
+        access: ContentAccess,
+    },
+    /// A session: all that its owner may do.
+    Session {
+        /// Who signed in.
+        owner: OwnerId,
+        /// It ends when it was not used for this long.
+        idle: Duration,
+    },
+}
+
+/// A stored token. The secret is not part of it: only its digest is kept.
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// Its id.
+    pub id: TokenId,
+    /// Unique among admin and content tokens.
+    pub name: String,
+    /// Free text.
+    pub description: String,
+    /// The keyed hash of its secret.
+    pub digest: Digest,
+    /// The last four characters of its secret, so that a person can tell tokens apart.
+    pub hint: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ends; `None`: never.
+    pub expires_at: Option<Timestamp>,
+    /// What it stands for.
+    pub authority: TokenAuthority,
+}
+
+impl Token {
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        match self.authority {
+            TokenAuthority::Admin { .. } => Kind::Admin,
+            TokenAuthority::Content { .. } => Kind::Content,
+            TokenAuthority::Session { .. } => Kind::Session,
+        }
+    }
+
+    /// Its owner; content tokens have none.
+    pub fn owner(&self) -> Option<OwnerId> {
+        match self.authority {
+            TokenAuthority::Admin { owner, .. } | TokenAuthority::Session { owner, .. } => Some(owner),
+            TokenAuthority::Content { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_open_their_own_groups() {
+        assert!(KindSet::ADMIN.contains(Kind::Admin) && KindSet::ADMIN.contains(Kind::Session));
+        assert!(!KindSet::ADMIN.contains(Kind::Content));
+        assert!(KindSet::CONTENT.contains(Kind::Content) && !KindSet::CONTENT.contains(Kind::Session));
+        assert!(Kind::ALL.into_iter().all(|k| Kind::from_word(k.as_str()) == Some(k)));
+    }
+
+    #[test]
+    fn read_only_is_find_and_find_one() {
+        let may = |a: &str| ContentAccess::ReadOnly.allows(&Action::new(a));
+        assert!(may("api::article.article.find") && may("api::article.article.findOne") && may("find"));
+        for a in ["api::article.article.create", "api::x.refind", "api::x.find.delete", "api::x.findone", ""] {
+            assert!(!may(a), "{a}");
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! keyward
+mod domain;
+pub use domain::*;
