@@ -1,3 +1,15 @@
 //! keyward
+
 mod domain;
+mod gate;
+mod keyward;
+mod resolve;
+mod service;
+pub mod store;
+
 pub use domain::*;
+pub use gate::*;
+pub use keyward::{BuildError, Builder, Keyward};
+pub use resolve::Limits;
+pub use service::*;
+pub use store::{MemoryStore, NewOwner, NewRole, Store, StoreError, WriteStore};

@@ -98,6 +98,12 @@ impl Decision {
         }))
     }
 
+    /// Whether it surely allows all that `other` does. May answer no where the truth is yes.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        let within = |r: &DecisionRule, s: &DecisionRule| s.fields.covers(&r.fields) && r.guard.implies(&s.guard);
+        other.rules.iter().all(|r| self.rules.iter().any(|s| within(r, s)))
+    }
+
     /// The rules; none if it is refused.
     pub fn rules(&self) -> &[DecisionRule] {
         &self.rules

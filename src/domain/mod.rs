@@ -15,6 +15,7 @@ mod refusal;
 mod requirement;
 mod secret;
 mod sql;
+mod tag;
 mod token;
 
 pub use audit::{AuditEvent, Doer, Target, What};
@@ -36,4 +37,5 @@ pub use secret::{
     SaltRing, Secret, SecretFormat, Unverified,
 };
 pub use sql::{SqlFilter, SqlMap, SqlValue, UnknownColumn};
+pub use tag::Tag;
 pub use token::{ContentAccess, Kind, KindSet, Token, TokenAuthority};

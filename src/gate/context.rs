@@ -1,0 +1,195 @@
+//! What a request carries behind the gate: who calls, what was required of them, and the mark that the backstop reads.
+
+use crate::domain::{Decision, Kind, OwnerId, Principal, Reason, Requirement, RoleId, TokenId, Verdict, all_of};
+use crate::resolve::{Entry, Resolved};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// Who calls, in the extensions of every request of a protected group.
+///
+/// Reading it admits nobody: a route is guarded by a [`Require`](crate::Require) layer or by [`require`](Self::require).
+#[derive(Clone)]
+pub struct AuthContext {
+    call: Arc<Call>,
+    required: Option<Arc<Requirement>>,
+}
+
+/// One request's state, shared between the gate and what is behind it.
+pub(super) struct Call {
+    entry: Arc<Entry>,
+    mark: AtomicU8,
+    missing: Mutex<Option<Requirement>>,
+}
+
+/// Something was required and is met.
+const PASSED: u8 = 1;
+/// It is met for some rows or fields, and nobody has asked which.
+const PENDING: u8 = 2;
+/// Something was required and is not met.
+const DENIED: u8 = 4;
+
+impl Call {
+    pub(super) fn new(entry: Arc<Entry>) -> Self {
+        Self { entry, mark: AtomicU8::new(0), missing: Mutex::new(None) }
+    }
+
+    /// Whether the response may leave.
+    pub(super) fn outcome(&self) -> Result<(), Reason> {
+        match self.mark.load(Ordering::Acquire) {
+            PASSED => Ok(()),
+            mark if mark & DENIED != 0 => Err(Reason::NotAllowed),
+            _ => Err(Reason::Unguarded),
+        }
+    }
+
+    /// What was required and is not met.
+    pub(super) fn missing(&self) -> Option<Requirement> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// The caller may not do what was required. As an answer it is a 403, which the gate writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the caller may not do what was required")]
+pub struct NotAllowed;
+
+impl AuthContext {
+    pub(super) fn new(call: Arc<Call>) -> Self {
+        Self { call, required: None }
+    }
+
+    /// The caller.
+    pub fn principal(&self) -> &Principal {
+        &self.call.entry.principal
+    }
+
+    /// The token's id; `None` for the public.
+    pub fn token(&self) -> Option<TokenId> {
+        self.principal().token()
+    }
+
+    /// The token's kind; `None` for the public.
+    pub fn kind(&self) -> Option<Kind> {
+        self.principal().kind()
+    }
+
+    /// The token's owner; content tokens and the public have none.
+    pub fn owner(&self) -> Option<OwnerId> {
+        self.principal().owner()
+    }
+
+    /// The owner's roles; empty where there is no owner.
+    pub fn roles(&self) -> &[RoleId] {
+        self.principal().roles()
+    }
+
+    /// How a requirement would be answered. Asking guards nothing: see [`require`](Self::require).
+    pub fn decide(&self, requirement: &Requirement) -> Decision {
+        self.principal().decide(requirement, &self.call.entry.conditions)
+    }
+
+    /// Requires something of the caller, here in the handler, and takes the decision.
+    ///
+    /// # Errors
+    /// If the caller may not: return it, the response becomes a 403 whatever else you answer.
+    pub fn require(&self, requirement: &Requirement) -> Result<Decision, NotAllowed> {
+        let decision = self.decide(requirement);
+        if decision.verdict() == Verdict::Refused {
+            self.deny(requirement);
+            return Err(NotAllowed);
+        }
+        self.call.mark.fetch_or(PASSED, Ordering::AcqRel);
+        Ok(decision)
+    }
+
+    /// Takes the decision on what the route requires. Where several layers require something, it is what all of them allow.
+    ///
+    /// A route whose requirement is met for some rows or fields only must take it, or its response is withheld.
+    pub fn decision(&self) -> Decision {
+        self.call.mark.fetch_and(!PENDING, Ordering::AcqRel);
+        self.required.as_deref().map_or_else(Decision::refused, |required| self.decide(required))
+    }
+
+    /// A layer requires something: whether the request may go on.
+    pub(super) fn ask(&mut self, requirement: Arc<Requirement>) -> bool {
+        let mark = match self.principal().verdict(&requirement) {
+            Verdict::Refused => {
+                self.deny(&requirement);
+                return false;
+            }
+            Verdict::Allowed => PASSED,
+            Verdict::Where => PASSED | PENDING,
+        };
+        self.call.mark.fetch_or(mark, Ordering::AcqRel);
+        self.required = Some(match self.required.take() {
+            None => requirement,
+            Some(earlier) => Arc::new(all_of([Requirement::clone(&earlier), Requirement::clone(&requirement)])),
+        });
+        true
+    }
+
+    fn deny(&self, requirement: &Requirement) {
+        self.call.mark.fetch_or(DENIED, Ordering::AcqRel);
+        *self.call.missing.lock().unwrap_or_else(PoisonError::into_inner) = Some(requirement.clone());
+    }
+
+    /// Waits until this caller would no longer be let in: revoked, expired, owner deactivated, the route's requirement no
+    /// longer met, or this node no longer able to tell. For responses that live long: streams, server-sent events, sockets.
+    ///
+    /// ```no_run
+    /// # async fn stream(auth: keyward::AuthContext, next: impl Future<Output = ()>) {
+    /// tokio::select! {
+    ///     () = next => { /* send it */ }
+    ///     () = auth.revoked() => { /* end the stream */ }
+    /// }
+    /// # }
+    /// ```
+    pub async fn revoked(&self) {
+        let mut entry = self.call.entry.clone();
+        let Some(digest) = entry.digest else { return std::future::pending().await };
+        let decision = self.required.as_deref().map_or_else(Decision::refused, |r| self.decide(r));
+        loop {
+            let Some(resolver) = entry.resolver.upgrade() else { return };
+            let mut changes = resolver.freshness.changes();
+            let now = resolver.clock.moment();
+            let current = match resolver.known(&digest, now) {
+                Some(known) => Ok(known),
+                None => resolver.clone().ask(digest).await,
+            };
+            let Ok(Resolved::Found(found)) = current else { return };
+            let still = |then: &Decision| match self.required.as_deref() {
+                Some(required) => found.principal.decide(required, &found.conditions).covers(then),
+                None => true,
+            };
+            if found.judge(now).is_err() || found.principal.kind() != self.kind() || !still(&decision) {
+                return;
+            }
+            entry = found;
+            let left = entry.next_deadline().min(resolver.freshness.lease_until()).since(now);
+            drop(resolver);
+            tokio::select! {
+                changed = changes.changed() => if changed.is_err() { return },
+                () = sleep(left) => {}
+            }
+        }
+    }
+}
+
+/// Sleeps, but looks at the clock again after a minute: tokio's may stand still while the machine sleeps.
+async fn sleep(left: std::time::Duration) {
+    let least = std::time::Duration::from_millis(1);
+    tokio::time::sleep(left.clamp(least, std::time::Duration::from_secs(60))).await;
+}
+
+impl fmt::Debug for AuthContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthContext")
+            .field("token", &self.token())
+            .field("kind", &self.kind())
+            .field("owner", &self.owner())
+            .field("required", &self.required)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,170 @@
+//! What a gated service answers with, in time.
+
+use super::admit::{Door, Gate, Wanted};
+use super::context::{AuthContext, Call};
+use super::refusal::{Refusals, Refused, shield};
+use super::service::refused;
+use crate::domain::Reason;
+use crate::resolve::Entry;
+use http::{Method, Request, Response, Uri};
+use pin_project_lite::pin_project;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tower_service::Service;
+
+type Asked = Result<(Arc<Entry>, Door), super::refusal::Refusal>;
+
+pin_project! {
+    /// The future of a [`Gated`](crate::Gated) service. Where nothing has to be looked up, nothing of it is boxed.
+    pub struct GateFuture<S, R, ReqBody, ResBody>
+    where
+        S: Service<Request<ReqBody>>,
+    {
+        #[pin]
+        state: State<S, S::Future, R, ReqBody, ResBody>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<S, F, R, ReqBody, ResBody> {
+        Refused { response: Option<Response<ResBody>> },
+        Open { #[pin] inner: F },
+        Entered { #[pin] inner: F, passage: Passage<R> },
+        Asking { asked: Pin<Box<dyn Future<Output = Asked> + Send>>, waiting: Option<Box<Waiting<S, R, ReqBody>>> },
+    }
+}
+
+/// A request that waits for the store, with what it will need then.
+struct Waiting<S, R, ReqBody> {
+    request: Request<ReqBody>,
+    service: S,
+    gate: Arc<Gate>,
+    refusals: R,
+}
+
+/// What is needed when the response comes back.
+pub(super) struct Passage<R> {
+    gate: Arc<Gate>,
+    refusals: R,
+    call: Arc<Call>,
+    door: Door,
+    request: Refused,
+    method: Method,
+    uri: Uri,
+}
+
+impl<R: Clone> Passage<R> {
+    pub(super) fn new<B>(gate: &Arc<Gate>, refusals: &R, request: &Request<B>, call: Arc<Call>, door: Door) -> Self {
+        Self {
+            gate: gate.clone(),
+            refusals: refusals.clone(),
+            call,
+            door,
+            request: refused(request.headers(), request.version()),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+        }
+    }
+
+    /// The response, if the mark says that it may leave.
+    fn leave<B>(&self, mut response: Response<B>) -> Response<B>
+    where
+        R: Refusals<B>,
+    {
+        match self.call.outcome() {
+            Ok(()) => {
+                shield(response.headers_mut());
+                response
+            }
+            Err(reason) => {
+                if reason == Reason::Unguarded {
+                    let now = self.gate.resolver.clock.moment();
+                    self.gate.unguarded.report(&self.method, self.uri.path(), now);
+                }
+                self.refusals.answer(&self.gate.withhold(reason, &self.call, self.door), self.request)
+            }
+        }
+    }
+}
+
+impl<S, R, ReqBody, ResBody> GateFuture<S, R, ReqBody, ResBody>
+where
+    S: Service<Request<ReqBody>>,
+{
+    pub(super) fn refused(response: Response<ResBody>) -> Self {
+        Self { state: State::Refused { response: Some(response) } }
+    }
+
+    pub(super) fn open(inner: S::Future) -> Self {
+        Self { state: State::Open { inner } }
+    }
+
+    pub(super) fn entered(inner: S::Future, passage: Passage<R>) -> Self {
+        Self { state: State::Entered { inner, passage } }
+    }
+
+    pub(super) fn asking(gate: &Arc<Gate>, refusals: &R, wanted: Wanted, request: Request<ReqBody>, service: S) -> Self
+    where
+        R: Clone,
+    {
+        let asking = gate.clone();
+        let asked = Box::pin(async move { asking.ask(wanted).await });
+        let waiting = Waiting { request, service, gate: gate.clone(), refusals: refusals.clone() };
+        Self { state: State::Asking { asked, waiting: Some(Box::new(waiting)) } }
+    }
+}
+
+impl<S, R, ReqBody, ResBody> Future for GateFuture<S, R, ReqBody, ResBody>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    R: Refusals<ResBody>,
+{
+    type Output = Result<Response<ResBody>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            let next = match state.as_mut().project() {
+                StateProj::Open { inner } => return inner.poll(cx),
+                StateProj::Entered { inner, passage } => {
+                    let response = ready!(inner.poll(cx));
+                    return Poll::Ready(response.map(|response| passage.leave(response)));
+                }
+                StateProj::Refused { response } => match response.take() {
+                    Some(response) => return Poll::Ready(Ok(response)),
+                    // Polled after it was ready, which no executor does; there is nothing left to say.
+                    None => return Poll::Pending,
+                },
+                StateProj::Asking { asked, waiting } => {
+                    let asked = ready!(asked.as_mut().poll(cx));
+                    let Some(waiting) = waiting.take() else { return Poll::Pending };
+                    waiting.proceed(asked)
+                }
+            };
+            state.set(next);
+        }
+    }
+}
+
+impl<S, R, ReqBody> Waiting<S, R, ReqBody> {
+    fn proceed<ResBody>(mut self, asked: Asked) -> State<S, S::Future, R, ReqBody, ResBody>
+    where
+        S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+        R: Refusals<ResBody>,
+    {
+        match asked {
+            Ok((entry, door)) => {
+                let call = Arc::new(Call::new(entry));
+                let passage = Passage::new(&self.gate, &self.refusals, &self.request, call.clone(), door);
+                self.request.extensions_mut().insert(AuthContext::new(call));
+                State::Entered { inner: self.service.call(self.request), passage }
+            }
+            Err(refusal) => {
+                let request = refused(self.request.headers(), self.request.version());
+                State::Refused { response: Some(self.refusals.answer(&refusal, request)) }
+            }
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Route groups: which paths belong together, and which kinds of token open them.
+
+use super::path;
+use super::path::Judged;
+use crate::domain::{Action, Ambiguity, KindSet, Reason};
+use http::Method;
+
+/// Paths that belong together, and what opens them.
+///
+/// A group covers a path and everything below it, by whole segments: `/admin` covers `/admin` and `/admin/x`, not `/admins`. The
+/// longest prefix wins. With [`exact`](Self::exact) it covers one method and path, and wins over every prefix. Bytes are
+/// compared as sent: no decoding, no case folding.
+///
+/// ```
+/// use keyward::Group;
+/// let groups = [
+///     Group::admin("/admin"),
+///     Group::public("/admin/login").exact(http::Method::POST),
+///     Group::content("/api").public_actions(["api::article.article.find"]),
+///     Group::public("/healthz"),
+/// ];
+/// ```
+#[derive(Clone, Debug)]
+pub struct Group {
+    path: String,
+    method: Option<Method>,
+    shadowing: bool,
+    encoded_slashes: bool,
+    pub(super) access: Access,
+}
+
+/// What opens a group.
+#[derive(Clone, Debug)]
+pub(super) enum Access {
+    /// Nothing is asked.
+    Public,
+    /// Only a principal of these kinds. With public actions, nobody is a principal too.
+    Guarded { kinds: KindSet, public_actions: Option<Vec<Action>> },
+}
+
+/// A set of groups that cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidGroups {
+    /// There is none.
+    #[error("no route group: add one, as in `.admin(\"/admin\")`")]
+    None,
+    /// A path that no request can have, or a pattern.
+    #[error("the group path `{0}` is no plain path: it starts with `/`, does not end with one and has no patterns")]
+    Path(String),
+    /// Two groups cover the same.
+    #[error("two groups cover `{0}`")]
+    Twice(String),
+    /// A public prefix above or below a protected one.
+    #[error("the public prefix `{public}` shadows the protected `{protected}`: if that is meant, say `.shadowing()`")]
+    Shadowing {
+        /// The public one.
+        public: String,
+        /// The protected one.
+        protected: String,
+    },
+}
+
+impl Group {
+    fn new(path: impl Into<String>, access: Access) -> Self {
+        Self { path: path.into(), method: None, shadowing: false, encoded_slashes: false, access }
+    }
+
+    /// Opened by admin tokens and sessions.
+    pub fn admin(path: impl Into<String>) -> Self {
+        Self::new(path, Access::Guarded { kinds: KindSet::ADMIN, public_actions: None })
+    }
+
+    /// Opened by content tokens. Without a credential the caller is the public, which may do the
+    /// [`public_actions`](Self::public_actions): none, unless said otherwise.
+    pub fn content(path: impl Into<String>) -> Self {
+        Self::new(path, Access::Guarded { kinds: KindSet::CONTENT, public_actions: Some(Vec::new()) })
+    }
+
+    /// Open to all: requests pass unread.
+    pub fn public(path: impl Into<String>) -> Self {
+        Self::new(path, Access::Public)
+    }
+
+    /// Covers one method and this path alone, not what is below it.
+    #[must_use]
+    pub fn exact(mut self, method: Method) -> Self {
+        self.method = Some(method);
+        self
+    }
+
+    /// Opened by these kinds instead. Without effect on a public group.
+    #[must_use]
+    pub fn kinds(mut self, wanted: KindSet) -> Self {
+        if let Access::Guarded { kinds, .. } = &mut self.access {
+            *kinds = wanted;
+        }
+        self
+    }
+
+    /// What the public may do in a content group. Without effect on other groups.
+    #[must_use]
+    pub fn public_actions<A: Into<Action>>(mut self, actions: impl IntoIterator<Item = A>) -> Self {
+        if let Access::Guarded { public_actions: Some(listed), .. } = &mut self.access {
+            *listed = actions.into_iter().map(Into::into).collect();
+        }
+        self
+    }
+
+    /// Lets a public prefix lie above or below a protected one. What is not in the protected group by its exact bytes is
+    /// then public: mind routers that fold case or decode.
+    #[must_use]
+    pub fn shadowing(mut self) -> Self {
+        self.shadowing = true;
+        self
+    }
+
+    /// Lets `%2F` stand in the segments below the prefix. Whatever decodes the path behind the gate sees segments that the
+    /// gate did not.
+    #[must_use]
+    pub fn allow_ambiguous_encoded_slashes(mut self) -> Self {
+        self.encoded_slashes = true;
+        self
+    }
+
+    pub(super) fn is_protected(&self) -> bool {
+        !matches!(self.access, Access::Public)
+    }
+
+    fn covers(&self, path: &str) -> bool {
+        match path.strip_prefix(self.prefix()) {
+            Some(rest) => rest.is_empty() || rest.starts_with('/'),
+            None => false,
+        }
+    }
+
+    /// The path without the slash of the root, so that what follows a prefix always starts with one.
+    fn prefix(&self) -> &str {
+        if self.path == "/" { "" } else { &self.path }
+    }
+}
+
+/// The groups of a gate, the most specific first.
+#[derive(Debug)]
+pub(super) struct Groups(Vec<Group>);
+
+impl Groups {
+    pub(super) fn new(mut groups: Vec<Group>) -> Result<Self, InvalidGroups> {
+        if groups.is_empty() {
+            return Err(InvalidGroups::None);
+        }
+        for group in &groups {
+            let rooted = group.path == "/" || (group.path.starts_with('/') && !group.path.ends_with('/'));
+            let plain =
+                path::judge(&group.path) == Ok(Judged::default()) && !group.path.contains(['{', '}', '*', '?', '#']);
+            if !rooted || !plain {
+                return Err(InvalidGroups::Path(group.path.clone()));
+            }
+        }
+        for (i, a) in groups.iter().enumerate() {
+            if groups[i + 1..].iter().any(|b| a.path == b.path && a.method == b.method) {
+                return Err(InvalidGroups::Twice(a.path.clone()));
+            }
+        }
+        let protected: Vec<&Group> = groups.iter().filter(|g| g.is_protected()).collect();
+        for public in groups.iter().filter(|g| !g.is_protected() && g.method.is_none() && !g.shadowing) {
+            if let Some(p) =
+                protected.iter().find(|p| public.covers(&p.path) || (p.method.is_none() && p.covers(&public.path)))
+            {
+                return Err(InvalidGroups::Shadowing { public: public.path.clone(), protected: p.path.clone() });
+            }
+        }
+        groups.sort_by_key(|g| (g.method.is_none(), std::cmp::Reverse(g.prefix().len())));
+        Ok(Self(groups))
+    }
+
+    /// The group of a request, by the path as sent.
+    pub(super) fn classify(&self, method: &Method, path: &str) -> Result<usize, Reason> {
+        let judged = path::judge(path).map_err(Reason::AmbiguousPath)?;
+        let matches = |g: &Group| match &g.method {
+            Some(m) => m == method && g.path == path,
+            None => g.covers(path),
+        };
+        let found = if path.starts_with('/') { self.0.iter().position(matches) } else { None };
+        if judged.encoded_slash.is_some() {
+            let allowed = |i: usize| self.0[i].encoded_slashes && judged.encoded_slash > Some(self.0[i].path.len());
+            if !found.is_some_and(allowed) {
+                return Err(Reason::AmbiguousPath(Ambiguity::EncodedSeparator));
+            }
+        }
+        found.ok_or(Reason::NoGroup)
+    }
+
+    pub(super) fn get(&self, index: usize) -> &Group {
+        &self.0[index]
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Group> {
+        self.0.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn groups() -> Groups {
+        Groups::new(vec![
+            Group::admin("/admin"),
+            Group::content("/admin/api"),
+            Group::public("/admin/login").exact(Method::POST),
+            Group::content("/api").allow_ambiguous_encoded_slashes(),
+            Group::public("/healthz"),
+        ])
+        .unwrap()
+    }
+
+    #[test]
+    fn whole_segments_and_the_longest_prefix() {
+        let groups = groups();
+        let of = |method: &Method, path: &str| groups.classify(method, path).map(|i| groups.get(i).path.clone());
+        let get = |path| of(&Method::GET, path).ok();
+        for (path, group) in [
+            ("/admin", "/admin"),
+            ("/admin/", "/admin"),
+            ("/admin/x", "/admin"),
+            ("/admin/api", "/admin/api"),
+            ("/admin/api/x", "/admin/api"),
+            ("/admin/apis", "/admin"),
+            ("/admin/login", "/admin"),
+            ("/healthz", "/healthz"),
+            ("/api/a%2fb", "/api"),
+        ] {
+            assert_eq!(get(path).as_deref(), Some(group), "{path}");
+        }
+        assert_eq!(of(&Method::POST, "/admin/login").unwrap(), "/admin/login");
+        assert_eq!(of(&Method::POST, "/admin/login/").unwrap(), "/admin");
+        for path in ["/", "", "*", "/admins", "/Admin", "/%61dmin", "/adm", "admin/x", "/healthzz"] {
+            assert_eq!(of(&Method::GET, path), Err(Reason::NoGroup), "{path}");
+        }
+        for path in ["/admin/a%2fb", "/api%2fx", "/x%2fy"] {
+            let encoded = Err(Reason::AmbiguousPath(Ambiguity::EncodedSeparator));
+            assert_eq!(of(&Method::GET, path), encoded, "{path}");
+        }
+    }
+
+    #[test]
+    fn impossible_groups_fail_to_build() {
+        let build = |groups: &[Group]| Groups::new(groups.to_vec()).err();
+        assert_eq!(build(&[]), Some(InvalidGroups::None));
+        for path in ["", "admin", "/admin/", "//x", "/{id}", "/x/*", "/x?y", "/%2fx"] {
+            assert_eq!(build(&[Group::admin(path)]), Some(InvalidGroups::Path(path.into())), "{path}");
+        }
+        assert_eq!(build(&[Group::admin("/a"), Group::content("/a")]), Some(InvalidGroups::Twice("/a".into())));
+        for public in ["/", "/admin/assets"] {
+            let shadowing = InvalidGroups::Shadowing { public: public.into(), protected: "/admin".into() };
+            assert_eq!(build(&[Group::admin("/admin"), Group::public(public)]), Some(shadowing));
+            assert_eq!(build(&[Group::admin("/admin"), Group::public(public).shadowing()]), None);
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The gate: what stands between a request and the routes behind it.
+
+mod admit;
+mod backstop;
+mod bearer;
+mod context;
+#[cfg(feature = "axum")]
+mod extract;
+mod future;
+mod groups;
+mod path;
+mod refusal;
+mod require;
+#[cfg(feature = "axum")]
+mod router;
+mod service;
+
+pub use context::{AuthContext, NotAllowed};
+#[cfg(feature = "axum")]
+pub use extract::{AdminAuth, Auth, ContentAuth, NoPrincipal};
+pub use future::GateFuture;
+pub use groups::{Group, InvalidGroups};
+pub use refusal::{Grpc, Json, Refusal, Refusals, Refused};
+pub use require::{Require, RequireFuture, Required};
+#[cfg(feature = "axum")]
+pub use router::GuardedRouter;
+pub use service::{GateLayer, Gated};
+
+pub(crate) use admit::Gate;
+
+use crate::domain::SecretFormat;
+use crate::resolve::Resolver;
+use std::sync::Arc;
+
+impl Gate {
+    pub(crate) fn new(
+        groups: Vec<Group>,
+        format: SecretFormat,
+        resolver: Arc<Resolver>,
+        opaque: bool,
+    ) -> Result<Self, InvalidGroups> {
+        let groups = groups::Groups::new(groups)?;
+        let anonymous = Self::nobody(&groups, &resolver);
+        Ok(Self { groups, anonymous, format, resolver, opaque, unguarded: backstop::Unguarded::default() })
+    }
+
+    pub(crate) fn format(&self) -> &SecretFormat {
+        &self.format
+    }
+
+    pub(crate) fn resolver(&self) -> &Arc<Resolver> {
+        &self.resolver
+    }
+}

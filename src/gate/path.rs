@@ -1,0 +1,206 @@
+//! Judging a path as it was sent: whatever two programs could read in two ways is refused before anything else.
+
+use crate::domain::Ambiguity;
+
+/// The first encoded slash, if there is one: whether it is allowed is for the group to say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Judged {
+    pub(super) encoded_slash: Option<usize>,
+}
+
+/// Refuses `//`, dot segments and their encodings, encoded backslashes, double encodings, raw backslashes, broken encodings
+/// and control bytes.
+pub(super) fn judge(path: &str) -> Result<Judged, Ambiguity> {
+    if is_plain(path.as_bytes()) { Ok(Judged::default()) } else { read(path.as_bytes()) }
+}
+
+/// Whether no byte of it needs a second look. Most paths are plain.
+fn is_plain(path: &[u8]) -> bool {
+    let mut after_slash = false;
+    for &b in path {
+        if SUSPICIOUS[b as usize] || (after_slash && (b == b'/' || b == b'.')) {
+            return false;
+        }
+        after_slash = b == b'/';
+    }
+    true
+}
+
+static SUSPICIOUS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0;
+    while b < 256 {
+        table[b] = b < 0x20 || b == 0x7f || b == b'%' as usize || b == b'\\' as usize;
+        b += 1;
+    }
+    table
+};
+
+/// What a segment has been so far, decoded.
+#[derive(Clone, Copy, PartialEq)]
+enum Segment {
+    Empty,
+    Dot,
+    DotDot,
+    Name,
+}
+
+fn read(path: &[u8]) -> Result<Judged, Ambiguity> {
+    let mut judged = Judged::default();
+    // Before the first slash there is nothing that could be empty.
+    let mut segment = Segment::Name;
+    let mut at = 0;
+    while at < path.len() {
+        let (byte, length) = match path[at] {
+            b'%' => (decode(&path[at..])?, 3),
+            raw => (raw, 1),
+        };
+        match byte {
+            0..0x20 | 0x7f => return Err(Ambiguity::Control),
+            b'\\' if length == 1 => return Err(Ambiguity::Backslash),
+            b'\\' => return Err(Ambiguity::EncodedSeparator),
+            b'/' => {
+                end(segment)?;
+                if segment == Segment::Empty {
+                    return Err(Ambiguity::EmptySegment);
+                }
+                if length == 3 {
+                    judged.encoded_slash = judged.encoded_slash.or(Some(at));
+                }
+                segment = Segment::Empty;
+            }
+            b';' => {
+                end(segment)?;
+                segment = Segment::Name;
+            }
+            b'.' => {
+                segment = match segment {
+                    Segment::Empty => Segment::Dot,
+                    Segment::Dot => Segment::DotDot,
+                    _ => Segment::Name,
+                }
+            }
+            _ => segment = Segment::Name,
+        }
+        at += length;
+    }
+    end(segment)?;
+    Ok(judged)
+}
+
+fn end(segment: Segment) -> Result<(), Ambiguity> {
+    if matches!(segment, Segment::Dot | Segment::DotDot) { Err(Ambiguity::DotSegment) } else { Ok(()) }
+}
+
+/// The byte that `%xx` at the start of `rest` stands for.
+fn decode(rest: &[u8]) -> Result<u8, Ambiguity> {
+    let byte = hex_pair(rest.get(1..3)).ok_or(Ambiguity::BrokenEncoding)?;
+    if byte == b'%' {
+        // `%25` and then what would be an encoded separator or dot, once somebody decodes again, and again.
+        let mut inner = &rest[3..];
+        while let Some(deeper) = inner.strip_prefix(b"25") {
+            inner = deeper;
+        }
+        if matches!(hex_pair(inner.get(..2)), Some(b'.' | b'/' | b'\\')) {
+            return Err(Ambiguity::EncodedTwice);
+        }
+    }
+    Ok(byte)
+}
+
+fn hex_pair(pair: Option<&[u8]>) -> Option<u8> {
+    let digit = |b: u8| char::from(b).to_digit(16);
+    let &[high, low] = pair? else { return None };
+    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
+}
+
+/// The path to classify: the one before nesting took its prefix away, if the present one is what nesting leaves of it.
+///
+/// `segments`: how many segments the nested prefix has, where the router says so.
+pub(super) fn original<'a>(original: &'a str, present: &str, segments: Option<usize>) -> Result<&'a str, Ambiguity> {
+    let root =
+        present == "/" && segments.is_some_and(|n| original.split('/').skip(1).filter(|s| !s.is_empty()).count() == n);
+    let suffix = present.starts_with('/') && original.ends_with(present);
+    if root || suffix { Ok(original) } else { Err(Ambiguity::Rewritten) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Ambiguity::*;
+
+    #[test]
+    fn plain_paths_pass() {
+        for path in [
+            "/",
+            "/admin",
+            "/admin/",
+            "/a.b/c..d/.e",
+            "/x;y",
+            "/api::article.article",
+            "/%41",
+            "/caf%C3%A9",
+            "/a%20b",
+            "/...",
+            "/a/..b",
+            "/%25",
+            "/100%2525",
+            "",
+            "*",
+        ] {
+            assert_eq!(judge(path), Ok(Judged::default()), "{path}");
+        }
+        assert_eq!(judge("/a/b%2Fc%2fd"), Ok(Judged { encoded_slash: Some(4) }));
+    }
+
+    #[test]
+    fn what_can_be_read_in_two_ways_does_not() {
+        for (path, why) in [
+            ("//admin", EmptySegment),
+            ("/admin//x", EmptySegment),
+            ("/admin//", EmptySegment),
+            ("/./admin", DotSegment),
+            ("/admin/.", DotSegment),
+            ("/admin/..", DotSegment),
+            ("/a/../admin", DotSegment),
+            ("/a/%2e%2E/admin", DotSegment),
+            ("/a/.%2e/admin", DotSegment),
+            ("/a/%2e", DotSegment),
+            ("/a/..;/admin", DotSegment),
+            ("/a/..;x=1/admin", DotSegment),
+            ("/a/%2e%2e%3b/admin", DotSegment),
+            ("/a/..%2fadmin", DotSegment),
+            ("/a%2f../admin", DotSegment),
+            ("/a%2f%2fadmin", EmptySegment),
+            ("/a/%2fadmin", EmptySegment),
+            ("/a%5cb", EncodedSeparator),
+            ("/a%5Cb", EncodedSeparator),
+            ("/a\\b", Backslash),
+            ("/%252e%252e/admin", EncodedTwice),
+            ("/a%252fb", EncodedTwice),
+            ("/a%255Cb", EncodedTwice),
+            ("/a%2525252fb", EncodedTwice),
+            ("/a%", BrokenEncoding),
+            ("/a%2", BrokenEncoding),
+            ("/a%zz", BrokenEncoding),
+            ("/a%+1", BrokenEncoding),
+            ("/a%00b", Control),
+            ("/a%0d%0ab", Control),
+            ("/a\x01b", Control),
+            ("/a%7f", Control),
+        ] {
+            assert_eq!(judge(path), Err(why), "{path}");
+        }
+    }
+
+    #[test]
+    fn an_original_path_is_believed_if_nesting_explains_the_rest() {
+        assert_eq!(original("/admin/x", "/admin/x", None), Ok("/admin/x"));
+        assert_eq!(original("/admin/x", "/x", Some(1)), Ok("/admin/x"));
+        assert_eq!(original("/admin", "/", Some(1)), Ok("/admin"));
+        assert_eq!(original("/admin/x", "/", Some(1)), Err(Rewritten));
+        assert_eq!(original("/admin", "/", None), Err(Rewritten));
+        assert_eq!(original("/admin/x", "/y", None), Err(Rewritten));
+        assert_eq!(original("/adminx", "x", None), Err(Rewritten));
+    }
+}

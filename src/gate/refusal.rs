@@ -1,0 +1,204 @@
+//! Refusals: what the client sees of a reason, and in which form.
+
+use crate::domain::{Reason, Requirement};
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
+
+/// A refused request: the reason, and what of it the client may see.
+///
+/// Secrets that are unknown, malformed, revoked or of the wrong kind all make the same refusal, but for
+/// [`reason`](Self::reason), which is for your logs.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    reason: Reason,
+    status: StatusCode,
+    name: &'static str,
+    message: &'static str,
+    scope: Option<String>,
+    protected: bool,
+}
+
+impl Refusal {
+    pub(super) fn new(reason: Reason, protected: bool, opaque: bool) -> Self {
+        use StatusCode as S;
+        let (status, name, message) = match reason {
+            Reason::AmbiguousPath(_) => (S::BAD_REQUEST, "ApplicationError", "Ambiguous path"),
+            Reason::NoGroup => (S::NOT_FOUND, "NotFoundError", "Not Found"),
+            Reason::Expired if !opaque => (S::UNAUTHORIZED, "UnauthorizedError", "Token expired"),
+            Reason::OwnerInactive if !opaque => (S::UNAUTHORIZED, "UnauthorizedError", "Token owner is deactivated"),
+            Reason::NoCredential | Reason::Invalid(_) | Reason::Expired | Reason::OwnerInactive => {
+                (S::UNAUTHORIZED, "UnauthorizedError", "Missing or invalid credentials")
+            }
+            Reason::NotAllowed | Reason::Unguarded => (S::FORBIDDEN, "ForbiddenError", "Forbidden"),
+            Reason::Unavailable(_) => (S::SERVICE_UNAVAILABLE, "ServiceUnavailableError", "Try again in a moment"),
+        };
+        Self { reason, status, name, message, scope: None, protected }
+    }
+
+    /// Names what was missing, as a scope of RFC 6750 section 3.
+    pub(super) fn missing(mut self, requirement: &Requirement) -> Self {
+        let scope = requirement.to_string();
+        let fits = |b: u8| matches!(b, b' ' | b'!' | b'#'..=b'[' | b']'..=b'~');
+        self.scope = Some(scope).filter(|s| !s.is_empty() && s.bytes().all(fits));
+        self
+    }
+
+    /// A permission policy of the admin side said no: the reference has a name of its own for that.
+    pub(super) fn by_policy(mut self) -> Self {
+        (self.name, self.message) = ("PolicyError", "Policy Failed");
+        self
+    }
+
+    /// Why, for logs and metrics.
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// 400, 401, 403, 404 or 503.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The error's name, as the reference has it: `UnauthorizedError`.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What to tell the client.
+    pub fn message(&self) -> &'static str {
+        self.message
+    }
+
+    /// The headers of the answer: `WWW-Authenticate` (RFC 6750 section 3), `Retry-After`, and for a protected group
+    /// `Cache-Control` and `Vary`.
+    pub fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(4);
+        if self.protected {
+            shield(&mut headers);
+        }
+        match self.reason {
+            Reason::NoCredential => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            _ if self.status == StatusCode::UNAUTHORIZED => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));
+            }
+            _ if self.status == StatusCode::FORBIDDEN => {
+                let value = match &self.scope {
+                    Some(scope) => format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\""),
+                    None => "Bearer error=\"insufficient_scope\"".to_owned(),
+                };
+                headers.extend(HeaderValue::from_str(&value).ok().map(|value| (WWW_AUTHENTICATE, value)));
+            }
+            Reason::Unavailable(_) => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
+        }
+        headers
+    }
+
+    /// The body of the reference: `{"data": null, "error": {"status", "name", "message", "details"}}`.
+    pub fn json(&self) -> Bytes {
+        let (status, name, message) = (self.status.as_u16(), self.name, self.message);
+        let error = serde_json::json!({"status": status, "name": name, "message": message, "details": {}});
+        Bytes::from(serde_json::json!({"data": null, "error": error}).to_string())
+    }
+
+    /// The answer of [`Json`].
+    pub(super) fn as_json<B: From<Bytes>>(&self) -> Response<B> {
+        let mut response = self.answer(B::from(self.json()));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    }
+
+    /// An answer with the status, the headers, and the refusal's reason in its extensions.
+    pub fn answer<B>(&self, body: B) -> Response<B> {
+        let mut response = Response::new(body);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers();
+        response.extensions_mut().insert(self.reason);
+        response
+    }
+}
+
+/// No answer of a protected group may be kept by a cache or given to somebody else.
+pub(super) fn shield(headers: &mut HeaderMap) {
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let varies = |v: &HeaderValue| v.as_bytes().eq_ignore_ascii_case(b"authorization");
+    if !headers.get_all(VARY).iter().any(varies) {
+        headers.append(VARY, HeaderValue::from_static("Authorization"));
+    }
+}
+
+/// What of a refused request its answer may depend on.
+#[derive(Clone, Copy, Debug)]
+pub struct Refused {
+    /// Whether it is a gRPC request: content type `application/grpc`, with or without a suffix.
+    pub grpc: bool,
+    /// The request's HTTP version.
+    pub version: Version,
+}
+
+/// How refusals look, for a response body `B`. [`Json`] unless you say otherwise; a closure will do.
+///
+/// ```
+/// use keyward::Refusal;
+/// let plain = |refusal: &Refusal| refusal.answer(axum::body::Body::from(refusal.message()));
+/// ```
+pub trait Refusals<B>: Clone + Send + Sync + 'static {
+    /// The answer to a refused request. Build it with [`Refusal::answer`], so that its headers are there.
+    fn answer(&self, refusal: &Refusal, request: Refused) -> Response<B>;
+}
+
+/// The JSON of the reference, and for gRPC requests a `grpc-status`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Json;
+
+impl<B: From<Bytes>> Refusals<B> for Json {
+    fn answer(&self, refusal: &Refusal, request: Refused) -> Response<B> {
+        if request.grpc {
+            return grpc(refusal, B::from(Bytes::new()));
+        }
+        refusal.as_json()
+    }
+}
+
+/// A `grpc-status`, for bodies that can be empty and no more, as tonic's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Grpc;
+
+impl<B: Default> Refusals<B> for Grpc {
+    fn answer(&self, refusal: &Refusal, _: Refused) -> Response<B> {
+        grpc(refusal, B::default())
+    }
+}
+
+impl<B, F> Refusals<B> for F
+where
+    F: Fn(&Refusal) -> Response<B> + Clone + Send + Sync + 'static,
+{
+    fn answer(&self, refusal: &Refusal, _: Refused) -> Response<B> {
+        self(refusal)
+    }
+}
+
+/// A gRPC answer without messages: status 200, the outcome in headers.
+fn grpc<B>(refusal: &Refusal, body: B) -> Response<B> {
+    let code = match refusal.status {
+        StatusCode::UNAUTHORIZED => "16",        // UNAUTHENTICATED
+        StatusCode::FORBIDDEN => "7",            // PERMISSION_DENIED
+        StatusCode::NOT_FOUND => "12",           // UNIMPLEMENTED
+        StatusCode::SERVICE_UNAVAILABLE => "14", // UNAVAILABLE
+        _ => "13",                               // INTERNAL: what the gRPC mapping of HTTP 400 says
+    };
+    let mut response = refusal.answer(body);
+    *response.status_mut() = StatusCode::OK;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(HeaderName::from_static("grpc-status"), HeaderValue::from_static(code));
+    // Our messages are plain ASCII; gRPC wants `%` encoded, and there is none.
+    headers.insert(HeaderName::from_static("grpc-message"), HeaderValue::from_static(refusal.message));
+    response
+}

@@ -1,0 +1,152 @@
+//! Requirements as layers: on a route, a method router, a sub-router, or any service behind the gate.
+
+use super::context::AuthContext;
+use crate::domain::Requirement;
+use http::{Request, Response, StatusCode};
+use pin_project_lite::pin_project;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// A layer that lets nobody pass of whom its requirement is not met. It needs the gate around it: without, it answers 500.
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use keyward::{Require, action};
+/// let router: Router = Router::new()
+///     .route("/admin/webhooks", get(|| async { "[]" }))
+///     .route_layer(Require::new(action("admin::webhooks.read")));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Require(Arc<Requirement>);
+
+impl Require {
+    /// Requires this.
+    pub fn new(requirement: Requirement) -> Self {
+        Self(Arc::new(requirement))
+    }
+}
+
+impl From<Requirement> for Require {
+    fn from(requirement: Requirement) -> Self {
+        Self::new(requirement)
+    }
+}
+
+impl<S> Layer<S> for Require {
+    type Service = Required<S>;
+
+    fn layer(&self, inner: S) -> Required<S> {
+        Required { inner, requirement: self.0.clone() }
+    }
+}
+
+/// A service behind a [`Require`] layer.
+#[derive(Clone, Debug)]
+pub struct Required<S> {
+    inner: S,
+    requirement: Arc<Requirement>,
+}
+
+impl<S> Required<S> {
+    /// Whether the request may go on; otherwise the status of an answer that the gate replaces.
+    fn ask<B>(&self, request: &mut Request<B>) -> Result<(), StatusCode> {
+        let requirement = match self.requirement.has_params() {
+            true => Arc::new(with_params(&self.requirement, request)),
+            false => self.requirement.clone(),
+        };
+        let Some(auth) = request.extensions_mut().get_mut::<AuthContext>() else {
+            tracing::error!("a route requires something of its caller, but there is no keyward layer around it");
+            return Err(StatusCode::INTERNAL_SERVER_ERROR);
+        };
+        if auth.ask(requirement) { Ok(()) } else { Err(StatusCode::FORBIDDEN) }
+    }
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for Required<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    ResBody: Default,
+{
+    type Response = Response<ResBody>;
+    type Error = S::Error;
+    type Future = RequireFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        match self.ask(&mut request) {
+            Ok(()) => RequireFuture { state: State::Inner { inner: self.inner.call(request) } },
+            Err(status) => RequireFuture { state: State::Refused { status } },
+        }
+    }
+}
+
+pin_project! {
+    /// The future of a [`Required`] service.
+    pub struct RequireFuture<F> {
+        #[pin]
+        state: State<F>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<F> {
+        Inner { #[pin] inner: F },
+        Refused { status: StatusCode },
+    }
+}
+
+impl<F, B, E> Future for RequireFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Default,
+{
+    type Output = Result<Response<B>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            StateProj::Inner { inner } => Poll::Ready(ready!(inner.poll(cx))),
+            StateProj::Refused { status } => {
+                let mut response = Response::new(B::default());
+                *response.status_mut() = *status;
+                Poll::Ready(Ok(response))
+            }
+        }
+    }
+}
+
+#[cfg(feature = "axum")]
+fn with_params<B>(requirement: &Requirement, request: &mut Request<B>) -> Requirement {
+    use axum::extract::{FromRequestParts, RawPathParams};
+    use futures_util::FutureExt;
+    let (mut parts, ()) = Request::new(()).into_parts();
+    std::mem::swap(&mut parts.extensions, request.extensions_mut());
+    // Reading path parameters awaits nothing.
+    let params = RawPathParams::from_request_parts(&mut parts, &()).now_or_never();
+    std::mem::swap(&mut parts.extensions, request.extensions_mut());
+    let parameter = |name: &str| {
+        let params = params.as_ref()?.as_ref().ok()?;
+        params.iter().find(|(n, _)| *n == name).map(|(_, value)| value.to_owned())
+    };
+    requirement.resolve(&parameter)
+}
+
+/// Only a router knows path parameters: without one they stay open, and the requirement is not met.
+#[cfg(not(feature = "axum"))]
+fn with_params<B>(requirement: &Requirement, _: &mut Request<B>) -> Requirement {
+    requirement.clone()
+}
+
+#[cfg(feature = "axum")]
+impl axum::response::IntoResponse for super::context::NotAllowed {
+    /// An empty 403: the gate writes the refusal in its place.
+    fn into_response(self) -> axum::response::Response {
+        StatusCode::FORBIDDEN.into_response()
+    }
+}

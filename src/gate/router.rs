@@ -1,0 +1,102 @@
+//! The guarded router: a route without a requirement does not compile.
+
+use super::context::NotAllowed;
+use super::extract::Auth;
+use super::refusal::Refusal;
+use super::require::Require;
+use crate::domain::{Reason, Requirement, authenticated};
+use axum::Router;
+use axum::response::{IntoResponse, Response};
+use axum::routing::MethodRouter;
+use http::StatusCode;
+
+/// A router whose every route says what it requires. Its 404 and 405 are guarded too: whoever has no credential does not
+/// learn which routes there are.
+///
+/// ```
+/// use axum::routing::{get, post};
+/// use keyward::{GuardedRouter, action};
+/// let guarded = GuardedRouter::<()>::new()
+///     .route("/admin/webhooks", action("admin::webhooks.read"), get(|| async { "[]" }))
+///     .route("/admin/webhooks", action("admin::webhooks.create"), post(|| async { "made" }))
+///     .public("/healthz", get(|| async { "ok" }));
+/// ```
+///
+/// A route without a requirement is no route:
+/// ```compile_fail
+/// use axum::routing::get;
+/// keyward::GuardedRouter::<()>::new().route("/admin/webhooks", get(|| async { "[]" }));
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct GuardedRouter<S = ()>(Router<S>);
+
+impl<S: Clone + Send + Sync + 'static> Default for GuardedRouter<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
+    /// Without routes.
+    pub fn new() -> Self {
+        Self(Router::new())
+    }
+
+    /// Adds a route. Other methods of the same path may be added with requirements of their own.
+    ///
+    /// # Panics
+    /// Where [`Router::route`] does: a path that overlaps another, or is none.
+    pub fn route(self, path: &str, requirement: Requirement, handler: MethodRouter<S>) -> Self {
+        Self(self.0.route(path, handler.route_layer(Require::new(requirement))))
+    }
+
+    /// Adds a route that requires nothing, for paths of public groups. In a protected group its response is withheld.
+    ///
+    /// # Panics
+    /// Where [`Router::route`] does.
+    pub fn public(self, path: &str, handler: MethodRouter<S>) -> Self {
+        Self(self.0.route(path, handler))
+    }
+
+    /// Puts another guarded router under a path.
+    ///
+    /// # Panics
+    /// Where [`Router::nest`] does.
+    pub fn nest(self, path: &str, other: GuardedRouter<S>) -> Self {
+        Self(self.0.nest(path, other.0))
+    }
+
+    /// Adds the routes of another guarded router.
+    ///
+    /// # Panics
+    /// Where [`Router::merge`] does.
+    pub fn merge(self, other: GuardedRouter<S>) -> Self {
+        Self(self.0.merge(other.0))
+    }
+
+    /// Gives the handlers their state.
+    pub fn with_state<T>(self, state: S) -> GuardedRouter<T> {
+        GuardedRouter(self.0.with_state(state))
+    }
+
+    /// The router, with its 404 and 405 guarded.
+    pub(crate) fn into_router(self) -> Router<S> {
+        self.0.fallback(no_route).method_not_allowed_fallback(no_method)
+    }
+}
+
+async fn no_route(auth: Option<Auth>) -> Result<Response, NotAllowed> {
+    known(auth)?;
+    Ok(Refusal::new(Reason::NoGroup, false, false).as_json())
+}
+
+async fn no_method(auth: Option<Auth>) -> Result<Response, NotAllowed> {
+    known(auth)?;
+    Ok(StatusCode::METHOD_NOT_ALLOWED.into_response())
+}
+
+/// In a protected group the caller has to be somebody; in a public one there is no caller.
+fn known(auth: Option<Auth>) -> Result<(), NotAllowed> {
+    auth.map_or(Ok(()), |auth| auth.require(&authenticated()).map(drop))
+}

@@ -1,0 +1,112 @@
+//! The layer and its service.
+
+use super::admit::{Admission, Gate};
+use super::context::{AuthContext, Call};
+use super::future::{GateFuture, Passage};
+use super::refusal::{Json, Refusals, Refused};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Request, Response};
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// Wraps a service so that protected groups are entered with a valid credential only. Made by
+/// [`Keyward::layer`](crate::Keyward::layer).
+#[derive(Clone)]
+pub struct GateLayer<R = Json> {
+    gate: Arc<Gate>,
+    refusals: R,
+}
+
+impl GateLayer {
+    pub(crate) fn new(gate: Arc<Gate>) -> Self {
+        Self { gate, refusals: Json }
+    }
+}
+
+impl<R> GateLayer<R> {
+    /// Answers refused requests in another form.
+    pub fn refusals<Q>(self, refusals: Q) -> GateLayer<Q> {
+        GateLayer { gate: self.gate, refusals }
+    }
+}
+
+impl<S, R: Clone> Layer<S> for GateLayer<R> {
+    type Service = Gated<S, R>;
+
+    fn layer(&self, inner: S) -> Gated<S, R> {
+        Gated { inner, gate: self.gate.clone(), refusals: self.refusals.clone() }
+    }
+}
+
+/// A service behind the gate.
+#[derive(Clone)]
+pub struct Gated<S, R = Json> {
+    inner: S,
+    gate: Arc<Gate>,
+    refusals: R,
+}
+
+impl<S, R> Gated<S, R> {
+    /// Answers refused requests in another form.
+    pub fn refusals<Q>(self, refusals: Q) -> Gated<S, Q> {
+        Gated { inner: self.inner, gate: self.gate, refusals }
+    }
+}
+
+impl<S, R, ReqBody, ResBody> Service<Request<ReqBody>> for Gated<S, R>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
+    R: Refusals<ResBody>,
+{
+    type Response = Response<ResBody>;
+    type Error = S::Error;
+    type Future = GateFuture<S, R, ReqBody, ResBody>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        match self.gate.admit(&request) {
+            Admission::Open => GateFuture::open(self.inner.call(request)),
+            Admission::Enter(entry, door) => {
+                let call = Arc::new(Call::new(entry));
+                let passage = Passage::new(&self.gate, &self.refusals, &request, call.clone(), door);
+                request.extensions_mut().insert(AuthContext::new(call));
+                GateFuture::entered(self.inner.call(request), passage)
+            }
+            Admission::Ask(wanted) => {
+                // The service that was polled ready is the one to call later; a fresh clone takes its place.
+                let fresh = self.inner.clone();
+                let ready = std::mem::replace(&mut self.inner, fresh);
+                GateFuture::asking(&self.gate, &self.refusals, wanted, request, ready)
+            }
+            Admission::Refuse(refusal) => {
+                GateFuture::refused(self.refusals.answer(&refusal, refused(request.headers(), request.version())))
+            }
+        }
+    }
+}
+
+/// What of a request a refusal may depend on.
+pub(super) fn refused(headers: &HeaderMap, version: http::Version) -> Refused {
+    let is_grpc = |v: &[u8]| {
+        v.strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+    };
+    Refused { grpc: headers.get(CONTENT_TYPE).is_some_and(|v| is_grpc(v.as_bytes())), version }
+}
+
+impl<R> fmt::Debug for GateLayer<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GateLayer").field("groups", &self.gate.groups).finish_non_exhaustive()
+    }
+}
+
+impl<S: fmt::Debug, R> fmt::Debug for Gated<S, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gated").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}

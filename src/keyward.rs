@@ -1,0 +1,230 @@
+//! The handle: everything that one installation shares.
+
+use crate::domain::{Brand, Clock, Conditions, Entropy, OsEntropy, ReferenceSalt, SaltRing, SecretFormat, SystemClock};
+use crate::gate::{Gate, GateLayer, Gated, Group, InvalidGroups};
+use crate::resolve::{Limits, Resolver};
+use crate::service::Writer;
+use crate::store::Store;
+use std::fmt;
+use std::sync::Arc;
+use tower_layer::Layer;
+
+/// One installation: its gate, and (on a [`WriteStore`](crate::WriteStore)) the services that change what the gate judges by.
+///
+/// Clones are the same installation. Call [`shutdown`](Self::shutdown) when the server has stopped.
+pub struct Keyward<S> {
+    store: Arc<S>,
+    gate: Arc<Gate>,
+    writer: Arc<Writer>,
+}
+
+impl<S> Clone for Keyward<S> {
+    fn clone(&self) -> Self {
+        Self { store: self.store.clone(), gate: self.gate.clone(), writer: self.writer.clone() }
+    }
+}
+
+impl<S> fmt::Debug for Keyward<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keyward").finish_non_exhaustive()
+    }
+}
+
+/// An installation that cannot be.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// There is no salt.
+    #[error("no salt: pass one with `.salt(..)`; `openssl rand -hex 32` makes one")]
+    NoSalt,
+    /// The groups contradict each other.
+    #[error(transparent)]
+    Groups(#[from] InvalidGroups),
+    /// It was not built inside a tokio runtime.
+    #[error("no tokio runtime: build it inside one")]
+    NoRuntime,
+}
+
+/// Collects what an installation needs. Made by [`Keyward::builder`].
+#[must_use]
+pub struct Builder<S> {
+    store: S,
+    groups: Vec<Group>,
+    salts: Option<SaltRing>,
+    reference: Option<ReferenceSalt>,
+    brand: Brand,
+    conditions: Conditions,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    opaque: bool,
+}
+
+impl<S> fmt::Debug for Builder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("groups", &self.groups).field("brand", &self.brand).finish_non_exhaustive()
+    }
+}
+
+impl<S: Store> Keyward<S> {
+    /// Begins an installation on this store.
+    ///
+    /// ```
+    /// # tokio_test::block_on(async {
+    /// use keyward::{Keyward, MemoryStore, Salt};
+    /// let (salt, _) = Salt::generate()?;
+    /// let keyward = Keyward::builder(MemoryStore::default()).salt(salt).admin("/admin").content("/api").build()?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn builder(store: S) -> Builder<S> {
+        Builder {
+            store,
+            groups: Vec::new(),
+            salts: None,
+            reference: None,
+            brand: Brand::default(),
+            conditions: Conditions::default(),
+            limits: Limits::default(),
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(OsEntropy),
+            opaque: false,
+        }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// The layer for any tower or axum service. Around an axum `Router`, put it on with `Router::layer` after every route is
+    /// there: a route that is added later is not behind it. [`wrap`](Self::wrap) leaves no room for that.
+    pub fn layer(&self) -> GateLayer {
+        GateLayer::new(self.gate.clone())
+    }
+
+    /// Puts the gate around a finished service, to which no route can be added any more.
+    pub fn wrap<T>(&self, service: T) -> Gated<T> {
+        self.layer().layer(service)
+    }
+
+    /// Puts the gate around a guarded router.
+    #[cfg(feature = "axum")]
+    pub fn guard(&self, router: crate::gate::GuardedRouter) -> Gated<axum::Router> {
+        self.wrap(router.into_router())
+    }
+
+    /// A regular expression by which secret scanners find secrets of this installation.
+    pub fn scanner_regex(&self) -> String {
+        self.gate.format().scanner_regex()
+    }
+
+    /// Writes what is still to be written. Call it when the server has stopped taking requests.
+    pub async fn shutdown(&self) {
+        self.gate.resolver().write_uses().await;
+    }
+
+    pub(crate) fn shared_store(&self) -> Arc<S> {
+        self.store.clone()
+    }
+
+    pub(crate) fn writer(&self) -> &Arc<Writer> {
+        &self.writer
+    }
+}
+
+impl<S: Store> Builder<S> {
+    /// The salt, or several. Required.
+    pub fn salt(mut self, salts: impl Into<SaltRing>) -> Self {
+        self.salts = Some(salts.into());
+        self
+    }
+
+    /// Accepts tokens that the reference issued under this salt, if the store has them.
+    pub fn reference_salt(mut self, salt: ReferenceSalt) -> Self {
+        self.reference = Some(salt);
+        self
+    }
+
+    /// What secrets begin with, instead of `kw`.
+    pub fn brand(mut self, brand: Brand) -> Self {
+        self.brand = brand;
+        self
+    }
+
+    /// Adds a route group.
+    pub fn group(mut self, group: Group) -> Self {
+        self.groups.push(group);
+        self
+    }
+
+    /// Adds an admin group at this prefix.
+    pub fn admin(self, path: impl Into<String>) -> Self {
+        self.group(Group::admin(path))
+    }
+
+    /// Adds a content group at this prefix.
+    pub fn content(self, path: impl Into<String>) -> Self {
+        self.group(Group::content(path))
+    }
+
+    /// Adds a public group at this prefix.
+    pub fn public(self, path: impl Into<String>) -> Self {
+        self.group(Group::public(path))
+    }
+
+    /// The conditions that permissions may name, instead of the two of the reference.
+    pub fn conditions(mut self, conditions: Conditions) -> Self {
+        self.conditions = conditions;
+        self
+    }
+
+    /// Other bounds for cache and look-ups.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Answers "Token expired" and "Token owner is deactivated" like every other invalid credential.
+    pub fn opaque_refusals(mut self) -> Self {
+        self.opaque = true;
+        self
+    }
+
+    /// Another clock, for tests.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Another source of randomness, for tests.
+    pub fn entropy(mut self, entropy: Arc<dyn Entropy>) -> Self {
+        self.entropy = entropy;
+        self
+    }
+
+    /// Builds it, and starts writing uses behind.
+    ///
+    /// # Errors
+    /// If there is no salt or no tokio runtime, or the groups contradict each other.
+    pub fn build(self) -> Result<Keyward<S>, BuildError> {
+        let salts = self.salts.ok_or(BuildError::NoSalt)?;
+        tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
+        if !self.brand.is_short() {
+            tracing::warn!(
+                brand = self.brand.as_str(),
+                "a brand of more than 3 characters makes every request hash twice as much"
+            );
+        }
+        let mut format = SecretFormat::new(&self.brand, salts);
+        if let Some(salt) = self.reference {
+            format = format.with_reference(salt);
+        }
+        let store = Arc::new(self.store);
+        let resolver = Arc::new(Resolver::new(store.clone(), self.clock, self.conditions, self.limits));
+        let gate = Arc::new(Gate::new(self.groups, format.clone(), resolver.clone(), self.opaque)?);
+        let writer = Arc::new(Writer::new(resolver.clone(), format, self.entropy));
+        resolver.write_uses_behind();
+        Ok(Keyward { store, gate, writer })
+    }
+}

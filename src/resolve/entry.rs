@@ -1,0 +1,102 @@
+//! A resolved token, as cached.
+
+use super::Resolver;
+use super::freshness::Stamp;
+use super::usage::WRITE_EVERY;
+use crate::domain::{Conditions, Digest, Moment, Principal, Reason, Timestamp, TokenAuthority};
+use crate::store::Record;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+pub(crate) struct Entry {
+    pub(crate) principal: Principal,
+    pub(crate) digest: Option<Digest>,
+    pub(crate) conditions: Arc<Conditions>,
+    pub(crate) resolver: Weak<Resolver>,
+    pub(super) stamp: Stamp,
+    /// From then on it is expired.
+    pub(super) ends: Moment,
+    /// From then on it must be read again before it is judged: a session may have been used elsewhere.
+    pub(super) reload: Moment,
+    owner_active: bool,
+    noted: AtomicU64,
+}
+
+impl Entry {
+    /// `None` if the token is owned and its owner is gone. `asked`: read before the store was asked.
+    pub(super) fn of(record: &Record, stamp: Stamp, asked: Moment, home: &Arc<Resolver>) -> Option<Self> {
+        let owner = record.owner.as_ref().map(|(owner, ceiling)| (owner, ceiling));
+        let token = &record.token;
+        let left = |at: Timestamp| asked.plus(at.since(record.now));
+        let used = [record.last_used_at, home.usage.pending(token.id)].into_iter().flatten().max();
+        let mut ends = token.expires_at.map_or(Moment::NEVER, left);
+        let mut reload = Moment::NEVER;
+        if let TokenAuthority::Session { idle, .. } = token.authority {
+            let idle_until = left(used.unwrap_or(token.created_at).max(token.created_at).plus(idle));
+            reload = idle_until;
+            if idle_until <= asked {
+                // Over, as far as the store knows; another node may have a use yet to write.
+                ends = idle_until;
+                reload = asked.plus(WRITE_EVERY);
+            }
+        }
+        Some(Self {
+            principal: Principal::of(token, owner)?,
+            digest: Some(token.digest),
+            conditions: home.conditions.clone(),
+            resolver: Arc::downgrade(home),
+            stamp,
+            ends,
+            reload,
+            owner_active: owner.is_none_or(|(owner, _)| owner.state.is_active()),
+            noted: AtomicU64::new(used.map_or(0, |at| asked.0.saturating_sub(nanos(record.now.since(at))).max(1))),
+        })
+    }
+
+    /// Nobody, in a content group.
+    pub(crate) fn public(principal: Principal, conditions: Arc<Conditions>) -> Self {
+        Self {
+            principal,
+            digest: None,
+            conditions,
+            resolver: Weak::new(),
+            stamp: Stamp { era: 0, seq: 0, tags: Box::default() },
+            ends: Moment::NEVER,
+            reload: Moment::NEVER,
+            owner_active: true,
+            noted: AtomicU64::new(0),
+        }
+    }
+
+    /// Expiry, then owner.
+    pub(crate) fn judge(&self, now: Moment) -> Result<(), Reason> {
+        if now >= self.ends {
+            return Err(Reason::Expired);
+        }
+        if self.owner_active { Ok(()) } else { Err(Reason::OwnerInactive) }
+    }
+
+    /// When it ends by itself, or has to be looked at again.
+    pub(crate) fn next_deadline(&self) -> Moment {
+        self.ends.min(self.reload)
+    }
+
+    /// Whether a use now is worth noting: the first in `every`. Of many threads one is told yes.
+    pub(super) fn claim_note(&self, now: Moment, every: Duration) -> bool {
+        let last = self.noted.load(Ordering::Relaxed);
+        (last == 0 || now.0.saturating_sub(last) >= nanos(every))
+            && self.noted.compare_exchange(last, now.0.max(1), Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Bytes, roughly.
+    pub(super) fn weight(&self) -> u64 {
+        // Besides itself: the two counters of its Arc, and its place in the cache's tables.
+        const AROUND: usize = 16 + 2 * size_of::<Digest>() + 32;
+        (size_of::<Self>() + AROUND + size_of_val(&*self.stamp.tags) + self.principal.weight()) as u64
+    }
+}
+
+fn nanos(d: Duration) -> u64 {
+    u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)
+}

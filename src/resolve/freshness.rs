@@ -1,0 +1,124 @@
+//! What a cached entry rests on, and whether that still stands: the tag clock, its eras, and the lease.
+//!
+//! An entry carries its tags and the sequence of the last change that its snapshot contained. The tag clock holds, for each of
+//! 2^16 slots, the sequence of the last change to any tag of that slot. The entry stands as long as no slot of its tags shows
+//! a later change than its snapshot.
+
+use crate::domain::{Moment, Tag};
+use arc_swap::ArcSwap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::watch;
+
+const SLOTS: usize = 1 << 16;
+
+/// When a snapshot was taken, and of what.
+#[derive(Clone, Debug)]
+pub(crate) struct Stamp {
+    pub(crate) era: u64,
+    pub(crate) seq: u64,
+    pub(crate) tags: Box<[Tag]>,
+}
+
+pub(crate) struct Freshness {
+    era: ArcSwap<Era>,
+    lease_until: AtomicU64,
+    changes: watch::Sender<()>,
+}
+
+/// A span in which the store's sequences follow one another. A store that was set back begins a new one.
+struct Era {
+    number: u64,
+    floor: u64,
+    clock: Box<[AtomicU64]>,
+}
+
+impl Era {
+    fn new(number: u64, floor: u64) -> Self {
+        Self { number, floor, clock: (0..SLOTS).map(|_| AtomicU64::new(0)).collect() }
+    }
+}
+
+impl Freshness {
+    /// For a store that only this process changes: its own changes are all there are, so the lease never ends.
+    pub(crate) fn exclusive() -> Self {
+        Self {
+            era: ArcSwap::from_pointee(Era::new(0, 0)),
+            lease_until: AtomicU64::new(Moment::NEVER.0),
+            changes: watch::Sender::new(()),
+        }
+    }
+
+    /// The era to stamp a snapshot with; read before the snapshot is taken.
+    pub(crate) fn era(&self) -> u64 {
+        self.era.load().number
+    }
+
+    /// Whether nothing that `stamp` rests on has changed since its snapshot.
+    pub(crate) fn stands(&self, stamp: &Stamp) -> bool {
+        let era = self.era.load();
+        era.number == stamp.era
+            && stamp.seq >= era.floor
+            && stamp.tags.iter().all(|tag| era.clock[tag.slot()].load(Ordering::Acquire) <= stamp.seq)
+    }
+
+    /// Whether this node knows of every change that is old enough to count. Read it before [`stands`](Self::stands).
+    pub(crate) fn leased(&self, now: Moment) -> bool {
+        now.0 <= self.lease_until.load(Ordering::Acquire)
+    }
+
+    /// Until when that is so.
+    pub(crate) fn lease_until(&self) -> Moment {
+        Moment(self.lease_until.load(Ordering::Acquire))
+    }
+
+    /// Change `seq` touched `tags`.
+    pub(crate) fn raise(&self, seq: u64, tags: &[Tag]) {
+        let era = self.era.load();
+        for tag in tags {
+            era.clock[tag.slot()].fetch_max(seq, Ordering::AcqRel);
+        }
+        self.changes.send_replace(());
+    }
+
+    /// Wakes when something has changed.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{OwnerId, RoleId};
+
+    fn stamp(seq: u64, tags: &[Tag]) -> Stamp {
+        Stamp { era: 0, seq, tags: tags.into() }
+    }
+
+    #[test]
+    fn a_later_change_to_any_tag_ends_it() {
+        let f = Freshness::exclusive();
+        let (owner, role) = (Tag::owner(OwnerId(1)), Tag::role(RoleId(2)));
+        let s = stamp(5, &[Tag::ALL, owner, role]);
+        assert!(f.stands(&s));
+        f.raise(5, &[owner]);
+        assert!(f.stands(&s), "its snapshot had that change");
+        f.raise(6, &[Tag::role(RoleId(3))]);
+        assert!(f.stands(&s), "another role");
+        f.raise(7, &[role]);
+        assert!(!f.stands(&s));
+        assert!(f.stands(&stamp(7, &[role])));
+        f.raise(6, &[role]);
+        assert!(f.stands(&stamp(7, &[role])), "the clock only rises");
+        f.raise(8, &[Tag::ALL]);
+        assert!(!f.stands(&stamp(7, &[Tag::ALL, role])));
+    }
+
+    #[test]
+    fn tags_of_different_things_differ() {
+        let tags = [Tag::ALL, Tag::owner(OwnerId(1)), Tag::role(RoleId(1)), Tag::owner(OwnerId(2))];
+        for (i, a) in tags.iter().enumerate() {
+            assert!(tags[i + 1..].iter().all(|b| a != b && a.slot() != b.slot()));
+        }
+    }
+}

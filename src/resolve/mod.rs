@@ -1,0 +1,213 @@
+//! From a digest to a principal: a bounded cache, and behind it one look-up for all who ask for the same.
+
+mod entry;
+mod flight;
+mod freshness;
+mod usage;
+
+pub(crate) use entry::Entry;
+pub(crate) use freshness::Freshness;
+
+use crate::domain::{Clock, Conditions, Digest, DigestHasher, Moment, Tag, Unavailable};
+use crate::store::Store;
+use flight::{Flights, Landed};
+use freshness::Stamp;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use std::hash::BuildHasherDefault;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use usage::Usage;
+
+type HashDigest = BuildHasherDefault<DigestHasher>;
+
+/// The bounds of the cache and of the look-ups behind it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of cached principals. Default 64 MiB: about 100 000 tokens.
+    pub cache_bytes: u64,
+    /// How many digests are remembered as absent. Default 4096.
+    pub absent: usize,
+    /// For how long. Default 5 s.
+    pub absent_for: Duration,
+    /// How many look-ups run at a time. Default 16.
+    pub lookups: usize,
+    /// How long a look-up waits for its turn. Default 250 ms.
+    pub queue: Duration,
+    /// How long the store has for one look-up. Default 1 s.
+    pub lookup: Duration,
+    /// How long a request waits in all. Default 2 s.
+    pub request: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 64 << 20,
+            absent: 4096,
+            absent_for: Duration::from_secs(5),
+            lookups: 16,
+            queue: Duration::from_millis(250),
+            lookup: Duration::from_secs(1),
+            request: Duration::from_secs(2),
+        }
+    }
+}
+
+pub(crate) struct Resolver {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) freshness: Freshness,
+    store: Arc<dyn Store>,
+    conditions: Arc<Conditions>,
+    usage: Usage,
+    limits: Limits,
+    cache: Cache<Digest, Arc<Entry>, Weigh, HashDigest>,
+    absent: Cache<Digest, Absent, quick_cache::UnitWeighter, HashDigest>,
+    flights: Flights,
+    turns: Semaphore,
+}
+
+/// What is known of a digest.
+#[derive(Clone)]
+pub(crate) enum Resolved {
+    Found(Arc<Entry>),
+    Absent,
+}
+
+#[derive(Clone)]
+struct Absent {
+    stamp: Stamp,
+    until: Moment,
+}
+
+#[derive(Clone)]
+struct Weigh;
+
+impl Weighter<Digest, Arc<Entry>> for Weigh {
+    fn weight(&self, _: &Digest, entry: &Arc<Entry>) -> u64 {
+        entry.weight()
+    }
+}
+
+impl Resolver {
+    pub(crate) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, conditions: Conditions, limits: Limits) -> Self {
+        let expected = usize::try_from(limits.cache_bytes / 512).unwrap_or(usize::MAX).clamp(16, 1 << 20);
+        Self {
+            clock,
+            freshness: Freshness::exclusive(),
+            store,
+            conditions: Arc::new(conditions),
+            usage: Usage::default(),
+            limits,
+            cache: Cache::with(expected, limits.cache_bytes, Weigh, HashDigest::default(), Default::default()),
+            absent: Cache::with(
+                limits.absent.max(16),
+                limits.absent.max(16) as u64,
+                quick_cache::UnitWeighter,
+                HashDigest::default(),
+                Default::default(),
+            ),
+            flights: Flights::default(),
+            turns: Semaphore::new(limits.lookups.max(1)),
+        }
+    }
+
+    pub(crate) fn conditions(&self) -> &Arc<Conditions> {
+        &self.conditions
+    }
+
+    /// What is known without asking the store; `None` if that is nothing, or nothing that still stands.
+    pub(crate) fn known(&self, digest: &Digest, now: Moment) -> Option<Resolved> {
+        if !self.freshness.leased(now) {
+            return None;
+        }
+        if let Some(entry) = self.cache.get(digest) {
+            return (now < entry.reload && self.freshness.stands(&entry.stamp)).then_some(Resolved::Found(entry));
+        }
+        let absent = self.absent.get(digest)?;
+        (now < absent.until && self.freshness.stands(&absent.stamp)).then_some(Resolved::Absent)
+    }
+
+    /// Asks the store, together with everybody who asks for the same digest, until the answer still stands when it is here.
+    pub(crate) async fn ask(self: Arc<Self>, digest: Digest) -> Result<Resolved, Unavailable> {
+        let until_it_stands = async {
+            loop {
+                let landed = self.join(digest).await?;
+                if !self.freshness.leased(self.clock.moment()) {
+                    return Err(Unavailable::Stale);
+                }
+                if self.freshness.stands(landed.stamp()) {
+                    return Ok(landed.into());
+                }
+            }
+        };
+        tokio::time::timeout(self.limits.request, until_it_stands).await.unwrap_or(Err(Unavailable::Deadline))
+    }
+
+    /// Reads the store once and keeps what it says, unless something newer is there already.
+    async fn look_up(self: &Arc<Self>, digest: Digest) -> Result<Landed, Unavailable> {
+        let turn = tokio::time::timeout(self.limits.queue, self.turns.acquire());
+        let _turn = turn.await.map_err(|_| Unavailable::Overloaded)?;
+        let (era, asked) = (self.freshness.era(), self.clock.moment());
+        let snapshot = match tokio::time::timeout(self.limits.lookup, self.store.resolve(&digest)).await {
+            Ok(Ok(snapshot)) => snapshot,
+            Ok(Err(error)) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "look-up failed");
+                return Err(Unavailable::Store);
+            }
+            Err(_) => return Err(Unavailable::Deadline),
+        };
+        let stamp = |tags| Stamp { era, seq: snapshot.seq, tags };
+        let entry = snapshot.record.as_ref().and_then(|r| Entry::of(r, stamp(r.tags()), asked, self));
+        Ok(match entry.map(Arc::new) {
+            Some(entry) => {
+                self.keep(digest, &entry);
+                Landed::Found(entry)
+            }
+            None => {
+                // An owner who is gone does not come back (no id is used again), so the token's own tag is enough.
+                let stamp = stamp([Tag::ALL, Tag::token(&digest)].into());
+                let until = asked.plus(self.limits.absent_for);
+                self.absent.insert(digest, Absent { stamp: stamp.clone(), until });
+                // What the cache may still hold has ended, and would be looked at first.
+                self.cache.remove(&digest);
+                Landed::Absent(stamp)
+            }
+        })
+    }
+
+    fn keep(&self, digest: Digest, entry: &Arc<Entry>) {
+        let newer = self
+            .cache
+            .peek(&digest)
+            .is_some_and(|kept| kept.stamp.era == entry.stamp.era && kept.stamp.seq > entry.stamp.seq);
+        if !newer {
+            self.cache.insert(digest, entry.clone());
+        }
+    }
+
+    pub(crate) fn note_use(&self, entry: &Entry, now: Moment, address: impl FnOnce() -> Option<IpAddr>) {
+        self.usage.note(entry, now, &*self.clock, address);
+    }
+
+    /// Writes uses behind for as long as the resolver lives.
+    pub(crate) fn write_uses_behind(self: &Arc<Self>) {
+        let home = Arc::downgrade(self);
+        tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(usage::WRITE_EVERY);
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                let Some(resolver) = home.upgrade() else { return };
+                resolver.write_uses().await;
+            }
+        });
+    }
+
+    pub(crate) async fn write_uses(&self) {
+        self.usage.write(&*self.store).await;
+    }
+}

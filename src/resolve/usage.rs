@@ -1,0 +1,60 @@
+//! Last uses, written behind: at most one a minute for each token, one statement for each batch.
+
+use super::entry::Entry;
+use crate::domain::{Clock, Moment, Timestamp, TokenId};
+use crate::store::{Store, Use};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How often a token's use is noted.
+const NOTE_EVERY: Duration = Duration::from_secs(60);
+/// How often what was noted is written.
+pub(super) const WRITE_EVERY: Duration = Duration::from_secs(5);
+
+/// Uses that are not written yet. Bounded by the number of tokens there are: made-up ones never come here.
+#[derive(Default)]
+pub(crate) struct Usage {
+    pending: Mutex<HashMap<TokenId, Use>>,
+}
+
+impl Usage {
+    pub(crate) fn note(&self, entry: &Entry, now: Moment, clock: &dyn Clock, address: impl FnOnce() -> Option<IpAddr>) {
+        let Some(token) = entry.principal.token() else { return };
+        if entry.claim_note(now, NOTE_EVERY) {
+            self.lock().insert(token, Use { token, at: clock.now(), address: address() });
+        }
+    }
+
+    /// The last use that is not written yet.
+    pub(super) fn pending(&self, token: TokenId) -> Option<Timestamp> {
+        self.lock().get(&token).map(|u| u.at)
+    }
+
+    /// Writes what is pending. What cannot be written stays pending.
+    pub(super) async fn write(&self, store: &dyn Store) {
+        let batch: Vec<Use> = self.lock().values().copied().collect();
+        if batch.is_empty() {
+            return;
+        }
+        match store.note_uses(&batch).await {
+            Ok(()) => {
+                let mut pending = self.lock();
+                for written in &batch {
+                    if pending.get(&written.token) == Some(written) {
+                        pending.remove(&written.token);
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, uses = batch.len(), "uses not written yet");
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<TokenId, Use>> {
+        // Nothing in here panics half-way through a change.
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,4 @@
+/// x
+pub struct SqliteStore;
+/// y
+pub struct SqliteOptions;
