@@ -6,6 +6,8 @@ mod keyward;
 mod resolve;
 mod service;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use domain::*;
 pub use gate::*;

@@ -241,6 +241,19 @@ impl Permission {
     }
 }
 
+impl From<&str> for Permission {
+    fn from(action: &str) -> Self {
+        Self::new(action)
+    }
+}
+
+/// The grant of all that a permission allows: its conditions come with it, as they are the owner's.
+impl From<&Permission> for Grant {
+    fn from(p: &Permission) -> Self {
+        Self { action: p.action.clone(), subject: p.subject.clone(), fields: p.fields.clone(), chosen: When::Always }
+    }
+}
+
 /// What a token carries: effective only as far as its owner's permissions hold it.
 ///
 /// ```
