@@ -47,9 +47,11 @@ async fn a_relabelled_secret_is_not_genuine() {
 async fn a_content_token_may_what_its_type_says() {
     let world = World::new();
     let app = world.guard(
-        GuardedRouter::new()
-            .route("/api/find", action("api::article.article.find"), get(|| async {}))
-            .route("/api/create", action("api::article.article.create"), get(|| async {})),
+        GuardedRouter::new().route("/api/find", action("api::article.article.find"), get(|| async {})).route(
+            "/api/create",
+            action("api::article.article.create"),
+            get(|| async {}),
+        ),
     );
     let custom = ContentAccess::Custom([keyward::Action::new("api::article.article.create")].into());
     for (access, find, create) in
@@ -64,9 +66,8 @@ async fn a_content_token_may_what_its_type_says() {
 
 #[tokio::test]
 async fn the_public_may_what_is_public() {
-    let world = World::with(|b| {
-        b.group(keyward::Group::content("/open").public_actions(["api::article.article.find"]))
-    });
+    let world =
+        World::with(|b| b.group(keyward::Group::content("/open").public_actions(["api::article.article.find"])));
     let routes = |path: &str, a: &str| Router::new().route(path, get(|| async {})).layer(Require::new(action(a)));
     let find = routes("/open/find", "api::article.article.find");
     let app = world.wrap(find.merge(routes("/open/create", "api::article.article.create")));

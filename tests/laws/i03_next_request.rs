@@ -1,1 +1,174 @@
+//! I3: after the answer to a change, the next request on that node is judged by it.
 
+use crate::shim;
+use axum::routing::get;
+use keyward::testing::{App, World};
+use keyward::{
+    ContentAccess, GuardedRouter, Invalid, OwnerState, Permission, Reason, WriteStore, action, authenticated,
+};
+use std::future::Future;
+use std::task::Poll;
+
+fn app<S: WriteStore>(world: &World<S>) -> App {
+    world.guard(
+        GuardedRouter::new()
+            .route("/admin/hooks", action("admin::webhooks.read"), get(|| async {}))
+            .route("/admin/any", authenticated(), get(|| async {}))
+            .route("/api/x", action("api::article.article.find"), get(|| async {})),
+    )
+}
+
+const UNKNOWN: Reason = Reason::Invalid(Invalid::Unknown);
+
+#[tokio::test]
+async fn revoking_a_token() {
+    let world = World::new();
+    let app = app(&world);
+    let key = world.editor().with("admin::webhooks.read").issue().await;
+    let content = world.content(ContentAccess::ReadOnly).await;
+    app.get("/admin/hooks").bearer(&key.secret).await.assert_ok();
+    app.get("/api/x").bearer(&content.secret).await.assert_ok();
+    world.keyward.tokens().revoke(key.token).await.unwrap();
+    app.get("/admin/hooks").bearer(&key.secret).await.assert_refused(UNKNOWN);
+    app.get("/api/x").bearer(&content.secret).await.assert_ok();
+    world.keyward.tokens().revoke(content.token).await.unwrap();
+    app.get("/api/x").bearer(&content.secret).await.assert_refused(UNKNOWN);
+}
+
+#[tokio::test]
+async fn switching_an_owner_off_and_on() {
+    let world = World::new();
+    let app = app(&world);
+    let key = world.editor().with("admin::webhooks.read").issue().await;
+    let owners = world.keyward.owners();
+    let set = |state| owners.set_state(key.owner(), state);
+    app.get("/admin/hooks").bearer(&key.secret).await.assert_ok();
+    for off in [OwnerState::Deactivated, OwnerState::Blocked] {
+        set(off).await.unwrap();
+        app.get("/admin/hooks").bearer(&key.secret).await.assert_refused(Reason::OwnerInactive).assert_status(401);
+        set(OwnerState::Active).await.unwrap();
+        app.get("/admin/hooks").bearer(&key.secret).await.assert_ok();
+    }
+}
+
+#[tokio::test]
+async fn sessions_of_a_deactivated_owner_do_not_revive() {
+    let world = World::new();
+    let app = app(&world);
+    let session = world.editor().sign_in().await;
+    app.get("/admin/any").bearer(&session.secret).await.assert_ok();
+    for state in [OwnerState::Deactivated, OwnerState::Active] {
+        world.keyward.owners().set_state(session.owner(), state).await.unwrap();
+        app.get("/admin/any").bearer(&session.secret).await.assert_refused(UNKNOWN);
+    }
+}
+
+#[tokio::test]
+async fn changing_a_role_and_whom_it_is_given_to() {
+    let world = World::new();
+    let app = app(&world);
+    let key = world.editor().with("admin::webhooks.read").issue().await;
+    let status = async || app.get("/admin/hooks").bearer(&key.secret).await.status.as_u16();
+    let roles = world.keyward.roles();
+    assert_eq!(status().await, 200);
+    roles.set_permissions(key.role(), vec![]).await.unwrap();
+    assert_eq!(status().await, 403);
+    roles.set_permissions(key.role(), vec![Permission::new("admin::webhooks.read")]).await.unwrap();
+    assert_eq!(status().await, 200);
+    world.keyward.owners().set_roles(key.owner(), vec![]).await.unwrap();
+    assert_eq!(status().await, 403);
+}
+
+#[tokio::test]
+async fn a_token_that_was_asked_for_too_early_works_once_it_exists() {
+    let world = World::new();
+    let app = app(&world);
+    // The same seed makes the same secrets: ask for the next one before it is issued.
+    let twin = World::new();
+    let early = twin.content(ContentAccess::ReadOnly).await.secret;
+    app.get("/api/x").bearer(&early).await.assert_refused(UNKNOWN);
+    let key = world.content(ContentAccess::ReadOnly).await.secret;
+    assert_eq!(early.expose(), key.expose());
+    app.get("/api/x").bearer(&key).await.assert_ok();
+}
+
+#[tokio::test]
+async fn a_client_who_hangs_up_does_not_stop_the_change() {
+    let world = World::new();
+    let app = app(&world);
+    let key = world.editor().with("admin::webhooks.read").issue().await;
+    app.get("/admin/hooks").bearer(&key.secret).await.assert_ok();
+    {
+        let tokens = world.keyward.tokens();
+        let mut revoke = std::pin::pin!(tokens.revoke(key.token));
+        std::future::poll_fn(|cx| {
+            assert!(revoke.as_mut().poll(cx).is_pending(), "it must not be done before it is dropped");
+            Poll::Ready(())
+        })
+        .await;
+    }
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    app.get("/admin/hooks").bearer(&key.secret).await.assert_refused(UNKNOWN);
+}
+
+#[tokio::test]
+async fn a_fill_that_is_older_than_a_revocation_does_not_revive() {
+    let (world, shim) = shim::world(|b| b);
+    let app = app(&world);
+    let key = world.editor().with("admin::webhooks.read").issue().await;
+    let mut stopped = shim.pause();
+    let request = tokio::spawn(app.get("/admin/hooks").bearer(&key.secret).into_future());
+    stopped.recv().await.unwrap();
+    // The loader holds a snapshot in which the token is valid.
+    world.keyward.tokens().revoke(key.token).await.unwrap();
+    shim.flow();
+    shim.resume();
+    request.await.unwrap().assert_refused(UNKNOWN);
+    assert_eq!(shim.reads(), 2, "what came back was too old, so it was asked for again");
+    app.get("/admin/hooks").bearer(&key.secret).await.assert_refused(UNKNOWN);
+}
+
+#[tokio::test]
+async fn a_late_joiner_of_an_old_look_up_is_judged_by_the_new_state() {
+    let (world, shim) = shim::world(|b| b);
+    let app = app(&world);
+    let key = world.editor().with("admin::webhooks.read").issue().await;
+    let mut stopped = shim.pause();
+    let early = tokio::spawn(app.get("/admin/hooks").bearer(&key.secret).into_future());
+    stopped.recv().await.unwrap();
+    world.keyward.owners().set_state(key.owner(), OwnerState::Deactivated).await.unwrap();
+    let late = tokio::spawn(app.get("/admin/hooks").bearer(&key.secret).into_future());
+    tokio::task::yield_now().await;
+    shim.flow();
+    shim.resume();
+    early.await.unwrap().assert_refused(Reason::OwnerInactive);
+    late.await.unwrap().assert_refused(Reason::OwnerInactive);
+}
+
+#[tokio::test]
+async fn a_long_response_learns_of_it() {
+    let world = World::new();
+    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+    let app = world.guard(GuardedRouter::new().route(
+        "/admin/stream",
+        action("admin::webhooks.read"),
+        get(move |auth: keyward::AdminAuth| async move { sender.send(auth.0).unwrap() }),
+    ));
+    let key = world.editor().with("admin::webhooks.read").issue().await;
+    app.get("/admin/stream").bearer(&key.secret).await.assert_ok();
+    let auth = receiver.recv().await.unwrap();
+    let mut revoked = std::pin::pin!(auth.revoked());
+    let mut pending = async || std::future::poll_fn(|cx| Poll::Ready(revoked.as_mut().poll(cx).is_pending())).await;
+    assert!(pending().await);
+
+    let more = ["admin::webhooks.read", "admin::webhooks.create"].map(Permission::new).to_vec();
+    world.keyward.roles().set_permissions(key.role(), more).await.unwrap();
+    for _ in 0..20 {
+        assert!(pending().await, "a change that takes nothing away ends nothing");
+        tokio::task::yield_now().await;
+    }
+    world.keyward.roles().set_permissions(key.role(), vec![]).await.unwrap();
+    revoked.await;
+}

@@ -1,1 +1,69 @@
+//! I9: unknown, malformed, revoked and wrong-kind secrets answer alike: status, body, headers.
 
+use axum::routing::get;
+use http::header::AUTHORIZATION;
+use keyward::testing::World;
+use keyward::{ContentAccess, GuardedRouter, ReferenceSalt, authenticated};
+
+#[tokio::test]
+async fn byte_for_byte() {
+    let world = World::with(|b| b.reference_salt(ReferenceSalt::new("saltysaltysaltysalty").unwrap()));
+    let ok = || get(|| async {});
+    let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), ok()).route(
+        "/api/x",
+        authenticated(),
+        ok(),
+    ));
+    let admin = world.super_admin().issue().await;
+    let content = world.content(ContentAccess::FullAccess).await;
+    let gone = world.super_admin().issue().await;
+    world.keyward.tokens().revoke(gone.token).await.unwrap();
+    let gone_content = world.content(ContentAccess::FullAccess).await;
+    world.keyward.tokens().revoke(gone_content.token).await.unwrap();
+
+    for (path, wrong_kind, revoked) in [("/admin/x", &content, &gone), ("/api/x", &admin, &gone_content)] {
+        let made_up = revoked.secret.expose().replace(|c: char| c.is_ascii_uppercase(), "x");
+        let credentials = [
+            format!("Bearer {}", wrong_kind.secret.expose()),
+            format!("Bearer {}", revoked.secret.expose()),
+            format!("Bearer {made_up}"),
+            format!("Bearer {}", "0123456789abcdef".repeat(16)),
+            "Bearer nope".into(),
+            "Bearer".into(),
+            "Basic dXNlcjpwYXNz".into(),
+            format!("Bearer {}", "a".repeat(600)),
+        ];
+        let mut answers = Vec::new();
+        for credential in &credentials {
+            answers.push(app.get(path).header(AUTHORIZATION, credential).await);
+        }
+        let two = format!("Bearer {}", admin.secret.expose());
+        answers.push(app.get(path).header(AUTHORIZATION, &two).header(AUTHORIZATION, "Bearer x").await);
+        answers.push(app.get(path).header(AUTHORIZATION, "Bearer x").header(AUTHORIZATION, &two).await);
+        for answer in &answers {
+            assert_eq!(answer.status, 401, "{answer:?}");
+            assert_eq!(answer.headers, answers[0].headers, "{answer:?}");
+            assert_eq!(answer.body, answers[0].body, "{answer:?}");
+        }
+        let first = &answers[0];
+        assert_eq!(first.headers["www-authenticate"], "Bearer error=\"invalid_token\"");
+        assert_eq!(first.headers["cache-control"], "no-store");
+        assert_eq!(first.headers["vary"], "Authorization");
+        let error = serde_json::json!({
+            "status": 401, "name": "UnauthorizedError", "message": "Missing or invalid credentials", "details": {}
+        });
+        assert_eq!(first.json(), serde_json::json!({"data": null, "error": error}));
+    }
+}
+
+#[tokio::test]
+async fn opaque_refusals_hide_expiry_and_deactivation_too() {
+    let world = World::with(keyward::Builder::opaque_refusals);
+    let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
+    let unknown = app.get("/admin/x").header(AUTHORIZATION, "Bearer nope").await;
+    let key = world.super_admin().for_time(std::time::Duration::from_secs(1)).issue().await;
+    world.clock.advance(std::time::Duration::from_secs(1));
+    let expired = app.get("/admin/x").bearer(&key.secret).await;
+    expired.assert_refused(keyward::Reason::Expired);
+    assert_eq!((&expired.body, &expired.headers), (&unknown.body, &unknown.headers));
+}

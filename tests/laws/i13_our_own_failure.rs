@@ -1,1 +1,99 @@
+//! I13: a store error is never a 401, never cached and never loses an acknowledged write.
 
+use crate::shim;
+use axum::routing::get;
+use keyward::{ContentAccess, GuardedRouter, Limits, Reason, Unavailable, authenticated};
+use std::future::IntoFuture;
+use std::time::Duration;
+
+#[tokio::test]
+async fn an_error_is_a_503_and_is_forgotten() {
+    let (world, shim) = shim::world(|b| b);
+    let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
+    let key = world.super_admin().issue().await;
+    shim.fail(true);
+    for _ in 0..3 {
+        let answer = app.get("/admin/x").bearer(&key.secret).await;
+        answer.assert_refused(Reason::Unavailable(Unavailable::Store)).assert_status(503);
+        assert_eq!(answer.headers["retry-after"], "1");
+        assert!(!answer.headers.contains_key("www-authenticate"));
+    }
+    assert_eq!(shim.reads(), 3, "errors are not cached");
+    shim.fail(false);
+    app.get("/admin/x").bearer(&key.secret).await.assert_ok();
+    shim.fail(true);
+    app.get("/admin/x").bearer(&key.secret).await.assert_ok();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_store_is_a_503_in_time() {
+    let (world, shim) = shim::world(|b| b);
+    let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
+    let key = world.super_admin().issue().await;
+    shim.hang(true);
+    let began = tokio::time::Instant::now();
+    let answer = app.get("/admin/x").bearer(&key.secret).await;
+    answer.assert_refused(Reason::Unavailable(Unavailable::Deadline)).assert_status(503);
+    assert!(began.elapsed() <= Limits::default().request);
+    shim.hang(false);
+    app.get("/admin/x").bearer(&key.secret).await.assert_ok();
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_look_ups_than_there_is_room_for_are_a_503_in_time() {
+    let (world, shim) = shim::world(|b| b);
+    let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
+    let mut keys = Vec::new();
+    for _ in 0..Limits::default().lookups + 1 {
+        keys.push(world.super_admin().issue().await);
+    }
+    shim.hang(true);
+    let send = |key: &keyward::testing::Key| tokio::spawn(app.get("/admin/x").bearer(&key.secret).into_future());
+    let requests: Vec<_> = keys.iter().map(send).collect();
+    let mut reasons = Vec::new();
+    for request in requests {
+        let answer = request.await.unwrap();
+        answer.assert_status(503);
+        reasons.push(answer.reason.unwrap());
+    }
+    assert_eq!(shim.reads(), Limits::default().lookups as u64, "no more at a time");
+    let overloaded = Reason::Unavailable(Unavailable::Overloaded);
+    assert_eq!(reasons.iter().filter(|r| **r == overloaded).count(), 1);
+}
+
+#[tokio::test]
+async fn a_change_that_fails_says_so_and_changes_nothing() {
+    let (world, shim) = shim::world(|b| b);
+    let app = world.guard(GuardedRouter::new().route("/api/x", authenticated(), get(|| async {})));
+    let key = world.content(ContentAccess::ReadOnly).await;
+    shim.fail(true);
+    assert!(world.keyward.tokens().revoke(key.token).await.is_err());
+    shim.fail(false);
+    app.get("/api/x").bearer(&key.secret).await.assert_ok();
+    world.keyward.tokens().revoke(key.token).await.unwrap();
+    app.get("/api/x").bearer(&key.secret).await.assert_status(401);
+}
+
+#[tokio::test]
+async fn uses_that_cannot_be_written_are_written_later() {
+    let (world, shim) = shim::world(|b| b);
+    let app = world.guard(GuardedRouter::new().route("/api/x", authenticated(), get(|| async {})));
+    let key = world.content(ContentAccess::ReadOnly).await;
+    app.get("/api/x").bearer(&key.secret).await.assert_ok();
+    let first = keyward::Clock::now(&*world.clock);
+    shim.fail(true);
+    world.keyward.shutdown().await;
+    assert_eq!(shim.inner.last_use(key.token), None);
+    shim.fail(false);
+    world.keyward.shutdown().await;
+    assert_eq!(shim.inner.last_use(key.token), Some((first, None)));
+
+    world.clock.advance(Duration::from_secs(59));
+    app.get("/api/x").bearer(&key.secret).await.assert_ok();
+    world.keyward.shutdown().await;
+    assert_eq!(shim.inner.last_use(key.token), Some((first, None)), "at most once a minute");
+    world.clock.advance(Duration::from_secs(1));
+    app.get("/api/x").bearer(&key.secret).await.assert_ok();
+    world.keyward.shutdown().await;
+    assert_eq!(shim.inner.last_use(key.token).unwrap().0, first.plus(Duration::from_secs(60)));
+}
