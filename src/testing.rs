@@ -22,22 +22,25 @@ use crate::domain::{
     Clock, ContentAccess, Entropy, Grant, Moment, NoEntropy, OwnerId, OwnerState, Permission, Reason, RoleId, Salt,
     Secret, Timestamp, TokenId,
 };
-use crate::gate::{Gated, GuardedRouter};
+use crate::gate::GuardedRouter;
 use crate::keyward::{Builder, Keyward};
 use crate::service::{AdminToken, ContentToken, IssuedToken, Lifespan, SessionToken};
 use crate::store::{MemoryStore, NewOwner, NewRole, WriteStore};
 use axum::Router;
 use axum::body::Body;
+use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
+use std::convert::Infallible;
 use std::fmt;
 use std::future::IntoFuture;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
-use tower::ServiceExt;
+use tower::util::BoxCloneSyncService;
+use tower::{Service, ServiceExt};
 
 /// A clock that stands still until it is told to go on.
 #[derive(Debug)]
@@ -144,12 +147,12 @@ impl<S: WriteStore> World<S> {
 
     /// A guarded router behind this world's gate.
     pub fn guard(&self, router: GuardedRouter) -> App {
-        App(self.keyward.guard(router))
+        App::from_service(self.keyward.guard(router))
     }
 
     /// Any router behind this world's gate.
     pub fn wrap(&self, router: Router) -> App {
-        App(self.keyward.wrap(router))
+        App::from_service(self.keyward.wrap(router))
     }
 
     /// Somebody with one role of their own, to be given permissions.
@@ -290,11 +293,22 @@ impl Key {
     }
 }
 
-/// A guarded service that takes requests without a network.
+/// A service that takes requests without a network.
 #[derive(Clone, Debug)]
-pub struct App(Gated<Router>);
+pub struct App(BoxCloneSyncService<Request<Body>, Response, Infallible>);
 
 impl App {
+    /// Any service that answers as a router does: a gate with more layers around it, say.
+    pub fn from_service<T, B>(service: T) -> Self
+    where
+        T: Service<Request<Body>, Response = http::Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+        T::Future: Send,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        Self(BoxCloneSyncService::new(service.map_response(|response| response.map(Body::new))))
+    }
+
     /// A `GET` request.
     pub fn get(&self, uri: &str) -> TestRequest {
         self.request(Method::GET, uri)

@@ -8,6 +8,7 @@ use crate::domain::Reason;
 use crate::resolve::Entry;
 use http::{Method, Request, Response, Uri};
 use pin_project_lite::pin_project;
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -86,6 +87,12 @@ impl<R: Clone> Passage<R> {
                 self.refusals.answer(&self.gate.withhold(reason, &self.call, self.door), self.request)
             }
         }
+    }
+}
+
+impl<S: Service<Request<ReqBody>>, R, ReqBody, ResBody> fmt::Debug for GateFuture<S, R, ReqBody, ResBody> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GateFuture").finish_non_exhaustive()
     }
 }
 

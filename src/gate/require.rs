@@ -88,6 +88,7 @@ where
 
 pin_project! {
     /// The future of a [`Required`] service.
+    #[derive(Debug)]
     pub struct RequireFuture<F> {
         #[pin]
         state: State<F>,
@@ -96,6 +97,7 @@ pin_project! {
 
 pin_project! {
     #[project = StateProj]
+    #[derive(Debug)]
     enum State<F> {
         Inner { #[pin] inner: F },
         Refused { status: StatusCode },

@@ -48,7 +48,8 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     /// # Panics
     /// Where [`Router::route`] does: a path that overlaps another, or is none.
     pub fn route(self, path: &str, requirement: Requirement, handler: MethodRouter<S>) -> Self {
-        Self(self.0.route(path, handler.route_layer(Require::new(requirement))))
+        // `layer`, not `route_layer`: a method router's own fallback, or `any`, is to be guarded too.
+        Self(self.0.route(path, handler.layer(Require::new(requirement))))
     }
 
     /// Adds a route that requires nothing, for paths of public groups. In a protected group its response is withheld.

@@ -8,7 +8,7 @@ use crate::store::NewOwner;
 use serde_json::json;
 
 /// Changes owners. Made by [`Keyward::owners`](crate::Keyward::owners).
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Owners(pub(super) Change);
 
 impl Owners {

@@ -8,7 +8,7 @@ use crate::store::NewRole;
 use serde_json::json;
 
 /// Changes roles. Made by [`Keyward::roles`](crate::Keyward::roles).
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Roles(pub(super) Change);
 
 impl Roles {

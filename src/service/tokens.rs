@@ -11,7 +11,7 @@ use serde_json::json;
 use std::time::Duration;
 
 /// Issues and revokes tokens. Made by [`Keyward::tokens`](crate::Keyward::tokens).
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Tokens(pub(super) Change);
 
 /// How long a token lives.

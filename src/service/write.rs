@@ -5,6 +5,7 @@ use crate::domain::{AuditEvent, Doer, Entropy, Issued, Kind, SecretFormat, Tag, 
 use crate::resolve::Resolver;
 use crate::store::{StoreError, Transaction, WriteStore};
 use futures_util::future::BoxFuture;
+use std::fmt;
 use std::sync::Arc;
 
 /// What every change of an installation needs besides its store.
@@ -25,6 +26,12 @@ impl Writer {
 pub(super) struct Change {
     store: Arc<dyn WriteStore>,
     writer: Arc<Writer>,
+}
+
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Change").finish_non_exhaustive()
+    }
 }
 
 /// A change in the making.

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use dashmap::DashMap;
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync, VectorSync};
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,6 +81,12 @@ impl MemoryStore {
     /// When a token was last used, and from where, as far as that was written.
     pub fn last_use(&self, id: TokenId) -> Option<(Timestamp, Option<IpAddr>)> {
         self.inner.uses.get(&id).map(|u| *u)
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").finish_non_exhaustive()
     }
 }
 

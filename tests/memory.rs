@@ -1,0 +1,38 @@
+//! What must not grow. A test binary of its own, because it looks at the memory of the whole process.
+
+#![allow(clippy::unwrap_used)]
+
+use http::header::AUTHORIZATION;
+use keyward::testing::World;
+
+/// I11: 10^6 distinct made-up tokens of our format cost no growth in memory.
+#[tokio::test]
+async fn a_million_of_them_leave_nothing_behind() {
+    use tower::{Service, ServiceExt};
+    let world = World::new();
+    let inner = tower::service_fn(|_: http::Request<()>| async {
+        Ok::<_, std::convert::Infallible>(http::Response::new(bytes::Bytes::new()))
+    });
+    let mut gated = world.keyward.wrap(inner);
+    let mut resident = Vec::new();
+    let mut text = format!("kw_admin_{}", "0".repeat(50)).into_bytes();
+    for i in 0..1_000_000u32 {
+        // Another random part each time; the check cannot fit.
+        text[9..17].copy_from_slice(format!("{i:08}").as_bytes());
+        let value = [b"Bearer ", text.as_slice()].concat();
+        let request = http::Request::get("/admin/x").header(AUTHORIZATION, value).body(()).unwrap();
+        let response = gated.ready().await.unwrap().call(request).await.unwrap();
+        assert_eq!(response.status(), 401);
+        if i % 250_000 == 10_000 {
+            resident.push(resident_bytes());
+        }
+    }
+    let grown = resident.last().unwrap().saturating_sub(resident[0]);
+    assert!(grown < 4 << 20, "grew by {grown} bytes");
+}
+
+/// What of this process is in memory; 0 where the system does not say.
+fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).map_or(0, |pages| pages * 4096)
+}
