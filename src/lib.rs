@@ -1,4 +1,87 @@
-//! keyward
+//! keyward guards axum and tower services with bearer tokens that belong to somebody.
+//!
+//! You hand keys to machines: agents over MCP, CI/CD jobs, scripts. keyward sees to it that
+//!
+//! - a token is **never stronger than its owner**, at any moment, for any action, field and row;
+//! - **admin** tokens and **content** tokens never open each other's doors;
+//! - what you take away is gone **on the next request**;
+//! - a route you forgot to guard answers 403, not data.
+//!
+//! ```
+//! # tokio_test::block_on(async {
+//! use axum::routing::get;
+//! use keyward::{AdminToken, ContentAccess, ContentToken, Grant, Lifespan, OwnerState, RoleId};
+//! use keyward::{GuardedRouter, Keyward, MemoryStore, NewOwner, Salt, action};
+//!
+//! // An installation: a store, a salt (keep its text), and which paths are whose.
+//! let (salt, _text) = Salt::generate()?;
+//! let keyward = Keyward::builder(MemoryStore::default()).salt(salt).admin("/admin").content("/api").build()?;
+//!
+//! // Every route says what it requires; without, it does not compile.
+//! let app = keyward.guard(
+//!     GuardedRouter::new()
+//!         .route("/admin/webhooks", action("admin::webhooks.read"), get(|| async { "[]" }))
+//!         .route("/api/articles", action("api::article.article.find"), get(|| async { "[]" })),
+//! );
+//!
+//! // Somebody, and a key of theirs for a subset of what they may do.
+//! let ada = keyward.owners().create(NewOwner {
+//!     email: "ada@example.test".into(),
+//!     firstname: "Ada".into(),
+//!     lastname: "".into(),
+//!     state: OwnerState::Active,
+//!     roles: vec![RoleId::SUPER_ADMIN],
+//! }).await?;
+//! let issued = keyward.tokens().issue_admin(AdminToken {
+//!     name: "deploy".into(),
+//!     description: "CI".into(),
+//!     owner: ada.id,
+//!     grants: vec![Grant::new("admin::webhooks.read")],
+//!     lifespan: Lifespan::days(30),
+//! }).await?;
+//! println!("keep this: {}", issued.secret.expose());
+//! # let _ = app;
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+//!
+//! # What happens to a request
+//!
+//! 1. **Path.** What could be read in two ways (`//`, `/../`, `%2e%2e`, `%2f`, `%252f`, `\`) is a 400, everywhere.
+//! 2. **Group.** Whole segments, longest prefix, bytes as sent. In no [`Group`]: 404, and your service never sees it. In a
+//!    public group: it goes on as it is.
+//! 3. **Credential.** One `Authorization: Bearer` header. None: 401, or in a content group the public.
+//! 4. **Offline check.** `kw_<kind>_` + 50 characters. A wrong kind or a made-up secret ends here, without a store read.
+//! 5. **Principal.** From a bounded cache whose entries know what they rest on; else one store read, however many wait for it.
+//! 6. **Judgement.** Kind, then expiry, then owner. The store cannot be asked: 503, never 401.
+//! 7. **Requirement.** Each route's [`Requirement`] is met for every row and field, for some ([`Decision`]), or not (403).
+//! 8. **Response.** It leaves only if a requirement was met and its decision taken; else 403, and a line in the log.
+//!
+//! # Guarding
+//!
+//! | way | for | what it does |
+//! | --- | --- | --- |
+//! | [`GuardedRouter`] | new routes | no route without a requirement; 404 and 405 are guarded too |
+//! | [`Require`] | routes, method routers and sub-routers you have | a layer; put [`Keyward::layer`] or [`Keyward::wrap`] around |
+//! | [`AuthContext::require`] | a handler that has to look first | in the handler, answers with the [`Decision`] |
+//!
+//! A decision that holds for *some* rows or fields must be taken: extract [`Decision`], filter rows by [`Decision::filter`] (SQL)
+//! or [`Decision::admits`] (a value), show what [`Decision::project`] leaves, and sort only by what [`Decision::may_query`].
+//!
+//! CORS goes *outside* the gate: a preflight has no credential. So does whatever rewrites paths.
+//!
+//! # Features
+//!
+//! | feature | default | what |
+//! | --- | --- | --- |
+//! | `axum` | yes | the guarded router, the extractors, `OriginalUri` under `nest` |
+//! | `sqlite` | no | [`SqliteStore`](store::SqliteStore), bundled |
+//! | `testing` | no | [`testing`](crate::testing): a world, a clock and requests for your own tests |
+//! | `full` | no | all of these |
+//!
+//! Without `axum` the layer guards any `tower::Service` over `http` requests.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod domain;
 mod gate;
@@ -9,9 +92,43 @@ pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use domain::*;
-pub use gate::*;
 pub use keyward::{BuildError, Builder, Keyward};
+
+// Guarding.
+pub use domain::{Requirement, action, all_of, any_of, authenticated};
+#[cfg(feature = "axum")]
+pub use gate::{AdminAuth, Auth, ContentAuth, GuardedRouter, NoPrincipal};
+pub use gate::{
+    AuthContext, GateFuture, GateLayer, Gated, Group, InvalidGroups, NotAllowed, Require, RequireFuture, Required,
+};
+pub use gate::{Grpc, Json, Refusal, Refusals, Refused};
+
+// Deciding.
+pub use domain::{
+    Actor, Attribute, Conditions, Decision, DecisionRule, Denied, HAS_SAME_ROLE_AS_CREATOR, HiddenField, IS_CREATOR,
+    Predicate, SqlFilter, SqlMap, SqlValue, UnknownColumn, Value, Verdict,
+};
+pub use domain::{Ambiguity, Authority, Invalid, Principal, Reason, Unavailable};
+
+// Roles, owners, tokens.
+pub use domain::{
+    Action, ConditionId, ConditionSet, Empty, Field, FieldSet, Fields, Grant, Guard, Permission, Rule, Subject, When,
+};
+pub use domain::{BeyondCeiling, Ceiling, Excess};
+pub use domain::{ContentAccess, Kind, KindSet, Token, TokenAuthority, TokenId};
+pub use domain::{Owner, OwnerId, OwnerState, Role, RoleId};
+pub use service::{AdminToken, ContentToken, IssuedToken, Lifespan, Owners, Roles, ServiceError, SessionToken, Tokens};
+
+// Secrets and salts.
+pub use domain::{
+    Brand, Credential, Digest, InvalidBrand, InvalidSalt, Issued, MalformedDigest, ReferenceSalt, Salt, SaltId,
+    SaltRing, Secret, SecretFormat, Unverified,
+};
+
+// Stores, time, randomness.
+pub use domain::{AuditEvent, Doer, Tag, Target, What};
+pub use domain::{Clock, Entropy, Moment, NoEntropy, OsEntropy, SystemClock, Timestamp};
 pub use resolve::Limits;
-pub use service::*;
 pub use store::{MemoryStore, NewOwner, NewRole, Store, StoreError, WriteStore};
+#[cfg(feature = "sqlite")]
+pub use store::{SqliteOptions, SqliteStore};

@@ -67,7 +67,7 @@ pub struct MalformedDigest;
 ///
 /// Nobody without the salt can choose prefixes, so nobody can aim at one bucket.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct DigestHasher(u64);
+pub(crate) struct DigestHasher(u64);
 
 impl Hasher for DigestHasher {
     fn finish(&self) -> u64 {

@@ -23,7 +23,8 @@ pub use ceiling::{BeyondCeiling, Ceiling, Excess};
 pub use clock::{Clock, Moment, SystemClock, Timestamp};
 pub use condition::{Actor, Attribute, Conditions, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Predicate, Value};
 pub use decision::{Decision, DecisionRule, Denied, HiddenField, Verdict};
-pub use digest::{Digest, DigestHasher, MalformedDigest};
+pub(crate) use digest::DigestHasher;
+pub use digest::{Digest, MalformedDigest};
 pub use id::{OwnerId, RoleId, TokenId};
 pub use owner::{Owner, OwnerState, Role};
 pub use permission::{

@@ -83,6 +83,7 @@ impl Requirement {
     }
 
     /// The same with the subjects that `parameter` knows. Those it does not know stay open, and so are refused.
+    #[cfg(feature = "axum")]
     pub(crate) fn resolve(&self, parameter: &dyn Fn(&str) -> Option<String>) -> Self {
         let each = |list: &Vec<Requirement>| list.iter().map(|r| r.resolve(parameter)).collect();
         Self(match &self.0 {

@@ -2,7 +2,6 @@
 
 use super::bearer::{Presented, presented};
 use super::groups::{Access, Groups};
-use super::path;
 use super::refusal::Refusal;
 use crate::domain::{
     Credential, Digest, Invalid, Kind, KindSet, Moment, Principal, Reason, SecretFormat, Unavailable, Unverified,
@@ -176,7 +175,7 @@ fn path_as_sent<'a>(uri: &'a Uri, extensions: &'a Extensions) -> Result<&'a str,
     use axum::extract::{NestedPath, OriginalUri};
     let Some(OriginalUri(original)) = extensions.get() else { return Ok(uri.path()) };
     let nested = extensions.get::<NestedPath>().map(|n| n.as_str().split('/').filter(|s| !s.is_empty()).count());
-    path::original(original.path(), uri.path(), nested).map_err(Reason::AmbiguousPath)
+    super::path::original(original.path(), uri.path(), nested).map_err(Reason::AmbiguousPath)
 }
 
 #[cfg(not(feature = "axum"))]

@@ -117,6 +117,7 @@ fn hex_pair(pair: Option<&[u8]>) -> Option<u8> {
 /// The path to classify: the one before nesting took its prefix away, if the present one is what nesting leaves of it.
 ///
 /// `segments`: how many segments the nested prefix has, where the router says so.
+#[cfg(any(feature = "axum", test))]
 pub(super) fn original<'a>(original: &'a str, present: &str, segments: Option<usize>) -> Result<&'a str, Ambiguity> {
     let root =
         present == "/" && segments.is_some_and(|n| original.split('/').skip(1).filter(|s| !s.is_empty()).count() == n);
