@@ -1,4 +1,4 @@
-//! A store in SQLite: one file, which several processes may share.
+//! A store in SQLite: one file.
 
 mod error;
 mod lists;
@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use error::{OpenError, asking, opening};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqlitePool};
+use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,8 +25,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A store in an SQLite file. Clones share their connections.
 ///
-/// There is one connection that writes and a few that read; readers never wait for a writer. Other processes may open the
-/// same file, and the tables (`keyward_*`) may live beside those of the host.
+/// There is one connection that writes and a few that read; readers never wait for a writer. The tables (`keyward_*`) may live
+/// beside those of the host in one file.
+///
+/// Let one process serve from a file. Another one may open it too and write without harm to the data, but a gate learns at
+/// once of its own process's changes only: what it has cached of others' stays until it expires.
 ///
 /// ```no_run
 /// # async fn demo() -> Result<(), keyward::StoreError> {
@@ -49,6 +53,18 @@ pub struct SqliteStore {
 pub struct SqliteOptions {
     clock: Arc<dyn Clock>,
     readers: u32,
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for SqliteOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteOptions").field("readers", &self.readers).finish_non_exhaustive()
+    }
 }
 
 impl Default for SqliteOptions {
@@ -187,7 +203,6 @@ fn no_epoch() -> StoreError {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "what fails in a test is a failed test")]
 mod tests {
     use super::*;
     use crate::domain::Permission;
