@@ -17,6 +17,8 @@ pub enum Reason {
     Expired,
     /// 401: a genuine token whose owner is not active.
     OwnerInactive,
+    /// 403: a request that changes something, without a proof that a page of the same origin sent it.
+    CrossOrigin,
     /// 403: the principal may not do what the route requires.
     NotAllowed,
     /// 403: a protected route answered without anything having been required of the caller, or without taking the decision.
@@ -88,6 +90,7 @@ impl Reason {
             Self::Invalid(Invalid::Unknown) => "unknown token",
             Self::Expired => "expired",
             Self::OwnerInactive => "owner inactive",
+            Self::CrossOrigin => "cross origin",
             Self::NotAllowed => "not allowed",
             Self::Unguarded => "unguarded",
             Self::Unavailable(Unavailable::Store) => "store error",

@@ -1,13 +1,13 @@
 //! The request's way up to the handler: path, group, credential, offline check, look-up, judgement.
 
-use super::bearer::{Presented, presented};
-use super::groups::{Access, Groups};
+use super::bearer::{Presented, in_cookie, presented};
+use super::groups::{Access, Group, Groups};
+use super::origin::{is_safe, is_same_origin};
 use super::refusal::Refusal;
-use crate::domain::{
-    Credential, Digest, Invalid, Kind, KindSet, Moment, Principal, Reason, SecretFormat, Unavailable, Unverified,
-};
+use crate::domain::{Credential, Digest, Invalid, Kind, KindSet, Moment, Principal, Reason, SecretFormat, Unverified};
 use crate::resolve::{Entry, Resolved, Resolver};
-use http::{Extensions, HeaderMap, Request, Uri};
+use http::header::AUTHORIZATION;
+use http::{Extensions, HeaderMap, Method, Request, Uri};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -38,6 +38,7 @@ pub(super) enum Admission {
 #[derive(Clone, Copy)]
 pub(super) struct Door {
     kinds: KindSet,
+    group: usize,
 }
 
 impl Door {
@@ -52,7 +53,7 @@ impl Door {
 pub(super) struct Wanted {
     pub(super) digest: Digest,
     kind: Option<Kind>,
-    door: Door,
+    pub(super) door: Door,
     peer: Option<IpAddr>,
 }
 
@@ -66,28 +67,26 @@ impl Gate {
             Ok(index) => index,
             Err(reason) => return Admission::Refuse(Refusal::new(reason, false, self.opaque)),
         };
-        match &self.groups.get(index).access {
+        let group = self.groups.get(index);
+        if group.same_origin && !is_safe(request.method()) && !proves_itself(request) {
+            return Admission::Refuse(Refusal::new(Reason::CrossOrigin, group.is_protected(), self.opaque));
+        }
+        match &group.access {
             Access::Public => Admission::Open,
             Access::Guarded { kinds, .. } => {
-                let (door, anonymous) = (Door { kinds: *kinds }, self.anonymous[index].as_ref());
-                self.identify(request.headers(), request.extensions(), door, anonymous)
-                    .unwrap_or_else(|reason| Admission::Refuse(self.refuse(reason)))
+                let door = Door { kinds: *kinds, group: index };
+                self.identify(request.headers(), request.extensions(), door)
+                    .unwrap_or_else(|reason| Admission::Refuse(self.refuse(reason, door, request)))
             }
         }
     }
 
-    fn identify(
-        &self,
-        headers: &HeaderMap,
-        extensions: &Extensions,
-        door: Door,
-        anonymous: Option<&Arc<Entry>>,
-    ) -> Result<Admission, Reason> {
-        let secret = match presented(headers) {
+    fn identify(&self, headers: &HeaderMap, extensions: &Extensions, door: Door) -> Result<Admission, Reason> {
+        let secret = match self.presented(headers, door) {
             Presented::Secret(secret) => secret,
             Presented::Malformed => return Err(Reason::Invalid(Invalid::Malformed)),
             Presented::Nothing => {
-                let public = anonymous.ok_or(Reason::NoCredential)?;
+                let public = self.anonymous[door.group].as_ref().ok_or(Reason::NoCredential)?;
                 return Ok(Admission::Enter(public.clone(), door));
             }
         };
@@ -110,32 +109,37 @@ impl Gate {
         }
     }
 
+    /// The secret of a request: in its header, or where there is none and the group has pages, in its cookie.
+    fn presented<'a>(&self, headers: &'a HeaderMap, door: Door) -> Presented<'a> {
+        match (presented(headers), &self.groups.get(door.group).pages) {
+            (Presented::Nothing, Some(pages)) => in_cookie(headers, &pages.cookie),
+            (presented, _) => presented,
+        }
+    }
+
     /// The rest of the way, where the store has to be asked.
-    pub(super) async fn ask(&self, wanted: Wanted) -> Result<(Arc<Entry>, Door), Refusal> {
-        let answer = async {
-            let resolved = self.resolver.clone().ask(wanted.digest).await.map_err(Reason::Unavailable)?;
-            let now = self.resolver.clock.moment();
-            let entry = judge(resolved, &wanted, now)?;
-            self.resolver.note_use(&entry, now, || wanted.peer);
-            Ok((entry, wanted.door))
-        };
-        answer.await.map_err(|reason| self.refuse(reason))
+    pub(super) async fn ask(&self, wanted: Wanted) -> Result<Arc<Entry>, Reason> {
+        let resolved = self.resolver.clone().ask(wanted.digest).await.map_err(Reason::Unavailable)?;
+        let now = self.resolver.clock.moment();
+        let entry = judge(resolved, &wanted, now)?;
+        self.resolver.note_use(&entry, now, || wanted.peer);
+        Ok(entry)
     }
 
     /// The refusal of a request to a protected group.
-    pub(super) fn refuse(&self, reason: Reason) -> Refusal {
-        match reason {
-            Reason::Unavailable(Unavailable::Overloaded | Unavailable::Deadline | Unavailable::Stale) => {
-                tracing::debug!(reason = reason.as_str(), "request refused");
-            }
-            _ => tracing::debug!(reason = reason.as_str(), "request refused"),
+    pub(super) fn refuse<B>(&self, reason: Reason, door: Door, request: &Request<B>) -> Refusal {
+        tracing::debug!(reason = reason.as_str(), "request refused");
+        let refusal = Refusal::new(reason, true, self.opaque);
+        match &self.groups.get(door.group).pages {
+            Some(pages) => refusal.or_sign_in(|| sign_in(&pages.sign_in, request)),
+            None => refusal,
         }
-        Refusal::new(reason, true, self.opaque)
     }
 
     /// The refusal of a response whose mark is not *passed*.
     pub(super) fn withhold(&self, reason: Reason, call: &super::context::Call, door: Door) -> Refusal {
-        let refusal = self.refuse(reason);
+        tracing::debug!(reason = reason.as_str(), "response withheld");
+        let refusal = Refusal::new(reason, true, self.opaque);
         let refusal = if door.has_policies() { refusal.by_policy() } else { refusal };
         match call.missing() {
             Some(requirement) => refusal.missing(&requirement),
@@ -152,7 +156,7 @@ impl Gate {
             }
             _ => None,
         };
-        groups.iter().map(|g| entry(&g.access)).collect()
+        groups.iter().map(|g: &Group| entry(&g.access)).collect()
     }
 }
 
@@ -169,13 +173,44 @@ fn judge(resolved: Resolved, wanted: &Wanted, now: Moment) -> Result<Arc<Entry>,
     Ok(entry)
 }
 
+/// A program that sends an `Authorization` header is no page; a page has to prove whose it is.
+fn proves_itself<B>(request: &Request<B>) -> bool {
+    request.headers().contains_key(AUTHORIZATION) || is_same_origin(request.headers(), request.uri())
+}
+
+/// Where to sign in, and where to come back to from there.
+fn sign_in<B>(page: &str, request: &Request<B>) -> String {
+    if *request.method() != Method::GET {
+        return page.to_owned();
+    }
+    let mut location = format!("{page}?redirectTo=");
+    let here = uri_as_sent(request.uri(), request.extensions());
+    for b in here.path_and_query().map_or("/", |p| p.as_str()).bytes() {
+        match b {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => location.push(char::from(b)),
+            _ => location.push_str(&format!("%{b:02X}")),
+        }
+    }
+    location
+}
+
 /// The path before nesting took its prefix away.
 #[cfg(feature = "axum")]
 fn path_as_sent<'a>(uri: &'a Uri, extensions: &'a Extensions) -> Result<&'a str, Reason> {
-    use axum::extract::{NestedPath, OriginalUri};
-    let Some(OriginalUri(original)) = extensions.get() else { return Ok(uri.path()) };
+    use axum::extract::NestedPath;
+    let original = uri_as_sent(uri, extensions);
     let nested = extensions.get::<NestedPath>().map(|n| n.as_str().split('/').filter(|s| !s.is_empty()).count());
     super::path::original(original.path(), uri.path(), nested).map_err(Reason::AmbiguousPath)
+}
+
+#[cfg(feature = "axum")]
+fn uri_as_sent<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
+    extensions.get::<axum::extract::OriginalUri>().map_or(uri, |original| &original.0)
+}
+
+#[cfg(not(feature = "axum"))]
+fn uri_as_sent<'a>(uri: &'a Uri, _: &'a Extensions) -> &'a Uri {
+    uri
 }
 
 #[cfg(not(feature = "axum"))]

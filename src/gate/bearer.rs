@@ -1,7 +1,7 @@
 //! The credential of a request: one `Authorization: Bearer` header, RFC 6750 section 2.1, read by RFC 9110 section 11.4.
 
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, COOKIE};
 
 /// No secret is longer.
 const LONGEST: usize = 512;
@@ -20,6 +20,18 @@ pub(super) fn presented(headers: &HeaderMap) -> Presented<'_> {
         (None, _) => Presented::Nothing,
         (Some(value), None) => secret(value.as_bytes()).map_or(Presented::Malformed, Presented::Secret),
         (Some(_), Some(_)) => Presented::Malformed,
+    }
+}
+
+/// What the cookie of this name says, where a group takes cookies. Two of one name are none that can be relied on.
+pub(super) fn in_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Presented<'a> {
+    let lines = headers.get_all(COOKIE).iter().map(|line| line.to_str().unwrap_or_default());
+    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let mut values = pairs.filter(|(n, _)| *n == name).map(|(_, value)| value);
+    match (values.next(), values.next()) {
+        (None, _) => Presented::Nothing,
+        (Some(value), None) if value.len() <= LONGEST && is_token68(value.as_bytes()) => Presented::Secret(value),
+        _ => Presented::Malformed,
     }
 }
 
@@ -60,6 +72,27 @@ mod tests {
         assert_eq!(presented(&of(&["Bearer a-._~+/9=="])), Presented::Secret("a-._~+/9=="));
         assert_eq!(presented(&of(&[&format!("Bearer {}", "a".repeat(512))])), Presented::Secret(&"a".repeat(512)));
         assert_eq!(presented(&HeaderMap::new()), Presented::Nothing);
+    }
+
+    #[test]
+    fn one_cookie_of_the_name_is_read() {
+        let cookies = |lines: &[&str]| -> HeaderMap {
+            lines.iter().map(|l| (COOKIE, HeaderValue::from_str(l).unwrap())).collect()
+        };
+        let of = |lines: &[&str]| match in_cookie(&cookies(lines), "sid") {
+            Presented::Nothing => "nothing".to_owned(),
+            Presented::Malformed => "malformed".to_owned(),
+            Presented::Secret(secret) => secret.to_owned(),
+        };
+        assert_eq!(of(&["sid=abc"]), "abc");
+        assert_eq!(of(&["a=b; sid=abc; c=d"]), "abc");
+        assert_eq!(of(&["a=b", "sid=abc"]), "abc");
+        for none in [&[][..], &["xsid=abc"], &["sidx=abc"], &["SID=abc"], &["sid"], &["a=sid=abc"]] {
+            assert_eq!(of(none), "nothing", "{none:?}");
+        }
+        for bad in [&["sid="][..], &["sid=a b"], &["sid=\"abc\""], &["sid=a; sid=b"], &["sid=a", "sid=a"]] {
+            assert_eq!(of(bad), "malformed", "{bad:?}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tower_service::Service;
 
-type Asked = Result<(Arc<Entry>, Door), super::refusal::Refusal>;
+type Asked = Result<Arc<Entry>, Reason>;
 
 pin_project! {
     /// The future of a [`Gated`](crate::Gated) service. Where nothing has to be looked up, nothing of it is boxed.
@@ -41,6 +41,7 @@ pin_project! {
 struct Waiting<S, R, ReqBody> {
     request: Request<ReqBody>,
     service: S,
+    door: Door,
     gate: Arc<Gate>,
     refusals: R,
 }
@@ -116,9 +117,9 @@ where
     where
         R: Clone,
     {
-        let asking = gate.clone();
+        let (asking, door) = (gate.clone(), wanted.door);
         let asked = Box::pin(async move { asking.ask(wanted).await });
-        let waiting = Waiting { request, service, gate: gate.clone(), refusals: refusals.clone() };
+        let waiting = Waiting { request, service, door, gate: gate.clone(), refusals: refusals.clone() };
         Self { state: State::Asking { asked, waiting: Some(Box::new(waiting)) } }
     }
 }
@@ -162,13 +163,14 @@ impl<S, R, ReqBody> Waiting<S, R, ReqBody> {
         R: Refusals<ResBody>,
     {
         match asked {
-            Ok((entry, door)) => {
+            Ok(entry) => {
                 let call = Arc::new(Call::new(entry));
-                let passage = Passage::new(&self.gate, &self.refusals, &self.request, call.clone(), door);
+                let passage = Passage::new(&self.gate, &self.refusals, &self.request, call.clone(), self.door);
                 self.request.extensions_mut().insert(AuthContext::new(call));
                 State::Entered { inner: self.service.call(self.request), passage }
             }
-            Err(refusal) => {
+            Err(reason) => {
+                let refusal = self.gate.refuse(reason, self.door, &self.request);
                 let request = refused(self.request.headers(), self.request.version());
                 State::Refused { response: Some(self.refusals.answer(&refusal, request)) }
             }

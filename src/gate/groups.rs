@@ -26,7 +26,18 @@ pub struct Group {
     method: Option<Method>,
     shadowing: bool,
     encoded_slashes: bool,
+    pub(super) same_origin: bool,
+    pub(super) pages: Option<Pages>,
     pub(super) access: Access,
+}
+
+/// What makes a group one of pages for people.
+#[derive(Clone, Debug)]
+pub(super) struct Pages {
+    /// The cookie that may hold the session's secret.
+    pub(super) cookie: String,
+    /// Where people are sent to sign in.
+    pub(super) sign_in: String,
 }
 
 /// What opens a group.
@@ -51,6 +62,9 @@ pub enum InvalidGroups {
     /// Two groups cover the same.
     #[error("two groups cover `{0}`")]
     Twice(String),
+    /// A cookie's name or a sign-in path that cannot be one.
+    #[error("the page group `{0}` needs a cookie name and a sign-in path that starts with one `/`")]
+    Pages(String),
     /// A public prefix above or below a protected one.
     #[error("the public prefix `{public}` shadows the protected `{protected}`: if that is meant, say `.shadowing()`")]
     Shadowing {
@@ -63,7 +77,15 @@ pub enum InvalidGroups {
 
 impl Group {
     fn new(path: impl Into<String>, access: Access) -> Self {
-        Self { path: path.into(), method: None, shadowing: false, encoded_slashes: false, access }
+        Self {
+            path: path.into(),
+            method: None,
+            shadowing: false,
+            encoded_slashes: false,
+            same_origin: false,
+            pages: None,
+            access,
+        }
     }
 
     /// Opened by admin tokens and sessions.
@@ -75,6 +97,24 @@ impl Group {
     /// [`public_actions`](Self::public_actions): none, unless said otherwise.
     pub fn content(path: impl Into<String>) -> Self {
         Self::new(path, Access::Guarded { kinds: KindSet::CONTENT, public_actions: Some(Vec::new()) })
+    }
+
+    /// Pages for people, opened by sessions. The secret may be in this cookie too, where no `Authorization` header is, and on
+    /// methods that change something only with a proof of [same origin](Self::same_origin_only). Who is not signed in is sent to
+    /// `sign_in`, with the path to come back to in the query parameter `redirectTo`.
+    pub fn pages(path: impl Into<String>, cookie: impl Into<String>, sign_in: impl Into<String>) -> Self {
+        let pages = Pages { cookie: cookie.into(), sign_in: sign_in.into() };
+        let access = Access::Guarded { kinds: KindSet::SESSION, public_actions: None };
+        Self { pages: Some(pages), same_origin: true, ..Self::new(path, access) }
+    }
+
+    /// Refuses requests that change something unless the browser proves that a page of the same origin sent them, by
+    /// `Sec-Fetch-Site` or `Origin`. For the routes of forms, the sign-in included. A request with an `Authorization` header is
+    /// no form's, and needs no proof.
+    #[must_use]
+    pub fn same_origin_only(mut self) -> Self {
+        self.same_origin = true;
+        self
     }
 
     /// Open to all: requests pass unread.
@@ -140,6 +180,15 @@ impl Group {
     }
 }
 
+impl Pages {
+    fn is_possible(&self) -> bool {
+        let token = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        let cookie = !self.cookie.is_empty() && self.cookie.bytes().all(token);
+        let local = self.sign_in.starts_with('/') && !self.sign_in.starts_with("//");
+        cookie && local && self.sign_in.bytes().all(|b| b.is_ascii_graphic() && b != b'?' && b != b'#')
+    }
+}
+
 /// The groups of a gate, the most specific first.
 #[derive(Debug)]
 pub(super) struct Groups(Vec<Group>);
@@ -155,6 +204,11 @@ impl Groups {
                 path::judge(&group.path) == Ok(Judged::default()) && !group.path.contains(['{', '}', '*', '?', '#']);
             if !rooted || !plain {
                 return Err(InvalidGroups::Path(group.path.clone()));
+            }
+        }
+        for group in &groups {
+            if group.pages.as_ref().is_some_and(|p| !p.is_possible()) {
+                return Err(InvalidGroups::Pages(group.path.clone()));
             }
         }
         for (i, a) in groups.iter().enumerate() {
@@ -256,6 +310,11 @@ mod tests {
             let shadowing = InvalidGroups::Shadowing { public: public.into(), protected: "/admin".into() };
             assert_eq!(build(&[Group::admin("/admin"), Group::public(public)]), Some(shadowing));
             assert_eq!(build(&[Group::admin("/admin"), Group::public(public).shadowing()]), None);
+        }
+        for (cookie, sign_in) in
+            [("", "/login"), ("a b", "/login"), ("a", "login"), ("a", "//evil.test"), ("a", "/x?y")]
+        {
+            assert_eq!(build(&[Group::pages("/me", cookie, sign_in)]), Some(InvalidGroups::Pages("/me".into())));
         }
     }
 }

@@ -8,6 +8,7 @@ mod context;
 mod extract;
 mod future;
 mod groups;
+mod origin;
 mod path;
 mod refusal;
 mod require;

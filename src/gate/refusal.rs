@@ -2,7 +2,7 @@
 
 use crate::domain::{Reason, Requirement};
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 
 /// A refused request: the reason, and what of it the client may see.
@@ -17,6 +17,7 @@ pub struct Refusal {
     message: &'static str,
     scope: Option<String>,
     protected: bool,
+    location: Option<HeaderValue>,
 }
 
 impl Refusal {
@@ -30,10 +31,12 @@ impl Refusal {
             Reason::NoCredential | Reason::Invalid(_) | Reason::Expired | Reason::OwnerInactive => {
                 (S::UNAUTHORIZED, "UnauthorizedError", "Missing or invalid credentials")
             }
-            Reason::NotAllowed | Reason::Unguarded => (S::FORBIDDEN, "ForbiddenError", "Forbidden"),
+            Reason::NotAllowed | Reason::Unguarded | Reason::CrossOrigin => {
+                (S::FORBIDDEN, "ForbiddenError", "Forbidden")
+            }
             Reason::Unavailable(_) => (S::SERVICE_UNAVAILABLE, "ServiceUnavailableError", "Try again in a moment"),
         };
-        Self { reason, status, name, message, scope: None, protected }
+        Self { reason, status, name, message, scope: None, protected, location: None }
     }
 
     /// Names what was missing, as a scope of RFC 6750 section 3.
@@ -41,6 +44,17 @@ impl Refusal {
         let scope = requirement.to_string();
         let fits = |b: u8| matches!(b, b' ' | b'!' | b'#'..=b'[' | b']'..=b'~');
         self.scope = Some(scope).filter(|s| !s.is_empty() && s.bytes().all(fits));
+        self
+    }
+
+    /// Where there are pages, whoever is not signed in is sent to do so.
+    pub(super) fn or_sign_in(mut self, location: impl FnOnce() -> String) -> Self {
+        if self.status == StatusCode::UNAUTHORIZED {
+            self.location = HeaderValue::from_str(&location()).ok();
+        }
+        if self.location.is_some() {
+            self.status = StatusCode::SEE_OTHER;
+        }
         self
     }
 
@@ -55,7 +69,7 @@ impl Refusal {
         self.reason
     }
 
-    /// 400, 401, 403, 404 or 503.
+    /// 400, 401, 403, 404 or 503; 303 where people are sent to sign in.
     pub fn status(&self) -> StatusCode {
         self.status
     }
@@ -77,7 +91,12 @@ impl Refusal {
         if self.protected {
             shield(&mut headers);
         }
+        if let Some(location) = &self.location {
+            headers.insert(LOCATION, location.clone());
+            return headers;
+        }
         match self.reason {
+            Reason::CrossOrigin => {}
             Reason::NoCredential => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
