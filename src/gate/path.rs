@@ -119,6 +119,9 @@ fn hex_pair(pair: Option<&[u8]>) -> Option<u8> {
 /// `segments`: how many segments the nested prefix has, where the router says so.
 #[cfg(any(feature = "axum", test))]
 pub(super) fn original<'a>(original: &'a str, present: &str, segments: Option<usize>) -> Result<&'a str, Ambiguity> {
+    if original == present {
+        return Ok(original);
+    }
     let root =
         present == "/" && segments.is_some_and(|n| original.split('/').skip(1).filter(|s| !s.is_empty()).count() == n);
     let suffix = present.starts_with('/') && original.ends_with(present);
