@@ -1,0 +1,165 @@
+//! The first start: two people, a token of each type, some articles, and what to try with them.
+
+use crate::articles::{self, SUBJECT};
+use crate::database;
+use crate::wire::BoxError;
+use keyward::{
+    Action, AdminToken, ContentAccess, ContentToken, Fields, Grant, IS_CREATOR, IssuedToken, Keyward, Lifespan,
+    NewOwner, NewRole, OwnerId, OwnerState, Permission, RoleId, When, WriteStore,
+};
+use sqlx::SqlitePool;
+
+/// What was made, with the only copies of the secrets.
+pub(crate) struct Demo {
+    root: IssuedToken,
+    editor: IssuedToken,
+    editor_id: OwnerId,
+    read_only: IssuedToken,
+    full_access: IssuedToken,
+    custom: IssuedToken,
+}
+
+/// Whether anybody is there already.
+pub(crate) async fn is_there(pool: &SqlitePool) -> sqlx::Result<bool> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM keyward_owner)").fetch_one(pool).await
+}
+
+pub(crate) async fn make<S: WriteStore>(keyward: &Keyward<S>, pool: &SqlitePool) -> Result<Demo, BoxError> {
+    let role = NewRole {
+        name: "Editor".to_owned(),
+        description: "Reads titles, and all of their own articles".to_owned(),
+        permissions: editor_permissions()?,
+    };
+    let role = keyward.roles().create(role).await?.id;
+    let root = person(keyward, "Root", "Admin", RoleId::SUPER_ADMIN).await?;
+    let editor = person(keyward, "Edda", "Editor", role).await?;
+    for (creator, title, body) in [
+        (root, "About this platform", "What only its author and administrators read."),
+        (root, "Release notes", "Nothing was released yet."),
+        (root, "Roadmap", "The management API, then PostgreSQL."),
+        (editor, "A first draft", "Edda's own words."),
+        (editor, "A second draft", "More of Edda's own words."),
+    ] {
+        let slug = title.to_lowercase().replace(' ', "-");
+        let texts = [("title", title.to_owned()), ("slug", slug), ("body", body.to_owned())];
+        let texts = texts.into_iter().map(|(field, text)| (field, Some(text))).collect();
+        let mut change = database::write(pool).await?;
+        articles::insert(&mut change, Some(creator), &texts).await?;
+        change.commit().await?;
+    }
+    Ok(Demo {
+        root: admin(keyward, "Root's token", root, root_grants()).await?,
+        editor: admin(keyward, "Edda's token", editor, editor_grants()?).await?,
+        editor_id: editor,
+        read_only: content(keyward, "Read Only", ContentAccess::ReadOnly).await?,
+        full_access: content(keyward, "Full Access", ContentAccess::FullAccess).await?,
+        custom: content(
+            keyward,
+            "Only lists",
+            ContentAccess::Custom([Action::new("api::article.article.find")].into()),
+        )
+        .await?,
+    })
+}
+
+fn explorer(deed: &str) -> Permission {
+    Permission::new(format!("plugin::content-manager.explorer.{deed}")).on(SUBJECT)
+}
+
+/// Everybody's titles, the bodies of their own articles only; changes to their own articles only.
+fn editor_permissions() -> Result<Vec<Permission>, BoxError> {
+    let own = || When::from_list([IS_CREATOR]);
+    Ok(vec![
+        explorer("create"),
+        explorer("read").fields(Fields::only(["title", "slug"])?),
+        explorer("read").fields(Fields::only(["title", "slug", "body"])?).when(own()),
+        explorer("update").when(own()),
+        explorer("delete").when(own()),
+    ])
+}
+
+/// As much of it as a token can carry.
+fn editor_grants() -> Result<Vec<Grant>, BoxError> {
+    let read = Grant::new("plugin::content-manager.explorer.read").on(SUBJECT);
+    let read = read.fields(Fields::only(["title", "slug", "body"])?);
+    Ok([explorer("create"), explorer("update"), explorer("delete")].iter().map(Grant::from).chain([read]).collect())
+}
+
+fn root_grants() -> Vec<Grant> {
+    let explorer = ["create", "read", "update", "delete", "publish"].map(|deed| Grant::from(&explorer(deed)));
+    let webhooks = ["create", "read", "update", "delete"].map(|deed| Grant::new(format!("admin::webhooks.{deed}")));
+    explorer.into_iter().chain(webhooks).collect()
+}
+
+async fn person<S: WriteStore>(
+    keyward: &Keyward<S>,
+    firstname: &str,
+    lastname: &str,
+    role: RoleId,
+) -> Result<OwnerId, BoxError> {
+    let (firstname, lastname) = (firstname.to_owned(), lastname.to_owned());
+    let email = format!("{}@example.test", firstname.to_lowercase());
+    let new = NewOwner { email, firstname, lastname, state: OwnerState::Active, roles: vec![role] };
+    Ok(keyward.owners().create(new).await?.id)
+}
+
+async fn admin<S: WriteStore>(
+    keyward: &Keyward<S>,
+    name: &str,
+    owner: OwnerId,
+    grants: Vec<Grant>,
+) -> Result<IssuedToken, BoxError> {
+    let (name, description, lifespan) = (name.to_owned(), String::new(), Lifespan::days(90));
+    Ok(keyward.tokens().issue_admin(AdminToken { name, description, owner, grants, lifespan }).await?)
+}
+
+async fn content<S: WriteStore>(
+    keyward: &Keyward<S>,
+    name: &str,
+    access: ContentAccess,
+) -> Result<IssuedToken, BoxError> {
+    let (name, description, lifespan) = (name.to_owned(), String::new(), Lifespan::Unlimited);
+    Ok(keyward.tokens().issue_content(ContentToken { name, description, access, lifespan }).await?)
+}
+
+impl Demo {
+    /// The secrets, the only time that they show, and requests to try with what each answers.
+    pub(crate) fn print(&self, url: &str) {
+        println!("# Demo data was made. The secrets show this once; copy the lines into a shell.");
+        for (name, issued, what) in [
+            ("ROOT", &self.root, "admin, of a super admin"),
+            ("EDITOR", &self.editor, "admin, of an editor"),
+            ("READONLY", &self.read_only, "content, read-only"),
+            ("FULL", &self.full_access, "content, full-access"),
+            ("CUSTOM", &self.custom, "content, custom: lists articles"),
+        ] {
+            println!("{name}={}  # token {}: {what}", issued.secret.expose(), issued.token.id);
+        }
+        println!("CM={url}/admin/content-manager/collection-types/api::article.article");
+        println!(
+            "as() {{ local key=$1; shift; curl -sS -w ' %{{http_code}}\\n' -H \"Authorization: Bearer $key\" \"$@\"; }}"
+        );
+        for (request, answer) in [
+            (format!("as $ROOT {url}/admin/webhooks"), "200"),
+            ("as $ROOT $CM".to_owned(), "200, every article whole"),
+            ("as $EDITOR $CM".to_owned(), "200, bodies of Edda's own only"),
+            ("as $EDITOR \"$CM?sort=title:desc&pageSize=2\"".to_owned(), "200, two of five"),
+            ("as $EDITOR \"$CM?sort=body\"".to_owned(), "400, body is hidden on some"),
+            (format!("as $EDITOR {url}/admin/webhooks"), "403, not in the token"),
+            ("as $EDITOR $CM/nothing".to_owned(), "404"),
+            (format!("as $ROOT {url}/api/articles"), "401, another kind of token"),
+            (format!("as $READONLY {url}/admin/webhooks"), "401, the same the other way round"),
+            (format!("as $READONLY {url}/api/articles"), "200"),
+            (format!("as $READONLY {url}/api/articles --json '{{\"data\":{{\"title\":\"x\"}}}}'"), "403, read-only"),
+            (format!("as $FULL {url}/api/articles --json '{{\"data\":{{\"title\":\"x\"}}}}'"), "201"),
+            (format!("as $FULL {url}/api/articles --json '{{\"data\":{{}}}}'"), "400, title is required"),
+            (format!("as $CUSTOM {url}/api/articles"), "200"),
+            (format!("as $CUSTOM {url}/api/articles/1"), "403, not in its list"),
+            (format!("curl -sS {url}/api/articles"), "403, nothing is public"),
+            (format!("curl -sS {url}/ping"), "200, this is"),
+        ] {
+            println!("{request}  # {answer}");
+        }
+        println!("# Here, at the server: `deactivate {}` and the editor's next request is a 401.", self.editor_id);
+    }
+}

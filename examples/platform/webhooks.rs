@@ -1,0 +1,76 @@
+//! Webhooks: a resource whose actions have no subject.
+
+use crate::database;
+use crate::wire::{Body, Failure, Problem, texts};
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::routing::{get, post};
+use axum::{Json, response::IntoResponse};
+use keyward::{Clock, Decision, GuardedRouter, SystemClock, Timestamp, action};
+use serde_json::{Value, json};
+use sqlx::SqlitePool;
+
+/// What is visible without being a field.
+const ALWAYS: [&str; 2] = ["id", "createdAt"];
+
+pub(crate) fn routes(pool: SqlitePool) -> GuardedRouter {
+    GuardedRouter::new()
+        .route("/admin/webhooks", action("admin::webhooks.read"), get(list))
+        .route("/admin/webhooks", action("admin::webhooks.create"), post(create))
+        .with_state(pool)
+}
+
+async fn list(State(pool): State<SqlitePool>, decision: Decision) -> Result<Json<Value>, Failure> {
+    let rows: Vec<Row> =
+        sqlx::query_as("SELECT id, name, url, created_at FROM webhook ORDER BY id").fetch_all(&pool).await?;
+    let visible = rows.iter().filter_map(|row| decision.project(row.json(), &ALWAYS));
+    Ok(Json(json!({"data": visible.collect::<Vec<_>>()})))
+}
+
+async fn create(
+    State(pool): State<SqlitePool>,
+    decision: Decision,
+    Body(body): Body,
+) -> Result<impl IntoResponse, Failure> {
+    let mut texts = texts(&body, &["name", "url"], &[])?;
+    let mut take = |field| texts.remove(field).flatten().unwrap_or_default();
+    let row = Row { id: 0, name: take("name"), url: take("url"), created_at: SystemClock.now().0 };
+    if row.name.trim().is_empty() {
+        return Err(Problem::at(&["name"], "name must not be empty").into());
+    }
+    if !is_web_address(&row.url) {
+        let message = "url must be an address that begins with http:// or https://";
+        return Err(Problem::at(&["url"], message).got(row.url).into());
+    }
+    decision.permits_create(&row.json(), ["name", "url"])?;
+    let mut change = database::write(&pool).await?;
+    let id = sqlx::query_scalar("INSERT INTO webhook (name, url, created_at) VALUES ($1, $2, $3) RETURNING id")
+        .bind(&row.name)
+        .bind(&row.url)
+        .bind(row.created_at)
+        .fetch_one(&mut *change)
+        .await?;
+    change.commit().await?;
+    Ok((StatusCode::CREATED, Json(json!({"data": Row { id, ..row }.json()}))))
+}
+
+fn is_web_address(url: &str) -> bool {
+    url.parse::<Uri>().is_ok_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty())
+    })
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: i64,
+    name: String,
+    url: String,
+    created_at: i64,
+}
+
+impl Row {
+    fn json(&self) -> Value {
+        let created_at = Timestamp(self.created_at).to_string();
+        json!({"id": self.id, "name": self.name, "url": self.url, "createdAt": created_at})
+    }
+}
