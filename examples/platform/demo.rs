@@ -123,43 +123,45 @@ async fn content<S: WriteStore>(
 }
 
 impl Demo {
-    /// The secrets, the only time that they show, and requests to try with what each answers.
+    /// The secrets, the only time that they show, and requests to try, each under what it answers.
     pub(crate) fn print(&self, url: &str) {
-        println!("# Demo data was made. The secrets show this once; copy the lines into a shell.");
+        let cm = format!("{url}/admin/content-manager/collection-types/api::article.article");
+        println!("# Demo data was made. Its secrets show this once; paste the lines into a shell.");
         for (name, issued, what) in [
-            ("ROOT", &self.root, "admin, of a super admin"),
-            ("EDITOR", &self.editor, "admin, of an editor"),
-            ("READONLY", &self.read_only, "content, read-only"),
-            ("FULL", &self.full_access, "content, full-access"),
-            ("CUSTOM", &self.custom, "content, custom: lists articles"),
+            ("ROOT", &self.root, "of a super admin, may everything"),
+            ("EDITOR", &self.editor, "of an editor, may what Edda may"),
+            ("READONLY", &self.read_only, "read-only"),
+            ("FULL", &self.full_access, "full-access"),
+            ("CUSTOM", &self.custom, "custom, may list articles"),
         ] {
-            println!("{name}={}  # token {}: {what}", issued.secret.expose(), issued.token.id);
+            println!("# token {}, {}: {what}", issued.token.id, issued.token.kind().as_str());
+            println!("{name}={}", issued.secret.expose());
         }
-        println!("CM={url}/admin/content-manager/collection-types/api::article.article");
+        println!("CM={cm}");
         println!(
-            "as() {{ local key=$1; shift; curl -sS -w ' %{{http_code}}\\n' -H \"Authorization: Bearer $key\" \"$@\"; }}"
+            "ask() {{ key=$1; shift; curl -sS -w ' %{{http_code}}\\n' -H \"Authorization: Bearer $key\" \"$@\"; }}"
         );
-        for (request, answer) in [
-            (format!("as $ROOT {url}/admin/webhooks"), "200"),
-            ("as $ROOT $CM".to_owned(), "200, every article whole"),
-            ("as $EDITOR $CM".to_owned(), "200, bodies of Edda's own only"),
-            ("as $EDITOR \"$CM?sort=title:desc&pageSize=2\"".to_owned(), "200, two of five"),
-            ("as $EDITOR \"$CM?sort=body\"".to_owned(), "400, body is hidden on some"),
-            (format!("as $EDITOR {url}/admin/webhooks"), "403, not in the token"),
-            ("as $EDITOR $CM/nothing".to_owned(), "404"),
-            (format!("as $ROOT {url}/api/articles"), "401, another kind of token"),
-            (format!("as $READONLY {url}/admin/webhooks"), "401, the same the other way round"),
-            (format!("as $READONLY {url}/api/articles"), "200"),
-            (format!("as $READONLY {url}/api/articles --json '{{\"data\":{{\"title\":\"x\"}}}}'"), "403, read-only"),
-            (format!("as $FULL {url}/api/articles --json '{{\"data\":{{\"title\":\"x\"}}}}'"), "201"),
-            (format!("as $FULL {url}/api/articles --json '{{\"data\":{{}}}}'"), "400, title is required"),
-            (format!("as $CUSTOM {url}/api/articles"), "200"),
-            (format!("as $CUSTOM {url}/api/articles/1"), "403, not in its list"),
-            (format!("curl -sS {url}/api/articles"), "403, nothing is public"),
-            (format!("curl -sS {url}/ping"), "200, this is"),
+        let articles = format!("{url}/api/articles");
+        for (answer, request) in [
+            ("200", format!("ask $ROOT {url}/admin/webhooks")),
+            ("200: every article whole", "ask $ROOT $CM".to_owned()),
+            ("200: bodies of Edda's own only", "ask $EDITOR $CM".to_owned()),
+            ("200: two of five", "ask $EDITOR \"$CM?sort=title:desc&pageSize=2\"".to_owned()),
+            ("400: body is hidden on some rows", "ask $EDITOR \"$CM?sort=body\"".to_owned()),
+            ("403: not in the token", format!("ask $EDITOR {url}/admin/webhooks")),
+            ("404", "ask $EDITOR $CM/nothing".to_owned()),
+            ("401: another kind of token", format!("ask $ROOT {articles}")),
+            ("401: the same the other way round", format!("ask $READONLY {url}/admin/webhooks")),
+            ("200", format!("ask $READONLY {articles}")),
+            ("403: it only reads", format!("ask $READONLY {articles} --json '{{\"data\":{{\"title\":\"x\"}}}}'")),
+            ("201", format!("ask $FULL {articles} --json '{{\"data\":{{\"title\":\"x\"}}}}'")),
+            ("400: a title is required", format!("ask $FULL {articles} --json '{{\"data\":{{}}}}'")),
+            ("200", format!("ask $CUSTOM {articles}")),
+            ("403: not in its list", format!("ask $CUSTOM {articles}/1")),
         ] {
-            println!("{request}  # {answer}");
+            println!("# {answer}\n{request}");
         }
-        println!("# Here, at the server: `deactivate {}` and the editor's next request is a 401.", self.editor_id);
+        let editor = self.editor_id;
+        println!("# `deactivate {editor}`, typed here at the server, and the next request of EDITOR answers 401.");
     }
 }

@@ -21,10 +21,16 @@ pub(crate) fn routes(pool: SqlitePool) -> GuardedRouter {
 }
 
 async fn list(State(pool): State<SqlitePool>, decision: Decision) -> Result<Json<Value>, Failure> {
-    let rows: Vec<Row> =
-        sqlx::query_as("SELECT id, name, url, created_at FROM webhook ORDER BY id").fetch_all(&pool).await?;
-    let visible = rows.iter().filter_map(|row| decision.project(row.json(), &ALWAYS));
-    Ok(Json(json!({"data": visible.collect::<Vec<_>>()})))
+    let all =
+        sqlx::query_as::<_, (i64, String, String, i64)>("SELECT id, name, url, created_at FROM webhook ORDER BY id");
+    let all = all.fetch_all(&pool).await?.into_iter().map(|(id, name, url, created_at)| Webhook {
+        id,
+        name,
+        url,
+        created_at,
+    });
+    let visible: Vec<_> = all.filter_map(|webhook| decision.project(webhook.json(), &ALWAYS)).collect();
+    Ok(Json(json!({"data": visible})))
 }
 
 async fn create(
@@ -34,24 +40,24 @@ async fn create(
 ) -> Result<impl IntoResponse, Failure> {
     let mut texts = texts(&body, &["name", "url"], &[])?;
     let mut take = |field| texts.remove(field).flatten().unwrap_or_default();
-    let row = Row { id: 0, name: take("name"), url: take("url"), created_at: SystemClock.now().0 };
-    if row.name.trim().is_empty() {
+    let webhook = Webhook { id: 0, name: take("name"), url: take("url"), created_at: SystemClock.now().0 };
+    if webhook.name.trim().is_empty() {
         return Err(Problem::at(&["name"], "name must not be empty").into());
     }
-    if !is_web_address(&row.url) {
+    if !is_web_address(&webhook.url) {
         let message = "url must be an address that begins with http:// or https://";
-        return Err(Problem::at(&["url"], message).got(row.url).into());
+        return Err(Problem::at(&["url"], message).got(webhook.url).into());
     }
-    decision.permits_create(&row.json(), ["name", "url"])?;
+    decision.permits_create(&webhook.json(), ["name", "url"])?;
     let mut change = database::write(&pool).await?;
     let id = sqlx::query_scalar("INSERT INTO webhook (name, url, created_at) VALUES ($1, $2, $3) RETURNING id")
-        .bind(&row.name)
-        .bind(&row.url)
-        .bind(row.created_at)
+        .bind(&webhook.name)
+        .bind(&webhook.url)
+        .bind(webhook.created_at)
         .fetch_one(&mut *change)
         .await?;
     change.commit().await?;
-    Ok((StatusCode::CREATED, Json(json!({"data": Row { id, ..row }.json()}))))
+    Ok((StatusCode::CREATED, Json(json!({"data": Webhook { id, ..webhook }.json()}))))
 }
 
 fn is_web_address(url: &str) -> bool {
@@ -60,15 +66,14 @@ fn is_web_address(url: &str) -> bool {
     })
 }
 
-#[derive(sqlx::FromRow)]
-struct Row {
+struct Webhook {
     id: i64,
     name: String,
     url: String,
     created_at: i64,
 }
 
-impl Row {
+impl Webhook {
     fn json(&self) -> Value {
         let created_at = Timestamp(self.created_at).to_string();
         json!({"id": self.id, "name": self.name, "url": self.url, "createdAt": created_at})

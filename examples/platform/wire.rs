@@ -27,9 +27,9 @@ impl Problem {
         Self { path: path.iter().map(|&part| part.to_owned()).collect(), message: message.into(), value: None }
     }
 
-    /// With the value that was wrong.
+    /// With the value that was wrong, if it is no more than a word or two: nobody is sent back what they know at length.
     pub(crate) fn got(self, value: impl Into<Json>) -> Self {
-        Self { value: Some(value.into()), ..self }
+        Self { value: Some(value.into()).filter(|value| value.to_string().len() <= 100), ..self }
     }
 
     fn json(&self) -> Json {

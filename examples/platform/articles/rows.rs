@@ -6,7 +6,8 @@ use crate::database::{self, SqlValue};
 use crate::wire::{BoxError, Failure, Texts};
 use keyward::{Attribute, Clock, Decision, Entropy, NoEntropy, OsEntropy, OwnerId, SqlMap, SystemClock, Timestamp};
 use serde_json::{Map, Value as Json, json};
-use sqlx::{AssertSqlSafe, SqliteConnection, SqlitePool};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, FromRow, Row, SqliteConnection, SqlitePool};
 use std::sync::LazyLock;
 
 /// What requests can ask for, and what conditions speak of, in SQL. Roles are read in the query, as they are at that moment.
@@ -30,7 +31,6 @@ const ARTICLES: &str = "\
         (SELECT json_group_array(r.role_id) FROM keyward_owner_role r WHERE r.owner_id = a.creator_id) AS creator_role_ids \
     FROM article a LEFT JOIN keyward_owner o ON o.id = a.creator_id";
 
-#[derive(sqlx::FromRow)]
 pub(super) struct Article {
     id: i64,
     document_id: String,
@@ -44,6 +44,25 @@ pub(super) struct Article {
     firstname: Option<String>,
     lastname: Option<String>,
     creator_role_ids: String,
+}
+
+impl FromRow<'_, SqliteRow> for Article {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            document_id: row.try_get("document_id")?,
+            title: row.try_get("title")?,
+            slug: row.try_get("slug")?,
+            body: row.try_get("body")?,
+            creator_id: row.try_get("creator_id")?,
+            created_at: row.try_get("created_at")?,
+            updated_at: row.try_get("updated_at")?,
+            owner_id: row.try_get("owner_id")?,
+            firstname: row.try_get("firstname")?,
+            lastname: row.try_get("lastname")?,
+            creator_role_ids: row.try_get("creator_role_ids")?,
+        })
+    }
 }
 
 impl Article {
