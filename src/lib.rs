@@ -15,3 +15,5 @@ pub use keyward::{BuildError, Builder, Keyward};
 pub use resolve::Limits;
 pub use service::*;
 pub use store::{MemoryStore, NewOwner, NewRole, Store, StoreError, WriteStore};
+#[cfg(feature = "sqlite")]
+pub use store::{SqliteOptions, SqliteStore};

@@ -1,1 +1,80 @@
-//! x
+//! The suite that every backend runs: what [`Store`](super::Store), [`WriteStore`] and [`Transaction`] promise, case by case.
+//!
+//! ```no_run
+//! # async fn demo() {
+//! keyward::store::contract::run(async || keyward::MemoryStore::default()).await;
+//! # }
+//! ```
+
+#![expect(clippy::expect_used, reason = "what fails in a suite is a failed test")]
+
+mod fixtures;
+mod people;
+mod tokens;
+mod writing;
+
+use super::{MemoryStore, StoreError, Transaction, WriteStore};
+use crate::domain::{AuditEvent, Timestamp, TokenId};
+use async_trait::async_trait;
+use std::net::IpAddr;
+
+/// A store under test: besides the contract, what tells whether events and uses were kept.
+#[async_trait]
+pub trait Backend: WriteStore {
+    /// The audit events so far, oldest first.
+    async fn audit_events(&self) -> Result<Vec<AuditEvent>, StoreError>;
+    /// When a token was last used, and from where, as far as that was written.
+    async fn last_use(&self, id: TokenId) -> Result<Option<(Timestamp, Option<IpAddr>)>, StoreError>;
+}
+
+#[async_trait]
+impl Backend for MemoryStore {
+    async fn audit_events(&self) -> Result<Vec<AuditEvent>, StoreError> {
+        Ok(self.audit_events())
+    }
+
+    async fn last_use(&self, id: TokenId) -> Result<Option<(Timestamp, Option<IpAddr>)>, StoreError> {
+        Ok(self.last_use(id))
+    }
+}
+
+#[cfg(feature = "sqlite")]
+#[async_trait]
+impl Backend for super::SqliteStore {
+    async fn audit_events(&self) -> Result<Vec<AuditEvent>, StoreError> {
+        self.audit_events().await
+    }
+
+    async fn last_use(&self, id: TokenId) -> Result<Option<(Timestamp, Option<IpAddr>)>, StoreError> {
+        self.last_use(id).await
+    }
+}
+
+/// Runs every case, each on a store of its own: `fresh` gives one with nothing in it but the super admin role.
+///
+/// # Panics
+/// If the store breaks a rule. The message says which.
+pub async fn run<S: Backend, F: AsyncFn() -> S>(fresh: F) {
+    writing::a_fresh_store_has_the_super_admin_role(&fresh().await).await;
+    writing::what_was_not_committed_never_was(&fresh().await).await;
+    writing::each_commit_raises_the_sequence_by_one(&fresh().await).await;
+    writing::a_snapshot_is_all_old_or_all_new(&fresh().await).await;
+    writing::writers_follow_one_another(&fresh().await).await;
+    writing::audit_events_keep_their_order(&fresh().await).await;
+    writing::what_does_not_fit_is_a_conflict(&fresh().await).await;
+    people::roles_come_back_as_they_were(&fresh().await).await;
+    people::permissions_are_replaced_as_a_whole(&fresh().await).await;
+    people::owners_come_back_as_they_were(&fresh().await).await;
+    people::addresses_are_unique_in_any_case(&fresh().await).await;
+    people::a_ceiling_is_what_the_roles_hold(&fresh().await).await;
+    people::super_admins_have_no_ceiling(&fresh().await).await;
+    people::other_super_admins_are_counted(&fresh().await).await;
+    tokens::tokens_come_back_as_they_were(&fresh().await).await;
+    tokens::hundreds_of_grants_keep_their_order(&fresh().await).await;
+    tokens::an_unknown_digest_is_an_answer(&fresh().await).await;
+    tokens::names_are_taken_by_all_but_sessions(&fresh().await).await;
+    tokens::sessions_end_together(&fresh().await).await;
+    tokens::a_deleted_token_is_gone(&fresh().await).await;
+    tokens::no_id_is_used_again(&fresh().await).await;
+    tokens::the_latest_use_stays(&fresh().await).await;
+}

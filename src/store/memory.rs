@@ -2,7 +2,7 @@
 
 use super::{NewOwner, NewRole, NewToken, Record, Snapshot, Store, StoreError, Transaction, Use, WriteStore};
 use crate::domain::{
-    AuditEvent, Ceiling, Clock, Digest, Owner, OwnerId, OwnerState, Permission, Role, RoleId, SystemClock, Tag,
+    AuditEvent, Ceiling, Clock, Digest, Kind, Owner, OwnerId, OwnerState, Permission, Role, RoleId, SystemClock, Tag,
     Timestamp, Token, TokenAuthority, TokenId,
 };
 use arc_swap::ArcSwap;
@@ -147,17 +147,23 @@ impl Writing {
         id
     }
 
-    fn change_owner(&mut self, id: OwnerId, change: impl FnOnce(&mut Owner)) {
-        if let Some(owner) = self.content.owners.get(&id) {
-            let mut owner = Owner::clone(owner);
-            change(&mut owner);
-            self.content.owners.insert_mut(id, Arc::new(owner));
-        }
+    fn change_owner(&mut self, id: OwnerId, change: impl FnOnce(&mut Owner)) -> Result<(), StoreError> {
+        let owner = self.content.owners.get(&id).ok_or_else(|| conflict("there is no such owner"))?;
+        let mut owner = Owner::clone(owner);
+        change(&mut owner);
+        self.content.owners.insert_mut(id, Arc::new(owner));
+        Ok(())
+    }
+
+    fn roles_exist(&self, roles: &[RoleId]) -> Result<(), StoreError> {
+        unless(roles.iter().any(|id| !self.content.roles.contains_key(id)), "there is no such role")
     }
 
     fn remove(&mut self, token: &Token) {
         self.content.by_digest.remove_mut(&token.digest);
-        self.content.token_names.remove_mut(&token.name);
+        if token.kind() != Kind::Session {
+            self.content.token_names.remove_mut(&token.name);
+        }
         self.content.tokens.remove_mut(&token.id);
         self.removed.push(token.id);
     }
@@ -174,6 +180,7 @@ impl Transaction for Writing {
     }
 
     async fn insert_role(&mut self, new: NewRole) -> Result<RoleId, StoreError> {
+        unless(self.role_name_taken(&new.name).await?, "the name is taken")?;
         let id = RoleId(self.next_id());
         let NewRole { name, description, permissions } = new;
         self.content.roles.insert_mut(id, Arc::new(Role { id, name, description, permissions }));
@@ -189,14 +196,15 @@ impl Transaction for Writing {
     }
 
     async fn set_permissions(&mut self, id: RoleId, permissions: &[Permission]) -> Result<(), StoreError> {
-        if let Some(role) = self.content.roles.get(&id) {
-            let role = Role { permissions: permissions.to_vec(), ..Role::clone(role) };
-            self.content.roles.insert_mut(id, Arc::new(role));
-        }
+        let role = self.content.roles.get(&id).ok_or_else(|| conflict("there is no such role"))?;
+        let role = Role { permissions: permissions.to_vec(), ..Role::clone(role) };
+        self.content.roles.insert_mut(id, Arc::new(role));
         Ok(())
     }
 
     async fn insert_owner(&mut self, new: NewOwner) -> Result<OwnerId, StoreError> {
+        unless(self.email_taken(&new.email).await?, "the e-mail address is taken")?;
+        self.roles_exist(&new.roles)?;
         let id = OwnerId(self.next_id());
         let NewOwner { email, firstname, lastname, state, roles } = new;
         let owner = Owner { id, email, firstname, lastname, state, roles: sorted(&roles) };
@@ -214,13 +222,12 @@ impl Transaction for Writing {
     }
 
     async fn set_owner_state(&mut self, id: OwnerId, state: OwnerState) -> Result<(), StoreError> {
-        self.change_owner(id, |owner| owner.state = state);
-        Ok(())
+        self.change_owner(id, |owner| owner.state = state)
     }
 
     async fn set_owner_roles(&mut self, id: OwnerId, roles: &[RoleId]) -> Result<(), StoreError> {
-        self.change_owner(id, |owner| owner.roles = sorted(roles));
-        Ok(())
+        self.roles_exist(roles)?;
+        self.change_owner(id, |owner| owner.roles = sorted(roles))
     }
 
     async fn ceiling(&mut self, id: OwnerId) -> Result<Ceiling, StoreError> {
@@ -256,8 +263,12 @@ impl Transaction for Writing {
             expires_at: new.lifespan.map(|span| created_at.plus(span)),
             authority: new.authority,
         };
+        unless(token.owner().is_some_and(|id| !self.content.owners.contains_key(&id)), "there is no such owner")?;
+        unless(self.content.by_digest.contains_key(&token.digest), "the digest is taken")?;
+        let named = token.kind() != Kind::Session;
+        unless(named && self.content.token_names.contains_key(&token.name), "the name is taken")?;
         self.content.by_digest.insert_mut(token.digest, id);
-        if !token.name.is_empty() {
+        if named {
             self.content.token_names.insert_mut(token.name.clone(), id);
         }
         self.content.tokens.insert_mut(id, Arc::new(token));
@@ -291,6 +302,14 @@ impl Transaction for Writing {
         self.store.content.store(Arc::new(self.content));
         Ok(())
     }
+}
+
+fn unless(clash: bool, why: &'static str) -> Result<(), StoreError> {
+    if clash { Err(conflict(why)) } else { Ok(()) }
+}
+
+fn conflict(why: &'static str) -> StoreError {
+    StoreError::Conflict(why.into())
 }
 
 fn sorted(roles: &[RoleId]) -> Vec<RoleId> {

@@ -211,6 +211,9 @@ pub enum StoreError {
     /// It was busy for too long.
     #[error("the store was busy for too long")]
     Busy,
+    /// What was asked does not fit what is there: a name that is taken, a thing that does not exist. Nothing happened.
+    #[error("the change does not fit what is there")]
+    Conflict(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// It holds something that cannot be.
     #[error("the store holds something that cannot be: {0}")]
     Corrupt(String),

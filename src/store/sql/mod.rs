@@ -1,4 +1,245 @@
-/// x
-pub struct SqliteStore;
-/// y
-pub struct SqliteOptions;
+//! A store in SQLite: one file, which several processes may share.
+
+mod error;
+mod lists;
+mod rows;
+mod schema;
+mod statements;
+mod transaction;
+
+use super::{Snapshot, Store, StoreError, Transaction, Use, WriteStore};
+use crate::domain::{AuditEvent, Clock, Digest, SystemClock, Timestamp, TokenId};
+use async_trait::async_trait;
+use error::{OpenError, asking, opening};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, SqlitePool};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use transaction::Writing;
+
+/// How long anybody waits for a connection or for another writer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A store in an SQLite file. Clones share their connections.
+///
+/// There is one connection that writes and a few that read; readers never wait for a writer. Other processes may open the
+/// same file, and the tables (`keyward_*`) may live beside those of the host.
+///
+/// ```no_run
+/// # async fn demo() -> Result<(), keyward::StoreError> {
+/// use keyward::SqliteStore;
+/// let store = SqliteStore::open("keyward.db").await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct SqliteStore {
+    writer: SqlitePool,
+    readers: SqlitePool,
+    clock: Arc<dyn Clock>,
+}
+
+/// How an [`SqliteStore`] is opened.
+///
+/// ```
+/// let options = keyward::SqliteOptions::default().readers(8);
+/// ```
+#[derive(Clone)]
+pub struct SqliteOptions {
+    clock: Arc<dyn Clock>,
+    readers: u32,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self { clock: Arc::new(SystemClock), readers: 4 }
+    }
+}
+
+impl SqliteOptions {
+    /// Where all times come from. Default [`SystemClock`]. SQLite itself is never asked for the time.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// How many connections read, at most; at least one. Default 4. Each has a thread of its own.
+    #[must_use]
+    pub fn readers(mut self, readers: u32) -> Self {
+        self.readers = readers.max(1);
+        self
+    }
+}
+
+impl SqliteStore {
+    /// Opens the file, or creates it (not its directory), and brings our tables up to date.
+    ///
+    /// # Errors
+    /// If it cannot be opened and written, is not an SQLite database, or was written by a newer version; also for `:memory:`
+    /// and `file:` addresses, since several connections have to see one and the same file.
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::open_with(path, SqliteOptions::default()).await
+    }
+
+    /// The same with options.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_with(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, StoreError> {
+        let file = SqliteConnectOptions::new()
+            .filename(file(path.as_ref())?)
+            .foreign_keys(true)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(PATIENCE)
+            .disable_statement_logging();
+        let pool = || {
+            // Reading from a file cannot go stale like a network connection, so nothing is tested or renewed.
+            SqlitePoolOptions::new()
+                .acquire_timeout(PATIENCE)
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .test_before_acquire(false)
+        };
+        let writing = file.clone().create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
+        let writer = pool()
+            .max_connections(1)
+            // SQLite can end a transaction behind the driver's back (on a full disk, say), which would take it for open for ever.
+            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
+            .connect_with(writing)
+            .await
+            .map_err(opening)?;
+        schema::bring_up_to_date(&writer).await?;
+        let readers = pool().max_connections(options.readers).connect_lazy_with(file.pragma("query_only", "ON"));
+        Ok(Self { writer, readers, clock: options.clock })
+    }
+
+    /// Closes all connections, after what they are at, for all clones. SQLite then folds its log into the file.
+    ///
+    /// Nothing is lost without it: what was acknowledged is on disk.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    /// The audit events so far, oldest first.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub async fn audit_events(&self) -> Result<Vec<AuditEvent>, StoreError> {
+        let rows = sqlx::query(statements::AUDIT_EVENTS).fetch_all(&self.readers).await.map_err(asking)?;
+        rows.iter().map(rows::audit_event).collect()
+    }
+
+    /// When a token was last used, and from where, as far as that was written.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub async fn last_use(&self, id: TokenId) -> Result<Option<(Timestamp, Option<IpAddr>)>, StoreError> {
+        let row = sqlx::query(statements::LAST_USE).bind(id.0).fetch_optional(&self.readers).await.map_err(asking)?;
+        row.as_ref().map(rows::last_use).transpose()
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn resolve(&self, digest: &Digest) -> Result<Snapshot, StoreError> {
+        // Before the statement, as near as can be to where the caller starts to count what is left, and never earlier than
+        // that: what is left is never overstated, however long the statement takes.
+        let now = self.clock.now();
+        let query = sqlx::query(statements::RESOLVE).bind(digest.to_hex());
+        let row = query.fetch_optional(&self.readers).await.map_err(asking)?;
+        rows::snapshot(&row.ok_or_else(no_epoch)?, now)
+    }
+
+    async fn note_uses(&self, uses: &[Use]) -> Result<(), StoreError> {
+        if uses.is_empty() {
+            return Ok(());
+        }
+        let query = sqlx::query(statements::NOTE_USES).bind(lists::uses(uses));
+        query.execute(&self.writer).await.map(drop).map_err(asking)
+    }
+}
+
+#[async_trait]
+impl WriteStore for SqliteStore {
+    async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError> {
+        let writing = Writing::begin(self.clone());
+        match tokio::time::timeout(PATIENCE, writing).await {
+            Ok(writing) => Ok(Box::new(writing?)),
+            Err(_) => Err(StoreError::Busy),
+        }
+    }
+}
+
+/// The file that all connections are to open. Absolute, so that SQLite sees neither an address nor a word of its own in it.
+fn file(path: &Path) -> Result<PathBuf, OpenError> {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    if bytes.is_empty() || bytes == b":memory:" || bytes.starts_with(b"file:") {
+        return Err(OpenError::NoFile);
+    }
+    std::path::absolute(path).map_err(OpenError::Path)
+}
+
+fn no_epoch() -> StoreError {
+    StoreError::Corrupt("keyward_epoch has no row".into())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "what fails in a test is a failed test")]
+mod tests {
+    use super::*;
+    use crate::domain::Permission;
+    use crate::store::NewRole;
+
+    async fn opened() -> (tempfile::TempDir, SqliteStore) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(dir.path().join("keyward.db")).await.unwrap();
+        (dir, store)
+    }
+
+    fn role(name: &str) -> NewRole {
+        let permissions = (0..2000).map(|n| Permission::new(format!("an action with a long name, number {n}")));
+        NewRole { name: name.into(), description: String::new(), permissions: permissions.collect() }
+    }
+
+    /// SQLite may end a transaction by itself when the disk is full; the driver would then take it for open for ever.
+    #[tokio::test]
+    async fn a_full_disk_fails_one_change_and_spoils_no_connection() {
+        let (_dir, store) = opened().await;
+        sqlx::query("PRAGMA max_page_count = 1").execute(&store.writer).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        assert!(matches!(tx.insert_role(role("too much")).await, Err(StoreError::Unavailable(_))));
+        assert!(tx.commit(&[]).await.is_err());
+
+        sqlx::query("PRAGMA max_page_count = 4294967294").execute(&store.writer).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        assert_eq!(tx.seq(), 1, "nothing of the failed change is left");
+        assert!(!tx.role_name_taken("too much").await.unwrap());
+        tx.insert_role(role("fits")).await.unwrap();
+        tx.commit(&[]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_ended_behind_the_drivers_back_is_replaced() {
+        let (_dir, store) = opened().await;
+        let mut tx = store.begin().await.unwrap();
+        tx.insert_role(NewRole { permissions: vec![], ..role("lost") }).await.unwrap();
+        drop(tx);
+        let mut transaction = store.writer.begin_with(statements::BEGIN).await.unwrap();
+        sqlx::query("ROLLBACK").execute(&mut *transaction).await.unwrap();
+        drop(transaction);
+        store.begin().await.unwrap().commit(&[]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_look_up_reads_no_table_from_end_to_end() {
+        let (_dir, store) = opened().await;
+        let plan = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", statements::RESOLVE));
+        let rows = sqlx::query(plan).bind("00").fetch_all(&store.readers).await.unwrap();
+        let steps: Vec<String> = rows.iter().map(|row| rows::get(row, "detail").unwrap()).collect();
+        assert!(!steps.iter().any(|step| step.starts_with("SCAN")), "{steps:#?}");
+        assert!(steps.iter().any(|step| step.contains("SEARCH t USING INDEX")), "{steps:#?}");
+    }
+}

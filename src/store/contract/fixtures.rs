@@ -1,0 +1,89 @@
+//! What the cases are about.
+
+use super::Backend;
+use crate::domain::{
+    Brand, Digest, Fields, Grant, Kind, OsEntropy, OwnerId, OwnerState, Permission, RoleId, Salt, SecretFormat, Tag,
+    TokenAuthority, When,
+};
+use crate::store::{NewOwner, NewRole, NewToken, Snapshot, Transaction};
+
+/// Text that a careless statement would trip over.
+pub(super) const AWKWARD: &str = r#"Ünïcödé 🦀 "quoted" 'twice' \ $1 ?1 {"a":[1]} -- ; %_ 漢字"#;
+
+pub(super) async fn begin<S: Backend>(store: &S) -> Box<dyn Transaction> {
+    store.begin().await.expect("a transaction can be had")
+}
+
+pub(super) async fn commit(tx: Box<dyn Transaction>) {
+    tx.commit(&[Tag::ALL]).await.expect("a sound transaction commits");
+}
+
+pub(super) async fn resolve<S: Backend>(store: &S, digest: &Digest) -> Snapshot {
+    store.resolve(digest).await.expect("a store can be asked")
+}
+
+pub(super) async fn seq<S: Backend>(store: &S) -> u64 {
+    resolve(store, &Digest::Native([0; 27])).await.seq
+}
+
+pub(super) fn role(name: &str, permissions: Vec<Permission>) -> NewRole {
+    NewRole { name: name.into(), description: format!("{name}: {AWKWARD}"), permissions }
+}
+
+pub(super) fn owner(email: &str, roles: &[RoleId]) -> NewOwner {
+    NewOwner {
+        email: email.into(),
+        firstname: AWKWARD.into(),
+        lastname: String::new(),
+        state: OwnerState::Active,
+        roles: roles.to_vec(),
+    }
+}
+
+/// A token with a genuine digest.
+pub(super) fn token(name: &str, authority: TokenAuthority) -> NewToken {
+    let kind = match authority {
+        TokenAuthority::Admin { .. } => Kind::Admin,
+        TokenAuthority::Content { .. } => Kind::Content,
+        TokenAuthority::Session { .. } => Kind::Session,
+    };
+    let (salt, _) = Salt::generate().expect("there is randomness");
+    let issued = SecretFormat::new(&Brand::default(), salt).issue(kind, &OsEntropy).expect("there is randomness");
+    NewToken {
+        name: name.into(),
+        description: AWKWARD.into(),
+        digest: issued.digest,
+        salt: issued.salt,
+        hint: issued.secret.hint().into(),
+        lifespan: None,
+        authority,
+    }
+}
+
+pub(super) fn session(owner: OwnerId) -> NewToken {
+    let idle = std::time::Duration::from_secs(1800);
+    token("", TokenAuthority::Session { owner, idle })
+}
+
+pub(super) fn admin(name: &str, owner: OwnerId) -> NewToken {
+    token(name, TokenAuthority::Admin { owner, grants: grants() })
+}
+
+/// With and without subject, all and some fields, no, one and several conditions, and the same twice.
+pub(super) fn permissions() -> Vec<Permission> {
+    let some = || Fields::only(["title", AWKWARD, "123", ""]).expect("there are some");
+    vec![
+        Permission::new("write").on("article").fields(some()),
+        Permission::new("admin::webhooks.create"),
+        Permission::new("read").on("article").when(When::from_list(["admin::is-creator"])),
+        Permission::new("read").on("article").fields(some()).when(When::from_list(["b", "a", AWKWARD])),
+        Permission::new(AWKWARD).on(AWKWARD),
+        Permission::new("").on(""),
+        Permission::new("admin::webhooks.create"),
+    ]
+}
+
+pub(super) fn grants() -> Vec<Grant> {
+    let grant = |p: Permission| Grant { action: p.action, subject: p.subject, fields: p.fields, chosen: p.when };
+    permissions().into_iter().map(grant).collect()
+}

@@ -1,0 +1,152 @@
+//! Roles, owners and ceilings.
+
+use super::fixtures::{begin, commit, owner, permissions, resolve, role, session};
+use super::{Backend, Transaction};
+use crate::domain::{Ceiling, Owner, OwnerId, OwnerState, Permission, RoleId};
+use crate::store::{NewOwner, StoreError};
+
+pub(super) async fn roles_come_back_as_they_were<S: Backend>(store: &S) {
+    let mut tx = begin(store).await;
+    let name = super::fixtures::AWKWARD;
+    let id = tx.insert_role(role(name, permissions())).await.expect("a role is added");
+    let check = async |tx: &mut Box<dyn Transaction>, when: &str| {
+        let found = tx.role(id).await.expect("a role can be read").expect("a role that was added is there");
+        assert_eq!(found.id, id);
+        assert_eq!(found.name, name, "{when}: a name comes back as it was");
+        assert_eq!(found.description, format!("{name}: {name}"), "{when}: a description comes back as it was");
+        assert_eq!(found.permissions, permissions(), "{when}: permissions come back whole and in their order");
+        assert!(tx.role_name_taken(name).await.expect("names can be asked for"), "{when}: a role takes its name");
+        assert!(!tx.role_name_taken("another").await.expect("names can be asked for"), "{when}: and no other");
+    };
+    check(&mut tx, "in its own transaction").await;
+    commit(tx).await;
+    check(&mut begin(store).await, "after the commit").await;
+    let absent = begin(store).await.role(RoleId(i64::MAX)).await.expect("a role can be asked for");
+    assert!(absent.is_none(), "a role that is not there is none, not an error");
+}
+
+pub(super) async fn permissions_are_replaced_as_a_whole<S: Backend>(store: &S) {
+    let mut tx = begin(store).await;
+    let id = tx.insert_role(role("editor", permissions())).await.expect("a role is added");
+    let other = tx.insert_role(role("other", permissions())).await.expect("a role is added");
+    commit(tx).await;
+    for list in [vec![Permission::new("read").on("article")], Vec::new(), permissions()] {
+        let mut tx = begin(store).await;
+        tx.set_permissions(id, &list).await.expect("permissions are set");
+        commit(tx).await;
+        let mut tx = begin(store).await;
+        let found = tx.role(id).await.expect("a role can be read").expect("it is there");
+        assert_eq!(found.permissions, list, "what was set is all there is");
+        let kept = tx.role(other).await.expect("a role can be read").expect("it is there");
+        assert_eq!(kept.permissions, permissions(), "another role keeps its own");
+    }
+}
+
+pub(super) async fn owners_come_back_as_they_were<S: Backend>(store: &S) {
+    let mut tx = begin(store).await;
+    let mut roles = Vec::new();
+    for name in ["a", "b"] {
+        roles.push(tx.insert_role(role(name, Vec::new())).await.expect("a role is added"));
+    }
+    let twice = [roles[1], roles[0], roles[1]];
+    let id = tx.insert_owner(owner("Ünï@Example.org", &twice)).await.expect("an owner is added");
+    let read = async |tx: &mut Box<dyn Transaction>| {
+        tx.owner(id).await.expect("an owner can be read").expect("an owner that was added is there")
+    };
+    let NewOwner { email, firstname, lastname, state, .. } = owner("Ünï@Example.org", &[]);
+    let expected = Owner { id, email, firstname, lastname, state, roles: roles.clone() };
+    assert_eq!(read(&mut tx).await, expected, "an owner comes back as it was, roles ascending and once each");
+    commit(tx).await;
+
+    for state in [OwnerState::Invited, OwnerState::Active, OwnerState::Deactivated, OwnerState::Blocked] {
+        let mut tx = begin(store).await;
+        tx.set_owner_state(id, state).await.expect("a state is set");
+        let new = session(id);
+        let digest = new.digest;
+        tx.insert_token(new).await.expect("a token is added");
+        commit(tx).await;
+        let found = resolve(store, &digest).await.record.and_then(|r| r.owner).expect("a token resolves its owner");
+        assert_eq!(found.0, Owner { state, ..expected.clone() }, "every state comes back, and nothing else changes");
+    }
+
+    for roles in [vec![roles[1]], vec![], vec![roles[0], RoleId::SUPER_ADMIN]] {
+        let mut tx = begin(store).await;
+        tx.set_owner_roles(id, &roles).await.expect("roles are set");
+        commit(tx).await;
+        let mut sorted = roles.clone();
+        sorted.sort_unstable();
+        assert_eq!(read(&mut begin(store).await).await.roles, sorted, "the roles that were set are all there are");
+    }
+    let absent = begin(store).await.owner(OwnerId(i64::MAX)).await.expect("an owner can be asked for");
+    assert!(absent.is_none(), "an owner who is not there is none, not an error");
+}
+
+pub(super) async fn addresses_are_unique_in_any_case<S: Backend>(store: &S) {
+    let mut tx = begin(store).await;
+    tx.insert_owner(owner("Änne@Example.org", &[])).await.expect("an owner is added");
+    for (email, taken) in [("änne@example.ORG", true), ("Änne@Example.org", true), ("anne@example.org", false)] {
+        let answer = tx.email_taken(email).await.expect("addresses can be asked for");
+        assert_eq!(answer, taken, "{email}: addresses are compared without case, in any script");
+    }
+    commit(tx).await;
+    let again = begin(store).await.insert_owner(owner("ÄNNE@example.org", &[])).await;
+    assert!(matches!(again, Err(StoreError::Conflict(_))), "one address, one owner: {again:?}");
+}
+
+pub(super) async fn a_ceiling_is_what_the_roles_hold<S: Backend>(store: &S) {
+    let mut tx = begin(store).await;
+    let first = tx.insert_role(role("first", permissions())).await.expect("a role is added");
+    let more = vec![Permission::new("more"), Permission::new("even more")];
+    let second = tx.insert_role(role("second", more.clone())).await.expect("a role is added");
+    tx.insert_role(role("third", vec![Permission::new("not theirs")])).await.expect("a role is added");
+    let id = tx.insert_owner(owner("a@b", &[second, first])).await.expect("an owner is added");
+    let poor = tx.insert_owner(owner("poor@b", &[])).await.expect("an owner is added");
+    let new = session(id);
+    let digest = new.digest;
+    tx.insert_token(new).await.expect("a token is added");
+    let all = Ceiling::Of([permissions(), more].concat());
+    let none = Ceiling::Of(Vec::new());
+    assert_eq!(tx.ceiling(id).await.expect("a ceiling can be read"), all, "a ceiling is all that the roles hold");
+    assert_eq!(tx.ceiling(poor).await.expect("a ceiling can be read"), none, "no role, no permission");
+    let nobody = tx.ceiling(OwnerId(i64::MAX)).await.expect("a ceiling can be read");
+    assert_eq!(nobody, none, "nobody may do nothing");
+    commit(tx).await;
+    let (_, ceiling) = resolve(store, &digest).await.record.and_then(|r| r.owner).expect("the owner is there");
+    assert_eq!(ceiling, all, "the gate is told the same ceiling as the services");
+}
+
+pub(super) async fn super_admins_have_no_ceiling<S: Backend>(store: &S) {
+    let mut tx = begin(store).await;
+    let editor = tx.insert_role(role("editor", permissions())).await.expect("a role is added");
+    let id = tx.insert_owner(owner("a@b", &[editor, RoleId::SUPER_ADMIN])).await.expect("an owner is added");
+    let new = session(id);
+    let digest = new.digest;
+    tx.insert_token(new).await.expect("a token is added");
+    assert_eq!(tx.ceiling(id).await.expect("a ceiling can be read"), Ceiling::Unlimited, "whatever else they are");
+    commit(tx).await;
+    let (_, ceiling) = resolve(store, &digest).await.record.and_then(|r| r.owner).expect("the owner is there");
+    assert_eq!(ceiling, Ceiling::Unlimited, "the gate is told so too");
+    let mut tx = begin(store).await;
+    tx.set_owner_roles(id, &[editor]).await.expect("roles are set");
+    commit(tx).await;
+    let (_, ceiling) = resolve(store, &digest).await.record.and_then(|r| r.owner).expect("the owner is there");
+    assert_eq!(ceiling, Ceiling::Of(permissions()), "who was super admin is bounded by what is left");
+}
+
+pub(super) async fn other_super_admins_are_counted<S: Backend>(store: &S) {
+    let mut tx = begin(store).await;
+    let editor = tx.insert_role(role("editor", permissions())).await.expect("a role is added");
+    let mut admins = Vec::new();
+    for email in ["a@b", "c@d", "e@f"] {
+        admins.push(tx.insert_owner(owner(email, &[editor, RoleId::SUPER_ADMIN])).await.expect("an owner is added"));
+    }
+    let editor = tx.insert_owner(owner("g@h", &[editor])).await.expect("an owner is added");
+    let count = async |tx: &mut Box<dyn Transaction>, id| tx.other_super_admins(id).await.expect("they are counted");
+    assert_eq!(count(&mut tx, admins[0]).await, 2, "all but the one who is asked for");
+    assert_eq!(count(&mut tx, editor).await, 3, "who is none is not taken off");
+    tx.set_owner_state(admins[1], OwnerState::Blocked).await.expect("a state is set");
+    assert_eq!(count(&mut tx, admins[0]).await, 1, "only active ones count");
+    tx.set_owner_roles(admins[2], &[]).await.expect("roles are set");
+    assert_eq!(count(&mut tx, admins[0]).await, 0, "only those who still have the role count");
+    assert_eq!(count(&mut tx, admins[1]).await, 1, "the one who is asked for need not be active");
+}

@@ -1,0 +1,122 @@
+//! Lists as JSON parameters, so that one statement takes all of a list, and as they come back.
+
+use super::rows::corrupt;
+use crate::domain::{Action, ConditionId, Field, Fields, Grant, Permission, RoleId, Subject, When};
+use crate::store::{StoreError, Use};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// A permission or a grant without its fields.
+#[derive(Serialize)]
+struct Line<'a> {
+    action: &'a Action,
+    subject: Option<&'a Subject>,
+    all: u8,
+    conditions: String,
+}
+
+/// A field, and the place in the list of what it belongs to.
+#[derive(Serialize)]
+struct FieldLine<'a> {
+    of: usize,
+    field: &'a Field,
+}
+
+/// A permission or a grant with its fields, as a statement gives it.
+#[derive(Deserialize)]
+struct Stored {
+    action: Action,
+    subject: Option<Subject>,
+    all: u8,
+    conditions: String,
+    fields: Vec<Field>,
+}
+
+/// A list to be written: one parameter for its lines and one for their fields.
+pub(super) struct List {
+    pub(super) lines: String,
+    pub(super) fields: String,
+}
+
+impl List {
+    pub(super) fn of_permissions(permissions: &[Permission]) -> Self {
+        Self::of(permissions.iter().map(|p| (&p.action, p.subject.as_ref(), &p.fields, &p.when)))
+    }
+
+    pub(super) fn of_grants(grants: &[Grant]) -> Self {
+        Self::of(grants.iter().map(|g| (&g.action, g.subject.as_ref(), &g.fields, &g.chosen)))
+    }
+
+    fn of<'a>(items: impl Iterator<Item = (&'a Action, Option<&'a Subject>, &'a Fields, &'a When)>) -> Self {
+        let (mut lines, mut fields) = (Vec::new(), Vec::new());
+        for (of, (action, subject, which, when)) in items.enumerate() {
+            let all = u8::from(matches!(which, Fields::All));
+            lines.push(Line { action, subject, all, conditions: json(&when.as_slice()) });
+            if let Fields::Only(set) = which {
+                fields.extend(set.as_slice().iter().map(|field| FieldLine { of, field }));
+            }
+        }
+        Self { lines: json(&lines), fields: json(&fields) }
+    }
+}
+
+pub(super) fn roles(roles: &[RoleId]) -> String {
+    #[derive(Serialize)]
+    struct Line {
+        role: RoleId,
+    }
+    json(&roles.iter().map(|role| Line { role: *role }).collect::<Vec<_>>())
+}
+
+pub(super) fn actions(actions: &[Action]) -> String {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        action: &'a Action,
+    }
+    json(&actions.iter().map(|action| Line { action }).collect::<Vec<_>>())
+}
+
+pub(super) fn uses(uses: &[Use]) -> String {
+    #[derive(Serialize)]
+    struct Line {
+        token: i64,
+        at: i64,
+        address: Option<IpAddr>,
+    }
+    json(&uses.iter().map(|u| Line { token: u.token.0, at: u.at.0, address: u.address }).collect::<Vec<_>>())
+}
+
+pub(super) fn json<T: Serialize>(value: &T) -> String {
+    #[expect(clippy::expect_used, reason = "what is written here has text keys only and no fallible implementation")]
+    serde_json::to_string(value).expect("plain data is JSON")
+}
+
+pub(super) fn read_permissions(column: &'static str, text: &str) -> Result<Vec<Permission>, StoreError> {
+    read(column, text, |action, subject, fields, when| Permission { action, subject, fields, when })
+}
+
+pub(super) fn read_grants(column: &'static str, text: &str) -> Result<Vec<Grant>, StoreError> {
+    read(column, text, |action, subject, fields, chosen| Grant { action, subject, fields, chosen })
+}
+
+fn read<T>(
+    column: &'static str,
+    text: &str,
+    make: impl Fn(Action, Option<Subject>, Fields, When) -> T,
+) -> Result<Vec<T>, StoreError> {
+    let stored: Vec<Stored> = parse(column, text)?;
+    let item = |s: Stored| {
+        let fields = match (s.all, s.fields) {
+            (1, fields) if fields.is_empty() => Fields::All,
+            (0, fields) => Fields::only(fields).map_err(|_| corrupt(column, "neither all fields nor any"))?,
+            _ => return Err(corrupt(column, "all fields and some")),
+        };
+        let conditions: Vec<ConditionId> = parse(column, &s.conditions)?;
+        Ok(make(s.action, s.subject, fields, When::from_list(conditions)))
+    };
+    stored.into_iter().map(item).collect()
+}
+
+pub(super) fn parse<T: serde::de::DeserializeOwned>(column: &'static str, text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|error| corrupt(column, error))
+}

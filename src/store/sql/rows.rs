@@ -1,0 +1,160 @@
+//! Rows, as the domain knows them. What cannot be read is an error: nobody is admitted by half a record.
+
+use super::error::asking;
+use super::lists::{parse, read_grants, read_permissions};
+use crate::domain::{
+    AuditEvent, Ceiling, ContentAccess, Digest, Doer, Kind, Owner, OwnerId, OwnerState, Role, RoleId, Target,
+    Timestamp, Token, TokenAuthority, TokenId,
+};
+use crate::store::{Record, Snapshot, StoreError};
+use serde::de::value::{Error as NoSuchWord, StrDeserializer};
+use serde::{Deserialize, de::IntoDeserializer};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Decode, Row, Sqlite, Type};
+use std::fmt::Display;
+use std::net::IpAddr;
+use std::time::Duration;
+
+pub(super) fn snapshot(row: &SqliteRow, now: Timestamp) -> Result<Snapshot, StoreError> {
+    let seq = unsigned("seq", get(row, "seq")?)?;
+    if maybe::<i64>(row, "token_id")?.is_none() {
+        return Ok(Snapshot { seq, record: None });
+    }
+    let owner = match maybe::<i64>(row, "owner_id")? {
+        Some(_) => Some((owner(row)?, ceiling(row)?)),
+        None => None,
+    };
+    let last_used_at = maybe::<i64>(row, "last_used_at")?.map(Timestamp);
+    Ok(Snapshot { seq, record: Some(Record { token: token(row)?, owner, last_used_at, now }) })
+}
+
+pub(super) fn token(row: &SqliteRow) -> Result<Token, StoreError> {
+    let kind: String = get(row, "kind")?;
+    let kind = Kind::from_word(&kind).ok_or_else(|| corrupt("kind", "no such kind"))?;
+    Ok(Token {
+        id: TokenId(get(row, "token_id")?),
+        name: get(row, "name")?,
+        description: get(row, "description")?,
+        digest: digest(row)?,
+        hint: get(row, "hint")?,
+        created_at: Timestamp(get(row, "created_at")?),
+        expires_at: maybe::<i64>(row, "expires_at")?.map(Timestamp),
+        authority: authority(row, kind)?,
+    })
+}
+
+fn authority(row: &SqliteRow, kind: Kind) -> Result<TokenAuthority, StoreError> {
+    let owner = || get(row, "token_owner_id").map(OwnerId);
+    Ok(match kind {
+        Kind::Admin => {
+            TokenAuthority::Admin { owner: owner()?, grants: read_grants("grants", &get::<String>(row, "grants")?)? }
+        }
+        Kind::Content => TokenAuthority::Content { access: access(row)? },
+        Kind::Session => {
+            let idle = unsigned("idle_ms", get(row, "idle_ms")?)?;
+            TokenAuthority::Session { owner: owner()?, idle: Duration::from_millis(idle) }
+        }
+    })
+}
+
+fn access(row: &SqliteRow) -> Result<ContentAccess, StoreError> {
+    match get::<String>(row, "access")?.as_str() {
+        "read-only" => Ok(ContentAccess::ReadOnly),
+        "full-access" => Ok(ContentAccess::FullAccess),
+        "custom" => parse("content_actions", &get::<String>(row, "content_actions")?).map(ContentAccess::Custom),
+        _ => Err(corrupt("access", "no such access")),
+    }
+}
+
+pub(super) fn digest(row: &SqliteRow) -> Result<Digest, StoreError> {
+    Digest::from_hex(&get::<String>(row, "digest")?).map_err(|error| corrupt("digest", error))
+}
+
+pub(super) fn owner(row: &SqliteRow) -> Result<Owner, StoreError> {
+    Ok(Owner {
+        id: OwnerId(get(row, "owner_id")?),
+        email: get(row, "email")?,
+        firstname: get(row, "firstname")?,
+        lastname: get(row, "lastname")?,
+        state: word::<OwnerState>("state", &get::<String>(row, "state")?)?,
+        roles: role_ids(row)?,
+    })
+}
+
+pub(super) fn ceiling(row: &SqliteRow) -> Result<Ceiling, StoreError> {
+    if role_ids(row)?.contains(&RoleId::SUPER_ADMIN) {
+        return Ok(Ceiling::Unlimited);
+    }
+    read_permissions("permissions", &get::<String>(row, "permissions")?).map(Ceiling::Of)
+}
+
+fn role_ids(row: &SqliteRow) -> Result<Vec<RoleId>, StoreError> {
+    parse("role_ids", &get::<String>(row, "role_ids")?)
+}
+
+pub(super) fn role(row: &SqliteRow) -> Result<Role, StoreError> {
+    Ok(Role {
+        id: RoleId(get(row, "id")?),
+        name: get(row, "name")?,
+        description: get(row, "description")?,
+        permissions: read_permissions("permissions", &get::<String>(row, "permissions")?)?,
+    })
+}
+
+pub(super) fn last_use(row: &SqliteRow) -> Result<(Timestamp, Option<IpAddr>), StoreError> {
+    let address = maybe::<String>(row, "address")?;
+    let address = address.map(|text| text.parse().map_err(|error| corrupt("address", error))).transpose()?;
+    Ok((Timestamp(get(row, "last_used_at")?), address))
+}
+
+pub(super) fn audit_event(row: &SqliteRow) -> Result<AuditEvent, StoreError> {
+    let doer = match get::<String>(row, "doer_kind")?.as_str() {
+        "service" => Doer::Service,
+        "person" => Doer::Person(OwnerId(get(row, "doer_id")?)),
+        "token" => Doer::Token(TokenId(get(row, "doer_id")?)),
+        _ => return Err(corrupt("doer_kind", "no such doer")),
+    };
+    let target = match get::<String>(row, "target_kind")?.as_str() {
+        "owner" => Target::Owner(OwnerId(get(row, "target_id")?)),
+        "role" => Target::Role(RoleId(get(row, "target_id")?)),
+        "token" => {
+            let kind = Kind::from_word(&get::<String>(row, "target_detail")?);
+            let kind = kind.ok_or_else(|| corrupt("target_detail", "no such kind"))?;
+            Target::Token(TokenId(get(row, "target_id")?), kind)
+        }
+        _ => return Err(corrupt("target_kind", "no such target")),
+    };
+    let what = word("what", &get::<String>(row, "what")?)?;
+    let details = parse("details", &get::<String>(row, "details")?)?;
+    Ok(AuditEvent { at: Timestamp(get(row, "at")?), doer, what, target, details })
+}
+
+/// Reads a column that must have a value. (The driver by itself reads NULL as 0 or as an empty text.)
+pub(super) fn get<'r, T>(row: &'r SqliteRow, column: &'static str) -> Result<T, StoreError>
+where
+    T: Decode<'r, Sqlite> + Type<Sqlite> + 'r,
+{
+    maybe(row, column)?.ok_or_else(|| corrupt(column, "no value"))
+}
+
+/// Reads a column that may have none.
+fn maybe<'r, T>(row: &'r SqliteRow, column: &'static str) -> Result<Option<T>, StoreError>
+where
+    T: Decode<'r, Sqlite> + Type<Sqlite> + 'r,
+{
+    row.try_get::<Option<T>, _>(column).map_err(asking)
+}
+
+pub(super) fn unsigned(column: &'static str, n: i64) -> Result<u64, StoreError> {
+    u64::try_from(n).map_err(|error| corrupt(column, error))
+}
+
+pub(super) fn corrupt(column: &'static str, why: impl Display) -> StoreError {
+    StoreError::Corrupt(format!("column {column}: {why}"))
+}
+
+/// Reads the word of an enum whose variants are words in the store.
+fn word<'t, T: Deserialize<'t>>(column: &'static str, text: &'t str) -> Result<T, StoreError> {
+    let text: StrDeserializer<'t, NoSuchWord> = text.into_deserializer();
+    T::deserialize(text).map_err(|error| corrupt(column, error))
+}
