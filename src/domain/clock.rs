@@ -1,6 +1,7 @@
 //! Time, as a thing that is passed in.
 
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::time::Duration;
 
 /// A point on the wall clock: milliseconds since 1970-01-01 UTC.
@@ -17,6 +18,25 @@ impl Timestamp {
     /// How long after `earlier` this is; nothing if it is not after it.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+/// ISO 8601 in UTC with milliseconds, as the reference writes times: `2026-01-31T09:30:00.000Z`.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const DAY: i64 = 24 * 60 * 60 * 1000;
+        let (day, ms) = (self.0.div_euclid(DAY), self.0.rem_euclid(DAY));
+        // Years that begin in March, in eras of 400, so that the leap day comes last.
+        let day = day + 719_468;
+        let (era, of_era) = (day.div_euclid(146_097), day.rem_euclid(146_097));
+        let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+        let of_year = of_era - (365 * year + year / 4 - year / 100);
+        let from_march = (5 * of_year + 2) / 153;
+        let date = of_year - (153 * from_march + 2) / 5 + 1;
+        let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+        let year = year + era * 400 + i64::from(month <= 2);
+        let (h, m, s, ms) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60, ms % 1_000);
+        write!(f, "{year:04}-{month:02}-{date:02}T{h:02}:{m:02}:{s:02}.{ms:03}Z")
     }
 }
 
@@ -89,6 +109,20 @@ mod tests {
         assert_eq!(Timestamp(5).since(Timestamp(9)), Duration::ZERO);
         assert_eq!(Moment(1).plus(Duration::MAX), Moment::NEVER);
         assert_eq!(Moment(1).since(Moment(3)), Duration::ZERO);
+    }
+
+    #[test]
+    fn times_are_written_as_iso_8601() {
+        for (at, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (-1, "1969-12-31T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_767_225_600_007, "2026-01-01T00:00:00.007Z"),
+            (4_107_542_399_999, "2100-02-28T23:59:59.999Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(Timestamp(at).to_string(), text);
+        }
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl Entropy for OsEntropy {
     }
 }
 
-/// The plaintext that a client sends. It is wiped from memory when dropped, and [`Debug`] does not show it.
+/// The plaintext that a client sends, or of a new salt. It is wiped from memory when dropped, and [`Debug`] does not show it.
 ///
 /// It exists at issue and at reveal only: hand it over and let it go.
 #[derive(Clone)]
@@ -160,11 +160,11 @@ impl Salt {
     ///
     /// # Errors
     /// If the system has no randomness.
-    pub fn generate() -> Result<(Self, SecretString), NoEntropy> {
+    pub fn generate() -> Result<(Self, Secret), NoEntropy> {
         let mut bytes = Zeroizing::new([0u8; 32]);
         OsEntropy.fill(&mut *bytes)?;
         let text = Zeroizing::new(hex::encode(*bytes));
-        Ok((Self::keyed(SaltId("0".to_owned()), text.as_bytes()), SecretString::from(text.as_str())))
+        Ok((Self::keyed(SaltId("0".to_owned()), text.as_bytes()), Secret::new(text.as_str().to_owned())))
     }
 
     /// Reads `SALT` or `NAME:SALT`: at least 32 bytes of random text. The name counts only when there are several.
@@ -485,7 +485,7 @@ mod tests {
         let five = (0..5).map(|i| format!("{i}:{i}{SALT}")).collect::<Vec<_>>().join(",");
         assert_eq!(SaltRing::parse(&five).unwrap_err(), InvalidSalt::TooMany(5));
         let (_, text) = Salt::generate().unwrap();
-        assert!(Salt::parse(text.expose_secret()).is_ok());
+        assert!(Salt::parse(text.expose()).is_ok());
     }
 
     #[test]

@@ -1,0 +1,108 @@
+//! What a list is asked for: page, order and filters, as far as the decision lets them be asked.
+
+use super::rows::COLUMNS;
+use crate::database::SqlValue;
+use crate::wire::{Failure, Problem};
+use axum::http::Uri;
+use keyward::Decision;
+use serde_json::{Value as Json, json};
+use std::collections::BTreeSet;
+
+/// What is visible on every row whatever the decision says, as it is no field.
+const ALWAYS: [&str; 4] = ["id", "documentId", "createdAt", "updatedAt"];
+
+pub(super) struct Query {
+    page: u32,
+    size: u32,
+    /// Expressions, each with ASC or DESC.
+    pub(super) order: Vec<String>,
+    /// Expressions, and what each must equal.
+    pub(super) filters: Vec<(&'static str, SqlValue)>,
+}
+
+impl Query {
+    pub(super) fn read(uri: &Uri, decision: &Decision) -> Result<Self, Failure> {
+        let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri);
+        let pairs = pairs.map_err(|_| Problem::at(&[], "the query cannot be read"))?.0;
+        let (mut query, mut seen) =
+            (Self { page: 1, size: 10, order: Vec::new(), filters: Vec::new() }, BTreeSet::new());
+        for (name, value) in &pairs {
+            if !seen.insert(name) {
+                return Err(Problem::at(&[name], format!("{name} is there twice")).into());
+            }
+            match name.as_str() {
+                "page" => query.page = number(name, value, u32::MAX)?,
+                "pageSize" => query.size = number(name, value, 100)?,
+                "sort" => query.order = order(value, decision)?,
+                _ => query.filters.push(filter(name, value, decision)?),
+            }
+        }
+        // What is equal stays in one order, or pages would overlap.
+        query.order.push("a.id ASC".to_owned());
+        Ok(query)
+    }
+
+    pub(super) fn limit(&self) -> i64 {
+        i64::from(self.size)
+    }
+
+    pub(super) fn offset(&self) -> i64 {
+        i64::from(self.page - 1) * i64::from(self.size)
+    }
+
+    pub(super) fn pagination(&self, total: i64) -> Json {
+        let pages = (total + self.limit() - 1) / self.limit();
+        json!({"page": self.page, "pageSize": self.size, "pageCount": pages, "total": total})
+    }
+}
+
+fn number(name: &str, value: &str, most: u32) -> Result<u32, Problem> {
+    match value.parse() {
+        Ok(number) if (1..=most).contains(&number) => Ok(number),
+        _ => Err(Problem::at(&[name], format!("{name} must be a number from 1 to {most}")).got(value)),
+    }
+}
+
+/// `title` or `title:desc`, several separated by commas.
+fn order(value: &str, decision: &Decision) -> Result<Vec<String>, Problem> {
+    let (mut order, mut seen) = (Vec::new(), BTreeSet::new());
+    for part in value.split(',') {
+        let (field, direction) = part.split_once(':').unwrap_or((part, "asc"));
+        let direction = match direction.to_ascii_lowercase().as_str() {
+            "asc" => "ASC",
+            "desc" => "DESC",
+            _ => return Err(Problem::at(&["sort"], format!("sort {field} by asc or desc")).got(part)),
+        };
+        if !seen.insert(field) {
+            return Err(Problem::at(&["sort"], format!("{field} is there twice")).got(value));
+        }
+        let expression = expression(&["sort"], field, decision)?;
+        order.push(format!("{expression} {direction}"));
+    }
+    Ok(order)
+}
+
+/// `filters[title]=value`.
+fn filter(name: &str, value: &str, decision: &Decision) -> Result<(&'static str, SqlValue), Problem> {
+    let field = name.strip_prefix("filters[").and_then(|rest| rest.strip_suffix(']'));
+    let field = field.ok_or_else(|| {
+        Problem::at(&[name], format!("there is no parameter {name}: page, pageSize, sort and filters[field] are"))
+    })?;
+    let path = ["filters", field];
+    let expression = expression(&path, field, decision)?;
+    let value = match field {
+        "id" => value.parse().map(SqlValue::Int).map_err(|_| Problem::at(&path, "id is a number").got(value))?,
+        "createdAt" | "updatedAt" => return Err(Problem::at(&path, format!("{field} can sort, but not filter"))),
+        _ => SqlValue::Text(value.to_owned()),
+    };
+    Ok((expression, value))
+}
+
+/// The expression of a field that may sort and filter: one that shows on every row, or its place would tell what it holds.
+fn expression(path: &[&str], field: &str, decision: &Decision) -> Result<&'static str, Problem> {
+    let expression = COLUMNS.column(field).map_err(|unknown| Problem::at(path, unknown.to_string()))?;
+    if !ALWAYS.contains(&field) {
+        decision.may_query(field).map_err(|hidden| Problem::at(path, hidden.to_string()))?;
+    }
+    Ok(expression)
+}

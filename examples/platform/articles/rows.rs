@@ -1,0 +1,189 @@
+//! Articles in the database. Every statement on them is here.
+
+use super::query::Query;
+use super::{FIELDS, Side};
+use crate::database::{self, SqlValue};
+use crate::wire::{Failure, Texts};
+use keyward::{Attribute, Clock, Decision, Entropy, NoEntropy, OsEntropy, OwnerId, SqlMap, SystemClock, Timestamp};
+use serde_json::{Map, Value as Json, json};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, FromRow, Row, SqliteConnection};
+use std::sync::LazyLock;
+
+/// What requests can ask for, and what conditions speak of, in SQL. Roles are read in the query, as they are at that moment.
+pub(super) static COLUMNS: LazyLock<SqlMap> = LazyLock::new(|| {
+    SqlMap::default()
+        .field("id", "a.id")
+        .field("documentId", "a.document_id")
+        .field("createdAt", "a.created_at")
+        .field("updatedAt", "a.updated_at")
+        .field("title", "a.title")
+        .field("slug", "a.slug")
+        .field("body", "a.body")
+        .attribute(Attribute::CREATOR_ID, "a.creator_id")
+        .roles("SELECT role_id FROM keyward_owner_role WHERE owner_id =", "a.creator_id")
+});
+
+/// Articles with their creators. The only text here that PostgreSQL says otherwise is `json_group_array`: `json_agg`.
+const ARTICLES: &str = "\
+    SELECT a.id, a.document_id, a.title, a.slug, a.body, a.creator_id, a.created_at, a.updated_at, \
+        o.id AS owner_id, o.firstname, o.lastname, \
+        (SELECT json_group_array(r.role_id) FROM keyward_owner_role r WHERE r.owner_id = a.creator_id) AS creator_role_ids \
+    FROM article a LEFT JOIN keyward_owner o ON o.id = a.creator_id";
+
+pub(super) struct Article {
+    id: i64,
+    document_id: String,
+    title: String,
+    slug: Option<String>,
+    body: Option<String>,
+    creator_id: Option<i64>,
+    created_at: i64,
+    updated_at: i64,
+    owner_id: Option<i64>,
+    firstname: Option<String>,
+    lastname: Option<String>,
+    creator_role_ids: String,
+}
+
+impl FromRow<'_, SqliteRow> for Article {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            document_id: row.try_get("document_id")?,
+            title: row.try_get("title")?,
+            slug: row.try_get("slug")?,
+            body: row.try_get("body")?,
+            creator_id: row.try_get("creator_id")?,
+            created_at: row.try_get("created_at")?,
+            updated_at: row.try_get("updated_at")?,
+            owner_id: row.try_get("owner_id")?,
+            firstname: row.try_get("firstname")?,
+            lastname: row.try_get("lastname")?,
+            creator_role_ids: row.try_get("creator_role_ids")?,
+        })
+    }
+}
+
+impl Article {
+    pub(super) fn id(&self) -> i64 {
+        self.id
+    }
+
+    /// The article as decisions judge it: its fields, and the attributes that conditions speak of.
+    pub(super) fn judged(&self) -> Json {
+        let roles: Json = serde_json::from_str(&self.creator_role_ids).unwrap_or_default();
+        json!({
+            "title": self.title, "slug": self.slug, "body": self.body,
+            "creator_id": self.creator_id, "creator_role_ids": roles,
+        })
+    }
+
+    /// The article as the caller sees it; `None` if they do not.
+    pub(super) fn shown(&self, decision: &Decision, side: Side) -> Option<Json> {
+        let mut visible = decision.project(self.judged(), &[])?;
+        let mut shown = self.bare(side);
+        shown.extend(FIELDS.iter().filter_map(|field| visible.remove_entry(*field)));
+        Some(Json::Object(shown))
+    }
+
+    /// What everybody sees who sees the article at all.
+    pub(super) fn bare(&self, side: Side) -> Map<String, Json> {
+        let mut bare = Map::new();
+        bare.insert("id".to_owned(), self.id.into());
+        bare.insert("documentId".to_owned(), self.document_id.as_str().into());
+        bare.insert("createdAt".to_owned(), Timestamp(self.created_at).to_string().into());
+        bare.insert("updatedAt".to_owned(), Timestamp(self.updated_at).to_string().into());
+        if side == Side::Admin {
+            let creator =
+                self.owner_id.map(|id| json!({"id": id, "firstname": self.firstname, "lastname": self.lastname}));
+            bare.insert("createdBy".to_owned(), creator.unwrap_or_default());
+        }
+        bare
+    }
+}
+
+/// One page, and how many there are on all pages: of what the caller may see, both at one moment.
+pub(super) async fn list(
+    snapshot: &mut SqliteConnection,
+    decision: &Decision,
+    query: &Query,
+) -> sqlx::Result<(Vec<Article>, i64)> {
+    let filter = decision.filter(&COLUMNS, 1);
+    let (mut condition, mut binds) = (filter.sql, filter.binds);
+    for (expression, value) in &query.filters {
+        binds.push(value.clone());
+        condition.push_str(&format!(" AND {expression} = ${}", binds.len()));
+    }
+    let count = format!("SELECT count(*) FROM article a WHERE {condition}");
+    let total = sqlx::query_scalar_with(AssertSqlSafe(count), database::arguments(&binds)?);
+    let total: i64 = total.fetch_one(&mut *snapshot).await?;
+    let (order, limit, offset) = (query.order.join(", "), binds.len() + 1, binds.len() + 2);
+    binds.extend([SqlValue::Int(query.limit()), SqlValue::Int(query.offset())]);
+    let page = format!("{ARTICLES} WHERE {condition} ORDER BY {order} LIMIT ${limit} OFFSET ${offset}");
+    let page = sqlx::query_as_with(AssertSqlSafe(page), database::arguments(&binds)?);
+    let rows = page.fetch_all(&mut *snapshot).await?;
+    Ok((rows, total))
+}
+
+/// The article with this document id, if it is one of those that the decision allows.
+pub(super) async fn find(
+    connection: &mut SqliteConnection,
+    document_id: &str,
+    decision: &Decision,
+) -> Result<Article, Failure> {
+    let filter = decision.filter(&COLUMNS, 2);
+    let mut binds = vec![SqlValue::Text(document_id.to_owned())];
+    binds.extend(filter.binds);
+    let one = format!("{ARTICLES} WHERE a.document_id = $1 AND {}", filter.sql);
+    let one = sqlx::query_as_with(AssertSqlSafe(one), database::arguments(&binds)?);
+    one.fetch_optional(connection).await?.ok_or(Failure::NotFound)
+}
+
+/// The article with this id, which is there.
+pub(super) async fn read(connection: &mut SqliteConnection, id: i64) -> sqlx::Result<Article> {
+    sqlx::query_as(AssertSqlSafe(format!("{ARTICLES} WHERE a.id = $1"))).bind(id).fetch_one(connection).await
+}
+
+/// Adds an article, and answers with its id.
+pub(crate) async fn insert(
+    connection: &mut SqliteConnection,
+    document_id: &str,
+    creator: Option<OwnerId>,
+    texts: &Texts,
+) -> sqlx::Result<i64> {
+    let text = |field| texts.get(field).cloned().flatten();
+    let insert = "INSERT INTO article (document_id, title, slug, body, creator_id, created_at, updated_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $6) RETURNING id";
+    let insert = sqlx::query_scalar(insert).bind(document_id).bind(text("title")).bind(text("slug"));
+    let insert = insert.bind(text("body")).bind(creator.map(|owner| owner.0)).bind(SystemClock.now().0);
+    insert.fetch_one(connection).await
+}
+
+/// Sets these fields, and no others.
+pub(super) async fn update(connection: &mut SqliteConnection, id: i64, texts: &Texts) -> sqlx::Result<()> {
+    let mut update = sqlx::QueryBuilder::new("UPDATE article SET updated_at = ");
+    update.push_bind(SystemClock.now().0);
+    for (field, text) in texts {
+        update.push(", ").push(field).push(" = ").push_bind(text);
+    }
+    update.push(" WHERE id = ").push_bind(id).build().execute(connection).await.map(drop)
+}
+
+pub(super) async fn delete(connection: &mut SqliteConnection, id: i64) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM article WHERE id = $1").bind(id).execute(connection).await.map(drop)
+}
+
+/// A new document id: 24 letters and digits.
+pub(crate) fn document_id() -> Result<String, NoEntropy> {
+    const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+    let mut id = String::with_capacity(24);
+    while id.len() < 24 {
+        let mut bytes = [0; 24];
+        OsEntropy.fill(&mut bytes)?;
+        // 252 is 7 times 36: above it, some letters would come more often than others.
+        let letters = bytes.iter().filter(|b| **b < 252).map(|b| char::from(ALPHABET[usize::from(*b) % 36]));
+        id.extend(letters.take(24 - id.len()));
+    }
+    Ok(id)
+}

@@ -1,0 +1,103 @@
+//! What the command line and the environment say.
+
+use keyward::{ReferenceSalt, SaltRing};
+use std::net::SocketAddr;
+
+pub(crate) const USAGE: &str = "\
+A small content platform behind keyward.
+
+Usage: platform [OPTIONS]
+
+  --listen ADDRESS         where to answer [127.0.0.1:8080]; port 0 takes any free one
+  --database sqlite:FILE   where everything is kept [sqlite:keyward-platform.db]
+  --empty                  make no demo data in an empty database
+  --console                read commands from standard input also if it is no terminal
+  --help                   print this
+
+Environment:
+  KEYWARD_SALT             the salt of all secrets, or several, separated by commas: `openssl rand -hex 32`
+  KEYWARD_REFERENCE_SALT   the salt under which the reference issued its tokens";
+
+/// Known to everybody who can read: for trying things out on one's own machine.
+const DEVELOPMENT_SALT: &str = "development-only-salt-that-everybody-knows-0123456789";
+
+pub(crate) struct Options {
+    pub(crate) listen: SocketAddr,
+    /// The file behind `sqlite:`.
+    pub(crate) file: String,
+    pub(crate) empty: bool,
+    pub(crate) console: bool,
+    pub(crate) salts: SaltRing,
+    pub(crate) reference_salt: Option<ReferenceSalt>,
+}
+
+/// Why the platform does not start.
+pub(crate) enum Stop {
+    Help,
+    Wrong(String),
+}
+
+impl Options {
+    pub(crate) fn read(
+        mut arguments: impl Iterator<Item = String>,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, Stop> {
+        let (mut listen, mut database) = ("127.0.0.1:8080".to_owned(), "sqlite:keyward-platform.db".to_owned());
+        let (mut empty, mut console) = (false, false);
+        while let Some(argument) = arguments.next() {
+            let (flag, given) = match argument.split_once('=') {
+                Some((flag, value)) => (flag, Some(value.to_owned())),
+                None => (argument.as_str(), None),
+            };
+            match (flag, &given) {
+                ("--listen" | "--database", _) => {
+                    let value = given.or_else(|| arguments.next());
+                    let value = value.ok_or_else(|| Stop::Wrong(format!("{flag} needs a value")))?;
+                    *(if flag == "--listen" { &mut listen } else { &mut database }) = value;
+                }
+                ("--empty", None) => empty = true,
+                ("--console", None) => console = true,
+                ("--help" | "-h", None) => return Err(Stop::Help),
+                ("--empty" | "--console" | "--help", Some(_)) => {
+                    return Err(Stop::Wrong(format!("{flag} takes no value")));
+                }
+                _ => return Err(Stop::Wrong(format!("there is no flag {flag}; --help lists them"))),
+            }
+        }
+        let listen = address(&listen)?;
+        let salts = salts(variable("KEYWARD_SALT"), listen)?;
+        let reference_salt = variable("KEYWARD_REFERENCE_SALT").map(|text| {
+            ReferenceSalt::new(&text).map_err(|error| Stop::Wrong(format!("KEYWARD_REFERENCE_SALT: {error}")))
+        });
+        Ok(Self { listen, file: file(&database)?, empty, console, salts, reference_salt: reference_salt.transpose()? })
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, Stop> {
+    text.parse()
+        .map_err(|_| Stop::Wrong(format!("--listen {text}: write an address and a port, such as 127.0.0.1:8080")))
+}
+
+fn file(database: &str) -> Result<String, Stop> {
+    match database.strip_prefix("sqlite:") {
+        Some(file) if !file.is_empty() && !file.starts_with(':') => Ok(file.to_owned()),
+        _ => Err(Stop::Wrong(format!("--database {database}: write sqlite: and a file, such as sqlite:platform.db"))),
+    }
+}
+
+/// The salts; without any, and only where nobody else can connect, one that is no secret.
+fn salts(given: Option<String>, listen: SocketAddr) -> Result<SaltRing, Stop> {
+    let wrong = |error| Stop::Wrong(format!("KEYWARD_SALT: {error}"));
+    match given {
+        Some(text) => SaltRing::parse(&text).map_err(wrong),
+        None if listen.ip().is_loopback() => {
+            eprintln!("WARNING: KEYWARD_SALT is not set. Using the development salt, which everybody knows:");
+            eprintln!("WARNING: whoever can write to the database can make tokens of their own with it.");
+            SaltRing::parse(DEVELOPMENT_SALT).map_err(wrong)
+        }
+        None => Err(Stop::Wrong(format!(
+            "KEYWARD_SALT is not set, and {listen} is open to others: set it to what `openssl rand -hex 32` prints, or \
+             listen on 127.0.0.1"
+        ))),
+    }
+}

@@ -1,0 +1,79 @@
+//! Webhooks: a resource whose actions have no subject.
+
+use crate::database::Database;
+use crate::wire::{Body, Failure, Problem, texts};
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::routing::{get, post};
+use axum::{Json, response::IntoResponse};
+use keyward::{Clock, Decision, GuardedRouter, SystemClock, Timestamp, action};
+use serde_json::{Value, json};
+
+/// What is visible without being a field.
+const ALWAYS: [&str; 2] = ["id", "createdAt"];
+
+pub(crate) fn routes(database: &Database) -> GuardedRouter {
+    GuardedRouter::new()
+        .route("/admin/webhooks", action("admin::webhooks.read"), get(list))
+        .route("/admin/webhooks", action("admin::webhooks.create"), post(create))
+        .with_state(database.clone())
+}
+
+async fn list(State(database): State<Database>, decision: Decision) -> Result<Json<Value>, Failure> {
+    let all =
+        sqlx::query_as::<_, (i64, String, String, i64)>("SELECT id, name, url, created_at FROM webhook ORDER BY id");
+    let all = all
+        .fetch_all(&mut *database.read().await?)
+        .await?
+        .into_iter()
+        .map(|(id, name, url, created_at)| Webhook { id, name, url, created_at });
+    let visible: Vec<_> = all.filter_map(|webhook| decision.project(webhook.json(), &ALWAYS)).collect();
+    Ok(Json(json!({"data": visible})))
+}
+
+async fn create(
+    State(database): State<Database>,
+    decision: Decision,
+    Body(body): Body,
+) -> Result<impl IntoResponse, Failure> {
+    let mut texts = texts(&body, &["name", "url"], &[])?;
+    let mut take = |field| texts.remove(field).flatten().unwrap_or_default();
+    let webhook = Webhook { id: 0, name: take("name"), url: take("url"), created_at: SystemClock.now().0 };
+    if webhook.name.trim().is_empty() {
+        return Err(Problem::at(&["name"], "name must not be empty").into());
+    }
+    if !is_web_address(&webhook.url) {
+        let message = "url must be an address that begins with http:// or https://";
+        return Err(Problem::at(&["url"], message).got(webhook.url).into());
+    }
+    decision.permits_create(&webhook.json(), ["name", "url"])?;
+    let mut change = database.write().await?;
+    let id = sqlx::query_scalar("INSERT INTO webhook (name, url, created_at) VALUES ($1, $2, $3) RETURNING id")
+        .bind(&webhook.name)
+        .bind(&webhook.url)
+        .bind(webhook.created_at)
+        .fetch_one(&mut *change)
+        .await?;
+    change.commit().await?;
+    Ok((StatusCode::CREATED, Json(json!({"data": Webhook { id, ..webhook }.json()}))))
+}
+
+fn is_web_address(url: &str) -> bool {
+    url.parse::<Uri>().is_ok_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty())
+    })
+}
+
+struct Webhook {
+    id: i64,
+    name: String,
+    url: String,
+    created_at: i64,
+}
+
+impl Webhook {
+    fn json(&self) -> Value {
+        let created_at = Timestamp(self.created_at).to_string();
+        json!({"id": self.id, "name": self.name, "url": self.url, "createdAt": created_at})
+    }
+}

@@ -1,0 +1,173 @@
+//! JSON in and out: request bodies, and failures in the shape of the reference.
+
+use crate::database;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, FromRequest, Request};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use keyward::{Denied, NoEntropy};
+use serde_json::{Map, Value as Json, json};
+use std::collections::BTreeMap;
+
+/// An error whose cause is for the log.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// No request body may be larger.
+const BODY_LIMIT: usize = 1024 * 1024;
+
+/// What went wrong, and with which field.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    path: Vec<String>,
+    message: String,
+    value: Option<Json>,
+}
+
+impl Problem {
+    pub(crate) fn at(path: &[&str], message: impl Into<String>) -> Self {
+        Self { path: path.iter().map(|&part| part.to_owned()).collect(), message: message.into(), value: None }
+    }
+
+    /// With the value that was wrong, if it is no more than a word or two: nobody is sent back what they know at length.
+    pub(crate) fn got(self, value: impl Into<Json>) -> Self {
+        Self { value: Some(value.into()).filter(|value| value.to_string().len() <= 100), ..self }
+    }
+
+    fn json(&self) -> Json {
+        let mut problem = json!({"path": self.path, "message": self.message, "name": "ValidationError"});
+        if let Some(value) = &self.value {
+            problem["value"] = value.clone();
+        }
+        problem
+    }
+}
+
+/// Why a request was not done. Nothing was changed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// 400.
+    Invalid(Vec<Problem>),
+    /// 413.
+    TooLarge,
+    /// 415.
+    NotJson,
+    /// 404: there is none, or none for this caller. Which of the two, nobody learns.
+    NotFound,
+    /// 403, where the route is allowed and this change is not.
+    Forbidden(Denied),
+    /// 503: others write at the moment.
+    Busy,
+    /// 500, with the cause in the log alone.
+    Internal(BoxError),
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self::Invalid(vec![problem])
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        if database::is_busy(&error) { Self::Busy } else { Self::Internal(error.into()) }
+    }
+}
+
+impl From<NoEntropy> for Failure {
+    fn from(error: NoEntropy) -> Self {
+        Self::Internal(error.into())
+    }
+}
+
+impl From<Denied> for Failure {
+    fn from(denied: Denied) -> Self {
+        Self::Forbidden(denied)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let (status, name, message, details) = match self {
+            Self::Invalid(problems) => {
+                let message = match problems.as_slice() {
+                    [one] => one.message.clone(),
+                    many => format!("{} errors occurred", many.len()),
+                };
+                let errors: Vec<Json> = problems.iter().map(Problem::json).collect();
+                (StatusCode::BAD_REQUEST, "ValidationError", message, json!({"errors": errors}))
+            }
+            Self::TooLarge => {
+                let message = format!("The body is larger than {BODY_LIMIT} bytes");
+                (StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLargeError", message, json!({}))
+            }
+            Self::NotJson => {
+                let message = "Send JSON, with Content-Type: application/json".to_owned();
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaTypeError", message, json!({}))
+            }
+            Self::NotFound => (StatusCode::NOT_FOUND, "NotFoundError", "Not Found".to_owned(), json!({})),
+            Self::Forbidden(Denied::Row) => {
+                (StatusCode::FORBIDDEN, "ForbiddenError", Denied::Row.to_string(), json!({}))
+            }
+            Self::Forbidden(Denied::Field(field)) => {
+                let message = format!("{field} is not allowed on this entry");
+                let errors = json!([{"path": [field], "message": message, "name": "ForbiddenError"}]);
+                (StatusCode::FORBIDDEN, "ForbiddenError", message, json!({"errors": errors}))
+            }
+            Self::Busy => {
+                let message = "Try again in a moment".to_owned();
+                (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailableError", message, json!({}))
+            }
+            Self::Internal(error) => {
+                tracing::error!(error = &*error as &dyn std::error::Error, "a request failed");
+                let message = "Internal Server Error".to_owned();
+                (StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", message, json!({}))
+            }
+        };
+        let error = json!({"status": status.as_u16(), "name": name, "message": message, "details": details});
+        (status, axum::Json(json!({"data": null, "error": error}))).into_response()
+    }
+}
+
+/// A request body that is a JSON object.
+pub(crate) struct Body(pub(crate) Map<String, Json>);
+
+impl<S: Sync> FromRequest<S> for Body {
+    type Rejection = Failure;
+
+    async fn from_request(mut request: Request, _: &S) -> Result<Self, Failure> {
+        let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+        if !content_type.split(';').next().is_some_and(|t| t.trim().eq_ignore_ascii_case("application/json")) {
+            return Err(Failure::NotJson);
+        }
+        DefaultBodyLimit::max(BODY_LIMIT).apply(&mut request);
+        let bytes = Bytes::from_request(request, &()).await.map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Failure::TooLarge,
+            _ => Problem::at(&[], "The body broke off").into(),
+        })?;
+        match serde_json::from_slice(&bytes) {
+            Ok(Json::Object(members)) => Ok(Self(members)),
+            Ok(other) => Err(Problem::at(&[], "must be an object").got(other).into()),
+            Err(error) => Err(Problem::at(&[], format!("The body is no JSON: {error}")).into()),
+        }
+    }
+}
+
+/// The texts that an object gives to known fields.
+pub(crate) type Texts = BTreeMap<&'static str, Option<String>>;
+
+/// Reads the texts of `known` fields from an object at `path`. A member that is none of them, or no text, is refused.
+pub(crate) fn texts(object: &Map<String, Json>, known: &[&'static str], path: &[&str]) -> Result<Texts, Failure> {
+    let (mut texts, mut problems) = (Texts::new(), Vec::new());
+    for (member, value) in object {
+        let problem = |message: &str| Problem::at(&[path, &[member.as_str()]].concat(), format!("{member} {message}"));
+        let field = known.iter().find(|field| *field == member);
+        match (field, value) {
+            (None, _) => problems.push(problem("is no field that can be set")),
+            (Some(_), Json::String(text)) if text.contains('\0') => problems.push(problem("must not contain NUL")),
+            (Some(field), Json::String(text)) => _ = texts.insert(field, Some(text.clone())),
+            (Some(field), Json::Null) => _ = texts.insert(field, None),
+            (Some(_), other) => problems.push(problem("must be a text").got(other.clone())),
+        }
+    }
+    if problems.is_empty() { Ok(texts) } else { Err(Failure::Invalid(problems)) }
+}

@@ -1,0 +1,72 @@
+//! Two guarded routes, in one file: `cargo run --example quickstart --features sqlite`.
+
+use axum::{ServiceExt, extract::Request, routing::get};
+use keyward::{
+    AdminToken, ContentAccess, ContentToken, Grant, GuardedRouter, Keyward, Lifespan, NewOwner, NewRole, OwnerState,
+    Permission, Salt, ServiceError, SqliteStore, action,
+};
+use std::error::Error;
+use std::{env, net::SocketAddr, path::Path};
+
+const FILE: &str = "quickstart.db";
+const READ_WEBHOOKS: &str = "admin::webhooks.read";
+const FIND_ARTICLES: &str = "api::article.article.find";
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let is_first = !Path::new(FILE).exists();
+    let keyward = Keyward::builder(SqliteStore::open(FILE).await?)
+        .salt(salt(is_first)?)
+        .admin("/admin") // opened by tokens that belong to somebody
+        .content("/api") // opened by content tokens
+        .build()?;
+    if is_first {
+        first_tokens(&keyward).await?;
+    }
+    let router = GuardedRouter::new()
+        .route("/admin/webhooks", action(READ_WEBHOOKS), get(|| async { "webhooks\n" }))
+        .route("/api/articles", action(FIND_ARTICLES), get(|| async { "articles\n" }));
+    let service = ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(keyward.guard(router));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    axum::serve(listener, service).with_graceful_shutdown(async { _ = tokio::signal::ctrl_c().await }).await?;
+    keyward.shutdown().await;
+    Ok(())
+}
+
+/// The salt outlives the process: under another one, no token is valid any more.
+fn salt(is_first: bool) -> Result<Salt, Box<dyn Error>> {
+    match env::var("KEYWARD_SALT") {
+        Ok(text) => Ok(Salt::parse(&text)?),
+        Err(_) if is_first => {
+            let (salt, text) = Salt::generate()?;
+            println!("export KEYWARD_SALT={}  # before the next start", text.expose());
+            Ok(salt)
+        }
+        Err(_) => Err(format!("set KEYWARD_SALT to what the first start printed, or delete {FILE}").into()),
+    }
+}
+
+/// An owner, a role that bounds them, an admin token of theirs, and a content token. Secrets show this once.
+async fn first_tokens(keyward: &Keyward<SqliteStore>) -> Result<(), ServiceError> {
+    let (name, description) = ("Operator".to_owned(), String::new());
+    let permissions = vec![Permission::new(READ_WEBHOOKS)];
+    let role = keyward.roles().create(NewRole { name, description, permissions }).await?;
+
+    let (email, firstname, lastname) = ("ada@example.test".into(), "Ada".into(), "Admin".into());
+    let (state, roles) = (OwnerState::Active, vec![role.id]);
+    let owner = keyward.owners().create(NewOwner { email, firstname, lastname, state, roles }).await?.id;
+
+    let (name, description, lifespan) = ("Ada's script".to_owned(), String::new(), Lifespan::days(30));
+    let grants = vec![Grant::new(READ_WEBHOOKS)];
+    let admin = keyward.tokens().issue_admin(AdminToken { name, description, owner, grants, lifespan }).await?;
+
+    let (name, description, lifespan) = ("Website".to_owned(), String::new(), Lifespan::Unlimited);
+    let access = ContentAccess::ReadOnly;
+    let content = keyward.tokens().issue_content(ContentToken { name, description, access, lifespan }).await?;
+
+    for (token, path) in [(&admin, "admin/webhooks"), (&content, "api/articles")] {
+        println!("curl http://127.0.0.1:8080/{path} -H 'Authorization: Bearer {}'", token.secret.expose());
+    }
+    Ok(())
+}

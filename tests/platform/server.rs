@@ -1,0 +1,156 @@
+//! The example as a process of its own, and a client that sends what it is told, byte by byte.
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+pub const SALT: &str = "Vd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE";
+
+/// The longest that anything here is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The built example. `cargo test` builds it; `cargo test --test platform` alone does not.
+pub fn platform(file: &Path) -> Command {
+    let mut path = std::env::current_exe().unwrap();
+    path.pop();
+    path.set_file_name("examples");
+    let path: PathBuf = path.join(format!("platform{}", std::env::consts::EXE_SUFFIX));
+    assert!(path.exists(), "first: cargo build --example platform --features sqlite");
+    let mut command = Command::new(path);
+    command.env_remove("KEYWARD_REFERENCE_SALT").env("KEYWARD_SALT", SALT);
+    command.args(["--listen", "127.0.0.1:0", "--console", "--database"]).arg(format!("sqlite:{}", file.display()));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
+}
+
+/// A running platform. It ends with this value.
+pub struct Server {
+    child: Child,
+    lines: Receiver<String>,
+    address: SocketAddr,
+    /// What it said before it could answer.
+    pub said: Vec<String>,
+}
+
+impl Server {
+    pub fn start(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let mut said = Vec::new();
+        let address = loop {
+            let line = lines.recv_timeout(PATIENCE).expect("the platform says that it listens");
+            match line.strip_prefix("listening on http://") {
+                Some(address) => break address.parse().unwrap(),
+                None => said.push(line),
+            }
+        };
+        Self { child, lines, address, said }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The secret that it printed under this name.
+    pub fn secret(&self, name: &str) -> &str {
+        let find = |line: &'_ String| line.split_once('=').is_some_and(|(n, _)| n == name);
+        self.said.iter().find(|line| find(line)).unwrap().split_once('=').unwrap().1
+    }
+
+    /// Types a command, and reads one line of answer.
+    pub fn console(&mut self, command: &str) -> String {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{command}").unwrap();
+        self.lines.recv_timeout(PATIENCE).expect("the console answers")
+    }
+
+    /// Tells it to stop, and waits until it has.
+    #[cfg(unix)]
+    pub fn stop(mut self) -> Option<i32> {
+        let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        self.child.wait().unwrap().code()
+    }
+
+    pub fn get(&self, path: &str, secret: &str) -> Answer {
+        self.send("GET", path, &[&bearer(secret)], "")
+    }
+
+    pub fn json(&self, method: &str, path: &str, secret: &str, body: &str) -> Answer {
+        self.send(method, path, &[&bearer(secret), "Content-Type: application/json"], body)
+    }
+
+    /// Sends a request with this path and these header lines as they are.
+    pub fn send(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
+        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: platform\r\nConnection: close\r\n");
+        for header in headers {
+            request += &format!("{header}\r\n");
+        }
+        request += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let line = format!("{method} {path}");
+        Answer { line, status, head: head.to_lowercase(), text: body.to_owned() }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+pub fn bearer(secret: &str) -> String {
+    format!("Authorization: Bearer {secret}")
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    line: String,
+    pub status: u16,
+    /// Status line and headers, in lower case.
+    pub head: String,
+    pub text: String,
+}
+
+impl Answer {
+    #[track_caller]
+    pub fn assert(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{} answered {}", self.line, self.text);
+        self
+    }
+
+    /// What stands at this path of the body: `/data/title`.
+    #[track_caller]
+    pub fn at(&self, pointer: &str) -> Value {
+        let body: Value = serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{}: {e}", self.text));
+        body.pointer(pointer).cloned().unwrap_or_else(|| panic!("{} has no {pointer}: {body}", self.line))
+    }
+
+    /// This member of every row of an admin list; null where it does not show.
+    #[track_caller]
+    pub fn column(&self, member: &str) -> Vec<Value> {
+        let rows = self.at("/results");
+        rows.as_array().unwrap().iter().map(|row| row.get(member).cloned().unwrap_or_default()).collect()
+    }
+
+    /// The path of the only problem that it names.
+    #[track_caller]
+    pub fn problem(&self) -> String {
+        assert_eq!(self.at("/error/name"), "ValidationError");
+        assert_eq!(self.at("/error/details/errors").as_array().unwrap().len(), 1, "{}", self.text);
+        let path = self.at("/error/details/errors/0/path");
+        path.as_array().unwrap().iter().map(|part| part.as_str().unwrap()).collect::<Vec<_>>().join(".")
+    }
+}
