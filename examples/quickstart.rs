@@ -1,12 +1,12 @@
 //! Two guarded routes, in one file: `cargo run --example quickstart --features sqlite`.
 
-use axum::{ServiceExt, extract::Request, routing::get};
+use axum::routing::get;
 use keyward::{
     AdminToken, ContentAccess, ContentToken, Grant, GuardedRouter, Keyward, Lifespan, NewOwner, NewRole, OwnerState,
     Permission, Salt, ServiceError, SqliteStore, action,
 };
 use std::error::Error;
-use std::{env, net::SocketAddr, path::Path};
+use std::{env, path::Path};
 
 const FILE: &str = "quickstart.db";
 const READ_WEBHOOKS: &str = "admin::webhooks.read";
@@ -26,7 +26,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let router = GuardedRouter::new()
         .route("/admin/webhooks", action(READ_WEBHOOKS), get(|| async { "webhooks\n" }))
         .route("/api/articles", action(FIND_ARTICLES), get(|| async { "articles\n" }));
-    let service = ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(keyward.guard(router));
+    let service = keyward.guard(router).into_make_service();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
     println!("listening on http://{}", listener.local_addr()?);
     axum::serve(listener, service).with_graceful_shutdown(async { _ = tokio::signal::ctrl_c().await }).await?;

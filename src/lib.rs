@@ -132,3 +132,7 @@ pub use resolve::Limits;
 pub use store::{MemoryStore, NewOwner, NewRole, Store, StoreError, WriteStore};
 #[cfg(feature = "sqlite")]
 pub use store::{SqliteOptions, SqliteStore};
+
+#[cfg(all(doctest, feature = "testing"))]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

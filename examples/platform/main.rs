@@ -10,14 +10,11 @@ mod options;
 mod webhooks;
 mod wire;
 
-use axum::ServiceExt;
-use axum::extract::Request;
 use axum::routing::get;
 use database::Database;
 use keyward::{GuardedRouter, Keyward, authenticated};
 use options::{Options, Stop, USAGE};
 use std::io::IsTerminal;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -75,9 +72,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
         console::start(keyward.clone(), database.clone());
     }
 
-    let gated = keyward.guard(routes(&database));
-    // The gate is told where requests come from, so that the uses of tokens say it.
-    let service = ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(gated);
+    let service = keyward.guard(routes(&database)).into_make_service();
     println!("listening on http://{address}");
     tokio::select! {
         served = async { axum::serve(listener, service).with_graceful_shutdown(told_to_stop()).await } => served?,

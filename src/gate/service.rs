@@ -4,9 +4,13 @@ use super::admit::{Admission, Gate};
 use super::context::{AuthContext, Call};
 use super::future::{GateFuture, Passage};
 use super::refusal::{Json, Refusals, Refused};
+#[cfg(feature = "axum")]
+use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, Response};
 use std::fmt;
+#[cfg(feature = "axum")]
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower_layer::Layer;
@@ -53,6 +57,14 @@ impl<S, R> Gated<S, R> {
     /// Answers refused requests in another form.
     pub fn refusals<Q>(self, refusals: Q) -> Gated<S, Q> {
         Gated { inner: self.inner, gate: self.gate, refusals }
+    }
+}
+
+#[cfg(feature = "axum")]
+impl<R: Refusals<axum::body::Body>> Gated<axum::Router, R> {
+    /// What [`axum::serve`] takes. It tells the gate the peer's address, so that the uses of tokens say where from.
+    pub fn into_make_service(self) -> IntoMakeServiceWithConnectInfo<Self, SocketAddr> {
+        axum::ServiceExt::<axum::extract::Request>::into_make_service_with_connect_info(self)
     }
 }
 
