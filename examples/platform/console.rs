@@ -1,17 +1,17 @@
 //! Commands on standard input, until there is a management API.
 
+use crate::database::Database;
 use crate::wire::BoxError;
 use keyward::{Keyward, OwnerId, OwnerState, TokenId, WriteStore};
-use sqlx::SqlitePool;
 use std::io::BufRead;
 
 /// Reads commands until standard input ends, in a thread of its own: nobody waits for it when the server stops.
-pub(crate) fn start<S: WriteStore>(keyward: Keyward<S>, pool: SqlitePool) {
+pub(crate) fn start<S: WriteStore>(keyward: Keyward<S>, database: Database) {
     let runtime = tokio::runtime::Handle::current();
     println!("commands: list, revoke TOKEN_ID, deactivate OWNER_ID, activate OWNER_ID");
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-            match runtime.block_on(obey(&line, &keyward, &pool)) {
+            match runtime.block_on(obey(&line, &keyward, &database)) {
                 Ok(said) => println!("{said}"),
                 Err(error) => println!("not done: {error}"),
             }
@@ -19,7 +19,7 @@ pub(crate) fn start<S: WriteStore>(keyward: Keyward<S>, pool: SqlitePool) {
     });
 }
 
-async fn obey<S: WriteStore>(line: &str, keyward: &Keyward<S>, pool: &SqlitePool) -> Result<String, BoxError> {
+async fn obey<S: WriteStore>(line: &str, keyward: &Keyward<S>, database: &Database) -> Result<String, BoxError> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let id = |text: &str| text.parse::<i64>().map_err(|_| format!("{text} is no id"));
     let set = async |owner: &str, state| -> Result<String, BoxError> {
@@ -28,7 +28,7 @@ async fn obey<S: WriteStore>(line: &str, keyward: &Keyward<S>, pool: &SqlitePool
     };
     match words.as_slice() {
         [] => Ok(String::new()),
-        ["list"] => Ok(list(pool).await?),
+        ["list"] => Ok(list(database).await?),
         ["revoke", token] => {
             keyward.tokens().revoke(TokenId(id(token)?)).await?;
             Ok(format!("token {token} is revoked"))
@@ -39,11 +39,14 @@ async fn obey<S: WriteStore>(line: &str, keyward: &Keyward<S>, pool: &SqlitePool
     }
 }
 
-async fn list(pool: &SqlitePool) -> sqlx::Result<String> {
+async fn list(database: &Database) -> sqlx::Result<String> {
+    let mut snapshot = database.read().await?;
     let owners: Vec<(i64, String, String)> =
-        sqlx::query_as("SELECT id, email, state FROM keyward_owner ORDER BY id").fetch_all(pool).await?;
+        sqlx::query_as("SELECT id, email, state FROM keyward_owner ORDER BY id").fetch_all(&mut *snapshot).await?;
     let tokens: Vec<(i64, String, String, Option<i64>)> =
-        sqlx::query_as("SELECT id, kind, name, owner_id FROM keyward_token ORDER BY id").fetch_all(pool).await?;
+        sqlx::query_as("SELECT id, kind, name, owner_id FROM keyward_token ORDER BY id")
+            .fetch_all(&mut *snapshot)
+            .await?;
     let mut lines = Vec::new();
     lines.extend(owners.into_iter().map(|(id, email, state)| format!("owner {id}: {email}, {state}")));
     lines.extend(tokens.into_iter().map(|(id, kind, name, owner)| match owner {

@@ -1,13 +1,12 @@
 //! The first start: two people, a token of each type, some articles, and what to try with them.
 
 use crate::articles::{self, SUBJECT};
-use crate::database;
+use crate::database::Database;
 use crate::wire::BoxError;
 use keyward::{
     Action, AdminToken, ContentAccess, ContentToken, Fields, Grant, IS_CREATOR, IssuedToken, Keyward, Lifespan,
     NewOwner, NewRole, OwnerId, OwnerState, Permission, RoleId, When, WriteStore,
 };
-use sqlx::SqlitePool;
 
 /// What was made, with the only copies of the secrets.
 pub(crate) struct Demo {
@@ -20,11 +19,11 @@ pub(crate) struct Demo {
 }
 
 /// Whether anybody is there already.
-pub(crate) async fn is_there(pool: &SqlitePool) -> sqlx::Result<bool> {
-    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM keyward_owner)").fetch_one(pool).await
+pub(crate) async fn is_there(database: &Database) -> sqlx::Result<bool> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM keyward_owner)").fetch_one(&mut *database.read().await?).await
 }
 
-pub(crate) async fn make<S: WriteStore>(keyward: &Keyward<S>, pool: &SqlitePool) -> Result<Demo, BoxError> {
+pub(crate) async fn make<S: WriteStore>(keyward: &Keyward<S>, database: &Database) -> Result<Demo, BoxError> {
     let role = NewRole {
         name: "Editor".to_owned(),
         description: "Reads titles, and all of their own articles".to_owned(),
@@ -43,8 +42,8 @@ pub(crate) async fn make<S: WriteStore>(keyward: &Keyward<S>, pool: &SqlitePool)
         let slug = title.to_lowercase().replace(' ', "-");
         let texts = [("title", title.to_owned()), ("slug", slug), ("body", body.to_owned())];
         let texts = texts.into_iter().map(|(field, text)| (field, Some(text))).collect();
-        let mut change = database::write(pool).await?;
-        articles::insert(&mut change, Some(creator), &texts).await?;
+        let mut change = database.write().await?;
+        articles::insert(&mut change, &articles::document_id()?, Some(creator), &texts).await?;
         change.commit().await?;
     }
     Ok(Demo {

@@ -13,9 +13,9 @@ mod wire;
 use axum::ServiceExt;
 use axum::extract::Request;
 use axum::routing::get;
+use database::Database;
 use keyward::{GuardedRouter, Keyward, authenticated};
 use options::{Options, Stop, USAGE};
-use sqlx::SqlitePool;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -52,15 +52,15 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), BoxError> {
-    let (store, pool) = database::open(&options.file).await?;
+    let (store, database) = Database::open(&options.file).await?;
     let mut builder =
         Keyward::builder(store).salt(options.salts).admin("/admin").content("/api").public("/healthz").public("/ping");
     if let Some(salt) = options.reference_salt {
         builder = builder.reference_salt(salt);
     }
     let keyward = builder.build()?;
-    let (is_empty, file) = (!demo::is_there(&pool).await?, &options.file);
-    let demo = if is_empty && !options.empty { Some(demo::make(&keyward, &pool).await?) } else { None };
+    let (is_empty, file) = (!demo::is_there(&database).await?, &options.file);
+    let demo = if is_empty && !options.empty { Some(demo::make(&keyward, &database).await?) } else { None };
 
     let listener = TcpListener::bind(options.listen).await;
     let address = listener.as_ref().ok().and_then(|l| l.local_addr().ok()).unwrap_or(options.listen);
@@ -72,10 +72,10 @@ async fn run(options: Options) -> Result<(), BoxError> {
     }
     let listener = listener.map_err(|error| format!("cannot listen on {address}: {error}"))?;
     if options.console || std::io::stdin().is_terminal() {
-        console::start(keyward.clone(), pool.clone());
+        console::start(keyward.clone(), database.clone());
     }
 
-    let gated = keyward.guard(routes(&pool));
+    let gated = keyward.guard(routes(&database));
     // The gate is told where requests come from, so that the uses of tokens say it.
     let service = ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(gated);
     println!("listening on http://{address}");
@@ -84,14 +84,15 @@ async fn run(options: Options) -> Result<(), BoxError> {
         () = async { told_to_stop().await; tokio::time::sleep(PATIENCE).await } => eprintln!("platform: some requests were cut off"),
     }
     keyward.shutdown().await;
-    pool.close().await;
+    keyward.store().close().await;
+    database.close().await;
     Ok(())
 }
 
-fn routes(pool: &SqlitePool) -> GuardedRouter {
+fn routes(database: &Database) -> GuardedRouter {
     GuardedRouter::new()
-        .merge(articles::routes(pool))
-        .merge(webhooks::routes(pool.clone()))
+        .merge(articles::routes(database))
+        .merge(webhooks::routes(database))
         .route("/admin/ping", authenticated(), get(ping))
         .public("/ping", get(ping))
         .public("/healthz", get(|| async { "ok" }))

@@ -1,6 +1,6 @@
 //! Webhooks: a resource whose actions have no subject.
 
-use crate::database;
+use crate::database::Database;
 use crate::wire::{Body, Failure, Problem, texts};
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
@@ -8,33 +8,31 @@ use axum::routing::{get, post};
 use axum::{Json, response::IntoResponse};
 use keyward::{Clock, Decision, GuardedRouter, SystemClock, Timestamp, action};
 use serde_json::{Value, json};
-use sqlx::SqlitePool;
 
 /// What is visible without being a field.
 const ALWAYS: [&str; 2] = ["id", "createdAt"];
 
-pub(crate) fn routes(pool: SqlitePool) -> GuardedRouter {
+pub(crate) fn routes(database: &Database) -> GuardedRouter {
     GuardedRouter::new()
         .route("/admin/webhooks", action("admin::webhooks.read"), get(list))
         .route("/admin/webhooks", action("admin::webhooks.create"), post(create))
-        .with_state(pool)
+        .with_state(database.clone())
 }
 
-async fn list(State(pool): State<SqlitePool>, decision: Decision) -> Result<Json<Value>, Failure> {
+async fn list(State(database): State<Database>, decision: Decision) -> Result<Json<Value>, Failure> {
     let all =
         sqlx::query_as::<_, (i64, String, String, i64)>("SELECT id, name, url, created_at FROM webhook ORDER BY id");
-    let all = all.fetch_all(&pool).await?.into_iter().map(|(id, name, url, created_at)| Webhook {
-        id,
-        name,
-        url,
-        created_at,
-    });
+    let all = all
+        .fetch_all(&mut *database.read().await?)
+        .await?
+        .into_iter()
+        .map(|(id, name, url, created_at)| Webhook { id, name, url, created_at });
     let visible: Vec<_> = all.filter_map(|webhook| decision.project(webhook.json(), &ALWAYS)).collect();
     Ok(Json(json!({"data": visible})))
 }
 
 async fn create(
-    State(pool): State<SqlitePool>,
+    State(database): State<Database>,
     decision: Decision,
     Body(body): Body,
 ) -> Result<impl IntoResponse, Failure> {
@@ -49,7 +47,7 @@ async fn create(
         return Err(Problem::at(&["url"], message).got(webhook.url).into());
     }
     decision.permits_create(&webhook.json(), ["name", "url"])?;
-    let mut change = database::write(&pool).await?;
+    let mut change = database.write().await?;
     let id = sqlx::query_scalar("INSERT INTO webhook (name, url, created_at) VALUES ($1, $2, $3) RETURNING id")
         .bind(&webhook.name)
         .bind(&webhook.url)

@@ -1,10 +1,11 @@
 //! JSON in and out: request bodies, and failures in the shape of the reference.
 
+use crate::database;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use keyward::Denied;
+use keyward::{Denied, NoEntropy};
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
 
@@ -54,6 +55,8 @@ pub(crate) enum Failure {
     NotFound,
     /// 403, where the route is allowed and this change is not.
     Forbidden(Denied),
+    /// 503: others write at the moment.
+    Busy,
     /// 500, with the cause in the log alone.
     Internal(BoxError),
 }
@@ -66,13 +69,13 @@ impl From<Problem> for Failure {
 
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
-        Self::Internal(error.into())
+        if database::is_busy(&error) { Self::Busy } else { Self::Internal(error.into()) }
     }
 }
 
-impl From<BoxError> for Failure {
-    fn from(error: BoxError) -> Self {
-        Self::Internal(error)
+impl From<NoEntropy> for Failure {
+    fn from(error: NoEntropy) -> Self {
+        Self::Internal(error.into())
     }
 }
 
@@ -109,6 +112,10 @@ impl IntoResponse for Failure {
                 let message = format!("{field} is not allowed on this entry");
                 let errors = json!([{"path": [field], "message": message, "name": "ForbiddenError"}]);
                 (StatusCode::FORBIDDEN, "ForbiddenError", message, json!({"errors": errors}))
+            }
+            Self::Busy => {
+                let message = "Try again in a moment".to_owned();
+                (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailableError", message, json!({}))
             }
             Self::Internal(error) => {
                 tracing::error!(error = &*error as &dyn std::error::Error, "a request failed");

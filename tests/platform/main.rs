@@ -155,6 +155,25 @@ fn bad_bodies_are_named_and_change_nothing() {
 }
 
 #[test]
+fn writers_queue_and_none_is_turned_away() {
+    let (_dir, server) = fresh();
+    let root = server.secret("ROOT");
+    let before = server.get(CM, root).at("/pagination/total").as_u64().unwrap();
+    std::thread::scope(|scope| {
+        for writer in 0..12 {
+            let server = &server;
+            scope.spawn(move || {
+                for n in 0..10 {
+                    let body = json!({"title": format!("{writer}.{n}")}).to_string();
+                    server.json("POST", CM, server.secret("ROOT"), &body).assert(201);
+                }
+            });
+        }
+    });
+    assert_eq!(server.get(CM, root).at("/pagination/total"), before + 120);
+}
+
+#[test]
 fn a_later_start_has_the_same_data_and_no_secrets() {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("platform.db");

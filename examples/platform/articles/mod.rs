@@ -4,9 +4,9 @@ mod draft;
 mod query;
 mod rows;
 
-pub(crate) use rows::insert;
+pub(crate) use rows::{document_id, insert};
 
-use crate::database;
+use crate::database::Database;
 use crate::wire::{Body, Failure};
 use axum::Json;
 use axum::extract::rejection::PathRejection;
@@ -18,7 +18,6 @@ use keyward::{Auth, Decision, Denied, GuardedRouter, Requirement, action};
 use query::Query;
 use rows::Article;
 use serde_json::{Value, json};
-use sqlx::SqlitePool;
 
 /// What decisions on articles are about.
 pub(crate) const SUBJECT: &str = "api::article.article";
@@ -43,12 +42,12 @@ enum Deed {
 
 #[derive(Clone)]
 struct Articles {
-    pool: SqlitePool,
+    database: Database,
     side: Side,
 }
 
 /// The same routes on both sides.
-pub(crate) fn routes(pool: &SqlitePool) -> GuardedRouter {
+pub(crate) fn routes(database: &Database) -> GuardedRouter {
     let routes = |all: &str, side: Side| {
         let one = format!("{all}/{{documentId}}");
         GuardedRouter::new()
@@ -57,7 +56,7 @@ pub(crate) fn routes(pool: &SqlitePool) -> GuardedRouter {
             .route(&one, side.requires(Deed::FindOne), get(open))
             .route(&one, side.requires(Deed::Update), put(update))
             .route(&one, side.requires(Deed::Delete), delete(remove))
-            .with_state(Articles { pool: pool.clone(), side })
+            .with_state(Articles { database: database.clone(), side })
     };
     routes("/admin/content-manager/collection-types/api::article.article", Side::Admin)
         .merge(routes("/api/articles", Side::Content))
@@ -85,7 +84,7 @@ impl Side {
 
 async fn list(State(articles): State<Articles>, decision: Decision, uri: Uri) -> Result<Json<Value>, Failure> {
     let query = Query::read(&uri, &decision)?;
-    let (rows, total) = rows::list(&articles.pool, &decision, &query).await?;
+    let (rows, total) = rows::list(&mut *articles.database.read().await?, &decision, &query).await?;
     let shown: Vec<Value> = rows.iter().filter_map(|row| row.shown(&decision, articles.side)).collect();
     let pagination = query.pagination(total);
     Ok(Json(match articles.side {
@@ -95,8 +94,7 @@ async fn list(State(articles): State<Articles>, decision: Decision, uri: Uri) ->
 }
 
 async fn open(State(articles): State<Articles>, decision: Decision, path: DocumentId) -> Result<Json<Value>, Failure> {
-    let mut connection = articles.pool.acquire().await?;
-    let row = rows::find(&mut connection, &known(path)?, &decision).await?;
+    let row = rows::find(&mut *articles.database.read().await?, &known(path)?, &decision).await?;
     let shown = row.shown(&decision, articles.side).ok_or(Failure::NotFound)?;
     Ok(Json(json!({"data": shown, "meta": {}})))
 }
@@ -108,8 +106,8 @@ async fn create(
     Body(body): Body,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let draft = Draft::of_a_new_one(body, articles.side)?;
-    let mut change = database::write(&articles.pool).await?;
-    let id = rows::insert(&mut change, auth.owner(), &draft.texts).await?;
+    let mut change = articles.database.write().await?;
+    let id = rows::insert(&mut change, &rows::document_id()?, auth.owner(), &draft.texts).await?;
     // Judged as it would stand there, with its creator's roles as they are now. Without a commit it never was.
     let row = rows::read(&mut change, id).await?;
     decision.permits_create(&row.judged(), draft.fields())?;
@@ -125,7 +123,7 @@ async fn update(
     Body(body): Body,
 ) -> Result<Json<Value>, Failure> {
     let draft = Draft::of_a_known_one(body, articles.side)?;
-    let mut change = database::write(&articles.pool).await?;
+    let mut change = articles.database.write().await?;
     let before = rows::find(&mut change, &known(path)?, &decision).await?;
     draft.leaves(&before.bare(articles.side))?;
     rows::update(&mut change, before.id(), &draft.texts).await?;
@@ -145,7 +143,7 @@ async fn remove(
     auth: Auth,
     path: DocumentId,
 ) -> Result<Json<Value>, Failure> {
-    let mut change = database::write(&articles.pool).await?;
+    let mut change = articles.database.write().await?;
     let row = rows::find(&mut change, &known(path)?, &decision).await?;
     if !decision.admits(&row.judged()) {
         return Err(Failure::NotFound);

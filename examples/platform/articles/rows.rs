@@ -3,11 +3,11 @@
 use super::query::Query;
 use super::{FIELDS, Side};
 use crate::database::{self, SqlValue};
-use crate::wire::{BoxError, Failure, Texts};
+use crate::wire::{Failure, Texts};
 use keyward::{Attribute, Clock, Decision, Entropy, NoEntropy, OsEntropy, OwnerId, SqlMap, SystemClock, Timestamp};
 use serde_json::{Map, Value as Json, json};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, FromRow, Row, SqliteConnection, SqlitePool};
+use sqlx::{AssertSqlSafe, FromRow, Row, SqliteConnection};
 use std::sync::LazyLock;
 
 /// What requests can ask for, and what conditions speak of, in SQL. Roles are read in the query, as they are at that moment.
@@ -104,14 +104,17 @@ impl Article {
 }
 
 /// One page, and how many there are on all pages: of what the caller may see, both at one moment.
-pub(super) async fn list(pool: &SqlitePool, decision: &Decision, query: &Query) -> sqlx::Result<(Vec<Article>, i64)> {
+pub(super) async fn list(
+    snapshot: &mut SqliteConnection,
+    decision: &Decision,
+    query: &Query,
+) -> sqlx::Result<(Vec<Article>, i64)> {
     let filter = decision.filter(&COLUMNS, 1);
     let (mut condition, mut binds) = (filter.sql, filter.binds);
     for (expression, value) in &query.filters {
         binds.push(value.clone());
         condition.push_str(&format!(" AND {expression} = ${}", binds.len()));
     }
-    let mut snapshot = pool.begin().await?;
     let count = format!("SELECT count(*) FROM article a WHERE {condition}");
     let total = sqlx::query_scalar_with(AssertSqlSafe(count), database::arguments(&binds)?);
     let total: i64 = total.fetch_one(&mut *snapshot).await?;
@@ -145,15 +148,16 @@ pub(super) async fn read(connection: &mut SqliteConnection, id: i64) -> sqlx::Re
 /// Adds an article, and answers with its id.
 pub(crate) async fn insert(
     connection: &mut SqliteConnection,
+    document_id: &str,
     creator: Option<OwnerId>,
     texts: &Texts,
-) -> Result<i64, BoxError> {
+) -> sqlx::Result<i64> {
     let text = |field| texts.get(field).cloned().flatten();
     let insert = "INSERT INTO article (document_id, title, slug, body, creator_id, created_at, updated_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $6) RETURNING id";
-    let insert = sqlx::query_scalar(insert).bind(document_id()?).bind(text("title")).bind(text("slug"));
+    let insert = sqlx::query_scalar(insert).bind(document_id).bind(text("title")).bind(text("slug"));
     let insert = insert.bind(text("body")).bind(creator.map(|owner| owner.0)).bind(SystemClock.now().0);
-    Ok(insert.fetch_one(connection).await?)
+    insert.fetch_one(connection).await
 }
 
 /// Sets these fields, and no others.
@@ -170,8 +174,8 @@ pub(super) async fn delete(connection: &mut SqliteConnection, id: i64) -> sqlx::
     sqlx::query("DELETE FROM article WHERE id = $1").bind(id).execute(connection).await.map(drop)
 }
 
-/// 24 letters and digits.
-fn document_id() -> Result<String, NoEntropy> {
+/// A new document id: 24 letters and digits.
+pub(crate) fn document_id() -> Result<String, NoEntropy> {
     const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
     let mut id = String::with_capacity(24);
     while id.len() < 24 {
