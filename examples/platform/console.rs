@@ -3,7 +3,16 @@
 use crate::database::Database;
 use crate::wire::BoxError;
 use keyward::{Keyward, OwnerId, OwnerState, TokenId, WriteStore};
-use std::io::BufRead;
+use std::io::{BufRead, IsTerminal};
+
+/// Whether somebody can type here. Reading the terminal from the background would stop the whole process.
+pub(crate) fn is_at_hand() -> bool {
+    // Where there is /proc: behind the name in parentheses stand state, parent, group, session, terminal, and its group.
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let behind: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let in_background = matches!(behind[..], [_, _, group, _, _, foreground, ..] if group != foreground);
+    std::io::stdin().is_terminal() && !in_background
+}
 
 /// Reads commands until standard input ends, in a thread of its own: nobody waits for it when the server stops.
 pub(crate) fn start<S: WriteStore>(keyward: Keyward<S>, database: Database) {

@@ -14,7 +14,6 @@ use axum::routing::get;
 use database::Database;
 use keyward::{GuardedRouter, Keyward, authenticated};
 use options::{Options, Stop, USAGE};
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -68,7 +67,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
         None => println!("{file} has data already, and secrets show only once. To start over, delete {file}*"),
     }
     let listener = listener.map_err(|error| format!("cannot listen on {address}: {error}"))?;
-    if options.console || std::io::stdin().is_terminal() {
+    if options.console || console::is_at_hand() {
         console::start(keyward.clone(), database.clone());
     }
 

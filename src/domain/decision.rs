@@ -142,12 +142,13 @@ impl Decision {
         holding.map(|r| r.fields.clone()).reduce(|a, b| a.union(&b))
     }
 
-    /// The members of `row` that are visible; those in `always` (ids, times: what is no field) are kept in any case.
-    /// `None`: not this row.
+    /// The members of `row` that are visible; those in `always` (ids, times: what is no field) are kept in any case, and the
+    /// attributes of its creator only then. `None`: not this row.
     pub fn project(&self, row: Json, always: &[&str]) -> Option<Map<String, Json>> {
         let fields = self.fields_of(&row)?;
         let Json::Object(mut members) = row else { return None };
-        members.retain(|name, _| always.contains(&name.as_str()) || fields.contains(name));
+        let attribute = |name: &str| CREATOR.iter().any(|a| a.0 == name);
+        members.retain(|name, _| always.contains(&name.as_str()) || (fields.contains(name) && !attribute(name)));
         Some(members)
     }
 
@@ -198,12 +199,12 @@ impl Decision {
     }
 }
 
-/// Columns that say who made a row are set by the host, never by a request.
-const NOT_WRITABLE: [Attribute; 2] = [Attribute::CREATOR_ID, Attribute::CREATOR_ROLE_IDS];
+/// What says who made a row is set by the host, never by a request, and is no field.
+const CREATOR: [Attribute; 2] = [Attribute::CREATOR_ID, Attribute::CREATOR_ROLE_IDS];
 
 fn writes<'a>(allowed: Option<Fields>, fields: impl IntoIterator<Item = &'a str>) -> Result<(), Denied> {
     let allowed = allowed.ok_or(Denied::Row)?;
-    let denied = |f: &&str| !allowed.contains(Field::from(*f).as_str()) || NOT_WRITABLE.iter().any(|a| a.0 == *f);
+    let denied = |f: &&str| !allowed.contains(Field::from(*f).as_str()) || CREATOR.iter().any(|a| a.0 == *f);
     match fields.into_iter().find(denied) {
         None => Ok(()),
         Some(field) => Err(Denied::Field(field.to_owned())),
@@ -236,6 +237,8 @@ mod tests {
         assert_eq!(shown(&mine), json!({"id": 1, "title": "t", "body": "b"}));
         assert_eq!(shown(&other), json!({"id": 2, "title": "t"}));
         assert_eq!(mixed().verdict(), Verdict::Where);
+        let all = Decision::everything().project(mine, &["id"]).unwrap();
+        assert_eq!(Json::Object(all), json!({"id": 1, "title": "t", "body": "b"}), "attributes are no fields");
     }
 
     #[test]

@@ -114,6 +114,10 @@ impl Principal {
             Asked::Action(action, subject) => self.verdict_on(action, subject),
             Asked::AnyOf(list) => list.iter().map(|r| self.verdict(r)).max().unwrap_or(Verdict::Refused),
             Asked::AllOf(list) => list.iter().map(|r| self.verdict(r)).min().unwrap_or(Verdict::Refused),
+            Asked::Whole(inner) => match self.verdict(inner) {
+                Verdict::Allowed => Verdict::Allowed,
+                Verdict::Where | Verdict::Refused => Verdict::Refused,
+            },
         }
     }
 
@@ -134,6 +138,8 @@ impl Principal {
                     }))
                 }
             },
+            Asked::Whole(_) if self.verdict(requirement) == Verdict::Allowed => Decision::everything(),
+            Asked::Whole(_) => Decision::refused(),
             Asked::AnyOf(list) => {
                 list.iter().map(|r| self.decide(r, conditions)).reduce(Decision::or).unwrap_or_default()
             }

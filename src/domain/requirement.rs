@@ -20,6 +20,7 @@ pub(crate) enum Asked {
     Action(Action, SubjectOf),
     AnyOf(Vec<Requirement>),
     AllOf(Vec<Requirement>),
+    Whole(Box<Requirement>),
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -63,12 +64,20 @@ impl Requirement {
         self.with(&SubjectOf::Param(parameter.into()))
     }
 
+    /// The same, met only for every row and field: whoever may for some is refused before the handler runs. For handlers that
+    /// have no rows to ask a decision about.
+    #[must_use]
+    pub fn whole(self) -> Self {
+        Self(Asked::Whole(Box::new(self)))
+    }
+
     fn with(self, subject: &SubjectOf) -> Self {
         let each = |list: Vec<Requirement>| list.into_iter().map(|r| r.with(subject)).collect();
         Self(match self.0 {
             Asked::Action(action, SubjectOf::None) => Asked::Action(action, subject.clone()),
             Asked::AnyOf(list) => Asked::AnyOf(each(list)),
             Asked::AllOf(list) => Asked::AllOf(each(list)),
+            Asked::Whole(inner) => Asked::Whole(Box::new(inner.with(subject))),
             other => other,
         })
     }
@@ -78,13 +87,14 @@ impl Requirement {
         match &self.0 {
             Asked::Action(_, SubjectOf::Param(_)) => true,
             Asked::AnyOf(list) | Asked::AllOf(list) => list.iter().any(Self::has_params),
+            Asked::Whole(inner) => inner.has_params(),
             _ => false,
         }
     }
 
-    /// The same with the subjects that `parameter` knows. Those it does not know stay open, and so are refused.
-    #[cfg(feature = "axum")]
-    pub(crate) fn resolve(&self, parameter: &dyn Fn(&str) -> Option<String>) -> Self {
+    /// The same with the subjects that `parameter` knows, for routers that are not axum's. Those it does not know stay open, and so
+    /// are refused.
+    pub fn resolve(&self, parameter: &dyn Fn(&str) -> Option<String>) -> Self {
         let each = |list: &Vec<Requirement>| list.iter().map(|r| r.resolve(parameter)).collect();
         Self(match &self.0 {
             Asked::Action(action, SubjectOf::Param(name)) => match parameter(name) {
@@ -93,6 +103,7 @@ impl Requirement {
             },
             Asked::AnyOf(list) => Asked::AnyOf(each(list)),
             Asked::AllOf(list) => Asked::AllOf(each(list)),
+            Asked::Whole(inner) => Asked::Whole(Box::new(inner.resolve(parameter))),
             other => other.clone(),
         })
     }
@@ -103,6 +114,7 @@ impl Requirement {
             Asked::Authenticated => Vec::new(),
             Asked::Action(action, _) => vec![action],
             Asked::AnyOf(list) | Asked::AllOf(list) => list.iter().flat_map(Self::actions).collect(),
+            Asked::Whole(inner) => inner.actions(),
         }
     }
 }

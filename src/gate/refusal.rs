@@ -120,9 +120,7 @@ impl Refusal {
 
     /// The body of the reference: `{"data": null, "error": {"status", "name", "message", "details"}}`.
     pub fn json(&self) -> Bytes {
-        let (status, name, message) = (self.status.as_u16(), self.name, self.message);
-        let error = serde_json::json!({"status": status, "name": name, "message": message, "details": {}});
-        Bytes::from(serde_json::json!({"data": null, "error": error}).to_string())
+        error_json(self.status, self.name, self.message)
     }
 
     /// The answer of [`Json`].
@@ -140,6 +138,14 @@ impl Refusal {
         response.extensions_mut().insert(self.reason);
         response
     }
+}
+
+/// An error in the reference's form. Name and message are ours, and have nothing in them that JSON would escape.
+pub(super) fn error_json(status: StatusCode, name: &'static str, message: &'static str) -> Bytes {
+    let status = status.as_u16();
+    Bytes::from(format!(
+        r#"{{"data":null,"error":{{"status":{status},"name":"{name}","message":"{message}","details":{{}}}}}}"#
+    ))
 }
 
 /// No answer of a protected group may be kept by a cache or given to somebody else.

@@ -2,13 +2,18 @@
 
 use super::context::NotAllowed;
 use super::extract::Auth;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, error_json};
 use super::require::Require;
 use crate::domain::{Reason, Requirement, authenticated};
 use axum::Router;
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use axum::routing::MethodRouter;
+use axum::routing::{MethodRouter, Route};
 use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use std::convert::Infallible;
+use tower_layer::Layer;
+use tower_service::Service;
 
 /// A router whose every route says what it requires. Its 404 and 405 are guarded too: whoever has no credential does not
 /// learn which routes there are.
@@ -76,6 +81,18 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
         Self(self.0.merge(other.0))
     }
 
+    /// Puts a layer around every route so far, outside its requirement: body limits, timeouts, traces.
+    pub fn layer<L>(self, layer: L) -> Self
+    where
+        L: Layer<Route> + Clone + Send + Sync + 'static,
+        L::Service: Service<Request> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Request>>::Response: IntoResponse + 'static,
+        <L::Service as Service<Request>>::Error: Into<Infallible> + 'static,
+        <L::Service as Service<Request>>::Future: Send + 'static,
+    {
+        Self(self.0.layer(layer))
+    }
+
     /// Gives the handlers their state.
     pub fn with_state<T>(self, state: S) -> GuardedRouter<T> {
         GuardedRouter(self.0.with_state(state))
@@ -94,7 +111,9 @@ async fn no_route(auth: Option<Auth>) -> Result<Response, NotAllowed> {
 
 async fn no_method(auth: Option<Auth>) -> Result<Response, NotAllowed> {
     known(auth)?;
-    Ok(StatusCode::METHOD_NOT_ALLOWED.into_response())
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    let body = error_json(status, "MethodNotAllowedError", "Method Not Allowed");
+    Ok((status, [(CONTENT_TYPE, "application/json")], body).into_response())
 }
 
 /// In a protected group the caller has to be somebody; in a public one there is no caller.

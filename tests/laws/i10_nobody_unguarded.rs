@@ -76,6 +76,7 @@ async fn its_404_and_405_are_guarded_too() {
     assert_eq!(missing.headers["cache-control"], "no-store");
     let method = app.post("/admin/x").bearer(&key).await;
     assert_eq!(method.assert_status(405).headers["allow"], "GET,HEAD");
+    assert_eq!(method.json()["error"]["name"], "MethodNotAllowedError");
     app.get("/public/none").await.assert_status(404);
     app.post("/public/x").await.assert_status(405);
 }
@@ -189,6 +190,33 @@ async fn an_ignored_decision_withholds_the_response() {
     }
     let all = world.editor().with(read()).issue().await.secret;
     app.get("/admin/ignores").bearer(&all).await.assert_ok();
+}
+
+#[tokio::test]
+async fn what_is_required_whole_runs_no_handler_for_a_part() {
+    let (world, ran) = (World::new(), Ran::default());
+    let requirement = || action("update").on_param("uid").whole();
+    let app = world.guard(GuardedRouter::new().route("/admin/{uid}", requirement(), ran.handler()));
+    let update = || Permission::new("update").on("article");
+    let part = world.editor().with(update().when(When::from_list([keyward::IS_CREATOR]))).issue().await.secret;
+    let whole = world.editor().with(update()).issue().await.secret;
+    app.post("/admin/article").bearer(&part).await.assert_refused(Reason::NotAllowed).assert_status(403);
+    assert_eq!(ran.times(), 0);
+    app.post("/admin/article").bearer(&whole).await.assert_ok();
+}
+
+#[tokio::test]
+async fn a_layer_of_the_guarded_router_stands_outside_its_requirements() {
+    let (world, ran) = (World::new(), Ran::default());
+    let seen = Ran::default();
+    let layer = tower::util::MapRequestLayer::new(move |request: Request| {
+        seen.0.fetch_add(1, Ordering::SeqCst);
+        request
+    });
+    let app = world.guard(GuardedRouter::new().route("/admin/x", action("x"), ran.handler()).layer(layer));
+    let weak = world.editor().issue().await.secret;
+    app.get("/admin/x").bearer(&weak).await.assert_refused(Reason::NotAllowed);
+    assert_eq!(ran.times(), 0);
 }
 
 #[tokio::test]

@@ -176,3 +176,27 @@ fn each_row_shows_its_own_fields_and_hidden_ones_answer_no_question() {
         );
     }
 }
+
+#[test]
+fn what_one_may_write_is_not_what_one_may_read() {
+    let permissions = vec![
+        may("create").fields(only(&["title"])),
+        may("read").fields(only(&["title"])),
+        may("update"),
+        may("delete").when(When::from_list(["no::such"])),
+    ];
+    let grants = permissions.iter().map(Grant::from).collect();
+    let (_dir, server, secrets) = people(&[everything(), (permissions, grants)]);
+    let [root, ed] = &secrets[..] else { unreachable!() };
+    let theirs = create(&server, root, "theirs", "secret");
+    let refused = server.json("POST", CM, ed, r#"{"title":"t","body":"b"}"#).assert(403);
+    assert_eq!(refused.at("/error/details/errors/0/path"), json!(["body"]));
+    assert_eq!(server.get(CM, root).at("/pagination/total"), 1);
+    server.json("POST", CM, ed, r#"{"title":"t"}"#).assert(201);
+    let answer = server.json("PUT", &theirs, ed, r#"{"title":"set"}"#).assert(200);
+    assert_eq!(answer.at("/data/title"), "set");
+    assert!(!answer.text.contains("secret"));
+    // A condition that nobody knows denies.
+    server.json("DELETE", &theirs, ed, "").assert(404);
+    server.get(&theirs, root).assert(200);
+}

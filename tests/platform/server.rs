@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ pub fn platform(file: &Path) -> Command {
 /// A running platform. It ends with this value.
 pub struct Server {
     child: Child,
-    lines: Receiver<String>,
+    lines: Mutex<Receiver<String>>,
     address: SocketAddr,
     /// What it said before it could answer.
     pub said: Vec<String>,
@@ -50,7 +51,7 @@ impl Server {
                 None => said.push(line),
             }
         };
-        Self { child, lines, address, said }
+        Self { child, lines: Mutex::new(lines), address, said }
     }
 
     pub fn url(&self) -> String {
@@ -66,7 +67,7 @@ impl Server {
     /// Types a command, and reads one line of answer.
     pub fn console(&mut self, command: &str) -> String {
         writeln!(self.child.stdin.as_mut().unwrap(), "{command}").unwrap();
-        self.lines.recv_timeout(PATIENCE).expect("the console answers")
+        self.lines.get_mut().unwrap().recv_timeout(PATIENCE).expect("the console answers")
     }
 
     /// Tells it to stop, and waits until it has.
