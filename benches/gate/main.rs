@@ -14,7 +14,10 @@ use harness::Row;
 use hmac::{Hmac, KeyInit, Mac};
 use http::Request;
 use http_body_util::{Empty, Full};
-use keyward::{Brand, Clock, GuardedRouter, KindSet, Require, Salt, SecretFormat, SystemClock, action, authenticated};
+use keyward::{
+    Brand, Clock, Gated, GuardedRouter, Keyward, KindSet, Require, Required, Salt, SecretFormat, SystemClock, action,
+    authenticated,
+};
 use services::{Floor, Jwt, NoOp, Plain, jwts};
 use sha2::Sha256;
 use std::convert::Infallible;
@@ -23,7 +26,7 @@ use tower_layer::{Layer, layer_fn};
 use tower_service::Service;
 use world::{ACTION, PATH, Rows, in_turn, request};
 
-const TOKENS: usize = 100_000;
+const MANY: usize = 100_000;
 const FEW: usize = 1_000;
 
 type NoBody = Empty<Bytes>;
@@ -38,53 +41,77 @@ fn main() {
     let bytes = bytes_a_principal(&runtime);
 
     let _inside = runtime.enter();
-    let keyward = world::keyward(Rows::default(), TOKENS);
-    let secrets = runtime.block_on(world::issue(&keyward, TOKENS));
-    let few = || secrets[..FEW].to_vec();
-    let forged = || few().iter().map(|s| forge(s)).collect::<Vec<_>>();
-    let malformed = || few().iter().map(|s| format!("{s},")).collect::<Vec<_>>();
-
-    let alone = || keyward.wrap(Require::new(authenticated()).layer(Plain));
-    let guarded = || keyward.guard(GuardedRouter::new().route(PATH, action(ACTION), get(ok)));
-    let router = || Router::new().route(PATH, get(ok)).with_state(());
-    let no_ops = || {
-        let route = get(ok).route_layer(layer_fn(NoOp));
-        NoOp(Router::new().route(PATH, route).with_state(()))
+    let installation = |tokens: usize| {
+        let keyward = world::keyward(Rows::default(), tokens);
+        let secrets = runtime.block_on(world::issue(&keyward, tokens));
+        runtime.block_on(warm_up(alone(&keyward), &secrets));
+        (keyward, secrets)
     };
-    runtime.block_on(warm_up(alone(), &secrets));
+    let ((keyward, few), (large, many)) = (installation(FEW), installation(MANY));
+    let forged = few.iter().map(|s| forge(s)).collect();
+    let malformed = few.iter().map(|s| format!("{s},")).collect();
 
     let mut rows = vec![
-        Row::new("plain service", None, 200, Plain, in_turn::<NoBody>(few())),
-        Row::new("plain, no-op layer", Some("plain service"), 200, NoOp(Plain), in_turn::<NoBody>(few())),
-        Row::new("floor", Some("plain, no-op layer"), 200, Floor::new(Plain, &few()), in_turn::<NoBody>(few())),
-        Row::new("gate alone", Some("plain, no-op layer"), 200, alone(), in_turn::<NoBody>(few())),
+        Row::new("plain service", None, 200, Plain, in_turn::<NoBody>(few.clone())),
+        Row::new("plain, no-op layer", Some("plain service"), 200, NoOp(Plain), in_turn::<NoBody>(few.clone())),
+        Row::new("floor", Some("plain, no-op layer"), 200, Floor::new(Plain, &few), in_turn::<NoBody>(few.clone())),
+        Row::new("gate alone", Some("plain, no-op layer"), 200, alone(&keyward), in_turn::<NoBody>(few.clone())),
         Row::new("HS256 JWT layer", Some("plain, no-op layer"), 200, Jwt::new(Plain), in_turn::<NoBody>(jwts(FEW))),
-        Row::new("refused: made up", Some("plain, no-op layer"), 401, alone(), in_turn::<NoBody>(forged())),
-        Row::new("refused: malformed", Some("plain, no-op layer"), 401, alone(), in_turn::<NoBody>(malformed())),
-        Row::new("refused: missing", Some("plain, no-op layer"), 401, alone(), || request::<NoBody>(PATH, None)),
-        Row::new("router", None, 200, router(), in_turn::<Body>(few())),
-        Row::new("router, two no-op layers", Some("router"), 200, no_ops(), in_turn::<Body>(few())),
-        Row::new("gate + Require", Some("router, two no-op layers"), 200, guarded(), in_turn::<Body>(few())),
+        Row::new("refused: made up", Some("plain, no-op layer"), 401, alone(&keyward), in_turn::<NoBody>(forged)),
+        Row::new("refused: malformed", Some("plain, no-op layer"), 401, alone(&keyward), in_turn::<NoBody>(malformed)),
+        Row::new("refused: missing", Some("plain, no-op layer"), 401, alone(&keyward), || request::<NoBody>(None)),
+        Row::new("router", None, 200, router(), in_turn::<Body>(few.clone())),
+        Row::new("router, two no-op layers", Some("router"), 200, no_ops(), in_turn::<Body>(few.clone())),
+        Row::new(
+            "gate + Require",
+            Some("router, two no-op layers"),
+            200,
+            guarded(&keyward),
+            in_turn::<Body>(few.clone()),
+        ),
         Row::new(
             "floor, 100 000 tokens",
             Some("plain, no-op layer"),
             200,
-            Floor::new(Plain, &secrets),
-            in_turn::<NoBody>(secrets.clone()),
+            Floor::new(Plain, &many),
+            in_turn::<NoBody>(many.clone()),
         ),
         Row::new(
             "gate + Require, 100 000 tokens",
             Some("router, two no-op layers"),
             200,
-            guarded(),
-            in_turn::<Body>(secrets.clone()),
+            guarded(&large),
+            in_turn::<Body>(many.clone()),
         ),
     ];
     let services = rows.len();
-    rows.extend(parts(few()));
+    rows.extend(parts(few.clone()));
+    if let Ok(only) = std::env::var("BENCH_ONLY") {
+        rows.retain(|r| r.name == only);
+        harness::run(&mut rows, Duration::from_secs(seconds));
+        return println!("{}: {:.0} (least {:.0})", rows[0].name, rows[0].median(), rows[0].least());
+    }
     harness::run(&mut rows, Duration::from_secs(seconds));
     let parts = rows.split_off(services);
     print(&rows, &parts, bytes);
+}
+
+/// The gate and the least that lets a response leave: a requirement that every valid principal meets.
+fn alone(keyward: &Keyward<Rows>) -> Gated<Required<Plain>> {
+    keyward.wrap(Require::new(authenticated()).layer(Plain))
+}
+
+fn guarded(keyward: &Keyward<Rows>) -> Gated<Router> {
+    keyward.guard(GuardedRouter::new().route(PATH, action(ACTION), get(ok)))
+}
+
+fn router() -> Router {
+    Router::new().route(PATH, get(ok)).with_state(())
+}
+
+/// With layers where the gate and its requirement are.
+fn no_ops() -> NoOp<Router> {
+    NoOp(Router::new().route(PATH, get(ok).route_layer(layer_fn(NoOp))).with_state(()))
 }
 
 async fn ok() -> &'static str {
@@ -103,7 +130,7 @@ where
     S: Service<Request<NoBody>, Response = http::Response<Full<Bytes>>, Error = Infallible>,
 {
     for secret in secrets {
-        let answered = service.call(request(PATH, Some(secret))).await;
+        let answered = service.call(request(Some(secret))).await;
         assert_eq!(answered.unwrap().status(), 200);
     }
 }
@@ -143,8 +170,7 @@ fn bytes_a_principal(runtime: &tokio::runtime::Runtime) -> f64 {
         let mut kept = None;
         let counted = allocation_counter::measure(|| {
             let keyward = world::keyward(store.clone(), tokens);
-            let alone = keyward.wrap(Require::new(authenticated()).layer(Plain));
-            runtime.block_on(warm_up(alone, &secrets[..tokens]));
+            runtime.block_on(warm_up(alone(&keyward), &secrets[..tokens]));
             kept = Some(keyward);
         });
         drop(kept);

@@ -2,8 +2,9 @@
 
 use async_trait::async_trait;
 use axum::extract::ConnectInfo;
+use bytes::BytesMut;
 use http::header::{ACCEPT, AUTHORIZATION, HOST, USER_AGENT};
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Request, Uri};
 use keyward::store::{Snapshot, Transaction, Use};
 use keyward::{
     AdminToken, Ceiling, Fields, Grant, Keyward, Lifespan, Limits, MemoryStore, NewOwner, NewRole, OwnerState,
@@ -70,16 +71,23 @@ fn permission(grant: &Grant) -> Permission {
     Permission { action, subject, fields, when: When::Always }
 }
 
-/// A request with the headers that every client sends, and with the one extension that a server adds.
-pub(crate) fn request<B: Default>(path: &'static str, credential: Option<&str>) -> Request<B> {
+/// A request with the headers that every client sends, as slices of one buffer, which is what a server reads them into, and
+/// with the one extension that a server adds.
+pub(crate) fn request<B: Default>(credential: Option<&str>) -> Request<B> {
+    let mut head = BytesMut::with_capacity(512);
+    let mut read = |text: &[&str]| {
+        text.iter().for_each(|t| head.extend_from_slice(t.as_bytes()));
+        head.split().freeze()
+    };
     let mut request = Request::new(B::default());
-    *request.uri_mut() = http::Uri::from_static(path);
+    *request.uri_mut() = Uri::from_maybe_shared(read(&[PATH])).unwrap();
+    let value = |bytes| HeaderValue::from_maybe_shared(bytes).unwrap();
     let headers = request.headers_mut();
-    headers.insert(HOST, HeaderValue::from_static("api.example.test"));
-    headers.insert(USER_AGENT, HeaderValue::from_static("keyward-bench/1.0"));
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(HOST, value(read(&["api.example.test"])));
+    headers.insert(USER_AGENT, value(read(&["keyward-bench/1.0"])));
+    headers.insert(ACCEPT, value(read(&["application/json"])));
     if let Some(secret) = credential {
-        headers.insert(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {secret}")).unwrap());
+        headers.insert(AUTHORIZATION, value(read(&["Bearer ", secret])));
     }
     request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([192, 0, 2, 7], 40_000))));
     request
@@ -91,7 +99,7 @@ pub(crate) fn in_turn<B: Default>(credentials: Vec<String>) -> impl FnMut() -> R
     move || {
         let credential = &credentials[next];
         next = (next + 1) % credentials.len();
-        request(PATH, Some(credential))
+        request(Some(credential))
     }
 }
 

@@ -38,10 +38,22 @@ fn secret(value: &[u8]) -> Option<&str> {
 
 /// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`
 fn is_token68(token: &[u8]) -> bool {
-    let body = token.iter().position(|b| *b == b'=').unwrap_or(token.len());
-    let letter = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
-    body > 0 && token[..body].iter().all(letter) && token[body..].iter().all(|b| *b == b'=')
+    let padding = token.iter().rev().take_while(|b| **b == b'=').count();
+    let body = &token[..token.len() - padding];
+    // A table and no early exit: the letters of a secret are random, and no processor guesses a branch on one.
+    !body.is_empty() && body.iter().fold(true, |well, b| well & LETTERS[usize::from(*b)])
 }
+
+static LETTERS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0;
+    while b < 256 {
+        let other = matches!(b as u8, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
+        table[b] = (b as u8).is_ascii_alphanumeric() || other;
+        b += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {
