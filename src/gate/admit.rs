@@ -2,6 +2,7 @@
 
 use super::bearer::{Presented, presented};
 use super::groups::{Access, Groups};
+use super::mark::Held;
 use super::path;
 use super::refusal::Refusal;
 use crate::domain::{
@@ -135,10 +136,10 @@ impl Gate {
     }
 
     /// The refusal of a response whose mark is not *passed*.
-    pub(super) fn withhold(&self, reason: Reason, call: &super::context::Call, door: Door) -> Refusal {
+    pub(super) fn withhold(&self, reason: Reason, mark: &Held, door: Door) -> Refusal {
         let refusal = self.refuse(reason);
         let refusal = if door.has_policies() { refusal.by_policy() } else { refusal };
-        match call.missing() {
+        match mark.missing() {
             Some(requirement) => refusal.missing(&requirement),
             None => refusal,
         }

@@ -8,6 +8,7 @@ mod context;
 mod extract;
 mod future;
 mod groups;
+mod mark;
 mod path;
 mod refusal;
 mod require;
