@@ -93,7 +93,7 @@ impl Gate {
                 return Ok(Admission::Enter(public.clone(), door));
             }
         };
-        let Credential { digest, kind } = self.format.verify(secret, door.kinds).map_err(|why| {
+        let Credential { digest, kind } = self.format.verify_bytes(secret, door.kinds).map_err(|why| {
             Reason::Invalid(match why {
                 Unverified::Malformed => Invalid::Malformed,
                 Unverified::WrongKind => Invalid::WrongKind,
