@@ -43,7 +43,7 @@ impl Entry {
             }
         }
         Some(Self {
-            principal: Principal::of(token, owner)?,
+            principal: home.names.share(Principal::of(token, owner)?),
             digest: Some(token.digest),
             conditions: home.conditions.clone(),
             resolver: Arc::downgrade(home),

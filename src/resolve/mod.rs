@@ -3,6 +3,7 @@
 mod entry;
 mod flight;
 mod freshness;
+mod names;
 mod usage;
 
 pub(crate) use entry::Entry;
@@ -12,6 +13,7 @@ use crate::domain::{Clock, Conditions, Digest, DigestHasher, Moment, Tag, Unavai
 use crate::store::Store;
 use flight::{Flights, Landed};
 use freshness::Stamp;
+use names::Names;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use std::hash::BuildHasherDefault;
@@ -62,6 +64,7 @@ pub(crate) struct Resolver {
     pub(crate) freshness: Freshness,
     store: Arc<dyn Store>,
     conditions: Arc<Conditions>,
+    names: Names,
     usage: Usage,
     limits: Limits,
     /// By the digests' prefixes: a whole digest is in the entry, and is compared there. Two tokens of one prefix, which nobody
@@ -102,6 +105,7 @@ impl Resolver {
             freshness: Freshness::exclusive(),
             store,
             conditions: Arc::new(conditions),
+            names: Names::default(),
             usage: Usage::default(),
             limits,
             cache: Cache::with(expected, limits.cache_bytes, Weigh, HashDigest::default(), Default::default()),
