@@ -111,7 +111,8 @@ impl<S: Store> Keyward<S> {
     /// Puts the gate around a guarded router.
     #[cfg(feature = "axum")]
     pub fn guard(&self, router: crate::gate::GuardedRouter) -> Gated<axum::Router> {
-        self.wrap(router.into_router())
+        // With its state the router puts handlers and layers together; without, it would do so for every request.
+        self.wrap(router.into_router().with_state(()))
     }
 
     /// A regular expression by which secret scanners find secrets of this installation.

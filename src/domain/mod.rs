@@ -8,6 +8,7 @@ mod condition;
 mod decision;
 mod digest;
 mod id;
+mod keyed;
 mod owner;
 mod permission;
 mod principal;

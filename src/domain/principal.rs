@@ -190,6 +190,17 @@ impl Principal {
         }
     }
 
+    /// The same principal with these rules instead.
+    pub(crate) fn map_rules(mut self, rule: impl Fn(&Rule) -> Rule) -> Self {
+        match &mut self.authority {
+            Authority::Admin { rules, .. } | Authority::Session { rules: Some(rules), .. } => {
+                *rules = rules.iter().map(rule).collect();
+            }
+            Authority::Session { rules: None, .. } | Authority::Content { .. } | Authority::Public { .. } => {}
+        }
+        self
+    }
+
     /// Bytes on the heap, roughly: what it weighs in the cache.
     pub(crate) fn weight(&self) -> usize {
         match &self.authority {

@@ -2,6 +2,7 @@
 
 use super::bearer::{Presented, in_cookie, presented};
 use super::groups::{Access, Group, Groups};
+use super::mark::Held;
 use super::origin::{is_safe, is_same_origin};
 use super::refusal::Refusal;
 use crate::domain::{Credential, Digest, Invalid, Kind, KindSet, Moment, Principal, Reason, SecretFormat, Unverified};
@@ -90,7 +91,7 @@ impl Gate {
                 return Ok(Admission::Enter(public.clone(), door));
             }
         };
-        let Credential { digest, kind } = self.format.verify(secret, door.kinds).map_err(|why| {
+        let Credential { digest, kind } = self.format.verify_bytes(secret, door.kinds).map_err(|why| {
             Reason::Invalid(match why {
                 Unverified::Malformed => Invalid::Malformed,
                 Unverified::WrongKind => Invalid::WrongKind,
@@ -137,11 +138,11 @@ impl Gate {
     }
 
     /// The refusal of a response whose mark is not *passed*.
-    pub(super) fn withhold(&self, reason: Reason, call: &super::context::Call, door: Door) -> Refusal {
+    pub(super) fn withhold(&self, reason: Reason, mark: &Held, door: Door) -> Refusal {
         tracing::debug!(reason = reason.as_str(), "response withheld");
         let refusal = Refusal::new(reason, true, self.opaque);
         let refusal = if door.has_policies() { refusal.by_policy() } else { refusal };
-        match call.missing() {
+        match mark.missing() {
             Some(requirement) => refusal.missing(&requirement),
             None => refusal,
         }

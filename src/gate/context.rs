@@ -1,53 +1,19 @@
-//! What a request carries behind the gate: who calls, what was required of them, and the mark that the backstop reads.
+//! What a request carries behind the gate: who calls, and what was required of them.
 
-use crate::domain::{Decision, Kind, OwnerId, Principal, Reason, Requirement, RoleId, TokenId, Verdict, all_of};
+use super::mark::Mark;
+use crate::domain::{Decision, Kind, OwnerId, Principal, Requirement, RoleId, TokenId, Verdict, all_of};
 use crate::resolve::{Entry, Resolved};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 /// Who calls, in the extensions of every request of a protected group.
 ///
 /// Reading it admits nobody: a route is guarded by a [`Require`](crate::Require) layer or by [`require`](Self::require).
 #[derive(Clone)]
 pub struct AuthContext {
-    call: Arc<Call>,
-    required: Option<Arc<Requirement>>,
-}
-
-/// One request's state, shared between the gate and what is behind it.
-pub(super) struct Call {
     entry: Arc<Entry>,
-    mark: AtomicU8,
-    missing: Mutex<Option<Requirement>>,
-}
-
-/// Something was required and is met.
-const PASSED: u8 = 1;
-/// It is met for some rows or fields, and nobody has asked which.
-const PENDING: u8 = 2;
-/// Something was required and is not met.
-const DENIED: u8 = 4;
-
-impl Call {
-    pub(super) fn new(entry: Arc<Entry>) -> Self {
-        Self { entry, mark: AtomicU8::new(0), missing: Mutex::new(None) }
-    }
-
-    /// Whether the response may leave.
-    pub(super) fn outcome(&self) -> Result<(), Reason> {
-        match self.mark.load(Ordering::Acquire) {
-            PASSED => Ok(()),
-            mark if mark & DENIED != 0 => Err(Reason::NotAllowed),
-            _ => Err(Reason::Unguarded),
-        }
-    }
-
-    /// What was required and is not met.
-    pub(super) fn missing(&self) -> Option<Requirement> {
-        self.missing.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
+    mark: Arc<Mark>,
+    required: Option<Arc<Requirement>>,
 }
 
 /// The caller may not do what was required. As an answer it is a 403, which the gate writes.
@@ -56,13 +22,13 @@ impl Call {
 pub struct NotAllowed;
 
 impl AuthContext {
-    pub(super) fn new(call: Arc<Call>) -> Self {
-        Self { call, required: None }
+    pub(super) fn new(entry: Arc<Entry>, mark: Arc<Mark>) -> Self {
+        Self { entry, mark, required: None }
     }
 
     /// The caller.
     pub fn principal(&self) -> &Principal {
-        &self.call.entry.principal
+        &self.entry.principal
     }
 
     /// The token's id; `None` for the public.
@@ -87,7 +53,7 @@ impl AuthContext {
 
     /// How a requirement would be answered. Asking guards nothing: see [`require`](Self::require).
     pub fn decide(&self, requirement: &Requirement) -> Decision {
-        self.principal().decide(requirement, &self.call.entry.conditions)
+        self.principal().decide(requirement, &self.entry.conditions)
     }
 
     /// Requires something of the caller, here in the handler, and takes the decision.
@@ -97,10 +63,10 @@ impl AuthContext {
     pub fn require(&self, requirement: &Requirement) -> Result<Decision, NotAllowed> {
         let decision = self.decide(requirement);
         if decision.verdict() == Verdict::Refused {
-            self.deny(requirement);
+            self.mark.deny(requirement);
             return Err(NotAllowed);
         }
-        self.call.mark.fetch_or(PASSED, Ordering::AcqRel);
+        self.mark.pass();
         Ok(decision)
     }
 
@@ -108,31 +74,25 @@ impl AuthContext {
     ///
     /// A route whose requirement is met for some rows or fields only must take it, or its response is withheld.
     pub fn decision(&self) -> Decision {
-        self.call.mark.fetch_and(!PENDING, Ordering::AcqRel);
+        self.mark.take();
         self.required.as_deref().map_or_else(Decision::refused, |required| self.decide(required))
     }
 
     /// A layer requires something: whether the request may go on.
     pub(super) fn ask(&mut self, requirement: Arc<Requirement>) -> bool {
-        let mark = match self.principal().verdict(&requirement) {
+        match self.principal().verdict(&requirement) {
             Verdict::Refused => {
-                self.deny(&requirement);
+                self.mark.deny(&requirement);
                 return false;
             }
-            Verdict::Allowed => PASSED,
-            Verdict::Where => PASSED | PENDING,
-        };
-        self.call.mark.fetch_or(mark, Ordering::AcqRel);
+            Verdict::Allowed => self.mark.pass(),
+            Verdict::Where => self.mark.pass_pending(),
+        }
         self.required = Some(match self.required.take() {
             None => requirement,
             Some(earlier) => Arc::new(all_of([Requirement::clone(&earlier), Requirement::clone(&requirement)])),
         });
         true
-    }
-
-    fn deny(&self, requirement: &Requirement) {
-        self.call.mark.fetch_or(DENIED, Ordering::AcqRel);
-        *self.call.missing.lock().unwrap_or_else(PoisonError::into_inner) = Some(requirement.clone());
     }
 
     /// Waits until this caller would no longer be let in: revoked, expired, owner deactivated, the route's requirement no
@@ -147,7 +107,7 @@ impl AuthContext {
     /// # }
     /// ```
     pub async fn revoked(&self) {
-        let mut entry = self.call.entry.clone();
+        let mut entry = self.entry.clone();
         let Some(digest) = entry.digest else { return std::future::pending().await };
         let decision = self.required.as_deref().map_or_else(Decision::refused, |r| self.decide(r));
         loop {

@@ -1,12 +1,14 @@
 //! What a gated service answers with, in time.
 
 use super::admit::{Door, Gate, Wanted};
-use super::context::{AuthContext, Call};
+use super::context::AuthContext;
+use super::mark::Held;
 use super::refusal::{Refusals, Refused, shield};
 use super::service::refused;
 use crate::domain::Reason;
 use crate::resolve::Entry;
-use http::{Method, Request, Response, Uri};
+use http::uri::PathAndQuery;
+use http::{Method, Request, Response};
 use pin_project_lite::pin_project;
 use std::fmt;
 use std::pin::Pin;
@@ -50,23 +52,32 @@ struct Waiting<S, R, ReqBody> {
 pub(super) struct Passage<R> {
     gate: Arc<Gate>,
     refusals: R,
-    call: Arc<Call>,
+    mark: Held,
     door: Door,
     request: Refused,
     method: Method,
-    uri: Uri,
+    path: Option<PathAndQuery>,
 }
 
 impl<R: Clone> Passage<R> {
-    pub(super) fn new<B>(gate: &Arc<Gate>, refusals: &R, request: &Request<B>, call: Arc<Call>, door: Door) -> Self {
+    /// Lets the request in as this caller.
+    pub(super) fn enter<B>(
+        gate: &Arc<Gate>,
+        refusals: &R,
+        request: &mut Request<B>,
+        entry: Arc<Entry>,
+        door: Door,
+    ) -> Self {
+        let (held, mark) = Held::blank();
+        request.extensions_mut().insert(AuthContext::new(entry, mark));
         Self {
             gate: gate.clone(),
             refusals: refusals.clone(),
-            call,
+            mark: held,
             door,
             request: refused(request.headers(), request.version()),
             method: request.method().clone(),
-            uri: request.uri().clone(),
+            path: request.uri().path_and_query().cloned(),
         }
     }
 
@@ -75,7 +86,7 @@ impl<R: Clone> Passage<R> {
     where
         R: Refusals<B>,
     {
-        match self.call.outcome() {
+        match self.mark.outcome() {
             Ok(()) => {
                 shield(response.headers_mut());
                 response
@@ -83,9 +94,10 @@ impl<R: Clone> Passage<R> {
             Err(reason) => {
                 if reason == Reason::Unguarded {
                     let now = self.gate.resolver.clock.moment();
-                    self.gate.unguarded.report(&self.method, self.uri.path(), now);
+                    let path = self.path.as_ref().map_or("", PathAndQuery::path);
+                    self.gate.unguarded.report(&self.method, path, now);
                 }
-                self.refusals.answer(&self.gate.withhold(reason, &self.call, self.door), self.request)
+                self.refusals.answer(&self.gate.withhold(reason, &self.mark, self.door), self.request)
             }
         }
     }
@@ -164,9 +176,7 @@ impl<S, R, ReqBody> Waiting<S, R, ReqBody> {
     {
         match asked {
             Ok(entry) => {
-                let call = Arc::new(Call::new(entry));
-                let passage = Passage::new(&self.gate, &self.refusals, &self.request, call.clone(), self.door);
-                self.request.extensions_mut().insert(AuthContext::new(call));
+                let passage = Passage::enter(&self.gate, &self.refusals, &mut self.request, entry, self.door);
                 State::Entered { inner: self.service.call(self.request), passage }
             }
             Err(reason) => {

@@ -8,6 +8,7 @@ mod context;
 mod extract;
 mod future;
 mod groups;
+mod mark;
 mod origin;
 mod path;
 mod refusal;

@@ -2,7 +2,7 @@
 
 use crate::domain::{Reason, Requirement};
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, Entry, HeaderName, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 
 /// A refused request: the reason, and what of it the client may see.
@@ -152,8 +152,11 @@ pub(super) fn error_json(status: StatusCode, name: &'static str, message: &'stat
 pub(super) fn shield(headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let varies = |v: &HeaderValue| v.as_bytes().eq_ignore_ascii_case(b"authorization");
-    if !headers.get_all(VARY).iter().any(varies) {
-        headers.append(VARY, HeaderValue::from_static("Authorization"));
+    let authorization = HeaderValue::from_static("Authorization");
+    match headers.entry(VARY) {
+        Entry::Vacant(place) => _ = place.insert(authorization),
+        Entry::Occupied(mut place) if !place.iter().any(varies) => place.append(authorization),
+        Entry::Occupied(_) => {}
     }
 }
 

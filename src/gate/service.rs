@@ -1,7 +1,6 @@
 //! The layer and its service.
 
 use super::admit::{Admission, Gate};
-use super::context::{AuthContext, Call};
 use super::future::{GateFuture, Passage};
 use super::refusal::{Json, Refusals, Refused};
 #[cfg(feature = "axum")]
@@ -85,9 +84,7 @@ where
         match self.gate.admit(&request) {
             Admission::Open => GateFuture::open(self.inner.call(request)),
             Admission::Enter(entry, door) => {
-                let call = Arc::new(Call::new(entry));
-                let passage = Passage::new(&self.gate, &self.refusals, &request, call.clone(), door);
-                request.extensions_mut().insert(AuthContext::new(call));
+                let passage = Passage::enter(&self.gate, &self.refusals, &mut request, entry, door);
                 GateFuture::entered(self.inner.call(request), passage)
             }
             Admission::Ask(wanted) => {

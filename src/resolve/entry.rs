@@ -1,7 +1,7 @@
 //! A resolved token, as cached.
 
 use super::Resolver;
-use super::freshness::Stamp;
+use super::freshness::{Freshness, Stamp, Standing};
 use super::usage::WRITE_EVERY;
 use crate::domain::{Conditions, Digest, Moment, Principal, Reason, Timestamp, TokenAuthority};
 use crate::store::Record;
@@ -15,6 +15,7 @@ pub(crate) struct Entry {
     pub(crate) conditions: Arc<Conditions>,
     pub(crate) resolver: Weak<Resolver>,
     pub(super) stamp: Stamp,
+    standing: Standing,
     /// From then on it is expired.
     pub(super) ends: Moment,
     /// From then on it must be read again before it is judged: a session may have been used elsewhere.
@@ -42,11 +43,12 @@ impl Entry {
             }
         }
         Some(Self {
-            principal: Principal::of(token, owner)?,
+            principal: home.names.share(Principal::of(token, owner)?),
             digest: Some(token.digest),
             conditions: home.conditions.clone(),
             resolver: Arc::downgrade(home),
             stamp,
+            standing: Standing::default(),
             ends,
             reload,
             owner_active: owner.is_none_or(|(owner, _)| owner.state.is_active()),
@@ -62,6 +64,7 @@ impl Entry {
             conditions,
             resolver: Weak::new(),
             stamp: Stamp { era: 0, seq: 0, tags: Box::default() },
+            standing: Standing::default(),
             ends: Moment::NEVER,
             reload: Moment::NEVER,
             owner_active: true,
@@ -75,6 +78,16 @@ impl Entry {
             return Err(Reason::Expired);
         }
         if self.owner_active { Ok(()) } else { Err(Reason::OwnerInactive) }
+    }
+
+    /// Whether it is the entry of the token with this digest.
+    pub(super) fn is_of(&self, digest: &Digest) -> bool {
+        self.digest.as_ref() == Some(digest)
+    }
+
+    /// Whether nothing that it rests on has changed since it was read.
+    pub(super) fn stands(&self, freshness: &Freshness) -> bool {
+        freshness.still_stands(&self.stamp, &self.standing)
     }
 
     /// When it ends by itself, or has to be looked at again.
@@ -92,7 +105,7 @@ impl Entry {
     /// Bytes, roughly.
     pub(super) fn weight(&self) -> u64 {
         // Besides itself: the two counters of its Arc, and its place in the cache's tables.
-        const AROUND: usize = 16 + 2 * size_of::<Digest>() + 32;
+        const AROUND: usize = 16 + size_of::<u64>() + 40;
         (size_of::<Self>() + AROUND + size_of_val(&*self.stamp.tags) + self.principal.weight()) as u64
     }
 }

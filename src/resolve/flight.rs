@@ -37,18 +37,35 @@ impl From<Landed> for Resolved {
     }
 }
 
+/// What somebody finds who wants to know of a digest.
+pub(super) enum Boarding {
+    /// A look-up that has landed since they looked last: its answer is in the cache.
+    Late(Resolved),
+    /// A look-up that is under way.
+    Aboard(watch::Receiver<Option<Outcome>>),
+}
+
 impl Resolver {
     /// Joins the look-up that is under way, or starts one.
-    pub(super) async fn join(self: &Arc<Self>, digest: Digest) -> Outcome {
-        let mut outcome = match self.flights.entry(digest) {
-            Place::Occupied(flight) => flight.get().clone(),
+    pub(super) fn board(self: &Arc<Self>, digest: Digest) -> Boarding {
+        match self.flights.entry(digest) {
+            Place::Occupied(flight) => Boarding::Aboard(flight.get().clone()),
             Place::Vacant(place) => {
+                // A look-up leaves its answer before it leaves its place. Who found neither has to look again, or it would be
+                // asked for twice.
+                if let Some(known) = self.known(&digest, self.clock.moment()) {
+                    return Boarding::Late(known);
+                }
                 let (sender, outcome) = watch::channel(None);
                 place.insert(outcome.clone());
                 tokio::spawn(self.clone().fly(digest, sender));
-                outcome
+                Boarding::Aboard(outcome)
             }
-        };
+        }
+    }
+
+    /// Waits for a look-up to land.
+    pub(super) async fn land(mut outcome: watch::Receiver<Option<Outcome>>) -> Outcome {
         match outcome.wait_for(Option::is_some).await {
             Ok(landed) => landed.clone().unwrap_or(Err(Unavailable::Store)),
             // The look-up's task panicked.
@@ -71,5 +88,43 @@ struct Removed<'a>(&'a Resolver, Digest);
 impl Drop for Removed<'_> {
     fn drop(&mut self) {
         self.0.flights.remove(&self.1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Conditions, SystemClock};
+    use crate::resolve::Limits;
+    use crate::store::{Snapshot, Store, StoreError, Use};
+    use async_trait::async_trait;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    #[derive(Default)]
+    struct Empty(AtomicU64);
+
+    #[async_trait]
+    impl Store for Empty {
+        async fn resolve(&self, _: &Digest) -> Result<Snapshot, StoreError> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Ok(Snapshot { seq: 0, record: None })
+        }
+
+        async fn note_uses(&self, _: &[Use]) -> Result<(), StoreError> {
+            Ok(())
+        }
+    }
+
+    /// I12: between looking into the cache and boarding, a look-up may have landed.
+    #[tokio::test]
+    async fn who_comes_just_after_the_landing_asks_no_second_time() {
+        let store = Arc::new(Empty::default());
+        let limits = Limits::default();
+        let resolver = Arc::new(Resolver::new(store.clone(), Arc::new(SystemClock), Conditions::default(), limits));
+        let digest = Digest::Native([7; 27]);
+        for _ in 0..3 {
+            assert!(matches!(resolver.clone().ask(digest).await, Ok(Resolved::Absent)));
+        }
+        assert_eq!(store.0.load(Ordering::SeqCst), 1);
     }
 }

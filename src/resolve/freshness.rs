@@ -3,6 +3,9 @@
 //! An entry carries its tags and the sequence of the last change that its snapshot contained. The tag clock holds, for each of
 //! 2^16 slots, the sequence of the last change to any tag of that slot. The entry stands as long as no slot of its tags shows
 //! a later change than its snapshot.
+//!
+//! Between two changes nothing can fall, so an entry remembers in its [`Standing`] that it stood after the last one: then one
+//! counter is compared, and neither tags nor slots are read.
 
 use crate::domain::{Moment, Tag};
 use arc_swap::ArcSwap;
@@ -19,8 +22,14 @@ pub(crate) struct Stamp {
     pub(crate) tags: Box<[Tag]>,
 }
 
+/// After which change an entry was last found standing.
+#[derive(Default)]
+pub(crate) struct Standing(AtomicU64);
+
 pub(crate) struct Freshness {
     era: ArcSwap<Era>,
+    /// How many changes were raised. It moves *after* the slots or the era did, and before anybody is told.
+    raised: AtomicU64,
     lease_until: AtomicU64,
     changes: watch::Sender<()>,
 }
@@ -43,6 +52,8 @@ impl Freshness {
     pub(crate) fn exclusive() -> Self {
         Self {
             era: ArcSwap::from_pointee(Era::new(0, 0)),
+            // Above what a new `Standing` says: that it never stood.
+            raised: AtomicU64::new(1),
             lease_until: AtomicU64::new(Moment::NEVER.0),
             changes: watch::Sender::new(()),
         }
@@ -61,6 +72,23 @@ impl Freshness {
             && stamp.tags.iter().all(|tag| era.clock[tag.slot()].load(Ordering::Acquire) <= stamp.seq)
     }
 
+    /// The same, for an entry that is asked often.
+    ///
+    /// The counter is read before the slots, and written after them. So if a change is missed while the slots are read, its count
+    /// comes after the one remembered here, and the next look reads the slots again; and whoever sees a count (acquire)
+    /// sees the slots of every change up to it (release).
+    pub(crate) fn still_stands(&self, stamp: &Stamp, standing: &Standing) -> bool {
+        let raised = self.raised.load(Ordering::Acquire);
+        if standing.0.load(Ordering::Relaxed) == raised {
+            return true;
+        }
+        let stands = self.stands(stamp);
+        if stands {
+            standing.0.store(raised, Ordering::Relaxed);
+        }
+        stands
+    }
+
     /// Whether this node knows of every change that is old enough to count. Read it before [`stands`](Self::stands).
     pub(crate) fn leased(&self, now: Moment) -> bool {
         now.0 <= self.lease_until.load(Ordering::Acquire)
@@ -77,6 +105,7 @@ impl Freshness {
         for tag in tags {
             era.clock[tag.slot()].fetch_max(seq, Ordering::AcqRel);
         }
+        self.raised.fetch_add(1, Ordering::AcqRel);
         self.changes.send_replace(());
     }
 
@@ -112,6 +141,42 @@ mod tests {
         assert!(f.stands(&stamp(7, &[role])), "the clock only rises");
         f.raise(8, &[Tag::ALL]);
         assert!(!f.stands(&stamp(7, &[Tag::ALL, role])));
+    }
+
+    #[test]
+    fn what_stood_is_asked_again_after_every_change() {
+        let f = Freshness::exclusive();
+        let (mine, other) = (Tag::role(RoleId(2)), Tag::role(RoleId(3)));
+        let (s, standing) = (stamp(5, &[Tag::ALL, mine]), Standing::default());
+        assert!(f.still_stands(&s, &standing) && f.still_stands(&s, &standing));
+        f.raise(6, &[other]);
+        assert!(f.still_stands(&s, &standing));
+        f.raise(7, &[mine]);
+        assert!(!f.still_stands(&s, &standing) && !f.still_stands(&s, &standing));
+        assert!(!f.still_stands(&stamp(6, &[mine]), &Standing::default()), "a new entry has to show it first");
+    }
+
+    #[test]
+    fn an_acknowledged_change_is_seen_however_many_looks_overlap_it() {
+        let f = Freshness::exclusive();
+        let tag = Tag::owner(OwnerId(1));
+        for seq in 1..=500 {
+            let (s, standing) = (stamp(seq - 1, &[tag]), Standing::default());
+            let acknowledged = std::sync::atomic::AtomicBool::new(false);
+            std::thread::scope(|threads| {
+                for _ in 0..2 {
+                    threads.spawn(|| {
+                        while !acknowledged.load(Ordering::Acquire) {
+                            f.still_stands(&s, &standing);
+                        }
+                        assert!(!f.still_stands(&s, &standing), "change {seq}");
+                    });
+                }
+                assert!(f.still_stands(&s, &standing));
+                f.raise(seq, &[tag]);
+                acknowledged.store(true, Ordering::Release);
+            });
+        }
     }
 
     #[test]

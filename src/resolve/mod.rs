@@ -3,6 +3,7 @@
 mod entry;
 mod flight;
 mod freshness;
+mod names;
 mod usage;
 
 pub(crate) use entry::Entry;
@@ -10,8 +11,9 @@ pub(crate) use freshness::Freshness;
 
 use crate::domain::{Clock, Conditions, Digest, DigestHasher, Moment, Tag, Unavailable};
 use crate::store::Store;
-use flight::{Flights, Landed};
+use flight::{Boarding, Flights, Landed};
 use freshness::Stamp;
+use names::Names;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use std::hash::BuildHasherDefault;
@@ -62,9 +64,12 @@ pub(crate) struct Resolver {
     pub(crate) freshness: Freshness,
     store: Arc<dyn Store>,
     conditions: Arc<Conditions>,
+    names: Names,
     usage: Usage,
     limits: Limits,
-    cache: Cache<Digest, Arc<Entry>, Weigh, HashDigest>,
+    /// By the digests' prefixes: a whole digest is in the entry, and is compared there. Two tokens of one prefix, which nobody
+    /// will live to see, would take turns.
+    cache: Cache<u64, Arc<Entry>, Weigh, HashDigest>,
     absent: Cache<Digest, Absent, quick_cache::UnitWeighter, HashDigest>,
     flights: Flights,
     turns: Semaphore,
@@ -86,8 +91,8 @@ struct Absent {
 #[derive(Clone)]
 struct Weigh;
 
-impl Weighter<Digest, Arc<Entry>> for Weigh {
-    fn weight(&self, _: &Digest, entry: &Arc<Entry>) -> u64 {
+impl Weighter<u64, Arc<Entry>> for Weigh {
+    fn weight(&self, _: &u64, entry: &Arc<Entry>) -> u64 {
         entry.weight()
     }
 }
@@ -100,6 +105,7 @@ impl Resolver {
             freshness: Freshness::exclusive(),
             store,
             conditions: Arc::new(conditions),
+            names: Names::default(),
             usage: Usage::default(),
             limits,
             cache: Cache::with(expected, limits.cache_bytes, Weigh, HashDigest::default(), Default::default()),
@@ -124,8 +130,8 @@ impl Resolver {
         if !self.freshness.leased(now) {
             return None;
         }
-        if let Some(entry) = self.cache.get(digest) {
-            return (now < entry.reload && self.freshness.stands(&entry.stamp)).then_some(Resolved::Found(entry));
+        if let Some(entry) = self.cache.get(&digest.prefix()).filter(|entry| entry.is_of(digest)) {
+            return (now < entry.reload && entry.stands(&self.freshness)).then_some(Resolved::Found(entry));
         }
         let absent = self.absent.get(digest)?;
         (now < absent.until && self.freshness.stands(&absent.stamp)).then_some(Resolved::Absent)
@@ -135,7 +141,10 @@ impl Resolver {
     pub(crate) async fn ask(self: Arc<Self>, digest: Digest) -> Result<Resolved, Unavailable> {
         let until_it_stands = async {
             loop {
-                let landed = self.join(digest).await?;
+                let landed = match self.board(digest) {
+                    Boarding::Late(known) => return Ok(known),
+                    Boarding::Aboard(flight) => Self::land(flight).await?,
+                };
                 if !self.freshness.leased(self.clock.moment()) {
                     return Err(Unavailable::Stale);
                 }
@@ -164,7 +173,7 @@ impl Resolver {
         let entry = snapshot.record.as_ref().and_then(|r| Entry::of(r, stamp(r.tags()), asked, self));
         Ok(match entry.map(Arc::new) {
             Some(entry) => {
-                self.keep(digest, &entry);
+                self.keep(&digest, &entry);
                 Landed::Found(entry)
             }
             None => {
@@ -173,19 +182,17 @@ impl Resolver {
                 let until = asked.plus(self.limits.absent_for);
                 self.absent.insert(digest, Absent { stamp: stamp.clone(), until });
                 // What the cache may still hold has ended, and would be looked at first.
-                self.cache.remove(&digest);
+                self.cache.remove(&digest.prefix());
                 Landed::Absent(stamp)
             }
         })
     }
 
-    fn keep(&self, digest: Digest, entry: &Arc<Entry>) {
-        let newer = self
-            .cache
-            .peek(&digest)
-            .is_some_and(|kept| kept.stamp.era == entry.stamp.era && kept.stamp.seq > entry.stamp.seq);
-        if !newer {
-            self.cache.insert(digest, entry.clone());
+    fn keep(&self, digest: &Digest, entry: &Arc<Entry>) {
+        let (key, stamp) = (digest.prefix(), &entry.stamp);
+        let newer = |kept: Arc<Entry>| kept.is_of(digest) && kept.stamp.era == stamp.era && kept.stamp.seq > stamp.seq;
+        if !self.cache.peek(&key).is_some_and(newer) {
+            self.cache.insert(key, entry.clone());
         }
     }
 

@@ -1,0 +1,169 @@
+//! What the gate is compared with: a plain service, a layer that does nothing, the floor, and a layer that verifies JWTs.
+
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit, Mac};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body_util::Full;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use quick_cache::sync::Cache;
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tower_service::Service;
+
+pub(crate) type Answer = Response<Full<Bytes>>;
+
+/// Answers at once, with a content type as every real service does.
+#[derive(Clone)]
+pub(crate) struct Plain;
+
+impl<B> Service<Request<B>> for Plain {
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = Ready<Result<Answer, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<B>) -> Self::Future {
+        let mut response = Response::new(Full::new(Bytes::from_static(b"[]")));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        ready(Ok(response))
+    }
+}
+
+/// Passes the request on.
+#[derive(Clone)]
+pub(crate) struct NoOp<S>(pub(crate) S);
+
+impl<S: Service<R>, R> Service<R> for NoOp<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: R) -> S::Future {
+        self.0.call(request)
+    }
+}
+
+/// The least that a layer for opaque keyed tokens has to do: one HMAC with a precomputed key, one look-up, one extension.
+/// It judges no path, reads no clock, checks no form, kind, expiry, owner or revocation, and guards nothing.
+#[derive(Clone)]
+pub(crate) struct Floor<S> {
+    inner: S,
+    key: Hmac<Sha256>,
+    known: Arc<Cache<[u8; 27], Arc<Caller>>>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Caller(#[expect(dead_code, reason = "what a handler would read")] u64);
+
+const CHECK: usize = 7;
+
+impl<S> Floor<S> {
+    pub(crate) fn new(inner: S, secrets: &[String]) -> Self {
+        let key = Hmac::new_from_slice(b"a key of the installation, 32 bytes or more").unwrap();
+        let known = Arc::new(Cache::new(2 * secrets.len()));
+        let floor = Self { inner, key, known };
+        for (i, secret) in secrets.iter().enumerate() {
+            floor.known.insert(floor.digest(secret.as_bytes()), Arc::new(Caller(i as u64)));
+        }
+        floor
+    }
+
+    fn digest(&self, secret: &[u8]) -> [u8; 27] {
+        let mut state = self.key.clone();
+        state.update(&secret[..secret.len() - CHECK]);
+        let bytes: [u8; 32] = state.finalize().into_bytes().into();
+        *bytes.last_chunk().unwrap()
+    }
+}
+
+impl<S, B> Service<Request<B>> for Floor<S>
+where
+    S: Service<Request<B>, Response = Answer, Error = Infallible, Future = Ready<Result<Answer, Infallible>>>,
+{
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = Ready<Result<Answer, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let known = bearer(request.headers()).and_then(|secret| self.known.get(&self.digest(secret)));
+        let Some(caller) = known else { return unauthorized() };
+        request.extensions_mut().insert(caller);
+        self.inner.call(request)
+    }
+}
+
+/// A layer that verifies an HS256 JWT in the same place: key and rules are made once, the claims go into the extensions.
+#[derive(Clone)]
+pub(crate) struct Jwt<S> {
+    inner: S,
+    key: Arc<DecodingKey>,
+    rules: Arc<Validation>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Claims {
+    sub: String,
+    exp: u64,
+}
+
+const JWT_KEY: &[u8] = b"another key of the installation, 32 bytes or more";
+
+impl<S> Jwt<S> {
+    pub(crate) fn new(inner: S) -> Self {
+        let key = Arc::new(DecodingKey::from_secret(JWT_KEY));
+        Self { inner, key, rules: Arc::new(Validation::new(Algorithm::HS256)) }
+    }
+}
+
+pub(crate) fn jwts(n: usize) -> Vec<String> {
+    let key = EncodingKey::from_secret(JWT_KEY);
+    let claims = (0..n).map(|i| Claims { sub: format!("user-{i}"), exp: 4_000_000_000 });
+    claims.map(|claims| jsonwebtoken::encode(&Header::default(), &claims, &key).unwrap()).collect()
+}
+
+impl<S, B> Service<Request<B>> for Jwt<S>
+where
+    S: Service<Request<B>, Response = Answer, Error = Infallible, Future = Ready<Result<Answer, Infallible>>>,
+{
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = Ready<Result<Answer, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let token = bearer(request.headers());
+        let verified = token.and_then(|token| jsonwebtoken::decode::<Claims>(token, &self.key, &self.rules).ok());
+        let Some(verified) = verified else { return unauthorized() };
+        request.extensions_mut().insert(verified.claims);
+        self.inner.call(request)
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    headers.get(AUTHORIZATION)?.as_bytes().strip_prefix(b"Bearer ")
+}
+
+fn unauthorized() -> Ready<Result<Answer, Infallible>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::UNAUTHORIZED;
+    ready(Ok(response))
+}

@@ -1,0 +1,150 @@
+//! An installation with many tokens, and requests as a server would hand them over.
+
+use async_trait::async_trait;
+use axum::extract::ConnectInfo;
+use bytes::BytesMut;
+use http::header::{ACCEPT, AUTHORIZATION, HOST, USER_AGENT};
+use http::{HeaderValue, Request, Uri};
+use keyward::store::{Snapshot, Transaction, Use};
+use keyward::{
+    AdminToken, Ceiling, Fields, Grant, Keyward, Lifespan, Limits, MemoryStore, NewOwner, NewRole, OwnerState,
+    Permission, Salt, Store, StoreError, TokenAuthority, When, WriteStore,
+};
+use std::net::SocketAddr;
+
+pub(crate) const PATH: &str = "/admin/content-manager/articles";
+pub(crate) const ACTION: &str = "admin::webhooks.read";
+
+const SALT: &str = "q8Zr2Lk5Xv9Bn3Wm7Tc1Yh6Pd4Js0GfA";
+const OWNERS: usize = 100;
+const ROLES: usize = 10;
+
+/// A store in memory that answers as one that reads rows does: every name is text of its own.
+#[derive(Clone, Default)]
+pub(crate) struct Rows(MemoryStore);
+
+pub(crate) fn keyward(store: Rows, tokens: usize) -> Keyward<Rows> {
+    let mut limits = Limits::default();
+    limits.cache_bytes = tokens as u64 * 2048;
+    Keyward::builder(store).salt(Salt::parse(SALT).unwrap()).limits(limits).admin("/admin").build().unwrap()
+}
+
+/// Issues this many tokens with three grants each, to a hundred owners of ten roles.
+pub(crate) async fn issue(keyward: &Keyward<Rows>, tokens: usize) -> Vec<String> {
+    let mut roles = Vec::new();
+    for i in 0..ROLES {
+        let mut permissions: Vec<Permission> = grants().iter().map(permission).collect();
+        permissions.extend((0..5).map(|j| Permission::new(format!("admin::other-{j}.read"))));
+        let role = NewRole { name: format!("role {i}"), description: String::new(), permissions };
+        roles.push(keyward.roles().create(role).await.unwrap().id);
+    }
+    let mut owners = Vec::new();
+    for i in 0..OWNERS {
+        let (firstname, lastname, state) = (String::new(), String::new(), OwnerState::Active);
+        let email = format!("owner-{i}@example.test");
+        let new = NewOwner { email, firstname, lastname, state, roles: vec![roles[i % ROLES]] };
+        owners.push(keyward.owners().create(new).await.unwrap().id);
+    }
+    let mut secrets = Vec::with_capacity(tokens);
+    for i in 0..tokens {
+        let (name, description, owner) = (format!("token {i}"), String::new(), owners[i % OWNERS]);
+        let new = AdminToken { name, description, owner, grants: grants(), lifespan: Lifespan::days(90) };
+        secrets.push(keyward.tokens().issue_admin(new).await.unwrap().secret.expose().to_owned());
+    }
+    secrets
+}
+
+fn grants() -> Vec<Grant> {
+    vec![
+        Grant::new("plugin::content-manager.explorer.read")
+            .on("api::article.article")
+            .fields(Fields::only(["title", "body", "slug"]).unwrap()),
+        Grant::new("plugin::content-manager.explorer.update")
+            .on("api::article.article")
+            .fields(Fields::only(["title", "body"]).unwrap()),
+        Grant::new(ACTION),
+    ]
+}
+
+fn permission(grant: &Grant) -> Permission {
+    let (action, subject, fields) = (grant.action.clone(), grant.subject.clone(), Fields::All);
+    Permission { action, subject, fields, when: When::Always }
+}
+
+/// A request with the headers that every client sends, as slices of one buffer, which is what a server reads them into, and
+/// with the one extension that a server adds.
+pub(crate) fn request<B: Default>(credential: Option<&str>) -> Request<B> {
+    let mut head = BytesMut::with_capacity(512);
+    let mut read = |text: &[&str]| {
+        text.iter().for_each(|t| head.extend_from_slice(t.as_bytes()));
+        head.split().freeze()
+    };
+    let mut request = Request::new(B::default());
+    *request.uri_mut() = Uri::from_maybe_shared(read(&[PATH])).unwrap();
+    let value = |bytes| HeaderValue::from_maybe_shared(bytes).unwrap();
+    let headers = request.headers_mut();
+    headers.insert(HOST, value(read(&["api.example.test"])));
+    headers.insert(USER_AGENT, value(read(&["keyward-bench/1.0"])));
+    headers.insert(ACCEPT, value(read(&["application/json"])));
+    if let Some(secret) = credential {
+        headers.insert(AUTHORIZATION, value(read(&["Bearer ", secret])));
+    }
+    request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([192, 0, 2, 7], 40_000))));
+    request
+}
+
+/// Requests with these credentials in turn.
+pub(crate) fn in_turn<B: Default>(credentials: Vec<String>) -> impl FnMut() -> Request<B> {
+    let mut next = 0;
+    move || {
+        let credential = &credentials[next];
+        next = (next + 1) % credentials.len();
+        request(Some(credential))
+    }
+}
+
+#[async_trait]
+impl Store for Rows {
+    async fn resolve(&self, digest: &keyward::Digest) -> Result<Snapshot, StoreError> {
+        let mut snapshot = self.0.resolve(digest).await?;
+        if let Some(record) = &mut snapshot.record {
+            // As if it had been used just now, so that noting uses does not show up in what a principal weighs.
+            record.last_used_at = Some(record.now);
+            if let TokenAuthority::Admin { grants, .. } = &mut record.token.authority {
+                for grant in grants {
+                    *grant = Grant {
+                        action: grant.action.as_str().into(),
+                        subject: grant.subject.as_ref().map(|s| s.as_str().into()),
+                        fields: own(&grant.fields),
+                        chosen: grant.chosen.clone(),
+                    };
+                }
+            }
+            if let Some((_, Ceiling::Of(permissions))) = &mut record.owner {
+                for permission in permissions {
+                    permission.action = permission.action.as_str().into();
+                    permission.fields = own(&permission.fields);
+                }
+            }
+        }
+        Ok(snapshot)
+    }
+
+    async fn note_uses(&self, uses: &[Use]) -> Result<(), StoreError> {
+        self.0.note_uses(uses).await
+    }
+}
+
+fn own(fields: &Fields) -> Fields {
+    match fields {
+        Fields::All => Fields::All,
+        Fields::Only(set) => Fields::only(set.as_slice().iter().map(|f| f.as_str())).unwrap(),
+    }
+}
+
+#[async_trait]
+impl WriteStore for Rows {
+    async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError> {
+        self.0.begin().await
+    }
+}

@@ -1,0 +1,76 @@
+//! Names, kept once: a store reads those of every token anew, and a thousand tokens name the same few actions and fields.
+
+use crate::domain::{Action, FieldSet, Fields, Principal, Rule, Subject};
+use std::collections::HashSet;
+use std::hash::Hash;
+use std::sync::{Mutex, PoisonError};
+
+/// What the cached principals name.
+#[derive(Default)]
+pub(super) struct Names {
+    actions: Shared<Action>,
+    subjects: Shared<Subject>,
+    fields: Shared<FieldSet>,
+}
+
+impl Names {
+    /// The same principal, with the names that others have already.
+    pub(super) fn share(&self, principal: Principal) -> Principal {
+        principal.map_rules(|rule| Rule {
+            action: self.actions.get(&rule.action),
+            subject: rule.subject.as_ref().map(|subject| self.subjects.get(subject)),
+            fields: match &rule.fields {
+                Fields::All => Fields::All,
+                Fields::Only(set) => Fields::Only(self.fields.get(set)),
+            },
+            guard: rule.guard.clone(),
+        })
+    }
+}
+
+/// Values of which one copy serves all. Beyond a bound all are forgotten, and found together anew.
+struct Shared<T>(Mutex<HashSet<T>>);
+
+const KEPT: usize = 8192;
+
+impl<T> Default for Shared<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Clone + Eq + Hash> Shared<T> {
+    fn get(&self, value: &T) -> T {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = kept.get(value) {
+            return found.clone();
+        }
+        if kept.len() >= KEPT {
+            kept.clear();
+        }
+        kept.insert(value.clone());
+        value.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_names_are_one_text() {
+        let names = Shared::default();
+        let (a, b) = (names.get(&Action::new("x.read")), names.get(&Action::new("x.read")));
+        assert!(std::ptr::eq(a.as_str(), b.as_str()));
+        assert_eq!(names.get(&Action::new("y.read")), Action::new("y.read"));
+    }
+
+    #[test]
+    fn there_are_never_more_than_the_bound() {
+        let names = Shared::default();
+        for n in 0..3 * KEPT {
+            assert_eq!(names.get(&n), n);
+            assert!(names.0.lock().is_ok_and(|kept| kept.len() <= KEPT));
+        }
+    }
+}
