@@ -88,10 +88,6 @@ impl Row {
         sorted[sorted.len() / 2]
     }
 
-    pub(crate) fn count(&self) -> usize {
-        self.samples.len()
-    }
-
     /// Nanoseconds a request, in the best sample.
     pub(crate) fn least(&self) -> f64 {
         self.samples.iter().copied().fold(f64::INFINITY, f64::min)

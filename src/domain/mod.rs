@@ -8,7 +8,6 @@ mod condition;
 mod decision;
 mod digest;
 mod id;
-mod keyed;
 mod owner;
 mod permission;
 mod principal;

@@ -4,11 +4,10 @@
 //! last 7 gives 256 bits: 40 of them are those 7 characters, the other 216 are the digest that is stored. So a made-up secret
 //! is refused for one HMAC, a relabelled kind is a made-up secret, and what is stored cannot be turned back.
 
-use super::keyed::Keyed;
 use super::{Digest, Kind, KindSet};
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
-use sha2::Sha512;
+use sha2::{Sha256, Sha512};
 use std::fmt;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
@@ -152,7 +151,8 @@ pub enum InvalidSalt {
 #[derive(Clone)]
 pub struct Salt {
     id: SaltId,
-    key: Keyed,
+    /// With the key's blocks compressed already.
+    state: Hmac<Sha256>,
     fingerprint: Zeroizing<Vec<u8>>,
 }
 
@@ -193,7 +193,7 @@ impl Salt {
     }
 
     fn keyed(id: SaltId, key: &[u8]) -> Self {
-        Self { id, key: Keyed::new(key), fingerprint: Zeroizing::new(key.to_vec()) }
+        Self { id, state: mac(key), fingerprint: Zeroizing::new(key.to_vec()) }
     }
 
     /// Its public name.
@@ -202,7 +202,7 @@ impl Salt {
     }
 
     fn hash(&self, message: &[u8]) -> [u8; 32] {
-        self.key.hash(message)
+        self.state.clone().chain_update(message).finalize().into_bytes().into()
     }
 }
 
