@@ -75,8 +75,8 @@
 //! | feature | default | what |
 //! | --- | --- | --- |
 //! | `axum` | yes | the guarded router, the extractors, `OriginalUri` under `nest` |
-//! | `sqlite` | no | [`SqliteStore`](store::SqliteStore), bundled |
-//! | `testing` | no | [`testing`](crate::testing): a world, a clock and requests for your own tests |
+//! | `sqlite` | no | [`SqliteStore`], bundled |
+//! | `testing` | no | [`mod@testing`]: a world, a clock and requests for your own tests |
 //! | `full` | no | all of these |
 //!
 //! Without `axum` the layer guards any `tower::Service` over `http` requests.

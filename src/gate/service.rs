@@ -61,7 +61,7 @@ impl<S, R> Gated<S, R> {
 
 #[cfg(feature = "axum")]
 impl<R: Refusals<axum::body::Body>> Gated<axum::Router, R> {
-    /// What [`axum::serve`] takes. It tells the gate the peer's address, so that the uses of tokens say where from.
+    /// What `axum::serve` takes. It tells the gate the peer's address, so that the uses of tokens say where from.
     pub fn into_make_service(self) -> IntoMakeServiceWithConnectInfo<Self, SocketAddr> {
         axum::ServiceExt::<axum::extract::Request>::into_make_service_with_connect_info(self)
     }
