@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use axum::routing::{any, get};
+use http::Method;
 use http::header::{AUTHORIZATION, COOKIE, HOST, HeaderName, LOCATION, ORIGIN};
 use keyward::testing::{App, Key, World};
 use keyward::{ContentAccess, Group, GuardedRouter, Invalid, Reason, authenticated};
@@ -53,6 +54,8 @@ async fn a_cookie_does_not_count_beside_an_authorization_header() {
     let session = world.super_admin().sign_in().await;
     let request = app.get("/admin/settings/x").header(COOKIE, &cookie(&session));
     request.header(AUTHORIZATION, "Bearer nope").await.assert_refused(Reason::Invalid(Invalid::Malformed));
+    let request = app.get("/admin/settings/x").header(COOKIE, &cookie(&session));
+    request.header(AUTHORIZATION, "Basic x").await.assert_refused(Reason::Invalid(Invalid::Malformed));
     app.get("/admin/settings/x").bearer(&session.secret).await.assert_ok();
 }
 
@@ -87,4 +90,19 @@ async fn a_form_proves_where_it_comes_from() {
 
     app.post("/admin/auth/login").await.assert_refused(Reason::CrossOrigin);
     app.post("/admin/auth/login").header(SITE, "same-origin").await.assert_ok();
+}
+
+#[tokio::test]
+async fn whatever_changes_something_proves_where_it_comes_from() {
+    let (world, app) = app();
+    let session = world.super_admin().sign_in().await;
+    for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+        let request = || app.request(method.clone(), "/admin/settings/x").header(COOKIE, &cookie(&session));
+        request().await.assert_refused(Reason::CrossOrigin).assert_status(403);
+        request().header(SITE, "same-site").await.assert_refused(Reason::CrossOrigin);
+        request().header(SITE, "same-origin").await.assert_ok();
+    }
+    for method in [Method::GET, Method::HEAD] {
+        app.request(method, "/admin/settings/x").header(COOKIE, &cookie(&session)).await.assert_ok();
+    }
 }

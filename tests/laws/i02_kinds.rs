@@ -1,11 +1,17 @@
 //! I2: an admin secret opens no content group, a content secret no admin group; a relabelled prefix fails offline.
 
+use crate::shim;
 use axum::Router;
 use axum::routing::get;
-use keyward::testing::{App, World};
-use keyward::{ContentAccess, GuardedRouter, Invalid, Reason, Require, Secret, action, authenticated};
+use http::header::AUTHORIZATION;
+use keyward::testing::{App, SALT, World};
+use keyward::{
+    Brand, Ceiling, ContentAccess, Digest, GuardedRouter, Invalid, Kind, KindSet, Owner, OwnerState, Reason,
+    ReferenceSalt, Require, RoleId, Salt, Secret, SecretFormat, TokenAuthority, WriteStore, action, authenticated,
+};
+use std::time::Duration;
 
-fn app(world: &World) -> App {
+fn app<S: WriteStore>(world: &World<S>) -> App {
     let ok = || get(|| async { "in" });
     world.guard(
         GuardedRouter::new()
@@ -75,4 +81,71 @@ async fn the_public_may_what_is_public() {
     app.get("/open/create").await.assert_status(403);
     let wrong = app.get("/open/find").header(http::header::AUTHORIZATION, "Bearer nope").await;
     wrong.assert_refused(Reason::Invalid(Invalid::Malformed)).assert_status(401);
+}
+
+/// Somebody changed the label in the database: the secret says what it was issued as.
+#[tokio::test]
+async fn a_relabelled_row_opens_nothing() {
+    for (issued, path) in [(Kind::Admin, "/admin/x"), (Kind::Session, "/admin/x"), (Kind::Content, "/api/x")] {
+        for label in Kind::ALL {
+            let (world, shim) = shim::world(|b| b);
+            let app = app(&world);
+            let owner = world.super_admin().issue().await.owner();
+            let secret = match issued {
+                Kind::Admin => world.super_admin().issue().await.secret,
+                Kind::Session => world.super_admin().sign_in().await.secret,
+                Kind::Content => world.content(ContentAccess::FullAccess).await.secret,
+            };
+            let somebody = Owner {
+                id: owner,
+                email: String::new(),
+                firstname: String::new(),
+                lastname: String::new(),
+                state: OwnerState::Active,
+                roles: vec![RoleId::SUPER_ADMIN],
+            };
+            shim.tamper(move |snapshot| {
+                let record = snapshot.record.as_mut().unwrap();
+                record.owner = Some((somebody.clone(), Ceiling::Unlimited));
+                record.token.authority = match label {
+                    Kind::Admin => TokenAuthority::Admin { owner, grants: vec![] },
+                    Kind::Session => TokenAuthority::Session { owner, idle: Duration::from_secs(1800) },
+                    Kind::Content => TokenAuthority::Content { access: ContentAccess::FullAccess },
+                };
+            });
+            // Read, and from the cache.
+            for _ in 0..2 {
+                let answer = app.get(path).bearer(&secret).await;
+                if label == issued {
+                    answer.assert_ok();
+                } else {
+                    answer.assert_refused(Reason::Invalid(Invalid::WrongKind)).assert_status(401);
+                }
+            }
+        }
+    }
+}
+
+/// A secret of the reference names no kind: the row alone says which group it opens.
+#[tokio::test]
+async fn a_token_of_the_reference_opens_the_groups_of_its_row_only() {
+    let salt = || ReferenceSalt::new("saltysaltysaltysalty").unwrap();
+    let (world, shim) = shim::world(|b| b.reference_salt(salt()));
+    let app = app(&world);
+    let owner = world.super_admin().issue().await.owner();
+    let format = SecretFormat::new(&Brand::default(), Salt::parse(SALT).unwrap()).with_reference(salt());
+    for (secret, authority, opens, other) in [
+        ("a1", TokenAuthority::Content { access: ContentAccess::FullAccess }, "/api/x", "/admin/x"),
+        ("b2", TokenAuthority::Admin { owner, grants: vec![] }, "/admin/x", "/api/x"),
+    ] {
+        let secret = secret.repeat(128);
+        let digest = format.verify(&secret, KindSet::ADMIN).unwrap().digest;
+        assert!(matches!(digest, Digest::Reference(_)));
+        shim::insert(&shim.inner, digest, authority).await;
+        for _ in 0..2 {
+            let get = |path| app.get(path).header(AUTHORIZATION, &format!("Bearer {secret}"));
+            get(other).await.assert_refused(Reason::Invalid(Invalid::WrongKind)).assert_status(401);
+            get(opens).await.assert_ok();
+        }
+    }
 }

@@ -2,12 +2,15 @@
 
 use crate::shim;
 use axum::routing::get;
-use keyward::testing::{App, World};
+use keyward::testing::{App, SALT, World};
 use keyward::{
-    ContentAccess, GuardedRouter, Invalid, OwnerState, Permission, Reason, WriteStore, action, authenticated,
+    Brand, Conditions, ContentAccess, GuardedRouter, Invalid, KindSet, Limits, OwnerState, Permission, Predicate,
+    Reason, Salt, SecretFormat, ServiceError, StoreError, TokenAuthority, When, WriteStore, action, authenticated,
 };
 use std::future::Future;
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
+use std::time::Duration;
 
 fn app<S: WriteStore>(world: &World<S>) -> App {
     world.guard(
@@ -171,4 +174,95 @@ async fn a_long_response_learns_of_it() {
     }
     world.keyward.roles().set_permissions(key.role(), vec![]).await.unwrap();
     revoked.await;
+}
+
+/// The line goes dead at the commit: whoever rests on the change is asked about again, as it may have happened.
+#[tokio::test]
+async fn a_change_of_which_nobody_can_tell_counts_if_it_happened() {
+    let (world, shim) = shim::world(|b| b);
+    let app = app(&world);
+    let key = world.editor().with("admin::webhooks.read").issue().await;
+    let request = async || app.get("/admin/hooks").bearer(&key.secret).await;
+    let unknown = |error| matches!(error, ServiceError::Store(StoreError::Unknown(_)));
+    request().await.assert_ok();
+    shim.unsure(true);
+    assert!(unknown(world.keyward.roles().set_permissions(key.role(), vec![]).await.unwrap_err()));
+    request().await.assert_refused(Reason::NotAllowed);
+    let owners = world.keyward.owners();
+    assert!(unknown(owners.set_state(key.owner(), OwnerState::Deactivated).await.unwrap_err()));
+    request().await.assert_refused(Reason::OwnerInactive);
+    assert!(unknown(world.keyward.tokens().revoke(key.token).await.unwrap_err()));
+    request().await.assert_refused(UNKNOWN);
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_asked_for_once() {
+    let (world, shim) = shim::world(|b| b);
+    let app = app(&world);
+    let key = world.editor().issue().await;
+    app.get("/admin/any").bearer(&key.secret).await.assert_ok();
+    world.keyward.tokens().revoke(key.token).await.unwrap();
+    let before = shim.reads();
+    for _ in 0..3 {
+        app.get("/admin/any").bearer(&key.secret).await.assert_refused(UNKNOWN);
+    }
+    assert_eq!(shim.reads() - before, 1, "that it is gone is remembered, and nothing of it is left");
+}
+
+#[tokio::test]
+async fn what_is_remembered_as_absent_is_asked_for_again_after_five_seconds() {
+    let (world, shim) = shim::world(|b| b);
+    let app = app(&world);
+    // The same seed makes the same secrets.
+    let twin = World::new().content(ContentAccess::ReadOnly).await.secret;
+    let request = async || app.get("/api/x").bearer(&twin).await;
+    request().await.assert_refused(UNKNOWN);
+    let format = SecretFormat::new(&Brand::default(), Salt::parse(SALT).unwrap());
+    let digest = format.verify(twin.expose(), KindSet::CONTENT).unwrap().digest;
+    shim::insert(&shim.inner, digest, TokenAuthority::Content { access: ContentAccess::ReadOnly }).await;
+    world.clock.advance(Limits::default().absent_for - Duration::from_millis(1));
+    request().await.assert_refused(UNKNOWN);
+    assert_eq!(shim.reads(), 1, "remembered");
+    world.clock.advance(Duration::from_millis(1));
+    request().await.assert_ok();
+    assert_eq!(shim.reads(), 2);
+}
+
+/// The owner's condition is looked up while a long response looks whether it still may. There it is revoked: after the look,
+/// and before the response waits for the next change.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_while_a_long_response_looks_is_not_lost() {
+    let during: Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>> = Arc::default();
+    let hook = during.clone();
+    let world = World::with(|b| {
+        b.conditions(Conditions::default().register("test::hook", move |_| {
+            let once = hook.lock().unwrap().take();
+            if let Some(once) = once {
+                once();
+            }
+            Predicate::Always
+        }))
+    });
+    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+    let app = world.guard(GuardedRouter::new().route(
+        "/admin/stream",
+        action("read").on("article"),
+        get(move |auth: keyward::AdminAuth, _: keyward::Decision| async move { sender.send(auth.0).unwrap() }),
+    ));
+    let read = Permission::new("read").on("article").when(When::from_list(["test::hook"]));
+    let key = world.editor().with(read.clone()).issue().await;
+    app.get("/admin/stream").bearer(&key.secret).await.assert_ok();
+    let auth = receiver.recv().await.unwrap();
+    let mut revoked = std::pin::pin!(auth.revoked());
+    std::future::poll_fn(|cx| Poll::Ready(assert!(revoked.as_mut().poll(cx).is_pending()))).await;
+
+    let (tokens, runtime) = (world.keyward.tokens(), tokio::runtime::Handle::current());
+    *during.lock().unwrap() = Some(Box::new(move || {
+        tokio::task::block_in_place(|| runtime.block_on(tokens.revoke(key.token))).unwrap();
+    }));
+    // This takes nothing away; it makes the response look.
+    let more = vec![read, Permission::new("admin::webhooks.create")];
+    world.keyward.roles().set_permissions(key.role(), more).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(20), revoked).await.expect("it waited for its next look");
+    assert!(during.lock().unwrap().is_none(), "it was staged");
 }

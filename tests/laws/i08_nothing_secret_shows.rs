@@ -1,6 +1,6 @@
 //! I8: no secret and no salt in logs, traces, errors, Debug, audit, metrics or the database.
 
-use crate::shim;
+use crate::{log, shim};
 use axum::Router;
 use axum::routing::get;
 use http::header::AUTHORIZATION;
@@ -9,33 +9,9 @@ use keyward::{
     BuildError, ContentAccess, GuardedRouter, Keyward, MemoryStore, OwnerState, ReferenceSalt, Require, SaltRing,
     Secret, SecretFormat, ServiceError, action, authenticated,
 };
-use std::io::Write;
 use std::sync::{Arc, Mutex};
-use tracing_subscriber::fmt::MakeWriter;
 
 const REFERENCE: &str = "the salt of the reference";
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Log;
-
-    fn make_writer(&'a self) -> Log {
-        self.clone()
-    }
-}
 
 /// What must show nowhere: each secret, its random part, its digest, the salts.
 fn hidden(secrets: &[&Secret]) -> Vec<String> {
@@ -59,9 +35,7 @@ fn assert_hides(what: &str, shown: &str, hidden: &[String]) {
 
 #[tokio::test]
 async fn not_in_logs_debug_errors_or_audit() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(log.clone()).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = log::capture();
 
     let (world, shim) = shim::world(|b| b.reference_salt(ReferenceSalt::new(REFERENCE).unwrap()));
     let trace = tower_http::trace::TraceLayer::new_for_http();
@@ -104,7 +78,7 @@ async fn not_in_logs_debug_errors_or_audit() {
     for answer in &answers {
         assert_hides("an answer", &format!("{answer:?} {:?}", answer.headers), &hidden);
     }
-    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let logged = log.text();
     assert!(logged.contains("look-up failed") && logged.contains("withheld"), "the log was captured: {logged}");
     assert_hides("the log", &logged, &hidden);
     for event in shim.inner.audit_events() {

@@ -67,3 +67,20 @@ async fn opaque_refusals_hide_expiry_and_deactivation_too() {
     expired.assert_refused(keyward::Reason::Expired);
     assert_eq!((&expired.body, &expired.headers), (&unknown.body, &unknown.headers));
 }
+
+#[tokio::test]
+async fn opaque_refusals_hide_that_the_owner_is_inactive() {
+    let world = World::with(keyward::Builder::opaque_refusals);
+    let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
+    let unknown = app.get("/admin/x").header(AUTHORIZATION, "Bearer nope").await;
+    let key = world.editor().issue().await;
+    for state in [keyward::OwnerState::Deactivated, keyward::OwnerState::Blocked] {
+        world.keyward.owners().set_state(key.owner(), state).await.unwrap();
+        let inactive = app.get("/admin/x").bearer(&key.secret).await;
+        inactive.assert_refused(keyward::Reason::OwnerInactive);
+        assert_eq!(
+            (inactive.status, &inactive.body, &inactive.headers),
+            (unknown.status, &unknown.body, &unknown.headers)
+        );
+    }
+}

@@ -1,26 +1,29 @@
 //! I10: no request reaches a handler of a protected group without a principal; with the guarded router no handler runs before
 //! its requirement passed; with any router no response leaves unless one did.
 
+use crate::log;
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use axum::routing::{any, get, post};
+use axum::routing::{MethodRouter, any, get, post};
 use http::{Method, Uri, header};
 use keyward::testing::{App, World};
 use keyward::{
     AdminAuth, Ambiguity, Auth, ContentAuth, Decision, Group, GuardedRouter, NotAllowed, Permission, Reason, Require,
-    When, action, authenticated,
+    Requirement, When, action, authenticated,
 };
+use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 /// A handler that counts how often it ran.
 #[derive(Clone, Default)]
 struct Ran(Arc<AtomicU32>);
 
 impl Ran {
-    fn handler(&self) -> axum::routing::MethodRouter {
+    fn handler(&self) -> MethodRouter {
         let ran = self.clone();
         any(move || async move {
             ran.0.fetch_add(1, Ordering::SeqCst);
@@ -371,4 +374,92 @@ async fn extractors_name_their_caller_and_fail_where_there_is_none() {
     assert_eq!(app.get("/public/who").await.body, "false false false");
     app.get("/public/must").await.assert_status(500);
     app.get("/api/must").bearer(&content).await.assert_status(403);
+}
+
+/// What was refused once stays refused, whatever else was met.
+#[tokio::test]
+async fn a_refusal_that_a_handler_swallows_counts_more_than_a_layer_that_passed() {
+    let world = World::new();
+    async fn swallowed(auth: Auth) -> &'static str {
+        let _ = auth.require(&action("inner"));
+        let _ = auth.require(&action("outer"));
+        "in, one would hope"
+    }
+    let app = world.guard(GuardedRouter::new().route("/admin/x", action("outer"), get(swallowed)));
+    let weak = world.editor().with("outer").issue().await.secret;
+    let strong = world.editor().with("outer").with("inner").issue().await.secret;
+    let refused = app.get("/admin/x").bearer(&weak).await;
+    refused.assert_refused(Reason::NotAllowed).assert_status(403);
+    assert_eq!(refused.headers["www-authenticate"], "Bearer error=\"insufficient_scope\", scope=\"inner\"");
+    app.get("/admin/x").bearer(&strong).await.assert_ok();
+}
+
+#[tokio::test]
+async fn the_decision_is_what_all_layers_allow() {
+    let world = World::new();
+    let (some, all) = (action("read").on("article"), action("plain"));
+    let decides = || {
+        get(|decision: Decision, auth: Auth| async move {
+            let mine = auth.owner().unwrap().0;
+            format!("{} {}", decision.admits(&json!({"creator_id": mine})), decision.admits(&json!({"creator_id": -1})))
+        })
+    };
+    let layered = |inner: &Requirement, outer: &Requirement, handler: MethodRouter| -> MethodRouter {
+        let required: MethodRouter = handler.layer(Require::new(inner.clone()));
+        required.layer(Require::new(outer.clone()))
+    };
+    let app = world.wrap(
+        Router::new()
+            .route("/admin/outside", layered(&all, &some, decides()))
+            .route("/admin/inside", layered(&some, &all, decides()))
+            .route("/admin/ignored", layered(&all, &some, get(|| async { "every row" }))),
+    );
+    let mine = Permission::new("read").on("article").when(When::from_list([keyward::IS_CREATOR]));
+    let key = world.editor().with(mine).with("plain").issue().await.secret;
+    for path in ["/admin/outside", "/admin/inside"] {
+        assert_eq!(app.get(path).bearer(&key).await.assert_ok().body, "true false", "{path}");
+    }
+    app.get("/admin/ignored").bearer(&key).await.assert_refused(Reason::Unguarded).assert_status(403);
+}
+
+#[tokio::test]
+async fn a_403_is_kept_out_of_caches() {
+    let world = World::with(|b| b.group(Group::pages("/admin/pages", "sid", "/admin/login")));
+    let app = world.wrap(
+        Router::new()
+            .route("/admin/refused", get(|| async {}).layer(Require::new(action("x"))))
+            .route("/admin/forgotten", get(|| async {}))
+            .route("/api/refused", get(|| async {}).layer(Require::new(action("x")))),
+    );
+    let key = world.editor().issue().await.secret;
+    for (answer, reason) in [
+        (app.get("/admin/refused").bearer(&key).await, Reason::NotAllowed),
+        (app.get("/admin/forgotten").bearer(&key).await, Reason::Unguarded),
+        (app.get("/api/refused").await, Reason::NotAllowed),
+        (app.post("/admin/pages").await, Reason::CrossOrigin),
+    ] {
+        answer.assert_refused(reason).assert_status(403);
+        assert_eq!(answer.headers[header::CACHE_CONTROL], "no-store", "{answer:?}");
+        assert_eq!(answer.headers[header::VARY], "Authorization", "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_forgotten_guard_is_logged_once_a_minute() {
+    let (log, _guard) = log::capture();
+    let (world, ran) = (World::new(), Ran::default());
+    let app = world.wrap(Router::new().fallback_service(ran.handler()));
+    let key = world.editor().issue().await.secret;
+    let forgets = async |method: Method, path: &str| {
+        app.request(method, path).bearer(&key).await.assert_refused(Reason::Unguarded);
+        log.lines_with("a response was withheld")
+    };
+    assert_eq!(forgets(Method::GET, "/admin/x").await, 1);
+    assert_eq!(forgets(Method::GET, "/admin/x").await, 1, "said already");
+    assert_eq!(forgets(Method::GET, "/admin/y").await, 2, "another path");
+    assert_eq!(forgets(Method::POST, "/admin/x").await, 3, "another method");
+    world.clock.advance(Duration::from_millis(59_999));
+    assert_eq!(forgets(Method::GET, "/admin/x").await, 3);
+    world.clock.advance(Duration::from_millis(1));
+    assert_eq!(forgets(Method::GET, "/admin/x").await, 4);
 }

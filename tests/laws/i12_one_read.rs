@@ -2,7 +2,7 @@
 
 use crate::shim;
 use axum::routing::get;
-use keyward::{GuardedRouter, Limits, authenticated};
+use keyward::{GuardedRouter, Limits, Reason, Unavailable, authenticated};
 use std::future::IntoFuture;
 use std::time::Duration;
 
@@ -64,4 +64,17 @@ async fn if_all_go_away_the_look_up_still_serves_the_next() {
     shim.resume();
     app.get("/admin/x").bearer(&key.secret).await.assert_ok();
     assert_eq!(shim.reads(), 1);
+}
+
+#[tokio::test]
+async fn a_look_up_that_panics_leaves_its_place_to_the_next() {
+    let (world, shim) = shim::world(|b| b.limits(patient()));
+    let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
+    let key = world.super_admin().issue().await;
+    shim.tamper(|_| panic!("on purpose"));
+    let answer = app.get("/admin/x").bearer(&key.secret).await;
+    answer.assert_refused(Reason::Unavailable(Unavailable::Store)).assert_status(503);
+    shim.tamper(|_| ());
+    app.get("/admin/x").bearer(&key.secret).await.assert_ok();
+    assert_eq!(shim.reads(), 2);
 }

@@ -2,7 +2,8 @@
 
 use crate::shim;
 use axum::routing::get;
-use keyward::{ContentAccess, GuardedRouter, Limits, Reason, Unavailable, authenticated};
+use keyward::testing::Key;
+use keyward::{Clock, ContentAccess, GuardedRouter, Limits, Reason, Unavailable, authenticated};
 use std::future::IntoFuture;
 use std::time::Duration;
 
@@ -96,4 +97,46 @@ async fn uses_that_cannot_be_written_are_written_later() {
     app.get("/api/x").bearer(&key.secret).await.assert_ok();
     world.keyward.shutdown().await;
     assert_eq!(shim.inner.last_use(key.token).unwrap().0, first.plus(Duration::from_secs(60)));
+}
+
+#[tokio::test]
+async fn a_reload_within_the_minute_notes_no_second_use() {
+    let (world, shim) = shim::world(|b| b);
+    let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
+    let [written, pending] = [world.editor().issue().await, world.editor().issue().await];
+    let request = async |key: &Key| _ = app.get("/admin/x").bearer(&key.secret).await.assert_ok();
+    let first = world.clock.now();
+    request(&written).await;
+    world.keyward.shutdown().await;
+    request(&pending).await;
+    world.clock.advance(Duration::from_secs(59));
+    for key in [&written, &pending] {
+        world.keyward.roles().set_permissions(key.role(), vec![]).await.unwrap();
+        let before = shim.reads();
+        request(key).await;
+        assert_eq!(shim.reads() - before, 1, "it was read again");
+    }
+    world.keyward.shutdown().await;
+    for key in [written, pending] {
+        assert_eq!(shim.inner.last_use(key.token), Some((first, None)));
+    }
+}
+
+#[tokio::test]
+async fn a_use_while_uses_are_written_is_written_next() {
+    let (world, shim) = shim::world(|b| b);
+    let app = world.guard(GuardedRouter::new().route("/api/x", authenticated(), get(|| async {})));
+    let key = world.content(ContentAccess::ReadOnly).await;
+    app.get("/api/x").bearer(&key.secret).await.assert_ok();
+    let mut stopped = shim.pause_notes();
+    let keyward = world.keyward.clone();
+    let writing = tokio::spawn(async move { keyward.shutdown().await });
+    stopped.recv().await.unwrap();
+    world.clock.advance(Duration::from_secs(60));
+    app.get("/api/x").bearer(&key.secret).await.assert_ok();
+    shim.flow();
+    shim.resume();
+    writing.await.unwrap();
+    world.keyward.shutdown().await;
+    assert_eq!(shim.inner.last_use(key.token), Some((world.clock.now(), None)));
 }

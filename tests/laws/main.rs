@@ -12,4 +12,6 @@ mod i11_made_up_tokens;
 mod i12_one_read;
 mod i13_our_own_failure;
 mod i17_expiry;
+mod log;
 mod shim;
+mod unsure;

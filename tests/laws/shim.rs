@@ -1,8 +1,9 @@
 //! A store that counts, fails and waits where a test tells it to.
 
+use crate::unsure::Unsure;
 use async_trait::async_trait;
-use keyward::store::{Snapshot, Store, StoreError, Transaction, Use, WriteStore};
-use keyward::{Digest, MemoryStore};
+use keyward::store::{NewToken, Snapshot, Store, StoreError, Transaction, Use, WriteStore};
+use keyward::{Digest, MemoryStore, Salt, Tag, TokenAuthority, TokenId};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,10 +19,17 @@ struct State {
     reads: AtomicU64,
     failing: AtomicBool,
     hanging: AtomicBool,
+    unsure: AtomicBool,
+    /// What becomes of each snapshot.
+    tampering: Mutex<Option<Tampering>>,
     /// When set: each read takes its snapshot, says so, and waits for a permit.
     paused: Mutex<Option<mpsc::UnboundedSender<()>>>,
+    /// The same for notes of uses: each is written, and waits.
+    notes_paused: Mutex<Option<mpsc::UnboundedSender<()>>>,
     permits: Semaphore,
 }
+
+type Tampering = Arc<dyn Fn(&mut Snapshot) + Send + Sync>;
 
 impl Shim {
     pub fn new(inner: MemoryStore) -> Self {
@@ -29,7 +37,10 @@ impl Shim {
             reads: AtomicU64::new(0),
             failing: AtomicBool::new(false),
             hanging: AtomicBool::new(false),
+            unsure: AtomicBool::new(false),
+            tampering: Mutex::new(None),
             paused: Mutex::new(None),
+            notes_paused: Mutex::new(None),
             permits: Semaphore::new(0),
         };
         Self { inner, state: Arc::new(state) }
@@ -50,6 +61,23 @@ impl Shim {
         self.state.hanging.store(hanging, Ordering::SeqCst);
     }
 
+    /// From now on every commit happens, and says that nobody can tell; or says what it did.
+    pub fn unsure(&self, unsure: bool) {
+        self.state.unsure.store(unsure, Ordering::SeqCst);
+    }
+
+    /// From now on this is done to each snapshot before anybody sees it.
+    pub fn tamper(&self, how: impl Fn(&mut Snapshot) + Send + Sync + 'static) {
+        *self.state.tampering.lock().unwrap() = Some(Arc::new(how));
+    }
+
+    /// From now on each note of uses stops after it was written, and says so on this channel.
+    pub fn pause_notes(&self) -> mpsc::UnboundedReceiver<()> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        *self.state.notes_paused.lock().unwrap() = Some(sender);
+        receiver
+    }
+
     /// From now on each read stops between its snapshot and its answer, and says so on this channel.
     pub fn pause(&self) -> mpsc::UnboundedReceiver<()> {
         let (sender, receiver) = mpsc::unbounded_channel();
@@ -57,14 +85,23 @@ impl Shim {
         receiver
     }
 
-    /// Lets one stopped read go on.
+    /// Lets one stopped call go on.
     pub fn resume(&self) {
         self.state.permits.add_permits(1);
     }
 
-    /// Stops stopping reads.
+    /// Stops stopping calls.
     pub fn flow(&self) {
         *self.state.paused.lock().unwrap() = None;
+        *self.state.notes_paused.lock().unwrap() = None;
+    }
+
+    async fn stop(&self, at: &Mutex<Option<mpsc::UnboundedSender<()>>>) {
+        let paused = at.lock().unwrap().clone();
+        if let Some(paused) = paused {
+            paused.send(()).unwrap();
+            self.state.permits.acquire().await.unwrap().forget();
+        }
     }
 
     fn check(&self) -> Result<(), StoreError> {
@@ -83,18 +120,20 @@ impl Store for Shim {
         if self.state.hanging.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
-        let snapshot = self.inner.resolve(digest).await;
-        let paused = self.state.paused.lock().unwrap().clone();
-        if let Some(paused) = paused {
-            paused.send(()).unwrap();
-            self.state.permits.acquire().await.unwrap().forget();
+        let mut snapshot = self.inner.resolve(digest).await?;
+        let tampering = self.state.tampering.lock().unwrap().clone();
+        if let Some(tamper) = tampering {
+            tamper(&mut snapshot);
         }
-        snapshot
+        self.stop(&self.state.paused).await;
+        Ok(snapshot)
     }
 
     async fn note_uses(&self, uses: &[Use]) -> Result<(), StoreError> {
         self.check()?;
-        self.inner.note_uses(uses).await
+        self.inner.note_uses(uses).await?;
+        self.stop(&self.state.notes_paused).await;
+        Ok(())
     }
 }
 
@@ -102,8 +141,26 @@ impl Store for Shim {
 impl WriteStore for Shim {
     async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError> {
         self.check()?;
-        self.inner.begin().await
+        let tx = self.inner.begin().await?;
+        Ok(if self.state.unsure.load(Ordering::SeqCst) { Box::new(Unsure(tx)) } else { tx })
     }
+}
+
+/// Puts a token into a store by another way than the services: the gate is not told of it.
+pub async fn insert(store: &impl WriteStore, digest: Digest, authority: TokenAuthority) -> TokenId {
+    let mut tx = store.begin().await.unwrap();
+    let new = NewToken {
+        name: format!("token {}", tx.seq()),
+        description: String::new(),
+        digest,
+        salt: Salt::parse(keyward::testing::SALT).unwrap().id().clone(),
+        hint: String::new(),
+        lifespan: None,
+        authority,
+    };
+    let id = tx.insert_token(new).await.unwrap();
+    tx.commit(&[Tag::token(&digest)]).await.unwrap();
+    id
 }
 
 /// A world on a shim.
