@@ -168,11 +168,13 @@ impl Salt {
         Ok((Self::keyed(SaltId("0".to_owned()), text.as_bytes()), Secret::new(text.as_str().to_owned())))
     }
 
-    /// Reads `SALT` or `NAME:SALT`: at least 32 bytes of random text. The name counts only when there are several.
+    /// Reads `SALT` or `NAME:SALT`: at least 32 bytes of random text, without the white space around it. The name is public, and
+    /// counts only when there are several; a salt that has a `:` in it needs one.
     ///
     /// # Errors
     /// If it is short, regular or badly named.
     pub fn parse(text: &str) -> Result<Self, InvalidSalt> {
+        let text = text.trim();
         let (name, key) = text.split_once(':').unwrap_or(("0", text));
         let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
         if !(1..=16).contains(&name.len()) || !name.bytes().all(fits) {
@@ -232,7 +234,7 @@ impl SaltRing {
     /// # Errors
     /// As [`Salt::parse`], and if there are more than four or two with one name.
     pub fn parse(text: &str) -> Result<Self, InvalidSalt> {
-        let mut salts = text.split(',').map(|s| Salt::parse(s.trim()));
+        let mut salts = text.split(',').map(Salt::parse);
         let first = salts.next().unwrap_or(Err(InvalidSalt::Short(0)))?;
         salts.try_fold(Self::new(first), |ring, salt| ring.and_old(salt?))
     }

@@ -112,5 +112,5 @@ pub fn world(
 ) -> (keyward::testing::World<Shim>, Shim) {
     let clock = Arc::new(keyward::testing::ManualClock::default());
     let shim = Shim::new(MemoryStore::with_clock(clock.clone()));
-    (keyward::testing::World::on(shim.clone(), clock, settings), shim)
+    (keyward::testing::World::on(shim.clone(), clock, |b| settings(b.store_is_exclusive())), shim)
 }
