@@ -118,6 +118,21 @@ mod tests {
         }
     }
 
+    /// I13: a look-up whose task is never run, because its runtime ends, leaves no place taken.
+    #[test]
+    fn a_look_up_that_never_runs_frees_its_place() {
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let store = Arc::new(Empty::default());
+        let limits = Limits::default();
+        let resolver = Arc::new(Resolver::new(store.clone(), Arc::new(SystemClock), Conditions::default(), limits));
+        let digest = Digest::Native([7; 27]);
+        let ended = runtime();
+        ended.block_on(async { drop(resolver.board(digest)) });
+        drop(ended);
+        assert_eq!(store.0.load(Ordering::SeqCst), 0);
+        assert!(matches!(runtime().block_on(resolver.ask(digest)), Ok(Resolved::Absent)));
+    }
+
     /// I12: between looking into the cache and boarding, a look-up may have landed.
     #[tokio::test]
     async fn who_comes_just_after_the_landing_asks_no_second_time() {
