@@ -411,10 +411,17 @@ fn word(check: [u8; CHECK]) -> u64 {
 fn split(mac: [u8; 32]) -> ([u8; CHECK], Digest) {
     let (mut check, mut rest) = ([0; CHECK], [0; 27]);
     rest.copy_from_slice(&mac[5..]);
-    let mut n = u64::from_be_bytes([0, 0, 0, mac[0], mac[1], mac[2], mac[3], mac[4]]);
-    for c in &mut check {
-        *c = BASE62[(n % 62) as usize];
-        n /= 62;
+    let n = u64::from_be_bytes([0, 0, 0, mac[0], mac[1], mac[2], mac[3], mac[4]]);
+    // In two halves, which a processor divides at the same time.
+    const HALF: u64 = 62 * 62 * 62 * 62;
+    let (mut low, mut high) = ((n % HALF) as u32, (n / HALF) as u32);
+    for i in 0..4 {
+        check[i] = BASE62[(low % 62) as usize];
+        low /= 62;
+        if let Some(c) = check.get_mut(4 + i) {
+            *c = BASE62[(high % 62) as usize];
+            high /= 62;
+        }
     }
     (check, Digest::Native(rest))
 }

@@ -78,7 +78,7 @@ impl<R: Clone> Passage<R> {
             mark: held,
             door,
             anonymous,
-            request: refused(request.headers(), request.version()),
+            request: refused(request),
             method: request.method().clone(),
             path: request.uri().path_and_query().cloned(),
         }
@@ -186,7 +186,7 @@ impl<S, R, ReqBody> Waiting<S, R, ReqBody> {
             }
             Err(reason) => {
                 let refusal = self.gate.refuse(reason, self.door, &self.request);
-                let request = refused(self.request.headers(), self.request.version());
+                let request = refused(&self.request);
                 State::Refused { response: Some(self.refusals.answer(&refusal, request)) }
             }
         }
