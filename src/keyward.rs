@@ -7,6 +7,7 @@ use crate::service::Writer;
 use crate::store::Store;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use tower_layer::Layer;
 
 /// One installation: its gate, and (on a [`WriteStore`](crate::WriteStore)) the services that change what the gate judges by.
@@ -92,7 +93,7 @@ impl<S: Store> Keyward<S> {
         }
     }
 
-    /// The store.
+    /// The store. What is changed here, past the services, counts after [`Limits::max_staleness`] at the latest.
     pub fn store(&self) -> &S {
         &self.store
     }
@@ -183,6 +184,14 @@ impl<S: Store> Builder<S> {
     /// Other bounds for cache and look-ups.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Says that nothing but the services of this one [`Keyward`] ever changes the store: no other process, no second handle, no
+    /// transaction of your own. Cached answers are then used until a change of ours ends them, and not read again every
+    /// [`Limits::max_staleness`].
+    pub fn store_is_exclusive(mut self) -> Self {
+        self.limits.max_staleness = Duration::MAX;
         self
     }
 

@@ -63,7 +63,7 @@
 //! | --- | --- | --- |
 //! | [`GuardedRouter`] | new routes | no route without a requirement; 404 and 405 are guarded too |
 //! | [`Require`] | routes, method routers and sub-routers you have | a layer; put [`Keyward::layer`] or [`Keyward::wrap`] around |
-//! | [`AuthContext::require`] | a handler that has to look first | in the handler, answers with the [`Decision`] |
+//! | [`AuthContext::require`] | a handler that has to look first | in the handler; for rows, [`AuthContext::require_decision`] |
 //!
 //! A decision that holds for *some* rows or fields must be taken: extract [`Decision`], filter rows by [`Decision::filter`] (SQL)
 //! or [`Decision::admits`] (a value), show what [`Decision::project`] leaves, and sort only by what [`Decision::may_query`].

@@ -89,6 +89,9 @@ async fn a_form_proves_where_it_comes_from() {
     app.post("/admin/settings/x").bearer(&session.secret).await.assert_ok();
 
     app.post("/admin/auth/login").await.assert_refused(Reason::CrossOrigin);
+    // Browsers send Basic credentials by themselves, across origins too.
+    let basic = app.post("/admin/auth/login").header(SITE, "cross-site").header(AUTHORIZATION, "Basic eDp5").await;
+    basic.assert_refused(Reason::CrossOrigin);
     app.post("/admin/auth/login").header(SITE, "same-origin").await.assert_ok();
 }
 

@@ -58,6 +58,9 @@ laws! {
     a_role_that_does_not_exist_is_refused_by_its_place
     a_super_admin_stays
     the_super_admin_role_has_no_permissions
+    conditions_that_nobody_registered_are_refused_by_their_place
+    nobody_becomes_invited_again
+    a_token_lives_a_second_at_least
     what_is_not_there_cannot_be_changed
     each_change_is_audited_once
 }
@@ -314,6 +317,42 @@ async fn the_super_admin_role_has_no_permissions<S: Audited>(world: World<S>) {
         let call = roles.set_permissions(RoleId::SUPER_ADMIN, permissions);
         assert_eq!(wrong(&world, &boss, call).await, "id");
     }
+}
+
+async fn conditions_that_nobody_registered_are_refused_by_their_place<S: Audited>(world: World<S>) {
+    let (roles, tokens) = (world.keyward.roles(), world.keyward.tokens());
+    let boss = world.super_admin().issue().await;
+    let when = |ids: &[&str]| When::from_list(ids.iter().copied());
+    let permissions = |ids| vec![Permission::new("plain"), Permission::new("read").when(when(ids))];
+    let (known, unknown) = (&[IS_CREATOR][..], &[IS_CREATOR, "no::such"][..]);
+    let new = NewRole { permissions: permissions(unknown), ..role("Author") };
+    assert_eq!(wrong(&world, &boss, roles.create(new)).await, "permissions.1.conditions.1");
+    let author = roles.create(NewRole { permissions: permissions(known), ..role("Author") }).await.unwrap().id;
+    let call = roles.set_permissions(author, permissions(unknown));
+    assert_eq!(wrong(&world, &boss, call).await, "permissions.1.conditions.1");
+    roles.set_permissions(author, permissions(known)).await.unwrap();
+    let grants = |ids| vec![Grant::new("plain"), Grant::new("read").chosen(when(ids))];
+    let call = tokens.issue_admin(admin("a", boss.owner(), grants(unknown)));
+    assert_eq!(wrong(&world, &boss, call).await, "grants.1.conditions.1");
+    tokens.issue_admin(admin("a", boss.owner(), grants(known))).await.unwrap();
+}
+
+async fn nobody_becomes_invited_again<S: Audited>(world: World<S>) {
+    let key = world.editor().issue().await;
+    let owners = world.keyward.owners();
+    assert_eq!(wrong(&world, &key, owners.set_state(key.owner(), OwnerState::Invited)).await, "state");
+}
+
+async fn a_token_lives_a_second_at_least<S: Audited>(world: World<S>) {
+    let tokens = world.keyward.tokens();
+    let key = world.editor().issue().await;
+    let short = Lifespan::Of(Duration::from_millis(999));
+    let of_admin = AdminToken { lifespan: short, ..admin("a", key.owner(), vec![]) };
+    assert_eq!(wrong(&world, &key, tokens.issue_admin(of_admin)).await, "lifespan");
+    let of_content = ContentToken { lifespan: short, ..content("c", ContentAccess::ReadOnly) };
+    assert_eq!(wrong(&world, &key, tokens.issue_content(of_content)).await, "lifespan");
+    let second = Lifespan::Of(Duration::from_secs(1));
+    tokens.issue_admin(AdminToken { lifespan: second, ..admin("a", key.owner(), vec![]) }).await.unwrap();
 }
 
 async fn what_is_not_there_cannot_be_changed<S: Audited>(world: World<S>) {

@@ -73,7 +73,8 @@ async fn a_tokens_life() {
     hooks().await.assert_ok();
     world.keyward.roles().set_permissions(key.role(), vec![]).await.unwrap();
     hooks().await.assert_refused(Reason::NotAllowed);
-    world.keyward.roles().set_permissions(key.role(), vec!["admin::webhooks.read".into()]).await.unwrap();
+    let key = world.editor().with("admin::webhooks.read").for_time(Duration::from_secs(3600)).issue().await;
+    let hooks = async || app.get("/admin/hooks").bearer(&key.secret).await;
     hooks().await.assert_ok();
     world.clock.advance(Duration::from_secs(3600));
     hooks().await.assert_refused(Reason::Expired);

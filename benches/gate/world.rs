@@ -26,7 +26,13 @@ pub(crate) struct Rows(MemoryStore);
 pub(crate) fn keyward(store: Rows, tokens: usize) -> Keyward<Rows> {
     let mut limits = Limits::default();
     limits.cache_bytes = tokens as u64 * 2048;
-    Keyward::builder(store).salt(Salt::parse(SALT).unwrap()).limits(limits).admin("/admin").build().unwrap()
+    Keyward::builder(store)
+        .salt(Salt::parse(SALT).unwrap())
+        .limits(limits)
+        .store_is_exclusive()
+        .admin("/admin")
+        .build()
+        .unwrap()
 }
 
 /// Issues this many tokens with three grants each, to a hundred owners of ten roles.

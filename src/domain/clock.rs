@@ -42,7 +42,8 @@ impl fmt::Display for Timestamp {
 
 /// A point on a clock that only rises: nanoseconds since a start that is fixed for the process.
 ///
-/// Expiry and freshness are judged by this clock, so that setting the wall clock cannot lengthen a token's life.
+/// Expiry and freshness are judged by this clock, so that setting the wall clock moves no deadline of a token that is cached.
+/// (When a token is read anew, what is left of its life is reckoned by the store's clock.)
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Moment(pub u64);
 

@@ -115,6 +115,11 @@ impl Default for Conditions {
 }
 
 impl Conditions {
+    /// None at all: for questions that no condition decides.
+    pub(crate) fn none() -> Self {
+        Self(HashMap::new())
+    }
+
     /// Registers a condition; one with the same id is replaced.
     #[must_use]
     pub fn register(

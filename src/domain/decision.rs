@@ -42,6 +42,7 @@ impl DecisionRule {
 ///
 /// There is no way to ask for "the fields" without a row, except for creating one: which fields are visible depends on the row.
 #[derive(Clone, PartialEq, Debug, Default)]
+#[must_use = "it says which rows and fields: ask it, or require the `whole()`"]
 pub struct Decision {
     rules: Vec<DecisionRule>,
 }
@@ -159,7 +160,8 @@ impl Decision {
     pub fn may_query(&self, field: &str) -> Result<(), HiddenField> {
         let shows = |r: &DecisionRule| r.fields.contains(field);
         let covered = |r: &DecisionRule| shows(r) || self.rules.iter().any(|s| shows(s) && r.guard.implies(&s.guard));
-        if !self.rules.is_empty() && self.rules.iter().all(covered) {
+        let attribute = CREATOR.iter().any(|a| a.0 == field);
+        if !attribute && !self.rules.is_empty() && self.rules.iter().all(covered) {
             Ok(())
         } else {
             Err(HiddenField(field.to_owned()))
@@ -249,6 +251,7 @@ mod tests {
         assert!(only_own.may_query("body").is_ok() && only_own.may_query("slug").is_ok());
         assert!(Decision::refused().may_query("title").is_err());
         assert!(Decision::everything().may_query("anything").is_ok());
+        assert!(Decision::everything().may_query("creator_id").is_err());
     }
 
     #[test]

@@ -146,6 +146,16 @@ impl Fields {
         }
     }
 
+    /// Bytes on the heap.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::All => 0,
+            Self::Only(set) => {
+                set.0.iter().map(|f| size_of::<Field>() + f.as_str().len() + 2 * size_of::<usize>()).sum()
+            }
+        }
+    }
+
     /// What both have; `None` if that is nothing.
     pub fn intersect(&self, other: &Self) -> Option<Self> {
         match (self, other) {

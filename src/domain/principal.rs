@@ -113,7 +113,11 @@ impl Principal {
             Asked::Authenticated => self.authenticated(),
             Asked::Action(action, subject) => self.verdict_on(action, subject),
             Asked::AnyOf(list) => list.iter().map(|r| self.verdict(r)).max().unwrap_or(Verdict::Refused),
-            Asked::AllOf(list) => list.iter().map(|r| self.verdict(r)).min().unwrap_or(Verdict::Refused),
+            Asked::AllOf(list) => match list.iter().map(|r| self.verdict(r)).min().unwrap_or(Verdict::Refused) {
+                // Parts of which each allows something may allow nothing together.
+                Verdict::Where => self.decide(requirement, &Conditions::none()).verdict(),
+                verdict => verdict,
+            },
             Asked::Whole(inner) => match self.verdict(inner) {
                 Verdict::Allowed => Verdict::Allowed,
                 Verdict::Where | Verdict::Refused => Verdict::Refused,
@@ -206,7 +210,8 @@ impl Principal {
         match &self.authority {
             Authority::Admin { owner, rules } | Authority::Session { owner, rules: Some(rules) } => {
                 let guards: usize = rules.iter().map(|r| size_of_val(r.guard.parts())).sum();
-                size_of_val(&**rules) + size_of_val(&*owner.roles) + guards
+                let fields: usize = rules.iter().map(|r| r.fields.weight()).sum();
+                size_of_val(&**rules) + size_of_val(&*owner.roles) + guards + fields
             }
             Authority::Session { owner, rules: None } => size_of_val(&*owner.roles),
             Authority::Content { access: ContentAccess::Custom(actions) } => size_of_val(&**actions),

@@ -168,11 +168,13 @@ impl Salt {
         Ok((Self::keyed(SaltId("0".to_owned()), text.as_bytes()), Secret::new(text.as_str().to_owned())))
     }
 
-    /// Reads `SALT` or `NAME:SALT`: at least 32 bytes of random text. The name counts only when there are several.
+    /// Reads `SALT` or `NAME:SALT`: at least 32 bytes of random text, without the white space around it. The name is public, and
+    /// counts only when there are several; a salt that has a `:` in it needs one.
     ///
     /// # Errors
     /// If it is short, regular or badly named.
     pub fn parse(text: &str) -> Result<Self, InvalidSalt> {
+        let text = text.trim();
         let (name, key) = text.split_once(':').unwrap_or(("0", text));
         let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
         if !(1..=16).contains(&name.len()) || !name.bytes().all(fits) {
@@ -232,7 +234,7 @@ impl SaltRing {
     /// # Errors
     /// As [`Salt::parse`], and if there are more than four or two with one name.
     pub fn parse(text: &str) -> Result<Self, InvalidSalt> {
-        let mut salts = text.split(',').map(|s| Salt::parse(s.trim()));
+        let mut salts = text.split(',').map(Salt::parse);
         let first = salts.next().unwrap_or(Err(InvalidSalt::Short(0)))?;
         salts.try_fold(Self::new(first), |ring, salt| ring.and_old(salt?))
     }
@@ -409,10 +411,17 @@ fn word(check: [u8; CHECK]) -> u64 {
 fn split(mac: [u8; 32]) -> ([u8; CHECK], Digest) {
     let (mut check, mut rest) = ([0; CHECK], [0; 27]);
     rest.copy_from_slice(&mac[5..]);
-    let mut n = u64::from_be_bytes([0, 0, 0, mac[0], mac[1], mac[2], mac[3], mac[4]]);
-    for c in &mut check {
-        *c = BASE62[(n % 62) as usize];
-        n /= 62;
+    let n = u64::from_be_bytes([0, 0, 0, mac[0], mac[1], mac[2], mac[3], mac[4]]);
+    // In two halves, which a processor divides at the same time.
+    const HALF: u64 = 62 * 62 * 62 * 62;
+    let (mut low, mut high) = ((n % HALF) as u32, (n / HALF) as u32);
+    for i in 0..4 {
+        check[i] = BASE62[(low % 62) as usize];
+        low /= 62;
+        if let Some(c) = check.get_mut(4 + i) {
+            *c = BASE62[(high % 62) as usize];
+            high /= 62;
+        }
     }
     (check, Digest::Native(rest))
 }

@@ -69,7 +69,7 @@ impl Gate {
             Err(reason) => return Admission::Refuse(Refusal::new(reason, false, self.opaque)),
         };
         let group = self.groups.get(index);
-        if group.same_origin && !is_safe(request.method()) && !proves_itself(request) {
+        if group.same_origin && !is_safe(request.method()) && !proves_itself(request, group) {
             return Admission::Refuse(Refusal::new(Reason::CrossOrigin, group.is_protected(), self.opaque));
         }
         match &group.access {
@@ -174,9 +174,10 @@ fn judge(resolved: Resolved, wanted: &Wanted, now: Moment) -> Result<Arc<Entry>,
     Ok(entry)
 }
 
-/// A program that sends an `Authorization` header is no page; a page has to prove whose it is.
-fn proves_itself<B>(request: &Request<B>) -> bool {
-    request.headers().contains_key(AUTHORIZATION) || is_same_origin(request.headers(), request.uri())
+/// A page has to prove whose it is. Where a group is protected, who sends an `Authorization` header is judged by that alone.
+fn proves_itself<B>(request: &Request<B>, group: &Group) -> bool {
+    let judged_by_header = group.is_protected() && request.headers().contains_key(AUTHORIZATION);
+    judged_by_header || is_same_origin(request.headers(), request.uri())
 }
 
 /// Where to sign in, and where to come back to from there.

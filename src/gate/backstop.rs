@@ -2,30 +2,42 @@
 
 use crate::domain::{Moment, Reason};
 use http::Method;
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// How many places are told apart; beyond that, the oldest are forgotten together.
-const PLACES: usize = 1024;
+/// How many places are told apart in a minute; of more, nothing is said but that there are more.
+const PLACES: usize = 64;
+/// How much of a path is said.
+const LONGEST: usize = 200;
 const EVERY: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
-pub(super) struct Unguarded(Mutex<HashMap<(Method, String), Moment>>);
+pub(super) struct Unguarded(Mutex<Said>);
+
+#[derive(Default)]
+struct Said {
+    since: Option<Moment>,
+    places: HashSet<(Method, String)>,
+}
 
 impl Unguarded {
     /// Says it, unless it was said within the last minute.
     pub(super) fn report(&self, method: &Method, path: &str, now: Moment) {
+        let path: String = path.chars().take(LONGEST).collect();
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = (method.clone(), path.to_owned());
-        if said.get(&place).is_some_and(|at| now.since(*at) < EVERY) {
+        if said.since.is_none_or(|since| now.since(since) >= EVERY) {
+            *said = Said { since: Some(now), places: HashSet::new() };
+        }
+        if said.places.len() > PLACES || !said.places.insert((method.clone(), path.clone())) {
             return;
         }
-        if said.len() >= PLACES {
-            said.clear();
-        }
-        said.insert(place, now);
+        let too_many = said.places.len() > PLACES;
         drop(said);
+        if too_many {
+            tracing::error!("more responses were withheld within a minute than are listed here");
+            return;
+        }
         tracing::error!(
             %method,
             path,

@@ -25,12 +25,11 @@ pub(super) fn presented(headers: &HeaderMap) -> Presented<'_> {
 
 /// What the cookie of this name says, where a group takes cookies. Two of one name are none that can be relied on.
 pub(super) fn in_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Presented<'a> {
-    let lines = headers.get_all(COOKIE).iter().map(|line| line.to_str().unwrap_or_default());
-    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let mut values = pairs.filter(|(n, _)| *n == name).map(|(_, value)| value);
+    let pairs = headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(|b| *b == b';'));
+    let mut values = pairs.filter_map(|pair| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"="));
     match (values.next(), values.next()) {
         (None, _) => Presented::Nothing,
-        (Some(value), None) if (1..=LONGEST).contains(&value.len()) => Presented::Secret(value.as_bytes()),
+        (Some(value), None) if (1..=LONGEST).contains(&value.len()) => Presented::Secret(value),
         _ => Presented::Malformed,
     }
 }
@@ -116,6 +115,7 @@ mod tests {
         };
         assert_eq!(of(&["sid=abc"]), "abc");
         assert_eq!(of(&["a=b; sid=abc; c=d"]), "abc");
+        assert_eq!(of(&["a=\u{e9}; sid=abc"]), "abc");
         assert_eq!(of(&["a=b", "sid=abc"]), "abc");
         for none in [&[][..], &["xsid=abc"], &["sidx=abc"], &["SID=abc"], &["sid"], &["a=sid=abc"]] {
             assert_eq!(of(none), "nothing", "{none:?}");

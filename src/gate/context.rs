@@ -56,17 +56,26 @@ impl AuthContext {
         self.principal().decide(requirement, &self.entry.conditions)
     }
 
-    /// Requires something of the caller, here in the handler, and takes the decision.
+    /// Requires something of the caller, here in the handler, for every row and field. Who may for some only is refused: ask
+    /// [`require_decision`](Self::require_decision) where there are rows to choose from.
     ///
     /// # Errors
     /// If the caller may not: return it, the response becomes a 403 whatever else you answer.
-    pub fn require(&self, requirement: &Requirement) -> Result<Decision, NotAllowed> {
+    pub fn require(&self, requirement: &Requirement) -> Result<(), NotAllowed> {
+        self.require_decision(&requirement.clone().whole()).map(drop)
+    }
+
+    /// Requires something of the caller, here in the handler, for some rows or fields at least, and takes the decision.
+    ///
+    /// # Errors
+    /// If the caller may not: return it, the response becomes a 403 whatever else you answer.
+    pub fn require_decision(&self, requirement: &Requirement) -> Result<Decision, NotAllowed> {
         let decision = self.decide(requirement);
         if decision.verdict() == Verdict::Refused {
             self.mark.deny(requirement);
             return Err(NotAllowed);
         }
-        self.mark.pass();
+        self.mark.pass_as(requirement);
         Ok(decision)
     }
 
@@ -109,7 +118,9 @@ impl AuthContext {
     pub async fn revoked(&self) {
         let mut entry = self.entry.clone();
         let Some(digest) = entry.digest else { return std::future::pending().await };
-        let decision = self.required.as_deref().map_or_else(Decision::refused, |r| self.decide(r));
+        let layers = self.required.as_deref().cloned();
+        let required: Vec<Requirement> = layers.into_iter().chain(self.mark.required()).collect();
+        let decisions: Vec<Decision> = required.iter().map(|r| self.decide(r)).collect();
         loop {
             let Some(resolver) = entry.resolver.upgrade() else { return };
             let mut changes = resolver.freshness.changes();
@@ -119,11 +130,9 @@ impl AuthContext {
                 None => resolver.clone().ask(digest).await,
             };
             let Ok(Resolved::Found(found)) = current else { return };
-            let still = |then: &Decision| match self.required.as_deref() {
-                Some(required) => found.principal.decide(required, &found.conditions).covers(then),
-                None => true,
-            };
-            if found.judge(now).is_err() || found.principal.kind() != self.kind() || !still(&decision) {
+            let now_it_is = |r: &Requirement| found.principal.decide(r, &found.conditions);
+            let still = required.iter().zip(&decisions).all(|(r, then)| now_it_is(r).covers(then));
+            if found.judge(now).is_err() || found.principal.kind() != self.kind() || !still {
                 return;
             }
             entry = found;

@@ -54,6 +54,7 @@ pub(super) struct Passage<R> {
     refusals: R,
     mark: Held,
     door: Door,
+    anonymous: bool,
     request: Refused,
     method: Method,
     path: Option<PathAndQuery>,
@@ -69,13 +70,15 @@ impl<R: Clone> Passage<R> {
         door: Door,
     ) -> Self {
         let (held, mark) = Held::blank();
+        let anonymous = entry.principal.kind().is_none();
         request.extensions_mut().insert(AuthContext::new(entry, mark));
         Self {
             gate: gate.clone(),
             refusals: refusals.clone(),
             mark: held,
             door,
-            request: refused(request.headers(), request.version()),
+            anonymous,
+            request: refused(request),
             method: request.method().clone(),
             path: request.uri().path_and_query().cloned(),
         }
@@ -97,7 +100,9 @@ impl<R: Clone> Passage<R> {
                     let path = self.path.as_ref().map_or("", PathAndQuery::path);
                     self.gate.unguarded.report(&self.method, path, now);
                 }
-                self.refusals.answer(&self.gate.withhold(reason, &self.mark, self.door), self.request)
+                let refusal = self.gate.withhold(reason, &self.mark, self.door);
+                let refusal = if self.anonymous { refusal.without_challenge() } else { refusal };
+                self.refusals.answer(&refusal, self.request)
             }
         }
     }
@@ -181,7 +186,7 @@ impl<S, R, ReqBody> Waiting<S, R, ReqBody> {
             }
             Err(reason) => {
                 let refusal = self.gate.refuse(reason, self.door, &self.request);
-                let request = refused(self.request.headers(), self.request.version());
+                let request = refused(&self.request);
                 State::Refused { response: Some(self.refusals.answer(&refusal, request)) }
             }
         }

@@ -93,6 +93,11 @@ impl Group {
         Self::new(path, Access::Guarded { kinds: KindSet::ADMIN, public_actions: None })
     }
 
+    /// Opened by sessions alone: routes for people, not for their machines.
+    pub fn sessions(path: impl Into<String>) -> Self {
+        Self::new(path, Access::Guarded { kinds: KindSet::SESSION, public_actions: None })
+    }
+
     /// Opened by content tokens. Without a credential the caller is the public, which may do the
     /// [`public_actions`](Self::public_actions): none, unless said otherwise.
     pub fn content(path: impl Into<String>) -> Self {
@@ -109,8 +114,8 @@ impl Group {
     }
 
     /// Refuses requests that change something unless the browser proves that a page of the same origin sent them, by
-    /// `Sec-Fetch-Site` or `Origin`. For the routes of forms, the sign-in included. A request with an `Authorization` header is
-    /// no form's, and needs no proof.
+    /// `Sec-Fetch-Site` or `Origin`. For the routes of forms, the sign-in included. In a protected group a request with an
+    /// `Authorization` header is no form's, and needs no proof.
     #[must_use]
     pub fn same_origin_only(mut self) -> Self {
         self.same_origin = true;
@@ -122,19 +127,10 @@ impl Group {
         Self::new(path, Access::Public)
     }
 
-    /// Covers one method and this path alone, not what is below it.
+    /// Covers one method and this path alone, not what is below it. `GET` covers `HEAD` with it, as routers do.
     #[must_use]
     pub fn exact(mut self, method: Method) -> Self {
         self.method = Some(method);
-        self
-    }
-
-    /// Opened by these kinds instead. Without effect on a public group.
-    #[must_use]
-    pub fn kinds(mut self, wanted: KindSet) -> Self {
-        if let Access::Guarded { kinds, .. } = &mut self.access {
-            *kinds = wanted;
-        }
         self
     }
 
@@ -232,7 +228,7 @@ impl Groups {
     pub(super) fn classify(&self, method: &Method, path: &str) -> Result<usize, Reason> {
         let judged = path::judge(path).map_err(Reason::AmbiguousPath)?;
         let matches = |g: &Group| match &g.method {
-            Some(m) => m == method && g.path == path,
+            Some(m) => (m == method || (*m == Method::GET && *method == Method::HEAD)) && g.path == path,
             None => g.covers(path),
         };
         let found = if path.starts_with('/') { self.0.iter().position(matches) } else { None };
@@ -265,6 +261,7 @@ mod tests {
             Group::public("/admin/login").exact(Method::POST),
             Group::content("/api").allow_ambiguous_encoded_slashes(),
             Group::public("/healthz"),
+            Group::admin("/api/keys").exact(Method::GET),
         ])
         .unwrap()
     }
@@ -289,6 +286,8 @@ mod tests {
         }
         assert_eq!(of(&Method::POST, "/admin/login").unwrap(), "/admin/login");
         assert_eq!(of(&Method::POST, "/admin/login/").unwrap(), "/admin");
+        assert_eq!(of(&Method::HEAD, "/api/keys").unwrap(), "/api/keys");
+        assert_eq!(of(&Method::POST, "/api/keys").unwrap(), "/api");
         for path in ["/", "", "*", "/admins", "/Admin", "/%61dmin", "/adm", "admin/x", "/healthzz"] {
             assert_eq!(of(&Method::GET, path), Err(Reason::NoGroup), "{path}");
         }

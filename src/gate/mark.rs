@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) struct Mark {
     bits: AtomicU8,
     missing: Mutex<Option<Requirement>>,
+    /// What a handler has required for itself.
+    required: Mutex<Vec<Requirement>>,
 }
 
 /// Something was required and is met.
@@ -39,6 +41,17 @@ impl Mark {
     pub(super) fn deny(&self, requirement: &Requirement) {
         self.bits.fetch_or(DENIED, Ordering::AcqRel);
         *self.missing.lock().unwrap_or_else(PoisonError::into_inner) = Some(requirement.clone());
+    }
+
+    /// This is met, as the handler required.
+    pub(super) fn pass_as(&self, requirement: &Requirement) {
+        self.required.lock().unwrap_or_else(PoisonError::into_inner).push(requirement.clone());
+        self.pass();
+    }
+
+    /// What the handler has required so far.
+    pub(super) fn required(&self) -> Vec<Requirement> {
+        self.required.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn outcome(&self) -> Result<(), Reason> {

@@ -22,7 +22,7 @@ pub(super) fn is_same_origin(headers: &HeaderMap, uri: &Uri) -> bool {
         return one(&SEC_FETCH_SITE) == Some("same-origin");
     }
     let host = uri.authority().map(|a| a.as_str()).or_else(|| one(&HOST));
-    let origin = one(&ORIGIN).and_then(|o| o.split_once("://")).map(|(_, authority)| authority);
+    let origin = one(&ORIGIN).and_then(|o| o.strip_prefix("https://").or_else(|| o.strip_prefix("http://")));
     matches!((host, origin), (Some(host), Some(origin)) if !host.is_empty() && host.eq_ignore_ascii_case(origin))
 }
 
@@ -49,6 +49,7 @@ mod tests {
             &[("host", "example.test")],
             &[("origin", "http://example.test")],
             &[("host", "example.test"), ("origin", "null")],
+            &[("host", "example.test"), ("origin", "chrome-extension://example.test")],
             &[("host", "example.test"), ("origin", "http://example.test:81")],
             &[("host", "example.test"), ("origin", "http://evil.test")],
             &[("host", "example.test"), ("origin", "http://example.test"), ("origin", "http://evil.test")],

@@ -14,27 +14,13 @@ pub(super) fn judge(path: &str) -> Result<Judged, Ambiguity> {
     if is_plain(path.as_bytes()) { Ok(Judged::default()) } else { read(path.as_bytes()) }
 }
 
-/// Whether no byte of it needs a second look. Most paths are plain.
+/// Whether no byte of it needs a second look. Most paths are plain. Without early exits, so that many bytes are compared at once.
 fn is_plain(path: &[u8]) -> bool {
-    let mut after_slash = false;
-    for &b in path {
-        if SUSPICIOUS[b as usize] || (after_slash && (b == b'/' || b == b'.')) {
-            return false;
-        }
-        after_slash = b == b'/';
-    }
-    true
+    let suspicious = |b: u8| (b < 0x20) | (b == 0x7f) | (b == b'%') | (b == b'\\');
+    let begins_odd = |slash: u8, b: u8| (slash == b'/') & ((b == b'/') | (b == b'.'));
+    let pairs = path.iter().zip(path.get(1..).unwrap_or_default());
+    !path.iter().fold(false, |odd, b| odd | suspicious(*b)) & !pairs.fold(false, |odd, (a, b)| odd | begins_odd(*a, *b))
 }
-
-static SUSPICIOUS: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut b = 0;
-    while b < 256 {
-        table[b] = b < 0x20 || b == 0x7f || b == b'%' as usize || b == b'\\' as usize;
-        b += 1;
-    }
-    table
-};
 
 /// What a segment has been so far, decoded.
 #[derive(Clone, Copy, PartialEq)]
@@ -85,7 +71,7 @@ fn read(path: &[u8]) -> Result<Judged, Ambiguity> {
         at += length;
     }
     end(segment)?;
-    Ok(judged)
+    if hides_more(path) { Err(Ambiguity::EncodedTwice) } else { Ok(judged) }
 }
 
 fn end(segment: Segment) -> Result<(), Ambiguity> {
@@ -94,18 +80,39 @@ fn end(segment: Segment) -> Result<(), Ambiguity> {
 
 /// The byte that `%xx` at the start of `rest` stands for.
 fn decode(rest: &[u8]) -> Result<u8, Ambiguity> {
-    let byte = hex_pair(rest.get(1..3)).ok_or(Ambiguity::BrokenEncoding)?;
-    if byte == b'%' {
-        // `%25` and then what would be an encoded separator or dot, once somebody decodes again, and again.
-        let mut inner = &rest[3..];
-        while let Some(deeper) = inner.strip_prefix(b"25") {
-            inner = deeper;
-        }
-        if matches!(hex_pair(inner.get(..2)), Some(b'.' | b'/' | b'\\')) {
-            return Err(Ambiguity::EncodedTwice);
+    hex_pair(rest.get(1..3)).ok_or(Ambiguity::BrokenEncoding)
+}
+
+/// Whether somebody who decodes more than once comes upon an encoded separator or dot.
+fn hides_more(path: &[u8]) -> bool {
+    let mut layer = path.to_vec();
+    while layer.windows(3).any(|w| hex_pair(Some(&w[1..])) == Some(b'%') && w[0] == b'%') {
+        layer = decoded(&layer);
+        let escapes = layer.windows(3).filter(|w| w[0] == b'%').filter_map(|w| hex_pair(Some(&w[1..])));
+        if escapes.into_iter().any(|b| matches!(b, b'.' | b'/' | b'\\')) {
+            return true;
         }
     }
-    Ok(byte)
+    false
+}
+
+/// One layer of encoding less; what is no encoding stays.
+fn decoded(path: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((&byte, after)) = rest.split_first() {
+        match hex_pair(rest.get(1..3)).filter(|_| byte == b'%') {
+            Some(decoded) => {
+                out.push(decoded);
+                rest = &rest[3..];
+            }
+            None => {
+                out.push(byte);
+                rest = after;
+            }
+        }
+    }
+    out
 }
 
 fn hex_pair(pair: Option<&[u8]>) -> Option<u8> {
@@ -114,18 +121,25 @@ fn hex_pair(pair: Option<&[u8]>) -> Option<u8> {
     u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
 
-/// The path to classify: the one before nesting took its prefix away, if the present one is what nesting leaves of it.
+/// The path to classify: the one before nesting, if nesting explains what is missing from the present one.
 ///
-/// `segments`: how many segments the nested prefix has, where the router says so.
+/// `nested`: how many segments the nested prefix has, where the router says so. Without that, nothing explains it: somebody has
+/// rewritten the path, and the routes behind see another one than was sent.
 #[cfg(any(feature = "axum", test))]
-pub(super) fn original<'a>(original: &'a str, present: &str, segments: Option<usize>) -> Result<&'a str, Ambiguity> {
+pub(super) fn original<'a>(original: &'a str, present: &str, nested: Option<usize>) -> Result<&'a str, Ambiguity> {
     if original == present {
         return Ok(original);
     }
-    let root =
-        present == "/" && segments.is_some_and(|n| original.split('/').skip(1).filter(|s| !s.is_empty()).count() == n);
-    let suffix = present.starts_with('/') && original.ends_with(present);
-    if root || suffix { Ok(original) } else { Err(Ambiguity::Rewritten) }
+    let removed = match present {
+        // Nesting leaves `/` where nothing is left.
+        "/" if !original.ends_with('/') => Some(original),
+        _ => original.strip_suffix(present),
+    };
+    let explains = |segments: usize| {
+        present.starts_with('/')
+            && removed.is_some_and(|r| r.starts_with('/') && r.split('/').skip(1).count() == segments)
+    };
+    if nested.is_some_and(explains) { Ok(original) } else { Err(Ambiguity::Rewritten) }
 }
 
 #[cfg(test)]
@@ -184,6 +198,10 @@ mod tests {
             ("/a%252fb", EncodedTwice),
             ("/a%255Cb", EncodedTwice),
             ("/a%2525252fb", EncodedTwice),
+            ("/%25%32%65%25%32%65/admin", EncodedTwice),
+            ("/%252%65/admin", EncodedTwice),
+            ("/a%25%32fb", EncodedTwice),
+            ("/a%2525%32%66b", EncodedTwice),
             ("/a%", BrokenEncoding),
             ("/a%2", BrokenEncoding),
             ("/a%zz", BrokenEncoding),
@@ -201,10 +219,22 @@ mod tests {
     fn an_original_path_is_believed_if_nesting_explains_the_rest() {
         assert_eq!(original("/admin/x", "/admin/x", None), Ok("/admin/x"));
         assert_eq!(original("/admin/x", "/x", Some(1)), Ok("/admin/x"));
+        assert_eq!(original("/admin/v1/x", "/x", Some(2)), Ok("/admin/v1/x"));
+        assert_eq!(original("/admin/", "/", Some(1)), Ok("/admin/"));
         assert_eq!(original("/admin", "/", Some(1)), Ok("/admin"));
-        assert_eq!(original("/admin/x", "/", Some(1)), Err(Rewritten));
-        assert_eq!(original("/admin", "/", None), Err(Rewritten));
-        assert_eq!(original("/admin/x", "/y", None), Err(Rewritten));
-        assert_eq!(original("/adminx", "x", None), Err(Rewritten));
+        assert_eq!(original("*", "*", None), Ok("*"));
+        for (sent, present, nested) in [
+            ("/admin/x", "/x", None),
+            ("/public/admin/x", "/admin/x", None),
+            ("/public/admin/x", "/x", Some(1)),
+            ("/public/admin/x", "/admin/x", Some(2)),
+            ("/admin/x", "/", Some(1)),
+            ("/admin", "/", None),
+            ("/admin/x", "/y", Some(1)),
+            ("/adminx", "x", Some(1)),
+            ("/x", "", Some(1)),
+        ] {
+            assert_eq!(original(sent, present, nested), Err(Rewritten), "{sent} {present} {nested:?}");
+        }
     }
 }

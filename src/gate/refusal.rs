@@ -18,6 +18,7 @@ pub struct Refusal {
     scope: Option<String>,
     protected: bool,
     location: Option<HeaderValue>,
+    anonymous: bool,
 }
 
 impl Refusal {
@@ -36,7 +37,7 @@ impl Refusal {
             }
             Reason::Unavailable(_) => (S::SERVICE_UNAVAILABLE, "ServiceUnavailableError", "Try again in a moment"),
         };
-        Self { reason, status, name, message, scope: None, protected, location: None }
+        Self { reason, status, name, message, scope: None, protected, location: None, anonymous: false }
     }
 
     /// Names what was missing, as a scope of RFC 6750 section 3.
@@ -55,6 +56,12 @@ impl Refusal {
         if self.location.is_some() {
             self.status = StatusCode::SEE_OTHER;
         }
+        self
+    }
+
+    /// Nobody presented anything: nothing is said of it (RFC 6750 section 3.1).
+    pub(super) fn without_challenge(mut self) -> Self {
+        self.anonymous = true;
         self
     }
 
@@ -96,8 +103,9 @@ impl Refusal {
             return headers;
         }
         match self.reason {
-            Reason::CrossOrigin => {}
-            Reason::NoCredential => {
+            // Not for want of scope: these are no fault of the credential.
+            Reason::CrossOrigin | Reason::Unguarded => {}
+            _ if self.anonymous || self.reason == Reason::NoCredential => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             _ if self.status == StatusCode::UNAUTHORIZED => {

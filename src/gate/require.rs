@@ -20,12 +20,26 @@ use tower_service::Service;
 ///     .route_layer(Require::new(action("admin::webhooks.read")));
 /// ```
 #[derive(Clone, Debug)]
-pub struct Require(Arc<Requirement>);
+pub struct Require(Asks);
+
+#[derive(Clone, Debug)]
+enum Asks {
+    This(Arc<Requirement>),
+    /// That there is nobody to ask: the group is public.
+    #[cfg(feature = "axum")]
+    Nobody,
+}
 
 impl Require {
     /// Requires this.
     pub fn new(requirement: Requirement) -> Self {
-        Self(Arc::new(requirement))
+        Self(Asks::This(Arc::new(requirement)))
+    }
+
+    /// Lets requests of public groups pass, and no other: where nothing is required, nothing protected is behind it.
+    #[cfg(feature = "axum")]
+    pub(super) fn nobody() -> Self {
+        Self(Asks::Nobody)
     }
 }
 
@@ -39,7 +53,7 @@ impl<S> Layer<S> for Require {
     type Service = Required<S>;
 
     fn layer(&self, inner: S) -> Required<S> {
-        Required { inner, requirement: self.0.clone() }
+        Required { inner, asks: self.0.clone() }
     }
 }
 
@@ -47,15 +61,19 @@ impl<S> Layer<S> for Require {
 #[derive(Clone, Debug)]
 pub struct Required<S> {
     inner: S,
-    requirement: Arc<Requirement>,
+    asks: Asks,
 }
 
 impl<S> Required<S> {
     /// Whether the request may go on; otherwise the status of an answer that the gate replaces.
     fn ask<B>(&self, request: &mut Request<B>) -> Result<(), StatusCode> {
-        let requirement = match self.requirement.has_params() {
-            true => Arc::new(with_params(&self.requirement, request)),
-            false => self.requirement.clone(),
+        let requirement = match &self.asks {
+            #[cfg(feature = "axum")]
+            Asks::Nobody if request.extensions().get::<AuthContext>().is_none() => return Ok(()),
+            #[cfg(feature = "axum")]
+            Asks::Nobody => return Err(StatusCode::FORBIDDEN),
+            Asks::This(requirement) if requirement.has_params() => Arc::new(with_params(requirement, request)),
+            Asks::This(requirement) => requirement.clone(),
         };
         let Some(auth) = request.extensions_mut().get_mut::<AuthContext>() else {
             tracing::error!("a route requires something of its caller, but there is no keyward layer around it");
@@ -134,7 +152,10 @@ fn with_params<B>(requirement: &Requirement, request: &mut Request<B>) -> Requir
     std::mem::swap(&mut parts.extensions, request.extensions_mut());
     let parameter = |name: &str| {
         let params = params.as_ref()?.as_ref().ok()?;
-        params.iter().find(|(n, _)| *n == name).map(|(_, value)| value.to_owned())
+        // Of two with one name, nested routers keep both, and a handler may read the other one.
+        let mut named = params.iter().filter(|(n, _)| *n == name);
+        let (_, value) = named.next()?;
+        named.next().is_none().then(|| value.to_owned())
     };
     requirement.resolve(&parameter)
 }

@@ -57,12 +57,12 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
         Self(self.0.route(path, handler.layer(Require::new(requirement))))
     }
 
-    /// Adds a route that requires nothing, for paths of public groups. In a protected group its response is withheld.
+    /// Adds a route that requires nothing, for paths of public groups. In a protected group it is refused.
     ///
     /// # Panics
     /// Where [`Router::route`] does.
     pub fn public(self, path: &str, handler: MethodRouter<S>) -> Self {
-        Self(self.0.route(path, handler))
+        Self(self.0.route(path, handler.layer(Require::nobody())))
     }
 
     /// Puts another guarded router under a path.
@@ -118,5 +118,5 @@ async fn no_method(auth: Option<Auth>) -> Result<Response, NotAllowed> {
 
 /// In a protected group the caller has to be somebody; in a public one there is no caller.
 fn known(auth: Option<Auth>) -> Result<(), NotAllowed> {
-    auth.map_or(Ok(()), |auth| auth.require(&authenticated()).map(drop))
+    auth.map_or(Ok(()), |auth| auth.require(&authenticated()))
 }

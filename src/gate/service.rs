@@ -6,7 +6,7 @@ use super::refusal::{Json, Refusals, Refused};
 #[cfg(feature = "axum")]
 use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Request, Response};
+use http::{Method, Request, Response};
 use std::fmt;
 #[cfg(feature = "axum")]
 use std::net::SocketAddr;
@@ -93,19 +93,20 @@ where
                 let ready = std::mem::replace(&mut self.inner, fresh);
                 GateFuture::asking(&self.gate, &self.refusals, wanted, request, ready)
             }
-            Admission::Refuse(refusal) => {
-                GateFuture::refused(self.refusals.answer(&refusal, refused(request.headers(), request.version())))
-            }
+            Admission::Refuse(refusal) => GateFuture::refused(self.refusals.answer(&refusal, refused(&request))),
         }
     }
 }
 
 /// What of a request a refusal may depend on.
-pub(super) fn refused(headers: &HeaderMap, version: http::Version) -> Refused {
+pub(super) fn refused<B>(request: &Request<B>) -> Refused {
     let is_grpc = |v: &[u8]| {
         v.strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
     };
-    Refused { grpc: headers.get(CONTENT_TYPE).is_some_and(|v| is_grpc(v.as_bytes())), version }
+    // gRPC is POST and nothing else: other requests need no look at their headers.
+    let grpc =
+        *request.method() == Method::POST && request.headers().get(CONTENT_TYPE).is_some_and(|v| is_grpc(v.as_bytes()));
+    Refused { grpc, version: request.version() }
 }
 
 impl<R> fmt::Debug for GateLayer<R> {

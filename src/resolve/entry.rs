@@ -2,7 +2,7 @@
 
 use super::Resolver;
 use super::freshness::{Freshness, Stamp, Standing};
-use super::usage::WRITE_EVERY;
+use super::usage::{NOTE_EVERY, WRITE_EVERY};
 use crate::domain::{Conditions, Digest, Moment, Principal, Reason, Timestamp, TokenAuthority};
 use crate::store::Record;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,14 +32,14 @@ impl Entry {
         let left = |at: Timestamp| asked.plus(at.since(record.now));
         let used = [record.last_used_at, home.usage.pending(token.id)].into_iter().flatten().max();
         let mut ends = token.expires_at.map_or(Moment::NEVER, left);
-        let mut reload = Moment::NEVER;
+        let mut reload = asked.plus(home.limits.max_staleness);
         if let TokenAuthority::Session { idle, .. } = token.authority {
-            let idle_until = left(used.unwrap_or(token.created_at).max(token.created_at).plus(idle));
-            reload = idle_until;
+            let idle_until = left(used.unwrap_or(token.created_at).max(token.created_at).plus(idle).plus(NOTE_EVERY));
+            reload = reload.min(idle_until);
             if idle_until <= asked {
                 // Over, as far as the store knows; another node may have a use yet to write.
                 ends = idle_until;
-                reload = asked.plus(WRITE_EVERY);
+                reload = reload.max(asked).min(asked.plus(WRITE_EVERY));
             }
         }
         Some(Self {

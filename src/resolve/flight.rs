@@ -57,8 +57,10 @@ impl Resolver {
                     return Boarding::Late(known);
                 }
                 let (sender, outcome) = watch::channel(None);
-                place.insert(outcome.clone());
-                tokio::spawn(self.clone().fly(digest, sender));
+                // Made before the task is: a task that is never run frees it too.
+                let taken = Taken(self.clone(), digest);
+                drop(place.insert(outcome.clone()));
+                tokio::spawn(taken.fly(sender));
                 Boarding::Aboard(outcome)
             }
         }
@@ -72,20 +74,21 @@ impl Resolver {
             Err(_) => Err(Unavailable::Store),
         }
     }
+}
 
-    async fn fly(self: Arc<Self>, digest: Digest, sender: watch::Sender<Option<Outcome>>) {
-        let place = Removed(&self, digest);
-        let outcome = self.look_up(digest).await;
+/// A digest's place among the flights. It is freed when this is dropped, also if the look-up panics or is never run.
+struct Taken(Arc<Resolver>, Digest);
+
+impl Taken {
+    async fn fly(self, sender: watch::Sender<Option<Outcome>>) {
+        let outcome = self.0.look_up(self.1).await;
         // From here on, whoever comes finds the cache or starts anew; whoever is here already gets this outcome.
-        drop(place);
+        drop(self);
         sender.send_replace(Some(outcome));
     }
 }
 
-/// Frees the digest's place among the flights, also if the look-up panics.
-struct Removed<'a>(&'a Resolver, Digest);
-
-impl Drop for Removed<'_> {
+impl Drop for Taken {
     fn drop(&mut self) {
         self.0.flights.remove(&self.1);
     }
@@ -113,6 +116,21 @@ mod tests {
         async fn note_uses(&self, _: &[Use]) -> Result<(), StoreError> {
             Ok(())
         }
+    }
+
+    /// I13: a look-up whose task is never run, because its runtime ends, leaves no place taken.
+    #[test]
+    fn a_look_up_that_never_runs_frees_its_place() {
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let store = Arc::new(Empty::default());
+        let limits = Limits::default();
+        let resolver = Arc::new(Resolver::new(store.clone(), Arc::new(SystemClock), Conditions::default(), limits));
+        let digest = Digest::Native([7; 27]);
+        let ended = runtime();
+        ended.block_on(async { drop(resolver.board(digest)) });
+        drop(ended);
+        assert_eq!(store.0.load(Ordering::SeqCst), 0);
+        assert!(matches!(runtime().block_on(resolver.ask(digest)), Ok(Resolved::Absent)));
     }
 
     /// I12: between looking into the cache and boarding, a look-up may have landed.

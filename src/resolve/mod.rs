@@ -43,6 +43,9 @@ pub struct Limits {
     pub lookup: Duration,
     /// How long a request waits in all. Default 2 s.
     pub request: Duration,
+    /// For how long an answer of the store is used at most: what somebody else changes, past the services of this
+    /// [`Keyward`](crate::Keyward), counts that much later at the latest. Default 2 s.
+    pub max_staleness: Duration,
 }
 
 impl Default for Limits {
@@ -55,6 +58,7 @@ impl Default for Limits {
             queue: Duration::from_millis(250),
             lookup: Duration::from_secs(1),
             request: Duration::from_secs(2),
+            max_staleness: Duration::from_secs(2),
         }
     }
 }
@@ -117,7 +121,7 @@ impl Resolver {
                 Default::default(),
             ),
             flights: Flights::default(),
-            turns: Semaphore::new(limits.lookups.max(1)),
+            turns: Semaphore::new(limits.lookups.clamp(1, Semaphore::MAX_PERMITS)),
         }
     }
 
@@ -140,6 +144,7 @@ impl Resolver {
     /// Asks the store, together with everybody who asks for the same digest, until the answer still stands when it is here.
     pub(crate) async fn ask(self: Arc<Self>, digest: Digest) -> Result<Resolved, Unavailable> {
         let until_it_stands = async {
+            let mut pause = Duration::ZERO;
             loop {
                 let landed = match self.board(digest) {
                     Boarding::Late(known) => return Ok(known),
@@ -151,6 +156,11 @@ impl Resolver {
                 if self.freshness.stands(landed.stamp()) {
                     return Ok(landed.into());
                 }
+                // Overtaken by a change: once is chance, more often is a store that is behind, which asking does not hasten.
+                if !pause.is_zero() {
+                    tokio::time::sleep(pause).await;
+                }
+                pause = (pause * 2).clamp(Duration::from_millis(5), Duration::from_millis(100));
             }
         };
         tokio::time::timeout(self.limits.request, until_it_stands).await.unwrap_or(Err(Unavailable::Deadline))
@@ -179,7 +189,7 @@ impl Resolver {
             None => {
                 // An owner who is gone does not come back (no id is used again), so the token's own tag is enough.
                 let stamp = stamp([Tag::ALL, Tag::token(&digest)].into());
-                let until = asked.plus(self.limits.absent_for);
+                let until = asked.plus(self.limits.absent_for).min(asked.plus(self.limits.max_staleness));
                 self.absent.insert(digest, Absent { stamp: stamp.clone(), until });
                 // What the cache may still hold has ended, and would be looked at first.
                 self.cache.remove(&digest.prefix());

@@ -21,6 +21,7 @@ impl Names {
             subject: rule.subject.as_ref().map(|subject| self.subjects.get(subject)),
             fields: match &rule.fields {
                 Fields::All => Fields::All,
+                Fields::Only(set) if set.as_slice().len() > MOST_FIELDS => rule.fields.clone(),
                 Fields::Only(set) => Fields::Only(self.fields.get(set)),
             },
             guard: rule.guard.clone(),
@@ -32,6 +33,8 @@ impl Names {
 struct Shared<T>(Mutex<HashSet<T>>);
 
 const KEPT: usize = 8192;
+/// A set of more fields is not kept: those are few, or no two are alike.
+const MOST_FIELDS: usize = 64;
 
 impl<T> Default for Shared<T> {
     fn default() -> Self {

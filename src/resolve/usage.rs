@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How often a token's use is noted.
-const NOTE_EVERY: Duration = Duration::from_secs(60);
+pub(super) const NOTE_EVERY: Duration = Duration::from_secs(60);
 /// How often what was noted is written.
 pub(super) const WRITE_EVERY: Duration = Duration::from_secs(5);
 

@@ -21,6 +21,11 @@ impl Owners {
         if !email.contains('@') || email.contains(char::is_whitespace) {
             return Err(ServiceError::invalid("email", "must be an e-mail address"));
         }
+        for (path, text) in [("firstname", &new.firstname), ("lastname", &new.lastname)] {
+            if !text.is_empty() {
+                named(path, text)?;
+            }
+        }
         self.0
             .make(move |draft| {
                 Box::pin(async move {
@@ -42,8 +47,11 @@ impl Owners {
     /// tokens until they are active again.
     ///
     /// # Errors
-    /// If there is no such owner, or it is the last active super admin.
+    /// If there is no such owner, it is the last active super admin, or the state is `Invited`.
     pub async fn set_state(&self, id: OwnerId, state: OwnerState) -> Result<Owner, ServiceError> {
+        if state == OwnerState::Invited {
+            return Err(ServiceError::invalid("state", "nobody becomes invited again"));
+        }
         self.0
             .make(move |draft| {
                 Box::pin(async move {

@@ -15,9 +15,10 @@ impl Roles {
     /// Adds a role.
     ///
     /// # Errors
-    /// If the name is empty or taken.
+    /// If the name is empty or taken, or a condition is not registered.
     pub async fn create(&self, new: NewRole) -> Result<Role, ServiceError> {
         let name = named("name", &new.name)?;
+        self.check(&new.permissions)?;
         self.0
             .make(move |draft| {
                 Box::pin(async move {
@@ -36,11 +37,12 @@ impl Roles {
     /// Replaces what a role allows. Tokens of its members follow at once: what the role no longer holds, they no longer may.
     ///
     /// # Errors
-    /// If there is no such role, or it is the super admin role, which has no permissions of its own.
+    /// If there is no such role, a condition is not registered, or it is the super admin role, which has no permissions of its own.
     pub async fn set_permissions(&self, id: RoleId, permissions: Vec<Permission>) -> Result<Role, ServiceError> {
         if id == RoleId::SUPER_ADMIN {
             return Err(ServiceError::invalid("id", "the super admin role has no ceiling: nothing can be set"));
         }
+        self.check(&permissions)?;
         self.0
             .make(move |draft| {
                 Box::pin(async move {
@@ -53,6 +55,10 @@ impl Roles {
                 })
             })
             .await
+    }
+
+    fn check(&self, permissions: &[Permission]) -> Result<(), ServiceError> {
+        permissions.iter().enumerate().try_for_each(|(i, p)| self.0.known(&format!("permissions.{i}"), &p.when))
     }
 }
 

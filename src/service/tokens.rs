@@ -70,7 +70,7 @@ pub struct ContentToken {
 pub struct SessionToken {
     /// Who signed in.
     pub owner: OwnerId,
-    /// It ends when it was not used for this long. At least two minutes: use is noted once a minute.
+    /// It ends when it was not used for this long, to the minute: use is noted once a minute. At least two minutes.
     pub idle: Duration,
     /// It ends after this long in any case.
     pub lifespan: Duration,
@@ -89,10 +89,12 @@ impl Tokens {
     /// Issues an admin token.
     ///
     /// # Errors
-    /// If the name is empty or taken, the owner does not exist or is not active, a grant lies beyond what they may do, or they
-    /// chose conditions without being super admin.
+    /// If the name is empty or taken, the lifespan is under a second, the owner does not exist or is not active, a grant lies beyond
+    /// what they may do, or conditions were chosen that are not registered or for an owner who is no super admin.
     pub async fn issue_admin(&self, new: AdminToken) -> Result<IssuedToken, ServiceError> {
         let name = named("name", &new.name)?;
+        lives(new.lifespan)?;
+        new.grants.iter().enumerate().try_for_each(|(i, g)| self.0.known(&format!("grants.{i}"), &g.chosen))?;
         let issued = self.0.issue(Kind::Admin)?;
         self.insert(issued, move |draft, digest_of| {
             Box::pin(async move {
@@ -112,6 +114,7 @@ impl Tokens {
     /// If the name is empty or taken, or the custom list is empty.
     pub async fn issue_content(&self, new: ContentToken) -> Result<IssuedToken, ServiceError> {
         let name = named("name", &new.name)?;
+        lives(new.lifespan)?;
         if matches!(&new.access, ContentAccess::Custom(actions) if actions.is_empty()) {
             return Err(ServiceError::invalid("access", "a custom token names at least one action"));
         }
@@ -197,6 +200,15 @@ fn record(
     let Issued { secret, digest, salt } = issued;
     let hint = secret.hint().to_owned();
     (NewToken { name, description, digest, salt, hint, lifespan, authority }, secret)
+}
+
+fn lives(lifespan: Lifespan) -> Result<(), ServiceError> {
+    match lifespan {
+        Lifespan::Of(span) if span < Duration::from_secs(1) => {
+            Err(ServiceError::invalid("lifespan", "must be at least a second"))
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn free(draft: &mut Draft, name: &str) -> Result<(), ServiceError> {

@@ -1,12 +1,13 @@
 //! One change: transaction, commit, tag clock, answer.
 
 use super::ServiceError;
-use crate::domain::{AuditEvent, Doer, Entropy, Issued, Kind, SecretFormat, Tag, Target, What};
+use crate::domain::{AuditEvent, Doer, Entropy, Issued, Kind, SecretFormat, Tag, Target, What, When};
 use crate::resolve::Resolver;
 use crate::store::{StoreError, Transaction, WriteStore};
 use futures_util::future::BoxFuture;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What every change of an installation needs besides its store.
 pub(crate) struct Writer {
@@ -63,6 +64,18 @@ impl Change {
         Self { store, writer }
     }
 
+    /// Refuses conditions that nobody has registered: they would deny for ever.
+    pub(super) fn known(&self, path: &str, when: &When) -> Result<(), ServiceError> {
+        let unknown =
+            when.as_slice().iter().enumerate().find(|(_, id)| !self.writer.resolver.conditions().contains(id.as_str()));
+        match unknown {
+            None => Ok(()),
+            Some((i, id)) => {
+                Err(ServiceError::invalid(format!("{path}.conditions.{i}"), format!("there is no condition {id}")))
+            }
+        }
+    }
+
     pub(super) fn issue(&self, kind: Kind) -> Result<Issued, ServiceError> {
         Ok(self.writer.format.issue(kind, &*self.writer.entropy)?)
     }
@@ -78,15 +91,67 @@ impl Change {
             let mut draft = Draft { tx: store.begin().await?, tags: Vec::new() };
             let value = work(&mut draft).await?;
             let Draft { tx, tags } = draft;
-            let seq = tx.seq();
-            let committed = tx.commit(&tags).await;
-            // Also if nobody can tell whether it happened: whoever rests on it has to ask again.
-            if matches!(committed, Ok(()) | Err(StoreError::Unknown(_))) {
-                writer.resolver.freshness.raise(seq, &tags);
+            let raise = Raise { resolver: writer.resolver.clone(), seq: tx.seq(), tags };
+            match tx.commit(&raise.tags).await {
+                Ok(()) => drop(raise),
+                Err(unknown @ StoreError::Unknown(_)) => {
+                    let tags = raise.tags.clone();
+                    drop(raise);
+                    tokio::spawn(settle(store, writer, tags));
+                    return Err(unknown.into());
+                }
+                Err(error) => {
+                    raise.forget();
+                    return Err(error.into());
+                }
             }
-            committed?;
             Ok(value)
         });
         task.await.unwrap_or_else(|lost| Err(StoreError::Unknown(Box::new(lost)).into()))
     }
+}
+
+/// Raises the tags of a change when dropped: after its commit, or when the task dies while nobody knows how that went.
+struct Raise {
+    resolver: Arc<Resolver>,
+    seq: u64,
+    tags: Vec<Tag>,
+}
+
+impl Raise {
+    /// It did not happen.
+    fn forget(mut self) {
+        self.tags.clear();
+    }
+}
+
+impl Drop for Raise {
+    fn drop(&mut self) {
+        if !self.tags.is_empty() {
+            self.resolver.freshness.raise(self.seq, &self.tags);
+        }
+    }
+}
+
+/// After a commit that nobody knows the outcome of, everything that rests on its tags has to be read again; and what is read is
+/// as old as that commit would be, if it did not happen. One more change with the same tags ends the doubt: it comes after
+/// the commit, whether that happened or not. Until then requests that rest on the tags are answered 503.
+async fn settle(store: Arc<dyn WriteStore>, writer: Arc<Writer>, tags: Vec<Tag>) {
+    let mut pause = Duration::from_millis(10);
+    loop {
+        match again(&*store, &writer, &tags).await {
+            Ok(()) => return,
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "a change is still in doubt"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(1));
+    }
+}
+
+async fn again(store: &dyn WriteStore, writer: &Writer, tags: &[Tag]) -> Result<(), StoreError> {
+    let tx = store.begin().await?;
+    let seq = tx.seq();
+    tx.commit(tags).await?;
+    writer.resolver.freshness.raise(seq, tags);
+    Ok(())
 }

@@ -310,6 +310,102 @@ async fn a_path_that_was_rewritten_on_the_way_is_refused() {
 }
 
 #[tokio::test]
+async fn a_prefix_that_a_middleware_strips_opens_nothing() {
+    let (world, ran) = (World::new(), Ran::default());
+    async fn strip(mut request: Request, next: Next) -> Response {
+        let rest = request.uri().path().strip_prefix("/public").unwrap_or("/").to_owned();
+        *request.uri_mut() = rest.parse().unwrap();
+        next.run(request).await
+    }
+    let inner = world.keyward.wrap(Router::new().route("/admin/x", ran.handler()));
+    let app = App::from_service(Router::new().fallback_service(inner).layer(from_fn(strip)));
+    let answer = app.get("/public/admin/x").await;
+    answer.assert_refused(Reason::AmbiguousPath(Ambiguity::Rewritten)).assert_status(400);
+    assert_eq!(ran.times(), 0);
+}
+
+#[tokio::test]
+async fn of_two_parameters_with_one_name_neither_is_believed() {
+    let (world, ran) = (World::new(), Ran::default());
+    let items = GuardedRouter::new().route("/items/{uid}", action("read").on_param("uid"), ran.handler());
+    let app = world.guard(GuardedRouter::new().nest("/admin/{uid}", items));
+    let key = world.editor().with(Permission::new("read").on("mine")).issue().await.secret;
+    for path in ["/admin/mine/items/theirs", "/admin/theirs/items/mine", "/admin/mine/items/mine"] {
+        app.get(path).bearer(&key).await.assert_refused(Reason::NotAllowed);
+    }
+    assert_eq!(ran.times(), 0);
+}
+
+#[tokio::test]
+async fn head_goes_where_get_goes() {
+    let ran = Ran::default();
+    let world = World::with(|b| b.group(Group::admin("/api/keys").exact(Method::GET)));
+    let app = world.guard(GuardedRouter::new().route("/api/keys", action("admin::keys.read"), ran.handler()));
+    let content = world.content(keyward::ContentAccess::FullAccess).await.secret;
+    for method in [Method::GET, Method::HEAD] {
+        app.request(method, "/api/keys").bearer(&content).await.assert_status(401);
+    }
+    assert_eq!(ran.times(), 0);
+}
+
+#[tokio::test]
+async fn a_public_route_in_a_protected_group_does_not_run() {
+    let (world, ran) = (World::new(), Ran::default());
+    let app = world.guard(
+        GuardedRouter::new()
+            .public("/admin/x", ran.handler())
+            .public("/api/x", ran.handler())
+            .public("/public/x", ran.handler()),
+    );
+    let key = world.super_admin().issue().await.secret;
+    app.get("/admin/x").bearer(&key).await.assert_refused(Reason::Unguarded).assert_status(403);
+    app.get("/api/x").await.assert_refused(Reason::Unguarded).assert_status(403);
+    assert_eq!(ran.times(), 0);
+    app.get("/public/x").await.assert_ok();
+}
+
+#[tokio::test]
+async fn what_a_handler_requires_is_required_whole_unless_it_takes_the_decision() {
+    let world = World::new();
+    async fn whole(auth: Auth) -> Result<&'static str, NotAllowed> {
+        auth.require(&action("read").on("article"))?;
+        Ok("every row")
+    }
+    async fn part(auth: Auth) -> Result<String, NotAllowed> {
+        Ok(format!("{} rules", auth.require_decision(&action("read").on("article"))?.rules().len()))
+    }
+    let app = world.wrap(Router::new().route("/admin/whole", get(whole)).route("/admin/part", get(part)));
+    let own = Permission::new("read").on("article").when(When::from_list([keyward::IS_CREATOR]));
+    let key = world.editor().with(own).issue().await.secret;
+    app.get("/admin/whole").bearer(&key).await.assert_refused(Reason::NotAllowed);
+    assert_eq!(app.get("/admin/part").bearer(&key).await.assert_ok().body, "1 rules");
+}
+
+#[tokio::test]
+async fn requirements_that_allow_nothing_together_are_not_met() {
+    let (world, ran) = (World::new(), Ran::default());
+    let both = keyward::all_of(["read", "update"].map(|a| action(a).on("article")));
+    let app = world.guard(GuardedRouter::new().route("/admin/x", both, ran.handler()));
+    let only = |a: &str, field: &str| Permission::new(a).on("article").fields(keyward::Fields::only([field]).unwrap());
+    let key = world.editor().with(only("read", "title")).with(only("update", "body")).issue().await.secret;
+    app.get("/admin/x").bearer(&key).await.assert_refused(Reason::NotAllowed);
+    assert_eq!(ran.times(), 0);
+}
+
+#[tokio::test]
+async fn nobody_is_not_told_of_a_scope() {
+    let world = World::new();
+    let app = world.guard(GuardedRouter::new().route("/api/x", action("api::x.find"), get(|| async {})));
+    let anonymous = app.get("/api/x").await;
+    assert_eq!(anonymous.assert_status(403).headers["www-authenticate"], "Bearer");
+    let custom = keyward::ContentAccess::Custom([keyward::Action::new("api::y.find")].into());
+    let key = world.content(custom).await.secret;
+    let known = app.get("/api/x").bearer(&key).await;
+    let told = "Bearer error=\"insufficient_scope\", scope=\"api::x.find\"";
+    assert_eq!(known.assert_status(403).headers["www-authenticate"], told);
+}
+
+#[tokio::test]
 async fn a_shadowing_route_is_judged_by_the_group_of_its_path() {
     let ran = Ran::default();
     let world = World::with(|b| b.group(Group::public("/admin/assets").shadowing()));

@@ -108,6 +108,7 @@ async fn a_reload_within_the_minute_notes_no_second_use() {
     let first = world.clock.now();
     request(&written).await;
     world.keyward.shutdown().await;
+    let _stopped = shim.pause_notes();
     request(&pending).await;
     world.clock.advance(Duration::from_secs(59));
     for key in [&written, &pending] {
@@ -116,6 +117,8 @@ async fn a_reload_within_the_minute_notes_no_second_use() {
         request(key).await;
         assert_eq!(shim.reads() - before, 1, "it was read again");
     }
+    shim.flow();
+    shim.resume();
     world.keyward.shutdown().await;
     for key in [written, pending] {
         assert_eq!(shim.inner.last_use(key.token), Some((first, None)));

@@ -5,6 +5,7 @@
 mod i01_never_more_than_the_owner;
 mod i02_kinds;
 mod i03_next_request;
+mod i04_within_the_bound;
 mod i08_nothing_secret_shows;
 mod i09_alike;
 mod i10_nobody_unguarded;

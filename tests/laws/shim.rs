@@ -19,12 +19,13 @@ struct State {
     reads: AtomicU64,
     failing: AtomicBool,
     hanging: AtomicBool,
-    unsure: AtomicBool,
+    /// Whether the next commit happens, of which nobody can tell.
+    unsure: Mutex<Option<bool>>,
     /// What becomes of each snapshot.
     tampering: Mutex<Option<Tampering>>,
     /// When set: each read takes its snapshot, says so, and waits for a permit.
     paused: Mutex<Option<mpsc::UnboundedSender<()>>>,
-    /// The same for notes of uses: each is written, and waits.
+    /// The same for notes of uses, before they are written.
     notes_paused: Mutex<Option<mpsc::UnboundedSender<()>>>,
     permits: Semaphore,
 }
@@ -37,7 +38,7 @@ impl Shim {
             reads: AtomicU64::new(0),
             failing: AtomicBool::new(false),
             hanging: AtomicBool::new(false),
-            unsure: AtomicBool::new(false),
+            unsure: Mutex::new(None),
             tampering: Mutex::new(None),
             paused: Mutex::new(None),
             notes_paused: Mutex::new(None),
@@ -61,9 +62,9 @@ impl Shim {
         self.state.hanging.store(hanging, Ordering::SeqCst);
     }
 
-    /// From now on every commit happens, and says that nobody can tell; or says what it did.
-    pub fn unsure(&self, unsure: bool) {
-        self.state.unsure.store(unsure, Ordering::SeqCst);
+    /// Of the next commit nobody can tell whether it happened. It does, or not.
+    pub fn lose_sight(&self, happens: bool) {
+        *self.state.unsure.lock().unwrap() = Some(happens);
     }
 
     /// From now on this is done to each snapshot before anybody sees it.
@@ -71,7 +72,7 @@ impl Shim {
         *self.state.tampering.lock().unwrap() = Some(Arc::new(how));
     }
 
-    /// From now on each note of uses stops after it was written, and says so on this channel.
+    /// From now on each note of uses stops before it is written, and says so on this channel.
     pub fn pause_notes(&self) -> mpsc::UnboundedReceiver<()> {
         let (sender, receiver) = mpsc::unbounded_channel();
         *self.state.notes_paused.lock().unwrap() = Some(sender);
@@ -131,9 +132,8 @@ impl Store for Shim {
 
     async fn note_uses(&self, uses: &[Use]) -> Result<(), StoreError> {
         self.check()?;
-        self.inner.note_uses(uses).await?;
         self.stop(&self.state.notes_paused).await;
-        Ok(())
+        self.inner.note_uses(uses).await
     }
 }
 
@@ -142,7 +142,11 @@ impl WriteStore for Shim {
     async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError> {
         self.check()?;
         let tx = self.inner.begin().await?;
-        Ok(if self.state.unsure.load(Ordering::SeqCst) { Box::new(Unsure(tx)) } else { tx })
+        let unsure = self.state.unsure.lock().unwrap().take();
+        Ok(match unsure {
+            Some(happens) => Box::new(Unsure { tx, happens }),
+            None => tx,
+        })
     }
 }
 
@@ -169,5 +173,5 @@ pub fn world(
 ) -> (keyward::testing::World<Shim>, Shim) {
     let clock = Arc::new(keyward::testing::ManualClock::default());
     let shim = Shim::new(MemoryStore::with_clock(clock.clone()));
-    (keyward::testing::World::on(shim.clone(), clock, settings), shim)
+    (keyward::testing::World::on(shim.clone(), clock, |b| settings(b.store_is_exclusive())), shim)
 }

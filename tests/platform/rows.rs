@@ -3,8 +3,8 @@
 use crate::CM;
 use crate::server::{SALT, Server, platform};
 use keyward::{
-    AdminToken, Fields, Grant, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Keyward, Lifespan, NewOwner, NewRole, OwnerState,
-    Permission, RoleId, SaltRing, SqliteStore, When,
+    AdminToken, Conditions, Fields, Grant, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Keyward, Lifespan, NewOwner, NewRole,
+    OwnerState, Permission, Predicate, RoleId, SaltRing, SqliteStore, When,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -26,7 +26,10 @@ fn people(all: &[(Vec<Permission>, Vec<Grant>)]) -> (TempDir, Server, Vec<String
     let make = async {
         let salts = SaltRing::parse(SALT).unwrap();
         let store = SqliteStore::open(&file).await.unwrap();
-        let keyward = Keyward::builder(store).salt(salts).admin("/admin").build().unwrap();
+        // Registered here, and unknown to the platform: what cannot be evaluated denies.
+        let conditions = Conditions::default().register("no::such", |_| Predicate::Always);
+        let builder = Keyward::builder(store).salt(salts).conditions(conditions);
+        let keyward = builder.admin("/admin").build().unwrap();
         let mut secrets = Vec::new();
         for (i, (permissions, grants)) in all.iter().enumerate() {
             let (name, description) = (format!("r{i}"), String::new());

@@ -28,8 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// There is one connection that writes and a few that read; readers never wait for a writer. The tables (`keyward_*`) may live
 /// beside those of the host in one file.
 ///
-/// Let one process serve from a file. Another one may open it too and write without harm to the data, but a gate learns at
-/// once of its own process's changes only: what it has cached of others' stays until it expires.
+/// Several processes may open one file. A gate judges at once by what its own process changes, and by what others change after
+/// [`Limits::max_staleness`](crate::Limits::max_staleness) at the latest.
 ///
 /// ```no_run
 /// # async fn demo() -> Result<(), keyward::StoreError> {
