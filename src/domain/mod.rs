@@ -8,11 +8,13 @@ mod condition;
 mod decision;
 mod digest;
 mod id;
+mod name;
 mod owner;
 mod permission;
 mod principal;
 mod refusal;
 mod requirement;
+mod salt;
 mod secret;
 mod sql;
 mod tag;
@@ -26,16 +28,15 @@ pub use decision::{Decision, DecisionRule, Denied, HiddenField, Verdict};
 pub(crate) use digest::DigestHasher;
 pub use digest::{Digest, MalformedDigest};
 pub use id::{OwnerId, RoleId, TokenId};
+pub use name::{Action, ConditionId, ConditionSet, Empty, Field, FieldSet, Subject};
 pub use owner::{Owner, OwnerState, Role};
-pub use permission::{
-    Action, ConditionId, ConditionSet, Empty, Field, FieldSet, Fields, Grant, Guard, Permission, Rule, Subject, When,
-};
+pub use permission::{Fields, Grant, Guard, Permission, Rule, When};
 pub use principal::{Authority, Principal};
 pub use refusal::{Ambiguity, Invalid, Reason, Unavailable};
 pub use requirement::{Requirement, action, all_of, any_of, authenticated};
+pub use salt::{InvalidSalt, ReferenceSalt, Salt, SaltId, SaltRing};
 pub use secret::{
-    Brand, Credential, Entropy, InvalidBrand, InvalidSalt, Issued, NoEntropy, OsEntropy, ReferenceSalt, Salt, SaltId,
-    SaltRing, Secret, SecretFormat, Unverified,
+    Brand, Credential, Entropy, InvalidBrand, Issued, NoEntropy, OsEntropy, Secret, SecretFormat, Unverified,
 };
 pub use sql::{SqlFilter, SqlMap, SqlValue, UnknownColumn};
 pub use tag::Tag;

@@ -1,115 +1,6 @@
 //! Permissions, grants and rules.
 
-use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::sync::Arc;
-
-macro_rules! name {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(transparent)]
-        pub struct $name(Arc<str>);
-
-        impl $name {
-            /// Takes any text. One that nothing else names never matches.
-            pub fn new(text: impl Into<Arc<str>>) -> Self {
-                Self(text.into())
-            }
-
-            /// The text.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl From<&str> for $name {
-            fn from(text: &str) -> Self {
-                Self::new(text)
-            }
-        }
-
-        impl From<String> for $name {
-            fn from(text: String) -> Self {
-                Self::new(text)
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(&self.0, f)
-            }
-        }
-    };
-}
-
-name!(
-    /// What is done: `plugin::content-manager.explorer.read`, `admin::webhooks.create`, `api::article.article.find`.
-    Action
-);
-name!(
-    /// What it is done to: `api::article.article`. Many actions have none.
-    Subject
-);
-name!(
-    /// A field of a subject: `title`.
-    Field
-);
-name!(
-    /// The id of a registered condition: `admin::is-creator`.
-    ConditionId
-);
-
-/// A set that must not be empty was empty.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the list is empty: name at least one, or leave it out to mean all")]
-pub struct Empty;
-
-macro_rules! set {
-    ($(#[$doc:meta])* $set:ident of $item:ident) => {
-        $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-        pub struct $set(Arc<[$item]>);
-
-        impl $set {
-            /// Sorts, and drops what is there twice.
-            ///
-            /// # Errors
-            /// If there is nothing in it.
-            pub fn new<I: Into<$item>>(items: impl IntoIterator<Item = I>) -> Result<Self, Empty> {
-                let mut items: Vec<$item> = items.into_iter().map(Into::into).collect();
-                items.sort_unstable();
-                items.dedup();
-                if items.is_empty() { Err(Empty) } else { Ok(Self(items.into())) }
-            }
-
-            /// The members, ascending.
-            pub fn as_slice(&self) -> &[$item] {
-                &self.0
-            }
-
-            /// Whether every member of this set is in `other`.
-            pub fn is_subset(&self, other: &Self) -> bool {
-                self.0.iter().all(|i| other.0.binary_search(i).is_ok())
-            }
-        }
-    };
-}
-
-set!(
-    /// One field or more.
-    FieldSet of Field
-);
-set!(
-    /// One condition or more, of which any suffices.
-    ConditionSet of ConditionId
-);
+use super::{Action, ConditionId, ConditionSet, Empty, Field, FieldSet, Subject};
 
 /// Which fields of a subject.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -133,7 +24,7 @@ impl Fields {
     pub fn contains(&self, field: &str) -> bool {
         match self {
             Self::All => true,
-            Self::Only(set) => set.0.binary_search_by(|f| f.as_str().cmp(field)).is_ok(),
+            Self::Only(set) => set.contains(field),
         }
     }
 
@@ -151,7 +42,7 @@ impl Fields {
         match self {
             Self::All => 0,
             Self::Only(set) => {
-                set.0.iter().map(|f| size_of::<Field>() + f.as_str().len() + 2 * size_of::<usize>()).sum()
+                set.as_slice().iter().map(|f| size_of::<Field>() + f.as_str().len() + 2 * size_of::<usize>()).sum()
             }
         }
     }
@@ -161,7 +52,7 @@ impl Fields {
         match (self, other) {
             (Self::All, x) | (x, Self::All) => Some(x.clone()),
             (Self::Only(a), Self::Only(_)) => {
-                Self::only(a.0.iter().filter(|f| other.contains(f.as_str())).cloned()).ok()
+                Self::only(a.as_slice().iter().filter(|f| other.contains(f.as_str())).cloned()).ok()
             }
         }
     }
@@ -170,7 +61,7 @@ impl Fields {
     pub fn union(&self, other: &Self) -> Self {
         match (self, other) {
             (Self::Only(a), Self::Only(b)) => {
-                Self::only(a.0.iter().chain(b.0.iter()).cloned()).unwrap_or(Self::Only(a.clone()))
+                Self::only(a.as_slice().iter().chain(b.as_slice()).cloned()).unwrap_or(Self::Only(a.clone()))
             }
             _ => Self::All,
         }

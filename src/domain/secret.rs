@@ -4,13 +4,11 @@
 //! last 7 gives 256 bits: 40 of them are those 7 characters, the other 216 are the digest that is stored. So a made-up secret
 //! is refused for one HMAC, a relabelled kind is a made-up secret, and what is stored cannot be turned back.
 
-use super::{Digest, Kind, KindSet};
-use hmac::{Hmac, KeyInit, Mac};
+use super::{Digest, Kind, KindSet, ReferenceSalt, SaltId, SaltRing};
 use secrecy::{ExposeSecret, SecretString};
-use sha2::{Sha256, Sha512};
 use std::fmt;
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 const RANDOM: usize = 43;
 const CHECK: usize = 7;
@@ -48,7 +46,7 @@ impl Entropy for OsEntropy {
 pub struct Secret(SecretString);
 
 impl Secret {
-    fn new(text: String) -> Self {
+    pub(super) fn new(text: String) -> Self {
         Self(SecretString::from(text))
     }
 
@@ -106,183 +104,6 @@ impl Brand {
 impl Default for Brand {
     fn default() -> Self {
         Self("kw".to_owned())
-    }
-}
-
-/// The public name of a salt, stored with each token, so that you can see which tokens still need an old one.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct SaltId(String);
-
-impl SaltId {
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// A salt that cannot be one.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidSalt {
-    /// Fewer than 32 bytes.
-    #[error("a salt has at least 32 random bytes, this one has {0}: make one with `openssl rand -hex 32`")]
-    Short(usize),
-    /// Too regular to be random.
-    #[error("this salt is no random text: make one with `openssl rand -hex 32`")]
-    Regular,
-    /// Its name is not 1 to 16 letters, digits, `-` or `.`.
-    #[error("a salt's name, before the `:`, is 1 to 16 letters, digits, `-` or `.`")]
-    Name,
-    /// Two salts of a ring have the same name.
-    #[error("two salts have the name `{0}`: give each its own, as in `2026:...`")]
-    SameName(String),
-    /// More than four salts.
-    #[error("a ring holds at most 4 salts, this one would have {0}")]
-    TooMany(usize),
-    /// The empty text.
-    #[error("the salt of the reference is empty")]
-    Empty,
-}
-
-/// A key of the installation: secrets are hashed under it. Whoever has it and the database can check guesses; whoever has
-/// only the database cannot.
-///
-/// Losing or changing it invalidates every token issued under it.
-#[derive(Clone)]
-pub struct Salt {
-    id: SaltId,
-    /// With the key's blocks compressed already.
-    state: Hmac<Sha256>,
-    fingerprint: Zeroizing<Vec<u8>>,
-}
-
-impl Salt {
-    /// A fresh one from the system, with the text to keep for the next start (read it back with [`parse`](Self::parse)).
-    ///
-    /// # Errors
-    /// If the system has no randomness.
-    pub fn generate() -> Result<(Self, Secret), NoEntropy> {
-        let mut bytes = Zeroizing::new([0u8; 32]);
-        OsEntropy.fill(&mut *bytes)?;
-        let text = Zeroizing::new(hex::encode(*bytes));
-        Ok((Self::keyed(SaltId("0".to_owned()), text.as_bytes()), Secret::new(text.as_str().to_owned())))
-    }
-
-    /// Reads `SALT` or `NAME:SALT`: at least 32 bytes of random text, without the white space around it. The name is public, and
-    /// counts only when there are several; a salt that has a `:` in it needs one.
-    ///
-    /// # Errors
-    /// If it is short, regular or badly named.
-    pub fn parse(text: &str) -> Result<Self, InvalidSalt> {
-        let text = text.trim();
-        let (name, key) = text.split_once(':').unwrap_or(("0", text));
-        let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
-        if !(1..=16).contains(&name.len()) || !name.bytes().all(fits) {
-            return Err(InvalidSalt::Name);
-        }
-        if key.len() < 32 {
-            return Err(InvalidSalt::Short(key.len()));
-        }
-        let mut distinct = key.as_bytes().to_vec();
-        distinct.sort_unstable();
-        distinct.dedup();
-        let count = distinct.len();
-        distinct.zeroize();
-        if count < 8 {
-            return Err(InvalidSalt::Regular);
-        }
-        Ok(Self::keyed(SaltId(name.to_owned()), key.as_bytes()))
-    }
-
-    fn keyed(id: SaltId, key: &[u8]) -> Self {
-        Self { id, state: mac(key), fingerprint: Zeroizing::new(key.to_vec()) }
-    }
-
-    /// Its public name.
-    pub fn id(&self) -> &SaltId {
-        &self.id
-    }
-
-    fn hash(&self, message: &[u8]) -> [u8; 32] {
-        self.state.clone().chain_update(message).finalize().into_bytes().into()
-    }
-}
-
-impl fmt::Debug for Salt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Salt({})", self.id.0)
-    }
-}
-
-fn mac<M: KeyInit>(key: &[u8]) -> M {
-    #[expect(clippy::expect_used, reason = "HMAC takes keys of every length, RFC 2104 section 2")]
-    M::new_from_slice(key).expect("HMAC takes any key")
-}
-
-/// The salts of an installation: the first issues, all verify. At most four.
-#[derive(Clone, Debug)]
-pub struct SaltRing(Vec<Salt>);
-
-impl SaltRing {
-    /// Only this one.
-    pub fn new(salt: Salt) -> Self {
-        Self(vec![salt])
-    }
-
-    /// Reads salts separated by commas, the issuing one first: `2026:SALT,2025:SALT`.
-    ///
-    /// # Errors
-    /// As [`Salt::parse`], and if there are more than four or two with one name.
-    pub fn parse(text: &str) -> Result<Self, InvalidSalt> {
-        let mut salts = text.split(',').map(Salt::parse);
-        let first = salts.next().unwrap_or(Err(InvalidSalt::Short(0)))?;
-        salts.try_fold(Self::new(first), |ring, salt| ring.and_old(salt?))
-    }
-
-    /// And this one, which no longer issues.
-    ///
-    /// # Errors
-    /// If there are four already, or one with this name.
-    pub fn and_old(mut self, salt: Salt) -> Result<Self, InvalidSalt> {
-        if self.0.iter().any(|s| s.id == salt.id && *s.fingerprint != *salt.fingerprint) {
-            return Err(InvalidSalt::SameName(salt.id.0));
-        }
-        if !self.0.iter().any(|s| *s.fingerprint == *salt.fingerprint) {
-            self.0.push(salt);
-        }
-        if self.0.len() > 4 { Err(InvalidSalt::TooMany(self.0.len())) } else { Ok(self) }
-    }
-}
-
-impl From<Salt> for SaltRing {
-    fn from(salt: Salt) -> Self {
-        Self::new(salt)
-    }
-}
-
-/// The salt of the reference, for tokens that it issued. Nothing else is derived from it.
-#[derive(Clone)]
-pub struct ReferenceSalt(Hmac<Sha512>);
-
-impl ReferenceSalt {
-    /// The text that the reference is configured with.
-    ///
-    /// # Errors
-    /// If it is empty.
-    pub fn new(text: &str) -> Result<Self, InvalidSalt> {
-        if text.is_empty() { Err(InvalidSalt::Empty) } else { Ok(Self(mac(text.as_bytes()))) }
-    }
-
-    fn digest(&self, secret: &[u8]) -> Digest {
-        let mut state = self.0.clone();
-        state.update(secret);
-        Digest::Reference(state.finalize().into_bytes().into())
-    }
-}
-
-impl fmt::Debug for ReferenceSalt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ReferenceSalt(..)")
     }
 }
 
@@ -348,10 +169,10 @@ impl SecretFormat {
         let mut text = String::with_capacity(prefix.len() + RANDOM + CHECK);
         text.push_str(prefix);
         push_base62(&mut text, RANDOM, entropy)?;
-        let salt = &self.salts.0[0];
+        let salt = self.salts.issuing();
         let (check, digest) = split(salt.hash(text.as_bytes()));
         text.extend(check.iter().map(|b| char::from(*b)));
-        Ok(Issued { secret: Secret::new(text), digest, salt: salt.id.clone() })
+        Ok(Issued { secret: Secret::new(text), digest, salt: salt.id().clone() })
     }
 
     /// Checks a presented secret as far as that goes without the store: its form, its kind, and that we issued it.
@@ -378,7 +199,7 @@ impl SecretFormat {
             return Err(Unverified::WrongKind);
         }
         let Some((message, presented)) = text.split_last_chunk::<CHECK>() else { return Err(Unverified::Malformed) };
-        for salt in &self.salts.0 {
+        for salt in self.salts.all() {
             let (check, digest) = split(salt.hash(message));
             if bool::from(word(check).ct_eq(&word(*presented))) {
                 return Ok(Credential { digest, kind: Some(*kind) });
@@ -492,19 +313,6 @@ mod tests {
         assert_eq!(verified.digest, made.digest);
         assert_eq!(rotated.issue(Kind::Content, &OsEntropy).unwrap().salt.as_str(), "0");
         assert_eq!(format(SALT).verify(made.secret.expose(), KindSet::CONTENT), Err(Unverified::NotGenuine));
-    }
-
-    #[test]
-    fn salts_must_be_random_and_named_apart() {
-        assert_eq!(Salt::parse("short").unwrap_err(), InvalidSalt::Short(5));
-        assert_eq!(Salt::parse(&"ab".repeat(20)).unwrap_err(), InvalidSalt::Regular);
-        assert_eq!(Salt::parse(&format!("a b:{SALT}")).unwrap_err(), InvalidSalt::Name);
-        let other = &OLD[4..];
-        assert_eq!(SaltRing::parse(&format!("{SALT},{other}")).unwrap_err(), InvalidSalt::SameName("0".into()));
-        let five = (0..5).map(|i| format!("{i}:{i}{SALT}")).collect::<Vec<_>>().join(",");
-        assert_eq!(SaltRing::parse(&five).unwrap_err(), InvalidSalt::TooMany(5));
-        let (_, text) = Salt::generate().unwrap();
-        assert!(Salt::parse(text.expose()).is_ok());
     }
 
     #[test]

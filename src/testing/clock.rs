@@ -1,0 +1,66 @@
+//! Time and randomness that a test decides about.
+
+use crate::domain::{Clock, Entropy, Moment, NoEntropy, Timestamp};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// A clock that stands still until it is told to go on.
+#[derive(Debug)]
+pub struct ManualClock {
+    now: AtomicI64,
+    moment: AtomicU64,
+}
+
+impl Default for ManualClock {
+    /// Begins at 2026-01-01T00:00:00Z.
+    fn default() -> Self {
+        Self { now: AtomicI64::new(1_767_225_600_000), moment: AtomicU64::new(1_000_000_000_000) }
+    }
+}
+
+impl ManualClock {
+    /// Lets this much time pass.
+    pub fn advance(&self, by: Duration) {
+        self.set_wall_clock(self.now().plus(by));
+        self.moment.fetch_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX), Ordering::SeqCst);
+    }
+
+    /// Sets the wall clock alone, as somebody with root would.
+    pub fn set_wall_clock(&self, now: Timestamp) {
+        self.now.store(now.0, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.now.load(Ordering::SeqCst))
+    }
+
+    fn moment(&self) -> Moment {
+        Moment(self.moment.load(Ordering::SeqCst))
+    }
+}
+
+/// The same secrets in every run. For tests only: whoever knows the seed knows them all.
+#[derive(Debug)]
+pub struct SeededEntropy(AtomicU64);
+
+impl SeededEntropy {
+    /// The sequence of this seed.
+    pub fn new(seed: u64) -> Self {
+        Self(AtomicU64::new(seed))
+    }
+}
+
+impl Entropy for SeededEntropy {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
+        for chunk in bytes.chunks_mut(8) {
+            // SplitMix64.
+            let mut z = self.0.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::SeqCst).wrapping_add(0x9E37_79B9_7F4A_7C15);
+            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            chunk.copy_from_slice(&(z ^ (z >> 31)).to_le_bytes()[..chunk.len()]);
+        }
+        Ok(())
+    }
+}

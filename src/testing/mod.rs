@@ -1,0 +1,27 @@
+//! Fixtures for your tests: a world with its own clock and its own people, and requests to a guarded router in one line each.
+//!
+//! ```
+//! # tokio_test::block_on(async {
+//! use axum::{Router, routing::get};
+//! use keyward::testing::World;
+//! use keyward::{GuardedRouter, Invalid, Reason, action};
+//!
+//! let world = World::new();
+//! let app = world.guard(
+//!     GuardedRouter::new().route("/admin/webhooks", action("admin::webhooks.read"), get(|| async { "[]" })),
+//! );
+//! let key = world.editor().with("admin::webhooks.read").issue().await;
+//!
+//! app.get("/admin/webhooks").bearer(&key.secret).await.assert_ok();
+//! world.keyward.tokens().revoke(key.token).await.unwrap();
+//! app.get("/admin/webhooks").bearer(&key.secret).await.assert_refused(Reason::Invalid(Invalid::Unknown));
+//! # });
+//! ```
+
+mod app;
+mod clock;
+mod world;
+
+pub use app::{Answer, App, TestRequest};
+pub use clock::{ManualClock, SeededEntropy};
+pub use world::{Cast, Key, SALT, World};

@@ -1,0 +1,211 @@
+//! An installation for tests, with people in it.
+
+use super::app::App;
+use super::clock::{ManualClock, SeededEntropy};
+use crate::domain::{ContentAccess, Grant, OwnerId, OwnerState, Permission, RoleId, Salt, Secret, TokenId};
+use crate::gate::GuardedRouter;
+use crate::keyward::{Builder, Keyward};
+use crate::service::{AdminToken, ContentToken, IssuedToken, Lifespan, SessionToken};
+use crate::store::{MemoryStore, NewOwner, NewRole, WriteStore};
+use axum::Router;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// The salt of every test world.
+pub const SALT: &str = "Vd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE";
+
+/// An installation for tests, with an admin group `/admin`, a content group `/api` and a public group `/public`.
+#[derive(Debug)]
+pub struct World<S = MemoryStore> {
+    /// The installation itself.
+    pub keyward: Keyward<S>,
+    /// Its clock.
+    pub clock: Arc<ManualClock>,
+    names: Arc<AtomicU64>,
+}
+
+impl World {
+    /// On a store in memory.
+    #[expect(clippy::new_without_default, reason = "building needs a tokio runtime, which no default should")]
+    pub fn new() -> Self {
+        Self::with(|builder| builder)
+    }
+
+    /// On a store in memory, with other settings.
+    pub fn with(settings: impl FnOnce(Builder<MemoryStore>) -> Builder<MemoryStore>) -> Self {
+        let clock = Arc::new(ManualClock::default());
+        Self::on(MemoryStore::with_clock(clock.clone()), clock, settings)
+    }
+}
+
+impl<S: WriteStore> World<S> {
+    /// On a store of your choice, which should read the same clock.
+    ///
+    /// # Panics
+    /// If the settings are impossible, or there is no tokio runtime: it is for tests.
+    pub fn on(store: S, clock: Arc<ManualClock>, settings: impl FnOnce(Builder<S>) -> Builder<S>) -> Self {
+        #[expect(clippy::expect_used, reason = "a constant that the salt's own test covers")]
+        let salt = Salt::parse(SALT).expect("a good salt");
+        let builder = Keyward::builder(store).salt(salt).clock(clock.clone()).entropy(Arc::new(SeededEntropy::new(7)));
+        let builder = settings(builder.admin("/admin").content("/api").public("/public"));
+        #[expect(clippy::expect_used, reason = "documented: this is for tests")]
+        let keyward = builder.build().expect("possible settings");
+        Self { keyward, clock, names: Arc::default() }
+    }
+
+    /// A guarded router behind this world's gate.
+    pub fn guard(&self, router: GuardedRouter) -> App {
+        App::from_service(self.keyward.guard(router))
+    }
+
+    /// Any router behind this world's gate.
+    pub fn wrap(&self, router: Router) -> App {
+        App::from_service(self.keyward.wrap(router))
+    }
+
+    /// Somebody with one role of their own, to be given permissions.
+    pub fn editor(&self) -> Cast<'_, S> {
+        Cast { world: self, permissions: Some(Vec::new()), grants: Vec::new(), lifespan: Lifespan::Unlimited }
+    }
+
+    /// Somebody without a ceiling.
+    pub fn super_admin(&self) -> Cast<'_, S> {
+        Cast { permissions: None, ..self.editor() }
+    }
+
+    /// A content token of this access.
+    ///
+    /// # Panics
+    /// If the store fails.
+    pub async fn content(&self, access: ContentAccess) -> Key {
+        let (name, description) = (self.name("content"), String::new());
+        let new = ContentToken { name, description, access, lifespan: Lifespan::Unlimited };
+        Key::of(ok(self.keyward.tokens().issue_content(new).await), None)
+    }
+
+    fn name(&self, what: &str) -> String {
+        format!("{what} {}", self.names.fetch_add(1, Ordering::SeqCst))
+    }
+}
+
+/// A person in the making, and what they issue.
+#[derive(Debug)]
+#[must_use]
+pub struct Cast<'w, S> {
+    world: &'w World<S>,
+    permissions: Option<Vec<Permission>>,
+    grants: Vec<Grant>,
+    lifespan: Lifespan,
+}
+
+impl<S: WriteStore> Cast<'_, S> {
+    /// Their role holds this, and their token carries it.
+    pub fn with(self, permission: impl Into<Permission>) -> Self {
+        let permission = permission.into();
+        let grant = Grant::from(&permission);
+        self.holds(permission).carries(grant)
+    }
+
+    /// Their role holds this. A super admin holds everything anyway.
+    pub fn holds(mut self, permission: impl Into<Permission>) -> Self {
+        if let Some(held) = &mut self.permissions {
+            held.push(permission.into());
+        }
+        self
+    }
+
+    /// Their token carries this.
+    pub fn carries(mut self, grant: Grant) -> Self {
+        self.grants.push(grant);
+        self
+    }
+
+    /// Their token lives this long.
+    pub fn for_time(mut self, span: Duration) -> Self {
+        self.lifespan = Lifespan::Of(span);
+        self
+    }
+
+    /// Makes the person, and a token of theirs.
+    ///
+    /// # Panics
+    /// If a rule refuses it.
+    pub async fn issue(self) -> Key {
+        let (owner, role) = self.person().await;
+        let (world, grants, lifespan) = (self.world, self.grants, self.lifespan);
+        let (name, description) = (world.name("token"), String::new());
+        let new = AdminToken { name, description, owner, grants, lifespan };
+        Key::of(ok(world.keyward.tokens().issue_admin(new).await), Some((owner, role)))
+    }
+
+    /// Makes the person, and signs them in: idle after 30 minutes, over after a day.
+    ///
+    /// # Panics
+    /// If a rule refuses it.
+    pub async fn sign_in(self) -> Key {
+        let (owner, role) = self.person().await;
+        let (idle, lifespan) = (Duration::from_secs(30 * 60), Duration::from_secs(24 * 60 * 60));
+        let new = SessionToken { owner, idle, lifespan };
+        Key::of(ok(self.world.keyward.tokens().open_session(new).await), Some((owner, role)))
+    }
+
+    async fn person(&self) -> (OwnerId, RoleId) {
+        let keyward = &self.world.keyward;
+        let role = match &self.permissions {
+            None => RoleId::SUPER_ADMIN,
+            Some(permissions) => {
+                let (name, description) = (self.world.name("role"), String::new());
+                let new = NewRole { name, description, permissions: permissions.clone() };
+                ok(keyward.roles().create(new).await).id
+            }
+        };
+        let email = format!("{}@example.test", self.world.name("person").replace(' ', "-"));
+        let (firstname, lastname, state) = (String::new(), String::new(), OwnerState::Active);
+        let new = NewOwner { email, firstname, lastname, state, roles: vec![role] };
+        (ok(keyward.owners().create(new).await).id, role)
+    }
+}
+
+/// An issued token, with everything a test wants to do to it.
+#[derive(Clone, Debug)]
+pub struct Key {
+    /// What to send.
+    pub secret: Secret,
+    /// The token.
+    pub token: TokenId,
+    /// Its owner and their role; content tokens have none.
+    pub owner: Option<(OwnerId, RoleId)>,
+}
+
+impl Key {
+    fn of(issued: IssuedToken, owner: Option<(OwnerId, RoleId)>) -> Self {
+        Self { secret: issued.secret, token: issued.token.id, owner }
+    }
+
+    /// The owner's id.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[expect(clippy::expect_used, reason = "documented: this is for tests")]
+    pub fn owner(&self) -> OwnerId {
+        self.owner.expect("an owned token").0
+    }
+
+    /// The owner's role.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[expect(clippy::expect_used, reason = "documented: this is for tests")]
+    pub fn role(&self) -> RoleId {
+        self.owner.expect("an owned token").1
+    }
+}
+
+#[track_caller]
+fn ok<T, E: std::error::Error>(result: Result<T, E>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => panic!("the test world could not be made: {error}"),
+    }
+}
