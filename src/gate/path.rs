@@ -17,7 +17,7 @@ pub(super) fn judge(path: &str) -> Result<Judged, Ambiguity> {
 /// Whether no byte of it needs a second look. Most paths are plain. Without early exits, so that many bytes are compared at once.
 fn is_plain(path: &[u8]) -> bool {
     let suspicious = |b: u8| (b < 0x20) | (b == 0x7f) | (b == b'%') | (b == b'\\');
-    let begins_odd = |slash: u8, b: u8| (slash == b'/') & ((b == b'/') | (b == b'.'));
+    let begins_odd = |slash: u8, b: u8| (slash == b'/') & ((b == b'/') | (b == b'.') | (b == b';'));
     let pairs = path.iter().zip(path.get(1..).unwrap_or_default());
     !path.iter().fold(false, |odd, b| odd | suspicious(*b)) & !pairs.fold(false, |odd, (a, b)| odd | begins_odd(*a, *b))
 }
@@ -55,6 +55,8 @@ fn read(path: &[u8]) -> Result<Judged, Ambiguity> {
                 }
                 segment = Segment::Empty;
             }
+            // Some programs cut `;` and what follows off a segment.
+            b';' if segment == Segment::Empty => return Err(Ambiguity::EmptySegment),
             b';' => {
                 end(segment)?;
                 segment = Segment::Name;
@@ -177,6 +179,9 @@ mod tests {
             ("//admin", EmptySegment),
             ("/admin//x", EmptySegment),
             ("/admin//", EmptySegment),
+            ("/;/admin", EmptySegment),
+            ("/public/;x=1/admin", EmptySegment),
+            ("/public/%3b/admin", EmptySegment),
             ("/./admin", DotSegment),
             ("/admin/.", DotSegment),
             ("/admin/..", DotSegment),

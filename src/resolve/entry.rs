@@ -35,11 +35,12 @@ impl Entry {
         let mut reload = asked.plus(home.limits.max_staleness);
         if let TokenAuthority::Session { idle, .. } = token.authority {
             let idle_until = left(used.unwrap_or(token.created_at).max(token.created_at).plus(idle).plus(NOTE_EVERY));
-            reload = reload.min(idle_until);
             if idle_until <= asked {
                 // Over, as far as the store knows; another node may have a use yet to write.
                 ends = idle_until;
-                reload = reload.max(asked).min(asked.plus(WRITE_EVERY));
+                reload = reload.min(asked.plus(WRITE_EVERY));
+            } else {
+                reload = reload.min(idle_until);
             }
         }
         Some(Self {

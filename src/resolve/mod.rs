@@ -20,7 +20,7 @@ use std::hash::BuildHasherDefault;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use usage::Usage;
 
 type HashDigest = BuildHasherDefault<DigestHasher>;
@@ -35,7 +35,7 @@ pub struct Limits {
     pub absent: usize,
     /// For how long. Default 5 s.
     pub absent_for: Duration,
-    /// How many look-ups run at a time. Default 16.
+    /// How many look-ups run at a time; a quarter of them for unknown secrets of the reference. Default 16.
     pub lookups: usize,
     /// How long a look-up waits for its turn. Default 250 ms.
     pub queue: Duration,
@@ -77,6 +77,8 @@ pub(crate) struct Resolver {
     absent: Cache<Digest, Absent, quick_cache::UnitWeighter, HashDigest>,
     flights: Flights,
     turns: Semaphore,
+    /// The part of the turns that digests may take which anybody can make up.
+    doubtful: Semaphore,
 }
 
 /// What is known of a digest.
@@ -122,6 +124,7 @@ impl Resolver {
             ),
             flights: Flights::default(),
             turns: Semaphore::new(limits.lookups.clamp(1, Semaphore::MAX_PERMITS)),
+            doubtful: Semaphore::new((limits.lookups / 4).clamp(1, Semaphore::MAX_PERMITS)),
         }
     }
 
@@ -166,9 +169,18 @@ impl Resolver {
         tokio::time::timeout(self.limits.request, until_it_stands).await.unwrap_or(Err(Unavailable::Deadline))
     }
 
+    /// Waits for a turn. A secret of the reference is checked by nothing but the store: as long as a token is not known, its
+    /// look-ups have a quarter of the turns, so that made-up ones leave room for the others.
+    async fn turn(&self, digest: &Digest) -> (Option<SemaphorePermit<'_>>, Option<SemaphorePermit<'_>>) {
+        let known = matches!(digest, Digest::Native(_)) || self.cache.peek(&digest.prefix()).is_some();
+        // Neither is ever closed, so there is always a turn in the end.
+        let lane = if known { None } else { self.doubtful.acquire().await.ok() };
+        (lane, self.turns.acquire().await.ok())
+    }
+
     /// Reads the store once and keeps what it says, unless something newer is there already.
     async fn look_up(self: &Arc<Self>, digest: Digest) -> Result<Landed, Unavailable> {
-        let turn = tokio::time::timeout(self.limits.queue, self.turns.acquire());
+        let turn = tokio::time::timeout(self.limits.queue, self.turn(&digest));
         let _turn = turn.await.map_err(|_| Unavailable::Overloaded)?;
         let (era, asked) = (self.freshness.era(), self.clock.moment());
         let snapshot = match tokio::time::timeout(self.limits.lookup, self.store.resolve(&digest)).await {

@@ -246,7 +246,8 @@ async fn what_is_remembered_as_absent_is_asked_for_again_after_five_seconds() {
 /// and before the response waits for the next change.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_while_a_long_response_looks_is_not_lost() {
-    let during: Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>> = Arc::default();
+    type Once = Option<Box<dyn FnOnce() + Send>>;
+    let during: Arc<Mutex<Once>> = Arc::default();
     let hook = during.clone();
     let (world, _) = shim::world(|b| {
         b.conditions(Conditions::default().register("test::hook", move |_| {
@@ -268,7 +269,7 @@ async fn a_change_while_a_long_response_looks_is_not_lost() {
     app.get("/admin/stream").bearer(&key.secret).await.assert_ok();
     let auth = receiver.recv().await.unwrap();
     let mut revoked = std::pin::pin!(auth.revoked());
-    std::future::poll_fn(|cx| Poll::Ready(assert!(revoked.as_mut().poll(cx).is_pending()))).await;
+    assert!(std::future::poll_fn(|cx| Poll::Ready(revoked.as_mut().poll(cx).is_pending())).await);
 
     let (tokens, runtime) = (world.keyward.tokens(), tokio::runtime::Handle::current());
     *during.lock().unwrap() = Some(Box::new(move || {

@@ -7,6 +7,8 @@ use axum::routing::get;
 use http::header::AUTHORIZATION;
 use keyward::testing::SeededEntropy;
 use keyward::{Entropy, GuardedRouter, Invalid, Kind, Limits, Reason, ReferenceSalt, authenticated};
+use std::future::IntoFuture;
+use std::time::Duration;
 
 /// A well-formed secret under a salt that is not ours, as somebody would make it who knows everything but the salt.
 fn made_up(entropy: &dyn Entropy) -> String {
@@ -54,3 +56,32 @@ async fn of_the_reference_they_evict_no_valid_principal() {
     app.get("/admin/x").header(AUTHORIZATION, &format!("Bearer {:0256x}", 19_999)).await.assert_status(401);
     assert_eq!(shim.reads(), 20_100, "and who asks again is answered from memory");
 }
+
+#[tokio::test]
+async fn of_the_reference_they_leave_room_for_valid_tokens() {
+    let mut limits = Limits::default();
+    (limits.queue, limits.lookup, limits.request) = (MINUTE, MINUTE, MINUTE);
+    let reference = ReferenceSalt::new("saltysaltysaltysalty").unwrap();
+    let (world, shim) = shim::world(|b| b.limits(limits).reference_salt(reference));
+    let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
+    let key = world.super_admin().issue().await;
+    let mut stopped = shim.pause();
+    let flood: Vec<_> = (0..100)
+        .map(|i| app.get("/admin/x").header(AUTHORIZATION, &format!("Bearer {i:0256x}")).into_future())
+        .map(tokio::spawn)
+        .collect();
+    for _ in 0..limits.lookups / 4 {
+        stopped.recv().await.unwrap();
+    }
+    let valid = tokio::spawn(app.get("/admin/x").bearer(&key.secret).into_future());
+    stopped.recv().await.unwrap();
+    assert_eq!(shim.reads(), limits.lookups as u64 / 4 + 1, "the valid one was the next");
+    shim.flow();
+    (0..=limits.lookups / 4).for_each(|_| shim.resume());
+    valid.await.unwrap().assert_ok();
+    for made_up in flood {
+        made_up.await.unwrap().assert_refused(Reason::Invalid(Invalid::Unknown));
+    }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);

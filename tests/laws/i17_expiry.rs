@@ -128,7 +128,6 @@ async fn a_session_past_its_idle_time_is_looked_at_again_five_seconds_later() {
 }
 
 #[tokio::test]
-#[ignore = "resolve/entry.rs: `reload` is `asked` there, so that every request reads the store"]
 async fn a_session_past_its_idle_time_is_not_looked_at_for_every_request() {
     let (world, shim) = shim::world(|b| b);
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
