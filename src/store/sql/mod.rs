@@ -110,23 +110,9 @@ impl SqliteStore {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(PATIENCE)
             .disable_statement_logging();
-        let pool = || {
-            // Reading from a file cannot go stale like a network connection, so nothing is tested or renewed.
-            SqlitePoolOptions::new()
-                .acquire_timeout(PATIENCE)
-                .idle_timeout(None)
-                .max_lifetime(None)
-                .test_before_acquire(false)
-        };
         let writing = file.clone().create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
-        let writer = pool()
-            .max_connections(1)
-            // SQLite can end a transaction behind the driver's back (on a full disk, say), which would take it for open for ever.
-            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
-            .connect_with(writing)
-            .await
-            .map_err(opening)?;
-        schema::bring_up_to_date(&writer).await?;
+        let writer =
+            tokio::time::timeout(4 * PATIENCE, open_writer(&writing)).await.unwrap_or(Err(StoreError::Busy))?;
         let readers = pool().max_connections(options.readers).connect_lazy_with(file.pragma("query_only", "ON"));
         Ok(Self { writer, readers, clock: options.clock })
     }
@@ -185,6 +171,33 @@ impl WriteStore for SqliteStore {
         match tokio::time::timeout(PATIENCE, writing).await {
             Ok(writing) => Ok(Box::new(writing?)),
             Err(_) => Err(StoreError::Busy),
+        }
+    }
+}
+
+/// Reading from a file cannot go stale like a network connection, so nothing is tested or renewed.
+fn pool() -> SqlitePoolOptions {
+    SqlitePoolOptions::new().acquire_timeout(PATIENCE).idle_timeout(None).max_lifetime(None).test_before_acquire(false)
+}
+
+/// Opens the file for writing and brings the tables up to date. Tries again while it is busy: of many who create one file, some
+/// come just as another switches its journal, and SQLite does not wait for that by itself.
+async fn open_writer(file: &SqliteConnectOptions) -> Result<SqlitePool, StoreError> {
+    loop {
+        let writer = pool()
+            .max_connections(1)
+            // SQLite can end a transaction behind the driver's back (on a full disk, say), which would take it for open for ever.
+            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
+            .connect_with(file.clone())
+            .await
+            .map_err(opening);
+        let opened = match writer {
+            Ok(writer) => schema::bring_up_to_date(&writer).await.map(|()| writer),
+            Err(error) => Err(error),
+        };
+        match opened {
+            Err(StoreError::Busy) => tokio::time::sleep(Duration::from_millis(20)).await,
+            done => return done,
         }
     }
 }
