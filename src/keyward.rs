@@ -59,6 +59,7 @@ pub struct Builder<S> {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     opaque: bool,
+    exclusive: bool,
 }
 
 impl<S> fmt::Debug for Builder<S> {
@@ -90,6 +91,7 @@ impl<S: Store> Keyward<S> {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
             opaque: false,
+            exclusive: false,
         }
     }
 
@@ -191,7 +193,7 @@ impl<S: Store> Builder<S> {
     /// transaction of your own. Cached answers are then used until a change of ours ends them, and not read again every
     /// [`Limits::max_staleness`].
     pub fn store_is_exclusive(mut self) -> Self {
-        self.limits.max_staleness = Duration::MAX;
+        self.exclusive = true;
         self
     }
 
@@ -231,7 +233,11 @@ impl<S: Store> Builder<S> {
             format = format.with_reference(salt);
         }
         let store = Arc::new(self.store);
-        let resolver = Arc::new(Resolver::new(store.clone(), self.clock, self.conditions, self.limits));
+        let mut limits = self.limits;
+        if self.exclusive {
+            limits.max_staleness = Duration::MAX;
+        }
+        let resolver = Arc::new(Resolver::new(store.clone(), self.clock, self.conditions, limits));
         let gate = Arc::new(Gate::new(self.groups, format.clone(), resolver.clone(), self.opaque)?);
         let writer = Arc::new(Writer::new(resolver.clone(), format, self.entropy));
         resolver.write_uses_behind();

@@ -5,12 +5,15 @@ use super::clock::{ManualClock, SeededEntropy};
 use crate::domain::{ContentAccess, Grant, OwnerId, OwnerState, Permission, RoleId, Salt, Secret, TokenId};
 use crate::gate::GuardedRouter;
 use crate::keyward::{Builder, Keyward};
+use crate::resolve::Limits;
 use crate::service::{AdminToken, ContentToken, IssuedToken, Lifespan, SessionToken};
 use crate::store::{MemoryStore, NewOwner, NewRole, WriteStore};
 use axum::Router;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// The salt of every test world.
 pub const SALT: &str = "Vd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE";
@@ -48,7 +51,10 @@ impl<S: WriteStore> World<S> {
         #[expect(clippy::expect_used, reason = "a constant that the salt's own test covers")]
         let salt = Salt::parse(SALT).expect("a good salt");
         let builder = Keyward::builder(store).salt(salt).clock(clock.clone()).entropy(Arc::new(SeededEntropy::new(7)));
-        let builder = settings(builder.admin("/admin").content("/api").public("/public"));
+        // A busy machine is no reason for a test to be refused.
+        let mut limits = Limits::default();
+        (limits.queue, limits.lookup, limits.request) = (MINUTE, MINUTE, MINUTE);
+        let builder = settings(builder.limits(limits).admin("/admin").content("/api").public("/public"));
         #[expect(clippy::expect_used, reason = "documented: this is for tests")]
         let keyward = builder.build().expect("possible settings");
         Self { keyward, clock, names: Arc::default() }

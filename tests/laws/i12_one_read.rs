@@ -2,22 +2,12 @@
 
 use crate::shim;
 use axum::routing::get;
-use keyward::{GuardedRouter, Limits, Reason, Unavailable, authenticated};
+use keyward::{GuardedRouter, Reason, Unavailable, authenticated};
 use std::future::IntoFuture;
-use std::time::Duration;
-
-/// Look-ups that a busy machine does not run out of time for.
-fn patient() -> Limits {
-    let mut limits = Limits::default();
-    (limits.queue, limits.lookup, limits.request) = (MINUTE, MINUTE, MINUTE);
-    limits
-}
-
-const MINUTE: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_requests_one_read() {
-    let (world, shim) = shim::world(|b| b.limits(patient()));
+    let (world, shim) = shim::world(|b| b);
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let key = world.super_admin().issue().await;
     let mut stopped = shim.pause();
@@ -33,7 +23,7 @@ async fn ten_thousand_requests_one_read() {
 
 #[tokio::test]
 async fn a_cancelled_leader_cancels_nobody() {
-    let (world, shim) = shim::world(|b| b.limits(patient()));
+    let (world, shim) = shim::world(|b| b);
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let key = world.super_admin().issue().await;
     let mut stopped = shim.pause();
@@ -53,7 +43,7 @@ async fn a_cancelled_leader_cancels_nobody() {
 
 #[tokio::test]
 async fn if_all_go_away_the_look_up_still_serves_the_next() {
-    let (world, shim) = shim::world(|b| b.limits(patient()));
+    let (world, shim) = shim::world(|b| b);
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let key = world.super_admin().issue().await;
     let mut stopped = shim.pause();
@@ -68,7 +58,7 @@ async fn if_all_go_away_the_look_up_still_serves_the_next() {
 
 #[tokio::test]
 async fn a_look_up_that_panics_leaves_its_place_to_the_next() {
-    let (world, shim) = shim::world(|b| b.limits(patient()));
+    let (world, shim) = shim::world(|b| b);
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let key = world.super_admin().issue().await;
     shim.tamper(|_| panic!("on purpose"));

@@ -28,7 +28,7 @@ async fn an_error_is_a_503_and_is_forgotten() {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_store_is_a_503_in_time() {
-    let (world, shim) = shim::world(|b| b);
+    let (world, shim) = shim::world(|b| b.limits(Limits::default()));
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let key = world.super_admin().issue().await;
     shim.hang(true);
@@ -42,7 +42,7 @@ async fn a_silent_store_is_a_503_in_time() {
 
 #[tokio::test(start_paused = true)]
 async fn more_look_ups_than_there_is_room_for_are_a_503_in_time() {
-    let (world, shim) = shim::world(|b| b);
+    let (world, shim) = shim::world(|b| b.limits(Limits::default()));
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let mut keys = Vec::new();
     for _ in 0..Limits::default().lookups + 1 {
