@@ -85,17 +85,27 @@ fn decode(rest: &[u8]) -> Result<u8, Ambiguity> {
     hex_pair(rest.get(1..3)).ok_or(Ambiguity::BrokenEncoding)
 }
 
-/// Whether somebody who decodes more than once comes upon an encoded separator or dot.
+/// How many layers of encoding are looked through. More are no path that anybody means, and each costs a pass over it.
+const LAYERS: usize = 4;
+
+/// Whether somebody who decodes more than once comes upon an encoded separator or dot, or finds no end of it.
 fn hides_more(path: &[u8]) -> bool {
     let mut layer = path.to_vec();
-    while layer.windows(3).any(|w| hex_pair(Some(&w[1..])) == Some(b'%') && w[0] == b'%') {
+    for _ in 0..LAYERS {
+        if !escapes(&layer).any(|b| b == b'%') {
+            return false;
+        }
         layer = decoded(&layer);
-        let escapes = layer.windows(3).filter(|w| w[0] == b'%').filter_map(|w| hex_pair(Some(&w[1..])));
-        if escapes.into_iter().any(|b| matches!(b, b'.' | b'/' | b'\\')) {
+        if escapes(&layer).any(|b| matches!(b, b'.' | b'/' | b'\\')) {
             return true;
         }
     }
-    false
+    escapes(&layer).any(|b| b == b'%')
+}
+
+/// The bytes that the encodings in it stand for.
+fn escapes(path: &[u8]) -> impl Iterator<Item = u8> {
+    path.windows(3).filter(|w| w[0] == b'%').filter_map(|w| hex_pair(Some(&w[1..])))
 }
 
 /// One layer of encoding less; what is no encoding stays.
@@ -218,6 +228,14 @@ mod tests {
         ] {
             assert_eq!(judge(path), Err(why), "{path}");
         }
+    }
+
+    /// Peeled layer by layer to its end, this one would take a pass for every two of its bytes.
+    #[test]
+    fn a_path_encoded_without_end_is_refused_at_once() {
+        assert_eq!(judge(&format!("/a%{}41", "25".repeat(30_000))), Err(EncodedTwice));
+        assert_eq!(judge(&format!("/a%{}41", "25".repeat(LAYERS))), Ok(Judged::default()));
+        assert_eq!(judge(&format!("/a%{}41", "25".repeat(LAYERS + 1))), Err(EncodedTwice));
     }
 
     #[test]

@@ -201,7 +201,7 @@ impl Resolver {
             None => {
                 // An owner who is gone does not come back (no id is used again), so the token's own tag is enough.
                 let stamp = stamp([Tag::ALL, Tag::token(&digest)].into());
-                let until = asked.plus(self.limits.absent_for).min(asked.plus(self.limits.max_staleness));
+                let until = asked.plus(self.limits.absent_for.min(self.limits.max_staleness));
                 self.absent.insert(digest, Absent { stamp: stamp.clone(), until });
                 // What the cache may still hold has ended, and would be looked at first.
                 self.cache.remove(&digest.prefix());
