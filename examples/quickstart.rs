@@ -2,8 +2,8 @@
 
 use axum::routing::get;
 use keyward::{
-    AdminToken, ContentAccess, ContentToken, Grant, GuardedRouter, Keyward, Lifespan, NewOwner, NewRole, OwnerState,
-    Permission, Salt, ServiceError, SqliteStore, action,
+    AdminToken, ContentAccess, ContentToken, Grant, GuardedRouter, Keyward, NewOwner, NewRole, Salt, ServiceError,
+    SqliteStore, action,
 };
 use std::error::Error;
 use std::{env, path::Path};
@@ -49,21 +49,15 @@ fn salt(is_first: bool) -> Result<Salt, Box<dyn Error>> {
 
 /// An owner, a role that bounds them, an admin token of theirs, and a content token. Secrets show this once.
 async fn first_tokens(keyward: &Keyward<SqliteStore>) -> Result<(), ServiceError> {
-    let (name, description) = ("Operator".to_owned(), String::new());
-    let permissions = vec![Permission::new(READ_WEBHOOKS)];
-    let role = keyward.roles().create(NewRole { name, description, permissions }).await?;
+    let role = NewRole::new("Operator").permissions([READ_WEBHOOKS]);
+    let role = keyward.roles().create(role).await?.id;
+    let ada = NewOwner::new("ada@example.test").named("Ada", "Admin").roles([role]);
+    let ada = keyward.owners().create(ada).await?.id;
 
-    let (email, firstname, lastname) = ("ada@example.test".into(), "Ada".into(), "Admin".into());
-    let (state, roles) = (OwnerState::Active, vec![role.id]);
-    let owner = keyward.owners().create(NewOwner { email, firstname, lastname, state, roles }).await?.id;
-
-    let (name, description, lifespan) = ("Ada's script".to_owned(), String::new(), Lifespan::days(30));
-    let grants = vec![Grant::new(READ_WEBHOOKS)];
-    let admin = keyward.tokens().issue_admin(AdminToken { name, description, owner, grants, lifespan }).await?;
-
-    let (name, description, lifespan) = ("Website".to_owned(), String::new(), Lifespan::Unlimited);
-    let access = ContentAccess::ReadOnly;
-    let content = keyward.tokens().issue_content(ContentToken { name, description, access, lifespan }).await?;
+    // Both live 30 days, unless you say otherwise.
+    let script = AdminToken::new("Ada's script", ada).grants([Grant::new(READ_WEBHOOKS)]);
+    let admin = keyward.tokens().issue_admin(script).await?;
+    let content = keyward.tokens().issue_content(ContentToken::new("Website", ContentAccess::ReadOnly)).await?;
 
     for (token, path) in [(&admin, "admin/webhooks"), (&content, "api/articles")] {
         println!("curl http://127.0.0.1:8080/{path} -H 'Authorization: Bearer {}'", token.secret.expose());

@@ -1,9 +1,12 @@
 //! The handle: everything that one installation shares.
 
-use crate::domain::{Brand, Clock, Conditions, Entropy, OsEntropy, ReferenceSalt, SaltRing, SecretFormat, SystemClock};
+use crate::domain::{
+    Brand, Catalogue, Clock, Conditions, EncryptionKeys, Entropy, OsEntropy, ReferenceSalt, SaltRing, SecretFormat,
+    SystemClock,
+};
 use crate::gate::{Gate, GateLayer, Gated, Group, InvalidGroups};
 use crate::resolve::{Limits, Resolver};
-use crate::service::Writer;
+use crate::service::{Policy, Settings, Writer};
 use crate::store::Store;
 use std::fmt;
 use std::sync::Arc;
@@ -41,6 +44,11 @@ pub enum BuildError {
     /// The groups contradict each other.
     #[error(transparent)]
     Groups(#[from] InvalidGroups),
+    /// One slow answer of the store would be an outage.
+    #[error(
+        "limits: poll_every ({0:?}, above zero) and poll_deadline ({1:?}) are together less than max_staleness ({2:?})"
+    )]
+    Limits(Duration, Duration, Duration),
     /// It was not built inside a tokio runtime.
     #[error("no tokio runtime: build it inside one")]
     NoRuntime,
@@ -55,6 +63,7 @@ pub struct Builder<S> {
     reference: Option<ReferenceSalt>,
     brand: Brand,
     conditions: Conditions,
+    settings: Settings,
     limits: Limits,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -87,6 +96,7 @@ impl<S: Store> Keyward<S> {
             reference: None,
             brand: Brand::default(),
             conditions: Conditions::default(),
+            settings: Settings::default(),
             limits: Limits::default(),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
@@ -126,6 +136,7 @@ impl<S: Store> Keyward<S> {
     /// Writes what is still to be written. Call it when the server has stopped taking requests.
     pub async fn shutdown(&self) {
         self.gate.resolver().write_uses().await;
+        self.writer.write_failures().await;
     }
 
     pub(crate) fn shared_store(&self) -> Arc<S> {
@@ -134,6 +145,16 @@ impl<S: Store> Keyward<S> {
 
     pub(crate) fn writer(&self) -> &Arc<Writer> {
         &self.writer
+    }
+
+    #[cfg(feature = "api")]
+    pub(crate) fn catalogue(&self) -> Option<&Catalogue> {
+        self.writer.settings.catalogue.as_ref()
+    }
+
+    #[cfg(feature = "api")]
+    pub(crate) fn conditions(&self) -> &Conditions {
+        self.gate.resolver().conditions()
     }
 }
 
@@ -177,9 +198,42 @@ impl<S: Store> Builder<S> {
         self.group(Group::public(path))
     }
 
+    #[cfg(feature = "api")]
+    pub(crate) fn has_admin(&self, path: &str) -> bool {
+        self.groups.iter().any(|group| group.is_admin_at(path))
+    }
+
     /// The conditions that permissions may name, instead of the two of the reference.
     pub fn conditions(mut self, conditions: Conditions) -> Self {
         self.conditions = conditions;
+        self
+    }
+
+    /// The actions, subjects and fields that there are. What is not among them cannot be written from then on, and what
+    /// the store still has of it goes when the installation is [set up](Keyward::set_up).
+    ///
+    /// Without a catalogue every name can be written; one that no route requires never allows anything.
+    pub fn catalogue(mut self, catalogue: Catalogue) -> Self {
+        self.settings.catalogue = Some(catalogue);
+        self
+    }
+
+    /// Keeps issued secrets sealed under these keys, so that their owners can see them again. Without, a secret shows once.
+    pub fn encryption(mut self, keys: EncryptionKeys) -> Self {
+        self.settings.encryption = Some(keys);
+        self
+    }
+
+    /// What people can choose, and how long things last.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.settings.policy = policy;
+        self
+    }
+
+    /// Lets whoever comes first register the first super admin, without the setup code that the server prints. For servers
+    /// that nobody else can reach: on loopback, with no proxy in front.
+    pub fn trust_the_first_visitor(mut self) -> Self {
+        self.settings.open_setup = true;
         self
     }
 
@@ -233,13 +287,13 @@ impl<S: Store> Builder<S> {
             format = format.with_reference(salt);
         }
         let store = Arc::new(self.store);
-        let mut limits = self.limits;
-        if self.exclusive {
-            limits.max_staleness = Duration::MAX;
+        let limits = self.limits;
+        if !limits.leave_time() {
+            return Err(BuildError::Limits(limits.poll_every, limits.poll_deadline, limits.max_staleness));
         }
-        let resolver = Arc::new(Resolver::new(store.clone(), self.clock, self.conditions, limits));
+        let resolver = Resolver::start(store.clone(), self.clock, self.conditions, limits, self.exclusive);
         let gate = Arc::new(Gate::new(self.groups, format.clone(), resolver.clone(), self.opaque)?);
-        let writer = Arc::new(Writer::new(resolver.clone(), format, self.entropy));
+        let writer = Arc::new(Writer::new(resolver.clone(), format, self.entropy, self.settings));
         resolver.write_uses_behind();
         Ok(Keyward { store, gate, writer })
     }

@@ -10,8 +10,7 @@
 //! ```
 //! # tokio_test::block_on(async {
 //! use axum::routing::get;
-//! use keyward::{AdminToken, ContentAccess, ContentToken, Grant, Lifespan, OwnerState, RoleId};
-//! use keyward::{GuardedRouter, Keyward, MemoryStore, NewOwner, Salt, action};
+//! use keyward::{AdminToken, Grant, GuardedRouter, Keyward, MemoryStore, NewOwner, RoleId, Salt, action};
 //!
 //! // An installation: a store, a salt (keep its text), and which paths are whose.
 //! let (salt, _text) = Salt::generate()?;
@@ -25,20 +24,10 @@
 //! );
 //!
 //! // Somebody, and a key of theirs for a subset of what they may do.
-//! let ada = keyward.owners().create(NewOwner {
-//!     email: "ada@example.test".into(),
-//!     firstname: "Ada".into(),
-//!     lastname: "".into(),
-//!     state: OwnerState::Active,
-//!     roles: vec![RoleId::SUPER_ADMIN],
-//! }).await?;
-//! let issued = keyward.tokens().issue_admin(AdminToken {
-//!     name: "deploy".into(),
-//!     description: "CI".into(),
-//!     owner: ada.id,
-//!     grants: vec![Grant::new("admin::webhooks.read")],
-//!     lifespan: Lifespan::days(30),
-//! }).await?;
+//! let ada = NewOwner::new("ada@example.test").named("Ada", "Lovelace").roles([RoleId::SUPER_ADMIN]);
+//! let ada = keyward.owners().create(ada).await?;
+//! let deploy = AdminToken::new("deploy", ada.id).grants([Grant::new("admin::webhooks.read")]);
+//! let issued = keyward.tokens().issue_admin(deploy).await?;
 //! println!("keep this: {}", issued.secret.expose());
 //! # let _ = app;
 //! # Ok::<_, Box<dyn std::error::Error>>(())
@@ -75,6 +64,7 @@
 //! | feature | default | what |
 //! | --- | --- | --- |
 //! | `axum` | yes | the guarded router, the extractors, `OriginalUri` under `nest` |
+//! | `api` | no | [`mod@api`]: the management API, with its OpenAPI document |
 //! | `sqlite` | no | [`SqliteStore`], bundled |
 //! | `testing` | no | [`mod@testing`]: a world, a clock and requests for your own tests |
 //! | `full` | no | all of these |
@@ -83,6 +73,8 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "api")]
+pub mod api;
 mod domain;
 mod gate;
 mod keyward;
@@ -114,25 +106,32 @@ pub use domain::{Ambiguity, Authority, Invalid, Principal, Reason, Unavailable};
 pub use domain::{
     Action, ConditionId, ConditionSet, Empty, Field, FieldSet, Fields, Grant, Guard, Permission, Rule, Subject, When,
 };
+pub use domain::{ActionEntry, Catalogue, Section, SubjectEntry, SubjectKind, Unregistered};
 pub use domain::{BeyondCeiling, Ceiling, Excess};
 pub use domain::{ContentAccess, Kind, KindSet, Token, TokenAuthority, TokenId};
-pub use domain::{Owner, OwnerId, OwnerState, Role, RoleId};
-pub use service::{AdminToken, ContentToken, IssuedToken, Lifespan, Owners, Roles, ServiceError, SessionToken, Tokens};
+pub use domain::{Owner, OwnerId, OwnerState, PasswordHash, Role, RoleId};
+pub use service::{
+    AdminToken, ContentToken, DescribedToken, IssuedToken, Key, OpenedToken, SessionToken, TokenUpdate, Tokens,
+};
+pub use service::{Durations, Lifespan, Policy, Problem, ServiceError, SetUp};
+pub use service::{Events, Invited, OwnerUpdate, Owners, RoleUpdate, Roles};
+pub use service::{FirstAdmin, Password, ProfileUpdate, Registration, Sessions, SignedIn};
 
-// Secrets and salts.
+// Secrets, salts and encryption keys.
 pub use domain::{
     Brand, Credential, Digest, InvalidBrand, InvalidSalt, Issued, MalformedDigest, ReferenceSalt, Salt, SaltId,
     SaltRing, Secret, SecretFormat, Unverified,
 };
+pub use domain::{EncryptionKeys, InvalidEncryptionKey, SealedKey, Unsealable};
 
 // Stores, time, randomness.
-pub use domain::{AuditEvent, Doer, Tag, Target, What};
+pub use domain::{AuditEvent, Cause, Doer, Origin, Tag, Target, What};
 pub use domain::{Clock, Entropy, Moment, NoEntropy, OsEntropy, SystemClock, Timestamp};
 pub use resolve::Limits;
 pub use store::{MemoryStore, NewOwner, NewRole, Store, StoreError, WriteStore};
 #[cfg(feature = "sqlite")]
 pub use store::{SqliteOptions, SqliteStore};
 
-#[cfg(all(doctest, feature = "testing"))]
+#[cfg(all(doctest, feature = "full"))]
 #[doc = include_str!("../README.md")]
 struct ReadmeExamples;

@@ -7,8 +7,8 @@ use keyward::store::WriteStore;
 use keyward::testing::{Key, ManualClock, SALT, World};
 use keyward::{
     Action, AdminToken, AuditEvent, Brand, ContentAccess, ContentToken, Doer, Fields, Grant, IS_CREATOR, IssuedToken,
-    Kind, KindSet, Lifespan, MemoryStore, NewOwner, NewRole, OwnerId, OwnerState, Permission, RoleId, Salt,
-    SecretFormat, ServiceError, SessionToken, SqliteOptions, SqliteStore, Target, TokenId, What, When,
+    Kind, KindSet, Lifespan, MemoryStore, NewOwner, NewRole, OwnerId, OwnerState, Permission, RoleId, RoleUpdate, Salt,
+    SecretFormat, ServiceError, SessionToken, SqliteOptions, SqliteStore, Target, TokenId, TokenUpdate, What, When,
 };
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -99,7 +99,11 @@ async fn wrong<S: Audited, T: Debug>(
     call: impl Future<Output = Result<T, ServiceError>>,
 ) -> String {
     match refused(world, witness, call).await {
-        ServiceError::Invalid { path, message } if !message.is_empty() => path,
+        ServiceError::Invalid(problems) => match problems.as_slice() {
+            [one] if !one.message.is_empty() => one.path.clone(),
+            other => panic!("not one problem: {other:?}"),
+        },
+        ServiceError::Taken { path, .. } => path.to_owned(),
         other => panic!("no field is named: {other:?}"),
     }
 }
@@ -116,17 +120,17 @@ async fn done<S: Audited, T>(
     let after = world.keyward.store().events().await;
     assert_eq!(after[..before.len()], before);
     let [event] = &after[before.len()..] else { panic!("one event for {what:?}: {:?}", &after[before.len()..]) };
-    assert_eq!((event.doer, event.what, event.target), (Doer::Service, what, target(&value)));
+    assert_eq!((event.origin.doer, event.what, event.target), (Doer::Service, what, target(&value)));
     assert_eq!(event.at, keyward::Clock::now(&*world.clock));
     value
 }
 
 fn admin(name: &str, owner: OwnerId, grants: Vec<Grant>) -> AdminToken {
-    AdminToken { name: name.into(), description: String::new(), owner, grants, lifespan: Lifespan::Unlimited }
+    AdminToken::new(name, owner).grants(grants).lifespan(Lifespan::Unlimited)
 }
 
 fn content(name: &str, access: ContentAccess) -> ContentToken {
-    ContentToken { name: name.into(), description: String::new(), access, lifespan: Lifespan::Unlimited }
+    ContentToken::new(name, access).lifespan(Lifespan::Unlimited)
 }
 
 fn session(owner: OwnerId) -> SessionToken {
@@ -134,17 +138,11 @@ fn session(owner: OwnerId) -> SessionToken {
 }
 
 fn role(name: &str) -> NewRole {
-    NewRole { name: name.into(), description: String::new(), permissions: vec![] }
+    NewRole::new(name)
 }
 
 fn owner(email: &str, roles: &[RoleId]) -> NewOwner {
-    NewOwner {
-        email: email.into(),
-        firstname: String::new(),
-        lastname: String::new(),
-        state: OwnerState::Active,
-        roles: roles.to_vec(),
-    }
+    NewOwner::new(email).roles(roles.iter().copied())
 }
 
 fn only(field: &str) -> Fields {
@@ -315,8 +313,12 @@ async fn the_super_admin_role_has_no_permissions<S: Audited>(world: World<S>) {
     let (roles, boss) = (world.keyward.roles(), world.super_admin().issue().await);
     for permissions in [vec![], vec![Permission::new("read")]] {
         let call = roles.set_permissions(RoleId::SUPER_ADMIN, permissions);
-        assert_eq!(wrong(&world, &boss, call).await, "id");
+        assert!(matches!(refused(&world, &boss, call).await, ServiceError::Impossible(_)));
     }
+    let renamed = RoleUpdate { name: Some("x".into()), ..RoleUpdate::default() };
+    let call = roles.update(RoleId::SUPER_ADMIN, renamed);
+    assert!(matches!(refused(&world, &boss, call).await, ServiceError::Impossible(_)));
+    assert!(matches!(refused(&world, &boss, roles.delete(RoleId::SUPER_ADMIN)).await, ServiceError::Impossible(_)));
 }
 
 async fn conditions_that_nobody_registered_are_refused_by_their_place<S: Audited>(world: World<S>) {
@@ -376,10 +378,15 @@ async fn each_change_is_audited_once<S: Audited>(world: World<S>) {
     let role = done(world, What::RoleCreated, |r| Target::Role(r.id), roles.create(role("Author"))).await.id;
     let call = roles.set_permissions(role, vec![Permission::new("read")]);
     done(world, What::RolePermissionsSet, |_| Target::Role(role), call).await;
+    let renamed = RoleUpdate { name: Some("Writer".into()), description: Some("Writes".into()) };
+    done(world, What::RoleUpdated, |_| Target::Role(role), roles.update(role, renamed)).await;
     let call = owners.create(owner("ada@example.test", &[role]));
     let ada = done(world, What::OwnerCreated, |o| Target::Owner(o.id), call).await.id;
     let of_ada = |_: &keyward::Owner| Target::Owner(ada);
-    done(world, What::OwnerRolesSet, of_ada, owners.set_roles(ada, vec![role])).await;
+    let second = roles.create(NewRole::new("second")).await.unwrap().id;
+    done(world, What::OwnerRolesSet, of_ada, owners.set_roles(ada, vec![role, second])).await;
+    owners.set_roles(ada, vec![role]).await.unwrap();
+    done(world, What::RoleDeleted, |_| Target::Role(second), roles.delete(second)).await;
 
     let token = |kind| move |issued: &IssuedToken| Target::Token(issued.token.id, kind);
     let call = tokens.issue_admin(admin("a", ada, vec![Grant::new("read")]));
@@ -387,7 +394,18 @@ async fn each_change_is_audited_once<S: Audited>(world: World<S>) {
     let call = tokens.issue_content(content("c", ContentAccess::ReadOnly));
     done(world, What::TokenIssued, token(Kind::Content), call).await;
     done(world, What::TokenIssued, token(Kind::Session), tokens.open_session(session(ada))).await;
-    done(world, What::TokenRevoked, |_| Target::Token(issued, Kind::Admin), tokens.revoke(issued)).await;
+    let of_it = |_: &keyward::Token| Target::Token(issued, Kind::Admin);
+    let renamed = TokenUpdate { name: Some("b".into()), ..TokenUpdate::default() };
+    done(world, What::TokenUpdated, of_it, tokens.update(issued, renamed.clone())).await;
+    let call = tokens.regenerate(issued);
+    done(world, What::TokenRegenerated, |_| Target::Token(issued, Kind::Admin), call).await;
+    // What changes nothing is no change.
+    let before = world.keyward.store().events().await;
+    tokens.update(issued, renamed).await.unwrap();
+    roles.set_permissions(role, vec![Permission::new("read")]).await.unwrap();
+    owners.set_roles(ada, vec![role]).await.unwrap();
+    assert_eq!(world.keyward.store().events().await, before);
+    done(world, What::TokenRevoked, of_it, tokens.revoke(issued)).await;
     // Also where it ends sessions.
     for state in [OwnerState::Deactivated, OwnerState::Active] {
         done(world, What::OwnerStateSet, of_ada, owners.set_state(ada, state)).await;

@@ -228,8 +228,11 @@ fn decide(permissions: Vec<Permission>, grants: Vec<Grant>, me: keyward::OwnerId
         email: String::new(),
         firstname: String::new(),
         lastname: String::new(),
+        username: None,
         state: OwnerState::Active,
         roles: roles.iter().map(|r| RoleId(*r)).collect(),
+        created_at: Timestamp(0),
+        updated_at: Timestamp(0),
     };
     let token = Token {
         id: TokenId(1),
@@ -238,6 +241,9 @@ fn decide(permissions: Vec<Permission>, grants: Vec<Grant>, me: keyward::OwnerId
         digest: keyward::Digest::Native([0; 27]),
         hint: String::new(),
         created_at: Timestamp(0),
+        updated_at: Timestamp(0),
+        lifespan: None,
+        last_used_at: None,
         expires_at: None,
         authority: TokenAuthority::Admin { owner: me, grants },
     };

@@ -66,10 +66,10 @@ mod sqlite {
         tx.insert_role(role("abandoned")).await.unwrap();
         let left = left_behind(&file).await;
         assert_eq!(seq(&left).await, 0);
-        assert!(!left.begin().await.unwrap().role_name_taken("abandoned").await.unwrap());
+        assert!(left.begin().await.unwrap().role_named("abandoned").await.unwrap().is_none());
 
         drop(tx);
-        assert!(!store.begin().await.unwrap().role_name_taken("abandoned").await.unwrap());
+        assert!(store.begin().await.unwrap().role_named("abandoned").await.unwrap().is_none());
         let open: Option<String> = scalar(&file, "SELECT op_id FROM keyward_epoch").await;
         assert_eq!(open, None, "no operation is left open");
     }
@@ -250,7 +250,7 @@ mod sqlite {
         assert!(tx.commit(&[]).await.is_err(), "what failed is not committed in part");
         let mut tx = store.begin().await.unwrap();
         assert_eq!(tx.seq(), 2);
-        assert!(!tx.role_name_taken("first").await.unwrap());
+        assert!(tx.role_named("first").await.unwrap().is_none());
     }
 
     fn place() -> (TempDir, PathBuf) {
@@ -289,7 +289,8 @@ mod sqlite {
         let mut tx = store.begin().await.unwrap();
         let role = tx.insert_role(role("editor")).await.unwrap();
         let (email, firstname, lastname) = ("a@b".into(), String::new(), String::new());
-        let owner = NewOwner { email, firstname, lastname, state: OwnerState::Active, roles: vec![role] };
+        let owner =
+            NewOwner { email, firstname, lastname, username: None, state: OwnerState::Active, roles: vec![role] };
         let owner = tx.insert_owner(owner).await.unwrap();
         let grants = vec![Grant::new("read").fields(Fields::only(["title"]).unwrap())];
         let token = NewToken {

@@ -5,10 +5,10 @@ use axum::extract::ConnectInfo;
 use bytes::BytesMut;
 use http::header::{ACCEPT, AUTHORIZATION, HOST, USER_AGENT};
 use http::{HeaderValue, Request, Uri};
-use keyward::store::{Snapshot, Transaction, Use};
+use keyward::store::{Snapshot, Transaction, Use, View};
 use keyward::{
-    AdminToken, Ceiling, Fields, Grant, Keyward, Lifespan, Limits, MemoryStore, NewOwner, NewRole, OwnerState,
-    Permission, Salt, Store, StoreError, TokenAuthority, When, WriteStore,
+    AdminToken, Ceiling, Fields, Grant, Keyward, Limits, MemoryStore, NewOwner, NewRole, Permission, Salt, Store,
+    StoreError, TokenAuthority, When, WriteStore,
 };
 use std::net::SocketAddr;
 
@@ -41,20 +41,17 @@ pub(crate) async fn issue(keyward: &Keyward<Rows>, tokens: usize) -> Vec<String>
     for i in 0..ROLES {
         let mut permissions: Vec<Permission> = grants().iter().map(permission).collect();
         permissions.extend((0..5).map(|j| Permission::new(format!("admin::other-{j}.read"))));
-        let role = NewRole { name: format!("role {i}"), description: String::new(), permissions };
+        let role = NewRole::new(format!("role {i}")).permissions(permissions);
         roles.push(keyward.roles().create(role).await.unwrap().id);
     }
     let mut owners = Vec::new();
     for i in 0..OWNERS {
-        let (firstname, lastname, state) = (String::new(), String::new(), OwnerState::Active);
-        let email = format!("owner-{i}@example.test");
-        let new = NewOwner { email, firstname, lastname, state, roles: vec![roles[i % ROLES]] };
+        let new = NewOwner::new(format!("owner-{i}@example.test")).roles([roles[i % ROLES]]);
         owners.push(keyward.owners().create(new).await.unwrap().id);
     }
     let mut secrets = Vec::with_capacity(tokens);
     for i in 0..tokens {
-        let (name, description, owner) = (format!("token {i}"), String::new(), owners[i % OWNERS]);
-        let new = AdminToken { name, description, owner, grants: grants(), lifespan: Lifespan::days(90) };
+        let new = AdminToken::new(format!("token {i}"), owners[i % OWNERS]).grants(grants());
         secrets.push(keyward.tokens().issue_admin(new).await.unwrap().secret.expose().to_owned());
     }
     secrets
@@ -115,7 +112,7 @@ impl Store for Rows {
         let mut snapshot = self.0.resolve(digest).await?;
         if let Some(record) = &mut snapshot.record {
             // As if it had been used just now, so that noting uses does not show up in what a principal weighs.
-            record.last_used_at = Some(record.now);
+            record.token.last_used_at = Some(record.now);
             if let TokenAuthority::Admin { grants, .. } = &mut record.token.authority {
                 for grant in grants {
                     *grant = Grant {
@@ -136,6 +133,10 @@ impl Store for Rows {
         Ok(snapshot)
     }
 
+    fn following(&self) -> keyward::store::Following {
+        keyward::store::Following::Blind
+    }
+
     async fn note_uses(&self, uses: &[Use]) -> Result<(), StoreError> {
         self.0.note_uses(uses).await
     }
@@ -152,5 +153,9 @@ fn own(fields: &Fields) -> Fields {
 impl WriteStore for Rows {
     async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError> {
         self.0.begin().await
+    }
+
+    async fn view(&self) -> Result<Box<dyn View>, StoreError> {
+        self.0.view().await
     }
 }

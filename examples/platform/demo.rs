@@ -5,8 +5,11 @@ use crate::database::Database;
 use crate::wire::BoxError;
 use keyward::{
     Action, AdminToken, ContentAccess, ContentToken, Fields, Grant, IS_CREATOR, IssuedToken, Keyward, Lifespan,
-    NewOwner, NewRole, OwnerId, OwnerState, Permission, RoleId, When, WriteStore,
+    NewOwner, NewRole, OwnerId, Password, Permission, RoleId, When, WriteStore,
 };
+
+/// Of both people.
+const PASSWORD: &str = "Passw0rd!";
 
 /// What was made, with the only copies of the secrets.
 pub(crate) struct Demo {
@@ -18,24 +21,16 @@ pub(crate) struct Demo {
     custom: IssuedToken,
 }
 
-/// Whether anybody is there already.
-pub(crate) async fn is_there(database: &Database) -> sqlx::Result<bool> {
-    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM keyward_owner)").fetch_one(&mut *database.read().await?).await
-}
-
 pub(crate) async fn make<S: WriteStore>(keyward: &Keyward<S>, database: &Database) -> Result<Demo, BoxError> {
-    let role = NewRole {
-        name: "Editor".to_owned(),
-        description: "Reads titles, and all of their own articles".to_owned(),
-        permissions: editor_permissions()?,
-    };
+    let role = NewRole::new("Editor").description("Reads titles, and all of their own articles");
+    let role = role.permissions(editor_permissions()?);
     let role = keyward.roles().create(role).await?.id;
     let root = person(keyward, "Root", "Admin", RoleId::SUPER_ADMIN).await?;
     let editor = person(keyward, "Edda", "Editor", role).await?;
     for (creator, title, body) in [
         (root, "About this platform", "What only its author and administrators read."),
         (root, "Release notes", "Nothing was released yet."),
-        (root, "Roadmap", "The management API, then PostgreSQL."),
+        (root, "Roadmap", "PostgreSQL, then the settings pages."),
         (editor, "A first draft", "Edda's own words."),
         (editor, "A second draft", "More of Edda's own words."),
     ] {
@@ -50,8 +45,8 @@ pub(crate) async fn make<S: WriteStore>(keyward: &Keyward<S>, database: &Databas
         root: admin(keyward, "Root's token", root, root_grants()).await?,
         editor: admin(keyward, "Edda's token", editor, editor_grants()?).await?,
         editor_id: editor,
-        read_only: content(keyward, "Read Only", ContentAccess::ReadOnly).await?,
-        full_access: content(keyward, "Full Access", ContentAccess::FullAccess).await?,
+        read_only: content(keyward, "Reads", ContentAccess::ReadOnly).await?,
+        full_access: content(keyward, "Reads and writes", ContentAccess::FullAccess).await?,
         custom: content(
             keyward,
             "Only lists",
@@ -96,10 +91,10 @@ async fn person<S: WriteStore>(
     lastname: &str,
     role: RoleId,
 ) -> Result<OwnerId, BoxError> {
-    let (firstname, lastname) = (firstname.to_owned(), lastname.to_owned());
-    let email = format!("{}@example.test", firstname.to_lowercase());
-    let new = NewOwner { email, firstname, lastname, state: OwnerState::Active, roles: vec![role] };
-    Ok(keyward.owners().create(new).await?.id)
+    let new = NewOwner::new(format!("{}@example.test", firstname.to_lowercase())).named(firstname, lastname);
+    let id = keyward.owners().create(new.roles([role])).await?.id;
+    keyward.owners().set_password(id, Password::new(PASSWORD)).await?;
+    Ok(id)
 }
 
 async fn admin<S: WriteStore>(
@@ -108,8 +103,8 @@ async fn admin<S: WriteStore>(
     owner: OwnerId,
     grants: Vec<Grant>,
 ) -> Result<IssuedToken, BoxError> {
-    let (name, description, lifespan) = (name.to_owned(), String::new(), Lifespan::days(90));
-    Ok(keyward.tokens().issue_admin(AdminToken { name, description, owner, grants, lifespan }).await?)
+    let new = AdminToken::new(name, owner).grants(grants).lifespan(Lifespan::days(90));
+    Ok(keyward.tokens().issue_admin(new).await?)
 }
 
 async fn content<S: WriteStore>(
@@ -117,8 +112,8 @@ async fn content<S: WriteStore>(
     name: &str,
     access: ContentAccess,
 ) -> Result<IssuedToken, BoxError> {
-    let (name, description, lifespan) = (name.to_owned(), String::new(), Lifespan::Unlimited);
-    Ok(keyward.tokens().issue_content(ContentToken { name, description, access, lifespan }).await?)
+    let new = ContentToken::new(name, access).lifespan(Lifespan::Unlimited);
+    Ok(keyward.tokens().issue_content(new).await?)
 }
 
 impl Demo {
@@ -161,6 +156,14 @@ impl Demo {
             println!("# {answer}\n{request}");
         }
         let editor = self.editor_id;
-        println!("# `deactivate {editor}`, typed here at the server, and the next request of EDITOR answers 401.");
+        println!(
+            "# root@example.test and edda@example.test sign in with {PASSWORD}; what they may is at {url}/admin/openapi.json"
+        );
+        println!(
+            "SESSION=$(curl -sS {url}/admin/login --json '{{\"email\":\"root@example.test\",\"password\":\"{PASSWORD}\"}}' | sed 's/.*\"token\":\"\\([^\"]*\\)\".*/\\1/')"
+        );
+        println!(
+            "ask $SESSION {url}/admin/users/{editor} -X PUT --json '{{\"isActive\":false}}'   # and EDITOR answers 401"
+        );
     }
 }

@@ -3,7 +3,7 @@
 //! `cargo run --example platform --all-features` needs nothing else. The first start makes demo data and says what to try.
 
 mod articles;
-mod console;
+mod catalogue;
 mod database;
 mod demo;
 mod options;
@@ -12,7 +12,7 @@ mod wire;
 
 use axum::routing::get;
 use database::Database;
-use keyward::{GuardedRouter, Keyward, authenticated};
+use keyward::{Entropy, GuardedRouter, Keyward, OsEntropy, Password, SqliteStore, WriteStore, authenticated};
 use options::{Options, Stop, USAGE};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -49,29 +49,55 @@ async fn main() -> ExitCode {
 
 async fn run(options: Options) -> Result<(), BoxError> {
     let (store, database) = Database::open(&options.file).await?;
-    let mut builder =
-        Keyward::builder(store).salt(options.salts).admin("/admin").content("/api").public("/healthz").public("/ping");
+    let loopback = options.listen.ip().is_loopback();
+    let mut builder = Keyward::builder(store)
+        .salt(options.salts)
+        .catalogue(catalogue::catalogue())
+        .api()
+        .content("/api")
+        .public("/healthz")
+        .public("/ping");
     if let Some(salt) = options.reference_salt {
         builder = builder.reference_salt(salt);
     }
+    if let Some(keys) = options.encryption {
+        builder = builder.encryption(keys);
+    }
+    if loopback {
+        builder = builder.trust_the_first_visitor();
+    }
     let keyward = builder.build()?;
-    let (is_empty, file) = (!demo::is_there(&database).await?, &options.file);
-    let demo = if is_empty && !options.empty { Some(demo::make(&keyward, &database).await?) } else { None };
+    let found = keyward.set_up().await?;
+    if let Some(email) = &options.reset_password {
+        return reset_password(&keyward, email).await;
+    }
+    // Its passwords are known to everybody who can read.
+    let demo = if found.nobody_yet && loopback && !options.empty {
+        Some(demo::make(&keyward, &database).await?)
+    } else {
+        None
+    };
 
     let listener = TcpListener::bind(options.listen).await;
     let address = listener.as_ref().ok().and_then(|l| l.local_addr().ok()).unwrap_or(options.listen);
+    let file = &options.file;
     // Said even where the address is taken: it is the only time.
     match &demo {
         Some(demo) => demo.print(&format!("http://{address}")),
-        None if is_empty => println!("{file} is empty, and stays so"),
+        None if found.nobody_yet => {
+            println!(
+                "nobody is in {file}: register the first super admin with POST http://{address}/admin/register-admin"
+            );
+            match keyward.sessions().setup_code().await? {
+                Some(code) if !loopback => println!("its body needs this code, as \"setupCode\": {}", code.expose()),
+                _ => {}
+            }
+        }
         None => println!("{file} has data already, and secrets show only once. To start over, delete {file}*"),
     }
     let listener = listener.map_err(|error| format!("cannot listen on {address}: {error}"))?;
-    if options.console || console::is_at_hand() {
-        console::start(keyward.clone(), database.clone());
-    }
 
-    let service = keyward.guard(routes(&database)).into_make_service();
+    let service = keyward.guard(keyward::api::router(&keyward).merge(routes(&database))).into_make_service();
     println!("listening on http://{address}");
     tokio::select! {
         served = async { axum::serve(listener, service).with_graceful_shutdown(told_to_stop()).await } => served?,
@@ -90,6 +116,21 @@ fn routes(database: &Database) -> GuardedRouter {
         .route("/admin/ping", authenticated(), get(ping))
         .public("/ping", get(ping))
         .public("/healthz", get(|| async { "ok" }))
+}
+
+/// For when nobody can sign in.
+async fn reset_password(keyward: &Keyward<SqliteStore>, email: &str) -> Result<(), BoxError> {
+    let mut view = keyward.store().view().await?;
+    let id = view.owner_with_email(email).await?.ok_or_else(|| format!("there is no user {email}"))?;
+    drop(view);
+    let mut random = [0; 16];
+    OsEntropy.fill(&mut random)?;
+    let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let password = format!("Kw1-{hex}");
+    keyward.owners().set_password(id, Password::new(password.as_str())).await?;
+    println!("the new password of {email}: {password}");
+    println!("all of their sessions have ended. Sign in with it, and choose another one.");
+    Ok(())
 }
 
 /// The same work with and without a credential, for load tests.

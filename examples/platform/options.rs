@@ -1,6 +1,6 @@
 //! What the command line and the environment say.
 
-use keyward::{ReferenceSalt, SaltRing};
+use keyward::{EncryptionKeys, ReferenceSalt, SaltRing};
 use std::net::SocketAddr;
 
 pub(crate) const USAGE: &str = "\
@@ -11,23 +11,27 @@ Usage: platform [OPTIONS]
   --listen ADDRESS         where to answer [127.0.0.1:8080]; port 0 takes any free one
   --database sqlite:FILE   where everything is kept [sqlite:keyward-platform.db]
   --empty                  make no demo data in an empty database
-  --console                read commands from standard input also if it is no terminal
+  --reset-password EMAIL   set a new password for this user, print it, and stop
   --help                   print this
 
 Environment:
   KEYWARD_SALT             the salt of all secrets, or several, separated by commas: `openssl rand -hex 32`
+  KEYWARD_ENCRYPTION_KEY   seals issued keys, so that their owners can see them again: likewise. Without, keys show once
   KEYWARD_REFERENCE_SALT   the salt under which the reference issued its tokens";
 
 /// Known to everybody who can read: for trying things out on one's own machine.
 const DEVELOPMENT_SALT: &str = "development-only-salt-that-everybody-knows-0123456789";
+const DEVELOPMENT_KEY: &str = "development-only-encryption-key-that-everybody-knows-0123456789";
 
 pub(crate) struct Options {
     pub(crate) listen: SocketAddr,
     /// The file behind `sqlite:`.
     pub(crate) file: String,
     pub(crate) empty: bool,
-    pub(crate) console: bool,
+    /// Whose password is to be set anew.
+    pub(crate) reset_password: Option<String>,
     pub(crate) salts: SaltRing,
+    pub(crate) encryption: Option<EncryptionKeys>,
     pub(crate) reference_salt: Option<ReferenceSalt>,
 }
 
@@ -43,22 +47,25 @@ impl Options {
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, Stop> {
         let (mut listen, mut database) = ("127.0.0.1:8080".to_owned(), "sqlite:keyward-platform.db".to_owned());
-        let (mut empty, mut console) = (false, false);
+        let (mut empty, mut reset_password) = (false, String::new());
         while let Some(argument) = arguments.next() {
             let (flag, given) = match argument.split_once('=') {
                 Some((flag, value)) => (flag, Some(value.to_owned())),
                 None => (argument.as_str(), None),
             };
             match (flag, &given) {
-                ("--listen" | "--database", _) => {
+                ("--listen" | "--database" | "--reset-password", _) => {
                     let value = given.or_else(|| arguments.next());
                     let value = value.ok_or_else(|| Stop::Wrong(format!("{flag} needs a value")))?;
-                    *(if flag == "--listen" { &mut listen } else { &mut database }) = value;
+                    match flag {
+                        "--listen" => listen = value,
+                        "--database" => database = value,
+                        _ => reset_password = value,
+                    }
                 }
                 ("--empty", None) => empty = true,
-                ("--console", None) => console = true,
                 ("--help" | "-h", None) => return Err(Stop::Help),
-                ("--empty" | "--console" | "--help", Some(_)) => {
+                ("--empty" | "--help", Some(_)) => {
                     return Err(Stop::Wrong(format!("{flag} takes no value")));
                 }
                 _ => return Err(Stop::Wrong(format!("there is no flag {flag}; --help lists them"))),
@@ -69,7 +76,10 @@ impl Options {
         let reference_salt = variable("KEYWARD_REFERENCE_SALT").map(|text| {
             ReferenceSalt::new(&text).map_err(|error| Stop::Wrong(format!("KEYWARD_REFERENCE_SALT: {error}")))
         });
-        Ok(Self { listen, file: file(&database)?, empty, console, salts, reference_salt: reference_salt.transpose()? })
+        let encryption = encryption(variable("KEYWARD_ENCRYPTION_KEY"), listen)?;
+        let reset_password = Some(reset_password).filter(|email| !email.is_empty());
+        let (file, reference_salt) = (file(&database)?, reference_salt.transpose()?);
+        Ok(Self { listen, file, empty, reset_password, salts, encryption, reference_salt })
     }
 }
 
@@ -100,4 +110,17 @@ fn salts(given: Option<String>, listen: SocketAddr) -> Result<SaltRing, Stop> {
              listen on 127.0.0.1"
         ))),
     }
+}
+
+/// The encryption keys; without any, and only where nobody else can connect, one that is no secret.
+fn encryption(given: Option<String>, listen: SocketAddr) -> Result<Option<EncryptionKeys>, Stop> {
+    let keys = match given {
+        Some(text) => EncryptionKeys::parse(&text),
+        None if listen.ip().is_loopback() => {
+            eprintln!("WARNING: KEYWARD_ENCRYPTION_KEY is not set. Using the development key, which everybody knows.");
+            EncryptionKeys::parse(DEVELOPMENT_KEY)
+        }
+        None => return Ok(None),
+    };
+    keys.map(Some).map_err(|error| Stop::Wrong(format!("KEYWARD_ENCRYPTION_KEY: {error}")))
 }

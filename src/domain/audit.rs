@@ -2,10 +2,12 @@
 
 use super::{Kind, OwnerId, RoleId, Timestamp, TokenId};
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 /// Who did it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Doer {
     /// The program itself, by the Rust services.
     Service,
@@ -13,47 +15,82 @@ pub enum Doer {
     Person(OwnerId),
     /// A token.
     Token(TokenId),
+    /// Somebody who is not known yet: who signs in, or accepts an invitation.
+    Visitor,
+}
+
+/// Who did it, and from where.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Origin {
+    /// Who.
+    pub doer: Doer,
+    /// From where, if the server said.
+    pub address: Option<IpAddr>,
 }
 
 /// What was done.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum What {
-    /// An owner was created.
+    /// An owner was created, by the program or as the first super admin.
     OwnerCreated,
+    /// Somebody was invited: created, with an invitation to accept.
+    OwnerInvited,
+    /// Somebody who was invited before got a new invitation; the older one is dead.
+    OwnerInvitedAgain,
+    /// An invitation was withdrawn.
+    InvitationWithdrawn,
+    /// Somebody accepted their invitation.
+    OwnerRegistered,
+    /// An owner's e-mail address or names were changed.
+    OwnerUpdated,
     /// An owner's state was set.
     OwnerStateSet,
     /// An owner's roles were set.
     OwnerRolesSet,
+    /// An owner's password was set.
+    PasswordSet,
+    /// An owner was deleted.
+    OwnerDeleted,
     /// A role was created.
     RoleCreated,
+    /// A role's name or description was changed.
+    RoleUpdated,
     /// A role's permissions were set.
     RolePermissionsSet,
+    /// A permission of a role went with the action that it named.
+    PermissionClamped,
+    /// A role was deleted.
+    RoleDeleted,
     /// A token was issued.
     TokenIssued,
+    /// A token's name, description, grants or access were changed.
+    TokenUpdated,
+    /// A token got a new secret; the older one is dead.
+    TokenRegenerated,
+    /// A token's secret was shown again.
+    TokenRevealed,
+    /// A grant went, because its owner no longer holds it.
+    GrantClamped,
     /// A token was revoked.
     TokenRevoked,
-}
-
-impl What {
-    /// The word in the store.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::OwnerCreated => "owner-created",
-            Self::OwnerStateSet => "owner-state-set",
-            Self::OwnerRolesSet => "owner-roles-set",
-            Self::RoleCreated => "role-created",
-            Self::RolePermissionsSet => "role-permissions-set",
-            Self::TokenIssued => "token-issued",
-            Self::TokenRevoked => "token-revoked",
-        }
-    }
+    /// Somebody signed in.
+    SignedIn,
+    /// Somebody signed out, or ended another session of theirs.
+    SignedOut,
+    /// Sign-ins failed, so many within a minute.
+    SignInsFailed,
+    /// How long events are kept was set.
+    RetentionSet,
+    /// Events that were too old were deleted.
+    EventsDeleted,
 }
 
 /// What it was done to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Target {
     /// An owner.
     Owner(OwnerId),
@@ -61,6 +98,23 @@ pub enum Target {
     Role(RoleId),
     /// A token of this kind.
     Token(TokenId, Kind),
+    /// Nothing in particular: the installation.
+    Installation,
+}
+
+/// Which other change made this one necessary.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Cause {
+    /// The permissions of this role were set.
+    RolePermissions(RoleId),
+    /// The roles of this owner were set.
+    OwnerRoles(OwnerId),
+    /// This owner was deleted.
+    OwnerDeleted(OwnerId),
+    /// The catalogue no longer has the action.
+    Catalogue,
 }
 
 /// One event. It holds ids and plain facts, never a secret or a digest.
@@ -68,12 +122,14 @@ pub enum Target {
 pub struct AuditEvent {
     /// When, by the store's clock.
     pub at: Timestamp,
-    /// Who.
-    pub doer: Doer,
+    /// Who, and from where.
+    pub origin: Origin,
     /// What.
     pub what: What,
     /// To what.
     pub target: Target,
-    /// Facts about it.
+    /// Why, where another change made it necessary.
+    pub cause: Option<Cause>,
+    /// Facts about it: what was before and what is after.
     pub details: serde_json::Value,
 }

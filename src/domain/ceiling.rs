@@ -1,6 +1,6 @@
 //! The ceiling: all that an owner may grant, and what a grant comes to under it.
 
-use super::{ConditionId, Field, Fields, Grant, Guard, Permission, Rule, When};
+use super::{Action, ConditionId, Field, Fields, Grant, Guard, Permission, Rule, Subject, When};
 use std::fmt;
 
 /// All that an owner may grant.
@@ -30,12 +30,15 @@ pub enum Excess {
     AllFields,
     /// These fields.
     Fields(Vec<Field>),
+    /// All rows: the owner has only those that satisfy conditions.
+    Conditions,
 }
 
 impl fmt::Display for BeyondCeiling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.excess {
             Excess::Action => write!(f, "the owner does not hold {}", self.of),
+            Excess::Conditions => write!(f, "the owner holds {} under stricter conditions only", self.of),
             Excess::AllFields => write!(f, "the owner holds {} for some fields only: name the fields", self.of),
             Excess::Fields(fields) => {
                 let names: Vec<&str> = fields.iter().map(Field::as_str).collect();
@@ -68,11 +71,51 @@ impl Ceiling {
                 }
             }
         };
-        let of = match &grant.subject {
-            Some(subject) => format!("{} on {subject}", grant.action),
-            None => grant.action.to_string(),
+        Err(BeyondCeiling { excess, of: named(&grant.action, grant.subject.as_ref()) })
+    }
+
+    /// Whether whoever has this ceiling may give `permission` away: each of its fields is held, under conditions that are no
+    /// stricter; all fields only by a permission that has all.
+    ///
+    /// # Errors
+    /// What is lacking.
+    pub fn check_gift(&self, permission: &Permission) -> Result<(), BeyondCeiling> {
+        let Self::Of(held) = self else { return Ok(()) };
+        let grant = Grant::from(permission);
+        self.check(&grant)?;
+        let held: Vec<&Permission> = held.iter().filter(|p| concerns(p, &grant)).collect();
+        // A row satisfies one of the permission's conditions, nobody knows which: each has to be enough by itself.
+        let enough = |fields: &Fields, condition: Option<&ConditionId>| {
+            held.iter().any(|p| {
+                let under = match (&p.when, condition) {
+                    (When::Always, _) => true,
+                    (When::AnyOf(_), None) => false,
+                    (When::AnyOf(set), Some(condition)) => set.as_slice().contains(condition),
+                };
+                under && p.fields.covers(fields)
+            })
         };
-        Err(BeyondCeiling { excess, of })
+        let conditions: Vec<Option<&ConditionId>> = match &permission.when {
+            When::Always => vec![None],
+            When::AnyOf(set) => set.as_slice().iter().map(Some).collect(),
+        };
+        let each: Vec<Fields> = match &permission.fields {
+            Fields::All => vec![Fields::All],
+            Fields::Only(set) => set.as_slice().iter().filter_map(|f| Fields::only([f.clone()]).ok()).collect(),
+        };
+        if each.iter().all(|fields| conditions.iter().all(|c| enough(fields, *c))) {
+            return Ok(());
+        }
+        Err(BeyondCeiling { excess: Excess::Conditions, of: named(&permission.action, permission.subject.as_ref()) })
+    }
+
+    /// Whether all that `other` holds is within this one.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Unlimited, _) => true,
+            (Self::Of(_), Self::Unlimited) => false,
+            (Self::Of(_), Self::Of(held)) => held.iter().all(|p| self.check_gift(p).is_ok()),
+        }
     }
 
     /// What `grant` comes to: one rule for each permission it meets, with that permission's conditions kept with *its* fields.
@@ -127,6 +170,10 @@ impl Ceiling {
     }
 }
 
+fn named(action: &Action, subject: Option<&Subject>) -> String {
+    subject.map_or_else(|| action.to_string(), |subject| format!("{action} on {subject}"))
+}
+
 fn concerns(permission: &Permission, grant: &Grant) -> bool {
     permission.action == grant.action && permission.subject == grant.subject
 }
@@ -166,6 +213,26 @@ mod tests {
         assert_eq!(of("body").guard.parts(), [own]);
         assert_eq!(ceiling.shown_conditions(&grant), [ConditionId::new("own")]);
         assert!(ceiling.shown_conditions(&Grant::new("read").on("article").fields(only(&["title"]))).is_empty());
+    }
+
+    #[test]
+    fn nobody_gives_away_more_than_they_hold() {
+        let (own, shared) = (When::from_list(["own"]), When::from_list(["shared"]));
+        let ceiling = Ceiling::Of(vec![
+            read().fields(only(&["title"])),
+            read().fields(only(&["body", "slug"])).when(own.clone()),
+            read().fields(only(&["body"])).when(shared.clone()),
+        ]);
+        let gift = |p: Permission| ceiling.check_gift(&p).map_err(|e| e.excess);
+        assert_eq!(gift(read().fields(only(&["title"]))), Ok(()));
+        assert_eq!(gift(read().fields(only(&["title", "body"])).when(own.clone())), Ok(()));
+        assert_eq!(gift(read().fields(only(&["body"])).when(When::from_list(["own", "shared"]))), Ok(()));
+        assert_eq!(gift(read().fields(only(&["slug"])).when(shared)), Err(Excess::Conditions));
+        assert_eq!(gift(read().fields(only(&["body"]))), Err(Excess::Conditions));
+        assert_eq!(gift(read().when(own)), Err(Excess::AllFields));
+        assert!(
+            ceiling.covers(&ceiling) && Ceiling::Unlimited.covers(&ceiling) && !ceiling.covers(&Ceiling::Unlimited)
+        );
     }
 
     #[test]

@@ -136,6 +136,11 @@ impl Conditions {
         self.0.contains_key(&ConditionId::new(id))
     }
 
+    /// What is registered, in no order.
+    pub fn ids(&self) -> impl Iterator<Item = &ConditionId> {
+        self.0.keys()
+    }
+
     /// What `guard` asks of a row when `actor` acts.
     pub(crate) fn predicate(&self, guard: &Guard, actor: &Actor) -> Predicate {
         let mut parts: Vec<Predicate> = guard.parts().iter().map(|when| self.any_of(when, actor)).collect();

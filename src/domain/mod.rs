@@ -2,6 +2,7 @@
 //! and it uses nothing of the crate but itself.
 
 mod audit;
+mod catalogue;
 mod ceiling;
 mod clock;
 mod condition;
@@ -15,12 +16,14 @@ mod principal;
 mod refusal;
 mod requirement;
 mod salt;
+mod seal;
 mod secret;
 mod sql;
 mod tag;
 mod token;
 
-pub use audit::{AuditEvent, Doer, Target, What};
+pub use audit::{AuditEvent, Cause, Doer, Origin, Target, What};
+pub use catalogue::{ActionEntry, Catalogue, Section, SubjectEntry, SubjectKind, Unregistered};
 pub use ceiling::{BeyondCeiling, Ceiling, Excess};
 pub use clock::{Clock, Moment, SystemClock, Timestamp};
 pub use condition::{Actor, Attribute, Conditions, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Predicate, Value};
@@ -29,12 +32,13 @@ pub(crate) use digest::DigestHasher;
 pub use digest::{Digest, MalformedDigest};
 pub use id::{OwnerId, RoleId, TokenId};
 pub use name::{Action, ConditionId, ConditionSet, Empty, Field, FieldSet, Subject};
-pub use owner::{Owner, OwnerState, Role};
+pub use owner::{Owner, OwnerState, PasswordHash, Role};
 pub use permission::{Fields, Grant, Guard, Permission, Rule, When};
 pub use principal::{Authority, Principal};
 pub use refusal::{Ambiguity, Invalid, Reason, Unavailable};
 pub use requirement::{Requirement, action, all_of, any_of, authenticated};
 pub use salt::{InvalidSalt, ReferenceSalt, Salt, SaltId, SaltRing};
+pub use seal::{EncryptionKeys, InvalidEncryptionKey, SealedKey, Unsealable};
 pub use secret::{
     Brand, Credential, Entropy, InvalidBrand, Issued, NoEntropy, OsEntropy, Secret, SecretFormat, Unverified,
 };

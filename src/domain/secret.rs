@@ -142,6 +142,7 @@ pub enum Unverified {
 #[derive(Clone, Debug)]
 pub struct SecretFormat {
     prefixes: [(Kind, String); 3],
+    invitation: String,
     salts: SaltRing,
     reference: Option<ReferenceSalt>,
 }
@@ -150,7 +151,8 @@ impl SecretFormat {
     /// Secrets of this brand under these salts.
     pub fn new(brand: &Brand, salts: impl Into<SaltRing>) -> Self {
         let prefixes = Kind::ALL.map(|kind| (kind, format!("{}_{}_", brand.as_str(), kind.as_str())));
-        Self { prefixes, salts: salts.into(), reference: None }
+        let invitation = format!("{}_invite_", brand.as_str());
+        Self { prefixes, invitation, salts: salts.into(), reference: None }
     }
 
     /// Accepts secrets of the reference too.
@@ -165,7 +167,18 @@ impl SecretFormat {
     /// # Errors
     /// If there is no randomness.
     pub fn issue(&self, kind: Kind, entropy: &dyn Entropy) -> Result<Issued, NoEntropy> {
-        let prefix = &self.prefixes[kind as usize].1;
+        self.make(&self.prefixes[kind as usize].1, entropy)
+    }
+
+    /// Makes the secret of an invitation. It has a format of its own: it opens nothing.
+    ///
+    /// # Errors
+    /// If there is no randomness.
+    pub fn issue_invitation(&self, entropy: &dyn Entropy) -> Result<Issued, NoEntropy> {
+        self.make(&self.invitation, entropy)
+    }
+
+    fn make(&self, prefix: &str, entropy: &dyn Entropy) -> Result<Issued, NoEntropy> {
         let mut text = String::with_capacity(prefix.len() + RANDOM + CHECK);
         text.push_str(prefix);
         push_base62(&mut text, RANDOM, entropy)?;
@@ -189,20 +202,33 @@ impl SecretFormat {
         let Some((kind, prefix)) = self.prefixes.iter().find(|(_, p)| text.starts_with(p.as_bytes())) else {
             return self.verify_reference(text);
         };
-        let random = &text[prefix.len()..];
-        // No early exit: what is random cannot be guessed, and a branch on each character costs more than the HMAC.
-        let base62 = random.iter().fold(true, |well, b| well & b.is_ascii_alphanumeric());
-        if random.len() != RANDOM + CHECK || !base62 {
+        if !is_random(&text[prefix.len()..]) {
             return Err(Unverified::Malformed);
         }
         if !kinds.contains(*kind) {
             return Err(Unverified::WrongKind);
         }
+        Ok(Credential { digest: self.genuine(text)?, kind: Some(*kind) })
+    }
+
+    /// Checks the secret of an invitation, as far as that goes without the store.
+    ///
+    /// # Errors
+    /// Why it cannot be valid.
+    pub fn verify_invitation(&self, text: &str) -> Result<Digest, Unverified> {
+        match text.strip_prefix(&self.invitation) {
+            Some(random) if is_random(random.as_bytes()) => self.genuine(text.as_bytes()),
+            _ => Err(Unverified::Malformed),
+        }
+    }
+
+    /// The digest of a text that one of our salts has made.
+    fn genuine(&self, text: &[u8]) -> Result<Digest, Unverified> {
         let Some((message, presented)) = text.split_last_chunk::<CHECK>() else { return Err(Unverified::Malformed) };
         for salt in self.salts.all() {
             let (check, digest) = split(salt.hash(message));
             if bool::from(word(check).ct_eq(&word(*presented))) {
-                return Ok(Credential { digest, kind: Some(*kind) });
+                return Ok(digest);
             }
         }
         Err(Unverified::NotGenuine)
@@ -219,8 +245,14 @@ impl SecretFormat {
     /// A regular expression for secret scanners: what it finds is one of our secrets, in all likelihood a live one.
     pub fn scanner_regex(&self) -> String {
         let brand = self.prefixes[0].1.split('_').next().unwrap_or_default();
-        format!(r"\b{brand}_(admin|content|session)_[0-9A-Za-z]{{{}}}\b", RANDOM + CHECK)
+        format!(r"\b{brand}_(admin|content|session|invite)_[0-9A-Za-z]{{{}}}\b", RANDOM + CHECK)
     }
+}
+
+/// Whether this can be the random part and the check. No early exit: what is random cannot be guessed, and a branch on each
+/// character costs more than the HMAC.
+fn is_random(text: &[u8]) -> bool {
+    text.len() == RANDOM + CHECK && text.iter().fold(true, |well, b| well & b.is_ascii_alphanumeric())
 }
 
 /// The check characters as one number, which is compared in one step.
@@ -303,6 +335,19 @@ mod tests {
         for wrong in ["", "kw_admin_", &text[1..], &text[..text.len() - 1], &format!("{text}a"), "kw_admin_é"] {
             assert_eq!(f.verify(wrong, KindSet::ADMIN), Err(Unverified::Malformed), "{wrong}");
         }
+    }
+
+    #[test]
+    fn an_invitation_opens_nothing() {
+        let f = format(SALT);
+        let issued = f.issue_invitation(&OsEntropy).unwrap();
+        let text = issued.secret.expose();
+        assert_eq!(f.verify_invitation(text), Ok(issued.digest));
+        assert_eq!(f.verify(text, KindSet::of(&Kind::ALL)), Err(Unverified::Malformed));
+        let admin = f.issue(Kind::Admin, &OsEntropy).unwrap();
+        assert_eq!(f.verify_invitation(admin.secret.expose()), Err(Unverified::Malformed));
+        let relabelled = admin.secret.expose().replace("admin", "invite");
+        assert_eq!(f.verify_invitation(&relabelled), Err(Unverified::NotGenuine));
     }
 
     #[test]

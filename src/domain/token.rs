@@ -132,10 +132,16 @@ pub struct Token {
     pub digest: Digest,
     /// The last four characters of its secret, so that a person can tell tokens apart.
     pub hint: String,
-    /// When it was made.
-    pub created_at: Timestamp,
+    /// How long it was to live when it was made; `None`: for ever.
+    pub lifespan: Option<Duration>,
     /// When it ends; `None`: never.
     pub expires_at: Option<Timestamp>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed. Use is no change.
+    pub updated_at: Timestamp,
+    /// When it was last used, as far as that is written.
+    pub last_used_at: Option<Timestamp>,
     /// What it stands for.
     pub authority: TokenAuthority,
 }
@@ -147,6 +153,14 @@ impl Token {
             TokenAuthority::Admin { .. } => Kind::Admin,
             TokenAuthority::Content { .. } => Kind::Content,
             TokenAuthority::Session { .. } => Kind::Session,
+        }
+    }
+
+    /// The grants of an admin token; none for the other kinds.
+    pub fn grants(&self) -> &[Grant] {
+        match &self.authority {
+            TokenAuthority::Admin { grants, .. } => grants,
+            _ => &[],
         }
     }
 

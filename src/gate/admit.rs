@@ -221,7 +221,7 @@ fn path_as_sent<'a>(uri: &'a Uri, _: &'a Extensions) -> Result<&'a str, Reason> 
 }
 
 /// The peer's address, where the server says it. No header is believed.
-fn peer(extensions: &Extensions) -> Option<IpAddr> {
+pub(crate) fn peer(extensions: &Extensions) -> Option<IpAddr> {
     #[cfg(feature = "axum")]
     if let Some(axum::extract::ConnectInfo(address)) = extensions.get::<axum::extract::ConnectInfo<SocketAddr>>() {
         return Some(address.ip());

@@ -1,7 +1,7 @@
 //! What a request carries behind the gate: who calls, and what was required of them.
 
 use super::mark::Mark;
-use crate::domain::{Decision, Kind, OwnerId, Principal, Requirement, RoleId, TokenId, Verdict, all_of};
+use crate::domain::{Decision, Doer, Kind, OwnerId, Principal, Requirement, RoleId, TokenId, Verdict, all_of};
 use crate::resolve::{Entry, Resolved};
 use std::fmt;
 use std::sync::Arc;
@@ -44,6 +44,20 @@ impl AuthContext {
     /// The token's owner; content tokens and the public have none.
     pub fn owner(&self) -> Option<OwnerId> {
         self.principal().owner()
+    }
+
+    /// For whom a service has to work: a person by their session, else the token itself; `None` for the public.
+    ///
+    /// ```
+    /// # async fn handler(keyward: keyward::Keyward<keyward::MemoryStore>, auth: keyward::AuthContext) -> Option<()> {
+    /// let mine = keyward.tokens().by(auth.doer()?).list(keyward::Kind::Admin).await.ok()?;
+    /// # Some(()) }
+    /// ```
+    pub fn doer(&self) -> Option<Doer> {
+        match (self.kind()?, self.owner()) {
+            (Kind::Session, Some(owner)) => Some(Doer::Person(owner)),
+            _ => self.token().map(Doer::Token),
+        }
     }
 
     /// The owner's roles; empty where there is no owner.

@@ -88,6 +88,12 @@ impl Group {
         }
     }
 
+    #[cfg(feature = "api")]
+    pub(crate) fn is_admin_at(&self, path: &str) -> bool {
+        let admin = matches!(self.access, Access::Guarded { kinds: KindSet::ADMIN, .. });
+        admin && self.path == path && self.method.is_none()
+    }
+
     /// Opened by admin tokens and sessions.
     pub fn admin(path: impl Into<String>) -> Self {
         Self::new(path, Access::Guarded { kinds: KindSet::ADMIN, public_actions: None })

@@ -29,6 +29,8 @@ pub use router::GuardedRouter;
 pub use service::{GateLayer, Gated};
 
 pub(crate) use admit::Gate;
+#[cfg(feature = "api")]
+pub(crate) use admit::peer;
 
 use crate::domain::SecretFormat;
 use crate::resolve::Resolver;

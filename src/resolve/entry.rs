@@ -30,9 +30,9 @@ impl Entry {
         let owner = record.owner.as_ref().map(|(owner, ceiling)| (owner, ceiling));
         let token = &record.token;
         let left = |at: Timestamp| asked.plus(at.since(record.now));
-        let used = [record.last_used_at, home.usage.pending(token.id)].into_iter().flatten().max();
+        let used = [token.last_used_at, home.usage.pending(token.id)].into_iter().flatten().max();
         let mut ends = token.expires_at.map_or(Moment::NEVER, left);
-        let mut reload = asked.plus(home.limits.max_staleness);
+        let mut reload = asked.plus(home.reload_after);
         if let TokenAuthority::Session { idle, .. } = token.authority {
             let idle_until = left(used.unwrap_or(token.created_at).max(token.created_at).plus(idle).plus(NOTE_EVERY));
             if idle_until <= asked {

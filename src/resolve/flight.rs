@@ -113,6 +113,10 @@ mod tests {
             Ok(Snapshot { seq: 0, record: None })
         }
 
+        fn following(&self) -> crate::store::Following {
+            crate::store::Following::Blind
+        }
+
         async fn note_uses(&self, _: &[Use]) -> Result<(), StoreError> {
             Ok(())
         }
@@ -124,7 +128,7 @@ mod tests {
         let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let store = Arc::new(Empty::default());
         let limits = Limits::default();
-        let resolver = Arc::new(Resolver::new(store.clone(), Arc::new(SystemClock), Conditions::default(), limits));
+        let resolver = Resolver::start(store.clone(), Arc::new(SystemClock), Conditions::default(), limits, true);
         let digest = Digest::Native([7; 27]);
         let ended = runtime();
         ended.block_on(async { drop(resolver.board(digest)) });
@@ -138,7 +142,7 @@ mod tests {
     async fn who_comes_just_after_the_landing_asks_no_second_time() {
         let store = Arc::new(Empty::default());
         let limits = Limits::default();
-        let resolver = Arc::new(Resolver::new(store.clone(), Arc::new(SystemClock), Conditions::default(), limits));
+        let resolver = Resolver::start(store.clone(), Arc::new(SystemClock), Conditions::default(), limits, true);
         let digest = Digest::Native([7; 27]);
         for _ in 0..3 {
             assert!(matches!(resolver.clone().ask(digest).await, Ok(Resolved::Absent)));

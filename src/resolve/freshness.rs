@@ -6,10 +6,14 @@
 //!
 //! Between two changes nothing can fall, so an entry remembers in its [`Standing`] that it stood after the last one: then one
 //! counter is compared, and neither tags nor slots are read.
+//!
+//! The lease says that this node knows of every change that is old enough to count. Whoever follows the store's log renews it, by
+//! when it asked. Who has nobody to follow has a lease without end.
 
 use crate::domain::{Moment, Tag};
 use arc_swap::ArcSwap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::watch;
 
 const SLOTS: usize = 1 << 16;
@@ -28,7 +32,7 @@ pub(crate) struct Standing(AtomicU64);
 
 pub(crate) struct Freshness {
     era: ArcSwap<Era>,
-    /// How many changes were raised. It moves *after* the slots or the era did, and before anybody is told.
+    /// How many changes were raised. It moves *after* the slots or the era did, and before the lease and before anybody is told.
     raised: AtomicU64,
     lease_until: AtomicU64,
     changes: watch::Sender<()>,
@@ -48,18 +52,28 @@ impl Era {
 }
 
 impl Freshness {
-    /// For a store that only this process changes: its own changes are all there are, so the lease never ends.
+    /// With a lease without end: for a store that nobody else changes, or of which nobody says what others change.
     pub(crate) fn exclusive() -> Self {
+        Self::leased_until(Moment::NEVER)
+    }
+
+    /// Without a lease, until somebody renews it.
+    pub(crate) fn following() -> Self {
+        // Moment 0 is over: every clock begins later.
+        Self::leased_until(Moment(0))
+    }
+
+    fn leased_until(until: Moment) -> Self {
         Self {
             era: ArcSwap::from_pointee(Era::new(0, 0)),
             // Above what a new `Standing` says: that it never stood.
             raised: AtomicU64::new(1),
-            lease_until: AtomicU64::new(Moment::NEVER.0),
+            lease_until: AtomicU64::new(until.0),
             changes: watch::Sender::new(()),
         }
     }
 
-    /// The era to stamp a snapshot with; read before the snapshot is taken.
+    /// The era to stamp a snapshot with, or a change; read before the snapshot is taken, or the change is begun.
     pub(crate) fn era(&self) -> u64 {
         self.era.load().number
     }
@@ -99,12 +113,46 @@ impl Freshness {
         Moment(self.lease_until.load(Ordering::Acquire))
     }
 
-    /// Change `seq` touched `tags`.
+    /// Everything that had happened at `asked` has been raised: that is good for `span`.
+    pub(crate) fn renew(&self, asked: Moment, span: Duration) {
+        self.lease_until.fetch_max(asked.plus(span).0, Ordering::AcqRel);
+        self.changes.send_replace(());
+    }
+
+    /// A change of the present era touched `tags`: what the log says of others.
     pub(crate) fn raise(&self, seq: u64, tags: &[Tag]) {
+        Self::raise_in(&self.era.load(), seq, tags);
+        self.told();
+    }
+
+    /// A change of ours, which was begun in era `begun` and is committed, touched `tags`.
+    ///
+    /// If another era has come since, nobody knows which of them `seq` belongs to, and so one more begins: what is read from now on
+    /// contains the change.
+    pub(crate) fn raise_own(&self, begun: u64, seq: u64, tags: &[Tag]) {
         let era = self.era.load();
+        if era.number == begun {
+            // If it is followed by another right now, what is read in that one contains the change as well.
+            Self::raise_in(&era, seq, tags);
+            self.told();
+        } else {
+            self.begin_era(era.floor);
+        }
+    }
+
+    fn raise_in(era: &Era, seq: u64, tags: &[Tag]) {
         for tag in tags {
             era.clock[tag.slot()].fetch_max(seq, Ordering::AcqRel);
         }
+    }
+
+    /// Nothing that was read before counts any more, and nothing that is older than `floor`.
+    pub(crate) fn begin_era(&self, floor: u64) {
+        self.era.rcu(|era| Era::new(era.number + 1, floor));
+        self.told();
+    }
+
+    fn told(&self) {
         self.raised.fetch_add(1, Ordering::AcqRel);
         self.changes.send_replace(());
     }
@@ -177,6 +225,36 @@ mod tests {
                 acknowledged.store(true, Ordering::Release);
             });
         }
+    }
+
+    #[test]
+    fn an_era_ends_what_was_read_before() {
+        let f = Freshness::exclusive();
+        let tag = Tag::owner(OwnerId(1));
+        let (s, standing) = (stamp(1000, &[tag]), Standing::default());
+        assert!(f.still_stands(&s, &standing));
+        f.begin_era(5);
+        assert!(!f.still_stands(&s, &standing) && !f.stands(&s));
+        let in_era = |seq| Stamp { era: 1, ..stamp(seq, &[tag]) };
+        assert!(!f.stands(&in_era(4)), "read from a store that is behind");
+        assert!(f.stands(&in_era(5)));
+        f.raise_own(1, 6, &[tag]);
+        assert!(!f.stands(&in_era(5)) && f.stands(&in_era(6)));
+        // A change that was begun before the store was set back: its sequence says nothing now.
+        f.raise_own(0, 1001, &[tag]);
+        assert!(!f.stands(&in_era(6)));
+        assert!(f.stands(&Stamp { era: 2, ..stamp(7, &[tag]) }));
+    }
+
+    #[test]
+    fn a_lease_is_good_from_when_it_was_asked_for() {
+        let (f, span) = (Freshness::following(), Duration::from_nanos(10));
+        assert!(!f.leased(Moment(1)));
+        f.renew(Moment(100), span);
+        assert!(f.leased(Moment(110)) && !f.leased(Moment(111)));
+        f.renew(Moment(90), span);
+        assert!(f.leased(Moment(110)), "an older poll takes nothing away");
+        assert!(Freshness::exclusive().leased(Moment(u64::MAX)));
     }
 
     #[test]

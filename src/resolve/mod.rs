@@ -4,16 +4,18 @@ mod entry;
 mod flight;
 mod freshness;
 mod names;
+mod poller;
 mod usage;
 
 pub(crate) use entry::Entry;
 pub(crate) use freshness::Freshness;
 
 use crate::domain::{Clock, Conditions, Digest, DigestHasher, Moment, Tag, Unavailable};
-use crate::store::Store;
+use crate::store::{Following, Store};
 use flight::{Boarding, Flights, Landed};
 use freshness::Stamp;
 use names::Names;
+use poller::Progress;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use std::hash::BuildHasherDefault;
@@ -43,9 +45,27 @@ pub struct Limits {
     pub lookup: Duration,
     /// How long a request waits in all. Default 2 s.
     pub request: Duration,
-    /// For how long an answer of the store is used at most: what somebody else changes, past the services of this
-    /// [`Keyward`](crate::Keyward), counts that much later at the latest. Default 2 s.
+    /// What somebody else changes, past the services of this [`Keyward`](crate::Keyward), counts that much later at the latest,
+    /// or the answer is 503. Default 2 s.
     pub max_staleness: Duration,
+    /// How often the store's log of changes is read, if it has one. Default 250 ms.
+    pub poll_every: Duration,
+    /// How long the store has for that. Default 400 ms. Together with [`poll_every`](Self::poll_every) less than
+    /// [`max_staleness`](Self::max_staleness), or one slow answer would be an outage.
+    pub poll_deadline: Duration,
+}
+
+impl Limits {
+    /// With a [`max_staleness`](Self::max_staleness) of half a second.
+    pub fn strict() -> Self {
+        let (max_staleness, poll_every) = (Duration::from_millis(500), Duration::from_millis(100));
+        Self { max_staleness, poll_every, poll_deadline: Duration::from_millis(200), ..Self::default() }
+    }
+
+    /// Whether one poll that fails leaves time for another one before the lease is over.
+    pub(crate) fn leave_time(&self) -> bool {
+        !self.poll_every.is_zero() && self.poll_every + self.poll_deadline < self.max_staleness
+    }
 }
 
 impl Default for Limits {
@@ -59,6 +79,8 @@ impl Default for Limits {
             lookup: Duration::from_secs(1),
             request: Duration::from_secs(2),
             max_staleness: Duration::from_secs(2),
+            poll_every: Duration::from_millis(250),
+            poll_deadline: Duration::from_millis(400),
         }
     }
 }
@@ -66,11 +88,14 @@ impl Default for Limits {
 pub(crate) struct Resolver {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) freshness: Freshness,
+    pub(crate) progress: Progress,
     store: Arc<dyn Store>,
     conditions: Arc<Conditions>,
     names: Names,
     usage: Usage,
     limits: Limits,
+    /// For how long an answer of the store is used: for ever, where the lease sees to it.
+    reload_after: Duration,
     /// By the digests' prefixes: a whole digest is in the entry, and is compared there. Two tokens of one prefix, which nobody
     /// will live to see, would take turns.
     cache: Cache<u64, Arc<Entry>, Weigh, HashDigest>,
@@ -104,11 +129,41 @@ impl Weighter<u64, Arc<Entry>> for Weigh {
 }
 
 impl Resolver {
-    pub(crate) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, conditions: Conditions, limits: Limits) -> Self {
+    /// Begins to follow the store's log, if it has one, unless nobody but us changes it.
+    pub(crate) fn start(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        conditions: Conditions,
+        limits: Limits,
+        exclusive: bool,
+    ) -> Arc<Self> {
+        let following = if exclusive { Following::Blind } else { store.following() };
+        let (freshness, reload_after) = match &following {
+            Following::Log(_) => (Freshness::following(), Duration::MAX),
+            Following::Blind if exclusive => (Freshness::exclusive(), Duration::MAX),
+            Following::Blind => (Freshness::exclusive(), limits.max_staleness),
+        };
+        let resolver = Arc::new(Self::new(store, clock, conditions, limits, freshness, reload_after));
+        if let Following::Log(log) = following {
+            poller::follow(&resolver, log);
+        }
+        resolver
+    }
+
+    fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        conditions: Conditions,
+        limits: Limits,
+        freshness: Freshness,
+        reload_after: Duration,
+    ) -> Self {
         let expected = usize::try_from(limits.cache_bytes / 512).unwrap_or(usize::MAX).clamp(16, 1 << 20);
         Self {
             clock,
-            freshness: Freshness::exclusive(),
+            freshness,
+            progress: Progress::default(),
+            reload_after,
             store,
             conditions: Arc::new(conditions),
             names: Names::default(),
@@ -154,7 +209,8 @@ impl Resolver {
                     Boarding::Aboard(flight) => Self::land(flight).await?,
                 };
                 if !self.freshness.leased(self.clock.moment()) {
-                    return Err(Unavailable::Stale);
+                    self.first_lease().await?;
+                    continue;
                 }
                 if self.freshness.stands(landed.stamp()) {
                     return Ok(landed.into());
@@ -167,6 +223,15 @@ impl Resolver {
             }
         };
         tokio::time::timeout(self.limits.request, until_it_stands).await.unwrap_or(Err(Unavailable::Deadline))
+    }
+
+    /// Waits for the first lease: at the start there is none until the log has been read once. One that is over is not waited for.
+    async fn first_lease(&self) -> Result<(), Unavailable> {
+        let mut changes = self.freshness.changes();
+        while self.freshness.lease_until() == Moment(0) {
+            changes.changed().await.map_err(|_| Unavailable::Stale)?;
+        }
+        if self.freshness.leased(self.clock.moment()) { Ok(()) } else { Err(Unavailable::Stale) }
     }
 
     /// Waits for a turn. A secret of the reference is checked by nothing but the store: as long as a token is not known, its
@@ -201,7 +266,7 @@ impl Resolver {
             None => {
                 // An owner who is gone does not come back (no id is used again), so the token's own tag is enough.
                 let stamp = stamp([Tag::ALL, Tag::token(&digest)].into());
-                let until = asked.plus(self.limits.absent_for.min(self.limits.max_staleness));
+                let until = asked.plus(self.limits.absent_for.min(self.reload_after));
                 self.absent.insert(digest, Absent { stamp: stamp.clone(), until });
                 // What the cache may still hold has ended, and would be looked at first.
                 self.cache.remove(&digest.prefix());

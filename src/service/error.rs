@@ -2,39 +2,115 @@
 
 use crate::domain::NoEntropy;
 use crate::store::StoreError;
+use std::fmt;
+use std::time::Duration;
 
 /// A service did not do what it was asked, and changed nothing.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServiceError {
-    /// There is no such thing.
+    /// There is no such thing, or none for whoever asked.
     #[error("there is no such {0}")]
     NotFound(&'static str),
-    /// A field is wrong.
+    /// Whoever asked may not do it. The text says why.
+    #[error("not allowed: {0}")]
+    Forbidden(&'static str),
+    /// Fields are wrong.
+    #[error("{}", Problems(.0))]
+    Invalid(Vec<Problem>),
+    /// Somebody or something else has this name or address already.
     #[error("{path}: {message}")]
-    Invalid {
-        /// Which field, with dots for what is inside: `grants.0.fields`.
-        path: String,
-        /// What is wrong with it, and what to do.
-        message: String,
+    Taken {
+        /// Which field.
+        path: &'static str,
+        /// What is wrong with it.
+        message: &'static str,
     },
+    /// What is there does not allow it. The text says what to do first.
+    #[error("{0}")]
+    Impossible(&'static str),
     /// It would leave nobody who may do everything.
     #[error("this is the last active super admin: make another one first")]
     LastSuperAdmin,
     /// The owner's account does not allow it.
     #[error("the owner is not active")]
     OwnerInactive,
+    /// Who wants to sign in has another password, or no account, or none that is active. Nobody learns which.
+    #[error("Invalid credentials")]
+    WrongCredentials,
+    /// It was tried too often.
+    #[error("too many attempts: try again in {} s", .0.as_secs().max(1))]
+    TooManyAttempts(Duration),
     /// The store could not do it. Only after [`StoreError::Unknown`] may it have happened all the same.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The system had no randomness to give.
     #[error(transparent)]
     NoEntropy(#[from] NoEntropy),
+    /// Too many passwords are being checked at this moment.
+    #[error("too many sign-ins at once: try again in a moment")]
+    Busy,
+}
+
+/// A field that is wrong.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Problem {
+    /// Which field, with dots for what is inside: `grants.0.fields.1`.
+    pub path: String,
+    /// What is wrong with it, and what to do.
+    pub message: String,
+    /// The name that is wrong, where it is one among several.
+    pub value: Option<String>,
+}
+
+struct Problems<'a>(&'a [Problem]);
+
+impl fmt::Display for Problems<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, Problem { path, message, .. }) in self.0.iter().enumerate() {
+            write!(f, "{}{path}: {message}", if i == 0 { "" } else { "; " })?;
+        }
+        Ok(())
+    }
 }
 
 impl ServiceError {
     pub(super) fn invalid(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::Invalid { path: path.into(), message: message.into() }
+        Self::Invalid(vec![Problem { path: path.into(), message: message.into(), value: None }])
+    }
+}
+
+/// Collects what is wrong, so that one answer names all of it.
+#[derive(Default)]
+pub(super) struct Wrong(Vec<Problem>);
+
+impl Wrong {
+    pub(super) fn say(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        self.0.push(Problem { path: path.into(), message: message.into(), value: None });
+    }
+
+    pub(super) fn add(&mut self, problem: Problem) {
+        self.0.push(problem);
+    }
+
+    /// Takes what a check says of one field.
+    pub(super) fn take<T>(&mut self, checked: Result<T, ServiceError>) -> Result<Option<T>, ServiceError> {
+        match checked {
+            Ok(value) => Ok(Some(value)),
+            Err(ServiceError::Invalid(problems)) => {
+                self.0.extend(problems);
+                Ok(None)
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn done(self) -> Result<(), ServiceError> {
+        if self.0.is_empty() { Ok(()) } else { Err(ServiceError::Invalid(self.0)) }
     }
 }
 
@@ -46,5 +122,18 @@ pub(super) fn named(path: &str, text: &str) -> Result<String, ServiceError> {
         1..=255 if !name.chars().any(char::is_control) => Ok(name.to_owned()),
         1..=255 => Err(ServiceError::invalid(path, "must not contain control characters")),
         _ => Err(ServiceError::invalid(path, "must have at most 255 characters")),
+    }
+}
+
+/// A free text as it is kept: trimmed, at most 2 000 characters, of which line breaks and tabs are the only controls.
+pub(super) fn described(path: &str, text: &str) -> Result<String, ServiceError> {
+    let text = text.trim();
+    let control = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    if text.chars().count() > 2_000 {
+        Err(ServiceError::invalid(path, "must have at most 2000 characters"))
+    } else if text.chars().any(control) {
+        Err(ServiceError::invalid(path, "must not contain control characters"))
+    } else {
+        Ok(text.to_owned())
     }
 }

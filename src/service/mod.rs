@@ -2,19 +2,43 @@
 //!
 //! Every rule lives here or in the domain. A change is one transaction; once it is committed, the gate of this process judges
 //! by it, and only then does the call return. It runs in a task of its own: a caller who goes away does not stop it half-way.
+//!
+//! A service works for the program itself, until it is told for whom: `keyward.tokens().by(auth.doer())`. For people and tokens
+//! it holds the rules that hold for them; whether they may call it at all is what the route requires.
 
+mod account;
+mod actor;
 mod error;
+mod events;
+mod failures;
+mod me;
 mod owners;
+mod password;
+mod people;
+mod policy;
+mod reach;
+mod register;
 mod roles;
+mod sessions;
+mod set_up;
+mod throttle;
 mod tokens;
+mod update;
 mod write;
 
-pub use error::ServiceError;
-pub use owners::Owners;
-pub use roles::Roles;
-pub use tokens::{AdminToken, ContentToken, IssuedToken, Lifespan, SessionToken, Tokens};
+pub use error::{Problem, ServiceError};
+pub use events::Events;
+pub use owners::{Invited, OwnerUpdate, Owners};
+pub use password::Password;
+pub use policy::{Durations, Lifespan, Policy};
+pub use roles::{RoleUpdate, Roles};
+pub use sessions::{FirstAdmin, ProfileUpdate, Registration, Sessions, SignedIn};
+pub use set_up::SetUp;
+pub use tokens::{
+    AdminToken, ContentToken, DescribedToken, IssuedToken, Key, OpenedToken, SessionToken, TokenUpdate, Tokens,
+};
 
-pub(crate) use write::Writer;
+pub(crate) use write::{Settings, Writer};
 
 use crate::keyward::Keyward;
 use crate::store::WriteStore;
@@ -31,12 +55,42 @@ impl<S: WriteStore> Keyward<S> {
         Roles(self.change())
     }
 
+    /// Sessions: signing in, registering, and what people do with their own account.
+    pub fn sessions(&self) -> Sessions {
+        Sessions(self.change())
+    }
+
     /// Tokens of all kinds.
     pub fn tokens(&self) -> Tokens {
-        Tokens(self.change())
+        Tokens::new(self.change())
+    }
+
+    /// The audit log.
+    pub fn events(&self) -> Events {
+        Events(self.change())
     }
 
     fn change(&self) -> Change {
         Change::new(self.shared_store(), self.writer().clone())
     }
 }
+
+/// For whom a service works, and from where.
+macro_rules! for_whom {
+    ($service:ident) => {
+        impl $service {
+            /// The same for somebody: by the rules that hold for them, and remembered as theirs.
+            #[must_use]
+            pub fn by(self, doer: crate::domain::Doer) -> Self {
+                self.map(|change| change.by(doer))
+            }
+
+            /// The same from this address, which is remembered with what is done.
+            #[must_use]
+            pub fn from(self, address: Option<std::net::IpAddr>) -> Self {
+                self.map(|change| change.from(address))
+            }
+        }
+    };
+}
+use for_whom;

@@ -1,43 +1,111 @@
-//! Owners: the people whom tokens belong to.
+//! Owners: the people whom tokens belong to, as others see and change them.
 
-use super::ServiceError;
-use super::error::named;
+use super::account::{ProfileChange, found};
+use super::error::Wrong;
+use super::reach::Reach;
 use super::write::{Change, Draft};
-use crate::domain::{Owner, OwnerId, OwnerState, RoleId, Tag, Target, What};
-use crate::store::NewOwner;
+use super::{Password, ServiceError, for_whom};
+use crate::domain::{Kind, Owner, OwnerId, OwnerState, RoleId, Secret, Tag, Target, Timestamp, What};
+use crate::store::{NewOwner, OwnerQuery, Page};
 use serde_json::json;
 
+pub use super::update::OwnerUpdate;
+
 /// Changes owners. Made by [`Keyward::owners`](crate::Keyward::owners).
+///
+/// Whoever is no super admin touches only owners who may no more than they, and gives only roles that they hold themselves.
 #[derive(Clone, Debug)]
 pub struct Owners(pub(super) Change);
 
+for_whom!(Owners);
+
+/// Somebody who was invited just now.
+#[derive(Clone, Debug)]
+pub struct Invited {
+    /// Who.
+    pub owner: Owner,
+    /// What to hand over to them, once.
+    pub secret: Secret,
+    /// Until when it can be accepted.
+    pub ends: Timestamp,
+}
+
 impl Owners {
-    /// Adds an owner.
+    pub(super) fn map(self, f: impl FnOnce(Change) -> Change) -> Self {
+        Self(f(self.0))
+    }
+
+    /// A page of owners.
     ///
     /// # Errors
-    /// If the e-mail address is none or is taken, or a role does not exist.
+    /// If the store cannot be asked.
+    pub async fn list(&self, query: &OwnerQuery) -> Result<Page<Owner>, ServiceError> {
+        Ok(self.0.view().await?.owners(query).await?)
+    }
+
+    /// One owner.
+    ///
+    /// # Errors
+    /// If there is no such owner.
+    pub async fn read(&self, id: OwnerId) -> Result<Owner, ServiceError> {
+        found(&mut *self.0.view().await?, id).await
+    }
+
+    /// Those of these owners that are there.
+    #[cfg(feature = "api")]
+    pub(crate) async fn among(&self, mut ids: Vec<OwnerId>) -> Result<Vec<Owner>, ServiceError> {
+        ids.sort_unstable();
+        ids.dedup();
+        let found = self.0.view().await?.ceilings(&ids).await?;
+        Ok(found.into_iter().map(|(owner, _)| owner).collect())
+    }
+
+    /// Adds an owner, who has no password yet.
+    ///
+    /// # Errors
+    /// If a field is wrong, the e-mail address is taken, a role does not exist or may more than whoever asks.
     pub async fn create(&self, new: NewOwner) -> Result<Owner, ServiceError> {
-        let email = named("email", &new.email)?;
-        if !email.contains('@') || email.contains(char::is_whitespace) {
-            return Err(ServiceError::invalid("email", "must be an e-mail address"));
-        }
-        for (path, text) in [("firstname", &new.firstname), ("lastname", &new.lastname)] {
-            if !text.is_empty() {
-                named(path, text)?;
-            }
-        }
+        let (new, wrong) = checked(new)?;
+        self.0.make(move |draft| Box::pin(insert(draft, new, wrong, What::OwnerCreated))).await
+    }
+
+    /// Adds an owner who registers with the secret of an invitation, whatever state is given.
+    ///
+    /// # Errors
+    /// As for [`create`](Self::create).
+    pub async fn invite(&self, new: NewOwner) -> Result<Invited, ServiceError> {
+        let (new, wrong) = checked(new.state(OwnerState::Invited))?;
+        let issued = self.0.writer.format.issue_invitation(&*self.0.writer.entropy)?;
         self.0
             .make(move |draft| {
                 Box::pin(async move {
-                    if draft.tx.email_taken(&email).await? {
-                        return Err(ServiceError::invalid("email", "is taken already"));
+                    let owner = insert(draft, new, wrong, What::OwnerInvited).await?;
+                    let ends = give_invitation(draft, owner.id, &issued.digest).await?;
+                    Ok(Invited { owner, secret: issued.secret, ends })
+                })
+            })
+            .await
+    }
+
+    /// Gives somebody who has not registered yet another invitation. Older ones are dead.
+    ///
+    /// # Errors
+    /// If there is no such owner, they have registered, or they may more than whoever asks.
+    pub async fn invite_again(&self, id: OwnerId) -> Result<Invited, ServiceError> {
+        let issued = self.0.writer.format.issue_invitation(&*self.0.writer.entropy)?;
+        self.0
+            .make(move |draft| {
+                Box::pin(async move {
+                    let reach = Reach::of(draft).await?;
+                    let owner = draft.found(id).await?;
+                    // Whoever holds the invitation can become them.
+                    reach.may_become(draft, &owner).await?;
+                    if owner.state != OwnerState::Invited {
+                        return Err(ServiceError::Impossible("they have registered: there is nothing to accept"));
                     }
-                    roles_exist(draft, &new.roles).await?;
-                    let roles = new.roles.clone();
-                    let id = draft.tx.insert_owner(NewOwner { email, ..new }).await?;
-                    draft.touch(Tag::owner(id));
-                    draft.audit(What::OwnerCreated, Target::Owner(id), json!({"roles": roles})).await?;
-                    found(draft, id).await
+                    let ends = give_invitation(draft, id, &issued.digest).await?;
+                    draft.audit(What::OwnerInvitedAgain, Target::Owner(id), json!({"email": owner.email})).await?;
+                    Ok(Invited { owner, secret: issued.secret, ends })
                 })
             })
             .await
@@ -47,69 +115,117 @@ impl Owners {
     /// tokens until they are active again.
     ///
     /// # Errors
-    /// If there is no such owner, it is the last active super admin, or the state is `Invited`.
+    /// As for [`update`](Self::update), and if the state is `Invited`.
     pub async fn set_state(&self, id: OwnerId, state: OwnerState) -> Result<Owner, ServiceError> {
         if state == OwnerState::Invited {
             return Err(ServiceError::invalid("state", "nobody becomes invited again"));
         }
-        self.0
-            .make(move |draft| {
-                Box::pin(async move {
-                    let before = found(draft, id).await?;
-                    if !state.is_active() {
-                        keep_a_super_admin(draft, &before).await?;
-                        for session in draft.tx.delete_sessions(id).await? {
-                            draft.touch(Tag::token(&session));
-                        }
-                    }
-                    draft.tx.set_owner_state(id, state).await?;
-                    draft.touch(Tag::owner(id));
-                    let details = json!({"before": before.state, "after": state});
-                    draft.audit(What::OwnerStateSet, Target::Owner(id), details).await?;
-                    found(draft, id).await
-                })
-            })
-            .await
+        let (active, blocked) = (Some(state.is_switched_on()), Some(state.is_blocked()));
+        self.update(id, OwnerUpdate { active, blocked, ..OwnerUpdate::default() }).await
     }
 
     /// Replaces an owner's roles.
     ///
     /// # Errors
-    /// If there is no such owner or role, or the last active super admin would be none any more.
+    /// As for [`update`](Self::update).
     pub async fn set_roles(&self, id: OwnerId, roles: Vec<RoleId>) -> Result<Owner, ServiceError> {
+        self.update(id, OwnerUpdate { roles: Some(roles), ..OwnerUpdate::default() }).await
+    }
+
+    /// Sets an owner's password, for when nobody can sign in any more. Their sessions end.
+    ///
+    /// # Errors
+    /// If there is no such owner, the password is too weak, or somebody else than the program asks.
+    pub async fn set_password(&self, id: OwnerId, password: Password) -> Result<Owner, ServiceError> {
+        if self.0.origin.doer != crate::domain::Doer::Service {
+            return Err(ServiceError::Forbidden("only the program sets a password by itself"));
+        }
+        self.update(id, OwnerUpdate { password: Some(password), ..OwnerUpdate::default() }).await
+    }
+
+    /// Removes an owner with their tokens, sessions and invitations.
+    ///
+    /// # Errors
+    /// If there is no such owner, they are the last active super admin, or they may more than whoever asks.
+    pub async fn delete(&self, id: OwnerId) -> Result<Owner, ServiceError> {
         self.0
             .make(move |draft| {
                 Box::pin(async move {
-                    let before = found(draft, id).await?;
-                    roles_exist(draft, &roles).await?;
-                    if !roles.contains(&RoleId::SUPER_ADMIN) {
-                        keep_a_super_admin(draft, &before).await?;
-                    }
-                    draft.tx.set_owner_roles(id, &roles).await?;
-                    draft.touch(Tag::owner(id));
-                    let details = json!({"before": before.roles, "after": roles});
-                    draft.audit(What::OwnerRolesSet, Target::Owner(id), details).await?;
-                    found(draft, id).await
+                    let reach = Reach::of(draft).await?;
+                    let owner = draft.found(id).await?;
+                    reach.may_touch(draft, &owner).await?;
+                    keep_a_super_admin(draft, &owner).await?;
+                    let tokens = draft.tx.tokens(Kind::Admin, Some(id)).await?.len();
+                    draft.end_sessions(id).await?;
+                    let origin = draft.origin;
+                    draft.tx.delete_owner(id, &origin).await?;
+                    let Owner { email, firstname, lastname, username, .. } = &owner;
+                    let details = json!({
+                        "email": email, "firstname": firstname, "lastname": lastname, "username": username,
+                        "roles": owner.roles, "tokens": tokens,
+                    });
+                    draft.audit(What::OwnerDeleted, Target::Owner(id), details).await?;
+                    Ok(owner)
                 })
             })
             .await
     }
 }
 
-async fn found(draft: &mut Draft, id: OwnerId) -> Result<Owner, ServiceError> {
-    draft.tx.owner(id).await?.ok_or(ServiceError::NotFound("owner"))
+fn checked(new: NewOwner) -> Result<(NewOwner, Wrong), ServiceError> {
+    let NewOwner { email, firstname, lastname, username, state, roles } = new;
+    let profile = ProfileChange {
+        email: Some(email),
+        firstname: Some(firstname),
+        lastname: Some(lastname),
+        username: Some(username),
+    };
+    let mut wrong = Wrong::default();
+    let profile = profile.checked(&mut wrong)?;
+    let new = NewOwner {
+        email: profile.email.unwrap_or_default(),
+        firstname: profile.firstname.unwrap_or_default(),
+        lastname: profile.lastname.unwrap_or_default(),
+        username: profile.username.flatten(),
+        state,
+        roles,
+    };
+    Ok((new, wrong))
 }
 
-async fn roles_exist(draft: &mut Draft, roles: &[RoleId]) -> Result<(), ServiceError> {
-    for (i, role) in roles.iter().enumerate() {
-        if draft.tx.role(*role).await?.is_none() {
-            return Err(ServiceError::invalid(format!("roles.{i}"), format!("there is no role {role}")));
-        }
-    }
-    Ok(())
+/// Roles as they are kept.
+pub(super) fn set(mut roles: Vec<RoleId>) -> Vec<RoleId> {
+    roles.sort_unstable();
+    roles.dedup();
+    roles
 }
 
-async fn keep_a_super_admin(draft: &mut Draft, owner: &Owner) -> Result<(), ServiceError> {
+async fn insert(draft: &mut Draft, new: NewOwner, mut wrong: Wrong, what: What) -> Result<Owner, ServiceError> {
+    let reach = Reach::of(draft).await?;
+    let given = reach.roles(draft, &new.roles, &mut wrong).await?;
+    wrong.done()?;
+    reach.may_give(None, &given)?;
+    draft.free(&new.email, None).await?;
+    let new = NewOwner { roles: set(new.roles), ..new };
+    let details = json!({"email": new.email, "roles": new.roles});
+    let id = draft.tx.insert_owner(new).await?;
+    draft.touch(Tag::owner(id));
+    draft.audit(what, Target::Owner(id), details).await?;
+    draft.found(id).await
+}
+
+async fn give_invitation(
+    draft: &mut Draft,
+    id: OwnerId,
+    digest: &crate::domain::Digest,
+) -> Result<Timestamp, ServiceError> {
+    let ends = draft.tx.now().plus(draft.writer.settings.policy.invitation_lifespan);
+    draft.tx.insert_invitation(id, digest, ends).await?;
+    Ok(ends)
+}
+
+/// Refuses what would leave nobody who may do everything.
+pub(super) async fn keep_a_super_admin(draft: &mut Draft, owner: &Owner) -> Result<(), ServiceError> {
     let counts = owner.is_super_admin() && owner.state.is_active();
     if counts && draft.tx.other_super_admins(owner.id).await? == 0 {
         return Err(ServiceError::LastSuperAdmin);

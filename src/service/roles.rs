@@ -1,67 +1,217 @@
 //! Roles: the sets of permissions that bound owners.
 
-use super::ServiceError;
-use super::error::named;
+use super::actor::Giver;
+use super::error::{Problem, Wrong, described, named};
 use super::write::{Change, Draft};
-use crate::domain::{Permission, Role, RoleId, Tag, Target, What};
-use crate::store::NewRole;
-use serde_json::json;
+use super::{ServiceError, for_whom};
+use crate::domain::{Cause, Ceiling, Permission, Role, RoleId, Tag, Target, What};
+use crate::store::{Clamp, NewRole};
+use serde_json::{Map, Value, json};
 
-/// Changes roles. Made by [`Keyward::roles`](crate::Keyward::roles).
+/// Changes and reads roles. Made by [`Keyward::roles`](crate::Keyward::roles).
 #[derive(Clone, Debug)]
 pub struct Roles(pub(super) Change);
 
+for_whom!(Roles);
+
+/// What of a role is to change. What is `None` stays.
+#[derive(Clone, Debug, Default)]
+pub struct RoleUpdate {
+    /// Another name.
+    pub name: Option<String>,
+    /// Another description.
+    pub description: Option<String>,
+}
+
+const BUILT_IN: ServiceError = ServiceError::Impossible("the super admin role has no ceiling and stays as it is");
+const STRONGER: &str = "this role may more than you";
+
 impl Roles {
+    fn map(self, f: impl FnOnce(Change) -> Change) -> Self {
+        Self(f(self.0))
+    }
+
+    /// Every role by id, each with how many owners have it.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn list(&self) -> Result<Vec<(Role, u64)>, ServiceError> {
+        Ok(self.0.view().await?.roles().await?)
+    }
+
+    /// A role.
+    ///
+    /// # Errors
+    /// If there is no such role.
+    pub async fn read(&self, id: RoleId) -> Result<Role, ServiceError> {
+        self.0.view().await?.role(id).await?.ok_or(ServiceError::NotFound("role"))
+    }
+
     /// Adds a role.
     ///
     /// # Errors
-    /// If the name is empty or taken, or a condition is not registered.
+    /// If the name is empty or taken, or a permission names what is not registered or is more than whoever asks may give away.
+    /// A token adds none.
     pub async fn create(&self, new: NewRole) -> Result<Role, ServiceError> {
-        let name = named("name", &new.name)?;
-        self.check(&new.permissions)?;
+        let mut wrong = Wrong::default();
+        let name = wrong.take(named("name", &new.name))?.unwrap_or_default();
+        let description = wrong.take(described("description", &new.description))?.unwrap_or_default();
+        self.registered(&new.permissions, &mut wrong);
         self.0
             .make(move |draft| {
                 Box::pin(async move {
-                    if draft.tx.role_name_taken(&name).await? {
-                        return Err(ServiceError::invalid("name", "is taken already"));
-                    }
-                    let id = draft.tx.insert_role(NewRole { name, ..new }).await?;
+                    let giver = draft.giver().await?;
+                    wrong.done()?;
+                    may_give(&giver, &new.permissions)?;
+                    free(draft, &name, None).await?;
+                    let details = json!({"name": name, "permissions": told(&new.permissions)});
+                    let id = draft.tx.insert_role(NewRole { name, description, ..new }).await?;
                     draft.touch(Tag::role(id));
-                    draft.audit(What::RoleCreated, Target::Role(id), json!({})).await?;
+                    draft.audit(What::RoleCreated, Target::Role(id), details).await?;
                     found(draft, id).await
                 })
             })
             .await
     }
 
-    /// Replaces what a role allows. Tokens of its members follow at once: what the role no longer holds, they no longer may.
+    /// Sets a role's name and description.
     ///
     /// # Errors
-    /// If there is no such role, a condition is not registered, or it is the super admin role, which has no permissions of its own.
-    pub async fn set_permissions(&self, id: RoleId, permissions: Vec<Permission>) -> Result<Role, ServiceError> {
-        if id == RoleId::SUPER_ADMIN {
-            return Err(ServiceError::invalid("id", "the super admin role has no ceiling: nothing can be set"));
-        }
-        self.check(&permissions)?;
+    /// If there is no such role, it is the super admin role or may more than whoever asks, or the name is empty or taken.
+    pub async fn update(&self, id: RoleId, update: RoleUpdate) -> Result<Role, ServiceError> {
+        let mut wrong = Wrong::default();
+        let name = update.name.as_deref().map(|n| wrong.take(named("name", n))).transpose()?.flatten();
+        let text = update.description.as_deref().map(|d| wrong.take(described("description", d)));
+        let description = text.transpose()?.flatten();
         self.0
             .make(move |draft| {
                 Box::pin(async move {
-                    let before = found(draft, id).await?;
-                    draft.tx.set_permissions(id, &permissions).await?;
-                    draft.touch(Tag::role(id));
-                    let details = json!({"before": before.permissions.len(), "after": permissions.len()});
-                    draft.audit(What::RolePermissionsSet, Target::Role(id), details).await?;
+                    let (_, before) = changeable(draft, id).await?;
+                    wrong.done()?;
+                    let name = name.unwrap_or_else(|| before.name.clone());
+                    let description = description.unwrap_or_else(|| before.description.clone());
+                    free(draft, &name, Some(id)).await?;
+                    let mut details = Map::new();
+                    for (what, before, after) in
+                        [("name", &before.name, &name), ("description", &before.description, &description)]
+                    {
+                        if before != after {
+                            details.insert(what.to_owned(), json!({"before": before, "after": after}));
+                        }
+                    }
+                    if details.is_empty() {
+                        return Ok(before);
+                    }
+                    draft.tx.update_role(id, &name, &description).await?;
+                    draft.audit(What::RoleUpdated, Target::Role(id), Value::Object(details)).await?;
                     found(draft, id).await
                 })
             })
             .await
     }
 
-    fn check(&self, permissions: &[Permission]) -> Result<(), ServiceError> {
-        permissions.iter().enumerate().try_for_each(|(i, p)| self.0.known(&format!("permissions.{i}"), &p.when))
+    /// Replaces what a role allows. Grants of its members' tokens that nobody holds any more go with it, and do not come back.
+    ///
+    /// # Errors
+    /// If there is no such role, it is the super admin role, or a permission names what is not registered; and for whoever is no super
+    /// admin, if the role may more than they, now or then.
+    pub async fn set_permissions(&self, id: RoleId, permissions: Vec<Permission>) -> Result<Role, ServiceError> {
+        let mut wrong = Wrong::default();
+        self.registered(&permissions, &mut wrong);
+        self.0
+            .make(move |draft| {
+                Box::pin(async move {
+                    let (giver, before) = changeable(draft, id).await?;
+                    wrong.done()?;
+                    may_give(&giver, &permissions)?;
+                    if before.permissions == permissions {
+                        return Ok(before);
+                    }
+                    draft.tx.set_permissions(id, &permissions).await?;
+                    draft.touch(Tag::role(id));
+                    let details = json!({"before": told(&before.permissions), "after": told(&permissions)});
+                    draft.audit(What::RolePermissionsSet, Target::Role(id), details).await?;
+                    draft.clamp(Clamp::Members(id), Cause::RolePermissions(id)).await?;
+                    found(draft, id).await
+                })
+            })
+            .await
+    }
+
+    /// Removes a role that nobody has.
+    ///
+    /// # Errors
+    /// If there is no such role, somebody has it, it is the super admin role, or it may more than whoever asks.
+    pub async fn delete(&self, id: RoleId) -> Result<Role, ServiceError> {
+        self.0
+            .make(move |draft| {
+                Box::pin(async move {
+                    let (_, role) = changeable(draft, id).await?;
+                    let members = draft.tx.roles().await?.iter().find(|(r, _)| r.id == id).map_or(0, |(_, n)| *n);
+                    if members > 0 {
+                        return Err(ServiceError::Impossible("users have this role: take it from them first"));
+                    }
+                    draft.tx.delete_role(id).await?;
+                    draft.touch(Tag::role(id));
+                    let details = json!({"name": role.name, "permissions": told(&role.permissions)});
+                    draft.audit(What::RoleDeleted, Target::Role(id), details).await?;
+                    Ok(role)
+                })
+            })
+            .await
+    }
+
+    fn registered(&self, permissions: &[Permission], wrong: &mut Wrong) {
+        let items = permissions.iter().map(|p| (&p.action, p.subject.as_ref(), &p.fields, p.when.as_slice()));
+        self.0.writer.unregistered("permissions", items, wrong);
+    }
+}
+
+/// A role that whoever asks may change, and who they are.
+async fn changeable(draft: &mut Draft, id: RoleId) -> Result<(Giver, Role), ServiceError> {
+    let giver = draft.giver().await?;
+    let role = found(draft, id).await?;
+    if id == RoleId::SUPER_ADMIN {
+        return Err(BUILT_IN);
+    }
+    giver.covers(&Ceiling::Of(role.permissions.clone()), STRONGER)?;
+    Ok((giver, role))
+}
+
+fn may_give(giver: &Giver, permissions: &[Permission]) -> Result<(), ServiceError> {
+    let mut wrong = Wrong::default();
+    for (i, permission) in permissions.iter().enumerate() {
+        if let Err(beyond) = giver.ceiling.check_gift(permission) {
+            let message = format!("nobody gives away more than they hold: {beyond}");
+            wrong.add(Problem {
+                path: format!("permissions.{i}"),
+                message,
+                value: Some(permission.action.to_string()),
+            });
+        }
+    }
+    wrong.done()
+}
+
+async fn free(draft: &mut Draft, name: &str, own: Option<RoleId>) -> Result<(), ServiceError> {
+    match draft.tx.role_named(name).await? {
+        Some(id) if own != Some(id) => Err(ServiceError::Taken { path: "name", message: "Name already taken" }),
+        _ => Ok(()),
     }
 }
 
 async fn found(draft: &mut Draft, id: RoleId) -> Result<Role, ServiceError> {
     draft.tx.role(id).await?.ok_or(ServiceError::NotFound("role"))
+}
+
+/// Permissions, as the audit log tells them.
+fn told(permissions: &[Permission]) -> Value {
+    let one = |p: &Permission| {
+        let fields = match &p.fields {
+            crate::domain::Fields::All => None,
+            crate::domain::Fields::Only(set) => Some(set.as_slice()),
+        };
+        json!({"action": p.action, "subject": p.subject, "fields": fields, "conditions": p.when.as_slice()})
+    };
+    permissions.iter().map(one).collect()
 }

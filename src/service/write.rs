@@ -1,43 +1,73 @@
 //! One change: transaction, commit, tag clock, answer.
 
-use super::ServiceError;
-use crate::domain::{AuditEvent, Doer, Entropy, Issued, Kind, SecretFormat, Tag, Target, What, When};
+use super::actor::{Actor, Giver};
+use super::error::{Problem, Wrong};
+use super::people::People;
+use super::{Policy, ServiceError};
+use crate::domain::{
+    Action, AuditEvent, Catalogue, Cause, Ceiling, ConditionId, Conditions, Doer, EncryptionKeys, Entropy, Fields,
+    Issued, Kind, Origin, Permission, SecretFormat, Subject, Tag, Target, What,
+};
 use crate::resolve::Resolver;
-use crate::store::{StoreError, Transaction, WriteStore};
+use crate::store::{StoreError, Transaction, View, WriteStore};
 use futures_util::future::BoxFuture;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// What every change of an installation needs besides its store.
 pub(crate) struct Writer {
-    resolver: Arc<Resolver>,
-    format: SecretFormat,
-    entropy: Arc<dyn Entropy>,
+    pub(crate) resolver: Arc<Resolver>,
+    pub(crate) format: SecretFormat,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) settings: Settings,
+    pub(super) people: People,
+}
+
+/// What the host has said about writing.
+#[derive(Default)]
+pub(crate) struct Settings {
+    /// Without one, actions and subjects are not checked.
+    pub(crate) catalogue: Option<Catalogue>,
+    /// Without any, secrets are shown once only.
+    pub(crate) encryption: Option<EncryptionKeys>,
+    pub(crate) policy: Policy,
+    /// The first super admin needs no setup code.
+    pub(crate) open_setup: bool,
 }
 
 impl Writer {
-    pub(crate) fn new(resolver: Arc<Resolver>, format: SecretFormat, entropy: Arc<dyn Entropy>) -> Self {
-        Self { resolver, format, entropy }
+    pub(crate) fn new(
+        resolver: Arc<Resolver>,
+        format: SecretFormat,
+        entropy: Arc<dyn Entropy>,
+        settings: Settings,
+    ) -> Self {
+        let people = People::new(&settings.policy, resolver.clock.clone());
+        Self { resolver, format, entropy, settings, people }
     }
 }
 
-/// Makes changes.
+/// Reads, and makes changes, for somebody.
 #[derive(Clone)]
 pub(super) struct Change {
     store: Arc<dyn WriteStore>,
-    writer: Arc<Writer>,
+    pub(super) writer: Arc<Writer>,
+    pub(super) origin: Origin,
 }
 
 impl fmt::Debug for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Change").finish_non_exhaustive()
+        f.debug_struct("Change").field("origin", &self.origin).finish_non_exhaustive()
     }
 }
 
 /// A change in the making.
 pub(super) struct Draft {
     pub(super) tx: Box<dyn Transaction>,
+    pub(super) writer: Arc<Writer>,
+    pub(super) origin: Origin,
     tags: Vec<Tag>,
 }
 
@@ -47,6 +77,16 @@ impl Draft {
         self.tags.push(tag);
     }
 
+    /// Who makes it, as they are now.
+    pub(super) async fn actor(&mut self) -> Result<Actor, ServiceError> {
+        Actor::load(&mut *self.tx, self.origin.doer).await
+    }
+
+    /// Who makes it, if they may change people, roles and tokens.
+    pub(super) async fn giver(&mut self) -> Result<Giver, ServiceError> {
+        self.actor().await?.giver()
+    }
+
     /// The change is to be remembered as this.
     pub(super) async fn audit(
         &mut self,
@@ -54,26 +94,84 @@ impl Draft {
         target: Target,
         details: serde_json::Value,
     ) -> Result<(), ServiceError> {
-        let event = AuditEvent { at: self.tx.now(), doer: Doer::Service, what, target, details };
-        Ok(self.tx.audit(event).await?)
+        let (at, origin) = (self.tx.now(), self.origin);
+        Ok(self.tx.audit(AuditEvent { at, origin, what, target, cause: None, details }).await?)
+    }
+
+    /// Takes away what owners no longer hold, and answers how many grants that were.
+    pub(super) async fn clamp(&mut self, clamp: crate::store::Clamp<'_>, cause: Cause) -> Result<u64, ServiceError> {
+        let origin = self.origin;
+        Ok(self.tx.clamp(clamp, &origin, cause).await?)
+    }
+}
+
+impl Writer {
+    /// All that a ceiling holds; of a super admin's, all that has a name.
+    pub(super) fn held(&self, ceiling: Ceiling) -> Vec<Permission> {
+        match ceiling {
+            Ceiling::Of(permissions) => permissions,
+            Ceiling::Unlimited => self.settings.catalogue.as_ref().map(Catalogue::everything).unwrap_or_default(),
+        }
+    }
+
+    /// What nobody has registered of a list of permissions or grants: it would be denied for ever.
+    pub(super) fn unregistered<'a>(
+        &self,
+        path: &str,
+        items: impl Iterator<Item = (&'a Action, Option<&'a Subject>, &'a Fields, &'a [ConditionId])>,
+        wrong: &mut Wrong,
+    ) {
+        let conditions: &Conditions = self.resolver.conditions();
+        for (i, (action, subject, fields, chosen)) in items.enumerate() {
+            match &self.settings.catalogue {
+                Some(catalogue) => {
+                    for u in catalogue.check(action, subject, fields, chosen, conditions) {
+                        let path = format!("{path}.{i}.{}", u.path);
+                        wrong.add(Problem { path, message: u.message, value: Some(u.name) });
+                    }
+                }
+                None => {
+                    for (j, id) in chosen.iter().enumerate().filter(|(_, id)| !conditions.contains(id.as_str())) {
+                        let (path, message) =
+                            (format!("{path}.{i}.conditions.{j}"), format!("there is no condition {id}"));
+                        wrong.add(Problem { path, message, value: Some(id.to_string()) });
+                    }
+                }
+            }
+        }
     }
 }
 
 impl Change {
+    /// For the program itself.
     pub(super) fn new(store: Arc<dyn WriteStore>, writer: Arc<Writer>) -> Self {
-        Self { store, writer }
+        Self { store, writer, origin: Origin { doer: Doer::Service, address: None } }
     }
 
-    /// Refuses conditions that nobody has registered: they would deny for ever.
-    pub(super) fn known(&self, path: &str, when: &When) -> Result<(), ServiceError> {
-        let unknown =
-            when.as_slice().iter().enumerate().find(|(_, id)| !self.writer.resolver.conditions().contains(id.as_str()));
-        match unknown {
-            None => Ok(()),
-            Some((i, id)) => {
-                Err(ServiceError::invalid(format!("{path}.conditions.{i}"), format!("there is no condition {id}")))
-            }
-        }
+    pub(super) fn by(self, doer: Doer) -> Self {
+        Self { origin: Origin { doer, ..self.origin }, ..self }
+    }
+
+    pub(super) fn from(self, address: Option<IpAddr>) -> Self {
+        Self { origin: Origin { address, ..self.origin }, ..self }
+    }
+
+    pub(super) fn store(&self) -> &Arc<dyn WriteStore> {
+        &self.store
+    }
+
+    /// What there is at this moment.
+    pub(super) async fn view(&self) -> Result<Box<dyn View>, ServiceError> {
+        Ok(self.store.view().await?)
+    }
+
+    /// Who asks, as they are in this view.
+    pub(super) async fn actor(&self, view: &mut Box<dyn View>) -> Result<Actor, ServiceError> {
+        Actor::load(&mut **view, self.origin.doer).await
+    }
+
+    pub(super) fn policy(&self) -> &Policy {
+        &self.writer.settings.policy
     }
 
     pub(super) fn issue(&self, kind: Kind) -> Result<Issued, ServiceError> {
@@ -86,12 +184,13 @@ impl Change {
         T: Send + 'static,
         F: for<'d> FnOnce(&'d mut Draft) -> BoxFuture<'d, Result<T, ServiceError>> + Send + 'static,
     {
-        let (store, writer) = (self.store.clone(), self.writer.clone());
+        let (store, writer, origin) = (self.store.clone(), self.writer.clone(), self.origin);
         let task = tokio::spawn(async move {
-            let mut draft = Draft { tx: store.begin().await?, tags: Vec::new() };
+            let era = writer.resolver.freshness.era();
+            let mut draft = Draft { tx: store.begin().await?, writer: writer.clone(), origin, tags: Vec::new() };
             let value = work(&mut draft).await?;
-            let Draft { tx, tags } = draft;
-            let raise = Raise { resolver: writer.resolver.clone(), seq: tx.seq(), tags };
+            let Draft { tx, tags, .. } = draft;
+            let raise = Raise { resolver: writer.resolver.clone(), era, seq: tx.seq(), tags };
             match tx.commit(&raise.tags).await {
                 Ok(()) => drop(raise),
                 Err(unknown @ StoreError::Unknown(_)) => {
@@ -114,6 +213,7 @@ impl Change {
 /// Raises the tags of a change when dropped: after its commit, or when the task dies while nobody knows how that went.
 struct Raise {
     resolver: Arc<Resolver>,
+    era: u64,
     seq: u64,
     tags: Vec<Tag>,
 }
@@ -128,7 +228,7 @@ impl Raise {
 impl Drop for Raise {
     fn drop(&mut self) {
         if !self.tags.is_empty() {
-            self.resolver.freshness.raise(self.seq, &self.tags);
+            self.resolver.freshness.raise_own(self.era, self.seq, &self.tags);
         }
     }
 }
@@ -149,9 +249,10 @@ async fn settle(store: Arc<dyn WriteStore>, writer: Arc<Writer>, tags: Vec<Tag>)
 }
 
 async fn again(store: &dyn WriteStore, writer: &Writer, tags: &[Tag]) -> Result<(), StoreError> {
+    let era = writer.resolver.freshness.era();
     let tx = store.begin().await?;
     let seq = tx.seq();
     tx.commit(tags).await?;
-    writer.resolver.freshness.raise(seq, tags);
+    writer.resolver.freshness.raise_own(era, seq, tags);
     Ok(())
 }

@@ -8,9 +8,12 @@
 
 #![expect(clippy::expect_used, reason = "what fails in a suite is a failed test")]
 
+mod changes;
+mod clamping;
 mod fixtures;
 mod people;
 mod tokens;
+mod views;
 mod writing;
 
 use super::{MemoryStore, StoreError, Transaction, WriteStore};
@@ -77,4 +80,19 @@ pub async fn run<S: Backend, F: AsyncFn() -> S>(fresh: F) {
     tokens::a_deleted_token_is_gone(&fresh().await).await;
     tokens::no_id_is_used_again(&fresh().await).await;
     tokens::the_latest_use_stays(&fresh().await).await;
+    views::a_view_is_of_one_moment(&fresh().await).await;
+    views::an_installation_is_empty_until_somebody_comes(&fresh().await).await;
+    views::lists_are_sorted_and_whole(&fresh().await).await;
+    views::owners_are_searched_sorted_and_paged(&fresh().await).await;
+    views::events_are_found_and_paged(&fresh().await).await;
+    changes::owners_are_changed_one_part_at_a_time(&fresh().await).await;
+    changes::roles_are_changed_and_go_when_nobody_has_them(&fresh().await).await;
+    changes::a_deleted_owner_leaves_nothing(&fresh().await).await;
+    changes::invitations_replace_one_another(&fresh().await).await;
+    changes::tokens_are_changed_within_their_kind(&fresh().await).await;
+    changes::a_new_secret_ends_the_old_one(&fresh().await).await;
+    changes::ended_sessions_are_swept(&fresh().await).await;
+    changes::nothing_stays_of_what_was_dropped(&fresh().await).await;
+    clamping::clamping_agrees_with_the_ceiling(&fresh().await).await;
+    clamping::unknown_actions_go_from_everybody(&fresh().await).await;
 }

@@ -14,10 +14,11 @@ pub use memory::MemoryStore;
 pub use sql::{SqliteOptions, SqliteStore};
 
 use crate::domain::{
-    AuditEvent, Ceiling, Digest, Grant, Owner, OwnerId, OwnerState, Permission, Role, RoleId, SaltId, Tag, Timestamp,
-    Token, TokenAuthority, TokenId,
+    Action, AuditEvent, Cause, Ceiling, Digest, Grant, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash,
+    Permission, Role, RoleId, SaltId, SealedKey, Tag, Target, Timestamp, Token, TokenAuthority, TokenId, What,
 };
 use async_trait::async_trait;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +39,75 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// If nothing was noted.
     async fn note_uses(&self, uses: &[Use]) -> Result<(), StoreError>;
+
+    /// How changes become known that others make.
+    fn following(&self) -> Following;
+}
+
+/// How changes become known that others make.
+#[derive(Debug)]
+pub enum Following {
+    /// Not at all: what was read is used for [`Limits::max_staleness`](crate::Limits::max_staleness), and then read again.
+    Blind,
+    /// By the log of changes.
+    Log(Box<dyn ChangeLog>),
+}
+
+/// The log of changes, read over and over by one reader on a connection of its own.
+#[async_trait]
+pub trait ChangeLog: fmt::Debug + Send + 'static {
+    /// Reads what was changed after `applied`, all from one snapshot of the live primary: a replica that lags is an error.
+    ///
+    /// The caller gives up after a deadline of its own by dropping the future. The next call must then work, on a new connection
+    /// if need be.
+    ///
+    /// # Errors
+    /// If the store cannot tell.
+    async fn poll(&mut self, applied: Option<&Applied>) -> Result<Poll, StoreError>;
+
+    /// Wakes when there is probably something to read. It may wake for nothing, and it may never wake: it is a hint.
+    async fn hint(&mut self);
+
+    /// Deletes changes that happened before `before` (the store's time), but never the latest ones.
+    ///
+    /// # Errors
+    /// If the store cannot do it.
+    async fn forget(&mut self, before: Timestamp) -> Result<u64, StoreError>;
+}
+
+/// A change that a reader has applied. The store knows it by both: after a restore, another change may have its sequence.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Applied {
+    /// Its sequence.
+    pub seq: u64,
+    /// Its id.
+    pub op_id: String,
+}
+
+/// What a poll has read.
+#[derive(Clone, Debug)]
+pub struct Poll {
+    /// The store's time.
+    pub now: Timestamp,
+    /// The sequence of the last change.
+    pub head: u64,
+    /// Whether the change asked after is there as it was applied; true if none was asked after.
+    pub known: bool,
+    /// The changes after it in order, or the first thousand of them; if none was asked after, the last one alone, if there is any.
+    pub changes: Vec<Change>,
+}
+
+/// A committed change.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Its sequence: one more than that of the change before.
+    pub seq: u64,
+    /// Its id.
+    pub op_id: String,
+    /// When, by the store's clock.
+    pub at: Timestamp,
+    /// What it touched.
+    pub tags: Vec<Tag>,
 }
 
 /// A store that can be changed.
@@ -48,59 +118,240 @@ pub trait WriteStore: Store {
     /// # Errors
     /// If there is none to be had in that time.
     async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError>;
+
+    /// Opens a view: all that is read through it is of one moment, and no writer waits for it.
+    ///
+    /// # Errors
+    /// If there is none to be had.
+    async fn view(&self) -> Result<Box<dyn View>, StoreError>;
 }
 
-/// A change in the making. Dropped without [`commit`](Self::commit), it never was.
+/// What can be read, of one moment. Lists are complete unless a page was asked for.
 #[async_trait]
-pub trait Transaction: Send {
-    /// The sequence that this change will have.
-    fn seq(&self) -> u64;
+pub trait View: Send {
     /// The store's time.
     fn now(&self) -> Timestamp;
 
-    /// Adds a role.
-    async fn insert_role(&mut self, role: NewRole) -> Result<RoleId, StoreError>;
+    /// Whether there is no owner and no token of any kind: nobody has been here yet.
+    async fn is_empty(&mut self) -> Result<bool, StoreError>;
+
     /// The role with this id.
     async fn role(&mut self, id: RoleId) -> Result<Option<Role>, StoreError>;
-    /// Whether a role has this name.
-    async fn role_name_taken(&mut self, name: &str) -> Result<bool, StoreError>;
+    /// Every role by id, each with how many owners have it.
+    async fn roles(&mut self) -> Result<Vec<(Role, u64)>, StoreError>;
+    /// The role with this name.
+    async fn role_named(&mut self, name: &str) -> Result<Option<RoleId>, StoreError>;
+
+    /// The owner with this id.
+    async fn owner(&mut self, id: OwnerId) -> Result<Option<Owner>, StoreError>;
+    /// The owner with this e-mail address, in any case.
+    async fn owner_with_email(&mut self, email: &str) -> Result<Option<OwnerId>, StoreError>;
+    /// A page of owners.
+    async fn owners(&mut self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError>;
+    /// Those of these owners that exist, by id, each with all that they may grant.
+    async fn ceilings(&mut self, ids: &[OwnerId]) -> Result<Vec<(Owner, Ceiling)>, StoreError>;
+    /// All that an owner may grant; nothing, if there is no such owner.
+    async fn ceiling(&mut self, id: OwnerId) -> Result<Ceiling, StoreError>;
+    /// How many active super admins there are besides this owner.
+    async fn other_super_admins(&mut self, id: OwnerId) -> Result<u64, StoreError>;
+    /// An owner's password, if they have one.
+    async fn password(&mut self, id: OwnerId) -> Result<Option<PasswordHash>, StoreError>;
+    /// Whom the invitation with this digest is for, and until when.
+    async fn invitation(&mut self, digest: &Digest) -> Result<Option<(OwnerId, Timestamp)>, StoreError>;
+
+    /// The token with this id.
+    async fn token(&mut self, id: TokenId) -> Result<Option<Token>, StoreError>;
+    /// The tokens of a kind, of everybody or of one owner, by name; of one name, by id. Sessions have no name.
+    async fn tokens(&mut self, kind: Kind, owner: Option<OwnerId>) -> Result<Vec<Token>, StoreError>;
+    /// The admin or content token with this name.
+    async fn token_named(&mut self, name: &str) -> Result<Option<TokenId>, StoreError>;
+    /// The sealed secret of a token, if there is one.
+    async fn sealed_key(&mut self, id: TokenId) -> Result<Option<SealedKey>, StoreError>;
+    /// How many admin tokens the members of a role have.
+    async fn tokens_of_members(&mut self, id: RoleId) -> Result<u64, StoreError>;
+
+    /// A page of audit events with their ids, the latest first.
+    async fn events(&mut self, query: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError>;
+}
+
+/// A change in the making. Dropped without [`commit`](Self::commit), it never was.
+///
+/// Whatever is to be changed must be there: else it is a [`StoreError::Conflict`], unless said otherwise.
+#[async_trait]
+pub trait Transaction: View {
+    /// The sequence that this change will have.
+    fn seq(&self) -> u64;
+
+    /// Adds a role.
+    async fn insert_role(&mut self, role: NewRole) -> Result<RoleId, StoreError>;
+    /// Sets a role's name and description.
+    async fn update_role(&mut self, id: RoleId, name: &str, description: &str) -> Result<(), StoreError>;
     /// Replaces a role's permissions.
     async fn set_permissions(&mut self, id: RoleId, permissions: &[Permission]) -> Result<(), StoreError>;
+    /// Removes a role that nobody has.
+    async fn delete_role(&mut self, id: RoleId) -> Result<(), StoreError>;
 
     /// Adds an owner.
     async fn insert_owner(&mut self, owner: NewOwner) -> Result<OwnerId, StoreError>;
-    /// The owner with this id.
-    async fn owner(&mut self, id: OwnerId) -> Result<Option<Owner>, StoreError>;
-    /// Whether an owner has this e-mail address, in any case.
-    async fn email_taken(&mut self, email: &str) -> Result<bool, StoreError>;
+    /// Sets an owner's e-mail address and names.
+    async fn update_owner(&mut self, id: OwnerId, profile: &Profile) -> Result<(), StoreError>;
     /// Sets an owner's state.
     async fn set_owner_state(&mut self, id: OwnerId, state: OwnerState) -> Result<(), StoreError>;
     /// Replaces an owner's roles.
     async fn set_owner_roles(&mut self, id: OwnerId, roles: &[RoleId]) -> Result<(), StoreError>;
-    /// All that an owner may grant.
-    async fn ceiling(&mut self, id: OwnerId) -> Result<Ceiling, StoreError>;
-    /// How many active super admins there are besides this owner.
-    async fn other_super_admins(&mut self, id: OwnerId) -> Result<u64, StoreError>;
+    /// Sets an owner's password.
+    async fn set_password(&mut self, id: OwnerId, password: &PasswordHash) -> Result<(), StoreError>;
+    /// Removes an owner with their tokens, sessions and invitations. For each admin token it adds an event
+    /// [`What::TokenRevoked`] with the cause [`Cause::OwnerDeleted`].
+    async fn delete_owner(&mut self, id: OwnerId, origin: &Origin) -> Result<(), StoreError>;
     /// Ends an owner's sessions, and answers with their digests.
     async fn delete_sessions(&mut self, id: OwnerId) -> Result<Vec<Digest>, StoreError>;
 
+    /// Gives an owner an invitation; older ones of theirs are gone.
+    async fn insert_invitation(&mut self, id: OwnerId, digest: &Digest, ends: Timestamp) -> Result<(), StoreError>;
+    /// Removes an owner's invitations, and answers how many there were.
+    async fn delete_invitations(&mut self, id: OwnerId) -> Result<u64, StoreError>;
+
     /// Adds a token.
     async fn insert_token(&mut self, token: NewToken) -> Result<TokenId, StoreError>;
-    /// The token with this id.
-    async fn token(&mut self, id: TokenId) -> Result<Option<Token>, StoreError>;
-    /// Whether an admin or content token has this name.
-    async fn token_name_taken(&mut self, name: &str) -> Result<bool, StoreError>;
-    /// Removes a token with all that is its own.
+    /// Replaces a token's name, description and what it stands for; kind and owner stay what they are.
+    async fn update_token(
+        &mut self,
+        id: TokenId,
+        name: &str,
+        description: &str,
+        authority: &TokenAuthority,
+    ) -> Result<(), StoreError>;
+    /// Replaces a token's secret. A sealed copy of the older one is gone.
+    async fn set_secret(&mut self, id: TokenId, digest: &Digest, salt: &SaltId, hint: &str) -> Result<(), StoreError>;
+    /// Keeps a token's secret, sealed.
+    async fn seal_key(&mut self, id: TokenId, sealed: &SealedKey) -> Result<(), StoreError>;
+    /// Removes a token with all that is its own. One that is gone already is passed over.
     async fn delete_token(&mut self, id: TokenId) -> Result<(), StoreError>;
+    /// Removes sessions that ended before now, and answers how many.
+    async fn delete_ended_sessions(&mut self) -> Result<u64, StoreError>;
+    /// Removes grants that their owners no longer hold, as [`Clamp`] says, and answers how many went. For each it adds an event
+    /// [`What::GrantClamped`] on the token, with the grant as details: `{"action", "subject", "fields"}`, where `fields` is
+    /// null for all and otherwise a list. Super admins hold everything.
+    async fn clamp(&mut self, clamp: Clamp<'_>, origin: &Origin, cause: Cause) -> Result<u64, StoreError>;
 
     /// Adds an audit event.
     async fn audit(&mut self, event: AuditEvent) -> Result<(), StoreError>;
+    /// Removes events from before `before`, and answers how many.
+    async fn delete_events(&mut self, before: Timestamp) -> Result<u64, StoreError>;
 
     /// Makes it so, for everybody, with one change row that carries `tags`.
     ///
     /// # Errors
     /// If it did not happen, or ([`StoreError::Unknown`]) if nobody can tell whether it did.
     async fn commit(self: Box<Self>, tags: &[Tag]) -> Result<(), StoreError>;
+}
+
+/// Which grants go.
+#[derive(Clone, Copy, Debug)]
+pub enum Clamp<'a> {
+    /// Of every member of this role: the grants that [`Ceiling::check`] refuses.
+    Members(RoleId),
+    /// Of this owner: the same.
+    Owner(OwnerId),
+    /// Of everybody, super admins too: the grants, and the permissions of roles, whose action is none of these. For each
+    /// permission there is an event [`What::PermissionClamped`] on the role, with the same details, and it counts like a grant.
+    Unknown(&'a [Action]),
+}
+
+/// Which part of a list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Paging {
+    /// Which page, from 1.
+    pub page: u32,
+    /// How many on a page, from 1.
+    pub page_size: u32,
+}
+
+impl Paging {
+    /// How many come before this page.
+    pub fn offset(self) -> u64 {
+        u64::from(self.page.saturating_sub(1)) * u64::from(self.page_size)
+    }
+}
+
+/// A part of a list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Page<T> {
+    /// What is on it.
+    pub items: Vec<T>,
+    /// How many there are on all pages.
+    pub total: u64,
+}
+
+/// Which owners, in which order.
+#[derive(Clone, Debug)]
+pub struct OwnerQuery {
+    /// Which page.
+    pub paging: Paging,
+    /// A text that is in the e-mail address or a name, in any case (of ASCII letters at least).
+    pub search: Option<String>,
+    /// Sorted by what, then by id.
+    pub sort: OwnerSort,
+    /// The greatest first, also of the ids.
+    pub descending: bool,
+}
+
+/// What owners are sorted by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum OwnerSort {
+    /// The id.
+    Id,
+    /// The e-mail address, in any case.
+    Email,
+    /// The first name.
+    Firstname,
+    /// The last name.
+    Lastname,
+    /// The name they chose; who has none comes first.
+    Username,
+    /// When the account was made.
+    CreatedAt,
+}
+
+/// Which audit events. What is `None` is not asked about.
+#[derive(Clone, Debug)]
+pub struct EventQuery {
+    /// Which page.
+    pub paging: Paging,
+    /// What was done.
+    pub what: Option<What>,
+    /// To what.
+    pub target: Option<Target>,
+    /// By this person.
+    pub person: Option<OwnerId>,
+    /// By this token.
+    pub token: Option<TokenId>,
+    /// Not before.
+    pub since: Option<Timestamp>,
+    /// Before.
+    pub until: Option<Timestamp>,
+}
+
+impl EventQuery {
+    /// All, on this page.
+    pub fn all(paging: Paging) -> Self {
+        Self { paging, what: None, target: None, person: None, token: None, since: None, until: None }
+    }
+}
+
+/// An owner's e-mail address and names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Profile {
+    /// Unique, compared without case.
+    pub email: String,
+    /// First name; may be empty.
+    pub firstname: String,
+    /// Last name; may be empty.
+    pub lastname: String,
+    /// A name they chose.
+    pub username: Option<String>,
 }
 
 /// What is known of a digest at one moment.
@@ -119,8 +370,6 @@ pub struct Record {
     pub token: Token,
     /// Its owner and their ceiling; `None` for content tokens, and where the owner is gone.
     pub owner: Option<(Owner, Ceiling)>,
-    /// When it was last used, as far as the store knows.
-    pub last_used_at: Option<Timestamp>,
     /// The store's time. How long the token still lives is reckoned from it.
     pub now: Timestamp,
 }
@@ -146,6 +395,32 @@ pub struct NewRole {
     pub permissions: Vec<Permission>,
 }
 
+impl NewRole {
+    /// A role of this name, without description and permissions.
+    ///
+    /// ```
+    /// use keyward::NewRole;
+    /// let editor = NewRole::new("Editor").permissions(["plugin::upload.read"]);
+    /// ```
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), description: String::new(), permissions: Vec::new() }
+    }
+
+    /// The same with a description.
+    #[must_use]
+    pub fn description(mut self, description: impl Into<String>) -> Self {
+        self.description = description.into();
+        self
+    }
+
+    /// The same with these permissions.
+    #[must_use]
+    pub fn permissions<P: Into<Permission>>(mut self, permissions: impl IntoIterator<Item = P>) -> Self {
+        self.permissions = permissions.into_iter().map(Into::into).collect();
+        self
+    }
+}
+
 /// An owner to be.
 #[derive(Clone, Debug)]
 pub struct NewOwner {
@@ -155,10 +430,46 @@ pub struct NewOwner {
     pub firstname: String,
     /// Last name; may be empty.
     pub lastname: String,
+    /// A name they chose.
+    pub username: Option<String>,
     /// Where the account stands.
     pub state: OwnerState,
     /// Their roles.
     pub roles: Vec<RoleId>,
+}
+
+impl NewOwner {
+    /// Somebody active with this e-mail address, without names and roles.
+    ///
+    /// ```
+    /// use keyward::{NewOwner, RoleId};
+    /// let ada = NewOwner::new("ada@example.test").named("Ada", "Lovelace").roles([RoleId::SUPER_ADMIN]);
+    /// ```
+    pub fn new(email: impl Into<String>) -> Self {
+        let (firstname, lastname) = (String::new(), String::new());
+        Self { email: email.into(), firstname, lastname, username: None, state: OwnerState::Active, roles: Vec::new() }
+    }
+
+    /// The same with names.
+    #[must_use]
+    pub fn named(mut self, firstname: impl Into<String>, lastname: impl Into<String>) -> Self {
+        (self.firstname, self.lastname) = (firstname.into(), lastname.into());
+        self
+    }
+
+    /// The same in another state.
+    #[must_use]
+    pub fn state(mut self, state: OwnerState) -> Self {
+        self.state = state;
+        self
+    }
+
+    /// The same with these roles.
+    #[must_use]
+    pub fn roles(mut self, roles: impl IntoIterator<Item = RoleId>) -> Self {
+        self.roles = roles.into_iter().collect();
+        self
+    }
 }
 
 /// A token to be.
@@ -231,11 +542,19 @@ impl<S: Store + ?Sized> Store for Arc<S> {
     async fn note_uses(&self, uses: &[Use]) -> Result<(), StoreError> {
         (**self).note_uses(uses).await
     }
+
+    fn following(&self) -> Following {
+        (**self).following()
+    }
 }
 
 #[async_trait]
 impl<S: WriteStore + ?Sized> WriteStore for Arc<S> {
     async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError> {
         (**self).begin().await
+    }
+
+    async fn view(&self) -> Result<Box<dyn View>, StoreError> {
+        (**self).view().await
     }
 }

@@ -2,7 +2,7 @@
 
 use super::app::App;
 use super::clock::{ManualClock, SeededEntropy};
-use crate::domain::{ContentAccess, Grant, OwnerId, OwnerState, Permission, RoleId, Salt, Secret, TokenId};
+use crate::domain::{ContentAccess, Grant, OwnerId, Permission, RoleId, Salt, Secret, TokenId};
 use crate::gate::GuardedRouter;
 use crate::keyward::{Builder, Keyward};
 use crate::resolve::Limits;
@@ -85,8 +85,7 @@ impl<S: WriteStore> World<S> {
     /// # Panics
     /// If the store fails.
     pub async fn content(&self, access: ContentAccess) -> Key {
-        let (name, description) = (self.name("content"), String::new());
-        let new = ContentToken { name, description, access, lifespan: Lifespan::Unlimited };
+        let new = ContentToken::new(self.name("content"), access).lifespan(Lifespan::Unlimited);
         Key::of(ok(self.keyward.tokens().issue_content(new).await), None)
     }
 
@@ -140,8 +139,7 @@ impl<S: WriteStore> Cast<'_, S> {
     pub async fn issue(self) -> Key {
         let (owner, role) = self.person().await;
         let (world, grants, lifespan) = (self.world, self.grants, self.lifespan);
-        let (name, description) = (world.name("token"), String::new());
-        let new = AdminToken { name, description, owner, grants, lifespan };
+        let new = AdminToken::new(world.name("token"), owner).grants(grants).lifespan(lifespan);
         Key::of(ok(world.keyward.tokens().issue_admin(new).await), Some((owner, role)))
     }
 
@@ -161,15 +159,12 @@ impl<S: WriteStore> Cast<'_, S> {
         let role = match &self.permissions {
             None => RoleId::SUPER_ADMIN,
             Some(permissions) => {
-                let (name, description) = (self.world.name("role"), String::new());
-                let new = NewRole { name, description, permissions: permissions.clone() };
+                let new = NewRole::new(self.world.name("role")).permissions(permissions.clone());
                 ok(keyward.roles().create(new).await).id
             }
         };
         let email = format!("{}@example.test", self.world.name("person").replace(' ', "-"));
-        let (firstname, lastname, state) = (String::new(), String::new(), OwnerState::Active);
-        let new = NewOwner { email, firstname, lastname, state, roles: vec![role] };
-        (ok(keyward.owners().create(new).await).id, role)
+        (ok(keyward.owners().create(NewOwner::new(email).roles([role])).await).id, role)
     }
 }
 

@@ -97,6 +97,9 @@ fn token(grants: Vec<Grant>) -> Token {
         digest: format.issue(Kind::Admin, &keyward::OsEntropy).unwrap().digest,
         hint: String::new(),
         created_at: Timestamp(0),
+        updated_at: Timestamp(0),
+        lifespan: None,
+        last_used_at: None,
         expires_at: None,
         authority: TokenAuthority::Admin { owner: OwnerId(ME), grants },
     }
@@ -108,8 +111,11 @@ fn principal(grants: Vec<Grant>, ceiling: &Ceiling) -> Principal {
         email: String::new(),
         firstname: String::new(),
         lastname: String::new(),
+        username: None,
         state: OwnerState::Active,
         roles: MY_ROLES.map(RoleId).to_vec(),
+        created_at: Timestamp(0),
+        updated_at: Timestamp(0),
     };
     Principal::of(&token(grants), Some((&owner, ceiling))).unwrap()
 }

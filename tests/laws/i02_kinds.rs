@@ -101,8 +101,11 @@ async fn a_relabelled_row_opens_nothing() {
                 email: String::new(),
                 firstname: String::new(),
                 lastname: String::new(),
+                username: None,
                 state: OwnerState::Active,
                 roles: vec![RoleId::SUPER_ADMIN],
+                created_at: keyward::Timestamp(0),
+                updated_at: keyward::Timestamp(0),
             };
             shim.tamper(move |snapshot| {
                 let record = snapshot.record.as_mut().unwrap();

@@ -2,7 +2,7 @@
 
 use crate::unsure::Unsure;
 use async_trait::async_trait;
-use keyward::store::{NewToken, Snapshot, Store, StoreError, Transaction, Use, WriteStore};
+use keyward::store::{NewToken, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
 use keyward::{Digest, MemoryStore, Salt, Tag, TokenAuthority, TokenId};
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -130,6 +130,10 @@ impl Store for Shim {
         Ok(snapshot)
     }
 
+    fn following(&self) -> keyward::store::Following {
+        keyward::store::Following::Blind
+    }
+
     async fn note_uses(&self, uses: &[Use]) -> Result<(), StoreError> {
         self.check()?;
         self.stop(&self.state.notes_paused).await;
@@ -147,6 +151,11 @@ impl WriteStore for Shim {
             Some(happens) => Box::new(Unsure { tx, happens }),
             None => tx,
         })
+    }
+
+    async fn view(&self) -> Result<Box<dyn View>, StoreError> {
+        self.check()?;
+        self.inner.view().await
     }
 }
 

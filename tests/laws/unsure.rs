@@ -1,9 +1,12 @@
 //! A transaction of whose commit nobody can tell whether it happened.
 
 use async_trait::async_trait;
-use keyward::store::{NewOwner, NewRole, NewToken, StoreError, Transaction};
+use keyward::store::{
+    Clamp, EventQuery, NewOwner, NewRole, NewToken, OwnerQuery, Page, Profile, StoreError, Transaction, View,
+};
 use keyward::{
-    AuditEvent, Ceiling, Digest, Owner, OwnerId, OwnerState, Permission, Role, RoleId, Tag, Timestamp, Token, TokenId,
+    AuditEvent, Cause, Ceiling, Digest, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Permission, Role,
+    RoleId, SaltId, SealedKey, Tag, Timestamp, Token, TokenAuthority, TokenId,
 };
 
 pub struct Unsure {
@@ -11,88 +14,79 @@ pub struct Unsure {
     pub happens: bool,
 }
 
-#[async_trait]
-impl Transaction for Unsure {
-    fn seq(&self) -> u64 {
-        self.tx.seq()
-    }
+/// Implements a trait by asking the transaction within; the rest of the trait comes first.
+macro_rules! forward {
+    ($trait:ident { $($rest:item)* } $($name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
+        #[async_trait]
+        impl $trait for Unsure {
+            $($rest)*
 
-    fn now(&self) -> Timestamp {
-        self.tx.now()
-    }
-
-    async fn insert_role(&mut self, role: NewRole) -> Result<RoleId, StoreError> {
-        self.tx.insert_role(role).await
-    }
-
-    async fn role(&mut self, id: RoleId) -> Result<Option<Role>, StoreError> {
-        self.tx.role(id).await
-    }
-
-    async fn role_name_taken(&mut self, name: &str) -> Result<bool, StoreError> {
-        self.tx.role_name_taken(name).await
-    }
-
-    async fn set_permissions(&mut self, id: RoleId, permissions: &[Permission]) -> Result<(), StoreError> {
-        self.tx.set_permissions(id, permissions).await
-    }
-
-    async fn insert_owner(&mut self, owner: NewOwner) -> Result<OwnerId, StoreError> {
-        self.tx.insert_owner(owner).await
-    }
-
-    async fn owner(&mut self, id: OwnerId) -> Result<Option<Owner>, StoreError> {
-        self.tx.owner(id).await
-    }
-
-    async fn email_taken(&mut self, email: &str) -> Result<bool, StoreError> {
-        self.tx.email_taken(email).await
-    }
-
-    async fn set_owner_state(&mut self, id: OwnerId, state: OwnerState) -> Result<(), StoreError> {
-        self.tx.set_owner_state(id, state).await
-    }
-
-    async fn set_owner_roles(&mut self, id: OwnerId, roles: &[RoleId]) -> Result<(), StoreError> {
-        self.tx.set_owner_roles(id, roles).await
-    }
-
-    async fn ceiling(&mut self, id: OwnerId) -> Result<Ceiling, StoreError> {
-        self.tx.ceiling(id).await
-    }
-
-    async fn other_super_admins(&mut self, id: OwnerId) -> Result<u64, StoreError> {
-        self.tx.other_super_admins(id).await
-    }
-
-    async fn delete_sessions(&mut self, id: OwnerId) -> Result<Vec<Digest>, StoreError> {
-        self.tx.delete_sessions(id).await
-    }
-
-    async fn insert_token(&mut self, token: NewToken) -> Result<TokenId, StoreError> {
-        self.tx.insert_token(token).await
-    }
-
-    async fn token(&mut self, id: TokenId) -> Result<Option<Token>, StoreError> {
-        self.tx.token(id).await
-    }
-
-    async fn token_name_taken(&mut self, name: &str) -> Result<bool, StoreError> {
-        self.tx.token_name_taken(name).await
-    }
-
-    async fn delete_token(&mut self, id: TokenId) -> Result<(), StoreError> {
-        self.tx.delete_token(id).await
-    }
-
-    async fn audit(&mut self, event: AuditEvent) -> Result<(), StoreError> {
-        self.tx.audit(event).await
-    }
-
-    async fn commit(self: Box<Self>, tags: &[Tag]) -> Result<(), StoreError> {
-        if self.happens {
-            self.tx.commit(tags).await?;
+            $(async fn $name(&mut self, $($argument: $type),*) -> Result<$answer, StoreError> {
+                self.tx.$name($($argument),*).await
+            })*
         }
-        Err(StoreError::Unknown("the line went dead".into()))
+    };
+}
+
+forward! {
+    View {
+        fn now(&self) -> Timestamp {
+            self.tx.now()
+        }
     }
+    is_empty() -> bool;
+    role(id: RoleId) -> Option<Role>;
+    roles() -> Vec<(Role, u64)>;
+    role_named(name: &str) -> Option<RoleId>;
+    owner(id: OwnerId) -> Option<Owner>;
+    owner_with_email(email: &str) -> Option<OwnerId>;
+    owners(query: &OwnerQuery) -> Page<Owner>;
+    ceilings(ids: &[OwnerId]) -> Vec<(Owner, Ceiling)>;
+    ceiling(id: OwnerId) -> Ceiling;
+    other_super_admins(id: OwnerId) -> u64;
+    password(id: OwnerId) -> Option<PasswordHash>;
+    invitation(digest: &Digest) -> Option<(OwnerId, Timestamp)>;
+    token(id: TokenId) -> Option<Token>;
+    tokens(kind: Kind, owner: Option<OwnerId>) -> Vec<Token>;
+    token_named(name: &str) -> Option<TokenId>;
+    sealed_key(id: TokenId) -> Option<SealedKey>;
+    tokens_of_members(id: RoleId) -> u64;
+    events(query: &EventQuery) -> Page<(i64, AuditEvent)>;
+}
+
+forward! {
+    Transaction {
+        fn seq(&self) -> u64 {
+            self.tx.seq()
+        }
+
+        async fn commit(self: Box<Self>, tags: &[Tag]) -> Result<(), StoreError> {
+            if self.happens {
+                self.tx.commit(tags).await?;
+            }
+            Err(StoreError::Unknown("the line went dead".into()))
+        }
+    }
+    insert_role(role: NewRole) -> RoleId;
+    update_role(id: RoleId, name: &str, description: &str) -> ();
+    set_permissions(id: RoleId, permissions: &[Permission]) -> ();
+    delete_role(id: RoleId) -> ();
+    insert_owner(owner: NewOwner) -> OwnerId;
+    update_owner(id: OwnerId, profile: &Profile) -> ();
+    set_owner_state(id: OwnerId, state: OwnerState) -> ();
+    set_owner_roles(id: OwnerId, roles: &[RoleId]) -> ();
+    set_password(id: OwnerId, password: &PasswordHash) -> ();
+    delete_owner(id: OwnerId, origin: &Origin) -> ();
+    delete_sessions(id: OwnerId) -> Vec<Digest>;
+    insert_invitation(id: OwnerId, digest: &Digest, ends: Timestamp) -> ();
+    delete_invitations(id: OwnerId) -> u64;
+    insert_token(token: NewToken) -> TokenId;
+    update_token(id: TokenId, name: &str, description: &str, authority: &TokenAuthority) -> ();
+    set_secret(id: TokenId, digest: &Digest, salt: &SaltId, hint: &str) -> ();
+    seal_key(id: TokenId, sealed: &SealedKey) -> ();
+    delete_token(id: TokenId) -> ();
+    delete_ended_sessions() -> u64;
+    clamp(clamp: Clamp<'_>, origin: &Origin, cause: Cause) -> u64;
+    audit(event: AuditEvent) -> ();
+    delete_events(before: Timestamp) -> u64;
 }

@@ -99,22 +99,66 @@ fn one_credential_of_the_right_kind() {
     server.send("GET", "/admin/nothing", &[&root], "").assert(404);
 }
 
+/// Signs somebody of the demo data in.
+fn sign_in(server: &Server, email: &str) -> String {
+    let body = json!({"email": email, "password": "Passw0rd!"}).to_string();
+    let answer = server.send("POST", "/admin/login", &["Content-Type: application/json"], &body).assert(200);
+    answer.at("/data/token").as_str().unwrap().to_owned()
+}
+
 #[test]
 fn the_very_next_request_is_judged_by_a_change() {
-    let (_dir, mut server) = fresh();
-    let (root, editor) = (server.secret("ROOT").to_owned(), server.secret("EDITOR").to_owned());
-    let full = server.secret("FULL").to_owned();
-    server.get("/api/articles", &full).assert(200);
-    assert_eq!(server.console("revoke 4"), "token 4 is revoked");
-    server.get("/api/articles", &full).assert(401);
-    server.get(CM, &editor).assert(200);
-    assert_eq!(server.console("deactivate 2"), "owner 2 is Deactivated");
-    assert_eq!(server.get(CM, &editor).assert(401).at("/error/message"), "Token owner is deactivated");
-    assert_eq!(server.console("activate 2"), "owner 2 is Active");
-    server.get(CM, &editor).assert(200);
-    assert!(server.console("deactivate 1").starts_with("not done: this is the last active super admin"));
-    server.get(CM, &root).assert(200);
-    assert_eq!(server.console("revoke 4"), "not done: there is no such token");
+    let (_dir, server) = fresh();
+    let (root, editor, full) = (server.secret("ROOT"), server.secret("EDITOR"), server.secret("FULL"));
+    let session = sign_in(&server, "root@example.test");
+    let id_of = |list: &str, name: &str| {
+        let listed = server.get(list, &session).assert(200).at("/data");
+        listed.as_array().unwrap().iter().find(|t| t["name"] == name).unwrap()["id"].clone()
+    };
+    server.get("/api/articles", full).assert(200);
+    let of_full = format!("/admin/api-tokens/{}", id_of("/admin/api-tokens", "Reads and writes"));
+    server.json("DELETE", &of_full, &session, "").assert(200);
+    server.get("/api/articles", full).assert(401);
+    server.json("DELETE", &of_full, &session, "").assert(404);
+
+    server.get(CM, editor).assert(200);
+    let edda = server.get("/admin/users?_q=edda", &session).assert(200).at("/data/results/0/id");
+    let edda = format!("/admin/users/{edda}");
+    server.json("PUT", &edda, &session, r#"{"isActive":false}"#).assert(200);
+    assert_eq!(server.get(CM, editor).assert(401).at("/error/message"), "Token owner is deactivated");
+    server.json("PUT", &edda, &session, r#"{"isActive":true}"#).assert(200);
+    server.get(CM, editor).assert(200);
+    let me = server.get("/admin/users/me", &session).assert(200).at("/data/id");
+    let last = server.json("PUT", &format!("/admin/users/{me}"), &session, r#"{"isActive":false}"#).assert(400);
+    assert!(last.at("/error/message").as_str().unwrap().contains("last active super admin"));
+    server.get(CM, root).assert(200);
+}
+
+#[test]
+fn an_empty_one_is_registered_over_http_and_a_lost_password_is_set_anew() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("platform.db");
+    let mut command = platform(&file);
+    command.arg("--empty");
+    let server = Server::start(command);
+    assert!(!server.said.iter().any(|line| line.contains("kw_")), "on loopback nothing secret is printed");
+    let body =
+        json!({"email": "a@example.test", "firstname": "A", "lastname": "", "password": "Passw0rd!"}).to_string();
+    let json = ["Content-Type: application/json"];
+    let first = server.send("POST", "/admin/register-admin", &json, &body).assert(200);
+    server.send("POST", "/admin/register-admin", &json, &body).assert(400);
+    let session = first.at("/data/token").as_str().unwrap().to_owned();
+    let defaults = server.get("/admin/api-tokens", &session).assert(200).at("/data");
+    assert_eq!(defaults.as_array().unwrap().len(), 2);
+
+    let output = platform(&file).args(["--reset-password", "A@example.test"]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}");
+    let password = said.lines().next().unwrap().rsplit(' ').next().unwrap();
+    let body = json!({"email": "a@example.test", "password": password}).to_string();
+    server.send("POST", "/admin/login", &json, &body).assert(200);
+    let output = platform(&file).args(["--reset-password", "nobody@example.test"]).output().unwrap();
+    assert!(!output.status.success());
 }
 
 #[test]

@@ -5,8 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 pub const SALT: &str = "Vd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE";
@@ -22,16 +21,15 @@ pub fn platform(file: &Path) -> Command {
     let path: PathBuf = path.join(format!("platform{}", std::env::consts::EXE_SUFFIX));
     assert!(path.exists(), "first: cargo build --example platform --features sqlite");
     let mut command = Command::new(path);
-    command.env_remove("KEYWARD_REFERENCE_SALT").env("KEYWARD_SALT", SALT);
-    command.args(["--listen", "127.0.0.1:0", "--console", "--database"]).arg(format!("sqlite:{}", file.display()));
-    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.env_remove("KEYWARD_REFERENCE_SALT").env_remove("KEYWARD_ENCRYPTION_KEY").env("KEYWARD_SALT", SALT);
+    command.args(["--listen", "127.0.0.1:0", "--database"]).arg(format!("sqlite:{}", file.display()));
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
     command
 }
 
 /// A running platform. It ends with this value.
 pub struct Server {
     child: Child,
-    lines: Mutex<Receiver<String>>,
     address: SocketAddr,
     /// What it said before it could answer.
     pub said: Vec<String>,
@@ -51,7 +49,7 @@ impl Server {
                 None => said.push(line),
             }
         };
-        Self { child, lines: Mutex::new(lines), address, said }
+        Self { child, address, said }
     }
 
     pub fn url(&self) -> String {
@@ -62,12 +60,6 @@ impl Server {
     pub fn secret(&self, name: &str) -> &str {
         let find = |line: &'_ String| line.split_once('=').is_some_and(|(n, _)| n == name);
         self.said.iter().find(|line| find(line)).unwrap().split_once('=').unwrap().1
-    }
-
-    /// Types a command, and reads one line of answer.
-    pub fn console(&mut self, command: &str) -> String {
-        writeln!(self.child.stdin.as_mut().unwrap(), "{command}").unwrap();
-        self.lines.get_mut().unwrap().recv_timeout(PATIENCE).expect("the console answers")
     }
 
     /// Tells it to stop, and waits until it has.

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 /// What decisions on articles are about.
 pub(crate) const SUBJECT: &str = "api::article.article";
 /// The fields of an article: what permissions can name and requests can set.
-const FIELDS: [&str; 3] = ["title", "slug", "body"];
+pub(crate) const FIELDS: [&str; 3] = ["title", "slug", "body"];
 
 /// The side of the platform that a route belongs to. Both show the same articles.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -2,16 +2,55 @@
 
 use super::Backend;
 use crate::domain::{
-    Brand, Digest, Fields, Grant, Kind, OsEntropy, OwnerId, OwnerState, Permission, RoleId, Salt, SecretFormat, Tag,
-    TokenAuthority, When,
+    AuditEvent, Brand, Digest, Doer, Fields, Grant, Kind, Origin, OsEntropy, OwnerId, OwnerState, Permission, RoleId,
+    Salt, SecretFormat, Tag, Target, Timestamp, TokenAuthority, TokenId, What, When,
 };
-use crate::store::{NewOwner, NewRole, NewToken, Snapshot, Transaction};
+use crate::store::{NewOwner, NewRole, NewToken, Snapshot, Transaction, View};
 
 /// Text that a careless statement would trip over.
 pub(super) const AWKWARD: &str = r#"Ünïcödé 🦀 "quoted" 'twice' \ $1 ?1 {"a":[1]} -- ; %_ 漢字"#;
 
+/// Every kind of event.
+pub(super) const EVERYTHING: [What; 26] = [
+    What::OwnerCreated,
+    What::OwnerInvited,
+    What::OwnerInvitedAgain,
+    What::InvitationWithdrawn,
+    What::OwnerRegistered,
+    What::OwnerUpdated,
+    What::OwnerStateSet,
+    What::OwnerRolesSet,
+    What::PasswordSet,
+    What::OwnerDeleted,
+    What::RoleCreated,
+    What::RoleUpdated,
+    What::RolePermissionsSet,
+    What::PermissionClamped,
+    What::RoleDeleted,
+    What::TokenIssued,
+    What::TokenUpdated,
+    What::TokenRegenerated,
+    What::TokenRevealed,
+    What::GrantClamped,
+    What::TokenRevoked,
+    What::SignedIn,
+    What::SignedOut,
+    What::SignInsFailed,
+    What::RetentionSet,
+    What::EventsDeleted,
+];
+
+/// The program itself, on this machine.
+pub(super) fn service() -> Origin {
+    Origin { doer: Doer::Service, address: None }
+}
+
 pub(super) async fn begin<S: Backend>(store: &S) -> Box<dyn Transaction> {
     store.begin().await.expect("a transaction can be had")
+}
+
+pub(super) async fn view<S: Backend>(store: &S) -> Box<dyn View> {
+    store.view().await.expect("a view can be had")
 }
 
 pub(super) async fn commit(tx: Box<dyn Transaction>) {
@@ -35,6 +74,7 @@ pub(super) fn owner(email: &str, roles: &[RoleId]) -> NewOwner {
         email: email.into(),
         firstname: AWKWARD.into(),
         lastname: String::new(),
+        username: None,
         state: OwnerState::Active,
         roles: roles.to_vec(),
     }
@@ -86,4 +126,9 @@ pub(super) fn permissions() -> Vec<Permission> {
 pub(super) fn grants() -> Vec<Grant> {
     let grant = |p: Permission| Grant { action: p.action, subject: p.subject, fields: p.fields, chosen: p.when };
     permissions().into_iter().map(grant).collect()
+}
+
+pub(super) fn event(what: What) -> AuditEvent {
+    let target = Target::Token(TokenId(1), Kind::Admin);
+    AuditEvent { at: Timestamp(1), origin: service(), what, target, cause: None, details: serde_json::json!({}) }
 }

@@ -38,7 +38,7 @@ pub(super) async fn tokens_come_back_as_they_were<S: Backend>(store: &S) {
         let record = snapshot.record.expect("a token that was committed resolves");
         same(&record.token, id, &new);
         assert_eq!(record.token.created_at, found.created_at, "{name}: it was made once");
-        assert_eq!(record.last_used_at, None, "{name}: it was never used");
+        assert_eq!(record.token.last_used_at, None, "{name}: it was never used");
         assert!(record.now >= found.created_at, "{name}: what is left is reckoned from the store's present");
         let owner = record.owner.map(|(owner, _)| owner.id);
         assert_eq!(owner, found.owner(), "{name}: a token comes with its owner, and a content token with none");
@@ -106,15 +106,15 @@ pub(super) async fn names_are_taken_by_all_but_sessions<S: Backend>(store: &S) {
         tx.insert_token(new).await.expect("sessions take no name, not even one that is not empty");
     }
     for (name, taken) in [("admin", true), ("content", true), ("session", false), ("", false), ("Admin", false)] {
-        let answer = tx.token_name_taken(name).await.expect("names can be asked for");
+        let answer = tx.token_named(name).await.expect("names can be asked for").is_some();
         assert_eq!(answer, taken, "{name:?}: names are taken by admin and content tokens, and compared with case");
     }
     let id = tx.insert_token(admin("session", owner)).await.expect("a session's name is free");
     tx.delete_sessions(owner).await.expect("sessions end");
-    let taken = tx.token_name_taken("session").await.expect("names can be asked for");
+    let taken = tx.token_named("session").await.expect("names can be asked for").is_some();
     assert!(taken, "a session that ends frees nobody's name");
     tx.delete_token(id).await.expect("a token is deleted");
-    let taken = tx.token_name_taken("session").await.expect("names can be asked for");
+    let taken = tx.token_named("session").await.expect("names can be asked for").is_some();
     assert!(!taken, "a token that is deleted frees its name");
     commit(tx).await;
     let again = begin(store).await.insert_token(admin("content", owner)).await;
@@ -199,7 +199,7 @@ pub(super) async fn the_latest_use_stays<S: Backend>(store: &S) {
         let noted = store.last_use(id).await.expect("uses can be read");
         assert_eq!(noted, expected, "{batch:?}: of two uses the later stays, with its address");
         let record = resolve(store, &new.digest).await.record.expect("it resolves");
-        assert_eq!(record.last_used_at, expected.map(|(at, _)| at), "the gate is told the same");
+        assert_eq!(record.token.last_used_at, expected.map(|(at, _)| at), "the gate is told the same");
     }
     assert!(store.last_use(other).await.expect("uses can be read").is_none(), "a token's use is its own");
     assert!(store.last_use(absent).await.expect("uses can be read").is_none(), "nothing is kept of absent tokens");

@@ -1,10 +1,13 @@
 //! Transactions, the sequence and the audit log.
 
-use super::fixtures::{AWKWARD, admin, begin, commit, owner, permissions, resolve, role, seq, session};
+use super::fixtures::{self, AWKWARD, admin, begin, commit, event, owner, permissions, resolve, role, seq, session};
 use super::{Backend, StoreError, Timestamp, TokenId, Transaction};
-use crate::domain::{AuditEvent, Doer, Kind, OwnerId, OwnerState, Permission, RoleId, Tag, Target, What};
+use crate::domain::{
+    AuditEvent, Cause, Doer, Kind, Origin, OwnerId, OwnerState, Permission, RoleId, Tag, Target, What,
+};
 use futures_util::future::join_all;
 use serde_json::json;
+use std::net::IpAddr;
 
 pub(super) async fn a_fresh_store_has_the_super_admin_role<S: Backend>(store: &S) {
     assert_eq!(seq(store).await, 0, "nothing has changed yet");
@@ -43,8 +46,8 @@ pub(super) async fn what_was_not_committed_never_was<S: Backend>(store: &S) {
     assert!(store.audit_events().await.expect("events can be read").is_empty(), "and nothing is remembered of it");
     let mut tx = begin(store).await;
     assert_eq!(tx.seq(), abandoned, "the next change takes the sequence of the abandoned one: there are no gaps");
-    assert!(!tx.role_name_taken("abandoned").await.expect("names can be asked for"));
-    assert!(!tx.email_taken("abandoned@b").await.expect("addresses can be asked for"));
+    assert!(tx.role_named("abandoned").await.expect("names can be asked for").is_none());
+    assert!(tx.owner_with_email("abandoned@b").await.expect("addresses can be asked for").is_none());
     let found = tx.role(kept).await.expect("a role can be read").expect("it is there");
     assert_eq!(found.permissions, permissions(), "a role keeps its permissions");
 }
@@ -114,31 +117,33 @@ pub(super) async fn writers_follow_one_another<S: Backend>(store: &S) {
 }
 
 pub(super) async fn audit_events_keep_their_order<S: Backend>(store: &S) {
-    let all = [
-        What::OwnerCreated,
-        What::OwnerStateSet,
-        What::OwnerRolesSet,
-        What::RoleCreated,
-        What::RolePermissionsSet,
-        What::TokenIssued,
-        What::TokenRevoked,
-    ];
+    let all = fixtures::EVERYTHING;
     let targets = [
         Target::Owner(OwnerId(3)),
         Target::Role(RoleId(2)),
         Target::Token(TokenId(9), Kind::Admin),
         Target::Token(TokenId(9), Kind::Content),
         Target::Token(TokenId(9), Kind::Session),
+        Target::Installation,
     ];
-    let doers = [Doer::Service, Doer::Person(OwnerId(7)), Doer::Token(TokenId(i64::MAX))];
+    let doers = [Doer::Service, Doer::Person(OwnerId(7)), Doer::Token(TokenId(i64::MAX)), Doer::Visitor];
+    let addresses = [None, Some(IpAddr::from([192, 0, 2, 1])), Some(IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]))];
+    let causes = [
+        None,
+        Some(Cause::RolePermissions(RoleId(2))),
+        Some(Cause::OwnerRoles(OwnerId(3))),
+        Some(Cause::OwnerDeleted(OwnerId(4))),
+        Some(Cause::Catalogue),
+    ];
     let details = [json!({}), json!(null), json!({"text": AWKWARD, "n": [1, -2.5, true]}), json!("text")];
     // Times run backwards: the order is that of writing, not of the clock.
     let events: Vec<AuditEvent> = (0..60_usize)
         .map(|i| AuditEvent {
             at: Timestamp(100_000 - i as i64),
-            doer: doers[i % doers.len()],
+            origin: Origin { doer: doers[i % doers.len()], address: addresses[i % addresses.len()] },
             what: all[i % all.len()],
             target: targets[i % targets.len()],
+            cause: causes[i % causes.len()],
             details: details[i % details.len()].clone(),
         })
         .collect();
@@ -180,10 +185,5 @@ pub(super) async fn what_does_not_fit_is_a_conflict<S: Backend>(store: &S) {
     conflict("a digest that is there", tx().await.insert_token(same_digest).await.map(drop));
     assert_eq!(seq(store).await, before, "a conflict changes nothing");
     let mut tx: Box<dyn Transaction> = begin(store).await;
-    assert!(!tx.token_name_taken("new").await.expect("names can be asked for"), "and leaves nothing behind");
-}
-
-fn event(what: What) -> AuditEvent {
-    let target = Target::Token(TokenId(1), Kind::Admin);
-    AuditEvent { at: Timestamp(1), doer: Doer::Service, what, target, details: json!({}) }
+    assert!(tx.token_named("new").await.expect("names can be asked for").is_none(), "and leaves nothing behind");
 }

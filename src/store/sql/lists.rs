@@ -1,7 +1,7 @@
 //! Lists as JSON parameters, so that one statement takes all of a list, and as they come back.
 
 use super::rows::corrupt;
-use crate::domain::{Action, ConditionId, Field, Fields, Grant, Permission, RoleId, Subject, When};
+use crate::domain::{Action, ConditionId, Field, Fields, Grant, OwnerId, Permission, RoleId, Subject, When};
 use crate::store::{StoreError, Use};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -66,6 +66,14 @@ pub(super) fn roles(roles: &[RoleId]) -> String {
         role: RoleId,
     }
     json(&roles.iter().map(|role| Line { role: *role }).collect::<Vec<_>>())
+}
+
+pub(super) fn owners(owners: &[OwnerId]) -> String {
+    #[derive(Serialize)]
+    struct Line {
+        owner: OwnerId,
+    }
+    json(&owners.iter().map(|owner| Line { owner: *owner }).collect::<Vec<_>>())
 }
 
 pub(super) fn actions(actions: &[Action]) -> String {

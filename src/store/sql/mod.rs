@@ -1,13 +1,16 @@
 //! A store in SQLite: one file.
 
+mod clamp;
 mod error;
+mod events;
 mod lists;
 mod rows;
 mod schema;
 mod statements;
 mod transaction;
+mod view;
 
-use super::{Snapshot, Store, StoreError, Transaction, Use, WriteStore};
+use super::{Following, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
 use crate::domain::{AuditEvent, Clock, Digest, SystemClock, Timestamp, TokenId};
 use async_trait::async_trait;
 use error::{OpenError, asking, opening};
@@ -18,7 +21,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use transaction::Writing;
+use view::{Reading, Writing};
 
 /// How long anybody waits for a connection or for another writer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -155,6 +158,10 @@ impl Store for SqliteStore {
         rows::snapshot(&row.ok_or_else(no_epoch)?, now)
     }
 
+    fn following(&self) -> Following {
+        Following::Blind
+    }
+
     async fn note_uses(&self, uses: &[Use]) -> Result<(), StoreError> {
         if uses.is_empty() {
             return Ok(());
@@ -173,24 +180,33 @@ impl WriteStore for SqliteStore {
             Err(_) => Err(StoreError::Busy),
         }
     }
+
+    async fn view(&self) -> Result<Box<dyn View>, StoreError> {
+        match tokio::time::timeout(PATIENCE, Reading::begin(self.clone())).await {
+            Ok(reading) => Ok(Box::new(reading?)),
+            Err(_) => Err(StoreError::Busy),
+        }
+    }
 }
 
 /// Reading from a file cannot go stale like a network connection, so nothing is tested or renewed.
+///
+/// But SQLite can end a transaction behind the driver's back (on a full disk, say), which would take it for open for ever. The
+/// next one would be a savepoint to the driver, which leaves what it read fixed when it ends.
 fn pool() -> SqlitePoolOptions {
-    SqlitePoolOptions::new().acquire_timeout(PATIENCE).idle_timeout(None).max_lifetime(None).test_before_acquire(false)
+    SqlitePoolOptions::new()
+        .acquire_timeout(PATIENCE)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
 }
 
 /// Opens the file for writing and brings the tables up to date. Tries again while it is busy: of many who create one file, some
 /// come just as another switches its journal, and SQLite does not wait for that by itself.
 async fn open_writer(file: &SqliteConnectOptions) -> Result<SqlitePool, StoreError> {
     loop {
-        let writer = pool()
-            .max_connections(1)
-            // SQLite can end a transaction behind the driver's back (on a full disk, say), which would take it for open for ever.
-            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
-            .connect_with(file.clone())
-            .await
-            .map_err(opening);
+        let writer = pool().max_connections(1).connect_with(file.clone()).await.map_err(opening);
         let opened = match writer {
             Ok(writer) => schema::bring_up_to_date(&writer).await.map(|()| writer),
             Err(error) => Err(error),
@@ -244,7 +260,7 @@ mod tests {
         sqlx::query("PRAGMA max_page_count = 4294967294").execute(&store.writer).await.unwrap();
         let mut tx = store.begin().await.unwrap();
         assert_eq!(tx.seq(), 1, "nothing of the failed change is left");
-        assert!(!tx.role_name_taken("too much").await.unwrap());
+        assert!(tx.role_named("too much").await.unwrap().is_none());
         tx.insert_role(role("fits")).await.unwrap();
         tx.commit(&[]).await.unwrap();
     }
@@ -259,6 +275,34 @@ mod tests {
         sqlx::query("ROLLBACK").execute(&mut *transaction).await.unwrap();
         drop(transaction);
         store.begin().await.unwrap().commit(&[]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_dropped_view_gives_its_connection_back_and_holds_no_moment() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = SqliteOptions::default().readers(1);
+        let store = SqliteStore::open_with(dir.path().join("keyward.db"), options).await.unwrap();
+        for seq in 0..5 {
+            drop(store.view().await.unwrap());
+            let mut transaction = store.readers.begin().await.unwrap();
+            sqlx::query("ROLLBACK").execute(&mut *transaction).await.unwrap();
+            drop(transaction);
+            assert_eq!(store.resolve(&Digest::Native([0; 27])).await.unwrap().seq, seq, "reads are of the present");
+            let view = store.view().await.unwrap();
+            store.begin().await.unwrap().commit(&[]).await.unwrap();
+            drop(view);
+        }
+    }
+
+    #[tokio::test]
+    async fn clamping_reads_no_table_from_end_to_end() {
+        let (_dir, store) = opened().await;
+        for statement in [statements::MARK_OF_MEMBERS, statements::MARK_OF_OWNER] {
+            let plan = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+            let rows = sqlx::query(plan).bind(1).bind(1).fetch_all(&store.writer).await.unwrap();
+            let steps: Vec<String> = rows.iter().map(|row| rows::get(row, "detail").unwrap()).collect();
+            assert!(!steps.iter().any(|step| step.starts_with("SCAN")), "{steps:#?}");
+        }
     }
 
     #[tokio::test]

@@ -3,8 +3,8 @@
 use super::error::asking;
 use super::lists::{parse, read_grants, read_permissions};
 use crate::domain::{
-    AuditEvent, Ceiling, ContentAccess, Digest, Doer, Kind, Owner, OwnerId, OwnerState, Role, RoleId, Target,
-    Timestamp, Token, TokenAuthority, TokenId,
+    AuditEvent, Ceiling, ContentAccess, Digest, Doer, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Role,
+    RoleId, SealedKey, Target, Timestamp, Token, TokenAuthority, TokenId,
 };
 use crate::store::{Record, Snapshot, StoreError};
 use serde::de::value::{Error as NoSuchWord, StrDeserializer};
@@ -24,8 +24,7 @@ pub(super) fn snapshot(row: &SqliteRow, now: Timestamp) -> Result<Snapshot, Stor
         Some(_) => Some((owner(row)?, ceiling(row)?)),
         None => None,
     };
-    let last_used_at = maybe::<i64>(row, "last_used_at")?.map(Timestamp);
-    Ok(Snapshot { seq, record: Some(Record { token: token(row)?, owner, last_used_at, now }) })
+    Ok(Snapshot { seq, record: Some(Record { token: token(row)?, owner, now }) })
 }
 
 pub(super) fn token(row: &SqliteRow) -> Result<Token, StoreError> {
@@ -37,8 +36,11 @@ pub(super) fn token(row: &SqliteRow) -> Result<Token, StoreError> {
         description: get(row, "description")?,
         digest: digest(row)?,
         hint: get(row, "hint")?,
-        created_at: Timestamp(get(row, "created_at")?),
+        lifespan: maybe::<i64>(row, "lifespan_ms")?.map(|ms| span("lifespan_ms", ms)).transpose()?,
         expires_at: maybe::<i64>(row, "expires_at")?.map(Timestamp),
+        created_at: Timestamp(get(row, "created_at")?),
+        updated_at: Timestamp(get(row, "updated_at")?),
+        last_used_at: maybe::<i64>(row, "last_used_at")?.map(Timestamp),
         authority: authority(row, kind)?,
     })
 }
@@ -50,10 +52,7 @@ fn authority(row: &SqliteRow, kind: Kind) -> Result<TokenAuthority, StoreError> 
             TokenAuthority::Admin { owner: owner()?, grants: read_grants("grants", &get::<String>(row, "grants")?)? }
         }
         Kind::Content => TokenAuthority::Content { access: access(row)? },
-        Kind::Session => {
-            let idle = unsigned("idle_ms", get(row, "idle_ms")?)?;
-            TokenAuthority::Session { owner: owner()?, idle: Duration::from_millis(idle) }
-        }
+        Kind::Session => TokenAuthority::Session { owner: owner()?, idle: span("idle_ms", get(row, "idle_ms")?)? },
     })
 }
 
@@ -76,8 +75,11 @@ pub(super) fn owner(row: &SqliteRow) -> Result<Owner, StoreError> {
         email: get(row, "email")?,
         firstname: get(row, "firstname")?,
         lastname: get(row, "lastname")?,
+        username: maybe(row, "username")?,
         state: word::<OwnerState>("state", &get::<String>(row, "state")?)?,
         roles: role_ids(row)?,
+        created_at: Timestamp(get(row, "owner_created_at")?),
+        updated_at: Timestamp(get(row, "owner_updated_at")?),
     })
 }
 
@@ -95,16 +97,50 @@ fn role_ids(row: &SqliteRow) -> Result<Vec<RoleId>, StoreError> {
 pub(super) fn role(row: &SqliteRow) -> Result<Role, StoreError> {
     Ok(Role {
         id: RoleId(get(row, "id")?),
+        code: maybe(row, "code")?,
         name: get(row, "name")?,
         description: get(row, "description")?,
         permissions: read_permissions("permissions", &get::<String>(row, "permissions")?)?,
+        created_at: Timestamp(get(row, "created_at")?),
+        updated_at: Timestamp(get(row, "updated_at")?),
     })
 }
 
+pub(super) fn role_and_members(row: &SqliteRow) -> Result<(Role, u64), StoreError> {
+    Ok((role(row)?, unsigned("members", get(row, "members")?)?))
+}
+
+pub(super) fn owner_and_ceiling(row: &SqliteRow) -> Result<(Owner, Ceiling), StoreError> {
+    Ok((owner(row)?, ceiling(row)?))
+}
+
+pub(super) fn password(row: &SqliteRow) -> Result<Option<PasswordHash>, StoreError> {
+    Ok(maybe(row, "password_hash")?.map(PasswordHash))
+}
+
+pub(super) fn invitation(row: &SqliteRow) -> Result<(OwnerId, Timestamp), StoreError> {
+    Ok((OwnerId(get(row, "owner_id")?), Timestamp(get(row, "expires_at")?)))
+}
+
+pub(super) fn sealed_key(row: &SqliteRow) -> Result<Option<SealedKey>, StoreError> {
+    match (maybe(row, "sealed_with")?, maybe(row, "sealed_key")?) {
+        (Some(key), Some(text)) => Ok(Some(SealedKey { key, text })),
+        (None, None) => Ok(None),
+        _ => Err(corrupt("sealed_key", "half a sealed secret")),
+    }
+}
+
 pub(super) fn last_use(row: &SqliteRow) -> Result<(Timestamp, Option<IpAddr>), StoreError> {
+    Ok((Timestamp(get(row, "last_used_at")?), address(row)?))
+}
+
+fn address(row: &SqliteRow) -> Result<Option<IpAddr>, StoreError> {
     let address = maybe::<String>(row, "address")?;
-    let address = address.map(|text| text.parse().map_err(|error| corrupt("address", error))).transpose()?;
-    Ok((Timestamp(get(row, "last_used_at")?), address))
+    address.map(|text| text.parse().map_err(|error| corrupt("address", error))).transpose()
+}
+
+pub(super) fn event_with_id(row: &SqliteRow) -> Result<(i64, AuditEvent), StoreError> {
+    Ok((get(row, "id")?, audit_event(row)?))
 }
 
 pub(super) fn audit_event(row: &SqliteRow) -> Result<AuditEvent, StoreError> {
@@ -112,6 +148,7 @@ pub(super) fn audit_event(row: &SqliteRow) -> Result<AuditEvent, StoreError> {
         "service" => Doer::Service,
         "person" => Doer::Person(OwnerId(get(row, "doer_id")?)),
         "token" => Doer::Token(TokenId(get(row, "doer_id")?)),
+        "visitor" => Doer::Visitor,
         _ => return Err(corrupt("doer_kind", "no such doer")),
     };
     let target = match get::<String>(row, "target_kind")?.as_str() {
@@ -122,11 +159,14 @@ pub(super) fn audit_event(row: &SqliteRow) -> Result<AuditEvent, StoreError> {
             let kind = kind.ok_or_else(|| corrupt("target_detail", "no such kind"))?;
             Target::Token(TokenId(get(row, "target_id")?), kind)
         }
+        "installation" => Target::Installation,
         _ => return Err(corrupt("target_kind", "no such target")),
     };
     let what = word("what", &get::<String>(row, "what")?)?;
+    let cause = maybe::<String>(row, "cause")?.map(|text| parse("cause", &text)).transpose()?;
     let details = parse("details", &get::<String>(row, "details")?)?;
-    Ok(AuditEvent { at: Timestamp(get(row, "at")?), doer, what, target, details })
+    let origin = Origin { doer, address: address(row)? };
+    Ok(AuditEvent { at: Timestamp(get(row, "at")?), origin, what, target, cause, details })
 }
 
 /// Reads a column that must have a value. (The driver by itself reads NULL as 0 or as an empty text.)
@@ -147,6 +187,10 @@ where
 
 pub(super) fn unsigned(column: &'static str, n: i64) -> Result<u64, StoreError> {
     u64::try_from(n).map_err(|error| corrupt(column, error))
+}
+
+fn span(column: &'static str, ms: i64) -> Result<Duration, StoreError> {
+    unsigned(column, ms).map(Duration::from_millis)
 }
 
 pub(super) fn corrupt(column: &'static str, why: impl Display) -> StoreError {

@@ -1,7 +1,7 @@
 //! Every statement, once. The texts are SQLite's and PostgreSQL's alike, but for the few words that a dialect macro brings.
 
 /// SQLite's words: aggregate to an array; build an object; JSON text as JSON, not as a string; the elements of the array in
-/// a parameter as rows `e(key, value)`, counted from 0.
+/// a parameter as rows `e(key, value)`, counted from 0; whether a parameter's text is in a column, in any case.
 macro_rules! sqlite {
     (array) => {
         "json_group_array"
@@ -14,6 +14,9 @@ macro_rules! sqlite {
     };
     (elements $parameter:literal) => {
         concat!("json_each(", $parameter, ") AS e")
+    };
+    (within $column:literal, $parameter:literal) => {
+        concat!("instr(lower(", $column, "), lower(", $parameter, ")) > 0")
     };
 }
 
@@ -49,12 +52,22 @@ macro_rules! permissions {
     };
 }
 
-/// What the token `t` is, with its grants and actions.
+/// What the role `r` is.
+macro_rules! role {
+    ($word:ident) => {
+        concat!(
+            "r.id, r.code, r.name, r.description, r.created_at, r.updated_at, ",
+            permissions!($word, "keyward_role_permission p WHERE p.role_id = r.id")
+        )
+    };
+}
+
+/// What the token `t` is, with its grants and actions, and its last use `u`.
 macro_rules! token {
     ($word:ident) => {
         concat!(
-            "t.id AS token_id, t.kind, t.name, t.description, t.digest, t.hint, t.created_at, t.expires_at, ",
-            "t.owner_id AS token_owner_id, t.access, t.idle_ms, (SELECT ",
+            "t.id AS token_id, t.kind, t.name, t.description, t.digest, t.hint, t.lifespan_ms, t.expires_at, ",
+            "t.created_at, t.updated_at, u.last_used_at, t.owner_id AS token_owner_id, t.access, t.idle_ms, (SELECT ",
             $word!(array),
             "(",
             $word!(object),
@@ -71,10 +84,29 @@ macro_rules! token {
     };
 }
 
+/// Tokens `t`, all that they are.
+macro_rules! tokens {
+    ($word:ident) => {
+        concat!("SELECT ", token!($word), " FROM keyward_token t LEFT JOIN keyward_token_use u ON u.token_id = t.id ")
+    };
+}
+
+/// What an audit event says.
+macro_rules! event {
+    () => {
+        "SELECT id, at, doer_kind, doer_id, address, what, cause, target_kind, target_id, target_detail, details"
+    };
+}
+
 /// What the owner `o` is, with their roles.
 macro_rules! owner {
     ($word:ident) => {
-        concat!("o.id AS owner_id, o.email, o.firstname, o.lastname, o.state, ", role_ids!($word), " AS role_ids")
+        concat!(
+            "o.id AS owner_id, o.email, o.firstname, o.lastname, o.username, o.state, ",
+            "o.created_at AS owner_created_at, o.updated_at AS owner_updated_at, ",
+            role_ids!($word),
+            " AS role_ids"
+        )
     };
 }
 
@@ -102,9 +134,132 @@ macro_rules! insert_list {
     };
 }
 
+/// Which owners a search `$1` finds: all, if it is null.
+macro_rules! found {
+    ($word:ident) => {
+        concat!(
+            " FROM keyward_owner o WHERE (CAST($1 AS TEXT) IS NULL OR ",
+            $word!(within "o.email", "$1"),
+            " OR ",
+            $word!(within "o.firstname", "$1"),
+            " OR ",
+            $word!(within "o.lastname", "$1"),
+            " OR ",
+            $word!(within "o.username", "$1"),
+            ")"
+        )
+    };
+}
+
+/// Owners sorted by `$2`, in either direction. Who has no username comes before who has an empty one.
+macro_rules! sorted {
+    ($direction:literal) => {
+        concat!(
+            " ORDER BY CASE $2 WHEN 'email' THEN o.email_key WHEN 'firstname' THEN o.firstname ",
+            "WHEN 'lastname' THEN o.lastname WHEN 'username' THEN COALESCE('+' || o.username, '') END ",
+            $direction,
+            ", CASE $2 WHEN 'created-at' THEN o.created_at END ",
+            $direction,
+            ", o.id ",
+            $direction
+        )
+    };
+}
+
+/// A page of owners. Their roles are read for those on the page only.
+macro_rules! owners {
+    ($word:ident, $direction:literal) => {
+        concat!(
+            "SELECT ",
+            owner!($word),
+            " FROM keyward_owner o WHERE o.id IN (SELECT o.id",
+            found!($word),
+            sorted!($direction),
+            " LIMIT $3 OFFSET $4)",
+            sorted!($direction)
+        )
+    };
+}
+
+/// The events that are asked for: `$1` what, `$2` to `$4` the target, `$5` the person, `$6` the token, `$7` since, `$8` until.
+macro_rules! asked_for {
+    () => {
+        " FROM keyward_audit WHERE (CAST($1 AS TEXT) IS NULL OR what = $1) \
+         AND (CAST($2 AS TEXT) IS NULL OR (target_kind = $2 AND target_id IS NOT DISTINCT FROM $3 \
+         AND target_detail IS NOT DISTINCT FROM $4)) \
+         AND (CAST($5 AS BIGINT) IS NULL OR (doer_kind = 'person' AND doer_id = $5)) \
+         AND (CAST($6 AS BIGINT) IS NULL OR (doer_kind = 'token' AND doer_id = $6)) \
+         AND (CAST($7 AS BIGINT) IS NULL OR at >= $7) AND (CAST($8 AS BIGINT) IS NULL OR at < $8)"
+    };
+}
+
+/// Adds an event for each row of what follows: `$1` when, `$2` and `$3` who, `$4` from where, `$5` what, `$6` why.
+macro_rules! remember {
+    ($target:literal) => {
+        concat!(
+            "INSERT INTO keyward_audit ",
+            "(at, doer_kind, doer_id, address, what, cause, target_kind, target_id, target_detail, details) ",
+            "SELECT CAST($1 AS BIGINT), CAST($2 AS TEXT), CAST($3 AS BIGINT), CAST($4 AS TEXT), CAST($5 AS TEXT), ",
+            "CAST($6 AS TEXT), ",
+            $target,
+            ", "
+        )
+    };
+}
+
+/// The facts about a grant or permission: `fields` is a query for the names of its fields, as an array.
+macro_rules! facts {
+    ($word:ident, $of:literal, $fields:literal) => {
+        concat!(
+            "CAST(",
+            $word!(object),
+            "('action', ",
+            $of,
+            ".action, 'subject', ",
+            $of,
+            ".subject, 'fields', ",
+            $word!(json),
+            "(CASE WHEN ",
+            $of,
+            ".all_fields THEN 'null' ELSE (SELECT ",
+            $word!(array),
+            "(f.field ORDER BY f.field)",
+            $fields,
+            ") END)) AS TEXT)"
+        )
+    };
+}
+
+/// Whether the owner of token `t` no longer holds its grant `g`: the rule of `Ceiling::check`. `$2` is the super admin role.
+macro_rules! beyond {
+    () => {
+        "NOT EXISTS (SELECT 1 FROM keyward_owner_role m WHERE m.owner_id = t.owner_id AND m.role_id = $2) \
+         AND NOT EXISTS (SELECT 1 FROM keyward_owner_role m JOIN keyward_role_permission p ON p.role_id = m.role_id \
+         WHERE m.owner_id = t.owner_id AND p.action = g.action AND p.subject IS NOT DISTINCT FROM g.subject \
+         AND p.all_fields) \
+         AND (g.all_fields OR EXISTS (SELECT 1 FROM keyward_grant_field f WHERE f.grant_id = g.id AND NOT EXISTS (\
+         SELECT 1 FROM keyward_owner_role m JOIN keyward_role_permission p ON p.role_id = m.role_id \
+         JOIN keyward_role_permission_field h ON h.permission_id = p.id \
+         WHERE m.owner_id = t.owner_id AND p.action = g.action AND p.subject IS NOT DISTINCT FROM g.subject \
+         AND h.field = f.field)))"
+    };
+}
+
+/// Whether an action is not in the list `$parameter`.
+macro_rules! unknown {
+    ($word:ident, $action:literal, $parameter:literal) => {
+        concat!($action, " NOT IN (SELECT e.value ->> 'action' FROM ", $word!(elements $parameter), ")")
+    };
+}
+
 macro_rules! statements {
     ($word:ident) => {
         pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
+
+        /// The first read of a view: it fixes the moment that the view is of.
+        pub(super) const LOOK: &str = "SELECT seq FROM keyward_epoch WHERE id = 1";
+        pub(super) const SOMEBODY: &str = "SELECT COUNT(*) AS n FROM keyward_epoch \
+             WHERE EXISTS (SELECT 1 FROM keyward_owner) OR EXISTS (SELECT 1 FROM keyward_token)";
 
         pub(super) const TAKE_EPOCH: &str =
             "UPDATE keyward_epoch SET seq = seq + 1, op_id = $1 WHERE id = 1 RETURNING seq";
@@ -122,7 +277,7 @@ macro_rules! statements {
             owner!($word),
             ", ",
             held!($word),
-            ", u.last_used_at FROM keyward_epoch x ",
+            " FROM keyward_epoch x ",
             "LEFT JOIN keyward_token t ON t.digest = $1 ",
             "LEFT JOIN keyward_owner o ON o.id = t.owner_id ",
             "LEFT JOIN keyward_token_use u ON u.token_id = t.id ",
@@ -145,12 +300,17 @@ macro_rules! statements {
 
         pub(super) const INSERT_ROLE: &str = "INSERT INTO keyward_role \
              (name, description, super_admin, created_at, updated_at) VALUES ($1, $2, FALSE, $3, $3) RETURNING id";
-        pub(super) const ROLE: &str = concat!(
-            "SELECT r.id, r.name, r.description, ",
-            permissions!($word, "keyward_role_permission p WHERE p.role_id = r.id"),
-            " FROM keyward_role r WHERE r.id = $1"
+        pub(super) const ROLE: &str = concat!("SELECT ", role!($word), " FROM keyward_role r WHERE r.id = $1");
+        pub(super) const ROLES: &str = concat!(
+            "SELECT ",
+            role!($word),
+            ", (SELECT COUNT(*) FROM keyward_owner_role m WHERE m.role_id = r.id) AS members ",
+            "FROM keyward_role r ORDER BY r.id"
         );
-        pub(super) const ROLE_NAME_TAKEN: &str = "SELECT COUNT(*) AS n FROM keyward_role WHERE name = $1";
+        pub(super) const ROLE_NAMED: &str = "SELECT id FROM keyward_role WHERE name = $1";
+        pub(super) const UPDATE_ROLE: &str =
+            "UPDATE keyward_role SET name = $2, description = $3, updated_at = $4 WHERE id = $1";
+        pub(super) const DELETE_ROLE: &str = "DELETE FROM keyward_role WHERE id = $1 AND NOT super_admin";
         pub(super) const TOUCH_ROLE: &str = "UPDATE keyward_role SET updated_at = $2 WHERE id = $1";
         pub(super) const CLEAR_PERMISSIONS: &str = "DELETE FROM keyward_role_permission WHERE role_id = $1";
         pub(super) const INSERT_PERMISSIONS: &str = insert_list!(
@@ -164,10 +324,26 @@ macro_rules! statements {
         );
 
         pub(super) const INSERT_OWNER: &str = "INSERT INTO keyward_owner \
-             (email, email_key, firstname, lastname, state, created_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $6) RETURNING id";
+             (email, email_key, firstname, lastname, username, state, created_at, updated_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $7) RETURNING id";
         pub(super) const OWNER: &str = concat!("SELECT ", owner!($word), " FROM keyward_owner o WHERE o.id = $1");
-        pub(super) const EMAIL_TAKEN: &str = "SELECT COUNT(*) AS n FROM keyward_owner WHERE email_key = $1";
+        pub(super) const OWNER_WITH_EMAIL: &str = "SELECT id FROM keyward_owner WHERE email_key = $1";
+        pub(super) const OWNERS_ASCENDING: &str = owners!($word, "ASC");
+        pub(super) const OWNERS_DESCENDING: &str = owners!($word, "DESC");
+        pub(super) const COUNT_OWNERS: &str = concat!("SELECT COUNT(*) AS n", found!($word));
+        pub(super) const PASSWORD: &str = "SELECT password_hash FROM keyward_owner WHERE id = $1";
+        pub(super) const UPDATE_OWNER: &str = "UPDATE keyward_owner SET email = $2, email_key = $3, firstname = $4, \
+             lastname = $5, username = $6, updated_at = $7 WHERE id = $1";
+        pub(super) const SET_PASSWORD: &str =
+            "UPDATE keyward_owner SET password_hash = $2, updated_at = $3 WHERE id = $1";
+        pub(super) const REMEMBER_TOKENS_OF_OWNER: &str = concat!(
+            remember!("'token', t.id, 'admin'"),
+            "CAST(",
+            $word!(object),
+            "('name', t.name, 'owner', t.owner_id) AS TEXT) ",
+            "FROM keyward_token t WHERE t.owner_id = $7 AND t.kind = 'admin' ORDER BY t.id"
+        );
+        pub(super) const DELETE_OWNER: &str = "DELETE FROM keyward_owner WHERE id = $1";
         pub(super) const SET_OWNER_STATE: &str = "UPDATE keyward_owner SET state = $2, updated_at = $3 WHERE id = $1";
         pub(super) const TOUCH_OWNER: &str = "UPDATE keyward_owner SET updated_at = $2 WHERE id = $1";
         pub(super) const CLEAR_OWNER_ROLES: &str = "DELETE FROM keyward_owner_role WHERE owner_id = $1";
@@ -183,10 +359,26 @@ macro_rules! statements {
             held!($word),
             " FROM keyward_owner o WHERE o.id = $1"
         );
+        pub(super) const CEILINGS: &str = concat!(
+            "SELECT ",
+            owner!($word),
+            ", ",
+            held!($word),
+            " FROM keyward_owner o WHERE o.id IN (SELECT CAST(e.value ->> 'owner' AS BIGINT) FROM ",
+            $word!(elements "$1"),
+            ") ORDER BY o.id"
+        );
         pub(super) const OTHER_SUPER_ADMINS: &str = "SELECT COUNT(*) AS n FROM keyward_owner_role m \
              JOIN keyward_owner o ON o.id = m.owner_id WHERE m.role_id = $2 AND o.id <> $1 AND o.state = 'active'";
         pub(super) const DELETE_SESSIONS: &str =
             "DELETE FROM keyward_token WHERE owner_id = $1 AND kind = 'session' RETURNING digest";
+        pub(super) const DELETE_ENDED_SESSIONS: &str =
+            "DELETE FROM keyward_token WHERE kind = 'session' AND expires_at < $1";
+
+        pub(super) const INVITATION: &str = "SELECT owner_id, expires_at FROM keyward_invitation WHERE digest = $1";
+        pub(super) const INSERT_INVITATION: &str = "INSERT INTO keyward_invitation \
+             (owner_id, digest, created_at, expires_at) VALUES ($1, $2, $3, $4)";
+        pub(super) const DELETE_INVITATIONS: &str = "DELETE FROM keyward_invitation WHERE owner_id = $1";
 
         pub(super) const INSERT_TOKEN: &str = "INSERT INTO keyward_token \
              (kind, name, description, digest, salt_id, tag, hint, owner_id, access, idle_ms, lifespan_ms, expires_at, \
@@ -204,16 +396,71 @@ macro_rules! statements {
             "SELECT DISTINCT CAST($1 AS BIGINT), e.value ->> 'action' FROM ",
             $word!(elements "$2")
         );
-        pub(super) const TOKEN: &str = concat!("SELECT ", token!($word), " FROM keyward_token t WHERE t.id = $1");
-        pub(super) const TOKEN_NAME_TAKEN: &str =
-            "SELECT COUNT(*) AS n FROM keyward_token WHERE name = $1 AND kind <> 'session'";
+        pub(super) const TOKEN: &str = concat!(tokens!($word), "WHERE t.id = $1");
+        pub(super) const TOKENS_OF_KIND: &str = concat!(tokens!($word), "WHERE t.kind = $1 ORDER BY t.name, t.id");
+        pub(super) const TOKENS_OF_OWNER: &str =
+            concat!(tokens!($word), "WHERE t.kind = $1 AND t.owner_id = $2 ORDER BY t.name, t.id");
+        pub(super) const TOKENS_OF_MEMBERS: &str = "SELECT COUNT(*) AS n FROM keyward_owner_role m \
+             JOIN keyward_token t ON t.owner_id = m.owner_id WHERE m.role_id = $1 AND t.kind = 'admin'";
+        pub(super) const TOKEN_NAMED: &str = "SELECT id FROM keyward_token WHERE name = $1 AND kind <> 'session'";
+        pub(super) const SEALED_KEY: &str = "SELECT sealed_key, sealed_with FROM keyward_token WHERE id = $1";
+        pub(super) const UPDATE_TOKEN: &str = "UPDATE keyward_token \
+             SET name = $4, description = $5, access = $6, idle_ms = $7, updated_at = $8 \
+             WHERE id = $1 AND kind = $2 AND owner_id IS NOT DISTINCT FROM $3";
+        pub(super) const CLEAR_GRANTS: &str = "DELETE FROM keyward_grant WHERE token_id = $1";
+        pub(super) const CLEAR_CONTENT_ACTIONS: &str = "DELETE FROM keyward_content_action WHERE token_id = $1";
+        pub(super) const SET_SECRET: &str = "UPDATE keyward_token SET digest = $2, salt_id = $3, tag = $4, hint = $5, \
+             sealed_key = NULL, sealed_with = NULL, updated_at = $6 WHERE id = $1";
+        pub(super) const SEAL_KEY: &str = "UPDATE keyward_token SET sealed_key = $2, sealed_with = $3 WHERE id = $1";
         pub(super) const DELETE_TOKEN: &str = "DELETE FROM keyward_token WHERE id = $1";
 
+        pub(super) const MARK_OF_MEMBERS: &str = concat!(
+            "INSERT INTO keyward_clamped (grant_id, token_id) SELECT g.id, g.token_id FROM keyward_owner_role s ",
+            "JOIN keyward_token t ON t.owner_id = s.owner_id JOIN keyward_grant g ON g.token_id = t.id ",
+            "WHERE s.role_id = $1 AND t.kind = 'admin' AND ",
+            beyond!()
+        );
+        pub(super) const MARK_OF_OWNER: &str = concat!(
+            "INSERT INTO keyward_clamped (grant_id, token_id) SELECT g.id, g.token_id FROM keyward_token t ",
+            "JOIN keyward_grant g ON g.token_id = t.id WHERE t.owner_id = $1 AND t.kind = 'admin' AND ",
+            beyond!()
+        );
+        pub(super) const MARK_UNKNOWN: &str = concat!(
+            "INSERT INTO keyward_clamped (grant_id, token_id) SELECT g.id, g.token_id FROM keyward_grant g WHERE ",
+            unknown!($word, "g.action", "$1")
+        );
+        pub(super) const REMEMBER_MARKED: &str = concat!(
+            remember!("'token', c.token_id, 'admin'"),
+            facts!($word, "g", " FROM keyward_grant_field f WHERE f.grant_id = g.id"),
+            " FROM keyward_clamped c JOIN keyward_grant g ON g.id = c.grant_id ORDER BY c.grant_id"
+        );
+        pub(super) const TOUCH_MARKED: &str =
+            "UPDATE keyward_token SET updated_at = $1 WHERE id IN (SELECT token_id FROM keyward_clamped)";
+        pub(super) const DELETE_MARKED: &str =
+            "DELETE FROM keyward_grant WHERE id IN (SELECT grant_id FROM keyward_clamped)";
+        pub(super) const UNMARK: &str = "DELETE FROM keyward_clamped";
+        pub(super) const REMEMBER_UNKNOWN_PERMISSIONS: &str = concat!(
+            remember!("'role', p.role_id, NULL"),
+            facts!($word, "p", " FROM keyward_role_permission_field f WHERE f.permission_id = p.id"),
+            " FROM keyward_role_permission p WHERE ",
+            unknown!($word, "p.action", "$7"),
+            " ORDER BY p.role_id, p.position"
+        );
+        pub(super) const TOUCH_ROLES_OF_UNKNOWN: &str = concat!(
+            "UPDATE keyward_role SET updated_at = $1 WHERE id IN (SELECT p.role_id FROM keyward_role_permission p WHERE ",
+            unknown!($word, "p.action", "$2"),
+            ")"
+        );
+        pub(super) const DELETE_UNKNOWN_PERMISSIONS: &str =
+            concat!("DELETE FROM keyward_role_permission WHERE ", unknown!($word, "action", "$1"));
+
         pub(super) const INSERT_AUDIT: &str = "INSERT INTO keyward_audit \
-             (at, doer_kind, doer_id, what, target_kind, target_id, target_detail, details) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-        pub(super) const AUDIT_EVENTS: &str = "SELECT at, doer_kind, doer_id, what, target_kind, target_id, \
-             target_detail, details FROM keyward_audit ORDER BY id";
+             (at, doer_kind, doer_id, address, what, cause, target_kind, target_id, target_detail, details) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+        pub(super) const AUDIT_EVENTS: &str = concat!(event!(), " FROM keyward_audit ORDER BY id");
+        pub(super) const EVENTS: &str = concat!(event!(), asked_for!(), " ORDER BY id DESC LIMIT $9 OFFSET $10");
+        pub(super) const COUNT_EVENTS: &str = concat!("SELECT COUNT(*) AS n", asked_for!());
+        pub(super) const DELETE_EVENTS: &str = "DELETE FROM keyward_audit WHERE at < $1";
     };
 }
 

@@ -2,83 +2,20 @@
 
 use super::error::{asking, leaves_open};
 use super::lists::{self, List};
-use super::{SqliteStore, no_epoch, rows, statements};
+use super::view::Writing;
+use super::{events, rows, statements};
 use crate::domain::{
-    AuditEvent, Ceiling, ContentAccess, Digest, Doer, Owner, OwnerId, OwnerState, Permission, Role, RoleId, Tag,
-    Target, Timestamp, Token, TokenAuthority, TokenId,
+    AuditEvent, Cause, ContentAccess, Digest, Kind, Origin, OwnerId, OwnerState, PasswordHash, Permission, RoleId,
+    SaltId, SealedKey, Tag, Timestamp, TokenAuthority, TokenId, What,
 };
-use crate::store::{NewOwner, NewRole, NewToken, StoreError, Transaction};
+use crate::store::{Clamp, NewOwner, NewRole, NewToken, Profile, StoreError, Transaction, View};
 use async_trait::async_trait;
 use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::sqlite::SqliteArguments;
 use sqlx::{Sqlite, query};
 use std::time::Duration;
-use uuid::Uuid;
-
-pub(super) struct Writing {
-    store: SqliteStore,
-    transaction: sqlx::Transaction<'static, Sqlite>,
-    op_id: String,
-    seq: u64,
-    /// A statement failed or was abandoned. SQLite may have ended the transaction by itself then (on a full disk, say), and
-    /// what came after it would take effect at once.
-    broken: bool,
-}
 
 impl Writing {
-    pub(super) async fn begin(store: SqliteStore) -> Result<Self, StoreError> {
-        let mut transaction = store.writer.begin_with(statements::BEGIN).await.map_err(asking)?;
-        let op_id = Uuid::new_v4().to_string();
-        let row = query(statements::TAKE_EPOCH).bind(&op_id).fetch_optional(&mut *transaction).await.map_err(asking)?;
-        let seq = rows::unsigned("seq", rows::get(&row.ok_or_else(no_epoch)?, "seq")?)?;
-        Ok(Self { store, transaction, op_id, seq, broken: false })
-    }
-
-    /// Runs a statement, and answers with how many rows it touched.
-    async fn execute(&mut self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<u64, StoreError> {
-        self.start()?;
-        let done = query.execute(&mut *self.transaction).await.map_err(asking)?;
-        self.broken = false;
-        Ok(done.rows_affected())
-    }
-
-    async fn row(&mut self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<Option<SqliteRow>, StoreError> {
-        self.start()?;
-        let row = query.fetch_optional(&mut *self.transaction).await.map_err(asking)?;
-        self.broken = false;
-        Ok(row)
-    }
-
-    async fn rows(&mut self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<Vec<SqliteRow>, StoreError> {
-        self.start()?;
-        let rows = query.fetch_all(&mut *self.transaction).await.map_err(asking)?;
-        self.broken = false;
-        Ok(rows)
-    }
-
-    /// Broken until the statement that follows has succeeded.
-    fn start(&mut self) -> Result<(), StoreError> {
-        if self.broken {
-            return Err(StoreError::Conflict("an earlier statement of this transaction failed".into()));
-        }
-        self.broken = true;
-        Ok(())
-    }
-
-    /// The one row of a statement that always has one.
-    async fn number(
-        &mut self,
-        column: &'static str,
-        query: Query<'_, Sqlite, SqliteArguments>,
-    ) -> Result<i64, StoreError> {
-        let row = self.row(query).await?;
-        rows::get(&row.ok_or_else(|| rows::corrupt(column, "no row"))?, column)
-    }
-
-    async fn taken(&mut self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<bool, StoreError> {
-        Ok(self.number("n", query).await? > 0)
-    }
-
     /// Runs a statement that must find what it changes.
     async fn change(
         &mut self,
@@ -101,16 +38,29 @@ impl Writing {
     async fn insert_roles(&mut self, owner: OwnerId, roles: &[RoleId]) -> Result<(), StoreError> {
         self.execute(query(statements::INSERT_OWNER_ROLES).bind(owner.0).bind(lists::roles(roles))).await.map(drop)
     }
+
+    /// Writes the grants or actions of a token that has none.
+    async fn insert_list(&mut self, id: i64, authority: &TokenAuthority) -> Result<(), StoreError> {
+        match authority {
+            TokenAuthority::Admin { grants, .. } => {
+                let List { lines, fields } = List::of_grants(grants);
+                self.execute(query(statements::INSERT_GRANTS).bind(id).bind(lines)).await?;
+                self.execute(query(statements::INSERT_GRANT_FIELDS).bind(id).bind(fields)).await?;
+            }
+            TokenAuthority::Content { access: ContentAccess::Custom(actions) } => {
+                let actions = lists::actions(actions);
+                self.execute(query(statements::INSERT_CONTENT_ACTIONS).bind(id).bind(actions)).await?;
+            }
+            TokenAuthority::Content { .. } | TokenAuthority::Session { .. } => {}
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
 impl Transaction for Writing {
     fn seq(&self) -> u64 {
-        self.seq
-    }
-
-    fn now(&self) -> Timestamp {
-        self.store.clock.now()
+        self.change.seq
     }
 
     async fn insert_role(&mut self, new: NewRole) -> Result<RoleId, StoreError> {
@@ -120,12 +70,10 @@ impl Transaction for Writing {
         Ok(id)
     }
 
-    async fn role(&mut self, id: RoleId) -> Result<Option<Role>, StoreError> {
-        self.row(query(statements::ROLE).bind(id.0)).await?.as_ref().map(rows::role).transpose()
-    }
-
-    async fn role_name_taken(&mut self, name: &str) -> Result<bool, StoreError> {
-        self.taken(query(statements::ROLE_NAME_TAKEN).bind(name)).await
+    async fn update_role(&mut self, id: RoleId, name: &str, description: &str) -> Result<(), StoreError> {
+        let now = self.now();
+        let update = query(statements::UPDATE_ROLE).bind(id.0).bind(name).bind(description).bind(now.0);
+        self.change("role", update).await
     }
 
     async fn set_permissions(&mut self, id: RoleId, permissions: &[Permission]) -> Result<(), StoreError> {
@@ -135,29 +83,38 @@ impl Transaction for Writing {
         self.insert_permissions(id, permissions).await
     }
 
+    async fn delete_role(&mut self, id: RoleId) -> Result<(), StoreError> {
+        self.change("role that may go", query(statements::DELETE_ROLE).bind(id.0)).await
+    }
+
     async fn insert_owner(&mut self, new: NewOwner) -> Result<OwnerId, StoreError> {
         let insert = query(statements::INSERT_OWNER)
             .bind(&new.email)
             .bind(new.email.to_lowercase())
             .bind(&new.firstname)
             .bind(&new.lastname)
-            .bind(state_word(new.state))
+            .bind(&new.username)
+            .bind(events::word(&new.state))
             .bind(self.now().0);
         let id = OwnerId(self.number("id", insert).await?);
         self.insert_roles(id, &new.roles).await?;
         Ok(id)
     }
 
-    async fn owner(&mut self, id: OwnerId) -> Result<Option<Owner>, StoreError> {
-        self.row(query(statements::OWNER).bind(id.0)).await?.as_ref().map(rows::owner).transpose()
-    }
-
-    async fn email_taken(&mut self, email: &str) -> Result<bool, StoreError> {
-        self.taken(query(statements::EMAIL_TAKEN).bind(email.to_lowercase())).await
+    async fn update_owner(&mut self, id: OwnerId, profile: &Profile) -> Result<(), StoreError> {
+        let update = query(statements::UPDATE_OWNER)
+            .bind(id.0)
+            .bind(&profile.email)
+            .bind(profile.email.to_lowercase())
+            .bind(&profile.firstname)
+            .bind(&profile.lastname)
+            .bind(&profile.username)
+            .bind(self.now().0);
+        self.change("owner", update).await
     }
 
     async fn set_owner_state(&mut self, id: OwnerId, state: OwnerState) -> Result<(), StoreError> {
-        let set = query(statements::SET_OWNER_STATE).bind(id.0).bind(state_word(state)).bind(self.now().0);
+        let set = query(statements::SET_OWNER_STATE).bind(id.0).bind(events::word(&state)).bind(self.now().0);
         self.change("owner", set).await
     }
 
@@ -168,14 +125,16 @@ impl Transaction for Writing {
         self.insert_roles(id, roles).await
     }
 
-    async fn ceiling(&mut self, id: OwnerId) -> Result<Ceiling, StoreError> {
-        let row = self.row(query(statements::CEILING).bind(id.0)).await?;
-        row.as_ref().map_or(Ok(Ceiling::Of(Vec::new())), rows::ceiling)
+    async fn set_password(&mut self, id: OwnerId, password: &PasswordHash) -> Result<(), StoreError> {
+        let now = self.now();
+        self.change("owner", query(statements::SET_PASSWORD).bind(id.0).bind(&password.0).bind(now.0)).await
     }
 
-    async fn other_super_admins(&mut self, id: OwnerId) -> Result<u64, StoreError> {
-        let count = query(statements::OTHER_SUPER_ADMINS).bind(id.0).bind(RoleId::SUPER_ADMIN.0);
-        rows::unsigned("n", self.number("n", count).await?)
+    async fn delete_owner(&mut self, id: OwnerId, origin: &Origin) -> Result<(), StoreError> {
+        let (what, cause) = (What::TokenRevoked, Some(Cause::OwnerDeleted(id)));
+        let remember = events::remember(statements::REMEMBER_TOKENS_OF_OWNER, self.now(), origin, what, cause);
+        self.execute(remember.bind(id.0)).await?;
+        self.change("owner", query(statements::DELETE_OWNER).bind(id.0)).await
     }
 
     async fn delete_sessions(&mut self, id: OwnerId) -> Result<Vec<Digest>, StoreError> {
@@ -183,13 +142,20 @@ impl Transaction for Writing {
         deleted.iter().map(rows::digest).collect()
     }
 
+    async fn insert_invitation(&mut self, id: OwnerId, digest: &Digest, ends: Timestamp) -> Result<(), StoreError> {
+        self.delete_invitations(id).await?;
+        let insert = query(statements::INSERT_INVITATION).bind(id.0).bind(digest.to_hex());
+        let now = self.now();
+        self.execute(insert.bind(now.0).bind(ends.0)).await.map(drop)
+    }
+
+    async fn delete_invitations(&mut self, id: OwnerId) -> Result<u64, StoreError> {
+        self.execute(query(statements::DELETE_INVITATIONS).bind(id.0)).await
+    }
+
     async fn insert_token(&mut self, new: NewToken) -> Result<TokenId, StoreError> {
         let created_at = self.now();
-        let (kind, owner, access, idle) = match &new.authority {
-            TokenAuthority::Admin { owner, .. } => ("admin", Some(owner.0), None, None),
-            TokenAuthority::Content { access } => ("content", None, Some(access.as_str()), None),
-            TokenAuthority::Session { owner, idle } => ("session", Some(owner.0), None, Some(millis(*idle))),
-        };
+        let Standing { kind, owner, access, idle } = Standing::of(&new.authority);
         let insert = query(statements::INSERT_TOKEN)
             .bind(kind)
             .bind(&new.name)
@@ -205,59 +171,72 @@ impl Transaction for Writing {
             .bind(new.lifespan.map(|span| created_at.plus(span).0))
             .bind(created_at.0);
         let id = self.number("id", insert).await?;
-        match &new.authority {
-            TokenAuthority::Admin { grants, .. } => {
-                let List { lines, fields } = List::of_grants(grants);
-                self.execute(query(statements::INSERT_GRANTS).bind(id).bind(lines)).await?;
-                self.execute(query(statements::INSERT_GRANT_FIELDS).bind(id).bind(fields)).await?;
-            }
-            TokenAuthority::Content { access: ContentAccess::Custom(actions) } => {
-                let actions = lists::actions(actions);
-                self.execute(query(statements::INSERT_CONTENT_ACTIONS).bind(id).bind(actions)).await?;
-            }
-            TokenAuthority::Content { .. } | TokenAuthority::Session { .. } => {}
-        }
+        self.insert_list(id, &new.authority).await?;
         Ok(TokenId(id))
     }
 
-    async fn token(&mut self, id: TokenId) -> Result<Option<Token>, StoreError> {
-        self.row(query(statements::TOKEN).bind(id.0)).await?.as_ref().map(rows::token).transpose()
+    async fn update_token(
+        &mut self,
+        id: TokenId,
+        name: &str,
+        description: &str,
+        authority: &TokenAuthority,
+    ) -> Result<(), StoreError> {
+        let Standing { kind, owner, access, idle } = Standing::of(authority);
+        let update = query(statements::UPDATE_TOKEN)
+            .bind(id.0)
+            .bind(kind)
+            .bind(owner)
+            .bind(name)
+            .bind(description)
+            .bind(access)
+            .bind(idle)
+            .bind(self.now().0);
+        self.change("token of this kind and owner", update).await?;
+        self.execute(query(statements::CLEAR_GRANTS).bind(id.0)).await?;
+        self.execute(query(statements::CLEAR_CONTENT_ACTIONS).bind(id.0)).await?;
+        self.insert_list(id.0, authority).await
     }
 
-    async fn token_name_taken(&mut self, name: &str) -> Result<bool, StoreError> {
-        self.taken(query(statements::TOKEN_NAME_TAKEN).bind(name)).await
+    async fn set_secret(&mut self, id: TokenId, digest: &Digest, salt: &SaltId, hint: &str) -> Result<(), StoreError> {
+        let set = query(statements::SET_SECRET)
+            .bind(id.0)
+            .bind(digest.to_hex())
+            .bind(salt.as_str())
+            .bind(Tag::token(digest).0.cast_signed())
+            .bind(hint)
+            .bind(self.now().0);
+        self.change("token", set).await
+    }
+
+    async fn seal_key(&mut self, id: TokenId, sealed: &SealedKey) -> Result<(), StoreError> {
+        self.change("token", query(statements::SEAL_KEY).bind(id.0).bind(&sealed.text).bind(&sealed.key)).await
     }
 
     async fn delete_token(&mut self, id: TokenId) -> Result<(), StoreError> {
         self.execute(query(statements::DELETE_TOKEN).bind(id.0)).await.map(drop)
     }
 
+    async fn delete_ended_sessions(&mut self) -> Result<u64, StoreError> {
+        let now = self.now();
+        self.execute(query(statements::DELETE_ENDED_SESSIONS).bind(now.0)).await
+    }
+
+    async fn clamp(&mut self, clamp: Clamp<'_>, origin: &Origin, cause: Cause) -> Result<u64, StoreError> {
+        self.clamp_grants(clamp, origin, cause).await
+    }
+
     async fn audit(&mut self, event: AuditEvent) -> Result<(), StoreError> {
-        let (doer, doer_id) = match event.doer {
-            Doer::Service => ("service", None),
-            Doer::Person(id) => ("person", Some(id.0)),
-            Doer::Token(id) => ("token", Some(id.0)),
-        };
-        let (target, target_id, detail) = match event.target {
-            Target::Owner(id) => ("owner", id.0, None),
-            Target::Role(id) => ("role", id.0, None),
-            Target::Token(id, kind) => ("token", id.0, Some(kind.as_str())),
-        };
-        let insert = query(statements::INSERT_AUDIT)
-            .bind(event.at.0)
-            .bind(doer)
-            .bind(doer_id)
-            .bind(event.what.as_str())
-            .bind(target)
-            .bind(target_id)
-            .bind(detail)
-            .bind(event.details.to_string());
-        self.execute(insert).await.map(drop)
+        self.execute(events::insert(&event)).await.map(drop)
+    }
+
+    async fn delete_events(&mut self, before: Timestamp) -> Result<u64, StoreError> {
+        self.execute(query(statements::DELETE_EVENTS).bind(before.0)).await
     }
 
     async fn commit(mut self: Box<Self>, tags: &[Tag]) -> Result<(), StoreError> {
         let tags: Vec<i64> = tags.iter().map(|tag| tag.0.cast_signed()).collect();
-        let (op_id, seq) = (self.op_id.clone(), self.seq.cast_signed());
+        let (op_id, seq) = (self.change.op_id.clone(), self.change.seq.cast_signed());
         let change = query(statements::INSERT_CHANGE).bind(seq).bind(&op_id).bind(self.now().0);
         self.execute(change.bind(lists::json(&tags))).await?;
         self.execute(query(statements::RELEASE_EPOCH)).await?;
@@ -277,13 +256,29 @@ impl Transaction for Writing {
     }
 }
 
-/// The word in the store; read back by the enum's own deserialisation.
-fn state_word(state: OwnerState) -> &'static str {
-    match state {
-        OwnerState::Invited => "invited",
-        OwnerState::Active => "active",
-        OwnerState::Deactivated => "deactivated",
-        OwnerState::Blocked => "blocked",
+/// The columns of a token that say what it stands for.
+struct Standing {
+    kind: &'static str,
+    owner: Option<i64>,
+    access: Option<&'static str>,
+    idle: Option<i64>,
+}
+
+impl Standing {
+    fn of(authority: &TokenAuthority) -> Self {
+        let of = |kind: Kind, owner: Option<OwnerId>| Self {
+            kind: kind.as_str(),
+            owner: owner.map(|id| id.0),
+            access: None,
+            idle: None,
+        };
+        match authority {
+            TokenAuthority::Admin { owner, .. } => of(Kind::Admin, Some(*owner)),
+            TokenAuthority::Content { access } => Self { access: Some(access.as_str()), ..of(Kind::Content, None) },
+            TokenAuthority::Session { owner, idle } => {
+                Self { idle: Some(millis(*idle)), ..of(Kind::Session, Some(*owner)) }
+            }
+        }
     }
 }
 

@@ -42,6 +42,8 @@ CREATE TABLE keyward_role_permission (
     UNIQUE (role_id, position)
 );
 
+CREATE INDEX keyward_role_permission_action ON keyward_role_permission (role_id, action, subject, all_fields);
+
 CREATE TABLE keyward_role_permission_field (
     permission_id BIGINT NOT NULL REFERENCES keyward_role_permission (id) ON DELETE CASCADE,
     field TEXT NOT NULL,
@@ -56,7 +58,9 @@ CREATE TABLE keyward_owner (
     lastname TEXT NOT NULL,
     username TEXT,
     password_hash TEXT,
-    state TEXT NOT NULL CHECK (state IN ('invited', 'active', 'deactivated', 'blocked')),
+    state TEXT NOT NULL CHECK (
+        state IN ('invited', 'active', 'deactivated', 'blocked', 'deactivated-and-blocked')
+    ),
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL
 );
@@ -95,6 +99,7 @@ CREATE TABLE keyward_token (
 
 CREATE UNIQUE INDEX keyward_token_name ON keyward_token (name) WHERE kind <> 'session';
 CREATE INDEX keyward_token_owner ON keyward_token (owner_id);
+CREATE INDEX keyward_token_ends ON keyward_token (expires_at) WHERE kind = 'session';
 
 -- Without the prefix this table's name would be a reserved word.
 CREATE TABLE keyward_grant (
@@ -112,6 +117,12 @@ CREATE TABLE keyward_grant_field (
     grant_id BIGINT NOT NULL REFERENCES keyward_grant (id) ON DELETE CASCADE,
     field TEXT NOT NULL,
     PRIMARY KEY (grant_id, field)
+);
+
+-- Empty, but for the moment in which a writer takes grants away.
+CREATE TABLE keyward_clamped (
+    grant_id INTEGER PRIMARY KEY,
+    token_id BIGINT NOT NULL
 );
 
 -- The list of a content token with custom access.
@@ -133,8 +144,7 @@ CREATE TABLE keyward_invitation (
     owner_id BIGINT NOT NULL REFERENCES keyward_owner (id) ON DELETE CASCADE,
     digest TEXT NOT NULL UNIQUE,
     created_at BIGINT NOT NULL,
-    expires_at BIGINT NOT NULL,
-    used_at BIGINT
+    expires_at BIGINT NOT NULL
 );
 
 CREATE INDEX keyward_invitation_owner ON keyward_invitation (owner_id);
@@ -145,13 +155,13 @@ CREATE TABLE keyward_audit (
     at BIGINT NOT NULL,
     doer_kind TEXT NOT NULL,
     doer_id BIGINT,
+    address TEXT, -- from where
     what TEXT NOT NULL,
     target_kind TEXT NOT NULL,
     target_id BIGINT,
     target_detail TEXT, -- the kind, where the target is a token
-    details TEXT NOT NULL, -- a JSON value
-    address TEXT,
-    cause TEXT
+    cause TEXT, -- a JSON value, where another change made this one necessary
+    details TEXT NOT NULL -- a JSON value
 );
 
 CREATE INDEX keyward_audit_at ON keyward_audit (at);

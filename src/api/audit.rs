@@ -1,0 +1,220 @@
+//! `/admin/audit-logs`: what was done, by whom.
+
+use super::failure::Failure;
+use super::query::{Pagination, Params};
+use super::request::{Caller, Id};
+use super::state::Api;
+use crate::domain::{AuditEvent, Cause, Doer, Kind, Owner, OwnerId, RoleId, Target, TokenId, What};
+use crate::service::Events;
+use crate::store::{EventQuery, Page, Paging};
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use serde::de::IntoDeserializer;
+use serde::de::value::{Error as NoWord, StrDeserializer};
+use std::collections::HashMap;
+use utoipa::ToSchema;
+
+/// A page of audit events, the latest first.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EventPage {
+    results: Vec<Event>,
+    pagination: Pagination,
+}
+
+/// An audit event.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Event {
+    id: i64,
+    /// What was done: `token-issued`, `signed-in`, ...
+    #[schema(value_type = String)]
+    action: What,
+    /// When.
+    date: String,
+    /// Who did it, if it was a person. Of somebody who is gone only the id is left.
+    user: Option<EventUser>,
+    /// The token that did it, if it was one.
+    token: Option<i64>,
+    target: EventObject,
+    /// From where, if the server knew.
+    address: Option<String>,
+    /// Which other change made it necessary.
+    cause: Option<EventObject>,
+    /// Facts about it.
+    payload: serde_json::Value,
+}
+
+/// A person, as they are called now.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct EventUser {
+    id: i64,
+    email: Option<String>,
+    display_name: Option<String>,
+}
+
+/// What it was done to, or why.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct EventObject {
+    /// Of a target: `user`, `role`, `admin-token`, `api-token`, `session`, `installation`. Of a cause: `role-permissions`,
+    /// `user-roles`, `user-deleted`, `catalogue`.
+    kind: &'static str,
+    id: Option<i64>,
+}
+
+impl From<Target> for EventObject {
+    fn from(target: Target) -> Self {
+        let (kind, id) = match target {
+            Target::Owner(OwnerId(id)) => ("user", Some(id)),
+            Target::Role(RoleId(id)) => ("role", Some(id)),
+            Target::Token(TokenId(id), Kind::Admin) => ("admin-token", Some(id)),
+            Target::Token(TokenId(id), Kind::Content) => ("api-token", Some(id)),
+            Target::Token(TokenId(id), Kind::Session) => ("session", Some(id)),
+            Target::Installation => ("installation", None),
+        };
+        Self { kind, id }
+    }
+}
+
+impl From<Cause> for EventObject {
+    fn from(cause: Cause) -> Self {
+        let (kind, id) = match cause {
+            Cause::RolePermissions(RoleId(id)) => ("role-permissions", Some(id)),
+            Cause::OwnerRoles(OwnerId(id)) => ("user-roles", Some(id)),
+            Cause::OwnerDeleted(OwnerId(id)) => ("user-deleted", Some(id)),
+            Cause::Catalogue => ("catalogue", None),
+        };
+        Self { kind, id }
+    }
+}
+
+/// The target of a word and an id.
+fn target(kind: &str, id: Option<i64>) -> Option<Target> {
+    Some(match (kind, id) {
+        ("user", Some(id)) => Target::Owner(OwnerId(id)),
+        ("role", Some(id)) => Target::Role(RoleId(id)),
+        ("admin-token", Some(id)) => Target::Token(TokenId(id), Kind::Admin),
+        ("api-token", Some(id)) => Target::Token(TokenId(id), Kind::Content),
+        ("session", Some(id)) => Target::Token(TokenId(id), Kind::Session),
+        ("installation", None) => Target::Installation,
+        _ => return None,
+    })
+}
+
+impl Event {
+    fn of(id: i64, event: AuditEvent, people: &HashMap<OwnerId, Owner>) -> Self {
+        let (user, token) = match event.origin.doer {
+            Doer::Person(id) => {
+                let known = people.get(&id);
+                let (email, display_name) = (known.map(|o| o.email.clone()), known.map(Owner::display_name));
+                (Some(EventUser { id: id.0, email, display_name }), None)
+            }
+            Doer::Token(TokenId(id)) => (None, Some(id)),
+            Doer::Service | Doer::Visitor => (None, None),
+        };
+        Self {
+            id,
+            action: event.what,
+            date: event.at.to_string(),
+            user,
+            token,
+            target: event.target.into(),
+            address: event.origin.address.map(|a| a.to_string()),
+            cause: event.cause.map(EventObject::from),
+            payload: event.details,
+        }
+    }
+}
+
+fn events(api: &Api, caller: &Caller) -> Events {
+    api.events.clone().by(caller.doer).from(caller.address)
+}
+
+/// Lists audit events, the latest first.
+#[utoipa::path(get, path = "/admin/audit-logs", tag = "Audit log", params(
+    ("page" = Option<u32>, Query, description = "From 1"),
+    ("pageSize" = Option<u32>, Query, description = "From 1 to 100; 10 if left out"),
+    ("action" = Option<String>, Query, description = "What was done: `token-issued`"),
+    ("user" = Option<i64>, Query, description = "By this person"),
+    ("token" = Option<i64>, Query, description = "By this token"),
+    ("targetKind" = Option<String>, Query, description = "To what, with `targetId`: `user`, `role`, `admin-token`, `api-token`, `session`; or `installation`"),
+    ("targetId" = Option<i64>, Query, description = "To which of that kind"),
+    ("from" = Option<String>, Query, description = "Not before this date"),
+    ("to" = Option<String>, Query, description = "Before this date"),
+), responses((status = 200, body = EventPage)))]
+pub(super) async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    mut params: Params,
+) -> Result<Json<EventPage>, Failure> {
+    let mut query = filters(&mut params);
+    let id = params.id("targetId");
+    let kind = params.text("targetKind");
+    query.target = kind.as_deref().and_then(|kind| target(kind, id));
+    match (&kind, id) {
+        (Some(_), _) if query.target.is_none() => {
+            params.wrong(
+                "targetKind",
+                "must be user, role, admin-token, api-token or session with a targetId, or installation",
+            );
+        }
+        (None, Some(_)) => params.wrong("targetKind", "is required with targetId"),
+        _ => {}
+    }
+    params.done()?;
+    let page = events(&api, &caller).list(&query).await?;
+    shown(&api, page, query.paging).await
+}
+
+/// Lists the audit events of one admin token: for its owner and super admins.
+#[utoipa::path(get, path = "/admin/admin-tokens/{id}/audit-logs", tag = "Audit log", params(
+    ("id" = i64, Path),
+    ("page" = Option<u32>, Query, description = "From 1"),
+    ("pageSize" = Option<u32>, Query, description = "From 1 to 100; 10 if left out"),
+    ("action" = Option<String>, Query, description = "What was done: `token-updated`"),
+    ("user" = Option<i64>, Query, description = "By this person"),
+    ("token" = Option<i64>, Query, description = "By this token"),
+    ("from" = Option<String>, Query, description = "Not before this date"),
+    ("to" = Option<String>, Query, description = "Before this date"),
+), responses((status = 200, body = EventPage)))]
+pub(super) async fn of_admin_token(
+    State(api): State<Api>,
+    Id(id): Id,
+    caller: Caller,
+    mut params: Params,
+) -> Result<Json<EventPage>, Failure> {
+    let query = filters(&mut params);
+    params.done()?;
+    let page = events(&api, &caller).of_token(TokenId(id), &query).await?;
+    shown(&api, page, query.paging).await
+}
+
+fn filters(params: &mut Params) -> EventQuery {
+    EventQuery {
+        what: params.read("action", "a word for what is done, such as token-issued", what),
+        person: params.id("user").map(OwnerId),
+        token: params.id("token").map(TokenId),
+        since: params.time("from"),
+        until: params.time("to"),
+        ..EventQuery::all(params.paging())
+    }
+}
+
+fn what(word: &str) -> Option<What> {
+    let word: StrDeserializer<'_, NoWord> = word.into_deserializer();
+    serde::Deserialize::deserialize(word).ok()
+}
+
+async fn shown(api: &Api, page: Page<(i64, AuditEvent)>, paging: Paging) -> Result<Json<EventPage>, Failure> {
+    let person = |event: &AuditEvent| match event.origin.doer {
+        Doer::Person(id) => Some(id),
+        _ => None,
+    };
+    let ids: Vec<OwnerId> = page.items.iter().filter_map(|(_, event)| person(event)).collect();
+    let people = api.owners.among(ids).await?.into_iter().map(|owner| (owner.id, owner)).collect();
+    let results = page.items.into_iter().map(|(id, event)| Event::of(id, event, &people)).collect();
+    Ok(Json(EventPage { results, pagination: Pagination::of(paging, page.total) }))
+}

@@ -1,0 +1,169 @@
+//! `/admin/permissions`: what permissions can be about.
+
+use super::answer::Data;
+use super::state::Api;
+use crate::domain::{ActionEntry, Catalogue, ConditionId, Conditions, Section, SubjectEntry, SubjectKind};
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::CONTENT_TYPE;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What permissions can be about.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Permissions {
+    conditions: Vec<Condition>,
+    sections: Sections,
+}
+
+/// A condition.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Condition {
+    id: String,
+    display_name: String,
+    category: &'static str,
+}
+
+/// Actions, by where they stand.
+#[derive(Serialize, ToSchema, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Sections {
+    plugins: Vec<PluginAction>,
+    settings: Vec<SettingsAction>,
+    single_types: ContentTypes,
+    collection_types: ContentTypes,
+}
+
+/// An action of a plugin.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct PluginAction {
+    display_name: String,
+    action: String,
+    sub_category: String,
+    plugin: String,
+}
+
+/// An action among the settings.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct SettingsAction {
+    display_name: String,
+    category: String,
+    sub_category: String,
+    action: String,
+}
+
+/// Subjects, and what is done to them.
+#[derive(Serialize, ToSchema, Default)]
+#[serde(deny_unknown_fields)]
+struct ContentTypes {
+    subjects: Vec<ContentType>,
+    actions: Vec<ContentAction>,
+}
+
+/// A subject.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ContentType {
+    uid: String,
+    label: String,
+    properties: Vec<Property>,
+}
+
+/// What permissions on a subject can be limited to.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Property {
+    label: &'static str,
+    value: &'static str,
+    children: Vec<Child>,
+}
+
+/// A field.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Child {
+    label: String,
+    value: String,
+}
+
+/// An action on subjects.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ContentAction {
+    label: String,
+    action_id: String,
+    subjects: Vec<String>,
+    /// `fields`, if permissions for it can be limited to fields.
+    apply_to_properties: Vec<&'static str>,
+}
+
+/// The answer, which is the same for as long as the process lives.
+pub(super) fn rendered(catalogue: &Catalogue, conditions: &Conditions) -> Bytes {
+    let mut ids: Vec<&ConditionId> = conditions.ids().collect();
+    ids.sort_unstable();
+    let mut sections = Sections::default();
+    for entry in catalogue.actions() {
+        let (display_name, action) = (entry.display_name.clone(), entry.id.to_string());
+        match &entry.section {
+            Section::Settings { category, sub_category } => {
+                let (category, sub_category) = (category.clone(), sub_category.clone());
+                sections.settings.push(SettingsAction { display_name, category, sub_category, action });
+            }
+            Section::Plugin { plugin, sub_category } => {
+                let (plugin, sub_category) = (plugin.clone(), sub_category.clone());
+                sections.plugins.push(PluginAction { display_name, action, sub_category, plugin });
+            }
+            Section::Subjects(_) => {}
+        }
+    }
+    sections.single_types = types(catalogue, SubjectKind::Single);
+    sections.collection_types = types(catalogue, SubjectKind::Collection);
+    let data = Permissions { conditions: ids.into_iter().map(condition).collect(), sections };
+    // Texts and lists: there is nothing in it that JSON does not have.
+    serde_json::to_vec(&Data::of(data)).unwrap_or_default().into()
+}
+
+/// Lists what permissions can be about: actions, subjects, fields and conditions.
+#[utoipa::path(get, path = "/admin/permissions", tag = "Roles", responses((status = 200, body = Data<Permissions>)))]
+pub(super) async fn list(State(api): State<Api>) -> Response {
+    ([(CONTENT_TYPE, "application/json")], api.catalogue).into_response()
+}
+
+/// `admin::is-creator` is called "Is creator".
+fn condition(id: &ConditionId) -> Condition {
+    let name = id.as_str().rsplit([':', '.']).next().unwrap_or_default().replace('-', " ");
+    let mut chars = name.chars();
+    let display_name = chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default();
+    Condition { id: id.to_string(), display_name, category: "default" }
+}
+
+fn types(catalogue: &Catalogue, kind: SubjectKind) -> ContentTypes {
+    let of_kind: Vec<&SubjectEntry> = catalogue.subjects().iter().filter(|s| s.kind == kind).collect();
+    let action = |entry: &ActionEntry| {
+        let Section::Subjects(subjects) = &entry.section else { return None };
+        let on = subjects.iter().filter(|id| of_kind.iter().any(|s| s.id == **id));
+        let subjects: Vec<String> = on.map(ToString::to_string).collect();
+        let apply_to_properties = if entry.has_fields { vec!["fields"] } else { Vec::new() };
+        let (label, action_id) = (entry.display_name.clone(), entry.id.to_string());
+        (!subjects.is_empty()).then_some(ContentAction { label, action_id, subjects, apply_to_properties })
+    };
+    ContentTypes {
+        actions: catalogue.actions().iter().filter_map(action).collect(),
+        subjects: of_kind.iter().map(|entry| content_type(entry)).collect(),
+    }
+}
+
+fn content_type(entry: &SubjectEntry) -> ContentType {
+    let child = |field: &crate::domain::Field| Child { label: field.to_string(), value: field.to_string() };
+    let children = entry.fields.iter().map(child).collect();
+    ContentType {
+        uid: entry.id.to_string(),
+        label: entry.display_name.clone(),
+        properties: vec![Property { label: "Fields", value: "fields", children }],
+    }
+}

@@ -1,0 +1,193 @@
+//! What is answered instead: the reference's form of an error, and which one for which failure of a service.
+
+use super::body::BODY_LIMIT;
+use crate::service::ServiceError;
+use crate::store::StoreError;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use serde_json::Value;
+use std::time::Duration;
+use utoipa::ToSchema;
+
+/// No answer lists more wrong fields than this.
+const LISTED: usize = 100;
+
+/// Why a request was not done. Nothing was changed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    status: StatusCode,
+    name: &'static str,
+    message: String,
+    problems: Vec<Problem>,
+    /// When it may be tried again.
+    retry_after: Option<Duration>,
+}
+
+/// A field that is wrong.
+#[derive(Debug)]
+pub(super) struct Problem {
+    pub(super) path: Vec<String>,
+    pub(super) message: String,
+    pub(super) value: Option<Value>,
+}
+
+impl Problem {
+    pub(super) fn at<P: Into<String>>(path: impl IntoIterator<Item = P>, message: impl Into<String>) -> Self {
+        Self { path: path.into_iter().map(Into::into).collect(), message: message.into(), value: None }
+    }
+
+    /// With the value that was wrong, if it is short.
+    pub(super) fn got(self, value: impl Into<Value>) -> Self {
+        Self { value: Some(value.into()).filter(|value| value.to_string().len() <= 100), ..self }
+    }
+}
+
+/// An error.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ErrorAnswer {
+    #[schema(schema_with = super::openapi::null)]
+    data: (),
+    error: ErrorBody,
+}
+
+/// What went wrong.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ErrorBody {
+    /// The status of the answer.
+    status: u16,
+    /// A word for programs, such as `ValidationError`.
+    name: String,
+    /// A sentence for people.
+    message: String,
+    details: ErrorDetails,
+}
+
+/// Which fields are wrong, where that can be said.
+#[derive(Serialize, ToSchema, Default)]
+#[serde(deny_unknown_fields)]
+struct ErrorDetails {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    errors: Vec<FieldError>,
+}
+
+/// A field that is wrong.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct FieldError {
+    /// Where it is, from the outside in: `["adminPermissions", "0", "action"]`. Empty for the body as a whole.
+    path: Vec<String>,
+    /// What is wrong with it.
+    message: String,
+    /// The same word as the error's.
+    name: &'static str,
+    /// What was sent there, if it is short and no secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<Value>,
+}
+
+impl Failure {
+    fn new(status: StatusCode, name: &'static str, message: impl Into<String>) -> Self {
+        Self { status, name, message: message.into(), problems: Vec::new(), retry_after: None }
+    }
+
+    pub(super) fn too_large() -> Self {
+        let message = format!("The body is larger than {BODY_LIMIT} bytes");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLargeError", message)
+    }
+
+    pub(super) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "NotFoundError", "Not Found")
+    }
+
+    pub(super) fn invalid(problems: Vec<Problem>) -> Self {
+        let message = match problems.as_slice() {
+            [one] if one.path.is_empty() => one.message.clone(),
+            [one] => format!("{} {}", one.path.join("."), one.message),
+            many => format!("{} errors occurred", many.len()),
+        };
+        Self { problems, ..Self::new(StatusCode::BAD_REQUEST, "ValidationError", message) }
+    }
+
+    /// What a service answers, where what it was given was sent under other names: `wire` knows them.
+    pub(super) fn of(error: ServiceError, wire: &dyn Fn(&crate::service::Problem) -> Vec<String>) -> Self {
+        let application = |message: String| Self::new(StatusCode::BAD_REQUEST, "ApplicationError", message);
+        match error {
+            ServiceError::NotFound(_) => Self::not_found(),
+            ServiceError::Forbidden(why) => Self::new(StatusCode::FORBIDDEN, "ForbiddenError", capital(why)),
+            ServiceError::Invalid(problems) => {
+                let problem = |p: crate::service::Problem| {
+                    let problem = Problem::at(wire(&p), p.message);
+                    match p.value {
+                        Some(value) => problem.got(value),
+                        None => problem,
+                    }
+                };
+                Self::invalid(problems.into_iter().map(problem).collect())
+            }
+            ServiceError::Taken { path, message } => {
+                Self { problems: vec![Problem::at([path], message)], ..application(message.to_owned()) }
+            }
+            ServiceError::TooManyAttempts(wait) => Self {
+                retry_after: Some(wait),
+                ..Self::new(StatusCode::TOO_MANY_REQUESTS, "RateLimitError", "Too many attempts, try again later")
+            },
+            ServiceError::WrongCredentials => application(error.to_string()),
+            ServiceError::Impossible(_) | ServiceError::LastSuperAdmin | ServiceError::OwnerInactive => {
+                application(capital(&error.to_string()))
+            }
+            // The service has checked all that it can: what does not fit now has changed in between.
+            ServiceError::Store(StoreError::Conflict(_)) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "a change does not fit what is there");
+                Self::new(StatusCode::CONFLICT, "ConflictError", "Somebody else has changed it: read it again")
+            }
+            ServiceError::Store(_) | ServiceError::NoEntropy(_) | ServiceError::Busy => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "a request could not be done");
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                let failure = Self::new(status, "ServiceUnavailableError", "Try again in a moment");
+                Self { retry_after: Some(Duration::from_secs(1)), ..failure }
+            }
+        }
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
+/// Where the names are the same.
+impl From<ServiceError> for Failure {
+    fn from(error: ServiceError) -> Self {
+        Self::of(error, &same)
+    }
+}
+
+pub(super) fn same(problem: &crate::service::Problem) -> Vec<String> {
+    problem.path.split('.').map(str::to_owned).collect()
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self::invalid(vec![problem])
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let Self { status, name, message, problems, retry_after } = self;
+        let error = |Problem { path, message, value }| FieldError { path, message, name, value };
+        let details = ErrorDetails { errors: problems.into_iter().take(LISTED).map(error).collect() };
+        let error = ErrorBody { status: status.as_u16(), name: name.to_owned(), message, details };
+        let mut response = (status, axum::Json(ErrorAnswer { data: (), error })).into_response();
+        if let Some(wait) = retry_after {
+            // The last second counts whole.
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        response
+    }
+}

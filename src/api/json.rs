@@ -1,0 +1,344 @@
+//! JSON as it was sent, read into what is expected of it, with the place where that fails.
+
+use super::failure::Problem;
+use serde::de::value::StrDeserializer;
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, Error as _, Expected, IntoDeserializer, MapAccess, SeqAccess,
+    Unexpected, Visitor,
+};
+use serde::{Deserialize, forward_to_deserialize_any};
+use serde_json::{Map, Value};
+use std::fmt;
+
+/// Members whose value is never sent back, not even to whoever sent it.
+const SECRETS: [&str; 6] = ["password", "currentPassword", "accessKey", "registrationToken", "setupCode", "userInfo"];
+/// Nobody is sent back at length what they know.
+const SHORT: usize = 100;
+
+/// A body: one object, in which nothing is there twice.
+pub(super) fn parse(bytes: &[u8]) -> Result<Value, Problem> {
+    // serde_json goes 128 levels deep and no deeper.
+    let Strict(value) = serde_json::from_slice(bytes).map_err(|e| Problem::at([""; 0], format!("is no JSON: {e}")))?;
+    if value.is_object() { Ok(value) } else { Err(Problem::at([""; 0], "must be an object")) }
+}
+
+/// What is expected, out of what was sent.
+pub(super) fn read<T: DeserializeOwned>(sent: &Value) -> Result<T, Problem> {
+    T::deserialize(Reader(sent)).map_err(|wrong| {
+        let path: Vec<String> = wrong.path.into_iter().rev().collect();
+        let value = if wrong.echo { path.iter().try_fold(sent, |value, part| step(value, part)) } else { None };
+        let secret = path.iter().any(|part| SECRETS.contains(&part.as_str()));
+        let short = |v: &&Value| !v.is_object() && !v.is_array() && v.to_string().len() <= SHORT;
+        let value = value.filter(|_| !secret).filter(short).cloned();
+        Problem { path, message: wrong.message, value }
+    })
+}
+
+/// For a field that may be left out and must not be `null`.
+pub(super) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// For a field that may be left out, and may be `null` to say that there is none.
+pub(super) fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// For a text that may be left out, or `null`, which says the same as an empty one.
+pub(super) fn text_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Option::<String>::deserialize(deserializer).map(|text| Some(text.unwrap_or_default()))
+}
+
+fn step<'v>(value: &'v Value, part: &str) -> Option<&'v Value> {
+    match value {
+        Value::Array(items) => items.get(part.parse::<usize>().ok()?),
+        other => other.get(part),
+    }
+}
+
+/// JSON in which no object has two members of one name: which of them counts, two readers may see differently.
+struct Strict(Value);
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Anything;
+
+        impl<'de> Visitor<'de> for Anything {
+            type Value = Value;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("JSON")
+            }
+
+            fn visit_unit<E>(self) -> Result<Value, E> {
+                Ok(Value::Null)
+            }
+
+            fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+                Ok(value.into())
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+                Ok(value.into())
+            }
+
+            fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+                Ok(value.into())
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+                Ok(value.into())
+            }
+
+            fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+                Ok(value.into())
+            }
+
+            fn visit_string<E>(self, value: String) -> Result<Value, E> {
+                Ok(value.into())
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+                let mut list = Vec::new();
+                while let Some(Strict(item)) = items.next_element()? {
+                    list.push(item);
+                }
+                Ok(list.into())
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+                let mut object = Map::new();
+                while let Some(name) = members.next_key::<String>()? {
+                    let Strict(value) = members.next_value()?;
+                    if object.insert(name, value).is_some() {
+                        return Err(A::Error::custom("a member is there twice"));
+                    }
+                }
+                Ok(object.into())
+            }
+        }
+
+        deserializer.deserialize_any(Anything).map(Strict)
+    }
+}
+
+/// Why a value is not what is expected.
+#[derive(Debug)]
+struct Mismatch {
+    /// The innermost part first.
+    path: Vec<String>,
+    message: String,
+    /// Whether the value says more than the message.
+    echo: bool,
+}
+
+impl Mismatch {
+    fn new(path: &[&str], message: String, echo: bool) -> Self {
+        Self { path: path.iter().map(|&part| part.to_owned()).collect(), message, echo }
+    }
+
+    fn below(mut self, part: impl Into<String>) -> Self {
+        self.path.push(part.into());
+        self
+    }
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Mismatch {}
+
+impl serde::de::Error for Mismatch {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self::new(&[], message.to_string(), true)
+    }
+
+    fn invalid_type(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        // What serde says of Rust's types, in the words of JSON.
+        let expected = match expected.to_string().as_str() {
+            "a sequence" => "an array".to_owned(),
+            "i64" | "u64" | "u32" => "a whole number".to_owned(),
+            other => other.to_owned(),
+        };
+        Self::new(&[], format!("must be {expected}"), true)
+    }
+
+    fn invalid_value(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::invalid_type(unexpected, expected)
+    }
+
+    fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
+        Self::new(&[], format!("must be one of {}", expected.join(", ")), true)
+    }
+
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
+        // A misspelt `password` still has one in it.
+        Self::new(&[field], format!("is not known here: there are {}", expected.join(", ")), false)
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self::new(&[field], "is required".to_owned(), false)
+    }
+}
+
+/// A value, as serde reads it.
+struct Reader<'de>(&'de Value);
+
+impl<'de> Reader<'de> {
+    fn unexpected(&self) -> Unexpected<'de> {
+        match self.0 {
+            Value::Null => Unexpected::Unit,
+            Value::Bool(value) => Unexpected::Bool(*value),
+            Value::Number(_) => Unexpected::Other("number"),
+            Value::String(text) => Unexpected::Str(text),
+            Value::Array(_) => Unexpected::Seq,
+            Value::Object(_) => Unexpected::Map,
+        }
+    }
+}
+
+impl<'de> Deserializer<'de> for Reader<'de> {
+    type Error = Mismatch;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
+        match self.0 {
+            Value::Null => visitor.visit_unit(),
+            Value::Bool(value) => visitor.visit_bool(*value),
+            Value::Number(number) => match (number.as_u64(), number.as_i64(), number.as_f64()) {
+                (Some(number), ..) => visitor.visit_u64(number),
+                (_, Some(number), _) => visitor.visit_i64(number),
+                (.., number) => visitor.visit_f64(number.unwrap_or(f64::NAN)),
+            },
+            Value::String(text) if text.contains('\0') => Err(Mismatch::new(&[], "must not contain NUL".into(), false)),
+            Value::String(text) => visitor.visit_borrowed_str(text),
+            Value::Array(items) => visitor.visit_seq(Items(items.iter().enumerate())),
+            Value::Object(members) => visitor.visit_map(Members { left: members.iter(), current: None }),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
+        if self.0.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Mismatch> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    /// Only from an object: serde would take an array too, by the order of the fields.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Mismatch> {
+        if self.0.is_object() {
+            self.deserialize_any(visitor)
+        } else {
+            Err(Mismatch::invalid_type(self.unexpected(), &"an object"))
+        }
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Mismatch> {
+        let Value::String(word) = self.0 else { return Err(Mismatch::invalid_type(self.unexpected(), &"a string")) };
+        let word: StrDeserializer<'_, Mismatch> = word.as_str().into_deserializer();
+        visitor.visit_enum(word)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map identifier ignored_any
+    }
+}
+
+struct Items<'de>(std::iter::Enumerate<std::slice::Iter<'de, Value>>);
+
+impl<'de> SeqAccess<'de> for Items<'de> {
+    type Error = Mismatch;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Mismatch> {
+        let Some((i, item)) = self.0.next() else { return Ok(None) };
+        seed.deserialize(Reader(item)).map(Some).map_err(|wrong| wrong.below(i.to_string()))
+    }
+}
+
+struct Members<'de> {
+    left: serde_json::map::Iter<'de>,
+    current: Option<(&'de String, &'de Value)>,
+}
+
+impl<'de> MapAccess<'de> for Members<'de> {
+    type Error = Mismatch;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Mismatch> {
+        self.current = self.left.next();
+        let Some((name, _)) = self.current else { return Ok(None) };
+        let name: StrDeserializer<'_, Mismatch> = name.as_str().into_deserializer();
+        seed.deserialize(name).map(Some)
+    }
+
+    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Mismatch> {
+        let (name, value) = self.current.ok_or_else(|| Mismatch::custom("a value without a name"))?;
+        seed.deserialize(Reader(value)).map_err(|wrong| wrong.below(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[derive(Deserialize, Debug)]
+    #[serde(deny_unknown_fields)]
+    struct Outer {
+        #[serde(rename = "list")]
+        _list: Vec<Inner>,
+        #[serde(rename = "password")]
+        _password: Option<String>,
+    }
+
+    #[derive(Deserialize, Debug)]
+    #[serde(deny_unknown_fields)]
+    struct Inner {
+        #[serde(rename = "name")]
+        _name: String,
+    }
+
+    fn wrong(value: Value) -> (Vec<String>, Option<Value>) {
+        let problem = read::<Outer>(&value).unwrap_err();
+        (problem.path, problem.value)
+    }
+
+    #[test]
+    fn the_place_is_named() {
+        let inner = |value: Value| json!({"list": [{"name": "a"}, value]});
+        let at = |path: &[&str]| path.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>();
+        assert_eq!(wrong(inner(json!({"name": 5}))), (at(&["list", "1", "name"]), Some(json!(5))));
+        assert_eq!(wrong(inner(json!({"name": "\0"}))), (at(&["list", "1", "name"]), None));
+        assert_eq!(wrong(inner(json!({}))), (at(&["list", "1", "name"]), None));
+        assert_eq!(wrong(inner(json!({"nam": "x", "name": "a"}))), (at(&["list", "1", "nam"]), None));
+        assert_eq!(wrong(inner(json!(["a"]))), (at(&["list", "1"]), None));
+        assert_eq!(wrong(json!({"list": {}})), (at(&["list"]), None));
+        assert_eq!(wrong(json!({"list": [], "password": 7})), (at(&["password"]), None));
+        assert_eq!(wrong(json!({})), (at(&["list"]), None));
+        assert!(read::<Outer>(&inner(json!({"name": "b"}))).is_ok());
+    }
+
+    #[test]
+    fn a_body_is_one_object_without_doubles() {
+        for bad in ["", "[]", "5", "null", "{", "{}{}", r#"{"a":1,"a":1}"#, r#"{"x":{"a":1,"a":2}}"#, "{\"a\":1e999}"] {
+            assert!(parse(bad.as_bytes()).is_err(), "{bad}");
+        }
+        assert!(parse("{\"a\":".repeat(100_000).as_bytes()).is_err() && parse(&[0xff]).is_err());
+        assert_eq!(parse(b"{\"a\":[1,-2,0.5,null,true,\"x\"]}").unwrap(), json!({"a": [1, -2, 0.5, null, true, "x"]}));
+    }
+}

@@ -1,0 +1,218 @@
+//! Permissions and grants: how they are sent and shown.
+
+use super::failure::{Failure, Problem};
+use super::json::given;
+use super::unchanged::Unchanged;
+use crate::domain::{self, ConditionId, Conditions, Empty, FieldSet, Grant, When};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// No token and no role has more.
+const MOST: usize = 5_000;
+/// No name is longer.
+const LONGEST: usize = 255;
+
+/// A permission, as it is shown.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Permission {
+    /// Its place in the list, from 1.
+    id: usize,
+    /// What is done.
+    action: String,
+    /// What it is done to.
+    subject: Option<String>,
+    properties: Properties,
+    /// Under which conditions: one of them has to hold. None: always.
+    conditions: Vec<String>,
+    action_parameters: Nothing,
+}
+
+/// How far a permission goes.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Properties {
+    /// Only these fields. Left out: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    fields: Option<Vec<String>>,
+}
+
+/// An object without members.
+#[derive(Serialize, Deserialize, ToSchema, Default)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub(super) struct Nothing {}
+
+/// A permission, as it is sent.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object")]
+pub(super) struct SentPermission {
+    /// What is done.
+    action: String,
+    /// What it is done to.
+    subject: Option<String>,
+    properties: Option<SentProperties>,
+    /// Under which conditions. Of a token whose owner is no super admin they are the owner's, whatever is sent.
+    conditions: Option<Vec<String>>,
+    #[serde(default)]
+    #[expect(dead_code, reason = "places are counted anew")]
+    id: Unchanged,
+    #[expect(dead_code, reason = "there are none")]
+    action_parameters: Option<Nothing>,
+}
+
+/// How far a permission is to go.
+#[derive(Deserialize, ToSchema, Default)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+struct SentProperties {
+    /// Only these fields: one at least. Left out: all. `null` is no way to say so.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    fields: Option<Vec<String>>,
+}
+
+/// Shows grants, with the conditions that were found for each.
+pub(super) fn show_grants(grants: &[Grant], conditions: &[Vec<ConditionId>]) -> Vec<Permission> {
+    let of = |i: usize| conditions.get(i).map(Vec::as_slice).unwrap_or_default();
+    let shown = |(i, g): (usize, &Grant)| show(i, &g.action, g.subject.as_ref(), &g.fields, of(i));
+    grants.iter().enumerate().map(shown).collect()
+}
+
+pub(super) fn show_permissions(permissions: &[domain::Permission]) -> Vec<Permission> {
+    let shown =
+        |(i, p): (usize, &domain::Permission)| show(i, &p.action, p.subject.as_ref(), &p.fields, p.when.as_slice());
+    permissions.iter().enumerate().map(shown).collect()
+}
+
+fn show(
+    place: usize,
+    action: &domain::Action,
+    subject: Option<&domain::Subject>,
+    fields: &domain::Fields,
+    conditions: &[ConditionId],
+) -> Permission {
+    let fields = match fields {
+        domain::Fields::All => None,
+        domain::Fields::Only(set) => Some(set.as_slice().iter().map(ToString::to_string).collect()),
+    };
+    Permission {
+        id: place + 1,
+        action: action.to_string(),
+        subject: subject.map(ToString::to_string),
+        properties: Properties { fields },
+        conditions: conditions.iter().map(ToString::to_string).collect(),
+        action_parameters: Nothing {},
+    }
+}
+
+/// Permissions that were sent, and where.
+pub(super) struct Sent<'a> {
+    pub(super) under: &'static str,
+    pub(super) list: &'a [SentPermission],
+}
+
+impl Sent<'_> {
+    /// What they say. Which names exist is for the service to know.
+    pub(super) fn read(&self) -> Result<Vec<domain::Permission>, Failure> {
+        if self.list.len() > MOST {
+            return Err(Problem::at([self.under], format!("must have at most {MOST} entries")).into());
+        }
+        let (mut permissions, mut problems) = (Vec::with_capacity(self.list.len()), Vec::new());
+        for (i, sent) in self.list.iter().enumerate() {
+            let place = i.to_string();
+            let mut check = |path: &[&str], text: &str| {
+                if let Some(message) = wrong_name(text) {
+                    let path = [&[self.under, place.as_str()], path].concat();
+                    problems.push(Problem::at(path, message));
+                }
+            };
+            check(&["action"], &sent.action);
+            sent.subject.iter().for_each(|s| check(&["subject"], s));
+            let fields = sent.properties.as_ref().and_then(|p| p.fields.as_deref());
+            let conditions = sent.conditions.as_deref().unwrap_or_default();
+            for (j, field) in fields.into_iter().flatten().enumerate() {
+                check(&["properties", "fields", &j.to_string()], field);
+            }
+            for (j, condition) in conditions.iter().enumerate() {
+                check(&["conditions", &j.to_string()], condition);
+            }
+            let fields = match fields.map(|fields| FieldSet::new(fields.iter().map(String::as_str))) {
+                None => domain::Fields::All,
+                Some(Ok(set)) => domain::Fields::Only(set),
+                Some(Err(Empty)) => {
+                    let path = [self.under, place.as_str(), "properties", "fields"];
+                    problems.push(Problem::at(path, Empty.to_string()));
+                    continue;
+                }
+            };
+            permissions.push(domain::Permission {
+                action: sent.action.as_str().into(),
+                subject: sent.subject.as_deref().map(Into::into),
+                fields,
+                when: When::from_list(conditions.iter().map(String::as_str)),
+            });
+        }
+        if problems.is_empty() { Ok(permissions) } else { Err(Failure::invalid(problems)) }
+    }
+
+    /// The same as grants of an owner. Only a super admin's carry the conditions that were sent; everybody else's are inherited
+    /// from the owner's roles. They have to exist all the same.
+    pub(super) fn grants(&self, super_admin: bool, known: &Conditions) -> Result<Vec<Grant>, Failure> {
+        let permissions = self.read()?;
+        let mut problems = Vec::new();
+        for (i, sent) in self.list.iter().enumerate() {
+            for (j, condition) in sent.conditions.iter().flatten().enumerate().filter(|(_, c)| !known.contains(c)) {
+                let path = [self.under, &i.to_string(), "conditions", &j.to_string()].map(str::to_owned);
+                let message = format!("there is no condition {condition}");
+                problems.push(Problem::at(path, message).got(condition.as_str()));
+            }
+        }
+        if !problems.is_empty() {
+            return Err(Failure::invalid(problems));
+        }
+        let grant = |p: domain::Permission| {
+            let chosen = if super_admin { p.when } else { When::Always };
+            Grant { action: p.action, subject: p.subject, fields: p.fields, chosen }
+        };
+        Ok(permissions.into_iter().map(grant).collect())
+    }
+
+    /// Where a problem of a service lies in what was sent: sets know no places, so those are looked up by the value.
+    pub(super) fn path(&self, problem: &crate::service::Problem) -> Vec<String> {
+        let parts: Vec<&str> = problem.path.split('.').collect();
+        let (["grants" | "permissions", place, rest @ ..], Some(value)) = (parts.as_slice(), &problem.value) else {
+            let under =
+                |part: &str| if matches!(part, "grants" | "permissions") { self.under } else { part }.to_owned();
+            return parts.into_iter().map(|part| wire(under(part))).collect::<Vec<_>>().concat();
+        };
+        let sent = place.parse::<usize>().ok().and_then(|i| self.list.get(i));
+        let found = |list: Option<&Vec<String>>| list.and_then(|l| l.iter().position(|v| v == value));
+        let index = match rest {
+            ["fields", _] => found(sent.and_then(|s| s.properties.as_ref()?.fields.as_ref())),
+            ["conditions", _] => found(sent.and_then(|s| s.conditions.as_ref())),
+            _ => None,
+        };
+        let mut path = vec![self.under.to_owned(), (*place).to_owned()];
+        match (rest, index) {
+            ([what, _], Some(index)) => {
+                path.extend(wire((*what).to_owned()));
+                path.push(index.to_string());
+            }
+            (rest, _) => path.extend(rest.iter().flat_map(|part| wire((*part).to_owned()))),
+        }
+        path
+    }
+}
+
+/// Fields stand among the properties.
+fn wire(part: String) -> Vec<String> {
+    if part == "fields" { vec!["properties".to_owned(), part] } else { vec![part] }
+}
+
+fn wrong_name(text: &str) -> Option<String> {
+    match text.chars().count() {
+        0 => Some("must not be empty".to_owned()),
+        n if n > LONGEST => Some(format!("must have at most {LONGEST} characters")),
+        _ => None,
+    }
+}

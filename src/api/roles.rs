@@ -1,0 +1,178 @@
+//! `/admin/roles`: the sets of permissions that bound users and their tokens.
+
+use super::answer::{Answer, Data, created, ok};
+use super::body::{Body, NoBody};
+use super::failure::Failure;
+use super::json::{given, text_or_null};
+use super::permission::{Permission, Sent, SentPermission, show_permissions};
+use super::request::{Caller, Id};
+use super::state::Api;
+use super::unchanged::{Comparison, Unchanged};
+use crate::domain::{self, RoleId};
+use crate::service::{self, Roles};
+use crate::store;
+use axum::extract::State;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A role.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Role {
+    id: i64,
+    name: String,
+    description: String,
+    /// Names a built-in role.
+    code: Option<String>,
+    created_at: String,
+    updated_at: String,
+    /// How many users have it.
+    users_count: u64,
+}
+
+impl From<(domain::Role, u64)> for Role {
+    fn from((role, users_count): (domain::Role, u64)) -> Self {
+        Self {
+            id: role.id.0,
+            name: role.name,
+            description: role.description,
+            code: role.code,
+            created_at: role.created_at.to_string(),
+            updated_at: role.updated_at.to_string(),
+            users_count,
+        }
+    }
+}
+
+/// A role to be.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub(super) struct NewRole {
+    name: String,
+    description: Option<String>,
+}
+
+/// What is to change of a role. What is left out stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object")]
+pub(super) struct RoleUpdate {
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    name: Option<String>,
+    #[serde(default, deserialize_with = "text_or_null")]
+    description: Option<String>,
+    #[serde(default)]
+    id: Unchanged,
+    #[serde(default)]
+    code: Unchanged,
+    #[serde(default)]
+    created_at: Unchanged,
+    #[serde(default)]
+    updated_at: Unchanged,
+    #[serde(default)]
+    users_count: Unchanged,
+}
+
+/// What a role is to allow.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub(super) struct RolePermissions {
+    /// All of it: what is not in the list, the role no longer allows.
+    permissions: Vec<SentPermission>,
+}
+
+fn roles(api: &Api, caller: &Caller) -> Roles {
+    api.roles.clone().by(caller.doer).from(caller.address)
+}
+
+async fn found(api: &Api, id: RoleId) -> Result<Role, Failure> {
+    let found = api.roles.list().await?.into_iter().find(|(role, _)| role.id == id);
+    found.map(Role::from).ok_or_else(Failure::not_found)
+}
+
+/// Lists roles.
+#[utoipa::path(get, path = "/admin/roles", tag = "Roles", responses((status = 200, body = Data<Vec<Role>>)))]
+pub(super) async fn list(State(api): State<Api>, caller: Caller) -> Result<Answer<Vec<Role>>, Failure> {
+    Ok(ok(roles(&api, &caller).list().await?.into_iter().map(Role::from).collect()))
+}
+
+/// Makes a role, which allows nothing yet.
+#[utoipa::path(post, path = "/admin/roles", tag = "Roles", request_body = NewRole, responses((status = 201, body = Data<Role>)))]
+pub(super) async fn create(
+    State(api): State<Api>,
+    caller: Caller,
+    Body(new): Body<NewRole>,
+) -> Result<(StatusCode, Answer<Role>), Failure> {
+    let new = store::NewRole::new(new.name).description(new.description.unwrap_or_default());
+    let role = roles(&api, &caller).create(new).await?;
+    Ok(created((role, 0).into()))
+}
+
+/// Reads a role.
+#[utoipa::path(get, path = "/admin/roles/{id}", tag = "Roles", params(("id" = i64, Path)), responses((status = 200, body = Data<Role>)))]
+pub(super) async fn read(State(api): State<Api>, Id(id): Id) -> Result<Answer<Role>, Failure> {
+    found(&api, RoleId(id)).await.map(ok)
+}
+
+/// Changes a role's name and description. What is left out stays.
+#[utoipa::path(put, path = "/admin/roles/{id}", tag = "Roles", params(("id" = i64, Path)), request_body = RoleUpdate, responses((status = 200, body = Data<Role>)))]
+pub(super) async fn update(
+    State(api): State<Api>,
+    Id(id): Id,
+    caller: Caller,
+    Body(update): Body<RoleUpdate>,
+) -> Result<Answer<Role>, Failure> {
+    let shown = found(&api, RoleId(id)).await?;
+    Comparison::with(&shown)
+        .fields([
+            ("id", &update.id),
+            ("code", &update.code),
+            ("createdAt", &update.created_at),
+            ("updatedAt", &update.updated_at),
+            ("usersCount", &update.users_count),
+        ])
+        .done()?;
+    let change = service::RoleUpdate { name: update.name, description: update.description };
+    let role = roles(&api, &caller).update(RoleId(id), change).await?;
+    Ok(ok((role, shown.users_count).into()))
+}
+
+/// Deletes a role that nobody has.
+#[utoipa::path(delete, path = "/admin/roles/{id}", tag = "Roles", params(("id" = i64, Path)), responses((status = 200, body = Data<Role>)))]
+pub(super) async fn delete(
+    State(api): State<Api>,
+    Id(id): Id,
+    caller: Caller,
+    _: NoBody,
+) -> Result<Answer<Role>, Failure> {
+    let role = roles(&api, &caller).delete(RoleId(id)).await?;
+    Ok(ok((role, 0).into()))
+}
+
+/// Lists what a role allows.
+#[utoipa::path(get, path = "/admin/roles/{id}/permissions", tag = "Roles", params(("id" = i64, Path)), responses((status = 200, body = Data<Vec<Permission>>)))]
+pub(super) async fn permissions(
+    State(api): State<Api>,
+    Id(id): Id,
+    caller: Caller,
+) -> Result<Answer<Vec<Permission>>, Failure> {
+    let role = roles(&api, &caller).read(RoleId(id)).await?;
+    let held = if role.id == RoleId::SUPER_ADMIN { &*api.everything } else { &role.permissions };
+    Ok(ok(show_permissions(held)))
+}
+
+/// Replaces what a role allows. Tokens of its users lose what their owners no longer hold.
+#[utoipa::path(put, path = "/admin/roles/{id}/permissions", tag = "Roles", params(("id" = i64, Path)), request_body = RolePermissions, responses((status = 200, body = Data<Vec<Permission>>)))]
+pub(super) async fn set_permissions(
+    State(api): State<Api>,
+    Id(id): Id,
+    caller: Caller,
+    Body(body): Body<RolePermissions>,
+) -> Result<Answer<Vec<Permission>>, Failure> {
+    let sent = Sent { under: "permissions", list: &body.permissions };
+    let permissions = sent.read()?;
+    let set = roles(&api, &caller).set_permissions(RoleId(id), permissions).await;
+    let role = set.map_err(|error| Failure::of(error, &|p| sent.path(p)))?;
+    Ok(ok(show_permissions(&role.permissions)))
+}

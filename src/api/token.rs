@@ -1,0 +1,102 @@
+//! What admin tokens and content tokens have in common on the wire.
+
+use crate::domain::{Secret, Token};
+use crate::service::{self, Key};
+use serde::de::{Error, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+use utoipa::openapi::schema::{SchemaType, Type};
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+/// How long a token is to live: milliseconds, as a number or a text; for ever, if null or left out.
+#[derive(Default)]
+pub(super) struct Lifespan(Option<Duration>);
+
+impl From<Lifespan> for service::Lifespan {
+    fn from(sent: Lifespan) -> Self {
+        sent.0.map_or(Self::Unlimited, Self::Of)
+    }
+}
+
+impl<'de> Deserialize<'de> for Lifespan {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Milliseconds;
+
+        impl Visitor<'_> for Milliseconds {
+            type Value = Lifespan;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number of milliseconds, or null for an unlimited one")
+            }
+
+            fn visit_u64<E: Error>(self, ms: u64) -> Result<Lifespan, E> {
+                Ok(Lifespan(Some(Duration::from_millis(ms))))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Lifespan, E> {
+                let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+                match text.parse() {
+                    Ok(ms) if plain => self.visit_u64(ms),
+                    _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
+                }
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<Lifespan, E> {
+                Ok(Lifespan(None))
+            }
+        }
+
+        deserializer.deserialize_any(Milliseconds)
+    }
+}
+
+impl PartialSchema for Lifespan {
+    fn schema() -> RefOr<Schema> {
+        let description = "Milliseconds, as a number or a string of digits; null, or left out: for ever.";
+        let types = SchemaType::from_iter([Type::Integer, Type::String, Type::Null]);
+        ObjectBuilder::new().schema_type(types).description(Some(description)).into()
+    }
+}
+
+impl ToSchema for Lifespan {
+    fn name() -> Cow<'static, str> {
+        "Lifespan".into()
+    }
+}
+
+pub(super) fn shown_lifespan(token: &Token) -> Option<String> {
+    token.lifespan.map(|span| span.as_millis().to_string())
+}
+
+/// A new key.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Regenerated {
+    id: i64,
+    /// `admin` or `content-api`.
+    kind: &'static str,
+    /// The new key. The older one is dead.
+    access_key: String,
+}
+
+impl Regenerated {
+    pub(super) fn of(issued: &service::IssuedToken, kind: &'static str) -> Self {
+        Self { id: issued.token.id.0, kind, access_key: exposed(&issued.secret) }
+    }
+}
+
+/// What the answer to reading a token has of its key: the key, or why it cannot be shown.
+pub(super) fn shown_key(key: &Key) -> (Option<String>, Option<String>) {
+    match key {
+        Key::Shown(secret) => (Some(exposed(secret)), None),
+        Key::Lost(why) => (None, Some(why.to_string())),
+        Key::NotForYou | Key::NotKept => (None, None),
+    }
+}
+
+pub(super) fn exposed(secret: &Secret) -> String {
+    secret.expose().to_owned()
+}

@@ -1,0 +1,240 @@
+//! `/admin/users`: the people whom tokens belong to, as others see and change them.
+
+use super::answer::{Answer, Data, created, ok};
+use super::body::{Body, NoBody};
+use super::failure::{Failure, Problem};
+use super::json::{given, nullable, text_or_null};
+use super::query::{Pagination, Params};
+use super::request::{Caller, Id};
+use super::state::Api;
+use super::unchanged::{Comparison, Unchanged};
+use super::user::{RoleChoice, User};
+use crate::domain::{OwnerId, OwnerState, RoleId};
+use crate::service::{Invited, OwnerUpdate, Owners, Password};
+use crate::store::{NewOwner, OwnerQuery, OwnerSort};
+use axum::extract::State;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+const SORTS: [(&str, OwnerSort); 6] = [
+    ("id", OwnerSort::Id),
+    ("email", OwnerSort::Email),
+    ("firstname", OwnerSort::Firstname),
+    ("lastname", OwnerSort::Lastname),
+    ("username", OwnerSort::Username),
+    ("createdAt", OwnerSort::CreatedAt),
+];
+
+/// A page of users.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UserPage {
+    results: Vec<User>,
+    pagination: Pagination,
+}
+
+/// Somebody to be invited.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object")]
+pub(super) struct NewUser {
+    email: String,
+    firstname: Option<String>,
+    lastname: Option<String>,
+    username: Option<String>,
+    #[serde(default)]
+    roles: Vec<RoleChoice>,
+    #[serde(default, rename = "preferedLanguage")]
+    preferred_language: Unchanged,
+}
+
+/// What is to change of a user. What is left out stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object")]
+pub(super) struct UserUpdate {
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    email: Option<String>,
+    #[serde(default, deserialize_with = "text_or_null")]
+    firstname: Option<String>,
+    #[serde(default, deserialize_with = "text_or_null")]
+    lastname: Option<String>,
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>)]
+    username: Option<Option<String>>,
+    /// Switches the account on or off; of somebody who has not registered, `false` withdraws the invitation.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    is_active: Option<bool>,
+    /// Shuts the account out, or lets it in again.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    blocked: Option<bool>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    roles: Option<Vec<RoleChoice>>,
+    /// Another password. Their sessions end.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    password: Option<String>,
+    #[serde(default)]
+    id: Unchanged,
+    #[serde(default, rename = "preferedLanguage")]
+    preferred_language: Unchanged,
+    #[serde(default)]
+    created_at: Unchanged,
+    #[serde(default)]
+    updated_at: Unchanged,
+}
+
+fn owners(api: &Api, caller: &Caller) -> Owners {
+    api.owners.clone().by(caller.doer).from(caller.address)
+}
+
+/// Lists users, a page at a time.
+#[utoipa::path(get, path = "/admin/users", tag = "Users", params(
+    ("page" = Option<u32>, Query, description = "From 1"),
+    ("pageSize" = Option<u32>, Query, description = "From 1 to 100; 10 if left out"),
+    ("sort" = Option<String>, Query, description = "A field, and `:ASC` or `:DESC`: `email:DESC`"),
+    ("_q" = Option<String>, Query, description = "A text that is in the e-mail address or a name"),
+), responses((status = 200, body = Data<UserPage>)))]
+pub(super) async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    mut params: Params,
+) -> Result<Answer<UserPage>, Failure> {
+    let paging = params.paging();
+    let sort = params.read("sort", "a field such as email, with :ASC or :DESC", sort);
+    let search = params.text("_q").filter(|text| !text.trim().is_empty());
+    if search.as_ref().is_some_and(|text| text.len() > 255) {
+        params.wrong("_q", "must have at most 255 bytes");
+    }
+    params.done()?;
+    let (sort, descending) = sort.unwrap_or((OwnerSort::Id, false));
+    let query = OwnerQuery { paging, search, sort, descending };
+    let page = owners(&api, &caller).list(&query).await?;
+    let roles = api.roles_by_id().await?;
+    let results = page.items.into_iter().map(|owner| User::of(owner, &roles)).collect();
+    Ok(ok(UserPage { results, pagination: Pagination::of(paging, page.total) }))
+}
+
+fn sort(text: &str) -> Option<(OwnerSort, bool)> {
+    let (field, order) = text.split_once(':').unwrap_or((text, "ASC"));
+    let (_, sort) = SORTS.into_iter().find(|(name, _)| *name == field)?;
+    match order {
+        _ if order.eq_ignore_ascii_case("asc") => Some((sort, false)),
+        _ if order.eq_ignore_ascii_case("desc") => Some((sort, true)),
+        _ => None,
+    }
+}
+
+/// Invites somebody, and shows what to hand over to them.
+#[utoipa::path(post, path = "/admin/users", tag = "Users", request_body = NewUser, responses((status = 201, body = Data<User>)))]
+pub(super) async fn create(
+    State(api): State<Api>,
+    caller: Caller,
+    Body(new): Body<NewUser>,
+) -> Result<(StatusCode, Answer<User>), Failure> {
+    if new.preferred_language.is_given() {
+        Comparison::with(&()).fields([("preferedLanguage", &new.preferred_language)]).done()?;
+    }
+    let new = NewOwner {
+        email: new.email,
+        firstname: new.firstname.unwrap_or_default(),
+        lastname: new.lastname.unwrap_or_default(),
+        username: new.username,
+        state: OwnerState::Invited,
+        roles: chosen(&api, &new.roles).await?,
+    };
+    invited(&api, owners(&api, &caller).invite(new).await?).await
+}
+
+/// Reads a user.
+#[utoipa::path(get, path = "/admin/users/{id}", tag = "Users", params(("id" = i64, Path)), responses((status = 200, body = Data<User>)))]
+pub(super) async fn read(State(api): State<Api>, Id(id): Id, caller: Caller) -> Result<Answer<User>, Failure> {
+    let owner = owners(&api, &caller).read(OwnerId(id)).await?;
+    Ok(ok(User::of(owner, &api.roles_by_id().await?)))
+}
+
+/// Changes a user's account. What is left out stays.
+#[utoipa::path(put, path = "/admin/users/{id}", tag = "Users", params(("id" = i64, Path)), request_body = UserUpdate, responses((status = 200, body = Data<User>)))]
+pub(super) async fn update(
+    State(api): State<Api>,
+    Id(id): Id,
+    caller: Caller,
+    Body(update): Body<UserUpdate>,
+) -> Result<Answer<User>, Failure> {
+    let owners = owners(&api, &caller);
+    let shown = User::of(owners.read(OwnerId(id)).await?, &api.roles_by_id().await?);
+    Comparison::with(&shown)
+        .fields([
+            ("id", &update.id),
+            ("preferedLanguage", &update.preferred_language),
+            ("createdAt", &update.created_at),
+            ("updatedAt", &update.updated_at),
+        ])
+        .done()?;
+    // To say again where the account stands changes nothing. Only by itself does it withdraw an invitation that somebody is
+    // not active: whoever puts back what they have read has not said that.
+    let put_back = update.id.is_given();
+    let withdraws = shown.state == OwnerState::Invited && !put_back;
+    let change = OwnerUpdate {
+        email: update.email,
+        firstname: update.firstname,
+        lastname: update.lastname,
+        username: update.username,
+        active: update.is_active.filter(|active| *active != shown.is_active || withdraws),
+        blocked: update.blocked.filter(|blocked| *blocked != shown.blocked),
+        roles: match &update.roles {
+            Some(roles) => Some(chosen(&api, roles).await?),
+            None => None,
+        },
+        password: update.password.map(Password::new),
+    };
+    let owner = owners.update(OwnerId(id), change).await?;
+    Ok(ok(User::of(owner, &api.roles_by_id().await?)))
+}
+
+/// Deletes a user with their tokens and sessions.
+#[utoipa::path(delete, path = "/admin/users/{id}", tag = "Users", params(("id" = i64, Path)), responses((status = 200, body = Data<User>)))]
+pub(super) async fn delete(
+    State(api): State<Api>,
+    Id(id): Id,
+    caller: Caller,
+    _: NoBody,
+) -> Result<Answer<User>, Failure> {
+    let owner = owners(&api, &caller).delete(OwnerId(id)).await?;
+    Ok(ok(User::of(owner, &api.roles_by_id().await?)))
+}
+
+/// Gives somebody who has not registered a new invitation. Older ones are dead.
+#[utoipa::path(post, path = "/admin/users/{id}/invitation", tag = "Users", params(("id" = i64, Path)), responses((status = 201, body = Data<User>)))]
+pub(super) async fn invite_again(
+    State(api): State<Api>,
+    Id(id): Id,
+    caller: Caller,
+    _: NoBody,
+) -> Result<(StatusCode, Answer<User>), Failure> {
+    invited(&api, owners(&api, &caller).invite_again(OwnerId(id)).await?).await
+}
+
+async fn invited(api: &Api, invited: Invited) -> Result<(StatusCode, Answer<User>), Failure> {
+    let mut user = User::of(invited.owner, &api.roles_by_id().await?);
+    user.registration_token = Some(super::token::exposed(&invited.secret));
+    Ok(created(user))
+}
+
+/// The ids of roles that were sent by id, or as they were read.
+async fn chosen(api: &Api, roles: &[RoleChoice]) -> Result<Vec<RoleId>, Failure> {
+    if roles.len() > 1_000 {
+        return Err(Problem::at(["roles"], "must have at most 1000 entries").into());
+    }
+    let there = api.roles_by_id().await?;
+    let differ = roles.iter().enumerate().filter(|(_, role)| !role.is_as_shown(&there));
+    let problem = |i: usize| Problem::at(["roles".to_owned(), i.to_string()], "cannot be changed from here");
+    let problems: Vec<Problem> = differ.map(|(i, _)| problem(i)).collect();
+    match problems.is_empty() {
+        true => Ok(roles.iter().map(|role| role.id).collect()),
+        false => Err(Failure::invalid(problems)),
+    }
+}

@@ -1,0 +1,314 @@
+//! The catalogue: which actions, subjects, fields and conditions there are, so that what is written can be checked.
+
+use super::{Action, ConditionId, Conditions, Field, Fields, Permission, Subject};
+use std::fmt;
+
+/// Every action, subject and field of an installation. What is not in it cannot be written.
+///
+/// It begins with the actions of keyward itself. Conditions are registered apart, in [`Conditions`]: they have a meaning.
+///
+/// ```
+/// use keyward::{ActionEntry, Catalogue, SubjectEntry};
+/// let catalogue = Catalogue::default()
+///     .action(ActionEntry::settings("admin::webhooks.read", "Webhooks", "Read"))
+///     .subject(SubjectEntry::collection("api::article.article", "Article").fields(["title", "body"]))
+///     .action(ActionEntry::on_subjects("plugin::content-manager.explorer.read", "Read", ["api::article.article"]).with_fields())
+///     .content_action("api::article.article.find");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Catalogue {
+    actions: Vec<ActionEntry>,
+    subjects: Vec<SubjectEntry>,
+    content: Vec<Action>,
+}
+
+/// An action that permissions can name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ActionEntry {
+    /// Its id.
+    pub id: Action,
+    /// What people call it.
+    pub display_name: String,
+    /// Where it stands.
+    pub section: Section,
+    /// Whether a permission for it can be for some fields only.
+    pub has_fields: bool,
+    /// Whether a permission for it can have conditions.
+    pub has_conditions: bool,
+}
+
+/// Where an action stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Section {
+    /// Among the settings, in a category. It has no subject.
+    Settings {
+        /// The category.
+        category: String,
+        /// A part of the category.
+        sub_category: String,
+    },
+    /// Among the plugins. It has no subject.
+    Plugin {
+        /// The plugin.
+        plugin: String,
+        /// A part of it.
+        sub_category: String,
+    },
+    /// With the subjects that it can be done to.
+    Subjects(Vec<Subject>),
+}
+
+/// Something that actions are done to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SubjectEntry {
+    /// Its id.
+    pub id: Subject,
+    /// What people call it.
+    pub display_name: String,
+    /// Whether there are many of it.
+    pub kind: SubjectKind,
+    /// Its fields.
+    pub fields: Vec<Field>,
+}
+
+/// Whether there are many of a subject.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SubjectKind {
+    /// Many: articles.
+    Collection,
+    /// One: the home page.
+    Single,
+}
+
+/// Something that is written names what is not in the catalogue.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unregistered {
+    /// Where, below the permission or grant: `action`, `subject`, `fields.0`, `conditions.1`, by the order of the sets.
+    pub path: String,
+    /// The name that nobody registered.
+    pub name: String,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
+impl fmt::Display for Unregistered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.message)
+    }
+}
+
+impl ActionEntry {
+    fn new(id: impl Into<Action>, display_name: impl Into<String>, section: Section) -> Self {
+        let (id, display_name) = (id.into(), display_name.into());
+        Self { id, display_name, section, has_fields: false, has_conditions: true }
+    }
+
+    /// An action among the settings.
+    pub fn settings(id: impl Into<Action>, category: impl Into<String>, display_name: impl Into<String>) -> Self {
+        let section = Section::Settings { category: category.into(), sub_category: "general".into() };
+        Self::new(id, display_name, section)
+    }
+
+    /// An action of a plugin.
+    pub fn plugin(id: impl Into<Action>, plugin: impl Into<String>, display_name: impl Into<String>) -> Self {
+        let section = Section::Plugin { plugin: plugin.into(), sub_category: "general".into() };
+        Self::new(id, display_name, section)
+    }
+
+    /// An action on these subjects.
+    pub fn on_subjects<S: Into<Subject>>(
+        id: impl Into<Action>,
+        display_name: impl Into<String>,
+        subjects: impl IntoIterator<Item = S>,
+    ) -> Self {
+        Self::new(id, display_name, Section::Subjects(subjects.into_iter().map(Into::into).collect()))
+    }
+
+    /// The same, for which permissions can name fields.
+    #[must_use]
+    pub fn with_fields(mut self) -> Self {
+        self.has_fields = true;
+        self
+    }
+
+    /// The same, for which permissions can have conditions, or not. They can, unless said otherwise.
+    #[must_use]
+    pub fn with_conditions(mut self, can: bool) -> Self {
+        self.has_conditions = can;
+        self
+    }
+
+    /// The same in a part of its category or plugin.
+    #[must_use]
+    pub fn within(mut self, part: impl Into<String>) -> Self {
+        match &mut self.section {
+            Section::Settings { sub_category, .. } | Section::Plugin { sub_category, .. } => {
+                *sub_category = part.into();
+            }
+            Section::Subjects(_) => {}
+        }
+        self
+    }
+
+    fn subjects(&self) -> &[Subject] {
+        match &self.section {
+            Section::Subjects(subjects) => subjects,
+            _ => &[],
+        }
+    }
+}
+
+impl SubjectEntry {
+    /// A subject of which there are many.
+    pub fn collection(id: impl Into<Subject>, display_name: impl Into<String>) -> Self {
+        let (id, display_name) = (id.into(), display_name.into());
+        Self { id, display_name, kind: SubjectKind::Collection, fields: Vec::new() }
+    }
+
+    /// A subject of which there is one.
+    pub fn single(id: impl Into<Subject>, display_name: impl Into<String>) -> Self {
+        Self { kind: SubjectKind::Single, ..Self::collection(id, display_name) }
+    }
+
+    /// The same with these fields.
+    #[must_use]
+    pub fn fields<F: Into<Field>>(mut self, fields: impl IntoIterator<Item = F>) -> Self {
+        self.fields = fields.into_iter().map(Into::into).collect();
+        self
+    }
+}
+
+impl Default for Catalogue {
+    /// The actions of keyward itself.
+    fn default() -> Self {
+        let empty = Self { actions: Vec::new(), subjects: Vec::new(), content: Vec::new() };
+        let tokens = [
+            ("access", "Access the settings page"),
+            ("create", "Create"),
+            ("read", "Read"),
+            ("update", "Update"),
+            ("regenerate", "Regenerate"),
+            ("delete", "Delete"),
+        ];
+        let people = [("create", "Create"), ("read", "Read"), ("update", "Update"), ("delete", "Delete")];
+        let own = [
+            ("admin-tokens", "Admin Tokens", &tokens[..]),
+            ("api-tokens", "API Tokens", &tokens[..]),
+            ("users", "Users", &people[..]),
+            ("roles", "Roles", &people[..]),
+            ("audit-logs", "Audit Logs", &[("read", "Read")][..]),
+        ];
+        own.iter().fold(empty, |all, (what, name, actions)| {
+            actions.iter().fold(all, |all, (deed, display)| {
+                all.action(ActionEntry::settings(format!("admin::{what}.{deed}"), *name, *display))
+            })
+        })
+    }
+}
+
+impl Catalogue {
+    /// Registers an action; one with the same id is replaced.
+    #[must_use]
+    pub fn action(mut self, entry: ActionEntry) -> Self {
+        self.actions.retain(|e| e.id != entry.id);
+        self.actions.push(entry);
+        self
+    }
+
+    /// Registers a subject; one with the same id is replaced.
+    #[must_use]
+    pub fn subject(mut self, entry: SubjectEntry) -> Self {
+        self.subjects.retain(|e| e.id != entry.id);
+        self.subjects.push(entry);
+        self
+    }
+
+    /// Registers an action of content routes, which custom content tokens can list.
+    #[must_use]
+    pub fn content_action(mut self, id: impl Into<Action>) -> Self {
+        let id = id.into();
+        if !self.content.contains(&id) {
+            self.content.push(id);
+        }
+        self
+    }
+
+    /// Every action, as registered.
+    pub fn actions(&self) -> &[ActionEntry] {
+        &self.actions
+    }
+
+    /// Every subject, as registered.
+    pub fn subjects(&self) -> &[SubjectEntry] {
+        &self.subjects
+    }
+
+    /// Every action of content routes, as registered.
+    pub fn content_actions(&self) -> &[Action] {
+        &self.content
+    }
+
+    /// Every action on each of its subjects: what a super admin may do, as far as it has names.
+    pub fn everything(&self) -> Vec<Permission> {
+        let of = |entry: &ActionEntry| match entry.subjects() {
+            [] => vec![Permission::new(entry.id.clone())],
+            subjects => subjects.iter().map(|s| Permission::new(entry.id.clone()).on(s.clone())).collect(),
+        };
+        self.actions.iter().flat_map(of).collect()
+    }
+
+    /// Everything about a permission or a grant that is not registered.
+    pub(crate) fn check(
+        &self,
+        action: &Action,
+        subject: Option<&Subject>,
+        fields: &Fields,
+        conditions: &[ConditionId],
+        registered: &Conditions,
+    ) -> Vec<Unregistered> {
+        let mut wrong = Vec::new();
+        let mut say = |path: String, name: &str, message: String| {
+            wrong.push(Unregistered { path, name: name.to_owned(), message });
+        };
+        let subject_name = subject.map_or("", Subject::as_str);
+        let Some(entry) = self.actions.iter().find(|e| e.id == *action) else {
+            say("action".into(), action.as_str(), format!("there is no action {action}"));
+            return wrong;
+        };
+        match subject {
+            None if !entry.subjects().is_empty() => {
+                say("subject".into(), subject_name, format!("{action} needs a subject"))
+            }
+            Some(subject) if entry.subjects().is_empty() => {
+                say("subject".into(), subject_name, format!("{action} has no subject: leave out {subject}"));
+            }
+            Some(subject) if !entry.subjects().contains(subject) => {
+                say("subject".into(), subject_name, format!("{action} cannot be done to {subject}"));
+            }
+            _ => {}
+        }
+        if let Fields::Only(set) = fields {
+            let of = self.subjects.iter().find(|s| Some(&s.id) == subject);
+            if !entry.has_fields {
+                say("fields".into(), "", format!("{action} has no fields: leave them out"));
+            } else if let Some(of) = of {
+                for (i, field) in set.as_slice().iter().enumerate().filter(|(_, f)| !of.fields.contains(f)) {
+                    say(format!("fields.{i}"), field.as_str(), format!("{} has no field {field}", of.id));
+                }
+            }
+        }
+        for (i, condition) in conditions.iter().enumerate() {
+            if !registered.contains(condition.as_str()) {
+                say(format!("conditions.{i}"), condition.as_str(), format!("there is no condition {condition}"));
+            } else if !entry.has_conditions {
+                say(
+                    format!("conditions.{i}"),
+                    condition.as_str(),
+                    format!("{action} has no conditions: leave them out"),
+                );
+            }
+        }
+        wrong
+    }
+}

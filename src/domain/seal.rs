@@ -1,0 +1,142 @@
+//! Sealing: secrets kept encrypted, so that their owners can see them again.
+//!
+//! AES-256-GCM with a fresh 96-bit nonce and the token's id as associated data: a sealed secret moved to another token's row
+//! does not open. Each key has a public id, which stands beside what it sealed, so that keys can be replaced.
+
+use super::{Entropy, InvalidSalt, NoEntropy, Salt, Secret, TokenId};
+use aes_gcm::aead::{Aead, KeyInit, Payload};
+use aes_gcm::{Aes256Gcm, Nonce};
+use std::fmt;
+
+/// An encrypted secret, and the id of the key that it is encrypted with.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SealedKey {
+    /// The id of the encryption key.
+    pub key: String,
+    /// Nonce, ciphertext and authentication tag, in hex.
+    pub text: String,
+}
+
+impl fmt::Debug for SealedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SealedKey({})", self.key)
+    }
+}
+
+/// A sealed secret cannot be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unsealable {
+    /// Its encryption key is not configured.
+    #[error("the key was sealed with the encryption key `{0}`, which is not configured")]
+    NoKey(String),
+    /// It does not open: it was changed, moved, or sealed with another key of this name.
+    #[error("the key cannot be opened with the encryption key `{0}`")]
+    Damaged(String),
+}
+
+/// Encryption keys that cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("an encryption key is like a salt: {0}")]
+pub struct InvalidEncryptionKey(#[from] InvalidSalt);
+
+/// The encryption keys of an installation: the first seals, all open. At most four.
+///
+/// Whoever loses them can no longer show issued secrets again; everything else goes on.
+#[derive(Clone)]
+pub struct EncryptionKeys(Vec<(String, Aes256Gcm)>);
+
+impl EncryptionKeys {
+    /// Reads `KEY` or `NAME:KEY`, several separated by commas, the sealing one first. Each has at least 32 random bytes, as
+    /// `openssl rand -hex 32` prints them.
+    ///
+    /// # Errors
+    /// If one is short, regular or badly named, or two have one name, or there are more than four.
+    pub fn parse(text: &str) -> Result<Self, InvalidEncryptionKey> {
+        let mut keys: Vec<(String, Aes256Gcm)> = Vec::new();
+        for text in text.split(',') {
+            let salt = Salt::parse(text)?;
+            let name = salt.id().as_str().to_owned();
+            if keys.iter().any(|(n, _)| *n == name) {
+                return Err(InvalidSalt::SameName(name).into());
+            }
+            // One use, one key: what seals is derived, and hashes nothing else.
+            let key = salt.hash(b"keyward: AES-256-GCM key for sealed secrets");
+            keys.push((name, Aes256Gcm::new(&key.into())));
+        }
+        if keys.len() > 4 { Err(InvalidSalt::TooMany(keys.len()).into()) } else { Ok(Self(keys)) }
+    }
+
+    /// Encrypts the secret of a token.
+    pub(crate) fn seal(&self, token: TokenId, secret: &Secret, entropy: &dyn Entropy) -> Result<SealedKey, NoEntropy> {
+        // There is always a first one: `split` gives at least one part.
+        let (name, cipher) = &self.0[0];
+        let mut nonce = [0u8; 12];
+        entropy.fill(&mut nonce)?;
+        let aad = aad(token);
+        let payload = Payload { msg: secret.expose().as_bytes(), aad: &aad };
+        // It fails for texts of 64 GiB only.
+        let sealed = cipher.encrypt(&Nonce::from(nonce), payload).map_err(|_| NoEntropy)?;
+        Ok(SealedKey { key: name.clone(), text: format!("{}{}", hex::encode(nonce), hex::encode(sealed)) })
+    }
+
+    /// Decrypts the secret of a token.
+    pub(crate) fn open(&self, token: TokenId, sealed: &SealedKey) -> Result<Secret, Unsealable> {
+        let find = self.0.iter().find(|(name, _)| *name == sealed.key);
+        let (_, cipher) = find.ok_or_else(|| Unsealable::NoKey(sealed.key.clone()))?;
+        let damaged = || Unsealable::Damaged(sealed.key.clone());
+        let bytes = hex::decode(&sealed.text).map_err(|_| damaged())?;
+        let (nonce, text) = bytes.split_first_chunk::<12>().ok_or_else(damaged)?;
+        let aad = aad(token);
+        let opened = cipher.decrypt(&Nonce::from(*nonce), Payload { msg: text, aad: &aad }).map_err(|_| damaged())?;
+        String::from_utf8(opened).map(Secret::new).map_err(|_| damaged())
+    }
+}
+
+fn aad(token: TokenId) -> [u8; 8] {
+    token.0.to_be_bytes()
+}
+
+impl fmt::Debug for EncryptionKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::OsEntropy;
+
+    const OLD: &str = "2025:4bX0qPz81hVnR7sYw2Lm5Kc9Tj3Ga6Fd";
+    const NEW: &str = "2026:Zp0Qx81vHn7RsYw2Lm5Kc9Tj3Ga6Fd4b";
+
+    #[test]
+    fn only_its_token_and_key_open_it() {
+        let (old, new) = (EncryptionKeys::parse(OLD).unwrap(), EncryptionKeys::parse(NEW).unwrap());
+        let both = EncryptionKeys::parse(&format!("{NEW},{OLD}")).unwrap();
+        let secret = Secret::new("kw_admin_secret".into());
+        let sealed = old.seal(TokenId(7), &secret, &OsEntropy).unwrap();
+        assert_eq!(sealed.key, "2025");
+        for keys in [&old, &both] {
+            assert_eq!(keys.open(TokenId(7), &sealed).unwrap().expose(), secret.expose());
+            assert_eq!(keys.open(TokenId(8), &sealed).unwrap_err(), Unsealable::Damaged("2025".into()));
+        }
+        assert_eq!(new.open(TokenId(7), &sealed).unwrap_err(), Unsealable::NoKey("2025".into()));
+        assert_eq!(both.seal(TokenId(7), &secret, &OsEntropy).unwrap().key, "2026");
+        for text in ["", "00", "zz", &format!("{}00", sealed.text)] {
+            let changed = SealedKey { text: text.into(), ..sealed.clone() };
+            assert_eq!(old.open(TokenId(7), &changed).unwrap_err(), Unsealable::Damaged("2025".into()));
+        }
+        assert_ne!(old.seal(TokenId(7), &secret, &OsEntropy).unwrap(), sealed, "a nonce is used once");
+        let shown = format!("{old:?} {sealed:?}");
+        assert!(!shown.contains(&sealed.text) && !shown.contains("4bX0"));
+    }
+
+    #[test]
+    fn impossible_keys_are_refused() {
+        for bad in ["", "short", &format!("{OLD},{OLD}")] {
+            assert!(EncryptionKeys::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Following the store's log of changes: what others change reaches this node by it, and by nothing else.
+//!
+//! A poll is stamped when it is *sent*. What it brings is raised on the tag clock first, and then the lease is renewed by that
+//! stamp: so at any moment within the lease, every change that is older than the lease's span is on the clock. A poll that did
+//! not reach the end of the log, or came back too late, or not at all, renews nothing. (`COHERENCE` has the proof.)
+
+use super::{Freshness, Limits, Resolver};
+use crate::domain::{Clock, Timestamp};
+use crate::store::{Applied, ChangeLog, Poll, StoreError};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+/// For how long changes are kept in the log: a reader that was away for longer begins anew.
+const KEEP: Duration = Duration::from_secs(60 * 60);
+/// How often older ones are removed.
+const FORGET_EVERY: Duration = Duration::from_secs(10 * 60);
+
+/// What following the log has come to.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// The sequence of the last change that was applied.
+    applied: AtomicU64,
+    /// How long after it happened the last change was applied, by the store's time, in milliseconds.
+    lag_ms: AtomicI64,
+}
+
+/// Follows the log for as long as the resolver lives.
+pub(super) fn follow(home: &Arc<Resolver>, log: Box<dyn ChangeLog>) {
+    let (limits, clock) = (home.limits, home.clock.clone());
+    tokio::spawn(run(Arc::downgrade(home), log, limits, clock));
+}
+
+async fn run(home: Weak<Resolver>, mut log: Box<dyn ChangeLog>, limits: Limits, clock: Arc<dyn Clock>) {
+    let mut reader = Reader::default();
+    let mut forgotten = clock.moment();
+    let mut failing = false;
+    loop {
+        let asked = clock.moment();
+        let polled = tokio::time::timeout(limits.poll_deadline, log.poll(reader.applied.as_ref())).await;
+        let Some(resolver) = home.upgrade() else { return };
+        let progress = &resolver.progress;
+        match polled {
+            Ok(Ok(poll)) => {
+                failing = false;
+                let (now, head) = (poll.now, poll.head);
+                let caught_up = reader.apply(poll, &resolver.freshness, progress);
+                if caught_up {
+                    resolver.freshness.renew(asked, limits.max_staleness);
+                    progress.applied.store(head, Ordering::Relaxed);
+                } else {
+                    continue;
+                }
+                if clock.moment().since(forgotten) >= FORGET_EVERY {
+                    forgotten = clock.moment();
+                    drop(resolver);
+                    forget(&mut *log, now).await;
+                }
+            }
+            error => {
+                if !failing {
+                    let error = error.map_or(None, Result::err);
+                    let error = error.as_ref().map(|e: &StoreError| e as &dyn std::error::Error);
+                    tracing::warn!(error, "the log of changes cannot be read: the lease runs out");
+                }
+                failing = true;
+            }
+        }
+        let pause = tokio::time::sleep(limits.poll_every);
+        tokio::select! {
+            () = pause => {}
+            () = log.hint(), if !failing => {}
+        }
+    }
+}
+
+async fn forget(log: &mut dyn ChangeLog, now: Timestamp) {
+    let before = Timestamp(now.0.saturating_sub(i64::try_from(KEEP.as_millis()).unwrap_or(i64::MAX)));
+    if let Ok(Err(error)) = tokio::time::timeout(Duration::from_secs(5), log.forget(before)).await {
+        tracing::debug!(error = &error as &dyn std::error::Error, "old changes are still there");
+    }
+}
+
+/// How far the log has been read.
+#[derive(Default)]
+pub(super) struct Reader {
+    started: bool,
+    applied: Option<Applied>,
+}
+
+impl Reader {
+    /// Raises what a poll brought. Whether this node then knows all that the poll could know.
+    pub(super) fn apply(&mut self, poll: Poll, freshness: &Freshness, progress: &Progress) -> bool {
+        let Poll { now, head, known, changes } = poll;
+        if let Some(applied) = &self.applied {
+            let follows = changes.iter().zip(applied.seq + 1..).all(|(change, seq)| change.seq == seq);
+            if !known || head < applied.seq || !follows {
+                // The store was set back, or we were away for too long. Where it stands now is asked anew.
+                tracing::warn!(applied = applied.seq, head, "the log of changes does not go on from here: a new era");
+                *self = Self::default();
+                return false;
+            }
+            for change in &changes {
+                freshness.raise(change.seq, &change.tags);
+                progress.lag_ms.store(now.0.saturating_sub(change.at.0).max(0), Ordering::Relaxed);
+            }
+            let reached = changes.last().map_or(applied.seq, |last| last.seq);
+            if let Some(last) = changes.into_iter().next_back() {
+                self.applied = Some(Applied { seq: last.seq, op_id: last.op_id });
+            }
+            return reached >= head;
+        }
+        // What there was before the first poll is in no cache of this era, and what is older than it is not let in.
+        let last = changes.into_iter().next_back();
+        if !self.started || last.is_some() {
+            freshness.begin_era(head);
+        }
+        self.started = true;
+        self.applied = last.map(|last| Applied { seq: last.seq, op_id: last.op_id });
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{OwnerId, Tag};
+    use crate::resolve::freshness::Stamp;
+    use crate::store::Change;
+
+    fn change(seq: u64, of: i64) -> Change {
+        Change { seq, op_id: format!("op {seq}"), at: Timestamp(0), tags: vec![Tag::owner(OwnerId(of))] }
+    }
+
+    fn poll(head: u64, known: bool, changes: Vec<Change>) -> Poll {
+        Poll { now: Timestamp(7), head, known, changes }
+    }
+
+    fn read_at(freshness: &Freshness, seq: u64, of: i64) -> Stamp {
+        Stamp { era: freshness.era(), seq, tags: [Tag::owner(OwnerId(of))].into() }
+    }
+
+    #[test]
+    fn what_the_log_says_ends_what_rests_on_it() {
+        let (freshness, progress, mut reader) = (Freshness::following(), Progress::default(), Reader::default());
+        assert!(reader.apply(poll(5, true, vec![change(5, 1)]), &freshness, &progress));
+        let (mine, other) = (read_at(&freshness, 5, 1), read_at(&freshness, 5, 2));
+        assert!(
+            freshness.stands(&mine) && !freshness.stands(&read_at(&freshness, 4, 1)),
+            "the first poll sets the floor"
+        );
+        assert!(
+            !reader.apply(poll(8, true, vec![change(6, 3), change(7, 1)]), &freshness, &progress),
+            "not at the end"
+        );
+        assert!(!freshness.stands(&mine) && freshness.stands(&other));
+        assert!(reader.apply(poll(8, true, vec![change(8, 2)]), &freshness, &progress));
+        assert!(!freshness.stands(&other));
+        assert!(reader.apply(poll(8, true, vec![]), &freshness, &progress));
+        assert_eq!(reader.applied.map(|a| a.seq), Some(8));
+    }
+
+    #[test]
+    fn a_log_that_does_not_go_on_begins_an_era() {
+        for diverged in [
+            poll(4, true, vec![]),
+            poll(9, false, vec![change(6, 1)]),
+            poll(9, true, vec![change(7, 1), change(8, 1), change(9, 1)]),
+        ] {
+            let (freshness, progress, mut reader) = (Freshness::following(), Progress::default(), Reader::default());
+            assert!(reader.apply(poll(5, true, vec![change(5, 1)]), &freshness, &progress));
+            let before = read_at(&freshness, 5, 2);
+            assert!(!reader.apply(diverged, &freshness, &progress), "it renews nothing");
+            assert!(reader.apply(poll(4, true, vec![change(4, 1)]), &freshness, &progress));
+            assert!(!freshness.stands(&before) && freshness.stands(&read_at(&freshness, 4, 2)));
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What every change of a person's account has in common, whoever makes it.
+
+use super::ServiceError;
+use super::error::{Wrong, named};
+use super::tokens::{IssuedToken, record};
+use super::write::Draft;
+use crate::domain::{Issued, Owner, OwnerId, PasswordHash, Role, Tag, Target, TokenAuthority, What};
+use crate::store::{OwnerQuery, OwnerSort, Paging, Profile, View};
+use serde_json::{Map, Value, json};
+
+/// The parts of a profile that are to change, as they were given.
+#[derive(Clone, Default)]
+pub(super) struct ProfileChange {
+    pub(super) email: Option<String>,
+    pub(super) firstname: Option<String>,
+    pub(super) lastname: Option<String>,
+    pub(super) username: Option<Option<String>>,
+}
+
+impl ProfileChange {
+    /// The same as it is kept; says what is wrong with it.
+    pub(super) fn checked(self, wrong: &mut Wrong) -> Result<Self, ServiceError> {
+        let Self { email, firstname, lastname, username } = self;
+        let mut name = |path: &str, text: Option<String>| match text {
+            Some(text) if text.trim().is_empty() => Ok(Some(String::new())),
+            Some(text) => wrong.take(named(path, &text)),
+            None => Ok(None),
+        };
+        let firstname = name("firstname", firstname)?;
+        let lastname = name("lastname", lastname)?;
+        let username = match username {
+            Some(Some(text)) => name("username", Some(text))?.map(|name| Some(name).filter(|n| !n.is_empty())),
+            other => other,
+        };
+        let email = email.map(|email| wrong.take(address("email", &email))).transpose()?.flatten();
+        Ok(Self { email, firstname, lastname, username })
+    }
+
+    /// A profile with these changes.
+    pub(super) fn onto(self, before: &Owner) -> Profile {
+        Profile {
+            email: self.email.unwrap_or_else(|| before.email.clone()),
+            firstname: self.firstname.unwrap_or_else(|| before.firstname.clone()),
+            lastname: self.lastname.unwrap_or_else(|| before.lastname.clone()),
+            username: self.username.unwrap_or_else(|| before.username.clone()),
+        }
+    }
+}
+
+/// An e-mail address as it is kept. Whether somebody reads it, only a message to it tells.
+pub(super) fn address(path: &str, text: &str) -> Result<String, ServiceError> {
+    let text = text.trim();
+    let parts = text.split_once('@').filter(|(who, host)| !who.is_empty() && !host.is_empty() && !host.contains('@'));
+    if parts.is_none() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        Err(ServiceError::invalid(path, "must be an e-mail address"))
+    } else if text.len() > 254 {
+        Err(ServiceError::invalid(path, "must have at most 254 bytes"))
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+pub(super) async fn found(view: &mut dyn View, id: OwnerId) -> Result<Owner, ServiceError> {
+    view.owner(id).await?.ok_or(ServiceError::NotFound("owner"))
+}
+
+/// Whether nobody is here yet.
+pub(super) async fn nobody(view: &mut dyn View) -> Result<bool, ServiceError> {
+    let paging = Paging { page: 1, page_size: 1 };
+    let query = OwnerQuery { paging, search: None, sort: OwnerSort::Id, descending: false };
+    Ok(view.owners(&query).await?.total == 0)
+}
+
+/// The roles that somebody has.
+pub(super) async fn roles_of(view: &mut dyn View, owner: &Owner) -> Result<Vec<Role>, ServiceError> {
+    let mut roles = Vec::with_capacity(owner.roles.len());
+    for id in &owner.roles {
+        roles.extend(view.role(*id).await?);
+    }
+    Ok(roles)
+}
+
+impl Draft {
+    pub(super) async fn found(&mut self, id: OwnerId) -> Result<Owner, ServiceError> {
+        found(&mut *self.tx, id).await
+    }
+
+    /// Refuses an address that somebody else has.
+    pub(super) async fn free(&mut self, email: &str, own: Option<OwnerId>) -> Result<(), ServiceError> {
+        match self.tx.owner_with_email(email).await? {
+            Some(id) if own != Some(id) => Err(ServiceError::Taken { path: "email", message: "Email already taken" }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sets what is new of a profile. Whoever follows a link that went to an older address is not whom it was meant for: a
+    /// new one ends invitations.
+    pub(super) async fn set_profile(&mut self, before: &Owner, after: &Profile) -> Result<(), ServiceError> {
+        let mut details = Map::new();
+        let mut differ = |what: &str, before: Value, after: Value| {
+            if before != after {
+                details.insert(what.to_owned(), json!({"before": before, "after": after}));
+            }
+        };
+        differ("email", json!(before.email), json!(after.email));
+        differ("firstname", json!(before.firstname), json!(after.firstname));
+        differ("lastname", json!(before.lastname), json!(after.lastname));
+        differ("username", json!(before.username), json!(after.username));
+        if details.is_empty() {
+            return Ok(());
+        }
+        self.free(&after.email, Some(before.id)).await?;
+        self.tx.update_owner(before.id, after).await?;
+        if before.email != after.email && self.tx.delete_invitations(before.id).await? > 0 {
+            details.insert("invitation".to_owned(), json!({"before": true, "after": false}));
+        }
+        self.touch(Tag::owner(before.id));
+        self.audit(What::OwnerUpdated, Target::Owner(before.id), Value::Object(details)).await
+    }
+
+    /// Sets a password.
+    pub(super) async fn set_password(&mut self, id: OwnerId, hash: &PasswordHash) -> Result<(), ServiceError> {
+        self.tx.set_password(id, hash).await?;
+        self.audit(What::PasswordSet, Target::Owner(id), json!({})).await
+    }
+
+    /// Ends all sessions of somebody, for good.
+    pub(super) async fn end_sessions(&mut self, id: OwnerId) -> Result<(), ServiceError> {
+        for session in self.tx.delete_sessions(id).await? {
+            self.touch(Tag::token(&session));
+        }
+        self.touch(Tag::owner(id));
+        Ok(())
+    }
+
+    /// Opens a session. Why it may be opened is remembered by whoever calls this.
+    pub(super) async fn open(&mut self, owner: OwnerId, issued: Issued) -> Result<IssuedToken, ServiceError> {
+        let writer = self.writer.clone();
+        let policy = &writer.settings.policy;
+        let authority = TokenAuthority::Session { owner, idle: policy.session_idle };
+        let (new, secret) = record(issued, String::new(), String::new(), Some(policy.session_lifespan), authority);
+        let digest = new.digest;
+        let id = self.tx.insert_token(new).await?;
+        let token = self.tx.token(id).await?.ok_or(ServiceError::NotFound("token"))?;
+        self.touch(Tag::token(&digest));
+        Ok(IssuedToken { token, secret })
+    }
+}

@@ -1,0 +1,129 @@
+//! What an installation lets people choose.
+
+use super::ServiceError;
+use std::time::Duration;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What an installation lets people choose, and how long things last.
+///
+/// ```
+/// use keyward::{Durations, Policy};
+/// use std::time::Duration;
+/// let policy = Policy { durations: Durations::default().without_unlimited(), ..Policy::default() };
+/// ```
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// How long admin and content tokens may live.
+    pub durations: Durations,
+    /// A session ends when it was not used for this long. Default 2 hours; at least two minutes.
+    pub session_idle: Duration,
+    /// A session ends after this long in any case. Default 24 hours.
+    pub session_lifespan: Duration,
+    /// An invitation can be accepted for this long. Default 7 days.
+    pub invitation_lifespan: Duration,
+    /// Audit events are kept for this long; `None`: for ever, which is the default.
+    pub keep_events: Option<Duration>,
+    /// How many passwords are hashed at the same time, each with 19 MiB of memory. Default 2.
+    pub password_hashes_at_once: usize,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            durations: Durations::default(),
+            session_idle: DAY / 12,
+            session_lifespan: DAY,
+            invitation_lifespan: 7 * DAY,
+            keep_events: None,
+            password_hashes_at_once: 2,
+        }
+    }
+}
+
+/// How long a token lives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lifespan {
+    /// This long.
+    Of(Duration),
+    /// For ever.
+    Unlimited,
+}
+
+impl Lifespan {
+    /// This many days.
+    pub const fn days(days: u32) -> Self {
+        Self::Of(Duration::from_secs(days as u64 * 24 * 60 * 60))
+    }
+
+    pub(super) fn limit(self) -> Option<Duration> {
+        match self {
+            Self::Of(span) => Some(span),
+            Self::Unlimited => None,
+        }
+    }
+}
+
+/// How long admin and content tokens may live. By default people choose 7, 30 or 90 days or unlimited.
+///
+/// People choose among the choices. A program that issues by the Rust services may take any time within the maximum.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Durations {
+    choices: Vec<Duration>,
+    maximum: Option<Duration>,
+    unlimited: bool,
+}
+
+impl Default for Durations {
+    fn default() -> Self {
+        Self { choices: [7, 30, 90].map(|days| days * DAY).to_vec(), maximum: None, unlimited: true }
+    }
+}
+
+impl Durations {
+    /// These choices instead.
+    #[must_use]
+    pub fn choices(mut self, choices: impl IntoIterator<Item = Duration>) -> Self {
+        self.choices = choices.into_iter().collect();
+        self
+    }
+
+    /// Nothing longer than this, and so nothing unlimited.
+    #[must_use]
+    pub fn at_most(mut self, maximum: Duration) -> Self {
+        (self.maximum, self.unlimited) = (Some(maximum), false);
+        self
+    }
+
+    /// No token lives for ever.
+    #[must_use]
+    pub fn without_unlimited(mut self) -> Self {
+        self.unlimited = false;
+        self
+    }
+
+    /// What people can choose, `None` being for ever.
+    pub fn offered(&self) -> Vec<Option<Duration>> {
+        let within = |d: &Duration| self.maximum.is_none_or(|m| *d <= m);
+        let choices = self.choices.iter().copied().filter(within).map(Some);
+        choices.chain(self.unlimited.then_some(None)).collect()
+    }
+
+    /// Whether a token may live this long; people have to take what is offered.
+    pub(super) fn check(&self, lifespan: Lifespan, by_person: bool) -> Result<(), ServiceError> {
+        let wrong = |message: String| Err(ServiceError::invalid("lifespan", message));
+        match (lifespan.limit(), self.maximum) {
+            (None, _) if !self.unlimited => wrong("must not be unlimited here".to_owned()),
+            (Some(span), _) if span < Duration::from_secs(1) => wrong("must be at least a second".to_owned()),
+            (Some(span), Some(maximum)) if span > maximum => {
+                wrong(format!("must be at most {} ms", maximum.as_millis()))
+            }
+            (limit, _) if by_person && !self.offered().contains(&limit) => {
+                let say = |d: &Option<Duration>| d.map_or("null".to_owned(), |d| d.as_millis().to_string());
+                let offered: Vec<String> = self.offered().iter().map(say).collect();
+                wrong(format!("must be one of {} (milliseconds; null is unlimited)", offered.join(", ")))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Sessions: signing in and out.
+
+use super::account::address;
+use super::actor::{Actor, Giver};
+use super::password::Password;
+use super::tokens::IssuedToken;
+use super::write::Change;
+use super::{ServiceError, for_whom};
+use crate::domain::{Doer, Kind, Owner, OwnerId, Target, Timestamp, Token, TokenAuthority, TokenId, What};
+use serde_json::json;
+
+pub use super::me::ProfileUpdate;
+pub use super::register::{FirstAdmin, Registration};
+
+/// Signs people in and out, and lets them change their own account. Made by [`Keyward::sessions`](crate::Keyward::sessions).
+///
+/// ```
+/// # tokio_test::block_on(async {
+/// use keyward::{FirstAdmin, Keyward, MemoryStore, Password, Salt};
+/// # let (salt, _) = Salt::generate()?;
+/// let keyward = Keyward::builder(MemoryStore::default()).salt(salt).admin("/admin").build()?;
+/// let code = keyward.sessions().setup_code().await?.expect("nobody is here yet");
+/// println!("register with {}", code.expose());
+///
+/// let ada = FirstAdmin {
+///     email: "ada@example.test".into(),
+///     firstname: "Ada".into(),
+///     lastname: String::new(),
+///     username: None,
+///     password: Password::new("Passw0rd!"),
+/// };
+/// keyward.sessions().register_first(ada, Some(code.expose())).await?;
+/// let signed_in = keyward.sessions().sign_in("ada@example.test", &Password::new("Passw0rd!")).await?;
+/// assert_eq!(signed_in.owner.firstname, "Ada");
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct Sessions(pub(super) Change);
+
+for_whom!(Sessions);
+
+/// Somebody who has just signed in.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    /// Who.
+    pub owner: Owner,
+    /// Their session, with the secret to hand over.
+    pub session: IssuedToken,
+}
+
+impl Sessions {
+    fn map(self, f: impl FnOnce(Change) -> Change) -> Self {
+        Self(f(self.0))
+    }
+
+    /// Signs somebody in.
+    ///
+    /// Whether there is such an account, whether it is active, and whether it has this password: nobody learns which of them is
+    /// not so, neither by the answer nor by how long it takes.
+    ///
+    /// # Errors
+    /// [`WrongCredentials`](ServiceError::WrongCredentials); [`TooManyAttempts`](ServiceError::TooManyAttempts), before the password is
+    /// even looked at; [`Busy`](ServiceError::Busy).
+    pub async fn sign_in(&self, email: &str, password: &Password) -> Result<SignedIn, ServiceError> {
+        no_token(self.0.origin.doer)?;
+        let people = &self.0.writer.people;
+        let account = people.throttle.account(email);
+        let reserved = people.throttle.reserve(email, self.0.origin.address).map_err(|wait| {
+            self.0.note_failure(account);
+            ServiceError::TooManyAttempts(wait)
+        })?;
+        let checked = async {
+            let candidate = self.candidate(email).await?;
+            let hash = candidate.as_ref().map(|(_, hash)| hash);
+            let right = people.hasher.verify(password, hash).await?;
+            Ok(candidate.filter(|_| right))
+        };
+        let (id, verified) = match checked.await {
+            Ok(Some(candidate)) => candidate,
+            Ok(None) => {
+                self.0.note_failure(account);
+                return Err(ServiceError::WrongCredentials);
+            }
+            Err(error) => {
+                // Nobody has learnt anything of the password.
+                reserved.give_back();
+                return Err(error);
+            }
+        };
+        reserved.succeeded();
+        let issued = self.0.issue(Kind::Session)?;
+        self.0
+            .make(move |draft| {
+                Box::pin(async move {
+                    // Hashing took its time: what it proved must still hold.
+                    let owner = draft.tx.owner(id).await?.filter(|o| o.state.is_active());
+                    let owner = owner.ok_or(ServiceError::WrongCredentials)?;
+                    if draft.tx.password(id).await?.as_ref() != Some(&verified) {
+                        return Err(ServiceError::WrongCredentials);
+                    }
+                    let session = draft.open(id, issued).await?;
+                    draft.origin.doer = Doer::Person(id);
+                    let target = Target::Token(session.token.id, Kind::Session);
+                    draft.audit(What::SignedIn, target, json!({"owner": id})).await?;
+                    Ok(SignedIn { owner, session })
+                })
+            })
+            .await
+    }
+
+    /// Whose password it has to be: nobody's, where nobody can sign in. The store is asked the same questions for everybody.
+    async fn candidate(&self, email: &str) -> Result<Option<(OwnerId, crate::domain::PasswordHash)>, ServiceError> {
+        // No id is 0.
+        const NOBODY: OwnerId = OwnerId(0);
+        let email = address("email", email).unwrap_or_default();
+        let mut view = self.0.view().await?;
+        let id = view.owner_with_email(&email).await?.unwrap_or(NOBODY);
+        let owner = view.owner(id).await?.filter(|o| o.state.is_active());
+        let hash = view.password(id).await?;
+        Ok(owner.and(hash).map(|hash| (id, hash)))
+    }
+
+    /// Ends the session that somebody has signed in with. It has to be their own.
+    ///
+    /// # Errors
+    /// If there is no such session of theirs, or nobody is signed in.
+    pub async fn sign_out(&self, id: TokenId) -> Result<Token, ServiceError> {
+        self.0
+            .make(move |draft| {
+                Box::pin(async move {
+                    let owner = person(draft.actor().await?)?.id;
+                    let token = draft.tx.token(id).await?.filter(|t| is_session_of(t, owner));
+                    let token = token.ok_or(ServiceError::NotFound("session"))?;
+                    draft.tx.delete_token(id).await?;
+                    draft.touch(crate::domain::Tag::token(&token.digest));
+                    draft.audit(What::SignedOut, Target::Token(id, Kind::Session), json!({"owner": owner})).await?;
+                    Ok(token)
+                })
+            })
+            .await
+    }
+
+    /// Ends another session of whoever asks.
+    ///
+    /// # Errors
+    /// If there is no such session of theirs, or nobody is signed in.
+    pub async fn revoke(&self, id: TokenId) -> Result<Token, ServiceError> {
+        self.sign_out(id).await
+    }
+
+    /// The sessions of whoever asks that have not ended.
+    ///
+    /// # Errors
+    /// If nobody is signed in.
+    pub async fn list(&self) -> Result<Vec<Token>, ServiceError> {
+        let mut view = self.0.view().await?;
+        let owner = person(self.0.actor(&mut view).await?)?.id;
+        let now = view.now();
+        let mut sessions = view.tokens(Kind::Session, Some(owner)).await?;
+        sessions.retain(|s| lives(s, now));
+        Ok(sessions)
+    }
+}
+
+/// Who is signed in: a person, and no token of theirs.
+pub(super) fn person(actor: Actor) -> Result<Owner, ServiceError> {
+    match actor {
+        Actor::Person(Giver { owner: Some(owner), .. }) => Ok(owner),
+        Actor::Token(_) => Err(ServiceError::Forbidden("a token is nobody's session")),
+        _ => Err(ServiceError::Forbidden("sign in first")),
+    }
+}
+
+/// Whoever has a token has no business here.
+pub(super) fn no_token(doer: Doer) -> Result<(), ServiceError> {
+    match doer {
+        Doer::Token(_) => Err(ServiceError::Forbidden("a token opens no session")),
+        _ => Ok(()),
+    }
+}
+
+fn is_session_of(token: &Token, owner: OwnerId) -> bool {
+    token.kind() == Kind::Session && token.owner() == Some(owner)
+}
+
+fn lives(session: &Token, now: Timestamp) -> bool {
+    let TokenAuthority::Session { idle, .. } = session.authority else { return false };
+    let used = session.last_used_at.unwrap_or(session.created_at);
+    session.expires_at.is_none_or(|end| now < end) && now < used.plus(idle)
+}

@@ -1,0 +1,111 @@
+//! What is to be done when an installation starts.
+
+use super::ServiceError;
+use super::tokens::record;
+use super::write::Draft;
+use crate::domain::{Cause, ContentAccess, Doer, Issued, Kind, Origin, Tag, Target, TokenAuthority, What};
+use crate::keyward::Keyward;
+use crate::store::{Clamp, EventQuery, Paging, WriteStore};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What [`Keyward::set_up`] has found and done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SetUp {
+    /// Whether there is nobody yet: the first super admin can be registered.
+    pub nobody_yet: bool,
+    /// How many grants and permissions went, because the catalogue no longer has their action.
+    pub clamped: u64,
+}
+
+/// How often events that are too old are looked for.
+const TIDY_EVERY: Duration = Duration::from_secs(60 * 60);
+
+impl<S: WriteStore> Keyward<S> {
+    /// Brings the store in line with the settings. Call it once at every start, before the server listens.
+    ///
+    /// In a store that nobody has been in yet it makes the two content tokens "Read Only" and "Full Access". It takes away the
+    /// grants, and the permissions of roles, whose action the catalogue no longer has. It removes sessions that have ended, and from then
+    /// on events that are older than [`Policy::keep_events`](crate::Policy::keep_events).
+    ///
+    /// # Errors
+    /// If the store cannot do it.
+    pub async fn set_up(&self) -> Result<SetUp, ServiceError> {
+        let tokens = [
+            ("Read Only", "A default content token that may read", ContentAccess::ReadOnly),
+            ("Full Access", "A default content token that may do everything", ContentAccess::FullAccess),
+        ];
+        let change = self.change();
+        let mut defaults = Vec::new();
+        for (name, description, access) in tokens {
+            defaults.push((change.issue(Kind::Content)?, name, description, access));
+        }
+        let found = change.make(move |draft| Box::pin(set_up(draft, defaults))).await?;
+        if change.policy().keep_events.is_some() {
+            self.tidy_behind();
+        }
+        Ok(found)
+    }
+
+    /// Removes old events for as long as the installation lives.
+    fn tidy_behind(&self) {
+        let Some(age) = self.writer().settings.policy.keep_events else { return };
+        // The task must not keep alive what it looks after.
+        let (home, store) = (Arc::downgrade(self.writer()), Arc::downgrade(&self.shared_store()));
+        tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(TIDY_EVERY);
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                let (Some(writer), Some(store)) = (home.upgrade(), store.upgrade()) else { return };
+                let events = super::Events(super::Change::new(store, writer));
+                if let Err(error) = events.delete_older_than(age).await {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "old events are still there");
+                }
+            }
+        });
+    }
+}
+
+type Default = (Issued, &'static str, &'static str, ContentAccess);
+
+async fn set_up(draft: &mut Draft, defaults: Vec<Default>) -> Result<SetUp, ServiceError> {
+    draft.origin = Origin { doer: Doer::Service, address: None };
+    if draft.tx.is_empty().await? {
+        for (issued, name, description, access) in defaults {
+            let authority = TokenAuthority::Content { access };
+            let (new, secret) = record(issued, name.to_owned(), description.to_owned(), None, authority);
+            super::tokens::insert(draft, new, secret, What::TokenIssued).await?;
+        }
+    }
+    let writer = draft.writer.clone();
+    let mut clamped = 0;
+    if let Some(catalogue) = &writer.settings.catalogue {
+        let actions: Vec<_> = catalogue.actions().iter().map(|a| a.id.clone()).collect();
+        clamped = draft.clamp(Clamp::Unknown(&actions), Cause::Catalogue).await?;
+        if clamped > 0 {
+            draft.touch(Tag::ALL);
+        }
+    }
+    draft.tx.delete_ended_sessions().await?;
+    remember_retention(draft, writer.settings.policy.keep_events).await?;
+    let one = Paging { page: 1, page_size: 1 };
+    let query =
+        crate::store::OwnerQuery { paging: one, search: None, sort: crate::store::OwnerSort::Id, descending: false };
+    let nobody_yet = draft.tx.owners(&query).await?.total == 0;
+    Ok(SetUp { nobody_yet, clamped })
+}
+
+/// Remembers for how long events are kept, if that is not what was remembered last.
+async fn remember_retention(draft: &mut Draft, keep: Option<Duration>) -> Result<(), ServiceError> {
+    let days = |keep: Duration| keep.as_secs_f64() / 86_400.0;
+    let details = json!({"days": keep.map(days)});
+    let query = EventQuery { what: Some(What::RetentionSet), ..EventQuery::all(Paging { page: 1, page_size: 1 }) };
+    let last = draft.tx.events(&query).await?.items.pop().map(|(_, event)| event.details);
+    // For ever is what goes without saying.
+    if last.unwrap_or_else(|| json!({"days": Value::Null})) != details {
+        draft.audit(What::RetentionSet, Target::Installation, details).await?;
+    }
+    Ok(())
+}

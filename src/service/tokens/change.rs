@@ -1,0 +1,217 @@
+//! Changing, regenerating and revoking.
+
+use super::issue::{IssuedToken, seal};
+use super::{Tokens, find, free, told, within};
+use crate::domain::{
+    Ceiling, ContentAccess, Grant, Issued, Kind, KindSet, Tag, Target, Token, TokenAuthority, TokenId, What, When,
+};
+use crate::service::ServiceError;
+use crate::service::actor::Actor;
+use crate::service::error::{Wrong, described, named};
+use crate::service::write::Draft;
+use serde_json::{Map, Value, json};
+
+/// What of a token is to change. What is `None` stays.
+#[derive(Clone, Debug, Default)]
+pub struct TokenUpdate {
+    /// Another name.
+    pub name: Option<String>,
+    /// Another description.
+    pub description: Option<String>,
+    /// Other grants, as a whole; for admin tokens. Where the owner is no super admin, conditions that were chosen for a grant before
+    /// stay with it.
+    pub grants: Option<Vec<Grant>>,
+    /// Another access; for content tokens.
+    pub access: Option<ContentAccess>,
+}
+
+impl Tokens {
+    /// Changes a token. Its owner, kind, secret and expiry stay.
+    ///
+    /// # Errors
+    /// If there is no such token, it belongs to somebody else (super admins may), a token asks, the name is empty or taken, or the
+    /// grants or the access are such that they could not be issued to its owner today.
+    pub async fn update(&self, id: TokenId, update: TokenUpdate) -> Result<Token, ServiceError> {
+        let mut wrong = Wrong::default();
+        let name = update.name.as_deref().map(|n| wrong.take(named("name", n))).transpose()?.flatten();
+        let text = update.description.as_deref().map(|d| wrong.take(described("description", d)));
+        let description = text.transpose()?.flatten();
+        self.registered(update.grants.as_deref().unwrap_or_default(), &mut wrong);
+        if let Some(access) = &update.access {
+            self.accessible(access, &mut wrong);
+        }
+        let kinds = self.kinds;
+        self.change
+            .make(move |draft| {
+                Box::pin(async move {
+                    let giver = draft.giver().await?;
+                    let before = changeable(draft, id, kinds).await?;
+                    if !(giver.is_super_admin() || before.owner().is_none_or(|owner| giver.is(owner))) {
+                        return Err(ServiceError::Forbidden("this token belongs to somebody else"));
+                    }
+                    wrong.done()?;
+                    let name = name.unwrap_or_else(|| before.name.clone());
+                    let description = description.unwrap_or_else(|| before.description.clone());
+                    free(draft, &name, Some(id)).await?;
+                    let authority = match (before.authority.clone(), update.grants, update.access) {
+                        (TokenAuthority::Admin { owner, grants: now }, Some(grants), None) => {
+                            let ceiling = draft.tx.ceiling(owner).await?;
+                            let grants = with_chosen(grants, &now, &ceiling);
+                            // Chosen conditions that stay are no new choice.
+                            let new: Vec<Grant> = grants.iter().map(|g| as_new(g, &now, &ceiling)).collect();
+                            within(draft, owner, &new).await?;
+                            TokenAuthority::Admin { owner, grants }
+                        }
+                        (TokenAuthority::Content { .. }, None, Some(access)) => TokenAuthority::Content { access },
+                        (authority, None, None) => authority,
+                        (TokenAuthority::Content { .. }, Some(_), _) => {
+                            return Err(ServiceError::invalid(
+                                "grants",
+                                "a content token has an access, and no grants",
+                            ));
+                        }
+                        (_, _, Some(_)) => {
+                            return Err(ServiceError::invalid("access", "an admin token has grants, and no access"));
+                        }
+                        (authority @ TokenAuthority::Session { .. }, ..) => authority,
+                    };
+                    let details = differences(&before, &name, &description, &authority);
+                    if details.is_empty() {
+                        return Ok(before);
+                    }
+                    draft.tx.update_token(id, &name, &description, &authority).await?;
+                    draft.touch(Tag::token(&before.digest));
+                    draft.audit(What::TokenUpdated, Target::Token(id, before.kind()), Value::Object(details)).await?;
+                    changeable(draft, id, kinds).await
+                })
+            })
+            .await
+    }
+
+    /// Gives a token a new secret; the older one is dead on the next request. Its expiry stays.
+    ///
+    /// # Errors
+    /// If there is no such token, or an admin token belongs to somebody else: nobody but its owner, the token itself and the program
+    /// get its new secret, not even a super admin.
+    pub async fn regenerate(&self, id: TokenId) -> Result<IssuedToken, ServiceError> {
+        let of_admin = self.change.issue(Kind::Admin)?;
+        let of_content = self.change.issue(Kind::Content)?;
+        let kinds = self.kinds;
+        self.change
+            .make(move |draft| {
+                Box::pin(async move {
+                    let actor = draft.actor().await?;
+                    let before = changeable(draft, id, kinds).await?;
+                    match before.owner() {
+                        Some(_) if actor.is_token(id) => {}
+                        Some(owner) => {
+                            let giver = actor.giver()?;
+                            if !giver.is_program() && !giver.is(owner) {
+                                return Err(ServiceError::Forbidden("only its owner regenerates a token"));
+                            }
+                        }
+                        None => drop(actor.giver()?),
+                    }
+                    let issued = if before.kind() == Kind::Admin { of_admin } else { of_content };
+                    let Issued { secret, digest, salt } = issued;
+                    draft.tx.set_secret(id, &digest, &salt, secret.hint()).await?;
+                    let token = changeable(draft, id, kinds).await?;
+                    seal(draft, &token, &secret).await?;
+                    draft.touch(Tag::token(&before.digest));
+                    draft.touch(Tag::token(&digest));
+                    let details = json!({"name": token.name});
+                    draft.audit(What::TokenRegenerated, Target::Token(id, token.kind()), details).await?;
+                    Ok(IssuedToken { token, secret })
+                })
+            })
+            .await
+    }
+
+    /// Revokes a token. The next request with it is refused.
+    ///
+    /// # Errors
+    /// If there is no such token, or it belongs to somebody else (super admins may, and the token itself).
+    pub async fn revoke(&self, id: TokenId) -> Result<Token, ServiceError> {
+        let kinds = self.kinds;
+        self.change
+            .make(move |draft| {
+                Box::pin(async move {
+                    let actor = draft.actor().await?;
+                    let token = find(&mut *draft.tx, id, kinds).await?;
+                    may_revoke(actor, &token)?;
+                    draft.tx.delete_token(id).await?;
+                    draft.touch(Tag::token(&token.digest));
+                    let details = json!({"name": token.name, "owner": token.owner()});
+                    draft.audit(What::TokenRevoked, Target::Token(id, token.kind()), details).await?;
+                    Ok(token)
+                })
+            })
+            .await
+    }
+}
+
+fn may_revoke(actor: Actor, token: &Token) -> Result<(), ServiceError> {
+    if actor.is_token(token.id) && token.kind() == Kind::Admin {
+        return Ok(());
+    }
+    let giver = actor.giver()?;
+    let of_others = match (token.kind(), token.owner()) {
+        (Kind::Session, Some(owner)) => !giver.is_program() && !giver.is(owner),
+        (_, Some(owner)) => !giver.is_super_admin() && !giver.is(owner),
+        (_, None) => false,
+    };
+    if of_others { Err(ServiceError::Forbidden("this token belongs to somebody else")) } else { Ok(()) }
+}
+
+/// Sessions are opened and ended, never changed.
+async fn changeable(draft: &mut Draft, id: TokenId, kinds: KindSet) -> Result<Token, ServiceError> {
+    let token = find(&mut *draft.tx, id, kinds).await?;
+    if token.kind() == Kind::Session { Err(ServiceError::NotFound("token")) } else { Ok(token) }
+}
+
+/// The grants to keep. Conditions that were chosen while the owner was a super admin stay after that, whatever is sent.
+fn with_chosen(mut grants: Vec<Grant>, before: &[Grant], ceiling: &Ceiling) -> Vec<Grant> {
+    if *ceiling != Ceiling::Unlimited {
+        for grant in grants.iter_mut().filter(|g| g.chosen == When::Always) {
+            if let Some(chosen) = chosen_before(grant, before) {
+                grant.chosen = chosen.clone();
+            }
+        }
+    }
+    grants
+}
+
+/// The grant without conditions that it had before.
+fn as_new(grant: &Grant, before: &[Grant], ceiling: &Ceiling) -> Grant {
+    let kept = *ceiling != Ceiling::Unlimited && chosen_before(grant, before) == Some(&grant.chosen);
+    if kept { Grant { chosen: When::Always, ..grant.clone() } } else { grant.clone() }
+}
+
+fn chosen_before<'b>(grant: &Grant, before: &'b [Grant]) -> Option<&'b When> {
+    let same = before.iter().filter(|b| b.action == grant.action && b.subject == grant.subject);
+    // If one of them was without conditions, nothing was chosen for all.
+    let mut chosen = same.map(|b| &b.chosen).collect::<Vec<_>>().into_iter();
+    let first = chosen.next()?;
+    (*first != When::Always && chosen.all(|c| c == first)).then_some(first)
+}
+
+/// What changes, with before and after.
+fn differences(before: &Token, name: &str, description: &str, authority: &TokenAuthority) -> Map<String, Value> {
+    let mut details = Map::new();
+    let mut differ = |what: &str, before: Value, after: Value| {
+        if before != after {
+            details.insert(what.to_owned(), json!({"before": before, "after": after}));
+        }
+    };
+    differ("name", json!(before.name), json!(name));
+    differ("description", json!(before.description), json!(description));
+    let held = |authority: &TokenAuthority| match authority {
+        TokenAuthority::Admin { grants, .. } => grants.iter().map(told).collect::<Value>(),
+        TokenAuthority::Content { access: ContentAccess::Custom(actions) } => json!(actions),
+        TokenAuthority::Content { access } => json!(access.as_str()),
+        TokenAuthority::Session { .. } => Value::Null,
+    };
+    let what = if before.kind() == Kind::Admin { "grants" } else { "access" };
+    differ(what, held(&before.authority), held(authority));
+    details
+}

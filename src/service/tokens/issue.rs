@@ -1,0 +1,298 @@
+//! Issuing.
+
+use super::{Tokens, find, free, told, within};
+use crate::domain::{
+    ContentAccess, Grant, Issued, Kind, KindSet, OwnerId, Secret, Tag, Target, Token, TokenAuthority, What,
+};
+use crate::service::error::{Wrong, described, named};
+use crate::service::write::Draft;
+use crate::service::{Lifespan, ServiceError};
+use crate::store::NewToken;
+use futures_util::future::BoxFuture;
+use serde_json::json;
+use std::time::Duration;
+
+/// An admin token to be.
+#[derive(Clone, Debug)]
+pub struct AdminToken {
+    /// Unique among admin and content tokens.
+    pub name: String,
+    /// Free text.
+    pub description: String,
+    /// Whom it belongs to, for ever.
+    pub owner: OwnerId,
+    /// What it carries: a subset of what the owner may do.
+    pub grants: Vec<Grant>,
+    /// How long it lives.
+    pub lifespan: Lifespan,
+}
+
+impl AdminToken {
+    /// A token of this name and owner that carries nothing and lives 30 days.
+    ///
+    /// ```
+    /// use keyward::{AdminToken, Grant, Lifespan, OwnerId};
+    /// let deploy = AdminToken::new("deploy", OwnerId(1)).grants([Grant::new("admin::webhooks.read")]).lifespan(Lifespan::days(7));
+    /// ```
+    pub fn new(name: impl Into<String>, owner: OwnerId) -> Self {
+        let (name, description) = (name.into(), String::new());
+        Self { name, description, owner, grants: Vec::new(), lifespan: Lifespan::days(30) }
+    }
+
+    /// The same with a description.
+    #[must_use]
+    pub fn description(mut self, description: impl Into<String>) -> Self {
+        self.description = description.into();
+        self
+    }
+
+    /// The same with these grants.
+    #[must_use]
+    pub fn grants(mut self, grants: impl IntoIterator<Item = Grant>) -> Self {
+        self.grants = grants.into_iter().collect();
+        self
+    }
+
+    /// The same for this time.
+    #[must_use]
+    pub fn lifespan(mut self, lifespan: Lifespan) -> Self {
+        self.lifespan = lifespan;
+        self
+    }
+}
+
+/// A content token to be.
+#[derive(Clone, Debug)]
+pub struct ContentToken {
+    /// Unique among admin and content tokens.
+    pub name: String,
+    /// Free text.
+    pub description: String,
+    /// What it may do.
+    pub access: ContentAccess,
+    /// How long it lives.
+    pub lifespan: Lifespan,
+}
+
+impl ContentToken {
+    /// A token of this name and access that lives 30 days.
+    pub fn new(name: impl Into<String>, access: ContentAccess) -> Self {
+        Self { name: name.into(), description: String::new(), access, lifespan: Lifespan::days(30) }
+    }
+
+    /// The same with a description.
+    #[must_use]
+    pub fn description(mut self, description: impl Into<String>) -> Self {
+        self.description = description.into();
+        self
+    }
+
+    /// The same for this time.
+    #[must_use]
+    pub fn lifespan(mut self, lifespan: Lifespan) -> Self {
+        self.lifespan = lifespan;
+        self
+    }
+}
+
+/// A session to be.
+#[derive(Clone, Debug)]
+pub struct SessionToken {
+    /// Who signed in.
+    pub owner: OwnerId,
+    /// It ends when it was not used for this long, to the minute: use is noted once a minute. At least two minutes.
+    pub idle: Duration,
+    /// It ends after this long in any case.
+    pub lifespan: Duration,
+}
+
+/// A token that was issued just now, with its secret.
+#[derive(Clone, Debug)]
+pub struct IssuedToken {
+    /// The record.
+    pub token: Token,
+    /// What to hand over.
+    pub secret: Secret,
+}
+
+impl Tokens {
+    /// Issues an admin token.
+    ///
+    /// # Errors
+    /// If the name is empty or taken, the lifespan is not to be had, the owner does not exist, is not active or is somebody else than
+    /// the person who asks, a grant names what is not registered or lies beyond what the owner may do, or conditions were
+    /// chosen for an owner who is no super admin. A token issues none.
+    pub async fn issue_admin(&self, new: AdminToken) -> Result<IssuedToken, ServiceError> {
+        let mut wrong = Wrong::default();
+        let (name, description) = self.texts(&new.name, &new.description, &mut wrong)?;
+        self.lives(new.lifespan, &mut wrong)?;
+        self.registered(&new.grants, &mut wrong);
+        wrong.done()?;
+        let issued = self.change.issue(Kind::Admin)?;
+        self.insert(issued, move |draft, issued| {
+            Box::pin(async move {
+                let giver = draft.giver().await?;
+                if !giver.is_program() && !giver.is(new.owner) {
+                    return Err(ServiceError::Forbidden("a token belongs to whoever issues it"));
+                }
+                free(draft, &name, None).await?;
+                active(draft, new.owner).await?;
+                within(draft, new.owner, &new.grants).await?;
+                let authority = TokenAuthority::Admin { owner: new.owner, grants: new.grants };
+                Ok(record(issued, name, description, new.lifespan.limit(), authority))
+            })
+        })
+        .await
+    }
+
+    /// Issues a content token.
+    ///
+    /// # Errors
+    /// If the name is empty or taken, the lifespan is not to be had, or the custom list is empty or names what is not registered.
+    /// A token issues none.
+    pub async fn issue_content(&self, new: ContentToken) -> Result<IssuedToken, ServiceError> {
+        let mut wrong = Wrong::default();
+        let (name, description) = self.texts(&new.name, &new.description, &mut wrong)?;
+        self.lives(new.lifespan, &mut wrong)?;
+        self.accessible(&new.access, &mut wrong);
+        wrong.done()?;
+        let issued = self.change.issue(Kind::Content)?;
+        self.insert(issued, move |draft, issued| {
+            Box::pin(async move {
+                draft.giver().await?;
+                free(draft, &name, None).await?;
+                let authority = TokenAuthority::Content { access: new.access };
+                Ok(record(issued, name, description, new.lifespan.limit(), authority))
+            })
+        })
+        .await
+    }
+
+    /// Opens a session for an owner. Whoever calls this has made sure that it is them; it is for programs that sign people in
+    /// by other means than [`Sessions`](crate::Sessions).
+    ///
+    /// # Errors
+    /// If the owner does not exist or is not active, the idle time is under two minutes, or somebody else than the program asks.
+    pub async fn open_session(&self, new: SessionToken) -> Result<IssuedToken, ServiceError> {
+        if new.idle < Duration::from_secs(120) {
+            return Err(ServiceError::invalid("idle", "must be at least two minutes"));
+        }
+        let issued = self.change.issue(Kind::Session)?;
+        self.insert(issued, move |draft, issued| {
+            Box::pin(async move {
+                if !draft.giver().await?.is_program() {
+                    return Err(ServiceError::Forbidden("only the program opens sessions"));
+                }
+                active(draft, new.owner).await?;
+                let authority = TokenAuthority::Session { owner: new.owner, idle: new.idle };
+                Ok(record(issued, String::new(), String::new(), Some(new.lifespan), authority))
+            })
+        })
+        .await
+    }
+
+    pub(super) fn texts(
+        &self,
+        name: &str,
+        description: &str,
+        wrong: &mut Wrong,
+    ) -> Result<(String, String), ServiceError> {
+        let name = wrong.take(named("name", name))?.unwrap_or_default();
+        let description = wrong.take(described("description", description))?.unwrap_or_default();
+        Ok((name, description))
+    }
+
+    fn lives(&self, lifespan: Lifespan, wrong: &mut Wrong) -> Result<(), ServiceError> {
+        let by_person = matches!(self.change.origin.doer, crate::domain::Doer::Person(_));
+        wrong.take(self.change.policy().durations.check(lifespan, by_person)).map(drop)
+    }
+
+    /// Says what of these grants nobody has registered.
+    pub(super) fn registered(&self, grants: &[Grant], wrong: &mut Wrong) {
+        let items = grants.iter().map(|g| (&g.action, g.subject.as_ref(), &g.fields, g.chosen.as_slice()));
+        self.change.writer.unregistered("grants", items, wrong);
+    }
+
+    /// Says what is wrong with an access.
+    pub(super) fn accessible(&self, access: &ContentAccess, wrong: &mut Wrong) {
+        let ContentAccess::Custom(actions) = access else { return };
+        if actions.is_empty() {
+            wrong.say("access", "a custom token names at least one action");
+        }
+        if let Some(catalogue) = &self.change.writer.settings.catalogue {
+            let known = catalogue.content_actions();
+            for (i, action) in actions.iter().enumerate().filter(|(_, a)| !known.contains(a)) {
+                wrong.say(format!("access.{i}"), format!("there is no content action {action}"));
+            }
+        }
+    }
+
+    async fn insert<F>(&self, issued: Issued, check: F) -> Result<IssuedToken, ServiceError>
+    where
+        F: for<'d> FnOnce(&'d mut Draft, Issued) -> BoxFuture<'d, Result<(NewToken, Secret), ServiceError>>
+            + Send
+            + 'static,
+    {
+        self.change
+            .make(move |draft| {
+                Box::pin(async move {
+                    let (new, secret) = check(draft, issued).await?;
+                    insert(draft, new, secret, What::TokenIssued).await
+                })
+            })
+            .await
+    }
+}
+
+/// Adds a token, seals its secret where that is configured, and remembers it.
+pub(in crate::service) async fn insert(
+    draft: &mut Draft,
+    new: NewToken,
+    secret: Secret,
+    what: What,
+) -> Result<IssuedToken, ServiceError> {
+    let digest = new.digest;
+    let mut details =
+        json!({"name": new.name, "lifespan": new.lifespan.map(|l| u64::try_from(l.as_millis()).unwrap_or(u64::MAX))});
+    match &new.authority {
+        TokenAuthority::Admin { owner, grants } => {
+            details["owner"] = json!(owner);
+            details["grants"] = grants.iter().map(told).collect();
+        }
+        TokenAuthority::Content { access } => details["access"] = json!(access.as_str()),
+        TokenAuthority::Session { owner, .. } => details = json!({"owner": owner}),
+    }
+    let id = draft.tx.insert_token(new).await?;
+    let token = find(&mut *draft.tx, id, KindSet::of(&Kind::ALL)).await?;
+    seal(draft, &token, &secret).await?;
+    draft.touch(Tag::token(&digest));
+    draft.audit(what, Target::Token(id, token.kind()), details).await?;
+    Ok(IssuedToken { token, secret })
+}
+
+/// Keeps the secret of an admin or content token sealed, if there is an encryption key.
+pub(super) async fn seal(draft: &mut Draft, token: &Token, secret: &Secret) -> Result<(), ServiceError> {
+    let writer = draft.writer.clone();
+    let Some(keys) = writer.settings.encryption.as_ref().filter(|_| token.kind() != Kind::Session) else {
+        return Ok(());
+    };
+    let sealed = keys.seal(token.id, secret, &*writer.entropy)?;
+    Ok(draft.tx.seal_key(token.id, &sealed).await?)
+}
+
+pub(in crate::service) fn record(
+    issued: Issued,
+    name: String,
+    description: String,
+    lifespan: Option<Duration>,
+    authority: TokenAuthority,
+) -> (NewToken, Secret) {
+    let Issued { secret, digest, salt } = issued;
+    let hint = secret.hint().to_owned();
+    (NewToken { name, description, digest, salt, hint, lifespan, authority }, secret)
+}
+
+async fn active(draft: &mut Draft, owner: OwnerId) -> Result<(), ServiceError> {
+    let owner = draft.tx.owner(owner).await?.ok_or(ServiceError::NotFound("owner"))?;
+    if owner.state.is_active() { Ok(()) } else { Err(ServiceError::OwnerInactive) }
+}

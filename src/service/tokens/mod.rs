@@ -1,0 +1,86 @@
+//! Tokens: issued for a subset of what their owner may do, changed, shown and revoked.
+
+mod change;
+mod issue;
+mod read;
+
+pub use change::TokenUpdate;
+pub use issue::{AdminToken, ContentToken, IssuedToken, SessionToken};
+pub use read::{DescribedToken, Key, OpenedToken};
+
+pub(super) use issue::{insert, record};
+
+use super::error::{Problem, Wrong};
+use super::write::{Change, Draft};
+use super::{ServiceError, for_whom};
+use crate::domain::{Ceiling, Grant, Kind, KindSet, OwnerId, Token, TokenId, When};
+use crate::store::View;
+use serde_json::json;
+
+/// Issues, changes, reads and revokes tokens. Made by [`Keyward::tokens`](crate::Keyward::tokens).
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    change: Change,
+    kinds: KindSet,
+}
+
+for_whom!(Tokens);
+
+impl Tokens {
+    pub(super) fn new(change: Change) -> Self {
+        Self { change, kinds: KindSet::of(&Kind::ALL) }
+    }
+
+    /// The same for one kind: to it, there are no others.
+    #[must_use]
+    pub fn only(mut self, kind: Kind) -> Self {
+        self.kinds = KindSet::of(&[kind]);
+        self
+    }
+
+    fn map(self, f: impl FnOnce(Change) -> Change) -> Self {
+        Self { change: f(self.change), ..self }
+    }
+}
+
+/// The token with this id, if it is of one of these kinds.
+async fn find(view: &mut dyn View, id: TokenId, kinds: KindSet) -> Result<Token, ServiceError> {
+    let token = view.token(id).await?.filter(|t| kinds.contains(t.kind()));
+    token.ok_or(ServiceError::NotFound("token"))
+}
+
+/// Whether a name is still to be had, by a token that has this one or none yet.
+async fn free(draft: &mut Draft, name: &str, own: Option<TokenId>) -> Result<(), ServiceError> {
+    match draft.tx.token_named(name).await? {
+        Some(id) if own != Some(id) => Err(ServiceError::Taken { path: "name", message: "Name already taken" }),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses grants that lie beyond what the owner holds, and conditions chosen where they are inherited.
+async fn within(draft: &mut Draft, owner: OwnerId, grants: &[Grant]) -> Result<(), ServiceError> {
+    let ceiling = draft.tx.ceiling(owner).await?;
+    let mut wrong = Wrong::default();
+    for (i, grant) in grants.iter().enumerate() {
+        let path = format!("grants.{i}");
+        if let Err(beyond) = ceiling.check(grant) {
+            wrong.add(Problem { path, message: beyond.to_string(), value: Some(grant.action.to_string()) });
+        } else if grant.chosen != When::Always && ceiling != Ceiling::Unlimited {
+            wrong.say(path, "conditions are inherited from the owner's roles, not chosen");
+        }
+    }
+    wrong.done()
+}
+
+/// A grant, as the audit log tells it.
+fn told(grant: &Grant) -> serde_json::Value {
+    let fields = match &grant.fields {
+        crate::domain::Fields::All => None,
+        crate::domain::Fields::Only(set) => Some(set.as_slice()),
+    };
+    let mut told = json!({"action": grant.action, "subject": grant.subject, "fields": fields});
+    if grant.chosen != When::Always {
+        told["conditions"] = json!(grant.chosen.as_slice());
+    }
+    told
+}

@@ -1,0 +1,183 @@
+//! Listing, reading, and showing a secret again.
+
+use super::{Tokens, find};
+use crate::domain::{
+    Ceiling, ConditionId, Kind, Owner, OwnerId, Permission, Secret, Target, Token, TokenId, Unsealable, What,
+};
+use crate::service::ServiceError;
+use crate::service::actor::Actor;
+use crate::store::View;
+use serde_json::json;
+use std::collections::HashMap;
+
+/// A token, with what people want to know about it.
+#[derive(Clone, Debug)]
+pub struct DescribedToken {
+    /// The record.
+    pub token: Token,
+    /// Whom it belongs to; content tokens belong to nobody.
+    pub owner: Option<Owner>,
+    /// The conditions to show with each of its grants, in their order: the chosen ones, else what the owner's roles bring.
+    pub conditions: Vec<Vec<ConditionId>>,
+}
+
+/// A token that was opened, with its secret for whom it may be shown to.
+#[derive(Clone, Debug)]
+pub struct OpenedToken {
+    /// The token.
+    pub described: DescribedToken,
+    /// Its secret.
+    pub key: Key,
+}
+
+/// Whether a secret can be shown again.
+#[derive(Clone, Debug)]
+pub enum Key {
+    /// Not to whoever asks: it is shown to a session of the token's owner, and of a content token to every session.
+    NotForYou,
+    /// No: it was shown once, when it was made.
+    NotKept,
+    /// No: it is sealed and cannot be opened.
+    Lost(Unsealable),
+    /// Yes, and here it is. That is remembered in the audit log.
+    Shown(Secret),
+}
+
+impl Tokens {
+    /// The tokens of a kind, by name. People see their own admin tokens, super admins everybody's; a token sees its owner's.
+    ///
+    /// # Errors
+    /// If whoever asks may see none of this kind.
+    pub async fn list(&self, kind: Kind) -> Result<Vec<DescribedToken>, ServiceError> {
+        let mut view = self.change.view().await?;
+        let actor = self.change.actor(&mut view).await?;
+        let owner = seen(&actor, kind)?;
+        let tokens = view.tokens(kind, owner).await?;
+        describe(&mut *view, tokens).await
+    }
+
+    /// A token without its secret.
+    ///
+    /// # Errors
+    /// If there is no such token, or none for whoever asks.
+    pub async fn read(&self, id: TokenId) -> Result<DescribedToken, ServiceError> {
+        let mut view = self.change.view().await?;
+        let actor = self.change.actor(&mut view).await?;
+        let token = self.visible(&mut *view, &actor, id).await?;
+        one(&mut *view, token).await
+    }
+
+    /// A token, and its secret if that was kept and whoever asks may see it.
+    ///
+    /// # Errors
+    /// If there is no such token, or none for whoever asks, or what is shown cannot be remembered.
+    pub async fn open(&self, id: TokenId) -> Result<OpenedToken, ServiceError> {
+        let mut view = self.change.view().await?;
+        let actor = self.change.actor(&mut view).await?;
+        let token = self.visible(&mut *view, &actor, id).await?;
+        let yours = match (&actor, token.owner()) {
+            (Actor::Person(giver), Some(owner)) => giver.is(owner),
+            (Actor::Person(_), None) => true,
+            _ => false,
+        };
+        let sealed = if yours { view.sealed_key(id).await? } else { None };
+        let described = one(&mut *view, token).await?;
+        drop(view);
+        let key = match (sealed, &self.change.writer.settings.encryption) {
+            _ if !yours => Key::NotForYou,
+            (None, _) => Key::NotKept,
+            (Some(sealed), None) => Key::Lost(Unsealable::NoKey(sealed.key)),
+            (Some(sealed), Some(keys)) => match keys.open(id, &sealed) {
+                Ok(secret) => self.shown(&described.token, secret).await?,
+                Err(lost) => Key::Lost(lost),
+            },
+        };
+        if let Key::Lost(why) = &key {
+            tracing::warn!(token = %id, "{why}");
+        }
+        Ok(OpenedToken { described, key })
+    }
+
+    /// Tells tokens as [`list`](Self::list) does: those that a call of this service has answered.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn describe(&self, token: Token) -> Result<DescribedToken, ServiceError> {
+        one(&mut *self.change.view().await?, token).await
+    }
+
+    /// All that the owner of an admin token may grant: for the owner and super admins.
+    ///
+    /// # Errors
+    /// If there is no such token, it belongs to somebody else, or a token asks.
+    pub async fn owner_permissions(&self, id: TokenId) -> Result<Vec<Permission>, ServiceError> {
+        let mut view = self.change.view().await?;
+        let giver = self.change.actor(&mut view).await?.giver()?;
+        let token = find(&mut *view, id, self.kinds).await?;
+        let owner = token.owner().ok_or(ServiceError::NotFound("owner"))?;
+        if !giver.is_super_admin() && !giver.is(owner) {
+            return Err(ServiceError::Forbidden("this token belongs to somebody else"));
+        }
+        let ceiling = view.ceiling(owner).await?;
+        Ok(self.change.writer.held(ceiling))
+    }
+
+    async fn visible(&self, view: &mut dyn View, actor: &Actor, id: TokenId) -> Result<Token, ServiceError> {
+        let token = find(view, id, self.kinds).await?;
+        let owner = seen(actor, token.kind())?;
+        if owner.is_none() || token.owner() == owner { Ok(token) } else { Err(ServiceError::NotFound("token")) }
+    }
+
+    /// Shows a secret, once it is remembered that it was.
+    async fn shown(&self, token: &Token, secret: Secret) -> Result<Key, ServiceError> {
+        let (id, digest) = (token.id, token.digest);
+        self.change
+            .make(move |draft| {
+                Box::pin(async move {
+                    // Whoever asked may have lost it, or the token may have a new secret since.
+                    draft.giver().await?;
+                    let token = draft.tx.token(id).await?.filter(|t| t.digest == digest);
+                    let token = token.ok_or(ServiceError::NotFound("token"))?;
+                    let genuine = draft.writer.format.verify(secret.expose(), crate::domain::KindSet::of(&Kind::ALL));
+                    if genuine.map(|c| c.digest) != Ok(digest) {
+                        return Ok(Key::Lost(Unsealable::Damaged("?".to_owned())));
+                    }
+                    let details = json!({"name": token.name});
+                    draft.audit(What::TokenRevealed, Target::Token(id, token.kind()), details).await?;
+                    Ok(Key::Shown(secret))
+                })
+            })
+            .await
+    }
+}
+
+/// Whose tokens of this kind they see: `None` for everybody's. Sessions are private.
+fn seen(actor: &Actor, kind: Kind) -> Result<Option<OwnerId>, ServiceError> {
+    match (kind, actor) {
+        (Kind::Admin, actor) => actor.sees_tokens_of(),
+        (_, Actor::Visitor) => Err(ServiceError::Forbidden("sign in first")),
+        (Kind::Content, _) | (Kind::Session, Actor::Program) => Ok(None),
+        (Kind::Session, Actor::Person(giver)) => Ok(giver.owner.as_ref().map(|o| o.id)),
+        (Kind::Session, _) => Err(ServiceError::Forbidden("a token sees no sessions")),
+    }
+}
+
+async fn one(view: &mut dyn View, token: Token) -> Result<DescribedToken, ServiceError> {
+    describe(view, vec![token]).await?.pop().ok_or(ServiceError::NotFound("token"))
+}
+
+async fn describe(view: &mut dyn View, tokens: Vec<Token>) -> Result<Vec<DescribedToken>, ServiceError> {
+    let mut ids: Vec<OwnerId> = tokens.iter().filter_map(Token::owner).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let owners: HashMap<OwnerId, (Owner, Ceiling)> =
+        view.ceilings(&ids).await?.into_iter().map(|(owner, ceiling)| (owner.id, (owner, ceiling))).collect();
+    let described = |token: Token| {
+        let owner = token.owner().and_then(|id| owners.get(&id));
+        let nothing = Ceiling::Of(Vec::new());
+        let ceiling = owner.map_or(&nothing, |(_, ceiling)| ceiling);
+        let conditions = token.grants().iter().map(|g| ceiling.shown_conditions(g)).collect();
+        DescribedToken { owner: owner.map(|(owner, _)| owner.clone()), conditions, token }
+    };
+    Ok(tokens.into_iter().map(described).collect())
+}

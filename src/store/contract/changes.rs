@@ -1,0 +1,281 @@
+//! Changes of what is there, and its end.
+
+use super::fixtures::{
+    AWKWARD, admin, begin, commit, owner, permissions, resolve, role, service, session, token, view,
+};
+use super::{Backend, StoreError, Transaction};
+use crate::domain::{
+    Action, Cause, ContentAccess, Digest, Grant, Kind, OwnerId, PasswordHash, RoleId, SealedKey, Target, Timestamp,
+    TokenAuthority, TokenId, What,
+};
+use crate::store::{NewToken, Profile, Use};
+use std::time::Duration;
+
+fn conflict<T: std::fmt::Debug>(what: &str, answer: Result<T, StoreError>) {
+    assert!(matches!(answer, Err(StoreError::Conflict(_))), "{what}: a conflict, not {answer:?}");
+}
+
+fn profile(email: &str, username: Option<&str>) -> Profile {
+    let (firstname, lastname) = (AWKWARD.into(), "last".into());
+    Profile { email: email.into(), firstname, lastname, username: username.map(Into::into) }
+}
+
+pub(super) async fn owners_are_changed_one_part_at_a_time<S: Backend>(store: &S) {
+    let mut tx = begin(store).await;
+    let id = tx.insert_owner(owner("a@b", &[])).await.expect("an owner is added");
+    let other = tx.insert_owner(owner("c@d", &[])).await.expect("an owner is added");
+    assert_eq!(tx.password(id).await.expect("a password can be asked for"), None, "at first there is none");
+    commit(tx).await;
+    for (email, username) in [("Ä@B", Some(AWKWARD)), ("ä@b", Some("")), ("e@f", None)] {
+        let mut tx = begin(store).await;
+        let before = tx.owner(id).await.expect("an owner can be read").expect("it is there");
+        let new = profile(email, username);
+        tx.update_owner(id, &new).await.expect("also an address that differs in case alone is free to its owner");
+        let after = tx.owner(id).await.expect("an owner can be read").expect("it is there");
+        let Profile { email, firstname, lastname, username } = new;
+        assert!(after.updated_at >= before.updated_at && after.created_at == before.created_at);
+        let updated_at = after.updated_at;
+        let found = tx.owner_with_email(&email.to_uppercase()).await.expect("addresses can be asked for");
+        assert_eq!(found, Some(id), "the new address is taken");
+        let found = tx.owner_with_email("a@b").await.expect("addresses can be asked for");
+        assert_eq!(found, None, "the old one is free");
+        assert_eq!(after, crate::domain::Owner { email, firstname, lastname, username, updated_at, ..before });
+        commit(tx).await;
+    }
+    conflict("an address that is taken", begin(store).await.update_owner(id, &profile("C@D", None)).await);
+    let nobody = OwnerId(i64::MAX);
+    conflict("the names of nobody", begin(store).await.update_owner(nobody, &profile("x@y", None)).await);
+    let hash = PasswordHash(AWKWARD.into());
+    conflict("the password of nobody", begin(store).await.set_password(nobody, &hash).await);
+    let mut tx = begin(store).await;
+    for hash in [PasswordHash("other".into()), hash.clone()] {
+        tx.set_password(id, &hash).await.expect("a password is set");
+    }
+    commit(tx).await;
+    let mut view = view(store).await;
+    assert_eq!(view.password(id).await.expect("a password can be read"), Some(hash), "the last one counts");
+    assert_eq!(view.password(other).await.expect("a password can be asked for"), None, "and is theirs alone");
+    assert_eq!(view.password(nobody).await.expect("a password can be asked for"), None, "nobody has none");
+}
+
+pub(super) async fn roles_are_changed_and_go_when_nobody_has_them<S: Backend>(store: &S) {
+    let mut tx = begin(store).await;
+    let id = tx.insert_role(role("editor", permissions())).await.expect("a role is added");
+    tx.insert_role(role("author", vec![])).await.expect("a role is added");
+    let member = tx.insert_owner(owner("a@b", &[id])).await.expect("an owner is added");
+    tx.update_role(id, "editor", "same name").await.expect("its own name is free to a role");
+    tx.update_role(id, AWKWARD, AWKWARD).await.expect("a role is renamed");
+    let found = tx.role(id).await.expect("a role can be read").expect("it is there");
+    assert_eq!((found.name.as_str(), found.description.as_str()), (AWKWARD, AWKWARD));
+    assert_eq!(found.permissions, permissions(), "permissions stay");
+    assert_eq!(tx.role_named("editor").await.expect("names can be asked for"), None, "the old name is free");
+    commit(tx).await;
+    conflict("a name that is taken", begin(store).await.update_role(id, "author", "").await);
+    let none = RoleId(i64::MAX);
+    conflict("no such role", begin(store).await.update_role(none, "new", "").await);
+    conflict("somebody has the role", begin(store).await.delete_role(id).await);
+    conflict("no such role", begin(store).await.delete_role(none).await);
+    conflict("the super admin role", begin(store).await.delete_role(RoleId::SUPER_ADMIN).await);
+    let mut tx = begin(store).await;
+    tx.set_owner_roles(member, &[]).await.expect("roles are set");
+    tx.delete_role(id).await.expect("nobody has it any more");
+    assert!(tx.role(id).await.expect("a role can be asked for").is_none());
+    commit(tx).await;
+    let again = begin(store).await.insert_role(role(AWKWARD, permissions())).await.expect("its name is free");
+    assert!(again > id, "its id is not used again");
+}
+
+pub(super) async fn a_deleted_owner_leaves_nothing<S: Backend>(store: &S) {
+    let mut tx = begin(store).await;
+    let editor = tx.insert_role(role("editor", permissions())).await.expect("a role is added");
+    let id = tx.insert_owner(owner("a@b", &[editor])).await.expect("an owner is added");
+    let other = tx.insert_owner(owner("c@d", &[editor])).await.expect("an owner is added");
+    let (mine, signed_in, theirs) = (admin("mine", id), session(id), admin("theirs", other));
+    let mut ids = Vec::new();
+    for new in [&mine, &signed_in, &theirs] {
+        ids.push(tx.insert_token(new.clone()).await.expect("a token is added"));
+    }
+    let (invited, also) = (Digest::Native([1; 27]), Digest::Native([2; 27]));
+    tx.insert_invitation(id, &invited, Timestamp(5)).await.expect("an invitation is given");
+    tx.insert_invitation(other, &also, Timestamp(5)).await.expect("an invitation is given");
+    tx.set_password(id, &PasswordHash("hash".into())).await.expect("a password is set");
+    commit(tx).await;
+    conflict("nobody", begin(store).await.delete_owner(OwnerId(i64::MAX), &service()).await);
+
+    let mut tx = begin(store).await;
+    tx.delete_owner(id, &service()).await.expect("an owner is deleted");
+    drop(tx);
+    assert!(resolve(store, &mine.digest).await.record.is_some(), "what is not committed never was");
+    assert!(store.audit_events().await.expect("events can be read").is_empty());
+
+    let mut tx = begin(store).await;
+    tx.delete_owner(id, &service()).await.expect("an owner is deleted");
+    commit(tx).await;
+    for (new, there) in [(&mine, false), (&signed_in, false), (&theirs, true)] {
+        assert_eq!(resolve(store, &new.digest).await.record.is_some(), there, "their tokens and sessions go");
+    }
+    let mut tx = begin(store).await;
+    assert!(tx.owner(id).await.expect("an owner can be asked for").is_none());
+    assert!(tx.password(id).await.expect("a password can be asked for").is_none());
+    assert!(tx.invitation(&invited).await.expect("an invitation can be asked for").is_none());
+    assert!(tx.invitation(&also).await.expect("an invitation can be asked for").is_some(), "others keep theirs");
+    let found = tx.token(ids[2]).await.expect("a token can be read").expect("it is there");
+    assert_eq!(found.authority, theirs.authority, "and their tokens with all grants");
+    let events = store.audit_events().await.expect("events can be read");
+    let [event] = &events[..] else { panic!("one event, for the one admin token: {events:?}") };
+    assert_eq!((event.what, event.target), (What::TokenRevoked, Target::Token(ids[0], Kind::Admin)));
+    assert_eq!((event.cause, event.origin), (Some(Cause::OwnerDeleted(id)), service()));
+    let again = tx.insert_owner(owner("A@B", &[])).await.expect("the address is free");
+    assert!(again > other, "their id is not used again");
+    tx.insert_token(admin("mine", again)).await.expect("the token's name is free");
+}
+
+pub(super) async fn invitations_replace_one_another<S: Backend>(store: &S) {
+    let mut tx = begin(store).await;
+    let id = tx.insert_owner(owner("a@b", &[])).await.expect("an owner is added");
+    let other = tx.insert_owner(owner("c@d", &[])).await.expect("an owner is added");
+    let [old, new, theirs] = [1, 2, 3].map(|n| Digest::Native([n; 27]));
+    for (id, digest, ends) in [(id, old, 10), (other, theirs, 20), (id, new, 30), (id, new, 40)] {
+        tx.insert_invitation(id, &digest, Timestamp(ends)).await.expect("an invitation is given");
+    }
+    commit(tx).await;
+    let mut tx = begin(store).await;
+    let expected = [(old, None), (new, Some((id, Timestamp(40)))), (theirs, Some((other, Timestamp(20))))];
+    for (digest, told) in expected {
+        let found = tx.invitation(&digest).await.expect("an invitation can be asked for");
+        assert_eq!(found, told, "the newest of each owner");
+    }
+    assert_eq!(tx.delete_invitations(id).await.expect("invitations are withdrawn"), 1);
+    assert_eq!(tx.delete_invitations(id).await.expect("there may be none"), 0);
+    assert!(tx.invitation(&new).await.expect("an invitation can be asked for").is_none());
+    commit(tx).await;
+    let nobody = OwnerId(i64::MAX);
+    conflict("an invitation for nobody", begin(store).await.insert_invitation(nobody, &old, Timestamp(1)).await);
+    conflict("of somebody else", begin(store).await.insert_invitation(id, &theirs, Timestamp(1)).await);
+}
+
+pub(super) async fn tokens_are_changed_within_their_kind<S: Backend>(store: &S) {
+    let mut tx = begin(store).await;
+    let id = tx.insert_owner(owner("a@b", &[])).await.expect("an owner is added");
+    let other = tx.insert_owner(owner("c@d", &[])).await.expect("an owner is added");
+    let content = |access| TokenAuthority::Content { access };
+    let custom = ContentAccess::Custom([Action::new("a"), Action::new("b")].into());
+    let (first, second) = (admin("first", id), token("second", content(custom)));
+    let of_admin = tx.insert_token(first.clone()).await.expect("a token is added");
+    let of_content = tx.insert_token(second.clone()).await.expect("a token is added");
+    commit(tx).await;
+    let grants = |n| (0..n).map(|i| Grant::new(format!("action {i}"))).collect();
+    for (token, name, authority) in [
+        (of_admin, "first", TokenAuthority::Admin { owner: id, grants: grants(30) }),
+        (of_admin, AWKWARD, TokenAuthority::Admin { owner: id, grants: grants(0) }),
+        (of_admin, "third", first.authority.clone()),
+        (of_content, "second", content(ContentAccess::Custom([Action::new("b")].into()))),
+        (of_content, "first", content(ContentAccess::ReadOnly)),
+        (of_content, "second", second.authority.clone()),
+    ] {
+        let mut tx = begin(store).await;
+        let before = tx.token(token).await.expect("a token can be read").expect("it is there");
+        tx.update_token(token, name, AWKWARD, &authority).await.expect("a token is changed");
+        let found = tx.token(token).await.expect("a token can be read").expect("it is there");
+        assert_eq!((found.name.as_str(), found.description.as_str()), (name, AWKWARD));
+        assert_eq!(found.authority, authority, "what was set is all there is");
+        assert!(found.digest == before.digest && found.created_at == before.created_at, "the rest stays");
+        assert!(found.updated_at >= before.updated_at);
+        assert_eq!(tx.token_named(name).await.expect("names can be asked for"), Some(token));
+        commit(tx).await;
+    }
+    let refused = async |what, token, name, authority: TokenAuthority| {
+        conflict(what, begin(store).await.update_token(token, name, "", &authority).await);
+    };
+    let of = |owner| TokenAuthority::Admin { owner, grants: vec![] };
+    refused("a name that is taken", of_admin, "second", of(id)).await;
+    refused("another owner", of_admin, "third", of(other)).await;
+    refused("another kind", of_admin, "third", content(ContentAccess::ReadOnly)).await;
+    refused("no such token", TokenId(i64::MAX), "new", of(id)).await;
+}
+
+pub(super) async fn a_new_secret_ends_the_old_one<S: Backend>(store: &S) {
+    let mut tx = begin(store).await;
+    let owner = tx.insert_owner(owner("a@b", &[])).await.expect("an owner is added");
+    let old = NewToken { lifespan: Some(Duration::from_secs(60)), ..admin("token", owner) };
+    let (new, other) = (admin("new", owner), admin("other", owner));
+    let id = tx.insert_token(old.clone()).await.expect("a token is added");
+    let before = tx.token(id).await.expect("a token can be read").expect("it is there");
+    let its = tx.insert_token(other.clone()).await.expect("a token is added");
+    assert_eq!(tx.sealed_key(id).await.expect("that can be asked"), None, "at first nothing is kept");
+    let sealed = SealedKey { key: "2026".into(), text: "00ff".into() };
+    for id in [id, its] {
+        tx.seal_key(id, &sealed).await.expect("a sealed secret is kept");
+        assert_eq!(tx.sealed_key(id).await.expect("it can be read"), Some(sealed.clone()));
+    }
+    commit(tx).await;
+    store.note_uses(&[Use { token: id, at: Timestamp(7), address: None }]).await.expect("uses are noted");
+    let mut tx = begin(store).await;
+    tx.set_secret(id, &new.digest, &new.salt, &new.hint).await.expect("a secret is replaced");
+    assert_eq!(tx.sealed_key(id).await.expect("that can be asked"), None, "the older secret is not shown again");
+    assert_eq!(tx.sealed_key(its).await.expect("it can be read"), Some(sealed.clone()), "others are");
+    commit(tx).await;
+    assert!(resolve(store, &old.digest).await.record.is_none(), "the older secret is dead");
+    let found = resolve(store, &new.digest).await.record.expect("the new one resolves").token;
+    assert_eq!((found.id, found.hint.as_str(), found.name.as_str()), (id, new.hint.as_str(), "token"));
+    assert_eq!((found.expires_at, found.lifespan), (before.expires_at, old.lifespan), "it lives no longer");
+    assert_eq!(found.last_used_at, Some(Timestamp(7)), "its use is still told");
+    let mut tx = begin(store).await;
+    tx.seal_key(its, &SealedKey { text: "ff".into(), ..sealed.clone() }).await.expect("it is replaced");
+    tx.delete_token(its).await.expect("a token is deleted");
+    assert_eq!(tx.sealed_key(its).await.expect("that can be asked"), None, "it goes with its token");
+    drop(tx);
+    let absent = TokenId(i64::MAX);
+    conflict("no such token", begin(store).await.seal_key(absent, &sealed).await);
+    conflict("no such token", begin(store).await.set_secret(absent, &old.digest, &old.salt, "").await);
+    conflict("of another", begin(store).await.set_secret(id, &other.digest, &other.salt, "").await);
+}
+
+pub(super) async fn ended_sessions_are_swept<S: Backend>(store: &S) {
+    let mut tx = begin(store).await;
+    let id = tx.insert_owner(owner("a@b", &[])).await.expect("an owner is added");
+    let lives = |ms: i64, new: NewToken| NewToken { lifespan: Some(Duration::from_millis(ms.unsigned_abs())), ..new };
+    let (short, long, endless) = (lives(0, session(id)), lives(3_600_000, session(id)), session(id));
+    let token = lives(0, admin("ended", id));
+    for new in [&short, &long, &endless, &token] {
+        tx.insert_token(new.clone()).await.expect("a token is added");
+    }
+    commit(tx).await;
+    let mut tx = begin(store).await;
+    let start = tx.now();
+    // The next millisecond of whatever clock the store has: nothing here can set it.
+    while tx.now() <= start {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(tx.delete_ended_sessions().await.expect("sessions are swept"), 1, "the one that has ended");
+    commit(tx).await;
+    for (new, there) in [(short, false), (long, true), (endless, true), (token, true)] {
+        assert_eq!(resolve(store, &new.digest).await.record.is_some(), there, "sessions only, and only ended ones");
+    }
+}
+
+pub(super) async fn nothing_stays_of_what_was_dropped<S: Backend>(store: &S) {
+    let mut tx = begin(store).await;
+    let id = tx.insert_owner(owner("a@b", &[])).await.expect("an owner is added");
+    let old = admin("token", id);
+    let token = tx.insert_token(old.clone()).await.expect("a token is added");
+    commit(tx).await;
+    let mut tx: Box<dyn Transaction> = begin(store).await;
+    tx.update_owner(id, &profile("new@b", None)).await.expect("an owner is changed");
+    tx.set_password(id, &PasswordHash("hash".into())).await.expect("a password is set");
+    let digest = Digest::Native([9; 27]);
+    tx.insert_invitation(id, &digest, Timestamp(1)).await.expect("an invitation is given");
+    tx.seal_key(token, &SealedKey { key: "k".into(), text: "00".into() }).await.expect("a secret is kept");
+    let none = TokenAuthority::Admin { owner: id, grants: vec![] };
+    tx.update_token(token, "renamed", "", &none).await.expect("a token is changed");
+    drop(tx);
+    let mut view = view(store).await;
+    assert_eq!(view.owner_with_email("a@b").await.expect("addresses can be asked for"), Some(id));
+    assert_eq!(view.owner_with_email("new@b").await.expect("addresses can be asked for"), None);
+    assert!(view.password(id).await.expect("that can be asked").is_none());
+    assert!(view.invitation(&digest).await.expect("that can be asked").is_none());
+    assert!(view.sealed_key(token).await.expect("that can be asked").is_none());
+    assert_eq!(view.token_named("renamed").await.expect("names can be asked for"), None);
+    let found = view.token(token).await.expect("a token can be read").expect("it is there");
+    assert_eq!(found.authority, old.authority);
+}

@@ -1,0 +1,166 @@
+//! Grants that go when their owners no longer hold them.
+
+use super::fixtures::{begin, commit, owner, role, service, token, view};
+use super::{Backend, Transaction};
+use crate::domain::{
+    Action, AuditEvent, Cause, Fields, Grant, Kind, OwnerId, OwnerState, Permission, RoleId, Target, TokenAuthority,
+    TokenId, What, When,
+};
+use crate::store::Clamp;
+use serde_json::{Value, json};
+
+const CAUSE: Cause = Cause::Catalogue;
+
+/// Random enough, and always the same.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % n
+    }
+
+    fn permission(&mut self) -> Permission {
+        let permission = Permission::new(["read", "write"][self.below(2)]);
+        let permission = match self.below(3) {
+            0 => permission,
+            n => permission.on(["", "article"][n - 1]),
+        };
+        let which = self.below(8);
+        let names = ["title", "body", ""].into_iter().enumerate().filter(|(i, _)| which >> i & 1 == 1);
+        let fields = Fields::only(names.map(|(_, name)| name)).unwrap_or(Fields::All);
+        let when = if self.below(2) == 0 { When::Always } else { When::from_list(["own"]) };
+        permission.fields(fields).when(when)
+    }
+
+    fn permissions(&mut self, most: usize) -> Vec<Permission> {
+        (0..self.below(most + 1)).map(|_| self.permission()).collect()
+    }
+}
+
+pub(super) async fn clamping_agrees_with_the_ceiling<S: Backend>(store: &S) {
+    let mut dice = Dice(1);
+    for round in 0..12 {
+        let mut tx = begin(store).await;
+        let mut roles = vec![RoleId::SUPER_ADMIN];
+        for n in 0..4 {
+            let new = role(&format!("{round}/{n}"), dice.permissions(5));
+            roles.push(tx.insert_role(new).await.expect("a role is added"));
+        }
+        let (mut owners, mut tokens) = (Vec::new(), Vec::new());
+        for n in 0..8 {
+            // One of eight is a super admin.
+            let theirs: Vec<RoleId> = match n {
+                0 => vec![roles[0], roles[1]],
+                _ => (1..5).filter(|_| dice.below(2) == 0).map(|i| roles[i]).collect(),
+            };
+            let id = tx.insert_owner(owner(&format!("{round}-{n}@b"), &theirs)).await.expect("an owner is added");
+            tx.set_owner_state(id, OwnerState::ALL[n % 5]).await.expect("a state is set");
+            owners.push((id, theirs));
+            for i in 0..3 {
+                let grants: Vec<Grant> = dice.permissions(4).iter().map(Grant::from).collect();
+                let new = token(&format!("{round}/{n}/{i}"), TokenAuthority::Admin { owner: id, grants });
+                tokens.push((id, tx.insert_token(new).await.expect("a token is added")));
+            }
+        }
+        commit(tx).await;
+        let (clamp, whose): (_, Vec<OwnerId>) = match round % 3 {
+            0 => (Clamp::Owner(owners[round % 8].0), vec![owners[round % 8].0]),
+            _ => {
+                let members = owners.iter().filter(|(_, theirs)| theirs.contains(&roles[1])).map(|(id, _)| *id);
+                (Clamp::Members(roles[1]), members.collect())
+            }
+        };
+        agree(store, clamp, &whose, &tokens).await;
+    }
+}
+
+/// Clamps, and compares what is left and what is remembered with what the ceiling says.
+async fn agree<S: Backend>(store: &S, clamp: Clamp<'_>, whose: &[OwnerId], tokens: &[(OwnerId, TokenId)]) {
+    let seen = store.audit_events().await.expect("events can be read").len();
+    let mut tx = begin(store).await;
+    let (mut expected, mut gone) = (Vec::new(), Vec::new());
+    for (owner, id) in tokens {
+        let ceiling = tx.ceiling(*owner).await.expect("a ceiling can be read");
+        let goes = |grant: &Grant| whose.contains(owner) && ceiling.check(grant).is_err();
+        let (lost, kept): (Vec<Grant>, Vec<Grant>) = grants(&mut tx, *id).await.into_iter().partition(goes);
+        gone.extend(lost.iter().map(|grant| (*id, details(grant))));
+        expected.push(kept);
+    }
+    let count = tx.clamp(clamp, &service(), CAUSE).await.expect("grants are clamped");
+    assert_eq!(count, gone.len() as u64, "{clamp:?}: it tells how many went");
+    for ((_, id), kept) in tokens.iter().zip(expected) {
+        assert_eq!(grants(&mut tx, *id).await, kept, "{clamp:?}: a grant stays whole or goes whole, in its order");
+    }
+    let again = tx.clamp(clamp, &service(), CAUSE).await.expect("grants are clamped");
+    assert_eq!(again, 0, "{clamp:?}: what is within stays");
+    commit(tx).await;
+    let events = store.audit_events().await.expect("events can be read");
+    let mut told: Vec<(TokenId, Value)> = events[seen..].iter().map(clamped).collect();
+    let by = |(id, details): &(TokenId, Value)| (*id, details.to_string());
+    told.sort_by_key(by);
+    gone.sort_by_key(by);
+    assert_eq!(told, gone, "{clamp:?}: one event for each grant that went, with the grant");
+}
+
+fn clamped(event: &AuditEvent) -> (TokenId, Value) {
+    assert_eq!((event.what, event.cause, event.origin), (What::GrantClamped, Some(CAUSE), service()));
+    match event.target {
+        Target::Token(id, Kind::Admin) => (id, event.details.clone()),
+        other => panic!("the event is about the token, not {other:?}"),
+    }
+}
+
+fn details(grant: &Grant) -> Value {
+    let fields = match &grant.fields {
+        Fields::All => Value::Null,
+        Fields::Only(set) => json!(set.as_slice()),
+    };
+    json!({"action": grant.action, "subject": grant.subject, "fields": fields})
+}
+
+async fn grants(tx: &mut Box<dyn Transaction>, id: TokenId) -> Vec<Grant> {
+    tx.token(id).await.expect("a token can be read").expect("it is there").grants().to_vec()
+}
+
+pub(super) async fn unknown_actions_go_from_everybody<S: Backend>(store: &S) {
+    let title = Fields::only(["title"]).expect("there is one");
+    let all = [Permission::new("old").on("x").fields(title.clone()), Permission::new("new"), Permission::new("old")];
+    let mut tx = begin(store).await;
+    let editor = tx.insert_role(role("editor", all.to_vec())).await.expect("a role is added");
+    let other = tx.insert_role(role("other", vec![Permission::new("new")])).await.expect("a role is added");
+    let mut tokens = Vec::new();
+    for (email, role) in [("a@b", RoleId::SUPER_ADMIN), ("c@d", editor)] {
+        let owner = tx.insert_owner(owner(email, &[role])).await.expect("an owner is added");
+        let grants = all.iter().map(Grant::from).collect();
+        tokens.push(tx.insert_token(token(email, TokenAuthority::Admin { owner, grants })).await.expect("a token"));
+    }
+    commit(tx).await;
+    let mut tx = begin(store).await;
+    let known = [Action::new("new"), Action::new("another")];
+    let gone = tx.clamp(Clamp::Unknown(&known), &service(), CAUSE).await.expect("actions are clamped");
+    assert_eq!(gone, 6, "grants and permissions, each for itself");
+    for id in &tokens {
+        assert_eq!(grants(&mut tx, *id).await, [Grant::new("new")], "super admins' tokens too");
+    }
+    commit(tx).await;
+    let mut view = view(store).await;
+    let found = view.role(editor).await.expect("a role can be read").expect("it is there");
+    assert_eq!(found.permissions, [Permission::new("new")], "roles lose what nothing names any more");
+    let kept = view.role(other).await.expect("a role can be read").expect("it is there");
+    assert_eq!((kept.permissions.len(), kept.updated_at), (1, kept.created_at), "others are left alone");
+    let events = store.audit_events().await.expect("events can be read");
+    let of = |what, target| {
+        let of = events.iter().filter(|e| (e.what, e.target, e.cause) == (what, target, Some(CAUSE)));
+        of.map(|e| e.details.clone()).collect::<Vec<_>>()
+    };
+    let expected = [
+        json!({"action": "old", "subject": "x", "fields": ["title"]}),
+        json!({"action": "old", "subject": null, "fields": null}),
+    ];
+    assert_eq!(of(What::PermissionClamped, Target::Role(editor)), expected);
+    for id in tokens {
+        assert_eq!(of(What::GrantClamped, Target::Token(id, Kind::Admin)), expected);
+    }
+    assert_eq!(events.len(), 6, "one event each");
+}

@@ -1,0 +1,181 @@
+//! Views, lists and their pages.
+
+use super::Backend;
+use super::fixtures::{AWKWARD, admin, begin, commit, event, owner, role, session, token, view};
+use crate::domain::{
+    AuditEvent, Ceiling, ContentAccess, Doer, Kind, Origin, OwnerId, Permission, RoleId, Target, Timestamp,
+    TokenAuthority, TokenId, What,
+};
+use crate::store::{EventQuery, NewOwner, OwnerQuery, OwnerSort, Paging};
+
+pub(super) async fn a_view_is_of_one_moment<S: Backend>(store: &S) {
+    let mut tx = begin(store).await;
+    let id = tx.insert_role(role("editor", vec![])).await.expect("a role is added");
+    commit(tx).await;
+    let mut early = view(store).await;
+    let mut tx = begin(store).await;
+    let new = tx.insert_owner(owner("new@b", &[id])).await.expect("nobody waits for a view");
+    tx.set_permissions(id, &[Permission::new("read")]).await.expect("permissions are set");
+    let found = early.owner(new).await.expect("an owner can be asked for");
+    assert!(found.is_none(), "what is not committed cannot be seen");
+    commit(tx).await;
+    let found = early.role(id).await.expect("a role can be read").expect("it is there");
+    assert!(found.permissions.is_empty(), "a view stays of the moment at which it was opened");
+    assert!(early.is_empty().await.expect("that can be asked"), "in all that is read");
+    let mut late = view(store).await;
+    assert!(!late.is_empty().await.expect("that can be asked"));
+    assert!(late.owner(new).await.expect("an owner can be asked for").is_some(), "another is of its own moment");
+    let ceiling = late.ceiling(new).await.expect("a ceiling can be read");
+    assert_eq!(ceiling, Ceiling::Of(vec![Permission::new("read")]));
+    drop((early, late));
+    for _ in 0..50 {
+        view(store).await.now();
+    }
+}
+
+pub(super) async fn an_installation_is_empty_until_somebody_comes<S: Backend>(store: &S) {
+    assert!(view(store).await.is_empty().await.expect("that can be asked"), "roles do not count");
+    let mut tx = begin(store).await;
+    let access = ContentAccess::FullAccess;
+    tx.insert_token(token("content", TokenAuthority::Content { access })).await.expect("a token is added");
+    assert!(!tx.is_empty().await.expect("that can be asked"), "a token does");
+    drop(tx);
+    let mut tx = begin(store).await;
+    tx.insert_owner(owner("a@b", &[])).await.expect("an owner is added");
+    assert!(!tx.is_empty().await.expect("that can be asked"), "an owner does");
+}
+
+pub(super) async fn lists_are_sorted_and_whole<S: Backend>(store: &S) {
+    let mut tx = begin(store).await;
+    let (a, b) = (tx.insert_role(role("b", vec![])).await, tx.insert_role(role("a", vec![])).await);
+    let (a, b) = (a.expect("a role is added"), b.expect("a role is added"));
+    let one = tx.insert_owner(owner("one@b", &[a, b])).await.expect("an owner is added");
+    let two = tx.insert_owner(owner("two@b", &[b])).await.expect("an owner is added");
+    let mut ids = Vec::new();
+    for (name, owner) in [("b", one), ("a", two), ("Z", one), ("ä", one)] {
+        ids.push(tx.insert_token(admin(name, owner)).await.expect("a token is added"));
+    }
+    let (s1, s2) = (tx.insert_token(session(one)).await, tx.insert_token(session(one)).await);
+    let sessions = [s1.expect("a session"), s2.expect("a session")];
+    commit(tx).await;
+    let mut view = view(store).await;
+    let roles = view.roles().await.expect("roles are listed");
+    let counts: Vec<(RoleId, u64)> = roles.iter().map(|(role, members)| (role.id, *members)).collect();
+    assert_eq!(counts, [(RoleId::SUPER_ADMIN, 0), (a, 1), (b, 2)], "by id, each with its members");
+    assert_eq!(roles[0].0.code.as_deref(), Some("strapi-super-admin"), "the built-in role has a code");
+    let mut listed = async |kind, owner| -> Vec<TokenId> {
+        view.tokens(kind, owner).await.expect("tokens are listed").iter().map(|t| t.id).collect()
+    };
+    assert_eq!(listed(Kind::Admin, None).await, [ids[2], ids[1], ids[0], ids[3]], "by name, byte by byte");
+    assert_eq!(listed(Kind::Admin, Some(one)).await, [ids[2], ids[0], ids[3]], "of one owner");
+    assert_eq!(listed(Kind::Session, Some(one)).await, sessions, "sessions by id");
+    assert_eq!(listed(Kind::Session, Some(two)).await, [], "only theirs");
+    assert_eq!(listed(Kind::Content, None).await, [], "only of that kind");
+    assert_eq!(view.tokens_of_members(a).await.expect("they are counted"), 3, "admin tokens only");
+    assert_eq!(view.tokens_of_members(b).await.expect("they are counted"), 4, "of all members");
+    let ceilings = view.ceilings(&[two, OwnerId(i64::MAX), one, two]).await.expect("ceilings are read");
+    let ids: Vec<OwnerId> = ceilings.iter().map(|(owner, _)| owner.id).collect();
+    assert_eq!(ids, [one, two], "those that exist, by id, once each");
+}
+
+pub(super) async fn owners_are_searched_sorted_and_paged<S: Backend>(store: &S) {
+    let people = [
+        ("Zoe@x.org", "b", "m", Some("")),
+        ("adam@x.org", "B", "100%", None),
+        ("EVE@x.org", "a_b", r"back\slash", Some("Root")),
+        ("carl@x.org", "aXb", AWKWARD, None),
+        ("bea@x.org", "b", "m", Some("admin")),
+    ];
+    let mut tx = begin(store).await;
+    let mut ids = Vec::new();
+    for (email, firstname, lastname, username) in people {
+        let new = NewOwner { username: username.map(Into::into), ..NewOwner::new(email).named(firstname, lastname) };
+        ids.push(tx.insert_owner(new).await.expect("an owner is added"));
+    }
+    commit(tx).await;
+    let mut view = view(store).await;
+    let mut found = async |search: Option<&str>, sort, descending, page, page_size| {
+        let paging = Paging { page, page_size };
+        let query = OwnerQuery { paging, search: search.map(Into::into), sort, descending };
+        let page = view.owners(&query).await.expect("owners are listed");
+        let places = page.items.iter().map(|o| ids.iter().position(|id| *id == o.id).expect("one of them"));
+        (places.collect::<Vec<usize>>(), page.total)
+    };
+    for (sort, order) in [
+        (OwnerSort::Id, [0, 1, 2, 3, 4]),
+        (OwnerSort::Email, [1, 4, 3, 2, 0]),
+        (OwnerSort::Firstname, [1, 3, 2, 0, 4]),
+        (OwnerSort::Lastname, [1, 2, 0, 4, 3]),
+        (OwnerSort::Username, [1, 3, 0, 2, 4]),
+        (OwnerSort::CreatedAt, [0, 1, 2, 3, 4]),
+    ] {
+        assert_eq!(found(None, sort, false, 1, 9).await, (order.to_vec(), 5), "{sort:?}, ascending");
+        let reversed: Vec<usize> = order.into_iter().rev().collect();
+        assert_eq!(found(None, sort, true, 1, 9).await, (reversed, 5), "{sort:?}, descending");
+    }
+    for (search, hits) in [
+        ("EVE@", vec![2]),
+        ("ROOT", vec![2]),
+        ("%", vec![1, 3]),
+        ("a_B", vec![2]),
+        (r"K\S", vec![2]),
+        (AWKWARD, vec![3]),
+        ("", vec![0, 1, 2, 3, 4]),
+        ("' OR 1=1", vec![]),
+    ] {
+        let total = hits.len() as u64;
+        let answer = found(Some(search), OwnerSort::Id, false, 1, 9).await;
+        assert_eq!(answer, (hits, total), "{search:?}: a text that is in it, whatever its signs mean elsewhere");
+    }
+    let long = "x".repeat(100_000);
+    assert_eq!(found(Some(&long), OwnerSort::Id, false, 1, 9).await, (vec![], 0), "texts of any length");
+    assert_eq!(found(None, OwnerSort::Email, false, 2, 2).await, (vec![3, 2], 5), "the second page");
+    assert_eq!(found(None, OwnerSort::Email, false, 3, 2).await, (vec![0], 5), "the last page");
+    assert_eq!(found(None, OwnerSort::Email, true, u32::MAX, u32::MAX).await, (vec![], 5), "beyond it is nothing");
+}
+
+pub(super) async fn events_are_found_and_paged<S: Backend>(store: &S) {
+    let person = Origin { doer: Doer::Person(OwnerId(1)), address: None };
+    let token = Origin { doer: Doer::Token(TokenId(1)), address: None };
+    let of = Target::Owner(OwnerId(1));
+    let written = [
+        AuditEvent { at: Timestamp(10), ..event(What::TokenRevoked) },
+        AuditEvent { at: Timestamp(20), origin: person, ..event(What::TokenIssued) },
+        AuditEvent { at: Timestamp(30), origin: token, target: Target::Installation, ..event(What::TokenIssued) },
+        AuditEvent { at: Timestamp(40), origin: person, target: of, ..event(What::OwnerCreated) },
+        AuditEvent { at: Timestamp(50), target: Target::Role(RoleId(1)), ..event(What::RoleCreated) },
+    ];
+    let mut tx = begin(store).await;
+    for event in &written {
+        tx.audit(event.clone()).await.expect("an event is added");
+    }
+    commit(tx).await;
+    let all = EventQuery::all(Paging { page: 1, page_size: 9 });
+    let (at, the_first) = (|n| Some(Timestamp(n)), Target::Token(TokenId(1), Kind::Admin));
+    let cases = [
+        (all.clone(), vec![4, 3, 2, 1, 0], 5),
+        (EventQuery { what: Some(What::TokenIssued), ..all.clone() }, vec![2, 1], 2),
+        (EventQuery { target: Some(the_first), ..all.clone() }, vec![1, 0], 2),
+        (EventQuery { target: Some(Target::Installation), ..all.clone() }, vec![2], 1),
+        (EventQuery { target: Some(Target::Role(RoleId(1))), ..all.clone() }, vec![4], 1),
+        (EventQuery { person: Some(OwnerId(1)), ..all.clone() }, vec![3, 1], 2),
+        (EventQuery { token: Some(TokenId(1)), ..all.clone() }, vec![2], 1),
+        (EventQuery { person: Some(OwnerId(1)), token: Some(TokenId(1)), ..all.clone() }, vec![], 0),
+        (EventQuery { since: at(20), until: at(40), ..all.clone() }, vec![2, 1], 2),
+        (EventQuery { paging: Paging { page: 2, page_size: 2 }, ..all.clone() }, vec![2, 1], 5),
+        (EventQuery { paging: Paging { page: 4, page_size: 2 }, ..all.clone() }, vec![], 5),
+    ];
+    for (query, places, total) in cases {
+        let page = view(store).await.events(&query).await.expect("events are listed");
+        let expected: Vec<&AuditEvent> = places.iter().map(|i: &usize| &written[*i]).collect();
+        assert_eq!(page.items.iter().map(|(_, event)| event).collect::<Vec<_>>(), expected, "{query:?}");
+        assert!(page.items.is_sorted_by(|a, b| a.0 > b.0), "{query:?}: the latest first");
+        assert_eq!(page.total, total, "{query:?}: how many there are on all pages");
+    }
+    let mut tx = begin(store).await;
+    assert_eq!(tx.delete_events(Timestamp(30)).await.expect("events are deleted"), 2, "those from before");
+    tx.audit(event(What::EventsDeleted)).await.expect("an event is added");
+    let page = tx.events(&all).await.expect("events are listed");
+    assert_eq!(page.total, 4, "the others stay");
+    assert!(page.items.is_sorted_by(|a, b| a.0 > b.0), "ids go on");
+}

@@ -1,0 +1,102 @@
+//! Taking away what is no longer held.
+
+use super::{Lock, Open};
+use crate::domain::{
+    Action, AuditEvent, Cause, Ceiling, Fields, Grant, Kind, Origin, Owner, OwnerId, Role, RoleId, Subject, Target,
+    Token, TokenAuthority, TokenId, What,
+};
+use crate::store::{Clamp, StoreError, View};
+use serde_json::{Value, json};
+use std::collections::{HashMap, HashSet};
+
+impl Open<Lock> {
+    pub(super) fn clamp_grants(&mut self, clamp: Clamp<'_>, origin: Origin, cause: Cause) -> Result<u64, StoreError> {
+        match clamp {
+            Clamp::Members(role) => self.clamp_owners(|owner| owner.roles.contains(&role), origin, cause),
+            Clamp::Owner(id) => self.clamp_owners(|owner| owner.id == id, origin, cause),
+            Clamp::Unknown(actions) => {
+                let known: HashSet<&Action> = actions.iter().collect();
+                let permissions = self.drop_permissions(|action| !known.contains(action), origin, cause)?;
+                Ok(permissions + self.drop_grants(|_, grant| !known.contains(&grant.action), origin, cause)?)
+            }
+        }
+    }
+
+    fn clamp_owners(
+        &mut self,
+        whose: impl Fn(&Owner) -> bool,
+        origin: Origin,
+        cause: Cause,
+    ) -> Result<u64, StoreError> {
+        let owners = self.content.owners.values().filter(|owner| whose(owner));
+        let ceilings: HashMap<OwnerId, Ceiling> = owners.map(|o| (o.id, self.content.ceiling(o))).collect();
+        let beyond = |owner: OwnerId, grant: &Grant| ceilings.get(&owner).is_some_and(|c| c.check(grant).is_err());
+        self.drop_grants(beyond, origin, cause)
+    }
+
+    fn drop_grants(
+        &mut self,
+        goes: impl Fn(OwnerId, &Grant) -> bool,
+        origin: Origin,
+        cause: Cause,
+    ) -> Result<u64, StoreError> {
+        let split = |token: &Token| -> Option<(TokenId, Vec<Grant>, Vec<Grant>)> {
+            let TokenAuthority::Admin { owner, grants } = &token.authority else { return None };
+            grants.iter().any(|g| goes(*owner, g)).then(|| {
+                let (gone, kept) = grants.iter().cloned().partition(|g| goes(*owner, g));
+                (token.id, gone, kept)
+            })
+        };
+        let changed: Vec<_> = self.content.tokens.values().filter_map(|t| split(t)).collect();
+        let mut count = 0;
+        for (id, gone, kept) in changed {
+            for grant in &gone {
+                let details = facts(&grant.action, grant.subject.as_ref(), &grant.fields);
+                self.note(What::GrantClamped, Target::Token(id, Kind::Admin), details, origin, cause);
+            }
+            count += gone.len() as u64;
+            self.change_token(id, |token| {
+                if let TokenAuthority::Admin { grants, .. } = &mut token.authority {
+                    *grants = kept;
+                }
+            })?;
+        }
+        Ok(count)
+    }
+
+    fn drop_permissions(
+        &mut self,
+        goes: impl Fn(&Action) -> bool,
+        origin: Origin,
+        cause: Cause,
+    ) -> Result<u64, StoreError> {
+        let loses = |role: &Role| role.permissions.iter().any(|p| goes(&p.action)).then_some(role.id);
+        let changed: Vec<RoleId> = self.content.roles.values().filter_map(|r| loses(r)).collect();
+        let mut count = 0;
+        for id in changed {
+            let mut gone = Vec::new();
+            self.change_role(id, |role| {
+                (gone, role.permissions) =
+                    std::mem::take(&mut role.permissions).into_iter().partition(|p| goes(&p.action));
+            })?;
+            for permission in &gone {
+                let details = facts(&permission.action, permission.subject.as_ref(), &permission.fields);
+                self.note(What::PermissionClamped, Target::Role(id), details, origin, cause);
+            }
+            count += gone.len() as u64;
+        }
+        Ok(count)
+    }
+
+    fn note(&mut self, what: What, target: Target, details: Value, origin: Origin, cause: Cause) {
+        self.add_event(AuditEvent { at: self.now(), origin, what, target, cause: Some(cause), details });
+    }
+}
+
+fn facts(action: &Action, subject: Option<&Subject>, fields: &Fields) -> Value {
+    let fields = match fields {
+        Fields::All => None,
+        Fields::Only(set) => Some(set.as_slice()),
+    };
+    json!({"action": action, "subject": subject, "fields": fields})
+}

@@ -1,0 +1,334 @@
+//! A change of the content.
+
+use super::{Lock, Open, conflict, unless};
+use crate::domain::{
+    AuditEvent, Cause, Digest, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Permission, Role, RoleId,
+    SaltId, SealedKey, Tag, Target, Timestamp, Token, TokenAuthority, TokenId, What,
+};
+use crate::store::{Clamp, NewOwner, NewRole, NewToken, Profile, StoreError, Transaction, View};
+use async_trait::async_trait;
+use rpds::HashTrieMapSync;
+use serde_json::json;
+use std::sync::Arc;
+
+impl Open<Lock> {
+    fn next_id(&mut self) -> i64 {
+        let id = self.content.next_id;
+        self.content.next_id += 1;
+        id
+    }
+
+    pub(super) fn add_event(&mut self, event: AuditEvent) {
+        self.content.events.insert_mut(self.content.next_event, Arc::new(event));
+        self.content.next_event += 1;
+    }
+
+    pub(super) fn change_role(&mut self, id: RoleId, change: impl FnOnce(&mut Role)) -> Result<(), StoreError> {
+        let role = self.content.roles.get(&id).ok_or_else(|| conflict("there is no such role"))?;
+        let mut role = Role { updated_at: self.now(), ..Role::clone(role) };
+        change(&mut role);
+        self.content.roles.insert_mut(id, Arc::new(role));
+        Ok(())
+    }
+
+    fn change_owner(&mut self, id: OwnerId, change: impl FnOnce(&mut Owner)) -> Result<(), StoreError> {
+        let owner = self.content.owners.get(&id).ok_or_else(|| conflict("there is no such owner"))?;
+        let mut owner = Owner { updated_at: self.now(), ..Owner::clone(owner) };
+        change(&mut owner);
+        self.content.owners.insert_mut(id, Arc::new(owner));
+        Ok(())
+    }
+
+    pub(super) fn change_token(&mut self, id: TokenId, change: impl FnOnce(&mut Token)) -> Result<(), StoreError> {
+        let token = self.content.tokens.get(&id).ok_or_else(|| conflict("there is no such token"))?;
+        let mut token = Token { updated_at: self.now(), ..Token::clone(token) };
+        change(&mut token);
+        self.content.tokens.insert_mut(id, Arc::new(token));
+        Ok(())
+    }
+
+    fn role_name_is_free(&self, name: &str, but_for: Option<RoleId>) -> Result<(), StoreError> {
+        let taken = self.content.roles.values().any(|r| r.name == name && Some(r.id) != but_for);
+        unless(taken, "the name is taken")
+    }
+
+    fn email_is_free(&self, key: &str, but_for: Option<OwnerId>) -> Result<(), StoreError> {
+        let taken = self.content.by_email.get(key).is_some_and(|id| Some(*id) != but_for);
+        unless(taken, "the e-mail address is taken")
+    }
+
+    fn token_name_is_free(&self, name: &str, but_for: Option<TokenId>) -> Result<(), StoreError> {
+        let taken = self.content.token_names.get(name).is_some_and(|id| Some(*id) != but_for);
+        unless(taken, "the name is taken")
+    }
+
+    fn roles_exist(&self, roles: &[RoleId]) -> Result<(), StoreError> {
+        unless(roles.iter().any(|id| !self.content.roles.contains_key(id)), "there is no such role")
+    }
+
+    fn tokens_where(&self, which: impl Fn(&Token) -> bool) -> Vec<Arc<Token>> {
+        self.content.tokens.values().filter(|t| which(t)).cloned().collect()
+    }
+
+    fn remove(&mut self, token: &Token) {
+        self.content.by_digest.remove_mut(&token.digest);
+        if token.kind() != Kind::Session {
+            self.content.token_names.remove_mut(&token.name);
+        }
+        self.content.sealed.remove_mut(&token.id);
+        self.content.tokens.remove_mut(&token.id);
+        self.lock.removed.push(token.id);
+    }
+}
+
+#[async_trait]
+impl Transaction for Open<Lock> {
+    fn seq(&self) -> u64 {
+        self.content.seq
+    }
+
+    async fn insert_role(&mut self, new: NewRole) -> Result<RoleId, StoreError> {
+        self.role_name_is_free(&new.name, None)?;
+        let (id, now) = (RoleId(self.next_id()), self.now());
+        let NewRole { name, description, permissions } = new;
+        let role = Role { id, code: None, name, description, permissions, created_at: now, updated_at: now };
+        self.content.roles.insert_mut(id, Arc::new(role));
+        Ok(id)
+    }
+
+    async fn update_role(&mut self, id: RoleId, name: &str, description: &str) -> Result<(), StoreError> {
+        self.role_name_is_free(name, Some(id))?;
+        self.change_role(id, |role| (role.name, role.description) = (name.to_owned(), description.to_owned()))
+    }
+
+    async fn set_permissions(&mut self, id: RoleId, permissions: &[Permission]) -> Result<(), StoreError> {
+        self.change_role(id, |role| role.permissions = permissions.to_vec())
+    }
+
+    async fn delete_role(&mut self, id: RoleId) -> Result<(), StoreError> {
+        unless(id == RoleId::SUPER_ADMIN, "the super admin role stays")?;
+        unless(self.content.owners.values().any(|o| o.roles.contains(&id)), "somebody has the role")?;
+        unless(!self.content.roles.remove_mut(&id), "there is no such role")
+    }
+
+    async fn insert_owner(&mut self, new: NewOwner) -> Result<OwnerId, StoreError> {
+        let key = new.email.to_lowercase();
+        self.email_is_free(&key, None)?;
+        self.roles_exist(&new.roles)?;
+        let (id, now) = (OwnerId(self.next_id()), self.now());
+        let NewOwner { email, firstname, lastname, username, state, roles } = new;
+        let roles = sorted(&roles);
+        let owner = Owner { id, email, firstname, lastname, username, state, roles, created_at: now, updated_at: now };
+        self.content.owners.insert_mut(id, Arc::new(owner));
+        self.content.by_email.insert_mut(key, id);
+        Ok(id)
+    }
+
+    async fn update_owner(&mut self, id: OwnerId, profile: &Profile) -> Result<(), StoreError> {
+        let key = profile.email.to_lowercase();
+        self.email_is_free(&key, Some(id))?;
+        let before = self.content.owners.get(&id).map(|o| o.email.to_lowercase());
+        self.change_owner(id, |owner| {
+            let Profile { email, firstname, lastname, username } = profile.clone();
+            *owner = Owner { email, firstname, lastname, username, ..owner.clone() };
+        })?;
+        if let Some(before) = before {
+            self.content.by_email.remove_mut(&before);
+        }
+        self.content.by_email.insert_mut(key, id);
+        Ok(())
+    }
+
+    async fn set_owner_state(&mut self, id: OwnerId, state: OwnerState) -> Result<(), StoreError> {
+        self.change_owner(id, |owner| owner.state = state)
+    }
+
+    async fn set_owner_roles(&mut self, id: OwnerId, roles: &[RoleId]) -> Result<(), StoreError> {
+        self.roles_exist(roles)?;
+        self.change_owner(id, |owner| owner.roles = sorted(roles))
+    }
+
+    async fn set_password(&mut self, id: OwnerId, password: &PasswordHash) -> Result<(), StoreError> {
+        self.change_owner(id, |_| ())?;
+        self.content.passwords.insert_mut(id, password.clone());
+        Ok(())
+    }
+
+    async fn delete_owner(&mut self, id: OwnerId, origin: &Origin) -> Result<(), StoreError> {
+        let owner = self.content.owners.get(&id).cloned().ok_or_else(|| conflict("there is no such owner"))?;
+        let at = self.now();
+        for token in self.tokens_where(|t| t.owner() == Some(id)) {
+            if token.kind() == Kind::Admin {
+                self.add_event(AuditEvent {
+                    at,
+                    origin: *origin,
+                    what: What::TokenRevoked,
+                    target: Target::Token(token.id, Kind::Admin),
+                    cause: Some(Cause::OwnerDeleted(id)),
+                    details: json!({"name": token.name, "owner": id}),
+                });
+            }
+            self.remove(&token);
+        }
+        self.delete_invitations(id).await?;
+        self.content.passwords.remove_mut(&id);
+        self.content.by_email.remove_mut(&owner.email.to_lowercase());
+        self.content.owners.remove_mut(&id);
+        Ok(())
+    }
+
+    async fn delete_sessions(&mut self, id: OwnerId) -> Result<Vec<Digest>, StoreError> {
+        let sessions =
+            self.tokens_where(|t| matches!(t.authority, TokenAuthority::Session { owner, .. } if owner == id));
+        for session in &sessions {
+            self.remove(session);
+        }
+        Ok(sessions.iter().map(|s| s.digest).collect())
+    }
+
+    async fn insert_invitation(&mut self, id: OwnerId, digest: &Digest, ends: Timestamp) -> Result<(), StoreError> {
+        unless(!self.content.owners.contains_key(&id), "there is no such owner")?;
+        self.delete_invitations(id).await?;
+        unless(self.content.invitations.contains_key(digest), "the digest is taken")?;
+        self.content.invitations.insert_mut(*digest, (id, ends));
+        Ok(())
+    }
+
+    async fn delete_invitations(&mut self, id: OwnerId) -> Result<u64, StoreError> {
+        let theirs = |(digest, (owner, _)): (&Digest, &(OwnerId, Timestamp))| (*owner == id).then_some(*digest);
+        let gone: Vec<Digest> = self.content.invitations.iter().filter_map(theirs).collect();
+        for digest in &gone {
+            self.content.invitations.remove_mut(digest);
+        }
+        Ok(gone.len() as u64)
+    }
+
+    async fn insert_token(&mut self, new: NewToken) -> Result<TokenId, StoreError> {
+        let id = TokenId(self.next_id());
+        let created_at = self.now();
+        let token = Token {
+            id,
+            name: new.name,
+            description: new.description,
+            digest: new.digest,
+            hint: new.hint,
+            lifespan: new.lifespan,
+            expires_at: new.lifespan.map(|span| created_at.plus(span)),
+            created_at,
+            updated_at: created_at,
+            last_used_at: None,
+            authority: new.authority,
+        };
+        unless(token.owner().is_some_and(|id| !self.content.owners.contains_key(&id)), "there is no such owner")?;
+        unless(self.content.by_digest.contains_key(&token.digest), "the digest is taken")?;
+        if token.kind() != Kind::Session {
+            self.token_name_is_free(&token.name, None)?;
+            self.content.token_names.insert_mut(token.name.clone(), id);
+        }
+        self.content.by_digest.insert_mut(token.digest, id);
+        self.content.tokens.insert_mut(id, Arc::new(token));
+        Ok(id)
+    }
+
+    async fn update_token(
+        &mut self,
+        id: TokenId,
+        name: &str,
+        description: &str,
+        authority: &TokenAuthority,
+    ) -> Result<(), StoreError> {
+        let before = self.content.tokens.get(&id).cloned().ok_or_else(|| conflict("there is no such token"))?;
+        let after = Token { authority: authority.clone(), ..Token::clone(&before) };
+        let same = (before.kind(), before.owner()) == (after.kind(), after.owner());
+        unless(!same, "a token keeps its kind and its owner")?;
+        if before.kind() != Kind::Session {
+            self.token_name_is_free(name, Some(id))?;
+            self.content.token_names.remove_mut(&before.name);
+            self.content.token_names.insert_mut(name.to_owned(), id);
+        }
+        self.change_token(id, |token| {
+            *token = Token {
+                name: name.to_owned(),
+                description: description.to_owned(),
+                updated_at: token.updated_at,
+                ..after
+            };
+        })
+    }
+
+    async fn set_secret(&mut self, id: TokenId, digest: &Digest, _salt: &SaltId, hint: &str) -> Result<(), StoreError> {
+        let taken = self.content.by_digest.get(digest).is_some_and(|other| *other != id);
+        unless(taken, "the digest is taken")?;
+        let before = self.content.tokens.get(&id).map(|t| t.digest);
+        self.change_token(id, |token| (token.digest, token.hint) = (*digest, hint.to_owned()))?;
+        if let Some(before) = before {
+            self.content.by_digest.remove_mut(&before);
+        }
+        self.content.by_digest.insert_mut(*digest, id);
+        self.content.sealed.remove_mut(&id);
+        Ok(())
+    }
+
+    async fn seal_key(&mut self, id: TokenId, sealed: &SealedKey) -> Result<(), StoreError> {
+        unless(!self.content.tokens.contains_key(&id), "there is no such token")?;
+        self.content.sealed.insert_mut(id, sealed.clone());
+        Ok(())
+    }
+
+    async fn delete_token(&mut self, id: TokenId) -> Result<(), StoreError> {
+        if let Some(token) = self.content.tokens.get(&id).cloned() {
+            self.remove(&token);
+        }
+        Ok(())
+    }
+
+    async fn delete_ended_sessions(&mut self) -> Result<u64, StoreError> {
+        let now = self.now();
+        let ended =
+            self.tokens_where(|t| t.kind() == Kind::Session && t.expires_at.is_some_and(|expires| expires < now));
+        for session in &ended {
+            self.remove(session);
+        }
+        Ok(ended.len() as u64)
+    }
+
+    async fn clamp(&mut self, clamp: Clamp<'_>, origin: &Origin, cause: Cause) -> Result<u64, StoreError> {
+        self.clamp_grants(clamp, *origin, cause)
+    }
+
+    async fn audit(&mut self, event: AuditEvent) -> Result<(), StoreError> {
+        self.add_event(event);
+        Ok(())
+    }
+
+    async fn delete_events(&mut self, before: Timestamp) -> Result<u64, StoreError> {
+        let gone: Vec<i64> = self.content.events.iter().filter(|(_, e)| e.at < before).map(|(id, _)| *id).collect();
+        for id in &gone {
+            self.content.events.remove_mut(id);
+        }
+        Ok(gone.len() as u64)
+    }
+
+    async fn commit(self: Box<Self>, _tags: &[Tag]) -> Result<(), StoreError> {
+        let Self { store, content, lock, .. } = *self;
+        store.content.store(Arc::new(content));
+        if !lock.removed.is_empty() {
+            // After the tokens have gone, so that nobody notes a use of theirs any more.
+            store.uses.rcu(|uses| {
+                let mut uses = HashTrieMapSync::clone(uses);
+                for id in &lock.removed {
+                    uses.remove_mut(id);
+                }
+                uses
+            });
+        }
+        Ok(())
+    }
+}
+
+fn sorted(roles: &[RoleId]) -> Vec<RoleId> {
+    let mut roles = roles.to_vec();
+    roles.sort_unstable();
+    roles.dedup();
+    roles
+}

@@ -1,0 +1,151 @@
+//! What can be read of the content.
+
+use super::{Open, used};
+use crate::domain::{
+    AuditEvent, Ceiling, Digest, Doer, Kind, Owner, OwnerId, PasswordHash, Role, RoleId, SealedKey, Timestamp, Token,
+    TokenId,
+};
+use crate::store::{EventQuery, OwnerQuery, OwnerSort, Page, Paging, StoreError, View};
+use async_trait::async_trait;
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+#[async_trait]
+impl<L: Send> View for Open<L> {
+    fn now(&self) -> Timestamp {
+        self.store.clock.now()
+    }
+
+    async fn is_empty(&mut self) -> Result<bool, StoreError> {
+        Ok(self.content.owners.is_empty() && self.content.tokens.is_empty())
+    }
+
+    async fn role(&mut self, id: RoleId) -> Result<Option<Role>, StoreError> {
+        Ok(self.content.roles.get(&id).map(|r| Role::clone(r)))
+    }
+
+    async fn roles(&mut self) -> Result<Vec<(Role, u64)>, StoreError> {
+        let members = |id: RoleId| self.content.owners.values().filter(|o| o.roles.contains(&id)).count() as u64;
+        Ok(self.content.roles.values().map(|r| (Role::clone(r), members(r.id))).collect())
+    }
+
+    async fn role_named(&mut self, name: &str) -> Result<Option<RoleId>, StoreError> {
+        Ok(self.content.roles.values().find(|r| r.name == name).map(|r| r.id))
+    }
+
+    async fn owner(&mut self, id: OwnerId) -> Result<Option<Owner>, StoreError> {
+        Ok(self.content.owners.get(&id).map(|o| Owner::clone(o)))
+    }
+
+    async fn owner_with_email(&mut self, email: &str) -> Result<Option<OwnerId>, StoreError> {
+        Ok(self.content.by_email.get(&email.to_lowercase()).copied())
+    }
+
+    async fn owners(&mut self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError> {
+        let search = query.search.as_ref().map(|text| text.to_ascii_lowercase());
+        let mut found: Vec<&Arc<Owner>> =
+            self.content.owners.values().filter(|o| search.as_ref().is_none_or(|text| names(o, text))).collect();
+        found.sort_unstable_by(|a, b| {
+            let order = by(query.sort, a, b).then(a.id.cmp(&b.id));
+            if query.descending { order.reverse() } else { order }
+        });
+        Ok(page(query.paging, found.into_iter(), |o| Owner::clone(o)))
+    }
+
+    async fn ceilings(&mut self, ids: &[OwnerId]) -> Result<Vec<(Owner, Ceiling)>, StoreError> {
+        let mut ids = ids.to_vec();
+        ids.sort_unstable();
+        ids.dedup();
+        let found = ids.iter().filter_map(|id| self.content.owners.get(id));
+        Ok(found.map(|o| (Owner::clone(o), self.content.ceiling(o))).collect())
+    }
+
+    async fn ceiling(&mut self, id: OwnerId) -> Result<Ceiling, StoreError> {
+        let owner = self.content.owners.get(&id);
+        Ok(owner.map_or(Ceiling::Of(Vec::new()), |owner| self.content.ceiling(owner)))
+    }
+
+    async fn other_super_admins(&mut self, id: OwnerId) -> Result<u64, StoreError> {
+        let others = self.content.owners.values();
+        let counts = |o: &&Arc<Owner>| o.id != id && o.state.is_active() && o.is_super_admin();
+        Ok(others.filter(counts).count() as u64)
+    }
+
+    async fn password(&mut self, id: OwnerId) -> Result<Option<PasswordHash>, StoreError> {
+        Ok(self.content.passwords.get(&id).cloned())
+    }
+
+    async fn invitation(&mut self, digest: &Digest) -> Result<Option<(OwnerId, Timestamp)>, StoreError> {
+        Ok(self.content.invitations.get(digest).copied())
+    }
+
+    async fn token(&mut self, id: TokenId) -> Result<Option<Token>, StoreError> {
+        Ok(self.content.tokens.get(&id).map(|t| used(t, &self.uses)))
+    }
+
+    async fn tokens(&mut self, kind: Kind, owner: Option<OwnerId>) -> Result<Vec<Token>, StoreError> {
+        let asked = |t: &&Arc<Token>| t.kind() == kind && (owner.is_none() || t.owner() == owner);
+        let mut found: Vec<Token> = self.content.tokens.values().filter(asked).map(|t| used(t, &self.uses)).collect();
+        // They come by id, and stay so where names are equal.
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(found)
+    }
+
+    async fn token_named(&mut self, name: &str) -> Result<Option<TokenId>, StoreError> {
+        Ok(self.content.token_names.get(name).copied())
+    }
+
+    async fn sealed_key(&mut self, id: TokenId) -> Result<Option<SealedKey>, StoreError> {
+        Ok(self.content.sealed.get(&id).cloned())
+    }
+
+    async fn tokens_of_members(&mut self, id: RoleId) -> Result<u64, StoreError> {
+        let member = |owner| self.content.owners.get(&owner).is_some_and(|o| o.roles.contains(&id));
+        let theirs = |t: &&Arc<Token>| t.kind() == Kind::Admin && t.owner().is_some_and(member);
+        Ok(self.content.tokens.values().filter(theirs).count() as u64)
+    }
+
+    async fn events(&mut self, query: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError> {
+        let found = self.content.events.iter().rev().filter(|(_, event)| asked_for(event, query));
+        Ok(page(query.paging, found, |(id, event)| (*id, AuditEvent::clone(event))))
+    }
+}
+
+/// Whether a text, in lower case, is in the e-mail address or a name.
+fn names(owner: &Owner, text: &str) -> bool {
+    let fields = [&owner.email, &owner.firstname, &owner.lastname].into_iter().chain(&owner.username);
+    fields.into_iter().any(|field| field.to_ascii_lowercase().contains(text))
+}
+
+fn by(sort: OwnerSort, a: &Owner, b: &Owner) -> Ordering {
+    match sort {
+        OwnerSort::Id => Ordering::Equal,
+        OwnerSort::Email => a.email.to_lowercase().cmp(&b.email.to_lowercase()),
+        OwnerSort::Firstname => a.firstname.cmp(&b.firstname),
+        OwnerSort::Lastname => a.lastname.cmp(&b.lastname),
+        OwnerSort::Username => a.username.cmp(&b.username),
+        OwnerSort::CreatedAt => a.created_at.cmp(&b.created_at),
+    }
+}
+
+fn asked_for(event: &AuditEvent, query: &EventQuery) -> bool {
+    let doer = |doer: Doer| event.origin.doer == doer;
+    query.what.is_none_or(|what| what == event.what)
+        && query.target.is_none_or(|target| target == event.target)
+        && query.person.is_none_or(|id| doer(Doer::Person(id)))
+        && query.token.is_none_or(|id| doer(Doer::Token(id)))
+        && query.since.is_none_or(|since| since <= event.at)
+        && query.until.is_none_or(|until| event.at < until)
+}
+
+/// A part of a list, and how long all of it is.
+fn page<I, T>(paging: Paging, all: impl Iterator<Item = I>, item: impl Fn(I) -> T) -> Page<T> {
+    let (first, mut total, mut items) = (paging.offset(), 0, Vec::new());
+    for found in all {
+        if first <= total && total - first < u64::from(paging.page_size) {
+            items.push(item(found));
+        }
+        total += 1;
+    }
+    Page { items, total }
+}

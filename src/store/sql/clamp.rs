@@ -1,0 +1,44 @@
+//! Taking away what is no longer held: a fixed number of statements, however many tokens there are.
+
+use super::view::Writing;
+use super::{events, lists, statements};
+use crate::domain::{Action, Cause, Origin, RoleId, What};
+use crate::store::{Clamp, StoreError, View};
+use sqlx::query;
+
+impl Writing {
+    pub(super) async fn clamp_grants(
+        &mut self,
+        clamp: Clamp<'_>,
+        origin: &Origin,
+        cause: Cause,
+    ) -> Result<u64, StoreError> {
+        let super_admin = RoleId::SUPER_ADMIN.0;
+        let (permissions, mark) = match clamp {
+            Clamp::Members(id) => (0, query(statements::MARK_OF_MEMBERS).bind(id.0).bind(super_admin)),
+            Clamp::Owner(id) => (0, query(statements::MARK_OF_OWNER).bind(id.0).bind(super_admin)),
+            Clamp::Unknown(known) => {
+                let permissions = self.clamp_permissions(known, origin, cause).await?;
+                (permissions, query(statements::MARK_UNKNOWN).bind(lists::actions(known)))
+            }
+        };
+        let grants = self.execute(mark).await?;
+        if grants > 0 {
+            let now = self.now();
+            let what = What::GrantClamped;
+            self.execute(events::remember(statements::REMEMBER_MARKED, now, origin, what, Some(cause))).await?;
+            self.execute(query(statements::TOUCH_MARKED).bind(now.0)).await?;
+            self.execute(query(statements::DELETE_MARKED)).await?;
+            self.execute(query(statements::UNMARK)).await?;
+        }
+        Ok(permissions + grants)
+    }
+
+    async fn clamp_permissions(&mut self, known: &[Action], origin: &Origin, cause: Cause) -> Result<u64, StoreError> {
+        let (now, known, what) = (self.now(), lists::actions(known), What::PermissionClamped);
+        let remember = statements::REMEMBER_UNKNOWN_PERMISSIONS;
+        self.execute(events::remember(remember, now, origin, what, Some(cause)).bind(&known)).await?;
+        self.execute(query(statements::TOUCH_ROLES_OF_UNKNOWN).bind(now.0).bind(&known)).await?;
+        self.execute(query(statements::DELETE_UNKNOWN_PERMISSIONS).bind(&known)).await
+    }
+}

@@ -1,0 +1,73 @@
+//! Audit events as parameters.
+
+use super::lists::json;
+use super::statements;
+use crate::domain::{AuditEvent, Cause, Doer, Origin, Target, Timestamp, What};
+use crate::store::EventQuery;
+use serde::Serialize;
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{Sqlite, query};
+
+/// The statement that adds one event.
+pub(super) fn insert(event: &AuditEvent) -> Query<'static, Sqlite, SqliteArguments> {
+    let AuditEvent { at, origin, what, target, cause, details } = event;
+    let (target, target_id, detail) = target_columns(*target);
+    remember(statements::INSERT_AUDIT, *at, origin, *what, *cause)
+        .bind(target)
+        .bind(target_id)
+        .bind(detail)
+        .bind(details.to_string())
+}
+
+/// A statement that adds events, with its first six parameters: all but the targets and details.
+pub(super) fn remember(
+    statement: &'static str,
+    at: Timestamp,
+    origin: &Origin,
+    what: What,
+    cause: Option<Cause>,
+) -> Query<'static, Sqlite, SqliteArguments> {
+    let (doer, doer_id) = match origin.doer {
+        Doer::Service => ("service", None),
+        Doer::Person(id) => ("person", Some(id.0)),
+        Doer::Token(id) => ("token", Some(id.0)),
+        Doer::Visitor => ("visitor", None),
+    };
+    query(statement)
+        .bind(at.0)
+        .bind(doer)
+        .bind(doer_id)
+        .bind(origin.address.map(|address| address.to_string()))
+        .bind(word(&what))
+        .bind(cause.map(|cause| json(&cause)))
+}
+
+/// A statement about the events that are asked for, with its first eight parameters.
+pub(super) fn asked_for(statement: &'static str, asked: &EventQuery) -> Query<'static, Sqlite, SqliteArguments> {
+    let (target, target_id, detail) =
+        asked.target.map(target_columns).map_or((None, None, None), |(kind, id, detail)| (Some(kind), id, detail));
+    query(statement)
+        .bind(asked.what.map(|what| word(&what)))
+        .bind(target)
+        .bind(target_id)
+        .bind(detail)
+        .bind(asked.person.map(|id| id.0))
+        .bind(asked.token.map(|id| id.0))
+        .bind(asked.since.map(|at| at.0))
+        .bind(asked.until.map(|at| at.0))
+}
+
+/// The word of a variant that carries nothing: what its enum's own deserialisation reads back.
+pub(super) fn word<T: Serialize>(variant: &T) -> String {
+    json(variant).trim_matches('"').to_owned()
+}
+
+fn target_columns(target: Target) -> (&'static str, Option<i64>, Option<&'static str>) {
+    match target {
+        Target::Owner(id) => ("owner", Some(id.0), None),
+        Target::Role(id) => ("role", Some(id.0), None),
+        Target::Token(id, kind) => ("token", Some(id.0), Some(kind.as_str())),
+        Target::Installation => ("installation", None, None),
+    }
+}

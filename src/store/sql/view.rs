@@ -1,0 +1,225 @@
+//! What can be read in a transaction, a reader's or the writer's.
+
+use super::error::asking;
+use super::{SqliteStore, events, lists, no_epoch, rows, statements};
+use crate::domain::{
+    AuditEvent, Ceiling, Digest, Kind, Owner, OwnerId, PasswordHash, Role, RoleId, SealedKey, Timestamp, Token, TokenId,
+};
+use crate::store::{EventQuery, OwnerQuery, OwnerSort, Page, Paging, StoreError, View};
+use async_trait::async_trait;
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{Sqlite, query};
+use uuid::Uuid;
+
+/// An open transaction. Dropped, it is rolled back, and its connection goes to whoever is next.
+pub(super) struct Open<C> {
+    pub(super) store: SqliteStore,
+    pub(super) transaction: sqlx::Transaction<'static, Sqlite>,
+    pub(super) change: C,
+    /// A statement failed or was abandoned. SQLite may have ended the transaction by itself then (on a full disk, say), and
+    /// what came after it would take effect at once, or be read of another moment.
+    broken: bool,
+}
+
+/// One that reads.
+pub(super) type Reading = Open<()>;
+
+/// One that writes.
+pub(super) type Writing = Open<Change>;
+
+/// The change that a writer makes.
+pub(super) struct Change {
+    pub(super) op_id: String,
+    pub(super) seq: u64,
+}
+
+impl Reading {
+    pub(super) async fn begin(store: SqliteStore) -> Result<Self, StoreError> {
+        let mut transaction = store.readers.begin().await.map_err(asking)?;
+        query(statements::LOOK).fetch_optional(&mut *transaction).await.map_err(asking)?.ok_or_else(no_epoch)?;
+        Ok(Self { store, transaction, change: (), broken: false })
+    }
+}
+
+impl Writing {
+    pub(super) async fn begin(store: SqliteStore) -> Result<Self, StoreError> {
+        let mut transaction = store.writer.begin_with(statements::BEGIN).await.map_err(asking)?;
+        let op_id = Uuid::new_v4().to_string();
+        let row = query(statements::TAKE_EPOCH).bind(&op_id).fetch_optional(&mut *transaction).await.map_err(asking)?;
+        let seq = rows::unsigned("seq", rows::get(&row.ok_or_else(no_epoch)?, "seq")?)?;
+        Ok(Self { store, transaction, change: Change { op_id, seq }, broken: false })
+    }
+
+    /// Runs a statement, and answers with how many rows it touched.
+    pub(super) async fn execute(&mut self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<u64, StoreError> {
+        self.start()?;
+        let done = query.execute(&mut *self.transaction).await.map_err(asking)?;
+        self.broken = false;
+        Ok(done.rows_affected())
+    }
+}
+
+impl<C> Open<C> {
+    pub(super) async fn row(
+        &mut self,
+        query: Query<'_, Sqlite, SqliteArguments>,
+    ) -> Result<Option<SqliteRow>, StoreError> {
+        self.start()?;
+        let row = query.fetch_optional(&mut *self.transaction).await.map_err(asking)?;
+        self.broken = false;
+        Ok(row)
+    }
+
+    pub(super) async fn rows(
+        &mut self,
+        query: Query<'_, Sqlite, SqliteArguments>,
+    ) -> Result<Vec<SqliteRow>, StoreError> {
+        self.start()?;
+        let rows = query.fetch_all(&mut *self.transaction).await.map_err(asking)?;
+        self.broken = false;
+        Ok(rows)
+    }
+
+    /// Broken until the statement that follows has succeeded.
+    fn start(&mut self) -> Result<(), StoreError> {
+        if self.broken {
+            return Err(StoreError::Conflict("an earlier statement of this transaction failed".into()));
+        }
+        self.broken = true;
+        Ok(())
+    }
+
+    /// The one row of a statement that always has one.
+    pub(super) async fn number(
+        &mut self,
+        column: &'static str,
+        query: Query<'_, Sqlite, SqliteArguments>,
+    ) -> Result<i64, StoreError> {
+        let row = self.row(query).await?;
+        rows::get(&row.ok_or_else(|| rows::corrupt(column, "no row"))?, column)
+    }
+
+    async fn count(&mut self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<u64, StoreError> {
+        rows::unsigned("n", self.number("n", query).await?)
+    }
+
+    async fn id(&mut self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<Option<i64>, StoreError> {
+        self.row(query).await?.map(|row| rows::get(&row, "id")).transpose()
+    }
+}
+
+#[async_trait]
+impl<C: Send> View for Open<C> {
+    fn now(&self) -> Timestamp {
+        self.store.clock.now()
+    }
+
+    async fn is_empty(&mut self) -> Result<bool, StoreError> {
+        Ok(self.count(query(statements::SOMEBODY)).await? == 0)
+    }
+
+    async fn role(&mut self, id: RoleId) -> Result<Option<Role>, StoreError> {
+        self.row(query(statements::ROLE).bind(id.0)).await?.as_ref().map(rows::role).transpose()
+    }
+
+    async fn roles(&mut self) -> Result<Vec<(Role, u64)>, StoreError> {
+        self.rows(query(statements::ROLES)).await?.iter().map(rows::role_and_members).collect()
+    }
+
+    async fn role_named(&mut self, name: &str) -> Result<Option<RoleId>, StoreError> {
+        Ok(self.id(query(statements::ROLE_NAMED).bind(name)).await?.map(RoleId))
+    }
+
+    async fn owner(&mut self, id: OwnerId) -> Result<Option<Owner>, StoreError> {
+        self.row(query(statements::OWNER).bind(id.0)).await?.as_ref().map(rows::owner).transpose()
+    }
+
+    async fn owner_with_email(&mut self, email: &str) -> Result<Option<OwnerId>, StoreError> {
+        Ok(self.id(query(statements::OWNER_WITH_EMAIL).bind(email.to_lowercase())).await?.map(OwnerId))
+    }
+
+    async fn owners(&mut self, asked: &OwnerQuery) -> Result<Page<Owner>, StoreError> {
+        let text = match asked.descending {
+            false => statements::OWNERS_ASCENDING,
+            true => statements::OWNERS_DESCENDING,
+        };
+        let (limit, offset) = part(asked.paging);
+        let page = query(text).bind(&asked.search).bind(sort_word(asked.sort)).bind(limit).bind(offset);
+        let items = self.rows(page).await?.iter().map(rows::owner).collect::<Result<_, _>>()?;
+        let total = self.count(query(statements::COUNT_OWNERS).bind(&asked.search)).await?;
+        Ok(Page { items, total })
+    }
+
+    async fn ceilings(&mut self, ids: &[OwnerId]) -> Result<Vec<(Owner, Ceiling)>, StoreError> {
+        let found = self.rows(query(statements::CEILINGS).bind(lists::owners(ids))).await?;
+        found.iter().map(rows::owner_and_ceiling).collect()
+    }
+
+    async fn ceiling(&mut self, id: OwnerId) -> Result<Ceiling, StoreError> {
+        let row = self.row(query(statements::CEILING).bind(id.0)).await?;
+        row.as_ref().map_or(Ok(Ceiling::Of(Vec::new())), rows::ceiling)
+    }
+
+    async fn other_super_admins(&mut self, id: OwnerId) -> Result<u64, StoreError> {
+        self.count(query(statements::OTHER_SUPER_ADMINS).bind(id.0).bind(RoleId::SUPER_ADMIN.0)).await
+    }
+
+    async fn password(&mut self, id: OwnerId) -> Result<Option<PasswordHash>, StoreError> {
+        self.row(query(statements::PASSWORD).bind(id.0)).await?.as_ref().map_or(Ok(None), rows::password)
+    }
+
+    async fn invitation(&mut self, digest: &Digest) -> Result<Option<(OwnerId, Timestamp)>, StoreError> {
+        let row = self.row(query(statements::INVITATION).bind(digest.to_hex())).await?;
+        row.as_ref().map(rows::invitation).transpose()
+    }
+
+    async fn token(&mut self, id: TokenId) -> Result<Option<Token>, StoreError> {
+        self.row(query(statements::TOKEN).bind(id.0)).await?.as_ref().map(rows::token).transpose()
+    }
+
+    async fn tokens(&mut self, kind: Kind, owner: Option<OwnerId>) -> Result<Vec<Token>, StoreError> {
+        let all = match owner {
+            None => query(statements::TOKENS_OF_KIND).bind(kind.as_str()),
+            Some(id) => query(statements::TOKENS_OF_OWNER).bind(kind.as_str()).bind(id.0),
+        };
+        self.rows(all).await?.iter().map(rows::token).collect()
+    }
+
+    async fn token_named(&mut self, name: &str) -> Result<Option<TokenId>, StoreError> {
+        Ok(self.id(query(statements::TOKEN_NAMED).bind(name)).await?.map(TokenId))
+    }
+
+    async fn sealed_key(&mut self, id: TokenId) -> Result<Option<SealedKey>, StoreError> {
+        self.row(query(statements::SEALED_KEY).bind(id.0)).await?.as_ref().map_or(Ok(None), rows::sealed_key)
+    }
+
+    async fn tokens_of_members(&mut self, id: RoleId) -> Result<u64, StoreError> {
+        self.count(query(statements::TOKENS_OF_MEMBERS).bind(id.0)).await
+    }
+
+    async fn events(&mut self, asked: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError> {
+        let (limit, offset) = part(asked.paging);
+        let page = events::asked_for(statements::EVENTS, asked).bind(limit).bind(offset);
+        let items = self.rows(page).await?.iter().map(rows::event_with_id).collect::<Result<_, _>>()?;
+        let total = self.count(events::asked_for(statements::COUNT_EVENTS, asked)).await?;
+        Ok(Page { items, total })
+    }
+}
+
+/// How many, and from where. What does not fit is beyond the end of every list.
+fn part(paging: Paging) -> (i64, i64) {
+    (paging.page_size.into(), i64::try_from(paging.offset()).unwrap_or(i64::MAX))
+}
+
+/// The word that the statement knows.
+fn sort_word(sort: OwnerSort) -> &'static str {
+    match sort {
+        OwnerSort::Id => "id",
+        OwnerSort::Email => "email",
+        OwnerSort::Firstname => "firstname",
+        OwnerSort::Lastname => "lastname",
+        OwnerSort::Username => "username",
+        OwnerSort::CreatedAt => "created-at",
+    }
+}
