@@ -1,0 +1,100 @@
+//! What permissions and grants are made of, and what they mean, in plain words.
+
+use keyward::{Fields, Grant, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Permission, RoleId, Subject, When};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+pub(crate) const ACTIONS: [&str; 3] = ["read", "update", "plain"];
+pub(crate) const SUBJECTS: [Option<&str>; 2] = [None, Some("article")];
+pub(crate) const FIELDS: [&str; 2] = ["title", "body"];
+const CONDITIONS: [&str; 2] = [IS_CREATOR, HAS_SAME_ROLE_AS_CREATOR];
+
+fn fields() -> impl Strategy<Value = Fields> {
+    let some = prop::sample::subsequence(&FIELDS[..], 1..=2).prop_map(|f| Fields::only(f).unwrap());
+    prop_oneof![2 => Just(Fields::All), 3 => some]
+}
+
+pub(crate) fn permission() -> impl Strategy<Value = Permission> {
+    let when = prop_oneof![3 => Just(vec![]), 2 => prop::sample::subsequence(&CONDITIONS[..], 1..=2)];
+    (prop::sample::select(&ACTIONS[..]), prop::sample::select(&SUBJECTS[..]), fields(), when).prop_map(
+        |(action, subject, fields, when)| Permission {
+            action: action.into(),
+            subject: subject.map(Subject::from),
+            fields,
+            when: When::from_list(when),
+        },
+    )
+}
+
+pub(crate) fn permissions() -> impl Strategy<Value = Vec<Permission>> {
+    prop::collection::vec(permission(), 0..6)
+}
+
+/// Grants, mostly without chosen conditions: few may choose.
+pub(crate) fn grants() -> impl Strategy<Value = Vec<Grant>> {
+    let grant = (permission(), prop::bool::weighted(0.2)).prop_map(|(p, chosen)| {
+        let when = p.when.clone();
+        let grant = Grant::from(&p);
+        if chosen { grant.chosen(when) } else { grant }
+    });
+    prop::collection::vec(grant, 0..4)
+}
+
+/// A row somebody made: by `creator`, who has these roles.
+pub(crate) fn row(creator: i64, roles: &[RoleId]) -> Value {
+    let roles: Vec<i64> = roles.iter().map(|r| r.0).collect();
+    json!({"title": "t", "body": "b", "creator_id": creator, "creator_role_ids": roles})
+}
+
+/// Whether any of these conditions holds for whoever is `me`; none are no condition.
+pub(crate) fn any_holds(when: &When, row: &Value, me: i64, roles: &[RoleId]) -> bool {
+    let holds = |condition: &str| match condition {
+        IS_CREATOR => row["creator_id"] == json!(me),
+        HAS_SAME_ROLE_AS_CREATOR => {
+            row["creator_role_ids"].as_array().unwrap().iter().any(|r| roles.contains(&RoleId(r.as_i64().unwrap())))
+        }
+        _ => false,
+    };
+    when.as_slice().is_empty() || when.as_slice().iter().any(|c| holds(c.as_str()))
+}
+
+/// What somebody is asked for: one action on one field.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Question {
+    pub(crate) action: &'static str,
+    pub(crate) subject: Option<&'static str>,
+    /// One that nobody names stands for the fields to come.
+    pub(crate) field: &'static str,
+}
+
+pub(crate) fn questions() -> impl Iterator<Item = Question> {
+    let all = ACTIONS.iter().flat_map(|a| SUBJECTS.iter().map(move |s| (*a, *s)));
+    all.flat_map(|(action, subject)| {
+        FIELDS.into_iter().chain(["to come"]).map(move |field| Question { action, subject, field })
+    })
+}
+
+impl Question {
+    /// Whether this permission speaks of it.
+    pub(crate) fn concerns(self, action: &str, subject: Option<&Subject>, fields: &Fields) -> bool {
+        action == self.action && subject.map(Subject::as_str) == self.subject && fields.contains(self.field)
+    }
+
+    /// Whether somebody with these permissions may, on this row.
+    pub(crate) fn allowed(self, held: &[Permission], row: &Value, me: i64, roles: &[RoleId]) -> bool {
+        held.iter().any(|p| {
+            self.concerns(p.action.as_str(), p.subject.as_ref(), &p.fields) && any_holds(&p.when, row, me, roles)
+        })
+    }
+}
+
+/// Whether a grant is held: each of its fields by some permission, "all" by one that has all.
+pub(crate) fn held(grant: &Grant, permissions: &[Permission]) -> bool {
+    let one = |field: &str| {
+        permissions.iter().any(|p| p.action == grant.action && p.subject == grant.subject && p.fields.contains(field))
+    };
+    match &grant.fields {
+        Fields::All => one("to come"),
+        Fields::Only(set) => set.as_slice().iter().all(|f| one(f.as_str())),
+    }
+}

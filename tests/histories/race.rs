@@ -1,0 +1,44 @@
+//! Two writers at once: a role shrinks while a token is issued for what it held.
+
+use crate::in_file;
+use keyward::{AdminToken, Ceiling, Grant, NewOwner, NewRole, Permission, Store};
+
+const TIMES: usize = 100;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_token_issued_while_its_role_shrinks_is_never_beyond_its_owner() {
+    let (_dir, world) = in_file().await;
+    let keyward = &world.keyward;
+    let all = || vec![Permission::new("read"), Permission::new("write")];
+    let role = keyward.roles().create(NewRole::new("shrinks").permissions(all())).await.unwrap().id;
+    let owner = keyward.owners().create(NewOwner::new("a@example.test").roles([role])).await.unwrap().id;
+    let (mut issued_first, mut shrunk_first) = (0, 0);
+    for n in 0..TIMES {
+        keyward.roles().set_permissions(role, all()).await.unwrap();
+        let (roles, tokens) = (keyward.roles(), keyward.tokens());
+        let start = std::sync::Arc::new(tokio::sync::Barrier::new(2));
+        let ready = start.clone();
+        let shrink = tokio::spawn(async move {
+            ready.wait().await;
+            roles.set_permissions(role, vec![Permission::new("read")]).await
+        });
+        let new = AdminToken::new(format!("token {n}"), owner).grants(["read", "write"].map(Grant::new));
+        let issue = tokio::spawn(async move {
+            start.wait().await;
+            tokens.issue_admin(new).await
+        });
+        shrink.await.unwrap().unwrap();
+        match issue.await.unwrap() {
+            Ok(issued) => {
+                issued_first += 1;
+                let record = keyward.store().resolve(&issued.token.digest).await.unwrap().record.unwrap();
+                assert_eq!(record.token.grants(), [Grant::new("read")], "the other one was clamped");
+                let (_, ceiling) = record.owner.unwrap();
+                assert_eq!(ceiling, Ceiling::Of(vec![Permission::new("read")]));
+            }
+            Err(keyward::ServiceError::Invalid(_)) => shrunk_first += 1,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    println!("issued first {issued_first} times, shrunk first {shrunk_first} times");
+}

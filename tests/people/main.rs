@@ -1,0 +1,72 @@
+//! People: signing in, registering, their own account and those of others, on every store.
+
+#![cfg(feature = "sqlite")]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod house;
+mod others;
+mod own_account;
+mod reach;
+mod registering;
+mod signing_in;
+
+/// Each law on each store.
+macro_rules! laws {
+    ($($module:ident { $($law:ident)* })*) => {
+        mod memory {
+            $($(#[tokio::test] async fn $law() { crate::$module::$law(crate::house::in_memory()).await; })*)*
+        }
+
+        mod sqlite {
+            $($(#[tokio::test] async fn $law() {
+                let dir = tempfile::tempdir().unwrap();
+                crate::$module::$law(crate::house::in_file(dir.path()).await).await;
+            })*)*
+        }
+    };
+}
+
+laws! {
+    signing_in {
+        somebody_signs_in_and_out
+        nobody_learns_why_somebody_cannot_sign_in
+        guesses_are_limited_alike
+        guesses_at_the_same_time_count_too
+        a_success_forgets_failures
+        failures_are_remembered_in_aggregate
+        sessions_are_ones_own
+        an_older_password_opens_nothing
+    }
+    registering {
+        the_first_super_admin_needs_the_code
+        only_one_is_the_first
+        an_invitation_is_accepted_once
+        an_invitation_dies
+        who_was_invited_is_not_switched_on_by_others
+    }
+    own_account {
+        names_change_without_a_password
+        what_one_signs_in_with_takes_the_password
+        guesses_at_the_own_password_are_limited
+        a_token_is_not_its_owner
+        everybody_sees_what_they_may_do
+    }
+    others {
+        one_event_for_each_kind_of_change
+        everything_wrong_is_said_at_once
+        sessions_end_and_do_not_revive
+        a_smaller_role_takes_grants
+        the_last_super_admin_stays
+        two_super_admins_do_not_end_both
+        who_goes_takes_everything_along
+        only_the_program_sets_a_password_by_itself
+        nothing_shows_a_secret
+    }
+    reach {
+        nobody_touches_the_stronger
+        nobody_gives_more_than_they_hold
+        nobody_gives_themselves_a_role
+        nobody_becomes_somebody_who_sees_other_rows
+        tokens_and_visitors_change_nobody
+    }
+}

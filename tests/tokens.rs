@@ -1,0 +1,318 @@
+//! Keys that show again, durations, the catalogue, and what is done at a start; on every store.
+
+#![cfg(feature = "sqlite")]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use keyward::store::{EventQuery, Paging, WriteStore};
+use keyward::testing::{ManualClock, World};
+use keyward::{
+    ActionEntry, AdminToken, Builder, Catalogue, Cause, ContentAccess, ContentToken, Doer, Durations, EncryptionKeys,
+    Fields, Grant, IS_CREATOR, Key, Kind, Lifespan, MemoryStore, NewOwner, NewRole, OwnerId, Permission, Policy,
+    RoleId, ServiceError, SqliteOptions, SqliteStore, SubjectEntry, Target, TokenId, TokenUpdate, Unsealable, What,
+    When,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+const OLD_KEY: &str = "2025:4bX0qPz81hVnR7sYw2Lm5Kc9Tj3Ga6Fd";
+const NEW_KEY: &str = "2026:Zp0Qx81vHn7RsYw2Lm5Kc9Tj3Ga6Fd4b";
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+macro_rules! on_every_store {
+    ($($case:ident)*) => {
+        mod memory {
+            $(#[tokio::test] async fn $case() {
+                let clock = super::Arc::new(super::ManualClock::default());
+                super::$case(super::MemoryStore::with_clock(clock.clone()), clock).await;
+            })*
+        }
+
+        mod sqlite {
+            $(#[tokio::test] async fn $case() {
+                let (dir, clock) = (tempfile::tempdir().unwrap(), super::Arc::new(super::ManualClock::default()));
+                let options = super::SqliteOptions::default().clock(clock.clone());
+                let store = super::SqliteStore::open_with(dir.path().join("keyward.db"), options).await.unwrap();
+                super::$case(store, clock).await;
+            })*
+        }
+    };
+}
+
+on_every_store! {
+    a_key_shows_to_a_session_of_its_owner_and_nobody_else
+    a_lost_encryption_key_breaks_viewing_and_nothing_else
+    without_an_encryption_key_a_key_shows_once
+    people_choose_among_the_durations
+    what_is_not_in_the_catalogue_cannot_be_written
+    what_the_catalogue_lost_goes_at_the_start
+    the_first_start_makes_the_default_content_tokens_once
+    owners_see_the_events_of_their_own_tokens
+    events_are_kept_as_long_as_the_policy_says
+}
+
+fn world<S: WriteStore + Clone>(
+    store: &S,
+    clock: &Arc<ManualClock>,
+    settings: impl FnOnce(Builder<S>) -> Builder<S>,
+) -> World<S> {
+    World::on(store.clone(), clock.clone(), settings)
+}
+
+fn keys(text: &str) -> EncryptionKeys {
+    EncryptionKeys::parse(text).unwrap()
+}
+
+async fn person<S: WriteStore>(world: &World<S>, name: &str, roles: &[RoleId]) -> OwnerId {
+    let new = NewOwner::new(format!("{name}@example.test")).roles(roles.iter().copied());
+    world.keyward.owners().create(new).await.unwrap().id
+}
+
+async fn shown<S: WriteStore>(world: &World<S>, doer: Doer, id: TokenId) -> Key {
+    world.keyward.tokens().by(doer).open(id).await.unwrap().key
+}
+
+async fn count<S: WriteStore>(world: &World<S>, what: What) -> u64 {
+    let query = EventQuery { what: Some(what), ..EventQuery::all(Paging { page: 1, page_size: 1 }) };
+    world.keyward.events().list(&query).await.unwrap().total
+}
+
+fn problems(error: ServiceError) -> Vec<String> {
+    match error {
+        ServiceError::Invalid(problems) => problems.into_iter().map(|p| p.path).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// I6.
+async fn a_key_shows_to_a_session_of_its_owner_and_nobody_else<S: WriteStore + Clone>(
+    store: S,
+    clock: Arc<ManualClock>,
+) {
+    let world = world(&store, &clock, |b| b.encryption(keys(OLD_KEY)));
+    let (ada, boss) = (person(&world, "ada", &[]).await, person(&world, "boss", &[RoleId::SUPER_ADMIN]).await);
+    let tokens = world.keyward.tokens();
+    let issued = tokens.issue_admin(AdminToken::new("a", ada)).await.unwrap();
+    let sibling = tokens.issue_admin(AdminToken::new("b", ada)).await.unwrap().token.id;
+    let id = issued.token.id;
+    let Key::Shown(secret) = shown(&world, Doer::Person(ada), id).await else { panic!() };
+    assert_eq!(secret.expose(), issued.secret.expose());
+    assert_eq!(count(&world, What::TokenRevealed).await, 1);
+    for other in [Doer::Person(boss), Doer::Token(sibling), Doer::Token(id), Doer::Service] {
+        assert!(matches!(shown(&world, other, id).await, Key::NotForYou), "{other:?}");
+    }
+    let stranger = Doer::Person(person(&world, "eve", &[]).await);
+    assert!(matches!(tokens.clone().by(stranger).open(id).await, Err(ServiceError::NotFound("token"))));
+    assert!(matches!(tokens.clone().by(Doer::Visitor).open(id).await, Err(ServiceError::Forbidden(_))));
+    assert_eq!(count(&world, What::TokenRevealed).await, 1, "nothing was shown since");
+
+    let renewed = tokens.regenerate(id).await.unwrap();
+    let Key::Shown(secret) = shown(&world, Doer::Person(ada), id).await else { panic!() };
+    assert_eq!(secret.expose(), renewed.secret.expose());
+
+    let content = tokens.issue_content(ContentToken::new("c", ContentAccess::ReadOnly)).await.unwrap();
+    assert!(matches!(shown(&world, stranger, content.token.id).await, Key::Shown(_)));
+    assert!(matches!(shown(&world, Doer::Token(id), content.token.id).await, Key::NotForYou));
+}
+
+async fn a_lost_encryption_key_breaks_viewing_and_nothing_else<S: WriteStore + Clone>(
+    store: S,
+    clock: Arc<ManualClock>,
+) {
+    let before = world(&store, &clock, |b| b.encryption(keys(OLD_KEY)));
+    let ada = person(&before, "ada", &[]).await;
+    let issued = before.keyward.tokens().issue_admin(AdminToken::new("a", ada)).await.unwrap();
+    let (id, me) = (issued.token.id, Doer::Person(ada));
+    let rotated = world(&store, &clock, |b| b.encryption(keys(&format!("{NEW_KEY},{OLD_KEY}"))));
+    assert!(matches!(shown(&rotated, me, id).await, Key::Shown(_)));
+    for lost in [world(&store, &clock, |b| b), world(&store, &clock, |b| b.encryption(keys(NEW_KEY)))] {
+        match shown(&lost, me, id).await {
+            Key::Lost(Unsealable::NoKey(name)) => assert_eq!(name, "2025"),
+            other => panic!("{other:?}"),
+        }
+        let app = lost.guard(keyward::GuardedRouter::new().route(
+            "/admin/x",
+            keyward::authenticated(),
+            axum::routing::get(|| async {}),
+        ));
+        app.get("/admin/x").bearer(&issued.secret).await.assert_ok();
+    }
+    let other = format!("2025:{}", &NEW_KEY[5..]);
+    let other = world(&store, &clock, |b| b.encryption(keys(&other)));
+    assert!(matches!(shown(&other, me, id).await, Key::Lost(Unsealable::Damaged(_))));
+}
+
+async fn without_an_encryption_key_a_key_shows_once<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
+    let world = world(&store, &clock, |b| b);
+    let ada = person(&world, "ada", &[]).await;
+    let issued = world.keyward.tokens().issue_admin(AdminToken::new("a", ada)).await.unwrap();
+    assert!(matches!(shown(&world, Doer::Person(ada), issued.token.id).await, Key::NotKept));
+}
+
+async fn people_choose_among_the_durations<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
+    let ada = person(&world(&store, &clock, |b| b), "ada", &[]).await;
+    let issue = async |durations: Durations, by: Doer, lifespan: Lifespan| {
+        let policy = Policy { durations, ..Policy::default() };
+        let tokens = world(&store, &clock, |b| b.policy(policy)).keyward.tokens().by(by);
+        let admin = tokens.issue_admin(AdminToken::new("a", ada).lifespan(lifespan)).await;
+        let content = tokens.issue_content(ContentToken::new("c", ContentAccess::ReadOnly).lifespan(lifespan)).await;
+        let (admin, content) = (admin.map(|i| i.token), content.map(|i| i.token));
+        assert_eq!(admin.is_ok(), content.is_ok());
+        if let Ok(token) = content {
+            tokens.revoke(token.id).await.unwrap();
+        }
+        let token = admin.inspect_err(|e| assert!(e.to_string().starts_with("lifespan"), "{e}")).ok()?;
+        tokens.revoke(token.id).await.unwrap();
+        Some((token.lifespan, token.expires_at.map(|at| at.since(token.created_at))))
+    };
+    let me = Doer::Person(ada);
+    let all = Durations::default;
+    for days in [7, 30, 90] {
+        let span = Some(days * DAY);
+        assert_eq!(issue(all(), me, Lifespan::days(days)).await, Some((span, span)));
+    }
+    assert_eq!(issue(all(), me, Lifespan::Unlimited).await, Some((None, None)));
+    assert_eq!(issue(all(), me, Lifespan::days(8)).await, None, "people choose");
+    assert!(issue(all(), Doer::Service, Lifespan::days(8)).await.is_some(), "a program need not");
+    assert!(issue(all().choices([8 * DAY]), me, Lifespan::days(8)).await.is_some());
+    assert_eq!(issue(all().choices([8 * DAY]), me, Lifespan::days(7)).await, None);
+    for by in [me, Doer::Service] {
+        assert_eq!(issue(all().without_unlimited(), by, Lifespan::Unlimited).await, None);
+        assert_eq!(issue(all().at_most(30 * DAY), by, Lifespan::Unlimited).await, None);
+        assert_eq!(issue(all().at_most(30 * DAY), by, Lifespan::days(90)).await, None);
+        assert!(issue(all().at_most(30 * DAY), by, Lifespan::days(30)).await.is_some());
+    }
+}
+
+fn catalogue() -> Catalogue {
+    Catalogue::default()
+        .action(ActionEntry::settings("plain", "Things", "Plain").with_conditions(false))
+        .action(ActionEntry::on_subjects("read", "Read", ["article"]).with_fields())
+        .action(ActionEntry::on_subjects("drop", "Drop", ["article", "page"]))
+        .subject(SubjectEntry::collection("article", "Article").fields(["title", "body"]))
+        .content_action("article.find")
+}
+
+async fn what_is_not_in_the_catalogue_cannot_be_written<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
+    let world = world(&store, &clock, |b| b.catalogue(catalogue()));
+    let boss = person(&world, "boss", &[RoleId::SUPER_ADMIN]).await;
+    let (roles, tokens) = (world.keyward.roles(), world.keyward.tokens());
+    let only = |fields: &[&str]| Fields::only(fields.iter().copied()).unwrap();
+    let own = When::from_list([IS_CREATOR]);
+    let good = [
+        Permission::new("plain"),
+        Permission::new("admin::users.read"),
+        Permission::new("read").on("article").fields(only(&["title", "body"])).when(own.clone()),
+        Permission::new("drop").on("page"),
+    ];
+    roles.create(NewRole::new("good").permissions(good.clone())).await.unwrap();
+    tokens.issue_admin(AdminToken::new("good", boss).grants(good.iter().map(Grant::from))).await.unwrap();
+    for (bad, paths) in [
+        (Permission::new("nope"), &["action"][..]),
+        (Permission::new("plain").on("article"), &["subject"]),
+        (Permission::new("read"), &["subject"]),
+        (Permission::new("read").on("page"), &["subject"]),
+        (Permission::new("read").on("article").fields(only(&["slug", "title"])), &["fields.0"]),
+        (Permission::new("drop").on("article").fields(only(&["title"])), &["fields"]),
+        (Permission::new("drop").on("page").when(When::from_list(["no::such"])), &["conditions.0"]),
+        (Permission::new("plain").when(own.clone()), &["conditions.0"]),
+    ] {
+        let two = [Permission::new("plain"), bad.clone()];
+        let error = roles.create(NewRole::new("bad").permissions(two.clone())).await.unwrap_err();
+        let expected = |of: &str| paths.iter().map(|p| format!("{of}.1.{p}")).collect::<Vec<_>>();
+        assert_eq!(problems(error), expected("permissions"), "{bad:?}");
+        let grants = [Grant::new("plain"), Grant::from(&bad).chosen(bad.when.clone())];
+        let error = tokens.issue_admin(AdminToken::new("bad", boss).grants(grants.clone())).await.unwrap_err();
+        assert_eq!(problems(error), expected("grants"), "{bad:?}");
+    }
+    let custom = |action: &str| ContentToken::new("c", ContentAccess::Custom([action.into()].into()));
+    assert_eq!(problems(tokens.issue_content(custom("article.drop")).await.unwrap_err()), ["access.0"]);
+    tokens.issue_content(custom("article.find")).await.unwrap();
+    let several =
+        AdminToken::new("", boss).grants([Grant::new("x"), Grant::new("y")]).lifespan(Lifespan::Of(Duration::ZERO));
+    let paths = problems(tokens.issue_admin(several).await.unwrap_err());
+    assert_eq!(paths, ["name", "lifespan", "grants.0.action", "grants.1.action"], "all at once");
+}
+
+async fn what_the_catalogue_lost_goes_at_the_start<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
+    let before = world(&store, &clock, |b| b.catalogue(catalogue()));
+    let boss = person(&before, "boss", &[RoleId::SUPER_ADMIN]).await;
+    let both = [Permission::new("plain"), Permission::new("drop").on("page")];
+    let role = before.keyward.roles().create(NewRole::new("r").permissions(both.clone())).await.unwrap().id;
+    let ada = person(&before, "ada", &[role]).await;
+    let mut ids = Vec::new();
+    for owner in [boss, ada] {
+        let new = AdminToken::new(format!("of {owner}"), owner).grants(both.iter().map(Grant::from));
+        ids.push(before.keyward.tokens().issue_admin(new).await.unwrap().token.id);
+    }
+    assert_eq!(before.keyward.set_up().await.unwrap().clamped, 0);
+    let after =
+        world(&store, &clock, |b| b.catalogue(Catalogue::default().action(ActionEntry::settings("plain", "T", "P"))));
+    assert_eq!(after.keyward.set_up().await.unwrap().clamped, 3);
+    let later = world(&store, &clock, |b| b.catalogue(catalogue()));
+    assert_eq!(later.keyward.set_up().await.unwrap().clamped, 0);
+    for id in ids {
+        assert_eq!(later.keyward.tokens().read(id).await.unwrap().token.grants(), [Grant::new("plain")]);
+        let query = EventQuery { what: Some(What::GrantClamped), ..EventQuery::all(Paging { page: 1, page_size: 9 }) };
+        let [(_, event)] = &later.keyward.events().of_token(id, &query).await.unwrap().items[..] else { panic!() };
+        assert_eq!((event.target, event.cause), (Target::Token(id, Kind::Admin), Some(Cause::Catalogue)));
+        assert_eq!(event.details["action"], "drop");
+    }
+    assert_eq!(later.keyward.roles().read(role).await.unwrap().permissions, [Permission::new("plain")]);
+}
+
+async fn the_first_start_makes_the_default_content_tokens_once<S: WriteStore + Clone>(
+    store: S,
+    clock: Arc<ManualClock>,
+) {
+    let world = world(&store, &clock, |b| b.encryption(keys(OLD_KEY)));
+    assert!(world.keyward.set_up().await.unwrap().nobody_yet);
+    let tokens = world.keyward.tokens();
+    let listed = tokens.list(Kind::Content).await.unwrap();
+    let names: Vec<&str> = listed.iter().map(|t| t.token.name.as_str()).collect();
+    assert_eq!(names, ["Full Access", "Read Only"]);
+    let boss = person(&world, "boss", &[RoleId::SUPER_ADMIN]).await;
+    for described in &listed {
+        assert!(matches!(shown(&world, Doer::Person(boss), described.token.id).await, Key::Shown(_)));
+        tokens.revoke(described.token.id).await.unwrap();
+    }
+    assert!(!world.keyward.set_up().await.unwrap().nobody_yet);
+    assert!(tokens.list(Kind::Content).await.unwrap().is_empty(), "what was taken away stays away");
+}
+
+async fn owners_see_the_events_of_their_own_tokens<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
+    let world = world(&store, &clock, |b| b);
+    let (ada, eve) = (person(&world, "ada", &[]).await, person(&world, "eve", &[]).await);
+    let boss = person(&world, "boss", &[RoleId::SUPER_ADMIN]).await;
+    let tokens = world.keyward.tokens();
+    let id = tokens.issue_admin(AdminToken::new("a", ada)).await.unwrap().token.id;
+    tokens.issue_admin(AdminToken::new("b", eve)).await.unwrap();
+    let renamed = TokenUpdate { name: Some("c".into()), ..TokenUpdate::default() };
+    let address = Some("192.0.2.7".parse().unwrap());
+    tokens.by(Doer::Person(ada)).from(address).update(id, renamed).await.unwrap();
+    let query = EventQuery::all(Paging { page: 1, page_size: 10 });
+    let of = async |doer| world.keyward.events().by(doer).of_token(id, &query).await.map(|p| p.items);
+    for seer in [ada, boss] {
+        let events = of(Doer::Person(seer)).await.unwrap();
+        let whats: Vec<What> = events.iter().map(|(_, e)| e.what).collect();
+        assert_eq!(whats, [What::TokenUpdated, What::TokenIssued]);
+        let (_, updated) = &events[0];
+        assert_eq!((updated.origin.doer, updated.origin.address), (Doer::Person(ada), address));
+        assert_eq!(updated.details, serde_json::json!({"name": {"before": "a", "after": "c"}}));
+    }
+    assert!(matches!(of(Doer::Person(eve)).await, Err(ServiceError::NotFound("token"))));
+}
+
+async fn events_are_kept_as_long_as_the_policy_says<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
+    let policy = Policy { keep_events: Some(30 * DAY), ..Policy::default() };
+    let world = world(&store, &clock, |b| b.policy(policy));
+    person(&world, "ada", &[]).await;
+    world.keyward.set_up().await.unwrap();
+    world.keyward.set_up().await.unwrap();
+    assert_eq!(count(&world, What::RetentionSet).await, 1, "the setting is remembered when it changes");
+    clock.advance(31 * DAY);
+    // The hourly look may have come first.
+    world.keyward.events().delete_older_than(30 * DAY).await.unwrap();
+    assert_eq!((count(&world, What::OwnerCreated).await, count(&world, What::EventsDeleted).await), (0, 1));
+    let asked = world.keyward.events().by(Doer::Person(OwnerId(1))).delete_older_than(DAY).await;
+    assert!(matches!(asked, Err(ServiceError::Forbidden(_))));
+}
