@@ -1,0 +1,212 @@
+//! What changes cost on SQLite, and what the gate notices of them: `cargo bench --bench life`.
+//!
+//! One file, 100 000 tokens of members of one role (1 000 people with 100 each), three grants a token. While the role shrinks,
+//! another thread sends requests with tokens of somebody else, as a server would.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
+
+use http::{Request, Response};
+use http_body_util::Empty;
+use keyward::store::{NewToken, Transaction};
+use keyward::{
+    AdminToken, Brand, Fields, Grant, Keyward, Kind, NewOwner, NewRole, OsEntropy, OwnerId, Permission, RoleId, Salt,
+    SaltRing, SecretFormat, SqliteStore, TokenAuthority, WriteStore, authenticated,
+};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tower::{ServiceExt, service_fn};
+use tower_layer::Layer;
+
+const SALT: &str = "Vd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE";
+const PEOPLE: usize = 1_000;
+const TOKENS_EACH: usize = 100;
+
+fn main() {
+    // `cargo test --benches` calls it too, without this word; there is nothing to test.
+    if !std::env::args().any(|a| a == "--bench") {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(run());
+}
+
+struct World {
+    keyward: Keyward<SqliteStore>,
+    format: SecretFormat,
+    names: usize,
+}
+
+async fn run() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(dir.path().join("life.db")).await.unwrap();
+    let keyward = Keyward::builder(store).salt(Salt::parse(SALT).unwrap()).admin("/admin").build().unwrap();
+    let format = SecretFormat::new(&Brand::default(), SaltRing::parse(SALT).unwrap());
+    let mut world = World { keyward, format, names: 0 };
+    let all = || ["read", "write", "drop"].map(|a| Permission::new(a).on("article")).to_vec();
+    let role = world.keyward.roles().create(NewRole::new("many").permissions(all())).await.unwrap().id;
+    let other = world.keyward.roles().create(NewRole::new("other").permissions(all())).await.unwrap().id;
+    world.people(role, PEOPLE, TOKENS_EACH).await;
+    let bystanders = world.people(other, 10, 100).await;
+    println!("| what | took | budget |\n| --- | --: | --: |");
+
+    let quiet = world.requests(&bystanders, Arc::new(AtomicBool::new(false)), Some(Duration::from_secs(2))).await;
+    for (what, left) in [
+        ("clamp: a role of 1 000 people with 100 000 tokens loses a permission (100 000 grants go)", 2),
+        ("clamp: it loses another (100 000 grants go)", 1),
+    ] {
+        let stop = Arc::new(AtomicBool::new(false));
+        let requests = world.requests(&bystanders, stop.clone(), None);
+        let roles = world.keyward.roles();
+        let permissions = all()[..left].to_vec();
+        let clamp = async {
+            let began = Instant::now();
+            roles.set_permissions(role, permissions).await.unwrap();
+            let took = began.elapsed();
+            stop.store(true, Ordering::SeqCst);
+            took
+        };
+        let (took, busy) = tokio::join!(clamp, requests);
+        line(what, took, "3 s");
+        println!(
+            "| meanwhile, p99 of a request with somebody else's token ({} of them; {:?} p50) | {:.1} µs; {:.1} µs with nothing beside | |",
+            busy.len(),
+            at(&busy, 0.5),
+            at(&busy, 0.99).as_secs_f64() * 1e6,
+            at(&quiet, 0.99).as_secs_f64() * 1e6
+        );
+    }
+    let began = Instant::now();
+    world
+        .keyward
+        .roles()
+        .set_permissions(role, {
+            let mut p = all()[..1].to_vec();
+            p.push(Permission::new("new"));
+            p
+        })
+        .await
+        .unwrap();
+    line("the role grows: nothing goes", began.elapsed(), "");
+
+    let mut owners = Vec::new();
+    for _ in 0..5 {
+        owners.push(world.person_with(other, 500).await.0);
+    }
+    let mut took = Vec::new();
+    for owner in owners {
+        let began = Instant::now();
+        world.keyward.owners().delete(owner).await.unwrap();
+        took.push(began.elapsed());
+    }
+    took.sort();
+    line("delete an owner with 500 tokens (median of 5)", took[2], "50 ms");
+
+    let (owner, _) = world.person_with(other, 0).await;
+    let mut took = Vec::new();
+    for n in 0..200 {
+        let grants = [Grant::new("read").on("article").fields(Fields::only(["title"]).unwrap())];
+        let began = Instant::now();
+        world
+            .keyward
+            .tokens()
+            .issue_admin(AdminToken::new(format!("created {n}"), owner).grants(grants))
+            .await
+            .unwrap();
+        took.push(began.elapsed());
+    }
+    took.sort();
+    line("issue a token (median of 200)", took[100], "");
+
+    let (owner, _) = world.person_with(other, 10_000).await;
+    let tokens = world.keyward.tokens().by(keyward::Doer::Person(owner));
+    let began = Instant::now();
+    let listed = tokens.list(Kind::Admin).await.unwrap();
+    line("list 10 000 tokens of one owner, described", began.elapsed(), "");
+    assert_eq!(listed.len(), 10_000);
+}
+
+fn line(what: &str, took: Duration, budget: &str) {
+    println!("| {what} | {:.1} ms | {budget} |", took.as_secs_f64() * 1e3);
+}
+
+fn at(sorted: &[Duration], part: f64) -> Duration {
+    sorted[((sorted.len() - 1) as f64 * part) as usize]
+}
+
+impl World {
+    async fn people(&mut self, role: RoleId, people: usize, tokens: usize) -> Vec<String> {
+        let mut secrets = Vec::new();
+        let mut tx = self.keyward.store().begin().await.unwrap();
+        for _ in 0..people {
+            secrets.extend(self.person(&mut tx, role, tokens).await.1);
+        }
+        tx.commit(&[]).await.unwrap();
+        secrets
+    }
+
+    async fn person_with(&mut self, role: RoleId, tokens: usize) -> (OwnerId, Vec<String>) {
+        let mut tx = self.keyward.store().begin().await.unwrap();
+        let person = self.person(&mut tx, role, tokens).await;
+        tx.commit(&[]).await.unwrap();
+        person
+    }
+
+    /// Past the services, which would write each one through to the disk.
+    async fn person(&mut self, tx: &mut Box<dyn Transaction>, role: RoleId, tokens: usize) -> (OwnerId, Vec<String>) {
+        self.names += 1;
+        let new = NewOwner::new(format!("person-{}@example.test", self.names)).roles([role]);
+        let owner = tx.insert_owner(new).await.unwrap();
+        let mut secrets = Vec::new();
+        for _ in 0..tokens {
+            self.names += 1;
+            let issued = self.format.issue(Kind::Admin, &OsEntropy).unwrap();
+            let named = Fields::only(["title", "body"]).unwrap();
+            let grants = vec![
+                Grant::new("read").on("article"),
+                Grant::new("write").on("article").fields(named),
+                Grant::new("drop").on("article"),
+            ];
+            let new = NewToken {
+                name: format!("token {}", self.names),
+                description: String::new(),
+                digest: issued.digest,
+                salt: issued.salt,
+                hint: issued.secret.hint().to_owned(),
+                lifespan: None,
+                authority: TokenAuthority::Admin { owner, grants },
+            };
+            tx.insert_token(new).await.unwrap();
+            secrets.push(issued.secret.expose().to_owned());
+        }
+        (owner, secrets)
+    }
+
+    /// How long requests took, one after another, until told to stop or for some time; sorted.
+    async fn requests(&self, secrets: &[String], stop: Arc<AtomicBool>, span: Option<Duration>) -> Vec<Duration> {
+        let inner = service_fn(|_: Request<Empty<bytes::Bytes>>| async {
+            Ok::<_, Infallible>(Response::new(http_body_util::Full::<bytes::Bytes>::default()))
+        });
+        let service = self.keyward.wrap(keyward::Require::new(authenticated()).layer(inner));
+        let secrets = secrets.to_vec();
+        let requests = tokio::spawn(async move {
+            let (began, mut took) = (Instant::now(), Vec::new());
+            while !stop.load(Ordering::SeqCst) && span.is_none_or(|s| began.elapsed() < s) {
+                for secret in secrets.iter().take(100) {
+                    let request = Request::get("/admin/x").header("authorization", format!("Bearer {secret}"));
+                    let request = request.body(Empty::new()).unwrap();
+                    let at = Instant::now();
+                    let response = service.clone().oneshot(request).await.unwrap();
+                    took.push(at.elapsed());
+                    assert_eq!(response.status(), 200);
+                }
+                tokio::task::yield_now().await;
+            }
+            took
+        });
+        let mut took = requests.await.unwrap();
+        took.sort();
+        took
+    }
+}
