@@ -1,0 +1,248 @@
+//! I18: bad input to any endpoint of the management API is a 4xx with a path to the field, and changes nothing.
+
+#![cfg(feature = "full")]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use axum::body::Body;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use keyward::{
+    ActionEntry, AdminToken, Catalogue, ContentAccess, ContentToken, Fields, Gated, Grant, Keyward, MemoryStore,
+    NewOwner, NewRole, Permission, RoleId, Salt, SessionToken, SubjectEntry, WriteStore, api,
+};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tower::ServiceExt;
+
+struct Api {
+    keyward: Keyward<MemoryStore>,
+    service: Gated<axum::Router>,
+    session: String,
+    /// A path with an id for each kind of thing.
+    admin_token: String,
+    content_token: String,
+    user: String,
+    role: String,
+}
+
+impl Api {
+    async fn new() -> Self {
+        let catalogue = Catalogue::default()
+            .action(ActionEntry::on_subjects("read", "Read", ["article"]).with_fields())
+            .subject(SubjectEntry::collection("article", "Article").fields(["title"]))
+            .content_action("article.find");
+        let salt = Salt::parse(keyward::testing::SALT).unwrap();
+        let keyward = Keyward::builder(MemoryStore::default()).salt(salt).catalogue(catalogue).api();
+        let keyward = keyward.trust_the_first_visitor().build().unwrap();
+        let boss = NewOwner::new("boss@example.test").roles([RoleId::SUPER_ADMIN]);
+        let boss = keyward.owners().create(boss).await.unwrap().id;
+        let user = keyward.owners().create(NewOwner::new("user@example.test")).await.unwrap().id;
+        let read = Permission::new("read").on("article").fields(Fields::only(["title"]).unwrap());
+        let role = keyward.roles().create(NewRole::new("role").permissions([read.clone()])).await.unwrap().id;
+        let tokens = keyward.tokens();
+        let admin = tokens.issue_admin(AdminToken::new("admin", boss).grants([Grant::from(&read)])).await.unwrap();
+        let content = tokens.issue_content(ContentToken::new("content", ContentAccess::ReadOnly)).await.unwrap();
+        let day = Duration::from_secs(86_400);
+        let session = tokens.open_session(SessionToken { owner: boss, idle: day, lifespan: day }).await.unwrap();
+        Self {
+            service: keyward.guard(api::router(&keyward)),
+            session: session.secret.expose().to_owned(),
+            admin_token: format!("/admin/admin-tokens/{}", admin.token.id),
+            content_token: format!("/admin/api-tokens/{}", content.token.id),
+            user: format!("/admin/users/{user}"),
+            role: format!("/admin/roles/{role}"),
+            keyward,
+        }
+    }
+
+    async fn send(&self, method: &str, path: &str, content_type: Option<&str>, body: Vec<u8>) -> (StatusCode, Value) {
+        let mut request = Request::builder().method(method).uri(path);
+        request = request.header("authorization", format!("Bearer {}", self.session));
+        if let Some(content_type) = content_type {
+            request = request.header("content-type", content_type);
+        }
+        let response = self.service.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+        let status = response.status();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    /// The sequence of the last change: it moves with every one.
+    async fn seq(&self) -> u64 {
+        self.keyward.store().begin().await.unwrap().seq()
+    }
+
+    /// Each endpoint that takes a body, with a good one that has every field.
+    fn endpoints(&self) -> Vec<(&'static str, String, Value)> {
+        let grant =
+            json!({"action": "read", "subject": "article", "properties": {"fields": ["title"]}, "conditions": []});
+        let token = json!({"name": "n", "description": "d", "lifespan": 604_800_000, "adminPermissions": [grant]});
+        let token_update = json!({"name": "n", "description": "d", "adminPermissions": [grant]});
+        let content = json!({"name": "n", "description": "d", "lifespan": null, "type": "custom", "permissions": ["article.find"]});
+        let content_update =
+            json!({"name": "n", "description": "d", "type": "custom", "permissions": ["article.find"]});
+        let user = json!({"email": "new@example.test", "firstname": "f", "lastname": "l", "roles": [1]});
+        let user_update = json!({"email": "n@example.test", "firstname": "f", "lastname": "l", "username": "u", "isActive": true,
+            "blocked": false, "roles": [], "password": "Passw0rd!"});
+        let role = json!({"name": "r", "description": "d"});
+        let me = json!({"firstname": "f", "lastname": "l", "username": "u"});
+        let first = json!({"email": "a@example.test", "firstname": "f", "lastname": "l", "password": "Passw0rd!"});
+        let register =
+            json!({"registrationToken": "t", "userInfo": {"firstname": "f", "lastname": "l", "password": "Passw0rd!"}});
+        vec![
+            ("POST", "/admin/admin-tokens".into(), token),
+            ("PUT", self.admin_token.clone(), token_update),
+            ("POST", "/admin/api-tokens".into(), content),
+            ("PUT", self.content_token.clone(), content_update),
+            ("POST", "/admin/users".into(), user),
+            ("PUT", self.user.clone(), user_update),
+            ("POST", "/admin/roles".into(), role.clone()),
+            ("PUT", self.role.clone(), role),
+            ("PUT", format!("{}/permissions", self.role), json!({"permissions": [grant]})),
+            ("PUT", "/admin/users/me".into(), me),
+            ("POST", "/admin/register-admin".into(), first),
+            ("POST", "/admin/register".into(), register),
+            ("POST", "/admin/login".into(), json!({"email": "a@example.test", "password": "x"})),
+        ]
+    }
+}
+
+fn paths(answer: &Value) -> Vec<String> {
+    let part = |p: &Value| p.as_str().unwrap().to_owned();
+    let path = |e: &Value| e["path"].as_array().unwrap().iter().map(part).collect::<Vec<_>>().join(".");
+    answer["error"]["details"]["errors"].as_array().map(|all| all.iter().map(path).collect()).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn each_wrong_field_is_named_and_nothing_changes() {
+    let api = Api::new().await;
+    let json = Some("application/json");
+    for (method, path, good) in api.endpoints() {
+        let before = api.seq().await;
+        let refused = async |content_type, body: Vec<u8>, at: Option<&str>| {
+            let (status, answer) = api.send(method, &path, content_type, body).await;
+            assert_eq!(status, 400, "{method} {path} {at:?}: {answer}");
+            assert_eq!(answer["error"]["name"], "ValidationError", "{method} {path} {at:?}: {answer}");
+            match at {
+                Some(at) => assert_eq!(paths(&answer), [at], "{method} {path}: {answer}"),
+                None => assert!(!paths(&answer).is_empty(), "{method} {path}: {answer}"),
+            }
+        };
+        let bytes = |value: &Value| serde_json::to_vec(value).unwrap();
+        for (field, _) in good.as_object().unwrap() {
+            let mut bad = good.clone();
+            bad[field] = json!({"no": ["such"]});
+            let (status, answer) = api.send(method, &path, json, bytes(&bad)).await;
+            assert_eq!(status, 400, "{method} {path} {field}: {answer}");
+            assert!(paths(&answer).iter().all(|p| p.split('.').next() == Some(field)), "{field}: {answer}");
+        }
+        let mut more = good.clone();
+        more["nope"] = json!(1);
+        refused(json, bytes(&more), Some("nope")).await;
+        for broken in [&b""[..], b"{", b"[]", b"3", b"null", b"{\"a\":1}x", b"\xff\xfe", &b"[".repeat(100_000)] {
+            refused(json, broken.to_vec(), None).await;
+        }
+        refused(Some("text/plain"), bytes(&good), None).await;
+        refused(None, bytes(&good), None).await;
+        let (status, _) = api.send(method, &path, json, vec![b' '; 3 << 20]).await;
+        assert_eq!(status, 413, "{method} {path}");
+        assert_eq!(api.seq().await, before, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn ids_of_the_wrong_kind_are_not_found() {
+    let api = Api::new().await;
+    let before = api.seq().await;
+    let last = |path: &str| path.rsplit('/').next().unwrap().to_owned();
+    let ids = ["abc", "-1", "0", "1.5", "9999999999999999999999", "99999", "%00", "1%20", "+1", "01x"];
+    for of in ["admin-tokens", "api-tokens", "users", "roles"] {
+        for id in ids {
+            for (method, rest) in
+                [("GET", ""), ("PUT", ""), ("DELETE", ""), ("POST", "/regenerate"), ("GET", "/permissions")]
+            {
+                let path = format!("/admin/{of}/{id}{rest}");
+                let (status, answer) = api.send(method, &path, Some("application/json"), b"{}".to_vec()).await;
+                assert!(matches!(status.as_u16(), 400 | 404 | 405), "{method} {path}: {status} {answer}");
+                assert!(status != 400 || id.contains('%'), "{method} {path}: {answer}");
+            }
+        }
+    }
+    for (of, id) in [("admin-tokens", last(&api.content_token)), ("api-tokens", last(&api.admin_token))] {
+        for method in ["GET", "DELETE"] {
+            let (status, _) = api.send(method, &format!("/admin/{of}/{id}"), None, vec![]).await;
+            assert_eq!(status, 404, "one kind under the other");
+        }
+    }
+    assert_eq!(api.seq().await, before);
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "\\PC{0,12}".prop_map(Value::from),
+        Just(json!("\u{0}")),
+        Just(json!("x".repeat(3000))),
+    ];
+    leaf.prop_recursive(3, 12, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::vec(("[a-zA-Z]{1,8}", inner), 0..4).prop_map(|m| Value::Object(m.into_iter().collect())),
+        ]
+    })
+}
+
+/// Puts `by` somewhere into `value`.
+fn mutate(value: &mut Value, way: &[usize], by: Value) {
+    match (value, way) {
+        (Value::Object(members), [step, rest @ ..]) if !members.is_empty() => {
+            let n = step % members.len();
+            if let Some((_, member)) = members.iter_mut().nth(n) {
+                mutate(member, rest, by);
+            }
+        }
+        (Value::Array(items), [step, rest @ ..]) if !items.is_empty() => {
+            let n = step % items.len();
+            mutate(&mut items[n], rest, by);
+        }
+        (place, _) => *place = by,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, max_shrink_iters: 100, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_body_and_no_query_is_too_bad(
+        mutations in prop::collection::vec((prop::collection::vec(0usize..8, 0..5), value()), 13),
+        query in "[a-zA-Z_=&%0-9]{0,24}",
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let api = Api::new().await;
+            for ((method, path, mut body), (way, by)) in api.endpoints().into_iter().zip(mutations) {
+                // Hashing passwords is slow, and what is wrong with them is tested elsewhere.
+                if way.is_empty() || path.contains("login") || path.contains("register") {
+                    body = json!({"x": by.clone()});
+                }
+                mutate(&mut body, &way, by);
+                let before = api.seq().await;
+                let (status, answer) = api.send(method, &path, Some("application/json"), body.to_string().into()).await;
+                assert!(status.as_u16() < 500, "{method} {path} {body}: {status} {answer}");
+                if status.is_client_error() {
+                    assert_eq!(api.seq().await, before, "{method} {path} {body}: {answer}");
+                    let named = answer["error"]["name"] != "ValidationError" || !paths(&answer).is_empty();
+                    assert!(named, "{method} {path} {body}: {answer}");
+                }
+            }
+            for of in ["admin-tokens", "api-tokens", "users", "roles", "audit-logs", "permissions", "users/me"] {
+                let (status, answer) = api.send("GET", &format!("/admin/{of}?{}", query.replace('%', "%25")), None, vec![]).await;
+                assert!(status.as_u16() < 500, "{of}?{query}: {answer}");
+            }
+        });
+    }
+}
