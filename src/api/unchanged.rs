@@ -95,7 +95,9 @@ pub(super) fn same_objects(sent: &Value, shown: &Value) -> bool {
     match (sent, shown) {
         (Value::Array(sent), Value::Array(shown)) => {
             let among = |one: &Value| shown.iter().any(|s| same_object(one, s));
-            sent.len() == shown.len() && sent.iter().all(among)
+            // Both ways: one that is sent twice is not the other one.
+            let sent_too = |s: &Value| sent.iter().any(|one| same_object(one, s));
+            sent.len() == shown.len() && sent.iter().all(among) && shown.iter().all(sent_too)
         }
         _ => false,
     }
