@@ -46,6 +46,7 @@ on_every_store! {
     what_is_not_in_the_catalogue_cannot_be_written
     what_the_catalogue_lost_goes_at_the_start
     the_first_start_makes_the_default_content_tokens_once
+    the_default_content_tokens_live_as_long_as_is_offered
     owners_see_the_events_of_their_own_tokens
     events_are_kept_as_long_as_the_policy_says
 }
@@ -277,6 +278,18 @@ async fn the_first_start_makes_the_default_content_tokens_once<S: WriteStore + C
     }
     assert!(!world.keyward.set_up().await.unwrap().nobody_yet);
     assert!(tokens.list(Kind::Content).await.unwrap().is_empty(), "what was taken away stays away");
+}
+
+async fn the_default_content_tokens_live_as_long_as_is_offered<S: WriteStore + Clone>(
+    store: S,
+    clock: Arc<ManualClock>,
+) {
+    let policy = Policy { durations: Durations::default().at_most(30 * DAY), ..Policy::default() };
+    let world = world(&store, &clock, |b| b.policy(policy));
+    world.keyward.set_up().await.unwrap();
+    for described in world.keyward.tokens().list(Kind::Content).await.unwrap() {
+        assert_eq!(described.token.lifespan, Some(30 * DAY));
+    }
 }
 
 async fn owners_see_the_events_of_their_own_tokens<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {

@@ -102,3 +102,22 @@ pub(super) fn same_objects(sent: &Value, shown: &Value) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_list_is_the_same_if_each_of_it_is_there() {
+        let shown = json!([{"id": 1, "name": "a"}, {"id": 2, "name": "b"}]);
+        for same in [json!([1, 2]), json!([2, 1]), json!([{"id": 2}, 1]), shown.clone()] {
+            assert!(same_objects(&same, &shown), "{same}");
+        }
+        for other in
+            [json!([1, 1]), json!([1]), json!([1, 2, 2]), json!([1, 3]), json!([1, {"id": 2, "name": "x"}]), json!(1)]
+        {
+            assert!(!same_objects(&other, &shown), "{other}");
+        }
+    }
+}

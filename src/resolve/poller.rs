@@ -2,7 +2,7 @@
 //!
 //! A poll is stamped when it is *sent*. What it brings is raised on the tag clock first, and then the lease is renewed by that
 //! stamp: so at any moment within the lease, every change that is older than the lease's span is on the clock. A poll that did
-//! not reach the end of the log, or came back too late, or not at all, renews nothing. (`COHERENCE` has the proof.)
+//! not reach the end of the log, or came back too late, or not at all, renews nothing.
 
 use super::{Freshness, Limits, Resolver};
 use crate::domain::{Clock, Timestamp};

@@ -13,7 +13,8 @@ pub use super::update::OwnerUpdate;
 
 /// Changes owners. Made by [`Keyward::owners`](crate::Keyward::owners).
 ///
-/// Whoever is no super admin touches only owners who may no more than they, and gives only roles that they hold themselves.
+/// Whoever is no super admin touches only owners who may no more than they, and gives only roles that they have themselves, or
+/// all of whose permissions they hold without any condition.
 #[derive(Clone, Debug)]
 pub struct Owners(pub(super) Change);
 

@@ -109,6 +109,14 @@ impl Durations {
         choices.chain(self.unlimited.then_some(None)).collect()
     }
 
+    /// The longest that is offered; with no choice at all, the maximum.
+    pub(super) fn longest(&self) -> Lifespan {
+        match self.offered().into_iter().map(|span| span.unwrap_or(Duration::MAX)).max().or(self.maximum) {
+            Some(Duration::MAX) | None => Lifespan::Unlimited,
+            Some(span) => Lifespan::Of(span),
+        }
+    }
+
     /// Whether a token may live this long; people have to take what is offered.
     pub(super) fn check(&self, lifespan: Lifespan, by_person: bool) -> Result<(), ServiceError> {
         let wrong = |message: String| Err(ServiceError::invalid("lifespan", message));

@@ -19,15 +19,15 @@ pub struct SetUp {
     pub clamped: u64,
 }
 
-/// How often events that are too old are looked for.
+/// How often sessions that have ended and events that are too old are looked for.
 const TIDY_EVERY: Duration = Duration::from_secs(60 * 60);
 
 impl<S: WriteStore> Keyward<S> {
     /// Brings the store in line with the settings. Call it once at every start, before the server listens.
     ///
-    /// In a store that nobody has been in yet it makes the two content tokens "Read Only" and "Full Access". It takes away the
-    /// grants, and the permissions of roles, whose action the catalogue no longer has. It removes sessions that have ended, and from then
-    /// on events that are older than [`Policy::keep_events`](crate::Policy::keep_events).
+    /// In a store that nobody has been in yet it makes the two content tokens "Read Only" and "Full Access", which live as long as
+    /// the policy offers. It takes away the grants, and the permissions of roles, whose action the catalogue no longer has. From then
+    /// on, sessions that have ended are removed, and events that are older than [`Policy::keep_events`](crate::Policy::keep_events).
     ///
     /// # Errors
     /// If the store cannot do it.
@@ -42,15 +42,12 @@ impl<S: WriteStore> Keyward<S> {
             defaults.push((change.issue(Kind::Content)?, name, description, access));
         }
         let found = change.make(move |draft| Box::pin(set_up(draft, defaults))).await?;
-        if change.policy().keep_events.is_some() {
-            self.tidy_behind();
-        }
+        self.tidy_behind();
         Ok(found)
     }
 
-    /// Removes old events for as long as the installation lives.
+    /// Removes what is over for as long as the installation lives.
     fn tidy_behind(&self) {
-        let Some(age) = self.writer().settings.policy.keep_events else { return };
         // The task must not keep alive what it looks after.
         let (home, store) = (Arc::downgrade(self.writer()), Arc::downgrade(&self.shared_store()));
         tokio::spawn(async move {
@@ -59,13 +56,20 @@ impl<S: WriteStore> Keyward<S> {
             loop {
                 ticks.tick().await;
                 let (Some(writer), Some(store)) = (home.upgrade(), store.upgrade()) else { return };
-                let events = super::Events(super::Change::new(store, writer));
-                if let Err(error) = events.delete_older_than(age).await {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "old events are still there");
+                if let Err(error) = tidy(super::Change::new(store, writer)).await {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "what is over is still there");
                 }
             }
         });
     }
+}
+
+async fn tidy(change: super::Change) -> Result<(), ServiceError> {
+    change.make(|draft| Box::pin(async move { Ok(draft.tx.delete_ended_sessions().await?) })).await?;
+    if let Some(age) = change.policy().keep_events {
+        super::Events(change).delete_older_than(age).await?;
+    }
+    Ok(())
 }
 
 type Default = (Issued, &'static str, &'static str, ContentAccess);
@@ -75,7 +79,8 @@ async fn set_up(draft: &mut Draft, defaults: Vec<Default>) -> Result<SetUp, Serv
     if draft.tx.is_empty().await? {
         for (issued, name, description, access) in defaults {
             let authority = TokenAuthority::Content { access };
-            let (new, secret) = record(issued, name.to_owned(), description.to_owned(), None, authority);
+            let lifespan = draft.writer.settings.policy.durations.longest().limit();
+            let (new, secret) = record(issued, name.to_owned(), description.to_owned(), lifespan, authority);
             super::tokens::insert(draft, new, secret, What::TokenIssued).await?;
         }
     }
@@ -88,7 +93,6 @@ async fn set_up(draft: &mut Draft, defaults: Vec<Default>) -> Result<SetUp, Serv
             draft.touch(Tag::ALL);
         }
     }
-    draft.tx.delete_ended_sessions().await?;
     remember_retention(draft, writer.settings.policy.keep_events).await?;
     let one = Paging { page: 1, page_size: 1 };
     let query =

@@ -59,6 +59,19 @@ async fn what_cannot_be_read_again_is_a_503() {
 }
 
 #[tokio::test]
+async fn bounds_that_leave_no_time_are_refused() {
+    let build = |limits: Limits| {
+        let salt = keyward::Salt::parse(keyward::testing::SALT).unwrap();
+        keyward::Keyward::builder(MemoryStore::default()).salt(salt).admin("/admin").limits(limits).build()
+    };
+    build(Limits::strict()).unwrap();
+    let mut hasty = Limits::default();
+    hasty.max_staleness = hasty.poll_every + hasty.poll_deadline;
+    let error = build(hasty).unwrap_err();
+    assert!(matches!(error, keyward::BuildError::Limits(..)) && error.to_string().contains("must be"), "{error}");
+}
+
+#[tokio::test]
 async fn an_exclusive_store_is_asked_once() {
     let (world, shim) = shim::world(|b| b);
     let key = world.editor().issue().await;

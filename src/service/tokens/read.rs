@@ -88,7 +88,7 @@ impl Tokens {
             (None, _) => Key::NotKept,
             (Some(sealed), None) => Key::Lost(Unsealable::NoKey(sealed.key)),
             (Some(sealed), Some(keys)) => match keys.open(id, &sealed) {
-                Ok(secret) => self.shown(&described.token, secret).await?,
+                Ok(secret) => self.shown(&described.token, secret, sealed.key).await?,
                 Err(lost) => Key::Lost(lost),
             },
         };
@@ -129,7 +129,7 @@ impl Tokens {
     }
 
     /// Shows a secret, once it is remembered that it was.
-    async fn shown(&self, token: &Token, secret: Secret) -> Result<Key, ServiceError> {
+    async fn shown(&self, token: &Token, secret: Secret, sealed_with: String) -> Result<Key, ServiceError> {
         let (id, digest) = (token.id, token.digest);
         self.change
             .make(move |draft| {
@@ -140,7 +140,7 @@ impl Tokens {
                     let token = token.ok_or(ServiceError::NotFound("token"))?;
                     let genuine = draft.writer.format.verify(secret.expose(), crate::domain::KindSet::of(&Kind::ALL));
                     if genuine.map(|c| c.digest) != Ok(digest) {
-                        return Ok(Key::Lost(Unsealable::Damaged("?".to_owned())));
+                        return Ok(Key::Lost(Unsealable::Damaged(sealed_with)));
                     }
                     let details = json!({"name": token.name});
                     draft.audit(What::TokenRevealed, Target::Token(id, token.kind()), details).await?;
