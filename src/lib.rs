@@ -65,6 +65,7 @@
 //! | --- | --- | --- |
 //! | `axum` | yes | the guarded router, the extractors, `OriginalUri` under `nest` |
 //! | `api` | no | [`mod@api`]: the management API, with its OpenAPI document |
+//! | `postgres` | no | [`PostgresStore`], for many nodes |
 //! | `sqlite` | no | [`SqliteStore`], bundled |
 //! | `testing` | no | [`mod@testing`]: a world, a clock and requests for your own tests |
 //! | `full` | no | all of these |
@@ -129,6 +130,8 @@ pub use domain::{AuditEvent, Cause, Doer, Origin, Tag, Target, What};
 pub use domain::{Clock, Entropy, Moment, NoEntropy, OsEntropy, SystemClock, Timestamp};
 pub use resolve::Limits;
 pub use store::{MemoryStore, NewOwner, NewRole, Store, StoreError, WriteStore};
+#[cfg(feature = "postgres")]
+pub use store::{PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]
 pub use store::{SqliteOptions, SqliteStore};
 

@@ -10,6 +10,16 @@ async fn memory_keeps_the_contract() {
     contract::run(async || MemoryStore::default()).await;
 }
 
+#[cfg(feature = "postgres")]
+mod support;
+
+#[cfg(feature = "postgres")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_keeps_the_contract() {
+    let Some(_) = support::server() else { return };
+    contract::run(async || support::store(keyward::PostgresOptions::default()).await.unwrap()).await;
+}
+
 #[cfg(feature = "sqlite")]
 mod sqlite {
     use keyward::store::{NewRole, Transaction, contract};

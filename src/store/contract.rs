@@ -53,6 +53,18 @@ impl Backend for super::SqliteStore {
     }
 }
 
+#[cfg(feature = "postgres")]
+#[async_trait]
+impl Backend for super::PostgresStore {
+    async fn audit_events(&self) -> Result<Vec<AuditEvent>, StoreError> {
+        self.audit_events().await
+    }
+
+    async fn last_use(&self, id: TokenId) -> Result<Option<(Timestamp, Option<IpAddr>)>, StoreError> {
+        self.last_use(id).await
+    }
+}
+
 /// Runs every case, each on a store of its own: `fresh` gives one with nothing in it but the super admin role.
 ///
 /// # Panics

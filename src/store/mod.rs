@@ -6,12 +6,14 @@
 #[cfg(any(test, feature = "testing"))]
 pub mod contract;
 mod memory;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod sql;
 
 pub use memory::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use sql::postgres::{PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]
-pub use sql::{SqliteOptions, SqliteStore};
+pub use sql::sqlite::{SqliteOptions, SqliteStore};
 
 use crate::domain::{
     Action, AuditEvent, Cause, Ceiling, Digest, Grant, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash,
@@ -129,7 +131,7 @@ pub trait WriteStore: Store {
 /// What can be read, of one moment. Lists are complete unless a page was asked for.
 #[async_trait]
 pub trait View: Send {
-    /// The store's time.
+    /// The store's time when this began.
     fn now(&self) -> Timestamp;
 
     /// Whether there is no owner and no token of any kind: nobody has been here yet.

@@ -245,7 +245,9 @@ pub(super) async fn ended_sessions_are_swept<S: Backend>(store: &S) {
     let start = tx.now();
     // The next millisecond of whatever clock the store has: nothing here can set it.
     while tx.now() <= start {
+        drop(tx);
         tokio::task::yield_now().await;
+        tx = begin(store).await;
     }
     assert_eq!(tx.delete_ended_sessions().await.expect("sessions are swept"), 1, "the one that has ended");
     commit(tx).await;

@@ -1,16 +1,15 @@
 //! Audit events as parameters.
 
 use super::lists::json;
-use super::statements;
+use super::{Arguments, Engine, statements};
 use crate::domain::{AuditEvent, Cause, Doer, Origin, Target, Timestamp, What};
 use crate::store::EventQuery;
 use serde::Serialize;
+use sqlx::query;
 use sqlx::query::Query;
-use sqlx::sqlite::SqliteArguments;
-use sqlx::{Sqlite, query};
 
 /// The statement that adds one event.
-pub(super) fn insert(event: &AuditEvent) -> Query<'static, Sqlite, SqliteArguments> {
+pub(super) fn insert(event: &AuditEvent) -> Query<'static, Engine, Arguments> {
     let AuditEvent { at, origin, what, target, cause, details } = event;
     let (target, target_id, detail) = target_columns(*target);
     remember(statements::INSERT_AUDIT, *at, origin, *what, *cause)
@@ -27,7 +26,7 @@ pub(super) fn remember(
     origin: &Origin,
     what: What,
     cause: Option<Cause>,
-) -> Query<'static, Sqlite, SqliteArguments> {
+) -> Query<'static, Engine, Arguments> {
     let (doer, doer_id) = match origin.doer {
         Doer::Service => ("service", None),
         Doer::Person(id) => ("person", Some(id.0)),
@@ -44,7 +43,7 @@ pub(super) fn remember(
 }
 
 /// A statement about the events that are asked for, with its first eight parameters.
-pub(super) fn asked_for(statement: &'static str, asked: &EventQuery) -> Query<'static, Sqlite, SqliteArguments> {
+pub(super) fn asked_for(statement: &'static str, asked: &EventQuery) -> Query<'static, Engine, Arguments> {
     let (target, target_id, detail) =
         asked.target.map(target_columns).map_or((None, None, None), |(kind, id, detail)| (Some(kind), id, detail));
     query(statement)

@@ -1,6 +1,6 @@
 //! Lists as JSON parameters, so that one statement takes all of a list, and as they come back.
 
-use super::rows::corrupt;
+use super::corrupt;
 use crate::domain::{Action, ConditionId, Field, Fields, Grant, OwnerId, Permission, RoleId, Subject, When};
 use crate::store::{StoreError, Use};
 use serde::{Deserialize, Serialize};

@@ -1,317 +1,41 @@
-//! A store in SQLite: one file.
+//! Stores in SQL databases.
+//!
+//! Each engine has its own connections, errors and schema. What is alike is written once: statements in one macro with a
+//! dialect, and reading and writing in files that both engines include, each with its own driver's types. (Generics over the
+//! driver would need a page of bounds for every function.)
 
-mod clamp;
-mod error;
-mod events;
 mod lists;
-mod rows;
-mod schema;
+#[cfg(feature = "postgres")]
+pub(super) mod postgres;
+#[cfg(feature = "sqlite")]
+pub(super) mod sqlite;
 mod statements;
-mod transaction;
-mod view;
 
-use super::{Following, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
-use crate::domain::{AuditEvent, Clock, Digest, SystemClock, Timestamp, TokenId};
-use async_trait::async_trait;
-use error::{OpenError, asking, opening};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, SqlitePool};
-use std::fmt;
-use std::net::IpAddr;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use super::StoreError;
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use std::fmt::Display;
 use std::time::Duration;
-use view::{Reading, Writing};
 
 /// How long anybody waits for a connection or for another writer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A store in an SQLite file. Clones share their connections.
-///
-/// There is one connection that writes and a few that read; readers never wait for a writer. The tables (`keyward_*`) may live
-/// beside those of the host in one file.
-///
-/// Several processes may open one file. A gate judges at once by what its own process changes, and by what others change after
-/// [`Limits::max_staleness`](crate::Limits::max_staleness) at the latest.
-///
-/// ```no_run
-/// # async fn demo() -> Result<(), keyward::StoreError> {
-/// use keyward::SqliteStore;
-/// let store = SqliteStore::open("keyward.db").await?;
-/// # Ok(()) }
-/// ```
-#[derive(Clone)]
-pub struct SqliteStore {
-    writer: SqlitePool,
-    readers: SqlitePool,
-    clock: Arc<dyn Clock>,
-}
-
-/// How an [`SqliteStore`] is opened.
-///
-/// ```
-/// let options = keyward::SqliteOptions::default().readers(8);
-/// ```
-#[derive(Clone)]
-pub struct SqliteOptions {
-    clock: Arc<dyn Clock>,
-    readers: u32,
-}
-
-impl fmt::Debug for SqliteStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteStore").finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for SqliteOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteOptions").field("readers", &self.readers).finish_non_exhaustive()
-    }
-}
-
-impl Default for SqliteOptions {
-    fn default() -> Self {
-        Self { clock: Arc::new(SystemClock), readers: 4 }
-    }
-}
-
-impl SqliteOptions {
-    /// Where all times come from. Default [`SystemClock`]. SQLite itself is never asked for the time.
-    #[must_use]
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// How many connections read, at most; at least one. Default 4. Each has a thread of its own.
-    #[must_use]
-    pub fn readers(mut self, readers: u32) -> Self {
-        self.readers = readers.max(1);
-        self
-    }
-}
-
-impl SqliteStore {
-    /// Opens the file, or creates it (not its directory), and brings our tables up to date.
-    ///
-    /// # Errors
-    /// If it cannot be opened and written, is not an SQLite database, or was written by a newer version; also for `:memory:`
-    /// and `file:` addresses, since several connections have to see one and the same file.
-    pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        Self::open_with(path, SqliteOptions::default()).await
-    }
-
-    /// The same with options.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub async fn open_with(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, StoreError> {
-        let file = SqliteConnectOptions::new()
-            .filename(file(path.as_ref())?)
-            .foreign_keys(true)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(PATIENCE)
-            .disable_statement_logging();
-        let writing = file.clone().create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
-        let writer =
-            tokio::time::timeout(4 * PATIENCE, open_writer(&writing)).await.unwrap_or(Err(StoreError::Busy))?;
-        let readers = pool().max_connections(options.readers).connect_lazy_with(file.pragma("query_only", "ON"));
-        Ok(Self { writer, readers, clock: options.clock })
-    }
-
-    /// Closes all connections, after what they are at, for all clones. SQLite then folds its log into the file.
-    ///
-    /// Nothing is lost without it: what was acknowledged is on disk.
-    pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
-    }
-
-    /// The audit events so far, oldest first.
-    ///
-    /// # Errors
-    /// If they cannot be read.
-    pub async fn audit_events(&self) -> Result<Vec<AuditEvent>, StoreError> {
-        let rows = sqlx::query(statements::AUDIT_EVENTS).fetch_all(&self.readers).await.map_err(asking)?;
-        rows.iter().map(rows::audit_event).collect()
-    }
-
-    /// When a token was last used, and from where, as far as that was written.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub async fn last_use(&self, id: TokenId) -> Result<Option<(Timestamp, Option<IpAddr>)>, StoreError> {
-        let row = sqlx::query(statements::LAST_USE).bind(id.0).fetch_optional(&self.readers).await.map_err(asking)?;
-        row.as_ref().map(rows::last_use).transpose()
-    }
-}
-
-#[async_trait]
-impl Store for SqliteStore {
-    async fn resolve(&self, digest: &Digest) -> Result<Snapshot, StoreError> {
-        // Before the statement, as near as can be to where the caller starts to count what is left, and never earlier than
-        // that: what is left is never overstated, however long the statement takes.
-        let now = self.clock.now();
-        let query = sqlx::query(statements::RESOLVE).bind(digest.to_hex());
-        let row = query.fetch_optional(&self.readers).await.map_err(asking)?;
-        rows::snapshot(&row.ok_or_else(no_epoch)?, now)
-    }
-
-    fn following(&self) -> Following {
-        Following::Blind
-    }
-
-    async fn note_uses(&self, uses: &[Use]) -> Result<(), StoreError> {
-        if uses.is_empty() {
-            return Ok(());
-        }
-        let query = sqlx::query(statements::NOTE_USES).bind(lists::uses(uses));
-        query.execute(&self.writer).await.map(drop).map_err(asking)
-    }
-}
-
-#[async_trait]
-impl WriteStore for SqliteStore {
-    async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError> {
-        let writing = Writing::begin(self.clone());
-        match tokio::time::timeout(PATIENCE, writing).await {
-            Ok(writing) => Ok(Box::new(writing?)),
-            Err(_) => Err(StoreError::Busy),
-        }
-    }
-
-    async fn view(&self) -> Result<Box<dyn View>, StoreError> {
-        match tokio::time::timeout(PATIENCE, Reading::begin(self.clone())).await {
-            Ok(reading) => Ok(Box::new(reading?)),
-            Err(_) => Err(StoreError::Busy),
-        }
-    }
-}
-
-/// Reading from a file cannot go stale like a network connection, so nothing is tested or renewed.
-///
-/// But SQLite can end a transaction behind the driver's back (on a full disk, say), which would take it for open for ever. The
-/// next one would be a savepoint to the driver, which leaves what it read fixed when it ends.
-fn pool() -> SqlitePoolOptions {
-    SqlitePoolOptions::new()
-        .acquire_timeout(PATIENCE)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .test_before_acquire(false)
-        .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
-}
-
-/// Opens the file for writing and brings the tables up to date. Tries again while it is busy: of many who create one file, some
-/// come just as another switches its journal, and SQLite does not wait for that by itself.
-async fn open_writer(file: &SqliteConnectOptions) -> Result<SqlitePool, StoreError> {
-    loop {
-        let writer = pool().max_connections(1).connect_with(file.clone()).await.map_err(opening);
-        let opened = match writer {
-            Ok(writer) => schema::bring_up_to_date(&writer).await.map(|()| writer),
-            Err(error) => Err(error),
-        };
-        match opened {
-            Err(StoreError::Busy) => tokio::time::sleep(Duration::from_millis(20)).await,
-            done => return done,
-        }
-    }
-}
-
-/// The file that all connections are to open. Absolute, so that SQLite sees neither an address nor a word of its own in it.
-fn file(path: &Path) -> Result<PathBuf, OpenError> {
-    let bytes = path.as_os_str().as_encoded_bytes();
-    if bytes.is_empty() || bytes == b":memory:" || bytes.starts_with(b"file:") {
-        return Err(OpenError::NoFile);
-    }
-    std::path::absolute(path).map_err(OpenError::Path)
+fn corrupt(column: &'static str, why: impl Display) -> StoreError {
+    StoreError::Corrupt(format!("column {column}: {why}"))
 }
 
 fn no_epoch() -> StoreError {
     StoreError::Corrupt("keyward_epoch has no row".into())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::Permission;
-    use crate::store::NewRole;
-
-    async fn opened() -> (tempfile::TempDir, SqliteStore) {
-        let dir = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(dir.path().join("keyward.db")).await.unwrap();
-        (dir, store)
-    }
-
-    fn role(name: &str) -> NewRole {
-        let permissions = (0..2000).map(|n| Permission::new(format!("an action with a long name, number {n}")));
-        NewRole { name: name.into(), description: String::new(), permissions: permissions.collect() }
-    }
-
-    /// SQLite may end a transaction by itself when the disk is full; the driver would then take it for open for ever.
-    #[tokio::test]
-    async fn a_full_disk_fails_one_change_and_spoils_no_connection() {
-        let (_dir, store) = opened().await;
-        sqlx::query("PRAGMA max_page_count = 1").execute(&store.writer).await.unwrap();
-        let mut tx = store.begin().await.unwrap();
-        assert!(matches!(tx.insert_role(role("too much")).await, Err(StoreError::Unavailable(_))));
-        assert!(tx.commit(&[]).await.is_err());
-
-        sqlx::query("PRAGMA max_page_count = 4294967294").execute(&store.writer).await.unwrap();
-        let mut tx = store.begin().await.unwrap();
-        assert_eq!(tx.seq(), 1, "nothing of the failed change is left");
-        assert!(tx.role_named("too much").await.unwrap().is_none());
-        tx.insert_role(role("fits")).await.unwrap();
-        tx.commit(&[]).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_transaction_that_ended_behind_the_drivers_back_is_replaced() {
-        let (_dir, store) = opened().await;
-        let mut tx = store.begin().await.unwrap();
-        tx.insert_role(NewRole { permissions: vec![], ..role("lost") }).await.unwrap();
-        drop(tx);
-        let mut transaction = store.writer.begin_with(statements::BEGIN).await.unwrap();
-        sqlx::query("ROLLBACK").execute(&mut *transaction).await.unwrap();
-        drop(transaction);
-        store.begin().await.unwrap().commit(&[]).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_dropped_view_gives_its_connection_back_and_holds_no_moment() {
-        let dir = tempfile::tempdir().unwrap();
-        let options = SqliteOptions::default().readers(1);
-        let store = SqliteStore::open_with(dir.path().join("keyward.db"), options).await.unwrap();
-        for seq in 0..5 {
-            drop(store.view().await.unwrap());
-            let mut transaction = store.readers.begin().await.unwrap();
-            sqlx::query("ROLLBACK").execute(&mut *transaction).await.unwrap();
-            drop(transaction);
-            assert_eq!(store.resolve(&Digest::Native([0; 27])).await.unwrap().seq, seq, "reads are of the present");
-            let view = store.view().await.unwrap();
-            store.begin().await.unwrap().commit(&[]).await.unwrap();
-            drop(view);
-        }
-    }
-
-    #[tokio::test]
-    async fn clamping_reads_no_table_from_end_to_end() {
-        let (_dir, store) = opened().await;
-        for statement in [statements::MARK_OF_MEMBERS, statements::MARK_OF_OWNER] {
-            let plan = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
-            let rows = sqlx::query(plan).bind(1).bind(1).fetch_all(&store.writer).await.unwrap();
-            let steps: Vec<String> = rows.iter().map(|row| rows::get(row, "detail").unwrap()).collect();
-            assert!(!steps.iter().any(|step| step.starts_with("SCAN")), "{steps:#?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_look_up_reads_no_table_from_end_to_end() {
-        let (_dir, store) = opened().await;
-        let plan = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", statements::RESOLVE));
-        let rows = sqlx::query(plan).bind("00").fetch_all(&store.readers).await.unwrap();
-        let steps: Vec<String> = rows.iter().map(|row| rows::get(row, "detail").unwrap()).collect();
-        assert!(!steps.iter().any(|step| step.starts_with("SCAN")), "{steps:#?}");
-        assert!(steps.iter().any(|step| step.contains("SEARCH t USING INDEX")), "{steps:#?}");
-    }
+/// Our migrations, with a record of their own, so that a host's may live in the same database.
+///
+/// Forward only: a migration that was released is never changed.
+fn migrator(migrations: &[(i64, &'static str, &'static str)]) -> Migrator {
+    let migration = |&(version, name, sql): &(i64, &'static str, &'static str)| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    let mut migrator = Migrator::with_migrations(migrations.iter().map(migration).collect());
+    migrator.dangerous_set_table_name("keyward_migrations");
+    migrator
 }

@@ -2,20 +2,19 @@
 
 use super::error::asking;
 use super::lists::{parse, read_grants, read_permissions};
+use super::{Engine, Row, corrupt};
 use crate::domain::{
     AuditEvent, Ceiling, ContentAccess, Digest, Doer, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Role,
-    RoleId, SealedKey, Target, Timestamp, Token, TokenAuthority, TokenId,
+    RoleId, SealedKey, Tag, Target, Timestamp, Token, TokenAuthority, TokenId,
 };
-use crate::store::{Record, Snapshot, StoreError};
+use crate::store::{Change, Poll, Record, Snapshot, StoreError};
 use serde::de::value::{Error as NoSuchWord, StrDeserializer};
 use serde::{Deserialize, de::IntoDeserializer};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Decode, Row, Sqlite, Type};
-use std::fmt::Display;
+use sqlx::{Decode, Row as _, Type};
 use std::net::IpAddr;
 use std::time::Duration;
 
-pub(super) fn snapshot(row: &SqliteRow, now: Timestamp) -> Result<Snapshot, StoreError> {
+pub(super) fn snapshot(row: &Row, now: Timestamp) -> Result<Snapshot, StoreError> {
     let seq = unsigned("seq", get(row, "seq")?)?;
     if maybe::<i64>(row, "token_id")?.is_none() {
         return Ok(Snapshot { seq, record: None });
@@ -27,7 +26,7 @@ pub(super) fn snapshot(row: &SqliteRow, now: Timestamp) -> Result<Snapshot, Stor
     Ok(Snapshot { seq, record: Some(Record { token: token(row)?, owner, now }) })
 }
 
-pub(super) fn token(row: &SqliteRow) -> Result<Token, StoreError> {
+pub(super) fn token(row: &Row) -> Result<Token, StoreError> {
     let kind: String = get(row, "kind")?;
     let kind = Kind::from_word(&kind).ok_or_else(|| corrupt("kind", "no such kind"))?;
     Ok(Token {
@@ -45,7 +44,7 @@ pub(super) fn token(row: &SqliteRow) -> Result<Token, StoreError> {
     })
 }
 
-fn authority(row: &SqliteRow, kind: Kind) -> Result<TokenAuthority, StoreError> {
+fn authority(row: &Row, kind: Kind) -> Result<TokenAuthority, StoreError> {
     let owner = || get(row, "token_owner_id").map(OwnerId);
     Ok(match kind {
         Kind::Admin => {
@@ -56,7 +55,7 @@ fn authority(row: &SqliteRow, kind: Kind) -> Result<TokenAuthority, StoreError> 
     })
 }
 
-fn access(row: &SqliteRow) -> Result<ContentAccess, StoreError> {
+fn access(row: &Row) -> Result<ContentAccess, StoreError> {
     match get::<String>(row, "access")?.as_str() {
         "read-only" => Ok(ContentAccess::ReadOnly),
         "full-access" => Ok(ContentAccess::FullAccess),
@@ -65,11 +64,11 @@ fn access(row: &SqliteRow) -> Result<ContentAccess, StoreError> {
     }
 }
 
-pub(super) fn digest(row: &SqliteRow) -> Result<Digest, StoreError> {
+pub(super) fn digest(row: &Row) -> Result<Digest, StoreError> {
     Digest::from_hex(&get::<String>(row, "digest")?).map_err(|error| corrupt("digest", error))
 }
 
-pub(super) fn owner(row: &SqliteRow) -> Result<Owner, StoreError> {
+pub(super) fn owner(row: &Row) -> Result<Owner, StoreError> {
     Ok(Owner {
         id: OwnerId(get(row, "owner_id")?),
         email: get(row, "email")?,
@@ -83,18 +82,18 @@ pub(super) fn owner(row: &SqliteRow) -> Result<Owner, StoreError> {
     })
 }
 
-pub(super) fn ceiling(row: &SqliteRow) -> Result<Ceiling, StoreError> {
+pub(super) fn ceiling(row: &Row) -> Result<Ceiling, StoreError> {
     if role_ids(row)?.contains(&RoleId::SUPER_ADMIN) {
         return Ok(Ceiling::Unlimited);
     }
     read_permissions("permissions", &get::<String>(row, "permissions")?).map(Ceiling::Of)
 }
 
-fn role_ids(row: &SqliteRow) -> Result<Vec<RoleId>, StoreError> {
+fn role_ids(row: &Row) -> Result<Vec<RoleId>, StoreError> {
     parse("role_ids", &get::<String>(row, "role_ids")?)
 }
 
-pub(super) fn role(row: &SqliteRow) -> Result<Role, StoreError> {
+pub(super) fn role(row: &Row) -> Result<Role, StoreError> {
     Ok(Role {
         id: RoleId(get(row, "id")?),
         code: maybe(row, "code")?,
@@ -106,23 +105,23 @@ pub(super) fn role(row: &SqliteRow) -> Result<Role, StoreError> {
     })
 }
 
-pub(super) fn role_and_members(row: &SqliteRow) -> Result<(Role, u64), StoreError> {
+pub(super) fn role_and_members(row: &Row) -> Result<(Role, u64), StoreError> {
     Ok((role(row)?, unsigned("members", get(row, "members")?)?))
 }
 
-pub(super) fn owner_and_ceiling(row: &SqliteRow) -> Result<(Owner, Ceiling), StoreError> {
+pub(super) fn owner_and_ceiling(row: &Row) -> Result<(Owner, Ceiling), StoreError> {
     Ok((owner(row)?, ceiling(row)?))
 }
 
-pub(super) fn password(row: &SqliteRow) -> Result<Option<PasswordHash>, StoreError> {
+pub(super) fn password(row: &Row) -> Result<Option<PasswordHash>, StoreError> {
     Ok(maybe(row, "password_hash")?.map(PasswordHash))
 }
 
-pub(super) fn invitation(row: &SqliteRow) -> Result<(OwnerId, Timestamp), StoreError> {
+pub(super) fn invitation(row: &Row) -> Result<(OwnerId, Timestamp), StoreError> {
     Ok((OwnerId(get(row, "owner_id")?), Timestamp(get(row, "expires_at")?)))
 }
 
-pub(super) fn sealed_key(row: &SqliteRow) -> Result<Option<SealedKey>, StoreError> {
+pub(super) fn sealed_key(row: &Row) -> Result<Option<SealedKey>, StoreError> {
     match (maybe(row, "sealed_with")?, maybe(row, "sealed_key")?) {
         (Some(key), Some(text)) => Ok(Some(SealedKey { key, text })),
         (None, None) => Ok(None),
@@ -130,20 +129,20 @@ pub(super) fn sealed_key(row: &SqliteRow) -> Result<Option<SealedKey>, StoreErro
     }
 }
 
-pub(super) fn last_use(row: &SqliteRow) -> Result<(Timestamp, Option<IpAddr>), StoreError> {
+pub(super) fn last_use(row: &Row) -> Result<(Timestamp, Option<IpAddr>), StoreError> {
     Ok((Timestamp(get(row, "last_used_at")?), address(row)?))
 }
 
-fn address(row: &SqliteRow) -> Result<Option<IpAddr>, StoreError> {
+fn address(row: &Row) -> Result<Option<IpAddr>, StoreError> {
     let address = maybe::<String>(row, "address")?;
     address.map(|text| text.parse().map_err(|error| corrupt("address", error))).transpose()
 }
 
-pub(super) fn event_with_id(row: &SqliteRow) -> Result<(i64, AuditEvent), StoreError> {
+pub(super) fn event_with_id(row: &Row) -> Result<(i64, AuditEvent), StoreError> {
     Ok((get(row, "id")?, audit_event(row)?))
 }
 
-pub(super) fn audit_event(row: &SqliteRow) -> Result<AuditEvent, StoreError> {
+pub(super) fn audit_event(row: &Row) -> Result<AuditEvent, StoreError> {
     let doer = match get::<String>(row, "doer_kind")?.as_str() {
         "service" => Doer::Service,
         "person" => Doer::Person(OwnerId(get(row, "doer_id")?)),
@@ -170,17 +169,17 @@ pub(super) fn audit_event(row: &SqliteRow) -> Result<AuditEvent, StoreError> {
 }
 
 /// Reads a column that must have a value. (The driver by itself reads NULL as 0 or as an empty text.)
-pub(super) fn get<'r, T>(row: &'r SqliteRow, column: &'static str) -> Result<T, StoreError>
+pub(super) fn get<'r, T>(row: &'r Row, column: &'static str) -> Result<T, StoreError>
 where
-    T: Decode<'r, Sqlite> + Type<Sqlite> + 'r,
+    T: Decode<'r, Engine> + Type<Engine> + 'r,
 {
     maybe(row, column)?.ok_or_else(|| corrupt(column, "no value"))
 }
 
 /// Reads a column that may have none.
-fn maybe<'r, T>(row: &'r SqliteRow, column: &'static str) -> Result<Option<T>, StoreError>
+fn maybe<'r, T>(row: &'r Row, column: &'static str) -> Result<Option<T>, StoreError>
 where
-    T: Decode<'r, Sqlite> + Type<Sqlite> + 'r,
+    T: Decode<'r, Engine> + Type<Engine> + 'r,
 {
     row.try_get::<Option<T>, _>(column).map_err(asking)
 }
@@ -193,12 +192,27 @@ fn span(column: &'static str, ms: i64) -> Result<Duration, StoreError> {
     unsigned(column, ms).map(Duration::from_millis)
 }
 
-pub(super) fn corrupt(column: &'static str, why: impl Display) -> StoreError {
-    StoreError::Corrupt(format!("column {column}: {why}"))
-}
-
 /// Reads the word of an enum whose variants are words in the store.
 fn word<'t, T: Deserialize<'t>>(column: &'static str, text: &'t str) -> Result<T, StoreError> {
     let text: StrDeserializer<'t, NoSuchWord> = text.into_deserializer();
     T::deserialize(text).map_err(|error| corrupt(column, error))
+}
+
+/// What a poll has read.
+pub(super) fn poll(row: &Row, now: Timestamp) -> Result<Poll, StoreError> {
+    #[derive(Deserialize)]
+    struct Line {
+        seq: u64,
+        op_id: String,
+        at: i64,
+        tags: String,
+    }
+    let lines: Vec<Line> = parse("changes", &get::<String>(row, "changes")?)?;
+    let change = |line: Line| {
+        let tags: Vec<i64> = parse("tags", &line.tags)?;
+        let tags = tags.into_iter().map(|tag| Tag(tag.cast_unsigned())).collect();
+        Ok(Change { seq: line.seq, op_id: line.op_id, at: Timestamp(line.at), tags })
+    };
+    let changes = lines.into_iter().map(change).collect::<Result<_, StoreError>>()?;
+    Ok(Poll { now, head: unsigned("seq", get(row, "seq")?)?, known: get::<i32>(row, "known")? == 1, changes })
 }

@@ -1,10 +1,12 @@
 //! Every statement, once. The texts are SQLite's and PostgreSQL's alike, but for the few words that a dialect macro brings.
 
-/// SQLite's words: aggregate to an array; build an object; JSON text as JSON, not as a string; the elements of the array in
-/// a parameter as rows `e(key, value)`, counted from 0; whether a parameter's text is in a column, in any case.
+/// SQLite's words: an array of what is aggregated; an object; whether JSON text is JSON, not a string, inside another; the
+/// elements of the array in a parameter as rows `e(key, value)`, counted from 0; whether a parameter's text is in a column, in
+/// any case; the time.
+#[cfg(feature = "sqlite")]
 macro_rules! sqlite {
-    (array) => {
-        "json_group_array"
+    (array $($content:tt)*) => {
+        concat!("json_group_array(", $($content)*, ")")
     };
     (object) => {
         "json_object"
@@ -18,15 +20,52 @@ macro_rules! sqlite {
     (within $column:literal, $parameter:literal) => {
         concat!("instr(lower(", $column, "), lower(", $parameter, ")) > 0")
     };
+    // SQLite is never asked for the time.
+    (now) => {
+        "0"
+    };
+    (replica) => {
+        "FALSE"
+    };
+}
+
+/// PostgreSQL's.
+#[cfg(feature = "postgres")]
+macro_rules! postgres {
+    (array $($content:tt)*) => {
+        concat!("COALESCE(json_agg(", $($content)*, "), '[]')")
+    };
+    (object) => {
+        "json_build_object"
+    };
+    (json) => {
+        ""
+    };
+    (elements $parameter:literal) => {
+        concat!(
+            "(SELECT a.n - 1 AS key, a.value FROM json_array_elements(CAST(",
+            $parameter,
+            " AS JSON)) WITH ORDINALITY AS a (value, n)) AS e"
+        )
+    };
+    (within $column:literal, $parameter:literal) => {
+        concat!("strpos(lower(", $column, "), lower(CAST(", $parameter, " AS TEXT) COLLATE \"C\")) > 0")
+    };
+    (now) => {
+        "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
+    };
+    (replica) => {
+        "pg_is_in_recovery()"
+    };
 }
 
 /// The ids of the roles of the owner `o`, ascending.
 macro_rules! role_ids {
     ($word:ident) => {
         concat!(
-            "(SELECT ",
-            $word!(array),
-            "(m.role_id ORDER BY m.role_id) FROM keyward_owner_role m WHERE m.owner_id = o.id)"
+            "CAST((SELECT ",
+            $word!(array "m.role_id ORDER BY m.role_id"),
+            " FROM keyward_owner_role m WHERE m.owner_id = o.id) AS TEXT)"
         )
     };
 }
@@ -35,19 +74,20 @@ macro_rules! role_ids {
 macro_rules! permissions {
     ($word:ident, $from:literal) => {
         concat!(
-            "(SELECT ",
-            $word!(array),
-            "(",
-            $word!(object),
-            "('action', p.action, 'subject', p.subject, 'all', CASE WHEN p.all_fields THEN 1 ELSE 0 END, ",
-            "'conditions', p.conditions, 'fields', ",
-            $word!(json),
-            "((SELECT ",
-            $word!(array),
-            "(f.field) FROM keyward_role_permission_field f WHERE f.permission_id = p.id))",
-            ") ORDER BY p.role_id, p.position) FROM ",
+            "CAST((SELECT ",
+            $word!(array concat!(
+                $word!(object),
+                "('action', p.action, 'subject', p.subject, 'all', CASE WHEN p.all_fields THEN 1 ELSE 0 END, ",
+                "'conditions', p.conditions, 'fields', ",
+                $word!(json),
+                "((SELECT ",
+                $word!(array "f.field"),
+                " FROM keyward_role_permission_field f WHERE f.permission_id = p.id))",
+                ") ORDER BY p.role_id, p.position"
+            )),
+            " FROM ",
             $from,
-            ") AS permissions"
+            ") AS TEXT) AS permissions"
         )
     };
 }
@@ -67,19 +107,20 @@ macro_rules! token {
     ($word:ident) => {
         concat!(
             "t.id AS token_id, t.kind, t.name, t.description, t.digest, t.hint, t.lifespan_ms, t.expires_at, ",
-            "t.created_at, t.updated_at, u.last_used_at, t.owner_id AS token_owner_id, t.access, t.idle_ms, (SELECT ",
-            $word!(array),
-            "(",
-            $word!(object),
-            "('action', g.action, 'subject', g.subject, 'all', CASE WHEN g.all_fields THEN 1 ELSE 0 END, ",
-            "'conditions', g.chosen, 'fields', ",
-            $word!(json),
-            "((SELECT ",
-            $word!(array),
-            "(f.field) FROM keyward_grant_field f WHERE f.grant_id = g.id))",
-            ") ORDER BY g.position) FROM keyward_grant g WHERE g.token_id = t.id) AS grants, (SELECT ",
-            $word!(array),
-            "(c.action ORDER BY c.action) FROM keyward_content_action c WHERE c.token_id = t.id) AS content_actions"
+            "t.created_at, t.updated_at, u.last_used_at, t.owner_id AS token_owner_id, t.access, t.idle_ms, CAST((SELECT ",
+            $word!(array concat!(
+                $word!(object),
+                "('action', g.action, 'subject', g.subject, 'all', CASE WHEN g.all_fields THEN 1 ELSE 0 END, ",
+                "'conditions', g.chosen, 'fields', ",
+                $word!(json),
+                "((SELECT ",
+                $word!(array "f.field"),
+                " FROM keyward_grant_field f WHERE f.grant_id = g.id))",
+                ") ORDER BY g.position"
+            )),
+            " FROM keyward_grant g WHERE g.token_id = t.id) AS TEXT) AS grants, CAST((SELECT ",
+            $word!(array "c.action ORDER BY c.action"),
+            " FROM keyward_content_action c WHERE c.token_id = t.id) AS TEXT) AS content_actions"
         )
     };
 }
@@ -222,26 +263,28 @@ macro_rules! facts {
             "(CASE WHEN ",
             $of,
             ".all_fields THEN 'null' ELSE (SELECT ",
-            $word!(array),
-            "(f.field ORDER BY f.field)",
+            $word!(array "f.field ORDER BY f.field"),
             $fields,
             ") END)) AS TEXT)"
         )
     };
 }
 
-/// Whether the owner of token `t` no longer holds its grant `g`: the rule of `Ceiling::check`. `$2` is the super admin role.
+/// Whether the owner of token `t` no longer holds its grant `g`: the rule of `Ceiling::check`.
 macro_rules! beyond {
-    () => {
-        "NOT EXISTS (SELECT 1 FROM keyward_owner_role m WHERE m.owner_id = t.owner_id AND m.role_id = $2) \
-         AND NOT EXISTS (SELECT 1 FROM keyward_owner_role m JOIN keyward_role_permission p ON p.role_id = m.role_id \
-         WHERE m.owner_id = t.owner_id AND p.action = g.action AND p.subject IS NOT DISTINCT FROM g.subject \
-         AND p.all_fields) \
-         AND (g.all_fields OR EXISTS (SELECT 1 FROM keyward_grant_field f WHERE f.grant_id = g.id AND NOT EXISTS (\
-         SELECT 1 FROM keyward_owner_role m JOIN keyward_role_permission p ON p.role_id = m.role_id \
-         JOIN keyward_role_permission_field h ON h.permission_id = p.id \
-         WHERE m.owner_id = t.owner_id AND p.action = g.action AND p.subject IS NOT DISTINCT FROM g.subject \
-         AND h.field = f.field)))"
+    ($super_admin:literal) => {
+        concat!(
+            "NOT EXISTS (SELECT 1 FROM keyward_owner_role m WHERE m.owner_id = t.owner_id AND m.role_id = ",
+            $super_admin,
+            ") AND NOT EXISTS (SELECT 1 FROM keyward_owner_role m JOIN keyward_role_permission p ON p.role_id = m.role_id \
+             WHERE m.owner_id = t.owner_id AND p.action = g.action AND p.subject IS NOT DISTINCT FROM g.subject \
+             AND p.all_fields) \
+             AND (g.all_fields OR EXISTS (SELECT 1 FROM keyward_grant_field f WHERE f.grant_id = g.id AND NOT EXISTS (\
+             SELECT 1 FROM keyward_owner_role m JOIN keyward_role_permission p ON p.role_id = m.role_id \
+             JOIN keyward_role_permission_field h ON h.permission_id = p.id \
+             WHERE m.owner_id = t.owner_id AND p.action = g.action AND p.subject IS NOT DISTINCT FROM g.subject \
+             AND h.field = f.field)))"
+        )
     };
 }
 
@@ -254,24 +297,44 @@ macro_rules! unknown {
 
 macro_rules! statements {
     ($word:ident) => {
-        pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
-
         /// The first read of a view: it fixes the moment that the view is of.
-        pub(super) const LOOK: &str = "SELECT seq FROM keyward_epoch WHERE id = 1";
-        pub(super) const SOMEBODY: &str = "SELECT COUNT(*) AS n FROM keyward_epoch \
+        pub(in crate::store::sql) const LOOK: &str =
+            concat!("SELECT seq, ", $word!(now), " AS now FROM keyward_epoch WHERE id = 1");
+        pub(in crate::store::sql) const SOMEBODY: &str = "SELECT COUNT(*) AS n FROM keyward_epoch \
              WHERE EXISTS (SELECT 1 FROM keyward_owner) OR EXISTS (SELECT 1 FROM keyward_token)";
 
-        pub(super) const TAKE_EPOCH: &str =
-            "UPDATE keyward_epoch SET seq = seq + 1, op_id = $1 WHERE id = 1 RETURNING seq";
-        pub(super) const INSERT_CHANGE: &str =
+        pub(in crate::store::sql) const TAKE_EPOCH: &str = concat!(
+            "UPDATE keyward_epoch SET seq = seq + 1, op_id = $1 WHERE id = 1 RETURNING seq, ",
+            $word!(now),
+            " AS now"
+        );
+        pub(in crate::store::sql) const INSERT_CHANGE: &str =
             "INSERT INTO keyward_change (seq, op_id, at, tags) VALUES ($1, $2, $3, $4)";
-        pub(super) const RELEASE_EPOCH: &str = "UPDATE keyward_epoch SET op_id = NULL WHERE id = 1";
-        pub(super) const CHANGE_HAPPENED: &str =
+        pub(in crate::store::sql) const RELEASE_EPOCH: &str = "UPDATE keyward_epoch SET op_id = NULL WHERE id = 1";
+        pub(in crate::store::sql) const CHANGE_HAPPENED: &str =
             "SELECT COUNT(*) AS happened FROM keyward_change WHERE seq = $1 AND op_id = $2";
 
-        /// One row, also if there is no such token: then all but `seq` is null or empty.
-        pub(super) const RESOLVE: &str = concat!(
+        /// The head, the store's time, and the changes after `$1`; without `$1`, the last one. All of one moment.
+        pub(in crate::store::sql) const POLL: &str = concat!(
             "SELECT x.seq, ",
+            $word!(now),
+            " AS now, ",
+            $word!(replica),
+            " AS replica, CASE WHEN CAST($1 AS BIGINT) IS NULL OR EXISTS (SELECT 1 FROM keyward_change k ",
+            "WHERE k.seq = $1 AND k.op_id = $2) THEN 1 ELSE 0 END AS known, CAST((SELECT ",
+            $word!(array concat!($word!(object), "('seq', c.seq, 'op_id', c.op_id, 'at', c.at, 'tags', c.tags) ORDER BY c.seq")),
+            " FROM (SELECT k.seq, k.op_id, k.at, k.tags FROM keyward_change k ",
+            "WHERE k.seq > COALESCE($1, x.seq - 1) ORDER BY k.seq LIMIT 1000) AS c) AS TEXT) AS changes ",
+            "FROM keyward_epoch x WHERE x.id = 1"
+        );
+        pub(in crate::store::sql) const FORGET: &str =
+            "DELETE FROM keyward_change WHERE at < $1 AND seq < (SELECT seq FROM keyward_epoch WHERE id = 1)";
+
+        /// One row, also if there is no such token: then all but `seq` is null or empty.
+        pub(in crate::store::sql) const RESOLVE: &str = concat!(
+            "SELECT x.seq, ",
+            $word!(now),
+            " AS now, ",
             token!($word),
             ", ",
             owner!($word),
@@ -285,7 +348,7 @@ macro_rules! statements {
         );
 
         /// Of two uses in one batch the later one counts, of two at the same time the one that was noted last.
-        pub(super) const NOTE_USES: &str = concat!(
+        pub(in crate::store::sql) const NOTE_USES: &str = concat!(
             "INSERT INTO keyward_token_use (token_id, last_used_at, address) ",
             "SELECT n.token_id, n.at, n.address FROM (",
             "SELECT CAST(e.value ->> 'token' AS BIGINT) AS token_id, CAST(e.value ->> 'at' AS BIGINT) AS at, ",
@@ -296,70 +359,70 @@ macro_rules! statements {
             "ON CONFLICT (token_id) DO UPDATE SET last_used_at = excluded.last_used_at, address = excluded.address ",
             "WHERE excluded.last_used_at >= keyward_token_use.last_used_at"
         );
-        pub(super) const LAST_USE: &str = "SELECT last_used_at, address FROM keyward_token_use WHERE token_id = $1";
+        pub(in crate::store::sql) const LAST_USE: &str = "SELECT last_used_at, address FROM keyward_token_use WHERE token_id = $1";
 
-        pub(super) const INSERT_ROLE: &str = "INSERT INTO keyward_role \
+        pub(in crate::store::sql) const INSERT_ROLE: &str = "INSERT INTO keyward_role \
              (name, description, super_admin, created_at, updated_at) VALUES ($1, $2, FALSE, $3, $3) RETURNING id";
-        pub(super) const ROLE: &str = concat!("SELECT ", role!($word), " FROM keyward_role r WHERE r.id = $1");
-        pub(super) const ROLES: &str = concat!(
+        pub(in crate::store::sql) const ROLE: &str = concat!("SELECT ", role!($word), " FROM keyward_role r WHERE r.id = $1");
+        pub(in crate::store::sql) const ROLES: &str = concat!(
             "SELECT ",
             role!($word),
             ", (SELECT COUNT(*) FROM keyward_owner_role m WHERE m.role_id = r.id) AS members ",
             "FROM keyward_role r ORDER BY r.id"
         );
-        pub(super) const ROLE_NAMED: &str = "SELECT id FROM keyward_role WHERE name = $1";
-        pub(super) const UPDATE_ROLE: &str =
+        pub(in crate::store::sql) const ROLE_NAMED: &str = "SELECT id FROM keyward_role WHERE name = $1";
+        pub(in crate::store::sql) const UPDATE_ROLE: &str =
             "UPDATE keyward_role SET name = $2, description = $3, updated_at = $4 WHERE id = $1";
-        pub(super) const DELETE_ROLE: &str = "DELETE FROM keyward_role WHERE id = $1 AND NOT super_admin";
-        pub(super) const TOUCH_ROLE: &str = "UPDATE keyward_role SET updated_at = $2 WHERE id = $1";
-        pub(super) const CLEAR_PERMISSIONS: &str = "DELETE FROM keyward_role_permission WHERE role_id = $1";
-        pub(super) const INSERT_PERMISSIONS: &str = insert_list!(
+        pub(in crate::store::sql) const DELETE_ROLE: &str = "DELETE FROM keyward_role WHERE id = $1 AND NOT super_admin";
+        pub(in crate::store::sql) const TOUCH_ROLE: &str = "UPDATE keyward_role SET updated_at = $2 WHERE id = $1";
+        pub(in crate::store::sql) const CLEAR_PERMISSIONS: &str = "DELETE FROM keyward_role_permission WHERE role_id = $1";
+        pub(in crate::store::sql) const INSERT_PERMISSIONS: &str = insert_list!(
             $word,
             "keyward_role_permission (role_id, position, action, subject, all_fields, conditions)"
         );
-        pub(super) const INSERT_PERMISSION_FIELDS: &str = concat!(
+        pub(in crate::store::sql) const INSERT_PERMISSION_FIELDS: &str = concat!(
             "INSERT INTO keyward_role_permission_field (permission_id, field) SELECT p.id, e.value ->> 'field' FROM ",
             $word!(elements "$2"),
             " JOIN keyward_role_permission p ON p.role_id = $1 AND p.position = CAST(e.value ->> 'of' AS BIGINT)"
         );
 
-        pub(super) const INSERT_OWNER: &str = "INSERT INTO keyward_owner \
+        pub(in crate::store::sql) const INSERT_OWNER: &str = "INSERT INTO keyward_owner \
              (email, email_key, firstname, lastname, username, state, created_at, updated_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $7) RETURNING id";
-        pub(super) const OWNER: &str = concat!("SELECT ", owner!($word), " FROM keyward_owner o WHERE o.id = $1");
-        pub(super) const OWNER_WITH_EMAIL: &str = "SELECT id FROM keyward_owner WHERE email_key = $1";
-        pub(super) const OWNERS_ASCENDING: &str = owners!($word, "ASC");
-        pub(super) const OWNERS_DESCENDING: &str = owners!($word, "DESC");
-        pub(super) const COUNT_OWNERS: &str = concat!("SELECT COUNT(*) AS n", found!($word));
-        pub(super) const PASSWORD: &str = "SELECT password_hash FROM keyward_owner WHERE id = $1";
-        pub(super) const UPDATE_OWNER: &str = "UPDATE keyward_owner SET email = $2, email_key = $3, firstname = $4, \
+        pub(in crate::store::sql) const OWNER: &str = concat!("SELECT ", owner!($word), " FROM keyward_owner o WHERE o.id = $1");
+        pub(in crate::store::sql) const OWNER_WITH_EMAIL: &str = "SELECT id FROM keyward_owner WHERE email_key = $1";
+        pub(in crate::store::sql) const OWNERS_ASCENDING: &str = owners!($word, "ASC");
+        pub(in crate::store::sql) const OWNERS_DESCENDING: &str = owners!($word, "DESC");
+        pub(in crate::store::sql) const COUNT_OWNERS: &str = concat!("SELECT COUNT(*) AS n", found!($word));
+        pub(in crate::store::sql) const PASSWORD: &str = "SELECT password_hash FROM keyward_owner WHERE id = $1";
+        pub(in crate::store::sql) const UPDATE_OWNER: &str = "UPDATE keyward_owner SET email = $2, email_key = $3, firstname = $4, \
              lastname = $5, username = $6, updated_at = $7 WHERE id = $1";
-        pub(super) const SET_PASSWORD: &str =
+        pub(in crate::store::sql) const SET_PASSWORD: &str =
             "UPDATE keyward_owner SET password_hash = $2, updated_at = $3 WHERE id = $1";
-        pub(super) const REMEMBER_TOKENS_OF_OWNER: &str = concat!(
+        pub(in crate::store::sql) const REMEMBER_TOKENS_OF_OWNER: &str = concat!(
             remember!("'token', t.id, 'admin'"),
             "CAST(",
             $word!(object),
             "('name', t.name, 'owner', t.owner_id) AS TEXT) ",
             "FROM keyward_token t WHERE t.owner_id = $7 AND t.kind = 'admin' ORDER BY t.id"
         );
-        pub(super) const DELETE_OWNER: &str = "DELETE FROM keyward_owner WHERE id = $1";
-        pub(super) const SET_OWNER_STATE: &str = "UPDATE keyward_owner SET state = $2, updated_at = $3 WHERE id = $1";
-        pub(super) const TOUCH_OWNER: &str = "UPDATE keyward_owner SET updated_at = $2 WHERE id = $1";
-        pub(super) const CLEAR_OWNER_ROLES: &str = "DELETE FROM keyward_owner_role WHERE owner_id = $1";
-        pub(super) const INSERT_OWNER_ROLES: &str = concat!(
+        pub(in crate::store::sql) const DELETE_OWNER: &str = "DELETE FROM keyward_owner WHERE id = $1";
+        pub(in crate::store::sql) const SET_OWNER_STATE: &str = "UPDATE keyward_owner SET state = $2, updated_at = $3 WHERE id = $1";
+        pub(in crate::store::sql) const TOUCH_OWNER: &str = "UPDATE keyward_owner SET updated_at = $2 WHERE id = $1";
+        pub(in crate::store::sql) const CLEAR_OWNER_ROLES: &str = "DELETE FROM keyward_owner_role WHERE owner_id = $1";
+        pub(in crate::store::sql) const INSERT_OWNER_ROLES: &str = concat!(
             "INSERT INTO keyward_owner_role (owner_id, role_id) ",
             "SELECT DISTINCT CAST($1 AS BIGINT), CAST(e.value ->> 'role' AS BIGINT) FROM ",
             $word!(elements "$2")
         );
-        pub(super) const CEILING: &str = concat!(
+        pub(in crate::store::sql) const CEILING: &str = concat!(
             "SELECT ",
             role_ids!($word),
             " AS role_ids, ",
             held!($word),
             " FROM keyward_owner o WHERE o.id = $1"
         );
-        pub(super) const CEILINGS: &str = concat!(
+        pub(in crate::store::sql) const CEILINGS: &str = concat!(
             "SELECT ",
             owner!($word),
             ", ",
@@ -368,100 +431,169 @@ macro_rules! statements {
             $word!(elements "$1"),
             ") ORDER BY o.id"
         );
-        pub(super) const OTHER_SUPER_ADMINS: &str = "SELECT COUNT(*) AS n FROM keyward_owner_role m \
+        pub(in crate::store::sql) const OTHER_SUPER_ADMINS: &str = "SELECT COUNT(*) AS n FROM keyward_owner_role m \
              JOIN keyward_owner o ON o.id = m.owner_id WHERE m.role_id = $2 AND o.id <> $1 AND o.state = 'active'";
-        pub(super) const DELETE_SESSIONS: &str =
+        pub(in crate::store::sql) const DELETE_SESSIONS: &str =
             "DELETE FROM keyward_token WHERE owner_id = $1 AND kind = 'session' RETURNING digest";
-        pub(super) const DELETE_ENDED_SESSIONS: &str =
+        pub(in crate::store::sql) const DELETE_ENDED_SESSIONS: &str =
             "DELETE FROM keyward_token WHERE kind = 'session' AND expires_at < $1";
 
-        pub(super) const INVITATION: &str = "SELECT owner_id, expires_at FROM keyward_invitation WHERE digest = $1";
-        pub(super) const INSERT_INVITATION: &str = "INSERT INTO keyward_invitation \
+        pub(in crate::store::sql) const INVITATION: &str = "SELECT owner_id, expires_at FROM keyward_invitation WHERE digest = $1";
+        pub(in crate::store::sql) const INSERT_INVITATION: &str = "INSERT INTO keyward_invitation \
              (owner_id, digest, created_at, expires_at) VALUES ($1, $2, $3, $4)";
-        pub(super) const DELETE_INVITATIONS: &str = "DELETE FROM keyward_invitation WHERE owner_id = $1";
+        pub(in crate::store::sql) const DELETE_INVITATIONS: &str = "DELETE FROM keyward_invitation WHERE owner_id = $1";
 
-        pub(super) const INSERT_TOKEN: &str = "INSERT INTO keyward_token \
+        pub(in crate::store::sql) const INSERT_TOKEN: &str = "INSERT INTO keyward_token \
              (kind, name, description, digest, salt_id, tag, hint, owner_id, access, idle_ms, lifespan_ms, expires_at, \
              created_at, updated_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13) RETURNING id";
-        pub(super) const INSERT_GRANTS: &str =
+        pub(in crate::store::sql) const INSERT_GRANTS: &str =
             insert_list!($word, "keyward_grant (token_id, position, action, subject, all_fields, chosen)");
-        pub(super) const INSERT_GRANT_FIELDS: &str = concat!(
+        pub(in crate::store::sql) const INSERT_GRANT_FIELDS: &str = concat!(
             "INSERT INTO keyward_grant_field (grant_id, field) SELECT g.id, e.value ->> 'field' FROM ",
             $word!(elements "$2"),
             " JOIN keyward_grant g ON g.token_id = $1 AND g.position = CAST(e.value ->> 'of' AS BIGINT)"
         );
-        pub(super) const INSERT_CONTENT_ACTIONS: &str = concat!(
+        pub(in crate::store::sql) const INSERT_CONTENT_ACTIONS: &str = concat!(
             "INSERT INTO keyward_content_action (token_id, action) ",
             "SELECT DISTINCT CAST($1 AS BIGINT), e.value ->> 'action' FROM ",
             $word!(elements "$2")
         );
-        pub(super) const TOKEN: &str = concat!(tokens!($word), "WHERE t.id = $1");
-        pub(super) const TOKENS_OF_KIND: &str = concat!(tokens!($word), "WHERE t.kind = $1 ORDER BY t.name, t.id");
-        pub(super) const TOKENS_OF_OWNER: &str =
+        pub(in crate::store::sql) const TOKEN: &str = concat!(tokens!($word), "WHERE t.id = $1");
+        pub(in crate::store::sql) const TOKENS_OF_KIND: &str = concat!(tokens!($word), "WHERE t.kind = $1 ORDER BY t.name, t.id");
+        pub(in crate::store::sql) const TOKENS_OF_OWNER: &str =
             concat!(tokens!($word), "WHERE t.kind = $1 AND t.owner_id = $2 ORDER BY t.name, t.id");
-        pub(super) const TOKENS_OF_MEMBERS: &str = "SELECT COUNT(*) AS n FROM keyward_owner_role m \
+        pub(in crate::store::sql) const TOKENS_OF_MEMBERS: &str = "SELECT COUNT(*) AS n FROM keyward_owner_role m \
              JOIN keyward_token t ON t.owner_id = m.owner_id WHERE m.role_id = $1 AND t.kind = 'admin'";
-        pub(super) const TOKEN_NAMED: &str = "SELECT id FROM keyward_token WHERE name = $1 AND kind <> 'session'";
-        pub(super) const SEALED_KEY: &str = "SELECT sealed_key, sealed_with FROM keyward_token WHERE id = $1";
-        pub(super) const UPDATE_TOKEN: &str = "UPDATE keyward_token \
+        pub(in crate::store::sql) const TOKEN_NAMED: &str = "SELECT id FROM keyward_token WHERE name = $1 AND kind <> 'session'";
+        pub(in crate::store::sql) const SEALED_KEY: &str = "SELECT sealed_key, sealed_with FROM keyward_token WHERE id = $1";
+        pub(in crate::store::sql) const UPDATE_TOKEN: &str = "UPDATE keyward_token \
              SET name = $4, description = $5, access = $6, idle_ms = $7, updated_at = $8 \
              WHERE id = $1 AND kind = $2 AND owner_id IS NOT DISTINCT FROM $3";
-        pub(super) const CLEAR_GRANTS: &str = "DELETE FROM keyward_grant WHERE token_id = $1";
-        pub(super) const CLEAR_CONTENT_ACTIONS: &str = "DELETE FROM keyward_content_action WHERE token_id = $1";
-        pub(super) const SET_SECRET: &str = "UPDATE keyward_token SET digest = $2, salt_id = $3, tag = $4, hint = $5, \
+        pub(in crate::store::sql) const CLEAR_GRANTS: &str = "DELETE FROM keyward_grant WHERE token_id = $1";
+        pub(in crate::store::sql) const CLEAR_CONTENT_ACTIONS: &str = "DELETE FROM keyward_content_action WHERE token_id = $1";
+        pub(in crate::store::sql) const SET_SECRET: &str = "UPDATE keyward_token SET digest = $2, salt_id = $3, tag = $4, hint = $5, \
              sealed_key = NULL, sealed_with = NULL, updated_at = $6 WHERE id = $1";
-        pub(super) const SEAL_KEY: &str = "UPDATE keyward_token SET sealed_key = $2, sealed_with = $3 WHERE id = $1";
-        pub(super) const DELETE_TOKEN: &str = "DELETE FROM keyward_token WHERE id = $1";
+        pub(in crate::store::sql) const SEAL_KEY: &str = "UPDATE keyward_token SET sealed_key = $2, sealed_with = $3 WHERE id = $1";
+        pub(in crate::store::sql) const DELETE_TOKEN: &str = "DELETE FROM keyward_token WHERE id = $1";
 
-        pub(super) const MARK_OF_MEMBERS: &str = concat!(
-            "INSERT INTO keyward_clamped (grant_id, token_id) SELECT g.id, g.token_id FROM keyward_owner_role s ",
-            "JOIN keyward_token t ON t.owner_id = s.owner_id JOIN keyward_grant g ON g.token_id = t.id ",
-            "WHERE s.role_id = $1 AND t.kind = 'admin' AND ",
-            beyond!()
-        );
-        pub(super) const MARK_OF_OWNER: &str = concat!(
-            "INSERT INTO keyward_clamped (grant_id, token_id) SELECT g.id, g.token_id FROM keyward_token t ",
-            "JOIN keyward_grant g ON g.token_id = t.id WHERE t.owner_id = $1 AND t.kind = 'admin' AND ",
-            beyond!()
-        );
-        pub(super) const MARK_UNKNOWN: &str = concat!(
-            "INSERT INTO keyward_clamped (grant_id, token_id) SELECT g.id, g.token_id FROM keyward_grant g WHERE ",
-            unknown!($word, "g.action", "$1")
-        );
-        pub(super) const REMEMBER_MARKED: &str = concat!(
-            remember!("'token', c.token_id, 'admin'"),
-            facts!($word, "g", " FROM keyward_grant_field f WHERE f.grant_id = g.id"),
-            " FROM keyward_clamped c JOIN keyward_grant g ON g.id = c.grant_id ORDER BY c.grant_id"
-        );
-        pub(super) const TOUCH_MARKED: &str =
-            "UPDATE keyward_token SET updated_at = $1 WHERE id IN (SELECT token_id FROM keyward_clamped)";
-        pub(super) const DELETE_MARKED: &str =
-            "DELETE FROM keyward_grant WHERE id IN (SELECT grant_id FROM keyward_clamped)";
-        pub(super) const UNMARK: &str = "DELETE FROM keyward_clamped";
-        pub(super) const REMEMBER_UNKNOWN_PERMISSIONS: &str = concat!(
+        pub(in crate::store::sql) const REMEMBER_UNKNOWN_PERMISSIONS: &str = concat!(
             remember!("'role', p.role_id, NULL"),
             facts!($word, "p", " FROM keyward_role_permission_field f WHERE f.permission_id = p.id"),
             " FROM keyward_role_permission p WHERE ",
             unknown!($word, "p.action", "$7"),
             " ORDER BY p.role_id, p.position"
         );
-        pub(super) const TOUCH_ROLES_OF_UNKNOWN: &str = concat!(
+        pub(in crate::store::sql) const TOUCH_ROLES_OF_UNKNOWN: &str = concat!(
             "UPDATE keyward_role SET updated_at = $1 WHERE id IN (SELECT p.role_id FROM keyward_role_permission p WHERE ",
             unknown!($word, "p.action", "$2"),
             ")"
         );
-        pub(super) const DELETE_UNKNOWN_PERMISSIONS: &str =
+        pub(in crate::store::sql) const DELETE_UNKNOWN_PERMISSIONS: &str =
             concat!("DELETE FROM keyward_role_permission WHERE ", unknown!($word, "action", "$1"));
 
-        pub(super) const INSERT_AUDIT: &str = "INSERT INTO keyward_audit \
+        pub(in crate::store::sql) const INSERT_AUDIT: &str = "INSERT INTO keyward_audit \
              (at, doer_kind, doer_id, address, what, cause, target_kind, target_id, target_detail, details) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-        pub(super) const AUDIT_EVENTS: &str = concat!(event!(), " FROM keyward_audit ORDER BY id");
-        pub(super) const EVENTS: &str = concat!(event!(), asked_for!(), " ORDER BY id DESC LIMIT $9 OFFSET $10");
-        pub(super) const COUNT_EVENTS: &str = concat!("SELECT COUNT(*) AS n", asked_for!());
-        pub(super) const DELETE_EVENTS: &str = "DELETE FROM keyward_audit WHERE at < $1";
+        pub(in crate::store::sql) const AUDIT_EVENTS: &str = concat!(event!(), " FROM keyward_audit ORDER BY id");
+        pub(in crate::store::sql) const EVENTS: &str = concat!(event!(), asked_for!(), " ORDER BY id DESC LIMIT $9 OFFSET $10");
+        pub(in crate::store::sql) const COUNT_EVENTS: &str = concat!("SELECT COUNT(*) AS n", asked_for!());
+        pub(in crate::store::sql) const DELETE_EVENTS: &str = "DELETE FROM keyward_audit WHERE at < $1";
     };
 }
 
-statements!(sqlite);
+/// Which grants of members of the role `$whose` go.
+macro_rules! of_members {
+    ($whose:literal, $super_admin:literal) => {
+        concat!(
+            "SELECT g.id, g.token_id FROM keyward_owner_role s JOIN keyward_token t ON t.owner_id = s.owner_id ",
+            "JOIN keyward_grant g ON g.token_id = t.id WHERE s.role_id = ",
+            $whose,
+            " AND t.kind = 'admin' AND ",
+            beyond!($super_admin)
+        )
+    };
+}
+
+/// Which grants of the owner `$whose` go.
+macro_rules! of_owner {
+    ($whose:literal, $super_admin:literal) => {
+        concat!(
+            "SELECT g.id, g.token_id FROM keyward_token t JOIN keyward_grant g ON g.token_id = t.id WHERE t.owner_id = ",
+            $whose,
+            " AND t.kind = 'admin' AND ",
+            beyond!($super_admin)
+        )
+    };
+}
+
+/// Which grants go because their action is not in the list `$known`.
+macro_rules! of_unknown {
+    ($word:ident, $known:literal) => {
+        concat!("SELECT g.id, g.token_id FROM keyward_grant g WHERE ", unknown!($word, "g.action", $known))
+    };
+}
+
+#[cfg(feature = "sqlite")]
+pub(super) mod sqlite {
+    statements!(sqlite);
+
+    pub(in crate::store::sql) const BEGIN: &str = "BEGIN IMMEDIATE";
+
+    /// SQLite has no changes within a query, so what goes is marked first.
+    macro_rules! mark {
+        ($which:expr) => {
+            concat!("INSERT INTO keyward_clamped (grant_id, token_id) ", $which)
+        };
+    }
+    pub(in crate::store::sql) const MARK_OF_MEMBERS: &str = mark!(of_members!("$1", "$2"));
+    pub(in crate::store::sql) const MARK_OF_OWNER: &str = mark!(of_owner!("$1", "$2"));
+    pub(in crate::store::sql) const MARK_UNKNOWN: &str = mark!(of_unknown!(sqlite, "$1"));
+    pub(in crate::store::sql) const REMEMBER_MARKED: &str = concat!(
+        remember!("'token', c.token_id, 'admin'"),
+        facts!(sqlite, "g", " FROM keyward_grant_field f WHERE f.grant_id = g.id"),
+        " FROM keyward_clamped c JOIN keyward_grant g ON g.id = c.grant_id ORDER BY c.grant_id"
+    );
+    pub(in crate::store::sql) const DELETE_MARKED: &str =
+        "DELETE FROM keyward_grant WHERE id IN (SELECT grant_id FROM keyward_clamped)";
+    pub(in crate::store::sql) const UNMARK: &str = "DELETE FROM keyward_clamped";
+}
+
+#[cfg(feature = "postgres")]
+pub(super) mod postgres {
+    statements!(postgres);
+
+    /// What a writer may wait for, and for how long others wait for one that fell silent while it had the epoch. The triggers that
+    /// log what is changed by hand leave this transaction alone: it logs itself. All of it ends with the transaction, so a
+    /// pooler may give the connection to somebody else then.
+    pub(in crate::store::sql) const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '5s'; \
+         SET LOCAL idle_in_transaction_session_timeout = '5s'; SET LOCAL keyward.writer = 'on'";
+    pub(in crate::store::sql) const BEGIN_READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; \
+         SET LOCAL idle_in_transaction_session_timeout = '30s'";
+
+    /// All in one query: what goes is found, remembered and deleted of one moment.
+    macro_rules! clamp {
+        ($which:expr) => {
+            concat!(
+                "WITH marked AS MATERIALIZED (",
+                $which,
+                "), remembered AS (",
+                remember!("'token', c.token_id, 'admin'"),
+                facts!(postgres, "g", " FROM keyward_grant_field f WHERE f.grant_id = g.id"),
+                " FROM marked c JOIN keyward_grant g ON g.id = c.id ORDER BY c.id), ",
+                "gone AS (DELETE FROM keyward_grant WHERE id IN (SELECT id FROM marked) RETURNING 1) ",
+                "SELECT COUNT(*) AS n FROM gone"
+            )
+        };
+    }
+    pub(in crate::store::sql) const CLAMP_MEMBERS: &str = clamp!(of_members!("$7", "$8"));
+    pub(in crate::store::sql) const CLAMP_OWNER: &str = clamp!(of_owner!("$7", "$8"));
+    pub(in crate::store::sql) const CLAMP_UNKNOWN: &str = clamp!(of_unknown!(postgres, "$7"));
+
+    pub(in crate::store::sql) const HINT: &str = "SELECT pg_notify('keyward', '')";
+    /// Waits until whoever has the epoch is done, one way or the other.
+    pub(in crate::store::sql) const AFTER_WRITERS: &str = "SELECT seq FROM keyward_epoch WHERE id = 1 FOR UPDATE";
+    pub(in crate::store::sql) const HEARTBEAT: &str = "SELECT pg_logical_emit_message(TRUE, 'keyward', '')";
+    /// Who migrates waits for whoever does so already.
+    pub(in crate::store::sql) const LOCK_MIGRATIONS: &str = "SELECT pg_advisory_xact_lock(7738711720364864)";
+}

@@ -3,25 +3,20 @@
 use super::error::{asking, leaves_open};
 use super::lists::{self, List};
 use super::view::Writing;
-use super::{events, rows, statements};
+use super::{Arguments, Engine, events, rows, statements};
 use crate::domain::{
-    AuditEvent, Cause, ContentAccess, Digest, Kind, Origin, OwnerId, OwnerState, PasswordHash, Permission, RoleId,
-    SaltId, SealedKey, Tag, Timestamp, TokenAuthority, TokenId, What,
+    Action, AuditEvent, Cause, ContentAccess, Digest, Kind, Origin, OwnerId, OwnerState, PasswordHash, Permission,
+    RoleId, SaltId, SealedKey, Tag, Timestamp, TokenAuthority, TokenId, What,
 };
 use crate::store::{Clamp, NewOwner, NewRole, NewToken, Profile, StoreError, Transaction, View};
 use async_trait::async_trait;
+use sqlx::query;
 use sqlx::query::Query;
-use sqlx::sqlite::SqliteArguments;
-use sqlx::{Sqlite, query};
 use std::time::Duration;
 
 impl Writing {
     /// Runs a statement that must find what it changes.
-    async fn change(
-        &mut self,
-        what: &'static str,
-        query: Query<'_, Sqlite, SqliteArguments>,
-    ) -> Result<(), StoreError> {
+    async fn change(&mut self, what: &'static str, query: Query<'_, Engine, Arguments>) -> Result<(), StoreError> {
         match self.execute(query).await? {
             0 => Err(StoreError::Conflict(format!("there is no such {what}").into())),
             _ => Ok(()),
@@ -33,6 +28,20 @@ impl Writing {
         self.execute(query(statements::INSERT_PERMISSIONS).bind(role.0).bind(lines)).await?;
         self.execute(query(statements::INSERT_PERMISSION_FIELDS).bind(role.0).bind(fields)).await?;
         Ok(())
+    }
+
+    /// Takes permissions with unknown actions away from all roles, and answers how many those were.
+    pub(super) async fn clamp_permissions(
+        &mut self,
+        known: &[Action],
+        origin: &Origin,
+        cause: Cause,
+    ) -> Result<u64, StoreError> {
+        let (now, known, what) = (self.now(), lists::actions(known), What::PermissionClamped);
+        let remember = statements::REMEMBER_UNKNOWN_PERMISSIONS;
+        self.execute(events::remember(remember, now, origin, what, Some(cause)).bind(&known)).await?;
+        self.execute(query(statements::TOUCH_ROLES_OF_UNKNOWN).bind(now.0).bind(&known)).await?;
+        self.execute(query(statements::DELETE_UNKNOWN_PERMISSIONS).bind(&known)).await
     }
 
     async fn insert_roles(&mut self, owner: OwnerId, roles: &[RoleId]) -> Result<(), StoreError> {
@@ -242,16 +251,16 @@ impl Transaction for Writing {
         self.execute(query(statements::RELEASE_EPOCH)).await?;
         let Self { store, transaction, .. } = *self;
         match transaction.commit().await {
-            Ok(()) => Ok(()),
-            Err(error) if !leaves_open(&error) => Err(asking(error)),
-            Err(error) => {
-                // What others can read has happened. What they cannot read may still turn up when the file is opened again.
-                let found = query(statements::CHANGE_HAPPENED).bind(seq).bind(&op_id).fetch_one(&store.readers).await;
-                match found.map(|row| rows::get::<i64>(&row, "happened")) {
-                    Ok(Ok(1)) => Ok(()),
-                    _ => Err(StoreError::Unknown(Box::new(error))),
-                }
+            Ok(()) => {
+                store.hint();
+                Ok(())
             }
+            Err(error) if !leaves_open(&error) => Err(asking(error)),
+            Err(error) => match store.happened(seq, &op_id).await {
+                Some(true) => Ok(()),
+                Some(false) => Err(asking(error)),
+                None => Err(StoreError::Unknown(Box::new(error))),
+            },
         }
     }
 }

@@ -1,24 +1,24 @@
 //! What can be read in a transaction, a reader's or the writer's.
 
 use super::error::asking;
-use super::{SqliteStore, events, lists, no_epoch, rows, statements};
+use super::{Arguments, Engine, Held, Home, Row, corrupt, events, lists, no_epoch, rows, statements};
 use crate::domain::{
     AuditEvent, Ceiling, Digest, Kind, Owner, OwnerId, PasswordHash, Role, RoleId, SealedKey, Timestamp, Token, TokenId,
 };
 use crate::store::{EventQuery, OwnerQuery, OwnerSort, Page, Paging, StoreError, View};
 use async_trait::async_trait;
+use sqlx::query;
 use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Sqlite, query};
 use uuid::Uuid;
 
-/// An open transaction. Dropped, it is rolled back, and its connection goes to whoever is next.
+/// An open transaction, of one moment by the store's clock. Dropped, it is rolled back, and its connection goes to whoever is next.
 pub(super) struct Open<C> {
-    pub(super) store: SqliteStore,
-    pub(super) transaction: sqlx::Transaction<'static, Sqlite>,
+    pub(super) store: Home,
+    pub(super) transaction: Held,
+    now: Timestamp,
     pub(super) change: C,
-    /// A statement failed or was abandoned. SQLite may have ended the transaction by itself then (on a full disk, say), and
-    /// what came after it would take effect at once, or be read of another moment.
+    /// A statement failed or was abandoned. PostgreSQL refuses what comes after it, even a COMMIT (silently), and SQLite may have
+    /// ended the transaction by itself (on a full disk, say): what came after it would take effect at once.
     broken: bool,
 }
 
@@ -35,49 +35,45 @@ pub(super) struct Change {
 }
 
 impl Reading {
-    pub(super) async fn begin(store: SqliteStore) -> Result<Self, StoreError> {
-        let mut transaction = store.readers.begin().await.map_err(asking)?;
-        query(statements::LOOK).fetch_optional(&mut *transaction).await.map_err(asking)?.ok_or_else(no_epoch)?;
-        Ok(Self { store, transaction, change: (), broken: false })
+    pub(super) async fn begin(store: Home) -> Result<Self, StoreError> {
+        let mut transaction = store.begin_reading().await?;
+        let row = query(statements::LOOK).fetch_optional(&mut *transaction).await.map_err(asking)?;
+        let now = store.time(&row.ok_or_else(no_epoch)?)?;
+        Ok(Self { store, transaction, now, change: (), broken: false })
     }
 }
 
 impl Writing {
-    pub(super) async fn begin(store: SqliteStore) -> Result<Self, StoreError> {
-        let mut transaction = store.writer.begin_with(statements::BEGIN).await.map_err(asking)?;
+    pub(super) async fn begin(store: Home) -> Result<Self, StoreError> {
+        let mut transaction = store.begin_writing().await?;
         let op_id = Uuid::new_v4().to_string();
         let row = query(statements::TAKE_EPOCH).bind(&op_id).fetch_optional(&mut *transaction).await.map_err(asking)?;
-        let seq = rows::unsigned("seq", rows::get(&row.ok_or_else(no_epoch)?, "seq")?)?;
-        Ok(Self { store, transaction, change: Change { op_id, seq }, broken: false })
+        let row = row.ok_or_else(no_epoch)?;
+        let (seq, now) = (rows::unsigned("seq", rows::get(&row, "seq")?)?, store.time(&row)?);
+        Ok(Self { store, transaction, now, change: Change { op_id, seq }, broken: false })
     }
 
     /// Runs a statement, and answers with how many rows it touched.
-    pub(super) async fn execute(&mut self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<u64, StoreError> {
+    pub(super) async fn execute(&mut self, query: Query<'_, Engine, Arguments>) -> Result<u64, StoreError> {
         self.start()?;
         let done = query.execute(&mut *self.transaction).await.map_err(asking)?;
-        self.broken = false;
+        self.done();
         Ok(done.rows_affected())
     }
 }
 
 impl<C> Open<C> {
-    pub(super) async fn row(
-        &mut self,
-        query: Query<'_, Sqlite, SqliteArguments>,
-    ) -> Result<Option<SqliteRow>, StoreError> {
+    pub(super) async fn row(&mut self, query: Query<'_, Engine, Arguments>) -> Result<Option<Row>, StoreError> {
         self.start()?;
         let row = query.fetch_optional(&mut *self.transaction).await.map_err(asking)?;
-        self.broken = false;
+        self.done();
         Ok(row)
     }
 
-    pub(super) async fn rows(
-        &mut self,
-        query: Query<'_, Sqlite, SqliteArguments>,
-    ) -> Result<Vec<SqliteRow>, StoreError> {
+    pub(super) async fn rows(&mut self, query: Query<'_, Engine, Arguments>) -> Result<Vec<Row>, StoreError> {
         self.start()?;
         let rows = query.fetch_all(&mut *self.transaction).await.map_err(asking)?;
-        self.broken = false;
+        self.done();
         Ok(rows)
     }
 
@@ -87,24 +83,30 @@ impl<C> Open<C> {
             return Err(StoreError::Conflict("an earlier statement of this transaction failed".into()));
         }
         self.broken = true;
+        self.store.set_busy(&mut self.transaction, true);
         Ok(())
+    }
+
+    fn done(&mut self) {
+        self.broken = false;
+        self.store.set_busy(&mut self.transaction, false);
     }
 
     /// The one row of a statement that always has one.
     pub(super) async fn number(
         &mut self,
         column: &'static str,
-        query: Query<'_, Sqlite, SqliteArguments>,
+        query: Query<'_, Engine, Arguments>,
     ) -> Result<i64, StoreError> {
         let row = self.row(query).await?;
-        rows::get(&row.ok_or_else(|| rows::corrupt(column, "no row"))?, column)
+        rows::get(&row.ok_or_else(|| corrupt(column, "no row"))?, column)
     }
 
-    async fn count(&mut self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<u64, StoreError> {
+    pub(super) async fn count(&mut self, query: Query<'_, Engine, Arguments>) -> Result<u64, StoreError> {
         rows::unsigned("n", self.number("n", query).await?)
     }
 
-    async fn id(&mut self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<Option<i64>, StoreError> {
+    async fn id(&mut self, query: Query<'_, Engine, Arguments>) -> Result<Option<i64>, StoreError> {
         self.row(query).await?.map(|row| rows::get(&row, "id")).transpose()
     }
 }
@@ -112,7 +114,7 @@ impl<C> Open<C> {
 #[async_trait]
 impl<C: Send> View for Open<C> {
     fn now(&self) -> Timestamp {
-        self.store.clock.now()
+        self.now
     }
 
     async fn is_empty(&mut self) -> Result<bool, StoreError> {

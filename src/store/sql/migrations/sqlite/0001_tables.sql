@@ -166,3 +166,222 @@ CREATE TABLE keyward_audit (
 
 CREATE INDEX keyward_audit_at ON keyward_audit (at);
 CREATE INDEX keyward_audit_target ON keyward_audit (target_kind, target_id);
+
+-- What is changed by hand is logged too, row by row, as a change of everything: every process drops what it has cached. A
+-- writer logs what it does by itself: while it works, `op_id` is set.
+
+CREATE TRIGGER keyward_role_insert AFTER INSERT ON keyward_role WHEN (SELECT op_id FROM keyward_epoch) IS NULL
+BEGIN
+    UPDATE keyward_epoch SET seq = seq + 1;
+    INSERT INTO keyward_change (seq, op_id, at, tags)
+    SELECT seq, lower(hex(randomblob(16))), CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), '[0]'
+    FROM keyward_epoch;
+END;
+
+CREATE TRIGGER keyward_role_update AFTER UPDATE ON keyward_role WHEN (SELECT op_id FROM keyward_epoch) IS NULL
+BEGIN
+    UPDATE keyward_epoch SET seq = seq + 1;
+    INSERT INTO keyward_change (seq, op_id, at, tags)
+    SELECT seq, lower(hex(randomblob(16))), CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), '[0]'
+    FROM keyward_epoch;
+END;
+
+CREATE TRIGGER keyward_role_delete AFTER DELETE ON keyward_role WHEN (SELECT op_id FROM keyward_epoch) IS NULL
+BEGIN
+    UPDATE keyward_epoch SET seq = seq + 1;
+    INSERT INTO keyward_change (seq, op_id, at, tags)
+    SELECT seq, lower(hex(randomblob(16))), CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), '[0]'
+    FROM keyward_epoch;
+END;
+
+CREATE TRIGGER keyward_role_permission_insert AFTER INSERT ON keyward_role_permission WHEN (SELECT op_id FROM keyward_epoch) IS NULL
+BEGIN
+    UPDATE keyward_epoch SET seq = seq + 1;
+    INSERT INTO keyward_change (seq, op_id, at, tags)
+    SELECT seq, lower(hex(randomblob(16))), CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), '[0]'
+    FROM keyward_epoch;
+END;
+
+CREATE TRIGGER keyward_role_permission_update AFTER UPDATE ON keyward_role_permission WHEN (SELECT op_id FROM keyward_epoch) IS NULL
+BEGIN
+    UPDATE keyward_epoch SET seq = seq + 1;
+    INSERT INTO keyward_change (seq, op_id, at, tags)
+    SELECT seq, lower(hex(randomblob(16))), CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), '[0]'
+    FROM keyward_epoch;
+END;
+
+CREATE TRIGGER keyward_role_permission_delete AFTER DELETE ON keyward_role_permission WHEN (SELECT op_id FROM keyward_epoch) IS NULL
+BEGIN
+    UPDATE keyward_epoch SET seq = seq + 1;
+    INSERT INTO keyward_change (seq, op_id, at, tags)
+    SELECT seq, lower(hex(randomblob(16))), CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), '[0]'
+    FROM keyward_epoch;
+END;
+
+CREATE TRIGGER keyward_role_permission_field_insert AFTER INSERT ON keyward_role_permission_field WHEN (SELECT op_id FROM keyward_epoch) IS NULL
+BEGIN
+    UPDATE keyward_epoch SET seq = seq + 1;
+    INSERT INTO keyward_change (seq, op_id, at, tags)
+    SELECT seq, lower(hex(randomblob(16))), CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), '[0]'
+    FROM keyward_epoch;
+END;
+
+CREATE TRIGGER keyward_role_permission_field_update AFTER UPDATE ON keyward_role_permission_field WHEN (SELECT op_id FROM keyward_epoch) IS NULL
+BEGIN
+    UPDATE keyward_epoch SET seq = seq + 1;
+    INSERT INTO keyward_change (seq, op_id, at, tags)
+    SELECT seq, lower(hex(randomblob(16))), CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), '[0]'
+    FROM keyward_epoch;
+END;
+
+CREATE TRIGGER keyward_role_permission_field_delete AFTER DELETE ON keyward_role_permission_field WHEN (SELECT op_id FROM keyward_epoch) IS NULL
+BEGIN
+    UPDATE keyward_epoch SET seq = seq + 1;
+    INSERT INTO keyward_change (seq, op_id, at, tags)
+    SELECT seq, lower(hex(randomblob(16))), CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), '[0]'
+    FROM keyward_epoch;
+END;
+
+CREATE TRIGGER keyward_owner_insert AFTER INSERT ON keyward_owner WHEN (SELECT op_id FROM keyward_epoch) IS NULL
+BEGIN
+    UPDATE keyward_epoch SET seq = seq + 1;
+    INSERT INTO keyward_change (seq, op_id, at, tags)
+    SELECT seq, lower(hex(randomblob(16))), CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), '[0]'
+    FROM keyward_epoch;
+END;
+
+CREATE TRIGGER keyward_owner_update AFTER UPDATE ON keyward_owner WHEN (SELECT op_id FROM keyward_epoch) IS NULL
+BEGIN
+    UPDATE keyward_epoch SET seq = seq + 1;
+    INSERT INTO keyward_change (seq, op_id, at, tags)
+    SELECT seq, lower(hex(randomblob(16))), CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), '[0]'
+    FROM keyward_epoch;
+END;
+
+CREATE TRIGGER keyward_owner_delete AFTER DELETE ON keyward_owner WHEN (SELECT op_id FROM keyward_epoch) IS NULL
+BEGIN
+    UPDATE keyward_epoch SET seq = seq + 1;
+    INSERT INTO keyward_change (seq, op_id, at, tags)
+    SELECT seq, lower(hex(randomblob(16))), CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), '[0]'
+    FROM keyward_epoch;
+END;
+
+CREATE TRIGGER keyward_owner_role_insert AFTER INSERT ON keyward_owner_role WHEN (SELECT op_id FROM keyward_epoch) IS NULL
+BEGIN
+    UPDATE keyward_epoch SET seq = seq + 1;
+    INSERT INTO keyward_change (seq, op_id, at, tags)
+    SELECT seq, lower(hex(randomblob(16))), CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), '[0]'
+    FROM keyward_epoch;
+END;
+
+CREATE TRIGGER keyward_owner_role_update AFTER UPDATE ON keyward_owner_role WHEN (SELECT op_id FROM keyward_epoch) IS NULL
+BEGIN
+    UPDATE keyward_epoch SET seq = seq + 1;
+    INSERT INTO keyward_change (seq, op_id, at, tags)
+    SELECT seq, lower(hex(randomblob(16))), CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), '[0]'
+    FROM keyward_epoch;
+END;
+
+CREATE TRIGGER keyward_owner_role_delete AFTER DELETE ON keyward_owner_role WHEN (SELECT op_id FROM keyward_epoch) IS NULL
+BEGIN
+    UPDATE keyward_epoch SET seq = seq + 1;
+    INSERT INTO keyward_change (seq, op_id, at, tags)
+    SELECT seq, lower(hex(randomblob(16))), CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), '[0]'
+    FROM keyward_epoch;
+END;
+
+CREATE TRIGGER keyward_token_insert AFTER INSERT ON keyward_token WHEN (SELECT op_id FROM keyward_epoch) IS NULL
+BEGIN
+    UPDATE keyward_epoch SET seq = seq + 1;
+    INSERT INTO keyward_change (seq, op_id, at, tags)
+    SELECT seq, lower(hex(randomblob(16))), CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), '[0]'
+    FROM keyward_epoch;
+END;
+
+CREATE TRIGGER keyward_token_update AFTER UPDATE ON keyward_token WHEN (SELECT op_id FROM keyward_epoch) IS NULL
+BEGIN
+    UPDATE keyward_epoch SET seq = seq + 1;
+    INSERT INTO keyward_change (seq, op_id, at, tags)
+    SELECT seq, lower(hex(randomblob(16))), CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), '[0]'
+    FROM keyward_epoch;
+END;
+
+CREATE TRIGGER keyward_token_delete AFTER DELETE ON keyward_token WHEN (SELECT op_id FROM keyward_epoch) IS NULL
+BEGIN
+    UPDATE keyward_epoch SET seq = seq + 1;
+    INSERT INTO keyward_change (seq, op_id, at, tags)
+    SELECT seq, lower(hex(randomblob(16))), CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), '[0]'
+    FROM keyward_epoch;
+END;
+
+CREATE TRIGGER keyward_grant_insert AFTER INSERT ON keyward_grant WHEN (SELECT op_id FROM keyward_epoch) IS NULL
+BEGIN
+    UPDATE keyward_epoch SET seq = seq + 1;
+    INSERT INTO keyward_change (seq, op_id, at, tags)
+    SELECT seq, lower(hex(randomblob(16))), CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), '[0]'
+    FROM keyward_epoch;
+END;
+
+CREATE TRIGGER keyward_grant_update AFTER UPDATE ON keyward_grant WHEN (SELECT op_id FROM keyward_epoch) IS NULL
+BEGIN
+    UPDATE keyward_epoch SET seq = seq + 1;
+    INSERT INTO keyward_change (seq, op_id, at, tags)
+    SELECT seq, lower(hex(randomblob(16))), CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), '[0]'
+    FROM keyward_epoch;
+END;
+
+CREATE TRIGGER keyward_grant_delete AFTER DELETE ON keyward_grant WHEN (SELECT op_id FROM keyward_epoch) IS NULL
+BEGIN
+    UPDATE keyward_epoch SET seq = seq + 1;
+    INSERT INTO keyward_change (seq, op_id, at, tags)
+    SELECT seq, lower(hex(randomblob(16))), CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), '[0]'
+    FROM keyward_epoch;
+END;
+
+CREATE TRIGGER keyward_grant_field_insert AFTER INSERT ON keyward_grant_field WHEN (SELECT op_id FROM keyward_epoch) IS NULL
+BEGIN
+    UPDATE keyward_epoch SET seq = seq + 1;
+    INSERT INTO keyward_change (seq, op_id, at, tags)
+    SELECT seq, lower(hex(randomblob(16))), CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), '[0]'
+    FROM keyward_epoch;
+END;
+
+CREATE TRIGGER keyward_grant_field_update AFTER UPDATE ON keyward_grant_field WHEN (SELECT op_id FROM keyward_epoch) IS NULL
+BEGIN
+    UPDATE keyward_epoch SET seq = seq + 1;
+    INSERT INTO keyward_change (seq, op_id, at, tags)
+    SELECT seq, lower(hex(randomblob(16))), CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), '[0]'
+    FROM keyward_epoch;
+END;
+
+CREATE TRIGGER keyward_grant_field_delete AFTER DELETE ON keyward_grant_field WHEN (SELECT op_id FROM keyward_epoch) IS NULL
+BEGIN
+    UPDATE keyward_epoch SET seq = seq + 1;
+    INSERT INTO keyward_change (seq, op_id, at, tags)
+    SELECT seq, lower(hex(randomblob(16))), CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), '[0]'
+    FROM keyward_epoch;
+END;
+
+CREATE TRIGGER keyward_content_action_insert AFTER INSERT ON keyward_content_action WHEN (SELECT op_id FROM keyward_epoch) IS NULL
+BEGIN
+    UPDATE keyward_epoch SET seq = seq + 1;
+    INSERT INTO keyward_change (seq, op_id, at, tags)
+    SELECT seq, lower(hex(randomblob(16))), CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), '[0]'
+    FROM keyward_epoch;
+END;
+
+CREATE TRIGGER keyward_content_action_update AFTER UPDATE ON keyward_content_action WHEN (SELECT op_id FROM keyward_epoch) IS NULL
+BEGIN
+    UPDATE keyward_epoch SET seq = seq + 1;
+    INSERT INTO keyward_change (seq, op_id, at, tags)
+    SELECT seq, lower(hex(randomblob(16))), CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), '[0]'
+    FROM keyward_epoch;
+END;
+
+CREATE TRIGGER keyward_content_action_delete AFTER DELETE ON keyward_content_action WHEN (SELECT op_id FROM keyward_epoch) IS NULL
+BEGIN
+    UPDATE keyward_epoch SET seq = seq + 1;
+    INSERT INTO keyward_change (seq, op_id, at, tags)
+    SELECT seq, lower(hex(randomblob(16))), CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), '[0]'
+    FROM keyward_epoch;
+END;

@@ -2,7 +2,7 @@
 
 use super::view::Writing;
 use super::{events, lists, statements};
-use crate::domain::{Action, Cause, Origin, RoleId, What};
+use crate::domain::{Cause, Origin, RoleId, What};
 use crate::store::{Clamp, StoreError, View};
 use sqlx::query;
 
@@ -27,18 +27,9 @@ impl Writing {
             let now = self.now();
             let what = What::GrantClamped;
             self.execute(events::remember(statements::REMEMBER_MARKED, now, origin, what, Some(cause))).await?;
-            self.execute(query(statements::TOUCH_MARKED).bind(now.0)).await?;
             self.execute(query(statements::DELETE_MARKED)).await?;
             self.execute(query(statements::UNMARK)).await?;
         }
         Ok(permissions + grants)
-    }
-
-    async fn clamp_permissions(&mut self, known: &[Action], origin: &Origin, cause: Cause) -> Result<u64, StoreError> {
-        let (now, known, what) = (self.now(), lists::actions(known), What::PermissionClamped);
-        let remember = statements::REMEMBER_UNKNOWN_PERMISSIONS;
-        self.execute(events::remember(remember, now, origin, what, Some(cause)).bind(&known)).await?;
-        self.execute(query(statements::TOUCH_ROLES_OF_UNKNOWN).bind(now.0).bind(&known)).await?;
-        self.execute(query(statements::DELETE_UNKNOWN_PERMISSIONS).bind(&known)).await
     }
 }

@@ -1,0 +1,158 @@
+//! A PostgreSQL server to try things on: the one that the environment names, or one that is started here and goes when the
+//! program ends.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Names the database to use instead of a server of one's own: `postgres://user@host/database`. Its user must be allowed to create
+/// databases.
+pub const VARIABLE: &str = "KEYWARD_TEST_POSTGRES";
+
+/// A server that ends with the program, also if the program is killed.
+#[derive(Debug)]
+pub struct Server {
+    url: String,
+    directory: Option<PathBuf>,
+    /// Waits for the end of its input, which is the end of this program, and then stops the server.
+    _warden: Option<Child>,
+}
+
+impl Server {
+    /// The server that the environment names, or a new one; an explanation if there is neither.
+    pub fn find_or_start() -> Result<Self, String> {
+        if let Ok(url) = std::env::var(VARIABLE) {
+            return Ok(Self { url, directory: None, _warden: None });
+        }
+        Self::start(&[])
+    }
+
+    /// A new one, with these settings besides.
+    pub fn start(settings: &[&str]) -> Result<Self, String> {
+        let programs = programs().ok_or("PostgreSQL's initdb is neither in PATH nor in /usr/lib/postgresql")?;
+        let directory = tempfile::Builder::new().prefix("keyward-postgres-").tempdir().map_err(text)?.keep();
+        let port = free_port().map_err(text)?;
+        let (data, log) = (directory.join("data"), directory.join("log"));
+        // PostgreSQL does not run as root. Then somebody else has to own its files.
+        if is_root() {
+            run(Command::new("chown").arg("postgres").arg(&directory))?;
+        }
+        let mut init = plain(&programs, "initdb");
+        init.args(["--no-sync", "--auth=trust", "--username=keyward", "--encoding=UTF8", "--locale=C.UTF-8", "-D"]);
+        run(init.arg(&data))?;
+        let mut options = format!(
+            "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={} -c fsync=off -c max_connections=300",
+            directory.display()
+        );
+        for setting in settings {
+            options += &format!(" -c {setting}");
+        }
+        let mut start = plain(&programs, "pg_ctl");
+        run(start.args(["start", "-w", "-t", "60", "-D"]).arg(&data).arg("-l").arg(&log).arg("-o").arg(options))?;
+        let (stop, gone) = (plain(&programs, "pg_ctl"), directory.display().to_string());
+        let stop = std::iter::once(stop.get_program())
+            .chain(stop.get_args())
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect::<Vec<_>>()
+            .join(" ");
+        // A stopped server (SIGSTOP) does not hear that it is to end, so it is woken first.
+        let script = format!(
+            "cat >/dev/null; kill -CONT $(head -n 1 {gone}/data/postmaster.pid); \
+             {stop} stop -m immediate -D {gone}/data; rm -rf {gone}"
+        );
+        let mut warden = Command::new("setsid");
+        warden.args(["sh", "-c", &script]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let warden = warden.spawn().map_err(text)?;
+        let url = format!("postgres://keyward@127.0.0.1:{port}/postgres");
+        Ok(Self { url, directory: Some(directory), _warden: Some(warden) })
+    }
+
+    /// The address of its first database.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The address of another database on it.
+    pub fn url_of(&self, database: &str) -> String {
+        let (head, query) = self.url.split_once('?').map_or((&*self.url, None), |(head, query)| (head, Some(query)));
+        let host = head.rsplit_once('/').map_or(head, |(host, _)| host);
+        query.map_or_else(|| format!("{host}/{database}"), |query| format!("{host}/{database}?{query}"))
+    }
+
+    /// Its first process, if it was started here.
+    pub fn pid(&self) -> Option<u32> {
+        let file = std::fs::read_to_string(self.directory.as_ref()?.join("data/postmaster.pid")).ok()?;
+        file.lines().next()?.parse().ok()
+    }
+
+    /// Where its files are, if it was started here.
+    pub fn directory(&self) -> Option<&Path> {
+        self.directory.as_deref()
+    }
+}
+
+/// Where PostgreSQL's own programs are: in PATH, or where Debian puts the newest.
+fn programs() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().filter_map(Result::ok);
+    let mut debian: Vec<PathBuf> = debian.map(|entry| entry.path().join("bin")).collect();
+    debian.sort();
+    let mut places = std::env::split_paths(&path).chain(debian.into_iter().rev());
+    places.find(|place| place.join("initdb").exists() && place.join("pg_ctl").exists())
+}
+
+/// One of PostgreSQL's programs, as somebody who is not root.
+fn plain(programs: &Path, program: &str) -> Command {
+    let program = programs.join(program);
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(program);
+    command
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.starts_with(b"0"))
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    // pg_ctl leaves its output open to the server: read from a file's end, not to the end of a pipe.
+    let said = tempfile::NamedTempFile::new().map_err(text)?;
+    let (out, err) = (said.reopen().map_err(text)?, said.reopen().map_err(text)?);
+    let status = command.current_dir("/").stdin(Stdio::null()).stdout(out).stderr(err).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => Err(format!("{command:?} failed: {}", std::fs::read_to_string(said.path()).unwrap_or_default())),
+        Err(error) => Err(format!("{command:?}: {error}")),
+    }
+}
+
+fn free_port() -> std::io::Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+fn text(error: std::io::Error) -> String {
+    error.to_string()
+}
+
+/// Sends a signal to a process.
+#[allow(dead_code, reason = "not every program that includes this file sends any")]
+pub fn signal(pid: u32, name: &str) {
+    _ = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status();
+}
+
+/// Waits until `done` says so, at most this long.
+#[allow(dead_code, reason = "not every program that includes this file waits")]
+pub fn wait_until(most: Duration, mut done: impl FnMut() -> bool) -> bool {
+    let began = Instant::now();
+    while began.elapsed() < most {
+        if done() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    _ = std::io::stderr().flush();
+    false
+}

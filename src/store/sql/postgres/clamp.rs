@@ -1,0 +1,28 @@
+//! Taking away what is no longer held: one query, however many tokens there are.
+
+use super::view::Writing;
+use super::{events, lists, statements};
+use crate::domain::{Cause, Origin, RoleId, What};
+use crate::store::{Clamp, StoreError, View};
+
+impl Writing {
+    pub(super) async fn clamp_grants(
+        &mut self,
+        clamp: Clamp<'_>,
+        origin: &Origin,
+        cause: Cause,
+    ) -> Result<u64, StoreError> {
+        let now = self.now();
+        let remember = |statement| events::remember(statement, now, origin, What::GrantClamped, Some(cause));
+        let super_admin = RoleId::SUPER_ADMIN.0;
+        let (permissions, grants) = match clamp {
+            Clamp::Members(id) => (0, remember(statements::CLAMP_MEMBERS).bind(id.0).bind(super_admin)),
+            Clamp::Owner(id) => (0, remember(statements::CLAMP_OWNER).bind(id.0).bind(super_admin)),
+            Clamp::Unknown(known) => {
+                let permissions = self.clamp_permissions(known, origin, cause).await?;
+                (permissions, remember(statements::CLAMP_UNKNOWN).bind(lists::actions(known)))
+            }
+        };
+        Ok(permissions + self.count(grants).await?)
+    }
+}

@@ -1,0 +1,19 @@
+//! Our tables, brought up to date.
+
+use super::error::{asking, migrating};
+use super::{migrator, statements};
+use crate::store::StoreError;
+use sqlx::SqlitePool;
+
+const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "tables", include_str!("../migrations/sqlite/0001_tables.sql"))];
+
+const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
+
+/// Runs what is missing, all or nothing. Who opens the file at the same time waits for that.
+pub(super) async fn bring_up_to_date(writer: &SqlitePool) -> Result<(), StoreError> {
+    let mut transaction = writer.begin_with(statements::BEGIN).await.map_err(asking)?;
+    // Not `run`: the compiler cannot tell that its future may move between threads (sqlx has this one for the same reason).
+    let run = migrator(&MIGRATIONS);
+    run.run_direct(None, &mut *transaction, false).await.map_err(|error| migrating(error, NEWEST))?;
+    transaction.commit().await.map_err(asking)
+}

@@ -1,0 +1,45 @@
+//! A PostgreSQL for tests: one server for each test program, one database for each test.
+
+#[path = "../../examples/cluster/server.rs"]
+#[allow(dead_code, reason = "tests use what they need of it")]
+pub mod server;
+
+use keyward::{PostgresOptions, PostgresStore};
+use server::Server;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Set to 1 where a test that finds no PostgreSQL must fail and not be skipped.
+const REQUIRED: &str = "KEYWARD_REQUIRE_POSTGRES";
+
+/// The server of this test program; none if there is no PostgreSQL on this machine, which is said.
+pub fn server() -> Option<&'static Server> {
+    static SERVER: OnceLock<Option<Server>> = OnceLock::new();
+    let server = SERVER.get_or_init(|| match Server::find_or_start() {
+        Ok(server) => Some(server),
+        Err(why) if std::env::var(REQUIRED).is_ok_and(|v| v == "1") => panic!("no PostgreSQL: {why}"),
+        Err(why) => {
+            eprintln!("SKIPPED: tests on PostgreSQL. {why}; or set {} to an address", server::VARIABLE);
+            None
+        }
+    });
+    server.as_ref()
+}
+
+/// A new database, with nothing in it.
+pub async fn database() -> Option<String> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let server = server()?;
+    let name = format!("keyward_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let mut connection = PgConnection::connect(server.url()).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    Some(server.url_of(&name))
+}
+
+/// A store in a new database.
+#[allow(dead_code, reason = "tests use what they need of it")]
+pub async fn store(options: PostgresOptions) -> Option<PostgresStore> {
+    Some(PostgresStore::connect_with(&database().await?, options).await.unwrap())
+}
