@@ -5,7 +5,7 @@ use crate::domain::{
     SystemClock,
 };
 use crate::gate::{Gate, GateLayer, Gated, Group, InvalidGroups};
-use crate::resolve::{Limits, Resolver};
+use crate::resolve::{Health, Limits, Resolver};
 use crate::service::{Policy, Settings, Writer};
 use crate::store::Store;
 use std::fmt;
@@ -131,6 +131,33 @@ impl<S: Store> Keyward<S> {
     /// A regular expression by which secret scanners find secrets of this installation.
     pub fn scanner_regex(&self) -> String {
         self.gate.format().scanner_regex()
+    }
+
+    /// How this installation is doing. It asks the store nothing, so it answers whatever the store does.
+    ///
+    /// ```
+    /// # tokio_test::block_on(async {
+    /// use axum::{Json, http::StatusCode, routing::get};
+    /// use keyward::{GuardedRouter, Keyward, MemoryStore, Salt};
+    ///
+    /// fn readiness(ready: bool) -> StatusCode {
+    ///     if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+    /// }
+    ///
+    /// let (salt, _) = Salt::generate()?;
+    /// let keyward = Keyward::builder(MemoryStore::default()).salt(salt).public("/healthz").public("/readyz").build()?;
+    /// let (alive, ready) = (keyward.clone(), keyward.clone());
+    /// let app = keyward.guard(
+    ///     GuardedRouter::new()
+    ///         .public("/healthz", get(|| async move { Json(alive.health()) }))
+    ///         .public("/readyz", get(|| async move { readiness(ready.health().ready) })),
+    /// );
+    /// # let _ = app;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn health(&self) -> Health {
+        self.gate.resolver().health()
     }
 
     /// Writes what is still to be written. Call it when the server has stopped taking requests.
@@ -269,7 +296,7 @@ impl<S: Store> Builder<S> {
         self
     }
 
-    /// Builds it, and starts writing uses behind.
+    /// Builds it, and starts writing uses behind, and publishing its [`Health`] with the feature `metrics`.
     ///
     /// # Errors
     /// If there is no salt or no tokio runtime, or the groups contradict each other.
@@ -295,6 +322,8 @@ impl<S: Store> Builder<S> {
         let gate = Arc::new(Gate::new(self.groups, format.clone(), resolver.clone(), self.opaque)?);
         let writer = Arc::new(Writer::new(resolver.clone(), format, self.entropy, self.settings));
         resolver.write_uses_behind();
+        #[cfg(feature = "metrics")]
+        resolver.publish();
         Ok(Keyward { store, gate, writer })
     }
 }

@@ -65,6 +65,7 @@
 //! | --- | --- | --- |
 //! | `axum` | yes | the guarded router, the extractors, `OriginalUri` under `nest` |
 //! | `api` | no | [`mod@api`]: the management API, with its OpenAPI document |
+//! | `metrics` | no | [`Health`] and refusals by reason through the facade `metrics` |
 //! | `postgres` | no | [`PostgresStore`], for many nodes |
 //! | `sqlite` | no | [`SqliteStore`], bundled |
 //! | `testing` | no | [`mod@testing`]: a world, a clock and requests for your own tests |
@@ -128,7 +129,7 @@ pub use domain::{EncryptionKeys, InvalidEncryptionKey, SealedKey, Unsealable};
 // Stores, time, randomness.
 pub use domain::{AuditEvent, Cause, Doer, Origin, Tag, Target, What};
 pub use domain::{Clock, Entropy, Moment, NoEntropy, OsEntropy, SystemClock, Timestamp};
-pub use resolve::Limits;
+pub use resolve::{Health, KeepsUp, Limits};
 pub use store::{MemoryStore, NewOwner, NewRole, Store, StoreError, WriteStore};
 #[cfg(feature = "postgres")]
 pub use store::{PostgresOptions, PostgresStore};

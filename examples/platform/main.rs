@@ -6,6 +6,7 @@ mod articles;
 mod catalogue;
 mod database;
 mod demo;
+mod health;
 mod options;
 mod webhooks;
 mod wire;
@@ -56,6 +57,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
         .api()
         .content("/api")
         .public("/healthz")
+        .public("/readyz")
         .public("/ping");
     if let Some(salt) = options.reference_salt {
         builder = builder.reference_salt(salt);
@@ -97,7 +99,9 @@ async fn run(options: Options) -> Result<(), BoxError> {
     }
     let listener = listener.map_err(|error| format!("cannot listen on {address}: {error}"))?;
 
-    let service = keyward.guard(keyward::api::router(&keyward).merge(routes(&database))).into_make_service();
+    let service = keyward
+        .guard(keyward::api::router(&keyward).merge(routes(&database)).merge(health::routes(&keyward)))
+        .into_make_service();
     println!("listening on http://{address}");
     tokio::select! {
         served = async { axum::serve(listener, service).with_graceful_shutdown(told_to_stop()).await } => served?,
@@ -115,7 +119,6 @@ fn routes(database: &Database) -> GuardedRouter {
         .merge(webhooks::routes(database))
         .route("/admin/ping", authenticated(), get(ping))
         .public("/ping", get(ping))
-        .public("/healthz", get(|| async { "ok" }))
 }
 
 /// For when nobody can sign in.

@@ -22,7 +22,15 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// What the gate refuses, and counts. Who is let in is not counted: all cores would write to one place.
     pub(super) fn new(reason: Reason, protected: bool, opaque: bool) -> Self {
+        #[cfg(feature = "metrics")]
+        metrics::counter!("keyward_refusals_total", "reason" => reason.as_str()).increment(1);
+        Self::uncounted(reason, protected, opaque)
+    }
+
+    /// The same, for an answer behind the gate.
+    pub(super) fn uncounted(reason: Reason, protected: bool, opaque: bool) -> Self {
         use StatusCode as S;
         let (status, name, message) = match reason {
             Reason::AmbiguousPath(_) => (S::BAD_REQUEST, "ApplicationError", "Ambiguous path"),

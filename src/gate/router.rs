@@ -106,7 +106,7 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
 
 async fn no_route(auth: Option<Auth>) -> Result<Response, NotAllowed> {
     known(auth)?;
-    Ok(Refusal::new(Reason::NoGroup, false, false).as_json())
+    Ok(Refusal::uncounted(Reason::NoGroup, false, false).as_json())
 }
 
 async fn no_method(auth: Option<Auth>) -> Result<Response, NotAllowed> {

@@ -3,17 +3,22 @@
 mod entry;
 mod flight;
 mod freshness;
+mod health;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod names;
 mod poller;
 mod usage;
 
 pub(crate) use entry::Entry;
 pub(crate) use freshness::Freshness;
+pub use health::{Health, KeepsUp};
 
 use crate::domain::{Clock, Conditions, Digest, DigestHasher, Moment, Tag, Unavailable};
 use crate::store::{Following, Store};
 use flight::{Boarding, Flights, Landed};
 use freshness::Stamp;
+use health::Counts;
 use names::Names;
 use poller::Progress;
 use quick_cache::Weighter;
@@ -94,6 +99,8 @@ pub(crate) struct Resolver {
     names: Names,
     usage: Usage,
     limits: Limits,
+    keeps_up: KeepsUp,
+    counts: Counts,
     /// For how long an answer of the store is used: for ever, where the lease sees to it.
     reload_after: Duration,
     /// By the digests' prefixes: a whole digest is in the entry, and is compared there. Two tokens of one prefix, which nobody
@@ -104,6 +111,11 @@ pub(crate) struct Resolver {
     turns: Semaphore,
     /// The part of the turns that digests may take which anybody can make up.
     doubtful: Semaphore,
+}
+
+/// How many look-ups run at a time.
+fn turns(limits: &Limits) -> usize {
+    limits.lookups.clamp(1, Semaphore::MAX_PERMITS)
 }
 
 /// What is known of a digest.
@@ -138,12 +150,12 @@ impl Resolver {
         exclusive: bool,
     ) -> Arc<Self> {
         let following = if exclusive { Following::Blind } else { store.following() };
-        let (freshness, reload_after) = match &following {
-            Following::Log(_) => (Freshness::following(), Duration::MAX),
-            Following::Blind if exclusive => (Freshness::exclusive(), Duration::MAX),
-            Following::Blind => (Freshness::exclusive(), limits.max_staleness),
+        let keeps_up = match &following {
+            Following::Log(_) => KeepsUp::ByLog,
+            Following::Blind if exclusive => KeepsUp::Exclusive,
+            Following::Blind => KeepsUp::ByReadingAgain,
         };
-        let resolver = Arc::new(Self::new(store, clock, conditions, limits, freshness, reload_after));
+        let resolver = Arc::new(Self::new(store, clock, conditions, limits, keeps_up));
         if let Following::Log(log) = following {
             poller::follow(&resolver, log);
         }
@@ -155,9 +167,13 @@ impl Resolver {
         clock: Arc<dyn Clock>,
         conditions: Conditions,
         limits: Limits,
-        freshness: Freshness,
-        reload_after: Duration,
+        keeps_up: KeepsUp,
     ) -> Self {
+        let (freshness, reload_after) = match keeps_up {
+            KeepsUp::ByLog => (Freshness::following(), Duration::MAX),
+            KeepsUp::ByReadingAgain => (Freshness::exclusive(), limits.max_staleness),
+            KeepsUp::Exclusive => (Freshness::exclusive(), Duration::MAX),
+        };
         let expected = usize::try_from(limits.cache_bytes / 512).unwrap_or(usize::MAX).clamp(16, 1 << 20);
         Self {
             clock,
@@ -169,6 +185,8 @@ impl Resolver {
             names: Names::default(),
             usage: Usage::default(),
             limits,
+            keeps_up,
+            counts: Counts::default(),
             cache: Cache::with(expected, limits.cache_bytes, Weigh, HashDigest::default(), Default::default()),
             absent: Cache::with(
                 limits.absent.max(16),
@@ -178,7 +196,7 @@ impl Resolver {
                 Default::default(),
             ),
             flights: Flights::default(),
-            turns: Semaphore::new(limits.lookups.clamp(1, Semaphore::MAX_PERMITS)),
+            turns: Semaphore::new(turns(&limits)),
             doubtful: Semaphore::new((limits.lookups / 4).clamp(1, Semaphore::MAX_PERMITS)),
         }
     }
@@ -201,6 +219,7 @@ impl Resolver {
 
     /// Asks the store, together with everybody who asks for the same digest, until the answer still stands when it is here.
     pub(crate) async fn ask(self: Arc<Self>, digest: Digest) -> Result<Resolved, Unavailable> {
+        self.counts.missed();
         let until_it_stands = async {
             let mut pause = Duration::ZERO;
             loop {
@@ -247,6 +266,7 @@ impl Resolver {
     async fn look_up(self: &Arc<Self>, digest: Digest) -> Result<Landed, Unavailable> {
         let turn = tokio::time::timeout(self.limits.queue, self.turn(&digest));
         let _turn = turn.await.map_err(|_| Unavailable::Overloaded)?;
+        self.counts.read();
         let (era, asked) = (self.freshness.era(), self.clock.moment());
         let snapshot = match tokio::time::timeout(self.limits.lookup, self.store.resolve(&digest)).await {
             Ok(Ok(snapshot)) => snapshot,

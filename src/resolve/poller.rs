@@ -17,12 +17,29 @@ const KEEP: Duration = Duration::from_secs(60 * 60);
 const FORGET_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// What following the log has come to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Progress {
     /// The sequence of the last change that was applied.
     applied: AtomicU64,
-    /// How long after it happened the last change was applied, by the store's time, in milliseconds.
+    /// How long after it happened the last change was applied, by the store's time, in milliseconds; before that, below zero.
     lag_ms: AtomicI64,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self { applied: AtomicU64::new(0), lag_ms: AtomicI64::new(-1) }
+    }
+}
+
+impl Progress {
+    pub(super) fn applied(&self) -> u64 {
+        self.applied.load(Ordering::Relaxed)
+    }
+
+    /// `None` before a change was applied.
+    pub(super) fn lag(&self) -> Option<Duration> {
+        u64::try_from(self.lag_ms.load(Ordering::Relaxed)).ok().map(Duration::from_millis)
+    }
 }
 
 /// Follows the log for as long as the resolver lives.
@@ -46,8 +63,9 @@ async fn run(home: Weak<Resolver>, mut log: Box<dyn ChangeLog>, limits: Limits, 
                 let (now, head) = (poll.now, poll.head);
                 let caught_up = reader.apply(poll, &resolver.freshness, progress);
                 if caught_up {
-                    resolver.freshness.renew(asked, limits.max_staleness);
+                    // First: whoever sees a lease sees how far it goes.
                     progress.applied.store(head, Ordering::Relaxed);
+                    resolver.freshness.renew(asked, limits.max_staleness);
                 } else {
                     continue;
                 }

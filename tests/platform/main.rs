@@ -253,3 +253,26 @@ fn it_does_not_start_wrong() {
     assert!(refused(&["--database", "sqlite::memory:"], Some(server::SALT)).contains("--database"));
     assert!(!dir.path().join("platform.db").exists());
 }
+
+#[test]
+fn whoever_watches_it_needs_no_token_and_learns_no_secret() {
+    let (_dir, server) = fresh();
+    let root = server.secret("ROOT");
+    server.get(CM, root).assert(200);
+    server.get(CM, root).assert(200);
+    for headers in [vec![], vec!["Authorization: Bearer nonsense"]] {
+        let report = server.send("GET", "/healthz", &headers, "").assert(200);
+        assert!(report.head.contains("\r\ncache-control: no-store"), "{}", report.head);
+        assert!(report.head.contains("\r\ncontent-type: application/json"), "{}", report.head);
+        assert_eq!((report.at("/ready"), report.at("/storeReads")), (json!(true), json!(1)), "{}", report.text);
+        assert_eq!((report.at("/cacheEntries"), report.at("/lookupsFailed")), (json!(1), json!(0)));
+        assert!(report.at("/cacheBytes").as_u64().unwrap() > 0 && !report.text.contains("kw_"), "{}", report.text);
+        let ready = server.send("GET", "/readyz", &headers, "").assert(200);
+        assert!(ready.head.contains("\r\ncache-control: no-store") && !ready.head.contains("retry-after"));
+    }
+    for path in ["/healthz", "/readyz"] {
+        server.send("HEAD", path, &[], "").assert(200);
+        server.send("POST", path, &[], "").assert(405);
+    }
+    server.send("GET", "/readyzz", &[], "").assert(404);
+}

@@ -1,0 +1,153 @@
+//! How an installation is doing, in numbers.
+//!
+//! Requests whose token is cached are not counted. They are nearly all, and share nothing but what they read; a counter would be
+//! the one place in memory that every core writes to for each of them. (The cache's own `stats` add two atomic writes to a
+//! hit: one to a counter of its shard, one to a counter of its entry, which for a busy token is always the same.)
+//! Whoever wants a rate of hits has the number of requests from their server, and the misses from here.
+
+use super::Resolver;
+use crate::domain::{Moment, Unavailable};
+use serde::{Serialize, Serializer};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// How an installation is doing, as [`Keyward::health`](crate::Keyward::health) says it. There is no secret in it, nor anybody's
+/// name or id.
+///
+/// Serialised it is one flat object in camelCase, with times in milliseconds: `leaseAgeMs`. Counts begin with the process.
+///
+/// With the feature `metrics`, numbers are published every second under the name of their field, with `keyward_` before it and
+/// the unit after it: `keyward_lease_age_seconds`, `keyward_cache_bytes`, counts as `keyward_store_reads_total`. What is `None`
+/// is not. Refusals are counted in `keyward_refusals_total`, by [`reason`](crate::Reason::as_str). Install your recorder before you
+/// build, or it misses the descriptions. Two installations in one process would write to the same names.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Health {
+    /// Whether there is a lease: without, every request with a genuine credential is a 503. It can run out only where a log is
+    /// followed; how a store without one is doing, [`lookups_failed`](Self::lookups_failed) says.
+    pub ready: bool,
+    /// How this node learns of what others change.
+    pub keeps_up: KeepsUp,
+    /// How old what this node knows of the store may be: the time since the last poll was sent that read the log to its end.
+    /// `None` before the first, or where no log is followed.
+    #[serde(rename = "leaseAgeMs", serialize_with = "as_ms")]
+    pub lease_age: Option<Duration>,
+    /// How much longer that is good; zero when it is over.
+    #[serde(rename = "leaseLeftMs", serialize_with = "as_ms")]
+    pub lease_left: Option<Duration>,
+    /// The sequence of the last change in the log, as of that poll.
+    pub applied_seq: Option<u64>,
+    /// How long after it was made the last change arrived, by the store's time. `None` before there was one.
+    #[serde(rename = "lagMs", serialize_with = "as_ms")]
+    pub lag: Option<Duration>,
+    /// The number of the era. It rises when nothing that is cached counts any more: with the first poll, and whenever the log
+    /// does not go on from where it was read.
+    pub era: u64,
+    /// How many tokens are cached.
+    pub cache_entries: u64,
+    /// Their size, roughly; at most [`Limits::cache_bytes`](crate::Limits::cache_bytes).
+    pub cache_bytes: u64,
+    /// How many digests are remembered as absent.
+    pub absent_entries: u64,
+    /// How often the cache had no answer for a request. How often it had is not counted, as all cores would write to one place:
+    /// a rate of hits is to be had from this and the number of requests.
+    pub cache_misses: u64,
+    /// How many look-ups are under way: one for each digest, however many ask.
+    pub lookups_in_flight: u64,
+    /// How many of them wait for their turn.
+    pub lookups_waiting: u64,
+    /// How often the store was asked for a token.
+    pub store_reads: u64,
+    /// How many look-ups the store answered with an error.
+    pub lookups_failed: u64,
+    /// How many were given up before their turn: after [`Limits::queue`](crate::Limits::queue).
+    pub lookups_overloaded: u64,
+    /// How many the store did not answer within [`Limits::lookup`](crate::Limits::lookup).
+    pub lookups_late: u64,
+}
+
+/// How a node learns of what others change in the store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum KeepsUp {
+    /// By the store's log of changes.
+    ByLog,
+    /// Not at all: what was read is read again after [`Limits::max_staleness`](crate::Limits::max_staleness).
+    ByReadingAgain,
+    /// There are no others: [`Builder::store_is_exclusive`](crate::Builder::store_is_exclusive).
+    Exclusive,
+}
+
+/// What is counted on the way to the store.
+#[derive(Default)]
+pub(super) struct Counts {
+    misses: AtomicU64,
+    reads: AtomicU64,
+    failed: AtomicU64,
+    overloaded: AtomicU64,
+    late: AtomicU64,
+}
+
+impl Counts {
+    /// Somebody found nothing in the cache.
+    pub(super) fn missed(&self) {
+        self.misses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The store is asked.
+    pub(super) fn read(&self) {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A look-up is over.
+    pub(super) fn landed(&self, error: Option<&Unavailable>) {
+        let count = match error {
+            None | Some(Unavailable::Stale) => return,
+            Some(Unavailable::Store) => &self.failed,
+            Some(Unavailable::Overloaded) => &self.overloaded,
+            Some(Unavailable::Deadline) => &self.late,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Resolver {
+    pub(crate) fn health(&self) -> Health {
+        // Before the clock, which is then not behind the poll that the lease is from.
+        let until = self.freshness.lease_until();
+        let now = self.clock.moment();
+        let leased = self.keeps_up == KeepsUp::ByLog && until != Moment(0);
+        let left = until.since(now);
+        // A lease is reckoned from when its poll was sent.
+        let sent = Moment(until.0.saturating_sub(Moment(0).plus(self.limits.max_staleness).0));
+        let in_flight = self.flights.len() as u64;
+        let turns = super::turns(&self.limits);
+        let running = turns.saturating_sub(self.turns.available_permits()) as u64;
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Health {
+            ready: self.freshness.leased(now),
+            keeps_up: self.keeps_up,
+            lease_age: leased.then(|| now.since(sent)),
+            lease_left: leased.then_some(left),
+            applied_seq: leased.then(|| self.progress.applied()),
+            lag: self.progress.lag(),
+            era: self.freshness.era(),
+            cache_entries: self.cache.len() as u64,
+            cache_bytes: self.cache.weight(),
+            absent_entries: self.absent.len() as u64,
+            cache_misses: count(&self.counts.misses),
+            lookups_in_flight: in_flight,
+            lookups_waiting: in_flight.saturating_sub(running),
+            store_reads: count(&self.counts.reads),
+            lookups_failed: count(&self.counts.failed),
+            lookups_overloaded: count(&self.counts.overloaded),
+            lookups_late: count(&self.counts.late),
+        }
+    }
+}
+
+fn as_ms<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)).serialize(serializer)
+}
