@@ -4,11 +4,13 @@ use crate::domain::{
     Brand, Catalogue, Clock, Conditions, EncryptionKeys, Entropy, OsEntropy, ReferenceSalt, SaltRing, SecretFormat,
     SystemClock,
 };
-use crate::gate::{Gate, GateLayer, Gated, Group, InvalidGroups};
+use crate::gate::{Addresses, FailureBudget, Gate, GateLayer, Gated, Group, InvalidGroups, InvalidProxy, ProxyHeader};
 use crate::resolve::{Health, Limits, Resolver};
 use crate::service::{Policy, Settings, Writer};
 use crate::store::Store;
+use http::{Extensions, HeaderMap};
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tower_layer::Layer;
@@ -49,6 +51,9 @@ pub enum BuildError {
         "limits: poll_every ({0:?}) must be above zero, and with poll_deadline ({1:?}) less than max_staleness ({2:?})"
     )]
     Limits(Duration, Duration, Duration),
+    /// A trusted proxy is neither an address nor a network.
+    #[error(transparent)]
+    Proxy(#[from] InvalidProxy),
     /// It was not built inside a tokio runtime.
     #[error("no tokio runtime: build it inside one")]
     NoRuntime,
@@ -69,6 +74,8 @@ pub struct Builder<S> {
     entropy: Arc<dyn Entropy>,
     opaque: bool,
     exclusive: bool,
+    budget: Option<FailureBudget>,
+    proxies: Option<(Vec<String>, ProxyHeader)>,
 }
 
 impl<S> fmt::Debug for Builder<S> {
@@ -102,6 +109,8 @@ impl<S: Store> Keyward<S> {
             entropy: Arc::new(OsEntropy),
             opaque: false,
             exclusive: false,
+            budget: None,
+            proxies: None,
         }
     }
 
@@ -126,6 +135,19 @@ impl<S: Store> Keyward<S> {
     pub fn guard(&self, router: crate::gate::GuardedRouter) -> Gated<axum::Router> {
         // With its state the router puts handlers and layers together; without, it would do so for every request.
         self.wrap(router.into_router().with_state(()))
+    }
+
+    /// From which address a request comes, as the failure budget, the uses of tokens and the management API see it: the peer's, or
+    /// whom a [trusted proxy](Builder::trusted_proxies) asks for. For signing in by a route of your own, say:
+    ///
+    /// ```
+    /// # use keyward::{Keyward, MemoryStore};
+    /// # fn handler(keyward: Keyward<MemoryStore>, request: http::request::Parts) {
+    /// let sessions = keyward.sessions().from(keyward.address_of(&request.headers, &request.extensions));
+    /// # }
+    /// ```
+    pub fn address_of(&self, headers: &HeaderMap, extensions: &Extensions) -> Option<IpAddr> {
+        self.gate.addresses().of(headers, extensions)
     }
 
     /// A regular expression by which secret scanners find secrets of this installation.
@@ -172,6 +194,11 @@ impl<S: Store> Keyward<S> {
 
     pub(crate) fn writer(&self) -> &Arc<Writer> {
         &self.writer
+    }
+
+    #[cfg(feature = "api")]
+    pub(crate) fn addresses(&self) -> &Addresses {
+        self.gate.addresses()
     }
 
     #[cfg(feature = "api")]
@@ -270,6 +297,39 @@ impl<S: Store> Builder<S> {
         self
     }
 
+    /// Bounds how many refusals an address may cause that cost a read of the store. Valid tokens are let in all the same.
+    pub fn failure_budget(mut self, budget: FailureBudget) -> Self {
+        self.budget = Some(budget);
+        self
+    }
+
+    /// Believes these proxies, addresses or networks, when they say in this header for whom they ask. Without, the address of a
+    /// request is its peer's and no header is read.
+    ///
+    /// Proxies have to append to the header or to replace it, as nearly all do. The header is read from the right, past trusted
+    /// proxies, to the first address that is not one.
+    ///
+    /// ```
+    /// # tokio_test::block_on(async {
+    /// use keyward::{Keyward, MemoryStore, ProxyHeader, Salt};
+    /// let (salt, _) = Salt::generate()?;
+    /// let keyward = Keyward::builder(MemoryStore::default())
+    ///     .salt(salt)
+    ///     .admin("/admin")
+    ///     .trusted_proxies(["10.0.0.0/8", "2001:db8:1::/48", "192.0.2.1"], ProxyHeader::XForwardedFor)
+    ///     .build()?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn trusted_proxies<P: Into<String>>(
+        mut self,
+        proxies: impl IntoIterator<Item = P>,
+        header: ProxyHeader,
+    ) -> Self {
+        self.proxies = Some((proxies.into_iter().map(Into::into).collect(), header));
+        self
+    }
+
     /// Says that nothing but the services of this one [`Keyward`] ever changes the store: no other process, no second handle, no
     /// transaction of your own. Cached answers are then used until a change of ours ends them, and not read again every
     /// [`Limits::max_staleness`].
@@ -299,7 +359,7 @@ impl<S: Store> Builder<S> {
     /// Builds it, and starts writing uses behind, and publishing its [`Health`] with the feature `metrics`.
     ///
     /// # Errors
-    /// If there is no salt or no tokio runtime, or the groups contradict each other.
+    /// If there is no salt or no tokio runtime, the groups contradict each other, or a trusted proxy is no network.
     pub fn build(self) -> Result<Keyward<S>, BuildError> {
         let salts = self.salts.ok_or(BuildError::NoSalt)?;
         tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
@@ -318,8 +378,13 @@ impl<S: Store> Builder<S> {
         if !limits.leave_time() {
             return Err(BuildError::Limits(limits.poll_every, limits.poll_deadline, limits.max_staleness));
         }
+        let addresses = match &self.proxies {
+            Some((proxies, header)) => Addresses::behind(proxies.iter().map(String::as_str), *header)?,
+            None => Addresses::of_peers(),
+        };
         let resolver = Resolver::start(store.clone(), self.clock, self.conditions, limits, self.exclusive);
-        let gate = Arc::new(Gate::new(self.groups, format.clone(), resolver.clone(), self.opaque)?);
+        let gate = Gate::new(self.groups, format.clone(), resolver.clone(), self.opaque, addresses, self.budget)?;
+        let gate = Arc::new(gate);
         let writer = Arc::new(Writer::new(resolver.clone(), format, self.entropy, self.settings));
         resolver.write_uses_behind();
         #[cfg(feature = "metrics")]

@@ -6,9 +6,11 @@
 use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
+use keyward::store::{EventQuery, Paging};
+use keyward::testing::App;
 use keyward::{
     ActionEntry, AdminToken, Catalogue, ContentAccess, ContentToken, Fields, Gated, Grant, Keyward, MemoryStore,
-    NewOwner, NewRole, Permission, RoleId, Salt, SessionToken, SubjectEntry, WriteStore, api,
+    NewOwner, NewRole, Permission, ProxyHeader, RoleId, Salt, SessionToken, SubjectEntry, WriteStore, api,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -243,6 +245,38 @@ fn mutate(value: &mut Value, way: &[usize], by: Value) {
         }
         (place, _) => *place = by,
     }
+}
+
+/// Signing in is limited by, and changes are remembered with, the address that a trusted proxy asks for.
+#[tokio::test]
+async fn the_address_is_whom_a_trusted_proxy_asks_for() {
+    let salt = Salt::parse(keyward::testing::SALT).unwrap();
+    let builder = Keyward::builder(MemoryStore::default()).salt(salt).api();
+    let keyward = builder.trusted_proxies(["10.0.0.0/8"], ProxyHeader::Forwarded).build().unwrap();
+    let boss = keyward.owners().create(NewOwner::new("boss@example.test").roles([RoleId::SUPER_ADMIN])).await.unwrap();
+    let day = Duration::from_secs(86_400);
+    let new = SessionToken { owner: boss.id, idle: day, lifespan: day };
+    let session = keyward.tokens().open_session(new).await.unwrap().secret;
+    let app = App::from_service(keyward.guard(api::router(&keyward)));
+    let post = |path: &str, peer: [u8; 4], whom: &str, body: Value| {
+        app.post(path).peer(peer).header(http::header::FORWARDED, &format!("for={whom}")).json(&body)
+    };
+
+    for (peer, expected) in [([10, 0, 0, 1], [203, 0, 113, 5]), ([198, 51, 100, 7], [198, 51, 100, 7])] {
+        let name = format!("{peer:?}");
+        let token = json!({"name": name, "type": "read-only"});
+        post("/admin/api-tokens", peer, "203.0.113.5", token).bearer(&session).await.assert_status(201);
+        let (_, event) =
+            keyward.events().list(&EventQuery::all(Paging { page: 1, page_size: 1 })).await.unwrap().items.remove(0);
+        assert_eq!(event.origin.address, Some(expected.into()));
+    }
+
+    let guess = json!({"email": "boss@example.test", "password": "wrong"});
+    let from = async |whom: &str| post("/admin/login", [10, 0, 0, 1], whom, guess.clone()).await.status.as_u16();
+    for _ in 0..5 {
+        assert_eq!(from("203.0.113.5").await, 400);
+    }
+    assert_eq!((from("203.0.113.5").await, from("203.0.113.6").await), (429, 400));
 }
 
 proptest! {

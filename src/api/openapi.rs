@@ -92,7 +92,7 @@ fn add_errors(operation: &mut Operation) {
         ("404", "There is no such thing, or none for whoever asks.", has_id),
         ("409", "Somebody else has changed it at the same time.", !is_document),
         ("413", "The body is too large.", !is_document),
-        ("429", "It was tried too often.", has_body),
+        ("429", "It was tried too often.", has_body || !public),
         ("503", "The store cannot be asked at the moment.", !is_document),
     ];
     for (status, description, applies) in errors {

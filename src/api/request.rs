@@ -1,8 +1,9 @@
 //! What of a request is neither body nor query: who sends it, and the id in its path.
 
 use super::failure::Failure;
+use super::state::Api;
 use crate::domain::{Doer, OwnerId, TokenId};
-use crate::gate::{AuthContext, peer};
+use crate::gate::AuthContext;
 use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
 use std::convert::Infallible;
@@ -18,14 +19,14 @@ pub(super) struct Caller {
     pub(super) owner: Option<OwnerId>,
 }
 
-impl<S: Sync> FromRequestParts<S> for Caller {
+impl FromRequestParts<Api> for Caller {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Infallible> {
         let auth = parts.extensions.get::<AuthContext>();
         Ok(Self {
             doer: auth.and_then(AuthContext::doer).unwrap_or(Doer::Visitor),
-            address: peer(&parts.extensions),
+            address: api.addresses.of(&parts.headers, &parts.extensions),
             token: auth.and_then(AuthContext::token),
             owner: auth.and_then(AuthContext::owner),
         })

@@ -2,6 +2,7 @@
 
 use super::failure::Failure;
 use crate::domain::{Conditions, OwnerId, Permission, Role, RoleId};
+use crate::gate::Addresses;
 use crate::keyward::Keyward;
 use crate::service::{Events, Owners, Roles, ServiceError, Sessions, Tokens};
 use crate::store::WriteStore;
@@ -17,6 +18,7 @@ pub(super) struct Api {
     pub(super) sessions: Sessions,
     pub(super) tokens: Tokens,
     pub(super) events: Events,
+    pub(super) addresses: Addresses,
     pub(super) conditions: Conditions,
     /// What the role without a ceiling allows, as far as it has names.
     pub(super) everything: Arc<[Permission]>,
@@ -35,6 +37,7 @@ impl Api {
             sessions: keyward.sessions(),
             tokens: keyward.tokens(),
             events: keyward.events(),
+            addresses: keyward.addresses().clone(),
             conditions: keyward.conditions().clone(),
             catalogue: super::catalogue::rendered(&catalogue, keyward.conditions()),
             everything: catalogue.everything().into(),

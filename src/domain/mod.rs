@@ -18,6 +18,7 @@ mod requirement;
 mod salt;
 mod seal;
 mod secret;
+mod sketch;
 mod sql;
 mod tag;
 mod token;
@@ -42,6 +43,7 @@ pub use seal::{EncryptionKeys, InvalidEncryptionKey, SealedKey, Unsealable};
 pub use secret::{
     Brand, Credential, Entropy, InvalidBrand, Issued, NoEntropy, OsEntropy, Secret, SecretFormat, Unverified,
 };
+pub(crate) use sketch::{Sketch, Windows, network};
 pub use sql::{SqlFilter, SqlMap, SqlValue, UnknownColumn};
 pub use tag::Tag;
 pub use token::{ContentAccess, Kind, KindSet, Token, TokenAuthority};

@@ -1,15 +1,17 @@
 //! The request's way up to the handler: path, group, credential, offline check, look-up, judgement.
 
+use super::address::Addresses;
 use super::bearer::{Presented, in_cookie, presented};
+use super::budget::Budget;
 use super::groups::{Access, Group, Groups};
 use super::mark::Held;
 use super::origin::{is_safe, is_same_origin};
 use super::refusal::Refusal;
 use crate::domain::{Credential, Digest, Invalid, Kind, KindSet, Moment, Principal, Reason, SecretFormat, Unverified};
-use crate::resolve::{Entry, Resolved, Resolver};
+use crate::resolve::{Entry, Lane, Resolved, Resolver};
 use http::header::AUTHORIZATION;
 use http::{Extensions, HeaderMap, Method, Request, Uri};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What the layer, its services and the handle share.
@@ -20,6 +22,8 @@ pub(crate) struct Gate {
     pub(super) format: SecretFormat,
     pub(super) resolver: Arc<Resolver>,
     pub(super) opaque: bool,
+    pub(super) addresses: Addresses,
+    pub(super) budget: Option<Budget>,
     pub(super) unguarded: super::backstop::Unguarded,
 }
 
@@ -55,7 +59,7 @@ pub(super) struct Wanted {
     pub(super) digest: Digest,
     kind: Option<Kind>,
     pub(super) door: Door,
-    peer: Option<IpAddr>,
+    address: Option<IpAddr>,
 }
 
 impl Gate {
@@ -99,14 +103,14 @@ impl Gate {
             })
         })?;
         let now = self.resolver.clock.moment();
-        let wanted = Wanted { digest, kind, door, peer: None };
+        let wanted = Wanted { digest, kind, door, address: None };
         match self.resolver.known(&digest, now) {
             Some(resolved) => {
                 let entry = judge(resolved, &wanted, now)?;
-                self.resolver.note_use(&entry, now, || peer(extensions));
+                self.resolver.note_use(&entry, now, || self.addresses.of(headers, extensions));
                 Ok(Admission::Enter(entry, door))
             }
-            None => Ok(Admission::Ask(Wanted { peer: peer(extensions), ..wanted })),
+            None => Ok(Admission::Ask(Wanted { address: self.addresses.of(headers, extensions), ..wanted })),
         }
     }
 
@@ -120,19 +124,34 @@ impl Gate {
 
     /// The rest of the way, where the store has to be asked.
     pub(super) async fn ask(&self, wanted: Wanted) -> Result<Arc<Entry>, Reason> {
-        let resolved = self.resolver.clone().ask(wanted.digest).await.map_err(Reason::Unavailable)?;
+        let budget = self.budget.as_ref().zip(wanted.address);
+        let lane = budget.map_or(Lane::Unknown, |(budget, address)| budget.lane(address, self.resolver.clock.moment()));
+        let resolved = self.resolver.clone().ask(wanted.digest, lane).await.map_err(Reason::Unavailable)?;
         let now = self.resolver.clock.moment();
+        if let (Resolved::Absent { read: true }, Some((budget, address))) = (&resolved, budget) {
+            budget.count(address, now);
+        }
         let entry = judge(resolved, &wanted, now)?;
-        self.resolver.note_use(&entry, now, || wanted.peer);
+        self.resolver.note_use(&entry, now, || wanted.address);
         Ok(entry)
     }
 
     /// The refusal of a request to a protected group.
     pub(super) fn refuse<B>(&self, reason: Reason, door: Door, request: &Request<B>) -> Refusal {
         tracing::debug!(reason = reason.as_str(), "request refused");
-        let refusal = Refusal::new(reason, true, self.opaque);
+        let refusal = self.within_budget(Refusal::new(reason, true, self.opaque), request);
         match &self.groups.get(door.group).pages {
             Some(pages) => refusal.or_sign_in(|| sign_in(&pages.sign_in, request)),
+            None => refusal,
+        }
+    }
+
+    /// An invalid credential from an address over its budget is answered otherwise, whatever is wrong with it.
+    fn within_budget<B>(&self, refusal: Refusal, request: &Request<B>) -> Refusal {
+        let Some(budget) = self.budget.as_ref().filter(|_| refusal.is_of_credential()) else { return refusal };
+        let address = self.addresses.of(request.headers(), request.extensions());
+        match address.and_then(|address| budget.spent(address, self.resolver.clock.moment())) {
+            Some(wait) => refusal.over_budget(wait),
             None => refusal,
         }
     }
@@ -218,13 +237,4 @@ fn uri_as_sent<'a>(uri: &'a Uri, _: &'a Extensions) -> &'a Uri {
 #[cfg(not(feature = "axum"))]
 fn path_as_sent<'a>(uri: &'a Uri, _: &'a Extensions) -> Result<&'a str, Reason> {
     Ok(uri.path())
-}
-
-/// The peer's address, where the server says it. No header is believed.
-pub(crate) fn peer(extensions: &Extensions) -> Option<IpAddr> {
-    #[cfg(feature = "axum")]
-    if let Some(axum::extract::ConnectInfo(address)) = extensions.get::<axum::extract::ConnectInfo<SocketAddr>>() {
-        return Some(address.ip());
-    }
-    extensions.get::<SocketAddr>().map(SocketAddr::ip)
 }

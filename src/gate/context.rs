@@ -2,7 +2,7 @@
 
 use super::mark::Mark;
 use crate::domain::{Decision, Doer, Kind, OwnerId, Principal, Requirement, RoleId, TokenId, Verdict, all_of};
-use crate::resolve::{Entry, Resolved};
+use crate::resolve::{Entry, Lane, Resolved};
 use std::fmt;
 use std::sync::Arc;
 
@@ -141,7 +141,7 @@ impl AuthContext {
             let now = resolver.clock.moment();
             let current = match resolver.known(&digest, now) {
                 Some(known) => Ok(known),
-                None => resolver.clone().ask(digest).await,
+                None => resolver.clone().ask(digest, Lane::Known).await,
             };
             let Ok(Resolved::Found(found)) = current else { return };
             let now_it_is = |r: &Requirement| found.principal.decide(r, &found.conditions);

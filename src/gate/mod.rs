@@ -1,8 +1,10 @@
 //! The gate: what stands between a request and the routes behind it.
 
+mod address;
 mod admit;
 mod backstop;
 mod bearer;
+mod budget;
 mod context;
 #[cfg(feature = "axum")]
 mod extract;
@@ -17,6 +19,8 @@ mod require;
 mod router;
 mod service;
 
+pub use address::{InvalidProxy, ProxyHeader};
+pub use budget::FailureBudget;
 pub use context::{AuthContext, NotAllowed};
 #[cfg(feature = "axum")]
 pub use extract::{AdminAuth, Auth, ContentAuth, NoPrincipal};
@@ -28,9 +32,8 @@ pub use require::{Require, RequireFuture, Required};
 pub use router::GuardedRouter;
 pub use service::{GateLayer, Gated};
 
+pub(crate) use address::Addresses;
 pub(crate) use admit::Gate;
-#[cfg(feature = "api")]
-pub(crate) use admit::peer;
 
 use crate::domain::SecretFormat;
 use crate::resolve::Resolver;
@@ -42,14 +45,21 @@ impl Gate {
         format: SecretFormat,
         resolver: Arc<Resolver>,
         opaque: bool,
+        addresses: Addresses,
+        budget: Option<FailureBudget>,
     ) -> Result<Self, InvalidGroups> {
         let groups = groups::Groups::new(groups)?;
         let anonymous = Self::nobody(&groups, &resolver);
-        Ok(Self { groups, anonymous, format, resolver, opaque, unguarded: backstop::Unguarded::default() })
+        let (budget, unguarded) = (budget.map(budget::Budget::new), backstop::Unguarded::default());
+        Ok(Self { groups, anonymous, format, resolver, opaque, addresses, budget, unguarded })
     }
 
     pub(crate) fn format(&self) -> &SecretFormat {
         &self.format
+    }
+
+    pub(crate) fn addresses(&self) -> &Addresses {
+        &self.addresses
     }
 
     pub(crate) fn resolver(&self) -> &Arc<Resolver> {

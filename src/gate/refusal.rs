@@ -4,6 +4,12 @@ use crate::domain::{Reason, Requirement};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, Entry, HeaderName, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
+use std::time::Duration;
+
+/// When to come again, at the earliest.
+pub(super) const RETRY_LATER: Duration = Duration::from_secs(1);
+
+const INVALID: &str = "Missing or invalid credentials";
 
 /// A refused request: the reason, and what of it the client may see.
 ///
@@ -19,6 +25,7 @@ pub struct Refusal {
     protected: bool,
     location: Option<HeaderValue>,
     anonymous: bool,
+    retry_after: Option<Duration>,
 }
 
 impl Refusal {
@@ -38,14 +45,15 @@ impl Refusal {
             Reason::Expired if !opaque => (S::UNAUTHORIZED, "UnauthorizedError", "Token expired"),
             Reason::OwnerInactive if !opaque => (S::UNAUTHORIZED, "UnauthorizedError", "Token owner is deactivated"),
             Reason::NoCredential | Reason::Invalid(_) | Reason::Expired | Reason::OwnerInactive => {
-                (S::UNAUTHORIZED, "UnauthorizedError", "Missing or invalid credentials")
+                (S::UNAUTHORIZED, "UnauthorizedError", INVALID)
             }
             Reason::NotAllowed | Reason::Unguarded | Reason::CrossOrigin => {
                 (S::FORBIDDEN, "ForbiddenError", "Forbidden")
             }
             Reason::Unavailable(_) => (S::SERVICE_UNAVAILABLE, "ServiceUnavailableError", "Try again in a moment"),
         };
-        Self { reason, status, name, message, scope: None, protected, location: None, anonymous: false }
+        let retry_after = matches!(reason, Reason::Unavailable(_)).then_some(RETRY_LATER);
+        Self { reason, status, name, message, scope: None, protected, location: None, anonymous: false, retry_after }
     }
 
     /// Names what was missing, as a scope of RFC 6750 section 3.
@@ -56,9 +64,22 @@ impl Refusal {
         self
     }
 
+    /// Whether it says of a credential that it is invalid, and no more.
+    pub(super) fn is_of_credential(&self) -> bool {
+        self.message == INVALID && self.reason != Reason::NoCredential
+    }
+
+    /// The address has had too many of these.
+    pub(super) fn over_budget(mut self, wait: Duration) -> Self {
+        self.status = StatusCode::TOO_MANY_REQUESTS;
+        (self.name, self.message) = ("RateLimitError", "Too many invalid credentials, try again later");
+        self.retry_after = Some(wait);
+        self
+    }
+
     /// Where there are pages, whoever is not signed in is sent to do so.
     pub(super) fn or_sign_in(mut self, location: impl FnOnce() -> String) -> Self {
-        if self.status == StatusCode::UNAUTHORIZED {
+        if matches!(self.status, StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS) {
             self.location = HeaderValue::from_str(&location()).ok();
         }
         if self.location.is_some() {
@@ -84,7 +105,7 @@ impl Refusal {
         self.reason
     }
 
-    /// 400, 401, 403, 404 or 503; 303 where people are sent to sign in.
+    /// 400, 401, 403, 404 or 503; 429 over a [failure budget](crate::FailureBudget); 303 where people are sent to sign in.
     pub fn status(&self) -> StatusCode {
         self.status
     }
@@ -126,10 +147,11 @@ impl Refusal {
                 };
                 headers.extend(HeaderValue::from_str(&value).ok().map(|value| (WWW_AUTHENTICATE, value)));
             }
-            Reason::Unavailable(_) => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-            }
             _ => {}
+        }
+        if let Some(wait) = self.retry_after {
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         headers
     }
@@ -234,6 +256,7 @@ fn grpc<B>(refusal: &Refusal, body: B) -> Response<B> {
         StatusCode::UNAUTHORIZED => "16",        // UNAUTHENTICATED
         StatusCode::FORBIDDEN => "7",            // PERMISSION_DENIED
         StatusCode::NOT_FOUND => "12",           // UNIMPLEMENTED
+        StatusCode::TOO_MANY_REQUESTS => "8",    // RESOURCE_EXHAUSTED
         StatusCode::SERVICE_UNAVAILABLE => "14", // UNAVAILABLE
         _ => "13",                               // INTERNAL: what the gRPC mapping of HTTP 400 says
     };

@@ -2,7 +2,7 @@
 
 use super::entry::Entry;
 use super::freshness::Stamp;
-use super::{HashDigest, Resolved, Resolver};
+use super::{HashDigest, Lane, Resolved, Resolver};
 use crate::domain::{Digest, Unavailable};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Place;
@@ -32,7 +32,7 @@ impl From<Landed> for Resolved {
     fn from(landed: Landed) -> Self {
         match landed {
             Landed::Found(entry) => Self::Found(entry),
-            Landed::Absent(_) => Self::Absent,
+            Landed::Absent(_) => Self::Absent { read: true },
         }
     }
 }
@@ -47,8 +47,17 @@ pub(super) enum Boarding {
 
 impl Resolver {
     /// Joins the look-up that is under way, or starts one.
-    pub(super) fn board(self: &Arc<Self>, digest: Digest) -> Boarding {
-        match self.flights.entry(digest) {
+    ///
+    /// Nobody joins the look-up of somebody over their budget but others who are: it may wait long, or in vain.
+    pub(super) fn board(self: &Arc<Self>, digest: Digest, asked: Lane) -> Boarding {
+        let lane = self.lane(&digest, asked);
+        if lane.is_aside() {
+            let joined = self.flights.get(&digest).map(|flight| flight.clone());
+            if let Some(flight) = joined {
+                return Boarding::Aboard(flight);
+            }
+        }
+        match self.flights_in(lane).entry(digest) {
             Place::Occupied(flight) => Boarding::Aboard(flight.get().clone()),
             Place::Vacant(place) => {
                 // A look-up leaves its answer before it leaves its place. Who found neither has to look again, or it would be
@@ -58,12 +67,16 @@ impl Resolver {
                 }
                 let (sender, outcome) = watch::channel(None);
                 // Made before the task is: a task that is never run frees it too.
-                let taken = Taken(self.clone(), digest);
+                let taken = Taken(self.clone(), digest, lane);
                 drop(place.insert(outcome.clone()));
                 tokio::spawn(taken.fly(sender));
                 Boarding::Aboard(outcome)
             }
         }
+    }
+
+    fn flights_in(&self, lane: Lane) -> &Flights {
+        if lane.is_aside() { &self.aside } else { &self.flights }
     }
 
     /// Waits for a look-up to land.
@@ -77,11 +90,11 @@ impl Resolver {
 }
 
 /// A digest's place among the flights. It is freed when this is dropped, also if the look-up panics or is never run.
-struct Taken(Arc<Resolver>, Digest);
+struct Taken(Arc<Resolver>, Digest, Lane);
 
 impl Taken {
     async fn fly(self, sender: watch::Sender<Option<Outcome>>) {
-        let outcome = self.0.look_up(self.1).await;
+        let outcome = self.0.look_up(self.1, self.2).await;
         self.0.counts.landed(outcome.as_ref().err());
         // From here on, whoever comes finds the cache or starts anew; whoever is here already gets this outcome.
         drop(self);
@@ -91,7 +104,7 @@ impl Taken {
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        self.0.flights.remove(&self.1);
+        self.0.flights_in(self.2).remove(&self.1);
     }
 }
 
@@ -132,10 +145,10 @@ mod tests {
         let resolver = Resolver::start(store.clone(), Arc::new(SystemClock), Conditions::default(), limits, true);
         let digest = Digest::Native([7; 27]);
         let ended = runtime();
-        ended.block_on(async { drop(resolver.board(digest)) });
+        ended.block_on(async { drop(resolver.board(digest, Lane::Unknown)) });
         drop(ended);
         assert_eq!(store.0.load(Ordering::SeqCst), 0);
-        assert!(matches!(runtime().block_on(resolver.ask(digest)), Ok(Resolved::Absent)));
+        assert!(matches!(runtime().block_on(resolver.ask(digest, Lane::Unknown)), Ok(Resolved::Absent { .. })));
     }
 
     /// I12: between looking into the cache and boarding, a look-up may have landed.
@@ -146,7 +159,7 @@ mod tests {
         let resolver = Resolver::start(store.clone(), Arc::new(SystemClock), Conditions::default(), limits, true);
         let digest = Digest::Native([7; 27]);
         for _ in 0..3 {
-            assert!(matches!(resolver.clone().ask(digest).await, Ok(Resolved::Absent)));
+            assert!(matches!(resolver.clone().ask(digest, Lane::Unknown).await, Ok(Resolved::Absent { .. })));
         }
         assert_eq!(store.0.load(Ordering::SeqCst), 1);
     }

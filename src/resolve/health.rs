@@ -122,9 +122,8 @@ impl Resolver {
         let left = until.since(now);
         // A lease is reckoned from when its poll was sent.
         let sent = Moment(until.0.saturating_sub(Moment(0).plus(self.limits.max_staleness).0));
-        let in_flight = self.flights.len() as u64;
-        let turns = super::turns(&self.limits);
-        let running = turns.saturating_sub(self.turns.available_permits()) as u64;
+        let in_flight = (self.flights.len() + self.aside.len()) as u64;
+        let running = self.lanes.running() as u64;
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Health {
             ready: self.freshness.leased(now),

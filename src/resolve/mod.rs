@@ -6,12 +6,14 @@ mod freshness;
 mod health;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod lanes;
 mod names;
 mod poller;
 mod usage;
 
 pub(crate) use entry::Entry;
 pub(crate) use freshness::Freshness;
+pub(crate) use lanes::Lane;
 pub use health::{Health, KeepsUp};
 
 use crate::domain::{Clock, Conditions, Digest, DigestHasher, Moment, Tag, Unavailable};
@@ -19,6 +21,7 @@ use crate::store::{Following, Store};
 use flight::{Boarding, Flights, Landed};
 use freshness::Stamp;
 use health::Counts;
+use lanes::Lanes;
 use names::Names;
 use poller::Progress;
 use quick_cache::Weighter;
@@ -27,7 +30,6 @@ use std::hash::BuildHasherDefault;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use usage::Usage;
 
 type HashDigest = BuildHasherDefault<DigestHasher>;
@@ -42,7 +44,8 @@ pub struct Limits {
     pub absent: usize,
     /// For how long. Default 5 s.
     pub absent_for: Duration,
-    /// How many look-ups run at a time; a quarter of them for unknown secrets of the reference. Default 16.
+    /// How many look-ups run at a time. A quarter of them is kept for tokens that are in the cache and have to be read again;
+    /// unknown secrets of the reference, which anybody can make up, have a quarter at most. Default 16.
     pub lookups: usize,
     /// How long a look-up waits for its turn. Default 250 ms.
     pub queue: Duration,
@@ -108,21 +111,19 @@ pub(crate) struct Resolver {
     cache: Cache<u64, Arc<Entry>, Weigh, HashDigest>,
     absent: Cache<Digest, Absent, quick_cache::UnitWeighter, HashDigest>,
     flights: Flights,
-    turns: Semaphore,
-    /// The part of the turns that digests may take which anybody can make up.
-    doubtful: Semaphore,
-}
-
-/// How many look-ups run at a time.
-fn turns(limits: &Limits) -> usize {
-    limits.lookups.clamp(1, Semaphore::MAX_PERMITS)
+    /// The look-ups of those who are over their budget.
+    aside: Flights,
+    lanes: Lanes,
 }
 
 /// What is known of a digest.
 #[derive(Clone)]
 pub(crate) enum Resolved {
     Found(Arc<Entry>),
-    Absent,
+    /// Whether the store was read for whoever asked.
+    Absent {
+        read: bool,
+    },
 }
 
 #[derive(Clone)]
@@ -196,8 +197,8 @@ impl Resolver {
                 Default::default(),
             ),
             flights: Flights::default(),
-            turns: Semaphore::new(turns(&limits)),
-            doubtful: Semaphore::new((limits.lookups / 4).clamp(1, Semaphore::MAX_PERMITS)),
+            aside: Flights::default(),
+            lanes: Lanes::new(limits.lookups),
         }
     }
 
@@ -214,16 +215,16 @@ impl Resolver {
             return (now < entry.reload && entry.stands(&self.freshness)).then_some(Resolved::Found(entry));
         }
         let absent = self.absent.get(digest)?;
-        (now < absent.until && self.freshness.stands(&absent.stamp)).then_some(Resolved::Absent)
+        (now < absent.until && self.freshness.stands(&absent.stamp)).then_some(Resolved::Absent { read: false })
     }
 
     /// Asks the store, together with everybody who asks for the same digest, until the answer still stands when it is here.
-    pub(crate) async fn ask(self: Arc<Self>, digest: Digest) -> Result<Resolved, Unavailable> {
+    pub(crate) async fn ask(self: Arc<Self>, digest: Digest, lane: Lane) -> Result<Resolved, Unavailable> {
         self.counts.missed();
         let until_it_stands = async {
             let mut pause = Duration::ZERO;
             loop {
-                let landed = match self.board(digest) {
+                let landed = match self.board(digest, lane) {
                     Boarding::Late(known) => return Ok(known),
                     Boarding::Aboard(flight) => Self::land(flight).await?,
                 };
@@ -253,18 +254,19 @@ impl Resolver {
         if self.freshness.leased(self.clock.moment()) { Ok(()) } else { Err(Unavailable::Stale) }
     }
 
-    /// Waits for a turn. A secret of the reference is checked by nothing but the store: as long as a token is not known, its
-    /// look-ups have a quarter of the turns, so that made-up ones leave room for the others.
-    async fn turn(&self, digest: &Digest) -> (Option<SemaphorePermit<'_>>, Option<SemaphorePermit<'_>>) {
-        let known = matches!(digest, Digest::Native(_)) || self.cache.peek(&digest.prefix()).is_some();
-        // Neither is ever closed, so there is always a turn in the end.
-        let lane = if known { None } else { self.doubtful.acquire().await.ok() };
-        (lane, self.turns.acquire().await.ok())
+    /// The lane of a look-up: whoever asks, a token that is in the cache is known.
+    fn lane(&self, digest: &Digest, asked: Lane) -> Lane {
+        let known = self.cache.peek(&digest.prefix()).is_some_and(|entry| entry.is_of(digest));
+        match (known, asked, digest) {
+            (true, ..) => Lane::Known,
+            (_, Lane::Unknown, Digest::Reference(_)) => Lane::Doubtful,
+            (_, asked, _) => asked,
+        }
     }
 
     /// Reads the store once and keeps what it says, unless something newer is there already.
-    async fn look_up(self: &Arc<Self>, digest: Digest) -> Result<Landed, Unavailable> {
-        let turn = tokio::time::timeout(self.limits.queue, self.turn(&digest));
+    async fn look_up(self: &Arc<Self>, digest: Digest, lane: Lane) -> Result<Landed, Unavailable> {
+        let turn = tokio::time::timeout(self.limits.queue, self.lanes.turn(lane));
         let _turn = turn.await.map_err(|_| Unavailable::Overloaded)?;
         self.counts.read();
         let (era, asked) = (self.freshness.era(), self.clock.moment());

@@ -3,13 +3,11 @@
 //! Failures are counted for each account at each address, for each account, and for each address. An account is the e-mail
 //! address that was typed, whether there is one or not: known and unknown ones are counted alike.
 //!
-//! Memory is bounded *without eviction*, as there is no cheap way to choose whom to forget: an attacker would make up accounts until
-//! the victim's counter is the one that goes. Instead each counter is three cells, chosen by a keyed hash, in a table of fixed
-//! size, and counts what the least of the three says (a count-min sketch). Strangers can only ever *add* to a cell. For somebody
-//! to be refused because of others, all three cells have to be full by chance: with the 5 000 failed accounts in
-//! five minutes that a machine has time to hash, that is less than one in a million million.
+//! They are counted in a [`Sketch`], which forgets nobody early. For somebody to be refused because of others, all three of
+//! their cells have to be full by chance: with the 5 000 failed accounts in five minutes that a machine has time to hash, that
+//! is less than one in a million million.
 
-use crate::domain::{Clock, Moment};
+use crate::domain::{Clock, Sketch, Windows, network};
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,16 +19,15 @@ const OF_PAIR: u32 = 5;
 /// Failures of one account, or at one address.
 const OF_ONE: u32 = 50;
 
-const ROWS: usize = 3;
-const PAIR_CELLS: usize = 1 << 16;
-const ONE_CELLS: usize = 1 << 14;
+const PAIR_BITS: u32 = 16;
+const ONE_BITS: u32 = 14;
 
 /// Counts failures.
 pub(super) struct Throttle {
     clock: Arc<dyn Clock>,
     /// Nobody outside knows it, so nobody can choose whom to share cells with.
     key: RandomState,
-    tables: Mutex<[Table; 3]>,
+    tables: Mutex<[Sketch; 3]>,
 }
 
 /// A guess that was counted as a failure before anybody knows whether it is one: guesses at the same time cannot exceed the limit.
@@ -38,23 +35,13 @@ pub(super) struct Throttle {
 #[must_use]
 pub(super) struct Reserved<'t> {
     throttle: &'t Throttle,
-    counted: [Option<(u64, [Moment; ROWS])>; 3],
-}
-
-struct Table {
-    limit: u32,
-    cells: [Box<[Cell]>; ROWS],
-}
-
-#[derive(Clone, Copy)]
-struct Cell {
-    since: Moment,
-    count: u32,
+    counted: [Option<(u64, Windows)>; 3],
 }
 
 impl Throttle {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        let tables = [Table::new(OF_PAIR, PAIR_CELLS), Table::new(OF_ONE, ONE_CELLS), Table::new(OF_ONE, ONE_CELLS)];
+        let table = |limit, bits| Sketch::new(limit, WINDOW, bits);
+        let tables = [table(OF_PAIR, PAIR_BITS), table(OF_ONE, ONE_BITS), table(OF_ONE, ONE_BITS)];
         Self { clock, key: RandomState::new(), tables: Mutex::new(tables) }
     }
 
@@ -85,7 +72,7 @@ impl Throttle {
         self.key.hash_one(email.trim().to_lowercase())
     }
 
-    fn lock(&self) -> MutexGuard<'_, [Table; 3]> {
+    fn lock(&self) -> MutexGuard<'_, [Sketch; 3]> {
         // Nothing in here panics half-way through a change.
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -113,72 +100,10 @@ impl Reserved<'_> {
     }
 }
 
-impl Table {
-    fn new(limit: u32, cells: usize) -> Self {
-        let empty = Cell { since: Moment(0), count: 0 };
-        Self { limit, cells: std::array::from_fn(|_| vec![empty; cells].into_boxed_slice()) }
-    }
-
-    /// The cells of a key: one in each row, by another part of the hash.
-    fn of(&mut self, key: u64) -> impl Iterator<Item = &mut Cell> {
-        self.cells.iter_mut().enumerate().map(move |(row, cells)| {
-            let at = (key >> (16 * row)) as usize & (cells.len() - 1);
-            &mut cells[at]
-        })
-    }
-
-    fn count(&mut self, key: u64, now: Moment) -> u32 {
-        self.of(key).map(|cell| cell.count(now)).min().unwrap_or(0)
-    }
-
-    /// How long until there is room again, if there is none.
-    fn wait(&mut self, key: u64, now: Moment) -> Option<Duration> {
-        let limit = self.limit;
-        if self.count(key, now) < limit {
-            return None;
-        }
-        self.of(key).map(|cell| cell.since.plus(WINDOW).since(now)).min()
-    }
-
-    /// Counts one more, and answers with the windows it was counted in.
-    fn add(&mut self, key: u64, now: Moment) -> [Moment; ROWS] {
-        let mut windows = [now; ROWS];
-        for (cell, window) in self.of(key).zip(&mut windows) {
-            let count = cell.count(now);
-            if count == 0 {
-                cell.since = now;
-            }
-            (cell.count, *window) = (count.saturating_add(1), cell.since);
-        }
-        windows
-    }
-
-    /// Takes back as many, from cells whose window is still the same.
-    fn subtract(&mut self, key: u64, windows: &[Moment; ROWS], count: u32) {
-        for cell in self.of(key).zip(windows).filter(|(cell, window)| cell.since == **window).map(|(cell, _)| cell) {
-            cell.count = cell.count.saturating_sub(count);
-        }
-    }
-}
-
-impl Cell {
-    fn count(&self, now: Moment) -> u32 {
-        if now < self.since.plus(WINDOW) { self.count } else { 0 }
-    }
-}
-
-/// Whose address it is: whoever has one of IPv6 has the 2^64 of its network.
-fn network(address: IpAddr) -> u128 {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(v6) => v6.to_bits() >> 64 << 64,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Timestamp;
+    use crate::domain::{Moment, Timestamp};
     use std::sync::atomic::{AtomicU64, Ordering};
 
     #[derive(Default)]

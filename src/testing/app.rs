@@ -2,6 +2,7 @@
 
 use crate::domain::{Reason, Secret};
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
@@ -9,6 +10,7 @@ use http_body_util::BodyExt;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::IntoFuture;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt};
@@ -73,6 +75,14 @@ impl TestRequest {
     /// With this secret.
     pub fn bearer(self, secret: &Secret) -> Self {
         self.header(header::AUTHORIZATION, &format!("Bearer {}", secret.expose()))
+    }
+
+    /// From this address, as the server would say it.
+    pub fn peer(mut self, address: impl Into<IpAddr>) -> Self {
+        if let Ok(request) = &mut self.request {
+            request.extensions_mut().insert(ConnectInfo(SocketAddr::new(address.into(), 40_000)));
+        }
+        self
     }
 
     /// With one more header.

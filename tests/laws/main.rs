@@ -14,5 +14,6 @@ mod i12_one_read;
 mod i13_our_own_failure;
 mod i17_expiry;
 mod log;
+mod overload;
 mod shim;
 mod unsure;

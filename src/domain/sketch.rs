@@ -1,0 +1,94 @@
+//! Counting what strangers do, in memory that does not grow.
+//!
+//! Memory is bounded *without eviction*, as there is no cheap way to choose whom to forget: an attacker would make up others until
+//! their own counter, or the victim's, is the one that goes. Instead each counter is three cells, chosen by a keyed hash, in a table of
+//! fixed size, and counts what the least of the three says (a count-min sketch). Strangers can only ever *add* to a cell.
+
+use super::clock::Moment;
+use std::net::IpAddr;
+use std::time::Duration;
+
+const ROWS: usize = 3;
+
+/// Counters for keys, each within a window of time that begins with its first count.
+///
+/// A key is a hash under a secret of the process, so that nobody outside can choose whom to share cells with.
+pub(crate) struct Sketch {
+    limit: u32,
+    window: Duration,
+    cells: [Box<[Cell]>; ROWS],
+}
+
+/// The windows that one count went into.
+pub(crate) type Windows = [Moment; ROWS];
+
+#[derive(Clone, Copy)]
+struct Cell {
+    since: Moment,
+    count: u32,
+}
+
+impl Sketch {
+    /// With 2^`bits` cells in each row, at most 2^16: each row takes 16 bits of a key, which leaves the upper 16.
+    pub(crate) fn new(limit: u32, window: Duration, bits: u32) -> Self {
+        let empty = Cell { since: Moment(0), count: 0 };
+        let row = || vec![empty; 1 << bits.min(16)].into_boxed_slice();
+        Self { limit, window, cells: std::array::from_fn(|_| row()) }
+    }
+
+    /// The cells of a key: one in each row, by another part of the hash.
+    fn of(&mut self, key: u64) -> impl Iterator<Item = &mut Cell> {
+        self.cells.iter_mut().enumerate().map(move |(row, cells)| {
+            let at = (key >> (16 * row)) as usize & (cells.len() - 1);
+            &mut cells[at]
+        })
+    }
+
+    pub(crate) fn count(&mut self, key: u64, now: Moment) -> u32 {
+        let window = self.window;
+        self.of(key).map(|cell| cell.count(now, window)).min().unwrap_or(0)
+    }
+
+    /// How long until there is room again, if there is none.
+    pub(crate) fn wait(&mut self, key: u64, now: Moment) -> Option<Duration> {
+        let (limit, window) = (self.limit, self.window);
+        if self.count(key, now) < limit {
+            return None;
+        }
+        self.of(key).map(|cell| cell.since.plus(window).since(now)).min()
+    }
+
+    /// Counts one more, and answers with the windows it was counted in.
+    pub(crate) fn add(&mut self, key: u64, now: Moment) -> Windows {
+        let (mut windows, lasts) = ([now; ROWS], self.window);
+        for (cell, window) in self.of(key).zip(&mut windows) {
+            let count = cell.count(now, lasts);
+            if count == 0 {
+                cell.since = now;
+            }
+            (cell.count, *window) = (count.saturating_add(1), cell.since);
+        }
+        windows
+    }
+
+    /// Takes back as many, from cells whose window is still the same.
+    pub(crate) fn subtract(&mut self, key: u64, windows: &Windows, count: u32) {
+        for cell in self.of(key).zip(windows).filter(|(cell, window)| cell.since == **window).map(|(cell, _)| cell) {
+            cell.count = cell.count.saturating_sub(count);
+        }
+    }
+}
+
+impl Cell {
+    fn count(&self, now: Moment, window: Duration) -> u32 {
+        if now < self.since.plus(window) { self.count } else { 0 }
+    }
+}
+
+/// Whose address it is: whoever has one of IPv6 has the 2^64 of its network.
+pub(crate) fn network(address: IpAddr) -> u128 {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(v6) => v6.to_bits() >> 64 << 64,
+    }
+}
