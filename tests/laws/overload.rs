@@ -44,6 +44,11 @@ fn send(request: TestRequest) -> JoinHandle<Answer> {
     tokio::spawn(request.into_future())
 }
 
+/// Waits for a read that stops. Time is paused, so waiting in vain takes none.
+async fn a_read(stopped: &mut tokio::sync::mpsc::UnboundedReceiver<()>) {
+    tokio::time::timeout(Duration::from_secs(30), stopped.recv()).await.expect("a read").unwrap();
+}
+
 /// Fails until the budget is spent.
 async fn spend(app: &App, from: [u8; 4], secrets: &mut impl Iterator<Item = Secret>, failures: usize) {
     for secret in secrets.take(failures + 1) {
@@ -66,10 +71,10 @@ async fn unknown_tokens_fill_their_lane_and_known_ones_get_through() {
     let mut stopped = shim.pause();
     let flood: Vec<_> = made_up().take(100).map(|secret| send(app.get("/admin/x").bearer(&secret))).collect();
     for _ in 0..12 {
-        stopped.recv().await.unwrap();
+        a_read(&mut stopped).await;
     }
     let known = send(app.get("/admin/x").bearer(&key.secret));
-    stopped.recv().await.unwrap();
+    a_read(&mut stopped).await;
     assert_eq!(shim.reads() - before, 13);
     // Time goes by while everybody waits.
     tokio::time::sleep(Duration::from_millis(251)).await;
@@ -189,7 +194,7 @@ async fn over_the_budget_a_flood_takes_no_turns_from_others() {
     let before = shim.reads();
     let mut stopped = shim.pause();
     let flood: Vec<_> = secrets.take(100).map(|s| send(app.get("/admin/x").peer(FLOOD).bearer(&s))).collect();
-    stopped.recv().await.unwrap();
+    a_read(&mut stopped).await;
     // It is valid, and waits in the queue of its address.
     let waits = send(app.get("/admin/x").peer(FLOOD).bearer(&shared));
     tokio::time::sleep(Duration::from_millis(1)).await;
@@ -197,7 +202,7 @@ async fn over_the_budget_a_flood_takes_no_turns_from_others() {
     // The same token from elsewhere does not wait there, nor does another.
     let others = [&shared, &mine].map(|secret| send(app.get("/admin/x").peer(OTHER).bearer(secret)));
     for _ in &others {
-        stopped.recv().await.unwrap();
+        a_read(&mut stopped).await;
     }
     assert_eq!(shim.reads() - before, 3);
     tokio::time::sleep(Duration::from_millis(251)).await;
@@ -227,7 +232,7 @@ async fn over_the_budget_a_valid_token_waits_its_turn() {
     spend(&app, FLOOD, &mut secrets, 5).await;
     let mut stopped = shim.pause();
     let flood: Vec<_> = secrets.take(20).map(|s| send(app.get("/admin/x").peer(FLOOD).bearer(&s))).collect();
-    stopped.recv().await.unwrap();
+    a_read(&mut stopped).await;
     let valid = send(app.get("/admin/x").peer(FLOOD).bearer(&valid));
     tokio::time::sleep(Duration::from_millis(1)).await;
     shim.flow();
@@ -248,9 +253,9 @@ async fn over_the_budget_a_known_token_waits_for_nobody() {
     spend(&app, FLOOD, &mut secrets, 5).await;
     let mut stopped = shim.pause();
     let flood: Vec<_> = secrets.take(20).map(|s| send(app.get("/admin/x").peer(FLOOD).bearer(&s))).collect();
-    stopped.recv().await.unwrap();
+    a_read(&mut stopped).await;
     let known = send(app.get("/admin/x").peer(FLOOD).bearer(&key.secret));
-    stopped.recv().await.unwrap();
+    a_read(&mut stopped).await;
     shim.flow();
     (0..2).for_each(|_| shim.resume());
     known.await.unwrap().assert_ok();
