@@ -3,6 +3,9 @@
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[cfg(feature = "postgres")]
+mod support;
+
 use keyward::store::WriteStore;
 use keyward::testing::{Key, ManualClock, SALT, World};
 use keyward::{
@@ -31,6 +34,13 @@ impl Audited for SqliteStore {
     }
 }
 
+#[cfg(feature = "postgres")]
+impl Audited for keyward::PostgresStore {
+    async fn events(&self) -> Vec<AuditEvent> {
+        self.audit_events().await.unwrap()
+    }
+}
+
 /// Each law on each store.
 macro_rules! laws {
     ($($law:ident)*) => {
@@ -42,6 +52,15 @@ macro_rules! laws {
             $(#[tokio::test] async fn $law() {
                 let dir = tempfile::tempdir().unwrap();
                 super::$law(super::in_file(dir.path()).await).await;
+            })*
+        }
+
+        #[cfg(feature = "postgres")]
+        mod postgres {
+            $(#[tokio::test] async fn $law() {
+                if let Some(world) = super::in_postgres().await {
+                    super::$law(world).await;
+                }
             })*
         }
     };
@@ -69,7 +88,15 @@ async fn in_file(dir: &std::path::Path) -> World<SqliteStore> {
     let clock = Arc::new(ManualClock::default());
     let options = SqliteOptions::default().clock(clock.clone());
     let store = SqliteStore::open_with(dir.join("keyward.db"), options).await.unwrap();
-    World::on(store, clock, |b| b)
+    // One handle, and a clock that jumps: a lease would end with each jump.
+    World::on(store, clock, |b| b.store_is_exclusive())
+}
+
+#[cfg(feature = "postgres")]
+async fn in_postgres() -> Option<World<keyward::PostgresStore>> {
+    let clock = Arc::new(ManualClock::default());
+    let store = support::store_with(clock.clone()).await?;
+    Some(World::on(store, clock, |b| b.store_is_exclusive()))
 }
 
 /// All that a refused call must leave alone: the audit, the sequence of the last change, and what the gate would read.

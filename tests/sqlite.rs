@@ -27,7 +27,8 @@ impl File {
         let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(ManualClock::default()));
         let options = SqliteOptions::default().clock(clock.clone());
         let store = SqliteStore::open_with(dir.path().join("keyward.db"), options).await.unwrap();
-        Self { dir, world: World::on(store, clock, |b| b) }
+        // One handle, and a clock that jumps: a lease would end with each jump.
+        Self { dir, world: World::on(store, clock, |b| b.store_is_exclusive()) }
     }
 
     async fn pool(&self) -> SqlitePool {
@@ -123,7 +124,7 @@ async fn what_was_acknowledged_is_there_for_the_next_process() {
     file.world.keyward.tokens().revoke(gone.token).await.unwrap();
     // No close, no shutdown: as after kill -9.
     let again = SqliteStore::open(file.dir.path().join("keyward.db")).await.unwrap();
-    let world = World::on(again, Arc::new(ManualClock::default()), |b| b);
+    let world = World::on(again, Arc::new(ManualClock::default()), |b| b.store_is_exclusive());
     let app = self::app(&world);
     app.get("/admin/any").bearer(&gone.secret).await.assert_refused(Reason::Invalid(Invalid::Unknown));
     app.get("/admin/any").bearer(&kept.secret).await.assert_ok();

@@ -3,6 +3,9 @@
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[cfg(feature = "postgres")]
+mod support;
+
 use keyward::store::{EventQuery, Paging, WriteStore};
 use keyward::testing::{ManualClock, World};
 use keyward::{
@@ -35,6 +38,16 @@ macro_rules! on_every_store {
                 super::$case(store, clock).await;
             })*
         }
+
+        #[cfg(feature = "postgres")]
+        mod postgres {
+            $(#[tokio::test] async fn $case() {
+                let clock = super::Arc::new(super::ManualClock::default());
+                if let Some(store) = crate::support::store_with(clock.clone()).await {
+                    super::$case(store, clock).await;
+                }
+            })*
+        }
     };
 }
 
@@ -56,7 +69,8 @@ fn world<S: WriteStore + Clone>(
     clock: &Arc<ManualClock>,
     settings: impl FnOnce(Builder<S>) -> Builder<S>,
 ) -> World<S> {
-    World::on(store.clone(), clock.clone(), settings)
+    // A clock that jumps would end a lease with each jump.
+    World::on(store.clone(), clock.clone(), |b| settings(b).store_is_exclusive())
 }
 
 fn keys(text: &str) -> EncryptionKeys {

@@ -4,17 +4,17 @@ mod entry;
 mod flight;
 mod freshness;
 mod health;
+mod lanes;
 #[cfg(feature = "metrics")]
 mod metrics;
-mod lanes;
 mod names;
 mod poller;
 mod usage;
 
 pub(crate) use entry::Entry;
 pub(crate) use freshness::Freshness;
-pub(crate) use lanes::Lane;
 pub use health::{Health, KeepsUp};
+pub(crate) use lanes::Lane;
 
 use crate::domain::{Clock, Conditions, Digest, DigestHasher, Moment, Tag, Unavailable};
 use crate::store::{Following, Store};

@@ -285,6 +285,18 @@ proptest! {
             a_person(world, mine, theirs, calls).await;
         });
     }
+
+    #[cfg(feature = "postgres")]
+    #[test]
+    fn a_person_makes_nobody_stronger_in_postgres(
+        mine in permissions(), theirs in permissions(), calls in prop::collection::vec(call(), 1..25),
+    ) {
+        run(async {
+            if let Some(world) = crate::in_postgres().await {
+                a_person(world, mine, theirs, calls).await;
+            }
+        });
+    }
 }
 
 /// The rows of "where we are stricter" that speak of actors, one by one.

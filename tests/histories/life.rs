@@ -261,6 +261,16 @@ proptest! {
             live(world, steps).await;
         });
     }
+
+    #[cfg(feature = "postgres")]
+    #[test]
+    fn a_token_follows_its_owner_in_postgres(steps in prop::collection::vec(step(), 1..40)) {
+        run(async {
+            if let Some(world) = crate::in_postgres().await {
+                live(world, steps).await;
+            }
+        });
+    }
 }
 
 /// What a super admin chose for a token stays when they are none any more, also if the token is sent back without it.

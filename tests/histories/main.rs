@@ -9,9 +9,21 @@ mod life;
 mod names;
 mod race;
 
+#[cfg(feature = "postgres")]
+#[path = "../support/mod.rs"]
+mod support;
+
 use keyward::testing::{ManualClock, World};
 use keyward::{SqliteOptions, SqliteStore};
 use std::sync::Arc;
+
+/// A world in a database of its own; none where there is no PostgreSQL.
+#[cfg(feature = "postgres")]
+async fn in_postgres() -> Option<World<keyward::PostgresStore>> {
+    let clock = Arc::new(ManualClock::default());
+    let store = support::store_with(clock.clone()).await?;
+    Some(World::on(store, clock, |b| b.store_is_exclusive()))
+}
 
 /// A world in a file, and the directory that it lives in.
 async fn in_file() -> (tempfile::TempDir, World<SqliteStore>) {
@@ -19,5 +31,5 @@ async fn in_file() -> (tempfile::TempDir, World<SqliteStore>) {
     let clock = Arc::new(ManualClock::default());
     let options = SqliteOptions::default().clock(clock.clone());
     let store = SqliteStore::open_with(dir.path().join("keyward.db"), options).await.unwrap();
-    (dir, World::on(store, clock, |b| b))
+    (dir, World::on(store, clock, |b| b.store_is_exclusive()))
 }

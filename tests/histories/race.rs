@@ -1,21 +1,37 @@
-//! Two writers at once: a role shrinks while a token is issued for what it held.
+//! Two writers at once: a role shrinks while a token is issued for what it held, on one handle and on two nodes.
 
 use crate::in_file;
-use keyward::{AdminToken, Ceiling, Grant, NewOwner, NewRole, Permission, Store};
+use keyward::{AdminToken, Ceiling, Grant, Keyward, NewOwner, NewRole, Permission, WriteStore};
 
 const TIMES: usize = 100;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_token_issued_while_its_role_shrinks_is_never_beyond_its_owner() {
+async fn on_one_handle() {
     let (_dir, world) = in_file().await;
-    let keyward = &world.keyward;
+    race(&world.keyward, &world.keyward).await;
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn on_two_nodes() {
+    let Some(url) = crate::support::database().await else { return };
+    let node = async || {
+        let store = keyward::PostgresStore::connect(&url).await.unwrap();
+        let salt = keyward::Salt::parse(keyward::testing::SALT).unwrap();
+        Keyward::builder(store).salt(salt).admin("/admin").build().unwrap()
+    };
+    race(&node().await, &node().await).await;
+}
+
+/// A token that is issued while its role shrinks is never beyond its owner.
+async fn race<S: WriteStore>(keyward: &Keyward<S>, other: &Keyward<S>) {
     let all = || vec![Permission::new("read"), Permission::new("write")];
     let role = keyward.roles().create(NewRole::new("shrinks").permissions(all())).await.unwrap().id;
     let owner = keyward.owners().create(NewOwner::new("a@example.test").roles([role])).await.unwrap().id;
     let (mut issued_first, mut shrunk_first) = (0, 0);
     for n in 0..TIMES {
         keyward.roles().set_permissions(role, all()).await.unwrap();
-        let (roles, tokens) = (keyward.roles(), keyward.tokens());
+        let (roles, tokens) = (keyward.roles(), other.tokens());
         let start = std::sync::Arc::new(tokio::sync::Barrier::new(2));
         let ready = start.clone();
         let shrink = tokio::spawn(async move {

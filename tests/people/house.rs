@@ -26,7 +26,17 @@ pub(crate) fn in_memory() -> House<MemoryStore> {
 pub(crate) async fn in_file(dir: &Path) -> House<SqliteStore> {
     let clock = Arc::new(ManualClock::default());
     let options = SqliteOptions::default().clock(clock.clone());
-    House::on(SqliteStore::open_with(dir.join("keyward.db"), options).await.unwrap(), clock, |b| b)
+    House::on(SqliteStore::open_with(dir.join("keyward.db"), options).await.unwrap(), clock, |b| {
+        // One handle, and a clock that jumps: a lease would end with each jump.
+        b.store_is_exclusive()
+    })
+}
+
+#[cfg(feature = "postgres")]
+pub(crate) async fn in_postgres() -> Option<House<keyward::PostgresStore>> {
+    let clock = Arc::new(ManualClock::default());
+    let store = crate::support::store_with(clock.clone()).await?;
+    Some(House::on(store, clock, |b| b.store_is_exclusive()))
 }
 
 pub(crate) fn password(text: &str) -> Password {

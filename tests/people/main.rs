@@ -9,6 +9,9 @@ mod own_account;
 mod reach;
 mod registering;
 mod signing_in;
+#[cfg(feature = "postgres")]
+#[path = "../support/mod.rs"]
+mod support;
 
 /// Each law on each store.
 macro_rules! laws {
@@ -21,6 +24,15 @@ macro_rules! laws {
             $($(#[tokio::test] async fn $law() {
                 let dir = tempfile::tempdir().unwrap();
                 crate::$module::$law(crate::house::in_file(dir.path()).await).await;
+            })*)*
+        }
+
+        #[cfg(feature = "postgres")]
+        mod postgres {
+            $($(#[tokio::test] async fn $law() {
+                if let Some(house) = crate::house::in_postgres().await {
+                    crate::$module::$law(house).await;
+                }
             })*)*
         }
     };

@@ -1,14 +1,15 @@
 //! A PostgreSQL for tests: one server for each test program, one database for each test.
 
+#![allow(unreachable_pub, dead_code, reason = "tests use what they need of it")]
+
 #[path = "../../examples/cluster/server.rs"]
-#[allow(dead_code, reason = "tests use what they need of it")]
 pub mod server;
 
-use keyward::{PostgresOptions, PostgresStore};
+use keyward::{Clock, PostgresOptions, PostgresStore};
 use server::Server;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Set to 1 where a test that finds no PostgreSQL must fail and not be skipped.
 const REQUIRED: &str = "KEYWARD_REQUIRE_POSTGRES";
@@ -39,7 +40,11 @@ pub async fn database() -> Option<String> {
 }
 
 /// A store in a new database.
-#[allow(dead_code, reason = "tests use what they need of it")]
 pub async fn store(options: PostgresOptions) -> Option<PostgresStore> {
     Some(PostgresStore::connect_with(&database().await?, options).await.unwrap())
+}
+
+/// A store in a new database, with this clock.
+pub async fn store_with(clock: Arc<dyn Clock>) -> Option<PostgresStore> {
+    store(PostgresOptions::default().clock(clock)).await
 }
