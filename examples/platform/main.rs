@@ -12,8 +12,10 @@ mod webhooks;
 mod wire;
 
 use axum::routing::get;
-use database::Database;
-use keyward::{Entropy, GuardedRouter, Keyward, OsEntropy, Password, SqliteStore, WriteStore, authenticated};
+use database::{Database, Place};
+use keyward::{
+    Entropy, GuardedRouter, Keyward, OsEntropy, Password, PostgresStore, SqliteStore, WriteStore, authenticated,
+};
 use options::{Options, Stop, USAGE};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -42,14 +44,36 @@ async fn main() -> ExitCode {
     match run(options).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("platform: {error}");
+            eprint!("platform: {error}");
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                eprint!(": {error}");
+                cause = error.source();
+            }
+            eprintln!();
             ExitCode::FAILURE
         }
     }
 }
 
 async fn run(options: Options) -> Result<(), BoxError> {
-    let (store, database) = Database::open(&options.file).await?;
+    match &options.place {
+        Place::File(file) => {
+            let store = SqliteStore::open(file).await?;
+            serve(store.clone(), options).await?;
+            store.close().await;
+        }
+        Place::Postgres(url) => {
+            let store = PostgresStore::connect(url).await?;
+            serve(store.clone(), options).await?;
+            store.close().await;
+        }
+    }
+    Ok(())
+}
+
+async fn serve(store: impl WriteStore, options: Options) -> Result<(), BoxError> {
+    let database = Database::open(&options.place).await?;
     let loopback = options.listen.ip().is_loopback();
     let mut builder = Keyward::builder(store)
         .salt(options.salts)
@@ -82,20 +106,20 @@ async fn run(options: Options) -> Result<(), BoxError> {
 
     let listener = TcpListener::bind(options.listen).await;
     let address = listener.as_ref().ok().and_then(|l| l.local_addr().ok()).unwrap_or(options.listen);
-    let file = &options.file;
+    let place = &options.place;
     // Said even where the address is taken: it is the only time.
     match &demo {
         Some(demo) => demo.print(&format!("http://{address}")),
         None if found.nobody_yet => {
             println!(
-                "nobody is in {file}: register the first super admin with POST http://{address}/admin/register-admin"
+                "nobody is in {place}: register the first super admin with POST http://{address}/admin/register-admin"
             );
             match keyward.sessions().setup_code().await? {
                 Some(code) if !loopback => println!("its body needs this code, as \"setupCode\": {}", code.expose()),
                 _ => {}
             }
         }
-        None => println!("{file} has data already, and secrets show only once. To start over, delete {file}*"),
+        None => println!("{place} has data already, and secrets show only once. To start over, delete {place}"),
     }
     let listener = listener.map_err(|error| format!("cannot listen on {address}: {error}"))?;
 
@@ -108,7 +132,6 @@ async fn run(options: Options) -> Result<(), BoxError> {
         () = async { told_to_stop().await; tokio::time::sleep(PATIENCE).await } => eprintln!("platform: some requests were cut off"),
     }
     keyward.shutdown().await;
-    keyward.store().close().await;
     database.close().await;
     Ok(())
 }
@@ -122,7 +145,7 @@ fn routes(database: &Database) -> GuardedRouter {
 }
 
 /// For when nobody can sign in.
-async fn reset_password(keyward: &Keyward<SqliteStore>, email: &str) -> Result<(), BoxError> {
+async fn reset_password(keyward: &Keyward<impl WriteStore>, email: &str) -> Result<(), BoxError> {
     let mut view = keyward.store().view().await?;
     let id = view.owner_with_email(email).await?.ok_or_else(|| format!("there is no user {email}"))?;
     drop(view);

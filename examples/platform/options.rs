@@ -1,5 +1,6 @@
 //! What the command line and the environment say.
 
+use crate::database::Place;
 use keyward::{EncryptionKeys, ReferenceSalt, SaltRing};
 use std::net::SocketAddr;
 
@@ -9,7 +10,8 @@ A small content platform behind keyward.
 Usage: platform [OPTIONS]
 
   --listen ADDRESS         where to answer [127.0.0.1:8080]; port 0 takes any free one
-  --database sqlite:FILE   where everything is kept [sqlite:keyward-platform.db]
+  --database sqlite:FILE   where everything is kept [sqlite:keyward-platform.db]; or postgres://USER@HOST/DATABASE, which
+                           any number of platforms may share
   --empty                  make no demo data in an empty database
   --reset-password EMAIL   set a new password for this user, print it, and stop
   --help                   print this
@@ -25,8 +27,7 @@ const DEVELOPMENT_KEY: &str = "development-only-encryption-key-that-everybody-kn
 
 pub(crate) struct Options {
     pub(crate) listen: SocketAddr,
-    /// The file behind `sqlite:`.
-    pub(crate) file: String,
+    pub(crate) place: Place,
     pub(crate) empty: bool,
     /// Whose password is to be set anew.
     pub(crate) reset_password: Option<String>,
@@ -78,8 +79,8 @@ impl Options {
         });
         let encryption = encryption(variable("KEYWARD_ENCRYPTION_KEY"), listen)?;
         let reset_password = Some(reset_password).filter(|email| !email.is_empty());
-        let (file, reference_salt) = (file(&database)?, reference_salt.transpose()?);
-        Ok(Self { listen, file, empty, reset_password, salts, encryption, reference_salt })
+        let (place, reference_salt) = (place(&database)?, reference_salt.transpose()?);
+        Ok(Self { listen, place, empty, reset_password, salts, encryption, reference_salt })
     }
 }
 
@@ -88,10 +89,17 @@ fn address(text: &str) -> Result<SocketAddr, Stop> {
         .map_err(|_| Stop::Wrong(format!("--listen {text}: write an address and a port, such as 127.0.0.1:8080")))
 }
 
-fn file(database: &str) -> Result<String, Stop> {
+fn place(database: &str) -> Result<Place, Stop> {
+    if database.starts_with("postgres://") || database.starts_with("postgresql://") {
+        return Ok(Place::Postgres(database.to_owned()));
+    }
     match database.strip_prefix("sqlite:") {
-        Some(file) if !file.is_empty() && !file.starts_with(':') => Ok(file.to_owned()),
-        _ => Err(Stop::Wrong(format!("--database {database}: write sqlite: and a file, such as sqlite:platform.db"))),
+        Some(file) if !file.is_empty() && !file.starts_with(':') => Ok(Place::File(file.to_owned())),
+        // What was written may hold a password, so it is not said again.
+        _ => Err(Stop::Wrong(
+            "--database: write sqlite: and a file, such as sqlite:platform.db, or postgres://user@host/database"
+                .to_owned(),
+        )),
     }
 }
 

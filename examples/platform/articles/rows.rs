@@ -6,8 +6,8 @@ use crate::database::{self, SqlValue};
 use crate::wire::{Failure, Texts};
 use keyward::{Attribute, Clock, Decision, Entropy, NoEntropy, OsEntropy, OwnerId, SqlMap, SystemClock, Timestamp};
 use serde_json::{Map, Value as Json, json};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, FromRow, Row, SqliteConnection};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AssertSqlSafe, FromRow, Row};
 use std::sync::LazyLock;
 
 /// What requests can ask for, and what conditions speak of, in SQL. Roles are read in the query, as they are at that moment.
@@ -24,11 +24,12 @@ pub(super) static COLUMNS: LazyLock<SqlMap> = LazyLock::new(|| {
         .roles("SELECT role_id FROM keyward_owner_role WHERE owner_id =", "a.creator_id")
 });
 
-/// Articles with their creators. The only text here that PostgreSQL says otherwise is `json_group_array`: `json_agg`.
+/// Articles with their creators, and those's roles as a JSON list.
 const ARTICLES: &str = "\
     SELECT a.id, a.document_id, a.title, a.slug, a.body, a.creator_id, a.created_at, a.updated_at, \
         o.id AS owner_id, o.firstname, o.lastname, \
-        (SELECT json_group_array(r.role_id) FROM keyward_owner_role r WHERE r.owner_id = a.creator_id) AS creator_role_ids \
+        '[' || COALESCE((SELECT string_agg(CAST(r.role_id AS TEXT), ',') FROM keyward_owner_role r \
+         WHERE r.owner_id = a.creator_id), '') || ']' AS creator_role_ids \
     FROM article a LEFT JOIN keyward_owner o ON o.id = a.creator_id";
 
 pub(super) struct Article {
@@ -46,8 +47,8 @@ pub(super) struct Article {
     creator_role_ids: String,
 }
 
-impl FromRow<'_, SqliteRow> for Article {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+impl FromRow<'_, AnyRow> for Article {
+    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
         Ok(Self {
             id: row.try_get("id")?,
             document_id: row.try_get("document_id")?,
@@ -105,7 +106,7 @@ impl Article {
 
 /// One page, and how many there are on all pages: of what the caller may see, both at one moment.
 pub(super) async fn list(
-    snapshot: &mut SqliteConnection,
+    snapshot: &mut AnyConnection,
     decision: &Decision,
     query: &Query,
 ) -> sqlx::Result<(Vec<Article>, i64)> {
@@ -128,7 +129,7 @@ pub(super) async fn list(
 
 /// The article with this document id, if it is one of those that the decision allows.
 pub(super) async fn find(
-    connection: &mut SqliteConnection,
+    connection: &mut AnyConnection,
     document_id: &str,
     decision: &Decision,
 ) -> Result<Article, Failure> {
@@ -141,13 +142,13 @@ pub(super) async fn find(
 }
 
 /// The article with this id, which is there.
-pub(super) async fn read(connection: &mut SqliteConnection, id: i64) -> sqlx::Result<Article> {
+pub(super) async fn read(connection: &mut AnyConnection, id: i64) -> sqlx::Result<Article> {
     sqlx::query_as(AssertSqlSafe(format!("{ARTICLES} WHERE a.id = $1"))).bind(id).fetch_one(connection).await
 }
 
 /// Adds an article, and answers with its id.
 pub(crate) async fn insert(
-    connection: &mut SqliteConnection,
+    connection: &mut AnyConnection,
     document_id: &str,
     creator: Option<OwnerId>,
     texts: &Texts,
@@ -161,16 +162,19 @@ pub(crate) async fn insert(
 }
 
 /// Sets these fields, and no others.
-pub(super) async fn update(connection: &mut SqliteConnection, id: i64, texts: &Texts) -> sqlx::Result<()> {
-    let mut update = sqlx::QueryBuilder::new("UPDATE article SET updated_at = ");
-    update.push_bind(SystemClock.now().0);
-    for (field, text) in texts {
-        update.push(", ").push(field).push(" = ").push_bind(text);
+pub(super) async fn update(connection: &mut AnyConnection, id: i64, texts: &Texts) -> sqlx::Result<()> {
+    let mut change = String::from("UPDATE article SET updated_at = $2");
+    for (n, field) in texts.keys().enumerate() {
+        change += &format!(", {field} = ${}", n + 3);
     }
-    update.push(" WHERE id = ").push_bind(id).build().execute(connection).await.map(drop)
+    let mut update = sqlx::query(AssertSqlSafe(change + " WHERE id = $1")).bind(id).bind(SystemClock.now().0);
+    for text in texts.values() {
+        update = update.bind(text.clone());
+    }
+    update.execute(connection).await.map(drop)
 }
 
-pub(super) async fn delete(connection: &mut SqliteConnection, id: i64) -> sqlx::Result<()> {
+pub(super) async fn delete(connection: &mut AnyConnection, id: i64) -> sqlx::Result<()> {
     sqlx::query("DELETE FROM article WHERE id = $1").bind(id).execute(connection).await.map(drop)
 }
 

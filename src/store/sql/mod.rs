@@ -4,6 +4,8 @@
 //! dialect, and reading and writing in files that both engines include, each with its own driver's types. (Generics over the
 //! driver would need a page of bounds for every function.)
 
+#![allow(clippy::duplicate_mod, reason = "that is how both engines share a file")]
+
 mod lists;
 #[cfg(feature = "postgres")]
 pub(super) mod postgres;
