@@ -75,6 +75,7 @@ impl Database {
             Place::Postgres(url) => {
                 let both = pool(8).connect(url).await?;
                 let mut change = both.begin().await?;
+                change.execute("SET LOCAL client_min_messages = warning").await?;
                 // Of servers that start at the same time one makes the tables.
                 change.execute("SELECT pg_advisory_xact_lock(20260101)").await?;
                 for table in TABLES.split(";\n").filter(|table| !table.trim().is_empty()) {

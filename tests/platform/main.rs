@@ -3,6 +3,9 @@
 
 mod rows;
 mod server;
+mod shared;
+#[path = "../support/mod.rs"]
+mod support;
 
 use serde_json::json;
 use server::{Server, bearer, platform};

@@ -15,14 +15,19 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The built example. `cargo test` builds it; `cargo test --test platform` alone does not.
 pub fn platform(file: &Path) -> Command {
+    platform_on(&format!("sqlite:{}", file.display()))
+}
+
+/// The built example on any database.
+pub fn platform_on(database: &str) -> Command {
     let mut path = std::env::current_exe().unwrap();
     path.pop();
     path.set_file_name("examples");
     let path: PathBuf = path.join(format!("platform{}", std::env::consts::EXE_SUFFIX));
-    assert!(path.exists(), "first: cargo build --example platform --features sqlite");
+    assert!(path.exists(), "first: cargo build --example platform --all-features");
     let mut command = Command::new(path);
     command.env_remove("KEYWARD_REFERENCE_SALT").env_remove("KEYWARD_ENCRYPTION_KEY").env("KEYWARD_SALT", SALT);
-    command.args(["--listen", "127.0.0.1:0", "--database"]).arg(format!("sqlite:{}", file.display()));
+    command.args(["--listen", "127.0.0.1:0", "--database", database]);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     command
 }

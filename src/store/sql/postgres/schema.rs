@@ -12,6 +12,8 @@ const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 /// Runs what is missing, all or nothing. Nodes that start at the same time wait for one another.
 pub(super) async fn bring_up_to_date(pool: &PgPool) -> Result<(), StoreError> {
     let mut transaction = pool.begin().await.map_err(asking)?;
+    // What is there already is no news.
+    query("SET LOCAL client_min_messages = warning").execute(&mut *transaction).await.map_err(asking)?;
     let replica = query("SELECT pg_is_in_recovery() AS replica").fetch_one(&mut *transaction).await.map_err(asking)?;
     if rows::get::<bool>(&replica, "replica")? {
         return Err(OpenError::Replica.into());
