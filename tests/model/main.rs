@@ -1,0 +1,156 @@
+//! The revocation protocol (I3, I4), checked in every order in which its steps can come: one caching node, one token, one store
+//! with a log of changes, and a scheduler that does its worst. Each mistake that we could think of must be noticed.
+//!
+//! Time has no end here, as ages are all that counts; what is bounded is the number of transactions. With one more of them, for
+//! some minutes:
+//!
+//! ```text
+//! KEYWARD_MODEL=deep cargo test --test model -- --nocapture
+//! ```
+//!
+//! Not in it: expiry, the cache's bounds, queues and deadlines (a look-up may take for ever), more than one tag (two in one slot
+//! cost a reload), more than one node (nodes share nothing but the store), the order of memory accesses within one step, and a
+//! gate that pauses between its look at the lease and its look at the clock. States are told apart by 64-bit fingerprints.
+
+mod mistake;
+mod node;
+mod protocol;
+mod scenario;
+mod store;
+
+use mistake::Mistake;
+use protocol::{ALLOW_AFTER_ACK, Protocol, SHUT_OUT, STALE_ALLOW, STALE_DENY};
+use scenario::{Scenario, SetBack};
+use stateright::{Checker, HasDiscoveries, Model};
+
+fn deep() -> bool {
+    std::env::var("KEYWARD_MODEL").is_ok_and(|depth| depth == "deep")
+}
+
+/// The design with as many transactions as are asked for, or one more.
+fn design(writes: u8) -> Scenario {
+    Scenario::design(writes + u8::from(deep()))
+}
+
+/// No order of steps breaks a property.
+fn holds(name: &str, scenario: Scenario) {
+    let checked = Protocol(scenario).checker().finish_when(HasDiscoveries::Any).spawn_bfs().join();
+    if let Some((property, path)) = checked.discoveries().into_iter().next() {
+        panic!("{name}: {property}: {:?}", path.into_actions());
+    }
+    println!("holds: {name}: {} states, {} steps", checked.unique_state_count(), checked.state_count());
+}
+
+/// Some order of steps breaks this property.
+fn breaks(name: &str, property: &'static str, protocol: Protocol) {
+    let checked = protocol.checker().finish_when(HasDiscoveries::AnyOf([property].into())).spawn_bfs().join();
+    let states = checked.unique_state_count();
+    let path = checked.discovery(property).unwrap_or_else(|| panic!("{name}: not noticed in {states} states"));
+    println!("noticed: {name}: {states} states: {property}: {:?}", path.into_actions());
+}
+
+#[test]
+fn the_design_holds() {
+    holds("the design", design(2));
+}
+
+#[test]
+fn it_holds_when_the_node_restarts() {
+    holds("restart", design(2).restarts());
+}
+
+#[test]
+fn it_holds_when_replicas_lag() {
+    holds("lagging replicas", design(2).clock_is_kept().lagging_replicas());
+}
+
+#[test]
+fn it_holds_when_the_node_restarts_and_replicas_lag() {
+    holds("restart and lagging replicas", design(2).clock_is_kept().restarts().lagging_replicas());
+}
+
+#[test]
+fn it_holds_when_another_primary_takes_over() {
+    holds("failover with a quorum heartbeat", design(2).clock_is_kept().failover());
+}
+
+#[test]
+fn it_holds_with_all_of_these() {
+    let all = design(2).clock_is_kept().failover().restarts().lagging_replicas();
+    holds("failover, restart, lagging replicas", all);
+}
+
+#[test]
+fn it_holds_when_the_store_is_set_back() {
+    holds("a store that is set back", design(2).set_back(SetBack::Noticed));
+    let behind = design(2).without_own_changes().set_back(SetBack::Noticed).lagging_replicas();
+    holds("a store that is set back, and lagging replicas", behind);
+}
+
+#[test]
+fn it_holds_when_the_answer_to_a_commit_is_lost() {
+    holds("lost answers", design(2).lost_answers());
+    holds("lost answers, nobody else writes", design(3).exclusive().lost_answers());
+}
+
+/// What our code does not keep. If one of these no longer breaks, it belongs among what holds.
+#[test]
+fn known_gaps() {
+    // The store loses a change that a look-up has read and the poller has not. Another takes its sequence.
+    let unseen = design(2).set_back(SetBack::Anywhere);
+    breaks("gap: set back to between the poller and a look-up", STALE_ALLOW, Protocol(unseen));
+    // The same sequence is given to a revoke through this node, before the poller has noticed.
+    let at_once = design(2).set_back(SetBack::WrittenAtOnce);
+    breaks("gap: a revoke between the setting back and the new era", ALLOW_AFTER_ACK, Protocol(at_once));
+    // An era begins with a poll that is older than a change of this node, or with such a change: the clock forgets what a look-up
+    // at a replica has yet to see. No store of ours has replicas, so those that hold above keep the clock.
+    let replicas = design(2).lagging_replicas();
+    breaks("gap: an era that forgets the clock, lagging replicas", ALLOW_AFTER_ACK, Protocol(replicas));
+    breaks("gap: an era that forgets the clock, failover", STALE_DENY, Protocol(design(2).failover()));
+}
+
+#[test]
+fn mistakes_of_the_lease_are_noticed() {
+    use Mistake::*;
+    breaks("the lease runs from the answer", STALE_ALLOW, design(2).with(LeaseFromTheAnswer));
+    breaks("the lease before the tags", STALE_ALLOW, design(2).with(LeaseBeforeTags));
+    breaks("a partial poll renews the lease", STALE_ALLOW, design(3).without_own_changes().with(PartialPollRenews));
+    let frozen = design(2).clock_is_kept().failover_without_heartbeat();
+    breaks("a poll that only reads, failover", STALE_ALLOW, Protocol(frozen));
+    breaks("a look-up without a lease", STALE_ALLOW, design(2).with(UnleasedLookUp));
+    let (quick, kept) = (UnleasedQuickLookUp, design(2).clock_is_kept());
+    breaks("a quick look-up without a lease, replicas", STALE_ALLOW, kept.lagging_replicas().with(quick));
+    breaks("a quick look-up without a lease, failover", STALE_ALLOW, kept.failover().with(quick));
+}
+
+#[test]
+fn mistakes_of_the_cache_are_noticed() {
+    use Mistake::*;
+    breaks("a fill without a version", ALLOW_AFTER_ACK, design(2).with(UnversionedFill));
+    breaks("the sequence read after the row", ALLOW_AFTER_ACK, design(2).with(SequenceAfterRow));
+    breaks("who joins does not ask again", ALLOW_AFTER_ACK, design(2).with(JoinerNotRevalidated));
+    breaks("sequences without a lock", STALE_ALLOW, design(2).with(SequencesWithoutLock));
+    breaks("acknowledged before it is raised", ALLOW_AFTER_ACK, design(2).with(AcknowledgedBeforeRaised));
+}
+
+#[test]
+fn mistakes_of_eras_are_noticed() {
+    use Mistake::*;
+    let restarted = design(2).clock_is_kept().restarts().lagging_replicas();
+    breaks("a floor of zero at the start", STALE_ALLOW, restarted.with(FloorOfZeroAtStart));
+    let set_back = design(2).set_back(SetBack::Noticed);
+    let behind = design(2).without_own_changes().set_back(SetBack::Noticed).lagging_replicas();
+    breaks("a floor of zero when set back", STALE_ALLOW, behind.with(FloorOfZeroLater));
+    breaks("no new era when set back", STALE_ALLOW, set_back.with(NoEraSwap));
+    breaks("divergence by the sequence alone", STALE_DENY, set_back.with(DivergenceBySequence));
+    breaks("the era is that of the landing", STALE_DENY, set_back.with(EraOfTheLanding));
+    breaks("a clock that is kept when set back", SHUT_OUT, Protocol(set_back.clock_is_kept()));
+}
+
+#[test]
+fn mistakes_of_commits_in_doubt_are_noticed() {
+    use Mistake::*;
+    let alone = design(2).exclusive().lost_answers();
+    breaks("an unknown commit is ignored", STALE_ALLOW, alone.with(UnknownCommitIgnored));
+    breaks("an unknown commit is not settled", SHUT_OUT, alone.with(UnknownCommitNotSettled));
+}

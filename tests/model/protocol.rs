@@ -1,0 +1,354 @@
+//! The protocol as a model: what may happen when, and what must never be.
+//!
+//! A decision changes nothing, so it is no action: the properties ask in every state what would be decided now, from the cache
+//! and by a look-up that lands now.
+
+use crate::Mistake;
+use crate::node::{Answer, Flight, Node, OVER, Poll, Revoke, Taken};
+use crate::scenario::{Following, LEASE, Scenario, SetBack};
+use crate::store::{Snapshot, Store};
+use stateright::{Model, Property};
+
+/// I4: a verdict of admission that has been wrong for longer than the lease's span.
+pub(crate) const STALE_ALLOW: &str = "no allow from a state older than L";
+/// I4: the same of a refusal.
+pub(crate) const STALE_DENY: &str = "no deny from a state older than L";
+/// I3: the node that made a change judges by it.
+pub(crate) const ALLOW_AFTER_ACK: &str = "no allow after a local revoke was acknowledged";
+/// A node that knows the whole log and has nothing in doubt uses what it reads.
+pub(crate) const SHUT_OUT: &str = "what is read now counts";
+
+pub(crate) struct Protocol(pub(crate) Scenario);
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct State {
+    pub(crate) store: Store,
+    pub(crate) node: Node,
+}
+
+/// Where something is read: how many changes it has.
+type Length = u8;
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Action {
+    /// Time passes.
+    Tick,
+    /// Another writer opens a transaction and has its sequence.
+    Begin { tagged: bool },
+    /// It commits.
+    Commit { writer: usize },
+    /// It rolls back.
+    RollBack { writer: usize },
+    /// Another primary takes over.
+    FailOver,
+    /// The store is set back to its first so many changes.
+    SetBack { kept: Length },
+
+    /// The poller takes its stamp and asks.
+    SendPoll,
+    /// The poll fails, or comes back too late.
+    LosePoll,
+    /// A store answers the poll.
+    AnswerPoll { from: Length },
+    /// What the poll brought is raised.
+    ApplyPoll,
+    /// The lease is renewed.
+    RenewLease,
+
+    /// A look-up starts and takes its era.
+    StartLookUp,
+    /// A store takes the look-up's snapshot.
+    ReadLookUp { from: Length },
+    /// A mistake: the sequence is read after the row.
+    ReadSequence,
+    /// The answer goes to the cache and to whoever waits.
+    LandLookUp,
+
+    /// A revoke through this node is committed.
+    CommitRevoke,
+    /// Its tags are raised and its caller is told.
+    AcknowledgeRevoke,
+    /// The answer to its commit is lost: its tags are raised, and its caller is told that nobody knows.
+    LoseAnswer,
+    /// The transaction in doubt turns out to be committed.
+    DoubtCommits,
+    /// The transaction in doubt turns out to be rolled back.
+    DoubtRollsBack,
+    /// One more change with the same tags ends the doubt.
+    Settle,
+    /// The node starts again.
+    Restart,
+}
+
+impl Model for Protocol {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        vec![State::default()]
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        // Without a log nothing but the node itself raises its changes: it does so at once.
+        let at_once = self.0.following == Following::Exclusive && matches!(state.node.revoke, Revoke::Committed { .. });
+        if !at_once {
+            actions.push(Action::Tick);
+        }
+        self.of_writers(state, actions);
+        if self.0.following == Following::Log {
+            self.of_poller(state, actions);
+        }
+        self.of_look_ups(state, actions);
+        self.of_revoke(state, actions);
+        if self.0.restarts && state.node.lease.is_some() {
+            actions.push(Action::Restart);
+        }
+    }
+
+    fn next_state(&self, last: &State, action: Action) -> Option<State> {
+        let mut next = *last;
+        self.take(&mut next, action);
+        self.forget_what_is_over(&mut next);
+        // Nothing is missed by it: what changes nothing leads to no new state.
+        (next != *last).then_some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always(STALE_ALLOW, |model: &Self, state: &State| {
+                state.store.log.now().allows || state.store.age <= LEASE || !model.tells(state, true)
+            }),
+            Property::always(STALE_DENY, |model: &Self, state: &State| {
+                !state.store.log.now().allows || state.store.age <= LEASE || !model.tells(state, false)
+            }),
+            Property::always(ALLOW_AFTER_ACK, |model: &Self, state: &State| {
+                !matches!(state.node.revoke, Revoke::Acknowledged { .. }) || !model.tells(state, true)
+            }),
+            Property::always(SHUT_OUT, |model: &Self, state: &State| {
+                let settled = !state.store.locked() && state.node.revoke != Revoke::InDoubt;
+                let knows = model.0.following == Following::Exclusive || state.node.knows(&state.store.log);
+                !settled || !knows || state.node.stands(state.store.log.now(), &model.0)
+            }),
+        ]
+    }
+}
+
+impl Protocol {
+    /// Whether somebody could be told this verdict now.
+    fn tells(&self, state: &State, verdict: bool) -> bool {
+        [state.node.cached(&self.0), state.node.landing(&self.0)].contains(&Some(verdict))
+    }
+
+    fn of_writers(&self, State { store, node }: &State, actions: &mut Vec<Action>) {
+        let others = self.0.following == Following::Log;
+        let free = !store.locked() || self.0.makes(Mistake::SequencesWithoutLock);
+        if others && free && store.writes < self.0.writes && store.writers.iter().any(Option::is_none) {
+            actions.extend([true, false].map(|tagged| Action::Begin { tagged }));
+        }
+        for writer in (0..store.writers.len()).filter(|writer| store.writers[*writer].is_some()) {
+            actions.extend([Action::Commit { writer }, Action::RollBack { writer }]);
+        }
+        if store.in_doubt.is_some() {
+            actions.extend([Action::DoubtCommits, Action::DoubtRollsBack]);
+        }
+        if store.locked() {
+            return;
+        }
+        if self.0.failover && store.frozen.is_none() {
+            actions.push(Action::FailOver);
+        }
+        if !store.was_set_back {
+            let noticed = |kept: &Length| match self.0.set_back {
+                SetBack::Never => false,
+                SetBack::Noticed | SetBack::WrittenAtOnce => node.notices(store.log.at(*kept)),
+                SetBack::Anywhere => true,
+            };
+            actions.extend((0..store.log.length()).filter(noticed).map(|kept| Action::SetBack { kept }));
+        }
+    }
+
+    fn of_poller(&self, State { store, node }: &State, actions: &mut Vec<Action>) {
+        match node.poll {
+            Poll::None => actions.push(Action::SendPoll),
+            Poll::Sent { .. } => {
+                actions.extend([Action::LosePoll, Action::AnswerPoll { from: store.log.length() }]);
+                if let Some(from) = store.frozen.filter(|_| !self.0.quorum_heartbeat) {
+                    actions.push(Action::AnswerPoll { from });
+                }
+            }
+            Poll::Answered { .. } if self.0.makes(Mistake::LeaseBeforeTags) => actions.push(Action::RenewLease),
+            Poll::Answered { .. } | Poll::Renewed { .. } => actions.push(Action::ApplyPoll),
+            Poll::Raised { .. } => actions.push(Action::RenewLease),
+        }
+    }
+
+    fn of_look_ups(&self, State { store, node }: &State, actions: &mut Vec<Action>) {
+        let length = store.log.length();
+        match node.flight {
+            Flight::None => actions.push(Action::StartLookUp),
+            Flight::Started(_) if self.0.lagging_replicas => {
+                actions.extend((0..=length).map(|from| Action::ReadLookUp { from }));
+            }
+            Flight::Started(_) => {
+                actions.push(Action::ReadLookUp { from: length });
+                actions.extend(store.frozen.filter(|from| *from < length).map(|from| Action::ReadLookUp { from }));
+            }
+            Flight::Row(..) => actions.push(Action::ReadSequence),
+            Flight::Read(..) => actions.push(Action::LandLookUp),
+        }
+    }
+
+    fn of_revoke(&self, State { store, node }: &State, actions: &mut Vec<Action>) {
+        let behind = self.0.set_back == SetBack::Noticed && node.held() > store.log.now().seq;
+        let free = self.0.own_changes && !store.locked() && store.writes < self.0.writes && !behind;
+        match node.revoke {
+            Revoke::NotYet if free && store.log.now().allows && store.frozen.is_none() => {
+                actions.push(Action::CommitRevoke);
+                // Room for the change that settles it.
+                if self.0.lost_answers && store.writes + 1 < self.0.writes {
+                    actions.push(Action::LoseAnswer);
+                }
+            }
+            Revoke::Committed { .. } => actions.push(Action::AcknowledgeRevoke),
+            Revoke::InDoubt if free => actions.push(Action::Settle),
+            _ => {}
+        }
+    }
+
+    fn take(&self, State { store, node }: &mut State, action: Action) {
+        let scenario = &self.0;
+        match action {
+            Action::Tick => {
+                store.age = (store.age + 1).min(OVER);
+                node.tick(scenario);
+            }
+            Action::Begin { tagged } => {
+                let open = store.open(tagged);
+                if let Some(writer) = store.writers.iter_mut().find(|writer| writer.is_none()) {
+                    *writer = Some(open);
+                }
+            }
+            Action::Commit { writer } => {
+                if let Some(open) = store.writers[writer].take() {
+                    store.commit(open);
+                }
+            }
+            Action::RollBack { writer } => {
+                store.writers[writer] = None;
+                if !scenario.makes(Mistake::SequencesWithoutLock) {
+                    store.drawn -= 1;
+                }
+            }
+            Action::FailOver => store.frozen = Some(store.log.length()),
+            Action::SetBack { kept } => store.set_back(kept),
+
+            Action::SendPoll => node.poll = Poll::Sent { age: 0 },
+            Action::LosePoll => node.poll = Poll::None,
+            Action::AnswerPoll { from } => {
+                if let Poll::Sent { age } = node.poll {
+                    let answer = Answer::of(&store.log[..usize::from(from)], node.reader.applied);
+                    node.poll = Poll::Answered { age, answer };
+                }
+            }
+            Action::ApplyPoll => {
+                node.poll = match node.poll {
+                    Poll::Answered { age, answer } => {
+                        let caught_up = node.apply(answer, scenario);
+                        if caught_up { Poll::Raised { age } } else { Poll::None }
+                    }
+                    Poll::Renewed { answer } => {
+                        node.apply(answer, scenario);
+                        Poll::None
+                    }
+                    other => other,
+                }
+            }
+            Action::RenewLease => {
+                node.poll = match node.poll {
+                    Poll::Answered { age, answer } => {
+                        node.renew(age, scenario);
+                        Poll::Renewed { answer }
+                    }
+                    Poll::Raised { age } => {
+                        node.renew(age, scenario);
+                        Poll::None
+                    }
+                    other => other,
+                }
+            }
+
+            Action::StartLookUp => node.flight = Flight::Started(Taken { of_this_era: true, age: 0 }),
+            Action::ReadLookUp { from } => {
+                if let Flight::Started(taken) = node.flight {
+                    let snapshot = store.log.at(from);
+                    node.flight = if scenario.makes(Mistake::SequenceAfterRow) {
+                        Flight::Row(taken, snapshot.allows)
+                    } else {
+                        Flight::Read(taken, snapshot)
+                    };
+                }
+            }
+            Action::ReadSequence => {
+                if let Flight::Row(taken, allows) = node.flight {
+                    node.flight = Flight::Read(taken, Snapshot { allows, seq: store.log.now().seq });
+                }
+            }
+            Action::LandLookUp => node.land(scenario),
+
+            Action::CommitRevoke => {
+                let open = store.open(true);
+                store.commit(open);
+                node.revoke = Revoke::Committed { seq: open.seq, op: open.op, of_this_era: true, decides: true };
+            }
+            Action::AcknowledgeRevoke => {
+                if let Revoke::Committed { seq, op, of_this_era, decides } = node.revoke {
+                    if !scenario.makes(Mistake::AcknowledgedBeforeRaised) {
+                        node.raise_own(seq, of_this_era, scenario);
+                    }
+                    node.revoke = if decides { Revoke::Acknowledged { op } } else { Revoke::Over };
+                }
+            }
+            Action::LoseAnswer => {
+                let open = store.open(true);
+                store.in_doubt = Some(open);
+                if scenario.makes(Mistake::UnknownCommitIgnored) {
+                    node.revoke = Revoke::Over;
+                } else {
+                    node.raise_own(open.seq, true, scenario);
+                    let settled = scenario.makes(Mistake::UnknownCommitNotSettled);
+                    node.revoke = if settled { Revoke::Over } else { Revoke::InDoubt };
+                }
+            }
+            Action::DoubtCommits => {
+                if let Some(open) = store.in_doubt.take() {
+                    store.commit(open);
+                }
+            }
+            Action::DoubtRollsBack => {
+                store.in_doubt = None;
+                store.drawn -= 1;
+            }
+            Action::Settle => {
+                let open = store.open(true);
+                store.commit_again(open);
+                node.raise_own(open.seq, true, scenario);
+                node.revoke = Revoke::Over;
+            }
+            Action::Restart => node.restart(),
+        }
+    }
+
+    /// Brings states together that behave alike from now on.
+    fn forget_what_is_over(&self, State { store, node }: &mut State) {
+        // Within an era nothing falls: what does not stand never will.
+        if node.entry.is_some_and(|entry| !node.stands(entry, &self.0)) {
+            node.entry = None;
+        }
+        // The promise was about this change. Another has come since, or the store has lost it.
+        match &mut node.revoke {
+            Revoke::Committed { op, decides, .. } => *decides &= store.decided_by() == Some(*op),
+            Revoke::Acknowledged { op } if store.decided_by() != Some(*op) => node.revoke = Revoke::Over,
+            _ => {}
+        }
+    }
+}

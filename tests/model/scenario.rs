@@ -1,0 +1,124 @@
+//! What may happen in a run of the model, and which mistake it makes.
+
+use crate::{Mistake, protocol::Protocol};
+
+/// The span of the lease, in ticks.
+pub(crate) const LEASE: u8 = 2;
+
+/// How the node hears of changes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Following {
+    /// It follows the log, under a lease.
+    Log,
+    /// Nobody but itself changes the store: its lease has no end.
+    Exclusive,
+}
+
+/// What may happen beyond other writers, polls, look-ups and a revoke through this node.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scenario {
+    pub(crate) following: Following,
+    /// The node forgets everything and starts again.
+    pub(crate) restarts: bool,
+    /// Look-ups may read from a replica that is behind.
+    pub(crate) lagging_replicas: bool,
+    /// Another primary takes over; the old one is frozen, and look-ups may still read from it.
+    pub(crate) failover: bool,
+    /// A poll commits a heartbeat that needs a quorum: it never reaches the old primary.
+    pub(crate) quorum_heartbeat: bool,
+    /// The store may be set back to an older moment.
+    pub(crate) set_back: SetBack,
+    /// Changes are made through this node as well.
+    pub(crate) own_changes: bool,
+    pub(crate) era_clock: EraClock,
+    /// The answer to a commit of this node may be lost.
+    pub(crate) lost_answers: bool,
+    /// How many transactions there are at most.
+    pub(crate) writes: u8,
+    pub(crate) mistake: Option<Mistake>,
+}
+
+/// How far a store may be set back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SetBack {
+    Never,
+    /// The last change that the poller applied is lost, or nothing that this node has read or written; and nothing is written
+    /// through this node as long as it holds something later than the store does.
+    Noticed,
+    /// The same, and the node may write at once.
+    WrittenAtOnce,
+    /// To any moment.
+    Anywhere,
+}
+
+/// What becomes of the tag clock when an era begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum EraClock {
+    /// It starts anew, and a change of this node that was begun in an earlier era begins one more, as our code has it: right if
+    /// every look-up reads the primary.
+    StartsAnew,
+    /// It is kept, and such a change is raised by its sequence: right if no store is ever set back.
+    IsKept,
+}
+
+impl Scenario {
+    pub(crate) fn design(writes: u8) -> Self {
+        Self {
+            following: Following::Log,
+            restarts: false,
+            lagging_replicas: false,
+            failover: false,
+            quorum_heartbeat: false,
+            set_back: SetBack::Never,
+            own_changes: true,
+            era_clock: EraClock::StartsAnew,
+            lost_answers: false,
+            writes,
+            mistake: None,
+        }
+    }
+
+    pub(crate) fn exclusive(self) -> Self {
+        Self { following: Following::Exclusive, ..self }
+    }
+
+    pub(crate) fn restarts(self) -> Self {
+        Self { restarts: true, ..self }
+    }
+
+    pub(crate) fn lagging_replicas(self) -> Self {
+        Self { lagging_replicas: true, ..self }
+    }
+
+    pub(crate) fn failover(self) -> Self {
+        Self { failover: true, quorum_heartbeat: true, ..self }
+    }
+
+    pub(crate) fn failover_without_heartbeat(self) -> Self {
+        Self { failover: true, ..self }
+    }
+
+    pub(crate) fn set_back(self, set_back: SetBack) -> Self {
+        Self { set_back, ..self }
+    }
+
+    pub(crate) fn without_own_changes(self) -> Self {
+        Self { own_changes: false, ..self }
+    }
+
+    pub(crate) fn clock_is_kept(self) -> Self {
+        Self { era_clock: EraClock::IsKept, ..self }
+    }
+
+    pub(crate) fn lost_answers(self) -> Self {
+        Self { lost_answers: true, ..self }
+    }
+
+    pub(crate) fn with(self, mistake: Mistake) -> Protocol {
+        Protocol(Self { mistake: Some(mistake), ..self })
+    }
+
+    pub(crate) fn makes(&self, mistake: Mistake) -> bool {
+        self.mistake == Some(mistake)
+    }
+}

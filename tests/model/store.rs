@@ -1,0 +1,145 @@
+//! The store: a log of changes in the order of their commits, and what may happen to it.
+
+use std::ops::Deref;
+
+/// How many changes a log has room for; above every bound on writes.
+const ROOM: usize = 4;
+
+/// A committed change.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct Change {
+    /// Its sequence.
+    pub(crate) seq: u8,
+    /// Its id, which no other change ever has.
+    pub(crate) op: u8,
+    /// Whether it carries the one tag that this model follows.
+    pub(crate) tagged: bool,
+    /// Whether the token is admitted after it.
+    pub(crate) allows: bool,
+}
+
+/// What a reader sees at one moment.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) allows: bool,
+    pub(crate) seq: u8,
+}
+
+/// Committed changes. A reader always sees the first so many of them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct Log {
+    changes: [Change; ROOM],
+    len: u8,
+}
+
+impl Deref for Log {
+    type Target = [Change];
+
+    fn deref(&self) -> &[Change] {
+        &self.changes[..usize::from(self.len)]
+    }
+}
+
+impl Log {
+    pub(crate) fn push(&mut self, change: Change) {
+        self.changes[usize::from(self.len)] = change;
+        self.len += 1;
+    }
+
+    /// Keeps the first so many, as a backup of that moment has them.
+    pub(crate) fn cut(&mut self, kept: u8) {
+        self.changes[usize::from(kept)..].fill(Change::default());
+        self.len = kept;
+    }
+
+    pub(crate) fn length(&self) -> u8 {
+        self.len
+    }
+
+    /// What a reader sees who has the first `length` changes. Before the first, the token is admitted.
+    pub(crate) fn at(&self, length: u8) -> Snapshot {
+        let seen = &self[..usize::from(length)];
+        Snapshot {
+            allows: seen.last().is_none_or(|change| change.allows),
+            seq: seen.iter().map(|change| change.seq).max().unwrap_or(0),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Snapshot {
+        self.at(self.len)
+    }
+}
+
+/// A transaction that has its sequence and is not committed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Open {
+    pub(crate) seq: u8,
+    pub(crate) op: u8,
+    pub(crate) tagged: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct Store {
+    pub(crate) log: Log,
+    /// For how many ticks the token's verdict has been what it is.
+    pub(crate) age: u8,
+    /// Transactions of other writers. The lock on the epoch leaves room for one; the second is for a mistake.
+    pub(crate) writers: [Option<Open>; 2],
+    /// A transaction of this node whose commit was asked for, with no answer. It holds the lock until it ends.
+    pub(crate) in_doubt: Option<Open>,
+    /// How many transactions there were: bounds the model, and gives each its id.
+    pub(crate) writes: u8,
+    /// The last sequence that was drawn; what commits under the lock is at the same time the head.
+    pub(crate) drawn: u8,
+    /// After a failover: how many changes the old primary had, which does not know that it is none.
+    pub(crate) frozen: Option<u8>,
+    /// Whether it was set back to an older moment.
+    pub(crate) was_set_back: bool,
+}
+
+impl Store {
+    /// Whether somebody holds the lock on the epoch.
+    pub(crate) fn locked(&self) -> bool {
+        self.in_doubt.is_some() || self.writers.iter().any(Option::is_some)
+    }
+
+    pub(crate) fn open(&mut self, tagged: bool) -> Open {
+        self.writes += 1;
+        self.drawn += 1;
+        Open { seq: self.drawn, op: self.writes, tagged }
+    }
+
+    /// A tagged change turns the verdict into its opposite.
+    pub(crate) fn commit(&mut self, open: Open) {
+        let allows = self.log.now().allows != open.tagged;
+        self.write(open, allows);
+    }
+
+    /// A change with the tag that leaves the verdict as it is.
+    pub(crate) fn commit_again(&mut self, open: Open) {
+        let allows = self.log.now().allows;
+        self.write(open, allows);
+    }
+
+    fn write(&mut self, Open { seq, op, tagged }: Open, allows: bool) {
+        if allows != self.log.now().allows {
+            self.age = 0;
+        }
+        self.log.push(Change { seq, op, tagged, allows });
+    }
+
+    pub(crate) fn set_back(&mut self, kept: u8) {
+        let before = self.log.now().allows;
+        self.log.cut(kept);
+        self.drawn = self.log.now().seq;
+        self.was_set_back = true;
+        if before != self.log.now().allows {
+            self.age = 0;
+        }
+    }
+
+    /// The change that the present verdict comes from.
+    pub(crate) fn decided_by(&self) -> Option<u8> {
+        self.log.iter().rfind(|change| change.tagged).map(|change| change.op)
+    }
+}
