@@ -298,14 +298,14 @@ impl Protocol {
             Action::CommitRevoke => {
                 let open = store.open(true);
                 store.commit(open);
-                node.revoke = Revoke::Committed { seq: open.seq, op: open.op, of_this_era: true };
+                node.revoke = Revoke::Committed { seq: open.seq, op: open.op, of_this_era: true, decides: true };
             }
             Action::AcknowledgeRevoke => {
-                if let Revoke::Committed { seq, op, of_this_era } = node.revoke {
+                if let Revoke::Committed { seq, op, of_this_era, decides } = node.revoke {
                     if !scenario.makes(Mistake::AcknowledgedBeforeRaised) {
                         node.raise_own(seq, of_this_era, scenario);
                     }
-                    node.revoke = Revoke::Acknowledged { op };
+                    node.revoke = if decides { Revoke::Acknowledged { op } } else { Revoke::Over };
                 }
             }
             Action::LoseAnswer => {
@@ -345,8 +345,10 @@ impl Protocol {
             node.entry = None;
         }
         // The promise was about this change. Another has come since, or the store has lost it.
-        if matches!(node.revoke, Revoke::Acknowledged { op } if store.decided_by() != Some(op)) {
-            node.revoke = Revoke::Over;
+        match &mut node.revoke {
+            Revoke::Committed { op, decides, .. } => *decides &= store.decided_by() == Some(*op),
+            Revoke::Acknowledged { op } if store.decided_by() != Some(*op) => node.revoke = Revoke::Over,
+            _ => {}
         }
     }
 }

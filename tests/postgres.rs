@@ -1,0 +1,267 @@
+//! What goes beyond the contract on PostgreSQL: nodes, changes by hand, and a server that is stopped, killed or behind a pooler.
+
+#![cfg(all(feature = "postgres", feature = "testing"))]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod support;
+
+use axum::routing::get;
+use keyward::store::{NewRole, Store, Transaction, WriteStore, contract};
+use keyward::testing::App;
+use keyward::{
+    AdminToken, Digest, Grant, GuardedRouter, IssuedToken, Keyward, Lifespan, NewOwner, OwnerState, PostgresOptions,
+    PostgresStore, RoleId, Salt, StoreError, action,
+};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use std::time::{Duration, Instant};
+use support::server::{Server, signal};
+
+const READ: &str = "admin::webhooks.read";
+
+struct Node {
+    keyward: Keyward<PostgresStore>,
+    app: App,
+}
+
+impl Node {
+    async fn on(url: &str) -> Self {
+        let salt = Salt::parse(keyward::testing::SALT).unwrap();
+        let builder = Keyward::builder(PostgresStore::connect(url).await.unwrap()).salt(salt).admin("/admin");
+        let keyward = builder.build().unwrap();
+        let router = GuardedRouter::new().route("/admin/x", action(READ), get(|| async {}));
+        let app = App::from_service(keyward.guard(router));
+        Self { keyward, app }
+    }
+
+    async fn issue(&self, name: &str) -> IssuedToken {
+        let email = format!("{name}@example.test");
+        let owner = self.keyward.owners().create(NewOwner::new(email).roles([RoleId::SUPER_ADMIN])).await.unwrap();
+        let new = AdminToken::new(name, owner.id).grants([Grant::new(READ)]).lifespan(Lifespan::Unlimited);
+        self.keyward.tokens().issue_admin(new).await.unwrap()
+    }
+
+    async fn status(&self, key: &IssuedToken) -> u16 {
+        self.app.get("/admin/x").bearer(&key.secret).await.status().as_u16()
+    }
+
+    /// How long it takes until it answers so; more than `most` is too long.
+    async fn until(&self, key: &IssuedToken, status: u16, most: Duration) -> Duration {
+        let began = Instant::now();
+        while self.status(key).await != status {
+            assert!(began.elapsed() < most, "still {} and not {status}", self.status(key).await);
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        began.elapsed()
+    }
+}
+
+const BOUND: Duration = Duration::from_secs(2);
+
+async fn by_hand(url: &str, statement: &str) {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut connection).await.unwrap();
+}
+
+async fn number(url: &str, query: &str) -> i64 {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    sqlx::query(AssertSqlSafe(query.to_owned())).fetch_one(&mut connection).await.unwrap().get(0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_node_changes_another_judges_by() {
+    let Some(url) = support::database().await else { return };
+    let (one, two) = (Node::on(&url).await, Node::on(&url).await);
+    let key = one.issue("ci").await;
+    assert_eq!((one.status(&key).await, two.status(&key).await), (200, 200));
+    let owner = key.token.owner().unwrap();
+    one.keyward.owners().create(NewOwner::new("root@example.test").roles([RoleId::SUPER_ADMIN])).await.unwrap();
+    for state in [OwnerState::Deactivated, OwnerState::Active] {
+        one.keyward.owners().set_state(owner, state).await.unwrap();
+        let status = if state == OwnerState::Active { 200 } else { 401 };
+        assert_eq!(one.status(&key).await, status, "at once where it was changed");
+        let took = two.until(&key, status, BOUND).await;
+        println!("{state:?} on the other node after {took:?}");
+    }
+    one.keyward.tokens().revoke(key.token.id).await.unwrap();
+    assert_eq!(one.status(&key).await, 401);
+    two.until(&key, 401, BOUND).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_changed_by_hand_counts_too() {
+    let Some(url) = support::database().await else { return };
+    let node = Node::on(&url).await;
+    let key = node.issue("ci").await;
+    let seq = async || number(&url, "SELECT seq FROM keyward_epoch").await;
+    for (statement, status) in [
+        ("UPDATE keyward_owner SET state = 'blocked'", 401),
+        ("UPDATE keyward_owner SET state = 'active'", 200),
+        ("DELETE FROM keyward_grant", 403),
+        ("DELETE FROM keyward_token", 401),
+    ] {
+        let before = seq().await;
+        by_hand(&url, statement).await;
+        node.until(&key, status, BOUND).await;
+        assert!(seq().await > before, "{statement} is in the log");
+    }
+    // What a service does is one change, however many rows it touches.
+    let before = seq().await;
+    node.issue("other").await;
+    assert_eq!(seq().await, before + 2, "an owner, and a token");
+    let (epoch, rows) = (seq().await, number(&url, "SELECT COUNT(*) FROM keyward_change").await);
+    assert_eq!(epoch, rows, "no gap");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopped_server_is_a_503_when_the_lease_is_over_and_back_when_it_goes_on() {
+    if support::server().is_none() {
+        return;
+    }
+    let server = match Server::start(&[]) {
+        Ok(server) => server,
+        Err(why) => return eprintln!("SKIPPED: a server of one's own. {why}"),
+    };
+    let node = Node::on(server.url()).await;
+    let (key, cold) = (node.issue("ci").await, node.issue("cold").await);
+    assert_eq!(node.status(&key).await, 200);
+
+    let postmaster = server.pid().unwrap();
+    let all = std::process::Command::new("pgrep").arg("-P").arg(postmaster.to_string()).output().unwrap();
+    let mut pids: Vec<u32> =
+        String::from_utf8(all.stdout).unwrap().lines().map(|line| line.trim().parse().unwrap()).collect();
+    pids.push(postmaster);
+    pids.iter().for_each(|pid| signal(*pid, "STOP"));
+    let stopped = Instant::now();
+    let mut passed = Duration::ZERO;
+    loop {
+        match node.status(&key).await {
+            200 => passed = stopped.elapsed(),
+            503 => break,
+            other => panic!("{other} while the server is stopped"),
+        }
+        assert!(stopped.elapsed() < 2 * BOUND, "the lease is still not over");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(passed > BOUND / 2 && passed <= BOUND + Duration::from_millis(50), "it was let in for {passed:?}");
+    let answer = node.app.get("/admin/x").bearer(&cold.secret).await;
+    assert_eq!(answer.status().as_u16(), 503);
+    assert!(answer.headers().contains_key("retry-after"));
+    assert!(!node.keyward.health().ready);
+
+    pids.iter().rev().for_each(|pid| signal(*pid, "CONT"));
+    let took = node.until(&key, 200, BOUND).await;
+    node.until(&cold, 200, BOUND).await;
+    println!("let in for {passed:?} after the stop, back {took:?} after it went on");
+    assert!(took < Duration::from_secs(1), "back after {took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_sessions_are_replaced() {
+    let Some(url) = support::database().await else { return };
+    let node = Node::on(&url).await;
+    let key = node.issue("ci").await;
+    for _ in 0..5 {
+        by_hand(
+            &url,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .await;
+        let digest = Digest::Native([1; 27]);
+        assert!(node.keyward.store().resolve(&digest).await.unwrap().record.is_none(), "a look-up tries once more");
+        node.until(&key, 200, BOUND).await;
+    }
+    node.issue("another").await;
+}
+
+/// A commit whose answer never came did not happen, if whoever gets the epoch next does not find it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_was_cut_off_is_settled() {
+    let Some(url) = support::database().await else { return };
+    let store = PostgresStore::connect(&url).await.unwrap();
+    by_hand(
+        &url,
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(30); RETURN NULL; END'; \
+         CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON keyward_change DEFERRABLE INITIALLY DEFERRED \
+         FOR EACH ROW EXECUTE FUNCTION slow()",
+    )
+    .await;
+    let mut tx = store.begin().await.unwrap();
+    tx.insert_role(NewRole::new("cut off")).await.unwrap();
+    let commit = tokio::spawn(async move { tx.commit(&[]).await });
+    let committing = "SELECT COUNT(*) FROM pg_stat_activity WHERE query = 'COMMIT' AND state = 'active' \
+                      AND datname = current_database()";
+    while number(&url, committing).await == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    by_hand(
+        &url,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'COMMIT' AND state = 'active' \
+         AND datname = current_database()",
+    )
+    .await;
+    let error = commit.await.unwrap().unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable(_)), "known not to have happened: {error:?}");
+    by_hand(&url, "DROP TRIGGER slow ON keyward_change").await;
+    let mut tx = store.begin().await.unwrap();
+    assert_eq!(tx.seq(), 1);
+    assert!(tx.role_named("cut off").await.unwrap().is_none());
+    tx.commit(&[]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_writer_that_falls_silent_is_not_waited_for_for_ever() {
+    let Some(url) = support::database().await else { return };
+    let store = PostgresStore::connect(&url).await.unwrap();
+    let silent = store.begin().await.unwrap();
+    let began = Instant::now();
+    assert!(matches!(store.begin().await, Err(StoreError::Busy)), "it waits some seconds and says so");
+    assert!(began.elapsed() > Duration::from_secs(4));
+    // By now the server has ended the session that fell silent.
+    store.begin().await.unwrap().commit(&[]).await.unwrap();
+    assert!(silent.commit(&[]).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_a_transaction_pooler_the_contract_holds() {
+    if support::server().is_none() {
+        return;
+    }
+    contract::run(async || support::store(PostgresOptions::default().transaction_pooler()).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_opened_says_why() {
+    let Some(url) = support::database().await else { return };
+    let told = async |url: &str| {
+        let error = PostgresStore::connect(url).await.unwrap_err();
+        let mut told = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(error) = cause {
+            told += &format!(": {error}");
+            cause = error.source();
+        }
+        told
+    };
+    assert!(told("mysql://x").await.contains("write postgres://"));
+    PostgresStore::connect(&url).await.unwrap().close().await;
+    by_hand(
+        &url,
+        "INSERT INTO keyward_migrations (version, description, success, checksum, execution_time) \
+         VALUES (99, 'later', TRUE, '', 0)",
+    )
+    .await;
+    let told = told(&url).await;
+    assert!(told.contains("migration 99") && told.contains("newer version"), "{told}");
+}
+
+#[tokio::test]
+async fn what_postgres_cannot_keep_is_a_conflict() {
+    let Some(store) = support::store(PostgresOptions::default()).await else { return };
+    let mut tx = store.begin().await.unwrap();
+    assert!(matches!(tx.insert_role(NewRole::new("a\0b")).await, Err(StoreError::Conflict(_))));
+    drop(tx);
+    let mut tx = store.begin().await.unwrap();
+    let permission = keyward::Permission::new("a\0b");
+    assert!(matches!(tx.insert_role(NewRole::new("r").permissions([permission])).await, Err(StoreError::Conflict(_))));
+}
