@@ -1,6 +1,8 @@
 //! A PostgreSQL server to try things on: the one that the environment names, or one that is started here and goes when the
 //! program ends.
 
+#![allow(clippy::disallowed_methods, reason = "it waits for real processes")]
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

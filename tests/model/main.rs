@@ -1,13 +1,6 @@
 //! The revocation protocol (I3, I4), checked in every order in which its steps can come: one caching node, one token, one store
 //! with a log of changes, and a scheduler that does its worst. Each mistake that we could think of must be noticed.
 //!
-<<<<<<< HEAD
-//! The bound of transactions is small, so that this is done in seconds. Deeper, for some minutes:
-//!
-//! ```text
-//! KEYWARD_MODEL=deep cargo test --release --test model -- --nocapture
-//! ```
-=======
 //! Time has no end here, as ages are all that counts; what is bounded is the number of transactions. With one more of them, for
 //! some minutes:
 //!
@@ -18,7 +11,6 @@
 //! Not in it: expiry, the cache's bounds, queues and deadlines (a look-up may take for ever), more than one tag (two in one slot
 //! cost a reload), more than one node (nodes share nothing but the store), the order of memory accesses within one step, and a
 //! gate that pauses between its look at the lease and its look at the clock. States are told apart by 64-bit fingerprints.
->>>>>>> model
 
 mod mistake;
 mod node;
@@ -106,11 +98,7 @@ fn it_holds_when_the_answer_to_a_commit_is_lost() {
 fn known_gaps() {
     // The store loses a change that a look-up has read and the poller has not. Another takes its sequence.
     let unseen = design(2).set_back(SetBack::Anywhere);
-<<<<<<< HEAD
-    breaks("gap: set back to between the poller and a look-up", STALE_DENY, Protocol(unseen));
-=======
     breaks("gap: set back to between the poller and a look-up", STALE_ALLOW, Protocol(unseen));
->>>>>>> model
     // The same sequence is given to a revoke through this node, before the poller has noticed.
     let at_once = design(2).set_back(SetBack::WrittenAtOnce);
     breaks("gap: a revoke between the setting back and the new era", ALLOW_AFTER_ACK, Protocol(at_once));

@@ -108,11 +108,8 @@ pub(crate) enum Revoke {
         seq: u8,
         op: u8,
         of_this_era: bool,
-<<<<<<< HEAD
-=======
         /// Whether the verdict is still this change's: what others made of it since is not promised at once.
         decides: bool,
->>>>>>> model
     },
     Acknowledged {
         op: u8,
@@ -219,14 +216,8 @@ impl Node {
             self.reader = Reader { started: true, applied: change.map(Applied::from), goes_on: false };
             return true;
         };
-<<<<<<< HEAD
-        let unlocked = scenario.makes(Mistake::SequencesWithoutLock);
-        let by_sequence = scenario.makes(Mistake::DivergenceBySequence);
-        let follows = unlocked || change.is_none_or(|change| change.seq == applied.seq + 1);
-=======
         let by_sequence = scenario.makes(Mistake::DivergenceBySequence);
         let follows = change.is_none_or(|change| change.seq == applied.seq + 1);
->>>>>>> model
         if (!known && !by_sequence) || head < applied.seq || !follows {
             self.reader = Reader { goes_on: scenario.makes(Mistake::NoEraSwap), ..Reader::default() };
             return false;

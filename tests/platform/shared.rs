@@ -1,5 +1,7 @@
 //! Two platforms on one PostgreSQL database: what one changes, the other judges by.
 
+#![allow(clippy::disallowed_methods, reason = "it waits for a real process")]
+
 use crate::server::{Server, platform_on};
 use serde_json::json;
 use std::time::{Duration, Instant};

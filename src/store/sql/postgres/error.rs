@@ -17,6 +17,8 @@ mod code {
 /// Why a database could not be opened as a store.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OpenError {
+    #[error("the address of the database is none: write postgres://user:password@host:port/database")]
+    Scheme,
     #[error("the address of the database cannot be read: write postgres://user:password@host:port/database")]
     Url(#[source] sqlx::Error),
     #[error("the database has migration {0}, which this version does not know: a newer version wrote it")]

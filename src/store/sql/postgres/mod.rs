@@ -150,6 +150,9 @@ impl PostgresStore {
     /// # Errors
     /// As [`connect`](Self::connect).
     pub async fn connect_with(url: &str, options: PostgresOptions) -> Result<Self, StoreError> {
+        if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
+            return Err(OpenError::Scheme.into());
+        }
         let mut address: PgConnectOptions = url.parse().map_err(OpenError::Url)?;
         address = address.application_name("keyward").disable_statement_logging();
         if options.pooler {
