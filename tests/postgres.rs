@@ -214,10 +214,7 @@ async fn a_writer_that_falls_silent_is_not_waited_for_for_ever() {
     let Some(url) = support::database().await else { return };
     let store = PostgresStore::connect(&url).await.unwrap();
     let silent = store.begin().await.unwrap();
-    let began = Instant::now();
-    assert!(matches!(store.begin().await, Err(StoreError::Busy)), "it waits some seconds and says so");
-    assert!(began.elapsed() > Duration::from_secs(4));
-    // By now the server has ended the session that fell silent.
+    // The server ends the session that fell silent before the next one is tired of waiting.
     store.begin().await.unwrap().commit(&[]).await.unwrap();
     assert!(silent.commit(&[]).await.is_err());
 }

@@ -563,11 +563,11 @@ pub(super) mod sqlite {
 pub(super) mod postgres {
     statements!(postgres);
 
-    /// What a writer may wait for, and for how long others wait for one that fell silent while it had the epoch. The triggers that
+    /// What a writer may wait for; and after what time one that fell silent loses the epoch, so that who waits gets it. The triggers that
     /// log what is changed by hand leave this transaction alone: it logs itself. All of it ends with the transaction, so a
     /// pooler may give the connection to somebody else then.
     pub(in crate::store::sql) const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '5s'; \
-         SET LOCAL idle_in_transaction_session_timeout = '5s'; SET LOCAL keyward.writer = 'on'";
+         SET LOCAL idle_in_transaction_session_timeout = '4s'; SET LOCAL keyward.writer = 'on'";
     pub(in crate::store::sql) const BEGIN_READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; \
          SET LOCAL idle_in_transaction_session_timeout = '30s'";
 
