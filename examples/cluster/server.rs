@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 /// Names the database to use instead of a server of one's own: `postgres://user@host/database`. Its user must be allowed to create
 /// databases.
-pub const VARIABLE: &str = "KEYWARD_TEST_POSTGRES";
+pub(crate) const VARIABLE: &str = "KEYWARD_TEST_POSTGRES";
 
 /// A server that ends with the program, also if the program is killed.
 #[derive(Debug)]
-pub struct Server {
+pub(crate) struct Server {
     url: String,
     directory: Option<PathBuf>,
     /// Waits for the end of its input, which is the end of this program, and then stops the server.
@@ -23,7 +23,7 @@ pub struct Server {
 
 impl Server {
     /// The server that the environment names, or a new one; an explanation if there is neither.
-    pub fn find_or_start() -> Result<Self, String> {
+    pub(crate) fn find_or_start() -> Result<Self, String> {
         if let Ok(url) = std::env::var(VARIABLE) {
             return Ok(Self { url, directory: None, _warden: None });
         }
@@ -31,7 +31,7 @@ impl Server {
     }
 
     /// A new one, with these settings besides.
-    pub fn start(settings: &[&str]) -> Result<Self, String> {
+    pub(crate) fn start(settings: &[&str]) -> Result<Self, String> {
         let programs = programs().ok_or("PostgreSQL's initdb is neither in PATH nor in /usr/lib/postgresql")?;
         let directory = tempfile::Builder::new().prefix("keyward-postgres-").tempdir().map_err(text)?.keep();
         let port = free_port().map_err(text)?;
@@ -71,25 +71,25 @@ impl Server {
     }
 
     /// The address of its first database.
-    pub fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
     /// The address of another database on it.
-    pub fn url_of(&self, database: &str) -> String {
+    pub(crate) fn url_of(&self, database: &str) -> String {
         let (head, query) = self.url.split_once('?').map_or((&*self.url, None), |(head, query)| (head, Some(query)));
         let host = head.rsplit_once('/').map_or(head, |(host, _)| host);
         query.map_or_else(|| format!("{host}/{database}"), |query| format!("{host}/{database}?{query}"))
     }
 
     /// Its first process, if it was started here.
-    pub fn pid(&self) -> Option<u32> {
+    pub(crate) fn pid(&self) -> Option<u32> {
         let file = std::fs::read_to_string(self.directory.as_ref()?.join("data/postmaster.pid")).ok()?;
         file.lines().next()?.parse().ok()
     }
 
     /// Where its files are, if it was started here.
-    pub fn directory(&self) -> Option<&Path> {
+    pub(crate) fn directory(&self) -> Option<&Path> {
         self.directory.as_deref()
     }
 }
@@ -141,13 +141,13 @@ fn text(error: std::io::Error) -> String {
 
 /// Sends a signal to a process.
 #[allow(dead_code, reason = "not every program that includes this file sends any")]
-pub fn signal(pid: u32, name: &str) {
+pub(crate) fn signal(pid: u32, name: &str) {
     _ = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status();
 }
 
 /// Waits until `done` says so, at most this long.
 #[allow(dead_code, reason = "not every program that includes this file waits")]
-pub fn wait_until(most: Duration, mut done: impl FnMut() -> bool) -> bool {
+pub(crate) fn wait_until(most: Duration, mut done: impl FnMut() -> bool) -> bool {
     let began = Instant::now();
     while began.elapsed() < most {
         if done() {
