@@ -51,7 +51,7 @@ impl Store for Logged {
             std::future::pending::<()>().await;
         }
         let seq = self.0.changes.lock().unwrap().len() as u64;
-        Ok(Snapshot { seq, record: None })
+        Ok(Snapshot { seq, op_id: None, record: None })
     }
 
     fn following(&self) -> Following {

@@ -124,7 +124,7 @@ mod tests {
     impl Store for Empty {
         async fn resolve(&self, _: &Digest) -> Result<Snapshot, StoreError> {
             self.0.fetch_add(1, Ordering::SeqCst);
-            Ok(Snapshot { seq: 0, record: None })
+            Ok(Snapshot { seq: 0, op_id: None, record: None })
         }
 
         fn following(&self) -> crate::store::Following {

@@ -7,16 +7,26 @@
 //! Between two changes nothing can fall, so an entry remembers in its [`Standing`] that it stood after the last one: then one
 //! counter is compared, and neither tags nor slots are read.
 //!
+//! A store may be set back: an older backup is restored, a replica that lagged takes over. What look-ups and our own changes have seen
+//! of the log beyond what was read of it is therefore kept until it is read ([`Ahead`]): if it is not there then, or is another
+//! change under the same number, everything cached belongs to an era that is over.
+//!
 //! The lease says that this node knows of every change that is old enough to count. Whoever follows the store's log renews it, by
 //! when it asked. Who has nobody to follow has a lease without end.
 
 use crate::domain::{Moment, Tag};
+use crate::store::{Applied, Poll};
 use arc_swap::ArcSwap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
 const SLOTS: usize = 1 << 16;
+
+/// How many changes are kept that were seen before the log was read so far. With more it begins anew.
+const AHEAD: usize = 4096;
 
 /// When a snapshot was taken, and of what.
 #[derive(Clone, Debug)]
@@ -32,10 +42,33 @@ pub(crate) struct Standing(AtomicU64);
 
 pub(crate) struct Freshness {
     era: ArcSwap<Era>,
+    /// None where no log is followed.
+    ahead: Option<Mutex<Ahead>>,
     /// How many changes were raised. It moves *after* the slots or the era did, and before the lease and before anybody is told.
     raised: AtomicU64,
     lease_until: AtomicU64,
     changes: watch::Sender<()>,
+}
+
+/// What was seen of the log of this era before it was read so far.
+#[derive(Default)]
+struct Ahead {
+    era: u64,
+    /// The last change that was seen or read.
+    highest: u64,
+    /// The last change that was read.
+    read: u64,
+    /// The ids of changes after that.
+    seen: BTreeMap<u64, String>,
+    /// One number was seen with two ids, or too many were seen.
+    torn: bool,
+}
+
+/// What stood when a change of ours was begun.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Begun {
+    era: u64,
+    highest: u64,
 }
 
 /// A span in which the store's sequences follow one another. A store that was set back begins a new one.
@@ -54,18 +87,19 @@ impl Era {
 impl Freshness {
     /// With a lease without end: for a store that nobody else changes, or of which nobody says what others change.
     pub(crate) fn exclusive() -> Self {
-        Self::leased_until(Moment::NEVER)
+        Self::leased_until(Moment::NEVER, None)
     }
 
     /// Without a lease, until somebody renews it.
     pub(crate) fn following() -> Self {
         // Moment 0 is over: every clock begins later.
-        Self::leased_until(Moment(0))
+        Self::leased_until(Moment(0), Some(Mutex::default()))
     }
 
-    fn leased_until(until: Moment) -> Self {
+    fn leased_until(until: Moment, ahead: Option<Mutex<Ahead>>) -> Self {
         Self {
             era: ArcSwap::from_pointee(Era::new(0, 0)),
+            ahead,
             // Above what a new `Standing` says: that it never stood.
             raised: AtomicU64::new(1),
             lease_until: AtomicU64::new(until.0),
@@ -125,19 +159,66 @@ impl Freshness {
         self.told();
     }
 
-    /// A change of ours, which was begun in era `begun` and is committed, touched `tags`.
+    /// What stands now, before a change of ours is begun.
+    pub(crate) fn begin(&self) -> Begun {
+        let highest = self.highest();
+        Begun { era: self.era(), highest }
+    }
+
+    /// A change of ours, which was begun when this stood and is committed, touched `tags`.
     ///
-    /// If another era has come since, nobody knows which of them `seq` belongs to, and so one more begins: what is read from now on
-    /// contains the change.
-    pub(crate) fn raise_own(&self, begun: u64, seq: u64, tags: &[Tag]) {
+    /// If another era has come since, nobody knows which of them `seq` belongs to; if it does not come after what was known when it
+    /// was begun, the store was set back. Then one more era begins: what is read from now on contains the change.
+    pub(crate) fn raise_own(&self, begun: Begun, seq: u64, op_id: Option<&str>, tags: &[Tag]) {
         let era = self.era.load();
-        if era.number == begun {
-            // If it is followed by another right now, what is read in that one contains the change as well.
-            Self::raise_in(&era, seq, tags);
-            self.told();
-        } else {
-            self.begin_era(era.floor);
+        if era.number != begun.era {
+            return self.begin_era(era.floor);
         }
+        if self.ahead.is_some() && seq <= begun.highest {
+            return self.begin_era(seq);
+        }
+        self.saw(begun.era, seq, op_id);
+        // If it is followed by another era right now, what is read in that one contains the change as well.
+        Self::raise_in(&era, seq, tags);
+        self.told();
+    }
+
+    /// The last change that was seen or read.
+    pub(crate) fn highest(&self) -> u64 {
+        self.ahead().map_or(0, |ahead| ahead.highest)
+    }
+
+    /// A look-up or a change of ours that was begun in this era came upon this change.
+    pub(crate) fn saw(&self, era: u64, seq: u64, op_id: Option<&str>) {
+        let (Some(mut ahead), Some(op_id)) = (self.ahead(), op_id) else { return };
+        if ahead.era != era {
+            return;
+        }
+        ahead.highest = ahead.highest.max(seq);
+        if seq > ahead.read && !ahead.torn {
+            let kept = ahead.seen.entry(seq).or_insert_with(|| op_id.to_owned());
+            ahead.torn = kept != op_id || ahead.seen.len() > AHEAD;
+        }
+    }
+
+    /// Whether a poll fits what was seen: `highest` before it was sent, and the ids since.
+    pub(crate) fn agrees(&self, highest: u64, poll: &Poll) -> bool {
+        let Some(ahead) = self.ahead() else { return true };
+        let known = |seq: u64, op_id: &str| ahead.seen.get(&seq).is_none_or(|seen| seen == op_id);
+        !ahead.torn && poll.head >= highest && poll.changes.iter().all(|change| known(change.seq, &change.op_id))
+    }
+
+    /// The log of this era was read up to here.
+    pub(crate) fn read(&self, applied: &Applied) {
+        let Some(mut ahead) = self.ahead() else { return };
+        ahead.read = applied.seq;
+        ahead.highest = ahead.highest.max(applied.seq);
+        ahead.seen = ahead.seen.split_off(&(applied.seq + 1));
+    }
+
+    fn ahead(&self) -> Option<MutexGuard<'_, Ahead>> {
+        // Nothing in here panics half-way through a change.
+        self.ahead.as_ref().map(|ahead| ahead.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn raise_in(era: &Era, seq: u64, tags: &[Tag]) {
@@ -148,7 +229,19 @@ impl Freshness {
 
     /// Nothing that was read before counts any more, and nothing that is older than `floor`.
     pub(crate) fn begin_era(&self, floor: u64) {
-        self.era.rcu(|era| Era::new(era.number + 1, floor));
+        let ahead = self.ahead();
+        let number = match &ahead {
+            // Whoever begins one waits for whoever else does.
+            Some(_) => {
+                let number = self.era() + 1;
+                self.era.store(Arc::new(Era::new(number, floor)));
+                number
+            }
+            None => self.era.rcu(|era| Era::new(era.number + 1, floor)).number + 1,
+        };
+        if let Some(mut ahead) = ahead {
+            *ahead = Ahead { era: number, highest: floor, read: floor, ..Ahead::default() };
+        }
         self.told();
     }
 
@@ -238,10 +331,10 @@ mod tests {
         let in_era = |seq| Stamp { era: 1, ..stamp(seq, &[tag]) };
         assert!(!f.stands(&in_era(4)), "read from a store that is behind");
         assert!(f.stands(&in_era(5)));
-        f.raise_own(1, 6, &[tag]);
+        f.raise_own(Begun { era: 1, highest: 0 }, 6, None, &[tag]);
         assert!(!f.stands(&in_era(5)) && f.stands(&in_era(6)));
         // A change that was begun before the store was set back: its sequence says nothing now.
-        f.raise_own(0, 1001, &[tag]);
+        f.raise_own(Begun { era: 0, highest: 0 }, 1001, None, &[tag]);
         assert!(!f.stands(&in_era(6)));
         assert!(f.stands(&Stamp { era: 2, ..stamp(7, &[tag]) }));
     }

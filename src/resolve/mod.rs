@@ -12,7 +12,7 @@ mod poller;
 mod usage;
 
 pub(crate) use entry::Entry;
-pub(crate) use freshness::Freshness;
+pub(crate) use freshness::{Begun, Freshness};
 pub use health::{Health, KeepsUp};
 pub(crate) use lanes::Lane;
 
@@ -278,6 +278,7 @@ impl Resolver {
             }
             Err(_) => return Err(Unavailable::Deadline),
         };
+        self.freshness.saw(era, snapshot.seq, snapshot.op_id.as_deref());
         let stamp = |tags| Stamp { era, seq: snapshot.seq, tags };
         let entry = snapshot.record.as_ref().and_then(|r| Entry::of(r, stamp(r.tags()), asked, self));
         Ok(match entry.map(Arc::new) {

@@ -53,6 +53,9 @@ async fn run(home: Weak<Resolver>, mut log: Box<dyn ChangeLog>, limits: Limits, 
     let mut forgotten = clock.moment();
     let mut failing = false;
     loop {
+        let Some(resolver) = home.upgrade() else { return };
+        let highest = resolver.freshness.highest();
+        drop(resolver);
         let asked = clock.moment();
         let polled = tokio::time::timeout(limits.poll_deadline, log.poll(reader.applied.as_ref())).await;
         let Some(resolver) = home.upgrade() else { return };
@@ -61,7 +64,7 @@ async fn run(home: Weak<Resolver>, mut log: Box<dyn ChangeLog>, limits: Limits, 
             Ok(Ok(poll)) => {
                 failing = false;
                 let (now, head) = (poll.now, poll.head);
-                let caught_up = reader.apply(poll, &resolver.freshness, progress);
+                let caught_up = reader.apply(poll, highest, &resolver.freshness, progress);
                 if caught_up {
                     // First: whoever sees a lease sees how far it goes.
                     progress.applied.store(head, Ordering::Relaxed);
@@ -107,14 +110,17 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Raises what a poll brought. Whether this node then knows all that the poll could know.
-    pub(super) fn apply(&mut self, poll: Poll, freshness: &Freshness, progress: &Progress) -> bool {
+    /// Raises what a poll brought. Whether this node then knows all that the poll could know. `highest`: the last change that
+    /// anybody here had seen before it was sent.
+    pub(super) fn apply(&mut self, poll: Poll, highest: u64, freshness: &Freshness, progress: &Progress) -> bool {
+        let agrees = freshness.agrees(highest, &poll);
         let Poll { now, head, known, changes } = poll;
         if let Some(applied) = &self.applied {
             let follows = changes.iter().zip(applied.seq + 1..).all(|(change, seq)| change.seq == seq);
-            if !known || head < applied.seq || !follows {
+            if !known || head < applied.seq || !follows || !agrees {
                 // The store was set back, or we were away for too long. Where it stands now is asked anew.
                 tracing::warn!(applied = applied.seq, head, "the log of changes does not go on from here: a new era");
+                freshness.begin_era(head);
                 *self = Self::default();
                 return false;
             }
@@ -124,7 +130,9 @@ impl Reader {
             }
             let reached = changes.last().map_or(applied.seq, |last| last.seq);
             if let Some(last) = changes.into_iter().next_back() {
-                self.applied = Some(Applied { seq: last.seq, op_id: last.op_id });
+                let last = Applied { seq: last.seq, op_id: last.op_id };
+                freshness.read(&last);
+                self.applied = Some(last);
             }
             return reached >= head;
         }
@@ -146,6 +154,13 @@ mod tests {
     use crate::resolve::freshness::Stamp;
     use crate::store::Change;
 
+    impl Reader {
+        /// Where nobody had seen anything.
+        fn apply_unseen(&mut self, poll: Poll, freshness: &Freshness, progress: &Progress) -> bool {
+            self.apply(poll, 0, freshness, progress)
+        }
+    }
+
     fn change(seq: u64, of: i64) -> Change {
         Change { seq, op_id: format!("op {seq}"), at: Timestamp(0), tags: vec![Tag::owner(OwnerId(of))] }
     }
@@ -161,20 +176,20 @@ mod tests {
     #[test]
     fn what_the_log_says_ends_what_rests_on_it() {
         let (freshness, progress, mut reader) = (Freshness::following(), Progress::default(), Reader::default());
-        assert!(reader.apply(poll(5, true, vec![change(5, 1)]), &freshness, &progress));
+        assert!(reader.apply_unseen(poll(5, true, vec![change(5, 1)]), &freshness, &progress));
         let (mine, other) = (read_at(&freshness, 5, 1), read_at(&freshness, 5, 2));
         assert!(
             freshness.stands(&mine) && !freshness.stands(&read_at(&freshness, 4, 1)),
             "the first poll sets the floor"
         );
         assert!(
-            !reader.apply(poll(8, true, vec![change(6, 3), change(7, 1)]), &freshness, &progress),
+            !reader.apply_unseen(poll(8, true, vec![change(6, 3), change(7, 1)]), &freshness, &progress),
             "not at the end"
         );
         assert!(!freshness.stands(&mine) && freshness.stands(&other));
-        assert!(reader.apply(poll(8, true, vec![change(8, 2)]), &freshness, &progress));
+        assert!(reader.apply_unseen(poll(8, true, vec![change(8, 2)]), &freshness, &progress));
         assert!(!freshness.stands(&other));
-        assert!(reader.apply(poll(8, true, vec![]), &freshness, &progress));
+        assert!(reader.apply_unseen(poll(8, true, vec![]), &freshness, &progress));
         assert_eq!(reader.applied.map(|a| a.seq), Some(8));
     }
 
@@ -186,11 +201,54 @@ mod tests {
             poll(9, true, vec![change(7, 1), change(8, 1), change(9, 1)]),
         ] {
             let (freshness, progress, mut reader) = (Freshness::following(), Progress::default(), Reader::default());
-            assert!(reader.apply(poll(5, true, vec![change(5, 1)]), &freshness, &progress));
+            assert!(reader.apply_unseen(poll(5, true, vec![change(5, 1)]), &freshness, &progress));
             let before = read_at(&freshness, 5, 2);
-            assert!(!reader.apply(diverged, &freshness, &progress), "it renews nothing");
-            assert!(reader.apply(poll(4, true, vec![change(4, 1)]), &freshness, &progress));
+            assert!(!reader.apply_unseen(diverged, &freshness, &progress), "it renews nothing");
+            assert!(reader.apply_unseen(poll(4, true, vec![change(4, 1)]), &freshness, &progress));
             assert!(!freshness.stands(&before) && freshness.stands(&read_at(&freshness, 4, 2)));
         }
+    }
+
+    /// A look-up saw change 6 before the log was read so far; then the store was set back to 5.
+    #[test]
+    fn what_was_seen_ahead_of_the_log_has_to_be_in_it() {
+        for after in [
+            (poll(5, true, vec![]), 6),
+            // Somebody else's sixth change. It was seen while the poll was under way, so the head says nothing.
+            (poll(6, true, vec![change(6, 9)]), 5),
+        ] {
+            let (freshness, progress, mut reader) = (Freshness::following(), Progress::default(), Reader::default());
+            assert!(reader.apply_unseen(poll(5, true, vec![change(5, 1)]), &freshness, &progress));
+            let read = read_at(&freshness, 6, 2);
+            freshness.saw(freshness.era(), 6, Some("the sixth that was lost"));
+            assert!(freshness.stands(&read));
+            let (poll, highest) = after;
+            assert!(!reader.apply(poll, highest, &freshness, &progress), "it renews nothing");
+            assert!(!freshness.stands(&read));
+        }
+    }
+
+    #[test]
+    fn what_was_seen_and_then_read_is_forgotten() {
+        let (freshness, progress, mut reader) = (Freshness::following(), Progress::default(), Reader::default());
+        assert!(reader.apply_unseen(poll(5, true, vec![change(5, 1)]), &freshness, &progress));
+        let read = read_at(&freshness, 6, 2);
+        freshness.saw(freshness.era(), 6, Some("op 6"));
+        // A poll that was sent before the look-up saw it.
+        assert!(reader.apply(poll(5, true, vec![]), 5, &freshness, &progress));
+        assert!(reader.apply(poll(6, true, vec![change(6, 9)]), 6, &freshness, &progress));
+        assert!(freshness.stands(&read) && freshness.highest() == 6);
+    }
+
+    /// A change of ours gets a number that somebody has seen already: the store was set back, and no poll has noticed yet.
+    #[test]
+    fn an_own_change_with_an_old_number_begins_an_era() {
+        let (freshness, progress, mut reader) = (Freshness::following(), Progress::default(), Reader::default());
+        assert!(reader.apply_unseen(poll(5, true, vec![change(5, 1)]), &freshness, &progress));
+        let (read, tag) = (read_at(&freshness, 5, 2), Tag::owner(OwnerId(2)));
+        let begun = freshness.begin();
+        freshness.raise_own(begun, 5, Some("another fifth"), &[tag]);
+        assert!(!freshness.stands(&read), "it was read before the change, whatever its number says");
+        assert!(freshness.stands(&read_at(&freshness, 5, 2)), "and this after it");
     }
 }

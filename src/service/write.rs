@@ -8,7 +8,7 @@ use crate::domain::{
     Action, AuditEvent, Catalogue, Cause, Ceiling, ConditionId, Conditions, Doer, EncryptionKeys, Entropy, Fields,
     Issued, Kind, Origin, Permission, SecretFormat, Subject, Tag, Target, What,
 };
-use crate::resolve::Resolver;
+use crate::resolve::{Begun, Resolver};
 use crate::store::{StoreError, Transaction, View, WriteStore};
 use futures_util::future::BoxFuture;
 use std::fmt;
@@ -186,15 +186,18 @@ impl Change {
     {
         let (store, writer, origin) = (self.store.clone(), self.writer.clone(), self.origin);
         let task = tokio::spawn(async move {
-            let era = writer.resolver.freshness.era();
+            let begun = writer.resolver.freshness.begin();
             let mut draft = Draft { tx: store.begin().await?, writer: writer.clone(), origin, tags: Vec::new() };
             let value = work(&mut draft).await?;
             let Draft { tx, tags, .. } = draft;
-            let raise = Raise { resolver: writer.resolver.clone(), era, seq: tx.seq(), tags };
+            let op_id = tx.op_id().map(str::to_owned);
+            let mut raise = Raise { resolver: writer.resolver.clone(), begun, seq: tx.seq(), op_id, tags };
             match tx.commit(&raise.tags).await {
                 Ok(()) => drop(raise),
                 Err(unknown @ StoreError::Unknown(_)) => {
                     let tags = raise.tags.clone();
+                    // Nobody has seen it in the log.
+                    raise.op_id = None;
                     drop(raise);
                     tokio::spawn(settle(store, writer, tags));
                     return Err(unknown.into());
@@ -213,8 +216,9 @@ impl Change {
 /// Raises the tags of a change when dropped: after its commit, or when the task dies while nobody knows how that went.
 struct Raise {
     resolver: Arc<Resolver>,
-    era: u64,
+    begun: Begun,
     seq: u64,
+    op_id: Option<String>,
     tags: Vec<Tag>,
 }
 
@@ -228,7 +232,7 @@ impl Raise {
 impl Drop for Raise {
     fn drop(&mut self) {
         if !self.tags.is_empty() {
-            self.resolver.freshness.raise_own(self.era, self.seq, &self.tags);
+            self.resolver.freshness.raise_own(self.begun, self.seq, self.op_id.as_deref(), &self.tags);
         }
     }
 }
@@ -249,10 +253,10 @@ async fn settle(store: Arc<dyn WriteStore>, writer: Arc<Writer>, tags: Vec<Tag>)
 }
 
 async fn again(store: &dyn WriteStore, writer: &Writer, tags: &[Tag]) -> Result<(), StoreError> {
-    let era = writer.resolver.freshness.era();
+    let begun = writer.resolver.freshness.begin();
     let tx = store.begin().await?;
-    let seq = tx.seq();
+    let (seq, op_id) = (tx.seq(), tx.op_id().map(str::to_owned));
     tx.commit(tags).await?;
-    writer.resolver.freshness.raise_own(era, seq, tags);
+    writer.resolver.freshness.raise_own(begun, seq, op_id.as_deref(), tags);
     Ok(())
 }

@@ -151,7 +151,7 @@ impl Store for MemoryStore {
                 .map(|owner| (Owner::clone(owner), content.ceiling(owner))),
             now: self.inner.clock.now(),
         });
-        Ok(Snapshot { seq: content.seq, record })
+        Ok(Snapshot { seq: content.seq, op_id: None, record })
     }
 
     fn following(&self) -> Following {

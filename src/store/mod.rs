@@ -183,6 +183,8 @@ pub trait View: Send {
 pub trait Transaction: View {
     /// The sequence that this change will have.
     fn seq(&self) -> u64;
+    /// The id that it will have, if there is a log of changes to follow.
+    fn op_id(&self) -> Option<&str>;
 
     /// Adds a role.
     async fn insert_role(&mut self, role: NewRole) -> Result<RoleId, StoreError>;
@@ -361,6 +363,8 @@ pub struct Profile {
 pub struct Snapshot {
     /// The sequence of the last change that this snapshot contains.
     pub seq: u64,
+    /// The id of that change; `None` if there was none yet, or there is no log of changes to follow.
+    pub op_id: Option<String>,
     /// The token and what it rests on; `None` if there is no such token.
     pub record: Option<Record>,
 }

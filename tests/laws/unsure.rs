@@ -60,6 +60,10 @@ forward! {
             self.tx.seq()
         }
 
+        fn op_id(&self) -> Option<&str> {
+            self.tx.op_id()
+        }
+
         async fn commit(self: Box<Self>, tags: &[Tag]) -> Result<(), StoreError> {
             if self.happens {
                 self.tx.commit(tags).await?;

@@ -83,6 +83,10 @@ impl Open<Lock> {
 
 #[async_trait]
 impl Transaction for Open<Lock> {
+    fn op_id(&self) -> Option<&str> {
+        None
+    }
+
     fn seq(&self) -> u64 {
         self.content.seq
     }

@@ -16,14 +16,15 @@ use std::time::Duration;
 
 pub(super) fn snapshot(row: &Row, now: Timestamp) -> Result<Snapshot, StoreError> {
     let seq = unsigned("seq", get(row, "seq")?)?;
+    let op_id = maybe(row, "op_id")?;
     if maybe::<i64>(row, "token_id")?.is_none() {
-        return Ok(Snapshot { seq, record: None });
+        return Ok(Snapshot { seq, op_id, record: None });
     }
     let owner = match maybe::<i64>(row, "owner_id")? {
         Some(_) => Some((owner(row)?, ceiling(row)?)),
         None => None,
     };
-    Ok(Snapshot { seq, record: Some(Record { token: token(row)?, owner, now }) })
+    Ok(Snapshot { seq, op_id, record: Some(Record { token: token(row)?, owner, now }) })
 }
 
 pub(super) fn token(row: &Row) -> Result<Token, StoreError> {

@@ -332,7 +332,7 @@ macro_rules! statements {
 
         /// One row, also if there is no such token: then all but `seq` is null or empty.
         pub(in crate::store::sql) const RESOLVE: &str = concat!(
-            "SELECT x.seq, ",
+            "SELECT x.seq, (SELECT k.op_id FROM keyward_change k WHERE k.seq = x.seq) AS op_id, ",
             $word!(now),
             " AS now, ",
             token!($word),

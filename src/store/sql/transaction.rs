@@ -72,6 +72,10 @@ impl Transaction for Writing {
         self.change.seq
     }
 
+    fn op_id(&self) -> Option<&str> {
+        Some(&self.change.op_id)
+    }
+
     async fn insert_role(&mut self, new: NewRole) -> Result<RoleId, StoreError> {
         let insert = query(statements::INSERT_ROLE).bind(&new.name).bind(&new.description).bind(self.now().0);
         let id = RoleId(self.number("id", insert).await?);
