@@ -181,6 +181,7 @@ async fn it_is_not_ready_while_the_log_does_not_answer() {
     assert!(!health.ready);
     assert_eq!((health.lease_age, health.lease_left), (Some(BOUND + Duration::from_millis(1)), Some(Duration::ZERO)));
     assert_eq!(ask(&keyward, &unknown()).await, 503);
+    assert_eq!(keyward.health().store_reads, 0, "a store in trouble is spared questions whose answers would not count");
     let response = watch(&keyward, "/readyz").await;
     assert_eq!(
         (response.status(), &response.headers()["retry-after"]),

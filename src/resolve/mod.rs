@@ -224,12 +224,15 @@ impl Resolver {
         let until_it_stands = async {
             let mut pause = Duration::ZERO;
             loop {
+                // Without a lease no answer counts: a store in trouble is spared the question.
+                if !self.freshness.leased(self.clock.moment()) {
+                    self.first_lease().await?;
+                }
                 let landed = match self.board(digest, lane) {
                     Boarding::Late(known) => return Ok(known),
                     Boarding::Aboard(flight) => Self::land(flight).await?,
                 };
                 if !self.freshness.leased(self.clock.moment()) {
-                    self.first_lease().await?;
                     continue;
                 }
                 if self.freshness.stands(landed.stamp()) {
