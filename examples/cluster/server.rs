@@ -16,26 +16,50 @@ pub(crate) const VARIABLE: &str = "KEYWARD_TEST_POSTGRES";
 #[derive(Debug)]
 pub(crate) struct Server {
     url: String,
-    directory: Option<PathBuf>,
+    /// If it was started here.
+    home: Option<Home>,
+}
+
+#[derive(Debug)]
+struct Home {
+    programs: PathBuf,
+    directory: PathBuf,
+    options: String,
     /// Waits for the end of its input, which is the end of this program, and then stops the server.
-    _warden: Option<Child>,
+    _warden: Child,
 }
 
 impl Server {
     /// The server that the environment names, or a new one; an explanation if there is neither.
     pub(crate) fn find_or_start() -> Result<Self, String> {
         if let Ok(url) = std::env::var(VARIABLE) {
-            return Ok(Self { url, directory: None, _warden: None });
+            return Ok(Self { url, home: None });
         }
         Self::start(&[])
     }
 
     /// A new one, with these settings besides.
     pub(crate) fn start(settings: &[&str]) -> Result<Self, String> {
+        Self::start_in(new_directory()?, settings)
+    }
+
+    /// A new one whose disk has no more than this many megabytes: in memory, and for root only.
+    #[allow(dead_code, reason = "not every program that includes this file fills a disk")]
+    pub(crate) fn start_on_small_disk(megabytes: u32, settings: &[&str]) -> Result<Self, String> {
+        let directory = new_directory()?;
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={megabytes}m"), "keyward"]).arg(&directory);
+        if let Err(why) = run(&mut mount) {
+            _ = std::fs::remove_dir(&directory);
+            return Err(why);
+        }
+        Self::start_in(directory, settings)
+    }
+
+    fn start_in(directory: PathBuf, settings: &[&str]) -> Result<Self, String> {
         let programs = programs().ok_or("PostgreSQL's initdb is neither in PATH nor in /usr/lib/postgresql")?;
-        let directory = tempfile::Builder::new().prefix("keyward-postgres-").tempdir().map_err(text)?.keep();
         let port = free_port().map_err(text)?;
-        let (data, log) = (directory.join("data"), directory.join("log"));
+        let data = directory.join("data");
         // PostgreSQL does not run as root. Then somebody else has to own its files.
         if is_root() {
             run(Command::new("chown").arg("postgres").arg(&directory))?;
@@ -50,8 +74,7 @@ impl Server {
         for setting in settings {
             options += &format!(" -c {setting}");
         }
-        let mut start = plain(&programs, "pg_ctl");
-        run(start.args(["start", "-w", "-t", "60", "-D"]).arg(&data).arg("-l").arg(&log).arg("-o").arg(options))?;
+        start(&programs, &directory, &options)?;
         let (stop, gone) = (plain(&programs, "pg_ctl"), directory.display().to_string());
         let stop = std::iter::once(stop.get_program())
             .chain(stop.get_args())
@@ -61,13 +84,31 @@ impl Server {
         // A stopped server (SIGSTOP) does not hear that it is to end, so it is woken first.
         let script = format!(
             "cat >/dev/null; kill -CONT $(head -n 1 {gone}/data/postmaster.pid); \
-             {stop} stop -m immediate -D {gone}/data; rm -rf {gone}"
+             {stop} stop -m immediate -D {gone}/data; umount -l {gone} 2>/dev/null; rm -rf {gone}"
         );
         let mut warden = Command::new("setsid");
         warden.args(["sh", "-c", &script]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let warden = warden.spawn().map_err(text)?;
         let url = format!("postgres://keyward@127.0.0.1:{port}/postgres");
-        Ok(Self { url, directory: Some(directory), _warden: Some(warden) })
+        Ok(Self { url, home: Some(Home { programs, directory, options, _warden: warden }) })
+    }
+
+    /// Ends it as a power cut would.
+    #[allow(dead_code, reason = "not every program that includes this file stops a server")]
+    pub(crate) fn halt(&self) -> Result<(), String> {
+        let home = self.home()?;
+        run(plain(&home.programs, "pg_ctl").args(["stop", "-m", "immediate", "-D"]).arg(home.directory.join("data")))
+    }
+
+    /// Starts it again where it was.
+    #[allow(dead_code, reason = "not every program that includes this file stops a server")]
+    pub(crate) fn start_again(&self) -> Result<(), String> {
+        let home = self.home()?;
+        start(&home.programs, &home.directory, &home.options)
+    }
+
+    fn home(&self) -> Result<&Home, String> {
+        self.home.as_ref().ok_or_else(|| "somebody else's server is left alone".into())
     }
 
     /// The address of its first database.
@@ -76,6 +117,7 @@ impl Server {
     }
 
     /// The address of another database on it.
+    #[allow(dead_code, reason = "not every program that includes this file makes databases")]
     pub(crate) fn url_of(&self, database: &str) -> String {
         let (head, query) = self.url.split_once('?').map_or((&*self.url, None), |(head, query)| (head, Some(query)));
         let host = head.rsplit_once('/').map_or(head, |(host, _)| host);
@@ -84,14 +126,24 @@ impl Server {
 
     /// Its first process, if it was started here.
     pub(crate) fn pid(&self) -> Option<u32> {
-        let file = std::fs::read_to_string(self.directory.as_ref()?.join("data/postmaster.pid")).ok()?;
+        let file = std::fs::read_to_string(self.directory()?.join("data/postmaster.pid")).ok()?;
         file.lines().next()?.parse().ok()
     }
 
     /// Where its files are, if it was started here.
     pub(crate) fn directory(&self) -> Option<&Path> {
-        self.directory.as_deref()
+        self.home.as_ref().map(|home| &*home.directory)
     }
+}
+
+fn new_directory() -> Result<PathBuf, String> {
+    Ok(tempfile::Builder::new().prefix("keyward-postgres-").tempdir().map_err(text)?.keep())
+}
+
+fn start(programs: &Path, directory: &Path, options: &str) -> Result<(), String> {
+    let mut start = plain(programs, "pg_ctl");
+    start.args(["start", "-w", "-t", "60", "-D"]).arg(directory.join("data"));
+    run(start.arg("-l").arg(directory.join("log")).arg("-o").arg(options))
 }
 
 /// Where PostgreSQL's own programs are: in PATH, or where Debian puts the newest.

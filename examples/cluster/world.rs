@@ -1,0 +1,497 @@
+//! People, roles and tokens, what can be changed about them, and who asks all the time.
+
+use crate::BoxError;
+use crate::client::{Answer, Client};
+use crate::history::{ChangeId, Decision, History, NodeId, Outcome, TokenId, Verdict};
+use crate::node::{PATH, READ, SALT, limits, session_of};
+use http::Method;
+use keyward::{
+    AdminToken, Grant, IssuedToken, Keyward, Lifespan, NewOwner, NewRole, OwnerId, Password, Permission, PostgresStore,
+    RoleId, Salt,
+};
+use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::RwLock;
+
+/// For how long a token that was changed is asked for more often than others.
+const RECENTLY: Duration = Duration::from_secs(3);
+
+/// Everything that clients know.
+pub(crate) struct World {
+    pub(crate) nodes: Vec<SocketAddr>,
+    client: Client,
+    /// Of somebody who may do everything.
+    session: String,
+    session_token: TokenId,
+    /// Never changed.
+    anchor: Target,
+    known: Mutex<Known>,
+    /// Taken to write by whoever wants no change to be under way.
+    pub(crate) quiet: RwLock<()>,
+    pub(crate) stopped: AtomicBool,
+    names: AtomicU64,
+    keyward: Keyward<PostgresStore>,
+    url: String,
+    root: OwnerId,
+}
+
+struct Known {
+    history: History,
+    targets: Vec<Target>,
+    recent: Vec<(Target, Instant)>,
+    things: Vec<Thing>,
+    doubtful: Vec<Doubtful>,
+    /// Answers that nobody expects.
+    odd: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+struct Target {
+    token: TokenId,
+    secret: Arc<str>,
+}
+
+/// What can be changed.
+#[derive(Clone, Debug)]
+enum Thing {
+    /// A token of whoever makes the changes.
+    Own { id: i64, target: Target, granted: bool },
+    /// Somebody else, with tokens.
+    Person { id: i64, targets: Vec<Target>, active: bool },
+    /// A role, with tokens of its members.
+    Role { id: i64, targets: Vec<Target> },
+}
+
+#[derive(Clone, Debug)]
+enum Deed {
+    Switch { active: bool },
+    Grant { granted: bool },
+    Revoke,
+    Regenerate,
+    Shrink,
+}
+
+/// A change that nobody answered for.
+struct Doubtful {
+    thing: Thing,
+    deed: Deed,
+    change: ChangeId,
+}
+
+/// What is remembered when a backup is made.
+pub(crate) struct Remembered {
+    passing: Vec<TokenId>,
+    things: Vec<Thing>,
+    targets: Vec<Target>,
+}
+
+impl World {
+    /// `url`: the database, by a way that does not fail.
+    pub(crate) async fn make(url: &str, nodes: Vec<SocketAddr>, strict: bool) -> Result<Self, BoxError> {
+        let limits = limits(strict);
+        let store = PostgresStore::connect(url).await?;
+        let keyward = Keyward::builder(store).salt(Salt::parse(SALT)?).limits(limits).admin("/admin").build()?;
+        let root = NewOwner::new("root@example.test").named("Root", "").roles([RoleId::SUPER_ADMIN]);
+        let root = keyward.owners().create(root).await?.id;
+        keyward.owners().set_password(root, Password::new("Passw0rd!")).await?;
+        let session = keyward.tokens().open_session(session_of(root)).await?.secret.expose().to_owned();
+        let mut history = History::new(limits.max_staleness);
+        let began = now();
+        let session_token = history.token(true, began);
+        let anchor = AdminToken::new("anchor", root).grants([Grant::new(READ)]).lifespan(Lifespan::Unlimited);
+        let anchor = keyward.tokens().issue_admin(anchor).await?;
+        let anchor = Target { token: history.token(true, began), secret: anchor.secret.expose().into() };
+        let targets = vec![anchor.clone()];
+        let known = Known { history, targets, recent: vec![], things: vec![], doubtful: vec![], odd: vec![] };
+        let world = Self {
+            nodes,
+            client: Client::new(),
+            session,
+            session_token,
+            anchor,
+            known: Mutex::new(known),
+            quiet: RwLock::default(),
+            stopped: AtomicBool::new(false),
+            names: AtomicU64::new(0),
+            keyward,
+            url: url.to_owned(),
+            root,
+        };
+        world.add(12, 12, 0).await?;
+        Ok(world)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn name(&self, what: &str) -> String {
+        format!("{what} {}", self.names.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// So many things more, made past all nodes.
+    pub(crate) async fn add(&self, own: usize, people: usize, roles: usize) -> Result<(), BoxError> {
+        for _ in 0..own {
+            let issued = self.issue(self.root).await?;
+            let target = self.target(&issued);
+            self.known().things.push(Thing::Own { id: issued.token.id.0, target, granted: true });
+        }
+        for n in 0..people + roles {
+            let role = NewRole::new(self.name("role")).permissions([Permission::new(READ)]);
+            let role = self.keyward.roles().create(role).await?.id;
+            let email = format!("{}@example.test", self.name("somebody").replace(' ', ""));
+            let owner = self.keyward.owners().create(NewOwner::new(email).roles([role])).await?.id;
+            let mut targets = Vec::new();
+            for _ in 0..2 {
+                targets.push(self.target(&self.issue(owner).await?));
+            }
+            let thing = match n < people {
+                true => Thing::Person { id: owner.0, targets, active: true },
+                false => Thing::Role { id: role.0, targets },
+            };
+            self.known().things.push(thing);
+        }
+        Ok(())
+    }
+
+    async fn issue(&self, owner: OwnerId) -> Result<IssuedToken, BoxError> {
+        let new = AdminToken::new(self.name("token"), owner).grants([Grant::new(READ)]);
+        Ok(self.keyward.tokens().issue_admin(new.lifespan(Lifespan::Unlimited)).await?)
+    }
+
+    fn target(&self, issued: &IssuedToken) -> Target {
+        self.known().add_target(issued.secret.expose().into(), now())
+    }
+
+    /// Asks a node over and over, most often for what was changed not long ago.
+    pub(crate) async fn probe(self: Arc<Self>, node: NodeId, seed: u64) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        while !self.stopped.load(Ordering::Relaxed) {
+            let target = self.known().pick(&mut random);
+            let verdict = self.ask(node, &target).await;
+            let pause = if verdict == Verdict::Silence { 20 } else { 1 };
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+    }
+
+    async fn ask(&self, node: NodeId, target: &Target) -> Verdict {
+        let begins = now();
+        let answer = self.client.get(self.nodes[node], PATH, &target.secret).await;
+        let ends = now();
+        let verdict = self.verdict(answer.map(|answer| answer.status));
+        self.known().history.decided(Decision { token: target.token, node, begins, ends, verdict });
+        verdict
+    }
+
+    fn verdict(&self, status: Option<u16>) -> Verdict {
+        match status {
+            Some(200..=299) => Verdict::Passed,
+            Some(401 | 403) => Verdict::Refused,
+            Some(503) => Verdict::Unavailable,
+            None => Verdict::Silence,
+            Some(other) => {
+                self.known().odd.push(format!("a request was answered {other}"));
+                Verdict::Silence
+            }
+        }
+    }
+
+    /// Whether each node answers the token that is never changed.
+    pub(crate) async fn all_back(&self) -> bool {
+        for node in 0..self.nodes.len() {
+            if self.ask(node, &self.anchor).await != Verdict::Passed {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Makes changes at a node, one after another.
+    pub(crate) async fn change(self: Arc<Self>, node: NodeId, seed: u64) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        while !self.stopped.load(Ordering::Relaxed) {
+            let going = self.quiet.read().await;
+            if random.u8(..8) == 0 {
+                self.issue_at(node).await;
+            } else {
+                self.change_one(node, &mut random).await;
+            }
+            drop(going);
+            tokio::time::sleep(Duration::from_millis(random.u64(5..60))).await;
+        }
+    }
+
+    /// One change of anything at this node.
+    pub(crate) async fn change_one(&self, node: NodeId, random: &mut fastrand::Rng) {
+        let thing = {
+            let mut known = self.known();
+            if known.things.is_empty() {
+                return;
+            }
+            let chosen = random.usize(..known.things.len());
+            known.things.swap_remove(chosen)
+        };
+        let deed = match &thing {
+            Thing::Person { active, .. } => Deed::Switch { active: !active },
+            Thing::Role { .. } => Deed::Shrink,
+            Thing::Own { granted, .. } => match random.u8(..10) {
+                0 => Deed::Revoke,
+                1 if *granted => Deed::Regenerate,
+                _ => Deed::Grant { granted: !granted },
+            },
+        };
+        let (method, path, body) = deed.request(&thing);
+        let passes = matches!(deed, Deed::Switch { active: true } | Deed::Grant { granted: true });
+        if let (Thing::Person { id, active, .. }, 0) = (&thing, random.u8(..4)) {
+            let (id, active) = (*id, !active);
+            return self.switch_by_hand(thing, id, active).await;
+        }
+        let asked = now();
+        let change = self.known().begin(&thing, passes, Some(node), asked);
+        let answer = self.client.send(method, self.nodes[node], &path, &self.session, &body).await;
+        let answered = now();
+        self.note_change(node, asked, answered, answer.as_ref().map(|answer| answer.status));
+        match answer {
+            Some(answer) if (200..300).contains(&answer.status) => {
+                let mut known = self.known();
+                known.history.settle(&thing.tokens(), change, Outcome::Acknowledged(answered));
+                let key = answer.body["data"]["accessKey"].as_str().map(Into::into);
+                let new_key = key.filter(|_| matches!(deed, Deed::Regenerate)).map(|key| known.add_target(key, asked));
+                known.things.extend(deed.done(thing, new_key));
+            }
+            answer => {
+                if let Some(Answer { status, .. }) = answer.filter(|answer| answer.status < 500) {
+                    self.known().odd.push(format!("{deed:?} was answered {status}"));
+                }
+                self.known().doubtful.push(Doubtful { thing, deed, change });
+            }
+        }
+    }
+
+    /// Somebody changes a row with SQL.
+    async fn switch_by_hand(&self, thing: Thing, id: i64, active: bool) {
+        let change = self.known().begin(&thing, active, None, now());
+        let deed = Deed::Switch { active };
+        let done = async {
+            let state = if active { "active" } else { "deactivated" };
+            let switch = sqlx::query("UPDATE keyward_owner SET state = $2 WHERE id = $1").bind(id).bind(state);
+            switch.execute(&mut PgConnection::connect(&self.url).await?).await
+        };
+        match done.await {
+            Ok(_) => {
+                let mut known = self.known();
+                known.history.settle(&thing.tokens(), change, Outcome::Acknowledged(now()));
+                known.things.extend(deed.done(thing, None));
+            }
+            Err(_) => self.known().doubtful.push(Doubtful { thing, deed, change }),
+        }
+    }
+
+    async fn issue_at(&self, node: NodeId) {
+        let body = json!({"name": self.name("token"), "lifespan": null, "adminPermissions": [{"action": READ}]});
+        let (asked, path) = (now(), "/admin/admin-tokens");
+        let answer = self.client.send(Method::POST, self.nodes[node], path, &self.session, &body).await;
+        self.note_change(node, asked, now(), answer.as_ref().map(|answer| answer.status));
+        let Some(answer) = answer.filter(|answer| answer.status == 201) else { return };
+        let (id, key) = (answer.body["data"]["id"].as_i64(), answer.body["data"]["accessKey"].as_str());
+        if let (Some(id), Some(key)) = (id, key) {
+            let mut known = self.known();
+            let target = known.add_target(key.into(), asked);
+            known.things.push(Thing::Own { id, target, granted: true });
+        }
+    }
+
+    /// A change is a request too, with a session that is never changed.
+    fn note_change(&self, node: NodeId, begins: Instant, ends: Instant, status: Option<u16>) {
+        let verdict = match status {
+            Some(401 | 403) => Verdict::Refused,
+            Some(503) => Verdict::Unavailable,
+            Some(_) => Verdict::Passed,
+            None => Verdict::Silence,
+        };
+        self.known().history.decided(Decision { token: self.session_token, node, begins, ends, verdict });
+    }
+
+    /// Finds out what became of changes that nobody answered for. Nodes have to be done with them.
+    pub(crate) async fn settle(&self) -> Result<usize, BoxError> {
+        let doubtful = std::mem::take(&mut self.known().doubtful);
+        let mut connection = PgConnection::connect(&self.url).await?;
+        let many = doubtful.len();
+        for Doubtful { thing, deed, change } in doubtful {
+            let mut tx = connection.begin().await?;
+            // Whoever had it has ended, one way or the other.
+            sqlx::query("SELECT seq FROM keyward_epoch WHERE id = 1 FOR UPDATE").execute(&mut *tx).await?;
+            let happened = deed.happened(&thing, &mut tx).await?;
+            let seen = now();
+            tx.commit().await?;
+            let mut known = self.known();
+            let outcome = if happened { Outcome::Seen(seen) } else { Outcome::Never };
+            known.history.settle(&thing.tokens(), change, outcome);
+            match (happened, &deed) {
+                (false, _) => known.things.push(thing),
+                // Its new secret went nowhere.
+                (true, Deed::Regenerate) => {}
+                (true, _) => known.things.extend(deed.done(thing, None)),
+            }
+        }
+        Ok(many)
+    }
+
+    /// Asks every node for every token, and answers how many do not do what was acknowledged.
+    pub(crate) async fn lost(&self) -> usize {
+        let targets = self.known().targets.clone();
+        let mut lost = 0;
+        for target in targets {
+            for node in 0..self.nodes.len() {
+                let verdict = self.ask(node, &target).await;
+                let expected = self.known().history.passes(target.token).map(|passes| match passes {
+                    true => Verdict::Passed,
+                    false => Verdict::Refused,
+                });
+                lost += usize::from(expected.is_some_and(|expected| expected != verdict));
+            }
+        }
+        lost
+    }
+
+    pub(crate) fn findings(&self) -> (crate::history::Findings, Vec<String>) {
+        let mut known = self.known();
+        // What has ended for good is of no more interest.
+        let Known { history, targets, things, .. } = &mut *known;
+        let findings = history.findings();
+        let changing: Vec<TokenId> = things.iter().flat_map(Thing::tokens).collect();
+        targets.retain(|target| history.passes(target.token) == Some(true) || changing.contains(&target.token));
+        (findings, std::mem::take(&mut known.odd))
+    }
+
+    /// What a backup made now would hold. Nothing may be in doubt.
+    pub(crate) fn remember(&self) -> Remembered {
+        let known = self.known();
+        let passing = known.history.tokens().filter(|token| known.history.passes(*token) == Some(true)).collect();
+        Remembered { passing, things: known.things.clone(), targets: known.targets.clone() }
+    }
+
+    /// The store was set back to what it was then, between these two moments.
+    pub(crate) fn set_back(&self, to: Remembered, begun: Instant, done: Instant) {
+        let mut known = self.known();
+        let tokens: Vec<TokenId> = known.history.tokens().collect();
+        for passes in [true, false] {
+            let of = |token: &TokenId| to.passing.contains(token) == passes;
+            let turned = |token: &TokenId| known.history.passes(*token) != Some(passes);
+            let turned: Vec<TokenId> = tokens.iter().copied().filter(|token| of(token) && turned(token)).collect();
+            let change = known.history.ask(&turned, passes, None, begun);
+            known.history.settle(&turned, change, Outcome::Seen(done));
+        }
+        for target in to.targets {
+            if !known.targets.iter().any(|known| known.token == target.token) {
+                known.targets.push(target);
+            }
+        }
+        let all: Vec<_> = known.targets.iter().map(|target| (target.clone(), done)).collect();
+        known.recent = all;
+        known.things = to.things;
+    }
+}
+
+impl Known {
+    fn add_target(&mut self, secret: Arc<str>, since: Instant) -> Target {
+        let target = Target { token: self.history.token(true, since), secret };
+        self.targets.push(target.clone());
+        self.recent.push((target.clone(), since));
+        target
+    }
+
+    fn pick(&mut self, random: &mut fastrand::Rng) -> Target {
+        let since = now();
+        self.recent.retain(|(_, changed)| since - *changed < RECENTLY);
+        if !self.recent.is_empty() && random.u8(..10) < 7 {
+            return self.recent[random.usize(..self.recent.len())].0.clone();
+        }
+        self.targets[random.usize(..self.targets.len())].clone()
+    }
+
+    fn begin(&mut self, thing: &Thing, passes: bool, node: Option<NodeId>, asked: Instant) -> ChangeId {
+        self.recent.extend(thing.targets().iter().map(|target| (target.clone(), asked)));
+        self.history.ask(&thing.tokens(), passes, node, asked)
+    }
+}
+
+impl Thing {
+    fn targets(&self) -> &[Target] {
+        match self {
+            Self::Own { target, .. } => std::slice::from_ref(target),
+            Self::Person { targets, .. } | Self::Role { targets, .. } => targets,
+        }
+    }
+
+    fn tokens(&self) -> Vec<TokenId> {
+        self.targets().iter().map(|target| target.token).collect()
+    }
+
+    fn id(&self) -> i64 {
+        match self {
+            Self::Own { id, .. } | Self::Person { id, .. } | Self::Role { id, .. } => *id,
+        }
+    }
+}
+
+impl Deed {
+    fn request(&self, thing: &Thing) -> (Method, String, Value) {
+        let id = thing.id();
+        let token = format!("/admin/admin-tokens/{id}");
+        match self {
+            Self::Switch { active } => (Method::PUT, format!("/admin/users/{id}"), json!({"isActive": active})),
+            Self::Shrink => (Method::PUT, format!("/admin/roles/{id}/permissions"), json!({"permissions": []})),
+            Self::Grant { granted: true } => (Method::PUT, token, json!({"adminPermissions": [{"action": READ}]})),
+            Self::Grant { granted: false } => (Method::PUT, token, json!({"adminPermissions": []})),
+            Self::Revoke => (Method::DELETE, token, Value::Null),
+            Self::Regenerate => (Method::POST, format!("{token}/regenerate"), Value::Null),
+        }
+    }
+
+    /// What the thing is after it; `None` if there is nothing left to change.
+    fn done(&self, thing: Thing, new_key: Option<Target>) -> Option<Thing> {
+        match (self, thing) {
+            (Self::Switch { active }, Thing::Person { id, targets, .. }) => {
+                Some(Thing::Person { id, targets, active: *active })
+            }
+            (Self::Grant { granted }, Thing::Own { id, target, .. }) => {
+                Some(Thing::Own { id, target, granted: *granted })
+            }
+            (Self::Regenerate, Thing::Own { id, granted, .. }) => {
+                new_key.map(|target| Thing::Own { id, target, granted })
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the store is as this makes it.
+    async fn happened(&self, thing: &Thing, connection: &mut PgConnection) -> Result<bool, BoxError> {
+        let there = match self {
+            Self::Switch { .. } => "SELECT EXISTS (SELECT 1 FROM keyward_owner WHERE id = $1 AND state = 'active')",
+            Self::Shrink => "SELECT EXISTS (SELECT 1 FROM keyward_role_permission WHERE role_id = $1)",
+            Self::Grant { .. } => "SELECT EXISTS (SELECT 1 FROM keyward_grant WHERE token_id = $1)",
+            Self::Revoke => "SELECT EXISTS (SELECT 1 FROM keyward_token WHERE id = $1)",
+            Self::Regenerate => "SELECT EXISTS (SELECT 1 FROM keyward_token WHERE id = $1 AND hint = $2)",
+        };
+        let mut query = sqlx::query_scalar(there).bind(thing.id());
+        if let (Self::Regenerate, Thing::Own { target, .. }) = (self, thing) {
+            query = query.bind(target.secret[target.secret.len() - 4..].to_owned());
+        }
+        let there: bool = query.fetch_one(connection).await?;
+        Ok(match self {
+            Self::Switch { active } => there == *active,
+            Self::Grant { granted } => there == *granted,
+            Self::Shrink | Self::Revoke | Self::Regenerate => !there,
+        })
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "it measures real time")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
