@@ -37,7 +37,8 @@ pub(super) struct Change {
 impl Reading {
     pub(super) async fn begin(store: Home) -> Result<Self, StoreError> {
         let mut transaction = store.begin_reading().await?;
-        let row = query(statements::LOOK).fetch_optional(&mut *transaction).await.map_err(asking)?;
+        let look = query(statements::LOOK).persistent(store.prepares());
+        let row = look.fetch_optional(&mut *transaction).await.map_err(asking)?;
         let now = store.time(&row.ok_or_else(no_epoch)?)?;
         Ok(Self { store, transaction, now, change: (), broken: false })
     }
@@ -47,7 +48,8 @@ impl Writing {
     pub(super) async fn begin(store: Home) -> Result<Self, StoreError> {
         let mut transaction = store.begin_writing().await?;
         let op_id = Uuid::new_v4().to_string();
-        let row = query(statements::TAKE_EPOCH).bind(&op_id).fetch_optional(&mut *transaction).await.map_err(asking)?;
+        let take = query(statements::TAKE_EPOCH).bind(&op_id).persistent(store.prepares());
+        let row = take.fetch_optional(&mut *transaction).await.map_err(asking)?;
         let row = row.ok_or_else(no_epoch)?;
         let (seq, now) = (rows::unsigned("seq", rows::get(&row, "seq")?)?, store.time(&row)?);
         Ok(Self { store, transaction, now, change: Change { op_id, seq }, broken: false })
@@ -56,7 +58,7 @@ impl Writing {
     /// Runs a statement, and answers with how many rows it touched.
     pub(super) async fn execute(&mut self, query: Query<'_, Engine, Arguments>) -> Result<u64, StoreError> {
         self.start()?;
-        let done = query.execute(&mut *self.transaction).await.map_err(asking)?;
+        let done = query.persistent(self.store.prepares()).execute(&mut *self.transaction).await.map_err(asking)?;
         self.done();
         Ok(done.rows_affected())
     }
@@ -65,14 +67,15 @@ impl Writing {
 impl<C> Open<C> {
     pub(super) async fn row(&mut self, query: Query<'_, Engine, Arguments>) -> Result<Option<Row>, StoreError> {
         self.start()?;
-        let row = query.fetch_optional(&mut *self.transaction).await.map_err(asking)?;
+        let row =
+            query.persistent(self.store.prepares()).fetch_optional(&mut *self.transaction).await.map_err(asking)?;
         self.done();
         Ok(row)
     }
 
     pub(super) async fn rows(&mut self, query: Query<'_, Engine, Arguments>) -> Result<Vec<Row>, StoreError> {
         self.start()?;
-        let rows = query.fetch_all(&mut *self.transaction).await.map_err(asking)?;
+        let rows = query.persistent(self.store.prepares()).fetch_all(&mut *self.transaction).await.map_err(asking)?;
         self.done();
         Ok(rows)
     }

@@ -9,7 +9,8 @@ use crate::store::StoreError;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{Connection, PgConnection, PgPool, Postgres, query, raw_sql};
+use sqlx::{PgConnection, PgPool, Postgres, raw_sql};
+use std::io::ErrorKind;
 use std::ops::{Deref, DerefMut};
 
 pub(super) struct Held {
@@ -38,7 +39,9 @@ impl Held {
 
     pub(super) async fn commit(mut self) -> sqlx::Result<()> {
         self.busy = true;
-        let done = query("COMMIT").execute(&mut *self).await;
+        // It may wait for replicas, or for a server that is gone.
+        let done = tokio::time::timeout(PATIENCE, raw_sql("COMMIT").execute(&mut *self)).await;
+        let done = done.unwrap_or_else(|_| Err(sqlx::Error::Io(ErrorKind::TimedOut.into())));
         if done.is_ok() {
             (self.busy, self.open) = (false, false);
         }
@@ -74,12 +77,12 @@ impl Held {
         query: Query<'_, Postgres, PgArguments>,
     ) -> Result<sqlx::Result<Option<PgRow>>, StoreError> {
         let mut held = match pooler {
-            true => Self::begin(pool, statements::BEGIN_READING).await?,
+            true => Self::begin(pool, statements::BEGIN_LOOK_UP).await?,
             false => Self::take(pool).await?,
         };
         held.busy = true;
         // One that fails takes its connection along, and with it what that remembers.
-        let row = query.fetch_optional(&mut *held).await;
+        let row = query.persistent(!pooler).fetch_optional(&mut *held).await;
         if row.is_ok() {
             held.busy = false;
         }
@@ -120,19 +123,4 @@ impl Drop for Held {
             _ => drop(connection.detach()),
         }
     }
-}
-
-/// Runs one statement on a connection of its own, as [`Held::read`] does.
-pub(super) async fn read_on(
-    connection: &mut PgConnection,
-    pooler: bool,
-    query: Query<'_, Postgres, PgArguments>,
-) -> sqlx::Result<Option<PgRow>> {
-    if !pooler {
-        return query.fetch_optional(connection).await;
-    }
-    let mut transaction = connection.begin().await?;
-    let row = query.fetch_optional(&mut *transaction).await?;
-    transaction.commit().await?;
-    Ok(row)
 }

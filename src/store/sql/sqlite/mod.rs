@@ -163,6 +163,11 @@ impl SqliteStore {
         (rows::get::<i64>(&found, "happened").ok()? == 1).then_some(true)
     }
 
+    /// Whether a statement is prepared for more than once.
+    fn prepares(&self) -> bool {
+        true
+    }
+
     /// A file's transaction that is given up ends by itself.
     fn set_busy(&self, _: &mut Held, _: bool) {}
 
