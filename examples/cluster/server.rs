@@ -122,7 +122,7 @@ fn programs() -> Result<PathBuf, String> {
     debian.sort();
     let mut places = std::env::split_paths(&path).chain(debian.into_iter().rev());
     places
-        .find(|place| place.join("initdb").exists() && place.join("pg_ctl").exists())
+        .find(|place| ["initdb", "pg_ctl", "pg_basebackup"].iter().all(|program| place.join(program).exists()))
         .ok_or_else(|| "PostgreSQL's initdb is neither in PATH nor in /usr/lib/postgresql".to_owned())
 }
 

@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod failover;
 mod pooler;
 mod proxy;
 mod tls;

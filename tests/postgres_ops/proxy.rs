@@ -15,7 +15,7 @@ pub(crate) enum Older {
     FallSilent,
 }
 
-/// Where the address leads to, and what became of older connections when it began to.
+/// Where the address leads to (0 is nowhere), and what became of older connections when it began to.
 type Lead = (u16, Older);
 
 pub(crate) struct Proxy {
@@ -35,6 +35,11 @@ impl Proxy {
     /// The same address through this.
     pub(crate) fn url(&self, url: &str) -> String {
         url.replacen(&format!(":{}", port_of(url)), &format!(":{}", self.port), 1)
+    }
+
+    /// From now on nothing comes through, and nobody is told.
+    pub(crate) fn lead_nowhere(&self) {
+        self.leads.send_replace((0, Older::FallSilent));
     }
 
     /// From now on the address leads there.
@@ -57,6 +62,9 @@ async fn accept(listener: TcpListener, leads: Arc<watch::Sender<Lead>>) {
 
 async fn carry(mut here: TcpStream, mut leads: watch::Receiver<Lead>) {
     let (port, _) = *leads.borrow_and_update();
+    if port == 0 {
+        std::future::pending::<()>().await;
+    }
     let Ok(mut there) = TcpStream::connect(("127.0.0.1", port)).await else { return };
     loop {
         tokio::select! {

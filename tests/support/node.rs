@@ -1,10 +1,12 @@
 //! One of the nodes that share a PostgreSQL.
 
+#![allow(clippy::disallowed_methods, reason = "it waits for real processes")]
+
 use axum::routing::get;
 use keyward::testing::App;
 use keyward::{
     AdminToken, Grant, GuardedRouter, IssuedToken, Keyward, Lifespan, NewOwner, PostgresOptions, PostgresStore, RoleId,
-    Salt, action,
+    Salt, ServiceError, action,
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use std::time::{Duration, Instant};
@@ -34,10 +36,14 @@ impl Node {
     }
 
     pub async fn issue(&self, name: &str) -> IssuedToken {
+        self.try_issue(name).await.unwrap()
+    }
+
+    pub async fn try_issue(&self, name: &str) -> Result<IssuedToken, ServiceError> {
         let email = format!("{name}@example.test");
-        let owner = self.keyward.owners().create(NewOwner::new(email).roles([RoleId::SUPER_ADMIN])).await.unwrap();
+        let owner = self.keyward.owners().create(NewOwner::new(email).roles([RoleId::SUPER_ADMIN])).await?;
         let new = AdminToken::new(name, owner.id).grants([Grant::new(READ)]).lifespan(Lifespan::Unlimited);
-        self.keyward.tokens().issue_admin(new).await.unwrap()
+        self.keyward.tokens().issue_admin(new).await
     }
 
     pub async fn status(&self, key: &IssuedToken) -> u16 {

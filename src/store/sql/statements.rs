@@ -622,20 +622,12 @@ pub(super) mod postgres {
     /// Waits until whoever has the epoch is done, one way or the other.
     pub(in crate::store::sql) const AFTER_WRITERS: &str = "SELECT seq FROM keyward_epoch WHERE id = 1 FOR UPDATE";
 
-    macro_rules! confirmed {
-        () => {
-            "current_setting('synchronous_standby_names') <> '' AS confirmed"
-        };
-    }
-    /// Whether replicas have to confirm what is committed.
-    pub(in crate::store::sql) const CONFIRMED: &str = concat!("SELECT ", confirmed!());
-    /// Commits something that they have to confirm.
+    /// Commits something that replicas have to confirm, whatever the role's setting says; and whether there are any that have to.
     pub(in crate::store::sql) const HEARTBEAT: &str = concat!(
         "SELECT CAST(pg_logical_emit_message(TRUE, 'keyward', '') AS TEXT), set_config('synchronous_commit', CASE ",
         "WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on' ",
         "ELSE current_setting('synchronous_commit') END, TRUE), ",
-        confirmed!(),
-        ", ",
+        "current_setting('synchronous_standby_names') <> '' AS confirmed, ",
         postgres!(who)
     );
     pub(in crate::store::sql) const RECOVERY: &str = "SELECT pg_is_in_recovery() AS replica";

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgConnection, PgPool, raw_sql};
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// How many connections change things. They follow one another anyway; more than one, so that the next one is ready.
 const WRITERS: u32 = 4;
@@ -21,10 +22,19 @@ pub(super) struct Connections {
 }
 
 pub(super) struct Pools {
-    pub(super) readers: PgPool,
+    readers: PgPool,
     pub(super) writers: PgPool,
     /// The one connection on which hints come.
     pub(super) listeners: PgPool,
+    /// Others have taken their place.
+    replaced: watch::Sender<bool>,
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Side {
+    Reading,
+    Writing,
 }
 
 impl Connections {
@@ -46,10 +56,11 @@ impl Connections {
         self.address.clone().application_name(name).connect().await
     }
 
-    /// The address leads to another server now. Who is at something goes on with the old connections, and nobody begins with one.
+    /// The address leads to another server now. Nobody gets an older connection any more, and who waits for an answer on one is told.
     pub(super) fn renew(&self) {
         if !self.pools().readers.is_closed() {
-            self.pools.store(Arc::new(Pools::new(&self.address, self.readers, self.pooler)));
+            let old = self.pools.swap(Arc::new(Pools::new(&self.address, self.readers, self.pooler)));
+            old.replaced.send_replace(true);
         }
     }
 
@@ -61,6 +72,17 @@ impl Connections {
 }
 
 impl Pools {
+    pub(super) fn of(&self, side: Side) -> &PgPool {
+        match side {
+            Side::Reading => &self.readers,
+            Side::Writing => &self.writers,
+        }
+    }
+
+    pub(super) fn replaced(&self) -> watch::Receiver<bool> {
+        self.replaced.subscribe()
+    }
+
     fn new(address: &PgConnectOptions, readers: u32, pooler: bool) -> Self {
         let pool = |size: u32| PgPoolOptions::new().acquire_timeout(PATIENCE).max_connections(size);
         let mut reading = pool(readers);
@@ -74,6 +96,7 @@ impl Pools {
             readers: reading.connect_lazy_with(address.clone()),
             writers: pool(WRITERS).connect_lazy_with(address.clone()),
             listeners: pool(1).connect_lazy_with(address.clone()),
+            replaced: watch::Sender::new(false),
         }
     }
 }

@@ -34,11 +34,6 @@ pub(super) enum OpenError {
     #[error("the address is that of a pooler in transaction mode: say so with PostgresOptions::transaction_pooler()")]
     Pooler,
     #[error(
-        "the server confirms to no replica what it commits: set synchronous_standby_names, or do without \
-         PostgresOptions::synchronous_heartbeat()"
-    )]
-    Unconfirmed,
-    #[error(
         "the server does not encrypt as sslmode asks: check its settings ssl and pg_hba.conf, or the host and port"
     )]
     Encryption(#[source] sqlx::Error),

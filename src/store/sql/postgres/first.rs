@@ -12,7 +12,7 @@ use std::time::Duration;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Looks who is there, and whether that can be what the options say it is.
-pub(super) async fn look(connections: &Connections, pooler: bool, heartbeat: bool) -> Result<(), StoreError> {
+pub(super) async fn look(connections: &Connections, pooler: bool) -> Result<(), StoreError> {
     let mut connection = connect(connections).await?;
     let replica = raw_sql(statements::RECOVERY).fetch_one(&mut connection).await.map_err(asking)?;
     if rows::get::<bool>(&replica, "replica")? {
@@ -20,12 +20,6 @@ pub(super) async fn look(connections: &Connections, pooler: bool, heartbeat: boo
     }
     if !pooler && shares_sessions(&mut connection, connections).await? {
         return Err(OpenError::Pooler.into());
-    }
-    if heartbeat {
-        let row = raw_sql(statements::CONFIRMED).fetch_one(&mut connection).await.map_err(asking)?;
-        if !rows::get::<bool>(&row, "confirmed")? {
-            return Err(OpenError::Unconfirmed.into());
-        }
     }
     _ = connection.close().await;
     Ok(())

@@ -3,7 +3,7 @@
 use super::error::{OpenError, asking};
 use super::held::Held;
 use super::listen::Listening;
-use super::{NAME, PostgresStore, no_epoch, rows, statements};
+use super::{NAME, PostgresStore, Side, no_epoch, rows, statements};
 use crate::domain::Timestamp;
 use crate::store::{Applied, ChangeLog, Poll, StoreError};
 use async_trait::async_trait;
@@ -25,6 +25,8 @@ pub(super) struct Log {
     session: Option<i32>,
     /// Which server answered last.
     server: Option<i64>,
+    /// Whether replicas had to confirm the last heartbeat.
+    confirmed: bool,
     listening: Listening,
 }
 
@@ -59,10 +61,11 @@ impl ChangeLog for Log {
     }
 
     async fn forget(&mut self, before: Timestamp) -> Result<u64, StoreError> {
-        let mut held = Held::begin(&self.store.connections.pools().writers, statements::BEGIN_ASIDE).await?;
+        let mut held = Held::begin(&self.store.connections, Side::Writing, statements::BEGIN_ASIDE).await?;
         held.set_busy(true);
         let forget = query(statements::FORGET).bind(before.0).persistent(self.store.prepares());
         let done = forget.execute(&mut *held).await.map_err(asking)?;
+        held.set_busy(false);
         held.commit().await.map_err(asking)?;
         Ok(done.rows_affected())
     }
@@ -79,6 +82,7 @@ impl Log {
             left: false,
             session: None,
             server: None,
+            confirmed: true,
             listening: Listening::default(),
         }
     }
@@ -124,10 +128,14 @@ impl Log {
     /// contains all that was committed anywhere before this was confirmed.
     async fn beat(&mut self, connection: &mut PgConnection) -> Result<i64, StoreError> {
         let row = self.ask(connection, query(statements::HEARTBEAT)).await?.ok_or_else(no_epoch)?;
-        match rows::get::<bool>(&row, "confirmed")? {
-            true => rows::get(&row, "server"),
-            false => Err(OpenError::Unconfirmed.into()),
+        let confirmed = rows::get::<bool>(&row, "confirmed")?;
+        if self.confirmed && !confirmed {
+            tracing::warn!(
+                "synchronous_standby_names is empty: no replica confirms a heartbeat, and it proves nothing"
+            );
         }
+        self.confirmed = confirmed;
+        rows::get(&row, "server")
     }
 
     /// One statement, to its end. Behind a pooler it has a transaction around it: else its parts could reach different servers.

@@ -19,11 +19,11 @@ mod transaction;
 mod view;
 
 use super::statements::postgres as statements;
-use super::{PATIENCE, corrupt, lists, migrator, no_epoch};
+use super::{PATIENCE, corrupt, lists, migrator, no_epoch, or};
 use crate::domain::{AuditEvent, Clock, Digest, Timestamp, TokenId};
 use crate::store::{Following, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
 use async_trait::async_trait;
-use connections::Connections;
+use connections::{Connections, Side};
 use error::{OpenError, asking};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, query, raw_sql};
@@ -104,7 +104,7 @@ impl PostgresStore {
         }
         let PostgresOptions { connections, pooler, heartbeat, clock } = options;
         let connections = Arc::new(Connections::new(address, connections, pooler));
-        let looked = tokio::time::timeout(2 * PATIENCE, first::look(&connections, pooler, heartbeat));
+        let looked = tokio::time::timeout(2 * PATIENCE, first::look(&connections, pooler));
         looked.await.unwrap_or_else(|_| Err(OpenError::Silent.into()))?;
         schema::bring_up_to_date(&connections.pools().writers, pooler).await?;
         Ok(Self { connections, pooler, heartbeat, hinting: Arc::default(), clock })
@@ -134,17 +134,22 @@ impl PostgresStore {
     }
 
     async fn begin_reading(&self) -> Result<Held, StoreError> {
-        Held::begin(&self.connections.pools().readers, statements::BEGIN_READING).await
+        Held::begin(&self.connections, Side::Reading, statements::BEGIN_READING).await
     }
 
     async fn begin_writing(&self) -> Result<Held, StoreError> {
         let begin = if self.heartbeat { statements::BEGIN_CONFIRMED } else { statements::BEGIN };
-        Held::begin(&self.connections.pools().writers, begin).await
+        Held::begin(&self.connections, Side::Writing, begin).await
     }
 
     /// Whether a statement is prepared for more than once: behind a pooler the next transaction has another server's session.
     fn prepares(&self) -> bool {
         !self.pooler
+    }
+
+    /// Ends when an answer is not waited for any more.
+    fn given_up(&self, held: &Held) -> impl Future<Output = sqlx::Error> + Send + use<> {
+        held.given_up()
     }
 
     fn set_busy(&self, held: &mut Held, busy: bool) {
@@ -167,9 +172,13 @@ impl PostgresStore {
         let looked = async {
             let mut held = self.begin_writing().await.ok()?;
             held.set_busy(true);
-            raw_sql(statements::AFTER_WRITERS).execute(&mut *held).await.ok()?;
             let look = query(statements::CHANGE_HAPPENED).bind(seq).bind(op_id).persistent(self.prepares());
-            let row = look.fetch_one(&mut *held).await.ok()?;
+            let given_up = held.given_up();
+            let looked = async {
+                raw_sql(statements::AFTER_WRITERS).execute(&mut *held).await?;
+                look.fetch_one(&mut *held).await
+            };
+            let row = or(given_up, looked).await.ok()?;
             held.set_busy(false);
             let happened = rows::get::<i64>(&row, "happened").ok()? == 1;
             held.commit().await.ok()?;
@@ -187,9 +196,8 @@ impl PostgresStore {
         let store = self.clone();
         tokio::spawn(async move {
             store.hinting.store(false, Ordering::Release);
-            let readers = store.connections.pools().readers.clone();
             // It may fail: nobody relies on it.
-            let told = Held::read(&readers, false, || query(statements::HINT));
+            let told = Held::read(&store.connections, false, || query(statements::HINT));
             _ = tokio::time::timeout(PATIENCE, told).await;
         });
     }
@@ -199,8 +207,7 @@ impl PostgresStore {
 impl Store for PostgresStore {
     async fn resolve(&self, digest: &Digest) -> Result<Snapshot, StoreError> {
         let hex = digest.to_hex();
-        let readers = self.connections.pools().readers.clone();
-        let row = Held::read(&readers, self.pooler, || query(statements::RESOLVE).bind(&hex)).await?;
+        let row = Held::read(&self.connections, self.pooler, || query(statements::RESOLVE).bind(&hex)).await?;
         let row = row.ok_or_else(no_epoch)?;
         // The database's time while it ran, which is not before the caller asked: what is left is never overstated.
         rows::snapshot(&row, self.time(&row)?)
@@ -215,14 +222,12 @@ impl Store for PostgresStore {
             return Ok(());
         }
         let uses = lists::uses(uses);
-        let mut held = Held::begin(&self.connections.pools().writers, statements::BEGIN_ASIDE).await?;
+        let mut held = Held::begin(&self.connections, Side::Writing, statements::BEGIN_ASIDE).await?;
         held.set_busy(true);
-        query(statements::NOTE_USES)
-            .bind(uses)
-            .persistent(self.prepares())
-            .execute(&mut *held)
-            .await
-            .map_err(asking)?;
+        let note = query(statements::NOTE_USES).bind(uses).persistent(self.prepares());
+        let given_up = held.given_up();
+        or(given_up, note.execute(&mut *held)).await.map_err(asking)?;
+        held.set_busy(false);
         held.commit().await.map_err(asking)
     }
 }

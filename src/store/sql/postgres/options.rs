@@ -64,9 +64,9 @@ impl PostgresOptions {
     /// answer 503 when their lease is over. See [`PostgresStore`](super::PostgresStore#failover).
     ///
     /// It needs `synchronous_standby_names` with a quorum that the failover respects: only a replica that confirmed may take over.
-    /// Where none is named, the store is not opened, and if that setting is emptied later (some tools do that when the last
-    /// replica is gone) nodes answer 503 until it is back: nothing would be proven. `synchronous_commit` is `on` for what is
-    /// written then, whatever the role's setting says, if that is `off` or `local`.
+    /// Where that setting is empty (some tools empty it while the last replica is gone, and then let none take over) nobody has to
+    /// confirm, and nothing is proven; a warning says so. `synchronous_commit` is `on` for heartbeats and changes, if the role's
+    /// setting is `off` or `local`.
     #[must_use]
     pub fn synchronous_heartbeat(mut self) -> Self {
         self.heartbeat = true;
