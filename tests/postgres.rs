@@ -179,6 +179,8 @@ async fn what_cannot_be_opened_says_why() {
         let told = told(address).await;
         assert!(told.contains("write postgres://"), "{address}: {told}");
     }
+    let hosts = told("postgres://keyward@one.example.test,two.example.test/keyward").await;
+    assert!(hosts.contains("several hosts"), "{hosts}");
     PostgresStore::connect(&url).await.unwrap().close().await;
     by_hand(
         &url,

@@ -12,4 +12,5 @@ mod support;
 mod failover;
 mod pooler;
 mod proxy;
+mod room;
 mod tls;

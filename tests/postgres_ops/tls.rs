@@ -109,6 +109,6 @@ async fn a_server_that_does_not_encrypt_is_refused() {
     let authority = Authority::new("an authority");
     for mode in ["require", "verify-ca", "verify-full"] {
         let told = refused(&format!("{url}?sslmode={mode}&sslrootcert={}", authority.path().display())).await;
-        assert!(told.contains("does not encrypt") && told.contains("pg_hba.conf"), "{mode}: {told}");
+        assert!(told.contains("cannot be encrypted") && told.contains("pg_hba.conf"), "{mode}: {told}");
     }
 }

@@ -34,7 +34,8 @@ pub(super) enum OpenError {
     #[error("the address is that of a pooler in transaction mode: say so with PostgresOptions::transaction_pooler()")]
     Pooler,
     #[error(
-        "the server does not encrypt as sslmode asks: check its settings ssl and pg_hba.conf, or the host and port"
+        "the connection cannot be encrypted as sslmode asks: check the server's settings ssl and pg_hba.conf, the host and port, and \
+         the files that the address names"
     )]
     Encryption(#[source] sqlx::Error),
     #[error(
@@ -42,7 +43,7 @@ pub(super) enum OpenError {
          with sslmode=verify-full it has to be for the host that the address names"
     )]
     Certificate(#[source] sqlx::Error),
-    #[error("a file that the address names (sslrootcert, sslcert or sslkey) is not there")]
+    #[error("a file that the address names (sslrootcert, sslcert or sslkey) is not there or cannot be read")]
     CertificateFile(#[source] sqlx::Error),
 }
 

@@ -61,12 +61,16 @@ fn connecting(error: sqlx::Error, address: &PgConnectOptions) -> StoreError {
         sqlx::Error::Io(ref why) if checked && why.kind() == ErrorKind::InvalidData => {
             OpenError::Certificate(error).into()
         }
-        // Of a server one would hear otherwise.
-        sqlx::Error::Io(ref why) if address.get_socket().is_none() && why.kind() == ErrorKind::NotFound => {
+        // No server answers so.
+        sqlx::Error::Io(ref why) if address.get_socket().is_none() && is_of_a_file(why.kind()) => {
             OpenError::CertificateFile(error).into()
         }
         error => asking(error),
     }
+}
+
+fn is_of_a_file(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::IsADirectory)
 }
 
 /// Whether two connections of ours can have the same session of the server, or one connection two: then a pooler is in between that

@@ -58,6 +58,43 @@ const NAME: &str = "keyward";
 /// let store = PostgresStore::connect("postgres://keyward@db.example.test/keyward?sslmode=verify-full").await?;
 /// # Ok(()) }
 /// ```
+///
+/// # Encryption
+///
+/// With `sslmode=verify-full` every connection is encrypted, and the server has to show a certificate for the host that the address
+/// names, of an authority of this machine or one in the file `sslrootcert` (which adds to those of this machine; for libpq it takes
+/// their place). `verify-ca` leaves out the host's name: whoever has any certificate of these authorities will do. `require` encrypts
+/// and asks nobody for anything, with `sslrootcert` too. Without `sslmode` it is `prefer`: encrypted if the server offers it, and
+/// whoever is in between can answer that it does not.
+///
+/// # Poolers
+///
+/// A pooler in transaction mode has to be named: [`PostgresOptions::transaction_pooler`]. One in session mode is as good as none.
+///
+/// # Failover
+///
+/// The address is one host, a name or a virtual address that leads to the primary, whichever that is; an address with several hosts
+/// is refused. It is looked up for each new connection. What reads the log of changes notices when another server answers, or none:
+/// then all connections are made anew, and a node goes on without a restart, as a rule within a second after the address leads to
+/// the new primary. Until then cached tokens pass for as long as the lease lasts; after that, and for tokens that are not cached,
+/// the answer is 503, never 401. A replica in recovery is no primary: the store is not opened there, and reading the log
+/// there renews no lease.
+///
+/// What is promised depends on how the replicas follow:
+///
+/// - **Synchronous** replication with [`PostgresOptions::synchronous_heartbeat`]: the bound holds through a failover, and what was
+///   acknowledged is there afterwards, provided that only a replica takes over that confirmed all (a quorum in
+///   `synchronous_standby_names` which the failover respects). An old primary that lives on confirms nothing, so it renews no lease and
+///   acknowledges no change. A change that it was asked for is an error after some seconds, of which nobody can tell whether it
+///   happened; its tokens are 503 until somebody can.
+/// - Synchronous replication *without* the heartbeat: what was acknowledged is there, but a node that still reaches the old primary
+///   goes on judging by that, for as long as it can.
+/// - **Asynchronous** replication: what the replica had not received is lost, revocations too, acknowledged or not. No node can know of
+///   them, so no bound can be promised. Nodes that reach the new primary notice that its log is another one (it ends earlier,
+///   or says something else under the same number), and begin a new era: nothing that they had cached survives, and they judge
+///   by what the new primary says. A backup that is restored is the same.
+///
+/// Not promised either way: that requests for a change which were under way succeed. They end with an error, within seconds.
 #[derive(Clone)]
 pub struct PostgresStore {
     connections: Arc<Connections>,
@@ -75,12 +112,12 @@ impl fmt::Debug for PostgresStore {
 }
 
 impl PostgresStore {
-    /// Connects to the database, and brings our tables up to date. Which address parameters there are, for TLS above all
-    /// (`sslmode=verify-full`, `sslrootcert`), is said at [`sqlx::postgres::PgConnectOptions`]; without `sslmode` the
-    /// connection is encrypted only if the server offers it, and nobody checks who the server is.
+    /// Connects to the database, and brings our tables up to date. A server that is just starting is waited for, up to 5 s. Which
+    /// parameters an address can have is said at [`sqlx::postgres::PgConnectOptions`].
     ///
     /// # Errors
-    /// If the address cannot be read or reached, is that of a replica, or a newer version has written the tables.
+    /// If the address cannot be read or reached, is that of a replica or of a pooler that was not named, encryption or certificate are
+    /// not what it asks for, or a newer version has written the tables. The error's source says which, and what to check.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         Self::connect_with(url, PostgresOptions::default()).await
     }
