@@ -59,7 +59,7 @@ macro_rules! postgres {
     (who) => {
         concat!(
             "CAST(EXTRACT(EPOCH FROM pg_postmaster_start_time()) * 1000000 AS BIGINT) AS server, ",
-            "pg_backend_pid() AS session, pg_is_in_recovery() AS replica"
+            "pg_is_in_recovery() AS replica"
         )
     };
 }

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgConnection, PgPool, raw_sql};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 
 /// How many connections change things. They follow one another anyway; more than one, so that the next one is ready.
@@ -19,6 +20,8 @@ pub(super) struct Connections {
     readers: u32,
     pooler: bool,
     pools: ArcSwap<Pools>,
+    /// A pooler that nobody spoke of is in between.
+    shared: AtomicBool,
 }
 
 pub(super) struct Pools {
@@ -40,7 +43,7 @@ pub(super) enum Side {
 impl Connections {
     pub(super) fn new(address: PgConnectOptions, readers: u32, pooler: bool) -> Self {
         let pools = ArcSwap::from_pointee(Pools::new(&address, readers, pooler));
-        Self { address, readers, pooler, pools }
+        Self { address, readers, pooler, pools, shared: AtomicBool::new(false) }
     }
 
     pub(super) fn pools(&self) -> Arc<Pools> {
@@ -62,6 +65,15 @@ impl Connections {
             let old = self.pools.swap(Arc::new(Pools::new(&self.address, self.readers, self.pooler)));
             old.replaced.send_replace(true);
         }
+    }
+
+    /// Whether what one connection prepares another one may run: then none is used.
+    pub(super) fn are_shared(&self) -> bool {
+        self.shared.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_shared(&self, shared: bool) {
+        self.shared.store(shared, Ordering::Release);
     }
 
     /// Closes all, after what they are at.

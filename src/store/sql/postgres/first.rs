@@ -25,6 +25,14 @@ pub(super) async fn look(connections: &Connections, pooler: bool) -> Result<(), 
     Ok(())
 }
 
+/// Whether the address leads to a pooler that has to be named, as far as that can be told now.
+pub(super) async fn is_shared(connections: &Connections) -> Result<bool, StoreError> {
+    let mut one = connections.own(NAME).await.map_err(asking)?;
+    let shared = shares_sessions(&mut one, connections).await;
+    _ = one.close().await;
+    shared
+}
+
 /// Connects. A server that is just starting, or has no room just now, is waited for.
 async fn connect(connections: &Connections) -> Result<PgConnection, StoreError> {
     let mut last = None;

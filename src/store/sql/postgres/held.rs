@@ -3,7 +3,7 @@
 //! A pool would wait for a statement that was given up, on a server that may be stopped or gone, and nobody could have the
 //! connection's place meanwhile. So a connection is closed at once if it is dropped in the middle of something.
 
-use super::error::{asking, is_stale};
+use super::error::{OpenError, asking, is_stale};
 use super::{Connections, PATIENCE, Side, or, statements};
 use crate::store::StoreError;
 use sqlx::pool::PoolConnection;
@@ -32,6 +32,9 @@ pub(super) struct Held {
 impl Held {
     async fn take(connections: &Connections, side: Side) -> Result<Self, StoreError> {
         loop {
+            if connections.are_shared() {
+                return Err(OpenError::Pooler.into());
+            }
             let pools = connections.pools();
             let replaced = pools.replaced();
             let connection = tokio::select! {

@@ -3,7 +3,7 @@
 use super::error::{OpenError, asking};
 use super::held::Held;
 use super::listen::Listening;
-use super::{NAME, PostgresStore, Side, no_epoch, rows, statements};
+use super::{NAME, PATIENCE, PostgresStore, Side, first, no_epoch, rows, statements};
 use crate::domain::Timestamp;
 use crate::store::{Applied, ChangeLog, Poll, StoreError};
 use async_trait::async_trait;
@@ -21,8 +21,6 @@ pub(super) struct Log {
     connection: Option<PgConnection>,
     /// An earlier connection is gone, and its session may still be there.
     left: bool,
-    /// Which session of the server the connection has, and keeps as long as no pooler is in between.
-    session: Option<i32>,
     /// Which server answered last.
     server: Option<i64>,
     /// Whether replicas had to confirm the last heartbeat.
@@ -80,7 +78,6 @@ impl Log {
             name,
             connection: None,
             left: false,
-            session: None,
             server: None,
             confirmed: true,
             listening: Listening::default(),
@@ -91,8 +88,8 @@ impl Log {
         let mut connection = self.store.connections.own(&self.name).await.map_err(asking)?;
         if !self.store.pooler {
             raw_sql(statements::LOOK_UPS_END).execute(&mut connection).await.map_err(asking)?;
-            let row = query(statements::SESSION).fetch_one(&mut connection).await.map_err(asking)?;
-            self.session = Some(rows::get(&row, "session")?);
+            // Not in the time that there is for a poll: it takes connections of its own.
+            tokio::spawn(look_for_a_pooler(self.store.clone()));
         }
         if self.left && self.store.heartbeat {
             self.ask(&mut connection, query(statements::END_WAITING).bind(&self.name)).await?;
@@ -113,7 +110,7 @@ impl Log {
         if rows::get::<bool>(&row, "replica")? {
             return Err(OpenError::Replica.into());
         }
-        if !self.store.pooler && self.session != Some(rows::get(&row, "session")?) {
+        if self.store.connections.are_shared() {
             return Err(OpenError::Pooler.into());
         }
         let server = rows::get::<i64>(&row, "server")?;
@@ -160,6 +157,14 @@ impl Log {
             self.store.connections.renew();
             self.listening.end();
         }
+    }
+}
+
+/// The address may lead to one since this connection was made.
+async fn look_for_a_pooler(store: PostgresStore) {
+    let looked = tokio::time::timeout(PATIENCE, first::is_shared(&store.connections));
+    if let Ok(Ok(shared)) = looked.await {
+        store.connections.set_shared(shared);
     }
 }
 

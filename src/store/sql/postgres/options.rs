@@ -51,8 +51,9 @@ impl PostgresOptions {
     /// that nodes go on by themselves when the pooler was restarted.
     ///
     /// Behind such a pooler without this, one connection could run what another one prepared. So an address that leads to one is
-    /// refused when the store is connected, and if it leads there only later, the log of changes is not read any more and nodes
-    /// answer 503 when their lease is over. With `pool_mode = session` this is not needed; with `statement` nothing works.
+    /// refused when the store is connected. If it leads to one only later, that is noticed when the log of changes is next read on
+    /// a new connection; from then on the store is not asked, and nodes answer 503 when their lease is over. With
+    /// `pool_mode = session` this is not needed; with `statement` nothing works.
     #[must_use]
     pub fn transaction_pooler(mut self) -> Self {
         self.pooler = true;
