@@ -21,7 +21,7 @@ use crate::store::{Following, Snapshot, Store, StoreError, Transaction, Use, Vie
 use async_trait::async_trait;
 use error::{OpenError, asking};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgPool, query};
+use sqlx::{ConnectOptions, PgPool, query, raw_sql};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -159,8 +159,14 @@ impl PostgresStore {
             address = address.statement_cache_capacity(0);
         }
         let pool = |size: u32| PgPoolOptions::new().acquire_timeout(PATIENCE).max_connections(size);
+        let mut readers = pool(options.connections);
+        if !options.pooler {
+            readers = readers.after_connect(|connection, _| {
+                Box::pin(async { raw_sql(statements::NEVER_COMPILE).execute(connection).await.map(drop) })
+            });
+        }
         let store = Self {
-            pool: pool(options.connections).connect_lazy_with(address.clone()),
+            pool: readers.connect_lazy_with(address.clone()),
             writers: pool(WRITERS).connect_lazy_with(address.clone()),
             listeners: pool(1).connect_lazy_with(address.clone()),
             address,
