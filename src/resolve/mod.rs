@@ -221,6 +221,10 @@ impl Resolver {
     /// Asks the store, together with everybody who asks for the same digest, until the answer still stands when it is here.
     pub(crate) async fn ask(self: Arc<Self>, digest: Digest, lane: Lane) -> Result<Resolved, Unavailable> {
         self.counts.missed();
+        if self.lease_is_over() {
+            // The poller finds out when the store answers again. Look-ups would only pile up before it, and all be there then.
+            return Err(Unavailable::Stale);
+        }
         let until_it_stands = async {
             let mut pause = Duration::ZERO;
             loop {
@@ -243,6 +247,11 @@ impl Resolver {
             }
         };
         tokio::time::timeout(self.limits.request, until_it_stands).await.unwrap_or(Err(Unavailable::Deadline))
+    }
+
+    /// Whether there was a lease, and there is none now.
+    fn lease_is_over(&self) -> bool {
+        self.freshness.lease_until() != Moment(0) && !self.freshness.leased(self.clock.moment())
     }
 
     /// Waits for the first lease: at the start there is none until the log has been read once. One that is over is not waited for.
