@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 
 const READ: &str = "admin::webhooks.read";
 const WARM: usize = 200;
-const COLD: usize = 300;
+const COLD: usize = 200;
 /// Who sends warm tokens over and over.
 const CLIENTS: usize = 4;
 /// For how long after the lease is over the server stays stopped.
