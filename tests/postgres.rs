@@ -1,4 +1,5 @@
-//! What goes beyond the contract on PostgreSQL: nodes, changes by hand, and a server that is stopped, killed or behind a pooler.
+//! What goes beyond the contract on PostgreSQL: nodes, changes by hand, and a server whose sessions are killed or which is behind a
+//! pooler. `outage.rs` stops it.
 
 #![cfg(all(feature = "postgres", feature = "testing"))]
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
@@ -7,9 +8,8 @@ mod support;
 
 use keyward::store::{NewRole, Store, WriteStore, contract};
 use keyward::{Digest, NewOwner, OwnerState, PostgresOptions, PostgresStore, RoleId, StoreError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use support::node::{BOUND, Node, by_hand, number, told};
-use support::server::{Server, signal};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_one_node_changes_another_judges_by() {
@@ -54,49 +54,6 @@ async fn what_is_changed_by_hand_counts_too() {
     assert_eq!(seq().await, before + 2, "an owner, and a token");
     let (epoch, rows) = (seq().await, number(&url, "SELECT COUNT(*) FROM keyward_change").await);
     assert_eq!(epoch, rows, "no gap");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stopped_server_is_a_503_when_the_lease_is_over_and_back_when_it_goes_on() {
-    if support::server().is_none() {
-        return;
-    }
-    let server = match Server::start(&[]) {
-        Ok(server) => server,
-        Err(why) => return eprintln!("SKIPPED: a server of one's own. {why}"),
-    };
-    let node = Node::on(server.url()).await;
-    let (key, cold) = (node.issue("ci").await, node.issue("cold").await);
-    assert_eq!(node.status(&key).await, 200);
-
-    let postmaster = server.pid().unwrap();
-    let all = std::process::Command::new("pgrep").arg("-P").arg(postmaster.to_string()).output().unwrap();
-    let mut pids: Vec<u32> =
-        String::from_utf8(all.stdout).unwrap().lines().map(|line| line.trim().parse().unwrap()).collect();
-    pids.push(postmaster);
-    pids.iter().for_each(|pid| signal(*pid, "STOP"));
-    let stopped = Instant::now();
-    let mut passed = Duration::ZERO;
-    loop {
-        match node.status(&key).await {
-            200 => passed = stopped.elapsed(),
-            503 => break,
-            other => panic!("{other} while the server is stopped"),
-        }
-        assert!(stopped.elapsed() < 2 * BOUND, "the lease is still not over");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    assert!(passed > BOUND / 2 && passed <= BOUND + Duration::from_millis(50), "it was let in for {passed:?}");
-    let answer = node.app.get("/admin/x").bearer(&cold.secret).await;
-    assert_eq!(answer.status.as_u16(), 503);
-    assert!(answer.headers.contains_key("retry-after"));
-    assert!(!node.keyward.health().ready);
-
-    pids.iter().rev().for_each(|pid| signal(*pid, "CONT"));
-    let took = node.until(&key, 200, BOUND).await;
-    node.until(&cold, 200, BOUND).await;
-    println!("let in for {passed:?} after the stop, back {took:?} after it went on");
-    assert!(took < Duration::from_secs(1), "back after {took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

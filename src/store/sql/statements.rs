@@ -275,20 +275,28 @@ macro_rules! facts {
     };
 }
 
-/// Whether the owner of token `t` no longer holds its grant `g`: the rule of `Ceiling::check`.
+/// Which grants are beyond their owner's ceiling, of those that `$from` joins as `g` with their token `t`: the rule of
+/// `Ceiling::check`.
+///
+/// In two steps, or PostgreSQL would look into the fields of every grant: whether fields matter is known after the first.
 macro_rules! beyond {
-    ($super_admin:literal) => {
+    ($from:expr, $super_admin:literal) => {
         concat!(
-            "NOT EXISTS (SELECT 1 FROM keyward_owner_role m WHERE m.owner_id = t.owner_id AND m.role_id = ",
+            "WITH doubtful AS MATERIALIZED (",
+            "SELECT g.id, g.token_id, g.action, g.subject, g.all_fields, t.owner_id FROM ",
+            $from,
+            " AND t.kind = 'admin' ",
+            "AND NOT EXISTS (SELECT 1 FROM keyward_owner_role m WHERE m.owner_id = t.owner_id AND m.role_id = ",
             $super_admin,
             ") AND NOT EXISTS (SELECT 1 FROM keyward_owner_role m JOIN keyward_role_permission p ON p.role_id = m.role_id \
              WHERE m.owner_id = t.owner_id AND p.action = g.action AND p.subject IS NOT DISTINCT FROM g.subject \
-             AND p.all_fields) \
-             AND (g.all_fields OR EXISTS (SELECT 1 FROM keyward_grant_field f WHERE f.grant_id = g.id AND NOT EXISTS (\
+             AND p.all_fields)) \
+             SELECT g.id, g.token_id, g.action, g.subject, g.all_fields FROM doubtful g \
+             WHERE g.all_fields OR EXISTS (SELECT 1 FROM keyward_grant_field f WHERE f.grant_id = g.id AND NOT EXISTS (\
              SELECT 1 FROM keyward_owner_role m JOIN keyward_role_permission p ON p.role_id = m.role_id \
              JOIN keyward_role_permission_field h ON h.permission_id = p.id \
-             WHERE m.owner_id = t.owner_id AND p.action = g.action AND p.subject IS NOT DISTINCT FROM g.subject \
-             AND h.field = f.field)))"
+             WHERE m.owner_id = g.owner_id AND p.action = g.action AND p.subject IS NOT DISTINCT FROM g.subject \
+             AND h.field = f.field))"
         )
     };
 }
@@ -510,12 +518,13 @@ macro_rules! statements {
 /// Which grants of members of the role `$whose` go.
 macro_rules! of_members {
     ($whose:literal, $super_admin:literal) => {
-        concat!(
-            "SELECT g.id, g.token_id FROM keyward_owner_role s JOIN keyward_token t ON t.owner_id = s.owner_id ",
-            "JOIN keyward_grant g ON g.token_id = t.id WHERE s.role_id = ",
-            $whose,
-            " AND t.kind = 'admin' AND ",
-            beyond!($super_admin)
+        beyond!(
+            concat!(
+                "keyward_owner_role s JOIN keyward_token t ON t.owner_id = s.owner_id ",
+                "JOIN keyward_grant g ON g.token_id = t.id WHERE s.role_id = ",
+                $whose
+            ),
+            $super_admin
         )
     };
 }
@@ -523,11 +532,9 @@ macro_rules! of_members {
 /// Which grants of the owner `$whose` go.
 macro_rules! of_owner {
     ($whose:literal, $super_admin:literal) => {
-        concat!(
-            "SELECT g.id, g.token_id FROM keyward_token t JOIN keyward_grant g ON g.token_id = t.id WHERE t.owner_id = ",
-            $whose,
-            " AND t.kind = 'admin' AND ",
-            beyond!($super_admin)
+        beyond!(
+            concat!("keyward_token t JOIN keyward_grant g ON g.token_id = t.id WHERE t.owner_id = ", $whose),
+            $super_admin
         )
     };
 }
@@ -535,7 +542,10 @@ macro_rules! of_owner {
 /// Which grants go because their action is not in the list `$known`.
 macro_rules! of_unknown {
     ($word:ident, $known:literal) => {
-        concat!("SELECT g.id, g.token_id FROM keyward_grant g WHERE ", unknown!($word, "g.action", $known))
+        concat!(
+            "SELECT g.id, g.token_id, g.action, g.subject, g.all_fields FROM keyward_grant g WHERE ",
+            unknown!($word, "g.action", $known)
+        )
     };
 }
 
@@ -548,7 +558,7 @@ pub(super) mod sqlite {
     /// SQLite has no changes within a query, so what goes is marked first.
     macro_rules! mark {
         ($which:expr) => {
-            concat!("INSERT INTO keyward_clamped (grant_id, token_id) ", $which)
+            concat!("INSERT INTO keyward_clamped (grant_id, token_id) SELECT id, token_id FROM (", $which, ")")
         };
     }
     pub(in crate::store::sql) const MARK_OF_MEMBERS: &str = mark!(of_members!("$1", "$2"));
@@ -574,8 +584,8 @@ pub(super) mod postgres {
     macro_rules! begin {
         ($unless:literal) => {
             concat!(
-                "BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '4s'; ",
-                "SET LOCAL keyward.writer = 'on'; SELECT set_config('synchronous_commit', 'on', TRUE) ",
+                "BEGIN; SET LOCAL jit = off; SET LOCAL lock_timeout = '5s'; ",
+                "SET LOCAL idle_in_transaction_session_timeout = '4s'; SET LOCAL keyward.writer = 'on'; SELECT set_config('synchronous_commit', 'on', TRUE) ",
                 "WHERE current_setting('synchronous_commit') IN (",
                 $unless,
                 ")"
@@ -589,13 +599,16 @@ pub(super) mod postgres {
     /// For what is no change and need not be confirmed by anybody: the log of uses, and what is too old in the log of changes.
     pub(in crate::store::sql) const BEGIN_ASIDE: &str = "BEGIN; SET LOCAL lock_timeout = '5s'; \
          SET LOCAL idle_in_transaction_session_timeout = '4s'; SET LOCAL synchronous_commit = local";
-    pub(in crate::store::sql) const BEGIN_READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; \
+    pub(in crate::store::sql) const BEGIN_READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL jit = off; \
          SET LOCAL idle_in_transaction_session_timeout = '30s'; SET LOCAL statement_timeout = '30s'";
+    /// Nothing here runs for so long that compiling it would pay. But after many tokens were imported, and before the tables are
+    /// analysed, the planner takes a look-up for long enough: then compiling took half a second each.
+    ///
     /// A look-up that nobody waits for any more leaves a session behind which the server ends by itself, or there would be no end of
     /// them while somebody locks the tables.
-    pub(in crate::store::sql) const BEGIN_LOOK_UP: &str = "BEGIN; SET LOCAL statement_timeout = '2s'; \
+    pub(in crate::store::sql) const BEGIN_LOOK_UP: &str = "BEGIN; SET LOCAL jit = off; SET LOCAL statement_timeout = '2s'; \
          SET LOCAL idle_in_transaction_session_timeout = '4s'";
-    pub(in crate::store::sql) const LOOK_UPS_END: &str = "SET statement_timeout = '2s'";
+    pub(in crate::store::sql) const LOOK_UPS_END: &str = "SET jit = off; SET statement_timeout = '2s'";
 
     /// All in one query: what goes is found, remembered and deleted of one moment.
     macro_rules! clamp {
@@ -604,10 +617,10 @@ pub(super) mod postgres {
                 "WITH marked AS MATERIALIZED (",
                 $which,
                 "), remembered AS (",
-                remember!("'token', c.token_id, 'admin'"),
+                remember!("'token', g.token_id, 'admin'"),
                 facts!(postgres, "g", " FROM keyward_grant_field f WHERE f.grant_id = g.id"),
-                " FROM marked c JOIN keyward_grant g ON g.id = c.id ORDER BY c.id), ",
-                "gone AS (DELETE FROM keyward_grant WHERE id IN (SELECT id FROM marked) RETURNING 1) ",
+                " FROM marked g ORDER BY g.id), ",
+                "gone AS (DELETE FROM keyward_grant g USING marked m WHERE g.id = m.id RETURNING 1) ",
                 "SELECT COUNT(*) AS n FROM gone"
             )
         };
