@@ -75,7 +75,7 @@ pub(crate) struct Begun {
 /// A span in which the store's sequences follow one another. A store that was set back begins a new one.
 struct Era {
     number: u64,
-    /// What is older does not count. It rises once, when the log is first read.
+    /// What is older does not count. It rises when the log is begun to be read.
     floor: AtomicU64,
     clock: Box<[AtomicU64]>,
 }
@@ -212,7 +212,8 @@ impl Freshness {
         !ahead.torn && poll.head >= highest && poll.changes.iter().all(|change| known(change.seq, &change.op_id))
     }
 
-    /// The log is read for the first time, from here on: nobody tells what was changed before, so what is older does not count.
+    /// The log is read from here on: nobody tells what was changed before, so what is older does not count. If another era begins
+    /// right now, what is read in that one is younger.
     pub(crate) fn raise_floor(&self, floor: u64) {
         self.era.load().floor.fetch_max(floor, Ordering::AcqRel);
         self.told();

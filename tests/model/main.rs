@@ -102,9 +102,10 @@ fn it_holds_when_the_answer_to_a_commit_is_lost() {
 
 /// What our code does not keep. If one of these no longer breaks, it belongs among what holds.
 ///
-/// A look-up has read what is then lost, and lands before the next poll is sent: nothing tells its answer from one that is
-/// younger than the last poll, and to ask again for every such answer would, while others write, be to ask for ever. The next
-/// poll notices, so it lasts as long as a poll takes, beyond the span of the lease or after an acknowledgement.
+/// A look-up that has read what is lost lands once the store is set back. Nothing tells its answer from one that is younger than
+/// the last poll, and to ask again for every such answer would be to ask for ever while others write. The first poll that is sent
+/// after the landing notices; until then the answer counts, also beyond the span of the lease or after an acknowledgement. It is
+/// the one moment in which the bound is that of the lease and a poll.
 ///
 /// At a replica a change of this node that spans the beginning of an era is not waited for. It has the number of the store that
 /// was lost or of the one that took its place: to wait for the higher one would shut everybody out until the next poll, and no
