@@ -57,7 +57,8 @@ pub(crate) const MISTAKES: [(&str, &str, &str, &str); 22] = [
         "the count before the era",
         "resolve/freshness.rs",
         "highest: floor, read: floor, ..Ahead::default() };\n        }\n        self.told();",
-        "=highest: floor, read: floor, ..Ahead::default() };\n        }\n        if !crate::made(\"the count before the era\") { self.told(); }",
+        "=highest: floor, read: floor, ..Ahead::default() };\n        }
+        if !crate::made(\"the count before the era\") { self.told(); }",
     ),
     (
         "an own change of another era is dropped",
