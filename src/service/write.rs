@@ -186,8 +186,10 @@ impl Change {
     {
         let (store, writer, origin) = (self.store.clone(), self.writer.clone(), self.origin);
         let task = tokio::spawn(async move {
-            let begun = writer.resolver.freshness.begin();
-            let mut draft = Draft { tx: store.begin().await?, writer: writer.clone(), origin, tags: Vec::new() };
+            let era = writer.resolver.freshness.era();
+            let tx = store.begin().await?;
+            let begun = writer.resolver.freshness.begun(era);
+            let mut draft = Draft { tx, writer: writer.clone(), origin, tags: Vec::new() };
             let value = work(&mut draft).await?;
             let Draft { tx, tags, .. } = draft;
             let op_id = tx.op_id().map(str::to_owned);
@@ -253,8 +255,9 @@ async fn settle(store: Arc<dyn WriteStore>, writer: Arc<Writer>, tags: Vec<Tag>)
 }
 
 async fn again(store: &dyn WriteStore, writer: &Writer, tags: &[Tag]) -> Result<(), StoreError> {
-    let begun = writer.resolver.freshness.begin();
+    let era = writer.resolver.freshness.era();
     let tx = store.begin().await?;
+    let begun = writer.resolver.freshness.begun(era);
     let (seq, op_id) = (tx.seq(), tx.op_id().map(str::to_owned));
     tx.commit(tags).await?;
     writer.resolver.freshness.raise_own(begun, seq, op_id.as_deref(), tags);
