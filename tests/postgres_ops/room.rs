@@ -42,8 +42,9 @@ async fn look_ups_that_find_no_room_are_503_and_go_on_when_there_is_some() {
         node.until(key, 200, BOUND).await;
     }
     println!("at most {most} sessions; {} tokens looked up {:?} after the lock", cold.len(), unlocked.elapsed());
-    // Four that read, as many again for each of the two seconds that the server gives them, who writes, follows and listens.
-    assert!(most <= 16, "{most} sessions");
+    // Four that read, as many again for each of the two seconds that the server gives them and the one that has begun, and up to six
+    // that write, follow and listen. Without an end there would be four more each second.
+    assert!(most <= 22, "{most} sessions");
     for asked in load {
         assert!(asked.await.unwrap() > 0);
     }

@@ -15,8 +15,9 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// How long a server may say nothing while a statement runs. It may be gone without a word.
-const SILENCE: Duration = Duration::from_secs(30);
+/// How long a server may say nothing while a statement runs: it may be gone without a word. A change of a million tokens takes half
+/// a minute.
+const SILENCE: Duration = Duration::from_secs(120);
 
 pub(super) struct Held {
     /// There until it is dropped.
