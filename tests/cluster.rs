@@ -63,10 +63,21 @@ fn it_notices_nodes_that_do_not_judge_by_their_own_changes() {
     if !own_server() {
         return;
     }
-    let output = cluster(&["--chaos", "--only", "nothing", "--seconds", "3", "--seeded-bug", "overstated"]);
+    let output = cluster(&["--chaos", "--only", "nothing", "--seconds", "3", "--seeded-bug", "hoarding"]);
     let said = text(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("after the node itself had said otherwise"), "{said}");
+}
+
+#[test]
+fn it_notices_nodes_that_go_on_without_a_lease() {
+    if !own_server() {
+        return;
+    }
+    let output = cluster(&["--chaos", "--only", "network swallows", "--seconds", "6", "--seeded-bug", "leaseless"]);
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("after the bound"), "{said}");
 }
 
 #[test]

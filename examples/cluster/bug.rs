@@ -1,25 +1,59 @@
 //! Stores that make a mistake, to show that the checker notices.
 
 use crate::options::Bug;
+use crate::world::now;
 use async_trait::async_trait;
 use keyward::store::{
-    Applied, ChangeLog, Following, Poll, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore,
+    Applied, Change, ChangeLog, Following, Poll, Record, Snapshot, Store, StoreError, Transaction, Use, View,
+    WriteStore,
 };
 use keyward::{Digest, PostgresStore, Timestamp};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long a hoarding store keeps what it has read.
+const HOARD: Duration = Duration::from_secs(5);
 
 pub(crate) struct Flawed {
-    pub(crate) inner: PostgresStore,
-    pub(crate) bug: Option<Bug>,
+    inner: PostgresStore,
+    bug: Option<Bug>,
+    hoard: Mutex<HashMap<Digest, (Instant, Record)>>,
+}
+
+impl Flawed {
+    pub(crate) fn new(inner: PostgresStore, bug: Option<Bug>) -> Self {
+        Self { inner, bug, hoard: Mutex::default() }
+    }
+
+    /// The record as it was, with the sequence as it is.
+    fn hoarded(&self, digest: &Digest, snapshot: Snapshot) -> Snapshot {
+        let mut hoard = self.hoard.lock().unwrap_or_else(PoisonError::into_inner);
+        hoard.retain(|_, (read, _)| now() - *read < HOARD);
+        let kept = match (hoard.get(digest), &snapshot.record) {
+            (Some((_, kept)), _) => Some(copy(kept)),
+            (None, Some(record)) => {
+                hoard.insert(*digest, (now(), copy(record)));
+                Some(copy(record))
+            }
+            (None, None) => None,
+        };
+        Snapshot { record: kept, ..snapshot }
+    }
+}
+
+fn copy(record: &Record) -> Record {
+    Record { token: record.token.clone(), owner: record.owner.clone(), now: record.now }
 }
 
 #[async_trait]
 impl Store for Flawed {
     async fn resolve(&self, digest: &Digest) -> Result<Snapshot, StoreError> {
-        let mut snapshot = self.inner.resolve(digest).await?;
-        if matches!(self.bug, Some(Bug::Overstated)) {
-            snapshot = Snapshot { seq: u64::from(u32::MAX), op_id: None, ..snapshot };
-        }
-        Ok(snapshot)
+        let snapshot = self.inner.resolve(digest).await?;
+        Ok(match self.bug {
+            Some(Bug::Hoarding) => self.hoarded(digest, snapshot),
+            _ => snapshot,
+        })
     }
 
     async fn note_uses(&self, uses: &[Use]) -> Result<(), StoreError> {
@@ -28,7 +62,9 @@ impl Store for Flawed {
 
     fn following(&self) -> Following {
         match (self.inner.following(), self.bug) {
-            (Following::Log(log), Some(Bug::Deaf)) => Following::Log(Box::new(Deaf(log))),
+            (Following::Log(log), Some(bug @ (Bug::Deaf | Bug::Leaseless))) => {
+                Following::Log(Box::new(FlawedLog { log, bug, last: None }))
+            }
             (following, _) => following,
         }
     }
@@ -45,27 +81,50 @@ impl WriteStore for Flawed {
     }
 }
 
-/// Says after every poll but the first that nothing was changed.
 #[derive(Debug)]
-struct Deaf(Box<dyn ChangeLog>);
+struct FlawedLog {
+    log: Box<dyn ChangeLog>,
+    bug: Bug,
+    /// How far the log went, and at what time.
+    last: Option<(Timestamp, u64)>,
+}
 
 #[async_trait]
-impl ChangeLog for Deaf {
+impl ChangeLog for FlawedLog {
     async fn poll(&mut self, applied: Option<&Applied>) -> Result<Poll, StoreError> {
-        let poll = self.0.poll(applied).await?;
-        // The head is told, or what look-ups see would contradict it and begin an era.
+        if matches!(self.bug, Bug::Leaseless) {
+            return self.poll_anyhow(applied).await;
+        }
+        let poll = self.log.poll(applied).await?;
+        // That there were changes is told, or what look-ups see would contradict it and begin an era; but not of what.
         let changes = poll.changes.into_iter().map(|change| match applied {
-            Some(_) => keyward::store::Change { tags: Vec::new(), ..change },
+            Some(_) => Change { tags: Vec::new(), ..change },
             None => change,
         });
         Ok(Poll { changes: changes.collect(), ..poll })
     }
 
     async fn hint(&mut self) {
-        self.0.hint().await;
+        self.log.hint().await;
     }
 
     async fn forget(&mut self, before: Timestamp) -> Result<u64, StoreError> {
-        self.0.forget(before).await
+        self.log.forget(before).await
+    }
+}
+
+impl FlawedLog {
+    /// Without an answer, as if nothing had changed.
+    async fn poll_anyhow(&mut self, applied: Option<&Applied>) -> Result<Poll, StoreError> {
+        let polled = tokio::time::timeout(Duration::from_millis(100), self.log.poll(applied)).await;
+        match (polled, self.last) {
+            (Ok(Ok(poll)), _) => {
+                self.last = Some((poll.now, poll.head));
+                Ok(poll)
+            }
+            (_, Some((now, head))) => Ok(Poll { now, head, known: true, changes: Vec::new() }),
+            (Ok(Err(error)), None) => Err(error),
+            (Err(_), None) => std::future::pending().await,
+        }
     }
 }

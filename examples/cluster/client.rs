@@ -8,6 +8,10 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Longer than any request takes that will be answered at all.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
 pub(crate) struct Client(Pool<HttpConnector, Full<Bytes>>);
@@ -46,9 +50,12 @@ impl Client {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(sent.into()))
             .ok()?;
-        let answer = self.0.request(request).await.ok()?;
-        let status = answer.status().as_u16();
-        let body = answer.into_body().collect().await.ok()?.to_bytes();
+        let answered = async {
+            let answer = self.0.request(request).await.ok()?;
+            let status = answer.status().as_u16();
+            Some((status, answer.into_body().collect().await.ok()?.to_bytes()))
+        };
+        let (status, body) = tokio::time::timeout(PATIENCE, answered).await.ok()??;
         Some(Answer { status, body: serde_json::from_slice(&body).unwrap_or_default() })
     }
 }

@@ -110,7 +110,9 @@ impl Site {
             Fault::DroppedConnections => self.network(Network::Drops(Duration::from_millis(400)), lasting).await,
             Fault::HalfClosedConnections => {
                 while now() < until {
-                    self.network(Network::HalfCloses, Duration::from_millis(20)).await;
+                    self.proxies.iter().for_each(|proxy| proxy.set(Network::HalfCloses));
+                    sleep(Duration::from_millis(20)).await;
+                    self.proxies.iter().for_each(|proxy| proxy.set(Network::Passes));
                     sleep(Duration::from_millis(self.random.u64(200..800))).await;
                 }
             }
@@ -134,10 +136,31 @@ impl Site {
         Ok(())
     }
 
+    /// One node's network fails for the most of it, while the others go on; then everybody's.
     async fn network(&mut self, network: Network, lasting: Duration) {
+        let one = self.random.usize(..self.proxies.len());
+        self.proxies[one].set(network);
+        sleep(lasting.mul_f64(0.75)).await;
         self.proxies.iter().for_each(|proxy| proxy.set(network));
-        sleep(lasting).await;
+        sleep(lasting.mul_f64(0.25)).await;
         self.proxies.iter().for_each(|proxy| proxy.set(Network::Passes));
+    }
+
+    /// The nodes' sessions on the server, those that read the log first.
+    async fn sessions(&self, sql: &mut PgConnection) -> Result<Vec<i32>, BoxError> {
+        let of_nodes = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'keyward%' AND pid <> pg_backend_pid() \
+                        AND datname = current_database() ORDER BY application_name NOT LIKE 'keyward log%', pid";
+        Ok(sqlx::query_scalar(of_nodes).fetch_all(sql).await?)
+    }
+
+    /// Ends some of the nodes' sessions, as likely as this.
+    async fn end_sessions(&mut self, sql: &mut PgConnection, likely: f64) -> Result<(), BoxError> {
+        for pid in self.sessions(sql).await? {
+            if self.random.f64() < likely {
+                sqlx::query("SELECT pg_terminate_backend($1)").bind(pid).execute(&mut *sql).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn sql(&self) -> Result<PgConnection, BoxError> {
@@ -147,13 +170,7 @@ impl Site {
     async fn kill_sessions(&mut self, until: Instant) -> Result<(), BoxError> {
         let mut sql = self.sql().await?;
         while now() < until {
-            // Some of them at a time.
-            sqlx::query(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-                 WHERE application_name = 'keyward' AND pid <> pg_backend_pid() AND random() < 0.5",
-            )
-            .execute(&mut sql)
-            .await?;
+            self.end_sessions(&mut sql, 0.5).await?;
             sleep(Duration::from_millis(self.random.u64(20..300))).await;
         }
         Ok(())
@@ -161,14 +178,16 @@ impl Site {
 
     async fn stop_session(&mut self, lasting: Duration) -> Result<(), BoxError> {
         let mut sql = self.sql().await?;
-        // The connection that reads the log of a node, and some that read or write.
-        let pids: Vec<i32> = sqlx::query_scalar(
-            "(SELECT pid FROM pg_stat_activity WHERE application_name = 'keyward' AND query LIKE '%keyward_change%' LIMIT 1) \
-             UNION SELECT pid FROM (SELECT pid FROM pg_stat_activity WHERE application_name = 'keyward' \
-             ORDER BY random() LIMIT 2) AS few",
-        )
-        .fetch_all(&mut sql)
-        .await?;
+        let mut pids = self.sessions(&mut sql).await?;
+        // One that reads a node's log, and some of those that read or write.
+        let mut others = pids.split_off(self.nodes.len().min(pids.len()));
+        self.random.shuffle(&mut others);
+        self.random.shuffle(&mut pids);
+        pids.truncate(1);
+        pids.extend(others.into_iter().take(2));
+        if pids.is_empty() {
+            return Err("no node has a session".into());
+        }
         let send = |name: &str| pids.iter().for_each(|pid| signal(pid.unsigned_abs(), name));
         send("STOP");
         sleep(lasting).await;
@@ -225,11 +244,7 @@ impl Site {
         let mut taken = Vec::new();
         while now() < until {
             // Whoever had one has to come back for it.
-            sqlx::query(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'keyward' AND random() < 0.3",
-            )
-            .execute(&mut sql)
-            .await?;
+            self.end_sessions(&mut sql, 0.3).await?;
             while let Ok(connection) = PgConnection::connect(&self.url).await {
                 taken.push(connection);
             }

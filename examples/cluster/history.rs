@@ -124,6 +124,24 @@ impl History {
         }
     }
 
+    /// The last turns of a token, for people.
+    pub(crate) fn told(&self, token: TokenId) -> String {
+        let turns = &self.tokens[token];
+        let last = &turns[turns.len().saturating_sub(4)..];
+        let one = |turn: &Turn| {
+            let node = turn.node.map_or("nobody's".to_owned(), |node| format!("node {}'s", node + 1));
+            let outcome = match turn.outcome {
+                Outcome::Open => "open".to_owned(),
+                Outcome::Acknowledged(at) => format!("acknowledged after {:?}", at - turn.asked),
+                Outcome::Seen(at) => format!("seen after {:?}", at - turn.asked),
+                Outcome::Never => "never".to_owned(),
+            };
+            let ago = last[last.len() - 1].asked - turn.asked;
+            format!("{node}, passes: {}, asked {ago:?} before the last, {outcome}", turn.passes)
+        };
+        last.iter().map(one).collect::<Vec<_>>().join("; ")
+    }
+
     pub(crate) fn tokens(&self) -> impl Iterator<Item = TokenId> + use<> {
         0..self.tokens.len()
     }

@@ -54,7 +54,7 @@ impl Clock for Wrong {
 pub(crate) async fn serve(words: &[String]) -> Result<(), BoxError> {
     let [url, port, strict, bug] = words else { return Err("a node is started by this program only".into()) };
     let clock = Arc::new(Wrong::default());
-    let store = Flawed { inner: PostgresStore::connect(url).await?, bug: Bug::named(bug) };
+    let store = Flawed::new(PostgresStore::connect(url).await?, Bug::named(bug));
     let limits = limits(strict == "strict");
     let keyward = Keyward::builder(store).salt(Salt::parse(SALT)?).limits(limits).clock(clock.clone()).api().build()?;
     // Without a lease it could answer nothing but 503.

@@ -13,9 +13,10 @@ Usage: cluster [OPTIONS]
   --chaos            break things while it measures, and end with a table. It breaks the server that it started, and no other
   --only FAULT       with --chaos: this fault alone, by the start of its name
   --seconds N        with --chaos: how long each fault lasts, 3 to 3600 [4]
-  --seed N           with --chaos: what is changed, and when [1]
+  --seed N           with --chaos: what is drawn by lot [1]. Two runs differ all the same: who comes first is up to the machine
   --seeded-bug NAME  with --chaos: nodes with a bug, which has to be noticed. deaf: what others change is not read.
-                     overstated: what was read from the store counts as newer than it is
+                     hoarding: what was read from the store is taken for what it says now, for 5 s.
+                     leaseless: a log that cannot be read is taken for one without changes
   --help             print this
 
 KEYWARD_TEST_POSTGRES names a server to use, as --database does, for whoever has no PostgreSQL of their own to start.";
@@ -40,19 +41,21 @@ pub(crate) struct Chaos {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Bug {
     Deaf,
-    Overstated,
+    Hoarding,
+    Leaseless,
 }
 
 impl Bug {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Deaf => "deaf",
-            Self::Overstated => "overstated",
+            Self::Hoarding => "hoarding",
+            Self::Leaseless => "leaseless",
         }
     }
 
     pub(crate) fn named(name: &str) -> Option<Self> {
-        [Self::Deaf, Self::Overstated].into_iter().find(|bug| bug.name() == name)
+        [Self::Deaf, Self::Hoarding, Self::Leaseless].into_iter().find(|bug| bug.name() == name)
     }
 }
 

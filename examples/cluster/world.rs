@@ -17,8 +17,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::RwLock;
 
-/// For how long a token that was changed is asked for more often than others.
-const RECENTLY: Duration = Duration::from_secs(3);
+/// For how long a token that was changed is asked for more often than others: beyond any bound.
+const RECENTLY: Duration = Duration::from_secs(5);
+/// How many tokens and people there are to change. So many that most stay as they are for longer than the bound.
+const OWN: usize = 60;
+const PEOPLE: usize = 40;
+const BY_HAND: usize = 15;
 
 /// Everything that clients know.
 pub(crate) struct World {
@@ -44,6 +48,8 @@ struct Known {
     targets: Vec<Target>,
     recent: Vec<(Target, Instant)>,
     things: Vec<Thing>,
+    /// What is changed with SQL, and by no node.
+    by_hand: Vec<Thing>,
     doubtful: Vec<Doubtful>,
     /// Answers that nobody expects.
     odd: Vec<String>,
@@ -80,12 +86,14 @@ struct Doubtful {
     thing: Thing,
     deed: Deed,
     change: ChangeId,
+    by_hand: bool,
 }
 
 /// What is remembered when a backup is made.
 pub(crate) struct Remembered {
     passing: Vec<TokenId>,
     things: Vec<Thing>,
+    by_hand: Vec<Thing>,
     targets: Vec<Target>,
 }
 
@@ -106,7 +114,8 @@ impl World {
         let anchor = keyward.tokens().issue_admin(anchor).await?;
         let anchor = Target { token: history.token(true, began), secret: anchor.secret.expose().into() };
         let targets = vec![anchor.clone()];
-        let known = Known { history, targets, recent: vec![], things: vec![], doubtful: vec![], odd: vec![] };
+        let known =
+            Known { history, targets, recent: vec![], things: vec![], by_hand: vec![], doubtful: vec![], odd: vec![] };
         let world = Self {
             nodes,
             client: Client::new(),
@@ -121,7 +130,11 @@ impl World {
             url: url.to_owned(),
             root,
         };
-        world.add(12, 12, 0).await?;
+        world.add(OWN, PEOPLE, 0).await?;
+        let mut known = world.known();
+        let Known { things, by_hand, .. } = &mut *known;
+        by_hand.extend(things.extract_if(.., |thing| matches!(thing, Thing::Person { .. })).take(BY_HAND));
+        drop(known);
         Ok(world)
     }
 
@@ -215,6 +228,9 @@ impl World {
         let mut random = fastrand::Rng::with_seed(seed);
         while !self.stopped.load(Ordering::Relaxed) {
             let going = self.quiet.read().await;
+            if self.stopped.load(Ordering::Relaxed) {
+                return;
+            }
             if random.u8(..8) == 0 {
                 self.issue_at(node).await;
             } else {
@@ -246,10 +262,6 @@ impl World {
         };
         let (method, path, body) = deed.request(&thing);
         let passes = matches!(deed, Deed::Switch { active: true } | Deed::Grant { granted: true });
-        if let (Thing::Person { id, active, .. }, 0) = (&thing, random.u8(..4)) {
-            let (id, active) = (*id, !active);
-            return self.switch_by_hand(thing, id, active).await;
-        }
         let asked = now();
         let change = self.known().begin(&thing, passes, Some(node), asked);
         let answer = self.client.send(method, self.nodes[node], &path, &self.session, &body).await;
@@ -267,12 +279,30 @@ impl World {
                 if let Some(Answer { status, .. }) = answer.filter(|answer| answer.status < 500) {
                     self.known().odd.push(format!("{deed:?} was answered {status}"));
                 }
-                self.known().doubtful.push(Doubtful { thing, deed, change });
+                self.known().doubtful.push(Doubtful { thing, deed, change, by_hand: false });
+                // Whoever is told to come again does not come at once.
+                tokio::time::sleep(Duration::from_millis(200)).await;
             }
         }
     }
 
-    /// Somebody changes a row with SQL.
+    /// Somebody changes rows with SQL, whatever becomes of the nodes.
+    pub(crate) async fn change_by_hand(self: Arc<Self>, seed: u64) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        while !self.stopped.load(Ordering::Relaxed) {
+            let going = self.quiet.read().await;
+            if self.stopped.load(Ordering::Relaxed) {
+                return;
+            }
+            let thing = self.known().by_hand.pop();
+            if let Some(Thing::Person { id, targets, active }) = thing {
+                self.switch_by_hand(Thing::Person { id, targets, active }, id, !active).await;
+            }
+            drop(going);
+            tokio::time::sleep(Duration::from_millis(random.u64(20..120))).await;
+        }
+    }
+
     async fn switch_by_hand(&self, thing: Thing, id: i64, active: bool) {
         let change = self.known().begin(&thing, active, None, now());
         let deed = Deed::Switch { active };
@@ -285,9 +315,9 @@ impl World {
             Ok(_) => {
                 let mut known = self.known();
                 known.history.settle(&thing.tokens(), change, Outcome::Acknowledged(now()));
-                known.things.extend(deed.done(thing, None));
+                known.put_back_by_hand(deed.done(thing, None));
             }
-            Err(_) => self.known().doubtful.push(Doubtful { thing, deed, change }),
+            Err(_) => self.known().doubtful.push(Doubtful { thing, deed, change, by_hand: true }),
         }
     }
 
@@ -321,7 +351,7 @@ impl World {
         let doubtful = std::mem::take(&mut self.known().doubtful);
         let mut connection = PgConnection::connect(&self.url).await?;
         let many = doubtful.len();
-        for Doubtful { thing, deed, change } in doubtful {
+        for Doubtful { thing, deed, change, by_hand } in doubtful {
             let mut tx = connection.begin().await?;
             // Whoever had it has ended, one way or the other.
             sqlx::query("SELECT seq FROM keyward_epoch WHERE id = 1 FOR UPDATE").execute(&mut *tx).await?;
@@ -332,6 +362,8 @@ impl World {
             let outcome = if happened { Outcome::Seen(seen) } else { Outcome::Never };
             known.history.settle(&thing.tokens(), change, outcome);
             match (happened, &deed) {
+                (false, _) if by_hand => known.put_back_by_hand(Some(thing)),
+                (true, _) if by_hand => known.put_back_by_hand(deed.done(thing, None)),
                 (false, _) => known.things.push(thing),
                 // Its new secret went nowhere.
                 (true, Deed::Regenerate) => {}
@@ -347,12 +379,29 @@ impl World {
         let mut lost = 0;
         for target in targets {
             for node in 0..self.nodes.len() {
-                let verdict = self.ask(node, &target).await;
+                let mut verdict = self.ask(node, &target).await;
+                // Who is told to come again comes again.
+                for _ in 0..20 {
+                    if !matches!(verdict, Verdict::Unavailable | Verdict::Silence) {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    verdict = self.ask(node, &target).await;
+                }
                 let expected = self.known().history.passes(target.token).map(|passes| match passes {
                     true => Verdict::Passed,
                     false => Verdict::Refused,
                 });
-                lost += usize::from(expected.is_some_and(|expected| expected != verdict));
+                if let Some(expected) = expected.filter(|expected| *expected != verdict) {
+                    let turns = self.known().history.told(target.token);
+                    let said = format!(
+                        "token {} is {verdict:?} at node {}, and has to be {expected:?}: {turns}",
+                        target.token,
+                        node + 1
+                    );
+                    self.known().odd.push(said);
+                    lost += 1;
+                }
             }
         }
         lost
@@ -361,9 +410,9 @@ impl World {
     pub(crate) fn findings(&self) -> (crate::history::Findings, Vec<String>) {
         let mut known = self.known();
         // What has ended for good is of no more interest.
-        let Known { history, targets, things, .. } = &mut *known;
+        let Known { history, targets, things, by_hand, .. } = &mut *known;
         let findings = history.findings();
-        let changing: Vec<TokenId> = things.iter().flat_map(Thing::tokens).collect();
+        let changing: Vec<TokenId> = things.iter().chain(&*by_hand).flat_map(Thing::tokens).collect();
         targets.retain(|target| history.passes(target.token) == Some(true) || changing.contains(&target.token));
         (findings, std::mem::take(&mut known.odd))
     }
@@ -372,7 +421,8 @@ impl World {
     pub(crate) fn remember(&self) -> Remembered {
         let known = self.known();
         let passing = known.history.tokens().filter(|token| known.history.passes(*token) == Some(true)).collect();
-        Remembered { passing, things: known.things.clone(), targets: known.targets.clone() }
+        let (things, by_hand) = (known.things.clone(), known.by_hand.clone());
+        Remembered { passing, things, by_hand, targets: known.targets.clone() }
     }
 
     /// The store was set back to what it was then, between these two moments.
@@ -393,11 +443,16 @@ impl World {
         }
         let all: Vec<_> = known.targets.iter().map(|target| (target.clone(), done)).collect();
         known.recent = all;
-        known.things = to.things;
+        (known.things, known.by_hand) = (to.things, to.by_hand);
     }
 }
 
 impl Known {
+    /// Behind the others, so that each has its turn.
+    fn put_back_by_hand(&mut self, thing: Option<Thing>) {
+        self.by_hand.splice(..0, thing);
+    }
+
     fn add_target(&mut self, secret: Arc<str>, since: Instant) -> Target {
         let target = Target { token: self.history.token(true, since), secret };
         self.targets.push(target.clone());

@@ -8,15 +8,15 @@
 //! counter is compared, and neither tags nor slots are read.
 //!
 //! A store may be set back: an older backup is restored, a replica that lagged takes over. What look-ups and our own changes have seen
-//! of the log beyond what was read of it is therefore kept until it is read ([`Ahead`]): if it is not there then, or is another
-//! change under the same number, everything cached belongs to an era that is over. As long as the log goes on there is no new era,
+//! of the log is therefore kept with what was read of it ([`Seen`]): if it is not there when the log is read so far, or one number has
+//! two changes, everything cached belongs to an era that is over. As long as the log goes on there is no new era,
 //! at the start neither: what was raised stays raised, also for a look-up at a replica that lags.
 //!
 //! The lease says that this node knows of every change that is old enough to count. Whoever follows the store's log renews it, by
 //! when it asked. Who has nobody to follow has a lease without end.
 
 use crate::domain::{Moment, Tag};
-use crate::store::{Applied, Poll};
+use crate::store::{Change, Poll};
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,8 +26,8 @@ use tokio::sync::watch;
 
 const SLOTS: usize = 1 << 16;
 
-/// How many changes are kept that were seen before the log was read so far. With more it begins anew.
-const AHEAD: usize = 4096;
+/// The ids of how many changes are kept. With more that were seen before the log was read so far, it begins anew.
+const KEPT: usize = 4096;
 
 /// When a snapshot was taken, and of what.
 #[derive(Clone, Debug)]
@@ -44,25 +44,36 @@ pub(crate) struct Standing(AtomicU64);
 pub(crate) struct Freshness {
     era: ArcSwap<Era>,
     /// None where no log is followed.
-    ahead: Option<Mutex<Ahead>>,
+    seen: Option<Mutex<Seen>>,
     /// How many changes were raised. It moves *after* the slots or the era did, and before the lease and before anybody is told.
     raised: AtomicU64,
     lease_until: AtomicU64,
     changes: watch::Sender<()>,
 }
 
-/// What was seen of the log of this era before it was read so far.
+/// What was seen of the log of this era: by whoever reads it, by look-ups, and by our own changes.
 #[derive(Default)]
-struct Ahead {
+struct Seen {
     era: u64,
     /// The last change that was seen or read.
     highest: u64,
     /// The last change that was read.
     read: u64,
-    /// The ids of changes after that.
-    seen: BTreeMap<u64, String>,
-    /// One number was seen with two ids, or too many were seen.
+    /// The ids of the last changes, by their numbers.
+    ids: BTreeMap<u64, String>,
+    /// One number was seen with two ids, or too many were seen before they were read.
     torn: bool,
+}
+
+impl Seen {
+    fn saw(&mut self, seq: u64, op_id: &str) {
+        self.highest = self.highest.max(seq);
+        self.torn |= self.ids.entry(seq).or_insert_with(|| op_id.to_owned()) != op_id;
+        while self.ids.len() > KEPT {
+            let oldest = self.ids.pop_first();
+            self.torn |= oldest.is_some_and(|(seq, _)| seq > self.read);
+        }
+    }
 }
 
 /// What stood when a change of ours had its number.
@@ -98,10 +109,10 @@ impl Freshness {
         Self::leased_until(Moment(0), Some(Mutex::default()))
     }
 
-    fn leased_until(until: Moment, ahead: Option<Mutex<Ahead>>) -> Self {
+    fn leased_until(until: Moment, seen: Option<Mutex<Seen>>) -> Self {
         Self {
             era: ArcSwap::from_pointee(Era::new(0, 0)),
-            ahead,
+            seen,
             // Above what a new `Standing` says: that it never stood.
             raised: AtomicU64::new(1),
             lease_until: AtomicU64::new(until.0),
@@ -176,7 +187,7 @@ impl Freshness {
         if era.number != begun.era {
             return self.begin_era(self.highest());
         }
-        if self.ahead.is_some() && seq <= begun.highest {
+        if self.seen.is_some() && seq <= begun.highest {
             return self.begin_era(seq);
         }
         self.saw(begun.era, seq, op_id);
@@ -187,29 +198,24 @@ impl Freshness {
 
     /// The last change that was seen or read.
     pub(crate) fn highest(&self) -> u64 {
-        self.ahead().map_or(0, |ahead| ahead.highest)
+        self.seen().map_or(0, |seen| seen.highest)
     }
 
     /// A look-up or a change of ours that was begun in this era came upon this change. Without an id nobody knows whether it is in
     /// the log, but what came before it is.
     pub(crate) fn saw(&self, era: u64, seq: u64, op_id: Option<&str>) {
-        let Some(mut ahead) = self.ahead().filter(|ahead| ahead.era == era) else { return };
-        let Some(op_id) = op_id else {
-            ahead.highest = ahead.highest.max(seq.saturating_sub(1));
-            return;
-        };
-        ahead.highest = ahead.highest.max(seq);
-        if seq > ahead.read && !ahead.torn {
-            let kept = ahead.seen.entry(seq).or_insert_with(|| op_id.to_owned());
-            ahead.torn = kept != op_id || ahead.seen.len() > AHEAD;
+        let Some(mut seen) = self.seen().filter(|seen| seen.era == era) else { return };
+        match op_id {
+            Some(op_id) => seen.saw(seq, op_id),
+            None => seen.highest = seen.highest.max(seq.saturating_sub(1)),
         }
     }
 
     /// Whether a poll fits what was seen: `highest` before it was sent, and the ids since.
     pub(crate) fn agrees(&self, highest: u64, poll: &Poll) -> bool {
-        let Some(ahead) = self.ahead() else { return true };
-        let known = |seq: u64, op_id: &str| ahead.seen.get(&seq).is_none_or(|seen| seen == op_id);
-        !ahead.torn && poll.head >= highest && poll.changes.iter().all(|change| known(change.seq, &change.op_id))
+        let Some(seen) = self.seen() else { return true };
+        let known = |seq: u64, op_id: &str| seen.ids.get(&seq).is_none_or(|seen| seen == op_id);
+        !seen.torn && poll.head >= highest && poll.changes.iter().all(|change| known(change.seq, &change.op_id))
     }
 
     /// The log is read from here on: nobody tells what was changed before, so what is older does not count. If another era begins
@@ -219,17 +225,19 @@ impl Freshness {
         self.told();
     }
 
-    /// The log of this era was read up to here.
-    pub(crate) fn read(&self, applied: &Applied) {
-        let Some(mut ahead) = self.ahead() else { return };
-        ahead.read = applied.seq;
-        ahead.highest = ahead.highest.max(applied.seq);
-        ahead.seen = ahead.seen.split_off(&(applied.seq + 1));
+    /// The log of this era was read up to the last of these. A look-up may land later that has seen another change under one of
+    /// their numbers.
+    pub(crate) fn read(&self, changes: &[Change]) {
+        let Some(mut seen) = self.seen() else { return };
+        for change in changes {
+            seen.read = change.seq;
+            seen.saw(change.seq, &change.op_id);
+        }
     }
 
-    fn ahead(&self) -> Option<MutexGuard<'_, Ahead>> {
+    fn seen(&self) -> Option<MutexGuard<'_, Seen>> {
         // Nothing in here panics half-way through a change.
-        self.ahead.as_ref().map(|ahead| ahead.lock().unwrap_or_else(PoisonError::into_inner))
+        self.seen.as_ref().map(|seen| seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn raise_in(era: &Era, seq: u64, tags: &[Tag]) {
@@ -240,8 +248,8 @@ impl Freshness {
 
     /// Nothing that was read before counts any more, and nothing that is older than `floor`.
     pub(crate) fn begin_era(&self, floor: u64) {
-        let ahead = self.ahead();
-        let number = match &ahead {
+        let seen = self.seen();
+        let number = match &seen {
             // Whoever begins one waits for whoever else does.
             Some(_) => {
                 let number = self.era() + 1;
@@ -250,8 +258,8 @@ impl Freshness {
             }
             None => self.era.rcu(|era| Era::new(era.number + 1, floor)).number + 1,
         };
-        if let Some(mut ahead) = ahead {
-            *ahead = Ahead { era: number, highest: floor, read: floor, ..Ahead::default() };
+        if let Some(mut seen) = seen {
+            *seen = Seen { era: number, highest: floor, read: floor, ..Seen::default() };
         }
         self.told();
     }

@@ -6,7 +6,7 @@
 
 use super::{Freshness, Limits, Resolver};
 use crate::domain::{Clock, Timestamp};
-use crate::store::{Applied, ChangeLog, Poll, StoreError};
+use crate::store::{Applied, Change, ChangeLog, Poll, StoreError};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -131,21 +131,22 @@ impl Reader {
                 freshness.raise(change.seq, &change.tags);
                 progress.lag_ms.store(now.0.saturating_sub(change.at.0).max(0), Ordering::Relaxed);
             }
+            freshness.read(&changes);
             let reached = changes.last().map_or(applied.seq, |last| last.seq);
-            if let Some(last) = changes.into_iter().next_back() {
-                let last = Applied { seq: last.seq, op_id: last.op_id };
-                freshness.read(&last);
-                self.applied = Some(last);
-            }
+            self.apply_last(changes);
             return reached >= head;
         }
         // What was changed before the first poll is not told. What is older is not let in.
         freshness.raise_floor(head);
-        self.applied = changes.into_iter().next_back().map(|last| Applied { seq: last.seq, op_id: last.op_id });
-        if let Some(applied) = &self.applied {
-            freshness.read(applied);
-        }
+        freshness.read(&changes);
+        self.apply_last(changes);
         true
+    }
+
+    fn apply_last(&mut self, changes: Vec<Change>) {
+        if let Some(last) = changes.into_iter().next_back() {
+            self.applied = Some(Applied { seq: last.seq, op_id: last.op_id });
+        }
     }
 }
 
@@ -154,7 +155,6 @@ mod tests {
     use super::*;
     use crate::domain::{OwnerId, Tag};
     use crate::resolve::freshness::Stamp;
-    use crate::store::Change;
 
     impl Reader {
         /// Where nobody had seen anything.
@@ -264,6 +264,31 @@ mod tests {
         assert!(reader.apply(poll(5, true, vec![]), 5, &freshness, &progress));
         assert!(reader.apply(poll(6, true, vec![change(6, 9)]), 6, &freshness, &progress));
         assert!(freshness.stands(&read) && freshness.highest() == 6);
+    }
+
+    /// A look-up was answered by the server that was replaced, and lands when the log of the new one was read beyond it.
+    #[test]
+    fn what_lands_after_the_log_was_read_has_to_be_in_it() {
+        let (freshness, progress, mut reader) = (Freshness::following(), Progress::default(), Reader::default());
+        assert!(reader.apply_unseen(poll(5, true, vec![change(5, 1)]), &freshness, &progress));
+        let era = freshness.era();
+        assert!(reader.apply(poll(7, true, vec![change(6, 2), change(7, 3)]), 5, &freshness, &progress));
+        let read = Stamp { era, ..read_at(&freshness, 6, 2) };
+        freshness.saw(era, 6, Some("another sixth"));
+        assert!(freshness.stands(&read), "until the next poll");
+        assert!(!reader.apply(poll(7, true, vec![]), freshness.highest(), &freshness, &progress), "it renews nothing");
+        assert!(!freshness.stands(&read));
+    }
+
+    /// The same in an era that has just begun: its beginning says how far the log goes, and not which changes those are.
+    #[test]
+    fn what_lands_before_the_log_is_read_anew_has_to_be_in_it() {
+        let (freshness, progress, mut reader) = (Freshness::following(), Progress::default(), Reader::default());
+        freshness.begin_era(6);
+        let read = read_at(&freshness, 6, 2);
+        freshness.saw(freshness.era(), 6, Some("another sixth"));
+        assert!(!reader.apply(poll(6, true, vec![change(6, 1)]), 6, &freshness, &progress), "it renews nothing");
+        assert!(!freshness.stands(&read));
     }
 
     /// A change of ours gets a number that somebody has seen already: the store was set back, and no poll has noticed yet.

@@ -12,11 +12,11 @@
 //! cost a reload), more than one node (nodes share nothing but the store), the order of memory accesses within one step, and a
 //! gate that pauses between its look at the lease and its look at the clock. States are told apart by 64-bit fingerprints.
 
-mod ahead;
 mod mistake;
 mod node;
 mod protocol;
 mod scenario;
+mod seen;
 mod store;
 
 use mistake::Mistake;

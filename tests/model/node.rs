@@ -4,8 +4,8 @@
 //! still only so many states.
 
 use crate::Mistake;
-use crate::ahead::Ahead;
 use crate::scenario::{Following, LEASE, Scenario};
+use crate::seen::Seen;
 use crate::store::{Change, Log, Snapshot};
 
 /// An age that is over.
@@ -136,7 +136,7 @@ pub(crate) struct Node {
     pub(crate) lease: Option<u8>,
     /// How far the log was read; nothing before the first poll, or where the log is empty.
     pub(crate) applied: Option<Applied>,
-    pub(crate) ahead: Ahead,
+    pub(crate) seen: Seen,
     pub(crate) poll: Poll,
     /// What is cached of the token, in the present era.
     pub(crate) entry: Option<Snapshot>,
@@ -174,7 +174,7 @@ impl Node {
     pub(crate) fn notices(&self, kept: u8) -> bool {
         let applied = self.applied.is_some_and(|applied| applied.seq > kept);
         let read = matches!(self.flight, Flight::Read(_, snapshot) if snapshot.seq > kept);
-        let asked = matches!(self.poll, Poll::Sent { highest, .. } if self.ahead.highest > highest.max(kept));
+        let asked = matches!(self.poll, Poll::Sent { highest, .. } if self.seen.highest > highest.max(kept));
         applied || (!read && !asked)
     }
 
@@ -188,7 +188,7 @@ impl Node {
             return;
         }
         if scenario.following == Following::Log {
-            self.ahead.saw(snapshot.seq, Some(snapshot.op), scenario);
+            self.seen.saw(snapshot.seq, Some(snapshot.op), scenario);
         }
         if !self.entry.is_some_and(newer) {
             // Its id has been noted.
@@ -205,26 +205,26 @@ impl Node {
 
     /// What a change of this node rests on that has its sequence now.
     pub(crate) fn begun(&self) -> Begun {
-        Begun { of_this_era: true, highest: self.ahead.highest }
+        Begun { of_this_era: true, highest: self.seen.highest }
     }
 
     /// Raises a change of this node. It has no id if nobody knows whether it was committed.
     pub(crate) fn raise_own(&mut self, begun: Begun, seq: u8, op: Option<u8>, scenario: &Scenario) {
         let follows = scenario.following == Following::Log;
         if !begun.of_this_era {
-            return self.begin_era(self.ahead.highest, scenario);
+            return self.begin_era(self.seen.highest, scenario);
         }
         if follows && seq <= begun.highest && !scenario.makes(Mistake::OwnChangeOfAnySequence) {
             return self.begin_era(seq, scenario);
         }
         if follows {
-            self.ahead.saw(seq, op, scenario);
+            self.seen.saw(seq, op, scenario);
         }
         self.raise(seq, scenario);
     }
 
     fn begin_era(&mut self, floor: u8, scenario: &Scenario) {
-        self.ahead = Ahead::of(floor);
+        self.seen = Seen::of(floor);
         if scenario.makes(Mistake::NoEraSwap) {
             return;
         }
@@ -259,7 +259,7 @@ impl Node {
             let follows = change.is_none_or(|change| change.seq == applied.seq + 1);
             (known || scenario.makes(Mistake::DivergenceBySequence)) && head >= applied.seq && follows
         });
-        if !goes_on || !self.ahead.agrees(highest, &answer, scenario) {
+        if !goes_on || !self.seen.agrees(highest, &answer, scenario) {
             self.begin_era(head, scenario);
             self.applied = None;
             return false;
@@ -271,7 +271,7 @@ impl Node {
         }
         if let Some(change) = change {
             self.applied = Some(change.into());
-            self.ahead.read(change.seq);
+            self.seen.read(change, scenario);
         }
         self.applied.map_or(0, |applied| applied.seq) >= head || scenario.makes(Mistake::PartialPollRenews)
     }
@@ -305,6 +305,6 @@ impl Node {
 
     /// Whether it has applied the whole log, and holds nothing that is not in there.
     pub(crate) fn knows(&self, log: &Log) -> bool {
-        self.applied == log.last().copied().map(Applied::from) && self.ahead.highest <= log.now().seq
+        self.applied == log.last().copied().map(Applied::from) && self.seen.highest <= log.now().seq
     }
 }

@@ -245,7 +245,7 @@ impl Protocol {
             Action::FailOver => store.frozen = Some(store.log.length()),
             Action::SetBack { kept } => store.set_back(kept),
 
-            Action::SendPoll => node.poll = Poll::Sent { age: 0, highest: node.ahead.highest },
+            Action::SendPoll => node.poll = Poll::Sent { age: 0, highest: node.seen.highest },
             Action::LosePoll => node.poll = Poll::None,
             Action::AnswerPoll { from } => {
                 if let Poll::Sent { age, highest } = node.poll {

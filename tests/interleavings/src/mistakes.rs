@@ -56,8 +56,8 @@ pub(crate) const MISTAKES: [(&str, &str, &str, &str); 22] = [
     (
         "the count before the era",
         "resolve/freshness.rs",
-        "highest: floor, read: floor, ..Ahead::default() };\n        }\n        self.told();",
-        "=highest: floor, read: floor, ..Ahead::default() };\n        }
+        "highest: floor, read: floor, ..Seen::default() };\n        }\n        self.told();",
+        "=highest: floor, read: floor, ..Seen::default() };\n        }
         if !crate::made(\"the count before the era\") { self.told(); }",
     ),
     (

@@ -1,4 +1,4 @@
-//! What the node saw of the log before its reader did: `Ahead` of `src/resolve/freshness.rs`.
+//! What the node saw of the log: `Seen` of `src/resolve/freshness.rs`.
 
 use crate::Mistake;
 use crate::node::Answer;
@@ -6,21 +6,19 @@ use crate::scenario::Scenario;
 use crate::store::{Change, ROOM};
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub(crate) struct Ahead {
+pub(crate) struct Seen {
     /// The last change that was seen or read.
     pub(crate) highest: u8,
-    /// The last change that was read.
-    read: u8,
-    /// The ids of changes after that, by their sequences.
+    /// The ids of changes, by their sequences.
     seen: [Option<u8>; ROOM],
     /// One sequence was seen with two ids.
     torn: bool,
 }
 
-impl Ahead {
+impl Seen {
     /// Of an era that begins with this floor.
     pub(crate) fn of(floor: u8) -> Self {
-        Self { highest: floor, read: floor, ..Self::default() }
+        Self { highest: floor, ..Self::default() }
     }
 
     /// Without an id, what came before is all that is known.
@@ -35,7 +33,8 @@ impl Ahead {
             return;
         };
         self.highest = self.highest.max(seq);
-        if seq > self.read && !scenario.makes(Mistake::AheadWithoutIds) {
+        // Before the first change there is nothing to know it by.
+        if seq > 0 && !scenario.makes(Mistake::AheadWithoutIds) {
             let kept = *self.seen[usize::from(seq) - 1].get_or_insert(op);
             self.torn |= kept != op;
         }
@@ -48,9 +47,8 @@ impl Ahead {
         !self.torn && !behind && answer.change.is_none_or(known)
     }
 
-    pub(crate) fn read(&mut self, seq: u8) {
-        self.read = seq;
-        self.highest = self.highest.max(seq);
-        self.seen[..usize::from(seq)].fill(None);
+    pub(crate) fn read(&mut self, change: Change, scenario: &Scenario) {
+        self.highest = self.highest.max(change.seq);
+        self.saw(change.seq, Some(change.op), scenario);
     }
 }
