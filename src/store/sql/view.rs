@@ -71,8 +71,9 @@ impl Writing {
 impl<C> Open<C> {
     pub(super) async fn row(&mut self, query: Query<'_, Engine, Arguments>) -> Result<Option<Row>, StoreError> {
         self.start()?;
-        let row =
-            query.persistent(self.store.prepares()).fetch_optional(&mut *self.transaction).await.map_err(asking)?;
+        let query = query.persistent(self.store.prepares());
+        let given_up = self.store.given_up(&self.transaction);
+        let row = or(given_up, query.fetch_optional(&mut *self.transaction)).await.map_err(asking)?;
         self.done();
         Ok(row)
     }
