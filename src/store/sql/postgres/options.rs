@@ -38,7 +38,8 @@ impl Default for PostgresOptions {
 
 impl PostgresOptions {
     /// How many connections read, at most; at least one. Default 8. Besides, up to 4 write, one reads the log of changes, and one
-    /// waits for hints: with the default a node has up to 14 connections of the server's `max_connections`.
+    /// waits for hints; and two look who answers, for a moment, at the start and when the reader of the log has to connect anew. With
+    /// the default a node has up to 16 connections of the server's `max_connections`.
     #[must_use]
     pub fn connections(mut self, connections: u32) -> Self {
         self.connections = connections.max(1);
@@ -66,7 +67,9 @@ impl PostgresOptions {
     ///
     /// It needs `synchronous_standby_names` with a quorum that the failover respects: only a replica that confirmed may take over.
     /// Where that setting is empty (some tools empty it while the last replica is gone, and then let none take over) nobody has to
-    /// confirm, and nothing is proven; a warning says so. `synchronous_commit` is `on` for heartbeats and changes, if the role's
+    /// confirm, and nothing is proven; a warning says so. And nobody may cancel a wait for replicas (`pg_cancel_backend`) on a server
+    /// that may be an old primary: PostgreSQL then ends the wait with a warning of its own, and reports a commit that nobody has
+    /// confirmed as a success. To end a session (`pg_terminate_backend`) does no harm. `synchronous_commit` is `on` for heartbeats and changes, if the role's
     /// setting is `off` or `local`.
     #[must_use]
     pub fn synchronous_heartbeat(mut self) -> Self {
