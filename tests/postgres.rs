@@ -6,8 +6,8 @@
 
 mod support;
 
-use keyward::store::{NewRole, Store, WriteStore, contract};
-use keyward::{Digest, NewOwner, OwnerState, PostgresOptions, PostgresStore, RoleId, StoreError};
+use keyward::store::{Following, NewRole, Store, WriteStore, contract};
+use keyward::{Digest, NewOwner, OwnerState, PostgresOptions, PostgresStore, RoleId, StoreError, Timestamp};
 use std::time::Duration;
 use support::node::{BOUND, Node, by_hand, number, told};
 
@@ -147,6 +147,27 @@ async fn what_cannot_be_opened_says_why() {
     .await;
     let told = told(&url).await;
     assert!(told.contains("migration 99") && told.contains("newer version"), "{told}");
+}
+
+#[tokio::test]
+async fn old_changes_go_a_thousand_at_a_time() {
+    let Some(url) = support::database().await else { return };
+    let store = PostgresStore::connect(&url).await.unwrap();
+    // The first 2 400 are old, and so is the last one.
+    by_hand(
+        &url,
+        "UPDATE keyward_epoch SET seq = 2501, op_id = NULL; INSERT INTO keyward_change (seq, op_id, at, tags) \
+         SELECT n, n, CASE WHEN n <= 2400 OR n = 2501 THEN 7 ELSE 8 END, '[]' FROM generate_series(1, 2501) n",
+    )
+    .await;
+    let Following::Log(mut log) = store.following() else { unreachable!() };
+    let first = async || number(&url, "SELECT MIN(seq) FROM keyward_change").await;
+    for (gone, left) in [(1000, 1001), (1000, 2001), (400, 2401), (0, 2401)] {
+        assert_eq!(log.forget(Timestamp(8)).await.unwrap(), gone);
+        assert_eq!(first().await, left);
+    }
+    assert_eq!(log.forget(Timestamp(9)).await.unwrap(), 100);
+    assert_eq!(first().await, 2501, "the last one stays");
 }
 
 #[tokio::test]

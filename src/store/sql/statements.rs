@@ -341,7 +341,8 @@ macro_rules! statements {
             "FROM keyward_epoch x WHERE x.id = 1"
         );
         pub(in crate::store::sql) const FORGET: &str =
-            "DELETE FROM keyward_change WHERE at < $1 AND seq < (SELECT seq FROM keyward_epoch WHERE id = 1)";
+            "DELETE FROM keyward_change WHERE seq IN (SELECT seq FROM keyward_change \
+             WHERE at < $1 AND seq < (SELECT seq FROM keyward_epoch WHERE id = 1) ORDER BY seq LIMIT 1000)";
 
         /// One row, also if there is no such token: then all but `seq` is null or empty.
         pub(in crate::store::sql) const RESOLVE: &str = concat!(
