@@ -120,6 +120,28 @@ async fn a_writer_that_falls_silent_is_not_waited_for_for_ever() {
     assert!(silent.commit(&[]).await.is_err());
 }
 
+/// And not for as long as the role's setting says, which may be too short for a change of many tokens.
+#[tokio::test]
+async fn a_writers_statement_ends_on_the_server_too() {
+    let Some(url) = support::database().await else { return };
+    let store = PostgresStore::connect(&url).await.unwrap();
+    store.close().await;
+    by_hand(
+        &url,
+        "CREATE TABLE ends (after TEXT); \
+         CREATE FUNCTION ends() RETURNS trigger LANGUAGE plpgsql AS \
+         'BEGIN INSERT INTO ends SELECT current_setting(''statement_timeout''); PERFORM pg_sleep(1.2); RETURN NULL; END'; \
+         CREATE TRIGGER ends AFTER INSERT ON keyward_role FOR EACH STATEMENT EXECUTE FUNCTION ends()",
+    )
+    .await;
+    let store = PostgresStore::connect(&format!("{url}?options[statement_timeout]=1s")).await.unwrap();
+    let mut tx = store.begin().await.unwrap();
+    tx.insert_role(NewRole::new("slow")).await.unwrap();
+    tx.commit(&[]).await.unwrap();
+    let ends = number(&url, "SELECT COUNT(*) FROM ends WHERE after = '2min'").await;
+    assert_eq!(ends, 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn behind_a_transaction_pooler_the_contract_holds() {
     if support::server().is_none() {

@@ -579,13 +579,13 @@ pub(super) mod sqlite {
 pub(super) mod postgres {
     statements!(postgres);
 
-    /// What a writer may wait for; and after what time one that fell silent loses the epoch, so that who waits gets it. The triggers that
+    /// What a writer may wait for; how long one statement may take; and after what time one that fell silent loses the epoch, so that who waits gets it. The triggers that
     /// log what is changed by hand leave this transaction alone: it logs itself. All of it ends with the transaction, so a
     /// pooler may give the connection to somebody else then.
     macro_rules! begin {
         ($unless:literal) => {
             concat!(
-                "BEGIN; SET LOCAL jit = off; SET LOCAL lock_timeout = '5s'; ",
+                "BEGIN; SET LOCAL jit = off; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '120s'; ",
                 "SET LOCAL idle_in_transaction_session_timeout = '4s'; SET LOCAL keyward.writer = 'on'; SELECT set_config('synchronous_commit', 'on', TRUE) ",
                 "WHERE current_setting('synchronous_commit') IN (",
                 $unless,

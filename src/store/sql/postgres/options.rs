@@ -14,6 +14,10 @@ use std::sync::Arc;
 /// wait for a connection, and the answer is 503; the services give up after 5 s. On the server a look-up or a reading of the log ends
 /// after 2 s, a view that fell silent after 30 s, a writer that waits for another after 5 s, and a writer that fell silent loses
 /// its transaction after 4 s: whatever becomes of a node, it leaves nothing behind that others wait for.
+///
+/// One statement of a change may take 120 s, here and on the server, whatever the role's `statement_timeout` is; what takes longer fails
+/// and changes nothing. The longest is the one that takes away what the tokens of a role may no longer have: half a minute for a million
+/// tokens.
 #[derive(Clone)]
 pub struct PostgresOptions {
     pub(super) connections: u32,
