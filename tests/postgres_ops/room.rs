@@ -140,3 +140,16 @@ async fn writers_that_stop_waiting_for_the_epoch_make_room_at_once() {
     raw_sql("ROLLBACK").execute(&mut hand).await.unwrap();
     node.issue("another").await;
 }
+
+/// Somebody who brings the tables up to date, and never ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_starts_does_not_wait_for_ever_for_somebody_else_who_does() {
+    let Some(url) = support::database().await else { return };
+    let mut stuck = PgConnection::connect(&url).await.unwrap();
+    raw_sql("BEGIN; SELECT pg_advisory_xact_lock(7738711720364864)").execute(&mut stuck).await.unwrap();
+    let starting = tokio::time::timeout(Duration::from_secs(40), PostgresStore::connect(&url));
+    let told = told(&starting.await.expect("it still waits").unwrap_err());
+    assert!(told.contains("up to date for 30 s") && told.contains("pg_locks"), "{told}");
+    raw_sql("ROLLBACK").execute(&mut stuck).await.unwrap();
+    PostgresStore::connect(&url).await.unwrap().close().await;
+}

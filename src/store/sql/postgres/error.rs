@@ -25,6 +25,11 @@ pub(super) enum OpenError {
     Newer(i64, #[source] MigrateError),
     #[error("the tables could not be brought up to date")]
     Migration(#[source] MigrateError),
+    #[error(
+        "somebody else has been bringing the tables up to date for 30 s: if no node is starting, end the session that holds the advisory \
+         lock (pg_locks)"
+    )]
+    Migrating(#[source] sqlx::Error),
     #[error("the server is a replica in recovery: give the address of the primary")]
     Replica,
     #[error("the address names several hosts: give one that leads to the primary, whichever that is")]
@@ -59,6 +64,14 @@ pub(super) fn migrating(error: MigrateError, newest: i64) -> StoreError {
         MigrateError::Execute(error) => asking(error),
         MigrateError::VersionMissing(version) if version > newest => OpenError::Newer(version, error).into(),
         error => OpenError::Migration(error).into(),
+    }
+}
+
+/// An error of waiting for one's turn to bring them up to date.
+pub(super) fn locking(error: sqlx::Error) -> StoreError {
+    match is_one_of(&error, &code::BUSY) {
+        true => OpenError::Migrating(error).into(),
+        false => asking(error),
     }
 }
 
