@@ -4,6 +4,9 @@
 #![cfg(all(feature = "postgres", feature = "testing"))]
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+#[path = "laws/log.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod log;
 mod support;
 
 use keyward::store::{Following, NewRole, Store, WriteStore, contract};
@@ -169,6 +172,22 @@ async fn what_cannot_be_opened_says_why() {
     .await;
     let told = told(&url).await;
     assert!(told.contains("migration 99") && told.contains("newer version"), "{told}");
+}
+
+#[tokio::test]
+async fn what_an_address_may_not_say_is_refused_and_shows_nowhere() {
+    let (log, _guard) = log::capture();
+    for (address, named) in [
+        ("postgres://u:x@127.0.0.1:1/d?sslpassword=hunter2", "(sslpassword)"),
+        ("postgres://u:x@127.0.0.1:1/d?sslmode=require&connect_timeout=hunter2", "(connect_timeout)"),
+        ("postgres://u:x?hunter2=x@127.0.0.1:1/d", "not known here:"),
+    ] {
+        let error = PostgresStore::connect(address).await.unwrap_err();
+        let (told, shown) = (told(&error), format!("{error:?}"));
+        assert!(told.contains(named) && told.contains("leave it out"), "{told}");
+        assert!(![told, shown].iter().any(|text| text.contains("hunter2")), "{error:?}");
+    }
+    assert!(!log.text().contains("hunter2"), "{}", log.text());
 }
 
 #[tokio::test]

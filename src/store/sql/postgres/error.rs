@@ -21,6 +21,8 @@ pub(super) enum OpenError {
     Scheme,
     #[error("the address of the database cannot be read: write postgres://user:password@host:port/database")]
     Url(#[source] sqlx::Error),
+    #[error("the address has a parameter that is not known here{}: leave it out, or correct its name", named(.0))]
+    Parameter(Option<String>),
     #[error("the database has migration {0}, which this version does not know: a newer version wrote it")]
     Newer(i64, #[source] MigrateError),
     #[error("the tables could not be brought up to date")]
@@ -50,6 +52,11 @@ pub(super) enum OpenError {
     Certificate(#[source] sqlx::Error),
     #[error("a file that the address names (sslrootcert, sslcert or sslkey) is not there or cannot be read")]
     CertificateFile(#[source] sqlx::Error),
+}
+
+/// A parameter's name, in an error.
+fn named(name: &Option<String>) -> String {
+    name.as_ref().map_or_else(String::new, |name| format!(" ({})", name.escape_debug()))
 }
 
 impl From<OpenError> for StoreError {

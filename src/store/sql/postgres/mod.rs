@@ -10,6 +10,7 @@ mod held;
 mod listen;
 mod log;
 mod options;
+mod parameters;
 #[path = "../rows.rs"]
 mod rows;
 mod schema;
@@ -117,7 +118,7 @@ impl PostgresStore {
     /// parameters an address can have is said at [`sqlx::postgres::PgConnectOptions`].
     ///
     /// # Errors
-    /// If the address cannot be read or reached, is that of a replica or of a pooler that was not named, encryption or certificate are
+    /// If the address cannot be read or reached, has a parameter that is not known, is that of a replica or of a pooler that was not named, encryption or certificate are
     /// not what it asks for, or a newer version has written the tables. The error's source says which, and what to check.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         Self::connect_with(url, PostgresOptions::default()).await
@@ -131,6 +132,7 @@ impl PostgresStore {
         if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
             return Err(OpenError::Scheme.into());
         }
+        parameters::check(url)?;
         let mut address: PgConnectOptions = url.parse().map_err(OpenError::Url)?;
         if address.get_host().contains(',') {
             return Err(OpenError::Hosts.into());
