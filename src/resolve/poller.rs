@@ -86,13 +86,16 @@ async fn run(home: Weak<Resolver>, mut log: Box<dyn ChangeLog>, limits: Limits, 
         }
         drop(resolver);
         // In the pause, and no longer: the next poll waits for nothing.
-        let paused = async {
+        let meanwhile = async {
             if let Some(now) = old {
                 forgetting.forget(&mut *log, now).await;
             }
-            if failing { std::future::pending().await } else { log.hint().await }
+            log.hint().await;
         };
-        _ = tokio::time::timeout(limits.poll_every, paused).await;
+        tokio::select! {
+            () = tokio::time::sleep(limits.poll_every) => {}
+            () = meanwhile, if !failing => {}
+        }
     }
 }
 
