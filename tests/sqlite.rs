@@ -63,9 +63,8 @@ async fn old_changes_go_a_thousand_at_a_time() {
                 SELECT n, n, CASE WHEN n <= 2400 OR n = 2501 THEN 7 ELSE 8 END, '[]' FROM c";
     sqlx::raw_sql(many).execute(&pool).await.unwrap();
     let Following::Log(mut log) = file.world.keyward.store().following() else { unreachable!() };
-    let first = async || -> i64 {
-        sqlx::query("SELECT MIN(seq) FROM keyward_change").fetch_one(&pool).await.unwrap().get(0)
-    };
+    let first =
+        async || -> i64 { sqlx::query("SELECT MIN(seq) FROM keyward_change").fetch_one(&pool).await.unwrap().get(0) };
     for (gone, left) in [(1000, 1001), (1000, 2001), (400, 2401), (0, 2401)] {
         assert_eq!(log.forget(Timestamp(8)).await.unwrap(), gone);
         assert_eq!(first().await, left);

@@ -650,8 +650,7 @@ pub(super) mod postgres {
     pub(in crate::store::sql) const END_WAITING: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
          WHERE application_name = $1 AND wait_event = 'SyncRep'";
     /// Who migrates waits for whoever does so already, and not for ever. What is there already is no news.
-    pub(in crate::store::sql) const LOCK_MIGRATIONS: &str =
-        "SET LOCAL client_min_messages = warning; SET LOCAL lock_timeout = '30s'; SELECT pg_advisory_xact_lock(7738711720364864)";
+    pub(in crate::store::sql) const LOCK_MIGRATIONS: &str = "SET LOCAL client_min_messages = warning; SET LOCAL lock_timeout = '30s'; SELECT pg_advisory_xact_lock(7738711720364864)";
     pub(in crate::store::sql) const MIGRATED: &str = "SELECT to_regclass('keyward_migrations') IS NOT NULL AS migrated";
     pub(in crate::store::sql) const NEWEST_MIGRATION: &str = "SELECT MAX(version) AS version FROM keyward_migrations";
 }

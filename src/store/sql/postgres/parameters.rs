@@ -76,7 +76,8 @@ mod tests {
 
     #[test]
     fn what_may_be_half_a_password_has_no_name() {
-        for url in ["postgres://u:a?hunter2@h/d", "postgres://u:a?hunter2=b@h/d", "postgres://u:a?b&hunter2@h/d?user=x"] {
+        for url in ["postgres://u:a?hunter2@h/d", "postgres://u:a?hunter2=b@h/d", "postgres://u:a?b&hunter2@h/d?user=x"]
+        {
             let told = refused(url).unwrap();
             assert!(!told.contains("hunter2"), "{told}");
         }
