@@ -230,14 +230,22 @@ async fn a_stopped_server_is_a_503_when_the_lease_is_over_and_back_when_it_goes_
     };
     let node = Node::on(server.url()).await;
     let mut observer = PgConnection::connect(server.url()).await.unwrap();
-    let mut warm = node.issue(WARM + COLD).await;
-    let cold = warm.split_off(WARM);
+    let mut warm = node.issue(WARM + 2 * COLD).await;
+    let mut cold = warm.split_off(WARM);
     for secret in &warm {
         assert!(is_let_in(&node.app, secret).await);
     }
     let (over, ends) = watch::channel(false);
     let share = |client: usize| warm.iter().skip(client).step_by(CLIENTS).cloned().collect();
     let load: Vec<_> = (0..CLIENTS).map(|client| keep_sending(&node.app, share(client), ends.clone())).collect();
+
+    // How fast this machine is just now: the same without an outage, connections that are made for it included.
+    let began = Instant::now();
+    let herd: Vec<_> = cold.split_off(COLD).into_iter().map(|secret| insist(&node.app, secret)).collect();
+    for insisting in herd {
+        insisting.await.unwrap();
+    }
+    let usual = began.elapsed();
 
     let limits = Limits::default();
     let (bound, leeway) = (limits.max_staleness, Duration::from_millis(50));
@@ -293,7 +301,7 @@ async fn a_stopped_server_is_a_503_when_the_lease_is_over_and_back_when_it_goes_
     let came = connections(&server) - before;
     println!(
         "{} requests; refused from {first:?} after the stop to {:?} after it went on, {COLD} new tokens back after \
-         {recovered:?} ({late:?} of it not run); at most {} look-ups at a time, {at_a_time} seen by the server, {came} connections",
+         {recovered:?} ({late:?} of it not run, {usual:?} without an outage); at most {} look-ups at a time, {at_a_time} seen by the server, {came} connections",
         sent.len(),
         last.saturating_duration_since(went_on),
         most.load(Ordering::SeqCst),
@@ -302,7 +310,7 @@ async fn a_stopped_server_is_a_503_when_the_lease_is_over_and_back_when_it_goes_
     let during = |at: &Instant| *at > stopped + bound + leeway && *at < going_on;
     assert!(sent.iter().filter(|(at, _)| during(at)).all(|(_, let_in)| !let_in), "let in without a lease");
     assert!(last < went_on + SECOND + late, "still refused {:?} after it went on", last - went_on);
-    assert!(recovered < SECOND + late, "all are back after {recovered:?}, {late:?} of it not run");
+    assert!(recovered < SECOND + late + usual, "all are back after {recovered:?}, {late:?} of it not run");
     assert!(most.load(Ordering::SeqCst) <= limits.lookups && at_a_time <= limits.lookups as i64);
     // While there is no lease nobody but the poller asks, so that what was given up does not come back to the server all at once.
     assert!(came < 100, "{came} connections");
