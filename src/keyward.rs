@@ -48,7 +48,7 @@ pub enum BuildError {
     Groups(#[from] InvalidGroups),
     /// One slow answer of the store would be an outage.
     #[error(
-        "limits: poll_every ({0:?}) must be above zero, and with poll_deadline ({1:?}) less than max_staleness ({2:?})"
+        "limits: poll_every ({0:?}) must be above zero, and twice that with poll_deadline ({1:?}) less than max_staleness ({2:?})"
     )]
     Limits(Duration, Duration, Duration),
     /// A trusted proxy is neither an address nor a network.

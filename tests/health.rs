@@ -15,7 +15,7 @@ use keyward::{
     Builder, Clock, Digest, KeepsUp, Keyward, Limits, MemoryStore, Salt, Secret, StoreError, Tag, Timestamp,
 };
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
@@ -36,6 +36,10 @@ struct State {
     hanging: AtomicBool,
     /// Told when a read hangs.
     hangs: Notify,
+    /// How many old changes are removed at a time; without an answer it takes for ever.
+    removes: Mutex<Option<u64>>,
+    /// How often somebody asked for that.
+    forgets: AtomicUsize,
     /// Told of each poll as it comes.
     polls: Mutex<Option<mpsc::UnboundedSender<()>>>,
 }
@@ -83,7 +87,12 @@ impl ChangeLog for Logged {
     }
 
     async fn forget(&mut self, _: Timestamp) -> Result<u64, StoreError> {
-        Ok(0)
+        self.0.forgets.fetch_add(1, Ordering::SeqCst);
+        let removed = *self.0.removes.lock().unwrap();
+        match removed {
+            Some(removed) => Ok(removed),
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -194,6 +203,54 @@ async fn it_is_not_ready_while_the_log_does_not_answer() {
     assert!(keyward.health().ready && keyward.health().applied_seq == Some(2));
     assert_eq!(ask(&keyward, &unknown()).await, 401);
     assert_eq!(watch(&keyward, "/readyz").await.status(), 200);
+}
+
+/// Time for the poller, by both clocks.
+async fn pass(store: &Logged, span: Duration) {
+    const STEP: Duration = Duration::from_millis(10);
+    for _ in 0..span.as_millis() / STEP.as_millis() {
+        store.0.clock.advance(STEP);
+        tokio::time::advance(STEP).await;
+        for _ in 0..8 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// How often old changes are removed.
+const FORGET_EVERY: Duration = Duration::from_secs(10 * 60);
+
+#[tokio::test(start_paused = true)]
+async fn the_lease_does_not_wait_for_old_changes_to_go() {
+    let (keyward, store, mut polls) = logged();
+    polls.caught_up().await;
+    store.0.clock.advance(FORGET_EVERY);
+    while store.0.forgets.load(Ordering::SeqCst) == 0 {
+        pass(&store, Duration::from_millis(10)).await;
+    }
+    for _ in 0..100 {
+        pass(&store, Duration::from_millis(100)).await;
+        let age = keyward.health().lease_age.unwrap();
+        assert!(age <= Limits::default().poll_every + Duration::from_millis(20), "{age:?}");
+    }
+    assert_eq!(store.0.forgets.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn old_changes_go_a_thousand_after_each_poll() {
+    let (_keyward, store, mut polls) = logged();
+    let forgets = || store.0.forgets.load(Ordering::SeqCst);
+    *store.0.removes.lock().unwrap() = Some(1000);
+    polls.caught_up().await;
+    assert_eq!(forgets(), 0);
+    store.0.clock.advance(FORGET_EVERY);
+    pass(&store, Duration::from_secs(2)).await;
+    assert!((7..=9).contains(&forgets()), "{} times", forgets());
+    *store.0.removes.lock().unwrap() = Some(999);
+    pass(&store, Duration::from_secs(1)).await;
+    let so_far = forgets();
+    pass(&store, Duration::from_secs(2)).await;
+    assert_eq!(forgets(), so_far, "there are no more");
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,10 +4,13 @@
 #![cfg(all(feature = "postgres", feature = "testing"))]
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+#[path = "laws/log.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod log;
 mod support;
 
-use keyward::store::{NewRole, Store, WriteStore, contract};
-use keyward::{Digest, NewOwner, OwnerState, PostgresOptions, PostgresStore, RoleId, StoreError};
+use keyward::store::{Following, NewRole, Store, WriteStore, contract};
+use keyward::{Digest, NewOwner, OwnerState, PostgresOptions, PostgresStore, RoleId, StoreError, Timestamp};
 use std::time::Duration;
 use support::node::{BOUND, Node, by_hand, number, told};
 
@@ -120,6 +123,28 @@ async fn a_writer_that_falls_silent_is_not_waited_for_for_ever() {
     assert!(silent.commit(&[]).await.is_err());
 }
 
+/// And not for as long as the role's setting says, which may be too short for a change of many tokens.
+#[tokio::test]
+async fn a_writers_statement_ends_on_the_server_too() {
+    let Some(url) = support::database().await else { return };
+    let store = PostgresStore::connect(&url).await.unwrap();
+    store.close().await;
+    by_hand(
+        &url,
+        "CREATE TABLE ends (after TEXT); \
+         CREATE FUNCTION ends() RETURNS trigger LANGUAGE plpgsql AS \
+         'BEGIN INSERT INTO ends SELECT current_setting(''statement_timeout''); PERFORM pg_sleep(1.2); RETURN NULL; END'; \
+         CREATE TRIGGER ends AFTER INSERT ON keyward_role FOR EACH STATEMENT EXECUTE FUNCTION ends()",
+    )
+    .await;
+    let store = PostgresStore::connect(&format!("{url}?options[statement_timeout]=1s")).await.unwrap();
+    let mut tx = store.begin().await.unwrap();
+    tx.insert_role(NewRole::new("slow")).await.unwrap();
+    tx.commit(&[]).await.unwrap();
+    let ends = number(&url, "SELECT COUNT(*) FROM ends WHERE after = '2min'").await;
+    assert_eq!(ends, 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn behind_a_transaction_pooler_the_contract_holds() {
     if support::server().is_none() {
@@ -147,6 +172,43 @@ async fn what_cannot_be_opened_says_why() {
     .await;
     let told = told(&url).await;
     assert!(told.contains("migration 99") && told.contains("newer version"), "{told}");
+}
+
+#[tokio::test]
+async fn what_an_address_may_not_say_is_refused_and_shows_nowhere() {
+    let (log, _guard) = log::capture();
+    for (address, named) in [
+        ("postgres://u:x@127.0.0.1:1/d?sslpassword=hunter2", "(sslpassword)"),
+        ("postgres://u:x@127.0.0.1:1/d?sslmode=require&connect_timeout=hunter2", "(connect_timeout)"),
+        ("postgres://u:x?hunter2=x@127.0.0.1:1/d", "not known here:"),
+    ] {
+        let error = PostgresStore::connect(address).await.unwrap_err();
+        let (told, shown) = (told(&error), format!("{error:?}"));
+        assert!(told.contains(named) && told.contains("leave it out"), "{told}");
+        assert!(![told, shown].iter().any(|text| text.contains("hunter2")), "{error:?}");
+    }
+    assert!(!log.text().contains("hunter2"), "{}", log.text());
+}
+
+#[tokio::test]
+async fn old_changes_go_a_thousand_at_a_time() {
+    let Some(url) = support::database().await else { return };
+    let store = PostgresStore::connect(&url).await.unwrap();
+    // The first 2 400 are old, and so is the last one.
+    by_hand(
+        &url,
+        "UPDATE keyward_epoch SET seq = 2501, op_id = NULL; INSERT INTO keyward_change (seq, op_id, at, tags) \
+         SELECT n, n, CASE WHEN n <= 2400 OR n = 2501 THEN 7 ELSE 8 END, '[]' FROM generate_series(1, 2501) n",
+    )
+    .await;
+    let Following::Log(mut log) = store.following() else { unreachable!() };
+    let first = async || number(&url, "SELECT MIN(seq) FROM keyward_change").await;
+    for (gone, left) in [(1000, 1001), (1000, 2001), (400, 2401), (0, 2401)] {
+        assert_eq!(log.forget(Timestamp(8)).await.unwrap(), gone);
+        assert_eq!(first().await, left);
+    }
+    assert_eq!(log.forget(Timestamp(9)).await.unwrap(), 100);
+    assert_eq!(first().await, 2501, "the last one stays");
 }
 
 #[tokio::test]

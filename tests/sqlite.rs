@@ -4,12 +4,12 @@
 #![allow(clippy::unwrap_used)]
 
 use axum::routing::get;
-use keyward::store::{Store, WriteStore};
+use keyward::store::{Following, Store, WriteStore};
 use keyward::testing::{App, ManualClock, World};
 use keyward::{
     Attribute, Conditions, ContentAccess, Decision, Fields, Grant, GuardedRouter, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR,
-    Invalid, OwnerState, Permission, Reason, SqlFilter, SqlMap, SqlValue, SqliteOptions, SqliteStore, When, action,
-    authenticated,
+    Invalid, OwnerState, Permission, Reason, SqlFilter, SqlMap, SqlValue, SqliteOptions, SqliteStore, Timestamp, When,
+    action, authenticated,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -50,6 +50,27 @@ fn app<S: WriteStore>(world: &World<S>) -> App {
             .route("/admin/any", authenticated(), ok())
             .route("/api/find", action("api::article.article.find"), ok()),
     )
+}
+
+#[tokio::test]
+async fn old_changes_go_a_thousand_at_a_time() {
+    let file = File::new().await;
+    let pool = file.pool().await;
+    // The first 2 400 are old, and so is the last one.
+    let many = "UPDATE keyward_epoch SET seq = 2501, op_id = NULL; \
+                WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 2501) \
+                INSERT INTO keyward_change (seq, op_id, at, tags) \
+                SELECT n, n, CASE WHEN n <= 2400 OR n = 2501 THEN 7 ELSE 8 END, '[]' FROM c";
+    sqlx::raw_sql(many).execute(&pool).await.unwrap();
+    let Following::Log(mut log) = file.world.keyward.store().following() else { unreachable!() };
+    let first =
+        async || -> i64 { sqlx::query("SELECT MIN(seq) FROM keyward_change").fetch_one(&pool).await.unwrap().get(0) };
+    for (gone, left) in [(1000, 1001), (1000, 2001), (400, 2401), (0, 2401)] {
+        assert_eq!(log.forget(Timestamp(8)).await.unwrap(), gone);
+        assert_eq!(first().await, left);
+    }
+    assert_eq!(log.forget(Timestamp(9)).await.unwrap(), 100);
+    assert_eq!(first().await, 2501, "the last one stays");
 }
 
 #[tokio::test]

@@ -58,8 +58,8 @@ pub struct Limits {
     pub max_staleness: Duration,
     /// How often the store's log of changes is read, if it has one. Default 250 ms.
     pub poll_every: Duration,
-    /// How long the store has for that. Default 400 ms. Together with [`poll_every`](Self::poll_every) less than
-    /// [`max_staleness`](Self::max_staleness), or one slow answer would be an outage.
+    /// How long the store has for that. Default 400 ms. Together with twice [`poll_every`](Self::poll_every) (there is a pause
+    /// before it and one after it) less than [`max_staleness`](Self::max_staleness), or one slow answer would be an outage.
     pub poll_deadline: Duration,
 }
 
@@ -70,9 +70,10 @@ impl Limits {
         Self { max_staleness, poll_every, poll_deadline: Duration::from_millis(200), ..Self::default() }
     }
 
-    /// Whether one poll that fails leaves time for another one before the lease is over.
+    /// Whether one poll that fails leaves time for another one before the lease is over. There is a pause before each.
     pub(crate) fn leave_time(&self) -> bool {
-        !self.poll_every.is_zero() && self.poll_every + self.poll_deadline < self.max_staleness
+        let until_another = self.poll_every.saturating_mul(2).saturating_add(self.poll_deadline);
+        !self.poll_every.is_zero() && until_another < self.max_staleness
     }
 }
 

@@ -5,8 +5,8 @@
 //! not reach the end of the log, or came back too late, or not at all, renews nothing.
 
 use super::{Freshness, Limits, Resolver};
-use crate::domain::{Clock, Timestamp};
-use crate::store::{Applied, Change, ChangeLog, Poll, StoreError};
+use crate::domain::{Clock, Moment, Timestamp};
+use crate::store::{Applied, BATCH, Change, ChangeLog, Poll, StoreError};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -50,7 +50,7 @@ pub(super) fn follow(home: &Arc<Resolver>, log: Box<dyn ChangeLog>) {
 
 async fn run(home: Weak<Resolver>, mut log: Box<dyn ChangeLog>, limits: Limits, clock: Arc<dyn Clock>) {
     let mut reader = Reader::default();
-    let mut forgotten = clock.moment();
+    let mut forgetting = Forgetting { last: clock.moment(), more: false };
     let mut failing = false;
     loop {
         let Some(resolver) = home.upgrade() else { return };
@@ -60,6 +60,7 @@ async fn run(home: Weak<Resolver>, mut log: Box<dyn ChangeLog>, limits: Limits, 
         let polled = tokio::time::timeout(limits.poll_deadline, log.poll(reader.applied.as_ref())).await;
         let Some(resolver) = home.upgrade() else { return };
         let progress = &resolver.progress;
+        let mut old = None;
         match polled {
             Ok(Ok(poll)) => {
                 failing = false;
@@ -72,11 +73,7 @@ async fn run(home: Weak<Resolver>, mut log: Box<dyn ChangeLog>, limits: Limits, 
                 } else {
                     continue;
                 }
-                if clock.moment().since(forgotten) >= FORGET_EVERY {
-                    forgotten = clock.moment();
-                    drop(resolver);
-                    forget(&mut *log, now).await;
-                }
+                old = forgetting.is_due(clock.moment()).then_some(now);
             }
             error => {
                 if !failing {
@@ -87,18 +84,48 @@ async fn run(home: Weak<Resolver>, mut log: Box<dyn ChangeLog>, limits: Limits, 
                 failing = true;
             }
         }
-        let pause = tokio::time::sleep(limits.poll_every);
+        drop(resolver);
+        // In the pause, and no longer: the next poll waits for nothing.
+        let meanwhile = async {
+            if let Some(now) = old {
+                forgetting.forget(&mut *log, now).await;
+            }
+            log.hint().await;
+        };
         tokio::select! {
-            () = pause => {}
-            () = log.hint(), if !failing => {}
+            () = tokio::time::sleep(limits.poll_every) => {}
+            () = meanwhile, if !failing => {}
         }
     }
 }
 
-async fn forget(log: &mut dyn ChangeLog, now: Timestamp) {
-    let before = Timestamp(now.0.saturating_sub(i64::try_from(KEEP.as_millis()).unwrap_or(i64::MAX)));
-    if let Ok(Err(error)) = tokio::time::timeout(Duration::from_secs(5), log.forget(before)).await {
-        tracing::debug!(error = &error as &dyn std::error::Error, "old changes are still there");
+/// Removes old changes, so many after each poll.
+struct Forgetting {
+    last: Moment,
+    /// There were more of them.
+    more: bool,
+}
+
+impl Forgetting {
+    fn is_due(&mut self, now: Moment) -> bool {
+        if std::mem::take(&mut self.more) {
+            return true;
+        }
+        let due = now.since(self.last) >= FORGET_EVERY;
+        if due {
+            self.last = now;
+        }
+        due
+    }
+
+    async fn forget(&mut self, log: &mut dyn ChangeLog, now: Timestamp) {
+        let before = Timestamp(now.0.saturating_sub(i64::try_from(KEEP.as_millis()).unwrap_or(i64::MAX)));
+        match log.forget(before).await {
+            Ok(removed) => self.more = removed >= BATCH,
+            Err(error) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "old changes are still there");
+            }
+        }
     }
 }
 

@@ -70,12 +70,18 @@ pub trait ChangeLog: fmt::Debug + Send + 'static {
     /// Wakes when there is probably something to read. It may wake for nothing, and it may never wake: it is a hint.
     async fn hint(&mut self);
 
-    /// Deletes changes that happened before `before` (the store's time), but never the latest ones.
+    /// Deletes changes that happened before `before` (the store's time), but never the latest ones. A thousand at most, the
+    /// oldest first: whoever waits for them to go has little time. If there were as many, it is called again.
+    ///
+    /// The caller gives up by dropping the future, as with [`poll`](Self::poll).
     ///
     /// # Errors
     /// If the store cannot do it.
     async fn forget(&mut self, before: Timestamp) -> Result<u64, StoreError>;
 }
+
+/// How many changes are deleted at a time.
+pub(crate) const BATCH: u64 = 1000;
 
 /// A change that a reader has applied. The store knows it by both: after a restore, another change may have its sequence.
 #[derive(Clone, PartialEq, Eq, Debug)]

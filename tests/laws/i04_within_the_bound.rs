@@ -65,10 +65,28 @@ async fn bounds_that_leave_no_time_are_refused() {
         keyward::Keyward::builder(MemoryStore::default()).salt(salt).admin("/admin").limits(limits).build()
     };
     build(Limits::strict()).unwrap();
+    // A pause, a poll that fails, and another pause: then the lease has to last for one more poll.
+    let until_another = |limits: &Limits| 2 * limits.poll_every + limits.poll_deadline;
+    let mut barely = Limits::default();
+    barely.max_staleness = until_another(&barely) + Duration::from_millis(1);
+    build(barely).unwrap();
+    let with = |change: fn(&mut Limits)| {
+        let mut limits = Limits::default();
+        change(&mut limits);
+        limits
+    };
     let mut hasty = Limits::default();
-    hasty.max_staleness = hasty.poll_every + hasty.poll_deadline;
-    let error = build(hasty).unwrap_err();
-    assert!(matches!(error, keyward::BuildError::Limits(..)) && error.to_string().contains("must be"), "{error}");
+    hasty.max_staleness = until_another(&hasty);
+    for hasty in [
+        hasty,
+        with(|limits| limits.poll_every = Duration::ZERO),
+        with(|limits| limits.poll_every = Duration::MAX),
+        with(|limits| limits.poll_deadline = Duration::MAX),
+        with(|limits| (limits.poll_every, limits.max_staleness) = (Duration::MAX, Duration::MAX)),
+    ] {
+        let error = build(hasty).unwrap_err();
+        assert!(matches!(error, keyward::BuildError::Limits(..)) && error.to_string().contains("must be"), "{error}");
+    }
 }
 
 #[tokio::test]

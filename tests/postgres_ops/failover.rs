@@ -4,6 +4,7 @@ use crate::proxy::{Older, Proxy};
 use crate::support;
 use crate::support::node::{BOUND, Node, by_hand, number, told};
 use crate::support::server::{Server, signal, wait_until};
+use keyward::store::{NewRole, WriteStore};
 use keyward::{IssuedToken, OwnerState, PostgresOptions, PostgresStore};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -189,6 +190,28 @@ async fn fail_over(older: Older) {
         println!("{older:?}: {allowed} let in, {unavailable} answered 503");
         assert!(allowed > 0);
     }
+}
+
+/// Who waits for an answer of the old primary, which never comes, is told when the address leads to the new one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_asked_of_a_primary_that_fell_silent_ends() {
+    let Some(pair) = Pair::start() else { return };
+    let proxy = Proxy::to(pair.primary.url()).await;
+    let node = Node::on(&proxy.url(pair.primary.url())).await;
+    node.issue("ci").await;
+    pair.caught_up().await;
+    assert!(wait_until(BOUND, || node.keyward.health().ready), "it knows the old primary");
+    let store = node.keyward.store();
+    let (mut change, mut row, mut rows) =
+        (store.begin().await.unwrap(), store.view().await.unwrap(), store.view().await.unwrap());
+    proxy.lead_nowhere();
+    let asked = tokio::spawn(async move {
+        tokio::join!(change.insert_role(NewRole::new("new")), row.role_named("new"), rows.roles())
+    });
+    promote(&pair.replica).await;
+    proxy.lead_to(pair.replica.url(), Older::FallSilent);
+    let (change, row, rows) = tokio::time::timeout(3 * BOUND, asked).await.expect("it still waits").unwrap();
+    assert!(change.is_err() && row.is_err() && rows.is_err());
 }
 
 /// Asks all the time with tokens that are valid all the time: 200, or 503 while nobody can tell.

@@ -2,8 +2,8 @@
 
 use crate::support;
 use crate::support::node::{BOUND, Node, by_hand, number, told};
-use keyward::store::WriteStore;
-use keyward::{IssuedToken, PostgresOptions, PostgresStore, StoreError};
+use keyward::store::{Store, Use, WriteStore};
+use keyward::{IssuedToken, PostgresOptions, PostgresStore, StoreError, Timestamp};
 use sqlx::{Connection, PgConnection, raw_sql};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -107,4 +107,49 @@ async fn a_writer_waits_5_seconds_for_the_epoch_and_leaves_nothing_behind() {
     raw_sql("ROLLBACK").execute(&mut hand).await.unwrap();
     node.keyward.tokens().revoke(key.token.id).await.unwrap();
     assert_eq!(node.status(&key).await, 401);
+}
+
+/// As many as there are connections that write: who was given up keeps none of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_that_stop_waiting_for_the_epoch_make_room_at_once() {
+    let Some(url) = support::database().await else { return };
+    let node = Node::on(&url).await;
+    let key = node.issue("ci").await;
+    let mut hand = PgConnection::connect(&url).await.unwrap();
+    raw_sql("BEGIN; UPDATE keyward_epoch SET seq = seq").execute(&mut hand).await.unwrap();
+    let mut waiting = Vec::new();
+    for _ in 0..4 {
+        let store = node.keyward.store().clone();
+        waiting.push(tokio::spawn(async move { store.begin().await.map(drop) }));
+    }
+    let blocked =
+        "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while number(&url, blocked).await < 4 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for writer in waiting {
+        writer.abort();
+        assert!(writer.await.unwrap_err().is_cancelled());
+    }
+    // What takes no epoch needs nothing but a connection.
+    let used = [Use { token: key.token.id, at: Timestamp(7), address: None }];
+    let began = Instant::now();
+    node.keyward.store().note_uses(&used).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(2), "it waited {:?}", began.elapsed());
+    assert!(number(&url, blocked).await > 0, "the server has not ended them yet");
+    raw_sql("ROLLBACK").execute(&mut hand).await.unwrap();
+    node.issue("another").await;
+}
+
+/// Somebody who brings the tables up to date, and never ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_starts_does_not_wait_for_ever_for_somebody_else_who_does() {
+    let Some(url) = support::database().await else { return };
+    let mut stuck = PgConnection::connect(&url).await.unwrap();
+    raw_sql("BEGIN; SELECT pg_advisory_xact_lock(7738711720364864)").execute(&mut stuck).await.unwrap();
+    let starting = tokio::time::timeout(Duration::from_secs(40), PostgresStore::connect(&url));
+    let told = told(&starting.await.expect("it still waits").unwrap_err());
+    assert!(told.contains("up to date for 30 s") && told.contains("pg_locks"), "{told}");
+    raw_sql("ROLLBACK").execute(&mut stuck).await.unwrap();
+    PostgresStore::connect(&url).await.unwrap().close().await;
 }

@@ -341,7 +341,8 @@ macro_rules! statements {
             "FROM keyward_epoch x WHERE x.id = 1"
         );
         pub(in crate::store::sql) const FORGET: &str =
-            "DELETE FROM keyward_change WHERE at < $1 AND seq < (SELECT seq FROM keyward_epoch WHERE id = 1)";
+            "DELETE FROM keyward_change WHERE seq IN (SELECT seq FROM keyward_change \
+             WHERE at < $1 AND seq < (SELECT seq FROM keyward_epoch WHERE id = 1) ORDER BY seq LIMIT 1000)";
 
         /// One row, also if there is no such token: then all but `seq` is null or empty.
         pub(in crate::store::sql) const RESOLVE: &str = concat!(
@@ -578,13 +579,13 @@ pub(super) mod sqlite {
 pub(super) mod postgres {
     statements!(postgres);
 
-    /// What a writer may wait for; and after what time one that fell silent loses the epoch, so that who waits gets it. The triggers that
+    /// What a writer may wait for; how long one statement may take; and after what time one that fell silent loses the epoch, so that who waits gets it. The triggers that
     /// log what is changed by hand leave this transaction alone: it logs itself. All of it ends with the transaction, so a
     /// pooler may give the connection to somebody else then.
     macro_rules! begin {
         ($unless:literal) => {
             concat!(
-                "BEGIN; SET LOCAL jit = off; SET LOCAL lock_timeout = '5s'; ",
+                "BEGIN; SET LOCAL jit = off; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '120s'; ",
                 "SET LOCAL idle_in_transaction_session_timeout = '4s'; SET LOCAL keyward.writer = 'on'; SELECT set_config('synchronous_commit', 'on', TRUE) ",
                 "WHERE current_setting('synchronous_commit') IN (",
                 $unless,
@@ -648,9 +649,8 @@ pub(super) mod postgres {
     /// Ends sessions of this name that wait for replicas. They would do so for ever, and do not hear that nobody waits for them.
     pub(in crate::store::sql) const END_WAITING: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
          WHERE application_name = $1 AND wait_event = 'SyncRep'";
-    /// Who migrates waits for whoever does so already. What is there already is no news.
-    pub(in crate::store::sql) const LOCK_MIGRATIONS: &str =
-        "SET LOCAL client_min_messages = warning; SELECT pg_advisory_xact_lock(7738711720364864)";
+    /// Who migrates waits for whoever does so already, and not for ever. What is there already is no news.
+    pub(in crate::store::sql) const LOCK_MIGRATIONS: &str = "SET LOCAL client_min_messages = warning; SET LOCAL lock_timeout = '30s'; SELECT pg_advisory_xact_lock(7738711720364864)";
     pub(in crate::store::sql) const MIGRATED: &str = "SELECT to_regclass('keyward_migrations') IS NOT NULL AS migrated";
     pub(in crate::store::sql) const NEWEST_MIGRATION: &str = "SELECT MAX(version) AS version FROM keyward_migrations";
 }

@@ -38,8 +38,10 @@ impl Reading {
     pub(super) async fn begin(store: Home) -> Result<Self, StoreError> {
         let mut transaction = store.begin_reading().await?;
         let look = query(statements::LOOK).persistent(store.prepares());
+        store.set_busy(&mut transaction, true);
         let given_up = store.given_up(&transaction);
         let row = or(given_up, look.fetch_optional(&mut *transaction)).await.map_err(asking)?;
+        store.set_busy(&mut transaction, false);
         let now = store.time(&row.ok_or_else(no_epoch)?)?;
         Ok(Self { store, transaction, now, change: (), broken: false })
     }
@@ -50,8 +52,10 @@ impl Writing {
         let mut transaction = store.begin_writing().await?;
         let op_id = Uuid::new_v4().to_string();
         let take = query(statements::TAKE_EPOCH).bind(&op_id).persistent(store.prepares());
+        store.set_busy(&mut transaction, true);
         let given_up = store.given_up(&transaction);
         let row = or(given_up, take.fetch_optional(&mut *transaction)).await.map_err(asking)?;
+        store.set_busy(&mut transaction, false);
         let row = row.ok_or_else(no_epoch)?;
         let (seq, now) = (rows::unsigned("seq", rows::get(&row, "seq")?)?, store.time(&row)?);
         Ok(Self { store, transaction, now, change: Change { op_id, seq }, broken: false })
@@ -71,8 +75,9 @@ impl Writing {
 impl<C> Open<C> {
     pub(super) async fn row(&mut self, query: Query<'_, Engine, Arguments>) -> Result<Option<Row>, StoreError> {
         self.start()?;
-        let row =
-            query.persistent(self.store.prepares()).fetch_optional(&mut *self.transaction).await.map_err(asking)?;
+        let query = query.persistent(self.store.prepares());
+        let given_up = self.store.given_up(&self.transaction);
+        let row = or(given_up, query.fetch_optional(&mut *self.transaction)).await.map_err(asking)?;
         self.done();
         Ok(row)
     }

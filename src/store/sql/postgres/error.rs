@@ -21,10 +21,17 @@ pub(super) enum OpenError {
     Scheme,
     #[error("the address of the database cannot be read: write postgres://user:password@host:port/database")]
     Url(#[source] sqlx::Error),
+    #[error("the address has a parameter that is not known here{}: leave it out, or correct its name", named(.0))]
+    Parameter(Option<String>),
     #[error("the database has migration {0}, which this version does not know: a newer version wrote it")]
     Newer(i64, #[source] MigrateError),
     #[error("the tables could not be brought up to date")]
     Migration(#[source] MigrateError),
+    #[error(
+        "somebody else has been bringing the tables up to date for 30 s: if no node is starting, end the session that holds the advisory \
+         lock (pg_locks)"
+    )]
+    Migrating(#[source] sqlx::Error),
     #[error("the server is a replica in recovery: give the address of the primary")]
     Replica,
     #[error("the address names several hosts: give one that leads to the primary, whichever that is")]
@@ -47,6 +54,11 @@ pub(super) enum OpenError {
     CertificateFile(#[source] sqlx::Error),
 }
 
+/// A parameter's name, in an error.
+fn named(name: &Option<String>) -> String {
+    name.as_ref().map_or_else(String::new, |name| format!(" ({})", name.escape_debug()))
+}
+
 impl From<OpenError> for StoreError {
     fn from(error: OpenError) -> Self {
         Self::Unavailable(Box::new(error))
@@ -59,6 +71,14 @@ pub(super) fn migrating(error: MigrateError, newest: i64) -> StoreError {
         MigrateError::Execute(error) => asking(error),
         MigrateError::VersionMissing(version) if version > newest => OpenError::Newer(version, error).into(),
         error => OpenError::Migration(error).into(),
+    }
+}
+
+/// An error of waiting for one's turn to bring them up to date.
+pub(super) fn locking(error: sqlx::Error) -> StoreError {
+    match is_one_of(&error, &code::BUSY) {
+        true => OpenError::Migrating(error).into(),
+        false => asking(error),
     }
 }
 

@@ -11,6 +11,9 @@ use std::time::Duration;
 /// How long until somebody who was not let in tries again.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How often to look for a pooler before there is none.
+const LOOKS: usize = 5;
+
 /// Looks who is there, and whether that can be what the options say it is.
 pub(super) async fn look(connections: &Connections, pooler: bool) -> Result<(), StoreError> {
     let mut connection = connect(connections).await?;
@@ -83,15 +86,22 @@ fn is_of_a_file(kind: ErrorKind) -> bool {
 
 /// Whether two connections of ours can have the same session of the server, or one connection two: then a pooler is in between that
 /// gives each transaction any of them.
+///
+/// One look is luck: a pooler may give a session to others only a moment after its answer.
 async fn shares_sessions(one: &mut PgConnection, connections: &Connections) -> Result<bool, StoreError> {
     let mut other = connections.own(NAME).await.map_err(|error| connecting(error, connections.address()))?;
     let looked = tokio::time::timeout(PATIENCE, async {
-        let first = session(one).await?;
-        raw_sql("BEGIN").execute(&mut other).await.map_err(asking)?;
-        // The other one keeps its session for as long as its transaction is open, so the first one must get another.
-        let shares = session(&mut other).await? == first || session(one).await? != first;
-        raw_sql("ROLLBACK").execute(&mut other).await.map_err(asking)?;
-        Ok(shares)
+        for _ in 0..LOOKS {
+            let first = session(one).await?;
+            raw_sql("BEGIN").execute(&mut other).await.map_err(asking)?;
+            // The other one keeps its session for as long as its transaction is open, so the first one must get another.
+            let shares = session(&mut other).await? == first || session(one).await? != first;
+            raw_sql("ROLLBACK").execute(&mut other).await.map_err(asking)?;
+            if shares {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     });
     let shares = looked.await.unwrap_or_else(|_| Err(OpenError::Silent.into()));
     _ = other.close().await;
@@ -99,6 +109,7 @@ async fn shares_sessions(one: &mut PgConnection, connections: &Connections) -> R
 }
 
 async fn session(connection: &mut PgConnection) -> Result<i32, StoreError> {
-    let row = raw_sql(statements::SESSION).fetch_one(connection).await.map_err(asking)?;
-    rows::get(&row, "session")
+    // To the end of the answer: before that a pooler does not give the session to anybody.
+    let rows = raw_sql(statements::SESSION).fetch_all(connection).await.map_err(asking)?;
+    rows::get(rows.first().ok_or(OpenError::Silent)?, "session")
 }

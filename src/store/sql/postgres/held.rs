@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 /// How long a server may say nothing while a statement runs: it may be gone without a word. A change of a million tokens takes half
-/// a minute.
+/// a minute. The server itself ends a writer's statement then: what nobody waits for any more must not keep the epoch.
 const SILENCE: Duration = Duration::from_secs(120);
 
 pub(super) struct Held {
@@ -163,6 +163,19 @@ impl Drop for Held {
             Ok(_) if !self.open && !self.busy => drop(connection),
             // Without a runtime nothing can be said to the server, and to drop it is to close it.
             _ => drop(connection.detach()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_waits_for_a_writers_statement_as_long_as_we_do() {
+        let said = format!("SET LOCAL statement_timeout = '{}s'; ", SILENCE.as_secs());
+        for begin in [statements::BEGIN, statements::BEGIN_CONFIRMED] {
+            assert!(begin.contains(&said), "{begin}");
         }
     }
 }

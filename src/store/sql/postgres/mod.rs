@@ -10,6 +10,7 @@ mod held;
 mod listen;
 mod log;
 mod options;
+mod parameters;
 #[path = "../rows.rs"]
 mod rows;
 mod schema;
@@ -74,9 +75,10 @@ const NAME: &str = "keyward";
 /// # Failover
 ///
 /// The address is one host, a name or a virtual address that leads to the primary, whichever that is; an address with several hosts
-/// is refused. It is looked up for each new connection. What reads the log of changes notices when another server answers, or none:
-/// then all connections are made anew, and a node goes on without a restart, as a rule within a second after the address leads to
-/// the new primary. Until then cached tokens pass for as long as the lease lasts; after that, and for tokens that are not cached,
+/// is refused. It is looked up for each new connection. What reads the log of changes notices when another server answers: then all
+/// connections are made anew, and a node goes on without a restart, as a rule within a second after the address leads to
+/// the new primary. (While nobody answers none is made anew: each is replaced when it turns out to be lost, and those that live go on
+/// when the same server does.) Until then cached tokens pass for as long as the lease lasts; after that, and for tokens that are not cached,
 /// the answer is 503, never 401. A replica in recovery is no primary: the store is not opened there, and reading the log
 /// there renews no lease.
 ///
@@ -84,7 +86,7 @@ const NAME: &str = "keyward";
 ///
 /// - **Synchronous** replication with [`PostgresOptions::synchronous_heartbeat`]: the bound holds through a failover, and what was
 ///   acknowledged is there afterwards, provided that only a replica takes over that confirmed all (a quorum in
-///   `synchronous_standby_names` which the failover respects). An old primary that lives on confirms nothing, so it renews no lease and
+///   `synchronous_standby_names` which the failover respects), and nobody cancels waits for replicas (`pg_cancel_backend`). An old primary that lives on confirms nothing, so it renews no lease and
 ///   acknowledges no change. A change that it was asked for is an error after some seconds, of which nobody can tell whether it
 ///   happened; its tokens are 503 until somebody can.
 /// - Synchronous replication *without* the heartbeat: what was acknowledged is there, but a node that still reaches the old primary
@@ -116,7 +118,7 @@ impl PostgresStore {
     /// parameters an address can have is said at [`sqlx::postgres::PgConnectOptions`].
     ///
     /// # Errors
-    /// If the address cannot be read or reached, is that of a replica or of a pooler that was not named, encryption or certificate are
+    /// If the address cannot be read or reached, has a parameter that is not known, is that of a replica or of a pooler that was not named, encryption or certificate are
     /// not what it asks for, or a newer version has written the tables. The error's source says which, and what to check.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         Self::connect_with(url, PostgresOptions::default()).await
@@ -130,6 +132,7 @@ impl PostgresStore {
         if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
             return Err(OpenError::Scheme.into());
         }
+        parameters::check(url)?;
         let mut address: PgConnectOptions = url.parse().map_err(OpenError::Url)?;
         if address.get_host().contains(',') {
             return Err(OpenError::Hosts.into());

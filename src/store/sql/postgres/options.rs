@@ -14,6 +14,10 @@ use std::sync::Arc;
 /// wait for a connection, and the answer is 503; the services give up after 5 s. On the server a look-up or a reading of the log ends
 /// after 2 s, a view that fell silent after 30 s, a writer that waits for another after 5 s, and a writer that fell silent loses
 /// its transaction after 4 s: whatever becomes of a node, it leaves nothing behind that others wait for.
+///
+/// One statement of a change may take 120 s, here and on the server, whatever the role's `statement_timeout` is; what takes longer fails
+/// and changes nothing. The longest is the one that takes away what the tokens of a role may no longer have: half a minute for a million
+/// tokens.
 #[derive(Clone)]
 pub struct PostgresOptions {
     pub(super) connections: u32,
@@ -38,7 +42,8 @@ impl Default for PostgresOptions {
 
 impl PostgresOptions {
     /// How many connections read, at most; at least one. Default 8. Besides, up to 4 write, one reads the log of changes, and one
-    /// waits for hints: with the default a node has up to 14 connections of the server's `max_connections`.
+    /// waits for hints; and two look who answers, for a moment, at the start and when the reader of the log has to connect anew. With
+    /// the default a node has up to 16 connections of the server's `max_connections`.
     #[must_use]
     pub fn connections(mut self, connections: u32) -> Self {
         self.connections = connections.max(1);
@@ -66,7 +71,9 @@ impl PostgresOptions {
     ///
     /// It needs `synchronous_standby_names` with a quorum that the failover respects: only a replica that confirmed may take over.
     /// Where that setting is empty (some tools empty it while the last replica is gone, and then let none take over) nobody has to
-    /// confirm, and nothing is proven; a warning says so. `synchronous_commit` is `on` for heartbeats and changes, if the role's
+    /// confirm, and nothing is proven; a warning says so. And nobody may cancel a wait for replicas (`pg_cancel_backend`) on a server
+    /// that may be an old primary: PostgreSQL then ends the wait with a warning of its own, and reports a commit that nobody has
+    /// confirmed as a success. To end a session (`pg_terminate_backend`) does no harm. `synchronous_commit` is `on` for heartbeats and changes, if the role's
     /// setting is `off` or `local`.
     #[must_use]
     pub fn synchronous_heartbeat(mut self) -> Self {

@@ -1,6 +1,6 @@
 //! Our tables, brought up to date.
 
-use super::error::{asking, migrating};
+use super::error::{asking, locking, migrating};
 use super::{migrator, rows, statements};
 use crate::store::StoreError;
 use sqlx::{PgConnection, PgPool, raw_sql};
@@ -9,10 +9,10 @@ const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "tables", include_str!("../migra
 
 const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 
-/// Runs what is missing, all or nothing. Nodes that start at the same time wait for one another.
+/// Runs what is missing, all or nothing. Nodes that start at the same time wait for one another, up to 30 s.
 pub(super) async fn bring_up_to_date(pool: &PgPool, pooler: bool) -> Result<(), StoreError> {
     let mut transaction = pool.begin().await.map_err(asking)?;
-    raw_sql(statements::LOCK_MIGRATIONS).execute(&mut *transaction).await.map_err(asking)?;
+    raw_sql(statements::LOCK_MIGRATIONS).execute(&mut *transaction).await.map_err(locking)?;
     if pooler && is_up_to_date(&mut transaction).await? {
         return transaction.rollback().await.map_err(asking);
     }
