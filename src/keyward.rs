@@ -196,19 +196,29 @@ impl<S: Store> Keyward<S> {
         &self.writer
     }
 
-    #[cfg(feature = "api")]
+    #[cfg(any(feature = "api", feature = "ui"))]
     pub(crate) fn addresses(&self) -> &Addresses {
         self.gate.addresses()
     }
 
-    #[cfg(feature = "api")]
+    #[cfg(any(feature = "api", feature = "ui"))]
     pub(crate) fn catalogue(&self) -> Option<&Catalogue> {
         self.writer.settings.catalogue.as_ref()
     }
 
-    #[cfg(feature = "api")]
+    #[cfg(any(feature = "api", feature = "ui"))]
     pub(crate) fn conditions(&self) -> &Conditions {
         self.gate.resolver().conditions()
+    }
+
+    #[cfg(feature = "ui")]
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.writer.settings
+    }
+
+    #[cfg(feature = "ui")]
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        self.gate.resolver().clock.clone()
     }
 }
 
@@ -255,6 +265,12 @@ impl<S: Store> Builder<S> {
     #[cfg(feature = "api")]
     pub(crate) fn has_admin(&self, path: &str) -> bool {
         self.groups.iter().any(|group| group.is_admin_at(path))
+    }
+
+    #[cfg(feature = "ui")]
+    pub(crate) fn insecure_pages(mut self, insecure: bool) -> Self {
+        self.settings.insecure_pages = insecure;
+        self
     }
 
     /// The conditions that permissions may name, instead of the two of the reference.

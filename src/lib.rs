@@ -85,6 +85,8 @@ mod service;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "ui")]
+pub mod ui;
 
 pub use keyward::{BuildError, Builder, Keyward};
 

@@ -35,6 +35,9 @@ pub(crate) struct Settings {
     pub(crate) policy: Policy,
     /// The first super admin needs no setup code.
     pub(crate) open_setup: bool,
+    /// Pages are served over plain HTTP.
+    #[cfg(feature = "ui")]
+    pub(crate) insecure_pages: bool,
 }
 
 impl Writer {

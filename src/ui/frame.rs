@@ -1,0 +1,163 @@
+//! What is around every page: who is signed in, where they can go, and what browsers are told.
+
+use super::assets::VERSION;
+use super::failure::Failure;
+use super::state::Pages;
+use crate::domain::{Doer, Owner, OwnerId, TokenId, action};
+use crate::gate::AuthContext;
+use axum::extract::FromRequestParts;
+use axum::response::Response;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue};
+use std::net::IpAddr;
+
+/// The cookie that holds the session of a page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cookie {
+    /// `__Host-keyward`, sent over TLS only. For everything that others can reach.
+    Secure,
+    /// `keyward`, sent over plain HTTP too. For one's own machine: whoever can listen in could take the session.
+    InsecureForLoopback,
+}
+
+impl Cookie {
+    /// Its name.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Secure => "__Host-keyward",
+            Self::InsecureForLoopback => "keyward",
+        }
+    }
+
+    /// The header that sets it.
+    pub(super) fn set(self, secret: &str) -> HeaderValue {
+        let secure = if self == Self::Secure { "; Secure" } else { "" };
+        let text = format!("{}={secret}; Path=/; HttpOnly; SameSite=Strict{secure}", self.name());
+        // A secret is letters, digits and underscores.
+        let mut value = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""));
+        value.set_sensitive(true);
+        value
+    }
+
+    /// The header that takes it away.
+    pub(super) fn clear(self) -> HeaderValue {
+        match self {
+            Self::Secure => {
+                HeaderValue::from_static("__Host-keyward=; Path=/; HttpOnly; SameSite=Strict; Secure; Max-Age=0")
+            }
+            Self::InsecureForLoopback => {
+                HeaderValue::from_static("keyward=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0")
+            }
+        }
+    }
+}
+
+/// What a page's frame shows.
+pub(super) struct Frame {
+    pub(super) title: String,
+    pub(super) version: &'static str,
+    pub(super) viewer: Option<Shown>,
+    pub(super) nav: Vec<Link>,
+    /// The address to go by in the history, where the page is the answer to a form.
+    pub(super) address: Option<String>,
+}
+
+/// Who is signed in.
+pub(super) struct Shown {
+    pub(super) name: String,
+    pub(super) email: String,
+    pub(super) initials: String,
+}
+
+/// A place to go.
+pub(super) struct Link {
+    pub(super) href: &'static str,
+    pub(super) name: &'static str,
+    pub(super) icon: &'static str,
+    pub(super) here: bool,
+}
+
+/// Every section, with the action that its page asks for.
+const SECTIONS: [(&str, &str, &str, &str); 5] = [
+    ("/admin/settings/admin-tokens", "Admin Tokens", "key", "admin::admin-tokens.access"),
+    ("/admin/settings/api-tokens", "API Tokens", "plug", "admin::api-tokens.access"),
+    ("/admin/settings/roles", "Roles", "shield", "admin::roles.read"),
+    ("/admin/settings/users", "Users", "people", "admin::users.read"),
+    ("/admin/settings/audit-logs", "Audit Log", "list", "admin::audit-logs.read"),
+];
+
+impl Frame {
+    /// For who is not signed in.
+    pub(super) fn outside(title: &str) -> Self {
+        Self { title: title.to_owned(), version: &VERSION, viewer: None, nav: Vec::new(), address: None }
+    }
+}
+
+/// Who looks at a page, from where, and with which session.
+pub(super) struct Viewer {
+    pub(super) doer: Doer,
+    pub(super) address: Option<IpAddr>,
+    pub(super) session: Option<TokenId>,
+    pub(super) id: OwnerId,
+    pub(super) owner: Owner,
+    auth: AuthContext,
+}
+
+impl Viewer {
+    pub(super) fn frame(&self, here: &str, title: &str) -> Frame {
+        let name = self.owner.display_name();
+        let initials = name.split_whitespace().filter_map(|word| word.chars().next()).take(2).collect::<String>();
+        let nav = SECTIONS.into_iter().filter(|(.., asked)| self.may(asked)).map(|(href, name, icon, _)| Link {
+            href,
+            name,
+            icon,
+            here: here == href,
+        });
+        Frame {
+            title: title.to_owned(),
+            version: &VERSION,
+            nav: nav.collect(),
+            viewer: Some(Shown { name, email: self.owner.email.clone(), initials: initials.to_uppercase() }),
+            address: None,
+        }
+    }
+
+    /// Whether they hold an action, without conditions. What is shown by it is asked again by the route.
+    pub(super) fn may(&self, name: &str) -> bool {
+        self.auth.decide(&action(name).whole()).verdict() == crate::domain::Verdict::Allowed
+    }
+
+    pub(super) fn is_super_admin(&self) -> bool {
+        self.owner.is_super_admin()
+    }
+}
+
+impl FromRequestParts<Pages> for Viewer {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, pages: &Pages) -> Result<Self, Failure> {
+        let auth = parts.extensions.get::<AuthContext>().cloned().ok_or_else(Failure::not_found)?;
+        let address = pages.addresses.of(&parts.headers, &parts.extensions);
+        let id = auth.owner().ok_or_else(Failure::not_found)?;
+        let (owner, _) = pages.sessions.clone().by(Doer::Person(id)).me().await?;
+        Ok(Self { doer: Doer::Person(id), address, session: auth.token(), id, owner, auth })
+    }
+}
+
+/// Everything that a page needs comes from its own origin, no other page may show it in a frame, and nobody is told where a reader
+/// came from.
+pub(super) async fn shield(mut response: Response) -> Response {
+    const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; \
+                       base-uri 'none'; frame-ancestors 'none'";
+    let headers = response.headers_mut();
+    let is_page = headers.get(CONTENT_TYPE).is_none_or(|kind| kind.as_bytes().starts_with(b"text/html"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    headers.insert(HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin"));
+    headers.insert(http::header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CSP));
+    if is_page {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    response
+}
