@@ -91,6 +91,7 @@ async fn change(draft: &mut Draft, id: OwnerId, changes: Changes) -> Result<Owne
     let reach = Reach::of(draft).await?;
     let before = draft.found(id).await?;
     reach.may_touch(draft, &before).await?;
+    draft.unchanged("owner", before.version())?;
     let profile = profile.onto(&before);
     let moves = profile.email != before.email;
     if moves || password.is_some() {

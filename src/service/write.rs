@@ -6,7 +6,7 @@ use super::people::People;
 use super::{Policy, ServiceError};
 use crate::domain::{
     Action, AuditEvent, Catalogue, Cause, Ceiling, ConditionId, Conditions, Doer, EncryptionKeys, Entropy, Fields,
-    Issued, Kind, Origin, Permission, SecretFormat, Subject, Tag, Target, What,
+    Issued, Kind, Origin, Permission, SecretFormat, Subject, Tag, Target, Version, What,
 };
 use crate::resolve::{Begun, Resolver};
 use crate::store::{StoreError, Transaction, View, WriteStore};
@@ -55,6 +55,8 @@ pub(super) struct Change {
     store: Arc<dyn WriteStore>,
     pub(super) writer: Arc<Writer>,
     pub(super) origin: Origin,
+    /// What is to be changed has to be of this version.
+    expected: Option<Version>,
 }
 
 impl fmt::Debug for Change {
@@ -68,6 +70,7 @@ pub(super) struct Draft {
     pub(super) tx: Box<dyn Transaction>,
     pub(super) writer: Arc<Writer>,
     pub(super) origin: Origin,
+    expected: Option<Version>,
     tags: Vec<Tag>,
 }
 
@@ -75,6 +78,14 @@ impl Draft {
     /// The change touches this.
     pub(super) fn touch(&mut self, tag: Tag) {
         self.tags.push(tag);
+    }
+
+    /// Goes on only if what is to be changed is as whoever asked has seen it.
+    pub(super) fn unchanged(&mut self, what: &'static str, version: Version) -> Result<(), ServiceError> {
+        match self.expected.take() {
+            Some(expected) if expected != version => Err(ServiceError::Changed(what)),
+            _ => Ok(()),
+        }
     }
 
     /// Who makes it, as they are now.
@@ -145,7 +156,7 @@ impl Writer {
 impl Change {
     /// For the program itself.
     pub(super) fn new(store: Arc<dyn WriteStore>, writer: Arc<Writer>) -> Self {
-        Self { store, writer, origin: Origin { doer: Doer::Service, address: None } }
+        Self { store, writer, origin: Origin { doer: Doer::Service, address: None }, expected: None }
     }
 
     pub(super) fn by(self, doer: Doer) -> Self {
@@ -154,6 +165,10 @@ impl Change {
 
     pub(super) fn from(self, address: Option<IpAddr>) -> Self {
         Self { origin: Origin { address, ..self.origin }, ..self }
+    }
+
+    pub(super) fn only_if(self, version: Version) -> Self {
+        Self { expected: Some(version), ..self }
     }
 
     pub(super) fn store(&self) -> &Arc<dyn WriteStore> {
@@ -184,12 +199,17 @@ impl Change {
         T: Send + 'static,
         F: for<'d> FnOnce(&'d mut Draft) -> BoxFuture<'d, Result<T, ServiceError>> + Send + 'static,
     {
-        let (store, writer, origin) = (self.store.clone(), self.writer.clone(), self.origin);
+        let (store, writer, origin, expected) = (self.store.clone(), self.writer.clone(), self.origin, self.expected);
         let task = tokio::spawn(async move {
             let begun = writer.resolver.freshness.begin();
-            let mut draft = Draft { tx: store.begin().await?, writer: writer.clone(), origin, tags: Vec::new() };
+            let tx = store.begin().await?;
+            let mut draft = Draft { tx, writer: writer.clone(), origin, expected, tags: Vec::new() };
             let value = work(&mut draft).await?;
-            let Draft { tx, tags, .. } = draft;
+            let Draft { tx, tags, expected, .. } = draft;
+            if expected.is_some() {
+                // Nobody has looked at it: what was to be as it was seen may not be.
+                return Err(ServiceError::Impossible("this changes nothing that has a version"));
+            }
             let op_id = tx.op_id().map(str::to_owned);
             let mut raise = Raise { resolver: writer.resolver.clone(), begun, seq: tx.seq(), op_id, tags };
             match tx.commit(&raise.tags).await {

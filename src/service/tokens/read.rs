@@ -138,6 +138,7 @@ impl Tokens {
                     draft.giver().await?;
                     let token = draft.tx.token(id).await?.filter(|t| t.digest == digest);
                     let token = token.ok_or(ServiceError::NotFound("token"))?;
+                    draft.unchanged("token", token.version())?;
                     let genuine = draft.writer.format.verify(secret.expose(), crate::domain::KindSet::of(&Kind::ALL));
                     if genuine.map(|c| c.digest) != Ok(digest) {
                         return Ok(Key::Lost(Unsealable::Damaged(sealed_with)));
