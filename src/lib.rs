@@ -132,7 +132,7 @@ pub use domain::{EncryptionKeys, InvalidEncryptionKey, SealedKey, Unsealable};
 pub use domain::{AuditEvent, Cause, Doer, Origin, Tag, Target, What};
 pub use domain::{Clock, Entropy, Moment, NoEntropy, OsEntropy, SystemClock, Timestamp};
 pub use resolve::{Health, KeepsUp, Limits};
-pub use store::{MemoryStore, NewOwner, NewRole, Store, StoreError, WriteStore};
+pub use store::{Clamped, MemoryStore, NewOwner, NewRole, Store, StoreError, WriteStore};
 #[cfg(feature = "postgres")]
 pub use store::{PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]

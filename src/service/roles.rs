@@ -5,7 +5,7 @@ use super::error::{Problem, Wrong, described, named};
 use super::write::{Change, Draft};
 use super::{ServiceError, for_whom, optimistic};
 use crate::domain::{Cause, Ceiling, Permission, Role, RoleId, Tag, Target, What};
-use crate::store::{Clamp, NewRole};
+use crate::store::{Clamp, Clamped, NewRole};
 use serde_json::{Map, Value, json};
 
 /// Changes and reads roles. Made by [`Keyward::roles`](crate::Keyward::roles).
@@ -84,7 +84,8 @@ impl Roles {
     /// registered; and for whoever is no super admin, if the role may more than they, now or then.
     pub async fn update(&self, id: RoleId, update: RoleUpdate) -> Result<Role, ServiceError> {
         let changes = self.checked(update)?;
-        self.0.make(move |draft| Box::pin(change(draft, id, changes))).await
+        let changed = self.0.make(move |draft| Box::pin(change(draft, id, changes))).await;
+        changed.map(|(role, _)| role)
     }
 
     /// Replaces what a role allows, as [`update`](Self::update) does.
@@ -93,6 +94,26 @@ impl Roles {
     /// As for [`update`](Self::update).
     pub async fn set_permissions(&self, id: RoleId, permissions: Vec<Permission>) -> Result<Role, ServiceError> {
         self.update(id, RoleUpdate { permissions: Some(permissions), ..RoleUpdate::default() }).await
+    }
+
+    /// What [`set_permissions`](Self::set_permissions) would take from tokens, by the same rules. Nothing is changed or remembered.
+    ///
+    /// # Errors
+    /// As for [`update`](Self::update).
+    pub async fn would_clamp(&self, id: RoleId, permissions: Vec<Permission>) -> Result<Clamped, ServiceError> {
+        let changes = self.checked(RoleUpdate { permissions: Some(permissions), ..RoleUpdate::default() })?;
+        let rehearsed = self.0.rehearse(move |draft| Box::pin(change(draft, id, changes))).await;
+        rehearsed.map(|(_, clamped)| clamped)
+    }
+
+    /// Every role by id, each with how many admin tokens its members have.
+    ///
+    /// # Errors
+    /// If nobody is signed in, or a token asks: of others' tokens it learns nothing.
+    pub async fn tokens_of_members(&self) -> Result<Vec<(RoleId, u64)>, ServiceError> {
+        let mut view = self.0.view().await?;
+        self.0.actor(&mut view).await?.giver()?;
+        Ok(view.tokens_of_members().await?)
     }
 
     /// Removes a role that nobody has.
@@ -142,7 +163,7 @@ struct Changes {
     wrong: Wrong,
 }
 
-async fn change(draft: &mut Draft, id: RoleId, changes: Changes) -> Result<Role, ServiceError> {
+async fn change(draft: &mut Draft, id: RoleId, changes: Changes) -> Result<(Role, Clamped), ServiceError> {
     let Changes { name, description, permissions, wrong } = changes;
     let (giver, before) = changeable(draft, id).await?;
     draft.unchanged("role", before.version())?;
@@ -163,21 +184,25 @@ async fn change(draft: &mut Draft, id: RoleId, changes: Changes) -> Result<Role,
         draft.tx.update_role(id, &name, &description).await?;
         draft.audit(What::RoleUpdated, Target::Role(id), Value::Object(details)).await?;
     }
-    if let Some(permissions) = permissions.filter(|permissions| *permissions != before.permissions) {
-        set_permissions(draft, &before, &permissions).await?;
-    }
-    found(draft, id).await
+    let clamped = match permissions.filter(|permissions| *permissions != before.permissions) {
+        Some(permissions) => set_permissions(draft, &before, &permissions).await?,
+        None => Clamped::default(),
+    };
+    Ok((found(draft, id).await?, clamped))
 }
 
 /// Sets the permissions; what tokens carry beyond them goes.
-async fn set_permissions(draft: &mut Draft, before: &Role, permissions: &[Permission]) -> Result<(), ServiceError> {
+async fn set_permissions(
+    draft: &mut Draft,
+    before: &Role,
+    permissions: &[Permission],
+) -> Result<Clamped, ServiceError> {
     let id = before.id;
     draft.tx.set_permissions(id, permissions).await?;
     draft.touch(Tag::role(id));
     let details = json!({"before": told(&before.permissions), "after": told(permissions)});
     draft.audit(What::RolePermissionsSet, Target::Role(id), details).await?;
-    draft.clamp(Clamp::Members(id), Cause::RolePermissions(id)).await?;
-    Ok(())
+    draft.clamp(Clamp::Members(id), Cause::RolePermissions(id)).await
 }
 
 /// A role that whoever asks may change, and who they are.

@@ -9,7 +9,7 @@ use crate::domain::{
     Issued, Kind, Origin, Permission, SecretFormat, Subject, Tag, Target, Version, What,
 };
 use crate::resolve::{Begun, Resolver};
-use crate::store::{StoreError, Transaction, View, WriteStore};
+use crate::store::{Clamp, Clamped, StoreError, Transaction, View, WriteStore};
 use futures_util::future::BoxFuture;
 use std::fmt;
 use std::net::IpAddr;
@@ -75,6 +75,19 @@ pub(super) struct Draft {
 }
 
 impl Draft {
+    /// Does it all, up to the commit.
+    async fn ready<T, F>(&mut self, work: F) -> Result<T, ServiceError>
+    where
+        F: for<'d> FnOnce(&'d mut Draft) -> BoxFuture<'d, Result<T, ServiceError>>,
+    {
+        let value = work(self).await?;
+        match self.expected {
+            // Nobody has looked at it: what was to be as it was seen may not be.
+            Some(_) => Err(ServiceError::Impossible("this changes nothing that has a version")),
+            None => Ok(value),
+        }
+    }
+
     /// The change touches this.
     pub(super) fn touch(&mut self, tag: Tag) {
         self.tags.push(tag);
@@ -109,8 +122,8 @@ impl Draft {
         Ok(self.tx.audit(AuditEvent { at, origin, what, target, cause: None, details }).await?)
     }
 
-    /// Takes away what owners no longer hold, and answers how many grants that were.
-    pub(super) async fn clamp(&mut self, clamp: crate::store::Clamp<'_>, cause: Cause) -> Result<u64, ServiceError> {
+    /// Takes away what owners no longer hold, and answers what that was.
+    pub(super) async fn clamp(&mut self, clamp: Clamp<'_>, cause: Cause) -> Result<Clamped, ServiceError> {
         let origin = self.origin;
         Ok(self.tx.clamp(clamp, &origin, cause).await?)
     }
@@ -199,17 +212,13 @@ impl Change {
         T: Send + 'static,
         F: for<'d> FnOnce(&'d mut Draft) -> BoxFuture<'d, Result<T, ServiceError>> + Send + 'static,
     {
-        let (store, writer, origin, expected) = (self.store.clone(), self.writer.clone(), self.origin, self.expected);
+        let change = self.clone();
         let task = tokio::spawn(async move {
+            let Self { store, writer, .. } = &change;
             let begun = writer.resolver.freshness.begin();
-            let tx = store.begin().await?;
-            let mut draft = Draft { tx, writer: writer.clone(), origin, expected, tags: Vec::new() };
-            let value = work(&mut draft).await?;
-            let Draft { tx, tags, expected, .. } = draft;
-            if expected.is_some() {
-                // Nobody has looked at it: what was to be as it was seen may not be.
-                return Err(ServiceError::Impossible("this changes nothing that has a version"));
-            }
+            let mut draft = change.draft().await?;
+            let value = draft.ready(work).await?;
+            let Draft { tx, tags, .. } = draft;
             let op_id = tx.op_id().map(str::to_owned);
             let mut raise = Raise { resolver: writer.resolver.clone(), begun, seq: tx.seq(), op_id, tags };
             match tx.commit(&raise.tags).await {
@@ -219,7 +228,7 @@ impl Change {
                     // Nobody has seen it in the log.
                     raise.op_id = None;
                     drop(raise);
-                    tokio::spawn(settle(store, writer, tags));
+                    tokio::spawn(settle(store.clone(), writer.clone(), tags));
                     return Err(unknown.into());
                 }
                 Err(error) => {
@@ -230,6 +239,20 @@ impl Change {
             Ok(value)
         });
         task.await.unwrap_or_else(|lost| Err(StoreError::Unknown(Box::new(lost)).into()))
+    }
+
+    /// Runs `work` in a transaction that is rolled back at once: it tells what would be, by all the rules, and leaves nothing.
+    pub(super) async fn rehearse<T, F>(&self, work: F) -> Result<T, ServiceError>
+    where
+        F: for<'d> FnOnce(&'d mut Draft) -> BoxFuture<'d, Result<T, ServiceError>>,
+    {
+        self.draft().await?.ready(work).await
+    }
+
+    async fn draft(&self) -> Result<Draft, ServiceError> {
+        let Self { store, writer, origin, expected } = self;
+        let tx = store.begin().await?;
+        Ok(Draft { tx, writer: writer.clone(), origin: *origin, expected: *expected, tags: Vec::new() })
     }
 }
 
