@@ -114,6 +114,7 @@ pub use domain::{
 pub use domain::{ActionEntry, Catalogue, Section, SubjectEntry, SubjectKind, Unregistered};
 pub use domain::{BeyondCeiling, Ceiling, Excess};
 pub use domain::{ContentAccess, Kind, KindSet, Token, TokenAuthority, TokenId};
+pub use domain::{MalformedVersion, Version};
 pub use domain::{Owner, OwnerId, OwnerState, PasswordHash, Role, RoleId};
 pub use service::{
     AdminToken, ContentToken, DescribedToken, IssuedToken, Key, OpenedToken, SessionToken, TokenUpdate, Tokens,
@@ -133,7 +134,7 @@ pub use domain::{EncryptionKeys, InvalidEncryptionKey, SealedKey, Unsealable};
 pub use domain::{AuditEvent, Cause, Doer, Origin, Tag, Target, What};
 pub use domain::{Clock, Entropy, Moment, NoEntropy, OsEntropy, SystemClock, Timestamp};
 pub use resolve::{Health, KeepsUp, Limits};
-pub use store::{MemoryStore, NewOwner, NewRole, Store, StoreError, WriteStore};
+pub use store::{Clamped, MemoryStore, NewOwner, NewRole, Store, StoreError, WriteStore};
 #[cfg(feature = "postgres")]
 pub use store::{PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]

@@ -22,6 +22,7 @@ mod sketch;
 mod sql;
 mod tag;
 mod token;
+mod version;
 
 pub use audit::{AuditEvent, Cause, Doer, Origin, Target, What};
 pub use catalogue::{ActionEntry, Catalogue, Section, SubjectEntry, SubjectKind, Unregistered};
@@ -47,3 +48,4 @@ pub(crate) use sketch::{Sketch, Windows, network};
 pub use sql::{SqlFilter, SqlMap, SqlValue, UnknownColumn};
 pub use tag::Tag;
 pub use token::{ContentAccess, Kind, KindSet, Token, TokenAuthority};
+pub use version::{MalformedVersion, Version};

@@ -4,7 +4,7 @@ use super::account::{ProfileChange, found};
 use super::error::Wrong;
 use super::reach::Reach;
 use super::write::{Change, Draft};
-use super::{Password, ServiceError, for_whom};
+use super::{Password, ServiceError, for_whom, optimistic};
 use crate::domain::{Kind, Owner, OwnerId, OwnerState, RoleId, Secret, Tag, Target, Timestamp, What};
 use crate::store::{NewOwner, OwnerQuery, Page};
 use serde_json::json;
@@ -19,6 +19,7 @@ pub use super::update::OwnerUpdate;
 pub struct Owners(pub(super) Change);
 
 for_whom!(Owners);
+optimistic!(Owners, "an owner");
 
 /// Somebody who was invited just now.
 #[derive(Clone, Debug)]
@@ -101,6 +102,7 @@ impl Owners {
                     let owner = draft.found(id).await?;
                     // Whoever holds the invitation can become them.
                     reach.may_become(draft, &owner).await?;
+                    draft.unchanged("owner", owner.version())?;
                     if owner.state != OwnerState::Invited {
                         return Err(ServiceError::Impossible("they have registered: there is nothing to accept"));
                     }
@@ -155,6 +157,7 @@ impl Owners {
                     let reach = Reach::of(draft).await?;
                     let owner = draft.found(id).await?;
                     reach.may_touch(draft, &owner).await?;
+                    draft.unchanged("owner", owner.version())?;
                     keep_a_super_admin(draft, &owner).await?;
                     let tokens = draft.tx.tokens(Kind::Admin, Some(id)).await?.len();
                     draft.end_sessions(id).await?;
