@@ -383,7 +383,7 @@ async fn one_page(
     let said = |grant: &Grant| pages.words.said(&grant.action, grant.subject.as_ref());
     let existing = Existing {
         id: token.id,
-        version: String::new(),
+        version: token.version().to_string(),
         created: When::of(token.created_at, now),
         used: token.last_used_at.map(|at| When::of(at, now)),
         expiry: Expiry::of(token, now),
@@ -457,7 +457,7 @@ async fn save(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent: Sent
         grants: Some(Chosen::sent(&sent).onto(described.token.grants(), &pages.words)),
         access: None,
     };
-    match tokens.update(TokenId(id), update).await {
+    match tokens.only_if(sent.version()?).update(TokenId(id), update).await {
         Ok(_) => Ok(Redirect::to(&format!("{LIST}/{id}?done=saved")).into_response()),
         Err(error) => {
             let found = Complaints::from(error)?;
@@ -489,8 +489,9 @@ async fn regenerate(
     viewer: Viewer,
     headers: HeaderMap,
     Id(id): Id,
+    sent: Sent,
 ) -> Result<Response, Failure> {
-    let issued = tokens(&pages, &viewer).regenerate(TokenId(id)).await?;
+    let issued = tokens(&pages, &viewer).only_if(sent.version()?).regenerate(TokenId(id)).await?;
     shown_once(&pages, &viewer, &headers, issued, "The new key. The old one no longer works").await
 }
 

@@ -100,8 +100,9 @@ impl From<ServiceError> for Failure {
             ServiceError::Forbidden(why) => {
                 Self::new(StatusCode::FORBIDDEN, "Not allowed", format!("{}.", capital(why)))
             }
-            ServiceError::Store(StoreError::Conflict(_)) => {
-                let text = "Somebody else has changed this in the meantime. Load the page again to see how it is now.";
+            ServiceError::Changed(_) | ServiceError::Store(StoreError::Conflict(_)) => {
+                let text = "Somebody else, or you in another tab, has changed this in the meantime. Nothing of yours was saved. \
+                            Go back and load the page again to see how it is now.";
                 Self::new(StatusCode::CONFLICT, "Changed by somebody else", text)
             }
             ServiceError::Store(_) | ServiceError::NoEntropy(_) | ServiceError::Busy => {

@@ -1,6 +1,7 @@
 //! What a form has sent.
 
 use super::failure::Failure;
+use crate::domain::Version;
 use axum::extract::{Form, FromRequest, Request};
 
 /// The fields of a form, in order; names may come more than once.
@@ -23,6 +24,11 @@ impl Sent {
     /// The text of a field; empty if it was not sent.
     pub(super) fn text(&self, name: &str) -> &str {
         self.0.iter().find(|(sent, _)| sent == name).map_or("", |(_, value)| value.as_str())
+    }
+
+    /// What the form was made from.
+    pub(super) fn version(&self) -> Result<Version, Failure> {
+        self.text("version").parse().map_err(|_| Failure::bad_request("This form is not whole. Load the page again."))
     }
 
     pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
