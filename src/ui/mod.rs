@@ -21,6 +21,7 @@
 
 mod admin_tokens;
 mod assets;
+mod content_tokens;
 mod failure;
 mod form;
 mod frame;
@@ -30,6 +31,7 @@ mod matrix;
 mod sign_in;
 mod state;
 mod time;
+mod token;
 
 pub use frame::Cookie;
 
@@ -59,6 +61,7 @@ pub fn router<S: WriteStore>(keyward: &Keyward<S>) -> GuardedRouter {
         .public(assets::ICON, get(assets::icon))
         .merge(sign_in::routes())
         .merge(admin_tokens::routes())
+        .merge(content_tokens::routes())
         .with_state(Pages::new(keyward))
         .layer(axum::middleware::map_response(frame::shield))
 }
