@@ -28,6 +28,7 @@ mod frame;
 mod grants;
 mod list;
 mod matrix;
+mod me;
 mod sign_in;
 mod state;
 mod time;
@@ -46,6 +47,8 @@ use state::Pages;
 
 /// Where people sign in.
 const SIGN_IN: &str = "/admin/auth/login";
+/// Where they look after their own account.
+const ME: &str = "/admin/me";
 /// Where they land.
 const HOME: &str = "/admin/settings/admin-tokens";
 
@@ -62,6 +65,7 @@ pub fn router<S: WriteStore>(keyward: &Keyward<S>) -> GuardedRouter {
         .merge(sign_in::routes())
         .merge(admin_tokens::routes())
         .merge(content_tokens::routes())
+        .merge(me::routes())
         .with_state(Pages::new(keyward))
         .layer(axum::middleware::map_response(frame::shield))
 }
@@ -94,7 +98,7 @@ impl<S: Store> Builder<S> {
         });
         let assets =
             [assets::STYLE, assets::SCRIPT, assets::ICON, "/admin"].map(|path| Group::public(path).exact(Method::GET));
-        let all = [pages("/admin/settings"), pages("/admin/me"), pages("/admin/auth/logout")];
+        let all = [pages("/admin/settings"), pages(ME), pages("/admin/auth/logout")];
         all.into_iter()
             .chain(open)
             .chain(assets)
