@@ -120,7 +120,7 @@
     const gatherers = all("input[data-of]", matrix).map((box) => {
       const [kind, name] = box.dataset.of.split(" ");
       return [box, () => boxes.filter((one) => one.dataset[kind] === name && !one.dataset.field).concat(
-        wholes.filter((one) => one.dataset[kind] === name && !one.dataset.box))];
+        wholes.filter((one) => one.dataset[kind] === name && !("box" in one.dataset)))];
     });
 
     const settleWhole = (whole) => {
@@ -141,7 +141,7 @@
       all("[data-counts]", matrix).forEach((count) => {
         const panel = document.getElementById(count.dataset.counts);
         const chosen = all("input[data-box]", panel).filter((box) => box.checked && !box.dataset.field).length
-          + all("input[data-whole]", panel).filter((box) => box.indeterminate || (!box.dataset.box && box.checked)).length;
+          + all("input[data-whole]", panel).filter((box) => box.indeterminate || (!("box" in box.dataset) && box.checked)).length;
         count.textContent = chosen;
         count.classList.toggle("some", chosen > 0);
       });
