@@ -35,6 +35,12 @@ impl Failure {
         Self::new(StatusCode::BAD_REQUEST, "That did not work", text)
     }
 
+    pub(super) fn dead_invitation() -> Self {
+        let text = "It was used or withdrawn, a newer one has taken its place, or its time is over. Ask whoever invited you for \
+                    a new one.";
+        Self::new(StatusCode::NOT_FOUND, "This invitation does not work", text)
+    }
+
     pub(super) fn not_found() -> Self {
         let text = "There is no such thing, or not for you. It may have been deleted in the meantime.";
         Self::new(StatusCode::NOT_FOUND, "Not found", text)

@@ -206,12 +206,28 @@ async fn register_first(
     }
 }
 
-async fn show_invited(Query(Invitation { registration_token }): Query<Invitation>) -> Response {
-    invited(StatusCode::OK, &Complaints::default(), &registration_token, None)
+async fn show_invited(
+    State(pages): State<Pages>,
+    Visitor(address): Visitor,
+    Query(Invitation { registration_token }): Query<Invitation>,
+) -> Result<Response, Failure> {
+    invited(&pages, address, StatusCode::OK, &Complaints::default(), &registration_token, None).await
 }
 
-fn invited(status: StatusCode, found: &Complaints, invitation: &str, sent: Option<&Sent>) -> Response {
-    let text = |name| sent.map_or("", |sent| sent.text(name));
+async fn invited(
+    pages: &Pages,
+    address: Option<IpAddr>,
+    status: StatusCode,
+    found: &Complaints,
+    invitation: &str,
+    sent: Option<&Sent>,
+) -> Result<Response, Failure> {
+    let owner = match visitor(pages, address).invited(invitation).await {
+        Ok(owner) => owner,
+        Err(ServiceError::Invalid(_)) => return Err(Failure::dead_invitation()),
+        Err(error) => return Err(error.into()),
+    };
+    let text = |name, kept: &str| sent.map_or(kept.to_owned(), |sent| sent.text(name).to_owned());
     let page = RegisterPage {
         frame: Frame::outside("You are invited"),
         title: "You are invited",
@@ -219,13 +235,13 @@ fn invited(status: StatusCode, found: &Complaints, invitation: &str, sent: Optio
         button: "Join",
         action: INVITED,
         found,
-        email: "",
-        firstname: text("firstname"),
-        lastname: text("lastname"),
+        email: &owner.email,
+        firstname: &text("firstname", &owner.firstname),
+        lastname: &text("lastname", &owner.lastname),
         invitation: Some(invitation),
         needs_code: false,
     };
-    render(status, &page)
+    Ok(render(status, &page))
 }
 
 async fn register(State(pages): State<Pages>, Visitor(address): Visitor, sent: Sent) -> Result<Response, Failure> {
@@ -239,7 +255,10 @@ async fn register(State(pages): State<Pages>, Visitor(address): Visitor, sent: S
     };
     match visitor(&pages, address).register(registration).await {
         Ok(signed_in) => Ok(enter(&pages, &signed_in, "")),
-        Err(error) => Ok(invited(StatusCode::BAD_REQUEST, &Complaints::from(error)?, invitation, Some(&sent))),
+        Err(error) => {
+            let found = Complaints::from(error)?;
+            invited(&pages, address, StatusCode::BAD_REQUEST, &found, invitation, Some(&sent)).await
+        }
     }
 }
 
