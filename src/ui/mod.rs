@@ -21,7 +21,10 @@
 
 mod admin_tokens;
 mod assets;
+mod audit;
 mod content_tokens;
+mod event;
+mod facts;
 mod failure;
 mod form;
 mod frame;
@@ -66,6 +69,7 @@ pub fn router<S: WriteStore>(keyward: &Keyward<S>) -> GuardedRouter {
         .merge(admin_tokens::routes())
         .merge(content_tokens::routes())
         .merge(me::routes())
+        .merge(audit::routes())
         .with_state(Pages::new(keyward))
         .layer(axum::middleware::map_response(frame::shield))
 }
