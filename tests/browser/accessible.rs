@@ -126,7 +126,8 @@ async fn nothing_serious_is_found_on_any_page() {
     let (Some(scene), Some(axe)) = (Scene::with_demo_data(), axe()) else { return };
     let mut found = Vec::new();
     let root = scene.somebody().await;
-    for path in ["/admin/auth/login", "/admin/auth/register?registrationToken=x"] {
+    let invitation = scene.invitation(&scene.session(ROOT));
+    for path in ["/admin/auth/login", &invitation, "/admin/auth/register?registrationToken=x"] {
         root.goes(path).await;
         check(&root, &axe, "", &mut found).await;
     }

@@ -69,10 +69,9 @@ async fn everywhere(person: &Person, paths: &[String]) {
 async fn what_people_type_is_never_taken_for_markup() {
     let Some(scene) = Scene::with_demo_data() else { return };
     let root = scene.somebody().await;
-    let outside = ["/admin/auth/login", "/admin/auth/register?registrationToken=x"].map(str::to_owned);
-    everywhere(&root, &outside).await;
-    // Also as the names of those who look, and of what they look at.
     let session = scene.session(ROOT);
+    everywhere(&root, &["/admin/auth/login".to_owned(), scene.invitation(&session)]).await;
+    // Also as the names of those who look, and of what they look at.
     let names = json!({"firstname": SHORT, "lastname": EVIL});
     scene.server.json("PUT", "/admin/users/me", &session, &names.to_string()).assert(200);
     let token = json!({"name": EVIL, "description": EVIL, "lifespan": null, "adminPermissions": []});

@@ -14,16 +14,23 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How often it is looked for.
 const OFTEN: Duration = Duration::from_millis(15);
 
+/// Keys, as WebDriver writes them.
+pub(crate) const TAB: &str = "\u{E004}";
+pub(crate) const ENTER: &str = "\u{E007}";
+pub(crate) const ESCAPE: &str = "\u{E00C}";
+pub(crate) const RIGHT: &str = "\u{E014}";
+pub(crate) const DOWN: &str = "\u{E015}";
+
 pub(crate) struct Person {
     pub(crate) client: Client,
     pub(crate) origin: String,
-    _profile: TempDir,
+    profile: TempDir,
 }
 
 impl Person {
     pub(crate) async fn at(driver: &Driver, origin: &str) -> Self {
         let (client, profile) = driver.browser().await;
-        Self { client, origin: origin.to_owned(), _profile: profile }
+        Self { client, origin: origin.to_owned(), profile }
     }
 
     pub(crate) async fn goes(&self, path: &str) {
@@ -106,6 +113,8 @@ impl Person {
     /// What a label names, or what names itself so.
     pub(crate) async fn field(&self, label: &str) -> Element {
         let named = format!("@id=//label[normalize-space(.)={0}]/@for or @aria-label={0}", quoted(label));
+        // A box that cannot be set says why behind its name.
+        let named = format!("{named} or starts-with(@aria-label, {})", quoted(&format!("{label} (")));
         let wraps = format!("ancestor::label[normalize-space(.)={}]", quoted(label));
         let kinds = "self::input or self::textarea or self::select";
         self.find(&format!("field “{label}”"), &format!("//*[({kinds}) and ({named} or {wraps})]")).await
@@ -125,15 +134,32 @@ impl Person {
     pub(crate) async fn presses(&self, text: &str) {
         let is = format!("normalize-space(.)={}", quoted(text));
         let button = self.find(&format!("button “{text}”"), &format!("//button[{is}] | //a[{is}] | //summary[{is}]")).await;
-        button.click().await.unwrap();
+        self.clicks(&button).await;
+    }
+
+    async fn clicks(&self, element: &Element) {
+        let place = serde_json::to_value(element).unwrap();
+        // As people do: not where something that stays in place would be hit.
+        self.client.execute("arguments[0].scrollIntoView({block: 'center'})", vec![place]).await.unwrap();
+        element.click().await.unwrap();
     }
 
     pub(crate) async fn ticks(&self, label: &str) {
-        self.field(label).await.click().await.unwrap();
+        let field = self.field(label).await;
+        self.clicks(&field).await;
     }
 
     pub(crate) async fn is_ticked(&self, label: &str) -> bool {
         self.field(label).await.is_selected().await.unwrap()
+    }
+
+    pub(crate) async fn can_tick(&self, label: &str) -> bool {
+        self.field(label).await.is_enabled().await.unwrap()
+    }
+
+    pub(crate) async fn has_button(&self, text: &str) -> bool {
+        let xpath = format!("//button[normalize-space(.)={0}] | //a[normalize-space(.)={0}]", quoted(text));
+        !self.client.find_all(Locator::XPath(&xpath)).await.unwrap().is_empty()
     }
 
     pub(crate) async fn value(&self, label: &str) -> String {
@@ -156,7 +182,25 @@ impl Person {
         self.client.perform_actions(all).await.unwrap();
     }
 
-    /// What has the focus is called.
+    /// Goes on by the Tab key until this has the focus, which shows all the way.
+    pub(crate) async fn tabs_to(&self, name: &str) {
+        let mut passed = Vec::new();
+        while passed.len() < 120 {
+            self.strikes(TAB).await;
+            let focus = self.focus().await;
+            let shows = "const a = document.activeElement; const s = getComputedStyle(a); const r = a.getClientRects()[0];
+                const top = document.elementFromPoint(r.x + r.width / 2, r.y + r.height / 2);
+                return a === document.body || s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) > 0 && a.contains(top)";
+            assert_eq!(self.script(shows).await, true, "nobody sees where the focus is: {focus}");
+            if focus == name {
+                return;
+            }
+            passed.push(focus);
+        }
+        panic!("the Tab key never comes to “{name}” at {}: {passed:?}", self.place().await);
+    }
+
+    /// How what has the focus is called.
     pub(crate) async fn focus(&self) -> String {
         let element = self.client.active_element().await.unwrap();
         let label = self.client.issue_cmd(Own::label(&element.element_id().to_string())).await.unwrap();
@@ -191,6 +235,28 @@ impl Person {
     pub(crate) async fn leaves(self) {
         assert_eq!(self.complaints().await, Vec::<String>::new());
         self.client.close().await.unwrap();
+    }
+
+    /// The end of it: this was written down nowhere in the profile.
+    pub(crate) async fn leaves_without(self, secrets: &[&str]) {
+        let Self { client, profile, .. } = self;
+        client.close().await.unwrap();
+        let mut left = vec![profile.path().to_owned()];
+        while let Some(place) = left.pop() {
+            for entry in std::fs::read_dir(&place).into_iter().flatten().flatten() {
+                let path = entry.path();
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => left.push(path),
+                    _ => {
+                        let bytes = std::fs::read(&path).unwrap_or_default();
+                        for secret in secrets {
+                            let found = bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
+                            assert!(!found, "{} has it", path.display());
+                        }
+                    }
+                }
+            }
+        }
     }
 }
 

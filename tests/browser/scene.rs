@@ -59,6 +59,14 @@ impl Scene {
         answer.assert(200).at("/data/token").as_str().unwrap().to_owned()
     }
 
+    /// The path to accept an invitation at.
+    pub(crate) fn invitation(&self, session: &str) -> String {
+        let new = json!({"email": "new@example.test", "firstname": "New", "lastname": "Comer", "roles": []}).to_string();
+        let answer = self.server.json("POST", "/admin/users", session, &new).assert(201);
+        let secret = answer.at("/data/registrationToken");
+        format!("/admin/auth/register?registrationToken={}", secret.as_str().unwrap())
+    }
+
     /// What a request with this key answers.
     pub(crate) fn ask(&self, key: &str) -> Answer {
         self.server.get("/admin/ping", key)
