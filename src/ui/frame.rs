@@ -78,13 +78,18 @@ pub(super) struct Link {
     pub(super) here: bool,
 }
 
-/// Every section, with the action that its page asks for.
-const SECTIONS: [(&str, &str, &str, &str); 5] = [
-    ("/admin/settings/admin-tokens", "Admin Tokens", "key", "admin::admin-tokens.access"),
-    ("/admin/settings/api-tokens", "API Tokens", "plug", "admin::api-tokens.access"),
-    ("/admin/settings/roles", "Roles", "shield", "admin::roles.read"),
-    ("/admin/settings/users", "Users", "people", "admin::users.read"),
-    ("/admin/settings/audit-logs", "Audit Log", "list", "admin::audit-logs.read"),
+/// Every section, with the actions that its page asks for.
+const SECTIONS: [(&str, &str, &str, &[&str]); 5] = [
+    (
+        "/admin/settings/admin-tokens",
+        "Admin Tokens",
+        "key",
+        &["admin::admin-tokens.access", "admin::admin-tokens.read"],
+    ),
+    ("/admin/settings/api-tokens", "API Tokens", "plug", &["admin::api-tokens.access", "admin::api-tokens.read"]),
+    ("/admin/settings/roles", "Roles", "shield", &["admin::roles.read"]),
+    ("/admin/settings/users", "Users", "people", &["admin::users.read"]),
+    ("/admin/settings/audit-logs", "Audit Log", "list", &["admin::audit-logs.read"]),
 ];
 
 impl Frame {
@@ -108,7 +113,7 @@ impl Viewer {
     pub(super) fn frame(&self, here: &str, title: &str) -> Frame {
         let name = self.owner.display_name();
         let initials = name.split_whitespace().filter_map(|word| word.chars().next()).take(2).collect::<String>();
-        let nav = SECTIONS.into_iter().filter(|(.., asked)| self.may(asked)).map(|(href, name, icon, _)| Link {
+        let nav = self.sections().map(|(href, name, icon, _)| Link {
             href,
             name,
             icon,
@@ -121,6 +126,15 @@ impl Viewer {
             viewer: Some(Shown { name, email: self.owner.email.clone(), initials: initials.to_uppercase() }),
             address: None,
         }
+    }
+
+    fn sections(&self) -> impl Iterator<Item = (&'static str, &'static str, &'static str, &'static [&'static str])> {
+        SECTIONS.into_iter().filter(|(.., asked)| asked.iter().all(|name| self.may(name)))
+    }
+
+    /// The first page that is for them.
+    pub(super) fn home(&self) -> &'static str {
+        self.sections().next().map_or("/admin/me", |(href, ..)| href)
     }
 
     /// Whether they hold an action, without conditions. What is shown by it is asked again by the route.

@@ -43,7 +43,7 @@ mod users;
 
 pub use frame::Cookie;
 
-use crate::domain::{Requirement, action, all_of};
+use crate::domain::{Requirement, action, all_of, authenticated};
 use crate::gate::{Group, GuardedRouter};
 use crate::keyward::{Builder, Keyward};
 use crate::store::{Store, WriteStore};
@@ -56,8 +56,8 @@ use state::Pages;
 const SIGN_IN: &str = "/admin/auth/login";
 /// Where they look after their own account.
 const ME: &str = "/admin/me";
-/// Where they land.
-const HOME: &str = "/admin/settings/admin-tokens";
+/// Where they land: it leads on to the first page that is for them.
+const HOME: &str = "/admin/settings";
 
 /// Pages that nobody has to be signed in for. What they send has to come from themselves.
 const OPEN: [&str; 3] = [SIGN_IN, "/admin/auth/register-admin", "/admin/auth/register"];
@@ -69,6 +69,7 @@ pub fn router<S: WriteStore>(keyward: &Keyward<S>) -> GuardedRouter {
         .public(assets::STYLE, get(assets::style))
         .public(assets::SCRIPT, get(assets::script))
         .public(assets::ICON, get(assets::icon))
+        .merge(GuardedRouter::new().route(HOME, authenticated(), get(home)))
         .merge(sign_in::routes())
         .merge(admin_tokens::routes())
         .merge(roles::routes())
@@ -78,6 +79,10 @@ pub fn router<S: WriteStore>(keyward: &Keyward<S>) -> GuardedRouter {
         .merge(audit::routes())
         .with_state(Pages::new(keyward))
         .layer(axum::middleware::map_response(frame::shield))
+}
+
+async fn home(viewer: frame::Viewer) -> Redirect {
+    Redirect::to(viewer.home())
 }
 
 /// A page, not to be kept by anybody.
