@@ -224,11 +224,12 @@ impl Person {
         self.devtools("Emulation.setEmulatedMedia", features).await;
     }
 
-    /// What the browser complained about since it was last asked; refused requests, which tests make on purpose, aside.
+    /// What the browser complained about since it was last asked; refused requests, which tests make on purpose, and its advice aside.
     pub(crate) async fn complaints(&self) -> Vec<String> {
         let log = self.client.issue_cmd(Own::log()).await.unwrap();
         let entries = log.as_array().unwrap().iter();
-        entries.filter(|entry| entry["source"] != "network").map(Value::to_string).collect()
+        let aside = |entry: &&Value| !matches!(entry["source"].as_str(), Some("network" | "recommendation"));
+        entries.filter(aside).map(Value::to_string).collect()
     }
 
     /// The end of it: the browser has found nothing to complain about.
