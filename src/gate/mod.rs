@@ -12,6 +12,7 @@ mod future;
 mod groups;
 mod mark;
 mod origin;
+mod page;
 mod path;
 mod refusal;
 mod require;
