@@ -112,7 +112,7 @@ pub use domain::{
 pub use domain::{ActionEntry, Catalogue, Section, SubjectEntry, SubjectKind, Unregistered};
 pub use domain::{BeyondCeiling, Ceiling, Excess};
 pub use domain::{ContentAccess, Kind, KindSet, Token, TokenAuthority, TokenId};
-pub use domain::{MalformedVersion, Version};
+pub use domain::{MalformedId, MalformedVersion, Version};
 pub use domain::{Owner, OwnerId, OwnerState, PasswordHash, Role, RoleId};
 pub use service::{
     AdminToken, ContentToken, DescribedToken, IssuedToken, Key, OpenedToken, SessionToken, TokenUpdate, Tokens,

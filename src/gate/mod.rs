@@ -5,6 +5,8 @@ mod admit;
 mod backstop;
 mod bearer;
 mod budget;
+#[cfg(feature = "axum")]
+mod caller;
 mod context;
 #[cfg(feature = "axum")]
 mod extract;
@@ -35,6 +37,9 @@ pub use service::{GateLayer, Gated};
 
 pub(crate) use address::Addresses;
 pub(crate) use admit::Gate;
+#[cfg(feature = "axum")]
+#[cfg_attr(not(feature = "api"), allow(unused_imports, reason = "for the rooms that answer HTTP"))]
+pub(crate) use caller::Caller;
 
 use crate::domain::SecretFormat;
 use crate::resolve::Resolver;
