@@ -95,7 +95,7 @@ pub use gate::{AdminAuth, Auth, ContentAuth, GuardedRouter, NoPrincipal};
 pub use gate::{
     AuthContext, GateFuture, GateLayer, Gated, Group, InvalidGroups, NotAllowed, Require, RequireFuture, Required,
 };
-pub use gate::{FailureBudget, InvalidProxy, ProxyHeader};
+pub use gate::{FailureBudget, InvalidProxy, ProxyHeader, SessionCookie};
 pub use gate::{Grpc, Json, Refusal, Refusals, Refused};
 
 // Deciding.

@@ -8,6 +8,7 @@ mod budget;
 #[cfg(feature = "axum")]
 mod caller;
 mod context;
+mod cookie;
 #[cfg(feature = "axum")]
 mod extract;
 mod future;
@@ -25,6 +26,7 @@ mod service;
 pub use address::{InvalidProxy, ProxyHeader};
 pub use budget::FailureBudget;
 pub use context::{AuthContext, NotAllowed};
+pub use cookie::SessionCookie;
 #[cfg(feature = "axum")]
 pub use extract::{AdminAuth, Auth, ContentAuth, NoPrincipal};
 pub use future::GateFuture;
