@@ -11,6 +11,7 @@ const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'non
 
 /// In the extensions of requests whose refusals people see: where the way back leads.
 #[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "axum"), allow(dead_code, reason = "only the router reads it"))]
 pub(super) struct ForPeople(pub(super) Arc<str>);
 
 /// What a page says.
