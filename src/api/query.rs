@@ -1,9 +1,9 @@
 //! Query parameters of lists. All that is wrong with them is said at once.
 
 use super::failure::{Failure, Problem};
-use super::request::parse_id;
 use super::time;
 use crate::domain::Timestamp;
+use crate::domain::parse_id;
 use crate::store::Paging;
 use axum::extract::{FromRequestParts, Query};
 use http::request::Parts;
