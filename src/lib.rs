@@ -79,6 +79,7 @@
 pub mod api;
 mod domain;
 mod gate;
+pub mod guide;
 mod keyward;
 mod resolve;
 mod service;

@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 
 /// Who calls, and from where.
-#[cfg_attr(not(feature = "api"), allow(dead_code, reason = "for the rooms that answer HTTP"))]
+#[cfg_attr(not(any(feature = "api", feature = "ui")), allow(dead_code, reason = "for the rooms that answer HTTP"))]
 pub(crate) struct Caller {
     pub(crate) doer: Doer,
     pub(crate) address: Option<IpAddr>,

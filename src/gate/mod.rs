@@ -40,7 +40,10 @@ pub use service::{GateLayer, Gated};
 pub(crate) use address::Addresses;
 pub(crate) use admit::Gate;
 #[cfg(feature = "axum")]
-#[cfg_attr(not(feature = "api"), allow(unused_imports, reason = "for the rooms that answer HTTP"))]
+#[cfg_attr(
+    not(any(feature = "api", feature = "ui")),
+    allow(unused_imports, reason = "for the rooms that answer HTTP")
+)]
 pub(crate) use caller::Caller;
 
 use crate::domain::SecretFormat;

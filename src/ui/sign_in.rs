@@ -6,17 +6,15 @@ use super::frame::{Frame, Viewer};
 use super::state::Pages;
 use super::{HOME, SIGN_IN, render};
 use crate::domain::authenticated;
-use crate::gate::GuardedRouter;
+use crate::gate::{Caller, GuardedRouter};
 use crate::service::{FirstAdmin, Password, Registration, ServiceError, Sessions, SignedIn};
 use askama::Template;
-use axum::extract::{FromRequestParts, Query, State};
+use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use http::StatusCode;
 use http::header::SET_COOKIE;
-use http::request::Parts;
 use serde::Deserialize;
-use std::convert::Infallible;
 use std::net::IpAddr;
 
 const FIRST: &str = "/admin/auth/register-admin";
@@ -28,17 +26,6 @@ pub(super) fn routes() -> GuardedRouter<Pages> {
         .public(FIRST, get(show_first).post(register_first))
         .public(INVITED, get(show_invited).post(register))
         .route("/admin/auth/logout", authenticated(), post(sign_out))
-}
-
-/// Somebody who is not signed in, or was not asked.
-struct Visitor(Option<IpAddr>);
-
-impl FromRequestParts<Pages> for Visitor {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, pages: &Pages) -> Result<Self, Infallible> {
-        Ok(Self(pages.addresses.of(&parts.headers, &parts.extensions)))
-    }
 }
 
 #[derive(Template)]
@@ -91,7 +78,7 @@ fn login(status: StatusCode, found: &Complaints, back: &str, email: &str) -> Res
     render(status, &LoginPage { frame: Frame::outside("Sign in"), found, back, email })
 }
 
-async fn sign_in(State(pages): State<Pages>, Visitor(address): Visitor, sent: Sent) -> Result<Response, Failure> {
+async fn sign_in(State(pages): State<Pages>, Caller { address, .. }: Caller, sent: Sent) -> Result<Response, Failure> {
     let (email, back) = (sent.text("email"), sent.text("redirectTo"));
     let sessions = visitor(&pages, address);
     match sessions.sign_in(email, &Password::new(sent.text("password"))).await {
@@ -112,7 +99,7 @@ fn visitor(pages: &Pages, address: Option<IpAddr>) -> Sessions {
 
 /// Somebody has signed in: always with a new session, whatever cookie they came with.
 fn enter(pages: &Pages, signed_in: &SignedIn, back: &str) -> Response {
-    let cookie = pages.cookie.set(signed_in.session.secret.expose());
+    let cookie = pages.cookie.set(&signed_in.session.secret);
     ([(SET_COOKIE, cookie)], Redirect::to(inside(back))).into_response()
 }
 
@@ -127,7 +114,7 @@ fn inside(back: &str) -> &str {
 async fn sign_out(State(pages): State<Pages>, viewer: Viewer) -> Result<Response, Failure> {
     let session = viewer.session.ok_or_else(Failure::not_found)?;
     pages.sessions.clone().by(viewer.doer).from(viewer.address).sign_out(session).await?;
-    Ok(([(SET_COOKIE, pages.cookie.clear())], Redirect::to(SIGN_IN)).into_response())
+    Ok(([(SET_COOKIE, pages.cookie.cleared())], Redirect::to(SIGN_IN)).into_response())
 }
 
 async fn show_first(State(pages): State<Pages>) -> Result<Response, Failure> {
@@ -157,7 +144,7 @@ fn first(pages: &Pages, status: StatusCode, found: &Complaints, sent: Option<&Se
 
 async fn register_first(
     State(pages): State<Pages>,
-    Visitor(address): Visitor,
+    Caller { address, .. }: Caller,
     sent: Sent,
 ) -> Result<Response, Failure> {
     let text = |name| sent.text(name).to_owned();
@@ -197,7 +184,7 @@ fn invited(status: StatusCode, found: &Complaints, invitation: &str, sent: Optio
     render(status, &page)
 }
 
-async fn register(State(pages): State<Pages>, Visitor(address): Visitor, sent: Sent) -> Result<Response, Failure> {
+async fn register(State(pages): State<Pages>, Caller { address, .. }: Caller, sent: Sent) -> Result<Response, Failure> {
     let invitation = sent.text("registrationToken");
     let registration = Registration {
         invitation: invitation.to_owned(),
