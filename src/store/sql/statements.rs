@@ -291,11 +291,11 @@ macro_rules! beyond {
             ") AND NOT EXISTS (SELECT 1 FROM keyward_owner_role m JOIN keyward_role_permission p ON p.role_id = m.role_id \
              WHERE m.owner_id = t.owner_id AND p.action = g.action AND p.subject IS NOT DISTINCT FROM g.subject \
              AND p.all_fields)) \
-             SELECT g.id, g.token_id, g.action, g.subject, g.all_fields FROM doubtful g \
-             WHERE g.all_fields OR EXISTS (SELECT 1 FROM keyward_grant_field f WHERE f.grant_id = g.id AND NOT EXISTS (\
+             SELECT d.id, d.token_id, d.action, d.subject, d.all_fields FROM doubtful d \
+             WHERE d.all_fields OR EXISTS (SELECT 1 FROM keyward_grant_field f WHERE f.grant_id = d.id AND NOT EXISTS (\
              SELECT 1 FROM keyward_owner_role m JOIN keyward_role_permission p ON p.role_id = m.role_id \
              JOIN keyward_role_permission_field h ON h.permission_id = p.id \
-             WHERE m.owner_id = g.owner_id AND p.action = g.action AND p.subject IS NOT DISTINCT FROM g.subject \
+             WHERE m.owner_id = d.owner_id AND p.action = d.action AND p.subject IS NOT DISTINCT FROM d.subject \
              AND h.field = f.field))"
         )
     };

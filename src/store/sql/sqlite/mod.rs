@@ -348,7 +348,8 @@ mod tests {
             let plan = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
             let rows = sqlx::query(plan).bind(1).bind(1).fetch_all(&store.writer).await.unwrap();
             let steps: Vec<String> = rows.iter().map(|row| rows::get(row, "detail").unwrap()).collect();
-            assert!(!steps.iter().any(|step| step.starts_with("SCAN")), "{steps:#?}");
+            // What the first step has found is read once, by the second.
+            assert!(!steps.iter().any(|step| step.starts_with("SCAN") && step != "SCAN d"), "{steps:#?}");
         }
     }
 
