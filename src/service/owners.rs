@@ -62,6 +62,16 @@ impl Owners {
         Ok(found.into_iter().map(|(owner, _)| owner).collect())
     }
 
+    /// Those of these owners that are there, by id, each with how many admin tokens they have.
+    ///
+    /// # Errors
+    /// If nobody is signed in, or a token asks: of others' tokens it learns nothing.
+    pub async fn tokens_of(&self, ids: &[OwnerId]) -> Result<Vec<(OwnerId, u64)>, ServiceError> {
+        let mut view = self.0.view().await?;
+        self.0.actor(&mut view).await?.giver()?;
+        Ok(view.tokens_of_owners(ids).await?)
+    }
+
     /// Adds an owner, who has no password yet.
     ///
     /// # Errors

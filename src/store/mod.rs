@@ -171,6 +171,8 @@ pub trait View: Send {
     async fn sealed_key(&mut self, id: TokenId) -> Result<Option<SealedKey>, StoreError>;
     /// Every role by id, each with how many admin tokens its members have.
     async fn tokens_of_members(&mut self) -> Result<Vec<(RoleId, u64)>, StoreError>;
+    /// Those of these owners that exist, by id, each with how many admin tokens they have.
+    async fn tokens_of_owners(&mut self, ids: &[OwnerId]) -> Result<Vec<(OwnerId, u64)>, StoreError>;
 
     /// A page of audit events with their ids, the latest first.
     async fn events(&mut self, query: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError>;

@@ -3,7 +3,7 @@
 use super::failure::{Complaints, Failure, capital};
 use super::form::Id;
 use super::form::Sent;
-use super::frame::{Frame, Viewer};
+use super::frame::{Frame, Viewer, origin};
 use super::grants::Chosen;
 use super::list::{Asked, Head, PAGE_SIZE, Paging, Sort, address, heads};
 use super::matrix::{For, Matrix};
@@ -331,13 +331,7 @@ async fn shown_once(
 }
 
 fn shown_key(headers: &HeaderMap, title: &'static str, text: &'static str, secret: &Secret) -> ShownKey {
-    // As the browser names us; what it sends is escaped like any other text.
-    let host = headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-    let plain = host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']'));
-    let host = if plain { host } else { "localhost" };
-    let loopback = host.starts_with("127.") || host.starts_with("localhost") || host.starts_with("[::1]");
-    let scheme = if loopback { "http" } else { "https" };
-    let url = format!("{scheme}://{host}/admin/users/me/permissions");
+    let url = format!("{}/admin/users/me/permissions", origin(headers));
     ShownKey { title, text, secret: secret.expose().to_owned(), url }
 }
 

@@ -9,7 +9,7 @@ use axum::extract::FromRequestParts;
 use axum::response::Response;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use std::net::IpAddr;
 
 /// What a page's frame shows.
@@ -102,6 +102,15 @@ impl FromRequestParts<Pages> for Viewer {
         let (owner, _) = pages.sessions.clone().by(doer).me().await?;
         Ok(Self { doer, address, session, id, owner, auth })
     }
+}
+
+/// Where the browser finds us, for addresses that people copy. What it sends is escaped like any other text.
+pub(super) fn origin(headers: &HeaderMap) -> String {
+    let host = headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    let plain = host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']'));
+    let host = if plain { host } else { "localhost" };
+    let loopback = host.starts_with("127.") || host.starts_with("localhost") || host.starts_with("[::1]");
+    format!("{}://{host}", if loopback { "http" } else { "https" })
 }
 
 /// Everything that a page needs comes from its own origin, no other page may show it in a frame, and nobody is told where a reader

@@ -2,11 +2,16 @@
 
 use super::form::Sent;
 use super::matrix::Words;
-use crate::domain::{Action, ConditionId, Fields, Grant, Permission, Subject, When};
+use super::permissions::Apart;
+use crate::domain::{Action, ConditionId, Fields, Grant, Subject, When};
 
 /// What is chosen of each action on each subject.
 #[derive(Default)]
-pub(super) struct Chosen(Vec<Grant>);
+pub(super) struct Chosen {
+    grants: Vec<Grant>,
+    /// Of a role: fields under conditions of their own.
+    pub(super) apart: Vec<Apart>,
+}
 
 impl Chosen {
     /// What a form sent. Values that are none are left out: no page of ours sends them.
@@ -44,39 +49,42 @@ impl Chosen {
         chosen
     }
 
-    fn add(&mut self, action: Action, subject: Option<Subject>, fields: Fields) {
+    pub(super) fn add(&mut self, action: Action, subject: Option<Subject>, fields: Fields) {
         match self.find(&action, subject.as_ref()) {
             Some(grant) => grant.fields = grant.fields.union(&fields),
-            None => self.0.push(Grant { action, subject, fields, chosen: When::Always }),
+            None => self.grants.push(Grant { action, subject, fields, chosen: When::Always }),
         }
     }
 
     fn find(&mut self, action: &Action, subject: Option<&Subject>) -> Option<&mut Grant> {
-        self.0.iter_mut().find(|grant| grant.action == *action && grant.subject.as_ref() == subject)
+        self.grants.iter_mut().find(|grant| grant.action == *action && grant.subject.as_ref() == subject)
     }
 
     /// Which fields; `None`: it is not chosen.
     pub(super) fn fields(&self, action: &Action, subject: Option<&Subject>) -> Option<Fields> {
-        let found = self.0.iter().find(|grant| grant.action == *action && grant.subject.as_ref() == subject);
+        let found = self.grants.iter().find(|grant| grant.action == *action && grant.subject.as_ref() == subject);
         found.map(|grant| grant.fields.clone())
     }
 
     /// Under which conditions.
     pub(super) fn when(&self, action: &Action, subject: Option<&Subject>) -> When {
-        let found = self.0.iter().find(|grant| grant.action == *action && grant.subject.as_ref() == subject);
+        let found = self.grants.iter().find(|grant| grant.action == *action && grant.subject.as_ref() == subject);
         found.map_or(When::Always, |grant| grant.chosen.clone())
+    }
+
+    pub(super) fn set_when(&mut self, action: &Action, subject: Option<&Subject>, when: When) {
+        if let Some(grant) = self.find(action, subject) {
+            grant.chosen = when;
+        }
+    }
+
+    pub(super) fn grants(&self) -> &[Grant] {
+        &self.grants
     }
 
     /// The grants of a new token.
     pub(super) fn into_grants(self) -> Vec<Grant> {
-        self.0
-    }
-
-    /// The permissions of a role.
-    pub(super) fn into_permissions(self) -> Vec<Permission> {
-        let permission =
-            |Grant { action, subject, fields, chosen }| Permission { action, subject, fields, when: chosen };
-        self.0.into_iter().map(permission).collect()
+        self.grants
     }
 
     /// The grants of a token that had these: what the form shows is as it was sent; the rest stays, and so do conditions that a super
@@ -84,7 +92,7 @@ impl Chosen {
     pub(super) fn onto(self, before: &[Grant], words: &Words) -> Vec<Grant> {
         let shown: Vec<&Grant> = before.iter().filter(|grant| words.shows(grant)).collect();
         let mut after: Vec<Grant> = before.iter().filter(|grant| !words.shows(grant)).cloned().collect();
-        for new in self.0 {
+        for new in self.grants {
             let of = |grant: &&&Grant| grant.action == new.action && grant.subject == new.subject;
             let old: Vec<&&Grant> = shown.iter().filter(of).collect();
             let mut left = Some(new.fields.clone());

@@ -6,13 +6,16 @@
 use super::grants::Chosen;
 use crate::domain::{
     Action, ActionEntry, Catalogue, Ceiling, ConditionId, Conditions, Fields, Grant, HAS_SAME_ROLE_AS_CREATOR,
-    IS_CREATOR, Section, Subject, SubjectEntry, SubjectKind, When,
+    IS_CREATOR, Permission, Section, Subject, SubjectEntry, SubjectKind, When,
 };
+use std::collections::HashSet;
 
 /// What can be given, as registered.
 pub(super) struct Words {
     pub(super) catalogue: Catalogue,
     pub(super) conditions: Conditions,
+    /// The actions of keyward itself, which ask about no rows.
+    own: HashSet<Action>,
 }
 
 /// Actions that a token can never use: it changes no people, roles or tokens but itself, and looks at no pages.
@@ -45,7 +48,6 @@ pub(super) struct Matrix {
     pub(super) tabs: Vec<Tab>,
     /// Whether boxes can be set at all.
     pub(super) readonly: bool,
-    pub(super) role: bool,
 }
 
 pub(super) struct Tab {
@@ -101,6 +103,17 @@ pub(super) struct Cell {
     pub(super) key: String,
     pub(super) conditions: Vec<String>,
     /// What can be chosen as conditions, for roles.
+    pub(super) offer: Option<Offer>,
+}
+
+/// The conditions that a permission of a role can have.
+pub(super) struct Offer {
+    /// As the form sends them.
+    pub(super) name: &'static str,
+    /// What it says while none is chosen.
+    pub(super) none: &'static str,
+    /// What choosing means.
+    pub(super) hint: &'static str,
     pub(super) choices: Vec<Choice>,
 }
 
@@ -108,6 +121,16 @@ pub(super) struct Choice {
     pub(super) value: String,
     pub(super) title: String,
     pub(super) checked: bool,
+    /// Why it cannot be chosen.
+    pub(super) denied: Option<&'static str>,
+}
+
+impl Offer {
+    /// What is chosen, in a few words.
+    pub(super) fn said(&self) -> String {
+        let chosen: Vec<&str> = self.choices.iter().filter(|c| c.checked).map(|c| c.title.as_str()).collect();
+        if chosen.is_empty() { self.none.to_owned() } else { chosen.join(", ") }
+    }
 }
 
 const NOT_HELD: &str = "not yours to give";
@@ -115,10 +138,11 @@ const SOME_FIELDS: &str = "all fields are not yours to give: choose among them";
 
 impl Words {
     pub(super) fn new(catalogue: Catalogue, conditions: &Conditions) -> Self {
-        Self { catalogue, conditions: conditions.clone() }
+        let own = Catalogue::default().actions().iter().map(|entry| entry.id.clone()).collect();
+        Self { catalogue, conditions: conditions.clone(), own }
     }
 
-    /// `ceiling`: of whoever it is for. `owner`: whose that is, for the reasons.
+    /// `ceiling`: of whoever holds the token, or gives away what the role allows.
     pub(super) fn matrix(&self, of: For, ceiling: &Ceiling, chosen: &Chosen, readonly: bool) -> Matrix {
         let offered: Vec<&ActionEntry> =
             self.catalogue.actions().iter().filter(|entry| of == For::Role || !is_useless(&entry.id)).collect();
@@ -135,18 +159,35 @@ impl Words {
                 _ => None,
             }),
         ];
-        Matrix { tabs: tabs.into_iter().filter(|tab| !tab.is_empty()).collect(), readonly, role: of == For::Role }
+        Matrix { tabs: tabs.into_iter().filter(|tab| !tab.is_empty()).collect(), readonly }
     }
 
     /// Whether a token's form can show this grant.
     pub(super) fn shows(&self, grant: &Grant) -> bool {
-        let entry = self.catalogue.actions().iter().find(|entry| entry.id == grant.action);
-        entry.is_some_and(|entry| match (&entry.section, &grant.subject) {
-            _ if is_useless(&entry.id) => false,
+        !is_useless(&grant.action) && self.has_place(&grant.action, grant.subject.as_ref()).is_some()
+    }
+
+    /// Whether a role's form can show this permission whole.
+    pub(super) fn shows_permission(&self, permission: &Permission) -> bool {
+        let Permission { action, subject, fields, .. } = permission;
+        self.has_place(action, subject.as_ref()).is_some_and(|entry| match fields {
+            Fields::All => true,
+            Fields::Only(set) => {
+                let known = self.catalogue.subjects().iter().find(|known| Some(&known.id) == subject.as_ref());
+                let there = |known: &SubjectEntry| set.as_slice().iter().all(|field| known.fields.contains(field));
+                entry.has_fields && known.is_some_and(there)
+            }
+        })
+    }
+
+    fn has_place(&self, action: &Action, subject: Option<&Subject>) -> Option<&ActionEntry> {
+        let entry = self.catalogue.actions().iter().find(|entry| entry.id == *action)?;
+        let there = match (&entry.section, subject) {
             (Section::Subjects(subjects), Some(subject)) => subjects.contains(subject),
             (Section::Subjects(_), None) => false,
             (_, subject) => subject.is_none(),
-        })
+        };
+        there.then_some(entry)
     }
 
     /// What people call an action on a subject.
@@ -292,10 +333,14 @@ impl Drawing<'_> {
             _ => entry.display_name.clone(),
         };
         let key = format!("{column}{row}");
-        let (conditions, choices) = match (self.of, field) {
-            (_, Some(_)) => (Vec::new(), Vec::new()),
-            (For::Token, None) => (self.conditions(action, id), Vec::new()),
-            (For::Role, None) => (Vec::new(), self.choices(entry, id)),
+        let conditions = match (self.of, field) {
+            (For::Token, None) => self.conditions(action, id),
+            _ => Vec::new(),
+        };
+        let offer = match (self.of, field) {
+            (For::Token, _) => None,
+            (For::Role, None) => self.offer(entry, id, held.as_ref()),
+            (For::Role, Some(field)) => self.offer_apart(entry, id, field),
         };
         // A box that is set stays so, although it could not be set today: saving is refused with the reason, not silently less.
         Cell {
@@ -309,7 +354,7 @@ impl Drawing<'_> {
             row,
             key,
             conditions,
-            choices,
+            offer,
         }
     }
 
@@ -331,19 +376,76 @@ impl Drawing<'_> {
         self.ceiling.shown_conditions(&probe).iter().map(condition_name).collect()
     }
 
-    fn choices(&self, entry: &ActionEntry, subject: Option<&Subject>) -> Vec<Choice> {
-        if !entry.has_conditions || subject.is_none() {
-            return Vec::new();
-        }
-        let mut ids: Vec<&ConditionId> = self.words.conditions.ids().collect();
-        ids.sort_unstable();
-        let chosen = self.chosen.when(&entry.id, subject);
-        let choice = |id: &ConditionId| Choice {
-            value: serde_json::json!([entry.id, subject, id]).to_string(),
-            title: condition_name(id),
-            checked: matches!(&chosen, When::AnyOf(set) if set.contains(id.as_str())),
+    /// The conditions of an action, for all of its fields that have none of their own.
+    fn offer(&self, entry: &ActionEntry, subject: Option<&Subject>, held: Option<&Fields>) -> Option<Offer> {
+        let (action, chosen) = (&entry.id, self.chosen.when(&entry.id, subject));
+        let fields = held.cloned().unwrap_or(Fields::All);
+        let mine = |when: When| self.is_mine(action, subject, fields.clone(), when);
+        let is_free = mine(When::Always);
+        // What can be given under conditions only begins with those.
+        let begins = self.chosen.fields(action, subject).is_none() && held.is_some() && !is_free;
+        let choice = |id: &ConditionId| {
+            let is_chosen = matches!(&chosen, When::AnyOf(set) if set.contains(id.as_str()));
+            let denied = (!is_chosen && !mine(When::from_list([id.clone()]))).then_some(NOT_HELD);
+            Choice {
+                value: serde_json::json!([action, subject, id]).to_string(),
+                title: condition_name(id),
+                checked: is_chosen || (begins && denied.is_none()),
+                denied,
+            }
         };
-        ids.into_iter().map(choice).collect()
+        let hint = match (is_free, held) {
+            (false, Some(_)) => "Yours to give under conditions only.",
+            _ => "Where any of these holds:",
+        };
+        let choices: Vec<Choice> = self.offered(entry, &chosen).iter().map(choice).collect();
+        (!choices.is_empty()).then_some(Offer { name: "condition", none: "Every entry", hint, choices })
+    }
+
+    /// The conditions of one field, instead of those of the rest.
+    fn offer_apart(&self, entry: &ActionEntry, subject: Option<&Subject>, field: &str) -> Option<Offer> {
+        let action = &entry.id;
+        let chosen = self.chosen.when_apart(action, subject, field);
+        let fields = Fields::only([field]).unwrap_or(Fields::All);
+        let choice = |id: Option<&ConditionId>| {
+            let checked = match (chosen, id) {
+                (None, _) => false,
+                (Some(when), None) => *when == When::Always,
+                (Some(when), Some(id)) => when.as_slice().contains(id),
+            };
+            let mine = self.is_mine(action, subject, fields.clone(), When::from_list(id.cloned()));
+            Choice {
+                value: serde_json::json!([action, subject, field, id]).to_string(),
+                title: id.map_or("every entry".to_owned(), condition_name),
+                checked,
+                denied: (!checked && !mine).then_some(NOT_HELD),
+            }
+        };
+        let offered = self.offered(entry, chosen.unwrap_or(&When::Always));
+        if offered.is_empty() {
+            return None;
+        }
+        let choices = std::iter::once(None).chain(offered.iter().map(Some)).map(choice).collect();
+        let (none, hint) = ("as above", "For this field instead:");
+        Some(Offer { name: "apart", none, hint, choices })
+    }
+
+    /// Whether whoever has the ceiling may give this away.
+    fn is_mine(&self, action: &Action, subject: Option<&Subject>, fields: Fields, when: When) -> bool {
+        let gift = Permission { action: action.clone(), subject: subject.cloned(), fields, when };
+        self.ceiling.check_gift(&gift).is_ok()
+    }
+
+    /// The conditions to choose from; whatever is chosen stays among them.
+    fn offered(&self, entry: &ActionEntry, chosen: &When) -> Vec<ConditionId> {
+        let mut ids = chosen.as_slice().to_vec();
+        // Who holds an action of these pages under conditions does not hold it.
+        if entry.has_conditions && !self.words.own.contains(&entry.id) {
+            ids.extend(self.words.conditions.ids().cloned());
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        ids
     }
 }
 

@@ -20,6 +20,7 @@
 //! No rule lives here: a page asks a service for whoever is signed in, and shows what that answers.
 
 mod admin_tokens;
+mod affected;
 mod assets;
 mod failure;
 mod form;
@@ -27,9 +28,12 @@ mod frame;
 mod grants;
 mod list;
 mod matrix;
+mod permissions;
+mod roles;
 mod sign_in;
 mod state;
 mod time;
+mod users;
 
 use crate::domain::{Requirement, action, all_of};
 use crate::gate::{Group, GuardedRouter, SessionCookie};
@@ -57,6 +61,8 @@ pub fn router<S: WriteStore>(keyward: &Keyward<S>) -> GuardedRouter {
         .public(assets::ICON, get(assets::icon))
         .merge(sign_in::routes())
         .merge(admin_tokens::routes())
+        .merge(roles::routes())
+        .merge(users::routes())
         .with_state(Pages::new(keyward))
         .layer(axum::middleware::map_response(frame::shield))
 }

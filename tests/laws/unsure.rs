@@ -51,6 +51,7 @@ forward! {
     token_named(name: &str) -> Option<TokenId>;
     sealed_key(id: TokenId) -> Option<SealedKey>;
     tokens_of_members() -> Vec<(RoleId, u64)>;
+    tokens_of_owners(ids: &[OwnerId]) -> Vec<(OwnerId, u64)>;
     events(query: &EventQuery) -> Page<(i64, AuditEvent)>;
 }
 

@@ -132,8 +132,11 @@ pub(crate) async fn tokens_are_counted_for_each_role<S: WriteStore>(house: House
     for doer in [Doer::Service, Doer::Person(boss), Doer::Person(bob)] {
         assert_eq!(counted(doer).await.unwrap(), expected);
     }
+    let of_each = async |doer| house.keyward.owners().by(doer).tokens_of(&[bob, boss]).await;
+    assert_eq!(of_each(Doer::Person(bob)).await.unwrap(), of_each(Doer::Service).await.unwrap());
     for doer in [Doer::Token(own.id), Doer::Visitor] {
         refused!(counted(doer).await, ServiceError::Forbidden(_));
+        refused!(of_each(doer).await, ServiceError::Forbidden(_));
     }
 }
 

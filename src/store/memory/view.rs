@@ -109,6 +109,15 @@ impl<L: Send> View for Open<L> {
         Ok(counts.into_iter().collect())
     }
 
+    async fn tokens_of_owners(&mut self, ids: &[OwnerId]) -> Result<Vec<(OwnerId, u64)>, StoreError> {
+        let there = ids.iter().filter(|id| self.content.owners.contains_key(id));
+        let mut counts: BTreeMap<OwnerId, u64> = there.map(|id| (*id, 0)).collect();
+        for owner in self.content.tokens.values().filter(|t| t.kind() == Kind::Admin).filter_map(|t| t.owner()) {
+            counts.entry(owner).and_modify(|count| *count += 1);
+        }
+        Ok(counts.into_iter().collect())
+    }
+
     async fn events(&mut self, query: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError> {
         let found = self.content.events.iter().rev().filter(|(_, event)| asked_for(event, query));
         Ok(page(query.paging, found, |(id, event)| (*id, AuditEvent::clone(event))))

@@ -114,6 +114,10 @@ pub(super) fn role_and_tokens(row: &Row) -> Result<(RoleId, u64), StoreError> {
     Ok((RoleId(get(row, "id")?), unsigned("n", get(row, "n")?)?))
 }
 
+pub(super) fn owner_and_tokens(row: &Row) -> Result<(OwnerId, u64), StoreError> {
+    Ok((OwnerId(get(row, "id")?), unsigned("n", get(row, "n")?)?))
+}
+
 pub(super) fn owner_and_ceiling(row: &Row) -> Result<(Owner, Ceiling), StoreError> {
     Ok((owner(row)?, ceiling(row)?))
 }

@@ -479,6 +479,13 @@ macro_rules! statements {
         pub(in crate::store::sql) const TOKENS_OF_MEMBERS: &str = "SELECT r.id, COUNT(t.id) AS n \
              FROM keyward_role r LEFT JOIN keyward_owner_role m ON m.role_id = r.id \
              LEFT JOIN keyward_token t ON t.owner_id = m.owner_id AND t.kind = 'admin' GROUP BY r.id ORDER BY r.id";
+        pub(in crate::store::sql) const TOKENS_OF_OWNERS: &str = concat!(
+            "SELECT o.id, COUNT(t.id) AS n FROM keyward_owner o \
+             LEFT JOIN keyward_token t ON t.owner_id = o.id AND t.kind = 'admin' \
+             WHERE o.id IN (SELECT CAST(e.value ->> 'owner' AS BIGINT) FROM ",
+            $word!(elements "$1"),
+            ") GROUP BY o.id ORDER BY o.id"
+        );
         pub(in crate::store::sql) const TOKEN_NAMED: &str = "SELECT id FROM keyward_token WHERE name = $1 AND kind <> 'session'";
         pub(in crate::store::sql) const SEALED_KEY: &str = "SELECT sealed_key, sealed_with FROM keyward_token WHERE id = $1";
         pub(in crate::store::sql) const UPDATE_TOKEN: &str = "UPDATE keyward_token \

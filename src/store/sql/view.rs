@@ -209,6 +209,11 @@ impl<C: Send> View for Open<C> {
         self.rows(query(statements::TOKENS_OF_MEMBERS)).await?.iter().map(rows::role_and_tokens).collect()
     }
 
+    async fn tokens_of_owners(&mut self, ids: &[OwnerId]) -> Result<Vec<(OwnerId, u64)>, StoreError> {
+        let found = self.rows(query(statements::TOKENS_OF_OWNERS).bind(lists::owners(ids))).await?;
+        found.iter().map(rows::owner_and_tokens).collect()
+    }
+
     async fn events(&mut self, asked: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError> {
         let (limit, offset) = part(asked.paging);
         let page = events::asked_for(statements::EVENTS, asked).bind(limit).bind(offset);

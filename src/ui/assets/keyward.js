@@ -90,6 +90,12 @@
     all(`[data-fold="${button.dataset.unfold}"]`).forEach((row) => { row.hidden = !open; });
   });
 
+  on("change", "[data-conditions] input", (box) => {
+    const conditions = box.closest("[data-conditions]");
+    const chosen = all("input:checked", conditions).map((one) => one.parentElement.textContent.trim());
+    conditions.querySelector("[data-said]").textContent = chosen.join(", ") || conditions.dataset.conditions;
+  });
+
   // The matrix. A box is what the form sends. Boxes with data-whole stand for all fields of theirs: while one is set, its
   // fields are set too and are not sent. Boxes with data-of gather others (a row, a column) and are never sent.
   all("[data-matrix]").forEach((matrix) => {
