@@ -215,6 +215,12 @@ impl<S: Store> Keyward<S> {
         self.gate.addresses()
     }
 
+    /// Where the first group of content routes begins.
+    #[cfg(feature = "ui")]
+    pub(crate) fn content_path(&self) -> Option<&str> {
+        self.gate.content_path()
+    }
+
     #[cfg(any(feature = "api", feature = "ui"))]
     pub(crate) fn catalogue(&self) -> Option<&Catalogue> {
         self.writer.settings.catalogue.as_ref()

@@ -100,6 +100,12 @@ impl Group {
         admin && self.path == path && self.method.is_none()
     }
 
+    #[cfg(feature = "ui")]
+    pub(super) fn content_path(&self) -> Option<&str> {
+        let content = matches!(self.access, Access::Guarded { kinds: KindSet::CONTENT, .. });
+        (content && self.method.is_none()).then_some(self.path.as_str())
+    }
+
     /// Opened by admin tokens and sessions.
     pub fn admin(path: impl Into<String>) -> Self {
         Self::new(path, Access::Guarded { kinds: KindSet::ADMIN, public_actions: None })

@@ -73,6 +73,11 @@ impl Gate {
         &self.addresses
     }
 
+    #[cfg(feature = "ui")]
+    pub(crate) fn content_path(&self) -> Option<&str> {
+        self.groups.iter().find_map(groups::Group::content_path)
+    }
+
     pub(crate) fn resolver(&self) -> &Arc<Resolver> {
         &self.resolver
     }

@@ -54,7 +54,7 @@ impl Owners {
     }
 
     /// Those of these owners that are there.
-    #[cfg(feature = "api")]
+    #[cfg(any(feature = "api", feature = "ui"))]
     pub(crate) async fn among(&self, mut ids: Vec<OwnerId>) -> Result<Vec<Owner>, ServiceError> {
         ids.sort_unstable();
         ids.dedup();

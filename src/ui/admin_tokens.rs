@@ -1,30 +1,28 @@
 //! Settings > Administration Panel > Admin Tokens.
 
-use super::failure::{Complaints, Failure, capital};
-use super::form::Id;
-use super::form::Sent;
-use super::frame::{Frame, Viewer, origin};
+use super::failure::{Complaints, Failure};
+use super::form::{Id, Sent};
+use super::frame::{Frame, Viewer};
 use super::grants::Chosen;
 use super::list::{Asked, Head, PAGE_SIZE, Paging, Sort, address, heads};
 use super::matrix::{For, Matrix};
 use super::state::Pages;
-use super::time::{Span, When};
+use super::time::When;
+use super::token::{Choice, Expiry, Extra, KEY_LOST, ShownKey, durations, lifespan, lives, never_last};
 use super::{may, render};
-use crate::domain::{Cause, Ceiling, Grant, Kind, OwnerState, Secret, Subject, Timestamp, Token, TokenId, What};
+use crate::domain::{Cause, Ceiling, Grant, Kind, OwnerState, Subject, Timestamp, TokenId, What};
 use crate::gate::GuardedRouter;
-use crate::service::{AdminToken, DescribedToken, IssuedToken, Key, Lifespan, ServiceError, TokenUpdate, Tokens};
+use crate::service::{AdminToken, DescribedToken, IssuedToken, Key, ServiceError, TokenUpdate, Tokens};
 use crate::store::{EventQuery, Paging as Page};
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode};
-use std::cmp::Ordering;
-use std::time::Duration;
 
 const LIST: &str = "/admin/settings/admin-tokens";
-/// An expiry that is nearer than this is marked.
-const SOON: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// What every admin token can ask for.
+const TRY: &str = "/admin/users/me/permissions";
 
 const ACCESS: &str = "admin::admin-tokens.access";
 const CREATE: &str = "admin::admin-tokens.create";
@@ -44,29 +42,6 @@ pub(super) fn routes() -> GuardedRouter<Pages> {
         .route(&format!("{one}/view"), may(&[ACCESS, READ]), post(view))
         .route(&format!("{one}/regenerate"), may(&[ACCESS, REGENERATE]), post(regenerate))
         .route(&format!("{one}/delete"), may(&[ACCESS, DELETE]), post(delete))
-}
-
-/// When a token ends.
-pub(super) enum Expiry {
-    Never,
-    Later(When),
-    Soon(When),
-    Over(When),
-}
-
-impl Expiry {
-    pub(super) fn of(token: &Token, now: Timestamp) -> Self {
-        match token.expires_at {
-            None => Self::Never,
-            Some(at) if at <= now => Self::Over(When::of(at, now)),
-            Some(at) if at.since(now) < SOON => Self::Soon(When::of(at, now)),
-            Some(at) => Self::Later(When::of(at, now)),
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        matches!(self, Self::Over(_))
-    }
 }
 
 #[derive(Template)]
@@ -137,20 +112,6 @@ struct Lost {
     why: String,
 }
 
-struct Choice {
-    value: String,
-    title: String,
-    chosen: bool,
-}
-
-/// A key, for this one answer.
-pub(super) struct ShownKey {
-    pub(super) title: &'static str,
-    pub(super) text: &'static str,
-    pub(super) secret: String,
-    pub(super) url: String,
-}
-
 fn tokens(pages: &Pages, viewer: &Viewer) -> Tokens {
     pages.tokens.clone().only(Kind::Admin).by(viewer.doer).from(viewer.address)
 }
@@ -191,7 +152,7 @@ async fn list(State(pages): State<Pages>, viewer: Viewer, Query(asked): Query<As
             "created" => one.created_at.cmp(&other.created_at),
             "used" => one.last_used_at.cmp(&other.last_used_at),
             "owner" => owner(a).to_lowercase().cmp(&owner(b).to_lowercase()),
-            "expires" => never_last(one.expires_at, other.expires_at),
+            "expires" => never_last(one, other),
             _ => one.name.to_lowercase().cmp(&other.name.to_lowercase()),
         };
         (if sort.descending { by.reverse() } else { by }).then(one.id.cmp(&other.id))
@@ -228,11 +189,6 @@ async fn list(State(pages): State<Pages>, viewer: Viewer, Query(asked): Query<As
     Ok(render(StatusCode::OK, &page))
 }
 
-fn never_last(one: Option<Timestamp>, other: Option<Timestamp>) -> Ordering {
-    let key = |at: Option<Timestamp>| at.map_or(i64::MAX, |at| at.0);
-    key(one).cmp(&key(other))
-}
-
 async fn new(State(pages): State<Pages>, viewer: Viewer) -> Result<Response, Failure> {
     new_page(&pages, &viewer, StatusCode::OK, &Complaints::default(), None).await
 }
@@ -264,36 +220,18 @@ async fn new_page(
     Ok(render(status, &page))
 }
 
-fn durations(pages: &Pages, sent: Option<&Sent>) -> Vec<Choice> {
-    let offered = pages.policy.durations.offered();
-    let value = |span: &Option<Duration>| span.map_or("unlimited".to_owned(), |span| span.as_millis().to_string());
-    let chosen = sent.map(|sent| sent.text("lifespan").to_owned());
-    // The second shortest is what most people want: not so short that they take unlimited.
-    let usual = offered.get(1).or(offered.first()).map(value);
-    let one = |span: &Option<Duration>| Choice {
-        chosen: chosen.as_ref().or(usual.as_ref()) == Some(&value(span)),
-        title: span.map_or("Unlimited".to_owned(), |span| Span(span).to_string()),
-        value: value(span),
-    };
-    offered.iter().map(one).collect()
-}
-
 async fn save_new(
     State(pages): State<Pages>,
     viewer: Viewer,
     headers: HeaderMap,
     sent: Sent,
 ) -> Result<Response, Failure> {
-    let lifespan = match sent.text("lifespan") {
-        "unlimited" => Lifespan::Unlimited,
-        text => Lifespan::Of(Duration::from_millis(text.parse().unwrap_or_default())),
-    };
     let new = AdminToken {
         name: sent.text("name").to_owned(),
         description: sent.text("description").to_owned(),
         owner: viewer.id,
         grants: Chosen::sent(&sent).into_grants(),
-        lifespan,
+        lifespan: lifespan(&sent),
     };
     match tokens(&pages, &viewer).issue_admin(new).await {
         Ok(issued) => shown_once(&pages, &viewer, &headers, issued, "Your new token").await,
@@ -318,7 +256,7 @@ async fn shown_once(
         false => "Copy it now: it is shown this once, and never again.",
     };
     let described = tokens(pages, viewer).describe(issued.token).await?;
-    let key = shown_key(headers, title, text, &issued.secret);
+    let key = ShownKey::of(headers, title, text, &issued.secret, TRY);
     one_page(
         pages,
         viewer,
@@ -328,19 +266,6 @@ async fn shown_once(
         Extra { key: Some(key), ..Extra::default() },
     )
     .await
-}
-
-fn shown_key(headers: &HeaderMap, title: &'static str, text: &'static str, secret: &Secret) -> ShownKey {
-    let url = format!("{}/admin/users/me/permissions", origin(headers));
-    ShownKey { title, text, secret: secret.expose().to_owned(), url }
-}
-
-/// What one answer shows besides.
-#[derive(Default)]
-struct Extra<'a> {
-    said: Option<&'static str>,
-    key: Option<ShownKey>,
-    sent: Option<&'a Sent>,
 }
 
 async fn show(
@@ -381,7 +306,7 @@ async fn one_page(
         created: When::of(token.created_at, now),
         used: token.last_used_at.map(|at| When::of(at, now)),
         expiry: Expiry::of(token, now),
-        duration: token.lifespan.map_or("Unlimited".to_owned(), |span| Span(span).to_string()),
+        duration: lives(token.lifespan),
         hint: token.hint.clone(),
         owner_state: owner.as_ref().and_then(|owner| shut(owner.state)),
         can_view: yours && pages.seals,
@@ -466,12 +391,12 @@ async fn view(State(pages): State<Pages>, viewer: Viewer, headers: HeaderMap, Id
     let text = "Only you can look at it, and each look is in the audit log.";
     let extra = match &opened.key {
         Key::Shown(secret) => {
-            Extra { key: Some(shown_key(&headers, "The key of this token", text, secret)), ..Extra::default() }
+            let key = ShownKey::of(&headers, "The key of this token", text, secret, TRY);
+            Extra { key: Some(key), ..Extra::default() }
         }
         Key::NotForYou => return Err(ServiceError::Forbidden("only its owner looks at a key").into()),
         Key::NotKept | Key::Lost(_) => {
-            let whole = "This key cannot be shown: it was not kept, or not in a way that can be read now. Regenerate it to have one that works";
-            let found = Complaints::whole(capital(whole));
+            let found = Complaints::whole(KEY_LOST);
             return one_page(&pages, &viewer, StatusCode::OK, &found, opened.described, Extra::default()).await;
         }
     };

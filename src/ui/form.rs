@@ -27,6 +27,11 @@ impl Sent {
         self.0.iter().find(|(sent, _)| sent == name).map_or("", |(_, value)| value.as_str())
     }
 
+    /// Whether a field was sent.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(sent, _)| sent == name)
+    }
+
     /// What the form was made from.
     pub(super) fn version(&self) -> Result<Version, Failure> {
         self.text("version").parse().map_err(|_| Failure::bad_request("This form is not whole. Load the page again."))

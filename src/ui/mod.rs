@@ -22,17 +22,20 @@
 mod admin_tokens;
 mod affected;
 mod assets;
+mod content_tokens;
 mod failure;
 mod form;
 mod frame;
 mod grants;
 mod list;
 mod matrix;
+mod me;
 mod permissions;
 mod roles;
 mod sign_in;
 mod state;
 mod time;
+mod token;
 mod users;
 
 use crate::domain::{Requirement, action, all_of};
@@ -46,6 +49,8 @@ use state::Pages;
 
 /// Where people sign in.
 const SIGN_IN: &str = "/admin/auth/login";
+/// Where they look after their own account.
+const ME: &str = "/admin/me";
 /// Where they land.
 const HOME: &str = "/admin/settings/admin-tokens";
 
@@ -63,6 +68,8 @@ pub fn router<S: WriteStore>(keyward: &Keyward<S>) -> GuardedRouter {
         .merge(admin_tokens::routes())
         .merge(roles::routes())
         .merge(users::routes())
+        .merge(content_tokens::routes())
+        .merge(me::routes())
         .with_state(Pages::new(keyward))
         .layer(axum::middleware::map_response(frame::shield))
 }
@@ -95,7 +102,7 @@ impl<S: Store> Builder<S> {
         });
         let assets =
             [assets::STYLE, assets::SCRIPT, assets::ICON, "/admin"].map(|path| Group::public(path).exact(Method::GET));
-        let all = [pages("/admin/settings"), pages("/admin/me"), pages("/admin/auth/logout")];
+        let all = [pages("/admin/settings"), pages(ME), pages("/admin/auth/logout")];
         all.into_iter().chain(open).chain(assets).fold(self.session_cookie(cookie), Self::group)
     }
 }

@@ -3,8 +3,9 @@
 use super::failure::{Complaints, Failure};
 use super::form::Sent;
 use super::frame::{Frame, Viewer};
+use super::list::address;
 use super::state::Pages;
-use super::{HOME, SIGN_IN, render};
+use super::{HOME, ME, SIGN_IN, render};
 use crate::domain::authenticated;
 use crate::gate::{Caller, GuardedRouter};
 use crate::service::{FirstAdmin, Password, Registration, ServiceError, Sessions, SignedIn};
@@ -32,6 +33,7 @@ pub(super) fn routes() -> GuardedRouter<Pages> {
 #[template(path = "login.html")]
 struct LoginPage<'a> {
     frame: Frame,
+    said: Option<&'static str>,
     found: &'a Complaints,
     back: &'a str,
     email: &'a str,
@@ -58,6 +60,9 @@ struct RegisterPage<'a> {
 struct Back {
     #[serde(default)]
     redirect_to: String,
+    /// Why they are here, by a word.
+    #[serde(default)]
+    done: String,
 }
 
 #[derive(Deserialize)]
@@ -67,15 +72,22 @@ struct Invitation {
     registration_token: String,
 }
 
-async fn show(State(pages): State<Pages>, Query(Back { redirect_to }): Query<Back>) -> Result<Response, Failure> {
+async fn show(State(pages): State<Pages>, Query(back): Query<Back>) -> Result<Response, Failure> {
     if pages.sessions.setup_code().await?.is_some() {
         return Ok(Redirect::to(FIRST).into_response());
     }
-    Ok(login(StatusCode::OK, &Complaints::default(), &redirect_to, ""))
+    let said = match back.done.as_str() {
+        "email" => {
+            Some("Your e-mail address is changed, and all of your sessions have ended. Sign in with the new one.")
+        }
+        "password" => Some("Your password is changed, and all of your sessions have ended. Sign in with the new one."),
+        _ => None,
+    };
+    Ok(login(StatusCode::OK, said, &Complaints::default(), &back.redirect_to, ""))
 }
 
-fn login(status: StatusCode, found: &Complaints, back: &str, email: &str) -> Response {
-    render(status, &LoginPage { frame: Frame::outside("Sign in"), found, back, email })
+fn login(status: StatusCode, said: Option<&'static str>, found: &Complaints, back: &str, email: &str) -> Response {
+    render(status, &LoginPage { frame: Frame::outside("Sign in"), said, found, back, email })
 }
 
 async fn sign_in(State(pages): State<Pages>, Caller { address, .. }: Caller, sent: Sent) -> Result<Response, Failure> {
@@ -88,7 +100,7 @@ async fn sign_in(State(pages): State<Pages>, Caller { address, .. }: Caller, sen
                 ServiceError::TooManyAttempts(_) => StatusCode::TOO_MANY_REQUESTS,
                 _ => StatusCode::BAD_REQUEST,
             };
-            Ok(login(status, &Complaints::from(error)?, back, email))
+            Ok(login(status, None, &Complaints::from(error)?, back, email))
         }
     }
 }
@@ -107,14 +119,33 @@ fn enter(pages: &Pages, signed_in: &SignedIn, back: &str) -> Response {
 fn inside(back: &str) -> &str {
     let plain =
         back.bytes().all(|b| b.is_ascii_graphic() && b != b'\\') && !back.contains("//") && !back.contains("..");
-    let ours = back.starts_with("/admin/settings/") || back == "/admin/me";
+    let ours = back.starts_with("/admin/settings/") || back == ME;
     if plain && ours { back } else { HOME }
 }
 
 async fn sign_out(State(pages): State<Pages>, viewer: Viewer) -> Result<Response, Failure> {
     let session = viewer.session.ok_or_else(Failure::not_found)?;
     pages.sessions.clone().by(viewer.doer).from(viewer.address).sign_out(session).await?;
-    Ok(([(SET_COOKIE, pages.cookie.cleared())], Redirect::to(SIGN_IN)).into_response())
+    Ok(signed_out(&pages))
+}
+
+/// To whose session is over: without its cookie, to the sign-in.
+pub(super) fn signed_out(pages: &Pages) -> Response {
+    leave(pages, SIGN_IN)
+}
+
+/// The same to whose sessions ended with their e-mail address.
+pub(super) fn ended_by_email(pages: &Pages) -> Response {
+    leave(pages, &address(SIGN_IN, &[("redirectTo", ME), ("done", "email")]))
+}
+
+/// The same to whose sessions ended with their password.
+pub(super) fn ended_by_password(pages: &Pages) -> Response {
+    leave(pages, &address(SIGN_IN, &[("redirectTo", ME), ("done", "password")]))
+}
+
+fn leave(pages: &Pages, to: &str) -> Response {
+    ([(SET_COOKIE, pages.cookie.cleared())], Redirect::to(to)).into_response()
 }
 
 async fn show_first(State(pages): State<Pages>) -> Result<Response, Failure> {

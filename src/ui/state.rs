@@ -27,6 +27,8 @@ pub(super) struct Pages {
     pub(super) seals: bool,
     /// The first visitor needs no code.
     pub(super) open_setup: bool,
+    /// Where content routes begin.
+    pub(super) content_path: Arc<str>,
     clock: Arc<dyn Clock>,
 }
 
@@ -47,6 +49,7 @@ impl Pages {
             words: Arc::new(Words::new(catalogue, conditions)),
             seals: settings.encryption.is_some(),
             open_setup: settings.open_setup,
+            content_path: keyward.content_path().unwrap_or_default().into(),
             clock: keyward.clock(),
         }
     }

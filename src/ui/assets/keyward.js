@@ -96,6 +96,15 @@
     conditions.querySelector("[data-said]").textContent = chosen.join(", ") || conditions.dataset.conditions;
   });
 
+  // A part of a form that counts only while a radio button is chosen. The stylesheet folds it.
+  all("[data-only]").forEach((part) => {
+    const radio = document.getElementById(part.dataset.only);
+    const settle = () => { part.disabled = !radio.checked || "readonly" in part.dataset; };
+    radio.form.addEventListener("change", settle);
+    addEventListener("pageshow", settle);
+    settle();
+  });
+
   // The matrix. A box is what the form sends. Boxes with data-whole stand for all fields of theirs: while one is set, its
   // fields are set too and are not sent. Boxes with data-of gather others (a row, a column) and are never sent.
   all("[data-matrix]").forEach((matrix) => {
