@@ -126,6 +126,10 @@ pub(super) struct Choice {
 }
 
 impl Offer {
+    pub(super) fn is_chosen(&self) -> bool {
+        self.choices.iter().any(|choice| choice.checked)
+    }
+
     /// What is chosen, in a few words.
     pub(super) fn said(&self) -> String {
         let chosen: Vec<&str> = self.choices.iter().filter(|c| c.checked).map(|c| c.title.as_str()).collect();
@@ -399,7 +403,8 @@ impl Drawing<'_> {
             _ => "Where any of these holds:",
         };
         let choices: Vec<Choice> = self.offered(entry, &chosen).iter().map(choice).collect();
-        (!choices.is_empty()).then_some(Offer { name: "condition", none: "Every entry", hint, choices })
+        let none = if subject.is_some() { "every entry" } else { "always" };
+        (!choices.is_empty()).then_some(Offer { name: "condition", none, hint, choices })
     }
 
     /// The conditions of one field, instead of those of the rest.

@@ -81,10 +81,25 @@ struct RolePage<'a> {
     matrix: Matrix,
 }
 
+impl RolePage<'_> {
+    fn button(&self) -> &'static str {
+        if self.existing.is_some() { "Save" } else { "Create role" }
+    }
+
+    /// Where to go instead: while a question stands, back to what is there.
+    fn cancel(&self) -> String {
+        match (&self.taken, &self.existing) {
+            (Some(_), Some(existing)) => format!("{LIST}/{}", existing.id),
+            _ => LIST.to_owned(),
+        }
+    }
+}
+
 /// What only a role that is there has.
 struct Existing {
     id: RoleId,
     version: String,
+    built_in: bool,
     users: u64,
     tokens: u64,
     created: When,
@@ -281,6 +296,7 @@ async fn one_page(
         id,
         // What is sent again was made from what the form was made from.
         version: extra.sent.map_or_else(|| role.version().to_string(), |sent| sent.text("version").to_owned()),
+        built_in: is_built_in(&role),
         users,
         tokens,
         created: When::of(role.created_at, now),

@@ -101,6 +101,18 @@ struct UserPage<'a> {
 }
 
 impl UserPage<'_> {
+    fn button(&self) -> &'static str {
+        if self.existing.is_some() { "Save" } else { "Invite" }
+    }
+
+    /// Where to go instead: while a question stands, back to what is there.
+    fn cancel(&self) -> String {
+        match (&self.taken, &self.existing) {
+            (Some(_), Some(existing)) => format!("{LIST}/{}", existing.id),
+            _ => LIST.to_owned(),
+        }
+    }
+
     fn is_you(&self) -> bool {
         self.existing.as_ref().is_some_and(|existing| existing.yours)
     }
