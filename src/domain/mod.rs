@@ -6,6 +6,8 @@ mod catalogue;
 mod ceiling;
 mod clock;
 mod condition;
+#[cfg(any(feature = "api", feature = "ui"))]
+pub(crate) mod date;
 mod decision;
 mod digest;
 mod id;

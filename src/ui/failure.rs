@@ -53,6 +53,10 @@ impl Complaints {
         Self { whole: Some(text.into()), fields: Vec::new() }
     }
 
+    pub(super) fn say(&mut self, path: &str, message: &str) {
+        self.fields.push(Problem { path: path.to_owned(), message: message.to_owned(), value: None });
+    }
+
     /// What is wrong with a field.
     pub(super) fn of(&self, path: &str) -> Option<&str> {
         self.fields.iter().find(|p| p.path == path).map(|p| p.message.as_str())

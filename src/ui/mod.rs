@@ -22,7 +22,10 @@
 mod admin_tokens;
 mod affected;
 mod assets;
+mod audit;
 mod content_tokens;
+mod event;
+mod facts;
 mod failure;
 mod form;
 mod frame;
@@ -70,6 +73,7 @@ pub fn router<S: WriteStore>(keyward: &Keyward<S>) -> GuardedRouter {
         .merge(users::routes())
         .merge(content_tokens::routes())
         .merge(me::routes())
+        .merge(audit::routes())
         .with_state(Pages::new(keyward))
         .layer(axum::middleware::map_response(frame::shield))
 }

@@ -15,6 +15,11 @@ impl When {
     pub(super) fn of(at: Timestamp, now: Timestamp) -> Self {
         Self { at, now }
     }
+
+    /// Of what has happened: by a clock that is ahead of ours, it was just now.
+    pub(super) fn past(at: Timestamp, now: Timestamp) -> Self {
+        Self { at, now: now.max(at) }
+    }
 }
 
 /// As markup: nothing in it is anybody's text.
