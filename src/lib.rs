@@ -79,6 +79,7 @@
 pub mod api;
 mod domain;
 mod gate;
+pub mod guide;
 mod keyward;
 mod resolve;
 mod service;
@@ -97,7 +98,7 @@ pub use gate::{AdminAuth, Auth, ContentAuth, GuardedRouter, NoPrincipal};
 pub use gate::{
     AuthContext, GateFuture, GateLayer, Gated, Group, InvalidGroups, NotAllowed, Require, RequireFuture, Required,
 };
-pub use gate::{FailureBudget, InvalidProxy, ProxyHeader};
+pub use gate::{FailureBudget, InvalidProxy, ProxyHeader, SessionCookie};
 pub use gate::{Grpc, Json, Refusal, Refusals, Refused};
 
 // Deciding.
@@ -114,7 +115,7 @@ pub use domain::{
 pub use domain::{ActionEntry, Catalogue, Section, SubjectEntry, SubjectKind, Unregistered};
 pub use domain::{BeyondCeiling, Ceiling, Excess};
 pub use domain::{ContentAccess, Kind, KindSet, Token, TokenAuthority, TokenId};
-pub use domain::{MalformedVersion, Version};
+pub use domain::{MalformedId, MalformedVersion, Version};
 pub use domain::{Owner, OwnerId, OwnerState, PasswordHash, Role, RoleId};
 pub use service::{
     AdminToken, ContentToken, DescribedToken, IssuedToken, Key, OpenedToken, SessionToken, TokenUpdate, Tokens,

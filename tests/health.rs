@@ -163,7 +163,7 @@ async fn it_is_not_ready_while_the_log_does_not_answer() {
     let health = keyward.health();
     assert!(health.ready && health.lag.is_none(), "{health:?}");
     assert_eq!((health.lease_age, health.lease_left), (Some(Duration::ZERO), Some(BOUND)));
-    assert_eq!((health.applied_seq, health.era), (Some(0), 1));
+    assert_eq!((health.applied_seq, health.era), (Some(0), 0));
 
     store.changed(Duration::from_millis(1500));
     polls.caught_up().await;
@@ -254,7 +254,7 @@ async fn as_json_its_units_are_in_the_names() {
     polls.caught_up().await;
     store.0.clock.advance(Duration::from_millis(250));
     let expected = serde_json::json!({
-        "ready": true, "keepsUp": "byLog", "leaseAgeMs": 250, "leaseLeftMs": 1750, "appliedSeq": 0, "lagMs": null, "era": 1,
+        "ready": true, "keepsUp": "byLog", "leaseAgeMs": 250, "leaseLeftMs": 1750, "appliedSeq": 0, "lagMs": null, "era": 0,
         "cacheEntries": 0, "cacheBytes": 0, "absentEntries": 0, "cacheMisses": 0, "lookupsInFlight": 0, "lookupsWaiting": 0,
         "storeReads": 0, "lookupsFailed": 0, "lookupsOverloaded": 0, "lookupsLate": 0,
     });

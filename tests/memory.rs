@@ -1,9 +1,14 @@
 //! What must not grow. A test binary of its own, because it looks at the memory of the whole process.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+#[path = "../benches/flood/resident.rs"]
+#[allow(dead_code, reason = "here nothing is watched while it runs")]
+mod resident;
 
 use http::header::AUTHORIZATION;
 use keyward::testing::World;
+use resident::resident;
 
 /// I11: 10^6 distinct made-up tokens of our format cost no growth in memory.
 #[tokio::test]
@@ -14,7 +19,7 @@ async fn a_million_of_them_leave_nothing_behind() {
         Ok::<_, std::convert::Infallible>(http::Response::new(bytes::Bytes::new()))
     });
     let mut gated = world.keyward.wrap(inner);
-    let mut resident = Vec::new();
+    let mut seen = Vec::new();
     let mut text = format!("kw_admin_{}", "0".repeat(50)).into_bytes();
     for i in 0..1_000_000u32 {
         // Another random part each time; the check cannot fit.
@@ -24,15 +29,9 @@ async fn a_million_of_them_leave_nothing_behind() {
         let response = gated.ready().await.unwrap().call(request).await.unwrap();
         assert_eq!(response.status(), 401);
         if i % 250_000 == 10_000 {
-            resident.push(resident_bytes());
+            seen.push(resident());
         }
     }
-    let grown = resident.last().unwrap().saturating_sub(resident[0]);
+    let grown = seen.last().unwrap().saturating_sub(seen[0]);
     assert!(grown < 4 << 20, "grew by {grown} bytes");
-}
-
-/// What of this process is in memory; 0 where the system does not say.
-fn resident_bytes() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).map_or(0, |pages| pages * 4096)
 }

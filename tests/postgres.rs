@@ -1,71 +1,15 @@
-//! What goes beyond the contract on PostgreSQL: nodes, changes by hand, and a server that is stopped, killed or behind a pooler.
+//! What goes beyond the contract on PostgreSQL: nodes, changes by hand, and a server whose sessions are killed or which is behind a
+//! pooler. `outage.rs` stops it.
 
 #![cfg(all(feature = "postgres", feature = "testing"))]
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod support;
 
-use axum::routing::get;
 use keyward::store::{NewRole, Store, WriteStore, contract};
-use keyward::testing::App;
-use keyward::{
-    AdminToken, Digest, Grant, GuardedRouter, IssuedToken, Keyward, Lifespan, NewOwner, OwnerState, PostgresOptions,
-    PostgresStore, RoleId, Salt, StoreError, action,
-};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
-use std::time::{Duration, Instant};
-use support::server::{Server, signal};
-
-const READ: &str = "admin::webhooks.read";
-
-struct Node {
-    keyward: Keyward<PostgresStore>,
-    app: App,
-}
-
-impl Node {
-    async fn on(url: &str) -> Self {
-        let salt = Salt::parse(keyward::testing::SALT).unwrap();
-        let builder = Keyward::builder(PostgresStore::connect(url).await.unwrap()).salt(salt).admin("/admin");
-        let keyward = builder.build().unwrap();
-        let router = GuardedRouter::new().route("/admin/x", action(READ), get(|| async {}));
-        let app = App::from_service(keyward.guard(router));
-        Self { keyward, app }
-    }
-
-    async fn issue(&self, name: &str) -> IssuedToken {
-        let email = format!("{name}@example.test");
-        let owner = self.keyward.owners().create(NewOwner::new(email).roles([RoleId::SUPER_ADMIN])).await.unwrap();
-        let new = AdminToken::new(name, owner.id).grants([Grant::new(READ)]).lifespan(Lifespan::Unlimited);
-        self.keyward.tokens().issue_admin(new).await.unwrap()
-    }
-
-    async fn status(&self, key: &IssuedToken) -> u16 {
-        self.app.get("/admin/x").bearer(&key.secret).await.status.as_u16()
-    }
-
-    /// How long it takes until it answers so; more than `most` is too long.
-    async fn until(&self, key: &IssuedToken, status: u16, most: Duration) -> Duration {
-        let began = Instant::now();
-        while self.status(key).await != status {
-            assert!(began.elapsed() < most, "still {} and not {status}", self.status(key).await);
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        began.elapsed()
-    }
-}
-
-const BOUND: Duration = Duration::from_secs(2);
-
-async fn by_hand(url: &str, statement: &str) {
-    let mut connection = PgConnection::connect(url).await.unwrap();
-    sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut connection).await.unwrap();
-}
-
-async fn number(url: &str, query: &str) -> i64 {
-    let mut connection = PgConnection::connect(url).await.unwrap();
-    sqlx::query(AssertSqlSafe(query.to_owned())).fetch_one(&mut connection).await.unwrap().get(0)
-}
+use keyward::{Digest, NewOwner, OwnerState, PostgresOptions, PostgresStore, RoleId, StoreError};
+use std::time::Duration;
+use support::node::{BOUND, Node, by_hand, number, told};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_one_node_changes_another_judges_by() {
@@ -110,49 +54,6 @@ async fn what_is_changed_by_hand_counts_too() {
     assert_eq!(seq().await, before + 2, "an owner, and a token");
     let (epoch, rows) = (seq().await, number(&url, "SELECT COUNT(*) FROM keyward_change").await);
     assert_eq!(epoch, rows, "no gap");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stopped_server_is_a_503_when_the_lease_is_over_and_back_when_it_goes_on() {
-    if support::server().is_none() {
-        return;
-    }
-    let server = match Server::start(&[]) {
-        Ok(server) => server,
-        Err(why) => return eprintln!("SKIPPED: a server of one's own. {why}"),
-    };
-    let node = Node::on(server.url()).await;
-    let (key, cold) = (node.issue("ci").await, node.issue("cold").await);
-    assert_eq!(node.status(&key).await, 200);
-
-    let postmaster = server.pid().unwrap();
-    let all = std::process::Command::new("pgrep").arg("-P").arg(postmaster.to_string()).output().unwrap();
-    let mut pids: Vec<u32> =
-        String::from_utf8(all.stdout).unwrap().lines().map(|line| line.trim().parse().unwrap()).collect();
-    pids.push(postmaster);
-    pids.iter().for_each(|pid| signal(*pid, "STOP"));
-    let stopped = Instant::now();
-    let mut passed = Duration::ZERO;
-    loop {
-        match node.status(&key).await {
-            200 => passed = stopped.elapsed(),
-            503 => break,
-            other => panic!("{other} while the server is stopped"),
-        }
-        assert!(stopped.elapsed() < 2 * BOUND, "the lease is still not over");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    assert!(passed > BOUND / 2 && passed <= BOUND + Duration::from_millis(50), "it was let in for {passed:?}");
-    let answer = node.app.get("/admin/x").bearer(&cold.secret).await;
-    assert_eq!(answer.status.as_u16(), 503);
-    assert!(answer.headers.contains_key("retry-after"));
-    assert!(!node.keyward.health().ready);
-
-    pids.iter().rev().for_each(|pid| signal(*pid, "CONT"));
-    let took = node.until(&key, 200, BOUND).await;
-    node.until(&cold, 200, BOUND).await;
-    println!("let in for {passed:?} after the stop, back {took:?} after it went on");
-    assert!(took < Duration::from_secs(1), "back after {took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -230,20 +131,13 @@ async fn behind_a_transaction_pooler_the_contract_holds() {
 #[tokio::test]
 async fn what_cannot_be_opened_says_why() {
     let Some(url) = support::database().await else { return };
-    let told = async |url: &str| {
-        let error = PostgresStore::connect(url).await.unwrap_err();
-        let mut told = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(error) = cause {
-            told += &format!(": {error}");
-            cause = error.source();
-        }
-        told
-    };
+    let told = async |url: &str| told(&PostgresStore::connect(url).await.unwrap_err());
     for address in ["mysql://x", "", "host=x", "postgres://x:port/y"] {
         let told = told(address).await;
         assert!(told.contains("write postgres://"), "{address}: {told}");
     }
+    let hosts = told("postgres://keyward@one.example.test,two.example.test/keyward").await;
+    assert!(hosts.contains("several hosts"), "{hosts}");
     PostgresStore::connect(&url).await.unwrap().close().await;
     by_hand(
         &url,

@@ -53,7 +53,7 @@ impl House {
             .subject(article)
             .action(ActionEntry::on_subjects(READ, "Read", ["article"]).with_fields())
             .action(ActionEntry::settings(HOOKS, "Webhooks", "Read"));
-        let world = World::with(|builder| builder.catalogue(catalogue).ui(ui::Cookie::Secure));
+        let world = World::with(|builder| builder.catalogue(catalogue).ui(keyward::SessionCookie::default()));
         let pages = world.keyward.guard(ui::router(&world.keyward));
         Self { world, pages }
     }

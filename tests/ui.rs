@@ -6,7 +6,7 @@
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, HeaderName, LOCATION, SET_COOKIE};
 use http::{HeaderMap, Method};
 use keyward::testing::{Answer, App, Key, World};
-use keyward::{ContentAccess, NewOwner, OwnerUpdate, Password, Permission, Reason, RoleId, api, ui};
+use keyward::{ContentAccess, NewOwner, OwnerUpdate, Password, Permission, Reason, RoleId, SessionCookie, api, ui};
 
 const COOKIE_NAME: &str = "__Host-keyward";
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -66,7 +66,7 @@ const FILES: [&str; 3] = ["/admin/assets/keyward.css", "/admin/assets/keyward.js
 
 /// Pages and API, as a platform has them.
 fn app() -> (World, App) {
-    let world = World::with(|builder| builder.api().ui(ui::Cookie::Secure));
+    let world = World::with(|builder| builder.api().ui(SessionCookie::default()));
     let app = world.guard(api::router(&world.keyward).merge(ui::router(&world.keyward)));
     (world, app)
 }
@@ -144,7 +144,9 @@ async fn signing_in_leads_back_to_pages_of_ours_and_nowhere_else() {
     for (path, _) in PAGES {
         assert_eq!(sign_in(path).await.assert_status(303).headers[LOCATION], path);
     }
-    for other in ["", "https://evil.test", "//evil.test", "/\\evil.test", "/admin/users", "/admin/settings/../x", "javascript:x"] {
+    for other in
+        ["", "https://evil.test", "//evil.test", "/\\evil.test", "/admin/users", "/admin/settings/../x", "javascript:x"]
+    {
         assert_eq!(sign_in(other).await.assert_status(303).headers[LOCATION], "/admin/settings", "{other}");
     }
     let answers = [sign_in("").await, sign_in("").await];
@@ -208,8 +210,16 @@ async fn every_form_proves_that_it_is_ours() {
 /// What browsers are told with a page.
 #[track_caller]
 fn shielded(headers: &HeaderMap, path: &str) {
-    let policy = headers.get(CONTENT_SECURITY_POLICY).unwrap_or_else(|| panic!("{path}: {headers:?}")).to_str().unwrap();
-    for part in ["default-src 'none'", "script-src 'self'", "style-src 'self'", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'"] {
+    let policy =
+        headers.get(CONTENT_SECURITY_POLICY).unwrap_or_else(|| panic!("{path}: {headers:?}")).to_str().unwrap();
+    for part in [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    ] {
         assert!(policy.split("; ").any(|one| one == part), "{path}: {policy}");
     }
     assert!(!policy.contains("unsafe") && !policy.contains('*') && !policy.contains("http"), "{path}: {policy}");

@@ -19,7 +19,10 @@ const KEYS: &str = "first:8f1c07d2b64e93a5507be1c98d3f62a4c1e9704b5d28f6a30e7c94
 fn app() -> (World, App) {
     let catalogue = Catalogue::default().content_action(FIND).content_action("api::article.article.create");
     let world = World::with(|builder| {
-        builder.ui(ui::Cookie::Secure).catalogue(catalogue).encryption(EncryptionKeys::parse(KEYS).unwrap())
+        builder
+            .ui(keyward::SessionCookie::default())
+            .catalogue(catalogue)
+            .encryption(EncryptionKeys::parse(KEYS).unwrap())
     });
     let app = world.guard(ui::router(&world.keyward));
     (world, app)

@@ -1,16 +1,20 @@
-//! What changes cost on SQLite, and what the gate notices of them: `cargo bench --bench life`.
+//! What changes cost on SQLite and on PostgreSQL, and what the gate notices of them: `cargo bench --bench life --all-features`.
 //!
-//! One file, 100 000 tokens of members of one role (1 000 people with 100 each), three grants a token. While the role shrinks,
-//! another thread sends requests with tokens of somebody else, as a server would.
+//! 100 000 tokens of members of one role (1 000 people with 100 each), three grants a token. While the role shrinks, another task
+//! sends requests with tokens of somebody else, as a server would; on PostgreSQL on a second node too.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
+
+#[path = "../../examples/cluster/server.rs"]
+#[allow(dead_code, reason = "others use more of it")]
+mod server;
 
 use http::{Request, Response};
 use http_body_util::Empty;
 use keyward::store::{NewToken, Transaction};
 use keyward::{
-    AdminToken, Brand, Fields, Grant, Keyward, Kind, NewOwner, NewRole, OsEntropy, OwnerId, Permission, RoleId, Salt,
-    SaltRing, SecretFormat, SqliteStore, TokenAuthority, WriteStore, authenticated,
+    AdminToken, Brand, Fields, Grant, Keyward, Kind, NewOwner, NewRole, OsEntropy, OwnerId, Permission, PostgresStore,
+    RoleId, Salt, SaltRing, SecretFormat, SqliteStore, TokenAuthority, WriteStore, authenticated,
 };
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -29,35 +33,60 @@ fn main() {
         return;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(run());
+    runtime.block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(dir.path().join("life.db")).await.unwrap();
+        run("SQLite", store, None).await;
+        match server::Server::find_or_start() {
+            Ok(server) => {
+                let (here, there) = (PostgresStore::connect(server.url()), PostgresStore::connect(server.url()));
+                run("PostgreSQL", here.await.unwrap(), Some(there.await.unwrap())).await;
+            }
+            Err(why) => println!("\nSKIPPED: PostgreSQL. {why}"),
+        }
+    });
 }
 
-struct World {
-    keyward: Keyward<SqliteStore>,
+struct World<S> {
+    keyward: Keyward<S>,
+    /// Another node, where the engine has many.
+    other: Option<Keyward<S>>,
     format: SecretFormat,
     names: usize,
 }
 
-async fn run() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(dir.path().join("life.db")).await.unwrap();
-    let keyward = Keyward::builder(store).salt(Salt::parse(SALT).unwrap()).admin("/admin").build().unwrap();
+async fn run<S: WriteStore>(engine: &str, store: S, other: Option<S>) {
+    let node = |store| Keyward::builder(store).salt(Salt::parse(SALT).unwrap()).admin("/admin").build().unwrap();
+    let (keyward, other) = (node(store), other.map(node));
     let format = SecretFormat::new(&Brand::default(), SaltRing::parse(SALT).unwrap());
-    let mut world = World { keyward, format, names: 0 };
+    let mut world = World { keyward, other, format, names: 0 };
     let all = || ["read", "write", "drop"].map(|a| Permission::new(a).on("article")).to_vec();
     let role = world.keyward.roles().create(NewRole::new("many").permissions(all())).await.unwrap().id;
     let other = world.keyward.roles().create(NewRole::new("other").permissions(all())).await.unwrap().id;
     world.people(role, PEOPLE, TOKENS_EACH).await;
     let bystanders = world.people(other, 10, 100).await;
-    println!("| what | took | budget |\n| --- | --: | --: |");
+    println!("\n| on {engine} | took | budget |\n| --- | --: | --: |");
 
-    let quiet = world.requests(&bystanders, Arc::new(AtomicBool::new(false)), Some(Duration::from_secs(2))).await;
+    let mut quiet = Vec::new();
+    // The first time around every token is looked up.
+    for seconds in [0, 2] {
+        for node in [Some(&world.keyward), world.other.as_ref()].into_iter().flatten() {
+            let (never, span) = (Arc::new(AtomicBool::new(false)), Duration::from_secs(seconds));
+            quiet = World::<S>::requests(node, &bystanders, never, Some(span)).await;
+        }
+    }
     for (what, left) in [
         ("clamp: a role of 1 000 people with 100 000 tokens loses a permission (100 000 grants go)", 2),
         ("clamp: it loses another (100 000 grants go)", 1),
     ] {
         let stop = Arc::new(AtomicBool::new(false));
-        let requests = world.requests(&bystanders, stop.clone(), None);
+        let requests = World::<S>::requests(&world.keyward, &bystanders, stop.clone(), None);
+        let others = async {
+            match &world.other {
+                Some(other) => Some(World::<S>::requests(other, &bystanders, stop.clone(), None).await),
+                None => None,
+            }
+        };
         let roles = world.keyward.roles();
         let permissions = all()[..left].to_vec();
         let clamp = async {
@@ -67,7 +96,7 @@ async fn run() {
             stop.store(true, Ordering::SeqCst);
             took
         };
-        let (took, busy) = tokio::join!(clamp, requests);
+        let (took, busy, others) = tokio::join!(clamp, requests, others);
         line(what, took, "3 s");
         println!(
             "| meanwhile, p99 of a request with somebody else's token ({} of them; {:?} p50) | {:.1} µs; {:.1} µs with nothing beside | |",
@@ -76,6 +105,10 @@ async fn run() {
             at(&busy, 0.99).as_secs_f64() * 1e6,
             at(&quiet, 0.99).as_secs_f64() * 1e6
         );
+        if let Some(others) = others {
+            let p99 = at(&others, 0.99).as_secs_f64() * 1e6;
+            println!("| the same on the other node ({} of them) | {p99:.1} µs | |", others.len());
+        }
     }
     let began = Instant::now();
     world
@@ -135,7 +168,7 @@ fn at(sorted: &[Duration], part: f64) -> Duration {
     sorted[((sorted.len() - 1) as f64 * part) as usize]
 }
 
-impl World {
+impl<S: WriteStore> World<S> {
     async fn people(&mut self, role: RoleId, people: usize, tokens: usize) -> Vec<String> {
         let mut secrets = Vec::new();
         let mut tx = self.keyward.store().begin().await.unwrap();
@@ -184,15 +217,20 @@ impl World {
     }
 
     /// How long requests took, one after another, until told to stop or for some time; sorted.
-    async fn requests(&self, secrets: &[String], stop: Arc<AtomicBool>, span: Option<Duration>) -> Vec<Duration> {
+    async fn requests(
+        keyward: &Keyward<S>,
+        secrets: &[String],
+        stop: Arc<AtomicBool>,
+        span: Option<Duration>,
+    ) -> Vec<Duration> {
         let inner = service_fn(|_: Request<Empty<bytes::Bytes>>| async {
             Ok::<_, Infallible>(Response::new(http_body_util::Full::<bytes::Bytes>::default()))
         });
-        let service = self.keyward.wrap(keyward::Require::new(authenticated()).layer(inner));
+        let service = keyward.wrap(keyward::Require::new(authenticated()).layer(inner));
         let secrets = secrets.to_vec();
         let requests = tokio::spawn(async move {
             let (began, mut took) = (Instant::now(), Vec::new());
-            while !stop.load(Ordering::SeqCst) && span.is_none_or(|s| began.elapsed() < s) {
+            loop {
                 for secret in secrets.iter().take(100) {
                     let request = Request::get("/admin/x").header("authorization", format!("Bearer {secret}"));
                     let request = request.body(Empty::new()).unwrap();
@@ -201,9 +239,11 @@ impl World {
                     took.push(at.elapsed());
                     assert_eq!(response.status(), 200);
                 }
+                if stop.load(Ordering::SeqCst) || span.is_some_and(|s| began.elapsed() >= s) {
+                    break took;
+                }
                 tokio::task::yield_now().await;
             }
-            took
         });
         let mut took = requests.await.unwrap();
         took.sort();

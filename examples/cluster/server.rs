@@ -40,33 +40,53 @@ impl Server {
 
     /// A new one, with these settings besides.
     pub(crate) fn start(settings: &[&str]) -> Result<Self, String> {
-        Self::start_in(new_directory()?, settings)
+        Self::start_with(settings, &[])
     }
 
     /// A new one whose disk has no more than this many megabytes: in memory, and for root only.
     #[allow(dead_code, reason = "not every program that includes this file fills a disk")]
     pub(crate) fn start_on_small_disk(megabytes: u32, settings: &[&str]) -> Result<Self, String> {
-        let directory = new_directory()?;
+        let directory = directory()?;
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", &format!("size={megabytes}m"), "keyward"]).arg(&directory);
         if let Err(why) = run(&mut mount) {
             _ = std::fs::remove_dir(&directory);
             return Err(why);
         }
-        Self::start_in(directory, settings)
+        give(&directory)?;
+        Self::start_in(directory, settings, &[])
     }
 
-    fn start_in(directory: PathBuf, settings: &[&str]) -> Result<Self, String> {
-        let programs = programs().ok_or("PostgreSQL's initdb is neither in PATH nor in /usr/lib/postgresql")?;
-        let port = free_port().map_err(text)?;
+    /// The same, with these files among its data, which nobody else may read: certificates, say.
+    pub(crate) fn start_with(settings: &[&str], files: &[(&str, &str)]) -> Result<Self, String> {
+        Self::start_in(directory()?, settings, files)
+    }
+
+    fn start_in(directory: PathBuf, settings: &[&str], files: &[(&str, &str)]) -> Result<Self, String> {
+        let programs = programs()?;
         let data = directory.join("data");
-        // PostgreSQL does not run as root. Then somebody else has to own its files.
-        if is_root() {
-            run(Command::new("chown").arg("postgres").arg(&directory))?;
-        }
-        let mut init = plain(&programs, "initdb");
+        let mut init = plain(&programs.join("initdb"));
         init.args(["--no-sync", "--auth=trust", "--username=keyward", "--encoding=UTF8", "--locale=C.UTF-8", "-D"]);
         run(init.arg(&data))?;
+        for (name, content) in files {
+            place(&data.join(name), content)?;
+        }
+        Self::launch(programs, directory, settings)
+    }
+
+    /// A replica that follows this one, with these settings besides.
+    #[allow(dead_code, reason = "not every program that includes this file has one")]
+    pub(crate) fn replica(&self, settings: &[&str]) -> Result<Self, String> {
+        let programs = programs()?;
+        let directory = directory()?;
+        let mut copy = plain(&programs.join("pg_basebackup"));
+        copy.args(["--no-sync", "--checkpoint=fast", "--wal-method=stream", "--write-recovery-conf", "-d", &self.url]);
+        run(copy.arg("-D").arg(directory.join("data")))?;
+        Self::launch(programs, directory, settings)
+    }
+
+    fn launch(programs: PathBuf, directory: PathBuf, settings: &[&str]) -> Result<Self, String> {
+        let port = free_port().map_err(text)?;
         let mut options = format!(
             "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={} -c fsync=off -c max_connections=300",
             directory.display()
@@ -75,7 +95,7 @@ impl Server {
             options += &format!(" -c {setting}");
         }
         start(&programs, &directory, &options)?;
-        let (stop, gone) = (plain(&programs, "pg_ctl"), directory.display().to_string());
+        let (stop, gone) = (plain(&programs.join("pg_ctl")), directory.display().to_string());
         let stop = std::iter::once(stop.get_program())
             .chain(stop.get_args())
             .map(|word| word.to_string_lossy().into_owned())
@@ -97,7 +117,9 @@ impl Server {
     #[allow(dead_code, reason = "not every program that includes this file stops a server")]
     pub(crate) fn halt(&self) -> Result<(), String> {
         let home = self.home()?;
-        run(plain(&home.programs, "pg_ctl").args(["stop", "-m", "immediate", "-D"]).arg(home.directory.join("data")))
+        run(plain(&home.programs.join("pg_ctl"))
+            .args(["stop", "-m", "immediate", "-D"])
+            .arg(home.directory.join("data")))
     }
 
     /// Starts it again where it was.
@@ -136,29 +158,45 @@ impl Server {
     }
 }
 
-fn new_directory() -> Result<PathBuf, String> {
-    Ok(tempfile::Builder::new().prefix("keyward-postgres-").tempdir().map_err(text)?.keep())
-}
-
 fn start(programs: &Path, directory: &Path, options: &str) -> Result<(), String> {
-    let mut start = plain(programs, "pg_ctl");
+    let mut start = plain(&programs.join("pg_ctl"));
     start.args(["start", "-w", "-t", "60", "-D"]).arg(directory.join("data"));
     run(start.arg("-l").arg(directory.join("log")).arg("-o").arg(options))
 }
 
 /// Where PostgreSQL's own programs are: in PATH, or where Debian puts the newest.
-fn programs() -> Option<PathBuf> {
+fn programs() -> Result<PathBuf, String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().filter_map(Result::ok);
     let mut debian: Vec<PathBuf> = debian.map(|entry| entry.path().join("bin")).collect();
     debian.sort();
     let mut places = std::env::split_paths(&path).chain(debian.into_iter().rev());
-    places.find(|place| place.join("initdb").exists() && place.join("pg_ctl").exists())
+    places
+        .find(|place| ["initdb", "pg_ctl", "pg_basebackup"].iter().all(|program| place.join(program).exists()))
+        .ok_or_else(|| "PostgreSQL's initdb is neither in PATH nor in /usr/lib/postgresql".to_owned())
 }
 
-/// One of PostgreSQL's programs, as somebody who is not root.
-fn plain(programs: &Path, program: &str) -> Command {
-    let program = programs.join(program);
+/// A new directory, for one server.
+fn directory() -> Result<PathBuf, String> {
+    let directory = tempfile::Builder::new().prefix("keyward-postgres-").tempdir().map_err(text)?.keep();
+    give(&directory)?;
+    Ok(directory)
+}
+
+/// Writes a file that the server alone may read.
+pub(crate) fn place(path: &Path, content: &str) -> Result<(), String> {
+    std::fs::write(path, content).map_err(text)?;
+    run(Command::new("chmod").arg("600").arg(path))?;
+    give(path)
+}
+
+/// PostgreSQL does not run as root. Then somebody else has to own its files.
+fn give(path: &Path) -> Result<(), String> {
+    if is_root() { run(Command::new("chown").arg("postgres").arg(path)) } else { Ok(()) }
+}
+
+/// A program, run by somebody who is not root.
+pub(crate) fn plain(program: &Path) -> Command {
     if !is_root() {
         return Command::new(program);
     }
@@ -183,7 +221,7 @@ fn run(command: &mut Command) -> Result<(), String> {
     }
 }
 
-fn free_port() -> std::io::Result<u16> {
+pub(crate) fn free_port() -> std::io::Result<u16> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 

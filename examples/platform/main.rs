@@ -14,7 +14,8 @@ mod wire;
 use axum::routing::get;
 use database::{Database, Place};
 use keyward::{
-    Entropy, GuardedRouter, Keyward, OsEntropy, Password, PostgresStore, SqliteStore, WriteStore, authenticated, ui,
+    Entropy, GuardedRouter, Keyward, OsEntropy, Password, PostgresStore, SessionCookie, SqliteStore, WriteStore,
+    authenticated, ui,
 };
 use options::{Options, Stop, USAGE};
 use std::process::ExitCode;
@@ -90,9 +91,9 @@ async fn serve(store: impl WriteStore, options: Options) -> Result<(), BoxError>
         builder = builder.encryption(keys);
     }
     builder = if loopback {
-        builder.trust_the_first_visitor().ui(ui::Cookie::InsecureForLoopback)
+        builder.trust_the_first_visitor().ui(SessionCookie::for_plain_http_on_loopback())
     } else {
-        builder.ui(ui::Cookie::Secure)
+        builder.ui(SessionCookie::default())
     };
     let keyward = builder.build()?;
     let found = keyward.set_up().await?;

@@ -1,8 +1,7 @@
 //! Query parameters of lists. All that is wrong with them is said at once.
 
 use super::failure::{Failure, Problem};
-use super::request::parse_id;
-use crate::domain::{Timestamp, date};
+use crate::domain::{Timestamp, date, parse_id};
 use crate::store::Paging;
 use axum::extract::{FromRequestParts, Query};
 use http::request::Parts;

@@ -34,7 +34,9 @@ pub use condition::{Actor, Attribute, Conditions, HAS_SAME_ROLE_AS_CREATOR, IS_C
 pub use decision::{Decision, DecisionRule, Denied, HiddenField, Verdict};
 pub(crate) use digest::DigestHasher;
 pub use digest::{Digest, MalformedDigest};
-pub use id::{OwnerId, RoleId, TokenId};
+#[cfg(any(feature = "api", feature = "ui"))]
+pub(crate) use id::parse_id;
+pub use id::{MalformedId, OwnerId, RoleId, TokenId};
 pub use name::{Action, ConditionId, ConditionSet, Empty, Field, FieldSet, Subject};
 pub use owner::{Owner, OwnerState, PasswordHash, Role};
 pub use permission::{Fields, Grant, Guard, Permission, Rule, When};

@@ -9,7 +9,8 @@
 //!
 //! A store may be set back: an older backup is restored, a replica that lagged takes over. What look-ups and our own changes have seen
 //! of the log beyond what was read of it is therefore kept until it is read ([`Ahead`]): if it is not there then, or is another
-//! change under the same number, everything cached belongs to an era that is over.
+//! change under the same number, everything cached belongs to an era that is over. As long as the log goes on there is no new era,
+//! at the start neither: what was raised stays raised, also for a look-up at a replica that lags.
 //!
 //! The lease says that this node knows of every change that is old enough to count. Whoever follows the store's log renews it, by
 //! when it asked. Who has nobody to follow has a lease without end.
@@ -64,7 +65,7 @@ struct Ahead {
     torn: bool,
 }
 
-/// What stood when a change of ours was begun.
+/// What stood when a change of ours had its number.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Begun {
     era: u64,
@@ -74,13 +75,14 @@ pub(crate) struct Begun {
 /// A span in which the store's sequences follow one another. A store that was set back begins a new one.
 struct Era {
     number: u64,
-    floor: u64,
+    /// What is older does not count. It rises when the log is begun to be read.
+    floor: AtomicU64,
     clock: Box<[AtomicU64]>,
 }
 
 impl Era {
     fn new(number: u64, floor: u64) -> Self {
-        Self { number, floor, clock: (0..SLOTS).map(|_| AtomicU64::new(0)).collect() }
+        Self { number, floor: AtomicU64::new(floor), clock: (0..SLOTS).map(|_| AtomicU64::new(0)).collect() }
     }
 }
 
@@ -116,7 +118,7 @@ impl Freshness {
     pub(crate) fn stands(&self, stamp: &Stamp) -> bool {
         let era = self.era.load();
         era.number == stamp.era
-            && stamp.seq >= era.floor
+            && stamp.seq >= era.floor.load(Ordering::Acquire)
             && stamp.tags.iter().all(|tag| era.clock[tag.slot()].load(Ordering::Acquire) <= stamp.seq)
     }
 
@@ -159,20 +161,20 @@ impl Freshness {
         self.told();
     }
 
-    /// What stands now, before a change of ours is begun.
-    pub(crate) fn begin(&self) -> Begun {
-        let highest = self.highest();
-        Begun { era: self.era(), highest }
+    /// What stands when a change of ours has its number, and the lock on the log with it: nobody can have seen that number yet.
+    /// `era`: read before the change was begun.
+    pub(crate) fn begun(&self, era: u64) -> Begun {
+        Begun { era, highest: self.highest() }
     }
 
-    /// A change of ours, which was begun when this stood and is committed, touched `tags`.
+    /// A change of ours, which had its number when this stood and is committed, touched `tags`.
     ///
     /// If another era has come since, nobody knows which of them `seq` belongs to; if it does not come after what was known when it
-    /// was begun, the store was set back. Then one more era begins: what is read from now on contains the change.
+    /// was drawn, the store was set back. Then one more era begins: what is read from now on contains the change.
     pub(crate) fn raise_own(&self, begun: Begun, seq: u64, op_id: Option<&str>, tags: &[Tag]) {
         let era = self.era.load();
         if era.number != begun.era {
-            return self.begin_era(era.floor);
+            return self.begin_era(self.highest());
         }
         if self.ahead.is_some() && seq <= begun.highest {
             return self.begin_era(seq);
@@ -188,12 +190,14 @@ impl Freshness {
         self.ahead().map_or(0, |ahead| ahead.highest)
     }
 
-    /// A look-up or a change of ours that was begun in this era came upon this change.
+    /// A look-up or a change of ours that was begun in this era came upon this change. Without an id nobody knows whether it is in
+    /// the log, but what came before it is.
     pub(crate) fn saw(&self, era: u64, seq: u64, op_id: Option<&str>) {
-        let (Some(mut ahead), Some(op_id)) = (self.ahead(), op_id) else { return };
-        if ahead.era != era {
+        let Some(mut ahead) = self.ahead().filter(|ahead| ahead.era == era) else { return };
+        let Some(op_id) = op_id else {
+            ahead.highest = ahead.highest.max(seq.saturating_sub(1));
             return;
-        }
+        };
         ahead.highest = ahead.highest.max(seq);
         if seq > ahead.read && !ahead.torn {
             let kept = ahead.seen.entry(seq).or_insert_with(|| op_id.to_owned());
@@ -206,6 +210,13 @@ impl Freshness {
         let Some(ahead) = self.ahead() else { return true };
         let known = |seq: u64, op_id: &str| ahead.seen.get(&seq).is_none_or(|seen| seen == op_id);
         !ahead.torn && poll.head >= highest && poll.changes.iter().all(|change| known(change.seq, &change.op_id))
+    }
+
+    /// The log is read from here on: nobody tells what was changed before, so what is older does not count. If another era begins
+    /// right now, what is read in that one is younger.
+    pub(crate) fn raise_floor(&self, floor: u64) {
+        self.era.load().floor.fetch_max(floor, Ordering::AcqRel);
+        self.told();
     }
 
     /// The log of this era was read up to here.

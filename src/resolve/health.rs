@@ -41,8 +41,8 @@ pub struct Health {
     /// How long after it was made the last change arrived, by the store's time. `None` before there was one.
     #[serde(rename = "lagMs", serialize_with = "as_ms")]
     pub lag: Option<Duration>,
-    /// The number of the era. It rises when nothing that is cached counts any more: with the first poll, and whenever the log
-    /// does not go on from where it was read.
+    /// The number of the era. It rises when nothing that is cached counts any more: when the log does not go on from where it
+    /// was read, as after a restored backup.
     pub era: u64,
     /// How many tokens are cached.
     pub cache_entries: u64,

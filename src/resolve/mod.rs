@@ -224,7 +224,8 @@ impl Resolver {
         let until_it_stands = async {
             let mut pause = Duration::ZERO;
             loop {
-                // Without a lease no answer counts: a store in trouble is spared the question.
+                // Without a lease no answer counts. The poller finds out when the store answers again; look-ups would only pile up before
+                // it, and all be there then.
                 if !self.freshness.leased(self.clock.moment()) {
                     self.first_lease().await?;
                 }

@@ -105,7 +105,6 @@ async fn forget(log: &mut dyn ChangeLog, now: Timestamp) {
 /// How far the log has been read.
 #[derive(Default)]
 pub(super) struct Reader {
-    started: bool,
     applied: Option<Applied>,
 }
 
@@ -113,17 +112,21 @@ impl Reader {
     /// Raises what a poll brought. Whether this node then knows all that the poll could know. `highest`: the last change that
     /// anybody here had seen before it was sent.
     pub(super) fn apply(&mut self, poll: Poll, highest: u64, freshness: &Freshness, progress: &Progress) -> bool {
-        let agrees = freshness.agrees(highest, &poll);
-        let Poll { now, head, known, changes } = poll;
+        let goes_on = self.applied.as_ref().is_none_or(|applied| {
+            let follows = poll.changes.iter().zip(applied.seq + 1..).all(|(change, seq)| change.seq == seq);
+            poll.known && poll.head >= applied.seq && follows
+        });
+        let goes_on = goes_on && freshness.agrees(highest, &poll);
+        let Poll { now, head, changes, .. } = poll;
+        if !goes_on {
+            // The store was set back, or we were away for too long. Where it stands now is asked anew.
+            let applied = self.applied.as_ref().map(|applied| applied.seq);
+            tracing::warn!(applied, head, "the log of changes does not go on from here: a new era");
+            freshness.begin_era(head);
+            *self = Self::default();
+            return false;
+        }
         if let Some(applied) = &self.applied {
-            let follows = changes.iter().zip(applied.seq + 1..).all(|(change, seq)| change.seq == seq);
-            if !known || head < applied.seq || !follows || !agrees {
-                // The store was set back, or we were away for too long. Where it stands now is asked anew.
-                tracing::warn!(applied = applied.seq, head, "the log of changes does not go on from here: a new era");
-                freshness.begin_era(head);
-                *self = Self::default();
-                return false;
-            }
             for change in &changes {
                 freshness.raise(change.seq, &change.tags);
                 progress.lag_ms.store(now.0.saturating_sub(change.at.0).max(0), Ordering::Relaxed);
@@ -136,13 +139,12 @@ impl Reader {
             }
             return reached >= head;
         }
-        // What there was before the first poll is in no cache of this era, and what is older than it is not let in.
-        let last = changes.into_iter().next_back();
-        if !self.started || last.is_some() {
-            freshness.begin_era(head);
+        // What was changed before the first poll is not told. What is older is not let in.
+        freshness.raise_floor(head);
+        self.applied = changes.into_iter().next_back().map(|last| Applied { seq: last.seq, op_id: last.op_id });
+        if let Some(applied) = &self.applied {
+            freshness.read(applied);
         }
-        self.started = true;
-        self.applied = last.map(|last| Applied { seq: last.seq, op_id: last.op_id });
         true
     }
 }
@@ -204,8 +206,32 @@ mod tests {
             assert!(reader.apply_unseen(poll(5, true, vec![change(5, 1)]), &freshness, &progress));
             let before = read_at(&freshness, 5, 2);
             assert!(!reader.apply_unseen(diverged, &freshness, &progress), "it renews nothing");
-            assert!(reader.apply_unseen(poll(4, true, vec![change(4, 1)]), &freshness, &progress));
+            // Where the store went further back meanwhile, it takes one more.
+            while !reader.apply(poll(4, true, vec![change(4, 1)]), freshness.highest(), &freshness, &progress) {}
             assert!(!freshness.stands(&before) && freshness.stands(&read_at(&freshness, 4, 2)));
+        }
+    }
+
+    /// The first poll was sent before a change of ours, and comes back after it. A look-up at a replica has yet to see the change.
+    #[test]
+    fn what_was_raised_before_the_first_poll_stays_raised() {
+        let (freshness, progress, mut reader) = (Freshness::following(), Progress::default(), Reader::default());
+        let begun = freshness.begun(freshness.era());
+        freshness.raise_own(begun, 6, Some("op 6"), &[Tag::owner(OwnerId(1))]);
+        assert!(reader.apply_unseen(poll(5, true, vec![change(5, 9)]), &freshness, &progress));
+        assert!(!freshness.stands(&read_at(&freshness, 5, 1)) && freshness.stands(&read_at(&freshness, 6, 1)));
+        assert!(freshness.stands(&read_at(&freshness, 5, 2)), "nobody changed that");
+    }
+
+    /// The same where a look-up before the first poll saw what was lost by then.
+    #[test]
+    fn the_first_poll_too_has_to_fit_what_was_seen() {
+        for (poll, highest) in [(poll(5, true, vec![change(5, 1)]), 6), (poll(6, true, vec![change(6, 1)]), 0)] {
+            let (freshness, progress, mut reader) = (Freshness::following(), Progress::default(), Reader::default());
+            let read = read_at(&freshness, 6, 2);
+            freshness.saw(freshness.era(), 6, Some("the sixth that was lost"));
+            assert!(!reader.apply(poll, highest, &freshness, &progress), "it renews nothing");
+            assert!(!freshness.stands(&read));
         }
     }
 
@@ -246,7 +272,7 @@ mod tests {
         let (freshness, progress, mut reader) = (Freshness::following(), Progress::default(), Reader::default());
         assert!(reader.apply_unseen(poll(5, true, vec![change(5, 1)]), &freshness, &progress));
         let (read, tag) = (read_at(&freshness, 5, 2), Tag::owner(OwnerId(2)));
-        let begun = freshness.begin();
+        let begun = freshness.begun(freshness.era());
         freshness.raise_own(begun, 5, Some("another fifth"), &[tag]);
         assert!(!freshness.stands(&read), "it was read before the change, whatever its number says");
         assert!(freshness.stands(&read_at(&freshness, 5, 2)), "and this after it");

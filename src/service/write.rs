@@ -35,9 +35,6 @@ pub(crate) struct Settings {
     pub(crate) policy: Policy,
     /// The first super admin needs no setup code.
     pub(crate) open_setup: bool,
-    /// Pages are served over plain HTTP.
-    #[cfg(feature = "ui")]
-    pub(crate) insecure_pages: bool,
 }
 
 impl Writer {
@@ -218,8 +215,9 @@ impl Change {
         let change = self.clone();
         let task = tokio::spawn(async move {
             let Self { store, writer, .. } = &change;
-            let begun = writer.resolver.freshness.begin();
+            let era = writer.resolver.freshness.era();
             let mut draft = change.draft().await?;
+            let begun = writer.resolver.freshness.begun(era);
             let value = draft.ready(work).await?;
             let Draft { tx, tags, .. } = draft;
             let op_id = tx.op_id().map(str::to_owned);
@@ -299,8 +297,9 @@ async fn settle(store: Arc<dyn WriteStore>, writer: Arc<Writer>, tags: Vec<Tag>)
 }
 
 async fn again(store: &dyn WriteStore, writer: &Writer, tags: &[Tag]) -> Result<(), StoreError> {
-    let begun = writer.resolver.freshness.begin();
+    let era = writer.resolver.freshness.era();
     let tx = store.begin().await?;
+    let begun = writer.resolver.freshness.begun(era);
     let (seq, op_id) = (tx.seq(), tx.op_id().map(str::to_owned));
     tx.commit(tags).await?;
     writer.resolver.freshness.raise_own(begun, seq, op_id.as_deref(), tags);

@@ -1,8 +1,9 @@
 //! What a form has sent.
 
 use super::failure::Failure;
-use crate::domain::Version;
-use axum::extract::{Form, FromRequest, Request};
+use crate::domain::{Version, parse_id};
+use axum::extract::{Form, FromRequest, FromRequestParts, Path, Request};
+use http::request::Parts;
 
 /// The fields of a form, in order; names may come more than once.
 pub(super) struct Sent(Vec<(String, String)>);
@@ -41,16 +42,14 @@ impl Sent {
     }
 }
 
-/// The id in the path.
+/// The id in the path. What can be none is the id of nothing.
 pub(super) struct Id(pub(super) i64);
 
-impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Id {
+impl<S: Send + Sync> FromRequestParts<S> for Id {
     type Rejection = Failure;
 
-    async fn from_request_parts(parts: &mut http::request::Parts, state: &S) -> Result<Self, Failure> {
-        match axum::extract::Path::<i64>::from_request_parts(parts, state).await {
-            Ok(axum::extract::Path(id)) => Ok(Self(id)),
-            Err(_) => Err(Failure::not_found()),
-        }
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        path.ok().and_then(|Path(text)| parse_id(&text)).map(Self).ok_or_else(Failure::not_found)
     }
 }

@@ -4,54 +4,13 @@ use super::assets::VERSION;
 use super::failure::Failure;
 use super::state::Pages;
 use crate::domain::{Doer, Owner, OwnerId, TokenId, action};
-use crate::gate::AuthContext;
+use crate::gate::{AuthContext, Caller};
 use axum::extract::FromRequestParts;
 use axum::response::Response;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::net::IpAddr;
-
-/// The cookie that holds the session of a page.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Cookie {
-    /// `__Host-keyward`, sent over TLS only. For everything that others can reach.
-    Secure,
-    /// `keyward`, sent over plain HTTP too. For one's own machine: whoever can listen in could take the session.
-    InsecureForLoopback,
-}
-
-impl Cookie {
-    /// Its name.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Secure => "__Host-keyward",
-            Self::InsecureForLoopback => "keyward",
-        }
-    }
-
-    /// The header that sets it.
-    pub(super) fn set(self, secret: &str) -> HeaderValue {
-        let secure = if self == Self::Secure { "; Secure" } else { "" };
-        let text = format!("{}={secret}; Path=/; HttpOnly; SameSite=Strict{secure}", self.name());
-        // A secret is letters, digits and underscores.
-        let mut value = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""));
-        value.set_sensitive(true);
-        value
-    }
-
-    /// The header that takes it away.
-    pub(super) fn clear(self) -> HeaderValue {
-        match self {
-            Self::Secure => {
-                HeaderValue::from_static("__Host-keyward=; Path=/; HttpOnly; SameSite=Strict; Secure; Max-Age=0")
-            }
-            Self::InsecureForLoopback => {
-                HeaderValue::from_static("keyward=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0")
-            }
-        }
-    }
-}
 
 /// What a page's frame shows.
 pub(super) struct Frame {
@@ -113,12 +72,7 @@ impl Viewer {
     pub(super) fn frame(&self, here: &str, title: &str) -> Frame {
         let name = self.owner.display_name();
         let initials = name.split_whitespace().filter_map(|word| word.chars().next()).take(2).collect::<String>();
-        let nav = self.sections().map(|(href, name, icon, _)| Link {
-            href,
-            name,
-            icon,
-            here: here == href,
-        });
+        let nav = self.sections().map(|(href, name, icon, _)| Link { href, name, icon, here: here == href });
         Frame {
             title: title.to_owned(),
             version: &VERSION,
@@ -152,10 +106,10 @@ impl FromRequestParts<Pages> for Viewer {
 
     async fn from_request_parts(parts: &mut Parts, pages: &Pages) -> Result<Self, Failure> {
         let auth = parts.extensions.get::<AuthContext>().cloned().ok_or_else(Failure::not_found)?;
-        let address = pages.addresses.of(&parts.headers, &parts.extensions);
-        let id = auth.owner().ok_or_else(Failure::not_found)?;
-        let (owner, _) = pages.sessions.clone().by(Doer::Person(id)).me().await?;
-        Ok(Self { doer: Doer::Person(id), address, session: auth.token(), id, owner, auth })
+        let Ok(Caller { doer, address, token: session, owner: id }) = Caller::from_request_parts(parts, pages).await;
+        let id = id.ok_or_else(Failure::not_found)?;
+        let (owner, _) = pages.sessions.clone().by(doer).me().await?;
+        Ok(Self { doer, address, session, id, owner, auth })
     }
 }
 

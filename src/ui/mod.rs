@@ -5,9 +5,9 @@
 //!
 //! ```
 //! # tokio_test::block_on(async {
-//! use keyward::{Keyward, MemoryStore, Salt, ui};
+//! use keyward::{Keyward, MemoryStore, Salt, SessionCookie, ui};
 //! let (salt, _) = Salt::generate()?;
-//! let keyward = Keyward::builder(MemoryStore::default()).salt(salt).ui(ui::Cookie::Secure).build()?;
+//! let keyward = Keyward::builder(MemoryStore::default()).salt(salt).ui(SessionCookie::default()).build()?;
 //! let app = keyward.guard(ui::router(&keyward));
 //! # let _ = app;
 //! # Ok::<_, Box<dyn std::error::Error>>(())
@@ -41,10 +41,8 @@ mod time;
 mod token;
 mod users;
 
-pub use frame::Cookie;
-
 use crate::domain::{Requirement, action, all_of, authenticated};
-use crate::gate::{Group, GuardedRouter};
+use crate::gate::{Group, GuardedRouter, SessionCookie};
 use crate::keyward::{Builder, Keyward};
 use crate::store::{Store, WriteStore};
 use axum::response::{Html, IntoResponse, Redirect, Response};
@@ -105,18 +103,15 @@ impl<S: Store> Builder<S> {
     /// Adds the groups of the settings pages, `/admin/settings`, `/admin/me` and `/admin/auth`: see [`ui::router`](router).
     ///
     /// `/admin` itself leads to the pages; everything else below it is none of theirs.
-    pub fn ui(self, cookie: Cookie) -> Self {
-        let pages = |path| Group::pages(path, cookie.name(), SIGN_IN);
+    pub fn ui(self, cookie: SessionCookie) -> Self {
+        let pages = |path| Group::pages(path, cookie.name(), SIGN_IN).for_people("/admin");
         let open = OPEN.into_iter().flat_map(|path| {
-            let of = |method| Group::public(path).exact(method).same_origin_only();
+            let of = |method| Group::public(path).exact(method).same_origin_only().for_people("/admin");
             [of(Method::GET), of(Method::POST)]
         });
         let assets =
             [assets::STYLE, assets::SCRIPT, assets::ICON, "/admin"].map(|path| Group::public(path).exact(Method::GET));
         let all = [pages("/admin/settings"), pages(ME), pages("/admin/auth/logout")];
-        all.into_iter()
-            .chain(open)
-            .chain(assets)
-            .fold(self.insecure_pages(cookie == Cookie::InsecureForLoopback), Self::group)
+        all.into_iter().chain(open).chain(assets).fold(self.session_cookie(cookie), Self::group)
     }
 }

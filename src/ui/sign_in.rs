@@ -7,17 +7,15 @@ use super::list::address;
 use super::state::Pages;
 use super::{HOME, ME, SIGN_IN, render};
 use crate::domain::authenticated;
-use crate::gate::GuardedRouter;
+use crate::gate::{Caller, GuardedRouter};
 use crate::service::{FirstAdmin, Password, Registration, ServiceError, Sessions, SignedIn};
 use askama::Template;
-use axum::extract::{FromRequestParts, Query, State};
+use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use http::StatusCode;
 use http::header::SET_COOKIE;
-use http::request::Parts;
 use serde::Deserialize;
-use std::convert::Infallible;
 use std::net::IpAddr;
 
 const FIRST: &str = "/admin/auth/register-admin";
@@ -29,17 +27,6 @@ pub(super) fn routes() -> GuardedRouter<Pages> {
         .public(FIRST, get(show_first).post(register_first))
         .public(INVITED, get(show_invited).post(register))
         .route("/admin/auth/logout", authenticated(), post(sign_out))
-}
-
-/// Somebody who is not signed in, or was not asked.
-struct Visitor(Option<IpAddr>);
-
-impl FromRequestParts<Pages> for Visitor {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, pages: &Pages) -> Result<Self, Infallible> {
-        Ok(Self(pages.addresses.of(&parts.headers, &parts.extensions)))
-    }
 }
 
 #[derive(Template)]
@@ -103,7 +90,7 @@ fn login(status: StatusCode, said: Option<&'static str>, found: &Complaints, bac
     render(status, &LoginPage { frame: Frame::outside("Sign in"), said, found, back, email })
 }
 
-async fn sign_in(State(pages): State<Pages>, Visitor(address): Visitor, sent: Sent) -> Result<Response, Failure> {
+async fn sign_in(State(pages): State<Pages>, Caller { address, .. }: Caller, sent: Sent) -> Result<Response, Failure> {
     let (email, back) = (sent.text("email"), sent.text("redirectTo"));
     let sessions = visitor(&pages, address);
     match sessions.sign_in(email, &Password::new(sent.text("password"))).await {
@@ -124,7 +111,7 @@ fn visitor(pages: &Pages, address: Option<IpAddr>) -> Sessions {
 
 /// Somebody has signed in: always with a new session, whatever cookie they came with.
 fn enter(pages: &Pages, signed_in: &SignedIn, back: &str) -> Response {
-    let cookie = pages.cookie.set(signed_in.session.secret.expose());
+    let cookie = pages.cookie.set(&signed_in.session.secret);
     ([(SET_COOKIE, cookie)], Redirect::to(inside(back))).into_response()
 }
 
@@ -158,7 +145,7 @@ pub(super) fn ended_by_password(pages: &Pages) -> Response {
 }
 
 fn leave(pages: &Pages, to: &str) -> Response {
-    ([(SET_COOKIE, pages.cookie.clear())], Redirect::to(to)).into_response()
+    ([(SET_COOKIE, pages.cookie.cleared())], Redirect::to(to)).into_response()
 }
 
 async fn show_first(State(pages): State<Pages>) -> Result<Response, Failure> {
@@ -188,7 +175,7 @@ fn first(pages: &Pages, status: StatusCode, found: &Complaints, sent: Option<&Se
 
 async fn register_first(
     State(pages): State<Pages>,
-    Visitor(address): Visitor,
+    Caller { address, .. }: Caller,
     sent: Sent,
 ) -> Result<Response, Failure> {
     let text = |name| sent.text(name).to_owned();
@@ -208,7 +195,7 @@ async fn register_first(
 
 async fn show_invited(
     State(pages): State<Pages>,
-    Visitor(address): Visitor,
+    Caller { address, .. }: Caller,
     Query(Invitation { registration_token }): Query<Invitation>,
 ) -> Result<Response, Failure> {
     invited(&pages, address, StatusCode::OK, &Complaints::default(), &registration_token, None).await
@@ -244,7 +231,7 @@ async fn invited(
     Ok(render(status, &page))
 }
 
-async fn register(State(pages): State<Pages>, Visitor(address): Visitor, sent: Sent) -> Result<Response, Failure> {
+async fn register(State(pages): State<Pages>, Caller { address, .. }: Caller, sent: Sent) -> Result<Response, Failure> {
     let invitation = sent.text("registrationToken");
     let registration = Registration {
         invitation: invitation.to_owned(),

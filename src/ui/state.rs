@@ -1,13 +1,14 @@
 //! What the pages work with.
 
 use super::failure::Failure;
-use super::frame::{Cookie, Viewer};
+use super::frame::Viewer;
 use super::matrix::Words;
 use crate::domain::{Catalogue, Ceiling, Clock, Conditions, Timestamp};
-use crate::gate::Addresses;
+use crate::gate::{Addresses, SessionCookie};
 use crate::keyward::Keyward;
 use crate::service::{Events, Owners, Policy, Roles, Sessions, Tokens};
 use crate::store::WriteStore;
+use axum::extract::FromRef;
 use std::sync::Arc;
 
 /// The services, for nobody in particular, and what never changes.
@@ -19,7 +20,7 @@ pub(super) struct Pages {
     pub(super) tokens: Tokens,
     pub(super) events: Events,
     pub(super) addresses: Addresses,
-    pub(super) cookie: Cookie,
+    pub(super) cookie: SessionCookie,
     pub(super) policy: Arc<Policy>,
     pub(super) words: Arc<Words>,
     /// Whether keys are kept, sealed, to be shown again.
@@ -43,7 +44,7 @@ impl Pages {
             tokens: keyward.tokens(),
             events: keyward.events(),
             addresses: keyward.addresses().clone(),
-            cookie: if settings.insecure_pages { Cookie::InsecureForLoopback } else { Cookie::Secure },
+            cookie: keyward.session_cookie(),
             policy: Arc::new(settings.policy.clone()),
             words: Arc::new(Words::new(catalogue, conditions)),
             seals: settings.encryption.is_some(),
@@ -63,5 +64,11 @@ impl Pages {
             return Ok(Ceiling::Unlimited);
         }
         Ok(Ceiling::Of(self.sessions.clone().by(viewer.doer).permissions().await?))
+    }
+}
+
+impl FromRef<Pages> for Addresses {
+    fn from_ref(pages: &Pages) -> Self {
+        pages.addresses.clone()
     }
 }

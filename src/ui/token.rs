@@ -1,12 +1,12 @@
 //! What the pages of all tokens have in common: how long they live, and their key.
 
 use super::form::Sent;
+use super::frame::origin;
 use super::state::Pages;
 use super::time::{Span, When};
 use crate::domain::{Secret, Timestamp, Token};
 use crate::service::Lifespan;
 use http::HeaderMap;
-use http::header::HOST;
 use std::cmp::Ordering;
 use std::time::Duration;
 
@@ -96,12 +96,7 @@ impl ShownKey {
         path: &str,
     ) -> Self {
         // As the browser names us; what it sends is escaped like any other text.
-        let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-        let plain = host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']'));
-        let host = if plain { host } else { "localhost" };
-        let loopback = host.starts_with("127.") || host.starts_with("localhost") || host.starts_with("[::1]");
-        let scheme = if loopback { "http" } else { "https" };
-        let url = format!("{scheme}://{host}{path}");
+        let url = format!("{}{path}", origin(headers));
         Self { title, text, secret: secret.expose().to_owned(), try_it: "Try it:", url }
     }
 }

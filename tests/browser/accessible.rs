@@ -72,7 +72,9 @@ async fn check_all(person: &Person, axe: &str, found: &mut Vec<String>) {
         check(person, axe, "unfolded", found).await;
     }
     for n in 0..count("dialog").await {
-        let opens = format!("const d = document.querySelectorAll('dialog')[{n}]; const b = document.querySelector(`[data-open=\"${{d.id}}\"]`); if (b) b.click(); return d.open");
+        let opens = format!(
+            "const d = document.querySelectorAll('dialog')[{n}]; const b = document.querySelector(`[data-open=\"${{d.id}}\"]`); if (b) b.click(); return d.open"
+        );
         if person.script(&opens).await == true {
             check(person, axe, &format!("dialog {n}"), found).await;
             person.script("document.querySelector('dialog[open]').close()").await;
@@ -145,7 +147,11 @@ async fn nothing_serious_is_found_on_any_page() {
     }
     let session = scene.session(ROOT);
     let lost = scene.token(&session, "Edda's token").unwrap()["id"].clone();
-    for path in [format!("/admin/settings/admin-tokens/{lost}"), "/admin/settings/admin-tokens?q=zzz".into(), "/admin/settings/admin-tokens/999".into()] {
+    for path in [
+        format!("/admin/settings/admin-tokens/{lost}"),
+        "/admin/settings/admin-tokens?q=zzz".into(),
+        "/admin/settings/admin-tokens/999".into(),
+    ] {
         root.goes(&path).await;
         check_all(&root, &axe, &mut found).await;
     }

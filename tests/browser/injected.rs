@@ -12,7 +12,8 @@ const SHORT: &str = r#""><i data-planted onclick=planted=1>"#;
 
 /// Nothing of it became part of the page, and nothing was even tried.
 async fn nothing_ran(person: &Person, what: &str) {
-    let planted = "return document.querySelectorAll('[data-planted]').length + (typeof planted === 'undefined' ? 0 : 100)";
+    let planted =
+        "return document.querySelectorAll('[data-planted]').length + (typeof planted === 'undefined' ? 0 : 100)";
     assert_eq!(person.script(planted).await, 0, "{what}: {}", person.client.source().await.unwrap());
     assert_eq!(person.complaints().await, Vec::<String>::new(), "{what}");
 }
@@ -41,11 +42,13 @@ async fn fills_and_sends(person: &Person, n: usize, text: &str) -> bool {
         return true";
     let sent = person.client.execute(script, vec![json!(n), json!(text)]).await.unwrap();
     if sent == true {
-        person.until("the form is answered", async || {
-            let before = "return document.readyState !== 'complete' || document.documentElement.dataset.before === 'yes'";
-            Ok(person.client.execute(before, Vec::new()).await? == false)
-        })
-        .await;
+        person
+            .until("the form is answered", async || {
+                let before =
+                    "return document.readyState !== 'complete' || document.documentElement.dataset.before === 'yes'";
+                Ok(person.client.execute(before, Vec::new()).await? == false)
+            })
+            .await;
     }
     sent == true
 }
@@ -96,7 +99,9 @@ async fn what_an_address_says_is_never_taken_for_markup() {
     let Some(scene) = Scene::with_demo_data() else { return };
     let root = scene.somebody().await;
     let evil = encoded(EVIL);
-    for path in ["/admin/auth/login?redirectTo=", "/admin/auth/register?registrationToken=", "/admin/auth/register-admin?x="] {
+    for path in
+        ["/admin/auth/login?redirectTo=", "/admin/auth/register?registrationToken=", "/admin/auth/register-admin?x="]
+    {
         root.goes(&format!("{path}{evil}")).await;
         nothing_ran(&root, path).await;
     }
@@ -118,12 +123,22 @@ async fn what_an_address_says_is_never_taken_for_markup() {
 async fn signing_in_leads_to_no_other_place() {
     let Some(scene) = Scene::with_demo_data() else { return };
     let edda = scene.somebody().await;
-    for back in ["https://evil.test/", "//evil.test", "/\\evil.test", "javascript:planted=1", "/admin/settings/../../evil", "/admin/settings//evil.test"] {
+    for back in [
+        "https://evil.test/",
+        "//evil.test",
+        "/\\evil.test",
+        "javascript:planted=1",
+        "/admin/settings/../../evil",
+        "/admin/settings//evil.test",
+    ] {
         edda.goes(&format!("/admin/auth/login?redirectTo={}", encoded(back))).await;
         edda.types("E-mail", EDDA).await;
         edda.types("Password", PASSWORD).await;
         edda.presses("Sign in").await;
-        edda.until("somewhere else is open", async || Ok(edda.client.current_url().await?.path() != "/admin/auth/login")).await;
+        edda.until("somewhere else is open", async || {
+            Ok(edda.client.current_url().await?.path() != "/admin/auth/login")
+        })
+        .await;
         assert_eq!(edda.place().await, "/admin/settings/admin-tokens", "{back}");
         assert!(edda.client.current_url().await.unwrap().as_str().starts_with(&edda.origin));
         edda.client.delete_all_cookies().await.unwrap();
@@ -137,8 +152,17 @@ async fn a_violation_is_noticed() {
     let Some(scene) = Scene::with_demo_data() else { return };
     let root = scene.signed_in(ROOT).await;
     assert_eq!(root.complaints().await, Vec::<String>::new());
-    root.client.execute("document.querySelector('main').insertAdjacentHTML('beforeend', arguments[0])", vec![Value::from(EVIL)]).await.unwrap();
-    root.until("the browser complains", async || Ok(root.complaints().await.iter().any(|c| c.contains("Content Security Policy")))).await;
+    root.client
+        .execute(
+            "document.querySelector('main').insertAdjacentHTML('beforeend', arguments[0])",
+            vec![Value::from(EVIL)],
+        )
+        .await
+        .unwrap();
+    root.until("the browser complains", async || {
+        Ok(root.complaints().await.iter().any(|c| c.contains("Content Security Policy")))
+    })
+    .await;
     let ran = root.script("return [document.querySelectorAll('[data-planted]').length > 0, typeof planted]").await;
     assert_eq!(ran, json!([true, "undefined"]), "it is there, and still it did not run");
     root.client.close().await.unwrap();

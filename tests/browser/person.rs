@@ -96,7 +96,11 @@ impl Person {
     pub(crate) async fn find(&self, what: &str, xpath: &str) -> Element {
         let found = std::cell::RefCell::new(None);
         self.until(&format!("{what} shows"), async || {
-            let within = if self.client.find_all(Locator::Css("dialog[open]")).await?.is_empty() { "" } else { "//dialog[@open]" };
+            let within = if self.client.find_all(Locator::Css("dialog[open]")).await?.is_empty() {
+                ""
+            } else {
+                "//dialog[@open]"
+            };
             let all: Vec<String> = xpath.split(" | ").map(|one| format!("{within}{one}")).collect();
             for element in self.client.find_all(Locator::XPath(&all.join(" | "))).await? {
                 if element.is_displayed().await? {
@@ -133,7 +137,8 @@ impl Person {
     /// Presses a button or follows a link with exactly this text.
     pub(crate) async fn presses(&self, text: &str) {
         let is = format!("normalize-space(.)={}", quoted(text));
-        let button = self.find(&format!("button “{text}”"), &format!("//button[{is}] | //a[{is}] | //summary[{is}]")).await;
+        let button =
+            self.find(&format!("button “{text}”"), &format!("//button[{is}] | //a[{is}] | //summary[{is}]")).await;
         self.clicks(&button).await;
     }
 

@@ -61,7 +61,8 @@ impl Scene {
 
     /// The path to accept an invitation at.
     pub(crate) fn invitation(&self, session: &str) -> String {
-        let new = json!({"email": "new@example.test", "firstname": "New", "lastname": "Comer", "roles": []}).to_string();
+        let new =
+            json!({"email": "new@example.test", "firstname": "New", "lastname": "Comer", "roles": []}).to_string();
         let answer = self.server.json("POST", "/admin/users", session, &new).assert(201);
         let secret = answer.at("/data/registrationToken");
         format!("/admin/auth/register?registrationToken={}", secret.as_str().unwrap())

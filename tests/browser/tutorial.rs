@@ -100,7 +100,8 @@ async fn is_shown_once(edda: &Person, key: &str) {
     hidden("going back").await;
     edda.client.forward().await.unwrap();
     hidden("going forward").await;
-    let history = edda.client.issue_cmd(crate::driver::Own::devtools("Page.getNavigationHistory", json!({}))).await.unwrap();
+    let history =
+        edda.client.issue_cmd(crate::driver::Own::devtools("Page.getNavigationHistory", json!({}))).await.unwrap();
     assert!(!history.to_string().contains(key), "{history}");
 }
 

@@ -16,10 +16,14 @@ pub(crate) enum Mistake {
     JoinerNotRevalidated,
     /// Sequences are drawn without a lock: they commit in any order, and some never do.
     SequencesWithoutLock,
-    /// The first era after a start begins without a floor.
+    /// The log is first read without raising the floor.
     FloorOfZeroAtStart,
-    /// Every later era does.
+    /// An era begins without a floor.
     FloorOfZeroLater,
+    /// An era begins with the first poll, and the clock forgets what was raised before.
+    EraAtTheStart,
+    /// An era begins with the clock of the last one.
+    ClockIsKept,
     /// A look-up answers without a lease, however long it took.
     UnleasedLookUp,
     /// A look-up answers without a lease if it took no longer than the lease's span.
@@ -30,6 +34,18 @@ pub(crate) enum Mistake {
     NoEraSwap,
     /// Whether a log goes on is told by the sequences alone.
     DivergenceBySequence,
+    /// What look-ups and own changes see before the reader does is not kept.
+    NothingAheadIsKept,
+    /// Of that, the sequences alone are kept.
+    AheadWithoutIds,
+    /// A log that ends before what was seen is taken for one that goes on.
+    AheadWithoutHighest,
+    /// A commit in doubt tells nothing of how far the log went.
+    NothingIsSeenInDoubt,
+    /// A change of this node is raised by its sequence, also where it is no new one.
+    OwnChangeOfAnySequence,
+    /// What its sequence has to come after is noted before it waits for the lock.
+    HighestBeforeTheLock,
     /// A look-up takes its era when it lands, not when it starts.
     EraOfTheLanding,
     /// A commit of unknown outcome is taken for one that did not happen.

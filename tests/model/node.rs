@@ -4,7 +4,8 @@
 //! still only so many states.
 
 use crate::Mistake;
-use crate::scenario::{EraClock, Following, LEASE, Scenario};
+use crate::ahead::Ahead;
+use crate::scenario::{Following, LEASE, Scenario};
 use crate::store::{Change, Log, Snapshot};
 
 /// An age that is over.
@@ -23,20 +24,12 @@ impl From<Change> for Applied {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub(crate) struct Reader {
-    started: bool,
-    pub(crate) applied: Option<Applied>,
-    /// A mistake: the log did not go on, and the next poll is to begin no era.
-    goes_on: bool,
-}
-
 /// The answer to a poll. A store answers with the next change only: more than one is always a partial answer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Answer {
-    head: u8,
+    pub(crate) head: u8,
     known: bool,
-    change: Option<Change>,
+    pub(crate) change: Option<Change>,
 }
 
 impl Answer {
@@ -54,16 +47,18 @@ impl Answer {
     }
 }
 
-/// The one poll that is under way, and how long ago it was sent.
+/// The one poll that is under way, how long ago it was sent, and the last change that was seen here before.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) enum Poll {
     #[default]
     None,
     Sent {
         age: u8,
+        highest: u8,
     },
     Answered {
         age: u8,
+        highest: u8,
         answer: Answer,
     },
     /// Its change is raised; the lease is to be renewed.
@@ -72,6 +67,7 @@ pub(crate) enum Poll {
     },
     /// A mistake: the lease is renewed; its change is to be raised.
     Renewed {
+        highest: u8,
         answer: Answer,
     },
 }
@@ -98,16 +94,26 @@ pub(crate) struct Taken {
     pub(crate) age: u8,
 }
 
+/// What stood when a change of this node had its sequence.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Begun {
+    /// Whether the era that it was begun in is still the present one.
+    pub(crate) of_this_era: bool,
+    pub(crate) highest: u8,
+}
+
 /// The revoke through this node. There is at most one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) enum Revoke {
     #[default]
     NotYet,
+    /// A mistake: what it rests on is known before it has the lock on the epoch.
+    Begun(Begun),
     /// It is in the store; its tags are to be raised before anybody is told.
     Committed {
         seq: u8,
         op: u8,
-        of_this_era: bool,
+        begun: Begun,
         /// Whether the verdict is still this change's: what others made of it since is not promised at once.
         decides: bool,
     },
@@ -128,7 +134,9 @@ pub(crate) struct Node {
     pub(crate) floor: u8,
     /// How long ago the poll was sent that the lease comes from.
     pub(crate) lease: Option<u8>,
-    pub(crate) reader: Reader,
+    /// How far the log was read; nothing before the first poll, or where the log is empty.
+    pub(crate) applied: Option<Applied>,
+    pub(crate) ahead: Ahead,
     pub(crate) poll: Poll,
     /// What is cached of the token, in the present era.
     pub(crate) entry: Option<Snapshot>,
@@ -162,15 +170,29 @@ impl Node {
         (stands && leased).then_some(snapshot.allows)
     }
 
+    /// Whether the next poll would notice that the store has lost what comes after `kept`.
+    pub(crate) fn notices(&self, kept: u8) -> bool {
+        let applied = self.applied.is_some_and(|applied| applied.seq > kept);
+        let read = matches!(self.flight, Flight::Read(_, snapshot) if snapshot.seq > kept);
+        let asked = matches!(self.poll, Poll::Sent { highest, .. } if self.ahead.highest > highest.max(kept));
+        applied || (!read && !asked)
+    }
+
     /// A look-up lands: its answer is kept, unless a newer one admits the token already.
     pub(crate) fn land(&mut self, scenario: &Scenario) {
         let Flight::Read(taken, snapshot) = std::mem::take(&mut self.flight) else { return };
         let newer = |kept: Snapshot| {
             kept.allows && snapshot.allows && kept.seq > snapshot.seq && !scenario.makes(Mistake::UnversionedFill)
         };
-        let of_this_era = taken.of_this_era || scenario.makes(Mistake::EraOfTheLanding);
-        if of_this_era && !self.entry.is_some_and(newer) {
-            self.entry = Some(snapshot);
+        if !taken.of_this_era && !scenario.makes(Mistake::EraOfTheLanding) {
+            return;
+        }
+        if scenario.following == Following::Log {
+            self.ahead.saw(snapshot.seq, Some(snapshot.op), scenario);
+        }
+        if !self.entry.is_some_and(newer) {
+            // Its id has been noted.
+            self.entry = Some(Snapshot { op: 0, ..snapshot });
         }
     }
 
@@ -181,54 +203,77 @@ impl Node {
         }
     }
 
-    /// Raises a change of this node.
-    pub(crate) fn raise_own(&mut self, seq: u8, of_this_era: bool, scenario: &Scenario) {
-        if of_this_era || scenario.era_clock == EraClock::IsKept {
-            self.raise(seq, scenario);
-        } else {
-            self.begin_era(self.floor, scenario);
+    /// What a change of this node rests on that has its sequence now.
+    pub(crate) fn begun(&self) -> Begun {
+        Begun { of_this_era: true, highest: self.ahead.highest }
+    }
+
+    /// Raises a change of this node. It has no id if nobody knows whether it was committed.
+    pub(crate) fn raise_own(&mut self, begun: Begun, seq: u8, op: Option<u8>, scenario: &Scenario) {
+        let follows = scenario.following == Following::Log;
+        if !begun.of_this_era {
+            return self.begin_era(self.ahead.highest, scenario);
         }
+        if follows && seq <= begun.highest && !scenario.makes(Mistake::OwnChangeOfAnySequence) {
+            return self.begin_era(seq, scenario);
+        }
+        if follows {
+            self.ahead.saw(seq, op, scenario);
+        }
+        self.raise(seq, scenario);
     }
 
     fn begin_era(&mut self, floor: u8, scenario: &Scenario) {
-        let first = self.lease.is_none();
-        let mistaken = if first { Mistake::FloorOfZeroAtStart } else { Mistake::FloorOfZeroLater };
-        self.floor = if scenario.makes(mistaken) { 0 } else { floor };
-        if scenario.era_clock == EraClock::StartsAnew {
+        self.ahead = Ahead::of(floor);
+        if scenario.makes(Mistake::NoEraSwap) {
+            return;
+        }
+        self.floor = if scenario.makes(Mistake::FloorOfZeroLater) { 0 } else { floor };
+        if !scenario.makes(Mistake::ClockIsKept) {
             self.clock = 0;
         }
         self.entry = None;
         if let Flight::Started(taken) | Flight::Row(taken, _) | Flight::Read(taken, _) = &mut self.flight {
             taken.of_this_era = false;
         }
-        if let Revoke::Committed { of_this_era, .. } = &mut self.revoke {
-            *of_this_era = false;
+        if let Revoke::Begun(begun) | Revoke::Committed { begun, .. } = &mut self.revoke {
+            begun.of_this_era = false;
+        }
+    }
+
+    /// The log is read from here on.
+    fn raise_floor(&mut self, floor: u8, scenario: &Scenario) {
+        let first = self.lease.is_none();
+        let mistaken = if first { Mistake::FloorOfZeroAtStart } else { Mistake::FloorOfZeroLater };
+        if first && scenario.makes(Mistake::EraAtTheStart) {
+            self.begin_era(floor, scenario);
+        } else if !scenario.makes(mistaken) {
+            self.floor = self.floor.max(floor);
         }
     }
 
     /// Raises what a poll brought. Whether the node then knows all that the poll could know.
-    pub(crate) fn apply(&mut self, answer: Answer, scenario: &Scenario) -> bool {
+    pub(crate) fn apply(&mut self, answer: Answer, highest: u8, scenario: &Scenario) -> bool {
         let Answer { head, known, change } = answer;
-        let Some(applied) = self.reader.applied else {
-            if (!self.reader.started || change.is_some()) && !self.reader.goes_on {
-                self.begin_era(head, scenario);
-            }
-            self.reader = Reader { started: true, applied: change.map(Applied::from), goes_on: false };
-            return true;
-        };
-        let by_sequence = scenario.makes(Mistake::DivergenceBySequence);
-        let follows = change.is_none_or(|change| change.seq == applied.seq + 1);
-        if (!known && !by_sequence) || head < applied.seq || !follows {
-            self.reader = Reader { goes_on: scenario.makes(Mistake::NoEraSwap), ..Reader::default() };
+        let goes_on = self.applied.is_none_or(|applied| {
+            let follows = change.is_none_or(|change| change.seq == applied.seq + 1);
+            (known || scenario.makes(Mistake::DivergenceBySequence)) && head >= applied.seq && follows
+        });
+        if !goes_on || !self.ahead.agrees(highest, &answer, scenario) {
+            self.begin_era(head, scenario);
+            self.applied = None;
             return false;
         }
-        if let Some(change) = change {
-            if change.tagged {
-                self.raise(change.seq, scenario);
-            }
-            self.reader.applied = Some(change.into());
+        if self.applied.is_none() {
+            self.raise_floor(head, scenario);
+        } else if let Some(change) = change.filter(|change| change.tagged) {
+            self.raise(change.seq, scenario);
         }
-        change.map_or(applied.seq, |change| change.seq) >= head || scenario.makes(Mistake::PartialPollRenews)
+        if let Some(change) = change {
+            self.applied = Some(change.into());
+            self.ahead.read(change.seq);
+        }
+        self.applied.map_or(0, |applied| applied.seq) >= head || scenario.makes(Mistake::PartialPollRenews)
     }
 
     pub(crate) fn renew(&mut self, age: u8, scenario: &Scenario) {
@@ -239,7 +284,7 @@ impl Node {
     pub(crate) fn tick(&mut self, scenario: &Scenario) {
         let older = |age: &mut u8| *age = (*age + 1).min(OVER);
         self.lease.as_mut().map(older);
-        if let Poll::Sent { age } | Poll::Answered { age, .. } | Poll::Raised { age } = &mut self.poll {
+        if let Poll::Sent { age, .. } | Poll::Answered { age, .. } | Poll::Raised { age } = &mut self.poll {
             older(age);
         }
         if scenario.makes(Mistake::UnleasedQuickLookUp)
@@ -252,32 +297,14 @@ impl Node {
     /// Forgets everything. Whoever waited for an answer never gets one.
     pub(crate) fn restart(&mut self) {
         let revoke = match self.revoke {
-            Revoke::Committed { .. } | Revoke::InDoubt => Revoke::Over,
+            Revoke::Begun(_) | Revoke::Committed { .. } | Revoke::InDoubt => Revoke::Over,
             settled => settled,
         };
         *self = Self { revoke, ..Self::default() };
     }
 
-    /// The latest sequence that anything here rests on.
-    pub(crate) fn held(&self) -> u8 {
-        let read = match self.flight {
-            Flight::Read(_, snapshot) => snapshot.seq,
-            _ => 0,
-        };
-        let written = match self.revoke {
-            Revoke::Committed { seq, .. } => seq,
-            _ => 0,
-        };
-        read.max(written).max(self.clock).max(self.entry.map_or(0, |entry| entry.seq))
-    }
-
-    /// Whether the node would notice, or need not, that the store has lost what comes after `kept`.
-    pub(crate) fn notices(&self, kept: Snapshot) -> bool {
-        self.reader.applied.is_some_and(|applied| applied.seq > kept.seq) || self.held() <= kept.seq
-    }
-
-    /// Whether it has applied the whole log.
+    /// Whether it has applied the whole log, and holds nothing that is not in there.
     pub(crate) fn knows(&self, log: &Log) -> bool {
-        self.reader.started && self.reader.applied == log.last().copied().map(Applied::from)
+        self.applied == log.last().copied().map(Applied::from) && self.ahead.highest <= log.now().seq
     }
 }

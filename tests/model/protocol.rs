@@ -64,6 +64,8 @@ pub(crate) enum Action {
     /// The answer goes to the cache and to whoever waits.
     LandLookUp,
 
+    /// A mistake: what a revoke rests on is noted before it has the lock.
+    BeginRevoke,
     /// A revoke through this node is committed.
     CommitRevoke,
     /// Its tags are raised and its caller is told.
@@ -158,12 +160,12 @@ impl Protocol {
             actions.push(Action::FailOver);
         }
         if !store.was_set_back {
-            let noticed = |kept: &Length| match self.0.set_back {
+            let possible = |kept: &Length| match self.0.set_back {
                 SetBack::Never => false,
-                SetBack::Noticed | SetBack::WrittenAtOnce => node.notices(store.log.at(*kept)),
-                SetBack::Anywhere => true,
+                SetBack::Noticed => node.notices(store.log.at(*kept).seq),
+                SetBack::AtAnyTime => true,
             };
-            actions.extend((0..store.log.length()).filter(noticed).map(|kept| Action::SetBack { kept }));
+            actions.extend((0..store.log.length()).filter(possible).map(|kept| Action::SetBack { kept }));
         }
     }
 
@@ -199,10 +201,11 @@ impl Protocol {
     }
 
     fn of_revoke(&self, State { store, node }: &State, actions: &mut Vec<Action>) {
-        let behind = self.0.set_back == SetBack::Noticed && node.held() > store.log.now().seq;
-        let free = self.0.own_changes && !store.locked() && store.writes < self.0.writes && !behind;
+        let free = self.0.own_changes && !store.locked() && store.writes < self.0.writes;
+        let early = self.0.makes(Mistake::HighestBeforeTheLock);
         match node.revoke {
-            Revoke::NotYet if free && store.log.now().allows && store.frozen.is_none() => {
+            Revoke::NotYet if early => actions.push(Action::BeginRevoke),
+            Revoke::NotYet | Revoke::Begun(_) if free && store.log.now().allows && store.frozen.is_none() => {
                 actions.push(Action::CommitRevoke);
                 // Room for the change that settles it.
                 if self.0.lost_answers && store.writes + 1 < self.0.writes {
@@ -242,22 +245,22 @@ impl Protocol {
             Action::FailOver => store.frozen = Some(store.log.length()),
             Action::SetBack { kept } => store.set_back(kept),
 
-            Action::SendPoll => node.poll = Poll::Sent { age: 0 },
+            Action::SendPoll => node.poll = Poll::Sent { age: 0, highest: node.ahead.highest },
             Action::LosePoll => node.poll = Poll::None,
             Action::AnswerPoll { from } => {
-                if let Poll::Sent { age } = node.poll {
-                    let answer = Answer::of(&store.log[..usize::from(from)], node.reader.applied);
-                    node.poll = Poll::Answered { age, answer };
+                if let Poll::Sent { age, highest } = node.poll {
+                    let answer = Answer::of(&store.log[..usize::from(from)], node.applied);
+                    node.poll = Poll::Answered { age, highest, answer };
                 }
             }
             Action::ApplyPoll => {
                 node.poll = match node.poll {
-                    Poll::Answered { age, answer } => {
-                        let caught_up = node.apply(answer, scenario);
+                    Poll::Answered { age, highest, answer } => {
+                        let caught_up = node.apply(answer, highest, scenario);
                         if caught_up { Poll::Raised { age } } else { Poll::None }
                     }
-                    Poll::Renewed { answer } => {
-                        node.apply(answer, scenario);
+                    Poll::Renewed { highest, answer } => {
+                        node.apply(answer, highest, scenario);
                         Poll::None
                     }
                     other => other,
@@ -265,9 +268,9 @@ impl Protocol {
             }
             Action::RenewLease => {
                 node.poll = match node.poll {
-                    Poll::Answered { age, answer } => {
+                    Poll::Answered { age, highest, answer } => {
                         node.renew(age, scenario);
-                        Poll::Renewed { answer }
+                        Poll::Renewed { highest, answer }
                     }
                     Poll::Raised { age } => {
                         node.renew(age, scenario);
@@ -290,20 +293,22 @@ impl Protocol {
             }
             Action::ReadSequence => {
                 if let Flight::Row(taken, allows) = node.flight {
-                    node.flight = Flight::Read(taken, Snapshot { allows, seq: store.log.now().seq });
+                    node.flight = Flight::Read(taken, Snapshot { allows, ..store.log.now() });
                 }
             }
             Action::LandLookUp => node.land(scenario),
 
+            Action::BeginRevoke => node.revoke = Revoke::Begun(node.begun()),
             Action::CommitRevoke => {
+                let begun = if let Revoke::Begun(begun) = node.revoke { begun } else { node.begun() };
                 let open = store.open(true);
                 store.commit(open);
-                node.revoke = Revoke::Committed { seq: open.seq, op: open.op, of_this_era: true, decides: true };
+                node.revoke = Revoke::Committed { seq: open.seq, op: open.op, begun, decides: true };
             }
             Action::AcknowledgeRevoke => {
-                if let Revoke::Committed { seq, op, of_this_era, decides } = node.revoke {
+                if let Revoke::Committed { seq, op, begun, decides } = node.revoke {
                     if !scenario.makes(Mistake::AcknowledgedBeforeRaised) {
-                        node.raise_own(seq, of_this_era, scenario);
+                        node.raise_own(begun, seq, Some(op), scenario);
                     }
                     node.revoke = if decides { Revoke::Acknowledged { op } } else { Revoke::Over };
                 }
@@ -314,7 +319,7 @@ impl Protocol {
                 if scenario.makes(Mistake::UnknownCommitIgnored) {
                     node.revoke = Revoke::Over;
                 } else {
-                    node.raise_own(open.seq, true, scenario);
+                    node.raise_own(node.begun(), open.seq, None, scenario);
                     let settled = scenario.makes(Mistake::UnknownCommitNotSettled);
                     node.revoke = if settled { Revoke::Over } else { Revoke::InDoubt };
                 }
@@ -329,9 +334,9 @@ impl Protocol {
                 store.drawn -= 1;
             }
             Action::Settle => {
-                let open = store.open(true);
+                let (open, begun) = (store.open(true), node.begun());
                 store.commit_again(open);
-                node.raise_own(open.seq, true, scenario);
+                node.raise_own(begun, open.seq, Some(open.op), scenario);
                 node.revoke = Revoke::Over;
             }
             Action::Restart => node.restart(),

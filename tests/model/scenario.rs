@@ -30,7 +30,6 @@ pub(crate) struct Scenario {
     pub(crate) set_back: SetBack,
     /// Changes are made through this node as well.
     pub(crate) own_changes: bool,
-    pub(crate) era_clock: EraClock,
     /// The answer to a commit of this node may be lost.
     pub(crate) lost_answers: bool,
     /// How many transactions there are at most.
@@ -38,27 +37,14 @@ pub(crate) struct Scenario {
     pub(crate) mistake: Option<Mistake>,
 }
 
-/// How far a store may be set back.
+/// When a store may be set back, once, to any older moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum SetBack {
     Never,
-    /// The last change that the poller applied is lost, or nothing that this node has read or written; and nothing is written
-    /// through this node as long as it holds something later than the store does.
+    /// So that the next poll notices: when the reader has applied what is lost by it, or no look-up is under way that has read that,
+    /// nor a poll that was sent before this node saw it.
     Noticed,
-    /// The same, and the node may write at once.
-    WrittenAtOnce,
-    /// To any moment.
-    Anywhere,
-}
-
-/// What becomes of the tag clock when an era begins.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum EraClock {
-    /// It starts anew, and a change of this node that was begun in an earlier era begins one more, as our code has it: right if
-    /// every look-up reads the primary.
-    StartsAnew,
-    /// It is kept, and such a change is raised by its sequence: right if no store is ever set back.
-    IsKept,
+    AtAnyTime,
 }
 
 impl Scenario {
@@ -71,7 +57,6 @@ impl Scenario {
             quorum_heartbeat: false,
             set_back: SetBack::Never,
             own_changes: true,
-            era_clock: EraClock::StartsAnew,
             lost_answers: false,
             writes,
             mistake: None,
@@ -104,10 +89,6 @@ impl Scenario {
 
     pub(crate) fn without_own_changes(self) -> Self {
         Self { own_changes: false, ..self }
-    }
-
-    pub(crate) fn clock_is_kept(self) -> Self {
-        Self { era_clock: EraClock::IsKept, ..self }
     }
 
     pub(crate) fn lost_answers(self) -> Self {

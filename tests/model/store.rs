@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 /// How many changes a log has room for; above every bound on writes.
-const ROOM: usize = 4;
+pub(crate) const ROOM: usize = 4;
 
 /// A committed change.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -23,6 +23,8 @@ pub(crate) struct Change {
 pub(crate) struct Snapshot {
     pub(crate) allows: bool,
     pub(crate) seq: u8,
+    /// The id of the change with that sequence; zero before the first.
+    pub(crate) op: u8,
 }
 
 /// Committed changes. A reader always sees the first so many of them.
@@ -59,10 +61,8 @@ impl Log {
     /// What a reader sees who has the first `length` changes. Before the first, the token is admitted.
     pub(crate) fn at(&self, length: u8) -> Snapshot {
         let seen = &self[..usize::from(length)];
-        Snapshot {
-            allows: seen.last().is_none_or(|change| change.allows),
-            seq: seen.iter().map(|change| change.seq).max().unwrap_or(0),
-        }
+        let latest = seen.iter().max_by_key(|change| change.seq).copied().unwrap_or_default();
+        Snapshot { allows: seen.last().is_none_or(|change| change.allows), seq: latest.seq, op: latest.op }
     }
 
     pub(crate) fn now(&self) -> Snapshot {

@@ -2,6 +2,8 @@
 
 #![allow(unreachable_pub, dead_code, reason = "tests use what they need of it")]
 
+#[cfg(feature = "testing")]
+pub mod node;
 #[path = "../../examples/cluster/server.rs"]
 pub mod server;
 
@@ -11,7 +13,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// Set to 1 where a test that finds no PostgreSQL must fail and not be skipped.
+/// Set to 1 where a test that finds no PostgreSQL, or no pooler, must fail and not be skipped.
 const REQUIRED: &str = "KEYWARD_REQUIRE_POSTGRES";
 
 /// The server of this test program; none if there is no PostgreSQL on this machine, which is said.
@@ -19,13 +21,18 @@ pub fn server() -> Option<&'static Server> {
     static SERVER: OnceLock<Option<Server>> = OnceLock::new();
     let server = SERVER.get_or_init(|| match Server::find_or_start() {
         Ok(server) => Some(server),
-        Err(why) if std::env::var(REQUIRED).is_ok_and(|v| v == "1") => panic!("no PostgreSQL: {why}"),
         Err(why) => {
-            eprintln!("SKIPPED: tests on PostgreSQL. {why}; or set {} to an address", server::VARIABLE);
+            skipped("tests on PostgreSQL", &format!("{why}; or set {} to an address", server::VARIABLE));
             None
         }
     });
     server.as_ref()
+}
+
+/// Says what is skipped; fails where nothing may be.
+pub fn skipped(what: &str, why: &str) {
+    assert!(!std::env::var(REQUIRED).is_ok_and(|v| v == "1"), "{what} may not be skipped: {why}");
+    eprintln!("SKIPPED: {what}. {why}");
 }
 
 /// A new database, with nothing in it.

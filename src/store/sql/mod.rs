@@ -22,6 +22,18 @@ use std::time::Duration;
 /// How long anybody waits for a connection or for another writer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What a statement says, unless it is given up first.
+async fn or<T>(
+    given_up: impl Future<Output = sqlx::Error>,
+    statement: impl Future<Output = sqlx::Result<T>>,
+) -> sqlx::Result<T> {
+    tokio::select! {
+        biased;
+        said = statement => said,
+        error = given_up => Err(error),
+    }
+}
+
 fn corrupt(column: &'static str, why: impl Display) -> StoreError {
     StoreError::Corrupt(format!("column {column}: {why}"))
 }

@@ -2,7 +2,7 @@
 
 /// SQLite's words: an array of what is aggregated; an object; whether JSON text is JSON, not a string, inside another; the
 /// elements of the array in a parameter as rows `e(key, value)`, counted from 0; whether a parameter's text is in a column, in
-/// any case; the time.
+/// any case; the time; who answers.
 #[cfg(feature = "sqlite")]
 macro_rules! sqlite {
     (array $($content:tt)*) => {
@@ -24,8 +24,9 @@ macro_rules! sqlite {
     (now) => {
         "0"
     };
-    (replica) => {
-        "FALSE"
+    // Who it is that answers: a file is nobody.
+    (who) => {
+        "0 AS server"
     };
 }
 
@@ -54,8 +55,12 @@ macro_rules! postgres {
     (now) => {
         "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
     };
-    (replica) => {
-        "pg_is_in_recovery()"
+    // Two servers did not start at the same moment.
+    (who) => {
+        concat!(
+            "CAST(EXTRACT(EPOCH FROM pg_postmaster_start_time()) * 1000000 AS BIGINT) AS server, ",
+            "pg_is_in_recovery() AS replica"
+        )
     };
 }
 
@@ -270,20 +275,28 @@ macro_rules! facts {
     };
 }
 
-/// Whether the owner of token `t` no longer holds its grant `g`: the rule of `Ceiling::check`.
+/// Which grants are beyond their owner's ceiling, of those that `$from` joins as `g` with their token `t`: the rule of
+/// `Ceiling::check`.
+///
+/// In two steps, or PostgreSQL would look into the fields of every grant: whether fields matter is known after the first.
 macro_rules! beyond {
-    ($super_admin:literal) => {
+    ($from:expr, $super_admin:literal) => {
         concat!(
-            "NOT EXISTS (SELECT 1 FROM keyward_owner_role m WHERE m.owner_id = t.owner_id AND m.role_id = ",
+            "WITH doubtful AS MATERIALIZED (",
+            "SELECT g.id, g.token_id, g.action, g.subject, g.all_fields, t.owner_id FROM ",
+            $from,
+            " AND t.kind = 'admin' ",
+            "AND NOT EXISTS (SELECT 1 FROM keyward_owner_role m WHERE m.owner_id = t.owner_id AND m.role_id = ",
             $super_admin,
             ") AND NOT EXISTS (SELECT 1 FROM keyward_owner_role m JOIN keyward_role_permission p ON p.role_id = m.role_id \
              WHERE m.owner_id = t.owner_id AND p.action = g.action AND p.subject IS NOT DISTINCT FROM g.subject \
-             AND p.all_fields) \
-             AND (g.all_fields OR EXISTS (SELECT 1 FROM keyward_grant_field f WHERE f.grant_id = g.id AND NOT EXISTS (\
+             AND p.all_fields)) \
+             SELECT d.id, d.token_id, d.action, d.subject, d.all_fields FROM doubtful d \
+             WHERE d.all_fields OR EXISTS (SELECT 1 FROM keyward_grant_field f WHERE f.grant_id = d.id AND NOT EXISTS (\
              SELECT 1 FROM keyward_owner_role m JOIN keyward_role_permission p ON p.role_id = m.role_id \
              JOIN keyward_role_permission_field h ON h.permission_id = p.id \
-             WHERE m.owner_id = t.owner_id AND p.action = g.action AND p.subject IS NOT DISTINCT FROM g.subject \
-             AND h.field = f.field)))"
+             WHERE m.owner_id = d.owner_id AND p.action = d.action AND p.subject IS NOT DISTINCT FROM d.subject \
+             AND h.field = f.field))"
         )
     };
 }
@@ -319,8 +332,8 @@ macro_rules! statements {
             "SELECT x.seq, ",
             $word!(now),
             " AS now, ",
-            $word!(replica),
-            " AS replica, CASE WHEN CAST($1 AS BIGINT) IS NULL OR EXISTS (SELECT 1 FROM keyward_change k ",
+            $word!(who),
+            ", CASE WHEN CAST($1 AS BIGINT) IS NULL OR EXISTS (SELECT 1 FROM keyward_change k ",
             "WHERE k.seq = $1 AND k.op_id = $2) THEN 1 ELSE 0 END AS known, CAST((SELECT ",
             $word!(array concat!($word!(object), "('seq', c.seq, 'op_id', c.op_id, 'at', c.at, 'tags', c.tags) ORDER BY c.seq")),
             " FROM (SELECT k.seq, k.op_id, k.at, k.tags FROM keyward_change k ",
@@ -513,12 +526,13 @@ macro_rules! statements {
 /// Which grants of members of the role `$whose` go.
 macro_rules! of_members {
     ($whose:literal, $super_admin:literal) => {
-        concat!(
-            "SELECT g.id, g.token_id FROM keyward_owner_role s JOIN keyward_token t ON t.owner_id = s.owner_id ",
-            "JOIN keyward_grant g ON g.token_id = t.id WHERE s.role_id = ",
-            $whose,
-            " AND t.kind = 'admin' AND ",
-            beyond!($super_admin)
+        beyond!(
+            concat!(
+                "keyward_owner_role s JOIN keyward_token t ON t.owner_id = s.owner_id ",
+                "JOIN keyward_grant g ON g.token_id = t.id WHERE s.role_id = ",
+                $whose
+            ),
+            $super_admin
         )
     };
 }
@@ -526,11 +540,9 @@ macro_rules! of_members {
 /// Which grants of the owner `$whose` go.
 macro_rules! of_owner {
     ($whose:literal, $super_admin:literal) => {
-        concat!(
-            "SELECT g.id, g.token_id FROM keyward_token t JOIN keyward_grant g ON g.token_id = t.id WHERE t.owner_id = ",
-            $whose,
-            " AND t.kind = 'admin' AND ",
-            beyond!($super_admin)
+        beyond!(
+            concat!("keyward_token t JOIN keyward_grant g ON g.token_id = t.id WHERE t.owner_id = ", $whose),
+            $super_admin
         )
     };
 }
@@ -538,7 +550,10 @@ macro_rules! of_owner {
 /// Which grants go because their action is not in the list `$known`.
 macro_rules! of_unknown {
     ($word:ident, $known:literal) => {
-        concat!("SELECT g.id, g.token_id FROM keyward_grant g WHERE ", unknown!($word, "g.action", $known))
+        concat!(
+            "SELECT g.id, g.token_id, g.action, g.subject, g.all_fields FROM keyward_grant g WHERE ",
+            unknown!($word, "g.action", $known)
+        )
     };
 }
 
@@ -551,7 +566,7 @@ pub(super) mod sqlite {
     /// SQLite has no changes within a query, so what goes is marked first.
     macro_rules! mark {
         ($which:expr) => {
-            concat!("INSERT INTO keyward_clamped (grant_id, token_id) ", $which)
+            concat!("INSERT INTO keyward_clamped (grant_id, token_id) SELECT id, token_id FROM (", $which, ")")
         };
     }
     pub(in crate::store::sql) const MARK_OF_MEMBERS: &str = mark!(of_members!("$1", "$2"));
@@ -575,10 +590,34 @@ pub(super) mod postgres {
     /// What a writer may wait for; and after what time one that fell silent loses the epoch, so that who waits gets it. The triggers that
     /// log what is changed by hand leave this transaction alone: it logs itself. All of it ends with the transaction, so a
     /// pooler may give the connection to somebody else then.
-    pub(in crate::store::sql) const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '5s'; \
-         SET LOCAL idle_in_transaction_session_timeout = '4s'; SET LOCAL keyward.writer = 'on'";
-    pub(in crate::store::sql) const BEGIN_READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; \
-         SET LOCAL idle_in_transaction_session_timeout = '30s'";
+    macro_rules! begin {
+        ($unless:literal) => {
+            concat!(
+                "BEGIN; SET LOCAL jit = off; SET LOCAL lock_timeout = '5s'; ",
+                "SET LOCAL idle_in_transaction_session_timeout = '4s'; SET LOCAL keyward.writer = 'on'; SELECT set_config('synchronous_commit', 'on', TRUE) ",
+                "WHERE current_setting('synchronous_commit') IN (",
+                $unless,
+                ")"
+            )
+        };
+    }
+    /// What was acknowledged outlives a crash, whatever the role's setting says.
+    pub(in crate::store::sql) const BEGIN: &str = begin!("'off'");
+    /// And is confirmed by the replicas that have to.
+    pub(in crate::store::sql) const BEGIN_CONFIRMED: &str = begin!("'off', 'local'");
+    /// For what is no change and need not be confirmed by anybody: the log of uses, and what is too old in the log of changes.
+    pub(in crate::store::sql) const BEGIN_ASIDE: &str = "BEGIN; SET LOCAL lock_timeout = '5s'; \
+         SET LOCAL idle_in_transaction_session_timeout = '4s'; SET LOCAL synchronous_commit = local";
+    pub(in crate::store::sql) const BEGIN_READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL jit = off; \
+         SET LOCAL idle_in_transaction_session_timeout = '30s'; SET LOCAL statement_timeout = '30s'";
+    /// Nothing here runs for so long that compiling it would pay. But after many tokens were imported, and before the tables are
+    /// analysed, the planner takes a look-up for long enough: then compiling took half a second each.
+    ///
+    /// A look-up that nobody waits for any more leaves a session behind which the server ends by itself, or there would be no end of
+    /// them while somebody locks the tables.
+    pub(in crate::store::sql) const BEGIN_LOOK_UP: &str = "BEGIN; SET LOCAL jit = off; SET LOCAL statement_timeout = '2s'; \
+         SET LOCAL idle_in_transaction_session_timeout = '4s'";
+    pub(in crate::store::sql) const LOOK_UPS_END: &str = "SET jit = off; SET statement_timeout = '2s'";
 
     /// All in one query: what goes is found, remembered and deleted of one moment.
     macro_rules! clamp {
@@ -587,10 +626,10 @@ pub(super) mod postgres {
                 "WITH marked AS MATERIALIZED (",
                 $which,
                 "), remembered AS (",
-                remember!("'token', c.token_id, 'admin'"),
+                remember!("'token', g.token_id, 'admin'"),
                 facts!(postgres, "g", " FROM keyward_grant_field f WHERE f.grant_id = g.id"),
-                " FROM marked c JOIN keyward_grant g ON g.id = c.id ORDER BY c.id), ",
-                "gone AS (DELETE FROM keyward_grant WHERE id IN (SELECT id FROM marked) RETURNING token_id) ",
+                " FROM marked g ORDER BY g.id), ",
+                "gone AS (DELETE FROM keyward_grant g USING marked m WHERE g.id = m.id RETURNING g.token_id) ",
                 "SELECT COUNT(*) AS grants, COUNT(DISTINCT token_id) AS tokens FROM gone"
             )
         };
@@ -599,10 +638,28 @@ pub(super) mod postgres {
     pub(in crate::store::sql) const CLAMP_OWNER: &str = clamp!(of_owner!("$7", "$8"));
     pub(in crate::store::sql) const CLAMP_UNKNOWN: &str = clamp!(of_unknown!(postgres, "$7"));
 
-    pub(in crate::store::sql) const HINT: &str = "SELECT pg_notify('keyward', '')";
+    /// It need not wait for replicas.
+    pub(in crate::store::sql) const HINT: &str =
+        "SELECT set_config('synchronous_commit', 'local', TRUE), pg_notify('keyward', '')";
     /// Waits until whoever has the epoch is done, one way or the other.
     pub(in crate::store::sql) const AFTER_WRITERS: &str = "SELECT seq FROM keyward_epoch WHERE id = 1 FOR UPDATE";
-    pub(in crate::store::sql) const HEARTBEAT: &str = "SELECT pg_logical_emit_message(TRUE, 'keyward', '')";
-    /// Who migrates waits for whoever does so already.
-    pub(in crate::store::sql) const LOCK_MIGRATIONS: &str = "SELECT pg_advisory_xact_lock(7738711720364864)";
+
+    /// Commits something that replicas have to confirm, whatever the role's setting says; and whether there are any that have to.
+    pub(in crate::store::sql) const HEARTBEAT: &str = concat!(
+        "SELECT CAST(pg_logical_emit_message(TRUE, 'keyward', '') AS TEXT), set_config('synchronous_commit', CASE ",
+        "WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on' ",
+        "ELSE current_setting('synchronous_commit') END, TRUE), ",
+        "current_setting('synchronous_standby_names') <> '' AS confirmed, ",
+        postgres!(who)
+    );
+    pub(in crate::store::sql) const RECOVERY: &str = "SELECT pg_is_in_recovery() AS replica";
+    pub(in crate::store::sql) const SESSION: &str = "SELECT pg_backend_pid() AS session";
+    /// Ends sessions of this name that wait for replicas. They would do so for ever, and do not hear that nobody waits for them.
+    pub(in crate::store::sql) const END_WAITING: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+         WHERE application_name = $1 AND wait_event = 'SyncRep'";
+    /// Who migrates waits for whoever does so already. What is there already is no news.
+    pub(in crate::store::sql) const LOCK_MIGRATIONS: &str =
+        "SET LOCAL client_min_messages = warning; SELECT pg_advisory_xact_lock(7738711720364864)";
+    pub(in crate::store::sql) const MIGRATED: &str = "SELECT to_regclass('keyward_migrations') IS NOT NULL AS migrated";
+    pub(in crate::store::sql) const NEWEST_MIGRATION: &str = "SELECT MAX(version) AS version FROM keyward_migrations";
 }

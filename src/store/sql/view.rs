@@ -1,7 +1,7 @@
 //! What can be read in a transaction, a reader's or the writer's.
 
 use super::error::asking;
-use super::{Arguments, Engine, Held, Home, Row, corrupt, events, lists, no_epoch, rows, statements};
+use super::{Arguments, Engine, Held, Home, Row, corrupt, events, lists, no_epoch, or, rows, statements};
 use crate::domain::{
     AuditEvent, Ceiling, Digest, Kind, Owner, OwnerId, PasswordHash, Role, RoleId, SealedKey, Timestamp, Token, TokenId,
 };
@@ -37,7 +37,9 @@ pub(super) struct Change {
 impl Reading {
     pub(super) async fn begin(store: Home) -> Result<Self, StoreError> {
         let mut transaction = store.begin_reading().await?;
-        let row = query(statements::LOOK).fetch_optional(&mut *transaction).await.map_err(asking)?;
+        let look = query(statements::LOOK).persistent(store.prepares());
+        let given_up = store.given_up(&transaction);
+        let row = or(given_up, look.fetch_optional(&mut *transaction)).await.map_err(asking)?;
         let now = store.time(&row.ok_or_else(no_epoch)?)?;
         Ok(Self { store, transaction, now, change: (), broken: false })
     }
@@ -47,7 +49,9 @@ impl Writing {
     pub(super) async fn begin(store: Home) -> Result<Self, StoreError> {
         let mut transaction = store.begin_writing().await?;
         let op_id = Uuid::new_v4().to_string();
-        let row = query(statements::TAKE_EPOCH).bind(&op_id).fetch_optional(&mut *transaction).await.map_err(asking)?;
+        let take = query(statements::TAKE_EPOCH).bind(&op_id).persistent(store.prepares());
+        let given_up = store.given_up(&transaction);
+        let row = or(given_up, take.fetch_optional(&mut *transaction)).await.map_err(asking)?;
         let row = row.ok_or_else(no_epoch)?;
         let (seq, now) = (rows::unsigned("seq", rows::get(&row, "seq")?)?, store.time(&row)?);
         Ok(Self { store, transaction, now, change: Change { op_id, seq }, broken: false })
@@ -56,7 +60,9 @@ impl Writing {
     /// Runs a statement, and answers with how many rows it touched.
     pub(super) async fn execute(&mut self, query: Query<'_, Engine, Arguments>) -> Result<u64, StoreError> {
         self.start()?;
-        let done = query.execute(&mut *self.transaction).await.map_err(asking)?;
+        let query = query.persistent(self.store.prepares());
+        let given_up = self.store.given_up(&self.transaction);
+        let done = or(given_up, query.execute(&mut *self.transaction)).await.map_err(asking)?;
         self.done();
         Ok(done.rows_affected())
     }
@@ -65,14 +71,17 @@ impl Writing {
 impl<C> Open<C> {
     pub(super) async fn row(&mut self, query: Query<'_, Engine, Arguments>) -> Result<Option<Row>, StoreError> {
         self.start()?;
-        let row = query.fetch_optional(&mut *self.transaction).await.map_err(asking)?;
+        let row =
+            query.persistent(self.store.prepares()).fetch_optional(&mut *self.transaction).await.map_err(asking)?;
         self.done();
         Ok(row)
     }
 
     pub(super) async fn rows(&mut self, query: Query<'_, Engine, Arguments>) -> Result<Vec<Row>, StoreError> {
         self.start()?;
-        let rows = query.fetch_all(&mut *self.transaction).await.map_err(asking)?;
+        let query = query.persistent(self.store.prepares());
+        let given_up = self.store.given_up(&self.transaction);
+        let rows = or(given_up, query.fetch_all(&mut *self.transaction)).await.map_err(asking)?;
         self.done();
         Ok(rows)
     }

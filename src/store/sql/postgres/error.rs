@@ -9,9 +9,9 @@ mod code {
     pub(super) const UNTRANSLATABLE: [&str; 2] = ["22021", "22P05"];
     /// Waited too long for a lock, lost a deadlock, or raced with somebody who does not take the epoch first.
     pub(super) const BUSY: [&str; 4] = ["55P03", "40P01", "40001", "57014"];
-    /// A prepared statement that is no more, or no longer fits its tables: another server stands behind this connection now, or
-    /// the tables were changed.
-    pub(super) const STALE: [&str; 3] = ["26000", "0A000", "08P01"];
+    /// A prepared statement that is no more, is there already, or no longer fits its tables: another server stands behind this
+    /// connection now, or the tables were changed.
+    pub(super) const STALE: [&str; 4] = ["26000", "42P05", "0A000", "08P01"];
 }
 
 /// Why a database could not be opened as a store.
@@ -27,6 +27,24 @@ pub(super) enum OpenError {
     Migration(#[source] MigrateError),
     #[error("the server is a replica in recovery: give the address of the primary")]
     Replica,
+    #[error("the address names several hosts: give one that leads to the primary, whichever that is")]
+    Hosts,
+    #[error("nobody answers at the address within 5 s: is it a PostgreSQL server, and does it run?")]
+    Silent,
+    #[error("the address is that of a pooler in transaction mode: say so with PostgresOptions::transaction_pooler()")]
+    Pooler,
+    #[error(
+        "the connection cannot be encrypted as sslmode asks: check the server's settings ssl and pg_hba.conf, the host and port, and \
+         the files that the address names"
+    )]
+    Encryption(#[source] sqlx::Error),
+    #[error(
+        "the server's certificate is not accepted: its authority has to be in the file sslrootcert or one of this machine's, and \
+         with sslmode=verify-full it has to be for the host that the address names"
+    )]
+    Certificate(#[source] sqlx::Error),
+    #[error("a file that the address names (sslrootcert, sslcert or sslkey) is not there or cannot be read")]
+    CertificateFile(#[source] sqlx::Error),
 }
 
 impl From<OpenError> for StoreError {

@@ -3,18 +3,26 @@
 //! A pool would wait for a statement that was given up, on a server that may be stopped or gone, and nobody could have the
 //! connection's place meanwhile. So a connection is closed at once if it is dropped in the middle of something.
 
-use super::error::{asking, is_stale};
-use super::{PATIENCE, statements};
+use super::error::{OpenError, asking, is_stale};
+use super::{Connections, PATIENCE, Side, or, statements};
 use crate::store::StoreError;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{Connection, PgConnection, PgPool, Postgres, query, raw_sql};
+use sqlx::{PgConnection, Postgres, raw_sql};
+use std::io::ErrorKind;
 use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How long a server may say nothing while a statement runs. It may be gone without a word.
+const SILENCE: Duration = Duration::from_secs(30);
 
 pub(super) struct Held {
     /// There until it is dropped.
     connection: Option<PoolConnection<Postgres>>,
+    /// The address leads to another server than the connection does.
+    replaced: watch::Receiver<bool>,
     /// A statement is under way.
     busy: bool,
     /// A transaction is open.
@@ -22,23 +30,41 @@ pub(super) struct Held {
 }
 
 impl Held {
-    async fn take(pool: &PgPool) -> Result<Self, StoreError> {
-        let connection = pool.acquire().await.map_err(asking)?;
-        Ok(Self { connection: Some(connection), busy: false, open: false })
+    async fn take(connections: &Connections, side: Side) -> Result<Self, StoreError> {
+        loop {
+            if connections.are_shared() {
+                return Err(OpenError::Pooler.into());
+            }
+            let pools = connections.pools();
+            let replaced = pools.replaced();
+            let connection = tokio::select! {
+                connection = pools.of(side).acquire() => connection.map_err(asking)?,
+                () = until(replaced.clone()) => continue,
+            };
+            return Ok(Self { connection: Some(connection), replaced, busy: false, open: false });
+        }
     }
 
     /// Begins a transaction by this statement.
-    pub(super) async fn begin(pool: &PgPool, statement: &'static str) -> Result<Self, StoreError> {
-        let mut held = Self::take(pool).await?;
+    pub(super) async fn begin(
+        connections: &Connections,
+        side: Side,
+        statement: &'static str,
+    ) -> Result<Self, StoreError> {
+        let mut held = Self::take(connections, side).await?;
         held.busy = true;
-        raw_sql(statement).execute(&mut *held).await.map_err(asking)?;
+        let given_up = held.given_up();
+        or(given_up, raw_sql(statement).execute(&mut *held)).await.map_err(asking)?;
         (held.busy, held.open) = (false, true);
         Ok(held)
     }
 
     pub(super) async fn commit(mut self) -> sqlx::Result<()> {
         self.busy = true;
-        let done = query("COMMIT").execute(&mut *self).await;
+        let given_up = self.given_up();
+        // It may wait for replicas, and for ever.
+        let done = tokio::time::timeout(PATIENCE, or(given_up, raw_sql("COMMIT").execute(&mut *self))).await;
+        let done = done.unwrap_or_else(|_| Err(silent()));
         if done.is_ok() {
             (self.busy, self.open) = (false, false);
         }
@@ -50,41 +76,59 @@ impl Held {
         self.busy = busy;
     }
 
+    /// Ends when an answer is not waited for any more.
+    pub(super) fn given_up(&self) -> impl Future<Output = sqlx::Error> + Send + use<> {
+        let replaced = self.replaced.clone();
+        async move {
+            _ = tokio::time::timeout(SILENCE, until(replaced)).await;
+            silent()
+        }
+    }
+
     /// Runs one statement by itself, which reads. Behind a pooler it has a transaction around it: else its parts could reach
     /// different servers.
     ///
-    /// Once more if the connection remembered a statement that is no more, or was lost while nobody used it.
+    /// Once more if the connection remembered a statement that is no more, was lost, or leads to another server than the address.
     pub(super) async fn read<'q>(
-        pool: &PgPool,
+        connections: &Connections,
         pooler: bool,
         ask: impl Fn() -> Query<'q, Postgres, PgArguments>,
     ) -> Result<Option<PgRow>, StoreError> {
-        match Self::read_once(pool, pooler, ask()).await? {
+        match Self::read_once(connections, pooler, ask()).await? {
             Ok(row) => Ok(row),
             Err(error) if is_stale(&error) || matches!(error, sqlx::Error::Io(_)) => {
-                Self::read_once(pool, pooler, ask()).await?.map_err(asking)
+                Self::read_once(connections, pooler, ask()).await?.map_err(asking)
             }
             Err(error) => Err(asking(error)),
         }
     }
 
     async fn read_once(
-        pool: &PgPool,
+        connections: &Connections,
         pooler: bool,
         query: Query<'_, Postgres, PgArguments>,
     ) -> Result<sqlx::Result<Option<PgRow>>, StoreError> {
         let mut held = match pooler {
-            true => Self::begin(pool, statements::BEGIN_READING).await?,
-            false => Self::take(pool).await?,
+            true => Self::begin(connections, Side::Reading, statements::BEGIN_LOOK_UP).await?,
+            false => Self::take(connections, Side::Reading).await?,
         };
         held.busy = true;
+        let given_up = held.given_up();
         // One that fails takes its connection along, and with it what that remembers.
-        let row = query.fetch_optional(&mut *held).await;
+        let row = or(given_up, query.persistent(!pooler).fetch_optional(&mut *held)).await;
         if row.is_ok() {
             held.busy = false;
         }
         Ok(row)
     }
+}
+
+async fn until(mut replaced: watch::Receiver<bool>) {
+    _ = replaced.wait_for(|replaced| *replaced).await;
+}
+
+fn silent() -> sqlx::Error {
+    sqlx::Error::Io(ErrorKind::TimedOut.into())
 }
 
 impl Deref for Held {
@@ -120,19 +164,4 @@ impl Drop for Held {
             _ => drop(connection.detach()),
         }
     }
-}
-
-/// Runs one statement on a connection of its own, as [`Held::read`] does.
-pub(super) async fn read_on(
-    connection: &mut PgConnection,
-    pooler: bool,
-    query: Query<'_, Postgres, PgArguments>,
-) -> sqlx::Result<Option<PgRow>> {
-    if !pooler {
-        return query.fetch_optional(connection).await;
-    }
-    let mut transaction = connection.begin().await?;
-    let row = query.fetch_optional(&mut *transaction).await?;
-    transaction.commit().await?;
-    Ok(row)
 }

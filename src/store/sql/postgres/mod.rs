@@ -1,11 +1,15 @@
 //! A store in PostgreSQL: one database, many nodes.
 
 mod clamp;
+mod connections;
 mod error;
 #[path = "../events.rs"]
 mod events;
+mod first;
 mod held;
+mod listen;
 mod log;
+mod options;
 #[path = "../rows.rs"]
 mod rows;
 mod schema;
@@ -15,18 +19,21 @@ mod transaction;
 mod view;
 
 use super::statements::postgres as statements;
-use super::{PATIENCE, corrupt, lists, migrator, no_epoch};
+use super::{PATIENCE, corrupt, lists, migrator, no_epoch, or};
 use crate::domain::{AuditEvent, Clock, Digest, Timestamp, TokenId};
 use crate::store::{Following, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
 use async_trait::async_trait;
+use connections::{Connections, Side};
 use error::{OpenError, asking};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgPool, query};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, query, raw_sql};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use view::{Reading, Writing};
+
+pub use options::PostgresOptions;
 
 /// What the files that both engines include speak of.
 use PostgresStore as Home;
@@ -34,8 +41,8 @@ use held::Held;
 use sqlx::Postgres as Engine;
 use sqlx::postgres::{PgArguments as Arguments, PgRow as Row};
 
-/// How many connections change things. They follow one another anyway; more than one, so that the next one is ready.
-const WRITERS: u32 = 4;
+/// By what name the server knows our connections.
+const NAME: &str = "keyward";
 
 /// A store in a PostgreSQL database (14 or later), shared by any number of nodes. Clones share their connections.
 ///
@@ -51,31 +58,50 @@ const WRITERS: u32 = 4;
 /// let store = PostgresStore::connect("postgres://keyward@db.example.test/keyward?sslmode=verify-full").await?;
 /// # Ok(()) }
 /// ```
+///
+/// # Encryption
+///
+/// With `sslmode=verify-full` every connection is encrypted, and the server has to show a certificate for the host that the address
+/// names, of an authority of this machine or one in the file `sslrootcert` (which adds to those of this machine; for libpq it takes
+/// their place). `verify-ca` leaves out the host's name: whoever has any certificate of these authorities will do. `require` encrypts
+/// and asks nobody for anything, with `sslrootcert` too. Without `sslmode` it is `prefer`: encrypted if the server offers it, and
+/// whoever is in between can answer that it does not.
+///
+/// # Poolers
+///
+/// A pooler in transaction mode has to be named: [`PostgresOptions::transaction_pooler`]. One in session mode is as good as none.
+///
+/// # Failover
+///
+/// The address is one host, a name or a virtual address that leads to the primary, whichever that is; an address with several hosts
+/// is refused. It is looked up for each new connection. What reads the log of changes notices when another server answers, or none:
+/// then all connections are made anew, and a node goes on without a restart, as a rule within a second after the address leads to
+/// the new primary. Until then cached tokens pass for as long as the lease lasts; after that, and for tokens that are not cached,
+/// the answer is 503, never 401. A replica in recovery is no primary: the store is not opened there, and reading the log
+/// there renews no lease.
+///
+/// What is promised depends on how the replicas follow:
+///
+/// - **Synchronous** replication with [`PostgresOptions::synchronous_heartbeat`]: the bound holds through a failover, and what was
+///   acknowledged is there afterwards, provided that only a replica takes over that confirmed all (a quorum in
+///   `synchronous_standby_names` which the failover respects). An old primary that lives on confirms nothing, so it renews no lease and
+///   acknowledges no change. A change that it was asked for is an error after some seconds, of which nobody can tell whether it
+///   happened; its tokens are 503 until somebody can.
+/// - Synchronous replication *without* the heartbeat: what was acknowledged is there, but a node that still reaches the old primary
+///   goes on judging by that, for as long as it can.
+/// - **Asynchronous** replication: what the replica had not received is lost, revocations too, acknowledged or not. No node can know of
+///   them, so no bound can be promised. Nodes that reach the new primary notice that its log is another one (it ends earlier,
+///   or says something else under the same number), and begin a new era: nothing that they had cached survives, and they judge
+///   by what the new primary says. A backup that is restored is the same.
+///
+/// Not promised either way: that requests for a change which were under way succeed. They end with an error, within seconds.
 #[derive(Clone)]
 pub struct PostgresStore {
-    pool: PgPool,
-    writers: PgPool,
-    /// The one connection on which hints come.
-    listeners: PgPool,
-    /// How a connection of one's own is made.
-    address: PgConnectOptions,
+    connections: Arc<Connections>,
     pooler: bool,
     heartbeat: bool,
     /// A hint is on its way, and will do for what happens meanwhile.
     hinting: Arc<AtomicBool>,
-    clock: Option<Arc<dyn Clock>>,
-}
-
-/// How a [`PostgresStore`] is connected.
-///
-/// ```
-/// let options = keyward::PostgresOptions::default().connections(16);
-/// ```
-#[derive(Clone)]
-pub struct PostgresOptions {
-    connections: u32,
-    pooler: bool,
-    heartbeat: bool,
     clock: Option<Arc<dyn Clock>>,
 }
 
@@ -85,62 +111,13 @@ impl fmt::Debug for PostgresStore {
     }
 }
 
-impl fmt::Debug for PostgresOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("PostgresOptions");
-        shown.field("connections", &self.connections).field("transaction_pooler", &self.pooler);
-        shown.field("synchronous_heartbeat", &self.heartbeat).finish_non_exhaustive()
-    }
-}
-
-impl Default for PostgresOptions {
-    fn default() -> Self {
-        Self { connections: 8, pooler: false, heartbeat: false, clock: None }
-    }
-}
-
-impl PostgresOptions {
-    /// How many connections read, at most; at least one. Default 8. Besides, up to 4 write, one reads the log of changes, and one
-    /// waits for hints.
-    #[must_use]
-    pub fn connections(mut self, connections: u32) -> Self {
-        self.connections = connections.max(1);
-        self
-    }
-
-    /// The address is that of a pooler that gives each transaction any connection, such as PgBouncer with
-    /// `pool_mode = transaction`. No statement is prepared then for longer than its transaction, and there are no hints:
-    /// changes of other nodes are seen every [`Limits::poll_every`](crate::Limits::poll_every).
-    #[must_use]
-    pub fn transaction_pooler(mut self) -> Self {
-        self.pooler = true;
-        self
-    }
-
-    /// Each reading of the log of changes first commits something, which synchronous replicas have to confirm. With failover this is
-    /// what keeps the promise: an old primary that does not know yet that it is none any more cannot confirm its own. It needs
-    /// `synchronous_standby_names` with a quorum that the failover respects; with asynchronous replicas it proves nothing.
-    #[must_use]
-    pub fn synchronous_heartbeat(mut self) -> Self {
-        self.heartbeat = true;
-        self
-    }
-
-    /// Where all times come from, for tests. Default: the database, so that nodes whose clocks differ agree.
-    #[must_use]
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = Some(clock);
-        self
-    }
-}
-
 impl PostgresStore {
-    /// Connects to the database, and brings our tables up to date. Which address parameters there are, for TLS above all
-    /// (`sslmode=verify-full`, `sslrootcert`), is said at [`sqlx::postgres::PgConnectOptions`]; without `sslmode` the
-    /// connection is encrypted only if the server offers it, and nobody checks who the server is.
+    /// Connects to the database, and brings our tables up to date. A server that is just starting is waited for, up to 5 s. Which
+    /// parameters an address can have is said at [`sqlx::postgres::PgConnectOptions`].
     ///
     /// # Errors
-    /// If the address cannot be read or reached, is that of a replica, or a newer version has written the tables.
+    /// If the address cannot be read or reached, is that of a replica or of a pooler that was not named, encryption or certificate are
+    /// not what it asks for, or a newer version has written the tables. The error's source says which, and what to check.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         Self::connect_with(url, PostgresOptions::default()).await
     }
@@ -154,30 +131,25 @@ impl PostgresStore {
             return Err(OpenError::Scheme.into());
         }
         let mut address: PgConnectOptions = url.parse().map_err(OpenError::Url)?;
-        address = address.application_name("keyward").disable_statement_logging();
+        if address.get_host().contains(',') {
+            return Err(OpenError::Hosts.into());
+        }
+        // Poolers do not know the parameter for floating-point numbers, of which there are none here.
+        address = address.application_name(NAME).disable_statement_logging().extra_float_digits(None);
         if options.pooler {
             address = address.statement_cache_capacity(0);
         }
-        let pool = |size: u32| PgPoolOptions::new().acquire_timeout(PATIENCE).max_connections(size);
-        let store = Self {
-            pool: pool(options.connections).connect_lazy_with(address.clone()),
-            writers: pool(WRITERS).connect_lazy_with(address.clone()),
-            listeners: pool(1).connect_lazy_with(address.clone()),
-            address,
-            pooler: options.pooler,
-            heartbeat: options.heartbeat,
-            hinting: Arc::default(),
-            clock: options.clock,
-        };
-        schema::bring_up_to_date(&store.writers).await?;
-        Ok(store)
+        let PostgresOptions { connections, pooler, heartbeat, clock } = options;
+        let connections = Arc::new(Connections::new(address, connections, pooler));
+        let looked = tokio::time::timeout(2 * PATIENCE, first::look(&connections, pooler));
+        looked.await.unwrap_or_else(|_| Err(OpenError::Silent.into()))?;
+        schema::bring_up_to_date(&connections.pools().writers, pooler).await?;
+        Ok(Self { connections, pooler, heartbeat, hinting: Arc::default(), clock })
     }
 
     /// Closes all connections, after what they are at, for all clones. Nothing is lost without it.
     pub async fn close(&self) {
-        self.pool.close().await;
-        self.writers.close().await;
-        self.listeners.close().await;
+        self.connections.close().await;
     }
 
     /// The audit events so far, oldest first.
@@ -185,7 +157,7 @@ impl PostgresStore {
     /// # Errors
     /// If they cannot be read.
     pub async fn audit_events(&self) -> Result<Vec<AuditEvent>, StoreError> {
-        let rows = query(statements::AUDIT_EVENTS).fetch_all(&self.pool).await.map_err(asking)?;
+        let rows = Reading::begin(self.clone()).await?.rows(query(statements::AUDIT_EVENTS)).await?;
         rows.iter().map(rows::audit_event).collect()
     }
 
@@ -194,16 +166,27 @@ impl PostgresStore {
     /// # Errors
     /// If it cannot be read.
     pub async fn last_use(&self, id: TokenId) -> Result<Option<(Timestamp, Option<IpAddr>)>, StoreError> {
-        let row = query(statements::LAST_USE).bind(id.0).fetch_optional(&self.pool).await.map_err(asking)?;
+        let row = Reading::begin(self.clone()).await?.row(query(statements::LAST_USE).bind(id.0)).await?;
         row.as_ref().map(rows::last_use).transpose()
     }
 
     async fn begin_reading(&self) -> Result<Held, StoreError> {
-        Held::begin(&self.pool, statements::BEGIN_READING).await
+        Held::begin(&self.connections, Side::Reading, statements::BEGIN_READING).await
     }
 
     async fn begin_writing(&self) -> Result<Held, StoreError> {
-        Held::begin(&self.writers, statements::BEGIN).await
+        let begin = if self.heartbeat { statements::BEGIN_CONFIRMED } else { statements::BEGIN };
+        Held::begin(&self.connections, Side::Writing, begin).await
+    }
+
+    /// Whether a statement is prepared for more than once: behind a pooler the next transaction has another server's session.
+    fn prepares(&self) -> bool {
+        !self.pooler
+    }
+
+    /// Ends when an answer is not waited for any more.
+    fn given_up(&self, held: &Held) -> impl Future<Output = sqlx::Error> + Send + use<> {
+        held.given_up()
     }
 
     fn set_busy(&self, held: &mut Held, busy: bool) {
@@ -219,15 +202,24 @@ impl PostgresStore {
 
     /// Whether a change happened of which the COMMIT did not say; `None` if nobody can tell.
     ///
-    /// It had the epoch's row. Whoever gets that row now knows that it has ended, one way or the other.
+    /// It had the epoch's row. Whoever gets that row now knows that it has ended, one way or the other; and whoever then commits
+    /// knows that what was found is confirmed by the replicas that have to, which a commit that was cut off while it waited for
+    /// them does not say.
     async fn happened(&self, seq: i64, op_id: &str) -> Option<bool> {
         let looked = async {
-            let mut held = Held::begin(&self.writers, statements::BEGIN).await.ok()?;
+            let mut held = self.begin_writing().await.ok()?;
             held.set_busy(true);
-            query(statements::AFTER_WRITERS).execute(&mut *held).await.ok()?;
-            let row = query(statements::CHANGE_HAPPENED).bind(seq).bind(op_id).fetch_one(&mut *held).await.ok()?;
+            let look = query(statements::CHANGE_HAPPENED).bind(seq).bind(op_id).persistent(self.prepares());
+            let given_up = held.given_up();
+            let looked = async {
+                raw_sql(statements::AFTER_WRITERS).execute(&mut *held).await?;
+                look.fetch_one(&mut *held).await
+            };
+            let row = or(given_up, looked).await.ok()?;
             held.set_busy(false);
-            rows::get::<i64>(&row, "happened").ok().map(|n| n == 1)
+            let happened = rows::get::<i64>(&row, "happened").ok()? == 1;
+            held.commit().await.ok()?;
+            Some(happened)
         };
         tokio::time::timeout(PATIENCE, looked).await.ok().flatten()
     }
@@ -242,7 +234,7 @@ impl PostgresStore {
         tokio::spawn(async move {
             store.hinting.store(false, Ordering::Release);
             // It may fail: nobody relies on it.
-            let told = Held::read(&store.pool, false, || query(statements::HINT));
+            let told = Held::read(&store.connections, false, || query(statements::HINT));
             _ = tokio::time::timeout(PATIENCE, told).await;
         });
     }
@@ -252,7 +244,7 @@ impl PostgresStore {
 impl Store for PostgresStore {
     async fn resolve(&self, digest: &Digest) -> Result<Snapshot, StoreError> {
         let hex = digest.to_hex();
-        let row = Held::read(&self.pool, self.pooler, || query(statements::RESOLVE).bind(&hex)).await?;
+        let row = Held::read(&self.connections, self.pooler, || query(statements::RESOLVE).bind(&hex)).await?;
         let row = row.ok_or_else(no_epoch)?;
         // The database's time while it ran, which is not before the caller asked: what is left is never overstated.
         rows::snapshot(&row, self.time(&row)?)
@@ -267,9 +259,12 @@ impl Store for PostgresStore {
             return Ok(());
         }
         let uses = lists::uses(uses);
-        let mut held = Held::begin(&self.writers, "BEGIN; SET LOCAL lock_timeout = '5s'").await?;
+        let mut held = Held::begin(&self.connections, Side::Writing, statements::BEGIN_ASIDE).await?;
         held.set_busy(true);
-        query(statements::NOTE_USES).bind(uses).execute(&mut *held).await.map_err(asking)?;
+        let note = query(statements::NOTE_USES).bind(uses).persistent(self.prepares());
+        let given_up = held.given_up();
+        or(given_up, note.execute(&mut *held)).await.map_err(asking)?;
+        held.set_busy(false);
         held.commit().await.map_err(asking)
     }
 }

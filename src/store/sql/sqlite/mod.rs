@@ -14,7 +14,7 @@ mod transaction;
 mod view;
 
 use super::statements::sqlite as statements;
-use super::{PATIENCE, corrupt, lists, migrator, no_epoch};
+use super::{PATIENCE, corrupt, lists, migrator, no_epoch, or};
 use crate::domain::{AuditEvent, Clock, Digest, SystemClock, Timestamp, TokenId};
 use crate::store::{Following, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
 use async_trait::async_trait;
@@ -161,6 +161,16 @@ impl SqliteStore {
         let found =
             sqlx::query(statements::CHANGE_HAPPENED).bind(seq).bind(op_id).fetch_one(&self.readers).await.ok()?;
         (rows::get::<i64>(&found, "happened").ok()? == 1).then_some(true)
+    }
+
+    /// Whether a statement is prepared for more than once.
+    fn prepares(&self) -> bool {
+        true
+    }
+
+    /// A file answers.
+    fn given_up(&self, _: &Held) -> impl Future<Output = sqlx::Error> + Send + use<> {
+        std::future::pending()
     }
 
     /// A file's transaction that is given up ends by itself.
@@ -338,7 +348,8 @@ mod tests {
             let plan = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
             let rows = sqlx::query(plan).bind(1).bind(1).fetch_all(&store.writer).await.unwrap();
             let steps: Vec<String> = rows.iter().map(|row| rows::get(row, "detail").unwrap()).collect();
-            assert!(!steps.iter().any(|step| step.starts_with("SCAN")), "{steps:#?}");
+            // What the first step has found is read once, by the second.
+            assert!(!steps.iter().any(|step| step.starts_with("SCAN") && step != "SCAN d"), "{steps:#?}");
         }
     }
 

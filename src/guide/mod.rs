@@ -1,0 +1,5 @@
+//! How to work with keyward, page by page.
+
+#[cfg(feature = "postgres")]
+#[doc = include_str!("many_nodes.md")]
+pub mod many_nodes {}

@@ -1,0 +1,42 @@
+//! What a flood may cost of store and memory: a hundredth of the one in `cargo bench --bench flood`, which also measures how long
+//! valid tokens take meanwhile. A test binary of its own, because it looks at the memory of the whole process.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+#[path = "../benches/flood/flood.rs"]
+#[allow(dead_code, reason = "how long things take is the bench's")]
+mod flood;
+#[path = "../benches/flood/resident.rs"]
+#[allow(dead_code, reason = "shared")]
+mod resident;
+#[path = "../benches/flood/spans.rs"]
+#[allow(dead_code, reason = "how long things take is the bench's")]
+mod spans;
+#[path = "../benches/flood/store.rs"]
+mod store;
+
+use flood::{Flood, Installation, To};
+use resident::Watched;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const VALID: usize = 1_000;
+const ABSENT: u64 = 3_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_takes_a_bounded_share_of_store_and_memory() {
+    let installation = Installation::of(VALID).await;
+    let memory = Watched::from_now_on();
+    let outcome = installation.under(Flood { made_up: 100_000, absent: ABSENT }, To::Protected).await;
+    let grown = memory.grown();
+    installation.use_all().await;
+    let seen = installation.seen();
+    let count = |counted: &AtomicU64| counted.load(Ordering::SeqCst);
+    let reads = [&seen.absent, &seen.reference].map(count);
+    println!("{reads:?} reads, {} told to come again, grown by {} KiB", outcome.overloaded, grown >> 10);
+    assert_eq!(reads.iter().sum::<u64>() + outcome.overloaded, 2 * ABSENT, "one each, and none for made-up ones");
+    assert_eq!(outcome.refused + outcome.overloaded, 2 * ABSENT);
+    assert_eq!(count(&seen.valid), VALID as u64, "all of them are still cached");
+    assert!(count(&seen.most) <= 12 && count(&seen.most_reference) <= 4, "more at a time than there are turns");
+    assert!(installation.health().absent_entries <= 4096);
+    assert!(grown < 16 << 20, "grew by {grown} bytes");
+}

@@ -1,0 +1,151 @@
+//! Copies the crate's sources to where they are compiled for exploration: what threads share is swapped, and each seeded mistake
+//! stands beside the code that it is one of, behind a switch that is off. Nothing else is different, and a text that is not found
+//! as often as it should be is an error: sources and tables cannot drift apart.
+
+#![allow(clippy::unwrap_used)]
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+mod mistakes {
+    include!("src/mistakes.rs");
+}
+use mistakes::MISTAKES;
+
+/// In which sources what is replaced by what, wherever it is.
+const SWAPS: [(&str, &str, &str); 12] = [
+    ("resolve/", "std::sync::", "shuttle::sync::"),
+    ("service/", "std::sync::", "shuttle::sync::"),
+    ("resolve/", "use arc_swap::", "use crate::swap::"),
+    ("store/memory", "use arc_swap::", "use crate::swap::"),
+    // The explored map has no choice of hasher.
+    ("resolve/flight.rs", "watch::Receiver<Option<Outcome>>, HashDigest>", "watch::Receiver<Option<Outcome>>>"),
+    ("resolve/freshness.rs", "watch::Sender::new(())", "watch::channel(()).0"),
+    // Fewer slots, as each is something that the explorer follows. Two tags in one cost a look-up.
+    ("resolve/freshness.rs", "const SLOTS: usize = 1 << 16;", "const SLOTS: usize = 1 << 3;"),
+    ("domain/tag.rs", ">> 48) as usize", ">> 61) as usize"),
+    // Between a commit and its answer there is time.
+    (
+        "store/memory/transaction.rs",
+        "store.content.store(Arc::new(content));",
+        "store.content.store(Arc::new(content));\n        tokio::task::yield_now().await;",
+    ),
+    // And between a snapshot and its answer.
+    (
+        "store/memory.rs",
+        "Ok(Snapshot { seq: content.seq, op_id: None, record })",
+        "tokio::task::yield_now().await;\n        Ok(Snapshot { seq: content.seq, op_id: None, record })",
+    ),
+    // Uses are written for ever, and are none of this.
+    ("keyward.rs", "resolver.write_uses_behind();", ""),
+    ("store/mod.rs", "#[cfg(any(test, feature = \"testing\"))]", "#[cfg(any())]"),
+];
+
+/// The same for the one file that is explored with all that the memory order of its atomics allows.
+const WEAK_SWAPS: [(&str, &str); 4] = [
+    ("shuttle::sync::atomic::", "loom::sync::atomic::"),
+    (
+        "use shuttle::sync::{Arc, Mutex, MutexGuard, PoisonError};",
+        "use std::sync::{Arc, PoisonError};\nuse loom::sync::{Mutex, MutexGuard};",
+    ),
+    ("use crate::swap::", "use super::swap::"),
+    ("use tokio::sync::watch;", "use super::watch;"),
+];
+
+fn main() {
+    let from = Path::new(&env::var("CARGO_MANIFEST_DIR").unwrap()).join("../../src").canonicalize().unwrap();
+    let to = PathBuf::from(env::var("OUT_DIR").unwrap()).join("src");
+    for watched in [&from, Path::new("build.rs"), Path::new("src/mistakes.rs")] {
+        println!("cargo::rerun-if-changed={}", watched.display());
+    }
+    let mut sources = Vec::new();
+    for room in ["domain", "gate", "guide", "resolve", "service", "store"] {
+        collect(&from.join(room), &mut sources);
+    }
+    sources.extend([from.join("keyward.rs"), from.join("testing/clock.rs")]);
+    let mut swapped = [false; SWAPS.len()];
+    let mut seeded = 0;
+    for source in &sources {
+        let name = source.strip_prefix(&from).unwrap().to_str().unwrap().replace('\\', "/");
+        let mut text = without_tests(fs::read_to_string(source).unwrap());
+        for (mistake, _, original, instead) in MISTAKES.iter().filter(|(_, file, ..)| *file == name) {
+            assert_eq!(text.matches(original).count(), 1, "{mistake} is not in {name} once: {original}");
+            let switched = match instead.strip_prefix('=') {
+                Some(whole) => whole.to_owned(),
+                None => format!("if crate::made(\"{mistake}\") {{ {instead} }} else {{ {original} }}"),
+            };
+            text = text.replace(original, &switched);
+            seeded += 1;
+        }
+        for ((file, what, with), swapped) in SWAPS.iter().zip(&mut swapped) {
+            if name.starts_with(file) {
+                *swapped |= text.contains(what);
+                text = text.replace(what, with);
+            }
+        }
+        if name == "resolve/freshness.rs" {
+            let mut weak = text.clone();
+            for (what, with) in WEAK_SWAPS {
+                assert!(weak.contains(what), "there is no {what} in {name}");
+                weak = weak.replace(what, with);
+            }
+            write(&to.join("weak/freshness.rs"), &weak);
+        }
+        write(&to.join(name), &text);
+    }
+    assert!(swapped.iter().all(|swapped| *swapped), "something that is swapped is not there any more: {swapped:?}");
+    assert_eq!(seeded, MISTAKES.len(), "a mistake is in a file that is not there");
+    write_root(&from, &to);
+}
+
+/// The crate's root, with the sources where they are now.
+fn write_root(from: &Path, to: &Path) {
+    let mut root = String::new();
+    for line in fs::read_to_string(from.join("lib.rs")).unwrap().lines() {
+        if line.starts_with("//!") || line.starts_with("#![") {
+            continue;
+        }
+        let module = line.strip_suffix(';').and_then(|line| line.rsplit_once("mod ")).map(|(_, module)| module);
+        if let Some(module) = module {
+            let file = [format!("{module}.rs"), format!("{module}/mod.rs")].map(|file| to.join(file));
+            if let Some(file) = file.iter().find(|file| file.exists()) {
+                root += &format!("#[path = {file:?}]\n");
+            }
+        }
+        root += line;
+        root.push('\n');
+    }
+    let (clock, freshness) = (to.join("testing/clock.rs"), to.join("weak/freshness.rs"));
+    root += &format!("#[path = {clock:?}]\nmod clock;\n");
+    write(&to.join("root.rs"), &root);
+    write(&to.join("weak.rs"), &format!("#[path = {freshness:?}]\npub(crate) mod freshness;\n"));
+}
+
+/// Without the tests at its end: they are run where they are.
+fn without_tests(text: String) -> String {
+    match text.find("\n#[cfg(test)]\nmod tests {") {
+        Some(end) => text[..end].to_owned() + "\n",
+        None => text,
+    }
+}
+
+fn collect(directory: &Path, sources: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, sources);
+        } else {
+            sources.push(path);
+        }
+    }
+}
+
+/// A file that is the same as before is left alone, or all would be compiled anew.
+fn write(path: &Path, text: &str) {
+    if fs::read_to_string(path).is_ok_and(|before| before == text) {
+        return;
+    }
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}

@@ -1,0 +1,147 @@
+// What the explorations have to notice. `build.rs` puts each mistake beside the code that it is one of.
+
+/// A mistake, the file that it is in, the code there, and that code with the mistake: one of the two runs. Where they cannot stand
+/// in two branches, what begins with `=` stands for both.
+pub(crate) const MISTAKES: [(&str, &str, &str, &str); 22] = [
+    // Of the memory order.
+    (
+        "the lease is published relaxed",
+        "resolve/freshness.rs",
+        "self.lease_until.fetch_max(asked.plus(span).0, Ordering::AcqRel);",
+        "self.lease_until.fetch_max(asked.plus(span).0, Ordering::Relaxed);",
+    ),
+    (
+        "the lease is read relaxed",
+        "resolve/freshness.rs",
+        "now.0 <= self.lease_until.load(Ordering::Acquire)",
+        "now.0 <= self.lease_until.load(Ordering::Relaxed)",
+    ),
+    (
+        "the count is published relaxed",
+        "resolve/freshness.rs",
+        "self.raised.fetch_add(1, Ordering::AcqRel);",
+        "self.raised.fetch_add(1, Ordering::Relaxed);",
+    ),
+    (
+        "the count is read relaxed",
+        "resolve/freshness.rs",
+        "self.raised.load(Ordering::Acquire)",
+        "self.raised.load(Ordering::Relaxed)",
+    ),
+    // Of the order of steps.
+    (
+        "the count before the slots",
+        "resolve/freshness.rs",
+        "Self::raise_in(&self.era.load(), seq, tags);\n        self.told();",
+        "self.told();\n        Self::raise_in(&self.era.load(), seq, tags);",
+    ),
+    (
+        "the count is read after the slots",
+        "resolve/freshness.rs",
+        "standing.0.store(raised, Ordering::Relaxed);",
+        "standing.0.store(self.raised.load(Ordering::Acquire), Ordering::Relaxed);",
+    ),
+    (
+        "the count before the floor",
+        "resolve/freshness.rs",
+        "self.era.load().floor.fetch_max(floor, Ordering::AcqRel);\n        self.told();",
+        "self.told();\n        self.era.load().floor.fetch_max(floor, Ordering::AcqRel);",
+    ),
+    (
+        "the count before the era",
+        "resolve/freshness.rs",
+        "let number = self.era() + 1;",
+        "=if crate::made(\"the count before the era\") { self.told(); }\n                let number = self.era() + 1;",
+    ),
+    (
+        "the count before the era",
+        "resolve/freshness.rs",
+        "highest: floor, read: floor, ..Ahead::default() };\n        }\n        self.told();",
+        "=highest: floor, read: floor, ..Ahead::default() };\n        }
+        if !crate::made(\"the count before the era\") { self.told(); }",
+    ),
+    (
+        "an own change of another era is dropped",
+        "resolve/freshness.rs",
+        "return self.begin_era(self.highest());",
+        "return;",
+    ),
+    (
+        "the lease before the tags",
+        "resolve/poller.rs",
+        "let caught_up = reader.apply(poll, highest, &resolver.freshness, progress);",
+        "=if crate::made(\"the lease before the tags\") { resolver.freshness.renew(asked, { limits.max_staleness }); }
+                let caught_up = reader.apply(poll, highest, &resolver.freshness, progress);",
+    ),
+    (
+        "the lease from the answer",
+        "resolve/poller.rs",
+        "resolver.freshness.renew(asked, limits.max_staleness);",
+        "resolver.freshness.renew(clock.moment(), limits.max_staleness);",
+    ),
+    (
+        "a look-up's answer is taken as it is",
+        "resolve/mod.rs",
+        "if self.freshness.stands(landed.stamp()) {",
+        "=if crate::made(\"a look-up's answer is taken as it is\") || self.freshness.stands(landed.stamp()) {",
+    ),
+    (
+        "what is cached is taken as it is",
+        "resolve/mod.rs",
+        "now < entry.reload && entry.stands(&self.freshness)",
+        "now < entry.reload",
+    ),
+    (
+        "the era is read after the snapshot",
+        "resolve/mod.rs",
+        "self.freshness.saw(era, snapshot.seq, snapshot.op_id.as_deref());",
+        "=let era = if crate::made(\"the era is read after the snapshot\") { self.freshness.era() } else { era };
+        self.freshness.saw(era, snapshot.seq, snapshot.op_id.as_deref());",
+    ),
+    (
+        "no second look before a look-up",
+        "resolve/flight.rs",
+        "self.known(&digest, self.clock.moment())",
+        "None::<Resolved>",
+    ),
+    (
+        "the place is freed before the answer is kept",
+        "resolve/flight.rs",
+        "let outcome = self.0.look_up(self.1, self.2).await;",
+        "=if crate::made(\"the place is freed before the answer is kept\") {
+            self.0.flights_in(self.2).remove(&self.1);
+        }
+        let outcome = self.0.look_up(self.1, self.2).await;",
+    ),
+    (
+        "a look-up in the hands of who began it",
+        "resolve/flight.rs",
+        "tokio::spawn(taken.fly(sender));",
+        "crate::hands::hold(tokio::spawn(taken.fly(sender)));",
+    ),
+    (
+        "a change in its caller's hands",
+        "service/write.rs",
+        "let task = tokio::spawn(async move {",
+        "=let task = crate::hands::spawn(\"a change in its caller's hands\", async move {",
+    ),
+    (
+        "a change in its caller's hands",
+        "service/write.rs",
+        "if !self.tags.is_empty() {",
+        "=if !crate::made(\"a change in its caller's hands\") && !self.tags.is_empty() {",
+    ),
+    (
+        "a change in its caller's hands",
+        "service/write.rs",
+        "Ok(()) => drop(raise),",
+        "=Ok(()) if crate::made(\"a change in its caller's hands\") => {
+                    raise.resolver.freshness.raise_own(raise.begun, raise.seq, raise.op_id.as_deref(), &raise.tags);
+                }
+                Ok(()) if crate::made(\"acknowledged before it is raised\") => {
+                    tokio::spawn(async move { drop(raise) });
+                }
+                Ok(()) => drop(raise),",
+    ),
+    ("acknowledged before it is raised", "service/write.rs", "Ok(value)\n        });", "=Ok(value)\n        });"),
+];

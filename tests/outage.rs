@@ -1,0 +1,244 @@
+//! PostgreSQL stopped in the middle of load (SIGSTOP: its connections stay open and nothing answers), and going on.
+
+#![cfg(all(feature = "postgres", feature = "testing"))]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod support;
+
+use async_trait::async_trait;
+use axum::routing::get;
+use keyward::store::{Following, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
+use keyward::testing::{App, SALT};
+use keyward::{
+    AdminToken, Digest, Grant, GuardedRouter, Keyward, Lifespan, Limits, NewOwner, PostgresOptions, PostgresStore,
+    RoleId, Salt, Secret, action,
+};
+use sqlx::{Connection, PgConnection, Row};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use support::server::{Server, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+const READ: &str = "admin::webhooks.read";
+const WARM: usize = 200;
+const COLD: usize = 200;
+/// Who sends warm tokens over and over.
+const CLIENTS: usize = 4;
+/// For how long after the lease is over the server stays stopped.
+const LONGER: Duration = Duration::from_secs(4);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Counts how many look-ups are with the server at a time.
+#[derive(Clone)]
+struct Counting {
+    inner: PostgresStore,
+    now: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+}
+
+struct Asking(Arc<AtomicUsize>);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl Store for Counting {
+    async fn resolve(&self, digest: &Digest) -> Result<Snapshot, StoreError> {
+        self.most.fetch_max(self.now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        let _asking = Asking(self.now.clone());
+        self.inner.resolve(digest).await
+    }
+
+    async fn note_uses(&self, uses: &[Use]) -> Result<(), StoreError> {
+        self.inner.note_uses(uses).await
+    }
+
+    fn following(&self) -> Following {
+        self.inner.following()
+    }
+}
+
+#[async_trait]
+impl WriteStore for Counting {
+    async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError> {
+        self.inner.begin().await
+    }
+
+    async fn view(&self) -> Result<Box<dyn View>, StoreError> {
+        self.inner.view().await
+    }
+}
+
+struct Node {
+    keyward: Keyward<Counting>,
+    app: App,
+}
+
+impl Node {
+    /// With more connections than look-ups may run, so that it is not these which bound them.
+    async fn on(url: &str) -> Self {
+        let options = PostgresOptions::default().connections(2 * Limits::default().lookups as u32);
+        let inner = PostgresStore::connect_with(url, options).await.unwrap();
+        let store = Counting { inner, now: Arc::default(), most: Arc::default() };
+        let keyward = Keyward::builder(store).salt(Salt::parse(SALT).unwrap()).admin("/admin").build().unwrap();
+        let router = GuardedRouter::new().route("/admin/x", action(READ), get(|| async {}));
+        let app = App::from_service(keyward.guard(router));
+        Self { keyward, app }
+    }
+
+    async fn issue(&self, tokens: usize) -> Vec<Secret> {
+        let owner = NewOwner::new("ada@example.test").roles([RoleId::SUPER_ADMIN]);
+        let owner = self.keyward.owners().create(owner).await.unwrap().id;
+        let mut secrets = Vec::new();
+        for n in 0..tokens {
+            let token = AdminToken::new(format!("token {n}"), owner).grants([Grant::new(READ)]);
+            secrets.push(self.keyward.tokens().issue_admin(token.lifespan(Lifespan::Unlimited)).await.unwrap().secret);
+        }
+        secrets
+    }
+}
+
+/// Whether it was let in. A 503 says when to come again, and nothing else is an answer to a valid token.
+async fn is_let_in(app: &App, secret: &Secret) -> bool {
+    let answer = app.get("/admin/x").bearer(secret).await;
+    let later = answer.headers.get("retry-after").is_some_and(|seconds| seconds == "1");
+    assert!(answer.status == 200 || (answer.status == 503 && later), "{answer:?}");
+    answer.status == 200
+}
+
+/// Sends these over and over until told that it is over. When each request was sent, and whether it was let in.
+fn keep_sending(app: &App, secrets: Vec<Secret>, over: watch::Receiver<bool>) -> JoinHandle<Vec<(Instant, bool)>> {
+    let app = app.clone();
+    tokio::spawn(async move {
+        let mut sent = Vec::new();
+        for secret in secrets.iter().cycle() {
+            if *over.borrow() {
+                break;
+            }
+            let at = Instant::now();
+            sent.push((at, is_let_in(&app, secret).await));
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        sent
+    })
+}
+
+/// Asks again until it is let in, as somebody does who was told to. When that was.
+fn insist(app: &App, secret: Secret) -> JoinHandle<Instant> {
+    let app = app.clone();
+    tokio::spawn(async move {
+        while !is_let_in(&app, &secret).await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Instant::now()
+    })
+}
+
+/// All processes of a server. The first one is stopped first, so that no more come meanwhile.
+fn stop(server: &Server) -> Vec<u32> {
+    let postmaster = server.pid().unwrap();
+    signal(postmaster, "STOP");
+    let all = std::process::Command::new("pgrep").arg("-P").arg(postmaster.to_string()).output().unwrap();
+    let mut pids: Vec<u32> =
+        String::from_utf8(all.stdout).unwrap().lines().map(|line| line.trim().parse().unwrap()).collect();
+    pids.iter().for_each(|pid| signal(*pid, "STOP"));
+    pids.push(postmaster);
+    pids
+}
+
+/// How many look-ups the server works on.
+async fn working(server: &mut PgConnection) -> i64 {
+    let query = "SELECT COUNT(*) FROM pg_stat_activity WHERE application_name = 'keyward' AND state = 'active' \
+                 AND query LIKE 'SELECT x.seq, (SELECT k.op_id%'";
+    sqlx::query(query).fetch_one(server).await.unwrap().get(0)
+}
+
+/// How many connections the server was asked for since it was started.
+fn connections(server: &Server) -> usize {
+    let log = std::fs::read_to_string(server.directory().unwrap().join("log")).unwrap();
+    log.matches("connection received").count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopped_server_is_a_503_when_the_lease_is_over_and_back_when_it_goes_on() {
+    if support::server().is_none() {
+        return;
+    }
+    let server = match Server::start(&["log_connections=on"]) {
+        Ok(server) => server,
+        Err(why) => return eprintln!("SKIPPED: a server of one's own. {why}"),
+    };
+    let node = Node::on(server.url()).await;
+    let mut observer = PgConnection::connect(server.url()).await.unwrap();
+    let mut warm = node.issue(WARM + COLD).await;
+    let cold = warm.split_off(WARM);
+    for secret in &warm {
+        assert!(is_let_in(&node.app, secret).await);
+    }
+    let (over, ends) = watch::channel(false);
+    let share = |client: usize| warm.iter().skip(client).step_by(CLIENTS).cloned().collect();
+    let load: Vec<_> = (0..CLIENTS).map(|client| keep_sending(&node.app, share(client), ends.clone())).collect();
+
+    let pids = stop(&server);
+    let (stopped, before) = (Instant::now(), connections(&server));
+    let herd: Vec<_> = cold.into_iter().map(|secret| insist(&node.app, secret)).collect();
+    while node.keyward.health().ready {
+        assert!(stopped.elapsed() < 2 * Limits::default().max_staleness, "the lease is still not over");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::time::sleep(LONGER).await;
+
+    let most = &node.keyward.store().most;
+    println!("at most {} look-ups at a time while it was stopped", most.swap(0, Ordering::SeqCst));
+    pids.iter().rev().for_each(|pid| signal(*pid, "CONT"));
+    let went_on = Instant::now();
+    let (mut at_a_time, mut back) = (0, Vec::new());
+    let all_back = async {
+        for insisting in herd {
+            back.push(insisting.await.unwrap());
+        }
+    };
+    let observed = async {
+        loop {
+            at_a_time = working(&mut observer).await.max(at_a_time);
+        }
+    };
+    tokio::select! {
+        () = all_back => {}
+        () = observed => {}
+    }
+    let recovered = went_on.elapsed();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    over.send_replace(true);
+    let mut sent = Vec::new();
+    for client in load {
+        sent.extend(client.await.unwrap());
+    }
+
+    sent.sort();
+    let refused: Vec<Instant> = sent.iter().filter(|(_, let_in)| !let_in).map(|(at, _)| *at).collect();
+    let (first, last) = (refused[0] - stopped, *refused.last().unwrap());
+    let limits = Limits::default();
+    let (bound, leeway) = (limits.max_staleness, Duration::from_millis(50));
+    let came = connections(&server) - before;
+    println!(
+        "{} requests; refused from {first:?} after the stop to {:?} after it went on, {COLD} new tokens back after \
+         {recovered:?}; at most {} look-ups at a time, {at_a_time} seen by the server, {came} connections",
+        sent.len(),
+        last.saturating_duration_since(went_on),
+        most.load(Ordering::SeqCst),
+    );
+    assert!(first > bound - limits.poll_every - limits.poll_deadline, "the lease ended after {first:?}");
+    let during = |at: &Instant| *at > stopped + bound + leeway && *at < went_on;
+    assert!(sent.iter().filter(|(at, _)| during(at)).all(|(_, let_in)| !let_in), "let in without a lease");
+    assert!(last < went_on + SECOND, "still refused {:?} after it went on", last - went_on);
+    assert!(recovered < SECOND, "all are back after {recovered:?}");
+    assert!(most.load(Ordering::SeqCst) <= limits.lookups && at_a_time <= limits.lookups as i64);
+    // While there is no lease nobody but the poller asks, so that what was given up does not come back to the server all at once.
+    assert!(came < 100, "{came} connections");
+}
