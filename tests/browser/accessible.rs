@@ -4,15 +4,15 @@ use crate::driver::missing;
 use crate::person::Person;
 use crate::scene::{EDDA, PASSWORD, ROOT, Scene};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// Where axe-core is, if it is at hand: `.ci/run` puts it there.
+/// The program of axe-core, if it is at hand.
 fn axe() -> Option<String> {
-    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../axe-core/package/axe.min.js");
-    let found = std::fs::read_to_string(place).ok();
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("axe-core-4.14.1/package/axe.min.js");
+    let found = std::fs::read_to_string(&place).ok();
     if found.is_none() {
-        missing("axe-core (in the target directory: npm pack axe-core, and unpack it in axe-core/)");
+        missing(&format!("{}, which .ci/run fetches,", place.display()));
     }
     found
 }
@@ -94,14 +94,16 @@ pub(crate) async fn pages(person: &Person) -> Vec<String> {
         if seen.contains_key(&(kind.join("/"), names.join("&"))) || seen.len() > 60 {
             continue;
         }
-        seen.insert((kind.join("/"), names.join("&")), path.clone());
         person.goes(&path).await;
         assert_eq!(person.status().await, 200, "a link leads to {path}");
+        // Where it led on to is the page.
+        seen.insert((kind.join("/"), names.join("&")), person.place().await);
         let links = person.script("return [...document.links].filter((a) => a.origin === location.origin).map((a) => a.pathname + a.search)").await;
         next.extend(links.as_array().unwrap().iter().filter_map(Value::as_str).map(str::to_owned));
     }
-    assert!(seen.len() > 3, "{seen:?}");
-    seen.into_values().collect()
+    let pages: BTreeSet<String> = seen.into_values().collect();
+    assert!(pages.len() > 14, "{pages:?}");
+    pages.into_iter().collect()
 }
 
 /// Things to show: an owner who is away, a grant that went, an expiry that is near, a role with conditions.

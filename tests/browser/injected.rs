@@ -139,7 +139,7 @@ async fn signing_in_leads_to_no_other_place() {
             Ok(edda.client.current_url().await?.path() != "/admin/auth/login")
         })
         .await;
-        assert_eq!(edda.place().await, "/admin/settings/admin-tokens", "{back}");
+        assert_eq!(edda.place().await, "/admin/me", "{back}");
         assert!(edda.client.current_url().await.unwrap().as_str().starts_with(&edda.origin));
         edda.client.delete_all_cookies().await.unwrap();
     }

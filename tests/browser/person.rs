@@ -229,11 +229,13 @@ impl Person {
         self.devtools("Emulation.setEmulatedMedia", features).await;
     }
 
-    /// What the browser complained about since it was last asked; refused requests, which tests make on purpose, and its advice aside.
+    /// What the browser complained about since it was last asked. Aside: refused requests and values that are none, which tests send on
+    /// purpose, and its advice.
     pub(crate) async fn complaints(&self) -> Vec<String> {
         let log = self.client.issue_cmd(Own::log()).await.unwrap();
         let entries = log.as_array().unwrap().iter();
-        let aside = |entry: &&Value| !matches!(entry["source"].as_str(), Some("network" | "recommendation"));
+        let aside =
+            |entry: &&Value| !matches!(entry["source"].as_str(), Some("network" | "rendering" | "recommendation"));
         entries.filter(aside).map(Value::to_string).collect()
     }
 

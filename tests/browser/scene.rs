@@ -12,6 +12,9 @@ pub(crate) const PASSWORD: &str = "Passw0rd!";
 pub(crate) const ROOT: &str = "root@example.test";
 pub(crate) const EDDA: &str = "edda@example.test";
 
+/// Under which keys are kept, sealed.
+pub(crate) const KEYS: &str = "Yd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE";
+
 pub(crate) struct Scene {
     pub(crate) server: Server,
     pub(crate) driver: Driver,
@@ -36,7 +39,7 @@ impl Scene {
         let file = dir.path().join("platform.db");
         before(&file);
         let mut command = platform(&file);
-        command.args(arguments).env("KEYWARD_ENCRYPTION_KEY", "Yd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE");
+        command.args(arguments).env("KEYWARD_ENCRYPTION_KEY", KEYS);
         Some(Self { server: Server::start(command), driver, _dir: dir })
     }
 
