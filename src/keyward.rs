@@ -4,6 +4,8 @@ use crate::domain::{
     Brand, Catalogue, Clock, Conditions, EncryptionKeys, Entropy, OsEntropy, ReferenceSalt, SaltRing, SecretFormat,
     SystemClock,
 };
+#[cfg(feature = "ui")]
+use crate::gate::SessionCookie;
 use crate::gate::{Addresses, FailureBudget, Gate, GateLayer, Gated, Group, InvalidGroups, InvalidProxy, ProxyHeader};
 use crate::resolve::{Health, Limits, Resolver};
 use crate::service::{Policy, Settings, Writer};
@@ -22,11 +24,19 @@ pub struct Keyward<S> {
     store: Arc<S>,
     gate: Arc<Gate>,
     writer: Arc<Writer>,
+    #[cfg(feature = "ui")]
+    session_cookie: SessionCookie,
 }
 
 impl<S> Clone for Keyward<S> {
     fn clone(&self) -> Self {
-        Self { store: self.store.clone(), gate: self.gate.clone(), writer: self.writer.clone() }
+        Self {
+            store: self.store.clone(),
+            gate: self.gate.clone(),
+            writer: self.writer.clone(),
+            #[cfg(feature = "ui")]
+            session_cookie: self.session_cookie,
+        }
     }
 }
 
@@ -76,6 +86,8 @@ pub struct Builder<S> {
     exclusive: bool,
     budget: Option<FailureBudget>,
     proxies: Option<(Vec<String>, ProxyHeader)>,
+    #[cfg(feature = "ui")]
+    session_cookie: SessionCookie,
 }
 
 impl<S> fmt::Debug for Builder<S> {
@@ -111,6 +123,8 @@ impl<S: Store> Keyward<S> {
             exclusive: false,
             budget: None,
             proxies: None,
+            #[cfg(feature = "ui")]
+            session_cookie: SessionCookie::default(),
         }
     }
 
@@ -196,19 +210,40 @@ impl<S: Store> Keyward<S> {
         &self.writer
     }
 
-    #[cfg(feature = "api")]
+    #[cfg(any(feature = "api", feature = "ui"))]
     pub(crate) fn addresses(&self) -> &Addresses {
         self.gate.addresses()
     }
 
-    #[cfg(feature = "api")]
+    /// Where the first group of content routes begins.
+    #[cfg(feature = "ui")]
+    pub(crate) fn content_path(&self) -> Option<&str> {
+        self.gate.content_path()
+    }
+
+    #[cfg(any(feature = "api", feature = "ui"))]
     pub(crate) fn catalogue(&self) -> Option<&Catalogue> {
         self.writer.settings.catalogue.as_ref()
     }
 
-    #[cfg(feature = "api")]
+    #[cfg(any(feature = "api", feature = "ui"))]
     pub(crate) fn conditions(&self) -> &Conditions {
         self.gate.resolver().conditions()
+    }
+
+    #[cfg(feature = "ui")]
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.writer.settings
+    }
+
+    #[cfg(feature = "ui")]
+    pub(crate) fn session_cookie(&self) -> SessionCookie {
+        self.session_cookie
+    }
+
+    #[cfg(feature = "ui")]
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        self.gate.resolver().clock.clone()
     }
 }
 
@@ -255,6 +290,12 @@ impl<S: Store> Builder<S> {
     #[cfg(feature = "api")]
     pub(crate) fn has_admin(&self, path: &str) -> bool {
         self.groups.iter().any(|group| group.is_admin_at(path))
+    }
+
+    #[cfg(feature = "ui")]
+    pub(crate) fn session_cookie(mut self, cookie: SessionCookie) -> Self {
+        self.session_cookie = cookie;
+        self
     }
 
     /// The conditions that permissions may name, instead of the two of the reference.
@@ -389,6 +430,12 @@ impl<S: Store> Builder<S> {
         resolver.write_uses_behind();
         #[cfg(feature = "metrics")]
         resolver.publish();
-        Ok(Keyward { store, gate, writer })
+        Ok(Keyward {
+            store,
+            gate,
+            writer,
+            #[cfg(feature = "ui")]
+            session_cookie: self.session_cookie,
+        })
     }
 }

@@ -86,6 +86,8 @@ mod service;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "ui")]
+pub mod ui;
 
 pub use keyward::{BuildError, Builder, Keyward};
 
@@ -96,7 +98,7 @@ pub use gate::{AdminAuth, Auth, ContentAuth, GuardedRouter, NoPrincipal};
 pub use gate::{
     AuthContext, GateFuture, GateLayer, Gated, Group, InvalidGroups, NotAllowed, Require, RequireFuture, Required,
 };
-pub use gate::{FailureBudget, InvalidProxy, ProxyHeader};
+pub use gate::{FailureBudget, InvalidProxy, ProxyHeader, SessionCookie};
 pub use gate::{Grpc, Json, Refusal, Refusals, Refused};
 
 // Deciding.
@@ -113,6 +115,7 @@ pub use domain::{
 pub use domain::{ActionEntry, Catalogue, Section, SubjectEntry, SubjectKind, Unregistered};
 pub use domain::{BeyondCeiling, Ceiling, Excess};
 pub use domain::{ContentAccess, Kind, KindSet, Token, TokenAuthority, TokenId};
+pub use domain::{MalformedId, MalformedVersion, Version};
 pub use domain::{Owner, OwnerId, OwnerState, PasswordHash, Role, RoleId};
 pub use service::{
     AdminToken, ContentToken, DescribedToken, IssuedToken, Key, OpenedToken, SessionToken, TokenUpdate, Tokens,
@@ -132,7 +135,7 @@ pub use domain::{EncryptionKeys, InvalidEncryptionKey, SealedKey, Unsealable};
 pub use domain::{AuditEvent, Cause, Doer, Origin, Tag, Target, What};
 pub use domain::{Clock, Entropy, Moment, NoEntropy, OsEntropy, SystemClock, Timestamp};
 pub use resolve::{Health, KeepsUp, Limits};
-pub use store::{MemoryStore, NewOwner, NewRole, Store, StoreError, WriteStore};
+pub use store::{Clamped, MemoryStore, NewOwner, NewRole, Store, StoreError, WriteStore};
 #[cfg(feature = "postgres")]
 pub use store::{PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each room may use of the others, besides itself.
-const MAY_USE: [(&str, &[&str]); 6] = [
+const MAY_USE: [(&str, &[&str]); 7] = [
     ("domain", &[]),
     ("store", &["domain"]),
     ("resolve", &["domain", "store"]),
@@ -14,8 +14,9 @@ const MAY_USE: [(&str, &[&str]); 6] = [
     // The handle is where a service hangs on an installation; the gate itself stays out of its sight.
     ("service", &["domain", "store", "resolve", "keyward"]),
     ("api", &["domain", "store", "service", "gate", "keyward"]),
+    ("ui", &["domain", "store", "service", "gate", "keyward"]),
 ];
-const ROOMS: [&str; 8] = ["api", "domain", "store", "resolve", "gate", "service", "keyward", "testing"];
+const ROOMS: [&str; 9] = ["api", "domain", "store", "resolve", "gate", "service", "keyward", "testing", "ui"];
 
 fn files(of: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(of).unwrap().map(|e| e.unwrap().path());

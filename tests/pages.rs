@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
 use http::Method;
-use http::header::{AUTHORIZATION, COOKIE, HOST, HeaderName, LOCATION, ORIGIN};
-use keyward::testing::{App, Key, World};
-use keyward::{ContentAccess, Group, GuardedRouter, Invalid, Reason, authenticated};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, HeaderName, LOCATION, ORIGIN};
+use keyward::testing::{Answer, App, Key, World};
+use keyward::{ContentAccess, Group, GuardedRouter, Invalid, Reason, action, authenticated};
 
 const COOKIE_NAME: &str = "__Host-keyward";
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -108,4 +108,98 @@ async fn whatever_changes_something_proves_where_it_comes_from() {
     for method in [Method::GET, Method::HEAD] {
         app.request(method, "/admin/settings/x").header(COOKIE, &cookie(&session)).await.assert_ok();
     }
+}
+
+fn people() -> (World, App) {
+    let world = World::with(|b| {
+        b.group(Group::pages("/admin/settings", COOKIE_NAME, "/admin/auth/login").for_people("/admin/home"))
+            .group(Group::pages("/admin/me", COOKIE_NAME, "/admin/auth/login"))
+            .group(Group::public("/admin/auth/login").exact(Method::GET))
+            .group(Group::public("/admin/auth/login").exact(Method::POST).same_origin_only().for_people("/admin/home"))
+    });
+    let app = world.guard(
+        GuardedRouter::new()
+            .route("/admin/settings/x", action("x"), get(|| async { "x" }))
+            .route("/admin/settings/forgotten", authenticated(), post(|| async { "x" }))
+            .route("/admin/me", action("x"), get(|| async { "x" }))
+            .route("/admin/api", action("x"), get(|| async { "x" }))
+            .public("/admin/auth/login", get(|| async { "x" }).post(|| async { "x" })),
+    );
+    (world, app)
+}
+
+const MARK: &str = "%3Cscript%3Emark%22";
+
+/// A page that does nothing, and repeats nothing of what was sent.
+fn assert_page(answer: &Answer, says: &str, start: &str) {
+    let body = String::from_utf8_lossy(&answer.body);
+    assert_eq!(answer.headers["content-type"], "text/html; charset=utf-8", "{body}");
+    let policy = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+    assert_eq!(answer.headers["content-security-policy"], policy);
+    assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+    assert!(body.contains(says), "{says}: {body}");
+    assert!(body.contains("<h1>") && body.contains(&format!("<a href=\"{start}\">")), "{body}");
+    for odd in ["style", "script", "mark", "%3C", "evil"] {
+        assert!(!body.contains(odd), "{odd}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn refusals_of_pages_are_for_people() {
+    let (world, app) = people();
+    let session = world.editor().sign_in().await;
+    let get = |path: &str| app.get(&format!("{path}?{MARK}")).header(COOKIE, &cookie(&session));
+    let not_allowed = get("/admin/settings/x").await;
+    assert_page(not_allowed.assert_refused(Reason::NotAllowed).assert_status(403), "Your roles", "/admin/home");
+    assert_eq!(not_allowed.headers["cache-control"], "no-store");
+    assert_page(get("/admin/me").await.assert_status(403), "Your roles", "/");
+    assert_page(get(&format!("/admin/settings/{MARK}")).await.assert_status(404), "no such page", "/admin/home");
+    let form_only = get("/admin/settings/forgotten").await;
+    assert_page(form_only.assert_status(405), "Go back", "/admin/home");
+    for path in ["/admin/settings//x", "/admin/settings/..%2fmark", "/admin/settings/%252e%252e"] {
+        assert_page(get(path).await.assert_status(400), "more than one way", "/admin/home");
+    }
+    let post = app.post("/admin/settings/x").header(COOKIE, &cookie(&session)).header(ORIGIN, "https://evil.test");
+    let says = "This form was sent from another site.";
+    assert_page(post.await.assert_refused(Reason::CrossOrigin).assert_status(403), says, "/admin/home");
+    let sign_in = app.post("/admin/auth/login").header(SITE, "cross-site").await;
+    assert_page(sign_in.assert_refused(Reason::CrossOrigin).assert_status(403), says, "/admin/home");
+}
+
+#[tokio::test]
+async fn refusals_of_programs_are_not() {
+    let (world, app) = people();
+    let session = world.editor().sign_in().await;
+    let json = |answer: &Answer| assert_eq!(answer.headers["content-type"], "application/json");
+    json(app.get("/admin/api").bearer(&session.secret).await.assert_status(403));
+    json(app.get("/admin/nothing").bearer(&session.secret).await.assert_status(404));
+    json(app.post("/admin/api").bearer(&session.secret).await.assert_status(405));
+    json(app.get("/admin/api").await.assert_status(401));
+    for path in ["/nowhere", "/admins/x", "/admin/settingsx//"] {
+        let answer = app.get(path).await;
+        assert!(matches!(answer.reason, Some(Reason::NoGroup | Reason::AmbiguousPath(_))));
+        json(&answer);
+    }
+    let grpc = app.post("/admin/settings/x").header(CONTENT_TYPE, "application/grpc").await;
+    assert_eq!(grpc.assert_status(200).headers["grpc-status"], "7");
+    assert!(grpc.body.is_empty());
+}
+
+/// I9: who is not signed in learns of no credential how it is wrong, and of no page whether it is there.
+#[tokio::test]
+async fn who_is_not_signed_in_sees_the_same_everywhere() {
+    let (world, app) = people();
+    let gone = world.super_admin().sign_in().await;
+    world.keyward.tokens().revoke(gone.token).await.unwrap();
+    let token = world.super_admin().issue().await;
+    let odd = format!("{COOKIE_NAME}=nope");
+    let mut answers = Vec::new();
+    for sent in [cookie(&gone), cookie(&token), odd] {
+        for path in ["/admin/settings/x", "/admin/settings/nothing"] {
+            let answer = app.post(path).header(SITE, "same-origin").header(COOKIE, &sent).await;
+            answers.push((answer.status, answer.headers.clone(), answer.body.clone()));
+        }
+    }
+    assert_eq!(answers[0].0, 303);
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
 }

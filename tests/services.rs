@@ -405,7 +405,7 @@ async fn each_change_is_audited_once<S: Audited>(world: World<S>) {
     let role = done(world, What::RoleCreated, |r| Target::Role(r.id), roles.create(role("Author"))).await.id;
     let call = roles.set_permissions(role, vec![Permission::new("read")]);
     done(world, What::RolePermissionsSet, |_| Target::Role(role), call).await;
-    let renamed = RoleUpdate { name: Some("Writer".into()), description: Some("Writes".into()) };
+    let renamed = RoleUpdate { name: Some("Writer".into()), description: Some("Writes".into()), permissions: None };
     done(world, What::RoleUpdated, |_| Target::Role(role), roles.update(role, renamed)).await;
     let call = owners.create(owner("ada@example.test", &[role]));
     let ada = done(world, What::OwnerCreated, |o| Target::Owner(o.id), call).await.id;

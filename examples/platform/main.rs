@@ -14,7 +14,8 @@ mod wire;
 use axum::routing::get;
 use database::{Database, Place};
 use keyward::{
-    Entropy, GuardedRouter, Keyward, OsEntropy, Password, PostgresStore, SqliteStore, WriteStore, authenticated,
+    Entropy, GuardedRouter, Keyward, OsEntropy, Password, PostgresStore, SessionCookie, SqliteStore, WriteStore,
+    authenticated, ui,
 };
 use options::{Options, Stop, USAGE};
 use std::process::ExitCode;
@@ -89,9 +90,11 @@ async fn serve(store: impl WriteStore, options: Options) -> Result<(), BoxError>
     if let Some(keys) = options.encryption {
         builder = builder.encryption(keys);
     }
-    if loopback {
-        builder = builder.trust_the_first_visitor();
-    }
+    builder = if loopback {
+        builder.trust_the_first_visitor().ui(SessionCookie::for_plain_http_on_loopback())
+    } else {
+        builder.ui(SessionCookie::default())
+    };
     let keyward = builder.build()?;
     let found = keyward.set_up().await?;
     if let Some(email) = &options.reset_password {
@@ -124,7 +127,12 @@ async fn serve(store: impl WriteStore, options: Options) -> Result<(), BoxError>
     let listener = listener.map_err(|error| format!("cannot listen on {address}: {error}"))?;
 
     let service = keyward
-        .guard(keyward::api::router(&keyward).merge(routes(&database)).merge(health::routes(&keyward)))
+        .guard(
+            keyward::api::router(&keyward)
+                .merge(ui::router(&keyward))
+                .merge(routes(&database))
+                .merge(health::routes(&keyward)),
+        )
         .into_make_service();
     println!("listening on http://{address}");
     tokio::select! {

@@ -135,6 +135,7 @@ impl Failure {
                 retry_after: Some(wait),
                 ..Self::new(StatusCode::TOO_MANY_REQUESTS, "RateLimitError", "Too many attempts, try again later")
             },
+            ServiceError::Changed(_) => Self::new(StatusCode::CONFLICT, "ConflictError", capital(&error.to_string())),
             ServiceError::WrongCredentials => application(error.to_string()),
             ServiceError::Impossible(_) | ServiceError::LastSuperAdmin | ServiceError::OwnerInactive => {
                 application(capital(&error.to_string()))
@@ -189,5 +190,17 @@ impl IntoResponse for Failure {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_else_has_changed_is_a_conflict() {
+        let failure = Failure::from(ServiceError::Changed("token"));
+        assert_eq!((failure.status, failure.name), (StatusCode::CONFLICT, "ConflictError"));
+        assert_eq!(failure.message, "Somebody else has changed this token: read it again");
     }
 }

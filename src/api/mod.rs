@@ -35,7 +35,6 @@ mod request;
 mod roles;
 mod sessions;
 mod state;
-mod time;
 mod token;
 mod unchanged;
 mod user;

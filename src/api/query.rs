@@ -1,9 +1,7 @@
 //! Query parameters of lists. All that is wrong with them is said at once.
 
 use super::failure::{Failure, Problem};
-use super::request::parse_id;
-use super::time;
-use crate::domain::Timestamp;
+use crate::domain::{Timestamp, date, parse_id};
 use crate::store::Paging;
 use axum::extract::{FromRequestParts, Query};
 use http::request::Parts;
@@ -58,7 +56,7 @@ impl Params {
     }
 
     pub(super) fn time(&mut self, name: &str) -> Option<Timestamp> {
-        self.read(name, "a date such as 2026-01-31T09:30:00.000Z, or milliseconds since 1970", time::parse)
+        self.read(name, "a date such as 2026-01-31T09:30:00.000Z, or milliseconds since 1970", date::parse)
     }
 
     pub(super) fn paging(&mut self) -> Paging {

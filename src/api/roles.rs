@@ -133,7 +133,7 @@ pub(super) async fn update(
             ("usersCount", &update.users_count),
         ])
         .done()?;
-    let change = service::RoleUpdate { name: update.name, description: update.description };
+    let change = service::RoleUpdate { name: update.name, description: update.description, permissions: None };
     let role = roles(&api, &caller).update(RoleId(id), change).await?;
     Ok(ok((role, shown.users_count).into()))
 }

@@ -7,6 +7,7 @@ use crate::keyward::Keyward;
 use crate::service::{Events, Owners, Roles, ServiceError, Sessions, Tokens};
 use crate::store::WriteStore;
 use axum::body::Bytes;
+use axum::extract::FromRef;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -26,6 +27,12 @@ pub(super) struct Api {
     pub(super) catalogue: Bytes,
     /// The answer to `GET /admin/openapi.json`.
     pub(super) document: Bytes,
+}
+
+impl FromRef<Api> for Addresses {
+    fn from_ref(api: &Api) -> Self {
+        api.addresses.clone()
+    }
 }
 
 impl Api {

@@ -1,7 +1,7 @@
 //! Objects that were read and are put back: what cannot be changed has to be as it is.
 
 use super::failure::{Failure, Problem};
-use super::time;
+use crate::domain::date;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -75,7 +75,7 @@ pub(super) fn same_lifespan(sent: &Value, shown: &Value) -> bool {
 
 /// A time that goes on by itself: what was read may be older than what is shown now.
 pub(super) fn not_later(sent: &Value, shown: &Value) -> bool {
-    let at = |value: &Value| value.as_str().and_then(time::parse);
+    let at = |value: &Value| value.as_str().and_then(date::parse);
     sent.is_null() || matches!((at(sent), at(shown)), (Some(sent), Some(shown)) if sent <= shown)
 }
 

@@ -95,7 +95,7 @@ impl<'de> Deserialize<'de> for RoleChoice {
         let sent = Value::deserialize(deserializer)?;
         let id = match &sent {
             Value::Object(members) => members.get("id").and_then(Value::as_i64),
-            Value::String(text) => super::request::parse_id(text),
+            Value::String(text) => crate::domain::parse_id(text),
             other => other.as_i64(),
         };
         let id = id.filter(|id| *id > 0).ok_or_else(|| D::Error::custom("must be the id of a role"))?;

@@ -16,6 +16,14 @@ macro_rules! id {
                 self.0.fmt(f)
             }
         }
+
+        impl std::str::FromStr for $name {
+            type Err = MalformedId;
+
+            fn from_str(text: &str) -> Result<Self, MalformedId> {
+                parse_id(text).map(Self).ok_or(MalformedId)
+            }
+        }
     };
 }
 
@@ -32,7 +40,33 @@ id!(
     RoleId
 );
 
+/// A text that is no id. Whatever was asked for by it is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an id is a positive number, written without sign and leading zeros")]
+pub struct MalformedId;
+
+/// A positive number in the one form that ids are written in.
+pub(crate) fn parse_id(text: &str) -> Option<i64> {
+    let plain = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
+    if plain { text.parse().ok() } else { None }
+}
+
 impl RoleId {
     /// The role without a ceiling. It exists in every store and cannot be removed.
     pub const SUPER_ADMIN: RoleId = RoleId(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_written_in_one_way() {
+        assert_eq!(parse_id("1"), Some(1));
+        assert_eq!("9223372036854775807".parse(), Ok(TokenId(i64::MAX)));
+        for wrong in ["", "0", "01", "+1", "-1", "1.0", "1e3", "x", "9223372036854775808", "１", " 1"] {
+            assert_eq!(parse_id(wrong), None, "{wrong}");
+            assert_eq!(wrong.parse::<OwnerId>(), Err(MalformedId), "{wrong}");
+        }
+    }
 }

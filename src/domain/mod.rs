@@ -6,6 +6,8 @@ mod catalogue;
 mod ceiling;
 mod clock;
 mod condition;
+#[cfg(any(feature = "api", feature = "ui"))]
+pub(crate) mod date;
 mod decision;
 mod digest;
 mod id;
@@ -22,6 +24,7 @@ mod sketch;
 mod sql;
 mod tag;
 mod token;
+mod version;
 
 pub use audit::{AuditEvent, Cause, Doer, Origin, Target, What};
 pub use catalogue::{ActionEntry, Catalogue, Section, SubjectEntry, SubjectKind, Unregistered};
@@ -31,7 +34,9 @@ pub use condition::{Actor, Attribute, Conditions, HAS_SAME_ROLE_AS_CREATOR, IS_C
 pub use decision::{Decision, DecisionRule, Denied, HiddenField, Verdict};
 pub(crate) use digest::DigestHasher;
 pub use digest::{Digest, MalformedDigest};
-pub use id::{OwnerId, RoleId, TokenId};
+#[cfg(any(feature = "api", feature = "ui"))]
+pub(crate) use id::parse_id;
+pub use id::{MalformedId, OwnerId, RoleId, TokenId};
 pub use name::{Action, ConditionId, ConditionSet, Empty, Field, FieldSet, Subject};
 pub use owner::{Owner, OwnerState, PasswordHash, Role};
 pub use permission::{Fields, Grant, Guard, Permission, Rule, When};
@@ -47,3 +52,4 @@ pub(crate) use sketch::{Sketch, Windows, network};
 pub use sql::{SqlFilter, SqlMap, SqlValue, UnknownColumn};
 pub use tag::Tag;
 pub use token::{ContentAccess, Kind, KindSet, Token, TokenAuthority};
+pub use version::{MalformedVersion, Version};

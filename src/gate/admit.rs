@@ -6,6 +6,7 @@ use super::budget::Budget;
 use super::groups::{Access, Group, Groups};
 use super::mark::Held;
 use super::origin::{is_safe, is_same_origin};
+use super::page::ForPeople;
 use super::refusal::Refusal;
 use crate::domain::{Credential, Digest, Invalid, Kind, KindSet, Moment, Principal, Reason, SecretFormat, Unverified};
 use crate::resolve::{Entry, Lane, Resolved, Resolver};
@@ -29,8 +30,8 @@ pub(crate) struct Gate {
 
 /// What becomes of a request.
 pub(super) enum Admission {
-    /// It goes on as it is.
-    Open,
+    /// It goes on as it is, through this group.
+    Open(usize),
     /// It goes on as this caller.
     Enter(Arc<Entry>, Door),
     /// The store has to be asked first.
@@ -47,6 +48,10 @@ pub(super) struct Door {
 }
 
 impl Door {
+    pub(super) fn group(self) -> usize {
+        self.group
+    }
+
     /// Whether its refusals are those of a permission policy.
     fn has_policies(self) -> bool {
         !self.kinds.contains(Kind::Content)
@@ -66,24 +71,38 @@ impl Gate {
     pub(super) fn admit<B>(&self, request: &Request<B>) -> Admission {
         let path = match path_as_sent(request.uri(), request.extensions()) {
             Ok(path) => path,
-            Err(reason) => return Admission::Refuse(Refusal::new(reason, false, self.opaque)),
+            Err(reason) => return Admission::Refuse(self.lost(reason, request)),
         };
         let index = match self.groups.classify(request.method(), path) {
             Ok(index) => index,
-            Err(reason) => return Admission::Refuse(Refusal::new(reason, false, self.opaque)),
+            Err(reason) => return Admission::Refuse(self.lost(reason, request)),
         };
         let group = self.groups.get(index);
         if group.same_origin && !is_safe(request.method()) && !proves_itself(request, group) {
-            return Admission::Refuse(Refusal::new(Reason::CrossOrigin, group.is_protected(), self.opaque));
+            let refusal = Refusal::new(Reason::CrossOrigin, group.is_protected(), self.opaque);
+            return Admission::Refuse(refusal.for_people(group.start.as_ref()));
         }
         match &group.access {
-            Access::Public => Admission::Open,
+            Access::Public => Admission::Open(index),
             Access::Guarded { kinds, .. } => {
                 let door = Door { kinds: *kinds, group: index };
                 self.identify(request.headers(), request.extensions(), door)
                     .unwrap_or_else(|reason| Admission::Refuse(self.refuse(reason, door, request)))
             }
         }
+    }
+
+    /// The refusal of a request whose path is ambiguous or in no group. Only how it looks depends on where it seems to belong.
+    fn lost<B>(&self, reason: Reason, request: &Request<B>) -> Refusal {
+        let path = uri_as_sent(request.uri(), request.extensions()).path();
+        Refusal::new(reason, false, self.opaque).for_people(self.groups.start_at(request.method(), path))
+    }
+
+    /// Tells what answers behind the gate that people see it, and answers whether they do.
+    pub(super) fn mark_for_people<B>(&self, group: usize, request: &mut Request<B>) -> bool {
+        let Some(start) = &self.groups.get(group).start else { return false };
+        request.extensions_mut().insert(ForPeople(start.clone()));
+        true
     }
 
     fn identify(&self, headers: &HeaderMap, extensions: &Extensions, door: Door) -> Result<Admission, Reason> {
@@ -140,7 +159,9 @@ impl Gate {
     pub(super) fn refuse<B>(&self, reason: Reason, door: Door, request: &Request<B>) -> Refusal {
         tracing::debug!(reason = reason.as_str(), "request refused");
         let refusal = self.within_budget(Refusal::new(reason, true, self.opaque), request);
-        match &self.groups.get(door.group).pages {
+        let group = self.groups.get(door.group);
+        let refusal = refusal.for_people(group.start.as_ref());
+        match &group.pages {
             Some(pages) => refusal.or_sign_in(|| sign_in(&pages.sign_in, request)),
             None => refusal,
         }
@@ -160,6 +181,7 @@ impl Gate {
     pub(super) fn withhold(&self, reason: Reason, mark: &Held, door: Door) -> Refusal {
         tracing::debug!(reason = reason.as_str(), "response withheld");
         let refusal = Refusal::new(reason, true, self.opaque);
+        let refusal = refusal.for_people(self.groups.get(door.group).start.as_ref());
         let refusal = if door.has_policies() { refusal.by_policy() } else { refusal };
         match mark.missing() {
             Some(requirement) => refusal.missing(&requirement),

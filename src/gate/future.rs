@@ -72,13 +72,14 @@ impl<R: Clone> Passage<R> {
         let (held, mark) = Held::blank();
         let anonymous = entry.principal.kind().is_none();
         request.extensions_mut().insert(AuthContext::new(entry, mark));
+        let page = gate.mark_for_people(door.group(), request);
         Self {
             gate: gate.clone(),
             refusals: refusals.clone(),
             mark: held,
             door,
             anonymous,
-            request: refused(request),
+            request: refused(request, page),
             method: request.method().clone(),
             path: request.uri().path_and_query().cloned(),
         }
@@ -186,7 +187,7 @@ impl<S, R, ReqBody> Waiting<S, R, ReqBody> {
             }
             Err(reason) => {
                 let refusal = self.gate.refuse(reason, self.door, &self.request);
-                let request = refused(&self.request);
+                let request = refused(&self.request, refusal.is_for_people());
                 State::Refused { response: Some(self.refusals.answer(&refusal, request)) }
             }
         }

@@ -4,6 +4,7 @@ use super::path;
 use super::path::Judged;
 use crate::domain::{Action, Ambiguity, KindSet, Reason};
 use http::Method;
+use std::sync::Arc;
 
 /// Paths that belong together, and what opens them.
 ///
@@ -28,6 +29,8 @@ pub struct Group {
     encoded_slashes: bool,
     pub(super) same_origin: bool,
     pub(super) pages: Option<Pages>,
+    /// Where people see refusals: where their way back leads.
+    pub(super) start: Option<Arc<str>>,
     pub(super) access: Access,
 }
 
@@ -62,8 +65,10 @@ pub enum InvalidGroups {
     /// Two groups cover the same.
     #[error("two groups cover `{0}`")]
     Twice(String),
-    /// A cookie's name or a sign-in path that cannot be one.
-    #[error("the page group `{0}` needs a cookie name and a sign-in path that starts with one `/`")]
+    /// A cookie's name, a sign-in path or a way back that cannot be one.
+    #[error(
+        "the page group `{0}` needs a cookie name, and plain paths that start with one `/` to sign in and to go back"
+    )]
     Pages(String),
     /// A public prefix above or below a protected one.
     #[error("the public prefix `{public}` shadows the protected `{protected}`: if that is meant, say `.shadowing()`")]
@@ -84,6 +89,7 @@ impl Group {
             encoded_slashes: false,
             same_origin: false,
             pages: None,
+            start: None,
             access,
         }
     }
@@ -92,6 +98,12 @@ impl Group {
     pub(crate) fn is_admin_at(&self, path: &str) -> bool {
         let admin = matches!(self.access, Access::Guarded { kinds: KindSet::ADMIN, .. });
         admin && self.path == path && self.method.is_none()
+    }
+
+    #[cfg(feature = "ui")]
+    pub(super) fn content_path(&self) -> Option<&str> {
+        let content = matches!(self.access, Access::Guarded { kinds: KindSet::CONTENT, .. });
+        (content && self.method.is_none()).then_some(self.path.as_str())
     }
 
     /// Opened by admin tokens and sessions.
@@ -116,7 +128,20 @@ impl Group {
     pub fn pages(path: impl Into<String>, cookie: impl Into<String>, sign_in: impl Into<String>) -> Self {
         let pages = Pages { cookie: cookie.into(), sign_in: sign_in.into() };
         let access = Access::Guarded { kinds: KindSet::SESSION, public_actions: None };
-        Self { pages: Some(pages), same_origin: true, ..Self::new(path, access) }
+        Self { pages: Some(pages), same_origin: true, start: Some("/".into()), ..Self::new(path, access) }
+    }
+
+    /// Refusals are pages for people, with a way back to this path. In groups of [`pages`](Self::pages) they are anyway, with a
+    /// way back to `/`; say it of public groups that have forms too.
+    ///
+    /// ```
+    /// use keyward::Group;
+    /// let sign_in = Group::public("/admin/auth").same_origin_only().for_people("/admin");
+    /// ```
+    #[must_use]
+    pub fn for_people(mut self, start: impl Into<String>) -> Self {
+        self.start = Some(start.into().into());
+        self
     }
 
     /// Refuses requests that change something unless the browser proves that a page of the same origin sent them, by
@@ -169,6 +194,13 @@ impl Group {
         !matches!(self.access, Access::Public)
     }
 
+    fn matches(&self, method: &Method, path: &str) -> bool {
+        match &self.method {
+            Some(m) => (m == method || (*m == Method::GET && *method == Method::HEAD)) && self.path == path,
+            None => self.covers(path),
+        }
+    }
+
     fn covers(&self, path: &str) -> bool {
         match path.strip_prefix(self.prefix()) {
             Some(rest) => rest.is_empty() || rest.starts_with('/'),
@@ -191,6 +223,12 @@ impl Pages {
     }
 }
 
+/// Whether a path of our own has nothing in it that HTML or a browser reads otherwise.
+fn is_plain(path: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'-' | b'.' | b'_' | b'~');
+    path.starts_with('/') && !path.starts_with("//") && path.bytes().all(plain)
+}
+
 /// The groups of a gate, the most specific first.
 #[derive(Debug)]
 pub(super) struct Groups(Vec<Group>);
@@ -209,7 +247,8 @@ impl Groups {
             }
         }
         for group in &groups {
-            if group.pages.as_ref().is_some_and(|p| !p.is_possible()) {
+            let led_nowhere = group.start.as_deref().is_some_and(|start| !is_plain(start));
+            if led_nowhere || group.pages.as_ref().is_some_and(|p| !p.is_possible()) {
                 return Err(InvalidGroups::Pages(group.path.clone()));
             }
         }
@@ -233,11 +272,7 @@ impl Groups {
     /// The group of a request, by the path as sent.
     pub(super) fn classify(&self, method: &Method, path: &str) -> Result<usize, Reason> {
         let judged = path::judge(path).map_err(Reason::AmbiguousPath)?;
-        let matches = |g: &Group| match &g.method {
-            Some(m) => (m == method || (*m == Method::GET && *method == Method::HEAD)) && g.path == path,
-            None => g.covers(path),
-        };
-        let found = if path.starts_with('/') { self.0.iter().position(matches) } else { None };
+        let found = if path.starts_with('/') { self.0.iter().position(|g| g.matches(method, path)) } else { None };
         if judged.encoded_slash.is_some() {
             let allowed = |i: usize| self.0[i].encoded_slashes && judged.encoded_slash > Some(self.0[i].path.len());
             if !found.is_some_and(allowed) {
@@ -245,6 +280,11 @@ impl Groups {
             }
         }
         found.ok_or(Reason::NoGroup)
+    }
+
+    /// Where people are led back to from the group that this path, ambiguous or not, begins like.
+    pub(super) fn start_at(&self, method: &Method, path: &str) -> Option<&Arc<str>> {
+        self.0.iter().find(|group| group.matches(method, path))?.start.as_ref()
     }
 
     pub(super) fn get(&self, index: usize) -> &Group {
@@ -320,6 +360,10 @@ mod tests {
             [("", "/login"), ("a b", "/login"), ("a", "login"), ("a", "//evil.test"), ("a", "/x?y")]
         {
             assert_eq!(build(&[Group::pages("/me", cookie, sign_in)]), Some(InvalidGroups::Pages("/me".into())));
+        }
+        for start in ["", "x", "//evil.test", "/\"><script>", "/a&b", "/a?b", "/\\evil.test", "javascript:alert(1)"] {
+            let group = Group::public("/me").for_people(start);
+            assert_eq!(build(&[group]), Some(InvalidGroups::Pages("/me".into())), "{start}");
         }
     }
 }

@@ -5,13 +5,17 @@ mod admit;
 mod backstop;
 mod bearer;
 mod budget;
+#[cfg(feature = "axum")]
+mod caller;
 mod context;
+mod cookie;
 #[cfg(feature = "axum")]
 mod extract;
 mod future;
 mod groups;
 mod mark;
 mod origin;
+mod page;
 mod path;
 mod refusal;
 mod require;
@@ -22,6 +26,7 @@ mod service;
 pub use address::{InvalidProxy, ProxyHeader};
 pub use budget::FailureBudget;
 pub use context::{AuthContext, NotAllowed};
+pub use cookie::SessionCookie;
 #[cfg(feature = "axum")]
 pub use extract::{AdminAuth, Auth, ContentAuth, NoPrincipal};
 pub use future::GateFuture;
@@ -34,6 +39,12 @@ pub use service::{GateLayer, Gated};
 
 pub(crate) use address::Addresses;
 pub(crate) use admit::Gate;
+#[cfg(feature = "axum")]
+#[cfg_attr(
+    not(any(feature = "api", feature = "ui")),
+    allow(unused_imports, reason = "for the rooms that answer HTTP")
+)]
+pub(crate) use caller::Caller;
 
 use crate::domain::SecretFormat;
 use crate::resolve::Resolver;
@@ -60,6 +71,11 @@ impl Gate {
 
     pub(crate) fn addresses(&self) -> &Addresses {
         &self.addresses
+    }
+
+    #[cfg(feature = "ui")]
+    pub(crate) fn content_path(&self) -> Option<&str> {
+        self.groups.iter().find_map(groups::Group::content_path)
     }
 
     pub(crate) fn resolver(&self) -> &Arc<Resolver> {

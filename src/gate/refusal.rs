@@ -4,6 +4,7 @@ use crate::domain::{Reason, Requirement};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, Entry, HeaderName, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// When to come again, at the earliest.
@@ -26,6 +27,8 @@ pub struct Refusal {
     location: Option<HeaderValue>,
     anonymous: bool,
     retry_after: Option<Duration>,
+    /// Where people see it: where its way back leads.
+    start: Option<Arc<str>>,
 }
 
 impl Refusal {
@@ -53,7 +56,8 @@ impl Refusal {
             Reason::Unavailable(_) => (S::SERVICE_UNAVAILABLE, "ServiceUnavailableError", "Try again in a moment"),
         };
         let retry_after = matches!(reason, Reason::Unavailable(_)).then_some(RETRY_LATER);
-        Self { reason, status, name, message, scope: None, protected, location: None, anonymous: false, retry_after }
+        let (scope, location, anonymous, start) = (None, None, false, None);
+        Self { reason, status, name, message, scope, protected, location, anonymous, retry_after, start }
     }
 
     /// Names what was missing, as a scope of RFC 6750 section 3.
@@ -86,6 +90,17 @@ impl Refusal {
             self.status = StatusCode::SEE_OTHER;
         }
         self
+    }
+
+    /// People see it, if there is a way back for them.
+    pub(super) fn for_people(mut self, start: Option<&Arc<str>>) -> Self {
+        self.start = start.cloned();
+        self
+    }
+
+    /// Whether people see it.
+    pub(super) fn is_for_people(&self) -> bool {
+        self.start.is_some()
     }
 
     /// Nobody presented anything: nothing is said of it (RFC 6750 section 3.1).
@@ -205,6 +220,8 @@ pub struct Refused {
     pub grpc: bool,
     /// The request's HTTP version.
     pub version: Version,
+    /// Whether people see the answer, in a group of [pages](crate::Group::pages).
+    pub page: bool,
 }
 
 /// How refusals look, for a response body `B`. [`Json`] unless you say otherwise; a closure will do.
@@ -218,7 +235,7 @@ pub trait Refusals<B>: Clone + Send + Sync + 'static {
     fn answer(&self, refusal: &Refusal, request: Refused) -> Response<B>;
 }
 
-/// The JSON of the reference, and for gRPC requests a `grpc-status`.
+/// The JSON of the reference; for gRPC requests a `grpc-status`, and in groups of [pages](crate::Group::pages) a small page in HTML.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Json;
 
@@ -227,7 +244,10 @@ impl<B: From<Bytes>> Refusals<B> for Json {
         if request.grpc {
             return grpc(refusal, B::from(Bytes::new()));
         }
-        refusal.as_json()
+        match &refusal.start {
+            Some(start) if request.page && refusal.location.is_none() => refusal.as_page(start),
+            _ => refusal.as_json(),
+        }
     }
 }
 

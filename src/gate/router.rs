@@ -2,6 +2,7 @@
 
 use super::context::NotAllowed;
 use super::extract::Auth;
+use super::page::{ForPeople, Words, harden};
 use super::refusal::{Refusal, error_json};
 use super::require::Require;
 use crate::domain::{Reason, Requirement, authenticated};
@@ -104,14 +105,24 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     }
 }
 
-async fn no_route(auth: Option<Auth>) -> Result<Response, NotAllowed> {
+async fn no_route(auth: Option<Auth>, request: Request) -> Result<Response, NotAllowed> {
     known(auth)?;
-    Ok(Refusal::uncounted(Reason::NoGroup, false, false).as_json())
+    let refusal = Refusal::uncounted(Reason::NoGroup, false, false);
+    Ok(match request.extensions().get::<ForPeople>() {
+        Some(ForPeople(start)) => refusal.as_page(start),
+        None => refusal.as_json(),
+    })
 }
 
-async fn no_method(auth: Option<Auth>) -> Result<Response, NotAllowed> {
+async fn no_method(auth: Option<Auth>, request: Request) -> Result<Response, NotAllowed> {
     known(auth)?;
     let status = StatusCode::METHOD_NOT_ALLOWED;
+    if let Some(ForPeople(start)) = request.extensions().get() {
+        let advice = "This address does not take what was sent to it. Go back, and try again from there.";
+        let mut response = (status, Words { heading: "Not possible", advice }.html(start)).into_response();
+        harden(response.headers_mut());
+        return Ok(response);
+    }
     let body = error_json(status, "MethodNotAllowedError", "Method Not Allowed");
     Ok((status, [(CONTENT_TYPE, "application/json")], body).into_response())
 }

@@ -82,7 +82,10 @@ where
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         match self.gate.admit(&request) {
-            Admission::Open => GateFuture::open(self.inner.call(request)),
+            Admission::Open(group) => {
+                self.gate.mark_for_people(group, &mut request);
+                GateFuture::open(self.inner.call(request))
+            }
             Admission::Enter(entry, door) => {
                 let passage = Passage::enter(&self.gate, &self.refusals, &mut request, entry, door);
                 GateFuture::entered(self.inner.call(request), passage)
@@ -93,20 +96,23 @@ where
                 let ready = std::mem::replace(&mut self.inner, fresh);
                 GateFuture::asking(&self.gate, &self.refusals, wanted, request, ready)
             }
-            Admission::Refuse(refusal) => GateFuture::refused(self.refusals.answer(&refusal, refused(&request))),
+            Admission::Refuse(refusal) => {
+                let refused = refused(&request, refusal.is_for_people());
+                GateFuture::refused(self.refusals.answer(&refusal, refused))
+            }
         }
     }
 }
 
 /// What of a request a refusal may depend on.
-pub(super) fn refused<B>(request: &Request<B>) -> Refused {
+pub(super) fn refused<B>(request: &Request<B>, page: bool) -> Refused {
     let is_grpc = |v: &[u8]| {
         v.strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
     };
     // gRPC is POST and nothing else: other requests need no look at their headers.
     let grpc =
         *request.method() == Method::POST && request.headers().get(CONTENT_TYPE).is_some_and(|v| is_grpc(v.as_bytes()));
-    Refused { grpc, version: request.version() }
+    Refused { grpc, version: request.version(), page }
 }
 
 impl<R> fmt::Debug for GateLayer<R> {

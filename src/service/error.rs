@@ -26,6 +26,9 @@ pub enum ServiceError {
         /// What is wrong with it.
         message: &'static str,
     },
+    /// It is no longer as whoever asked has seen it, see [`only_if`](crate::Tokens::only_if).
+    #[error("somebody else has changed this {0}: read it again")]
+    Changed(&'static str),
     /// What is there does not allow it. The text says what to do first.
     #[error("{0}")]
     Impossible(&'static str),

@@ -76,6 +76,7 @@ impl Sessions {
             .make(move |draft| {
                 Box::pin(async move {
                     let before = person(draft.actor().await?)?;
+                    draft.unchanged("owner", before.version())?;
                     let after = profile.onto(&before);
                     let moves = after.email != before.email;
                     if (moves || hash.is_some()) && (proven.is_none() || draft.tx.password(id).await? != proven) {

@@ -94,3 +94,19 @@ macro_rules! for_whom {
     };
 }
 use for_whom;
+
+/// What a service changes only if nobody else has meanwhile.
+macro_rules! optimistic {
+    ($service:ident, $what:literal) => {
+        impl $service {
+            #[doc = concat!("The same for ", $what, " as somebody has seen it: where it has another [`Version`](crate::Version) now,")]
+            /// nothing is changed, and the answer is [`ServiceError::Changed`](crate::ServiceError::Changed). What adds something, and
+            /// so changes nothing that was seen, is then refused too.
+            #[must_use]
+            pub fn only_if(self, version: crate::domain::Version) -> Self {
+                self.map(|change| change.only_if(version))
+            }
+        }
+    };
+}
+use optimistic;

@@ -4,7 +4,7 @@ use super::account::{ProfileChange, found};
 use super::error::Wrong;
 use super::reach::Reach;
 use super::write::{Change, Draft};
-use super::{Password, ServiceError, for_whom};
+use super::{Password, ServiceError, for_whom, optimistic};
 use crate::domain::{Kind, Owner, OwnerId, OwnerState, RoleId, Secret, Tag, Target, Timestamp, What};
 use crate::store::{NewOwner, OwnerQuery, Page};
 use serde_json::json;
@@ -19,6 +19,7 @@ pub use super::update::OwnerUpdate;
 pub struct Owners(pub(super) Change);
 
 for_whom!(Owners);
+optimistic!(Owners, "an owner");
 
 /// Somebody who was invited just now.
 #[derive(Clone, Debug)]
@@ -53,12 +54,22 @@ impl Owners {
     }
 
     /// Those of these owners that are there.
-    #[cfg(feature = "api")]
+    #[cfg(any(feature = "api", feature = "ui"))]
     pub(crate) async fn among(&self, mut ids: Vec<OwnerId>) -> Result<Vec<Owner>, ServiceError> {
         ids.sort_unstable();
         ids.dedup();
         let found = self.0.view().await?.ceilings(&ids).await?;
         Ok(found.into_iter().map(|(owner, _)| owner).collect())
+    }
+
+    /// Those of these owners that are there, by id, each with how many admin tokens they have.
+    ///
+    /// # Errors
+    /// If nobody is signed in, or a token asks: of others' tokens it learns nothing.
+    pub async fn tokens_of(&self, ids: &[OwnerId]) -> Result<Vec<(OwnerId, u64)>, ServiceError> {
+        let mut view = self.0.view().await?;
+        self.0.actor(&mut view).await?.giver()?;
+        Ok(view.tokens_of_owners(ids).await?)
     }
 
     /// Adds an owner, who has no password yet.
@@ -101,6 +112,7 @@ impl Owners {
                     let owner = draft.found(id).await?;
                     // Whoever holds the invitation can become them.
                     reach.may_become(draft, &owner).await?;
+                    draft.unchanged("owner", owner.version())?;
                     if owner.state != OwnerState::Invited {
                         return Err(ServiceError::Impossible("they have registered: there is nothing to accept"));
                     }
@@ -155,6 +167,7 @@ impl Owners {
                     let reach = Reach::of(draft).await?;
                     let owner = draft.found(id).await?;
                     reach.may_touch(draft, &owner).await?;
+                    draft.unchanged("owner", owner.version())?;
                     keep_a_super_admin(draft, &owner).await?;
                     let tokens = draft.tx.tokens(Kind::Admin, Some(id)).await?.len();
                     draft.end_sessions(id).await?;

@@ -123,6 +123,16 @@ impl Sessions {
         Ok(signed_in)
     }
 
+    /// Whom an invitation is for: whoever holds it sees as whom they were invited.
+    ///
+    /// # Errors
+    /// If it is unknown, used, replaced, withdrawn or over (nobody learns which).
+    pub async fn invited(&self, invitation: &str) -> Result<Owner, ServiceError> {
+        no_token(self.0.origin.doer)?;
+        let digest = self.0.writer.format.verify_invitation(invitation).map_err(|_| dead())?;
+        invited(&mut *self.0.view().await?, &digest).await
+    }
+
     /// Accepts an invitation, and signs in whoever does.
     ///
     /// # Errors

@@ -3,9 +3,9 @@
 use super::actor::Giver;
 use super::error::{Problem, Wrong, described, named};
 use super::write::{Change, Draft};
-use super::{ServiceError, for_whom};
+use super::{ServiceError, for_whom, optimistic};
 use crate::domain::{Cause, Ceiling, Permission, Role, RoleId, Tag, Target, What};
-use crate::store::{Clamp, NewRole};
+use crate::store::{Clamp, Clamped, NewRole};
 use serde_json::{Map, Value, json};
 
 /// Changes and reads roles. Made by [`Keyward::roles`](crate::Keyward::roles).
@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 pub struct Roles(pub(super) Change);
 
 for_whom!(Roles);
+optimistic!(Roles, "a role");
 
 /// What of a role is to change. What is `None` stays.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +22,8 @@ pub struct RoleUpdate {
     pub name: Option<String>,
     /// Another description.
     pub description: Option<String>,
+    /// Other permissions, as a whole.
+    pub permissions: Option<Vec<Permission>>,
 }
 
 const BUILT_IN: ServiceError = ServiceError::Impossible("the super admin role has no ceiling and stays as it is");
@@ -74,68 +77,43 @@ impl Roles {
             .await
     }
 
-    /// Sets a role's name and description.
+    /// Changes a role. Grants of its members' tokens that nobody holds any more go with its permissions, and do not come back.
     ///
     /// # Errors
-    /// If there is no such role, it is the super admin role or may more than whoever asks, or the name is empty or taken.
+    /// If there is no such role, it is the super admin role, the name is empty or taken, or a permission names what is not
+    /// registered; and for whoever is no super admin, if the role may more than they, now or then.
     pub async fn update(&self, id: RoleId, update: RoleUpdate) -> Result<Role, ServiceError> {
-        let mut wrong = Wrong::default();
-        let name = update.name.as_deref().map(|n| wrong.take(named("name", n))).transpose()?.flatten();
-        let text = update.description.as_deref().map(|d| wrong.take(described("description", d)));
-        let description = text.transpose()?.flatten();
-        self.0
-            .make(move |draft| {
-                Box::pin(async move {
-                    let (_, before) = changeable(draft, id).await?;
-                    wrong.done()?;
-                    let name = name.unwrap_or_else(|| before.name.clone());
-                    let description = description.unwrap_or_else(|| before.description.clone());
-                    free(draft, &name, Some(id)).await?;
-                    let mut details = Map::new();
-                    for (what, before, after) in
-                        [("name", &before.name, &name), ("description", &before.description, &description)]
-                    {
-                        if before != after {
-                            details.insert(what.to_owned(), json!({"before": before, "after": after}));
-                        }
-                    }
-                    if details.is_empty() {
-                        return Ok(before);
-                    }
-                    draft.tx.update_role(id, &name, &description).await?;
-                    draft.audit(What::RoleUpdated, Target::Role(id), Value::Object(details)).await?;
-                    found(draft, id).await
-                })
-            })
-            .await
+        let changes = self.checked(update)?;
+        let changed = self.0.make(move |draft| Box::pin(change(draft, id, changes))).await;
+        changed.map(|(role, _)| role)
     }
 
-    /// Replaces what a role allows. Grants of its members' tokens that nobody holds any more go with it, and do not come back.
+    /// Replaces what a role allows, as [`update`](Self::update) does.
     ///
     /// # Errors
-    /// If there is no such role, it is the super admin role, or a permission names what is not registered; and for whoever is no super
-    /// admin, if the role may more than they, now or then.
+    /// As for [`update`](Self::update).
     pub async fn set_permissions(&self, id: RoleId, permissions: Vec<Permission>) -> Result<Role, ServiceError> {
-        let mut wrong = Wrong::default();
-        self.registered(&permissions, &mut wrong);
-        self.0
-            .make(move |draft| {
-                Box::pin(async move {
-                    let (giver, before) = changeable(draft, id).await?;
-                    wrong.done()?;
-                    may_give(&giver, &permissions)?;
-                    if before.permissions == permissions {
-                        return Ok(before);
-                    }
-                    draft.tx.set_permissions(id, &permissions).await?;
-                    draft.touch(Tag::role(id));
-                    let details = json!({"before": told(&before.permissions), "after": told(&permissions)});
-                    draft.audit(What::RolePermissionsSet, Target::Role(id), details).await?;
-                    draft.clamp(Clamp::Members(id), Cause::RolePermissions(id)).await?;
-                    found(draft, id).await
-                })
-            })
-            .await
+        self.update(id, RoleUpdate { permissions: Some(permissions), ..RoleUpdate::default() }).await
+    }
+
+    /// What [`set_permissions`](Self::set_permissions) would take from tokens, by the same rules. Nothing is changed or remembered.
+    ///
+    /// # Errors
+    /// As for [`update`](Self::update).
+    pub async fn would_clamp(&self, id: RoleId, permissions: Vec<Permission>) -> Result<Clamped, ServiceError> {
+        let changes = self.checked(RoleUpdate { permissions: Some(permissions), ..RoleUpdate::default() })?;
+        let rehearsed = self.0.rehearse(move |draft| Box::pin(change(draft, id, changes))).await;
+        rehearsed.map(|(_, clamped)| clamped)
+    }
+
+    /// Every role by id, each with how many admin tokens its members have.
+    ///
+    /// # Errors
+    /// If nobody is signed in, or a token asks: of others' tokens it learns nothing.
+    pub async fn tokens_of_members(&self) -> Result<Vec<(RoleId, u64)>, ServiceError> {
+        let mut view = self.0.view().await?;
+        self.0.actor(&mut view).await?.giver()?;
+        Ok(view.tokens_of_members().await?)
     }
 
     /// Removes a role that nobody has.
@@ -147,6 +125,7 @@ impl Roles {
             .make(move |draft| {
                 Box::pin(async move {
                     let (_, role) = changeable(draft, id).await?;
+                    draft.unchanged("role", role.version())?;
                     let members = draft.tx.roles().await?.iter().find(|(r, _)| r.id == id).map_or(0, |(_, n)| *n);
                     if members > 0 {
                         return Err(ServiceError::Impossible("users have this role: take it from them first"));
@@ -161,10 +140,69 @@ impl Roles {
             .await
     }
 
+    fn checked(&self, update: RoleUpdate) -> Result<Changes, ServiceError> {
+        let RoleUpdate { name, description, permissions } = update;
+        let mut wrong = Wrong::default();
+        let name = name.map(|n| wrong.take(named("name", &n))).transpose()?.flatten();
+        let description = description.map(|d| wrong.take(described("description", &d))).transpose()?.flatten();
+        self.registered(permissions.as_deref().unwrap_or_default(), &mut wrong);
+        Ok(Changes { name, description, permissions, wrong })
+    }
+
     fn registered(&self, permissions: &[Permission], wrong: &mut Wrong) {
         let items = permissions.iter().map(|p| (&p.action, p.subject.as_ref(), &p.fields, p.when.as_slice()));
         self.0.writer.unregistered("permissions", items, wrong);
     }
+}
+
+/// A [`RoleUpdate`] as it is kept, and what is wrong with it.
+struct Changes {
+    name: Option<String>,
+    description: Option<String>,
+    permissions: Option<Vec<Permission>>,
+    wrong: Wrong,
+}
+
+async fn change(draft: &mut Draft, id: RoleId, changes: Changes) -> Result<(Role, Clamped), ServiceError> {
+    let Changes { name, description, permissions, wrong } = changes;
+    let (giver, before) = changeable(draft, id).await?;
+    draft.unchanged("role", before.version())?;
+    wrong.done()?;
+    if let Some(permissions) = &permissions {
+        may_give(&giver, permissions)?;
+    }
+    let name = name.unwrap_or_else(|| before.name.clone());
+    let description = description.unwrap_or_else(|| before.description.clone());
+    free(draft, &name, Some(id)).await?;
+    let mut details = Map::new();
+    for (what, before, after) in [("name", &before.name, &name), ("description", &before.description, &description)] {
+        if before != after {
+            details.insert(what.to_owned(), json!({"before": before, "after": after}));
+        }
+    }
+    if !details.is_empty() {
+        draft.tx.update_role(id, &name, &description).await?;
+        draft.audit(What::RoleUpdated, Target::Role(id), Value::Object(details)).await?;
+    }
+    let clamped = match permissions.filter(|permissions| *permissions != before.permissions) {
+        Some(permissions) => set_permissions(draft, &before, &permissions).await?,
+        None => Clamped::default(),
+    };
+    Ok((found(draft, id).await?, clamped))
+}
+
+/// Sets the permissions; what tokens carry beyond them goes.
+async fn set_permissions(
+    draft: &mut Draft,
+    before: &Role,
+    permissions: &[Permission],
+) -> Result<Clamped, ServiceError> {
+    let id = before.id;
+    draft.tx.set_permissions(id, permissions).await?;
+    draft.touch(Tag::role(id));
+    let details = json!({"before": told(&before.permissions), "after": told(permissions)});
+    draft.audit(What::RolePermissionsSet, Target::Role(id), details).await?;
+    draft.clamp(Clamp::Members(id), Cause::RolePermissions(id)).await
 }
 
 /// A role that whoever asks may change, and who they are.

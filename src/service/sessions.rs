@@ -5,7 +5,7 @@ use super::actor::{Actor, Giver};
 use super::password::Password;
 use super::tokens::IssuedToken;
 use super::write::Change;
-use super::{ServiceError, for_whom};
+use super::{ServiceError, for_whom, optimistic};
 use crate::domain::{Doer, Kind, Owner, OwnerId, Target, Timestamp, Token, TokenAuthority, TokenId, What};
 use serde_json::json;
 
@@ -39,6 +39,7 @@ pub use super::register::{FirstAdmin, Registration};
 pub struct Sessions(pub(super) Change);
 
 for_whom!(Sessions);
+optimistic!(Sessions, "one's own account");
 
 /// Somebody who has just signed in.
 #[derive(Clone, Debug)]

@@ -88,7 +88,8 @@ async fn set_up(draft: &mut Draft, defaults: Vec<Default>) -> Result<SetUp, Serv
     let mut clamped = 0;
     if let Some(catalogue) = &writer.settings.catalogue {
         let actions: Vec<_> = catalogue.actions().iter().map(|a| a.id.clone()).collect();
-        clamped = draft.clamp(Clamp::Unknown(&actions), Cause::Catalogue).await?;
+        let gone = draft.clamp(Clamp::Unknown(&actions), Cause::Catalogue).await?;
+        clamped = gone.grants + gone.permissions;
         if clamped > 0 {
             draft.touch(Tag::ALL);
         }

@@ -7,7 +7,7 @@ use super::reach::Reach;
 use super::write::Draft;
 use super::{Password, ServiceError};
 use crate::domain::{Cause, Owner, OwnerId, OwnerState, PasswordHash, RoleId, Tag, Target, What};
-use crate::store::Clamp;
+use crate::store::{Clamp, Clamped};
 use serde_json::json;
 
 /// What is to change of somebody's account. What is `None` stays.
@@ -36,6 +36,7 @@ pub struct OwnerUpdate {
     pub password: Option<Password>,
 }
 
+#[derive(Default)]
 struct Changes {
     profile: ProfileChange,
     active: Option<bool>,
@@ -61,7 +62,18 @@ impl Owners {
             None => None,
         };
         let changes = Changes { profile, active, blocked, roles, password, wrong };
-        self.0.make(move |draft| Box::pin(change(draft, id, changes))).await
+        let changed = self.0.make(move |draft| Box::pin(change(draft, id, changes))).await;
+        changed.map(|(owner, _)| owner)
+    }
+
+    /// What [`set_roles`](Self::set_roles) would take from somebody's tokens, by the same rules. Nothing is changed or remembered.
+    ///
+    /// # Errors
+    /// As for [`update`](Self::update).
+    pub async fn would_clamp(&self, id: OwnerId, roles: Vec<RoleId>) -> Result<Clamped, ServiceError> {
+        let changes = Changes { roles: Some(roles), ..Changes::default() };
+        let rehearsed = self.0.rehearse(move |draft| Box::pin(change(draft, id, changes))).await;
+        rehearsed.map(|(_, clamped)| clamped)
     }
 
     /// The hash of a password that is to be set, unless something is wrong already.
@@ -86,11 +98,12 @@ impl Owners {
     }
 }
 
-async fn change(draft: &mut Draft, id: OwnerId, changes: Changes) -> Result<Owner, ServiceError> {
+async fn change(draft: &mut Draft, id: OwnerId, changes: Changes) -> Result<(Owner, Clamped), ServiceError> {
     let Changes { profile, active, blocked, roles, password, mut wrong } = changes;
     let reach = Reach::of(draft).await?;
     let before = draft.found(id).await?;
     reach.may_touch(draft, &before).await?;
+    draft.unchanged("owner", before.version())?;
     let profile = profile.onto(&before);
     let moves = profile.email != before.email;
     if moves || password.is_some() {
@@ -116,16 +129,17 @@ async fn change(draft: &mut Draft, id: OwnerId, changes: Changes) -> Result<Owne
 
     draft.set_profile(&before, &profile).await?;
     let shut = set_state(draft, &before, state, active).await?;
-    if let Some(roles) = &roles {
-        set_roles(draft, &before, roles).await?;
-    }
+    let clamped = match &roles {
+        Some(roles) => set_roles(draft, &before, roles).await?,
+        None => Clamped::default(),
+    };
     if let Some(hash) = &password {
         draft.set_password(id, hash).await?;
     }
     if moves || shut || password.is_some() {
         draft.end_sessions(id).await?;
     }
-    draft.found(id).await
+    Ok((draft.found(id).await?, clamped))
 }
 
 /// Where the account will stand; says what cannot be.
@@ -167,12 +181,11 @@ async fn set_state(
 }
 
 /// Sets the roles; what tokens carry beyond them goes.
-async fn set_roles(draft: &mut Draft, before: &Owner, roles: &[RoleId]) -> Result<(), ServiceError> {
+async fn set_roles(draft: &mut Draft, before: &Owner, roles: &[RoleId]) -> Result<Clamped, ServiceError> {
     let id = before.id;
     draft.tx.set_owner_roles(id, roles).await?;
     draft.touch(Tag::owner(id));
     let details = json!({"before": before.roles, "after": roles});
     draft.audit(What::OwnerRolesSet, Target::Owner(id), details).await?;
-    draft.clamp(Clamp::Owner(id), Cause::OwnerRoles(id)).await?;
-    Ok(())
+    draft.clamp(Clamp::Owner(id), Cause::OwnerRoles(id)).await
 }

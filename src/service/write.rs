@@ -6,10 +6,10 @@ use super::people::People;
 use super::{Policy, ServiceError};
 use crate::domain::{
     Action, AuditEvent, Catalogue, Cause, Ceiling, ConditionId, Conditions, Doer, EncryptionKeys, Entropy, Fields,
-    Issued, Kind, Origin, Permission, SecretFormat, Subject, Tag, Target, What,
+    Issued, Kind, Origin, Permission, SecretFormat, Subject, Tag, Target, Version, What,
 };
 use crate::resolve::{Begun, Resolver};
-use crate::store::{StoreError, Transaction, View, WriteStore};
+use crate::store::{Clamp, Clamped, StoreError, Transaction, View, WriteStore};
 use futures_util::future::BoxFuture;
 use std::fmt;
 use std::net::IpAddr;
@@ -55,6 +55,8 @@ pub(super) struct Change {
     store: Arc<dyn WriteStore>,
     pub(super) writer: Arc<Writer>,
     pub(super) origin: Origin,
+    /// What is to be changed has to be of this version.
+    expected: Option<Version>,
 }
 
 impl fmt::Debug for Change {
@@ -68,13 +70,35 @@ pub(super) struct Draft {
     pub(super) tx: Box<dyn Transaction>,
     pub(super) writer: Arc<Writer>,
     pub(super) origin: Origin,
+    expected: Option<Version>,
     tags: Vec<Tag>,
 }
 
 impl Draft {
+    /// Does it all, up to the commit.
+    async fn ready<T, F>(&mut self, work: F) -> Result<T, ServiceError>
+    where
+        F: for<'d> FnOnce(&'d mut Draft) -> BoxFuture<'d, Result<T, ServiceError>>,
+    {
+        let value = work(self).await?;
+        match self.expected {
+            // Nobody has looked at it: what was to be as it was seen may not be.
+            Some(_) => Err(ServiceError::Impossible("this changes nothing that has a version")),
+            None => Ok(value),
+        }
+    }
+
     /// The change touches this.
     pub(super) fn touch(&mut self, tag: Tag) {
         self.tags.push(tag);
+    }
+
+    /// Goes on only if what is to be changed is as whoever asked has seen it.
+    pub(super) fn unchanged(&mut self, what: &'static str, version: Version) -> Result<(), ServiceError> {
+        match self.expected.take() {
+            Some(expected) if expected != version => Err(ServiceError::Changed(what)),
+            _ => Ok(()),
+        }
     }
 
     /// Who makes it, as they are now.
@@ -98,8 +122,8 @@ impl Draft {
         Ok(self.tx.audit(AuditEvent { at, origin, what, target, cause: None, details }).await?)
     }
 
-    /// Takes away what owners no longer hold, and answers how many grants that were.
-    pub(super) async fn clamp(&mut self, clamp: crate::store::Clamp<'_>, cause: Cause) -> Result<u64, ServiceError> {
+    /// Takes away what owners no longer hold, and answers what that was.
+    pub(super) async fn clamp(&mut self, clamp: Clamp<'_>, cause: Cause) -> Result<Clamped, ServiceError> {
         let origin = self.origin;
         Ok(self.tx.clamp(clamp, &origin, cause).await?)
     }
@@ -145,7 +169,7 @@ impl Writer {
 impl Change {
     /// For the program itself.
     pub(super) fn new(store: Arc<dyn WriteStore>, writer: Arc<Writer>) -> Self {
-        Self { store, writer, origin: Origin { doer: Doer::Service, address: None } }
+        Self { store, writer, origin: Origin { doer: Doer::Service, address: None }, expected: None }
     }
 
     pub(super) fn by(self, doer: Doer) -> Self {
@@ -154,6 +178,10 @@ impl Change {
 
     pub(super) fn from(self, address: Option<IpAddr>) -> Self {
         Self { origin: Origin { address, ..self.origin }, ..self }
+    }
+
+    pub(super) fn only_if(self, version: Version) -> Self {
+        Self { expected: Some(version), ..self }
     }
 
     pub(super) fn store(&self) -> &Arc<dyn WriteStore> {
@@ -184,13 +212,13 @@ impl Change {
         T: Send + 'static,
         F: for<'d> FnOnce(&'d mut Draft) -> BoxFuture<'d, Result<T, ServiceError>> + Send + 'static,
     {
-        let (store, writer, origin) = (self.store.clone(), self.writer.clone(), self.origin);
+        let change = self.clone();
         let task = tokio::spawn(async move {
+            let Self { store, writer, .. } = &change;
             let era = writer.resolver.freshness.era();
-            let tx = store.begin().await?;
+            let mut draft = change.draft().await?;
             let begun = writer.resolver.freshness.begun(era);
-            let mut draft = Draft { tx, writer: writer.clone(), origin, tags: Vec::new() };
-            let value = work(&mut draft).await?;
+            let value = draft.ready(work).await?;
             let Draft { tx, tags, .. } = draft;
             let op_id = tx.op_id().map(str::to_owned);
             let mut raise = Raise { resolver: writer.resolver.clone(), begun, seq: tx.seq(), op_id, tags };
@@ -201,7 +229,7 @@ impl Change {
                     // Nobody has seen it in the log.
                     raise.op_id = None;
                     drop(raise);
-                    tokio::spawn(settle(store, writer, tags));
+                    tokio::spawn(settle(store.clone(), writer.clone(), tags));
                     return Err(unknown.into());
                 }
                 Err(error) => {
@@ -212,6 +240,20 @@ impl Change {
             Ok(value)
         });
         task.await.unwrap_or_else(|lost| Err(StoreError::Unknown(Box::new(lost)).into()))
+    }
+
+    /// Runs `work` in a transaction that is rolled back at once: it tells what would be, by all the rules, and leaves nothing.
+    pub(super) async fn rehearse<T, F>(&self, work: F) -> Result<T, ServiceError>
+    where
+        F: for<'d> FnOnce(&'d mut Draft) -> BoxFuture<'d, Result<T, ServiceError>>,
+    {
+        self.draft().await?.ready(work).await
+    }
+
+    async fn draft(&self) -> Result<Draft, ServiceError> {
+        let Self { store, writer, origin, expected } = self;
+        let tx = store.begin().await?;
+        Ok(Draft { tx, writer: writer.clone(), origin: *origin, expected: *expected, tags: Vec::new() })
     }
 }
 

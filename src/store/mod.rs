@@ -175,8 +175,10 @@ pub trait View: Send {
     async fn token_named(&mut self, name: &str) -> Result<Option<TokenId>, StoreError>;
     /// The sealed secret of a token, if there is one.
     async fn sealed_key(&mut self, id: TokenId) -> Result<Option<SealedKey>, StoreError>;
-    /// How many admin tokens the members of a role have.
-    async fn tokens_of_members(&mut self, id: RoleId) -> Result<u64, StoreError>;
+    /// Every role by id, each with how many admin tokens its members have.
+    async fn tokens_of_members(&mut self) -> Result<Vec<(RoleId, u64)>, StoreError>;
+    /// Those of these owners that exist, by id, each with how many admin tokens they have.
+    async fn tokens_of_owners(&mut self, ids: &[OwnerId]) -> Result<Vec<(OwnerId, u64)>, StoreError>;
 
     /// A page of audit events with their ids, the latest first.
     async fn events(&mut self, query: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError>;
@@ -240,10 +242,10 @@ pub trait Transaction: View {
     async fn delete_token(&mut self, id: TokenId) -> Result<(), StoreError>;
     /// Removes sessions that ended before now, and answers how many.
     async fn delete_ended_sessions(&mut self) -> Result<u64, StoreError>;
-    /// Removes grants that their owners no longer hold, as [`Clamp`] says, and answers how many went. For each it adds an event
+    /// Removes grants that their owners no longer hold, as [`Clamp`] says, and answers what went. For each it adds an event
     /// [`What::GrantClamped`] on the token, with the grant as details: `{"action", "subject", "fields"}`, where `fields` is
     /// null for all and otherwise a list. Super admins hold everything.
-    async fn clamp(&mut self, clamp: Clamp<'_>, origin: &Origin, cause: Cause) -> Result<u64, StoreError>;
+    async fn clamp(&mut self, clamp: Clamp<'_>, origin: &Origin, cause: Cause) -> Result<Clamped, StoreError>;
 
     /// Adds an audit event.
     async fn audit(&mut self, event: AuditEvent) -> Result<(), StoreError>;
@@ -265,8 +267,19 @@ pub enum Clamp<'a> {
     /// Of this owner: the same.
     Owner(OwnerId),
     /// Of everybody, super admins too: the grants, and the permissions of roles, whose action is none of these. For each
-    /// permission there is an event [`What::PermissionClamped`] on the role, with the same details, and it counts like a grant.
+    /// permission there is an event [`What::PermissionClamped`] on the role, with the same details.
     Unknown(&'a [Action]),
+}
+
+/// What went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Clamped {
+    /// From how many tokens.
+    pub tokens: u64,
+    /// How many of their grants.
+    pub grants: u64,
+    /// How many permissions of roles.
+    pub permissions: u64,
 }
 
 /// Which part of a list.

@@ -105,6 +105,22 @@ impl TestRequest {
         }
         self.header(header::CONTENT_TYPE, "application/json")
     }
+
+    /// With the fields of a form.
+    pub fn form(mut self, fields: &[(&str, &str)]) -> Self {
+        let encoded = |text: &str| -> String {
+            let byte = |byte: u8| match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
+                _ => format!("%{byte:02X}"),
+            };
+            text.bytes().map(byte).collect()
+        };
+        let fields: Vec<String> = fields.iter().map(|(name, value)| encoded(name) + "=" + &encoded(value)).collect();
+        if let Ok(request) = &mut self.request {
+            *request.body_mut() = Body::from(fields.join("&"));
+        }
+        self.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+    }
 }
 
 impl IntoFuture for TestRequest {

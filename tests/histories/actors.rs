@@ -119,7 +119,7 @@ impl<S: WriteStore> Play<S> {
             Call::CreateRole(p) => roles.create(NewRole::new(name).permissions(p)).await.map(drop),
             Call::SetPermissions(r, p) => roles.set_permissions(role(r), p).await.map(drop),
             Call::RenameRole(r) => {
-                roles.update(role(r), RoleUpdate { name: Some(name), description: None }).await.map(drop)
+                roles.update(role(r), RoleUpdate { name: Some(name), ..RoleUpdate::default() }).await.map(drop)
             }
             Call::DeleteRole(r) => roles.delete(role(r)).await.map(drop),
             Call::Invite(r) => {

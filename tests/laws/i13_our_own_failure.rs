@@ -2,8 +2,9 @@
 
 use crate::shim;
 use axum::routing::get;
+use http::header::COOKIE;
 use keyward::testing::Key;
-use keyward::{Clock, ContentAccess, GuardedRouter, Limits, Reason, Unavailable, authenticated};
+use keyward::{Clock, ContentAccess, Group, GuardedRouter, Limits, Reason, Unavailable, authenticated};
 use std::future::IntoFuture;
 use std::time::Duration;
 
@@ -24,6 +25,19 @@ async fn an_error_is_a_503_and_is_forgotten() {
     app.get("/admin/x").bearer(&key.secret).await.assert_ok();
     shim.fail(true);
     app.get("/admin/x").bearer(&key.secret).await.assert_ok();
+}
+
+#[tokio::test]
+async fn people_see_a_page_that_says_so() {
+    let (world, shim) = shim::world(|b| b.group(Group::pages("/admin/me", "sid", "/admin/login")));
+    let app = world.guard(GuardedRouter::new().route("/admin/me", authenticated(), get(|| async {})));
+    let key = world.super_admin().sign_in().await;
+    shim.fail(true);
+    let answer = app.get("/admin/me").header(COOKIE, &format!("sid={}", key.secret.expose())).await;
+    answer.assert_refused(Reason::Unavailable(Unavailable::Store)).assert_status(503);
+    assert_eq!(answer.headers["retry-after"], "1");
+    assert_eq!(answer.headers["content-type"], "text/html; charset=utf-8");
+    assert!(String::from_utf8_lossy(&answer.body).contains("Try again in a moment."));
 }
 
 #[tokio::test(start_paused = true)]

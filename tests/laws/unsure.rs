@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use keyward::store::{
-    Clamp, EventQuery, NewOwner, NewRole, NewToken, OwnerQuery, Page, Profile, StoreError, Transaction, View,
+    Clamp, Clamped, EventQuery, NewOwner, NewRole, NewToken, OwnerQuery, Page, Profile, StoreError, Transaction, View,
 };
 use keyward::{
     AuditEvent, Cause, Ceiling, Digest, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Permission, Role,
@@ -50,7 +50,8 @@ forward! {
     tokens(kind: Kind, owner: Option<OwnerId>) -> Vec<Token>;
     token_named(name: &str) -> Option<TokenId>;
     sealed_key(id: TokenId) -> Option<SealedKey>;
-    tokens_of_members(id: RoleId) -> u64;
+    tokens_of_members() -> Vec<(RoleId, u64)>;
+    tokens_of_owners(ids: &[OwnerId]) -> Vec<(OwnerId, u64)>;
     events(query: &EventQuery) -> Page<(i64, AuditEvent)>;
 }
 
@@ -90,7 +91,7 @@ forward! {
     seal_key(id: TokenId, sealed: &SealedKey) -> ();
     delete_token(id: TokenId) -> ();
     delete_ended_sessions() -> u64;
-    clamp(clamp: Clamp<'_>, origin: &Origin, cause: Cause) -> u64;
+    clamp(clamp: Clamp<'_>, origin: &Origin, cause: Cause) -> Clamped;
     audit(event: AuditEvent) -> ();
     delete_events(before: Timestamp) -> u64;
 }

@@ -8,7 +8,9 @@ mod others;
 mod own_account;
 mod reach;
 mod registering;
+mod rehearsal;
 mod signing_in;
+mod stale;
 #[cfg(feature = "postgres")]
 #[path = "../support/mod.rs"]
 mod support;
@@ -80,5 +82,20 @@ laws! {
         nobody_gives_themselves_a_role
         nobody_becomes_somebody_who_sees_other_rows
         tokens_and_visitors_change_nobody
+    }
+    rehearsal {
+        a_smaller_role_tells_what_it_would_take
+        fewer_roles_tell_what_they_would_take
+        a_rehearsal_obeys_the_rules
+        tokens_are_counted_for_each_role
+        tokens_of_one_person_are_for_them_and_super_admins
+    }
+    stale {
+        of_two_updates_the_second_is_refused
+        whatever_came_between_counts
+        what_no_form_shows_does_not_count
+        a_role_changes_at_once
+        who_may_not_learns_that_and_no_more
+        a_version_that_nobody_looks_at_is_refused
     }
 }

@@ -69,6 +69,9 @@ pub(crate) async fn an_invitation_is_accepted_once<S: WriteStore>(house: House<S
     let role = house.role("Editor", ["read".into()]).await;
     let invited = house.invite("new@x.test", &[role]).await;
     assert_eq!((invited.owner.state, &invited.owner.roles[..]), (OwnerState::Invited, &[role][..]));
+    let sessions = || house.keyward.sessions().by(Doer::Visitor);
+    assert_eq!(sessions().invited(invited.secret.expose()).await.unwrap().email, "new@x.test");
+    assert_eq!(paths(sessions().invited("kw_invite_made_up").await), ["registrationToken"]);
     let weak = Registration { password: password("new@x.test"), ..registration(&invited.secret) };
     assert_eq!(paths(house.keyward.sessions().register(weak).await), ["password"; 3]);
     let (a, b) = tokio::join!(house.accept(&invited.secret), house.accept(&invited.secret));
@@ -79,6 +82,7 @@ pub(crate) async fn an_invitation_is_accepted_once<S: WriteStore>(house: House<S
     };
     assert_eq!(paths(late), ["registrationToken"]);
     assert_eq!(paths(house.accept(&invited.secret).await), ["registrationToken"]);
+    assert_eq!(paths(sessions().invited(invited.secret.expose()).await), ["registrationToken"]);
     assert_eq!((accepted.owner.state, accepted.owner.firstname.as_str()), (OwnerState::Active, "New"));
     assert!(house.lives(&accepted.session.secret).await);
     let registered = house.events().await.iter().filter(|e| e.what == What::OwnerRegistered).count();

@@ -49,6 +49,7 @@ impl Tokens {
                     if !(giver.is_super_admin() || before.owner().is_none_or(|owner| giver.is(owner))) {
                         return Err(ServiceError::Forbidden("this token belongs to somebody else"));
                     }
+                    draft.unchanged("token", before.version())?;
                     wrong.done()?;
                     let name = name.unwrap_or_else(|| before.name.clone());
                     let description = description.unwrap_or_else(|| before.description.clone());
@@ -112,6 +113,7 @@ impl Tokens {
                         }
                         None => drop(actor.giver()?),
                     }
+                    draft.unchanged("token", before.version())?;
                     let issued = if before.kind() == Kind::Admin { of_admin } else { of_content };
                     let Issued { secret, digest, salt } = issued;
                     draft.tx.set_secret(id, &digest, &salt, secret.hint()).await?;
@@ -139,6 +141,7 @@ impl Tokens {
                     let actor = draft.actor().await?;
                     let token = find(&mut *draft.tx, id, kinds).await?;
                     may_revoke(actor, &token)?;
+                    draft.unchanged("token", token.version())?;
                     draft.tx.delete_token(id).await?;
                     draft.touch(Tag::token(&token.digest));
                     let details = json!({"name": token.name, "owner": token.owner()});

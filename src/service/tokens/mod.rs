@@ -12,7 +12,7 @@ pub(super) use issue::{insert, record};
 
 use super::error::{Problem, Wrong};
 use super::write::{Change, Draft};
-use super::{ServiceError, for_whom};
+use super::{ServiceError, for_whom, optimistic};
 use crate::domain::{Ceiling, Grant, Kind, KindSet, OwnerId, Token, TokenId, When};
 use crate::store::View;
 use serde_json::json;
@@ -25,6 +25,7 @@ pub struct Tokens {
 }
 
 for_whom!(Tokens);
+optimistic!(Tokens, "a token");
 
 impl Tokens {
     pub(super) fn new(change: Change) -> Self {

@@ -56,6 +56,21 @@ impl Tokens {
         describe(&mut *view, tokens).await
     }
 
+    /// The tokens of a kind that belong to somebody, by name: for that person, and of admin tokens for super admins.
+    ///
+    /// # Errors
+    /// If there is no such owner, or whoever asks may not see theirs.
+    pub async fn list_of(&self, owner: OwnerId, kind: Kind) -> Result<Vec<DescribedToken>, ServiceError> {
+        let mut view = self.change.view().await?;
+        let actor = self.change.actor(&mut view).await?;
+        if seen(&actor, kind)?.is_some_and(|only| only != owner) {
+            return Err(ServiceError::Forbidden("these tokens belong to somebody else"));
+        }
+        view.owner(owner).await?.ok_or(ServiceError::NotFound("owner"))?;
+        let tokens = view.tokens(kind, Some(owner)).await?;
+        describe(&mut *view, tokens).await
+    }
+
     /// A token without its secret.
     ///
     /// # Errors
@@ -138,6 +153,7 @@ impl Tokens {
                     draft.giver().await?;
                     let token = draft.tx.token(id).await?.filter(|t| t.digest == digest);
                     let token = token.ok_or(ServiceError::NotFound("token"))?;
+                    draft.unchanged("token", token.version())?;
                     let genuine = draft.writer.format.verify(secret.expose(), crate::domain::KindSet::of(&Kind::ALL));
                     if genuine.map(|c| c.digest) != Ok(digest) {
                         return Ok(Key::Lost(Unsealable::Damaged(sealed_with)));

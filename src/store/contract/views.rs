@@ -71,8 +71,11 @@ pub(super) async fn lists_are_sorted_and_whole<S: Backend>(store: &S) {
     assert_eq!(listed(Kind::Session, Some(one)).await, sessions, "sessions by id");
     assert_eq!(listed(Kind::Session, Some(two)).await, [], "only theirs");
     assert_eq!(listed(Kind::Content, None).await, [], "only of that kind");
-    assert_eq!(view.tokens_of_members(a).await.expect("they are counted"), 3, "admin tokens only");
-    assert_eq!(view.tokens_of_members(b).await.expect("they are counted"), 4, "of all members");
+    let counted = view.tokens_of_members().await.expect("they are counted");
+    let expected = [(RoleId::SUPER_ADMIN, 0), (a, 3), (b, 4)];
+    assert_eq!(counted, expected, "admin tokens only, of all members, and every role by id");
+    let counted = view.tokens_of_owners(&[two, OwnerId(i64::MAX), one, two]).await.expect("they are counted");
+    assert_eq!(counted, [(one, 3), (two, 1)], "admin tokens only, of those that exist, by id, once each");
     let ceilings = view.ceilings(&[two, OwnerId(i64::MAX), one, two]).await.expect("ceilings are read");
     let ids: Vec<OwnerId> = ceilings.iter().map(|(owner, _)| owner.id).collect();
     assert_eq!(ids, [one, two], "those that exist, by id, once each");

@@ -5,19 +5,25 @@ use crate::domain::{
     Action, AuditEvent, Cause, Ceiling, Fields, Grant, Kind, Origin, Owner, OwnerId, Role, RoleId, Subject, Target,
     Token, TokenAuthority, TokenId, What,
 };
-use crate::store::{Clamp, StoreError, View};
+use crate::store::{Clamp, Clamped, StoreError, View};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 
 impl Open<Lock> {
-    pub(super) fn clamp_grants(&mut self, clamp: Clamp<'_>, origin: Origin, cause: Cause) -> Result<u64, StoreError> {
+    pub(super) fn clamp_grants(
+        &mut self,
+        clamp: Clamp<'_>,
+        origin: Origin,
+        cause: Cause,
+    ) -> Result<Clamped, StoreError> {
         match clamp {
             Clamp::Members(role) => self.clamp_owners(|owner| owner.roles.contains(&role), origin, cause),
             Clamp::Owner(id) => self.clamp_owners(|owner| owner.id == id, origin, cause),
             Clamp::Unknown(actions) => {
                 let known: HashSet<&Action> = actions.iter().collect();
                 let permissions = self.drop_permissions(|action| !known.contains(action), origin, cause)?;
-                Ok(permissions + self.drop_grants(|_, grant| !known.contains(&grant.action), origin, cause)?)
+                let clamped = self.drop_grants(|_, grant| !known.contains(&grant.action), origin, cause)?;
+                Ok(Clamped { permissions, ..clamped })
             }
         }
     }
@@ -27,7 +33,7 @@ impl Open<Lock> {
         whose: impl Fn(&Owner) -> bool,
         origin: Origin,
         cause: Cause,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Clamped, StoreError> {
         let owners = self.content.owners.values().filter(|owner| whose(owner));
         let ceilings: HashMap<OwnerId, Ceiling> = owners.map(|o| (o.id, self.content.ceiling(o))).collect();
         let beyond = |owner: OwnerId, grant: &Grant| ceilings.get(&owner).is_some_and(|c| c.check(grant).is_err());
@@ -39,7 +45,7 @@ impl Open<Lock> {
         goes: impl Fn(OwnerId, &Grant) -> bool,
         origin: Origin,
         cause: Cause,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Clamped, StoreError> {
         let split = |token: &Token| -> Option<(TokenId, Vec<Grant>, Vec<Grant>)> {
             let TokenAuthority::Admin { owner, grants } = &token.authority else { return None };
             grants.iter().any(|g| goes(*owner, g)).then(|| {
@@ -48,20 +54,20 @@ impl Open<Lock> {
             })
         };
         let changed: Vec<_> = self.content.tokens.values().filter_map(|t| split(t)).collect();
-        let mut count = 0;
+        let mut clamped = Clamped { tokens: changed.len() as u64, ..Clamped::default() };
         for (id, gone, kept) in changed {
             for grant in &gone {
                 let details = facts(&grant.action, grant.subject.as_ref(), &grant.fields);
                 self.note(What::GrantClamped, Target::Token(id, Kind::Admin), details, origin, cause);
             }
-            count += gone.len() as u64;
+            clamped.grants += gone.len() as u64;
             self.change_token(id, |token| {
                 if let TokenAuthority::Admin { grants, .. } = &mut token.authority {
                     *grants = kept;
                 }
             })?;
         }
-        Ok(count)
+        Ok(clamped)
     }
 
     fn drop_permissions(

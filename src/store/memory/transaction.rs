@@ -5,7 +5,7 @@ use crate::domain::{
     AuditEvent, Cause, Digest, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Permission, Role, RoleId,
     SaltId, SealedKey, Tag, Target, Timestamp, Token, TokenAuthority, TokenId, What,
 };
-use crate::store::{Clamp, NewOwner, NewRole, NewToken, Profile, StoreError, Transaction, View};
+use crate::store::{Clamp, Clamped, NewOwner, NewRole, NewToken, Profile, StoreError, Transaction, View};
 use async_trait::async_trait;
 use rpds::HashTrieMapSync;
 use serde_json::json;
@@ -296,7 +296,7 @@ impl Transaction for Open<Lock> {
         Ok(ended.len() as u64)
     }
 
-    async fn clamp(&mut self, clamp: Clamp<'_>, origin: &Origin, cause: Cause) -> Result<u64, StoreError> {
+    async fn clamp(&mut self, clamp: Clamp<'_>, origin: &Origin, cause: Cause) -> Result<Clamped, StoreError> {
         self.clamp_grants(clamp, *origin, cause)
     }
 

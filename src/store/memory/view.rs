@@ -8,6 +8,7 @@ use crate::domain::{
 use crate::store::{EventQuery, OwnerQuery, OwnerSort, Page, Paging, StoreError, View};
 use async_trait::async_trait;
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 #[async_trait]
@@ -99,10 +100,22 @@ impl<L: Send> View for Open<L> {
         Ok(self.content.sealed.get(&id).cloned())
     }
 
-    async fn tokens_of_members(&mut self, id: RoleId) -> Result<u64, StoreError> {
-        let member = |owner| self.content.owners.get(&owner).is_some_and(|o| o.roles.contains(&id));
-        let theirs = |t: &&Arc<Token>| t.kind() == Kind::Admin && t.owner().is_some_and(member);
-        Ok(self.content.tokens.values().filter(theirs).count() as u64)
+    async fn tokens_of_members(&mut self) -> Result<Vec<(RoleId, u64)>, StoreError> {
+        let mut counts: BTreeMap<RoleId, u64> = self.content.roles.keys().map(|id| (*id, 0)).collect();
+        let owners = self.content.tokens.values().filter(|t| t.kind() == Kind::Admin).filter_map(|t| t.owner());
+        for role in owners.filter_map(|id| self.content.owners.get(&id)).flat_map(|o| &o.roles) {
+            counts.entry(*role).and_modify(|count| *count += 1);
+        }
+        Ok(counts.into_iter().collect())
+    }
+
+    async fn tokens_of_owners(&mut self, ids: &[OwnerId]) -> Result<Vec<(OwnerId, u64)>, StoreError> {
+        let there = ids.iter().filter(|id| self.content.owners.contains_key(id));
+        let mut counts: BTreeMap<OwnerId, u64> = there.map(|id| (*id, 0)).collect();
+        for owner in self.content.tokens.values().filter(|t| t.kind() == Kind::Admin).filter_map(|t| t.owner()) {
+            counts.entry(owner).and_modify(|count| *count += 1);
+        }
+        Ok(counts.into_iter().collect())
     }
 
     async fn events(&mut self, query: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError> {

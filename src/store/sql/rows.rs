@@ -110,6 +110,14 @@ pub(super) fn role_and_members(row: &Row) -> Result<(Role, u64), StoreError> {
     Ok((role(row)?, unsigned("members", get(row, "members")?)?))
 }
 
+pub(super) fn role_and_tokens(row: &Row) -> Result<(RoleId, u64), StoreError> {
+    Ok((RoleId(get(row, "id")?), unsigned("n", get(row, "n")?)?))
+}
+
+pub(super) fn owner_and_tokens(row: &Row) -> Result<(OwnerId, u64), StoreError> {
+    Ok((OwnerId(get(row, "id")?), unsigned("n", get(row, "n")?)?))
+}
+
 pub(super) fn owner_and_ceiling(row: &Row) -> Result<(Owner, Ceiling), StoreError> {
     Ok((owner(row)?, ceiling(row)?))
 }

@@ -477,8 +477,16 @@ macro_rules! statements {
         pub(in crate::store::sql) const TOKENS_OF_KIND: &str = concat!(tokens!($word), "WHERE t.kind = $1 ORDER BY t.name, t.id");
         pub(in crate::store::sql) const TOKENS_OF_OWNER: &str =
             concat!(tokens!($word), "WHERE t.kind = $1 AND t.owner_id = $2 ORDER BY t.name, t.id");
-        pub(in crate::store::sql) const TOKENS_OF_MEMBERS: &str = "SELECT COUNT(*) AS n FROM keyward_owner_role m \
-             JOIN keyward_token t ON t.owner_id = m.owner_id WHERE m.role_id = $1 AND t.kind = 'admin'";
+        pub(in crate::store::sql) const TOKENS_OF_MEMBERS: &str = "SELECT r.id, COUNT(t.id) AS n \
+             FROM keyward_role r LEFT JOIN keyward_owner_role m ON m.role_id = r.id \
+             LEFT JOIN keyward_token t ON t.owner_id = m.owner_id AND t.kind = 'admin' GROUP BY r.id ORDER BY r.id";
+        pub(in crate::store::sql) const TOKENS_OF_OWNERS: &str = concat!(
+            "SELECT o.id, COUNT(t.id) AS n FROM keyward_owner o \
+             LEFT JOIN keyward_token t ON t.owner_id = o.id AND t.kind = 'admin' \
+             WHERE o.id IN (SELECT CAST(e.value ->> 'owner' AS BIGINT) FROM ",
+            $word!(elements "$1"),
+            ") GROUP BY o.id ORDER BY o.id"
+        );
         pub(in crate::store::sql) const TOKEN_NAMED: &str = "SELECT id FROM keyward_token WHERE name = $1 AND kind <> 'session'";
         pub(in crate::store::sql) const SEALED_KEY: &str = "SELECT sealed_key, sealed_with FROM keyward_token WHERE id = $1";
         pub(in crate::store::sql) const UPDATE_TOKEN: &str = "UPDATE keyward_token \
@@ -572,6 +580,7 @@ pub(super) mod sqlite {
     );
     pub(in crate::store::sql) const DELETE_MARKED: &str =
         "DELETE FROM keyward_grant WHERE id IN (SELECT grant_id FROM keyward_clamped)";
+    pub(in crate::store::sql) const COUNT_MARKED: &str = "SELECT COUNT(DISTINCT token_id) AS n FROM keyward_clamped";
     pub(in crate::store::sql) const UNMARK: &str = "DELETE FROM keyward_clamped";
 }
 
@@ -621,8 +630,8 @@ pub(super) mod postgres {
                 remember!("'token', g.token_id, 'admin'"),
                 facts!(postgres, "g", " FROM keyward_grant_field f WHERE f.grant_id = g.id"),
                 " FROM marked g ORDER BY g.id), ",
-                "gone AS (DELETE FROM keyward_grant g USING marked m WHERE g.id = m.id RETURNING 1) ",
-                "SELECT COUNT(*) AS n FROM gone"
+                "gone AS (DELETE FROM keyward_grant g USING marked m WHERE g.id = m.id RETURNING g.token_id) ",
+                "SELECT COUNT(*) AS grants, COUNT(DISTINCT token_id) AS tokens FROM gone"
             )
         };
     }

@@ -8,7 +8,7 @@ use crate::domain::{
     Action, AuditEvent, Cause, ContentAccess, Digest, Kind, Origin, OwnerId, OwnerState, PasswordHash, Permission,
     RoleId, SaltId, SealedKey, Tag, Timestamp, TokenAuthority, TokenId, What,
 };
-use crate::store::{Clamp, NewOwner, NewRole, NewToken, Profile, StoreError, Transaction, View};
+use crate::store::{Clamp, Clamped, NewOwner, NewRole, NewToken, Profile, StoreError, Transaction, View};
 use async_trait::async_trait;
 use sqlx::query;
 use sqlx::query::Query;
@@ -235,7 +235,7 @@ impl Transaction for Writing {
         self.execute(query(statements::DELETE_ENDED_SESSIONS).bind(now.0)).await
     }
 
-    async fn clamp(&mut self, clamp: Clamp<'_>, origin: &Origin, cause: Cause) -> Result<u64, StoreError> {
+    async fn clamp(&mut self, clamp: Clamp<'_>, origin: &Origin, cause: Cause) -> Result<Clamped, StoreError> {
         self.clamp_grants(clamp, origin, cause).await
     }
 

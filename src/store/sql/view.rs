@@ -210,8 +210,13 @@ impl<C: Send> View for Open<C> {
         self.row(query(statements::SEALED_KEY).bind(id.0)).await?.as_ref().map_or(Ok(None), rows::sealed_key)
     }
 
-    async fn tokens_of_members(&mut self, id: RoleId) -> Result<u64, StoreError> {
-        self.count(query(statements::TOKENS_OF_MEMBERS).bind(id.0)).await
+    async fn tokens_of_members(&mut self) -> Result<Vec<(RoleId, u64)>, StoreError> {
+        self.rows(query(statements::TOKENS_OF_MEMBERS)).await?.iter().map(rows::role_and_tokens).collect()
+    }
+
+    async fn tokens_of_owners(&mut self, ids: &[OwnerId]) -> Result<Vec<(OwnerId, u64)>, StoreError> {
+        let found = self.rows(query(statements::TOKENS_OF_OWNERS).bind(lists::owners(ids))).await?;
+        found.iter().map(rows::owner_and_tokens).collect()
     }
 
     async fn events(&mut self, asked: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError> {

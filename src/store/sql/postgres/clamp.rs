@@ -1,9 +1,9 @@
 //! Taking away what is no longer held: one query, however many tokens there are.
 
 use super::view::Writing;
-use super::{events, lists, statements};
+use super::{corrupt, events, lists, rows, statements};
 use crate::domain::{Cause, Origin, RoleId, What};
-use crate::store::{Clamp, StoreError, View};
+use crate::store::{Clamp, Clamped, StoreError, View};
 
 impl Writing {
     pub(super) async fn clamp_grants(
@@ -11,7 +11,7 @@ impl Writing {
         clamp: Clamp<'_>,
         origin: &Origin,
         cause: Cause,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Clamped, StoreError> {
         let now = self.now();
         let remember = |statement| events::remember(statement, now, origin, What::GrantClamped, Some(cause));
         let super_admin = RoleId::SUPER_ADMIN.0;
@@ -23,6 +23,8 @@ impl Writing {
                 (permissions, remember(statements::CLAMP_UNKNOWN).bind(lists::actions(known)))
             }
         };
-        Ok(permissions + self.count(grants).await?)
+        let row = self.row(grants).await?.ok_or_else(|| corrupt("grants", "no row"))?;
+        let number = |column| rows::unsigned(column, rows::get(&row, column)?);
+        Ok(Clamped { tokens: number("tokens")?, grants: number("grants")?, permissions })
     }
 }

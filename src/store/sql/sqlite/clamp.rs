@@ -3,7 +3,7 @@
 use super::view::Writing;
 use super::{events, lists, statements};
 use crate::domain::{Cause, Origin, RoleId, What};
-use crate::store::{Clamp, StoreError, View};
+use crate::store::{Clamp, Clamped, StoreError, View};
 use sqlx::query;
 
 impl Writing {
@@ -12,7 +12,7 @@ impl Writing {
         clamp: Clamp<'_>,
         origin: &Origin,
         cause: Cause,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Clamped, StoreError> {
         let super_admin = RoleId::SUPER_ADMIN.0;
         let (permissions, mark) = match clamp {
             Clamp::Members(id) => (0, query(statements::MARK_OF_MEMBERS).bind(id.0).bind(super_admin)),
@@ -22,14 +22,15 @@ impl Writing {
                 (permissions, query(statements::MARK_UNKNOWN).bind(lists::actions(known)))
             }
         };
-        let grants = self.execute(mark).await?;
+        let (grants, mut tokens) = (self.execute(mark).await?, 0);
         if grants > 0 {
+            tokens = self.count(query(statements::COUNT_MARKED)).await?;
             let now = self.now();
             let what = What::GrantClamped;
             self.execute(events::remember(statements::REMEMBER_MARKED, now, origin, what, Some(cause))).await?;
             self.execute(query(statements::DELETE_MARKED)).await?;
             self.execute(query(statements::UNMARK)).await?;
         }
-        Ok(permissions + grants)
+        Ok(Clamped { tokens, grants, permissions })
     }
 }

@@ -1,9 +1,9 @@
 //! Times, as people and programs write them.
 
-use crate::domain::Timestamp;
+use super::Timestamp;
 
 /// ISO 8601 in UTC (`2026-01-31`, `2026-01-31T09:30Z`, `2026-01-31T09:30:00.000Z`), or milliseconds since 1970.
-pub(super) fn parse(text: &str) -> Option<Timestamp> {
+pub(crate) fn parse(text: &str) -> Option<Timestamp> {
     if !text.is_empty() && text.len() <= 15 && text.bytes().all(|b| b.is_ascii_digit()) {
         return text.parse().ok().map(Timestamp);
     }

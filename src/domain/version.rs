@@ -1,0 +1,313 @@
+//! Versions: whether a thing is still as somebody has seen it.
+
+use super::{ContentAccess, Fields, Grant, Owner, OwnerState, Permission, Role, Token, TokenAuthority, When};
+use sha2::{Digest as _, Sha256};
+use std::fmt;
+use std::str::FromStr;
+
+const LENGTH: usize = 16;
+
+/// A token, role or owner as somebody has seen it, in a form: the same as long as nothing that a form shows has changed.
+///
+/// A service that is told [`only_if`](crate::Tokens::only_if) changes nothing once the thing has another version. It is a
+/// fingerprint without a key: no secret, digest or password goes into it, and neither does the last use of a token.
+///
+/// ```
+/// # tokio_test::block_on(async {
+/// use keyward::{Keyward, MemoryStore, NewRole, RoleUpdate, Salt, ServiceError, Version};
+/// # let (salt, _) = Salt::generate()?;
+/// # let keyward = Keyward::builder(MemoryStore::default()).salt(salt).admin("/admin").build()?;
+/// let role = keyward.roles().create(NewRole::new("Author")).await?;
+/// let in_the_form = role.version().to_string();
+/// keyward.roles().update(role.id, RoleUpdate { name: Some("Writer".into()), ..RoleUpdate::default() }).await?;
+///
+/// let seen: Version = in_the_form.parse()?;
+/// let update = RoleUpdate { name: Some("Poet".into()), ..RoleUpdate::default() };
+/// let late = keyward.roles().only_if(seen).update(role.id, update).await;
+/// assert!(matches!(late, Err(ServiceError::Changed("role"))));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Version([u8; LENGTH]);
+
+/// A text that is no version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a version is 32 hex digits")]
+pub struct MalformedVersion;
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl FromStr for Version {
+    type Err = MalformedVersion;
+
+    fn from_str(text: &str) -> Result<Self, MalformedVersion> {
+        let mut bytes = [0; LENGTH];
+        hex::decode_to_slice(text, &mut bytes).map_err(|_| MalformedVersion)?;
+        Ok(Self(bytes))
+    }
+}
+
+impl Token {
+    /// As a form shows it: its name, description, the last characters of its secret, its owner and what it carries.
+    pub fn version(&self) -> Version {
+        let mut seen = Seen::new("token", self.id.0);
+        seen.text(&self.name).text(&self.description).text(&self.hint);
+        seen.text(self.kind().as_str()).number(self.owner().map_or(0, |owner| owner.0));
+        match &self.authority {
+            TokenAuthority::Admin { grants, .. } => seen.set(grants.iter().map(of_grant)),
+            TokenAuthority::Content { access: ContentAccess::Custom(actions) } => {
+                seen.text("custom").set(actions.iter().map(|action| Seen::default().text(action.as_str()).take()))
+            }
+            TokenAuthority::Content { access } => seen.text(access.as_str()),
+            TokenAuthority::Session { .. } => &mut seen,
+        };
+        seen.version()
+    }
+}
+
+impl Role {
+    /// As a form shows it: its name, description and permissions.
+    pub fn version(&self) -> Version {
+        let mut seen = Seen::new("role", self.id.0);
+        seen.text(&self.name).text(&self.description).set(self.permissions.iter().map(of_permission));
+        seen.version()
+    }
+}
+
+impl Owner {
+    /// As a form shows them: their e-mail address, names, state and roles.
+    pub fn version(&self) -> Version {
+        let mut seen = Seen::new("owner", self.id.0);
+        seen.text(&self.email).text(&self.firstname).text(&self.lastname).option(self.username.as_deref());
+        seen.number(match self.state {
+            OwnerState::Invited => 0,
+            OwnerState::Active => 1,
+            OwnerState::Deactivated => 2,
+            OwnerState::Blocked => 3,
+            OwnerState::DeactivatedAndBlocked => 4,
+        });
+        seen.set(self.roles.iter().map(|role| Seen::default().number(role.0).take()));
+        seen.version()
+    }
+}
+
+fn of_grant(grant: &Grant) -> Vec<u8> {
+    let Grant { action, subject, fields, chosen } = grant;
+    entry(action.as_str(), subject.as_ref().map(|s| s.as_str()), fields, chosen)
+}
+
+fn of_permission(permission: &Permission) -> Vec<u8> {
+    let Permission { action, subject, fields, when } = permission;
+    entry(action.as_str(), subject.as_ref().map(|s| s.as_str()), fields, when)
+}
+
+fn entry(action: &str, subject: Option<&str>, fields: &Fields, when: &When) -> Vec<u8> {
+    let mut seen = Seen::default();
+    seen.text(action).option(subject);
+    match fields {
+        Fields::All => seen.option(None),
+        Fields::Only(only) => seen.set(only.as_slice().iter().map(|f| Seen::default().text(f.as_str()).take())),
+    };
+    seen.set(when.as_slice().iter().map(|id| Seen::default().text(id.as_str()).take()));
+    seen.take()
+}
+
+/// What was seen, written so that nothing else is written alike: each part says how long it is.
+#[derive(Default)]
+struct Seen(Vec<u8>);
+
+impl Seen {
+    fn new(what: &str, id: i64) -> Self {
+        let mut seen = Self::default();
+        seen.text(what).number(id);
+        seen
+    }
+
+    fn number(&mut self, n: i64) -> &mut Self {
+        self.0.extend(n.to_be_bytes());
+        self
+    }
+
+    fn text(&mut self, text: &str) -> &mut Self {
+        self.bytes(text.as_bytes())
+    }
+
+    fn option(&mut self, text: Option<&str>) -> &mut Self {
+        match text {
+            Some(text) => self.number(1).text(text),
+            None => self.number(0),
+        }
+    }
+
+    /// In whatever order they come.
+    fn set(&mut self, entries: impl Iterator<Item = Vec<u8>>) -> &mut Self {
+        let mut entries: Vec<Vec<u8>> = entries.collect();
+        entries.sort_unstable();
+        self.bytes(&(entries.len() as u64).to_be_bytes());
+        for entry in &entries {
+            self.bytes(entry);
+        }
+        self
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        self.0.extend((bytes.len() as u64).to_be_bytes());
+        self.0.extend(bytes);
+        self
+    }
+
+    fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.0)
+    }
+
+    fn version(&self) -> Version {
+        let hash: [u8; 32] = Sha256::digest(&self.0).into();
+        let mut version = [0; LENGTH];
+        version.copy_from_slice(&hash[..LENGTH]);
+        Version(version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Action, Digest, OwnerId, RoleId, Timestamp, TokenId};
+    use std::collections::HashSet;
+    use std::time::Duration;
+
+    fn token() -> Token {
+        Token {
+            id: TokenId(7),
+            name: "deploy".into(),
+            description: String::new(),
+            digest: Digest::Native([1; 27]),
+            hint: "abcd".into(),
+            lifespan: None,
+            expires_at: None,
+            created_at: Timestamp(1),
+            updated_at: Timestamp(1),
+            last_used_at: None,
+            authority: TokenAuthority::Admin { owner: OwnerId(3), grants: grants() },
+        }
+    }
+
+    fn only(names: &[&str]) -> Fields {
+        Fields::only(names.iter().copied()).unwrap()
+    }
+
+    fn grants() -> Vec<Grant> {
+        vec![Grant::new("read").on("article").fields(only(&["title", "body"])), Grant::new("write")]
+    }
+
+    fn role() -> Role {
+        Role {
+            id: RoleId(7),
+            code: None,
+            name: "Author".into(),
+            description: "Writes".into(),
+            permissions: vec![Permission::new("read")],
+            created_at: Timestamp(1),
+            updated_at: Timestamp(1),
+        }
+    }
+
+    fn owner() -> Owner {
+        Owner {
+            id: OwnerId(7),
+            email: "ada@example.test".into(),
+            firstname: "Ada".into(),
+            lastname: String::new(),
+            username: None,
+            state: OwnerState::Active,
+            roles: vec![RoleId(2), RoleId(3)],
+            created_at: Timestamp(1),
+            updated_at: Timestamp(1),
+        }
+    }
+
+    fn all_differ(versions: Vec<Version>) {
+        let count = versions.len();
+        assert_eq!(versions.into_iter().collect::<HashSet<_>>().len(), count);
+    }
+
+    #[test]
+    fn whatever_a_form_shows_makes_another_version() {
+        let with =
+            |grants: Vec<Grant>| Token { authority: TokenAuthority::Admin { owner: OwnerId(3), grants }, ..token() };
+        let content = |access| Token { authority: TokenAuthority::Content { access }, ..token() };
+        let custom = |names: &[&str]| ContentAccess::Custom(names.iter().map(|n| Action::new(*n)).collect());
+        let read = || Grant::new("read").on("article");
+        let mut versions: Vec<Version> = [
+            token(),
+            Token { id: TokenId(8), ..token() },
+            Token { name: "deplo".into(), description: "y".into(), ..token() },
+            Token { name: "deployy".into(), ..token() },
+            Token { hint: "abce".into(), ..token() },
+            Token { authority: TokenAuthority::Admin { owner: OwnerId(4), grants: grants() }, ..token() },
+            with(vec![]),
+            with(vec![Grant::new("write")]),
+            with(vec![read(), Grant::new("write")]),
+            with(vec![read().fields(only(&["title"])), Grant::new("write")]),
+            with(vec![read().fields(only(&["titlebody"])), Grant::new("write")]),
+            with(vec![read().fields(only(&["title", "body"])).chosen(When::from_list(["own"])), Grant::new("write")]),
+            content(ContentAccess::ReadOnly),
+            content(ContentAccess::FullAccess),
+            content(custom(&["a", "b"])),
+            content(custom(&["ab"])),
+            Token {
+                authority: TokenAuthority::Session { owner: OwnerId(3), idle: Duration::from_secs(120) },
+                ..token()
+            },
+        ]
+        .iter()
+        .map(Token::version)
+        .collect();
+        let roles = [
+            role(),
+            Role { id: RoleId(8), ..role() },
+            Role { name: "AuthorWrites".into(), description: String::new(), ..role() },
+            Role { permissions: vec![], ..role() },
+            Role { permissions: vec![Permission::new("read").on("article")], ..role() },
+            Role { permissions: vec![Permission::new("read").when(When::from_list(["own"]))], ..role() },
+        ];
+        versions.extend(roles.iter().map(Role::version));
+        let owners = [
+            Owner { id: OwnerId(8), ..owner() },
+            Owner { email: "eda@example.test".into(), ..owner() },
+            Owner { firstname: String::new(), lastname: "Ada".into(), ..owner() },
+            Owner { username: Some(String::new()), ..owner() },
+            Owner { roles: vec![RoleId(2)], ..owner() },
+        ];
+        versions.extend(owners.iter().map(Owner::version));
+        versions.extend(OwnerState::ALL.map(|state| Owner { state, ..owner() }.version()));
+        all_differ(versions);
+    }
+
+    #[test]
+    fn what_no_form_shows_makes_none() {
+        let used = Token { last_used_at: Some(Timestamp(9)), updated_at: Timestamp(9), ..token() };
+        assert_eq!(used.version(), token().version());
+        let hashed_anew = Token { digest: Digest::Native([2; 27]), ..token() };
+        assert_eq!(hashed_anew.version(), token().version());
+        let backwards = grants().into_iter().rev().collect();
+        let reordered = Token { authority: TokenAuthority::Admin { owner: OwnerId(3), grants: backwards }, ..token() };
+        assert_eq!(reordered.version(), token().version());
+        assert_eq!(Role { updated_at: Timestamp(9), ..role() }.version(), role().version());
+        assert_eq!(Owner { updated_at: Timestamp(9), ..owner() }.version(), owner().version());
+    }
+
+    #[test]
+    fn a_version_goes_through_a_form() {
+        let version = token().version();
+        assert_eq!(version.to_string().len(), 2 * LENGTH);
+        assert_eq!(version.to_string().parse(), Ok(version));
+        for wrong in ["", "00", &"0".repeat(31), &"0".repeat(34), &"g".repeat(32)] {
+            assert_eq!(wrong.parse::<Version>(), Err(MalformedVersion), "{wrong}");
+        }
+    }
+}

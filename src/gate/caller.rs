@@ -1,0 +1,37 @@
+//! Who sends a request, for the rooms whose handlers work for them.
+
+use super::address::Addresses;
+use super::context::AuthContext;
+use crate::domain::{Doer, OwnerId, TokenId};
+use axum::extract::{FromRef, FromRequestParts};
+use http::request::Parts;
+use std::convert::Infallible;
+use std::net::IpAddr;
+
+/// Who calls, and from where.
+#[cfg_attr(not(any(feature = "api", feature = "ui")), allow(dead_code, reason = "for the rooms that answer HTTP"))]
+pub(crate) struct Caller {
+    pub(crate) doer: Doer,
+    pub(crate) address: Option<IpAddr>,
+    /// The token, or session, they have presented.
+    pub(crate) token: Option<TokenId>,
+    /// Whose it is.
+    pub(crate) owner: Option<OwnerId>,
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller
+where
+    Addresses: FromRef<S>,
+{
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let auth = parts.extensions.get::<AuthContext>();
+        Ok(Self {
+            doer: auth.and_then(AuthContext::doer).unwrap_or(Doer::Visitor),
+            address: Addresses::from_ref(state).of(&parts.headers, &parts.extensions),
+            token: auth.and_then(AuthContext::token),
+            owner: auth.and_then(AuthContext::owner),
+        })
+    }
+}

@@ -1,0 +1,138 @@
+//! What is shown instead of a page: what went wrong, and what to do.
+
+use super::frame::Frame;
+use super::render;
+use crate::service::{Problem, ServiceError};
+use crate::store::StoreError;
+use askama::Template;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use std::time::Duration;
+
+/// Why there is no page. Nothing was changed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    status: StatusCode,
+    title: &'static str,
+    text: String,
+    retry_after: Option<Duration>,
+}
+
+#[derive(Template)]
+#[template(path = "failure.html")]
+struct FailurePage<'a> {
+    frame: Frame,
+    title: &'a str,
+    text: &'a str,
+}
+
+impl Failure {
+    fn new(status: StatusCode, title: &'static str, text: impl Into<String>) -> Self {
+        Self { status, title, text: text.into(), retry_after: None }
+    }
+
+    pub(super) fn bad_request(text: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "That did not work", text)
+    }
+
+    pub(super) fn dead_invitation() -> Self {
+        let text = "It was used or withdrawn, a newer one has taken its place, or its time is over. Ask whoever invited you for \
+                    a new one.";
+        Self::new(StatusCode::NOT_FOUND, "This invitation does not work", text)
+    }
+
+    pub(super) fn not_found() -> Self {
+        let text = "There is no such thing, or not for you. It may have been deleted in the meantime.";
+        Self::new(StatusCode::NOT_FOUND, "Not found", text)
+    }
+}
+
+/// What a service says of a form: of its fields, and of it as a whole.
+#[derive(Default, Debug)]
+pub(super) struct Complaints {
+    pub(super) whole: Option<String>,
+    fields: Vec<Problem>,
+}
+
+impl Complaints {
+    pub(super) fn whole(text: impl Into<String>) -> Self {
+        Self { whole: Some(text.into()), fields: Vec::new() }
+    }
+
+    pub(super) fn say(&mut self, path: &str, message: &str) {
+        self.fields.push(Problem { path: path.to_owned(), message: message.to_owned(), value: None });
+    }
+
+    /// What is wrong with a field.
+    pub(super) fn of(&self, path: &str) -> Option<&str> {
+        self.fields.iter().find(|p| p.path == path).map(|p| p.message.as_str())
+    }
+
+    /// What is wrong with it and everything below it.
+    pub(super) fn below(&self, path: &str) -> Vec<&str> {
+        let below =
+            |p: &&Problem| p.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        self.fields.iter().filter(below).map(|p| p.message.as_str()).collect()
+    }
+
+    pub(super) fn any(&self) -> bool {
+        self.whole.is_some() || !self.fields.is_empty()
+    }
+
+    /// What people can mend by changing the form; else a failure.
+    pub(super) fn from(error: ServiceError) -> Result<Self, Failure> {
+        match error {
+            ServiceError::Invalid(fields) => Ok(Self { whole: None, fields }),
+            ServiceError::Taken { path, message } => {
+                let problem = Problem { path: path.into(), message: message.into(), value: None };
+                Ok(Self { whole: None, fields: vec![problem] })
+            }
+            ServiceError::Impossible(_)
+            | ServiceError::LastSuperAdmin
+            | ServiceError::OwnerInactive
+            | ServiceError::Forbidden(_)
+            | ServiceError::WrongCredentials
+            | ServiceError::TooManyAttempts(_) => Ok(Self::whole(capital(&error.to_string()))),
+            other => Err(other.into()),
+        }
+    }
+}
+
+pub(super) fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
+impl From<ServiceError> for Failure {
+    fn from(error: ServiceError) -> Self {
+        match error {
+            ServiceError::NotFound(_) => Self::not_found(),
+            ServiceError::Forbidden(why) => {
+                Self::new(StatusCode::FORBIDDEN, "Not allowed", format!("{}.", capital(why)))
+            }
+            ServiceError::Changed(_) | ServiceError::Store(StoreError::Conflict(_)) => {
+                let text = "Somebody else, or you in another tab, has changed this in the meantime. Nothing of yours was saved. \
+                            Go back and load the page again to see how it is now.";
+                Self::new(StatusCode::CONFLICT, "Changed by somebody else", text)
+            }
+            ServiceError::Store(_) | ServiceError::NoEntropy(_) | ServiceError::Busy => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "a page could not be made");
+                let text = "This is our fault, not yours. Try again in a moment.";
+                let failure = Self::new(StatusCode::SERVICE_UNAVAILABLE, "Not available right now", text);
+                Self { retry_after: Some(Duration::from_secs(1)), ..failure }
+            }
+            other => Self::bad_request(format!("{}.", capital(&other.to_string()))),
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let page = FailurePage { frame: Frame::outside(self.title), title: self.title, text: &self.text };
+        let mut response = render(self.status, &page);
+        if let Some(wait) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+        }
+        response
+    }
+}

@@ -1,0 +1,460 @@
+//! The matrix of permissions: everything that can be given, what is chosen of it, and what is not theirs to give.
+//!
+//! A box is worth an action, a subject if there is one, and a field or all of them. Its value in a form is these as a JSON list, so that
+//! no character of a name can be mistaken for something else.
+
+use super::grants::Chosen;
+use crate::domain::{
+    Action, ActionEntry, Catalogue, Ceiling, ConditionId, Conditions, Fields, Grant, HAS_SAME_ROLE_AS_CREATOR,
+    IS_CREATOR, Permission, Section, Subject, SubjectEntry, SubjectKind, When,
+};
+use std::collections::HashSet;
+
+/// What can be given, as registered.
+pub(super) struct Words {
+    pub(super) catalogue: Catalogue,
+    pub(super) conditions: Conditions,
+    /// The actions of keyward itself, which ask about no rows.
+    own: HashSet<Action>,
+}
+
+/// Actions that a token can never use: it changes no people, roles or tokens but itself, and looks at no pages.
+const NOT_FOR_TOKENS: [&str; 13] = [
+    "admin::admin-tokens.access",
+    "admin::admin-tokens.create",
+    "admin::admin-tokens.update",
+    "admin::api-tokens.access",
+    "admin::api-tokens.create",
+    "admin::api-tokens.update",
+    "admin::api-tokens.regenerate",
+    "admin::api-tokens.delete",
+    "admin::users.create",
+    "admin::users.update",
+    "admin::users.delete",
+    "admin::roles.create",
+    "admin::roles.update",
+];
+
+/// For what the matrix is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum For {
+    /// A token: conditions are the owner's, and what tokens can never do is left out.
+    Token,
+    /// A role: each permission can have conditions.
+    Role,
+}
+
+pub(super) struct Matrix {
+    pub(super) tabs: Vec<Tab>,
+    /// Whether boxes can be set at all.
+    pub(super) readonly: bool,
+}
+
+pub(super) struct Tab {
+    pub(super) id: &'static str,
+    pub(super) title: &'static str,
+    pub(super) chosen: usize,
+    pub(super) columns: Vec<Column>,
+    pub(super) rows: Vec<Row>,
+    pub(super) parts: Vec<Part>,
+}
+
+pub(super) struct Column {
+    pub(super) id: String,
+    pub(super) title: String,
+}
+
+pub(super) struct Row {
+    pub(super) id: String,
+    pub(super) title: String,
+    pub(super) cells: Vec<Option<Cell>>,
+    pub(super) fields: Vec<FieldRow>,
+    /// Whether some fields are chosen, so that they are shown at once.
+    pub(super) unfolded: bool,
+}
+
+pub(super) struct FieldRow {
+    pub(super) name: String,
+    pub(super) cells: Vec<Option<Cell>>,
+}
+
+pub(super) struct Part {
+    pub(super) id: String,
+    pub(super) title: String,
+    pub(super) cells: Vec<Cell>,
+}
+
+/// One box.
+pub(super) struct Cell {
+    /// What the form sends; none where it only stands for the fields below it.
+    pub(super) value: Option<String>,
+    /// For people who cannot see where it stands.
+    pub(super) label: String,
+    pub(super) title: String,
+    pub(super) checked: bool,
+    /// Some fields are chosen.
+    pub(super) partly: bool,
+    /// Why it cannot be set.
+    pub(super) denied: Option<&'static str>,
+    /// The column, for gathering.
+    pub(super) column: String,
+    pub(super) row: String,
+    /// Names the cell whose field it is, or which it is itself.
+    pub(super) key: String,
+    pub(super) conditions: Vec<String>,
+    /// What can be chosen as conditions, for roles.
+    pub(super) offer: Option<Offer>,
+}
+
+/// The conditions that a permission of a role can have.
+pub(super) struct Offer {
+    /// As the form sends them.
+    pub(super) name: &'static str,
+    /// What it says while none is chosen.
+    pub(super) none: &'static str,
+    /// What choosing means.
+    pub(super) hint: &'static str,
+    pub(super) choices: Vec<Choice>,
+}
+
+pub(super) struct Choice {
+    pub(super) value: String,
+    pub(super) title: String,
+    pub(super) checked: bool,
+    /// Why it cannot be chosen.
+    pub(super) denied: Option<&'static str>,
+}
+
+impl Offer {
+    pub(super) fn is_chosen(&self) -> bool {
+        self.choices.iter().any(|choice| choice.checked)
+    }
+
+    /// What is chosen, in a few words.
+    pub(super) fn said(&self) -> String {
+        let chosen: Vec<&str> = self.choices.iter().filter(|c| c.checked).map(|c| c.title.as_str()).collect();
+        if chosen.is_empty() { self.none.to_owned() } else { chosen.join(", ") }
+    }
+}
+
+const NOT_HELD: &str = "not yours to give";
+const SOME_FIELDS: &str = "all fields are not yours to give: choose among them";
+
+impl Words {
+    pub(super) fn new(catalogue: Catalogue, conditions: &Conditions) -> Self {
+        let own = Catalogue::default().actions().iter().map(|entry| entry.id.clone()).collect();
+        Self { catalogue, conditions: conditions.clone(), own }
+    }
+
+    /// `ceiling`: of whoever holds the token, or gives away what the role allows.
+    pub(super) fn matrix(&self, of: For, ceiling: &Ceiling, chosen: &Chosen, readonly: bool) -> Matrix {
+        let offered: Vec<&ActionEntry> =
+            self.catalogue.actions().iter().filter(|entry| of == For::Role || !is_useless(&entry.id)).collect();
+        let drawing = Drawing { words: self, of, ceiling, chosen };
+        let tabs = vec![
+            drawing.subjects("collection", "Collection Types", SubjectKind::Collection, &offered),
+            drawing.subjects("single", "Single Types", SubjectKind::Single, &offered),
+            drawing.parts("plugins", "Plugins", &offered, |section| match section {
+                Section::Plugin { plugin, sub_category } => Some((plugin, sub_category)),
+                _ => None,
+            }),
+            drawing.parts("settings", "Settings", &offered, |section| match section {
+                Section::Settings { category, sub_category } => Some((category, sub_category)),
+                _ => None,
+            }),
+        ];
+        Matrix { tabs: tabs.into_iter().filter(|tab| !tab.is_empty()).collect(), readonly }
+    }
+
+    /// Whether a token's form can show this grant.
+    pub(super) fn shows(&self, grant: &Grant) -> bool {
+        !is_useless(&grant.action) && self.has_place(&grant.action, grant.subject.as_ref()).is_some()
+    }
+
+    /// Whether a role's form can show this permission whole.
+    pub(super) fn shows_permission(&self, permission: &Permission) -> bool {
+        let Permission { action, subject, fields, .. } = permission;
+        self.has_place(action, subject.as_ref()).is_some_and(|entry| match fields {
+            Fields::All => true,
+            Fields::Only(set) => {
+                let known = self.catalogue.subjects().iter().find(|known| Some(&known.id) == subject.as_ref());
+                let there = |known: &SubjectEntry| set.as_slice().iter().all(|field| known.fields.contains(field));
+                entry.has_fields && known.is_some_and(there)
+            }
+        })
+    }
+
+    fn has_place(&self, action: &Action, subject: Option<&Subject>) -> Option<&ActionEntry> {
+        let entry = self.catalogue.actions().iter().find(|entry| entry.id == *action)?;
+        let there = match (&entry.section, subject) {
+            (Section::Subjects(subjects), Some(subject)) => subjects.contains(subject),
+            (Section::Subjects(_), None) => false,
+            (_, subject) => subject.is_none(),
+        };
+        there.then_some(entry)
+    }
+
+    /// What people call an action on a subject.
+    pub(super) fn said(&self, action: &Action, subject: Option<&Subject>) -> String {
+        let entry = self.catalogue.actions().iter().find(|entry| entry.id == *action);
+        let deed = entry.map_or(action.as_str(), |entry| entry.display_name.as_str());
+        let place = match (entry.map(|entry| &entry.section), subject) {
+            (_, Some(subject)) => {
+                let known = self.catalogue.subjects().iter().find(|known| known.id == *subject);
+                Some(known.map_or(subject.as_str(), |known| known.display_name.as_str()))
+            }
+            (Some(Section::Settings { category, .. }), None) => Some(category.as_str()),
+            (Some(Section::Plugin { plugin, .. }), None) => Some(plugin.as_str()),
+            _ => None,
+        };
+        match place {
+            Some(place) => format!("{place}: {deed}"),
+            None => deed.to_owned(),
+        }
+    }
+}
+
+fn is_useless(action: &Action) -> bool {
+    NOT_FOR_TOKENS.contains(&action.as_str()) || action.as_str() == "admin::roles.delete"
+}
+
+/// What people call a condition.
+pub(super) fn condition_name(id: &ConditionId) -> String {
+    match id.as_str() {
+        IS_CREATOR => "own entries only".to_owned(),
+        HAS_SAME_ROLE_AS_CREATOR => "entries of people with the same role".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+impl Tab {
+    fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.parts.is_empty()
+    }
+}
+
+struct Drawing<'a> {
+    words: &'a Words,
+    of: For,
+    ceiling: &'a Ceiling,
+    chosen: &'a Chosen,
+}
+
+impl Drawing<'_> {
+    fn subjects(&self, id: &'static str, title: &'static str, kind: SubjectKind, offered: &[&ActionEntry]) -> Tab {
+        let subjects: Vec<&SubjectEntry> =
+            self.words.catalogue.subjects().iter().filter(|subject| subject.kind == kind).collect();
+        let concerns = |entry: &ActionEntry| match &entry.section {
+            Section::Subjects(of) => subjects.iter().any(|subject| of.contains(&subject.id)),
+            _ => false,
+        };
+        let columns: Vec<&ActionEntry> = offered.iter().copied().filter(|entry| concerns(entry)).collect();
+        let rows: Vec<Row> = subjects
+            .iter()
+            .enumerate()
+            .map(|(r, subject)| self.row(id, r, subject, &columns))
+            .filter(|row| row.cells.iter().any(Option::is_some))
+            .collect();
+        let chosen = rows.iter().flat_map(|row| row.cells.iter().flatten()).filter(|c| c.checked || c.partly).count();
+        let column =
+            |(c, entry): (usize, &&ActionEntry)| Column { id: format!("{id}-c{c}"), title: entry.display_name.clone() };
+        let columns = columns.iter().enumerate().map(column).collect();
+        Tab { id, title, chosen, columns, rows, parts: Vec::new() }
+    }
+
+    fn row(&self, tab: &str, r: usize, subject: &SubjectEntry, columns: &[&ActionEntry]) -> Row {
+        let on = |entry: &ActionEntry| matches!(&entry.section, Section::Subjects(of) if of.contains(&subject.id));
+        let place = |c: usize| (format!("{tab}-c{c}"), format!("{tab}-r{r}"));
+        let cells: Vec<Option<Cell>> = columns
+            .iter()
+            .enumerate()
+            .map(|(c, entry)| on(entry).then(|| self.cell(entry, Some(subject), None, place(c))))
+            .collect();
+        let mut fields = Vec::new();
+        if columns.iter().any(|entry| on(entry) && entry.has_fields) {
+            for field in &subject.fields {
+                let cell = |(c, entry): (usize, &&ActionEntry)| {
+                    (on(entry) && entry.has_fields)
+                        .then(|| self.cell(entry, Some(subject), Some(field.as_str()), place(c)))
+                };
+                let cells = columns.iter().enumerate().map(cell).collect();
+                fields.push(FieldRow { name: field.to_string(), cells });
+            }
+        }
+        let unfolded = cells.iter().flatten().any(|cell| cell.partly);
+        Row { id: format!("{tab}-r{r}"), title: subject.display_name.clone(), cells, fields, unfolded }
+    }
+
+    fn parts(
+        &self,
+        id: &'static str,
+        title: &'static str,
+        offered: &[&ActionEntry],
+        place: impl Fn(&Section) -> Option<(&String, &String)>,
+    ) -> Tab {
+        let mut parts: Vec<Part> = Vec::new();
+        for entry in offered {
+            let Some((category, sub)) = place(&entry.section) else { continue };
+            let title = if sub == "general" { category.clone() } else { format!("{category}: {sub}") };
+            let at = parts.iter().position(|part| part.title == title).unwrap_or_else(|| {
+                parts.push(Part { id: format!("{id}-p{}", parts.len()), title, cells: Vec::new() });
+                parts.len() - 1
+            });
+            let row = parts[at].id.clone();
+            parts[at].cells.push(self.cell(entry, None, None, (String::new(), row)));
+        }
+        let chosen = parts.iter().flat_map(|part| &part.cells).filter(|cell| cell.checked).count();
+        Tab { id, title, chosen, columns: Vec::new(), rows: Vec::new(), parts }
+    }
+
+    fn cell(
+        &self,
+        entry: &ActionEntry,
+        subject: Option<&SubjectEntry>,
+        field: Option<&str>,
+        (column, row): (String, String),
+    ) -> Cell {
+        let (action, id) = (&entry.id, subject.map(|subject| &subject.id));
+        let held = self.held(action, id);
+        let chosen = self.chosen.fields(action, id);
+        let (checked, partly) = match (&chosen, field) {
+            (None, _) => (false, false),
+            (Some(Fields::All), _) => (true, false),
+            (Some(set), Some(field)) => (set.contains(field), false),
+            (Some(_), None) => (false, true),
+        };
+        let (denied, value) = match (&held, field) {
+            (None, _) => (Some(NOT_HELD), true),
+            (Some(Fields::All), _) => (None, true),
+            (Some(some), Some(field)) => (if some.contains(field) { None } else { Some(NOT_HELD) }, true),
+            // It gathers the fields that are held.
+            (Some(_), None) => (Some(SOME_FIELDS), false),
+        };
+        let value = value.then(|| value_of(action, id, field));
+        let label = match (subject, field) {
+            (Some(subject), Some(field)) => format!("{}: {} {field}", subject.display_name, entry.display_name),
+            (Some(subject), None) => format!("{}: {}", subject.display_name, entry.display_name),
+            _ => entry.display_name.clone(),
+        };
+        let key = format!("{column}{row}");
+        let conditions = match (self.of, field) {
+            (For::Token, None) => self.conditions(action, id),
+            _ => Vec::new(),
+        };
+        let offer = match (self.of, field) {
+            (For::Token, _) => None,
+            (For::Role, None) => self.offer(entry, id, held.as_ref()),
+            (For::Role, Some(field)) => self.offer_apart(entry, id, field),
+        };
+        // A box that is set stays so, although it could not be set today: saving is refused with the reason, not silently less.
+        Cell {
+            value,
+            label,
+            title: entry.display_name.clone(),
+            checked,
+            partly,
+            denied,
+            column,
+            row,
+            key,
+            conditions,
+            offer,
+        }
+    }
+
+    /// Which fields of it may be given; `None`: it may not.
+    fn held(&self, action: &Action, subject: Option<&Subject>) -> Option<Fields> {
+        let Ceiling::Of(held) = self.ceiling else { return Some(Fields::All) };
+        let of = held.iter().filter(|p| p.action == *action && p.subject.as_ref() == subject);
+        of.map(|p| p.fields.clone()).reduce(|all, more| all.union(&more))
+    }
+
+    /// Under which conditions it would be held.
+    fn conditions(&self, action: &Action, subject: Option<&Subject>) -> Vec<String> {
+        let probe = Grant {
+            action: action.clone(),
+            subject: subject.cloned(),
+            fields: Fields::All,
+            chosen: self.chosen.when(action, subject),
+        };
+        self.ceiling.shown_conditions(&probe).iter().map(condition_name).collect()
+    }
+
+    /// The conditions of an action, for all of its fields that have none of their own.
+    fn offer(&self, entry: &ActionEntry, subject: Option<&Subject>, held: Option<&Fields>) -> Option<Offer> {
+        let (action, chosen) = (&entry.id, self.chosen.when(&entry.id, subject));
+        let fields = held.cloned().unwrap_or(Fields::All);
+        let mine = |when: When| self.is_mine(action, subject, fields.clone(), when);
+        let is_free = mine(When::Always);
+        // What can be given under conditions only begins with those.
+        let begins = self.chosen.fields(action, subject).is_none() && held.is_some() && !is_free;
+        let choice = |id: &ConditionId| {
+            let is_chosen = matches!(&chosen, When::AnyOf(set) if set.contains(id.as_str()));
+            let denied = (!is_chosen && !mine(When::from_list([id.clone()]))).then_some(NOT_HELD);
+            Choice {
+                value: serde_json::json!([action, subject, id]).to_string(),
+                title: condition_name(id),
+                checked: is_chosen || (begins && denied.is_none()),
+                denied,
+            }
+        };
+        let hint = match (is_free, held) {
+            (false, Some(_)) => "Yours to give under conditions only.",
+            _ => "Where any of these holds:",
+        };
+        let choices: Vec<Choice> = self.offered(entry, &chosen).iter().map(choice).collect();
+        let none = if subject.is_some() { "every entry" } else { "always" };
+        (!choices.is_empty()).then_some(Offer { name: "condition", none, hint, choices })
+    }
+
+    /// The conditions of one field, instead of those of the rest.
+    fn offer_apart(&self, entry: &ActionEntry, subject: Option<&Subject>, field: &str) -> Option<Offer> {
+        let action = &entry.id;
+        let chosen = self.chosen.when_apart(action, subject, field);
+        let fields = Fields::only([field]).unwrap_or(Fields::All);
+        let choice = |id: Option<&ConditionId>| {
+            let checked = match (chosen, id) {
+                (None, _) => false,
+                (Some(when), None) => *when == When::Always,
+                (Some(when), Some(id)) => when.as_slice().contains(id),
+            };
+            let mine = self.is_mine(action, subject, fields.clone(), When::from_list(id.cloned()));
+            Choice {
+                value: serde_json::json!([action, subject, field, id]).to_string(),
+                title: id.map_or("every entry".to_owned(), condition_name),
+                checked,
+                denied: (!checked && !mine).then_some(NOT_HELD),
+            }
+        };
+        let offered = self.offered(entry, chosen.unwrap_or(&When::Always));
+        if offered.is_empty() {
+            return None;
+        }
+        let choices = std::iter::once(None).chain(offered.iter().map(Some)).map(choice).collect();
+        let (none, hint) = ("as above", "For this field instead:");
+        Some(Offer { name: "apart", none, hint, choices })
+    }
+
+    /// Whether whoever has the ceiling may give this away.
+    fn is_mine(&self, action: &Action, subject: Option<&Subject>, fields: Fields, when: When) -> bool {
+        let gift = Permission { action: action.clone(), subject: subject.cloned(), fields, when };
+        self.ceiling.check_gift(&gift).is_ok()
+    }
+
+    /// The conditions to choose from; whatever is chosen stays among them.
+    fn offered(&self, entry: &ActionEntry, chosen: &When) -> Vec<ConditionId> {
+        let mut ids = chosen.as_slice().to_vec();
+        // Who holds an action of these pages under conditions does not hold it.
+        if entry.has_conditions && !self.words.own.contains(&entry.id) {
+            ids.extend(self.words.conditions.ids().cloned());
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+}
+
+fn value_of(action: &Action, subject: Option<&Subject>, field: Option<&str>) -> String {
+    let words: Vec<&str> = [Some(action.as_str()), subject.map(Subject::as_str), field].into_iter().flatten().collect();
+    serde_json::json!(words).to_string()
+}

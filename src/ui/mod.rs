@@ -1,0 +1,117 @@
+//! The settings pages: tokens, roles, users and the audit log in a browser, under `/admin`.
+//!
+//! [`router`] has all of the pages, each guarded by its own requirement; [`Builder::ui`](crate::Builder::ui) adds the groups that they
+//! belong to. They are served whole: nothing is built, and nothing is loaded from elsewhere.
+//!
+//! ```
+//! # tokio_test::block_on(async {
+//! use keyward::{Keyward, MemoryStore, Salt, SessionCookie, ui};
+//! let (salt, _) = Salt::generate()?;
+//! let keyward = Keyward::builder(MemoryStore::default()).salt(salt).ui(SessionCookie::default()).build()?;
+//! let app = keyward.guard(ui::router(&keyward));
+//! # let _ = app;
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+//!
+//! A person signs in at `/admin/auth/login` and has a session in a cookie, which counts on these pages only, never on the API. Who
+//! is not signed in is sent there, and comes back. What changes something has to come from a page of the same origin.
+//!
+//! No rule lives here: a page asks a service for whoever is signed in, and shows what that answers.
+
+mod admin_tokens;
+mod affected;
+mod assets;
+mod audit;
+mod content_tokens;
+mod event;
+mod facts;
+mod failure;
+mod form;
+mod frame;
+mod grants;
+mod list;
+mod matrix;
+mod me;
+mod permissions;
+mod roles;
+mod sign_in;
+mod state;
+mod time;
+mod token;
+mod users;
+
+use crate::domain::{Requirement, action, all_of, authenticated};
+use crate::gate::{Group, GuardedRouter, SessionCookie};
+use crate::keyward::{Builder, Keyward};
+use crate::store::{Store, WriteStore};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::routing::get;
+use http::Method;
+use state::Pages;
+
+/// Where people sign in.
+const SIGN_IN: &str = "/admin/auth/login";
+/// Where they look after their own account.
+const ME: &str = "/admin/me";
+/// Where they land: it leads on to the first page that is for them.
+const HOME: &str = "/admin/settings";
+
+/// Pages that nobody has to be signed in for. What they send has to come from themselves.
+const OPEN: [&str; 3] = [SIGN_IN, "/admin/auth/register-admin", "/admin/auth/register"];
+
+/// All of the pages. Merge it with your own routes, and put the gate around both.
+pub fn router<S: WriteStore>(keyward: &Keyward<S>) -> GuardedRouter {
+    GuardedRouter::new()
+        .public("/admin", get(|| async { Redirect::to(HOME) }))
+        .public(assets::STYLE, get(assets::style))
+        .public(assets::SCRIPT, get(assets::script))
+        .public(assets::ICON, get(assets::icon))
+        .merge(GuardedRouter::new().route(HOME, authenticated(), get(home)))
+        .merge(sign_in::routes())
+        .merge(admin_tokens::routes())
+        .merge(roles::routes())
+        .merge(users::routes())
+        .merge(content_tokens::routes())
+        .merge(me::routes())
+        .merge(audit::routes())
+        .with_state(Pages::new(keyward))
+        .layer(axum::middleware::map_response(frame::shield))
+}
+
+async fn home(viewer: frame::Viewer) -> Redirect {
+    Redirect::to(viewer.home())
+}
+
+/// A page, not to be kept by anybody.
+fn render(status: http::StatusCode, page: &impl askama::Template) -> Response {
+    match page.render() {
+        Ok(text) => (status, Html(text)).into_response(),
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "a page could not be written");
+            http::StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// No page chooses rows: whoever holds its action under conditions only does not hold it.
+fn may(names: &[&str]) -> Requirement {
+    all_of(names.iter().map(|name| action(*name))).whole()
+}
+
+impl<S: Store> Builder<S> {
+    /// Adds the groups of the settings pages, `/admin/settings`, `/admin/me` and `/admin/auth`: see [`ui::router`](router).
+    ///
+    /// `/admin` itself leads to the pages; everything else below it is none of theirs.
+    pub fn ui(self, cookie: SessionCookie) -> Self {
+        let pages = |path| Group::pages(path, cookie.name(), SIGN_IN).for_people("/admin");
+        let open = OPEN.into_iter().flat_map(|path| {
+            let of = |method| Group::public(path).exact(method).same_origin_only().for_people("/admin");
+            [of(Method::GET), of(Method::POST)]
+        });
+        let assets =
+            [assets::STYLE, assets::SCRIPT, assets::ICON, "/admin"].map(|path| Group::public(path).exact(Method::GET));
+        let all = [pages("/admin/settings"), pages(ME), pages("/admin/auth/logout")];
+        all.into_iter().chain(open).chain(assets).fold(self.session_cookie(cookie), Self::group)
+    }
+}

@@ -1,0 +1,278 @@
+//! Signing in and out, and registering.
+
+use super::failure::{Complaints, Failure};
+use super::form::Sent;
+use super::frame::{Frame, Viewer};
+use super::list::address;
+use super::state::Pages;
+use super::{HOME, ME, SIGN_IN, render};
+use crate::domain::authenticated;
+use crate::gate::{Caller, GuardedRouter};
+use crate::service::{FirstAdmin, Password, Registration, ServiceError, Sessions, SignedIn};
+use askama::Template;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use http::StatusCode;
+use http::header::SET_COOKIE;
+use serde::Deserialize;
+use std::net::IpAddr;
+
+const FIRST: &str = "/admin/auth/register-admin";
+const INVITED: &str = "/admin/auth/register";
+
+pub(super) fn routes() -> GuardedRouter<Pages> {
+    GuardedRouter::new()
+        .public(SIGN_IN, get(show).post(sign_in))
+        .public(FIRST, get(show_first).post(register_first))
+        .public(INVITED, get(show_invited).post(register))
+        .route("/admin/auth/logout", authenticated(), post(sign_out))
+}
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct LoginPage<'a> {
+    frame: Frame,
+    said: Option<&'static str>,
+    found: &'a Complaints,
+    back: &'a str,
+    email: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "register.html")]
+struct RegisterPage<'a> {
+    frame: Frame,
+    title: &'static str,
+    text: &'static str,
+    button: &'static str,
+    action: &'static str,
+    found: &'a Complaints,
+    email: &'a str,
+    firstname: &'a str,
+    lastname: &'a str,
+    invitation: Option<&'a str>,
+    needs_code: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Back {
+    #[serde(default)]
+    redirect_to: String,
+    /// Why they are here, by a word.
+    #[serde(default)]
+    done: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Invitation {
+    #[serde(default)]
+    registration_token: String,
+}
+
+async fn show(State(pages): State<Pages>, Query(back): Query<Back>) -> Result<Response, Failure> {
+    if pages.sessions.setup_code().await?.is_some() {
+        return Ok(Redirect::to(FIRST).into_response());
+    }
+    let said = match back.done.as_str() {
+        "email" => {
+            Some("Your e-mail address is changed, and all of your sessions have ended. Sign in with the new one.")
+        }
+        "password" => Some("Your password is changed, and all of your sessions have ended. Sign in with the new one."),
+        _ => None,
+    };
+    Ok(login(StatusCode::OK, said, &Complaints::default(), &back.redirect_to, ""))
+}
+
+fn login(status: StatusCode, said: Option<&'static str>, found: &Complaints, back: &str, email: &str) -> Response {
+    render(status, &LoginPage { frame: Frame::outside("Sign in"), said, found, back, email })
+}
+
+async fn sign_in(State(pages): State<Pages>, Caller { address, .. }: Caller, sent: Sent) -> Result<Response, Failure> {
+    let (email, back) = (sent.text("email"), sent.text("redirectTo"));
+    let sessions = visitor(&pages, address);
+    match sessions.sign_in(email, &Password::new(sent.text("password"))).await {
+        Ok(signed_in) => Ok(enter(&pages, &signed_in, back)),
+        Err(error) => {
+            let status = match error {
+                ServiceError::TooManyAttempts(_) => StatusCode::TOO_MANY_REQUESTS,
+                _ => StatusCode::BAD_REQUEST,
+            };
+            Ok(login(status, None, &Complaints::from(error)?, back, email))
+        }
+    }
+}
+
+fn visitor(pages: &Pages, address: Option<IpAddr>) -> Sessions {
+    pages.sessions.clone().by(crate::domain::Doer::Visitor).from(address)
+}
+
+/// Somebody has signed in: always with a new session, whatever cookie they came with.
+fn enter(pages: &Pages, signed_in: &SignedIn, back: &str) -> Response {
+    let cookie = pages.cookie.set(&signed_in.session.secret);
+    ([(SET_COOKIE, cookie)], Redirect::to(inside(back))).into_response()
+}
+
+/// Where to go after signing in: to a page of ours, and nowhere else.
+fn inside(back: &str) -> &str {
+    let plain =
+        back.bytes().all(|b| b.is_ascii_graphic() && b != b'\\') && !back.contains("//") && !back.contains("..");
+    let ours = back.starts_with("/admin/settings/") || back == ME;
+    if plain && ours { back } else { HOME }
+}
+
+async fn sign_out(State(pages): State<Pages>, viewer: Viewer) -> Result<Response, Failure> {
+    let session = viewer.session.ok_or_else(Failure::not_found)?;
+    pages.sessions.clone().by(viewer.doer).from(viewer.address).sign_out(session).await?;
+    Ok(signed_out(&pages))
+}
+
+/// To whose session is over: without its cookie, to the sign-in.
+pub(super) fn signed_out(pages: &Pages) -> Response {
+    leave(pages, SIGN_IN)
+}
+
+/// The same to whose sessions ended with their e-mail address.
+pub(super) fn ended_by_email(pages: &Pages) -> Response {
+    leave(pages, &address(SIGN_IN, &[("redirectTo", ME), ("done", "email")]))
+}
+
+/// The same to whose sessions ended with their password.
+pub(super) fn ended_by_password(pages: &Pages) -> Response {
+    leave(pages, &address(SIGN_IN, &[("redirectTo", ME), ("done", "password")]))
+}
+
+fn leave(pages: &Pages, to: &str) -> Response {
+    ([(SET_COOKIE, pages.cookie.cleared())], Redirect::to(to)).into_response()
+}
+
+async fn show_first(State(pages): State<Pages>) -> Result<Response, Failure> {
+    if pages.sessions.setup_code().await?.is_none() {
+        return Ok(Redirect::to(SIGN_IN).into_response());
+    }
+    Ok(first(&pages, StatusCode::OK, &Complaints::default(), None))
+}
+
+fn first(pages: &Pages, status: StatusCode, found: &Complaints, sent: Option<&Sent>) -> Response {
+    let text = |name| sent.map_or("", |sent| sent.text(name));
+    let page = RegisterPage {
+        frame: Frame::outside("Welcome"),
+        title: "Welcome",
+        text: "Nobody is here yet. You will be the first super admin, who may do everything and invites everybody else.",
+        button: "Start",
+        action: FIRST,
+        found,
+        email: text("email"),
+        firstname: text("firstname"),
+        lastname: text("lastname"),
+        invitation: None,
+        needs_code: !pages.open_setup,
+    };
+    render(status, &page)
+}
+
+async fn register_first(
+    State(pages): State<Pages>,
+    Caller { address, .. }: Caller,
+    sent: Sent,
+) -> Result<Response, Failure> {
+    let text = |name| sent.text(name).to_owned();
+    let admin = FirstAdmin {
+        email: text("email"),
+        firstname: text("firstname"),
+        lastname: text("lastname"),
+        username: None,
+        password: Password::new(sent.text("password")),
+    };
+    let code = Some(sent.text("setupCode").trim()).filter(|code| !code.is_empty());
+    match visitor(&pages, address).register_first(admin, code).await {
+        Ok(signed_in) => Ok(enter(&pages, &signed_in, "")),
+        Err(error) => Ok(first(&pages, StatusCode::BAD_REQUEST, &Complaints::from(error)?, Some(&sent))),
+    }
+}
+
+async fn show_invited(
+    State(pages): State<Pages>,
+    Caller { address, .. }: Caller,
+    Query(Invitation { registration_token }): Query<Invitation>,
+) -> Result<Response, Failure> {
+    invited(&pages, address, StatusCode::OK, &Complaints::default(), &registration_token, None).await
+}
+
+async fn invited(
+    pages: &Pages,
+    address: Option<IpAddr>,
+    status: StatusCode,
+    found: &Complaints,
+    invitation: &str,
+    sent: Option<&Sent>,
+) -> Result<Response, Failure> {
+    let owner = match visitor(pages, address).invited(invitation).await {
+        Ok(owner) => owner,
+        Err(ServiceError::Invalid(_)) => return Err(Failure::dead_invitation()),
+        Err(error) => return Err(error.into()),
+    };
+    let text = |name, kept: &str| sent.map_or(kept.to_owned(), |sent| sent.text(name).to_owned());
+    let page = RegisterPage {
+        frame: Frame::outside("You are invited"),
+        title: "You are invited",
+        text: "Choose a password, and you are in.",
+        button: "Join",
+        action: INVITED,
+        found,
+        email: &owner.email,
+        firstname: &text("firstname", &owner.firstname),
+        lastname: &text("lastname", &owner.lastname),
+        invitation: Some(invitation),
+        needs_code: false,
+    };
+    Ok(render(status, &page))
+}
+
+async fn register(State(pages): State<Pages>, Caller { address, .. }: Caller, sent: Sent) -> Result<Response, Failure> {
+    let invitation = sent.text("registrationToken");
+    let registration = Registration {
+        invitation: invitation.to_owned(),
+        firstname: sent.text("firstname").to_owned(),
+        lastname: sent.text("lastname").to_owned(),
+        username: None,
+        password: Password::new(sent.text("password")),
+    };
+    match visitor(&pages, address).register(registration).await {
+        Ok(signed_in) => Ok(enter(&pages, &signed_in, "")),
+        Err(error) => {
+            let found = Complaints::from(error)?;
+            invited(&pages, address, StatusCode::BAD_REQUEST, &found, invitation, Some(&sent)).await
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_come_back_to_pages_of_ours_only() {
+        for ours in ["/admin/settings/roles/7", "/admin/settings/users?q=a&page=2", "/admin/me"] {
+            assert_eq!(inside(ours), ours);
+        }
+        for other in [
+            "",
+            "/",
+            "//evil.test/admin/settings/",
+            "https://evil.test",
+            "/\\evil.test",
+            "/admin/settings/\\x",
+            "/admin/settings//evil.test",
+            "/admin/settings/../../x",
+            "/admin/settings/\r\nx",
+            "/admin/auth/logout",
+            "admin/settings/",
+            "/admin/settingsx",
+        ] {
+            assert_eq!(inside(other), HOME, "{other:?}");
+        }
+    }
+}

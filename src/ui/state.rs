@@ -1,0 +1,74 @@
+//! What the pages work with.
+
+use super::failure::Failure;
+use super::frame::Viewer;
+use super::matrix::Words;
+use crate::domain::{Catalogue, Ceiling, Clock, Conditions, Timestamp};
+use crate::gate::{Addresses, SessionCookie};
+use crate::keyward::Keyward;
+use crate::service::{Events, Owners, Policy, Roles, Sessions, Tokens};
+use crate::store::WriteStore;
+use axum::extract::FromRef;
+use std::sync::Arc;
+
+/// The services, for nobody in particular, and what never changes.
+#[derive(Clone)]
+pub(super) struct Pages {
+    pub(super) owners: Owners,
+    pub(super) roles: Roles,
+    pub(super) sessions: Sessions,
+    pub(super) tokens: Tokens,
+    pub(super) events: Events,
+    pub(super) addresses: Addresses,
+    pub(super) cookie: SessionCookie,
+    pub(super) policy: Arc<Policy>,
+    pub(super) words: Arc<Words>,
+    /// Whether keys are kept, sealed, to be shown again.
+    pub(super) seals: bool,
+    /// The first visitor needs no code.
+    pub(super) open_setup: bool,
+    /// Where content routes begin.
+    pub(super) content_path: Arc<str>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Pages {
+    pub(super) fn new<S: WriteStore>(keyward: &Keyward<S>) -> Self {
+        let catalogue: Catalogue = keyward.catalogue().cloned().unwrap_or_default();
+        let conditions: &Conditions = keyward.conditions();
+        let settings = keyward.settings();
+        Self {
+            owners: keyward.owners(),
+            roles: keyward.roles(),
+            sessions: keyward.sessions(),
+            tokens: keyward.tokens(),
+            events: keyward.events(),
+            addresses: keyward.addresses().clone(),
+            cookie: keyward.session_cookie(),
+            policy: Arc::new(settings.policy.clone()),
+            words: Arc::new(Words::new(catalogue, conditions)),
+            seals: settings.encryption.is_some(),
+            open_setup: settings.open_setup,
+            content_path: keyward.content_path().unwrap_or_default().into(),
+            clock: keyward.clock(),
+        }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// All that the viewer may grant.
+    pub(super) async fn ceiling(&self, viewer: &Viewer) -> Result<Ceiling, Failure> {
+        if viewer.is_super_admin() {
+            return Ok(Ceiling::Unlimited);
+        }
+        Ok(Ceiling::Of(self.sessions.clone().by(viewer.doer).permissions().await?))
+    }
+}
+
+impl FromRef<Pages> for Addresses {
+    fn from_ref(pages: &Pages) -> Self {
+        pages.addresses.clone()
+    }
+}

@@ -1,0 +1,113 @@
+//! What the pages of all tokens have in common: how long they live, and their key.
+
+use super::form::Sent;
+use super::frame::origin;
+use super::state::Pages;
+use super::time::{Span, When};
+use crate::domain::{Secret, Timestamp, Token};
+use crate::service::Lifespan;
+use http::HeaderMap;
+use std::cmp::Ordering;
+use std::time::Duration;
+
+/// An expiry that is nearer than this is marked.
+const SOON: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// When a token ends.
+pub(super) enum Expiry {
+    Never,
+    Later(When),
+    Soon(When),
+    Over(When),
+}
+
+impl Expiry {
+    pub(super) fn of(token: &Token, now: Timestamp) -> Self {
+        match token.expires_at {
+            None => Self::Never,
+            Some(at) if at <= now => Self::Over(When::of(at, now)),
+            Some(at) if at.since(now) < SOON => Self::Soon(When::of(at, now)),
+            Some(at) => Self::Later(When::of(at, now)),
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self, Self::Over(_))
+    }
+}
+
+/// By when tokens end; those that never do come last.
+pub(super) fn never_last(one: &Token, other: &Token) -> Ordering {
+    let key = |token: &Token| token.expires_at.map_or(i64::MAX, |at| at.0);
+    key(one).cmp(&key(other))
+}
+
+/// Something to choose in a form.
+pub(super) struct Choice {
+    pub(super) value: String,
+    pub(super) title: String,
+    pub(super) chosen: bool,
+}
+
+/// How long a new token can live.
+pub(super) fn durations(pages: &Pages, sent: Option<&Sent>) -> Vec<Choice> {
+    let offered = pages.policy.durations.offered();
+    let value = |span: &Option<Duration>| span.map_or("unlimited".to_owned(), |span| span.as_millis().to_string());
+    let chosen = sent.map(|sent| sent.text("lifespan").to_owned());
+    // The second shortest is what most people want: not so short that they take unlimited.
+    let usual = offered.get(1).or(offered.first()).map(value);
+    let one = |span: &Option<Duration>| Choice {
+        chosen: chosen.as_ref().or(usual.as_ref()) == Some(&value(span)),
+        title: lives(*span),
+        value: value(span),
+    };
+    offered.iter().map(one).collect()
+}
+
+/// How long a token lives, as people say it.
+pub(super) fn lives(lifespan: Option<Duration>) -> String {
+    lifespan.map_or("Unlimited".to_owned(), |span| Span(span).to_string())
+}
+
+/// What was chosen of [`durations`].
+pub(super) fn lifespan(sent: &Sent) -> Lifespan {
+    match sent.text("lifespan") {
+        "unlimited" => Lifespan::Unlimited,
+        text => Lifespan::Of(Duration::from_millis(text.parse().unwrap_or_default())),
+    }
+}
+
+/// A key, for this one answer.
+pub(super) struct ShownKey {
+    pub(super) title: &'static str,
+    pub(super) text: &'static str,
+    pub(super) secret: String,
+    pub(super) try_it: &'static str,
+    pub(super) url: String,
+}
+
+impl ShownKey {
+    /// With a request to `path` to try.
+    pub(super) fn of(
+        headers: &HeaderMap,
+        title: &'static str,
+        text: &'static str,
+        secret: &Secret,
+        path: &str,
+    ) -> Self {
+        // As the browser names us; what it sends is escaped like any other text.
+        let url = format!("{}{path}", origin(headers));
+        Self { title, text, secret: secret.expose().to_owned(), try_it: "Try it:", url }
+    }
+}
+
+/// What one answer shows besides the token.
+#[derive(Default)]
+pub(super) struct Extra<'a> {
+    pub(super) said: Option<&'static str>,
+    pub(super) key: Option<ShownKey>,
+    pub(super) sent: Option<&'a Sent>,
+}
+
+/// What is said where a key cannot be shown again.
+pub(super) const KEY_LOST: &str = "This key cannot be shown: it was not kept, or not in a way that can be read now. Regenerate it to have one that works";

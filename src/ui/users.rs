@@ -1,0 +1,477 @@
+//! Settings > Administration Panel > Users.
+
+use super::affected::Affected;
+use super::failure::{Complaints, Failure};
+use super::form::{Id, Sent};
+use super::frame::{Frame, Viewer, origin};
+use super::list::{Asked, Head, PAGE_SIZE, Paging, Sort, address, heads};
+use super::roles::Taken;
+use super::state::Pages;
+use super::time::When;
+use super::{may, render};
+use crate::domain::{Ceiling, Owner, OwnerId, OwnerState, Role, RoleId};
+use crate::gate::GuardedRouter;
+use crate::service::{Invited, OwnerUpdate, Owners, ServiceError};
+use crate::store::{NewOwner, OwnerQuery, OwnerSort, Paging as Page};
+use askama::Template;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use http::{HeaderMap, StatusCode};
+use std::collections::HashMap;
+
+const LIST: &str = "/admin/settings/users";
+
+const CREATE: &str = "admin::users.create";
+const READ: &str = "admin::users.read";
+const UPDATE: &str = "admin::users.update";
+const DELETE: &str = "admin::users.delete";
+
+pub(super) fn routes() -> GuardedRouter<Pages> {
+    let one = format!("{LIST}/{{id}}");
+    GuardedRouter::new()
+        .route(LIST, may(&[READ]), get(list))
+        .route(&format!("{LIST}/create"), may(&[READ, CREATE]), get(new).post(invite))
+        .route(&one, may(&[READ]), get(show))
+        .route(&one, may(&[READ, UPDATE]), post(save))
+        .route(&format!("{one}/state"), may(&[READ, UPDATE]), post(set_state))
+        .route(&format!("{one}/invitation"), may(&[READ, CREATE]), post(invite_again))
+        .route(&format!("{one}/delete"), may(&[READ, DELETE]), post(delete))
+}
+
+#[derive(Template)]
+#[template(path = "users.html")]
+struct ListPage {
+    frame: Frame,
+    said: Option<&'static str>,
+    can_create: bool,
+    query: String,
+    sort: String,
+    columns: Vec<Head>,
+    rows: Vec<Row>,
+    paging: Paging,
+}
+
+struct Row {
+    id: OwnerId,
+    name: String,
+    email: String,
+    roles: Vec<String>,
+    state: Badge,
+    tokens: u64,
+    created: When,
+    can_update: bool,
+    yours: bool,
+}
+
+/// Where an account stands, in a word and a colour.
+struct Badge {
+    text: &'static str,
+    class: &'static str,
+}
+
+impl Badge {
+    fn of(state: OwnerState) -> Self {
+        let (text, class) = match state {
+            OwnerState::Active => ("active", "good"),
+            OwnerState::Invited => ("invited", "accent"),
+            OwnerState::Deactivated => ("deactivated", "bad"),
+            OwnerState::Blocked => ("blocked", "bad"),
+            OwnerState::DeactivatedAndBlocked => ("deactivated and blocked", "bad"),
+        };
+        Self { text, class }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "user.html")]
+struct UserPage<'a> {
+    frame: Frame,
+    said: Option<&'static str>,
+    invitation: Option<Invitation>,
+    found: &'a Complaints,
+    existing: Option<Existing>,
+    email: &'a str,
+    firstname: &'a str,
+    lastname: &'a str,
+    roles: Vec<Choice>,
+    /// Why nothing can be changed here.
+    readonly: Option<&'static str>,
+    taken: Option<Taken>,
+}
+
+impl UserPage<'_> {
+    fn button(&self) -> &'static str {
+        if self.existing.is_some() { "Save" } else { "Invite" }
+    }
+
+    /// Where to go instead: while a question stands, back to what is there.
+    fn cancel(&self) -> String {
+        match (&self.taken, &self.existing) {
+            (Some(_), Some(existing)) => format!("{LIST}/{}", existing.id),
+            _ => LIST.to_owned(),
+        }
+    }
+
+    fn is_you(&self) -> bool {
+        self.existing.as_ref().is_some_and(|existing| existing.yours)
+    }
+
+    /// What becomes of tokens when the account is shut: nothing new, if it is not active.
+    fn going(&self) -> &'static str {
+        if self.existing.as_ref().is_some_and(|existing| existing.state.is_active()) { "off" } else { "" }
+    }
+
+    /// What becomes of tokens when the account is activated, or unblocked: the other may still keep them from working.
+    fn coming_back(&self, unblocked: bool) -> &'static str {
+        let Some(Existing { state, .. }) = &self.existing else { return "" };
+        match unblocked {
+            true if !state.is_switched_on() => "deactivated",
+            false if state.is_blocked() => "blocked",
+            _ => "back",
+        }
+    }
+}
+
+/// What to hand over to somebody, for this one answer.
+struct Invitation {
+    link: String,
+    email: String,
+    ends: When,
+}
+
+/// What only somebody who is there has.
+struct Existing {
+    id: OwnerId,
+    version: String,
+    name: String,
+    badge: Badge,
+    state: OwnerState,
+    yours: bool,
+    can_update: bool,
+    can_invite: bool,
+    can_delete: bool,
+    created: When,
+    updated: When,
+    tokens: Affected,
+}
+
+struct Choice {
+    id: RoleId,
+    name: String,
+    description: String,
+    checked: bool,
+    /// Why it cannot be given.
+    denied: Option<&'static str>,
+}
+
+fn owners(pages: &Pages, viewer: &Viewer) -> Owners {
+    pages.owners.clone().by(viewer.doer).from(viewer.address)
+}
+
+async fn all_roles(pages: &Pages) -> Result<HashMap<RoleId, Role>, Failure> {
+    Ok(pages.roles.list().await?.into_iter().map(|(role, _)| (role.id, role)).collect())
+}
+
+async fn list(State(pages): State<Pages>, viewer: Viewer, Query(asked): Query<Asked>) -> Result<Response, Failure> {
+    const COLUMNS: [(&str, Option<&str>); 6] = [
+        ("Name", Some("name")),
+        ("E-mail", Some("email")),
+        ("Roles", None),
+        ("State", None),
+        ("Admin tokens", None),
+        ("Created", Some("created")),
+    ];
+    let sort = Sort::asked(&asked.sort, &["name", "email", "created"]);
+    let owners = owners(&pages, &viewer);
+    let query = |page: usize| OwnerQuery {
+        paging: Page { page: u32::try_from(page).unwrap_or(1), page_size: PAGE_SIZE as u32 },
+        search: Some(asked.q.trim().chars().take(255).collect()).filter(|text: &String| !text.is_empty()),
+        sort: match sort.by {
+            "email" => OwnerSort::Email,
+            "created" => OwnerSort::CreatedAt,
+            _ => OwnerSort::Firstname,
+        },
+        descending: sort.descending,
+    };
+    let href = |page: &str| address(LIST, &[("q", &asked.q), ("sort", &asked.sort), ("page", page)]);
+    let first = asked.page.parse().unwrap_or(1).max(1);
+    let mut found = owners.list(&query(first)).await?;
+    let paging = Paging::of(usize::try_from(found.total).unwrap_or(usize::MAX), PAGE_SIZE, &asked.page, href);
+    if found.items.is_empty() && found.total > 0 {
+        found = owners.list(&query(paging.last)).await?;
+    }
+    let ids: Vec<OwnerId> = found.items.iter().map(|owner| owner.id).collect();
+    let tokens: HashMap<OwnerId, u64> = owners.tokens_of(&ids).await?.into_iter().collect();
+    let roles = all_roles(&pages).await?;
+    let ceiling = pages.ceiling(&viewer).await?;
+    let now = pages.now();
+    let row = |owner: Owner| Row {
+        id: owner.id,
+        name: owner.display_name(),
+        roles: owner.roles.iter().filter_map(|id| roles.get(id)).map(|role| role.name.clone()).collect(),
+        state: Badge::of(owner.state),
+        tokens: tokens.get(&owner.id).copied().unwrap_or_default(),
+        created: When::of(owner.created_at, now),
+        can_update: viewer.may(UPDATE) && out_of_reach(&owner, &roles, &ceiling).is_none(),
+        yours: owner.id == viewer.id,
+        email: owner.email,
+    };
+    let page = ListPage {
+        frame: viewer.frame(LIST, "Users"),
+        said: (asked.done == "deleted").then_some("The user is deleted, with all of their admin tokens."),
+        can_create: viewer.may(CREATE),
+        columns: heads(LIST, &asked, sort, &COLUMNS),
+        rows: found.items.into_iter().map(row).collect(),
+        sort: sort.text(),
+        paging,
+        query: asked.q,
+    };
+    Ok(render(StatusCode::OK, &page))
+}
+
+/// Why somebody's account is not the viewer's to change.
+fn out_of_reach(owner: &Owner, roles: &HashMap<RoleId, Role>, ceiling: &Ceiling) -> Option<&'static str> {
+    let theirs = match owner.is_super_admin() {
+        true => Ceiling::Unlimited,
+        false => {
+            let held = owner.roles.iter().filter_map(|id| roles.get(id));
+            Ceiling::Of(held.flat_map(|role| role.permissions.iter().cloned()).collect())
+        }
+    };
+    (!ceiling.covers(&theirs)).then_some("They may more than you: you may look at their account, but not change it.")
+}
+
+async fn choices(
+    pages: &Pages,
+    viewer: &Viewer,
+    owner: Option<&Owner>,
+    chosen: &[RoleId],
+) -> Result<Vec<Choice>, Failure> {
+    let ceiling = pages.ceiling(viewer).await?;
+    let denied = |role: &Role| {
+        let held = owner.is_some_and(|owner| owner.roles.contains(&role.id));
+        let within = match role.id {
+            RoleId::SUPER_ADMIN => viewer.is_super_admin(),
+            _ => ceiling.covers(&Ceiling::Of(role.permissions.clone())),
+        };
+        (!held && !within).then_some("may more than you: not yours to give")
+    };
+    let choice = |(role, _): (Role, u64)| Choice {
+        id: role.id,
+        checked: chosen.contains(&role.id),
+        denied: denied(&role),
+        name: role.name,
+        description: role.description,
+    };
+    Ok(pages.roles.list().await?.into_iter().map(choice).collect())
+}
+
+/// The roles that a form sent. What is no id of a role is for the service to refuse.
+fn sent_roles(sent: &Sent) -> Vec<RoleId> {
+    sent.all("role").map(|id| RoleId(id.parse().unwrap_or_default())).collect()
+}
+
+async fn new(State(pages): State<Pages>, viewer: Viewer) -> Result<Response, Failure> {
+    new_page(&pages, &viewer, StatusCode::OK, &Complaints::default(), None).await
+}
+
+async fn new_page(
+    pages: &Pages,
+    viewer: &Viewer,
+    status: StatusCode,
+    found: &Complaints,
+    sent: Option<&Sent>,
+) -> Result<Response, Failure> {
+    let text = |name| sent.map_or("", |sent| sent.text(name));
+    let page = UserPage {
+        frame: viewer.frame(LIST, "Invite user"),
+        said: None,
+        invitation: None,
+        found,
+        existing: None,
+        email: text("email"),
+        firstname: text("firstname"),
+        lastname: text("lastname"),
+        roles: choices(pages, viewer, None, &sent.map(sent_roles).unwrap_or_default()).await?,
+        readonly: None,
+        taken: None,
+    };
+    Ok(render(status, &page))
+}
+
+async fn invite(
+    State(pages): State<Pages>,
+    viewer: Viewer,
+    headers: HeaderMap,
+    sent: Sent,
+) -> Result<Response, Failure> {
+    let new = NewOwner::new(sent.text("email")).named(sent.text("firstname"), sent.text("lastname"));
+    match owners(&pages, &viewer).invite(new.roles(sent_roles(&sent))).await {
+        Ok(invited) => shown_once(&pages, &viewer, &headers, invited).await,
+        Err(error) => {
+            let found = Complaints::from(error)?;
+            new_page(&pages, &viewer, StatusCode::BAD_REQUEST, &found, Some(&sent)).await
+        }
+    }
+}
+
+async fn invite_again(
+    State(pages): State<Pages>,
+    viewer: Viewer,
+    headers: HeaderMap,
+    Id(id): Id,
+    sent: Sent,
+) -> Result<Response, Failure> {
+    match owners(&pages, &viewer).only_if(sent.version()?).invite_again(OwnerId(id)).await {
+        Ok(invited) => shown_once(&pages, &viewer, &headers, invited).await,
+        Err(error) => refused(&pages, &viewer, OwnerId(id), error).await,
+    }
+}
+
+/// The one answer that shows an invitation.
+async fn shown_once(
+    pages: &Pages,
+    viewer: &Viewer,
+    headers: &HeaderMap,
+    invited: Invited,
+) -> Result<Response, Failure> {
+    let Invited { owner, secret, ends } = invited;
+    // Letters, digits and underscores: nothing to encode.
+    let link = format!("{}/admin/auth/register?registrationToken={}", origin(headers), secret.expose());
+    let invitation = Invitation { link, email: owner.email.clone(), ends: When::of(ends, pages.now()) };
+    let extra = Extra { invitation: Some(invitation), ..Extra::default() };
+    one_page(pages, viewer, StatusCode::OK, owner.id, extra).await
+}
+
+async fn show(
+    State(pages): State<Pages>,
+    viewer: Viewer,
+    Id(id): Id,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Failure> {
+    let said = match asked.done.as_str() {
+        "saved" => Some("Saved. It counts from the next request on."),
+        "deactivate" => Some("Deactivated: they are signed out, and their tokens are answered 401 from now on."),
+        "activate" => Some("Activated."),
+        "block" => Some("Blocked: they are signed out, and their tokens are answered 401 from now on."),
+        "unblock" => Some("No longer blocked."),
+        "withdraw" => Some("The invitation is withdrawn: its link no longer works."),
+        _ => None,
+    };
+    one_page(&pages, &viewer, StatusCode::OK, OwnerId(id), Extra { said, ..Extra::default() }).await
+}
+
+/// What one answer shows besides.
+#[derive(Default)]
+struct Extra<'a> {
+    said: Option<&'static str>,
+    invitation: Option<Invitation>,
+    found: Complaints,
+    sent: Option<&'a Sent>,
+    taken: Option<Taken>,
+}
+
+async fn one_page(
+    pages: &Pages,
+    viewer: &Viewer,
+    status: StatusCode,
+    id: OwnerId,
+    extra: Extra<'_>,
+) -> Result<Response, Failure> {
+    let now = pages.now();
+    let owner = owners(pages, viewer).read(id).await?;
+    let reach = out_of_reach(&owner, &all_roles(pages).await?, &pages.ceiling(viewer).await?);
+    let looks = "You may look at users, but not change them.";
+    let readonly = reach.or((!viewer.may(UPDATE)).then_some(looks));
+    let name = owner.display_name();
+    let existing = Existing {
+        id,
+        version: extra.sent.map_or_else(|| owner.version().to_string(), |sent| sent.text("version").to_owned()),
+        badge: Badge::of(owner.state),
+        state: owner.state,
+        yours: id == viewer.id,
+        can_update: readonly.is_none(),
+        can_invite: reach.is_none() && viewer.may(CREATE) && owner.state == OwnerState::Invited,
+        can_delete: reach.is_none() && viewer.may(DELETE),
+        created: When::of(owner.created_at, now),
+        updated: When::of(owner.updated_at, now),
+        tokens: Affected::of(pages, viewer, id).await?,
+        name: name.clone(),
+    };
+    let text = |name, kept: &str| extra.sent.map_or(kept.to_owned(), |sent| sent.text(name).to_owned());
+    let chosen = extra.sent.map_or_else(|| owner.roles.clone(), sent_roles);
+    let page = UserPage {
+        frame: Frame { address: Some(format!("{LIST}/{id}")), ..viewer.frame(LIST, &name) },
+        said: extra.said,
+        invitation: extra.invitation,
+        found: &extra.found,
+        existing: Some(existing),
+        email: &text("email", &owner.email),
+        firstname: &text("firstname", &owner.firstname),
+        lastname: &text("lastname", &owner.lastname),
+        roles: choices(pages, viewer, Some(&owner), &chosen).await?,
+        readonly,
+        taken: extra.taken,
+    };
+    Ok(render(status, &page))
+}
+
+async fn save(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent: Sent) -> Result<Response, Failure> {
+    let id = OwnerId(id);
+    let owners = owners(&pages, &viewer).only_if(sent.version()?);
+    let (status, extra) = match update(&owners, id, &sent).await {
+        Ok(None) => return Ok(Redirect::to(&format!("{LIST}/{id}?done=saved")).into_response()),
+        Ok(taken) => (StatusCode::OK, Extra { taken, ..Extra::default() }),
+        Err(error) => (StatusCode::BAD_REQUEST, Extra { found: Complaints::from(error)?, ..Extra::default() }),
+    };
+    one_page(&pages, &viewer, status, id, Extra { sent: Some(&sent), ..extra }).await
+}
+
+/// Saves, or answers what has to be confirmed first.
+async fn update(owners: &Owners, id: OwnerId, sent: &Sent) -> Result<Option<Taken>, ServiceError> {
+    let roles = sent_roles(sent);
+    let clamped = owners.would_clamp(id, roles.clone()).await?;
+    if let Some(taken) = Taken::unconfirmed(clamped, sent) {
+        return Ok(Some(taken));
+    }
+    let text = |name| Some(sent.text(name).to_owned());
+    let update = OwnerUpdate {
+        email: text("email"),
+        firstname: text("firstname"),
+        lastname: text("lastname"),
+        roles: Some(roles),
+        ..OwnerUpdate::default()
+    };
+    owners.update(id, update).await?;
+    Ok(None)
+}
+
+async fn set_state(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent: Sent) -> Result<Response, Failure> {
+    let deed = sent.text("deed");
+    let (active, blocked) = match deed {
+        "deactivate" | "withdraw" => (Some(false), None),
+        "activate" => (Some(true), None),
+        "block" => (None, Some(true)),
+        "unblock" => (None, Some(false)),
+        _ => return Err(Failure::bad_request("This form is not whole. Load the page again.")),
+    };
+    let update = OwnerUpdate { active, blocked, ..OwnerUpdate::default() };
+    match owners(&pages, &viewer).only_if(sent.version()?).update(OwnerId(id), update).await {
+        Ok(_) => Ok(Redirect::to(&format!("{LIST}/{id}?done={deed}")).into_response()),
+        Err(error) => refused(&pages, &viewer, OwnerId(id), error).await,
+    }
+}
+
+async fn delete(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent: Sent) -> Result<Response, Failure> {
+    match owners(&pages, &viewer).only_if(sent.version()?).delete(OwnerId(id)).await {
+        Ok(_) => Ok(Redirect::to(&format!("{LIST}?done=deleted")).into_response()),
+        Err(error) => refused(&pages, &viewer, OwnerId(id), error).await,
+    }
+}
+
+/// The page again, with why something was not done.
+async fn refused(pages: &Pages, viewer: &Viewer, id: OwnerId, error: ServiceError) -> Result<Response, Failure> {
+    let extra = Extra { found: Complaints::from(error)?, ..Extra::default() };
+    one_page(pages, viewer, StatusCode::BAD_REQUEST, id, extra).await
+}

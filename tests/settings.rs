@@ -1,0 +1,294 @@
+//! The settings pages of people and roles: what is asked before something is taken away, and what is shown to whom.
+
+#![cfg(feature = "full")]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use axum::body::Body;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
+use keyward::testing::{Key, World};
+use keyward::{
+    ActionEntry, AdminToken, Catalogue, Fields, Gated, Grant, IS_CREATOR, NewOwner, NewRole, OwnerId, OwnerState,
+    Permission, RoleId, SubjectEntry, TokenId, When, ui,
+};
+use tower::ServiceExt;
+
+const ROLES: &str = "/admin/settings/roles";
+const USERS: &str = "/admin/settings/users";
+const READ: &str = "explorer.read";
+const HOOKS: &str = "admin::webhooks.read";
+
+struct House {
+    world: World,
+    pages: Gated<axum::Router>,
+}
+
+/// A page, as somebody sees it.
+struct Page {
+    status: StatusCode,
+    location: String,
+    text: String,
+}
+
+impl Page {
+    #[track_caller]
+    fn says(&self, text: &str) -> &Self {
+        assert!(self.text.contains(text), "no {text:?} in {}", self.text);
+        self
+    }
+
+    /// The value of an input or button.
+    #[track_caller]
+    fn value(&self, name: &str) -> String {
+        let marker = format!("name=\"{name}\" value=\"");
+        let (_, rest) = self.text.split_once(&marker).unwrap_or_else(|| panic!("no {name} in {}", self.text));
+        rest.split_once('"').unwrap().0.to_owned()
+    }
+}
+
+impl House {
+    fn new() -> Self {
+        let article = SubjectEntry::collection("article", "Article").fields(["title", "body"]);
+        let catalogue = Catalogue::default()
+            .subject(article)
+            .action(ActionEntry::on_subjects(READ, "Read", ["article"]).with_fields())
+            .action(ActionEntry::settings(HOOKS, "Webhooks", "Read"));
+        let world = World::with(|builder| builder.catalogue(catalogue).ui(keyward::SessionCookie::default()));
+        let pages = world.keyward.guard(ui::router(&world.keyward));
+        Self { world, pages }
+    }
+
+    async fn get(&self, who: &Key, path: &str) -> Page {
+        self.ask(who, Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    async fn post(&self, who: &Key, path: &str, fields: &[(&str, &str)]) -> Page {
+        let encode = |text: &str| text.bytes().map(|b| format!("%{b:02X}")).collect::<String>();
+        let body: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+        let request = Request::post(path).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        self.ask(who, request.body(Body::from(body.join("&"))).unwrap()).await
+    }
+
+    async fn ask(&self, who: &Key, mut request: Request<Body>) -> Page {
+        let cookie = format!("__Host-keyward={}", who.secret.expose());
+        request.headers_mut().insert(header::COOKIE, cookie.parse().unwrap());
+        request.headers_mut().insert("sec-fetch-site", "same-origin".parse().unwrap());
+        request.headers_mut().insert(header::HOST, "keys.example.test".parse().unwrap());
+        let response: Response<_> = self.pages.clone().oneshot(request).await.unwrap();
+        let location = response.headers().get(header::LOCATION).map_or("", |to| to.to_str().unwrap()).to_owned();
+        let status = response.status();
+        let text = response.into_body().collect().await.unwrap().to_bytes();
+        Page { status, location, text: String::from_utf8(text.to_vec()).unwrap() }
+    }
+
+    async fn boss(&self) -> Key {
+        self.world.super_admin().sign_in().await
+    }
+
+    /// Somebody who looks after people and roles, and may read titles.
+    async fn warden(&self) -> Key {
+        let deeds = ["read", "create", "update", "delete"];
+        let actions = deeds.iter().flat_map(|deed| ["users", "roles"].map(|what| format!("admin::{what}.{deed}")));
+        let all = actions.fold(self.world.editor(), |cast, action| cast.holds(Permission::new(action)));
+        all.holds(Permission::new(READ).on("article").fields(titles())).sign_in().await
+    }
+
+    async fn role(&self, name: &str, permissions: impl IntoIterator<Item = Permission>) -> RoleId {
+        self.world.keyward.roles().create(NewRole::new(name).permissions(permissions)).await.unwrap().id
+    }
+
+    async fn person(&self, name: &str, roles: impl IntoIterator<Item = RoleId>) -> OwnerId {
+        let new = NewOwner::new(format!("{name}@x.test")).named(name, "").roles(roles);
+        self.world.keyward.owners().create(new).await.unwrap().id
+    }
+
+    async fn token(&self, name: &str, owner: OwnerId, grants: impl IntoIterator<Item = Grant>) -> TokenId {
+        let new = AdminToken::new(name, owner).grants(grants);
+        self.world.keyward.tokens().issue_admin(new).await.unwrap().token.id
+    }
+
+    async fn permissions(&self, role: RoleId) -> Vec<Permission> {
+        self.world.keyward.roles().read(role).await.unwrap().permissions
+    }
+
+    async fn owner(&self, id: OwnerId) -> keyward::Owner {
+        self.world.keyward.owners().read(id).await.unwrap()
+    }
+}
+
+fn titles() -> Fields {
+    Fields::only(["title"]).unwrap()
+}
+
+fn reads() -> [Permission; 2] {
+    let read = || Permission::new(READ).on("article");
+    [read().fields(titles()), read().when(When::from_list([IS_CREATOR]))]
+}
+
+#[tokio::test]
+async fn a_smaller_role_is_saved_once_its_loss_is_confirmed() {
+    let house = House::new();
+    let boss = house.boss().await;
+    let role = house.role("Reader", [Permission::new(HOOKS), Permission::new(READ).on("article")]).await;
+    let ada = house.person("ada", [role]).await;
+    let grants = || [Grant::new(HOOKS), Grant::new(READ).on("article")];
+    house.token("one", ada, grants()).await;
+    let path = format!("{ROLES}/{role}");
+    let version = house.get(&boss, &path).await.value("version");
+    let read = format!(r#"["{READ}","article"]"#);
+    let sent = [("version", version.as_str()), ("name", "Reader 2"), ("grant", &read)];
+    let before = house.permissions(role).await;
+
+    let asked = house.post(&boss, &path, &sent).await;
+    assert_eq!(asked.status, StatusCode::OK);
+    asked.says("1 token loses permissions").says("Nothing is saved yet").says("Reader 2");
+    assert_eq!((asked.value("version"), asked.value("confirmed")), (version.clone(), "1-1".to_owned()));
+    assert_eq!(house.permissions(role).await, before);
+    assert_eq!(house.world.keyward.roles().read(role).await.unwrap().name, "Reader");
+
+    // More goes than whoever sent it has seen.
+    let two = house.token("two", ada, grants()).await;
+    let confirmed = |value: &'static str| [&sent[..], &[("confirmed", value)]].concat();
+    let again = house.post(&boss, &path, &confirmed("1-1")).await;
+    again.says("2 tokens lose permissions");
+    assert_eq!(house.permissions(role).await, before);
+    let saved = house.post(&boss, &path, &confirmed("2-2")).await;
+    assert_eq!((saved.status, saved.location), (StatusCode::SEE_OTHER, format!("{path}?done=saved")));
+    assert_eq!(house.permissions(role).await, [Permission::new(READ).on("article")]);
+    assert_eq!(house.world.keyward.roles().read(role).await.unwrap().name, "Reader 2");
+    let two = house.world.keyward.tokens().read(two).await.unwrap().token;
+    assert_eq!(two.grants(), [Grant::new(READ).on("article")]);
+
+    // It was made from an older state.
+    let stale = house.post(&boss, &path, &confirmed("2-2")).await;
+    assert_eq!(stale.status, StatusCode::CONFLICT);
+}
+
+#[tokio::test]
+async fn fewer_roles_of_somebody_are_confirmed_too() {
+    let house = House::new();
+    let boss = house.boss().await;
+    let (a, b) = (house.role("A", [Permission::new(HOOKS)]).await, house.role("B", []).await);
+    let ada = house.person("ada", [a, b]).await;
+    house.token("one", ada, [Grant::new(HOOKS)]).await;
+    let path = format!("{USERS}/{ada}");
+    let version = house.get(&boss, &path).await.value("version");
+    let b_text = b.to_string();
+    let sent = [("version", version.as_str()), ("email", "ada@x.test"), ("firstname", "Ada"), ("role", &b_text)];
+    house.post(&boss, &path, &sent).await.says("1 token loses permissions");
+    assert_eq!((house.owner(ada).await.roles, house.owner(ada).await.firstname), (vec![a, b], "ada".to_owned()));
+    let saved = house.post(&boss, &path, &[&sent[..], &[("confirmed", "1-1")]].concat()).await;
+    assert_eq!(saved.status, StatusCode::SEE_OTHER);
+    assert_eq!((house.owner(ada).await.roles, house.owner(ada).await.firstname), (vec![b], "Ada".to_owned()));
+}
+
+/// The boxes of a form that are ticked, as a browser would send them.
+fn ticked(page: &Page) -> Vec<(String, String)> {
+    let inputs = page.text.split("<input").skip(1).map(|rest| rest.split_once('>').unwrap().0);
+    let boxes = inputs.filter(|input| input.contains("checkbox") && input.contains(" checked"));
+    let attribute = |input: &str, name: &str| {
+        let (_, rest) = input.split_once(&format!(" {name}=\""))?;
+        let value = rest.split_once('"')?.0;
+        Some(value.replace("&#34;", "\"").replace("&quot;", "\""))
+    };
+    boxes.filter_map(|input| Some((attribute(input, "name")?, attribute(input, "value")?))).collect()
+}
+
+#[tokio::test]
+async fn a_form_that_is_sent_as_it_came_changes_nothing() {
+    let house = House::new();
+    let boss = house.boss().await;
+    let hooks = Permission::new(HOOKS).when(When::from_list([IS_CREATOR]));
+    let role = house.role("Reader", reads().into_iter().chain([hooks])).await;
+    let before = house.permissions(role).await;
+    let path = format!("{ROLES}/{role}");
+    let page = house.get(&boss, &path).await;
+    let (version, ticked) = (page.value("version"), ticked(&page));
+    let mut sent = vec![("version", version.as_str()), ("name", "Renamed")];
+    sent.extend(ticked.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    assert_eq!(house.post(&boss, &path, &sent).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(house.permissions(role).await, before);
+    assert_eq!(house.world.keyward.roles().read(role).await.unwrap().name, "Renamed");
+}
+
+#[tokio::test]
+async fn nobody_gives_away_by_a_form_what_the_page_greys_out() {
+    let house = House::new();
+    let warden = house.warden().await;
+    let page = house.get(&warden, &format!("{ROLES}/create")).await;
+    page.says("not yours to give");
+    let whole = format!(r#"["{READ}","article"]"#);
+    let sent = [("name", "More"), ("grant", whole.as_str())];
+    let refused = house.post(&warden, &format!("{ROLES}/create"), &sent).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    refused.says("nobody gives away more than they hold").says("More");
+    let title = format!(r#"["{READ}","article","title"]"#);
+    let made = house.post(&warden, &format!("{ROLES}/create"), &[("name", "Less"), ("grant", title.as_str())]).await;
+    assert_eq!(made.status, StatusCode::SEE_OTHER);
+    // Roles and people who may more are shown, and stay as they are.
+    let role = house.role("Strong", [Permission::new(HOOKS)]).await;
+    let ada = house.person("ada", [role]).await;
+    let version = house.world.keyward.roles().read(role).await.unwrap().version().to_string();
+    house.get(&warden, &format!("{ROLES}/{role}")).await.says("This role may more than you");
+    let sent = [("version", version.as_str()), ("name", "Weak")];
+    let refused = house.post(&warden, &format!("{ROLES}/{role}"), &sent).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    refused.says("this role may more than you");
+    let shown = house.get(&warden, &format!("{USERS}/{ada}")).await;
+    shown.says("They may more than you");
+    let version = house.owner(ada).await.version().to_string();
+    let sent = [("version", version.as_str()), ("deed", "block")];
+    let refused = house.post(&warden, &format!("{USERS}/{ada}/state"), &sent).await;
+    assert_eq!((refused.status, house.owner(ada).await.state), (StatusCode::BAD_REQUEST, OwnerState::Active));
+    // What they read only, they change nothing of.
+    let reader = house.world.editor().holds(Permission::new("admin::users.read")).sign_in().await;
+    assert_eq!(house.get(&reader, USERS).await.status, StatusCode::OK);
+    assert_eq!(house.get(&reader, ROLES).await.status, StatusCode::FORBIDDEN);
+    let refused = house.post(&reader, &format!("{USERS}/{ada}/state"), &sent).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn an_invitation_shows_in_one_answer_only() {
+    let house = House::new();
+    let boss = house.boss().await;
+    let sent = [("email", "new@x.test"), ("firstname", "<i>N"), ("role", "1")];
+    let shown = house.post(&boss, &format!("{USERS}/create"), &sent).await;
+    assert_eq!((shown.status, shown.location.as_str()), (StatusCode::OK, ""));
+    let link = "https://keys.example.test/admin/auth/register?registrationToken=kw_invite_";
+    shown.says(link).says("&#60;i&#62;N").says("data-once");
+    assert!(!shown.text.contains("<i>N"));
+    let (_, rest) = shown.text.split_once("data-address=\"").unwrap();
+    let path = rest.split_once('"').unwrap().0.to_owned();
+    let after = house.get(&boss, &path).await;
+    assert!(!after.text.contains("kw_invite_"));
+    let version = after.value("version");
+    let again = house.post(&boss, &format!("{path}/invitation"), &[("version", &version)]).await;
+    assert_ne!(again.says(link).text.split_once(link).unwrap().1[..43], shown.text.split_once(link).unwrap().1[..43]);
+}
+
+#[tokio::test]
+async fn whose_tokens_stop_working_is_named_to_those_who_may_know() {
+    let house = House::new();
+    let (boss, warden) = (house.boss().await, house.warden().await);
+    let ada = house.person("ada", []).await;
+    for i in 10..22 {
+        house.token(&format!("token <{i}>"), ada, []).await;
+    }
+    let path = format!("{USERS}/{ada}");
+    let page = house.get(&boss, &path).await;
+    page.says("12 admin tokens").says("token &#60;10&#62;").says("token &#60;19&#62;").says("and 2 more");
+    assert!(!page.text.contains("token &#60;20&#62;") && !page.text.contains("token <"));
+    let page = house.get(&warden, &path).await;
+    page.says("12 admin tokens");
+    assert!(!page.text.contains("token &#60;"));
+    // The last super admin stays, and the page says why.
+    let path = format!("{USERS}/{}", boss.owner());
+    let version = house.get(&boss, &path).await.value("version");
+    for (what, deed) in [("state", "deactivate"), ("state", "block"), ("delete", "")] {
+        let sent = [("version", version.as_str()), ("deed", deed)];
+        let refused = house.post(&boss, &format!("{path}/{what}"), &sent).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+        refused.says("This is the last active super admin");
+    }
+}

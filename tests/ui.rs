@@ -1,0 +1,347 @@
+//! The settings pages as a protocol: who is let in to which of them, by what, and what browsers are told with every answer.
+
+#![cfg(feature = "full")]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, HeaderName, LOCATION, SET_COOKIE};
+use http::{HeaderMap, Method};
+use keyward::testing::{Answer, App, Key, World};
+use keyward::{ContentAccess, NewOwner, OwnerUpdate, Password, Permission, Reason, RoleId, SessionCookie, api, ui};
+
+const COOKIE_NAME: &str = "__Host-keyward";
+const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SIGN_IN: &str = "/admin/auth/login";
+
+/// Pages that take a session: what each asks for, as `section.deed` or `section.deed+deed`; nothing: any session.
+const PAGES: [(&str, &str); 17] = [
+    ("/admin/settings", ""),
+    ("/admin/me", ""),
+    ("/admin/settings/admin-tokens", "admin-tokens.access+read"),
+    ("/admin/settings/admin-tokens/create", "admin-tokens.access+create"),
+    ("/admin/settings/admin-tokens/7", "admin-tokens.access+read"),
+    ("/admin/settings/api-tokens", "api-tokens.access+read"),
+    ("/admin/settings/api-tokens/create", "api-tokens.access+create"),
+    ("/admin/settings/api-tokens/7", "api-tokens.access+read"),
+    ("/admin/settings/roles", "roles.read"),
+    ("/admin/settings/roles/create", "roles.read+create"),
+    ("/admin/settings/roles/7", "roles.read"),
+    ("/admin/settings/users", "users.read"),
+    ("/admin/settings/users/create", "users.read+create"),
+    ("/admin/settings/users/7", "users.read"),
+    ("/admin/settings/audit-logs", "audit-logs.read"),
+    ("/admin/settings/audit-logs?what=token-issued&page=2", "audit-logs.read"),
+    ("/admin/settings/admin-tokens?q=a&sort=-name", "admin-tokens.access+read"),
+];
+
+/// Forms that take a session, likewise.
+const FORMS: [(&str, &str); 23] = [
+    ("/admin/auth/logout", ""),
+    ("/admin/me", ""),
+    ("/admin/me/email", ""),
+    ("/admin/me/password", ""),
+    ("/admin/me/sessions/7/end", ""),
+    ("/admin/settings/admin-tokens/create", "admin-tokens.access+create"),
+    ("/admin/settings/admin-tokens/7", "admin-tokens.access+update"),
+    ("/admin/settings/admin-tokens/7/view", "admin-tokens.access+read"),
+    ("/admin/settings/admin-tokens/7/regenerate", "admin-tokens.access+regenerate"),
+    ("/admin/settings/admin-tokens/7/delete", "admin-tokens.access+delete"),
+    ("/admin/settings/api-tokens/create", "api-tokens.access+create"),
+    ("/admin/settings/api-tokens/7", "api-tokens.access+update"),
+    ("/admin/settings/api-tokens/7/view", "api-tokens.access+read"),
+    ("/admin/settings/api-tokens/7/regenerate", "api-tokens.access+regenerate"),
+    ("/admin/settings/api-tokens/7/delete", "api-tokens.access+delete"),
+    ("/admin/settings/roles/create", "roles.read+create"),
+    ("/admin/settings/roles/7", "roles.read+update"),
+    ("/admin/settings/roles/7/delete", "roles.read+delete"),
+    ("/admin/settings/users/create", "users.read+create"),
+    ("/admin/settings/users/7", "users.read+update"),
+    ("/admin/settings/users/7/state", "users.read+update"),
+    ("/admin/settings/users/7/invitation", "users.read+create"),
+    ("/admin/settings/users/7/delete", "users.read+delete"),
+];
+
+/// Pages and forms for whoever is not signed in.
+const OPEN: [&str; 3] = [SIGN_IN, "/admin/auth/register-admin", "/admin/auth/register"];
+const FILES: [&str; 3] = ["/admin/assets/keyward.css", "/admin/assets/keyward.js", "/admin/assets/keyward.svg"];
+
+/// Pages and API, as a platform has them.
+fn app() -> (World, App) {
+    let world = World::with(|builder| builder.api().ui(SessionCookie::default()));
+    let app = world.guard(api::router(&world.keyward).merge(ui::router(&world.keyward)));
+    (world, app)
+}
+
+fn actions(asked: &str) -> Vec<String> {
+    let Some((section, deeds)) = asked.split_once('.') else { return Vec::new() };
+    deeds.split('+').map(|deed| format!("admin::{section}.{deed}")).collect()
+}
+
+fn cookie(key: &Key) -> String {
+    format!("theme=dark; {COOKIE_NAME}={}", key.secret.expose())
+}
+
+async fn open(app: &App, who: &Key, path: &str) -> Answer {
+    app.get(path).header(COOKIE, &cookie(who)).await
+}
+
+async fn send(app: &App, who: &Key, path: &str) -> Answer {
+    app.post(path).header(COOKIE, &cookie(who)).header(SITE, "same-origin").form(&[]).await
+}
+
+fn text(answer: &Answer) -> &str {
+    std::str::from_utf8(&answer.body).unwrap()
+}
+
+/// A page that is added and not named here would not be tested.
+#[test]
+fn every_route_is_named_here() {
+    let mut declared = 0;
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/ui")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "rs") {
+            let source = std::fs::read_to_string(path).unwrap();
+            let routes = source.lines().filter(|line| line.contains(".route(") || line.contains(".public("));
+            declared += routes.map(|line| line.matches("get(").count() + line.matches("post(").count()).sum::<usize>();
+        }
+    }
+    // `/admin` and two addresses that differ in their query only.
+    assert_eq!(declared, PAGES.len() + FORMS.len() + 2 * OPEN.len() + FILES.len() + 1 - 2);
+}
+
+#[tokio::test]
+async fn who_is_not_signed_in_is_sent_to_sign_in_and_comes_back() {
+    let (world, app) = app();
+    let over = world.super_admin().sign_in().await;
+    world.keyward.tokens().revoke(over.token).await.unwrap();
+    for (path, _) in PAGES {
+        for answer in [app.get(path).await, open(&app, &over, path).await] {
+            let to = answer.assert_status(303).headers[LOCATION].to_str().unwrap().to_owned();
+            let encoded = path.replace('?', "%3F").replace('=', "%3D").replace('&', "%26");
+            assert_eq!(to, format!("{SIGN_IN}?redirectTo={encoded}"));
+            // The form hands it on.
+            let form = app.get(&to).await;
+            let field = format!("name=\"redirectTo\" value=\"{}\"", path.replace('&', "&#38;"));
+            assert!(text(&form).contains(&field), "{field} in {}", text(&form));
+        }
+    }
+    for (path, _) in FORMS {
+        let answer = app.post(path).header(SITE, "same-origin").form(&[]).await;
+        assert_eq!(answer.assert_status(303).headers[LOCATION], SIGN_IN, "{path}");
+    }
+    assert_eq!(app.get("/admin").await.assert_status(303).headers[LOCATION], "/admin/settings");
+}
+
+#[tokio::test]
+async fn signing_in_leads_back_to_pages_of_ours_and_nowhere_else() {
+    let (world, app) = app();
+    let new = NewOwner::new("a@example.test").roles([RoleId::SUPER_ADMIN]);
+    let id = world.keyward.owners().create(new).await.unwrap().id;
+    world.keyward.owners().set_password(id, Password::new("Passw0rd!")).await.unwrap();
+    let sign_in = async |back: &str| {
+        let fields = [("email", "a@example.test"), ("password", "Passw0rd!"), ("redirectTo", back)];
+        app.post(SIGN_IN).header(SITE, "same-origin").form(&fields).await
+    };
+    for (path, _) in PAGES {
+        assert_eq!(sign_in(path).await.assert_status(303).headers[LOCATION], path);
+    }
+    for other in
+        ["", "https://evil.test", "//evil.test", "/\\evil.test", "/admin/users", "/admin/settings/../x", "javascript:x"]
+    {
+        assert_eq!(sign_in(other).await.assert_status(303).headers[LOCATION], "/admin/settings", "{other}");
+    }
+    let answers = [sign_in("").await, sign_in("").await];
+    let set = answers.map(|answer| answer.headers[SET_COOKIE].to_str().unwrap().to_owned());
+    for set in &set {
+        let (name, flags) = (set.split('=').next().unwrap(), set.split_once(';').unwrap().1);
+        assert_eq!((name, flags), (COOKIE_NAME, " Path=/; HttpOnly; SameSite=Strict; Secure"));
+    }
+    assert_ne!(set[0], set[1], "always a new session");
+}
+
+#[tokio::test]
+async fn only_a_session_opens_pages_by_cookie_and_never_the_api() {
+    let (world, app) = app();
+    let session = world.super_admin().sign_in().await;
+    let admin = world.super_admin().issue().await;
+    let content = world.content(ContentAccess::FullAccess).await;
+    for (path, _) in PAGES {
+        for key in [&admin, &content] {
+            let place = open(&app, key, path).await.assert_status(303).headers[LOCATION].to_str().unwrap().to_owned();
+            assert!(place.starts_with(SIGN_IN), "{path}");
+            // Nor in the header: pages are for people.
+            assert_ne!(app.get(path).bearer(&key.secret).await.status, 200, "{path}");
+        }
+        // A header beside a good cookie counts, even a bad one.
+        let both = app.get(path).header(COOKIE, &cookie(&session)).header(AUTHORIZATION, "Bearer nope").await;
+        assert_ne!(both.status, 200, "{path}");
+    }
+    for path in ["users/me", "users", "roles", "admin-tokens", "api-tokens", "audit-logs", "users/me/sessions"] {
+        let path = format!("/admin/{path}");
+        app.get(&path).bearer(&session.secret).await.assert_ok();
+        let answer = app.get(&path).header(COOKIE, &cookie(&session)).header(SITE, "same-origin").await;
+        answer.assert_status(401).assert_refused(Reason::NoCredential);
+    }
+}
+
+#[tokio::test]
+async fn every_form_proves_that_it_is_ours() {
+    let (world, app) = app();
+    let session = world.super_admin().sign_in().await;
+    let forms = FORMS.iter().map(|(path, _)| *path).chain(OPEN);
+    for path in forms {
+        let post = || app.post(path).header(COOKIE, &cookie(&session)).form(&[]);
+        post().await.assert_status(403).assert_refused(Reason::CrossOrigin);
+        for site in ["cross-site", "same-site", "none", ""] {
+            post().header(SITE, site).await.assert_status(403).assert_refused(Reason::CrossOrigin);
+        }
+        let (host, origin) = (http::header::HOST, http::header::ORIGIN);
+        for other in ["https://evil.test", "http://keys.example.test:81", "null"] {
+            let answer = post().header(host.clone(), "keys.example.test").header(origin.clone(), other).await;
+            answer.assert_status(403).assert_refused(Reason::CrossOrigin);
+        }
+        // A credential that browsers send by themselves is no proof either.
+        let basic = app.post(path).header(AUTHORIZATION, "Basic eDp5").header(SITE, "cross-site").form(&[]).await;
+        assert!(matches!(basic.status.as_u16(), 303 | 403), "{basic:?}");
+    }
+    // They are still signed in.
+    open(&app, &session, "/admin/me").await.assert_ok();
+}
+
+/// What browsers are told with a page.
+#[track_caller]
+fn shielded(headers: &HeaderMap, path: &str) {
+    let policy =
+        headers.get(CONTENT_SECURITY_POLICY).unwrap_or_else(|| panic!("{path}: {headers:?}")).to_str().unwrap();
+    for part in [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    ] {
+        assert!(policy.split("; ").any(|one| one == part), "{path}: {policy}");
+    }
+    assert!(!policy.contains("unsafe") && !policy.contains('*') && !policy.contains("http"), "{path}: {policy}");
+    assert_eq!(headers["referrer-policy"], "same-origin", "{path}");
+    assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
+    assert_eq!(headers["cross-origin-opener-policy"], "same-origin", "{path}");
+}
+
+#[tokio::test]
+async fn browsers_are_told_the_same_with_every_page() {
+    let (world, app) = app();
+    let session = world.super_admin().sign_in().await;
+    for (path, _) in PAGES {
+        let answer = open(&app, &session, path).await;
+        shielded(&answer.headers, path);
+        assert_eq!(answer.headers[CACHE_CONTROL], "no-store", "{path}");
+        assert!(!text(&answer).contains(" style=") && !text(&answer).contains("<style"), "{path}");
+        assert!(!text(&answer).contains(" onclick=") && !text(&answer).contains("<script>"), "{path}");
+        for link in text(&answer).split(['"', '\'']).filter(|part| part.starts_with("http") || part.starts_with("//")) {
+            panic!("{path} leads to {link}");
+        }
+    }
+    // Signing out comes first among the forms: each begins anew.
+    for (path, _) in FORMS {
+        let answer = send(&app, &world.super_admin().sign_in().await, path).await;
+        shielded(&answer.headers, path);
+        assert_eq!(answer.headers[CACHE_CONTROL], "no-store", "{path}");
+    }
+    for path in OPEN {
+        let page = app.get(path).await;
+        let form = app.post(path).header(SITE, "same-origin").form(&[]).await;
+        for answer in [page, form] {
+            shielded(&answer.headers, path);
+            assert_eq!(answer.headers[CACHE_CONTROL], "no-store", "{path}");
+        }
+    }
+    for path in FILES {
+        let answer = app.get(path).await;
+        shielded(&answer.headers, path);
+        assert!(answer.headers[CACHE_CONTROL].to_str().unwrap().contains("immutable"), "its address has its version");
+    }
+}
+
+#[tokio::test]
+async fn each_page_asks_for_its_action() {
+    let (world, app) = app();
+    let everything: Vec<String> = {
+        let mut all: Vec<String> = PAGES.iter().chain(&FORMS).flat_map(|(_, asked)| actions(asked)).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    };
+    let signed_in = async |actions: &mut dyn Iterator<Item = &String>| {
+        let cast = actions.fold(world.editor(), |cast, action| cast.holds(Permission::new(action.as_str())));
+        cast.sign_in().await
+    };
+    let all = PAGES.iter().map(|one| (Method::GET, one)).chain(FORMS.iter().map(|one| (Method::POST, one)));
+    for (method, (path, asked)) in all {
+        let asked = actions(asked);
+        let ask = async |who: &Key| match method {
+            Method::GET => open(&app, who, path).await,
+            _ => send(&app, who, path).await,
+        };
+        let answer = ask(&signed_in(&mut asked.iter()).await).await;
+        assert!(answer.reason.is_none(), "what it asks for is enough: {answer:?}");
+        for missing in &asked {
+            let who = signed_in(&mut everything.iter().filter(|action| *action != missing)).await;
+            ask(&who).await.assert_refused(Reason::NotAllowed).assert_status(403);
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_led_where_they_may_not_go() {
+    let (world, app) = app();
+    let sections = ["admin-tokens", "api-tokens", "roles", "users", "audit-logs"];
+    let link = |section: &str| format!("<a href=\"/admin/settings/{section}\"");
+    for (path, asked) in PAGES.iter().filter(|(path, _)| sections.iter().any(|section| path.ends_with(section))) {
+        let all = actions(asked);
+        let cast = all.iter().fold(world.editor(), |cast, action| cast.holds(Permission::new(action.as_str())));
+        let who = cast.sign_in().await;
+        assert_eq!(open(&app, &who, "/admin/settings").await.assert_status(303).headers[LOCATION], *path);
+        let me = open(&app, &who, "/admin/me").await;
+        let shown: Vec<&str> = sections.into_iter().filter(|section| text(&me).contains(&link(section))).collect();
+        assert_eq!(shown.iter().map(|s| format!("/admin/settings/{s}")).collect::<Vec<_>>(), [*path]);
+        for part in &all[..all.len() - 1] {
+            let who = world.editor().holds(Permission::new(part.as_str())).sign_in().await;
+            assert!(!text(&open(&app, &who, "/admin/me").await).contains("/admin/settings/admin-tokens\""), "{part}");
+        }
+    }
+    let nobody = world.editor().sign_in().await;
+    assert_eq!(open(&app, &nobody, "/admin/settings").await.assert_status(303).headers[LOCATION], "/admin/me");
+    open(&app, &nobody, "/admin/me").await.assert_ok();
+}
+
+#[tokio::test]
+async fn a_key_is_in_the_answer_that_makes_it_and_in_no_other() {
+    let (world, app) = app();
+    let root = world.super_admin().sign_in().await;
+    let fields = [("name", "once"), ("description", ""), ("lifespan", "unlimited")];
+    let create = app.post("/admin/settings/admin-tokens/create");
+    let made = create.header(COOKIE, &cookie(&root)).header(SITE, "same-origin").form(&fields).await;
+    let page = text(made.assert_ok());
+    let key = page.split_once("id=\"key\" readonly value=\"").unwrap().1.split('"').next().unwrap().to_owned();
+    assert!(key.starts_with("kw_admin_"));
+    assert!(!format!("{:?}", made.headers).contains(&key));
+    let id = page.split_once("data-address=\"").unwrap().1.split('"').next().unwrap().to_owned();
+    // Keys are not kept here, so nobody is offered to look.
+    for path in [id.as_str(), "/admin/settings/admin-tokens", "/admin/settings/audit-logs", "/admin/me"] {
+        let answer = open(&app, &root, path).await;
+        assert!(!text(answer.assert_ok()).contains(&key[9..]) && !text(&answer).contains("/view\""), "{path}");
+    }
+    let view = send(&app, &root, &format!("{id}/view")).await;
+    assert!(!text(&view).contains(&key[9..]) && text(&view).contains("cannot be shown"), "{view:?}");
+}
+
+#[tokio::test]
+async fn a_session_ends_with_the_account_at_the_next_page() {
+    let (world, app) = app();
+    let edda = world.editor().sign_in().await;
+    open(&app, &edda, "/admin/me").await.assert_ok();
+    let off = OwnerUpdate { active: Some(false), ..OwnerUpdate::default() };
+    world.keyward.owners().update(edda.owner.unwrap().0, off).await.unwrap();
+    open(&app, &edda, "/admin/me").await.assert_status(303);
+}

@@ -1,0 +1,278 @@
+//! Pages of API tokens, of one's own profile and of the audit log: what they show, to whom, and what they change.
+
+#![cfg(all(feature = "testing", feature = "ui"))]
+#![allow(clippy::unwrap_used)]
+
+use http::header::{LOCATION, SET_COOKIE};
+use keyward::testing::{Answer, App, Key, World};
+use keyward::{
+    Catalogue, ContentAccess, Doer, EncryptionKeys, Grant, Kind, OwnerUpdate, Password, ProfileUpdate, TokenAuthority,
+    TokenId, What, ui,
+};
+
+const TOKENS: &str = "/admin/settings/api-tokens";
+const LOG: &str = "/admin/settings/audit-logs";
+const PASSWORD: &str = "Passw0rd!";
+const FIND: &str = "api::article.article.find";
+const KEYS: &str = "first:8f1c07d2b64e93a5507be1c98d3f62a4c1e9704b5d28f6a30e7c94b1d8256f3a";
+
+fn app() -> (World, App) {
+    let catalogue = Catalogue::default().content_action(FIND).content_action("api::article.article.create");
+    let world = World::with(|builder| {
+        builder
+            .ui(keyward::SessionCookie::default())
+            .catalogue(catalogue)
+            .encryption(EncryptionKeys::parse(KEYS).unwrap())
+    });
+    let app = world.guard(ui::router(&world.keyward));
+    (world, app)
+}
+
+fn text(answer: &Answer) -> String {
+    String::from_utf8(answer.body.to_vec()).unwrap()
+}
+
+/// What people read of it.
+fn read(answer: &Answer) -> String {
+    let text = text(answer);
+    let plain: String = text.split('<').map(|part| part.split_once('>').map_or(part, |(_, text)| text)).collect();
+    plain.replace("&#39;", "'").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn value(answer: &Answer, name: &str) -> String {
+    let text = text(answer);
+    let after = text.split_once(&format!("name=\"{name}\" value=\"")).unwrap().1;
+    after.split_once('"').unwrap().0.to_owned()
+}
+
+async fn page(app: &App, who: &Key, path: &str) -> Answer {
+    app.get(path).bearer(&who.secret).peer([192, 0, 2, 7]).await
+}
+
+async fn send(app: &App, who: &Key, path: &str, fields: &[(&str, &str)]) -> Answer {
+    app.post(path).bearer(&who.secret).peer([192, 0, 2, 7]).form(fields).await
+}
+
+fn shown_key(answer: &Answer) -> Option<String> {
+    let text = text(answer);
+    let at = text.find("kw_content_")?;
+    Some(text[at..at + 61].to_owned())
+}
+
+async fn tokens(world: &World) -> Vec<keyward::Token> {
+    let all = world.keyward.tokens().list(Kind::Content).await.unwrap();
+    all.into_iter().map(|described| described.token).collect()
+}
+
+const NEW: [(&str, &str); 4] = [("name", "site"), ("description", ""), ("lifespan", "unlimited"), ("type", "custom")];
+
+#[tokio::test]
+async fn a_key_is_in_the_answer_that_makes_it_and_in_those_that_ask_for_it() {
+    let (world, app) = app();
+    let root = world.super_admin().sign_in().await;
+    let made = send(&app, &root, &format!("{TOKENS}/create"), &[&NEW[..], &[("action", FIND)]].concat()).await;
+    let key = shown_key(made.assert_ok()).unwrap();
+    assert_eq!(made.headers["cache-control"], "no-store");
+    let id = tokens(&world).await[0].id;
+    let one = format!("{TOKENS}/{id}");
+    for path in [&one, TOKENS, LOG, &format!("{LOG}?what=token-issued")] {
+        assert!(!text(page(&app, &root, path).await.assert_ok()).contains(&key[11..]), "{path}");
+    }
+    let viewed = send(&app, &root, &format!("{one}/view"), &[]).await;
+    assert_eq!(shown_key(viewed.assert_ok()).as_ref(), Some(&key));
+    let version = value(&viewed, "version");
+    let new = send(&app, &root, &format!("{one}/regenerate"), &[("version", &version)]).await;
+    assert_ne!(shown_key(new.assert_ok()).unwrap(), key);
+    // The form of before is stale.
+    send(&app, &root, &format!("{one}/regenerate"), &[("version", &version)]).await.assert_status(409);
+    let log = read(&page(&app, &root, LOG).await);
+    for said in ["created the API token site", "looked at the key of the API token site", "regenerated the API token"] {
+        assert_eq!(log.matches(said).count(), 1, "{said}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn a_custom_token_may_what_was_chosen_and_nothing_is_chosen_for_the_others() {
+    let (world, app) = app();
+    let root = world.super_admin().sign_in().await;
+    let create = format!("{TOKENS}/create");
+    let none = send(&app, &root, &create, &NEW).await;
+    assert!(read(none.assert_status(400)).contains("A custom token names at least one action"));
+    let unknown = send(&app, &root, &create, &[&NEW[..], &[("action", "api::x.x.find")]].concat()).await;
+    assert!(read(unknown.assert_status(400)).contains("There is no content action api::x.x.find"));
+    send(&app, &root, &create, &[("name", "x"), ("lifespan", "unlimited"), ("type", "")]).await.assert_status(400);
+    assert!(tokens(&world).await.is_empty());
+
+    send(&app, &root, &create, &[&NEW[..], &[("action", FIND)]].concat()).await.assert_ok();
+    let access = |token: &keyward::Token| match &token.authority {
+        TokenAuthority::Content { access } => access.clone(),
+        other => panic!("{other:?}"),
+    };
+    let token = &tokens(&world).await[0];
+    assert_eq!(access(token), ContentAccess::Custom([FIND.into()].into()));
+    // Boxes that were ticked before another type was chosen are no part of it.
+    let one = format!("{TOKENS}/{}", token.id);
+    let version = value(&page(&app, &root, &one).await, "version");
+    let fields =
+        [("version", &*version), ("name", "<b>site"), ("description", ""), ("type", "read-only"), ("action", FIND)];
+    assert_eq!(
+        send(&app, &root, &one, &fields).await.assert_status(303).headers[LOCATION],
+        format!("{one}?done=saved")
+    );
+    let token = &tokens(&world).await[0];
+    assert_eq!((access(token), &*token.name), (ContentAccess::ReadOnly, "<b>site"));
+    let shown = text(&page(&app, &root, &one).await);
+    assert!(shown.contains("&#60;b&#62;site") && !shown.contains("<b>site"), "{shown}");
+}
+
+#[tokio::test]
+async fn whoever_may_not_change_tokens_looks_at_them_only() {
+    let (world, app) = app();
+    world.content(ContentAccess::ReadOnly).await;
+    let id = tokens(&world).await[0].id;
+    let grants = ["admin::api-tokens.access", "admin::api-tokens.read"].map(Grant::new);
+    let reader = grants.iter().fold(world.editor(), |cast, grant| cast.holds(permission(grant))).sign_in().await;
+    let one = format!("{TOKENS}/{id}");
+    assert!(!text(page(&app, &reader, TOKENS).await.assert_ok()).contains("/delete"));
+    assert!(text(page(&app, &reader, &one).await.assert_ok()).contains("but not change it"));
+    for path in [one.clone(), format!("{one}/regenerate"), format!("{one}/delete"), format!("{TOKENS}/create")] {
+        send(&app, &reader, &path, &NEW).await.assert_status(403);
+    }
+    page(&app, &world.editor().sign_in().await, TOKENS).await.assert_status(403);
+}
+
+fn permission(grant: &Grant) -> keyward::Permission {
+    keyward::Permission::new(grant.action.clone())
+}
+
+async fn somebody(world: &World) -> (Key, String) {
+    let key = world.editor().sign_in().await;
+    let owner = world.keyward.owners().set_password(key.owner(), Password::new(PASSWORD)).await.unwrap();
+    (sign_in(world, &owner.email).await, owner.email)
+}
+
+async fn sign_in(world: &World, email: &str) -> Key {
+    let sessions = world.keyward.sessions().by(Doer::Visitor).from(Some([203, 0, 113, 9].into()));
+    let signed_in = sessions.sign_in(email, &Password::new(PASSWORD)).await.unwrap();
+    let owner = signed_in.owner;
+    Key { secret: signed_in.session.secret, token: signed_in.session.token.id, owner: Some((owner.id, owner.roles[0])) }
+}
+
+#[tokio::test]
+async fn a_new_password_takes_the_old_one_and_ends_every_session() {
+    let (world, app) = app();
+    let (here, email) = somebody(&world).await;
+    let there = sign_in(&world, &email).await;
+    let me = page(&app, &here, "/admin/me").await;
+    let version = value(me.assert_ok(), "version");
+    assert!(read(&me).contains("ends all of your sessions, this one too"));
+    let path = "/admin/me/password";
+    let fields = |old, new| [("version", version.as_str()), ("currentPassword", old), ("password", new)];
+    for (old, new) in [("Wr0ng!!!", "N3wPassword"), (PASSWORD, "short"), ("", "N3wPassword")] {
+        let refused = send(&app, &here, path, &fields(old, new)).await;
+        assert!(!text(refused.assert_status(400)).contains("N3wPassword"));
+    }
+    page(&app, &there, "/admin/me").await.assert_ok();
+    let done = send(&app, &here, path, &fields(PASSWORD, "N3wPassword")).await;
+    assert!(done.assert_status(303).headers[SET_COOKIE].to_str().unwrap().contains("Max-Age=0"));
+    let to = done.headers[LOCATION].to_str().unwrap();
+    assert!(read(app.get(to).await.assert_ok()).contains("Your password is changed"));
+    for key in [&here, &there] {
+        page(&app, key, "/admin/me").await.assert_status(303);
+    }
+}
+
+#[tokio::test]
+async fn a_new_address_takes_the_password_and_names_do_not() {
+    let (world, app) = app();
+    let (me, email) = somebody(&world).await;
+    let version = || async { value(&page(&app, &me, "/admin/me").await, "version") };
+    let names = [("version", &*version().await), ("firstname", "Ada"), ("lastname", "<i>L"), ("username", " ")];
+    send(&app, &me, "/admin/me", &names).await.assert_status(303);
+    // What is stale overwrites nothing.
+    send(&app, &me, "/admin/me", &names).await.assert_status(409);
+    let now = version().await;
+    let address = |email, password| [("version", now.as_str()), ("email", email), ("currentPassword", password)];
+    let same = send(&app, &me, "/admin/me/email", &address(&email, "")).await;
+    assert_eq!(same.assert_status(303).headers[LOCATION], "/admin/me?done=saved");
+    send(&app, &me, "/admin/me/email", &address("ada@example.test", "Wr0ng!!!")).await.assert_status(400);
+    page(&app, &me, "/admin/me").await.assert_ok();
+    let done = send(&app, &me, "/admin/me/email", &address("ada@example.test", PASSWORD)).await;
+    assert!(done.assert_status(303).headers[LOCATION].to_str().unwrap().ends_with("done=email"));
+    page(&app, &me, "/admin/me").await.assert_status(303);
+}
+
+#[tokio::test]
+async fn people_end_sessions_of_their_own_and_of_nobody_else() {
+    let (world, app) = app();
+    let (here, email) = somebody(&world).await;
+    let there = sign_in(&world, &email).await;
+    let (stranger, _) = somebody(&world).await;
+    let end = |id: TokenId| format!("/admin/me/sessions/{id}/end");
+    let me = page(&app, &here, "/admin/me").await;
+    assert!(read(&me).contains("203.0.113.9"), "where it was opened from");
+    assert!(text(&me).contains(&end(there.token)) && !text(&me).contains(&end(here.token)));
+    assert!(!text(&me).contains(&end(stranger.token)));
+    send(&app, &here, &end(stranger.token), &[]).await.assert_status(404);
+    page(&app, &stranger, "/admin/me").await.assert_ok();
+    send(&app, &here, &end(there.token), &[]).await.assert_status(303);
+    page(&app, &there, "/admin/me").await.assert_status(303);
+    page(&app, &here, "/admin/me").await.assert_ok();
+}
+
+#[tokio::test]
+async fn the_log_says_what_happened_and_why_and_asks_by_kind_person_and_day() {
+    let (world, app) = app();
+    let root = world.super_admin().sign_in().await;
+    let people = world.keyward.owners().by(Doer::Person(root.owner()));
+    let bob = world.editor().with("admin::users.read").with("admin::roles.read").issue().await;
+    let named = OwnerUpdate { firstname: Some("Bob <b>".into()), ..OwnerUpdate::default() };
+    people.update(bob.owner(), named).await.unwrap();
+    let profile = ProfileUpdate { firstname: Some("Root".into()), ..ProfileUpdate::default() };
+    world.keyward.sessions().by(Doer::Person(root.owner())).update_me(profile).await.unwrap();
+    let roles = world.keyward.roles().by(Doer::Person(root.owner()));
+    roles.set_permissions(bob.role(), vec![keyward::Permission::new("admin::roles.read")]).await.unwrap();
+
+    let log = page(&app, &root, LOG).await;
+    let said = read(log.assert_ok());
+    for sentence in [
+        "lost Users: Read, because Root changed the permissions of the role",
+        "Root changed the profile of Bob &#60;b&#62;",
+        "Root changed their own profile",
+        "The program created the role",
+    ] {
+        assert!(said.contains(sentence), "{sentence}: {said}");
+    }
+    assert!(text(&log).contains(&format!("/admin/settings/admin-tokens/{}\"", bob.token)));
+    let only = |query: String| {
+        let (app, root) = (&app, &root);
+        async move {
+            text(page(app, root, &format!("{LOG}?{query}")).await.assert_ok()).matches("<td class=\"what\">").count()
+        }
+    };
+    assert_eq!(only("what=grant-clamped".into()).await, 1);
+    assert_eq!(only("by=root".into()).await, 4);
+    assert_eq!(only(format!("by=%23{}&what=owner-updated", root.owner())).await, 2);
+    assert_eq!(only("to=1970-01-01".into()).await, 0);
+    assert_ne!(only("page=99".into()).await, 0, "the last page there is");
+    let wrong = page(&app, &root, &format!("{LOG}?what=x&by=nobody&from=y")).await;
+    assert!(read(wrong.assert_status(400)).contains("nobody has this e-mail address or name"));
+}
+
+#[tokio::test]
+async fn the_log_leads_where_its_reader_may_go_and_holds_no_digest() {
+    let (world, app) = app();
+    let auditor = world.editor().holds(keyward::Permission::new("admin::audit-logs.read")).sign_in().await;
+    let bob = world.editor().with("admin::roles.read").issue().await;
+    world.content(ContentAccess::ReadOnly).await;
+    let log = text(page(&app, &auditor, LOG).await.assert_ok());
+    let rows = log.split_once("<tbody>").unwrap().1;
+    assert!(!rows.contains("href=\"/admin/"), "{rows}");
+    for secret in [&auditor.secret, &bob.secret] {
+        assert!(!log.contains(secret.expose()));
+    }
+    let token = world.keyward.tokens().read(bob.token).await.unwrap().token;
+    assert!(!log.contains(&token.digest.to_hex()));
+    page(&app, &world.editor().sign_in().await, LOG).await.assert_status(403);
+    let _ = What::SignedIn;
+}
