@@ -28,11 +28,13 @@ mod frame;
 mod grants;
 mod list;
 mod matrix;
+mod offer;
 mod permissions;
 mod roles;
 mod sign_in;
 mod state;
 mod time;
+mod user_list;
 mod users;
 
 pub use frame::Cookie;
