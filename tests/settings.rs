@@ -294,7 +294,7 @@ async fn an_invitation_shows_in_one_answer_only() {
     let shown = house.post(&boss, &format!("{USERS}/create"), &sent).await;
     assert_eq!((shown.status, shown.location.as_str()), (StatusCode::OK, ""));
     let link = "https://keys.example.test/admin/auth/register?registrationToken=kw_invite_";
-    shown.says(link).says("&#60;i&#62;N").says("data-once");
+    shown.says(link).says("in 7 days").says("&#60;i&#62;N").says("data-once");
     assert!(!shown.text.contains("<i>N"));
     let (_, rest) = shown.text.split_once("data-address=\"").unwrap();
     let path = rest.split_once('"').unwrap().0.to_owned();

@@ -10,7 +10,7 @@ use super::state::Pages;
 use super::time::When;
 use super::user_list::{Badge, all_roles, list, out_of_reach, owners};
 use super::{may, render};
-use crate::domain::{Ceiling, Owner, OwnerId, OwnerState, Role, RoleId};
+use crate::domain::{Ceiling, Owner, OwnerId, OwnerState, Role, RoleId, Timestamp};
 use crate::gate::GuardedRouter;
 use crate::service::{Invited, OwnerUpdate, Owners, ServiceError};
 use crate::store::NewOwner;
@@ -197,8 +197,9 @@ async fn invite(
 ) -> Result<Response, Failure> {
     let new = NewOwner::new(sent.text("email")).named(sent.text("firstname"), sent.text("lastname"));
     let new = new.roles(given_roles(&pages, &sent).await?);
+    let now = pages.now();
     match owners(&pages, &viewer).invite(new).await {
-        Ok(invited) => shown_once(&pages, &viewer, &headers, invited).await,
+        Ok(invited) => shown_once(&pages, &viewer, &headers, invited, now).await,
         Err(error) => {
             let found = Complaints::from(error)?;
             new_page(&pages, &viewer, StatusCode::BAD_REQUEST, &found, Some(&sent)).await
@@ -213,23 +214,25 @@ async fn invite_again(
     Id(id): Id,
     sent: Sent,
 ) -> Result<Response, Failure> {
+    let now = pages.now();
     match owners(&pages, &viewer).only_if(sent.version()?).invite_again(OwnerId(id)).await {
-        Ok(invited) => shown_once(&pages, &viewer, &headers, invited).await,
+        Ok(invited) => shown_once(&pages, &viewer, &headers, invited, now).await,
         Err(error) => refused(&pages, &viewer, OwnerId(id), error).await,
     }
 }
 
-/// The one answer that shows an invitation.
+/// The one answer that shows an invitation. `before` it was made, so that seven days are not told as six and a bit.
 async fn shown_once(
     pages: &Pages,
     viewer: &Viewer,
     headers: &HeaderMap,
     invited: Invited,
+    before: Timestamp,
 ) -> Result<Response, Failure> {
     let Invited { owner, secret, ends } = invited;
     // Letters, digits and underscores: nothing to encode.
     let link = format!("{}/admin/auth/register?registrationToken={}", origin(headers), secret.expose());
-    let invitation = Invitation { link, email: owner.email.clone(), ends: When::of(ends, pages.now()) };
+    let invitation = Invitation { link, email: owner.email.clone(), ends: When::of(ends, before) };
     let extra = Extra { invitation: Some(invitation), ..Extra::default() };
     one_page(pages, viewer, StatusCode::OK, owner.id, extra).await
 }
