@@ -33,12 +33,14 @@ mod grants;
 mod list;
 mod matrix;
 mod me;
+mod offer;
 mod permissions;
 mod roles;
 mod sign_in;
 mod state;
 mod time;
 mod token;
+mod user_list;
 mod users;
 
 use crate::domain::{Requirement, action, all_of};
