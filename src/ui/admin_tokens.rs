@@ -20,13 +20,13 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode};
 
-const LIST: &str = "/admin/settings/admin-tokens";
+pub(super) const LIST: &str = "/admin/settings/admin-tokens";
 /// What every admin token can ask for.
 const TRY: &str = "/admin/users/me/permissions";
 
-const ACCESS: &str = "admin::admin-tokens.access";
+pub(super) const ACCESS: &str = "admin::admin-tokens.access";
 const CREATE: &str = "admin::admin-tokens.create";
-const READ: &str = "admin::admin-tokens.read";
+pub(super) const READ: &str = "admin::admin-tokens.read";
 const UPDATE: &str = "admin::admin-tokens.update";
 const REGENERATE: &str = "admin::admin-tokens.regenerate";
 const DELETE: &str = "admin::admin-tokens.delete";
