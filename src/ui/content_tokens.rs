@@ -133,8 +133,8 @@ async fn list(State(pages): State<Pages>, viewer: Viewer, Query(asked): Query<As
     let paging = Paging::of(all.len(), PAGE_SIZE, &asked.page, href);
     let row = |token: Token| Row {
         access: told(&token),
-        created: When::of(token.created_at, now),
-        used: token.last_used_at.map(|at| When::of(at, now)),
+        created: When::past(token.created_at, now),
+        used: token.last_used_at.map(|at| When::past(at, now)),
         expiry: Expiry::of(&token, now),
         id: token.id,
         name: token.name,
@@ -253,8 +253,8 @@ fn one_page(
     let existing = Existing {
         id: token.id,
         version: token.version().to_string(),
-        created: When::of(token.created_at, now),
-        used: token.last_used_at.map(|at| When::of(at, now)),
+        created: When::past(token.created_at, now),
+        used: token.last_used_at.map(|at| When::past(at, now)),
         expiry: Expiry::of(token, now),
         duration: lives(token.lifespan),
         hint: token.hint.clone(),
