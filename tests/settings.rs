@@ -249,6 +249,44 @@ async fn nobody_gives_away_by_a_form_what_the_page_greys_out() {
 }
 
 #[tokio::test]
+async fn what_is_held_under_conditions_is_given_under_them() {
+    let house = House::new();
+    let own = reads()[1].clone();
+    let cast = ["read", "create"]
+        .iter()
+        .fold(house.world.editor(), |cast, deed| cast.holds(Permission::new(format!("admin::roles.{deed}"))));
+    let keeper = cast.holds(own.clone()).sign_in().await;
+    let path = format!("{ROLES}/create");
+    let whole = format!(r#"["{READ}","article"]"#);
+    let refused = house.post(&keeper, &path, &[("name", "Every"), ("grant", &whole)]).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    refused.says("under stricter conditions only");
+    // As the page offers it, it can be given.
+    let page = house.get(&keeper, &path).await;
+    page.says("Yours to give under conditions only.");
+    let offered = ticked(&page);
+    let mut sent = vec![("name", "Own"), ("grant", whole.as_str())];
+    sent.extend(offered.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let made = house.post(&keeper, &path, &sent).await;
+    assert_eq!(made.status, StatusCode::SEE_OTHER, "{}", made.text);
+    let roles = house.world.keyward.roles().list().await.unwrap();
+    assert_eq!(roles.into_iter().find(|(role, _)| role.name == "Own").unwrap().0.permissions, [own]);
+}
+
+#[tokio::test]
+async fn a_role_that_is_not_there_is_given_to_nobody() {
+    let house = House::new();
+    let boss = house.boss().await;
+    for roles in [&["4711"][..], &["x"], &["1", "2", "3", "4", "5"]] {
+        let sent: Vec<(&str, &str)> =
+            [("email", "new@x.test")].into_iter().chain(roles.iter().map(|id| ("role", *id))).collect();
+        let refused = house.post(&boss, &format!("{USERS}/create"), &sent).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+        refused.says("there is no role");
+    }
+}
+
+#[tokio::test]
 async fn an_invitation_shows_in_one_answer_only() {
     let house = House::new();
     let boss = house.boss().await;
@@ -256,7 +294,7 @@ async fn an_invitation_shows_in_one_answer_only() {
     let shown = house.post(&boss, &format!("{USERS}/create"), &sent).await;
     assert_eq!((shown.status, shown.location.as_str()), (StatusCode::OK, ""));
     let link = "https://keys.example.test/admin/auth/register?registrationToken=kw_invite_";
-    shown.says(link).says("&#60;i&#62;N").says("data-once");
+    shown.says(link).says("in 7 days").says("&#60;i&#62;N").says("data-once");
     assert!(!shown.text.contains("<i>N"));
     let (_, rest) = shown.text.split_once("data-address=\"").unwrap();
     let path = rest.split_once('"').unwrap().0.to_owned();

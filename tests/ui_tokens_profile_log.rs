@@ -7,7 +7,7 @@ use http::header::{LOCATION, SET_COOKIE};
 use keyward::testing::{Answer, App, Key, World};
 use keyward::{
     Catalogue, ContentAccess, Doer, EncryptionKeys, Grant, Kind, OwnerUpdate, Password, ProfileUpdate, TokenAuthority,
-    TokenId, What, ui,
+    TokenId, ui,
 };
 
 const TOKENS: &str = "/admin/settings/api-tokens";
@@ -253,8 +253,22 @@ async fn the_log_says_what_happened_and_why_and_asks_by_kind_person_and_day() {
     assert_eq!(only("what=grant-clamped".into()).await, 1);
     assert_eq!(only("by=root".into()).await, 4);
     assert_eq!(only(format!("by=%23{}&what=owner-updated", root.owner())).await, 2);
-    assert_eq!(only("to=1970-01-01".into()).await, 0);
+    // Days are whole, also the last one.
+    let day = text(&log).split_once("<time datetime=\"").unwrap().1[..10].to_owned();
+    assert_eq!(only(format!("from={day}&to={day}")).await, only(String::new()).await);
+    assert_eq!(only("to=1969-12-31".into()).await, 0);
     assert_ne!(only("page=99".into()).await, 0, "the last page there is");
+    // Those who are gone are called what they were called.
+    people.delete(bob.owner()).await.unwrap();
+    let said = read(&page(&app, &root, LOG).await);
+    for sentence in [
+        "Root deleted Bob &#60;b&#62; Details",
+        "was deleted, because Root deleted Bob &#60;b&#62;",
+        "Root changed the profile of Bob &#60;b&#62; (deleted) Details of: User's profile changedFirst namenothing → Bob",
+        "(deleted) lost Users: Read, because",
+    ] {
+        assert!(said.contains(sentence), "{sentence}: {said}");
+    }
     let wrong = page(&app, &root, &format!("{LOG}?what=x&by=nobody&from=y")).await;
     assert!(read(wrong.assert_status(400)).contains("nobody has this e-mail address or name"));
 }
@@ -274,5 +288,4 @@ async fn the_log_leads_where_its_reader_may_go_and_holds_no_digest() {
     let token = world.keyward.tokens().read(bob.token).await.unwrap().token;
     assert!(!log.contains(&token.digest.to_hex()));
     page(&app, &world.editor().sign_in().await, LOG).await.assert_status(403);
-    let _ = What::SignedIn;
 }

@@ -20,13 +20,13 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode};
 
-const LIST: &str = "/admin/settings/admin-tokens";
+pub(super) const LIST: &str = "/admin/settings/admin-tokens";
 /// What every admin token can ask for.
 const TRY: &str = "/admin/users/me/permissions";
 
-const ACCESS: &str = "admin::admin-tokens.access";
+pub(super) const ACCESS: &str = "admin::admin-tokens.access";
 const CREATE: &str = "admin::admin-tokens.create";
-const READ: &str = "admin::admin-tokens.read";
+pub(super) const READ: &str = "admin::admin-tokens.read";
 const UPDATE: &str = "admin::admin-tokens.update";
 const REGENERATE: &str = "admin::admin-tokens.regenerate";
 const DELETE: &str = "admin::admin-tokens.delete";
@@ -165,7 +165,7 @@ async fn list(State(pages): State<Pages>, viewer: Viewer, Query(asked): Query<As
             owner: owner(&described),
             owner_state: described.owner.as_ref().and_then(|owner| shut(owner.state)),
             created: When::of(described.token.created_at, now),
-            used: described.token.last_used_at.map(|at| When::of(at, now)),
+            used: described.token.last_used_at.map(|at| When::past(at, now)),
             expiry: Expiry::of(&described.token, now),
             can_update: viewer.may(UPDATE) && (yours || viewer.is_super_admin()),
             can_delete: viewer.may(DELETE) && (yours || viewer.is_super_admin()),
@@ -303,8 +303,8 @@ async fn one_page(
     let existing = Existing {
         id: token.id,
         version: token.version().to_string(),
-        created: When::of(token.created_at, now),
-        used: token.last_used_at.map(|at| When::of(at, now)),
+        created: When::past(token.created_at, now),
+        used: token.last_used_at.map(|at| When::past(at, now)),
         expiry: Expiry::of(token, now),
         duration: lives(token.lifespan),
         hint: token.hint.clone(),

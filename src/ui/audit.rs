@@ -1,10 +1,11 @@
 //! Settings > Administration Panel > Audit Log: what was done, by whom.
 
-use super::event::{Names, Piece, kind, kinds, title, word};
+use super::event::{kind, kinds, title, word};
 use super::facts::{Fact, Shown, Teller};
 use super::failure::{Complaints, Failure};
 use super::frame::{Frame, Viewer};
 use super::list::{Paging, address};
+use super::names::{Names, Piece};
 use super::state::Pages;
 use super::time::When;
 use super::token::Choice;
@@ -81,12 +82,13 @@ async fn list(State(pages): State<Pages>, viewer: Viewer, Query(asked): Query<As
     let names = Names::of(&pages, &viewer, &events).await?;
     let teller = Teller { words: &pages.words, names: &names };
     let now = pages.now();
-    let row = |(_, event): (i64, AuditEvent)| Row {
-        at: When::past(event.at, now),
-        kind: title(event.what),
-        said: names.said(&event, &teller.fact(&event)),
-        address: event.origin.address.map(|address| address.to_string()),
-        facts: teller.facts(&event),
+    let row = |(_, event): (i64, AuditEvent)| {
+        let said = names.said(&event, &teller.fact(&event));
+        let mut facts = teller.facts(&event);
+        // Nothing is said twice.
+        facts.retain(|fact| !said.iter().any(|piece| matches!(&fact.shown, Shown::Is(text) if *text == piece.text)));
+        let address = event.origin.address.map(|address| address.to_string());
+        Row { at: When::past(event.at, now), kind: title(event.what), said, address, facts }
     };
     let choice = |what| Choice { value: word(what), title: title(what).to_owned(), chosen: asked.what == word(what) };
     let page = LogPage {

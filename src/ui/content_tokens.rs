@@ -1,5 +1,6 @@
 //! Settings > Administration Panel > API Tokens: content tokens, which belong to nobody.
 
+use super::access::{Chosen, Part, Type, access_of, same, told, wrong};
 use super::failure::{Complaints, Failure};
 use super::form::{Id, Sent};
 use super::frame::{Frame, Viewer};
@@ -8,7 +9,7 @@ use super::state::Pages;
 use super::time::When;
 use super::token::{Choice, Expiry, Extra, KEY_LOST, ShownKey, durations, lifespan, lives, never_last};
 use super::{may, render};
-use crate::domain::{Action, ContentAccess, Kind, Secret, Token, TokenAuthority, TokenId};
+use crate::domain::{ContentAccess, Kind, Secret, Token, TokenId};
 use crate::gate::GuardedRouter;
 use crate::service::{ContentToken, IssuedToken, Key, TokenUpdate, Tokens};
 use askama::Template;
@@ -17,7 +18,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode};
 
-const LIST: &str = "/admin/settings/api-tokens";
+pub(super) const LIST: &str = "/admin/settings/api-tokens";
 
 pub(super) const ACCESS: &str = "admin::api-tokens.access";
 const CREATE: &str = "admin::api-tokens.create";
@@ -98,49 +99,8 @@ struct Existing {
     can_delete: bool,
 }
 
-/// A type of access to choose.
-struct Type {
-    word: &'static str,
-    title: &'static str,
-    text: &'static str,
-    chosen: bool,
-}
-
-/// Actions with the same beginning.
-struct Part {
-    title: String,
-    /// No catalogue has them any more.
-    gone: bool,
-    actions: Vec<Deed>,
-}
-
-struct Deed {
-    action: String,
-    name: String,
-    chosen: bool,
-}
-
 fn tokens(pages: &Pages, viewer: &Viewer) -> Tokens {
     pages.tokens.clone().only(Kind::Content).by(viewer.doer).from(viewer.address)
-}
-
-/// What it may do, in a few words.
-fn told(token: &Token) -> String {
-    match access_of(token) {
-        Some(ContentAccess::ReadOnly) => "Read-only".to_owned(),
-        Some(ContentAccess::FullAccess) => "Full access".to_owned(),
-        Some(ContentAccess::Custom(actions)) if actions.len() == 1 => "Custom, 1 action".to_owned(),
-        Some(ContentAccess::Custom(actions)) => format!("Custom, {} actions", actions.len()),
-        None => String::new(),
-    }
-}
-
-fn access_of(token: &Token) -> Option<&ContentAccess> {
-    match &token.authority {
-        TokenAuthority::Content { access } => Some(access),
-        // No other token comes this way.
-        TokenAuthority::Admin { .. } | TokenAuthority::Session { .. } => None,
-    }
 }
 
 async fn list(State(pages): State<Pages>, viewer: Viewer, Query(asked): Query<Asked>) -> Result<Response, Failure> {
@@ -173,8 +133,8 @@ async fn list(State(pages): State<Pages>, viewer: Viewer, Query(asked): Query<As
     let paging = Paging::of(all.len(), PAGE_SIZE, &asked.page, href);
     let row = |token: Token| Row {
         access: told(&token),
-        created: When::of(token.created_at, now),
-        used: token.last_used_at.map(|at| When::of(at, now)),
+        created: When::past(token.created_at, now),
+        used: token.last_used_at.map(|at| When::past(at, now)),
         expiry: Expiry::of(&token, now),
         id: token.id,
         name: token.name,
@@ -217,81 +177,10 @@ fn new_page(pages: &Pages, viewer: &Viewer, status: StatusCode, found: &Complain
         durations: durations(pages, sent),
         readonly: false,
         types: chosen.types(!parts.is_empty()),
-        chosen: chosen.actions.len(),
+        chosen: chosen.count(),
         parts,
     };
     render(status, &page)
-}
-
-/// What is chosen of what a token may do: a type, and a list that counts where the type is custom.
-struct Chosen {
-    word: String,
-    actions: Vec<Action>,
-}
-
-impl Chosen {
-    fn of(access: &ContentAccess) -> Self {
-        let actions = match access {
-            ContentAccess::Custom(actions) => actions.to_vec(),
-            ContentAccess::ReadOnly | ContentAccess::FullAccess => Vec::new(),
-        };
-        Self { word: access.as_str().to_owned(), actions }
-    }
-
-    fn sent(sent: &Sent) -> Self {
-        Self { word: sent.text("type").to_owned(), actions: sent.all("action").map(Action::new).collect() }
-    }
-
-    /// As a service takes it.
-    fn access(self) -> Result<ContentAccess, Failure> {
-        match self.word.as_str() {
-            "read-only" => Ok(ContentAccess::ReadOnly),
-            "full-access" => Ok(ContentAccess::FullAccess),
-            "custom" => Ok(ContentAccess::Custom(self.actions.into())),
-            _ => Err(Failure::bad_request("Choose what the token may do: read-only, full access, or custom.")),
-        }
-    }
-
-    fn types(&self, has_actions: bool) -> Vec<Type> {
-        let custom = match has_actions {
-            true => "Exactly the actions that you choose below.",
-            false => "Exactly the actions that you choose. Nothing can be chosen: no content action is registered.",
-        };
-        let all = [
-            ("read-only", "Read-only", "Finds and reads everything. Changes nothing."),
-            ("full-access", "Full access", "Reads, creates, changes and deletes everything, also what is added later."),
-            ("custom", "Custom", custom),
-        ];
-        let one = |(word, title, text)| Type { word, title, text, chosen: self.word == word };
-        all.into_iter().map(one).collect()
-    }
-
-    /// All that can be listed, by what stands before the last dot; and what is listed although it is not registered any more.
-    fn parts(&self, pages: &Pages) -> Vec<Part> {
-        let known = pages.words.catalogue.content_actions();
-        let gone: Vec<&Action> = self.actions.iter().filter(|action| !known.contains(action)).collect();
-        let mut parts: Vec<Part> = Vec::new();
-        let mut add = |action: &Action, gone: bool| {
-            let (title, name) = action.as_str().rsplit_once('.').unwrap_or(("Others", action.as_str()));
-            let chosen = self.actions.contains(action);
-            let deed = Deed { action: action.to_string(), name: name.to_owned(), chosen };
-            match parts.iter_mut().find(|part| part.title == title && part.gone == gone) {
-                Some(part) => part.actions.push(deed),
-                None => parts.push(Part { title: title.to_owned(), gone, actions: vec![deed] }),
-            }
-        };
-        known.iter().for_each(|action| add(action, false));
-        // Without any catalogue nothing is gone: anything can be listed.
-        gone.into_iter().for_each(|action| add(action, !known.is_empty()));
-        parts
-    }
-}
-
-/// What a service says of the list; the same thing once.
-fn wrong(found: &Complaints) -> Vec<String> {
-    let mut all: Vec<String> = found.below("access").into_iter().map(super::failure::capital).collect();
-    all.dedup();
-    all
 }
 
 async fn save_new(
@@ -364,8 +253,8 @@ fn one_page(
     let existing = Existing {
         id: token.id,
         version: token.version().to_string(),
-        created: When::of(token.created_at, now),
-        used: token.last_used_at.map(|at| When::of(at, now)),
+        created: When::past(token.created_at, now),
+        used: token.last_used_at.map(|at| When::past(at, now)),
         expiry: Expiry::of(token, now),
         duration: lives(token.lifespan),
         hint: token.hint.clone(),
@@ -387,7 +276,7 @@ fn one_page(
         durations: Vec::new(),
         readonly,
         types: chosen.types(!parts.is_empty()),
-        chosen: chosen.actions.len(),
+        chosen: chosen.count(),
         parts,
     };
     render(status, &page)
@@ -411,16 +300,6 @@ async fn save(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent: Sent
             let extra = Extra { sent: Some(&sent), ..Extra::default() };
             Ok(one_page(&pages, &viewer, StatusCode::BAD_REQUEST, &found, &before, extra))
         }
-    }
-}
-
-/// Whether two accesses are the same, whatever the order of a list.
-fn same(before: Option<&ContentAccess>, after: &ContentAccess) -> bool {
-    match (before, after) {
-        (Some(ContentAccess::Custom(before)), ContentAccess::Custom(after)) => {
-            before.iter().all(|action| after.contains(action)) && after.iter().all(|action| before.contains(action))
-        }
-        (before, after) => before == Some(after),
     }
 }
 

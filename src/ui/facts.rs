@@ -1,8 +1,8 @@
 //! What events tell besides, readable: what was before and what is after, one by one.
 
-use super::event::Names;
 use super::failure::capital;
 use super::matrix::{Words, condition_name};
+use super::names::Names;
 use super::time::Span;
 use crate::domain::{AuditEvent, ConditionId, OwnerId, RoleId, Subject, What};
 use serde_json::{Map, Value};
@@ -81,6 +81,9 @@ impl Teller<'_> {
         match value {
             Value::Object(change) if change.contains_key("after") => self.change(name, change),
             Value::Array(list) if list.is_empty() => None,
+            Value::String(text) if text.is_empty() => None,
+            // Of all that can be missing, only this means something.
+            Value::Null if name != "lifespan" => None,
             Value::Array(list) => Some(Fact { label: label(name), shown: Shown::Are(self.several(name, list)) }),
             value => Some(Fact { label: label(name), shown: Shown::Is(self.one(name, value)) }),
         }

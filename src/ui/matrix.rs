@@ -4,9 +4,10 @@
 //! no character of a name can be mistaken for something else.
 
 use super::grants::Chosen;
+use super::offer::{Offer, Offering};
 use crate::domain::{
     Action, ActionEntry, Catalogue, Ceiling, ConditionId, Conditions, Fields, Grant, HAS_SAME_ROLE_AS_CREATOR,
-    IS_CREATOR, Permission, Section, Subject, SubjectEntry, SubjectKind, When,
+    IS_CREATOR, Permission, Section, Subject, SubjectEntry, SubjectKind,
 };
 use std::collections::HashSet;
 
@@ -15,7 +16,7 @@ pub(super) struct Words {
     pub(super) catalogue: Catalogue,
     pub(super) conditions: Conditions,
     /// The actions of keyward itself, which ask about no rows.
-    own: HashSet<Action>,
+    pub(super) own: HashSet<Action>,
 }
 
 /// Actions that a token can never use: it changes no people, roles or tokens but itself, and looks at no pages.
@@ -106,38 +107,7 @@ pub(super) struct Cell {
     pub(super) offer: Option<Offer>,
 }
 
-/// The conditions that a permission of a role can have.
-pub(super) struct Offer {
-    /// As the form sends them.
-    pub(super) name: &'static str,
-    /// What it says while none is chosen.
-    pub(super) none: &'static str,
-    /// What choosing means.
-    pub(super) hint: &'static str,
-    pub(super) choices: Vec<Choice>,
-}
-
-pub(super) struct Choice {
-    pub(super) value: String,
-    pub(super) title: String,
-    pub(super) checked: bool,
-    /// Why it cannot be chosen.
-    pub(super) denied: Option<&'static str>,
-}
-
-impl Offer {
-    pub(super) fn is_chosen(&self) -> bool {
-        self.choices.iter().any(|choice| choice.checked)
-    }
-
-    /// What is chosen, in a few words.
-    pub(super) fn said(&self) -> String {
-        let chosen: Vec<&str> = self.choices.iter().filter(|c| c.checked).map(|c| c.title.as_str()).collect();
-        if chosen.is_empty() { self.none.to_owned() } else { chosen.join(", ") }
-    }
-}
-
-const NOT_HELD: &str = "not yours to give";
+pub(super) const NOT_HELD: &str = "not yours to give";
 const SOME_FIELDS: &str = "all fields are not yours to give: choose among them";
 
 impl Words {
@@ -343,8 +313,8 @@ impl Drawing<'_> {
         };
         let offer = match (self.of, field) {
             (For::Token, _) => None,
-            (For::Role, None) => self.offer(entry, id, held.as_ref()),
-            (For::Role, Some(field)) => self.offer_apart(entry, id, field),
+            (For::Role, None) => self.offering(entry, id).of_all(held.as_ref()),
+            (For::Role, Some(field)) => self.offering(entry, id).of_field(field),
         };
         // A box that is set stays so, although it could not be set today: saving is refused with the reason, not silently less.
         Cell {
@@ -369,6 +339,10 @@ impl Drawing<'_> {
         of.map(|p| p.fields.clone()).reduce(|all, more| all.union(&more))
     }
 
+    fn offering<'a>(&'a self, entry: &'a ActionEntry, subject: Option<&'a Subject>) -> Offering<'a> {
+        Offering { words: self.words, ceiling: self.ceiling, chosen: self.chosen, entry, subject }
+    }
+
     /// Under which conditions it would be held.
     fn conditions(&self, action: &Action, subject: Option<&Subject>) -> Vec<String> {
         let probe = Grant {
@@ -378,79 +352,6 @@ impl Drawing<'_> {
             chosen: self.chosen.when(action, subject),
         };
         self.ceiling.shown_conditions(&probe).iter().map(condition_name).collect()
-    }
-
-    /// The conditions of an action, for all of its fields that have none of their own.
-    fn offer(&self, entry: &ActionEntry, subject: Option<&Subject>, held: Option<&Fields>) -> Option<Offer> {
-        let (action, chosen) = (&entry.id, self.chosen.when(&entry.id, subject));
-        let fields = held.cloned().unwrap_or(Fields::All);
-        let mine = |when: When| self.is_mine(action, subject, fields.clone(), when);
-        let is_free = mine(When::Always);
-        // What can be given under conditions only begins with those.
-        let begins = self.chosen.fields(action, subject).is_none() && held.is_some() && !is_free;
-        let choice = |id: &ConditionId| {
-            let is_chosen = matches!(&chosen, When::AnyOf(set) if set.contains(id.as_str()));
-            let denied = (!is_chosen && !mine(When::from_list([id.clone()]))).then_some(NOT_HELD);
-            Choice {
-                value: serde_json::json!([action, subject, id]).to_string(),
-                title: condition_name(id),
-                checked: is_chosen || (begins && denied.is_none()),
-                denied,
-            }
-        };
-        let hint = match (is_free, held) {
-            (false, Some(_)) => "Yours to give under conditions only.",
-            _ => "Where any of these holds:",
-        };
-        let choices: Vec<Choice> = self.offered(entry, &chosen).iter().map(choice).collect();
-        let none = if subject.is_some() { "every entry" } else { "always" };
-        (!choices.is_empty()).then_some(Offer { name: "condition", none, hint, choices })
-    }
-
-    /// The conditions of one field, instead of those of the rest.
-    fn offer_apart(&self, entry: &ActionEntry, subject: Option<&Subject>, field: &str) -> Option<Offer> {
-        let action = &entry.id;
-        let chosen = self.chosen.when_apart(action, subject, field);
-        let fields = Fields::only([field]).unwrap_or(Fields::All);
-        let choice = |id: Option<&ConditionId>| {
-            let checked = match (chosen, id) {
-                (None, _) => false,
-                (Some(when), None) => *when == When::Always,
-                (Some(when), Some(id)) => when.as_slice().contains(id),
-            };
-            let mine = self.is_mine(action, subject, fields.clone(), When::from_list(id.cloned()));
-            Choice {
-                value: serde_json::json!([action, subject, field, id]).to_string(),
-                title: id.map_or("every entry".to_owned(), condition_name),
-                checked,
-                denied: (!checked && !mine).then_some(NOT_HELD),
-            }
-        };
-        let offered = self.offered(entry, chosen.unwrap_or(&When::Always));
-        if offered.is_empty() {
-            return None;
-        }
-        let choices = std::iter::once(None).chain(offered.iter().map(Some)).map(choice).collect();
-        let (none, hint) = ("as above", "For this field instead:");
-        Some(Offer { name: "apart", none, hint, choices })
-    }
-
-    /// Whether whoever has the ceiling may give this away.
-    fn is_mine(&self, action: &Action, subject: Option<&Subject>, fields: Fields, when: When) -> bool {
-        let gift = Permission { action: action.clone(), subject: subject.cloned(), fields, when };
-        self.ceiling.check_gift(&gift).is_ok()
-    }
-
-    /// The conditions to choose from; whatever is chosen stays among them.
-    fn offered(&self, entry: &ActionEntry, chosen: &When) -> Vec<ConditionId> {
-        let mut ids = chosen.as_slice().to_vec();
-        // Who holds an action of these pages under conditions does not hold it.
-        if entry.has_conditions && !self.words.own.contains(&entry.id) {
-            ids.extend(self.words.conditions.ids().cloned());
-        }
-        ids.sort_unstable();
-        ids.dedup();
-        ids
     }
 }
 

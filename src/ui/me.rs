@@ -101,7 +101,7 @@ async fn page(
         username: text("username", owner.username.as_deref().unwrap_or_default()),
         account: owner.email.clone(),
         roles: roles.into_iter().map(|role| role.name).collect::<Vec<_>>().join(", "),
-        since: When::of(owner.created_at, now),
+        since: When::past(owner.created_at, now),
         sessions: my_sessions(pages, viewer, now).await?,
     };
     Ok(render(status, &page))
@@ -115,8 +115,8 @@ async fn my_sessions(pages: &Pages, viewer: &Viewer, now: Timestamp) -> Result<V
     let oldest = all.iter().map(|session| session.created_at).min();
     let addresses = addresses(pages, viewer, oldest.unwrap_or(now), all.len()).await?;
     let one = |session: crate::domain::Token| Session {
-        created: When::of(session.created_at, now),
-        used: When::of(used(&session), now),
+        created: When::past(session.created_at, now),
+        used: When::past(used(&session), now),
         address: addresses.get(&session.id).copied(),
         this: Some(session.id) == viewer.session,
         id: session.id,

@@ -19,6 +19,7 @@
 //!
 //! No rule lives here: a page asks a service for whoever is signed in, and shows what that answers.
 
+mod access;
 mod admin_tokens;
 mod affected;
 mod assets;
@@ -33,12 +34,15 @@ mod grants;
 mod list;
 mod matrix;
 mod me;
+mod names;
+mod offer;
 mod permissions;
 mod roles;
 mod sign_in;
 mod state;
 mod time;
 mod token;
+mod user_list;
 mod users;
 
 use crate::domain::{Requirement, action, all_of, authenticated};

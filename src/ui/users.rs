@@ -4,27 +4,27 @@ use super::affected::Affected;
 use super::failure::{Complaints, Failure};
 use super::form::{Id, Sent};
 use super::frame::{Frame, Viewer, origin};
-use super::list::{Asked, Head, PAGE_SIZE, Paging, Sort, address, heads};
+use super::list::Asked;
 use super::roles::Taken;
 use super::state::Pages;
 use super::time::When;
+use super::user_list::{Badge, all_roles, list, out_of_reach, owners};
 use super::{may, render};
-use crate::domain::{Ceiling, Owner, OwnerId, OwnerState, Role, RoleId};
+use crate::domain::{Ceiling, Owner, OwnerId, OwnerState, Role, RoleId, Timestamp};
 use crate::gate::GuardedRouter;
 use crate::service::{Invited, OwnerUpdate, Owners, ServiceError};
-use crate::store::{NewOwner, OwnerQuery, OwnerSort, Paging as Page};
+use crate::store::NewOwner;
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode};
-use std::collections::HashMap;
 
-const LIST: &str = "/admin/settings/users";
+pub(super) const LIST: &str = "/admin/settings/users";
 
-const CREATE: &str = "admin::users.create";
+pub(super) const CREATE: &str = "admin::users.create";
 const READ: &str = "admin::users.read";
-const UPDATE: &str = "admin::users.update";
+pub(super) const UPDATE: &str = "admin::users.update";
 const DELETE: &str = "admin::users.delete";
 
 pub(super) fn routes() -> GuardedRouter<Pages> {
@@ -37,50 +37,6 @@ pub(super) fn routes() -> GuardedRouter<Pages> {
         .route(&format!("{one}/state"), may(&[READ, UPDATE]), post(set_state))
         .route(&format!("{one}/invitation"), may(&[READ, CREATE]), post(invite_again))
         .route(&format!("{one}/delete"), may(&[READ, DELETE]), post(delete))
-}
-
-#[derive(Template)]
-#[template(path = "users.html")]
-struct ListPage {
-    frame: Frame,
-    said: Option<&'static str>,
-    can_create: bool,
-    query: String,
-    sort: String,
-    columns: Vec<Head>,
-    rows: Vec<Row>,
-    paging: Paging,
-}
-
-struct Row {
-    id: OwnerId,
-    name: String,
-    email: String,
-    roles: Vec<String>,
-    state: Badge,
-    tokens: u64,
-    created: When,
-    can_update: bool,
-    yours: bool,
-}
-
-/// Where an account stands, in a word and a colour.
-struct Badge {
-    text: &'static str,
-    class: &'static str,
-}
-
-impl Badge {
-    fn of(state: OwnerState) -> Self {
-        let (text, class) = match state {
-            OwnerState::Active => ("active", "good"),
-            OwnerState::Invited => ("invited", "accent"),
-            OwnerState::Deactivated => ("deactivated", "bad"),
-            OwnerState::Blocked => ("blocked", "bad"),
-            OwnerState::DeactivatedAndBlocked => ("deactivated and blocked", "bad"),
-        };
-        Self { text, class }
-    }
 }
 
 #[derive(Template)]
@@ -165,83 +121,6 @@ struct Choice {
     denied: Option<&'static str>,
 }
 
-fn owners(pages: &Pages, viewer: &Viewer) -> Owners {
-    pages.owners.clone().by(viewer.doer).from(viewer.address)
-}
-
-async fn all_roles(pages: &Pages) -> Result<HashMap<RoleId, Role>, Failure> {
-    Ok(pages.roles.list().await?.into_iter().map(|(role, _)| (role.id, role)).collect())
-}
-
-async fn list(State(pages): State<Pages>, viewer: Viewer, Query(asked): Query<Asked>) -> Result<Response, Failure> {
-    const COLUMNS: [(&str, Option<&str>); 6] = [
-        ("Name", Some("name")),
-        ("E-mail", Some("email")),
-        ("Roles", None),
-        ("State", None),
-        ("Admin tokens", None),
-        ("Created", Some("created")),
-    ];
-    let sort = Sort::asked(&asked.sort, &["name", "email", "created"]);
-    let owners = owners(&pages, &viewer);
-    let query = |page: usize| OwnerQuery {
-        paging: Page { page: u32::try_from(page).unwrap_or(1), page_size: PAGE_SIZE as u32 },
-        search: Some(asked.q.trim().chars().take(255).collect()).filter(|text: &String| !text.is_empty()),
-        sort: match sort.by {
-            "email" => OwnerSort::Email,
-            "created" => OwnerSort::CreatedAt,
-            _ => OwnerSort::Firstname,
-        },
-        descending: sort.descending,
-    };
-    let href = |page: &str| address(LIST, &[("q", &asked.q), ("sort", &asked.sort), ("page", page)]);
-    let first = asked.page.parse().unwrap_or(1).max(1);
-    let mut found = owners.list(&query(first)).await?;
-    let paging = Paging::of(usize::try_from(found.total).unwrap_or(usize::MAX), PAGE_SIZE, &asked.page, href);
-    if found.items.is_empty() && found.total > 0 {
-        found = owners.list(&query(paging.last)).await?;
-    }
-    let ids: Vec<OwnerId> = found.items.iter().map(|owner| owner.id).collect();
-    let tokens: HashMap<OwnerId, u64> = owners.tokens_of(&ids).await?.into_iter().collect();
-    let roles = all_roles(&pages).await?;
-    let ceiling = pages.ceiling(&viewer).await?;
-    let now = pages.now();
-    let row = |owner: Owner| Row {
-        id: owner.id,
-        name: owner.display_name(),
-        roles: owner.roles.iter().filter_map(|id| roles.get(id)).map(|role| role.name.clone()).collect(),
-        state: Badge::of(owner.state),
-        tokens: tokens.get(&owner.id).copied().unwrap_or_default(),
-        created: When::of(owner.created_at, now),
-        can_update: viewer.may(UPDATE) && out_of_reach(&owner, &roles, &ceiling).is_none(),
-        yours: owner.id == viewer.id,
-        email: owner.email,
-    };
-    let page = ListPage {
-        frame: viewer.frame(LIST, "Users"),
-        said: (asked.done == "deleted").then_some("The user is deleted, with all of their admin tokens."),
-        can_create: viewer.may(CREATE),
-        columns: heads(LIST, &asked, sort, &COLUMNS),
-        rows: found.items.into_iter().map(row).collect(),
-        sort: sort.text(),
-        paging,
-        query: asked.q,
-    };
-    Ok(render(StatusCode::OK, &page))
-}
-
-/// Why somebody's account is not the viewer's to change.
-fn out_of_reach(owner: &Owner, roles: &HashMap<RoleId, Role>, ceiling: &Ceiling) -> Option<&'static str> {
-    let theirs = match owner.is_super_admin() {
-        true => Ceiling::Unlimited,
-        false => {
-            let held = owner.roles.iter().filter_map(|id| roles.get(id));
-            Ceiling::Of(held.flat_map(|role| role.permissions.iter().cloned()).collect())
-        }
-    };
-    (!ceiling.covers(&theirs)).then_some("They may more than you: you may look at their account, but not change it.")
-}
-
 async fn choices(
     pages: &Pages,
     viewer: &Viewer,
@@ -269,7 +148,17 @@ async fn choices(
 
 /// The roles that a form sent. What is no id of a role is for the service to refuse.
 fn sent_roles(sent: &Sent) -> Vec<RoleId> {
-    sent.all("role").map(|id| RoleId(id.parse().unwrap_or_default())).collect()
+    let mut ids: Vec<RoleId> = sent.all("role").map(|id| RoleId(id.parse().unwrap_or_default())).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+/// The same for the service, which looks at each: of more than there are, one more says that they are not all there.
+async fn given_roles(pages: &Pages, sent: &Sent) -> Result<Vec<RoleId>, Failure> {
+    let mut ids = sent_roles(sent);
+    ids.truncate(pages.roles.list().await?.len() + 1);
+    Ok(ids)
 }
 
 async fn new(State(pages): State<Pages>, viewer: Viewer) -> Result<Response, Failure> {
@@ -307,8 +196,10 @@ async fn invite(
     sent: Sent,
 ) -> Result<Response, Failure> {
     let new = NewOwner::new(sent.text("email")).named(sent.text("firstname"), sent.text("lastname"));
-    match owners(&pages, &viewer).invite(new.roles(sent_roles(&sent))).await {
-        Ok(invited) => shown_once(&pages, &viewer, &headers, invited).await,
+    let new = new.roles(given_roles(&pages, &sent).await?);
+    let now = pages.now();
+    match owners(&pages, &viewer).invite(new).await {
+        Ok(invited) => shown_once(&pages, &viewer, &headers, invited, now).await,
         Err(error) => {
             let found = Complaints::from(error)?;
             new_page(&pages, &viewer, StatusCode::BAD_REQUEST, &found, Some(&sent)).await
@@ -323,23 +214,25 @@ async fn invite_again(
     Id(id): Id,
     sent: Sent,
 ) -> Result<Response, Failure> {
+    let now = pages.now();
     match owners(&pages, &viewer).only_if(sent.version()?).invite_again(OwnerId(id)).await {
-        Ok(invited) => shown_once(&pages, &viewer, &headers, invited).await,
+        Ok(invited) => shown_once(&pages, &viewer, &headers, invited, now).await,
         Err(error) => refused(&pages, &viewer, OwnerId(id), error).await,
     }
 }
 
-/// The one answer that shows an invitation.
+/// The one answer that shows an invitation. `before` it was made, so that seven days are not told as six and a bit.
 async fn shown_once(
     pages: &Pages,
     viewer: &Viewer,
     headers: &HeaderMap,
     invited: Invited,
+    before: Timestamp,
 ) -> Result<Response, Failure> {
     let Invited { owner, secret, ends } = invited;
     // Letters, digits and underscores: nothing to encode.
     let link = format!("{}/admin/auth/register?registrationToken={}", origin(headers), secret.expose());
-    let invitation = Invitation { link, email: owner.email.clone(), ends: When::of(ends, pages.now()) };
+    let invitation = Invitation { link, email: owner.email.clone(), ends: When::of(ends, before) };
     let extra = Extra { invitation: Some(invitation), ..Extra::default() };
     one_page(pages, viewer, StatusCode::OK, owner.id, extra).await
 }
@@ -420,7 +313,7 @@ async fn one_page(
 async fn save(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent: Sent) -> Result<Response, Failure> {
     let id = OwnerId(id);
     let owners = owners(&pages, &viewer).only_if(sent.version()?);
-    let (status, extra) = match update(&owners, id, &sent).await {
+    let (status, extra) = match update(&owners, id, given_roles(&pages, &sent).await?, &sent).await {
         Ok(None) => return Ok(Redirect::to(&format!("{LIST}/{id}?done=saved")).into_response()),
         Ok(taken) => (StatusCode::OK, Extra { taken, ..Extra::default() }),
         Err(error) => (StatusCode::BAD_REQUEST, Extra { found: Complaints::from(error)?, ..Extra::default() }),
@@ -429,8 +322,7 @@ async fn save(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent: Sent
 }
 
 /// Saves, or answers what has to be confirmed first.
-async fn update(owners: &Owners, id: OwnerId, sent: &Sent) -> Result<Option<Taken>, ServiceError> {
-    let roles = sent_roles(sent);
+async fn update(owners: &Owners, id: OwnerId, roles: Vec<RoleId>, sent: &Sent) -> Result<Option<Taken>, ServiceError> {
     let clamped = owners.would_clamp(id, roles.clone()).await?;
     if let Some(taken) = Taken::unconfirmed(clamped, sent) {
         return Ok(Some(taken));
