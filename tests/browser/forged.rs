@@ -54,11 +54,10 @@ async fn a_form_of_another_origin_changes_nothing() {
     let port = site(lures(&root.origin, &forms));
     // A port is no other site, so the browser sends the cookie along, whatever SameSite says; another name is one.
     for site in ["127.0.0.1", "localhost"] {
-        for n in 0..forms.len() {
+        for (n, (path, _)) in forms.iter().enumerate() {
             root.client.goto(&format!("http://{site}:{port}/")).await.unwrap();
             root.presses(&format!("Lure {n}")).await;
-            let path = forms[n].0;
-            root.until("the form is sent", async || Ok(root.client.current_url().await?.path() == path)).await;
+            root.until("the form is sent", async || Ok(root.client.current_url().await?.path() == *path)).await;
             assert_eq!(root.status().await, 403, "{site} {path}");
         }
     }

@@ -130,10 +130,6 @@ impl Person {
         field.send_keys(text).await.unwrap();
     }
 
-    pub(crate) async fn chooses(&self, label: &str, option: &str) {
-        self.field(label).await.select_by_label(option).await.unwrap();
-    }
-
     /// Presses a button or follows a link with exactly this text.
     pub(crate) async fn presses(&self, text: &str) {
         let is = format!("normalize-space(.)={}", quoted(text));
@@ -208,7 +204,7 @@ impl Person {
     /// How what has the focus is called.
     pub(crate) async fn focus(&self) -> String {
         let element = self.client.active_element().await.unwrap();
-        let label = self.client.issue_cmd(Own::label(&element.element_id().to_string())).await.unwrap();
+        let label = self.client.issue_cmd(Own::label(element.element_id().as_ref())).await.unwrap();
         label.as_str().unwrap_or_default().to_owned()
     }
 
