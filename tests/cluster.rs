@@ -74,7 +74,8 @@ fn it_notices_nodes_that_go_on_without_a_lease() {
     if !own_server() {
         return;
     }
-    let output = cluster(&["--chaos", "--only", "network swallows", "--seconds", "6", "--seeded-bug", "leaseless"]);
+    let output =
+        cluster(&["--chaos", "--strict", "--only", "network swallows", "--seconds", "8", "--seeded-bug", "leaseless"]);
     let said = text(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("after the bound"), "{said}");
