@@ -223,7 +223,7 @@ fn shielded(headers: &HeaderMap, path: &str) {
         assert!(policy.split("; ").any(|one| one == part), "{path}: {policy}");
     }
     assert!(!policy.contains("unsafe") && !policy.contains('*') && !policy.contains("http"), "{path}: {policy}");
-    assert_eq!(headers["referrer-policy"], "same-origin", "{path}");
+    assert_eq!(headers["referrer-policy"], "strict-origin", "{path}");
     assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
     assert_eq!(headers["cross-origin-opener-policy"], "same-origin", "{path}");
 }
@@ -344,4 +344,15 @@ async fn a_session_ends_with_the_account_at_the_next_page() {
     let off = OwnerUpdate { active: Some(false), ..OwnerUpdate::default() };
     world.keyward.owners().update(edda.owner.unwrap().0, off).await.unwrap();
     open(&app, &edda, "/admin/me").await.assert_status(303);
+}
+
+#[tokio::test]
+async fn an_address_that_no_database_could_answer_is_refused() {
+    let (world, app) = app();
+    let root = world.super_admin().sign_in().await;
+    for path in ["/admin/settings/users?q=a%00b", "/admin/settings/audit-logs?by=%00", "/admin/settings/roles?sort=%00"]
+    {
+        let answer = open(&app, &root, path).await.assert_status(400);
+        assert!(text(&answer).contains("not whole"), "{path}");
+    }
 }

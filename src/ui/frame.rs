@@ -5,12 +5,13 @@ use super::failure::Failure;
 use super::state::Pages;
 use crate::domain::{Doer, Owner, OwnerId, TokenId, action};
 use crate::gate::{AuthContext, Caller};
-use axum::extract::FromRequestParts;
-use axum::response::Response;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use axum::extract::{FromRequestParts, Request};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// What a page's frame shows.
 pub(super) struct Frame {
@@ -115,11 +116,31 @@ impl FromRequestParts<Pages> for Viewer {
 
 /// Where the browser finds us, for addresses that people copy. What it sends is escaped like any other text.
 pub(super) fn origin(headers: &HeaderMap) -> String {
-    let host = headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-    let plain = host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']'));
-    let host = if plain { host } else { "localhost" };
-    let loopback = host.starts_with("127.") || host.starts_with("localhost") || host.starts_with("[::1]");
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let plain =
+        |host: &&str| host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']'));
+    // A form says where it was, also behind a proxy that calls us otherwise.
+    let said = text(ORIGIN).filter(|origin| {
+        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        host.filter(plain).is_some_and(|host| !host.is_empty())
+    });
+    if let Some(origin) = said {
+        return origin.to_owned();
+    }
+    let host = text(HOST).filter(plain).unwrap_or("localhost");
+    let name = if host.ends_with(']') { host } else { host.rsplit_once(':').map_or(host, |(name, _)| name) };
+    let loopback = name == "localhost" || name == "[::1]" || name.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback());
     format!("{}://{host}", if loopback { "http" } else { "https" })
+}
+
+/// What no database keeps is in no address of ours.
+pub(super) async fn whole(request: Request, next: Next) -> Response {
+    match request.uri().query() {
+        Some(query) if query.contains("%00") => {
+            Failure::bad_request("This address is not whole. Go back, and try again.").into_response()
+        }
+        _ => next.run(request).await,
+    }
 }
 
 /// Everything that a page needs comes from its own origin, no other page may show it in a frame, and nobody is told where a reader
@@ -130,11 +151,32 @@ pub(super) async fn shield(mut response: Response) -> Response {
     let headers = response.headers_mut();
     let is_page = headers.get(CONTENT_TYPE).is_none_or(|kind| kind.as_bytes().starts_with(b"text/html"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("strict-origin"));
     headers.insert(HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin"));
     headers.insert(http::header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CSP));
     if is_page {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_lead_where_the_browser_is() {
+        let told = |headers: &[(HeaderName, &'static str)]| {
+            origin(&headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect())
+        };
+        assert_eq!(told(&[(ORIGIN, "https://a.test:8443"), (HOST, "10.0.0.1:3000")]), "https://a.test:8443");
+        assert_eq!(told(&[(ORIGIN, "null"), (HOST, "a.test")]), "https://a.test");
+        assert_eq!(told(&[(ORIGIN, "https://"), (HOST, "127.0.0.1:80")]), "http://127.0.0.1:80");
+        assert_eq!(told(&[(HOST, "localhost:8080")]), "http://localhost:8080");
+        assert_eq!(told(&[(HOST, "[::1]")]), "http://[::1]");
+        for elsewhere in ["127.example.test", "localhost.example.test", "[::1].example.test"] {
+            assert_eq!(told(&[(HOST, elsewhere)]), format!("https://{elsewhere}"), "a secret is not sent in the open");
+        }
+        assert_eq!(told(&[(HOST, "a\"b")]), "http://localhost");
+    }
 }

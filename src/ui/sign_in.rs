@@ -117,9 +117,11 @@ fn enter(pages: &Pages, signed_in: &SignedIn, back: &str) -> Response {
 
 /// Where to go after signing in: to a page of ours, and nowhere else.
 fn inside(back: &str) -> &str {
-    let plain =
-        back.bytes().all(|b| b.is_ascii_graphic() && b != b'\\') && !back.contains("//") && !back.contains("..");
-    let ours = back.starts_with("/admin/settings/") || back == ME;
+    let path = back.split_once('?').map_or(back, |(path, _)| path);
+    // Our paths have nothing to encode, and a browser takes `%2e%2e` for `..`.
+    let plain = back.bytes().all(|b| b.is_ascii_graphic() && b != b'\\')
+        && !["//", "..", "%", "#"].iter().any(|odd| path.contains(odd));
+    let ours = path.starts_with("/admin/settings/") || path == ME;
     if plain && ours { back } else { HOME }
 }
 
@@ -255,7 +257,12 @@ mod tests {
 
     #[test]
     fn people_come_back_to_pages_of_ours_only() {
-        for ours in ["/admin/settings/roles/7", "/admin/settings/users?q=a&page=2", "/admin/me"] {
+        for ours in [
+            "/admin/settings/roles/7",
+            "/admin/settings/users?q=a&page=2",
+            "/admin/settings/audit-logs?by=a%40b..c",
+            "/admin/me",
+        ] {
             assert_eq!(inside(ours), ours);
         }
         for other in [
@@ -267,6 +274,9 @@ mod tests {
             "/admin/settings/\\x",
             "/admin/settings//evil.test",
             "/admin/settings/../../x",
+            "/admin/settings/%2e%2e/%2e%2e/go?to=x",
+            "/admin/settings/%2E./x",
+            "/admin/me#//evil.test",
             "/admin/settings/\r\nx",
             "/admin/auth/logout",
             "admin/settings/",

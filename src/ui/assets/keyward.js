@@ -105,8 +105,8 @@
     settle();
   });
 
-  // The matrix. A box is what the form sends. Boxes with data-whole stand for all fields of theirs: while one is set, its
-  // fields are set too and are not sent. Boxes with data-of gather others (a row, a column) and are never sent.
+  // The matrix. A box is what the form sends. Boxes with data-whole stand for all fields, also later ones: while one is set, its
+  // fields are set too and add nothing. Boxes with data-of gather others (a row, a column) and are never sent.
   all("[data-matrix]").forEach((matrix) => {
     const boxes = all("input[data-box]", matrix);
     const open = (list) => list.filter((box) => !box.disabled);
@@ -160,8 +160,8 @@
         setFields(box, box.checked);
       } else if (box.dataset.field) {
         const whole = wholes.find((one) => one.dataset.whole === box.dataset.field);
-        const fields = fieldsOf.get(box.dataset.field);
-        if (whole && !whole.disabled) whole.checked = fields.every((field) => field.checked);
+        // All fields is more than each of them: also those that are added later. Nobody says that by ticking the last one.
+        if (whole && !box.checked) whole.checked = false;
       }
       show();
     });
