@@ -29,7 +29,7 @@ impl fmt::Display for When {
         write!(f, "<time datetime=\"{at}\" title=\"{at}\">", at = self.at)?;
         match (past.as_secs(), ahead.as_secs()) {
             (0, 0) => f.write_str("just now")?,
-            (0, _) => write!(f, "in {}", Span(ahead))?,
+            (0, _) => write!(f, "in {}", Span(whole_days(ahead)))?,
             _ => write!(f, "{} ago", Span(past))?,
         }
         f.write_str("</time>")
@@ -37,6 +37,12 @@ impl fmt::Display for When {
 }
 
 impl askama::filters::HtmlSafe for When {}
+
+/// What was just made for 90 days ends in 90 days, and not in 89.
+fn whole_days(ahead: Duration) -> Duration {
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+    if ahead < 48 * HOUR { ahead } else { ahead + HOUR }
+}
 
 /// How long: in the largest unit of which there is more than one, or one.
 pub(super) struct Span(pub(super) Duration);
@@ -79,6 +85,8 @@ mod tests {
         assert_eq!(said(-59), "59 seconds ago");
         assert_eq!(said(-60), "1 minute ago");
         assert_eq!(said(90 * 86_400), "in 90 days");
+        assert_eq!((said(90 * 86_400 - 1), said(90 * 86_400 - 7_200)), ("in 90 days".into(), "in 89 days".into()));
+        assert_eq!(said(48 * 3_600 - 1), "in 1 day");
         assert_eq!(said(-200 * 86_400), "6 months ago");
         assert_eq!(said(800 * 86_400), "in 2 years");
         assert!(When::of(now, now).to_string().contains("title=\"2026-01-01T00:00:00.000Z\""));
