@@ -60,6 +60,7 @@ struct ListPage {
 
 struct Row {
     id: TokenId,
+    version: String,
     name: String,
     description: String,
     created: When,
@@ -169,6 +170,7 @@ async fn list(State(pages): State<Pages>, viewer: Viewer, Query(asked): Query<As
             expiry: Expiry::of(&described.token, now),
             can_update: viewer.may(UPDATE) && (yours || viewer.is_super_admin()),
             can_delete: viewer.may(DELETE) && (yours || viewer.is_super_admin()),
+            version: described.token.version().to_string(),
             id: described.token.id,
             name: described.token.name,
             description: described.token.description,
@@ -302,7 +304,8 @@ async fn one_page(
     let said = |grant: &Grant| pages.words.said(&grant.action, grant.subject.as_ref());
     let existing = Existing {
         id: token.id,
-        version: token.version().to_string(),
+        // What is sent again was made from what the form was made from.
+        version: extra.sent.map_or_else(|| token.version().to_string(), |sent| sent.text("version").to_owned()),
         created: When::past(token.created_at, now),
         used: token.last_used_at.map(|at| When::past(at, now)),
         expiry: Expiry::of(token, now),
@@ -414,7 +417,7 @@ async fn regenerate(
     shown_once(&pages, &viewer, &headers, issued, "The new key. The old one no longer works").await
 }
 
-async fn delete(State(pages): State<Pages>, viewer: Viewer, Id(id): Id) -> Result<Response, Failure> {
-    tokens(&pages, &viewer).revoke(TokenId(id)).await?;
+async fn delete(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent: Sent) -> Result<Response, Failure> {
+    tokens(&pages, &viewer).only_if(sent.version()?).revoke(TokenId(id)).await?;
     Ok(Redirect::to(&format!("{LIST}?done=deleted")).into_response())
 }

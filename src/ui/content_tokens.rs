@@ -58,6 +58,7 @@ struct ListPage {
 
 struct Row {
     id: TokenId,
+    version: String,
     name: String,
     description: String,
     access: String,
@@ -136,6 +137,7 @@ async fn list(State(pages): State<Pages>, viewer: Viewer, Query(asked): Query<As
         created: When::past(token.created_at, now),
         used: token.last_used_at.map(|at| When::past(at, now)),
         expiry: Expiry::of(&token, now),
+        version: token.version().to_string(),
         id: token.id,
         name: token.name,
         description: token.description,
@@ -252,7 +254,8 @@ fn one_page(
     let parts = chosen.parts(pages);
     let existing = Existing {
         id: token.id,
-        version: token.version().to_string(),
+        // What is sent again was made from what the form was made from.
+        version: extra.sent.map_or_else(|| token.version().to_string(), |sent| sent.text("version").to_owned()),
         created: When::past(token.created_at, now),
         used: token.last_used_at.map(|at| When::past(at, now)),
         expiry: Expiry::of(token, now),
@@ -328,7 +331,7 @@ async fn regenerate(
     Ok(shown_once(&pages, &viewer, &headers, &issued, "The new key. The old one no longer works"))
 }
 
-async fn delete(State(pages): State<Pages>, viewer: Viewer, Id(id): Id) -> Result<Response, Failure> {
-    tokens(&pages, &viewer).revoke(TokenId(id)).await?;
+async fn delete(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent: Sent) -> Result<Response, Failure> {
+    tokens(&pages, &viewer).only_if(sent.version()?).revoke(TokenId(id)).await?;
     Ok(Redirect::to(&format!("{LIST}?done=deleted")).into_response())
 }
