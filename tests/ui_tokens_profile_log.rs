@@ -6,8 +6,8 @@
 use http::header::{LOCATION, SET_COOKIE};
 use keyward::testing::{Answer, App, Key, World};
 use keyward::{
-    Catalogue, ContentAccess, Doer, EncryptionKeys, Grant, Kind, OwnerUpdate, Password, ProfileUpdate, TokenAuthority,
-    TokenId, TokenUpdate, ui,
+    AdminToken, Catalogue, ContentAccess, Doer, EncryptionKeys, Grant, Kind, OwnerUpdate, Password, ProfileUpdate,
+    TokenAuthority, TokenId, TokenUpdate, ui,
 };
 
 const ADMIN_TOKENS: &str = "/admin/settings/admin-tokens";
@@ -123,6 +123,30 @@ async fn a_token_is_not_deleted_from_an_old_page() {
         assert_ne!(now, seen);
         delete(&[("version", &now)]).await.assert_status(303);
         all.read(id).await.unwrap_err();
+    }
+}
+
+#[tokio::test]
+async fn a_form_that_comes_back_names_the_token_as_it_is() {
+    let (world, app) = app();
+    let root = world.super_admin().sign_in().await;
+    let of_admin = AdminToken::new("own", root.owner());
+    let of_admin = world.keyward.tokens().issue_admin(of_admin).await.unwrap().token.id;
+    let of_content = world.content(ContentAccess::ReadOnly).await.token;
+    for (list, id, name) in [(ADMIN_TOKENS, of_admin, "staging"), (TOKENS, of_content, "trial")] {
+        let renamed = TokenUpdate { name: Some(name.into()), ..TokenUpdate::default() };
+        let now = world.keyward.tokens().update(id, renamed).await.unwrap();
+        let one = format!("{list}/{id}");
+        let long = "x".repeat(2001);
+        let version = now.version().to_string();
+        let fields = [("version", &*version), ("name", "production"), ("description", &*long), ("type", "read-only")];
+        let refused = send(&app, &root, &one, &fields).await;
+        let shown = read(refused.assert_status(400));
+        for said in [format!("Regenerate the key of “{name}”?"), format!("Delete “{name}”?")] {
+            assert!(shown.contains(&said), "{said}: {shown}");
+        }
+        assert!(text(&refused).contains(&format!("<h1>{name}</h1>")), "{shown}");
+        assert!(text(&refused).contains("name=\"name\" required maxlength=\"255\" value=\"production\""), "{shown}");
     }
 }
 

@@ -74,6 +74,8 @@ struct TokenPage<'a> {
     said: Option<&'static str>,
     key: Option<ShownKey>,
     found: &'a Complaints,
+    /// What it is called now, whatever the form says.
+    title: &'a str,
     /// What is wrong with the access, with names.
     wrong: Vec<String>,
     existing: Option<Existing>,
@@ -173,6 +175,7 @@ fn new_page(pages: &Pages, viewer: &Viewer, status: StatusCode, found: &Complain
         key: None,
         wrong: wrong(found),
         found,
+        title: "",
         existing: None,
         name: text("name"),
         description: text("description"),
@@ -273,6 +276,7 @@ fn one_page(
         key: extra.key,
         wrong: wrong(found),
         found,
+        title: &token.name,
         existing: Some(existing),
         name: &name,
         description: &description,
