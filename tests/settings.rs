@@ -321,6 +321,25 @@ async fn an_invitation_shows_in_one_answer_only() {
 }
 
 #[tokio::test]
+async fn who_may_invite_and_not_change_people_invites_again() {
+    let house = House::new();
+    let invited = house.world.keyward.owners().invite(NewOwner::new("new@x.test")).await.unwrap().owner;
+    let may = |deeds: &[&str]| {
+        let cast = house.world.editor();
+        deeds.iter().fold(cast, |cast, deed| cast.holds(Permission::new(format!("admin::users.{deed}")))).sign_in()
+    };
+    let path = format!("{USERS}/{}", invited.id);
+    let page = house.get(&may(&["read", "update"]).await, &path).await;
+    assert!(!page.says("Withdraw invitation").text.contains("Invite again"));
+    let host = may(&["read", "create"]).await;
+    let page = house.get(&host, &path).await;
+    page.says("data-open=\"invite\"").says("<dialog id=\"invite\"");
+    assert!(!page.text.contains("Withdraw invitation"));
+    let version = page.value("version");
+    house.post(&host, &format!("{path}/invitation"), &[("version", &version)]).await.says("kw_invite_");
+}
+
+#[tokio::test]
 async fn whose_tokens_stop_working_is_named_to_those_who_may_know() {
     let house = House::new();
     let (boss, warden) = (house.boss().await, house.warden().await);

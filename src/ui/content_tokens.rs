@@ -32,12 +32,12 @@ pub(super) fn routes() -> GuardedRouter<Pages> {
     let create = format!("{LIST}/create");
     GuardedRouter::new()
         .route(LIST, may(&[ACCESS, READ]), get(list))
-        .route(&create, may(&[ACCESS, CREATE]), get(new).post(save_new))
+        .route(&create, may(&[ACCESS, READ, CREATE]), get(new).post(save_new))
         .route(&one, may(&[ACCESS, READ]), get(show))
-        .route(&one, may(&[ACCESS, UPDATE]), post(save))
+        .route(&one, may(&[ACCESS, READ, UPDATE]), post(save))
         .route(&format!("{one}/view"), may(&[ACCESS, READ]), post(view))
-        .route(&format!("{one}/regenerate"), may(&[ACCESS, REGENERATE]), post(regenerate))
-        .route(&format!("{one}/delete"), may(&[ACCESS, DELETE]), post(delete))
+        .route(&format!("{one}/regenerate"), may(&[ACCESS, READ, REGENERATE]), post(regenerate))
+        .route(&format!("{one}/delete"), may(&[ACCESS, READ, DELETE]), post(delete))
 }
 
 #[derive(Template)]
