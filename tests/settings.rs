@@ -17,6 +17,8 @@ const ROLES: &str = "/admin/settings/roles";
 const USERS: &str = "/admin/settings/users";
 const READ: &str = "explorer.read";
 const HOOKS: &str = "admin::webhooks.read";
+/// As a form sends it.
+const HOOKS_ALONE: &str = r#"["admin::webhooks.read"]"#;
 
 struct House {
     world: World,
@@ -142,17 +144,25 @@ async fn a_smaller_role_is_saved_once_its_loss_is_confirmed() {
     let asked = house.post(&boss, &path, &sent).await;
     assert_eq!(asked.status, StatusCode::OK);
     asked.says("1 token loses permissions").says("Nothing is saved yet").says("Reader 2");
-    assert_eq!((asked.value("version"), asked.value("confirmed")), (version.clone(), "1-1".to_owned()));
+    assert_eq!(asked.value("version"), version);
+    let first = asked.value("confirmed");
     assert_eq!(house.permissions(role).await, before);
     assert_eq!(house.world.keyward.roles().read(role).await.unwrap().name, "Reader");
 
     // More goes than whoever sent it has seen.
     let two = house.token("two", ada, grants()).await;
-    let confirmed = |value: &'static str| [&sent[..], &[("confirmed", value)]].concat();
-    let again = house.post(&boss, &path, &confirmed("1-1")).await;
+    let confirmed = |value| [&sent[..], &[("confirmed", value)]].concat();
+    let again = house.post(&boss, &path, &confirmed(&first)).await;
     again.says("2 tokens lose permissions");
     assert_eq!(house.permissions(role).await, before);
-    let saved = house.post(&boss, &path, &confirmed("2-2")).await;
+    let second = again.value("confirmed");
+    // Nor is another change with the same loss the one that they have seen.
+    let other = [("version", version.as_str()), ("name", "Reader 2"), ("grant", HOOKS_ALONE), ("confirmed", &second)];
+    let third = house.post(&boss, &path, &other).await;
+    third.says("2 tokens lose permissions").says("Nothing is saved yet");
+    assert_ne!(third.value("confirmed"), second);
+    assert_eq!(house.permissions(role).await, before);
+    let saved = house.post(&boss, &path, &confirmed(&second)).await;
     assert_eq!((saved.status, saved.location), (StatusCode::SEE_OTHER, format!("{path}?done=saved")));
     assert_eq!(house.permissions(role).await, [Permission::new(READ).on("article")]);
     assert_eq!(house.world.keyward.roles().read(role).await.unwrap().name, "Reader 2");
@@ -160,7 +170,7 @@ async fn a_smaller_role_is_saved_once_its_loss_is_confirmed() {
     assert_eq!(two.grants(), [Grant::new(READ).on("article")]);
 
     // It was made from an older state.
-    let stale = house.post(&boss, &path, &confirmed("2-2")).await;
+    let stale = house.post(&boss, &path, &confirmed(&second)).await;
     assert_eq!(stale.status, StatusCode::CONFLICT);
 }
 
@@ -175,9 +185,14 @@ async fn fewer_roles_of_somebody_are_confirmed_too() {
     let version = house.get(&boss, &path).await.value("version");
     let b_text = b.to_string();
     let sent = [("version", version.as_str()), ("email", "ada@x.test"), ("firstname", "Ada"), ("role", &b_text)];
-    house.post(&boss, &path, &sent).await.says("1 token loses permissions");
+    let asked = house.post(&boss, &path, &sent).await;
+    let value = asked.says("1 token loses permissions").value("confirmed");
+    let confirmed = ("confirmed", value.as_str());
+    // Without any role they lose as much, but that is not what was asked.
+    let other = house.post(&boss, &path, &[&sent[..3], &[confirmed]].concat()).await;
+    assert_ne!(other.says("1 token loses permissions").value("confirmed"), value);
     assert_eq!((house.owner(ada).await.roles, house.owner(ada).await.firstname), (vec![a, b], "ada".to_owned()));
-    let saved = house.post(&boss, &path, &[&sent[..], &[("confirmed", "1-1")]].concat()).await;
+    let saved = house.post(&boss, &path, &[&sent[..], &[confirmed]].concat()).await;
     assert_eq!(saved.status, StatusCode::SEE_OTHER);
     assert_eq!((house.owner(ada).await.roles, house.owner(ada).await.firstname), (vec![b], "Ada".to_owned()));
 }
@@ -303,6 +318,25 @@ async fn an_invitation_shows_in_one_answer_only() {
     let version = after.value("version");
     let again = house.post(&boss, &format!("{path}/invitation"), &[("version", &version)]).await;
     assert_ne!(again.says(link).text.split_once(link).unwrap().1[..43], shown.text.split_once(link).unwrap().1[..43]);
+}
+
+#[tokio::test]
+async fn who_may_invite_and_not_change_people_invites_again() {
+    let house = House::new();
+    let invited = house.world.keyward.owners().invite(NewOwner::new("new@x.test")).await.unwrap().owner;
+    let may = |deeds: &[&str]| {
+        let cast = house.world.editor();
+        deeds.iter().fold(cast, |cast, deed| cast.holds(Permission::new(format!("admin::users.{deed}")))).sign_in()
+    };
+    let path = format!("{USERS}/{}", invited.id);
+    let page = house.get(&may(&["read", "update"]).await, &path).await;
+    assert!(!page.says("Withdraw invitation").text.contains("Invite again"));
+    let host = may(&["read", "create"]).await;
+    let page = house.get(&host, &path).await;
+    page.says("data-open=\"invite\"").says("<dialog id=\"invite\"");
+    assert!(!page.text.contains("Withdraw invitation"));
+    let version = page.value("version");
+    house.post(&host, &format!("{path}/invitation"), &[("version", &version)]).await.says("kw_invite_");
 }
 
 #[tokio::test]

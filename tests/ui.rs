@@ -6,7 +6,9 @@
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, HeaderName, LOCATION, SET_COOKIE};
 use http::{HeaderMap, Method};
 use keyward::testing::{Answer, App, Key, World};
-use keyward::{ContentAccess, NewOwner, OwnerUpdate, Password, Permission, Reason, RoleId, SessionCookie, api, ui};
+use keyward::{
+    AdminToken, ContentAccess, NewOwner, OwnerUpdate, Password, Permission, Reason, RoleId, SessionCookie, api, ui,
+};
 
 const COOKIE_NAME: &str = "__Host-keyward";
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -17,10 +19,10 @@ const PAGES: [(&str, &str); 17] = [
     ("/admin/settings", ""),
     ("/admin/me", ""),
     ("/admin/settings/admin-tokens", "admin-tokens.access+read"),
-    ("/admin/settings/admin-tokens/create", "admin-tokens.access+create"),
+    ("/admin/settings/admin-tokens/create", "admin-tokens.access+read+create"),
     ("/admin/settings/admin-tokens/7", "admin-tokens.access+read"),
     ("/admin/settings/api-tokens", "api-tokens.access+read"),
-    ("/admin/settings/api-tokens/create", "api-tokens.access+create"),
+    ("/admin/settings/api-tokens/create", "api-tokens.access+read+create"),
     ("/admin/settings/api-tokens/7", "api-tokens.access+read"),
     ("/admin/settings/roles", "roles.read"),
     ("/admin/settings/roles/create", "roles.read+create"),
@@ -40,16 +42,16 @@ const FORMS: [(&str, &str); 23] = [
     ("/admin/me/email", ""),
     ("/admin/me/password", ""),
     ("/admin/me/sessions/7/end", ""),
-    ("/admin/settings/admin-tokens/create", "admin-tokens.access+create"),
-    ("/admin/settings/admin-tokens/7", "admin-tokens.access+update"),
+    ("/admin/settings/admin-tokens/create", "admin-tokens.access+read+create"),
+    ("/admin/settings/admin-tokens/7", "admin-tokens.access+read+update"),
     ("/admin/settings/admin-tokens/7/view", "admin-tokens.access+read"),
-    ("/admin/settings/admin-tokens/7/regenerate", "admin-tokens.access+regenerate"),
-    ("/admin/settings/admin-tokens/7/delete", "admin-tokens.access+delete"),
-    ("/admin/settings/api-tokens/create", "api-tokens.access+create"),
-    ("/admin/settings/api-tokens/7", "api-tokens.access+update"),
+    ("/admin/settings/admin-tokens/7/regenerate", "admin-tokens.access+read+regenerate"),
+    ("/admin/settings/admin-tokens/7/delete", "admin-tokens.access+read+delete"),
+    ("/admin/settings/api-tokens/create", "api-tokens.access+read+create"),
+    ("/admin/settings/api-tokens/7", "api-tokens.access+read+update"),
     ("/admin/settings/api-tokens/7/view", "api-tokens.access+read"),
-    ("/admin/settings/api-tokens/7/regenerate", "api-tokens.access+regenerate"),
-    ("/admin/settings/api-tokens/7/delete", "api-tokens.access+delete"),
+    ("/admin/settings/api-tokens/7/regenerate", "api-tokens.access+read+regenerate"),
+    ("/admin/settings/api-tokens/7/delete", "api-tokens.access+read+delete"),
     ("/admin/settings/roles/create", "roles.read+create"),
     ("/admin/settings/roles/7", "roles.read+update"),
     ("/admin/settings/roles/7/delete", "roles.read+delete"),
@@ -334,6 +336,40 @@ async fn a_key_is_in_the_answer_that_makes_it_and_in_no_other() {
     }
     let view = send(&app, &root, &format!("{id}/view")).await;
     assert!(!text(&view).contains(&key[9..]) && text(&view).contains("cannot be shown"), "{view:?}");
+}
+
+/// Without script, a page that answers a form goes by that form's address.
+#[tokio::test]
+async fn forms_say_where_they_go() {
+    let (world, app) = app();
+    let root = world.super_admin().sign_in().await;
+    let token = world.keyward.tokens().issue_admin(AdminToken::new("own", root.owner())).await.unwrap().token;
+    let content = world.content(ContentAccess::ReadOnly).await.token;
+    let editor = world.editor().issue().await;
+    let version = token.version().to_string();
+    let regenerate = app.post(&format!("/admin/settings/admin-tokens/{}/regenerate", token.id));
+    let regenerated = regenerate.header(COOKIE, &cookie(&root)).header(SITE, "same-origin");
+    let mut pages = vec![regenerated.form(&[("version", &version)]).await];
+    for (section, id) in [
+        ("admin-tokens", token.id.to_string()),
+        ("api-tokens", content.to_string()),
+        ("roles", editor.role().to_string()),
+        ("users", editor.owner().to_string()),
+    ] {
+        pages.push(open(&app, &root, &format!("/admin/settings/{section}/{id}")).await);
+        pages.push(open(&app, &root, &format!("/admin/settings/{section}/create")).await);
+    }
+    for page in &pages {
+        let forms: Vec<&str> = text(page.assert_ok()).split("<form").skip(1).collect();
+        assert!(forms.len() > 1);
+        for form in forms {
+            let tag = form.split('>').next().unwrap();
+            assert!(tag.contains(" action=\"/admin/"), "{tag}");
+        }
+    }
+    assert!(
+        text(&pages[0]).contains(&format!("id=\"token-form\" action=\"/admin/settings/admin-tokens/{}\"", token.id))
+    );
 }
 
 #[tokio::test]

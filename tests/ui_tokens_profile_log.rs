@@ -6,10 +6,11 @@
 use http::header::{LOCATION, SET_COOKIE};
 use keyward::testing::{Answer, App, Key, World};
 use keyward::{
-    Catalogue, ContentAccess, Doer, EncryptionKeys, Grant, Kind, OwnerUpdate, Password, ProfileUpdate, TokenAuthority,
-    TokenId, ui,
+    AdminToken, Catalogue, ContentAccess, Doer, EncryptionKeys, Grant, Kind, OwnerUpdate, Password, ProfileUpdate,
+    TokenAuthority, TokenId, TokenUpdate, ui,
 };
 
+const ADMIN_TOKENS: &str = "/admin/settings/admin-tokens";
 const TOKENS: &str = "/admin/settings/api-tokens";
 const LOG: &str = "/admin/settings/audit-logs";
 const PASSWORD: &str = "Passw0rd!";
@@ -88,6 +89,64 @@ async fn a_key_is_in_the_answer_that_makes_it_and_in_those_that_ask_for_it() {
     let log = read(&page(&app, &root, LOG).await);
     for said in ["created the API token site", "looked at the key of the API token site", "regenerated the API token"] {
         assert_eq!(log.matches(said).count(), 1, "{said}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_not_deleted_from_an_old_page() {
+    let (world, app) = app();
+    let root = world.super_admin().sign_in().await;
+    let of_admin = world.super_admin().issue().await.token;
+    let of_content = world.content(ContentAccess::ReadOnly).await.token;
+    let all = world.keyward.tokens();
+    for (list, id) in [(ADMIN_TOKENS, of_admin), (TOKENS, of_content)] {
+        let one = format!("{list}/{id}");
+        let in_row = async || {
+            let row = format!("data-action=\"{one}/delete\" data-version=\"");
+            let shown = text(&page(&app, &root, list).await);
+            shown.split_once(&row).unwrap().1.split_once('"').unwrap().0.to_owned()
+        };
+        let shown = text(&page(&app, &root, &one).await);
+        let dialog = shown.split_once(&format!("action=\"{one}/delete\"")).unwrap().1;
+        let seen = in_row().await;
+        let field = format!("<input type=\"hidden\" name=\"version\" value=\"{seen}\"><h2");
+        assert!(dialog.trim_start_matches('>').starts_with(&field), "{dialog}");
+        let renamed = TokenUpdate { name: Some("production".into()), ..TokenUpdate::default() };
+        all.update(id, renamed).await.unwrap();
+
+        let delete = async |fields: &[(&str, &str)]| send(&app, &root, &format!("{one}/delete"), fields).await;
+        let stale = delete(&[("version", &seen)]).await;
+        assert!(read(stale.assert_status(409)).contains("has changed this in the meantime"));
+        delete(&[]).await.assert_status(400);
+        assert_eq!(all.read(id).await.unwrap().token.name, "production");
+        let now = in_row().await;
+        assert_ne!(now, seen);
+        delete(&[("version", &now)]).await.assert_status(303);
+        all.read(id).await.unwrap_err();
+    }
+}
+
+#[tokio::test]
+async fn a_form_that_comes_back_names_the_token_as_it_is() {
+    let (world, app) = app();
+    let root = world.super_admin().sign_in().await;
+    let of_admin = AdminToken::new("own", root.owner());
+    let of_admin = world.keyward.tokens().issue_admin(of_admin).await.unwrap().token.id;
+    let of_content = world.content(ContentAccess::ReadOnly).await.token;
+    for (list, id, name) in [(ADMIN_TOKENS, of_admin, "staging"), (TOKENS, of_content, "trial")] {
+        let renamed = TokenUpdate { name: Some(name.into()), ..TokenUpdate::default() };
+        let now = world.keyward.tokens().update(id, renamed).await.unwrap();
+        let one = format!("{list}/{id}");
+        let long = "x".repeat(2001);
+        let version = now.version().to_string();
+        let fields = [("version", &*version), ("name", "production"), ("description", &*long), ("type", "read-only")];
+        let refused = send(&app, &root, &one, &fields).await;
+        let shown = read(refused.assert_status(400));
+        for said in [format!("Regenerate the key of “{name}”?"), format!("Delete “{name}”?")] {
+            assert!(shown.contains(&said), "{said}: {shown}");
+        }
+        assert!(text(&refused).contains(&format!("<h1>{name}</h1>")), "{shown}");
+        assert!(text(&refused).contains("name=\"name\" required maxlength=\"255\" value=\"production\""), "{shown}");
     }
 }
 

@@ -36,12 +36,12 @@ pub(super) fn routes() -> GuardedRouter<Pages> {
     let create = format!("{LIST}/create");
     GuardedRouter::new()
         .route(LIST, may(&[ACCESS, READ]), get(list))
-        .route(&create, may(&[ACCESS, CREATE]), get(new).post(save_new))
+        .route(&create, may(&[ACCESS, READ, CREATE]), get(new).post(save_new))
         .route(&one, may(&[ACCESS, READ]), get(show))
-        .route(&one, may(&[ACCESS, UPDATE]), post(save))
+        .route(&one, may(&[ACCESS, READ, UPDATE]), post(save))
         .route(&format!("{one}/view"), may(&[ACCESS, READ]), post(view))
-        .route(&format!("{one}/regenerate"), may(&[ACCESS, REGENERATE]), post(regenerate))
-        .route(&format!("{one}/delete"), may(&[ACCESS, DELETE]), post(delete))
+        .route(&format!("{one}/regenerate"), may(&[ACCESS, READ, REGENERATE]), post(regenerate))
+        .route(&format!("{one}/delete"), may(&[ACCESS, READ, DELETE]), post(delete))
 }
 
 #[derive(Template)]
@@ -60,6 +60,7 @@ struct ListPage {
 
 struct Row {
     id: TokenId,
+    version: String,
     name: String,
     description: String,
     created: When,
@@ -78,6 +79,8 @@ struct TokenPage<'a> {
     said: Option<&'static str>,
     key: Option<ShownKey>,
     found: &'a Complaints,
+    /// What it is called now, whatever the form says.
+    title: &'a str,
     existing: Option<Existing>,
     name: &'a str,
     description: &'a str,
@@ -169,6 +172,7 @@ async fn list(State(pages): State<Pages>, viewer: Viewer, Query(asked): Query<As
             expiry: Expiry::of(&described.token, now),
             can_update: viewer.may(UPDATE) && (yours || viewer.is_super_admin()),
             can_delete: viewer.may(DELETE) && (yours || viewer.is_super_admin()),
+            version: described.token.version().to_string(),
             id: described.token.id,
             name: described.token.name,
             description: described.token.description,
@@ -208,6 +212,7 @@ async fn new_page(
         said: None,
         key: None,
         found,
+        title: "",
         existing: None,
         name: text("name"),
         description: text("description"),
@@ -302,7 +307,8 @@ async fn one_page(
     let said = |grant: &Grant| pages.words.said(&grant.action, grant.subject.as_ref());
     let existing = Existing {
         id: token.id,
-        version: token.version().to_string(),
+        // What is sent again was made from what the form was made from.
+        version: extra.sent.map_or_else(|| token.version().to_string(), |sent| sent.text("version").to_owned()),
         created: When::past(token.created_at, now),
         used: token.last_used_at.map(|at| When::past(at, now)),
         expiry: Expiry::of(token, now),
@@ -322,6 +328,7 @@ async fn one_page(
         said: extra.said,
         key: extra.key,
         found,
+        title: &token.name,
         existing: Some(existing),
         name: &name,
         description: &description,
@@ -414,7 +421,7 @@ async fn regenerate(
     shown_once(&pages, &viewer, &headers, issued, "The new key. The old one no longer works").await
 }
 
-async fn delete(State(pages): State<Pages>, viewer: Viewer, Id(id): Id) -> Result<Response, Failure> {
-    tokens(&pages, &viewer).revoke(TokenId(id)).await?;
+async fn delete(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent: Sent) -> Result<Response, Failure> {
+    tokens(&pages, &viewer).only_if(sent.version()?).revoke(TokenId(id)).await?;
     Ok(Redirect::to(&format!("{LIST}?done=deleted")).into_response())
 }

@@ -32,12 +32,12 @@ pub(super) fn routes() -> GuardedRouter<Pages> {
     let create = format!("{LIST}/create");
     GuardedRouter::new()
         .route(LIST, may(&[ACCESS, READ]), get(list))
-        .route(&create, may(&[ACCESS, CREATE]), get(new).post(save_new))
+        .route(&create, may(&[ACCESS, READ, CREATE]), get(new).post(save_new))
         .route(&one, may(&[ACCESS, READ]), get(show))
-        .route(&one, may(&[ACCESS, UPDATE]), post(save))
+        .route(&one, may(&[ACCESS, READ, UPDATE]), post(save))
         .route(&format!("{one}/view"), may(&[ACCESS, READ]), post(view))
-        .route(&format!("{one}/regenerate"), may(&[ACCESS, REGENERATE]), post(regenerate))
-        .route(&format!("{one}/delete"), may(&[ACCESS, DELETE]), post(delete))
+        .route(&format!("{one}/regenerate"), may(&[ACCESS, READ, REGENERATE]), post(regenerate))
+        .route(&format!("{one}/delete"), may(&[ACCESS, READ, DELETE]), post(delete))
 }
 
 #[derive(Template)]
@@ -58,6 +58,7 @@ struct ListPage {
 
 struct Row {
     id: TokenId,
+    version: String,
     name: String,
     description: String,
     access: String,
@@ -73,6 +74,8 @@ struct TokenPage<'a> {
     said: Option<&'static str>,
     key: Option<ShownKey>,
     found: &'a Complaints,
+    /// What it is called now, whatever the form says.
+    title: &'a str,
     /// What is wrong with the access, with names.
     wrong: Vec<String>,
     existing: Option<Existing>,
@@ -136,6 +139,7 @@ async fn list(State(pages): State<Pages>, viewer: Viewer, Query(asked): Query<As
         created: When::past(token.created_at, now),
         used: token.last_used_at.map(|at| When::past(at, now)),
         expiry: Expiry::of(&token, now),
+        version: token.version().to_string(),
         id: token.id,
         name: token.name,
         description: token.description,
@@ -171,6 +175,7 @@ fn new_page(pages: &Pages, viewer: &Viewer, status: StatusCode, found: &Complain
         key: None,
         wrong: wrong(found),
         found,
+        title: "",
         existing: None,
         name: text("name"),
         description: text("description"),
@@ -252,7 +257,8 @@ fn one_page(
     let parts = chosen.parts(pages);
     let existing = Existing {
         id: token.id,
-        version: token.version().to_string(),
+        // What is sent again was made from what the form was made from.
+        version: extra.sent.map_or_else(|| token.version().to_string(), |sent| sent.text("version").to_owned()),
         created: When::past(token.created_at, now),
         used: token.last_used_at.map(|at| When::past(at, now)),
         expiry: Expiry::of(token, now),
@@ -270,6 +276,7 @@ fn one_page(
         key: extra.key,
         wrong: wrong(found),
         found,
+        title: &token.name,
         existing: Some(existing),
         name: &name,
         description: &description,
@@ -328,7 +335,7 @@ async fn regenerate(
     Ok(shown_once(&pages, &viewer, &headers, &issued, "The new key. The old one no longer works"))
 }
 
-async fn delete(State(pages): State<Pages>, viewer: Viewer, Id(id): Id) -> Result<Response, Failure> {
-    tokens(&pages, &viewer).revoke(TokenId(id)).await?;
+async fn delete(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent: Sent) -> Result<Response, Failure> {
+    tokens(&pages, &viewer).only_if(sent.version()?).revoke(TokenId(id)).await?;
     Ok(Redirect::to(&format!("{LIST}?done=deleted")).into_response())
 }

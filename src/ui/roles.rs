@@ -9,7 +9,7 @@ use super::matrix::{For, Matrix};
 use super::state::Pages;
 use super::time::When;
 use super::{may, render};
-use crate::domain::{Ceiling, Role, RoleId};
+use crate::domain::{Ceiling, Fields, Permission, Role, RoleId};
 use crate::gate::GuardedRouter;
 use crate::service::{RoleUpdate, Roles, ServiceError};
 use crate::store::{Clamped, NewRole};
@@ -19,6 +19,8 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use http::StatusCode;
 use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 
 const LIST: &str = "/admin/settings/roles";
@@ -118,10 +120,12 @@ pub(super) struct Taken {
 }
 
 impl Taken {
-    /// What is still to be confirmed of a change: that more goes than whoever sent the form has seen is a new question.
-    pub(super) fn unconfirmed(clamped: Clamped, sent: &Sent) -> Option<Self> {
+    /// What is still to be confirmed: another change than the one that whoever sent the form has seen, or one that takes more by now,
+    /// is a new question.
+    pub(super) fn unconfirmed(clamped: Clamped, proposed: &Value, sent: &Sent) -> Option<Self> {
         let Clamped { tokens, grants, .. } = clamped;
-        let value = format!("{tokens}-{grants}");
+        let digest = Sha256::digest(json!([tokens, grants, proposed]).to_string());
+        let value = hex::encode(&digest[..16]);
         (grants > 0 && sent.text("confirmed") != value).then_some(Self { tokens, grants, value })
     }
 }
@@ -339,13 +343,26 @@ async fn update(pages: &Pages, roles: &Roles, id: RoleId, sent: &Sent) -> Result
     let permissions = Chosen::sent_for_role(sent).permissions_onto(&before.permissions, &pages.words);
     if let Some(permissions) = &permissions {
         let clamped = roles.would_clamp(id, permissions.clone()).await?;
-        if let Some(taken) = Taken::unconfirmed(clamped, sent) {
+        if let Some(taken) = Taken::unconfirmed(clamped, &proposed(permissions), sent) {
             return Ok(Some(taken));
         }
     }
     let (name, description) = (sent.text("name").to_owned(), sent.text("description").to_owned());
     roles.update(id, RoleUpdate { name: Some(name), description: Some(description), permissions }).await?;
     Ok(None)
+}
+
+/// The permissions of a changed role, as they are confirmed.
+fn proposed(permissions: &[Permission]) -> Value {
+    let one = |permission: &Permission| {
+        let Permission { action, subject, fields, when } = permission;
+        let fields = match fields {
+            Fields::All => None,
+            Fields::Only(fields) => Some(fields.as_slice()),
+        };
+        json!([action, subject, fields, when.as_slice()])
+    };
+    permissions.iter().map(one).collect()
 }
 
 async fn delete(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent: Sent) -> Result<Response, Failure> {

@@ -324,7 +324,8 @@ async fn save(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent: Sent
 /// Saves, or answers what has to be confirmed first.
 async fn update(owners: &Owners, id: OwnerId, roles: Vec<RoleId>, sent: &Sent) -> Result<Option<Taken>, ServiceError> {
     let clamped = owners.would_clamp(id, roles.clone()).await?;
-    if let Some(taken) = Taken::unconfirmed(clamped, sent) {
+    let proposed = roles.iter().map(|role| role.0).collect();
+    if let Some(taken) = Taken::unconfirmed(clamped, &proposed, sent) {
         return Ok(Some(taken));
     }
     let text = |name| Some(sent.text(name).to_owned());

@@ -46,7 +46,7 @@ async fn a_form_of_another_origin_changes_nothing() {
         ("/admin/settings/admin-tokens/create", &[("name", "forged"), ("lifespan", "unlimited")]),
         (&one, &[("name", "forged"), ("version", "1")]),
         (&regenerate, &[("version", "1")]),
-        (&delete, &[]),
+        (&delete, &[("version", "1")]),
         ("/admin/auth/logout", &[]),
         // Whoever is signed in unawares as somebody else hands them what they do.
         ("/admin/auth/login", &[("email", "edda@example.test"), ("password", "Passw0rd!")]),

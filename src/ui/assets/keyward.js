@@ -36,6 +36,7 @@
     event.preventDefault();
     const dialog = document.getElementById(button.dataset.open);
     if (button.dataset.action) dialog.querySelector("form").action = button.dataset.action;
+    if (button.dataset.version) dialog.querySelector("[name=version]").value = button.dataset.version;
     all("[data-name]", dialog).forEach((place) => { place.textContent = button.dataset.name; });
     dialog.showModal();
   });
