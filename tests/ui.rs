@@ -388,7 +388,8 @@ async fn an_address_that_no_database_could_answer_is_refused() {
     let root = world.super_admin().sign_in().await;
     for path in ["/admin/settings/users?q=a%00b", "/admin/settings/audit-logs?by=%00", "/admin/settings/roles?sort=%00"]
     {
-        let answer = open(&app, &root, path).await.assert_status(400);
+        let answer = open(&app, &root, path).await;
+        answer.assert_status(400);
         assert!(text(&answer).contains("not whole"), "{path}");
     }
 }
