@@ -373,6 +373,33 @@ async fn forms_say_where_they_go() {
 }
 
 #[tokio::test]
+async fn a_form_that_comes_back_says_so_first() {
+    let (world, app) = app();
+    let root = world.super_admin().sign_in().await;
+    let me = open(&app, &root, "/admin/me").await;
+    let version = text(&me).split_once("name=\"version\" value=\"").unwrap().1.split('"').next().unwrap();
+    let wrong =
+        [("version", version), ("name", ""), ("type", "read-only"), ("email", "none"), ("currentPassword", "Wr0ng!!!")];
+    let settings = ["admin-tokens", "api-tokens", "roles", "users"].map(|of| format!("/admin/settings/{of}/create"));
+    let paths =
+        settings.iter().map(String::as_str).chain([SIGN_IN, "/admin/auth/register-admin", "/admin/me/password"]);
+    let title = |page: &Answer| text(page).split_once("<title>").unwrap().1.split('<').next().unwrap().to_owned();
+    for path in paths {
+        let answer = app.post(path).header(COOKIE, &cookie(&root)).header(SITE, "same-origin").form(&wrong).await;
+        assert!(title(&answer).starts_with("Error: "), "{path}: {answer:?}");
+        // The script puts the focus there.
+        let alerts = text(&answer).matches("role=\"alert\" tabindex=\"-1\"").count();
+        assert_eq!(alerts, 1, "{path}");
+    }
+    for (path, _) in PAGES.into_iter().filter(|(path, _)| !path.ends_with("/7")) {
+        let page = open(&app, &root, path).await;
+        assert!(!text(&page).contains("Error: "), "{path}");
+    }
+    let asked = open(&app, &root, "/admin/settings/audit-logs?by=nobody").await;
+    assert!(title(asked.assert_status(400)).starts_with("Error: Audit"), "{asked:?}");
+}
+
+#[tokio::test]
 async fn a_session_ends_with_the_account_at_the_next_page() {
     let (world, app) = app();
     let edda = world.editor().sign_in().await;

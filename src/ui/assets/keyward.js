@@ -11,6 +11,8 @@
   // A page that shows a key is the answer to a form. Coming back to it, or loading it again, asks for the thing itself.
   const here = document.querySelector("[data-address]");
   if (here) history.replaceState(null, "", here.dataset.address);
+  // What went wrong with a form, or is asked before it counts, is where reading begins.
+  document.querySelector("[role=alert][tabindex]")?.focus();
   // Nothing that was shown once is to be brought back by the back button.
   addEventListener("pageshow", (event) => {
     if (event.persisted && document.querySelector("[data-once]")) location.reload();
@@ -20,16 +22,22 @@
   on("click", "[data-copy]", async (button) => {
     const from = document.getElementById(button.dataset.copy);
     const text = from.value ?? from.textContent;
-    const said = button.querySelector("span") ?? button;
-    const before = said.textContent;
+    const shown = button.querySelector("span") ?? button;
+    const before = shown.textContent;
+    // Who does not see the button hears it from here.
+    const heard = document.querySelector("[data-copied]");
+    const say = (result) => {
+      shown.textContent = result || before;
+      heard.textContent = result;
+    };
     try {
       await navigator.clipboard.writeText(text);
-      said.textContent = "Copied";
+      say("Copied");
     } catch {
       from.select?.();
-      said.textContent = "Press Ctrl+C";
+      say("Press Ctrl+C");
     }
-    setTimeout(() => { said.textContent = before; }, 2000);
+    setTimeout(() => say(""), 2000);
   });
 
   on("click", "[data-open]", (button, event) => {
