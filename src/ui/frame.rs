@@ -5,9 +5,8 @@ use super::failure::Failure;
 use super::state::Pages;
 use crate::domain::{Doer, Owner, OwnerId, TokenId, action};
 use crate::gate::{AuthContext, Caller};
-use axum::extract::{FromRequestParts, Request};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::extract::FromRequestParts;
+use axum::response::Response;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -109,6 +108,10 @@ impl FromRequestParts<Pages> for Viewer {
         let auth = parts.extensions.get::<AuthContext>().cloned().ok_or_else(Failure::not_found)?;
         let Ok(Caller { doer, address, token: session, owner: id }) = Caller::from_request_parts(parts, pages).await;
         let id = id.ok_or_else(Failure::not_found)?;
+        // What no database keeps is in no address of ours.
+        if parts.uri.query().is_some_and(|query| query.contains("%00")) {
+            return Err(Failure::bad_request("This address is not whole. Go back, and try again."));
+        }
         let (owner, _) = pages.sessions.clone().by(doer).me().await?;
         Ok(Self { doer, address, session, id, owner, auth })
     }
@@ -131,16 +134,6 @@ pub(super) fn origin(headers: &HeaderMap) -> String {
     let name = if host.ends_with(']') { host } else { host.rsplit_once(':').map_or(host, |(name, _)| name) };
     let loopback = name == "localhost" || name == "[::1]" || name.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback());
     format!("{}://{host}", if loopback { "http" } else { "https" })
-}
-
-/// What no database keeps is in no address of ours.
-pub(super) async fn whole(request: Request, next: Next) -> Response {
-    match request.uri().query() {
-        Some(query) if query.contains("%00") => {
-            Failure::bad_request("This address is not whole. Go back, and try again.").into_response()
-        }
-        _ => next.run(request).await,
-    }
 }
 
 /// Everything that a page needs comes from its own origin, no other page may show it in a frame, and nobody is told where a reader

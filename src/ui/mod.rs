@@ -80,7 +80,6 @@ pub fn router<S: WriteStore>(keyward: &Keyward<S>) -> GuardedRouter {
         .merge(me::routes())
         .merge(audit::routes())
         .with_state(Pages::new(keyward))
-        .layer(axum::middleware::from_fn(frame::whole))
         .layer(axum::middleware::map_response(frame::shield))
 }
 
