@@ -6,6 +6,7 @@
 use axum::body::Body;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
+use keyward::store::{EventQuery, Paging};
 use keyward::testing::{Key, World};
 use keyward::{
     ActionEntry, AdminToken, Catalogue, Fields, Gated, Grant, IS_CREATOR, NewOwner, NewRole, OwnerId, OwnerState,
@@ -16,6 +17,7 @@ use tower::ServiceExt;
 const ROLES: &str = "/admin/settings/roles";
 const USERS: &str = "/admin/settings/users";
 const READ: &str = "explorer.read";
+const TOKENS: &str = "/admin/settings/admin-tokens";
 const HOOKS: &str = "admin::webhooks.read";
 /// As a form sends it.
 const HOOKS_ALONE: &str = r#"["admin::webhooks.read"]"#;
@@ -363,4 +365,70 @@ async fn whose_tokens_stop_working_is_named_to_those_who_may_know() {
         assert_eq!(refused.status, StatusCode::BAD_REQUEST);
         refused.says("This is the last active super admin");
     }
+}
+
+#[tokio::test]
+async fn a_token_that_is_saved_as_it_came_has_no_event() {
+    let house = House::new();
+    let boss = house.boss().await;
+    let article = || Grant::new(READ).on("article");
+    let grants = [article().fields(Fields::only(["body"]).unwrap()), Grant::new(HOOKS), article().fields(titles())];
+    let token = house.token("one", boss.owner(), grants.clone()).await;
+    let path = format!("{TOKENS}/{token}");
+    let page = house.get(&boss, &path).await;
+    let events = async || {
+        let page = Paging { page: 1, page_size: 100 };
+        house.world.keyward.events().list(&EventQuery::all(page)).await.unwrap().total
+    };
+    let (version, ticked, before) = (page.value("version"), ticked(&page), events().await);
+    let mut sent = vec![("version", version.as_str()), ("name", "one"), ("description", "")];
+    sent.extend(ticked.iter().rev().map(|(name, value)| (name.as_str(), value.as_str())));
+    assert_eq!(house.post(&boss, &path, &sent).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(events().await, before);
+    let kept = house.world.keyward.tokens().read(token).await.unwrap().token;
+    assert_eq!((kept.grants(), kept.version().to_string()), (&grants[..], version));
+}
+
+#[tokio::test]
+async fn a_form_that_is_not_whole_saves_nothing() {
+    let house = House::new();
+    let boss = house.boss().await;
+    let role = house.role("Reader", [Permission::new(HOOKS)]).await;
+    let token = house.token("one", boss.owner(), [Grant::new(HOOKS)]).await;
+    for path in [format!("{ROLES}/{role}"), format!("{TOKENS}/{token}")] {
+        let version = house.get(&boss, &path).await.value("version");
+        let hooks = format!(r#"["{HOOKS}"]"#);
+        for (name, value) in [("grant", "{"), ("condition", "[]"), ("description", "a\0b"), ("grant", r#"["\u0000"]"#)]
+        {
+            let sent = [("version", version.as_str()), ("name", "Renamed"), ("grant", &hooks), (name, value)];
+            let answer = house.post(&boss, &path, &sent).await;
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path} {name}={value:?}");
+            answer.says("This form is not whole. Load the page again.");
+            assert_eq!(answer.text.contains("NUL in “description”"), name == "description", "{}", answer.text);
+        }
+        assert_eq!(house.get(&boss, &path).await.value("version"), version);
+    }
+}
+
+#[tokio::test]
+async fn a_form_is_as_large_as_it_has_to_be_and_no_larger() {
+    let house = House::new();
+    let boss = house.boss().await;
+    let (form, wall) = ("application/x-www-form-urlencoded", "x".repeat(16 * 1024));
+    let send = async |path: &str, body: String| {
+        let request = Request::post(path).header(header::CONTENT_TYPE, form);
+        house.ask(&boss, request.body(Body::from(body)).unwrap()).await
+    };
+    for path in ["login", "register", "register-admin"].map(|page| format!("/admin/auth/{page}")) {
+        let refused = send(&path, format!("email={wall}")).await;
+        assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE, "{path}");
+        refused.says("larger than any that we take");
+        let read = send(&path, format!("email={}", &wall[6..])).await;
+        assert_ne!(read.status, StatusCode::PAYLOAD_TOO_LARGE, "{path}");
+    }
+    let create = format!("{ROLES}/create");
+    let refused = send(&create, format!("description={}", wall.repeat(64))).await;
+    assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
+    refused.says("larger than any that we take");
+    assert_eq!(send(&create, format!("description={}", wall.repeat(63))).await.status, StatusCode::BAD_REQUEST);
 }

@@ -206,7 +206,7 @@ async fn new_page(
 ) -> Result<Response, Failure> {
     let text = |name| sent.map_or("", |sent| sent.text(name));
     let ceiling = pages.ceiling(viewer).await?;
-    let chosen = sent.map(Chosen::sent).unwrap_or_default();
+    let chosen = sent.map(Chosen::sent).transpose()?.unwrap_or_default();
     let page = TokenPage {
         frame: viewer.frame(LIST, "Create Admin Token"),
         said: None,
@@ -235,7 +235,7 @@ async fn save_new(
         name: sent.text("name").to_owned(),
         description: sent.text("description").to_owned(),
         owner: viewer.id,
-        grants: Chosen::sent(&sent).into_grants(),
+        grants: Chosen::sent(&sent)?.into_grants(),
         lifespan: lifespan(&sent),
     };
     match tokens(&pages, &viewer).issue_admin(new).await {
@@ -302,9 +302,13 @@ async fn one_page(
         Some(owner) if owner.is_super_admin() => Ceiling::Unlimited,
         _ => Ceiling::Of(tokens(pages, viewer).owner_permissions(token.id).await?),
     };
-    let chosen = extra.sent.map_or_else(|| Chosen::of_grants(token.grants()), Chosen::sent);
+    let (shown, hidden) = pages.words.split_grants(token.grants());
+    let chosen = match extra.sent {
+        Some(sent) => Chosen::sent(sent)?,
+        None => Chosen::of_grants(&shown),
+    };
     let address = format!("{LIST}/{}", token.id);
-    let said = |grant: &Grant| pages.words.said(&grant.action, grant.subject.as_ref());
+    let said = |grant: &Grant| pages.words.said_of(&grant.action, grant.subject.as_ref(), &grant.fields);
     let existing = Existing {
         id: token.id,
         // What is sent again was made from what the form was made from.
@@ -319,7 +323,7 @@ async fn one_page(
         can_regenerate: yours && viewer.may(REGENERATE),
         can_delete: mine && viewer.may(DELETE),
         lost: lost(pages, viewer, token.id, now).await?,
-        hidden: token.grants().iter().filter(|grant| !pages.words.shows(grant)).map(said).collect(),
+        hidden: hidden.iter().map(said).collect(),
     };
     let text = |name, kept: &str| extra.sent.map_or(kept.to_owned(), |sent| sent.text(name).to_owned());
     let (name, description) = (text("name", &token.name), text("description", &token.description));
@@ -380,7 +384,7 @@ async fn save(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent: Sent
     let update = TokenUpdate {
         name: Some(sent.text("name").to_owned()),
         description: Some(sent.text("description").to_owned()),
-        grants: Some(Chosen::sent(&sent).onto(described.token.grants(), &pages.words)),
+        grants: Chosen::sent(&sent)?.onto(described.token.grants(), &pages.words),
         access: None,
     };
     match tokens.only_if(sent.version()?).update(TokenId(id), update).await {

@@ -9,6 +9,8 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use std::time::Duration;
 
+pub(super) const NOT_WHOLE: &str = "This form is not whole. Load the page again.";
+
 /// Why there is no page. Nothing was changed.
 #[derive(Debug)]
 pub(super) struct Failure {
@@ -33,6 +35,16 @@ impl Failure {
 
     pub(super) fn bad_request(text: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "That did not work", text)
+    }
+
+    /// Of a form that no page of ours has sent like this.
+    pub(super) fn not_whole() -> Self {
+        Self::bad_request(NOT_WHOLE)
+    }
+
+    pub(super) fn too_large() -> Self {
+        let text = "This form is larger than any that we take. Go back, and send less at once.";
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "Too much", text)
     }
 
     pub(super) fn dead_invitation() -> Self {

@@ -1,9 +1,12 @@
 //! What a form has sent.
 
-use super::failure::Failure;
+use super::failure::{Failure, NOT_WHOLE};
 use crate::domain::{Version, parse_id};
 use axum::extract::{Form, FromRequest, FromRequestParts, Path, Request};
+use http::StatusCode;
 use http::request::Parts;
+
+const NUL: char = '\0';
 
 /// The fields of a form, in order; names may come more than once.
 pub(super) struct Sent(Vec<(String, String)>);
@@ -13,7 +16,8 @@ impl<S: Send + Sync> FromRequest<S> for Sent {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
         match Form::<Vec<(String, String)>>::from_request(request, state).await {
-            Ok(Form(fields)) => Ok(Self(fields)),
+            Ok(Form(fields)) => Self::whole(fields),
+            Err(why) if why.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(Failure::too_large()),
             Err(_) => {
                 Err(Failure::bad_request("This form could not be read. Go back, load the page again, and retry."))
             }
@@ -22,6 +26,15 @@ impl<S: Send + Sync> FromRequest<S> for Sent {
 }
 
 impl Sent {
+    /// No text can have a NUL: databases do not keep it.
+    fn whole(fields: Vec<(String, String)>) -> Result<Self, Failure> {
+        match fields.iter().find(|(name, value)| name.contains(NUL) || value.contains(NUL)) {
+            None => Ok(Self(fields)),
+            Some((name, _)) if name.contains(NUL) => Err(Failure::not_whole()),
+            Some((name, _)) => Err(Failure::bad_request(format!("{NOT_WHOLE} There is a NUL in “{name}”."))),
+        }
+    }
+
     /// The text of a field; empty if it was not sent.
     pub(super) fn text(&self, name: &str) -> &str {
         self.0.iter().find(|(sent, _)| sent == name).map_or("", |(_, value)| value.as_str())
@@ -34,11 +47,27 @@ impl Sent {
 
     /// What the form was made from.
     pub(super) fn version(&self) -> Result<Version, Failure> {
-        self.text("version").parse().map_err(|_| Failure::bad_request("This form is not whole. Load the page again."))
+        self.text("version").parse().map_err(|_| Failure::not_whole())
     }
 
     pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(sent, _)| sent == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The values of a field that each are a list of words, or of none in the place of one.
+    pub(super) fn lists<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> impl Iterator<Item = Result<Vec<Option<String>>, Failure>> + 'a {
+        self.all(name).map(|value| match serde_json::from_str::<Vec<Option<String>>>(value) {
+            Ok(words) if !words.iter().flatten().any(|word| word.contains(NUL)) => Ok(words),
+            _ => Err(Failure::not_whole()),
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(fields: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        Self(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
 }
 

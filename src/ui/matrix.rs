@@ -6,7 +6,7 @@
 use super::grants::Chosen;
 use super::offer::{Offer, Offering};
 use crate::domain::{
-    Action, ActionEntry, Catalogue, Ceiling, ConditionId, Conditions, Fields, Grant, HAS_SAME_ROLE_AS_CREATOR,
+    Action, ActionEntry, Catalogue, Ceiling, ConditionId, Conditions, Field, Fields, Grant, HAS_SAME_ROLE_AS_CREATOR,
     IS_CREATOR, Permission, Section, Subject, SubjectEntry, SubjectKind,
 };
 use std::collections::HashSet;
@@ -136,32 +136,62 @@ impl Words {
         Matrix { tabs: tabs.into_iter().filter(|tab| !tab.is_empty()).collect(), readonly }
     }
 
-    /// Whether a token's form can show this grant.
-    pub(super) fn shows(&self, grant: &Grant) -> bool {
-        !is_useless(&grant.action) && self.has_place(&grant.action, grant.subject.as_ref()).is_some()
+    /// Which fields of a grant a token's form can show, and which it cannot.
+    pub(super) fn split_grant(&self, grant: &Grant) -> (Option<Fields>, Option<Fields>) {
+        if is_useless(&grant.action) {
+            return (None, Some(grant.fields.clone()));
+        }
+        self.split(&grant.action, grant.subject.as_ref(), &grant.fields)
+    }
+
+    /// What of a token's grants its form can show, and what it cannot.
+    pub(super) fn split_grants(&self, grants: &[Grant]) -> (Vec<Grant>, Vec<Grant>) {
+        let one = |grant: &Grant| {
+            let of = |fields: Option<Fields>| fields.map(|fields| Grant { fields, ..grant.clone() });
+            let (shown, hidden) = self.split_grant(grant);
+            (of(shown), of(hidden))
+        };
+        let (shown, hidden): (Vec<_>, Vec<_>) = grants.iter().map(one).unzip();
+        (shown.into_iter().flatten().collect(), hidden.into_iter().flatten().collect())
+    }
+
+    /// What of a role's permissions its form can show, and what it cannot.
+    pub(super) fn split_permissions(&self, permissions: &[Permission]) -> (Vec<Permission>, Vec<Permission>) {
+        let one = |permission: &Permission| {
+            let of = |fields: Option<Fields>| fields.map(|fields| Permission { fields, ..permission.clone() });
+            let (shown, hidden) = self.split(&permission.action, permission.subject.as_ref(), &permission.fields);
+            (of(shown), of(hidden))
+        };
+        let (shown, hidden): (Vec<_>, Vec<_>) = permissions.iter().map(one).unzip();
+        (shown.into_iter().flatten().collect(), hidden.into_iter().flatten().collect())
     }
 
     /// Whether a role's form can show this permission whole.
     pub(super) fn shows_permission(&self, permission: &Permission) -> bool {
-        let Permission { action, subject, fields, .. } = permission;
-        self.has_place(action, subject.as_ref()).is_some_and(|entry| match fields {
-            Fields::All => true,
-            Fields::Only(set) => {
-                let known = self.catalogue.subjects().iter().find(|known| Some(&known.id) == subject.as_ref());
-                let there = |known: &SubjectEntry| set.as_slice().iter().all(|field| known.fields.contains(field));
-                entry.has_fields && known.is_some_and(there)
-            }
-        })
+        self.split(&permission.action, permission.subject.as_ref(), &permission.fields).1.is_none()
     }
 
-    fn has_place(&self, action: &Action, subject: Option<&Subject>) -> Option<&ActionEntry> {
+    /// Fields that have left the catalogue have no box.
+    fn split(&self, action: &Action, subject: Option<&Subject>, fields: &Fields) -> (Option<Fields>, Option<Fields>) {
+        let Some((entry, known)) = self.place(action, subject) else { return (None, Some(fields.clone())) };
+        let Fields::Only(set) = fields else { return (Some(Fields::All), None) };
+        let Some(known) = known.filter(|_| entry.has_fields) else { return (None, Some(fields.clone())) };
+        let (shown, hidden): (Vec<_>, Vec<_>) =
+            set.as_slice().iter().cloned().partition(|field| known.fields.contains(field));
+        (Fields::only(shown).ok(), Fields::only(hidden).ok())
+    }
+
+    /// Where a form shows an action on a subject.
+    fn place(&self, action: &Action, subject: Option<&Subject>) -> Option<(&ActionEntry, Option<&SubjectEntry>)> {
         let entry = self.catalogue.actions().iter().find(|entry| entry.id == *action)?;
-        let there = match (&entry.section, subject) {
-            (Section::Subjects(subjects), Some(subject)) => subjects.contains(subject),
-            (Section::Subjects(_), None) => false,
-            (_, subject) => subject.is_none(),
-        };
-        there.then_some(entry)
+        match (&entry.section, subject) {
+            (Section::Subjects(subjects), Some(subject)) => {
+                let known = self.catalogue.subjects().iter().find(|known| known.id == *subject)?;
+                subjects.contains(subject).then_some((entry, Some(known)))
+            }
+            (Section::Subjects(_), None) => None,
+            (_, subject) => subject.is_none().then_some((entry, None)),
+        }
     }
 
     /// What people call an action on a subject.
@@ -181,6 +211,14 @@ impl Words {
             Some(place) => format!("{place}: {deed}"),
             None => deed.to_owned(),
         }
+    }
+
+    /// The same, with the fields where there is a list of them.
+    pub(super) fn said_of(&self, action: &Action, subject: Option<&Subject>, fields: &Fields) -> String {
+        let said = self.said(action, subject);
+        let Fields::Only(set) = fields else { return said };
+        let fields: Vec<&str> = set.as_slice().iter().map(Field::as_str).collect();
+        format!("{said} ({})", fields.join(", "))
     }
 }
 

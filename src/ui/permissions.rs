@@ -3,114 +3,77 @@
 //! A role can have several permissions for one action on one subject: titles of all entries, bodies of one's own. A form has one box for
 //! each field, so what is shown is for each field under which conditions it is held, and for all fields, if they are; that says the same.
 
+use super::failure::Failure;
 use super::form::Sent;
-use super::grants::Chosen;
+use super::grants::{Choice, Chosen, Gathered, Place, Ways};
 use super::matrix::Words;
-use crate::domain::{Action, ConditionId, Field, Fields, Permission, Subject, When};
-
-/// A field under conditions of its own, whatever holds for the rest.
-pub(super) struct Apart {
-    action: Action,
-    subject: Option<Subject>,
-    field: Field,
-    when: When,
-}
-
-/// What a form sends for a field with conditions of its own: the condition, or none for every entry.
-type SentApart = (Action, Option<Subject>, Field, Option<ConditionId>);
+use crate::domain::{Action, Field, Fields, Permission, Subject, When};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// All that is held for one action on one subject.
 #[derive(Default)]
 struct Held {
     /// Under which conditions all fields are, if they are.
-    whole: Option<When>,
-    fields: Vec<(Field, When)>,
+    whole: Option<Ways>,
+    fields: BTreeMap<Field, Ways>,
 }
 
 impl Chosen {
     /// What a role's form sent.
-    pub(super) fn sent_for_role(sent: &Sent) -> Self {
-        let mut chosen = Self::sent(sent);
-        for value in sent.all("apart") {
-            let Ok((action, subject, field, id)) = serde_json::from_str::<SentApart>(value) else { continue };
-            if chosen.fields(&action, subject.as_ref()).is_some_and(|fields| fields.contains(field.as_str())) {
-                let when = id.map_or(When::Always, |id| When::from_list([id]));
-                chosen.set_apart(action, subject, field, when);
+    pub(super) fn sent_for_role(sent: &Sent) -> Result<Self, Failure> {
+        let mut gathered = Gathered::sent(sent)?;
+        // For a field with conditions of its own: the condition, or none for every entry.
+        for list in sent.lists("apart") {
+            let Ok([Some(action), subject, Some(field), id]) = <[_; 4]>::try_from(list?) else {
+                return Err(Failure::not_whole());
+            };
+            let field = field.into();
+            let parts = gathered.0.get_mut(&(action.into(), subject.map(Into::into)));
+            if let Some(parts) = parts.filter(|parts| parts.has(&field)) {
+                parts.apart.entry(field).or_default().add(&When::from_list(id));
             }
         }
-        chosen
+        Ok(gathered.chosen())
     }
 
     pub(super) fn of_permissions(permissions: &[Permission]) -> Self {
-        let mut chosen = Self::default();
-        for (i, permission) in permissions.iter().enumerate() {
-            let Permission { action, subject, .. } = permission;
-            let same = |p: &&Permission| p.action == *action && p.subject == *subject;
-            if !permissions[..i].iter().any(|p| same(&p)) {
-                chosen.add_held(action, subject.as_ref(), Held::of(permissions.iter().filter(same)));
+        let mut all: BTreeMap<Place, Held> = BTreeMap::new();
+        for Permission { action, subject, fields, when } in permissions {
+            let held = all.entry((action.clone(), subject.clone())).or_default();
+            match fields {
+                Fields::All => held.whole.get_or_insert_default().add(when),
+                Fields::Only(set) => {
+                    set.as_slice().iter().for_each(|field| held.fields.entry(field.clone()).or_default().add(when));
+                }
             }
         }
-        chosen
-    }
-
-    fn add_held(&mut self, action: &Action, subject: Option<&Subject>, held: Held) {
-        let (fields, usual) = match &held.whole {
-            Some(whole) => (Fields::All, whole.clone()),
-            None => {
-                let Ok(fields) = Fields::only(held.fields.iter().map(|(field, _)| field.clone())) else { return };
-                (fields, held.usual())
-            }
-        };
-        self.add(action.clone(), subject.cloned(), fields);
-        for (field, when) in held.fields {
-            let said = if held.whole.is_some() { within(&when, &usual) } else { when == usual };
-            if !said {
-                self.set_apart(action.clone(), subject.cloned(), field, when);
-            }
-        }
-        self.set_when(action, subject, usual);
-    }
-
-    fn set_apart(&mut self, action: Action, subject: Option<Subject>, field: Field, when: When) {
-        let found = self.apart.iter_mut().find(|a| a.action == action && a.subject == subject && a.field == field);
-        match found {
-            Some(apart) => apart.when = either(&apart.when, &when),
-            None => self.apart.push(Apart { action, subject, field, when }),
-        }
+        Self(all.into_iter().filter_map(|(place, held)| Some((place, held.choice()?))).collect())
     }
 
     /// The conditions of a field, where it has its own.
     pub(super) fn when_apart(&self, action: &Action, subject: Option<&Subject>, field: &str) -> Option<&When> {
-        let of = |a: &&Apart| a.action == *action && a.subject.as_ref() == subject && a.field.as_str() == field;
-        self.apart.iter().find(of).map(|apart| &apart.when)
+        self.at(action, subject)?.apart.get(&Field::from(field))
     }
 
     /// The permissions that say this: for each action and subject one for all fields, then one for each list of conditions.
     pub(super) fn permissions(&self) -> Vec<Permission> {
         let mut all = Vec::new();
-        for grant in self.grants() {
-            let (action, subject) = (&grant.action, grant.subject.as_ref());
-            let one = |fields: Fields, when: When| Permission {
+        for ((action, subject), Choice { fields, when, apart }) in &self.0 {
+            let one = |fields: Fields, when: &When| Permission {
                 action: action.clone(),
-                subject: subject.cloned(),
+                subject: subject.clone(),
                 fields,
-                when,
+                when: when.clone(),
             };
-            let mut groups: Vec<(When, Vec<Field>)> = Vec::new();
-            let mut group = |when: &When, field: &Field| match groups.iter_mut().find(|(of, _)| of == when) {
-                Some((_, fields)) => fields.push(field.clone()),
-                None => groups.push((when.clone(), vec![field.clone()])),
-            };
-            match &grant.fields {
+            let groups = match fields {
                 Fields::All => {
-                    all.push(one(Fields::All, grant.chosen.clone()));
-                    let mine = self.apart.iter().filter(|a| a.action == *action && a.subject.as_ref() == subject);
-                    mine.filter(|a| !within(&a.when, &grant.chosen)).for_each(|a| group(&a.when, &a.field));
+                    all.push(one(Fields::All, when));
+                    grouped(apart.iter().filter(|(_, of)| !within(of, when)))
                 }
-                Fields::Only(set) => set.as_slice().iter().for_each(|field| {
-                    group(self.when_apart(action, subject, field.as_str()).unwrap_or(&grant.chosen), field);
-                }),
-            }
+                Fields::Only(set) => {
+                    grouped(set.as_slice().iter().map(|field| (field, apart.get(field).unwrap_or(when))))
+                }
+            };
             all.extend(groups.into_iter().filter_map(|(when, fields)| Some(one(Fields::only(fields).ok()?, when))));
         }
         all
@@ -118,49 +81,49 @@ impl Chosen {
 
     /// The permissions of a role that had these, if they are others now: what the form shows is as it was sent, the rest stays.
     pub(super) fn permissions_onto(&self, before: &[Permission], words: &Words) -> Option<Vec<Permission>> {
-        let (shown, hidden): (Vec<_>, Vec<_>) = before.iter().cloned().partition(|p| words.shows_permission(p));
+        let (shown, hidden) = words.split_permissions(before);
         let (was, mut now) = (Self::of_permissions(&shown).permissions(), self.permissions());
-        let same = was.len() == now.len() && was.iter().all(|permission| now.contains(permission));
+        let same = was.iter().collect::<HashSet<_>>() == now.iter().collect();
         now.extend(hidden);
         (!same).then_some(now)
     }
 }
 
+/// Fields by their conditions, in the order in which each comes first.
+fn grouped<'a>(fields: impl Iterator<Item = (&'a Field, &'a When)>) -> Vec<(&'a When, Vec<Field>)> {
+    let mut groups: Vec<(&When, Vec<Field>)> = Vec::new();
+    let mut at: HashMap<&When, usize> = HashMap::new();
+    for (field, when) in fields {
+        let i = *at.entry(when).or_insert_with(|| {
+            groups.push((when, Vec::new()));
+            groups.len() - 1
+        });
+        groups[i].1.push(field.clone());
+    }
+    groups
+}
+
 impl Held {
-    fn of<'a>(permissions: impl Iterator<Item = &'a Permission>) -> Self {
-        let mut held = Self::default();
-        for Permission { fields, when, .. } in permissions {
-            match fields {
-                Fields::All => held.whole = Some(held.whole.as_ref().map_or(when.clone(), |w| either(w, when))),
-                Fields::Only(set) => set.as_slice().iter().for_each(|field| held.add(field, when)),
-            }
+    fn choice(self) -> Option<Choice> {
+        let mut apart: BTreeMap<Field, When> = self.fields.into_iter().map(|(f, ways)| (f, ways.when())).collect();
+        if let Some(whole) = self.whole {
+            let when = whole.when();
+            apart.retain(|_, of| !within(of, &when));
+            return Some(Choice { fields: Fields::All, when, apart });
         }
-        held
-    }
-
-    fn add(&mut self, field: &Field, when: &When) {
-        match self.fields.iter_mut().find(|(of, _)| of == field) {
-            Some((_, already)) => *already = either(already, when),
-            None => self.fields.push((field.clone(), when.clone())),
-        }
-    }
-
-    /// The conditions of most fields; of as many, those that are there: a field that is added should not have more than it was meant to.
-    fn usual(&self) -> When {
-        let many = |when: &When| self.fields.iter().filter(|(_, of)| of == when).count();
-        let all = self.fields.iter().map(|(_, when)| when);
-        all.max_by_key(|when| (many(when), **when != When::Always)).cloned().unwrap_or(When::Always)
+        let fields = Fields::only(apart.keys().cloned()).ok()?;
+        let when = usual(&apart);
+        apart.retain(|_, of| *of != when);
+        Some(Choice { fields, when, apart })
     }
 }
 
-/// Under one or the other.
-fn either(one: &When, other: &When) -> When {
-    match (one, other) {
-        (When::AnyOf(one), When::AnyOf(other)) => {
-            When::from_list(one.as_slice().iter().chain(other.as_slice()).cloned())
-        }
-        _ => When::Always,
-    }
+/// The conditions of most fields; of as many, those that are there: a field that is added should not have more than it was meant to.
+fn usual(fields: &BTreeMap<Field, When>) -> When {
+    let mut many: HashMap<&When, usize> = HashMap::new();
+    fields.values().for_each(|when| *many.entry(when).or_default() += 1);
+    let most = fields.values().max_by_key(|when| (many.get(when).copied(), **when != When::Always));
+    most.cloned().unwrap_or(When::Always)
 }
 
 /// Whether whatever holds under `when` holds under `all` too.
@@ -168,7 +131,7 @@ fn within(when: &When, all: &When) -> bool {
     match (when, all) {
         (_, When::Always) => true,
         (When::Always, When::AnyOf(_)) => false,
-        (When::AnyOf(when), When::AnyOf(all)) => when.as_slice().iter().all(|id| all.contains(id.as_str())),
+        (When::AnyOf(when), When::AnyOf(all)) => when.is_subset(all),
     }
 }
 
@@ -233,6 +196,12 @@ mod tests {
         // What no form shows stays as it is.
         assert_eq!(Chosen::default().permissions_onto(&before, &words), None);
         assert_eq!(Chosen::default().permissions_onto(&before, &known), Some(Vec::new()));
+        // Nor do fields that left the catalogue make another role of it.
+        let gone = [read(&["title", "gone"]), read(&["title", "body"]).when(own.clone())];
+        let (shown, hidden) = known.split_permissions(&gone);
+        assert_eq!(Chosen::of_permissions(&shown).permissions_onto(&gone, &known), None);
+        assert_eq!(hidden, [read(&["gone"])]);
+        assert_eq!(Chosen::default().permissions_onto(&gone, &known), Some(hidden));
         let fewer = Chosen::of_permissions(&[read(&["title"])]);
         assert_eq!(fewer.permissions_onto(&before, &known), Some(vec![read(&["title"])]));
     }

@@ -241,7 +241,7 @@ async fn new_page(
 }
 
 async fn save_new(State(pages): State<Pages>, viewer: Viewer, sent: Sent) -> Result<Response, Failure> {
-    let chosen = Chosen::sent_for_role(&sent);
+    let chosen = Chosen::sent_for_role(&sent)?;
     let (name, description) = (sent.text("name"), sent.text("description"));
     let new = NewRole::new(name).description(description).permissions(chosen.permissions());
     match roles(&pages, &viewer).create(new).await {
@@ -294,8 +294,13 @@ async fn one_page(
     let readonly = fixed.or((!viewer.may(UPDATE)).then_some(looks));
     let everything = (id == RoleId::SUPER_ADMIN).then(|| pages.words.catalogue.everything());
     let held = everything.as_ref().unwrap_or(&role.permissions);
-    let chosen = extra.sent.map_or_else(|| Chosen::of_permissions(held), Chosen::sent_for_role);
-    let hidden = role.permissions.iter().filter(|permission| !pages.words.shows_permission(permission));
+    let (shown, _) = pages.words.split_permissions(held);
+    let (_, hidden) = pages.words.split_permissions(&role.permissions);
+    let chosen = match extra.sent {
+        Some(sent) => Chosen::sent_for_role(sent)?,
+        None => Chosen::of_permissions(&shown),
+    };
+    let said = |p: &Permission| pages.words.said_of(&p.action, p.subject.as_ref(), &p.fields);
     let existing = Existing {
         id,
         // What is sent again was made from what the form was made from.
@@ -307,7 +312,7 @@ async fn one_page(
         updated: When::of(role.updated_at, now),
         can_delete: viewer.may(DELETE) && fixed.is_none(),
         can_duplicate: viewer.may(CREATE) && !is_built_in(&role),
-        hidden: hidden.map(|p| pages.words.said(&p.action, p.subject.as_ref())).collect(),
+        hidden: hidden.iter().map(said).collect(),
     };
     let text = |name, kept: &str| extra.sent.map_or(kept.to_owned(), |sent| sent.text(name).to_owned());
     let page = RolePage {
@@ -329,7 +334,8 @@ async fn one_page(
 async fn save(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent: Sent) -> Result<Response, Failure> {
     let id = RoleId(id);
     let roles = roles(&pages, &viewer).only_if(sent.version()?);
-    let (status, extra) = match update(&pages, &roles, id, &sent).await {
+    let chosen = Chosen::sent_for_role(&sent)?;
+    let (status, extra) = match update(&pages, &roles, id, &sent, &chosen).await {
         Ok(None) => return Ok(Redirect::to(&format!("{LIST}/{id}?done=saved")).into_response()),
         Ok(taken) => (StatusCode::OK, Extra { taken, ..Extra::default() }),
         Err(error) => (StatusCode::BAD_REQUEST, Extra { found: Complaints::from(error)?, ..Extra::default() }),
@@ -338,9 +344,15 @@ async fn save(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent: Sent
 }
 
 /// Saves, or answers what has to be confirmed first.
-async fn update(pages: &Pages, roles: &Roles, id: RoleId, sent: &Sent) -> Result<Option<Taken>, ServiceError> {
+async fn update(
+    pages: &Pages,
+    roles: &Roles,
+    id: RoleId,
+    sent: &Sent,
+    chosen: &Chosen,
+) -> Result<Option<Taken>, ServiceError> {
     let before = roles.read(id).await?;
-    let permissions = Chosen::sent_for_role(sent).permissions_onto(&before.permissions, &pages.words);
+    let permissions = chosen.permissions_onto(&before.permissions, &pages.words);
     if let Some(permissions) = &permissions {
         let clamped = roles.would_clamp(id, permissions.clone()).await?;
         if let Some(taken) = Taken::unconfirmed(clamped, &proposed(permissions), sent) {
