@@ -46,6 +46,9 @@ async fn a_token_is_made_and_deleted_with_the_keyboard_alone() {
         Ok(text.contains("Copied") || text.contains("Press Ctrl+C"))
     })
     .await;
+    let heard =
+        root.script("return document.querySelector('main > [role=status], .stack > [role=status]').textContent").await;
+    assert!(["Copied", "Press Ctrl+C"].iter().any(|said| heard == *said), "{heard}");
 
     root.goes("/admin/settings/admin-tokens").await;
     root.tabs_to("By keyboard").await;
@@ -63,5 +66,22 @@ async fn a_token_is_made_and_deleted_with_the_keyboard_alone() {
     root.strikes(ENTER).await;
     root.sees("The token is deleted").await;
     scene.server.get("/admin/webhooks", &key).assert(401);
+    root.leaves().await;
+}
+
+#[tokio::test]
+async fn reading_begins_at_what_went_wrong() {
+    let Some(scene) = Scene::with_demo_data() else { return };
+    let root = scene.somebody().await;
+    root.goes("/admin/auth/login").await;
+    root.types("E-mail", ROOT).await;
+    root.types("Password", "Wr0ng!!!").await;
+    root.presses("Sign in").await;
+    root.until("the complaint has the focus", async || {
+        Ok(root.script("return document.activeElement.getAttribute('role')").await == "alert")
+    })
+    .await;
+    assert_eq!(root.client.title().await.unwrap(), "Error: Sign in · keyward");
+    root.tabs_to("E-mail").await;
     root.leaves().await;
 }

@@ -63,3 +63,25 @@ async fn a_key_is_not_regenerated_from_an_old_page() {
     scene.ask(scene.server.secret("ROOT")).assert(200);
     root.leaves().await;
 }
+
+#[tokio::test]
+async fn a_token_is_not_deleted_from_an_old_list() {
+    let Some(scene) = Scene::with_demo_data() else { return };
+    let root = scene.signed_in(ROOT).await;
+    let session = scene.session(ROOT);
+    root.sees("Root's token").await;
+    let id = scene.token(&session, "Root's token").unwrap()["id"].clone();
+    let change = r#"{"name":"Production"}"#;
+    scene.server.json("PUT", &format!("/admin/admin-tokens/{id}"), &session, change).assert(200);
+    root.presses("Delete Root's token").await;
+    root.presses("Delete token").await;
+    root.sees("has changed this in the meantime").await;
+    scene.ask(scene.server.secret("ROOT")).assert(200);
+    root.goes("/admin/settings/admin-tokens").await;
+    root.presses("Delete Production").await;
+    root.sees("Delete “Production”?").await;
+    root.presses("Delete token").await;
+    root.sees("The token is deleted").await;
+    scene.ask(scene.server.secret("ROOT")).assert(401);
+    root.leaves().await;
+}
