@@ -4,6 +4,7 @@ use super::failure::{Complaints, Failure, capital};
 use super::form::Sent;
 use super::state::Pages;
 use crate::domain::{Action, ContentAccess, Token, TokenAuthority};
+use std::collections::{HashMap, HashSet};
 
 /// What it may do, in a few words.
 pub(super) fn told(token: &Token) -> String {
@@ -74,20 +75,24 @@ impl Chosen {
     /// All that can be listed, by what stands before the last dot; and what is listed although it is not registered any more.
     pub(super) fn parts(&self, pages: &Pages) -> Vec<Part> {
         let known = pages.words.catalogue.content_actions();
-        let gone: Vec<&Action> = self.actions.iter().filter(|action| !known.contains(action)).collect();
+        let (chosen, registered): (HashSet<&Action>, HashSet<&Action>) =
+            (self.actions.iter().collect(), known.iter().collect());
+        let gone = self.actions.iter().filter(|action| !registered.contains(action));
         let mut parts: Vec<Part> = Vec::new();
+        let mut places: HashMap<(String, bool), usize> = HashMap::new();
         let mut add = |action: &Action, gone: bool| {
             let (title, name) = action.as_str().rsplit_once('.').unwrap_or(("Others", action.as_str()));
-            let chosen = self.actions.contains(action);
+            let chosen = chosen.contains(action);
             let deed = Deed { action: action.to_string(), name: name.to_owned(), chosen };
-            match parts.iter_mut().find(|part| part.title == title && part.gone == gone) {
-                Some(part) => part.actions.push(deed),
-                None => parts.push(Part { title: title.to_owned(), gone, actions: vec![deed] }),
-            }
+            let place = *places.entry((title.to_owned(), gone)).or_insert_with(|| {
+                parts.push(Part { title: title.to_owned(), gone, actions: Vec::new() });
+                parts.len() - 1
+            });
+            parts[place].actions.push(deed);
         };
         known.iter().for_each(|action| add(action, false));
         // Without any catalogue nothing is gone: anything can be listed.
-        gone.into_iter().for_each(|action| add(action, !known.is_empty()));
+        gone.for_each(|action| add(action, !known.is_empty()));
         parts
     }
 }
@@ -103,7 +108,7 @@ pub(super) fn wrong(found: &Complaints) -> Vec<String> {
 pub(super) fn same(before: Option<&ContentAccess>, after: &ContentAccess) -> bool {
     match (before, after) {
         (Some(ContentAccess::Custom(before)), ContentAccess::Custom(after)) => {
-            before.iter().all(|action| after.contains(action)) && after.iter().all(|action| before.contains(action))
+            before.iter().collect::<HashSet<_>>() == after.iter().collect()
         }
         (before, after) => before == Some(after),
     }
