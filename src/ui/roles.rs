@@ -120,8 +120,8 @@ pub(super) struct Taken {
 }
 
 impl Taken {
-    /// What is still to be confirmed: another change than the one that whoever sent the form has seen, or one that takes more by now,
-    /// is a new question.
+    /// What is still to be confirmed: another change than the one that whoever sent the form has seen, or one that takes more by
+    /// now, is a new question.
     pub(super) fn unconfirmed(clamped: Clamped, proposed: &Value, sent: &Sent) -> Option<Self> {
         let Clamped { tokens, grants, .. } = clamped;
         let digest = Sha256::digest(json!([tokens, grants, proposed]).to_string());
