@@ -53,7 +53,7 @@ impl Fault {
         match self {
             Self::Nothing => "nothing",
             Self::SessionsKilled => "sessions killed (pg_terminate_backend)",
-            Self::SessionStopped => "a session stopped (SIGSTOP)",
+            Self::SessionStopped => "sessions stopped (SIGSTOP), a log's reader among them",
             Self::ServerStopped => "server stopped (SIGSTOP)",
             Self::ServerKilled => "server killed and started again",
             Self::NodeStopped => "node stopped (SIGSTOP)",
@@ -179,11 +179,12 @@ impl Site {
     async fn stop_session(&mut self, lasting: Duration) -> Result<(), BoxError> {
         let mut sql = self.sql().await?;
         let mut pids = self.sessions(&mut sql).await?;
-        // One that reads a node's log, and some of those that read or write.
-        let mut others = pids.split_off(self.nodes.len().min(pids.len()));
+        // Some of those that read or write, and two of those that read the log. One of these may be this program's own: then the other
+        // one is a node's.
+        let mut others = pids.split_off((self.nodes.len() + 1).min(pids.len()));
         self.random.shuffle(&mut others);
         self.random.shuffle(&mut pids);
-        pids.truncate(1);
+        pids.truncate(2);
         pids.extend(others.into_iter().take(2));
         if pids.is_empty() {
             return Err("no node has a session".into());
