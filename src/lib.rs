@@ -68,6 +68,7 @@
 //! | `metrics` | no | [`Health`] and refusals by reason through the facade `metrics` |
 //! | `postgres` | no | [`PostgresStore`], for many nodes |
 //! | `sqlite` | no | [`SqliteStore`], bundled |
+//! | `strapi` | no | reading a database of Strapi 5, and taking its people and tokens over |
 //! | `ui` | no | [`mod@ui`]: the settings pages |
 //! | `testing` | no | [`mod@testing`]: a world, a clock and requests for your own tests |
 //! | `full` | no | all of these |

@@ -8,6 +8,8 @@ pub mod contract;
 mod memory;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod sql;
+#[cfg(feature = "strapi")]
+pub(crate) mod strapi;
 
 pub use memory::MemoryStore;
 #[cfg(feature = "postgres")]

@@ -1,0 +1,94 @@
+//! What the reference's database holds, as the domain knows it.
+
+use crate::domain::{ContentAccess, Digest, Grant, OwnerState, PasswordHash, Permission, Timestamp};
+use std::fmt;
+use std::time::Duration;
+
+/// All that can be taken over, of one moment. Lists are by id.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Foreign {
+    pub(crate) roles: Vec<ForeignRole>,
+    pub(crate) users: Vec<ForeignUser>,
+    pub(crate) tokens: Vec<ForeignToken>,
+    /// Rows that are none of these as they stand.
+    pub(crate) not_understood: Vec<NotUnderstood>,
+}
+
+/// What tells a row from all others, also of other databases: its document id if it has one, else its id.
+pub(crate) type ForeignKey = String;
+
+/// A role.
+#[derive(Clone, Debug)]
+pub(crate) struct ForeignRole {
+    pub(crate) id: i64,
+    pub(crate) key: ForeignKey,
+    pub(crate) name: String,
+    pub(crate) description: String,
+    /// It has no ceiling. The reference knows that role by its code.
+    pub(crate) super_admin: bool,
+    pub(crate) permissions: Vec<Permission>,
+    pub(crate) not_understood: Vec<NotUnderstood>,
+}
+
+/// An admin user.
+#[derive(Clone, Debug)]
+pub(crate) struct ForeignUser {
+    pub(crate) id: i64,
+    pub(crate) key: ForeignKey,
+    pub(crate) email: String,
+    pub(crate) firstname: String,
+    pub(crate) lastname: String,
+    pub(crate) username: Option<String>,
+    /// A bcrypt hash (`$2a$`, `$2b$`, `$2y$`).
+    pub(crate) password: Option<PasswordHash>,
+    pub(crate) state: OwnerState,
+    /// Ids of the reference's roles.
+    pub(crate) roles: Vec<i64>,
+    pub(crate) created_at: Timestamp,
+}
+
+/// A token.
+#[derive(Clone, Debug)]
+pub(crate) struct ForeignToken {
+    pub(crate) id: i64,
+    pub(crate) key: ForeignKey,
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) digest: Digest,
+    /// Its secret as the reference sealed it: `v1:IV:CIPHERTEXT:TAG`.
+    pub(crate) sealed: Option<String>,
+    pub(crate) lifespan: Option<Duration>,
+    pub(crate) expires_at: Option<Timestamp>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) last_used_at: Option<Timestamp>,
+    pub(crate) authority: ForeignAuthority,
+    pub(crate) not_understood: Vec<NotUnderstood>,
+}
+
+/// What a token stands for.
+#[derive(Clone, Debug)]
+pub(crate) enum ForeignAuthority {
+    /// An admin token.
+    Admin {
+        /// The id of the reference's user; `None` if that is gone.
+        owner: Option<i64>,
+        grants: Vec<Grant>,
+    },
+    /// A content token.
+    Content { access: ContentAccess },
+}
+
+/// Something in the reference's database that nobody here knows the meaning of. It allows nothing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NotUnderstood {
+    /// What it is: `permission 12 (plugin::upload.read) of role "Editor"`.
+    pub what: String,
+    /// Why nobody knows: `it is for some locales only`.
+    pub why: String,
+}
+
+impl fmt::Display for NotUnderstood {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.why)
+    }
+}
