@@ -11,6 +11,11 @@ use zeroize::{Zeroize, Zeroizing};
 pub struct SaltId(String);
 
 impl SaltId {
+    /// What stands with tokens of the reference, whose salt has no name.
+    pub(crate) fn of_the_reference() -> Self {
+        Self("reference".to_owned())
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
