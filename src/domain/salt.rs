@@ -12,6 +12,7 @@ pub struct SaltId(String);
 
 impl SaltId {
     /// What stands with tokens of the reference, whose salt has no name.
+    #[cfg(feature = "strapi")]
     pub(crate) fn of_the_reference() -> Self {
         Self("reference".to_owned())
     }

@@ -12,6 +12,7 @@ mod error;
 mod events;
 mod failures;
 mod me;
+mod old_hash;
 mod owners;
 mod password;
 mod people;

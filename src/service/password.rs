@@ -2,9 +2,14 @@
 //!
 //! A hash costs 19 MiB and some 20 ms on purpose. So it never runs on a thread that serves requests, only so many run at a time,
 //! and only so many wait: a flood of sign-ins is answered "busy" instead of eating the machine.
+//!
+//! With the feature `strapi` some accounts may have a hash of bcrypt from an import. Then whoever fails pays for one hash of each
+//! kind (bcrypt with cost 10, as the reference has it), whatever the account has and whether there is one: how long a refusal takes
+//! does not tell. Only a hash that was made with another cost would.
 
 use super::ServiceError;
 use super::error::Wrong;
+use super::old_hash;
 use crate::domain::{Entropy, PasswordHash};
 use argon2::password_hash::phc;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
@@ -135,13 +140,25 @@ fn hash(text: &str, salt: &[u8]) -> Option<PasswordHash> {
 /// A format that nobody knows never verifies, and neither does a password that nobody can have set; both cost a hash all the same.
 fn verify(text: &str, kept: Option<&PasswordHash>) -> bool {
     let (text, short) = if text.len() <= LONGEST { (text, true) } else { ("", false) };
-    match kept {
-        Some(PasswordHash(phc)) if phc.starts_with("$argon2id$") => is_argon2(text, phc) && short,
-        _ => {
+    let kept = kept.map_or("", |hash| &hash.0);
+    if is_old(kept) {
+        let right = old_hash::verify(text, kept) && short;
+        if !right {
             is_argon2(text, NOBODYS);
-            false
         }
+        return right;
     }
+    let ours = kept.starts_with("$argon2id$");
+    let right = is_argon2(text, if ours { kept } else { NOBODYS }) && ours && short;
+    if !right {
+        old_hash::spend(text);
+    }
+    right
+}
+
+/// Whether a hash came from elsewhere, and is to be replaced by one of ours.
+pub(super) fn is_old(hash: &str) -> bool {
+    old_hash::is_one(hash)
 }
 
 fn is_argon2(text: &str, phc: &str) -> bool {

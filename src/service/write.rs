@@ -6,7 +6,7 @@ use super::people::People;
 use super::{Policy, ServiceError};
 use crate::domain::{
     Action, AuditEvent, Catalogue, Cause, Ceiling, ConditionId, Conditions, Doer, EncryptionKeys, Entropy, Fields,
-    Issued, Kind, Origin, Permission, SecretFormat, Subject, Tag, Target, Version, What,
+    Issued, Kind, Origin, Permission, SecretFormat, Subject, Tag, Target, Unregistered, Version, What,
 };
 use crate::resolve::{Begun, Resolver};
 use crate::store::{Clamp, Clamped, StoreError, Transaction, View, WriteStore};
@@ -72,6 +72,8 @@ pub(super) struct Draft {
     pub(super) origin: Origin,
     expected: Option<Version>,
     tags: Vec<Tag>,
+    /// There was nothing to change.
+    idle: bool,
 }
 
 impl Draft {
@@ -91,6 +93,12 @@ impl Draft {
     /// The change touches this.
     pub(super) fn touch(&mut self, tag: Tag) {
         self.tags.push(tag);
+    }
+
+    /// There was nothing to change: it is not committed, and leaves no row in the log of changes.
+    #[cfg(feature = "strapi")]
+    pub(super) fn nothing_to_do(&mut self) {
+        self.idle = true;
     }
 
     /// Goes on only if what is to be changed is as whoever asked has seen it.
@@ -145,24 +153,33 @@ impl Writer {
         items: impl Iterator<Item = (&'a Action, Option<&'a Subject>, &'a Fields, &'a [ConditionId])>,
         wrong: &mut Wrong,
     ) {
-        let conditions: &Conditions = self.resolver.conditions();
         for (i, (action, subject, fields, chosen)) in items.enumerate() {
-            match &self.settings.catalogue {
-                Some(catalogue) => {
-                    for u in catalogue.check(action, subject, fields, chosen, conditions) {
-                        let path = format!("{path}.{i}.{}", u.path);
-                        wrong.add(Problem { path, message: u.message, value: Some(u.name) });
-                    }
-                }
-                None => {
-                    for (j, id) in chosen.iter().enumerate().filter(|(_, id)| !conditions.contains(id.as_str())) {
-                        let (path, message) =
-                            (format!("{path}.{i}.conditions.{j}"), format!("there is no condition {id}"));
-                        wrong.add(Problem { path, message, value: Some(id.to_string()) });
-                    }
-                }
+            for u in self.unknown(action, subject, fields, chosen) {
+                let path = format!("{path}.{i}.{}", u.path);
+                wrong.add(Problem { path, message: u.message, value: Some(u.name) });
             }
         }
+    }
+
+    /// What nobody has registered of a permission or grant. Without a catalogue, only conditions are known.
+    pub(super) fn unknown(
+        &self,
+        action: &Action,
+        subject: Option<&Subject>,
+        fields: &Fields,
+        chosen: &[ConditionId],
+    ) -> Vec<Unregistered> {
+        let conditions: &Conditions = self.resolver.conditions();
+        if let Some(catalogue) = &self.settings.catalogue {
+            return catalogue.check(action, subject, fields, chosen, conditions);
+        }
+        let unknown = chosen.iter().enumerate().filter(|(_, id)| !conditions.contains(id.as_str()));
+        let told = |(j, id): (usize, &ConditionId)| Unregistered {
+            path: format!("conditions.{j}"),
+            name: id.to_string(),
+            message: format!("there is no condition {id}"),
+        };
+        unknown.map(told).collect()
     }
 }
 
@@ -219,7 +236,10 @@ impl Change {
             let mut draft = change.draft().await?;
             let begun = writer.resolver.freshness.begun(era);
             let value = draft.ready(work).await?;
-            let Draft { tx, tags, .. } = draft;
+            let Draft { tx, tags, idle, .. } = draft;
+            if idle {
+                return Ok(value);
+            }
             let op_id = tx.op_id().map(str::to_owned);
             let mut raise = Raise { resolver: writer.resolver.clone(), begun, seq: tx.seq(), op_id, tags };
             match tx.commit(&raise.tags).await {
@@ -253,7 +273,7 @@ impl Change {
     async fn draft(&self) -> Result<Draft, ServiceError> {
         let Self { store, writer, origin, expected } = self;
         let tx = store.begin().await?;
-        Ok(Draft { tx, writer: writer.clone(), origin: *origin, expected: *expected, tags: Vec::new() })
+        Ok(Draft { tx, writer: writer.clone(), origin: *origin, expected: *expected, tags: Vec::new(), idle: false })
     }
 }
 

@@ -170,6 +170,8 @@ fn label(name: &str) -> String {
         "access" => "Type".to_owned(),
         "lifespan" => "Duration".to_owned(),
         "first" => "First user".to_owned(),
+        "imported" => "Taken over from".to_owned(),
+        "passwordHash" => "Password hash".to_owned(),
         other => capital(other),
     }
 }

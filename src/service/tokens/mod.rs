@@ -74,7 +74,7 @@ async fn within(draft: &mut Draft, owner: OwnerId, grants: &[Grant]) -> Result<(
 }
 
 /// A grant, as the audit log tells it.
-fn told(grant: &Grant) -> serde_json::Value {
+pub(in crate::service) fn told(grant: &Grant) -> serde_json::Value {
     let fields = match &grant.fields {
         crate::domain::Fields::All => None,
         crate::domain::Fields::Only(set) => Some(set.as_slice()),
