@@ -47,16 +47,14 @@ mod with {
                 assert!(is_one(&hash) && verify("Passw0rd!", &hash) && !verify("passw0rd!", &hash), "{hash}");
             }
             assert!(is_one(NOBODYS) && !verify("", NOBODYS), "nobody's is a real one");
-            for wrong in
-                ["$2x$", "$3b$"].map(|version| kept.replace("$2b$", version)).into_iter().chain([
-                    String::new(),
-                    "$2b$10$abc".to_owned(),
-                    kept.replace("$04$", "$15$"),
-                    kept.replace("$04$", "$03$"),
-                    format!("{kept}a"),
-                    format!("$2b$10${}é", &kept[7..58]),
-                ])
-            {
+            for wrong in ["$2x$", "$3b$"].map(|version| kept.replace("$2b$", version)).into_iter().chain([
+                String::new(),
+                "$2b$10$abc".to_owned(),
+                kept.replace("$04$", "$15$"),
+                kept.replace("$04$", "$03$"),
+                format!("{kept}a"),
+                format!("$2b$10${}é", &kept[7..58]),
+            ]) {
                 assert!(!is_one(&wrong), "{wrong}");
             }
         }
@@ -74,7 +72,9 @@ mod without {
     pub(in crate::service) fn is_one(hash: &str) -> bool {
         if looks_like_one(hash) {
             SAID.call_once(|| {
-                tracing::warn!("a password came with an import and cannot be verified: build with the feature `strapi`");
+                tracing::warn!(
+                    "a password came with an import and cannot be verified: build with the feature `strapi`"
+                );
             });
         }
         false

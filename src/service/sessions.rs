@@ -6,7 +6,9 @@ use super::password::{Password, is_old};
 use super::tokens::IssuedToken;
 use super::write::Change;
 use super::{ServiceError, for_whom, optimistic};
-use crate::domain::{Doer, Kind, Owner, OwnerId, PasswordHash, Target, Timestamp, Token, TokenAuthority, TokenId, What};
+use crate::domain::{
+    Doer, Kind, Owner, OwnerId, PasswordHash, Target, Timestamp, Token, TokenAuthority, TokenId, What,
+};
 use serde_json::json;
 
 pub use super::me::ProfileUpdate;

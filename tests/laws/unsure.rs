@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use keyward::store::{
-    Clamp, Clamped, EventQuery, Imported, NewOwner, NewRole, NewToken, OwnerQuery, Page, Profile, StoreError, TokenTimes,
-    Transaction, View,
+    Clamp, Clamped, EventQuery, Imported, NewOwner, NewRole, NewToken, OwnerQuery, Page, Profile, StoreError,
+    TokenTimes, Transaction, View,
 };
 use keyward::{
     AuditEvent, Cause, Ceiling, Digest, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Permission, Role,

@@ -8,6 +8,8 @@ pub use change::TokenUpdate;
 pub use issue::{AdminToken, ContentToken, IssuedToken, SessionToken};
 pub use read::{DescribedToken, Key, OpenedToken};
 
+#[cfg(feature = "strapi")]
+pub(super) use issue::facts;
 pub(super) use issue::{insert, record};
 
 use super::error::{Problem, Wrong};
@@ -74,7 +76,7 @@ async fn within(draft: &mut Draft, owner: OwnerId, grants: &[Grant]) -> Result<(
 }
 
 /// A grant, as the audit log tells it.
-pub(in crate::service) fn told(grant: &Grant) -> serde_json::Value {
+fn told(grant: &Grant) -> serde_json::Value {
     let fields = match &grant.fields {
         crate::domain::Fields::All => None,
         crate::domain::Fields::Only(set) => Some(set.as_slice()),
