@@ -11,6 +11,7 @@ use crate::domain::{
 use crate::resolve::{Begun, Resolver};
 use crate::store::{Clamp, Clamped, StoreError, Transaction, View, WriteStore};
 use futures_util::future::BoxFuture;
+use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -146,42 +147,43 @@ impl Writer {
         }
     }
 
-    /// What nobody has registered of a list of permissions or grants: it would be denied for ever.
+    /// What nobody has registered of a list of permissions or grants: it would be denied for ever. What was there `before` may stay: it
+    /// was registered once.
     pub(super) fn unregistered<'a>(
         &self,
         path: &str,
-        items: impl Iterator<Item = (&'a Action, Option<&'a Subject>, &'a Fields, &'a [ConditionId])>,
+        items: impl Iterator<Item = Item<'a>>,
+        before: impl Iterator<Item = Item<'a>>,
         wrong: &mut Wrong,
     ) {
-        for (i, (action, subject, fields, chosen)) in items.enumerate() {
-            for u in self.unknown(action, subject, fields, chosen) {
+        let told = |item: Item<'a>, u: &Unregistered| (item.0, item.1, u.message.clone());
+        let old: HashSet<_> =
+            before.flat_map(|item| self.problems(item).into_iter().map(move |u| told(item, &u))).collect();
+        for (i, item) in items.enumerate() {
+            for u in self.problems(item).into_iter().filter(|u| !old.contains(&told(item, u))) {
                 let path = format!("{path}.{i}.{}", u.path);
                 wrong.add(Problem { path, message: u.message, value: Some(u.name) });
             }
         }
     }
 
-    /// What nobody has registered of a permission or grant. Without a catalogue, only conditions are known.
-    pub(super) fn unknown(
-        &self,
-        action: &Action,
-        subject: Option<&Subject>,
-        fields: &Fields,
-        chosen: &[ConditionId],
-    ) -> Vec<Unregistered> {
+    /// What nobody has registered of a permission or grant.
+    pub(super) fn problems(&self, (action, subject, fields, chosen): Item<'_>) -> Vec<Unregistered> {
         let conditions: &Conditions = self.resolver.conditions();
         if let Some(catalogue) = &self.settings.catalogue {
             return catalogue.check(action, subject, fields, chosen, conditions);
         }
         let unknown = chosen.iter().enumerate().filter(|(_, id)| !conditions.contains(id.as_str()));
-        let told = |(j, id): (usize, &ConditionId)| Unregistered {
-            path: format!("conditions.{j}"),
-            name: id.to_string(),
-            message: format!("there is no condition {id}"),
+        let problem = |(j, id): (usize, &ConditionId)| {
+            let (path, message) = (format!("conditions.{j}"), format!("there is no condition {id}"));
+            Unregistered { path, name: id.to_string(), message }
         };
-        unknown.map(told).collect()
+        unknown.map(problem).collect()
     }
 }
+
+/// A permission or a grant: action, subject, fields, conditions.
+pub(super) type Item<'a> = (&'a Action, Option<&'a Subject>, &'a Fields, &'a [ConditionId]);
 
 impl Change {
     /// For the program itself.

@@ -9,7 +9,7 @@ use crate::domain::{
 use crate::service::ServiceError;
 use crate::service::account::address;
 use crate::service::password::is_old;
-use crate::service::write::Draft;
+use crate::service::write::{Draft, Item};
 use crate::service::{roles, tokens};
 use crate::store::strapi::{Foreign, ForeignAuthority, ForeignRole, ForeignToken, ForeignUser, NotUnderstood};
 use crate::store::{Imported, NewOwner, NewRole, NewToken, TokenTimes};
@@ -89,13 +89,12 @@ impl<'d> Carrier<'d> {
         let description = self.text(&what, "description", &role.description, TEXT_LENGTH);
         self.leave(role.not_understood);
         let mut permissions = Vec::with_capacity(role.permissions.len());
-        for p in role.permissions {
-            match self.refused(&p.action, p.subject.as_ref(), &p.fields, p.when.as_slice()) {
+        for mut p in role.permissions {
+            let itself = format!("permission {} of {what}", of(&p.action, p.subject.as_ref()));
+            p.when = self.registered(&itself, p.when);
+            match self.refused((&p.action, p.subject.as_ref(), &p.fields, p.when.as_slice())) {
                 None => permissions.push(p),
-                Some(why) => {
-                    let permission = format!("permission {} of {what}", of(&p.action, p.subject.as_ref()));
-                    self.report.add(Outcome::Left, permission, why);
-                }
+                Some(why) => self.report.add(Outcome::Left, itself, why),
             }
         }
         let told = roles::told(&permissions);
@@ -308,10 +307,11 @@ impl<'d> Carrier<'d> {
     /// Those grants that may come under this ceiling, each as it is kept.
     fn grants(&mut self, token: &str, grants: Vec<Grant>, ceiling: &Ceiling) -> Vec<Grant> {
         let mut kept = Vec::with_capacity(grants.len());
-        for grant in grants {
-            let (action, subject, chosen) = (&grant.action, grant.subject.as_ref(), grant.chosen.as_slice());
-            let what = format!("grant {} of {token}", of(action, subject));
-            if let Some(why) = self.refused(action, subject, &grant.fields, chosen) {
+        for mut grant in grants {
+            let what = format!("grant {} of {token}", of(&grant.action, grant.subject.as_ref()));
+            grant.chosen = self.registered(&what, grant.chosen);
+            let item = (&grant.action, grant.subject.as_ref(), &grant.fields, grant.chosen.as_slice());
+            if let Some(why) = self.refused(item) {
                 self.report.add(Outcome::Left, what, why);
             } else if let Err(beyond) = ceiling.check(&grant) {
                 self.report.add(Outcome::TakenAway, what, beyond.to_string());
@@ -350,14 +350,24 @@ impl<'d> Carrier<'d> {
         ContentAccess::Custom(kept.into())
     }
 
+    /// Without the conditions that nobody has registered, which never hold, if others stand beside them: any of those suffices.
+    fn registered(&mut self, what: &str, when: When) -> When {
+        let conditions = self.draft.writer.resolver.conditions();
+        let (known, unknown): (Vec<&ConditionId>, Vec<&ConditionId>) =
+            when.as_slice().iter().partition(|id| conditions.contains(id.as_str()));
+        if known.is_empty() {
+            return when;
+        }
+        for id in unknown {
+            let why = "nobody has registered it here, so it never holds";
+            self.report.add(Outcome::Left, format!("condition {id} of {what}"), why);
+        }
+        When::from_list(known.into_iter().cloned())
+    }
+
     /// Why a permission or a grant cannot be written here.
-    fn refused(
-        &self,
-        action: &Action,
-        subject: Option<&Subject>,
-        fields: &Fields,
-        conditions: &[ConditionId],
-    ) -> Option<String> {
+    fn refused(&self, item: Item<'_>) -> Option<String> {
+        let (action, subject, fields, conditions) = item;
         let fields_named = match fields {
             Fields::All => &[][..],
             Fields::Only(set) => set.as_slice(),
@@ -366,7 +376,7 @@ impl<'d> Carrier<'d> {
         if is_strange(action.as_str()) || subject.is_some_and(|s| is_strange(s.as_str())) || names.any(is_strange) {
             return Some("a name in it has control characters".to_owned());
         }
-        let unknown = self.draft.writer.unknown(action, subject, fields, conditions);
+        let unknown = self.draft.writer.problems(item);
         let told: Vec<String> = unknown.into_iter().map(|u| u.message).collect();
         (!told.is_empty()).then(|| told.join("; "))
     }

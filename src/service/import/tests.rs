@@ -508,6 +508,7 @@ async fn what_the_catalogue_lacks_is_left_and_named() {
     let mut source = foreign();
     source.roles[2].permissions.push(read().fields(only(&["body"])));
     source.roles[2].permissions.push(read().when(When::from_list(["shop::in-stock"])));
+    source.roles[2].permissions.push(read().when(When::from_list(["shop::in-stock", IS_CREATOR])));
     source.roles[2].permissions.push(Permission::new("nul\0"));
     source.tokens[2] = admin(5, "ada-webhooks", 2, vec![Grant::new("admin::webhooks.read")]);
     let custom = ["api::article.article.find", "api::article.article.create"].map(Into::into);
@@ -524,6 +525,10 @@ async fn what_the_catalogue_lacks_is_left_and_named() {
             r#"permission admin::webhooks.read of role 4 "Reader": there is no action admin::webhooks.read"#.to_owned(),
             format!(r#"permission {READ} on {ARTICLE} of role 5 "Creator": {ARTICLE} has no field body"#),
             format!(r#"permission {READ} on {ARTICLE} of role 5 "Creator": there is no condition shop::in-stock"#),
+            format!(
+                "condition shop::in-stock of permission {READ} on {ARTICLE} of role 5 \"Creator\": \
+                 nobody has registered it here, so it never holds"
+            ),
             "permission nul\u{fffd} of role 5 \"Creator\": a name in it has control characters".to_owned(),
             r#"content action "api::article.article.create" of token 1 "custom": there is no such action here"#
                 .to_owned(),
@@ -532,7 +537,7 @@ async fn what_the_catalogue_lacks_is_left_and_named() {
         ]
     );
     let creator = role_named(&keyward, "Creator").await.unwrap();
-    assert_eq!(keyward.roles().read(creator).await.unwrap().permissions, [read().when(own())]);
+    assert_eq!(keyward.roles().read(creator).await.unwrap().permissions, [read().when(own()), read().when(own())]);
 }
 
 #[tokio::test]

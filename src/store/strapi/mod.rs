@@ -17,6 +17,7 @@ use statements::NEEDED;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// The database of a Strapi 5 that is running, or was, as a [`Store`]: its admin and content tokens are honoured here as they are
 /// there, with their owners, roles, permissions and conditions. Clones share their connections.
@@ -53,12 +54,37 @@ pub struct StrapiStore {
     database: Database,
     clock: Arc<dyn Clock>,
     notes_uses: bool,
+    strangers: Arc<Strangers>,
 }
 
 #[derive(Clone)]
 enum Database {
     Sqlite(sqlite::guest::Guest),
     Postgres(postgres::guest::Guest),
+}
+
+/// Nothing in the database tells the salt. But if nobody at all is known by it, it is probably another one.
+#[derive(Default)]
+struct Strangers {
+    known: AtomicBool,
+    unknown: AtomicU32,
+}
+
+impl Strangers {
+    /// So many in a row are worth a line in the log.
+    const MANY: u32 = 16;
+
+    fn came(&self, known: bool) {
+        if known {
+            self.known.store(true, Ordering::Relaxed);
+        } else if !self.known.load(Ordering::Relaxed) && self.unknown.fetch_add(1, Ordering::Relaxed) + 1 == Self::MANY
+        {
+            tracing::warn!(
+                "no token was known so far, of {}: is the salt the API_TOKEN_SALT of the reference?",
+                Self::MANY
+            );
+        }
+    }
 }
 
 /// How a [`StrapiStore`] is opened.
@@ -152,7 +178,7 @@ impl StrapiStore {
             }
             None => return Err(OpenError::Address.into()),
         };
-        let store = Self { database, clock, notes_uses };
+        let store = Self { database, clock, notes_uses, strangers: Arc::default() };
         store.look().await?;
         Ok(store)
     }
@@ -230,6 +256,7 @@ impl Store for StrapiStore {
             Digest::Reference(_) => {
                 let found = self.found(digest).await?;
                 let now = if found.now == 0 { before } else { Timestamp(found.now) };
+                self.strangers.came(found.any());
                 found.record(digest, now)
             }
         };

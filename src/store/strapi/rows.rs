@@ -96,6 +96,10 @@ pub(super) fn parse<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, StoreErr
 }
 
 impl Found {
+    pub(super) fn any(&self) -> bool {
+        !self.tokens.is_empty()
+    }
+
     /// The token and what it rests on; `None` if there is none that can be judged.
     pub(super) fn record(mut self, digest: &Digest, now: Timestamp) -> Option<Record> {
         let token = self.tokens.pop()?;
