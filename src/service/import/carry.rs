@@ -1,32 +1,28 @@
-//! Carrying it over, in one transaction.
+//! Carrying it over, in one transaction: roles and owners here, tokens and grants beside.
 
 use super::keys::Keys;
 use super::report::{Outcome, Report};
-use crate::domain::{
-    Action, Ceiling, ConditionId, ContentAccess, Excess, Fields, Grant, Guard, Kind, OwnerId, PasswordHash, Permission,
-    RoleId, Rule, SaltId, Subject, Tag, Target, TokenAuthority, TokenId, What, When,
-};
-use crate::service::ServiceError;
+use crate::domain::{Action, OwnerId, PasswordHash, RoleId, Subject, Tag, Target, What};
 use crate::service::account::address;
 use crate::service::password::is_old;
-use crate::service::write::{Draft, Item};
-use crate::service::{roles, tokens};
-use crate::store::strapi::{Foreign, ForeignAuthority, ForeignRole, ForeignToken, ForeignUser, NotUnderstood};
-use crate::store::{Imported, NewOwner, NewRole, NewToken, TokenTimes};
+use crate::service::write::Draft;
+use crate::service::{ServiceError, roles};
+use crate::store::strapi::{Foreign, ForeignRole, ForeignUser, NotUnderstood};
+use crate::store::{Imported, NewOwner, NewRole};
 use serde_json::json;
 use std::collections::{HashMap, HashSet};
 
 const NAME_LENGTH: usize = 255;
-const TEXT_LENGTH: usize = 2_000;
+pub(super) const TEXT_LENGTH: usize = 2_000;
 
 /// Carries one source over.
 pub(super) struct Carrier<'d> {
-    draft: &'d mut Draft,
-    report: Report,
+    pub(super) draft: &'d mut Draft,
+    pub(super) report: Report,
     /// What came before, by what it is called there.
     roles_before: HashMap<String, RoleId>,
     owners_before: HashMap<String, OwnerId>,
-    tokens_before: HashSet<String>,
+    pub(super) tokens_before: HashSet<String>,
 }
 
 impl<'d> Carrier<'d> {
@@ -187,212 +183,18 @@ impl<'d> Carrier<'d> {
         Ok(())
     }
 
-    async fn tokens(
-        &mut self,
-        tokens: Vec<ForeignToken>,
-        owners: &HashMap<i64, OwnerId>,
-        keys: &Keys,
-    ) -> Result<(), ServiceError> {
-        let mut ids: Vec<OwnerId> = owners.values().copied().collect();
-        ids.sort_unstable();
-        let ceilings = self.draft.tx.ceilings(&ids).await?;
-        let ceilings = ceilings.into_iter().map(|(owner, ceiling)| (owner.id, ceiling)).collect();
-        let (mut closed, mut unkept) = (0, 0);
-        for token in tokens {
-            if self.tokens_before.contains(&token.key) {
-                match token.authority {
-                    ForeignAuthority::Admin { .. } => self.report.before.admin_tokens += 1,
-                    ForeignAuthority::Content { .. } => self.report.before.content_tokens += 1,
-                }
-                continue;
-            }
-            let (there, is_sealed) = (token.id, token.sealed.is_some());
-            if self.token(token, owners, &ceilings, keys).await? {
-                closed += u64::from(is_sealed && keys.left_closed);
-                unkept += u64::from(keys.of(there).is_some() && self.draft.writer.settings.encryption.is_none());
-            }
-        }
-        if closed > 0 {
-            let why = "no encryption key was given to open them with, and so the salt could not be checked either";
-            self.report.add(Outcome::Left, format!("sealed keys of {closed} tokens"), why);
-        }
-        if unkept > 0 {
-            let why = "this installation has no encryption key to seal them with";
-            self.report.add(Outcome::Left, format!("sealed keys of {unkept} tokens"), why);
-        }
-        Ok(())
-    }
-
-    /// Whether it came.
-    async fn token(
-        &mut self,
-        token: ForeignToken,
-        owners: &HashMap<i64, OwnerId>,
-        ceilings: &HashMap<OwnerId, Ceiling>,
-        keys: &Keys,
-    ) -> Result<bool, ServiceError> {
-        let what = format!("token {} {:?}", token.id, token.name);
-        if let Some(other) = self.draft.tx.token_with_digest(&token.digest).await? {
-            let why = format!("its key opens token {other} here already: it came under the name of another source");
-            self.report.add(Outcome::Left, what, why);
-            return Ok(false);
-        }
-        let owned = match &token.authority {
-            ForeignAuthority::Admin { owner, .. } => match held_by(*owner, owners, ceilings) {
-                Ok(owned) => Some(owned),
-                Err(why) => {
-                    self.report.add(Outcome::Left, what, why);
-                    return Ok(false);
-                }
-            },
-            ForeignAuthority::Content { .. } => None,
-        };
-        self.leave(token.not_understood);
-        let name = self.name(Named::Token, &what, &token.name).await?;
-        let description = self.text(&what, "description", &token.description, TEXT_LENGTH);
-        let authority = match (token.authority, owned) {
-            (ForeignAuthority::Admin { grants, .. }, Some((owner, ceiling))) => {
-                TokenAuthority::Admin { owner, grants: self.grants(&what, grants, ceiling) }
-            }
-            (ForeignAuthority::Content { access }, _) => TokenAuthority::Content { access: self.access(&what, access) },
-            // An admin token without an owner was left just now.
-            (ForeignAuthority::Admin { .. }, None) => return Ok(false),
-        };
-        let secret = keys.of(token.id);
-        if let Some(why) = keys.useless(token.id) {
-            self.report.add(Outcome::Left, format!("sealed key of {what}"), why);
-        }
-        let new = NewToken {
-            name,
-            description,
-            digest: token.digest,
-            salt: SaltId::of_the_reference(),
-            hint: secret.map(|secret| secret.hint().to_owned()).unwrap_or_default(),
-            lifespan: token.lifespan,
-            authority,
-        };
-        let times =
-            TokenTimes { created_at: token.created_at, expires_at: token.expires_at, last_used_at: token.last_used_at };
-        let id = self.insert(new, times).await?;
-        self.remember(&token.key, Imported::Token(id)).await?;
-        if let Some((writer, secret)) = secret.map(|secret| (self.draft.writer.clone(), secret))
-            && let Some(sealing) = &writer.settings.encryption
-        {
-            let sealed = sealing.seal(id, secret, &*writer.entropy)?;
-            self.draft.tx.seal_key(id, &sealed).await?;
-            self.report.came.keys += 1;
-        }
-        Ok(true)
-    }
-
-    async fn insert(&mut self, new: NewToken, times: TokenTimes) -> Result<TokenId, ServiceError> {
-        let digest = new.digest;
-        let mut details = tokens::facts(&new);
-        details["imported"] = json!(self.report.source);
-        let kind = match &new.authority {
-            TokenAuthority::Admin { .. } => Kind::Admin,
-            _ => Kind::Content,
-        };
-        let id = self.draft.tx.insert_token(new).await?;
-        self.draft.tx.backdate_token(id, times).await?;
-        self.draft.touch(Tag::token(&digest));
-        self.draft.audit(What::TokenIssued, Target::Token(id, kind), details).await?;
-        match kind {
-            Kind::Admin => self.report.came.admin_tokens += 1,
-            _ => self.report.came.content_tokens += 1,
-        }
-        Ok(id)
-    }
-
-    /// Those grants that may come under this ceiling, each as it is kept.
-    fn grants(&mut self, token: &str, grants: Vec<Grant>, ceiling: &Ceiling) -> Vec<Grant> {
-        let mut kept = Vec::with_capacity(grants.len());
-        for mut grant in grants {
-            let what = format!("grant {} of {token}", of(&grant.action, grant.subject.as_ref()));
-            grant.chosen = self.registered(&what, grant.chosen);
-            let item = (&grant.action, grant.subject.as_ref(), &grant.fields, grant.chosen.as_slice());
-            if let Some(why) = self.refused(item) {
-                self.report.add(Outcome::Left, what, why);
-            } else if let Err(beyond) = ceiling.check(&grant) {
-                self.report.add(Outcome::TakenAway, what, beyond.to_string());
-            } else {
-                let as_there = Permission {
-                    action: grant.action.clone(),
-                    subject: grant.subject.clone(),
-                    fields: grant.fields.clone(),
-                    when: grant.chosen.clone(),
-                };
-                let grant = without_inherited(grant, ceiling);
-                if ceiling.check_gift(&as_there).is_err_and(|beyond| beyond.excess == Excess::Conditions) {
-                    let here: Vec<String> = ceiling.effect(&grant).iter().map(|r| reach(&r.fields, &r.guard)).collect();
-                    let there = reach(&as_there.fields, &Guard::all([as_there.when]));
-                    self.report.add(Outcome::Narrowed, what, format!("there {there}; here {}", here.join(", and ")));
-                }
-                kept.push(grant);
-            }
-        }
-        kept
-    }
-
-    fn access(&mut self, token: &str, access: ContentAccess) -> ContentAccess {
-        let ContentAccess::Custom(actions) = access else { return access };
-        let mut kept = Vec::with_capacity(actions.len());
-        for action in actions.iter() {
-            let catalogue = self.draft.writer.settings.catalogue.as_ref();
-            let unknown = catalogue.is_some_and(|c| !c.content_actions().contains(action));
-            if unknown || is_strange(action.as_str()) {
-                let what = format!("content action {:?} of {token}", action.as_str());
-                self.report.add(Outcome::Left, what, "there is no such action here");
-            } else {
-                kept.push(action.clone());
-            }
-        }
-        ContentAccess::Custom(kept.into())
-    }
-
-    /// Without the conditions that nobody has registered, which never hold, if others stand beside them: any of those suffices.
-    fn registered(&mut self, what: &str, when: When) -> When {
-        let conditions = self.draft.writer.resolver.conditions();
-        let (known, unknown): (Vec<&ConditionId>, Vec<&ConditionId>) =
-            when.as_slice().iter().partition(|id| conditions.contains(id.as_str()));
-        if known.is_empty() {
-            return when;
-        }
-        for id in unknown {
-            let why = "nobody has registered it here, so it never holds";
-            self.report.add(Outcome::Left, format!("condition {id} of {what}"), why);
-        }
-        When::from_list(known.into_iter().cloned())
-    }
-
-    /// Why a permission or a grant cannot be written here.
-    fn refused(&self, item: Item<'_>) -> Option<String> {
-        let (action, subject, fields, conditions) = item;
-        let fields_named = match fields {
-            Fields::All => &[][..],
-            Fields::Only(set) => set.as_slice(),
-        };
-        let mut names = fields_named.iter().map(|f| f.as_str()).chain(conditions.iter().map(|c| c.as_str()));
-        if is_strange(action.as_str()) || subject.is_some_and(|s| is_strange(s.as_str())) || names.any(is_strange) {
-            return Some("a name in it has control characters".to_owned());
-        }
-        let unknown = self.draft.writer.problems(item);
-        let told: Vec<String> = unknown.into_iter().map(|u| u.message).collect();
-        (!told.is_empty()).then(|| told.join("; "))
-    }
-
-    async fn remember(&mut self, key: &str, what: Imported) -> Result<(), ServiceError> {
+    pub(super) async fn remember(&mut self, key: &str, what: Imported) -> Result<(), ServiceError> {
         Ok(self.draft.tx.remember_imported(&self.report.source, key, what).await?)
     }
 
-    fn leave(&mut self, not_understood: Vec<NotUnderstood>) {
+    pub(super) fn leave(&mut self, not_understood: Vec<NotUnderstood>) {
         for NotUnderstood { what, why } in not_understood {
             self.report.add(Outcome::Left, what, why);
         }
     }
 
     /// A free name for what comes, as near as can be to what it is called there.
-    async fn name(&mut self, named: Named, what: &str, there: &str) -> Result<String, ServiceError> {
+    pub(super) async fn name(&mut self, named: Named, what: &str, there: &str) -> Result<String, ServiceError> {
         let mut base = cleaned(there, NAME_LENGTH, false);
         if base.is_empty() {
             base = "unnamed".to_owned();
@@ -420,7 +222,7 @@ impl<'d> Carrier<'d> {
     }
 
     /// A text as it can be written here.
-    fn text(&mut self, what: &str, which: &str, there: &str, most: usize) -> String {
+    pub(super) fn text(&mut self, what: &str, which: &str, there: &str, most: usize) -> String {
         let text = cleaned(there, most, most > NAME_LENGTH);
         if text != there.trim() {
             let why = format!("here it has at most {most} characters, and no control characters");
@@ -431,50 +233,16 @@ impl<'d> Carrier<'d> {
 }
 
 #[derive(Clone, Copy)]
-enum Named {
+pub(super) enum Named {
     Role,
     Token,
 }
 
-/// Who holds a token here, and what they may grant.
-fn held_by<'c>(
-    owner: Option<i64>,
-    owners: &HashMap<i64, OwnerId>,
-    ceilings: &'c HashMap<OwnerId, Ceiling>,
-) -> Result<(OwnerId, &'c Ceiling), &'static str> {
-    let owner = owner.ok_or("its owner is gone, so it opens nothing there either")?;
-    let id = *owners.get(&owner).ok_or("its owner did not come")?;
-    Ok((id, ceilings.get(&id).ok_or("its owner was deleted here")?))
-}
-
-/// The reference copies the conditions of the owner's permissions into grants. Where those say as much by themselves they stay
-/// inherited, and follow the roles; else they are kept as chosen, so that nothing is wider than it was.
-fn without_inherited(grant: Grant, ceiling: &Ceiling) -> Grant {
-    let as_there = Guard::all([grant.chosen.clone()]);
-    let bare = Grant { chosen: When::Always, ..grant.clone() };
-    let implied = |rule: &Rule| rule.guard.implies(&as_there);
-    if ceiling.effect(&bare).iter().all(implied) { bare } else { grant }
-}
-
-fn of(action: &Action, subject: Option<&Subject>) -> String {
+pub(super) fn of(action: &Action, subject: Option<&Subject>) -> String {
     subject.map_or_else(|| action.to_string(), |subject| format!("{action} on {subject}"))
 }
 
-/// What of which rows.
-fn reach(fields: &Fields, guard: &Guard) -> String {
-    let fields = match fields {
-        Fields::All => "all fields".to_owned(),
-        Fields::Only(set) => set.as_slice().iter().map(|f| f.as_str()).collect::<Vec<_>>().join(", "),
-    };
-    if guard.is_always() {
-        return format!("{fields} of every row");
-    }
-    let any = |when: &When| when.as_slice().iter().map(|c| c.as_str()).collect::<Vec<_>>().join(" or ");
-    let all: Vec<String> = guard.parts().iter().map(any).collect();
-    format!("{fields} of rows with {}", all.join(" and "))
-}
-
-fn is_strange(name: &str) -> bool {
+pub(super) fn is_strange(name: &str) -> bool {
     name.chars().any(char::is_control)
 }
 

@@ -5,10 +5,12 @@
 //! 3. Each grant is held against the ceiling that its owner has *here*. What I1 does not allow does not come, and is named.
 
 mod carry;
+mod grants;
 mod keys;
 mod report;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 pub use report::{Counts, Entry, Outcome, Report};
 
