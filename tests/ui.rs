@@ -101,9 +101,11 @@ fn every_route_is_named_here() {
     for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/ui")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|ending| ending == "rs") {
-            let source = std::fs::read_to_string(path).unwrap();
+            let source = std::fs::read_to_string(&path).unwrap();
             let routes = source.lines().filter(|line| line.contains(".route(") || line.contains(".public("));
-            declared += routes.map(|line| line.matches("get(").count() + line.matches("post(").count()).sum::<usize>();
+            let named = routes.map(|line| line.matches("get(").count() + line.matches("post(").count()).sum::<usize>();
+            // Those of tokens are there for each of two kinds.
+            declared += if path.ends_with("tokens.rs") { 2 * named } else { named };
         }
     }
     // `/admin` and two addresses that differ in their query only.
