@@ -1,8 +1,5 @@
 //! The settings pages as a protocol: who is let in to which of them, by what, and what browsers are told with every answer.
 
-#![cfg(feature = "full")]
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, HeaderName, LOCATION, SET_COOKIE};
 use http::{HeaderMap, Method};
 use keyward::testing::{Answer, App, Key, World};
