@@ -142,7 +142,7 @@ fn verify(text: &str, kept: Option<&PasswordHash>) -> bool {
     let (text, short) = if text.len() <= LONGEST { (text, true) } else { ("", false) };
     let kept = kept.map_or("", |hash| &hash.0);
     if is_old(kept) {
-        let right = old_hash::verify(text, kept) && short;
+        let right = is_bcrypt(text, kept) && short;
         if !right {
             is_argon2(text, NOBODYS);
         }
@@ -151,7 +151,7 @@ fn verify(text: &str, kept: Option<&PasswordHash>) -> bool {
     let ours = kept.starts_with("$argon2id$");
     let right = is_argon2(text, if ours { kept } else { NOBODYS }) && ours && short;
     if !right {
-        old_hash::spend(text);
+        spend_bcrypt(text);
     }
     right
 }
@@ -161,7 +161,21 @@ pub(super) fn is_old(hash: &str) -> bool {
     old_hash::is_one(hash)
 }
 
+fn is_bcrypt(text: &str, hash: &str) -> bool {
+    #[cfg(test)]
+    tests::spent("bcrypt");
+    old_hash::verify(text, hash)
+}
+
+fn spend_bcrypt(text: &str) {
+    #[cfg(test)]
+    tests::spent("bcrypt");
+    old_hash::spend(text);
+}
+
 fn is_argon2(text: &str, phc: &str) -> bool {
+    #[cfg(test)]
+    tests::spent("argon2id");
     let parsed = phc::PasswordHash::new(phc).ok();
     argon2().zip(parsed).is_some_and(|(argon2, hash)| argon2.verify_password(text.as_bytes(), &hash).is_ok())
 }
@@ -211,6 +225,38 @@ mod tests {
             assert!(!hasher.verify(&right, Some(&PasswordHash(unknown.into()))).await.unwrap());
         }
         assert!(!hasher.verify(&right, None).await.unwrap());
+    }
+
+    thread_local! {
+        static SPENT: std::cell::RefCell<Vec<&'static str>> = const { std::cell::RefCell::new(Vec::new()) };
+    }
+
+    pub(super) fn spent(kind: &'static str) {
+        SPENT.with_borrow_mut(|spent| spent.push(kind));
+    }
+
+    /// What an answer costs must not tell what kind of hash an account has, or whether there is one.
+    #[cfg(feature = "strapi")]
+    #[test]
+    fn who_fails_pays_for_a_hash_of_each_kind() {
+        let ours = hash("Passw0rd!", &[7; SALT_BYTES]).unwrap();
+        let old = PasswordHash(bcrypt::hash("Passw0rd!", 10).unwrap());
+        let costs = |text: &str, kept: Option<&PasswordHash>| {
+            SPENT.take();
+            let right = verify(text, kept);
+            let mut spent = SPENT.take();
+            spent.sort_unstable();
+            (right, spent)
+        };
+        let too_dear = PasswordHash(old.0.replace("$10$", "$31$"));
+        let unknown = PasswordHash("$1$".into());
+        for kept in [None, Some(&ours), Some(&old), Some(&too_dear), Some(&unknown)] {
+            for wrong in ["passw0rd!", "", &"Passw0rd!".repeat(100)] {
+                assert_eq!(costs(wrong, kept), (false, vec!["argon2id", "bcrypt"]), "{wrong} for {kept:?}");
+            }
+        }
+        assert_eq!(costs("Passw0rd!", Some(&ours)), (true, vec!["argon2id"]));
+        assert_eq!(costs("Passw0rd!", Some(&old)), (true, vec!["bcrypt"]));
     }
 
     #[test]
