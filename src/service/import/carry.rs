@@ -23,6 +23,8 @@ pub(super) struct Carrier<'d> {
     roles_before: HashMap<String, RoleId>,
     owners_before: HashMap<String, OwnerId>,
     pub(super) tokens_before: HashSet<String>,
+    /// What was seen of the source so far, by kind and by what it is called there.
+    seen: HashSet<(&'static str, String)>,
 }
 
 impl<'d> Carrier<'d> {
@@ -30,7 +32,8 @@ impl<'d> Carrier<'d> {
         let before = draft.tx.imported(&source).await?;
         let (roles_before, owners_before, tokens_before) = <_>::default();
         let report = Report::new(source, dry_run);
-        let mut carrier = Self { draft, report, roles_before, owners_before, tokens_before };
+        let seen = HashSet::new();
+        let mut carrier = Self { draft, report, roles_before, owners_before, tokens_before, seen };
         for (key, what) in before {
             match what {
                 Imported::Role(id) => drop(carrier.roles_before.insert(key, id)),
@@ -62,17 +65,16 @@ impl<'d> Carrier<'d> {
     async fn roles(&mut self, roles: Vec<ForeignRole>) -> Result<HashMap<i64, RoleId>, ServiceError> {
         let mut here = HashMap::new();
         for role in roles {
-            let before = if role.super_admin {
-                Some(RoleId::SUPER_ADMIN)
+            let there = role.id;
+            let id = if role.super_admin {
+                RoleId::SUPER_ADMIN
+            } else if self.is_ambiguous("role", role.id, &role.key) {
+                continue;
+            } else if let Some(id) = self.roles_before.get(&role.key) {
+                self.report.before.roles += 1;
+                *id
             } else {
-                let before = self.roles_before.get(&role.key).copied();
-                self.report.before.roles += u64::from(before.is_some());
-                before
-            };
-            let (there, id) = (role.id, before);
-            let id = match id {
-                Some(id) => id,
-                None => self.role(role).await?,
+                self.role(role).await?
             };
             here.insert(there, id);
         }
@@ -113,6 +115,9 @@ impl<'d> Carrier<'d> {
         let mut here = HashMap::new();
         for user in users {
             let there = user.id;
+            if self.is_ambiguous("owner", user.id, &user.key) {
+                continue;
+            }
             if let Some(id) = self.owners_before.get(&user.key) {
                 self.report.before.owners += 1;
                 here.insert(there, *id);
@@ -181,6 +186,19 @@ impl<'d> Carrier<'d> {
         let why = "its hash is none of bcrypt with a cost of 4 to 14: they need a new password";
         self.report.add(Outcome::Left, format!("password of {what}"), why);
         Ok(())
+    }
+
+    /// Whether something cannot be told from another: it is left, or one would pass for the other.
+    pub(super) fn is_ambiguous(&mut self, kind: &'static str, id: i64, key: &str) -> bool {
+        let why = if is_strange(key) {
+            "its document id has control characters"
+        } else if !self.seen.insert((kind, key.to_owned())) {
+            "another one has the same document id"
+        } else {
+            return false;
+        };
+        self.report.add(Outcome::Left, format!("{kind} {id}"), why);
+        true
     }
 
     pub(super) async fn remember(&mut self, key: &str, what: Imported) -> Result<(), ServiceError> {

@@ -417,6 +417,34 @@ async fn the_same_key_comes_once() {
     assert_eq!(told(&report, Outcome::Left), [(r#"token 1 "Read Only""#.to_owned(), why)]);
 }
 
+/// Else the tokens of one would be given to the other.
+#[tokio::test]
+async fn who_cannot_be_told_apart_is_left() {
+    let keyward = builder().build().unwrap();
+    let mut source = foreign();
+    source.roles[2].key = "r4".into();
+    source.users[2].key = "u2".into();
+    source.tokens[2].key = "t3".into();
+    source.tokens[0].key = "nul\0".into();
+    for came in [2, 0] {
+        let report = take_over(&keyward, source.clone(), &with_key()).await.unwrap();
+        let left = told(&report, Outcome::Left);
+        let whys: Vec<(&str, &str)> = left.iter().map(|(what, why)| (what.as_str(), why.as_str())).collect();
+        let same = "another one has the same document id";
+        assert_eq!(
+            whys,
+            [
+                ("role 5", same),
+                ("owner 6", same),
+                ("token 1", "its document id has control characters"),
+                ("token 5", same),
+                (r#"token 10 "eli-read""#, "its owner did not come"),
+            ]
+        );
+        assert_eq!((report.came.owners, report.came.tokens()), (came, came / 2), "{report}");
+    }
+}
+
 #[tokio::test]
 async fn a_wrong_salt_and_a_wrong_key_are_told_apart_before_anything_is_written() {
     let wrong_salt = builder().reference_salt(ReferenceSalt::new("another").unwrap()).build().unwrap();

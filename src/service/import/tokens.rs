@@ -23,6 +23,9 @@ impl Carrier<'_> {
         let ceilings = ceilings.into_iter().map(|(owner, ceiling)| (owner.id, ceiling)).collect();
         let (mut closed, mut unkept) = (0, 0);
         for token in tokens {
+            if self.is_ambiguous("token", token.id, &token.key) {
+                continue;
+            }
             if self.tokens_before.contains(&token.key) {
                 match token.authority {
                     ForeignAuthority::Admin { .. } => self.report.before.admin_tokens += 1,
