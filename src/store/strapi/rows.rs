@@ -3,7 +3,7 @@
 use super::foreign::{Foreign, ForeignAuthority, ForeignRole, ForeignToken, ForeignUser, NotUnderstood};
 use crate::domain::{
     Action, Ceiling, ContentAccess, Digest, Fields, Grant, Owner, OwnerId, OwnerState, PasswordHash, Permission,
-    RoleId, Timestamp, Token, TokenAuthority, TokenId, When,
+    RoleId, Timestamp, Token, TokenAuthority, TokenId, When, date,
 };
 use crate::store::{Record, StoreError};
 use serde::Deserialize;
@@ -78,7 +78,7 @@ struct TokenRow {
     r#type: Option<String>,
     access_key: Option<String>,
     sealed: Option<String>,
-    lifespan: Option<i64>,
+    lifespan: Value,
     expires_at: Value,
     created_at: Value,
     last_used_at: Value,
@@ -166,6 +166,11 @@ impl TokenRow {
         let mut not_understood = Vec::new();
         let authority = match self.kind.as_deref() {
             Some("admin") => {
+                if let Some(row) = self.permissions.iter().find(|row| row.fails_there()) {
+                    let why =
+                        format!("its permission {} has no properties or conditions, at which Strapi fails", row.id);
+                    return Err(NotUnderstood { what: itself, why });
+                }
                 let (permissions, left) = read(self.permissions, &itself);
                 not_understood = left;
                 let owner = match &*self.owners {
@@ -199,7 +204,8 @@ impl TokenRow {
             description: self.description.unwrap_or_default(),
             digest,
             sealed: self.sealed,
-            lifespan: self.lifespan.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis),
+            // It only describes; what ends a token is `expires_at`.
+            lifespan: self.lifespan.as_u64().map(Duration::from_millis),
             expires_at,
             created_at: known(&self.created_at).unwrap_or(Timestamp(0)),
             last_used_at: known(&self.last_used_at),
@@ -291,6 +297,16 @@ fn read(rows: Vec<PermissionRow>, of: &str) -> (Vec<Permission>, Vec<NotUndersto
 }
 
 impl PermissionRow {
+    /// Whether the reference answers 500 to whatever a token with this permission asks: it wants something in `properties`, and a
+    /// list in `conditions`. What is no JSON at all it takes for nothing said.
+    fn fails_there(&self) -> bool {
+        let value = |text: &Option<String>| match text {
+            None => Some(Value::Null),
+            Some(text) => serde_json::from_str(text).ok(),
+        };
+        value(&self.properties) == Some(Value::Null) || value(&self.conditions).is_some_and(|value| !value.is_array())
+    }
+
     fn permission(self) -> Result<Permission, String> {
         let action = self.action.filter(|action| !action.is_empty()).ok_or("it has no action")?;
         if !object("action_parameters", self.parameters.as_deref())?.is_empty() {
@@ -316,7 +332,8 @@ impl PermissionRow {
         };
         Ok(Permission {
             action: action.into(),
-            subject: self.subject.map(Into::into),
+            // Without a subject is what the reference makes of an empty one, too.
+            subject: self.subject.filter(|subject| !subject.is_empty()).map(Into::into),
             fields,
             when: When::from_list(conditions),
         })
@@ -356,6 +373,8 @@ fn time(value: &Value) -> Option<Option<Timestamp>> {
     match value {
         Value::Null => Some(None),
         Value::Number(n) => n.as_i64().map(|ms| Some(Timestamp(ms))),
+        // SQLite keeps what it is given, also the text of a time. One without a time zone could be any.
+        Value::String(text) => date::parse(text).map(Some),
         _ => None,
     }
 }

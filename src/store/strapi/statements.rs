@@ -49,7 +49,7 @@ macro_rules! user {
         concat!(
             $word!(object),
             "('id', u.id, 'document_id', u.document_id, 'firstname', u.firstname, 'lastname', u.lastname, ",
-            "'username', u.username, 'email', u.email, 'active', CASE WHEN u.is_active THEN 1 ELSE 0 END, ",
+            "'username', u.username, 'email', u.email, 'active', CASE WHEN u.is_active = TRUE THEN 1 ELSE 0 END, ",
             "'blocked', CASE WHEN u.blocked THEN 1 ELSE 0 END, ",
             "'invited', CASE WHEN u.registration_token IS NULL THEN 0 ELSE 1 END, 'created_at', ",
             time!($word, "u.created_at"),
