@@ -1,6 +1,6 @@
 //! What the rows of the reference come to here.
 
-use crate::house::{House, READ, ask};
+use crate::house::{House, READ, ask, digest};
 use keyward::Limits;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -299,6 +299,24 @@ async fn a_lifespan_that_is_no_number_spoils_nothing() {
         house.sql(&format!("UPDATE strapi_api_tokens SET lifespan = {odd}")).await;
         assert_eq!(house.ask(&secret).await.1, 200, "{odd}");
         assert!(house.left().await.is_empty(), "and the rest can be read");
+    }
+}
+
+#[tokio::test]
+async fn a_digest_is_what_is_written() {
+    for mut house in House::on_both().await {
+        let secret = house.token(1, "NULL", "'full-access'").await;
+        assert!(house.ask(&secret).await.1 == 200 && house.left().await.is_empty());
+        let digest = digest(&secret);
+        for odd in [format!("upper('{digest}')"), format!("'{digest} '"), format!("'{}'", &digest[2..]), "NULL".into()]
+        {
+            house.sql(&format!("UPDATE strapi_api_tokens SET access_key = {odd}")).await;
+            assert_eq!(house.ask(&secret).await.1, 401, "{odd}");
+            assert!(
+                house.left().await[0].contains("its access_key is no HMAC-SHA-512"),
+                "and is not taken over either"
+            );
+        }
     }
 }
 

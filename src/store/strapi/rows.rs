@@ -158,9 +158,11 @@ impl TokenRow {
         let name = self.name.unwrap_or_default();
         let itself = format!("token {} {name:?}", self.id);
         let unclear = |why: &'static str| NotUnderstood { what: itself.clone(), why: why.to_owned() };
-        let digest = match self.access_key.as_deref().map(Digest::from_hex) {
+        // Looked up as a text: in other letters nobody comes in by it.
+        let hex = self.access_key.as_deref().filter(|hex| !hex.bytes().any(|b| b.is_ascii_uppercase()));
+        let digest = match hex.map(Digest::from_hex) {
             Some(Ok(digest @ Digest::Reference(_))) => digest,
-            _ => return Err(unclear("its access_key is no HMAC-SHA-512 in hex")),
+            _ => return Err(unclear("its access_key is no HMAC-SHA-512 in hex of small letters")),
         };
         let expires_at = time(&self.expires_at).ok_or_else(|| unclear("its expires_at is no time"))?;
         let mut not_understood = Vec::new();
