@@ -140,6 +140,37 @@ async fn an_empty_subject_is_none() {
 }
 
 #[tokio::test]
+async fn where_there_are_locales_a_permission_that_names_none_allows_nothing() {
+    for mut house in House::on_both().await {
+        house.user(7, &[1]).await;
+        let secret = house.admin_token(1, 7).await;
+        house.reads("role", 1, r#"'{"fields": ["title"]}'"#, ALWAYS).await;
+        house.reads("token", 1, ALL, ALWAYS).await;
+        assert_eq!(house.ask(&secret).await.0, 200, "articles have none");
+        house.role(2).await;
+        let mut set = async |whose: &str, properties: &str| {
+            let rows = format!("SELECT permission_id FROM admin_permissions_{whose}_lnk");
+            let change = format!("UPDATE admin_permissions SET properties = '{properties}' WHERE id IN ({rows})");
+            house.sql(&change).await;
+            (house.ask(&secret).await.0, house.left().await)
+        };
+        // So a super admin's permissions say it.
+        let (status, left) = set("role", r#"{"fields": ["title"], "locales": ["en"]}"#).await;
+        assert!(status == 403 && left.len() == 1 && left[0].contains("has locales"), "{left:?}");
+        assert_eq!(
+            set("api_token", r#"{"locales": ["en"]}"#).await.0,
+            403,
+            "for some, which nobody here can tell apart"
+        );
+        assert_eq!(set("api_token", r#"{"locales": null}"#).await, (200, vec![]), "for all");
+        // The same said by a role that anybody may write says nothing.
+        house.sql("UPDATE admin_permissions_role_lnk SET role_id = 2").await;
+        house.sql("UPDATE admin_permissions SET properties = '{}' WHERE id = 2").await;
+        assert_eq!(house.ask(&secret).await.0, 200);
+    }
+}
+
+#[tokio::test]
 async fn json_that_is_none_allows_nothing() {
     // PostgreSQL does not take it.
     let mut house = House::in_a_file().await;

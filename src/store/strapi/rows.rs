@@ -18,12 +18,14 @@ const SUPER_ADMIN: &str = "strapi-super-admin";
 pub(super) struct Found {
     /// The database's time in milliseconds; 0 if it has none.
     pub(super) now: i64,
+    localised: Vec<String>,
     tokens: Vec<TokenRow>,
 }
 
 /// All that there is. What refers to another row has its id and nothing else of it.
 #[derive(Deserialize)]
 pub(super) struct Everything {
+    localised: Vec<String>,
     roles: Vec<RoleRow>,
     users: Vec<UserRow>,
     tokens: Vec<TokenRow>,
@@ -37,6 +39,9 @@ struct PermissionRow {
     parameters: Option<String>,
     properties: Option<String>,
     conditions: Option<String>,
+    /// Its subject has locales.
+    #[serde(skip)]
+    localised: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -102,10 +107,14 @@ impl Found {
 
     /// The token and what it rests on; `None` if there is none that can be judged.
     pub(super) fn record(mut self, digest: &Digest, now: Timestamp) -> Option<Record> {
-        let token = self.tokens.pop()?;
+        let mut token = self.tokens.pop()?;
         if !self.tokens.is_empty() {
             tracing::warn!(token = token.id, "several tokens have the same digest: none of them is admitted");
             return None;
+        }
+        localise(&mut token.permissions, &self.localised);
+        for role in token.owners.iter_mut().flat_map(|owner| &mut owner.roles) {
+            localise(&mut role.permissions, &self.localised);
         }
         token.record(digest, now).map_err(|NotUnderstood { what, why }| tracing::warn!(what, why, "not admitted")).ok()
     }
@@ -115,13 +124,16 @@ impl Everything {
     pub(super) fn foreign(self) -> Foreign {
         let mut tokens = Vec::new();
         let mut not_understood = Vec::new();
-        for row in self.tokens {
+        for mut row in self.tokens {
+            localise(&mut row.permissions, &self.localised);
             match row.foreign() {
                 Ok(token) => tokens.push(token),
                 Err(what) => not_understood.push(what),
             }
         }
-        let roles = self.roles.into_iter().map(RoleRow::foreign).collect();
+        let mut roles = self.roles;
+        roles.iter_mut().for_each(|role| localise(&mut role.permissions, &self.localised));
+        let roles = roles.into_iter().map(RoleRow::foreign).collect();
         let users = self.users.into_iter().map(UserRow::foreign).collect();
         Foreign { roles, users, tokens, not_understood }
     }
@@ -284,6 +296,13 @@ impl RoleRow {
     }
 }
 
+/// Marks those whose subject has locales.
+fn localise(rows: &mut [PermissionRow], subjects: &[String]) {
+    for row in rows {
+        row.localised = row.subject.as_ref().is_some_and(|subject| subjects.contains(subject));
+    }
+}
+
 /// What is understood of these permissions, and what is not.
 fn read(rows: Vec<PermissionRow>, of: &str) -> (Vec<Permission>, Vec<NotUnderstood>) {
     let (mut permissions, mut left) = (Vec::new(), Vec::new());
@@ -315,7 +334,11 @@ impl PermissionRow {
             return Err("it is for some parameters of the action only".into());
         }
         let mut fields = Fields::All;
-        for (name, value) in object("properties", self.properties.as_deref())? {
+        let properties = object("properties", self.properties.as_deref())?;
+        if self.localised && !properties.contains_key("locales") {
+            return Err("its subject has locales and it names none, which allows nothing".into());
+        }
+        for (name, value) in properties {
             match (name.as_str(), value) {
                 (_, Value::Null) => {}
                 ("fields", value) => {
