@@ -3,3 +3,6 @@
 #[cfg(feature = "postgres")]
 #[doc = include_str!("many_nodes.md")]
 pub mod many_nodes {}
+
+#[doc = include_str!("known_failures.md")]
+pub mod known_failures {}
