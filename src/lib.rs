@@ -36,7 +36,7 @@
 //!
 //! # The guide
 //!
-//! New here? The [tutorial](guide::tutorial) takes ten minutes, [concepts](guide::concepts) five.
+//! New here? Begin with the [tutorial](guide::tutorial), or with the [concepts](guide::concepts).
 //!
 //! - Building: [guarding routes](guide::guarding), [rows and fields](guide::conditions), [testing](guide::testing).
 //! - Running: [configuration](guide::configuration), [stores](guide::stores), [many nodes](guide::many_nodes),
