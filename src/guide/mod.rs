@@ -31,7 +31,7 @@ pub mod guarding {}
 #[doc = include_str!("conditions.md")]
 pub mod conditions {}
 
-#[cfg(all(feature = "postgres", feature = "sqlite"))]
+#[cfg(feature = "strapi")] // which brings the other two along
 #[doc = include_str!("stores.md")]
 pub mod stores {}
 
