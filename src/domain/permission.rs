@@ -224,7 +224,7 @@ impl Guard {
     }
 
     /// Both guards must hold.
-    pub fn and(&self, other: &Self) -> Self {
+    pub(crate) fn and(&self, other: &Self) -> Self {
         Self::all(self.0.iter().chain(&other.0).cloned())
     }
 
@@ -239,7 +239,7 @@ impl Guard {
     }
 
     /// Whether this guard holding means that `other` holds, whatever the conditions say. May answer no where the truth is yes.
-    pub fn implies(&self, other: &Self) -> bool {
+    pub(crate) fn implies(&self, other: &Self) -> bool {
         other.0.iter().all(|o| self.0.iter().any(|s| s.implies(o)))
     }
 }
