@@ -11,6 +11,7 @@
 //! | [`many_nodes`] | What is promised of several nodes, and what was measured? |
 //! | [`operating`] | What do I watch, back up, rotate and upgrade? |
 //! | [`testing`] | How do I test my service? |
+//! | [`migrating`] | How do I move over from a Strapi that is running? |
 //! | [`known_failures`] | How did comparable systems fail, and why does this not? |
 
 #[doc = include_str!("concepts.md")]
