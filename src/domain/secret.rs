@@ -162,6 +162,12 @@ impl SecretFormat {
         self
     }
 
+    /// Whether secrets of the reference are accepted.
+    #[cfg(feature = "strapi")]
+    pub(crate) fn has_reference(&self) -> bool {
+        self.reference.is_some()
+    }
+
     /// Makes a secret of this kind.
     ///
     /// # Errors

@@ -39,6 +39,10 @@ pub mod stores {}
 #[doc = include_str!("many_nodes.md")]
 pub mod many_nodes {}
 
+#[cfg(feature = "strapi")]
+#[doc = include_str!("migrating.md")]
+pub mod migrating {}
+
 #[cfg(feature = "axum")]
 #[doc = include_str!("operating.md")]
 pub mod operating {}
