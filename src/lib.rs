@@ -40,7 +40,7 @@
 //!
 //! - Building: [guarding routes](guide::guarding), [rows and fields](guide::conditions), [testing](guide::testing).
 //! - Running: [configuration](guide::configuration), [stores](guide::stores), [many nodes](guide::many_nodes),
-//!   [operating](guide::operating).
+//!   [operating](guide::operating), [migrating](guide::migrating) from a Strapi 5.
 //! - Judging: [how comparable systems failed](guide::known_failures), and what shows that this one does not.
 //!
 //! # What happens to a request
