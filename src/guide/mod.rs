@@ -12,6 +12,7 @@
 //! | [`migrating`] | How do I move over from a Strapi 5, or run beside it? |
 //! | [`operating`] | What do I watch, back up, rotate and upgrade? |
 //! | [`testing`] | How do I test my service? |
+//! | [`migrating`] | How do I move over from a Strapi that is running? |
 //! | [`known_failures`] | How did comparable systems fail, and why does this not? |
 
 #[doc = include_str!("concepts.md")]
