@@ -9,7 +9,6 @@
 //! | [`conditions`] | How do I let somebody see some rows and some fields? |
 //! | [`stores`] | Which store, and how do I bring my own? |
 //! | [`many_nodes`] | What is promised of several nodes, and what was measured? |
-//! | [`migrating`] | How do I move over from a Strapi 5, or run beside it? |
 //! | [`operating`] | What do I watch, back up, rotate and upgrade? |
 //! | [`testing`] | How do I test my service? |
 //! | [`migrating`] | How do I move over from a Strapi that is running? |
