@@ -6,7 +6,7 @@ mod catalogue;
 mod ceiling;
 mod clock;
 mod condition;
-#[cfg(any(feature = "api", feature = "ui"))]
+#[cfg(any(feature = "api", feature = "strapi", feature = "ui"))]
 pub(crate) mod date;
 mod decision;
 mod digest;
