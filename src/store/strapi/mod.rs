@@ -62,7 +62,7 @@ pub struct StrapiStore {
 
 #[derive(Clone)]
 enum Database {
-    Sqlite(sqlite::guest::Guest),
+    Sqlite(Box<sqlite::guest::Guest>),
     Postgres(postgres::guest::Guest),
 }
 
@@ -173,7 +173,7 @@ impl StrapiStore {
     pub async fn open_with(address: &str, options: StrapiOptions) -> Result<Self, StoreError> {
         let StrapiOptions { connections, pooler, notes_uses, clock } = options;
         let database = match address.strip_prefix("sqlite:") {
-            Some(file) => Database::Sqlite(sqlite::guest::Guest::open(file.as_ref(), connections).await?),
+            Some(file) => Database::Sqlite(Box::new(sqlite::guest::Guest::open(file.as_ref(), connections).await?)),
             None if address.starts_with("postgres") => {
                 let options = PostgresOptions::default().connections(connections);
                 let options = if pooler { options.transaction_pooler() } else { options };
