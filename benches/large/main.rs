@@ -1,5 +1,5 @@
 //! A million tokens: what a cold look-up costs among them, how long a start takes, and what a large cache weighs and costs, on SQLite
-//! and on PostgreSQL: `cargo bench --bench large --all-features`.
+//! and on PostgreSQL: `cargo bench --bench large --features postgres,sqlite`.
 //!
 //! `BENCH_TOKENS` (1 000 000) is how many. They are written past the services, and belong to 1 000 people with one role each of ten;
 //! three grants a token, one of them with two fields.
