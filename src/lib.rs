@@ -68,7 +68,7 @@
 //! | `metrics` | no | [`Health`] and refusals by reason through the facade `metrics` |
 //! | `postgres` | no | [`PostgresStore`], for many nodes |
 //! | `sqlite` | no | [`SqliteStore`], bundled |
-//! | `strapi` | no | reading a database of Strapi 5, and taking its people and tokens over |
+//! | `strapi` | no | [`mod@strapi`]: reading the database of a Strapi 5, and taking its people and tokens over |
 //! | `ui` | no | [`mod@ui`]: the settings pages |
 //! | `testing` | no | [`mod@testing`]: a world, a clock and requests for your own tests |
 //! | `full` | no | all of these |
@@ -86,6 +86,8 @@ mod keyward;
 mod resolve;
 mod service;
 pub mod store;
+#[cfg(feature = "strapi")]
+pub mod strapi;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(feature = "ui")]

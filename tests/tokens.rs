@@ -58,6 +58,7 @@ on_every_store! {
     people_choose_among_the_durations
     what_is_not_in_the_catalogue_cannot_be_written
     what_the_catalogue_lost_goes_at_the_start
+    what_was_there_before_the_catalogue_lost_it_stands_in_no_ones_way
     the_first_start_makes_the_default_content_tokens_once
     the_default_content_tokens_live_as_long_as_is_offered
     owners_see_the_events_of_their_own_tokens
@@ -273,6 +274,54 @@ async fn what_the_catalogue_lost_goes_at_the_start<S: WriteStore + Clone>(store:
         assert_eq!(event.details["action"], "drop");
     }
     assert_eq!(later.keyward.roles().read(role).await.unwrap().permissions, [Permission::new("plain")]);
+}
+
+async fn what_was_there_before_the_catalogue_lost_it_stands_in_no_ones_way<S: WriteStore + Clone>(
+    store: S,
+    clock: Arc<ManualClock>,
+) {
+    let world_before = world(&store, &clock, |b| b.catalogue(catalogue()));
+    let boss = person(&world_before, "boss", &[RoleId::SUPER_ADMIN]).await;
+    let read = |fields: &[&str]| Grant::new("read").on("article").fields(Fields::only(fields.iter().copied()).unwrap());
+    let permission = |grant: &Grant| Permission {
+        action: grant.action.clone(),
+        subject: grant.subject.clone(),
+        fields: grant.fields.clone(),
+        when: When::Always,
+    };
+    let old = read(&["body", "title"]);
+    let role = world_before.keyward.roles().create(NewRole::new("r").permissions([permission(&old)])).await.unwrap().id;
+    let tokens = world_before.keyward.tokens();
+    let token = tokens.issue_admin(AdminToken::new("t", boss).grants([old.clone()])).await.unwrap().token.id;
+    let custom = |actions: &[&str]| ContentAccess::Custom(actions.iter().map(|a| (*a).into()).collect());
+    let content = tokens.issue_content(ContentToken::new("c", custom(&["article.find"]))).await.unwrap().token.id;
+
+    // The field `body` and the content action are gone.
+    let smaller = Catalogue::default()
+        .action(ActionEntry::settings("plain", "Things", "Plain").with_conditions(false))
+        .action(ActionEntry::on_subjects("read", "Read", ["article"]).with_fields())
+        .subject(SubjectEntry::collection("article", "Article").fields(["title", "slug"]))
+        .content_action("article.list");
+    let world = world(&store, &clock, |b| b.catalogue(smaller));
+    let (tokens, roles) = (world.keyward.tokens(), world.keyward.roles());
+    let more = read(&["body", "slug", "title"]);
+    let grants = |grants: &[&Grant]| TokenUpdate {
+        grants: Some(grants.iter().map(|g| (*g).clone()).collect()),
+        ..Default::default()
+    };
+    tokens.update(token, grants(&[&more, &Grant::new("plain")])).await.unwrap();
+    roles.set_permissions(role, vec![permission(&more), Permission::new("plain")]).await.unwrap();
+    let access = |access| TokenUpdate { access: Some(access), ..Default::default() };
+    tokens.update(content, access(custom(&["article.find", "article.list"]))).await.unwrap();
+    // What is new and unknown is refused as ever, and so is what was there with something else.
+    let worse = read(&["body", "nope"]);
+    assert_eq!(problems(tokens.update(token, grants(&[&worse])).await.unwrap_err()), ["grants.0.fields.1"]);
+    let worse = roles.set_permissions(role, vec![permission(&worse)]).await;
+    assert_eq!(problems(worse.unwrap_err()), ["permissions.0.fields.1"]);
+    assert_eq!(problems(tokens.update(content, access(custom(&["article.drop"]))).await.unwrap_err()), ["access.0"]);
+    // Once it is gone it does not come back.
+    tokens.update(token, grants(&[&Grant::new("plain")])).await.unwrap();
+    assert_eq!(problems(tokens.update(token, grants(&[&old])).await.unwrap_err()), ["grants.0.fields.0"]);
 }
 
 async fn the_first_start_makes_the_default_content_tokens_once<S: WriteStore + Clone>(

@@ -14,6 +14,7 @@ mod node;
 mod options;
 mod proxy;
 mod server;
+mod thing;
 mod world;
 
 use options::{Options, Stop, USAGE};

@@ -165,7 +165,7 @@ fn start(programs: &Path, directory: &Path, options: &str) -> Result<(), String>
 }
 
 /// Where PostgreSQL's own programs are: in PATH, or where Debian puts the newest.
-fn programs() -> Result<PathBuf, String> {
+pub(crate) fn programs() -> Result<PathBuf, String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().filter_map(Result::ok);
     let mut debian: Vec<PathBuf> = debian.map(|entry| entry.path().join("bin")).collect();

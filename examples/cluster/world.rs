@@ -4,12 +4,13 @@ use crate::BoxError;
 use crate::client::{Answer, Client};
 use crate::history::{ChangeId, Decision, History, NodeId, Outcome, TokenId, Verdict};
 use crate::node::{PATH, READ, SALT, limits, session_of};
+use crate::thing::{Deed, Target, Thing};
 use http::Method;
 use keyward::{
     AdminToken, Grant, IssuedToken, Keyward, Lifespan, NewOwner, NewRole, OwnerId, Password, Permission, PostgresStore,
     RoleId, Salt,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -53,32 +54,6 @@ struct Known {
     doubtful: Vec<Doubtful>,
     /// Answers that nobody expects.
     odd: Vec<String>,
-}
-
-#[derive(Clone, Debug)]
-struct Target {
-    token: TokenId,
-    secret: Arc<str>,
-}
-
-/// What can be changed.
-#[derive(Clone, Debug)]
-enum Thing {
-    /// A token of whoever makes the changes.
-    Own { id: i64, target: Target, granted: bool },
-    /// Somebody else, with tokens.
-    Person { id: i64, targets: Vec<Target>, active: bool },
-    /// A role, with tokens of its members.
-    Role { id: i64, targets: Vec<Target> },
-}
-
-#[derive(Clone, Debug)]
-enum Deed {
-    Switch { active: bool },
-    Grant { granted: bool },
-    Revoke,
-    Regenerate,
-    Shrink,
 }
 
 /// A change that nobody answered for.
@@ -475,77 +450,6 @@ impl Known {
     fn begin(&mut self, thing: &Thing, passes: bool, node: Option<NodeId>, asked: Instant) -> ChangeId {
         self.recent.extend(thing.targets().iter().map(|target| (target.clone(), asked)));
         self.history.ask(&thing.tokens(), passes, node, asked)
-    }
-}
-
-impl Thing {
-    fn targets(&self) -> &[Target] {
-        match self {
-            Self::Own { target, .. } => std::slice::from_ref(target),
-            Self::Person { targets, .. } | Self::Role { targets, .. } => targets,
-        }
-    }
-
-    fn tokens(&self) -> Vec<TokenId> {
-        self.targets().iter().map(|target| target.token).collect()
-    }
-
-    fn id(&self) -> i64 {
-        match self {
-            Self::Own { id, .. } | Self::Person { id, .. } | Self::Role { id, .. } => *id,
-        }
-    }
-}
-
-impl Deed {
-    fn request(&self, thing: &Thing) -> (Method, String, Value) {
-        let id = thing.id();
-        let token = format!("/admin/admin-tokens/{id}");
-        match self {
-            Self::Switch { active } => (Method::PUT, format!("/admin/users/{id}"), json!({"isActive": active})),
-            Self::Shrink => (Method::PUT, format!("/admin/roles/{id}/permissions"), json!({"permissions": []})),
-            Self::Grant { granted: true } => (Method::PUT, token, json!({"adminPermissions": [{"action": READ}]})),
-            Self::Grant { granted: false } => (Method::PUT, token, json!({"adminPermissions": []})),
-            Self::Revoke => (Method::DELETE, token, Value::Null),
-            Self::Regenerate => (Method::POST, format!("{token}/regenerate"), Value::Null),
-        }
-    }
-
-    /// What the thing is after it; `None` if there is nothing left to change.
-    fn done(&self, thing: Thing, new_key: Option<Target>) -> Option<Thing> {
-        match (self, thing) {
-            (Self::Switch { active }, Thing::Person { id, targets, .. }) => {
-                Some(Thing::Person { id, targets, active: *active })
-            }
-            (Self::Grant { granted }, Thing::Own { id, target, .. }) => {
-                Some(Thing::Own { id, target, granted: *granted })
-            }
-            (Self::Regenerate, Thing::Own { id, granted, .. }) => {
-                new_key.map(|target| Thing::Own { id, target, granted })
-            }
-            _ => None,
-        }
-    }
-
-    /// Whether the store is as this makes it.
-    async fn happened(&self, thing: &Thing, connection: &mut PgConnection) -> Result<bool, BoxError> {
-        let there = match self {
-            Self::Switch { .. } => "SELECT EXISTS (SELECT 1 FROM keyward_owner WHERE id = $1 AND state = 'active')",
-            Self::Shrink => "SELECT EXISTS (SELECT 1 FROM keyward_role_permission WHERE role_id = $1)",
-            Self::Grant { .. } => "SELECT EXISTS (SELECT 1 FROM keyward_grant WHERE token_id = $1)",
-            Self::Revoke => "SELECT EXISTS (SELECT 1 FROM keyward_token WHERE id = $1)",
-            Self::Regenerate => "SELECT EXISTS (SELECT 1 FROM keyward_token WHERE id = $1 AND hint = $2)",
-        };
-        let mut query = sqlx::query_scalar(there).bind(thing.id());
-        if let (Self::Regenerate, Thing::Own { target, .. }) = (self, thing) {
-            query = query.bind(target.secret[target.secret.len() - 4..].to_owned());
-        }
-        let there: bool = query.fetch_one(connection).await?;
-        Ok(match self {
-            Self::Switch { active } => there == *active,
-            Self::Grant { granted } => there == *granted,
-            Self::Shrink | Self::Revoke | Self::Regenerate => !there,
-        })
     }
 }
 

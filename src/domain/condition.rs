@@ -141,6 +141,11 @@ impl Conditions {
         self.0.keys()
     }
 
+    /// Whether `guard` can hold at all: of each part at least one condition is registered.
+    pub(crate) fn can_hold(&self, guard: &Guard) -> bool {
+        guard.parts().iter().all(|when| when.as_slice().iter().any(|id| self.0.contains_key(id)))
+    }
+
     /// What `guard` asks of a row when `actor` acts.
     pub(crate) fn predicate(&self, guard: &Guard, actor: &Actor) -> Predicate {
         let mut parts: Vec<Predicate> = guard.parts().iter().map(|when| self.any_of(when, actor)).collect();

@@ -210,11 +210,12 @@ impl Guard {
     /// No condition.
     pub const ALWAYS: Guard = Guard(Vec::new());
 
-    /// All of these must hold.
+    /// All of these must hold. A part that another one implies asks nothing more, and is left out.
     pub fn all(parts: impl IntoIterator<Item = When>) -> Self {
         let mut kept: Vec<When> = Vec::new();
         for part in parts {
-            if part != When::Always && !kept.contains(&part) {
+            if !kept.iter().any(|k| k.implies(&part)) && part != When::Always {
+                kept.retain(|k| !part.implies(k));
                 kept.push(part);
             }
         }
@@ -289,5 +290,14 @@ mod tests {
         assert!(one.implies(&either) && !either.implies(&one));
         assert!(both.implies(&one) && !one.implies(&both));
         assert!(one.implies(&Guard::ALWAYS) && !Guard::ALWAYS.implies(&one));
+    }
+
+    #[test]
+    fn a_part_that_another_implies_is_left_out() {
+        let (x, either, z) = (When::from_list(["x"]), When::from_list(["x", "y"]), When::from_list(["z"]));
+        for order in [[x.clone(), either.clone()], [either.clone(), x.clone()]] {
+            assert_eq!(Guard::all(order).parts(), [x.clone()]);
+        }
+        assert_eq!(Guard::all([either.clone(), z.clone()]).parts(), [either, z]);
     }
 }

@@ -194,11 +194,11 @@ impl Principal {
         }
     }
 
-    /// The same principal with these rules instead.
-    pub(crate) fn map_rules(mut self, rule: impl Fn(&Rule) -> Rule) -> Self {
+    /// The same principal with these rules instead, of which those without any are left out.
+    pub(crate) fn map_rules(mut self, rule: impl Fn(&Rule) -> Option<Rule>) -> Self {
         match &mut self.authority {
             Authority::Admin { rules, .. } | Authority::Session { rules: Some(rules), .. } => {
-                *rules = rules.iter().map(rule).collect();
+                *rules = rules.iter().filter_map(rule).collect();
             }
             Authority::Session { rules: None, .. } | Authority::Content { .. } | Authority::Public { .. } => {}
         }

@@ -164,6 +164,14 @@ impl Token {
         }
     }
 
+    /// What a content token may do; `None` for the other kinds.
+    pub fn access(&self) -> Option<&ContentAccess> {
+        match &self.authority {
+            TokenAuthority::Content { access } => Some(access),
+            _ => None,
+        }
+    }
+
     /// Its owner; content tokens have none.
     pub fn owner(&self) -> Option<OwnerId> {
         match self.authority {

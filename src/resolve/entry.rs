@@ -44,7 +44,7 @@ impl Entry {
             }
         }
         Some(Self {
-            principal: home.names.share(Principal::of(token, owner)?),
+            principal: home.names.share(Principal::of(token, owner)?, &home.conditions),
             digest: Some(token.digest),
             conditions: home.conditions.clone(),
             resolver: Arc::downgrade(home),

@@ -1,6 +1,6 @@
 //! Names, kept once: a store reads those of every token anew, and a thousand tokens name the same few actions and fields.
 
-use crate::domain::{Action, FieldSet, Fields, Principal, Rule, Subject};
+use crate::domain::{Action, Conditions, FieldSet, Fields, Principal, Rule, Subject};
 use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
@@ -14,9 +14,10 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// The same principal, with the names that others have already.
-    pub(super) fn share(&self, principal: Principal) -> Principal {
-        principal.map_rules(|rule| Rule {
+    /// The same principal, with the names that others have already, and without rules that never apply: those under conditions that
+    /// nobody has registered.
+    pub(super) fn share(&self, principal: Principal, conditions: &Conditions) -> Principal {
+        let share = |rule: &Rule| Rule {
             action: self.actions.get(&rule.action),
             subject: rule.subject.as_ref().map(|subject| self.subjects.get(subject)),
             fields: match &rule.fields {
@@ -25,7 +26,8 @@ impl Names {
                 Fields::Only(set) => Fields::Only(self.fields.get(set)),
             },
             guard: rule.guard.clone(),
-        })
+        };
+        principal.map_rules(|rule| conditions.can_hold(&rule.guard).then(|| share(rule)))
     }
 }
 

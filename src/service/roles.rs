@@ -2,7 +2,7 @@
 
 use super::actor::Giver;
 use super::error::{Problem, Wrong, described, named};
-use super::write::{Change, Draft};
+use super::write::{Change, Draft, Item, Writer};
 use super::{ServiceError, for_whom, optimistic};
 use crate::domain::{Cause, Ceiling, Permission, Role, RoleId, Tag, Target, What};
 use crate::store::{Clamp, Clamped, NewRole};
@@ -59,7 +59,7 @@ impl Roles {
         let mut wrong = Wrong::default();
         let name = wrong.take(named("name", &new.name))?.unwrap_or_default();
         let description = wrong.take(described("description", &new.description))?.unwrap_or_default();
-        self.registered(&new.permissions, &mut wrong);
+        registered(&self.0.writer, &new.permissions, &[], &mut wrong);
         self.0
             .make(move |draft| {
                 Box::pin(async move {
@@ -83,7 +83,7 @@ impl Roles {
     /// If there is no such role, it is the super admin role, the name is empty or taken, or a permission names what is not
     /// registered; and for whoever is no super admin, if the role may more than they, now or then.
     pub async fn update(&self, id: RoleId, update: RoleUpdate) -> Result<Role, ServiceError> {
-        let changes = self.checked(update)?;
+        let changes = Self::checked(update)?;
         let changed = self.0.make(move |draft| Box::pin(change(draft, id, changes))).await;
         changed.map(|(role, _)| role)
     }
@@ -101,7 +101,7 @@ impl Roles {
     /// # Errors
     /// As for [`update`](Self::update).
     pub async fn would_clamp(&self, id: RoleId, permissions: Vec<Permission>) -> Result<Clamped, ServiceError> {
-        let changes = self.checked(RoleUpdate { permissions: Some(permissions), ..RoleUpdate::default() })?;
+        let changes = Self::checked(RoleUpdate { permissions: Some(permissions), ..RoleUpdate::default() })?;
         let rehearsed = self.0.rehearse(move |draft| Box::pin(change(draft, id, changes))).await;
         rehearsed.map(|(_, clamped)| clamped)
     }
@@ -140,19 +140,21 @@ impl Roles {
             .await
     }
 
-    fn checked(&self, update: RoleUpdate) -> Result<Changes, ServiceError> {
+    fn checked(update: RoleUpdate) -> Result<Changes, ServiceError> {
         let RoleUpdate { name, description, permissions } = update;
         let mut wrong = Wrong::default();
         let name = name.map(|n| wrong.take(named("name", &n))).transpose()?.flatten();
         let description = description.map(|d| wrong.take(described("description", &d))).transpose()?.flatten();
-        self.registered(permissions.as_deref().unwrap_or_default(), &mut wrong);
         Ok(Changes { name, description, permissions, wrong })
     }
+}
 
-    fn registered(&self, permissions: &[Permission], wrong: &mut Wrong) {
-        let items = permissions.iter().map(|p| (&p.action, p.subject.as_ref(), &p.fields, p.when.as_slice()));
-        self.0.writer.unregistered("permissions", items, wrong);
+/// Says what of these permissions nobody has registered, and is not there already.
+fn registered(writer: &Writer, permissions: &[Permission], before: &[Permission], wrong: &mut Wrong) {
+    fn items(permissions: &[Permission]) -> impl Iterator<Item = Item<'_>> {
+        permissions.iter().map(|p| (&p.action, p.subject.as_ref(), &p.fields, p.when.as_slice()))
     }
+    writer.unregistered("permissions", items(permissions), items(before), wrong);
 }
 
 /// A [`RoleUpdate`] as it is kept, and what is wrong with it.
@@ -164,9 +166,10 @@ struct Changes {
 }
 
 async fn change(draft: &mut Draft, id: RoleId, changes: Changes) -> Result<(Role, Clamped), ServiceError> {
-    let Changes { name, description, permissions, wrong } = changes;
+    let Changes { name, description, permissions, mut wrong } = changes;
     let (giver, before) = changeable(draft, id).await?;
     draft.unchanged("role", before.version())?;
+    registered(&draft.writer, permissions.as_deref().unwrap_or_default(), &before.permissions, &mut wrong);
     wrong.done()?;
     if let Some(permissions) = &permissions {
         may_give(&giver, permissions)?;

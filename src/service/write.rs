@@ -6,11 +6,12 @@ use super::people::People;
 use super::{Policy, ServiceError};
 use crate::domain::{
     Action, AuditEvent, Catalogue, Cause, Ceiling, ConditionId, Conditions, Doer, EncryptionKeys, Entropy, Fields,
-    Issued, Kind, Origin, Permission, SecretFormat, Subject, Tag, Target, Version, What,
+    Issued, Kind, Origin, Permission, SecretFormat, Subject, Tag, Target, Unregistered, Version, What,
 };
 use crate::resolve::{Begun, Resolver};
 use crate::store::{Clamp, Clamped, StoreError, Transaction, View, WriteStore};
 use futures_util::future::BoxFuture;
+use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -138,33 +139,42 @@ impl Writer {
         }
     }
 
-    /// What nobody has registered of a list of permissions or grants: it would be denied for ever.
+    /// What nobody has registered of a list of permissions or grants: it would be denied for ever. What was there `before` may stay: it
+    /// was registered once.
     pub(super) fn unregistered<'a>(
         &self,
         path: &str,
-        items: impl Iterator<Item = (&'a Action, Option<&'a Subject>, &'a Fields, &'a [ConditionId])>,
+        items: impl Iterator<Item = Item<'a>>,
+        before: impl Iterator<Item = Item<'a>>,
         wrong: &mut Wrong,
     ) {
-        let conditions: &Conditions = self.resolver.conditions();
-        for (i, (action, subject, fields, chosen)) in items.enumerate() {
-            match &self.settings.catalogue {
-                Some(catalogue) => {
-                    for u in catalogue.check(action, subject, fields, chosen, conditions) {
-                        let path = format!("{path}.{i}.{}", u.path);
-                        wrong.add(Problem { path, message: u.message, value: Some(u.name) });
-                    }
-                }
-                None => {
-                    for (j, id) in chosen.iter().enumerate().filter(|(_, id)| !conditions.contains(id.as_str())) {
-                        let (path, message) =
-                            (format!("{path}.{i}.conditions.{j}"), format!("there is no condition {id}"));
-                        wrong.add(Problem { path, message, value: Some(id.to_string()) });
-                    }
-                }
+        let told = |item: Item<'a>, u: &Unregistered| (item.0, item.1, u.message.clone());
+        let old: HashSet<_> =
+            before.flat_map(|item| self.problems(item).into_iter().map(move |u| told(item, &u))).collect();
+        for (i, item) in items.enumerate() {
+            for u in self.problems(item).into_iter().filter(|u| !old.contains(&told(item, u))) {
+                let path = format!("{path}.{i}.{}", u.path);
+                wrong.add(Problem { path, message: u.message, value: Some(u.name) });
             }
         }
     }
+
+    fn problems(&self, (action, subject, fields, chosen): Item<'_>) -> Vec<Unregistered> {
+        let conditions: &Conditions = self.resolver.conditions();
+        if let Some(catalogue) = &self.settings.catalogue {
+            return catalogue.check(action, subject, fields, chosen, conditions);
+        }
+        let unknown = chosen.iter().enumerate().filter(|(_, id)| !conditions.contains(id.as_str()));
+        let problem = |(j, id): (usize, &ConditionId)| {
+            let (path, message) = (format!("conditions.{j}"), format!("there is no condition {id}"));
+            Unregistered { path, name: id.to_string(), message }
+        };
+        unknown.map(problem).collect()
+    }
 }
+
+/// A permission or a grant: action, subject, fields, conditions.
+pub(super) type Item<'a> = (&'a Action, Option<&'a Subject>, &'a Fields, &'a [ConditionId]);
 
 impl Change {
     /// For the program itself.

@@ -3,25 +3,17 @@
 use super::failure::{Complaints, Failure, capital};
 use super::form::Sent;
 use super::state::Pages;
-use crate::domain::{Action, ContentAccess, Token, TokenAuthority};
+use crate::domain::{Action, ContentAccess, Token};
 use std::collections::{HashMap, HashSet};
 
 /// What it may do, in a few words.
 pub(super) fn told(token: &Token) -> String {
-    match access_of(token) {
+    match token.access() {
         Some(ContentAccess::ReadOnly) => "Read-only".to_owned(),
         Some(ContentAccess::FullAccess) => "Full access".to_owned(),
         Some(ContentAccess::Custom(actions)) if actions.len() == 1 => "Custom, 1 action".to_owned(),
         Some(ContentAccess::Custom(actions)) => format!("Custom, {} actions", actions.len()),
         None => String::new(),
-    }
-}
-
-pub(super) fn access_of(token: &Token) -> Option<&ContentAccess> {
-    match &token.authority {
-        TokenAuthority::Content { access } => Some(access),
-        // No other token comes this way.
-        TokenAuthority::Admin { .. } | TokenAuthority::Session { .. } => None,
     }
 }
 

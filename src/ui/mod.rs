@@ -31,6 +31,7 @@ mod failure;
 mod form;
 mod frame;
 mod grants;
+mod lifespan;
 mod list;
 mod matrix;
 mod me;
@@ -41,7 +42,7 @@ mod roles;
 mod sign_in;
 mod state;
 mod time;
-mod token;
+mod tokens;
 mod user_list;
 mod users;
 
@@ -74,10 +75,10 @@ pub fn router<S: WriteStore>(keyward: &Keyward<S>) -> GuardedRouter {
         .public(assets::ICON, get(assets::icon))
         .merge(GuardedRouter::new().route(HOME, authenticated(), get(home)))
         .merge(sign_in::routes())
-        .merge(admin_tokens::routes())
+        .merge(tokens::routes::<admin_tokens::AdminTokens>())
         .merge(roles::routes())
         .merge(users::routes())
-        .merge(content_tokens::routes())
+        .merge(tokens::routes::<content_tokens::ContentTokens>())
         .merge(me::routes())
         .merge(audit::routes())
         // A tighter one of a page of its own counts there.

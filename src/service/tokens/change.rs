@@ -36,11 +36,8 @@ impl Tokens {
         let name = update.name.as_deref().map(|n| wrong.take(named("name", n))).transpose()?.flatten();
         let text = update.description.as_deref().map(|d| wrong.take(described("description", d)));
         let description = text.transpose()?.flatten();
-        self.registered(update.grants.as_deref().unwrap_or_default(), &mut wrong);
-        if let Some(access) = &update.access {
-            self.accessible(access, &mut wrong);
-        }
         let kinds = self.kinds;
+        let tokens = self.clone();
         self.change
             .make(move |draft| {
                 Box::pin(async move {
@@ -50,6 +47,10 @@ impl Tokens {
                         return Err(ServiceError::Forbidden("this token belongs to somebody else"));
                     }
                     draft.unchanged("token", before.version())?;
+                    tokens.registered(update.grants.as_deref().unwrap_or_default(), before.grants(), &mut wrong);
+                    if let Some(access) = &update.access {
+                        tokens.accessible(access, before.access(), &mut wrong);
+                    }
                     wrong.done()?;
                     let name = name.unwrap_or_else(|| before.name.clone());
                     let description = description.unwrap_or_else(|| before.description.clone());

@@ -2,10 +2,10 @@
 
 use super::{Tokens, find, free, told, within};
 use crate::domain::{
-    ContentAccess, Grant, Issued, Kind, KindSet, OwnerId, Secret, Tag, Target, Token, TokenAuthority, What,
+    Action, ContentAccess, Grant, Issued, Kind, KindSet, OwnerId, Secret, Tag, Target, Token, TokenAuthority, What,
 };
 use crate::service::error::{Wrong, described, named};
-use crate::service::write::Draft;
+use crate::service::write::{Draft, Item};
 use crate::service::{Lifespan, ServiceError};
 use crate::store::NewToken;
 use futures_util::future::BoxFuture;
@@ -126,7 +126,7 @@ impl Tokens {
         let mut wrong = Wrong::default();
         let (name, description) = self.texts(&new.name, &new.description, &mut wrong)?;
         self.lives(new.lifespan, &mut wrong)?;
-        self.registered(&new.grants, &mut wrong);
+        self.registered(&new.grants, &[], &mut wrong);
         wrong.done()?;
         let issued = self.change.issue(Kind::Admin)?;
         self.insert(issued, move |draft, issued| {
@@ -154,7 +154,7 @@ impl Tokens {
         let mut wrong = Wrong::default();
         let (name, description) = self.texts(&new.name, &new.description, &mut wrong)?;
         self.lives(new.lifespan, &mut wrong)?;
-        self.accessible(&new.access, &mut wrong);
+        self.accessible(&new.access, None, &mut wrong);
         wrong.done()?;
         let issued = self.change.issue(Kind::Content)?;
         self.insert(issued, move |draft, issued| {
@@ -207,21 +207,27 @@ impl Tokens {
         wrong.take(self.change.policy().durations.check(lifespan, by_person)).map(drop)
     }
 
-    /// Says what of these grants nobody has registered.
-    pub(super) fn registered(&self, grants: &[Grant], wrong: &mut Wrong) {
-        let items = grants.iter().map(|g| (&g.action, g.subject.as_ref(), &g.fields, g.chosen.as_slice()));
-        self.change.writer.unregistered("grants", items, wrong);
+    /// Says what of these grants nobody has registered, and is not there already.
+    pub(super) fn registered(&self, grants: &[Grant], before: &[Grant], wrong: &mut Wrong) {
+        fn items(grants: &[Grant]) -> impl Iterator<Item = Item<'_>> {
+            grants.iter().map(|g| (&g.action, g.subject.as_ref(), &g.fields, g.chosen.as_slice()))
+        }
+        self.change.writer.unregistered("grants", items(grants), items(before), wrong);
     }
 
-    /// Says what is wrong with an access.
-    pub(super) fn accessible(&self, access: &ContentAccess, wrong: &mut Wrong) {
+    /// Says what is wrong with an access, and is not there already.
+    pub(super) fn accessible(&self, access: &ContentAccess, before: Option<&ContentAccess>, wrong: &mut Wrong) {
+        let before: &[Action] = match before {
+            Some(ContentAccess::Custom(actions)) => actions,
+            _ => &[],
+        };
         let ContentAccess::Custom(actions) = access else { return };
         if actions.is_empty() {
             wrong.say("access", "a custom token names at least one action");
         }
         if let Some(catalogue) = &self.change.writer.settings.catalogue {
             let known = catalogue.content_actions();
-            for (i, action) in actions.iter().enumerate().filter(|(_, a)| !known.contains(a)) {
+            for (i, action) in actions.iter().enumerate().filter(|(_, a)| !known.contains(a) && !before.contains(a)) {
                 wrong.say(format!("access.{i}"), format!("there is no content action {action}"));
             }
         }

@@ -84,7 +84,7 @@ pub(super) fn actions(actions: &[Action]) -> String {
     json(&actions.iter().map(|action| Line { action }).collect::<Vec<_>>())
 }
 
-pub(super) fn uses(uses: &[Use]) -> String {
+pub(in crate::store) fn uses(uses: &[Use]) -> String {
     #[derive(Serialize)]
     struct Line {
         token: i64,

@@ -13,6 +13,12 @@ pub(super) mod postgres;
 pub(super) mod sqlite;
 mod statements;
 
+#[cfg(feature = "strapi")]
+pub(super) use {
+    lists::uses,
+    statements::{postgres_words, sqlite_words},
+};
+
 use super::StoreError;
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};

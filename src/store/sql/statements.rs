@@ -29,6 +29,8 @@ macro_rules! sqlite {
         "0 AS server"
     };
 }
+#[cfg(feature = "strapi")]
+pub(in crate::store) use sqlite as sqlite_words;
 
 /// PostgreSQL's.
 #[cfg(feature = "postgres")]
@@ -63,6 +65,8 @@ macro_rules! postgres {
         )
     };
 }
+#[cfg(feature = "strapi")]
+pub(in crate::store) use postgres as postgres_words;
 
 /// The ids of the roles of the owner `o`, ascending.
 macro_rules! role_ids {
@@ -616,9 +620,10 @@ pub(super) mod postgres {
     ///
     /// A look-up that nobody waits for any more leaves a session behind which the server ends by itself, or there would be no end of
     /// them while somebody locks the tables.
-    pub(in crate::store::sql) const BEGIN_LOOK_UP: &str = "BEGIN; SET LOCAL jit = off; SET LOCAL statement_timeout = '2s'; \
+    pub(in crate::store::sql) const BEGIN_LOOK_UP: &str = "BEGIN READ ONLY; SET LOCAL jit = off; SET LOCAL statement_timeout = '2s'; \
          SET LOCAL idle_in_transaction_session_timeout = '4s'";
-    pub(in crate::store::sql) const LOOK_UPS_END: &str = "SET jit = off; SET statement_timeout = '2s'";
+    pub(in crate::store::sql) const LOOK_UPS_END: &str =
+        "SET jit = off; SET statement_timeout = '2s'; SET default_transaction_read_only = on";
 
     /// All in one query: what goes is found, remembered and deleted of one moment.
     macro_rules! clamp {

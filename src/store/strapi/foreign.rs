@@ -1,6 +1,8 @@
 //! What the reference's database holds, as the domain knows it.
 
-use crate::domain::{ContentAccess, Digest, Grant, OwnerState, PasswordHash, Permission, Timestamp};
+use crate::domain::{
+    Action, Conditions, ContentAccess, Digest, Grant, OwnerState, PasswordHash, Permission, Timestamp, When,
+};
 use std::fmt;
 use std::time::Duration;
 
@@ -12,6 +14,33 @@ pub(crate) struct Foreign {
     pub(crate) tokens: Vec<ForeignToken>,
     /// Rows that are none of these as they stand.
     pub(crate) not_understood: Vec<NotUnderstood>,
+}
+
+impl Foreign {
+    /// What allows nothing here, with these conditions.
+    pub(super) fn into_not_understood(self, conditions: &Conditions) -> Vec<NotUnderstood> {
+        let mut left = self.not_understood;
+        for role in self.roles {
+            let of = format!("role {} {:?}", role.id, role.name);
+            left.extend(role.not_understood);
+            left.extend(role.permissions.iter().filter_map(|p| unregistered(&p.action, &p.when, &of, conditions)));
+        }
+        for token in self.tokens {
+            let of = format!("token {} {:?}", token.id, token.name);
+            left.extend(token.not_understood);
+            if let ForeignAuthority::Admin { grants, .. } = token.authority {
+                left.extend(grants.iter().filter_map(|g| unregistered(&g.action, &g.chosen, &of, conditions)));
+            }
+        }
+        left
+    }
+}
+
+/// Conditions that nobody has registered never hold.
+fn unregistered(action: &Action, when: &When, of: &str, conditions: &Conditions) -> Option<NotUnderstood> {
+    let unknown = when.as_slice().iter().find(|id| !conditions.contains(id.as_str()))?;
+    let why = format!("its condition {unknown} is not registered, and never holds");
+    Some(NotUnderstood { what: format!("permission {action} of {of}"), why })
 }
 
 /// What tells a row from all others, also of other databases: its document id if it has one, else its id.

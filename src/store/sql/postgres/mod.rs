@@ -6,6 +6,8 @@ mod error;
 #[path = "../events.rs"]
 mod events;
 mod first;
+#[cfg(feature = "strapi")]
+pub(in crate::store) mod guest;
 mod held;
 mod listen;
 mod log;
@@ -129,23 +131,8 @@ impl PostgresStore {
     /// # Errors
     /// As [`connect`](Self::connect).
     pub async fn connect_with(url: &str, options: PostgresOptions) -> Result<Self, StoreError> {
-        if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
-            return Err(OpenError::Scheme.into());
-        }
-        parameters::check(url)?;
-        let mut address: PgConnectOptions = url.parse().map_err(OpenError::Url)?;
-        if address.get_host().contains(',') {
-            return Err(OpenError::Hosts.into());
-        }
-        // Poolers do not know the parameter for floating-point numbers, of which there are none here.
-        address = address.application_name(NAME).disable_statement_logging().extra_float_digits(None);
-        if options.pooler {
-            address = address.statement_cache_capacity(0);
-        }
-        let PostgresOptions { connections, pooler, heartbeat, clock } = options;
-        let connections = Arc::new(Connections::new(address, connections, pooler));
-        let looked = tokio::time::timeout(2 * PATIENCE, first::look(&connections, pooler));
-        looked.await.unwrap_or_else(|_| Err(OpenError::Silent.into()))?;
+        let connections = reach(url, &options).await?;
+        let PostgresOptions { pooler, heartbeat, clock, .. } = options;
         schema::bring_up_to_date(&connections.pools().writers, pooler).await?;
         Ok(Self { connections, pooler, heartbeat, hinting: Arc::default(), clock })
     }
@@ -241,6 +228,27 @@ impl PostgresStore {
             _ = tokio::time::timeout(PATIENCE, told).await;
         });
     }
+}
+
+/// Connects, and looks who is there.
+async fn reach(url: &str, options: &PostgresOptions) -> Result<Arc<Connections>, StoreError> {
+    if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
+        return Err(OpenError::Scheme.into());
+    }
+    parameters::check(url)?;
+    let mut address: PgConnectOptions = url.parse().map_err(OpenError::Url)?;
+    if address.get_host().contains(',') {
+        return Err(OpenError::Hosts.into());
+    }
+    // Poolers do not know the parameter for floating-point numbers, of which there are none here.
+    address = address.application_name(NAME).disable_statement_logging().extra_float_digits(None);
+    if options.pooler {
+        address = address.statement_cache_capacity(0);
+    }
+    let connections = Arc::new(Connections::new(address, options.connections, options.pooler));
+    let looked = tokio::time::timeout(2 * PATIENCE, first::look(&connections, options.pooler));
+    looked.await.unwrap_or_else(|_| Err(OpenError::Silent.into()))?;
+    Ok(connections)
 }
 
 #[async_trait]

@@ -16,6 +16,9 @@ mod code {
 pub(super) enum OpenError {
     #[error("this names no file: SQLite in memory would give each connection a database of its own (see MemoryStore)")]
     NoFile,
+    #[cfg(feature = "strapi")]
+    #[error("there is no such file")]
+    NotThere(#[source] std::io::Error),
     #[error("the path cannot be made absolute")]
     Path(#[source] std::io::Error),
     #[error("the file could not be opened or created")]

@@ -4,6 +4,8 @@ mod clamp;
 mod error;
 #[path = "../events.rs"]
 mod events;
+#[cfg(feature = "strapi")]
+pub(in crate::store) mod guest;
 mod log;
 #[path = "../rows.rs"]
 mod rows;

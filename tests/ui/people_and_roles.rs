@@ -1,8 +1,5 @@
 //! The settings pages of people and roles: what is asked before something is taken away, and what is shown to whom.
 
-#![cfg(feature = "full")]
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use axum::body::Body;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::BodyExt;

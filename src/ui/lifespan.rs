@@ -1,12 +1,10 @@
-//! What the pages of all tokens have in common: how long they live, and their key.
+//! How long tokens live, as people choose and see it.
 
 use super::form::Sent;
-use super::frame::origin;
 use super::state::Pages;
 use super::time::{Span, When};
-use crate::domain::{Secret, Timestamp, Token};
+use crate::domain::{Timestamp, Token};
 use crate::service::Lifespan;
-use http::HeaderMap;
 use std::cmp::Ordering;
 use std::time::Duration;
 
@@ -76,38 +74,3 @@ pub(super) fn lifespan(sent: &Sent) -> Lifespan {
         text => Lifespan::Of(Duration::from_millis(text.parse().unwrap_or_default())),
     }
 }
-
-/// A key, for this one answer.
-pub(super) struct ShownKey {
-    pub(super) title: &'static str,
-    pub(super) text: &'static str,
-    pub(super) secret: String,
-    pub(super) try_it: &'static str,
-    pub(super) url: String,
-}
-
-impl ShownKey {
-    /// With a request to `path` to try.
-    pub(super) fn of(
-        headers: &HeaderMap,
-        title: &'static str,
-        text: &'static str,
-        secret: &Secret,
-        path: &str,
-    ) -> Self {
-        // As the browser names us; what it sends is escaped like any other text.
-        let url = format!("{}{path}", origin(headers));
-        Self { title, text, secret: secret.expose().to_owned(), try_it: "Try it:", url }
-    }
-}
-
-/// What one answer shows besides the token.
-#[derive(Default)]
-pub(super) struct Extra<'a> {
-    pub(super) said: Option<&'static str>,
-    pub(super) key: Option<ShownKey>,
-    pub(super) sent: Option<&'a Sent>,
-}
-
-/// What is said where a key cannot be shown again.
-pub(super) const KEY_LOST: &str = "This key cannot be shown: it was not kept, or not in a way that can be read now. Regenerate it to have one that works";

@@ -1,8 +1,5 @@
 //! Pages of API tokens, of one's own profile and of the audit log: what they show, to whom, and what they change.
 
-#![cfg(all(feature = "testing", feature = "ui"))]
-#![allow(clippy::unwrap_used)]
-
 use http::header::{LOCATION, SET_COOKIE};
 use keyward::testing::{Answer, App, Key, World};
 use keyward::{

@@ -1,0 +1,118 @@
+//! Beside a Strapi 5 that is running: a service that honours the tokens it has issued, by its own database.
+//!
+//! `cargo run --example beside_strapi --all-features -- --database sqlite:.tmp/data.db --salt "$API_TOKEN_SALT"`
+
+mod options;
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use keyward::strapi::StrapiStore;
+use keyward::{Conditions, Decision, DecisionRule, Fields, GuardedRouter, Keyward, Salt, action};
+use options::{Options, Stop, USAGE};
+use serde_json::{Value, json};
+use std::error::Error;
+use std::process::ExitCode;
+use tokio::net::TcpListener;
+
+const ARTICLES: &str = "/content-manager/collection-types/api::article.article";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let variable = |name: &str| std::env::var_os(name).map(|value| value.into_string().unwrap_or_default());
+    let options = match Options::read(std::env::args().skip(1), variable) {
+        Ok(options) => options,
+        Err(Stop::Help) => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Err(Stop::Wrong(why)) => {
+            eprintln!("beside_strapi: {why}");
+            return ExitCode::from(2);
+        }
+    };
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    match serve(options).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprint!("beside_strapi: {error}");
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                eprint!(": {error}");
+                cause = error.source();
+            }
+            eprintln!();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
+    let store = StrapiStore::open(&options.database).await?;
+    for left in store.not_understood(&Conditions::default()).await? {
+        eprintln!("allows nothing here: {left}");
+    }
+    // Tokens of our own would need one; that database has none.
+    let (salt, _) = Salt::generate()?;
+    let keyward = Keyward::builder(store.clone())
+        .salt(salt)
+        .reference_salt(options.salt)
+        .admin("/admin")
+        .admin("/content-manager")
+        .content("/api")
+        .build()?;
+    let listener = TcpListener::bind(options.listen).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    let app = keyward.guard(routes()).into_make_service();
+    axum::serve(listener, app).with_graceful_shutdown(told_to_stop()).await?;
+    keyward.shutdown().await;
+    store.close().await;
+    Ok(())
+}
+
+/// Each route asks for what the reference asks for on the same one.
+fn routes() -> GuardedRouter {
+    let explorer = |deed: &str| action(format!("plugin::content-manager.explorer.{deed}")).on("api::article.article");
+    let content = |deed: &str| action(format!("api::article.article.{deed}"));
+    GuardedRouter::new()
+        .route(ARTICLES, explorer("read"), get(found))
+        .route(ARTICLES, explorer("create"), post(created))
+        .route("/admin/webhooks", action("admin::webhooks.read"), get(found))
+        .route("/admin/users", action("admin::users.read"), get(found))
+        .route("/api/articles", content("find"), get(found))
+        .route("/api/articles", content("create"), post(created))
+}
+
+async fn found(decision: Decision) -> Json<Value> {
+    Json(shown(&decision))
+}
+
+async fn created(decision: Decision) -> (StatusCode, Json<Value>) {
+    (StatusCode::CREATED, Json(shown(&decision)))
+}
+
+/// The rules, any of which may apply to a row.
+fn shown(decision: &Decision) -> Value {
+    let rule = |rule: &DecisionRule| {
+        let fields = match rule.fields() {
+            Fields::All => None,
+            Fields::Only(set) => Some(set.as_slice().to_vec()),
+        };
+        let mut parts = rule.conditions();
+        let mut shown = json!({"fields": fields, "conditions": parts.next().unwrap_or_default()});
+        // Those that were chosen for a grant besides those of its owner's permission.
+        let also: Vec<_> = parts.collect();
+        if !also.is_empty() {
+            shown["and"] = json!(also);
+        }
+        shown
+    };
+    json!({"rules": decision.rules().iter().map(rule).collect::<Vec<_>>()})
+}
+
+async fn told_to_stop() {
+    // Without signals it goes on until it is ended.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

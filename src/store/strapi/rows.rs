@@ -1,0 +1,365 @@
+//! The reference's rows, as the domain knows them. What nobody here knows the meaning of allows nothing.
+
+use super::foreign::{Foreign, ForeignAuthority, ForeignRole, ForeignToken, ForeignUser, NotUnderstood};
+use crate::domain::{
+    Action, Ceiling, ContentAccess, Digest, Fields, Grant, Owner, OwnerId, OwnerState, PasswordHash, Permission,
+    RoleId, Timestamp, Token, TokenAuthority, TokenId, When,
+};
+use crate::store::{Record, StoreError};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::time::Duration;
+
+/// Whom the reference knows by it has no ceiling.
+const SUPER_ADMIN: &str = "strapi-super-admin";
+
+/// The tokens with a digest.
+#[derive(Deserialize)]
+pub(super) struct Found {
+    /// The database's time in milliseconds; 0 if it has none.
+    pub(super) now: i64,
+    tokens: Vec<TokenRow>,
+}
+
+/// All that there is. What refers to another row has its id and nothing else of it.
+#[derive(Deserialize)]
+pub(super) struct Everything {
+    roles: Vec<RoleRow>,
+    users: Vec<UserRow>,
+    tokens: Vec<TokenRow>,
+}
+
+#[derive(Deserialize)]
+struct PermissionRow {
+    id: i64,
+    action: Option<String>,
+    subject: Option<String>,
+    parameters: Option<String>,
+    properties: Option<String>,
+    conditions: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RoleRow {
+    id: i64,
+    document_id: Option<String>,
+    name: Option<String>,
+    code: Option<String>,
+    description: Option<String>,
+    permissions: Vec<PermissionRow>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct UserRow {
+    id: i64,
+    document_id: Option<String>,
+    firstname: Option<String>,
+    lastname: Option<String>,
+    username: Option<String>,
+    email: Option<String>,
+    password: Option<String>,
+    active: u8,
+    blocked: u8,
+    invited: u8,
+    created_at: Value,
+    roles: Vec<RoleRow>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct TokenRow {
+    id: i64,
+    document_id: Option<String>,
+    name: Option<String>,
+    description: Option<String>,
+    kind: Option<String>,
+    r#type: Option<String>,
+    access_key: Option<String>,
+    sealed: Option<String>,
+    lifespan: Option<i64>,
+    expires_at: Value,
+    created_at: Value,
+    last_used_at: Value,
+    permissions: Vec<PermissionRow>,
+    actions: Vec<Option<String>>,
+    owners: Vec<UserRow>,
+}
+
+pub(super) fn parse<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, StoreError> {
+    // What serde says may show a value, and that may be a hash.
+    serde_json::from_str(text).map_err(|error| {
+        let place = format!("line {}, column {}", error.line(), error.column());
+        StoreError::Corrupt(format!("a row of the reference's tables is of another form than known ({place})"))
+    })
+}
+
+impl Found {
+    pub(super) fn any(&self) -> bool {
+        !self.tokens.is_empty()
+    }
+
+    /// The token and what it rests on; `None` if there is none that can be judged.
+    pub(super) fn record(mut self, digest: &Digest, now: Timestamp) -> Option<Record> {
+        let token = self.tokens.pop()?;
+        if !self.tokens.is_empty() {
+            tracing::warn!(token = token.id, "several tokens have the same digest: none of them is admitted");
+            return None;
+        }
+        token.record(digest, now).map_err(|NotUnderstood { what, why }| tracing::warn!(what, why, "not admitted")).ok()
+    }
+}
+
+impl Everything {
+    pub(super) fn foreign(self) -> Foreign {
+        let mut tokens = Vec::new();
+        let mut not_understood = Vec::new();
+        for row in self.tokens {
+            match row.foreign() {
+                Ok(token) => tokens.push(token),
+                Err(what) => not_understood.push(what),
+            }
+        }
+        let roles = self.roles.into_iter().map(RoleRow::foreign).collect();
+        let users = self.users.into_iter().map(UserRow::foreign).collect();
+        Foreign { roles, users, tokens, not_understood }
+    }
+}
+
+impl TokenRow {
+    fn record(mut self, digest: &Digest, now: Timestamp) -> Result<Record, NotUnderstood> {
+        let owner = self.owners.first_mut().map(UserRow::owner);
+        let foreign = self.foreign()?;
+        let (authority, owner) = match foreign.authority {
+            ForeignAuthority::Content { access } => (TokenAuthority::Content { access }, None),
+            ForeignAuthority::Admin { owner: id, grants } => {
+                // No id is 0: nobody's.
+                (TokenAuthority::Admin { owner: OwnerId(id.unwrap_or(0)), grants }, owner)
+            }
+        };
+        let token = Token {
+            id: TokenId(foreign.id),
+            name: foreign.name,
+            description: foreign.description,
+            digest: *digest,
+            hint: String::new(),
+            lifespan: foreign.lifespan,
+            expires_at: foreign.expires_at,
+            created_at: foreign.created_at,
+            updated_at: foreign.created_at,
+            last_used_at: foreign.last_used_at,
+            authority,
+        };
+        Ok(Record { token, owner, now })
+    }
+
+    fn foreign(self) -> Result<ForeignToken, NotUnderstood> {
+        let name = self.name.unwrap_or_default();
+        let itself = format!("token {} {name:?}", self.id);
+        let unclear = |why: &'static str| NotUnderstood { what: itself.clone(), why: why.to_owned() };
+        let digest = match self.access_key.as_deref().map(Digest::from_hex) {
+            Some(Ok(digest @ Digest::Reference(_))) => digest,
+            _ => return Err(unclear("its access_key is no HMAC-SHA-512 in hex")),
+        };
+        let expires_at = time(&self.expires_at).ok_or_else(|| unclear("its expires_at is no time"))?;
+        let mut not_understood = Vec::new();
+        let authority = match self.kind.as_deref() {
+            Some("admin") => {
+                let (permissions, left) = read(self.permissions, &itself);
+                not_understood = left;
+                let owner = match &*self.owners {
+                    [] => None,
+                    [owner] => Some(owner.id),
+                    _ => return Err(unclear("it has several owners")),
+                };
+                ForeignAuthority::Admin { owner, grants: permissions.into_iter().map(grant).collect() }
+            }
+            // Content tokens are older than the column.
+            None | Some("content-api") => {
+                let access = match self.r#type.as_deref() {
+                    Some("read-only") => ContentAccess::ReadOnly,
+                    Some("full-access") => ContentAccess::FullAccess,
+                    Some("custom") => {
+                        ContentAccess::Custom(self.actions.into_iter().flatten().map(Action::new).collect())
+                    }
+                    _ => {
+                        not_understood.push(unclear("its type is none of read-only, full-access and custom"));
+                        ContentAccess::Custom([].into())
+                    }
+                };
+                ForeignAuthority::Content { access }
+            }
+            Some(_) => return Err(unclear("its kind is neither admin nor content-api")),
+        };
+        Ok(ForeignToken {
+            id: self.id,
+            key: key(self.id, self.document_id),
+            name,
+            description: self.description.unwrap_or_default(),
+            digest,
+            sealed: self.sealed,
+            lifespan: self.lifespan.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis),
+            expires_at,
+            created_at: known(&self.created_at).unwrap_or(Timestamp(0)),
+            last_used_at: known(&self.last_used_at),
+            authority,
+            not_understood,
+        })
+    }
+}
+
+impl UserRow {
+    fn state(&self) -> OwnerState {
+        match (self.active, self.blocked, self.invited) {
+            (0, 0, 1) => OwnerState::Invited,
+            (active, blocked, _) => OwnerState::of(active == 1, blocked == 1),
+        }
+    }
+
+    /// As somebody whose token is judged. Takes the roles.
+    fn owner(&mut self) -> (Owner, Ceiling) {
+        let roles = std::mem::take(&mut self.roles);
+        let owner = Owner {
+            id: OwnerId(self.id),
+            email: self.email.clone().unwrap_or_default(),
+            firstname: self.firstname.clone().unwrap_or_default(),
+            lastname: self.lastname.clone().unwrap_or_default(),
+            username: self.username.clone(),
+            state: self.state(),
+            roles: roles.iter().map(|role| RoleId(role.id)).collect(),
+            created_at: known(&self.created_at).unwrap_or(Timestamp(0)),
+            updated_at: known(&self.created_at).unwrap_or(Timestamp(0)),
+        };
+        if roles.iter().any(RoleRow::is_super_admin) {
+            return (owner, Ceiling::Unlimited);
+        }
+        let held = roles.into_iter().flat_map(|role| role.foreign().permissions).collect();
+        (owner, Ceiling::Of(held))
+    }
+
+    fn foreign(self) -> ForeignUser {
+        let state = self.state();
+        ForeignUser {
+            id: self.id,
+            key: key(self.id, self.document_id),
+            email: self.email.unwrap_or_default(),
+            firstname: self.firstname.unwrap_or_default(),
+            lastname: self.lastname.unwrap_or_default(),
+            username: self.username,
+            password: self.password.map(PasswordHash),
+            state,
+            roles: self.roles.into_iter().map(|role| role.id).collect(),
+            created_at: known(&self.created_at).unwrap_or(Timestamp(0)),
+        }
+    }
+}
+
+impl RoleRow {
+    fn is_super_admin(&self) -> bool {
+        self.code.as_deref() == Some(SUPER_ADMIN)
+    }
+
+    fn foreign(self) -> ForeignRole {
+        let super_admin = self.is_super_admin();
+        let name = self.name.unwrap_or_default();
+        let (permissions, not_understood) = read(self.permissions, &format!("role {} {name:?}", self.id));
+        ForeignRole {
+            id: self.id,
+            key: key(self.id, self.document_id),
+            name,
+            description: self.description.unwrap_or_default(),
+            super_admin,
+            permissions,
+            not_understood,
+        }
+    }
+}
+
+/// What is understood of these permissions, and what is not.
+fn read(rows: Vec<PermissionRow>, of: &str) -> (Vec<Permission>, Vec<NotUnderstood>) {
+    let (mut permissions, mut left) = (Vec::new(), Vec::new());
+    for row in rows {
+        let id = row.id;
+        let action = row.action.clone().unwrap_or_default();
+        match row.permission() {
+            Ok(permission) => permissions.push(permission),
+            Err(why) => left.push(NotUnderstood { what: format!("permission {id} ({action}) of {of}"), why }),
+        }
+    }
+    (permissions, left)
+}
+
+impl PermissionRow {
+    fn permission(self) -> Result<Permission, String> {
+        let action = self.action.filter(|action| !action.is_empty()).ok_or("it has no action")?;
+        if !object("action_parameters", self.parameters.as_deref())?.is_empty() {
+            return Err("it is for some parameters of the action only".into());
+        }
+        let mut fields = Fields::All;
+        for (name, value) in object("properties", self.properties.as_deref())? {
+            match (name.as_str(), value) {
+                (_, Value::Null) => {}
+                ("fields", value) => {
+                    let names = texts("properties.fields", value)?;
+                    fields = Fields::only(names).map_err(|_| "its list of fields is empty, which allows nothing")?;
+                }
+                (name, _) => return Err(format!("its property {name} is not known here")),
+            }
+        }
+        let conditions = match self.conditions.as_deref() {
+            None => Vec::new(),
+            Some(text) => match json("conditions", text)? {
+                Value::Null => Vec::new(),
+                list => texts("conditions", list)?,
+            },
+        };
+        Ok(Permission {
+            action: action.into(),
+            subject: self.subject.map(Into::into),
+            fields,
+            when: When::from_list(conditions),
+        })
+    }
+}
+
+fn grant(permission: Permission) -> Grant {
+    let Permission { action, subject, fields, when } = permission;
+    Grant { action, subject, fields, chosen: when }
+}
+
+/// An object in a column; NULL is an empty one.
+fn object(column: &str, text: Option<&str>) -> Result<Map<String, Value>, String> {
+    match text.map(|text| json(column, text)).transpose()? {
+        None | Some(Value::Null) => Ok(Map::new()),
+        Some(Value::Object(object)) => Ok(object),
+        Some(_) => Err(format!("its {column} are no JSON object")),
+    }
+}
+
+fn texts(column: &str, value: Value) -> Result<Vec<String>, String> {
+    serde_json::from_value(value).map_err(|_| format!("its {column} are no list of texts"))
+}
+
+fn json(column: &str, text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|_| format!("its {column} are no JSON"))
+}
+
+/// What tells a row from those of all databases.
+fn key(id: i64, document_id: Option<String>) -> String {
+    document_id.unwrap_or_else(|| id.to_string())
+}
+
+/// A time in milliseconds, if it is one: `Some(None)` is none at all.
+#[expect(clippy::option_option, reason = "no time and nothing that is one are two things")]
+fn time(value: &Value) -> Option<Option<Timestamp>> {
+    match value {
+        Value::Null => Some(None),
+        Value::Number(n) => n.as_i64().map(|ms| Some(Timestamp(ms))),
+        _ => None,
+    }
+}
+
+fn known(value: &Value) -> Option<Timestamp> {
+    time(value).flatten()
+}

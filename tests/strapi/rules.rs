@@ -1,0 +1,250 @@
+//! What the rows of the reference come to here.
+
+use crate::house::{House, READ, ask};
+use keyward::Limits;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const ALL: &str = "'{}'";
+const ALWAYS: &str = "'[]'";
+const OWN: &str = "'[\"admin::is-creator\"]'";
+
+/// A token's rules where its owner's role and it have these properties and conditions.
+async fn rules(house: &mut House, role: (&str, &str), token: (&str, &str)) -> Value {
+    house.sql("DELETE FROM admin_permissions_role_lnk; DELETE FROM admin_permissions_api_token_lnk").await;
+    house.reads("role", 2, role.0, role.1).await;
+    house.reads("token", 1, token.0, token.1).await;
+    match house.ask(&format!("{:0>256}", 1)).await {
+        (200, 401, rules) => rules,
+        (403, 401, _) => Value::Null,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn with_a_token(house: &mut House) -> String {
+    house.role(2).await;
+    house.user(7, &[2]).await;
+    house.admin_token(1, 7).await
+}
+
+#[tokio::test]
+async fn a_grant_is_met_with_its_owners_permissions() {
+    for mut house in House::on_both().await {
+        with_a_token(&mut house).await;
+        let house = &mut house;
+        let title = r#"'{"fields": ["title"]}'"#;
+        let both = r#"'{"fields": ["title", "body"]}'"#;
+        assert_eq!(rules(house, (ALL, ALWAYS), (ALL, ALWAYS)).await, json!([[null, []]]));
+        assert_eq!(rules(house, (both, ALWAYS), (title, ALWAYS)).await, json!([[["title"], []]]));
+        assert_eq!(rules(house, (title, ALWAYS), (ALL, ALWAYS)).await, json!([[["title"], []]]));
+        assert_eq!(rules(house, (r#"'{"fields": ["slug"]}'"#, ALWAYS), (title, ALWAYS)).await, Value::Null);
+        // Conditions come from the owner; those of the row count too, but are not said twice.
+        assert_eq!(rules(house, (ALL, OWN), (ALL, ALWAYS)).await, json!([[null, [["admin::is-creator"]]]]));
+        assert_eq!(rules(house, (ALL, OWN), (ALL, OWN)).await, json!([[null, [["admin::is-creator"]]]]));
+        assert_eq!(rules(house, (ALL, ALWAYS), (ALL, OWN)).await, json!([[null, [["admin::is-creator"]]]]));
+        let either = r#"'["admin::is-creator", "admin::has-same-role-as-creator"]'"#;
+        assert_eq!(rules(house, (ALL, OWN), (ALL, either)).await, json!([[null, [["admin::is-creator"]]]]));
+        // NULL is what it is there: nothing said.
+        assert_eq!(rules(house, ("NULL", "NULL"), ("NULL", "NULL")).await, json!([[null, []]]));
+        assert_eq!(rules(house, (r#"'{"fields": null}'"#, "'null'"), (ALL, ALWAYS)).await, json!([[null, []]]));
+        assert!(house.left().await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_understood_allows_nothing_and_is_reported() {
+    for mut house in House::on_both().await {
+        with_a_token(&mut house).await;
+        let house = &mut house;
+        for (bad, why) in [
+            ((r#"'{"fields": []}'"#, ALWAYS), "empty, which allows nothing"),
+            ((r#"'{"fields": "title"}'"#, ALWAYS), "properties.fields are no list"),
+            ((r#"'{"fields": [1]}'"#, ALWAYS), "properties.fields are no list"),
+            ((r#"'{"locales": ["en"]}'"#, ALWAYS), "property locales is not known"),
+            ((r#"'{"fields": ["title"], "locales": []}'"#, ALWAYS), "property locales is not known"),
+            (("'[]'", ALWAYS), "properties are no JSON object"),
+            ((ALL, "'{}'"), "conditions are no list"),
+            ((ALL, "'\"admin::is-creator\"'"), "conditions are no list"),
+            ((ALL, r#"'["no::such"]'"#), "no::such is not registered"),
+        ] {
+            assert_eq!(rules(house, (ALL, ALWAYS), bad).await, Value::Null, "of a token: {bad:?}");
+            let left = house.left().await;
+            assert!(left.len() == 1 && left[0].contains("token 1 \"token 1\"") && left[0].contains(why), "{left:?}");
+            assert_eq!(rules(house, bad, (ALL, ALWAYS)).await, Value::Null, "of a role: {bad:?}");
+            let left = house.left().await;
+            assert!(left.len() == 1 && left[0].contains("role 2 \"Role 2\"") && left[0].contains(why), "{left:?}");
+        }
+        // One that is known beside it still counts: any of them suffices.
+        let beside = r#"'["no::such", "admin::is-creator"]'"#;
+        let rules = rules(house, (ALL, beside), (ALL, ALWAYS)).await;
+        assert_eq!(rules, json!([[null, [["admin::is-creator", "no::such"]]]]));
+        // One bad permission spoils no other.
+        house.reads("role", 2, r#"'{"fields": []}'"#, ALWAYS).await;
+        house
+            .permission("role", 2, &format!("'{READ}', '{{\"stage\": 1}}', 'api::article.article', '{{}}', '[]'"))
+            .await;
+        house.permission("role", 2, "NULL, NULL, NULL, NULL, NULL").await;
+        assert_eq!(house.ask(&format!("{:0>256}", 1)).await.0, 200);
+        let left = house.left().await;
+        assert!(left.iter().any(|l| l.contains("parameters of the action")), "{left:?}");
+        assert!(left.iter().any(|l| l.contains("has no action")), "{left:?}");
+    }
+}
+
+#[tokio::test]
+async fn json_that_is_none_allows_nothing() {
+    // PostgreSQL does not take it.
+    let mut house = House::in_a_file().await;
+    with_a_token(&mut house).await;
+    for (bad, column) in
+        [(("'{'", ALWAYS), "properties"), ((ALL, "'['"), "conditions"), (("'{\"fields\":'", ALWAYS), "properties")]
+    {
+        assert_eq!(rules(&mut house, (ALL, ALWAYS), bad).await, Value::Null);
+        assert_eq!(rules(&mut house, bad, (ALL, ALWAYS)).await, Value::Null);
+        assert!(house.left().await[0].contains(&format!("its {column} are no JSON")));
+    }
+}
+
+#[tokio::test]
+async fn kinds_and_types() {
+    for mut house in House::on_both().await {
+        let mut id = 0;
+        let mut cases = Vec::new();
+        for (kind, access, expected) in [
+            ("NULL", "'read-only'", (401, 200)),
+            ("'content-api'", "'read-only'", (401, 200)),
+            ("'content-api'", "'full-access'", (401, 200)),
+            ("'content-api'", "'custom'", (401, 403)),
+            ("'content-api'", "NULL", (401, 403)),
+            ("'content-api'", "'root'", (401, 403)),
+            ("NULL", "NULL", (401, 403)),
+            // Nobody's.
+            ("'admin'", "'full-access'", (401, 401)),
+            ("'transfer'", "'full-access'", (401, 401)),
+            ("''", "'full-access'", (401, 401)),
+        ] {
+            id += 1;
+            cases.push((house.token(id, kind, access).await, kind, access, expected));
+        }
+        let custom = house.token(50, "'content-api'", "'custom'").await;
+        house
+            .sql(
+                "INSERT INTO strapi_api_token_permissions (action) VALUES ('api::article.article.create'), (NULL), \
+                 ('api::article.article.find'); \
+                 INSERT INTO strapi_api_token_permissions_token_lnk VALUES (1, 50), (2, 50), (3, 50)",
+            )
+            .await;
+        cases.push((custom, "custom with find", "", (401, 200)));
+        for (secret, kind, access, expected) in cases {
+            let (admin, content, _) = house.ask(&secret).await;
+            assert_eq!((admin, content), expected, "{kind} {access}");
+        }
+        assert_eq!(house.ask(&"f".repeat(256)).await.0, 401, "nobody has issued it");
+    }
+}
+
+#[tokio::test]
+async fn owners_bound_their_tokens() {
+    for mut house in House::on_both().await {
+        let secret = with_a_token(&mut house).await;
+        house.reads("role", 2, ALL, ALWAYS).await;
+        house.reads("token", 1, ALL, ALWAYS).await;
+        let keyward = house.keyward().await;
+        assert_eq!(ask(&keyward, &secret).await.0, 200);
+        for (change, status) in [
+            ("UPDATE admin_users SET is_active = FALSE", 401),
+            ("UPDATE admin_users SET is_active = NULL", 401),
+            ("UPDATE admin_users SET is_active = TRUE, blocked = TRUE", 401),
+            ("UPDATE admin_users SET blocked = NULL", 200),
+            ("DELETE FROM admin_users_roles_lnk", 403),
+            ("INSERT INTO admin_users_roles_lnk VALUES (7, 1)", 200),
+            ("UPDATE admin_roles SET id = 91 WHERE id = 1; UPDATE admin_users_roles_lnk SET role_id = 91", 200),
+            ("UPDATE admin_roles SET code = 'other' WHERE id = 91", 403),
+            ("UPDATE admin_roles SET code = 'strapi-super-admin', id = 3 WHERE id = 91", 403),
+            ("UPDATE admin_users_roles_lnk SET role_id = 3", 200),
+            ("INSERT INTO strapi_api_tokens_admin_user_owner_lnk VALUES (1, 7)", 200),
+            ("UPDATE strapi_api_tokens_admin_user_owner_lnk SET user_id = 8", 401),
+            ("UPDATE strapi_api_tokens_admin_user_owner_lnk SET user_id = 7", 200),
+            ("DELETE FROM strapi_api_tokens_admin_user_owner_lnk", 401),
+            ("INSERT INTO strapi_api_tokens_admin_user_owner_lnk VALUES (1, 7)", 200),
+            ("UPDATE strapi_api_tokens SET kind = NULL", 401),
+            ("UPDATE strapi_api_tokens SET kind = 'admin'", 200),
+            ("DELETE FROM admin_permissions_api_token_lnk", 403),
+            ("DELETE FROM admin_users", 401),
+        ] {
+            house.sql(change).await;
+            house.clock.advance(Limits::default().max_staleness);
+            assert_eq!(ask(&keyward, &secret).await.0, status, "at the end of the bound, after {change}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_super_admins_token_has_what_it_was_given() {
+    for mut house in House::on_both().await {
+        house.user(7, &[1]).await;
+        let secret = house.admin_token(1, 7).await;
+        assert_eq!(house.ask(&secret).await.0, 403, "never super admin itself");
+        house.reads("token", 1, r#"'{"fields": ["title"]}'"#, OWN).await;
+        assert_eq!(house.ask(&secret).await.2, json!([[["title"], [["admin::is-creator"]]]]));
+    }
+}
+
+#[tokio::test]
+async fn two_owners_or_two_tokens_of_one_secret_are_nobody() {
+    for mut house in House::on_both().await {
+        let secret = with_a_token(&mut house).await;
+        house.reads("role", 2, ALL, ALWAYS).await;
+        house.reads("token", 1, ALL, ALWAYS).await;
+        house.user(8, &[1]).await;
+        house.sql("INSERT INTO strapi_api_tokens_admin_user_owner_lnk VALUES (1, 8)").await;
+        assert_eq!(house.ask(&secret).await.0, 401);
+        assert!(house.left().await[0].contains("several owners"));
+        house.sql("DELETE FROM strapi_api_tokens_admin_user_owner_lnk WHERE user_id = 8").await;
+        assert_eq!(house.ask(&secret).await.0, 200);
+        house.token(2, "NULL", "'full-access'").await;
+        house
+            .sql("UPDATE strapi_api_tokens SET access_key = (SELECT access_key FROM strapi_api_tokens WHERE id = 1)")
+            .await;
+        let (admin, content, _) = house.ask(&secret).await;
+        assert_eq!((admin, content), (401, 401));
+    }
+}
+
+#[tokio::test]
+async fn times_are_read_and_kept() {
+    for mut house in House::on_both().await {
+        let secret = house.token(1, "NULL", "'full-access'").await;
+        // PostgreSQL is asked for the time itself, which is the machine's.
+        let now = if house.address.starts_with("sqlite") { 1_767_225_600_000 } else { now() };
+        for (left, status) in [(3_600_000, 200), (-1000, 401)] {
+            let at = house.time(now + left);
+            house.sql(&format!("UPDATE strapi_api_tokens SET expires_at = {at}")).await;
+            let keyward = house.keyward().await;
+            assert_eq!(ask(&keyward, &secret).await.1, status, "{left} ms are left");
+            // On time, with a warm cache.
+            house.clock.advance(Duration::from_millis(100));
+            assert_eq!(ask(&keyward, &secret).await.1, status);
+        }
+    }
+    let mut house = House::in_a_file().await;
+    let secret = house.token(1, "NULL", "'full-access'").await;
+    for bad in ["'2099-01-01'", "'soon'", "1e300", "''"] {
+        house.sql(&format!("UPDATE strapi_api_tokens SET expires_at = {bad}")).await;
+        assert_eq!(house.ask(&secret).await.1, 401, "{bad} is no time: it may be over");
+        assert!(house.left().await[0].contains("expires_at is no time"));
+    }
+}
+
+fn now() -> i64 {
+    i64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()).unwrap()
+}
+
+#[tokio::test]
+async fn tokens_of_ours_are_none_there() {
+    let house = House::in_a_file().await;
+    let keyward = house.keyward().await;
+    let format = keyward::SecretFormat::new(&keyward::Brand::default(), keyward::Salt::generate().unwrap().0);
+    let issued = format.issue(keyward::Kind::Admin, &keyward::OsEntropy).unwrap();
+    assert_eq!(ask(&keyward, issued.secret.expose()).await.0, 401);
+}
