@@ -98,8 +98,12 @@ const SPARE: usize = 64;
 /// How much of a path is kept.
 const LONGEST: usize = 200;
 
+/// A slip goes from here into a future as it is: futures are moved, and a box is one word of them.
+#[allow(clippy::vec_box, reason = "the boxes are what is kept")]
+type Slips = Vec<Box<Slip>>;
+
 thread_local! {
-    static BLANK: RefCell<Vec<Box<Slip>>> = const { RefCell::new(Vec::new()) };
+    static BLANK: RefCell<Slips> = const { RefCell::new(Vec::new()) };
 }
 
 impl Held {
