@@ -4,7 +4,7 @@
 //!
 //! - a token is **never stronger than its owner**, at any moment, for any action, field and row;
 //! - **admin** tokens and **content** tokens never open each other's doors;
-//! - what you take away is gone **on the next request**;
+//! - what you take away is gone **on the next request**, and on other nodes within a bound that holds in an outage too;
 //! - a route you forgot to guard answers 403, not data.
 //!
 //! ```
@@ -23,7 +23,7 @@
 //!         .route("/api/articles", action("api::article.article.find"), get(|| async { "[]" })),
 //! );
 //!
-//! // Somebody, and a key of theirs for a subset of what they may do.
+//! // Somebody, and a key of theirs for a part of what they may do.
 //! let ada = NewOwner::new("ada@example.test").named("Ada", "Lovelace").roles([RoleId::SUPER_ADMIN]);
 //! let ada = keyward.owners().create(ada).await?;
 //! let deploy = AdminToken::new("deploy", ada.id).grants([Grant::new("admin::webhooks.read")]);
@@ -34,17 +34,37 @@
 //! # }).unwrap();
 //! ```
 //!
+//! # The guide
+//!
+//! New here? Begin with the [tutorial](guide::tutorial), or with the [concepts](guide::concepts).
+//!
+//! - Building: [guarding routes](guide::guarding), [rows and fields](guide::conditions), [testing](guide::testing).
+//! - Running: [configuration](guide::configuration), [stores](guide::stores), [many nodes](guide::many_nodes),
+//!   [operating](guide::operating), [migrating](guide::migrating) from a Strapi 5.
+//! - Judging: [how comparable systems failed](guide::known_failures), and what shows that this one does not.
+//!
 //! # What happens to a request
 //!
-//! 1. **Path.** What could be read in two ways (`//`, `/../`, `%2e%2e`, `%2f`, `%252f`, `\`) is a 400, everywhere.
-//! 2. **Group.** Whole segments, longest prefix, bytes as sent. In no [`Group`]: 404, and your service never sees it. In a
-//!    public group: it goes on as it is.
-//! 3. **Credential.** One `Authorization: Bearer` header. None: 401, or in a content group the public.
-//! 4. **Offline check.** `kw_<kind>_` + 50 characters. A wrong kind or a made-up secret ends here, without a store read.
-//! 5. **Principal.** From a bounded cache whose entries know what they rest on; else one store read, however many wait for it.
-//! 6. **Judgement.** Kind, then expiry, then owner. The store cannot be asked: 503, never 401.
-//! 7. **Requirement.** Each route's [`Requirement`] is met for every row and field, for some ([`Decision`]), or not (403).
-//! 8. **Response.** It leaves only if a requirement was met and its decision taken; else 403, and a line in the log.
+//! A request with `Authorization: Bearer kw_admin_..` comes to `GET /admin/articles`.
+//!
+//! 1. **Path.** Can it be read in two ways (`//`, `/../`, `%2e%2e`, `%2f`, `%252f`, `\`)? 400, in every group.
+//! 2. **Group.** `/admin` covers it: whole segments, longest prefix, bytes as sent. In no [`Group`] it would be a 404
+//!    that your service never sees; in a public one it would pass as it is.
+//! 3. **Credential.** There is one header with one secret. With none: 401, or in a content group the public.
+//! 4. **Offline check.** The prefix names a kind that opens the group, and the last characters are what an HMAC makes
+//!    of the rest. Whatever somebody made up ends here, 401, without a read of the store.
+//! 5. **Principal.** The digest is in a bounded cache, whose entries know what they rest on; else it is looked up once,
+//!    however many ask, in one snapshot: token, owner, roles.
+//! 6. **Judgement.** Kind, end, owner, and whether this node may still rely on what it knows. If nobody can tell: 503,
+//!    never 401.
+//! 7. **Requirement.** The route asks for `read` on `article`. Each [`Grant`] was met with what the owner holds now:
+//!    the answer is no (403), yes, or yes for some rows and fields, a [`Decision`].
+//! 8. **Handler.** It runs. A decision that is not a plain yes it has to take, to filter rows and show fields by.
+//! 9. **Response.** It leaves if a requirement was met and its decision taken; else it is a 403, and a line in the log.
+//!    No cache may keep it.
+//!
+//! A cached token costs one HMAC, one look-up and one allocation on that way; nothing of ours is boxed, and nobody is
+//! asked.
 //!
 //! # Guarding
 //!
@@ -54,10 +74,12 @@
 //! | [`Require`] | routes, method routers and sub-routers you have | a layer; put [`Keyward::layer`] or [`Keyward::wrap`] around |
 //! | [`AuthContext::require`] | a handler that has to look first | in the handler; for rows, [`AuthContext::require_decision`] |
 //!
-//! A decision that holds for *some* rows or fields must be taken: extract [`Decision`], filter rows by [`Decision::filter`] (SQL)
-//! or [`Decision::admits`] (a value), show what [`Decision::project`] leaves, and sort only by what [`Decision::may_query`].
+//! # Changing
 //!
-//! CORS goes *outside* the gate: a preflight has no credential. So does whatever rewrites paths.
+//! What the gate judges by is changed by services of the handle: [`owners`](Keyward::owners),
+//! [`roles`](Keyward::roles), [`tokens`](Keyward::tokens), [`sessions`](Keyward::sessions); [`events`](Keyward::events)
+//! is the audit log. Each works for the program, or by the rules of whoever it is told:
+//! `keyward.tokens().by(auth.doer())`. The management API and the settings pages are made of them.
 //!
 //! # Features
 //!
@@ -73,7 +95,13 @@
 //! | `testing` | no | [`mod@testing`]: a world, a clock and requests for your own tests |
 //! | `full` | no | all of these |
 //!
-//! Without `axum` the layer guards any `tower::Service` over `http` requests.
+//! Features add, and none changes what another one does. Without `axum` the layer guards any `tower::Service` over
+//! `http` requests.
+//!
+//! # Rust
+//!
+//! Needs Rust 1.94, which is what sqlx 0.9 needs. A release that needs a newer one says so in the changelog. No unsafe
+//! code.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

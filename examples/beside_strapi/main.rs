@@ -1,17 +1,24 @@
 //! Beside a Strapi 5 that is running: a service that honours the tokens it has issued, by its own database.
 //!
 //! `cargo run --example beside_strapi --all-features -- --database sqlite:.tmp/data.db --salt "$API_TOKEN_SALT"`
+//!
+//! And `-- import --into sqlite:keyward.db` takes over what is there, so that the example platform can go on with it.
 
 mod options;
+mod over;
+#[path = "../platform/secrets.rs"]
+#[allow(dead_code, reason = "nothing is issued here, so no salt of our own is asked for")]
+mod secrets;
 
 use axum::Json;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use keyward::strapi::StrapiStore;
-use keyward::{Conditions, Decision, DecisionRule, Fields, GuardedRouter, Keyward, Salt, action};
-use options::{Options, Stop, USAGE};
+use keyward::{Conditions, Decision, DecisionRule, Fields, GuardedRouter, Keyward, ReferenceSalt, Salt, action};
+use options::{Mode, Options, Stop, USAGE};
 use serde_json::{Value, json};
 use std::error::Error;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use tokio::net::TcpListener;
 
@@ -32,7 +39,12 @@ async fn main() -> ExitCode {
         }
     };
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    match serve(options).await {
+    let Options { database, salt, mode } = options;
+    let done = match mode {
+        Mode::Serve(listen) => serve(&database, salt, listen).await,
+        Mode::Import(over) => over::take_over(&database, salt, *over).await,
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprint!("beside_strapi: {error}");
@@ -47,8 +59,8 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
-    let store = StrapiStore::open(&options.database).await?;
+async fn serve(database: &str, reference_salt: ReferenceSalt, listen: SocketAddr) -> Result<(), Box<dyn Error>> {
+    let store = StrapiStore::open(database).await?;
     for left in store.not_understood(&Conditions::default()).await? {
         eprintln!("allows nothing here: {left}");
     }
@@ -56,12 +68,12 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
     let (salt, _) = Salt::generate()?;
     let keyward = Keyward::builder(store.clone())
         .salt(salt)
-        .reference_salt(options.salt)
+        .reference_salt(reference_salt)
         .admin("/admin")
         .admin("/content-manager")
         .content("/api")
         .build()?;
-    let listener = TcpListener::bind(options.listen).await?;
+    let listener = TcpListener::bind(listen).await?;
     println!("listening on http://{}", listener.local_addr()?);
     let app = keyward.guard(routes()).into_make_service();
     axum::serve(listener, app).with_graceful_shutdown(told_to_stop()).await?;

@@ -1,24 +1,51 @@
 //! What the command line and the environment say.
 
-use keyward::ReferenceSalt;
+use crate::secrets;
+use keyward::strapi::{Import, ReferenceEncryptionKey};
+use keyward::{EncryptionKeys, ReferenceSalt};
 use std::net::SocketAddr;
 
 pub(crate) const USAGE: &str = "\
-A service beside a Strapi 5, which honours the tokens that it has issued.
+A service beside a Strapi 5, which honours the tokens that it has issued; and the way over.
 
 Usage: beside_strapi --database DATABASE --salt SALT [--listen ADDRESS]
+       beside_strapi import --database DATABASE --salt SALT --into DATABASE [--encryption-key KEY] [--source NAME] [--dry-run]
 
   --database DATABASE      the database of Strapi, which is only read: sqlite:FILE or postgres://USER@HOST/DATABASE
   --salt SALT              the API_TOKEN_SALT of Strapi [the variable of this name]
   --listen ADDRESS         where to answer [127.0.0.1:8081]; port 0 takes any free one
   --help                   print this
 
-On a command line others can see a salt: rather set the variable.";
+import takes over roles, people and tokens, and prints what came, what did not, and why. Again, it takes what is new.
+
+  --into DATABASE          the database of keyward, which is made if it is not there: sqlite:FILE or postgres://USER@HOST/DATABASE
+  --encryption-key KEY     the ENCRYPTION_KEY of Strapi [the variable of this name]. Without, owners cannot see their keys here
+  --source NAME            what this Strapi is called here [strapi]; always the same for one, another for another
+  --dry-run                print only what would come
+
+KEYWARD_ENCRYPTION_KEY is the key under which the keys of tokens are sealed here, as for the example platform. Start that with the
+API_TOKEN_SALT of Strapi as KEYWARD_REFERENCE_SALT.
+
+On a command line others can see a salt and a key: rather set the variables.";
 
 pub(crate) struct Options {
     pub(crate) database: String,
     pub(crate) salt: ReferenceSalt,
-    pub(crate) listen: SocketAddr,
+    pub(crate) mode: Mode,
+}
+
+pub(crate) enum Mode {
+    /// Answer here.
+    Serve(SocketAddr),
+    Import(Box<Over>),
+}
+
+/// How to take over.
+pub(crate) struct Over {
+    pub(crate) into: String,
+    pub(crate) encryption: Option<EncryptionKeys>,
+    pub(crate) import: Import,
+    pub(crate) dry_run: bool,
 }
 
 /// Why it does not start.
@@ -29,10 +56,13 @@ pub(crate) enum Stop {
 
 impl Options {
     pub(crate) fn read(
-        mut arguments: impl Iterator<Item = String>,
+        arguments: impl Iterator<Item = String>,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, Stop> {
+        let mut arguments = arguments.peekable();
+        let importing = arguments.next_if(|first| first == "import").is_some();
         let (mut database, mut salt, mut listen) = (None, None, "127.0.0.1:8081".to_owned());
+        let (mut into, mut key, mut source, mut dry_run) = (None, None, None, false);
         while let Some(argument) = arguments.next() {
             let (flag, given) = match argument.split_once('=') {
                 Some((flag, value)) => (flag, Some(value.to_owned())),
@@ -45,9 +75,13 @@ impl Options {
             match flag {
                 "--database" => database = Some(value()?),
                 "--salt" => salt = Some(value()?),
-                "--listen" => listen = value()?,
+                "--listen" if !importing => listen = value()?,
+                "--into" if importing => into = Some(value()?),
+                "--encryption-key" if importing => key = Some(value()?),
+                "--source" if importing => source = Some(value()?),
+                "--dry-run" if importing && given.is_none() => dry_run = true,
                 "--help" | "-h" => return Err(Stop::Help),
-                _ => return Err(Stop::Wrong(format!("there is no flag {flag}; --help lists them"))),
+                _ => return Err(Stop::Wrong(format!("there is no flag {flag} here; --help lists them"))),
             }
         }
         let missing = |what: &str| Stop::Wrong(format!("{what}; --help says more"));
@@ -55,9 +89,25 @@ impl Options {
         let salt = salt.or_else(|| variable("API_TOKEN_SALT"));
         let salt = salt.ok_or_else(|| missing("--salt is missing: pass the API_TOKEN_SALT of Strapi"))?;
         let salt = ReferenceSalt::new(&salt).map_err(|error| Stop::Wrong(format!("--salt: {error}")))?;
-        let listen = listen.parse().map_err(|_| {
-            Stop::Wrong(format!("--listen {listen}: write an address and a port, such as 127.0.0.1:8081"))
-        })?;
-        Ok(Self { database, salt, listen })
+        if !importing {
+            let listen = listen.parse().map_err(|_| {
+                Stop::Wrong(format!("--listen {listen}: write an address and a port, such as 127.0.0.1:8081"))
+            })?;
+            return Ok(Self { database, salt, mode: Mode::Serve(listen) });
+        }
+        let into = into.ok_or_else(|| missing("--into is missing: which database is keyward's?"))?;
+        let encryption = secrets::encryption(variable("KEYWARD_ENCRYPTION_KEY"), true);
+        let encryption = encryption.map_err(|error| Stop::Wrong(format!("KEYWARD_ENCRYPTION_KEY: {error}")))?;
+        let mut import = Import::default();
+        if let Some(key) = key.or_else(|| variable("ENCRYPTION_KEY")) {
+            import = import.encryption_key(ReferenceEncryptionKey::new(&key));
+        }
+        if let Some(source) = source {
+            import = import.source(source);
+        }
+        if dry_run {
+            import = import.dry_run();
+        }
+        Ok(Self { database, salt, mode: Mode::Import(Box::new(Over { into, encryption, import, dry_run })) })
     }
 }

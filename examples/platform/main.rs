@@ -8,6 +8,7 @@ mod database;
 mod demo;
 mod health;
 mod options;
+mod secrets;
 mod webhooks;
 mod wire;
 

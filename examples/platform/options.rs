@@ -1,6 +1,7 @@
 //! What the command line and the environment say.
 
 use crate::database::Place;
+use crate::secrets;
 use keyward::{EncryptionKeys, ReferenceSalt, SaltRing};
 use std::net::SocketAddr;
 
@@ -20,10 +21,6 @@ Environment:
   KEYWARD_SALT             the salt of all secrets, or several, separated by commas: `openssl rand -hex 32`
   KEYWARD_ENCRYPTION_KEY   seals issued keys, so that their owners can see them again: likewise. Without, keys show once
   KEYWARD_REFERENCE_SALT   the salt under which the reference issued its tokens";
-
-/// Known to everybody who can read: for trying things out on one's own machine.
-const DEVELOPMENT_SALT: &str = "development-only-salt-that-everybody-knows-0123456789";
-const DEVELOPMENT_KEY: &str = "development-only-encryption-key-that-everybody-knows-0123456789";
 
 pub(crate) struct Options {
     pub(crate) listen: SocketAddr,
@@ -77,7 +74,8 @@ impl Options {
         let reference_salt = variable("KEYWARD_REFERENCE_SALT").map(|text| {
             ReferenceSalt::new(&text).map_err(|error| Stop::Wrong(format!("KEYWARD_REFERENCE_SALT: {error}")))
         });
-        let encryption = encryption(variable("KEYWARD_ENCRYPTION_KEY"), listen)?;
+        let encryption = secrets::encryption(variable("KEYWARD_ENCRYPTION_KEY"), listen.ip().is_loopback());
+        let encryption = encryption.map_err(|error| Stop::Wrong(format!("KEYWARD_ENCRYPTION_KEY: {error}")))?;
         let reset_password = Some(reset_password).filter(|email| !email.is_empty());
         let (place, reference_salt) = (place(&database)?, reference_salt.transpose()?);
         Ok(Self { listen, place, empty, reset_password, salts, encryption, reference_salt })
@@ -103,32 +101,14 @@ fn place(database: &str) -> Result<Place, Stop> {
     }
 }
 
-/// The salts; without any, and only where nobody else can connect, one that is no secret.
+/// The salts. Without any, nobody else may be able to connect.
 fn salts(given: Option<String>, listen: SocketAddr) -> Result<SaltRing, Stop> {
-    let wrong = |error| Stop::Wrong(format!("KEYWARD_SALT: {error}"));
-    match given {
-        Some(text) => SaltRing::parse(&text).map_err(wrong),
-        None if listen.ip().is_loopback() => {
-            eprintln!("WARNING: KEYWARD_SALT is not set. Using the development salt, which everybody knows:");
-            eprintln!("WARNING: whoever can write to the database can make tokens of their own with it.");
-            SaltRing::parse(DEVELOPMENT_SALT).map_err(wrong)
-        }
-        None => Err(Stop::Wrong(format!(
+    let salts = secrets::salts(given, listen.ip().is_loopback());
+    let salts = salts.map_err(|error| Stop::Wrong(format!("KEYWARD_SALT: {error}")))?;
+    salts.ok_or_else(|| {
+        Stop::Wrong(format!(
             "KEYWARD_SALT is not set, and {listen} is open to others: set it to what `openssl rand -hex 32` prints, or \
              listen on 127.0.0.1"
-        ))),
-    }
-}
-
-/// The encryption keys; without any, and only where nobody else can connect, one that is no secret.
-fn encryption(given: Option<String>, listen: SocketAddr) -> Result<Option<EncryptionKeys>, Stop> {
-    let keys = match given {
-        Some(text) => EncryptionKeys::parse(&text),
-        None if listen.ip().is_loopback() => {
-            eprintln!("WARNING: KEYWARD_ENCRYPTION_KEY is not set. Using the development key, which everybody knows.");
-            EncryptionKeys::parse(DEVELOPMENT_KEY)
-        }
-        None => return Ok(None),
-    };
-    keys.map(Some).map_err(|error| Stop::Wrong(format!("KEYWARD_ENCRYPTION_KEY: {error}")))
+        ))
+    })
 }

@@ -85,6 +85,8 @@ pub enum What {
     RetentionSet,
     /// Events that were too old were deleted.
     EventsDeleted,
+    /// Roles, owners and tokens were taken over from another system.
+    Imported,
 }
 
 /// What it was done to.

@@ -79,7 +79,7 @@ impl Ceiling {
     ///
     /// # Errors
     /// What is lacking.
-    pub fn check_gift(&self, permission: &Permission) -> Result<(), BeyondCeiling> {
+    pub(crate) fn check_gift(&self, permission: &Permission) -> Result<(), BeyondCeiling> {
         let Self::Of(held) = self else { return Ok(()) };
         let grant = Grant::from(permission);
         self.check(&grant)?;
@@ -110,7 +110,7 @@ impl Ceiling {
     }
 
     /// Whether all that `other` holds is within this one.
-    pub fn covers(&self, other: &Self) -> bool {
+    pub(crate) fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Unlimited, _) => true,
             (Self::Of(_), Self::Unlimited) => false,
@@ -152,7 +152,7 @@ impl Ceiling {
 
     /// The conditions to show for a grant: the chosen ones, else none if unconditional permissions cover its fields, else all
     /// that the permissions it meets have.
-    pub fn shown_conditions(&self, grant: &Grant) -> Vec<ConditionId> {
+    pub(crate) fn shown_conditions(&self, grant: &Grant) -> Vec<ConditionId> {
         if grant.chosen != When::Always {
             return grant.chosen.as_slice().to_vec();
         }

@@ -6,7 +6,7 @@ mod catalogue;
 mod ceiling;
 mod clock;
 mod condition;
-#[cfg(any(feature = "api", feature = "ui"))]
+#[cfg(any(feature = "api", feature = "strapi", feature = "ui"))]
 pub(crate) mod date;
 mod decision;
 mod digest;
@@ -24,6 +24,8 @@ mod sketch;
 mod sql;
 mod tag;
 mod token;
+#[cfg(feature = "strapi")]
+mod unseal;
 mod version;
 
 pub use audit::{AuditEvent, Cause, Doer, Origin, Target, What};
@@ -52,4 +54,10 @@ pub(crate) use sketch::{Sketch, Windows, network};
 pub use sql::{SqlFilter, SqlMap, SqlValue, UnknownColumn};
 pub use tag::Tag;
 pub use token::{ContentAccess, Kind, KindSet, Token, TokenAuthority};
+#[cfg(feature = "strapi")]
+pub use unseal::ReferenceEncryptionKey;
+#[cfg(feature = "strapi")]
+pub(crate) use unseal::Unopened;
+#[cfg(all(feature = "strapi", test))]
+pub(crate) use unseal::seal_as_the_reference;
 pub use version::{MalformedVersion, Version};

@@ -110,7 +110,7 @@ impl Owner {
     }
 }
 
-/// What is kept of a password: a hash in PHC format. [`Debug`] does not show it.
+/// What is kept of a password: a hash in PHC format, or of bcrypt where it came with an import. [`Debug`] does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(pub String);
 

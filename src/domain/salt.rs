@@ -12,6 +12,12 @@ use zeroize::{Zeroize, Zeroizing};
 pub struct SaltId(String);
 
 impl SaltId {
+    /// What stands with tokens of the reference, whose salt has no name.
+    #[cfg(feature = "strapi")]
+    pub(crate) fn of_the_reference() -> Self {
+        Self("reference".to_owned())
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -95,7 +95,7 @@ impl Brand {
     }
 
     /// Whether secrets with it are hashed in one round.
-    pub fn is_short(&self) -> bool {
+    pub(crate) fn is_short(&self) -> bool {
         // One block of SHA-256 holds 55 bytes besides its padding.
         self.0.len() + "_content_".len() + RANDOM <= 55
     }
@@ -162,6 +162,12 @@ impl SecretFormat {
         self
     }
 
+    /// Whether secrets of the reference are accepted.
+    #[cfg(feature = "strapi")]
+    pub(crate) fn has_reference(&self) -> bool {
+        self.reference.is_some()
+    }
+
     /// Makes a secret of this kind.
     ///
     /// # Errors
@@ -174,7 +180,7 @@ impl SecretFormat {
     ///
     /// # Errors
     /// If there is no randomness.
-    pub fn issue_invitation(&self, entropy: &dyn Entropy) -> Result<Issued, NoEntropy> {
+    pub(crate) fn issue_invitation(&self, entropy: &dyn Entropy) -> Result<Issued, NoEntropy> {
         self.make(&self.invitation, entropy)
     }
 
@@ -215,7 +221,7 @@ impl SecretFormat {
     ///
     /// # Errors
     /// Why it cannot be valid.
-    pub fn verify_invitation(&self, text: &str) -> Result<Digest, Unverified> {
+    pub(crate) fn verify_invitation(&self, text: &str) -> Result<Digest, Unverified> {
         match text.strip_prefix(&self.invitation) {
             Some(random) if is_random(random.as_bytes()) => self.genuine(text.as_bytes()),
             _ => Err(Unverified::Malformed),

@@ -11,7 +11,10 @@ mod actor;
 mod error;
 mod events;
 mod failures;
+#[cfg(feature = "strapi")]
+mod import;
 mod me;
+mod old_hash;
 mod owners;
 mod password;
 mod people;
@@ -38,6 +41,8 @@ pub use tokens::{
     AdminToken, ContentToken, DescribedToken, IssuedToken, Key, OpenedToken, SessionToken, TokenUpdate, Tokens,
 };
 
+#[cfg(feature = "strapi")]
+pub use import::{Counts, Entry, Import, ImportError, Outcome, Report, import};
 pub(crate) use write::{Settings, Writer};
 
 use crate::keyward::Keyward;

@@ -2,9 +2,14 @@
 //!
 //! A hash costs 19 MiB and some 20 ms on purpose. So it never runs on a thread that serves requests, only so many run at a time,
 //! and only so many wait: a flood of sign-ins is answered "busy" instead of eating the machine.
+//!
+//! With the feature `strapi` some accounts may have a hash of bcrypt from an import. Then whoever fails pays for one hash of each
+//! kind (bcrypt with cost 10, as the reference has it), whatever the account has and whether there is one: how long a refusal takes
+//! does not tell. Only a hash that was made with another cost would.
 
 use super::ServiceError;
 use super::error::Wrong;
+use super::old_hash;
 use crate::domain::{Entropy, PasswordHash};
 use argon2::password_hash::phc;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
@@ -135,16 +140,42 @@ fn hash(text: &str, salt: &[u8]) -> Option<PasswordHash> {
 /// A format that nobody knows never verifies, and neither does a password that nobody can have set; both cost a hash all the same.
 fn verify(text: &str, kept: Option<&PasswordHash>) -> bool {
     let (text, short) = if text.len() <= LONGEST { (text, true) } else { ("", false) };
-    match kept {
-        Some(PasswordHash(phc)) if phc.starts_with("$argon2id$") => is_argon2(text, phc) && short,
-        _ => {
+    let kept = kept.map_or("", |hash| &hash.0);
+    if is_old(kept) {
+        let right = is_bcrypt(text, kept) && short;
+        if !right {
             is_argon2(text, NOBODYS);
-            false
         }
+        return right;
     }
+    let ours = kept.starts_with("$argon2id$");
+    let right = is_argon2(text, if ours { kept } else { NOBODYS }) && ours && short;
+    if !right {
+        spend_bcrypt(text);
+    }
+    right
+}
+
+/// Whether a hash came from elsewhere, and is to be replaced by one of ours.
+pub(super) fn is_old(hash: &str) -> bool {
+    old_hash::is_one(hash)
+}
+
+fn is_bcrypt(text: &str, hash: &str) -> bool {
+    #[cfg(test)]
+    tests::spent("bcrypt");
+    old_hash::verify(text, hash)
+}
+
+fn spend_bcrypt(text: &str) {
+    #[cfg(test)]
+    tests::spent("bcrypt");
+    old_hash::spend(text);
 }
 
 fn is_argon2(text: &str, phc: &str) -> bool {
+    #[cfg(test)]
+    tests::spent("argon2id");
     let parsed = phc::PasswordHash::new(phc).ok();
     argon2().zip(parsed).is_some_and(|(argon2, hash)| argon2.verify_password(text.as_bytes(), &hash).is_ok())
 }
@@ -194,6 +225,38 @@ mod tests {
             assert!(!hasher.verify(&right, Some(&PasswordHash(unknown.into()))).await.unwrap());
         }
         assert!(!hasher.verify(&right, None).await.unwrap());
+    }
+
+    thread_local! {
+        static SPENT: std::cell::RefCell<Vec<&'static str>> = const { std::cell::RefCell::new(Vec::new()) };
+    }
+
+    pub(super) fn spent(kind: &'static str) {
+        SPENT.with_borrow_mut(|spent| spent.push(kind));
+    }
+
+    /// What an answer costs must not tell what kind of hash an account has, or whether there is one.
+    #[cfg(feature = "strapi")]
+    #[test]
+    fn who_fails_pays_for_a_hash_of_each_kind() {
+        let ours = hash("Passw0rd!", &[7; SALT_BYTES]).unwrap();
+        let old = PasswordHash(bcrypt::hash("Passw0rd!", 10).unwrap());
+        let costs = |text: &str, kept: Option<&PasswordHash>| {
+            SPENT.take();
+            let right = verify(text, kept);
+            let mut spent = SPENT.take();
+            spent.sort_unstable();
+            (right, spent)
+        };
+        let too_dear = PasswordHash(old.0.replace("$10$", "$31$"));
+        let unknown = PasswordHash("$1$".into());
+        for kept in [None, Some(&ours), Some(&old), Some(&too_dear), Some(&unknown)] {
+            for wrong in ["passw0rd!", "", &"Passw0rd!".repeat(100)] {
+                assert_eq!(costs(wrong, kept), (false, vec!["argon2id", "bcrypt"]), "{wrong} for {kept:?}");
+            }
+        }
+        assert_eq!(costs("Passw0rd!", Some(&ours)), (true, vec!["argon2id"]));
+        assert_eq!(costs("Passw0rd!", Some(&old)), (true, vec!["bcrypt"]));
     }
 
     #[test]

@@ -246,7 +246,7 @@ async fn found(draft: &mut Draft, id: RoleId) -> Result<Role, ServiceError> {
 }
 
 /// Permissions, as the audit log tells them.
-fn told(permissions: &[Permission]) -> Value {
+pub(super) fn told(permissions: &[Permission]) -> Value {
     let one = |p: &Permission| {
         let fields = match &p.fields {
             crate::domain::Fields::All => None,

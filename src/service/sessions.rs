@@ -2,11 +2,13 @@
 
 use super::account::address;
 use super::actor::{Actor, Giver};
-use super::password::Password;
+use super::password::{Password, is_old};
 use super::tokens::IssuedToken;
 use super::write::Change;
 use super::{ServiceError, for_whom, optimistic};
-use crate::domain::{Doer, Kind, Owner, OwnerId, Target, Timestamp, Token, TokenAuthority, TokenId, What};
+use crate::domain::{
+    Doer, Kind, Owner, OwnerId, PasswordHash, Target, Timestamp, Token, TokenAuthority, TokenId, What,
+};
 use serde_json::json;
 
 pub use super::me::ProfileUpdate;
@@ -60,6 +62,9 @@ impl Sessions {
     /// Whether there is such an account, whether it is active, and whether it has this password: nobody learns which of them is
     /// not so, neither by the answer nor by how long it takes.
     ///
+    /// With the feature `strapi`, a password that came with an import is verified by its bcrypt hash, which is then replaced by
+    /// one of argon2id. A sign-in that fails then takes one hash of each kind, whichever the account has.
+    ///
     /// # Errors
     /// [`WrongCredentials`](ServiceError::WrongCredentials); [`TooManyAttempts`](ServiceError::TooManyAttempts), before the password is
     /// even looked at; [`Busy`](ServiceError::Busy).
@@ -90,6 +95,7 @@ impl Sessions {
             }
         };
         reserved.succeeded();
+        let renewed = self.renewed(password, &verified).await;
         let issued = self.0.issue(Kind::Session)?;
         self.0
             .make(move |draft| {
@@ -103,15 +109,31 @@ impl Sessions {
                     let session = draft.open(id, issued).await?;
                     draft.origin.doer = Doer::Person(id);
                     let target = Target::Token(session.token.id, Kind::Session);
-                    draft.audit(What::SignedIn, target, json!({"owner": id})).await?;
+                    let mut details = json!({"owner": id});
+                    if let Some(hash) = &renewed {
+                        // The password is the same: that is no event of its own.
+                        draft.tx.set_password(id, hash).await?;
+                        details["passwordHash"] = json!("renewed");
+                    }
+                    draft.audit(What::SignedIn, target, details).await?;
                     Ok(SignedIn { owner, session })
                 })
             })
             .await
     }
 
+    /// A hash of ours for a password that was just verified by one that came from elsewhere. If it cannot be made now, the next
+    /// sign-in does.
+    async fn renewed(&self, password: &Password, verified: &PasswordHash) -> Option<PasswordHash> {
+        if !is_old(&verified.0) {
+            return None;
+        }
+        let writer = &self.0.writer;
+        writer.people.hasher.hash(password, &*writer.entropy).await.ok()
+    }
+
     /// Whose password it has to be: nobody's, where nobody can sign in. The store is asked the same questions for everybody.
-    async fn candidate(&self, email: &str) -> Result<Option<(OwnerId, crate::domain::PasswordHash)>, ServiceError> {
+    async fn candidate(&self, email: &str) -> Result<Option<(OwnerId, PasswordHash)>, ServiceError> {
         // No id is 0.
         const NOBODY: OwnerId = OwnerId(0);
         let email = address("email", email).unwrap_or_default();

@@ -73,6 +73,8 @@ pub(super) struct Draft {
     pub(super) origin: Origin,
     expected: Option<Version>,
     tags: Vec<Tag>,
+    /// There was nothing to change.
+    idle: bool,
 }
 
 impl Draft {
@@ -92,6 +94,12 @@ impl Draft {
     /// The change touches this.
     pub(super) fn touch(&mut self, tag: Tag) {
         self.tags.push(tag);
+    }
+
+    /// There was nothing to change: it is not committed, and leaves no row in the log of changes.
+    #[cfg(feature = "strapi")]
+    pub(super) fn nothing_to_do(&mut self) {
+        self.idle = true;
     }
 
     /// Goes on only if what is to be changed is as whoever asked has seen it.
@@ -159,7 +167,8 @@ impl Writer {
         }
     }
 
-    fn problems(&self, (action, subject, fields, chosen): Item<'_>) -> Vec<Unregistered> {
+    /// What nobody has registered of a permission or grant.
+    pub(super) fn problems(&self, (action, subject, fields, chosen): Item<'_>) -> Vec<Unregistered> {
         let conditions: &Conditions = self.resolver.conditions();
         if let Some(catalogue) = &self.settings.catalogue {
             return catalogue.check(action, subject, fields, chosen, conditions);
@@ -229,7 +238,10 @@ impl Change {
             let mut draft = change.draft().await?;
             let begun = writer.resolver.freshness.begun(era);
             let value = draft.ready(work).await?;
-            let Draft { tx, tags, .. } = draft;
+            let Draft { tx, tags, idle, .. } = draft;
+            if idle {
+                return Ok(value);
+            }
             let op_id = tx.op_id().map(str::to_owned);
             let mut raise = Raise { resolver: writer.resolver.clone(), begun, seq: tx.seq(), op_id, tags };
             match tx.commit(&raise.tags).await {
@@ -263,7 +275,7 @@ impl Change {
     async fn draft(&self) -> Result<Draft, ServiceError> {
         let Self { store, writer, origin, expected } = self;
         let tx = store.begin().await?;
-        Ok(Draft { tx, writer: writer.clone(), origin: *origin, expected: *expected, tags: Vec::new() })
+        Ok(Draft { tx, writer: writer.clone(), origin: *origin, expected: *expected, tags: Vec::new(), idle: false })
     }
 }
 

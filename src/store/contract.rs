@@ -11,6 +11,7 @@
 mod changes;
 mod clamping;
 mod fixtures;
+mod importing;
 mod people;
 mod tokens;
 mod views;
@@ -105,6 +106,8 @@ pub async fn run<S: Backend, F: AsyncFn() -> S>(fresh: F) {
     changes::a_new_secret_ends_the_old_one(&fresh().await).await;
     changes::ended_sessions_are_swept(&fresh().await).await;
     changes::nothing_stays_of_what_was_dropped(&fresh().await).await;
+    importing::what_came_is_remembered_for_good(&fresh().await).await;
+    importing::what_is_older_keeps_its_times(&fresh().await).await;
     clamping::clamping_agrees_with_the_ceiling(&fresh().await).await;
     clamping::unknown_actions_go_from_everybody(&fresh().await).await;
 }

@@ -4,7 +4,7 @@ mod clamp;
 mod transaction;
 mod view;
 
-use super::{Following, Record, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
+use super::{Following, Imported, Record, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
 use crate::domain::{
     AuditEvent, Ceiling, Clock, Digest, Owner, OwnerId, PasswordHash, Role, RoleId, SealedKey, SystemClock, Timestamp,
     Token, TokenId,
@@ -52,6 +52,8 @@ struct Content {
     by_digest: HashTrieMapSync<Digest, TokenId>,
     token_names: HashTrieMapSync<String, TokenId>,
     sealed: HashTrieMapSync<TokenId, SealedKey>,
+    /// By source, what it is called there, and the word for its kind.
+    imported: HashTrieMapSync<(String, String, &'static str), Imported>,
     events: RedBlackTreeMapSync<i64, Arc<AuditEvent>>,
 }
 
@@ -66,6 +68,8 @@ struct Open<L> {
 /// What makes it a change.
 struct Lock {
     removed: Vec<TokenId>,
+    /// Uses from before this installation.
+    used: Vec<(TokenId, Timestamp)>,
     _guard: OwnedMutexGuard<()>,
 }
 
@@ -100,6 +104,7 @@ impl MemoryStore {
             by_digest: HashTrieMapSync::new_sync(),
             token_names: HashTrieMapSync::new_sync(),
             sealed: HashTrieMapSync::new_sync(),
+            imported: HashTrieMapSync::new_sync(),
             events: RedBlackTreeMapSync::new_sync(),
         };
         let inner = Inner {
@@ -179,7 +184,7 @@ impl WriteStore for MemoryStore {
     async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError> {
         let lock = self.inner.writer.clone().lock_owned();
         let lock = tokio::time::timeout(Duration::from_secs(5), lock).await.map_err(|_| StoreError::Busy)?;
-        let mut writing = self.open(Lock { removed: Vec::new(), _guard: lock });
+        let mut writing = self.open(Lock { removed: Vec::new(), used: Vec::new(), _guard: lock });
         writing.content.seq += 1;
         Ok(Box::new(writing))
     }

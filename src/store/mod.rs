@@ -175,12 +175,18 @@ pub trait View: Send {
     async fn tokens(&mut self, kind: Kind, owner: Option<OwnerId>) -> Result<Vec<Token>, StoreError>;
     /// The admin or content token with this name.
     async fn token_named(&mut self, name: &str) -> Result<Option<TokenId>, StoreError>;
+    /// The token with this digest, of any kind.
+    async fn token_with_digest(&mut self, digest: &Digest) -> Result<Option<TokenId>, StoreError>;
     /// The sealed secret of a token, if there is one.
     async fn sealed_key(&mut self, id: TokenId) -> Result<Option<SealedKey>, StoreError>;
     /// Every role by id, each with how many admin tokens its members have.
     async fn tokens_of_members(&mut self) -> Result<Vec<(RoleId, u64)>, StoreError>;
     /// Those of these owners that exist, by id, each with how many admin tokens they have.
     async fn tokens_of_owners(&mut self, ids: &[OwnerId]) -> Result<Vec<(OwnerId, u64)>, StoreError>;
+
+    /// All that ever came from this source, in no order: what it is called there, and what it is here. What was deleted here
+    /// since is among it.
+    async fn imported(&mut self, source: &str) -> Result<Vec<(String, Imported)>, StoreError>;
 
     /// A page of audit events with their ids, the latest first.
     async fn events(&mut self, query: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError>;
@@ -248,6 +254,14 @@ pub trait Transaction: View {
     /// [`What::GrantClamped`] on the token, with the grant as details: `{"action", "subject", "fields"}`, where `fields` is
     /// null for all and otherwise a list. Super admins hold everything.
     async fn clamp(&mut self, clamp: Clamp<'_>, origin: &Origin, cause: Cause) -> Result<Clamped, StoreError>;
+
+    /// Remembers for good that this came from a source, and what it is called there. Nothing of a kind comes twice.
+    async fn remember_imported(&mut self, source: &str, key: &str, what: Imported) -> Result<(), StoreError>;
+    /// Sets when an owner's account was made, for one that is older than this installation.
+    async fn backdate_owner(&mut self, id: OwnerId, created_at: Timestamp) -> Result<(), StoreError>;
+    /// Sets when a token was made, when it ends and when it was last used, for one that is older than this installation and was
+    /// added by this change.
+    async fn backdate_token(&mut self, id: TokenId, times: TokenTimes) -> Result<(), StoreError>;
 
     /// Adds an audit event.
     async fn audit(&mut self, event: AuditEvent) -> Result<(), StoreError>;
@@ -526,6 +540,50 @@ impl NewToken {
             _ => &[],
         }
     }
+}
+
+/// Something that came from another system, as it is here.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Imported {
+    /// A role.
+    Role(RoleId),
+    /// An owner.
+    Owner(OwnerId),
+    /// An admin or content token.
+    Token(TokenId),
+}
+
+impl Imported {
+    /// The word for its kind in stores, and its id.
+    pub fn parts(self) -> (&'static str, i64) {
+        match self {
+            Self::Role(id) => ("role", id.0),
+            Self::Owner(id) => ("owner", id.0),
+            Self::Token(id) => ("token", id.0),
+        }
+    }
+
+    /// What these [`parts`](Self::parts) are of, if there is such a kind.
+    pub fn of(kind: &str, id: i64) -> Option<Self> {
+        match kind {
+            "role" => Some(Self::Role(RoleId(id))),
+            "owner" => Some(Self::Owner(OwnerId(id))),
+            "token" => Some(Self::Token(TokenId(id))),
+            _ => None,
+        }
+    }
+}
+
+/// When a token was made, when it ends and when it was used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TokenTimes {
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ends; `None`: never.
+    pub expires_at: Option<Timestamp>,
+    /// When it was last used; `None`: nobody knows.
+    pub last_used_at: Option<Timestamp>,
 }
 
 /// A use of a token.

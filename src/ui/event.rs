@@ -79,6 +79,7 @@ pub(super) fn title(what: What) -> &'static str {
         What::SignInsFailed => "Sign-ins failed",
         What::RetentionSet => "Keeping of events changed",
         What::EventsDeleted => "Old events deleted",
+        What::Imported => "Taken over from elsewhere",
     }
 }
 
@@ -116,6 +117,7 @@ pub(super) fn sentence(event: &AuditEvent) -> &'static str {
         What::SignInsFailed => "{fact}",
         What::RetentionSet => "{who} set that events are kept {fact}",
         What::EventsDeleted => "{fact}",
+        What::Imported => "{who} took over {fact}",
     }
 }
 
@@ -139,7 +141,7 @@ mod tests {
     fn every_kind_of_event_can_be_asked_for() {
         let all = kinds();
         // The first, the last, and none twice.
-        assert_eq!((all.first(), all.last()), (Some(&What::OwnerCreated), Some(&What::EventsDeleted)));
+        assert_eq!((all.first(), all.last()), (Some(&What::OwnerCreated), Some(&What::Imported)));
         assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
         assert_eq!(all.iter().map(|what| title(*what)).collect::<HashSet<_>>().len(), all.len());
         assert!(all.iter().all(|what| kind::<What>(&word(*what)) == Some(*what)));

@@ -34,6 +34,10 @@ pub(super) struct Teller<'a> {
 impl Teller<'_> {
     /// The one thing that the sentence about an event says of its details; empty if that says none.
     pub(super) fn fact(&self, event: &AuditEvent) -> String {
+        let many = |count: &Value, one: &str| match count.as_u64() {
+            Some(1) => format!("1 {one}"),
+            count => format!("{} {one}s", count.unwrap_or_default()),
+        };
         let of = |name: &str| event.details.get(name).unwrap_or(&Value::Null);
         match event.what {
             What::OwnerStateSet => self.one("state", of("after")),
@@ -42,10 +46,6 @@ impl Teller<'_> {
                 None => "a permission".to_owned(),
             },
             What::SignInsFailed => {
-                let many = |count: &Value, one: &str| match count.as_u64() {
-                    Some(1) => format!("1 {one}"),
-                    count => format!("{} {one}s", count.unwrap_or_default()),
-                };
                 format!("{} failed, for {}", many(of("count"), "sign-in"), many(of("accounts"), "account"))
             }
             What::RetentionSet => match of("days") {
@@ -54,6 +54,11 @@ impl Teller<'_> {
             },
             What::EventsDeleted => {
                 format!("{} events from before {} were deleted", of("deleted"), self.one("before", of("before")))
+            }
+            What::Imported => {
+                let (roles, users) = (many(of("roles"), "role"), many(of("owners"), "user"));
+                let source = self.one("imported", of("imported"));
+                format!("{roles}, {users} and {} from {source}", many(of("tokens"), "token"))
             }
             _ => String::new(),
         }
@@ -67,7 +72,7 @@ impl Teller<'_> {
             What::OwnerRolesSet => self.change("roles", details).into_iter().collect(),
             What::RolePermissionsSet => self.change("permissions", details).into_iter().collect(),
             // The sentence says all of it.
-            What::SignInsFailed | What::RetentionSet | What::EventsDeleted => Vec::new(),
+            What::SignInsFailed | What::RetentionSet | What::EventsDeleted | What::Imported => Vec::new(),
             What::GrantClamped | What::PermissionClamped => {
                 let id = |name: &str| details.get(name).and_then(Value::as_str).unwrap_or_default();
                 let text = [id("action"), id("subject")].join(" ");
@@ -165,6 +170,8 @@ fn label(name: &str) -> String {
         "access" => "Type".to_owned(),
         "lifespan" => "Duration".to_owned(),
         "first" => "First user".to_owned(),
+        "imported" => "Taken over from".to_owned(),
+        "passwordHash" => "Password hash".to_owned(),
         other => capital(other),
     }
 }

@@ -117,6 +117,37 @@ async fn each_method_of_a_path_has_its_own_requirement() {
 }
 
 #[tokio::test]
+async fn no_header_makes_another_request_of_it() {
+    let (world, ran) = (World::new(), Ran::default());
+    let routes = GuardedRouter::new()
+        .route("/admin/x", action("x.read"), get(|| async {}))
+        .route("/admin/x", action("x.create"), post(|| async {}))
+        .route("/admin/y", action("y.read"), ran.handler())
+        .public("/public/x", ran.handler());
+    let app = world.guard(routes);
+    let reader = world.editor().with("x.read").issue().await.secret;
+    let headers = [
+        ("x-http-method-override", "GET"),
+        ("x-http-method", "GET"),
+        ("x-method-override", "GET"),
+        ("x-original-url", "/public/x"),
+        ("x-rewrite-url", "/public/x"),
+        ("x-original-uri", "/public/x"),
+        ("x-forwarded-prefix", "/public"),
+        ("x-middleware-subrequest", "middleware"),
+        ("x-forwarded-for", "127.0.0.1"),
+    ];
+    for (name, value) in headers {
+        let name = header::HeaderName::from_static(name);
+        let post = app.post("/admin/x?_method=GET").bearer(&reader).header(name.clone(), value).await;
+        post.assert_refused(Reason::NotAllowed).assert_status(403);
+        app.get("/admin/y").bearer(&reader).header(name.clone(), value).await.assert_refused(Reason::NotAllowed);
+        app.get("/admin/y").header(name, value).await.assert_refused(Reason::NoCredential).assert_status(401);
+    }
+    assert_eq!(ran.times(), 0);
+}
+
+#[tokio::test]
 async fn outside_every_group_nothing_is_seen() {
     let (world, ran) = (World::new(), Ran::default());
     let app = world.wrap(Router::new().fallback_service(ran.handler()));

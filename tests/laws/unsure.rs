@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use keyward::store::{
-    Clamp, Clamped, EventQuery, NewOwner, NewRole, NewToken, OwnerQuery, Page, Profile, StoreError, Transaction, View,
+    Clamp, Clamped, EventQuery, Imported, NewOwner, NewRole, NewToken, OwnerQuery, Page, Profile, StoreError,
+    TokenTimes, Transaction, View,
 };
 use keyward::{
     AuditEvent, Cause, Ceiling, Digest, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Permission, Role,
@@ -49,9 +50,11 @@ forward! {
     token(id: TokenId) -> Option<Token>;
     tokens(kind: Kind, owner: Option<OwnerId>) -> Vec<Token>;
     token_named(name: &str) -> Option<TokenId>;
+    token_with_digest(digest: &Digest) -> Option<TokenId>;
     sealed_key(id: TokenId) -> Option<SealedKey>;
     tokens_of_members() -> Vec<(RoleId, u64)>;
     tokens_of_owners(ids: &[OwnerId]) -> Vec<(OwnerId, u64)>;
+    imported(source: &str) -> Vec<(String, Imported)>;
     events(query: &EventQuery) -> Page<(i64, AuditEvent)>;
 }
 
@@ -92,6 +95,9 @@ forward! {
     delete_token(id: TokenId) -> ();
     delete_ended_sessions() -> u64;
     clamp(clamp: Clamp<'_>, origin: &Origin, cause: Cause) -> Clamped;
+    remember_imported(source: &str, key: &str, what: Imported) -> ();
+    backdate_owner(id: OwnerId, created_at: Timestamp) -> ();
+    backdate_token(id: TokenId, times: TokenTimes) -> ();
     audit(event: AuditEvent) -> ();
     delete_events(before: Timestamp) -> u64;
 }

@@ -200,7 +200,7 @@ fn what_one_may_write_is_not_what_one_may_read() {
     let answer = server.json("PUT", &theirs, ed, r#"{"title":"set"}"#).assert(200);
     assert_eq!(answer.at("/data/title"), "set");
     assert!(!answer.text.contains("secret"));
-    // A condition that nobody knows denies.
-    server.json("DELETE", &theirs, ed, "").assert(404);
+    // A condition that nobody knows never holds, for no row: nothing is allowed at all.
+    server.json("DELETE", &theirs, ed, "").assert(403);
     server.get(&theirs, root).assert(200);
 }

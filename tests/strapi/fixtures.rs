@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-fn fixtures() -> Option<PathBuf> {
+pub(crate) fn fixtures() -> Option<PathBuf> {
     let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures");
     if !place.is_dir() {
         eprintln!("SKIPPED: verdicts of a real reference. {} is not there", place.display());
@@ -65,7 +65,7 @@ fn judge(server: &Server, facts: &Value) -> usize {
     count
 }
 
-fn facts(place: &Path, name: &str) -> Value {
+pub(crate) fn facts(place: &Path, name: &str) -> Value {
     serde_json::from_slice(&std::fs::read(place.join(name)).unwrap()).unwrap()
 }
 
@@ -90,7 +90,7 @@ fn every_verdict_holds_on_postgres() {
 }
 
 /// Puts a dump into a database.
-fn restore(dump: &Path, url: &str) {
+pub(crate) fn restore(dump: &Path, url: &str) {
     let mut unpacked = Command::new("gzip").arg("-dc").arg(dump).stdout(Stdio::piped()).spawn().unwrap();
     let mut text = String::new();
     unpacked.stdout.take().unwrap().read_to_string(&mut text).unwrap();

@@ -5,6 +5,7 @@
 
 mod fixtures;
 mod house;
+mod import;
 mod opening;
 mod rules;
 #[path = "../platform/server.rs"]

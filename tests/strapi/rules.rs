@@ -1,6 +1,6 @@
 //! What the rows of the reference come to here.
 
-use crate::house::{House, READ, ask};
+use crate::house::{House, READ, ask, digest};
 use keyward::Limits;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -44,8 +44,9 @@ async fn a_grant_is_met_with_its_owners_permissions() {
         assert_eq!(rules(house, (ALL, ALWAYS), (ALL, OWN)).await, json!([[null, [["admin::is-creator"]]]]));
         let either = r#"'["admin::is-creator", "admin::has-same-role-as-creator"]'"#;
         assert_eq!(rules(house, (ALL, OWN), (ALL, either)).await, json!([[null, [["admin::is-creator"]]]]));
-        // NULL is what it is there: nothing said.
-        assert_eq!(rules(house, ("NULL", "NULL"), ("NULL", "NULL")).await, json!([[null, []]]));
+        // NULL of a role is what it is there: nothing said.
+        assert_eq!(rules(house, ("NULL", "NULL"), (ALL, ALWAYS)).await, json!([[null, []]]));
+        assert_eq!(rules(house, ("'null'", "'null'"), (ALL, ALWAYS)).await, json!([[null, []]]));
         assert_eq!(rules(house, (r#"'{"fields": null}'"#, "'null'"), (ALL, ALWAYS)).await, json!([[null, []]]));
         assert!(house.left().await.is_empty());
     }
@@ -63,8 +64,7 @@ async fn what_is_not_understood_allows_nothing_and_is_reported() {
             ((r#"'{"locales": ["en"]}'"#, ALWAYS), "property locales is not known"),
             ((r#"'{"fields": ["title"], "locales": []}'"#, ALWAYS), "property locales is not known"),
             (("'[]'", ALWAYS), "properties are no JSON object"),
-            ((ALL, "'{}'"), "conditions are no list"),
-            ((ALL, "'\"admin::is-creator\"'"), "conditions are no list"),
+            ((ALL, r#"'[1]'"#), "conditions are no list"),
             ((ALL, r#"'["no::such"]'"#), "no::such is not registered"),
         ] {
             assert_eq!(rules(house, (ALL, ALWAYS), bad).await, Value::Null, "of a token: {bad:?}");
@@ -73,6 +73,10 @@ async fn what_is_not_understood_allows_nothing_and_is_reported() {
             assert_eq!(rules(house, bad, (ALL, ALWAYS)).await, Value::Null, "of a role: {bad:?}");
             let left = house.left().await;
             assert!(left.len() == 1 && left[0].contains("role 2 \"Role 2\"") && left[0].contains(why), "{left:?}");
+        }
+        for bad in ["'{}'", "'\"admin::is-creator\"'"] {
+            assert_eq!(rules(house, (ALL, bad), (ALL, ALWAYS)).await, Value::Null);
+            assert!(house.left().await[0].contains("conditions are no list"));
         }
         // One that is known beside it still counts: any of them suffices.
         let beside = r#"'["no::such", "admin::is-creator"]'"#;
@@ -88,6 +92,81 @@ async fn what_is_not_understood_allows_nothing_and_is_reported() {
         let left = house.left().await;
         assert!(left.iter().any(|l| l.contains("parameters of the action")), "{left:?}");
         assert!(left.iter().any(|l| l.contains("has no action")), "{left:?}");
+    }
+}
+
+/// There it is a 500, whatever is asked; here such a token is nobody's.
+#[tokio::test]
+async fn a_token_with_a_permission_that_the_reference_fails_at_is_nobodys() {
+    for mut house in House::on_both().await {
+        let secret = with_a_token(&mut house).await;
+        house.reads("role", 2, ALL, ALWAYS).await;
+        house.reads("token", 1, ALL, ALWAYS).await;
+        assert_eq!(house.ask(&secret).await.0, 200);
+        let null_field = r#"'{"fields": null}'"#;
+        for (column, bad, status) in [
+            ("properties", "NULL", 401),
+            ("properties", "'null'", 401),
+            ("properties", "'{}'", 200),
+            ("conditions", "NULL", 401),
+            ("conditions", "'null'", 401),
+            ("conditions", "'{}'", 401),
+            ("conditions", "'false'", 401),
+            ("conditions", "'\"admin::is-creator\"'", 401),
+            ("conditions", "'[]'", 200),
+            ("properties", null_field, 200),
+            ("action_parameters", "NULL", 200),
+        ] {
+            let rows = "WHERE id IN (SELECT permission_id FROM admin_permissions_api_token_lnk)";
+            house.sql(&format!("UPDATE admin_permissions SET {column} = {bad} {rows}")).await;
+            let (admin, content, _) = house.ask(&secret).await;
+            assert_eq!((admin, content), (status, 401), "{column} {bad}");
+            let left = house.left().await;
+            assert_eq!(left.iter().any(|l| l.contains("at which Strapi fails")), status == 401, "{left:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_empty_subject_is_none() {
+    for mut house in House::on_both().await {
+        let secret = with_a_token(&mut house).await;
+        house.permission("role", 2, "'admin::webhooks.read', '{}', NULL, '{}', '[]'").await;
+        house.permission("token", 1, "'admin::webhooks.read', '{}', '', '{}', '[]'").await;
+        assert_eq!(house.ask_for_webhooks(&secret).await, 200);
+        house.sql("UPDATE admin_permissions SET subject = 'all' WHERE subject = ''").await;
+        assert_eq!(house.ask_for_webhooks(&secret).await, 403);
+    }
+}
+
+#[tokio::test]
+async fn where_there_are_locales_a_permission_that_names_none_allows_nothing() {
+    for mut house in House::on_both().await {
+        house.user(7, &[1]).await;
+        let secret = house.admin_token(1, 7).await;
+        house.reads("role", 1, r#"'{"fields": ["title"]}'"#, ALWAYS).await;
+        house.reads("token", 1, ALL, ALWAYS).await;
+        assert_eq!(house.ask(&secret).await.0, 200, "articles have none");
+        house.role(2).await;
+        let mut set = async |whose: &str, properties: &str| {
+            let rows = format!("SELECT permission_id FROM admin_permissions_{whose}_lnk");
+            let change = format!("UPDATE admin_permissions SET properties = '{properties}' WHERE id IN ({rows})");
+            house.sql(&change).await;
+            (house.ask(&secret).await.0, house.left().await)
+        };
+        // So a super admin's permissions say it.
+        let (status, left) = set("role", r#"{"fields": ["title"], "locales": ["en"]}"#).await;
+        assert!(status == 403 && left.len() == 1 && left[0].contains("has locales"), "{left:?}");
+        assert_eq!(
+            set("api_token", r#"{"locales": ["en"]}"#).await.0,
+            403,
+            "for some, which nobody here can tell apart"
+        );
+        assert_eq!(set("api_token", r#"{"locales": null}"#).await, (200, vec![]), "for all");
+        // The same said by a role that anybody may write says nothing.
+        house.sql("UPDATE admin_permissions_role_lnk SET role_id = 2").await;
+        house.sql("UPDATE admin_permissions SET properties = '{}' WHERE id = 2").await;
+        assert_eq!(house.ask(&secret).await.0, 200);
     }
 }
 
@@ -229,10 +308,58 @@ async fn times_are_read_and_kept() {
     }
     let mut house = House::in_a_file().await;
     let secret = house.token(1, "NULL", "'full-access'").await;
-    for bad in ["'2099-01-01'", "'soon'", "1e300", "''"] {
+    for (text, status) in
+        [("'2099-01-01T00:00:00.000Z'", 200), ("'2099-01-01'", 200), ("'2001-01-01T00:00:00.000Z'", 401)]
+    {
+        house.sql(&format!("UPDATE strapi_api_tokens SET expires_at = {text}")).await;
+        assert_eq!(house.ask(&secret).await.1, status, "{text}");
+        assert!(house.left().await.is_empty());
+    }
+    for bad in ["'2099-01-01 00:00:00'", "'soon'", "1e300", "''"] {
         house.sql(&format!("UPDATE strapi_api_tokens SET expires_at = {bad}")).await;
         assert_eq!(house.ask(&secret).await.1, 401, "{bad} is no time: it may be over");
         assert!(house.left().await[0].contains("expires_at is no time"));
+    }
+}
+
+#[tokio::test]
+async fn a_lifespan_that_is_no_number_spoils_nothing() {
+    let mut house = House::in_a_file().await;
+    let secret = house.token(1, "NULL", "'full-access'").await;
+    for odd in ["'a while'", "''", "1.5", "-5", "604800000"] {
+        house.sql(&format!("UPDATE strapi_api_tokens SET lifespan = {odd}")).await;
+        assert_eq!(house.ask(&secret).await.1, 200, "{odd}");
+        assert!(house.left().await.is_empty(), "and the rest can be read");
+    }
+}
+
+#[tokio::test]
+async fn a_digest_is_what_is_written() {
+    for mut house in House::on_both().await {
+        let secret = house.token(1, "NULL", "'full-access'").await;
+        assert!(house.ask(&secret).await.1 == 200 && house.left().await.is_empty());
+        let digest = digest(&secret);
+        for odd in [format!("upper('{digest}')"), format!("'{digest} '"), format!("'{}'", &digest[2..]), "NULL".into()]
+        {
+            house.sql(&format!("UPDATE strapi_api_tokens SET access_key = {odd}")).await;
+            assert_eq!(house.ask(&secret).await.1, 401, "{odd}");
+            assert!(
+                house.left().await[0].contains("its access_key is no HMAC-SHA-512"),
+                "and is not taken over either"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_owner_is_active_by_one_and_nothing_else() {
+    let mut house = House::in_a_file().await;
+    let secret = with_a_token(&mut house).await;
+    house.reads("role", 2, ALL, ALWAYS).await;
+    house.reads("token", 1, ALL, ALWAYS).await;
+    for (active, status) in [("1", 200), ("'1'", 200), ("2", 401), ("'true'", 401), ("'yes'", 401), ("0", 401)] {
+        house.sql(&format!("UPDATE admin_users SET is_active = {active}")).await;
+        assert_eq!(house.ask(&secret).await.0, status, "{active}");
     }
 }
 

@@ -257,7 +257,17 @@ pub(in crate::service) async fn insert(
     secret: Secret,
     what: What,
 ) -> Result<IssuedToken, ServiceError> {
-    let digest = new.digest;
+    let (digest, details) = (new.digest, facts(&new));
+    let id = draft.tx.insert_token(new).await?;
+    let token = find(&mut *draft.tx, id, KindSet::of(&Kind::ALL)).await?;
+    seal(draft, &token, &secret).await?;
+    draft.touch(Tag::token(&digest));
+    draft.audit(what, Target::Token(id, token.kind()), details).await?;
+    Ok(IssuedToken { token, secret })
+}
+
+/// A new token, as the audit log tells it.
+pub(in crate::service) fn facts(new: &NewToken) -> serde_json::Value {
     let mut details =
         json!({"name": new.name, "lifespan": new.lifespan.map(|l| u64::try_from(l.as_millis()).unwrap_or(u64::MAX))});
     match &new.authority {
@@ -268,12 +278,7 @@ pub(in crate::service) async fn insert(
         TokenAuthority::Content { access } => details["access"] = json!(access.as_str()),
         TokenAuthority::Session { owner, .. } => details = json!({"owner": owner}),
     }
-    let id = draft.tx.insert_token(new).await?;
-    let token = find(&mut *draft.tx, id, KindSet::of(&Kind::ALL)).await?;
-    seal(draft, &token, &secret).await?;
-    draft.touch(Tag::token(&digest));
-    draft.audit(what, Target::Token(id, token.kind()), details).await?;
-    Ok(IssuedToken { token, secret })
+    details
 }
 
 /// Keeps the secret of an admin or content token sealed, if there is an encryption key.

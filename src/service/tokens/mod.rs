@@ -8,6 +8,8 @@ pub use change::TokenUpdate;
 pub use issue::{AdminToken, ContentToken, IssuedToken, SessionToken};
 pub use read::{DescribedToken, Key, OpenedToken};
 
+#[cfg(feature = "strapi")]
+pub(super) use issue::facts;
 pub(super) use issue::{insert, record};
 
 use super::error::{Problem, Wrong};

@@ -11,7 +11,7 @@ use crate::store::{NewOwner, NewRole, NewToken, Snapshot, Transaction, View};
 pub(super) const AWKWARD: &str = r#"Ünïcödé 🦀 "quoted" 'twice' \ $1 ?1 {"a":[1]} -- ; %_ 漢字"#;
 
 /// Every kind of event.
-pub(super) const EVERYTHING: [What; 26] = [
+pub(super) const EVERYTHING: [What; 27] = [
     What::OwnerCreated,
     What::OwnerInvited,
     What::OwnerInvitedAgain,
@@ -38,6 +38,7 @@ pub(super) const EVERYTHING: [What; 26] = [
     What::SignInsFailed,
     What::RetentionSet,
     What::EventsDeleted,
+    What::Imported,
 ];
 
 /// The program itself, on this machine.

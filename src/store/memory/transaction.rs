@@ -5,7 +5,9 @@ use crate::domain::{
     AuditEvent, Cause, Digest, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Permission, Role, RoleId,
     SaltId, SealedKey, Tag, Target, Timestamp, Token, TokenAuthority, TokenId, What,
 };
-use crate::store::{Clamp, Clamped, NewOwner, NewRole, NewToken, Profile, StoreError, Transaction, View};
+use crate::store::{
+    Clamp, Clamped, Imported, NewOwner, NewRole, NewToken, Profile, StoreError, TokenTimes, Transaction, View,
+};
 use async_trait::async_trait;
 use rpds::HashTrieMapSync;
 use serde_json::json;
@@ -300,6 +302,27 @@ impl Transaction for Open<Lock> {
         self.clamp_grants(clamp, *origin, cause)
     }
 
+    async fn remember_imported(&mut self, source: &str, key: &str, what: Imported) -> Result<(), StoreError> {
+        let key = (source.to_owned(), key.to_owned(), what.parts().0);
+        unless(self.content.imported.contains_key(&key), "it came before")?;
+        self.content.imported.insert_mut(key, what);
+        Ok(())
+    }
+
+    async fn backdate_owner(&mut self, id: OwnerId, created_at: Timestamp) -> Result<(), StoreError> {
+        self.change_owner(id, |owner| owner.created_at = created_at)
+    }
+
+    async fn backdate_token(&mut self, id: TokenId, times: TokenTimes) -> Result<(), StoreError> {
+        let TokenTimes { created_at, expires_at, last_used_at } = times;
+        self.change_token(id, |token| (token.created_at, token.expires_at) = (created_at, expires_at))?;
+        if let Some(at) = last_used_at {
+            Arc::make_mut(&mut self.uses).insert_mut(id, (at, None));
+            self.lock.used.push((id, at));
+        }
+        Ok(())
+    }
+
     async fn audit(&mut self, event: AuditEvent) -> Result<(), StoreError> {
         self.add_event(event);
         Ok(())
@@ -316,10 +339,15 @@ impl Transaction for Open<Lock> {
     async fn commit(self: Box<Self>, _tags: &[Tag]) -> Result<(), StoreError> {
         let Self { store, content, lock, .. } = *self;
         store.content.store(Arc::new(content));
-        if !lock.removed.is_empty() {
+        if !lock.removed.is_empty() || !lock.used.is_empty() {
             // After the tokens have gone, so that nobody notes a use of theirs any more.
             store.uses.rcu(|uses| {
                 let mut uses = HashTrieMapSync::clone(uses);
+                for (id, at) in &lock.used {
+                    if uses.get(id).is_none_or(|(noted, _)| noted < at) {
+                        uses.insert_mut(*id, (*at, None));
+                    }
+                }
                 for id in &lock.removed {
                     uses.remove_mut(id);
                 }

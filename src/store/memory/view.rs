@@ -5,7 +5,7 @@ use crate::domain::{
     AuditEvent, Ceiling, Digest, Doer, Kind, Owner, OwnerId, PasswordHash, Role, RoleId, SealedKey, Timestamp, Token,
     TokenId,
 };
-use crate::store::{EventQuery, OwnerQuery, OwnerSort, Page, Paging, StoreError, View};
+use crate::store::{EventQuery, Imported, OwnerQuery, OwnerSort, Page, Paging, StoreError, View};
 use async_trait::async_trait;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -96,6 +96,10 @@ impl<L: Send> View for Open<L> {
         Ok(self.content.token_names.get(name).copied())
     }
 
+    async fn token_with_digest(&mut self, digest: &Digest) -> Result<Option<TokenId>, StoreError> {
+        Ok(self.content.by_digest.get(digest).copied())
+    }
+
     async fn sealed_key(&mut self, id: TokenId) -> Result<Option<SealedKey>, StoreError> {
         Ok(self.content.sealed.get(&id).cloned())
     }
@@ -116,6 +120,11 @@ impl<L: Send> View for Open<L> {
             counts.entry(owner).and_modify(|count| *count += 1);
         }
         Ok(counts.into_iter().collect())
+    }
+
+    async fn imported(&mut self, source: &str) -> Result<Vec<(String, Imported)>, StoreError> {
+        let theirs = self.content.imported.iter().filter(|((from, ..), _)| from == source);
+        Ok(theirs.map(|((_, key, _), what)| (key.clone(), *what)).collect())
     }
 
     async fn events(&mut self, query: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError> {

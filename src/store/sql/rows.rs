@@ -7,7 +7,7 @@ use crate::domain::{
     AuditEvent, Ceiling, ContentAccess, Digest, Doer, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Role,
     RoleId, SealedKey, Tag, Target, Timestamp, Token, TokenAuthority, TokenId,
 };
-use crate::store::{Change, Poll, Record, Snapshot, StoreError};
+use crate::store::{Change, Imported, Poll, Record, Snapshot, StoreError};
 use serde::de::value::{Error as NoSuchWord, StrDeserializer};
 use serde::{Deserialize, de::IntoDeserializer};
 use sqlx::{Decode, Row as _, Type};
@@ -136,6 +136,11 @@ pub(super) fn sealed_key(row: &Row) -> Result<Option<SealedKey>, StoreError> {
         (None, None) => Ok(None),
         _ => Err(corrupt("sealed_key", "half a sealed secret")),
     }
+}
+
+pub(super) fn imported(row: &Row) -> Result<(String, Imported), StoreError> {
+    let what = Imported::of(&get::<String>(row, "kind")?, get(row, "id")?);
+    Ok((get(row, "foreign_key")?, what.ok_or_else(|| corrupt("kind", "no such kind"))?))
 }
 
 pub(super) fn last_use(row: &Row) -> Result<(Timestamp, Option<IpAddr>), StoreError> {

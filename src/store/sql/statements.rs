@@ -492,6 +492,7 @@ macro_rules! statements {
             ") GROUP BY o.id ORDER BY o.id"
         );
         pub(in crate::store::sql) const TOKEN_NAMED: &str = "SELECT id FROM keyward_token WHERE name = $1 AND kind <> 'session'";
+        pub(in crate::store::sql) const TOKEN_WITH_DIGEST: &str = "SELECT id FROM keyward_token WHERE digest = $1";
         pub(in crate::store::sql) const SEALED_KEY: &str = "SELECT sealed_key, sealed_with FROM keyward_token WHERE id = $1";
         pub(in crate::store::sql) const UPDATE_TOKEN: &str = "UPDATE keyward_token \
              SET name = $4, description = $5, access = $6, idle_ms = $7, updated_at = $8 \
@@ -502,6 +503,15 @@ macro_rules! statements {
              sealed_key = NULL, sealed_with = NULL, updated_at = $6 WHERE id = $1";
         pub(in crate::store::sql) const SEAL_KEY: &str = "UPDATE keyward_token SET sealed_key = $2, sealed_with = $3 WHERE id = $1";
         pub(in crate::store::sql) const DELETE_TOKEN: &str = "DELETE FROM keyward_token WHERE id = $1";
+
+        pub(in crate::store::sql) const IMPORTED: &str = "SELECT kind, foreign_key, id FROM keyward_import WHERE source = $1";
+        pub(in crate::store::sql) const REMEMBER_IMPORTED: &str =
+            "INSERT INTO keyward_import (source, kind, foreign_key, id) VALUES ($1, $2, $3, $4)";
+        pub(in crate::store::sql) const BACKDATE_OWNER: &str = "UPDATE keyward_owner SET created_at = $2 WHERE id = $1";
+        pub(in crate::store::sql) const BACKDATE_TOKEN: &str =
+            "UPDATE keyward_token SET created_at = $2, expires_at = $3 WHERE id = $1";
+        pub(in crate::store::sql) const BACKDATE_USE: &str =
+            "INSERT INTO keyward_token_use (token_id, last_used_at) VALUES ($1, $2)";
 
         pub(in crate::store::sql) const REMEMBER_UNKNOWN_PERMISSIONS: &str = concat!(
             remember!("'role', p.role_id, NULL"),

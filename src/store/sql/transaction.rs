@@ -8,7 +8,9 @@ use crate::domain::{
     Action, AuditEvent, Cause, ContentAccess, Digest, Kind, Origin, OwnerId, OwnerState, PasswordHash, Permission,
     RoleId, SaltId, SealedKey, Tag, Timestamp, TokenAuthority, TokenId, What,
 };
-use crate::store::{Clamp, Clamped, NewOwner, NewRole, NewToken, Profile, StoreError, Transaction, View};
+use crate::store::{
+    Clamp, Clamped, Imported, NewOwner, NewRole, NewToken, Profile, StoreError, TokenTimes, Transaction, View,
+};
 use async_trait::async_trait;
 use sqlx::query;
 use sqlx::query::Query;
@@ -237,6 +239,25 @@ impl Transaction for Writing {
 
     async fn clamp(&mut self, clamp: Clamp<'_>, origin: &Origin, cause: Cause) -> Result<Clamped, StoreError> {
         self.clamp_grants(clamp, origin, cause).await
+    }
+
+    async fn remember_imported(&mut self, source: &str, key: &str, what: Imported) -> Result<(), StoreError> {
+        let (kind, id) = what.parts();
+        self.execute(query(statements::REMEMBER_IMPORTED).bind(source).bind(kind).bind(key).bind(id)).await.map(drop)
+    }
+
+    async fn backdate_owner(&mut self, id: OwnerId, created_at: Timestamp) -> Result<(), StoreError> {
+        self.change("owner", query(statements::BACKDATE_OWNER).bind(id.0).bind(created_at.0)).await
+    }
+
+    async fn backdate_token(&mut self, id: TokenId, times: TokenTimes) -> Result<(), StoreError> {
+        let TokenTimes { created_at, expires_at, last_used_at } = times;
+        let backdate = query(statements::BACKDATE_TOKEN).bind(id.0).bind(created_at.0).bind(expires_at.map(|at| at.0));
+        self.change("token", backdate).await?;
+        match last_used_at {
+            Some(at) => self.execute(query(statements::BACKDATE_USE).bind(id.0).bind(at.0)).await.map(drop),
+            None => Ok(()),
+        }
     }
 
     async fn audit(&mut self, event: AuditEvent) -> Result<(), StoreError> {

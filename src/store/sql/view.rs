@@ -5,7 +5,7 @@ use super::{Arguments, Engine, Held, Home, Row, corrupt, events, lists, no_epoch
 use crate::domain::{
     AuditEvent, Ceiling, Digest, Kind, Owner, OwnerId, PasswordHash, Role, RoleId, SealedKey, Timestamp, Token, TokenId,
 };
-use crate::store::{EventQuery, OwnerQuery, OwnerSort, Page, Paging, StoreError, View};
+use crate::store::{EventQuery, Imported, OwnerQuery, OwnerSort, Page, Paging, StoreError, View};
 use async_trait::async_trait;
 use sqlx::query;
 use sqlx::query::Query;
@@ -206,6 +206,10 @@ impl<C: Send> View for Open<C> {
         Ok(self.id(query(statements::TOKEN_NAMED).bind(name)).await?.map(TokenId))
     }
 
+    async fn token_with_digest(&mut self, digest: &Digest) -> Result<Option<TokenId>, StoreError> {
+        Ok(self.id(query(statements::TOKEN_WITH_DIGEST).bind(digest.to_hex())).await?.map(TokenId))
+    }
+
     async fn sealed_key(&mut self, id: TokenId) -> Result<Option<SealedKey>, StoreError> {
         self.row(query(statements::SEALED_KEY).bind(id.0)).await?.as_ref().map_or(Ok(None), rows::sealed_key)
     }
@@ -217,6 +221,10 @@ impl<C: Send> View for Open<C> {
     async fn tokens_of_owners(&mut self, ids: &[OwnerId]) -> Result<Vec<(OwnerId, u64)>, StoreError> {
         let found = self.rows(query(statements::TOKENS_OF_OWNERS).bind(lists::owners(ids))).await?;
         found.iter().map(rows::owner_and_tokens).collect()
+    }
+
+    async fn imported(&mut self, source: &str) -> Result<Vec<(String, Imported)>, StoreError> {
+        self.rows(query(statements::IMPORTED).bind(source)).await?.iter().map(rows::imported).collect()
     }
 
     async fn events(&mut self, asked: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError> {

@@ -45,9 +45,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 ///
 /// - **Changes** are seen after [`Limits::max_staleness`](crate::Limits::max_staleness) at the latest: there is no log of them to
 ///   follow, so that is how long an answer is used.
-/// - **Stricter** than the reference: a token whose owner is gone is a 401 (there a 500); what is not understood allows nothing
-///   (an empty list of fields, properties such as `locales`, conditions that are not registered); rules are exact, where
-///   the reference adds fields and conditions of several permissions up separately and shows more than the owner may see.
+/// - **Stricter** than the reference: a token whose owner is gone is a 401 (there a 500), and so is one with a permission whose
+///   `properties` or `conditions` are NULL (a 500, too); what is not understood allows nothing (an empty list of fields,
+///   properties such as `locales`, none of these where the subject has them, conditions that are not registered); rules are exact, where the reference adds fields and
+///   conditions of several permissions up separately and shows more than the owner may see.
+/// - **Times** have no zone in PostgreSQL: Strapi writes those of the zone its process runs in, and they are read as UTC here. Run
+///   it with `TZ=UTC`, or else its tokens end early or late here, by the difference. SQLite has milliseconds since 1970.
 /// - **Look-ups** search `strapi_api_tokens` by `access_key`. The reference has no index on it; with very many tokens, make one.
 #[derive(Clone)]
 pub struct StrapiStore {
@@ -59,7 +62,7 @@ pub struct StrapiStore {
 
 #[derive(Clone)]
 enum Database {
-    Sqlite(sqlite::guest::Guest),
+    Sqlite(Box<sqlite::guest::Guest>),
     Postgres(postgres::guest::Guest),
 }
 
@@ -170,7 +173,7 @@ impl StrapiStore {
     pub async fn open_with(address: &str, options: StrapiOptions) -> Result<Self, StoreError> {
         let StrapiOptions { connections, pooler, notes_uses, clock } = options;
         let database = match address.strip_prefix("sqlite:") {
-            Some(file) => Database::Sqlite(sqlite::guest::Guest::open(file.as_ref(), connections).await?),
+            Some(file) => Database::Sqlite(Box::new(sqlite::guest::Guest::open(file.as_ref(), connections).await?)),
             None if address.starts_with("postgres") => {
                 let options = PostgresOptions::default().connections(connections);
                 let options = if pooler { options.transaction_pooler() } else { options };

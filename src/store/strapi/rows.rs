@@ -3,7 +3,7 @@
 use super::foreign::{Foreign, ForeignAuthority, ForeignRole, ForeignToken, ForeignUser, NotUnderstood};
 use crate::domain::{
     Action, Ceiling, ContentAccess, Digest, Fields, Grant, Owner, OwnerId, OwnerState, PasswordHash, Permission,
-    RoleId, Timestamp, Token, TokenAuthority, TokenId, When,
+    RoleId, Timestamp, Token, TokenAuthority, TokenId, When, date,
 };
 use crate::store::{Record, StoreError};
 use serde::Deserialize;
@@ -18,12 +18,14 @@ const SUPER_ADMIN: &str = "strapi-super-admin";
 pub(super) struct Found {
     /// The database's time in milliseconds; 0 if it has none.
     pub(super) now: i64,
+    localised: Vec<String>,
     tokens: Vec<TokenRow>,
 }
 
 /// All that there is. What refers to another row has its id and nothing else of it.
 #[derive(Deserialize)]
 pub(super) struct Everything {
+    localised: Vec<String>,
     roles: Vec<RoleRow>,
     users: Vec<UserRow>,
     tokens: Vec<TokenRow>,
@@ -37,6 +39,9 @@ struct PermissionRow {
     parameters: Option<String>,
     properties: Option<String>,
     conditions: Option<String>,
+    /// Its subject has locales.
+    #[serde(skip)]
+    localised: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -78,7 +83,7 @@ struct TokenRow {
     r#type: Option<String>,
     access_key: Option<String>,
     sealed: Option<String>,
-    lifespan: Option<i64>,
+    lifespan: Value,
     expires_at: Value,
     created_at: Value,
     last_used_at: Value,
@@ -102,10 +107,14 @@ impl Found {
 
     /// The token and what it rests on; `None` if there is none that can be judged.
     pub(super) fn record(mut self, digest: &Digest, now: Timestamp) -> Option<Record> {
-        let token = self.tokens.pop()?;
+        let mut token = self.tokens.pop()?;
         if !self.tokens.is_empty() {
             tracing::warn!(token = token.id, "several tokens have the same digest: none of them is admitted");
             return None;
+        }
+        localise(&mut token.permissions, &self.localised);
+        for role in token.owners.iter_mut().flat_map(|owner| &mut owner.roles) {
+            localise(&mut role.permissions, &self.localised);
         }
         token.record(digest, now).map_err(|NotUnderstood { what, why }| tracing::warn!(what, why, "not admitted")).ok()
     }
@@ -115,13 +124,16 @@ impl Everything {
     pub(super) fn foreign(self) -> Foreign {
         let mut tokens = Vec::new();
         let mut not_understood = Vec::new();
-        for row in self.tokens {
+        for mut row in self.tokens {
+            localise(&mut row.permissions, &self.localised);
             match row.foreign() {
                 Ok(token) => tokens.push(token),
                 Err(what) => not_understood.push(what),
             }
         }
-        let roles = self.roles.into_iter().map(RoleRow::foreign).collect();
+        let mut roles = self.roles;
+        roles.iter_mut().for_each(|role| localise(&mut role.permissions, &self.localised));
+        let roles = roles.into_iter().map(RoleRow::foreign).collect();
         let users = self.users.into_iter().map(UserRow::foreign).collect();
         Foreign { roles, users, tokens, not_understood }
     }
@@ -158,14 +170,21 @@ impl TokenRow {
         let name = self.name.unwrap_or_default();
         let itself = format!("token {} {name:?}", self.id);
         let unclear = |why: &'static str| NotUnderstood { what: itself.clone(), why: why.to_owned() };
-        let digest = match self.access_key.as_deref().map(Digest::from_hex) {
+        // Looked up as a text: in other letters nobody comes in by it.
+        let hex = self.access_key.as_deref().filter(|hex| !hex.bytes().any(|b| b.is_ascii_uppercase()));
+        let digest = match hex.map(Digest::from_hex) {
             Some(Ok(digest @ Digest::Reference(_))) => digest,
-            _ => return Err(unclear("its access_key is no HMAC-SHA-512 in hex")),
+            _ => return Err(unclear("its access_key is no HMAC-SHA-512 in hex of small letters")),
         };
         let expires_at = time(&self.expires_at).ok_or_else(|| unclear("its expires_at is no time"))?;
         let mut not_understood = Vec::new();
         let authority = match self.kind.as_deref() {
             Some("admin") => {
+                if let Some(row) = self.permissions.iter().find(|row| row.fails_there()) {
+                    let why =
+                        format!("its permission {} has no properties or conditions, at which Strapi fails", row.id);
+                    return Err(NotUnderstood { what: itself, why });
+                }
                 let (permissions, left) = read(self.permissions, &itself);
                 not_understood = left;
                 let owner = match &*self.owners {
@@ -199,7 +218,8 @@ impl TokenRow {
             description: self.description.unwrap_or_default(),
             digest,
             sealed: self.sealed,
-            lifespan: self.lifespan.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis),
+            // It only describes; what ends a token is `expires_at`.
+            lifespan: self.lifespan.as_u64().map(Duration::from_millis),
             expires_at,
             created_at: known(&self.created_at).unwrap_or(Timestamp(0)),
             last_used_at: known(&self.last_used_at),
@@ -276,6 +296,13 @@ impl RoleRow {
     }
 }
 
+/// Marks those whose subject has locales.
+fn localise(rows: &mut [PermissionRow], subjects: &[String]) {
+    for row in rows {
+        row.localised = row.subject.as_ref().is_some_and(|subject| subjects.contains(subject));
+    }
+}
+
 /// What is understood of these permissions, and what is not.
 fn read(rows: Vec<PermissionRow>, of: &str) -> (Vec<Permission>, Vec<NotUnderstood>) {
     let (mut permissions, mut left) = (Vec::new(), Vec::new());
@@ -291,13 +318,27 @@ fn read(rows: Vec<PermissionRow>, of: &str) -> (Vec<Permission>, Vec<NotUndersto
 }
 
 impl PermissionRow {
+    /// Whether the reference answers 500 to whatever a token with this permission asks: it wants something in `properties`, and a
+    /// list in `conditions`. What is no JSON at all it takes for nothing said.
+    fn fails_there(&self) -> bool {
+        let value = |text: &Option<String>| match text {
+            None => Some(Value::Null),
+            Some(text) => serde_json::from_str(text).ok(),
+        };
+        value(&self.properties) == Some(Value::Null) || value(&self.conditions).is_some_and(|value| !value.is_array())
+    }
+
     fn permission(self) -> Result<Permission, String> {
         let action = self.action.filter(|action| !action.is_empty()).ok_or("it has no action")?;
         if !object("action_parameters", self.parameters.as_deref())?.is_empty() {
             return Err("it is for some parameters of the action only".into());
         }
         let mut fields = Fields::All;
-        for (name, value) in object("properties", self.properties.as_deref())? {
+        let properties = object("properties", self.properties.as_deref())?;
+        if self.localised && !properties.contains_key("locales") {
+            return Err("its subject has locales and it names none, which allows nothing".into());
+        }
+        for (name, value) in properties {
             match (name.as_str(), value) {
                 (_, Value::Null) => {}
                 ("fields", value) => {
@@ -316,7 +357,8 @@ impl PermissionRow {
         };
         Ok(Permission {
             action: action.into(),
-            subject: self.subject.map(Into::into),
+            // Without a subject is what the reference makes of an empty one, too.
+            subject: self.subject.filter(|subject| !subject.is_empty()).map(Into::into),
             fields,
             when: When::from_list(conditions),
         })
@@ -356,6 +398,8 @@ fn time(value: &Value) -> Option<Option<Timestamp>> {
     match value {
         Value::Null => Some(None),
         Value::Number(n) => n.as_i64().map(|ms| Some(Timestamp(ms))),
+        // SQLite keeps what it is given, also the text of a time. One without a time zone could be any.
+        Value::String(text) => date::parse(text).map(Some),
         _ => None,
     }
 }

@@ -49,7 +49,7 @@ macro_rules! user {
         concat!(
             $word!(object),
             "('id', u.id, 'document_id', u.document_id, 'firstname', u.firstname, 'lastname', u.lastname, ",
-            "'username', u.username, 'email', u.email, 'active', CASE WHEN u.is_active THEN 1 ELSE 0 END, ",
+            "'username', u.username, 'email', u.email, 'active', CASE WHEN u.is_active = TRUE THEN 1 ELSE 0 END, ",
             "'blocked', CASE WHEN u.blocked THEN 1 ELSE 0 END, ",
             "'invited', CASE WHEN u.registration_token IS NULL THEN 0 ELSE 1 END, 'created_at', ",
             time!($word, "u.created_at"),
@@ -105,6 +105,21 @@ macro_rules! all {
     };
 }
 
+/// The subjects that have locales: there each permission is for some, and one that names none is for none. Only the schema in
+/// the reference's own code says which they are, and the super admin's permissions, which it writes anew at each start.
+macro_rules! localised {
+    ($word:ident) => {
+        concat!(
+            $word!(json),
+            "((SELECT ",
+            $word!(array "DISTINCT p.subject"),
+            " FROM admin_permissions p JOIN admin_permissions_role_lnk l ON l.permission_id = p.id JOIN admin_roles r \
+             ON r.id = l.role_id WHERE r.code = 'strapi-super-admin' AND p.subject IS NOT NULL \
+             AND CAST(p.properties AS TEXT) LIKE '%\"locales\"%'))"
+        )
+    };
+}
+
 macro_rules! statements {
     ($word:ident) => {
         /// The tokens with this digest, and what they rest on.
@@ -113,6 +128,8 @@ macro_rules! statements {
             $word!(object),
             "('now', ",
             $word!(now),
+            ", 'localised', ",
+            localised!($word),
             ", 'tokens', ",
             all!($word, token!($word, user!($word, role!($word), ""), ""), "t"),
             " FROM strapi_api_tokens t WHERE t.access_key = $1))) AS TEXT) AS found"
@@ -122,7 +139,9 @@ macro_rules! statements {
         pub(in crate::store::strapi) const EVERYTHING: &str = concat!(
             "SELECT CAST(",
             $word!(object),
-            "('roles', ",
+            "('localised', ",
+            localised!($word),
+            ", 'roles', ",
             all!($word, role!($word), "r"),
             " FROM admin_roles r)), 'users', ",
             all!($word, user!($word, concat!($word!(object), "('id', r.id)"), ", 'password', u.password"), "u"),

@@ -149,6 +149,15 @@ CREATE TABLE keyward_invitation (
 
 CREATE INDEX keyward_invitation_owner ON keyward_invitation (owner_id);
 
+-- What came from another system, and what it is here. A row outlives what it is about: what was deleted here does not come again.
+CREATE TABLE keyward_import (
+    source TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('role', 'owner', 'token')),
+    foreign_key TEXT NOT NULL, -- what it is called there
+    id BIGINT NOT NULL,
+    PRIMARY KEY (source, kind, foreign_key)
+);
+
 -- Refers to nothing by foreign key: events outlive what they are about.
 CREATE TABLE keyward_audit (
     id INTEGER PRIMARY KEY AUTOINCREMENT,

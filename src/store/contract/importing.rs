@@ -1,0 +1,84 @@
+//! What comes from another system.
+
+use super::fixtures::{AWKWARD, admin, begin, commit, owner, resolve, role, service};
+use super::{Backend, Timestamp, TokenId};
+use crate::domain::{Digest, OwnerId, RoleId};
+use crate::store::{Imported, StoreError, TokenTimes};
+
+pub(super) async fn what_came_is_remembered_for_good<S: Backend>(store: &S) {
+    let mut tx = begin(store).await;
+    let editor = tx.insert_role(role("editor", Vec::new())).await.expect("a role is added");
+    let somebody = tx.insert_owner(owner("a@b", &[])).await.expect("an owner is added");
+    let new = admin("token", somebody);
+    let token = tx.insert_token(new.clone()).await.expect("a token is added");
+    let came = [
+        ("1", Imported::Role(editor)),
+        ("1", Imported::Owner(somebody)),
+        ("1", Imported::Token(token)),
+        (AWKWARD, Imported::Token(TokenId(i64::MAX))),
+    ];
+    for (key, what) in came {
+        tx.remember_imported(AWKWARD, key, what).await.expect("kinds have keys of their own");
+    }
+    tx.remember_imported("other", "1", Imported::Role(RoleId(99))).await.expect("so have sources");
+    assert_eq!(tx.token_with_digest(&new.digest).await.expect("digests can be asked for"), Some(token));
+    let absent = tx.token_with_digest(&Digest::Reference([7; 64])).await.expect("digests can be asked for");
+    assert!(absent.is_none(), "no token, no id");
+    commit(tx).await;
+
+    let mut tx = begin(store).await;
+    tx.delete_owner(somebody, &service()).await.expect("an owner is deleted");
+    tx.delete_role(editor).await.expect("a role is deleted");
+    commit(tx).await;
+
+    let mut tx = begin(store).await;
+    let mut found = tx.imported(AWKWARD).await.expect("what came can be read");
+    let mut expected: Vec<(String, Imported)> = came.map(|(key, what)| (key.to_owned(), what)).into();
+    for list in [&mut found, &mut expected] {
+        list.sort_by_key(|(key, what)| (key.clone(), what.parts()));
+    }
+    assert_eq!(found, expected, "what came is remembered, also where it is gone");
+    let others = tx.imported("other").await.expect("what came can be read");
+    assert_eq!(others, [("1".to_owned(), Imported::Role(RoleId(99)))], "each source has what came from it");
+    assert!(tx.imported("nothing").await.expect("what came can be read").is_empty(), "and no other");
+    let again = tx.remember_imported("other", "1", Imported::Role(RoleId(100))).await;
+    assert!(matches!(again, Err(StoreError::Conflict(_))), "nothing comes twice: {again:?}");
+}
+
+pub(super) async fn what_is_older_keeps_its_times<S: Backend>(store: &S) {
+    let times = |ends: Option<i64>, used: Option<i64>| TokenTimes {
+        created_at: Timestamp(1_000),
+        expires_at: ends.map(Timestamp),
+        last_used_at: used.map(Timestamp),
+    };
+    let mut tx = begin(store).await;
+    let somebody = tx.insert_owner(owner("a@b", &[])).await.expect("an owner is added");
+    tx.backdate_owner(somebody, Timestamp(900)).await.expect("an owner is older");
+    let all = [times(Some(4_102_444_800_000), Some(2_000)), times(None, None), times(Some(3_000), Some(2_500))];
+    let mut tokens = Vec::new();
+    for (i, times) in all.into_iter().enumerate() {
+        let mut new = admin(&format!("token {i}"), somebody);
+        new.lifespan = Some(std::time::Duration::from_secs(60));
+        let id = tx.insert_token(new.clone()).await.expect("a token is added");
+        tx.backdate_token(id, times).await.expect("a token is older");
+        tokens.push((id, new.digest, times));
+    }
+    commit(tx).await;
+    for (id, digest, times) in tokens {
+        let record = resolve(store, &digest).await.record.expect("a token resolves");
+        let made = record.owner.map(|(owner, _)| owner.created_at);
+        assert_eq!(made, Some(Timestamp(900)), "an account is as old as it was");
+        let read = begin(store).await.token(id).await.expect("a token can be read").expect("it is there");
+        for token in [record.token, read] {
+            let kept = (token.created_at, token.expires_at, token.last_used_at);
+            assert_eq!(kept, (times.created_at, times.expires_at, times.last_used_at), "its times are what they were");
+            assert_eq!(token.lifespan, Some(std::time::Duration::from_secs(60)), "and its lifespan is what was said");
+        }
+        let noted = store.last_use(id).await.expect("uses can be read");
+        assert_eq!(noted, times.last_used_at.map(|at| (at, None)), "of its last use nobody knows from where");
+    }
+    let nobody = begin(store).await.backdate_owner(OwnerId(i64::MAX), Timestamp(1)).await;
+    assert!(matches!(nobody, Err(StoreError::Conflict(_))), "nobody is older: {nobody:?}");
+    let nothing = begin(store).await.backdate_token(TokenId(i64::MAX), times(None, None)).await;
+    assert!(matches!(nothing, Err(StoreError::Conflict(_))), "nothing is older: {nothing:?}");
+}
