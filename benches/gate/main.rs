@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 mod harness;
+mod plain;
 mod services;
 mod world;
 
@@ -20,7 +21,8 @@ use keyward::{
     Brand, Clock, Gated, GuardedRouter, Keyward, KindSet, Require, Required, Salt, SecretFormat, SystemClock, action,
     authenticated,
 };
-use services::{Floor, Jwt, NoOp, Plain, jwts};
+use plain::{NoOp, Plain};
+use services::{Floor, Jwt, jwts};
 use sha2::Sha256;
 use std::convert::Infallible;
 use std::time::Duration;

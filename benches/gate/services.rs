@@ -1,9 +1,9 @@
-//! What the gate is compared with: a plain service, a layer that does nothing, the floor, and a layer that verifies JWTs.
+//! What the gate is compared with: the floor, and a layer that verifies JWTs.
 
-use bytes::Bytes;
+use crate::plain::Answer;
 use hmac::{Hmac, KeyInit, Mac};
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::Full;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use quick_cache::sync::Cache;
@@ -14,46 +14,6 @@ use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower_service::Service;
-
-pub(crate) type Answer = Response<Full<Bytes>>;
-
-/// Answers at once, with a content type as every real service does.
-#[derive(Clone)]
-pub(crate) struct Plain;
-
-impl<B> Service<Request<B>> for Plain {
-    type Response = Answer;
-    type Error = Infallible;
-    type Future = Ready<Result<Answer, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Request<B>) -> Self::Future {
-        let mut response = Response::new(Full::new(Bytes::from_static(b"[]")));
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        ready(Ok(response))
-    }
-}
-
-/// Passes the request on.
-#[derive(Clone)]
-pub(crate) struct NoOp<S>(pub(crate) S);
-
-impl<S: Service<R>, R> Service<R> for NoOp<S> {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.0.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: R) -> S::Future {
-        self.0.call(request)
-    }
-}
 
 /// The least that a layer for opaque keyed tokens has to do: one HMAC with a precomputed key, one look-up, one extension.
 /// It judges no path, reads no clock, checks no form, kind, expiry, owner or revocation, and guards nothing.

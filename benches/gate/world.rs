@@ -7,8 +7,8 @@ use http::header::{ACCEPT, AUTHORIZATION, HOST, USER_AGENT};
 use http::{HeaderValue, Request, Uri};
 use keyward::store::{Snapshot, Transaction, Use, View};
 use keyward::{
-    AdminToken, Ceiling, Fields, Grant, Keyward, Limits, MemoryStore, NewOwner, NewRole, Permission, Salt, Store,
-    StoreError, TokenAuthority, When, WriteStore,
+    AdminToken, Builder, Ceiling, Fields, Grant, Keyward, Limits, MemoryStore, NewOwner, NewRole, Permission, Salt,
+    Store, StoreError, TokenAuthority, When, WriteStore,
 };
 use std::net::SocketAddr;
 
@@ -24,15 +24,13 @@ const ROLES: usize = 10;
 pub(crate) struct Rows(MemoryStore);
 
 pub(crate) fn keyward(store: Rows, tokens: usize) -> Keyward<Rows> {
+    builder(store, tokens).build().unwrap()
+}
+
+pub(crate) fn builder(store: Rows, tokens: usize) -> Builder<Rows> {
     let mut limits = Limits::default();
     limits.cache_bytes = tokens as u64 * 2048;
-    Keyward::builder(store)
-        .salt(Salt::parse(SALT).unwrap())
-        .limits(limits)
-        .store_is_exclusive()
-        .admin("/admin")
-        .build()
-        .unwrap()
+    Keyward::builder(store).salt(Salt::parse(SALT).unwrap()).limits(limits).store_is_exclusive().admin("/admin")
 }
 
 /// Issues this many tokens with three grants each, to a hundred owners of ten roles.

@@ -35,9 +35,18 @@ pub(super) enum Admission {
     /// It goes on as this caller.
     Enter(Arc<Entry>, Door),
     /// The store has to be asked first.
-    Ask(Wanted),
-    /// It does not go on.
-    Refuse(Refusal),
+    Ask(Box<Wanted>),
+}
+
+/// Why a request does not go on. It is made into a [`Refusal`] where that is not on the way of those who do.
+#[derive(Clone, Copy)]
+pub(super) enum Turned {
+    /// Its path is ambiguous, or in no group.
+    Lost(Reason),
+    /// It changes something in this group, without a proof of same origin.
+    Foreign(usize),
+    /// It came to a protected group without what opens it.
+    Away(Reason, Door),
 }
 
 /// The group that a request goes through.
@@ -68,34 +77,39 @@ pub(super) struct Wanted {
 }
 
 impl Gate {
-    pub(super) fn admit<B>(&self, request: &Request<B>) -> Admission {
-        let path = match path_as_sent(request.uri(), request.extensions()) {
-            Ok(path) => path,
-            Err(reason) => return Admission::Refuse(self.lost(reason, request)),
-        };
-        let index = match self.groups.classify(request.method(), path) {
-            Ok(index) => index,
-            Err(reason) => return Admission::Refuse(self.lost(reason, request)),
-        };
+    pub(super) fn admit<B>(&self, request: &Request<B>) -> Result<Admission, Turned> {
+        let path = path_as_sent(request.uri(), request.extensions()).map_err(Turned::Lost)?;
+        let index = self.groups.classify(request.method(), path).map_err(Turned::Lost)?;
         let group = self.groups.get(index);
         if group.same_origin && !is_safe(request.method()) && !proves_itself(request, group) {
-            let refusal = Refusal::new(Reason::CrossOrigin, group.is_protected(), self.opaque);
-            return Admission::Refuse(refusal.for_people(group.start.as_ref()));
+            return Err(Turned::Foreign(index));
         }
         match &group.access {
-            Access::Public => Admission::Open(index),
+            Access::Public => Ok(Admission::Open(index)),
             Access::Guarded { kinds, .. } => {
                 let door = Door { kinds: *kinds, group: index };
-                self.identify(request.headers(), request.extensions(), door)
-                    .unwrap_or_else(|reason| Admission::Refuse(self.refuse(reason, door, request)))
+                let identified = self.identify(request.headers(), request.extensions(), door);
+                identified.map_err(|reason| Turned::Away(reason, door))
             }
         }
     }
 
-    /// The refusal of a request whose path is ambiguous or in no group. Only how it looks depends on where it seems to belong.
-    fn lost<B>(&self, reason: Reason, request: &Request<B>) -> Refusal {
-        let path = uri_as_sent(request.uri(), request.extensions()).path();
-        Refusal::new(reason, false, self.opaque).for_people(self.groups.start_at(request.method(), path))
+    /// The refusal of a request that is not admitted.
+    #[cold]
+    pub(super) fn turn<B>(&self, turned: Turned, request: &Request<B>) -> Refusal {
+        match turned {
+            // Only how it looks depends on where it seems to belong.
+            Turned::Lost(reason) => {
+                let path = uri_as_sent(request.uri(), request.extensions()).path();
+                Refusal::new(reason, false, self.opaque).for_people(self.groups.start_at(request.method(), path))
+            }
+            Turned::Foreign(group) => {
+                let group = self.groups.get(group);
+                let refusal = Refusal::new(Reason::CrossOrigin, group.is_protected(), self.opaque);
+                refusal.for_people(group.start.as_ref())
+            }
+            Turned::Away(reason, door) => self.refuse(reason, door, request),
+        }
     }
 
     /// Tells what answers behind the gate that people see it, and answers whether they do.
@@ -114,6 +128,8 @@ impl Gate {
                 return Ok(Admission::Enter(public.clone(), door));
             }
         };
+        // Before the long chain of the HMAC: reading the clock waits for everything that was begun.
+        let now = self.resolver.clock.moment();
         let Credential { digest, kind } = self.format.verify_bytes(secret, door.kinds).map_err(|why| {
             Reason::Invalid(match why {
                 Unverified::Malformed => Invalid::Malformed,
@@ -121,15 +137,16 @@ impl Gate {
                 Unverified::NotGenuine => Invalid::NotGenuine,
             })
         })?;
-        let now = self.resolver.clock.moment();
-        let wanted = Wanted { digest, kind, door, address: None };
         match self.resolver.known(&digest, now) {
             Some(resolved) => {
-                let entry = judge(resolved, &wanted, now)?;
+                let entry = judge(resolved, kind, door, now)?;
                 self.resolver.note_use(&entry, now, || self.addresses.of(headers, extensions));
                 Ok(Admission::Enter(entry, door))
             }
-            None => Ok(Admission::Ask(Wanted { address: self.addresses.of(headers, extensions), ..wanted })),
+            None => {
+                let address = self.addresses.of(headers, extensions);
+                Ok(Admission::Ask(Box::new(Wanted { digest, kind, door, address })))
+            }
         }
     }
 
@@ -150,7 +167,7 @@ impl Gate {
         if let (Resolved::Absent { read: true }, Some((budget, address))) = (&resolved, budget) {
             budget.count(address, now);
         }
-        let entry = judge(resolved, &wanted, now)?;
+        let entry = judge(resolved, wanted.kind, wanted.door, now)?;
         self.resolver.note_use(&entry, now, || wanted.address);
         Ok(entry)
     }
@@ -177,18 +194,6 @@ impl Gate {
         }
     }
 
-    /// The refusal of a response whose mark is not *passed*.
-    pub(super) fn withhold(&self, reason: Reason, mark: &Held, door: Door) -> Refusal {
-        tracing::debug!(reason = reason.as_str(), "response withheld");
-        let refusal = Refusal::new(reason, true, self.opaque);
-        let refusal = refusal.for_people(self.groups.get(door.group).start.as_ref());
-        let refusal = if door.has_policies() { refusal.by_policy() } else { refusal };
-        match mark.missing() {
-            Some(requirement) => refusal.missing(&requirement),
-            None => refusal,
-        }
-    }
-
     /// The entry for nobody in a content group.
     pub(super) fn nobody(groups: &Groups, resolver: &Resolver) -> Vec<Option<Arc<Entry>>> {
         let entry = |access: &Access| match access {
@@ -202,12 +207,23 @@ impl Gate {
     }
 }
 
+/// The refusal of a response whose mark is not *passed*. Where nobody has the gate any more, nobody can tell whether people see it.
+pub(super) fn withheld(gate: Option<&Gate>, reason: Reason, mark: &Held, door: Door) -> Refusal {
+    tracing::debug!(reason = reason.as_str(), "response withheld");
+    let refusal = Refusal::new(reason, true, gate.is_none_or(|gate| gate.opaque));
+    let refusal = refusal.for_people(gate.and_then(|gate| gate.groups.get(door.group).start.as_ref()));
+    let refusal = if door.has_policies() { refusal.by_policy() } else { refusal };
+    match mark.missing() {
+        Some(requirement) => refusal.missing(&requirement),
+        None => refusal,
+    }
+}
+
 /// Kind of the record = kind of the prefix = kind of the group; then expiry, then owner. Freshness was seen to before.
-fn judge(resolved: Resolved, wanted: &Wanted, now: Moment) -> Result<Arc<Entry>, Reason> {
+fn judge(resolved: Resolved, named: Option<Kind>, door: Door, now: Moment) -> Result<Arc<Entry>, Reason> {
     let Resolved::Found(entry) = resolved else { return Err(Reason::Invalid(Invalid::Unknown)) };
     let kind = entry.principal.kind();
-    let fits =
-        kind.is_some_and(|kind| wanted.door.kinds.contains(kind)) && (wanted.kind.is_none() || wanted.kind == kind);
+    let fits = kind.is_some_and(|kind| door.kinds.contains(kind)) && (named.is_none() || named == kind);
     if !fits {
         return Err(Reason::Invalid(Invalid::WrongKind));
     }
@@ -240,8 +256,8 @@ fn sign_in<B>(page: &str, request: &Request<B>) -> String {
 /// The path before nesting took its prefix away.
 #[cfg(feature = "axum")]
 fn path_as_sent<'a>(uri: &'a Uri, extensions: &'a Extensions) -> Result<&'a str, Reason> {
-    use axum::extract::NestedPath;
-    let original = uri_as_sent(uri, extensions);
+    use axum::extract::{NestedPath, OriginalUri};
+    let Some(original) = extensions.get::<OriginalUri>().map(|original| &original.0) else { return Ok(uri.path()) };
     let nested = extensions.get::<NestedPath>().map(|n| n.as_str().split('/').filter(|s| !s.is_empty()).count());
     super::path::original(original.path(), uri.path(), nested).map_err(Reason::AmbiguousPath)
 }

@@ -8,8 +8,6 @@ use std::time::Duration;
 
 /// How many places are told apart in a minute; of more, nothing is said but that there are more.
 const PLACES: usize = 64;
-/// How much of a path is said.
-const LONGEST: usize = 200;
 const EVERY: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
@@ -22,14 +20,13 @@ struct Said {
 }
 
 impl Unguarded {
-    /// Says it, unless it was said within the last minute.
+    /// Says it, unless it was said within the last minute. What there is of a path is not long.
     pub(super) fn report(&self, method: &Method, path: &str, now: Moment) {
-        let path: String = path.chars().take(LONGEST).collect();
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if said.since.is_none_or(|since| now.since(since) >= EVERY) {
             *said = Said { since: Some(now), places: HashSet::new() };
         }
-        if said.places.len() > PLACES || !said.places.insert((method.clone(), path.clone())) {
+        if said.places.len() > PLACES || !said.places.insert((method.clone(), path.to_owned())) {
             return;
         }
         let too_many = said.places.len() > PLACES;

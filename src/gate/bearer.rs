@@ -37,6 +37,12 @@ pub(super) fn in_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Presented<'a>
 /// `Bearer`, in any case, and one space or more. Whether the rest is a token68 is not looked at: what follows reads no secret
 /// with a character that a token68 has not, and a secret is not read twice.
 fn secret(value: &[u8]) -> Option<&[u8]> {
+    // As nearly everybody writes it.
+    if let Some(token) =
+        value.strip_prefix(b"Bearer ").filter(|t| (1..=LONGEST).contains(&t.len()) && !t[0].is_ascii_whitespace())
+    {
+        return Some(token);
+    }
     let (scheme, rest) = value.split_at_checked(6)?;
     let token = rest.trim_ascii_start();
     let spaces = &rest[..rest.len() - token.len()];

@@ -1,14 +1,13 @@
 //! What a gated service answers with, in time.
 
-use super::admit::{Door, Gate, Wanted};
+use super::admit::{Door, Gate, Wanted, withheld};
 use super::context::AuthContext;
 use super::mark::Held;
 use super::refusal::{Refusals, Refused, shield};
 use super::service::refused;
 use crate::domain::Reason;
 use crate::resolve::Entry;
-use http::uri::PathAndQuery;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use pin_project_lite::pin_project;
 use std::fmt;
 use std::pin::Pin;
@@ -24,19 +23,18 @@ pin_project! {
     where
         S: Service<Request<ReqBody>>,
     {
+        // Beside the way, not in it: a future is large to move, and is made where it stays.
         #[pin]
-        state: State<S, S::Future, R, ReqBody, ResBody>,
+        inner: Option<S::Future>,
+        way: Way<S, R, ReqBody, ResBody>,
     }
 }
 
-pin_project! {
-    #[project = StateProj]
-    enum State<S, F, R, ReqBody, ResBody> {
-        Refused { response: Option<Response<ResBody>> },
-        Open { #[pin] inner: F },
-        Entered { #[pin] inner: F, passage: Passage<R> },
-        Asking { asked: Pin<Box<dyn Future<Output = Asked> + Send>>, waiting: Option<Box<Waiting<S, R, ReqBody>>> },
-    }
+enum Way<S, R, ReqBody, ResBody> {
+    Open,
+    Entered(Passage<R>),
+    Asking { asked: Pin<Box<dyn Future<Output = Asked> + Send>>, waiting: Option<Box<Waiting<S, R, ReqBody>>> },
+    Refused(Option<Box<Response<ResBody>>>),
 }
 
 /// A request that waits for the store, with what it will need then.
@@ -50,14 +48,11 @@ struct Waiting<S, R, ReqBody> {
 
 /// What is needed when the response comes back.
 pub(super) struct Passage<R> {
-    gate: Arc<Gate>,
     refusals: R,
     mark: Held,
     door: Door,
     anonymous: bool,
     request: Refused,
-    method: Method,
-    path: Option<PathAndQuery>,
 }
 
 impl<R: Clone> Passage<R> {
@@ -69,41 +64,29 @@ impl<R: Clone> Passage<R> {
         entry: Arc<Entry>,
         door: Door,
     ) -> Self {
-        let (held, mark) = Held::blank();
+        let (mut held, mark) = Held::blank(request.method(), request.uri().path());
+        held.through(gate);
         let anonymous = entry.principal.kind().is_none();
         request.extensions_mut().insert(AuthContext::new(entry, mark));
         let page = gate.mark_for_people(door.group(), request);
-        Self {
-            gate: gate.clone(),
-            refusals: refusals.clone(),
-            mark: held,
-            door,
-            anonymous,
-            request: refused(request, page),
-            method: request.method().clone(),
-            path: request.uri().path_and_query().cloned(),
-        }
+        Self { refusals: refusals.clone(), mark: held, door, anonymous, request: refused(request, page) }
     }
 
-    /// The response, if the mark says that it may leave.
-    fn leave<B>(&self, mut response: Response<B>) -> Response<B>
+    /// Leaves the response as it is if the mark says that it may leave. In its place, as it is large to move.
+    fn leave<B>(&self, response: &mut Response<B>)
     where
         R: Refusals<B>,
     {
         match self.mark.outcome() {
-            Ok(()) => {
-                shield(response.headers_mut());
-                response
-            }
+            Ok(()) => shield(response.headers_mut()),
             Err(reason) => {
-                if reason == Reason::Unguarded {
-                    let now = self.gate.resolver.clock.moment();
-                    let path = self.path.as_ref().map_or("", PathAndQuery::path);
-                    self.gate.unguarded.report(&self.method, path, now);
+                let gate = self.mark.gate();
+                if let (Reason::Unguarded, Some(gate), Some((method, path))) = (reason, &gate, self.mark.place()) {
+                    gate.unguarded.report(method, path, gate.resolver.clock.moment());
                 }
-                let refusal = self.gate.withhold(reason, &self.mark, self.door);
+                let refusal = withheld(gate.as_deref(), reason, &self.mark, self.door);
                 let refusal = if self.anonymous { refusal.without_challenge() } else { refusal };
-                self.refusals.answer(&refusal, self.request)
+                *response = self.refusals.answer(&refusal, self.request);
             }
         }
     }
@@ -120,25 +103,31 @@ where
     S: Service<Request<ReqBody>>,
 {
     pub(super) fn refused(response: Response<ResBody>) -> Self {
-        Self { state: State::Refused { response: Some(response) } }
+        Self { inner: None, way: Way::Refused(Some(Box::new(response))) }
     }
 
     pub(super) fn open(inner: S::Future) -> Self {
-        Self { state: State::Open { inner } }
+        Self { inner: Some(inner), way: Way::Open }
     }
 
     pub(super) fn entered(inner: S::Future, passage: Passage<R>) -> Self {
-        Self { state: State::Entered { inner, passage } }
+        Self { inner: Some(inner), way: Way::Entered(passage) }
     }
 
-    pub(super) fn asking(gate: &Arc<Gate>, refusals: &R, wanted: Wanted, request: Request<ReqBody>, service: S) -> Self
+    pub(super) fn asking(
+        gate: &Arc<Gate>,
+        refusals: &R,
+        wanted: Box<Wanted>,
+        request: Request<ReqBody>,
+        service: S,
+    ) -> Self
     where
         R: Clone,
     {
         let (asking, door) = (gate.clone(), wanted.door);
-        let asked = Box::pin(async move { asking.ask(wanted).await });
+        let asked = Box::pin(async move { asking.ask(*wanted).await });
         let waiting = Waiting { request, service, door, gate: gate.clone(), refusals: refusals.clone() };
-        Self { state: State::Asking { asked, waiting: Some(Box::new(waiting)) } }
+        Self { inner: None, way: Way::Asking { asked, waiting: Some(Box::new(waiting)) } }
     }
 }
 
@@ -150,32 +139,41 @@ where
     type Output = Result<Response<ResBody>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.project().state;
-        loop {
-            let next = match state.as_mut().project() {
-                StateProj::Open { inner } => return inner.poll(cx),
-                StateProj::Entered { inner, passage } => {
-                    let response = ready!(inner.poll(cx));
-                    return Poll::Ready(response.map(|response| passage.leave(response)));
-                }
-                StateProj::Refused { response } => match response.take() {
-                    Some(response) => return Poll::Ready(Ok(response)),
-                    // Polled after it was ready, which no executor does; there is nothing left to say.
-                    None => return Poll::Pending,
-                },
-                StateProj::Asking { asked, waiting } => {
-                    let asked = ready!(asked.as_mut().poll(cx));
-                    let Some(waiting) = waiting.take() else { return Poll::Pending };
-                    waiting.proceed(asked)
-                }
-            };
-            state.set(next);
+        let mut this = self.project();
+        if let Way::Asking { asked, waiting } = this.way {
+            let asked = ready!(asked.as_mut().poll(cx));
+            let Some(waiting) = waiting.take() else { return Poll::Pending };
+            *this.way = waiting.proceed(asked, this.inner.as_mut());
+        }
+        match (this.inner.as_pin_mut(), this.way) {
+            (Some(inner), Way::Entered(passage)) => leaving(inner, passage, cx),
+            (Some(inner), Way::Open) => inner.poll(cx),
+            (_, Way::Refused(response)) => match response.take() {
+                Some(response) => Poll::Ready(Ok(*response)),
+                // Polled after it was ready, which no executor does; there is nothing left to say.
+                None => Poll::Pending,
+            },
+            // Neither is without its future, and who asked has been answered just now.
+            (None, Way::Entered(_) | Way::Open) | (_, Way::Asking { .. }) => Poll::Pending,
         }
     }
 }
 
+/// A response is large to move: it is judged where it is handed on.
+fn leaving<F, R, ResBody, E>(inner: Pin<&mut F>, passage: &Passage<R>, cx: &mut Context<'_>) -> Poll<F::Output>
+where
+    F: Future<Output = Result<Response<ResBody>, E>>,
+    R: Refusals<ResBody>,
+{
+    let mut polled = inner.poll(cx);
+    if let Poll::Ready(Ok(response)) = &mut polled {
+        passage.leave(response);
+    }
+    polled
+}
+
 impl<S, R, ReqBody> Waiting<S, R, ReqBody> {
-    fn proceed<ResBody>(mut self, asked: Asked) -> State<S, S::Future, R, ReqBody, ResBody>
+    fn proceed<ResBody>(mut self, asked: Asked, mut inner: Pin<&mut Option<S::Future>>) -> Way<S, R, ReqBody, ResBody>
     where
         S: Service<Request<ReqBody>, Response = Response<ResBody>>,
         R: Refusals<ResBody>,
@@ -183,12 +181,13 @@ impl<S, R, ReqBody> Waiting<S, R, ReqBody> {
         match asked {
             Ok(entry) => {
                 let passage = Passage::enter(&self.gate, &self.refusals, &mut self.request, entry, self.door);
-                State::Entered { inner: self.service.call(self.request), passage }
+                inner.set(Some(self.service.call(self.request)));
+                Way::Entered(passage)
             }
             Err(reason) => {
                 let refusal = self.gate.refuse(reason, self.door, &self.request);
                 let request = refused(&self.request, refusal.is_for_people());
-                State::Refused { response: Some(self.refusals.answer(&refusal, request)) }
+                Way::Refused(Some(Box::new(self.refusals.answer(&refusal, request))))
             }
         }
     }

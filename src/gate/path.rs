@@ -14,12 +14,34 @@ pub(super) fn judge(path: &str) -> Result<Judged, Ambiguity> {
     if is_plain(path.as_bytes()) { Ok(Judged::default()) } else { read(path.as_bytes()) }
 }
 
-/// Whether no byte of it needs a second look. Most paths are plain. Without early exits, so that many bytes are compared at once.
+/// Whether no byte of it needs a second look. Most paths are plain. Without early exits, so that a processor compares many bytes at
+/// once.
 fn is_plain(path: &[u8]) -> bool {
-    let suspicious = |b: u8| (b < 0x20) | (b == 0x7f) | (b == b'%') | (b == b'\\');
-    let begins_odd = |slash: u8, b: u8| (slash == b'/') & ((b == b'/') | (b == b'.') | (b == b';'));
-    let pairs = path.iter().zip(path.get(1..).unwrap_or_default());
-    !path.iter().fold(false, |odd, b| odd | suspicious(*b)) & !pairs.fold(false, |odd, (a, b)| odd | begins_odd(*a, *b))
+    let odd = match path.len() {
+        17.. => lanes::<16>(path),
+        9..=16 => lanes::<8>(path),
+        _ => path.windows(2).fold(0, |odd, pair| odd | pair_is_odd(pair[0], pair[1])),
+    };
+    odd | path.last().map_or(0, |last| is_odd(*last)) == 0
+}
+
+/// Whether one of its bytes but the last, or one with the byte after it, needs a second look. It has more than `N` bytes; of what
+/// is no multiple of them, some are looked at twice.
+fn lanes<const N: usize>(path: &[u8]) -> u8 {
+    let lane = |at: usize| match (path[at..].first_chunk::<N>(), path[at + 1..].first_chunk::<N>()) {
+        (Some(lane), Some(next)) => (0..N).fold(0, |odd, i| odd | pair_is_odd(lane[i], next[i])),
+        _ => 1,
+    };
+    let last = path.len() - 1 - N;
+    (0..last).step_by(N).fold(lane(last), |odd, at| odd | lane(at))
+}
+
+fn pair_is_odd(byte: u8, next: u8) -> u8 {
+    is_odd(byte) | (u8::from(byte == b'/') & (u8::from(next == b'/') | u8::from(next == b'.') | u8::from(next == b';')))
+}
+
+fn is_odd(byte: u8) -> u8 {
+    u8::from(byte < 0x20) | u8::from(byte == 0x7f) | u8::from(byte == b'%') | u8::from(byte == b'\\')
 }
 
 /// What a segment has been so far, decoded.
@@ -227,6 +249,21 @@ mod tests {
             ("/a%7f", Control),
         ] {
             assert_eq!(judge(path), Err(why), "{path}");
+        }
+    }
+
+    /// Wherever it stands in however long a path.
+    #[test]
+    fn no_odd_byte_is_passed_over() {
+        for length in 1..70 {
+            let plain = format!("/{}", "a".repeat(length));
+            assert!(is_plain(plain.as_bytes()));
+            for at in 0..plain.len() {
+                for odd in ["%41", "\\", "\x1f", "\x7f", "//", "/.", "/;"] {
+                    let path = format!("{}{odd}{}", &plain[..at], &plain[at..]);
+                    assert!(!is_plain(path.as_bytes()), "{path:?}");
+                }
+            }
         }
     }
 

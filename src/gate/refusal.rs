@@ -2,7 +2,7 @@
 
 use crate::domain::{Reason, Requirement};
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, Entry, HeaderName, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +11,11 @@ use std::time::Duration;
 pub(super) const RETRY_LATER: Duration = Duration::from_secs(1);
 
 const INVALID: &str = "Missing or invalid credentials";
+/// As [`error_json`] writes it: what a flood of them costs is counted in nanoseconds.
+const INVALID_JSON: &str = concat!(
+    r#"{"data":null,"error":{"status":401,"name":"UnauthorizedError","#,
+    r#""message":"Missing or invalid credentials","details":{}}}"#
+);
 
 /// A refused request: the reason, and what of it the client may see.
 ///
@@ -173,6 +178,9 @@ impl Refusal {
 
     /// The body of the reference: `{"data": null, "error": {"status", "name", "message", "details"}}`.
     pub fn json(&self) -> Bytes {
+        if self.status == StatusCode::UNAUTHORIZED && self.message == INVALID {
+            return Bytes::from_static(INVALID_JSON.as_bytes());
+        }
         error_json(self.status, self.name, self.message)
     }
 
@@ -204,12 +212,21 @@ pub(super) fn error_json(status: StatusCode, name: &'static str, message: &'stat
 /// No answer of a protected group may be kept by a cache or given to somebody else.
 pub(super) fn shield(headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Looked up once: nearly always there is no other.
+    if headers.append(VARY, HeaderValue::from_static("Authorization")) {
+        vary_once(headers);
+    }
+}
+
+/// What was added is left out again if it was there before.
+#[cold]
+fn vary_once(headers: &mut HeaderMap) {
     let varies = |v: &HeaderValue| v.as_bytes().eq_ignore_ascii_case(b"authorization");
-    let authorization = HeaderValue::from_static("Authorization");
-    match headers.entry(VARY) {
-        Entry::Vacant(place) => _ = place.insert(authorization),
-        Entry::Occupied(mut place) if !place.iter().any(varies) => place.append(authorization),
-        Entry::Occupied(_) => {}
+    let mut values: Vec<HeaderValue> = headers.get_all(VARY).iter().cloned().collect();
+    values.pop();
+    if values.iter().any(varies) {
+        headers.remove(VARY);
+        values.into_iter().for_each(|value| _ = headers.append(VARY, value));
     }
 }
 
@@ -288,4 +305,32 @@ fn grpc<B>(refusal: &Refusal, body: B) -> Response<B> {
     // Our messages are plain ASCII; gRPC wants `%` encoded, and there is none.
     headers.insert(HeaderName::from_static("grpc-message"), HeaderValue::from_static(refusal.message));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Invalid;
+
+    #[test]
+    fn what_is_written_beforehand_is_what_would_be_written() {
+        let refusal = Refusal::uncounted(Reason::Invalid(Invalid::Malformed), true, false);
+        assert_eq!(refusal.json(), error_json(refusal.status, refusal.name, refusal.message));
+    }
+
+    #[test]
+    fn an_answer_varies_with_the_credential_and_says_so_once() {
+        for (before, after) in [
+            (&[][..], &["Authorization"][..]),
+            (&["Origin"], &["Origin", "Authorization"]),
+            (&["authorization"], &["authorization"]),
+            (&["Origin", "AUTHORIZATION", "Cookie"], &["Origin", "AUTHORIZATION", "Cookie"]),
+        ] {
+            let mut headers: HeaderMap = before.iter().map(|v| (VARY, HeaderValue::from_static(v))).collect();
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("public"));
+            shield(&mut headers);
+            assert_eq!(headers.get_all(VARY).iter().collect::<Vec<_>>(), after);
+            assert_eq!(headers.get_all(CACHE_CONTROL).iter().collect::<Vec<_>>(), ["no-store"]);
+        }
+    }
 }

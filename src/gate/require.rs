@@ -6,7 +6,7 @@ use http::{Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -25,6 +25,8 @@ pub struct Require(Asks);
 #[derive(Clone, Debug)]
 enum Asks {
     This(Arc<Requirement>),
+    /// With what the path's parameters say.
+    WithParams(Arc<Requirement>),
     /// That there is nobody to ask: the group is public.
     #[cfg(feature = "axum")]
     Nobody,
@@ -33,7 +35,9 @@ enum Asks {
 impl Require {
     /// Requires this.
     pub fn new(requirement: Requirement) -> Self {
-        Self(Asks::This(Arc::new(requirement)))
+        let open = requirement.has_params();
+        let requirement = Arc::new(requirement);
+        Self(if open { Asks::WithParams(requirement) } else { Asks::This(requirement) })
     }
 
     /// Lets requests of public groups pass, and no other: where nothing is required, nothing protected is behind it.
@@ -72,8 +76,8 @@ impl<S> Required<S> {
             Asks::Nobody if request.extensions().get::<AuthContext>().is_none() => return Ok(()),
             #[cfg(feature = "axum")]
             Asks::Nobody => return Err(StatusCode::FORBIDDEN),
-            Asks::This(requirement) if requirement.has_params() => Arc::new(with_params(requirement, request)),
             Asks::This(requirement) => requirement.clone(),
+            Asks::WithParams(requirement) => Arc::new(with_params(requirement, request)),
         };
         let Some(auth) = request.extensions_mut().get_mut::<AuthContext>() else {
             tracing::error!("a route requires something of its caller, but there is no keyward layer around it");
@@ -131,7 +135,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
-            StateProj::Inner { inner } => Poll::Ready(ready!(inner.poll(cx))),
+            StateProj::Inner { inner } => inner.poll(cx),
             StateProj::Refused { status } => {
                 let mut response = Response::new(B::default());
                 *response.status_mut() = *status;

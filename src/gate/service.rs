@@ -82,21 +82,22 @@ where
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         match self.gate.admit(&request) {
-            Admission::Open(group) => {
-                self.gate.mark_for_people(group, &mut request);
-                GateFuture::open(self.inner.call(request))
-            }
-            Admission::Enter(entry, door) => {
+            Ok(Admission::Enter(entry, door)) => {
                 let passage = Passage::enter(&self.gate, &self.refusals, &mut request, entry, door);
                 GateFuture::entered(self.inner.call(request), passage)
             }
-            Admission::Ask(wanted) => {
+            Ok(Admission::Open(group)) => {
+                self.gate.mark_for_people(group, &mut request);
+                GateFuture::open(self.inner.call(request))
+            }
+            Ok(Admission::Ask(wanted)) => {
                 // The service that was polled ready is the one to call later; a fresh clone takes its place.
                 let fresh = self.inner.clone();
                 let ready = std::mem::replace(&mut self.inner, fresh);
                 GateFuture::asking(&self.gate, &self.refusals, wanted, request, ready)
             }
-            Admission::Refuse(refusal) => {
+            Err(turned) => {
+                let refusal = self.gate.turn(turned, &request);
                 let refused = refused(&request, refusal.is_for_people());
                 GateFuture::refused(self.refusals.answer(&refusal, refused))
             }

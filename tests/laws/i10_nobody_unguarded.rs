@@ -3,6 +3,7 @@
 
 use crate::log;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
@@ -14,9 +15,12 @@ use keyward::{
     Requirement, When, action, authenticated,
 };
 use serde_json::json;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+use tokio::sync::Notify;
+use tower::Service;
 
 /// A handler that counts how often it ran.
 #[derive(Clone, Default)]
@@ -589,4 +593,30 @@ async fn a_forgotten_guard_is_logged_once_a_minute() {
     assert_eq!(forgets(Method::GET, "/admin/x").await, 3);
     world.clock.advance(Duration::from_millis(1));
     assert_eq!(forgets(Method::GET, "/admin/x").await, 4);
+}
+
+/// Also if meanwhile nobody has the gate any more, as when a server stops.
+#[tokio::test]
+async fn a_response_that_outlives_its_gate_is_withheld_all_the_same() {
+    let world = World::new();
+    let secret = world.editor().with("x.read").issue().await.secret;
+    let (entered, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (here, wait) = (entered.clone(), go.clone());
+    let inner = tower::service_fn(move |_: Request| {
+        let (here, wait) = (here.clone(), wait.clone());
+        async move {
+            here.notify_one();
+            wait.notified().await;
+            Ok::<_, Infallible>(Response::new(Body::from("the handler's own words")))
+        }
+    });
+    let request = http::Request::get("/admin/x").header(header::AUTHORIZATION, format!("Bearer {}", secret.expose()));
+    let answer = world.keyward.wrap(inner).call(request.body(Body::empty()).unwrap());
+    let answer = tokio::spawn(answer);
+    entered.notified().await;
+    drop(world);
+    go.notify_one();
+    let answer = answer.await.unwrap().unwrap();
+    assert_eq!(answer.status(), 403);
+    assert_eq!(answer.extensions().get(), Some(&Reason::Unguarded));
 }
