@@ -62,7 +62,7 @@ async fn main() -> ExitCode {
 async fn serve(
     database: &str,
     reference_salt: ReferenceSalt,
-    key: Option<ReferenceEncryptionKey>,
+    key: Option<Box<ReferenceEncryptionKey>>,
     listen: SocketAddr,
 ) -> Result<(), Box<dyn Error>> {
     let store = StrapiStore::open(database).await?;

@@ -37,7 +37,7 @@ pub(crate) struct Options {
 
 pub(crate) enum Mode {
     /// Answer here; with the encryption key the salt is checked first.
-    Serve(SocketAddr, Option<ReferenceEncryptionKey>),
+    Serve(SocketAddr, Option<Box<ReferenceEncryptionKey>>),
     Import(Box<Over>),
 }
 
@@ -95,7 +95,7 @@ impl Options {
             let listen = listen.parse().map_err(|_| {
                 Stop::Wrong(format!("--listen {listen}: write an address and a port, such as 127.0.0.1:8081"))
             })?;
-            return Ok(Self { database, salt, mode: Mode::Serve(listen, key) });
+            return Ok(Self { database, salt, mode: Mode::Serve(listen, key.map(Box::new)) });
         }
         let into = into.ok_or_else(|| missing("--into is missing: which database is keyward's?"))?;
         let encryption = secrets::encryption(variable("KEYWARD_ENCRYPTION_KEY"), true);
