@@ -13,7 +13,7 @@ mod secrets;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
-use keyward::strapi::StrapiStore;
+use keyward::strapi::{ReferenceEncryptionKey, StrapiStore, check_salt};
 use keyward::{Conditions, Decision, DecisionRule, Fields, GuardedRouter, Keyward, ReferenceSalt, Salt, action};
 use options::{Mode, Options, Stop, USAGE};
 use serde_json::{Value, json};
@@ -41,7 +41,7 @@ async fn main() -> ExitCode {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let Options { database, salt, mode } = options;
     let done = match mode {
-        Mode::Serve(listen) => serve(&database, salt, listen).await,
+        Mode::Serve(listen, key) => serve(&database, salt, key, listen).await,
         Mode::Import(over) => over::take_over(&database, salt, *over).await,
     };
     match done {
@@ -59,8 +59,16 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn serve(database: &str, reference_salt: ReferenceSalt, listen: SocketAddr) -> Result<(), Box<dyn Error>> {
+async fn serve(
+    database: &str,
+    reference_salt: ReferenceSalt,
+    key: Option<ReferenceEncryptionKey>,
+    listen: SocketAddr,
+) -> Result<(), Box<dyn Error>> {
     let store = StrapiStore::open(database).await?;
+    if let Some(key) = key {
+        check_salt(&store, &reference_salt, &key).await?;
+    }
     for left in store.not_understood(&Conditions::default()).await? {
         eprintln!("allows nothing here: {left}");
     }

@@ -8,18 +8,19 @@ use std::net::SocketAddr;
 pub(crate) const USAGE: &str = "\
 A service beside a Strapi 5, which honours the tokens that it has issued; and the way over.
 
-Usage: beside_strapi --database DATABASE --salt SALT [--listen ADDRESS]
+Usage: beside_strapi --database DATABASE --salt SALT [--encryption-key KEY] [--listen ADDRESS]
        beside_strapi import --database DATABASE --salt SALT --into DATABASE [--encryption-key KEY] [--source NAME] [--dry-run]
 
   --database DATABASE      the database of Strapi, which is only read: sqlite:FILE or postgres://USER@HOST/DATABASE
   --salt SALT              the API_TOKEN_SALT of Strapi [the variable of this name]
+  --encryption-key KEY     the ENCRYPTION_KEY of Strapi [the variable of this name]. Without, a wrong salt cannot be told from the right
+                           one, and owners cannot see their keys after an import
   --listen ADDRESS         where to answer [127.0.0.1:8081]; port 0 takes any free one
   --help                   print this
 
 import takes over roles, people and tokens, and prints what came, what did not, and why. Again, it takes what is new.
 
   --into DATABASE          the database of keyward, which is made if it is not there: sqlite:FILE or postgres://USER@HOST/DATABASE
-  --encryption-key KEY     the ENCRYPTION_KEY of Strapi [the variable of this name]. Without, owners cannot see their keys here
   --source NAME            what this Strapi is called here [strapi]; always the same for one, another for another
   --dry-run                print only what would come
 
@@ -35,8 +36,8 @@ pub(crate) struct Options {
 }
 
 pub(crate) enum Mode {
-    /// Answer here.
-    Serve(SocketAddr),
+    /// Answer here; with the encryption key the salt is checked first.
+    Serve(SocketAddr, Option<ReferenceEncryptionKey>),
     Import(Box<Over>),
 }
 
@@ -77,7 +78,7 @@ impl Options {
                 "--salt" => salt = Some(value()?),
                 "--listen" if !importing => listen = value()?,
                 "--into" if importing => into = Some(value()?),
-                "--encryption-key" if importing => key = Some(value()?),
+                "--encryption-key" => key = Some(value()?),
                 "--source" if importing => source = Some(value()?),
                 "--dry-run" if importing && given.is_none() => dry_run = true,
                 "--help" | "-h" => return Err(Stop::Help),
@@ -89,18 +90,19 @@ impl Options {
         let salt = salt.or_else(|| variable("API_TOKEN_SALT"));
         let salt = salt.ok_or_else(|| missing("--salt is missing: pass the API_TOKEN_SALT of Strapi"))?;
         let salt = ReferenceSalt::new(&salt).map_err(|error| Stop::Wrong(format!("--salt: {error}")))?;
+        let key = key.or_else(|| variable("ENCRYPTION_KEY")).map(|key| ReferenceEncryptionKey::new(&key));
         if !importing {
             let listen = listen.parse().map_err(|_| {
                 Stop::Wrong(format!("--listen {listen}: write an address and a port, such as 127.0.0.1:8081"))
             })?;
-            return Ok(Self { database, salt, mode: Mode::Serve(listen) });
+            return Ok(Self { database, salt, mode: Mode::Serve(listen, key) });
         }
         let into = into.ok_or_else(|| missing("--into is missing: which database is keyward's?"))?;
         let encryption = secrets::encryption(variable("KEYWARD_ENCRYPTION_KEY"), true);
         let encryption = encryption.map_err(|error| Stop::Wrong(format!("KEYWARD_ENCRYPTION_KEY: {error}")))?;
         let mut import = Import::default();
-        if let Some(key) = key.or_else(|| variable("ENCRYPTION_KEY")) {
-            import = import.encryption_key(ReferenceEncryptionKey::new(&key));
+        if let Some(key) = key {
+            import = import.encryption_key(key);
         }
         if let Some(source) = source {
             import = import.source(source);

@@ -261,7 +261,7 @@ impl ReferenceSalt {
         if text.is_empty() { Err(InvalidSalt::Empty) } else { Ok(Self(mac(text.as_bytes()))) }
     }
 
-    pub(super) fn digest(&self, secret: &[u8]) -> Digest {
+    pub(crate) fn digest(&self, secret: &[u8]) -> Digest {
         let mut state = self.0.clone();
         state.update(secret);
         Digest::Reference(state.finalize().into_bytes().into())

@@ -16,14 +16,14 @@ pub(crate) fn fixtures() -> Option<PathBuf> {
     Some(place)
 }
 
-fn beside(database: &str, salt: &str) -> Server {
+fn beside(database: &str, salt: &str) -> Command {
     let mut path = std::env::current_exe().unwrap();
     path.pop();
     path.set_file_name("examples");
     let mut command = Command::new(path.join(format!("beside_strapi{}", std::env::consts::EXE_SUFFIX)));
     command.args(["--listen", "127.0.0.1:0", "--database", database]).env("API_TOKEN_SALT", salt);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
-    Server::start(command)
+    command
 }
 
 /// Rules in an order of their own.
@@ -74,7 +74,7 @@ fn every_verdict_holds_on_sqlite() {
     let Some(place) = fixtures() else { return };
     let facts = facts(&place, "strapi-5.54.0.json");
     let database = format!("sqlite:{}", place.join("strapi-5.54.0.sqlite").display());
-    let server = beside(&database, facts["salt"].as_str().unwrap());
+    let server = Server::start(beside(&database, facts["salt"].as_str().unwrap()));
     assert!(judge(&server, &facts) >= 100);
 }
 
@@ -85,7 +85,7 @@ fn every_verdict_holds_on_postgres() {
     let Some(url) = runtime.block_on(support::database()) else { return };
     let facts = facts(&place, "strapi-5.54.0-postgres.json");
     restore(&place.join("strapi-5.54.0-postgres.sql.gz"), &url);
-    let server = beside(&url, facts["salt"].as_str().unwrap());
+    let server = Server::start(beside(&url, facts["salt"].as_str().unwrap()));
     assert!(judge(&server, &facts) >= 100);
 }
 
@@ -101,4 +101,24 @@ pub(crate) fn restore(dump: &Path, url: &str) {
     let mut restoring = restoring.spawn().unwrap();
     restoring.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     assert!(restoring.wait().unwrap().success());
+}
+
+#[test]
+fn with_the_encryption_key_a_wrong_salt_is_said_at_the_start() {
+    let Some(place) = fixtures() else { return };
+    let facts = facts(&place, "strapi-5.54.0.json");
+    let database = format!("sqlite:{}", place.join("strapi-5.54.0.sqlite").display());
+    let (salt, key) = (facts["salt"].as_str().unwrap(), facts["encryption_key"].as_str().unwrap());
+    for (salt, key, says) in [
+        ("another", key, "check that the salt is the reference's API_TOKEN_SALT"),
+        (salt, "another", "check that it is the reference's ENCRYPTION_KEY"),
+    ] {
+        let mut command = beside(&database, salt);
+        let output = command.args(["--encryption-key", key]).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && told.contains(says), "{told}");
+    }
+    let mut right = beside(&database, salt);
+    right.args(["--encryption-key", key]);
+    assert_eq!(Server::start(right).send("GET", "/admin/users", &[], "").status, 401);
 }

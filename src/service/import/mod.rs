@@ -16,7 +16,7 @@ pub use report::{Counts, Entry, Outcome, Report};
 
 use super::ServiceError;
 use super::write::Draft;
-use crate::domain::ReferenceEncryptionKey;
+use crate::domain::{Kind, KindSet, ReferenceEncryptionKey, ReferenceSalt, Secret};
 use crate::keyward::Keyward;
 use crate::store::strapi::{Foreign, StrapiStore};
 use crate::store::{StoreError, WriteStore};
@@ -150,6 +150,20 @@ pub async fn import<S: WriteStore>(
     take_over(keyward, foreign, import).await
 }
 
+/// Whether this is the salt of a reference, as far as the keys tell that it has sealed: nothing else in its database does.
+///
+/// # Errors
+/// [`EncryptionKey`](ImportError::EncryptionKey), [`Salt`](ImportError::Salt), or the database cannot be read. Where nothing is sealed,
+/// nothing is known, and that is none.
+pub async fn check_salt(
+    source: &StrapiStore,
+    salt: &ReferenceSalt,
+    key: &ReferenceEncryptionKey,
+) -> Result<(), ImportError> {
+    let foreign = source.everything().await.map_err(ImportError::Unread)?;
+    Keys::open(&foreign.tokens, Some(key), |secret| Some(salt.digest(secret.expose().as_bytes()))).map(drop)
+}
+
 fn possible<S: WriteStore>(keyward: &Keyward<S>, import: &Import) -> Result<(), ImportError> {
     import.name()?;
     if keyward.change().writer.format.has_reference() { Ok(()) } else { Err(ImportError::NoReferenceSalt) }
@@ -162,7 +176,11 @@ async fn take_over<S: WriteStore>(
 ) -> Result<Report, ImportError> {
     possible(keyward, import)?;
     let change = keyward.change();
-    let keys = Keys::open(&foreign.tokens, import.encryption_key.as_ref(), &change.writer.format)?;
+    let format = &change.writer.format;
+    let digest = |secret: &Secret| {
+        format.verify(secret.expose(), KindSet::of(&Kind::ALL)).ok().map(|credential| credential.digest)
+    };
+    let keys = Keys::open(&foreign.tokens, import.encryption_key.as_ref(), digest)?;
     let source = import.source.clone();
     let dry_run = import.dry_run;
     let work: Work = Box::new(move |draft| {

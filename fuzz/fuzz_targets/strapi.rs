@@ -1,0 +1,157 @@
+//! A permission as it stands in the reference's database, whatever that is: what it grants here is what it says there, or nothing.
+//!
+//! The bytes are five columns, with a zero byte between them: action, parameters, subject, properties, conditions. A column that begins
+//! with `\x01` is NULL.
+
+#![no_main]
+
+use hmac::{Hmac, KeyInit, Mac};
+use keyward::strapi::{StrapiOptions, StrapiStore};
+use keyward::testing::ManualClock;
+use keyward::{Conditions, Digest, Fields, Permission, Store, TokenAuthority, When};
+use libfuzzer_sys::{Corpus, fuzz_target};
+use serde_json::Value;
+use sha2::Sha512;
+use sqlx::{Connection, SqliteConnection};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+
+const TABLES: &str = "
+CREATE TABLE admin_roles (id INTEGER PRIMARY KEY, document_id TEXT, name TEXT, code TEXT, description TEXT);
+CREATE TABLE admin_users (id INTEGER PRIMARY KEY, document_id TEXT, firstname TEXT, lastname TEXT, username TEXT, email TEXT,
+    password TEXT, registration_token TEXT, is_active BOOLEAN, blocked BOOLEAN, created_at DATETIME);
+CREATE TABLE admin_users_roles_lnk (user_id INTEGER, role_id INTEGER);
+CREATE TABLE admin_permissions (id INTEGER PRIMARY KEY, action TEXT, action_parameters JSON, subject TEXT, properties JSON,
+    conditions JSON);
+CREATE TABLE admin_permissions_role_lnk (permission_id INTEGER, role_id INTEGER);
+CREATE TABLE admin_permissions_api_token_lnk (permission_id INTEGER, api_token_id INTEGER);
+CREATE TABLE strapi_api_tokens (id INTEGER PRIMARY KEY, document_id TEXT, name TEXT, description TEXT, kind TEXT, type TEXT,
+    access_key TEXT, encrypted_key TEXT, lifespan BIGINT, expires_at DATETIME, last_used_at DATETIME, created_at DATETIME);
+CREATE TABLE strapi_api_tokens_admin_user_owner_lnk (api_token_id INTEGER, user_id INTEGER);
+CREATE TABLE strapi_api_token_permissions (id INTEGER PRIMARY KEY, action TEXT);
+CREATE TABLE strapi_api_token_permissions_token_lnk (api_token_permission_id INTEGER, api_token_id INTEGER);
+INSERT INTO admin_roles (id, name, code) VALUES (1, 'Super Admin', 'strapi-super-admin'), (2, 'Editor', 'editor');
+INSERT INTO admin_users (id, firstname, lastname, email, is_active, blocked) VALUES (1, 'A', 'B', 'a@example.test', 1, 0);
+INSERT INTO admin_users_roles_lnk VALUES (1, 2);
+INSERT INTO admin_permissions (id) VALUES (1);
+INSERT INTO admin_permissions_role_lnk VALUES (1, 2);
+INSERT INTO admin_permissions_api_token_lnk VALUES (1, 1);
+INSERT INTO strapi_api_tokens_admin_user_owner_lnk VALUES (1, 1);
+";
+
+struct House {
+    connection: SqliteConnection,
+    store: StrapiStore,
+    digest: Digest,
+    _directory: TempDir,
+}
+
+thread_local! {
+    static RUNTIME: Runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    static HOUSE: RefCell<Option<House>> = const { RefCell::new(None) };
+}
+
+impl House {
+    async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let address = format!("sqlite:{}", directory.path().join("data.db").display());
+        let mut connection = SqliteConnection::connect(&format!("{address}?mode=rwc")).await.unwrap();
+        sqlx::raw_sql("PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY").execute(&mut connection).await.unwrap();
+        sqlx::raw_sql(TABLES).execute(&mut connection).await.unwrap();
+        let mut mac = Hmac::<Sha512>::new_from_slice(b"the salt of a reference").unwrap();
+        mac.update(b"a key");
+        let digest = hex::encode(mac.finalize().into_bytes());
+        sqlx::query("INSERT INTO strapi_api_tokens (id, name, kind, access_key) VALUES (1, 'token', 'admin', ?)")
+            .bind(&digest)
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        let options = StrapiOptions::default().connections(1).clock(Arc::<ManualClock>::default());
+        let store = StrapiStore::open_with(&address, options).await.unwrap();
+        Self { connection, store, digest: Digest::from_hex(&digest).unwrap(), _directory: directory }
+    }
+
+    async fn set(&mut self, columns: [Option<&str>; 5]) {
+        let statement = "UPDATE admin_permissions SET action = ?, action_parameters = ?, subject = ?, properties = ?, conditions = ?";
+        let bound = columns.into_iter().fold(sqlx::query(statement), |query, column| query.bind(column));
+        bound.execute(&mut self.connection).await.unwrap();
+    }
+
+    /// What the role holds, and what the token carries.
+    async fn read(&self) -> (Vec<Permission>, Vec<Permission>) {
+        let snapshot = self.store.resolve(&self.digest).await.expect("whatever a column says, the row can be read");
+        let record = snapshot.record.expect("the token is there");
+        let TokenAuthority::Admin { grants, .. } = record.token.authority else { panic!("an admin token") };
+        let (_, ceiling) = record.owner.expect("its owner too");
+        let keyward::Ceiling::Of(held) = ceiling else { panic!("an editor has a ceiling") };
+        let carried = grants.into_iter().map(|g| Permission {
+            action: g.action,
+            subject: g.subject,
+            fields: g.fields,
+            when: g.chosen,
+        });
+        (held, carried.collect())
+    }
+}
+
+fuzz_target!(|data: &[u8]| -> Corpus {
+    let Ok(text) = std::str::from_utf8(data) else { return Corpus::Reject };
+    let mut parts = text.split('\0').map(|part| Some(part).filter(|part| !part.starts_with('\x01')));
+    let columns = std::array::from_fn(|_| parts.next().flatten());
+    if parts.next().is_some() {
+        return Corpus::Reject;
+    }
+    RUNTIME.with(|runtime| {
+        HOUSE.with_borrow_mut(|house| {
+            let house = house.get_or_insert_with(|| runtime.block_on(House::new()));
+            runtime.block_on(house.set(columns));
+            let expected: Vec<Permission> = meant(columns).into_iter().collect();
+            assert_eq!(runtime.block_on(house.read()), (expected.clone(), expected), "{columns:?}");
+            let left = runtime.block_on(house.store.not_understood(&Conditions::default())).unwrap();
+            // What grants nothing is reported, once for the role and once for the token.
+            assert!(meant(columns).is_some() || left.len() == 2, "{columns:?} {left:?}");
+        })
+    });
+    Corpus::Keep
+});
+
+/// What the reference's documentation and server say that it means; nothing, where that is not all that it says.
+fn meant([action, parameters, subject, properties, conditions]: [Option<&str>; 5]) -> Option<Permission> {
+    let action = action.filter(|action| !action.is_empty())?;
+    let json = |text: Option<&str>| match text {
+        None => Some(Value::Null),
+        Some(text) => serde_json::from_str::<Value>(text).ok(),
+    };
+    match json(parameters)? {
+        Value::Null => {}
+        Value::Object(object) if object.is_empty() => {}
+        _ => return None,
+    }
+    let list = |value: &Value| -> Option<BTreeSet<String>> {
+        value.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
+    };
+    let mut fields = Fields::All;
+    match json(properties)? {
+        Value::Null => {}
+        Value::Object(object) => {
+            for (name, value) in object.iter().filter(|(_, value)| !value.is_null()) {
+                let names = list(value).filter(|names| name == "fields" && !names.is_empty())?;
+                fields = Fields::only(names).ok()?;
+            }
+        }
+        _ => return None,
+    }
+    let conditions = match json(conditions)? {
+        Value::Null => BTreeSet::new(),
+        value => list(&value)?,
+    };
+    Some(Permission {
+        action: action.into(),
+        subject: subject.map(Into::into),
+        fields,
+        when: When::from_list(conditions),
+    })
+}

@@ -1,0 +1,218 @@
+//! What is sent to both servers, and what may come back. Nothing here has a valid credential, unless it says so.
+
+/// Bytes for a new connection.
+pub struct Case {
+    pub name: &'static str,
+    pub bytes: Vec<u8>,
+    /// The statuses that its answers may have; 0 where the connection may be closed without one.
+    pub allowed: &'static [u16],
+}
+
+/// Refused as nobody.
+const NOBODY: &[u16] = &[401];
+/// Refused as nobody, or as no HTTP.
+const NOBODY_OR_BAD: &[u16] = &[400, 401];
+/// No HTTP, and so no answer but 400, if one.
+const BAD: &[u16] = &[0, 400];
+
+/// `get(line, headers)`: the last request of a connection.
+fn last(line: &str, headers: &str) -> Vec<u8> {
+    format!("{line}\r\nHost: platform\r\nConnection: close\r\n{headers}\r\n").into_bytes()
+}
+
+pub fn all(strong: &str) -> Vec<Case> {
+    let mut cases = Vec::new();
+    let mut case = |name, bytes: Vec<u8>, allowed| cases.push(Case { name, bytes, allowed });
+    let get = |headers: &str| last("GET /admin/ping HTTP/1.1", headers);
+    let line = |line: &str| last(line, "");
+    let raw = |text: &str| text.as_bytes().to_vec();
+    let bearer = format!("Authorization: Bearer {strong}\r\n");
+
+    case("nothing", get(""), NOBODY);
+    case("two headers", get(&bearer.repeat(2)), NOBODY);
+    case("two headers, one of another scheme", get(&format!("{bearer}Authorization: Basic eDp5\r\n")), NOBODY);
+    case("two headers, one empty", get(&format!("Authorization:\r\n{bearer}")), NOBODY);
+    case("two in one line", get(&format!("Authorization: Bearer {strong}, Bearer {strong}\r\n")), NOBODY);
+    case("a folded header", get(&format!("Authorization: Bearer\r\n {strong}\r\n")), NOBODY_OR_BAD);
+    case("folded by a tab", get(&format!("X: y\r\n\tAuthorization: Bearer {strong}\r\n")), NOBODY_OR_BAD);
+    case("a space before the colon", get(&format!("Authorization : Bearer {strong}\r\n")), NOBODY_OR_BAD);
+    case("a tab for a space", get(&format!("Authorization: Bearer\t{strong}\r\n")), NOBODY);
+    case("a NUL in the secret", get(&format!("Authorization: Bearer {strong}\0\r\n")), BAD);
+    case("a CR in the secret", get(&format!("Authorization: Bearer {strong}\rx\r\n")), BAD);
+    case(
+        "bytes that are no text",
+        [b"GET /admin/ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer \xff\xfe\r\n\r\n"
+            .as_slice()]
+        .concat(),
+        NOBODY,
+    );
+    case("in a cookie", get(&format!("Cookie: keyward={strong}; __Host-keyward={strong}\r\n")), NOBODY);
+    case("in the query", line(&format!("GET /admin/ping?access_token={strong} HTTP/1.1")), NOBODY);
+    case("in the authority", line(&format!("GET http://{strong}@platform/admin/ping HTTP/1.1")), NOBODY_OR_BAD);
+    case(
+        "in another header",
+        get(&format!("Proxy-Authorization: Bearer {strong}\r\nX-Authorization: Bearer {strong}\r\n")),
+        NOBODY,
+    );
+    case("hidden from proxies", get("Connection: close, Authorization\r\n"), NOBODY);
+    case(
+        "who a proxy says it is",
+        get("X-Remote-User: root\r\nRemote-User: root\r\nX-Forwarded-User: root\r\nX-User-Id: 1\r\n"),
+        NOBODY,
+    );
+    case(
+        "from where a proxy says",
+        get("X-Forwarded-For: 127.0.0.1\r\nX-Real-IP: 127.0.0.1\r\nForwarded: for=127.0.0.1\r\nVia: 1.1 x\r\n"),
+        NOBODY,
+    );
+
+    case("bare line feeds", raw("GET /admin/ping HTTP/1.1\nHost: x\nConnection: close\n\n"), NOBODY_OR_BAD);
+    case("a line feed in a header", get("X: y\nX-Original-URL: /ping\r\n"), NOBODY_OR_BAD);
+    case("a bare CR", raw("GET /admin/ping HTTP/1.1\rHost: x\r\r\n\r\n"), BAD);
+    case(
+        "lines before the line",
+        raw("\r\n\r\nGET /admin/ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+        NOBODY_OR_BAD,
+    );
+    case(
+        "a space before a header",
+        raw("GET /admin/ping HTTP/1.1\r\n X: y\r\nHost: x\r\nConnection: close\r\n\r\n"),
+        NOBODY_OR_BAD,
+    );
+    case("a header without a name", get(": x\r\n"), BAD);
+    case("two hosts", get("Host: ping\r\n"), NOBODY_OR_BAD);
+    case("no host", raw("GET /admin/ping HTTP/1.1\r\nConnection: close\r\n\r\n"), NOBODY_OR_BAD);
+    case("HTTP/1.0", raw("GET /admin/ping HTTP/1.0\r\n\r\n"), NOBODY);
+    case("HTTP/0.9", raw("GET /admin/ping\r\n\r\n"), BAD);
+    case("HTTP/9.9", line("GET /admin/ping HTTP/9.9"), &[0, 400, 505]);
+    case("two spaces", line("GET  /admin/ping HTTP/1.1"), BAD);
+    case("a tab in the line", line("GET\t/admin/ping\tHTTP/1.1"), BAD);
+    case("a space in the target", line("GET /ping /admin/ping HTTP/1.1"), BAD);
+    case("no method", line(" /admin/ping HTTP/1.1"), BAD);
+    case("TLS", b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03\r\n\r\n".to_vec(), BAD);
+
+    case("the same in absolute form", line("GET http://platform/admin/ping HTTP/1.1"), NOBODY);
+    case("absolute, another host", line("GET http://ping/admin/ping HTTP/1.1"), NOBODY);
+    case("absolute, a host that looks like a path", line("GET http://ping/ping@/admin/ping HTTP/1.1"), &[400, 404]);
+    case("absolute with dots", line("GET http://platform/ping/../admin/ping HTTP/1.1"), &[400]);
+    case("absolute with a scheme of its own", line("GET file:///admin/ping HTTP/1.1"), NOBODY_OR_BAD);
+    case("authority form", line("GET platform:80 HTTP/1.1"), &[400, 404]);
+    case("CONNECT", line("CONNECT platform:80 HTTP/1.1"), &[400, 404]);
+    case("CONNECT with a path", line("CONNECT /admin/ping HTTP/1.1"), NOBODY_OR_BAD);
+    case("an asterisk", line("OPTIONS * HTTP/1.1"), &[400, 404]);
+    case("an asterisk for another method", line("GET * HTTP/1.1"), &[400, 404]);
+    case("no slash", line("GET admin/ping HTTP/1.1"), &[400, 404]);
+    case("dots", line("GET /ping/../admin/ping HTTP/1.1"), &[400]);
+    case("encoded dots", line("GET /ping/%2e%2e/admin/ping HTTP/1.1"), &[400]);
+    case("twice encoded dots", line("GET /ping/%252e%252e/admin/ping HTTP/1.1"), &[400]);
+    case("an encoded slash", line("GET /ping%2f..%2fadmin/ping HTTP/1.1"), &[400]);
+    case("a backslash", line("GET /ping\\..\\admin/ping HTTP/1.1"), &[400]);
+    case("an empty segment", line("GET //admin/ping HTTP/1.1"), &[400]);
+    case("a fragment", line("GET /ping#/../admin/ping HTTP/1.1"), &[200, 400]);
+    case("a question mark", line("GET /admin/ping?/../../ping HTTP/1.1"), NOBODY);
+    case("other case", line("GET /Admin/ping HTTP/1.1"), &[404]);
+    case("an encoded letter", line("GET /%61dmin/ping HTTP/1.1"), &[404]);
+    case(
+        "bytes in the target",
+        b"GET /admin/\xff\xfe HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".to_vec(),
+        NOBODY_OR_BAD,
+    );
+    case("a NUL in the target", line("GET /admin/ping\0 HTTP/1.1"), BAD);
+
+    for method in ["HEAD", "POST", "OPTIONS", "TRACE", "PURGE", "PROPFIND", "get"] {
+        case("another method", line(&format!("{method} /admin/ping HTTP/1.1")), NOBODY_OR_BAD);
+    }
+    let overrides = "X-HTTP-Method-Override: GET\r\nX-HTTP-Method: GET\r\nX-Method-Override: GET\r\n";
+    case("a method overridden", last("POST /admin/ping?_method=GET HTTP/1.1", overrides), NOBODY);
+    let login = "X-HTTP-Method-Override: POST\r\nX-HTTP-Method: POST\r\nX-Method-Override: POST\r\n";
+    case("a method overridden to the public one", last("GET /admin/login HTTP/1.1", login), NOBODY);
+    let elsewhere = "X-Original-URL: /ping\r\nX-Rewrite-URL: /ping\r\nX-Forwarded-Uri: /ping\r\nX-Forwarded-Path: /ping\r\n\
+                     X-Forwarded-Prefix: /ping\r\nX-Original-Uri: /ping\r\nX-Forwarded-Host: ping\r\nX-Forwarded-Proto: https\r\n";
+    case("a protected path called public", get(elsewhere), NOBODY);
+    let inside = elsewhere.replace("/ping", "/admin/ping");
+    case("a public path called protected", last("GET /ping HTTP/1.1", &inside), &[200]);
+
+    let inner = "GET /admin/ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let with = |headers: &str, body: &str| {
+        let length = inner.len();
+        let headers = headers.replace("LENGTH", &length.to_string());
+        raw(&format!("POST /admin/ping HTTP/1.1\r\nHost: x\r\n{headers}\r\n{body}{inner}"))
+    };
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    const SMUGGLED: &[u16] = &[0, 400, 401, 501];
+    case("length and chunks", with(&format!("Content-Length: 5\r\n{chunked}"), "0\r\n\r\n"), SMUGGLED);
+    case("chunks and length", with(&format!("{chunked}Content-Length: LENGTH\r\n"), "0\r\n\r\n"), SMUGGLED);
+    case("two lengths", with("Content-Length: 0\r\nContent-Length: LENGTH\r\n", ""), SMUGGLED);
+    case("two lengths in one", with("Content-Length: 0, LENGTH\r\n", ""), SMUGGLED);
+    case("a length with a sign", with("Content-Length: +0\r\n", ""), SMUGGLED);
+    case("a length below zero", with("Content-Length: -1\r\n", ""), SMUGGLED);
+    case("a length without end", with("Content-Length: 99999999999999999999999999\r\n", ""), SMUGGLED);
+    case("chunks of another name", with("Transfer-Encoding: xchunked\r\nContent-Length: 0\r\n", ""), SMUGGLED);
+    case("chunks not last", with("Transfer-Encoding: chunked, identity\r\n", "0\r\n\r\n"), SMUGGLED);
+    case("chunks twice", with("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), SMUGGLED);
+    case("chunks after a tab", with("Transfer-Encoding:\tchunked\r\n", "0\r\n\r\n"), SMUGGLED);
+    case("a chunk without end", with(chunked, "ffffffffffffffffffff\r\n"), SMUGGLED);
+    case("a chunk of no number", with(chunked, "0x0\r\n\r\n"), SMUGGLED);
+    case("a chunk with a long extension", with(chunked, &format!("0;{}\r\n\r\n", "x".repeat(70_000))), SMUGGLED);
+    case("a credential in trailers", with(chunked, &format!("0\r\n{bearer}\r\n")), SMUGGLED);
+    case(
+        "a request with chunks in HTTP/1.0",
+        raw(&format!("POST /admin/ping HTTP/1.0\r\n{chunked}\r\n0\r\n\r\n{inner}")),
+        SMUGGLED,
+    );
+    case(
+        "a body of GET",
+        with("Connection: close\r\nContent-Length: LENGTH\r\n", "").replace_start("POST", "GET"),
+        &[401],
+    );
+
+    case(
+        "HTTP/2 asked for",
+        get("Connection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"),
+        NOBODY,
+    );
+    let socket = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    case("a socket asked for", get(socket), NOBODY);
+    case(
+        "a socket asked for with a secret as its protocol",
+        get(&format!("{socket}Sec-WebSocket-Protocol: {strong}\r\n")),
+        NOBODY,
+    );
+    case(
+        "a body promised",
+        last("POST /admin/ping HTTP/1.1", "Expect: 100-continue\r\nContent-Length: 1000000\r\n"),
+        NOBODY,
+    );
+    case(
+        "something else expected",
+        last("POST /admin/ping HTTP/1.1", "Expect: 200-ok\r\nContent-Length: 0\r\n"),
+        &[401, 417],
+    );
+
+    const TOO_MUCH: &[u16] = &[0, 400, 401, 404, 413, 414, 431];
+    case("a long secret", get(&format!("Authorization: Bearer {}\r\n", "a".repeat(100_000))), TOO_MUCH);
+    case("a header without end", get(&format!("X: {}\r\n", "a".repeat(2_000_000))), TOO_MUCH);
+    case("a name without end", get(&format!("{}: x\r\n", "a".repeat(70_000))), TOO_MUCH);
+    case("many headers", get(&"X: y\r\n".repeat(5_000)), TOO_MUCH);
+    case("many credentials", get(&bearer.repeat(90)), TOO_MUCH);
+    case("a long path", line(&format!("GET /admin/{} HTTP/1.1", "a/".repeat(30_000))), TOO_MUCH);
+    case("a longer path", line(&format!("GET /admin/{} HTTP/1.1", "a".repeat(100_000))), TOO_MUCH);
+    case("a path encoded without end", line(&format!("GET /admin/%{}41 HTTP/1.1", "25".repeat(30_000))), TOO_MUCH);
+    case("a long method", line(&format!("{} /admin/ping HTTP/1.1", "A".repeat(70_000))), TOO_MUCH);
+    case(
+        "a large body",
+        [last("POST /admin/ping HTTP/1.1", "Content-Length: 8000000\r\n"), vec![b'a'; 8_000_000]].concat(),
+        TOO_MUCH,
+    );
+    cases
+}
+
+trait ReplaceStart {
+    fn replace_start(self, from: &str, to: &str) -> Self;
+}
+
+impl ReplaceStart for Vec<u8> {
+    fn replace_start(self, from: &str, to: &str) -> Self {
+        [to.as_bytes(), self.strip_prefix(from.as_bytes()).unwrap()].concat()
+    }
+}

@@ -1,0 +1,316 @@
+//! What somebody who means no good writes on the wire: to a server in this process, which counts who comes in, and to the example.
+//!
+//! Of everything sent here three things hold: no handler of a protected group runs without a principal, nothing is answered with a
+//! failure of ours, and nothing hangs.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub)]
+
+mod cases;
+#[path = "../platform/server.rs"]
+#[allow(dead_code, reason = "for the tests of the platform")]
+mod server;
+mod site;
+mod two;
+mod wire;
+
+use server::{Server, platform};
+use site::Site;
+use std::net::SocketAddr;
+use two::{END_HEADERS, END_STREAM, Fate, Two};
+use wire::Wire;
+
+/// Sends each case on a connection of its own.
+fn try_all(address: SocketAddr, strong: &str) {
+    let mut wrong = Vec::new();
+    for case in cases::all(strong) {
+        let mut wire = Wire::about(case.name, address);
+        let answers = wire.send(&case.bytes).answers();
+        let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+        let allowed = |status: &u16| case.allowed.contains(status);
+        if !statuses.iter().all(allowed) || (statuses.is_empty() && !allowed(&0)) {
+            wrong.push(format!("{}: {statuses:?}", case.name));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn nothing_on_the_list_comes_in() {
+    let site = Site::start();
+    try_all(site.address, &site.strong);
+    assert_eq!(site.entered.all(), 0);
+    let answers = site.connect().send(&get("/admin/ping", &site.strong, "Connection: close\r\n")).answers();
+    assert_eq!(answers.iter().map(|a| (a.status, &a.body[..])).collect::<Vec<_>>(), [(200, &b"in"[..])]);
+    assert_eq!(site.entered.all(), 1, "it can be told who comes in");
+}
+
+#[test]
+fn nothing_on_the_list_comes_into_the_platform() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let server = Server::start(platform(&dir.path().join("platform.db")));
+    let address = server.url().strip_prefix("http://").unwrap().parse().unwrap();
+    let strong = server.secret("ROOT");
+    try_all(address, strong);
+    server.get("/admin/ping", strong).assert(200);
+}
+
+fn get(path: &str, secret: &str, headers: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {secret}\r\n{headers}\r\n").into_bytes()
+}
+
+fn nobody(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes()
+}
+
+/// Who came in with one request is nobody in the next.
+#[test]
+fn requests_on_one_connection_are_judged_one_by_one() {
+    let site = Site::start();
+    let strong = get("/admin/ping", &site.strong, "");
+    let all =
+        [nobody("/admin/ping"), strong.clone(), nobody("/admin/ping"), nobody("/ping"), nobody("/admin/ping"), strong];
+    let expected = [401, 200, 401, 200, 401, 200];
+    // One after the other.
+    let mut wire = site.connect();
+    for (request, status) in all.iter().zip(expected) {
+        assert_eq!(wire.send(request).answer().unwrap().status, status);
+    }
+    // All at once.
+    let mut wire = site.connect();
+    wire.send(&all.concat());
+    assert_eq!(expected.map(|_| wire.answer().unwrap().status), expected);
+    // All at once, in pieces that end anywhere.
+    let mut wire = site.connect();
+    for piece in all.concat().chunks(7) {
+        wire.send(piece);
+    }
+    assert_eq!(expected.map(|_| wire.answer().unwrap().status), expected);
+    assert_eq!(site.entered.all(), 6);
+}
+
+/// What follows a refused request's headers is its body, whatever it looks like, and no request of its own.
+#[test]
+fn a_body_of_a_refused_request_is_no_request() {
+    let site = Site::start();
+    let inside = get("/admin/ping", &site.strong, "");
+    let head = format!("POST /admin/ping HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", inside.len());
+    let chunked =
+        format!("POST /admin/ping HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n", inside.len());
+    let after = b"GET /admin/ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    for request in
+        [[head.as_bytes(), &inside, after].concat(), [chunked.as_bytes(), &inside, b"\r\n0\r\n\r\n", after].concat()]
+    {
+        let answers = site.connect().send(&request).answers();
+        assert!(answers.iter().all(|answer| answer.status == 401) && answers.len() <= 2, "{answers:?}");
+    }
+    assert_eq!(site.entered.all(), 0);
+}
+
+/// Who is refused need not send a body, and the server does not wait for one.
+#[test]
+fn a_refusal_does_not_wait_for_the_body() {
+    let site = Site::start();
+    for headers in ["Content-Length: 1000000\r\n", "Transfer-Encoding: chunked\r\n"] {
+        for begun in ["", "1"] {
+            let mut wire = site.connect();
+            wire.send(format!("POST /admin/body HTTP/1.1\r\nHost: x\r\n{headers}\r\n{begun}").as_bytes());
+            assert_eq!(wire.answer().unwrap().status, 401);
+        }
+    }
+    assert_eq!(site.entered.all(), 0);
+}
+
+#[test]
+fn a_refused_client_is_not_asked_for_its_body() {
+    let site = Site::start();
+    let ask = |authorization: &str| {
+        let mut wire = site.connect();
+        let headers = "Expect: 100-continue\r\nContent-Length: 4\r\nConnection: close\r\n";
+        wire.send(format!("POST /admin/body HTTP/1.1\r\nHost: x\r\n{headers}{authorization}\r\n").as_bytes());
+        wire
+    };
+    let refused = ask("").answers();
+    assert_eq!(refused.iter().map(|a| a.status).collect::<Vec<_>>(), [401], "and no 100 before it");
+    let mut welcome = ask(&format!("Authorization: Bearer {}\r\n", site.strong));
+    assert_eq!(welcome.answer().unwrap().status, 100);
+    let answer = welcome.send(b"body").answer().unwrap();
+    assert_eq!((answer.status, &answer.body[..]), (200, &b"4 bytes"[..]));
+    assert_eq!(site.entered.all(), 1);
+}
+
+#[test]
+fn a_socket_is_refused_before_it_is_one() {
+    let site = Site::start();
+    let headers = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let mut wire = site.connect();
+    wire.send(format!("GET /admin/socket HTTP/1.1\r\nHost: x\r\n{headers}\r\n").as_bytes());
+    assert_eq!(wire.answer().unwrap().status, 401);
+    // The connection still speaks HTTP: nothing was upgraded.
+    assert_eq!(wire.send(&nobody("/ping")).answer().unwrap().status, 200);
+    assert_eq!(site.entered.all(), 0);
+    assert_eq!(site.connect().send(&get("/admin/socket", &site.strong, headers)).answer().unwrap().status, 101);
+    assert_eq!(site.entered.all(), 1);
+}
+
+/// A client that goes in the middle of anything costs nobody else anything.
+#[test]
+fn a_client_that_goes_is_let_go() {
+    let site = Site::start();
+    let whole = format!(
+        "POST /admin/body HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Length: 5\r\n\r\nhalf",
+        site.strong
+    );
+    let cut: Vec<usize> = (0..whole.len()).step_by(9).collect();
+    for at in &cut {
+        site.connect().send(&whole.as_bytes()[..*at]);
+    }
+    let mut wire = site.connect();
+    assert_eq!(wire.send(&nobody("/ping")).answer().unwrap().status, 200);
+    site.entered.all();
+}
+
+const GET: (&str, &str) = (":method", "GET");
+const HTTP: (&str, &str) = (":scheme", "http");
+const HOST: (&str, &str) = (":authority", "x");
+const PING: (&str, &str) = (":path", "/admin/ping");
+
+#[test]
+fn http_2_is_judged_alike() {
+    let site = Site::start();
+    let bearer = format!("Bearer {}", site.strong);
+    let authorization = ("authorization", bearer.as_str());
+    let mut two = Two::to(site.address);
+    assert_eq!(two.ask(&[GET, HTTP, HOST, PING]), Fate::Answered(401));
+    assert_eq!(two.ask(&[GET, HTTP, HOST, PING, authorization]), Fate::Answered(200));
+    assert_eq!(two.ask(&[GET, HTTP, HOST, PING]), Fate::Answered(401), "who came in before is nobody now");
+    assert_eq!(two.ask(&[GET, HTTP, HOST, (":path", "/ping")]), Fate::Answered(200));
+    assert_eq!(two.ask(&[GET, HTTP, HOST, PING, authorization, authorization]), Fate::Answered(401));
+    // Many at once: each as who sent it.
+    let streams: Vec<(bool, u32)> = (0..50)
+        .map(|i| {
+            let fields = [GET, HTTP, HOST, PING, authorization];
+            (i % 3 == 0, two.open(&fields[..if i % 3 == 0 { 5 } else { 4 }], END_HEADERS | END_STREAM))
+        })
+        .collect();
+    for (known, stream) in streams {
+        assert_eq!(two.fate(stream), Fate::Answered(if known { 200 } else { 401 }));
+    }
+    assert_eq!(site.entered.all(), 1 + 17);
+}
+
+#[test]
+fn odd_pseudo_headers_come_to_no_handler() {
+    let site = Site::start();
+    let bearer = format!("Bearer {}", site.strong);
+    let paths = [
+        "",
+        "*",
+        "admin/ping",
+        "//admin/ping",
+        "/ping/../admin/ping",
+        "/ping/%2e%2e/admin/ping",
+        "/ping%2f..%2fadmin/ping",
+        "/ping\\..\\admin/ping",
+        "http://x/admin/ping",
+        "/admin/ping#/ping",
+        "/admin/ping?/../ping",
+        "/Admin/ping",
+        "/admin/ping ",
+        "/admin/ping\0",
+        "/admin/ping\r\nauthorization: x",
+        "/%61dmin/ping",
+        "/admin/\u{ff}",
+    ];
+    for path in paths {
+        for method in ["GET", "POST", "CONNECT", "get", "", "G T"] {
+            refused(&site, &[(":method", method), HTTP, HOST, (":path", path)]);
+        }
+    }
+    let override_method = ("x-http-method-override", "POST");
+    let secret = ("x-authorization", bearer.as_str());
+    let odd: &[&[(&str, &str)]] = &[
+        &[GET, HTTP, HOST],
+        &[HTTP, HOST, PING],
+        &[GET, HOST, PING],
+        &[GET, HTTP, PING],
+        &[GET, HTTP, HOST, PING, (":path", "/ping")],
+        &[GET, HTTP, HOST, (":path", "/ping"), PING],
+        &[GET, GET, HTTP, HOST, PING],
+        &[GET, HTTP, HOST, ("x", "y"), PING],
+        &[GET, HTTP, HOST, PING, (":status", "200")],
+        &[GET, HTTP, HOST, PING, (":unheard-of", "x")],
+        &[GET, HTTP, HOST, PING, ("X-Upper", "x")],
+        &[GET, HTTP, HOST, PING, ("connection", "close")],
+        &[GET, HTTP, HOST, PING, ("transfer-encoding", "chunked")],
+        &[GET, HTTP, HOST, PING, ("host", "another")],
+        &[GET, HTTP, HOST, PING, ("content-length", "5")],
+        &[GET, HTTP, HOST, PING, ("te", "trailers, gzip")],
+        &[GET, HTTP, HOST, PING, ("", "x")],
+        &[GET, HTTP, HOST, PING, ("x", "a\0b")],
+        &[GET, HTTP, HOST, PING, ("x", "a\r\nauthorization: y")],
+        &[GET, HTTP, HOST, PING, ("x-original-url", "/ping")],
+        &[GET, HTTP, HOST, (":path", "/admin/login"), override_method],
+        &[GET, HTTP, HOST, PING, secret],
+        &[GET, (":scheme", "file"), HOST, PING],
+        &[GET, HTTP, (":authority", "root@x"), PING],
+        &[GET, HTTP, (":authority", "x/ping?"), PING],
+        // A socket over HTTP/2 (RFC 8441), and one that says not where to.
+        &[(":method", "CONNECT"), (":protocol", "websocket"), HTTP, HOST, (":path", "/admin/socket")],
+        &[(":method", "CONNECT"), (":protocol", "websocket"), HOST],
+        &[(":method", "CONNECT"), HOST],
+    ];
+    for fields in odd {
+        refused(&site, fields);
+    }
+    assert_eq!(site.entered.all(), 0);
+}
+
+/// No such stream comes in, and none is a failure of ours. Each has a connection of its own, for it may end it.
+#[track_caller]
+fn refused(site: &Site, fields: &[(&str, &str)]) {
+    match Two::to(site.address).ask(fields) {
+        Fate::Answered(status) => assert!((400..500).contains(&status), "{fields:?} was answered {status}"),
+        Fate::Reset | Fate::Gone => {}
+    }
+}
+
+#[test]
+fn streams_that_do_not_end_well_come_to_an_end() {
+    let site = Site::start();
+    let bearer = format!("Bearer {}", site.strong);
+    let authorization = ("authorization", bearer.as_str());
+    let post = [(":method", "POST"), HTTP, HOST, (":path", "/admin/body")];
+    // Refused before its body.
+    let mut two = Two::to(site.address);
+    let stream = two.open(&post, END_HEADERS);
+    assert_eq!(two.fate(stream), Fate::Answered(401));
+    // A credential comes too late in trailers.
+    let stream = two.open(&post, END_HEADERS);
+    two.trailers(stream, &[authorization]);
+    assert_eq!(two.fate(stream), Fate::Answered(401));
+    // More body than its length says, or less.
+    for length in ["1", "9"] {
+        let mut two = Two::to(site.address);
+        let fields = [post.as_slice(), &[("content-length", length)]].concat();
+        let stream = two.open(&fields, END_HEADERS);
+        two.data(stream, b"1234", END_STREAM);
+        assert!(matches!(two.fate(stream), Fate::Answered(400 | 401) | Fate::Reset | Fate::Gone));
+    }
+    assert_eq!(site.entered.all(), 0);
+    // Opened and reset, as often as the server puts up with.
+    let mut two = Two::to(site.address);
+    for _ in 0..500 {
+        let stream = two.open(&[GET, HTTP, HOST, PING], END_HEADERS | END_STREAM);
+        two.reset(stream);
+    }
+    // A header that never ends.
+    let mut two = Two::to(site.address);
+    let long = "a".repeat(15_000);
+    let stream = two.open(&[GET, HTTP, HOST, PING, ("x", &long)], END_STREAM);
+    for _ in 0..2_000 {
+        two.continuation(stream, &[("x", &long)]);
+    }
+    assert!(matches!(two.fate(stream), Fate::Answered(431) | Fate::Reset | Fate::Gone));
+    assert_eq!(site.entered.all(), 0);
+    assert_eq!(site.connect().send(&nobody("/ping")).answer().unwrap().status, 200, "nobody else minds");
+}
