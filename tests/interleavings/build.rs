@@ -14,7 +14,7 @@ mod mistakes {
 use mistakes::MISTAKES;
 
 /// In which sources what is replaced by what, wherever it is.
-const SWAPS: [(&str, &str, &str); 13] = [
+const SWAPS: [(&str, &str, &str); 12] = [
     ("resolve/", "std::sync::", "shuttle::sync::"),
     ("service/", "std::sync::", "shuttle::sync::"),
     ("resolve/", "use arc_swap::", "use crate::swap::"),
@@ -39,8 +39,6 @@ const SWAPS: [(&str, &str, &str); 13] = [
     ),
     // Uses are written for ever, and are none of this.
     ("keyward.rs", "resolver.write_uses_behind();", ""),
-    // What its own tests count.
-    ("service/password.rs", "    #[cfg(test)]\n    tests::", "    #[cfg(any())]\n    tests::"),
     ("store/mod.rs", "#[cfg(any(test, feature = \"testing\"))]", "#[cfg(any())]"),
 ];
 
