@@ -3,14 +3,19 @@
 use crate::options::Over;
 use keyward::strapi::{StrapiStore, import};
 use keyward::{Keyward, MemoryStore, PostgresStore, ReferenceSalt, Salt, SqliteStore, WriteStore};
+use sqlx::{AnyConnection, Connection};
 use std::error::Error;
+use std::io::Write;
 use std::path::Path;
 
 pub(crate) async fn take_over(database: &str, salt: ReferenceSalt, over: Over) -> Result<(), Box<dyn Error>> {
+    if same(database, &over.into) {
+        return Err("--into is the database of Strapi itself: give keyward one of its own".into());
+    }
     let reference = StrapiStore::open(database).await?;
     match over.into.strip_prefix("sqlite:") {
-        // A dry run does not even make the file.
-        Some(file) if over.dry_run && !Path::new(file).exists() => {
+        // A dry run makes nothing: where keyward has no tables yet, nothing came before.
+        _ if over.dry_run && !is_ours(&over.into).await? => {
             into(MemoryStore::default(), &reference, salt, over).await?;
         }
         Some(file) => {
@@ -29,6 +34,34 @@ pub(crate) async fn take_over(database: &str, salt: ReferenceSalt, over: Over) -
     Ok(())
 }
 
+/// Whether both addresses lead to the same place, as far as they tell.
+fn same(one: &str, other: &str) -> bool {
+    match (one.strip_prefix("sqlite:"), other.strip_prefix("sqlite:")) {
+        (Some(one), Some(other)) => match (Path::new(one).canonicalize(), Path::new(other).canonicalize()) {
+            (Ok(one), Ok(other)) => one == other,
+            _ => false,
+        },
+        _ => one == other,
+    }
+}
+
+/// Whether keyward has its tables there already.
+async fn is_ours(address: &str) -> Result<bool, Box<dyn Error>> {
+    let url = match address.strip_prefix("sqlite:") {
+        Some(file) if !Path::new(file).exists() => return Ok(false),
+        Some(file) => {
+            let file = file.replace('%', "%25").replace('?', "%3F").replace('#', "%23");
+            format!("sqlite:{file}?mode=ro")
+        }
+        None => address.to_owned(),
+    };
+    sqlx::any::install_default_drivers();
+    let mut connection = AnyConnection::connect(&url).await?;
+    let found = sqlx::query("SELECT 1 FROM keyward_epoch").fetch_optional(&mut connection).await;
+    connection.close().await?;
+    Ok(found.is_ok())
+}
+
 async fn into(
     store: impl WriteStore,
     reference: &StrapiStore,
@@ -42,6 +75,7 @@ async fn into(
         builder = builder.encryption(keys);
     }
     let report = import(&builder.build()?, reference, &over.import).await?;
-    print!("{report}");
+    // What came came, also if nobody reads on.
+    _ = write!(std::io::stdout(), "{report}");
     Ok(())
 }

@@ -136,11 +136,16 @@ impl Short {
         let mut block = Zeroizing::new([0; BLOCK]);
         match block.get_mut(..key.len()) {
             Some(start) => start.copy_from_slice(key),
-            None => block[..32].copy_from_slice(&<Sha256 as sha2::Digest>::digest(key)),
+            None => block[..32].copy_from_slice(
+                Zeroizing::new(<Sha256 as sha2::Digest>::digest(key).into_iter().collect::<Vec<u8>>()).as_slice(),
+            ),
         }
         let state = |pad: u8| {
             let mut state = Zeroizing::new(INITIAL);
-            compress256(&mut state, &[*Zeroizing::new(block.map(|b| b ^ pad))]);
+            // Filled in place: a copy on the way would not be wiped.
+            let mut padded = Zeroizing::new([0; BLOCK]);
+            padded.iter_mut().zip(block.iter()).for_each(|(to, from)| *to = from ^ pad);
+            compress256(&mut state, std::slice::from_ref(&*padded));
             state
         };
         Self { inner: state(0x36), outer: state(0x5c) }

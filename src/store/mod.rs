@@ -184,9 +184,9 @@ pub trait View: Send {
     /// Those of these owners that exist, by id, each with how many admin tokens they have.
     async fn tokens_of_owners(&mut self, ids: &[OwnerId]) -> Result<Vec<(OwnerId, u64)>, StoreError>;
 
-    /// All that ever came from this source, in no order: what it is called there, and what it is here. What was deleted here
-    /// since is among it.
-    async fn imported(&mut self, source: &str) -> Result<Vec<(String, Imported)>, StoreError>;
+    /// All that ever came from elsewhere, in no order: from which source, what it is called there, and what it is here. What was deleted
+    /// here since is among it.
+    async fn imported(&mut self) -> Result<Vec<(String, String, Imported)>, StoreError>;
 
     /// A page of audit events with their ids, the latest first.
     async fn events(&mut self, query: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError>;

@@ -54,7 +54,7 @@ forward! {
     sealed_key(id: TokenId) -> Option<SealedKey>;
     tokens_of_members() -> Vec<(RoleId, u64)>;
     tokens_of_owners(ids: &[OwnerId]) -> Vec<(OwnerId, u64)>;
-    imported(source: &str) -> Vec<(String, Imported)>;
+    imported() -> Vec<(String, String, Imported)>;
     events(query: &EventQuery) -> Page<(i64, AuditEvent)>;
 }
 

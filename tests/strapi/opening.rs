@@ -98,6 +98,24 @@ async fn a_role_that_may_only_read_is_enough_and_one_that_may_not_is_told() {
     by_root(format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
 }
 
+/// A backup that is put back, say: whoever has the older file open would read that for ever.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_took_anothers_place_is_read_and_one_that_is_gone_is_no_answer() {
+    let (mut house, mut other) = (House::in_a_file().await, House::in_a_file().await);
+    let secret = house.token(1, "NULL", "'full-access'").await;
+    other.token(2, "NULL", "'full-access'").await;
+    let keyward = house.keyward().await;
+    assert_eq!(crate::house::ask(&keyward, &secret).await.1, 200);
+    let path = |house: &House| house.address.strip_prefix("sqlite:").unwrap().to_owned();
+    std::fs::rename(path(&other), path(&house)).unwrap();
+    house.clock.advance(keyward::Limits::default().max_staleness);
+    assert_eq!(crate::house::ask(&keyward, &secret).await.1, 401);
+    std::fs::remove_file(path(&house)).unwrap();
+    house.clock.advance(keyward::Limits::default().max_staleness);
+    assert_eq!(crate::house::ask(&keyward, &secret).await.1, 503, "nobody can tell");
+}
+
 /// Whoever opens it cannot write, whatever is asked of the connections.
 #[tokio::test]
 async fn it_is_opened_read_only() {

@@ -171,6 +171,19 @@ async fn where_there_are_locales_a_permission_that_names_none_allows_nothing() {
 }
 
 #[tokio::test]
+async fn a_field_called_locales_is_no_locale() {
+    for mut house in House::on_both().await {
+        let secret = with_a_token(&mut house).await;
+        house.reads("role", 2, ALL, ALWAYS).await;
+        house.reads("token", 1, ALL, ALWAYS).await;
+        house.reads("role", 1, r#"'{"fields": ["locales", "title"]}'"#, ALWAYS).await;
+        assert_eq!(house.ask(&secret).await.0, 200);
+        house.reads("role", 1, r#"'{"fields": ["title"], "locales": ["en"]}'"#, ALWAYS).await;
+        assert_eq!(house.ask(&secret).await.0, 403);
+    }
+}
+
+#[tokio::test]
 async fn json_that_is_none_allows_nothing() {
     // PostgreSQL does not take it.
     let mut house = House::in_a_file().await;

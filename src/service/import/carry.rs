@@ -23,19 +23,26 @@ pub(super) struct Carrier<'d> {
     roles_before: HashMap<String, RoleId>,
     owners_before: HashMap<String, OwnerId>,
     pub(super) tokens_before: HashSet<String>,
+    /// By which name of a source something came, by its kind and its document id, which no other database has.
+    elsewhere: HashMap<(&'static str, String), String>,
     /// What was seen of the source so far, by kind and by what it is called there.
     seen: HashSet<(&'static str, String)>,
 }
 
 impl<'d> Carrier<'d> {
     pub(super) async fn new(draft: &'d mut Draft, source: String, dry_run: bool) -> Result<Self, ServiceError> {
-        let before = draft.tx.imported(&source).await?;
-        let (roles_before, owners_before, tokens_before) = <_>::default();
+        let before = draft.tx.imported().await?;
+        let (roles_before, owners_before, tokens_before, elsewhere) = <_>::default();
         let report = Report::new(source, dry_run);
         let seen = HashSet::new();
-        let mut carrier = Self { draft, report, roles_before, owners_before, tokens_before, seen };
-        for (key, what) in before {
+        let mut carrier = Self { draft, report, roles_before, owners_before, tokens_before, elsewhere, seen };
+        for (source, key, what) in before {
             match what {
+                _ if source != carrier.report.source => {
+                    if !key.bytes().all(|b| b.is_ascii_digit()) {
+                        carrier.elsewhere.insert((what.parts().0, key), source);
+                    }
+                }
                 Imported::Role(id) => drop(carrier.roles_before.insert(key, id)),
                 Imported::Owner(id) => drop(carrier.owners_before.insert(key, id)),
                 Imported::Token(_) => drop(carrier.tokens_before.insert(key)),
@@ -46,6 +53,13 @@ impl<'d> Carrier<'d> {
 
     pub(super) async fn everything(mut self, foreign: Foreign, keys: Keys) -> Result<Report, ServiceError> {
         let Foreign { roles, users, tokens, not_understood } = foreign;
+        let named = roles.iter().filter(|role| !role.super_admin).map(|role| ("role", role.key.clone()));
+        let named = named.chain(users.iter().map(|user| ("owner", user.key.clone())));
+        let mut named = named.chain(tokens.iter().map(|token| ("token", token.key.clone())));
+        // By another name all would come anew, also what went here.
+        if let Some(source) = named.find_map(|named| self.elsewhere.get(&named)) {
+            return Err(ServiceError::invalid("source", format!("must be {source:?}: by this name it came before")));
+        }
         self.leave(not_understood);
         let roles = self.roles(roles).await?;
         let owners = self.owners(users, &roles).await?;
@@ -70,7 +84,7 @@ impl<'d> Carrier<'d> {
                 RoleId::SUPER_ADMIN
             } else if self.is_ambiguous("role", role.id, &role.key) {
                 continue;
-            } else if let Some(id) = self.roles_before.get(&role.key) {
+            } else if let Some(id) = known(&self.roles_before, &role.key, role.id) {
                 self.report.before.roles += 1;
                 *id
             } else {
@@ -118,7 +132,7 @@ impl<'d> Carrier<'d> {
             if self.is_ambiguous("owner", user.id, &user.key) {
                 continue;
             }
-            if let Some(id) = self.owners_before.get(&user.key) {
+            if let Some(id) = known(&self.owners_before, &user.key, user.id) {
                 self.report.before.owners += 1;
                 here.insert(there, *id);
             } else if let Some(id) = self.owner(user, roles, &existing).await? {
@@ -175,7 +189,9 @@ impl<'d> Carrier<'d> {
         self.draft.touch(Tag::owner(id));
         self.draft.audit(What::OwnerCreated, Target::Owner(id), details).await?;
         self.report.came.owners += 1;
-        self.report.add(Outcome::Came, what, "");
+        // An id of a dry run is nobody's.
+        let here = if self.report.dry_run { String::new() } else { format!("here owner {id}") };
+        self.report.add(Outcome::Came, what, here);
         Ok(Some(id))
     }
 
@@ -248,6 +264,11 @@ impl<'d> Carrier<'d> {
         }
         text
     }
+}
+
+/// What came before as this, or when it had no document id yet.
+fn known<'b, T>(before: &'b HashMap<String, T>, key: &str, id: i64) -> Option<&'b T> {
+    before.get(key).or_else(|| before.get(&id.to_string()))
 }
 
 #[derive(Clone, Copy)]

@@ -24,7 +24,7 @@ impl Keys {
         let Some(key) = key else { return Ok(Self { left_closed: true, ..Self::default() }) };
         let (mut keys, mut opened, mut closed) = (Self::default(), 0, 0);
         for (token, sealed) in tokens.iter().filter_map(|token| Some((token, token.sealed.as_ref()?))) {
-            let useless = match key.open(sealed) {
+            let useless = match key.open(&sealed.0) {
                 Ok(secret) => {
                     opened += 1;
                     if digest(&secret) == Some(token.digest) {

@@ -26,7 +26,7 @@ impl Carrier<'_> {
             if self.is_ambiguous("token", token.id, &token.key) {
                 continue;
             }
-            if self.tokens_before.contains(&token.key) {
+            if self.tokens_before.contains(&token.key) || self.tokens_before.contains(&token.id.to_string()) {
                 match token.authority {
                     ForeignAuthority::Admin { .. } => self.report.before.admin_tokens += 1,
                     ForeignAuthority::Content { .. } => self.report.before.content_tokens += 1,
@@ -60,7 +60,7 @@ impl Carrier<'_> {
     ) -> Result<bool, ServiceError> {
         let what = format!("token {} {:?}", token.id, token.name);
         if let Some(other) = self.draft.tx.token_with_digest(&token.digest).await? {
-            let why = format!("its key opens token {other} here already: it came under the name of another source");
+            let why = format!("its key opens token {other} here already: it came before");
             self.report.add(Outcome::Left, what, why);
             return Ok(false);
         }

@@ -122,9 +122,9 @@ impl<L: Send> View for Open<L> {
         Ok(counts.into_iter().collect())
     }
 
-    async fn imported(&mut self, source: &str) -> Result<Vec<(String, Imported)>, StoreError> {
-        let theirs = self.content.imported.iter().filter(|((from, ..), _)| from == source);
-        Ok(theirs.map(|((_, key, _), what)| (key.clone(), *what)).collect())
+    async fn imported(&mut self) -> Result<Vec<(String, String, Imported)>, StoreError> {
+        let all = self.content.imported.iter();
+        Ok(all.map(|((source, key, _), what)| (source.clone(), key.clone(), *what)).collect())
     }
 
     async fn events(&mut self, query: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError> {

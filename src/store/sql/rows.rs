@@ -138,9 +138,9 @@ pub(super) fn sealed_key(row: &Row) -> Result<Option<SealedKey>, StoreError> {
     }
 }
 
-pub(super) fn imported(row: &Row) -> Result<(String, Imported), StoreError> {
+pub(super) fn imported(row: &Row) -> Result<(String, String, Imported), StoreError> {
     let what = Imported::of(&get::<String>(row, "kind")?, get(row, "id")?);
-    Ok((get(row, "foreign_key")?, what.ok_or_else(|| corrupt("kind", "no such kind"))?))
+    Ok((get(row, "source")?, get(row, "foreign_key")?, what.ok_or_else(|| corrupt("kind", "no such kind"))?))
 }
 
 pub(super) fn last_use(row: &Row) -> Result<(Timestamp, Option<IpAddr>), StoreError> {

@@ -504,7 +504,7 @@ macro_rules! statements {
         pub(in crate::store::sql) const SEAL_KEY: &str = "UPDATE keyward_token SET sealed_key = $2, sealed_with = $3 WHERE id = $1";
         pub(in crate::store::sql) const DELETE_TOKEN: &str = "DELETE FROM keyward_token WHERE id = $1";
 
-        pub(in crate::store::sql) const IMPORTED: &str = "SELECT kind, foreign_key, id FROM keyward_import WHERE source = $1";
+        pub(in crate::store::sql) const IMPORTED: &str = "SELECT source, kind, foreign_key, id FROM keyward_import";
         pub(in crate::store::sql) const REMEMBER_IMPORTED: &str =
             "INSERT INTO keyward_import (source, kind, foreign_key, id) VALUES ($1, $2, $3, $4)";
         pub(in crate::store::sql) const BACKDATE_OWNER: &str = "UPDATE keyward_owner SET created_at = $2 WHERE id = $1";

@@ -223,8 +223,8 @@ impl<C: Send> View for Open<C> {
         found.iter().map(rows::owner_and_tokens).collect()
     }
 
-    async fn imported(&mut self, source: &str) -> Result<Vec<(String, Imported)>, StoreError> {
-        self.rows(query(statements::IMPORTED).bind(source)).await?.iter().map(rows::imported).collect()
+    async fn imported(&mut self) -> Result<Vec<(String, String, Imported)>, StoreError> {
+        self.rows(query(statements::IMPORTED)).await?.iter().map(rows::imported).collect()
     }
 
     async fn events(&mut self, asked: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError> {

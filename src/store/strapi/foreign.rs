@@ -85,13 +85,23 @@ pub(crate) struct ForeignToken {
     pub(crate) description: String,
     pub(crate) digest: Digest,
     /// Its secret as the reference sealed it: `v1:IV:CIPHERTEXT:TAG`.
-    pub(crate) sealed: Option<String>,
+    pub(crate) sealed: Option<Sealed>,
     pub(crate) lifespan: Option<Duration>,
     pub(crate) expires_at: Option<Timestamp>,
     pub(crate) created_at: Timestamp,
     pub(crate) last_used_at: Option<Timestamp>,
     pub(crate) authority: ForeignAuthority,
     pub(crate) not_understood: Vec<NotUnderstood>,
+}
+
+/// A secret as the reference sealed it. [`Debug`](fmt::Debug) does not show it.
+#[derive(Clone)]
+pub(crate) struct Sealed(pub(crate) String);
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sealed(..)")
+    }
 }
 
 /// What a token stands for.

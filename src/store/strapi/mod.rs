@@ -6,6 +6,8 @@ mod rows;
 mod statements;
 
 pub use foreign::NotUnderstood;
+#[cfg(test)]
+pub(crate) use foreign::Sealed;
 pub(crate) use foreign::{Foreign, ForeignAuthority, ForeignRole, ForeignToken, ForeignUser};
 
 use super::sql::{postgres, sqlite};
@@ -119,12 +121,12 @@ impl fmt::Debug for StrapiOptions {
 
 impl Default for StrapiOptions {
     fn default() -> Self {
-        Self { connections: 4, pooler: false, notes_uses: false, clock: Arc::new(SystemClock) }
+        Self { connections: 8, pooler: false, notes_uses: false, clock: Arc::new(SystemClock) }
     }
 }
 
 impl StrapiOptions {
-    /// How many connections read, at most; at least one. Default 4.
+    /// How many connections read, at most; at least one. Default 8: more than unknown secrets can take at a time.
     #[must_use]
     pub fn connections(mut self, connections: u32) -> Self {
         self.connections = connections.max(1);

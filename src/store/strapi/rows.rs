@@ -1,6 +1,6 @@
 //! The reference's rows, as the domain knows them. What nobody here knows the meaning of allows nothing.
 
-use super::foreign::{Foreign, ForeignAuthority, ForeignRole, ForeignToken, ForeignUser, NotUnderstood};
+use super::foreign::{Foreign, ForeignAuthority, ForeignRole, ForeignToken, ForeignUser, NotUnderstood, Sealed};
 use crate::domain::{
     Action, Ceiling, ContentAccess, Digest, Fields, Grant, Owner, OwnerId, OwnerState, PasswordHash, Permission,
     RoleId, Timestamp, Token, TokenAuthority, TokenId, When, date,
@@ -8,6 +8,7 @@ use crate::domain::{
 use crate::store::{Record, StoreError};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// Whom the reference knows by it has no ceiling.
@@ -133,8 +134,11 @@ impl Everything {
         }
         let mut roles = self.roles;
         roles.iter_mut().for_each(|role| localise(&mut role.permissions, &self.localised));
-        let roles = roles.into_iter().map(RoleRow::foreign).collect();
-        let users = self.users.into_iter().map(UserRow::foreign).collect();
+        let mut roles: Vec<ForeignRole> = roles.into_iter().map(RoleRow::foreign).collect();
+        let mut users: Vec<ForeignUser> = self.users.into_iter().map(UserRow::foreign).collect();
+        tell_apart(roles.iter_mut().map(|role| (role.id, &mut role.key)));
+        tell_apart(users.iter_mut().map(|user| (user.id, &mut user.key)));
+        tell_apart(tokens.iter_mut().map(|token| (token.id, &mut token.key)));
         Foreign { roles, users, tokens, not_understood }
     }
 }
@@ -217,7 +221,7 @@ impl TokenRow {
             name,
             description: self.description.unwrap_or_default(),
             digest,
-            sealed: self.sealed,
+            sealed: self.sealed.map(Sealed),
             // It only describes; what ends a token is `expires_at`.
             lifespan: self.lifespan.as_u64().map(Duration::from_millis),
             expires_at,
@@ -385,6 +389,20 @@ fn texts(column: &str, value: Value) -> Result<Vec<String>, String> {
 
 fn json(column: &str, text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|_| format!("its {column} are no JSON"))
+}
+
+/// Rows that were copied by hand have the document id of others: those are told apart by their ids.
+fn tell_apart<'r>(keys: impl Iterator<Item = (i64, &'r mut String)>) {
+    let keys: Vec<_> = keys.collect();
+    let mut counts: HashMap<String, u32> = HashMap::new();
+    for (_, key) in &keys {
+        *counts.entry((*key).clone()).or_default() += 1;
+    }
+    for (id, key) in keys {
+        if counts.get(key).is_some_and(|count| *count > 1) {
+            *key = id.to_string();
+        }
+    }
 }
 
 /// What tells a row from those of all databases.

@@ -50,7 +50,7 @@ macro_rules! user {
             $word!(object),
             "('id', u.id, 'document_id', u.document_id, 'firstname', u.firstname, 'lastname', u.lastname, ",
             "'username', u.username, 'email', u.email, 'active', CASE WHEN u.is_active = TRUE THEN 1 ELSE 0 END, ",
-            "'blocked', CASE WHEN u.blocked THEN 1 ELSE 0 END, ",
+            "'blocked', CASE WHEN COALESCE(u.blocked, FALSE) = FALSE THEN 0 ELSE 1 END, ",
             "'invited', CASE WHEN u.registration_token IS NULL THEN 0 ELSE 1 END, 'created_at', ",
             time!($word, "u.created_at"),
             ", 'roles', ",
@@ -115,7 +115,7 @@ macro_rules! localised {
             $word!(array "DISTINCT p.subject"),
             " FROM admin_permissions p JOIN admin_permissions_role_lnk l ON l.permission_id = p.id JOIN admin_roles r \
              ON r.id = l.role_id WHERE r.code = 'strapi-super-admin' AND p.subject IS NOT NULL \
-             AND CAST(p.properties AS TEXT) LIKE '%\"locales\"%'))"
+             AND CAST(p.properties AS TEXT) LIKE '%\"locales\":%'))"
         )
     };
 }

@@ -3,27 +3,54 @@
 use super::error::{OpenError, asking, opening};
 use super::{PATIENCE, file, pool, rows};
 use crate::store::StoreError;
+use arc_swap::ArcSwap;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqlitePool};
-use std::path::Path;
+use std::fs::Metadata;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 #[derive(Clone)]
 pub(in crate::store) struct Guest {
-    readers: SqlitePool,
-    file: SqliteConnectOptions,
+    path: PathBuf,
+    options: SqliteConnectOptions,
+    connections: u32,
+    readers: Arc<ArcSwap<Readers>>,
+}
+
+/// Connections to what was at the path.
+struct Readers {
+    file: Identity,
+    pool: SqlitePool,
+}
+
+/// Which file it is. Another one may be put in its place, and whoever has the old one open reads that for ever.
+#[derive(PartialEq, Eq)]
+struct Identity(u64, u64);
+
+impl Identity {
+    #[cfg(unix)]
+    fn of(file: &Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        Self(file.dev(), file.ino())
+    }
+
+    /// Elsewhere a file that is open cannot be replaced.
+    #[cfg(not(unix))]
+    fn of(_: &Metadata) -> Self {
+        Self(0, 0)
+    }
 }
 
 impl Guest {
     /// Opens a file that is there.
     pub(in crate::store) async fn open(path: &Path, connections: u32) -> Result<Self, StoreError> {
         let path = file(path)?;
-        if let Err(error) = std::fs::metadata(&path) {
-            return Err(OpenError::NotThere(error).into());
-        }
-        let file = SqliteConnectOptions::new().filename(path).busy_timeout(PATIENCE).disable_statement_logging();
-        let readers = pool().max_connections(connections).connect_lazy_with(file.clone().read_only(true));
-        drop(readers.acquire().await.map_err(opening)?);
-        Ok(Self { readers, file })
+        let file = there(&path)?;
+        let options = SqliteConnectOptions::new().filename(&path).busy_timeout(PATIENCE).disable_statement_logging();
+        let readers = Readers { file, pool: readers(&options, connections) };
+        sqlx::query("SELECT COUNT(*) FROM sqlite_master").fetch_one(&readers.pool).await.map_err(opening)?;
+        Ok(Self { path, options, connections, readers: Arc::new(ArcSwap::from_pointee(readers)) })
     }
 
     /// The one text that a statement gives.
@@ -36,17 +63,38 @@ impl Guest {
         if let Some(parameter) = parameter {
             query = query.bind(parameter);
         }
-        rows::get(&query.fetch_one(&self.readers).await.map_err(opening)?, "found")
+        let pool = self.present()?;
+        rows::get(&query.fetch_one(&pool).await.map_err(asking)?, "found")
+    }
+
+    /// Connections to the file that is there now.
+    fn present(&self) -> Result<SqlitePool, StoreError> {
+        let file = there(&self.path)?;
+        let known = self.readers.load();
+        if known.file == file {
+            return Ok(known.pool.clone());
+        }
+        let pool = readers(&self.options, self.connections);
+        self.readers.store(Arc::new(Readers { file, pool: pool.clone() }));
+        Ok(pool)
     }
 
     /// Changes something after all, on a connection for this once.
     pub(in crate::store) async fn write(&self, statement: &'static str, parameter: &str) -> Result<(), StoreError> {
-        let mut connection = self.file.connect().await.map_err(asking)?;
+        let mut connection = self.options.connect().await.map_err(asking)?;
         sqlx::query(statement).bind(parameter).execute(&mut connection).await.map_err(asking)?;
         connection.close().await.map_err(asking)
     }
 
     pub(in crate::store) async fn close(&self) {
-        self.readers.close().await;
+        self.readers.load_full().pool.close().await;
     }
+}
+
+fn there(path: &Path) -> Result<Identity, OpenError> {
+    std::fs::metadata(path).map(|file| Identity::of(&file)).map_err(OpenError::NotThere)
+}
+
+fn readers(options: &SqliteConnectOptions, connections: u32) -> SqlitePool {
+    pool().max_connections(connections).connect_lazy_with(options.clone().read_only(true))
 }
