@@ -98,9 +98,14 @@ impl Row {
 pub(crate) fn run(rows: &mut [Row], time: Duration) {
     let began = Instant::now();
     while began.elapsed() < time {
-        for row in &mut *rows {
-            row.samples.push((row.sample)());
-        }
+        round(rows);
+    }
+}
+
+/// Samples each row once.
+pub(crate) fn round(rows: &mut [Row]) {
+    for row in rows {
+        row.samples.push((row.sample)());
     }
 }
 

@@ -1,0 +1,85 @@
+//! The table: what was measured, and what each does not do.
+
+use crate::harness::Row;
+
+pub(crate) const BARE: &str = "the bare route";
+pub(crate) const KEYWARD: &str = "keyward";
+pub(crate) const MAP: &str = "tower-http, `DashMap` of secrets";
+pub(crate) const MAP_OF_DIGESTS: &str = "the same, of SHA-256 digests";
+pub(crate) const SESSIONS: &str = "axum-login, store in memory";
+pub(crate) const HS256: &str = "jsonwebtoken, HS256";
+pub(crate) const EDDSA: &str = "jsonwebtoken, EdDSA";
+pub(crate) const TWO_STATIC_KEYS: &str = "oauth-resource-server, 2 static keys";
+pub(crate) const STATIC_KEYS: &str = "the same, 1 000 static keys";
+pub(crate) const DECISION: &str = "keyward: the decision alone";
+pub(crate) const CASBIN: &str = "casbin: the decision alone";
+pub(crate) const CASBIN_CACHED: &str = "casbin, cached: the same";
+pub(crate) const CEDAR: &str = "cedar: the decision alone";
+
+const ORDER: [&str; 13] = [
+    BARE,
+    KEYWARD,
+    MAP,
+    MAP_OF_DIGESTS,
+    SESSIONS,
+    HS256,
+    EDDSA,
+    TWO_STATIC_KEYS,
+    STATIC_KEYS,
+    DECISION,
+    CASBIN,
+    CASBIN_CACHED,
+    CEDAR,
+];
+
+/// Is there an owner? Is nothing stronger than its owner? When does taking away count? Rows and fields?
+fn does(name: &str) -> [&'static str; 4] {
+    match name {
+        KEYWARD => ["yes", "yes, at every moment", "next request; other nodes 2 s", "yes, also as SQL"],
+        MAP | MAP_OF_DIGESTS => ["no", "no", "next request; other nodes: yours to build", "no"],
+        SESSIONS => {
+            ["is its user", "is all of its user: no lesser keys", "next request, where the store is shared", "no"]
+        }
+        HS256 | EDDSA => ["a name, as signed", "as it was when signed", "when it expires", "no"],
+        TWO_STATIC_KEYS | STATIC_KEYS => ["a label", "no: every key may everything", "restart", "no"],
+        DECISION => ["yes", "yes", "with the token", "yes"],
+        CASBIN | CASBIN_CACHED => {
+            ["yours to tell", "a matcher of yours", "as policies reach the node", "one row at hand"]
+        }
+        CEDAR => ["yours to tell", "a policy of yours", "as policies reach the node", "one row at hand"],
+        _ => [""; 4],
+    }
+}
+
+/// More than some 20 µs a request.
+pub(crate) fn is_slow(name: &str) -> bool {
+    [EDDSA, STATIC_KEYS, CASBIN, CEDAR].contains(&name)
+}
+
+pub(crate) fn print(rows: &[Row], provider: &str) {
+    let row = |name: &str| rows.iter().find(|r| r.name == name).unwrap();
+    let over = |r: &Row| match r.over.map(row) {
+        Some(base) => (r.least() - base.least(), r.median() - base.median(), r.allocations - base.allocations),
+        None => (r.least(), r.median(), r.allocations),
+    };
+    println!("jsonwebtoken with {provider}\n");
+    println!(
+        "| over the bare route | least ns | median ns | x keyward | allocations | owner | never stronger than the owner | \
+         revoked with | rows and fields |"
+    );
+    println!("| --- | --: | --: | --: | --: | --- | --- | --- | --- |");
+    for r in ORDER.map(row) {
+        let (least, median, allocations) = over(r);
+        let keyward = match r.over {
+            Some(_) => Some(KEYWARD),
+            None if r.name != BARE => Some(DECISION),
+            None => None,
+        };
+        let times = keyward.map_or_else(String::new, |name| format!("{:.2}", least / over(row(name)).0));
+        let [owner, ceiling, revoked, scoped] = does(r.name);
+        println!(
+            "| {} | {least:.0} | {median:.0} | {times} | {allocations:.1} | {owner} | {ceiling} | {revoked} | {scoped} |",
+            r.name
+        );
+    }
+}
