@@ -5,27 +5,30 @@
 
 #[cfg(any(test, feature = "testing"))]
 pub mod contract;
+mod list;
 mod memory;
+mod new;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod sql;
 #[cfg(feature = "strapi")]
 pub(crate) mod strapi;
 
+pub use list::{EventQuery, OwnerQuery, OwnerSort, Page, Paging};
 pub use memory::MemoryStore;
+pub use new::{Imported, NewOwner, NewRole, NewToken, Profile, TokenTimes};
 #[cfg(feature = "postgres")]
 pub use sql::postgres::{PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]
 pub use sql::sqlite::{SqliteOptions, SqliteStore};
 
 use crate::domain::{
-    Action, AuditEvent, Cause, Ceiling, Digest, Grant, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash,
-    Permission, Role, RoleId, SaltId, SealedKey, Tag, Target, Timestamp, Token, TokenAuthority, TokenId, What,
+    Action, AuditEvent, Cause, Ceiling, Digest, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Permission,
+    Role, RoleId, SaltId, SealedKey, Tag, Timestamp, Token, TokenAuthority, TokenId,
 };
 use async_trait::async_trait;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What the gate needs of a store.
 #[async_trait]
@@ -222,7 +225,7 @@ pub trait Transaction: View {
     /// Sets an owner's password.
     async fn set_password(&mut self, id: OwnerId, password: &PasswordHash) -> Result<(), StoreError>;
     /// Removes an owner with their tokens, sessions and invitations. For each admin token it adds an event
-    /// [`What::TokenRevoked`] with the cause [`Cause::OwnerDeleted`].
+    /// [`What::TokenRevoked`](crate::What::TokenRevoked) with the cause [`Cause::OwnerDeleted`].
     async fn delete_owner(&mut self, id: OwnerId, origin: &Origin) -> Result<(), StoreError>;
     /// Ends an owner's sessions, and answers with their digests.
     async fn delete_sessions(&mut self, id: OwnerId) -> Result<Vec<Digest>, StoreError>;
@@ -251,7 +254,7 @@ pub trait Transaction: View {
     /// Removes sessions that ended before now, and answers how many.
     async fn delete_ended_sessions(&mut self) -> Result<u64, StoreError>;
     /// Removes grants that their owners no longer hold, as [`Clamp`] says, and answers what went. For each it adds an event
-    /// [`What::GrantClamped`] on the token, with the grant as details: `{"action", "subject", "fields"}`, where `fields` is
+    /// [`What::GrantClamped`](crate::What::GrantClamped) on the token, with the grant as details: `{"action", "subject", "fields"}`, where `fields` is
     /// null for all and otherwise a list. Super admins hold everything.
     async fn clamp(&mut self, clamp: Clamp<'_>, origin: &Origin, cause: Cause) -> Result<Clamped, StoreError>;
 
@@ -283,7 +286,7 @@ pub enum Clamp<'a> {
     /// Of this owner: the same.
     Owner(OwnerId),
     /// Of everybody, super admins too: the grants, and the permissions of roles, whose action is none of these. For each
-    /// permission there is an event [`What::PermissionClamped`] on the role, with the same details.
+    /// permission there is an event [`What::PermissionClamped`](crate::What::PermissionClamped) on the role, with the same details.
     Unknown(&'a [Action]),
 }
 
@@ -296,101 +299,6 @@ pub struct Clamped {
     pub grants: u64,
     /// How many permissions of roles.
     pub permissions: u64,
-}
-
-/// Which part of a list.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Paging {
-    /// Which page, from 1.
-    pub page: u32,
-    /// How many on a page, from 1.
-    pub page_size: u32,
-}
-
-impl Paging {
-    /// How many come before this page.
-    pub fn offset(self) -> u64 {
-        u64::from(self.page.saturating_sub(1)) * u64::from(self.page_size)
-    }
-}
-
-/// A part of a list.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Page<T> {
-    /// What is on it.
-    pub items: Vec<T>,
-    /// How many there are on all pages.
-    pub total: u64,
-}
-
-/// Which owners, in which order.
-#[derive(Clone, Debug)]
-pub struct OwnerQuery {
-    /// Which page.
-    pub paging: Paging,
-    /// A text that is in the e-mail address or a name, in any case (of ASCII letters at least).
-    pub search: Option<String>,
-    /// Sorted by what, then by id.
-    pub sort: OwnerSort,
-    /// The greatest first, also of the ids.
-    pub descending: bool,
-}
-
-/// What owners are sorted by.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum OwnerSort {
-    /// The id.
-    Id,
-    /// The e-mail address, in any case.
-    Email,
-    /// The first name.
-    Firstname,
-    /// The last name.
-    Lastname,
-    /// The name they chose; who has none comes first.
-    Username,
-    /// When the account was made.
-    CreatedAt,
-}
-
-/// Which audit events. What is `None` is not asked about.
-#[derive(Clone, Debug)]
-pub struct EventQuery {
-    /// Which page.
-    pub paging: Paging,
-    /// What was done.
-    pub what: Option<What>,
-    /// To what.
-    pub target: Option<Target>,
-    /// By this person.
-    pub person: Option<OwnerId>,
-    /// By this token.
-    pub token: Option<TokenId>,
-    /// Not before.
-    pub since: Option<Timestamp>,
-    /// Before.
-    pub until: Option<Timestamp>,
-}
-
-impl EventQuery {
-    /// All, on this page.
-    pub fn all(paging: Paging) -> Self {
-        Self { paging, what: None, target: None, person: None, token: None, since: None, until: None }
-    }
-}
-
-/// An owner's e-mail address and names.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Profile {
-    /// Unique, compared without case.
-    pub email: String,
-    /// First name; may be empty.
-    pub firstname: String,
-    /// Last name; may be empty.
-    pub lastname: String,
-    /// A name they chose.
-    pub username: Option<String>,
 }
 
 /// What is known of a digest at one moment.
@@ -423,167 +331,6 @@ impl Record {
         let fixed = [Tag::ALL, Tag::token(&self.token.digest)];
         fixed.into_iter().chain(self.token.owner().map(Tag::owner)).chain(roles).collect()
     }
-}
-
-/// A role to be.
-#[derive(Clone, Debug)]
-pub struct NewRole {
-    /// Unique.
-    pub name: String,
-    /// Free text.
-    pub description: String,
-    /// What it allows.
-    pub permissions: Vec<Permission>,
-}
-
-impl NewRole {
-    /// A role of this name, without description and permissions.
-    ///
-    /// ```
-    /// use keyward::NewRole;
-    /// let editor = NewRole::new("Editor").permissions(["plugin::upload.read"]);
-    /// ```
-    pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), description: String::new(), permissions: Vec::new() }
-    }
-
-    /// The same with a description.
-    #[must_use]
-    pub fn description(mut self, description: impl Into<String>) -> Self {
-        self.description = description.into();
-        self
-    }
-
-    /// The same with these permissions.
-    #[must_use]
-    pub fn permissions<P: Into<Permission>>(mut self, permissions: impl IntoIterator<Item = P>) -> Self {
-        self.permissions = permissions.into_iter().map(Into::into).collect();
-        self
-    }
-}
-
-/// An owner to be.
-#[derive(Clone, Debug)]
-pub struct NewOwner {
-    /// Unique, compared without case.
-    pub email: String,
-    /// First name; may be empty.
-    pub firstname: String,
-    /// Last name; may be empty.
-    pub lastname: String,
-    /// A name they chose.
-    pub username: Option<String>,
-    /// Where the account stands.
-    pub state: OwnerState,
-    /// Their roles.
-    pub roles: Vec<RoleId>,
-}
-
-impl NewOwner {
-    /// Somebody active with this e-mail address, without names and roles.
-    ///
-    /// ```
-    /// use keyward::{NewOwner, RoleId};
-    /// let ada = NewOwner::new("ada@example.test").named("Ada", "Lovelace").roles([RoleId::SUPER_ADMIN]);
-    /// ```
-    pub fn new(email: impl Into<String>) -> Self {
-        let (firstname, lastname) = (String::new(), String::new());
-        Self { email: email.into(), firstname, lastname, username: None, state: OwnerState::Active, roles: Vec::new() }
-    }
-
-    /// The same with names.
-    #[must_use]
-    pub fn named(mut self, firstname: impl Into<String>, lastname: impl Into<String>) -> Self {
-        (self.firstname, self.lastname) = (firstname.into(), lastname.into());
-        self
-    }
-
-    /// The same in another state.
-    #[must_use]
-    pub fn state(mut self, state: OwnerState) -> Self {
-        self.state = state;
-        self
-    }
-
-    /// The same with these roles.
-    #[must_use]
-    pub fn roles(mut self, roles: impl IntoIterator<Item = RoleId>) -> Self {
-        self.roles = roles.into_iter().collect();
-        self
-    }
-}
-
-/// A token to be.
-#[derive(Clone, Debug)]
-pub struct NewToken {
-    /// Unique among admin and content tokens; empty for sessions.
-    pub name: String,
-    /// Free text.
-    pub description: String,
-    /// The keyed hash of its secret.
-    pub digest: Digest,
-    /// The salt of that hash.
-    pub salt: SaltId,
-    /// The last four characters of its secret.
-    pub hint: String,
-    /// How long it lives; `None`: for ever.
-    pub lifespan: Option<Duration>,
-    /// What it stands for.
-    pub authority: TokenAuthority,
-}
-
-impl NewToken {
-    /// The grants of an admin token; none for the other kinds.
-    pub fn grants(&self) -> &[Grant] {
-        match &self.authority {
-            TokenAuthority::Admin { grants, .. } => grants,
-            _ => &[],
-        }
-    }
-}
-
-/// Something that came from another system, as it is here.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[non_exhaustive]
-pub enum Imported {
-    /// A role.
-    Role(RoleId),
-    /// An owner.
-    Owner(OwnerId),
-    /// An admin or content token.
-    Token(TokenId),
-}
-
-impl Imported {
-    /// The word for its kind in stores, and its id.
-    pub fn parts(self) -> (&'static str, i64) {
-        match self {
-            Self::Role(id) => ("role", id.0),
-            Self::Owner(id) => ("owner", id.0),
-            Self::Token(id) => ("token", id.0),
-        }
-    }
-
-    /// What these [`parts`](Self::parts) are of, if there is such a kind.
-    pub fn of(kind: &str, id: i64) -> Option<Self> {
-        match kind {
-            "role" => Some(Self::Role(RoleId(id))),
-            "owner" => Some(Self::Owner(OwnerId(id))),
-            "token" => Some(Self::Token(TokenId(id))),
-            _ => None,
-        }
-    }
-}
-
-/// When a token was made, when it ends and when it was used.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct TokenTimes {
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// When it ends; `None`: never.
-    pub expires_at: Option<Timestamp>,
-    /// When it was last used; `None`: nobody knows.
-    pub last_used_at: Option<Timestamp>,
 }
 
 /// A use of a token.

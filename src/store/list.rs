@@ -1,0 +1,85 @@
+//! Parts of lists: which, and in which order.
+
+use crate::domain::{OwnerId, Target, Timestamp, TokenId, What};
+
+/// Which part of a list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Paging {
+    /// Which page, from 1.
+    pub page: u32,
+    /// How many on a page, from 1.
+    pub page_size: u32,
+}
+
+impl Paging {
+    /// How many come before this page.
+    pub fn offset(self) -> u64 {
+        u64::from(self.page.saturating_sub(1)) * u64::from(self.page_size)
+    }
+}
+
+/// A part of a list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Page<T> {
+    /// What is on it.
+    pub items: Vec<T>,
+    /// How many there are on all pages.
+    pub total: u64,
+}
+
+/// Which owners, in which order.
+#[derive(Clone, Debug)]
+pub struct OwnerQuery {
+    /// Which page.
+    pub paging: Paging,
+    /// A text that is in the e-mail address or a name, in any case (of ASCII letters at least).
+    pub search: Option<String>,
+    /// Sorted by what, then by id.
+    pub sort: OwnerSort,
+    /// The greatest first, also of the ids.
+    pub descending: bool,
+}
+
+/// What owners are sorted by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum OwnerSort {
+    /// The id.
+    Id,
+    /// The e-mail address, in any case.
+    Email,
+    /// The first name.
+    Firstname,
+    /// The last name.
+    Lastname,
+    /// The name they chose; who has none comes first.
+    Username,
+    /// When the account was made.
+    CreatedAt,
+}
+
+/// Which audit events. What is `None` is not asked about.
+#[derive(Clone, Debug)]
+pub struct EventQuery {
+    /// Which page.
+    pub paging: Paging,
+    /// What was done.
+    pub what: Option<What>,
+    /// To what.
+    pub target: Option<Target>,
+    /// By this person.
+    pub person: Option<OwnerId>,
+    /// By this token.
+    pub token: Option<TokenId>,
+    /// Not before.
+    pub since: Option<Timestamp>,
+    /// Before.
+    pub until: Option<Timestamp>,
+}
+
+impl EventQuery {
+    /// All, on this page.
+    pub fn all(paging: Paging) -> Self {
+        Self { paging, what: None, target: None, person: None, token: None, since: None, until: None }
+    }
+}
