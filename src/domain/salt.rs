@@ -293,6 +293,23 @@ mod tests {
         }
     }
 
+    /// RFC 4231, sections 4.2, 4.3 and 4.7.
+    #[test]
+    fn the_test_cases_of_the_standard() {
+        let long = "Test Using Larger Than Block-Size Key - Hash Key First";
+        for (key, message, mac) in [
+            (&[0x0b; 20][..], "Hi There", "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"),
+            (
+                b"Jefe",
+                "what do ya want for nothing?",
+                "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+            ),
+            (&[0xaa; 131], long, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"),
+        ] {
+            assert_eq!(Short::new(key).hash(message.as_bytes()).map(hex::encode).as_deref(), Some(mac));
+        }
+    }
+
     const SALT: &str = "4bX0qPz81hVnR7sYw2Lm5Kc9Tj3Ga6Fd";
     const OLD: &str = "old:Zp0Qx81vHn7RsYw2Lm5Kc9Tj3Ga6Fd4b";
 
