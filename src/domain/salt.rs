@@ -136,9 +136,10 @@ impl Short {
         let mut block = Zeroizing::new([0; BLOCK]);
         match block.get_mut(..key.len()) {
             Some(start) => start.copy_from_slice(key),
-            None => block[..32].copy_from_slice(
-                Zeroizing::new(<Sha256 as sha2::Digest>::digest(key).into_iter().collect::<Vec<u8>>()).as_slice(),
-            ),
+            None => {
+                let hashed: [u8; 32] = <Sha256 as sha2::Digest>::digest(key).into();
+                block[..32].copy_from_slice(&*Zeroizing::new(hashed));
+            }
         }
         let state = |pad: u8| {
             let mut state = Zeroizing::new(INITIAL);

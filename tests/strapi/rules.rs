@@ -170,6 +170,27 @@ async fn where_there_are_locales_a_permission_that_names_none_allows_nothing() {
     }
 }
 
+/// Rows that were copied by hand have one document id.
+#[tokio::test]
+async fn copied_rows_come_all() {
+    let mut house = House::in_a_file().await;
+    for id in 1..=2 {
+        house.token(id, "NULL", "'full-access'").await;
+    }
+    house.sql("UPDATE strapi_api_tokens SET document_id = 'same'").await;
+    let keyward = keyward::Keyward::builder(keyward::MemoryStore::default())
+        .salt(keyward::Salt::generate().unwrap().0)
+        .reference_salt(keyward::ReferenceSalt::new(crate::house::SALT).unwrap())
+        .content("/api")
+        .build()
+        .unwrap();
+    let import = keyward::strapi::Import::default();
+    let report = keyward::strapi::import(&keyward, &house.store().await, &import).await.unwrap();
+    assert_eq!(report.came.content_tokens, 2, "{report}");
+    let again = keyward::strapi::import(&keyward, &house.store().await, &import).await.unwrap();
+    assert!(again.came.is_empty(), "{again}");
+}
+
 #[tokio::test]
 async fn a_field_called_locales_is_no_locale() {
     for mut house in House::on_both().await {

@@ -424,6 +424,22 @@ async fn the_same_key_comes_once() {
     assert_eq!(told(&report, Outcome::Left), [(r#"token 1 "Read Only""#.to_owned(), why)]);
 }
 
+/// I5: what came is known again when its row has got a document id since.
+#[tokio::test]
+async fn what_came_without_a_document_id_does_not_come_again_with_one() {
+    let keyward = builder().build().unwrap();
+    let mut source = foreign();
+    source.roles.iter_mut().for_each(|role| role.key = role.id.to_string());
+    source.users.iter_mut().for_each(|user| user.key = user.id.to_string());
+    source.tokens.iter_mut().for_each(|token| token.key = token.id.to_string());
+    assert!(!take_over(&keyward, source, &with_key()).await.unwrap().came.is_empty());
+    let gone = here(&keyward, 1).await.unwrap().id;
+    keyward.tokens().revoke(gone).await.unwrap();
+    let report = take_over(&keyward, foreign(), &with_key()).await.unwrap();
+    assert!(report.came.is_empty(), "{report}");
+    assert!(here(&keyward, 1).await.is_none());
+}
+
 /// Else the tokens of one would be given to the other.
 #[tokio::test]
 async fn who_cannot_be_told_apart_is_left() {

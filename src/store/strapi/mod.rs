@@ -49,8 +49,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 ///   follow, so that is how long an answer is used.
 /// - **Stricter** than the reference: a token whose owner is gone is a 401 (there a 500), and so is one with a permission whose
 ///   `properties` or `conditions` are NULL (a 500, too); what is not understood allows nothing (an empty list of fields,
-///   properties such as `locales`, none of these where the subject has them, conditions that are not registered); rules are exact, where the reference adds fields and
-///   conditions of several permissions up separately and shows more than the owner may see.
+///   properties such as `locales`, none of these where the subject has them, conditions that are not registered); rules are
+///   exact, where the reference adds fields and conditions of several permissions up separately and shows more than the owner
+///   may see.
 /// - **Times** have no zone in PostgreSQL: Strapi writes those of the zone its process runs in, and they are read as UTC here. Run
 ///   it with `TZ=UTC`, or else its tokens end early or late here, by the difference. SQLite has milliseconds since 1970.
 /// - **Look-ups** search `strapi_api_tokens` by `access_key`. The reference has no index on it; with very many tokens, make one.
