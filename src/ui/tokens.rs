@@ -245,9 +245,8 @@ async fn shown_once<S: Side>(
 ) -> Result<Response, Failure> {
     let text = if pages.seals { S::KEPT } else { "Copy it now: it is shown this once, and never again." };
     let key = Some(ShownKey::of::<S>(pages, headers, title, text, &issued.secret));
-    let described = tokens::<S>(pages, viewer).describe(issued.token).await?;
     let extra = Extra { key, ..Extra::default() };
-    S::one_page(pages, viewer, StatusCode::OK, &Complaints::default(), &described, extra).await
+    S::one_page(pages, viewer, StatusCode::OK, &Complaints::default(), &issued.described(), extra).await
 }
 
 async fn show<S: Side>(
