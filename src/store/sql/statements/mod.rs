@@ -188,15 +188,15 @@ macro_rules! statements {
         );
         pub const TOKEN_NAMED: &str = "SELECT id FROM keyward_token WHERE name = $1 AND kind <> 'session'";
         pub const TOKEN_WITH_DIGEST: &str = "SELECT id FROM keyward_token WHERE digest = $1";
-        pub const SEALED_KEY: &str = "SELECT sealed_key, sealed_with FROM keyward_token WHERE id = $1";
+        pub const SEALED_SECRET: &str = "SELECT sealed_secret, sealed_with FROM keyward_token WHERE id = $1";
         pub const UPDATE_TOKEN: &str = "UPDATE keyward_token \
              SET name = $4, description = $5, access = $6, idle_ms = $7, updated_at = $8 \
              WHERE id = $1 AND kind = $2 AND owner_id IS NOT DISTINCT FROM $3";
         pub const CLEAR_GRANTS: &str = "DELETE FROM keyward_grant WHERE token_id = $1";
         pub const CLEAR_CONTENT_ACTIONS: &str = "DELETE FROM keyward_content_action WHERE token_id = $1";
         pub const SET_SECRET: &str = "UPDATE keyward_token SET digest = $2, salt_id = $3, tag = $4, hint = $5, \
-             sealed_key = NULL, sealed_with = NULL, updated_at = $6 WHERE id = $1";
-        pub const SEAL_KEY: &str = "UPDATE keyward_token SET sealed_key = $2, sealed_with = $3 WHERE id = $1";
+             sealed_secret = NULL, sealed_with = NULL, updated_at = $6 WHERE id = $1";
+        pub const SEAL_SECRET: &str = "UPDATE keyward_token SET sealed_secret = $2, sealed_with = $3 WHERE id = $1";
         pub const DELETE_TOKEN: &str = "DELETE FROM keyward_token WHERE id = $1";
 
         pub const IMPORTED: &str = "SELECT source, kind, foreign_key, id FROM keyward_import";
