@@ -388,6 +388,9 @@ fn odd_pseudo_headers_come_to_no_handler() {
     assert_eq!(site.entered.all(), 0);
 }
 
+/// Sends these fields in some way, and answers on which stream.
+type Odd = fn(&mut Two, &[(&str, &str)]) -> u32;
+
 /// What a stream's frames may not be (RFC 9113 sections 5 and 6), each with a credential that would let it in.
 #[test]
 fn odd_frames_come_to_no_handler() {
@@ -395,7 +398,7 @@ fn odd_frames_come_to_no_handler() {
     let bearer = format!("Bearer {}", site.strong);
     let fields = [GET, HTTP, HOST, PING, ("authorization", &bearer)];
     let connect = || Two::to(site.address);
-    let odd: &[fn(&mut Two, &[(&str, &str)]) -> u32] = &[
+    let odd: &[Odd] = &[
         // The headers of another stream within those of one.
         |two, fields| {
             two.open(&fields[..4], END_STREAM);
