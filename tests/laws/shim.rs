@@ -68,6 +68,7 @@ impl Shim {
     }
 
     /// Whoever commits next is told that it happened. From then on every call fails.
+    #[cfg(feature = "full")]
     pub fn fail_after_commit(&self) {
         let shim = self.clone();
         *self.state.unsure.lock().unwrap() = Some(Fate::Last(Box::new(move || shim.fail(true))));

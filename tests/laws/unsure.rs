@@ -20,6 +20,7 @@ pub enum Fate {
     /// It happens or not, and nobody can tell.
     Unknown { happens: bool },
     /// It happens, and is the last thing that does.
+    #[cfg_attr(not(feature = "full"), allow(dead_code, reason = "for what answers over HTTP"))]
     Last(Box<dyn FnOnce() + Send>),
 }
 
