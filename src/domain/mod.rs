@@ -29,7 +29,8 @@ mod unseal;
 mod version;
 
 pub use audit::{AuditEvent, Cause, Doer, Origin, Target, What};
-pub use catalogue::{ActionEntry, Catalogue, Section, SubjectEntry, SubjectKind, Unregistered};
+pub(crate) use catalogue::Unregistered;
+pub use catalogue::{ActionEntry, Catalogue, Section, SubjectEntry, SubjectKind};
 pub use ceiling::{BeyondCeiling, Ceiling, Excess};
 pub use clock::{Clock, Moment, SystemClock, Timestamp};
 pub use condition::{Actor, Attribute, Conditions, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Predicate, Value};
@@ -51,7 +52,7 @@ pub use secret::{
     Brand, Credential, Entropy, InvalidBrand, Issued, NoEntropy, OsEntropy, Secret, SecretFormat, Unverified,
 };
 pub(crate) use sketch::{Sketch, Windows, network};
-pub use sql::{SqlFilter, SqlMap, SqlValue, UnknownColumn};
+pub use sql::{SqlFilter, SqlMap, UnknownColumn};
 pub use tag::Tag;
 pub use token::{ContentAccess, Kind, KindSet, Token, TokenAuthority};
 #[cfg(feature = "strapi")]

@@ -377,6 +377,7 @@ macro_rules! statements {
             "ON CONFLICT (token_id) DO UPDATE SET last_used_at = excluded.last_used_at, address = excluded.address ",
             "WHERE excluded.last_used_at >= keyward_token_use.last_used_at"
         );
+        #[cfg(any(test, feature = "testing"))]
         pub(in crate::store::sql) const LAST_USE: &str = "SELECT last_used_at, address FROM keyward_token_use WHERE token_id = $1";
 
         pub(in crate::store::sql) const INSERT_ROLE: &str = "INSERT INTO keyward_role \
@@ -531,6 +532,7 @@ macro_rules! statements {
         pub(in crate::store::sql) const INSERT_AUDIT: &str = "INSERT INTO keyward_audit \
              (at, doer_kind, doer_id, address, what, cause, target_kind, target_id, target_detail, details) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+        #[cfg(any(test, feature = "testing"))]
         pub(in crate::store::sql) const AUDIT_EVENTS: &str = concat!(event!(), " FROM keyward_audit ORDER BY id");
         pub(in crate::store::sql) const EVENTS: &str = concat!(event!(), asked_for!(), " ORDER BY id DESC LIMIT $9 OFFSET $10");
         pub(in crate::store::sql) const COUNT_EVENTS: &str = concat!("SELECT COUNT(*) AS n", asked_for!());
