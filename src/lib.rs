@@ -142,7 +142,7 @@ pub use domain::{Ambiguity, Authority, Invalid, Principal, Reason, Unavailable};
 
 // Roles, owners, tokens.
 pub use domain::{
-    Action, ConditionId, ConditionSet, Empty, Field, FieldSet, Fields, Grant, Guard, Permission, Rule, Subject, When,
+    Action, ConditionId, ConditionSet, EmptySet, Field, FieldSet, Fields, Grant, Guard, Permission, Rule, Subject, When,
 };
 pub use domain::{ActionEntry, Catalogue, Section, SubjectEntry, SubjectKind};
 pub use domain::{BeyondCeiling, Ceiling, Excess};

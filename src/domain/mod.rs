@@ -40,7 +40,7 @@ pub use digest::{Digest, MalformedDigest};
 #[cfg(any(feature = "api", feature = "ui"))]
 pub(crate) use id::parse_id;
 pub use id::{MalformedId, OwnerId, RoleId, TokenId};
-pub use name::{Action, ConditionId, ConditionSet, Empty, Field, FieldSet, Subject};
+pub use name::{Action, ConditionId, ConditionSet, EmptySet, Field, FieldSet, Subject};
 pub use owner::{Owner, OwnerState, PasswordHash, Role};
 pub use permission::{Fields, Grant, Guard, Permission, Rule, When};
 pub use principal::{Authority, Principal};
