@@ -1,12 +1,11 @@
 //! The database: keyward's tables and our own, in one place. The statements on ours are alike on both engines.
 
 use crate::wire::BoxError;
+use keyward::Value;
 use sqlx::any::{AnyArguments, AnyPoolOptions};
 use sqlx::{Any, AnyPool, Arguments, AssertSqlSafe, Executor, Transaction};
 use std::fmt;
 use std::time::Duration;
-
-pub(crate) use keyward::SqlValue;
 
 /// As PostgreSQL has it; SQLite has another way to number rows.
 const TABLES: &str = "
@@ -128,13 +127,13 @@ pub(crate) fn is_unavailable(error: &sqlx::Error) -> bool {
 }
 
 /// What a filter binds, in order.
-pub(crate) fn arguments(values: &[SqlValue]) -> sqlx::Result<AnyArguments> {
+pub(crate) fn arguments(values: &[Value]) -> sqlx::Result<AnyArguments> {
     let mut arguments = AnyArguments::default();
     for value in values {
         match value {
-            SqlValue::Int(n) => arguments.add(*n),
-            SqlValue::Text(text) => arguments.add(text.clone()),
-            SqlValue::Bool(b) => arguments.add(*b),
+            Value::Int(n) => arguments.add(*n),
+            Value::Text(text) => arguments.add(text.clone()),
+            Value::Bool(b) => arguments.add(*b),
         }
         .map_err(sqlx::Error::Encode)?;
     }

@@ -156,9 +156,8 @@ impl Demo {
             println!("# {answer}\n{request}");
         }
         let editor = self.editor_id;
-        println!(
-            "# root@example.test and edda@example.test sign in with {PASSWORD}; what they may is at {url}/admin/openapi.json"
-        );
+        println!("# root@example.test and edda@example.test sign in with {PASSWORD}. The pages: {url}/admin/settings");
+        println!("# Every route: {url}/admin/openapi.json");
         println!(
             "SESSION=$(curl -sS {url}/admin/login --json '{{\"email\":\"root@example.test\",\"password\":\"{PASSWORD}\"}}' | sed 's/.*\"token\":\"\\([^\"]*\\)\".*/\\1/')"
         );

@@ -1,10 +1,9 @@
 //! What a list is asked for: page, order and filters, as far as the decision lets them be asked.
 
 use super::rows::COLUMNS;
-use crate::database::SqlValue;
 use crate::wire::{Failure, Problem};
 use axum::http::Uri;
-use keyward::Decision;
+use keyward::{Decision, Value};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
 
@@ -17,7 +16,7 @@ pub(super) struct Query {
     /// Expressions, each with ASC or DESC.
     pub(super) order: Vec<String>,
     /// Expressions, and what each must equal.
-    pub(super) filters: Vec<(&'static str, SqlValue)>,
+    pub(super) filters: Vec<(&'static str, Value)>,
 }
 
 impl Query {
@@ -83,7 +82,7 @@ fn order(value: &str, decision: &Decision) -> Result<Vec<String>, Problem> {
 }
 
 /// `filters[title]=value`, or as the reference writes it `filters[title][$eq]=value`.
-fn filter(name: &str, value: &str, decision: &Decision) -> Result<(&'static str, SqlValue), Problem> {
+fn filter(name: &str, value: &str, decision: &Decision) -> Result<(&'static str, Value), Problem> {
     let field = name.strip_prefix("filters[").and_then(|rest| rest.strip_suffix(']'));
     let field = field.ok_or_else(|| {
         Problem::at(&[name], format!("there is no parameter {name}: page, pageSize, sort and filters[field] are"))
@@ -97,9 +96,9 @@ fn filter(name: &str, value: &str, decision: &Decision) -> Result<(&'static str,
         return Err(Problem::at(&["filters", field, operator], message));
     }
     let value = match field {
-        "id" => value.parse().map(SqlValue::Int).map_err(|_| Problem::at(&path, "id is a number").got(value))?,
+        "id" => value.parse().map(Value::Int).map_err(|_| Problem::at(&path, "id is a number").got(value))?,
         "createdAt" | "updatedAt" => return Err(Problem::at(&path, format!("{field} can sort, but not filter"))),
-        _ => SqlValue::Text(value.to_owned()),
+        _ => Value::Text(value.to_owned()),
     };
     Ok((expression, value))
 }
