@@ -122,7 +122,7 @@ impl Demo {
         let cm = format!("{url}/admin/content-manager/collection-types/api::article.article");
         println!("# Demo data was made. Its secrets show this once; paste the lines into a shell.");
         for (name, issued, what) in [
-            ("ROOT", &self.root, "of a super admin, may everything"),
+            ("ROOT", &self.root, "of a super admin, may everything with articles and webhooks"),
             ("EDITOR", &self.editor, "of an editor, may what Edda may"),
             ("READONLY", &self.read_only, "read-only"),
             ("FULL", &self.full_access, "full-access"),
