@@ -23,6 +23,7 @@ optimistic!(Owners, "an owner");
 
 /// Somebody who was invited just now.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Invited {
     /// Who.
     pub owner: Owner,

@@ -45,6 +45,7 @@ optimistic!(Sessions, "one's own account");
 
 /// Somebody who has just signed in.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct SignedIn {
     /// Who.
     pub owner: Owner,

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 /// What [`Keyward::set_up`] has found and done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct SetUp {
     /// Whether there is nobody yet: the first super admin can be registered.
     pub nobody_yet: bool,

@@ -7,6 +7,7 @@ use std::fmt;
 /// What an import did, or would do. [`Display`](fmt::Display) prints it for people; nothing in it is secret.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct Report {
     /// What the source is called here.
     pub source: String,
@@ -23,6 +24,7 @@ pub struct Report {
 /// How much.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct Counts {
     /// Roles, without the super admin role, which is here already.
     pub roles: u64,
@@ -39,6 +41,7 @@ pub struct Counts {
 /// One thing of a report.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct ReportEntry {
     /// What became of it.
     pub outcome: Outcome,

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 
 /// A token, with what people want to know about it.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct DescribedToken {
     /// The record.
     pub token: Token,
@@ -23,6 +24,7 @@ pub struct DescribedToken {
 
 /// A token that was opened, with its secret for whom it may be shown to.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct OpenedToken {
     /// The token.
     pub described: DescribedToken,
