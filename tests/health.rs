@@ -161,6 +161,22 @@ fn unknown() -> Secret {
     format.issue(keyward::Kind::Admin, &keyward::OsEntropy).unwrap().secret
 }
 
+/// Who starts behind a load balancer is sent requests at once.
+#[tokio::test(start_paused = true)]
+async fn the_first_request_waits_for_the_first_poll() {
+    let (keyward, store, _polls) = logged();
+    assert!(!keyward.health().ready);
+    assert_eq!(ask(&keyward, &unknown()).await, 401);
+    assert_eq!(keyward.health().store_reads, 1);
+
+    // A lease that is over is not waited for: the log may be silent for long.
+    store.0.silent.store(true, Ordering::SeqCst);
+    store.0.clock.advance(2 * BOUND);
+    let asked = tokio::time::Instant::now();
+    assert_eq!(ask(&keyward, &unknown()).await, 503);
+    assert_eq!(asked.elapsed(), Duration::ZERO);
+}
+
 #[tokio::test(start_paused = true)]
 async fn it_is_not_ready_while_the_log_does_not_answer() {
     let (keyward, store, mut polls) = logged();

@@ -138,5 +138,10 @@ mod tests {
         for bad in ["", "short", &format!("{OLD},{OLD}")] {
             assert!(EncryptionKeys::parse(bad).is_err(), "{bad}");
         }
+        let many = |n: usize| (0..n).map(|i| format!("{i}:{}", &OLD[5..])).collect::<Vec<_>>().join(",");
+        assert!(EncryptionKeys::parse(&many(4)).is_ok());
+        for n in [5, 6] {
+            assert_eq!(EncryptionKeys::parse(&many(n)).unwrap_err(), InvalidSalt::TooMany(n).into());
+        }
     }
 }

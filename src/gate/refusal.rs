@@ -310,7 +310,35 @@ fn grpc<B>(refusal: &Refusal, body: B) -> Response<B> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Invalid;
+    use crate::domain::{Ambiguity, Invalid, Unavailable};
+
+    /// Whoever writes refusals in a form of their own has all that ours are made of.
+    #[test]
+    fn a_refusal_says_what_its_answer_is_made_of() {
+        let expired = Refusal::uncounted(Reason::Expired, true, false);
+        assert_eq!((expired.reason(), expired.status()), (Reason::Expired, StatusCode::UNAUTHORIZED));
+        assert_eq!((expired.name(), expired.message()), ("UnauthorizedError", "Token expired"));
+        assert_eq!(expired.json(), error_json(expired.status(), expired.name(), expired.message()));
+    }
+
+    /// By the mapping of HTTP to gRPC, but for what is ours to say.
+    #[test]
+    fn every_refusal_has_a_grpc_status() {
+        let of = |refusal: Refusal| grpc(&refusal, ()).headers()["grpc-status"].to_str().unwrap().to_owned();
+        let why = |reason| Refusal::uncounted(reason, true, false);
+        for (refusal, code) in [
+            (why(Reason::NoCredential), "16"),
+            (why(Reason::OwnerInactive), "16"),
+            (why(Reason::NotAllowed), "7"),
+            (why(Reason::CrossOrigin), "7"),
+            (why(Reason::NoGroup), "12"),
+            (why(Reason::Invalid(Invalid::Unknown)).over_budget(RETRY_LATER), "8"),
+            (why(Reason::Unavailable(Unavailable::Store)), "14"),
+            (why(Reason::AmbiguousPath(Ambiguity::DotSegment)), "13"),
+        ] {
+            assert_eq!(of(refusal.clone()), code, "{refusal:?}");
+        }
+    }
 
     #[test]
     fn what_is_written_beforehand_is_what_would_be_written() {

@@ -358,6 +358,32 @@ mod tests {
         assert!(f.stands(&Stamp { era: 2, ..stamp(7, &[tag]) }));
     }
 
+    /// Ids are kept until the log has been read so far. With too many of them nobody can tell any more whether it agrees.
+    #[test]
+    fn more_that_was_seen_than_is_kept_has_to_have_been_read() {
+        let many = KEPT as u64 + 1;
+        let poll = |head| Poll { now: crate::domain::Timestamp(0), head, known: true, changes: Vec::new() };
+        let change =
+            |seq: u64| Change { seq, op_id: seq.to_string(), at: crate::domain::Timestamp(0), tags: Vec::new() };
+        let see = |f: &Freshness, seqs: std::ops::RangeInclusive<u64>| {
+            seqs.for_each(|seq| f.saw(0, seq, Some(&seq.to_string())));
+        };
+        // The log was read up to the change before the oldest that is kept, or not quite.
+        for (read, agrees) in [(0, false), (1, false), (2, true), (3, true), (many, true)] {
+            let f = Freshness::following();
+            f.read(&(1..=read).map(change).collect::<Vec<_>>());
+            see(&f, 1..=many + 1);
+            assert_eq!(f.agrees(0, &poll(many + 1)), agrees, "read up to {read}");
+            // What did not fit stays so until a new era.
+            f.read(&[change(many + 1)]);
+            see(&f, many + 2..=many + 3);
+            assert_eq!(f.agrees(0, &poll(many + 3)), agrees, "read up to {read}, later");
+        }
+        let f = Freshness::following();
+        see(&f, 1..=many - 1);
+        assert!(f.agrees(0, &poll(many)), "as many as are kept");
+    }
+
     #[test]
     fn a_lease_is_good_from_when_it_was_asked_for() {
         let (f, span) = (Freshness::following(), Duration::from_nanos(10));
