@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use keyward::testing::World;
-use keyward::{Action, ContentAccess, Grpc, Json, Refusal, Require, action};
+use keyward::{Action, AuthContext, ContentAccess, Grpc, Json, Kind, Refusal, Require, action, authenticated};
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::sync::Arc;
@@ -66,6 +66,30 @@ async fn the_service_that_was_ready_is_the_one_that_is_called() {
     assert_eq!(second.await.unwrap().status(), StatusCode::OK);
     assert_eq!(first.await.unwrap().status(), StatusCode::OK);
     assert_eq!(called.load(Ordering::SeqCst), 4);
+}
+
+#[tokio::test]
+async fn behind_the_gate_it_is_known_who_calls() {
+    let world = World::new();
+    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+    let inner = service_fn(move |request: Request<()>| {
+        sender.send(request.extensions().get::<AuthContext>().unwrap().clone()).unwrap();
+        ready(Ok::<_, Infallible>(Response::new(Bytes::new())))
+    });
+    let mut gated = world.keyward.wrap(Require::new(authenticated()).layer(inner));
+    for (key, kind, path) in [
+        (world.editor().issue().await, Kind::Admin, "/admin/x"),
+        (world.editor().sign_in().await, Kind::Session, "/admin/x"),
+        (world.content(ContentAccess::ReadOnly).await, Kind::Content, "/api/x"),
+    ] {
+        gated.ready().await.unwrap().call(request(path, &key)).await.unwrap();
+        let auth = receiver.recv().await.unwrap();
+        assert_eq!((auth.token(), auth.kind()), (Some(key.token), Some(kind)));
+        assert_eq!(auth.owner(), key.owner.map(|(owner, _)| owner));
+        assert_eq!(auth.roles(), key.owner.map(|(_, role)| role).as_slice());
+        let shown = format!("{auth:?}");
+        assert!(shown.contains(&format!("{kind:?}")) && !shown.contains(key.secret.expose()), "{shown}");
+    }
 }
 
 #[test]

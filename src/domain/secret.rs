@@ -433,11 +433,30 @@ mod tests {
     }
 
     #[test]
+    fn no_character_is_likelier_than_another() {
+        /// Each byte as often as any other, one after the other.
+        struct Even(std::sync::atomic::AtomicU8);
+        impl Entropy for Even {
+            fn fill(&self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
+                bytes.fill_with(|| self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+                Ok(())
+            }
+        }
+        let (even, mut text) = (Even(0.into()), String::new());
+        for _ in 0..4 {
+            // As many as four draws of 64 bytes have to give.
+            push_base62(&mut text, 62, &even).unwrap();
+        }
+        assert!(BASE62.iter().all(|c| text.bytes().filter(|b| b == c).count() == 4), "{text}");
+    }
+
+    #[test]
     fn nothing_secret_shows_in_debug() {
         let f = format(SALT).with_reference(ReferenceSalt::new("saltysaltysaltysalty").unwrap());
         let issued = f.issue(Kind::Admin, &OsEntropy).unwrap();
         let shown = format!("{f:?} {issued:?}");
         assert!(!shown.contains(SALT) && !shown.contains("salty") && !shown.contains(issued.secret.expose()));
+        assert!(["Secret(..)", "Salt(0)", "ReferenceSalt(..)"].iter().all(|name| shown.contains(name)), "{shown}");
     }
 
     #[test]
