@@ -2,8 +2,8 @@
 
 use axum::routing::get;
 use keyward::{
-    AdminToken, ContentAccess, ContentToken, Grant, GuardedRouter, Keyward, NewOwner, NewRole, Salt, ServiceError,
-    SqliteStore, action,
+    ContentAccess, Grant, GuardedRouter, Keyward, NewAdminToken, NewContentToken, NewOwner, NewRole, Salt,
+    ServiceError, SqliteStore, action,
 };
 use std::error::Error;
 use std::{env, path::Path};
@@ -55,9 +55,9 @@ async fn first_tokens(keyward: &Keyward<SqliteStore>) -> Result<(), ServiceError
     let ada = keyward.owners().create(ada).await?.id;
 
     // Both live 30 days, unless you say otherwise.
-    let script = AdminToken::new("Ada's script", ada).grants([Grant::new(READ_WEBHOOKS)]);
+    let script = NewAdminToken::new("Ada's script", ada).grants([Grant::new(READ_WEBHOOKS)]);
     let admin = keyward.tokens().issue_admin(script).await?;
-    let content = keyward.tokens().issue_content(ContentToken::new("Website", ContentAccess::ReadOnly)).await?;
+    let content = keyward.tokens().issue_content(NewContentToken::new("Website", ContentAccess::ReadOnly)).await?;
 
     for (token, path) in [(&admin, "admin/webhooks"), (&content, "api/articles")] {
         println!("curl http://127.0.0.1:8080/{path} -H 'Authorization: Bearer {}'", token.secret.expose());

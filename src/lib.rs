@@ -10,7 +10,7 @@
 //! ```
 //! # tokio_test::block_on(async {
 //! use axum::routing::get;
-//! use keyward::{AdminToken, Grant, GuardedRouter, Keyward, MemoryStore, NewOwner, RoleId, Salt, action};
+//! use keyward::{NewAdminToken, Grant, GuardedRouter, Keyward, MemoryStore, NewOwner, RoleId, Salt, action};
 //!
 //! // An installation: a store, a salt (keep its text), and which paths are whose.
 //! let (salt, _text) = Salt::generate()?;
@@ -26,7 +26,7 @@
 //! // Somebody, and a key of theirs for a part of what they may do.
 //! let ada = NewOwner::new("ada@example.test").named("Ada", "Lovelace").roles([RoleId::SUPER_ADMIN]);
 //! let ada = keyward.owners().create(ada).await?;
-//! let deploy = AdminToken::new("deploy", ada.id).grants([Grant::new("admin::webhooks.read")]);
+//! let deploy = NewAdminToken::new("deploy", ada.id).grants([Grant::new("admin::webhooks.read")]);
 //! let issued = keyward.tokens().issue_admin(deploy).await?;
 //! println!("keep this: {}", issued.secret.expose());
 //! # let _ = app;
@@ -150,7 +150,7 @@ pub use domain::{ContentAccess, Kind, KindSet, Token, TokenAuthority, TokenId};
 pub use domain::{MalformedId, MalformedVersion, Version};
 pub use domain::{Owner, OwnerId, OwnerState, PasswordHash, Role, RoleId};
 pub use service::{
-    AdminToken, ContentToken, DescribedToken, IssuedToken, Key, OpenedToken, SessionToken, TokenUpdate, Tokens,
+    DescribedToken, IssuedToken, NewAdminToken, NewContentToken, NewSession, OpenedToken, Reveal, TokenUpdate, Tokens,
 };
 pub use service::{Durations, Lifespan, Policy, Problem, ServiceError, SetUp};
 pub use service::{Events, Invited, OwnerUpdate, Owners, RoleUpdate, Roles};
@@ -161,7 +161,7 @@ pub use domain::{
     Brand, Credential, Digest, InvalidBrand, InvalidSalt, Issued, MalformedDigest, ReferenceSalt, Salt, SaltId,
     SaltRing, Secret, SecretFormat, Unverified,
 };
-pub use domain::{EncryptionKeys, InvalidEncryptionKey, SealedKey, Unsealable};
+pub use domain::{EncryptionKeys, InvalidEncryptionKey, SealedSecret, Unsealable};
 
 // Stores, time, randomness.
 pub use domain::{AuditEvent, Cause, Doer, Origin, Tag, Target, What};

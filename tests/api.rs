@@ -9,8 +9,8 @@ use http_body_util::BodyExt;
 use keyward::store::{EventQuery, Paging};
 use keyward::testing::App;
 use keyward::{
-    ActionEntry, AdminToken, Catalogue, ContentAccess, ContentToken, Fields, Gated, Grant, Keyward, MemoryStore,
-    NewOwner, NewRole, Permission, ProxyHeader, RoleId, Salt, SessionToken, SubjectEntry, WriteStore, api,
+    ActionEntry, Catalogue, ContentAccess, Fields, Gated, Grant, Keyward, MemoryStore, NewAdminToken, NewContentToken,
+    NewOwner, NewRole, NewSession, Permission, ProxyHeader, RoleId, Salt, SubjectEntry, WriteStore, api,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -43,10 +43,10 @@ impl Api {
         let read = Permission::new("read").on("article").fields(Fields::only(["title"]).unwrap());
         let role = keyward.roles().create(NewRole::new("role").permissions([read.clone()])).await.unwrap().id;
         let tokens = keyward.tokens();
-        let admin = tokens.issue_admin(AdminToken::new("admin", boss).grants([Grant::from(&read)])).await.unwrap();
-        let content = tokens.issue_content(ContentToken::new("content", ContentAccess::ReadOnly)).await.unwrap();
+        let admin = tokens.issue_admin(NewAdminToken::new("admin", boss).grants([Grant::from(&read)])).await.unwrap();
+        let content = tokens.issue_content(NewContentToken::new("content", ContentAccess::ReadOnly)).await.unwrap();
         let day = Duration::from_secs(86_400);
-        let session = tokens.open_session(SessionToken { owner: boss, idle: day, lifespan: day }).await.unwrap();
+        let session = tokens.open_session(NewSession { owner: boss, idle: day, lifespan: day }).await.unwrap();
         Self {
             service: keyward.guard(api::router(&keyward)),
             session: session.secret.expose().to_owned(),
@@ -255,7 +255,7 @@ async fn the_address_is_whom_a_trusted_proxy_asks_for() {
     let keyward = builder.trusted_proxies(["10.0.0.0/8"], ProxyHeader::Forwarded).build().unwrap();
     let boss = keyward.owners().create(NewOwner::new("boss@example.test").roles([RoleId::SUPER_ADMIN])).await.unwrap();
     let day = Duration::from_secs(86_400);
-    let new = SessionToken { owner: boss.id, idle: day, lifespan: day };
+    let new = NewSession { owner: boss.id, idle: day, lifespan: day };
     let session = keyward.tokens().open_session(new).await.unwrap().secret;
     let app = App::from_service(keyward.guard(api::router(&keyward)));
     let post = |path: &str, peer: [u8; 4], whom: &str, body: Value| {

@@ -10,7 +10,7 @@ use axum::routing::get;
 use keyward::store::{Following, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
 use keyward::testing::{App, SALT};
 use keyward::{
-    AdminToken, Digest, Grant, GuardedRouter, Keyward, Lifespan, Limits, NewOwner, PostgresOptions, PostgresStore,
+    Digest, Grant, GuardedRouter, Keyward, Lifespan, Limits, NewAdminToken, NewOwner, PostgresOptions, PostgresStore,
     RoleId, Salt, Secret, action,
 };
 use sqlx::{Connection, PgConnection, Row};
@@ -96,7 +96,7 @@ impl Node {
         let owner = self.keyward.owners().create(owner).await.unwrap().id;
         let mut secrets = Vec::new();
         for n in 0..tokens {
-            let token = AdminToken::new(format!("token {n}"), owner).grants([Grant::new(READ)]);
+            let token = NewAdminToken::new(format!("token {n}"), owner).grants([Grant::new(READ)]);
             secrets.push(self.keyward.tokens().issue_admin(token.lifespan(Lifespan::Unlimited)).await.unwrap().secret);
         }
         secrets

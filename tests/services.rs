@@ -9,9 +9,10 @@ mod support;
 use keyward::store::WriteStore;
 use keyward::testing::{Key, ManualClock, SALT, World};
 use keyward::{
-    Action, AdminToken, AuditEvent, Brand, ContentAccess, ContentToken, Doer, Fields, Grant, IS_CREATOR, IssuedToken,
-    Kind, KindSet, Lifespan, MemoryStore, NewOwner, NewRole, OwnerId, OwnerState, Permission, RoleId, RoleUpdate, Salt,
-    SecretFormat, ServiceError, SessionToken, SqliteOptions, SqliteStore, Target, TokenId, TokenUpdate, What, When,
+    Action, AuditEvent, Brand, ContentAccess, Doer, Fields, Grant, IS_CREATOR, IssuedToken, Kind, KindSet, Lifespan,
+    MemoryStore, NewAdminToken, NewContentToken, NewOwner, NewRole, NewSession, OwnerId, OwnerState, Permission,
+    RoleId, RoleUpdate, Salt, SecretFormat, ServiceError, SqliteOptions, SqliteStore, Target, TokenId, TokenUpdate,
+    What, When,
 };
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -152,16 +153,16 @@ async fn done<S: Audited, T>(
     value
 }
 
-fn admin(name: &str, owner: OwnerId, grants: Vec<Grant>) -> AdminToken {
-    AdminToken::new(name, owner).grants(grants).lifespan(Lifespan::Unlimited)
+fn admin(name: &str, owner: OwnerId, grants: Vec<Grant>) -> NewAdminToken {
+    NewAdminToken::new(name, owner).grants(grants).lifespan(Lifespan::Unlimited)
 }
 
-fn content(name: &str, access: ContentAccess) -> ContentToken {
-    ContentToken::new(name, access).lifespan(Lifespan::Unlimited)
+fn content(name: &str, access: ContentAccess) -> NewContentToken {
+    NewContentToken::new(name, access).lifespan(Lifespan::Unlimited)
 }
 
-fn session(owner: OwnerId) -> SessionToken {
-    SessionToken { owner, idle: Duration::from_secs(1800), lifespan: Duration::from_secs(86_400) }
+fn session(owner: OwnerId) -> NewSession {
+    NewSession { owner, idle: Duration::from_secs(1800), lifespan: Duration::from_secs(86_400) }
 }
 
 fn role(name: &str) -> NewRole {
@@ -239,7 +240,7 @@ async fn who_owns_a_token_exists_and_is_active<S: Audited>(world: World<S>) {
     owners.set_state(key.owner(), OwnerState::Active).await.unwrap();
     tokens.issue_admin(admin("a", key.owner(), vec![])).await.unwrap();
     tokens.open_session(session(key.owner())).await.unwrap();
-    let hasty = SessionToken { idle: Duration::from_millis(119_999), ..session(key.owner()) };
+    let hasty = NewSession { idle: Duration::from_millis(119_999), ..session(key.owner()) };
     assert_eq!(wrong(&world, &key, tokens.open_session(hasty)).await, "idle");
 }
 
@@ -376,12 +377,12 @@ async fn a_token_lives_a_second_at_least<S: Audited>(world: World<S>) {
     let tokens = world.keyward.tokens();
     let key = world.editor().issue().await;
     let short = Lifespan::Of(Duration::from_millis(999));
-    let of_admin = AdminToken { lifespan: short, ..admin("a", key.owner(), vec![]) };
+    let of_admin = NewAdminToken { lifespan: short, ..admin("a", key.owner(), vec![]) };
     assert_eq!(wrong(&world, &key, tokens.issue_admin(of_admin)).await, "lifespan");
-    let of_content = ContentToken { lifespan: short, ..content("c", ContentAccess::ReadOnly) };
+    let of_content = NewContentToken { lifespan: short, ..content("c", ContentAccess::ReadOnly) };
     assert_eq!(wrong(&world, &key, tokens.issue_content(of_content)).await, "lifespan");
     let second = Lifespan::Of(Duration::from_secs(1));
-    tokens.issue_admin(AdminToken { lifespan: second, ..admin("a", key.owner(), vec![]) }).await.unwrap();
+    tokens.issue_admin(NewAdminToken { lifespan: second, ..admin("a", key.owner(), vec![]) }).await.unwrap();
 }
 
 async fn what_is_not_there_cannot_be_changed<S: Audited>(world: World<S>) {

@@ -9,10 +9,10 @@ mod support;
 use keyward::store::{EventQuery, Paging, WriteStore};
 use keyward::testing::{ManualClock, World};
 use keyward::{
-    ActionEntry, AdminToken, Builder, Catalogue, Cause, ContentAccess, ContentToken, Doer, Durations, EncryptionKeys,
-    Fields, Grant, IS_CREATOR, Key, Kind, Lifespan, MemoryStore, NewOwner, NewRole, OwnerId, Permission, Policy,
-    RoleId, ServiceError, SqliteOptions, SqliteStore, SubjectEntry, Target, TokenId, TokenUpdate, Unsealable, What,
-    When,
+    ActionEntry, Builder, Catalogue, Cause, ContentAccess, Doer, Durations, EncryptionKeys, Fields, Grant, IS_CREATOR,
+    Kind, Lifespan, MemoryStore, NewAdminToken, NewContentToken, NewOwner, NewRole, OwnerId, Permission, Policy,
+    Reveal, RoleId, ServiceError, SqliteOptions, SqliteStore, SubjectEntry, Target, TokenId, TokenUpdate, Unsealable,
+    What, When,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,8 +83,8 @@ async fn person<S: WriteStore>(world: &World<S>, name: &str, roles: &[RoleId]) -
     world.keyward.owners().create(new).await.unwrap().id
 }
 
-async fn shown<S: WriteStore>(world: &World<S>, doer: Doer, id: TokenId) -> Key {
-    world.keyward.tokens().by(doer).open(id).await.unwrap().key
+async fn shown<S: WriteStore>(world: &World<S>, doer: Doer, id: TokenId) -> Reveal {
+    world.keyward.tokens().by(doer).open(id).await.unwrap().secret
 }
 
 async fn count<S: WriteStore>(world: &World<S>, what: What) -> u64 {
@@ -107,14 +107,14 @@ async fn a_key_shows_to_a_session_of_its_owner_and_nobody_else<S: WriteStore + C
     let world = world(&store, &clock, |b| b.encryption(keys(OLD_KEY)));
     let (ada, boss) = (person(&world, "ada", &[]).await, person(&world, "boss", &[RoleId::SUPER_ADMIN]).await);
     let tokens = world.keyward.tokens();
-    let issued = tokens.issue_admin(AdminToken::new("a", ada)).await.unwrap();
-    let sibling = tokens.issue_admin(AdminToken::new("b", ada)).await.unwrap().token.id;
+    let issued = tokens.issue_admin(NewAdminToken::new("a", ada)).await.unwrap();
+    let sibling = tokens.issue_admin(NewAdminToken::new("b", ada)).await.unwrap().token.id;
     let id = issued.token.id;
-    let Key::Shown(secret) = shown(&world, Doer::Person(ada), id).await else { panic!() };
+    let Reveal::Shown(secret) = shown(&world, Doer::Person(ada), id).await else { panic!() };
     assert_eq!(secret.expose(), issued.secret.expose());
     assert_eq!(count(&world, What::TokenRevealed).await, 1);
     for other in [Doer::Person(boss), Doer::Token(sibling), Doer::Token(id), Doer::Service] {
-        assert!(matches!(shown(&world, other, id).await, Key::NotForYou), "{other:?}");
+        assert!(matches!(shown(&world, other, id).await, Reveal::NotForYou), "{other:?}");
     }
     let stranger = Doer::Person(person(&world, "eve", &[]).await);
     assert!(matches!(tokens.clone().by(stranger).open(id).await, Err(ServiceError::NotFound("token"))));
@@ -122,12 +122,12 @@ async fn a_key_shows_to_a_session_of_its_owner_and_nobody_else<S: WriteStore + C
     assert_eq!(count(&world, What::TokenRevealed).await, 1, "nothing was shown since");
 
     let renewed = tokens.regenerate(id).await.unwrap();
-    let Key::Shown(secret) = shown(&world, Doer::Person(ada), id).await else { panic!() };
+    let Reveal::Shown(secret) = shown(&world, Doer::Person(ada), id).await else { panic!() };
     assert_eq!(secret.expose(), renewed.secret.expose());
 
-    let content = tokens.issue_content(ContentToken::new("c", ContentAccess::ReadOnly)).await.unwrap();
-    assert!(matches!(shown(&world, stranger, content.token.id).await, Key::Shown(_)));
-    assert!(matches!(shown(&world, Doer::Token(id), content.token.id).await, Key::NotForYou));
+    let content = tokens.issue_content(NewContentToken::new("c", ContentAccess::ReadOnly)).await.unwrap();
+    assert!(matches!(shown(&world, stranger, content.token.id).await, Reveal::Shown(_)));
+    assert!(matches!(shown(&world, Doer::Token(id), content.token.id).await, Reveal::NotForYou));
 }
 
 async fn a_lost_encryption_key_breaks_viewing_and_nothing_else<S: WriteStore + Clone>(
@@ -136,13 +136,13 @@ async fn a_lost_encryption_key_breaks_viewing_and_nothing_else<S: WriteStore + C
 ) {
     let before = world(&store, &clock, |b| b.encryption(keys(OLD_KEY)));
     let ada = person(&before, "ada", &[]).await;
-    let issued = before.keyward.tokens().issue_admin(AdminToken::new("a", ada)).await.unwrap();
+    let issued = before.keyward.tokens().issue_admin(NewAdminToken::new("a", ada)).await.unwrap();
     let (id, me) = (issued.token.id, Doer::Person(ada));
     let rotated = world(&store, &clock, |b| b.encryption(keys(&format!("{NEW_KEY},{OLD_KEY}"))));
-    assert!(matches!(shown(&rotated, me, id).await, Key::Shown(_)));
+    assert!(matches!(shown(&rotated, me, id).await, Reveal::Shown(_)));
     for lost in [world(&store, &clock, |b| b), world(&store, &clock, |b| b.encryption(keys(NEW_KEY)))] {
         match shown(&lost, me, id).await {
-            Key::Lost(Unsealable::NoKey(name)) => assert_eq!(name, "2025"),
+            Reveal::Lost(Unsealable::NoKey(name)) => assert_eq!(name, "2025"),
             other => panic!("{other:?}"),
         }
         let app = lost.guard(keyward::GuardedRouter::new().route(
@@ -154,14 +154,14 @@ async fn a_lost_encryption_key_breaks_viewing_and_nothing_else<S: WriteStore + C
     }
     let other = format!("2025:{}", &NEW_KEY[5..]);
     let other = world(&store, &clock, |b| b.encryption(keys(&other)));
-    assert!(matches!(shown(&other, me, id).await, Key::Lost(Unsealable::Damaged(_))));
+    assert!(matches!(shown(&other, me, id).await, Reveal::Lost(Unsealable::Damaged(_))));
 }
 
 async fn without_an_encryption_key_a_key_shows_once<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let world = world(&store, &clock, |b| b);
     let ada = person(&world, "ada", &[]).await;
-    let issued = world.keyward.tokens().issue_admin(AdminToken::new("a", ada)).await.unwrap();
-    assert!(matches!(shown(&world, Doer::Person(ada), issued.token.id).await, Key::NotKept));
+    let issued = world.keyward.tokens().issue_admin(NewAdminToken::new("a", ada)).await.unwrap();
+    assert!(matches!(shown(&world, Doer::Person(ada), issued.token.id).await, Reveal::NotKept));
 }
 
 async fn people_choose_among_the_durations<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
@@ -169,8 +169,8 @@ async fn people_choose_among_the_durations<S: WriteStore + Clone>(store: S, cloc
     let issue = async |durations: Durations, by: Doer, lifespan: Lifespan| {
         let policy = Policy { durations, ..Policy::default() };
         let tokens = world(&store, &clock, |b| b.policy(policy)).keyward.tokens().by(by);
-        let admin = tokens.issue_admin(AdminToken::new("a", ada).lifespan(lifespan)).await;
-        let content = tokens.issue_content(ContentToken::new("c", ContentAccess::ReadOnly).lifespan(lifespan)).await;
+        let admin = tokens.issue_admin(NewAdminToken::new("a", ada).lifespan(lifespan)).await;
+        let content = tokens.issue_content(NewContentToken::new("c", ContentAccess::ReadOnly).lifespan(lifespan)).await;
         let (admin, content) = (admin.map(|i| i.token), content.map(|i| i.token));
         assert_eq!(admin.is_ok(), content.is_ok());
         if let Ok(token) = content {
@@ -221,7 +221,7 @@ async fn what_is_not_in_the_catalogue_cannot_be_written<S: WriteStore + Clone>(s
         Permission::new("drop").on("page"),
     ];
     roles.create(NewRole::new("good").permissions(good.clone())).await.unwrap();
-    tokens.issue_admin(AdminToken::new("good", boss).grants(good.iter().map(Grant::from))).await.unwrap();
+    tokens.issue_admin(NewAdminToken::new("good", boss).grants(good.iter().map(Grant::from))).await.unwrap();
     for (bad, paths) in [
         (Permission::new("nope"), &["action"][..]),
         (Permission::new("plain").on("article"), &["subject"]),
@@ -237,14 +237,14 @@ async fn what_is_not_in_the_catalogue_cannot_be_written<S: WriteStore + Clone>(s
         let expected = |of: &str| paths.iter().map(|p| format!("{of}.1.{p}")).collect::<Vec<_>>();
         assert_eq!(problems(error), expected("permissions"), "{bad:?}");
         let grants = [Grant::new("plain"), Grant::from(&bad).chosen(bad.when.clone())];
-        let error = tokens.issue_admin(AdminToken::new("bad", boss).grants(grants.clone())).await.unwrap_err();
+        let error = tokens.issue_admin(NewAdminToken::new("bad", boss).grants(grants.clone())).await.unwrap_err();
         assert_eq!(problems(error), expected("grants"), "{bad:?}");
     }
-    let custom = |action: &str| ContentToken::new("c", ContentAccess::Custom([action.into()].into()));
+    let custom = |action: &str| NewContentToken::new("c", ContentAccess::Custom([action.into()].into()));
     assert_eq!(problems(tokens.issue_content(custom("article.drop")).await.unwrap_err()), ["access.0"]);
     tokens.issue_content(custom("article.find")).await.unwrap();
     let several =
-        AdminToken::new("", boss).grants([Grant::new("x"), Grant::new("y")]).lifespan(Lifespan::Of(Duration::ZERO));
+        NewAdminToken::new("", boss).grants([Grant::new("x"), Grant::new("y")]).lifespan(Lifespan::Of(Duration::ZERO));
     let paths = problems(tokens.issue_admin(several).await.unwrap_err());
     assert_eq!(paths, ["name", "lifespan", "grants.0.action", "grants.1.action"], "all at once");
 }
@@ -257,7 +257,7 @@ async fn what_the_catalogue_lost_goes_at_the_start<S: WriteStore + Clone>(store:
     let ada = person(&before, "ada", &[role]).await;
     let mut ids = Vec::new();
     for owner in [boss, ada] {
-        let new = AdminToken::new(format!("of {owner}"), owner).grants(both.iter().map(Grant::from));
+        let new = NewAdminToken::new(format!("of {owner}"), owner).grants(both.iter().map(Grant::from));
         ids.push(before.keyward.tokens().issue_admin(new).await.unwrap().token.id);
     }
     assert_eq!(before.keyward.set_up().await.unwrap().clamped, 0);
@@ -292,9 +292,9 @@ async fn what_was_there_before_the_catalogue_lost_it_stands_in_no_ones_way<S: Wr
     let old = read(&["body", "title"]);
     let role = world_before.keyward.roles().create(NewRole::new("r").permissions([permission(&old)])).await.unwrap().id;
     let tokens = world_before.keyward.tokens();
-    let token = tokens.issue_admin(AdminToken::new("t", boss).grants([old.clone()])).await.unwrap().token.id;
+    let token = tokens.issue_admin(NewAdminToken::new("t", boss).grants([old.clone()])).await.unwrap().token.id;
     let custom = |actions: &[&str]| ContentAccess::Custom(actions.iter().map(|a| (*a).into()).collect());
-    let content = tokens.issue_content(ContentToken::new("c", custom(&["article.find"]))).await.unwrap().token.id;
+    let content = tokens.issue_content(NewContentToken::new("c", custom(&["article.find"]))).await.unwrap().token.id;
 
     // The field `body` and the content action are gone.
     let smaller = Catalogue::default()
@@ -336,7 +336,7 @@ async fn the_first_start_makes_the_default_content_tokens_once<S: WriteStore + C
     assert_eq!(names, ["Full Access", "Read Only"]);
     let boss = person(&world, "boss", &[RoleId::SUPER_ADMIN]).await;
     for described in &listed {
-        assert!(matches!(shown(&world, Doer::Person(boss), described.token.id).await, Key::Shown(_)));
+        assert!(matches!(shown(&world, Doer::Person(boss), described.token.id).await, Reveal::Shown(_)));
         tokens.revoke(described.token.id).await.unwrap();
     }
     assert!(!world.keyward.set_up().await.unwrap().nobody_yet);
@@ -360,8 +360,8 @@ async fn owners_see_the_events_of_their_own_tokens<S: WriteStore + Clone>(store:
     let (ada, eve) = (person(&world, "ada", &[]).await, person(&world, "eve", &[]).await);
     let boss = person(&world, "boss", &[RoleId::SUPER_ADMIN]).await;
     let tokens = world.keyward.tokens();
-    let id = tokens.issue_admin(AdminToken::new("a", ada)).await.unwrap().token.id;
-    tokens.issue_admin(AdminToken::new("b", eve)).await.unwrap();
+    let id = tokens.issue_admin(NewAdminToken::new("a", ada)).await.unwrap().token.id;
+    tokens.issue_admin(NewAdminToken::new("b", eve)).await.unwrap();
     let renamed = TokenUpdate { name: Some("c".into()), ..TokenUpdate::default() };
     let address = Some("192.0.2.7".parse().unwrap());
     tokens.by(Doer::Person(ada)).from(address).update(id, renamed).await.unwrap();

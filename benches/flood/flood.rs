@@ -11,8 +11,8 @@ use axum::body::Body;
 use axum::routing::get;
 use http::{HeaderValue, Request};
 use keyward::{
-    AdminToken, Brand, Gated, Grant, GuardedRouter, Health, Keyward, Kind, Limits, NewOwner, OsEntropy, ReferenceSalt,
-    RoleId, Salt, SecretFormat, action,
+    Brand, Gated, Grant, GuardedRouter, Health, Keyward, Kind, Limits, NewAdminToken, NewOwner, OsEntropy,
+    ReferenceSalt, RoleId, Salt, SecretFormat, action,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -89,7 +89,7 @@ impl Installation {
         let owner = keyward.owners().create(owner).await.unwrap().id;
         let mut secrets = Vec::new();
         for n in 0..valid {
-            let token = AdminToken::new(format!("token {n}"), owner).grants(["x.read", "y", "z"].map(Grant::new));
+            let token = NewAdminToken::new(format!("token {n}"), owner).grants(["x.read", "y", "z"].map(Grant::new));
             let issued = keyward.tokens().issue_admin(token).await.unwrap();
             secrets.push(bearer(issued.secret.expose()));
         }

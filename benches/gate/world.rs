@@ -7,7 +7,7 @@ use http::header::{ACCEPT, AUTHORIZATION, HOST, USER_AGENT};
 use http::{HeaderValue, Request, Uri};
 use keyward::store::{Snapshot, Transaction, Use, View};
 use keyward::{
-    AdminToken, Builder, Ceiling, Fields, Grant, Keyward, Limits, MemoryStore, NewOwner, NewRole, Permission, Salt,
+    Builder, Ceiling, Fields, Grant, Keyward, Limits, MemoryStore, NewAdminToken, NewOwner, NewRole, Permission, Salt,
     Store, StoreError, TokenAuthority, When, WriteStore,
 };
 use std::net::SocketAddr;
@@ -49,7 +49,7 @@ pub(crate) async fn issue(keyward: &Keyward<Rows>, tokens: usize) -> Vec<String>
     }
     let mut secrets = Vec::with_capacity(tokens);
     for i in 0..tokens {
-        let new = AdminToken::new(format!("token {i}"), owners[i % OWNERS]).grants(grants());
+        let new = NewAdminToken::new(format!("token {i}"), owners[i % OWNERS]).grants(grants());
         secrets.push(keyward.tokens().issue_admin(new).await.unwrap().secret.expose().to_owned());
     }
     secrets

@@ -13,8 +13,8 @@ use http::{Request, Response};
 use http_body_util::Empty;
 use keyward::store::{NewToken, Transaction};
 use keyward::{
-    AdminToken, Brand, Fields, Grant, Keyward, Kind, NewOwner, NewRole, OsEntropy, OwnerId, Permission, PostgresStore,
-    RoleId, Salt, SaltRing, SecretFormat, SqliteStore, TokenAuthority, WriteStore, authenticated,
+    Brand, Fields, Grant, Keyward, Kind, NewAdminToken, NewOwner, NewRole, OsEntropy, OwnerId, Permission,
+    PostgresStore, RoleId, Salt, SaltRing, SecretFormat, SqliteStore, TokenAuthority, WriteStore, authenticated,
 };
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -144,7 +144,7 @@ async fn run<S: WriteStore>(engine: &str, store: S, other: Option<S>) {
         world
             .keyward
             .tokens()
-            .issue_admin(AdminToken::new(format!("created {n}"), owner).grants(grants))
+            .issue_admin(NewAdminToken::new(format!("created {n}"), owner).grants(grants))
             .await
             .unwrap();
         took.push(began.elapsed());

@@ -7,7 +7,7 @@ use crate::options::Options;
 use crate::server::Server;
 use crate::world::now;
 use http::Method;
-use keyward::{AdminToken, Grant, IssuedToken, Keyward, Lifespan, NewOwner, OwnerId, PostgresStore, RoleId, Salt};
+use keyward::{Grant, IssuedToken, Keyward, Lifespan, NewAdminToken, NewOwner, OwnerId, PostgresStore, RoleId, Salt};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -65,7 +65,7 @@ pub(crate) async fn run(options: &Options) -> Result<bool, BoxError> {
 
 async fn issue(issuer: &Keyward<PostgresStore>, owner: OwnerId, round: usize) -> Result<IssuedToken, BoxError> {
     let name = format!("round {round} of {}", owner.0);
-    let new = AdminToken::new(name, owner).grants([Grant::new(READ)]).lifespan(Lifespan::Unlimited);
+    let new = NewAdminToken::new(name, owner).grants([Grant::new(READ)]).lifespan(Lifespan::Unlimited);
     Ok(issuer.tokens().issue_admin(new).await?)
 }
 

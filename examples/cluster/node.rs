@@ -6,7 +6,7 @@ use crate::options::Bug;
 use crate::server::signal;
 use axum::routing::get;
 use keyward::{
-    Clock, GuardedRouter, Keyward, Limits, Moment, OwnerId, PostgresStore, Salt, SessionToken, SystemClock, Timestamp,
+    Clock, GuardedRouter, Keyward, Limits, Moment, NewSession, OwnerId, PostgresStore, Salt, SystemClock, Timestamp,
     action, api,
 };
 use std::net::{Ipv4Addr, SocketAddr};
@@ -31,9 +31,9 @@ pub(crate) fn limits(strict: bool) -> Limits {
 }
 
 /// A session that outlives any run.
-pub(crate) fn session_of(owner: OwnerId) -> SessionToken {
+pub(crate) fn session_of(owner: OwnerId) -> NewSession {
     let day = Duration::from_secs(24 * 60 * 60);
-    SessionToken { owner, idle: day, lifespan: day }
+    NewSession { owner, idle: day, lifespan: day }
 }
 
 /// The wall clock, as wrong as somebody says.

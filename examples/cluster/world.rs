@@ -7,8 +7,8 @@ use crate::node::{PATH, READ, SALT, limits, session_of};
 use crate::thing::{Deed, Target, Thing};
 use http::Method;
 use keyward::{
-    AdminToken, Grant, IssuedToken, Keyward, Lifespan, NewOwner, NewRole, OwnerId, Password, Permission, PostgresStore,
-    RoleId, Salt,
+    Grant, IssuedToken, Keyward, Lifespan, NewAdminToken, NewOwner, NewRole, OwnerId, Password, Permission,
+    PostgresStore, RoleId, Salt,
 };
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
@@ -85,7 +85,7 @@ impl World {
         let mut history = History::new(limits.max_staleness);
         let began = now();
         let session_token = history.token(true, began);
-        let anchor = AdminToken::new("anchor", root).grants([Grant::new(READ)]).lifespan(Lifespan::Unlimited);
+        let anchor = NewAdminToken::new("anchor", root).grants([Grant::new(READ)]).lifespan(Lifespan::Unlimited);
         let anchor = keyward.tokens().issue_admin(anchor).await?;
         let anchor = Target { token: history.token(true, began), secret: anchor.secret.expose().into() };
         let targets = vec![anchor.clone()];
@@ -147,7 +147,7 @@ impl World {
     }
 
     async fn issue(&self, owner: OwnerId) -> Result<IssuedToken, BoxError> {
-        let new = AdminToken::new(self.name("token"), owner).grants([Grant::new(READ)]);
+        let new = NewAdminToken::new(self.name("token"), owner).grants([Grant::new(READ)]);
         Ok(self.keyward.tokens().issue_admin(new.lifespan(Lifespan::Unlimited)).await?)
     }
 

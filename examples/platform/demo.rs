@@ -4,7 +4,7 @@ use crate::articles::{self, SUBJECT};
 use crate::database::Database;
 use crate::wire::BoxError;
 use keyward::{
-    Action, AdminToken, ContentAccess, ContentToken, Fields, Grant, IS_CREATOR, IssuedToken, Keyward, Lifespan,
+    Action, ContentAccess, Fields, Grant, IS_CREATOR, IssuedToken, Keyward, Lifespan, NewAdminToken, NewContentToken,
     NewOwner, NewRole, OwnerId, Password, Permission, RoleId, When, WriteStore,
 };
 
@@ -103,7 +103,7 @@ async fn admin<S: WriteStore>(
     owner: OwnerId,
     grants: Vec<Grant>,
 ) -> Result<IssuedToken, BoxError> {
-    let new = AdminToken::new(name, owner).grants(grants).lifespan(Lifespan::days(90));
+    let new = NewAdminToken::new(name, owner).grants(grants).lifespan(Lifespan::days(90));
     Ok(keyward.tokens().issue_admin(new).await?)
 }
 
@@ -112,7 +112,7 @@ async fn content<S: WriteStore>(
     name: &str,
     access: ContentAccess,
 ) -> Result<IssuedToken, BoxError> {
-    let new = ContentToken::new(name, access).lifespan(Lifespan::Unlimited);
+    let new = NewContentToken::new(name, access).lifespan(Lifespan::Unlimited);
     Ok(keyward.tokens().issue_content(new).await?)
 }
 

@@ -10,7 +10,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Uri};
 use http_body_util::BodyExt;
 use keyward::testing::World;
-use keyward::{AdminToken, Gated, Grant, Lifespan, api};
+use keyward::{NewAdminToken, Gated, Grant, Lifespan, api};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use serde_json::Value;
 use std::cell::RefCell;
@@ -62,7 +62,7 @@ impl Installation {
         let root = world.super_admin().sign_in().await;
         let session = HeaderValue::from_str(&format!("Bearer {}", root.secret.expose())).unwrap();
         let editor = world.editor().holds("admin::webhooks.read").issue().await;
-        let new = AdminToken::new("of root", root.owner())
+        let new = NewAdminToken::new("of root", root.owner())
             .grants([Grant::new("admin::webhooks.read")])
             .lifespan(Lifespan::Unlimited);
         let token = world.keyward.tokens().issue_admin(new).await.unwrap().token.id;

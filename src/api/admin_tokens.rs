@@ -181,7 +181,7 @@ pub(super) async fn create(
     let super_admin = api.is_super_admin(owner).await?;
     let sent = Sent { under: UNDER, list: admin_permissions.as_deref().unwrap_or_default() };
     let grants = sent.grants(super_admin, &api.conditions)?;
-    let new = service::AdminToken {
+    let new = service::NewAdminToken {
         name,
         description: description.unwrap_or_default(),
         owner,
@@ -198,7 +198,7 @@ pub(super) async fn create(
 #[utoipa::path(get, path = "/admin/admin-tokens/{id}", tag = "Admin tokens", params(("id" = i64, Path)), responses((status = 200, body = Data<AdminToken>)))]
 pub(super) async fn read(State(api): State<Api>, Id(id): Id, caller: Caller) -> Result<Answer<AdminToken>, Failure> {
     let opened = tokens(&api, &caller).open(TokenId(id)).await?;
-    let (access_key, access_key_error) = shown_key(&opened.key);
+    let (access_key, access_key_error) = shown_key(&opened.secret);
     Ok(ok(AdminToken { access_key, access_key_error, ..AdminToken::from(opened.described) }))
 }
 

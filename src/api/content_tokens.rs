@@ -225,7 +225,7 @@ pub(super) async fn create(
     let NewContentToken { name, description, lifespan, r#type, permissions, .. } = new;
     let access = access(r#type, permissions.as_deref())?;
     let description = description.unwrap_or_default();
-    let new = service::ContentToken { name, description, access, lifespan: lifespan.into() };
+    let new = service::NewContentToken { name, description, access, lifespan: lifespan.into() };
     let issued = tokens(&api, &caller).issue_content(new).await.map_err(failed)?;
     let access_key = Some(exposed(&issued.secret));
     Ok(created(ContentToken { access_key, ..ContentToken::from(issued.token) }))
@@ -235,7 +235,7 @@ pub(super) async fn create(
 #[utoipa::path(get, path = "/admin/api-tokens/{id}", tag = "Content tokens", params(("id" = i64, Path)), responses((status = 200, body = Data<ContentToken>)))]
 pub(super) async fn read(State(api): State<Api>, Id(id): Id, caller: Caller) -> Result<Answer<ContentToken>, Failure> {
     let opened = tokens(&api, &caller).open(TokenId(id)).await?;
-    let (access_key, access_key_error) = shown_key(&opened.key);
+    let (access_key, access_key_error) = shown_key(&opened.secret);
     Ok(ok(ContentToken { access_key, access_key_error, ..ContentToken::from(opened.described.token) }))
 }
 

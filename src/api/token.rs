@@ -1,7 +1,7 @@
 //! What admin tokens and content tokens have in common on the wire.
 
 use crate::domain::{Secret, Token};
-use crate::service::{self, Key};
+use crate::service::{self, Reveal};
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::borrow::Cow;
@@ -89,11 +89,11 @@ impl Regenerated {
 }
 
 /// What the answer to reading a token has of its key: the key, or why it cannot be shown.
-pub(super) fn shown_key(key: &Key) -> (Option<String>, Option<String>) {
+pub(super) fn shown_key(key: &Reveal) -> (Option<String>, Option<String>) {
     match key {
-        Key::Shown(secret) => (Some(exposed(secret)), None),
-        Key::Lost(why) => (None, Some(why.to_string())),
-        Key::NotForYou | Key::NotKept => (None, None),
+        Reveal::Shown(secret) => (Some(exposed(secret)), None),
+        Reveal::Lost(why) => (None, Some(why.to_string())),
+        Reveal::NotForYou | Reveal::NotKept => (None, None),
     }
 }
 

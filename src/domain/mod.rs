@@ -46,7 +46,7 @@ pub use principal::{Authority, Principal};
 pub use refusal::{Ambiguity, Invalid, Reason, Unavailable};
 pub use requirement::{Requirement, action, all_of, any_of, authenticated};
 pub use salt::{InvalidSalt, ReferenceSalt, Salt, SaltId, SaltRing};
-pub use seal::{EncryptionKeys, InvalidEncryptionKey, SealedKey, Unsealable};
+pub use seal::{EncryptionKeys, InvalidEncryptionKey, SealedSecret, Unsealable};
 pub use secret::{
     Brand, Credential, Entropy, InvalidBrand, Issued, NoEntropy, OsEntropy, Secret, SecretFormat, Unverified,
 };

@@ -10,16 +10,16 @@ use std::fmt;
 
 /// An encrypted secret, and the id of the key that it is encrypted with.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SealedKey {
+pub struct SealedSecret {
     /// The id of the encryption key.
     pub key: String,
     /// Nonce, ciphertext and authentication tag, in hex.
     pub text: String,
 }
 
-impl fmt::Debug for SealedKey {
+impl fmt::Debug for SealedSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SealedKey({})", self.key)
+        write!(f, "SealedSecret({})", self.key)
     }
 }
 
@@ -68,7 +68,12 @@ impl EncryptionKeys {
     }
 
     /// Encrypts the secret of a token.
-    pub(crate) fn seal(&self, token: TokenId, secret: &Secret, entropy: &dyn Entropy) -> Result<SealedKey, NoEntropy> {
+    pub(crate) fn seal(
+        &self,
+        token: TokenId,
+        secret: &Secret,
+        entropy: &dyn Entropy,
+    ) -> Result<SealedSecret, NoEntropy> {
         // There is always a first one: `split` gives at least one part.
         let (name, cipher) = &self.0[0];
         let mut nonce = [0u8; 12];
@@ -77,11 +82,11 @@ impl EncryptionKeys {
         let payload = Payload { msg: secret.expose().as_bytes(), aad: &aad };
         // It fails for texts of 64 GiB only.
         let sealed = cipher.encrypt(&Nonce::from(nonce), payload).map_err(|_| NoEntropy)?;
-        Ok(SealedKey { key: name.clone(), text: format!("{}{}", hex::encode(nonce), hex::encode(sealed)) })
+        Ok(SealedSecret { key: name.clone(), text: format!("{}{}", hex::encode(nonce), hex::encode(sealed)) })
     }
 
     /// Decrypts the secret of a token.
-    pub(crate) fn open(&self, token: TokenId, sealed: &SealedKey) -> Result<Secret, Unsealable> {
+    pub(crate) fn open(&self, token: TokenId, sealed: &SealedSecret) -> Result<Secret, Unsealable> {
         let find = self.0.iter().find(|(name, _)| *name == sealed.key);
         let (_, cipher) = find.ok_or_else(|| Unsealable::NoKey(sealed.key.clone()))?;
         let damaged = || Unsealable::Damaged(sealed.key.clone());
@@ -125,7 +130,7 @@ mod tests {
         assert_eq!(new.open(TokenId(7), &sealed).unwrap_err(), Unsealable::NoKey("2025".into()));
         assert_eq!(both.seal(TokenId(7), &secret, &OsEntropy).unwrap().key, "2026");
         for text in ["", "00", "zz", &format!("{}00", sealed.text)] {
-            let changed = SealedKey { text: text.into(), ..sealed.clone() };
+            let changed = SealedSecret { text: text.into(), ..sealed.clone() };
             assert_eq!(old.open(TokenId(7), &changed).unwrap_err(), Unsealable::Damaged("2025".into()));
         }
         assert_ne!(old.seal(TokenId(7), &secret, &OsEntropy).unwrap(), sealed, "a nonce is used once");

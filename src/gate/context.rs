@@ -131,7 +131,7 @@ impl AuthContext {
     /// ```
     pub async fn revoked(&self) {
         let mut entry = self.entry.clone();
-        let Some(digest) = entry.digest else { return std::future::pending().await };
+        let Some(digest) = entry.digest() else { return std::future::pending().await };
         let layers = self.required.as_deref().cloned();
         let required: Vec<Requirement> = layers.into_iter().chain(self.mark.required()).collect();
         let decisions: Vec<Decision> = required.iter().map(|r| self.decide(r)).collect();

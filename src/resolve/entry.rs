@@ -9,19 +9,28 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+/// In the order in which a request reads it, so that with many tokens it waits for few lines of memory.
+#[repr(C)]
 pub(crate) struct Entry {
-    pub(crate) principal: Principal,
-    pub(crate) digest: Option<Digest>,
-    pub(crate) conditions: Arc<Conditions>,
-    pub(crate) resolver: Weak<Resolver>,
-    pub(super) stamp: Stamp,
+    digest: Kept,
+    /// From then on it must be read again before it is judged: a session may have been used elsewhere.
+    pub(super) reload: Moment,
     standing: Standing,
     /// From then on it is expired.
     pub(super) ends: Moment,
-    /// From then on it must be read again before it is judged: a session may have been used elsewhere.
-    pub(super) reload: Moment,
-    owner_active: bool,
     noted: AtomicU64,
+    owner_active: bool,
+    pub(crate) principal: Principal,
+    pub(super) stamp: Stamp,
+    pub(crate) conditions: Arc<Conditions>,
+    pub(crate) resolver: Weak<Resolver>,
+}
+
+/// The digest of an entry's token. The long ones of the reference would make all entries long.
+enum Kept {
+    Nobodys,
+    Native([u8; 27]),
+    Reference(Box<[u8; 64]>),
 }
 
 impl Entry {
@@ -45,7 +54,10 @@ impl Entry {
         }
         Some(Self {
             principal: home.names.share(Principal::of(token, owner)?, &home.conditions),
-            digest: Some(token.digest),
+            digest: match token.digest {
+                Digest::Native(digest) => Kept::Native(digest),
+                Digest::Reference(digest) => Kept::Reference(Box::new(digest)),
+            },
             conditions: home.conditions.clone(),
             resolver: Arc::downgrade(home),
             stamp,
@@ -61,7 +73,7 @@ impl Entry {
     pub(crate) fn public(principal: Principal, conditions: Arc<Conditions>) -> Self {
         Self {
             principal,
-            digest: None,
+            digest: Kept::Nobodys,
             conditions,
             resolver: Weak::new(),
             stamp: Stamp { era: 0, seq: 0, tags: Box::default() },
@@ -83,7 +95,20 @@ impl Entry {
 
     /// Whether it is the entry of the token with this digest.
     pub(super) fn is_of(&self, digest: &Digest) -> bool {
-        self.digest.as_ref() == Some(digest)
+        match (&self.digest, digest) {
+            (Kept::Native(kept), Digest::Native(digest)) => kept == digest,
+            (Kept::Reference(kept), Digest::Reference(digest)) => **kept == *digest,
+            _ => false,
+        }
+    }
+
+    /// The digest of its token; `None` for nobody.
+    pub(crate) fn digest(&self) -> Option<Digest> {
+        match &self.digest {
+            Kept::Nobodys => None,
+            Kept::Native(digest) => Some(Digest::Native(*digest)),
+            Kept::Reference(digest) => Some(Digest::Reference(**digest)),
+        }
     }
 
     /// Whether nothing that it rests on has changed since it was read.
@@ -107,7 +132,8 @@ impl Entry {
     pub(super) fn weight(&self) -> u64 {
         // Besides itself: the two counters of its Arc, and its place in the cache's tables.
         const AROUND: usize = 16 + size_of::<u64>() + 40;
-        (size_of::<Self>() + AROUND + size_of_val(&*self.stamp.tags) + self.principal.weight()) as u64
+        let digest = if let Kept::Reference(long) = &self.digest { size_of_val(&**long) } else { 0 };
+        (size_of::<Self>() + AROUND + digest + size_of_val(&*self.stamp.tags) + self.principal.weight()) as u64
     }
 }
 

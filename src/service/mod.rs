@@ -38,7 +38,7 @@ pub use roles::{RoleUpdate, Roles};
 pub use sessions::{FirstAdmin, ProfileUpdate, Registration, Sessions, SignedIn};
 pub use set_up::SetUp;
 pub use tokens::{
-    AdminToken, ContentToken, DescribedToken, IssuedToken, Key, OpenedToken, SessionToken, TokenUpdate, Tokens,
+    DescribedToken, IssuedToken, NewAdminToken, NewContentToken, NewSession, OpenedToken, Reveal, TokenUpdate, Tokens,
 };
 
 #[cfg(feature = "strapi")]

@@ -6,8 +6,8 @@ mod view;
 
 use super::{Following, Imported, Record, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
 use crate::domain::{
-    AuditEvent, Ceiling, Clock, Digest, Owner, OwnerId, PasswordHash, Role, RoleId, SealedKey, SystemClock, Timestamp,
-    Token, TokenId,
+    AuditEvent, Ceiling, Clock, Digest, Owner, OwnerId, PasswordHash, Role, RoleId, SealedSecret, SystemClock,
+    Timestamp, Token, TokenId,
 };
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -51,7 +51,7 @@ struct Content {
     tokens: RedBlackTreeMapSync<TokenId, Arc<Token>>,
     by_digest: HashTrieMapSync<Digest, TokenId>,
     token_names: HashTrieMapSync<String, TokenId>,
-    sealed: HashTrieMapSync<TokenId, SealedKey>,
+    sealed: HashTrieMapSync<TokenId, SealedSecret>,
     /// By source, what it is called there, and the word for its kind.
     imported: HashTrieMapSync<(String, String, &'static str), Imported>,
     events: RedBlackTreeMapSync<i64, Arc<AuditEvent>>,

@@ -23,7 +23,7 @@ pub use sql::sqlite::{SqliteOptions, SqliteStore};
 
 use crate::domain::{
     Action, AuditEvent, Cause, Ceiling, Digest, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Permission,
-    Role, RoleId, SaltId, SealedKey, Tag, Timestamp, Token, TokenAuthority, TokenId,
+    Role, RoleId, SaltId, SealedSecret, Tag, Timestamp, Token, TokenAuthority, TokenId,
 };
 use async_trait::async_trait;
 use std::fmt;
@@ -181,7 +181,7 @@ pub trait View: Send {
     /// The token with this digest, of any kind.
     async fn token_with_digest(&mut self, digest: &Digest) -> Result<Option<TokenId>, StoreError>;
     /// The sealed secret of a token, if there is one.
-    async fn sealed_key(&mut self, id: TokenId) -> Result<Option<SealedKey>, StoreError>;
+    async fn sealed_secret(&mut self, id: TokenId) -> Result<Option<SealedSecret>, StoreError>;
     /// Every role by id, each with how many admin tokens its members have.
     async fn tokens_of_members(&mut self) -> Result<Vec<(RoleId, u64)>, StoreError>;
     /// Those of these owners that exist, by id, each with how many admin tokens they have.
@@ -248,7 +248,7 @@ pub trait Transaction: View {
     /// Replaces a token's secret. A sealed copy of the older one is gone.
     async fn set_secret(&mut self, id: TokenId, digest: &Digest, salt: &SaltId, hint: &str) -> Result<(), StoreError>;
     /// Keeps a token's secret, sealed.
-    async fn seal_key(&mut self, id: TokenId, sealed: &SealedKey) -> Result<(), StoreError>;
+    async fn seal_secret(&mut self, id: TokenId, sealed: &SealedSecret) -> Result<(), StoreError>;
     /// Removes a token with all that is its own. One that is gone already is passed over.
     async fn delete_token(&mut self, id: TokenId) -> Result<(), StoreError>;
     /// Removes sessions that ended before now, and answers how many.

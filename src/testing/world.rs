@@ -6,7 +6,7 @@ use crate::domain::{ContentAccess, Grant, OwnerId, Permission, RoleId, Salt, Sec
 use crate::gate::GuardedRouter;
 use crate::keyward::{Builder, Keyward};
 use crate::resolve::Limits;
-use crate::service::{AdminToken, ContentToken, IssuedToken, Lifespan, SessionToken};
+use crate::service::{IssuedToken, Lifespan, NewAdminToken, NewContentToken, NewSession};
 use crate::store::{MemoryStore, NewOwner, NewRole, WriteStore};
 use axum::Router;
 use std::sync::Arc;
@@ -85,7 +85,7 @@ impl<S: WriteStore> World<S> {
     /// # Panics
     /// If the store fails.
     pub async fn content(&self, access: ContentAccess) -> Key {
-        let new = ContentToken::new(self.name("content"), access).lifespan(Lifespan::Unlimited);
+        let new = NewContentToken::new(self.name("content"), access).lifespan(Lifespan::Unlimited);
         Key::of(ok(self.keyward.tokens().issue_content(new).await), None)
     }
 
@@ -139,7 +139,7 @@ impl<S: WriteStore> Cast<'_, S> {
     pub async fn issue(self) -> Key {
         let (owner, role) = self.person().await;
         let (world, grants, lifespan) = (self.world, self.grants, self.lifespan);
-        let new = AdminToken::new(world.name("token"), owner).grants(grants).lifespan(lifespan);
+        let new = NewAdminToken::new(world.name("token"), owner).grants(grants).lifespan(lifespan);
         Key::of(ok(world.keyward.tokens().issue_admin(new).await), Some((owner, role)))
     }
 
@@ -150,7 +150,7 @@ impl<S: WriteStore> Cast<'_, S> {
     pub async fn sign_in(self) -> Key {
         let (owner, role) = self.person().await;
         let (idle, lifespan) = (Duration::from_secs(30 * 60), Duration::from_secs(24 * 60 * 60));
-        let new = SessionToken { owner, idle, lifespan };
+        let new = NewSession { owner, idle, lifespan };
         Key::of(ok(self.world.keyward.tokens().open_session(new).await), Some((owner, role)))
     }
 

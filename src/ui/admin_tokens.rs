@@ -12,7 +12,7 @@ use super::state::Pages;
 use super::time::When;
 use super::tokens::{Actions, Existing, Extra, Listed, ShownKey, Side, tokens};
 use crate::domain::{Cause, Ceiling, Grant, Kind, OwnerState, Subject, Timestamp, TokenId, What};
-use crate::service::{AdminToken, DescribedToken, IssuedToken, ServiceError, TokenUpdate, Tokens};
+use crate::service::{DescribedToken, IssuedToken, NewAdminToken, ServiceError, TokenUpdate, Tokens};
 use crate::store::{EventQuery, Paging as Page};
 use askama::Template;
 use axum::response::Response;
@@ -244,7 +244,7 @@ impl Side for AdminTokens {
         viewer: &Viewer,
         sent: &Sent,
     ) -> Result<Result<IssuedToken, ServiceError>, Failure> {
-        let new = AdminToken {
+        let new = NewAdminToken {
             name: sent.text("name").to_owned(),
             description: sent.text("description").to_owned(),
             owner: viewer.id,

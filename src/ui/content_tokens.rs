@@ -11,7 +11,7 @@ use super::state::Pages;
 use super::time::When;
 use super::tokens::{Actions, Existing, Extra, Listed, ShownKey, Side};
 use crate::domain::{ContentAccess, Kind, TokenId};
-use crate::service::{ContentToken, DescribedToken, IssuedToken, ServiceError, TokenUpdate, Tokens};
+use crate::service::{DescribedToken, IssuedToken, NewContentToken, ServiceError, TokenUpdate, Tokens};
 use askama::Template;
 use axum::response::Response;
 use http::StatusCode;
@@ -189,7 +189,7 @@ impl Side for ContentTokens {
     }
 
     async fn issue(tokens: &Tokens, _: &Viewer, sent: &Sent) -> Result<Result<IssuedToken, ServiceError>, Failure> {
-        let new = ContentToken {
+        let new = NewContentToken {
             name: sent.text("name").to_owned(),
             description: sent.text("description").to_owned(),
             access: Chosen::sent(sent).access()?,

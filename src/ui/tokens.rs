@@ -10,7 +10,7 @@ use super::state::Pages;
 use super::time::When;
 use crate::domain::{Kind, Secret, Token, TokenId};
 use crate::gate::GuardedRouter;
-use crate::service::{DescribedToken, IssuedToken, Key, ServiceError, TokenUpdate, Tokens};
+use crate::service::{DescribedToken, IssuedToken, Reveal, ServiceError, TokenUpdate, Tokens};
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -292,13 +292,13 @@ async fn view<S: Side>(
     Id(id): Id,
 ) -> Result<Response, Failure> {
     let opened = tokens::<S>(&pages, &viewer).open(TokenId(id)).await?;
-    let (found, key) = match &opened.key {
-        Key::Shown(secret) => {
+    let (found, key) = match &opened.secret {
+        Reveal::Shown(secret) => {
             let key = ShownKey::of::<S>(&pages, &headers, "The key of this token", S::SHOWN_AGAIN, secret);
             (Complaints::default(), Some(key))
         }
-        Key::NotForYou => return Err(ServiceError::Forbidden("only its owner looks at a key").into()),
-        Key::NotKept | Key::Lost(_) => (Complaints::whole(KEY_LOST), None),
+        Reveal::NotForYou => return Err(ServiceError::Forbidden("only its owner looks at a key").into()),
+        Reveal::NotKept | Reveal::Lost(_) => (Complaints::whole(KEY_LOST), None),
     };
     let extra = Extra { key, ..Extra::default() };
     S::one_page(&pages, &viewer, StatusCode::OK, &found, &opened.described, extra).await

@@ -8,7 +8,7 @@ use crate::person::Person;
 use crate::scene::{PASSWORD, ROOT, Scene};
 use crate::server::SALT;
 use keyward::{
-    Action, AdminToken, EncryptionKeys, Grant, Keyward, Lifespan, NewOwner, Password, RoleId, SaltRing, SqliteStore,
+    Action, EncryptionKeys, Grant, Keyward, Lifespan, NewAdminToken, NewOwner, Password, RoleId, SaltRing, SqliteStore,
 };
 use serde_json::json;
 use std::path::Path;
@@ -65,9 +65,9 @@ fn many(file: &Path, count: usize) {
         let owner = keyward.owners().create(new).await.unwrap().id;
         keyward.owners().set_password(owner, Password::new(PASSWORD)).await.unwrap();
         for n in 0..count {
-            let new = AdminToken::new(format!("Pipeline {n:04}"), owner).lifespan(Lifespan::days(90));
+            let new = NewAdminToken::new(format!("Pipeline {n:04}"), owner).lifespan(Lifespan::days(90));
             let grants = ["read", "update"].map(|deed| Grant::new(Action::new(format!("admin::webhooks.{deed}"))));
-            let new = AdminToken { description: format!("Builds and publishes service {n}"), ..new.grants(grants) };
+            let new = NewAdminToken { description: format!("Builds and publishes service {n}"), ..new.grants(grants) };
             keyward.tokens().issue_admin(new).await.unwrap();
         }
         keyward.shutdown().await;

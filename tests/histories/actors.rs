@@ -4,8 +4,8 @@ use crate::in_file;
 use crate::names::{permissions, questions, row};
 use keyward::testing::World;
 use keyward::{
-    AdminToken, ContentAccess, ContentToken, Doer, Grant, Kind, NewOwner, NewRole, OwnerId, OwnerUpdate, Password,
-    Permission, ProfileUpdate, RoleId, RoleUpdate, ServiceError, TokenId, TokenUpdate, WriteStore,
+    ContentAccess, Doer, Grant, Kind, NewAdminToken, NewContentToken, NewOwner, NewRole, OwnerId, OwnerUpdate,
+    Password, Permission, ProfileUpdate, RoleId, RoleUpdate, ServiceError, TokenId, TokenUpdate, WriteStore,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -140,9 +140,9 @@ impl<S: WriteStore> Play<S> {
                 owners.update(owner(o), update(OwnerUpdate { active, ..Default::default() })).await.map(drop)
             }
             Call::DeleteOwner(o) => owners.delete(owner(o)).await.map(drop),
-            Call::IssueFor(o, g) => tokens.issue_admin(AdminToken::new(name, owner(o)).grants(g)).await.map(drop),
+            Call::IssueFor(o, g) => tokens.issue_admin(NewAdminToken::new(name, owner(o)).grants(g)).await.map(drop),
             Call::IssueContent => {
-                tokens.issue_content(ContentToken::new(name, ContentAccess::FullAccess)).await.map(drop)
+                tokens.issue_content(NewContentToken::new(name, ContentAccess::FullAccess)).await.map(drop)
             }
             Call::UpdateToken(t, g) => {
                 let grants = Some(g);
@@ -177,9 +177,9 @@ async fn stage<S: WriteStore>(world: &World<S>, mine: Vec<Permission>, theirs: V
     let me = owner("me", &[a]).await;
     let both = owner("both", &[a, b]).await;
     let grants: Vec<Grant> = mine.iter().map(Grant::from).collect();
-    keyward.tokens().issue_admin(AdminToken::new("boss", boss).grants([Grant::new("read")])).await.unwrap();
-    keyward.tokens().issue_admin(AdminToken::new("both", both).grants(grants.clone())).await.unwrap();
-    let token = keyward.tokens().issue_admin(AdminToken::new("me", me).grants(grants)).await.unwrap().token.id;
+    keyward.tokens().issue_admin(NewAdminToken::new("boss", boss).grants([Grant::new("read")])).await.unwrap();
+    keyward.tokens().issue_admin(NewAdminToken::new("both", both).grants(grants.clone())).await.unwrap();
+    let token = keyward.tokens().issue_admin(NewAdminToken::new("me", me).grants(grants)).await.unwrap().token.id;
     (me, token)
 }
 
@@ -307,7 +307,7 @@ async fn what_a_token_may_never_do() {
     let keyward = &world.keyward;
     let by = Doer::Token(token);
     let forbidden = |r: Result<(), ServiceError>| assert!(matches!(r, Err(ServiceError::Forbidden(_))), "{r:?}");
-    forbidden(keyward.tokens().by(by).issue_admin(AdminToken::new("x", me)).await.map(drop));
+    forbidden(keyward.tokens().by(by).issue_admin(NewAdminToken::new("x", me)).await.map(drop));
     forbidden(keyward.tokens().by(by).owner_permissions(token).await.map(drop));
     forbidden(keyward.sessions().by(by).list().await.map(drop));
     let all = keyward.tokens().list(Kind::Admin).await.unwrap();

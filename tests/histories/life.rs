@@ -5,7 +5,7 @@ use crate::in_file;
 use crate::names::{self, Question, any_holds, held, permissions, questions, row};
 use keyward::testing::World;
 use keyward::{
-    AdminToken, Conditions, Doer, Grant, NewOwner, NewRole, OwnerId, OwnerState, Permission, Principal, RoleId,
+    Conditions, Doer, Grant, NewAdminToken, NewOwner, NewRole, OwnerId, OwnerState, Permission, Principal, RoleId,
     ServiceError, TokenId, TokenUpdate, When, WriteStore, action,
 };
 use proptest::prelude::*;
@@ -165,7 +165,7 @@ impl<S: WriteStore> History<S> {
                 let id = self.owners[owner];
                 let Some((_, state)) = self.model.owners.get(&id) else { return };
                 self.names += 1;
-                let new = AdminToken::new(format!("token {}", self.names), id).grants(grants.clone());
+                let new = NewAdminToken::new(format!("token {}", self.names), id).grants(grants.clone());
                 let issued = keyward.tokens().issue_admin(new).await;
                 match self.model.kept(id, &grants, &[]).filter(|_| state.is_active()) {
                     Some(kept) => _ = self.model.tokens.insert(issued.unwrap().token.id, (id, kept)),
@@ -285,7 +285,7 @@ async fn chosen_conditions_outlive_demotion() {
     let boss = keyward.owners().create(both).await.unwrap().id;
     let own = Grant::from(&read()).chosen(When::from_list([keyward::IS_CREATOR]));
     let token =
-        keyward.tokens().issue_admin(AdminToken::new("own", boss).grants([own.clone()])).await.unwrap().token.id;
+        keyward.tokens().issue_admin(NewAdminToken::new("own", boss).grants([own.clone()])).await.unwrap().token.id;
     let grants = async || keyward.tokens().read(token).await.unwrap().token.grants().to_vec();
 
     keyward.owners().set_roles(boss, vec![role]).await.unwrap();

@@ -1,7 +1,7 @@
 //! Two writers at once: a role shrinks while a token is issued for what it held, on one handle and on two nodes.
 
 use crate::in_file;
-use keyward::{AdminToken, Ceiling, Grant, Keyward, NewOwner, NewRole, Permission, WriteStore};
+use keyward::{Ceiling, Grant, Keyward, NewAdminToken, NewOwner, NewRole, Permission, WriteStore};
 
 const TIMES: usize = 100;
 
@@ -38,7 +38,7 @@ async fn race<S: WriteStore>(keyward: &Keyward<S>, other: &Keyward<S>) {
             ready.wait().await;
             roles.set_permissions(role, vec![Permission::new("read")]).await
         });
-        let new = AdminToken::new(format!("token {n}"), owner).grants(["read", "write"].map(Grant::new));
+        let new = NewAdminToken::new(format!("token {n}"), owner).grants(["read", "write"].map(Grant::new));
         let issue = tokio::spawn(async move {
             start.wait().await;
             tokens.issue_admin(new).await

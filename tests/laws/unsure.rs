@@ -7,7 +7,7 @@ use keyward::store::{
 };
 use keyward::{
     AuditEvent, Cause, Ceiling, Digest, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Permission, Role,
-    RoleId, SaltId, SealedKey, Tag, Timestamp, Token, TokenAuthority, TokenId,
+    RoleId, SaltId, SealedSecret, Tag, Timestamp, Token, TokenAuthority, TokenId,
 };
 
 pub struct Unsure {
@@ -51,7 +51,7 @@ forward! {
     tokens(kind: Kind, owner: Option<OwnerId>) -> Vec<Token>;
     token_named(name: &str) -> Option<TokenId>;
     token_with_digest(digest: &Digest) -> Option<TokenId>;
-    sealed_key(id: TokenId) -> Option<SealedKey>;
+    sealed_secret(id: TokenId) -> Option<SealedSecret>;
     tokens_of_members() -> Vec<(RoleId, u64)>;
     tokens_of_owners(ids: &[OwnerId]) -> Vec<(OwnerId, u64)>;
     imported() -> Vec<(String, String, Imported)>;
@@ -91,7 +91,7 @@ forward! {
     insert_token(token: NewToken) -> TokenId;
     update_token(id: TokenId, name: &str, description: &str, authority: &TokenAuthority) -> ();
     set_secret(id: TokenId, digest: &Digest, salt: &SaltId, hint: &str) -> ();
-    seal_key(id: TokenId, sealed: &SealedKey) -> ();
+    seal_secret(id: TokenId, sealed: &SealedSecret) -> ();
     delete_token(id: TokenId) -> ();
     delete_ended_sessions() -> u64;
     clamp(clamp: Clamp<'_>, origin: &Origin, cause: Cause) -> Clamped;

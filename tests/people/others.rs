@@ -3,7 +3,7 @@
 use crate::house::{House, PASSWORD, password, paths, refused};
 use keyward::store::WriteStore;
 use keyward::{
-    AdminToken, Cause, Doer, Grant, Lifespan, NewOwner, OwnerState, OwnerUpdate, RoleId, ServiceError, Target, What,
+    Cause, Doer, Grant, Lifespan, NewAdminToken, NewOwner, OwnerState, OwnerUpdate, RoleId, ServiceError, Target, What,
 };
 
 const NEW: &str = "N3w-password";
@@ -107,7 +107,7 @@ pub(crate) async fn a_smaller_role_takes_grants<S: WriteStore>(house: House<S>) 
     let ada = house.person("ada@x.test", &[wide]).await;
     let other = house.person("other@x.test", &[RoleId::SUPER_ADMIN]).await;
     for (owner, grants) in [(ada, ["a", "b"]), (other, ["a", "z"])] {
-        let new = AdminToken::new(format!("of {owner}"), owner).grants(grants.map(Grant::new));
+        let new = NewAdminToken::new(format!("of {owner}"), owner).grants(grants.map(Grant::new));
         let id = house.keyward.tokens().issue_admin(new.lifespan(Lifespan::Unlimited)).await.unwrap().token.id;
         let owners = house.keyward.owners().by(Doer::Person(boss));
         let (answer, events) = house.during(owners.set_roles(owner, vec![narrow])).await;
@@ -165,7 +165,7 @@ pub(crate) async fn who_goes_takes_everything_along<S: WriteStore>(house: House<
     let boss = house.boss().await;
     let role = house.role("A", ["a".into()]).await;
     let ada = house.person("ada@x.test", &[role]).await;
-    let new = AdminToken::new("deploy", ada).grants([Grant::new("a")]);
+    let new = NewAdminToken::new("deploy", ada).grants([Grant::new("a")]);
     let token = house.keyward.tokens().issue_admin(new).await.unwrap();
     let session = house.sign_in("ada@x.test").await.session;
     let owners = house.keyward.owners().by(Doer::Person(boss));

@@ -3,8 +3,8 @@
 use crate::house::{House, PASSWORD, ip, password, paths, refused};
 use keyward::store::WriteStore;
 use keyward::{
-    AdminToken, ContentAccess, ContentToken, Doer, Grant, IS_CREATOR, Permission, ProfileUpdate, ServiceError, What,
-    When,
+    ContentAccess, Doer, Grant, IS_CREATOR, NewAdminToken, NewContentToken, Permission, ProfileUpdate, ServiceError,
+    What, When,
 };
 
 const NEW: &str = "N3w-password";
@@ -93,9 +93,9 @@ pub(crate) async fn guesses_at_the_own_password_are_limited<S: WriteStore>(house
 
 pub(crate) async fn a_token_is_not_its_owner<S: WriteStore>(house: House<S>) {
     let boss = house.boss().await;
-    let new = AdminToken::new("deploy", boss).grants([Grant::new("read")]);
+    let new = NewAdminToken::new("deploy", boss).grants([Grant::new("read")]);
     let token = Doer::Token(house.keyward.tokens().issue_admin(new).await.unwrap().token.id);
-    let content = ContentToken::new("site", ContentAccess::FullAccess);
+    let content = NewContentToken::new("site", ContentAccess::FullAccess);
     let content = Doer::Token(house.keyward.tokens().issue_content(content).await.unwrap().token.id);
     let sessions = |doer| house.keyward.sessions().by(doer);
     let (owner, roles) = sessions(token).me().await.unwrap();
@@ -117,7 +117,7 @@ pub(crate) async fn everybody_sees_what_they_may_do<S: WriteStore>(house: House<
     let read = || Permission::new("read").on("article").when(own.clone());
     let role = house.role("Editor", [read(), "write".into()]).await;
     let ada = house.person("ada@x.test", &[role]).await;
-    let new = AdminToken::new("deploy", ada).grants([Grant::new("read").on("article")]);
+    let new = NewAdminToken::new("deploy", ada).grants([Grant::new("read").on("article")]);
     let token = house.keyward.tokens().issue_admin(new).await.unwrap().token.id;
     let sessions = |doer| house.keyward.sessions().by(doer);
     assert_eq!(sessions(Doer::Person(ada)).permissions().await.unwrap().len(), 2);

@@ -3,8 +3,8 @@
 use crate::house::{House, PASSWORD, password, refused};
 use keyward::store::WriteStore;
 use keyward::{
-    AdminToken, Doer, Grant, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, NewOwner, OwnerId, OwnerState, OwnerUpdate, Owners,
-    Permission, RoleId, ServiceError, When,
+    Doer, Grant, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, NewAdminToken, NewOwner, OwnerId, OwnerState, OwnerUpdate,
+    Owners, Permission, RoleId, ServiceError, When,
 };
 
 fn none() -> OwnerUpdate {
@@ -121,7 +121,7 @@ pub(crate) async fn nobody_becomes_somebody_who_sees_other_rows<S: WriteStore>(h
 pub(crate) async fn tokens_and_visitors_change_nobody<S: WriteStore>(house: House<S>) {
     let boss = house.boss().await;
     let weak = house.person("weak@x.test", &[]).await;
-    let new = AdminToken::new("deploy", boss).grants([Grant::new("admin::users.update")]);
+    let new = NewAdminToken::new("deploy", boss).grants([Grant::new("admin::users.update")]);
     let token = house.keyward.tokens().issue_admin(new).await.unwrap().token.id;
     let before = house.events().await;
     for doer in [Doer::Token(token), Doer::Visitor] {

@@ -3,7 +3,7 @@
 use crate::house::{House, paths, refused};
 use keyward::store::WriteStore;
 use keyward::{
-    AdminToken, Clamped, Digest, Doer, Grant, Kind, OwnerId, Permission, RoleId, ServiceError, Token, TokenId, When,
+    Clamped, Digest, Doer, Grant, Kind, NewAdminToken, OwnerId, Permission, RoleId, ServiceError, Token, TokenId, When,
 };
 
 fn permitted(actions: &[&str]) -> Vec<Permission> {
@@ -15,7 +15,7 @@ fn takes(tokens: u64, grants: u64) -> Clamped {
 }
 
 async fn token<S: WriteStore>(house: &House<S>, name: &str, owner: OwnerId, actions: &[&str]) -> Token {
-    let new = AdminToken::new(name, owner).grants(actions.iter().map(|a| Grant::new(*a)));
+    let new = NewAdminToken::new(name, owner).grants(actions.iter().map(|a| Grant::new(*a)));
     house.keyward.tokens().issue_admin(new).await.unwrap().token
 }
 

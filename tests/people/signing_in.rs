@@ -2,7 +2,7 @@
 
 use crate::house::{House, PASSWORD, ip, password, refused};
 use keyward::store::WriteStore;
-use keyward::{AdminToken, Doer, Kind, NewOwner, OwnerState, ServiceError, Target, What};
+use keyward::{Doer, Kind, NewAdminToken, NewOwner, OwnerState, ServiceError, Target, What};
 use std::time::Duration;
 
 const WINDOW: Duration = Duration::from_secs(300);
@@ -115,7 +115,7 @@ pub(crate) async fn sessions_are_ones_own<S: WriteStore>(house: House<S>) {
     house.does(&[What::SignedOut], sessions().revoke(there.session.token.id)).await;
     assert!(house.lives(&here.session.secret).await && !house.lives(&there.session.secret).await);
 
-    let token = AdminToken::new("deploy", boss).grants([keyward::Grant::new("any")]);
+    let token = NewAdminToken::new("deploy", boss).grants([keyward::Grant::new("any")]);
     let token = house.keyward.tokens().issue_admin(token).await.unwrap().token.id;
     refused!(sessions().sign_out(token).await, ServiceError::NotFound(_));
     for doer in [Doer::Token(token), Doer::Visitor, Doer::Service] {

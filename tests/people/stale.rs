@@ -3,8 +3,8 @@
 use crate::house::{House, PASSWORD, password, paths, refused};
 use keyward::store::{Use, WriteStore};
 use keyward::{
-    AdminToken, ContentAccess, ContentToken, Doer, Grant, NewOwner, NewRole, OwnerId, OwnerState, OwnerUpdate, Owners,
-    Permission, ProfileUpdate, Roles, ServiceError, SessionToken, Token, TokenUpdate, Tokens, What,
+    ContentAccess, Doer, Grant, NewAdminToken, NewContentToken, NewOwner, NewRole, NewSession, OwnerId, OwnerState,
+    OwnerUpdate, Owners, Permission, ProfileUpdate, Roles, ServiceError, Token, TokenUpdate, Tokens, What,
 };
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn permitted(actions: &[&str]) -> Vec<Permission> {
 }
 
 async fn token<S: WriteStore>(house: &House<S>, owner: OwnerId, actions: &[&str]) -> Token {
-    let new = AdminToken::new("deploy", owner).grants(actions.iter().map(|a| Grant::new(*a)));
+    let new = NewAdminToken::new("deploy", owner).grants(actions.iter().map(|a| Grant::new(*a)));
     house.keyward.tokens().issue_admin(new).await.unwrap().token
 }
 
@@ -104,7 +104,7 @@ pub(crate) async fn whatever_came_between_counts<S: WriteStore>(house: House<S>)
     tokens.update(seen.id, named("deploy")).await.unwrap();
     tokens.clone().only_if(now.version()).update(seen.id, named("new")).await.unwrap();
 
-    let site = ContentToken::new("site", ContentAccess::ReadOnly);
+    let site = NewContentToken::new("site", ContentAccess::ReadOnly);
     let site = tokens.issue_content(site).await.unwrap().token;
     let wider = TokenUpdate { access: Some(ContentAccess::FullAccess), ..TokenUpdate::default() };
     tokens.update(site.id, wider).await.unwrap();
@@ -178,13 +178,13 @@ pub(crate) async fn a_version_that_nobody_looks_at_is_refused<S: WriteStore>(hou
     let (answer, events) = house
         .during(async {
             refused!(
-                tokens.only_if(version).issue_admin(AdminToken::new("x", boss)).await,
+                tokens.only_if(version).issue_admin(NewAdminToken::new("x", boss)).await,
                 ServiceError::Impossible(_)
             );
             refused!(roles.only_if(version).create(NewRole::new("x")).await, ServiceError::Impossible(_));
             refused!(owners.only_if(version).create(NewOwner::new("x@x.test")).await, ServiceError::Impossible(_));
             let session =
-                SessionToken { owner: boss, idle: Duration::from_secs(120), lifespan: Duration::from_secs(120) };
+                NewSession { owner: boss, idle: Duration::from_secs(120), lifespan: Duration::from_secs(120) };
             house.keyward.tokens().only_if(version).open_session(session).await
         })
         .await;

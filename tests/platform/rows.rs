@@ -3,8 +3,8 @@
 use crate::CM;
 use crate::server::{SALT, Server, platform};
 use keyward::{
-    AdminToken, Conditions, Fields, Grant, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Keyward, Lifespan, NewOwner, NewRole,
-    OwnerState, Permission, Predicate, RoleId, SaltRing, SqliteStore, When,
+    Conditions, Fields, Grant, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Keyward, Lifespan, NewAdminToken, NewOwner,
+    NewRole, OwnerState, Permission, Predicate, RoleId, SaltRing, SqliteStore, When,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -43,7 +43,7 @@ fn people(all: &[(Vec<Permission>, Vec<Grant>)]) -> (TempDir, Server, Vec<String
                 NewOwner { email, firstname, lastname: String::new(), username: None, state, roles: vec![role] };
             let owner = keyward.owners().create(owner).await.unwrap().id;
             let (name, description, lifespan) = (format!("t{i}"), String::new(), Lifespan::Unlimited);
-            let token = AdminToken { name, description, owner, grants: grants.clone(), lifespan };
+            let token = NewAdminToken { name, description, owner, grants: grants.clone(), lifespan };
             secrets.push(keyward.tokens().issue_admin(token).await.unwrap().secret.expose().to_owned());
         }
         secrets

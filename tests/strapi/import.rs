@@ -9,8 +9,8 @@ use keyward::store::EventQuery;
 use keyward::strapi::{Import, Outcome, ReferenceEncryptionKey, Report, StrapiStore, import};
 use keyward::testing::App;
 use keyward::{
-    ActionEntry, AdminToken, Catalogue, Decision, Digest, EncryptionKeys, Fields, Grant, GuardedRouter, Keyward,
-    Lifespan, Permission, PostgresStore, ReferenceSalt, RoleId, SaltRing, SqliteStore, WriteStore, action,
+    ActionEntry, Catalogue, Decision, Digest, EncryptionKeys, Fields, Grant, GuardedRouter, Keyward, Lifespan,
+    NewAdminToken, Permission, PostgresStore, ReferenceSalt, RoleId, SaltRing, SqliteStore, WriteStore, action,
 };
 use serde_json::{Value, json};
 use std::error::Error;
@@ -408,7 +408,7 @@ fn into_an_installation_that_is_in_use() {
         keyward.set_up().await.unwrap();
         let eli = keyward::NewOwner::new("ELI@example.test").roles([RoleId::SUPER_ADMIN]);
         let eli = keyward.owners().create(eli).await.unwrap().id;
-        let mine = AdminToken::new("root-all", eli).grants([Grant::new("admin::webhooks.read")]);
+        let mine = NewAdminToken::new("root-all", eli).grants([Grant::new("admin::webhooks.read")]);
         keyward.tokens().issue_admin(mine.lifespan(Lifespan::days(7))).await.unwrap();
 
         let report = a_move.import(&keyward, Import::default()).await;

@@ -5,8 +5,8 @@
 use axum::routing::get;
 use keyward::testing::App;
 use keyward::{
-    AdminToken, Grant, GuardedRouter, IssuedToken, Keyward, Lifespan, NewOwner, PostgresOptions, PostgresStore, RoleId,
-    Salt, ServiceError, action,
+    Grant, GuardedRouter, IssuedToken, Keyward, Lifespan, NewAdminToken, NewOwner, PostgresOptions, PostgresStore,
+    RoleId, Salt, ServiceError, action,
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use std::time::{Duration, Instant};
@@ -42,7 +42,7 @@ impl Node {
     pub async fn try_issue(&self, name: &str) -> Result<IssuedToken, ServiceError> {
         let email = format!("{name}@example.test");
         let owner = self.keyward.owners().create(NewOwner::new(email).roles([RoleId::SUPER_ADMIN])).await?;
-        let new = AdminToken::new(name, owner.id).grants([Grant::new(READ)]).lifespan(Lifespan::Unlimited);
+        let new = NewAdminToken::new(name, owner.id).grants([Grant::new(READ)]).lifespan(Lifespan::Unlimited);
         self.keyward.tokens().issue_admin(new).await
     }
 

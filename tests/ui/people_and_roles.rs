@@ -6,7 +6,7 @@ use http_body_util::BodyExt;
 use keyward::store::{EventQuery, Paging};
 use keyward::testing::{Key, World};
 use keyward::{
-    ActionEntry, AdminToken, Catalogue, Fields, Gated, Grant, IS_CREATOR, NewOwner, NewRole, OwnerId, OwnerState,
+    ActionEntry, Catalogue, Fields, Gated, Grant, IS_CREATOR, NewAdminToken, NewOwner, NewRole, OwnerId, OwnerState,
     Permission, RoleId, SubjectEntry, TokenId, When, ui,
 };
 use tower::ServiceExt;
@@ -104,7 +104,7 @@ impl House {
     }
 
     async fn token(&self, name: &str, owner: OwnerId, grants: impl IntoIterator<Item = Grant>) -> TokenId {
-        let new = AdminToken::new(name, owner).grants(grants);
+        let new = NewAdminToken::new(name, owner).grants(grants);
         self.world.keyward.tokens().issue_admin(new).await.unwrap().token.id
     }
 

@@ -4,7 +4,7 @@ use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE
 use http::{HeaderMap, Method};
 use keyward::testing::{Answer, App, Key, World};
 use keyward::{
-    AdminToken, ContentAccess, NewOwner, OwnerUpdate, Password, Permission, Reason, RoleId, SessionCookie, api, ui,
+    ContentAccess, NewAdminToken, NewOwner, OwnerUpdate, Password, Permission, Reason, RoleId, SessionCookie, api, ui,
 };
 
 const COOKIE_NAME: &str = "__Host-keyward";
@@ -342,7 +342,7 @@ async fn a_key_is_in_the_answer_that_makes_it_and_in_no_other() {
 async fn forms_say_where_they_go() {
     let (world, app) = app();
     let root = world.super_admin().sign_in().await;
-    let token = world.keyward.tokens().issue_admin(AdminToken::new("own", root.owner())).await.unwrap().token;
+    let token = world.keyward.tokens().issue_admin(NewAdminToken::new("own", root.owner())).await.unwrap().token;
     let content = world.content(ContentAccess::ReadOnly).await.token;
     let editor = world.editor().issue().await;
     let version = token.version().to_string();

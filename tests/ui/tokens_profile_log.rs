@@ -3,7 +3,7 @@
 use http::header::{LOCATION, SET_COOKIE};
 use keyward::testing::{Answer, App, Key, World};
 use keyward::{
-    AdminToken, Catalogue, ContentAccess, Doer, EncryptionKeys, Grant, Kind, OwnerUpdate, Password, ProfileUpdate,
+    Catalogue, ContentAccess, Doer, EncryptionKeys, Grant, Kind, NewAdminToken, OwnerUpdate, Password, ProfileUpdate,
     TokenAuthority, TokenId, TokenUpdate, ui,
 };
 
@@ -129,7 +129,7 @@ async fn a_token_is_not_deleted_from_an_old_page() {
 async fn a_form_that_comes_back_names_the_token_as_it_is() {
     let (world, app) = app();
     let root = world.super_admin().sign_in().await;
-    let of_admin = AdminToken::new("own", root.owner());
+    let of_admin = NewAdminToken::new("own", root.owner());
     let of_admin = world.keyward.tokens().issue_admin(of_admin).await.unwrap().token.id;
     let of_content = world.content(ContentAccess::ReadOnly).await.token;
     for (list, id, name) in [(ADMIN_TOKENS, of_admin, "staging"), (TOKENS, of_content, "trial")] {

@@ -7,7 +7,7 @@ use crate::domain::{
     Timestamp, Token, TokenId, What, When, seal_as_the_reference,
 };
 use crate::keyward::Builder;
-use crate::service::{Key, Password};
+use crate::service::{Password, Reveal};
 use crate::store::strapi::{ForeignAuthority, ForeignRole, ForeignToken, ForeignUser, NotUnderstood, Sealed};
 use crate::store::{MemoryStore, NewOwner, NewRole, Store};
 use std::error::Error;
@@ -198,10 +198,10 @@ async fn owners_see_their_keys_and_nobody_else_does() {
     let token = here(&keyward, 5).await.unwrap();
     let open = async |name: &str| {
         let who = Doer::Person(somebody(&keyward, name).await.unwrap());
-        keyward.tokens().by(who).open(token.id).await.unwrap().key
+        keyward.tokens().by(who).open(token.id).await.unwrap().secret
     };
-    assert!(matches!(open("ada").await, Key::Shown(secret) if secret.expose() == key(5)));
-    assert!(matches!(open("root").await, Key::NotForYou));
+    assert!(matches!(open("ada").await, Reveal::Shown(secret) if secret.expose() == key(5)));
+    assert!(matches!(open("root").await, Reveal::NotForYou));
 }
 
 #[tokio::test]
@@ -514,7 +514,7 @@ async fn one_key_that_is_of_no_use_is_dropped_and_its_token_comes() {
     let token = here(&keyward, 5).await.unwrap();
     assert_eq!(token.hint, "");
     let ada = Doer::Person(somebody(&keyward, "ada").await.unwrap());
-    assert!(matches!(keyward.tokens().by(ada).open(token.id).await.unwrap().key, Key::NotKept));
+    assert!(matches!(keyward.tokens().by(ada).open(token.id).await.unwrap().secret, Reveal::NotKept));
 }
 
 #[tokio::test]

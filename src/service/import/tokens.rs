@@ -106,7 +106,7 @@ impl Carrier<'_> {
             && let Some(sealing) = &writer.settings.encryption
         {
             let sealed = sealing.seal(id, secret, &*writer.entropy)?;
-            self.draft.tx.seal_key(id, &sealed).await?;
+            self.draft.tx.seal_secret(id, &sealed).await?;
             self.report.came.keys += 1;
         }
         Ok(true)

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// An admin token to be.
 #[derive(Clone, Debug)]
-pub struct AdminToken {
+pub struct NewAdminToken {
     /// Unique among admin and content tokens.
     pub name: String,
     /// Free text.
@@ -27,12 +27,12 @@ pub struct AdminToken {
     pub lifespan: Lifespan,
 }
 
-impl AdminToken {
+impl NewAdminToken {
     /// A token of this name and owner that carries nothing and lives 30 days.
     ///
     /// ```
-    /// use keyward::{AdminToken, Grant, Lifespan, OwnerId};
-    /// let deploy = AdminToken::new("deploy", OwnerId(1)).grants([Grant::new("admin::webhooks.read")]).lifespan(Lifespan::days(7));
+    /// use keyward::{NewAdminToken, Grant, Lifespan, OwnerId};
+    /// let deploy = NewAdminToken::new("deploy", OwnerId(1)).grants([Grant::new("admin::webhooks.read")]).lifespan(Lifespan::days(7));
     /// ```
     pub fn new(name: impl Into<String>, owner: OwnerId) -> Self {
         let (name, description) = (name.into(), String::new());
@@ -63,7 +63,7 @@ impl AdminToken {
 
 /// A content token to be.
 #[derive(Clone, Debug)]
-pub struct ContentToken {
+pub struct NewContentToken {
     /// Unique among admin and content tokens.
     pub name: String,
     /// Free text.
@@ -74,7 +74,7 @@ pub struct ContentToken {
     pub lifespan: Lifespan,
 }
 
-impl ContentToken {
+impl NewContentToken {
     /// A token of this name and access that lives 30 days.
     pub fn new(name: impl Into<String>, access: ContentAccess) -> Self {
         Self { name: name.into(), description: String::new(), access, lifespan: Lifespan::days(30) }
@@ -97,7 +97,7 @@ impl ContentToken {
 
 /// A session to be.
 #[derive(Clone, Debug)]
-pub struct SessionToken {
+pub struct NewSession {
     /// Who signed in.
     pub owner: OwnerId,
     /// It ends when it was not used for this long, to the minute: use is noted once a minute. At least two minutes.
@@ -122,7 +122,7 @@ impl Tokens {
     /// If the name is empty or taken, the lifespan is not to be had, the owner does not exist, is not active or is somebody else than
     /// the person who asks, a grant names what is not registered or lies beyond what the owner may do, or conditions were
     /// chosen for an owner who is no super admin. A token issues none.
-    pub async fn issue_admin(&self, new: AdminToken) -> Result<IssuedToken, ServiceError> {
+    pub async fn issue_admin(&self, new: NewAdminToken) -> Result<IssuedToken, ServiceError> {
         let mut wrong = Wrong::default();
         let (name, description) = self.texts(&new.name, &new.description, &mut wrong)?;
         self.lives(new.lifespan, &mut wrong)?;
@@ -150,7 +150,7 @@ impl Tokens {
     /// # Errors
     /// If the name is empty or taken, the lifespan is not to be had, or the custom list is empty or names what is not registered.
     /// A token issues none.
-    pub async fn issue_content(&self, new: ContentToken) -> Result<IssuedToken, ServiceError> {
+    pub async fn issue_content(&self, new: NewContentToken) -> Result<IssuedToken, ServiceError> {
         let mut wrong = Wrong::default();
         let (name, description) = self.texts(&new.name, &new.description, &mut wrong)?;
         self.lives(new.lifespan, &mut wrong)?;
@@ -173,7 +173,7 @@ impl Tokens {
     ///
     /// # Errors
     /// If the owner does not exist or is not active, the idle time is under two minutes, or somebody else than the program asks.
-    pub async fn open_session(&self, new: SessionToken) -> Result<IssuedToken, ServiceError> {
+    pub async fn open_session(&self, new: NewSession) -> Result<IssuedToken, ServiceError> {
         if new.idle < Duration::from_secs(120) {
             return Err(ServiceError::invalid("idle", "must be at least two minutes"));
         }
@@ -288,7 +288,7 @@ pub(super) async fn seal(draft: &mut Draft, token: &Token, secret: &Secret) -> R
         return Ok(());
     };
     let sealed = keys.seal(token.id, secret, &*writer.entropy)?;
-    Ok(draft.tx.seal_key(token.id, &sealed).await?)
+    Ok(draft.tx.seal_secret(token.id, &sealed).await?)
 }
 
 pub(in crate::service) fn record(

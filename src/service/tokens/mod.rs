@@ -5,8 +5,8 @@ mod issue;
 mod read;
 
 pub use change::TokenUpdate;
-pub use issue::{AdminToken, ContentToken, IssuedToken, SessionToken};
-pub use read::{DescribedToken, Key, OpenedToken};
+pub use issue::{IssuedToken, NewAdminToken, NewContentToken, NewSession};
+pub use read::{DescribedToken, OpenedToken, Reveal};
 
 #[cfg(feature = "strapi")]
 pub(super) use issue::facts;

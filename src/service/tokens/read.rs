@@ -27,12 +27,12 @@ pub struct OpenedToken {
     /// The token.
     pub described: DescribedToken,
     /// Its secret.
-    pub key: Key,
+    pub secret: Reveal,
 }
 
 /// Whether a secret can be shown again.
 #[derive(Clone, Debug)]
-pub enum Key {
+pub enum Reveal {
     /// Not to whoever asks: it is shown to a session of the token's owner, and of a content token to every session.
     NotForYou,
     /// No: it was shown once, when it was made.
@@ -95,22 +95,22 @@ impl Tokens {
             (Actor::Person(_), None) => true,
             _ => false,
         };
-        let sealed = if yours { view.sealed_key(id).await? } else { None };
+        let sealed = if yours { view.sealed_secret(id).await? } else { None };
         let described = one(&mut *view, token).await?;
         drop(view);
-        let key = match (sealed, &self.change.writer.settings.encryption) {
-            _ if !yours => Key::NotForYou,
-            (None, _) => Key::NotKept,
-            (Some(sealed), None) => Key::Lost(Unsealable::NoKey(sealed.key)),
+        let secret = match (sealed, &self.change.writer.settings.encryption) {
+            _ if !yours => Reveal::NotForYou,
+            (None, _) => Reveal::NotKept,
+            (Some(sealed), None) => Reveal::Lost(Unsealable::NoKey(sealed.key)),
             (Some(sealed), Some(keys)) => match keys.open(id, &sealed) {
                 Ok(secret) => self.shown(&described.token, secret, sealed.key).await?,
-                Err(lost) => Key::Lost(lost),
+                Err(lost) => Reveal::Lost(lost),
             },
         };
-        if let Key::Lost(why) = &key {
+        if let Reveal::Lost(why) = &secret {
             tracing::warn!(token = %id, "{why}");
         }
-        Ok(OpenedToken { described, key })
+        Ok(OpenedToken { described, secret })
     }
 
     /// Tells tokens as [`list`](Self::list) does: those that a call of this service has answered.
@@ -147,7 +147,7 @@ impl Tokens {
     }
 
     /// Shows a secret, once it is remembered that it was.
-    async fn shown(&self, token: &Token, secret: Secret, sealed_with: String) -> Result<Key, ServiceError> {
+    async fn shown(&self, token: &Token, secret: Secret, sealed_with: String) -> Result<Reveal, ServiceError> {
         let (id, digest) = (token.id, token.digest);
         self.change
             .make(move |draft| {
@@ -159,11 +159,11 @@ impl Tokens {
                     draft.unchanged("token", token.version())?;
                     let genuine = draft.writer.format.verify(secret.expose(), crate::domain::KindSet::of(&Kind::ALL));
                     if genuine.map(|c| c.digest) != Ok(digest) {
-                        return Ok(Key::Lost(Unsealable::Damaged(sealed_with)));
+                        return Ok(Reveal::Lost(Unsealable::Damaged(sealed_with)));
                     }
                     let details = json!({"name": token.name});
                     draft.audit(What::TokenRevealed, Target::Token(id, token.kind()), details).await?;
-                    Ok(Key::Shown(secret))
+                    Ok(Reveal::Shown(secret))
                 })
             })
             .await

@@ -5,7 +5,7 @@ use super::fixtures::{
 };
 use super::{Backend, StoreError, Transaction};
 use crate::domain::{
-    Action, Cause, ContentAccess, Digest, Grant, Kind, OwnerId, PasswordHash, RoleId, SealedKey, Target, Timestamp,
+    Action, Cause, ContentAccess, Digest, Grant, Kind, OwnerId, PasswordHash, RoleId, SealedSecret, Target, Timestamp,
     TokenAuthority, TokenId, What,
 };
 use crate::store::{NewToken, Profile, Use};
@@ -202,18 +202,18 @@ pub(super) async fn a_new_secret_ends_the_old_one<S: Backend>(store: &S) {
     let id = tx.insert_token(old.clone()).await.expect("a token is added");
     let before = tx.token(id).await.expect("a token can be read").expect("it is there");
     let its = tx.insert_token(other.clone()).await.expect("a token is added");
-    assert_eq!(tx.sealed_key(id).await.expect("that can be asked"), None, "at first nothing is kept");
-    let sealed = SealedKey { key: "2026".into(), text: "00ff".into() };
+    assert_eq!(tx.sealed_secret(id).await.expect("that can be asked"), None, "at first nothing is kept");
+    let sealed = SealedSecret { key: "2026".into(), text: "00ff".into() };
     for id in [id, its] {
-        tx.seal_key(id, &sealed).await.expect("a sealed secret is kept");
-        assert_eq!(tx.sealed_key(id).await.expect("it can be read"), Some(sealed.clone()));
+        tx.seal_secret(id, &sealed).await.expect("a sealed secret is kept");
+        assert_eq!(tx.sealed_secret(id).await.expect("it can be read"), Some(sealed.clone()));
     }
     commit(tx).await;
     store.note_uses(&[Use { token: id, at: Timestamp(7), address: None }]).await.expect("uses are noted");
     let mut tx = begin(store).await;
     tx.set_secret(id, &new.digest, &new.salt, &new.hint).await.expect("a secret is replaced");
-    assert_eq!(tx.sealed_key(id).await.expect("that can be asked"), None, "the older secret is not shown again");
-    assert_eq!(tx.sealed_key(its).await.expect("it can be read"), Some(sealed.clone()), "others are");
+    assert_eq!(tx.sealed_secret(id).await.expect("that can be asked"), None, "the older secret is not shown again");
+    assert_eq!(tx.sealed_secret(its).await.expect("it can be read"), Some(sealed.clone()), "others are");
     commit(tx).await;
     assert!(resolve(store, &old.digest).await.record.is_none(), "the older secret is dead");
     let found = resolve(store, &new.digest).await.record.expect("the new one resolves").token;
@@ -221,12 +221,12 @@ pub(super) async fn a_new_secret_ends_the_old_one<S: Backend>(store: &S) {
     assert_eq!((found.expires_at, found.lifespan), (before.expires_at, old.lifespan), "it lives no longer");
     assert_eq!(found.last_used_at, Some(Timestamp(7)), "its use is still told");
     let mut tx = begin(store).await;
-    tx.seal_key(its, &SealedKey { text: "ff".into(), ..sealed.clone() }).await.expect("it is replaced");
+    tx.seal_secret(its, &SealedSecret { text: "ff".into(), ..sealed.clone() }).await.expect("it is replaced");
     tx.delete_token(its).await.expect("a token is deleted");
-    assert_eq!(tx.sealed_key(its).await.expect("that can be asked"), None, "it goes with its token");
+    assert_eq!(tx.sealed_secret(its).await.expect("that can be asked"), None, "it goes with its token");
     drop(tx);
     let absent = TokenId(i64::MAX);
-    conflict("no such token", begin(store).await.seal_key(absent, &sealed).await);
+    conflict("no such token", begin(store).await.seal_secret(absent, &sealed).await);
     conflict("no such token", begin(store).await.set_secret(absent, &old.digest, &old.salt, "").await);
     conflict("of another", begin(store).await.set_secret(id, &other.digest, &other.salt, "").await);
 }
@@ -267,7 +267,7 @@ pub(super) async fn nothing_stays_of_what_was_dropped<S: Backend>(store: &S) {
     tx.set_password(id, &PasswordHash("hash".into())).await.expect("a password is set");
     let digest = Digest::Native([9; 27]);
     tx.insert_invitation(id, &digest, Timestamp(1)).await.expect("an invitation is given");
-    tx.seal_key(token, &SealedKey { key: "k".into(), text: "00".into() }).await.expect("a secret is kept");
+    tx.seal_secret(token, &SealedSecret { key: "k".into(), text: "00".into() }).await.expect("a secret is kept");
     let none = TokenAuthority::Admin { owner: id, grants: vec![] };
     tx.update_token(token, "renamed", "", &none).await.expect("a token is changed");
     drop(tx);
@@ -276,7 +276,7 @@ pub(super) async fn nothing_stays_of_what_was_dropped<S: Backend>(store: &S) {
     assert_eq!(view.owner_with_email("new@b").await.expect("addresses can be asked for"), None);
     assert!(view.password(id).await.expect("that can be asked").is_none());
     assert!(view.invitation(&digest).await.expect("that can be asked").is_none());
-    assert!(view.sealed_key(token).await.expect("that can be asked").is_none());
+    assert!(view.sealed_secret(token).await.expect("that can be asked").is_none());
     assert_eq!(view.token_named("renamed").await.expect("names can be asked for"), None);
     let found = view.token(token).await.expect("a token can be read").expect("it is there");
     assert_eq!(found.authority, old.authority);

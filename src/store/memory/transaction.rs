@@ -3,7 +3,7 @@
 use super::{Lock, Open, conflict, unless};
 use crate::domain::{
     AuditEvent, Cause, Digest, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Permission, Role, RoleId,
-    SaltId, SealedKey, Tag, Target, Timestamp, Token, TokenAuthority, TokenId, What,
+    SaltId, SealedSecret, Tag, Target, Timestamp, Token, TokenAuthority, TokenId, What,
 };
 use crate::store::{
     Clamp, Clamped, Imported, NewOwner, NewRole, NewToken, Profile, StoreError, TokenTimes, Transaction, View,
@@ -275,7 +275,7 @@ impl Transaction for Open<Lock> {
         Ok(())
     }
 
-    async fn seal_key(&mut self, id: TokenId, sealed: &SealedKey) -> Result<(), StoreError> {
+    async fn seal_secret(&mut self, id: TokenId, sealed: &SealedSecret) -> Result<(), StoreError> {
         unless(!self.content.tokens.contains_key(&id), "there is no such token")?;
         self.content.sealed.insert_mut(id, sealed.clone());
         Ok(())

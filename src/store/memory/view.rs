@@ -2,8 +2,8 @@
 
 use super::{Open, used};
 use crate::domain::{
-    AuditEvent, Ceiling, Digest, Doer, Kind, Owner, OwnerId, PasswordHash, Role, RoleId, SealedKey, Timestamp, Token,
-    TokenId,
+    AuditEvent, Ceiling, Digest, Doer, Kind, Owner, OwnerId, PasswordHash, Role, RoleId, SealedSecret, Timestamp,
+    Token, TokenId,
 };
 use crate::store::{EventQuery, Imported, OwnerQuery, OwnerSort, Page, Paging, StoreError, View};
 use async_trait::async_trait;
@@ -100,7 +100,7 @@ impl<L: Send> View for Open<L> {
         Ok(self.content.by_digest.get(digest).copied())
     }
 
-    async fn sealed_key(&mut self, id: TokenId) -> Result<Option<SealedKey>, StoreError> {
+    async fn sealed_secret(&mut self, id: TokenId) -> Result<Option<SealedSecret>, StoreError> {
         Ok(self.content.sealed.get(&id).cloned())
     }
 

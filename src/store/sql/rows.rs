@@ -5,7 +5,7 @@ use super::lists::{parse, read_grants, read_permissions};
 use super::{Engine, Row, corrupt};
 use crate::domain::{
     AuditEvent, Ceiling, ContentAccess, Digest, Doer, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Role,
-    RoleId, SealedKey, Tag, Target, Timestamp, Token, TokenAuthority, TokenId,
+    RoleId, SealedSecret, Tag, Target, Timestamp, Token, TokenAuthority, TokenId,
 };
 use crate::store::{Change, Imported, Poll, Record, Snapshot, StoreError};
 use serde::de::value::{Error as NoSuchWord, StrDeserializer};
@@ -130,11 +130,11 @@ pub(super) fn invitation(row: &Row) -> Result<(OwnerId, Timestamp), StoreError> 
     Ok((OwnerId(get(row, "owner_id")?), Timestamp(get(row, "expires_at")?)))
 }
 
-pub(super) fn sealed_key(row: &Row) -> Result<Option<SealedKey>, StoreError> {
-    match (maybe(row, "sealed_with")?, maybe(row, "sealed_key")?) {
-        (Some(key), Some(text)) => Ok(Some(SealedKey { key, text })),
+pub(super) fn sealed_secret(row: &Row) -> Result<Option<SealedSecret>, StoreError> {
+    match (maybe(row, "sealed_with")?, maybe(row, "sealed_secret")?) {
+        (Some(key), Some(text)) => Ok(Some(SealedSecret { key, text })),
         (None, None) => Ok(None),
-        _ => Err(corrupt("sealed_key", "half a sealed secret")),
+        _ => Err(corrupt("sealed_secret", "half a sealed secret")),
     }
 }
 

@@ -6,7 +6,7 @@ use super::view::Writing;
 use super::{Arguments, Engine, events, rows, statements};
 use crate::domain::{
     Action, AuditEvent, Cause, ContentAccess, Digest, Kind, Origin, OwnerId, OwnerState, PasswordHash, Permission,
-    RoleId, SaltId, SealedKey, Tag, Timestamp, TokenAuthority, TokenId, What,
+    RoleId, SaltId, SealedSecret, Tag, Timestamp, TokenAuthority, TokenId, What,
 };
 use crate::store::{
     Clamp, Clamped, Imported, NewOwner, NewRole, NewToken, Profile, StoreError, TokenTimes, Transaction, View,
@@ -224,8 +224,8 @@ impl Transaction for Writing {
         self.change("token", set).await
     }
 
-    async fn seal_key(&mut self, id: TokenId, sealed: &SealedKey) -> Result<(), StoreError> {
-        self.change("token", query(statements::SEAL_KEY).bind(id.0).bind(&sealed.text).bind(&sealed.key)).await
+    async fn seal_secret(&mut self, id: TokenId, sealed: &SealedSecret) -> Result<(), StoreError> {
+        self.change("token", query(statements::SEAL_SECRET).bind(id.0).bind(&sealed.text).bind(&sealed.key)).await
     }
 
     async fn delete_token(&mut self, id: TokenId) -> Result<(), StoreError> {

@@ -3,7 +3,8 @@
 use super::error::asking;
 use super::{Arguments, Engine, Held, Home, Row, corrupt, events, lists, no_epoch, or, rows, statements};
 use crate::domain::{
-    AuditEvent, Ceiling, Digest, Kind, Owner, OwnerId, PasswordHash, Role, RoleId, SealedKey, Timestamp, Token, TokenId,
+    AuditEvent, Ceiling, Digest, Kind, Owner, OwnerId, PasswordHash, Role, RoleId, SealedSecret, Timestamp, Token,
+    TokenId,
 };
 use crate::store::{EventQuery, Imported, OwnerQuery, OwnerSort, Page, Paging, StoreError, View};
 use async_trait::async_trait;
@@ -210,8 +211,8 @@ impl<C: Send> View for Open<C> {
         Ok(self.id(query(statements::TOKEN_WITH_DIGEST).bind(digest.to_hex())).await?.map(TokenId))
     }
 
-    async fn sealed_key(&mut self, id: TokenId) -> Result<Option<SealedKey>, StoreError> {
-        self.row(query(statements::SEALED_KEY).bind(id.0)).await?.as_ref().map_or(Ok(None), rows::sealed_key)
+    async fn sealed_secret(&mut self, id: TokenId) -> Result<Option<SealedSecret>, StoreError> {
+        self.row(query(statements::SEALED_SECRET).bind(id.0)).await?.as_ref().map_or(Ok(None), rows::sealed_secret)
     }
 
     async fn tokens_of_members(&mut self) -> Result<Vec<(RoleId, u64)>, StoreError> {

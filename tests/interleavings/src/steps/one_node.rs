@@ -5,7 +5,7 @@ use crate::clock::{ManualClock, SeededEntropy};
 use crate::hands::Hands;
 use crate::resolve::{Lane, Resolved, Resolver};
 use crate::{
-    ContentAccess, ContentToken, Keyward, Lifespan, Limits, MemoryStore, Salt, Store, Token, Unavailable, WriteStore,
+    ContentAccess, Keyward, Lifespan, Limits, MemoryStore, NewContentToken, Salt, Store, Token, Unavailable, WriteStore,
 };
 use shuttle::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ impl House {
         let builder = Keyward::builder(MemoryStore::with_clock(clock.clone())).salt(salt).clock(clock).limits(limits);
         let keyward =
             builder.entropy(Arc::new(SeededEntropy::new(7))).store_is_exclusive().content("/api").build().unwrap();
-        let new = ContentToken::new("the token", ContentAccess::ReadOnly).lifespan(Lifespan::Unlimited);
+        let new = NewContentToken::new("the token", ContentAccess::ReadOnly).lifespan(Lifespan::Unlimited);
         let token = keyward.tokens().issue_content(new).await.unwrap().token;
         Arc::new(Self { keyward, token })
     }

@@ -87,14 +87,14 @@ CREATE TABLE keyward_token (
     idle_ms BIGINT CHECK (idle_ms >= 0), -- sessions
     lifespan_ms BIGINT,
     expires_at BIGINT,
-    sealed_key TEXT, -- the secret, encrypted, where it may be shown again
+    sealed_secret TEXT, -- the secret, encrypted, where it may be shown again
     sealed_with TEXT, -- which key it is encrypted with
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
     CHECK ((kind = 'content') = (owner_id IS NULL)),
     CHECK ((kind = 'content') = (access IS NOT NULL)),
     CHECK ((kind = 'session') = (idle_ms IS NOT NULL)),
-    CHECK ((sealed_key IS NULL) = (sealed_with IS NULL))
+    CHECK ((sealed_secret IS NULL) = (sealed_with IS NULL))
 );
 
 CREATE UNIQUE INDEX keyward_token_name ON keyward_token (name) WHERE kind <> 'session';

@@ -1,0 +1,241 @@
+//! Every statement, once. The texts are SQLite's and PostgreSQL's alike, but for the few words that a dialect macro brings.
+
+#![allow(unreachable_pub, reason = "a hundred times the name of this room tells nobody anything")]
+
+#[macro_use]
+mod words;
+#[macro_use]
+mod parts;
+
+macro_rules! statements {
+    ($word:ident) => {
+        /// The first read of a view: it fixes the moment that the view is of.
+        pub const LOOK: &str =
+            concat!("SELECT seq, ", $word!(now), " AS now FROM keyward_epoch WHERE id = 1");
+        pub const SOMEBODY: &str = "SELECT COUNT(*) AS n FROM keyward_epoch \
+             WHERE EXISTS (SELECT 1 FROM keyward_owner) OR EXISTS (SELECT 1 FROM keyward_token)";
+
+        pub const TAKE_EPOCH: &str = concat!(
+            "UPDATE keyward_epoch SET seq = seq + 1, op_id = $1 WHERE id = 1 RETURNING seq, ",
+            $word!(now),
+            " AS now"
+        );
+        pub const INSERT_CHANGE: &str =
+            "INSERT INTO keyward_change (seq, op_id, at, tags) VALUES ($1, $2, $3, $4)";
+        pub const RELEASE_EPOCH: &str = "UPDATE keyward_epoch SET op_id = NULL WHERE id = 1";
+        pub const CHANGE_HAPPENED: &str =
+            "SELECT COUNT(*) AS happened FROM keyward_change WHERE seq = $1 AND op_id = $2";
+
+        /// The head, the store's time, and the changes after `$1`; without `$1`, the last one. All of one moment.
+        pub const POLL: &str = concat!(
+            "SELECT x.seq, ",
+            $word!(now),
+            " AS now, ",
+            $word!(who),
+            ", CASE WHEN CAST($1 AS BIGINT) IS NULL OR EXISTS (SELECT 1 FROM keyward_change k ",
+            "WHERE k.seq = $1 AND k.op_id = $2) THEN 1 ELSE 0 END AS known, CAST((SELECT ",
+            $word!(array concat!($word!(object), "('seq', c.seq, 'op_id', c.op_id, 'at', c.at, 'tags', c.tags) ORDER BY c.seq")),
+            " FROM (SELECT k.seq, k.op_id, k.at, k.tags FROM keyward_change k ",
+            "WHERE k.seq > COALESCE($1, x.seq - 1) ORDER BY k.seq LIMIT 1000) AS c) AS TEXT) AS changes ",
+            "FROM keyward_epoch x WHERE x.id = 1"
+        );
+        pub const FORGET: &str =
+            "DELETE FROM keyward_change WHERE seq IN (SELECT seq FROM keyward_change \
+             WHERE at < $1 AND seq < (SELECT seq FROM keyward_epoch WHERE id = 1) ORDER BY seq LIMIT 1000)";
+
+        /// One row, also if there is no such token: then all but `seq` is null or empty.
+        pub const RESOLVE: &str = concat!(
+            "SELECT x.seq, (SELECT k.op_id FROM keyward_change k WHERE k.seq = x.seq) AS op_id, ",
+            $word!(now),
+            " AS now, ",
+            token!($word),
+            ", ",
+            owner!($word),
+            ", ",
+            held!($word),
+            " FROM keyward_epoch x ",
+            "LEFT JOIN keyward_token t ON t.digest = $1 ",
+            "LEFT JOIN keyward_owner o ON o.id = t.owner_id ",
+            "LEFT JOIN keyward_token_use u ON u.token_id = t.id ",
+            "WHERE x.id = 1"
+        );
+
+        /// Of two uses in one batch the later one counts, of two at the same time the one that was noted last.
+        pub const NOTE_USES: &str = concat!(
+            "INSERT INTO keyward_token_use (token_id, last_used_at, address) ",
+            "SELECT n.token_id, n.at, n.address FROM (",
+            "SELECT CAST(e.value ->> 'token' AS BIGINT) AS token_id, CAST(e.value ->> 'at' AS BIGINT) AS at, ",
+            "e.value ->> 'address' AS address, row_number() OVER (PARTITION BY e.value ->> 'token' ",
+            "ORDER BY CAST(e.value ->> 'at' AS BIGINT) DESC, e.key DESC) AS place FROM ",
+            $word!(elements "$1"),
+            ") AS n JOIN keyward_token t ON t.id = n.token_id WHERE n.place = 1 ",
+            "ON CONFLICT (token_id) DO UPDATE SET last_used_at = excluded.last_used_at, address = excluded.address ",
+            "WHERE excluded.last_used_at >= keyward_token_use.last_used_at"
+        );
+        pub const LAST_USE: &str = "SELECT last_used_at, address FROM keyward_token_use WHERE token_id = $1";
+
+        pub const INSERT_ROLE: &str = "INSERT INTO keyward_role \
+             (name, description, super_admin, created_at, updated_at) VALUES ($1, $2, FALSE, $3, $3) RETURNING id";
+        pub const ROLE: &str = concat!("SELECT ", role!($word), " FROM keyward_role r WHERE r.id = $1");
+        pub const ROLES: &str = concat!(
+            "SELECT ",
+            role!($word),
+            ", (SELECT COUNT(*) FROM keyward_owner_role m WHERE m.role_id = r.id) AS members ",
+            "FROM keyward_role r ORDER BY r.id"
+        );
+        pub const ROLE_NAMED: &str = "SELECT id FROM keyward_role WHERE name = $1";
+        pub const UPDATE_ROLE: &str =
+            "UPDATE keyward_role SET name = $2, description = $3, updated_at = $4 WHERE id = $1";
+        pub const DELETE_ROLE: &str = "DELETE FROM keyward_role WHERE id = $1 AND NOT super_admin";
+        pub const TOUCH_ROLE: &str = "UPDATE keyward_role SET updated_at = $2 WHERE id = $1";
+        pub const CLEAR_PERMISSIONS: &str = "DELETE FROM keyward_role_permission WHERE role_id = $1";
+        pub const INSERT_PERMISSIONS: &str = insert_list!(
+            $word,
+            "keyward_role_permission (role_id, position, action, subject, all_fields, conditions)"
+        );
+        pub const INSERT_PERMISSION_FIELDS: &str = concat!(
+            "INSERT INTO keyward_role_permission_field (permission_id, field) SELECT p.id, e.value ->> 'field' FROM ",
+            $word!(elements "$2"),
+            " JOIN keyward_role_permission p ON p.role_id = $1 AND p.position = CAST(e.value ->> 'of' AS BIGINT)"
+        );
+
+        pub const INSERT_OWNER: &str = "INSERT INTO keyward_owner \
+             (email, email_key, firstname, lastname, username, state, created_at, updated_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $7) RETURNING id";
+        pub const OWNER: &str = concat!("SELECT ", owner!($word), " FROM keyward_owner o WHERE o.id = $1");
+        pub const OWNER_WITH_EMAIL: &str = "SELECT id FROM keyward_owner WHERE email_key = $1";
+        pub const OWNERS_ASCENDING: &str = owners!($word, "ASC");
+        pub const OWNERS_DESCENDING: &str = owners!($word, "DESC");
+        pub const COUNT_OWNERS: &str = concat!("SELECT COUNT(*) AS n", found!($word));
+        pub const PASSWORD: &str = "SELECT password_hash FROM keyward_owner WHERE id = $1";
+        pub const UPDATE_OWNER: &str = "UPDATE keyward_owner SET email = $2, email_key = $3, firstname = $4, \
+             lastname = $5, username = $6, updated_at = $7 WHERE id = $1";
+        pub const SET_PASSWORD: &str =
+            "UPDATE keyward_owner SET password_hash = $2, updated_at = $3 WHERE id = $1";
+        pub const REMEMBER_TOKENS_OF_OWNER: &str = concat!(
+            remember!("'token', t.id, 'admin'"),
+            "CAST(",
+            $word!(object),
+            "('name', t.name, 'owner', t.owner_id) AS TEXT) ",
+            "FROM keyward_token t WHERE t.owner_id = $7 AND t.kind = 'admin' ORDER BY t.id"
+        );
+        pub const DELETE_OWNER: &str = "DELETE FROM keyward_owner WHERE id = $1";
+        pub const SET_OWNER_STATE: &str = "UPDATE keyward_owner SET state = $2, updated_at = $3 WHERE id = $1";
+        pub const TOUCH_OWNER: &str = "UPDATE keyward_owner SET updated_at = $2 WHERE id = $1";
+        pub const CLEAR_OWNER_ROLES: &str = "DELETE FROM keyward_owner_role WHERE owner_id = $1";
+        pub const INSERT_OWNER_ROLES: &str = concat!(
+            "INSERT INTO keyward_owner_role (owner_id, role_id) ",
+            "SELECT DISTINCT CAST($1 AS BIGINT), CAST(e.value ->> 'role' AS BIGINT) FROM ",
+            $word!(elements "$2")
+        );
+        pub const CEILING: &str = concat!(
+            "SELECT ",
+            role_ids!($word),
+            " AS role_ids, ",
+            held!($word),
+            " FROM keyward_owner o WHERE o.id = $1"
+        );
+        pub const CEILINGS: &str = concat!(
+            "SELECT ",
+            owner!($word),
+            ", ",
+            held!($word),
+            " FROM keyward_owner o WHERE o.id IN (SELECT CAST(e.value ->> 'owner' AS BIGINT) FROM ",
+            $word!(elements "$1"),
+            ") ORDER BY o.id"
+        );
+        pub const OTHER_SUPER_ADMINS: &str = "SELECT COUNT(*) AS n FROM keyward_owner_role m \
+             JOIN keyward_owner o ON o.id = m.owner_id WHERE m.role_id = $2 AND o.id <> $1 AND o.state = 'active'";
+        pub const DELETE_SESSIONS: &str =
+            "DELETE FROM keyward_token WHERE owner_id = $1 AND kind = 'session' RETURNING digest";
+        pub const DELETE_ENDED_SESSIONS: &str =
+            "DELETE FROM keyward_token WHERE kind = 'session' AND expires_at < $1";
+
+        pub const INVITATION: &str = "SELECT owner_id, expires_at FROM keyward_invitation WHERE digest = $1";
+        pub const INSERT_INVITATION: &str = "INSERT INTO keyward_invitation \
+             (owner_id, digest, created_at, expires_at) VALUES ($1, $2, $3, $4)";
+        pub const DELETE_INVITATIONS: &str = "DELETE FROM keyward_invitation WHERE owner_id = $1";
+
+        pub const INSERT_TOKEN: &str = "INSERT INTO keyward_token \
+             (kind, name, description, digest, salt_id, tag, hint, owner_id, access, idle_ms, lifespan_ms, expires_at, \
+             created_at, updated_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13) RETURNING id";
+        pub const INSERT_GRANTS: &str =
+            insert_list!($word, "keyward_grant (token_id, position, action, subject, all_fields, chosen)");
+        pub const INSERT_GRANT_FIELDS: &str = concat!(
+            "INSERT INTO keyward_grant_field (grant_id, field) SELECT g.id, e.value ->> 'field' FROM ",
+            $word!(elements "$2"),
+            " JOIN keyward_grant g ON g.token_id = $1 AND g.position = CAST(e.value ->> 'of' AS BIGINT)"
+        );
+        pub const INSERT_CONTENT_ACTIONS: &str = concat!(
+            "INSERT INTO keyward_content_action (token_id, action) ",
+            "SELECT DISTINCT CAST($1 AS BIGINT), e.value ->> 'action' FROM ",
+            $word!(elements "$2")
+        );
+        pub const TOKEN: &str = concat!(tokens!($word), "WHERE t.id = $1");
+        pub const TOKENS_OF_KIND: &str = concat!(tokens!($word), "WHERE t.kind = $1 ORDER BY t.name, t.id");
+        pub const TOKENS_OF_OWNER: &str =
+            concat!(tokens!($word), "WHERE t.kind = $1 AND t.owner_id = $2 ORDER BY t.name, t.id");
+        pub const TOKENS_OF_MEMBERS: &str = "SELECT r.id, COUNT(t.id) AS n \
+             FROM keyward_role r LEFT JOIN keyward_owner_role m ON m.role_id = r.id \
+             LEFT JOIN keyward_token t ON t.owner_id = m.owner_id AND t.kind = 'admin' GROUP BY r.id ORDER BY r.id";
+        pub const TOKENS_OF_OWNERS: &str = concat!(
+            "SELECT o.id, COUNT(t.id) AS n FROM keyward_owner o \
+             LEFT JOIN keyward_token t ON t.owner_id = o.id AND t.kind = 'admin' \
+             WHERE o.id IN (SELECT CAST(e.value ->> 'owner' AS BIGINT) FROM ",
+            $word!(elements "$1"),
+            ") GROUP BY o.id ORDER BY o.id"
+        );
+        pub const TOKEN_NAMED: &str = "SELECT id FROM keyward_token WHERE name = $1 AND kind <> 'session'";
+        pub const TOKEN_WITH_DIGEST: &str = "SELECT id FROM keyward_token WHERE digest = $1";
+        pub const SEALED_SECRET: &str = "SELECT sealed_secret, sealed_with FROM keyward_token WHERE id = $1";
+        pub const UPDATE_TOKEN: &str = "UPDATE keyward_token \
+             SET name = $4, description = $5, access = $6, idle_ms = $7, updated_at = $8 \
+             WHERE id = $1 AND kind = $2 AND owner_id IS NOT DISTINCT FROM $3";
+        pub const CLEAR_GRANTS: &str = "DELETE FROM keyward_grant WHERE token_id = $1";
+        pub const CLEAR_CONTENT_ACTIONS: &str = "DELETE FROM keyward_content_action WHERE token_id = $1";
+        pub const SET_SECRET: &str = "UPDATE keyward_token SET digest = $2, salt_id = $3, tag = $4, hint = $5, \
+             sealed_secret = NULL, sealed_with = NULL, updated_at = $6 WHERE id = $1";
+        pub const SEAL_SECRET: &str = "UPDATE keyward_token SET sealed_secret = $2, sealed_with = $3 WHERE id = $1";
+        pub const DELETE_TOKEN: &str = "DELETE FROM keyward_token WHERE id = $1";
+
+        pub const IMPORTED: &str = "SELECT source, kind, foreign_key, id FROM keyward_import";
+        pub const REMEMBER_IMPORTED: &str =
+            "INSERT INTO keyward_import (source, kind, foreign_key, id) VALUES ($1, $2, $3, $4)";
+        pub const BACKDATE_OWNER: &str = "UPDATE keyward_owner SET created_at = $2 WHERE id = $1";
+        pub const BACKDATE_TOKEN: &str =
+            "UPDATE keyward_token SET created_at = $2, expires_at = $3 WHERE id = $1";
+        pub const BACKDATE_USE: &str =
+            "INSERT INTO keyward_token_use (token_id, last_used_at) VALUES ($1, $2)";
+
+        pub const REMEMBER_UNKNOWN_PERMISSIONS: &str = concat!(
+            remember!("'role', p.role_id, NULL"),
+            facts!($word, "p", " FROM keyward_role_permission_field f WHERE f.permission_id = p.id"),
+            " FROM keyward_role_permission p WHERE ",
+            unknown!($word, "p.action", "$7"),
+            " ORDER BY p.role_id, p.position"
+        );
+        pub const TOUCH_ROLES_OF_UNKNOWN: &str = concat!(
+            "UPDATE keyward_role SET updated_at = $1 WHERE id IN (SELECT p.role_id FROM keyward_role_permission p WHERE ",
+            unknown!($word, "p.action", "$2"),
+            ")"
+        );
+        pub const DELETE_UNKNOWN_PERMISSIONS: &str =
+            concat!("DELETE FROM keyward_role_permission WHERE ", unknown!($word, "action", "$1"));
+
+        pub const INSERT_AUDIT: &str = "INSERT INTO keyward_audit \
+             (at, doer_kind, doer_id, address, what, cause, target_kind, target_id, target_detail, details) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+        pub const AUDIT_EVENTS: &str = concat!(event!(), " FROM keyward_audit ORDER BY id");
+        pub const EVENTS: &str = concat!(event!(), asked_for!(), " ORDER BY id DESC LIMIT $9 OFFSET $10");
+        pub const COUNT_EVENTS: &str = concat!("SELECT COUNT(*) AS n", asked_for!());
+        pub const DELETE_EVENTS: &str = "DELETE FROM keyward_audit WHERE at < $1";
+    };
+}
+
+#[cfg(feature = "postgres")]
+pub(super) mod postgres;
+#[cfg(feature = "sqlite")]
+pub(super) mod sqlite;
+#[cfg(feature = "strapi")]
+pub(in crate::store) use words::{postgres_words, sqlite_words};

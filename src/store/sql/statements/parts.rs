@@ -1,0 +1,279 @@
+//! What several statements have in common.
+
+/// The ids of the roles of the owner `o`, ascending.
+macro_rules! role_ids {
+    ($word:ident) => {
+        concat!(
+            "CAST((SELECT ",
+            $word!(array "m.role_id ORDER BY m.role_id"),
+            " FROM keyward_owner_role m WHERE m.owner_id = o.id) AS TEXT)"
+        )
+    };
+}
+
+/// Permissions `p` with their fields, in the order of their roles.
+macro_rules! permissions {
+    ($word:ident, $from:literal) => {
+        concat!(
+            "CAST((SELECT ",
+            $word!(array concat!(
+                $word!(object),
+                "('action', p.action, 'subject', p.subject, 'all', CASE WHEN p.all_fields THEN 1 ELSE 0 END, ",
+                "'conditions', p.conditions, 'fields', ",
+                $word!(json),
+                "((SELECT ",
+                $word!(array "f.field"),
+                " FROM keyward_role_permission_field f WHERE f.permission_id = p.id))",
+                ") ORDER BY p.role_id, p.position"
+            )),
+            " FROM ",
+            $from,
+            ") AS TEXT) AS permissions"
+        )
+    };
+}
+
+/// What the role `r` is.
+macro_rules! role {
+    ($word:ident) => {
+        concat!(
+            "r.id, r.code, r.name, r.description, r.created_at, r.updated_at, ",
+            permissions!($word, "keyward_role_permission p WHERE p.role_id = r.id")
+        )
+    };
+}
+
+/// What the token `t` is, with its grants and actions, and its last use `u`.
+macro_rules! token {
+    ($word:ident) => {
+        concat!(
+            "t.id AS token_id, t.kind, t.name, t.description, t.digest, t.hint, t.lifespan_ms, t.expires_at, ",
+            "t.created_at, t.updated_at, u.last_used_at, t.owner_id AS token_owner_id, t.access, t.idle_ms, CAST((SELECT ",
+            $word!(array concat!(
+                $word!(object),
+                "('action', g.action, 'subject', g.subject, 'all', CASE WHEN g.all_fields THEN 1 ELSE 0 END, ",
+                "'conditions', g.chosen, 'fields', ",
+                $word!(json),
+                "((SELECT ",
+                $word!(array "f.field"),
+                " FROM keyward_grant_field f WHERE f.grant_id = g.id))",
+                ") ORDER BY g.position"
+            )),
+            " FROM keyward_grant g WHERE g.token_id = t.id) AS TEXT) AS grants, CAST((SELECT ",
+            $word!(array "c.action ORDER BY c.action"),
+            " FROM keyward_content_action c WHERE c.token_id = t.id) AS TEXT) AS content_actions"
+        )
+    };
+}
+
+/// Tokens `t`, all that they are.
+macro_rules! tokens {
+    ($word:ident) => {
+        concat!("SELECT ", token!($word), " FROM keyward_token t LEFT JOIN keyward_token_use u ON u.token_id = t.id ")
+    };
+}
+
+/// What an audit event says.
+macro_rules! event {
+    () => {
+        "SELECT id, at, doer_kind, doer_id, address, what, cause, target_kind, target_id, target_detail, details"
+    };
+}
+
+/// What the owner `o` is, with their roles.
+macro_rules! owner {
+    ($word:ident) => {
+        concat!(
+            "o.id AS owner_id, o.email, o.firstname, o.lastname, o.username, o.state, ",
+            "o.created_at AS owner_created_at, o.updated_at AS owner_updated_at, ",
+            role_ids!($word),
+            " AS role_ids"
+        )
+    };
+}
+
+/// All that the owner `o` holds.
+macro_rules! held {
+    ($word:ident) => {
+        permissions!(
+            $word,
+            "keyward_owner_role m JOIN keyward_role_permission p ON p.role_id = m.role_id WHERE m.owner_id = o.id"
+        )
+    };
+}
+
+/// Adds a list of permissions or grants: `$1` whose, `$2` the list.
+macro_rules! insert_list {
+    ($word:ident, $into:literal) => {
+        concat!(
+            "INSERT INTO ",
+            $into,
+            " SELECT CAST($1 AS BIGINT), e.key, e.value ->> 'action', e.value ->> 'subject', ",
+            "CAST(e.value ->> 'all' AS BOOLEAN), e.value ->> 'conditions' FROM ",
+            $word!(elements "$2"),
+            " ORDER BY e.key"
+        )
+    };
+}
+
+/// Which owners a search `$1` finds: all, if it is null.
+macro_rules! found {
+    ($word:ident) => {
+        concat!(
+            " FROM keyward_owner o WHERE (CAST($1 AS TEXT) IS NULL OR ",
+            $word!(within "o.email", "$1"),
+            " OR ",
+            $word!(within "o.firstname", "$1"),
+            " OR ",
+            $word!(within "o.lastname", "$1"),
+            " OR ",
+            $word!(within "o.username", "$1"),
+            ")"
+        )
+    };
+}
+
+/// Owners sorted by `$2`, in either direction. Who has no username comes before who has an empty one.
+macro_rules! sorted {
+    ($direction:literal) => {
+        concat!(
+            " ORDER BY CASE $2 WHEN 'email' THEN o.email_key WHEN 'firstname' THEN o.firstname ",
+            "WHEN 'lastname' THEN o.lastname WHEN 'username' THEN COALESCE('+' || o.username, '') END ",
+            $direction,
+            ", CASE $2 WHEN 'created-at' THEN o.created_at END ",
+            $direction,
+            ", o.id ",
+            $direction
+        )
+    };
+}
+
+/// A page of owners. Their roles are read for those on the page only.
+macro_rules! owners {
+    ($word:ident, $direction:literal) => {
+        concat!(
+            "SELECT ",
+            owner!($word),
+            " FROM keyward_owner o WHERE o.id IN (SELECT o.id",
+            found!($word),
+            sorted!($direction),
+            " LIMIT $3 OFFSET $4)",
+            sorted!($direction)
+        )
+    };
+}
+
+/// The events that are asked for: `$1` what, `$2` to `$4` the target, `$5` the person, `$6` the token, `$7` since, `$8` until.
+macro_rules! asked_for {
+    () => {
+        " FROM keyward_audit WHERE (CAST($1 AS TEXT) IS NULL OR what = $1) \
+         AND (CAST($2 AS TEXT) IS NULL OR (target_kind = $2 AND target_id IS NOT DISTINCT FROM $3 \
+         AND target_detail IS NOT DISTINCT FROM $4)) \
+         AND (CAST($5 AS BIGINT) IS NULL OR (doer_kind = 'person' AND doer_id = $5)) \
+         AND (CAST($6 AS BIGINT) IS NULL OR (doer_kind = 'token' AND doer_id = $6)) \
+         AND (CAST($7 AS BIGINT) IS NULL OR at >= $7) AND (CAST($8 AS BIGINT) IS NULL OR at < $8)"
+    };
+}
+
+/// Adds an event for each row of what follows: `$1` when, `$2` and `$3` who, `$4` from where, `$5` what, `$6` why.
+macro_rules! remember {
+    ($target:literal) => {
+        concat!(
+            "INSERT INTO keyward_audit ",
+            "(at, doer_kind, doer_id, address, what, cause, target_kind, target_id, target_detail, details) ",
+            "SELECT CAST($1 AS BIGINT), CAST($2 AS TEXT), CAST($3 AS BIGINT), CAST($4 AS TEXT), CAST($5 AS TEXT), ",
+            "CAST($6 AS TEXT), ",
+            $target,
+            ", "
+        )
+    };
+}
+
+/// The facts about a grant or permission: `fields` is a query for the names of its fields, as an array.
+macro_rules! facts {
+    ($word:ident, $of:literal, $fields:literal) => {
+        concat!(
+            "CAST(",
+            $word!(object),
+            "('action', ",
+            $of,
+            ".action, 'subject', ",
+            $of,
+            ".subject, 'fields', ",
+            $word!(json),
+            "(CASE WHEN ",
+            $of,
+            ".all_fields THEN 'null' ELSE (SELECT ",
+            $word!(array "f.field ORDER BY f.field"),
+            $fields,
+            ") END)) AS TEXT)"
+        )
+    };
+}
+
+/// Which grants are beyond their owner's ceiling, of those that `$from` joins as `g` with their token `t`: the rule of
+/// `Ceiling::check`.
+///
+/// In two steps, or PostgreSQL would look into the fields of every grant: whether fields matter is known after the first.
+macro_rules! beyond {
+    ($from:expr, $super_admin:literal) => {
+        concat!(
+            "WITH doubtful AS MATERIALIZED (",
+            "SELECT g.id, g.token_id, g.action, g.subject, g.all_fields, t.owner_id FROM ",
+            $from,
+            " AND t.kind = 'admin' ",
+            "AND NOT EXISTS (SELECT 1 FROM keyward_owner_role m WHERE m.owner_id = t.owner_id AND m.role_id = ",
+            $super_admin,
+            ") AND NOT EXISTS (SELECT 1 FROM keyward_owner_role m JOIN keyward_role_permission p ON p.role_id = m.role_id \
+             WHERE m.owner_id = t.owner_id AND p.action = g.action AND p.subject IS NOT DISTINCT FROM g.subject \
+             AND p.all_fields)) \
+             SELECT d.id, d.token_id, d.action, d.subject, d.all_fields FROM doubtful d \
+             WHERE d.all_fields OR EXISTS (SELECT 1 FROM keyward_grant_field f WHERE f.grant_id = d.id AND NOT EXISTS (\
+             SELECT 1 FROM keyward_owner_role m JOIN keyward_role_permission p ON p.role_id = m.role_id \
+             JOIN keyward_role_permission_field h ON h.permission_id = p.id \
+             WHERE m.owner_id = d.owner_id AND p.action = d.action AND p.subject IS NOT DISTINCT FROM d.subject \
+             AND h.field = f.field))"
+        )
+    };
+}
+
+/// Whether an action is not in the list `$parameter`.
+macro_rules! unknown {
+    ($word:ident, $action:literal, $parameter:literal) => {
+        concat!($action, " NOT IN (SELECT e.value ->> 'action' FROM ", $word!(elements $parameter), ")")
+    };
+}
+
+/// Which grants of members of the role `$whose` go.
+macro_rules! of_members {
+    ($whose:literal, $super_admin:literal) => {
+        beyond!(
+            concat!(
+                "keyward_owner_role s JOIN keyward_token t ON t.owner_id = s.owner_id ",
+                "JOIN keyward_grant g ON g.token_id = t.id WHERE s.role_id = ",
+                $whose
+            ),
+            $super_admin
+        )
+    };
+}
+
+/// Which grants of the owner `$whose` go.
+macro_rules! of_owner {
+    ($whose:literal, $super_admin:literal) => {
+        beyond!(
+            concat!("keyward_token t JOIN keyward_grant g ON g.token_id = t.id WHERE t.owner_id = ", $whose),
+            $super_admin
+        )
+    };
+}
+
+/// Which grants go because their action is not in the list `$known`.
+macro_rules! of_unknown {
+    ($word:ident, $known:literal) => {
+        concat!(
+            "SELECT g.id, g.token_id, g.action, g.subject, g.all_fields FROM keyward_grant g WHERE ",
+            unknown!($word, "g.action", $known)
+        )
+    };
+}

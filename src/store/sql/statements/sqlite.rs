@@ -1,0 +1,23 @@
+//! SQLite's statements.
+
+statements!(sqlite);
+
+pub const BEGIN: &str = "BEGIN IMMEDIATE";
+
+/// SQLite has no changes within a query, so what goes is marked first.
+macro_rules! mark {
+    ($which:expr) => {
+        concat!("INSERT INTO keyward_clamped (grant_id, token_id) SELECT id, token_id FROM (", $which, ")")
+    };
+}
+pub const MARK_OF_MEMBERS: &str = mark!(of_members!("$1", "$2"));
+pub const MARK_OF_OWNER: &str = mark!(of_owner!("$1", "$2"));
+pub const MARK_UNKNOWN: &str = mark!(of_unknown!(sqlite, "$1"));
+pub const REMEMBER_MARKED: &str = concat!(
+    remember!("'token', c.token_id, 'admin'"),
+    facts!(sqlite, "g", " FROM keyward_grant_field f WHERE f.grant_id = g.id"),
+    " FROM keyward_clamped c JOIN keyward_grant g ON g.id = c.grant_id ORDER BY c.grant_id"
+);
+pub const DELETE_MARKED: &str = "DELETE FROM keyward_grant WHERE id IN (SELECT grant_id FROM keyward_clamped)";
+pub const COUNT_MARKED: &str = "SELECT COUNT(DISTINCT token_id) AS n FROM keyward_clamped";
+pub const UNMARK: &str = "DELETE FROM keyward_clamped";
