@@ -5,7 +5,10 @@
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use keyward::testing::World;
-use keyward::{Action, AuthContext, ContentAccess, Grpc, Json, Kind, Refusal, Require, action, authenticated};
+use keyward::{
+    Action, AuthContext, ContentAccess, Group, Grpc, Json, Kind, NotAllowed, Refusal, Refusals, Refused, Require,
+    action, authenticated,
+};
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::sync::Arc;
@@ -90,6 +93,38 @@ async fn behind_the_gate_it_is_known_who_calls() {
         let shown = format!("{auth:?}");
         assert!(shown.contains(&format!("{kind:?}")) && !shown.contains(key.secret.expose()), "{shown}");
     }
+}
+
+/// Refusals in a form of their own: what a request was is told to them.
+#[derive(Clone)]
+struct Told(tokio::sync::mpsc::UnboundedSender<bool>);
+
+impl Refusals<Bytes> for Told {
+    fn answer(&self, refusal: &Refusal, request: Refused) -> Response<Bytes> {
+        self.0.send(request.page).unwrap();
+        refusal.answer(Bytes::new())
+    }
+}
+
+#[tokio::test]
+async fn a_form_of_refusals_is_told_whether_people_see_them() {
+    let world = World::with(|b| b.group(Group::pages("/pages", "sid", "/login")));
+    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+    let inner = service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Response::new(Bytes::new()))));
+    let mut gated = world.keyward.wrap(inner).refusals(Told(sender));
+    let unknown = World::new().editor().issue().await;
+    for (path, page) in [("/admin/x", false), ("/pages/x", true), ("/nowhere", false)] {
+        // Without a credential, and with one for which the store has to be asked.
+        gated.ready().await.unwrap().call(Request::get(path).body(()).unwrap()).await.unwrap();
+        gated.ready().await.unwrap().call(request(path, &unknown)).await.unwrap();
+        assert_eq!((receiver.recv().await, receiver.recv().await), (Some(page), Some(page)), "{path}");
+    }
+}
+
+#[cfg(feature = "axum")]
+#[test]
+fn what_is_not_allowed_is_an_answer_already() {
+    assert_eq!(axum::response::IntoResponse::into_response(NotAllowed).status(), StatusCode::FORBIDDEN);
 }
 
 #[test]

@@ -70,6 +70,12 @@ impl Principal {
         Self { token: None, authority: Authority::Public { actions } }
     }
 
+    /// Somebody who stands for this, for tests of what becomes of rules.
+    #[cfg(test)]
+    pub(crate) fn with(authority: Authority) -> Self {
+        Self { token: Some(TokenId(1)), authority }
+    }
+
     /// The token's id; `None` for the public.
     pub fn token(&self) -> Option<TokenId> {
         self.token
@@ -238,7 +244,7 @@ mod tests {
     /// What is made here, all of it new but for names of actions and subjects: those are shared.
     fn held(make: impl Fn() -> Authority) -> (Principal, usize) {
         let mut made = None;
-        let counted = allocation_counter::measure(|| made = Some(Principal { token: None, authority: make() }));
+        let counted = allocation_counter::measure(|| made = Some(Principal::with(make())));
         (made.unwrap(), usize::try_from(counted.bytes_current).unwrap())
     }
 
@@ -289,7 +295,7 @@ mod tests {
     #[test]
     fn who_calls_is_said_of_everybody_who_is_somebody() {
         let (owner, rules) = (|| Actor { owner: OwnerId(7), roles: [RoleId(2), RoleId(3)].into() }, || [].into());
-        let of = |authority| Principal { token: Some(TokenId(1)), authority };
+        let of = Principal::with;
         for owned in [
             of(Authority::Admin { owner: owner(), rules: rules() }),
             of(Authority::Session { owner: owner(), rules: None }),

@@ -136,7 +136,7 @@ mod tests {
         assert_ne!(old.seal(TokenId(7), &secret, &OsEntropy).unwrap(), sealed, "a nonce is used once");
         let shown = format!("{old:?} {sealed:?}");
         assert!(!shown.contains(&sealed.text) && !shown.contains("4bX0"));
-        assert_eq!(shown, "[\"2025\"] SealedKey(2025)");
+        assert_eq!(shown, "[\"2025\"] SealedSecret(2025)");
     }
 
     #[test]

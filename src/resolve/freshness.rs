@@ -248,18 +248,14 @@ impl Freshness {
 
     /// Nothing that was read before counts any more, and nothing that is older than `floor`.
     pub(crate) fn begin_era(&self, floor: u64) {
-        let seen = self.seen();
-        let number = match &seen {
+        match self.seen() {
             // Whoever begins one waits for whoever else does.
-            Some(_) => {
+            Some(mut seen) => {
                 let number = self.era() + 1;
                 self.era.store(Arc::new(Era::new(number, floor)));
-                number
+                *seen = Seen { era: number, highest: floor, read: floor, ..Seen::default() };
             }
-            None => self.era.rcu(|era| Era::new(era.number + 1, floor)).number + 1,
-        };
-        if let Some(mut seen) = seen {
-            *seen = Seen { era: number, highest: floor, read: floor, ..Seen::default() };
+            None => drop(self.era.rcu(|era| Era::new(era.number + 1, floor))),
         }
         self.told();
     }
@@ -382,6 +378,10 @@ mod tests {
         let f = Freshness::following();
         see(&f, 1..=many - 1);
         assert!(f.agrees(0, &poll(many)), "as many as are kept");
+        let f = Freshness::following();
+        f.begin_era(2);
+        (1..=many + 1).for_each(|seq| f.saw(1, seq, Some(&seq.to_string())));
+        assert!(f.agrees(0, &poll(many + 1)), "where an era begins, what came before is read");
     }
 
     #[test]

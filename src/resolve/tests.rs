@@ -143,6 +143,21 @@ async fn uses_are_written_behind() {
     assert_eq!(store.noted.load(Ordering::SeqCst), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_has_a_turn_does_not_wait_for_one() {
+    let (resolver, store) = started(Limits { lookups: 8, ..Limits::default() });
+    store.reads.store(TOO_OFTEN + 1, Ordering::SeqCst);
+    for n in 0..8 {
+        tokio::spawn(resolver.clone().ask(digest(n, 1), Lane::Known));
+    }
+    for (network, flights, waiting) in [(1, 9, 1), (2, 10, 2)] {
+        tokio::spawn(resolver.clone().ask(digest(100 + network, 1), Lane::Aside(network)));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let health = resolver.health();
+        assert_eq!((health.lookups_in_flight, health.lookups_waiting), (flights, waiting));
+    }
+}
+
 #[test]
 fn strict_limits_are_a_quarter_of_the_usual_and_leave_time_to_poll_twice() {
     let (strict, usual) = (Limits::strict(), Limits::default());
