@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 #[path = "laws/log.rs"]
+#[allow(unreachable_pub, reason = "of a test of many files")]
 mod log;
 /// The routes of the example, in front of a store that can stop answering.
 #[path = "../examples/platform/health.rs"]

@@ -63,6 +63,13 @@ fn digest(n: u64, rest: u8) -> Digest {
     Digest::Native(bytes)
 }
 
+/// The same of the reference.
+fn long_digest(n: u64, rest: u8) -> Digest {
+    let mut bytes = [rest; 64];
+    bytes[..8].copy_from_slice(&n.to_be_bytes());
+    Digest::Reference(bytes)
+}
+
 #[tokio::test]
 async fn the_cache_takes_as_many_bytes_as_it_may_and_no_more() {
     let limits = Limits { cache_bytes: 100_000, ..Limits::default() };
@@ -81,40 +88,53 @@ async fn the_cache_takes_as_many_bytes_as_it_may_and_no_more() {
 #[tokio::test]
 async fn an_entry_weighs_what_it_holds_and_its_place() {
     let (resolver, _) = started(Limits::default());
-    let digest = digest(7, 1);
-    let mut made = None;
-    let record = record(digest);
-    let counted = allocation_counter::measure(|| {
-        let stamp = Stamp { era: 0, seq: 1, tags: record.tags() };
-        made = Entry::of(&record, stamp, Moment(0), &resolver).map(Arc::new);
-    });
-    let (weight, bytes) = (made.unwrap().weight(), u64::try_from(counted.bytes_current).unwrap());
-    // The place: its key, and what a table has for it.
-    assert!((bytes + 40..=bytes + 56).contains(&weight), "{weight} of {bytes}");
+    for digest in [digest(7, 1), long_digest(7, 1)] {
+        let (mut made, record) = (None, record(digest));
+        let counted = allocation_counter::measure(|| {
+            let stamp = Stamp { era: 0, seq: 1, tags: record.tags() };
+            made = Entry::of(&record, stamp, Moment(0), &resolver).map(Arc::new);
+        });
+        let (weight, bytes) = (made.unwrap().weight(), u64::try_from(counted.bytes_current).unwrap());
+        // The place: its key, and what a table has for it.
+        assert!((bytes + 40..=bytes + 56).contains(&weight), "{weight} of {bytes}");
+    }
 }
 
 /// Two look-ups of one token may land in either order.
 #[tokio::test]
 async fn an_old_answer_does_not_take_the_place_of_a_newer_one() {
-    let (resolver, _) = started(Limits::default());
-    let of = |digest: Digest, era, seq| {
-        let stamp = Stamp { era, seq, tags: record(digest).tags() };
-        Arc::new(Entry::of(&record(digest), stamp, Moment(0), &resolver).unwrap())
-    };
-    let one = digest(7, 1);
-    let stays = |later: &Arc<Entry>| {
-        resolver.keep(&one, later);
-        let kept = resolver.cache.peek(&one.prefix()).unwrap();
-        Arc::ptr_eq(&kept, later)
-    };
-    assert!(stays(&of(one, 1, 5)));
-    assert!(!stays(&of(one, 1, 4)), "what it says is older");
-    // Read again at the same moment of the log, it is good for longer.
-    assert!(stays(&of(one, 1, 5)) && stays(&of(one, 1, 6)));
-    assert!(stays(&of(one, 2, 3)), "the numbers of another era say nothing");
-    let other = of(digest(7, 2), 2, 9);
-    resolver.keep(&digest(7, 2), &other);
-    assert!(stays(&of(one, 2, 4)), "nor do those of another token");
+    for (one, another) in [(digest(7, 1), digest(7, 2)), (long_digest(7, 1), long_digest(7, 2))] {
+        let (resolver, _) = started(Limits::default());
+        let of = |digest: Digest, era, seq| {
+            let stamp = Stamp { era, seq, tags: record(digest).tags() };
+            Arc::new(Entry::of(&record(digest), stamp, Moment(0), &resolver).unwrap())
+        };
+        let stays = |later: &Arc<Entry>| {
+            resolver.keep(&one, later);
+            let kept = resolver.cache.peek(&one.prefix()).unwrap();
+            Arc::ptr_eq(&kept, later)
+        };
+        assert!(stays(&of(one, 1, 5)));
+        assert!(!stays(&of(one, 1, 4)), "what it says is older");
+        // Read again at the same moment of the log, it is good for longer.
+        assert!(stays(&of(one, 1, 5)) && stays(&of(one, 1, 6)));
+        assert!(stays(&of(one, 2, 3)), "the numbers of another era say nothing");
+        resolver.keep(&another, &of(another, 2, 9));
+        assert!(stays(&of(one, 2, 4)), "nor do those of another token");
+    }
+}
+
+#[tokio::test]
+async fn what_is_kept_is_known_by_its_whole_digest() {
+    for (one, another) in [(digest(7, 1), digest(7, 2)), (long_digest(7, 1), long_digest(7, 2))] {
+        let (resolver, store) = started(Limits::default());
+        assert!(matches!(resolver.clone().ask(one, Lane::Unknown).await, Ok(Resolved::Found(_))));
+        let now = resolver.clock.moment();
+        assert!(matches!(resolver.known(&one, now), Some(Resolved::Found(entry)) if entry.digest() == Some(one)));
+        // It begins like the other one.
+        assert!(resolver.known(&another, now).is_none());
+        assert_eq!(store.reads.load(Ordering::SeqCst), 1);
+    }
 }
 
 /// What it says was overtaken by a change that it does not know yet.
