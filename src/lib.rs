@@ -131,20 +131,20 @@ pub use gate::{
     AuthContext, GateFuture, GateLayer, Gated, Group, InvalidGroups, NotAllowed, Require, RequireFuture, Required,
 };
 pub use gate::{FailureBudget, InvalidProxy, ProxyHeader, SessionCookie};
-pub use gate::{Grpc, Json, Refusal, Refusals, Refused};
+pub use gate::{Grpc, Json, Refusal, Refusals, RefusedRequest};
 
 // Deciding.
 pub use domain::{
     Actor, Attribute, Conditions, Decision, DecisionRule, Denied, HAS_SAME_ROLE_AS_CREATOR, HiddenField, IS_CREATOR,
-    Predicate, SqlFilter, SqlMap, SqlValue, UnknownColumn, Value, Verdict,
+    Predicate, SqlFilter, SqlMap, UnknownColumn, Value, Verdict,
 };
 pub use domain::{Ambiguity, Authority, Invalid, Principal, Reason, Unavailable};
 
 // Roles, owners, tokens.
 pub use domain::{
-    Action, ConditionId, ConditionSet, Empty, Field, FieldSet, Fields, Grant, Guard, Permission, Rule, Subject, When,
+    Action, ConditionId, ConditionSet, EmptySet, Field, FieldSet, Fields, Grant, Guard, Permission, Rule, Subject, When,
 };
-pub use domain::{ActionEntry, Catalogue, Section, SubjectEntry, SubjectKind, Unregistered};
+pub use domain::{ActionEntry, Catalogue, Section, SubjectEntry, SubjectKind};
 pub use domain::{BeyondCeiling, Ceiling, Excess};
 pub use domain::{ContentAccess, Kind, KindSet, Token, TokenAuthority, TokenId};
 pub use domain::{MalformedId, MalformedVersion, Version};

@@ -8,7 +8,7 @@ use keyward::store::{Following, Store, WriteStore};
 use keyward::testing::{App, ManualClock, World};
 use keyward::{
     Attribute, Conditions, ContentAccess, Decision, Fields, Grant, GuardedRouter, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR,
-    Invalid, OwnerState, Permission, Reason, SqlFilter, SqlMap, SqlValue, SqliteOptions, SqliteStore, Timestamp, When,
+    Invalid, OwnerState, Permission, Reason, SqlFilter, SqlMap, SqliteOptions, SqliteStore, Timestamp, Value, When,
     action, authenticated,
 };
 use proptest::prelude::*;
@@ -167,9 +167,9 @@ async fn ids(pool: &SqlitePool, filter: &SqlFilter) -> Vec<i64> {
     let mut query = sqlx::query(AssertSqlSafe(sql)).bind(0i64);
     for value in &filter.binds {
         query = match value {
-            SqlValue::Int(n) => query.bind(*n),
-            SqlValue::Text(t) => query.bind(t.clone()),
-            SqlValue::Bool(b) => query.bind(*b),
+            Value::Int(n) => query.bind(*n),
+            Value::Text(t) => query.bind(t.clone()),
+            Value::Bool(b) => query.bind(*b),
         };
     }
     query.fetch_all(pool).await.unwrap().iter().map(|row| row.get(0)).collect()

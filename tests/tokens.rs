@@ -167,7 +167,8 @@ async fn without_an_encryption_key_a_key_shows_once<S: WriteStore + Clone>(store
 async fn people_choose_among_the_durations<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let ada = person(&world(&store, &clock, |b| b), "ada", &[]).await;
     let issue = async |durations: Durations, by: Doer, lifespan: Lifespan| {
-        let policy = Policy { durations, ..Policy::default() };
+        let mut policy = Policy::default();
+        policy.durations = durations;
         let tokens = world(&store, &clock, |b| b.policy(policy)).keyward.tokens().by(by);
         let admin = tokens.issue_admin(NewAdminToken::new("a", ada).lifespan(lifespan)).await;
         let content = tokens.issue_content(NewContentToken::new("c", ContentAccess::ReadOnly).lifespan(lifespan)).await;
@@ -347,7 +348,8 @@ async fn the_default_content_tokens_live_as_long_as_is_offered<S: WriteStore + C
     store: S,
     clock: Arc<ManualClock>,
 ) {
-    let policy = Policy { durations: Durations::default().at_most(30 * DAY), ..Policy::default() };
+    let mut policy = Policy::default();
+    policy.durations = Durations::default().at_most(30 * DAY);
     let world = world(&store, &clock, |b| b.policy(policy));
     world.keyward.set_up().await.unwrap();
     for described in world.keyward.tokens().list(Kind::Content).await.unwrap() {
@@ -379,7 +381,8 @@ async fn owners_see_the_events_of_their_own_tokens<S: WriteStore + Clone>(store:
 }
 
 async fn events_are_kept_as_long_as_the_policy_says<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
-    let policy = Policy { keep_events: Some(30 * DAY), ..Policy::default() };
+    let mut policy = Policy::default();
+    policy.keep_events = Some(30 * DAY);
     let world = world(&store, &clock, |b| b.policy(policy));
     person(&world, "ada", &[]).await;
     world.keyward.set_up().await.unwrap();

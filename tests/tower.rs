@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use keyward::testing::World;
 use keyward::{
-    Action, AuthContext, ContentAccess, Group, Grpc, Json, Kind, NotAllowed, Refusal, Refusals, Refused, Require,
-    action, authenticated,
+    Action, AuthContext, ContentAccess, Group, Grpc, Json, Kind, NotAllowed, Refusal, Refusals, RefusedRequest,
+    Require, action, authenticated,
 };
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -100,7 +100,7 @@ async fn behind_the_gate_it_is_known_who_calls() {
 struct Told(tokio::sync::mpsc::UnboundedSender<bool>);
 
 impl Refusals<Bytes> for Told {
-    fn answer(&self, refusal: &Refusal, request: Refused) -> Response<Bytes> {
+    fn answer(&self, refusal: &Refusal, request: RefusedRequest) -> Response<Bytes> {
         self.0.send(request.page).unwrap();
         refusal.answer(Bytes::new())
     }

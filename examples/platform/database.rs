@@ -1,12 +1,11 @@
 //! The database: keyward's tables and our own, in one place. The statements on ours are alike on both engines.
 
 use crate::wire::BoxError;
+use keyward::Value;
 use sqlx::any::{AnyArguments, AnyPoolOptions};
 use sqlx::{Any, AnyPool, Arguments, AssertSqlSafe, Executor, Transaction};
 use std::fmt;
 use std::time::Duration;
-
-pub(crate) use keyward::SqlValue;
 
 /// As PostgreSQL has it; SQLite has another way to number rows.
 const TABLES: &str = "
@@ -107,29 +106,34 @@ impl Database {
     }
 }
 
-/// Whether others wrote for too long, and it may go better in a moment.
-pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
-    // SQLite: 5 and 6 are SQLITE_BUSY and SQLITE_LOCKED; the bytes above say more closely which. PostgreSQL: a conflict with
-    // another transaction, a deadlock, a lock that was not to be had.
-    let busy = |code: &str| {
-        matches!(code, "40001" | "40P01" | "55P03")
-            || code.len() < 5 && code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6))
+/// Whether others wrote for too long, or the database is not there, and it may go better in a moment.
+pub(crate) fn is_unavailable(error: &sqlx::Error) -> bool {
+    use sqlx::Error::{BeginFailed, Database, Io, PoolClosed, PoolTimedOut, Protocol, WorkerCrashed};
+    // PostgreSQL: a conflict with another transaction, a deadlock, a lock that was not to be had; a connection that failed, no room,
+    // a server that stops or starts.
+    const CODES: [&str; 3] = ["40001", "40P01", "55P03"];
+    const CLASSES: [&str; 3] = ["08", "53", "57P"];
+    // SQLite: busy, locked, not to be read or written, full, not to be opened; the bytes above say more closely which.
+    let file = |code: u32| matches!(code & 0xff, 5 | 6 | 10 | 13 | 14);
+    let passes = |code: &str| match code.len() {
+        5 => CODES.contains(&code) || CLASSES.iter().any(|class| code.starts_with(class)),
+        _ => code.parse().is_ok_and(file),
     };
     match error {
-        sqlx::Error::PoolTimedOut => true,
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| busy(&code)),
+        PoolTimedOut | PoolClosed | Io(_) | Protocol(_) | WorkerCrashed | BeginFailed => true,
+        Database(error) => error.code().is_some_and(|code| passes(&code)),
         _ => false,
     }
 }
 
 /// What a filter binds, in order.
-pub(crate) fn arguments(values: &[SqlValue]) -> sqlx::Result<AnyArguments> {
+pub(crate) fn arguments(values: &[Value]) -> sqlx::Result<AnyArguments> {
     let mut arguments = AnyArguments::default();
     for value in values {
         match value {
-            SqlValue::Int(n) => arguments.add(*n),
-            SqlValue::Text(text) => arguments.add(text.clone()),
-            SqlValue::Bool(b) => arguments.add(*b),
+            Value::Int(n) => arguments.add(*n),
+            Value::Text(text) => arguments.add(text.clone()),
+            Value::Bool(b) => arguments.add(*b),
         }
         .map_err(sqlx::Error::Encode)?;
     }

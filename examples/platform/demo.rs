@@ -122,7 +122,7 @@ impl Demo {
         let cm = format!("{url}/admin/content-manager/collection-types/api::article.article");
         println!("# Demo data was made. Its secrets show this once; paste the lines into a shell.");
         for (name, issued, what) in [
-            ("ROOT", &self.root, "of a super admin, may everything"),
+            ("ROOT", &self.root, "of a super admin, may everything with articles and webhooks"),
             ("EDITOR", &self.editor, "of an editor, may what Edda may"),
             ("READONLY", &self.read_only, "read-only"),
             ("FULL", &self.full_access, "full-access"),
@@ -156,9 +156,8 @@ impl Demo {
             println!("# {answer}\n{request}");
         }
         let editor = self.editor_id;
-        println!(
-            "# root@example.test and edda@example.test sign in with {PASSWORD}; what they may is at {url}/admin/openapi.json"
-        );
+        println!("# root@example.test and edda@example.test sign in with {PASSWORD}. The pages: {url}/admin/settings");
+        println!("# Every route: {url}/admin/openapi.json");
         println!(
             "SESSION=$(curl -sS {url}/admin/login --json '{{\"email\":\"root@example.test\",\"password\":\"{PASSWORD}\"}}' | sed 's/.*\"token\":\"\\([^\"]*\\)\".*/\\1/')"
         );

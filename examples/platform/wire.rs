@@ -55,8 +55,8 @@ pub(crate) enum Failure {
     NotFound,
     /// 403, where the route is allowed and this change is not.
     Forbidden(Denied),
-    /// 503: others write at the moment.
-    Busy,
+    /// 503: others write at the moment, or the database is not there; with the cause in the log alone.
+    Unavailable(BoxError),
     /// 500, with the cause in the log alone.
     Internal(BoxError),
 }
@@ -69,7 +69,7 @@ impl From<Problem> for Failure {
 
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
-        if database::is_busy(&error) { Self::Busy } else { Self::Internal(error.into()) }
+        if database::is_unavailable(&error) { Self::Unavailable(error.into()) } else { Self::Internal(error.into()) }
     }
 }
 
@@ -113,7 +113,8 @@ impl IntoResponse for Failure {
                 let errors = json!([{"path": [field], "message": message, "name": "ForbiddenError"}]);
                 (StatusCode::FORBIDDEN, "ForbiddenError", message, json!({"errors": errors}))
             }
-            Self::Busy => {
+            Self::Unavailable(error) => {
+                tracing::warn!(error = &*error as &dyn std::error::Error, "the database could not be asked");
                 let message = "Try again in a moment".to_owned();
                 (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailableError", message, json!({}))
             }
@@ -124,7 +125,8 @@ impl IntoResponse for Failure {
             }
         };
         let error = json!({"status": status.as_u16(), "name": name, "message": message, "details": details});
-        (status, axum::Json(json!({"data": null, "error": error}))).into_response()
+        let again = (status == StatusCode::SERVICE_UNAVAILABLE).then_some([(header::RETRY_AFTER, "1")]);
+        (status, again, axum::Json(json!({"data": null, "error": error}))).into_response()
     }
 }
 

@@ -10,7 +10,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Uri};
 use http_body_util::BodyExt;
 use keyward::testing::World;
-use keyward::{NewAdminToken, Gated, Grant, Lifespan, api};
+use keyward::{Gated, Grant, Lifespan, NewAdminToken, api};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use serde_json::Value;
 use std::cell::RefCell;

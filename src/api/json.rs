@@ -8,6 +8,7 @@ use serde::de::{
 };
 use serde::{Deserialize, forward_to_deserialize_any};
 use serde_json::{Map, Value};
+use std::cell::RefCell;
 use std::fmt;
 
 /// Members whose value is never sent back, not even to whoever sent it.
@@ -17,9 +18,16 @@ const SHORT: usize = 100;
 
 /// A body: one object, in which nothing is there twice.
 pub(super) fn parse(bytes: &[u8]) -> Result<Value, Problem> {
+    let twice = RefCell::default();
     // serde_json goes 128 levels deep and no deeper.
-    let Strict(value) = serde_json::from_slice(bytes).map_err(|e| Problem::at([""; 0], format!("is no JSON: {e}")))?;
-    if value.is_object() { Ok(value) } else { Err(Problem::at([""; 0], "must be an object")) }
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let read = Strict(&twice).deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
+    match (read, twice.into_inner()) {
+        (Ok(value), _) if value.is_object() => Ok(value),
+        (Ok(_), _) => Err(Problem::at([""; 0], "The body must be an object")),
+        (Err(_), Some(path)) => Err(Problem::at(path.into_iter().rev(), "is there twice")),
+        (Err(error), None) => Err(Problem::at([""; 0], format!("The body is no JSON: {error}"))),
+    }
 }
 
 /// What is expected, out of what was sent.
@@ -58,14 +66,28 @@ fn step<'v>(value: &'v Value, part: &str) -> Option<&'v Value> {
     }
 }
 
-/// JSON in which no object has two members of one name: which of them counts, two readers may see differently.
-struct Strict(Value);
+/// JSON in which no object has two members of one name: which of them counts, two readers may see differently. Where there are two,
+/// this is their path, the innermost part first.
+#[derive(Clone, Copy)]
+struct Strict<'p>(&'p RefCell<Option<Vec<String>>>);
 
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Anything;
+impl Strict<'_> {
+    /// Says where something wrong is, if that is all that is known of it yet.
+    fn within<T, E>(self, part: impl FnOnce() -> String, result: Result<T, E>) -> Result<T, E> {
+        if let (Err(_), Some(path)) = (&result, &mut *self.0.borrow_mut()) {
+            path.push(part());
+        }
+        result
+    }
+}
 
-        impl<'de> Visitor<'de> for Anything {
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        struct Anything<'p>(Strict<'p>);
+
+        impl<'de> Visitor<'de> for Anything<'_> {
             type Value = Value;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -102,7 +124,7 @@ impl<'de> Deserialize<'de> for Strict {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
                 let mut list = Vec::new();
-                while let Some(Strict(item)) = items.next_element()? {
+                while let Some(item) = self.0.within(|| list.len().to_string(), items.next_element_seed(self.0))? {
                     list.push(item);
                 }
                 Ok(list.into())
@@ -111,16 +133,26 @@ impl<'de> Deserialize<'de> for Strict {
             fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
                 let mut object = Map::new();
                 while let Some(name) = members.next_key::<String>()? {
-                    let Strict(value) = members.next_value()?;
-                    if object.insert(name, value).is_some() {
+                    if object.contains_key(&name) {
+                        *self.0.0.borrow_mut() = Some(vec![shortened(&name)]);
                         return Err(A::Error::custom("a member is there twice"));
                     }
+                    let value = self.0.within(|| shortened(&name), members.next_value_seed(self.0))?;
+                    object.insert(name, value);
                 }
                 Ok(object.into())
             }
         }
 
-        deserializer.deserialize_any(Anything).map(Strict)
+        deserializer.deserialize_any(Anything(self))
+    }
+}
+
+/// A name that somebody else made up.
+fn shortened(name: &str) -> String {
+    match name.char_indices().nth(SHORT) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
     }
 }
 
@@ -178,7 +210,11 @@ impl serde::de::Error for Mismatch {
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
         // A misspelt `password` still has one in it.
-        Self::new(&[field], format!("is not known here: there are {}", expected.join(", ")), false)
+        let known = match expected {
+            [] => "nothing is".to_owned(),
+            some => format!("there are {}", some.join(", ")),
+        };
+        Self::new(&[&shortened(field)], format!("is not known here: {known}"), false)
     }
 
     fn missing_field(field: &'static str) -> Self {
@@ -331,6 +367,23 @@ mod tests {
         assert_eq!(wrong(json!({"list": [], "password": 7})), (at(&["password"]), None));
         assert_eq!(wrong(json!({})), (at(&["list"]), None));
         assert!(read::<Outer>(&inner(json!({"name": "b"}))).is_ok());
+    }
+
+    #[test]
+    fn what_is_there_twice_is_named() {
+        let long = "n".repeat(1_000);
+        for (bad, path) in [
+            (r#"{"a":1,"a":1}"#, "a"),
+            (r#"{"x":{"a":1,"b":2,"a":2}}"#, "x.a"),
+            (r#"{"x":[[],[{"a":[]},{"b":1,"b":"#, "x.1.1.b"),
+            (&format!("{{\"{long}\":1,\"{long}\":2}}"), &format!("{}…", &long[..SHORT])),
+        ] {
+            let problem = parse(bad.as_bytes()).unwrap_err();
+            assert_eq!((problem.path.join(".").as_str(), problem.message.as_str()), (path, "is there twice"));
+        }
+        // What is wrong for another reason has no path.
+        assert!(parse(br#"{"x":[1,{"a":}]}"#).unwrap_err().path.is_empty());
+        assert_eq!(wrong(json!({ &long: 1 })).0, [format!("{}…", &long[..SHORT])]);
     }
 
     #[test]

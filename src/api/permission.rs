@@ -3,7 +3,7 @@
 use super::failure::{Failure, Problem};
 use super::json::given;
 use super::unchanged::Unchanged;
-use crate::domain::{self, ConditionId, Conditions, Empty, FieldSet, Grant, When};
+use crate::domain::{self, ConditionId, Conditions, EmptySet, FieldSet, Grant, When};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -139,9 +139,9 @@ impl Sent<'_> {
             let fields = match fields.map(|fields| FieldSet::new(fields.iter().map(String::as_str))) {
                 None => domain::Fields::All,
                 Some(Ok(set)) => domain::Fields::Only(set),
-                Some(Err(Empty)) => {
+                Some(Err(EmptySet)) => {
                     let path = [self.under, place.as_str(), "properties", "fields"];
-                    problems.push(Problem::at(path, Empty.to_string()));
+                    problems.push(Problem::at(path, EmptySet.to_string()));
                     continue;
                 }
             };

@@ -9,12 +9,13 @@ use super::request::{Caller, Id};
 use super::state::Api;
 use super::unchanged::{Comparison, Unchanged};
 use super::user::{RoleChoice, User};
-use crate::domain::{OwnerId, OwnerState, RoleId};
+use crate::domain::{OwnerId, OwnerState, Role, RoleId};
 use crate::service::{Invited, OwnerUpdate, Owners, Password};
 use crate::store::{NewOwner, OwnerQuery, OwnerSort};
 use axum::extract::State;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use utoipa::ToSchema;
 
 const SORTS: [(&str, OwnerSort); 6] = [
@@ -138,15 +139,16 @@ pub(super) async fn create(
     if new.preferred_language.is_given() {
         Comparison::with(&()).fields([("preferedLanguage", &new.preferred_language)]).done()?;
     }
+    let there = api.roles_by_id().await?;
     let new = NewOwner {
         email: new.email,
         firstname: new.firstname.unwrap_or_default(),
         lastname: new.lastname.unwrap_or_default(),
         username: new.username,
         state: OwnerState::Invited,
-        roles: chosen(&api, &new.roles).await?,
+        roles: chosen(&there, &new.roles)?,
     };
-    invited(&api, owners(&api, &caller).invite(new).await?).await
+    Ok(invited(&there, owners(&api, &caller).invite(new).await?))
 }
 
 /// Reads a user.
@@ -165,7 +167,8 @@ pub(super) async fn update(
     Body(update): Body<UserUpdate>,
 ) -> Result<Answer<User>, Failure> {
     let owners = owners(&api, &caller);
-    let shown = User::of(owners.read(OwnerId(id)).await?, &api.roles_by_id().await?);
+    let there = api.roles_by_id().await?;
+    let shown = User::of(owners.read(OwnerId(id)).await?, &there);
     Comparison::with(&shown)
         .fields([
             ("id", &update.id),
@@ -185,10 +188,7 @@ pub(super) async fn update(
         username: update.username,
         active: update.is_active.filter(|active| *active != shown.is_active || withdraws),
         blocked: update.blocked.filter(|blocked| *blocked != shown.blocked),
-        roles: match &update.roles {
-            Some(roles) => Some(chosen(&api, roles).await?),
-            None => None,
-        },
+        roles: update.roles.as_deref().map(|roles| chosen(&there, roles)).transpose()?,
         password: update.password.map(Password::new),
     };
     let owner = owners.update(OwnerId(id), change).await?;
@@ -215,22 +215,23 @@ pub(super) async fn invite_again(
     caller: Caller,
     _: NoBody,
 ) -> Result<(StatusCode, Answer<User>), Failure> {
-    invited(&api, owners(&api, &caller).invite_again(OwnerId(id)).await?).await
+    let there = api.roles_by_id().await?;
+    Ok(invited(&there, owners(&api, &caller).invite_again(OwnerId(id)).await?))
 }
 
-async fn invited(api: &Api, invited: Invited) -> Result<(StatusCode, Answer<User>), Failure> {
-    let mut user = User::of(invited.owner, &api.roles_by_id().await?);
+/// With roles that were read before: an invitation shows this once, whatever can be read after it.
+fn invited(there: &HashMap<RoleId, Role>, invited: Invited) -> (StatusCode, Answer<User>) {
+    let mut user = User::of(invited.owner, there);
     user.registration_token = Some(super::token::exposed(&invited.secret));
-    Ok(created(user))
+    created(user)
 }
 
 /// The ids of roles that were sent by id, or as they were read.
-async fn chosen(api: &Api, roles: &[RoleChoice]) -> Result<Vec<RoleId>, Failure> {
+fn chosen(there: &HashMap<RoleId, Role>, roles: &[RoleChoice]) -> Result<Vec<RoleId>, Failure> {
     if roles.len() > 1_000 {
         return Err(Problem::at(["roles"], "must have at most 1000 entries").into());
     }
-    let there = api.roles_by_id().await?;
-    let differ = roles.iter().enumerate().filter(|(_, role)| !role.is_as_shown(&there));
+    let differ = roles.iter().enumerate().filter(|(_, role)| !role.is_as_shown(there));
     let problem = |i: usize| Problem::at(["roles".to_owned(), i.to_string()], "cannot be changed from here");
     let problems: Vec<Problem> = differ.map(|(i, _)| problem(i)).collect();
     match problems.is_empty() {

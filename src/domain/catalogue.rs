@@ -1,7 +1,6 @@
 //! The catalogue: which actions, subjects, fields and conditions there are, so that what is written can be checked.
 
 use super::{Action, ConditionId, Conditions, Field, Fields, Permission, Subject};
-use std::fmt;
 
 /// Every action, subject and field of an installation. What is not in it cannot be written.
 ///
@@ -82,20 +81,14 @@ pub enum SubjectKind {
 }
 
 /// Something that is written names what is not in the catalogue.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Unregistered {
+#[derive(Debug)]
+pub(crate) struct Unregistered {
     /// Where, below the permission or grant: `action`, `subject`, `fields.0`, `conditions.1`, by the order of the sets.
-    pub path: String,
+    pub(crate) path: String,
     /// The name that nobody registered.
-    pub name: String,
+    pub(crate) name: String,
     /// What is wrong, and what to do.
-    pub message: String,
-}
-
-impl fmt::Display for Unregistered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path, self.message)
-    }
+    pub(crate) message: String,
 }
 
 impl ActionEntry {

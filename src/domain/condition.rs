@@ -30,7 +30,7 @@ impl Attribute {
     pub const CREATOR_ROLE_IDS: Attribute = Attribute("creator_role_ids");
 }
 
-/// What an attribute is compared with.
+/// What an attribute is compared with, and what is bound to a placeholder of an [`SqlFilter`](crate::SqlFilter).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Value {
     /// A whole number.

@@ -216,7 +216,7 @@ fn writes<'a>(allowed: Option<Fields>, fields: impl IntoIterator<Item = &'a str>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{SqlValue, Value};
+    use crate::domain::Value;
     use serde_json::json;
 
     fn own() -> (Guard, Predicate) {
@@ -297,7 +297,7 @@ mod tests {
         let filter = |d: Decision| d.filter(&map, 3);
         let (sql, binds) = ("TRUE".to_owned(), Vec::new());
         assert_eq!(filter(mixed()), SqlFilter { sql, binds });
-        let (sql, binds) = ("(creator IN ($3))".to_owned(), vec![SqlValue::Int(7)]);
+        let (sql, binds) = ("(creator IN ($3))".to_owned(), vec![Value::Int(7)]);
         assert_eq!(filter(Decision::of([rule(&["title"], own())])), SqlFilter { sql, binds });
         assert_eq!(filter(Decision::refused()).sql, "FALSE");
     }

@@ -29,7 +29,8 @@ mod unseal;
 mod version;
 
 pub use audit::{AuditEvent, Cause, Doer, Origin, Target, What};
-pub use catalogue::{ActionEntry, Catalogue, Section, SubjectEntry, SubjectKind, Unregistered};
+pub(crate) use catalogue::Unregistered;
+pub use catalogue::{ActionEntry, Catalogue, Section, SubjectEntry, SubjectKind};
 pub use ceiling::{BeyondCeiling, Ceiling, Excess};
 pub use clock::{Clock, Moment, SystemClock, Timestamp};
 pub use condition::{Actor, Attribute, Conditions, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Predicate, Value};
@@ -39,7 +40,7 @@ pub use digest::{Digest, MalformedDigest};
 #[cfg(any(feature = "api", feature = "ui"))]
 pub(crate) use id::parse_id;
 pub use id::{MalformedId, OwnerId, RoleId, TokenId};
-pub use name::{Action, ConditionId, ConditionSet, Empty, Field, FieldSet, Subject};
+pub use name::{Action, ConditionId, ConditionSet, EmptySet, Field, FieldSet, Subject};
 pub use owner::{Owner, OwnerState, PasswordHash, Role};
 pub use permission::{Fields, Grant, Guard, Permission, Rule, When};
 pub use principal::{Authority, Principal};
@@ -51,7 +52,7 @@ pub use secret::{
     Brand, Credential, Entropy, InvalidBrand, Issued, NoEntropy, OsEntropy, Secret, SecretFormat, Unverified,
 };
 pub(crate) use sketch::{Sketch, Windows, network};
-pub use sql::{SqlFilter, SqlMap, SqlValue, UnknownColumn};
+pub use sql::{SqlFilter, SqlMap, UnknownColumn};
 pub use tag::Tag;
 pub use token::{ContentAccess, Kind, KindSet, Token, TokenAuthority};
 #[cfg(feature = "strapi")]

@@ -69,7 +69,7 @@ name!(
 /// A set that must not be empty was empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the list is empty: name at least one, or leave it out to mean all")]
-pub struct Empty;
+pub struct EmptySet;
 
 macro_rules! set {
     ($(#[$doc:meta])* $set:ident of $item:ident) => {
@@ -82,11 +82,11 @@ macro_rules! set {
             ///
             /// # Errors
             /// If there is nothing in it.
-            pub fn new<I: Into<$item>>(items: impl IntoIterator<Item = I>) -> Result<Self, Empty> {
+            pub fn new<I: Into<$item>>(items: impl IntoIterator<Item = I>) -> Result<Self, EmptySet> {
                 let mut items: Vec<$item> = items.into_iter().map(Into::into).collect();
                 items.sort_unstable();
                 items.dedup();
-                if items.is_empty() { Err(Empty) } else { Ok(Self(items.into())) }
+                if items.is_empty() { Err(EmptySet) } else { Ok(Self(items.into())) }
             }
 
             /// The members, ascending.

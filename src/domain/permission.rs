@@ -1,6 +1,6 @@
 //! Permissions, grants and rules.
 
-use super::{Action, ConditionId, ConditionSet, Empty, Field, FieldSet, Subject};
+use super::{Action, ConditionId, ConditionSet, EmptySet, Field, FieldSet, Subject};
 
 /// Which fields of a subject.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -16,7 +16,7 @@ impl Fields {
     ///
     /// # Errors
     /// If there is none: "no field" is not a permission.
-    pub fn only<I: Into<Field>>(fields: impl IntoIterator<Item = I>) -> Result<Self, Empty> {
+    pub fn only<I: Into<Field>>(fields: impl IntoIterator<Item = I>) -> Result<Self, EmptySet> {
         FieldSet::new(fields).map(Self::Only)
     }
 
@@ -170,7 +170,7 @@ impl From<&Permission> for Grant {
 /// ```
 /// use keyward::{Fields, Grant};
 /// let grant = Grant::new("plugin::content-manager.explorer.read").on("api::article.article").fields(Fields::only(["title"])?);
-/// # Ok::<_, keyward::Empty>(())
+/// # Ok::<_, keyward::EmptySet>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Grant {
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn field_sets_are_never_empty() {
-        assert_eq!(Fields::only(Vec::<Field>::new()), Err(Empty));
+        assert_eq!(Fields::only(Vec::<Field>::new()), Err(EmptySet));
         let (ab, c) = (Fields::only(["b", "a", "a"]).unwrap(), Fields::only(["c"]).unwrap());
         assert_eq!(ab.intersect(&c), None);
         assert_eq!(ab.intersect(&Fields::All), Some(ab.clone()));

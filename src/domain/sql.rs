@@ -62,34 +62,13 @@ impl SqlMap {
     }
 }
 
-/// A value to bind, in the order of the placeholders.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum SqlValue {
-    /// A 64-bit integer.
-    Int(i64),
-    /// A text.
-    Text(String),
-    /// A boolean.
-    Bool(bool),
-}
-
-impl From<&Value> for SqlValue {
-    fn from(value: &Value) -> Self {
-        match value {
-            Value::Int(n) => Self::Int(*n),
-            Value::Text(t) => Self::Text(t.clone()),
-            Value::Bool(b) => Self::Bool(*b),
-        }
-    }
-}
-
 /// A condition to put behind `WHERE`, in parentheses already, with `$n` placeholders (SQLite and PostgreSQL read them alike).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SqlFilter {
     /// The text. It holds nothing from a request.
     pub sql: String,
     /// What to bind, from the first placeholder on.
-    pub binds: Vec<SqlValue>,
+    pub binds: Vec<Value>,
 }
 
 pub(super) struct SqlWriter<'a> {
@@ -128,7 +107,7 @@ impl<'a> SqlWriter<'a> {
             if i > 0 {
                 self.out.sql.push_str(", ");
             }
-            self.bind(value.into());
+            self.bind(value.clone());
         }
         self.out.sql.push(')');
     }
@@ -141,7 +120,7 @@ impl<'a> SqlWriter<'a> {
         for part in ["EXISTS (", roles_of, " ", creator, " INTERSECT ", roles_of, " "] {
             out.push_str(part);
         }
-        self.bind(SqlValue::Int(actor.owner.0));
+        self.bind(Value::Int(actor.owner.0));
         self.out.sql.push(')');
     }
 
@@ -159,7 +138,7 @@ impl<'a> SqlWriter<'a> {
         self.out.sql.push(')');
     }
 
-    fn bind(&mut self, value: SqlValue) {
+    fn bind(&mut self, value: Value) {
         self.out.sql.push_str(&format!("${}", self.first + self.out.binds.len()));
         self.out.binds.push(value);
     }
@@ -170,7 +149,7 @@ mod tests {
     use super::*;
     use crate::domain::OwnerId;
 
-    fn written(predicate: &Predicate) -> (String, Vec<SqlValue>) {
+    fn written(predicate: &Predicate) -> (String, Vec<Value>) {
         const COLOUR: Attribute = Attribute("colour");
         let map = SqlMap::default().attribute(COLOUR, "t.colour").roles("SELECT role FROM roles WHERE owner =", "t.by");
         let SqlFilter { sql, binds } = SqlWriter::filter(&map, 3, predicate);
@@ -192,8 +171,8 @@ mod tests {
              OR EXISTS (SELECT role FROM roles WHERE owner = t.by INTERSECT SELECT role FROM roles WHERE owner = $8) \
              OR FALSE)"
         );
-        let (int, text) = (SqlValue::Int, SqlValue::Text("red".into()));
-        assert_eq!(binds, [int(1), int(2), text, SqlValue::Bool(true), int(7), int(9)]);
+        let (int, text) = (Value::Int, Value::Text("red".into()));
+        assert_eq!(binds, [int(1), int(2), text, Value::Bool(true), int(7), int(9)]);
     }
 
     #[test]

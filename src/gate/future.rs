@@ -3,7 +3,7 @@
 use super::admit::{Door, Gate, Wanted, withheld};
 use super::context::AuthContext;
 use super::mark::Held;
-use super::refusal::{Refusals, Refused, shield};
+use super::refusal::{Refusals, RefusedRequest, shield};
 use super::service::refused;
 use crate::domain::Reason;
 use crate::resolve::Entry;
@@ -52,7 +52,7 @@ pub(super) struct Passage<R> {
     mark: Held,
     door: Door,
     anonymous: bool,
-    request: Refused,
+    request: RefusedRequest,
 }
 
 impl<R: Clone> Passage<R> {

@@ -31,7 +31,7 @@ pub use cookie::SessionCookie;
 pub use extract::{AdminAuth, Auth, ContentAuth, NoPrincipal};
 pub use future::GateFuture;
 pub use groups::{Group, InvalidGroups};
-pub use refusal::{Grpc, Json, Refusal, Refusals, Refused};
+pub use refusal::{Grpc, Json, Refusal, Refusals, RefusedRequest};
 pub use require::{Require, RequireFuture, Required};
 #[cfg(feature = "axum")]
 pub use router::GuardedRouter;

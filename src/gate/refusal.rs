@@ -232,7 +232,8 @@ fn vary_once(headers: &mut HeaderMap) {
 
 /// What of a refused request its answer may depend on.
 #[derive(Clone, Copy, Debug)]
-pub struct Refused {
+#[non_exhaustive]
+pub struct RefusedRequest {
     /// Whether it is a gRPC request: content type `application/grpc`, with or without a suffix.
     pub grpc: bool,
     /// The request's HTTP version.
@@ -249,7 +250,7 @@ pub struct Refused {
 /// ```
 pub trait Refusals<B>: Clone + Send + Sync + 'static {
     /// The answer to a refused request. Build it with [`Refusal::answer`], so that its headers are there.
-    fn answer(&self, refusal: &Refusal, request: Refused) -> Response<B>;
+    fn answer(&self, refusal: &Refusal, request: RefusedRequest) -> Response<B>;
 }
 
 /// The JSON of the reference; for gRPC requests a `grpc-status`, and in groups of [pages](crate::Group::pages) a small page in HTML.
@@ -257,7 +258,7 @@ pub trait Refusals<B>: Clone + Send + Sync + 'static {
 pub struct Json;
 
 impl<B: From<Bytes>> Refusals<B> for Json {
-    fn answer(&self, refusal: &Refusal, request: Refused) -> Response<B> {
+    fn answer(&self, refusal: &Refusal, request: RefusedRequest) -> Response<B> {
         if request.grpc {
             return grpc(refusal, B::from(Bytes::new()));
         }
@@ -273,7 +274,7 @@ impl<B: From<Bytes>> Refusals<B> for Json {
 pub struct Grpc;
 
 impl<B: Default> Refusals<B> for Grpc {
-    fn answer(&self, refusal: &Refusal, _: Refused) -> Response<B> {
+    fn answer(&self, refusal: &Refusal, _: RefusedRequest) -> Response<B> {
         grpc(refusal, B::default())
     }
 }
@@ -282,7 +283,7 @@ impl<B, F> Refusals<B> for F
 where
     F: Fn(&Refusal) -> Response<B> + Clone + Send + Sync + 'static,
 {
-    fn answer(&self, refusal: &Refusal, _: Refused) -> Response<B> {
+    fn answer(&self, refusal: &Refusal, _: RefusedRequest) -> Response<B> {
         self(refusal)
     }
 }
@@ -354,7 +355,7 @@ mod tests {
         let start: Arc<str> = "/admin".into();
         let refusal = || Refusal::uncounted(Reason::NoCredential, true, false).for_people(Some(&start));
         let shown = |refusal: &Refusal, page| {
-            let request = Refused { grpc: false, version: Version::HTTP_11, page };
+            let request = RefusedRequest { grpc: false, version: Version::HTTP_11, page };
             let answer: Response<Bytes> = Json.answer(refusal, request);
             (answer.headers()[CONTENT_TYPE].to_str().unwrap().to_owned(), answer.into_body())
         };

@@ -2,7 +2,7 @@
 
 use super::admit::{Admission, Gate};
 use super::future::{GateFuture, Passage};
-use super::refusal::{Json, Refusals, Refused};
+use super::refusal::{Json, Refusals, RefusedRequest};
 #[cfg(feature = "axum")]
 use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use http::header::CONTENT_TYPE;
@@ -106,14 +106,14 @@ where
 }
 
 /// What of a request a refusal may depend on.
-pub(super) fn refused<B>(request: &Request<B>, page: bool) -> Refused {
+pub(super) fn refused<B>(request: &Request<B>, page: bool) -> RefusedRequest {
     let is_grpc = |v: &[u8]| {
         v.strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
     };
     // gRPC is POST and nothing else: other requests need no look at their headers.
     let grpc =
         *request.method() == Method::POST && request.headers().get(CONTENT_TYPE).is_some_and(|v| is_grpc(v.as_bytes()));
-    Refused { grpc, version: request.version(), page }
+    RefusedRequest { grpc, version: request.version(), page }
 }
 
 impl<R> fmt::Debug for GateLayer<R> {

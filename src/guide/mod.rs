@@ -12,7 +12,6 @@
 //! | [`migrating`] | How do I come from a Strapi 5, without telling any client? |
 //! | [`operating`] | What do I watch, back up, rotate and upgrade? |
 //! | [`testing`] | How do I test my service? |
-//! | [`migrating`] | How do I move over from a Strapi that is running? |
 //! | [`known_failures`] | How did comparable systems fail, and why does this not? |
 
 #[doc = include_str!("concepts.md")]

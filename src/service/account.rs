@@ -1,7 +1,7 @@
 //! What every change of a person's account has in common, whoever makes it.
 
 use super::ServiceError;
-use super::error::{Wrong, named};
+use super::error::{Wrong, is_control, named};
 use super::tokens::{IssuedToken, record};
 use super::write::Draft;
 use crate::domain::{Issued, Owner, OwnerId, PasswordHash, Role, Tag, Target, TokenAuthority, What};
@@ -51,7 +51,7 @@ impl ProfileChange {
 pub(super) fn address(path: &str, text: &str) -> Result<String, ServiceError> {
     let text = text.trim();
     let parts = text.split_once('@').filter(|(who, host)| !who.is_empty() && !host.is_empty() && !host.contains('@'));
-    if parts.is_none() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+    if parts.is_none() || text.contains(|c: char| c.is_whitespace() || is_control(c)) {
         Err(ServiceError::invalid(path, "must be an e-mail address"))
     } else if text.len() > 254 {
         Err(ServiceError::invalid(path, "must have at most 254 bytes"))
@@ -143,6 +143,6 @@ impl Draft {
         let id = self.tx.insert_token(new).await?;
         let token = self.tx.token(id).await?.ok_or(ServiceError::NotFound("token"))?;
         self.touch(Tag::token(&digest));
-        Ok(IssuedToken { token, secret })
+        Ok(IssuedToken::session(token, secret))
     }
 }

@@ -122,21 +122,46 @@ pub(super) fn named(path: &str, text: &str) -> Result<String, ServiceError> {
     let name = text.trim();
     match name.chars().count() {
         0 => Err(ServiceError::invalid(path, "must not be empty")),
-        1..=255 if !name.chars().any(char::is_control) => Ok(name.to_owned()),
+        1..=255 if !name.chars().any(is_control) => Ok(name.to_owned()),
         1..=255 => Err(ServiceError::invalid(path, "must not contain control characters")),
         _ => Err(ServiceError::invalid(path, "must have at most 255 characters")),
     }
 }
 
+/// Whether this is no part of a text but does something to it: control characters, line separators, and what turns round the text
+/// after it, so that a line of the audit log would read as another one (Unicode's embeddings, overrides and isolates).
+pub(super) fn is_control(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// A free text as it is kept: trimmed, at most 2 000 characters, of which line breaks and tabs are the only controls.
 pub(super) fn described(path: &str, text: &str) -> Result<String, ServiceError> {
     let text = text.trim();
-    let control = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    let control = |c: char| is_control(c) && !matches!(c, '\n' | '\r' | '\t');
     if text.chars().count() > 2_000 {
         Err(ServiceError::invalid(path, "must have at most 2000 characters"))
     } else if text.chars().any(control) {
         Err(ServiceError::invalid(path, "must not contain control characters"))
     } else {
         Ok(text.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_does_nothing_to_what_is_beside_it() {
+        for good in ["Ada", "עדה", "آدا", "a\u{200f}b", "क्\u{200d}ष", "👩\u{200d}💻", "\u{feff}a"] {
+            assert!(named("name", good).is_ok() && described("description", good).is_ok(), "{good:?}");
+        }
+        for bad in
+            ['\0', '\u{1b}', '\u{7f}', '\u{85}', '\u{2028}', '\u{2029}', '\u{202a}', '\u{202e}', '\u{2066}', '\u{2069}']
+        {
+            let text = format!("a{bad}b");
+            assert!(named("name", &text).is_err() && described("description", &text).is_err(), "{bad:?}");
+        }
+        assert!(named("name", "a\nb").is_err() && described("description", "a\r\n\tb").is_ok());
     }
 }

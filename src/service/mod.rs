@@ -42,7 +42,7 @@ pub use tokens::{
 };
 
 #[cfg(feature = "strapi")]
-pub use import::{Counts, Entry, Import, ImportError, Outcome, Report, check_salt, import};
+pub use import::{Counts, Import, ImportError, Outcome, Report, ReportEntry, check_salt, import};
 pub(crate) use write::{Settings, Writer};
 
 use crate::keyward::Keyward;

@@ -10,9 +10,11 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// ```
 /// use keyward::{Durations, Policy};
 /// use std::time::Duration;
-/// let policy = Policy { durations: Durations::default().without_unlimited(), ..Policy::default() };
+/// let mut policy = Policy::default();
+/// policy.durations = Durations::default().without_unlimited();
 /// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Policy {
     /// How long admin and content tokens may live.
     pub durations: Durations,

@@ -115,13 +115,17 @@ impl MemoryStore {
         };
         Self { inner: Arc::new(inner) }
     }
+}
 
-    /// The audit events so far, oldest first.
+/// What tests ask of a store besides the contract.
+#[cfg(any(test, feature = "testing"))]
+impl MemoryStore {
+    /// The audit events so far, oldest first. For tests: it gives all there are.
     pub fn audit_events(&self) -> Vec<AuditEvent> {
         self.inner.content.load().events.values().map(|e| AuditEvent::clone(e)).collect()
     }
 
-    /// When a token was last used, and from where, as far as that was written.
+    /// When a token was last used, and from where, as far as that was written. For tests.
     pub fn last_use(&self, id: TokenId) -> Option<(Timestamp, Option<IpAddr>)> {
         self.inner.uses.load().get(&id).copied()
     }

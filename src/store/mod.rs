@@ -2,6 +2,8 @@
 //!
 //! [`Store`] is what the gate needs and no more; a foreign database that is only read implements it alone. [`WriteStore`] adds
 //! the transactions of the services. [`contract`] holds the suite that every backend runs.
+//!
+//! What it takes to use a store is at the root of the crate too; what is here alone is for those who write one.
 
 #[cfg(any(test, feature = "testing"))]
 pub mod contract;

@@ -11,7 +11,7 @@ use super::render;
 use super::state::Pages;
 use super::time::When;
 use super::tokens::{Actions, Existing, Extra, Listed, ShownKey, Side, tokens};
-use crate::domain::{Cause, Ceiling, Grant, Kind, OwnerState, Subject, Timestamp, TokenId, What};
+use crate::domain::{Cause, Ceiling, Grant, Kind, OwnerState, Permission, Subject, Timestamp, Token, TokenId, What};
 use crate::service::{DescribedToken, IssuedToken, NewAdminToken, ServiceError, TokenUpdate, Tokens};
 use crate::store::{EventQuery, Paging as Page};
 use askama::Template;
@@ -200,7 +200,16 @@ impl Side for AdminTokens {
         let readonly = !(viewer.may(UPDATE) && mine);
         let ceiling = match owner {
             Some(owner) if owner.is_super_admin() => Ceiling::Unlimited,
-            _ => Ceiling::Of(tokens::<Self>(pages, viewer).owner_permissions(token.id).await?),
+            _ => match tokens::<Self>(pages, viewer).owner_permissions(token.id).await {
+                Ok(held) => Ceiling::Of(held),
+                // A key shows this once, whether or not what is beside it can be read.
+                Err(ServiceError::Store(_)) if extra.key.is_some() => granted(token),
+                Err(error) => return Err(error.into()),
+            },
+        };
+        let lost = match lost(pages, viewer, token.id, pages.now()).await {
+            Err(_) if extra.key.is_some() => Vec::new(),
+            lost => lost?,
         };
         let (shown, hidden) = pages.words.split_grants(token.grants());
         let chosen = match extra.sent {
@@ -233,7 +242,7 @@ impl Side for AdminTokens {
             owner_state: owner.as_ref().and_then(|owner| shut(owner.state)),
             yours,
             matrix: pages.words.matrix(For::Token, &ceiling, &chosen, readonly),
-            lost: lost(pages, viewer, token.id, pages.now()).await?,
+            lost,
             hidden: hidden.iter().map(said).collect(),
         };
         Ok(render(status, &page))
@@ -263,6 +272,17 @@ impl Side for AdminTokens {
     fn to_try(_: &Pages) -> (&'static str, &str) {
         ("Try it:", "/admin/users/me/permissions")
     }
+}
+
+/// As much as its owner surely holds.
+fn granted(token: &Token) -> Ceiling {
+    let held = |grant: &Grant| Permission {
+        action: grant.action.clone(),
+        subject: grant.subject.clone(),
+        fields: grant.fields.clone(),
+        when: grant.chosen.clone(),
+    };
+    Ceiling::Of(token.grants().iter().map(held).collect())
 }
 
 /// What was taken away from a token, the latest first.

@@ -3,6 +3,7 @@
 use super::event::{kind, kinds, title, word};
 use super::facts::{Fact, Shown, Teller};
 use super::failure::{Complaints, Failure};
+use super::form::Query;
 use super::frame::{Frame, Viewer};
 use super::lifespan::Choice;
 use super::list::{Paging, address};
@@ -14,7 +15,7 @@ use crate::domain::{AuditEvent, OwnerId, Timestamp, date};
 use crate::gate::GuardedRouter;
 use crate::store::{EventQuery, OwnerQuery, OwnerSort, Paging as Page};
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 use http::StatusCode;

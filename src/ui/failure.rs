@@ -42,6 +42,11 @@ impl Failure {
         Self::bad_request(NOT_WHOLE)
     }
 
+    /// Of an address that no page of ours leads to.
+    pub(super) fn no_address() -> Self {
+        Self::bad_request("This address is not whole. Go back, and try again.")
+    }
+
     pub(super) fn too_large() -> Self {
         let text = "This form is larger than any that we take. Go back, and send less at once.";
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "Too much", text)

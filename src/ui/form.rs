@@ -1,10 +1,11 @@
-//! What a form has sent.
+//! What a form has sent, and what an address asks for.
 
 use super::failure::{Failure, NOT_WHOLE};
 use crate::domain::{Version, parse_id};
-use axum::extract::{Form, FromRequest, FromRequestParts, Path, Request};
+use axum::extract::{self, Form, FromRequest, FromRequestParts, Path, Request};
 use http::StatusCode;
 use http::request::Parts;
+use serde::de::DeserializeOwned;
 
 const NUL: char = '\0';
 
@@ -68,6 +69,18 @@ impl Sent {
     #[cfg(test)]
     pub(super) fn of(fields: impl IntoIterator<Item = (&'static str, String)>) -> Self {
         Self(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+}
+
+/// What stands behind the `?` of an address, each once.
+pub(super) struct Query<T>(pub(super) T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        let query = extract::Query::try_from_uri(&parts.uri);
+        query.map(|query| Self(query.0)).map_err(|_| Failure::no_address())
     }
 }
 

@@ -110,7 +110,7 @@ impl FromRequestParts<Pages> for Viewer {
         let id = id.ok_or_else(Failure::not_found)?;
         // What no database keeps is in no address of ours.
         if parts.uri.query().is_some_and(|query| query.contains("%00")) {
-            return Err(Failure::bad_request("This address is not whole. Go back, and try again."));
+            return Err(Failure::no_address());
         }
         let (owner, _) = pages.sessions.clone().by(doer).me().await?;
         Ok(Self { doer, address, session, id, owner, auth })

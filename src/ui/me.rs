@@ -1,7 +1,7 @@
 //! My profile: names, e-mail address, password, sessions.
 
 use super::failure::{Complaints, Failure};
-use super::form::{Id, Sent};
+use super::form::{Id, Query, Sent};
 use super::frame::{Frame, Viewer};
 use super::list::Asked;
 use super::sign_in::{ended_by_email, ended_by_password, signed_out};
@@ -13,7 +13,7 @@ use crate::gate::GuardedRouter;
 use crate::service::{Password, ProfileUpdate, ServiceError, Sessions};
 use crate::store::{EventQuery, Paging};
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use http::StatusCode;

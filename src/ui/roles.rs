@@ -1,7 +1,7 @@
 //! Settings > Administration Panel > Roles.
 
 use super::failure::{Complaints, Failure};
-use super::form::{Id, Sent};
+use super::form::{Id, Query, Sent};
 use super::frame::{Frame, Viewer};
 use super::grants::Chosen;
 use super::list::{Asked, Head, PAGE_SIZE, Paging, Sort, address, heads};
@@ -14,7 +14,7 @@ use crate::gate::GuardedRouter;
 use crate::service::{RoleUpdate, Roles, ServiceError};
 use crate::store::{Clamped, NewRole};
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use http::StatusCode;

@@ -1,7 +1,7 @@
 //! Signing in and out, and registering.
 
 use super::failure::{Complaints, Failure};
-use super::form::Sent;
+use super::form::{Query, Sent};
 use super::frame::{Frame, Viewer};
 use super::list::address;
 use super::state::Pages;
@@ -10,7 +10,7 @@ use crate::domain::authenticated;
 use crate::gate::{Caller, GuardedRouter};
 use crate::service::{FirstAdmin, Password, Registration, ServiceError, Sessions, SignedIn};
 use askama::Template;
-use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use http::StatusCode;

@@ -1,7 +1,7 @@
 //! The pages of tokens, as far as both kinds have them alike.
 
 use super::failure::{Complaints, Failure};
-use super::form::{Id, Sent};
+use super::form::{Id, Query, Sent};
 use super::frame::{Frame, Viewer, origin};
 use super::lifespan::{Expiry, lives, never_last};
 use super::list::{Asked, Head, PAGE_SIZE, Paging, Sort, address, heads};
@@ -11,7 +11,7 @@ use super::time::When;
 use crate::domain::{Kind, Secret, Token, TokenId};
 use crate::gate::GuardedRouter;
 use crate::service::{DescribedToken, IssuedToken, Reveal, ServiceError, TokenUpdate, Tokens};
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode};
@@ -245,9 +245,8 @@ async fn shown_once<S: Side>(
 ) -> Result<Response, Failure> {
     let text = if pages.seals { S::KEPT } else { "Copy it now: it is shown this once, and never again." };
     let key = Some(ShownKey::of::<S>(pages, headers, title, text, &issued.secret));
-    let described = tokens::<S>(pages, viewer).describe(issued.token).await?;
     let extra = Extra { key, ..Extra::default() };
-    S::one_page(pages, viewer, StatusCode::OK, &Complaints::default(), &described, extra).await
+    S::one_page(pages, viewer, StatusCode::OK, &Complaints::default(), &issued.described(), extra).await
 }
 
 async fn show<S: Side>(

@@ -1,6 +1,7 @@
 //! The list of users, and how an account stands there.
 
 use super::failure::Failure;
+use super::form::Query;
 use super::frame::{Frame, Viewer};
 use super::list::{Asked, Head, PAGE_SIZE, Paging, Sort, address, heads};
 use super::render;
@@ -11,7 +12,7 @@ use crate::domain::{Ceiling, Owner, OwnerId, OwnerState, Role, RoleId};
 use crate::service::Owners;
 use crate::store::{OwnerQuery, OwnerSort, Paging as Page};
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use std::collections::HashMap;

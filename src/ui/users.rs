@@ -2,7 +2,7 @@
 
 use super::affected::Affected;
 use super::failure::{Complaints, Failure};
-use super::form::{Id, Sent};
+use super::form::{Id, Query, Sent};
 use super::frame::{Frame, Viewer, origin};
 use super::list::Asked;
 use super::roles::Taken;
@@ -15,7 +15,7 @@ use crate::gate::GuardedRouter;
 use crate::service::{Invited, OwnerUpdate, Owners, ServiceError};
 use crate::store::NewOwner;
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode};

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub)]
 
 mod cases;
+mod framing;
 #[path = "../platform/server.rs"]
 #[allow(dead_code, reason = "for the tests of the platform")]
 mod server;
@@ -13,6 +14,7 @@ mod site;
 mod two;
 mod wire;
 
+use framing::End;
 use server::{Server, platform};
 use site::Site;
 use std::net::SocketAddr;
@@ -42,6 +44,84 @@ fn nothing_on_the_list_comes_in() {
     let answers = site.connect().send(&get("/admin/ping", &site.strong, "Connection: close\r\n")).answers();
     assert_eq!(answers.iter().map(|a| (a.status, &a.body[..])).collect::<Vec<_>>(), [(200, &b"in"[..])]);
     assert_eq!(site.entered.all(), 1, "it can be told who comes in");
+}
+
+/// A request whose end is asked for: its first line, whose it is, and what is answered where its end is clear.
+struct Outer {
+    line: &'static str,
+    known: bool,
+    answered: u16,
+}
+
+/// Of two requests that come at once the second is answered as what it is, or not at all. Answers how often a second one
+/// came in.
+fn try_framings(address: SocketAddr, strong: &str, outers: &[Outer]) -> u32 {
+    let (mut wrong, mut came_in) = (Vec::new(), 0);
+    for (outer, known) in outers.iter().flat_map(|outer| [(outer, true), (outer, false)]) {
+        let credential = |known: bool| if known { framing::authorization(strong) } else { String::new() };
+        let next = format!("GET /admin/ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{}\r\n", credential(known));
+        for case in framing::all(next.len(), strong) {
+            let Outer { line, answered, .. } = *outer;
+            let head = format!("{line}\r\nHost: x\r\n{}{}\r\n{}", credential(outer.known), case.headers, case.body);
+            let mut wire = Wire::about(case.name, address);
+            wire.send((head + &next).as_bytes());
+            if case.end == End::AfterTheNext {
+                wire.send(b"GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+            }
+            let statuses: Vec<u16> = wire.answers().iter().map(|a| a.status).filter(|status| *status != 100).collect();
+            let as_it_should = match (case.end, &statuses[..]) {
+                (End::BeforeTheNext, [first, next]) => *first == answered && *next == if known { 200 } else { 401 },
+                // Who is refused is not heard to the end.
+                (End::AfterTheNext, [first]) => *first == answered && answered == 401,
+                (End::AfterTheNext, [first, last]) => *first == answered && *last == 404,
+                // What is wrong with it may come after its answer.
+                (End::Nowhere, [only]) => [answered, 400].contains(only),
+                (End::Nowhere, []) => true,
+                _ => false,
+            };
+            if !as_it_should {
+                wrong.push(format!("{line}, {}, known {known}: {statuses:?}", case.name));
+            }
+            came_in += u32::from(case.end == End::BeforeTheNext && known);
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    came_in
+}
+
+#[test]
+fn no_request_hides_in_another() {
+    let site = Site::start();
+    let came_in = try_framings(
+        site.address,
+        &site.strong,
+        &[
+            Outer { line: "POST /admin/body HTTP/1.1", known: false, answered: 401 },
+            Outer { line: "POST /public/body HTTP/1.1", known: false, answered: 200 },
+            Outer { line: "GET /admin/ping HTTP/1.1", known: false, answered: 401 },
+            Outer { line: "DELETE /admin/ping HTTP/1.1", known: false, answered: 401 },
+            Outer { line: "OPTIONS /admin/ping HTTP/1.1", known: false, answered: 401 },
+            Outer { line: "TRACE /admin/ping HTTP/1.1", known: false, answered: 401 },
+            Outer { line: "POST /admin/../ping HTTP/1.1", known: false, answered: 400 },
+            Outer { line: "POST /nowhere HTTP/1.1", known: false, answered: 404 },
+        ],
+    );
+    assert_eq!(site.entered.all(), came_in);
+    let known = Outer { line: "POST /admin/body HTTP/1.1", known: true, answered: 200 };
+    try_framings(site.address, &site.strong, &[known]);
+}
+
+#[test]
+fn no_request_hides_in_another_of_the_platform() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let server = Server::start(platform(&dir.path().join("platform.db")));
+    let address = server.url().strip_prefix("http://").unwrap().parse().unwrap();
+    let outers = [
+        Outer { line: "POST /admin/ping HTTP/1.1", known: false, answered: 401 },
+        Outer { line: "POST /admin/ping HTTP/1.1", known: true, answered: 405 },
+        Outer { line: "POST /ping HTTP/1.1", known: false, answered: 405 },
+    ];
+    try_framings(address, server.secret("ROOT"), &outers);
 }
 
 #[test]
@@ -152,6 +232,28 @@ fn a_socket_is_refused_before_it_is_one() {
     assert_eq!(site.entered.all(), 1);
 }
 
+/// What is refused as a tunnel or another protocol stays HTTP: what a client sent on in good hope is read as requests, and judged.
+#[test]
+fn a_refused_tunnel_is_none() {
+    let site = Site::start();
+    let socket = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+    let h2c = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n";
+    for (line, headers, refused) in [
+        ("CONNECT x:80", "", 404),
+        ("CONNECT /admin/ping", "", 401),
+        ("CONNECT /admin/login", "", 401),
+        ("GET /admin/socket", socket, 401),
+        ("GET /admin/socket", h2c, 401),
+        ("GET /nowhere", h2c, 404),
+    ] {
+        let tunnel = format!("{line} HTTP/1.1\r\nHost: x\r\n{headers}\r\n").into_bytes();
+        let last = get("/admin/ping", &site.strong, "Connection: close\r\n");
+        let answers = site.connect().send(&[tunnel, nobody("/admin/ping"), last].concat()).answers();
+        assert_eq!(answers.iter().map(|a| a.status).collect::<Vec<_>>(), [refused, 401, 200], "{line} {headers}");
+    }
+    assert_eq!(site.entered.all(), 6);
+}
+
 /// A client that goes in the middle of anything costs nobody else anything.
 #[test]
 fn a_client_that_goes_is_let_go() {
@@ -228,6 +330,9 @@ fn odd_pseudo_headers_come_to_no_handler() {
     }
     let override_method = ("x-http-method-override", "POST");
     let secret = ("x-authorization", bearer.as_str());
+    let spaced = format!(" {bearer}");
+    let in_lines = format!("{bearer}\r\nx: y");
+    let cookie = format!("keyward={}; __Host-keyward={}", site.strong, site.strong);
     let odd: &[&[(&str, &str)]] = &[
         &[GET, HTTP, HOST],
         &[HTTP, HOST, PING],
@@ -251,6 +356,24 @@ fn odd_pseudo_headers_come_to_no_handler() {
         &[GET, HTTP, HOST, PING, ("x-original-url", "/ping")],
         &[GET, HTTP, HOST, (":path", "/admin/login"), override_method],
         &[GET, HTTP, HOST, PING, secret],
+        // A credential where none is, or one that two readers read in two ways.
+        &[GET, HTTP, HOST, PING, ("Authorization", &bearer)],
+        &[GET, HTTP, HOST, PING, ("authorization ", &bearer)],
+        &[GET, HTTP, HOST, PING, ("authorization\0", &bearer)],
+        &[GET, HTTP, HOST, PING, (":authorization", &bearer)],
+        &[GET, HTTP, HOST, ("authorization", &bearer), PING],
+        &[GET, HTTP, HOST, PING, ("authorization", &spaced)],
+        &[GET, HTTP, HOST, PING, ("authorization", &spaced[1..].replace(' ', "\t"))],
+        &[GET, HTTP, HOST, PING, ("authorization", &in_lines)],
+        &[GET, HTTP, HOST, PING, ("authorization", ""), ("authorization", &bearer)],
+        &[GET, HTTP, HOST, PING, ("proxy-authorization", &bearer)],
+        &[GET, HTTP, HOST, PING, ("cookie", &cookie)],
+        &[GET, HTTP, HOST, PING, ("connection", "authorization"), ("authorization", &bearer)],
+        // A host that is none, and another one: the path is in neither.
+        &[GET, HTTP, (":authority", ""), PING],
+        &[GET, HTTP, (":authority", "x"), PING, ("host", "y")],
+        &[GET, HTTP, (":authority", "x/ping"), PING],
+        &[GET, HTTP, (":authority", "x#"), PING],
         &[GET, (":scheme", "file"), HOST, PING],
         &[GET, HTTP, (":authority", "root@x"), PING],
         &[GET, HTTP, (":authority", "x/ping?"), PING],
@@ -263,6 +386,78 @@ fn odd_pseudo_headers_come_to_no_handler() {
         refused(&site, fields);
     }
     assert_eq!(site.entered.all(), 0);
+}
+
+/// Sends these fields in some way, and answers on which stream.
+type Odd = fn(&mut Two, &[(&str, &str)]) -> u32;
+
+/// What a stream's frames may not be (RFC 9113 sections 5 and 6), each with a credential that would let it in.
+#[test]
+fn odd_frames_come_to_no_handler() {
+    let site = Site::start();
+    let bearer = format!("Bearer {}", site.strong);
+    let fields = [GET, HTTP, HOST, PING, ("authorization", &bearer)];
+    let connect = || Two::to(site.address);
+    let odd: &[Odd] = &[
+        // The headers of another stream within those of one.
+        |two, fields| {
+            two.open(&fields[..4], END_STREAM);
+            two.open(fields, END_HEADERS | END_STREAM)
+        },
+        // Going on with what nobody has begun, or with another stream.
+        |two, fields| {
+            two.continuation(1, fields);
+            1
+        },
+        |two, fields| {
+            let stream = two.open(&fields[..4], END_STREAM);
+            two.continuation(stream + 2, &fields[4..]);
+            stream
+        },
+        // A stream that is a server's, none, or one of before.
+        |two, fields| two.open_as(2, fields, END_HEADERS | END_STREAM),
+        |two, fields| two.open_as(0, fields, END_HEADERS | END_STREAM),
+        |two, fields| {
+            two.open_as(5, &fields[..4], END_HEADERS | END_STREAM);
+            assert_eq!(two.fate(5), Fate::Answered(401));
+            two.open_as(3, fields, END_HEADERS | END_STREAM)
+        },
+        // A body before its headers.
+        |two, _| {
+            two.data(1, b"x", END_STREAM);
+            1
+        },
+        // Trailers that do not end it, and some after its end.
+        |two, fields| {
+            let stream = two.open(&fields[..4], END_HEADERS);
+            two.open_as(stream, &fields[4..], END_HEADERS);
+            stream
+        },
+        |two, fields| {
+            let stream = two.open(&fields[..4], END_HEADERS | END_STREAM);
+            two.trailers(stream, &fields[4..]);
+            stream
+        },
+        // Pseudo-headers in trailers.
+        |two, fields| {
+            let stream = two.open(&fields[..4], END_HEADERS);
+            two.trailers(stream, fields);
+            stream
+        },
+    ];
+    for (at, odd) in odd.iter().enumerate() {
+        let mut two = connect();
+        let stream = odd(&mut two, &fields);
+        let fate = two.fate(stream);
+        assert!(matches!(fate, Fate::Answered(400 | 401) | Fate::Reset | Fate::Gone), "{at}: {fate:?}");
+        assert_eq!(site.entered.all(), 0, "{at}");
+    }
+    // The same in more than one frame is the same.
+    let mut two = connect();
+    let stream = two.open(&fields[..4], END_STREAM);
+    two.last_continuation(stream, &fields[4..]);
+    assert_eq!(two.fate(stream), Fate::Answered(200));
+    assert_eq!(site.entered.all(), 1);
 }
 
 /// No such stream comes in, and none is a failure of ours. Each has a connection of its own, for it may end it.

@@ -44,6 +44,11 @@ impl Two {
     pub fn open(&mut self, fields: &[(&str, &str)], flags: u8) -> u32 {
         let stream = self.next;
         self.next += 2;
+        self.open_as(stream, fields, flags)
+    }
+
+    /// The same as this stream, whatever is its turn.
+    pub fn open_as(&mut self, stream: u32, fields: &[(&str, &str)], flags: u8) -> u32 {
         self.frame(HEADERS, flags, stream, &block(fields));
         stream
     }
@@ -65,6 +70,11 @@ impl Two {
     /// More fields of a stream whose headers are not at their end.
     pub fn continuation(&mut self, stream: u32, fields: &[(&str, &str)]) {
         self.frame(CONTINUATION, 0, stream, &block(fields));
+    }
+
+    /// The last fields of it.
+    pub fn last_continuation(&mut self, stream: u32, fields: &[(&str, &str)]) {
+        self.frame(CONTINUATION, END_HEADERS, stream, &block(fields));
     }
 
     pub fn reset(&mut self, stream: u32) {

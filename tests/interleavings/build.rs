@@ -42,15 +42,33 @@ const SWAPS: [(&str, &str, &str); 12] = [
     ("store/mod.rs", "#[cfg(any(test, feature = \"testing\"))]", "#[cfg(any())]"),
 ];
 
-/// The same for the one file that is explored with all that the memory order of its atomics allows.
-const WEAK_SWAPS: [(&str, &str); 4] = [
-    ("shuttle::sync::atomic::", "loom::sync::atomic::"),
+/// The same for the files that are explored with all that the memory order of their atomics allows.
+const WEAK_SWAPS: [(&str, &str, &str); 12] = [
+    ("resolve/freshness.rs", "shuttle::sync::atomic::", "loom::sync::atomic::"),
     (
+        "resolve/freshness.rs",
         "use shuttle::sync::{Arc, Mutex, MutexGuard, PoisonError};",
         "use std::sync::{Arc, PoisonError};\nuse loom::sync::{Mutex, MutexGuard};",
     ),
-    ("use crate::swap::", "use super::swap::"),
-    ("use tokio::sync::watch;", "use super::watch;"),
+    ("resolve/freshness.rs", "use crate::swap::", "use super::swap::"),
+    ("resolve/freshness.rs", "use tokio::sync::watch;", "use super::watch;"),
+    ("gate/mark.rs", "std::sync::atomic::", "loom::sync::atomic::"),
+    (
+        "gate/mark.rs",
+        "use std::sync::{Arc, Mutex, PoisonError, Weak};",
+        "use super::counted::Arc;\nuse loom::sync::Mutex;\nuse std::sync::{PoisonError, Weak};",
+    ),
+    (
+        "gate/mark.rs",
+        "thread_local! {\n    static BLANK: RefCell<Slips> = const { RefCell::new(Vec::new()) };",
+        "loom::thread_local! {\n    static BLANK: RefCell<Slips> = RefCell::new(Vec::new());",
+    ),
+    // Gates are counted as ever.
+    ("gate/mark.rs", "use super::admit::Gate;", "use super::Gate;"),
+    ("gate/mark.rs", "&Arc<Gate>", "&std::sync::Arc<Gate>"),
+    ("gate/mark.rs", "Option<Arc<Gate>>", "Option<std::sync::Arc<Gate>>"),
+    ("gate/mark.rs", "Arc::as_ptr(gate)", "std::sync::Arc::as_ptr(gate)"),
+    ("gate/mark.rs", "Arc::downgrade(gate)", "std::sync::Arc::downgrade(gate)"),
 ];
 
 fn main() {
@@ -84,13 +102,13 @@ fn main() {
                 text = text.replace(what, with);
             }
         }
-        if name == "resolve/freshness.rs" {
-            let mut weak = text.clone();
-            for (what, with) in WEAK_SWAPS {
-                assert!(weak.contains(what), "there is no {what} in {name}");
-                weak = weak.replace(what, with);
-            }
-            write(&to.join("weak/freshness.rs"), &weak);
+        let mut weak = text.clone();
+        for (_, what, with) in WEAK_SWAPS.iter().filter(|(file, ..)| *file == name) {
+            assert!(weak.contains(what), "there is no {what} in {name}");
+            weak = weak.replace(what, with);
+        }
+        if weak != text {
+            write(&to.join("weak").join(source.file_name().unwrap()), &weak);
         }
         write(&to.join(name), &text);
     }
@@ -116,10 +134,12 @@ fn write_root(from: &Path, to: &Path) {
         root += line;
         root.push('\n');
     }
-    let (clock, freshness) = (to.join("testing/clock.rs"), to.join("weak/freshness.rs"));
+    let clock = to.join("testing/clock.rs");
     root += &format!("#[path = {clock:?}]\nmod clock;\n");
     write(&to.join("root.rs"), &root);
-    write(&to.join("weak.rs"), &format!("#[path = {freshness:?}]\npub(crate) mod freshness;\n"));
+    let weak = ["freshness", "mark"]
+        .map(|m| format!("#[path = {:?}]\npub(crate) mod {m};\n", to.join("weak").join(m.to_owned() + ".rs")));
+    write(&to.join("weak.rs"), &weak.concat());
 }
 
 /// Without its tests, at its end or in a file of their own: they are run where they are.

@@ -12,6 +12,8 @@ mod i10_nobody_unguarded;
 mod i11_made_up_tokens;
 mod i12_one_read;
 mod i13_our_own_failure;
+#[cfg(feature = "full")]
+mod i13_shown_once;
 mod i17_expiry;
 mod log;
 mod overload;

@@ -1,6 +1,6 @@
 //! A store that counts, fails and waits where a test tells it to.
 
-use crate::unsure::Unsure;
+use crate::unsure::{Fate, Unsure};
 use async_trait::async_trait;
 use keyward::store::{NewToken, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
 use keyward::{Digest, MemoryStore, Salt, Tag, TokenAuthority, TokenId};
@@ -19,8 +19,8 @@ struct State {
     reads: AtomicU64,
     failing: AtomicBool,
     hanging: AtomicBool,
-    /// Whether the next commit happens, of which nobody can tell.
-    unsure: Mutex<Option<bool>>,
+    /// What becomes of the next commit.
+    unsure: Mutex<Option<Fate>>,
     /// What becomes of each snapshot.
     tampering: Mutex<Option<Tampering>>,
     /// When set: each read takes its snapshot, says so, and waits for a permit.
@@ -64,7 +64,14 @@ impl Shim {
 
     /// Of the next commit nobody can tell whether it happened. It does, or not.
     pub fn lose_sight(&self, happens: bool) {
-        *self.state.unsure.lock().unwrap() = Some(happens);
+        *self.state.unsure.lock().unwrap() = Some(Fate::Unknown { happens });
+    }
+
+    /// Whoever commits next is told that it happened. From then on every call fails.
+    #[cfg(feature = "full")]
+    pub fn fail_after_commit(&self) {
+        let shim = self.clone();
+        *self.state.unsure.lock().unwrap() = Some(Fate::Last(Box::new(move || shim.fail(true))));
     }
 
     /// From now on this is done to each snapshot before anybody sees it.
@@ -148,7 +155,7 @@ impl WriteStore for Shim {
         let tx = self.inner.begin().await?;
         let unsure = self.state.unsure.lock().unwrap().take();
         Ok(match unsure {
-            Some(happens) => Box::new(Unsure { tx, happens }),
+            Some(fate) => Box::new(Unsure { tx, fate }),
             None => tx,
         })
     }

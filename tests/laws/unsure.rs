@@ -1,4 +1,4 @@
-//! A transaction of whose commit nobody can tell whether it happened.
+//! A transaction after whose commit the store is gone: nobody can tell whether it happened, or only who was told can.
 
 use async_trait::async_trait;
 use keyward::store::{
@@ -12,7 +12,16 @@ use keyward::{
 
 pub struct Unsure {
     pub tx: Box<dyn Transaction>,
-    pub happens: bool,
+    pub fate: Fate,
+}
+
+/// What becomes of a commit.
+pub enum Fate {
+    /// It happens or not, and nobody can tell.
+    Unknown { happens: bool },
+    /// It happens, and is the last thing that does.
+    #[cfg_attr(not(feature = "full"), allow(dead_code, reason = "for what answers over HTTP"))]
+    Last(Box<dyn FnOnce() + Send>),
 }
 
 /// Implements a trait by asking the transaction within; the rest of the trait comes first.
@@ -69,8 +78,14 @@ forward! {
         }
 
         async fn commit(self: Box<Self>, tags: &[Tag]) -> Result<(), StoreError> {
-            if self.happens {
-                self.tx.commit(tags).await?;
+            match self.fate {
+                Fate::Unknown { happens: false } => {}
+                Fate::Unknown { happens: true } => self.tx.commit(tags).await?,
+                Fate::Last(gone) => {
+                    self.tx.commit(tags).await?;
+                    gone();
+                    return Ok(());
+                }
             }
             Err(StoreError::Unknown("the line went dead".into()))
         }

@@ -93,6 +93,8 @@ fn lists_count_sort_and_page_what_the_caller_may_see() {
     assert_eq!(list(ed, "sort=body,title:desc").column("title"), ["e", "c", "a"]);
     assert_eq!(list(ed, "filters[body]=secret").at("/pagination/total"), 0);
     assert_eq!(list(ed, "filters[title]=b").at("/pagination/total"), 0);
+    assert_eq!(list(ed, "filters[title][$eq]=c").column("title"), ["c"]);
+    assert_eq!(list(ed, "pagination[page]=2&pagination[pageSize]=2").column("title"), ["e"]);
     assert_eq!(list(root, "sort=title:desc&pageSize=100").column("title"), ["f", "e", "d", "c", "b", "a"]);
     assert_eq!(list(root, "filters%5Bbody%5D=secret").at("/pagination/total"), 3);
     for (query, path) in [
@@ -102,6 +104,10 @@ fn lists_count_sort_and_page_what_the_caller_may_see() {
         ("sort=title:up", "sort"),
         ("sort=creator_id", "sort"),
         ("filters[creator_id]=1", "filters.creator_id"),
+        ("filters[title][$contains]=b", "filters.title.$contains"),
+        ("filters[title][$eq][$eq]=b", "filters.title.$eq][$eq"),
+        ("filters[creator_id][$gt]=1", "filters.creator_id"),
+        ("pagination[pageSize]=101", "pagination[pageSize]"),
         ("bogus=1", "bogus"),
     ] {
         assert_eq!(server.get(&format!("{CM}?{query}"), ed).assert(400).problem(), path);
@@ -165,7 +171,9 @@ fn each_row_shows_its_own_fields_and_hidden_ones_answer_no_question() {
     assert_eq!(list.column("title"), ["theirs", "mine"]);
     assert_eq!(list.column("body"), [Value::Null, json!("own")]);
     assert!(!list.text.contains("secret") && !list.text.contains("slug") && !list.text.contains("creator_"));
-    for query in ["sort=body", "sort=title,body:desc", "filters[body]=secret", "sort=slug"] {
+    for query in
+        ["sort=body", "sort=title,body:desc", "filters[body]=secret", "filters[body][$startsWith]=s", "sort=slug"]
+    {
         server.get(&format!("{CM}?{query}"), ed).assert(400);
     }
     assert_eq!(server.get(&format!("{CM}?filters[title]=theirs"), ed).assert(200).at("/pagination/total"), 1);

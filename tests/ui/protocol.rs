@@ -409,11 +409,27 @@ async fn a_session_ends_with_the_account_at_the_next_page() {
 }
 
 #[tokio::test]
-async fn an_address_that_no_database_could_answer_is_refused() {
+async fn an_address_that_no_page_leads_to_is_refused_with_a_page() {
     let (world, app) = app();
     let root = world.super_admin().sign_in().await;
-    for path in ["/admin/settings/users?q=a%00b", "/admin/settings/audit-logs?by=%00", "/admin/settings/roles?sort=%00"]
-    {
+    let me = format!("/admin/settings/users/{}?done=saved&done=saved", root.owner.unwrap().0);
+    for path in [
+        // No database could answer these.
+        "/admin/settings/users?q=a%00b",
+        "/admin/settings/audit-logs?by=%00",
+        "/admin/settings/roles?sort=%00",
+        // And nobody these, as they say two things.
+        "/admin/settings/users?page=1&page=2",
+        "/admin/settings/roles?q=a&q=b",
+        "/admin/settings/admin-tokens?sort=name&sort=name",
+        "/admin/settings/api-tokens?sort=name&sort=name",
+        "/admin/settings/audit-logs?what=token-issued&what=token-revoked",
+        "/admin/settings/roles/create?from=nobody",
+        "/admin/auth/login?redirectTo=/admin/me&redirectTo=/admin/settings",
+        "/admin/auth/register?registrationToken=a&registrationToken=b",
+        "/admin/me?done=saved&done=saved",
+        &me,
+    ] {
         let answer = open(&app, &root, path).await;
         answer.assert_status(400);
         assert!(text(&answer).contains("not whole"), "{path}");

@@ -1,10 +1,9 @@
 //! What a list is asked for: page, order and filters, as far as the decision lets them be asked.
 
 use super::rows::COLUMNS;
-use crate::database::SqlValue;
 use crate::wire::{Failure, Problem};
 use axum::http::Uri;
-use keyward::Decision;
+use keyward::{Decision, Value};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
 
@@ -17,7 +16,7 @@ pub(super) struct Query {
     /// Expressions, each with ASC or DESC.
     pub(super) order: Vec<String>,
     /// Expressions, and what each must equal.
-    pub(super) filters: Vec<(&'static str, SqlValue)>,
+    pub(super) filters: Vec<(&'static str, Value)>,
 }
 
 impl Query {
@@ -31,8 +30,8 @@ impl Query {
                 return Err(Problem::at(&[name], format!("{name} is there twice")).into());
             }
             match name.as_str() {
-                "page" => query.page = number(name, value, u32::MAX)?,
-                "pageSize" => query.size = number(name, value, 100)?,
+                "page" | "pagination[page]" => query.page = number(name, value, u32::MAX)?,
+                "pageSize" | "pagination[pageSize]" => query.size = number(name, value, 100)?,
                 "sort" => query.order = order(value, decision)?,
                 _ => query.filters.push(filter(name, value, decision)?),
             }
@@ -82,18 +81,24 @@ fn order(value: &str, decision: &Decision) -> Result<Vec<String>, Problem> {
     Ok(order)
 }
 
-/// `filters[title]=value`.
-fn filter(name: &str, value: &str, decision: &Decision) -> Result<(&'static str, SqlValue), Problem> {
+/// `filters[title]=value`, or as the reference writes it `filters[title][$eq]=value`.
+fn filter(name: &str, value: &str, decision: &Decision) -> Result<(&'static str, Value), Problem> {
     let field = name.strip_prefix("filters[").and_then(|rest| rest.strip_suffix(']'));
     let field = field.ok_or_else(|| {
         Problem::at(&[name], format!("there is no parameter {name}: page, pageSize, sort and filters[field] are"))
     })?;
+    let (field, operator) = field.split_once("][").unwrap_or((field, "$eq"));
     let path = ["filters", field];
+    // What is hidden is hidden from every operator.
     let expression = expression(&path, field, decision)?;
+    if operator != "$eq" {
+        let message = format!("there is no operator {operator}: filter by what is equal, filters[{field}][$eq]");
+        return Err(Problem::at(&["filters", field, operator], message));
+    }
     let value = match field {
-        "id" => value.parse().map(SqlValue::Int).map_err(|_| Problem::at(&path, "id is a number").got(value))?,
+        "id" => value.parse().map(Value::Int).map_err(|_| Problem::at(&path, "id is a number").got(value))?,
         "createdAt" | "updatedAt" => return Err(Problem::at(&path, format!("{field} can sort, but not filter"))),
-        _ => SqlValue::Text(value.to_owned()),
+        _ => Value::Text(value.to_owned()),
     };
     Ok((expression, value))
 }

@@ -2,9 +2,11 @@
 
 use super::query::Query;
 use super::{FIELDS, Side};
-use crate::database::{self, SqlValue};
+use crate::database;
 use crate::wire::{Failure, Texts};
-use keyward::{Attribute, Clock, Decision, Entropy, NoEntropy, OsEntropy, OwnerId, SqlMap, SystemClock, Timestamp};
+use keyward::{
+    Attribute, Clock, Decision, Entropy, NoEntropy, OsEntropy, OwnerId, SqlMap, SystemClock, Timestamp, Value,
+};
 use serde_json::{Map, Value as Json, json};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, FromRow, Row};
@@ -120,7 +122,7 @@ pub(super) async fn list(
     let total = sqlx::query_scalar_with(AssertSqlSafe(count), database::arguments(&binds)?);
     let total: i64 = total.fetch_one(&mut *snapshot).await?;
     let (order, limit, offset) = (query.order.join(", "), binds.len() + 1, binds.len() + 2);
-    binds.extend([SqlValue::Int(query.limit()), SqlValue::Int(query.offset())]);
+    binds.extend([Value::Int(query.limit()), Value::Int(query.offset())]);
     let page = format!("{ARTICLES} WHERE {condition} ORDER BY {order} LIMIT ${limit} OFFSET ${offset}");
     let page = sqlx::query_as_with(AssertSqlSafe(page), database::arguments(&binds)?);
     let rows = page.fetch_all(&mut *snapshot).await?;
@@ -134,7 +136,7 @@ pub(super) async fn find(
     decision: &Decision,
 ) -> Result<Article, Failure> {
     let filter = decision.filter(&COLUMNS, 2);
-    let mut binds = vec![SqlValue::Text(document_id.to_owned())];
+    let mut binds = vec![Value::Text(document_id.to_owned())];
     binds.extend(filter.binds);
     let one = format!("{ARTICLES} WHERE a.document_id = $1 AND {}", filter.sql);
     let one = sqlx::query_as_with(AssertSqlSafe(one), database::arguments(&binds)?);

@@ -4,6 +4,7 @@ use super::keys::Keys;
 use super::report::{Outcome, Report};
 use crate::domain::{Action, OwnerId, PasswordHash, RoleId, Subject, Tag, Target, What};
 use crate::service::account::address;
+use crate::service::error::is_control;
 use crate::service::password::is_old;
 use crate::service::write::Draft;
 use crate::service::{ServiceError, roles};
@@ -287,7 +288,7 @@ pub(super) fn is_strange(name: &str) -> bool {
 
 /// Trimmed, at most so long, without control characters (but for line breaks and tabs, where a text may have lines).
 fn cleaned(text: &str, most: usize, lines: bool) -> String {
-    let good = |c: &char| !c.is_control() || lines && matches!(c, '\n' | '\r' | '\t');
+    let good = |c: &char| !is_control(*c) || lines && matches!(c, '\n' | '\r' | '\t');
     let kept: String = text.chars().filter(good).collect();
     let cut: String = kept.trim().chars().take(most).collect();
     cut.trim_end().to_owned()

@@ -12,7 +12,7 @@ mod report;
 mod tests;
 mod tokens;
 
-pub use report::{Counts, Entry, Outcome, Report};
+pub use report::{Counts, Outcome, Report, ReportEntry};
 
 use super::ServiceError;
 use super::write::Draft;

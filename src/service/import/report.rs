@@ -16,7 +16,7 @@ pub struct Report {
     /// How much had come before and was left alone.
     pub before: Counts,
     /// What came, what did not, and why.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<ReportEntry>,
 }
 
 /// How much.
@@ -38,7 +38,7 @@ pub struct Counts {
 /// One thing of a report.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Entry {
+pub struct ReportEntry {
     /// What became of it.
     pub outcome: Outcome,
     /// What it is there: `role 4 "Reader"`, `grant admin::webhooks.read of token 5 "ci"`.
@@ -105,11 +105,11 @@ impl Report {
     }
 
     pub(super) fn add(&mut self, outcome: Outcome, what: impl Into<String>, why: impl Into<String>) {
-        self.entries.push(Entry { outcome, what: plain(what.into()), why: plain(why.into()) });
+        self.entries.push(ReportEntry { outcome, what: plain(what.into()), why: plain(why.into()) });
     }
 
     /// The entries with this outcome.
-    pub fn with(&self, outcome: Outcome) -> impl Iterator<Item = &Entry> {
+    pub fn with(&self, outcome: Outcome) -> impl Iterator<Item = &ReportEntry> {
         self.entries.iter().filter(move |entry| entry.outcome == outcome)
     }
 }
@@ -128,7 +128,7 @@ impl fmt::Display for Report {
             if entries.peek().is_some() {
                 writeln!(f, "\n{}:", outcome.heading())?;
             }
-            for Entry { what, why, .. } in entries {
+            for ReportEntry { what, why, .. } in entries {
                 match why.as_str() {
                     "" => writeln!(f, "  {what}")?,
                     why => writeln!(f, "  {what}: {why}")?,

@@ -124,7 +124,7 @@ impl Tokens {
                     draft.touch(Tag::token(&digest));
                     let details = json!({"name": token.name});
                     draft.audit(What::TokenRegenerated, Target::Token(id, token.kind()), details).await?;
-                    Ok(IssuedToken { token, secret })
+                    IssuedToken::told(draft, token, secret).await
                 })
             })
             .await

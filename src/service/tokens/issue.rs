@@ -1,5 +1,6 @@
 //! Issuing.
 
+use super::read::{DescribedToken, one};
 use super::{Tokens, find, free, told, within};
 use crate::domain::{
     Action, ContentAccess, Grant, Issued, Kind, KindSet, OwnerId, Secret, Tag, Target, Token, TokenAuthority, What,
@@ -113,6 +114,34 @@ pub struct IssuedToken {
     pub token: Token,
     /// What to hand over.
     pub secret: Secret,
+    /// Read with it, for whoever has to tell it when the store cannot be asked any more.
+    described: Option<Box<DescribedToken>>,
+}
+
+impl IssuedToken {
+    /// A session, whose secret is all that anybody wants to know.
+    pub(in crate::service) fn session(token: Token, secret: Secret) -> Self {
+        Self { token, secret, described: None }
+    }
+
+    /// What a change has made, told as it is in there.
+    pub(in crate::service) async fn told(
+        draft: &mut Draft,
+        token: Token,
+        secret: Secret,
+    ) -> Result<Self, ServiceError> {
+        let described = match token.kind() {
+            Kind::Session => None,
+            Kind::Admin | Kind::Content => Some(Box::new(one(&mut *draft.tx, token.clone()).await?)),
+        };
+        Ok(Self { token, secret, described })
+    }
+
+    /// The token as [`Tokens::list`] tells it, as it was when it was issued. Of sessions the owner is left out.
+    pub fn described(&self) -> DescribedToken {
+        let token = || DescribedToken { token: self.token.clone(), owner: None, conditions: Vec::new() };
+        self.described.as_deref().cloned().unwrap_or_else(token)
+    }
 }
 
 impl Tokens {
@@ -263,7 +292,7 @@ pub(in crate::service) async fn insert(
     seal(draft, &token, &secret).await?;
     draft.touch(Tag::token(&digest));
     draft.audit(what, Target::Token(id, token.kind()), details).await?;
-    Ok(IssuedToken { token, secret })
+    IssuedToken::told(draft, token, secret).await
 }
 
 /// A new token, as the audit log tells it.

@@ -181,7 +181,7 @@ fn seen(actor: &Actor, kind: Kind) -> Result<Option<OwnerId>, ServiceError> {
     }
 }
 
-async fn one(view: &mut dyn View, token: Token) -> Result<DescribedToken, ServiceError> {
+pub(super) async fn one(view: &mut dyn View, token: Token) -> Result<DescribedToken, ServiceError> {
     describe(view, vec![token]).await?.pop().ok_or(ServiceError::NotFound("token"))
 }
 

@@ -143,6 +143,7 @@ pub(super) fn imported(row: &Row) -> Result<(String, String, Imported), StoreErr
     Ok((get(row, "source")?, get(row, "foreign_key")?, what.ok_or_else(|| corrupt("kind", "no such kind"))?))
 }
 
+#[cfg(any(test, feature = "testing"))]
 pub(super) fn last_use(row: &Row) -> Result<(Timestamp, Option<IpAddr>), StoreError> {
     Ok((Timestamp(get(row, "last_used_at")?), address(row)?))
 }

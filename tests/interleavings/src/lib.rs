@@ -1,5 +1,5 @@
-//! In which order can the steps of the coherence protocol come, and what may a thread see of another's? Here keyward's own
-//! sources run under schedulers that try:
+//! In which order can the steps of the coherence protocol come, and what may a thread see of another's, there and on the mark of a
+//! request? Here keyward's own sources run under schedulers that try:
 //!
 //! ```text
 //! cargo test -p keyward-interleavings

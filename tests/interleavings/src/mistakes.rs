@@ -2,7 +2,7 @@
 
 /// A mistake, the file that it is in, the code there, and that code with the mistake: one of the two runs. Where they cannot stand
 /// in two branches, what begins with `=` stands for both.
-pub(crate) const MISTAKES: [(&str, &str, &str, &str); 22] = [
+pub(crate) const MISTAKES: [(&str, &str, &str, &str); 27] = [
     // Of the memory order.
     (
         "the lease is published relaxed",
@@ -28,7 +28,27 @@ pub(crate) const MISTAKES: [(&str, &str, &str, &str); 22] = [
         "self.raised.load(Ordering::Acquire)",
         "self.raised.load(Ordering::Relaxed)",
     ),
+    ("a mark is used again as its last holder left it", "gate/mark.rs", "fence(Ordering::Acquire);", ""),
+    (
+        "a pass is published relaxed",
+        "gate/mark.rs",
+        "self.passed.store(true, Ordering::Release);",
+        "self.passed.store(true, Ordering::Relaxed);",
+    ),
+    (
+        "a pass is read relaxed",
+        "gate/mark.rs",
+        "self.passed.load(Ordering::Acquire)",
+        "self.passed.load(Ordering::Relaxed)",
+    ),
     // Of the order of steps.
+    ("a mark is used again that somebody holds", "gate/mark.rs", "Arc::strong_count(&slip.mark) != 1", "false"),
+    (
+        "passed before it is pending",
+        "gate/mark.rs",
+        "self.pending.store(true, Ordering::Release);\n        self.pass();",
+        "self.pass();\n        self.pending.store(true, Ordering::Release);",
+    ),
     (
         "the count before the slots",
         "resolve/freshness.rs",

@@ -16,6 +16,9 @@ mod parameters;
 #[path = "../rows.rs"]
 mod rows;
 mod schema;
+#[cfg(any(test, feature = "testing"))]
+#[path = "../shown.rs"]
+mod shown;
 #[path = "../transaction.rs"]
 mod transaction;
 #[path = "../view.rs"]
@@ -23,7 +26,7 @@ mod view;
 
 use super::statements::postgres as statements;
 use super::{PATIENCE, corrupt, lists, migrator, no_epoch, or};
-use crate::domain::{AuditEvent, Clock, Digest, Timestamp, TokenId};
+use crate::domain::{Clock, Digest, Timestamp};
 use crate::store::{Following, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
 use async_trait::async_trait;
 use connections::{Connections, Side};
@@ -31,7 +34,6 @@ use error::{OpenError, asking};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, query, raw_sql};
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use view::{Reading, Writing};
@@ -140,24 +142,6 @@ impl PostgresStore {
     /// Closes all connections, after what they are at, for all clones. Nothing is lost without it.
     pub async fn close(&self) {
         self.connections.close().await;
-    }
-
-    /// The audit events so far, oldest first.
-    ///
-    /// # Errors
-    /// If they cannot be read.
-    pub async fn audit_events(&self) -> Result<Vec<AuditEvent>, StoreError> {
-        let rows = Reading::begin(self.clone()).await?.rows(query(statements::AUDIT_EVENTS)).await?;
-        rows.iter().map(rows::audit_event).collect()
-    }
-
-    /// When a token was last used, and from where, as far as that was written.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub async fn last_use(&self, id: TokenId) -> Result<Option<(Timestamp, Option<IpAddr>)>, StoreError> {
-        let row = Reading::begin(self.clone()).await?.row(query(statements::LAST_USE).bind(id.0)).await?;
-        row.as_ref().map(rows::last_use).transpose()
     }
 
     async fn begin_reading(&self) -> Result<Held, StoreError> {

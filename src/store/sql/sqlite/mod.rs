@@ -10,6 +10,9 @@ mod log;
 #[path = "../rows.rs"]
 mod rows;
 mod schema;
+#[cfg(any(test, feature = "testing"))]
+#[path = "../shown.rs"]
+mod shown;
 #[path = "../transaction.rs"]
 mod transaction;
 #[path = "../view.rs"]
@@ -17,14 +20,13 @@ mod view;
 
 use super::statements::sqlite as statements;
 use super::{PATIENCE, corrupt, lists, migrator, no_epoch, or};
-use crate::domain::{AuditEvent, Clock, Digest, SystemClock, Timestamp, TokenId};
+use crate::domain::{Clock, Digest, SystemClock, Timestamp};
 use crate::store::{Following, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
 use async_trait::async_trait;
 use error::{OpenError, asking, opening};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Sqlite, SqlitePool};
 use std::fmt;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -180,24 +182,6 @@ impl SqliteStore {
 
     /// Others find out by themselves.
     fn hint(&self) {}
-
-    /// The audit events so far, oldest first.
-    ///
-    /// # Errors
-    /// If they cannot be read.
-    pub async fn audit_events(&self) -> Result<Vec<AuditEvent>, StoreError> {
-        let rows = sqlx::query(statements::AUDIT_EVENTS).fetch_all(&self.readers).await.map_err(asking)?;
-        rows.iter().map(rows::audit_event).collect()
-    }
-
-    /// When a token was last used, and from where, as far as that was written.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub async fn last_use(&self, id: TokenId) -> Result<Option<(Timestamp, Option<IpAddr>)>, StoreError> {
-        let row = sqlx::query(statements::LAST_USE).bind(id.0).fetch_optional(&self.readers).await.map_err(asking)?;
-        row.as_ref().map(rows::last_use).transpose()
-    }
 }
 
 #[async_trait]

@@ -1,7 +1,7 @@
 //! One thread changes, others ask, in every order, and with every value that their loads may answer with.
 
 use super::freshness::{Freshness, Stamp, Standing};
-use crate::breaks_when;
+use super::{breaks, holds};
 use crate::domain::{Moment, OwnerId, Tag};
 use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicBool, Ordering};
@@ -10,19 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const SPAN: Duration = Duration::from_nanos(10);
-
-/// Every order in which no more than so many threads are interrupted.
-const INTERRUPTIONS: usize = 3;
-
-fn holds(test: fn()) {
-    let mut explored = loom::model::Builder::new();
-    explored.preemption_bound = Some(INTERRUPTIONS);
-    explored.check(test);
-}
-
-fn breaks(mistake: &'static str, test: fn()) {
-    breaks_when(mistake, || holds(test));
-}
 
 fn tag() -> Tag {
     Tag::owner(OwnerId(1))

@@ -1,0 +1,124 @@
+//! I13: a commit that was acknowledged is not lost to whoever asked for it: what shows but once is shown, though right after the
+//! commit nothing can be read any more.
+
+use crate::shim::{self, Shim};
+use axum::routing::get;
+use keyward::testing::{App, Key, TestRequest, World};
+use keyward::{ContentAccess, GuardedRouter, NewOwner, Permission, SessionCookie, api, authenticated, ui};
+use serde_json::json;
+
+struct House {
+    world: World<Shim>,
+    shim: Shim,
+    app: App,
+    /// May all with tokens, and is no super admin.
+    editor: Key,
+}
+
+impl House {
+    async fn new() -> Self {
+        let (world, shim) = shim::world(|builder| builder.api().ui(SessionCookie::default()));
+        let mut editor = world.editor();
+        for kind in ["admin-tokens", "api-tokens"] {
+            for deed in ["access", "create", "read", "update", "regenerate"] {
+                editor = editor.holds(Permission::new(format!("admin::{kind}.{deed}")));
+            }
+        }
+        let editor = editor.holds("users.read").sign_in().await;
+        let routes = GuardedRouter::new().route("/api/x", authenticated(), get(async || {}));
+        let app = world.guard(api::router(&world.keyward).merge(ui::router(&world.keyward)).merge(routes));
+        Self { world, shim, app, editor }
+    }
+
+    /// The word after this one in the answer to a request that changes something as the last that the store does.
+    async fn last_word(&self, request: TestRequest, who: &Key, before: &str) -> String {
+        self.shim.fail_after_commit();
+        let answer = request.bearer(&who.secret).await;
+        self.shim.fail(false);
+        let text = String::from_utf8(answer.assert_ok().body.to_vec()).unwrap();
+        let after = text.split_once(before).unwrap_or_else(|| panic!("no {before} in {text}")).1;
+        after.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap().to_owned()
+    }
+
+    async fn opens(&self, path: &str, secret: &str) {
+        let bearer = format!("Bearer {secret}");
+        self.app.get(path).header(http::header::AUTHORIZATION, &bearer).await.assert_ok();
+    }
+}
+
+#[tokio::test]
+async fn new_keys() {
+    let house = House::new().await;
+    let root = house.world.super_admin().sign_in().await;
+    for (who, number) in [(&root, 0), (&house.editor, 1)] {
+        for (list, what, path) in
+            [("admin-tokens", "kw_admin_", "/admin/users/me"), ("api-tokens", "kw_content_", "/api/x")]
+        {
+            let content = what == "kw_content_";
+            let mut body = json!({"name": format!("{list} {number}")});
+            if content {
+                body["type"] = json!("full-access");
+            }
+            let made = house.app.post(&format!("/admin/{list}")).json(&body);
+            let key = house.last_word(made, who, "\"accessKey\":\"").await;
+            house.opens(path, &key).await;
+
+            let pages = format!("/admin/settings/{list}");
+            let name = format!("page {list} {number}");
+            let form = [("name", &*name), ("description", ""), ("lifespan", "unlimited"), ("type", "full-access")];
+            let form = &form[..if content { 4 } else { 3 }];
+            let made = house.app.post(&format!("{pages}/create")).form(form);
+            let key = what.to_owned() + &house.last_word(made, who, what).await;
+            house.opens(path, &key).await;
+
+            let kind = if content { keyward::Kind::Content } else { keyward::Kind::Admin };
+            let listed = house.world.keyward.tokens().list(kind).await.unwrap();
+            let token = &listed.iter().find(|described| described.token.name == name).unwrap().token;
+            let version = token.version().to_string();
+            let renewed = house.app.post(&format!("{pages}/{}/regenerate", token.id)).form(&[("version", &version)]);
+            let new = what.to_owned() + &house.last_word(renewed, who, what).await;
+            assert_ne!(new, key);
+            house.opens(path, &new).await;
+            let renewed = house.app.post(&format!("/admin/{list}/{}/regenerate", token.id));
+            let last = house.last_word(renewed, who, "\"accessKey\":\"").await;
+            assert_ne!(last, new);
+            house.opens(path, &last).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn invitations() {
+    let house = House::new().await;
+    let root = house.world.super_admin().sign_in().await;
+    let made = house.app.post("/admin/users").json(&json!({"email": "new@example.test", "roles": [1]}));
+    let first = house.last_word(made, &root, "\"registrationToken\":\"").await;
+    let late = house.world.keyward.owners().invite(NewOwner::new("late@example.test")).await.unwrap().owner.id;
+    let again = house.app.post(&format!("/admin/users/{late}/invitation"));
+    let second = house.last_word(again, &root, "\"registrationToken\":\"").await;
+    for invitation in [first, second] {
+        let registration = json!({"registrationToken": invitation, "userInfo": {"password": "Passw0rd!"}});
+        house.app.post("/admin/register").json(&registration).await.assert_ok();
+    }
+}
+
+/// What is changed and shows nothing that would be lost may fail to be told. It is a failure of ours then.
+#[tokio::test]
+async fn the_rest_is_a_503() {
+    let house = House::new().await;
+    let token = house.world.content(ContentAccess::ReadOnly).await.token;
+    let root = house.world.super_admin().sign_in().await;
+    house.shim.fail_after_commit();
+    house.app.delete(&format!("/admin/api-tokens/{token}")).bearer(&root.secret).await.assert_ok();
+    for path in ["/admin/api-tokens", "/admin/settings/api-tokens"] {
+        let answer = house.app.get(path).bearer(&root.secret).await;
+        assert_eq!(answer.assert_status(503).headers["retry-after"], "1");
+    }
+    house.shim.fail(false);
+    house.app.get(&format!("/admin/api-tokens/{token}")).bearer(&root.secret).await.assert_status(404);
+    // Of a token that belongs to nobody there is nothing to read.
+    let tokens = house.world.keyward.tokens();
+    let other = tokens.read(house.world.content(ContentAccess::ReadOnly).await.token).await.unwrap().token;
+    house.shim.fail(true);
+    assert!(tokens.describe(other).await.unwrap().owner.is_none());
+}
