@@ -361,7 +361,8 @@ mod tests {
             let conditions: Vec<ConditionId> = conditions.iter().map(|c| ConditionId::new(*c)).collect();
             let registered = Conditions::default();
             let wrong = catalogue().check(&Action::new(action), subject.as_ref(), fields, &conditions, &registered);
-            assert_eq!(wrong.iter().map(ToString::to_string).collect::<Vec<_>>(), expected);
+            let said: Vec<String> = wrong.iter().map(|w| format!("{}: {}", w.path, w.message)).collect();
+            assert_eq!(said, expected);
         }
     }
 }
