@@ -422,7 +422,7 @@ async fn each_change_is_audited_once<S: Audited>(world: World<S>) {
     let call = tokens.issue_content(content("c", ContentAccess::ReadOnly));
     done(world, What::TokenIssued, token(Kind::Content), call).await;
     done(world, What::TokenIssued, token(Kind::Session), tokens.open_session(session(ada))).await;
-    let of_it = |_: &keyward::Token| Target::Token(issued, Kind::Admin);
+    let of_it = |_: &keyward::DescribedToken| Target::Token(issued, Kind::Admin);
     let renamed = TokenUpdate { name: Some("b".into()), ..TokenUpdate::default() };
     done(world, What::TokenUpdated, of_it, tokens.update(issued, renamed.clone())).await;
     let call = tokens.regenerate(issued);

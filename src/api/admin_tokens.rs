@@ -229,7 +229,7 @@ pub(super) async fn update(
         access: None,
     };
     let token = tokens.update(TokenId(id), change).await.map_err(|e| Failure::of(e, &|p| sent.path(p)))?;
-    Ok(ok(tokens.describe(token).await?.into()))
+    Ok(ok(token.into()))
 }
 
 /// Revokes an admin token.
@@ -240,9 +240,7 @@ pub(super) async fn delete(
     caller: Caller,
     _: NoBody,
 ) -> Result<Answer<AdminToken>, Failure> {
-    let tokens = tokens(&api, &caller);
-    let token = tokens.revoke(TokenId(id)).await?;
-    Ok(ok(tokens.describe(token).await?.into()))
+    Ok(ok(tokens(&api, &caller).revoke(TokenId(id)).await?.into()))
 }
 
 /// Gives an admin token a new key: for its owner, and for itself.

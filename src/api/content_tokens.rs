@@ -253,7 +253,7 @@ pub(super) async fn update(
     let access = update.access(&shown)?;
     let change = TokenUpdate { name: update.name, description: update.description, grants: None, access };
     let token = tokens.update(TokenId(id), change).await.map_err(failed)?;
-    Ok(ok(token.into()))
+    Ok(ok(token.token.into()))
 }
 
 /// Revokes a content token.
@@ -264,7 +264,7 @@ pub(super) async fn delete(
     caller: Caller,
     _: NoBody,
 ) -> Result<Answer<ContentToken>, Failure> {
-    Ok(ok(tokens(&api, &caller).revoke(TokenId(id)).await?.into()))
+    Ok(ok(tokens(&api, &caller).revoke(TokenId(id)).await?.token.into()))
 }
 
 /// Gives a content token a new key.

@@ -192,7 +192,7 @@ pub(super) async fn update(
         password: update.password.map(Password::new),
     };
     let owner = owners.update(OwnerId(id), change).await?;
-    Ok(ok(User::of(owner, &api.roles_by_id().await?)))
+    Ok(ok(User::of(owner, &there)))
 }
 
 /// Deletes a user with their tokens and sessions.
@@ -203,8 +203,8 @@ pub(super) async fn delete(
     caller: Caller,
     _: NoBody,
 ) -> Result<Answer<User>, Failure> {
-    let owner = owners(&api, &caller).delete(OwnerId(id)).await?;
-    Ok(ok(User::of(owner, &api.roles_by_id().await?)))
+    let there = api.roles_by_id().await?;
+    Ok(ok(User::of(owners(&api, &caller).delete(OwnerId(id)).await?, &there)))
 }
 
 /// Gives somebody who has not registered a new invitation. Older ones are dead.

@@ -143,6 +143,6 @@ impl Draft {
         let id = self.tx.insert_token(new).await?;
         let token = self.tx.token(id).await?.ok_or(ServiceError::NotFound("token"))?;
         self.touch(Tag::token(&digest));
-        Ok(IssuedToken::session(token, secret))
+        Ok(IssuedToken::alone(token, secret))
     }
 }

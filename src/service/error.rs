@@ -117,13 +117,15 @@ impl Wrong {
     }
 }
 
+const CONTROLS: &str = "must not contain control characters, line separators or marks that turn text round";
+
 /// A name as it is kept: trimmed, not empty, at most 255 characters.
 pub(super) fn named(path: &str, text: &str) -> Result<String, ServiceError> {
     let name = text.trim();
     match name.chars().count() {
         0 => Err(ServiceError::invalid(path, "must not be empty")),
         1..=255 if !name.chars().any(is_control) => Ok(name.to_owned()),
-        1..=255 => Err(ServiceError::invalid(path, "must not contain control characters")),
+        1..=255 => Err(ServiceError::invalid(path, CONTROLS)),
         _ => Err(ServiceError::invalid(path, "must have at most 255 characters")),
     }
 }
@@ -141,7 +143,7 @@ pub(super) fn described(path: &str, text: &str) -> Result<String, ServiceError> 
     if text.chars().count() > 2_000 {
         Err(ServiceError::invalid(path, "must have at most 2000 characters"))
     } else if text.chars().any(control) {
-        Err(ServiceError::invalid(path, "must not contain control characters"))
+        Err(ServiceError::invalid(path, CONTROLS))
     } else {
         Ok(text.to_owned())
     }

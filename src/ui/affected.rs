@@ -9,6 +9,7 @@ use crate::domain::{Kind, OwnerId};
 const NAMED: usize = 10;
 
 /// The admin tokens of somebody that have not expired.
+#[derive(Default)]
 pub(super) struct Affected {
     pub(super) total: u64,
     /// Some of their names; none where the viewer may not see them.

@@ -15,7 +15,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 #[derive(Template)]
 #[template(path = "users.html")]
@@ -123,7 +123,7 @@ pub(super) async fn list(
 }
 
 /// Why somebody's account is not the viewer's to change.
-pub(super) fn out_of_reach(owner: &Owner, roles: &HashMap<RoleId, Role>, ceiling: &Ceiling) -> Option<&'static str> {
+pub(super) fn out_of_reach(owner: &Owner, roles: &BTreeMap<RoleId, Role>, ceiling: &Ceiling) -> Option<&'static str> {
     let theirs = match owner.is_super_admin() {
         true => Ceiling::Unlimited,
         false => {
@@ -138,6 +138,6 @@ pub(super) fn owners(pages: &Pages, viewer: &Viewer) -> Owners {
     pages.owners.clone().by(viewer.doer).from(viewer.address)
 }
 
-pub(super) async fn all_roles(pages: &Pages) -> Result<HashMap<RoleId, Role>, Failure> {
+pub(super) async fn all_roles(pages: &Pages) -> Result<BTreeMap<RoleId, Role>, Failure> {
     Ok(pages.roles.list().await?.into_iter().map(|(role, _)| (role.id, role)).collect())
 }

@@ -19,6 +19,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode};
+use std::collections::BTreeMap;
 
 pub(super) const LIST: &str = "/admin/settings/users";
 
@@ -121,29 +122,41 @@ struct Choice {
     denied: Option<&'static str>,
 }
 
-async fn choices(
-    pages: &Pages,
-    viewer: &Viewer,
-    owner: Option<&Owner>,
-    chosen: &[RoleId],
-) -> Result<Vec<Choice>, Failure> {
-    let ceiling = pages.ceiling(viewer).await?;
+/// What the page of an account is made of besides the account. An invitation shows once: for that it is read before it is made.
+struct Beside {
+    roles: BTreeMap<RoleId, Role>,
+    /// The viewer's.
+    ceiling: Ceiling,
+    tokens: Affected,
+}
+
+impl Beside {
+    async fn read(pages: &Pages, viewer: &Viewer, owner: Option<OwnerId>) -> Result<Self, Failure> {
+        let tokens = match owner {
+            Some(owner) => Affected::of(pages, viewer, owner).await?,
+            None => Affected::default(),
+        };
+        Ok(Self { roles: all_roles(pages).await?, ceiling: pages.ceiling(viewer).await?, tokens })
+    }
+}
+
+fn choices(beside: &Beside, viewer: &Viewer, owner: Option<&Owner>, chosen: &[RoleId]) -> Vec<Choice> {
     let denied = |role: &Role| {
         let held = owner.is_some_and(|owner| owner.roles.contains(&role.id));
         let within = match role.id {
             RoleId::SUPER_ADMIN => viewer.is_super_admin(),
-            _ => ceiling.covers(&Ceiling::Of(role.permissions.clone())),
+            _ => beside.ceiling.covers(&Ceiling::Of(role.permissions.clone())),
         };
         (!held && !within).then_some("may more than you: not yours to give")
     };
-    let choice = |(role, _): (Role, u64)| Choice {
+    let choice = |role: &Role| Choice {
         id: role.id,
         checked: chosen.contains(&role.id),
-        denied: denied(&role),
-        name: role.name,
-        description: role.description,
+        denied: denied(role),
+        name: role.name.clone(),
+        description: role.description.clone(),
     };
-    Ok(pages.roles.list().await?.into_iter().map(choice).collect())
+    beside.roles.values().map(choice).collect()
 }
 
 /// The roles that a form sent. What is no id of a role is for the service to refuse.
@@ -173,6 +186,7 @@ async fn new_page(
     sent: Option<&Sent>,
 ) -> Result<Response, Failure> {
     let text = |name| sent.map_or("", |sent| sent.text(name));
+    let beside = Beside::read(pages, viewer, None).await?;
     let page = UserPage {
         frame: viewer.frame(LIST, "Invite user"),
         said: None,
@@ -182,7 +196,7 @@ async fn new_page(
         email: text("email"),
         firstname: text("firstname"),
         lastname: text("lastname"),
-        roles: choices(pages, viewer, None, &sent.map(sent_roles).unwrap_or_default()).await?,
+        roles: choices(&beside, viewer, None, &sent.map(sent_roles).unwrap_or_default()),
         readonly: None,
         taken: None,
     };
@@ -197,9 +211,9 @@ async fn invite(
 ) -> Result<Response, Failure> {
     let new = NewOwner::new(sent.text("email")).named(sent.text("firstname"), sent.text("lastname"));
     let new = new.roles(given_roles(&pages, &sent).await?);
-    let now = pages.now();
+    let (now, beside) = (pages.now(), Beside::read(&pages, &viewer, None).await?);
     match owners(&pages, &viewer).invite(new).await {
-        Ok(invited) => shown_once(&pages, &viewer, &headers, invited, now).await,
+        Ok(invited) => Ok(shown_once(&viewer, &headers, invited, now, beside)),
         Err(error) => {
             let found = Complaints::from(error)?;
             new_page(&pages, &viewer, StatusCode::BAD_REQUEST, &found, Some(&sent)).await
@@ -214,27 +228,21 @@ async fn invite_again(
     Id(id): Id,
     sent: Sent,
 ) -> Result<Response, Failure> {
-    let now = pages.now();
+    let (now, beside) = (pages.now(), Beside::read(&pages, &viewer, Some(OwnerId(id))).await?);
     match owners(&pages, &viewer).only_if(sent.version()?).invite_again(OwnerId(id)).await {
-        Ok(invited) => shown_once(&pages, &viewer, &headers, invited, now).await,
+        Ok(invited) => Ok(shown_once(&viewer, &headers, invited, now, beside)),
         Err(error) => refused(&pages, &viewer, OwnerId(id), error).await,
     }
 }
 
 /// The one answer that shows an invitation. `before` it was made, so that seven days are not told as six and a bit.
-async fn shown_once(
-    pages: &Pages,
-    viewer: &Viewer,
-    headers: &HeaderMap,
-    invited: Invited,
-    before: Timestamp,
-) -> Result<Response, Failure> {
+fn shown_once(viewer: &Viewer, headers: &HeaderMap, invited: Invited, before: Timestamp, beside: Beside) -> Response {
     let Invited { owner, secret, ends } = invited;
     // Letters, digits and underscores: nothing to encode.
     let link = format!("{}/admin/auth/register?registrationToken={}", origin(headers), secret.expose());
     let invitation = Invitation { link, email: owner.email.clone(), ends: When::of(ends, before) };
     let extra = Extra { invitation: Some(invitation), ..Extra::default() };
-    one_page(pages, viewer, StatusCode::OK, owner.id, extra).await
+    page_of(viewer, StatusCode::OK, before, &owner, beside, extra)
 }
 
 async fn show(
@@ -272,9 +280,23 @@ async fn one_page(
     id: OwnerId,
     extra: Extra<'_>,
 ) -> Result<Response, Failure> {
-    let now = pages.now();
     let owner = owners(pages, viewer).read(id).await?;
-    let reach = out_of_reach(&owner, &all_roles(pages).await?, &pages.ceiling(viewer).await?);
+    let beside = Beside::read(pages, viewer, Some(id)).await?;
+    Ok(page_of(viewer, status, pages.now(), &owner, beside, extra))
+}
+
+fn page_of(
+    viewer: &Viewer,
+    status: StatusCode,
+    now: Timestamp,
+    owner: &Owner,
+    beside: Beside,
+    extra: Extra<'_>,
+) -> Response {
+    let id = owner.id;
+    let reach = out_of_reach(owner, &beside.roles, &beside.ceiling);
+    let chosen = extra.sent.map_or_else(|| owner.roles.clone(), sent_roles);
+    let roles = choices(&beside, viewer, Some(owner), &chosen);
     let looks = "You may look at users, but not change them.";
     let readonly = reach.or((!viewer.may(UPDATE)).then_some(looks));
     let name = owner.display_name();
@@ -289,11 +311,10 @@ async fn one_page(
         can_delete: reach.is_none() && viewer.may(DELETE),
         created: When::of(owner.created_at, now),
         updated: When::of(owner.updated_at, now),
-        tokens: Affected::of(pages, viewer, id).await?,
+        tokens: beside.tokens,
         name: name.clone(),
     };
     let text = |name, kept: &str| extra.sent.map_or(kept.to_owned(), |sent| sent.text(name).to_owned());
-    let chosen = extra.sent.map_or_else(|| owner.roles.clone(), sent_roles);
     let page = UserPage {
         frame: Frame { address: Some(format!("{LIST}/{id}")), ..viewer.frame(LIST, &name) },
         said: extra.said,
@@ -303,11 +324,11 @@ async fn one_page(
         email: &text("email", &owner.email),
         firstname: &text("firstname", &owner.firstname),
         lastname: &text("lastname", &owner.lastname),
-        roles: choices(pages, viewer, Some(&owner), &chosen).await?,
+        roles,
         readonly,
         taken: extra.taken,
     };
-    Ok(render(status, &page))
+    render(status, &page)
 }
 
 async fn save(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent: Sent) -> Result<Response, Failure> {

@@ -53,11 +53,11 @@ pub(crate) async fn of_two_updates_the_second_is_refused<S: WriteStore>(house: H
     too_late!(house, "token", tokens.clone().only_if(version).update(id, named("second")));
     too_late!(house, "token", tokens.clone().only_if(version).regenerate(id));
     too_late!(house, "token", tokens.clone().only_if(version).revoke(id));
-    assert_eq!(tokens.read(id).await.unwrap().token.version(), now.version());
-    let regenerated = tokens.clone().only_if(now.version()).regenerate(id).await.unwrap();
+    assert_eq!(tokens.read(id).await.unwrap().token.version(), now.token.version());
+    let regenerated = tokens.clone().only_if(now.token.version()).regenerate(id).await.unwrap();
     assert!(house.lives(&regenerated.secret).await);
-    too_late!(house, "token", tokens.clone().only_if(now.version()).regenerate(id));
-    too_late!(house, "token", tokens.clone().only_if(now.version()).update(id, named("second")));
+    too_late!(house, "token", tokens.clone().only_if(now.token.version()).regenerate(id));
+    too_late!(house, "token", tokens.clone().only_if(now.token.version()).update(id, named("second")));
     assert!(house.lives(&regenerated.secret).await);
     tokens.clone().only_if(regenerated.token.version()).revoke(id).await.unwrap();
     refused!(tokens.clone().only_if(version).update(id, named("second")).await, ServiceError::NotFound("token"));

@@ -12,6 +12,8 @@ const LOGIN: &str = r#"{"email":"root@example.test","password":"Passw0rd!"}"#;
 
 /// For longer than a lease lasts, so that the gate is who notices it in the end.
 const GONE: Duration = Duration::from_secs(3);
+/// What is left of a lease when the database goes, at least.
+const LEASE: Duration = Duration::from_secs(1);
 
 #[test]
 fn without_its_database_everything_is_a_503_and_comes_back() {
@@ -43,6 +45,7 @@ fn without_its_database_everything_is_a_503_and_comes_back() {
         let waiting = threads.spawn(|| server.get(CM, editor));
         let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'article'::regclass)";
         while !runtime.block_on(sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut other)).unwrap() {
+            assert!(!waiting.is_finished(), "it was answered, and should have waited");
             std::thread::sleep(Duration::from_millis(1));
         }
         database.halt().unwrap();
@@ -50,8 +53,9 @@ fn without_its_database_everything_is_a_503_and_comes_back() {
     });
     let halted = Instant::now();
     assert!(cut_off.assert(503).head.contains("retry-after: "));
-    // What is cached lets in for as long as the lease lasts: the first to notice are handlers.
-    server.get("/admin/ping", editor).assert(200);
+    // What is cached lets in for as long as the lease lasts: the first to notice are handlers, if this is quick.
+    let cached = server.get("/admin/ping", editor);
+    assert!(cached.status == 200 || cached.status == 503 && halted.elapsed() > LEASE, "{cached:?}");
     while halted.elapsed() < GONE {
         for answer in ask() {
             assert_eq!(answer.status, 503, "{answer:?}");
@@ -63,6 +67,6 @@ fn without_its_database_everything_is_a_503_and_comes_back() {
     database.start_again().unwrap();
     let back = Instant::now();
     while !ask().iter().all(|answer| answer.status < 300) {
-        assert!(back.elapsed() < Duration::from_secs(20), "it comes back by itself");
+        assert!(back.elapsed() < Duration::from_secs(120), "it comes back by itself");
     }
 }

@@ -137,7 +137,7 @@ async fn a_form_that_comes_back_names_the_token_as_it_is() {
         let now = world.keyward.tokens().update(id, renamed).await.unwrap();
         let one = format!("{list}/{id}");
         let long = "x".repeat(2001);
-        let version = now.version().to_string();
+        let version = now.token.version().to_string();
         let fields = [("version", &*version), ("name", "production"), ("description", &*long), ("type", "read-only")];
         let refused = send(&app, &root, &one, &fields).await;
         let shown = read(refused.assert_status(400));

@@ -25,13 +25,19 @@ impl Query {
         let pairs = pairs.map_err(|_| Problem::at(&[], "the query cannot be read"))?.0;
         let (mut query, mut seen) =
             (Self { page: 1, size: 10, order: Vec::new(), filters: Vec::new() }, BTreeSet::new());
-        for (name, value) in &pairs {
+        for (sent, value) in &pairs {
+            // As the reference writes it, it means the same.
+            let name = match sent.as_str() {
+                "pagination[page]" => "page",
+                "pagination[pageSize]" => "pageSize",
+                other => other,
+            };
             if !seen.insert(name) {
-                return Err(Problem::at(&[name], format!("{name} is there twice")).into());
+                return Err(Problem::at(&[sent], format!("{name} is there twice")).into());
             }
-            match name.as_str() {
-                "page" | "pagination[page]" => query.page = number(name, value, u32::MAX)?,
-                "pageSize" | "pagination[pageSize]" => query.size = number(name, value, 100)?,
+            match name {
+                "page" => query.page = number(sent, value, u32::MAX)?,
+                "pageSize" => query.size = number(sent, value, 100)?,
                 "sort" => query.order = order(value, decision)?,
                 _ => query.filters.push(filter(name, value, decision)?),
             }

@@ -283,7 +283,7 @@ pub(super) fn of(action: &Action, subject: Option<&Subject>) -> String {
 }
 
 pub(super) fn is_strange(name: &str) -> bool {
-    name.chars().any(char::is_control)
+    name.chars().any(is_control)
 }
 
 /// Trimmed, at most so long, without control characters (but for line breaks and tabs, where a text may have lines).

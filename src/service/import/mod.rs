@@ -18,6 +18,7 @@ use super::ServiceError;
 use super::write::Draft;
 use crate::domain::{Kind, KindSet, ReferenceEncryptionKey, ReferenceSalt, Secret};
 use crate::keyward::Keyward;
+use crate::service::error::is_control;
 use crate::store::strapi::{Foreign, StrapiStore};
 use crate::store::{StoreError, WriteStore};
 use carry::Carrier;
@@ -69,7 +70,7 @@ impl Import {
     fn name(&self) -> Result<&str, ImportError> {
         let name = self.source.as_str();
         let good = (1..=64).contains(&name.chars().count()) && name.trim() == name;
-        if good && !name.chars().any(char::is_control) { Ok(name) } else { Err(ImportError::Source) }
+        if good && !name.chars().any(is_control) { Ok(name) } else { Err(ImportError::Source) }
     }
 }
 

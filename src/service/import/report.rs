@@ -1,5 +1,6 @@
 //! What an import did, for people and for programs.
 
+use crate::service::error::is_control;
 use serde::Serialize;
 use std::fmt;
 
@@ -141,5 +142,5 @@ impl fmt::Display for Report {
 
 /// Names come from a foreign database, and this is printed on terminals.
 fn plain(text: String) -> String {
-    if text.chars().any(char::is_control) { text.replace(char::is_control, "\u{fffd}") } else { text }
+    if text.chars().any(is_control) { text.replace(is_control, "\u{fffd}") } else { text }
 }

@@ -1,6 +1,7 @@
 //! Changing, regenerating and revoking.
 
 use super::issue::{IssuedToken, seal};
+use super::read::{DescribedToken, one};
 use super::{Tokens, find, free, told, within};
 use crate::domain::{
     Ceiling, ContentAccess, Grant, Issued, Kind, KindSet, Tag, Target, Token, TokenAuthority, TokenId, What, When,
@@ -26,12 +27,12 @@ pub struct TokenUpdate {
 }
 
 impl Tokens {
-    /// Changes a token. Its owner, kind, secret and expiry stay.
+    /// Changes a token, and answers what it is then. Its owner, kind, secret and expiry stay.
     ///
     /// # Errors
     /// If there is no such token, it belongs to somebody else (super admins may), a token asks, the name is empty or taken, or the
     /// grants or the access are such that they could not be issued to its owner today.
-    pub async fn update(&self, id: TokenId, update: TokenUpdate) -> Result<Token, ServiceError> {
+    pub async fn update(&self, id: TokenId, update: TokenUpdate) -> Result<DescribedToken, ServiceError> {
         let mut wrong = Wrong::default();
         let name = update.name.as_deref().map(|n| wrong.take(named("name", n))).transpose()?.flatten();
         let text = update.description.as_deref().map(|d| wrong.take(described("description", d)));
@@ -79,12 +80,13 @@ impl Tokens {
                     };
                     let details = differences(&before, &name, &description, &authority);
                     if details.is_empty() {
-                        return Ok(before);
+                        return one(&mut *draft.tx, before).await;
                     }
                     draft.tx.update_token(id, &name, &description, &authority).await?;
                     draft.touch(Tag::token(&before.digest));
                     draft.audit(What::TokenUpdated, Target::Token(id, before.kind()), Value::Object(details)).await?;
-                    changeable(draft, id, kinds).await
+                    let token = changeable(draft, id, kinds).await?;
+                    one(&mut *draft.tx, token).await
                 })
             })
             .await
@@ -124,17 +126,17 @@ impl Tokens {
                     draft.touch(Tag::token(&digest));
                     let details = json!({"name": token.name});
                     draft.audit(What::TokenRegenerated, Target::Token(id, token.kind()), details).await?;
-                    IssuedToken::told(draft, token, secret).await
+                    IssuedToken::within(draft, token, secret).await
                 })
             })
             .await
     }
 
-    /// Revokes a token. The next request with it is refused.
+    /// Revokes a token, and answers what it was. The next request with it is refused.
     ///
     /// # Errors
     /// If there is no such token, or it belongs to somebody else (super admins may, and the token itself).
-    pub async fn revoke(&self, id: TokenId) -> Result<Token, ServiceError> {
+    pub async fn revoke(&self, id: TokenId) -> Result<DescribedToken, ServiceError> {
         let kinds = self.kinds;
         self.change
             .make(move |draft| {
@@ -143,11 +145,12 @@ impl Tokens {
                     let token = find(&mut *draft.tx, id, kinds).await?;
                     may_revoke(actor, &token)?;
                     draft.unchanged("token", token.version())?;
+                    let described = one(&mut *draft.tx, token.clone()).await?;
                     draft.tx.delete_token(id).await?;
                     draft.touch(Tag::token(&token.digest));
                     let details = json!({"name": token.name, "owner": token.owner()});
                     draft.audit(What::TokenRevoked, Target::Token(id, token.kind()), details).await?;
-                    Ok(token)
+                    Ok(described)
                 })
             })
             .await

@@ -114,33 +114,34 @@ pub struct IssuedToken {
     pub token: Token,
     /// What to hand over.
     pub secret: Secret,
-    /// Read with it, for whoever has to tell it when the store cannot be asked any more.
-    described: Option<Box<DescribedToken>>,
+    /// Read with it: when it is told, the store may not be there to be asked any more.
+    beside: Option<Box<DescribedToken>>,
 }
 
 impl IssuedToken {
-    /// A session, whose secret is all that anybody wants to know.
-    pub(in crate::service) fn session(token: Token, secret: Secret) -> Self {
-        Self { token, secret, described: None }
+    /// A token of which there is no more to tell.
+    pub(in crate::service) fn alone(token: Token, secret: Secret) -> Self {
+        Self { token, secret, beside: None }
     }
 
-    /// What a change has made, told as it is in there.
-    pub(in crate::service) async fn told(
+    /// What a change has made, as it is in there.
+    pub(in crate::service) async fn within(
         draft: &mut Draft,
         token: Token,
         secret: Secret,
     ) -> Result<Self, ServiceError> {
-        let described = match token.kind() {
-            Kind::Session => None,
-            Kind::Admin | Kind::Content => Some(Box::new(one(&mut *draft.tx, token.clone()).await?)),
+        let beside = match token.kind() {
+            Kind::Admin => Some(Box::new(one(&mut *draft.tx, token.clone()).await?)),
+            Kind::Content | Kind::Session => None,
         };
-        Ok(Self { token, secret, described })
+        Ok(Self { token, secret, beside })
     }
 
-    /// The token as [`Tokens::list`] tells it, as it was when it was issued. Of sessions the owner is left out.
-    pub fn described(&self) -> DescribedToken {
-        let token = || DescribedToken { token: self.token.clone(), owner: None, conditions: Vec::new() };
-        self.described.as_deref().cloned().unwrap_or_else(token)
+    /// The admin or content token as [`Tokens::list`] tells it, as it was when it was issued.
+    #[cfg_attr(not(any(feature = "api", feature = "ui")), allow(dead_code, reason = "for the rooms that answer HTTP"))]
+    pub(crate) fn described(self) -> DescribedToken {
+        let alone = |token| DescribedToken { token, owner: None, conditions: Vec::new() };
+        self.beside.map_or_else(|| alone(self.token), |described| *described)
     }
 }
 
@@ -292,7 +293,7 @@ pub(in crate::service) async fn insert(
     seal(draft, &token, &secret).await?;
     draft.touch(Tag::token(&digest));
     draft.audit(what, Target::Token(id, token.kind()), details).await?;
-    IssuedToken::told(draft, token, secret).await
+    IssuedToken::within(draft, token, secret).await
 }
 
 /// A new token, as the audit log tells it.

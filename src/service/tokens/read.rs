@@ -113,17 +113,6 @@ impl Tokens {
         Ok(OpenedToken { described, secret })
     }
 
-    /// Tells tokens as [`list`](Self::list) does: those that a call of this service has answered.
-    ///
-    /// # Errors
-    /// If the store cannot be asked.
-    pub async fn describe(&self, token: Token) -> Result<DescribedToken, ServiceError> {
-        if token.owner().is_none() {
-            return Ok(DescribedToken { owner: None, conditions: Vec::new(), token });
-        }
-        one(&mut *self.change.view().await?, token).await
-    }
-
     /// All that the owner of an admin token may grant: for the owner and super admins.
     ///
     /// # Errors
@@ -189,8 +178,9 @@ async fn describe(view: &mut dyn View, tokens: Vec<Token>) -> Result<Vec<Describ
     let mut ids: Vec<OwnerId> = tokens.iter().filter_map(Token::owner).collect();
     ids.sort_unstable();
     ids.dedup();
+    let ceilings = if ids.is_empty() { Vec::new() } else { view.ceilings(&ids).await? };
     let owners: HashMap<OwnerId, (Owner, Ceiling)> =
-        view.ceilings(&ids).await?.into_iter().map(|(owner, ceiling)| (owner.id, (owner, ceiling))).collect();
+        ceilings.into_iter().map(|(owner, ceiling)| (owner.id, (owner, ceiling))).collect();
     let described = |token: Token| {
         let owner = token.owner().and_then(|id| owners.get(&id));
         let nothing = Ceiling::Of(Vec::new());
