@@ -3,6 +3,9 @@
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used)]
 
+#[path = "laws/log.rs"]
+#[allow(unreachable_pub, reason = "of a test of many files")]
+mod log;
 /// The routes of the example, in front of a store that can stop answering.
 #[path = "../examples/platform/health.rs"]
 mod routes;
@@ -86,8 +89,10 @@ impl ChangeLog for Logged {
         std::future::pending().await
     }
 
-    async fn forget(&mut self, _: Timestamp) -> Result<u64, StoreError> {
+    async fn forget(&mut self, before: Timestamp) -> Result<u64, StoreError> {
         self.0.forgets.fetch_add(1, Ordering::SeqCst);
+        // A reader that was away for less goes on where it was.
+        assert_eq!(self.0.clock.now().since(before), Duration::from_secs(60 * 60));
         let removed = *self.0.removes.lock().unwrap();
         match removed {
             Some(removed) => Ok(removed),
@@ -159,6 +164,39 @@ fn unknown() -> Secret {
     let salts = keyward::SaltRing::parse(SALT).unwrap();
     let format = keyward::SecretFormat::new(&Default::default(), salts);
     format.issue(keyward::Kind::Admin, &keyward::OsEntropy).unwrap().secret
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_does_not_answer_is_complained_of_once() {
+    let (log, _guard) = log::capture();
+    let (keyward, store, mut polls) = logged();
+    let complaints = || log.lines_with("the log of changes cannot be read");
+    for outage in 1..=2 {
+        polls.caught_up().await;
+        assert!(keyward.health().ready);
+        store.0.silent.store(true, Ordering::SeqCst);
+        for _ in 0..3 {
+            polls.caught_up().await;
+        }
+        assert_eq!(complaints(), outage);
+        store.0.silent.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Who starts behind a load balancer is sent requests at once.
+#[tokio::test(start_paused = true)]
+async fn the_first_request_waits_for_the_first_poll() {
+    let (keyward, store, _polls) = logged();
+    assert!(!keyward.health().ready);
+    assert_eq!(ask(&keyward, &unknown()).await, 401);
+    assert_eq!(keyward.health().store_reads, 1);
+
+    // A lease that is over is not waited for: the log may be silent for long.
+    store.0.silent.store(true, Ordering::SeqCst);
+    store.0.clock.advance(2 * BOUND);
+    let asked = tokio::time::Instant::now();
+    assert_eq!(ask(&keyward, &unknown()).await, 503);
+    assert_eq!(asked.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
@@ -242,8 +280,10 @@ async fn old_changes_go_a_thousand_after_each_poll() {
     let forgets = || store.0.forgets.load(Ordering::SeqCst);
     *store.0.removes.lock().unwrap() = Some(1000);
     polls.caught_up().await;
+    store.0.clock.advance(FORGET_EVERY - Duration::from_millis(1));
+    polls.caught_up().await;
     assert_eq!(forgets(), 0);
-    store.0.clock.advance(FORGET_EVERY);
+    store.0.clock.advance(Duration::from_millis(1));
     pass(&store, Duration::from_secs(2)).await;
     assert!((7..=9).contains(&forgets()), "{} times", forgets());
     *store.0.removes.lock().unwrap() = Some(999);

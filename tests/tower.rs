@@ -5,7 +5,10 @@
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use keyward::testing::World;
-use keyward::{Action, ContentAccess, Grpc, Json, Refusal, Require, action};
+use keyward::{
+    Action, AuthContext, ContentAccess, Group, Grpc, Json, Kind, NotAllowed, Refusal, Refusals, RefusedRequest,
+    Require, action, authenticated,
+};
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::sync::Arc;
@@ -66,6 +69,62 @@ async fn the_service_that_was_ready_is_the_one_that_is_called() {
     assert_eq!(second.await.unwrap().status(), StatusCode::OK);
     assert_eq!(first.await.unwrap().status(), StatusCode::OK);
     assert_eq!(called.load(Ordering::SeqCst), 4);
+}
+
+#[tokio::test]
+async fn behind_the_gate_it_is_known_who_calls() {
+    let world = World::new();
+    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+    let inner = service_fn(move |request: Request<()>| {
+        sender.send(request.extensions().get::<AuthContext>().unwrap().clone()).unwrap();
+        ready(Ok::<_, Infallible>(Response::new(Bytes::new())))
+    });
+    let mut gated = world.keyward.wrap(Require::new(authenticated()).layer(inner));
+    for (key, kind, path) in [
+        (world.editor().issue().await, Kind::Admin, "/admin/x"),
+        (world.editor().sign_in().await, Kind::Session, "/admin/x"),
+        (world.content(ContentAccess::ReadOnly).await, Kind::Content, "/api/x"),
+    ] {
+        gated.ready().await.unwrap().call(request(path, &key)).await.unwrap();
+        let auth = receiver.recv().await.unwrap();
+        assert_eq!((auth.token(), auth.kind()), (Some(key.token), Some(kind)));
+        assert_eq!(auth.owner(), key.owner.map(|(owner, _)| owner));
+        assert_eq!(auth.roles(), key.owner.map(|(_, role)| role).as_slice());
+        let shown = format!("{auth:?}");
+        assert!(shown.contains(&format!("{kind:?}")) && !shown.contains(key.secret.expose()), "{shown}");
+    }
+}
+
+/// Refusals in a form of their own: what a request was is told to them.
+#[derive(Clone)]
+struct Told(tokio::sync::mpsc::UnboundedSender<bool>);
+
+impl Refusals<Bytes> for Told {
+    fn answer(&self, refusal: &Refusal, request: RefusedRequest) -> Response<Bytes> {
+        self.0.send(request.page).unwrap();
+        refusal.answer(Bytes::new())
+    }
+}
+
+#[tokio::test]
+async fn a_form_of_refusals_is_told_whether_people_see_them() {
+    let world = World::with(|b| b.group(Group::pages("/pages", "sid", "/login")));
+    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+    let inner = service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Response::new(Bytes::new()))));
+    let mut gated = world.keyward.wrap(inner).refusals(Told(sender));
+    let unknown = World::new().editor().issue().await;
+    for (path, page) in [("/admin/x", false), ("/pages/x", true), ("/nowhere", false)] {
+        // Without a credential, and with one for which the store has to be asked.
+        gated.ready().await.unwrap().call(Request::get(path).body(()).unwrap()).await.unwrap();
+        gated.ready().await.unwrap().call(request(path, &unknown)).await.unwrap();
+        assert_eq!((receiver.recv().await, receiver.recv().await), (Some(page), Some(page)), "{path}");
+    }
+}
+
+#[cfg(feature = "axum")]
+#[test]
+fn what_is_not_allowed_is_an_answer_already() {
+    assert_eq!(axum::response::IntoResponse::into_response(NotAllowed).status(), StatusCode::FORBIDDEN);
 }
 
 #[test]

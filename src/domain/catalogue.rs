@@ -305,3 +305,64 @@ impl Catalogue {
         wrong
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::IS_CREATOR;
+
+    fn catalogue() -> Catalogue {
+        let empty = Catalogue { actions: Vec::new(), subjects: Vec::new(), content: Vec::new() };
+        empty
+            .action(ActionEntry::settings("webhooks", "Webhooks", "Read").with_conditions(false))
+            .action(ActionEntry::on_subjects("read", "Read", ["article", "home"]).with_fields())
+            .subject(SubjectEntry::collection("article", "Article").fields(["title", "body"]))
+            .subject(SubjectEntry::single("home", "Home"))
+    }
+
+    #[test]
+    fn one_with_the_same_id_is_replaced_and_no_other() {
+        let again = catalogue()
+            .action(ActionEntry::plugin("webhooks", "hooks", "See"))
+            .subject(SubjectEntry::single("article", "The article"))
+            .content_action("find")
+            .content_action("find");
+        let actions: Vec<(&str, &str)> =
+            again.actions().iter().map(|a| (a.id.as_str(), a.display_name.as_str())).collect();
+        assert_eq!(actions, [("read", "Read"), ("webhooks", "See")]);
+        let subjects: Vec<(&str, SubjectKind)> = again.subjects().iter().map(|s| (s.id.as_str(), s.kind)).collect();
+        assert_eq!(subjects, [("home", SubjectKind::Single), ("article", SubjectKind::Single)]);
+        assert_eq!(again.content_actions(), [Action::new("find")]);
+        assert_eq!(catalogue().subjects()[0].kind, SubjectKind::Collection);
+    }
+
+    #[test]
+    fn everything_is_each_action_on_each_of_its_subjects() {
+        let read = |subject| Permission::new("read").on(subject);
+        assert_eq!(catalogue().everything(), [Permission::new("webhooks"), read("article"), read("home")]);
+    }
+
+    #[test]
+    fn what_is_not_registered_is_named_with_its_place() {
+        let (all, some) = (Fields::All, |names: &[&str]| Fields::only(names.iter().copied()).unwrap());
+        for (action, subject, fields, conditions, expected) in [
+            ("webhooks", None, &all, &[][..], &[][..]),
+            ("read", Some("article"), &some(&["body", "title"]), &[IS_CREATOR], &[]),
+            ("write", None, &all, &[], &["action: there is no action write"]),
+            ("read", None, &all, &[], &["subject: read needs a subject"]),
+            ("webhooks", Some("home"), &all, &[], &["subject: webhooks has no subject: leave out home"]),
+            ("read", Some("user"), &all, &[], &["subject: read cannot be done to user"]),
+            ("webhooks", None, &some(&["title"]), &[], &["fields: webhooks has no fields: leave them out"]),
+            ("read", Some("article"), &some(&["body", "slug"]), &[], &["fields.1: article has no field slug"]),
+            ("read", Some("home"), &all, &[IS_CREATOR, "own"], &["conditions.1: there is no condition own"]),
+            ("webhooks", None, &all, &[IS_CREATOR], &["conditions.0: webhooks has no conditions: leave them out"]),
+        ] {
+            let subject = subject.map(Subject::new);
+            let conditions: Vec<ConditionId> = conditions.iter().map(|c| ConditionId::new(*c)).collect();
+            let registered = Conditions::default();
+            let wrong = catalogue().check(&Action::new(action), subject.as_ref(), fields, &conditions, &registered);
+            let said: Vec<String> = wrong.iter().map(|w| format!("{}: {}", w.path, w.message)).collect();
+            assert_eq!(said, expected);
+        }
+    }
+}

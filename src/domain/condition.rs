@@ -197,6 +197,43 @@ mod tests {
     }
 
     #[test]
+    fn a_value_is_compared_with_what_has_its_type() {
+        for (value, same, others) in [
+            (Value::Int(1), json!(1), [json!(2), json!("1"), json!(true), json!(null)]),
+            (Value::Text("on".into()), json!("on"), [json!("off"), json!(["on"]), json!(true), json!(null)]),
+            (Value::Bool(true), json!(true), [json!(false), json!(1), json!("true"), json!(null)]),
+        ] {
+            let is = Predicate::Is(Attribute("it"), value.clone());
+            let one_of = Predicate::IsOneOf(Attribute("it"), vec![Value::Int(7), value]);
+            for predicate in [is, one_of] {
+                assert!(predicate.holds(&json!({ "it": same })), "{predicate:?}");
+                assert!(others.iter().all(|other| !predicate.holds(&json!({ "it": other }))), "{predicate:?}");
+                assert!(!predicate.holds(&json!({ "other": same })), "{predicate:?}");
+            }
+        }
+    }
+
+    /// What a condition means may depend on the actor alone. Then nothing is asked of the row.
+    #[test]
+    fn a_condition_that_always_holds_for_the_actor_asks_nothing_of_the_row() {
+        let conditions = Conditions::default()
+            .register("is-seven", |a| if a.owner == OwnerId(7) { Predicate::Always } else { Predicate::Never });
+        let guard = Guard::all([When::from_list(["is-seven"])]);
+        assert_eq!(conditions.predicate(&guard, &actor()), Predicate::Always);
+        let other = Actor { owner: OwnerId(8), ..actor() };
+        assert_eq!(conditions.predicate(&guard, &other), Predicate::Never);
+    }
+
+    #[test]
+    fn what_is_registered_is_listed() {
+        let conditions = Conditions::default().register("own", |_| Predicate::Always);
+        let mut ids: Vec<&str> = conditions.ids().map(ConditionId::as_str).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, [HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, "own"]);
+        assert!(ids.iter().all(|id| format!("{conditions:?}").contains(id)));
+    }
+
+    #[test]
     fn an_unknown_condition_denies_and_spares_its_neighbour() {
         assert!(!holds(&["no::such"], json!({"creator_id": 7})));
         assert!(holds(&["no::such", IS_CREATOR], json!({"creator_id": 7})));

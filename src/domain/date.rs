@@ -63,6 +63,29 @@ mod tests {
         }
     }
 
+    /// Four centuries and more, counted one day after the other: both ways of the reckoning agree with the calendar.
+    #[test]
+    fn every_day_is_the_day_after_the_one_before() {
+        let (mut day, mut at) = ((1896, 1, 1), -27_028 * 86_400_000);
+        while day.0 <= 2404 {
+            let (year, month, date) = day;
+            let text = format!("{year:04}-{month:02}-{date:02}");
+            assert_eq!(parse(&text), Some(Timestamp(at)));
+            assert_eq!(Timestamp(at).to_string(), format!("{text}T00:00:00.000Z"));
+            let leap = year % 400 == 0 || (year % 4 == 0 && year % 100 != 0);
+            let length = [31, 28 + u8::from(leap), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month - 1];
+            day = match (month, date == length) {
+                (_, false) => (year, month, date + 1),
+                (12, true) => (year + 1, 1, 1),
+                (_, true) => {
+                    assert_eq!(parse(&format!("{year:04}-{month:02}-{:02}", length + 1)), None);
+                    (year, month + 1, 1)
+                }
+            };
+            at += 86_400_000;
+        }
+    }
+
     #[test]
     fn what_is_no_time_is_none() {
         for wrong in [

@@ -270,6 +270,38 @@ mod tests {
         assert_eq!(Decision::refused().permits_create(&mine, []), Err(Denied::Row));
     }
 
+    /// What a long-lived response rests on: it ends as soon as this is not sure any more.
+    #[test]
+    fn a_decision_covers_what_it_allows_under_no_stricter_conditions() {
+        let always = || (Guard::ALWAYS, Predicate::Always);
+        let of = |fields: &[&str], guard| Decision::of([rule(fields, guard)]);
+        let both = of(&["title", "body"], always());
+        for less in [of(&["title"], always()), of(&["title", "body"], own()), mixed(), Decision::refused()] {
+            assert!(both.covers(&less) && !less.covers(&both), "{less:?}");
+        }
+        assert!(both.covers(&both) && mixed().covers(&mixed()) && Decision::everything().covers(&both));
+        let (fewer_fields, fewer_rows) = (of(&["title"], always()), of(&["title", "body"], own()));
+        assert!(!fewer_fields.covers(&fewer_rows) && !fewer_rows.covers(&fewer_fields));
+    }
+
+    #[test]
+    fn a_form_for_a_new_row_has_the_fields_of_all_rules() {
+        assert_eq!(mixed().fields_to_create(), Some(Fields::only(["title", "body"]).unwrap()));
+        assert_eq!(Decision::everything().fields_to_create(), Some(Fields::All));
+        assert_eq!(Decision::refused().fields_to_create(), None);
+    }
+
+    #[test]
+    fn who_may_see_every_row_pays_for_no_condition() {
+        let map = SqlMap::default().attribute(Attribute::CREATOR_ID, "creator");
+        let filter = |d: Decision| d.filter(&map, 3);
+        let (sql, binds) = ("TRUE".to_owned(), Vec::new());
+        assert_eq!(filter(mixed()), SqlFilter { sql, binds });
+        let (sql, binds) = ("(creator IN ($3))".to_owned(), vec![Value::Int(7)]);
+        assert_eq!(filter(Decision::of([rule(&["title"], own())])), SqlFilter { sql, binds });
+        assert_eq!(filter(Decision::refused()).sql, "FALSE");
+    }
+
     #[test]
     fn both_is_no_more_than_either() {
         let both = mixed().and(&Decision::of([rule(&["body"], (Guard::ALWAYS, Predicate::Always))]));

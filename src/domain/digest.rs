@@ -88,6 +88,20 @@ impl Hasher for DigestHasher {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashSet;
+    use std::hash::BuildHasher;
+
+    /// A table of a million of them has as many places: they are spread by what is in the digest.
+    #[test]
+    fn a_digest_is_hashed_to_its_prefix_and_anything_else_to_something() {
+        let build = std::hash::BuildHasherDefault::<DigestHasher>::default();
+        let mut bytes = [0; 27];
+        bytes[..9].copy_from_slice(&[1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(build.hash_one(Digest::Native(bytes)), 0x0102_0304_0506_0708);
+        assert_eq!(build.hash_one(0x0102_0304_0506_0708_u64), 0x0102_0304_0506_0708);
+        let others = ["a", "b", "ab", "ba", "", "aa"].map(|text| build.hash_one(text));
+        assert_eq!(others.iter().collect::<HashSet<_>>().len(), others.len());
+    }
 
     #[test]
     fn hex_round_trips_and_debug_tells_nothing() {

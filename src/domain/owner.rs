@@ -119,3 +119,13 @@ impl fmt::Debug for PasswordHash {
         f.write_str("PasswordHash(..)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_does_not_show() {
+        assert_eq!(format!("{:?}", PasswordHash("$argon2id$..".into())), "PasswordHash(..)");
+    }
+}

@@ -39,11 +39,11 @@ impl Fields {
 
     /// Bytes on the heap.
     pub(crate) fn weight(&self) -> usize {
+        let counters = 2 * size_of::<usize>();
+        let of = |field: &Field| size_of::<Field>() + field.as_str().len() + counters;
         match self {
             Self::All => 0,
-            Self::Only(set) => {
-                set.as_slice().iter().map(|f| size_of::<Field>() + f.as_str().len() + 2 * size_of::<usize>()).sum()
-            }
+            Self::Only(set) => counters + set.as_slice().iter().map(of).sum::<usize>(),
         }
     }
 
@@ -88,6 +88,16 @@ impl When {
         match self {
             Self::Always => &[],
             Self::AnyOf(set) => set.as_slice(),
+        }
+    }
+
+    /// Bytes on the heap.
+    fn weight(&self) -> usize {
+        let counters = 2 * size_of::<usize>();
+        let of = |id: &ConditionId| size_of::<ConditionId>() + id.as_str().len() + counters;
+        match self {
+            Self::Always => 0,
+            Self::AnyOf(set) => counters + set.as_slice().iter().map(of).sum::<usize>(),
         }
     }
 
@@ -236,6 +246,11 @@ impl Guard {
     /// The parts, all of which must hold.
     pub fn parts(&self) -> &[When] {
         &self.0
+    }
+
+    /// Bytes on the heap.
+    pub(crate) fn weight(&self) -> usize {
+        self.0.iter().map(|part| size_of::<When>() + part.weight()).sum()
     }
 
     /// Whether this guard holding means that `other` holds, whatever the conditions say. May answer no where the truth is yes.

@@ -70,6 +70,12 @@ impl Principal {
         Self { token: None, authority: Authority::Public { actions } }
     }
 
+    /// Somebody who stands for this, for tests of what becomes of rules.
+    #[cfg(test)]
+    pub(crate) fn with(authority: Authority) -> Self {
+        Self { token: Some(TokenId(1)), authority }
+    }
+
     /// The token's id; `None` for the public.
     pub fn token(&self) -> Option<TokenId> {
         self.token
@@ -209,7 +215,7 @@ impl Principal {
     pub(crate) fn weight(&self) -> usize {
         match &self.authority {
             Authority::Admin { owner, rules } | Authority::Session { owner, rules: Some(rules) } => {
-                let guards: usize = rules.iter().map(|r| size_of_val(r.guard.parts())).sum();
+                let guards: usize = rules.iter().map(|r| r.guard.weight()).sum();
                 let fields: usize = rules.iter().map(|r| r.fields.weight()).sum();
                 size_of_val(&**rules) + size_of_val(&*owner.roles) + guards + fields
             }
@@ -228,4 +234,78 @@ enum Scope<'a> {
 
 fn actor(owner: &Owner) -> Actor {
     Actor { owner: owner.id, roles: owner.roles.as_slice().into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Guard, When, all_of, any_of, authenticated};
+
+    /// What is made here, all of it new but for names of actions and subjects: those are shared.
+    fn held(make: impl Fn() -> Authority) -> (Principal, usize) {
+        let mut made = None;
+        let counted = allocation_counter::measure(|| made = Some(Principal::with(make())));
+        (made.unwrap(), usize::try_from(counted.bytes_current).unwrap())
+    }
+
+    #[test]
+    fn a_principal_weighs_what_it_holds() {
+        let (action, subject) = (Action::new("read"), Subject::new("article"));
+        let owner = || Actor { owner: OwnerId(7), roles: [RoleId(2), RoleId(3), RoleId(4)].into() };
+        let long = "a".repeat(60);
+        let rule = |fields: Option<&[&str]>, parts: &[&[&str]]| Rule {
+            action: action.clone(),
+            subject: Some(subject.clone()),
+            fields: fields.map_or(Fields::All, |names| Fields::only(names.iter().copied()).unwrap()),
+            guard: Guard::all(parts.iter().map(|ids| When::from_list(ids.iter().copied()))),
+        };
+        let few =
+            || [rule(None, &[]), rule(Some(&["title", "body"]), &[]), rule(None, &[&["own"], &["x", "y"]])].into();
+        let long = || [rule(Some(&[&long, "b"]), &[]), rule(None, &[&[&long]])].into();
+        let all: [&dyn Fn() -> Authority; 6] = [
+            &|| Authority::Admin { owner: owner(), rules: few() },
+            &|| Authority::Admin { owner: owner(), rules: long() },
+            &|| Authority::Session { owner: owner(), rules: Some(few()) },
+            &|| Authority::Session { owner: owner(), rules: None },
+            &|| Authority::Content { access: ContentAccess::Custom(vec![action.clone(); 9].into()) },
+            &|| Authority::Content { access: ContentAccess::FullAccess },
+        ];
+        for make in all {
+            let (principal, bytes) = held(make);
+            // The counters of the two slices and what rounds a name up are not looked at.
+            let least = bytes.saturating_sub(32 + bytes / 16);
+            assert!((least..=bytes).contains(&principal.weight()), "{} of {bytes}", principal.weight());
+        }
+    }
+
+    #[test]
+    fn the_public_is_somebody_where_something_is_public() {
+        let conditions = Conditions::default();
+        for (actions, verdict) in [(vec![], Verdict::Refused), (vec![Action::new("find")], Verdict::Allowed)] {
+            let public = Principal::public(actions.into());
+            for asked in
+                [authenticated(), authenticated().whole(), any_of([authenticated()]), all_of([authenticated()])]
+            {
+                assert_eq!(public.verdict(&asked), verdict, "{asked:?}");
+                assert_eq!(public.decide(&asked, &conditions).verdict(), verdict, "{asked:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn who_calls_is_said_of_everybody_who_is_somebody() {
+        let (owner, rules) = (|| Actor { owner: OwnerId(7), roles: [RoleId(2), RoleId(3)].into() }, || [].into());
+        let of = Principal::with;
+        for owned in [
+            of(Authority::Admin { owner: owner(), rules: rules() }),
+            of(Authority::Session { owner: owner(), rules: None }),
+        ] {
+            assert_eq!((owned.owner(), owned.roles()), (Some(OwnerId(7)), &[RoleId(2), RoleId(3)][..]));
+        }
+        for unowned in
+            [of(Authority::Content { access: ContentAccess::FullAccess }), Principal::public([Action::new("x")].into())]
+        {
+            assert_eq!((unowned.owner(), unowned.roles()), (None, &[][..]));
+        }
+    }
 }

@@ -128,3 +128,29 @@ impl fmt::Display for Requirement {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_is_read_from_the_path_wherever_it_is_asked_for() {
+        let (param, fixed) = (|| action("read").on_param("uid"), || action("read").on("article"));
+        for (open, resolved) in [
+            (param(), fixed()),
+            (param().whole(), fixed().whole()),
+            (any_of([action("x"), param()]), any_of([action("x"), fixed()])),
+            (all_of([param(), authenticated()]), all_of([fixed(), authenticated()])),
+            (
+                any_of([all_of([authenticated(), param().whole()])]),
+                any_of([all_of([authenticated(), fixed().whole()])]),
+            ),
+        ] {
+            assert!(open.has_params() && !resolved.has_params(), "{open:?}");
+            assert_eq!(open.resolve(&|name| (name == "uid").then(|| "article".into())), resolved);
+            assert_eq!(open.resolve(&|_| None), open, "what the path does not say stays open");
+            assert_eq!(resolved.resolve(&|_| Some("other".into())), resolved);
+        }
+        assert!(!authenticated().has_params() && !action("x").has_params());
+    }
+}

@@ -323,6 +323,10 @@ mod tests {
         assert_eq!(SaltRing::parse(&format!("{SALT},{other}")).unwrap_err(), InvalidSalt::SameName("0".into()));
         let five = (0..5).map(|i| format!("{i}:{i}{SALT}")).collect::<Vec<_>>().join(",");
         assert_eq!(SaltRing::parse(&five).unwrap_err(), InvalidSalt::TooMany(5));
+        let of = |distinct: &str| Salt::parse(&distinct.repeat(5)).map(drop);
+        assert_eq!((of("abcdefg"), of("abcdefgh")), (Err(InvalidSalt::Regular), Ok(())));
+        let four = (0..4).map(|i| format!("{i}:{i}{SALT}")).collect::<Vec<_>>().join(",");
+        assert_eq!(SaltRing::parse(&four).map(|ring| ring.all().len()), Ok(4));
         let (_, text) = Salt::generate().unwrap();
         assert!(Salt::parse(text.expose()).is_ok());
     }

@@ -136,12 +136,18 @@ mod tests {
         assert_ne!(old.seal(TokenId(7), &secret, &OsEntropy).unwrap(), sealed, "a nonce is used once");
         let shown = format!("{old:?} {sealed:?}");
         assert!(!shown.contains(&sealed.text) && !shown.contains("4bX0"));
+        assert_eq!(shown, "[\"2025\"] SealedSecret(2025)");
     }
 
     #[test]
     fn impossible_keys_are_refused() {
         for bad in ["", "short", &format!("{OLD},{OLD}")] {
             assert!(EncryptionKeys::parse(bad).is_err(), "{bad}");
+        }
+        let many = |n: usize| (0..n).map(|i| format!("{i}:{}", &OLD[5..])).collect::<Vec<_>>().join(",");
+        assert!(EncryptionKeys::parse(&many(4)).is_ok());
+        for n in [5, 6] {
+            assert_eq!(EncryptionKeys::parse(&many(n)).unwrap_err(), InvalidSalt::TooMany(n).into());
         }
     }
 }

@@ -329,6 +329,39 @@ mod tests {
         }
     }
 
+    /// Bytes that anybody can foresee.
+    struct Foreseen;
+
+    impl Entropy for Foreseen {
+        fn fill(&self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
+            bytes.iter_mut().zip(0..).for_each(|(byte, n)| *byte = n);
+            Ok(())
+        }
+    }
+
+    /// Reckoned apart from this code, once: whatever was issued has to verify for ever.
+    #[test]
+    fn what_was_issued_yesterday_verifies() {
+        let f = format(SALT);
+        let random = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg";
+        let [admin, content, session] = Kind::ALL.map(|kind| f.issue(kind, &Foreseen));
+        for (issued, word, check, digest) in [
+            (admin, "admin", "CMCQgM7", "8a86acddd8c1462f5c0d1f62f2e8bc2a3bbf566ceddb9d909cc9c8"),
+            (content, "content", "Y6NXgwA", "cc08253afbe51eb504d032e582627e4f529487fa49ddf598200868"),
+            (session, "session", "V9ECovF", "f8b37a9e3e1fafb4ec3e3a4ad700cefe85779e3b678a08141f86a3"),
+            (
+                f.issue_invitation(&Foreseen),
+                "invite",
+                "brD3L06",
+                "d9b3fd0edff34efeac9681a14dda199b947a3650502494de0808e4",
+            ),
+        ] {
+            let issued = issued.unwrap();
+            assert_eq!(issued.secret.expose(), format!("kw_{word}_{random}{check}"));
+            assert_eq!(issued.digest.to_hex(), digest);
+        }
+    }
+
     #[test]
     fn every_changed_character_fails() {
         let f = format(SALT);
@@ -343,6 +376,10 @@ mod tests {
         for wrong in ["", "kw_admin_", &text[1..], &text[..text.len() - 1], &format!("{text}a"), "kw_admin_é"] {
             assert_eq!(f.verify(wrong, KindSet::ADMIN), Err(Unverified::Malformed), "{wrong}");
         }
+        for odd in ["-", "--", "---", "~!"] {
+            let wrong = format!("{}{odd}", &text[..text.len() - odd.len()]);
+            assert_eq!(f.verify(&wrong, KindSet::ADMIN), Err(Unverified::Malformed), "{wrong}");
+        }
     }
 
     #[test]
@@ -352,6 +389,9 @@ mod tests {
         let text = issued.secret.expose();
         assert_eq!(f.verify_invitation(text), Ok(issued.digest));
         assert_eq!(f.verify(text, KindSet::of(&Kind::ALL)), Err(Unverified::Malformed));
+        for wrong in ["kw_invite_", &text[..text.len() - 1], &text.replace(&text[20..21], "-"), &format!("{text}0")] {
+            assert_eq!(f.verify_invitation(wrong), Err(Unverified::Malformed), "{wrong}");
+        }
         let admin = f.issue(Kind::Admin, &OsEntropy).unwrap();
         assert_eq!(f.verify_invitation(admin.secret.expose()), Err(Unverified::Malformed));
         let relabelled = admin.secret.expose().replace("admin", "invite");
@@ -381,11 +421,42 @@ mod tests {
     }
 
     #[test]
+    fn a_scanner_is_told_how_every_secret_looks() {
+        let f = SecretFormat::new(&Brand::new("acme").unwrap(), SaltRing::parse(SALT).unwrap());
+        assert_eq!(f.scanner_regex(), r"\bacme_(admin|content|session|invite)_[0-9A-Za-z]{50}\b");
+        let mut made: Vec<Issued> = Kind::ALL.iter().map(|kind| f.issue(*kind, &OsEntropy).unwrap()).collect();
+        made.push(f.issue_invitation(&OsEntropy).unwrap());
+        for (issued, word) in made.iter().zip(["admin", "content", "session", "invite"]) {
+            let random = issued.secret.expose().strip_prefix(&format!("acme_{word}_")).unwrap();
+            assert!(random.len() == 50 && random.bytes().all(|b| b.is_ascii_alphanumeric()));
+        }
+    }
+
+    #[test]
+    fn no_character_is_likelier_than_another() {
+        /// Each byte as often as any other, one after the other.
+        struct Even(std::sync::atomic::AtomicU8);
+        impl Entropy for Even {
+            fn fill(&self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
+                bytes.fill_with(|| self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+                Ok(())
+            }
+        }
+        let (even, mut text) = (Even(0.into()), String::new());
+        for _ in 0..4 {
+            // As many as four draws of 64 bytes have to give.
+            push_base62(&mut text, 62, &even).unwrap();
+        }
+        assert!(BASE62.iter().all(|c| text.bytes().filter(|b| b == c).count() == 4), "{text}");
+    }
+
+    #[test]
     fn nothing_secret_shows_in_debug() {
         let f = format(SALT).with_reference(ReferenceSalt::new("saltysaltysaltysalty").unwrap());
         let issued = f.issue(Kind::Admin, &OsEntropy).unwrap();
         let shown = format!("{f:?} {issued:?}");
         assert!(!shown.contains(SALT) && !shown.contains("salty") && !shown.contains(issued.secret.expose()));
+        assert!(["Secret(..)", "Salt(0)", "ReferenceSalt(..)"].iter().all(|name| shown.contains(name)), "{shown}");
     }
 
     #[test]

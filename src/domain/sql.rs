@@ -143,3 +143,51 @@ impl<'a> SqlWriter<'a> {
         self.out.binds.push(value);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::OwnerId;
+
+    fn written(predicate: &Predicate) -> (String, Vec<Value>) {
+        const COLOUR: Attribute = Attribute("colour");
+        let map = SqlMap::default().attribute(COLOUR, "t.colour").roles("SELECT role FROM roles WHERE owner =", "t.by");
+        let SqlFilter { sql, binds } = SqlWriter::filter(&map, 3, predicate);
+        (sql, binds)
+    }
+
+    #[test]
+    fn a_predicate_is_written_with_what_to_bind_in_order() {
+        let is = |value: i64| Predicate::Is(Attribute("colour"), Value::Int(value));
+        let values = vec![Value::Text("red".into()), Value::Bool(true), Value::Int(7)];
+        let one_of = Predicate::IsOneOf(Attribute("colour"), values);
+        let actor = Actor { owner: OwnerId(9), roles: [].into() };
+        let shares = Predicate::SharesRole(Attribute::CREATOR_ROLE_IDS, actor);
+        let all = Predicate::All(vec![is(1), is(2), one_of]);
+        let (sql, binds) = written(&Predicate::Any(vec![all, shares, Predicate::Never]));
+        assert_eq!(
+            sql,
+            "((t.colour IN ($3) AND t.colour IN ($4) AND t.colour IN ($5, $6, $7)) \
+             OR EXISTS (SELECT role FROM roles WHERE owner = t.by INTERSECT SELECT role FROM roles WHERE owner = $8) \
+             OR FALSE)"
+        );
+        let (int, text) = (Value::Int, Value::Text("red".into()));
+        assert_eq!(binds, [int(1), int(2), text, Value::Bool(true), int(7), int(9)]);
+    }
+
+    #[test]
+    fn what_cannot_be_said_denies_and_nothing_of_all_allows() {
+        let actor = Actor { owner: OwnerId(9), roles: [].into() };
+        for (predicate, sql) in [
+            (Predicate::Is(Attribute("size"), Value::Int(1)), "FALSE"),
+            (Predicate::IsOneOf(Attribute("colour"), vec![]), "FALSE"),
+            (Predicate::SharesRole(Attribute("colour"), actor), "FALSE"),
+            (Predicate::Any(vec![]), "FALSE"),
+            (Predicate::All(vec![]), "TRUE"),
+            (Predicate::Always, "TRUE"),
+            (Predicate::Never, "FALSE"),
+        ] {
+            assert_eq!(written(&predicate), (sql.to_owned(), vec![]), "{predicate:?}");
+        }
+    }
+}

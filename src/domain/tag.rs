@@ -34,3 +34,26 @@ impl Tag {
         (self.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48) as usize
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(prefix: u64) -> Tag {
+        let mut bytes = [0; 27];
+        bytes[..8].copy_from_slice(&prefix.to_be_bytes());
+        Tag::token(&Digest::Native(bytes))
+    }
+
+    /// A tag that two things share is a look-up too many; one that a thing shares with everything would be one for each change.
+    #[test]
+    fn tags_of_different_things_differ() {
+        let (first, last) = (1, i64::MAX >> 2);
+        let mut tags = vec![Tag::ALL, Tag::owner(OwnerId(first)), Tag::owner(OwnerId(last))];
+        tags.extend([Tag::role(RoleId(first)), Tag::role(RoleId(last)), token(0), token(4), token(u64::MAX)]);
+        tags.extend((2..64).map(|bit| token(u64::MAX ^ (1 << bit))));
+        for (i, tag) in tags.iter().enumerate() {
+            assert!(!tags[i + 1..].contains(tag), "{tag:?}");
+        }
+    }
+}

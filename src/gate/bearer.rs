@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn one_bearer_secret_is_read() {
-        for value in ["Bearer abc", "bearer abc", "BEARER   abc"] {
+        for value in ["Bearer abc", "bearer abc", "BEARER   abc", "Bearer   abc"] {
             assert_eq!(presented(&of(&[value])), Presented::Secret(b"abc"), "{value}");
         }
         assert_eq!(presented(&of(&["Bearer a-._~+/9=="])), Presented::Secret(b"a-._~+/9=="));
@@ -152,6 +152,10 @@ mod tests {
             "Bearer \"abc\"",
         ] {
             assert!(is_malformed(&of(&[value])), "{value:?}");
+        }
+        // Of another scheme it is no secret, whatever it looks like, and without a space there is no scheme.
+        for value in ["Digest abc", "Digest  abc", "Bearerabc", "Bearer", "Bearer   "] {
+            assert_eq!(presented(&of(&[value])), Presented::Malformed, "{value:?}");
         }
         assert_eq!(presented(&of(&[&format!("Bearer {}", "a".repeat(513))])), Presented::Malformed);
         assert_eq!(presented(&of(&["Bearer abc", "Bearer abc"])), Presented::Malformed);

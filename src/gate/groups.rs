@@ -343,6 +343,23 @@ mod tests {
         }
     }
 
+    /// The management API is served where everything below belongs to admin tokens and sessions.
+    #[cfg(feature = "api")]
+    #[test]
+    fn an_admin_group_at_a_path_is_a_whole_prefix_of_that_kind() {
+        assert!(Group::admin("/admin").is_admin_at("/admin"));
+        for other in [
+            Group::admin("/other"),
+            Group::admin("/admin").exact(Method::GET),
+            Group::content("/admin"),
+            Group::sessions("/admin"),
+            Group::pages("/admin", "sid", "/login"),
+            Group::public("/admin"),
+        ] {
+            assert!(!other.is_admin_at("/admin"), "{other:?}");
+        }
+    }
+
     #[test]
     fn impossible_groups_fail_to_build() {
         let build = |groups: &[Group]| Groups::new(groups.to_vec()).err();

@@ -262,6 +262,10 @@ mod tests {
                 for odd in ["%41", "\\", "\x1f", "\x7f", "//", "/.", "/;"] {
                     let path = format!("{}{odd}{}", &plain[..at], &plain[at..]);
                     assert!(!is_plain(path.as_bytes()), "{path:?}");
+                    // Two of them do not hide each other.
+                    for end in ["%", "\\", "\x1f", "//"] {
+                        assert!(!is_plain(format!("{path}{end}").as_bytes()), "{path:?} and {end:?}");
+                    }
                 }
             }
         }

@@ -311,7 +311,79 @@ fn grpc<B>(refusal: &Refusal, body: B) -> Response<B> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Invalid;
+    use crate::domain::{Ambiguity, Invalid, Unavailable, action, all_of, authenticated};
+
+    /// Whoever writes refusals in a form of their own has all that ours are made of.
+    #[test]
+    fn a_refusal_says_what_its_answer_is_made_of() {
+        let expired = Refusal::uncounted(Reason::Expired, true, false);
+        assert_eq!((expired.reason(), expired.status()), (Reason::Expired, StatusCode::UNAUTHORIZED));
+        assert_eq!((expired.name(), expired.message()), ("UnauthorizedError", "Token expired"));
+        assert_eq!(expired.json(), error_json(expired.status(), expired.name(), expired.message()));
+    }
+
+    #[test]
+    fn only_what_a_wider_scope_would_help_against_is_challenged_with_one() {
+        let challenge =
+            |refusal: &Refusal| refusal.headers().get(WWW_AUTHENTICATE).map(|value| value.to_str().unwrap().to_owned());
+        let denied = |asked| Refusal::uncounted(Reason::NotAllowed, true, false).missing(&asked);
+        let scope = |scope: &str| Some(format!("Bearer error=\"insufficient_scope\"{scope}"));
+        assert_eq!(challenge(&denied(action("a.read"))), scope(", scope=\"a.read\""));
+        let both = all_of([action("a.read"), action("b.read")]);
+        assert_eq!(challenge(&denied(both)), scope(", scope=\"a.read b.read\""));
+        // Nothing is named that is nothing, or that would end the text it stands in.
+        for odd in [authenticated(), action("a\" x=\"y"), action("a\\"), action("\u{e9}"), action("a\n")] {
+            assert_eq!(challenge(&denied(odd.clone())), scope(""), "{odd:?}");
+        }
+        for fault in [Reason::CrossOrigin, Reason::Unguarded, Reason::NoGroup, Reason::Unavailable(Unavailable::Store)]
+        {
+            assert_eq!(challenge(&Refusal::uncounted(fault, true, false)), None, "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn whoever_waits_as_long_as_is_said_has_waited_long_enough() {
+        let spent = Refusal::uncounted(Reason::Invalid(Invalid::Unknown), true, false);
+        for (ms, seconds) in [(1000, "1"), (1001, "2"), (1999, "2"), (2000, "2"), (59_500, "60")] {
+            let headers = spent.clone().over_budget(Duration::from_millis(ms)).headers();
+            assert_eq!(headers[RETRY_AFTER], seconds);
+        }
+    }
+
+    #[test]
+    fn people_see_a_page_unless_they_are_sent_elsewhere() {
+        let start: Arc<str> = "/admin".into();
+        let refusal = || Refusal::uncounted(Reason::NoCredential, true, false).for_people(Some(&start));
+        let shown = |refusal: &Refusal, page| {
+            let request = RefusedRequest { grpc: false, version: Version::HTTP_11, page };
+            let answer: Response<Bytes> = Json.answer(refusal, request);
+            (answer.headers()[CONTENT_TYPE].to_str().unwrap().to_owned(), answer.into_body())
+        };
+        assert_eq!(shown(&refusal(), true).0, "text/html; charset=utf-8");
+        assert_eq!(shown(&refusal(), false).0, "application/json");
+        let sent_elsewhere = refusal().or_sign_in(|| "/sign-in".into());
+        let json = error_json(StatusCode::SEE_OTHER, sent_elsewhere.name, sent_elsewhere.message);
+        assert_eq!(shown(&sent_elsewhere, true), ("application/json".to_owned(), json));
+    }
+
+    /// By the mapping of HTTP to gRPC, but for what is ours to say.
+    #[test]
+    fn every_refusal_has_a_grpc_status() {
+        let of = |refusal: Refusal| grpc(&refusal, ()).headers()["grpc-status"].to_str().unwrap().to_owned();
+        let why = |reason| Refusal::uncounted(reason, true, false);
+        for (refusal, code) in [
+            (why(Reason::NoCredential), "16"),
+            (why(Reason::OwnerInactive), "16"),
+            (why(Reason::NotAllowed), "7"),
+            (why(Reason::CrossOrigin), "7"),
+            (why(Reason::NoGroup), "12"),
+            (why(Reason::Invalid(Invalid::Unknown)).over_budget(RETRY_LATER), "8"),
+            (why(Reason::Unavailable(Unavailable::Store)), "14"),
+            (why(Reason::AmbiguousPath(Ambiguity::DotSegment)), "13"),
+        ] {
+            assert_eq!(of(refusal.clone()), code, "{refusal:?}");
+        }
+    }
 
     #[test]
     fn what_is_written_beforehand_is_what_would_be_written() {

@@ -248,18 +248,14 @@ impl Freshness {
 
     /// Nothing that was read before counts any more, and nothing that is older than `floor`.
     pub(crate) fn begin_era(&self, floor: u64) {
-        let seen = self.seen();
-        let number = match &seen {
+        match self.seen() {
             // Whoever begins one waits for whoever else does.
-            Some(_) => {
+            Some(mut seen) => {
                 let number = self.era() + 1;
                 self.era.store(Arc::new(Era::new(number, floor)));
-                number
+                *seen = Seen { era: number, highest: floor, read: floor, ..Seen::default() };
             }
-            None => self.era.rcu(|era| Era::new(era.number + 1, floor)).number + 1,
-        };
-        if let Some(mut seen) = seen {
-            *seen = Seen { era: number, highest: floor, read: floor, ..Seen::default() };
+            None => drop(self.era.rcu(|era| Era::new(era.number + 1, floor))),
         }
         self.told();
     }
@@ -356,6 +352,36 @@ mod tests {
         f.raise_own(Begun { era: 0, highest: 0 }, 1001, None, &[tag]);
         assert!(!f.stands(&in_era(6)));
         assert!(f.stands(&Stamp { era: 2, ..stamp(7, &[tag]) }));
+    }
+
+    /// Ids are kept until the log has been read so far. With too many of them nobody can tell any more whether it agrees.
+    #[test]
+    fn more_that_was_seen_than_is_kept_has_to_have_been_read() {
+        let many = KEPT as u64 + 1;
+        let poll = |head| Poll { now: crate::domain::Timestamp(0), head, known: true, changes: Vec::new() };
+        let change =
+            |seq: u64| Change { seq, op_id: seq.to_string(), at: crate::domain::Timestamp(0), tags: Vec::new() };
+        let see = |f: &Freshness, seqs: std::ops::RangeInclusive<u64>| {
+            seqs.for_each(|seq| f.saw(0, seq, Some(&seq.to_string())));
+        };
+        // The log was read up to the change before the oldest that is kept, or not quite.
+        for (read, agrees) in [(0, false), (1, false), (2, true), (3, true), (many, true)] {
+            let f = Freshness::following();
+            f.read(&(1..=read).map(change).collect::<Vec<_>>());
+            see(&f, 1..=many + 1);
+            assert_eq!(f.agrees(0, &poll(many + 1)), agrees, "read up to {read}");
+            // What did not fit stays so until a new era.
+            f.read(&[change(many + 1)]);
+            see(&f, many + 2..=many + 3);
+            assert_eq!(f.agrees(0, &poll(many + 3)), agrees, "read up to {read}, later");
+        }
+        let f = Freshness::following();
+        see(&f, 1..=many - 1);
+        assert!(f.agrees(0, &poll(many)), "as many as are kept");
+        let f = Freshness::following();
+        f.begin_era(2);
+        (1..=many + 1).for_each(|seq| f.saw(1, seq, Some(&seq.to_string())));
+        assert!(f.agrees(0, &poll(many + 1)), "where an era begins, what came before is read");
     }
 
     #[test]

@@ -9,6 +9,8 @@ mod lanes;
 mod metrics;
 mod names;
 mod poller;
+#[cfg(test)]
+mod tests;
 mod usage;
 
 pub(crate) use entry::Entry;

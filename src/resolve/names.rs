@@ -61,6 +61,7 @@ impl<T: Clone + Eq + Hash> Shared<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{Actor, Authority, Guard, OwnerId};
 
     #[test]
     fn equal_names_are_one_text() {
@@ -68,6 +69,26 @@ mod tests {
         let (a, b) = (names.get(&Action::new("x.read")), names.get(&Action::new("x.read")));
         assert!(std::ptr::eq(a.as_str(), b.as_str()));
         assert_eq!(names.get(&Action::new("y.read")), Action::new("y.read"));
+        assert!(std::ptr::eq(a.as_str(), names.get(&Action::new("x.read")).as_str()), "the other one is still there");
+    }
+
+    #[test]
+    fn sets_of_fields_are_one_unless_they_are_very_large() {
+        let names = Names::default();
+        let fields_of = |many: usize| {
+            let fields = Fields::only((0..many).map(|n| format!("field {n}"))).unwrap();
+            let rule = Rule { action: "read".into(), subject: None, fields, guard: Guard::ALWAYS };
+            let (owner, rules) = (Actor { owner: OwnerId(1), roles: [].into() }, [rule].into());
+            let session = Authority::Session { owner, rules: Some(rules) };
+            let shared = names.share(Principal::with(session), &Conditions::default());
+            let Authority::Session { rules: Some(rules), .. } = shared.authority() else { panic!() };
+            let Fields::Only(set) = rules[0].fields.clone() else { panic!() };
+            set
+        };
+        for (many, one) in [(1, true), (2, true), (MOST_FIELDS, true), (MOST_FIELDS + 1, false), (1000, false)] {
+            let (a, b) = (fields_of(many), fields_of(many));
+            assert_eq!((a == b, std::ptr::eq(a.as_slice(), b.as_slice())), (true, one), "{many}");
+        }
     }
 
     #[test]

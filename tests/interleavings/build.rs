@@ -142,8 +142,9 @@ fn write_root(from: &Path, to: &Path) {
     write(&to.join("weak.rs"), &weak.concat());
 }
 
-/// Without the tests at its end: they are run where they are.
+/// Without its tests, at its end or in a file of their own: they are run where they are.
 fn without_tests(text: String) -> String {
+    let text = text.replace("#[cfg(test)]\nmod tests;\n", "");
     match text.find("\n#[cfg(test)]\nmod tests {") {
         Some(end) => text[..end].to_owned() + "\n",
         None => text,

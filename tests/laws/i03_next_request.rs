@@ -176,6 +176,29 @@ async fn a_long_response_learns_of_it() {
     revoked.await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_long_response_rests_on_what_its_handler_required_too() {
+    let world = World::new();
+    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+    let app = world.guard(GuardedRouter::new().route(
+        "/admin/stream",
+        authenticated(),
+        get(move |auth: keyward::AdminAuth| async move {
+            auth.require(&action("admin::webhooks.read"))?;
+            sender.send(auth.0).unwrap();
+            Ok::<_, keyward::NotAllowed>(())
+        }),
+    ));
+    let key = world.editor().with("admin::webhooks.read").issue().await;
+    app.get("/admin/stream").bearer(&key.secret).await.assert_ok();
+    let auth = receiver.recv().await.unwrap();
+    let mut revoked = std::pin::pin!(auth.revoked());
+    let minutes = |n: u64| Duration::from_secs(60 * n);
+    assert!(tokio::time::timeout(minutes(10), revoked.as_mut()).await.is_err(), "nothing was taken away");
+    world.keyward.roles().set_permissions(key.role(), vec![]).await.unwrap();
+    assert!(tokio::time::timeout(minutes(10), revoked).await.is_ok());
+}
+
 /// The line goes dead at the commit: whoever rests on the change is asked about again, as it may have happened.
 #[tokio::test]
 async fn a_change_of_which_nobody_can_tell_counts_if_it_happened() {

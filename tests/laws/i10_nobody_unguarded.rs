@@ -595,6 +595,25 @@ async fn a_forgotten_guard_is_logged_once_a_minute() {
     assert_eq!(forgets(Method::GET, "/admin/x").await, 4);
 }
 
+#[tokio::test]
+async fn of_very_many_forgotten_guards_it_is_said_once_that_there_are_more() {
+    let (log, _guard) = log::capture();
+    let world = World::new();
+    let app = world.wrap(Router::new().fallback(async || {}));
+    let key = world.editor().issue().await.secret;
+    let forget = async |range: std::ops::Range<u8>| {
+        for n in range {
+            app.get(&format!("/admin/{n}")).bearer(&key).await.assert_refused(Reason::Unguarded);
+        }
+        (log.lines_with("a response was withheld"), log.lines_with("more responses were withheld"))
+    };
+    assert_eq!(forget(0..64).await, (64, 0));
+    assert_eq!(forget(0..64).await, (64, 0), "said already");
+    assert_eq!(forget(64..80).await, (64, 1));
+    world.clock.advance(Duration::from_secs(60));
+    assert_eq!(forget(64..80).await, (80, 1));
+}
+
 /// Also if meanwhile nobody has the gate any more, as when a server stops. All that is missing then is the line in the log, which is
 /// how it shows here that the gate is gone: a request that is under way does not keep it.
 #[tokio::test]

@@ -71,6 +71,8 @@ async fn a_key_is_in_the_answer_that_makes_it_and_in_those_that_ask_for_it() {
     let made = send(&app, &root, &format!("{TOKENS}/create"), &[&NEW[..], &[("action", FIND)]].concat()).await;
     let key = shown_key(made.assert_ok()).unwrap();
     assert_eq!(made.headers["cache-control"], "no-store");
+    let to_try = text(&made).split_once(&format!("Bearer {key}\" ")).unwrap().1.to_owned();
+    assert!(to_try.split_once('<').unwrap().0.ends_with("/api"), "{to_try}");
     let id = tokens(&world).await[0].id;
     let one = format!("{TOKENS}/{id}");
     for path in [&one, TOKENS, LOG, &format!("{LOG}?what=token-issued")] {

@@ -76,8 +76,8 @@ pub(crate) const MISTAKES: [(&str, &str, &str, &str); 27] = [
     (
         "the count before the era",
         "resolve/freshness.rs",
-        "highest: floor, read: floor, ..Seen::default() };\n        }\n        self.told();",
-        "=highest: floor, read: floor, ..Seen::default() };\n        }
+        "Era::new(era.number + 1, floor))),\n        }\n        self.told();",
+        "=Era::new(era.number + 1, floor))),\n        }
         if !crate::made(\"the count before the era\") { self.told(); }",
     ),
     (
