@@ -444,7 +444,7 @@ mod tests {
         }
         let (even, mut text) = (Even(0.into()), String::new());
         for _ in 0..4 {
-            // As many as four draws of 64 bytes have to give.
+            // 62 bytes that follow one another, of those that count, make each character once.
             push_base62(&mut text, 62, &even).unwrap();
         }
         assert!(BASE62.iter().all(|c| text.bytes().filter(|b| b == c).count() == 4), "{text}");
