@@ -433,7 +433,7 @@ async fn each_change_is_audited_once<S: Audited>(world: World<S>) {
     roles.set_permissions(role, vec![Permission::new("read")]).await.unwrap();
     owners.set_roles(ada, vec![role]).await.unwrap();
     assert_eq!(world.keyward.store().events().await, before);
-    done(world, What::TokenRevoked, of_it, tokens.revoke(issued)).await;
+    done(world, What::TokenRevoked, |_| Target::Token(issued, Kind::Admin), tokens.revoke(issued)).await;
     // Also where it ends sessions.
     for state in [OwnerState::Deactivated, OwnerState::Active] {
         done(world, What::OwnerStateSet, of_ada, owners.set_state(ada, state)).await;

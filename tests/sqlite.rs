@@ -135,6 +135,21 @@ async fn a_stolen_file_opens_nothing() {
     assert!(!holds(keyward::testing::SALT));
 }
 
+/// What is damaged beside a token keeps nobody from taking it away.
+#[tokio::test]
+async fn a_token_is_revoked_where_what_its_owner_holds_cannot_be_read() {
+    let file = File::new().await;
+    let (world, app) = (&file.world, app(&file.world));
+    let key = world.editor().with("admin::webhooks.read").issue().await;
+    app.get("/admin/hooks").bearer(&key.secret).await.assert_ok();
+    let damage = "UPDATE keyward_role_permission SET conditions = 'nonsense'";
+    sqlx::raw_sql(damage).execute(&file.pool().await).await.unwrap();
+    let tokens = world.keyward.tokens();
+    tokens.read(key.token).await.unwrap_err();
+    tokens.revoke(key.token).await.unwrap();
+    app.get("/admin/hooks").bearer(&key.secret).await.assert_refused(Reason::Invalid(Invalid::Unknown));
+}
+
 #[tokio::test]
 async fn what_was_acknowledged_is_there_for_the_next_process() {
     let file = File::new().await;

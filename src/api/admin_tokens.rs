@@ -240,7 +240,11 @@ pub(super) async fn delete(
     caller: Caller,
     _: NoBody,
 ) -> Result<Answer<AdminToken>, Failure> {
-    Ok(ok(tokens(&api, &caller).revoke(TokenId(id)).await?.into()))
+    let tokens = tokens(&api, &caller);
+    // Read before, as nothing may be there to be asked afterwards. That it cannot be read is no reason not to revoke it.
+    let shown = tokens.read(TokenId(id)).await;
+    let revoked = tokens.revoke(TokenId(id)).await?;
+    Ok(ok(shown.unwrap_or_else(|_| DescribedToken::alone(revoked)).into()))
 }
 
 /// Gives an admin token a new key: for its owner, and for itself.

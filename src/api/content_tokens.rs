@@ -264,7 +264,7 @@ pub(super) async fn delete(
     caller: Caller,
     _: NoBody,
 ) -> Result<Answer<ContentToken>, Failure> {
-    Ok(ok(tokens(&api, &caller).revoke(TokenId(id)).await?.token.into()))
+    Ok(ok(tokens(&api, &caller).revoke(TokenId(id)).await?.into()))
 }
 
 /// Gives a content token a new key.

@@ -99,7 +99,7 @@ async fn not_in_debug() {
     let guarded = GuardedRouter::new().route("/admin/x", authenticated(), handler);
     let app = world.guard(guarded.clone());
     let key = world.super_admin().issue().await;
-    let token = world.keyward.tokens().revoke(world.super_admin().issue().await.token).await.unwrap().token;
+    let token = world.keyward.tokens().revoke(world.super_admin().issue().await.token).await.unwrap();
     let hidden = hidden(&[&key.secret]);
     let request = app.get("/admin/x");
     let answer = request.bearer(&key.secret).await;

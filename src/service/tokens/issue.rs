@@ -140,8 +140,7 @@ impl IssuedToken {
     /// The admin or content token as [`Tokens::list`] tells it, as it was when it was issued.
     #[cfg_attr(not(any(feature = "api", feature = "ui")), allow(dead_code, reason = "for the rooms that answer HTTP"))]
     pub(crate) fn described(self) -> DescribedToken {
-        let alone = |token| DescribedToken { token, owner: None, conditions: Vec::new() };
-        self.beside.map_or_else(|| alone(self.token), |described| *described)
+        self.beside.map_or_else(|| DescribedToken::alone(self.token), |described| *described)
     }
 }
 
