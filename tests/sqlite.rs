@@ -7,9 +7,9 @@ use axum::routing::get;
 use keyward::store::{Following, Store, WriteStore};
 use keyward::testing::{App, ManualClock, World};
 use keyward::{
-    Attribute, Conditions, ContentAccess, Decision, Fields, Grant, GuardedRouter, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR,
-    Invalid, OwnerState, Permission, Reason, SqlFilter, SqlMap, SqliteOptions, SqliteStore, Timestamp, Value, When,
-    action, authenticated,
+    Attribute, Conditions, ContentAccess, Decision, Doer, Fields, Grant, GuardedRouter, HAS_SAME_ROLE_AS_CREATOR,
+    IS_CREATOR, Invalid, OwnerState, Permission, Reason, SqlFilter, SqlMap, SqliteOptions, SqliteStore, Timestamp,
+    Value, When, action, authenticated,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -135,7 +135,7 @@ async fn a_stolen_file_opens_nothing() {
     assert!(!holds(keyward::testing::SALT));
 }
 
-/// What is damaged beside a token keeps nobody from taking it away.
+/// What is damaged beside a token keeps no super admin, and no program, from taking it away.
 #[tokio::test]
 async fn a_token_is_revoked_where_what_its_owner_holds_cannot_be_read() {
     let file = File::new().await;
@@ -146,7 +146,8 @@ async fn a_token_is_revoked_where_what_its_owner_holds_cannot_be_read() {
     sqlx::raw_sql(damage).execute(&file.pool().await).await.unwrap();
     let tokens = world.keyward.tokens();
     tokens.read(key.token).await.unwrap_err();
-    tokens.revoke(key.token).await.unwrap();
+    let root = Doer::Person(world.super_admin().sign_in().await.owner());
+    tokens.by(root).revoke(key.token).await.unwrap();
     app.get("/admin/hooks").bearer(&key.secret).await.assert_refused(Reason::Invalid(Invalid::Unknown));
 }
 

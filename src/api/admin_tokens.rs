@@ -244,7 +244,8 @@ pub(super) async fn delete(
     // Read before, as nothing may be there to be asked afterwards. That it cannot be read is no reason not to revoke it.
     let shown = tokens.read(TokenId(id)).await;
     let revoked = tokens.revoke(TokenId(id)).await?;
-    Ok(ok(shown.unwrap_or_else(|_| DescribedToken::alone(revoked)).into()))
+    let shown = shown.ok().filter(|shown| shown.token.version() == revoked.version());
+    Ok(ok(shown.unwrap_or_else(|| DescribedToken::alone(revoked)).into()))
 }
 
 /// Gives an admin token a new key: for its owner, and for itself.

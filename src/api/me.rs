@@ -100,7 +100,9 @@ pub(super) async fn update(
     caller: Caller,
     Body(update): Body<MyUpdate>,
 ) -> Result<Answer<User>, Failure> {
-    Comparison::with(&me(&api, &caller).await?)
+    let (owner, roles) = sessions(&api, &caller).me().await?;
+    let roles = roles.into_iter().map(|role| (role.id, role)).collect();
+    Comparison::with(&User::of(owner, &roles))
         .fields([
             ("id", &update.id),
             ("isActive", &update.is_active),
@@ -120,7 +122,7 @@ pub(super) async fn update(
         current_password: update.current_password.map(Password::new),
     };
     let owner = sessions(&api, &caller).update_me(change).await?;
-    Ok(ok(User::of(owner, &api.roles_by_id().await?)))
+    Ok(ok(User::of(owner, &roles)))
 }
 
 /// Lists what whoever asks may do: a person all that their roles hold, a token what it carries.

@@ -75,7 +75,7 @@ pub(super) async fn login(
     Body(login): Body<Login>,
 ) -> Result<Response, Failure> {
     let Login { email, password } = login;
-    signed_in(&api, sessions(&api, &caller).sign_in(&email, &Password::new(password)).await?).await
+    Ok(signed_in(sessions(&api, &caller).sign_in(&email, &Password::new(password)).await?))
 }
 
 /// Registers the first super admin and signs them in.
@@ -94,7 +94,7 @@ pub(super) async fn register_admin(
         password: Password::new(password),
     };
     let signed = sessions(&api, &caller).register_first(first, setup_code.as_deref()).await?;
-    signed_in(&api, signed).await
+    Ok(signed_in(signed))
 }
 
 /// Accepts an invitation, and signs in whoever does.
@@ -118,12 +118,12 @@ pub(super) async fn register(
         _ => [vec!["userInfo".to_owned()], same(problem)].concat(),
     };
     let signed = sessions(&api, &caller).register(registration).await;
-    signed_in(&api, signed.map_err(|error| Failure::of(error, &wire))?).await
+    Ok(signed_in(signed.map_err(|error| Failure::of(error, &wire))?))
 }
 
-async fn signed_in(api: &Api, SignedIn { owner, session }: SignedIn) -> Result<Response, Failure> {
-    let user = User::of(owner, &api.roles_by_id().await?);
-    Ok(secret(Session { token: exposed(&session.secret), user }))
+fn signed_in(SignedIn { owner, roles, session }: SignedIn) -> Response {
+    let user = User::of(owner, &roles.into_iter().map(|role| (role.id, role)).collect());
+    secret(Session { token: exposed(&session.secret), user })
 }
 
 /// Signs out.

@@ -57,6 +57,7 @@ pub enum ServiceError {
 
 /// A field that is wrong.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Problem {
     /// Which field, with dots for what is inside: `grants.0.fields.1`.
     pub path: String,

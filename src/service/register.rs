@@ -115,7 +115,8 @@ impl Sessions {
                     draft.touch(Tag::owner(id));
                     draft.audit(What::OwnerCreated, Target::Owner(id), details).await?;
                     let session = draft.open(id, issued).await?;
-                    Ok(SignedIn { owner: draft.found(id).await?, session })
+                    let owner = draft.found(id).await?;
+                    draft.signed_in(owner, session).await
                 })
             })
             .await?;
@@ -170,7 +171,8 @@ impl Sessions {
                     draft.touch(Tag::owner(id));
                     draft.audit(What::OwnerRegistered, Target::Owner(id), json!({"email": before.email})).await?;
                     let session = draft.open(id, issued).await?;
-                    Ok(SignedIn { owner: draft.found(id).await?, session })
+                    let owner = draft.found(id).await?;
+                    draft.signed_in(owner, session).await
                 })
             })
             .await

@@ -1,13 +1,13 @@
 //! Sessions: signing in and out.
 
-use super::account::address;
+use super::account::{address, roles_of};
 use super::actor::{Actor, Giver};
 use super::password::{Password, is_old};
 use super::tokens::IssuedToken;
-use super::write::Change;
+use super::write::{Change, Draft};
 use super::{ServiceError, for_whom, optimistic};
 use crate::domain::{
-    Doer, Kind, Owner, OwnerId, PasswordHash, Target, Timestamp, Token, TokenAuthority, TokenId, What,
+    Doer, Kind, Owner, OwnerId, PasswordHash, Role, Target, Timestamp, Token, TokenAuthority, TokenId, What,
 };
 use serde_json::json;
 
@@ -49,8 +49,18 @@ optimistic!(Sessions, "one's own account");
 pub struct SignedIn {
     /// Who.
     pub owner: Owner,
+    /// What they are.
+    pub roles: Vec<Role>,
     /// Their session, with the secret to hand over.
     pub session: IssuedToken,
+}
+
+impl Draft {
+    /// All that is told of whoever signs in: afterwards the store may not be there to be asked.
+    pub(super) async fn signed_in(&mut self, owner: Owner, session: IssuedToken) -> Result<SignedIn, ServiceError> {
+        let roles = roles_of(&mut *self.tx, &owner).await?;
+        Ok(SignedIn { owner, roles, session })
+    }
 }
 
 impl Sessions {
@@ -131,7 +141,7 @@ impl Sessions {
                         details["passwordHash"] = json!("renewed");
                     }
                     draft.audit(What::SignedIn, target, details).await?;
-                    Ok(SignedIn { owner, session })
+                    draft.signed_in(owner, session).await
                 })
             })
             .await

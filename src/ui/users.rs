@@ -122,7 +122,7 @@ struct Choice {
     denied: Option<&'static str>,
 }
 
-/// What the page of an account is made of besides the account. An invitation shows once: for that it is read before it is made.
+/// What the page of an account is made of besides the account. It is read before an invitation is made, which shows but once.
 struct Beside {
     roles: BTreeMap<RoleId, Role>,
     /// The viewer's.

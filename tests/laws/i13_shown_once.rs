@@ -106,7 +106,26 @@ async fn invitations() {
     let fourth = house.last_word(again, &root, "registrationToken=").await;
     for invitation in [first, second, third, fourth] {
         let registration = json!({"registrationToken": invitation, "userInfo": {"password": "Passw0rd!"}});
-        house.app.post("/admin/register").json(&registration).await.assert_ok();
+        let registered = house.app.post("/admin/register").json(&registration);
+        let session = house.last_word(registered, &root, "\"token\":\"").await;
+        house.opens("/admin/users/me", &session).await;
+    }
+}
+
+#[tokio::test]
+async fn sessions() {
+    let (world, shim) = shim::world(|builder| builder.api());
+    let app = world.guard(api::router(&world.keyward));
+    let editor = world.editor().sign_in().await;
+    let house = House { world, shim, app, editor: editor.clone() };
+    let login = json!({"email": "first@example.test", "password": "Passw0rd!"});
+    house.world.keyward.owners().delete(editor.owner()).await.unwrap();
+    let code = house.world.keyward.sessions().setup_code().await.unwrap().unwrap();
+    let first =
+        json!({"email": "first@example.test", "firstname": "F", "password": "Passw0rd!", "setupCode": code.expose()});
+    for (path, body) in [("/admin/register-admin", first), ("/admin/login", login)] {
+        let session = house.last_word(house.app.post(path).json(&body), &editor, "\"token\":\"").await;
+        house.opens("/admin/users/me", &session).await;
     }
 }
 
@@ -118,22 +137,24 @@ async fn what_is_done_is_no_failure() {
     let (token, person) = (house.world.super_admin().issue().await.token, house.world.editor().sign_in().await.owner());
     let content = house.world.content(ContentAccess::ReadOnly).await.token;
     let (one, another) = (format!("/admin/admin-tokens/{token}"), format!("/admin/users/{person}"));
-    for request in [
-        house.app.put(&one).json(&json!({"name": "renamed"})),
-        house.app.delete(&one),
-        house.app.put(&another).json(&json!({"firstname": "Renamed"})),
-        house.app.delete(&another),
-        house.app.delete(&format!("/admin/api-tokens/{content}")),
+    for (request, told) in [
+        (house.app.put(&one).json(&json!({"name": "renamed"})), "renamed"),
+        (house.app.delete(&one), "renamed"),
+        (house.app.put(&another).json(&json!({"firstname": "Renamed"})), "Renamed"),
+        (house.app.delete(&another), "Renamed"),
+        (house.app.put("/admin/users/me").json(&json!({"firstname": "Myself"})), "Myself"),
+        (house.app.delete(&format!("/admin/api-tokens/{content}")), "read-only"),
     ] {
         house.shim.fail_after_commit();
         let answer = request.bearer(&root.secret).await;
         house.shim.fail(false);
-        answer.assert_ok();
+        let text = String::from_utf8(answer.assert_ok().body.to_vec()).unwrap();
+        assert!(text.contains(&format!("\"{told}\"")) && !text.contains("\"adminUserOwner\":null"), "{text}");
     }
 }
 
 #[tokio::test]
-async fn the_rest_is_a_503() {
+async fn what_is_asked_after_it_is_a_503() {
     let house = House::new().await;
     let token = house.world.content(ContentAccess::ReadOnly).await.token;
     let root = house.world.super_admin().sign_in().await;

@@ -12,8 +12,6 @@ const LOGIN: &str = r#"{"email":"root@example.test","password":"Passw0rd!"}"#;
 
 /// For longer than a lease lasts, so that the gate is who notices it in the end.
 const GONE: Duration = Duration::from_secs(3);
-/// What is left of a lease when the database goes, at least.
-const LEASE: Duration = Duration::from_secs(1);
 
 #[test]
 fn without_its_database_everything_is_a_503_and_comes_back() {
@@ -53,9 +51,9 @@ fn without_its_database_everything_is_a_503_and_comes_back() {
     });
     let halted = Instant::now();
     assert!(cut_off.assert(503).head.contains("retry-after: "));
-    // What is cached lets in for as long as the lease lasts: the first to notice are handlers, if this is quick.
+    // What is cached lets in for as long as the lease lasts: the first to notice are handlers, if all this is quick.
     let cached = server.get("/admin/ping", editor);
-    assert!(cached.status == 200 || cached.status == 503 && halted.elapsed() > LEASE, "{cached:?}");
+    assert!(cached.status == 200 || cached.status == 503 && cached.head.contains("retry-after: "), "{cached:?}");
     while halted.elapsed() < GONE {
         for answer in ask() {
             assert_eq!(answer.status, 503, "{answer:?}");

@@ -109,6 +109,7 @@ fn lists_count_sort_and_page_what_the_caller_may_see() {
         ("filters[creator_id][$gt]=1", "filters.creator_id"),
         ("pagination[pageSize]=101", "pagination[pageSize]"),
         ("page=1&pagination[page]=2", "pagination[page]"),
+        ("filters[title]=a&filters[title][$eq]=b", "filters[title][$eq]"),
         ("bogus=1", "bogus"),
     ] {
         assert_eq!(server.get(&format!("{CM}?{query}"), ed).assert(400).problem(), path);

@@ -32,7 +32,7 @@ impl Query {
                 "pagination[pageSize]" => "pageSize",
                 other => other,
             };
-            if !seen.insert(name) {
+            if !seen.insert(name.strip_suffix("[$eq]").unwrap_or(name)) {
                 return Err(Problem::at(&[sent], format!("{name} is there twice")).into());
             }
             match name {

@@ -260,7 +260,9 @@ impl<'d> Carrier<'d> {
     pub(super) fn text(&mut self, what: &str, which: &str, there: &str, most: usize) -> String {
         let text = cleaned(there, most, most > NAME_LENGTH);
         if text != there.trim() {
-            let why = format!("here it has at most {most} characters, and no control characters");
+            let why = format!(
+                "here it has at most {most} characters, and no control characters or marks that turn text round"
+            );
             self.report.add(Outcome::Left, format!("a part of the {which} of {what}"), why);
         }
         text
@@ -286,7 +288,7 @@ pub(super) fn is_strange(name: &str) -> bool {
     name.chars().any(is_control)
 }
 
-/// Trimmed, at most so long, without control characters (but for line breaks and tabs, where a text may have lines).
+/// Trimmed, at most so long, without what [`is_control`] finds (but for line breaks and tabs, where a text may have lines).
 fn cleaned(text: &str, most: usize, lines: bool) -> String {
     let good = |c: &char| !is_control(*c) || lines && matches!(c, '\n' | '\r' | '\t');
     let kept: String = text.chars().filter(good).collect();

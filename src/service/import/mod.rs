@@ -85,7 +85,7 @@ pub enum ImportError {
     NoReferenceSalt,
     /// The name of the source is none.
     #[error(
-        "the name of a source has 1 to 64 characters, without control characters and without white space around it"
+        "the name of a source has 1 to 64 characters, without control characters or marks that turn text round, and without white space around it"
     )]
     Source,
     /// Of so many sealed keys none opens.

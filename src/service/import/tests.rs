@@ -562,7 +562,7 @@ async fn what_the_catalogue_lacks_is_left_and_named() {
     source.roles[2].permissions.push(read().fields(only(&["body"])));
     source.roles[2].permissions.push(read().when(When::from_list(["shop::in-stock"])));
     source.roles[2].permissions.push(read().when(When::from_list(["shop::in-stock", IS_CREATOR])));
-    source.roles[2].permissions.push(Permission::new("nul\0"));
+    source.roles[2].permissions.push(Permission::new("nul\u{202e}"));
     source.tokens[2] = admin(5, "ada-webhooks", 2, vec![Grant::new("admin::webhooks.read")]);
     let custom = ["api::article.article.find", "api::article.article.create"].map(Into::into);
     source.tokens[0] = content(1, "custom", ContentAccess::Custom(custom.into()));
@@ -582,7 +582,9 @@ async fn what_the_catalogue_lacks_is_left_and_named() {
                 "condition shop::in-stock of permission {READ} on {ARTICLE} of role 5 \"Creator\": \
                  nobody has registered it here, so it never holds"
             ),
-            "permission nul\u{fffd} of role 5 \"Creator\": a name in it has control characters".to_owned(),
+            "permission nul\u{fffd} of role 5 \"Creator\": \
+             a name in it has control characters, or marks that turn text round"
+                .to_owned(),
             r#"content action "api::article.article.create" of token 1 "custom": there is no such action here"#
                 .to_owned(),
             r#"grant admin::webhooks.read of token 5 "ada-webhooks": there is no action admin::webhooks.read"#

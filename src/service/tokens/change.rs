@@ -134,7 +134,7 @@ impl Tokens {
 
     /// Revokes a token, and answers what it was. The next request with it is refused.
     ///
-    /// It reads the token and nothing else: it works where what its owner holds cannot be read.
+    /// Besides whoever asks it reads the token, and not what its owner holds: it works where that cannot be read.
     ///
     /// # Errors
     /// If there is no such token, or it belongs to somebody else (super admins may, and the token itself).

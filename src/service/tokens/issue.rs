@@ -124,7 +124,7 @@ impl IssuedToken {
         Self { token, secret, beside: None }
     }
 
-    /// What a change has made, as it is in there.
+    /// What a change has made, as its transaction sees it.
     pub(in crate::service) async fn within(
         draft: &mut Draft,
         token: Token,

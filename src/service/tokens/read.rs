@@ -34,6 +34,7 @@ pub struct OpenedToken {
 
 /// Whether a secret can be shown again.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Reveal {
     /// Not to whoever asks: it is shown to a session of the token's owner, and of a content token to every session.
     NotForYou,
