@@ -79,7 +79,7 @@
 //! What the gate judges by is changed by services of the handle: [`owners`](Keyward::owners),
 //! [`roles`](Keyward::roles), [`tokens`](Keyward::tokens), [`sessions`](Keyward::sessions); [`events`](Keyward::events)
 //! is the audit log. Each works for the program, or by the rules of whoever it is told:
-//! `keyward.tokens().by(auth.doer())`. The management API and the settings pages are made of them.
+//! `keyward.tokens().by(auth.actor())`. The management API and the settings pages are made of them.
 //!
 //! # Features
 //!
@@ -128,7 +128,8 @@ pub use domain::{Requirement, action, all_of, any_of, authenticated};
 #[cfg(feature = "axum")]
 pub use gate::{AdminAuth, Auth, ContentAuth, GuardedRouter, NoPrincipal};
 pub use gate::{
-    AuthContext, GateFuture, GateLayer, Gated, Group, InvalidGroups, NotAllowed, Require, RequireFuture, Required,
+    AuthContext, BodyGuard, GateFuture, GateLayer, Gated, Group, GuardableBody, GuardedBody, InvalidGroups,
+    NoLongerValid, NotAllowed, Require, RequireFuture, Required,
 };
 pub use gate::{FailureBudget, InvalidProxy, ProxyHeader, SessionCookie};
 pub use gate::{Grpc, Json, Refusal, Refusals, RefusedRequest};
@@ -164,7 +165,7 @@ pub use domain::{
 pub use domain::{EncryptionKeys, InvalidEncryptionKey, SealedSecret, Unsealable};
 
 // Stores, time, randomness.
-pub use domain::{AuditEvent, Cause, Doer, Origin, Tag, Target, What};
+pub use domain::{AdmittedActor, AuditEvent, Cause, Doer, Origin, Tag, Target, What};
 pub use domain::{Clock, Entropy, Moment, NoEntropy, OsEntropy, SystemClock, Timestamp};
 pub use resolve::{Health, KeepsUp, Limits};
 pub use store::{Clamped, MemoryStore, NewOwner, NewRole, Store, StoreError, WriteStore};

@@ -158,7 +158,7 @@ impl AdminTokenUpdate {
 }
 
 fn tokens(api: &Api, caller: &Caller) -> Tokens {
-    api.tokens.clone().only(Kind::Admin).by(caller.doer).from(caller.address)
+    api.tokens.clone().only(Kind::Admin).by(&caller.actor).from(caller.address)
 }
 
 /// Lists admin tokens by name: one's own, and for super admins everybody's. Never with keys.

@@ -130,7 +130,7 @@ impl Event {
 }
 
 fn events(api: &Api, caller: &Caller) -> Events {
-    api.events.clone().by(caller.doer).from(caller.address)
+    api.events.clone().by(&caller.actor).from(caller.address)
 }
 
 /// Lists audit events, the latest first.

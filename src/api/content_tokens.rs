@@ -197,7 +197,7 @@ fn of_custom() -> Problem {
 }
 
 fn tokens(api: &Api, caller: &Caller) -> Tokens {
-    api.tokens.clone().only(Kind::Content).by(caller.doer).from(caller.address)
+    api.tokens.clone().only(Kind::Content).by(&caller.actor).from(caller.address)
 }
 
 /// A service speaks of access where permissions were sent.

@@ -1,6 +1,7 @@
 //! What is answered instead: the reference's form of an error, and which one for which failure of a service.
 
 use super::body::BODY_LIMIT;
+use crate::gate::NoLongerValid;
 use crate::service::ServiceError;
 use crate::store::StoreError;
 use axum::response::{IntoResponse, Response};
@@ -22,6 +23,8 @@ pub(super) struct Failure {
     problems: Vec<Problem>,
     /// When it may be tried again.
     retry_after: Option<Duration>,
+    /// The gate answers in place of this: as it does where a credential is not valid.
+    lost: Option<NoLongerValid>,
 }
 
 /// A field that is wrong.
@@ -91,7 +94,7 @@ struct FieldError {
 
 impl Failure {
     fn new(status: StatusCode, name: &'static str, message: impl Into<String>) -> Self {
-        Self { status, name, message: message.into(), problems: Vec::new(), retry_after: None }
+        Self { status, name, message: message.into(), problems: Vec::new(), retry_after: None, lost: None }
     }
 
     pub(super) fn too_large() -> Self {
@@ -117,6 +120,11 @@ impl Failure {
         let application = |message: String| Self::new(StatusCode::BAD_REQUEST, "ApplicationError", message);
         match error {
             ServiceError::NotFound(_) => Self::not_found(),
+            ServiceError::Unauthenticated(reason) => {
+                let failure =
+                    Self::new(StatusCode::UNAUTHORIZED, "UnauthorizedError", "Missing or invalid credentials");
+                Self { lost: Some(NoLongerValid::new(reason)), ..failure }
+            }
             ServiceError::Forbidden(why) => Self::new(StatusCode::FORBIDDEN, "ForbiddenError", capital(why)),
             ServiceError::Invalid(problems) => {
                 let problem = |p: crate::service::Problem| {
@@ -179,7 +187,7 @@ impl From<Problem> for Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let Self { status, name, message, problems, retry_after } = self;
+        let Self { status, name, message, problems, retry_after, lost } = self;
         let error = |Problem { path, message, value }| FieldError { path, message, name, value };
         let details = ErrorDetails { errors: problems.into_iter().take(LISTED).map(error).collect() };
         let error = ErrorBody { status: status.as_u16(), name: name.to_owned(), message, details };
@@ -188,6 +196,9 @@ impl IntoResponse for Failure {
             // The last second counts whole.
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        if let Some(lost) = lost {
+            response.extensions_mut().insert(lost);
         }
         response
     }

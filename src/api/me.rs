@@ -79,7 +79,7 @@ impl MySession {
 }
 
 fn sessions(api: &Api, caller: &Caller) -> Sessions {
-    api.sessions.clone().by(caller.doer).from(caller.address)
+    api.sessions.clone().by(&caller.actor).from(caller.address)
 }
 
 async fn me(api: &Api, caller: &Caller) -> Result<User, Failure> {

@@ -83,7 +83,7 @@ pub(super) struct RolePermissions {
 }
 
 fn roles(api: &Api, caller: &Caller) -> Roles {
-    api.roles.clone().by(caller.doer).from(caller.address)
+    api.roles.clone().by(&caller.actor).from(caller.address)
 }
 
 async fn found(api: &Api, id: RoleId) -> Result<Role, Failure> {

@@ -64,7 +64,7 @@ pub(super) struct Session {
 }
 
 fn sessions(api: &Api, caller: &Caller) -> Sessions {
-    api.sessions.clone().by(caller.doer).from(caller.address)
+    api.sessions.clone().by(&caller.actor).from(caller.address)
 }
 
 /// Signs somebody in.

@@ -89,7 +89,7 @@ pub(super) struct UserUpdate {
 }
 
 fn owners(api: &Api, caller: &Caller) -> Owners {
-    api.owners.clone().by(caller.doer).from(caller.address)
+    api.owners.clone().by(&caller.actor).from(caller.address)
 }
 
 /// Lists users, a page at a time.

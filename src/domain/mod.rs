@@ -1,6 +1,7 @@
 //! The rules, pure: no async, no HTTP, no SQL. Everything else in the crate may use this module,
 //! and it uses nothing of the crate but itself.
 
+mod admitted;
 mod audit;
 mod catalogue;
 mod ceiling;
@@ -28,6 +29,8 @@ mod token;
 mod unseal;
 mod version;
 
+pub(crate) use admitted::Admission;
+pub use admitted::AdmittedActor;
 pub use audit::{AuditEvent, Cause, Doer, Origin, Target, What};
 pub(crate) use catalogue::Unregistered;
 pub use catalogue::{ActionEntry, Catalogue, Section, SubjectEntry, SubjectKind};

@@ -212,6 +212,14 @@ pub(super) fn withheld(gate: Option<&Gate>, reason: Reason, mark: &Held, door: D
     tracing::debug!(reason = reason.as_str(), "response withheld");
     let refusal = Refusal::new(reason, true, gate.is_none_or(|gate| gate.opaque));
     let refusal = refusal.for_people(gate.and_then(|gate| gate.groups.get(door.group).start.as_ref()));
+    if !matches!(reason, Reason::NotAllowed | Reason::Unguarded) {
+        // The credential was lost on the way. Where there are pages, people sign in again.
+        let pages = gate.and_then(|gate| gate.groups.get(door.group).pages.as_ref());
+        return match pages {
+            Some(pages) => refusal.or_sign_in(|| pages.sign_in.to_string()),
+            None => refusal,
+        };
+    }
     let refusal = if door.has_policies() { refusal.by_policy() } else { refusal };
     match mark.missing() {
         Some(requirement) => refusal.missing(&requirement),

@@ -2,7 +2,7 @@
 
 use super::address::Addresses;
 use super::context::AuthContext;
-use crate::domain::{Doer, OwnerId, TokenId};
+use crate::domain::{AdmittedActor, Doer, OwnerId, TokenId};
 use axum::extract::{FromRef, FromRequestParts};
 use http::request::Parts;
 use std::convert::Infallible;
@@ -11,7 +11,7 @@ use std::net::IpAddr;
 /// Who calls, and from where.
 #[cfg_attr(not(any(feature = "api", feature = "ui")), allow(dead_code, reason = "for the rooms that answer HTTP"))]
 pub(crate) struct Caller {
-    pub(crate) doer: Doer,
+    pub(crate) actor: AdmittedActor,
     pub(crate) address: Option<IpAddr>,
     /// The token, or session, they have presented.
     pub(crate) token: Option<TokenId>,
@@ -28,7 +28,7 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
         let auth = parts.extensions.get::<AuthContext>();
         Ok(Self {
-            doer: auth.and_then(AuthContext::doer).unwrap_or(Doer::Visitor),
+            actor: auth.and_then(AuthContext::actor).unwrap_or(Doer::Visitor.into()),
             address: Addresses::from_ref(state).of(&parts.headers, &parts.extensions),
             token: auth.and_then(AuthContext::token),
             owner: auth.and_then(AuthContext::owner),

@@ -1,7 +1,11 @@
 //! What a request carries behind the gate: who calls, and what was required of them.
 
+use super::body::NoLongerValid;
 use super::mark::Mark;
-use crate::domain::{Decision, Doer, Kind, OwnerId, Principal, Requirement, RoleId, TokenId, Verdict, all_of};
+use crate::domain::{
+    Admission, AdmittedActor, Decision, Doer, Invalid, Kind, OwnerId, Principal, Reason, Requirement, RoleId, TokenId,
+    Unavailable, Verdict, all_of,
+};
 use crate::resolve::{Entry, Lane, Resolved};
 use std::fmt;
 use std::sync::Arc;
@@ -46,18 +50,21 @@ impl AuthContext {
         self.principal().owner()
     }
 
-    /// For whom a service has to work: a person by their session, else the token itself; `None` for the public.
+    /// The actor that a service has to work for: a person by their session, else the token itself; `None` for the public.
+    ///
+    /// It carries the credential and what was required so far: each change judges both again in its transaction, see [`AdmittedActor`].
     ///
     /// ```
     /// # async fn handler(keyward: keyward::Keyward<keyward::MemoryStore>, auth: keyward::AuthContext) -> Option<()> {
-    /// let mine = keyward.tokens().by(auth.doer()?).list(keyward::Kind::Admin).await.ok()?;
+    /// let mine = keyward.tokens().by(auth.actor()?).list(keyward::Kind::Admin).await.ok()?;
     /// # Some(()) }
     /// ```
-    pub fn doer(&self) -> Option<Doer> {
-        match (self.kind()?, self.owner()) {
-            (Kind::Session, Some(owner)) => Some(Doer::Person(owner)),
-            _ => self.token().map(Doer::Token),
-        }
+    pub fn actor(&self) -> Option<AdmittedActor> {
+        let doer = match (self.kind()?, self.owner()) {
+            (Kind::Session, Some(owner)) => Doer::Person(owner),
+            _ => Doer::Token(self.token()?),
+        };
+        Some(AdmittedActor::new(doer, Admission { digest: self.entry.digest()?, required: self.requirements() }))
     }
 
     /// The owner's roles; empty where there is no owner.
@@ -111,11 +118,35 @@ impl AuthContext {
             Verdict::Allowed => self.mark.pass(),
             Verdict::Where => self.mark.pass_pending(),
         }
+        self.mark.layer_requires(&requirement);
         self.required = Some(match self.required.take() {
             None => requirement,
             Some(earlier) => Arc::new(all_of([Requirement::clone(&earlier), Requirement::clone(&requirement)])),
         });
         true
+    }
+
+    /// All that layers and the handler have required so far.
+    fn requirements(&self) -> Vec<Requirement> {
+        self.required.as_deref().cloned().into_iter().chain(self.mark.required()).collect()
+    }
+
+    /// Asks again whether this caller would be admitted now and may do what was required so far: before work that takes long, or that
+    /// cannot be undone. It costs a look-up in memory unless something has changed.
+    ///
+    /// The body of a request is judged like this at its end without being asked.
+    ///
+    /// # Errors
+    /// [`NoLongerValid`] if the token was revoked or regenerated, has expired, its owner was deactivated, or the permission was taken away.
+    /// Return it: the client gets 401, 403, or 503 where the store cannot tell, whatever else you answer.
+    pub async fn revalidate(&self) -> Result<(), NoLongerValid> {
+        if self.entry.digest().is_none() || still_valid(&self.entry) {
+            return Ok(());
+        }
+        judge_again(&self.entry, &self.requirements()).await.map(drop).map_err(|reason| {
+            self.mark.lose(reason);
+            NoLongerValid(reason)
+        })
     }
 
     /// Waits until this caller would no longer be let in: revoked, expired, owner deactivated, the route's requirement no
@@ -130,26 +161,18 @@ impl AuthContext {
     /// # }
     /// ```
     pub async fn revoked(&self) {
+        if self.entry.digest().is_none() {
+            return std::future::pending().await;
+        }
+        let required = self.requirements();
         let mut entry = self.entry.clone();
-        let Some(digest) = entry.digest() else { return std::future::pending().await };
-        let layers = self.required.as_deref().cloned();
-        let required: Vec<Requirement> = layers.into_iter().chain(self.mark.required()).collect();
-        let decisions: Vec<Decision> = required.iter().map(|r| self.decide(r)).collect();
         loop {
             let Some(resolver) = entry.resolver.upgrade() else { return };
             let mut changes = resolver.freshness.changes();
             let now = resolver.clock.moment();
-            let current = match resolver.known(&digest, now) {
-                Some(known) => Ok(known),
-                None => resolver.clone().ask(digest, Lane::Known).await,
-            };
-            let Ok(Resolved::Found(found)) = current else { return };
-            let now_it_is = |r: &Requirement| found.principal.decide(r, &found.conditions);
-            let still = required.iter().zip(&decisions).all(|(r, then)| now_it_is(r).covers(then));
-            if found.judge(now).is_err() || found.principal.kind() != self.kind() || !still {
-                return;
-            }
-            entry = found;
+            // What was allowed at first has to stay allowed, so it is the first entry that is compared with.
+            let Ok(current) = judge_again(&self.entry, &required).await else { return };
+            entry = current;
             let left = entry.next_deadline().min(resolver.freshness.lease_until()).since(now);
             drop(resolver);
             tokio::select! {
@@ -157,6 +180,39 @@ impl AuthContext {
                 () = sleep(left) => {}
             }
         }
+    }
+}
+
+/// Whether an entry that admitted a request would admit it now, as far as that is known without asking the store.
+pub(super) fn still_valid(entry: &Arc<Entry>) -> bool {
+    let Some((resolver, digest)) = entry.resolver.upgrade().zip(entry.digest()) else { return false };
+    let now = resolver.clock.moment();
+    match resolver.known(&digest, now) {
+        Some(Resolved::Found(known)) => Arc::ptr_eq(&known, entry) && known.judge(now).is_ok(),
+        _ => false,
+    }
+}
+
+/// Judges the credential of an entry as the gate would judge it now: it has to be valid, and all that `required` allowed then has to be
+/// allowed still. Answers with what is known of it now.
+pub(super) async fn judge_again(entry: &Arc<Entry>, required: &[Requirement]) -> Result<Arc<Entry>, Reason> {
+    let gone = Reason::Invalid(Invalid::Unknown);
+    let digest = entry.digest().ok_or(gone)?;
+    let resolver = entry.resolver.upgrade().ok_or(Reason::Unavailable(Unavailable::Stale))?;
+    let now = resolver.clock.moment();
+    let resolved = match resolver.known(&digest, now) {
+        Some(known) => known,
+        None => resolver.clone().ask(digest, Lane::Known).await.map_err(Reason::Unavailable)?,
+    };
+    let Resolved::Found(current) = resolved else { return Err(gone) };
+    current.judge(resolver.clock.moment())?;
+    if current.principal.kind() != entry.principal.kind() {
+        return Err(gone);
+    }
+    let allows = |entry: &Entry, r: &Requirement| entry.principal.decide(r, &entry.conditions);
+    match required.iter().all(|r| allows(&current, r).covers(&allows(entry, r))) {
+        true => Ok(current),
+        false => Err(Reason::NotAllowed),
     }
 }
 

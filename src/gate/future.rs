@@ -1,13 +1,14 @@
 //! What a gated service answers with, in time.
 
 use super::admit::{Door, Gate, Wanted, withheld};
+use super::body::{BodyGuard, GuardableBody, NoLongerValid};
 use super::context::AuthContext;
 use super::mark::Held;
 use super::refusal::{Refusals, RefusedRequest, shield};
 use super::service::refused;
 use crate::domain::Reason;
 use crate::resolve::Entry;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use std::fmt;
 use std::pin::Pin;
@@ -57,7 +58,7 @@ pub(super) struct Passage<R> {
 
 impl<R: Clone> Passage<R> {
     /// Lets the request in as this caller.
-    pub(super) fn enter<B>(
+    pub(super) fn enter<B: GuardableBody>(
         gate: &Arc<Gate>,
         refusals: &R,
         request: &mut Request<B>,
@@ -67,6 +68,9 @@ impl<R: Clone> Passage<R> {
         let (mut held, mark) = Held::blank(request.method(), request.uri().path());
         held.through(gate);
         let anonymous = entry.principal.kind().is_none();
+        if !anonymous && !request.body().is_complete() {
+            request.body_mut().guard(BodyGuard::new(entry.clone(), mark.clone()));
+        }
         request.extensions_mut().insert(AuthContext::new(entry, mark));
         let page = gate.mark_for_people(door.group(), request);
         Self { refusals: refusals.clone(), mark: held, door, anonymous, request: refused(request, page) }
@@ -77,7 +81,15 @@ impl<R: Clone> Passage<R> {
     where
         R: Refusals<B>,
     {
-        match self.mark.outcome() {
+        let outcome = match response.status() {
+            // A change was refused at its commit: the route knows why, and the gate how to say it.
+            StatusCode::UNAUTHORIZED => response
+                .extensions()
+                .get::<NoLongerValid>()
+                .map_or_else(|| self.mark.outcome(), |lost| Err(lost.reason())),
+            _ => self.mark.outcome(),
+        };
+        match outcome {
             Ok(()) => shield(response.headers_mut()),
             Err(reason) => {
                 let gate = self.mark.gate();
@@ -134,6 +146,7 @@ where
 impl<S, R, ReqBody, ResBody> Future for GateFuture<S, R, ReqBody, ResBody>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    ReqBody: GuardableBody,
     R: Refusals<ResBody>,
 {
     type Output = Result<Response<ResBody>, S::Error>;
@@ -172,7 +185,7 @@ where
     polled
 }
 
-impl<S, R, ReqBody> Waiting<S, R, ReqBody> {
+impl<S, R, ReqBody: GuardableBody> Waiting<S, R, ReqBody> {
     fn proceed<ResBody>(mut self, asked: Asked, mut inner: Pin<&mut Option<S::Future>>) -> Way<S, R, ReqBody, ResBody>
     where
         S: Service<Request<ReqBody>, Response = Response<ResBody>>,

@@ -22,8 +22,12 @@ pub(super) struct Mark {
     /// What was required is written down here.
     written: AtomicBool,
     missing: Mutex<Option<Requirement>>,
-    /// What a handler has required for itself.
+    /// The credential, or what was required, no longer held when it was judged again.
+    lost: Mutex<Option<Reason>>,
+    /// What a handler has required for itself; with a guarded body, also what layers have.
     required: Mutex<Vec<Requirement>>,
+    /// The request's body is judged at its end by what was required until then.
+    guards_body: AtomicBool,
 }
 
 impl Mark {
@@ -52,9 +56,33 @@ impl Mark {
 
     /// This is met, as the handler required.
     pub(super) fn pass_as(&self, requirement: &Requirement) {
+        self.write_down(requirement);
+        self.pass();
+    }
+
+    /// This was required.
+    fn write_down(&self, requirement: &Requirement) {
         self.written.store(true, Ordering::Release);
         self.required.lock().unwrap_or_else(PoisonError::into_inner).push(requirement.clone());
-        self.pass();
+    }
+
+    /// From now on requirements of layers are written down too.
+    pub(super) fn guard_body(&self) {
+        self.guards_body.store(true, Ordering::Release);
+    }
+
+    /// A layer requires this.
+    pub(super) fn layer_requires(&self, requirement: &Requirement) {
+        if self.guards_body.load(Ordering::Acquire) {
+            self.write_down(requirement);
+        }
+    }
+
+    /// The caller would not be admitted any more: no response of the route leaves.
+    pub(super) fn lose(&self, reason: Reason) {
+        self.written.store(true, Ordering::Release);
+        *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+        self.denied.store(true, Ordering::Release);
     }
 
     /// What the handler has required so far.
@@ -66,7 +94,7 @@ impl Mark {
         let passed = self.passed.load(Ordering::Acquire);
         let pending = self.pending.load(Ordering::Acquire);
         match (passed, pending, self.denied.load(Ordering::Acquire)) {
-            (_, _, true) => Err(Reason::NotAllowed),
+            (_, _, true) => Err(self.lost.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(Reason::NotAllowed)),
             (true, false, false) => Ok(()),
             (false, ..) | (_, true, _) => Err(Reason::Unguarded),
         }
@@ -76,6 +104,7 @@ impl Mark {
     fn wipe(&self) -> bool {
         self.passed.store(false, Ordering::Relaxed);
         self.pending.store(false, Ordering::Relaxed);
+        self.guards_body.store(false, Ordering::Relaxed);
         !self.written.load(Ordering::Relaxed)
     }
 }

@@ -4,6 +4,7 @@ mod address;
 mod admit;
 mod backstop;
 mod bearer;
+mod body;
 mod budget;
 #[cfg(feature = "axum")]
 mod caller;
@@ -24,6 +25,7 @@ mod router;
 mod service;
 
 pub use address::{InvalidProxy, ProxyHeader};
+pub use body::{BodyGuard, GuardableBody, GuardedBody, NoLongerValid};
 pub use budget::FailureBudget;
 pub use context::{AuthContext, NotAllowed};
 pub use cookie::SessionCookie;

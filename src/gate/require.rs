@@ -171,6 +171,14 @@ fn with_params<B>(requirement: &Requirement, _: &mut Request<B>) -> Requirement 
 }
 
 #[cfg(feature = "axum")]
+impl axum::response::IntoResponse for super::body::NoLongerValid {
+    /// An empty 401: the gate writes the rejection in its place.
+    fn into_response(self) -> axum::response::Response {
+        StatusCode::UNAUTHORIZED.into_response()
+    }
+}
+
+#[cfg(feature = "axum")]
 impl axum::response::IntoResponse for super::context::NotAllowed {
     /// An empty 403: the gate writes the refusal in its place.
     fn into_response(self) -> axum::response::Response {

@@ -1,6 +1,7 @@
 //! The layer and its service.
 
 use super::admit::{Admission, Gate};
+use super::body::GuardableBody;
 use super::future::{GateFuture, Passage};
 use super::refusal::{Json, Refusals, RefusedRequest};
 #[cfg(feature = "axum")]
@@ -70,6 +71,7 @@ impl<R: Refusals<axum::body::Body>> Gated<axum::Router, R> {
 impl<S, R, ReqBody, ResBody> Service<Request<ReqBody>> for Gated<S, R>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
+    ReqBody: GuardableBody,
     R: Refusals<ResBody>,
 {
     type Response = Response<ResBody>;

@@ -18,8 +18,10 @@ pub(crate) use freshness::{Begun, Freshness};
 pub use health::{Health, KeepsUp};
 pub(crate) use lanes::Lane;
 
-use crate::domain::{Clock, Conditions, Digest, DigestHasher, Moment, Tag, Unavailable};
-use crate::store::{Following, Store};
+use crate::domain::{
+    Clock, Conditions, Digest, DigestHasher, Invalid, Moment, Reason, Requirement, Tag, Unavailable, Verdict,
+};
+use crate::store::{Following, Record, Store};
 use flight::{Boarding, Flights, Landed};
 use freshness::Stamp;
 use health::Counts;
@@ -203,6 +205,18 @@ impl Resolver {
             aside: Flights::default(),
             lanes: Lanes::new(limits.lookups),
         }
+    }
+
+    /// Whether a request with this token, read just now, would be admitted and meet these requirements: the gate's own judgement, for a
+    /// change that is about to commit.
+    pub(crate) fn admits(self: &Arc<Self>, record: &Record, required: &[Requirement]) -> Result<(), Reason> {
+        let now = self.clock.moment();
+        // It is judged here and now, and never kept.
+        let stamp = Stamp { era: 0, seq: 0, tags: Box::default() };
+        let entry = Entry::of(record, stamp, now, self).ok_or(Reason::Invalid(Invalid::Unknown))?;
+        entry.judge(now)?;
+        let met = |r: &Requirement| entry.principal.verdict(r) != Verdict::Refused;
+        if required.iter().all(met) { Ok(()) } else { Err(Reason::NotAllowed) }
     }
 
     pub(crate) fn conditions(&self) -> &Arc<Conditions> {

@@ -1,6 +1,6 @@
 //! What a service answers where it does not do what it was asked.
 
-use crate::domain::NoEntropy;
+use crate::domain::{NoEntropy, Reason};
 use crate::store::StoreError;
 use std::fmt;
 use std::time::Duration;
@@ -15,6 +15,10 @@ pub enum ServiceError {
     /// Whoever asked may not do it. The text says why.
     #[error("not allowed: {0}")]
     Forbidden(&'static str),
+    /// The credential that admitted the request is no longer valid: revoked, regenerated, expired, its session ended or its owner
+    /// deactivated since. Nothing was changed.
+    #[error("the credential is no longer valid: sign in again, or use another token")]
+    Unauthenticated(Reason),
     /// Fields are wrong.
     #[error("{}", Problems(.0))]
     Invalid(Vec<Problem>),

@@ -88,7 +88,7 @@ impl Writer {
 async fn write(change: Change, count: u64, accounts: usize) -> Result<(), ServiceError> {
     let details = json!({"count": count, "accounts": accounts});
     change
-        .by(Doer::Visitor)
+        .by(Doer::Visitor.into())
         .make(move |draft| {
             Box::pin(async move { draft.audit(What::SignInsFailed, Target::Installation, details).await })
         })

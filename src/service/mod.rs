@@ -3,7 +3,7 @@
 //! Every rule lives here or in the domain. A change is one transaction; once it is committed, the gate of this process judges
 //! by it, and only then does the call return. It runs in a task of its own: a caller who goes away does not stop it half-way.
 //!
-//! A service works for the program itself, until it is told for whom: `keyward.tokens().by(auth.doer())`. For people and tokens
+//! A service works for the program itself, until it is told for whom: `keyward.tokens().by(auth.actor())`. For people and tokens
 //! it holds the rules that hold for them; whether they may call it at all is what the route requires.
 
 mod account;
@@ -86,8 +86,8 @@ macro_rules! for_whom {
         impl $service {
             /// The same for somebody: by the rules that hold for them, and remembered as theirs.
             #[must_use]
-            pub fn by(self, doer: crate::domain::Doer) -> Self {
-                self.map(|change| change.by(doer))
+            pub fn by(self, actor: impl Into<crate::domain::AdmittedActor>) -> Self {
+                self.map(|change| change.by(actor.into()))
             }
 
             /// The same from this address, which is remembered with what is done.

@@ -5,8 +5,9 @@ use super::error::{Problem, Wrong};
 use super::people::People;
 use super::{Policy, ServiceError};
 use crate::domain::{
-    Action, AuditEvent, Catalogue, Cause, Ceiling, ConditionId, Conditions, Doer, EncryptionKeys, Entropy, Fields,
-    Issued, Kind, Origin, Permission, SecretFormat, Subject, Tag, Target, Unregistered, Version, What,
+    Action, Admission, AdmittedActor, AuditEvent, Catalogue, Cause, Ceiling, ConditionId, Conditions, Doer,
+    EncryptionKeys, Entropy, Fields, Invalid, Issued, Kind, Origin, Permission, Reason, SecretFormat, Subject, Tag,
+    Target, Unregistered, Version, What,
 };
 use crate::resolve::{Begun, Resolver};
 use crate::store::{Clamp, Clamped, StoreError, Transaction, View, WriteStore};
@@ -56,6 +57,8 @@ pub(super) struct Change {
     store: Arc<dyn WriteStore>,
     pub(super) writer: Arc<Writer>,
     pub(super) origin: Origin,
+    /// What admitted the request: judged again in every transaction.
+    admission: Option<Arc<Admission>>,
     /// What is to be changed has to be of this version.
     expected: Option<Version>,
 }
@@ -107,6 +110,19 @@ impl Draft {
         match self.expected.take() {
             Some(expected) if expected != version => Err(ServiceError::Changed(what)),
             _ => Ok(()),
+        }
+    }
+
+    /// Goes on only if the credential that admitted the request would still be admitted, and still meets what was required of it, by
+    /// what this transaction sees. Writers follow one another, so that is what holds at its commit.
+    async fn readmit(&mut self, admission: Option<&Admission>) -> Result<(), ServiceError> {
+        let Some(Admission { digest, required }) = admission else { return Ok(()) };
+        let lost = |reason| Err(ServiceError::Unauthenticated(reason));
+        let Some(record) = self.tx.record(digest).await? else { return lost(Reason::Invalid(Invalid::Unknown)) };
+        match self.writer.resolver.admits(&record, required) {
+            Ok(()) => Ok(()),
+            Err(Reason::NotAllowed) => Err(ServiceError::Forbidden("the permission that this takes was taken away")),
+            Err(reason) => lost(reason),
         }
     }
 
@@ -188,11 +204,13 @@ pub(super) type Item<'a> = (&'a Action, Option<&'a Subject>, &'a Fields, &'a [Co
 impl Change {
     /// For the program itself.
     pub(super) fn new(store: Arc<dyn WriteStore>, writer: Arc<Writer>) -> Self {
-        Self { store, writer, origin: Origin { doer: Doer::Service, address: None }, expected: None }
+        let origin = Origin { doer: Doer::Service, address: None };
+        Self { store, writer, origin, admission: None, expected: None }
     }
 
-    pub(super) fn by(self, doer: Doer) -> Self {
-        Self { origin: Origin { doer, ..self.origin }, ..self }
+    pub(super) fn by(self, actor: AdmittedActor) -> Self {
+        let (doer, admission) = (actor.doer(), actor.admission().cloned());
+        Self { origin: Origin { doer, ..self.origin }, admission, ..self }
     }
 
     pub(super) fn from(self, address: Option<IpAddr>) -> Self {
@@ -237,6 +255,7 @@ impl Change {
             let era = writer.resolver.freshness.era();
             let mut draft = change.draft().await?;
             let begun = writer.resolver.freshness.begun(era);
+            draft.readmit(change.admission.as_deref()).await?;
             let value = draft.ready(work).await?;
             let Draft { tx, tags, idle, .. } = draft;
             if idle {
@@ -273,7 +292,7 @@ impl Change {
     }
 
     async fn draft(&self) -> Result<Draft, ServiceError> {
-        let Self { store, writer, origin, expected } = self;
+        let Self { store, writer, origin, expected, .. } = self;
         let tx = store.begin().await?;
         Ok(Draft { tx, writer: writer.clone(), origin: *origin, expected: *expected, tags: Vec::new(), idle: false })
     }

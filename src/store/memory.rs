@@ -138,6 +138,14 @@ impl fmt::Debug for MemoryStore {
 }
 
 impl Content {
+    /// The token with this digest and what it rests on.
+    fn record(&self, digest: &Digest, uses: &Uses, now: Timestamp) -> Option<Record> {
+        let token = self.by_digest.get(digest).and_then(|id| self.tokens.get(id))?;
+        let owner = token.owner().and_then(|id| self.owners.get(&id));
+        let owner = owner.map(|owner| (Owner::clone(owner), self.ceiling(owner)));
+        Some(Record { token: used(token, uses), owner, now })
+    }
+
     fn ceiling(&self, owner: &Owner) -> Ceiling {
         if owner.is_super_admin() {
             return Ceiling::Unlimited;
@@ -151,15 +159,7 @@ impl Content {
 impl Store for MemoryStore {
     async fn resolve(&self, digest: &Digest) -> Result<Snapshot, StoreError> {
         let content = self.inner.content.load();
-        let token = content.by_digest.get(digest).and_then(|id| content.tokens.get(id));
-        let record = token.map(|token| Record {
-            token: used(token, &self.inner.uses.load()),
-            owner: token
-                .owner()
-                .and_then(|id| content.owners.get(&id))
-                .map(|owner| (Owner::clone(owner), content.ceiling(owner))),
-            now: self.inner.clock.now(),
-        });
+        let record = content.record(digest, &self.inner.uses.load(), self.inner.clock.now());
         Ok(Snapshot { seq: content.seq, op_id: None, record })
     }
 

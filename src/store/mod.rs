@@ -180,8 +180,8 @@ pub trait View: Send {
     async fn tokens(&mut self, kind: Kind, owner: Option<OwnerId>) -> Result<Vec<Token>, StoreError>;
     /// The admin or content token with this name.
     async fn token_named(&mut self, name: &str) -> Result<Option<TokenId>, StoreError>;
-    /// The token with this digest, of any kind.
-    async fn token_with_digest(&mut self, digest: &Digest) -> Result<Option<TokenId>, StoreError>;
+    /// The token with this digest, of any kind, and what it rests on: as [`Store::resolve`] answers, but of this moment.
+    async fn record(&mut self, digest: &Digest) -> Result<Option<Record>, StoreError>;
     /// The sealed secret of a token, if there is one.
     async fn sealed_secret(&mut self, id: TokenId) -> Result<Option<SealedSecret>, StoreError>;
     /// Every role by id, each with how many admin tokens its members have.

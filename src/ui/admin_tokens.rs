@@ -288,7 +288,7 @@ fn granted(token: &Token) -> Ceiling {
 /// What was taken away from a token, the latest first.
 async fn lost(pages: &Pages, viewer: &Viewer, id: TokenId, now: Timestamp) -> Result<Vec<Lost>, Failure> {
     let query = EventQuery { what: Some(What::GrantClamped), ..EventQuery::all(Page { page: 1, page_size: 20 }) };
-    let events = pages.events.clone().by(viewer.doer).of_token(id, &query).await?;
+    let events = pages.events.clone().by(&viewer.actor).of_token(id, &query).await?;
     let mut all = Vec::new();
     for (_, event) in events.items {
         let text = |name: &str| event.details.get(name).and_then(|value| value.as_str());

@@ -22,12 +22,12 @@ impl Affected {
     pub(super) async fn of(pages: &Pages, viewer: &Viewer, owner: OwnerId) -> Result<Self, Failure> {
         if !viewer.is_super_admin() && viewer.id != owner {
             // Of others' tokens people learn how many there are.
-            let counted = pages.owners.clone().by(viewer.doer).tokens_of(&[owner]).await?;
+            let counted = pages.owners.clone().by(&viewer.actor).tokens_of(&[owner]).await?;
             let total = counted.first().map_or(0, |(_, count)| *count);
             return Ok(Self { total, names: Vec::new(), more: total });
         }
         let now = pages.now();
-        let tokens = pages.tokens.clone().by(viewer.doer).list_of(owner, Kind::Admin).await?;
+        let tokens = pages.tokens.clone().by(&viewer.actor).list_of(owner, Kind::Admin).await?;
         let works = tokens.into_iter().map(|d| d.token).filter(|token| token.expires_at.is_none_or(|at| at > now));
         let mut names: Vec<String> = works.map(|token| token.name).collect();
         let total = names.len();

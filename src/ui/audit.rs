@@ -111,7 +111,7 @@ async fn events(
     mut query: EventQuery,
     asked: &Asked,
 ) -> Result<(Vec<(i64, AuditEvent)>, Paging), Failure> {
-    let service = pages.events.clone().by(viewer.doer).from(viewer.address);
+    let service = pages.events.clone().by(&viewer.actor).from(viewer.address);
     loop {
         let listed = service.list(&query).await?;
         let total = usize::try_from(listed.total).unwrap_or(usize::MAX);

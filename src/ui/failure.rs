@@ -2,6 +2,7 @@
 
 use super::frame::Frame;
 use super::render;
+use crate::gate::NoLongerValid;
 use crate::service::{Problem, ServiceError};
 use crate::store::StoreError;
 use askama::Template;
@@ -18,6 +19,8 @@ pub(super) struct Failure {
     title: &'static str,
     text: String,
     retry_after: Option<Duration>,
+    /// The gate answers in place of this: as it does where a session is not valid.
+    lost: Option<NoLongerValid>,
 }
 
 #[derive(Template)]
@@ -30,7 +33,7 @@ struct FailurePage<'a> {
 
 impl Failure {
     fn new(status: StatusCode, title: &'static str, text: impl Into<String>) -> Self {
-        Self { status, title, text: text.into(), retry_after: None }
+        Self { status, title, text: text.into(), retry_after: None, lost: None }
     }
 
     pub(super) fn bad_request(text: impl Into<String>) -> Self {
@@ -124,6 +127,11 @@ impl From<ServiceError> for Failure {
     fn from(error: ServiceError) -> Self {
         match error {
             ServiceError::NotFound(_) => Self::not_found(),
+            ServiceError::Unauthenticated(reason) => {
+                let text = "Your session has ended. Sign in, and try again.";
+                let failure = Self::new(StatusCode::UNAUTHORIZED, "Not signed in", text);
+                Self { lost: Some(NoLongerValid::new(reason)), ..failure }
+            }
             ServiceError::Forbidden(why) => {
                 Self::new(StatusCode::FORBIDDEN, "Not allowed", format!("{}.", capital(why)))
             }
@@ -149,6 +157,9 @@ impl IntoResponse for Failure {
         let mut response = render(self.status, &page);
         if let Some(wait) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+        }
+        if let Some(lost) = self.lost {
+            response.extensions_mut().insert(lost);
         }
         response
     }

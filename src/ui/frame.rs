@@ -3,7 +3,7 @@
 use super::assets::VERSION;
 use super::failure::Failure;
 use super::state::Pages;
-use crate::domain::{Doer, Owner, OwnerId, TokenId, action};
+use crate::domain::{AdmittedActor, Owner, OwnerId, TokenId, action};
 use crate::gate::{AuthContext, Caller};
 use axum::extract::FromRequestParts;
 use axum::response::Response;
@@ -60,7 +60,7 @@ impl Frame {
 
 /// Who looks at a page, from where, and with which session.
 pub(super) struct Viewer {
-    pub(super) doer: Doer,
+    pub(super) actor: AdmittedActor,
     pub(super) address: Option<IpAddr>,
     pub(super) session: Option<TokenId>,
     pub(super) id: OwnerId,
@@ -106,14 +106,14 @@ impl FromRequestParts<Pages> for Viewer {
 
     async fn from_request_parts(parts: &mut Parts, pages: &Pages) -> Result<Self, Failure> {
         let auth = parts.extensions.get::<AuthContext>().cloned().ok_or_else(Failure::not_found)?;
-        let Ok(Caller { doer, address, token: session, owner: id }) = Caller::from_request_parts(parts, pages).await;
+        let Ok(Caller { actor, address, token: session, owner: id }) = Caller::from_request_parts(parts, pages).await;
         let id = id.ok_or_else(Failure::not_found)?;
         // What no database keeps is in no address of ours.
         if parts.uri.query().is_some_and(|query| query.contains("%00")) {
             return Err(Failure::no_address());
         }
-        let (owner, _) = pages.sessions.clone().by(doer).me().await?;
-        Ok(Self { doer, address, session, id, owner, auth })
+        let (owner, _) = pages.sessions.clone().by(&actor).me().await?;
+        Ok(Self { actor, address, session, id, owner, auth })
     }
 }
 

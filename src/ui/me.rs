@@ -64,7 +64,7 @@ struct Session {
 }
 
 fn sessions(pages: &Pages, viewer: &Viewer) -> Sessions {
-    pages.sessions.clone().by(viewer.doer).from(viewer.address)
+    pages.sessions.clone().by(&viewer.actor).from(viewer.address)
 }
 
 async fn show(State(pages): State<Pages>, viewer: Viewer, Query(asked): Query<Asked>) -> Result<Response, Failure> {
@@ -141,7 +141,7 @@ async fn addresses(
     };
     // Sessions that are over have events too, but nobody signs in that often.
     while found.len() < wanted && query.paging.page <= 10 {
-        let events = pages.events.clone().by(viewer.doer).list(&query).await?.items;
+        let events = pages.events.clone().by(&viewer.actor).list(&query).await?.items;
         let last = events.len() < PAGE as usize;
         for (_, event) in events {
             if let (Target::Token(id, _), Some(address)) = (event.target, event.origin.address) {

@@ -77,7 +77,7 @@ impl Names {
             Target::Owner(id) if !self.people.contains_key(&id) => &[What::OwnerDeleted],
             Target::Role(id) if !self.roles.contains_key(&id) => &[What::RoleDeleted],
             Target::Token(id, kind @ (Kind::Admin | Kind::Content)) => {
-                let tokens = pages.tokens.clone().only(kind).by(viewer.doer).from(viewer.address);
+                let tokens = pages.tokens.clone().only(kind).by(&viewer.actor).from(viewer.address);
                 let token = if opens(kind) { tokens.read(id).await } else { Err(ServiceError::NotFound("token")) };
                 match token {
                     Ok(described) => {
@@ -93,7 +93,7 @@ impl Names {
         for what in events {
             let latest = Paging { page: 1, page_size: 1 };
             let query = EventQuery { what: Some(*what), target: Some(target), ..EventQuery::all(latest) };
-            let found = pages.events.clone().by(viewer.doer).list(&query).await?.items.pop();
+            let found = pages.events.clone().by(&viewer.actor).list(&query).await?.items.pop();
             if let Some((_, event)) = found {
                 let gone = *what != What::TokenIssued;
                 self.remembered.insert(target, Remembered { name: called(&event.details), gone });

@@ -131,7 +131,7 @@ impl Taken {
 }
 
 fn roles(pages: &Pages, viewer: &Viewer) -> Roles {
-    pages.roles.clone().by(viewer.doer).from(viewer.address)
+    pages.roles.clone().by(&viewer.actor).from(viewer.address)
 }
 
 fn is_built_in(role: &Role) -> bool {

@@ -129,7 +129,7 @@ fn inside(back: &str) -> &str {
 
 async fn sign_out(State(pages): State<Pages>, viewer: Viewer) -> Result<Response, Failure> {
     let session = viewer.session.ok_or_else(Failure::not_found)?;
-    pages.sessions.clone().by(viewer.doer).from(viewer.address).sign_out(session).await?;
+    pages.sessions.clone().by(&viewer.actor).from(viewer.address).sign_out(session).await?;
     Ok(signed_out(&pages))
 }
 

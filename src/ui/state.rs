@@ -63,7 +63,7 @@ impl Pages {
         if viewer.is_super_admin() {
             return Ok(Ceiling::Unlimited);
         }
-        Ok(Ceiling::Of(self.sessions.clone().by(viewer.doer).permissions().await?))
+        Ok(Ceiling::Of(self.sessions.clone().by(&viewer.actor).permissions().await?))
     }
 }
 

@@ -170,7 +170,7 @@ pub(super) fn routes<S: Side>() -> GuardedRouter<Pages> {
 
 /// The tokens of this kind, for whoever looks.
 pub(super) fn tokens<S: Side>(pages: &Pages, viewer: &Viewer) -> Tokens {
-    pages.tokens.clone().only(S::KIND).by(viewer.doer).from(viewer.address)
+    pages.tokens.clone().only(S::KIND).by(&viewer.actor).from(viewer.address)
 }
 
 async fn show_list<S: Side>(

@@ -135,7 +135,7 @@ pub(super) fn out_of_reach(owner: &Owner, roles: &BTreeMap<RoleId, Role>, ceilin
 }
 
 pub(super) fn owners(pages: &Pages, viewer: &Viewer) -> Owners {
-    pages.owners.clone().by(viewer.doer).from(viewer.address)
+    pages.owners.clone().by(&viewer.actor).from(viewer.address)
 }
 
 pub(super) async fn all_roles(pages: &Pages) -> Result<BTreeMap<RoleId, Role>, Failure> {

@@ -15,6 +15,8 @@ mod i13_our_own_failure;
 #[cfg(feature = "full")]
 mod i13_shown_once;
 mod i17_expiry;
+#[cfg(feature = "full")]
+mod i20_valid_at_commit;
 mod log;
 mod overload;
 mod shim;

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use keyward::store::{
-    Clamp, Clamped, EventQuery, Imported, NewOwner, NewRole, NewToken, OwnerQuery, Page, Profile, StoreError,
+    Clamp, Clamped, EventQuery, Imported, NewOwner, NewRole, NewToken, OwnerQuery, Page, Profile, Record, StoreError,
     TokenTimes, Transaction, View,
 };
 use keyward::{
@@ -59,7 +59,7 @@ forward! {
     token(id: TokenId) -> Option<Token>;
     tokens(kind: Kind, owner: Option<OwnerId>) -> Vec<Token>;
     token_named(name: &str) -> Option<TokenId>;
-    token_with_digest(digest: &Digest) -> Option<TokenId>;
+    record(digest: &Digest) -> Option<Record>;
     sealed_secret(id: TokenId) -> Option<SealedSecret>;
     tokens_of_members() -> Vec<(RoleId, u64)>;
     tokens_of_owners(ids: &[OwnerId]) -> Vec<(OwnerId, u64)>;

@@ -59,7 +59,7 @@ impl Carrier<'_> {
         keys: &Keys,
     ) -> Result<bool, ServiceError> {
         let what = format!("token {} {:?}", token.id, token.name);
-        if let Some(other) = self.draft.tx.token_with_digest(&token.digest).await? {
+        if let Some(other) = self.draft.tx.record(&token.digest).await?.map(|record| record.token.id) {
             let why = format!("its key opens token {other} here already: it came before");
             self.report.add(Outcome::Left, what, why);
             return Ok(false);

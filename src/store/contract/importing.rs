@@ -21,8 +21,9 @@ pub(super) async fn what_came_is_remembered_for_good<S: Backend>(store: &S) {
         tx.remember_imported(AWKWARD, key, what).await.expect("kinds have keys of their own");
     }
     tx.remember_imported("other", "1", Imported::Role(RoleId(99))).await.expect("so have sources");
-    assert_eq!(tx.token_with_digest(&new.digest).await.expect("digests can be asked for"), Some(token));
-    let absent = tx.token_with_digest(&Digest::Reference([7; 64])).await.expect("digests can be asked for");
+    let found = tx.record(&new.digest).await.expect("digests can be asked for");
+    assert_eq!(found.map(|record| record.token.id), Some(token));
+    let absent = tx.record(&Digest::Reference([7; 64])).await.expect("digests can be asked for");
     assert!(absent.is_none(), "no token, no id");
     commit(tx).await;
 

@@ -5,7 +5,7 @@ use crate::domain::{
     AuditEvent, Ceiling, Digest, Doer, Kind, Owner, OwnerId, PasswordHash, Role, RoleId, SealedSecret, Timestamp,
     Token, TokenId,
 };
-use crate::store::{EventQuery, Imported, OwnerQuery, OwnerSort, Page, Paging, StoreError, View};
+use crate::store::{EventQuery, Imported, OwnerQuery, OwnerSort, Page, Paging, Record, StoreError, View};
 use async_trait::async_trait;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -96,8 +96,8 @@ impl<L: Send> View for Open<L> {
         Ok(self.content.token_names.get(name).copied())
     }
 
-    async fn token_with_digest(&mut self, digest: &Digest) -> Result<Option<TokenId>, StoreError> {
-        Ok(self.content.by_digest.get(digest).copied())
+    async fn record(&mut self, digest: &Digest) -> Result<Option<Record>, StoreError> {
+        Ok(self.content.record(digest, &self.store.uses.load(), self.store.clock.now()))
     }
 
     async fn sealed_secret(&mut self, id: TokenId) -> Result<Option<SealedSecret>, StoreError> {

@@ -6,7 +6,7 @@ use crate::domain::{
     AuditEvent, Ceiling, Digest, Kind, Owner, OwnerId, PasswordHash, Role, RoleId, SealedSecret, Timestamp, Token,
     TokenId,
 };
-use crate::store::{EventQuery, Imported, OwnerQuery, OwnerSort, Page, Paging, StoreError, View};
+use crate::store::{EventQuery, Imported, OwnerQuery, OwnerSort, Page, Paging, Record, StoreError, View};
 use async_trait::async_trait;
 use sqlx::query;
 use sqlx::query::Query;
@@ -207,8 +207,9 @@ impl<C: Send> View for Open<C> {
         Ok(self.id(query(statements::TOKEN_NAMED).bind(name)).await?.map(TokenId))
     }
 
-    async fn token_with_digest(&mut self, digest: &Digest) -> Result<Option<TokenId>, StoreError> {
-        Ok(self.id(query(statements::TOKEN_WITH_DIGEST).bind(digest.to_hex())).await?.map(TokenId))
+    async fn record(&mut self, digest: &Digest) -> Result<Option<Record>, StoreError> {
+        let row = self.row(query(statements::RESOLVE).bind(digest.to_hex())).await?.ok_or_else(no_epoch)?;
+        Ok(rows::snapshot(&row, self.now)?.record)
     }
 
     async fn sealed_secret(&mut self, id: TokenId) -> Result<Option<SealedSecret>, StoreError> {

@@ -191,7 +191,6 @@ macro_rules! statements {
             ") GROUP BY o.id ORDER BY o.id"
         );
         pub const TOKEN_NAMED: &str = "SELECT id FROM keyward_token WHERE name = $1 AND kind <> 'session'";
-        pub const TOKEN_WITH_DIGEST: &str = "SELECT id FROM keyward_token WHERE digest = $1";
         pub const SEALED_SECRET: &str = "SELECT sealed_secret, sealed_with FROM keyward_token WHERE id = $1";
         pub const UPDATE_TOKEN: &str = "UPDATE keyward_token \
              SET name = $4, description = $5, access = $6, idle_ms = $7, updated_at = $8 \

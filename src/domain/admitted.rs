@@ -1,0 +1,67 @@
+//! On whose behalf a service works, and by which credential.
+
+use super::{Digest, Doer, Requirement};
+use std::fmt;
+use std::sync::Arc;
+
+/// The actor that a service works for, with the credential and the requirements that admitted its request.
+///
+/// [`AuthContext::actor`](crate::AuthContext::actor) makes one. Every change made for it judges the credential and the requirements
+/// again inside its transaction, and commits only if both still hold: a request that was admitted before a revocation changes nothing
+/// after it.
+///
+/// A host that signs people in by its own means makes one from a [`Doer`]: it has no credential, and only the state of the account
+/// is judged again.
+///
+/// ```
+/// use keyward::{AdmittedActor, Doer, OwnerId};
+/// let ada = AdmittedActor::from(Doer::Person(OwnerId(1)));
+/// assert_eq!(ada.doer(), Doer::Person(OwnerId(1)));
+/// ```
+#[derive(Clone)]
+pub struct AdmittedActor {
+    doer: Doer,
+    admission: Option<Arc<Admission>>,
+}
+
+/// What admitted a request: it has to hold again when a change commits.
+#[derive(Clone)]
+pub(crate) struct Admission {
+    pub(crate) digest: Digest,
+    pub(crate) required: Vec<Requirement>,
+}
+
+impl AdmittedActor {
+    pub(crate) fn new(doer: Doer, admission: Admission) -> Self {
+        Self { doer, admission: Some(Arc::new(admission)) }
+    }
+
+    /// Whom the audit log names.
+    pub fn doer(&self) -> Doer {
+        self.doer
+    }
+
+    pub(crate) fn admission(&self) -> Option<&Arc<Admission>> {
+        self.admission.as_ref()
+    }
+}
+
+impl From<Doer> for AdmittedActor {
+    fn from(doer: Doer) -> Self {
+        Self { doer, admission: None }
+    }
+}
+
+impl From<&AdmittedActor> for AdmittedActor {
+    fn from(actor: &AdmittedActor) -> Self {
+        actor.clone()
+    }
+}
+
+/// Shows the actor and what was required, never the credential.
+impl fmt::Debug for AdmittedActor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let required = self.admission.as_ref().map(|admission| &admission.required);
+        f.debug_struct("AdmittedActor").field("doer", &self.doer).field("required", &required).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,519 @@
+//! valid-at-commit (I20): a request is admitted when its head arrives and acts when its body ends. In between its credential dies, in
+//! every way there is: then nothing changes, and the answer says so.
+
+use axum::Extension;
+use axum::body::Body;
+use axum::routing::post;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, LOCATION};
+use http::{Method, Request, StatusCode};
+use http_body_util::StreamBody;
+use keyward::testing::{Key, World};
+use keyward::{
+    AdmittedActor, AuthContext, ContentAccess, Gated, Grant, GuardedRouter, NewAdminToken, NewContentToken, NewOwner,
+    NewRole, OwnerId, OwnerState, OwnerUpdate, Password, Permission, ProfileUpdate, Reason, RoleId, RoleUpdate,
+    ServiceError, SessionCookie, TokenId, TokenUpdate, WriteStore, action, api, ui,
+};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tower::ServiceExt;
+
+/// All that the management API asks for.
+const ACTIONS: [&str; 21] = [
+    "admin::users.read",
+    "admin::users.create",
+    "admin::users.update",
+    "admin::users.delete",
+    "admin::roles.read",
+    "admin::roles.create",
+    "admin::roles.update",
+    "admin::roles.delete",
+    "admin::admin-tokens.access",
+    "admin::admin-tokens.read",
+    "admin::admin-tokens.create",
+    "admin::admin-tokens.update",
+    "admin::admin-tokens.regenerate",
+    "admin::admin-tokens.delete",
+    "admin::api-tokens.access",
+    "admin::api-tokens.read",
+    "admin::api-tokens.create",
+    "admin::api-tokens.update",
+    "admin::api-tokens.regenerate",
+    "admin::api-tokens.delete",
+    "host.write",
+];
+
+/// What the host's handlers have done.
+type Done = Arc<Mutex<Vec<String>>>;
+
+struct Scene {
+    world: World,
+    service: Gated<axum::Router>,
+    /// Whose credential dies.
+    person: Key,
+    /// A token of theirs.
+    token: Key,
+    content: Key,
+    /// Another person's account, role and content token, to be changed.
+    other: OwnerId,
+    role: RoleId,
+    spare: TokenId,
+    /// Of the person's account, as their form has it.
+    version: String,
+    done: Done,
+    actor: Arc<Mutex<Option<AdmittedActor>>>,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let world = World::with(|builder| builder.api().ui(SessionCookie::default()));
+        let permissions = ACTIONS.map(Permission::new);
+        let person = permissions.iter().cloned().fold(world.editor(), |cast, p| cast.holds(p)).sign_in().await;
+        let keyward = &world.keyward;
+        let grants = ACTIONS.map(Grant::new);
+        let new = NewAdminToken::new("deploy", person.owner()).grants(grants);
+        let issued = keyward.tokens().issue_admin(new).await.unwrap();
+        let token = Key { secret: issued.secret, token: issued.token.id, owner: person.owner };
+        let content = world.content(ContentAccess::FullAccess).await;
+        let other = keyward.owners().create(NewOwner::new("other@example.test")).await.unwrap().id;
+        let role = keyward.roles().create(NewRole::new("Other")).await.unwrap().id;
+        let spare = NewContentToken::new("spare", ContentAccess::ReadOnly);
+        let spare = keyward.tokens().issue_content(spare).await.unwrap().token.id;
+        let (done, actor) = (Done::default(), Arc::default());
+        let service = keyward.guard(api::router(keyward).merge(ui::router(keyward)).merge(host(&done, &actor)));
+        let version = keyward.owners().read(person.owner()).await.unwrap().version().to_string();
+        Self { person, token, content, other, role, spare, version, done, actor, service, world }
+    }
+
+    /// Sends the head and all of the body but its last byte, and answers once the route waits for that.
+    async fn park(&self, sent: &Sent, secret: &Key) -> Parked {
+        let (waits, waiting) = oneshot::channel();
+        let (last, rest) = oneshot::channel::<()>();
+        let body = sent.body.clone();
+        let first = body.slice(..body.len() - 1);
+        let frames = async_stream(first, waits, rest, body.slice(body.len() - 1..));
+        let mut request =
+            Request::builder().method(&sent.method).uri(&sent.path).header(CONTENT_TYPE, sent.content_type);
+        request = match sent.content_type {
+            FORM => request
+                .header(COOKIE, format!("__Host-keyward={}", secret.secret.expose()))
+                .header("sec-fetch-site", "same-origin"),
+            _ => request.header(AUTHORIZATION, format!("Bearer {}", secret.secret.expose())),
+        };
+        let answer = tokio::spawn(self.service.clone().oneshot(request.body(frames).unwrap()));
+        waiting.await.expect("the route reads its body");
+        Parked { last, answer }
+    }
+
+    async fn seq(&self) -> u64 {
+        self.world.keyward.store().begin().await.unwrap().seq()
+    }
+}
+
+struct Parked {
+    last: oneshot::Sender<()>,
+    answer: tokio::task::JoinHandle<Result<axum::response::Response, Infallible>>,
+}
+
+impl Parked {
+    async fn finish(self) -> axum::response::Response {
+        self.last.send(()).unwrap();
+        self.answer.await.unwrap().unwrap()
+    }
+}
+
+/// A body in two frames; it says when it is asked for the second one, and waits for it.
+fn async_stream(first: Bytes, waits: oneshot::Sender<()>, rest: oneshot::Receiver<()>, last: Bytes) -> Body {
+    enum Step {
+        First(Bytes, oneshot::Sender<()>, oneshot::Receiver<()>, Bytes),
+        Last(oneshot::Sender<()>, oneshot::Receiver<()>, Bytes),
+        End,
+    }
+    let frame = |bytes| Ok::<_, Infallible>(http_body::Frame::data(bytes));
+    let stream = futures_util::stream::unfold(Step::First(first, waits, rest, last), move |step| async move {
+        match step {
+            Step::First(first, waits, rest, last) => Some((frame(first), Step::Last(waits, rest, last))),
+            Step::Last(waits, rest, last) => {
+                waits.send(()).unwrap();
+                rest.await.unwrap();
+                Some((frame(last), Step::End))
+            }
+            Step::End => None,
+        }
+    });
+    Body::new(StreamBody::new(stream))
+}
+
+/// A host's routes: one that reads its body, and one that gives away for whom services work.
+fn host(done: &Done, actor: &Arc<Mutex<Option<AdmittedActor>>>) -> GuardedRouter {
+    let write = |done: &Done| {
+        let done = done.clone();
+        post(move |body: String| async move { done.lock().unwrap().push(body) })
+    };
+    let (actor, work) = (actor.clone(), done.clone());
+    let keep = post(move |Extension(auth): Extension<AuthContext>| async move {
+        *actor.lock().unwrap() = auth.actor();
+    });
+    let long =
+        post(move |Extension(auth): Extension<AuthContext>, go: Extension<Arc<tokio::sync::Notify>>| async move {
+            go.notified().await;
+            auth.revalidate().await?;
+            work.lock().unwrap().push("long".to_owned());
+            Ok::<_, keyward::NoLongerValid>("done")
+        });
+    GuardedRouter::new()
+        .route("/admin/host", action("host.write"), write(done))
+        .route("/api/articles", action("api::article.article.create"), write(done))
+        .route("/admin/actor", action("host.write"), keep)
+        .route("/admin/long", action("host.write"), long)
+}
+
+const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// A request with a body that changes something.
+#[derive(Clone)]
+struct Sent {
+    method: Method,
+    path: String,
+    content_type: &'static str,
+    body: Bytes,
+    /// The action that it takes; `None` for a person's own account.
+    takes: Option<&'static str>,
+}
+
+/// Every route that reads a body, on the API, in the pages, and of the host.
+fn requests(scene: &Scene) -> Vec<Sent> {
+    let json = |method, path: String, body: serde_json::Value, takes| Sent {
+        method,
+        path,
+        content_type: JSON,
+        body: body.to_string().into(),
+        takes,
+    };
+    let form = |path: String, fields: &[(&str, &str)], takes| {
+        let body = serde_urlencoded(fields);
+        Sent { method: Method::POST, path, content_type: FORM, body, takes }
+    };
+    let Scene { other, role, spare, token, version, .. } = scene;
+    let token = token.token;
+    use serde_json::json as new;
+    let mut all = vec![
+        json(Method::POST, "/admin/admin-tokens".into(), new!({"name": "new"}), Some("admin::admin-tokens.create")),
+        json(
+            Method::PUT,
+            format!("/admin/admin-tokens/{token}"),
+            new!({"name": "x"}),
+            Some("admin::admin-tokens.update"),
+        ),
+        json(
+            Method::POST,
+            "/admin/api-tokens".into(),
+            new!({"name": "new", "type": "full-access"}),
+            Some("admin::api-tokens.create"),
+        ),
+        json(Method::PUT, format!("/admin/api-tokens/{spare}"), new!({"name": "x"}), Some("admin::api-tokens.update")),
+        json(Method::POST, "/admin/users".into(), new!({"email": "new@example.test"}), Some("admin::users.create")),
+        json(Method::PUT, format!("/admin/users/{other}"), new!({"firstname": "x"}), Some("admin::users.update")),
+        json(Method::POST, "/admin/roles".into(), new!({"name": "new"}), Some("admin::roles.create")),
+        json(Method::PUT, format!("/admin/roles/{role}"), new!({"name": "x"}), Some("admin::roles.update")),
+        json(
+            Method::PUT,
+            format!("/admin/roles/{role}/permissions"),
+            new!({"permissions": [{"action": "host.write"}]}),
+            Some("admin::roles.update"),
+        ),
+        json(Method::PUT, "/admin/users/me".into(), new!({"firstname": "x"}), None),
+        json(Method::POST, "/admin/host".into(), new!("body"), Some("host.write")),
+    ];
+    let settings = "/admin/settings";
+    all.extend([
+        form("/admin/me".into(), &[("firstname", "x"), ("lastname", ""), ("username", ""), ("version", version)], None),
+        form(
+            format!("{settings}/admin-tokens/create"),
+            &[("name", "new"), ("description", ""), ("lifespan", "604800000")],
+            Some("admin::admin-tokens.create"),
+        ),
+        form(
+            format!("{settings}/api-tokens/create"),
+            &[("name", "new"), ("type", "full-access"), ("lifespan", "604800000")],
+            Some("admin::api-tokens.create"),
+        ),
+        form(format!("{settings}/roles/create"), &[("name", "new"), ("description", "")], Some("admin::roles.create")),
+        form(format!("{settings}/users/create"), &[("email", "new@example.test")], Some("admin::users.create")),
+    ]);
+    all
+}
+
+fn serde_urlencoded(fields: &[(&str, &str)]) -> Bytes {
+    let mut text = url::form_urlencoded::Serializer::new(String::new());
+    text.extend_pairs(fields);
+    text.finish().into()
+}
+
+/// A way to lose a credential.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Loss {
+    SignOut,
+    PasswordChange,
+    Revocation,
+    Regeneration,
+    Demotion,
+    LostAction,
+    LostGrant,
+    Deactivation,
+    Block,
+    Deletion,
+    Expiry,
+}
+
+use Loss::*;
+
+impl Loss {
+    const OF_SESSION: [Self; 8] =
+        [SignOut, PasswordChange, Demotion, LostAction, Deactivation, Block, Deletion, Expiry];
+    const OF_TOKEN: [Self; 9] =
+        [Revocation, Regeneration, Demotion, LostAction, LostGrant, Deactivation, Block, Deletion, Expiry];
+    const OF_CONTENT: [Self; 4] = [Revocation, Regeneration, LostGrant, Expiry];
+
+    /// Whether the credential itself stays valid, and only a permission is gone.
+    fn is_of_permission(self) -> bool {
+        matches!(self, Demotion | LostAction | LostGrant)
+    }
+
+    async fn happen(self, scene: &Scene, key: &Key, takes: Option<&str>) {
+        let keyward = &scene.world.keyward;
+        let (tokens, owners) = (keyward.tokens(), keyward.owners());
+        let kept = |name: &&str| Some(*name) != takes;
+        match self {
+            SignOut => {
+                let actor = keyward::Doer::Person(key.owner());
+                keyward.sessions().by(actor).sign_out(key.token).await.map(drop).unwrap();
+            }
+            PasswordChange => owners.set_password(key.owner(), Password::new("Passw0rd!")).await.map(drop).unwrap(),
+            Revocation => tokens.revoke(key.token).await.map(drop).unwrap(),
+            Regeneration => tokens.regenerate(key.token).await.map(drop).unwrap(),
+            Demotion => owners.set_roles(key.owner(), vec![scene.role]).await.map(drop).unwrap(),
+            LostAction => {
+                let permissions = ACTIONS.iter().filter(|name| kept(name)).map(|name| Permission::new(*name)).collect();
+                keyward.roles().set_permissions(key.role(), permissions).await.map(drop).unwrap();
+            }
+            LostGrant => {
+                let grants = ACTIONS.iter().filter(|name| kept(name)).map(|name| Grant::new(*name)).collect();
+                let update = match key.owner {
+                    Some(_) => TokenUpdate { grants: Some(grants), ..TokenUpdate::default() },
+                    None => TokenUpdate { access: Some(ContentAccess::ReadOnly), ..TokenUpdate::default() },
+                };
+                tokens.update(key.token, update).await.map(drop).unwrap();
+            }
+            Deactivation => owners.set_state(key.owner(), OwnerState::Deactivated).await.map(drop).unwrap(),
+            Block => {
+                let blocked = OwnerUpdate { blocked: Some(true), ..OwnerUpdate::default() };
+                owners.update(key.owner(), blocked).await.map(drop).unwrap();
+            }
+            Deletion => owners.delete(key.owner()).await.map(drop).unwrap(),
+            Expiry => scene.world.clock.advance(Duration::from_secs(400 * 24 * 60 * 60)),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_parked_request_changes_nothing_once_its_credential_is_lost() {
+    let routes = requests(&Scene::new().await).len();
+    let mut tried = 0;
+    for (of_token, losses) in [(false, &Loss::OF_SESSION[..]), (true, &Loss::OF_TOKEN[..])] {
+        for loss in losses {
+            for i in 0..routes {
+                let scene = Scene::new().await;
+                let sent = requests(&scene).swap_remove(i);
+                let key = if of_token { &scene.token } else { &scene.person };
+                // Pages take sessions only, and what a person's own account asks for no loss of permissions takes away. Only a
+                // host's route and reading are for tokens; what a token may not do at all, it may not do late either.
+                let fits = sent.content_type != FORM || !of_token;
+                if !fits || (loss.is_of_permission() && sent.takes.is_none()) {
+                    continue;
+                }
+                let parked = scene.park(&sent, key).await;
+                loss.happen(&scene, key, sent.takes).await;
+                let before = scene.seq().await;
+                let answer = parked.finish().await;
+                let told = format!("{} {} after {loss:?} (of a token: {of_token})", sent.method, sent.path);
+                let (status, reason) = (answer.status(), answer.extensions().get::<Reason>().copied());
+                match (loss.is_of_permission(), sent.content_type) {
+                    (true, _) => assert_eq!(status, StatusCode::FORBIDDEN, "{told}"),
+                    (false, FORM) => {
+                        assert_eq!(status, StatusCode::SEE_OTHER, "{told}");
+                        assert_eq!(answer.headers()[LOCATION], "/admin/auth/login", "{told}");
+                    }
+                    (false, _) => assert_eq!(status, StatusCode::UNAUTHORIZED, "{told}"),
+                }
+                assert!(reason.is_some(), "the gate answers: {told}");
+                assert_eq!(scene.seq().await, before, "{told}");
+                assert!(scene.done.lock().unwrap().is_empty(), "{told}");
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 150, "{tried}");
+}
+
+#[tokio::test]
+async fn a_parked_request_goes_on_while_its_credential_is_valid() {
+    for i in 0..requests(&Scene::new().await).len() {
+        let scene = Scene::new().await;
+        let sent = requests(&scene).swap_remove(i);
+        let before = scene.seq().await;
+        let parked = scene.park(&sent, &scene.person).await;
+        // Something else changes that the credential rests on: it is judged again, and holds.
+        let more = ACTIONS.into_iter().chain(["host.more"]).map(Permission::new).collect();
+        scene.world.keyward.roles().set_permissions(scene.person.role(), more).await.unwrap();
+        let answer = parked.finish().await;
+        let told = format!("{} {}: {}", sent.method, sent.path, answer.status());
+        assert!(answer.status().is_success() || answer.status() == StatusCode::SEE_OTHER, "{told}");
+        assert!(answer.headers().get(LOCATION).is_none_or(|to| to != "/admin/auth/login"), "{told}");
+        let done = scene.seq().await > before + 1 || !scene.done.lock().unwrap().is_empty();
+        assert!(done, "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_parked_content_request_changes_nothing_once_its_token_is_lost() {
+    for loss in Loss::OF_CONTENT {
+        let scene = Scene::new().await;
+        let new = NewContentToken::new("short", ContentAccess::FullAccess);
+        let issued = scene.world.keyward.tokens().issue_content(new).await.unwrap();
+        let key = match loss {
+            Expiry => Key { secret: issued.secret, token: issued.token.id, owner: None },
+            _ => scene.content.clone(),
+        };
+        let sent = Sent {
+            method: Method::POST,
+            path: "/api/articles".into(),
+            content_type: JSON,
+            body: Bytes::from_static(b"an article"),
+            takes: None,
+        };
+        let parked = scene.park(&sent, &key).await;
+        loss.happen(&scene, &key, None).await;
+        let status = parked.finish().await.status();
+        let expected = if loss.is_of_permission() { StatusCode::FORBIDDEN } else { StatusCode::UNAUTHORIZED };
+        assert_eq!(status, expected, "{loss:?}");
+        assert!(scene.done.lock().unwrap().is_empty(), "{loss:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_handler_learns_before_long_work_that_its_credential_is_lost() {
+    for loss in Loss::OF_TOKEN {
+        let scene = Scene::new().await;
+        let go = Arc::new(tokio::sync::Notify::new());
+        let request = |key: &Key| {
+            Request::post("/admin/long")
+                .header(AUTHORIZATION, format!("Bearer {}", key.secret.expose()))
+                .extension(go.clone())
+                .body(Body::empty())
+                .unwrap()
+        };
+        let valid = tokio::spawn(scene.service.clone().oneshot(request(&scene.token)));
+        go.notify_one();
+        assert_eq!(valid.await.unwrap().unwrap().status(), StatusCode::OK);
+        let service = scene.service.clone();
+        let (request, mut waiting) = (request(&scene.token), Box::pin(async { go.notified().await }));
+        let mut answer = Box::pin(service.oneshot(request));
+        // The handler is reached: it waits to be let go on.
+        assert!(futures_util::poll!(&mut answer).is_pending() && futures_util::poll!(&mut waiting).is_pending());
+        drop(waiting);
+        loss.happen(&scene, &scene.token, Some("host.write")).await;
+        go.notify_waiters();
+        let status = answer.await.unwrap().status();
+        let expected = if loss.is_of_permission() { StatusCode::FORBIDDEN } else { StatusCode::UNAUTHORIZED };
+        assert_eq!(status, expected, "{loss:?}");
+        assert_eq!(scene.done.lock().unwrap().len(), 1, "{loss:?}");
+    }
+}
+
+/// The transaction judges by itself, whatever the gate has seen: each change that a service makes for an actor whose credential was
+/// lost after the request began.
+#[tokio::test]
+async fn a_change_commits_only_while_the_credential_is_valid() {
+    for (of_token, losses) in [(false, &Loss::OF_SESSION[..]), (true, &Loss::OF_TOKEN[..])] {
+        for loss in losses {
+            let scene = Scene::new().await;
+            let key = if of_token { &scene.token } else { &scene.person };
+            let request =
+                Request::post("/admin/actor").header(AUTHORIZATION, format!("Bearer {}", key.secret.expose()));
+            let answer = scene.service.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+            assert_eq!(answer.status(), StatusCode::OK);
+            let actor = scene.actor.lock().unwrap().take().unwrap();
+            loss.happen(&scene, key, Some("host.write")).await;
+            let before = scene.seq().await;
+            for (change, refused) in changes(&scene, &actor).await {
+                let told = format!("{change} after {loss:?} (of a token: {of_token}): {refused:?}");
+                match refused {
+                    Some(ServiceError::Unauthenticated(_)) => assert!(!loss.is_of_permission(), "{told}"),
+                    // Some changes are not for tokens at all, and some see an inactive account earlier.
+                    Some(ServiceError::Forbidden(_)) => {}
+                    _ => panic!("{told}"),
+                }
+            }
+            assert_eq!(scene.seq().await, before, "{loss:?} {of_token}");
+        }
+    }
+}
+
+/// Every change of the services, tried for this actor.
+async fn changes(scene: &Scene, actor: &AdmittedActor) -> Vec<(&'static str, Option<ServiceError>)> {
+    let keyward = &scene.world.keyward;
+    let Scene { other, role, spare, token, person, .. } = scene;
+    let (owners, roles) = (keyward.owners().by(actor), keyward.roles().by(actor));
+    let (tokens, sessions) = (keyward.tokens().by(actor), keyward.sessions().by(actor));
+    let new = |name: &str| NewOwner::new(format!("{name}@example.test"));
+    let issue = NewAdminToken::new("late", person.owner());
+    let content = NewContentToken::new("late", ContentAccess::ReadOnly);
+    let profile = ProfileUpdate { firstname: Some("late".into()), ..ProfileUpdate::default() };
+    let renamed = OwnerUpdate { firstname: Some("late".into()), ..OwnerUpdate::default() };
+    let role_update = RoleUpdate { name: Some("late".into()), ..RoleUpdate::default() };
+    vec![
+        ("create an owner", owners.create(new("a")).await.err()),
+        ("invite", owners.invite(new("b")).await.err()),
+        ("update an owner", owners.update(*other, renamed).await.err()),
+        ("set a state", owners.set_state(*other, OwnerState::Deactivated).await.err()),
+        ("set roles", owners.set_roles(*other, vec![*role]).await.err()),
+        ("delete an owner", owners.delete(*other).await.err()),
+        ("create a role", roles.create(NewRole::new("late")).await.err()),
+        ("update a role", roles.update(*role, role_update).await.err()),
+        ("set permissions", roles.set_permissions(*role, vec![Permission::new("host.write")]).await.err()),
+        ("delete a role", roles.delete(*role).await.err()),
+        ("issue an admin token", tokens.issue_admin(issue).await.err()),
+        ("issue a content token", tokens.issue_content(content).await.err()),
+        (
+            "update a token",
+            tokens.update(*spare, TokenUpdate { name: Some("late".into()), ..TokenUpdate::default() }).await.err(),
+        ),
+        ("regenerate a token", tokens.regenerate(token.token).await.err()),
+        ("regenerate a content token", tokens.regenerate(*spare).await.err()),
+        ("revoke a token", tokens.revoke(*spare).await.err()),
+        ("sign out", sessions.sign_out(person.token).await.err()),
+        ("change one's own account", sessions.update_me(profile).await.err()),
+    ]
+}
+
+/// A token that was leaked: its thief parks a regeneration, the owner regenerates, and the owner's secret stays the only one.
+#[tokio::test]
+async fn a_regenerated_secret_regenerates_nothing() {
+    let scene = Scene::new().await;
+    let request =
+        Request::post("/admin/actor").header(AUTHORIZATION, format!("Bearer {}", scene.token.secret.expose()));
+    scene.service.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    let thief = scene.actor.lock().unwrap().take().unwrap();
+    let owner = keyward::Doer::Person(scene.token.owner());
+    let tokens = scene.world.keyward.tokens();
+    let renewed = tokens.clone().by(owner).regenerate(scene.token.token).await.unwrap();
+    let stolen = tokens.clone().by(&thief).regenerate(scene.token.token).await;
+    assert!(matches!(stolen, Err(ServiceError::Unauthenticated(Reason::Invalid(_)))), "{stolen:?}");
+    let request = Request::post("/admin/host").header(AUTHORIZATION, format!("Bearer {}", renewed.secret.expose()));
+    let answer = scene.service.clone().oneshot(request.body(Body::from("x")).unwrap()).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+}
