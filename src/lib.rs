@@ -145,7 +145,7 @@ pub use domain::{Ambiguity, Authority, Invalid, Principal, Reason, Unavailable};
 pub use domain::{
     Action, ConditionId, ConditionSet, EmptySet, Field, FieldSet, Fields, Grant, Guard, Permission, Rule, Subject, When,
 };
-pub use domain::{ActionEntry, Catalogue, Section, SubjectEntry, SubjectKind};
+pub use domain::{ActionEntry, Catalogue, Rename, Section, SubjectEntry, SubjectKind};
 pub use domain::{BeyondCeiling, Ceiling, Excess};
 pub use domain::{ContentAccess, Kind, KindSet, Token, TokenAuthority, TokenId};
 pub use domain::{MalformedId, MalformedVersion, Version};

@@ -86,6 +86,7 @@ impl From<Cause> for EventObject {
             Cause::OwnerRoles(OwnerId(id)) => ("user-roles", Some(id)),
             Cause::OwnerDeleted(OwnerId(id)) => ("user-deleted", Some(id)),
             Cause::Catalogue => ("catalogue", None),
+            Cause::Renamed => ("renamed", None),
         };
         Self { kind, id }
     }

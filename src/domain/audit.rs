@@ -117,6 +117,8 @@ pub enum Cause {
     OwnerDeleted(OwnerId),
     /// The catalogue no longer has the action.
     Catalogue,
+    /// The catalogue calls an action, a subject or a field otherwise.
+    Renamed,
 }
 
 /// One event. It holds ids and plain facts, never a secret or a digest.

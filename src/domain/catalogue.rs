@@ -1,6 +1,6 @@
 //! The catalogue: which actions, subjects, fields and conditions there are, so that what is written can be checked.
 
-use super::{Action, ConditionId, Conditions, Field, Fields, Permission, Subject};
+use super::{Action, ConditionId, Conditions, Field, Fields, Permission, Rename, Subject};
 
 /// Every action, subject and field of an installation. What is not in it cannot be written.
 ///
@@ -19,6 +19,7 @@ pub struct Catalogue {
     actions: Vec<ActionEntry>,
     subjects: Vec<SubjectEntry>,
     content: Vec<Action>,
+    renames: Vec<Rename>,
 }
 
 /// An action that permissions can name.
@@ -175,7 +176,7 @@ impl SubjectEntry {
 impl Default for Catalogue {
     /// The actions of keyward itself.
     fn default() -> Self {
-        let empty = Self { actions: Vec::new(), subjects: Vec::new(), content: Vec::new() };
+        let empty = Self { actions: Vec::new(), subjects: Vec::new(), content: Vec::new(), renames: Vec::new() };
         let tokens = [
             ("access", "Access the settings page"),
             ("create", "Create"),
@@ -225,6 +226,33 @@ impl Catalogue {
             self.content.push(id);
         }
         self
+    }
+
+    /// Says that a name was another one before: what holds the old name keeps its meaning under the new one.
+    ///
+    /// It is applied when the installation is [set up](crate::Keyward::set_up), in the order of the calls, in one transaction, with an event for each
+    /// role and token that changes. A name that is still registered is not renamed. It can stay for ever, and goes from the code when every
+    /// installation was set up with it.
+    ///
+    /// ```
+    /// use keyward::{Catalogue, Rename};
+    /// let catalogue = Catalogue::default()
+    ///     .content_action("api::article.article.find")
+    ///     .renamed(Rename::action("api::post.post.find", "api::article.article.find"))
+    ///     .renamed(Rename::subject("api::post.post", "api::article.article"))
+    ///     .renamed(Rename::field("api::article.article", "heading", "title"));
+    /// ```
+    #[must_use]
+    pub fn renamed(mut self, rename: Rename) -> Self {
+        self.renames.push(rename);
+        self
+    }
+
+    /// The renames whose old name is no longer registered.
+    pub(crate) fn renames(&self) -> Vec<Rename> {
+        let actions: Vec<&Action> = self.actions.iter().map(|entry| &entry.id).chain(&self.content).collect();
+        let subjects: Vec<(&Subject, &[Field])> = self.subjects.iter().map(|s| (&s.id, s.fields.as_slice())).collect();
+        self.renames.iter().filter(|rename| !rename.is_idle(&actions, &subjects)).cloned().collect()
     }
 
     /// Every action, as registered.

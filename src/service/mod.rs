@@ -21,6 +21,7 @@ mod people;
 mod policy;
 mod reach;
 mod register;
+mod rename;
 mod roles;
 mod sessions;
 mod set_up;

@@ -18,6 +18,8 @@ pub struct SetUp {
     pub nobody_yet: bool,
     /// How many grants and permissions went, because the catalogue no longer has their action.
     pub clamped: u64,
+    /// How many roles and tokens hold a new name, because the catalogue says that it has taken the place of theirs.
+    pub renamed: u64,
 }
 
 /// How often sessions that have ended and events that are too old are looked for.
@@ -86,8 +88,9 @@ async fn set_up(draft: &mut Draft, defaults: Vec<Default>) -> Result<SetUp, Serv
         }
     }
     let writer = draft.writer.clone();
-    let mut clamped = 0;
+    let (mut clamped, mut renamed) = (0, 0);
     if let Some(catalogue) = &writer.settings.catalogue {
+        renamed = super::rename::apply(draft, &catalogue.renames()).await?;
         let actions: Vec<_> = catalogue.actions().iter().map(|a| a.id.clone()).collect();
         let gone = draft.clamp(Clamp::Unknown(&actions), Cause::Catalogue).await?;
         clamped = gone.grants + gone.permissions;
@@ -100,7 +103,7 @@ async fn set_up(draft: &mut Draft, defaults: Vec<Default>) -> Result<SetUp, Serv
     let query =
         crate::store::OwnerQuery { paging: one, search: None, sort: crate::store::OwnerSort::Id, descending: false };
     let nobody_yet = draft.tx.owners(&query).await?.total == 0;
-    Ok(SetUp { nobody_yet, clamped })
+    Ok(SetUp { nobody_yet, clamped, renamed })
 }
 
 /// Remembers for how long events are kept, if that is not what was remembered last.

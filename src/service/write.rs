@@ -143,8 +143,19 @@ impl Draft {
         target: Target,
         details: serde_json::Value,
     ) -> Result<(), ServiceError> {
-        let (at, origin) = (self.tx.now(), self.origin);
-        Ok(self.tx.audit(AuditEvent { at, origin, what, target, cause: None, details }).await?)
+        self.audit_because(None, what, target, details).await
+    }
+
+    /// The same, where another change made it necessary.
+    pub(super) async fn audit_because(
+        &mut self,
+        cause: impl Into<Option<Cause>>,
+        what: What,
+        target: Target,
+        details: serde_json::Value,
+    ) -> Result<(), ServiceError> {
+        let (at, origin, cause) = (self.tx.now(), self.origin, cause.into());
+        Ok(self.tx.audit(AuditEvent { at, origin, what, target, cause, details }).await?)
     }
 
     /// Takes away what owners no longer hold, and answers what that was.

@@ -311,6 +311,7 @@ async fn lost(pages: &Pages, viewer: &Viewer, id: TokenId, now: Timestamp) -> Re
             },
             Some(Cause::OwnerRoles(_)) => "when the owner's roles were changed".to_owned(),
             Some(Cause::Catalogue) => "when the action went from the service".to_owned(),
+            Some(Cause::Renamed) => "when the service renamed it".to_owned(),
             _ => "with another change".to_owned(),
         };
         all.push(Lost { what, at: When::of(event.at, now), why });

@@ -129,6 +129,7 @@ pub(super) fn reason(cause: Option<Cause>) -> &'static str {
         Some(Cause::OwnerRoles(_)) => ", because {who} changed the roles of {cause}",
         Some(Cause::OwnerDeleted(_)) => ", because {who} deleted {cause}",
         Some(Cause::Catalogue) => ", because the service no longer has that action",
+        Some(Cause::Renamed) => ", because the service renamed what is in it",
     }
 }
 

@@ -202,7 +202,7 @@ fn of_cause(cause: Option<Cause>) -> Option<Target> {
     match cause {
         Some(Cause::RolePermissions(id)) => Some(Target::Role(id)),
         Some(Cause::OwnerRoles(id) | Cause::OwnerDeleted(id)) => Some(Target::Owner(id)),
-        Some(Cause::Catalogue) | None => None,
+        Some(Cause::Catalogue | Cause::Renamed) | None => None,
     }
 }
 

@@ -204,7 +204,12 @@ fn chosen_before<'b>(grant: &Grant, before: &'b [Grant]) -> Option<&'b When> {
 }
 
 /// What changes, with before and after.
-fn differences(before: &Token, name: &str, description: &str, authority: &TokenAuthority) -> Map<String, Value> {
+pub(in crate::service) fn differences(
+    before: &Token,
+    name: &str,
+    description: &str,
+    authority: &TokenAuthority,
+) -> Map<String, Value> {
     let mut details = Map::new();
     let mut differ = |what: &str, before: Value, after: Value| {
         if before != after {

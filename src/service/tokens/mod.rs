@@ -8,6 +8,7 @@ pub use change::TokenUpdate;
 pub use issue::{IssuedToken, NewAdminToken, NewContentToken, NewSession};
 pub use read::{DescribedToken, OpenedToken, Reveal};
 
+pub(super) use change::differences;
 #[cfg(feature = "strapi")]
 pub(super) use issue::facts;
 pub(super) use issue::{insert, record};
