@@ -52,6 +52,8 @@ macro_rules! on_every_store {
 }
 
 on_every_store! {
+    the_log_alone_tells_what_a_token_may_do
+    the_same_in_another_order_is_no_change
     a_key_shows_to_a_session_of_its_owner_and_nobody_else
     a_lost_encryption_key_breaks_viewing_and_nothing_else
     without_an_encryption_key_a_key_shows_once
@@ -394,4 +396,76 @@ async fn events_are_kept_as_long_as_the_policy_says<S: WriteStore + Clone>(store
     assert_eq!((count(&world, What::OwnerCreated).await, count(&world, What::EventsDeleted).await), (0, 1));
     let asked = world.keyward.events().by(Doer::Person(OwnerId(1))).delete_older_than(DAY).await;
     assert!(matches!(asked, Err(ServiceError::Forbidden(_))));
+}
+
+async fn the_log_alone_tells_what_a_token_may_do<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
+    let world = world(&store, &clock, |b| b);
+    let role = NewRole::new("r").permissions([Permission::new("read").on("article")]);
+    let role = world.keyward.roles().create(role).await.unwrap().id;
+    let ada = person(&world, "ada", &[role]).await;
+    let tokens = world.keyward.tokens();
+    let grant = Grant::new("read").on("article").fields(Fields::only(["title"]).unwrap());
+    let admin = NewAdminToken::new("a", ada).description("For the site").grants([grant]).lifespan(Lifespan::days(7));
+    let admin = tokens.issue_admin(admin).await.unwrap().token;
+    let access = ContentAccess::Custom(["article.find".into(), "article.findOne".into()].into());
+    tokens.issue_content(NewContentToken::new("c", access).lifespan(Lifespan::Unlimited)).await.unwrap();
+    let query = EventQuery { what: Some(What::TokenIssued), ..EventQuery::all(Paging { page: 1, page_size: 10 }) };
+    let events = world.keyward.events().list(&query).await.unwrap().items;
+    let details: Vec<_> = events.into_iter().map(|(_, event)| event.details).collect();
+    assert_eq!(
+        details,
+        [
+            serde_json::json!({"name": "c", "description": "", "lifespan": null, "expiresAt": null,
+                "access": ["article.find", "article.findOne"]}),
+            serde_json::json!({"name": "a", "description": "For the site", "lifespan": 604_800_000,
+                "expiresAt": admin.expires_at.unwrap().to_string(), "owner": ada.0,
+                "grants": [{"action": "read", "subject": "article", "fields": ["title"]}]}),
+        ]
+    );
+}
+
+async fn the_same_in_another_order_is_no_change<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
+    let world = world(&store, &clock, |b| b);
+    let permissions = || {
+        let fields = Fields::only(["title", "body"]).unwrap();
+        let conditions = When::from_list([IS_CREATOR, keyward::HAS_SAME_ROLE_AS_CREATOR]);
+        let update = Permission { when: conditions, ..Permission::new("update").on("article") };
+        vec![Permission::new("read").on("article").fields(fields), update, Permission::new("delete").on("article")]
+    };
+    let turned = |list: Vec<Permission>| {
+        let turn = |p: Permission| Permission {
+            fields: match &p.fields {
+                Fields::All => Fields::All,
+                Fields::Only(_) => Fields::only(["body", "title"]).unwrap(),
+            },
+            when: When::from_list(p.when.as_slice().iter().rev().map(|id| id.as_str()).collect::<Vec<_>>()),
+            ..p
+        };
+        list.into_iter().rev().map(turn).collect::<Vec<_>>()
+    };
+    let roles = world.keyward.roles();
+    let role = roles.create(NewRole::new("r").permissions(permissions())).await.unwrap().id;
+    let ada = person(&world, "ada", &[role]).await;
+    let tokens = world.keyward.tokens();
+    let grants = |list: Vec<Permission>| list.iter().map(Grant::from).map(unchosen).collect::<Vec<_>>();
+    let admin = NewAdminToken::new("a", ada).grants(grants(permissions()));
+    let admin = tokens.issue_admin(admin).await.unwrap().token.id;
+    let custom = |actions: [&str; 2]| ContentAccess::Custom(actions.map(Into::into).into());
+    let content = NewContentToken::new("c", custom(["a.find", "b.find"]));
+    let content = tokens.issue_content(content).await.unwrap().token.id;
+    let before = world.keyward.events().list(&EventQuery::all(Paging { page: 1, page_size: 1 })).await.unwrap().total;
+
+    roles.set_permissions(role, turned(permissions())).await.unwrap();
+    let update = TokenUpdate { grants: Some(grants(turned(permissions()))), ..TokenUpdate::default() };
+    tokens.update(admin, update).await.unwrap();
+    let update = TokenUpdate { access: Some(custom(["b.find", "a.find"])), ..TokenUpdate::default() };
+    tokens.update(content, update).await.unwrap();
+
+    let after = world.keyward.events().list(&EventQuery::all(Paging { page: 1, page_size: 1 })).await.unwrap().total;
+    assert_eq!(after, before);
+}
+
+/// Conditions are inherited from the owner's roles.
+fn unchosen(grant: Grant) -> Grant {
+    Grant { chosen: When::Always, ..grant }
 }

@@ -340,7 +340,7 @@ mod tests {
     use crate::domain::IS_CREATOR;
 
     fn catalogue() -> Catalogue {
-        let empty = Catalogue { actions: Vec::new(), subjects: Vec::new(), content: Vec::new() };
+        let empty = Catalogue { actions: Vec::new(), subjects: Vec::new(), content: Vec::new(), renames: Vec::new() };
         empty
             .action(ActionEntry::settings("webhooks", "Webhooks", "Read").with_conditions(false))
             .action(ActionEntry::on_subjects("read", "Read", ["article", "home"]).with_fields())

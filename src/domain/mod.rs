@@ -46,6 +46,7 @@ pub(crate) use id::parse_id;
 pub use id::{MalformedId, OwnerId, RoleId, TokenId};
 pub use name::{Action, ConditionId, ConditionSet, EmptySet, Field, FieldSet, Subject};
 pub use owner::{Owner, OwnerState, PasswordHash, Role};
+pub(crate) use permission::same_in_any_order;
 pub use permission::{Fields, Grant, Guard, Permission, Rule, When};
 pub use principal::{Authority, Principal};
 pub use refusal::{Ambiguity, Invalid, Reason, Unavailable};

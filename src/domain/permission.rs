@@ -1,6 +1,8 @@
 //! Permissions, grants and rules.
 
 use super::{Action, ConditionId, ConditionSet, EmptySet, Field, FieldSet, Subject};
+use std::collections::HashMap;
+use std::hash::Hash;
 
 /// Which fields of a subject.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -281,6 +283,23 @@ impl From<&Permission> for Rule {
             guard: Guard::all([p.when.clone()]),
         }
     }
+}
+
+/// Whether two lists hold the same things equally often, in whatever order.
+pub(crate) fn same_in_any_order<T: Eq + Hash>(one: &[T], other: &[T]) -> bool {
+    if one == other {
+        return true;
+    }
+    let mut counts: HashMap<&T, usize> = HashMap::with_capacity(one.len());
+    one.iter().for_each(|item| *counts.entry(item).or_default() += 1);
+    one.len() == other.len()
+        && other.iter().all(|item| match counts.get_mut(item) {
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                true
+            }
+            _ => false,
+        })
 }
 
 #[cfg(test)]

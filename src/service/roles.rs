@@ -4,7 +4,7 @@ use super::actor::Giver;
 use super::error::{Problem, Wrong, described, named};
 use super::write::{Change, Draft, Item, Writer};
 use super::{ServiceError, for_whom, optimistic};
-use crate::domain::{Cause, Ceiling, Permission, Role, RoleId, Tag, Target, What};
+use crate::domain::{Cause, Ceiling, Permission, Role, RoleId, Tag, Target, What, same_in_any_order};
 use crate::store::{Clamp, Clamped, NewRole};
 use serde_json::{Map, Value, json};
 
@@ -187,7 +187,7 @@ async fn change(draft: &mut Draft, id: RoleId, changes: Changes) -> Result<(Role
         draft.tx.update_role(id, &name, &description).await?;
         draft.audit(What::RoleUpdated, Target::Role(id), Value::Object(details)).await?;
     }
-    let clamped = match permissions.filter(|permissions| *permissions != before.permissions) {
+    let clamped = match permissions.filter(|permissions| !same_in_any_order(permissions, &before.permissions)) {
         Some(permissions) => set_permissions(draft, &before, &permissions).await?,
         None => Clamped::default(),
     };

@@ -132,7 +132,10 @@ impl Teller<'_> {
             (_, Value::Bool(true)) => "yes".to_owned(),
             (_, Value::Bool(false)) => "no".to_owned(),
             (_, Value::String(text)) if text.is_empty() => "nothing".to_owned(),
-            ("state" | "access", Value::String(word)) => word.replace('-', " "),
+            ("state", Value::String(word)) => word.replace('-', " "),
+            ("access", Value::String(word)) if matches!(word.as_str(), "read-only" | "full-access") => {
+                word.replace('-', " ")
+            }
             (_, Value::String(text)) => text.clone(),
             ("owner", Value::Number(id)) => self.names.of_person(OwnerId(id.as_i64().unwrap_or_default())),
             ("roles", Value::Number(id)) => self.names.of_role(RoleId(id.as_i64().unwrap_or_default())),
@@ -170,6 +173,7 @@ fn label(name: &str) -> String {
         "access" => "Type".to_owned(),
         "lifespan" => "Duration".to_owned(),
         "first" => "First user".to_owned(),
+        "expiresAt" => "Expires".to_owned(),
         "imported" => "Taken over from".to_owned(),
         "passwordHash" => "Password hash".to_owned(),
         other => capital(other),

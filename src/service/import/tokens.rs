@@ -115,6 +115,7 @@ impl Carrier<'_> {
     async fn insert(&mut self, new: NewToken, times: TokenTimes) -> Result<TokenId, ServiceError> {
         let digest = new.digest;
         let mut details = tokens::facts(&new);
+        details["expiresAt"] = json!(times.expires_at.map(|at| at.to_string()));
         details["imported"] = json!(self.report.source);
         let kind = match &new.authority {
             TokenAuthority::Admin { .. } => Kind::Admin,

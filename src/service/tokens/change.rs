@@ -2,9 +2,10 @@
 
 use super::issue::{IssuedToken, seal};
 use super::read::{DescribedToken, one};
-use super::{Tokens, find, free, told, within};
+use super::{Tokens, access_facts, find, free, told, within};
 use crate::domain::{
     Ceiling, ContentAccess, Grant, Issued, Kind, KindSet, Tag, Target, Token, TokenAuthority, TokenId, What, When,
+    same_in_any_order,
 };
 use crate::service::ServiceError;
 use crate::service::actor::Actor;
@@ -78,6 +79,8 @@ impl Tokens {
                         }
                         (authority @ TokenAuthority::Session { .. }, ..) => authority,
                     };
+                    let authority =
+                        if same(&before.authority, &authority) { before.authority.clone() } else { authority };
                     let details = differences(&before, &name, &description, &authority);
                     if details.is_empty() {
                         return one(&mut *draft.tx, before).await;
@@ -158,6 +161,20 @@ impl Tokens {
     }
 }
 
+/// Whether two authorities are the same but for the order in which they list what they hold.
+fn same(before: &TokenAuthority, after: &TokenAuthority) -> bool {
+    match (before, after) {
+        (TokenAuthority::Admin { grants: before, .. }, TokenAuthority::Admin { grants: after, .. }) => {
+            same_in_any_order(before, after)
+        }
+        (
+            TokenAuthority::Content { access: ContentAccess::Custom(before) },
+            TokenAuthority::Content { access: ContentAccess::Custom(after) },
+        ) => same_in_any_order(before, after),
+        (before, after) => before == after,
+    }
+}
+
 fn may_revoke(actor: Actor, token: &Token) -> Result<(), ServiceError> {
     if actor.is_token(token.id) && token.kind() == Kind::Admin {
         return Ok(());
@@ -220,8 +237,7 @@ pub(in crate::service) fn differences(
     differ("description", json!(before.description), json!(description));
     let held = |authority: &TokenAuthority| match authority {
         TokenAuthority::Admin { grants, .. } => grants.iter().map(told).collect::<Value>(),
-        TokenAuthority::Content { access: ContentAccess::Custom(actions) } => json!(actions),
-        TokenAuthority::Content { access } => json!(access.as_str()),
+        TokenAuthority::Content { access } => access_facts(access),
         TokenAuthority::Session { .. } => Value::Null,
     };
     let what = if before.kind() == Kind::Admin { "grants" } else { "access" };

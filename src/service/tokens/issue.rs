@@ -1,7 +1,7 @@
 //! Issuing.
 
 use super::read::{DescribedToken, one};
-use super::{Tokens, find, free, told, within};
+use super::{Tokens, access_facts, find, free, told, within};
 use crate::domain::{
     Action, ContentAccess, Grant, Issued, Kind, KindSet, OwnerId, Secret, Tag, Target, Token, TokenAuthority, What,
 };
@@ -286,25 +286,28 @@ pub(in crate::service) async fn insert(
     secret: Secret,
     what: What,
 ) -> Result<IssuedToken, ServiceError> {
-    let (digest, details) = (new.digest, facts(&new));
+    let (digest, mut details) = (new.digest, facts(&new));
     let id = draft.tx.insert_token(new).await?;
     let token = find(&mut *draft.tx, id, KindSet::of(&Kind::ALL)).await?;
     seal(draft, &token, &secret).await?;
     draft.touch(Tag::token(&digest));
+    if token.kind() != Kind::Session {
+        details["expiresAt"] = json!(token.expires_at.map(|at| at.to_string()));
+    }
     draft.audit(what, Target::Token(id, token.kind()), details).await?;
     IssuedToken::within(draft, token, secret).await
 }
 
 /// A new token, as the audit log tells it.
 pub(in crate::service) fn facts(new: &NewToken) -> serde_json::Value {
-    let mut details =
-        json!({"name": new.name, "lifespan": new.lifespan.map(|l| u64::try_from(l.as_millis()).unwrap_or(u64::MAX))});
+    let lifespan = new.lifespan.map(|l| u64::try_from(l.as_millis()).unwrap_or(u64::MAX));
+    let mut details = json!({"name": new.name, "description": new.description, "lifespan": lifespan});
     match &new.authority {
         TokenAuthority::Admin { owner, grants } => {
             details["owner"] = json!(owner);
             details["grants"] = grants.iter().map(told).collect();
         }
-        TokenAuthority::Content { access } => details["access"] = json!(access.as_str()),
+        TokenAuthority::Content { access } => details["access"] = access_facts(access),
         TokenAuthority::Session { owner, .. } => details = json!({"owner": owner}),
     }
     details

@@ -16,7 +16,7 @@ pub(super) use issue::{insert, record};
 use super::error::{Problem, Wrong};
 use super::write::{Change, Draft};
 use super::{ServiceError, for_whom, optimistic};
-use crate::domain::{Ceiling, Grant, Kind, KindSet, OwnerId, Token, TokenId, When};
+use crate::domain::{Ceiling, ContentAccess, Grant, Kind, KindSet, OwnerId, Token, TokenId, When};
 use crate::store::View;
 use serde_json::json;
 
@@ -74,6 +74,14 @@ async fn within(draft: &mut Draft, owner: OwnerId, grants: &[Grant]) -> Result<(
         }
     }
     wrong.done()
+}
+
+/// What a content token may do, as the audit log tells it: a word, or the actions of a custom one.
+fn access_facts(access: &ContentAccess) -> serde_json::Value {
+    match access {
+        ContentAccess::Custom(actions) => json!(actions),
+        access => json!(access.as_str()),
+    }
 }
 
 /// A grant, as the audit log tells it.
