@@ -185,6 +185,12 @@ impl From<Problem> for Failure {
     }
 }
 
+impl From<Vec<Problem>> for Failure {
+    fn from(problems: Vec<Problem>) -> Self {
+        Self::invalid(problems)
+    }
+}
+
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let Self { status, name, message, problems, retry_after, lost } = self;

@@ -7,12 +7,16 @@ use serde::de::{
     Unexpected, Visitor,
 };
 use serde::{Deserialize, forward_to_deserialize_any};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::cell::RefCell;
 use std::fmt;
 
 /// Members whose value is never sent back, not even to whoever sent it.
 const SECRETS: [&str; 6] = ["password", "currentPassword", "accessKey", "registrationToken", "setupCode", "userInfo"];
+/// How many mistakes in the shape of a body are looked for: each takes reading it again.
+const AT_ONCE: usize = 20;
+/// How many values are read again for that: in a large body only the first mistake is named.
+const WORK: usize = 20_000;
 /// Nobody is sent back at length what they know.
 const SHORT: usize = 100;
 
@@ -30,16 +34,76 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Value, Problem> {
     }
 }
 
-/// What is expected, out of what was sent.
-pub(super) fn read<T: DeserializeOwned>(sent: &Value) -> Result<T, Problem> {
-    T::deserialize(Reader(sent)).map_err(|wrong| {
-        let path: Vec<String> = wrong.path.into_iter().rev().collect();
-        let value = if wrong.echo { path.iter().try_fold(sent, |value, part| step(value, part)) } else { None };
-        let secret = path.iter().any(|part| SECRETS.contains(&part.as_str()));
-        let short = |v: &&Value| !v.is_object() && !v.is_array() && v.to_string().len() <= SHORT;
-        let value = value.filter(|_| !secret).filter(short).cloned();
-        Problem { path, message: wrong.message, value }
-    })
+/// Reads what is expected out of what was sent, or says all that is wrong with its shape.
+pub(super) fn read<T: DeserializeOwned>(sent: &Value) -> Result<T, Vec<Problem>> {
+    let wrong = match T::deserialize(Reader(sent)) {
+        Ok(read) => return Ok(read),
+        Err(wrong) => wrong,
+    };
+    // Serde stops at the first mistake. What it named is mended in a copy, which is read again until nothing more is found.
+    let (mut copy, mut problems, mut next) = (sent.clone(), Vec::new(), Some(wrong));
+    let at_once = (WORK / values(sent)).min(AT_ONCE);
+    for round in 1.. {
+        let Some(wrong) = next.take() else { break };
+        let path: Vec<String> = wrong.path.iter().rev().cloned().collect();
+        if round < at_once {
+            next = mended::<T>(&mut copy, &path, wrong.echo);
+        }
+        // What is wrong with a substitute is not what was sent.
+        let said = problems.iter().any(|problem: &Problem| path.starts_with(&problem.path));
+        if !said || problems.is_empty() {
+            problems.push(problem(sent, path, wrong));
+        }
+    }
+    Err(problems)
+}
+
+fn problem(sent: &Value, path: Vec<String>, wrong: Mismatch) -> Problem {
+    let value = if wrong.echo { path.iter().try_fold(sent, |value, part| step(value, part)) } else { None };
+    let secret = path.iter().any(|part| SECRETS.contains(&part.as_str()));
+    let short = |v: &&Value| !v.is_object() && !v.is_array() && v.to_string().len() <= SHORT;
+    let value = value.filter(|_| !secret).filter(short).cloned();
+    Problem { path, message: wrong.message, value }
+}
+
+/// Puts something that will do in the place of what is wrong, or takes it away, and answers what is wrong next; nothing if that
+/// cannot be found out.
+fn mended<T: DeserializeOwned>(copy: &mut Value, path: &[String], is_value: bool) -> Option<Mismatch> {
+    let (last, above) = path.split_last()?;
+    // A name that is not known goes; for a value that will not do, or that is missing, there is another one.
+    let others = [Value::Null, "".into(), json!([]), json!({}), 0.into()].map(Some);
+    let gone = [None].into_iter().filter(|_| !is_value);
+    for substitute in gone.chain(others) {
+        let parent = above.iter().try_fold(&mut *copy, |value, part| step_into(value, part))?;
+        match (parent, substitute) {
+            (Value::Object(members), None) => drop(members.remove(last)),
+            (Value::Object(members), Some(value)) => drop(members.insert(last.clone(), value)),
+            (Value::Array(items), Some(value)) => *items.get_mut(last.parse::<usize>().ok()?)? = value,
+            (Value::Array(_), None) => continue,
+            _ => return None,
+        }
+        let wrong = T::deserialize(Reader(copy)).err()?;
+        if !wrong.path.iter().rev().eq(path) {
+            return Some(wrong);
+        }
+    }
+    None
+}
+
+/// How many values there are in this one, itself among them.
+fn values(value: &Value) -> usize {
+    1 + match value {
+        Value::Array(items) => items.iter().map(values).sum(),
+        Value::Object(members) => members.values().map(values).sum(),
+        _ => 0,
+    }
+}
+
+fn step_into<'v>(value: &'v mut Value, part: &str) -> Option<&'v mut Value> {
+    match value {
+        Value::Array(items) => items.get_mut(part.parse::<usize>().ok()?),
+        other => other.get_mut(part),
+    }
 }
 
 /// For a field that may be left out and must not be `null`.
@@ -350,8 +414,23 @@ mod tests {
     }
 
     fn wrong(value: Value) -> (Vec<String>, Option<Value>) {
-        let problem = read::<Outer>(&value).unwrap_err();
+        let problem = read::<Outer>(&value).unwrap_err().remove(0);
         (problem.path, problem.value)
+    }
+
+    #[test]
+    fn all_mistakes_of_a_body_are_named_at_once() {
+        let paths = |value: Value| -> Vec<String> {
+            read::<Outer>(&value).unwrap_err().into_iter().map(|problem| problem.path.join(".")).collect()
+        };
+        assert_eq!(paths(json!({})), ["list"]);
+        assert_eq!(paths(json!({"list": 1, "password": 2, "no": 3})), ["list", "no", "password"]);
+        let items = json!({"list": [{}, {"name": 1, "x": 2}, "y"], "password": []});
+        assert_eq!(paths(items), ["list.0.name", "list.1.name", "list.1.x", "list.2", "password"]);
+        let many: Vec<Value> = (0..500).map(|_| json!({})).collect();
+        assert_eq!(paths(json!({"list": many})).len(), 20);
+        let large: Vec<Value> = (0..100_000).map(|_| json!({})).collect();
+        assert_eq!(paths(json!({"list": large})).len(), 1);
     }
 
     #[test]
