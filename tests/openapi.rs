@@ -29,6 +29,7 @@ const ROUTES: [(&str, &str, For); 39] = [
     ("put", "/admin/users/me", SignedIn),
     ("get", "/admin/users/me/permissions", SignedIn),
     ("get", "/admin/users/me/sessions", SignedIn),
+    ("delete", "/admin/users/me/sessions", SignedIn),
     ("delete", "/admin/users/me/sessions/{id}", SignedIn),
     ("get", "/admin/users", Holders),
     ("post", "/admin/users", Holders),
@@ -211,6 +212,9 @@ async fn answers_are_as_described() {
     let other = sessions["data"].as_array_mut().unwrap().iter_mut().find(|s| s["current"] == false).unwrap();
     api.call(("delete", "/admin/users/me/sessions/{id}"), &other["id"].take(), me, Value::Null, 200).await;
     api.call(("post", "/admin/logout"), none, bob, Value::Null, 200).await;
+    let login = json!({"email": "bob@example.test", "password": PASSWORD});
+    let bob = text(&api.call(("post", "/admin/login"), none, None, login, 200).await, "/data/token");
+    api.call(("delete", "/admin/users/me/sessions"), none, Some(&bob), Value::Null, 200).await;
 
     let new = json!({"name": "a", "lifespan": 604_800_000, "adminPermissions": permissions});
     let token = api.call(("post", "/admin/admin-tokens"), none, me, new, 201).await["data"]["id"].take();

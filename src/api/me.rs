@@ -5,6 +5,7 @@ use super::body::{Body, NoBody};
 use super::failure::Failure;
 use super::json::{given, nullable, text_or_null};
 use super::permission::{Permission, show_permissions};
+use super::query::Params;
 use super::request::{Caller, Id};
 use super::state::Api;
 use super::unchanged::{Comparison, Unchanged, same_objects};
@@ -58,6 +59,12 @@ pub(super) struct MyUpdate {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct MySession {
     id: i64,
+    /// What the device calls itself: "Firefox on Linux". Empty where it was not said.
+    device_name: String,
+    /// When it began.
+    login_at: String,
+    /// When it was last used, to the minute.
+    last_active_at: String,
     created_at: String,
     last_used_at: Option<String>,
     /// When it ends in any case.
@@ -70,6 +77,9 @@ impl MySession {
     fn of(session: &Token, current: Option<TokenId>) -> Self {
         Self {
             id: session.id.0,
+            device_name: session.description.clone(),
+            login_at: session.created_at.to_string(),
+            last_active_at: session.last_used_at.unwrap_or(session.created_at).to_string(),
             created_at: session.created_at.to_string(),
             last_used_at: session.last_used_at.map(|at| at.to_string()),
             expires_at: session.expires_at.map(|at| at.to_string()),
@@ -149,4 +159,20 @@ pub(super) async fn end_session(
 ) -> Result<Answer<MySession>, Failure> {
     let session = sessions(&api, &caller).revoke(TokenId(id)).await?;
     Ok(ok(MySession::of(&session, caller.token)))
+}
+
+/// Ends one's own sessions: all of them, or with `keepCurrent=true` all but the one that asks.
+#[utoipa::path(delete, path = "/admin/users/me/sessions", tag = "Me", params(("keepCurrent" = Option<bool>, Query)), responses((status = 200, body = Data<Vec<MySession>>)))]
+pub(super) async fn end_sessions(
+    State(api): State<Api>,
+    mut params: Params,
+    caller: Caller,
+    _: NoBody,
+) -> Result<Answer<Vec<MySession>>, Failure> {
+    let flag = |text: &str| text.parse::<bool>().ok();
+    let keep_current = params.read("keepCurrent", "true or false", flag).unwrap_or(false);
+    params.done()?;
+    let keep = caller.token.filter(|_| keep_current);
+    let ended = sessions(&api, &caller).sign_out_everywhere(keep).await?;
+    Ok(ok(ended.iter().map(|session| MySession::of(session, caller.token)).collect()))
 }

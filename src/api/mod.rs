@@ -96,6 +96,7 @@ fn own_account() -> GuardedRouter<Api> {
         .route("/admin/users/me", authenticated(), put(me::update))
         .route("/admin/users/me/permissions", authenticated(), get(me::permissions))
         .route("/admin/users/me/sessions", authenticated(), get(me::list_sessions))
+        .route("/admin/users/me/sessions", authenticated(), delete(me::end_sessions))
         .route("/admin/users/me/sessions/{id}", authenticated(), delete(me::end_session))
 }
 

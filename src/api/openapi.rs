@@ -18,7 +18,7 @@ use utoipa::{Modify, OpenApi};
     info(title = "keyward", description = "Manages admin tokens, content tokens, users, roles and sessions."),
     paths(
         sessions::login, sessions::register_admin, sessions::register, sessions::logout,
-        me::read, me::update, me::permissions, me::list_sessions, me::end_session,
+        me::read, me::update, me::permissions, me::list_sessions, me::end_sessions, me::end_session,
         users::list, users::create, users::read, users::update, users::delete, users::invite_again,
         roles::list, roles::create, roles::read, roles::update, roles::delete, roles::permissions, roles::set_permissions,
         admin_tokens::list, admin_tokens::create, admin_tokens::read, admin_tokens::update, admin_tokens::delete,

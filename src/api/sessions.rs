@@ -16,10 +16,16 @@ use utoipa::ToSchema;
 
 /// An e-mail address and a password.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, expecting = "an object")]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object")]
 pub(super) struct Login {
     email: String,
     password: String,
+    /// Strapi's panel sends it. A session lasts as long as the policy says, either way.
+    #[expect(dead_code, reason = "sessions last as long as the policy says")]
+    remember_me: Option<bool>,
+    /// Strapi's panel sends it. A session is known by its own id.
+    #[expect(dead_code, reason = "sessions are known by their own id")]
+    device_id: Option<String>,
 }
 
 /// The first super admin.
@@ -64,7 +70,7 @@ pub(super) struct Session {
 }
 
 fn sessions(api: &Api, caller: &Caller) -> Sessions {
-    api.sessions.clone().by(&caller.actor).from(caller.address)
+    api.sessions.clone().by(&caller.actor).from(caller.address).on_device(&caller.device)
 }
 
 /// Signs somebody in.
@@ -74,7 +80,7 @@ pub(super) async fn login(
     caller: Caller,
     Body(login): Body<Login>,
 ) -> Result<Response, Failure> {
-    let Login { email, password } = login;
+    let Login { email, password, .. } = login;
     Ok(signed_in(sessions(&api, &caller).sign_in(&email, &Password::new(password)).await?))
 }
 

@@ -10,6 +10,8 @@ mod condition;
 #[cfg(any(feature = "api", feature = "strapi", feature = "ui"))]
 pub(crate) mod date;
 mod decision;
+#[cfg(feature = "axum")]
+mod device;
 mod digest;
 mod id;
 mod name;
@@ -39,6 +41,8 @@ pub use ceiling::{BeyondCeiling, Ceiling, Excess};
 pub use clock::{Clock, Moment, SystemClock, Timestamp};
 pub use condition::{Actor, Attribute, Conditions, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Predicate, Value};
 pub use decision::{Decision, DecisionRule, Denied, HiddenField, Verdict};
+#[cfg(feature = "axum")]
+pub(crate) use device::device_name;
 pub(crate) use digest::DigestHasher;
 pub use digest::{Digest, MalformedDigest};
 #[cfg(any(feature = "api", feature = "ui"))]

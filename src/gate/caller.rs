@@ -2,8 +2,9 @@
 
 use super::address::Addresses;
 use super::context::AuthContext;
-use crate::domain::{AdmittedActor, Doer, OwnerId, TokenId};
+use crate::domain::{AdmittedActor, Doer, OwnerId, TokenId, device_name};
 use axum::extract::{FromRef, FromRequestParts};
+use http::header::USER_AGENT;
 use http::request::Parts;
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -13,6 +14,8 @@ use std::net::IpAddr;
 pub(crate) struct Caller {
     pub(crate) actor: AdmittedActor,
     pub(crate) address: Option<IpAddr>,
+    /// What its client calls itself.
+    pub(crate) device: String,
     /// The token, or session, they have presented.
     pub(crate) token: Option<TokenId>,
     /// Whose it is.
@@ -30,6 +33,7 @@ where
         Ok(Self {
             actor: auth.and_then(AuthContext::actor).unwrap_or(Doer::Visitor.into()),
             address: Addresses::from_ref(state).of(&parts.headers, &parts.extensions),
+            device: parts.headers.get(USER_AGENT).and_then(|v| v.to_str().ok()).map(device_name).unwrap_or_default(),
             token: auth.and_then(AuthContext::token),
             owner: auth.and_then(AuthContext::owner),
         })

@@ -138,7 +138,9 @@ impl Draft {
         let writer = self.writer.clone();
         let policy = &writer.settings.policy;
         let authority = TokenAuthority::Session { owner, idle: policy.session_idle };
-        let (new, secret) = record(issued, String::new(), String::new(), Some(policy.session_lifespan), authority);
+        // Sessions have no names; what is known of the device is their description.
+        let device = self.device.to_string();
+        let (new, secret) = record(issued, String::new(), device, Some(policy.session_lifespan), authority);
         let digest = new.digest;
         let id = self.tx.insert_token(new).await?;
         let token = self.tx.token(id).await?.ok_or(ServiceError::NotFound("token"))?;

@@ -68,6 +68,12 @@ impl Sessions {
         Self(f(self.0))
     }
 
+    /// The same from a device of this name, for the list of a person's sessions. It is what the client says of itself.
+    #[must_use]
+    pub fn on_device(self, name: &str) -> Self {
+        self.map(|change| change.on_device(name))
+    }
+
     /// Signs somebody in.
     ///
     /// Whether there is such an account, whether it is active, and whether it has this password: nobody learns which of them is
@@ -195,6 +201,33 @@ impl Sessions {
     /// If there is no such session of theirs, or nobody is signed in.
     pub async fn revoke(&self, id: TokenId) -> Result<Token, ServiceError> {
         self.sign_out(id).await
+    }
+
+    /// Ends every session of the person who acts, but for the one to keep, and answers with those that ended.
+    ///
+    /// # Errors
+    /// [`Forbidden`](ServiceError::Forbidden) if no person is signed in.
+    pub async fn sign_out_everywhere(&self, keep: Option<TokenId>) -> Result<Vec<Token>, ServiceError> {
+        self.0
+            .make(move |draft| {
+                Box::pin(async move {
+                    let owner = person(draft.actor().await?)?.id;
+                    let now = draft.tx.now();
+                    let mut sessions = draft.tx.tokens(Kind::Session, Some(owner)).await?;
+                    sessions.retain(|session| Some(session.id) != keep && lives(session, now));
+                    if sessions.is_empty() {
+                        draft.nothing_to_do();
+                    }
+                    for session in &sessions {
+                        draft.tx.delete_token(session.id).await?;
+                        draft.touch(crate::domain::Tag::token(&session.digest));
+                        let target = Target::Token(session.id, Kind::Session);
+                        draft.audit(What::SignedOut, target, json!({"owner": owner})).await?;
+                    }
+                    Ok(sessions)
+                })
+            })
+            .await
     }
 
     /// The sessions of whoever asks that have not ended.

@@ -61,6 +61,8 @@ pub(super) struct Change {
     admission: Option<Arc<Admission>>,
     /// What is to be changed has to be of this version.
     expected: Option<Version>,
+    /// What the device of a session that is opened is called.
+    device: Arc<str>,
 }
 
 impl fmt::Debug for Change {
@@ -75,6 +77,7 @@ pub(super) struct Draft {
     pub(super) writer: Arc<Writer>,
     pub(super) origin: Origin,
     expected: Option<Version>,
+    pub(super) device: Arc<str>,
     tags: Vec<Tag>,
     /// There was nothing to change.
     idle: bool,
@@ -100,7 +103,6 @@ impl Draft {
     }
 
     /// There was nothing to change: it is not committed, and leaves no row in the log of changes.
-    #[cfg(feature = "strapi")]
     pub(super) fn nothing_to_do(&mut self) {
         self.idle = true;
     }
@@ -216,7 +218,7 @@ impl Change {
     /// For the program itself.
     pub(super) fn new(store: Arc<dyn WriteStore>, writer: Arc<Writer>) -> Self {
         let origin = Origin { doer: Doer::Service, address: None };
-        Self { store, writer, origin, admission: None, expected: None }
+        Self { store, writer, origin, admission: None, expected: None, device: "".into() }
     }
 
     pub(super) fn by(self, actor: AdmittedActor) -> Self {
@@ -226,6 +228,10 @@ impl Change {
 
     pub(super) fn from(self, address: Option<IpAddr>) -> Self {
         Self { origin: Origin { address, ..self.origin }, ..self }
+    }
+
+    pub(super) fn on_device(self, name: &str) -> Self {
+        Self { device: name.into(), ..self }
     }
 
     pub(super) fn only_if(self, version: Version) -> Self {
@@ -303,9 +309,18 @@ impl Change {
     }
 
     async fn draft(&self) -> Result<Draft, ServiceError> {
-        let Self { store, writer, origin, expected, .. } = self;
+        let Self { store, writer, origin, expected, device, .. } = self;
+        let device = device.clone();
         let tx = store.begin().await?;
-        Ok(Draft { tx, writer: writer.clone(), origin: *origin, expected: *expected, tags: Vec::new(), idle: false })
+        Ok(Draft {
+            tx,
+            writer: writer.clone(),
+            origin: *origin,
+            expected: *expected,
+            device,
+            tags: Vec::new(),
+            idle: false,
+        })
     }
 }
 

@@ -106,7 +106,8 @@ impl FromRequestParts<Pages> for Viewer {
 
     async fn from_request_parts(parts: &mut Parts, pages: &Pages) -> Result<Self, Failure> {
         let auth = parts.extensions.get::<AuthContext>().cloned().ok_or_else(Failure::not_found)?;
-        let Ok(Caller { actor, address, token: session, owner: id }) = Caller::from_request_parts(parts, pages).await;
+        let Ok(Caller { actor, address, token: session, owner: id, .. }) =
+            Caller::from_request_parts(parts, pages).await;
         let id = id.ok_or_else(Failure::not_found)?;
         // What no database keeps is in no address of ours.
         if parts.uri.query().is_some_and(|query| query.contains("%00")) {

@@ -56,6 +56,7 @@ struct Found {
 }
 
 struct Session {
+    device: String,
     id: TokenId,
     created: When,
     used: When,
@@ -115,6 +116,7 @@ async fn my_sessions(pages: &Pages, viewer: &Viewer, now: Timestamp) -> Result<V
     let oldest = all.iter().map(|session| session.created_at).min();
     let addresses = addresses(pages, viewer, oldest.unwrap_or(now), all.len()).await?;
     let one = |session: crate::domain::Token| Session {
+        device: session.description.clone(),
         created: When::past(session.created_at, now),
         used: When::past(used(&session), now),
         address: addresses.get(&session.id).copied(),

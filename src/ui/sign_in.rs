@@ -16,7 +16,6 @@ use axum::routing::{get, post};
 use http::StatusCode;
 use http::header::SET_COOKIE;
 use serde::Deserialize;
-use std::net::IpAddr;
 
 const FIRST: &str = "/admin/auth/register-admin";
 const INVITED: &str = "/admin/auth/register";
@@ -92,9 +91,9 @@ fn login(status: StatusCode, said: Option<&'static str>, found: &Complaints, bac
     render(status, &LoginPage { frame: Frame::outside("Sign in"), said, found, back, email })
 }
 
-async fn sign_in(State(pages): State<Pages>, Caller { address, .. }: Caller, sent: Sent) -> Result<Response, Failure> {
+async fn sign_in(State(pages): State<Pages>, caller: Caller, sent: Sent) -> Result<Response, Failure> {
     let (email, back) = (sent.text("email"), sent.text("redirectTo"));
-    let sessions = visitor(&pages, address);
+    let sessions = visitor(&pages, &caller);
     match sessions.sign_in(email, &Password::new(sent.text("password"))).await {
         Ok(signed_in) => Ok(enter(&pages, &signed_in, back)),
         Err(error) => {
@@ -107,8 +106,8 @@ async fn sign_in(State(pages): State<Pages>, Caller { address, .. }: Caller, sen
     }
 }
 
-fn visitor(pages: &Pages, address: Option<IpAddr>) -> Sessions {
-    pages.sessions.clone().by(crate::domain::Doer::Visitor).from(address)
+fn visitor(pages: &Pages, caller: &Caller) -> Sessions {
+    pages.sessions.clone().by(crate::domain::Doer::Visitor).from(caller.address).on_device(&caller.device)
 }
 
 /// Somebody has signed in: always with a new session, whatever cookie they came with.
@@ -177,11 +176,7 @@ fn first(pages: &Pages, status: StatusCode, found: &Complaints, sent: Option<&Se
     render(status, &page)
 }
 
-async fn register_first(
-    State(pages): State<Pages>,
-    Caller { address, .. }: Caller,
-    sent: Sent,
-) -> Result<Response, Failure> {
+async fn register_first(State(pages): State<Pages>, caller: Caller, sent: Sent) -> Result<Response, Failure> {
     let text = |name| sent.text(name).to_owned();
     let admin = FirstAdmin {
         email: text("email"),
@@ -191,7 +186,7 @@ async fn register_first(
         password: Password::new(sent.text("password")),
     };
     let code = Some(sent.text("setupCode").trim()).filter(|code| !code.is_empty());
-    match visitor(&pages, address).register_first(admin, code).await {
+    match visitor(&pages, &caller).register_first(admin, code).await {
         Ok(signed_in) => Ok(enter(&pages, &signed_in, "")),
         Err(error) => Ok(first(&pages, StatusCode::BAD_REQUEST, &Complaints::from(error)?, Some(&sent))),
     }
@@ -199,21 +194,21 @@ async fn register_first(
 
 async fn show_invited(
     State(pages): State<Pages>,
-    Caller { address, .. }: Caller,
+    caller: Caller,
     Query(Invitation { registration_token }): Query<Invitation>,
 ) -> Result<Response, Failure> {
-    invited(&pages, address, StatusCode::OK, &Complaints::default(), &registration_token, None).await
+    invited(&pages, &caller, StatusCode::OK, &Complaints::default(), &registration_token, None).await
 }
 
 async fn invited(
     pages: &Pages,
-    address: Option<IpAddr>,
+    caller: &Caller,
     status: StatusCode,
     found: &Complaints,
     invitation: &str,
     sent: Option<&Sent>,
 ) -> Result<Response, Failure> {
-    let owner = match visitor(pages, address).invited(invitation).await {
+    let owner = match visitor(pages, caller).invited(invitation).await {
         Ok(owner) => owner,
         Err(ServiceError::Invalid(_)) => return Err(Failure::dead_invitation()),
         Err(error) => return Err(error.into()),
@@ -235,7 +230,7 @@ async fn invited(
     Ok(render(status, &page))
 }
 
-async fn register(State(pages): State<Pages>, Caller { address, .. }: Caller, sent: Sent) -> Result<Response, Failure> {
+async fn register(State(pages): State<Pages>, caller: Caller, sent: Sent) -> Result<Response, Failure> {
     let invitation = sent.text("registrationToken");
     let registration = Registration {
         invitation: invitation.to_owned(),
@@ -244,11 +239,11 @@ async fn register(State(pages): State<Pages>, Caller { address, .. }: Caller, se
         username: None,
         password: Password::new(sent.text("password")),
     };
-    match visitor(&pages, address).register(registration).await {
+    match visitor(&pages, &caller).register(registration).await {
         Ok(signed_in) => Ok(enter(&pages, &signed_in, "")),
         Err(error) => {
             let found = Complaints::from(error)?;
-            invited(&pages, address, StatusCode::BAD_REQUEST, &found, invitation, Some(&sent)).await
+            invited(&pages, &caller, StatusCode::BAD_REQUEST, &found, invitation, Some(&sent)).await
         }
     }
 }
