@@ -19,7 +19,7 @@ enum For {
 use For::{Everybody, Holders, SignedIn};
 
 /// Every route of `src/api/mod.rs`.
-const ROUTES: [(&str, &str, For); 39] = [
+const ROUTES: [(&str, &str, For); 40] = [
     ("post", "/admin/login", Everybody),
     ("post", "/admin/register", Everybody),
     ("post", "/admin/register-admin", Everybody),
