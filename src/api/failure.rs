@@ -1,6 +1,7 @@
 //! What is answered instead: the reference's form of an error, and which one for which failure of a service.
 
 use super::body::BODY_LIMIT;
+use crate::domain::LogLimit;
 use crate::gate::NoLongerValid;
 use crate::service::ServiceError;
 use crate::store::StoreError;
@@ -154,7 +155,11 @@ impl Failure {
                 Self::new(StatusCode::CONFLICT, "ConflictError", "Somebody else has changed it: read it again")
             }
             ServiceError::Store(_) | ServiceError::NoEntropy(_) | ServiceError::Busy => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "a request could not be done");
+                // A stranger can cause it as often as they like: one line a minute. The hasher counts what is busy.
+                static FAILED: LogLimit = LogLimit::new();
+                if let Some(count) = (!matches!(error, ServiceError::Busy)).then(|| FAILED.admit()).flatten() {
+                    tracing::warn!(error = &error as &dyn std::error::Error, count, "a request could not be done");
+                }
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 let failure = Self::new(status, "ServiceUnavailableError", "Try again in a moment");
                 Self { retry_after: Some(Duration::from_secs(1)), ..failure }

@@ -10,6 +10,8 @@ mod budget;
 mod caller;
 mod context;
 mod cookie;
+#[cfg(any(feature = "api", feature = "ui"))]
+mod device;
 #[cfg(feature = "axum")]
 mod extract;
 mod future;

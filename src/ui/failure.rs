@@ -2,6 +2,7 @@
 
 use super::frame::Frame;
 use super::render;
+use crate::domain::LogLimit;
 use crate::gate::NoLongerValid;
 use crate::service::{Problem, ServiceError};
 use crate::store::StoreError;
@@ -141,7 +142,11 @@ impl From<ServiceError> for Failure {
                 Self::new(StatusCode::CONFLICT, "Changed by somebody else", text)
             }
             ServiceError::Store(_) | ServiceError::NoEntropy(_) | ServiceError::Busy => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "a page could not be made");
+                // A stranger can cause it as often as they like: one line a minute. The hasher counts what is busy.
+                static FAILED: LogLimit = LogLimit::new();
+                if let Some(count) = (!matches!(error, ServiceError::Busy)).then(|| FAILED.admit()).flatten() {
+                    tracing::warn!(error = &error as &dyn std::error::Error, count, "a page could not be made");
+                }
                 let text = "This is our fault, not yours. Try again in a moment.";
                 let failure = Self::new(StatusCode::SERVICE_UNAVAILABLE, "Not available right now", text);
                 Self { retry_after: Some(Duration::from_secs(1)), ..failure }
