@@ -6,9 +6,9 @@ use crate::domain::{
 };
 #[cfg(feature = "ui")]
 use crate::gate::SessionCookie;
+use crate::gate::{Addresses, FailureBudget, Gate, GateLayer, Gated, Group, InvalidGroups, InvalidProxy, ProxyHeader};
 #[cfg(any(feature = "api", feature = "ui"))]
 use crate::gate::{BODY_DEADLINE, BodyReader};
-use crate::gate::{Addresses, FailureBudget, Gate, GateLayer, Gated, Group, InvalidGroups, InvalidProxy, ProxyHeader};
 use crate::resolve::{Health, Limits, Resolver};
 use crate::service::{Policy, Settings, Writer};
 use crate::store::Store;

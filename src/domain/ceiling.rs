@@ -58,7 +58,7 @@ impl Ceiling {
     /// # Errors
     /// What the owner lacks.
     pub fn check(&self, grant: &Grant) -> Result<(), BeyondCeiling> {
-        self.index_of(grant).check(grant)
+        self.index_of(&grant.action, grant.subject.as_ref()).check(grant)
     }
 
     /// Whether whoever has this ceiling may give `permission` away: each of its fields is held, under conditions that are no
@@ -67,14 +67,17 @@ impl Ceiling {
     /// # Errors
     /// What is lacking.
     pub(crate) fn check_gift(&self, permission: &Permission) -> Result<(), BeyondCeiling> {
-        self.index_of(&Grant::from(permission)).check_gift(permission)
+        self.index_of(&permission.action, permission.subject.as_ref()).check_gift(permission)
     }
 
-    /// Only of what concerns this grant.
-    fn index_of(&self, grant: &Grant) -> CeilingIndex<'_> {
+    /// Only of what concerns this action on this subject.
+    fn index_of(&self, action: &Action, subject: Option<&Subject>) -> CeilingIndex<'_> {
         match self {
             Self::Unlimited => CeilingIndex::of(self),
-            Self::Of(permissions) => CeilingIndex::over(permissions.iter().filter(|p| concerns(p, grant))),
+            Self::Of(permissions) => {
+                let concerns = |p: &&Permission| p.action == *action && p.subject.as_ref() == subject;
+                CeilingIndex::over(permissions.iter().filter(concerns))
+            }
         }
     }
 
@@ -107,7 +110,7 @@ impl Ceiling {
     /// The conditions to show for a grant: the chosen ones, else none if unconditional permissions cover its fields, else all
     /// that the permissions it meets have.
     pub(crate) fn shown_conditions(&self, grant: &Grant) -> Vec<ConditionId> {
-        self.index_of(grant).shown_conditions(grant)
+        self.index_of(&grant.action, grant.subject.as_ref()).shown_conditions(grant)
     }
 }
 

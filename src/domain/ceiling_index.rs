@@ -86,6 +86,17 @@ impl<'c> CeilingIndex<'c> {
         excess.map_or(Ok(()), |excess| Err(beyond(excess, action, subject)))
     }
 
+    /// Whether a grant comes to anything: whether [`Ceiling::effect`] has a rule for it.
+    pub(crate) fn meets(&self, grant: &Grant) -> bool {
+        let Some(held) = &self.held else { return true };
+        held.get(&(&grant.action, grant.subject.as_ref())).is_some_and(|held| match &grant.fields {
+            Fields::Only(set) if held.whole.is_none() => {
+                set.as_slice().iter().any(|field| held.fields.contains_key(field.as_str()))
+            }
+            _ => true,
+        })
+    }
+
     /// As [`Ceiling::shown_conditions`].
     pub(crate) fn shown_conditions(&self, grant: &Grant) -> Vec<ConditionId> {
         if grant.chosen != When::Always {
@@ -150,9 +161,10 @@ impl<'c> Held<'c> {
         let enough = |field: Option<&Field>| match when {
             _ if self.ways(field).any(|ways| ways.always) => true,
             When::Always => false,
-            When::AnyOf(set) => set.as_slice().iter().all(|id| {
-                self.bits.get(id).is_some_and(|bit| self.ways(field).any(|ways| ways.has(*bit)))
-            }),
+            When::AnyOf(set) => set
+                .as_slice()
+                .iter()
+                .all(|id| self.bits.get(id).is_some_and(|bit| self.ways(field).any(|ways| ways.has(*bit)))),
         };
         match fields {
             Fields::All => enough(None),
@@ -172,7 +184,8 @@ impl<'c> Held<'c> {
             }
         }
         let bits = self.conditions.iter().enumerate();
-        let mut shown: Vec<ConditionId> = bits.filter(|(bit, _)| touching.has(*bit)).map(|(_, id)| (*id).clone()).collect();
+        let mut shown: Vec<ConditionId> =
+            bits.filter(|(bit, _)| touching.has(*bit)).map(|(_, id)| (*id).clone()).collect();
         shown.sort_unstable();
         shown
     }
@@ -191,7 +204,8 @@ impl Ceiling {
             (Self::Of(_), Self::Unlimited) => false,
             (Self::Of(held), Self::Of(others)) => {
                 let asked: HashSet<Target<'_>> = others.iter().map(|p| (&p.action, p.subject.as_ref())).collect();
-                let index = CeilingIndex::over(held.iter().filter(|p| asked.contains(&(&p.action, p.subject.as_ref()))));
+                let index =
+                    CeilingIndex::over(held.iter().filter(|p| asked.contains(&(&p.action, p.subject.as_ref()))));
                 others.iter().all(|permission| index.check_gift(permission).is_ok())
             }
         }
@@ -282,6 +296,7 @@ mod tests {
             let gift = plain::check_gift(&held, &asked);
             prop_assert_eq!(index.check_gift(&asked).map_err(|e| e.excess), gift.clone());
             prop_assert_eq!(ceiling.covers(&Ceiling::Of(vec![asked.clone()])), gift.is_ok());
+            prop_assert_eq!(index.meets(&grant), !ceiling.effect(&grant).is_empty());
             prop_assert_eq!(index.shown_conditions(&grant), plain::shown(&held, &asked));
             prop_assert_eq!(ceiling.shown_conditions(&grant), plain::shown(&held, &asked));
         }
@@ -300,7 +315,9 @@ mod tests {
     fn the_work_grows_as_the_lists_do() {
         let role = |n: usize| -> Vec<Permission> {
             let fields = |i: usize| Fields::only((0..10).map(|f| format!("f{i}.{f}"))).unwrap();
-            (0..n).map(|i| Permission::new("read").on("article").fields(fields(i)).when(When::from_list(["own"]))).collect()
+            (0..n)
+                .map(|i| Permission::new("read").on("article").fields(fields(i)).when(When::from_list(["own"])))
+                .collect()
         };
         let bytes = |n: usize| {
             let ceiling = Ceiling::Of(role(n));

@@ -113,7 +113,8 @@ impl BodyReader {
 async fn collect(body: Body, limit: usize, mut held: Held) -> Result<Received, BodyError> {
     let (mut frames, mut bytes) = (body.into_data_stream(), Vec::new());
     while let Some(frame) = frames.next().await {
-        let frame = frame.map_err(|error| if is_limit(&error) { BodyError::TooLarge(limit) } else { BodyError::Broken })?;
+        let frame =
+            frame.map_err(|error| if is_limit(&error) { BodyError::TooLarge(limit) } else { BodyError::Broken })?;
         if frame.len() > limit - bytes.len() {
             return Err(BodyError::TooLarge(limit));
         }

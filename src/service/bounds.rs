@@ -29,11 +29,7 @@ pub(super) fn too_long(path: &str, length: usize, most: usize, wrong: &mut Wrong
 }
 
 /// Says which of these permissions or grants names too much, or comes too often for one action on one subject.
-pub(super) fn too_many<'a>(
-    path: &str,
-    items: impl Iterator<Item = super::write::Item<'a>>,
-    wrong: &mut Wrong,
-) {
+pub(super) fn too_many<'a>(path: &str, items: impl Iterator<Item = super::write::Item<'a>>, wrong: &mut Wrong) {
     let mut alike: HashMap<(&Action, Option<&Subject>), usize> = HashMap::new();
     for (i, (action, subject, fields, conditions)) in items.enumerate() {
         if let Fields::Only(set) = fields {
@@ -47,7 +43,8 @@ pub(super) fn too_many<'a>(
         let alike = alike.entry((action, subject)).or_default();
         *alike += 1;
         if *alike > ALIKE {
-            wrong.say(format!("{path}.{i}"), format!("must be one of at most {ALIKE} for {action} on the same subject"));
+            wrong
+                .say(format!("{path}.{i}"), format!("must be one of at most {ALIKE} for {action} on the same subject"));
         }
         if wrong.is_full() {
             return;
