@@ -97,6 +97,17 @@ impl<'c> CeilingIndex<'c> {
         })
     }
 
+    /// The fields that are held of an action on a subject, whatever the conditions; `None` if it is not held.
+    #[cfg_attr(not(feature = "ui"), allow(dead_code, reason = "for the pages"))]
+    pub(crate) fn fields(&self, action: &Action, subject: Option<&Subject>) -> Option<Fields> {
+        let Some(held) = &self.held else { return Some(Fields::All) };
+        let held = held.get(&(action, subject))?;
+        match held.whole {
+            Some(_) => Some(Fields::All),
+            None => Fields::only(held.fields.keys().copied()).ok(),
+        }
+    }
+
     /// As [`Ceiling::shown_conditions`].
     pub(crate) fn shown_conditions(&self, grant: &Grant) -> Vec<ConditionId> {
         if grant.chosen != When::Always {
@@ -296,6 +307,9 @@ mod tests {
             let gift = plain::check_gift(&held, &asked);
             prop_assert_eq!(index.check_gift(&asked).map_err(|e| e.excess), gift.clone());
             prop_assert_eq!(ceiling.covers(&Ceiling::Of(vec![asked.clone()])), gift.is_ok());
+            let all = held.iter().filter(|p| p.action == asked.action && p.subject == asked.subject);
+            let union = all.map(|p| p.fields.clone()).reduce(|a, b| a.union(&b));
+            prop_assert_eq!(index.fields(&asked.action, asked.subject.as_ref()), union);
             prop_assert_eq!(index.meets(&grant), !ceiling.effect(&grant).is_empty());
             prop_assert_eq!(index.shown_conditions(&grant), plain::shown(&held, &asked));
             prop_assert_eq!(ceiling.shown_conditions(&grant), plain::shown(&held, &asked));

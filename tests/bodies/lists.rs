@@ -57,11 +57,11 @@ async fn a_list_that_is_too_long_is_named() {
         let (_, answer) = site.json("POST", "/admin/api-tokens", &site.root, &custom(list)).await;
         assert_eq!(paths(&answer), [at]);
     }
-    let roles: Vec<i64> = (0..101).collect();
+    let roles: Vec<i64> = (1..102).collect();
     let (_, answer) =
         site.json("POST", "/admin/users", &site.root, &json!({"email": "n@x.test", "roles": roles})).await;
     assert_eq!(paths(&answer), ["roles"]);
-    assert_eq!(site.seq().await, before + 1, "nothing was changed");
+    assert_eq!(site.seq().await, before, "nothing was changed");
 }
 
 #[tokio::test]

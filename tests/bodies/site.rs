@@ -15,8 +15,10 @@ pub const JSON: &str = "application/json";
 pub const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Subjects of the catalogue, each with [`FIELDS`] fields and four actions.
-pub const SUBJECTS: usize = 200;
-pub const FIELDS: usize = 60;
+pub const SUBJECTS: usize = 50;
+pub const FIELDS: usize = 30;
+
+const ACTIONS: [&str; 4] = ["read", "create", "update", "delete"];
 
 pub struct Site {
     pub keyward: Keyward<MemoryStore>,
@@ -52,7 +54,7 @@ fn catalogue() -> Catalogue {
     let subjects =
         (0..SUBJECTS).map(|n| SubjectEntry::collection(subject(n), subject(n)).fields((0..FIELDS).map(field)));
     let all = subjects.fold(Catalogue::default(), Catalogue::subject);
-    let all = ["create", "read", "update", "delete"].into_iter().fold(all, |all, name| {
+    let all = ACTIONS.into_iter().fold(all, |all, name| {
         all.action(ActionEntry::on_subjects(name, name, (0..SUBJECTS).map(subject)).with_fields())
     });
     (0..500).fold(all, |all, n| all.content_action(format!("content.{n}")))
@@ -62,7 +64,8 @@ fn catalogue() -> Catalogue {
 pub fn many_permissions(n: usize) -> Vec<Permission> {
     let of = |i: usize| {
         let (subject_of, field_of) = (i % SUBJECTS, i / SUBJECTS % FIELDS);
-        Permission::new("read").on(subject(subject_of)).fields(Fields::only([field(field_of)]).unwrap())
+        let action = ACTIONS[i / SUBJECTS / FIELDS % 4];
+        Permission::new(action).on(subject(subject_of)).fields(Fields::only([field(field_of)]).unwrap())
     };
     (0..n).map(of).collect()
 }
