@@ -1,0 +1,217 @@
+//! Strangers who hold bodies open: what the server keeps of them in memory, and for how long.
+//!
+//! `cargo test --release --all-features --test platform flood -- --nocapture --test-threads 1` prints the figures.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::disallowed_methods, reason = "it measures a real process")]
+
+use crate::server::{Server, platform};
+use bytes::Bytes;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// More memory than this no stranger may take, by any number of open bodies.
+const MEMORY_KB: u64 = 32 * 1024;
+/// No body is open for longer.
+const OPEN: Duration = Duration::from_secs(15);
+
+/// The server's memory, in kB: the present one, and the most that it was.
+fn memory(server: &Server) -> (u64, u64) {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
+    let of = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    (of("VmRSS:"), of("VmHWM:"))
+}
+
+fn start() -> (TempDir, Server) {
+    let dir = TempDir::new().unwrap();
+    let server = Server::start(platform(&dir.path().join("platform.db")));
+    // What the first requests need anyway.
+    server.get("/healthz", "").assert(200);
+    server.send("POST", "/admin/login", &["Content-Type: application/json"], "{}").assert(400);
+    (dir, server)
+}
+
+/// What is sent of a body: as much as the server takes without saying anything.
+fn send_all(stream: &mut TcpStream, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        match stream.write(bytes) {
+            Ok(0) => return,
+            Ok(sent) => bytes = &bytes[sent..],
+            // It takes no more for now, or has closed the connection.
+            Err(_) => return,
+        }
+    }
+}
+
+/// Whether the server has closed a connection.
+fn is_closed(stream: &mut TcpStream) -> bool {
+    let mut answer = [0; 4096];
+    loop {
+        match stream.read(&mut answer) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+            Err(_) => return true,
+        }
+    }
+}
+
+/// Opens so many connections that send this and then nothing, and waits until none is open. Answers the memory that it took, in kB,
+/// and how long the last one was open.
+fn http1(name: &str, connections: usize, sent: &[u8]) -> (u64, Duration) {
+    let (_dir, server) = start();
+    let (before, _) = memory(&server);
+    let began = Instant::now();
+    let mut open: Vec<TcpStream> = Vec::new();
+    for _ in 0..connections {
+        let Ok(mut stream) = TcpStream::connect(server.address()) else { continue };
+        stream.set_nonblocking(true).unwrap();
+        send_all(&mut stream, sent);
+        open.push(stream);
+    }
+    let at_first = open.len();
+    while !open.is_empty() && began.elapsed() < 3 * OPEN {
+        std::thread::sleep(Duration::from_millis(50));
+        open.retain_mut(|stream| !is_closed(stream));
+    }
+    let (took, (_, most)) = (began.elapsed(), memory(&server));
+    let grown = most.saturating_sub(before);
+    println!("{name}: {at_first} connections, +{grown} kB at most, all closed after {:.1} s", took.as_secs_f64());
+    assert!(open.is_empty(), "{name}: {} still open after {took:?}", open.len());
+    assert!(grown <= MEMORY_KB, "{name}: {before} kB grew to {most} kB");
+    // Whoever comes next is served.
+    server.send("POST", "/admin/login", &["Content-Type: application/json"], "{}").assert(400);
+    (grown, took)
+}
+
+fn head(length: usize) -> Vec<u8> {
+    format!(
+        "POST /admin/login HTTP/1.1\r\nHost: platform\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+#[test]
+fn flood_of_bodies_that_are_too_large() {
+    let large = [head(1024 * 1024), vec![b' '; 1024 * 1024 - 1]].concat();
+    let (_, took) = http1("400 HTTP/1 connections x 1 MB", 400, &large);
+    assert!(took <= OPEN, "{took:?}");
+}
+
+#[test]
+fn flood_of_bodies_that_do_not_end() {
+    let most = [head(16 * 1024), vec![b' '; 16 * 1024 - 1]].concat();
+    let (_, took) = http1("400 HTTP/1 connections x 16 KiB less a byte", 400, &most);
+    assert!(took <= OPEN, "{took:?}");
+}
+
+/// Chunks say no length in advance.
+#[test]
+fn flood_of_chunks() {
+    let mut most = b"POST /admin/auth/login HTTP/1.1\r\nHost: platform\r\nSec-Fetch-Site: same-origin\r\n\
+        Content-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n"
+        .to_vec();
+    for _ in 0..1_000 {
+        most.extend_from_slice(b"10\r\nemail=a%40x.test\r\n");
+    }
+    let (_, took) = http1("400 HTTP/1 connections x 16 kB in chunks", 400, &most);
+    assert!(took <= OPEN, "{took:?}");
+}
+
+/// Heads are not bodies: a connection that never gets as far as a request ends within twice the time that a head may take.
+#[test]
+fn flood_of_heads_that_do_not_end() {
+    for (name, sent) in [
+        ("400 silent connections", Vec::new()),
+        ("400 connections that may be HTTP/2", b"PRI * HT".to_vec()),
+        ("400 halves of a head", b"POST /admin/login HTTP/1.1\r\nHost: platform\r\nX: ".to_vec()),
+        ("400 heads of 15 kB", [b"POST /admin/login HTTP/1.1\r\nX: ".to_vec(), vec![b'x'; 15_000]].concat()),
+    ] {
+        let (_, took) = http1(name, 400, &sent);
+        assert!(took <= Duration::from_secs(22), "{name}: {took:?}");
+    }
+}
+
+/// Five connections with as many streams as the server takes, of which each sends as much of a body as it may.
+#[test]
+fn flood_of_streams() {
+    let (_dir, server) = start();
+    let (before, _) = memory(&server);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let began = Instant::now();
+    let (streams, open, answered) = runtime.block_on(async {
+        let flood = (0..5).map(|_| streams(server.address(), 190));
+        let ended = futures_util::future::join_all(flood).await;
+        ended.into_iter().fold((0, Duration::ZERO, 0), |(all, most, answered), (streams, longest, statuses)| {
+            (all + streams, most.max(longest), answered + statuses)
+        })
+    });
+    let (_, most) = memory(&server);
+    let grown = most.saturating_sub(before);
+    println!(
+        "5 HTTP/2 connections x 190 streams: {streams} sent bodies, {answered} were answered, +{grown} kB at most, \
+         none open longer than {:.1} s; {:.1} s for all",
+        open.as_secs_f64(),
+        began.elapsed().as_secs_f64(),
+    );
+    assert!(grown <= MEMORY_KB, "{before} kB grew to {most} kB");
+    assert!(open <= OPEN, "a stream was open for {open:?}");
+    assert!(answered > 0);
+    server.send("POST", "/admin/login", &["Content-Type: application/json"], "{}").assert(400);
+}
+
+/// Opens so many streams on one connection, a few at a time if the server takes no more. Answers how many were opened, how long the
+/// longest was open, and how many were answered.
+async fn streams(address: SocketAddr, wanted: usize) -> (usize, Duration, usize) {
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (client, connection) = h2::client::handshake(stream).await.unwrap();
+    let driver = tokio::spawn(connection);
+    let mut sending = Vec::new();
+    for _ in 0..wanted {
+        let client = client.clone();
+        sending.push(tokio::spawn(async move {
+            // Waits until the server takes another stream.
+            let mut client = client.ready().await.ok()?;
+            let began = Instant::now();
+            let request = http::Request::post("http://platform/admin/login").header("content-type", "application/json");
+            let (answer, mut body) = client.send_request(request.body(()).unwrap(), false).ok()?;
+            // All but the end of a body that is as large as it may be.
+            let mut left = 16 * 1024 - 1;
+            body.reserve_capacity(left);
+            let send = async {
+                while left > 0 {
+                    match futures_util::future::poll_fn(|cx| body.poll_capacity(cx)).await {
+                        Some(Ok(room)) if room > 0 => {
+                            let size = room.min(left);
+                            if body.send_data(Bytes::from(vec![b' '; size]), false).is_err() {
+                                return;
+                            }
+                            left -= size;
+                        }
+                        Some(Ok(_)) => {}
+                        _ => return,
+                    }
+                }
+                std::future::pending::<()>().await;
+            };
+            let status = tokio::select! {
+                answer = answer => answer.ok().map(|answer| answer.status().as_u16()),
+                () = send => None,
+            };
+            Some((began.elapsed(), status))
+        }));
+    }
+    // What the server has not taken by then, it never takes.
+    let all = tokio::time::timeout(3 * OPEN, futures_util::future::join_all(sending)).await;
+    driver.abort();
+    let ended: Vec<(Duration, Option<u16>)> =
+        all.unwrap_or_default().into_iter().filter_map(|e| e.ok().flatten()).collect();
+    let longest = ended.iter().map(|(open, _)| *open).max().unwrap_or(3 * OPEN);
+    let answered = ended.iter().filter(|(_, status)| matches!(status, Some(408 | 503 | 413))).count();
+    (ended.len(), longest, answered)
+}
