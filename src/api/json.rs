@@ -413,6 +413,21 @@ mod tests {
     }
 
     #[test]
+    fn a_body_has_so_many_values_and_no_more() {
+        let of = |piece: &str, n: usize| format!("{{\"a\":[{}]}}", vec![piece; n].join(","));
+        // The body itself, the list, and what is in it.
+        assert!(parse(of("0", MOST_VALUES - 2).as_bytes()).is_ok());
+        assert!(parse(of("{}", MOST_OBJECTS - 1).as_bytes()).is_ok());
+        for (piece, n) in
+            [("0", MOST_VALUES - 1), ("[]", MOST_VALUES), ("{}", MOST_OBJECTS), (r#"{"a":{"":[]}}"#, 10_000)]
+        {
+            let problem = parse(of(piece, n).as_bytes()).unwrap_err();
+            assert_eq!(problem.message, "The body has more than 100000 values or 20000 objects", "{piece}");
+            assert!(problem.path.is_empty());
+        }
+    }
+
+    #[test]
     fn a_body_is_one_object_without_doubles() {
         for bad in ["", "[]", "5", "null", "{", "{}{}", r#"{"a":1,"a":1}"#, r#"{"x":{"a":1,"a":2}}"#, "{\"a\":1e999}"] {
             assert!(parse(bad.as_bytes()).is_err(), "{bad}");

@@ -9,6 +9,7 @@ use crate::server::{Server, platform};
 use bytes::Bytes;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -61,6 +62,13 @@ fn is_closed(stream: &mut TcpStream) -> bool {
     }
 }
 
+/// Connects from one of the addresses of this machine.
+async fn connect(from: usize, to: SocketAddr) -> std::io::Result<tokio::net::TcpStream> {
+    let socket = tokio::net::TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from(([127, 0, 0, u8::try_from(from + 1).unwrap()], 0)))?;
+    socket.connect(to).await
+}
+
 /// Opens so many connections that send this and then nothing, and waits until none is open. Answers the memory that it took, in kB,
 /// and how long the last one was open.
 fn http1(name: &str, connections: usize, sent: &[u8]) -> (u64, Duration) {
@@ -68,9 +76,11 @@ fn http1(name: &str, connections: usize, sent: &[u8]) -> (u64, Duration) {
     let (before, _) = memory(&server);
     let began = Instant::now();
     let mut open: Vec<TcpStream> = Vec::new();
-    for _ in 0..connections {
-        let Ok(mut stream) = TcpStream::connect(server.address()) else { continue };
-        stream.set_nonblocking(true).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for n in 0..connections {
+        // From several addresses, as one has fewer.
+        let Ok(stream) = runtime.block_on(connect(n / 100, server.address())) else { continue };
+        let mut stream = stream.into_std().unwrap();
         send_all(&mut stream, sent);
         open.push(stream);
     }
@@ -144,13 +154,13 @@ fn flood_of_streams() {
     let (before, _) = memory(&server);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let began = Instant::now();
-    let (streams, open, answered) = runtime.block_on(async {
-        let flood = (0..5).map(|_| streams(server.address(), 190));
-        let ended = futures_util::future::join_all(flood).await;
-        ended.into_iter().fold((0, Duration::ZERO, 0), |(all, most, answered), (streams, longest, statuses)| {
-            (all + streams, most.max(longest), answered + statuses)
-        })
+    let streams: Vec<Stream> = runtime.block_on(async {
+        let flood = (0..5).map(|n| streams(n, server.address(), 190));
+        futures_util::future::join_all(flood).await.concat()
     });
+    let open = streams.iter().map(|stream| stream.open).max().unwrap_or_default();
+    let answered = streams.iter().filter(|stream| matches!(stream.status, Some(408 | 503))).count();
+    let streams = streams.len();
     let (_, most) = memory(&server);
     let grown = most.saturating_sub(before);
     println!(
@@ -165,53 +175,82 @@ fn flood_of_streams() {
     server.send("POST", "/admin/login", &["Content-Type: application/json"], "{}").assert(400);
 }
 
-/// Opens so many streams on one connection, a few at a time if the server takes no more. Answers how many were opened, how long the
-/// longest was open, and how many were answered.
-async fn streams(address: SocketAddr, wanted: usize) -> (usize, Duration, usize) {
-    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+/// A stream that the server took.
+#[derive(Clone)]
+struct Stream {
+    open: Duration,
+    /// How it was answered, if it was.
+    status: Option<u16>,
+}
+
+/// Opens so many streams on one connection, as the server takes them, until it must have answered those that it took first.
+async fn streams(from: usize, address: SocketAddr, wanted: usize) -> Vec<Stream> {
+    let stream = connect(from, address).await.unwrap();
     let (client, connection) = h2::client::handshake(stream).await.unwrap();
     let driver = tokio::spawn(connection);
-    let mut sending = Vec::new();
+    let taken: Arc<Mutex<Vec<(Instant, Option<(Instant, Option<u16>)>)>>> = Arc::default();
+    let mut sending = tokio::task::JoinSet::new();
     for _ in 0..wanted {
-        let client = client.clone();
-        sending.push(tokio::spawn(async move {
+        let (client, taken) = (client.clone(), taken.clone());
+        sending.spawn(async move {
             // Waits until the server takes another stream.
-            let mut client = client.ready().await.ok()?;
-            let began = Instant::now();
+            let Ok(mut client) = client.ready().await else { return };
             let request = http::Request::post("http://platform/admin/login").header("content-type", "application/json");
-            let (answer, mut body) = client.send_request(request.body(()).unwrap(), false).ok()?;
-            // All but the end of a body that is as large as it may be.
-            let mut left = 16 * 1024 - 1;
-            body.reserve_capacity(left);
-            let send = async {
-                while left > 0 {
-                    match futures_util::future::poll_fn(|cx| body.poll_capacity(cx)).await {
-                        Some(Ok(room)) if room > 0 => {
-                            let size = room.min(left);
-                            if body.send_data(Bytes::from(vec![b' '; size]), false).is_err() {
-                                return;
-                            }
-                            left -= size;
-                        }
-                        Some(Ok(_)) => {}
-                        _ => return,
-                    }
-                }
-                std::future::pending::<()>().await;
+            let Ok((answer, body)) = client.send_request(request.body(()).unwrap(), false) else { return };
+            let number = {
+                let mut taken = taken.lock().unwrap();
+                taken.push((Instant::now(), None));
+                taken.len() - 1
             };
             let status = tokio::select! {
                 answer = answer => answer.ok().map(|answer| answer.status().as_u16()),
-                () = send => None,
+                () = send_but_the_end(body) => None,
             };
-            Some((began.elapsed(), status))
-        }));
+            taken.lock().unwrap()[number].1 = Some((Instant::now(), status));
+        });
     }
-    // What the server has not taken by then, it never takes.
-    let all = tokio::time::timeout(3 * OPEN, futures_util::future::join_all(sending)).await;
+    let all = async { while sending.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(2 * OPEN, all).await;
     driver.abort();
-    let ended: Vec<(Duration, Option<u16>)> =
-        all.unwrap_or_default().into_iter().filter_map(|e| e.ok().flatten()).collect();
-    let longest = ended.iter().map(|(open, _)| *open).max().unwrap_or(3 * OPEN);
-    let answered = ended.iter().filter(|(_, status)| matches!(status, Some(408 | 503 | 413))).count();
-    (ended.len(), longest, answered)
+    let taken = taken.lock().unwrap();
+    let stream = |(began, ended): &(Instant, Option<(Instant, Option<u16>)>)| match ended {
+        Some((ended, status)) => Stream { open: *ended - *began, status: *status },
+        None => Stream { open: began.elapsed(), status: None },
+    };
+    taken.iter().map(stream).collect()
+}
+
+/// Sends a body that is as large as it may be, and never ends it.
+async fn send_but_the_end(mut body: h2::SendStream<Bytes>) {
+    let mut left = 16 * 1024 - 1;
+    body.reserve_capacity(left);
+    while left > 0 {
+        match futures_util::future::poll_fn(|cx| body.poll_capacity(cx)).await {
+            Some(Ok(room)) => {
+                let size = room.min(left);
+                if body.send_data(Bytes::from(vec![b' '; size]), false).is_err() {
+                    return;
+                }
+                left -= size;
+            }
+            _ => return,
+        }
+    }
+    std::future::pending::<()>().await;
+}
+
+/// A body that is announced and not sent, to a route that takes none.
+#[test]
+fn a_route_without_a_body_answers_before_one_that_is_announced() {
+    let (_dir, server) = start();
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let head = format!(
+        "DELETE /admin/admin-tokens/999999 HTTP/1.1\r\nHost: platform\r\nAuthorization: Bearer {}\r\nContent-Length: 100\r\n\r\n",
+        server.secret("ROOT"),
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 40") && answer.contains("\"error\""), "{answer}");
 }
