@@ -188,12 +188,17 @@ async fn streams(from: usize, address: SocketAddr, wanted: usize) -> Vec<Stream>
     let stream = connect(from, address).await.unwrap();
     let (client, connection) = h2::client::handshake(stream).await.unwrap();
     let driver = tokio::spawn(connection);
+    // After an answer it is known how many streams the server takes at the same time; more would wait here, and not there.
+    let mut first = client.clone().ready().await.unwrap();
+    let ping = http::Request::get("http://platform/ping").body(()).unwrap();
+    first.send_request(ping, true).unwrap().0.await.unwrap();
+    let places = Arc::new(tokio::sync::Semaphore::new(first.current_max_send_streams().min(wanted)));
     let taken: Arc<Mutex<Vec<(Instant, Option<(Instant, Option<u16>)>)>>> = Arc::default();
     let mut sending = tokio::task::JoinSet::new();
     for _ in 0..wanted {
-        let (client, taken) = (client.clone(), taken.clone());
+        let (client, taken, places) = (client.clone(), taken.clone(), places.clone());
         sending.spawn(async move {
-            // Waits until the server takes another stream.
+            let _place = places.acquire().await.unwrap();
             let Ok(mut client) = client.ready().await else { return };
             let request = http::Request::post("http://platform/admin/login").header("content-type", "application/json");
             let Ok((answer, body)) = client.send_request(request.body(()).unwrap(), false) else { return };
