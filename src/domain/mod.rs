@@ -5,6 +5,7 @@ mod admitted;
 mod audit;
 mod catalogue;
 mod ceiling;
+mod ceiling_index;
 mod clock;
 mod condition;
 #[cfg(any(feature = "api", feature = "strapi", feature = "ui"))]
@@ -37,6 +38,7 @@ pub use audit::{AuditEvent, Cause, Doer, Origin, Target, What};
 pub(crate) use catalogue::Unregistered;
 pub use catalogue::{ActionEntry, Catalogue, Section, SubjectEntry, SubjectKind};
 pub use ceiling::{BeyondCeiling, Ceiling, Excess};
+pub(crate) use ceiling_index::CeilingIndex;
 pub use clock::{Clock, Moment, SystemClock, Timestamp};
 pub use condition::{Actor, Attribute, Conditions, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Predicate, Value};
 pub use decision::{Decision, DecisionRule, Denied, HiddenField, Verdict};

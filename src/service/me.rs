@@ -132,7 +132,8 @@ impl Sessions {
                     return Err(ServiceError::Forbidden("a content token has no permissions of this kind"));
                 };
                 let ceiling = view.ceiling(owner).await?;
-                let held = grants.into_iter().filter(|g| !ceiling.effect(g).is_empty());
+                let ceiling = ceiling.index();
+                let held = grants.into_iter().filter(|g| ceiling.meets(g));
                 Ok(held
                     .map(|grant| Permission {
                         when: When::from_list(ceiling.shown_conditions(&grant)),
