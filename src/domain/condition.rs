@@ -141,6 +141,11 @@ impl Conditions {
         self.0.keys()
     }
 
+    /// What a condition asks of a row when `actor` acts; `None` if it is not registered.
+    pub(crate) fn meaning(&self, id: &ConditionId, actor: &Actor) -> Option<Predicate> {
+        self.0.get(id).map(|meaning| meaning(actor))
+    }
+
     /// Whether `guard` can hold at all: of each part at least one condition is registered.
     pub(crate) fn can_hold(&self, guard: &Guard) -> bool {
         guard.parts().iter().all(|when| when.as_slice().iter().any(|id| self.0.contains_key(id)))

@@ -219,11 +219,12 @@ async fn insert(draft: &mut Draft, new: NewOwner, mut wrong: Wrong, what: What) 
     let reach = Reach::of(draft).await?;
     let given = reach.roles(draft, &new.roles, &mut wrong).await?;
     wrong.done()?;
-    reach.may_give(None, &given)?;
+    reach.may_give(&given)?;
     draft.free(&new.email, None).await?;
     let new = NewOwner { roles: set(new.roles), ..new };
     let details = json!({"email": new.email, "roles": new.roles});
     let id = draft.tx.insert_owner(new).await?;
+    reach.may_invite(draft, id, &given)?;
     draft.touch(Tag::owner(id));
     draft.audit(what, Target::Owner(id), details).await?;
     draft.found(id).await

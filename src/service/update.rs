@@ -86,9 +86,10 @@ impl Owners {
     ) -> Result<Option<PasswordHash>, ServiceError> {
         // Whoever may not do it anyway costs no hash.
         let mut view = self.0.view().await?;
-        self.0.actor(&mut view).await?.giver()?;
+        let reach = Reach::by(self.0.actor(&mut view).await?.giver()?);
         let before = found(&mut *view, id).await?;
         drop(view);
+        reach.may_set_credentials(&before)?;
         password.judge("password", profile.email.as_ref().unwrap_or(&before.email), wrong);
         if !wrong.is_empty() {
             return Ok(None);
@@ -120,7 +121,7 @@ async fn change(draft: &mut Draft, id: OwnerId, changes: Changes) -> Result<(Own
     wrong.done()?;
     let roles = roles.map(set).filter(|roles| *roles != before.roles);
     if roles.is_some() {
-        reach.may_give(Some(&before), &given)?;
+        reach.may_assign(draft, &before, &given).await?;
     }
     let demoted = roles.as_ref().is_some_and(|roles| !roles.contains(&RoleId::SUPER_ADMIN));
     if demoted || !state.is_active() {
