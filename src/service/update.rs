@@ -90,6 +90,10 @@ impl Owners {
         let before = found(&mut *view, id).await?;
         drop(view);
         reach.may_set_credentials(&before)?;
+        if before.state == OwnerState::Invited {
+            wrong.say("password", "they choose it themselves when they accept the invitation");
+            return Ok(None);
+        }
         password.judge("password", profile.email.as_ref().unwrap_or(&before.email), wrong);
         if !wrong.is_empty() {
             return Ok(None);
@@ -115,9 +119,6 @@ async fn change(draft: &mut Draft, id: OwnerId, changes: Changes) -> Result<(Own
         None => Vec::new(),
     };
     let state = next(before.state, active, blocked, &mut wrong);
-    if password.is_some() && before.state == OwnerState::Invited {
-        wrong.say("password", "they choose it themselves when they accept the invitation");
-    }
     wrong.done()?;
     let roles = roles.map(set).filter(|roles| *roles != before.roles);
     if roles.is_some() {
