@@ -81,7 +81,8 @@ impl Roles {
     ///
     /// # Errors
     /// If there is no such role, it is the super admin role, the name is empty or taken, or a permission names what is not
-    /// registered; and for whoever is no super admin, if the role may more than they, now or then.
+    /// registered. For an actor who is no super admin also: if the role may more than the actor, now or then, or if it has members and a
+    /// permission under conditions is new that the actor does not hold without conditions.
     pub async fn update(&self, id: RoleId, update: RoleUpdate) -> Result<Role, ServiceError> {
         let changes = Self::checked(update)?;
         let changed = self.0.make(move |draft| Box::pin(change(draft, id, changes))).await;
