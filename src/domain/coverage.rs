@@ -10,6 +10,7 @@ use super::{
 };
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Stands for "the account itself created the row", whichever account it is.
 const OWN: Predicate = Predicate::Is(Attribute("keyward::own"), Value::Bool(true));
@@ -21,11 +22,11 @@ pub(crate) struct Holdings<'a> {
     actor: Actor,
     /// The account has never been used, so it has created no row.
     unused: bool,
-    meanings: RefCell<HashMap<ConditionId, Meaning>>,
+    meanings: RefCell<HashMap<ConditionId, Arc<Meaning>>>,
 }
 
 /// What a condition means for an account.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Meaning {
     Known(Predicate),
     /// It is not registered, and denies for now. A later release may register it.
@@ -54,7 +55,7 @@ impl<'a> Holdings<'a> {
 
     /// Whether each row and field that these holdings reach under conditions is reached by one of `others` too.
     ///
-    /// Rows that an account created itself count as reached by whoever holds the same permission for their own rows.
+    /// Rows that an account created itself count as reached by an account that holds the same permission for its own rows.
     pub(crate) fn are_covered_by(&self, others: &[&Holdings<'_>], conditions: &Conditions) -> bool {
         self.held.values().flatten().all(|permission| {
             let each = permission.when.as_slice();
@@ -85,28 +86,27 @@ impl<'a> Holdings<'a> {
         (from, condition): (&Holdings<'_>, &ConditionId),
         conditions: &Conditions,
     ) -> bool {
+        let narrow = from.meaning(condition, conditions);
         self.on(permission).iter().filter(|held| held.fields.covers(fields)).any(|held| match &held.when {
             When::Always => true,
-            When::AnyOf(set) => set.as_slice().iter().any(|own| {
-                match (from.meaning(condition, conditions), self.meaning(own, conditions)) {
-                    (Meaning::Known(narrow), Meaning::Known(wide)) => implies(&narrow, &wide),
-                    (Meaning::Unknown, Meaning::Unknown) => {
-                        let same = from.actor.owner == self.actor.owner && condition == own;
-                        same && is_subset(&from.actor.roles, &self.actor.roles)
-                    }
-                    _ => false,
+            When::AnyOf(set) => set.as_slice().iter().any(|own| match (&*narrow, &*self.meaning(own, conditions)) {
+                (Meaning::Known(narrow), Meaning::Known(wide)) => implies(narrow, wide),
+                (Meaning::Unknown, Meaning::Unknown) => {
+                    let same = from.actor.owner == self.actor.owner && condition == own;
+                    same && is_subset(&from.actor.roles, &self.actor.roles)
                 }
+                _ => false,
             }),
         })
     }
 
-    fn meaning(&self, condition: &ConditionId, conditions: &Conditions) -> Meaning {
+    fn meaning(&self, condition: &ConditionId, conditions: &Conditions) -> Arc<Meaning> {
         let mut meanings = self.meanings.borrow_mut();
         let meaning = meanings.entry(condition.clone()).or_insert_with(|| {
             let predicate = conditions.meaning(condition, &self.actor);
-            predicate.map_or(Meaning::Unknown, |predicate| Meaning::Known(self.own(predicate)))
+            Arc::new(predicate.map_or(Meaning::Unknown, |predicate| Meaning::Known(self.own(predicate))))
         });
-        meaning.clone()
+        Arc::clone(meaning)
     }
 
     /// The predicate with "created by this account" said the same way for every account.
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn own_rows_are_alike_for_everyone_and_none_for_an_unused_account() {
+    fn own_rows_are_alike_for_all_accounts_and_none_for_an_unused_one() {
         assert!(covered(false, (&[IS_CREATOR], &[2]), (&[IS_CREATOR], &[])));
         assert!(covered(true, (&[IS_CREATOR], &[2]), (&["flag"], &[])));
         assert!(!covered(false, (&[IS_CREATOR], &[2]), (&["flag"], &[])));

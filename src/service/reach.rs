@@ -5,7 +5,7 @@
 //! 1. What an account signs in with is set by super admins, the program, or the account itself, once the account was used. An account
 //!    that was only invited can be taken over by a new invitation: that is judged as if it were invited now.
 //! 2. After a change of roles, an account reaches no row that neither the actor nor the account itself reached before. Comparing
-//!    permissions is not enough for that: "rows of whoever shares a role with me" is more rows with one role more.
+//!    permissions is not enough for that: "rows of accounts that share a role with me" are more rows with one role more.
 //! 3. An account that may have created rows gets no role that lets other accounts reach these rows by a condition on shared roles,
 //!    unless the actor reaches all rows anyway. One of those accounts may be the actor's, or one that the actor has invited.
 //! 4. Permissions under conditions come into a role that has members only from an actor who holds them without conditions (see

@@ -7,7 +7,7 @@ use keyward::{
     OwnerUpdate, Owners, Password, Permission, Predicate, RoleId, Roles, ServiceError, Value, When,
 };
 
-/// An installation with somebody to act.
+/// An installation.
 struct House {
     world: World,
 }
@@ -242,7 +242,7 @@ async fn conditions_of_the_host_are_compared_by_what_they_mean() {
     let (flag_too, vic) = (house.role("Flag too", [read("flag")]).await, house.person("vic", &[]).await);
     let gil = house.person("gil", &[flag_too]).await;
     let (owners, _) = house.services(eve);
-    // The same rows for everyone, or fewer.
+    // The same rows for every account, or fewer.
     house.puppet(eve, "flag", &[flag]).await;
     house.puppet(eve, "team", &[team]).await;
     house.services(gil).0.set_roles(vic, vec![flag_too]).await.unwrap();
