@@ -270,21 +270,25 @@ fn is_active(now: &State, id: OwnerId) -> bool {
     state(now, id) == Some(OwnerState::Active)
 }
 
+fn count(tally: &RefCell<Tally>, kind: &'static str, went_through: bool) {
+    let mut tally = tally.borrow_mut();
+    let (done, refused) = tally.entry(kind).or_default();
+    *if went_through { done } else { refused } += 1;
+}
+
 async fn run(setting: &Setting, steps: &[Step], tally: &RefCell<Tally>) -> Result<(), String> {
     let mut run = Run::begin(setting).await;
     let mut now = State::of(&run.world).await;
     for step in steps {
         let (kind, answer) = run.make(step, &now).await;
-        let counted = &mut *tally.borrow_mut();
-        let (done, refused) = counted.entry(kind).or_default();
+        count(tally, kind, answer.is_ok());
         match answer {
             Ok(()) => {
-                *done += 1;
                 now = State::of(&run.world).await;
                 run.judge(&now).map_err(|gained| format!("{gained}, by {step:?}"))?;
             }
             Err(ServiceError::Store(error)) => return Err(format!("{step:?}: {error}")),
-            Err(_) => *refused += 1,
+            Err(_) => {}
         }
     }
     Ok(())
