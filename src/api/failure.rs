@@ -153,6 +153,11 @@ impl Failure {
                 tracing::warn!(error = &error as &dyn std::error::Error, "a change does not fit what is there");
                 Self::new(StatusCode::CONFLICT, "ConflictError", "Somebody else has changed it: read it again")
             }
+            ServiceError::Store(StoreError::Invalid(_)) => Self::new(
+                StatusCode::BAD_REQUEST,
+                "ValidationError",
+                "A value has characters that cannot be stored: leave out control characters",
+            ),
             ServiceError::Store(_) | ServiceError::NoEntropy(_) | ServiceError::Busy => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "a request could not be done");
                 let status = StatusCode::SERVICE_UNAVAILABLE;
