@@ -152,6 +152,12 @@ impl PostgresStore {
         Ok(Self { connections, installation, pooler, heartbeat, hinting: Arc::default(), clock })
     }
 
+    /// The schema that holds the tables, as it is called: no quotes.
+    #[must_use]
+    pub fn schema(&self) -> &str {
+        &self.installation.schema.name
+    }
+
     /// Closes all connections, after what they are at, for all clones. Nothing is lost without it.
     pub async fn close(&self) {
         self.connections.close().await;
