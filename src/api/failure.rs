@@ -219,4 +219,10 @@ mod tests {
         assert_eq!((failure.status, failure.name), (StatusCode::CONFLICT, "ConflictError"));
         assert_eq!(failure.message, "Somebody else has changed this token: read it again");
     }
+
+    #[test]
+    fn a_value_that_cannot_be_stored_is_bad_input_and_no_conflict() {
+        let failure = Failure::from(ServiceError::Store(StoreError::Invalid("U+0000".into())));
+        assert_eq!((failure.status, failure.retry_after), (StatusCode::BAD_REQUEST, None));
+    }
 }

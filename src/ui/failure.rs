@@ -140,9 +140,9 @@ impl From<ServiceError> for Failure {
                             Go back and load the page again to see how it is now.";
                 Self::new(StatusCode::CONFLICT, "Changed by somebody else", text)
             }
-            ServiceError::Store(StoreError::Invalid(_)) => {
-                Self::bad_request("A value has characters that cannot be stored. Leave out control characters.".to_owned())
-            }
+            ServiceError::Store(StoreError::Invalid(_)) => Self::bad_request(
+                "A value has characters that cannot be stored. Leave out control characters.".to_owned(),
+            ),
             ServiceError::Store(_) | ServiceError::NoEntropy(_) | ServiceError::Busy => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "a page could not be made");
                 let text = "This is our fault, not yours. Try again in a moment.";

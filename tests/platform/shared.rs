@@ -107,7 +107,8 @@ fn a_role_with_rights_on_data_alone_starts_it() {
 /// What stops the start is said with the place and the remedy, and without the password.
 #[test]
 fn an_address_that_does_not_work_is_told_without_its_password() {
-    let output = platform_on("postgres://ada:hunter2@127.0.0.1:1/auth").stderr(std::process::Stdio::piped()).output().unwrap();
+    let output =
+        platform_on("postgres://ada:hunter2@127.0.0.1:1/auth").stderr(std::process::Stdio::piped()).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success());
     assert!(said.contains("ada@127.0.0.1:1/auth") && said.contains("nothing listens"), "{said}");

@@ -82,8 +82,8 @@ async fn the_steps_of_the_guide_are_enough_and_each_is_missed() {
     by_hand(&roles.url("kw_service"), "UPDATE keyward.keyward_owner SET state = 'blocked'").await;
     node.until(&key, 401, BOUND).await;
     let may = format!(
-        "SELECT COUNT(*) FROM pg_tables WHERE schemaname = 'keyward' AND has_table_privilege('{service}', \
-         'keyward.' || tablename, 'TRUNCATE, REFERENCES, TRIGGER')"
+        "SELECT COUNT(*) FROM pg_class WHERE relnamespace = CAST('keyward' AS regnamespace) AND relkind = 'r' \
+         AND has_table_privilege('{service}', oid, 'TRUNCATE, REFERENCES, TRIGGER')"
     );
     assert_eq!(number(&roles.url, &may).await, 0, "data rights and no more");
     let may = format!("SELECT COUNT(*) FROM (SELECT 1 WHERE has_schema_privilege('{service}', 'keyward', 'CREATE')) x");

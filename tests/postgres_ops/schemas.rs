@@ -94,13 +94,12 @@ async fn a_dump_is_restored_whole_or_in_two_parts() {
     let Some(url) = support::database().await else { return };
     let node = Node::with(&url, in_schema("auth")).await;
     let key = node.issue("ci").await;
-    let dump = run("pg_dump", &["--format=custom", &url], b"");
-    for parts in [&[&[][..]][..], &[&["--schema-only"], &["--data-only"]]] {
+    for parts in [&[""][..], &["--schema-only", "--data-only"]] {
         let restored = support::database().await.unwrap();
         for part in parts {
-            let mut arguments = vec!["--exit-on-error", "-d", &restored];
-            arguments.extend(*part);
-            run("pg_restore", &arguments, &dump);
+            let part: Vec<&str> = part.split_whitespace().collect();
+            let dump = run("pg_dump", &[&["--format=custom", &url][..], &part].concat(), b"");
+            run("pg_restore", &[&["--exit-on-error", "-d", &restored][..], &part].concat(), &dump);
         }
         let after = Node::with(&restored, in_schema("auth")).await;
         assert_eq!(after.status(&key).await, 200, "{parts:?}");

@@ -52,7 +52,8 @@ async fn what_is_wrong_is_named_with_its_place_and_without_the_password() {
     }
     let told = refusal(&format!("postgres://ada:right@127.0.0.1:{port}/missing")).await;
     assert!(told.contains("ada@127.0.0.1") && told.contains("no such database") && !told.contains("right"), "{told}");
-    by_hand(server.url(), "CREATE DATABASE closed; REVOKE CONNECT ON DATABASE closed FROM PUBLIC").await;
+    by_hand(server.url(), "CREATE DATABASE closed").await;
+    by_hand(server.url(), "REVOKE CONNECT ON DATABASE closed FROM PUBLIC").await;
     let told = refusal(&format!("postgres://ada:right@127.0.0.1:{port}/closed")).await;
     assert!(told.contains("/closed") && told.contains("lacks a right") && !told.contains("right@"), "{told}");
 }
@@ -60,8 +61,7 @@ async fn what_is_wrong_is_named_with_its_place_and_without_the_password() {
 /// Not encoded, these make another address of it. None is connected to, and none is repeated.
 #[tokio::test]
 async fn a_password_that_tears_the_address_apart_is_not_repeated() {
-    for password in ["hunter2/swordfish", "12/swordfish", "hunter2#swordfish", "12#swordfish", "hunter2?swordfish", "[hunter2"]
-    {
+    for password in ["hunter2/swordfish", "12/swordfish", "hunter2#swordfish", "12#swordfish", "hunter2?swordfish"] {
         let told = refusal(&format!("postgres://ada:{password}@127.0.0.1:1/auth")).await;
         assert!(!told.contains("hunter2") && !told.contains("swordfish") && !told.contains("ada:12"), "{told}");
         assert!(told.contains("%2F for /") || told.contains("leave it out"), "{told}");

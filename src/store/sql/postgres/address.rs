@@ -82,7 +82,9 @@ mod tests {
 
     #[test]
     fn no_part_of_a_password_is_said_again_whatever_is_in_it() {
-        for piece in ["/", "#", "?", ":", "@", "%", "%zz", "%ff", "/12", "?user=", "?sslmode=", "?port=", "#@", "[", " ", "\\"] {
+        for piece in
+            ["/", "#", "?", ":", "@", "%", "%zz", "%ff", "/12", "?user=", "?sslmode=", "?port=", "#@", "[", " ", "\\"]
+        {
             for (head, tail) in [("hunter2", "swordfish"), ("12", "swordfish"), ("", "swordfish")] {
                 let url = format!("postgres://ada:{head}{piece}{tail}@db.example.test:5432/auth");
                 let said = place_of(&url).unwrap_or_else(|error| error);

@@ -52,7 +52,9 @@ pub(super) enum OpenError {
     Login(#[source] sqlx::Error),
     #[error("there is no such database: correct its name, or create it with ENCODING 'UTF8'")]
     NoDatabase(#[source] sqlx::Error),
-    #[error("the server has no connection to spare: raise max_connections or the role's limit, or use fewer connections")]
+    #[error(
+        "the server has no connection to spare: raise max_connections or the role's limit, or use fewer connections"
+    )]
     Full(#[source] sqlx::Error),
     #[error("the role lacks a right: grant what the operating guide lists")]
     Forbidden(#[source] sqlx::Error),
@@ -70,7 +72,9 @@ pub(super) enum OpenError {
          that are not meant"
     )]
     Schemas(String),
-    #[error("the role {role} may not use the schema {schema}, where the tables are: GRANT USAGE ON SCHEMA {schema} TO {role}")]
+    #[error(
+        "the role {role} may not use the schema {schema}, where the tables are: GRANT USAGE ON SCHEMA {schema} TO {role}"
+    )]
     Usage { role: String, schema: String },
     #[error(
         "the role {role} may make tables in no schema of its search path ({path}): GRANT USAGE, CREATE ON one of them TO {role}, or \
@@ -101,7 +105,7 @@ pub(super) enum OpenError {
         role: String,
         schema: String,
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
     #[error(
         "the tables in the schema {schema} have to be brought up to date, which the role {role} may not do: start once as their owner \
@@ -170,7 +174,9 @@ impl OpenError {
                 let (schema, database) = (quoted(&schema.name), quoted(&session.database));
                 Self::CreateSchema { role, schema, database, source }
             }
-            Place::Empty { schema, .. } => Self::CreateTables { role, schema: quoted(&schema.name), source },
+            Place::Empty { schema, .. } => {
+                Self::CreateTables { role, schema: quoted(&schema.name), source: Some(source) }
+            }
             Place::There { schema, owner } => {
                 Self::Migrate { role, schema: quoted(&schema.name), owner: quoted(owner), source }
             }

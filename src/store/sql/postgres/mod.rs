@@ -30,8 +30,8 @@ use super::statements::postgres as statements;
 use super::{PATIENCE, corrupt, lists, migrator, no_epoch, or};
 use crate::domain::{Clock, Digest, Timestamp};
 use crate::store::{Following, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
-use async_trait::async_trait;
 use address::Address;
+use async_trait::async_trait;
 use connections::{Connections, Side};
 use error::{OpenError, asking};
 use schema::Installation;
@@ -174,7 +174,10 @@ impl PostgresStore {
 
     /// A statement, ready to run: with the schema before each table, and prepared for more than once unless a pooler gives the next
     /// transaction another session.
-    fn prepared<'q>(&self, mut query: Query<'q, Engine, Arguments>) -> Result<Query<'q, Engine, Arguments>, StoreError> {
+    fn prepared<'q>(
+        &self,
+        mut query: Query<'q, Engine, Arguments>,
+    ) -> Result<Query<'q, Engine, Arguments>, StoreError> {
         let arguments = query.take_arguments().map_err(|error| asking(sqlx::Error::Encode(error)))?;
         let text = self.installation.schema.qualify(query.sql().as_str());
         Ok(query_with(text, arguments.unwrap_or_default()).persistent(!self.pooler))
@@ -270,8 +273,7 @@ async fn reach(address: Address, options: &PostgresOptions) -> Result<Arc<Connec
 impl Store for PostgresStore {
     async fn resolve(&self, digest: &Digest) -> Result<Snapshot, StoreError> {
         let hex = digest.to_hex();
-        let text: Arc<str> = self.installation.schema.qualify(statements::RESOLVE).0.into();
-        let ask = || query(AssertSqlSafe(text.clone())).bind(&hex);
+        let ask = || query(AssertSqlSafe(self.installation.resolve.clone())).bind(&hex);
         let row = Held::read(&self.connections, self.pooler, ask).await?;
         let row = row.ok_or_else(no_epoch)?;
         // The database's time while it ran, which is not before the caller asked: what is left is never overstated.

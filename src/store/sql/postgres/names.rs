@@ -65,7 +65,7 @@ pub(super) async fn session(connection: &mut PgConnection) -> Result<Session, St
         database: rows::get(&row, "database")?,
         encoding: rows::get(&row, "encoding")?,
         path: rows::get(&row, "path")?,
-        writable: rows::get(&row, "writable")?,
+        writable: rows::maybe(&row, "writable")?,
     })
 }
 

@@ -6,6 +6,7 @@ use super::{migrator, rows, statements};
 use crate::store::StoreError;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{PgConnection, PgPool, query, raw_sql};
+use std::sync::Arc;
 
 const MIGRATIONS: [(i64, &str, &str); 2] = [
     (1, "tables", include_str!("../migrations/postgres/0001_tables.sql")),
@@ -19,6 +20,8 @@ const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 pub(super) struct Installation {
     pub(super) schema: Schema,
     pub(super) id: String,
+    /// The statement of a look-up, which is run far more often than any other.
+    pub(super) resolve: Arc<str>,
 }
 
 /// Finds the tables, and runs what is missing, all or nothing. Where nothing is missing, nothing is locked and nothing written: a role
@@ -44,7 +47,8 @@ pub(super) async fn open(pool: &PgPool, asked: Option<&str>, pooler: bool) -> Re
     let id: String = rows::get(&id, "installation")?;
     look.rollback().await.map_err(asking)?;
     tracing::info!(database = session.database, schema = schema.name, installation = id, "the tables are up to date");
-    Ok(Installation { schema, id })
+    let resolve = schema.qualify(statements::RESOLVE).0.into();
+    Ok(Installation { schema, id, resolve })
 }
 
 /// Whether there is nothing to run, and this role may read what there is.
@@ -53,7 +57,7 @@ async fn is_done(connection: &mut PgConnection, place: &Place, session: &Session
     let denied = query(statements::DENIED).bind(&schema.name).persistent(false);
     let denied = denied.fetch_one(&mut *connection).await.map_err(asking)?;
     let names = || (quoted(&session.role), quoted(&schema.name));
-    if let Some(tables) = rows::get::<Option<String>>(&denied, "unread")? {
+    if let Some(tables) = rows::maybe::<String>(&denied, "unread")? {
         let (role, schema) = names();
         return Err(OpenError::Denied { tables, role, schema }.into());
     }
@@ -75,7 +79,7 @@ async fn is_done(connection: &mut PgConnection, place: &Place, session: &Session
     if known.next().is_some() || rows::get::<i64>(&astray, "n")? > 0 {
         return Ok(false);
     }
-    if let Some(tables) = rows::get::<Option<String>>(&denied, "unwritten")? {
+    if let Some(tables) = rows::maybe::<String>(&denied, "unwritten")? {
         let (role, schema) = names();
         tracing::warn!(
             tables,
@@ -100,7 +104,7 @@ async fn bring_up_to_date(
     if is_done(&mut transaction, &place, session).await? {
         transaction.rollback().await.map_err(asking)?;
     } else {
-        let ran = run(&mut transaction, &place).await;
+        let ran = run(&mut transaction, &place, &session.role).await;
         if pooler {
             // The migrator names the statements that it prepares, and would leave them to whoever gets this session next.
             let end = if ran.is_ok() { "DEALLOCATE ALL" } else { "ROLLBACK; DEALLOCATE ALL" };
@@ -114,7 +118,7 @@ async fn bring_up_to_date(
     }
 }
 
-async fn run(connection: &mut PgConnection, place: &Place) -> Result<(), StoreError> {
+async fn run(connection: &mut PgConnection, place: &Place, role: &str) -> Result<(), StoreError> {
     let (Place::There { schema, .. } | Place::Empty { schema, .. }) = place;
     if let Place::Empty { exists: false, .. } = place {
         let create = sqlx::AssertSqlSafe(format!("CREATE SCHEMA {}", quoted(&schema.name)));
@@ -122,6 +126,12 @@ async fn run(connection: &mut PgConnection, place: &Place) -> Result<(), StoreEr
     }
     let home = query(statements::GO_HOME).bind(&schema.name).persistent(false);
     home.execute(&mut *connection).await.map_err(asking)?;
+    // In a schema that the role may not use, names would mean temporary tables.
+    let home = query(statements::HOME).persistent(false).fetch_one(&mut *connection).await.map_err(asking)?;
+    if rows::maybe::<String>(&home, "home")?.as_ref() != Some(&schema.name) {
+        let (role, schema) = (quoted(role), quoted(&schema.name));
+        return Err(OpenError::CreateTables { role, schema, source: None }.into());
+    }
     let mut run = migrator(&MIGRATIONS);
     // Its lock would be the session's, which a pooler does not keep.
     run.set_locking(false);

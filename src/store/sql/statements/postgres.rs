@@ -98,6 +98,7 @@ pub const ASTRAY: &str = "SELECT COUNT(*) AS n FROM pg_proc p JOIN pg_namespace 
      AND NOT COALESCE('search_path=' || quote_ident($1) || ', pg_temp' = ANY (p.proconfig), FALSE)";
 /// For a migration: unqualified names mean the schema `$1`, and nothing else.
 pub const GO_HOME: &str = "SELECT set_config('search_path', quote_ident($1) || ', pg_temp', TRUE)";
+pub const HOME: &str = "SELECT CAST(current_schema() AS TEXT) AS home";
 pub const PIN: [&str; 2] = [
     "ALTER FUNCTION keyward_drop_grant_fields() SET search_path FROM CURRENT",
     "ALTER FUNCTION keyward_log_by_hand() SET search_path FROM CURRENT",
