@@ -361,6 +361,10 @@ pub enum StoreError {
     /// What was asked does not fit what is there: a name that is taken, a thing that does not exist. Nothing happened.
     #[error("the change does not fit what is there")]
     Conflict(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A value of the change cannot be kept: a character or a number that the store does not take. Nothing happened, and nothing
+    /// would if it were tried again.
+    #[error("the store cannot keep a value of the change")]
+    Invalid(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// It holds something that cannot be.
     #[error("the store holds something that cannot be: {0}")]
     Corrupt(String),

@@ -146,6 +146,9 @@ impl From<ServiceError> for Failure {
                             Go back and load the page again to see how it is now.";
                 Self::new(StatusCode::CONFLICT, "Changed by somebody else", text)
             }
+            ServiceError::Store(StoreError::Invalid(_)) => Self::bad_request(
+                "A value has characters that cannot be stored. Leave out control characters.".to_owned(),
+            ),
             ServiceError::Store(_) | ServiceError::NoEntropy(_) | ServiceError::Busy => {
                 // A stranger can cause it as often as they like: one line a minute. The hasher counts what is busy.
                 static FAILED: LogLimit = LogLimit::new();

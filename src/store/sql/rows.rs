@@ -192,7 +192,7 @@ where
 }
 
 /// Reads a column that may have none.
-fn maybe<'r, T>(row: &'r Row, column: &'static str) -> Result<Option<T>, StoreError>
+pub(super) fn maybe<'r, T>(row: &'r Row, column: &'static str) -> Result<Option<T>, StoreError>
 where
     T: Decode<'r, Engine> + Type<Engine> + 'r,
 {

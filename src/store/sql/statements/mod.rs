@@ -11,14 +11,15 @@ macro_rules! statements {
     ($word:ident) => {
         /// The first read of a view: it fixes the moment that the view is of.
         pub const LOOK: &str =
-            concat!("SELECT seq, ", $word!(now), " AS now FROM keyward_epoch WHERE id = 1");
+            concat!("SELECT seq, ", $word!(now), " AS now", $word!(installation), " FROM keyward_epoch WHERE id = 1");
         pub const SOMEBODY: &str = "SELECT COUNT(*) AS n FROM keyward_epoch \
              WHERE EXISTS (SELECT 1 FROM keyward_owner) OR EXISTS (SELECT 1 FROM keyward_token)";
 
         pub const TAKE_EPOCH: &str = concat!(
             "UPDATE keyward_epoch SET seq = seq + 1, op_id = $1 WHERE id = 1 RETURNING seq, ",
             $word!(now),
-            " AS now"
+            " AS now",
+            $word!(installation)
         );
         pub const INSERT_CHANGE: &str =
             "INSERT INTO keyward_change (seq, op_id, at, tags) VALUES ($1, $2, $3, $4)";
@@ -32,6 +33,7 @@ macro_rules! statements {
             $word!(now),
             " AS now, ",
             $word!(who),
+            $word!(installation),
             ", CASE WHEN CAST($1 AS BIGINT) IS NULL OR EXISTS (SELECT 1 FROM keyward_change k ",
             "WHERE k.seq = $1 AND k.op_id = $2) THEN 1 ELSE 0 END AS known, CAST((SELECT ",
             $word!(array concat!($word!(object), "('seq', c.seq, 'op_id', c.op_id, 'at', c.at, 'tags', c.tags) ORDER BY c.seq")),
@@ -50,7 +52,9 @@ macro_rules! statements {
         pub const RESOLVE: &str = concat!(
             "SELECT x.seq, (SELECT k.op_id FROM keyward_change k WHERE k.seq = x.seq) AS op_id, ",
             $word!(now),
-            " AS now, ",
+            " AS now",
+            $word!(installation),
+            ", ",
             token!($word),
             ", ",
             owner!($word),
