@@ -1,6 +1,8 @@
 //! What accounts may do, evaluated plainly from roles, rows and conditions. It uses nothing of the crate but its data types.
 
-use crate::setting::{ACTIONS, CONDITIONS, FIELDS, FLAG, PLAIN, Row, TEAM, TRAINEE, TRAINEE_ROLE};
+use crate::setting::{
+    ACTIONS, ASSIGNED, CONDITIONS, FIELDS, FLAG, GUILD, GUILD_ROLE, PLAIN, Row, TEAM, TRAINEE, TRAINEE_ROLE,
+};
 use keyward::store::{OwnerQuery, OwnerSort, Paging, WriteStore};
 use keyward::testing::World;
 use keyward::{Fields, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Kind, OwnerId, OwnerState, Permission, RoleId};
@@ -81,8 +83,9 @@ impl State {
             HAS_SAME_ROLE_AS_CREATOR => self.roles_of(row.creator).iter().any(|role| roles.contains(role)),
             FLAG => row.flag,
             TEAM => roles.contains(&row.team),
+            GUILD => roles.contains(&GUILD_ROLE) && self.roles_of(row.creator).contains(&GUILD_ROLE),
             TRAINEE => !roles.contains(&TRAINEE_ROLE),
-            crate::setting::ASSIGNED => row.assignee == owner,
+            ASSIGNED => row.assignee == owner,
             other => panic!("{other}"),
         }
     }

@@ -20,10 +20,14 @@ pub(crate) const TEAM: &str = "test::team";
 pub(crate) const ASSIGNED: &str = "test::assigned";
 /// The account does not have the role of trainees: one role less is more rows.
 pub(crate) const TRAINEE: &str = "test::no-trainee";
-pub(crate) const CONDITIONS: [&str; 6] = [IS_CREATOR, HAS_SAME_ROLE_AS_CREATOR, FLAG, TEAM, ASSIGNED, TRAINEE];
+/// The account and the creator of the row both have the role of the guild. It is asked without sharing roles.
+pub(crate) const GUILD: &str = "test::guild";
+pub(crate) const CONDITIONS: [&str; 7] = [IS_CREATOR, HAS_SAME_ROLE_AS_CREATOR, FLAG, TEAM, ASSIGNED, TRAINEE, GUILD];
 
 /// The first role that is made.
 pub(crate) const TRAINEE_ROLE: RoleId = RoleId(2);
+/// The second role that is made.
+pub(crate) const GUILD_ROLE: RoleId = RoleId(3);
 
 /// A row of the host.
 #[derive(Clone, Debug)]
@@ -100,6 +104,10 @@ pub(crate) fn conditions() -> Conditions {
             true => Predicate::Never,
             false => Predicate::Always,
         })
+        .register(GUILD, |actor| match actor.roles.contains(&GUILD_ROLE) {
+            true => Predicate::Is(Attribute("creator_is_in_guild"), Value::Bool(true)),
+            false => Predicate::Never,
+        })
 }
 
 impl Setting {
@@ -110,7 +118,7 @@ impl Setting {
             let new = NewRole::new(format!("role {i}")).permissions(permissions.iter().cloned());
             roles.push(world.keyward.roles().create(new).await.unwrap().id);
         }
-        assert_eq!(roles[0], TRAINEE_ROLE);
+        assert_eq!(roles[..2], [TRAINEE_ROLE, GUILD_ROLE]);
         let owners = world.keyward.owners();
         let boss = NewOwner::new("boss@example.test").roles([RoleId::SUPER_ADMIN]);
         let boss = owners.create(boss).await.unwrap().id;
