@@ -1,6 +1,7 @@
 //! What is answered instead: the reference's form of an error, and which one for which failure of a service.
 
 use super::body::BODY_LIMIT;
+use crate::domain::LogLimit;
 use crate::service::ServiceError;
 use crate::store::StoreError;
 use axum::response::{IntoResponse, Response};
@@ -103,6 +104,11 @@ impl Failure {
         Self::new(StatusCode::NOT_FOUND, "NotFoundError", "Not Found")
     }
 
+    fn unavailable() -> Self {
+        let failure = Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailableError", "Try again in a moment");
+        Self { retry_after: Some(Duration::from_secs(1)), ..failure }
+    }
+
     pub(super) fn invalid(problems: Vec<Problem>) -> Self {
         let message = match problems.as_slice() {
             [one] if one.path.is_empty() => one.message.clone(),
@@ -145,12 +151,19 @@ impl Failure {
                 tracing::warn!(error = &error as &dyn std::error::Error, "a change does not fit what is there");
                 Self::new(StatusCode::CONFLICT, "ConflictError", "Somebody else has changed it: read it again")
             }
-            ServiceError::Store(_) | ServiceError::NoEntropy(_) | ServiceError::Busy => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "a request could not be done");
-                let status = StatusCode::SERVICE_UNAVAILABLE;
-                let failure = Self::new(status, "ServiceUnavailableError", "Try again in a moment");
-                Self { retry_after: Some(Duration::from_secs(1)), ..failure }
+            ServiceError::Store(_) | ServiceError::NoEntropy(_) => {
+                static LINES: LogLimit = LogLimit::new();
+                if let Some(count) = LINES.count_now() {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        count,
+                        "requests could not be done: the last error is shown"
+                    );
+                }
+                Self::unavailable()
             }
+            // The service counts these, and logs the count.
+            ServiceError::Busy => Self::unavailable(),
         }
     }
 }

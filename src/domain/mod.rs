@@ -11,6 +11,7 @@ pub(crate) mod date;
 mod decision;
 mod digest;
 mod id;
+mod log_limit;
 mod name;
 mod owner;
 mod permission;
@@ -40,6 +41,7 @@ pub use digest::{Digest, MalformedDigest};
 #[cfg(any(feature = "api", feature = "ui"))]
 pub(crate) use id::parse_id;
 pub use id::{MalformedId, OwnerId, RoleId, TokenId};
+pub(crate) use log_limit::LogLimit;
 pub use name::{Action, ConditionId, ConditionSet, EmptySet, Field, FieldSet, Subject};
 pub use owner::{Owner, OwnerState, PasswordHash, Role};
 pub use permission::{Fields, Grant, Guard, Permission, Rule, When};

@@ -18,7 +18,7 @@ pub(crate) use freshness::{Begun, Freshness};
 pub use health::{Health, KeepsUp};
 pub(crate) use lanes::Lane;
 
-use crate::domain::{Clock, Conditions, Digest, DigestHasher, Moment, Tag, Unavailable};
+use crate::domain::{Clock, Conditions, Digest, DigestHasher, LogLimit, Moment, Tag, Unavailable};
 use crate::store::{Following, Store};
 use flight::{Boarding, Flights, Landed};
 use freshness::Stamp;
@@ -107,6 +107,7 @@ pub(crate) struct Resolver {
     limits: Limits,
     keeps_up: KeepsUp,
     counts: Counts,
+    look_up_lines: LogLimit,
     /// For how long an answer of the store is used: for ever, where the lease sees to it.
     reload_after: Duration,
     /// By the digests' prefixes: a whole digest is in the entry, and is compared there. Two tokens of one prefix, which nobody
@@ -191,6 +192,7 @@ impl Resolver {
             limits,
             keeps_up,
             counts: Counts::default(),
+            look_up_lines: LogLimit::new(),
             cache: Cache::with(expected, limits.cache_bytes, Weigh, HashDigest::default(), Default::default()),
             absent: Cache::with(
                 limits.absent.max(16),
@@ -280,7 +282,14 @@ impl Resolver {
         let snapshot = match tokio::time::timeout(self.limits.lookup, self.store.resolve(&digest)).await {
             Ok(Ok(snapshot)) => snapshot,
             Ok(Err(error)) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "look-up failed");
+                // Made-up secrets of Strapi's format get this far.
+                if let Some(count) = self.look_up_lines.count(self.clock.moment()) {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        count,
+                        "look-up failed"
+                    );
+                }
                 return Err(Unavailable::Store);
             }
             Err(_) => return Err(Unavailable::Deadline),

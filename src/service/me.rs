@@ -104,9 +104,13 @@ impl Sessions {
     ) -> Result<PasswordHash, ServiceError> {
         let people = &self.0.writer.people;
         let Some(password) = password else { return Err(not_proven()) };
-        let reserved = people.throttle.reserve(&who.email, self.0.origin.address);
+        let reserved = people.throttle.reserve_in_session(&who.email, self.0.origin.address);
         let reserved = reserved.map_err(ServiceError::TooManyAttempts)?;
-        match (people.hasher.verify(&password, kept.as_ref()).await, kept) {
+        let verified = match people.hasher.place(reserved.lane()) {
+            Ok(place) => people.hasher.verify(place, &password, kept.as_ref()).await,
+            Err(error) => Err(error),
+        };
+        match (verified, kept) {
             (Ok(true), Some(kept)) => {
                 reserved.succeeded();
                 Ok(kept)

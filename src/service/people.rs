@@ -3,6 +3,7 @@
 use super::failures::Failures;
 use super::password::Hasher;
 use super::throttle::Throttle;
+use super::write::Writer;
 use super::{Policy, ServiceError};
 use crate::domain::{Clock, Entropy, Secret, SecretFormat};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +20,7 @@ pub(crate) struct People {
 impl People {
     pub(super) fn new(policy: &Policy, clock: Arc<dyn Clock>) -> Self {
         Self {
-            hasher: Hasher::new(policy.password_hashes_at_once),
+            hasher: Hasher::new(policy.password_hashes_at_once, clock.clone()),
             throttle: Throttle::new(clock),
             failures: Failures::default(),
             setup_code: Mutex::default(),
@@ -48,5 +49,12 @@ impl People {
     /// It has served.
     pub(super) fn forget_setup_code(&self) {
         *self.setup_code.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl Writer {
+    /// How many sign-ins were answered [`ServiceError::Busy`].
+    pub(crate) fn sign_ins_busy(&self) -> u64 {
+        self.people.hasher.count_of_busy()
     }
 }

@@ -2,6 +2,7 @@
 
 use super::frame::Frame;
 use super::render;
+use crate::domain::LogLimit;
 use crate::service::{Problem, ServiceError};
 use crate::store::StoreError;
 use askama::Template;
@@ -56,6 +57,11 @@ impl Failure {
         let text = "It was used or withdrawn, a newer one has taken its place, or its time is over. Ask whoever invited you for \
                     a new one.";
         Self::new(StatusCode::NOT_FOUND, "This invitation does not work", text)
+    }
+
+    fn unavailable(text: &str) -> Self {
+        let failure = Self::new(StatusCode::SERVICE_UNAVAILABLE, "Not available right now", text);
+        Self { retry_after: Some(Duration::from_secs(1)), ..failure }
     }
 
     pub(super) fn not_found() -> Self {
@@ -132,12 +138,19 @@ impl From<ServiceError> for Failure {
                             Go back and load the page again to see how it is now.";
                 Self::new(StatusCode::CONFLICT, "Changed by somebody else", text)
             }
-            ServiceError::Store(_) | ServiceError::NoEntropy(_) | ServiceError::Busy => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "a page could not be made");
-                let text = "This is our fault, not yours. Try again in a moment.";
-                let failure = Self::new(StatusCode::SERVICE_UNAVAILABLE, "Not available right now", text);
-                Self { retry_after: Some(Duration::from_secs(1)), ..failure }
+            ServiceError::Store(_) | ServiceError::NoEntropy(_) => {
+                static LINES: LogLimit = LogLimit::new();
+                if let Some(count) = LINES.count_now() {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        count,
+                        "pages could not be made: the last error is shown"
+                    );
+                }
+                Self::unavailable("This is our fault, not yours. Try again in a moment.")
             }
+            // The service counts these, and logs the count.
+            ServiceError::Busy => Self::unavailable("Too many people are signing in. Try again in a moment."),
             other => Self::bad_request(format!("{}.", capital(&other.to_string()))),
         }
     }
