@@ -117,6 +117,11 @@ impl Hasher {
         self.run(place, move |buffer| verify(buffer.blocks(), password.text(), kept.as_ref())).await
     }
 
+    #[cfg(test)]
+    pub(super) async fn turn(&self, place: Place) -> Result<super::password_queue::Turn, ServiceError> {
+        self.queue.turn(place).await
+    }
+
     /// How many clients were told to come again.
     pub(super) fn count_of_busy(&self) -> u64 {
         self.queue.count_of_busy()

@@ -121,6 +121,7 @@ impl Sessions {
             })
             .await?;
         writer.people.forget_setup_code();
+        self.0.remember_place(&signed_in.owner.email);
         Ok(signed_in)
     }
 
@@ -158,7 +159,8 @@ impl Sessions {
         let writer = self.0.writer.clone();
         let hash = writer.people.hasher.hash(&password, &*writer.entropy).await?;
         let issued = self.0.issue(Kind::Session)?;
-        self.0
+        let signed_in = self
+            .0
             .make(move |draft| {
                 Box::pin(async move {
                     // Somebody else may have been faster, or the invitation may be over by now.
@@ -175,7 +177,9 @@ impl Sessions {
                     draft.signed_in(owner, session).await
                 })
             })
-            .await
+            .await?;
+        self.0.remember_place(&signed_in.owner.email);
+        Ok(signed_in)
     }
 }
 

@@ -76,6 +76,10 @@ impl Sessions {
     /// With the feature `strapi`, a password that came with an import is verified by its bcrypt hash, which is then replaced by
     /// one of argon2id. A sign-in that fails then takes one hash of each kind, whichever the account has.
     ///
+    /// An account has five guesses in five minutes at each network (an IPv4 address, or a /64 of IPv6). Where it did not sign in
+    /// within the last 30 days, it also shares 50 guesses with all such networks, and the network 50 with all accounts. Where it
+    /// did, guesses by others elsewhere take none of its own, and its password is checked before those of strangers.
+    ///
     /// # Errors
     /// [`WrongCredentials`](ServiceError::WrongCredentials); [`TooManyAttempts`](ServiceError::TooManyAttempts), before the password is
     /// even looked at; [`Busy`](ServiceError::Busy).

@@ -67,6 +67,11 @@ impl Server {
         self.said.iter().find(|line| find(line)).unwrap().split_once('=').unwrap().1
     }
 
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Tells it to stop, and waits until it has.
     #[cfg(unix)]
     pub fn stop(mut self) -> Option<i32> {
