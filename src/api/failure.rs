@@ -159,14 +159,19 @@ impl Failure {
                 "ValidationError",
                 "A value has characters that cannot be stored: leave out control characters",
             ),
-            ServiceError::Store(_) | ServiceError::NoEntropy(_) | ServiceError::Busy => {
-                // A stranger can cause it as often as they like: one line a minute. The hasher counts what is busy.
-                static FAILED: LogLimit = LogLimit::new();
-                if let Some(count) = (!matches!(error, ServiceError::Busy)).then(|| FAILED.admit()).flatten() {
-                    tracing::warn!(error = &error as &dyn std::error::Error, count, "a request could not be done");
+            ServiceError::Store(_) | ServiceError::NoEntropy(_) => {
+                static LINES: LogLimit = LogLimit::new();
+                if let Some(count) = LINES.count_now() {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        count,
+                        "requests could not be done: the last error is shown"
+                    );
                 }
                 Self::unavailable("Try again in a moment")
             }
+            // The service counts these, and logs the count.
+            ServiceError::Busy => Self::unavailable("Try again in a moment"),
         }
     }
 }
