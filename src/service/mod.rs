@@ -19,6 +19,7 @@ mod owners;
 mod password;
 mod people;
 mod policy;
+mod preview;
 mod reach;
 mod register;
 mod roles;

@@ -2,17 +2,19 @@
 
 use super::failures::Failures;
 use super::password::Hasher;
+use super::preview::PreviewTurns;
 use super::throttle::Throttle;
 use super::{Policy, ServiceError};
 use crate::domain::{Clock, Entropy, Secret, SecretFormat};
 use std::sync::{Arc, Mutex, PoisonError};
 use subtle::ConstantTimeEq;
 
-/// What signing in needs besides the store.
+/// What signing in, and previewing, need besides the store.
 pub(crate) struct People {
     pub(super) hasher: Hasher,
     pub(super) throttle: Throttle,
     pub(super) failures: Failures,
+    pub(super) previews: PreviewTurns,
     setup_code: Mutex<Option<Secret>>,
 }
 
@@ -22,6 +24,7 @@ impl People {
             hasher: Hasher::new(policy.password_hashes_at_once),
             throttle: Throttle::new(clock),
             failures: Failures::default(),
+            previews: PreviewTurns::default(),
             setup_code: Mutex::default(),
         }
     }

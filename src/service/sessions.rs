@@ -9,6 +9,7 @@ use super::{ServiceError, for_whom, optimistic};
 use crate::domain::{
     Doer, Kind, Owner, OwnerId, PasswordHash, Role, Target, Timestamp, Token, TokenAuthority, TokenId, What,
 };
+use crate::store::{Paging, TokenQuery, TokenSort};
 use serde_json::json;
 
 pub use super::me::ProfileUpdate;
@@ -131,8 +132,8 @@ impl Sessions {
                     if draft.tx.password(id).await?.as_ref() != Some(&verified) {
                         return Err(ServiceError::WrongCredentials);
                     }
-                    let session = draft.open(id, issued).await?;
                     draft.origin.doer = Doer::Person(id);
+                    let session = draft.open(id, issued).await?;
                     let target = Target::Token(session.token.id, Kind::Session);
                     let mut details = json!({"owner": id});
                     if let Some(hash) = &renewed {
@@ -197,7 +198,7 @@ impl Sessions {
         self.sign_out(id).await
     }
 
-    /// The sessions of whoever asks that have not ended.
+    /// The sessions of whoever asks that have not ended, the oldest first; a thousand at most.
     ///
     /// # Errors
     /// If nobody is signed in.
@@ -205,7 +206,15 @@ impl Sessions {
         let mut view = self.0.view().await?;
         let owner = person(self.0.actor(&mut view).await?)?.id;
         let now = view.now();
-        let mut sessions = view.tokens(Kind::Session, Some(owner)).await?;
+        let paging = Paging { page: 1, page_size: Paging::LARGEST };
+        let query = TokenQuery {
+            paging,
+            owner: Some(owner),
+            unexpired_at: Some(now),
+            sort: TokenSort::Id,
+            ..TokenQuery::of(Kind::Session)
+        };
+        let mut sessions = view.tokens(&query).await?.items;
         sessions.retain(|s| lives(s, now));
         Ok(sessions)
     }

@@ -149,8 +149,8 @@ impl Tokens {
     ///
     /// # Errors
     /// If the name is empty or taken, the lifespan is not to be had, the owner does not exist, is not active or is somebody else than
-    /// the person who asks, a grant names what is not registered or lies beyond what the owner may do, or conditions were
-    /// chosen for an owner who is no super admin. A token issues none.
+    /// the person who asks, a grant names what is not registered, is there twice or lies beyond what the owner may do, the owner has as many
+    /// tokens as [`Policy::tokens_per_owner`](crate::Policy::tokens_per_owner) allows, or conditions were chosen for an owner who is no super admin. A token issues none.
     pub async fn issue_admin(&self, new: NewAdminToken) -> Result<IssuedToken, ServiceError> {
         let mut wrong = Wrong::default();
         let (name, description) = self.texts(&new.name, &new.description, &mut wrong)?;
@@ -167,6 +167,7 @@ impl Tokens {
                 free(draft, &name, None).await?;
                 active(draft, new.owner).await?;
                 within(draft, new.owner, &new.grants).await?;
+                draft.room_for_admin_token(new.owner).await?;
                 let authority = TokenAuthority::Admin { owner: new.owner, grants: new.grants };
                 Ok(record(issued, name, description, new.lifespan.limit(), authority))
             })
@@ -177,8 +178,8 @@ impl Tokens {
     /// Issues a content token.
     ///
     /// # Errors
-    /// If the name is empty or taken, the lifespan is not to be had, or the custom list is empty or names what is not registered.
-    /// A token issues none.
+    /// If the name is empty or taken, the lifespan is not to be had, or the custom list is empty or names what is not registered, or
+    /// there are as many content tokens as [`Policy::content_tokens`](crate::Policy::content_tokens) allows. A token issues none.
     pub async fn issue_content(&self, new: NewContentToken) -> Result<IssuedToken, ServiceError> {
         let mut wrong = Wrong::default();
         let (name, description) = self.texts(&new.name, &new.description, &mut wrong)?;
@@ -190,6 +191,7 @@ impl Tokens {
             Box::pin(async move {
                 draft.giver().await?;
                 free(draft, &name, None).await?;
+                draft.room_for_content_token().await?;
                 let authority = TokenAuthority::Content { access: new.access };
                 Ok(record(issued, name, description, new.lifespan.limit(), authority))
             })
@@ -213,6 +215,7 @@ impl Tokens {
                     return Err(ServiceError::Forbidden("only the program opens sessions"));
                 }
                 active(draft, new.owner).await?;
+                draft.end_oldest_sessions(new.owner).await?;
                 let authority = TokenAuthority::Session { owner: new.owner, idle: new.idle };
                 Ok(record(issued, String::new(), String::new(), Some(new.lifespan), authority))
             })
