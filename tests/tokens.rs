@@ -341,7 +341,10 @@ async fn the_first_start_makes_the_default_content_tokens_once<S: WriteStore + C
         tokens.revoke(described.token.id).await.unwrap();
     }
     assert!(!world.keyward.set_up().await.unwrap().nobody_yet);
-    assert!(tokens.list(&TokenQuery::of(Kind::Content)).await.unwrap().items.is_empty(), "what was taken away stays away");
+    assert!(
+        tokens.list(&TokenQuery::of(Kind::Content)).await.unwrap().items.is_empty(),
+        "what was taken away stays away"
+    );
 }
 
 async fn the_default_content_tokens_live_as_long_as_is_offered<S: WriteStore + Clone>(

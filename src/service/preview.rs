@@ -189,3 +189,27 @@ refuse! {
     backdate_token(TokenId, TokenTimes) -> ();
     delete_events(Timestamp) -> u64;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_person_has_one_preview_at_a_time() {
+        let turns = PreviewTurns::default();
+        let (ada, bob) = (Doer::Person(OwnerId(1)), Doer::Person(OwnerId(2)));
+        let first = turns.turn(ada).await.unwrap();
+        assert!(turns.turn(bob).now_or_never().unwrap().is_ok(), "others do not wait");
+        for _ in 0..2 {
+            assert!(turns.turn(Doer::Service).now_or_never().unwrap().is_ok(), "nor does the program");
+        }
+        assert!(matches!(turns.turn(ada).await, Err(ServiceError::TooManyAttempts(_))), "not for ever");
+        let mut second = Box::pin(turns.turn(ada));
+        assert!((&mut second).now_or_never().is_none());
+        drop(first);
+        assert!(second.await.is_ok(), "it has its turn after the first");
+        turns.turn(bob).await.unwrap();
+        assert_eq!(turns.0.lock().unwrap().len(), 1, "of those who are done nothing is kept");
+    }
+}

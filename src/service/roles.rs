@@ -104,8 +104,8 @@ impl Roles {
     /// As for [`update`](Self::update); and [`TooManyAttempts`](ServiceError::TooManyAttempts) after that wait.
     pub async fn would_clamp(&self, id: RoleId, permissions: Vec<Permission>) -> Result<Clamped, ServiceError> {
         let changes = Self::checked(RoleUpdate { permissions: Some(permissions), ..RoleUpdate::default() })?;
-        let rehearsed = self.0.rehearse(move |draft| Box::pin(change(draft, id, changes))).await;
-        rehearsed.map(|(_, clamped)| clamped)
+        let previewed = self.0.preview(move |draft| Box::pin(change(draft, id, changes))).await;
+        previewed.map(|(_, clamped)| clamped)
     }
 
     /// Every role by id, each with how many admin tokens its members have.
@@ -247,9 +247,10 @@ async fn free(draft: &mut Draft, name: &str, own: Option<RoleId>) -> Result<(), 
 async fn room_for_role(draft: &mut Draft) -> Result<(), ServiceError> {
     let most = draft.writer.settings.policy.roles;
     match draft.tx.roles().await?.len() as u64 {
-        count if count >= most => {
-            Err(ServiceError::invalid("name", format!("there are already {most} roles, which is the most: delete one first")))
-        }
+        count if count >= most => Err(ServiceError::invalid(
+            "name",
+            format!("there are already {most} roles, which is the most: delete one first"),
+        )),
         _ => Ok(()),
     }
 }

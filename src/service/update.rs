@@ -73,8 +73,8 @@ impl Owners {
     /// As for [`update`](Self::update); and [`TooManyAttempts`](ServiceError::TooManyAttempts) after that wait.
     pub async fn would_clamp(&self, id: OwnerId, roles: Vec<RoleId>) -> Result<Clamped, ServiceError> {
         let changes = Changes { roles: Some(roles), ..Changes::default() };
-        let rehearsed = self.0.rehearse(move |draft| Box::pin(change(draft, id, changes))).await;
-        rehearsed.map(|(_, clamped)| clamped)
+        let previewed = self.0.preview(move |draft| Box::pin(change(draft, id, changes))).await;
+        previewed.map(|(_, clamped)| clamped)
     }
 
     /// The hash of a password that is to be set, unless something is wrong already.

@@ -265,8 +265,17 @@ impl Change {
         task.await.unwrap_or_else(|lost| Err(StoreError::Unknown(Box::new(lost)).into()))
     }
 
-    /// Runs `work` on a view, by all the rules, and tells what would be. It writes nothing, waits for no writer and keeps none waiting.
+    /// Runs `work` in a transaction that is rolled back at once: it tells what would be, by all the rules, and leaves nothing.
+    #[cfg(feature = "strapi")]
     pub(super) async fn rehearse<T, F>(&self, work: F) -> Result<T, ServiceError>
+    where
+        F: for<'d> FnOnce(&'d mut Draft) -> BoxFuture<'d, Result<T, ServiceError>>,
+    {
+        self.draft().await?.ready(work).await
+    }
+
+    /// Runs `work` on a view, by all the rules, and tells what would be. It writes nothing, waits for no writer and keeps none waiting.
+    pub(super) async fn preview<T, F>(&self, work: F) -> Result<T, ServiceError>
     where
         F: for<'d> FnOnce(&'d mut Draft) -> BoxFuture<'d, Result<T, ServiceError>>,
     {

@@ -109,8 +109,7 @@ impl Side for ContentTokens {
         let Listed { frame, said, can_create, query, sort, columns, tokens, paging } = listed;
         let rows = tokens.into_iter().map(row).collect();
         let (can_update, can_delete) = (viewer.may(UPDATE), viewer.may(DELETE));
-        let page =
-            ListPage { frame, said, can_create, can_update, can_delete, query, sort, columns, rows, paging };
+        let page = ListPage { frame, said, can_create, can_update, can_delete, query, sort, columns, rows, paging };
         render(StatusCode::OK, &page)
     }
 

@@ -146,7 +146,11 @@ pub(super) async fn tokens_are_searched_sorted_and_paged<S: Backend>(store: &S) 
         username: username.map(Into::into),
         ..NewOwner::new(email).named(first, last)
     };
-    let people = [named("Zoe@x.org", "Ada", "L_ve", None), named("eve@x.org", "", "", Some("root")), named("bob@x.org", "", "", None)];
+    let people = [
+        named("Zoe@x.org", "Ada", "L_ve", None),
+        named("eve@x.org", "", "", Some("root")),
+        named("bob@x.org", "", "", None),
+    ];
     let mut owners = Vec::new();
     for new in people {
         owners.push(tx.insert_owner(new).await.expect("an owner is added"));
@@ -246,7 +250,11 @@ pub(super) async fn tokens_are_searched_sorted_and_paged<S: Backend>(store: &S) 
     ] {
         let query = TokenQuery { unexpired_at, ..admin.clone() };
         let page = view.tokens(&query).await.expect("tokens are listed");
-        assert_eq!(page.items.iter().map(|t| t.name.as_str()).collect::<Vec<_>>(), names, "that end after {unexpired_at:?}");
+        assert_eq!(
+            page.items.iter().map(|t| t.name.as_str()).collect::<Vec<_>>(),
+            names,
+            "that end after {unexpired_at:?}"
+        );
         assert_eq!(page.total, names.len() as u64);
     }
     let by_access = TokenQuery { sort: TokenSort::Access, ..TokenQuery::of(Kind::Content) };

@@ -6,7 +6,8 @@ use crate::domain::{
     Token, TokenId,
 };
 use crate::store::{
-    Clamped, EventQuery, Imported, OwnerQuery, OwnerSort, Page, Paging, Proposed, StoreError, TokenQuery, TokenSort, View,
+    Clamped, EventQuery, Imported, OwnerQuery, OwnerSort, Page, Paging, Proposed, StoreError, TokenQuery, TokenSort,
+    View,
 };
 use async_trait::async_trait;
 use std::cmp::Ordering;

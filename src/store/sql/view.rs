@@ -8,7 +8,8 @@ use crate::domain::{
     TokenId,
 };
 use crate::store::{
-    Clamped, EventQuery, Imported, OwnerQuery, OwnerSort, Page, Paging, Proposed, StoreError, TokenQuery, TokenSort, View,
+    Clamped, EventQuery, Imported, OwnerQuery, OwnerSort, Page, Paging, Proposed, StoreError, TokenQuery, TokenSort,
+    View,
 };
 use async_trait::async_trait;
 use sqlx::query;

@@ -348,6 +348,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_page_by_name_is_read_in_the_order_of_an_index() {
+        let (_dir, store) = opened().await;
+        for (statement, index) in [
+            (statements::TOKENS_BY_NAME_ASCENDING, "keyward_token_listed"),
+            (statements::TOKENS_BY_NAME_DESCENDING, "keyward_token_listed"),
+            (statements::TOKENS_OF_OWNER_BY_NAME_ASCENDING, "keyward_token_owner"),
+            (statements::TOKENS_OF_OWNER_BY_NAME_DESCENDING, "keyward_token_owner"),
+        ] {
+            let plan = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+            let rows = sqlx::query(plan).fetch_all(&store.readers).await.unwrap();
+            let steps: Vec<String> = rows.iter().map(|row| rows::get(row, "detail").unwrap()).collect();
+            assert!(steps.iter().any(|step| step.contains(&format!("SEARCH t USING INDEX {index}"))), "{steps:#?}");
+            // The page itself is sorted once more; what is not on it is not.
+            let sorts = steps.iter().filter(|step| *step == "USE TEMP B-TREE FOR ORDER BY").count();
+            assert!(sorts <= 1 && !steps.iter().any(|step| step.starts_with("SCAN t")), "{steps:#?}");
+        }
+        for statement in [statements::COUNT_TOKENS, statements::COUNT_TOKENS_OF_OWNER] {
+            let plan = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+            let rows = sqlx::query(plan).fetch_all(&store.readers).await.unwrap();
+            let step: String = rows::get(&rows[0], "detail").unwrap();
+            assert!(step.contains("USING COVERING INDEX"), "{step}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_look_up_reads_no_table_from_end_to_end() {
         let (_dir, store) = opened().await;
         let plan = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", statements::RESOLVE));
