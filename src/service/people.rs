@@ -3,6 +3,7 @@
 use super::failures::Failures;
 use super::known_places::KNOWN_FOR;
 use super::password::Hasher;
+use super::preview::PreviewTurns;
 use super::throttle::Throttle;
 use super::write::{Change, Writer};
 use super::{Policy, ServiceError};
@@ -12,11 +13,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use subtle::ConstantTimeEq;
 
-/// What signing in needs besides the store.
+/// What signing in, and previewing, need besides the store.
 pub(crate) struct People {
     pub(super) hasher: Hasher,
     pub(super) throttle: Throttle,
     pub(super) failures: Failures,
+    pub(super) previews: PreviewTurns,
     setup_code: Mutex<Option<Secret>>,
 }
 
@@ -26,6 +28,7 @@ impl People {
             hasher: Hasher::new(policy.password_hashes_at_once, clock.clone()),
             throttle: Throttle::new(clock),
             failures: Failures::default(),
+            previews: PreviewTurns::default(),
             setup_code: Mutex::default(),
         }
     }

@@ -5,7 +5,10 @@ use super::{migrator, statements};
 use crate::store::StoreError;
 use sqlx::SqlitePool;
 
-const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "tables", include_str!("../migrations/sqlite/0001_tables.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "tables", include_str!("../migrations/sqlite/0001_tables.sql")),
+    (5, "lists", include_str!("../migrations/sqlite/0005_lists.sql")),
+];
 
 const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 
