@@ -169,6 +169,8 @@ pub trait View: Send {
     async fn ceiling(&mut self, id: OwnerId) -> Result<Ceiling, StoreError>;
     /// How many active super admins there are besides this owner.
     async fn other_super_admins(&mut self, id: OwnerId) -> Result<u64, StoreError>;
+    /// Whether an owner who is no super admin, whatever their state, has a role of each of these lists. It may be one role that is in both.
+    async fn roles_meet(&mut self, one: &[RoleId], other: &[RoleId]) -> Result<bool, StoreError>;
     /// An owner's password, if they have one.
     async fn password(&mut self, id: OwnerId) -> Result<Option<PasswordHash>, StoreError>;
     /// Whom the invitation with this digest is for, and until when.

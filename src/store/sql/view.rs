@@ -182,6 +182,12 @@ impl<C: Send> View for Open<C> {
         self.count(query(statements::OTHER_SUPER_ADMINS).bind(id.0).bind(RoleId::SUPER_ADMIN.0)).await
     }
 
+    async fn roles_meet(&mut self, one: &[RoleId], other: &[RoleId]) -> Result<bool, StoreError> {
+        let (one, other) = (lists::roles(one), lists::roles(other));
+        let met = query(statements::ROLES_MEET).bind(one).bind(other).bind(RoleId::SUPER_ADMIN.0);
+        Ok(self.count(met).await? > 0)
+    }
+
     async fn password(&mut self, id: OwnerId) -> Result<Option<PasswordHash>, StoreError> {
         self.row(query(statements::PASSWORD).bind(id.0)).await?.as_ref().map_or(Ok(None), rows::password)
     }

@@ -150,6 +150,16 @@ macro_rules! statements {
         );
         pub const OTHER_SUPER_ADMINS: &str = "SELECT COUNT(*) AS n FROM keyward_owner_role m \
              JOIN keyward_owner o ON o.id = m.owner_id WHERE m.role_id = $2 AND o.id <> $1 AND o.state = 'active'";
+        pub const ROLES_MEET: &str = concat!(
+            "SELECT COUNT(*) AS n FROM (SELECT a.owner_id FROM keyward_owner_role a ",
+            "JOIN keyward_owner_role b ON b.owner_id = a.owner_id ",
+            "WHERE a.role_id IN (SELECT CAST(e.value ->> 'role' AS BIGINT) FROM ",
+            $word!(elements "$1"),
+            ") AND b.role_id IN (SELECT CAST(e.value ->> 'role' AS BIGINT) FROM ",
+            $word!(elements "$2"),
+            ") AND NOT EXISTS (SELECT 1 FROM keyward_owner_role s WHERE s.owner_id = a.owner_id AND s.role_id = $3) ",
+            "LIMIT 1) met"
+        );
         pub const DELETE_SESSIONS: &str =
             "DELETE FROM keyward_token WHERE owner_id = $1 AND kind = 'session' RETURNING digest";
         pub const DELETE_ENDED_SESSIONS: &str =
