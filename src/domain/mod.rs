@@ -6,6 +6,7 @@ mod catalogue;
 mod ceiling;
 mod clock;
 mod condition;
+mod coverage;
 #[cfg(any(feature = "api", feature = "strapi", feature = "ui"))]
 pub(crate) mod date;
 mod decision;
@@ -34,6 +35,7 @@ pub use catalogue::{ActionEntry, Catalogue, Section, SubjectEntry, SubjectKind};
 pub use ceiling::{BeyondCeiling, Ceiling, Excess};
 pub use clock::{Clock, Moment, SystemClock, Timestamp};
 pub use condition::{Actor, Attribute, Conditions, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Predicate, Value};
+pub(crate) use coverage::Holdings;
 pub use decision::{Decision, DecisionRule, Denied, HiddenField, Verdict};
 pub(crate) use digest::DigestHasher;
 pub use digest::{Digest, MalformedDigest};
