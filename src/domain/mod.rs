@@ -27,6 +27,7 @@ mod secret;
 mod sketch;
 mod sql;
 mod tag;
+mod text;
 mod token;
 #[cfg(feature = "strapi")]
 mod unseal;
@@ -64,6 +65,10 @@ pub use secret::{
 pub(crate) use sketch::{Sketch, Windows, network};
 pub use sql::{SqlFilter, SqlMap, UnknownColumn};
 pub use tag::Tag;
+pub use text::comparable;
+pub(crate) use text::{Extra, composed, hidden};
+#[cfg(feature = "strapi")]
+pub(crate) use text::without_hidden;
 pub use token::{ContentAccess, Kind, KindSet, Token, TokenAuthority};
 #[cfg(feature = "strapi")]
 pub use unseal::ReferenceEncryptionKey;

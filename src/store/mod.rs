@@ -15,6 +15,7 @@ mod sql;
 #[cfg(feature = "strapi")]
 pub(crate) mod strapi;
 
+pub use crate::domain::comparable;
 pub use list::{EventQuery, OwnerQuery, OwnerSort, Page, Paging};
 pub use memory::MemoryStore;
 pub use new::{Imported, NewOwner, NewRole, NewToken, Profile, TokenTimes};
@@ -154,12 +155,12 @@ pub trait View: Send {
     async fn role(&mut self, id: RoleId) -> Result<Option<Role>, StoreError>;
     /// Every role by id, each with how many owners have it.
     async fn roles(&mut self) -> Result<Vec<(Role, u64)>, StoreError>;
-    /// The role with this name.
+    /// The role with this name, by its [comparable](comparable()) form.
     async fn role_named(&mut self, name: &str) -> Result<Option<RoleId>, StoreError>;
 
     /// The owner with this id.
     async fn owner(&mut self, id: OwnerId) -> Result<Option<Owner>, StoreError>;
-    /// The owner with this e-mail address, in any case.
+    /// The owner with this e-mail address, by its [comparable](comparable()) form.
     async fn owner_with_email(&mut self, email: &str) -> Result<Option<OwnerId>, StoreError>;
     /// A page of owners.
     async fn owners(&mut self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError>;
@@ -178,7 +179,7 @@ pub trait View: Send {
     async fn token(&mut self, id: TokenId) -> Result<Option<Token>, StoreError>;
     /// The tokens of a kind, of everybody or of one owner, by name; of one name, by id. Sessions have no name.
     async fn tokens(&mut self, kind: Kind, owner: Option<OwnerId>) -> Result<Vec<Token>, StoreError>;
-    /// The admin or content token with this name.
+    /// The admin or content token with this name, by its [comparable](comparable()) form.
     async fn token_named(&mut self, name: &str) -> Result<Option<TokenId>, StoreError>;
     /// The token with this digest, of any kind, and what it rests on: as [`Store::resolve`] answers, but of this moment.
     async fn record(&mut self, digest: &Digest) -> Result<Option<Record>, StoreError>;
