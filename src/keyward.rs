@@ -7,6 +7,8 @@ use crate::domain::{
 #[cfg(feature = "ui")]
 use crate::gate::SessionCookie;
 use crate::gate::{Addresses, FailureBudget, Gate, GateLayer, Gated, Group, InvalidGroups, InvalidProxy, ProxyHeader};
+#[cfg(any(feature = "api", feature = "ui"))]
+use crate::gate::{BODY_DEADLINE, BodyReader};
 use crate::resolve::{Health, Limits, Resolver};
 use crate::service::{Policy, Settings, Writer};
 use crate::store::Store;
@@ -24,6 +26,8 @@ pub struct Keyward<S> {
     store: Arc<S>,
     gate: Arc<Gate>,
     writer: Arc<Writer>,
+    #[cfg(any(feature = "api", feature = "ui"))]
+    bodies: BodyReader,
     #[cfg(feature = "ui")]
     session_cookie: SessionCookie,
 }
@@ -34,6 +38,8 @@ impl<S> Clone for Keyward<S> {
             store: self.store.clone(),
             gate: self.gate.clone(),
             writer: self.writer.clone(),
+            #[cfg(any(feature = "api", feature = "ui"))]
+            bodies: self.bodies.clone(),
             #[cfg(feature = "ui")]
             session_cookie: self.session_cookie,
         }
@@ -86,6 +92,8 @@ pub struct Builder<S> {
     exclusive: bool,
     budget: Option<FailureBudget>,
     proxies: Option<(Vec<String>, ProxyHeader)>,
+    #[cfg(any(feature = "api", feature = "ui"))]
+    body_deadline: Duration,
     #[cfg(feature = "ui")]
     session_cookie: SessionCookie,
 }
@@ -123,6 +131,8 @@ impl<S: Store> Keyward<S> {
             exclusive: false,
             budget: None,
             proxies: None,
+            #[cfg(any(feature = "api", feature = "ui"))]
+            body_deadline: BODY_DEADLINE,
             #[cfg(feature = "ui")]
             session_cookie: SessionCookie::default(),
         }
@@ -213,6 +223,12 @@ impl<S: Store> Keyward<S> {
     #[cfg(any(feature = "api", feature = "ui"))]
     pub(crate) fn addresses(&self) -> &Addresses {
         self.gate.addresses()
+    }
+
+    /// Receives request bodies for our own routes.
+    #[cfg(any(feature = "api", feature = "ui"))]
+    pub(crate) fn bodies(&self) -> &BodyReader {
+        &self.bodies
     }
 
     /// Where the first group of content routes begins.
@@ -344,6 +360,30 @@ impl<S: Store> Builder<S> {
         self
     }
 
+    /// How long a request body may take to arrive on the routes of the management API and the pages. Default 10 s.
+    ///
+    /// A body that is not complete by then is answered 408. The deadline is for the whole body, however steadily it arrives, so leave
+    /// time for 1 MiB on the slowest line that you want to serve. Your own routes are not affected.
+    ///
+    /// ```
+    /// # tokio_test::block_on(async {
+    /// use keyward::{Keyward, MemoryStore, Salt};
+    /// use std::time::Duration;
+    /// let (salt, _) = Salt::generate()?;
+    /// let keyward = Keyward::builder(MemoryStore::default())
+    ///     .salt(salt)
+    ///     .admin("/admin")
+    ///     .body_deadline(Duration::from_secs(30))
+    ///     .build()?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    #[cfg(any(feature = "api", feature = "ui"))]
+    pub fn body_deadline(mut self, deadline: Duration) -> Self {
+        self.body_deadline = deadline;
+        self
+    }
+
     /// Believes these proxies, addresses or networks, when they say in this header for whom they ask. Without, the address of a
     /// request is its peer's and no header is read.
     ///
@@ -423,6 +463,8 @@ impl<S: Store> Builder<S> {
             Some((proxies, header)) => Addresses::behind(proxies.iter().map(String::as_str), *header)?,
             None => Addresses::of_peers(),
         };
+        #[cfg(any(feature = "api", feature = "ui"))]
+        let bodies = BodyReader::new(self.body_deadline, addresses.clone());
         let resolver = Resolver::start(store.clone(), self.clock, self.conditions, limits, self.exclusive);
         let gate = Gate::new(self.groups, format.clone(), resolver.clone(), self.opaque, addresses, self.budget)?;
         let gate = Arc::new(gate);
@@ -434,6 +476,8 @@ impl<S: Store> Builder<S> {
             store,
             gate,
             writer,
+            #[cfg(any(feature = "api", feature = "ui"))]
+            bodies,
             #[cfg(feature = "ui")]
             session_cookie: self.session_cookie,
         })

@@ -158,7 +158,7 @@ async fn each_wrong_field_is_named_and_nothing_changes() {
         let mut more = good.clone();
         more["nope"] = json!(1);
         refused(json, bytes(&more), Some("nope")).await;
-        for broken in [&b""[..], b"{", b"[]", b"3", b"null", b"{\"a\":1}x", b"\xff\xfe", &b"[".repeat(100_000)] {
+        for broken in [&b""[..], b"{", b"[]", b"3", b"null", b"{\"a\":1}x", b"\xff\xfe", &b"[".repeat(10_000)] {
             refused(json, broken.to_vec(), None).await;
         }
         refused(Some("text/plain"), bytes(&good), None).await;

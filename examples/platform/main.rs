@@ -9,6 +9,7 @@ mod demo;
 mod health;
 mod options;
 mod secrets;
+mod serve;
 mod webhooks;
 mod wire;
 
@@ -127,17 +128,15 @@ async fn serve(store: impl WriteStore, options: Options) -> Result<(), BoxError>
     }
     let listener = listener.map_err(|error| format!("cannot listen on {address}: {error}"))?;
 
-    let service = keyward
-        .guard(
-            keyward::api::router(&keyward)
-                .merge(ui::router(&keyward))
-                .merge(routes(&database))
-                .merge(health::routes(&keyward)),
-        )
-        .into_make_service();
+    let app = keyward.guard(
+        keyward::api::router(&keyward)
+            .merge(ui::router(&keyward))
+            .merge(routes(&database))
+            .merge(health::routes(&keyward)),
+    );
     println!("listening on http://{address}");
     tokio::select! {
-        served = async { axum::serve(listener, service).with_graceful_shutdown(told_to_stop()).await } => served?,
+        () = serve::serve(listener, app, told_to_stop()) => {}
         () = async { told_to_stop().await; tokio::time::sleep(PATIENCE).await } => eprintln!("platform: some requests were cut off"),
     }
     keyward.shutdown().await;

@@ -8,12 +8,15 @@ use axum::response::{IntoResponse, Response};
 use keyward::{Denied, NoEntropy};
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// An error whose cause is for the log.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// No request body may be larger.
 const BODY_LIMIT: usize = 1024 * 1024;
+/// How long a request body may take to arrive.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What went wrong, and with which field.
 #[derive(Debug)]
@@ -49,6 +52,8 @@ pub(crate) enum Failure {
     Invalid(Vec<Problem>),
     /// 413.
     TooLarge,
+    /// 408.
+    TooSlow,
     /// 415.
     NotJson,
     /// 404: there is none, or none for this caller. Which of the two, nobody learns.
@@ -100,6 +105,10 @@ impl IntoResponse for Failure {
                 let message = format!("The body is larger than {BODY_LIMIT} bytes");
                 (StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLargeError", message, json!({}))
             }
+            Self::TooSlow => {
+                let message = format!("The body did not arrive within {BODY_DEADLINE:?}");
+                (StatusCode::REQUEST_TIMEOUT, "RequestTimeoutError", message, json!({}))
+            }
             Self::NotJson => {
                 let message = "Send JSON, with Content-Type: application/json".to_owned();
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaTypeError", message, json!({}))
@@ -142,7 +151,8 @@ impl<S: Sync> FromRequest<S> for Body {
             return Err(Failure::NotJson);
         }
         DefaultBodyLimit::max(BODY_LIMIT).apply(&mut request);
-        let bytes = Bytes::from_request(request, &()).await.map_err(|rejection| match rejection.status() {
+        let received = tokio::time::timeout(BODY_DEADLINE, Bytes::from_request(request, &())).await;
+        let bytes = received.map_err(|_| Failure::TooSlow)?.map_err(|rejection| match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => Failure::TooLarge,
             _ => Problem::at(&[], "The body broke off").into(),
         })?;

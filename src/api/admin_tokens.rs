@@ -10,7 +10,7 @@ use super::state::Api;
 use super::token::{Lifespan, Regenerated, exposed, shown_key, shown_lifespan};
 use super::unchanged::{Comparison, Unchanged, not_later, same_lifespan, same_object};
 use crate::domain::{Kind, Owner, OwnerId, TokenId};
-use crate::service::{self, DescribedToken, ServiceError, TokenUpdate, Tokens};
+use crate::service::{self, DescribedToken, GRANTS, ServiceError, TokenUpdate, Tokens};
 use axum::extract::State;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -176,10 +176,12 @@ pub(super) async fn create(
     Body(new): Body<NewAdminToken>,
 ) -> Result<(StatusCode, Answer<AdminToken>), Failure> {
     let NewAdminToken { name, description, lifespan, admin_permissions, .. } = new;
+    let tokens = tokens(&api, &caller);
+    tokens.may_change()?;
     // Every caller of an admin group has one.
     let owner = caller.owner.unwrap_or(OwnerId(0));
     let super_admin = api.is_super_admin(owner).await?;
-    let sent = Sent { under: UNDER, list: admin_permissions.as_deref().unwrap_or_default() };
+    let sent = Sent { under: UNDER, list: admin_permissions.as_deref().unwrap_or_default(), most: GRANTS };
     let grants = sent.grants(super_admin, &api.conditions)?;
     let new = service::NewAdminToken {
         name,
@@ -188,7 +190,7 @@ pub(super) async fn create(
         grants,
         lifespan: lifespan.into(),
     };
-    let issued = tokens(&api, &caller).issue_admin(new).await.map_err(|e| Failure::of(e, &|p| sent.path(p)))?;
+    let issued = tokens.issue_admin(new).await.map_err(|e| Failure::of(e, &|p| sent.path(p)))?;
     let access_key = Some(exposed(&issued.secret));
     Ok(created(AdminToken { access_key, ..AdminToken::from(issued.described()) }))
 }
@@ -210,6 +212,7 @@ pub(super) async fn update(
     Body(update): Body<AdminTokenUpdate>,
 ) -> Result<Answer<AdminToken>, Failure> {
     let tokens = tokens(&api, &caller);
+    tokens.may_change()?;
     // Of a token that they do not see, the service says what that means for changing it.
     let super_admin = match tokens.read(TokenId(id)).await {
         Ok(shown) => {
@@ -220,7 +223,7 @@ pub(super) async fn update(
         Err(ServiceError::NotFound(_) | ServiceError::Forbidden(_)) => false,
         Err(error) => return Err(error.into()),
     };
-    let sent = Sent { under: UNDER, list: update.admin_permissions.as_deref().unwrap_or_default() };
+    let sent = Sent { under: UNDER, list: update.admin_permissions.as_deref().unwrap_or_default(), most: GRANTS };
     let grants = sent.grants(super_admin, &api.conditions)?;
     let change = TokenUpdate {
         name: update.name,

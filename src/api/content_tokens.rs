@@ -9,15 +9,13 @@ use super::state::Api;
 use super::token::{Lifespan, Regenerated, exposed, shown_key, shown_lifespan};
 use super::unchanged::{Comparison, Unchanged, not_later, same_lifespan};
 use crate::domain::{Action, ContentAccess, Kind, Token, TokenAuthority, TokenId};
-use crate::service::{self, ServiceError, TokenUpdate, Tokens};
+use crate::service::{self, ACTIONS, ServiceError, TokenUpdate, Tokens};
 use axum::extract::State;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 const KIND: &str = "content-api";
-/// No custom token lists more.
-const MOST: usize = 5_000;
 
 /// A content token.
 #[derive(Serialize, ToSchema)]
@@ -175,8 +173,8 @@ fn access(r#type: AccessType, permissions: Option<&[String]>) -> Result<ContentA
         AccessType::Custom if list.is_empty() => {
             Err(Problem::at(["permissions"], "a custom token names at least one action").into())
         }
-        AccessType::Custom if list.len() > MOST => {
-            Err(Problem::at(["permissions"], format!("must have at most {MOST} entries")).into())
+        AccessType::Custom if list.len() > ACTIONS => {
+            Err(Problem::at(["permissions"], format!("must have at most {ACTIONS} entries")).into())
         }
         AccessType::Custom => {
             let wrong = |text: &str| text.is_empty() || text.chars().count() > 255;
@@ -223,10 +221,12 @@ pub(super) async fn create(
     Body(new): Body<NewContentToken>,
 ) -> Result<(StatusCode, Answer<ContentToken>), Failure> {
     let NewContentToken { name, description, lifespan, r#type, permissions, .. } = new;
+    let tokens = tokens(&api, &caller);
+    tokens.may_change()?;
     let access = access(r#type, permissions.as_deref())?;
     let description = description.unwrap_or_default();
     let new = service::NewContentToken { name, description, access, lifespan: lifespan.into() };
-    let issued = tokens(&api, &caller).issue_content(new).await.map_err(failed)?;
+    let issued = tokens.issue_content(new).await.map_err(failed)?;
     let access_key = Some(exposed(&issued.secret));
     Ok(created(ContentToken { access_key, ..ContentToken::from(issued.token) }))
 }
@@ -248,6 +248,7 @@ pub(super) async fn update(
     Body(update): Body<ContentTokenUpdate>,
 ) -> Result<Answer<ContentToken>, Failure> {
     let tokens = tokens(&api, &caller);
+    tokens.may_change()?;
     let shown = ContentToken::from(tokens.read(TokenId(id)).await?.token);
     update.keeps(&shown)?;
     let access = update.access(&shown)?;

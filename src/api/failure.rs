@@ -1,7 +1,7 @@
 //! What is answered instead: the reference's form of an error, and which one for which failure of a service.
 
-use super::body::BODY_LIMIT;
-use crate::gate::NoLongerValid;
+use crate::domain::LogLimit;
+use crate::gate::{BodyError, NoLongerValid};
 use crate::service::ServiceError;
 use crate::store::StoreError;
 use axum::response::{IntoResponse, Response};
@@ -97,19 +97,20 @@ impl Failure {
         Self { status, name, message: message.into(), problems: Vec::new(), retry_after: None, lost: None }
     }
 
-    pub(super) fn too_large() -> Self {
-        let message = format!("The body is larger than {BODY_LIMIT} bytes");
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLargeError", message)
-    }
-
     pub(super) fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "NotFoundError", "Not Found")
+    }
+
+    fn unavailable(message: &str) -> Self {
+        let failure = Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailableError", message);
+        Self { retry_after: Some(Duration::from_secs(1)), ..failure }
     }
 
     pub(super) fn invalid(problems: Vec<Problem>) -> Self {
         let message = match problems.as_slice() {
             [one] if one.path.is_empty() => one.message.clone(),
             [one] => format!("{} {}", one.path.join("."), one.message),
+            many if many.len() >= LISTED => format!("{LISTED} errors or more occurred"),
             many => format!("{} errors occurred", many.len()),
         };
         Self { problems, ..Self::new(StatusCode::BAD_REQUEST, "ValidationError", message) }
@@ -134,7 +135,7 @@ impl Failure {
                         None => problem,
                     }
                 };
-                Self::invalid(problems.into_iter().map(problem).collect())
+                Self::invalid(problems.into_iter().take(LISTED).map(problem).collect())
             }
             ServiceError::Taken { path, message } => {
                 Self { problems: vec![Problem::at([path], message)], ..application(message.to_owned()) }
@@ -154,10 +155,12 @@ impl Failure {
                 Self::new(StatusCode::CONFLICT, "ConflictError", "Somebody else has changed it: read it again")
             }
             ServiceError::Store(_) | ServiceError::NoEntropy(_) | ServiceError::Busy => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "a request could not be done");
-                let status = StatusCode::SERVICE_UNAVAILABLE;
-                let failure = Self::new(status, "ServiceUnavailableError", "Try again in a moment");
-                Self { retry_after: Some(Duration::from_secs(1)), ..failure }
+                // A stranger can cause it as often as they like: one line a minute. The hasher counts what is busy.
+                static FAILED: LogLimit = LogLimit::new();
+                if let Some(count) = (!matches!(error, ServiceError::Busy)).then(|| FAILED.admit()).flatten() {
+                    tracing::warn!(error = &error as &dyn std::error::Error, count, "a request could not be done");
+                }
+                Self::unavailable("Try again in a moment")
             }
         }
     }
@@ -177,6 +180,44 @@ impl From<ServiceError> for Failure {
 
 pub(super) fn same(problem: &crate::service::Problem) -> Vec<String> {
     problem.path.split('.').map(str::to_owned).collect()
+}
+
+impl From<BodyError> for Failure {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge(limit) => {
+                let message = format!("The body is larger than {limit} bytes");
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLargeError", message)
+            }
+            BodyError::TooSlow(deadline) => {
+                let message = format!("The body did not arrive within {deadline:?}: send the request again");
+                Self::new(StatusCode::REQUEST_TIMEOUT, "RequestTimeoutError", message)
+            }
+            BodyError::Busy => Self::unavailable("Too many bodies are being received: try again in a moment"),
+            BodyError::Broken => Problem::at([""; 0], "The body broke off").into(),
+        }
+    }
+}
+
+/// Collects wrong fields, up to as many as an answer lists.
+#[derive(Default)]
+pub(super) struct Problems(Vec<Problem>);
+
+impl Problems {
+    pub(super) fn push(&mut self, problem: Problem) {
+        if !self.is_full() {
+            self.0.push(problem);
+        }
+    }
+
+    /// Whether more would not be listed.
+    pub(super) fn is_full(&self) -> bool {
+        self.0.len() >= LISTED
+    }
+
+    pub(super) fn done(self) -> Result<(), Failure> {
+        if self.0.is_empty() { Ok(()) } else { Err(Failure::invalid(self.0)) }
+    }
 }
 
 impl From<Problem> for Failure {

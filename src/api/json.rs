@@ -8,7 +8,7 @@ use serde::de::{
 };
 use serde::{Deserialize, forward_to_deserialize_any};
 use serde_json::{Map, Value, json};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 
 /// Members whose value is never sent back, not even to whoever sent it.
@@ -20,15 +20,25 @@ const WORK: usize = 20_000;
 /// Nobody is sent back at length what they know.
 const SHORT: usize = 100;
 
+/// No body of ours has more values, counting those within others: each takes much more memory than its text.
+const MOST_VALUES: usize = 100_000;
+/// No body of ours has more objects, which take most.
+const MOST_OBJECTS: usize = 20_000;
+
 /// A body: one object, in which nothing is there twice.
 pub(super) fn parse(bytes: &[u8]) -> Result<Value, Problem> {
-    let twice = RefCell::default();
+    let reading = Reading::default();
     // serde_json goes 128 levels deep and no deeper.
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let read = Strict(&twice).deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
+    let read = Strict(&reading).deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
+    let Reading { twice, values, objects } = reading;
     match (read, twice.into_inner()) {
         (Ok(value), _) if value.is_object() => Ok(value),
         (Ok(_), _) => Err(Problem::at([""; 0], "The body must be an object")),
+        (Err(_), _) if values.get() > MOST_VALUES || objects.get() > MOST_OBJECTS => {
+            let message = format!("The body has more than {MOST_VALUES} values or {MOST_OBJECTS} objects");
+            Err(Problem::at([""; 0], message))
+        }
         (Err(_), Some(path)) => Err(Problem::at(path.into_iter().rev(), "is there twice")),
         (Err(error), None) => Err(Problem::at([""; 0], format!("The body is no JSON: {error}"))),
     }
@@ -133,12 +143,26 @@ fn step<'v>(value: &'v Value, part: &str) -> Option<&'v Value> {
 /// JSON in which no object has two members of one name: which of them counts, two readers may see differently. Where there are two,
 /// this is their path, the innermost part first.
 #[derive(Clone, Copy)]
-struct Strict<'p>(&'p RefCell<Option<Vec<String>>>);
+struct Strict<'p>(&'p Reading);
+
+/// What is known of a body while it is read.
+#[derive(Default)]
+struct Reading {
+    twice: RefCell<Option<Vec<String>>>,
+    values: Cell<usize>,
+    objects: Cell<usize>,
+}
 
 impl Strict<'_> {
+    /// Counts a value or an object.
+    fn count<E: serde::de::Error>(of: &Cell<usize>, most: usize) -> Result<(), E> {
+        of.set(of.get() + 1);
+        if of.get() > most { Err(E::custom("the body has too many values")) } else { Ok(()) }
+    }
+
     /// Says where something wrong is, if that is all that is known of it yet.
     fn within<T, E>(self, part: impl FnOnce() -> String, result: Result<T, E>) -> Result<T, E> {
-        if let (Err(_), Some(path)) = (&result, &mut *self.0.borrow_mut()) {
+        if let (Err(_), Some(path)) = (&result, &mut *self.0.twice.borrow_mut()) {
             path.push(part());
         }
         result
@@ -195,10 +219,11 @@ impl<'de> DeserializeSeed<'de> for Strict<'_> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+                Strict::count(&self.0.0.objects, MOST_OBJECTS)?;
                 let mut object = Map::new();
                 while let Some(name) = members.next_key::<String>()? {
                     if object.contains_key(&name) {
-                        *self.0.0.borrow_mut() = Some(vec![shortened(&name)]);
+                        *self.0.0.twice.borrow_mut() = Some(vec![shortened(&name)]);
                         return Err(A::Error::custom("a member is there twice"));
                     }
                     let value = self.0.within(|| shortened(&name), members.next_value_seed(self.0))?;
@@ -208,6 +233,7 @@ impl<'de> DeserializeSeed<'de> for Strict<'_> {
             }
         }
 
+        Self::count(&self.0.values, MOST_VALUES)?;
         deserializer.deserialize_any(Anything(self))
     }
 }
@@ -463,6 +489,21 @@ mod tests {
         // What is wrong for another reason has no path.
         assert!(parse(br#"{"x":[1,{"a":}]}"#).unwrap_err().path.is_empty());
         assert_eq!(wrong(json!({ &long: 1 })).0, [format!("{}…", &long[..SHORT])]);
+    }
+
+    #[test]
+    fn a_body_has_so_many_values_and_no_more() {
+        let of = |piece: &str, n: usize| format!("{{\"a\":[{}]}}", vec![piece; n].join(","));
+        // The body itself, the list, and what is in it.
+        assert!(parse(of("0", MOST_VALUES - 2).as_bytes()).is_ok());
+        assert!(parse(of("{}", MOST_OBJECTS - 1).as_bytes()).is_ok());
+        for (piece, n) in
+            [("0", MOST_VALUES - 1), ("[]", MOST_VALUES), ("{}", MOST_OBJECTS), (r#"{"a":{"":[]}}"#, 10_000)]
+        {
+            let problem = parse(of(piece, n).as_bytes()).unwrap_err();
+            assert_eq!(problem.message, "The body has more than 100000 values or 20000 objects", "{piece}");
+            assert!(problem.path.is_empty());
+        }
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! Permissions and grants: how they are sent and shown.
 
-use super::failure::{Failure, Problem};
+use super::failure::{Failure, Problem, Problems};
 use super::json::given;
 use super::unchanged::Unchanged;
 use crate::domain::{self, ConditionId, Conditions, EmptySet, FieldSet, Grant, When};
+use crate::service::{CONDITIONS, FIELDS};
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use utoipa::ToSchema;
 
-/// No token and no role has more.
-const MOST: usize = 5_000;
 /// No name is longer.
 const LONGEST: usize = 255;
 
@@ -109,39 +109,39 @@ fn show(
 pub(super) struct Sent<'a> {
     pub(super) under: &'static str,
     pub(super) list: &'a [SentPermission],
+    /// How many there may be.
+    pub(super) most: usize,
 }
 
 impl Sent<'_> {
     /// What they say. Which names exist is for the service to know.
     pub(super) fn read(&self) -> Result<Vec<domain::Permission>, Failure> {
-        if self.list.len() > MOST {
-            return Err(Problem::at([self.under], format!("must have at most {MOST} entries")).into());
+        if self.list.len() > self.most {
+            return Err(Problem::at([self.under], format!("must have at most {} entries", self.most)).into());
         }
-        let (mut permissions, mut problems) = (Vec::with_capacity(self.list.len()), Vec::new());
+        let (mut permissions, mut problems) = (Vec::with_capacity(self.list.len()), Problems::default());
         for (i, sent) in self.list.iter().enumerate() {
+            if problems.is_full() {
+                break;
+            }
             let place = i.to_string();
-            let mut check = |path: &[&str], text: &str| {
-                if let Some(message) = wrong_name(text) {
-                    let path = [&[self.under, place.as_str()], path].concat();
-                    problems.push(Problem::at(path, message));
+            let at =
+                |path: &[&str], message: String| Problem::at([&[self.under, place.as_str()], path].concat(), message);
+            let names = [(Some(&sent.action), "action"), (sent.subject.as_ref(), "subject")];
+            for (text, part) in names {
+                if let Some(message) = text.and_then(|text| wrong_name(text)) {
+                    problems.push(at(&[part], message));
                 }
-            };
-            check(&["action"], &sent.action);
-            sent.subject.iter().for_each(|s| check(&["subject"], s));
+            }
             let fields = sent.properties.as_ref().and_then(|p| p.fields.as_deref());
             let conditions = sent.conditions.as_deref().unwrap_or_default();
-            for (j, field) in fields.into_iter().flatten().enumerate() {
-                check(&["properties", "fields", &j.to_string()], field);
-            }
-            for (j, condition) in conditions.iter().enumerate() {
-                check(&["conditions", &j.to_string()], condition);
-            }
+            each(fields.unwrap_or_default(), FIELDS, &["properties", "fields"], &at, &mut problems);
+            each(conditions, CONDITIONS, &["conditions"], &at, &mut problems);
             let fields = match fields.map(|fields| FieldSet::new(fields.iter().map(String::as_str))) {
                 None => domain::Fields::All,
                 Some(Ok(set)) => domain::Fields::Only(set),
                 Some(Err(EmptySet)) => {
-                    let path = [self.under, place.as_str(), "properties", "fields"];
-                    problems.push(Problem::at(path, EmptySet.to_string()));
+                    problems.push(at(&["properties", "fields"], EmptySet.to_string()));
                     continue;
                 }
             };
@@ -152,14 +152,15 @@ impl Sent<'_> {
                 when: When::from_list(conditions.iter().map(String::as_str)),
             });
         }
-        if problems.is_empty() { Ok(permissions) } else { Err(Failure::invalid(problems)) }
+        problems.done()?;
+        Ok(permissions)
     }
 
     /// The same as grants of an owner. Only a super admin's carry the conditions that were sent; everybody else's are inherited
     /// from the owner's roles. They have to exist all the same.
     pub(super) fn grants(&self, super_admin: bool, known: &Conditions) -> Result<Vec<Grant>, Failure> {
         let permissions = self.read()?;
-        let mut problems = Vec::new();
+        let mut problems = Problems::default();
         for (i, sent) in self.list.iter().enumerate() {
             for (j, condition) in sent.conditions.iter().flatten().enumerate().filter(|(_, c)| !known.contains(c)) {
                 let path = [self.under, &i.to_string(), "conditions", &j.to_string()].map(str::to_owned);
@@ -167,9 +168,7 @@ impl Sent<'_> {
                 problems.push(Problem::at(path, message).got(condition.as_str()));
             }
         }
-        if !problems.is_empty() {
-            return Err(Failure::invalid(problems));
-        }
+        problems.done()?;
         let grant = |p: domain::Permission| {
             let chosen = if super_admin { p.when } else { When::Always };
             Grant { action: p.action, subject: p.subject, fields: p.fields, chosen }
@@ -177,7 +176,8 @@ impl Sent<'_> {
         Ok(permissions.into_iter().map(grant).collect())
     }
 
-    /// Where a problem of a service lies in what was sent: sets know no places, so those are looked up by the value.
+    /// Where a problem of a service lies in what was sent: sets know no places, so those are looked up by the value. There are at most
+    /// as many problems as an answer lists, and a list was read only if it is short.
     pub(super) fn path(&self, problem: &crate::service::Problem) -> Vec<String> {
         let parts: Vec<&str> = problem.path.split('.').collect();
         let (["grants" | "permissions", place, rest @ ..], Some(value)) = (parts.as_slice(), &problem.value) else {
@@ -207,6 +207,20 @@ impl Sent<'_> {
 /// Fields stand among the properties.
 fn wire(part: String) -> Vec<String> {
     if part == "fields" { vec!["properties".to_owned(), part] } else { vec![part] }
+}
+
+/// Says which entries of a list are no names or are there twice; or that there are too many, and then nothing of each.
+fn each(list: &[String], most: usize, path: &[&str], at: &dyn Fn(&[&str], String) -> Problem, problems: &mut Problems) {
+    if list.len() > most {
+        return problems.push(at(path, format!("must have at most {most} entries")));
+    }
+    let mut there = HashSet::new();
+    for (j, text) in list.iter().enumerate() {
+        let twice = (!there.insert(text)).then(|| "is there twice".to_owned());
+        if let Some(message) = wrong_name(text).or(twice) {
+            problems.push(at(&[path, &[j.to_string().as_str()]].concat(), message));
+        }
+    }
 }
 
 fn wrong_name(text: &str) -> Option<String> {

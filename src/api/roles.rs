@@ -9,7 +9,7 @@ use super::request::{Caller, Id};
 use super::state::Api;
 use super::unchanged::{Comparison, Unchanged};
 use crate::domain::{self, RoleId};
-use crate::service::{self, Roles};
+use crate::service::{self, PERMISSIONS, Roles};
 use crate::store;
 use axum::extract::State;
 use http::StatusCode;
@@ -170,9 +170,11 @@ pub(super) async fn set_permissions(
     caller: Caller,
     Body(body): Body<RolePermissions>,
 ) -> Result<Answer<Vec<Permission>>, Failure> {
-    let sent = Sent { under: "permissions", list: &body.permissions };
+    let roles = roles(&api, &caller);
+    roles.may_change()?;
+    let sent = Sent { under: "permissions", list: &body.permissions, most: PERMISSIONS };
     let permissions = sent.read()?;
-    let set = roles(&api, &caller).set_permissions(RoleId(id), permissions).await;
+    let set = roles.set_permissions(RoleId(id), permissions).await;
     let role = set.map_err(|error| Failure::of(error, &|p| sent.path(p)))?;
     Ok(ok(show_permissions(&role.permissions)))
 }

@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use crate::domain::{Conditions, OwnerId, Permission, Role, RoleId};
-use crate::gate::Addresses;
+use crate::gate::{Addresses, BodyReader};
 use crate::keyward::Keyward;
 use crate::service::{Events, Owners, Roles, ServiceError, Sessions, Tokens};
 use crate::store::WriteStore;
@@ -20,6 +20,7 @@ pub(super) struct Api {
     pub(super) tokens: Tokens,
     pub(super) events: Events,
     pub(super) addresses: Addresses,
+    pub(super) bodies: BodyReader,
     pub(super) conditions: Conditions,
     /// What the role without a ceiling allows, as far as it has names.
     pub(super) everything: Arc<[Permission]>,
@@ -35,6 +36,12 @@ impl FromRef<Api> for Addresses {
     }
 }
 
+impl FromRef<Api> for BodyReader {
+    fn from_ref(api: &Api) -> Self {
+        api.bodies.clone()
+    }
+}
+
 impl Api {
     pub(super) fn new<S: WriteStore>(keyward: &Keyward<S>) -> Self {
         let catalogue = keyward.catalogue().cloned().unwrap_or_default();
@@ -45,6 +52,7 @@ impl Api {
             tokens: keyward.tokens(),
             events: keyward.events(),
             addresses: keyward.addresses().clone(),
+            bodies: keyward.bodies().clone(),
             conditions: keyward.conditions().clone(),
             catalogue: super::catalogue::rendered(&catalogue, keyward.conditions()),
             everything: catalogue.everything().into(),

@@ -2,7 +2,7 @@
 
 use super::answer::{Answer, Data, created, ok};
 use super::body::{Body, NoBody};
-use super::failure::{Failure, Problem};
+use super::failure::{Failure, Problem, Problems};
 use super::json::{given, nullable, text_or_null};
 use super::query::{Pagination, Params};
 use super::request::{Caller, Id};
@@ -10,7 +10,7 @@ use super::state::Api;
 use super::unchanged::{Comparison, Unchanged};
 use super::user::{RoleChoice, User};
 use crate::domain::{OwnerId, OwnerState, Role, RoleId};
-use crate::service::{Invited, OwnerUpdate, Owners, Password};
+use crate::service::{Invited, OwnerUpdate, Owners, Password, ROLES};
 use crate::store::{NewOwner, OwnerQuery, OwnerSort};
 use axum::extract::State;
 use http::StatusCode;
@@ -229,14 +229,13 @@ fn invited(there: &HashMap<RoleId, Role>, invited: Invited) -> (StatusCode, Answ
 
 /// The ids of roles that were sent by id, or as they were read.
 fn chosen(there: &HashMap<RoleId, Role>, roles: &[RoleChoice]) -> Result<Vec<RoleId>, Failure> {
-    if roles.len() > 1_000 {
-        return Err(Problem::at(["roles"], "must have at most 1000 entries").into());
+    if roles.len() > ROLES {
+        return Err(Problem::at(["roles"], format!("must have at most {ROLES} entries")).into());
     }
-    let differ = roles.iter().enumerate().filter(|(_, role)| !role.is_as_shown(there));
-    let problem = |i: usize| Problem::at(["roles".to_owned(), i.to_string()], "cannot be changed from here");
-    let problems: Vec<Problem> = differ.map(|(i, _)| problem(i)).collect();
-    match problems.is_empty() {
-        true => Ok(roles.iter().map(|role| role.id).collect()),
-        false => Err(Failure::invalid(problems)),
+    let mut problems = Problems::default();
+    for (i, _) in roles.iter().enumerate().filter(|(_, role)| !role.is_as_shown(there)) {
+        problems.push(Problem::at(["roles".to_owned(), i.to_string()], "cannot be changed from here"));
     }
+    problems.done()?;
+    Ok(roles.iter().map(|role| role.id).collect())
 }

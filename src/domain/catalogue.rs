@@ -1,6 +1,7 @@
 //! The catalogue: which actions, subjects, fields and conditions there are, so that what is written can be checked.
 
 use super::{Action, ConditionId, Conditions, Field, Fields, Permission, Rename, Subject};
+use std::collections::HashSet;
 
 /// Every action, subject and field of an installation. What is not in it cannot be written.
 ///
@@ -314,7 +315,8 @@ impl Catalogue {
             if !entry.has_fields {
                 say("fields".into(), "", format!("{action} has no fields: leave them out"));
             } else if let Some(of) = of {
-                for (i, field) in set.as_slice().iter().enumerate().filter(|(_, f)| !of.fields.contains(f)) {
+                let known: HashSet<&str> = of.fields.iter().map(Field::as_str).collect();
+                for (i, field) in set.as_slice().iter().enumerate().filter(|(_, f)| !known.contains(f.as_str())) {
                     say(format!("fields.{i}"), field.as_str(), format!("{} has no field {field}", of.id));
                 }
             }

@@ -5,15 +5,15 @@ mod admitted;
 mod audit;
 mod catalogue;
 mod ceiling;
+mod ceiling_index;
 mod clock;
 mod condition;
 #[cfg(any(feature = "api", feature = "strapi", feature = "ui"))]
 pub(crate) mod date;
 mod decision;
-#[cfg(feature = "axum")]
-mod device;
 mod digest;
 mod id;
+mod log_limit;
 mod name;
 mod owner;
 mod permission;
@@ -39,16 +39,16 @@ pub use audit::{AuditEvent, Cause, Doer, Origin, Target, What};
 pub(crate) use catalogue::Unregistered;
 pub use catalogue::{ActionEntry, Catalogue, Section, SubjectEntry, SubjectKind};
 pub use ceiling::{BeyondCeiling, Ceiling, Excess};
+pub(crate) use ceiling_index::CeilingIndex;
 pub use clock::{Clock, Moment, SystemClock, Timestamp};
 pub use condition::{Actor, Attribute, Conditions, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Predicate, Value};
 pub use decision::{Decision, DecisionRule, Denied, HiddenField, Verdict};
-#[cfg(feature = "axum")]
-pub(crate) use device::device_name;
 pub(crate) use digest::DigestHasher;
 pub use digest::{Digest, MalformedDigest};
 #[cfg(any(feature = "api", feature = "ui"))]
 pub(crate) use id::parse_id;
 pub use id::{MalformedId, OwnerId, RoleId, TokenId};
+pub(crate) use log_limit::LogLimit;
 pub use name::{Action, ConditionId, ConditionSet, EmptySet, Field, FieldSet, Subject};
 pub use owner::{Owner, OwnerState, PasswordHash, Role};
 pub(crate) use permission::same_in_any_order;

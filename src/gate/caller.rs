@@ -2,8 +2,11 @@
 
 use super::address::Addresses;
 use super::context::AuthContext;
-use crate::domain::{AdmittedActor, Doer, OwnerId, TokenId, device_name};
+#[cfg(any(feature = "api", feature = "ui"))]
+use super::device::device_name;
+use crate::domain::{AdmittedActor, Doer, OwnerId, TokenId};
 use axum::extract::{FromRef, FromRequestParts};
+#[cfg(any(feature = "api", feature = "ui"))]
 use http::header::USER_AGENT;
 use http::request::Parts;
 use std::convert::Infallible;
@@ -15,6 +18,7 @@ pub(crate) struct Caller {
     pub(crate) actor: AdmittedActor,
     pub(crate) address: Option<IpAddr>,
     /// What its client calls itself.
+    #[cfg(any(feature = "api", feature = "ui"))]
     pub(crate) device: String,
     /// The token, or session, they have presented.
     pub(crate) token: Option<TokenId>,
@@ -33,6 +37,7 @@ where
         Ok(Self {
             actor: auth.and_then(AuthContext::actor).unwrap_or(Doer::Visitor.into()),
             address: Addresses::from_ref(state).of(&parts.headers, &parts.extensions),
+            #[cfg(any(feature = "api", feature = "ui"))]
             device: parts.headers.get(USER_AGENT).and_then(|v| v.to_str().ok()).map(device_name).unwrap_or_default(),
             token: auth.and_then(AuthContext::token),
             owner: auth.and_then(AuthContext::owner),

@@ -10,6 +10,8 @@ mod budget;
 mod caller;
 mod context;
 mod cookie;
+#[cfg(any(feature = "api", feature = "ui"))]
+mod device;
 #[cfg(feature = "axum")]
 mod extract;
 mod future;
@@ -18,6 +20,8 @@ mod mark;
 mod origin;
 mod page;
 mod path;
+#[cfg(any(feature = "api", feature = "ui"))]
+mod receive;
 mod refusal;
 mod require;
 #[cfg(feature = "axum")]
@@ -47,6 +51,8 @@ pub(crate) use admit::Gate;
     allow(unused_imports, reason = "for the rooms that answer HTTP")
 )]
 pub(crate) use caller::Caller;
+#[cfg(any(feature = "api", feature = "ui"))]
+pub(crate) use receive::{BodyError, BodyReader, DEADLINE as BODY_DEADLINE};
 
 use crate::domain::SecretFormat;
 use crate::resolve::Resolver;

@@ -7,6 +7,9 @@ use super::ServiceError;
 use crate::domain::{Ceiling, Doer, Owner, OwnerId, OwnerState, Token, TokenId};
 use crate::store::View;
 
+const A_TOKEN: &str = "a token changes nothing but itself";
+const A_VISITOR: &str = "sign in first";
+
 /// For whom a service works.
 #[derive(Debug)]
 pub(super) enum Actor {
@@ -26,6 +29,16 @@ pub(super) struct Giver {
     /// `None`: the program.
     pub(super) owner: Option<Owner>,
     pub(super) ceiling: Ceiling,
+}
+
+/// Refuses those who can never change people, roles and tokens, whatever the store says. A change asks this before it looks at what
+/// is to change; [`Actor::giver`] answers it in the transaction.
+pub(super) fn may_change(doer: Doer) -> Result<(), ServiceError> {
+    match doer {
+        Doer::Service | Doer::Person(_) => Ok(()),
+        Doer::Token(_) => Err(ServiceError::Forbidden(A_TOKEN)),
+        Doer::Visitor => Err(ServiceError::Forbidden(A_VISITOR)),
+    }
 }
 
 impl Actor {
@@ -52,8 +65,8 @@ impl Actor {
         match self {
             Self::Program => Ok(Giver { owner: None, ceiling: Ceiling::Unlimited }),
             Self::Person(giver) => Ok(giver),
-            Self::Token(_) => Err(ServiceError::Forbidden("a token changes nothing but itself")),
-            Self::Visitor => Err(ServiceError::Forbidden("sign in first")),
+            Self::Token(_) => Err(ServiceError::Forbidden(A_TOKEN)),
+            Self::Visitor => Err(ServiceError::Forbidden(A_VISITOR)),
         }
     }
 

@@ -88,17 +88,27 @@ impl ServiceError {
     }
 }
 
-/// Collects what is wrong, so that one answer names all of it.
+/// No answer names more problems: whoever sends more mends these first.
+const MOST_PROBLEMS: usize = 100;
+
+/// Collects what is wrong, so that one answer names all of it, up to [`MOST_PROBLEMS`].
 #[derive(Default)]
 pub(super) struct Wrong(Vec<Problem>);
 
 impl Wrong {
     pub(super) fn say(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        self.0.push(Problem { path: path.into(), message: message.into(), value: None });
+        self.add(Problem { path: path.into(), message: message.into(), value: None });
     }
 
     pub(super) fn add(&mut self, problem: Problem) {
-        self.0.push(problem);
+        if !self.is_full() {
+            self.0.push(problem);
+        }
+    }
+
+    /// Whether more would not be named: a check may stop here.
+    pub(super) fn is_full(&self) -> bool {
+        self.0.len() >= MOST_PROBLEMS
     }
 
     /// Takes what a check says of one field.
@@ -106,7 +116,7 @@ impl Wrong {
         match checked {
             Ok(value) => Ok(Some(value)),
             Err(ServiceError::Invalid(problems)) => {
-                self.0.extend(problems);
+                problems.into_iter().for_each(|problem| self.add(problem));
                 Ok(None)
             }
             Err(other) => Err(other),

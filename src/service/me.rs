@@ -4,7 +4,7 @@ use super::ServiceError;
 use super::account::{ProfileChange, found, roles_of};
 use super::actor::{Actor, Giver};
 use super::error::Wrong;
-use super::password::Password;
+use super::password::{Client, Password};
 use super::sessions::{Sessions, person};
 use crate::domain::{Owner, PasswordHash, Permission, Role, TokenAuthority, When};
 
@@ -69,7 +69,7 @@ impl Sessions {
         };
         let people = &self.0.writer.people;
         let hash = match &password {
-            Some(password) => Some(people.hasher.hash(password, &*self.0.writer.entropy).await?),
+            Some(password) => Some(people.hasher.hash(password, Client::Known, &*self.0.writer.entropy).await?),
             None => None,
         };
         self.0
@@ -104,9 +104,9 @@ impl Sessions {
     ) -> Result<PasswordHash, ServiceError> {
         let people = &self.0.writer.people;
         let Some(password) = password else { return Err(not_proven()) };
-        let reserved = people.throttle.reserve(&who.email, self.0.origin.address);
+        let reserved = people.throttle.reserve_known(&who.email, self.0.origin.address);
         let reserved = reserved.map_err(ServiceError::TooManyAttempts)?;
-        match (people.hasher.verify(&password, kept.as_ref()).await, kept) {
+        match (people.hasher.verify(&password, Client::Known, kept.as_ref()).await, kept) {
             (Ok(true), Some(kept)) => {
                 reserved.succeeded();
                 Ok(kept)
@@ -132,7 +132,8 @@ impl Sessions {
                     return Err(ServiceError::Forbidden("a content token has no permissions of this kind"));
                 };
                 let ceiling = view.ceiling(owner).await?;
-                let held = grants.into_iter().filter(|g| !ceiling.effect(g).is_empty());
+                let ceiling = ceiling.index();
+                let held = grants.into_iter().filter(|g| ceiling.meets(g));
                 Ok(held
                     .map(|grant| Permission {
                         when: When::from_list(ceiling.shown_conditions(&grant)),

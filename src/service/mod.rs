@@ -8,6 +8,7 @@
 
 mod account;
 mod actor;
+mod bounds;
 mod error;
 mod events;
 mod failures;
@@ -30,6 +31,8 @@ mod tokens;
 mod update;
 mod write;
 
+#[cfg(feature = "api")]
+pub(crate) use bounds::{ACTIONS, CONDITIONS, FIELDS, GRANTS, PERMISSIONS, ROLES};
 pub use error::{Problem, ServiceError};
 pub use events::Events;
 pub use owners::{Invited, OwnerUpdate, Owners};

@@ -10,14 +10,18 @@
 use super::ServiceError;
 use super::error::Wrong;
 use super::old_hash;
-use crate::domain::{Entropy, PasswordHash};
+use crate::domain::{Entropy, LogLimit, PasswordHash};
 use argon2::password_hash::phc;
-use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use subtle::ConstantTimeEq;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// What OWASP asks of argon2id: 19 MiB, two passes, one lane.
 const MEMORY_KIB: u32 = 19_456;
@@ -77,74 +81,215 @@ impl fmt::Debug for Password {
     }
 }
 
-/// Hashes and verifies passwords, a few at a time.
+/// Who wants a password checked, as far as that decides about the queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Client {
+    /// Signed in, or signed in lately from this network.
+    Known,
+    /// Anybody else, from this network if the server says which.
+    Stranger(Option<u128>),
+}
+
+/// Hashes and verifies passwords, a few at a time, each in a buffer that is made once, wiped after each use and used again.
+///
+/// Known clients have a queue of their own, and one of the places in which hashes run, if there is more than one. A network of strangers
+/// takes a quarter of their queue at most.
 pub(super) struct Hasher {
     running: Arc<Semaphore>,
-    present: Arc<Semaphore>,
+    /// Strangers pass through here first, so that they never run in all places.
+    running_strangers: Arc<Semaphore>,
+    known: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
+    /// How many of each network of strangers are present. Bounded by the queue.
+    networks: Arc<Mutex<HashMap<u128, usize>>>,
+    of_one_network: usize,
+    /// At most as many as run at a time.
+    buffers: Arc<Mutex<Vec<Buffer>>>,
+    busy: Busy,
+}
+
+/// The working memory of one hash.
+type Buffer = Vec<Block>;
+
+/// A place in the queue, and then in which a hash runs. It goes with the work and not with the client that waits for it: a client that hangs up
+/// makes no room for another one.
+struct Place {
+    _queued: OwnedSemaphorePermit,
+    _running: OwnedSemaphorePermit,
+    _stranger: Option<(OwnedSemaphorePermit, FromNetwork)>,
+}
+
+/// One of those present from a network.
+struct FromNetwork(Arc<Mutex<HashMap<u128, usize>>>, Option<u128>);
+
+impl Drop for FromNetwork {
+    fn drop(&mut self) {
+        let Some(network) = self.1 else { return };
+        let mut networks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut present) = networks.entry(network) {
+            *present.get_mut() -= 1;
+            if *present.get() == 0 {
+                present.remove();
+            }
+        }
+    }
 }
 
 impl Hasher {
     /// So many at a time, one at least.
     pub(super) fn new(at_once: usize) -> Self {
         let at_once = at_once.clamp(1, 1024);
-        let present = at_once * (1 + QUEUE);
-        Self { running: Arc::new(Semaphore::new(at_once)), present: Arc::new(Semaphore::new(present)) }
+        let semaphore = |permits| Arc::new(Semaphore::new(permits));
+        let queue = at_once * (1 + QUEUE);
+        Self {
+            running: semaphore(at_once),
+            running_strangers: semaphore((at_once - 1).max(1)),
+            known: semaphore(queue),
+            strangers: semaphore(queue),
+            networks: Arc::default(),
+            of_one_network: (queue / 4).max(1),
+            buffers: Arc::default(),
+            busy: Busy::default(),
+        }
     }
 
     /// What is to be kept of a password.
-    pub(super) async fn hash(&self, password: &Password, entropy: &dyn Entropy) -> Result<PasswordHash, ServiceError> {
+    pub(super) async fn hash(
+        &self,
+        password: &Password,
+        client: Client,
+        entropy: &dyn Entropy,
+    ) -> Result<PasswordHash, ServiceError> {
         let mut salt = [0; SALT_BYTES];
         entropy.fill(&mut salt)?;
         let password = password.clone();
-        let hashed = self.run(move || hash(password.text(), &salt)).await?;
-        // Only memory can be lacking: parameters and salt are ours.
+        let hashed = self.run(client, move |buffer| hash(password.text(), &salt, buffer)).await?;
+        // Parameters and salt are ours: they are in order.
         hashed.ok_or(ServiceError::Busy)
     }
 
-    /// Whether it is this password. `None` is nobody's: it takes as long, and is no.
-    pub(super) async fn verify(&self, password: &Password, kept: Option<&PasswordHash>) -> Result<bool, ServiceError> {
+    /// Whether it is this password. `None` is the hash of no account: it takes as long, and is no.
+    pub(super) async fn verify(
+        &self,
+        password: &Password,
+        client: Client,
+        kept: Option<&PasswordHash>,
+    ) -> Result<bool, ServiceError> {
         let (password, kept) = (password.clone(), kept.cloned());
-        self.run(move || verify(password.text(), kept.as_ref())).await
+        self.run(client, move |buffer| verify(password.text(), kept.as_ref(), buffer)).await
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ServiceError> {
-        let (permit, place) = self.admit().await?;
-        let work = move || {
-            // They go with the work and not with whoever waits for it: who hangs up makes no room for one more.
-            let _held = (permit, place);
-            work()
+    /// How many were told that too many are present.
+    pub(super) fn refused_busy(&self) -> u64 {
+        self.busy.count()
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        client: Client,
+        work: impl FnOnce(&mut [Block]) -> T + Send + 'static,
+    ) -> Result<T, ServiceError> {
+        let Some(place) = self.admit(client).await else {
+            self.busy.note();
+            return Err(ServiceError::Busy);
         };
-        tokio::task::spawn_blocking(work).await.map_err(|_| ServiceError::Busy)
+        let buffers = self.buffers.clone();
+        let work = move || {
+            let _held = place;
+            let kept = buffers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let mut buffer = kept.or_else(buffer)?;
+            let done = work(&mut buffer);
+            buffer.iter_mut().for_each(Block::zeroize);
+            buffers.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+            Some(done)
+        };
+        // Only memory can be lacking.
+        tokio::task::spawn_blocking(work).await.ok().flatten().ok_or(ServiceError::Busy)
     }
 
-    async fn admit(&self) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), ServiceError> {
-        let place = self.present.clone().try_acquire_owned().map_err(|_| ServiceError::Busy)?;
-        let permit = tokio::time::timeout(PATIENCE, self.running.clone().acquire_owned()).await;
-        match permit {
-            Ok(Ok(permit)) => Ok((permit, place)),
-            _ => Err(ServiceError::Busy),
+    async fn admit(&self, client: Client) -> Option<Place> {
+        let (queue, from) = match client {
+            Client::Known => (&self.known, None),
+            Client::Stranger(network) => (&self.strangers, Some(self.enter(network)?)),
+        };
+        let queued = queue.clone().try_acquire_owned().ok()?;
+        let places = async {
+            let stranger = match from {
+                Some(from) => Some((self.running_strangers.clone().acquire_owned().await.ok()?, from)),
+                None => None,
+            };
+            Some((self.running.clone().acquire_owned().await.ok()?, stranger))
+        };
+        let (running, stranger) = tokio::time::timeout(PATIENCE, places).await.ok()??;
+        Some(Place { _queued: queued, _running: running, _stranger: stranger })
+    }
+
+    /// Counts a stranger in, unless too many of their network are present.
+    fn enter(&self, network: Option<u128>) -> Option<FromNetwork> {
+        if let Some(network) = network {
+            let mut networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
+            let present = networks.entry(network).or_default();
+            if *present >= self.of_one_network {
+                return None;
+            }
+            *present += 1;
+        }
+        Some(FromNetwork(self.networks.clone(), network))
+    }
+}
+
+/// Counts the clients that were turned away, and logs how many they were once a minute: a flood must not flood the log.
+#[derive(Default)]
+struct Busy {
+    count: AtomicU64,
+    logged: LogLimit,
+}
+
+impl Busy {
+    fn note(&self) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        #[cfg(feature = "metrics")]
+        metrics::counter!("keyward_sign_ins_busy_total").increment(1);
+        if let Some(since) = self.logged.admit() {
+            tracing::warn!(count = since, "sign-ins were refused: too many passwords are being checked at once");
         }
     }
+
+    fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
 }
 
-fn argon2() -> Option<Argon2<'static>> {
-    let params = Params::new(MEMORY_KIB, PASSES, LANES, None).ok()?;
-    Some(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+fn buffer() -> Option<Buffer> {
+    let mut buffer = Buffer::new();
+    buffer.try_reserve_exact(MEMORY_KIB as usize).ok()?;
+    buffer.resize(MEMORY_KIB as usize, Block::new());
+    Some(buffer)
 }
 
-fn hash(text: &str, salt: &[u8]) -> Option<PasswordHash> {
-    let hash: phc::PasswordHash = argon2()?.hash_password_with_salt(text.as_bytes(), salt).ok()?;
+fn hash(text: &str, salt: &[u8], buffer: &mut [Block]) -> Option<PasswordHash> {
+    let params = Params::new(MEMORY_KIB, PASSES, LANES, Some(Params::DEFAULT_OUTPUT_LEN)).ok()?;
+    let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+    argon2.hash_password_into_with_memory(text.as_bytes(), salt, &mut output, buffer).ok()?;
+    let hash = phc::PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: phc::ParamsString::try_from(&params).ok()?,
+        salt: Some(phc::Salt::new(salt).ok()?),
+        hash: Some(phc::Output::new(&output).ok()?),
+    };
     Some(PasswordHash(hash.to_string()))
 }
 
-fn verify(text: &str, kept: Option<&PasswordHash>) -> bool {
-    verify_by(is_argon2, old_hash::verify, text, kept)
+fn verify(text: &str, kept: Option<&PasswordHash>, buffer: &mut [Block]) -> bool {
+    verify_by(|text, phc| is_argon2(text, phc, buffer), old_hash::verify, text, kept)
 }
 
-/// A format that nobody knows never verifies, and neither does a password that nobody can have set. Whoever fails has paid for a hash of
-/// each kind.
+/// A hash of an unknown format never verifies, and neither does a password that is too long to have been set. A failure has paid for a hash
+/// of each kind.
 fn verify_by(
-    argon2: impl Fn(&str, &str) -> bool,
+    mut argon2: impl FnMut(&str, &str) -> bool,
     bcrypt: impl Fn(&str, &str) -> bool,
     text: &str,
     kept: Option<&PasswordHash>,
@@ -168,9 +313,21 @@ pub(super) fn is_old(hash: &str) -> bool {
     old_hash::is_one(hash)
 }
 
-fn is_argon2(text: &str, phc: &str) -> bool {
-    let parsed = phc::PasswordHash::new(phc).ok();
-    argon2().zip(parsed).is_some_and(|(argon2, hash)| argon2.verify_password(text.as_bytes(), &hash).is_ok())
+/// Whether it is this password. A hash that takes more memory or more passes than ours verifies nothing: no one may be made to pay for it.
+fn is_argon2(text: &str, phc: &str, buffer: &mut [Block]) -> bool {
+    let computed = || {
+        let kept = phc::PasswordHash::new(phc).ok()?;
+        let params = Params::try_from(&kept).ok()?;
+        let version = Version::try_from(kept.version?).ok()?;
+        let fits =
+            params.block_count() <= buffer.len() && params.t_cost() <= PASSES && kept.algorithm.as_str() == "argon2id";
+        let (salt, expected) = (kept.salt?, kept.hash?);
+        let mut output = Zeroizing::new(vec![0; expected.len()]);
+        let argon2 = Argon2::new(Algorithm::Argon2id, version, params);
+        let hashed = fits && argon2.hash_password_into_with_memory(text.as_bytes(), &salt, &mut output, buffer).is_ok();
+        Some(hashed && bool::from(output.ct_eq(expected.as_bytes())))
+    };
+    computed().unwrap_or(false)
 }
 
 #[cfg(test)]
@@ -205,33 +362,35 @@ mod tests {
     async fn a_hash_verifies_its_password_and_no_other() {
         let hasher = Hasher::new(2);
         let right = Password::new("Passw0rd!");
-        let kept = hasher.hash(&right, &OsEntropy).await.unwrap();
+        let kept = hasher.hash(&right, Client::Known, &OsEntropy).await.unwrap();
         assert!(kept.0.starts_with("$argon2id$v=19$m=19456,t=2,p=1$") && !kept.0.contains("Passw0rd"));
-        assert_ne!(kept, hasher.hash(&right, &OsEntropy).await.unwrap(), "salted");
-        assert!(hasher.verify(&right, Some(&kept)).await.unwrap());
+        assert_ne!(kept, hasher.hash(&right, Client::Known, &OsEntropy).await.unwrap(), "salted");
+        assert!(hasher.verify(&right, Client::Known, Some(&kept)).await.unwrap());
         for other in ["passw0rd!", "", "Passw0rd! ", &"Passw0rd!".repeat(100)] {
-            assert!(!hasher.verify(&Password::new(other), Some(&kept)).await.unwrap());
+            assert!(!hasher.verify(&Password::new(other), Client::Known, Some(&kept)).await.unwrap());
         }
         for unknown in
             ["", "Passw0rd!", "$2b$10$abcdefghijklmnopqrstuv", "$argon2id$", "$argon2i$v=19$m=8,t=1,p=1$AAAA$AAAA"]
         {
-            assert!(!hasher.verify(&right, Some(&PasswordHash(unknown.into()))).await.unwrap());
+            assert!(!hasher.verify(&right, Client::Known, Some(&PasswordHash(unknown.into()))).await.unwrap());
         }
-        assert!(!hasher.verify(&right, None).await.unwrap());
+        assert!(!hasher.verify(&right, Client::Known, None).await.unwrap());
     }
 
     /// What an answer costs must not tell what kind of hash an account has, or whether there is one.
     #[cfg(feature = "strapi")]
     #[test]
     fn who_fails_pays_for_a_hash_of_each_kind() {
-        let ours = hash("Passw0rd!", &[7; SALT_BYTES]).unwrap();
+        let mut memory = buffer().unwrap();
+        let ours = hash("Passw0rd!", &[7; SALT_BYTES], &mut memory).unwrap();
         let old = PasswordHash(bcrypt::hash("Passw0rd!", 10).unwrap());
+        let memory = std::cell::RefCell::new(memory);
         let costs = |text: &str, kept: Option<&PasswordHash>| {
             let spent = std::cell::RefCell::new(Vec::new());
             let count = |kind: &'static str| spent.borrow_mut().push(kind);
             let argon2 = |text: &str, hash: &str| {
                 count("argon2id");
-                is_argon2(text, hash)
+                is_argon2(text, hash, &mut memory.borrow_mut())
             };
             let bcrypt = |text: &str, hash: &str| {
                 count("bcrypt");
@@ -256,11 +415,100 @@ mod tests {
     #[test]
     fn nobodys_hash_is_one_of_ours() {
         let parsed = phc::PasswordHash::new(NOBODYS).unwrap();
-        let ours = hash("x", &[0; SALT_BYTES]).unwrap();
+        let ours = hash("x", &[0; SALT_BYTES], &mut buffer().unwrap()).unwrap();
         let ours = phc::PasswordHash::new(&ours.0).unwrap();
         assert_eq!((parsed.algorithm, parsed.version, parsed.params), (ours.algorithm, ours.version, ours.params));
         assert_eq!(parsed.salt, ours.salt);
         assert_eq!(parsed.hash.map(|h| h.len()), ours.hash.map(|h| h.len()));
+    }
+
+    /// What a hash of another installation may take must not be more than what ours takes.
+    #[test]
+    fn a_hash_that_takes_more_verifies_nothing() {
+        let mut memory = buffer().unwrap();
+        let salt = [7; SALT_BYTES];
+        let with = |memory_kib: u32, passes: u32, memory: &mut [Block]| {
+            let params = Params::new(memory_kib, passes, 1, Some(32)).unwrap();
+            let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+            let mut output = [0; 32];
+            let mut larger = vec![Block::new(); params.block_count()];
+            let blocks = if memory.len() < larger.len() { &mut larger[..] } else { memory };
+            argon2.hash_password_into_with_memory(b"Passw0rd!", &salt, &mut output, blocks).unwrap();
+            let (salt, output) = (phc::Salt::new(&salt).unwrap(), phc::Output::new(&output).unwrap());
+            format!("$argon2id$v=19$m={memory_kib},t={passes},p=1${salt}${output}")
+        };
+        let smaller = with(64, 1, &mut memory);
+        assert!(is_argon2("Passw0rd!", &smaller, &mut memory) && !is_argon2("passw0rd!", &smaller, &mut memory));
+        for larger in [with(MEMORY_KIB + 8, PASSES, &mut memory), with(64, PASSES + 1, &mut memory)] {
+            assert!(!is_argon2("Passw0rd!", &larger, &mut memory), "{larger}");
+        }
+    }
+
+    /// Sixty at once: as many buffers as run at a time, and all of them wiped.
+    #[tokio::test]
+    async fn buffers_are_made_once_wiped_and_used_again() {
+        let hasher = Arc::new(Hasher::new(2));
+        // A small hash in the whole buffer: it is what comes before and after that counts.
+        let work = |buffer: &mut [Block]| {
+            let params = Params::new(64, 1, 1, None).unwrap();
+            let small = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+            small.hash_password_into_with_memory(b"Passw0rd!", &[7; 16], &mut [0; 32], buffer).unwrap();
+        };
+        let all: Vec<_> = (0..60)
+            .map(|n| {
+                let hasher = hasher.clone();
+                let client = if n % 2 == 0 { Client::Known } else { Client::Stranger(Some(n)) };
+                tokio::spawn(async move { hasher.run(client, work).await })
+            })
+            .collect();
+        for one in all {
+            one.await.unwrap().unwrap();
+        }
+        let buffers = hasher.buffers.lock().unwrap();
+        assert!((1..=2).contains(&buffers.len()), "{}", buffers.len());
+        let blank = format!("{:?}", Block::new());
+        assert!(buffers.iter().flatten().all(|block| format!("{block:?}") == blank));
+    }
+
+    /// A hasher in which as many hashes of strangers run as can, and as many wait; and what lets them go on.
+    async fn flooded(hasher: &Arc<Hasher>) -> (std::sync::mpsc::Sender<()>, Vec<tokio::task::JoinHandle<bool>>) {
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let wait = Arc::new(Mutex::new(wait));
+        let all = (0..hasher.strangers.available_permits() as u128)
+            .map(|n| {
+                let (hasher, wait) = (hasher.clone(), wait.clone());
+                let work = move |_: &mut [Block]| _ = wait.lock().unwrap().recv();
+                tokio::spawn(async move { hasher.run(Client::Stranger(Some(n)), work).await.is_ok() })
+            })
+            .collect();
+        while hasher.strangers.available_permits() > 0 || hasher.running_strangers.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        (go, all)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn strangers_keep_no_known_client_waiting() {
+        let hasher = Arc::new(Hasher::new(2));
+        let (go, all) = flooded(&hasher).await;
+        assert!(matches!(hasher.run(Client::Stranger(None), |_| ()).await, Err(ServiceError::Busy)));
+        for _ in 0..12 {
+            hasher.run(Client::Known, |_| ()).await.unwrap();
+        }
+        assert_eq!(hasher.refused_busy(), 1);
+        drop(go);
+        for one in all {
+            assert!(one.await.unwrap());
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn one_network_takes_a_quarter_of_the_queue() {
+        let hasher = Arc::new(Hasher::new(2));
+        let inside: Vec<_> = (0..hasher.of_one_network).map(|_| hasher.enter(Some(7)).unwrap()).collect();
+        assert!(hasher.enter(Some(7)).is_none() && hasher.enter(Some(8)).is_some() && hasher.enter(None).is_some());
+        drop(inside);
+        assert!(hasher.enter(Some(7)).is_some() && hasher.networks.lock().unwrap().is_empty());
     }
 
     #[tokio::test]
@@ -270,24 +518,24 @@ mod tests {
         let waiting: Vec<_> = (0..=QUEUE)
             .map(|_| {
                 let hasher = hasher.clone();
-                tokio::spawn(async move { hasher.run(|| ()).await })
+                tokio::spawn(async move { hasher.run(Client::Known, |_| ()).await })
             })
             .collect();
-        while hasher.present.available_permits() > 0 {
+        while hasher.known.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
-        assert!(matches!(hasher.run(|| ()).await, Err(ServiceError::Busy)));
+        assert!(matches!(hasher.run(Client::Known, |_| ()).await, Err(ServiceError::Busy)));
         drop(held);
         for one in waiting {
             one.await.unwrap().unwrap();
         }
-        hasher.run(|| ()).await.unwrap();
+        hasher.run(Client::Known, |_| ()).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_waits_for_ever() {
+    async fn no_client_waits_for_ever() {
         let hasher = Hasher::new(1);
         let _held = hasher.running.clone().acquire_owned().await.unwrap();
-        assert!(matches!(hasher.run(|| ()).await, Err(ServiceError::Busy)));
+        assert!(matches!(hasher.run(Client::Known, |_| ()).await, Err(ServiceError::Busy)));
     }
 }

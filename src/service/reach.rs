@@ -6,6 +6,7 @@
 
 use super::ServiceError;
 use super::actor::Giver;
+use super::bounds::{ROLES, too_long};
 use super::error::Wrong;
 use super::write::Draft;
 use crate::domain::{Ceiling, Owner, OwnerState, Permission, Role, RoleId, When};
@@ -57,7 +58,10 @@ impl Reach {
         ids: &[RoleId],
         wrong: &mut Wrong,
     ) -> Result<Vec<Role>, ServiceError> {
-        let mut roles = Vec::with_capacity(ids.len());
+        let mut roles = Vec::with_capacity(ids.len().min(ROLES));
+        if too_long("roles", ids.len(), ROLES, wrong) {
+            return Ok(roles);
+        }
         for (i, id) in ids.iter().enumerate() {
             match draft.tx.role(*id).await? {
                 Some(role) => roles.push(role),

@@ -3,9 +3,9 @@
 use super::ServiceError;
 use super::account::{ProfileChange, nobody};
 use super::error::Wrong;
-use super::password::Password;
+use super::password::{Client, Password};
 use super::sessions::{Sessions, SignedIn, no_token};
-use crate::domain::{Digest, Doer, Kind, Owner, OwnerState, RoleId, Secret, Tag, Target, What};
+use crate::domain::{Digest, Doer, Kind, Owner, OwnerState, RoleId, Secret, Tag, Target, What, network};
 use crate::store::{NewOwner, View};
 use serde_json::json;
 use std::fmt;
@@ -90,7 +90,8 @@ impl Sessions {
         let profile = profile.checked(&mut wrong)?;
         password.judge("password", profile.email.as_deref().unwrap_or_default(), &mut wrong);
         wrong.done()?;
-        let hash = writer.people.hasher.hash(&password, &*writer.entropy).await?;
+        let client = if known { Client::Known } else { Client::Stranger(self.0.origin.address.map(network)) };
+        let hash = writer.people.hasher.hash(&password, client, &*writer.entropy).await?;
         let issued = self.0.issue(Kind::Session)?;
         let signed_in = self
             .0
@@ -156,7 +157,8 @@ impl Sessions {
         password.judge("password", &email, &mut wrong);
         wrong.done()?;
         let writer = self.0.writer.clone();
-        let hash = writer.people.hasher.hash(&password, &*writer.entropy).await?;
+        // They hold an invitation: no stranger comes as far as this.
+        let hash = writer.people.hasher.hash(&password, Client::Known, &*writer.entropy).await?;
         let issued = self.0.issue(Kind::Session)?;
         self.0
             .make(move |draft| {

@@ -1,6 +1,7 @@
 //! Roles: the sets of permissions that bound owners.
 
-use super::actor::Giver;
+use super::actor::{Giver, may_change};
+use super::bounds::{PERMISSIONS, too_long, too_many};
 use super::error::{Problem, Wrong, described, named};
 use super::write::{Change, Draft, Item, Writer};
 use super::{ServiceError, for_whom, optimistic};
@@ -56,14 +57,15 @@ impl Roles {
     /// If the name is empty or taken, or a permission names what is not registered or is more than whoever asks may give away.
     /// A token adds none.
     pub async fn create(&self, new: NewRole) -> Result<Role, ServiceError> {
+        self.may_change()?;
         let mut wrong = Wrong::default();
         let name = wrong.take(named("name", &new.name))?.unwrap_or_default();
         let description = wrong.take(described("description", &new.description))?.unwrap_or_default();
-        registered(&self.0.writer, &new.permissions, &[], &mut wrong);
         self.0
             .make(move |draft| {
                 Box::pin(async move {
                     let giver = draft.giver().await?;
+                    registered(&draft.writer, &new.permissions, &[], &mut wrong);
                     wrong.done()?;
                     may_give(&giver, &new.permissions)?;
                     free(draft, &name, None).await?;
@@ -83,6 +85,7 @@ impl Roles {
     /// If there is no such role, it is the super admin role, the name is empty or taken, or a permission names what is not
     /// registered; and for whoever is no super admin, if the role may more than they, now or then.
     pub async fn update(&self, id: RoleId, update: RoleUpdate) -> Result<Role, ServiceError> {
+        self.may_change()?;
         let changes = Self::checked(update)?;
         let changed = self.0.make(move |draft| Box::pin(change(draft, id, changes))).await;
         changed.map(|(role, _)| role)
@@ -101,6 +104,7 @@ impl Roles {
     /// # Errors
     /// As for [`update`](Self::update).
     pub async fn would_clamp(&self, id: RoleId, permissions: Vec<Permission>) -> Result<Clamped, ServiceError> {
+        self.may_change()?;
         let changes = Self::checked(RoleUpdate { permissions: Some(permissions), ..RoleUpdate::default() })?;
         let rehearsed = self.0.rehearse(move |draft| Box::pin(change(draft, id, changes))).await;
         rehearsed.map(|(_, clamped)| clamped)
@@ -140,6 +144,11 @@ impl Roles {
             .await
     }
 
+    /// Refuses those who can never change a role.
+    pub(crate) fn may_change(&self) -> Result<(), ServiceError> {
+        may_change(self.0.origin.doer)
+    }
+
     fn checked(update: RoleUpdate) -> Result<Changes, ServiceError> {
         let RoleUpdate { name, description, permissions } = update;
         let mut wrong = Wrong::default();
@@ -149,12 +158,15 @@ impl Roles {
     }
 }
 
-/// Says what of these permissions nobody has registered, and is not there already.
+/// Says what of these permissions is too much, or is not registered and not there already.
 fn registered(writer: &Writer, permissions: &[Permission], before: &[Permission], wrong: &mut Wrong) {
     fn items(permissions: &[Permission]) -> impl Iterator<Item = Item<'_>> {
         permissions.iter().map(|p| (&p.action, p.subject.as_ref(), &p.fields, p.when.as_slice()))
     }
-    writer.unregistered("permissions", items(permissions), items(before), wrong);
+    if !too_long("permissions", permissions.len(), PERMISSIONS, wrong) {
+        too_many("permissions", items(permissions), wrong);
+        writer.unregistered("permissions", items(permissions), items(before), wrong);
+    }
 }
 
 /// A [`RoleUpdate`] as it is kept, and what is wrong with it.
@@ -221,8 +233,12 @@ async fn changeable(draft: &mut Draft, id: RoleId) -> Result<(Giver, Role), Serv
 
 fn may_give(giver: &Giver, permissions: &[Permission]) -> Result<(), ServiceError> {
     let mut wrong = Wrong::default();
+    let ceiling = giver.ceiling.index();
     for (i, permission) in permissions.iter().enumerate() {
-        if let Err(beyond) = giver.ceiling.check_gift(permission) {
+        if wrong.is_full() {
+            break;
+        }
+        if let Err(beyond) = ceiling.check_gift(permission) {
             let message = format!("nobody gives away more than they hold: {beyond}");
             wrong.add(Problem {
                 path: format!("permissions.{i}"),

@@ -2,7 +2,7 @@
 
 use super::account::{address, roles_of};
 use super::actor::{Actor, Giver};
-use super::password::{Password, is_old};
+use super::password::{Client, Password, is_old};
 use super::tokens::IssuedToken;
 use super::write::{Change, Draft};
 use super::{ServiceError, for_whom, optimistic};
@@ -59,6 +59,7 @@ impl Draft {
     /// All that is told of whoever signs in: afterwards the store may not be there to be asked.
     pub(super) async fn signed_in(&mut self, owner: Owner, session: IssuedToken) -> Result<SignedIn, ServiceError> {
         let roles = roles_of(&mut *self.tx, &owner).await?;
+        self.writer.people.throttle.remember(&owner.email, self.origin.address);
         Ok(SignedIn { owner, roles, session })
     }
 }
@@ -79,6 +80,11 @@ impl Sessions {
     /// Whether there is such an account, whether it is active, and whether it has this password: nobody learns which of them is
     /// not so, neither by the answer nor by how long it takes.
     ///
+    /// An account that has signed in from a network lately (30 days, by this process) has a queue of its own there, and only its failures from there
+    /// count: five in five minutes. Guesses from elsewhere lock no owner out of where they work. Elsewhere the account's and the network's failures
+    /// count too, fifty each. While many networks guess at once, a first sign-in from a new place may be answered
+    /// [`Busy`](ServiceError::Busy).
+    ///
     /// With the feature `strapi`, a password that came with an import is verified by its bcrypt hash, which is then replaced by
     /// one of argon2id. A sign-in that fails then takes one hash of each kind, whichever the account has.
     ///
@@ -93,10 +99,11 @@ impl Sessions {
             self.0.note_failure(account);
             ServiceError::TooManyAttempts(wait)
         })?;
+        let client = reserved.client();
         let checked = async {
             let candidate = self.candidate(email).await?;
             let hash = candidate.as_ref().map(|(_, hash)| hash);
-            let right = people.hasher.verify(password, hash).await?;
+            let right = people.hasher.verify(password, client, hash).await?;
             Ok(candidate.filter(|_| right))
         };
         let (id, verified) = match checked.await {
@@ -115,7 +122,9 @@ impl Sessions {
         match self.begin(id, password, verified.clone()).await {
             // Of those who come at the same moment with a hash of another system one replaces it; the others look at the new one.
             Err(ServiceError::WrongCredentials) if is_old(&verified.0) => match self.candidate(email).await? {
-                Some((same, hash)) if same == id && people.hasher.verify(password, Some(&hash)).await? => {
+                Some((same, hash))
+                    if same == id && people.hasher.verify(password, Client::Known, Some(&hash)).await? =>
+                {
                     self.begin(id, password, hash).await
                 }
                 _ => Err(ServiceError::WrongCredentials),
@@ -160,7 +169,7 @@ impl Sessions {
             return None;
         }
         let writer = &self.0.writer;
-        writer.people.hasher.hash(password, &*writer.entropy).await.ok()
+        writer.people.hasher.hash(password, Client::Known, &*writer.entropy).await.ok()
     }
 
     /// Whose password it has to be: nobody's, where nobody can sign in. The store is asked the same questions for everybody.
@@ -173,6 +182,12 @@ impl Sessions {
         let owner = view.owner(id).await?.filter(|o| o.state.is_active());
         let hash = view.password(id).await?;
         Ok(owner.and(hash).map(|hash| (id, hash)))
+    }
+
+    /// How many sign-ins and other checks of a password were answered [`Busy`](ServiceError::Busy) by this process: one log line a minute says so, and
+    /// with the feature `metrics` the counter `keyward_sign_ins_busy_total`.
+    pub fn refused_busy(&self) -> u64 {
+        self.0.writer.people.hasher.refused_busy()
     }
 
     /// Ends the session that somebody has signed in with. It has to be their own.

@@ -1,13 +1,18 @@
-//! How often somebody may guess a password.
+//! How often a password may be guessed.
 //!
 //! Failures are counted for each account at each address, for each account, and for each address. An account is the e-mail
 //! address that was typed, whether there is one or not: known and unknown ones are counted alike.
+//!
+//! Where an account has signed in lately from a network, only its failures from there count: guesses from elsewhere, however many, do not lock
+//! owners out of the places where they work. Which those are is remembered by each node for itself, in bounded memory, until it restarts.
 //!
 //! They are counted in a [`Sketch`], which forgets nobody early. For somebody to be refused because of others, all three of
 //! their cells have to be full by chance: with the 5 000 failed accounts in five minutes that a machine has time to hash, that
 //! is less than one in a million million.
 
-use crate::domain::{Clock, Sketch, Windows, network};
+use super::password::Client;
+use crate::domain::{Clock, Moment, Sketch, Windows, network};
+use quick_cache::sync::Cache;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +24,10 @@ const OF_PAIR: u32 = 5;
 /// Failures of one account, or at one address.
 const OF_ONE: u32 = 50;
 
+/// For how long it is remembered that an account has signed in from a network, and for how many of them.
+const KNOWN_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const KNOWN: usize = 65_536;
+
 const PAIR_BITS: u32 = 16;
 const ONE_BITS: u32 = 14;
 
@@ -28,6 +37,8 @@ pub(super) struct Throttle {
     /// Nobody outside knows it, so nobody can choose whom to share cells with.
     key: RandomState,
     tables: Mutex<[Sketch; 3]>,
+    /// Accounts and networks that have signed in together, by a keyed hash of both, and when they last did.
+    known: Cache<u64, Moment>,
 }
 
 /// A guess that was counted as a failure before anybody knows whether it is one: guesses at the same time cannot exceed the limit.
@@ -36,35 +47,67 @@ pub(super) struct Throttle {
 pub(super) struct Reserved<'t> {
     throttle: &'t Throttle,
     counted: [Option<(u64, Windows)>; 3],
+    pair: u64,
+    client: Client,
 }
 
 impl Throttle {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
         let table = |limit, bits| Sketch::new(limit, WINDOW, bits);
         let tables = [table(OF_PAIR, PAIR_BITS), table(OF_ONE, ONE_BITS), table(OF_ONE, ONE_BITS)];
-        Self { clock, key: RandomState::new(), tables: Mutex::new(tables) }
+        Self { clock, key: RandomState::new(), tables: Mutex::new(tables), known: Cache::new(KNOWN) }
     }
 
     /// Counts a guess at the password of `account` from `address`, or says how long to wait.
     pub(super) fn reserve(&self, account: &str, address: Option<IpAddr>) -> Result<Reserved<'_>, Duration> {
+        let (pair, network) = self.pair(account, address);
         let now = self.clock.moment();
-        let (account, network) = (self.account(account), address.map(network));
+        let since = self.known.get(&pair);
+        let client = match since {
+            Some(since) if now.since(since) < KNOWN_FOR => Client::Known,
+            _ => Client::Stranger(network),
+        };
+        self.reserve_as(client, account, address)
+    }
+
+    /// Remembers that this account has signed in from there.
+    pub(super) fn remember(&self, account: &str, address: Option<IpAddr>) {
+        self.known.insert(self.pair(account, address).0, self.clock.moment());
+    }
+
+    /// The same for a person who is signed in, and proves their password once more.
+    pub(super) fn reserve_known(&self, account: &str, address: Option<IpAddr>) -> Result<Reserved<'_>, Duration> {
+        self.reserve_as(Client::Known, account, address)
+    }
+
+    fn reserve_as(&self, client: Client, account: &str, address: Option<IpAddr>) -> Result<Reserved<'_>, Duration> {
+        let now = self.clock.moment();
+        let (pair, network) = self.pair(account, address);
+        let account = self.account(account);
         let keys = [
-            Some(self.key.hash_one((0_u8, account, network))),
+            Some(pair),
             Some(self.key.hash_one((1_u8, account))),
             // Nobody is everywhere: without an address there is none to count at.
             network.map(|network| self.key.hash_one((2_u8, network))),
         ];
         let mut tables = self.lock();
         let each = || keys.iter().enumerate().filter_map(|(i, key)| key.map(|key| (i, key)));
-        if let Some(wait) = each().filter_map(|(i, key)| tables[i].wait(key, now)).max() {
+        // What others do at the account, or from the address, locks no known client out.
+        let judged = if client == Client::Known { 1 } else { keys.len() };
+        if let Some(wait) = each().take(judged).filter_map(|(i, key)| tables[i].wait(key, now)).max() {
             return Err(wait);
         }
         let mut counted = [None; 3];
         for (i, key) in each() {
             counted[i] = Some((key, tables[i].add(key, now)));
         }
-        Ok(Reserved { throttle: self, counted })
+        Ok(Reserved { throttle: self, counted, pair, client })
+    }
+
+    /// A number for an account at a network, and the network.
+    fn pair(&self, account: &str, address: Option<IpAddr>) -> (u64, Option<u128>) {
+        let network = address.map(network);
+        (self.key.hash_one((0_u8, self.account(account), network)), network)
     }
 
     /// A number for an account, which tells nothing about its name.
@@ -79,6 +122,11 @@ impl Throttle {
 }
 
 impl Reserved<'_> {
+    /// In which queue it waits for its turn.
+    pub(super) fn client(&self) -> Client {
+        self.client
+    }
+
     /// It was no guess: it is taken back.
     pub(super) fn give_back(self) {
         let mut tables = self.throttle.lock();
@@ -90,6 +138,7 @@ impl Reserved<'_> {
     /// It was right: it is taken back, and earlier failures of this account at this address are forgotten. Those of the account and
     /// of the address stay: else whoever has an account of their own could go on for ever with those of others.
     pub(super) fn succeeded(self) {
+        self.throttle.known.insert(self.pair, self.throttle.clock.moment());
         if let Some((key, since)) = self.counted[0] {
             let mut tables = self.throttle.lock();
             let all = tables[0].count(key, self.throttle.clock.moment());
@@ -103,7 +152,7 @@ impl Reserved<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Moment, Timestamp};
+    use crate::domain::Timestamp;
     use std::sync::atomic::{AtomicU64, Ordering};
 
     #[derive(Default)]
@@ -164,6 +213,7 @@ mod tests {
         }
         assert!((0..2).all(|_| fail(&throttle, "ada@x", ip(1))));
         assert!(!fail(&throttle, "ada@x", ip(2)), "the account remembers");
+        assert!(fail(&throttle, "ada@x", ip(1)), "and the place where they signed in is open");
     }
 
     #[test]
@@ -187,5 +237,44 @@ mod tests {
         }
         assert!(!fail(&throttle, "ada@x", ip(0)));
         assert!(fail(&throttle, "new@x", ip(1 << 20)), "and refuse nobody either");
+    }
+
+    #[test]
+    fn guesses_from_elsewhere_lock_no_account_out_of_where_it_signed_in() {
+        let (throttle, clock) = throttle();
+        throttle.reserve("ada@x", ip(1)).ok().unwrap().succeeded();
+        assert!((2..52).all(|n| fail(&throttle, "ada@x", ip(n))));
+        assert!(!fail(&throttle, "ada@x", ip(60)), "a place where they never were");
+        let known = throttle.reserve("ada@x", ip(1)).ok().unwrap();
+        assert_eq!(known.client(), Client::Known);
+        known.succeeded();
+        assert!(throttle.reserve_known("ada@x", ip(60)).is_ok(), "signed in");
+        // There too it is five, and no more.
+        assert!((0..5).all(|_| fail(&throttle, "ada@x", ip(1))) && !fail(&throttle, "ada@x", ip(1)));
+        clock.0.store(nanos(KNOWN_FOR + WINDOW), Ordering::SeqCst);
+        assert_eq!(throttle.reserve("ada@x", ip(1)).ok().unwrap().client(), Client::Stranger(ip(1).map(network)));
+    }
+
+    #[test]
+    fn an_account_opens_only_its_own_place() {
+        let (throttle, _) = throttle();
+        throttle.reserve("eve@x", ip(1)).ok().unwrap().succeeded();
+        let at = |account, address| throttle.reserve(account, address).ok().unwrap().client();
+        assert_eq!(at("ada@x", ip(1)), Client::Stranger(ip(1).map(network)));
+        assert_eq!(at("eve@x", ip(2)), Client::Stranger(ip(2).map(network)));
+        assert_eq!(at(" EVE@x", ip(1)), Client::Known);
+    }
+
+    #[test]
+    fn places_are_remembered_in_bounded_memory() {
+        let (throttle, _) = throttle();
+        for n in 0..(2 * KNOWN as u32) {
+            throttle.reserve(&format!("{n}@x"), ip(n)).ok().unwrap().succeeded();
+        }
+        assert!(throttle.known.len() <= KNOWN);
+    }
+
+    fn nanos(duration: Duration) -> u64 {
+        u64::try_from(duration.as_nanos()).unwrap()
     }
 }

@@ -3,6 +3,7 @@
 use super::account::{ProfileChange, found};
 use super::error::Wrong;
 use super::owners::{Owners, keep_a_super_admin, set};
+use super::password::Client;
 use super::reach::Reach;
 use super::write::Draft;
 use super::{Password, ServiceError};
@@ -94,7 +95,7 @@ impl Owners {
             return Ok(None);
         }
         let writer = &self.0.writer;
-        writer.people.hasher.hash(password, &*writer.entropy).await.map(Some)
+        writer.people.hasher.hash(password, Client::Known, &*writer.entropy).await.map(Some)
     }
 }
 

@@ -186,12 +186,22 @@ impl Writer {
         wrong: &mut Wrong,
     ) {
         let told = |item: Item<'a>, u: &Unregistered| (item.0, item.1, u.message.clone());
-        let old: HashSet<_> =
-            before.flat_map(|item| self.problems(item).into_iter().map(move |u| told(item, &u))).collect();
+        // Looked at only if something is not registered.
+        let mut before = Some(before);
+        let mut old = HashSet::new();
         for (i, item) in items.enumerate() {
-            for u in self.problems(item).into_iter().filter(|u| !old.contains(&told(item, u))) {
-                let path = format!("{path}.{i}.{}", u.path);
-                wrong.add(Problem { path, message: u.message, value: Some(u.name) });
+            for u in self.problems(item) {
+                if let Some(before) = before.take() {
+                    old =
+                        before.flat_map(|item| self.problems(item).into_iter().map(move |u| told(item, &u))).collect();
+                }
+                if wrong.is_full() {
+                    return;
+                }
+                if !old.contains(&told(item, &u)) {
+                    let path = format!("{path}.{i}.{}", u.path);
+                    wrong.add(Problem { path, message: u.message, value: Some(u.name) });
+                }
             }
         }
     }

@@ -2,7 +2,8 @@
 
 use super::frame::Frame;
 use super::render;
-use crate::gate::NoLongerValid;
+use crate::domain::LogLimit;
+use crate::gate::{BodyError, NoLongerValid};
 use crate::service::{Problem, ServiceError};
 use crate::store::StoreError;
 use askama::Template;
@@ -53,6 +54,11 @@ impl Failure {
     pub(super) fn too_large() -> Self {
         let text = "This form is larger than any that we take. Go back, and send less at once.";
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "Too much", text)
+    }
+
+    fn unavailable(text: &'static str) -> Self {
+        let failure = Self::new(StatusCode::SERVICE_UNAVAILABLE, "Not available right now", text);
+        Self { retry_after: Some(Duration::from_secs(1)), ..failure }
     }
 
     pub(super) fn dead_invitation() -> Self {
@@ -141,12 +147,28 @@ impl From<ServiceError> for Failure {
                 Self::new(StatusCode::CONFLICT, "Changed by somebody else", text)
             }
             ServiceError::Store(_) | ServiceError::NoEntropy(_) | ServiceError::Busy => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "a page could not be made");
-                let text = "This is our fault, not yours. Try again in a moment.";
-                let failure = Self::new(StatusCode::SERVICE_UNAVAILABLE, "Not available right now", text);
-                Self { retry_after: Some(Duration::from_secs(1)), ..failure }
+                // A stranger can cause it as often as they like: one line a minute. The hasher counts what is busy.
+                static FAILED: LogLimit = LogLimit::new();
+                if let Some(count) = (!matches!(error, ServiceError::Busy)).then(|| FAILED.admit()).flatten() {
+                    tracing::warn!(error = &error as &dyn std::error::Error, count, "a page could not be made");
+                }
+                Self::unavailable("This is our fault, not yours. Try again in a moment.")
             }
             other => Self::bad_request(format!("{}.", capital(&other.to_string()))),
+        }
+    }
+}
+
+impl From<BodyError> for Failure {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge(_) => Self::too_large(),
+            BodyError::TooSlow(deadline) => {
+                let text = format!("Your form did not arrive within {deadline:?}. Go back, and send it again.");
+                Self::new(StatusCode::REQUEST_TIMEOUT, "That took too long", text)
+            }
+            BodyError::Busy => Self::unavailable("Too many forms are being received. Try again in a moment."),
+            BodyError::Broken => Self::bad_request("Your form arrived in part only. Go back, and send it again."),
         }
     }
 }

@@ -2,23 +2,36 @@
 
 use super::failure::{Failure, NOT_WHOLE};
 use crate::domain::{Version, parse_id};
-use axum::extract::{self, Form, FromRequest, FromRequestParts, Path, Request};
-use http::StatusCode;
+use crate::gate::BodyReader;
+use axum::body::Body;
+use axum::extract::{self, Form, FromRef, FromRequest, FromRequestParts, Path, Request};
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 
 const NUL: char = '\0';
+/// No form of ours that fits into a body has more fields.
+const MOST_FIELDS: usize = 20_000;
 
 /// The fields of a form, in order; names may come more than once.
 pub(super) struct Sent(Vec<(String, String)>);
 
-impl<S: Send + Sync> FromRequest<S> for Sent {
+impl<S: Send + Sync> FromRequest<S> for Sent
+where
+    BodyReader: FromRef<S>,
+{
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
-        match Form::<Vec<(String, String)>>::from_request(request, state).await {
+        // The form is read anew, from a body that is whole.
+        let (method, headers) = (request.method().clone(), request.headers().clone());
+        let received = BodyReader::from_ref(state).receive(request).await?;
+        if received.bytes.iter().filter(|byte| **byte == b'&').count() >= MOST_FIELDS {
+            return Err(Failure::too_large());
+        }
+        let mut whole = Request::new(Body::from(received.bytes));
+        (*whole.method_mut(), *whole.headers_mut()) = (method, headers);
+        match Form::<Vec<(String, String)>>::from_request(whole, state).await {
             Ok(Form(fields)) => Self::whole(fields),
-            Err(why) if why.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(Failure::too_large()),
             Err(_) => {
                 Err(Failure::bad_request("This form could not be read. Go back, load the page again, and retry."))
             }

@@ -6,8 +6,8 @@
 use super::grants::Chosen;
 use super::offer::{Offer, Offering};
 use crate::domain::{
-    Action, ActionEntry, Catalogue, Ceiling, ConditionId, Conditions, Field, Fields, Grant, HAS_SAME_ROLE_AS_CREATOR,
-    IS_CREATOR, Permission, Section, Subject, SubjectEntry, SubjectKind,
+    Action, ActionEntry, Catalogue, Ceiling, CeilingIndex, ConditionId, Conditions, Field, Fields, Grant,
+    HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Permission, Section, Subject, SubjectEntry, SubjectKind,
 };
 use std::collections::HashSet;
 
@@ -120,7 +120,7 @@ impl Words {
     pub(super) fn matrix(&self, of: For, ceiling: &Ceiling, chosen: &Chosen, readonly: bool) -> Matrix {
         let offered: Vec<&ActionEntry> =
             self.catalogue.actions().iter().filter(|entry| of == For::Role || !is_useless(&entry.id)).collect();
-        let drawing = Drawing { words: self, of, ceiling, chosen };
+        let drawing = Drawing { words: self, of, ceiling: ceiling.index(), chosen };
         let tabs = vec![
             drawing.subjects("collection", "Collection Types", SubjectKind::Collection, &offered),
             drawing.subjects("single", "Single Types", SubjectKind::Single, &offered),
@@ -244,7 +244,7 @@ impl Tab {
 struct Drawing<'a> {
     words: &'a Words,
     of: For,
-    ceiling: &'a Ceiling,
+    ceiling: CeilingIndex<'a>,
     chosen: &'a Chosen,
 }
 
@@ -273,17 +273,19 @@ impl Drawing<'_> {
     fn row(&self, tab: &str, r: usize, subject: &SubjectEntry, columns: &[&ActionEntry]) -> Row {
         let on = |entry: &ActionEntry| matches!(&entry.section, Section::Subjects(of) if of.contains(&subject.id));
         let place = |c: usize| (format!("{tab}-c{c}"), format!("{tab}-r{r}"));
+        let held: Vec<Option<Fields>> =
+            columns.iter().map(|entry| self.ceiling.fields(&entry.id, Some(&subject.id))).collect();
         let cells: Vec<Option<Cell>> = columns
             .iter()
             .enumerate()
-            .map(|(c, entry)| on(entry).then(|| self.cell(entry, Some(subject), None, place(c))))
+            .map(|(c, entry)| on(entry).then(|| self.cell(entry, Some(subject), None, held[c].as_ref(), place(c))))
             .collect();
         let mut fields = Vec::new();
         if columns.iter().any(|entry| on(entry) && entry.has_fields) {
             for field in &subject.fields {
                 let cell = |(c, entry): (usize, &&ActionEntry)| {
                     (on(entry) && entry.has_fields)
-                        .then(|| self.cell(entry, Some(subject), Some(field.as_str()), place(c)))
+                        .then(|| self.cell(entry, Some(subject), Some(field.as_str()), held[c].as_ref(), place(c)))
                 };
                 let cells = columns.iter().enumerate().map(cell).collect();
                 fields.push(FieldRow { name: field.to_string(), cells });
@@ -309,7 +311,8 @@ impl Drawing<'_> {
                 parts.len() - 1
             });
             let row = parts[at].id.clone();
-            parts[at].cells.push(self.cell(entry, None, None, (String::new(), row)));
+            let held = self.ceiling.fields(&entry.id, None);
+            parts[at].cells.push(self.cell(entry, None, None, held.as_ref(), (String::new(), row)));
         }
         let chosen = parts.iter().flat_map(|part| &part.cells).filter(|cell| cell.checked).count();
         Tab { id, title, chosen, columns: Vec::new(), rows: Vec::new(), parts }
@@ -320,10 +323,10 @@ impl Drawing<'_> {
         entry: &ActionEntry,
         subject: Option<&SubjectEntry>,
         field: Option<&str>,
+        held: Option<&Fields>,
         (column, row): (String, String),
     ) -> Cell {
         let (action, id) = (&entry.id, subject.map(|subject| &subject.id));
-        let held = self.held(action, id);
         let chosen = self.chosen.fields(action, id);
         let (checked, partly) = match (&chosen, field) {
             (None, _) => (false, false),
@@ -331,7 +334,7 @@ impl Drawing<'_> {
             (Some(set), Some(field)) => (set.contains(field), false),
             (Some(_), None) => (false, true),
         };
-        let (denied, value) = match (&held, field) {
+        let (denied, value) = match (held, field) {
             (None, _) => (Some(NOT_HELD), true),
             (Some(Fields::All), _) => (None, true),
             (Some(some), Some(field)) => (if some.contains(field) { None } else { Some(NOT_HELD) }, true),
@@ -351,7 +354,7 @@ impl Drawing<'_> {
         };
         let offer = match (self.of, field) {
             (For::Token, _) => None,
-            (For::Role, None) => self.offering(entry, id).of_all(held.as_ref()),
+            (For::Role, None) => self.offering(entry, id).of_all(held),
             (For::Role, Some(field)) => self.offering(entry, id).of_field(field),
         };
         // A box that is set stays so, although it could not be set today: saving is refused with the reason, not silently less.
@@ -370,15 +373,8 @@ impl Drawing<'_> {
         }
     }
 
-    /// Which fields of it may be given; `None`: it may not.
-    fn held(&self, action: &Action, subject: Option<&Subject>) -> Option<Fields> {
-        let Ceiling::Of(held) = self.ceiling else { return Some(Fields::All) };
-        let of = held.iter().filter(|p| p.action == *action && p.subject.as_ref() == subject);
-        of.map(|p| p.fields.clone()).reduce(|all, more| all.union(&more))
-    }
-
     fn offering<'a>(&'a self, entry: &'a ActionEntry, subject: Option<&'a Subject>) -> Offering<'a> {
-        Offering { words: self.words, ceiling: self.ceiling, chosen: self.chosen, entry, subject }
+        Offering { words: self.words, ceiling: &self.ceiling, chosen: self.chosen, entry, subject }
     }
 
     /// Under which conditions it would be held.

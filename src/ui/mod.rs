@@ -50,7 +50,6 @@ use crate::domain::{Requirement, action, all_of, authenticated};
 use crate::gate::{Group, GuardedRouter, SessionCookie};
 use crate::keyward::{Builder, Keyward};
 use crate::store::{Store, WriteStore};
-use axum::extract::DefaultBodyLimit;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use http::Method;
@@ -81,8 +80,6 @@ pub fn router<S: WriteStore>(keyward: &Keyward<S>) -> GuardedRouter {
         .merge(tokens::routes::<content_tokens::ContentTokens>())
         .merge(me::routes())
         .merge(audit::routes())
-        // A tighter one of a page of its own counts there.
-        .layer(DefaultBodyLimit::max(1024 * 1024))
         .with_state(Pages::new(keyward))
         .layer(axum::middleware::map_response(frame::shield))
 }

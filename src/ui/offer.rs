@@ -2,7 +2,7 @@
 
 use super::grants::Chosen;
 use super::matrix::{NOT_HELD, Words, condition_name};
-use crate::domain::{ActionEntry, Ceiling, ConditionId, Fields, Permission, Subject, When};
+use crate::domain::{ActionEntry, CeilingIndex, ConditionId, Fields, Permission, Subject, When};
 
 /// The conditions that a permission of a role can have.
 pub(super) struct Offer {
@@ -39,7 +39,7 @@ impl Offer {
 pub(super) struct Offering<'a> {
     pub(super) words: &'a Words,
     /// Of whoever gives it away.
-    pub(super) ceiling: &'a Ceiling,
+    pub(super) ceiling: &'a CeilingIndex<'a>,
     pub(super) chosen: &'a Chosen,
     pub(super) entry: &'a ActionEntry,
     pub(super) subject: Option<&'a Subject>,

@@ -10,7 +10,7 @@ use crate::domain::authenticated;
 use crate::gate::{Caller, GuardedRouter};
 use crate::service::{FirstAdmin, Password, Registration, ServiceError, Sessions, SignedIn};
 use askama::Template;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use http::StatusCode;
@@ -25,8 +25,6 @@ pub(super) fn routes() -> GuardedRouter<Pages> {
         .public(SIGN_IN, get(show).post(sign_in))
         .public(FIRST, get(show_first).post(register_first))
         .public(INVITED, get(show_invited).post(register))
-        // Anybody can send these.
-        .layer(DefaultBodyLimit::max(16 * 1024))
         .route("/admin/auth/logout", authenticated(), post(sign_out))
 }
 

@@ -4,7 +4,7 @@ use super::failure::Failure;
 use super::frame::Viewer;
 use super::matrix::Words;
 use crate::domain::{Catalogue, Ceiling, Clock, Conditions, Timestamp};
-use crate::gate::{Addresses, SessionCookie};
+use crate::gate::{Addresses, BodyReader, SessionCookie};
 use crate::keyward::Keyward;
 use crate::service::{Events, Owners, Policy, Roles, Sessions, Tokens};
 use crate::store::WriteStore;
@@ -20,6 +20,7 @@ pub(super) struct Pages {
     pub(super) tokens: Tokens,
     pub(super) events: Events,
     pub(super) addresses: Addresses,
+    pub(super) bodies: BodyReader,
     pub(super) cookie: SessionCookie,
     pub(super) policy: Arc<Policy>,
     pub(super) words: Arc<Words>,
@@ -44,6 +45,7 @@ impl Pages {
             tokens: keyward.tokens(),
             events: keyward.events(),
             addresses: keyward.addresses().clone(),
+            bodies: keyward.bodies().clone(),
             cookie: keyward.session_cookie(),
             policy: Arc::new(settings.policy.clone()),
             words: Arc::new(Words::new(catalogue, conditions)),
@@ -70,5 +72,11 @@ impl Pages {
 impl FromRef<Pages> for Addresses {
     fn from_ref(pages: &Pages) -> Self {
         pages.addresses.clone()
+    }
+}
+
+impl FromRef<Pages> for BodyReader {
+    fn from_ref(pages: &Pages) -> Self {
+        pages.bodies.clone()
     }
 }

@@ -1,6 +1,7 @@
 //! The example platform over real HTTP: what its first start tells people to try, and what it must not let through.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub)]
 
+mod flood;
 mod halted;
 mod rows;
 mod server;

@@ -61,6 +61,15 @@ impl Server {
         format!("http://{}", self.address)
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The secret that it printed under this name.
     pub fn secret(&self, name: &str) -> &str {
         let find = |line: &'_ String| line.split_once('=').is_some_and(|(n, _)| n == name);

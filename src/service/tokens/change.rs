@@ -34,6 +34,7 @@ impl Tokens {
     /// If there is no such token, it belongs to somebody else (super admins may), a token asks, the name is empty or taken, or the
     /// grants or the access are such that they could not be issued to its owner today.
     pub async fn update(&self, id: TokenId, update: TokenUpdate) -> Result<DescribedToken, ServiceError> {
+        self.may_change()?;
         let mut wrong = Wrong::default();
         let name = update.name.as_deref().map(|n| wrong.take(named("name", n))).transpose()?.flatten();
         let text = update.description.as_deref().map(|d| wrong.take(described("description", d)));

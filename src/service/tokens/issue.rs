@@ -5,12 +5,14 @@ use super::{Tokens, access_facts, find, free, told, within};
 use crate::domain::{
     Action, ContentAccess, Grant, Issued, Kind, KindSet, OwnerId, Secret, Tag, Target, Token, TokenAuthority, What,
 };
+use crate::service::bounds::{ACTIONS, GRANTS, too_long, too_many};
 use crate::service::error::{Wrong, described, named};
 use crate::service::write::{Draft, Item};
 use crate::service::{Lifespan, ServiceError};
 use crate::store::NewToken;
 use futures_util::future::BoxFuture;
 use serde_json::json;
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// An admin token to be.
@@ -152,18 +154,20 @@ impl Tokens {
     /// the person who asks, a grant names what is not registered or lies beyond what the owner may do, or conditions were
     /// chosen for an owner who is no super admin. A token issues none.
     pub async fn issue_admin(&self, new: NewAdminToken) -> Result<IssuedToken, ServiceError> {
+        self.may_change()?;
         let mut wrong = Wrong::default();
         let (name, description) = self.texts(&new.name, &new.description, &mut wrong)?;
         self.lives(new.lifespan, &mut wrong)?;
-        self.registered(&new.grants, &[], &mut wrong);
-        wrong.done()?;
         let issued = self.change.issue(Kind::Admin)?;
+        let tokens = self.clone();
         self.insert(issued, move |draft, issued| {
             Box::pin(async move {
                 let giver = draft.giver().await?;
                 if !giver.is_program() && !giver.is(new.owner) {
                     return Err(ServiceError::Forbidden("a token belongs to whoever issues it"));
                 }
+                tokens.registered(&new.grants, &[], &mut wrong);
+                wrong.done()?;
                 free(draft, &name, None).await?;
                 active(draft, new.owner).await?;
                 within(draft, new.owner, &new.grants).await?;
@@ -180,15 +184,17 @@ impl Tokens {
     /// If the name is empty or taken, the lifespan is not to be had, or the custom list is empty or names what is not registered.
     /// A token issues none.
     pub async fn issue_content(&self, new: NewContentToken) -> Result<IssuedToken, ServiceError> {
+        self.may_change()?;
         let mut wrong = Wrong::default();
         let (name, description) = self.texts(&new.name, &new.description, &mut wrong)?;
         self.lives(new.lifespan, &mut wrong)?;
-        self.accessible(&new.access, None, &mut wrong);
-        wrong.done()?;
         let issued = self.change.issue(Kind::Content)?;
+        let tokens = self.clone();
         self.insert(issued, move |draft, issued| {
             Box::pin(async move {
                 draft.giver().await?;
+                tokens.accessible(&new.access, None, &mut wrong);
+                wrong.done()?;
                 free(draft, &name, None).await?;
                 let authority = TokenAuthority::Content { access: new.access };
                 Ok(record(issued, name, description, new.lifespan.limit(), authority))
@@ -236,12 +242,15 @@ impl Tokens {
         wrong.take(self.change.policy().durations.check(lifespan, by_person)).map(drop)
     }
 
-    /// Says what of these grants nobody has registered, and is not there already.
+    /// Says what of these grants is too much, or is not registered and not there already.
     pub(super) fn registered(&self, grants: &[Grant], before: &[Grant], wrong: &mut Wrong) {
         fn items(grants: &[Grant]) -> impl Iterator<Item = Item<'_>> {
             grants.iter().map(|g| (&g.action, g.subject.as_ref(), &g.fields, g.chosen.as_slice()))
         }
-        self.change.writer.unregistered("grants", items(grants), items(before), wrong);
+        if !too_long("grants", grants.len(), GRANTS, wrong) {
+            too_many("grants", items(grants), wrong);
+            self.change.writer.unregistered("grants", items(grants), items(before), wrong);
+        }
     }
 
     /// Says what is wrong with an access, and is not there already.
@@ -254,9 +263,17 @@ impl Tokens {
         if actions.is_empty() {
             wrong.say("access", "a custom token names at least one action");
         }
-        if let Some(catalogue) = &self.change.writer.settings.catalogue {
-            let known = catalogue.content_actions();
-            for (i, action) in actions.iter().enumerate().filter(|(_, a)| !known.contains(a) && !before.contains(a)) {
+        if too_long("access", actions.len(), ACTIONS, wrong) {
+            return;
+        }
+        let catalogue = self.change.writer.settings.catalogue.as_ref();
+        let known: Option<HashSet<&Action>> =
+            catalogue.map(|catalogue| catalogue.content_actions().iter().chain(before).collect());
+        let mut there = HashSet::new();
+        for (i, action) in actions.iter().enumerate() {
+            if !there.insert(action) {
+                wrong.say(format!("access.{i}"), "is there twice");
+            } else if known.as_ref().is_some_and(|known| !known.contains(action)) {
                 wrong.say(format!("access.{i}"), format!("there is no content action {action}"));
             }
         }

@@ -13,6 +13,7 @@ pub(super) use change::differences;
 pub(super) use issue::facts;
 pub(super) use issue::{insert, record};
 
+use super::actor::may_change;
 use super::error::{Problem, Wrong};
 use super::write::{Change, Draft};
 use super::{ServiceError, for_whom, optimistic};
@@ -42,6 +43,11 @@ impl Tokens {
         self
     }
 
+    /// Refuses those who can never issue or change a token.
+    pub(crate) fn may_change(&self) -> Result<(), ServiceError> {
+        may_change(self.change.origin.doer)
+    }
+
     fn map(self, f: impl FnOnce(Change) -> Change) -> Self {
         Self { change: f(self.change), ..self }
     }
@@ -65,9 +71,13 @@ async fn free(draft: &mut Draft, name: &str, own: Option<TokenId>) -> Result<(),
 async fn within(draft: &mut Draft, owner: OwnerId, grants: &[Grant]) -> Result<(), ServiceError> {
     let ceiling = draft.tx.ceiling(owner).await?;
     let mut wrong = Wrong::default();
+    let index = ceiling.index();
     for (i, grant) in grants.iter().enumerate() {
+        if wrong.is_full() {
+            break;
+        }
         let path = format!("grants.{i}");
-        if let Err(beyond) = ceiling.check(grant) {
+        if let Err(beyond) = index.check(grant) {
             wrong.add(Problem { path, message: beyond.to_string(), value: Some(grant.action.to_string()) });
         } else if grant.chosen != When::Always && ceiling != Ceiling::Unlimited {
             wrong.say(path, "conditions are inherited from the owner's roles, not chosen");

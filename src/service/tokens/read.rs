@@ -2,7 +2,8 @@
 
 use super::{Tokens, find};
 use crate::domain::{
-    Ceiling, ConditionId, Kind, Owner, OwnerId, Permission, Secret, Target, Token, TokenId, Unsealable, What,
+    Ceiling, CeilingIndex, ConditionId, Kind, Owner, OwnerId, Permission, Secret, Target, Token, TokenId, Unsealable,
+    What,
 };
 use crate::service::ServiceError;
 use crate::service::actor::Actor;
@@ -192,10 +193,12 @@ async fn describe(view: &mut dyn View, tokens: Vec<Token>) -> Result<Vec<Describ
     let ceilings = if ids.is_empty() { Vec::new() } else { view.ceilings(&ids).await? };
     let owners: HashMap<OwnerId, (Owner, Ceiling)> =
         ceilings.into_iter().map(|(owner, ceiling)| (owner.id, (owner, ceiling))).collect();
+    let nothing = Ceiling::Of(Vec::new());
+    let no_index = nothing.index();
+    let indexes: HashMap<OwnerId, CeilingIndex<'_>> = owners.iter().map(|(id, (_, c))| (*id, c.index())).collect();
     let described = |token: Token| {
         let owner = token.owner().and_then(|id| owners.get(&id));
-        let nothing = Ceiling::Of(Vec::new());
-        let ceiling = owner.map_or(&nothing, |(_, ceiling)| ceiling);
+        let ceiling = token.owner().and_then(|id| indexes.get(&id)).unwrap_or(&no_index);
         let conditions = token.grants().iter().map(|g| ceiling.shown_conditions(g)).collect();
         DescribedToken { owner: owner.map(|(owner, _)| owner.clone()), conditions, token }
     };

@@ -18,7 +18,7 @@ const SYSTEMS: [(&str, &str); 6] = [
 
 /// A short name for the device that sends this `User-Agent` (RFC 9110 section 10.1.5): "Firefox on Linux" for a browser, else its first product,
 /// "curl/8.5.0". Empty where there is none. It is what a client says of itself, and proves nothing.
-pub(crate) fn device_name(user_agent: &str) -> String {
+pub(super) fn device_name(user_agent: &str) -> String {
     let named = |words: &[(&str, &'static str)]| words.iter().find(|(word, _)| user_agent.contains(word)).map(|w| w.1);
     match (user_agent.starts_with("Mozilla/").then(|| named(&BROWSERS)).flatten(), named(&SYSTEMS)) {
         (Some(browser), Some(system)) => format!("{browser} on {system}"),

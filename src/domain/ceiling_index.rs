@@ -1,0 +1,344 @@
+//! A ceiling by action and subject, to check many grants or permissions against it: looking through all of the ceiling for each of
+//! them would be quadratic.
+
+use super::ceiling::{BeyondCeiling, Ceiling, Excess, named};
+use super::{Action, ConditionId, Field, Fields, Grant, Permission, Subject, When};
+use std::collections::{HashMap, HashSet};
+
+/// A ceiling by action and subject. It answers what [`Ceiling`] answers.
+pub(crate) struct CeilingIndex<'c> {
+    /// `None` for a super admin's.
+    held: Option<HashMap<Target<'c>, Held<'c>>>,
+}
+
+type Target<'c> = (&'c Action, Option<&'c Subject>);
+
+/// All that is held for one action on one subject.
+#[derive(Default)]
+struct Held<'c> {
+    /// Under which conditions all fields are held, if they are.
+    whole: Option<Ways>,
+    /// The same for fields that a permission names.
+    fields: HashMap<&'c str, Ways>,
+    /// The conditions by their bits in [`Ways`].
+    conditions: Vec<&'c ConditionId>,
+    bits: HashMap<&'c ConditionId, usize>,
+}
+
+/// Conditions of which any suffices, as bits.
+#[derive(Clone, Default)]
+struct Ways {
+    always: bool,
+    bits: Vec<u64>,
+}
+
+impl Ways {
+    fn add(&mut self, other: &Self) {
+        self.always |= other.always;
+        if self.bits.len() < other.bits.len() {
+            self.bits.resize(other.bits.len(), 0);
+        }
+        self.bits.iter_mut().zip(&other.bits).for_each(|(own, other)| *own |= other);
+    }
+
+    fn has(&self, bit: usize) -> bool {
+        self.bits.get(bit / 64).is_some_and(|word| word >> (bit % 64) & 1 == 1)
+    }
+}
+
+impl<'c> CeilingIndex<'c> {
+    pub(super) fn of(ceiling: &'c Ceiling) -> Self {
+        match ceiling {
+            Ceiling::Unlimited => Self { held: None },
+            Ceiling::Of(permissions) => Self::over(permissions.iter()),
+        }
+    }
+
+    pub(super) fn over(permissions: impl Iterator<Item = &'c Permission>) -> Self {
+        let mut held: HashMap<Target<'c>, Held<'c>> = HashMap::new();
+        for permission in permissions {
+            held.entry((&permission.action, permission.subject.as_ref())).or_default().add(permission);
+        }
+        Self { held: Some(held) }
+    }
+
+    /// As [`Ceiling::check`].
+    pub(crate) fn check(&self, grant: &Grant) -> Result<(), BeyondCeiling> {
+        let Some(held) = &self.held else { return Ok(()) };
+        let excess = match held.get(&(&grant.action, grant.subject.as_ref())) {
+            None => Some(Excess::Action),
+            Some(held) => held.excess(&grant.fields),
+        };
+        excess.map_or(Ok(()), |excess| Err(beyond(excess, &grant.action, grant.subject.as_ref())))
+    }
+
+    /// As [`Ceiling::check_gift`].
+    pub(crate) fn check_gift(&self, permission: &Permission) -> Result<(), BeyondCeiling> {
+        let Some(held) = &self.held else { return Ok(()) };
+        let (action, subject) = (&permission.action, permission.subject.as_ref());
+        let excess = match held.get(&(action, subject)) {
+            None => Some(Excess::Action),
+            Some(held) => held.excess(&permission.fields).or_else(|| {
+                let given = held.gives(&permission.fields, &permission.when);
+                (!given).then_some(Excess::Conditions)
+            }),
+        };
+        excess.map_or(Ok(()), |excess| Err(beyond(excess, action, subject)))
+    }
+
+    /// Whether a grant comes to anything: whether [`Ceiling::effect`] has a rule for it.
+    pub(crate) fn meets(&self, grant: &Grant) -> bool {
+        let Some(held) = &self.held else { return true };
+        held.get(&(&grant.action, grant.subject.as_ref())).is_some_and(|held| match &grant.fields {
+            Fields::Only(set) if held.whole.is_none() => {
+                set.as_slice().iter().any(|field| held.fields.contains_key(field.as_str()))
+            }
+            _ => true,
+        })
+    }
+
+    /// The fields that are held of an action on a subject, whatever the conditions; `None` if it is not held.
+    #[cfg_attr(not(feature = "ui"), allow(dead_code, reason = "for the pages"))]
+    pub(crate) fn fields(&self, action: &Action, subject: Option<&Subject>) -> Option<Fields> {
+        let Some(held) = &self.held else { return Some(Fields::All) };
+        let held = held.get(&(action, subject))?;
+        match held.whole {
+            Some(_) => Some(Fields::All),
+            None => Fields::only(held.fields.keys().copied()).ok(),
+        }
+    }
+
+    /// The conditions to show for a grant: the chosen ones, else none if unconditional permissions cover its fields, else all
+    /// that the permissions it meets have.
+    pub(crate) fn shown_conditions(&self, grant: &Grant) -> Vec<ConditionId> {
+        if grant.chosen != When::Always {
+            return grant.chosen.as_slice().to_vec();
+        }
+        let held = self.held.as_ref().and_then(|held| held.get(&(&grant.action, grant.subject.as_ref())));
+        held.map(|held| held.shown(&grant.fields)).unwrap_or_default()
+    }
+}
+
+fn beyond(excess: Excess, action: &Action, subject: Option<&Subject>) -> BeyondCeiling {
+    BeyondCeiling { excess, of: named(action, subject) }
+}
+
+impl<'c> Held<'c> {
+    fn add(&mut self, permission: &'c Permission) {
+        let ways = match &permission.when {
+            When::Always => Ways { always: true, bits: Vec::new() },
+            When::AnyOf(set) => {
+                let mut ways = Ways::default();
+                for id in set.as_slice() {
+                    let bit = *self.bits.entry(id).or_insert_with(|| {
+                        self.conditions.push(id);
+                        self.conditions.len() - 1
+                    });
+                    if ways.bits.len() <= bit / 64 {
+                        ways.bits.resize(bit / 64 + 1, 0);
+                    }
+                    ways.bits[bit / 64] |= 1 << (bit % 64);
+                }
+                ways
+            }
+        };
+        match &permission.fields {
+            Fields::All => self.whole.get_or_insert_default().add(&ways),
+            Fields::Only(set) => {
+                set.as_slice().iter().for_each(|field| self.fields.entry(field.as_str()).or_default().add(&ways));
+            }
+        }
+    }
+
+    /// What is lacking of these fields, whatever the conditions.
+    fn excess(&self, fields: &Fields) -> Option<Excess> {
+        match fields {
+            _ if self.whole.is_some() => None,
+            Fields::All => Some(Excess::AllFields),
+            Fields::Only(set) => {
+                let lacking: Vec<Field> =
+                    set.as_slice().iter().filter(|f| !self.fields.contains_key(f.as_str())).cloned().collect();
+                (!lacking.is_empty()).then_some(Excess::Fields(lacking))
+            }
+        }
+    }
+
+    /// Under which conditions one field is held, or all.
+    fn ways(&self, field: Option<&Field>) -> impl Iterator<Item = &Ways> {
+        self.whole.iter().chain(field.and_then(|field| self.fields.get(field.as_str())))
+    }
+
+    /// Whether each of these fields is held under each of these conditions by itself: a row may satisfy but one of them.
+    fn gives(&self, fields: &Fields, when: &When) -> bool {
+        let enough = |field: Option<&Field>| match when {
+            _ if self.ways(field).any(|ways| ways.always) => true,
+            When::Always => false,
+            When::AnyOf(set) => set
+                .as_slice()
+                .iter()
+                .all(|id| self.bits.get(id).is_some_and(|bit| self.ways(field).any(|ways| ways.has(*bit)))),
+        };
+        match fields {
+            Fields::All => enough(None),
+            Fields::Only(set) => set.as_slice().iter().all(|field| enough(Some(field))),
+        }
+    }
+
+    fn shown(&self, fields: &Fields) -> Vec<ConditionId> {
+        if self.gives(fields, &When::Always) {
+            return Vec::new();
+        }
+        let mut touching = Ways::default();
+        match fields {
+            Fields::All => self.whole.iter().chain(self.fields.values()).for_each(|ways| touching.add(ways)),
+            Fields::Only(set) => {
+                set.as_slice().iter().flat_map(|field| self.ways(Some(field))).for_each(|ways| touching.add(ways));
+            }
+        }
+        let bits = self.conditions.iter().enumerate();
+        let mut shown: Vec<ConditionId> =
+            bits.filter(|(bit, _)| touching.has(*bit)).map(|(_, id)| (*id).clone()).collect();
+        shown.sort_unstable();
+        shown
+    }
+}
+
+impl Ceiling {
+    /// The same, for many questions.
+    pub(crate) fn index(&self) -> CeilingIndex<'_> {
+        CeilingIndex::of(self)
+    }
+
+    /// Whether all that `other` holds is within this one.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Unlimited, _) => true,
+            (Self::Of(_), Self::Unlimited) => false,
+            (Self::Of(held), Self::Of(others)) => {
+                let asked: HashSet<Target<'_>> = others.iter().map(|p| (&p.action, p.subject.as_ref())).collect();
+                let index =
+                    CeilingIndex::over(held.iter().filter(|p| asked.contains(&(&p.action, p.subject.as_ref()))));
+                others.iter().all(|permission| index.check_gift(permission).is_ok())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The rules one by one, as they are written down.
+    mod plain {
+        use super::*;
+
+        fn concerning<'p>(held: &'p [Permission], of: &'p Permission) -> Vec<&'p Permission> {
+            held.iter().filter(|p| p.action == of.action && p.subject == of.subject).collect()
+        }
+
+        pub(super) fn check(held: &[Permission], asked: &Permission) -> Result<(), Excess> {
+            let held = concerning(held, asked);
+            match &asked.fields {
+                _ if held.is_empty() => Err(Excess::Action),
+                Fields::All if held.iter().any(|p| p.fields == Fields::All) => Ok(()),
+                Fields::All => Err(Excess::AllFields),
+                Fields::Only(set) => {
+                    let lacks = |f: &&Field| !held.iter().any(|h| h.fields.contains(f.as_str()));
+                    let lacking: Vec<Field> = set.as_slice().iter().filter(lacks).cloned().collect();
+                    if lacking.is_empty() { Ok(()) } else { Err(Excess::Fields(lacking)) }
+                }
+            }
+        }
+
+        pub(super) fn check_gift(held: &[Permission], gift: &Permission) -> Result<(), Excess> {
+            check(held, gift)?;
+            let held = concerning(held, gift);
+            let enough = |fields: &Fields, condition: Option<&ConditionId>| {
+                held.iter().any(|p| {
+                    let under = p.when == When::Always || condition.is_some_and(|c| p.when.as_slice().contains(c));
+                    under && p.fields.covers(fields)
+                })
+            };
+            let conditions: Vec<Option<&ConditionId>> = match &gift.when {
+                When::Always => vec![None],
+                When::AnyOf(set) => set.as_slice().iter().map(Some).collect(),
+            };
+            let each: Vec<Fields> = match &gift.fields {
+                Fields::All => vec![Fields::All],
+                Fields::Only(set) => set.as_slice().iter().map(|f| Fields::only([f.clone()]).unwrap()).collect(),
+            };
+            let all = each.iter().all(|fields| conditions.iter().all(|c| enough(fields, *c)));
+            if all { Ok(()) } else { Err(Excess::Conditions) }
+        }
+
+        pub(super) fn shown(held: &[Permission], asked: &Permission) -> Vec<ConditionId> {
+            let met = concerning(held, asked);
+            let unconditional = met.iter().filter(|p| p.when == When::Always).map(|p| p.fields.clone());
+            if unconditional.reduce(|a, b| a.union(&b)).is_some_and(|f| f.covers(&asked.fields)) {
+                return Vec::new();
+            }
+            let touching = met.iter().filter(|p| p.fields.intersect(&asked.fields).is_some());
+            let mut shown: Vec<ConditionId> = touching.flat_map(|p| p.when.as_slice().iter().cloned()).collect();
+            shown.sort_unstable();
+            shown.dedup();
+            shown
+        }
+    }
+
+    fn permission() -> impl Strategy<Value = Permission> {
+        let fields = proptest::sample::subsequence(vec!["a", "b", "c"], 0..=3);
+        let fields = fields.prop_map(|fields| Fields::only(fields).unwrap_or(Fields::All));
+        let when = proptest::sample::subsequence(vec!["own", "shared", "late"], 0..=3).prop_map(When::from_list);
+        let subject = proptest::option::of(Just("article"));
+        let action = proptest::sample::select(vec!["read", "write"]);
+        (action, subject, fields, when).prop_map(|(action, subject, fields, when)| {
+            let permission = Permission::new(action).fields(fields).when(when);
+            subject.map_or(permission.clone(), |subject| permission.on(subject))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_index_answers_as_the_rules_do(held in proptest::collection::vec(permission(), 0..8), asked in permission()) {
+            let ceiling = Ceiling::Of(held.clone());
+            let (index, grant) = (ceiling.index(), Grant::from(&asked));
+            prop_assert_eq!(index.check(&grant).map_err(|e| e.excess), plain::check(&held, &asked));
+            prop_assert_eq!(ceiling.check(&grant).map_err(|e| e.excess), plain::check(&held, &asked));
+            let gift = plain::check_gift(&held, &asked);
+            prop_assert_eq!(index.check_gift(&asked).map_err(|e| e.excess), gift.clone());
+            prop_assert_eq!(ceiling.covers(&Ceiling::Of(vec![asked.clone()])), gift.is_ok());
+            let all = held.iter().filter(|p| p.action == asked.action && p.subject == asked.subject);
+            let union = all.map(|p| p.fields.clone()).reduce(|a, b| a.union(&b));
+            prop_assert_eq!(index.fields(&asked.action, asked.subject.as_ref()), union);
+            prop_assert_eq!(index.meets(&grant), !ceiling.effect(&grant).is_empty());
+            prop_assert_eq!(index.shown_conditions(&grant), plain::shown(&held, &asked));
+        }
+    }
+
+    #[test]
+    fn a_super_admin_gives_everything() {
+        let index = Ceiling::Unlimited.index();
+        let read = Permission::new("read").when(When::from_list(["own"]));
+        assert!(index.check(&Grant::from(&read)).is_ok() && index.check_gift(&read).is_ok());
+        assert!(index.shown_conditions(&Grant::from(&read)).is_empty());
+        assert_eq!(index.shown_conditions(&Grant::from(&read).chosen(read.when.clone())), read.when.as_slice());
+    }
+
+    #[test]
+    fn the_work_grows_as_the_lists_do() {
+        let role = |n: usize| -> Vec<Permission> {
+            let fields = |i: usize| Fields::only((0..10).map(|f| format!("f{i}.{f}"))).unwrap();
+            (0..n)
+                .map(|i| Permission::new("read").on("article").fields(fields(i)).when(When::from_list(["own"])))
+                .collect()
+        };
+        let bytes = |n: usize| {
+            let ceiling = Ceiling::Of(role(n));
+            let counted = allocation_counter::measure(|| assert!(ceiling.covers(&ceiling)));
+            counted.bytes_total
+        };
+        let (few, many) = (bytes(100), bytes(1_000));
+        assert!(many < 20 * few, "{few} bytes for 100 permissions, {many} for 1000");
+    }
+}

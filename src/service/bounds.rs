@@ -1,0 +1,53 @@
+//! How much may be in one change. What an installation needs stays far below; without a bound one request could take seconds.
+
+use super::error::Wrong;
+use crate::domain::{Action, Fields, Subject};
+use std::collections::HashMap;
+
+/// Fields that one permission or grant may name.
+pub(crate) const FIELDS: usize = 256;
+/// Conditions that one permission or grant may name.
+pub(crate) const CONDITIONS: usize = 64;
+/// Permissions of a role.
+pub(crate) const PERMISSIONS: usize = 5_000;
+/// Grants of an admin token.
+pub(crate) const GRANTS: usize = 1_000;
+/// Permissions of a role, or grants of a token, for one action on one subject. Resolving a token pairs those of the token with
+/// those of its owner.
+pub(crate) const ALIKE: usize = 64;
+/// Actions that a custom content token may list.
+pub(crate) const ACTIONS: usize = 1_000;
+/// Roles of a user.
+pub(crate) const ROLES: usize = 100;
+
+/// Says that a list is longer than it may be; answers whether it is.
+pub(super) fn too_long(path: &str, length: usize, most: usize, wrong: &mut Wrong) -> bool {
+    if length > most {
+        wrong.say(path, format!("must have at most {most} entries"));
+    }
+    length > most
+}
+
+/// Says which of these permissions or grants names too much, or comes too often for one action on one subject.
+pub(super) fn too_many<'a>(path: &str, items: impl Iterator<Item = super::write::Item<'a>>, wrong: &mut Wrong) {
+    let mut alike: HashMap<(&Action, Option<&Subject>), usize> = HashMap::new();
+    for (i, (action, subject, fields, conditions)) in items.enumerate() {
+        if let Fields::Only(set) = fields {
+            if set.as_slice().len() > FIELDS {
+                wrong.say(format!("{path}.{i}.fields"), format!("must have at most {FIELDS} entries"));
+            }
+        }
+        if conditions.len() > CONDITIONS {
+            wrong.say(format!("{path}.{i}.conditions"), format!("must have at most {CONDITIONS} entries"));
+        }
+        let alike = alike.entry((action, subject)).or_default();
+        *alike += 1;
+        if *alike > ALIKE {
+            wrong
+                .say(format!("{path}.{i}"), format!("must be one of at most {ALIKE} for {action} on the same subject"));
+        }
+        if wrong.is_full() {
+            return;
+        }
+    }
+}
