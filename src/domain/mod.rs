@@ -12,6 +12,7 @@ mod condition;
 pub(crate) mod date;
 mod decision;
 mod digest;
+mod host;
 mod id;
 mod log_limit;
 mod name;
@@ -35,7 +36,7 @@ mod version;
 
 pub(crate) use admitted::Admission;
 pub use admitted::AdmittedActor;
-pub use audit::{AuditEvent, Cause, Doer, Origin, Target, What};
+pub use audit::{AuditEvent, Cause, Doer, Origin, Target, TargetKind, What};
 pub(crate) use catalogue::Unregistered;
 pub use catalogue::{ActionEntry, Catalogue, Section, SubjectEntry, SubjectKind};
 pub use ceiling::{BeyondCeiling, Ceiling, Excess};
@@ -47,6 +48,7 @@ pub(crate) use digest::DigestHasher;
 pub use digest::{Digest, MalformedDigest};
 #[cfg(any(feature = "api", feature = "ui"))]
 pub(crate) use id::parse_id;
+pub(crate) use host::is_loopback_host;
 pub use id::{MalformedId, OwnerId, RoleId, TokenId};
 pub(crate) use log_limit::LogLimit;
 pub use name::{Action, ConditionId, ConditionSet, EmptySet, Field, FieldSet, Subject};
@@ -68,7 +70,7 @@ pub use tag::Tag;
 pub use text::comparable;
 pub(crate) use text::{Extra, composed, hidden};
 #[cfg(feature = "strapi")]
-pub(crate) use text::without_hidden;
+pub(crate) use text::{is_hidden, without_hidden};
 pub use token::{ContentAccess, Kind, KindSet, Token, TokenAuthority};
 #[cfg(feature = "strapi")]
 pub use unseal::ReferenceEncryptionKey;

@@ -97,7 +97,8 @@ fn is_variation(before: Option<char>, c: char) -> bool {
     EMOJI_VARIATIONS.contains(&c) && before.is_some_and(|before| EMOJI.contains(before))
 }
 
-fn is_hidden(c: char) -> bool {
+/// Whether this is a control character, shows nothing, or changes the direction of the text around it.
+pub(crate) fn is_hidden(c: char) -> bool {
     const IGNORED: icu_properties::CodePointSetDataBorrowed<'static> =
         CodePointSetData::new::<DefaultIgnorableCodePoint>();
     const TURNS: icu_properties::CodePointSetDataBorrowed<'static> = CodePointSetData::new::<BidiControl>();

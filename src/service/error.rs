@@ -134,20 +134,26 @@ impl Wrong {
 
 /// The most characters that a name may have.
 const NAME_LENGTH: usize = 255;
+/// The most characters of a free text.
+const TEXT_LENGTH: usize = 2_000;
+/// No text has more bytes than this for each character that it is kept with: composing it takes three characters together at most.
+const MOST_BYTES: usize = 12;
 
 /// A name as it is kept: trimmed and composed (NFC), not empty, at most 255 characters, also where compatibility characters are written
 /// out to compare it. Nothing in it is invisible or turns text around.
 pub(super) fn named(path: &str, text: &str) -> Result<String, ServiceError> {
-    let name = composed(text.trim());
-    let length = || name.chars().count().max(comparable(&name).chars().count());
+    let name = text.trim();
     if name.is_empty() {
-        Err(ServiceError::invalid(path, "must not be empty"))
-    } else if name.len() > 4 * NAME_LENGTH || length() > NAME_LENGTH {
-        Err(ServiceError::invalid(path, format!("must have at most {NAME_LENGTH} characters")))
-    } else {
-        shows(path, &name, Extra::Emoji)?;
-        Ok(name)
+        return Err(ServiceError::invalid(path, "must not be empty"));
     }
+    let name = if name.len() > MOST_BYTES * NAME_LENGTH { None } else { Some(composed(name)) };
+    let short = |text: &str| text.chars().count() <= NAME_LENGTH;
+    let name = name.filter(|name| short(name) && short(&comparable(name)));
+    let Some(name) = name else {
+        return Err(ServiceError::invalid(path, format!("must have at most {NAME_LENGTH} characters")));
+    };
+    shows(path, &name, Extra::Emoji)?;
+    Ok(name)
 }
 
 /// Refuses what is no part of a text but does something to it, or shows nothing: one name would look like another, and a line of the
@@ -168,10 +174,11 @@ pub(super) fn shows(path: &str, text: &str, extra: Extra) -> Result<(), ServiceE
 /// A free text as it is kept: trimmed and composed (NFC), at most 2 000 characters. Line breaks, tabs and joiners are the only ones in it that
 /// do not show.
 pub(super) fn described(path: &str, text: &str) -> Result<String, ServiceError> {
-    let text = composed(text.trim());
-    if text.chars().count() > 2_000 {
-        return Err(ServiceError::invalid(path, "must have at most 2000 characters"));
-    }
+    let text = text.trim();
+    let text = if text.len() > MOST_BYTES * TEXT_LENGTH { None } else { Some(composed(text)) };
+    let Some(text) = text.filter(|text| text.chars().count() <= TEXT_LENGTH) else {
+        return Err(ServiceError::invalid(path, format!("must have at most {TEXT_LENGTH} characters")));
+    };
     shows(path, &text, Extra::Lines)?;
     Ok(text)
 }

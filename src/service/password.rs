@@ -10,7 +10,7 @@
 use super::ServiceError;
 use super::error::Wrong;
 use super::old_hash;
-use crate::domain::{Entropy, LogLimit, PasswordHash};
+use crate::domain::{Entropy, LogLimit, PasswordHash, comparable};
 use argon2::password_hash::phc;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use std::collections::HashMap;
@@ -67,7 +67,7 @@ impl Password {
             (has(char::is_lowercase), "must have a lower-case letter"),
             (has(char::is_uppercase), "must have an upper-case letter"),
             (has(|c| c.is_ascii_digit()), "must have a digit"),
-            (text.trim().to_lowercase() != email.trim().to_lowercase(), "must not be the e-mail address"),
+            (comparable(text) != comparable(email), "must not be the e-mail address"),
         ];
         for (_, message) in checks.iter().filter(|(good, _)| !good) {
             wrong.say(path, *message);

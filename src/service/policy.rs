@@ -26,6 +26,14 @@ pub struct Policy {
     pub invitation_lifespan: Duration,
     /// Audit events are kept for this long; `None`: for ever, which is the default.
     pub keep_events: Option<Duration>,
+    /// How often one actor, a person or a token, may regenerate one token within an hour. Default 10; at least 1. The program itself may
+    /// always.
+    pub regenerations_per_hour: u32,
+    /// How often one person may be shown the secret of one token within an hour. Default 60; at least 1.
+    pub reveals_per_hour: u32,
+    /// How often one person may change the name, description, grants or access of one token within an hour. Default 120; at least 1. The
+    /// program itself may always.
+    pub token_updates_per_hour: u32,
     /// How many passwords are hashed at the same time, each with 19 MiB of memory. Default 2.
     pub password_hashes_at_once: usize,
 }
@@ -38,6 +46,9 @@ impl Default for Policy {
             session_lifespan: DAY,
             invitation_lifespan: 7 * DAY,
             keep_events: None,
+            regenerations_per_hour: 10,
+            reveals_per_hour: 60,
+            token_updates_per_hour: 120,
             password_hashes_at_once: 2,
         }
     }

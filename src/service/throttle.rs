@@ -11,7 +11,7 @@
 //! is less than one in a million million.
 
 use super::password::Client;
-use crate::domain::{Clock, Moment, Sketch, Windows, network};
+use crate::domain::{comparable, Clock, Moment, Sketch, Windows, network};
 use quick_cache::sync::Cache;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -112,7 +112,7 @@ impl Throttle {
 
     /// A number for an account, which tells nothing about its name.
     pub(super) fn account(&self, email: &str) -> u64 {
-        self.key.hash_one(email.trim().to_lowercase())
+        self.key.hash_one(comparable(email))
     }
 
     fn lock(&self) -> MutexGuard<'_, [Sketch; 3]> {

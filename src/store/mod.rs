@@ -190,6 +190,10 @@ pub trait View: Send {
     /// Those of these owners that exist, by id, each with how many admin tokens they have.
     async fn tokens_of_owners(&mut self, ids: &[OwnerId]) -> Result<Vec<(OwnerId, u64)>, StoreError>;
 
+    /// The owners of these admin tokens and sessions, as far as they are there, or the audit log remembers who issued or lost them; in
+    /// no order.
+    async fn token_owners(&mut self, ids: &[TokenId]) -> Result<Vec<(TokenId, OwnerId)>, StoreError>;
+
     /// All that ever came from elsewhere, in no order: from which source, what it is called there, and what it is here. What was deleted
     /// here since is among it.
     async fn imported(&mut self) -> Result<Vec<(String, String, Imported)>, StoreError>;

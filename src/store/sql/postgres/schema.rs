@@ -1,11 +1,14 @@
 //! Our tables, brought up to date.
 
 use super::error::{asking, locking, migrating};
-use super::{migrator, rows, statements};
+use super::{keys, migrator, rows, statements};
 use crate::store::StoreError;
 use sqlx::{PgConnection, PgPool, raw_sql};
 
-const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "tables", include_str!("../migrations/postgres/0001_tables.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "tables", include_str!("../migrations/postgres/0001_tables.sql")),
+    (20, "names", include_str!("../migrations/postgres/0020_names.sql")),
+];
 
 const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 
@@ -20,6 +23,10 @@ pub(super) async fn bring_up_to_date(pool: &PgPool, pooler: bool) -> Result<(), 
     // Its lock would be the session's, which a pooler does not keep.
     run.set_locking(false);
     let ran = run.run_direct(None, &mut *transaction, false).await.map_err(|error| migrating(error, NEWEST));
+    let ran = match ran {
+        Ok(()) => keys::fill(&mut transaction).await,
+        Err(error) => Err(error),
+    };
     if pooler {
         // It names the statements that it prepares, and would leave them to whoever gets this session next.
         let end = if ran.is_ok() { "DEALLOCATE ALL" } else { "ROLLBACK; DEALLOCATE ALL" };
