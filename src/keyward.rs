@@ -203,7 +203,7 @@ impl<S: Store> Keyward<S> {
     /// # }).unwrap();
     /// ```
     pub fn health(&self) -> Health {
-        self.gate.resolver().health()
+        Health { sign_ins_busy: self.writer.sign_ins_busy(), ..self.gate.resolver().health() }
     }
 
     /// Writes what is still to be written. Call it when the server has stopped taking requests.

@@ -354,6 +354,7 @@ async fn as_json_its_units_are_in_the_names() {
         "ready": true, "keepsUp": "byLog", "leaseAgeMs": 250, "leaseLeftMs": 1750, "appliedSeq": 0, "lagMs": null, "era": 0,
         "cacheEntries": 0, "cacheBytes": 0, "absentEntries": 0, "cacheMisses": 0, "lookupsInFlight": 0, "lookupsWaiting": 0,
         "storeReads": 0, "lookupsFailed": 0, "lookupsOverloaded": 0, "lookupsLate": 0,
+        "signInsBusy": 0,
     });
     assert_eq!(serde_json::to_value(keyward.health()).unwrap(), expected);
 }

@@ -212,14 +212,14 @@ async fn old_changes_go_a_thousand_at_a_time() {
 }
 
 #[tokio::test]
-async fn what_postgres_cannot_keep_is_a_conflict() {
+async fn a_value_that_postgres_cannot_keep_is_no_conflict() {
     let Some(store) = support::store(PostgresOptions::default()).await else { return };
     let mut tx = store.begin().await.unwrap();
-    assert!(matches!(tx.insert_role(NewRole::new("a\0b")).await, Err(StoreError::Conflict(_))));
+    assert!(matches!(tx.insert_role(NewRole::new("a\0b")).await, Err(StoreError::Invalid(_))));
     drop(tx);
     let mut tx = store.begin().await.unwrap();
     let permission = keyward::Permission::new("a\0b");
-    assert!(matches!(tx.insert_role(NewRole::new("r").permissions([permission])).await, Err(StoreError::Conflict(_))));
+    assert!(matches!(tx.insert_role(NewRole::new("r").permissions([permission])).await, Err(StoreError::Invalid(_))));
 }
 
 /// Before names were compared by their form.

@@ -63,20 +63,21 @@ async fn run(options: Options) -> Result<(), BoxError> {
     match &options.place {
         Place::File(file) => {
             let store = SqliteStore::open(file).await?;
-            serve(store.clone(), options).await?;
+            let database = Database::file(file).await?;
+            serve(store.clone(), database, options).await?;
             store.close().await;
         }
         Place::Postgres(url) => {
-            let store = PostgresStore::connect(url).await?;
-            serve(store.clone(), options).await?;
+            let store = PostgresStore::connect_with(url, options.postgres.clone()).await?;
+            let database = Database::postgres(url, store.schema(), options.pooler).await?;
+            serve(store.clone(), database, options).await?;
             store.close().await;
         }
     }
     Ok(())
 }
 
-async fn serve(store: impl WriteStore, options: Options) -> Result<(), BoxError> {
-    let database = Database::open(&options.place).await?;
+async fn serve(store: impl WriteStore, database: Database, options: Options) -> Result<(), BoxError> {
     let loopback = options.listen.ip().is_loopback();
     let mut builder = Keyward::builder(store)
         .salt(options.salts)

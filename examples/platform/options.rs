@@ -2,7 +2,7 @@
 
 use crate::database::Place;
 use crate::secrets;
-use keyward::{EncryptionKeys, ReferenceSalt, SaltRing};
+use keyward::{EncryptionKeys, PostgresOptions, ReferenceSalt, SaltRing};
 use std::net::SocketAddr;
 
 pub(crate) const USAGE: &str = "\
@@ -13,6 +13,8 @@ Usage: platform [OPTIONS]
   --listen ADDRESS         where to answer [127.0.0.1:8080]; port 0 takes any free one
   --database sqlite:FILE   where everything is kept [sqlite:keyward-platform.db]; or postgres://USER@HOST/DATABASE, which
                            any number of platforms may share
+  --schema NAME            the PostgreSQL schema that holds the tables; else where the role's search_path finds them
+  --pooler                 the PostgreSQL address is that of a pooler in transaction mode, such as PgBouncer
   --empty                  make no demo data in an empty database
   --reset-password EMAIL   set a new password for this user, print it, and stop
   --help                   print this
@@ -25,6 +27,9 @@ Environment:
 pub(crate) struct Options {
     pub(crate) listen: SocketAddr,
     pub(crate) place: Place,
+    /// How a store in PostgreSQL is connected.
+    pub(crate) postgres: PostgresOptions,
+    pub(crate) pooler: bool,
     pub(crate) empty: bool,
     /// Whose password is to be set anew.
     pub(crate) reset_password: Option<String>,
@@ -46,24 +51,27 @@ impl Options {
     ) -> Result<Self, Stop> {
         let (mut listen, mut database) = ("127.0.0.1:8080".to_owned(), "sqlite:keyward-platform.db".to_owned());
         let (mut empty, mut reset_password) = (false, String::new());
+        let (mut postgres, mut pooler) = (PostgresOptions::default(), false);
         while let Some(argument) = arguments.next() {
             let (flag, given) = match argument.split_once('=') {
                 Some((flag, value)) => (flag, Some(value.to_owned())),
                 None => (argument.as_str(), None),
             };
             match (flag, &given) {
-                ("--listen" | "--database" | "--reset-password", _) => {
+                ("--listen" | "--database" | "--schema" | "--reset-password", _) => {
                     let value = given.or_else(|| arguments.next());
                     let value = value.ok_or_else(|| Stop::Wrong(format!("{flag} needs a value")))?;
                     match flag {
                         "--listen" => listen = value,
                         "--database" => database = value,
+                        "--schema" => postgres = postgres.schema(value),
                         _ => reset_password = value,
                     }
                 }
                 ("--empty", None) => empty = true,
+                ("--pooler", None) => (postgres, pooler) = (postgres.transaction_pooler(), true),
                 ("--help" | "-h", None) => return Err(Stop::Help),
-                ("--empty" | "--help", Some(_)) => {
+                ("--empty" | "--pooler" | "--help", Some(_)) => {
                     return Err(Stop::Wrong(format!("{flag} takes no value")));
                 }
                 _ => return Err(Stop::Wrong(format!("there is no flag {flag}; --help lists them"))),
@@ -78,7 +86,7 @@ impl Options {
         let encryption = encryption.map_err(|error| Stop::Wrong(format!("KEYWARD_ENCRYPTION_KEY: {error}")))?;
         let reset_password = Some(reset_password).filter(|email| !email.is_empty());
         let (place, reference_salt) = (place(&database)?, reference_salt.transpose()?);
-        Ok(Self { listen, place, empty, reset_password, salts, encryption, reference_salt })
+        Ok(Self { listen, place, postgres, pooler, empty, reset_password, salts, encryption, reference_salt })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Webhooks: a resource whose actions have no subject.
 
-use crate::database::Database;
+use crate::database::{Database, Row};
 use crate::wire::{Body, Failure, Problem, texts};
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
@@ -20,14 +20,10 @@ pub(crate) fn routes(database: &Database) -> GuardedRouter {
 }
 
 async fn list(State(database): State<Database>, decision: Decision) -> Result<Json<Value>, Failure> {
-    let all =
-        sqlx::query_as::<_, (i64, String, String, i64)>("SELECT id, name, url, created_at FROM webhook ORDER BY id");
-    let all = all
-        .fetch_all(&mut *database.read().await?)
-        .await?
-        .into_iter()
-        .map(|(id, name, url, created_at)| Webhook { id, name, url, created_at });
-    let visible: Vec<_> = all.filter_map(|webhook| decision.project(webhook.json(), &ALWAYS)).collect();
+    let all = "SELECT id, name, url, created_at FROM webhook ORDER BY id".to_owned();
+    let all = database.read().await?.rows(all, Vec::new()).await?;
+    let all = all.iter().map(Webhook::of).collect::<sqlx::Result<Vec<_>>>()?;
+    let visible: Vec<_> = all.iter().filter_map(|webhook| decision.project(webhook.json(), &ALWAYS)).collect();
     Ok(Json(json!({"data": visible})))
 }
 
@@ -48,12 +44,9 @@ async fn create(
     }
     decision.permits_create(&webhook.json(), ["name", "url"])?;
     let mut change = database.write().await?;
-    let id = sqlx::query_scalar("INSERT INTO webhook (name, url, created_at) VALUES ($1, $2, $3) RETURNING id")
-        .bind(&webhook.name)
-        .bind(&webhook.url)
-        .bind(webhook.created_at)
-        .fetch_one(&mut *change)
-        .await?;
+    let insert = "INSERT INTO webhook (name, url, created_at) VALUES ($1, $2, $3) RETURNING id".to_owned();
+    let binds = vec![webhook.name.as_str().into(), webhook.url.as_str().into(), webhook.created_at.into()];
+    let id = change.row(insert, binds).await?.get("id")?;
     change.commit().await?;
     Ok((StatusCode::CREATED, Json(json!({"data": Webhook { id, ..webhook }.json()}))))
 }
@@ -72,6 +65,11 @@ struct Webhook {
 }
 
 impl Webhook {
+    fn of(row: &Row) -> sqlx::Result<Self> {
+        let (id, created_at) = (row.get("id")?, row.get("created_at")?);
+        Ok(Self { id, name: row.get("name")?, url: row.get("url")?, created_at })
+    }
+
     fn json(&self) -> Value {
         let created_at = Timestamp(self.created_at).to_string();
         json!({"id": self.id, "name": self.name, "url": self.url, "createdAt": created_at})

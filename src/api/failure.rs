@@ -154,14 +154,24 @@ impl Failure {
                 tracing::warn!(error = &error as &dyn std::error::Error, "a change does not fit what is there");
                 Self::new(StatusCode::CONFLICT, "ConflictError", "Somebody else has changed it: read it again")
             }
-            ServiceError::Store(_) | ServiceError::NoEntropy(_) | ServiceError::Busy => {
-                // A stranger can cause it as often as they like: one line a minute. The hasher counts what is busy.
-                static FAILED: LogLimit = LogLimit::new();
-                if let Some(count) = (!matches!(error, ServiceError::Busy)).then(|| FAILED.admit()).flatten() {
-                    tracing::warn!(error = &error as &dyn std::error::Error, count, "a request could not be done");
+            ServiceError::Store(StoreError::Invalid(_)) => Self::new(
+                StatusCode::BAD_REQUEST,
+                "ValidationError",
+                "A value has characters that cannot be stored: leave out control characters",
+            ),
+            ServiceError::Store(_) | ServiceError::NoEntropy(_) => {
+                static LINES: LogLimit = LogLimit::new();
+                if let Some(count) = LINES.count_now() {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        count,
+                        "requests could not be done: the last error is shown"
+                    );
                 }
                 Self::unavailable("Try again in a moment")
             }
+            // The service counts these, and logs the count.
+            ServiceError::Busy => Self::unavailable("Try again in a moment"),
         }
     }
 }
@@ -260,5 +270,11 @@ mod tests {
         let failure = Failure::from(ServiceError::Changed("token"));
         assert_eq!((failure.status, failure.name), (StatusCode::CONFLICT, "ConflictError"));
         assert_eq!(failure.message, "Somebody else has changed this token: read it again");
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_stored_is_bad_input_and_no_conflict() {
+        let failure = Failure::from(ServiceError::Store(StoreError::Invalid("U+0000".into())));
+        assert_eq!((failure.status, failure.retry_after), (StatusCode::BAD_REQUEST, None));
     }
 }

@@ -53,6 +53,7 @@ pub(super) struct NewUser {
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object")]
 pub(super) struct UserUpdate {
+    /// Once the user has registered, only a super admin changes it here, and the user in `/admin/users/me`.
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     email: Option<String>,
@@ -74,7 +75,7 @@ pub(super) struct UserUpdate {
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     roles: Option<Vec<RoleChoice>>,
-    /// Another password. Their sessions end.
+    /// Another password, set by a super admin. Their sessions end.
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     password: Option<String>,

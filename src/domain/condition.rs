@@ -19,7 +19,10 @@ pub struct Actor {
     pub roles: Arc<[RoleId]>,
 }
 
-/// A property of a row that conditions speak of. It need not be a field that anybody sees.
+/// A property of a row that conditions speak of. It need not be a field that is shown.
+///
+/// If it is derived from roles of an account, such as those of the row's creator, compare it by [`Predicate::SharesRole`]: then
+/// it is known to change when roles are given. Any other attribute is taken to stay as it is when roles change.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Attribute(pub &'static str);
 
@@ -139,6 +142,11 @@ impl Conditions {
     /// What is registered, in no order.
     pub fn ids(&self) -> impl Iterator<Item = &ConditionId> {
         self.0.keys()
+    }
+
+    /// What a condition asks of a row when `actor` acts; `None` if it is not registered.
+    pub(crate) fn meaning(&self, id: &ConditionId, actor: &Actor) -> Option<Predicate> {
+        self.0.get(id).map(|meaning| meaning(actor))
     }
 
     /// Whether `guard` can hold at all: of each part at least one condition is registered.

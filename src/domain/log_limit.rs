@@ -1,43 +1,42 @@
-//! Log lines that clients can cause: one a minute, with a count of the others.
+//! A bound on log lines that clients can cause.
 
 use super::clock::{Clock, Moment, SystemClock};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-const EVERY: Duration = Duration::from_secs(60);
+const INTERVAL: Duration = Duration::from_secs(60);
 
-/// Lets one log line a minute pass, and counts those that it stands for.
-pub(crate) struct LogLimit(Mutex<Counted>);
+/// Allows one log line a minute, and counts the events since the last one.
+///
+/// For every line that a client without a valid credential can cause: a flood of requests must not become a flood of lines. Each
+/// such place in the code has a limit of its own, often in a `static`.
+pub(crate) struct LogLimit(Mutex<State>);
 
-struct Counted {
-    since: Option<Moment>,
+struct State {
+    next: Moment,
     count: u64,
-}
-
-impl Default for LogLimit {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 impl LogLimit {
     pub(crate) const fn new() -> Self {
-        Self(Mutex::new(Counted { since: None, count: 0 }))
+        Self(Mutex::new(State { next: Moment(0), count: 0 }))
     }
 
-    /// How many there were since the last line, this one among them, if it is time for another line.
-    pub(crate) fn admit(&self) -> Option<u64> {
-        self.admit_at(SystemClock.moment())
-    }
-
-    fn admit_at(&self, now: Moment) -> Option<u64> {
-        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        counted.count += 1;
-        if counted.since.is_some_and(|since| now.since(since) < EVERY) {
+    /// Counts an event. Returns the number of events since the last line if a line may be written now.
+    pub(crate) fn count(&self, now: Moment) -> Option<u64> {
+        // Nothing in here panics half-way through a change.
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.count += 1;
+        if now < state.next {
             return None;
         }
-        counted.since = Some(now);
-        Some(std::mem::take(&mut counted.count))
+        state.next = now.plus(INTERVAL);
+        Some(std::mem::take(&mut state.count))
+    }
+
+    /// The same by the system's clock, where no other one is at hand.
+    pub(crate) fn count_now(&self) -> Option<u64> {
+        self.count(SystemClock.moment())
     }
 }
 
@@ -46,12 +45,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_line_a_minute_counts_the_others() {
+    fn one_line_a_minute_has_the_count_of_all_events() {
         let limit = LogLimit::new();
-        let at = |seconds: u64| Moment(seconds * 1_000_000_000);
-        assert_eq!(limit.admit_at(at(5)), Some(1));
-        assert!((0..10_000).all(|_| limit.admit_at(at(6)).is_none()));
-        assert_eq!(limit.admit_at(at(64)), None);
-        assert_eq!(limit.admit_at(at(65)), Some(10_002));
+        let at = |ms: u64| Moment(5_000_000_000 + ms * 1_000_000);
+        let lines: Vec<u64> = (0..120_000).filter_map(|ms| limit.count(at(ms))).collect();
+        assert_eq!(lines, [1, 60_000]);
+        assert_eq!(limit.count(at(120_000)), Some(60_000));
+        assert_eq!(limit.count(at(500_000)), Some(1));
     }
 }

@@ -8,6 +8,7 @@ mod ceiling;
 mod ceiling_index;
 mod clock;
 mod condition;
+mod coverage;
 #[cfg(any(feature = "api", feature = "strapi", feature = "ui"))]
 pub(crate) mod date;
 mod decision;
@@ -43,6 +44,7 @@ pub use ceiling::{BeyondCeiling, Ceiling, Excess};
 pub(crate) use ceiling_index::CeilingIndex;
 pub use clock::{Clock, Moment, SystemClock, Timestamp};
 pub use condition::{Actor, Attribute, Conditions, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Predicate, Value};
+pub(crate) use coverage::Holdings;
 pub use decision::{Decision, DecisionRule, Denied, HiddenField, Verdict};
 pub(crate) use digest::DigestHasher;
 pub use digest::{Digest, MalformedDigest};

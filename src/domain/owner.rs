@@ -27,7 +27,7 @@ pub struct Role {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OwnerState {
-    /// Has not accepted the invitation yet.
+    /// Has not accepted the invitation yet, and so has never signed in or created a row.
     Invited,
     /// May sign in; their tokens work.
     Active,

@@ -1,7 +1,7 @@
 //! Extractors for axum handlers.
 
 use super::context::AuthContext;
-use crate::domain::{Decision, Kind};
+use crate::domain::{Decision, Kind, LogLimit};
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -71,7 +71,10 @@ pub struct NoPrincipal;
 
 impl IntoResponse for NoPrincipal {
     fn into_response(self) -> Response {
-        tracing::error!("{self}");
+        static LINES: LogLimit = LogLimit::new();
+        if let Some(count) = LINES.count_now() {
+            tracing::error!(count, "{self}");
+        }
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
     }
 }

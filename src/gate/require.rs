@@ -1,7 +1,7 @@
 //! Requirements as layers: on a route, a method router, a sub-router, or any service behind the gate.
 
 use super::context::AuthContext;
-use crate::domain::Requirement;
+use crate::domain::{LogLimit, Requirement};
 use http::{Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use std::pin::Pin;
@@ -80,7 +80,13 @@ impl<S> Required<S> {
             Asks::WithParams(requirement) => Arc::new(with_params(requirement, request)),
         };
         let Some(auth) = request.extensions_mut().get_mut::<AuthContext>() else {
-            tracing::error!("a route requires something of its caller, but there is no keyward layer around it");
+            static LINES: LogLimit = LogLimit::new();
+            if let Some(count) = LINES.count_now() {
+                tracing::error!(
+                    count,
+                    "a route requires something of its caller, but there is no keyward layer around it"
+                );
+            }
             return Err(StatusCode::INTERNAL_SERVER_ERROR);
         };
         if auth.ask(requirement) { Ok(()) } else { Err(StatusCode::FORBIDDEN) }

@@ -65,6 +65,8 @@ pub struct Health {
     pub lookups_overloaded: u64,
     /// How many the store did not answer within [`Limits::lookup`](crate::Limits::lookup).
     pub lookups_late: u64,
+    /// How many sign-ins, and changes of a password, were answered 503 because too many others waited for their hash.
+    pub sign_ins_busy: u64,
 }
 
 /// How a node learns of what others change in the store.
@@ -143,6 +145,8 @@ impl Resolver {
             lookups_failed: count(&self.counts.failed),
             lookups_overloaded: count(&self.counts.overloaded),
             lookups_late: count(&self.counts.late),
+            // Added by the handle, which knows the services.
+            sign_ins_busy: 0,
         }
     }
 }

@@ -60,6 +60,7 @@ fn describe() {
         describe_counter!(name, Unit::Count, what);
     }
     describe_counter!("keyward_refusals_total", Unit::Count, "Refused requests, by reason");
+    describe_counter!("keyward_sign_ins_busy_total", Unit::Count, "Sign-ins answered 503 because too many waited");
 }
 
 fn record(health: &Health) {

@@ -19,7 +19,7 @@ pub use health::{Health, KeepsUp};
 pub(crate) use lanes::Lane;
 
 use crate::domain::{
-    Clock, Conditions, Digest, DigestHasher, Invalid, Moment, Reason, Requirement, Tag, Unavailable, Verdict,
+    Clock, Conditions, Digest, DigestHasher, Invalid, LogLimit, Moment, Reason, Requirement, Tag, Unavailable, Verdict,
 };
 use crate::store::{Following, Record, Store};
 use flight::{Boarding, Flights, Landed};
@@ -109,6 +109,7 @@ pub(crate) struct Resolver {
     limits: Limits,
     keeps_up: KeepsUp,
     counts: Counts,
+    look_up_lines: LogLimit,
     /// For how long an answer of the store is used: for ever, where the lease sees to it.
     reload_after: Duration,
     /// By the digests' prefixes: a whole digest is in the entry, and is compared there. Two tokens of one prefix, which nobody
@@ -193,6 +194,7 @@ impl Resolver {
             limits,
             keeps_up,
             counts: Counts::default(),
+            look_up_lines: LogLimit::new(),
             cache: Cache::with(expected, limits.cache_bytes, Weigh, HashDigest::default(), Default::default()),
             absent: Cache::with(
                 limits.absent.max(16),
@@ -294,7 +296,10 @@ impl Resolver {
         let snapshot = match tokio::time::timeout(self.limits.lookup, self.store.resolve(&digest)).await {
             Ok(Ok(snapshot)) => snapshot,
             Ok(Err(error)) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "look-up failed");
+                // Made-up secrets of Strapi's format get this far.
+                if let Some(count) = self.look_up_lines.count(self.clock.moment()) {
+                    tracing::warn!(error = &error as &dyn std::error::Error, count, "look-up failed");
+                }
                 return Err(Unavailable::Store);
             }
             Err(_) => return Err(Unavailable::Deadline),

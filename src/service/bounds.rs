@@ -32,10 +32,8 @@ pub(super) fn too_long(path: &str, length: usize, most: usize, wrong: &mut Wrong
 pub(super) fn too_many<'a>(path: &str, items: impl Iterator<Item = super::write::Item<'a>>, wrong: &mut Wrong) {
     let mut alike: HashMap<(&Action, Option<&Subject>), usize> = HashMap::new();
     for (i, (action, subject, fields, conditions)) in items.enumerate() {
-        if let Fields::Only(set) = fields {
-            if set.as_slice().len() > FIELDS {
-                wrong.say(format!("{path}.{i}.fields"), format!("must have at most {FIELDS} entries"));
-            }
+        if matches!(fields, Fields::Only(set) if set.as_slice().len() > FIELDS) {
+            wrong.say(format!("{path}.{i}.fields"), format!("must have at most {FIELDS} entries"));
         }
         if conditions.len() > CONDITIONS {
             wrong.say(format!("{path}.{i}.conditions"), format!("must have at most {CONDITIONS} entries"));

@@ -4,7 +4,7 @@ use super::ServiceError;
 use super::account::{ProfileChange, found, roles_of};
 use super::actor::{Actor, Giver};
 use super::error::Wrong;
-use super::password::{Client, Password};
+use super::password::Password;
 use super::sessions::{Sessions, person};
 use crate::domain::{Owner, PasswordHash, Permission, Role, TokenAuthority, When};
 
@@ -69,7 +69,7 @@ impl Sessions {
         };
         let people = &self.0.writer.people;
         let hash = match &password {
-            Some(password) => Some(people.hasher.hash(password, Client::Known, &*self.0.writer.entropy).await?),
+            Some(password) => Some(people.hasher.hash(password, &*self.0.writer.entropy).await?),
             None => None,
         };
         self.0
@@ -104,9 +104,13 @@ impl Sessions {
     ) -> Result<PasswordHash, ServiceError> {
         let people = &self.0.writer.people;
         let Some(password) = password else { return Err(not_proven()) };
-        let reserved = people.throttle.reserve_known(&who.email, self.0.origin.address);
+        let reserved = people.throttle.reserve_in_session(&who.email, self.0.origin.address);
         let reserved = reserved.map_err(ServiceError::TooManyAttempts)?;
-        match (people.hasher.verify(&password, Client::Known, kept.as_ref()).await, kept) {
+        let verified = match people.hasher.place(reserved.lane()) {
+            Ok(place) => people.hasher.verify(place, &password, kept.as_ref()).await,
+            Err(error) => Err(error),
+        };
+        match (verified, kept) {
             (Ok(true), Some(kept)) => {
                 reserved.succeeded();
                 Ok(kept)

@@ -12,12 +12,15 @@ mod bounds;
 mod error;
 mod events;
 mod failures;
+mod hash_memory;
 #[cfg(feature = "strapi")]
 mod import;
+mod known_places;
 mod me;
 mod old_hash;
 mod owners;
 mod password;
+mod password_queue;
 mod people;
 mod policy;
 mod rate;

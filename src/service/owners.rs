@@ -13,8 +13,10 @@ pub use super::update::OwnerUpdate;
 
 /// Changes owners. Made by [`Keyward::owners`](crate::Keyward::owners).
 ///
-/// Whoever is no super admin touches only owners who may no more than they, and gives only roles that they have themselves, or
-/// all of whose permissions they hold without any condition.
+/// An actor who is no super admin changes only owners who may no more than the actor, and gives only what it holds. The e-mail address
+/// and password of an owner who has been used are changed by super admins, the program, or the owner. A change of roles is refused if the
+/// owner would then reach rows that neither the actor nor the owner reached before, or if it would open rows of the owner to other
+/// members of a role. [Concepts](crate::guide::concepts#no-escalation) has the rules.
 #[derive(Clone, Debug)]
 pub struct Owners(pub(super) Change);
 
@@ -76,7 +78,8 @@ impl Owners {
     /// Adds an owner, who has no password yet.
     ///
     /// # Errors
-    /// If a field is wrong, the e-mail address is taken, a role does not exist or may more than whoever asks.
+    /// If a field is wrong, the e-mail address is taken, a role does not exist, or the roles together may more than the actor or reach
+    /// other rows.
     pub async fn create(&self, new: NewOwner) -> Result<Owner, ServiceError> {
         let (new, wrong) = checked(new)?;
         self.0.make(move |draft| Box::pin(insert(draft, new, wrong, What::OwnerCreated))).await
@@ -103,7 +106,7 @@ impl Owners {
     /// Gives somebody who has not registered yet another invitation. Older ones are dead.
     ///
     /// # Errors
-    /// If there is no such owner, they have registered, or they may more than whoever asks.
+    /// If there is no such owner, they have registered, or they may more than the actor or reach other rows.
     pub async fn invite_again(&self, id: OwnerId) -> Result<Invited, ServiceError> {
         let issued = self.0.writer.format.issue_invitation(&*self.0.writer.entropy)?;
         self.0
@@ -219,11 +222,12 @@ async fn insert(draft: &mut Draft, new: NewOwner, mut wrong: Wrong, what: What) 
     let reach = Reach::of(draft).await?;
     let given = reach.roles(draft, &new.roles, &mut wrong).await?;
     wrong.done()?;
-    reach.may_give(None, &given)?;
+    reach.may_give(&given)?;
     draft.free(&new.email, None).await?;
     let new = NewOwner { roles: set(new.roles), ..new };
     let details = json!({"email": new.email, "roles": new.roles});
     let id = draft.tx.insert_owner(new).await?;
+    reach.may_invite(draft, id, &given)?;
     draft.touch(Tag::owner(id));
     draft.audit(what, Target::Owner(id), details).await?;
     draft.found(id).await

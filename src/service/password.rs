@@ -1,7 +1,8 @@
 //! Passwords: how strong they have to be, how they are hashed, and how many are hashed at once.
 //!
-//! A hash costs 19 MiB and some 20 ms on purpose. So it never runs on a thread that serves requests, only so many run at a time,
-//! and only so many wait: a flood of sign-ins is answered "busy" instead of eating the machine.
+//! A hash costs 19 MiB and some 20 ms on purpose. So it never runs on a thread that serves requests, only so many run at a time
+//! in [memory that is used again](super::hash_memory), and only so many [wait](super::password_queue): a flood of sign-ins is
+//! answered "busy" instead of eating the machine.
 //!
 //! With the feature `strapi` some accounts may have a hash of bcrypt from an import. Then whoever fails pays for one hash of each
 //! kind (bcrypt with cost 10, as the reference has it), whatever the account has and whether there is one: how long a refusal takes
@@ -9,34 +10,30 @@
 
 use super::ServiceError;
 use super::error::Wrong;
+use super::hash_memory::{HashBuffer, HashMemory};
 use super::old_hash;
-use crate::domain::{Entropy, LogLimit, PasswordHash, comparable};
+use super::password_queue::{Lane, PasswordQueue, Place};
+use crate::domain::{Clock, Entropy, PasswordHash, comparable};
 use argon2::password_hash::phc;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 use subtle::ConstantTimeEq;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 /// What OWASP asks of argon2id: 19 MiB, two passes, one lane.
 const MEMORY_KIB: u32 = 19_456;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 const SALT_BYTES: usize = 16;
+const HASH_BYTES: usize = 32;
+/// The blocks of 1 KiB that a hash with these parameters fills.
+const BLOCKS: usize = MEMORY_KIB as usize;
 const LONGEST: usize = 256;
 
 /// A hash with our parameters that no password has: verified where there is none, so that the answer takes as long.
 const NOBODYS: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-
-/// How many wait for each one that is hashed.
-const QUEUE: usize = 16;
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A password as somebody typed it. It is wiped from memory when dropped, and [`Debug`] does not show it.
 ///
@@ -81,213 +78,96 @@ impl fmt::Debug for Password {
     }
 }
 
-/// Who wants a password checked, as far as that decides about the queue.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Client {
-    /// Signed in, or signed in lately from this network.
-    Known,
-    /// Anybody else, from this network if the server says which.
-    Stranger(Option<u128>),
-}
-
-/// Hashes and verifies passwords, a few at a time, each in a buffer that is made once, wiped after each use and used again.
-///
-/// Known clients have a queue of their own, and one of the places in which hashes run, if there is more than one. A network of strangers
-/// takes a quarter of their queue at most.
+/// Hashes and verifies passwords, a few at a time.
 pub(super) struct Hasher {
-    running: Arc<Semaphore>,
-    /// Strangers pass through here first, so that they never run in all places.
-    running_strangers: Arc<Semaphore>,
-    known: Arc<Semaphore>,
-    strangers: Arc<Semaphore>,
-    /// How many of each network of strangers are present. Bounded by the queue.
-    networks: Arc<Mutex<HashMap<u128, usize>>>,
-    of_one_network: usize,
-    /// At most as many as run at a time.
-    buffers: Arc<Mutex<Vec<Buffer>>>,
-    busy: Busy,
-}
-
-/// The working memory of one hash.
-type Buffer = Vec<Block>;
-
-/// A place in the queue, and then in which a hash runs. It goes with the work and not with the client that waits for it: a client that hangs up
-/// makes no room for another one.
-struct Place {
-    _queued: OwnedSemaphorePermit,
-    _running: OwnedSemaphorePermit,
-    _stranger: Option<(OwnedSemaphorePermit, FromNetwork)>,
-}
-
-/// One of those present from a network.
-struct FromNetwork(Arc<Mutex<HashMap<u128, usize>>>, Option<u128>);
-
-impl Drop for FromNetwork {
-    fn drop(&mut self) {
-        let Some(network) = self.1 else { return };
-        let mut networks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Occupied(mut present) = networks.entry(network) {
-            *present.get_mut() -= 1;
-            if *present.get() == 0 {
-                present.remove();
-            }
-        }
-    }
+    queue: PasswordQueue,
+    memory: Arc<HashMemory>,
 }
 
 impl Hasher {
     /// So many at a time, one at least.
-    pub(super) fn new(at_once: usize) -> Self {
-        let at_once = at_once.clamp(1, 1024);
-        let semaphore = |permits| Arc::new(Semaphore::new(permits));
-        let queue = at_once * (1 + QUEUE);
-        Self {
-            running: semaphore(at_once),
-            running_strangers: semaphore((at_once - 1).max(1)),
-            known: semaphore(queue),
-            strangers: semaphore(queue),
-            networks: Arc::default(),
-            of_one_network: (queue / 4).max(1),
-            buffers: Arc::default(),
-            busy: Busy::default(),
-        }
+    pub(super) fn new(at_once: usize, clock: Arc<dyn Clock>) -> Self {
+        Self { queue: PasswordQueue::new(at_once.clamp(1, 1024), clock), memory: Arc::default() }
     }
 
     /// What is to be kept of a password.
-    pub(super) async fn hash(
-        &self,
-        password: &Password,
-        client: Client,
-        entropy: &dyn Entropy,
-    ) -> Result<PasswordHash, ServiceError> {
+    pub(super) async fn hash(&self, password: &Password, entropy: &dyn Entropy) -> Result<PasswordHash, ServiceError> {
         let mut salt = [0; SALT_BYTES];
         entropy.fill(&mut salt)?;
+        let place = self.place(Lane::NewPassword)?;
         let password = password.clone();
-        let hashed = self.run(client, move |buffer| hash(password.text(), &salt, buffer)).await?;
-        // Parameters and salt are ours: they are in order.
+        let hashed = self.run(place, move |buffer| hash(buffer.blocks(), password.text(), &salt)).await?;
+        // Cannot fail: parameters and salt are ours.
         hashed.ok_or(ServiceError::Busy)
+    }
+
+    /// Takes a place for [`verify`](Self::verify), if there is one.
+    pub(super) fn place(&self, lane: Lane) -> Result<Place, ServiceError> {
+        self.queue.place(lane)
     }
 
     /// Whether it is this password. `None` is the hash of no account: it takes as long, and is no.
     pub(super) async fn verify(
         &self,
+        place: Place,
         password: &Password,
-        client: Client,
         kept: Option<&PasswordHash>,
     ) -> Result<bool, ServiceError> {
         let (password, kept) = (password.clone(), kept.cloned());
-        self.run(client, move |buffer| verify(password.text(), kept.as_ref(), buffer)).await
+        self.run(place, move |buffer| verify(buffer.blocks(), password.text(), kept.as_ref())).await
     }
 
-    /// How many were told that too many are present.
-    pub(super) fn refused_busy(&self) -> u64 {
-        self.busy.count()
+    #[cfg(test)]
+    pub(super) async fn turn(&self, place: Place) -> Result<super::password_queue::Turn, ServiceError> {
+        self.queue.turn(place).await
+    }
+
+    /// How many clients were told to come again.
+    pub(super) fn count_of_busy(&self) -> u64 {
+        self.queue.count_of_busy()
     }
 
     async fn run<T: Send + 'static>(
         &self,
-        client: Client,
-        work: impl FnOnce(&mut [Block]) -> T + Send + 'static,
+        place: Place,
+        work: impl FnOnce(&mut HashBuffer) -> T + Send + 'static,
     ) -> Result<T, ServiceError> {
-        let Some(place) = self.admit(client).await else {
-            self.busy.note();
-            return Err(ServiceError::Busy);
-        };
-        let buffers = self.buffers.clone();
+        let turn = self.queue.turn(place).await?;
+        let memory = self.memory.clone();
         let work = move || {
-            let _held = place;
-            let kept = buffers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let mut buffer = kept.or_else(buffer)?;
-            let done = work(&mut buffer);
-            buffer.iter_mut().for_each(Block::zeroize);
-            buffers.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
-            Some(done)
+            // Dropped after the buffer, which the next turn needs.
+            let _turn = turn;
+            memory.buffer(BLOCKS).map(|mut buffer| work(&mut buffer))
         };
-        // Only memory can be lacking.
-        tokio::task::spawn_blocking(work).await.ok().flatten().ok_or(ServiceError::Busy)
-    }
-
-    async fn admit(&self, client: Client) -> Option<Place> {
-        let (queue, from) = match client {
-            Client::Known => (&self.known, None),
-            Client::Stranger(network) => (&self.strangers, Some(self.enter(network)?)),
-        };
-        let queued = queue.clone().try_acquire_owned().ok()?;
-        let places = async {
-            let stranger = match from {
-                Some(from) => Some((self.running_strangers.clone().acquire_owned().await.ok()?, from)),
-                None => None,
-            };
-            Some((self.running.clone().acquire_owned().await.ok()?, stranger))
-        };
-        let (running, stranger) = tokio::time::timeout(PATIENCE, places).await.ok()??;
-        Some(Place { _queued: queued, _running: running, _stranger: stranger })
-    }
-
-    /// Counts a stranger in, unless too many of their network are present.
-    fn enter(&self, network: Option<u128>) -> Option<FromNetwork> {
-        if let Some(network) = network {
-            let mut networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
-            let present = networks.entry(network).or_default();
-            if *present >= self.of_one_network {
-                return None;
-            }
-            *present += 1;
-        }
-        Some(FromNetwork(self.networks.clone(), network))
+        let done = tokio::task::spawn_blocking(work).await;
+        done.ok().flatten().ok_or_else(|| self.queue.busy())
     }
 }
 
-/// Counts the clients that were turned away, and logs how many they were once a minute: a flood must not flood the log.
-#[derive(Default)]
-struct Busy {
-    count: AtomicU64,
-    logged: LogLimit,
+fn argon2() -> Option<Argon2<'static>> {
+    let params = Params::new(MEMORY_KIB, PASSES, LANES, Some(HASH_BYTES)).ok()?;
+    Some(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
 }
 
-impl Busy {
-    fn note(&self) {
-        self.count.fetch_add(1, Ordering::Relaxed);
-        #[cfg(feature = "metrics")]
-        metrics::counter!("keyward_sign_ins_busy_total").increment(1);
-        if let Some(since) = self.logged.admit() {
-            tracing::warn!(count = since, "sign-ins were refused: too many passwords are being checked at once");
-        }
-    }
-
-    fn count(&self) -> u64 {
-        self.count.load(Ordering::Relaxed)
-    }
-}
-
-fn buffer() -> Option<Buffer> {
-    let mut buffer = Buffer::new();
-    buffer.try_reserve_exact(MEMORY_KIB as usize).ok()?;
-    buffer.resize(MEMORY_KIB as usize, Block::new());
-    Some(buffer)
-}
-
-fn hash(text: &str, salt: &[u8], buffer: &mut [Block]) -> Option<PasswordHash> {
-    let params = Params::new(MEMORY_KIB, PASSES, LANES, Some(Params::DEFAULT_OUTPUT_LEN)).ok()?;
-    let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
-    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
-    argon2.hash_password_into_with_memory(text.as_bytes(), salt, &mut output, buffer).ok()?;
+fn hash(memory: &mut [Block], text: &str, salt: &[u8]) -> Option<PasswordHash> {
+    let (argon2, mut output) = (argon2()?, [0; HASH_BYTES]);
+    argon2.hash_password_into_with_memory(text.as_bytes(), salt, &mut output, memory).ok()?;
     let hash = phc::PasswordHash {
         algorithm: Algorithm::Argon2id.ident(),
         version: Some(Version::V0x13.into()),
-        params: phc::ParamsString::try_from(&params).ok()?,
+        params: phc::ParamsString::try_from(argon2.params()).ok()?,
         salt: Some(phc::Salt::new(salt).ok()?),
         hash: Some(phc::Output::new(&output).ok()?),
     };
     Some(PasswordHash(hash.to_string()))
 }
 
-fn verify(text: &str, kept: Option<&PasswordHash>, buffer: &mut [Block]) -> bool {
-    verify_by(|text, phc| is_argon2(text, phc, buffer), old_hash::verify, text, kept)
+fn verify(memory: &mut [Block], text: &str, kept: Option<&PasswordHash>) -> bool {
+    verify_by(|text, phc| is_argon2(memory, text, phc), old_hash::verify, text, kept)
 }
 
-/// A hash of an unknown format never verifies, and neither does a password that is too long to have been set. A failure has paid for a hash
-/// of each kind.
+/// A format that nobody knows never verifies, and neither does a password that nobody can have set. Whoever fails has paid for a hash of
+/// each kind.
 fn verify_by(
     mut argon2: impl FnMut(&str, &str) -> bool,
     bcrypt: impl Fn(&str, &str) -> bool,
@@ -313,27 +193,60 @@ pub(super) fn is_old(hash: &str) -> bool {
     old_hash::is_one(hash)
 }
 
-/// Whether it is this password. A hash that takes more memory or more passes than ours verifies nothing: no one may be made to pay for it.
-fn is_argon2(text: &str, phc: &str, buffer: &mut [Block]) -> bool {
-    let computed = || {
-        let kept = phc::PasswordHash::new(phc).ok()?;
-        let params = Params::try_from(&kept).ok()?;
-        let version = Version::try_from(kept.version?).ok()?;
-        let fits =
-            params.block_count() <= buffer.len() && params.t_cost() <= PASSES && kept.algorithm.as_str() == "argon2id";
-        let (salt, expected) = (kept.salt?, kept.hash?);
-        let mut output = Zeroizing::new(vec![0; expected.len()]);
-        let argon2 = Argon2::new(Algorithm::Argon2id, version, params);
-        let hashed = fits && argon2.hash_password_into_with_memory(text.as_bytes(), &salt, &mut output, buffer).is_ok();
-        Some(hashed && bool::from(output.ct_eq(expected.as_bytes())))
+/// Whether a hash of argon2id is of this password. One that is malformed, or dearer than ours, is of none, and takes as long.
+fn is_argon2(memory: &mut [Block], text: &str, phc: &str) -> bool {
+    let (kept, is_one) = match KeptHash::parse(phc) {
+        Some(kept) => (Some(kept), true),
+        None => (KeptHash::parse(NOBODYS), false),
     };
-    computed().unwrap_or(false)
+    kept.is_some_and(|kept| kept.is_of(memory, text)) && is_one
+}
+
+/// A hash of argon2id, with what it was made by.
+struct KeptHash {
+    argon2: Argon2<'static>,
+    salt: phc::Salt,
+    output: phc::Output,
+}
+
+impl KeptHash {
+    /// Parses a hash that takes no more memory and time than ours.
+    fn parse(phc: &str) -> Option<Self> {
+        let parsed = phc::PasswordHash::new(phc).ok()?;
+        let params = Params::try_from(&parsed).ok()?;
+        let version = parsed.version.map(Version::try_from).transpose().ok()?.unwrap_or_default();
+        let passes = u64::from(params.m_cost()) * u64::from(params.t_cost());
+        let affordable = params.block_count() <= BLOCKS && passes <= u64::from(MEMORY_KIB) * u64::from(PASSES);
+        let ours = parsed.algorithm == Algorithm::Argon2id.ident() && affordable;
+        let (salt, output) = (parsed.salt?, parsed.hash?);
+        ours.then(|| Self { argon2: Argon2::new(Algorithm::Argon2id, version, params), salt, output })
+    }
+
+    fn is_of(&self, memory: &mut [Block], text: &str) -> bool {
+        let mut buffer = Zeroizing::new([0; phc::Output::MAX_LENGTH]);
+        let output = &mut buffer[..self.output.len()];
+        let hashed = self.argon2.hash_password_into_with_memory(text.as_bytes(), &self.salt, output, memory);
+        hashed.is_ok() && bool::from(output.ct_eq(self.output.as_bytes()))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::OsEntropy;
+    use crate::domain::{OsEntropy, SystemClock};
+
+    fn hasher(at_once: usize) -> Hasher {
+        Hasher::new(at_once, Arc::new(SystemClock))
+    }
+
+    async fn verified(hasher: &Hasher, text: &str, kept: Option<&PasswordHash>) -> bool {
+        let place = hasher.place(Lane::Stranger(None)).unwrap();
+        hasher.verify(place, &Password::new(text), kept).await.unwrap()
+    }
+
+    fn hash(text: &str, salt: &[u8]) -> Option<PasswordHash> {
+        super::hash(&mut vec![Block::new(); BLOCKS], text, salt)
+    }
 
     fn missing(text: &str) -> Vec<String> {
         let mut wrong = Wrong::default();
@@ -360,37 +273,81 @@ mod tests {
 
     #[tokio::test]
     async fn a_hash_verifies_its_password_and_no_other() {
-        let hasher = Hasher::new(2);
+        let hasher = hasher(2);
         let right = Password::new("Passw0rd!");
-        let kept = hasher.hash(&right, Client::Known, &OsEntropy).await.unwrap();
+        let kept = hasher.hash(&right, &OsEntropy).await.unwrap();
         assert!(kept.0.starts_with("$argon2id$v=19$m=19456,t=2,p=1$") && !kept.0.contains("Passw0rd"));
-        assert_ne!(kept, hasher.hash(&right, Client::Known, &OsEntropy).await.unwrap(), "salted");
-        assert!(hasher.verify(&right, Client::Known, Some(&kept)).await.unwrap());
+        assert_ne!(kept, hasher.hash(&right, &OsEntropy).await.unwrap(), "salted");
+        assert!(verified(&hasher, "Passw0rd!", Some(&kept)).await);
         for other in ["passw0rd!", "", "Passw0rd! ", &"Passw0rd!".repeat(100)] {
-            assert!(!hasher.verify(&Password::new(other), Client::Known, Some(&kept)).await.unwrap());
+            assert!(!verified(&hasher, other, Some(&kept)).await);
         }
         for unknown in
             ["", "Passw0rd!", "$2b$10$abcdefghijklmnopqrstuv", "$argon2id$", "$argon2i$v=19$m=8,t=1,p=1$AAAA$AAAA"]
         {
-            assert!(!hasher.verify(&right, Client::Known, Some(&PasswordHash(unknown.into()))).await.unwrap());
+            assert!(!verified(&hasher, "Passw0rd!", Some(&PasswordHash(unknown.into()))).await);
         }
-        assert!(!hasher.verify(&right, Client::Known, None).await.unwrap());
+        assert!(!verified(&hasher, "Passw0rd!", None).await);
+    }
+
+    /// Made by the library itself, with each version and with parameters of other installations.
+    #[test]
+    fn hashes_of_others_verify_if_they_are_no_dearer_than_ours() {
+        let memory = &mut vec![Block::new(); BLOCKS][..];
+        for (m, t, p, version, good) in [
+            (19_456, 2, 1, Version::V0x13, true),
+            (12_288, 3, 1, Version::V0x13, true),
+            (7_168, 5, 2, Version::V0x10, true),
+            (64, 1, 4, Version::V0x13, true),
+            (19_456, 3, 1, Version::V0x13, false),
+            (19_460, 1, 1, Version::V0x13, false),
+            (64, 10_000, 1, Version::V0x13, false),
+        ] {
+            let argon2 = Argon2::new(Algorithm::Argon2id, version, Params::new(m, t, p, None).unwrap());
+            let kept: phc::PasswordHash =
+                argon2::PasswordHasher::hash_password_with_salt(&argon2, b"Passw0rd!", &[7; SALT_BYTES]).unwrap();
+            let kept = PasswordHash(kept.to_string());
+            assert_eq!(verify(memory, "Passw0rd!", Some(&kept)), good, "{kept:?}");
+            assert!(!verify(memory, "passw0rd!", Some(&kept)));
+        }
+    }
+
+    #[test]
+    fn a_hash_is_what_the_library_makes_in_memory_of_its_own() {
+        let plain: phc::PasswordHash =
+            argon2::PasswordHasher::hash_password_with_salt(&argon2().unwrap(), b"Passw0rd!", &[7; SALT_BYTES])
+                .unwrap();
+        let memory = &mut vec![Block::new(); BLOCKS][..];
+        for _ in 0..2 {
+            assert_eq!(super::hash(memory, "Passw0rd!", &[7; SALT_BYTES]).unwrap().0, plain.to_string());
+        }
+    }
+
+    #[tokio::test]
+    async fn many_hashes_take_the_memory_of_those_that_run_at_a_time() {
+        let hasher = hasher(2);
+        for _ in 0..2 {
+            let one = || hasher.run(hasher.place(Lane::Stranger(None)).unwrap(), |buffer| buffer.blocks().len());
+            let all = futures_util::future::join_all((0..30).map(|_| one())).await;
+            assert!(all.into_iter().all(|blocks| blocks.unwrap() == BLOCKS));
+        }
+        let buffers = hasher.memory.unused().len();
+        assert!((1..=2).contains(&buffers), "{buffers} buffers for 60 hashes");
     }
 
     /// What an answer costs must not tell what kind of hash an account has, or whether there is one.
     #[cfg(feature = "strapi")]
     #[test]
     fn who_fails_pays_for_a_hash_of_each_kind() {
-        let mut memory = buffer().unwrap();
-        let ours = hash("Passw0rd!", &[7; SALT_BYTES], &mut memory).unwrap();
+        let ours = hash("Passw0rd!", &[7; SALT_BYTES]).unwrap();
         let old = PasswordHash(bcrypt::hash("Passw0rd!", 10).unwrap());
-        let memory = std::cell::RefCell::new(memory);
         let costs = |text: &str, kept: Option<&PasswordHash>| {
             let spent = std::cell::RefCell::new(Vec::new());
             let count = |kind: &'static str| spent.borrow_mut().push(kind);
+            let mut memory = vec![Block::new(); BLOCKS];
             let argon2 = |text: &str, hash: &str| {
                 count("argon2id");
-                is_argon2(text, hash, &mut memory.borrow_mut())
+                is_argon2(&mut memory, text, hash)
             };
             let bcrypt = |text: &str, hash: &str| {
                 count("bcrypt");
@@ -415,127 +372,48 @@ mod tests {
     #[test]
     fn nobodys_hash_is_one_of_ours() {
         let parsed = phc::PasswordHash::new(NOBODYS).unwrap();
-        let ours = hash("x", &[0; SALT_BYTES], &mut buffer().unwrap()).unwrap();
+        let ours = hash("x", &[0; SALT_BYTES]).unwrap();
         let ours = phc::PasswordHash::new(&ours.0).unwrap();
         assert_eq!((parsed.algorithm, parsed.version, parsed.params), (ours.algorithm, ours.version, ours.params));
         assert_eq!(parsed.salt, ours.salt);
         assert_eq!(parsed.hash.map(|h| h.len()), ours.hash.map(|h| h.len()));
     }
 
-    /// What a hash of another installation may take must not be more than what ours takes.
-    #[test]
-    fn a_hash_that_takes_more_verifies_nothing() {
-        let mut memory = buffer().unwrap();
-        let salt = [7; SALT_BYTES];
-        let with = |memory_kib: u32, passes: u32, memory: &mut [Block]| {
-            let params = Params::new(memory_kib, passes, 1, Some(32)).unwrap();
-            let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
-            let mut output = [0; 32];
-            let mut larger = vec![Block::new(); params.block_count()];
-            let blocks = if memory.len() < larger.len() { &mut larger[..] } else { memory };
-            argon2.hash_password_into_with_memory(b"Passw0rd!", &salt, &mut output, blocks).unwrap();
-            let (salt, output) = (phc::Salt::new(&salt).unwrap(), phc::Output::new(&output).unwrap());
-            format!("$argon2id$v=19$m={memory_kib},t={passes},p=1${salt}${output}")
-        };
-        let smaller = with(64, 1, &mut memory);
-        assert!(is_argon2("Passw0rd!", &smaller, &mut memory) && !is_argon2("passw0rd!", &smaller, &mut memory));
-        for larger in [with(MEMORY_KIB + 8, PASSES, &mut memory), with(64, PASSES + 1, &mut memory)] {
-            assert!(!is_argon2("Passw0rd!", &larger, &mut memory), "{larger}");
-        }
-    }
-
-    /// Sixty at once: as many buffers as run at a time, and all of them wiped.
-    #[tokio::test]
-    async fn buffers_are_made_once_wiped_and_used_again() {
-        let hasher = Arc::new(Hasher::new(2));
-        // A small hash in the whole buffer: it is what comes before and after that counts.
-        let work = |buffer: &mut [Block]| {
-            let params = Params::new(64, 1, 1, None).unwrap();
-            let small = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-            small.hash_password_into_with_memory(b"Passw0rd!", &[7; 16], &mut [0; 32], buffer).unwrap();
-        };
-        let all: Vec<_> = (0..60)
-            .map(|n| {
-                let hasher = hasher.clone();
-                let client = if n % 2 == 0 { Client::Known } else { Client::Stranger(Some(n)) };
-                tokio::spawn(async move { hasher.run(client, work).await })
-            })
-            .collect();
-        for one in all {
-            one.await.unwrap().unwrap();
-        }
-        let buffers = hasher.buffers.lock().unwrap();
-        assert!((1..=2).contains(&buffers.len()), "{}", buffers.len());
-        let blank = format!("{:?}", Block::new());
-        assert!(buffers.iter().flatten().all(|block| format!("{block:?}") == blank));
-    }
-
-    /// A hasher in which as many hashes of strangers run as can, and as many wait; and what lets them go on.
-    async fn flooded(hasher: &Arc<Hasher>) -> (std::sync::mpsc::Sender<()>, Vec<tokio::task::JoinHandle<bool>>) {
-        let (go, wait) = std::sync::mpsc::channel::<()>();
-        let wait = Arc::new(Mutex::new(wait));
-        let all = (0..hasher.strangers.available_permits() as u128)
-            .map(|n| {
-                let (hasher, wait) = (hasher.clone(), wait.clone());
-                let work = move |_: &mut [Block]| _ = wait.lock().unwrap().recv();
-                tokio::spawn(async move { hasher.run(Client::Stranger(Some(n)), work).await.is_ok() })
-            })
-            .collect();
-        while hasher.strangers.available_permits() > 0 || hasher.running_strangers.available_permits() > 0 {
-            tokio::task::yield_now().await;
-        }
-        (go, all)
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn strangers_keep_no_known_client_waiting() {
-        let hasher = Arc::new(Hasher::new(2));
-        let (go, all) = flooded(&hasher).await;
-        assert!(matches!(hasher.run(Client::Stranger(None), |_| ()).await, Err(ServiceError::Busy)));
-        for _ in 0..12 {
-            hasher.run(Client::Known, |_| ()).await.unwrap();
-        }
-        assert_eq!(hasher.refused_busy(), 1);
-        drop(go);
-        for one in all {
-            assert!(one.await.unwrap());
-        }
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn one_network_takes_a_quarter_of_the_queue() {
-        let hasher = Arc::new(Hasher::new(2));
-        let inside: Vec<_> = (0..hasher.of_one_network).map(|_| hasher.enter(Some(7)).unwrap()).collect();
-        assert!(hasher.enter(Some(7)).is_none() && hasher.enter(Some(8)).is_some() && hasher.enter(None).is_some());
-        drop(inside);
-        assert!(hasher.enter(Some(7)).is_some() && hasher.networks.lock().unwrap().is_empty());
-    }
-
     #[tokio::test]
     async fn only_so_many_wait() {
-        let hasher = Arc::new(Hasher::new(1));
-        let held = hasher.running.clone().acquire_owned().await.unwrap();
-        let waiting: Vec<_> = (0..=QUEUE)
-            .map(|_| {
-                let hasher = hasher.clone();
-                tokio::spawn(async move { hasher.run(Client::Known, |_| ()).await })
-            })
-            .collect();
-        while hasher.known.available_permits() > 0 {
-            tokio::task::yield_now().await;
+        let hasher = hasher(1);
+        let places: Vec<_> = std::iter::from_fn(|| hasher.place(Lane::Stranger(None)).ok()).collect();
+        assert_eq!((places.len(), hasher.count_of_busy()), (17, 1));
+        for place in places {
+            hasher.run(place, |_| ()).await.unwrap();
         }
-        assert!(matches!(hasher.run(Client::Known, |_| ()).await, Err(ServiceError::Busy)));
-        drop(held);
-        for one in waiting {
-            one.await.unwrap().unwrap();
-        }
-        hasher.run(Client::Known, |_| ()).await.unwrap();
+        hasher.run(hasher.place(Lane::Stranger(None)).unwrap(), |_| ()).await.unwrap();
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn no_client_waits_for_ever() {
-        let hasher = Hasher::new(1);
-        let _held = hasher.running.clone().acquire_owned().await.unwrap();
-        assert!(matches!(hasher.run(Client::Known, |_| ()).await, Err(ServiceError::Busy)));
+    #[tokio::test]
+    async fn a_client_that_hangs_up_makes_no_room_before_its_hash_ends() {
+        let hasher = Arc::new(hasher(1));
+        let (started, running) = tokio::sync::oneshot::channel();
+        let (finish, wait) = std::sync::mpsc::channel::<()>();
+        let place = || hasher.place(Lane::Stranger(None));
+        let first = tokio::spawn({
+            let (hasher, place) = (hasher.clone(), place().unwrap());
+            async move {
+                let work = move |_: &mut HashBuffer| {
+                    started.send(()).unwrap();
+                    wait.recv()
+                };
+                hasher.run(place, work).await
+            }
+        });
+        running.await.unwrap();
+        first.abort();
+        assert!(first.await.unwrap_err().is_cancelled());
+        let places: Vec<_> = std::iter::from_fn(|| place().ok()).collect();
+        assert_eq!(places.len(), 16, "its place is still taken");
+        drop(places);
+        finish.send(()).unwrap();
+        hasher.run(place().unwrap(), |_| ()).await.unwrap();
+        assert_eq!(std::iter::from_fn(|| place().ok()).collect::<Vec<_>>().len(), 17);
     }
 }

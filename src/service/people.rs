@@ -1,10 +1,14 @@
 //! What signing in needs besides the store: all of it in memory, one for each process.
 
 use super::failures::Failures;
+use super::known_places::KNOWN_FOR;
 use super::password::Hasher;
 use super::throttle::Throttle;
+use super::write::{Change, Writer};
 use super::{Policy, ServiceError};
-use crate::domain::{Clock, Entropy, Secret, SecretFormat};
+use crate::domain::{Clock, Doer, Entropy, Moment, Secret, SecretFormat, Timestamp, What};
+use crate::store::{EventQuery, Paging};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use subtle::ConstantTimeEq;
 
@@ -19,7 +23,7 @@ pub(crate) struct People {
 impl People {
     pub(super) fn new(policy: &Policy, clock: Arc<dyn Clock>) -> Self {
         Self {
-            hasher: Hasher::new(policy.password_hashes_at_once),
+            hasher: Hasher::new(policy.password_hashes_at_once, clock.clone()),
             throttle: Throttle::new(clock),
             failures: Failures::default(),
             setup_code: Mutex::default(),
@@ -48,5 +52,163 @@ impl People {
     /// It has served.
     pub(super) fn forget_setup_code(&self) {
         *self.setup_code.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// How many sign-ins are looked at when a process starts.
+const RESTORED: u32 = 1_000;
+
+impl Change {
+    /// Remembers that the owner of this account has proved at this address who they are.
+    pub(super) fn remember_place(&self, email: &str) {
+        if let Some(address) = self.origin.address {
+            self.writer.people.throttle.remember(email, address, self.writer.resolver.clock.moment());
+        }
+    }
+
+    /// Remembers where people signed in lately, by the audit log: so a restart during a flood of guesses shuts out no owner.
+    pub(super) async fn restore_places(&self) -> Result<(), ServiceError> {
+        let mut view = self.view().await?;
+        let (now, moment) = (view.now(), self.writer.resolver.clock.moment());
+        let since = Timestamp(now.0.saturating_sub(i64::try_from(KNOWN_FOR.as_millis()).unwrap_or(i64::MAX)));
+        let paging = Paging { page: 1, page_size: RESTORED };
+        let query = EventQuery { what: Some(What::SignedIn), since: Some(since), ..EventQuery::all(paging) };
+        let mut emails = HashMap::new();
+        for (_, event) in view.events(&query).await?.items {
+            let (Doer::Person(id), Some(address)) = (event.origin.doer, event.origin.address) else { continue };
+            if !emails.contains_key(&id) {
+                emails.insert(id, view.owner(id).await?.map(|owner| owner.email));
+            }
+            if let Some(Some(email)) = emails.get(&id) {
+                let age = u64::try_from(now.since(event.at).as_nanos()).unwrap_or(u64::MAX);
+                self.writer.people.throttle.remember(email, address, Moment(moment.0.saturating_sub(age)));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Writer {
+    /// How many sign-ins were answered [`ServiceError::Busy`].
+    pub(crate) fn sign_ins_busy(&self) -> u64 {
+        self.people.hasher.count_of_busy()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::password_queue::Lane;
+    use super::*;
+    use crate::Salt;
+    use crate::keyward::Keyward;
+    use crate::service::{Password, ProfileUpdate, SignedIn};
+    use crate::store::{MemoryStore, NewOwner, WriteStore};
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    const PASSWORD: &str = "Passw0rd!";
+
+    async fn with_people(count: u32) -> Keyward<MemoryStore> {
+        let salt = Salt::generate().unwrap().0;
+        let keyward = Keyward::builder(MemoryStore::default()).salt(salt).admin("/admin").build().unwrap();
+        for n in 0..count {
+            let id = keyward.owners().create(NewOwner::new(format!("p{n}@x.test"))).await.unwrap().id;
+            keyward.owners().set_password(id, Password::new(PASSWORD)).await.unwrap();
+        }
+        keyward
+    }
+
+    fn ip(n: u32) -> Option<IpAddr> {
+        Some(Ipv4Addr::from_bits(0x0a00_0000 + n).into())
+    }
+
+    async fn sign_in<S: WriteStore>(
+        keyward: &Keyward<S>,
+        person: u32,
+        typed: &str,
+        from: Option<IpAddr>,
+    ) -> Result<SignedIn, ServiceError> {
+        let sessions = keyward.sessions().by(Doer::Visitor).from(from);
+        sessions.sign_in(&format!("p{person}@x.test"), &Password::new(typed)).await
+    }
+
+    /// Strangers from many networks: as many as wait, and one of the two that are hashed.
+    async fn flood(keyward: &Keyward<MemoryStore>) -> impl Sized {
+        let hasher = &keyward.writer().people.hasher;
+        let places = (0..64).map_while(|n| hasher.place(Lane::Stranger(Some(n))).ok());
+        let mut places: Vec<_> = places.collect();
+        assert_eq!(places.len(), 34);
+        let running = hasher.turn(places.remove(0)).await.unwrap();
+        (running, places)
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_strangers_delays_no_known_sign_in() {
+        let keyward = with_people(3).await;
+        for person in 0..3 {
+            sign_in(&keyward, person, PASSWORD, ip(person)).await.unwrap();
+        }
+        let flood = flood(&keyward).await;
+        let right = (0..12).map(|n| sign_in(&keyward, n % 3, PASSWORD, ip(n % 3)));
+        for answer in futures_util::future::join_all(right).await {
+            answer.unwrap();
+        }
+        assert_eq!(keyward.health().sign_ins_busy, 1, "only the flood's own");
+
+        let id = sign_in(&keyward, 0, PASSWORD, ip(0)).await.unwrap().owner.id;
+        let change = ProfileUpdate {
+            password: Some(Password::new("N3w-password")),
+            current_password: Some(Password::new(PASSWORD)),
+            ..ProfileUpdate::default()
+        };
+        // From wherever the session is used.
+        keyward.sessions().by(Doer::Person(id)).from(ip(77)).update_me(change).await.unwrap();
+
+        assert!(matches!(sign_in(&keyward, 1, PASSWORD, ip(99)).await, Err(ServiceError::Busy)), "from a new place");
+        assert_eq!(keyward.health().sign_ins_busy, 2);
+        drop(flood);
+        sign_in(&keyward, 1, PASSWORD, ip(99)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn one_network_leaves_places_for_strangers_from_others() {
+        let keyward = with_people(1).await;
+        let people = &keyward.writer().people;
+        let reserved = people.throttle.reserve("x@x.test", ip(5)).ok().unwrap();
+        let lane = reserved.lane();
+        let flood: Vec<_> = std::iter::from_fn(|| people.hasher.place(lane).ok()).collect();
+        assert!(matches!(sign_in(&keyward, 0, PASSWORD, ip(5)).await, Err(ServiceError::Busy)));
+        sign_in(&keyward, 0, PASSWORD, ip(6)).await.unwrap();
+        drop(flood);
+    }
+
+    /// Counts the lines that are logged by this thread.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<AtomicUsize>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_busy_sign_ins_is_one_line() {
+        let keyward = with_people(1).await;
+        let _flood = flood(&keyward).await;
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+        let _logged = tracing::subscriber::set_default(subscriber);
+        for n in 0..1_000 {
+            assert!(matches!(sign_in(&keyward, 0, "wrong", ip(n)).await, Err(ServiceError::Busy)));
+        }
+        assert!(lines.0.load(Ordering::SeqCst) <= 1, "{} lines", lines.0.load(Ordering::SeqCst));
+        assert_eq!(keyward.health().sign_ins_busy, 1_001);
     }
 }

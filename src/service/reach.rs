@@ -1,33 +1,53 @@
-//! Whom somebody may touch, and what they may give away (I19): nobody makes themselves or anybody else stronger than they are.
+//! Which accounts a person may change, and what they may give away (invariant I19, no-escalation).
 //!
-//! Comparing ceilings is not enough where conditions speak of *who* acts: "rows of whoever shares a role with me" is more rows with
-//! one role more, "rows that I have made" are other rows for somebody else. So roles that somebody does not hold themselves, and
-//! accounts that somebody else has used, are out of reach unless all that comes with them is held without any condition.
+//! The rules hold for sequences of calls, as every step is judged against what the actor holds at that step:
+//!
+//! 1. What an account signs in with is set by super admins, the program, or the account itself, once the account was used. An account
+//!    that was only invited can be taken over by a new invitation: that is judged as if it were invited now.
+//! 2. After a change of roles, an account reaches no row that neither the actor nor the account itself reached before. Comparing
+//!    permissions is not enough for that: "rows of accounts that share a role with me" are more rows with one role more.
+//! 3. An account that may have created rows gets no role that lets other accounts reach these rows by a condition on shared roles,
+//!    unless the actor reaches all rows anyway. One of those accounts may be the actor's, or one that the actor has invited.
+//! 4. Permissions under conditions come into a role that has members only from an actor who holds them without conditions (see
+//!    `roles.rs`).
 
 use super::ServiceError;
 use super::actor::Giver;
 use super::bounds::{ROLES, too_long};
 use super::error::Wrong;
 use super::write::Draft;
-use crate::domain::{Ceiling, Owner, OwnerState, Permission, Role, RoleId, When};
+use crate::domain::{Ceiling, ConditionId, Conditions, Holdings, Owner, OwnerId, OwnerState, Permission, Role, RoleId};
+use std::collections::HashMap;
 
 const STRONGER: &str = "they may more than you";
-const OTHERWISE: &str = "they may see or change rows that you may not";
+const USED: &str =
+    "only a super admin or the account itself changes the e-mail address and password of an account that has been used";
+const OTHERWISE: &str = "with these roles they may reach rows that you may not: only a super admin gives them, or an admin who holds \
+                         their permissions without conditions";
+const SHARED: &str = "members of a role that you add would reach the rows of this account by a condition on shared roles: only a super \
+                      admin gives it, or an admin who holds their permissions without conditions";
+const TAKEN_OVER: &str =
+    "this account may reach rows that you may not: only a super admin changes its e-mail address or invites it again";
 const SUPER: &str = "only a super admin makes super admins";
-const MORE: &str = "nobody gives away a role that may more than they";
-const ONESELF: &str = "nobody gives themselves a role";
+const MORE: &str = "a role that may more than you is given by a super admin only";
+const ONESELF: &str = "your own roles are added by another admin";
 const PROVE: &str = "change your own e-mail address and password with your current password, in your profile";
 
-/// What somebody may do with other people's accounts.
+/// What a person may do with other accounts.
 pub(super) struct Reach(Giver);
 
 impl Reach {
-    /// Of whoever makes this change.
+    /// The reach of the actor of this change.
     pub(super) async fn of(draft: &mut Draft) -> Result<Self, ServiceError> {
         Ok(Self(draft.giver().await?))
     }
 
-    /// Touches only whoever may no more.
+    /// The reach of a person who was loaded already.
+    pub(super) fn by(giver: Giver) -> Self {
+        Self(giver)
+    }
+
+    /// Changes an account: one that may no more than the actor.
     pub(super) async fn may_touch(&self, draft: &mut Draft, owner: &Owner) -> Result<(), ServiceError> {
         if self.0.is_super_admin() {
             return Ok(());
@@ -36,19 +56,30 @@ impl Reach {
         self.0.covers(&ceiling, STRONGER)
     }
 
-    /// Sets what somebody signs in with, and so could sign in as them.
-    pub(super) async fn may_become(&self, draft: &mut Draft, owner: &Owner) -> Result<(), ServiceError> {
+    /// Sets what an account signs in with, as far as its state alone tells.
+    pub(super) fn may_set_credentials(&self, owner: &Owner) -> Result<(), ServiceError> {
         if self.0.is(owner.id) {
             // Else a session that was stolen for a moment would be an account that was stolen for good.
             return Err(ServiceError::Forbidden(PROVE));
         }
-        self.may_touch(draft, owner).await?;
-        let fresh = owner.state == OwnerState::Invited && owner.roles.iter().all(|role| self.holds(*role));
-        if self.0.is_super_admin() || fresh {
-            return Ok(());
+        match self.0.is_super_admin() || owner.state == OwnerState::Invited {
+            true => Ok(()),
+            // Whatever it may at present: the actor could have taken its roles away, and could give them back afterwards.
+            false => Err(ServiceError::Forbidden(USED)),
         }
-        let ceiling = draft.tx.ceiling(owner.id).await?;
-        self.0.covers(&unconditional(ceiling), OTHERWISE)
+    }
+
+    /// Sets what an account signs in with, after which the actor could sign in as this account.
+    pub(super) async fn may_become(&self, draft: &mut Draft, owner: &Owner) -> Result<(), ServiceError> {
+        self.may_set_credentials(owner)?;
+        self.may_touch(draft, owner).await?;
+        match draft.tx.ceiling(owner.id).await? {
+            Ceiling::Of(held) if !self.0.is_super_admin() => {
+                let target = Holdings::new(owner.id, &owner.roles, &held).unused();
+                self.cover(draft, &target, None, TAKEN_OVER)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The roles with these ids; says which do not exist.
@@ -71,35 +102,114 @@ impl Reach {
         Ok(roles)
     }
 
-    /// Gives somebody, who may be new, these roles instead of those they have.
-    pub(super) fn may_give(&self, to: Option<&Owner>, roles: &[Role]) -> Result<(), ServiceError> {
-        let added = |role: &Role| to.is_none_or(|owner| !owner.roles.contains(&role.id));
-        if self.0.is_super_admin() || !roles.iter().any(added) {
+    /// Gives roles that the actor holds no less of. What conditions mean for the account is not asked yet: see
+    /// [`may_invite`](Self::may_invite) and [`may_assign`](Self::may_assign).
+    pub(super) fn may_give(&self, roles: &[Role]) -> Result<(), ServiceError> {
+        if self.0.is_super_admin() {
             return Ok(());
         }
         if roles.iter().any(|role| role.id == RoleId::SUPER_ADMIN) {
             return Err(ServiceError::Forbidden(SUPER));
         }
-        if to.is_some_and(|owner| self.0.is(owner.id)) {
-            return Err(ServiceError::Forbidden(ONESELF));
+        self.0.covers(&Ceiling::Of(permissions(roles).cloned().collect()), MORE)
+    }
+
+    /// Gives a new account, which is there by now, its roles.
+    pub(super) fn may_invite(&self, draft: &Draft, id: OwnerId, roles: &[Role]) -> Result<(), ServiceError> {
+        if self.0.is_super_admin() {
+            return Ok(());
         }
-        let ceiling = Ceiling::Of(roles.iter().flat_map(|role| role.permissions.iter().cloned()).collect());
-        self.0.covers(&ceiling, MORE)?;
-        match roles.iter().all(|role| self.holds(role.id)) {
-            true => Ok(()),
-            false => self.0.covers(&unconditional(ceiling), OTHERWISE),
+        let target = Holdings::new(id, &ids(roles), permissions(roles)).unused();
+        self.cover(draft, &target, None, OTHERWISE)
+    }
+
+    /// Gives an account these roles instead of those it has.
+    pub(super) async fn may_assign(&self, draft: &mut Draft, to: &Owner, roles: &[Role]) -> Result<(), ServiceError> {
+        if self.0.is_super_admin() {
+            return Ok(());
+        }
+        let added: Vec<RoleId> = ids(roles).into_iter().filter(|id| !to.roles.contains(id)).collect();
+        if !added.is_empty() {
+            if self.0.is(to.id) && !added.contains(&RoleId::SUPER_ADMIN) {
+                return Err(ServiceError::Forbidden(ONESELF));
+            }
+            self.may_give(roles)?;
+        }
+        let before = match draft.tx.ceiling(to.id).await? {
+            Ceiling::Of(held) => held,
+            // Not reached: only super admins touch super admins.
+            Ceiling::Unlimited => Vec::new(),
+        };
+        let before = Holdings::new(to.id, &to.roles, &before);
+        let target = Holdings::new(to.id, &ids(roles), permissions(roles));
+        match to.state {
+            OwnerState::Invited => self.cover(draft, &target.unused(), Some(&before), OTHERWISE),
+            _ => {
+                self.cover(draft, &target, Some(&before), OTHERWISE)?;
+                self.keep_rows_apart(draft, &added).await
+            }
         }
     }
 
-    fn holds(&self, role: RoleId) -> bool {
-        self.0.owner.as_ref().is_some_and(|owner| owner.roles.contains(&role))
+    /// Refuses what would let an account reach other rows than the actor, or than the account itself did before.
+    fn cover<'a>(
+        &'a self,
+        draft: &Draft,
+        target: &Holdings<'a>,
+        before: Option<&Holdings<'a>>,
+        why: &'static str,
+    ) -> Result<(), ServiceError> {
+        let actor = self.holdings();
+        let others: Vec<&Holdings<'a>> = std::iter::once(&actor).chain(before).collect();
+        match target.are_covered_by(&others, draft.writer.resolver.conditions()) {
+            true => Ok(()),
+            false => Err(ServiceError::Forbidden(why)),
+        }
+    }
+
+    /// Refuses to give these roles to an account that may have created rows, where a member of one of them would reach these rows
+    /// by a condition on shared roles and the actor does not hold the permission without conditions.
+    ///
+    /// Every member counts, as nothing tells which accounts the actor can sign in as.
+    async fn keep_rows_apart(&self, draft: &mut Draft, added: &[RoleId]) -> Result<(), ServiceError> {
+        if added.is_empty() {
+            return Ok(());
+        }
+        let roles: Vec<Role> = draft.tx.roles().await?.into_iter().map(|(role, _)| role).collect();
+        let sharing = self.sharing(draft.writer.resolver.conditions(), &roles, added);
+        if !sharing.is_empty() && draft.tx.roles_meet(added, &sharing).await? {
+            return Err(ServiceError::Forbidden(SHARED));
+        }
+        Ok(())
+    }
+
+    /// Those of these roles with a permission under a condition on shared roles that the actor does not hold without conditions.
+    fn sharing(&self, conditions: &Conditions, roles: &[Role], added: &[RoleId]) -> Vec<RoleId> {
+        let actor = self.holdings();
+        let mut known = HashMap::new();
+        let mut shares = |permission: &Permission| {
+            let mut follow =
+                |id: &ConditionId| *known.entry(id.clone()).or_insert_with(|| conditions.follows_roles(id, added));
+            permission.when.as_slice().iter().any(&mut follow) && !actor.have_always(permission)
+        };
+        roles.iter().filter(|role| role.permissions.iter().any(&mut shares)).map(|role| role.id).collect()
+    }
+
+    /// What the actor holds; of the program and of super admins nothing is asked.
+    fn holdings(&self) -> Holdings<'_> {
+        let held = match &self.0.ceiling {
+            Ceiling::Of(held) => held.as_slice(),
+            Ceiling::Unlimited => &[],
+        };
+        let (id, roles) = self.0.owner.as_ref().map_or((OwnerId(0), &[][..]), |owner| (owner.id, &owner.roles));
+        Holdings::new(id, roles, held)
     }
 }
 
-/// The same for every row.
-fn unconditional(ceiling: Ceiling) -> Ceiling {
-    match ceiling {
-        Ceiling::Unlimited => Ceiling::Unlimited,
-        Ceiling::Of(held) => Ceiling::Of(held.into_iter().map(|p| Permission { when: When::Always, ..p }).collect()),
-    }
+fn permissions(roles: &[Role]) -> impl Iterator<Item = &Permission> {
+    roles.iter().flat_map(|role| &role.permissions)
+}
+
+fn ids(roles: &[Role]) -> Vec<RoleId> {
+    roles.iter().map(|role| role.id).collect()
 }

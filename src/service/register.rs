@@ -3,9 +3,9 @@
 use super::ServiceError;
 use super::account::{ProfileChange, nobody};
 use super::error::Wrong;
-use super::password::{Client, Password};
+use super::password::Password;
 use super::sessions::{Sessions, SignedIn, no_token};
-use crate::domain::{Digest, Doer, Kind, Owner, OwnerState, RoleId, Secret, Tag, Target, What, network};
+use crate::domain::{Digest, Doer, Kind, Owner, OwnerState, RoleId, Secret, Tag, Target, What};
 use crate::store::{NewOwner, View};
 use serde_json::json;
 use std::fmt;
@@ -126,8 +126,7 @@ impl Sessions {
         let profile = profile.checked(&mut wrong)?;
         password.judge("password", profile.email.as_deref().unwrap_or_default(), &mut wrong);
         wrong.done()?;
-        let client = if known { Client::Known } else { Client::Stranger(self.0.origin.address.map(network)) };
-        let hash = writer.people.hasher.hash(&password, client, &*writer.entropy).await?;
+        let hash = writer.people.hasher.hash(&password, &*writer.entropy).await?;
         let issued = self.0.issue(Kind::Session)?;
         let signed_in = self
             .0
@@ -158,6 +157,7 @@ impl Sessions {
             })
             .await?;
         writer.people.forget_setup_code();
+        self.0.remember_place(&signed_in.owner.email);
         Ok(signed_in)
     }
 
@@ -193,10 +193,10 @@ impl Sessions {
         password.judge("password", &email, &mut wrong);
         wrong.done()?;
         let writer = self.0.writer.clone();
-        // They hold an invitation: no stranger comes as far as this.
-        let hash = writer.people.hasher.hash(&password, Client::Known, &*writer.entropy).await?;
+        let hash = writer.people.hasher.hash(&password, &*writer.entropy).await?;
         let issued = self.0.issue(Kind::Session)?;
-        self.0
+        let signed_in = self
+            .0
             .make(move |draft| {
                 Box::pin(async move {
                     // Somebody else may have been faster, or the invitation may be over by now.
@@ -213,7 +213,9 @@ impl Sessions {
                     draft.signed_in(owner, session).await
                 })
             })
-            .await
+            .await?;
+        self.0.remember_place(&signed_in.owner.email);
+        Ok(signed_in)
     }
 }
 

@@ -5,7 +5,7 @@ use super::bounds::{PERMISSIONS, too_long, too_many};
 use super::error::{Problem, Wrong, described, named};
 use super::write::{Change, Draft, Item, Writer};
 use super::{ServiceError, for_whom, optimistic};
-use crate::domain::{Cause, Ceiling, Permission, Role, RoleId, Tag, Target, What, same_in_any_order};
+use crate::domain::{Cause, Ceiling, Permission, Role, RoleId, Tag, Target, What, When, same_in_any_order};
 use crate::store::{Clamp, Clamped, NewRole};
 use serde_json::{Map, Value, json};
 
@@ -83,7 +83,8 @@ impl Roles {
     ///
     /// # Errors
     /// If there is no such role, it is the super admin role, the name is empty or taken, or a permission names what is not
-    /// registered; and for whoever is no super admin, if the role may more than they, now or then.
+    /// registered. For an actor who is no super admin also: if the role may more than the actor, now or then, or if it has members and a
+    /// permission under conditions is new that the actor does not hold without conditions.
     pub async fn update(&self, id: RoleId, update: RoleUpdate) -> Result<Role, ServiceError> {
         self.may_change()?;
         let changes = Self::checked(update)?;
@@ -130,8 +131,7 @@ impl Roles {
                 Box::pin(async move {
                     let (_, role) = changeable(draft, id).await?;
                     draft.unchanged("role", role.version())?;
-                    let members = draft.tx.roles().await?.iter().find(|(r, _)| r.id == id).map_or(0, |(_, n)| *n);
-                    if members > 0 {
+                    if has_members(draft, id).await? {
                         return Err(ServiceError::Impossible("users have this role: take it from them first"));
                     }
                     draft.tx.delete_role(id).await?;
@@ -185,6 +185,7 @@ async fn change(draft: &mut Draft, id: RoleId, changes: Changes) -> Result<(Role
     wrong.done()?;
     if let Some(permissions) = &permissions {
         may_give(&giver, permissions)?;
+        may_give_members(draft, &giver, &before, permissions).await?;
     }
     let name = name.unwrap_or_else(|| before.name.clone());
     let description = description.unwrap_or_else(|| before.description.clone());
@@ -248,6 +249,39 @@ fn may_give(giver: &Giver, permissions: &[Permission]) -> Result<(), ServiceErro
         }
     }
     wrong.done()
+}
+
+/// Refuses permissions under conditions that are new to the members of a role, and that the actor holds under conditions only.
+///
+/// A condition may mean other rows for a member than for the actor: rows of people with the member's roles, say.
+async fn may_give_members(
+    draft: &mut Draft,
+    giver: &Giver,
+    before: &Role,
+    permissions: &[Permission],
+) -> Result<(), ServiceError> {
+    let Ceiling::Of(held) = &giver.ceiling else { return Ok(()) };
+    let always = held.iter().filter(|p| p.when == When::Always);
+    let given = Ceiling::Of(before.permissions.iter().chain(always).cloned().collect());
+    let refused = |p: &Permission| p.when != When::Always && given.check_gift(p).is_err();
+    if !permissions.iter().any(refused) || !has_members(draft, before.id).await? {
+        return Ok(());
+    }
+    let mut wrong = Wrong::default();
+    for (i, permission) in permissions.iter().enumerate().filter(|(_, p)| refused(p)) {
+        wrong.add(Problem {
+            path: format!("permissions.{i}"),
+            message: "this role has members: only a super admin adds a permission under conditions, or an admin who holds it without \
+                      conditions"
+                .to_owned(),
+            value: Some(permission.action.to_string()),
+        });
+    }
+    wrong.done()
+}
+
+async fn has_members(draft: &mut Draft, id: RoleId) -> Result<bool, ServiceError> {
+    Ok(draft.tx.roles().await?.iter().any(|(role, members)| role.id == id && *members > 0))
 }
 
 async fn free(draft: &mut Draft, name: &str, own: Option<RoleId>) -> Result<(), ServiceError> {

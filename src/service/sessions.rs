@@ -2,7 +2,7 @@
 
 use super::account::{address, roles_of};
 use super::actor::{Actor, Giver};
-use super::password::{Client, Password, is_old};
+use super::password::{Password, is_old};
 use super::tokens::IssuedToken;
 use super::write::{Change, Draft};
 use super::{ServiceError, for_whom, optimistic};
@@ -59,7 +59,6 @@ impl Draft {
     /// All that is told of whoever signs in: afterwards the store may not be there to be asked.
     pub(super) async fn signed_in(&mut self, owner: Owner, session: IssuedToken) -> Result<SignedIn, ServiceError> {
         let roles = roles_of(&mut *self.tx, &owner).await?;
-        self.writer.people.throttle.remember(&owner.email, self.origin.address);
         Ok(SignedIn { owner, roles, session })
     }
 }
@@ -88,6 +87,10 @@ impl Sessions {
     /// With the feature `strapi`, a password that came with an import is verified by its bcrypt hash, which is then replaced by
     /// one of argon2id. A sign-in that fails then takes one hash of each kind, whichever the account has.
     ///
+    /// An account has five guesses in five minutes at each network (an IPv4 address, or a /64 of IPv6). Where it did not sign in
+    /// within the last 30 days, it also shares 50 guesses with all such networks, and the network 50 with all accounts. Where it
+    /// did, guesses by others elsewhere take none of its own, and its password is checked before those of strangers.
+    ///
     /// # Errors
     /// [`WrongCredentials`](ServiceError::WrongCredentials); [`TooManyAttempts`](ServiceError::TooManyAttempts), before the password is
     /// even looked at; [`Busy`](ServiceError::Busy).
@@ -99,11 +102,13 @@ impl Sessions {
             self.0.note_failure(account);
             ServiceError::TooManyAttempts(wait)
         })?;
-        let client = reserved.client();
+        let lane = reserved.lane();
         let checked = async {
+            // Before the store is read: a request that is told to come again costs no read.
+            let place = people.hasher.place(lane)?;
             let candidate = self.candidate(email).await?;
             let hash = candidate.as_ref().map(|(_, hash)| hash);
-            let right = people.hasher.verify(password, client, hash).await?;
+            let right = people.hasher.verify(place, password, hash).await?;
             Ok(candidate.filter(|_| right))
         };
         let (id, verified) = match checked.await {
@@ -122,10 +127,12 @@ impl Sessions {
         match self.begin(id, password, verified.clone()).await {
             // Of those who come at the same moment with a hash of another system one replaces it; the others look at the new one.
             Err(ServiceError::WrongCredentials) if is_old(&verified.0) => match self.candidate(email).await? {
-                Some((same, hash))
-                    if same == id && people.hasher.verify(password, Client::Known, Some(&hash)).await? =>
-                {
-                    self.begin(id, password, hash).await
+                Some((same, hash)) if same == id => {
+                    let place = people.hasher.place(lane)?;
+                    match people.hasher.verify(place, password, Some(&hash)).await? {
+                        true => self.begin(id, password, hash).await,
+                        false => Err(ServiceError::WrongCredentials),
+                    }
                 }
                 _ => Err(ServiceError::WrongCredentials),
             },
@@ -169,7 +176,7 @@ impl Sessions {
             return None;
         }
         let writer = &self.0.writer;
-        writer.people.hasher.hash(password, Client::Known, &*writer.entropy).await.ok()
+        writer.people.hasher.hash(password, &*writer.entropy).await.ok()
     }
 
     /// Whose password it has to be: nobody's, where nobody can sign in. The store is asked the same questions for everybody.
@@ -182,12 +189,6 @@ impl Sessions {
         let owner = view.owner(id).await?.filter(|o| o.state.is_active());
         let hash = view.password(id).await?;
         Ok(owner.and(hash).map(|hash| (id, hash)))
-    }
-
-    /// How many sign-ins and other checks of a password were answered [`Busy`](ServiceError::Busy) by this process: one log line a minute says so, and
-    /// with the feature `metrics` the counter `keyward_sign_ins_busy_total`.
-    pub fn refused_busy(&self) -> u64 {
-        self.0.writer.people.hasher.refused_busy()
     }
 
     /// Ends the session that somebody has signed in with. It has to be their own.

@@ -1,18 +1,18 @@
-//! How often a password may be guessed.
+//! How often a client may guess a password.
 //!
-//! Failures are counted for each account at each address, for each account, and for each address. An account is the e-mail
+//! An account that signed in lately from a network is judged there by the failures of just this pair: strangers elsewhere cannot
+//! lock its owner out, see [`KnownPlaces`]. A wrong guess from the same network still can.
+//!
+//! Elsewhere failures are counted for each account at each address, for each account, and for each address. An account is the e-mail
 //! address that was typed, whether there is one or not: known and unknown ones are counted alike.
-//!
-//! Where an account has signed in lately from a network, only its failures from there count: guesses from elsewhere, however many, do not lock
-//! owners out of the places where they work. Which those are is remembered by each node for itself, in bounded memory, until it restarts.
 //!
 //! They are counted in a [`Sketch`], which forgets nobody early. For somebody to be refused because of others, all three of
 //! their cells have to be full by chance: with the 5 000 failed accounts in five minutes that a machine has time to hash, that
 //! is less than one in a million million.
 
-use super::password::Client;
-use crate::domain::{comparable, Clock, Moment, Sketch, Windows, network};
-use quick_cache::sync::Cache;
+use super::known_places::KnownPlaces;
+use super::password_queue::Lane;
+use crate::domain::{Clock, Moment, Sketch, Windows, comparable, network};
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,10 +24,6 @@ const OF_PAIR: u32 = 5;
 /// Failures of one account, or at one address.
 const OF_ONE: u32 = 50;
 
-/// For how long it is remembered that an account has signed in from a network, and for how many of them.
-const KNOWN_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-const KNOWN: usize = 65_536;
-
 const PAIR_BITS: u32 = 16;
 const ONE_BITS: u32 = 14;
 
@@ -37,8 +33,7 @@ pub(super) struct Throttle {
     /// Nobody outside knows it, so nobody can choose whom to share cells with.
     key: RandomState,
     tables: Mutex<[Sketch; 3]>,
-    /// Accounts and networks that have signed in together, by a keyed hash of both, and when they last did.
-    known: Cache<u64, Moment>,
+    known: KnownPlaces,
 }
 
 /// A guess that was counted as a failure before anybody knows whether it is one: guesses at the same time cannot exceed the limit.
@@ -46,73 +41,75 @@ pub(super) struct Throttle {
 #[must_use]
 pub(super) struct Reserved<'t> {
     throttle: &'t Throttle,
+    lane: Lane,
+    /// The account, and the network if there is one, by keyed hashes.
+    account: u64,
+    network: Option<u64>,
     counted: [Option<(u64, Windows)>; 3],
-    pair: u64,
-    client: Client,
 }
 
 impl Throttle {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
         let table = |limit, bits| Sketch::new(limit, WINDOW, bits);
         let tables = [table(OF_PAIR, PAIR_BITS), table(OF_ONE, ONE_BITS), table(OF_ONE, ONE_BITS)];
-        Self { clock, key: RandomState::new(), tables: Mutex::new(tables), known: Cache::new(KNOWN) }
+        Self { clock, key: RandomState::new(), tables: Mutex::new(tables), known: KnownPlaces::default() }
     }
 
-    /// Counts a guess at the password of `account` from `address`, or says how long to wait.
+    /// Counts a guess at the password of `account` by a client that wants to sign in from `address`, or says how long to wait.
     pub(super) fn reserve(&self, account: &str, address: Option<IpAddr>) -> Result<Reserved<'_>, Duration> {
-        let (pair, network) = self.pair(account, address);
+        let (account, network) = (self.account(account), address.map(|address| self.network(address)));
+        let pair = Some(self.key.hash_one((0_u8, account, network)));
+        let known = network.is_some_and(|network| self.known.contains(account, network, self.clock.moment()));
+        if known {
+            return self.count(account, network, Lane::Known { account, network }, [pair, None, None]);
+        }
+        let one = Some(self.key.hash_one((1_u8, account)));
+        // Without an address there is no network to count at.
+        let other = network.map(|network| self.key.hash_one((2_u8, network)));
+        self.count(account, network, Lane::Stranger(network), [pair, one, other])
+    }
+
+    /// The same for a person whose session was let in: guesses by strangers do not count against them. Guesses by sessions of the
+    /// account do, wherever they are used, so that a stolen one guesses no more often than a stranger.
+    pub(super) fn reserve_in_session(&self, account: &str, address: Option<IpAddr>) -> Result<Reserved<'_>, Duration> {
+        let (account, network) = (self.account(account), address.map(|address| self.network(address)));
+        let pair = Some(self.key.hash_one((0_u8, account, network)));
+        let one = Some(self.key.hash_one((3_u8, account)));
+        self.count(account, network, Lane::Known { account, network }, [pair, one, None])
+    }
+
+    /// Remembers that the owner of `account` signed in from `address` at this moment.
+    pub(super) fn remember(&self, account: &str, address: IpAddr, at: Moment) {
+        self.known.insert(self.account(account), self.network(address), at);
+    }
+
+    fn count(
+        &self,
+        account: u64,
+        network: Option<u64>,
+        lane: Lane,
+        keys: [Option<u64>; 3],
+    ) -> Result<Reserved<'_>, Duration> {
         let now = self.clock.moment();
-        let since = self.known.get(&pair);
-        let client = match since {
-            Some(since) if now.since(since) < KNOWN_FOR => Client::Known,
-            _ => Client::Stranger(network),
-        };
-        self.reserve_as(client, account, address)
-    }
-
-    /// Remembers that this account has signed in from there.
-    pub(super) fn remember(&self, account: &str, address: Option<IpAddr>) {
-        self.known.insert(self.pair(account, address).0, self.clock.moment());
-    }
-
-    /// The same for a person who is signed in, and proves their password once more.
-    pub(super) fn reserve_known(&self, account: &str, address: Option<IpAddr>) -> Result<Reserved<'_>, Duration> {
-        self.reserve_as(Client::Known, account, address)
-    }
-
-    fn reserve_as(&self, client: Client, account: &str, address: Option<IpAddr>) -> Result<Reserved<'_>, Duration> {
-        let now = self.clock.moment();
-        let (pair, network) = self.pair(account, address);
-        let account = self.account(account);
-        let keys = [
-            Some(pair),
-            Some(self.key.hash_one((1_u8, account))),
-            // Nobody is everywhere: without an address there is none to count at.
-            network.map(|network| self.key.hash_one((2_u8, network))),
-        ];
         let mut tables = self.lock();
         let each = || keys.iter().enumerate().filter_map(|(i, key)| key.map(|key| (i, key)));
-        // What others do at the account, or from the address, locks no known client out.
-        let judged = if client == Client::Known { 1 } else { keys.len() };
-        if let Some(wait) = each().take(judged).filter_map(|(i, key)| tables[i].wait(key, now)).max() {
+        if let Some(wait) = each().filter_map(|(i, key)| tables[i].wait(key, now)).max() {
             return Err(wait);
         }
         let mut counted = [None; 3];
         for (i, key) in each() {
             counted[i] = Some((key, tables[i].add(key, now)));
         }
-        Ok(Reserved { throttle: self, counted, pair, client })
-    }
-
-    /// A number for an account at a network, and the network.
-    fn pair(&self, account: &str, address: Option<IpAddr>) -> (u64, Option<u128>) {
-        let network = address.map(network);
-        (self.key.hash_one((0_u8, self.account(account), network)), network)
+        Ok(Reserved { throttle: self, lane, account, network, counted })
     }
 
     /// A number for an account, which tells nothing about its name.
     pub(super) fn account(&self, email: &str) -> u64 {
         self.key.hash_one(comparable(email))
+    }
+
+    fn network(&self, address: IpAddr) -> u64 {
+        self.key.hash_one((4_u8, network(address)))
     }
 
     fn lock(&self) -> MutexGuard<'_, [Sketch; 3]> {
@@ -122,9 +119,9 @@ impl Throttle {
 }
 
 impl Reserved<'_> {
-    /// In which queue it waits for its turn.
-    pub(super) fn client(&self) -> Client {
-        self.client
+    /// The lane in which the password is checked.
+    pub(super) fn lane(&self) -> Lane {
+        self.lane
     }
 
     /// It was no guess: it is taken back.
@@ -136,9 +133,12 @@ impl Reserved<'_> {
     }
 
     /// It was right: it is taken back, and earlier failures of this account at this address are forgotten. Those of the account and
-    /// of the address stay: else whoever has an account of their own could go on for ever with those of others.
+    /// of the address stay: else whoever has an account of their own could go on for ever with those of others. From now on the
+    /// account is known at this address.
     pub(super) fn succeeded(self) {
-        self.throttle.known.insert(self.pair, self.throttle.clock.moment());
+        if let Some(network) = self.network {
+            self.throttle.known.insert(self.account, network, self.throttle.clock.moment());
+        }
         if let Some((key, since)) = self.counted[0] {
             let mut tables = self.throttle.lock();
             let all = tables[0].count(key, self.throttle.clock.moment());
@@ -152,7 +152,7 @@ impl Reserved<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Timestamp;
+    use crate::domain::{Moment, Timestamp};
     use std::sync::atomic::{AtomicU64, Ordering};
 
     #[derive(Default)]
@@ -207,13 +207,61 @@ mod tests {
     #[test]
     fn a_success_forgets_its_pair_and_nothing_else() {
         let (throttle, _) = throttle();
-        for _ in 0..12 {
-            assert!((0..4).all(|_| fail(&throttle, "ada@x", ip(1))));
-            throttle.reserve("ada@x", ip(1)).ok().unwrap().succeeded();
+        for n in 0..12 {
+            assert!((0..4).all(|_| fail(&throttle, "ada@x", ip(n))));
+            throttle.reserve("ada@x", ip(n)).ok().unwrap().succeeded();
+            assert!((0..4).all(|_| fail(&throttle, "ada@x", ip(n))), "of the pair");
         }
-        assert!((0..2).all(|_| fail(&throttle, "ada@x", ip(1))));
-        assert!(!fail(&throttle, "ada@x", ip(2)), "the account remembers");
-        assert!(fail(&throttle, "ada@x", ip(1)), "and the place where they signed in is open");
+        assert!((0..2).all(|_| fail(&throttle, "ada@x", ip(20))));
+        assert!(!fail(&throttle, "ada@x", ip(21)), "the account remembers");
+    }
+
+    #[test]
+    fn guesses_elsewhere_lock_out_no_owner_from_a_known_place() {
+        let (throttle, clock) = throttle();
+        throttle.reserve("ada@x", ip(1)).ok().unwrap().succeeded();
+        for n in 10..20 {
+            assert!((0..5).all(|_| fail(&throttle, "ada@x", ip(n))));
+        }
+        assert!(!fail(&throttle, "ada@x", ip(2)), "a place where she was never");
+        throttle.reserve("ada@x", ip(1)).ok().unwrap().succeeded();
+        // Nor those at others' accounts from the same network.
+        assert!((0..50).all(|n| fail(&throttle, &format!("{n}@x"), ip(1))));
+        assert!(!fail(&throttle, "bob@x", ip(1)));
+        assert!((0..5).all(|_| fail(&throttle, "ada@x", ip(1))));
+        assert!(!fail(&throttle, "ada@x", ip(1)), "her own there do");
+        clock.0.store(31 * 24 * 60 * 60 * 1_000_000_000, Ordering::SeqCst);
+        assert_eq!(throttle.reserve("ada@x", ip(1)).ok().unwrap().lane, stranger(&throttle, 1), "not for ever");
+    }
+
+    fn stranger(throttle: &Throttle, n: u32) -> Lane {
+        Lane::Stranger(ip(n).map(|address| throttle.network(address)))
+    }
+
+    #[test]
+    fn only_a_success_makes_a_place_known() {
+        let (throttle, _) = throttle();
+        assert!((0..4).all(|_| fail(&throttle, "ada@x", ip(1))));
+        throttle.reserve("ada@x", ip(1)).ok().unwrap().give_back();
+        throttle.reserve("eve@x", ip(1)).ok().unwrap().succeeded();
+        throttle.reserve("ada@x", ip(2)).ok().unwrap().succeeded();
+        throttle.reserve("ada@x", None).ok().unwrap().succeeded();
+        let lane = |account, address| throttle.reserve(account, address).ok().unwrap().lane();
+        assert_eq!(lane("ada@x", ip(1)), stranger(&throttle, 1), "another account's success opens its own lane only");
+        assert_eq!(lane("ada@x", None), Lane::Stranger(None), "no address is no place");
+        let known = Lane::Known { account: throttle.account("ada@x"), network: ip(2).map(|a| throttle.network(a)) };
+        assert_eq!(lane(" ADA@x", ip(2)), known);
+    }
+
+    #[test]
+    fn a_session_guesses_no_more_often_than_a_stranger() {
+        let (throttle, _) = throttle();
+        assert!((0..50).all(|n| fail(&throttle, "ada@x", ip(n))));
+        let guess = |n| throttle.reserve_in_session("ada@x", ip(n)).is_ok();
+        assert!((0..4).all(|_| guess(100)), "guesses of strangers do not count");
+        assert!(guess(100) && !guess(100), "five at an address");
+        assert!((101..146).all(guess));
+        assert!(!guess(147), "fifty in all");
     }
 
     #[test]
@@ -237,44 +285,5 @@ mod tests {
         }
         assert!(!fail(&throttle, "ada@x", ip(0)));
         assert!(fail(&throttle, "new@x", ip(1 << 20)), "and refuse nobody either");
-    }
-
-    #[test]
-    fn guesses_from_elsewhere_lock_no_account_out_of_where_it_signed_in() {
-        let (throttle, clock) = throttle();
-        throttle.reserve("ada@x", ip(1)).ok().unwrap().succeeded();
-        assert!((2..52).all(|n| fail(&throttle, "ada@x", ip(n))));
-        assert!(!fail(&throttle, "ada@x", ip(60)), "a place where they never were");
-        let known = throttle.reserve("ada@x", ip(1)).ok().unwrap();
-        assert_eq!(known.client(), Client::Known);
-        known.succeeded();
-        assert!(throttle.reserve_known("ada@x", ip(60)).is_ok(), "signed in");
-        // There too it is five, and no more.
-        assert!((0..5).all(|_| fail(&throttle, "ada@x", ip(1))) && !fail(&throttle, "ada@x", ip(1)));
-        clock.0.store(nanos(KNOWN_FOR + WINDOW), Ordering::SeqCst);
-        assert_eq!(throttle.reserve("ada@x", ip(1)).ok().unwrap().client(), Client::Stranger(ip(1).map(network)));
-    }
-
-    #[test]
-    fn an_account_opens_only_its_own_place() {
-        let (throttle, _) = throttle();
-        throttle.reserve("eve@x", ip(1)).ok().unwrap().succeeded();
-        let at = |account, address| throttle.reserve(account, address).ok().unwrap().client();
-        assert_eq!(at("ada@x", ip(1)), Client::Stranger(ip(1).map(network)));
-        assert_eq!(at("eve@x", ip(2)), Client::Stranger(ip(2).map(network)));
-        assert_eq!(at(" EVE@x", ip(1)), Client::Known);
-    }
-
-    #[test]
-    fn places_are_remembered_in_bounded_memory() {
-        let (throttle, _) = throttle();
-        for n in 0..(2 * KNOWN as u32) {
-            throttle.reserve(&format!("{n}@x"), ip(n)).ok().unwrap().succeeded();
-        }
-        assert!(throttle.known.len() <= KNOWN);
-    }
-
-    fn nanos(duration: Duration) -> u64 {
-        u64::try_from(duration.as_nanos()).unwrap()
     }
 }

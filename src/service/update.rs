@@ -3,7 +3,6 @@
 use super::account::{ProfileChange, found};
 use super::error::Wrong;
 use super::owners::{Owners, keep_a_super_admin, set};
-use super::password::Client;
 use super::reach::Reach;
 use super::write::Draft;
 use super::{Password, ServiceError};
@@ -19,7 +18,8 @@ use serde_json::json;
 /// ```
 #[derive(Clone, Default, Debug)]
 pub struct OwnerUpdate {
-    /// The e-mail address to sign in with. Their sessions end, and so do invitations that went to another one.
+    /// The e-mail address to sign in with. Their sessions end, and so do invitations that went to another one. Once they have
+    /// registered, it is changed by super admins, the program, or themselves.
     pub email: Option<String>,
     /// First name; may be empty.
     pub firstname: Option<String>,
@@ -33,7 +33,7 @@ pub struct OwnerUpdate {
     pub blocked: Option<bool>,
     /// Their roles, instead of those they have.
     pub roles: Option<Vec<RoleId>>,
-    /// The password to sign in with. Their sessions end.
+    /// The password to sign in with, set by a super admin or the program. Their sessions end.
     pub password: Option<Password>,
 }
 
@@ -52,8 +52,10 @@ impl Owners {
     /// do not come back. With fewer roles the grants of their tokens go that they no longer hold.
     ///
     /// # Errors
-    /// If there is no such owner, a field is wrong, the e-mail address is taken, it would leave no active super admin, they may more than
-    /// whoever asks, or would then. One's own e-mail address and password change by [`Sessions::update_me`](crate::Sessions::update_me).
+    /// If there is no such owner, a field is wrong, the e-mail address is taken, or it would leave no active super admin. For an actor who
+    /// is no super admin also: if the owner may more than the actor, or would then; if the new roles would open rows that the actor does not
+    /// reach (see [concepts](crate::guide::concepts#no-escalation)); if the e-mail address or password is that of an owner who has
+    /// registered. One's own e-mail address and password change by [`Sessions::update_me`](crate::Sessions::update_me).
     pub async fn update(&self, id: OwnerId, update: OwnerUpdate) -> Result<Owner, ServiceError> {
         let OwnerUpdate { email, firstname, lastname, username, active, blocked, roles, password } = update;
         let mut wrong = Wrong::default();
@@ -87,15 +89,20 @@ impl Owners {
     ) -> Result<Option<PasswordHash>, ServiceError> {
         // Whoever may not do it anyway costs no hash.
         let mut view = self.0.view().await?;
-        self.0.actor(&mut view).await?.giver()?;
+        let reach = Reach::by(self.0.actor(&mut view).await?.giver()?);
         let before = found(&mut *view, id).await?;
         drop(view);
+        reach.may_set_credentials(&before)?;
+        if before.state == OwnerState::Invited {
+            wrong.say("password", "they choose it themselves when they accept the invitation");
+            return Ok(None);
+        }
         password.judge("password", profile.email.as_ref().unwrap_or(&before.email), wrong);
         if !wrong.is_empty() {
             return Ok(None);
         }
         let writer = &self.0.writer;
-        writer.people.hasher.hash(password, Client::Known, &*writer.entropy).await.map(Some)
+        writer.people.hasher.hash(password, &*writer.entropy).await.map(Some)
     }
 }
 
@@ -115,13 +122,10 @@ async fn change(draft: &mut Draft, id: OwnerId, changes: Changes) -> Result<(Own
         None => Vec::new(),
     };
     let state = next(before.state, active, blocked, &mut wrong);
-    if password.is_some() && before.state == OwnerState::Invited {
-        wrong.say("password", "they choose it themselves when they accept the invitation");
-    }
     wrong.done()?;
     let roles = roles.map(set).filter(|roles| *roles != before.roles);
     if roles.is_some() {
-        reach.may_give(Some(&before), &given)?;
+        reach.may_assign(draft, &before, &given).await?;
     }
     let demoted = roles.as_ref().is_some_and(|roles| !roles.contains(&RoleId::SUPER_ADMIN));
     if demoted || !state.is_active() {

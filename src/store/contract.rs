@@ -85,6 +85,7 @@ pub async fn run<S: Backend, F: AsyncFn() -> S>(fresh: F) {
     people::a_ceiling_is_what_the_roles_hold(&fresh().await).await;
     people::super_admins_have_no_ceiling(&fresh().await).await;
     people::other_super_admins_are_counted(&fresh().await).await;
+    people::roles_meet_in_an_owner(&fresh().await).await;
     tokens::tokens_come_back_as_they_were(&fresh().await).await;
     tokens::hundreds_of_grants_keep_their_order(&fresh().await).await;
     tokens::an_unknown_digest_is_an_answer(&fresh().await).await;

@@ -170,6 +170,8 @@ pub trait View: Send {
     async fn ceiling(&mut self, id: OwnerId) -> Result<Ceiling, StoreError>;
     /// How many active super admins there are besides this owner.
     async fn other_super_admins(&mut self, id: OwnerId) -> Result<u64, StoreError>;
+    /// Whether an owner who is no super admin, whatever their state, has a role of each of these lists. It may be one role that is in both.
+    async fn roles_meet(&mut self, one: &[RoleId], other: &[RoleId]) -> Result<bool, StoreError>;
     /// An owner's password, if they have one.
     async fn password(&mut self, id: OwnerId) -> Result<Option<PasswordHash>, StoreError>;
     /// Whom the invitation with this digest is for, and until when.
@@ -364,6 +366,10 @@ pub enum StoreError {
     /// What was asked does not fit what is there: a name that is taken, a thing that does not exist. Nothing happened.
     #[error("the change does not fit what is there")]
     Conflict(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A value of the change cannot be kept: a character or a number that the store does not take. Nothing happened, and nothing
+    /// would if it were tried again.
+    #[error("the store cannot keep a value of the change")]
+    Invalid(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// It holds something that cannot be.
     #[error("the store holds something that cannot be: {0}")]
     Corrupt(String),

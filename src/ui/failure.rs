@@ -146,11 +146,17 @@ impl From<ServiceError> for Failure {
                             Go back and load the page again to see how it is now.";
                 Self::new(StatusCode::CONFLICT, "Changed by somebody else", text)
             }
-            ServiceError::Store(_) | ServiceError::NoEntropy(_) | ServiceError::Busy => {
-                // A stranger can cause it as often as they like: one line a minute. The hasher counts what is busy.
-                static FAILED: LogLimit = LogLimit::new();
-                if let Some(count) = (!matches!(error, ServiceError::Busy)).then(|| FAILED.admit()).flatten() {
-                    tracing::warn!(error = &error as &dyn std::error::Error, count, "a page could not be made");
+            ServiceError::Store(StoreError::Invalid(_)) => Self::bad_request(
+                "A value has characters that cannot be stored. Leave out control characters.".to_owned(),
+            ),
+            ServiceError::Store(_) | ServiceError::NoEntropy(_) => {
+                static LINES: LogLimit = LogLimit::new();
+                if let Some(count) = LINES.count_now() {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        count,
+                        "pages could not be made: the last error is shown"
+                    );
                 }
                 Self::unavailable("This is our fault, not yours. Try again in a moment.")
             }
@@ -159,6 +165,8 @@ impl From<ServiceError> for Failure {
                 let failure = Self::new(StatusCode::TOO_MANY_REQUESTS, "Too often", text);
                 Self { retry_after: Some(wait), ..failure }
             }
+            // The service counts these, and logs the count.
+            ServiceError::Busy => Self::unavailable("Too many people are signing in. Try again in a moment."),
             other => Self::bad_request(format!("{}.", capital(&other.to_string()))),
         }
     }

@@ -46,7 +46,7 @@ mod tokens;
 mod user_list;
 mod users;
 
-use crate::domain::{Requirement, action, all_of, authenticated};
+use crate::domain::{LogLimit, Requirement, action, all_of, authenticated};
 use crate::gate::{Group, GuardedRouter, SessionCookie};
 use crate::keyward::{Builder, Keyward};
 use crate::store::{Store, WriteStore};
@@ -93,7 +93,10 @@ fn render(status: http::StatusCode, page: &impl askama::Template) -> Response {
     match page.render() {
         Ok(text) => (status, Html(text)).into_response(),
         Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "a page could not be written");
+            static LINES: LogLimit = LogLimit::new();
+            if let Some(count) = LINES.count_now() {
+                tracing::error!(error = &error as &dyn std::error::Error, count, "pages could not be written");
+            }
             http::StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }

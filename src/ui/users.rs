@@ -74,6 +74,11 @@ impl UserPage<'_> {
         self.existing.as_ref().is_some_and(|existing| existing.yours)
     }
 
+    /// Whether the e-mail address is for super admins and the account itself to change.
+    fn keeps_address(&self) -> bool {
+        self.existing.as_ref().is_some_and(|existing| existing.keeps_address)
+    }
+
     /// What becomes of tokens when the account is shut: nothing new, if it is not active.
     fn going(&self) -> &'static str {
         if self.existing.as_ref().is_some_and(|existing| existing.state.is_active()) { "off" } else { "" }
@@ -105,6 +110,7 @@ struct Existing {
     badge: Badge,
     state: OwnerState,
     yours: bool,
+    keeps_address: bool,
     can_update: bool,
     can_invite: bool,
     can_delete: bool,
@@ -306,6 +312,7 @@ fn page_of(
         badge: Badge::of(owner.state),
         state: owner.state,
         yours: id == viewer.id,
+        keeps_address: owner.state != OwnerState::Invited && !viewer.is_super_admin(),
         can_update: readonly.is_none(),
         can_invite: reach.is_none() && viewer.may(CREATE) && owner.state == OwnerState::Invited,
         can_delete: reach.is_none() && viewer.may(DELETE),

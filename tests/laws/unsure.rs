@@ -54,6 +54,7 @@ forward! {
     ceilings(ids: &[OwnerId]) -> Vec<(Owner, Ceiling)>;
     ceiling(id: OwnerId) -> Ceiling;
     other_super_admins(id: OwnerId) -> u64;
+    roles_meet(one: &[RoleId], other: &[RoleId]) -> bool;
     password(id: OwnerId) -> Option<PasswordHash>;
     invitation(digest: &Digest) -> Option<(OwnerId, Timestamp)>;
     token(id: TokenId) -> Option<Token>;

@@ -145,3 +145,52 @@ pub(crate) async fn an_older_password_opens_nothing<S: WriteStore>(house: House<
         }
     }
 }
+
+/// Fifty wrong guesses, from ten addresses that are not the owner's.
+async fn guess_elsewhere<S: WriteStore>(house: &House<S>, email: &str) {
+    for n in 10..20 {
+        for _ in 0..5 {
+            refused!(house.try_sign_in(email, "wrong", ip(n)).await, ServiceError::WrongCredentials);
+        }
+    }
+}
+
+#[tokio::test]
+async fn guesses_elsewhere_lock_out_no_owner_from_a_known_place() {
+    let house = crate::house::in_memory();
+    let boss = house.boss().await;
+    house.try_sign_in("boss@example.test", PASSWORD, ip(1)).await.unwrap();
+    guess_elsewhere(&house, "boss@example.test").await;
+    refused!(house.try_sign_in("boss@example.test", PASSWORD, ip(2)).await, ServiceError::TooManyAttempts(_));
+    house.try_sign_in("boss@example.test", PASSWORD, ip(1)).await.unwrap();
+    let update = keyward::ProfileUpdate {
+        password: Some(password("N3w-password")),
+        current_password: Some(password(PASSWORD)),
+        ..Default::default()
+    };
+    let elsewhere = house.keyward.sessions().by(Doer::Person(boss)).from(ip(3));
+    elsewhere.update_me(update).await.unwrap();
+    house.try_sign_in("boss@example.test", "N3w-password", ip(3)).await.unwrap();
+    for _ in 0..5 {
+        refused!(house.try_sign_in("boss@example.test", "wrong", ip(1)).await, ServiceError::WrongCredentials);
+    }
+    refused!(house.try_sign_in("boss@example.test", "N3w-password", ip(1)).await, ServiceError::TooManyAttempts(_));
+}
+
+#[tokio::test]
+async fn known_places_outlive_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let house = crate::house::in_file(dir.path()).await;
+    house.boss().await;
+    house.try_sign_in("Boss@example.test", PASSWORD, ip(1)).await.unwrap();
+    house.clock.advance(Duration::from_secs(10 * 24 * 60 * 60));
+    house.try_sign_in("boss@example.test", PASSWORD, ip(2)).await.unwrap();
+    house.clock.advance(Duration::from_secs(20 * 24 * 60 * 60));
+
+    let restarted = House::on(house.keyward.store().clone(), house.clock.clone(), |b| b.store_is_exclusive());
+    restarted.keyward.set_up().await.unwrap();
+    guess_elsewhere(&restarted, "boss@example.test").await;
+    restarted.try_sign_in("boss@example.test", PASSWORD, ip(2)).await.unwrap();
+    let over = restarted.try_sign_in("boss@example.test", PASSWORD, ip(1)).await;
+    refused!(over, ServiceError::TooManyAttempts(_));
+}

@@ -183,6 +183,9 @@ struct Stream {
     status: Option<u16>,
 }
 
+/// When the server took a stream, when it ended, and how it was answered.
+type Taken = (Instant, Option<(Instant, Option<u16>)>);
+
 /// Opens so many streams on one connection, as the server takes them, until it must have answered those that it took first.
 async fn streams(from: usize, address: SocketAddr, wanted: usize) -> Vec<Stream> {
     let stream = connect(from, address).await.unwrap();
@@ -193,7 +196,7 @@ async fn streams(from: usize, address: SocketAddr, wanted: usize) -> Vec<Stream>
     let ping = http::Request::get("http://platform/ping").body(()).unwrap();
     first.send_request(ping, true).unwrap().0.await.unwrap();
     let places = Arc::new(tokio::sync::Semaphore::new(first.current_max_send_streams().min(wanted)));
-    let taken: Arc<Mutex<Vec<(Instant, Option<(Instant, Option<u16>)>)>>> = Arc::default();
+    let taken: Arc<Mutex<Vec<Taken>>> = Arc::default();
     let mut sending = tokio::task::JoinSet::new();
     for _ in 0..wanted {
         let (client, taken, places) = (client.clone(), taken.clone(), places.clone());
@@ -218,7 +221,7 @@ async fn streams(from: usize, address: SocketAddr, wanted: usize) -> Vec<Stream>
     let _ = tokio::time::timeout(2 * OPEN, all).await;
     driver.abort();
     let taken = taken.lock().unwrap();
-    let stream = |(began, ended): &(Instant, Option<(Instant, Option<u16>)>)| match ended {
+    let stream = |(began, ended): &Taken| match ended {
         Some((ended, status)) => Stream { open: *ended - *began, status: *status },
         None => Stream { open: began.elapsed(), status: None },
     };

@@ -6,6 +6,7 @@ mod halted;
 mod rows;
 mod server;
 mod shared;
+mod signing_in;
 #[path = "../support/mod.rs"]
 mod support;
 

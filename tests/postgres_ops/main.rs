@@ -12,5 +12,8 @@ mod support;
 mod failover;
 mod pooler;
 mod proxy;
+mod rights;
 mod room;
+mod schemas;
+mod start;
 mod tls;

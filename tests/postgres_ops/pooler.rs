@@ -1,87 +1,14 @@
 //! Behind PgBouncer.
 
-use crate::proxy::{Older, Proxy, port_of};
+use crate::proxy::{Older, Proxy};
 use crate::support;
 use crate::support::node::{BOUND, Node, told};
-use crate::support::server::{free_port, place, plain};
+use crate::support::pooler::Pooler;
 use keyward::store::contract;
 use keyward::{NewOwner, PostgresOptions, PostgresStore, RoleId};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Row, raw_sql};
-use std::path::PathBuf;
-use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
-
-/// A PgBouncer in front of the server of this test program.
-struct Pooler {
-    program: PathBuf,
-    directory: tempfile::TempDir,
-    port: u16,
-    child: Option<Child>,
-}
-
-impl Pooler {
-    /// One that gives sessions for so long, each time another one; none if there is no PgBouncer on this machine, which is said.
-    fn start(mode: &str) -> Option<Self> {
-        Self::start_with(mode, true)
-    }
-
-    fn start_with(mode: &str, in_turn: bool) -> Option<Self> {
-        let server = support::server()?;
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let places = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
-        let program = places.map(|place| place.join("pgbouncer")).find(|program| program.exists());
-        let Some(program) = program else {
-            support::skipped("tests behind a pooler", "pgbouncer is neither in PATH nor in /usr/sbin");
-            return None;
-        };
-        let directory = tempfile::Builder::new().prefix("keyward-pgbouncer-").tempdir().unwrap();
-        std::process::Command::new("chmod").arg("755").arg(directory.path()).status().unwrap();
-        let port = free_port().unwrap();
-        let (users, settings) = (directory.path().join("users"), directory.path().join("settings"));
-        place(&users, "\"keyward\" \"\"\n").unwrap();
-        // At least three sessions of each database: in turn, it is never the same one by chance.
-        let text = format!(
-            "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\n\
-             unix_socket_dir=\nauth_type=trust\nauth_file={}\npool_mode={mode}\nmax_client_conn=1000\n\
-             default_pool_size=20\nmin_pool_size=3\nserver_round_robin={}\nserver_idle_timeout=5\n",
-            port_of(server.url()),
-            users.display(),
-            u8::from(in_turn)
-        );
-        place(&settings, &text).unwrap();
-        let mut pooler = Self { program, directory, port, child: None };
-        pooler.go_on();
-        Some(pooler)
-    }
-
-    fn go_on(&mut self) {
-        let mut command = plain(&self.program);
-        command.arg(self.directory.path().join("settings")).current_dir("/");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        self.child = Some(command.spawn().unwrap());
-        let up = || std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok();
-        assert!(support::server::wait_until(Duration::from_secs(10), up), "the pooler does not start");
-    }
-
-    fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
-    }
-
-    /// The address of a database through it.
-    fn url(&self, database: &str) -> String {
-        database.replacen(&format!(":{}", port_of(database)), &format!(":{}", self.port), 1)
-    }
-}
-
-impl Drop for Pooler {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
 
 fn options() -> PostgresOptions {
     PostgresOptions::default().transaction_pooler()

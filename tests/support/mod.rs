@@ -4,6 +4,7 @@
 
 #[cfg(feature = "testing")]
 pub mod node;
+pub mod pooler;
 #[path = "../../examples/cluster/server.rs"]
 pub mod server;
 

@@ -263,6 +263,27 @@ async fn nobody_gives_away_by_a_form_what_the_page_greys_out() {
 }
 
 #[tokio::test]
+async fn an_address_in_use_is_for_super_admins_and_the_account_itself() {
+    let house = House::new();
+    let (warden, boss) = (house.warden().await, house.boss().await);
+    let ada = house.person("ada", []).await;
+    let new = NewOwner::new("new@x.test");
+    let invited = house.world.keyward.owners().invite(new).await.unwrap().owner.id;
+    let path = format!("{USERS}/{ada}");
+    let hint = "Only they or a super admin can change it";
+    house.get(&warden, &path).await.says(r#"value="ada@x.test" readonly"#).says(hint);
+    house.get(&warden, &format!("{USERS}/{invited}")).await.says(r#"value="new@x.test">"#);
+    assert!(!house.get(&boss, &path).await.text.contains(hint));
+    let version = house.owner(ada).await.version().to_string();
+    let sent = |email| [("version", version.as_str()), ("firstname", "Ada"), ("lastname", ""), ("email", email)];
+    let refused = house.post(&warden, &path, &sent("mine@x.test")).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    refused.says("only a super admin or the account itself");
+    assert_eq!(house.post(&warden, &path, &sent("ada@x.test")).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(house.owner(ada).await.display_name(), "Ada");
+}
+
+#[tokio::test]
 async fn what_is_held_under_conditions_is_given_under_them() {
     let house = House::new();
     let own = reads()[1].clone();

@@ -84,7 +84,7 @@ impl Side {
 
 async fn list(State(articles): State<Articles>, decision: Decision, uri: Uri) -> Result<Json<Value>, Failure> {
     let query = Query::read(&uri, &decision)?;
-    let (rows, total) = rows::list(&mut *articles.database.read().await?, &decision, &query).await?;
+    let (rows, total) = rows::list(&mut articles.database.read().await?, &decision, &query).await?;
     let shown: Vec<Value> = rows.iter().filter_map(|row| row.shown(&decision, articles.side)).collect();
     let pagination = query.pagination(total);
     Ok(Json(match articles.side {
@@ -94,7 +94,7 @@ async fn list(State(articles): State<Articles>, decision: Decision, uri: Uri) ->
 }
 
 async fn open(State(articles): State<Articles>, decision: Decision, path: DocumentId) -> Result<Json<Value>, Failure> {
-    let row = rows::find(&mut *articles.database.read().await?, &known(path)?, &decision).await?;
+    let row = rows::find(&mut articles.database.read().await?, &known(path)?, &decision).await?;
     let shown = row.shown(&decision, articles.side).ok_or(Failure::NotFound)?;
     Ok(Json(json!({"data": shown, "meta": {}})))
 }

@@ -2,14 +2,12 @@
 
 use super::query::Query;
 use super::{FIELDS, Side};
-use crate::database;
+use crate::database::{Bind, Connection, Row};
 use crate::wire::{Failure, Texts};
 use keyward::{
     Attribute, Clock, Decision, Entropy, NoEntropy, OsEntropy, OwnerId, SqlMap, SystemClock, Timestamp, Value,
 };
 use serde_json::{Map, Value as Json, json};
-use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AssertSqlSafe, FromRow, Row};
 use std::sync::LazyLock;
 
 /// What requests can ask for, and what conditions speak of, in SQL. Roles are read in the query, as they are at that moment.
@@ -49,21 +47,21 @@ pub(super) struct Article {
     creator_role_ids: String,
 }
 
-impl FromRow<'_, AnyRow> for Article {
-    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
+impl Article {
+    fn of(row: &Row) -> sqlx::Result<Self> {
         Ok(Self {
-            id: row.try_get("id")?,
-            document_id: row.try_get("document_id")?,
-            title: row.try_get("title")?,
-            slug: row.try_get("slug")?,
-            body: row.try_get("body")?,
-            creator_id: row.try_get("creator_id")?,
-            created_at: row.try_get("created_at")?,
-            updated_at: row.try_get("updated_at")?,
-            owner_id: row.try_get("owner_id")?,
-            firstname: row.try_get("firstname")?,
-            lastname: row.try_get("lastname")?,
-            creator_role_ids: row.try_get("creator_role_ids")?,
+            id: row.get("id")?,
+            document_id: row.get("document_id")?,
+            title: row.get("title")?,
+            slug: row.get("slug")?,
+            body: row.get("body")?,
+            creator_id: row.get("creator_id")?,
+            created_at: row.get("created_at")?,
+            updated_at: row.get("updated_at")?,
+            owner_id: row.get("owner_id")?,
+            firstname: row.get("firstname")?,
+            lastname: row.get("lastname")?,
+            creator_role_ids: row.get("creator_role_ids")?,
         })
     }
 }
@@ -108,7 +106,7 @@ impl Article {
 
 /// One page, and how many there are on all pages: of what the caller may see, both at one moment.
 pub(super) async fn list(
-    snapshot: &mut AnyConnection,
+    snapshot: &mut Connection,
     decision: &Decision,
     query: &Query,
 ) -> sqlx::Result<(Vec<Article>, i64)> {
@@ -118,39 +116,37 @@ pub(super) async fn list(
         binds.push(value.clone());
         condition.push_str(&format!(" AND {expression} = ${}", binds.len()));
     }
-    let count = format!("SELECT count(*) FROM article a WHERE {condition}");
-    let total = sqlx::query_scalar_with(AssertSqlSafe(count), database::arguments(&binds)?);
-    let total: i64 = total.fetch_one(&mut *snapshot).await?;
+    let count = format!("SELECT count(*) AS n FROM article a WHERE {condition}");
+    let values = |binds: &[Value]| binds.iter().cloned().map(Bind::from).collect();
+    let total = snapshot.row(count, values(&binds)).await?.get("n")?;
     let (order, limit, offset) = (query.order.join(", "), binds.len() + 1, binds.len() + 2);
     binds.extend([Value::Int(query.limit()), Value::Int(query.offset())]);
     let page = format!("{ARTICLES} WHERE {condition} ORDER BY {order} LIMIT ${limit} OFFSET ${offset}");
-    let page = sqlx::query_as_with(AssertSqlSafe(page), database::arguments(&binds)?);
-    let rows = page.fetch_all(&mut *snapshot).await?;
-    Ok((rows, total))
+    let rows = snapshot.rows(page, values(&binds)).await?;
+    Ok((rows.iter().map(Article::of).collect::<Result<_, _>>()?, total))
 }
 
 /// The article with this document id, if it is one of those that the decision allows.
 pub(super) async fn find(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     document_id: &str,
     decision: &Decision,
 ) -> Result<Article, Failure> {
     let filter = decision.filter(&COLUMNS, 2);
-    let mut binds = vec![Value::Text(document_id.to_owned())];
-    binds.extend(filter.binds);
+    let binds = std::iter::once(document_id.into()).chain(filter.binds.into_iter().map(Bind::from)).collect();
     let one = format!("{ARTICLES} WHERE a.document_id = $1 AND {}", filter.sql);
-    let one = sqlx::query_as_with(AssertSqlSafe(one), database::arguments(&binds)?);
-    one.fetch_optional(connection).await?.ok_or(Failure::NotFound)
+    let row = connection.rows(one, binds).await?.pop().ok_or(Failure::NotFound)?;
+    Ok(Article::of(&row)?)
 }
 
 /// The article with this id, which is there.
-pub(super) async fn read(connection: &mut AnyConnection, id: i64) -> sqlx::Result<Article> {
-    sqlx::query_as(AssertSqlSafe(format!("{ARTICLES} WHERE a.id = $1"))).bind(id).fetch_one(connection).await
+pub(super) async fn read(connection: &mut Connection, id: i64) -> sqlx::Result<Article> {
+    Article::of(&connection.row(format!("{ARTICLES} WHERE a.id = $1"), vec![id.into()]).await?)
 }
 
 /// Adds an article, and answers with its id.
 pub(crate) async fn insert(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     document_id: &str,
     creator: Option<OwnerId>,
     texts: &Texts,
@@ -158,26 +154,25 @@ pub(crate) async fn insert(
     let text = |field| texts.get(field).cloned().flatten();
     let insert = "INSERT INTO article (document_id, title, slug, body, creator_id, created_at, updated_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $6) RETURNING id";
-    let insert = sqlx::query_scalar(insert).bind(document_id).bind(text("title")).bind(text("slug"));
-    let insert = insert.bind(text("body")).bind(creator.map(|owner| owner.0)).bind(SystemClock.now().0);
-    insert.fetch_one(connection).await
+    let creator = creator.map(|owner| owner.0).into();
+    let mut binds = vec![document_id.into(), text("title").into(), text("slug").into(), text("body").into()];
+    binds.extend([creator, SystemClock.now().0.into()]);
+    connection.row(insert.to_owned(), binds).await?.get("id")
 }
 
 /// Sets these fields, and no others.
-pub(super) async fn update(connection: &mut AnyConnection, id: i64, texts: &Texts) -> sqlx::Result<()> {
+pub(super) async fn update(connection: &mut Connection, id: i64, texts: &Texts) -> sqlx::Result<()> {
     let mut change = String::from("UPDATE article SET updated_at = $2");
     for (n, field) in texts.keys().enumerate() {
         change += &format!(", {field} = ${}", n + 3);
     }
-    let mut update = sqlx::query(AssertSqlSafe(change + " WHERE id = $1")).bind(id).bind(SystemClock.now().0);
-    for text in texts.values() {
-        update = update.bind(text.clone());
-    }
-    update.execute(connection).await.map(drop)
+    let mut binds = vec![id.into(), SystemClock.now().0.into()];
+    binds.extend(texts.values().cloned().map(Bind::from));
+    connection.rows(change + " WHERE id = $1", binds).await.map(drop)
 }
 
-pub(super) async fn delete(connection: &mut AnyConnection, id: i64) -> sqlx::Result<()> {
-    sqlx::query("DELETE FROM article WHERE id = $1").bind(id).execute(connection).await.map(drop)
+pub(super) async fn delete(connection: &mut Connection, id: i64) -> sqlx::Result<()> {
+    connection.rows("DELETE FROM article WHERE id = $1".to_owned(), vec![id.into()]).await.map(drop)
 }
 
 /// A new document id: 24 letters and digits.

@@ -169,3 +169,29 @@ pub(super) async fn other_super_admins_are_counted<S: Backend>(store: &S) {
     assert_eq!(count(&mut tx, admins[0]).await, 0, "only those who still have the role count");
     assert_eq!(count(&mut tx, admins[1]).await, 1, "the one who is asked for need not be active");
 }
+
+pub(super) async fn roles_meet_in_an_owner<S: Backend>(store: &S) {
+    let mut tx = begin(store).await;
+    let mut roles = Vec::new();
+    for name in ["a", "b", "c", "d"] {
+        roles.push(tx.insert_role(role(name, permissions())).await.expect("a role is added"));
+    }
+    let [a, b, c, d] = roles[..] else { unreachable!() };
+    let both = tx.insert_owner(owner("a@b", &[a, b])).await.expect("an owner is added");
+    tx.insert_owner(owner("c@d", &[c])).await.expect("an owner is added");
+    tx.insert_owner(owner("e@f", &[c, d, RoleId::SUPER_ADMIN])).await.expect("an owner is added");
+    let meet = async |tx: &mut Box<dyn Transaction>, one: &[RoleId], other: &[RoleId]| {
+        let met = tx.roles_meet(one, other).await.expect("they are looked for");
+        assert_eq!(tx.roles_meet(other, one).await.expect("they are looked for"), met, "in either order");
+        met
+    };
+    assert!(meet(&mut tx, &[a], &[b]).await && meet(&mut tx, &[a, d], &[c, b]).await);
+    assert!(meet(&mut tx, &[c], &[c]).await, "one role may be in both lists");
+    assert!(!meet(&mut tx, &[a, b], &[c, d]).await, "two owners are not one");
+    assert!(!meet(&mut tx, &[d], &[d]).await && !meet(&mut tx, &[c], &[d]).await, "super admins do not count");
+    assert!(!meet(&mut tx, &[], &[a]).await && !meet(&mut tx, &[], &[]).await);
+    tx.set_owner_state(both, OwnerState::Deactivated).await.expect("a state is set");
+    assert!(meet(&mut tx, &[a], &[b]).await, "who is switched off counts");
+    tx.set_owner_roles(both, &[a]).await.expect("roles are set");
+    assert!(!meet(&mut tx, &[a], &[b]).await);
+}

@@ -73,6 +73,12 @@ impl<L: Send> View for Open<L> {
         Ok(others.filter(counts).count() as u64)
     }
 
+    async fn roles_meet(&mut self, one: &[RoleId], other: &[RoleId]) -> Result<bool, StoreError> {
+        let has = |owner: &Owner, list: &[RoleId]| owner.roles.iter().any(|role| list.contains(role));
+        let mut owners = self.content.owners.values();
+        Ok(owners.any(|owner| !owner.is_super_admin() && has(owner, one) && has(owner, other)))
+    }
+
     async fn password(&mut self, id: OwnerId) -> Result<Option<PasswordHash>, StoreError> {
         Ok(self.content.passwords.get(&id).cloned())
     }

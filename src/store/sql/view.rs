@@ -38,7 +38,7 @@ pub(super) struct Change {
 impl Reading {
     pub(super) async fn begin(store: Home) -> Result<Self, StoreError> {
         let mut transaction = store.begin_reading().await?;
-        let look = query(statements::LOOK).persistent(store.prepares());
+        let look = store.prepared(query(statements::LOOK))?;
         store.set_busy(&mut transaction, true);
         let given_up = store.given_up(&transaction);
         let row = or(given_up, look.fetch_optional(&mut *transaction)).await.map_err(asking)?;
@@ -52,7 +52,7 @@ impl Writing {
     pub(super) async fn begin(store: Home) -> Result<Self, StoreError> {
         let mut transaction = store.begin_writing().await?;
         let op_id = Uuid::new_v4().to_string();
-        let take = query(statements::TAKE_EPOCH).bind(&op_id).persistent(store.prepares());
+        let take = store.prepared(query(statements::TAKE_EPOCH).bind(&op_id))?;
         store.set_busy(&mut transaction, true);
         let given_up = store.given_up(&transaction);
         let row = or(given_up, take.fetch_optional(&mut *transaction)).await.map_err(asking)?;
@@ -64,8 +64,8 @@ impl Writing {
 
     /// Runs a statement, and answers with how many rows it touched.
     pub(super) async fn execute(&mut self, query: Query<'_, Engine, Arguments>) -> Result<u64, StoreError> {
+        let query = self.store.prepared(query)?;
         self.start()?;
-        let query = query.persistent(self.store.prepares());
         let given_up = self.store.given_up(&self.transaction);
         let done = or(given_up, query.execute(&mut *self.transaction)).await.map_err(asking)?;
         self.done();
@@ -75,8 +75,8 @@ impl Writing {
 
 impl<C> Open<C> {
     pub(super) async fn row(&mut self, query: Query<'_, Engine, Arguments>) -> Result<Option<Row>, StoreError> {
+        let query = self.store.prepared(query)?;
         self.start()?;
-        let query = query.persistent(self.store.prepares());
         let given_up = self.store.given_up(&self.transaction);
         let row = or(given_up, query.fetch_optional(&mut *self.transaction)).await.map_err(asking)?;
         self.done();
@@ -84,8 +84,8 @@ impl<C> Open<C> {
     }
 
     pub(super) async fn rows(&mut self, query: Query<'_, Engine, Arguments>) -> Result<Vec<Row>, StoreError> {
+        let query = self.store.prepared(query)?;
         self.start()?;
-        let query = query.persistent(self.store.prepares());
         let given_up = self.store.given_up(&self.transaction);
         let rows = or(given_up, query.fetch_all(&mut *self.transaction)).await.map_err(asking)?;
         self.done();
@@ -180,6 +180,12 @@ impl<C: Send> View for Open<C> {
 
     async fn other_super_admins(&mut self, id: OwnerId) -> Result<u64, StoreError> {
         self.count(query(statements::OTHER_SUPER_ADMINS).bind(id.0).bind(RoleId::SUPER_ADMIN.0)).await
+    }
+
+    async fn roles_meet(&mut self, one: &[RoleId], other: &[RoleId]) -> Result<bool, StoreError> {
+        let (one, other) = (lists::roles(one), lists::roles(other));
+        let met = query(statements::ROLES_MEET).bind(one).bind(other).bind(RoleId::SUPER_ADMIN.0);
+        Ok(self.count(met).await? > 0)
     }
 
     async fn password(&mut self, id: OwnerId) -> Result<Option<PasswordHash>, StoreError> {

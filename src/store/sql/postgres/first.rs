@@ -1,9 +1,8 @@
 //! The first connection: whatever is wrong with an address is said here, before anything relies on it.
 
-use super::error::{OpenError, asking};
+use super::error::{OpenError, asking, connecting};
 use super::{Connections, NAME, PATIENCE, rows, statements};
 use crate::store::StoreError;
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{Connection, PgConnection, raw_sql};
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -61,27 +60,6 @@ fn is_passing(error: &sqlx::Error) -> bool {
         sqlx::Error::Database(error) => error.is_transient_in_connect_phase(),
         _ => false,
     }
-}
-
-/// What an error of connecting means.
-fn connecting(error: sqlx::Error, address: &PgConnectOptions) -> StoreError {
-    let checked = matches!(address.get_ssl_mode(), PgSslMode::VerifyCa | PgSslMode::VerifyFull);
-    match error {
-        sqlx::Error::Tls(_) => OpenError::Encryption(error).into(),
-        // What the library for TLS does not accept.
-        sqlx::Error::Io(ref why) if checked && why.kind() == ErrorKind::InvalidData => {
-            OpenError::Certificate(error).into()
-        }
-        // No server answers so.
-        sqlx::Error::Io(ref why) if address.get_socket().is_none() && is_of_a_file(why.kind()) => {
-            OpenError::CertificateFile(error).into()
-        }
-        error => asking(error),
-    }
-}
-
-fn is_of_a_file(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::IsADirectory)
 }
 
 /// Whether two connections of ours can have the same session of the server, or one connection two: then a pooler is in between that

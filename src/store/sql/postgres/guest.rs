@@ -3,7 +3,7 @@
 use super::connections::{Connections, Side};
 use super::error::asking;
 use super::held::Held;
-use super::{PostgresOptions, or, reach, rows, statements};
+use super::{PostgresOptions, address, or, reach, rows, statements};
 use crate::store::StoreError;
 use sqlx::query;
 use std::sync::Arc;
@@ -16,7 +16,8 @@ pub(in crate::store) struct Guest {
 
 impl Guest {
     pub(in crate::store) async fn connect(url: &str, options: &PostgresOptions) -> Result<Self, StoreError> {
-        Ok(Self { connections: reach(url, options).await?, pooler: options.pooler })
+        let address = address::read(url, options)?;
+        Ok(Self { connections: reach(address, options).await?, pooler: options.pooler })
     }
 
     /// The one text that a statement gives. With a parameter it is a look-up, which has little time.

@@ -61,7 +61,8 @@ impl ChangeLog for Log {
     async fn forget(&mut self, before: Timestamp) -> Result<u64, StoreError> {
         let mut held = Held::begin(&self.store.connections, Side::Writing, statements::BEGIN_ASIDE).await?;
         held.set_busy(true);
-        let forget = query(statements::FORGET).bind(before.0).persistent(self.store.prepares());
+        self.store.recognise_tables(&mut held).await?;
+        let forget = self.store.prepared(query(statements::FORGET).bind(before.0))?;
         let done = forget.execute(&mut *held).await.map_err(asking)?;
         held.set_busy(false);
         held.commit().await.map_err(asking)?;
@@ -105,7 +106,7 @@ impl Log {
             false => None,
         };
         let (seq, op_id) = (applied.map(|a| a.seq.cast_signed()), applied.map(|a| a.op_id.clone()));
-        let poll = query(statements::POLL).bind(seq).bind(op_id);
+        let poll = self.store.prepared(query(statements::POLL).bind(seq).bind(op_id))?;
         let row = self.ask(connection, poll).await?.ok_or_else(no_epoch)?;
         if rows::get::<bool>(&row, "replica")? {
             return Err(OpenError::Replica.into());

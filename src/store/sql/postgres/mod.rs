@@ -1,5 +1,6 @@
 //! A store in PostgreSQL: one database, many nodes.
 
+mod address;
 mod clamp;
 mod connections;
 mod error;
@@ -13,6 +14,7 @@ pub(in crate::store) mod guest;
 mod held;
 mod listen;
 mod log;
+mod names;
 mod options;
 mod parameters;
 #[path = "../rows.rs"]
@@ -30,11 +32,13 @@ use super::statements::postgres as statements;
 use super::{PATIENCE, corrupt, lists, migrator, no_epoch, or};
 use crate::domain::{Clock, Digest, Timestamp};
 use crate::store::{Following, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
+use address::Address;
 use async_trait::async_trait;
 use connections::{Connections, Side};
 use error::{OpenError, asking};
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, query, raw_sql};
+use schema::Installation;
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Execute, query, query_with};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,7 +61,12 @@ const NAME: &str = "keyward";
 /// [`Limits::max_staleness`](crate::Limits::max_staleness) at the latest, or it answers 503. So does what is changed with SQL by
 /// hand: triggers log it.
 ///
-/// The tables (`keyward_*`) are made where the address's `search_path` says, beside those of the host if you like.
+/// The tables (`keyward_*`) are in one schema, which is found when the store is connected: the one that
+/// [`PostgresOptions::schema`] names; else the one of the session's `search_path` that has them; else, in a new database, the first of
+/// those in which the role may make them. From then on every statement names it, and so do the triggers: no `search_path`, of
+/// whichever session, makes a node or a change by hand reach other tables.
+///
+/// An installation has an id, made with its tables. A node that meets the tables of another one where its own were answers 503.
 ///
 /// ```no_run
 /// # async fn demo() -> Result<(), keyward::StoreError> {
@@ -106,6 +115,7 @@ const NAME: &str = "keyward";
 #[derive(Clone)]
 pub struct PostgresStore {
     connections: Arc<Connections>,
+    installation: Arc<Installation>,
     pooler: bool,
     heartbeat: bool,
     /// A hint is on its way, and will do for what happens meanwhile.
@@ -135,10 +145,19 @@ impl PostgresStore {
     /// # Errors
     /// As [`connect`](Self::connect).
     pub async fn connect_with(url: &str, options: PostgresOptions) -> Result<Self, StoreError> {
-        let connections = reach(url, &options).await?;
-        let PostgresOptions { pooler, heartbeat, clock, .. } = options;
-        schema::bring_up_to_date(&connections.pools().writers, pooler).await?;
-        Ok(Self { connections, pooler, heartbeat, hinting: Arc::default(), clock })
+        let address = address::read(url, &options)?;
+        let place = address.place.clone();
+        let connections = reach(address, &options).await?;
+        let PostgresOptions { pooler, heartbeat, clock, schema, .. } = options;
+        let opened = schema::open(&connections.pools().writers, schema.as_deref(), pooler).await;
+        let installation = Arc::new(opened.map_err(|error| OpenError::at(&place, error))?);
+        Ok(Self { connections, installation, pooler, heartbeat, hinting: Arc::default(), clock })
+    }
+
+    /// The schema that holds the tables, as it is called: no quotes.
+    #[must_use]
+    pub fn schema(&self) -> &str {
+        &self.installation.schema.name
     }
 
     /// Closes all connections, after what they are at, for all clones. Nothing is lost without it.
@@ -155,9 +174,31 @@ impl PostgresStore {
         Held::begin(&self.connections, Side::Writing, begin).await
     }
 
-    /// Whether a statement is prepared for more than once: behind a pooler the next transaction has another server's session.
-    fn prepares(&self) -> bool {
-        !self.pooler
+    /// A statement, ready to run: with the schema before each table, and prepared for more than once unless a pooler gives the next
+    /// transaction another session.
+    fn prepared<'q>(
+        &self,
+        mut query: Query<'q, Engine, Arguments>,
+    ) -> Result<Query<'q, Engine, Arguments>, StoreError> {
+        let arguments = query.take_arguments().map_err(|error| asking(sqlx::Error::Encode(error)))?;
+        let text = self.installation.schema.qualify(query.sql().as_str());
+        Ok(query_with(text, arguments.unwrap_or_default()).persistent(!self.pooler))
+    }
+
+    /// Refuses a row of another installation's: what is not found there says nothing about the tokens of this one.
+    fn recognise(&self, row: &Row) -> Result<(), StoreError> {
+        match rows::get::<String>(row, "installation")? == self.installation.id {
+            true => Ok(()),
+            false => Err(OpenError::OtherInstallation.into()),
+        }
+    }
+
+    /// Reads which installation this is, before a statement that does not say so itself.
+    async fn recognise_tables(&self, held: &mut Held) -> Result<(), StoreError> {
+        let look = self.prepared(query(statements::INSTALLATION))?;
+        let given_up = held.given_up();
+        let row = or(given_up, look.fetch_optional(&mut **held)).await.map_err(asking)?;
+        self.recognise(&row.ok_or_else(no_epoch)?)
     }
 
     /// Ends when an answer is not waited for any more.
@@ -169,7 +210,9 @@ impl PostgresStore {
         held.set_busy(busy);
     }
 
+    /// The time at which this row of the epoch was read, which has to be this installation's.
     fn time(&self, row: &Row) -> Result<Timestamp, StoreError> {
+        self.recognise(row)?;
         match &self.clock {
             Some(clock) => Ok(clock.now()),
             None => rows::get(row, "now").map(Timestamp),
@@ -185,13 +228,15 @@ impl PostgresStore {
         let looked = async {
             let mut held = self.begin_writing().await.ok()?;
             held.set_busy(true);
-            let look = query(statements::CHANGE_HAPPENED).bind(seq).bind(op_id).persistent(self.prepares());
+            let wait = self.prepared(query(statements::AFTER_WRITERS)).ok()?;
+            let look = self.prepared(query(statements::CHANGE_HAPPENED).bind(seq).bind(op_id)).ok()?;
             let given_up = held.given_up();
             let looked = async {
-                raw_sql(statements::AFTER_WRITERS).execute(&mut *held).await?;
-                look.fetch_one(&mut *held).await
+                let epoch = wait.fetch_one(&mut *held).await?;
+                Ok((epoch, look.fetch_one(&mut *held).await?))
             };
-            let row = or(given_up, looked).await.ok()?;
+            let (epoch, row) = or(given_up, looked).await.ok()?;
+            self.recognise(&epoch).ok()?;
             held.set_busy(false);
             let happened = rows::get::<i64>(&row, "happened").ok()? == 1;
             held.commit().await.ok()?;
@@ -217,23 +262,12 @@ impl PostgresStore {
 }
 
 /// Connects, and looks who is there.
-async fn reach(url: &str, options: &PostgresOptions) -> Result<Arc<Connections>, StoreError> {
-    if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
-        return Err(OpenError::Scheme.into());
-    }
-    parameters::check(url)?;
-    let mut address: PgConnectOptions = url.parse().map_err(OpenError::Url)?;
-    if address.get_host().contains(',') {
-        return Err(OpenError::Hosts.into());
-    }
-    // Poolers do not know the parameter for floating-point numbers, of which there are none here.
-    address = address.application_name(NAME).disable_statement_logging().extra_float_digits(None);
-    if options.pooler {
-        address = address.statement_cache_capacity(0);
-    }
+async fn reach(address: Address, options: &PostgresOptions) -> Result<Arc<Connections>, StoreError> {
+    let Address { options: address, place } = address;
     let connections = Arc::new(Connections::new(address, options.connections, options.pooler));
-    let looked = tokio::time::timeout(2 * PATIENCE, first::look(&connections, options.pooler));
-    looked.await.unwrap_or_else(|_| Err(OpenError::Silent.into()))?;
+    let looked = tokio::time::timeout(2 * PATIENCE, first::look(&connections, options.pooler)).await;
+    let looked = looked.unwrap_or_else(|_| Err(OpenError::Silent.into()));
+    looked.map_err(|error| OpenError::at(&place, error))?;
     Ok(connections)
 }
 
@@ -241,7 +275,8 @@ async fn reach(url: &str, options: &PostgresOptions) -> Result<Arc<Connections>,
 impl Store for PostgresStore {
     async fn resolve(&self, digest: &Digest) -> Result<Snapshot, StoreError> {
         let hex = digest.to_hex();
-        let row = Held::read(&self.connections, self.pooler, || query(statements::RESOLVE).bind(&hex)).await?;
+        let ask = || query(AssertSqlSafe(self.installation.resolve.clone())).bind(&hex);
+        let row = Held::read(&self.connections, self.pooler, ask).await?;
         let row = row.ok_or_else(no_epoch)?;
         // The database's time while it ran, which is not before the caller asked: what is left is never overstated.
         rows::snapshot(&row, self.time(&row)?)
@@ -258,7 +293,8 @@ impl Store for PostgresStore {
         let uses = lists::uses(uses);
         let mut held = Held::begin(&self.connections, Side::Writing, statements::BEGIN_ASIDE).await?;
         held.set_busy(true);
-        let note = query(statements::NOTE_USES).bind(uses).persistent(self.prepares());
+        self.recognise_tables(&mut held).await?;
+        let note = self.prepared(query(statements::NOTE_USES).bind(uses))?;
         let given_up = held.given_up();
         or(given_up, note.execute(&mut *held)).await.map_err(asking)?;
         held.set_busy(false);

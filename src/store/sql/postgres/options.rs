@@ -24,19 +24,20 @@ pub struct PostgresOptions {
     pub(super) pooler: bool,
     pub(super) heartbeat: bool,
     pub(super) clock: Option<Arc<dyn Clock>>,
+    pub(super) schema: Option<String>,
 }
 
 impl fmt::Debug for PostgresOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("PostgresOptions");
         shown.field("connections", &self.connections).field("transaction_pooler", &self.pooler);
-        shown.field("synchronous_heartbeat", &self.heartbeat).finish_non_exhaustive()
+        shown.field("schema", &self.schema).field("synchronous_heartbeat", &self.heartbeat).finish_non_exhaustive()
     }
 }
 
 impl Default for PostgresOptions {
     fn default() -> Self {
-        Self { connections: 8, pooler: false, heartbeat: false, clock: None }
+        Self { connections: 8, pooler: false, heartbeat: false, clock: None, schema: None }
     }
 }
 
@@ -78,6 +79,21 @@ impl PostgresOptions {
     #[must_use]
     pub fn synchronous_heartbeat(mut self) -> Self {
         self.heartbeat = true;
+        self
+    }
+
+    /// The schema that holds the tables, as it is called (no quotes; case counts). It is created if it is not there and the role may
+    /// create it.
+    ///
+    /// Without this the store is opened in the schema of the `search_path` that has tables of keyward, and refuses to start if several
+    /// have. In a new database it makes them in the first one where it may.
+    ///
+    /// ```
+    /// let options = keyward::PostgresOptions::default().schema("keyward");
+    /// ```
+    #[must_use]
+    pub fn schema(mut self, name: impl Into<String>) -> Self {
+        self.schema = Some(name.into());
         self
     }
 

@@ -1,47 +1,146 @@
 //! Our tables, brought up to date.
 
-use super::error::{asking, locking, migrating};
+use super::error::{OpenError, asking, locking, migrating};
+use super::names::{self, Place, Schema, Session, quoted};
 use super::{keys, migrator, rows, statements};
 use crate::store::StoreError;
-use sqlx::{PgConnection, PgPool, raw_sql};
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::{PgConnection, PgPool, query, raw_sql};
+use std::sync::Arc;
 
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "tables", include_str!("../migrations/postgres/0001_tables.sql")),
+    (10, "installation", include_str!("../migrations/postgres/0010_installation.sql")),
     (20, "names", include_str!("../migrations/postgres/0020_names.sql")),
 ];
 
 const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 
-/// Runs what is missing, all or nothing. Nodes that start at the same time wait for one another, up to 30 s.
-pub(super) async fn bring_up_to_date(pool: &PgPool, pooler: bool) -> Result<(), StoreError> {
+/// An installation's tables, which are up to date.
+#[derive(Debug)]
+pub(super) struct Installation {
+    pub(super) schema: Schema,
+    pub(super) id: String,
+    /// The statement of a look-up, which is run far more often than any other.
+    pub(super) resolve: Arc<str>,
+}
+
+/// Finds the tables, and runs what is missing, all or nothing. Where nothing is missing, nothing is locked and nothing written: a role
+/// that may use the tables and nothing else can start.
+pub(super) async fn open(pool: &PgPool, asked: Option<&str>, pooler: bool) -> Result<Installation, StoreError> {
+    let mut look = pool.begin().await.map_err(asking)?;
+    let session = names::session(&mut look).await?;
+    // Every text has to be one that the database can hold: in another encoding most cannot.
+    if session.encoding != "UTF8" {
+        return Err(OpenError::Encoding { database: session.database, encoding: session.encoding }.into());
+    }
+    let place = names::choose(&mut look, &session, asked).await?;
+    let done = is_done(&mut look, &place, &session).await?;
+    look.rollback().await.map_err(asking)?;
+    let schema = match (done, place) {
+        (true, Place::There { schema, .. }) => schema,
+        _ => bring_up_to_date(pool, &session, asked, pooler).await?,
+    };
+
+    let mut look = pool.begin().await.map_err(asking)?;
+    let id = query(schema.qualify(statements::INSTALLATION)).persistent(false);
+    let id = id.fetch_optional(&mut *look).await.map_err(asking)?.ok_or_else(super::no_epoch)?;
+    let id: String = rows::get(&id, "installation")?;
+    look.rollback().await.map_err(asking)?;
+    tracing::info!(database = session.database, schema = schema.name, installation = id, "the tables are up to date");
+    let resolve = schema.qualify(statements::RESOLVE).0.into();
+    Ok(Installation { schema, id, resolve })
+}
+
+/// Whether there is nothing to run, and this role may read what there is.
+async fn is_done(connection: &mut PgConnection, place: &Place, session: &Session) -> Result<bool, StoreError> {
+    let Place::There { schema, .. } = place else { return Ok(false) };
+    let denied = query(statements::DENIED).bind(&schema.name).persistent(false);
+    let denied = denied.fetch_one(&mut *connection).await.map_err(asking)?;
+    let names = || (quoted(&session.role), quoted(&schema.name));
+    if let Some(tables) = rows::maybe::<String>(&denied, "unread")? {
+        let (role, schema) = names();
+        return Err(OpenError::Denied { tables, role, schema }.into());
+    }
+    let migrated = query(schema.qualify(statements::MIGRATED)).persistent(false);
+    let rows = migrated.fetch_all(&mut *connection).await.map_err(asking)?;
+    let ours: Migrator = migrator(&MIGRATIONS);
+    let mut known = ours.iter();
+    for row in &rows {
+        let (version, checksum): (i64, Vec<u8>) = (rows::get(row, "version")?, rows::get(row, "checksum")?);
+        if version > NEWEST {
+            return Err(migrating(MigrateError::VersionMissing(version), NEWEST));
+        }
+        if !known.next().is_some_and(|m| m.version == version && *m.checksum == *checksum) {
+            return Ok(false);
+        }
+    }
+    let astray = query(statements::ASTRAY).bind(&schema.name).persistent(false);
+    let astray = astray.fetch_one(connection).await.map_err(asking)?;
+    if known.next().is_some() || rows::get::<i64>(&astray, "n")? > 0 {
+        return Ok(false);
+    }
+    if let Some(tables) = rows::maybe::<String>(&denied, "unwritten")? {
+        let (role, schema) = names();
+        tracing::warn!(
+            tables,
+            "the role may not write to every table, so changes will fail: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN \
+             SCHEMA {schema} TO {role}"
+        );
+    }
+    Ok(true)
+}
+
+/// Runs what is missing. Nodes that start at the same time wait for one another, up to 30 s.
+async fn bring_up_to_date(
+    pool: &PgPool,
+    session: &Session,
+    asked: Option<&str>,
+    pooler: bool,
+) -> Result<Schema, StoreError> {
     let mut transaction = pool.begin().await.map_err(asking)?;
     raw_sql(statements::LOCK_MIGRATIONS).execute(&mut *transaction).await.map_err(locking)?;
-    if pooler && is_up_to_date(&mut transaction).await? {
-        return transaction.rollback().await.map_err(asking);
+    // Another node may have done it meanwhile.
+    let place = names::choose(&mut transaction, session, asked).await?;
+    if is_done(&mut transaction, &place, session).await? {
+        transaction.rollback().await.map_err(asking)?;
+    } else {
+        let ran = run(&mut transaction, &place, &session.role).await;
+        if pooler {
+            // The migrator names the statements that it prepares, and would leave them to whoever gets this session next.
+            let end = if ran.is_ok() { "DEALLOCATE ALL" } else { "ROLLBACK; DEALLOCATE ALL" };
+            raw_sql(end).execute(&mut *transaction).await.map_err(asking)?;
+        }
+        ran.map_err(|error| OpenError::of_rights(error, &place, session))?;
+        transaction.commit().await.map_err(asking)?;
+    }
+    match place {
+        Place::There { schema, .. } | Place::Empty { schema, .. } => Ok(schema),
+    }
+}
+
+async fn run(connection: &mut PgConnection, place: &Place, role: &str) -> Result<(), StoreError> {
+    let (Place::There { schema, .. } | Place::Empty { schema, .. }) = place;
+    if let Place::Empty { exists: false, .. } = place {
+        let create = sqlx::AssertSqlSafe(format!("CREATE SCHEMA {}", quoted(&schema.name)));
+        raw_sql(create).execute(&mut *connection).await.map_err(asking)?;
+    }
+    let home = query(statements::GO_HOME).bind(&schema.name).persistent(false);
+    home.execute(&mut *connection).await.map_err(asking)?;
+    // In a schema that the role may not use, names would mean temporary tables.
+    let home = query(statements::HOME).persistent(false).fetch_one(&mut *connection).await.map_err(asking)?;
+    if rows::maybe::<String>(&home, "home")?.as_ref() != Some(&schema.name) {
+        let (role, schema) = (quoted(role), quoted(&schema.name));
+        return Err(OpenError::CreateTables { role, schema, source: None }.into());
     }
     let mut run = migrator(&MIGRATIONS);
     // Its lock would be the session's, which a pooler does not keep.
     run.set_locking(false);
-    let ran = run.run_direct(None, &mut *transaction, false).await.map_err(|error| migrating(error, NEWEST));
-    let ran = match ran {
-        Ok(()) => keys::fill(&mut transaction).await,
-        Err(error) => Err(error),
-    };
-    if pooler {
-        // It names the statements that it prepares, and would leave them to whoever gets this session next.
-        let end = if ran.is_ok() { "DEALLOCATE ALL" } else { "ROLLBACK; DEALLOCATE ALL" };
-        raw_sql(end).execute(&mut *transaction).await.map_err(asking)?;
+    run.run_direct(None, &mut *connection, false).await.map_err(|error| migrating(error, NEWEST))?;
+    keys::fill(&mut *connection).await?;
+    // The schema may have been renamed since.
+    for statement in statements::PIN {
+        raw_sql(statement).execute(&mut *connection).await.map_err(asking)?;
     }
-    ran?;
-    transaction.commit().await.map_err(asking)
-}
-
-/// Whether there is nothing to run.
-async fn is_up_to_date(connection: &mut PgConnection) -> Result<bool, StoreError> {
-    let migrated = raw_sql(statements::MIGRATED).fetch_one(&mut *connection).await.map_err(asking)?;
-    if !rows::get::<bool>(&migrated, "migrated")? {
-        return Ok(false);
-    }
-    let newest = raw_sql(statements::NEWEST_MIGRATION).fetch_one(connection).await.map_err(asking)?;
-    Ok(rows::get::<Option<i64>>(&newest, "version")? == Some(NEWEST))
+    Ok(())
 }

@@ -11,14 +11,15 @@ macro_rules! statements {
     ($word:ident) => {
         /// The first read of a view: it fixes the moment that the view is of.
         pub const LOOK: &str =
-            concat!("SELECT seq, ", $word!(now), " AS now FROM keyward_epoch WHERE id = 1");
+            concat!("SELECT seq, ", $word!(now), " AS now", $word!(installation), " FROM keyward_epoch WHERE id = 1");
         pub const SOMEBODY: &str = "SELECT COUNT(*) AS n FROM keyward_epoch \
              WHERE EXISTS (SELECT 1 FROM keyward_owner) OR EXISTS (SELECT 1 FROM keyward_token)";
 
         pub const TAKE_EPOCH: &str = concat!(
             "UPDATE keyward_epoch SET seq = seq + 1, op_id = $1 WHERE id = 1 RETURNING seq, ",
             $word!(now),
-            " AS now"
+            " AS now",
+            $word!(installation)
         );
         pub const INSERT_CHANGE: &str =
             "INSERT INTO keyward_change (seq, op_id, at, tags) VALUES ($1, $2, $3, $4)";
@@ -32,6 +33,7 @@ macro_rules! statements {
             $word!(now),
             " AS now, ",
             $word!(who),
+            $word!(installation),
             ", CASE WHEN CAST($1 AS BIGINT) IS NULL OR EXISTS (SELECT 1 FROM keyward_change k ",
             "WHERE k.seq = $1 AND k.op_id = $2) THEN 1 ELSE 0 END AS known, CAST((SELECT ",
             $word!(array concat!($word!(object), "('seq', c.seq, 'op_id', c.op_id, 'at', c.at, 'tags', c.tags) ORDER BY c.seq")),
@@ -50,7 +52,9 @@ macro_rules! statements {
         pub const RESOLVE: &str = concat!(
             "SELECT x.seq, (SELECT k.op_id FROM keyward_change k WHERE k.seq = x.seq) AS op_id, ",
             $word!(now),
-            " AS now, ",
+            " AS now",
+            $word!(installation),
+            ", ",
             token!($word),
             ", ",
             owner!($word),
@@ -151,6 +155,16 @@ macro_rules! statements {
         );
         pub const OTHER_SUPER_ADMINS: &str = "SELECT COUNT(*) AS n FROM keyward_owner_role m \
              JOIN keyward_owner o ON o.id = m.owner_id WHERE m.role_id = $2 AND o.id <> $1 AND o.state = 'active'";
+        pub const ROLES_MEET: &str = concat!(
+            "SELECT COUNT(*) AS n FROM (SELECT a.owner_id FROM keyward_owner_role a ",
+            "JOIN keyward_owner_role b ON b.owner_id = a.owner_id ",
+            "WHERE a.role_id IN (SELECT CAST(e.value ->> 'role' AS BIGINT) FROM ",
+            $word!(elements "$1"),
+            ") AND b.role_id IN (SELECT CAST(e.value ->> 'role' AS BIGINT) FROM ",
+            $word!(elements "$2"),
+            ") AND NOT EXISTS (SELECT 1 FROM keyward_owner_role s WHERE s.owner_id = a.owner_id AND s.role_id = $3) ",
+            "LIMIT 1) met"
+        );
         pub const DELETE_SESSIONS: &str =
             "DELETE FROM keyward_token WHERE owner_id = $1 AND kind = 'session' RETURNING digest";
         pub const DELETE_ENDED_SESSIONS: &str =

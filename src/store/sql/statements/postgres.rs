@@ -60,7 +60,7 @@ pub const CLAMP_UNKNOWN: &str = clamp!(of_unknown!(postgres, "$7"));
 /// It need not wait for replicas.
 pub const HINT: &str = "SELECT set_config('synchronous_commit', 'local', TRUE), pg_notify('keyward', '')";
 /// Waits until whoever has the epoch is done, one way or the other.
-pub const AFTER_WRITERS: &str = "SELECT seq FROM keyward_epoch WHERE id = 1 FOR UPDATE";
+pub const AFTER_WRITERS: &str = "SELECT installation FROM keyward_epoch WHERE id = 1 FOR UPDATE";
 
 /// Commits something that replicas have to confirm, whatever the role's setting says; and whether there are any that have to.
 pub const HEARTBEAT: &str = concat!(
@@ -77,5 +77,35 @@ pub const END_WAITING: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_act
      WHERE application_name = $1 AND wait_event = 'SyncRep'";
 /// Who migrates waits for whoever does so already, and not for ever. What is there already is no news.
 pub const LOCK_MIGRATIONS: &str = "SET LOCAL client_min_messages = warning; SET LOCAL lock_timeout = '30s'; SELECT pg_advisory_xact_lock(7738711720364864)";
-pub const MIGRATED: &str = "SELECT to_regclass('keyward_migrations') IS NOT NULL AS migrated";
-pub const NEWEST_MIGRATION: &str = "SELECT MAX(version) AS version FROM keyward_migrations";
+
+/// Who asks, and what unqualified names mean: `writable` is the first schema of the search path in which tables may be made.
+pub const AT_HOME: &str = "SELECT CAST(current_user AS TEXT) AS role, CAST(current_database() AS TEXT) AS database, \
+     (SELECT CAST(pg_encoding_to_char(d.encoding) AS TEXT) FROM pg_database d WHERE d.datname = current_database()) AS encoding, \
+     current_setting('search_path') AS path, \
+     (SELECT CAST(p.s AS TEXT) FROM unnest(current_schemas(FALSE)) WITH ORDINALITY AS p (s, n) \
+     WHERE has_schema_privilege(CAST(p.s AS TEXT), 'CREATE') ORDER BY p.n LIMIT 1) AS writable";
+/// Every schema of the database that holds tables of an installation.
+pub const INSTALLATIONS: &str = "SELECT CAST(n.nspname AS TEXT) AS schema, has_schema_privilege(n.oid, 'USAGE') AS usable, \
+     CAST(pg_get_userbyid(c.relowner) AS TEXT) AS owner FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+     WHERE c.relname = 'keyward_epoch' AND c.relkind = 'r' AND c.relpersistence <> 't' ORDER BY n.nspname";
+pub const SCHEMA_EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1) AS found";
+/// Which of the tables of the schema `$1` this role may not read, and which it may read but not write to.
+pub const DENIED: &str = "SELECT string_agg(CAST(c.relname AS TEXT), ', ' ORDER BY c.relname) \
+     FILTER (WHERE NOT has_table_privilege(c.oid, 'SELECT')) AS unread, \
+     string_agg(CAST(c.relname AS TEXT), ', ' ORDER BY c.relname) FILTER (WHERE c.relname <> 'keyward_migrations' \
+     AND NOT has_table_privilege(c.oid, CASE c.relname WHEN 'keyward_epoch' THEN 'UPDATE' ELSE 'INSERT' END)) AS unwritten \
+     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+     WHERE n.nspname = $1 AND c.relkind = 'r' AND c.relname LIKE 'keyward\\_%'";
+/// How many functions of the schema `$1` look for tables elsewhere: it had another name when they were made.
+pub const ASTRAY: &str = "SELECT COUNT(*) AS n FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
+     WHERE n.nspname = $1 AND p.proname IN ('keyward_drop_grant_fields', 'keyward_log_by_hand') \
+     AND NOT COALESCE('search_path=' || quote_ident($1) || ', pg_temp' = ANY (p.proconfig), FALSE)";
+/// For a migration: unqualified names mean the schema `$1`, and nothing else.
+pub const GO_HOME: &str = "SELECT set_config('search_path', quote_ident($1) || ', pg_temp', TRUE)";
+pub const HOME: &str = "SELECT CAST(current_schema() AS TEXT) AS home";
+pub const PIN: [&str; 2] = [
+    "ALTER FUNCTION keyward_drop_grant_fields() SET search_path FROM CURRENT",
+    "ALTER FUNCTION keyward_log_by_hand() SET search_path FROM CURRENT",
+];
+pub const MIGRATED: &str = "SELECT version, checksum FROM keyward_migrations ORDER BY version";
+pub const INSTALLATION: &str = "SELECT installation FROM keyward_epoch WHERE id = 1";

@@ -2,7 +2,8 @@
 
 /// SQLite's words: an array of what is aggregated; an object; whether JSON text is JSON, not a string, inside another; the
 /// elements of the array in a parameter as rows `e(key, value)`, counted from 0; whether a parameter's text is in a column, in
-/// any case; the time; who answers.
+/// any case; the time; who answers; which
+/// installation.
 #[cfg(feature = "sqlite")]
 macro_rules! sqlite {
     (array $($content:tt)*) => {
@@ -31,6 +32,10 @@ macro_rules! sqlite {
     // Who it is that answers: a file is nobody.
     (who) => {
         "0 AS server"
+    };
+    // A file is recognised by what it is.
+    (installation) => {
+        ""
     };
 }
 #[cfg(feature = "strapi")]
@@ -70,6 +75,10 @@ macro_rules! postgres {
             "CAST(EXTRACT(EPOCH FROM pg_postmaster_start_time()) * 1000000 AS BIGINT) AS server, ",
             "pg_is_in_recovery() AS replica"
         )
+    };
+    // Which installation the epoch's row belongs to. Only that table has such a column.
+    (installation) => {
+        ", installation"
     };
 }
 #[cfg(feature = "strapi")]

@@ -1,0 +1,311 @@
+//! Coverage: whether every row that one account reaches under conditions is a row that others reach already.
+//!
+//! [`Ceiling`](super::Ceiling) compares permissions by their text. That is not enough where a condition speaks of the account that
+//! acts: under `admin::has-same-role-as-creator` one more role is more rows, though no permission was added. Here conditions are
+//! compared by what they mean for each account. A meaning that cannot be compared is never covered.
+
+use super::{
+    Action, Actor, Attribute, ConditionId, Conditions, Fields, OwnerId, Permission, Predicate, RoleId, Subject, Value,
+    When,
+};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Stands for "the account itself created the row", whichever account it is.
+const OWN: Predicate = Predicate::Is(Attribute("keyward::own"), Value::Bool(true));
+
+/// The permissions of an account, and the account that their conditions speak of.
+#[derive(Debug)]
+pub(crate) struct Holdings<'a> {
+    held: HashMap<(&'a Action, Option<&'a Subject>), Vec<&'a Permission>>,
+    actor: Actor,
+    /// The account has never been used, so it has created no row.
+    unused: bool,
+    meanings: RefCell<HashMap<ConditionId, Arc<Meaning>>>,
+}
+
+/// What a condition means for an account.
+#[derive(Debug)]
+enum Meaning {
+    Known(Predicate),
+    /// It is not registered, and denies for now. A later release may register it.
+    Unknown,
+}
+
+impl<'a> Holdings<'a> {
+    /// The holdings of an account that has or would have these roles and permissions.
+    pub(crate) fn new(owner: OwnerId, roles: &[RoleId], permissions: impl IntoIterator<Item = &'a Permission>) -> Self {
+        let mut held: HashMap<_, Vec<&Permission>> = HashMap::new();
+        for permission in permissions {
+            held.entry((&permission.action, permission.subject.as_ref())).or_default().push(permission);
+        }
+        let mut roles = roles.to_vec();
+        roles.sort_unstable();
+        roles.dedup();
+        let actor = Actor { owner, roles: roles.into() };
+        Self { held, actor, unused: false, meanings: RefCell::default() }
+    }
+
+    /// The same for an account that has never been used: it has created no row.
+    pub(crate) fn unused(mut self) -> Self {
+        self.unused = true;
+        self
+    }
+
+    /// Whether each row and field that these holdings reach under conditions is reached by one of `others` too.
+    ///
+    /// Rows that an account created itself count as reached by an account that holds the same permission for its own rows.
+    pub(crate) fn are_covered_by(&self, others: &[&Holdings<'_>], conditions: &Conditions) -> bool {
+        self.held.values().flatten().all(|permission| {
+            let each = permission.when.as_slice();
+            each.iter().all(|condition| {
+                parts(&permission.fields).iter().all(|fields| {
+                    others.iter().any(|other| other.reach(permission, fields, (self, condition), conditions))
+                })
+            })
+        })
+    }
+
+    /// Whether a permission is held for these fields without any condition.
+    pub(crate) fn have_always(&self, permission: &Permission) -> bool {
+        parts(&permission.fields).iter().all(|fields| {
+            self.on(permission).iter().any(|held| held.when == When::Always && held.fields.covers(fields))
+        })
+    }
+
+    fn on<'s>(&'s self, permission: &'s Permission) -> &'s [&'s Permission] {
+        self.held.get(&(&permission.action, permission.subject.as_ref())).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether these holdings reach the rows that `condition` means for the account of `from`.
+    fn reach(
+        &self,
+        permission: &Permission,
+        fields: &Fields,
+        (from, condition): (&Holdings<'_>, &ConditionId),
+        conditions: &Conditions,
+    ) -> bool {
+        let narrow = from.meaning(condition, conditions);
+        self.on(permission).iter().filter(|held| held.fields.covers(fields)).any(|held| match &held.when {
+            When::Always => true,
+            When::AnyOf(set) => set.as_slice().iter().any(|own| match (&*narrow, &*self.meaning(own, conditions)) {
+                (Meaning::Known(narrow), Meaning::Known(wide)) => implies(narrow, wide),
+                (Meaning::Unknown, Meaning::Unknown) => {
+                    let same = from.actor.owner == self.actor.owner && condition == own;
+                    same && is_subset(&from.actor.roles, &self.actor.roles)
+                }
+                _ => false,
+            }),
+        })
+    }
+
+    fn meaning(&self, condition: &ConditionId, conditions: &Conditions) -> Arc<Meaning> {
+        let mut meanings = self.meanings.borrow_mut();
+        let meaning = meanings.entry(condition.clone()).or_insert_with(|| {
+            let predicate = conditions.meaning(condition, &self.actor);
+            Arc::new(predicate.map_or(Meaning::Unknown, |predicate| Meaning::Known(self.own(predicate))))
+        });
+        Arc::clone(meaning)
+    }
+
+    /// The predicate with "created by this account" said the same way for every account.
+    fn own(&self, predicate: Predicate) -> Predicate {
+        let me = Value::Int(self.actor.owner.0);
+        let own = if self.unused { Predicate::Never } else { OWN };
+        match predicate {
+            Predicate::Is(Attribute::CREATOR_ID, value) if value == me => own,
+            Predicate::IsOneOf(Attribute::CREATOR_ID, values) if values.contains(&me) => {
+                let others = values.into_iter().filter(|value| *value != me).collect();
+                Predicate::Any(vec![own, Predicate::IsOneOf(Attribute::CREATOR_ID, others)])
+            }
+            Predicate::All(parts) => Predicate::All(parts.into_iter().map(|part| self.own(part)).collect()),
+            Predicate::Any(parts) => Predicate::Any(parts.into_iter().map(|part| self.own(part)).collect()),
+            other => other,
+        }
+    }
+}
+
+impl Conditions {
+    /// Whether rows may come to satisfy a condition because their *creator* gets one of these roles: it asks for roles that are
+    /// shared, or means something else for an account with other roles. One that is not registered may.
+    pub(crate) fn follows_roles(&self, condition: &ConditionId, roles: &[RoleId]) -> bool {
+        let with = |roles: &[RoleId]| self.meaning(condition, &Actor { owner: OwnerId(0), roles: roles.into() });
+        let Some(without) = with(&[]) else { return true };
+        let differs = |roles: &[RoleId]| with(roles).as_ref() != Some(&without);
+        asks_for_roles(&without) || differs(roles) || roles.iter().any(|role| differs(std::slice::from_ref(role)))
+    }
+}
+
+fn asks_for_roles(predicate: &Predicate) -> bool {
+    match predicate {
+        Predicate::SharesRole(..) => true,
+        Predicate::All(parts) | Predicate::Any(parts) => parts.iter().any(asks_for_roles),
+        Predicate::Always | Predicate::Never | Predicate::Is(..) | Predicate::IsOneOf(..) => false,
+    }
+}
+
+/// Fields one by one, as each may be held by another permission; all fields can only be held together.
+fn parts(fields: &Fields) -> Vec<Fields> {
+    match fields {
+        Fields::All => vec![Fields::All],
+        Fields::Only(set) => set.as_slice().iter().filter_map(|field| Fields::only([field.clone()]).ok()).collect(),
+    }
+}
+
+fn is_subset(narrow: &[RoleId], wide: &[RoleId]) -> bool {
+    narrow.iter().all(|role| wide.contains(role))
+}
+
+/// Whether every row that satisfies `narrow` satisfies `wide`. May answer no where the truth is yes.
+fn implies(narrow: &Predicate, wide: &Predicate) -> bool {
+    use Predicate::{All, Always, Any, Is, IsOneOf, Never, SharesRole};
+    match (narrow, wide) {
+        (Never, _) | (_, Always) => true,
+        (Any(parts), _) => parts.iter().all(|part| implies(part, wide)),
+        (_, All(parts)) => parts.iter().all(|part| implies(narrow, part)),
+        (All(parts), _) if parts.iter().any(|part| implies(part, wide)) => true,
+        (_, Any(parts)) => parts.iter().any(|part| implies(narrow, part)),
+        (Is(a, value), IsOneOf(b, values)) => a == b && values.contains(value),
+        (IsOneOf(a, some), Is(b, value)) => (a == b && some.iter().all(|s| s == value)) || some.is_empty(),
+        (IsOneOf(a, some), IsOneOf(b, values)) => {
+            (a == b && some.iter().all(|s| values.contains(s))) || some.is_empty()
+        }
+        (SharesRole(a, narrow), SharesRole(b, wide)) => a == b && is_subset(&narrow.roles, &wide.roles),
+        _ => narrow == wide,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR};
+
+    fn read(conditions: &[&str]) -> Permission {
+        Permission::new("read").on("article").when(When::from_list(conditions.iter().copied()))
+    }
+
+    fn roles(ids: &[i64]) -> Vec<RoleId> {
+        ids.iter().map(|id| RoleId(*id)).collect()
+    }
+
+    fn conditions() -> Conditions {
+        Conditions::default()
+            .register("flag", |_| Predicate::Is(Attribute("flag"), Value::Bool(true)))
+            .register("team", |a| {
+                Predicate::IsOneOf(Attribute("team"), a.roles.iter().map(|r| Value::Int(r.0)).collect())
+            })
+            .register("assigned", |a| Predicate::Is(Attribute("assignee"), Value::Int(a.owner.0)))
+            .register("untrained", |a| if a.roles.contains(&RoleId(9)) { Predicate::Never } else { Predicate::Always })
+    }
+
+    /// Whether account 8 with these roles reaches nothing under `narrow` that account 7 does not under `wide`.
+    fn covered(unused: bool, narrow: (&[&str], &[i64]), wide: (&[&str], &[i64])) -> bool {
+        let (target, actor) = (read(narrow.0), read(wide.0));
+        let target = Holdings::new(OwnerId(8), &roles(narrow.1), [&target]);
+        let actor = Holdings::new(OwnerId(7), &roles(wide.1), [&actor]);
+        let target = if unused { target.unused() } else { target };
+        target.are_covered_by(&[&actor], &conditions())
+    }
+
+    #[test]
+    fn a_shared_role_is_covered_by_the_same_roles_and_more() {
+        let same = &[HAS_SAME_ROLE_AS_CREATOR][..];
+        for condition in [same, &["team"]] {
+            assert!(covered(true, (condition, &[2]), (condition, &[3, 2])));
+            assert!(!covered(true, (condition, &[2, 4]), (condition, &[2, 3])));
+            assert!(covered(false, (condition, &[2, 4]), (&[], &[])), "without a condition every row is reached");
+        }
+    }
+
+    #[test]
+    fn own_rows_are_alike_for_all_accounts_and_none_for_an_unused_one() {
+        assert!(covered(false, (&[IS_CREATOR], &[2]), (&[IS_CREATOR], &[])));
+        assert!(covered(true, (&[IS_CREATOR], &[2]), (&["flag"], &[])));
+        assert!(!covered(false, (&[IS_CREATOR], &[2]), (&["flag"], &[])));
+    }
+
+    #[test]
+    fn rows_of_an_account_by_another_attribute_are_not_covered() {
+        assert!(!covered(true, (&["assigned"], &[2]), (&["assigned"], &[2])));
+        assert!(covered(true, (&["flag"], &[2]), (&["flag"], &[3])));
+        assert!(!covered(true, (&["untrained"], &[2]), (&["untrained"], &[9])), "fewer roles may be more rows");
+    }
+
+    #[test]
+    fn what_is_not_registered_is_covered_only_by_the_same_account_with_as_many_roles() {
+        let unknown = read(&["no::such"]);
+        let of = |owner: i64, ids: &[i64]| Holdings::new(OwnerId(owner), &roles(ids), [&unknown]);
+        let covered = |narrow: &Holdings<'_>, wide: &Holdings<'_>| narrow.are_covered_by(&[wide], &conditions());
+        assert!(covered(&of(7, &[2]), &of(7, &[2, 3])));
+        assert!(!covered(&of(7, &[2, 4]), &of(7, &[2])));
+        assert!(!covered(&of(8, &[2]).unused(), &of(7, &[2])));
+    }
+
+    #[test]
+    fn each_condition_and_each_field_has_to_be_covered() {
+        assert!(!covered(true, (&["flag", HAS_SAME_ROLE_AS_CREATOR], &[2]), (&["flag"], &[2])));
+        let only = |names: &[&str]| Fields::only(names.iter().copied()).unwrap();
+        let target = [read(&["flag"]).fields(only(&["title", "body"]))];
+        let held = [read(&["flag"]).fields(only(&["title"])), read(&[]).fields(only(&["body"]))];
+        let target = Holdings::new(OwnerId(8), &[], &target);
+        let covered =
+            |held: &[Permission]| target.are_covered_by(&[&Holdings::new(OwnerId(7), &[], held)], &conditions());
+        assert!(covered(&held) && !covered(&held[..1]) && !covered(&held[1..]));
+        let of_two = [&Holdings::new(OwnerId(7), &[], &held[..1]), &Holdings::new(OwnerId(6), &[], &held[1..])];
+        assert!(target.are_covered_by(&of_two, &conditions()));
+    }
+
+    #[test]
+    fn only_what_is_held_without_a_condition_is_held_always() {
+        let only = |names: &[&str]| Fields::only(names.iter().copied()).unwrap();
+        let held = [read(&[]).fields(only(&["title"])), read(&["flag"])];
+        let held = Holdings::new(OwnerId(7), &[], &held);
+        assert!(held.have_always(&read(&["flag"]).fields(only(&["title"]))));
+        assert!(!held.have_always(&read(&[])) && !held.have_always(&read(&[]).fields(only(&["title", "body"]))));
+    }
+
+    #[test]
+    fn conditions_on_roles_are_told_from_those_on_the_row() {
+        let conditions = conditions();
+        let follows = |id: &str| conditions.follows_roles(&ConditionId::new(id), &roles(&[2, 9]));
+        assert!([HAS_SAME_ROLE_AS_CREATOR, "team", "untrained", "no::such"].into_iter().all(follows));
+        assert!(!["flag", "assigned", IS_CREATOR].into_iter().any(follows));
+    }
+
+    #[test]
+    fn predicates_imply_only_what_is_sure() {
+        use Predicate::{All, Any, Is, IsOneOf, Never};
+        let is = |name: &'static str, n: i64| Is(Attribute(name), Value::Int(n));
+        let one_of = |ns: &[i64]| IsOneOf(Attribute("a"), ns.iter().map(|n| Value::Int(*n)).collect());
+        let (a1, b1) = (is("a", 1), is("b", 1));
+        let both = All(vec![a1.clone(), b1.clone()]);
+        let either = Any(vec![a1.clone(), b1.clone()]);
+        for (narrow, wide) in [
+            (&both, &a1),
+            (&a1, &either),
+            (&both, &either),
+            (&both, &both),
+            (&either, &either),
+            (&a1, &one_of(&[1, 2])),
+            (&one_of(&[1]), &one_of(&[2, 1])),
+            (&one_of(&[1]), &a1),
+            (&one_of(&[]), &b1),
+            (&Never, &a1),
+            (&Any(vec![]), &a1),
+        ] {
+            assert!(implies(narrow, wide), "{narrow:?} {wide:?}");
+        }
+        for (narrow, wide) in [
+            (&a1, &both),
+            (&either, &a1),
+            (&either, &both),
+            (&one_of(&[1, 3]), &one_of(&[1, 2])),
+            (&is("a", 2), &a1),
+            (&All(vec![]), &a1),
+            (&a1, &Any(vec![])),
+        ] {
+            assert!(!implies(narrow, wide), "{narrow:?} {wide:?}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Two of the sequences over HTTP: the texts say what to do, and nothing has changed.
+
+#![cfg(feature = "full")]
+
+use keyward::testing::{App, Key, World};
+use keyward::{Fields, HAS_SAME_ROLE_AS_CREATOR, NewRole, Permission, When, api};
+use serde_json::{Value, json};
+
+const ADMIN: [&str; 4] = ["admin::users.read", "admin::users.update", "admin::roles.read", "admin::roles.update"];
+
+fn shared() -> Permission {
+    Permission::new("read").on("article").fields(Fields::All).when(When::from_list([HAS_SAME_ROLE_AS_CREATOR]))
+}
+
+fn open() -> (World, App) {
+    let world = World::with(|builder| builder.api());
+    let app = world.guard(api::router(&world.keyward));
+    (world, app)
+}
+
+/// A delegated admin, who also reads what people with the same role have made.
+async fn admin(world: &World) -> Key {
+    let cast = ADMIN.into_iter().fold(world.editor(), |cast, action| cast.holds(action));
+    cast.holds(shared()).sign_in().await
+}
+
+async fn user(app: &App, by: &Key, path: &str) -> Value {
+    app.get(path).bearer(&by.secret).await.assert_ok().json()["data"].clone()
+}
+
+#[tokio::test]
+async fn a_stripped_peer_is_not_taken_over() {
+    let (world, app) = open();
+    let eve = admin(&world).await;
+    let vera = world.editor().holds("admin::users.read").sign_in().await;
+    let path = format!("/admin/users/{}", vera.owner());
+    let put = async |body: Value| app.put(&path).bearer(&eve.secret).json(&body).await;
+    put(json!({"roles": []})).await.assert_status(200);
+    let before = user(&app, &eve, &path).await;
+    for body in [json!({"password": "Taken0ver"}), json!({"email": "mine@example.test"})] {
+        let answer = put(body).await;
+        let error = answer.assert_status(403).json()["error"]["message"].to_string();
+        assert!(error.contains("Only a super admin or the account itself"), "{error}");
+    }
+    assert_eq!(user(&app, &eve, &path).await, before);
+    put(json!({"roles": [vera.role().0], "email": before["email"], "firstname": "Vera"})).await.assert_status(200);
+}
+
+#[tokio::test]
+async fn a_colleagues_rows_are_not_opened_by_a_role() {
+    let (world, app) = open();
+    let eve = admin(&world).await;
+    let vic = world.editor().sign_in().await;
+    let path = format!("/admin/users/{}", vic.owner());
+    let body = json!({"roles": [eve.role().0]});
+    let answer = app.put(&path).bearer(&eve.secret).json(&body).await;
+    let error = answer.assert_status(403).json()["error"]["message"].to_string();
+    assert!(error.contains("only a super admin gives it"), "{error}");
+    assert_eq!(user(&app, &eve, &path).await["roles"][0]["id"], vic.role().0);
+}
+
+#[tokio::test]
+async fn a_role_with_members_gets_no_condition() {
+    let (world, app) = open();
+    let eve = admin(&world).await;
+    let vic = world.editor().sign_in().await;
+    let empty = world.keyward.roles().create(NewRole::new("empty")).await.unwrap().id;
+    let article =
+        json!({"action": "read", "subject": "article", "conditions": [HAS_SAME_ROLE_AS_CREATOR], "properties": {}});
+    let body = json!({ "permissions": [article] });
+    let answer = app.put(&format!("/admin/roles/{}/permissions", vic.role())).bearer(&eve.secret).json(&body).await;
+    let error = answer.assert_status(400).json()["error"].clone();
+    assert!(error.to_string().contains("this role has members"), "{error}");
+    assert_eq!(error["details"]["errors"][0]["path"], json!(["permissions", "0"]), "{error}");
+    app.put(&format!("/admin/roles/{empty}/permissions")).bearer(&eve.secret).json(&body).await.assert_status(200);
+}

@@ -1,0 +1,314 @@
+//! The sequences that were found, and others of their kind, one by one. Each ends with a call that is refused; the calls before it are
+//! allowed, so that the refusal is about the sequence.
+
+use keyward::testing::World;
+use keyward::{
+    Attribute, Conditions, Doer, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, NewOwner, NewRole, OwnerId, OwnerState,
+    OwnerUpdate, Owners, Password, Permission, Predicate, RoleId, Roles, ServiceError, Value, When,
+};
+
+/// An installation.
+struct House {
+    world: World,
+}
+
+fn read(condition: &str) -> Permission {
+    Permission::new("read").on("article").when(When::from_list([condition]))
+}
+
+fn read_all() -> Permission {
+    Permission::new("read").on("article")
+}
+
+fn update_own() -> Permission {
+    Permission::new("update").on("article").when(When::from_list([IS_CREATOR]))
+}
+
+fn credentials() -> [OwnerUpdate; 2] {
+    [
+        OwnerUpdate { password: Some(Password::new("Taken0ver")), ..OwnerUpdate::default() },
+        OwnerUpdate { email: Some("mine@example.test".into()), ..OwnerUpdate::default() },
+    ]
+}
+
+/// Refused as not allowed, with this in the text.
+#[track_caller]
+fn forbidden<T: std::fmt::Debug>(answer: Result<T, ServiceError>, text: &str) {
+    match answer {
+        Err(ServiceError::Forbidden(why)) => assert!(why.contains(text), "{why}"),
+        other => panic!("not forbidden: {other:?}"),
+    }
+}
+
+/// Refused because of this permission of a list.
+#[track_caller]
+fn wrong<T: std::fmt::Debug>(answer: Result<T, ServiceError>, path: &str) {
+    match answer {
+        Err(ServiceError::Invalid(problems)) => {
+            assert_eq!(problems.iter().map(|p| p.path.as_str()).collect::<Vec<_>>(), [path]);
+            assert!(problems[0].message.contains("only a super admin"), "{problems:?}");
+        }
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+impl House {
+    fn new() -> Self {
+        Self { world: World::new() }
+    }
+
+    async fn role(&self, name: &str, permissions: impl IntoIterator<Item = Permission>) -> RoleId {
+        self.world.keyward.roles().create(NewRole::new(name).permissions(permissions)).await.unwrap().id
+    }
+
+    async fn person(&self, name: &str, roles: &[RoleId]) -> OwnerId {
+        let new = NewOwner::new(format!("{name}@example.test")).roles(roles.iter().copied());
+        self.world.keyward.owners().create(new).await.unwrap().id
+    }
+
+    fn services(&self, actor: OwnerId) -> (Owners, Roles) {
+        let keyward = &self.world.keyward;
+        (keyward.owners().by(Doer::Person(actor)), keyward.roles().by(Doer::Person(actor)))
+    }
+
+    /// An account that the actor has invited and registered.
+    async fn puppet(&self, actor: OwnerId, name: &str, roles: &[RoleId]) -> OwnerId {
+        let new = NewOwner::new(format!("{name}@example.test")).roles(roles.iter().copied());
+        let invited = self.services(actor).0.invite(new).await.unwrap();
+        let registration = keyward::Registration {
+            invitation: invited.secret.expose().to_owned(),
+            firstname: name.to_owned(),
+            lastname: String::new(),
+            username: None,
+            password: Password::new("Passw0rd!"),
+        };
+        self.world.keyward.sessions().by(Doer::Visitor).register(registration).await.unwrap();
+        invited.owner.id
+    }
+}
+
+#[tokio::test]
+async fn a_used_account_keeps_its_credentials_when_its_roles_are_taken() {
+    let house = House::new();
+    let author = house.role("Author", [update_own()]).await;
+    let eve = house.person("eve", &[author]).await;
+    let vera = house.person("vera", &[author]).await;
+    let (owners, _) = house.services(eve);
+    owners.set_roles(vera, vec![]).await.unwrap();
+    for state in [OwnerState::Active, OwnerState::Deactivated, OwnerState::Blocked, OwnerState::DeactivatedAndBlocked] {
+        owners.set_state(vera, state).await.unwrap();
+        for update in credentials() {
+            forbidden(owners.update(vera, update).await, "only a super admin or the account itself");
+        }
+        refused_invitation(owners.invite_again(vera).await);
+    }
+    owners.set_state(vera, OwnerState::Active).await.unwrap();
+    owners.set_roles(vera, vec![author]).await.unwrap();
+    assert_eq!(house.world.keyward.owners().read(vera).await.unwrap().email, "vera@example.test");
+}
+
+#[track_caller]
+fn refused_invitation<T: std::fmt::Debug>(answer: Result<T, ServiceError>) {
+    assert!(matches!(answer, Err(ServiceError::Forbidden(_) | ServiceError::Impossible(_))), "{answer:?}");
+}
+
+#[tokio::test]
+async fn members_keep_their_credentials_when_their_role_is_emptied() {
+    let house = House::new();
+    let author = house.role("Author", [update_own()]).await;
+    let lead = house.role("Lead", [update_own(), "admin::users.update".into()]).await;
+    let eve = house.person("eve", &[lead]).await;
+    let zoe = house.person("zoe", &[author]).await;
+    let (owners, roles) = house.services(eve);
+    roles.set_permissions(author, vec![]).await.unwrap();
+    for update in credentials() {
+        forbidden(owners.update(zoe, update).await, "only a super admin or the account itself");
+    }
+    wrong(roles.set_permissions(author, vec![update_own()]).await, "permissions.0");
+}
+
+#[tokio::test]
+async fn an_emptied_role_with_a_puppet_in_it_gets_no_condition_back() {
+    let house = House::new();
+    let shared = read(HAS_SAME_ROLE_AS_CREATOR);
+    let legal = house.role("Legal", [shared.clone()]).await;
+    let lead = house.role("Lead", [shared.clone()]).await;
+    let eve = house.person("eve", &[lead]).await;
+    house.person("lea", &[legal]).await;
+    let (owners, roles) = house.services(eve);
+    forbidden(owners.invite(NewOwner::new("p@example.test").roles([legal])).await, "only a super admin");
+    roles.set_permissions(legal, vec![]).await.unwrap();
+    house.puppet(eve, "puppet", &[legal]).await;
+    wrong(roles.set_permissions(legal, vec![shared.clone()]).await, "permissions.0");
+    wrong(roles.would_clamp(legal, vec![shared]).await.map(drop), "permissions.0");
+}
+
+#[tokio::test]
+async fn a_colleague_gets_no_role_that_opens_their_rows() {
+    let house = House::new();
+    let lead = house.role("Lead", [read(HAS_SAME_ROLE_AS_CREATOR), "legal".into()]).await;
+    let legal = house.role("Legal", ["legal".into()]).await;
+    let lea = house.person("lea", &[lead]).await;
+    let vic = house.person("vic", &[legal]).await;
+    let (owners, _) = house.services(lea);
+    for roles in [vec![lead], vec![lead, legal]] {
+        forbidden(owners.set_roles(vic, roles.clone()).await, "only a super admin");
+        forbidden(owners.would_clamp(vic, roles).await, "only a super admin");
+    }
+    // An account that was never used has no rows to open.
+    house.puppet(lea, "new", &[lead]).await;
+}
+
+#[tokio::test]
+async fn a_puppet_reads_no_more_by_a_role_that_the_actor_has_dropped() {
+    let house = House::new();
+    let desk = house.role("Desk", [read(HAS_SAME_ROLE_AS_CREATOR)]).await;
+    let team = house.role("Team", []).await;
+    let eve = house.person("eve", &[desk, team]).await;
+    let vic = house.person("vic", &[]).await;
+    let puppet = house.puppet(eve, "puppet", &[desk, team]).await;
+    let (owners, _) = house.services(eve);
+    // The actor shares nothing with the colleague afterwards, and holds no condition at all. The puppet does.
+    owners.set_roles(eve, vec![]).await.unwrap();
+    forbidden(owners.set_roles(vic, vec![team]).await, "only a super admin");
+    owners.set_state(puppet, OwnerState::Deactivated).await.unwrap_err();
+    let (puppets, _) = house.services(puppet);
+    forbidden(puppets.set_roles(vic, vec![team]).await, "only a super admin");
+    // Nor does the actor get the roles back by the puppet, who would then read the actor's rows.
+    forbidden(puppets.set_roles(eve, vec![desk, team]).await, "would reach the rows");
+}
+
+#[tokio::test]
+async fn a_puppet_does_not_widen_the_rows_of_the_actor() {
+    let house = House::new();
+    let desk = house.role("Desk", [read(HAS_SAME_ROLE_AS_CREATOR)]).await;
+    let legal = house.role("Legal", []).await;
+    let eve = house.person("eve", &[desk]).await;
+    house.person("lea", &[legal]).await;
+    let puppet = house.puppet(eve, "puppet", &[legal]).await;
+    let (puppets, _) = house.services(puppet);
+    forbidden(puppets.set_roles(eve, vec![desk, legal]).await, "may more than you");
+    let (owners, _) = house.services(eve);
+    forbidden(owners.set_roles(puppet, vec![desk, legal]).await, "with these roles");
+}
+
+#[tokio::test]
+async fn an_invited_account_is_not_lowered_taken_over_and_raised_again() {
+    let house = House::new();
+    let desk = house.role("Desk", [read(HAS_SAME_ROLE_AS_CREATOR)]).await;
+    let team = house.role("Team", []).await;
+    let eve = house.person("eve", &[desk]).await;
+    let new = NewOwner::new("new@example.test").roles([desk, team]);
+    let new = house.world.keyward.owners().invite(new).await.unwrap().owner.id;
+    let (owners, _) = house.services(eve);
+    forbidden(owners.invite_again(new).await, "only a super admin");
+    let address = OwnerUpdate { email: Some("mine@example.test".into()), ..OwnerUpdate::default() };
+    forbidden(owners.update(new, address.clone()).await, "only a super admin");
+    owners.set_roles(new, vec![desk]).await.unwrap();
+    owners.update(new, address).await.unwrap();
+    owners.invite_again(new).await.unwrap();
+    forbidden(owners.set_roles(new, vec![desk, team]).await, "with these roles");
+}
+
+#[tokio::test]
+async fn a_role_filled_while_it_is_empty_is_judged_when_it_is_given() {
+    let house = House::new();
+    let shared = read(HAS_SAME_ROLE_AS_CREATOR);
+    let desk = house.role("Desk", [shared.clone()]).await;
+    let eve = house.person("eve", &[desk]).await;
+    let vic = house.person("vic", &[]).await;
+    let (owners, roles) = house.services(eve);
+    let mine = roles.create(NewRole::new("Mine").permissions([shared])).await.unwrap().id;
+    forbidden(owners.set_roles(vic, vec![mine]).await, "with these roles");
+    forbidden(owners.invite(NewOwner::new("p@example.test").roles([mine])).await, "with these roles");
+    forbidden(owners.set_roles(eve, vec![desk, mine]).await, "your own roles");
+}
+
+#[tokio::test]
+async fn conditions_of_the_host_are_compared_by_what_they_mean() {
+    let conditions = Conditions::default()
+        .register("flag", |_| Predicate::Is(Attribute("flag"), Value::Bool(true)))
+        .register("assigned", |a| Predicate::Is(Attribute("assignee"), Value::Int(a.owner.0)))
+        .register("team", |a| Predicate::IsOneOf(Attribute("team"), a.roles.iter().map(|r| Value::Int(r.0)).collect()))
+        .register("staff", |a| if a.roles.contains(&RoleId(2)) { Predicate::Never } else { Predicate::Always });
+    let house = House { world: World::with(|builder| builder.conditions(conditions)) };
+    let trainee = house.role("Trainee", []).await;
+    assert_eq!(trainee, RoleId(2));
+    let flag = house.role("Flag", [read("flag")]).await;
+    let assigned = house.role("Assigned", [read("assigned")]).await;
+    let team = house.role("Team", [read("team")]).await;
+    let staff = house.role("Staff", [read("staff")]).await;
+    let eve = house.person("eve", &[flag, assigned, team, trainee, staff]).await;
+    let (flag_too, vic) = (house.role("Flag too", [read("flag")]).await, house.person("vic", &[]).await);
+    let gil = house.person("gil", &[flag_too]).await;
+    let (owners, _) = house.services(eve);
+    // The same rows for every account, or fewer.
+    house.puppet(eve, "flag", &[flag]).await;
+    house.puppet(eve, "team", &[team]).await;
+    house.services(gil).0.set_roles(vic, vec![flag_too]).await.unwrap();
+    house.services(gil).0.set_roles(vic, vec![]).await.unwrap();
+    // Rows that are assigned to another account, or that an account reaches because it lacks a role.
+    for role in [assigned, staff] {
+        forbidden(owners.invite(NewOwner::new("p@example.test").roles([role])).await, "with these roles");
+        forbidden(owners.set_roles(vic, vec![role]).await, "with these roles");
+    }
+    forbidden(owners.set_roles(eve, vec![staff]).await, "with these roles");
+    // The host may compare roles with an attribute that follows the creator.
+    forbidden(owners.set_roles(vic, vec![team]).await, "would reach the rows");
+}
+
+#[tokio::test]
+async fn who_holds_everything_without_conditions_administers_as_ever() {
+    let house = House::new();
+    let shared = read(HAS_SAME_ROLE_AS_CREATOR);
+    let author = house.role("Author", [shared.clone(), update_own()]).await;
+    let update = Permission::new("update").on("article");
+    let admin = house.role("Admin", ["admin::users.update".into(), read_all(), update]).await;
+    let ann = house.person("ann", &[admin]).await;
+    let vic = house.person("vic", &[]).await;
+    let (owners, roles) = house.services(ann);
+    let invited = owners.invite(NewOwner::new("new@example.test").roles([author])).await.unwrap().owner.id;
+    owners.invite_again(invited).await.unwrap();
+    owners.set_roles(vic, vec![author]).await.unwrap();
+    owners.set_roles(vic, vec![author, admin]).await.unwrap();
+    owners.set_roles(vic, vec![]).await.unwrap();
+    owners.set_roles(vic, vec![admin]).await.unwrap();
+    let names = OwnerUpdate { firstname: Some("Vic".into()), active: Some(false), ..OwnerUpdate::default() };
+    owners.update(vic, names).await.unwrap();
+    roles.set_permissions(author, vec![]).await.unwrap();
+    roles.set_permissions(author, vec![update_own(), shared]).await.unwrap();
+    owners.delete(vic).await.unwrap();
+    forbidden(owners.update(house.person("old", &[]).await, credentials()[0].clone()).await, "only a super admin");
+}
+
+#[tokio::test]
+async fn a_role_with_members_changes_within_its_own_conditions() {
+    let house = House::new();
+    let both = Permission::new("read").on("article").when(When::from_list([IS_CREATOR, HAS_SAME_ROLE_AS_CREATOR]));
+    let desk = house.role("Desk", [both.clone(), "a".into(), "b".into()]).await;
+    let eve = house.person("eve", &[desk]).await;
+    let (_, roles) = house.services(eve);
+    roles.set_permissions(desk, vec![both, "a".into()]).await.unwrap();
+    roles.set_permissions(desk, vec![read(IS_CREATOR), "a".into()]).await.unwrap();
+    // What was taken away does not come back.
+    let again = roles.set_permissions(desk, vec![read(HAS_SAME_ROLE_AS_CREATOR)]).await;
+    assert!(matches!(again, Err(ServiceError::Invalid(_))), "{again:?}");
+}
+
+#[tokio::test]
+async fn a_super_admin_may_all_of_this() {
+    let house = House::new();
+    let boss = house.person("boss", &[RoleId::SUPER_ADMIN]).await;
+    let shared = read(HAS_SAME_ROLE_AS_CREATOR);
+    let desk = house.role("Desk", [shared.clone()]).await;
+    let vic = house.person("vic", &[desk]).await;
+    let eve = house.person("eve", &[]).await;
+    let (owners, roles) = house.services(boss);
+    roles.set_permissions(desk, vec![]).await.unwrap();
+    roles.set_permissions(desk, vec![shared]).await.unwrap();
+    owners.set_roles(eve, vec![desk]).await.unwrap();
+    for update in credentials() {
+        owners.update(vic, update).await.unwrap();
+    }
+    house.puppet(boss, "new", &[desk]).await;
+}

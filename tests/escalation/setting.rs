@@ -1,0 +1,146 @@
+//! An installation to begin with: roles, people, and rows that they have created.
+
+use keyward::testing::World;
+use keyward::{
+    Attribute, Conditions, Fields, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, NewOwner, NewRole, OwnerId, OwnerState,
+    Permission, Predicate, RoleId, Value, When,
+};
+use proptest::prelude::*;
+
+pub(crate) const ACTIONS: [&str; 2] = ["read", "update"];
+pub(crate) const FIELDS: [&str; 2] = ["title", "body"];
+/// Actions without rows.
+pub(crate) const PLAIN: [&str; 2] = ["admin::users.update", "admin::roles.update"];
+
+/// The row is flagged: the same for every account.
+pub(crate) const FLAG: &str = "test::flag";
+/// The row belongs to a role that the account has.
+pub(crate) const TEAM: &str = "test::team";
+/// The row is assigned to the account.
+pub(crate) const ASSIGNED: &str = "test::assigned";
+/// The account does not have the role of trainees: one role less is more rows.
+pub(crate) const TRAINEE: &str = "test::no-trainee";
+/// The account and the creator of the row both have the role of the guild. It is asked without sharing roles.
+pub(crate) const GUILD: &str = "test::guild";
+pub(crate) const CONDITIONS: [&str; 7] = [IS_CREATOR, HAS_SAME_ROLE_AS_CREATOR, FLAG, TEAM, ASSIGNED, TRAINEE, GUILD];
+
+/// The first role that is made.
+pub(crate) const TRAINEE_ROLE: RoleId = RoleId(2);
+/// The second role that is made.
+pub(crate) const GUILD_ROLE: RoleId = RoleId(3);
+
+/// A row of the host.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) creator: OwnerId,
+    pub(crate) flag: bool,
+    pub(crate) team: RoleId,
+    pub(crate) assignee: OwnerId,
+}
+
+/// A row in the making: numbers of people and roles.
+pub(crate) type Sketch = (usize, bool, usize, usize);
+
+/// What an installation begins with.
+#[derive(Clone, Debug)]
+pub(crate) struct Setting {
+    pub(crate) roles: Vec<Vec<Permission>>,
+    /// The roles of the actor, of people who use the installation, of one who is switched off, and of one who was only invited.
+    pub(crate) people: Vec<Vec<usize>>,
+    pub(crate) rows: Vec<Sketch>,
+}
+
+pub(crate) const ROLES: usize = 5;
+const PEOPLE: usize = 6;
+
+/// An installation as it was made.
+pub(crate) struct Made {
+    pub(crate) world: World,
+    pub(crate) actor: OwnerId,
+    pub(crate) rows: Vec<Row>,
+}
+
+fn fields() -> impl Strategy<Value = Fields> {
+    prop_oneof![
+        3 => Just(Fields::All),
+        2 => Just(Fields::only(FIELDS).unwrap()),
+        2 => prop::sample::select(FIELDS.to_vec()).prop_map(|field| Fields::only([field]).unwrap()),
+    ]
+}
+
+fn when() -> impl Strategy<Value = When> {
+    let some = |n| prop::sample::subsequence(CONDITIONS.to_vec(), n).prop_map(When::from_list);
+    prop_oneof![4 => Just(When::Always), 5 => some(1), 1 => some(2)]
+}
+
+pub(crate) fn permission() -> impl Strategy<Value = Permission> {
+    let on_rows = (prop::sample::select(ACTIONS.to_vec()), fields(), when())
+        .prop_map(|(action, fields, when)| Permission::new(action).on("article").fields(fields).when(when));
+    prop_oneof![5 => on_rows, 1 => prop::sample::select(PLAIN.to_vec()).prop_map(Permission::new)]
+}
+
+pub(crate) fn permissions() -> impl Strategy<Value = Vec<Permission>> {
+    prop::collection::vec(permission(), 0..3)
+}
+
+pub(crate) fn setting() -> impl Strategy<Value = Setting> {
+    let roles = prop::collection::vec(permissions(), ROLES);
+    let people = prop::collection::vec(prop::collection::btree_set(0..ROLES, 0..3), PEOPLE);
+    let rows = prop::collection::vec((0..PEOPLE, prop::bool::ANY, 0..ROLES, 0usize..20), 8);
+    (roles, people, rows).prop_map(|(roles, people, rows)| {
+        let people = people.into_iter().map(|roles| roles.into_iter().collect()).collect();
+        Setting { roles, people, rows }
+    })
+}
+
+pub(crate) fn conditions() -> Conditions {
+    Conditions::default()
+        .register(FLAG, |_| Predicate::Is(Attribute("flag"), Value::Bool(true)))
+        .register(TEAM, |actor| {
+            Predicate::IsOneOf(Attribute("team"), actor.roles.iter().map(|role| Value::Int(role.0)).collect())
+        })
+        .register(ASSIGNED, |actor| Predicate::Is(Attribute("assignee"), Value::Int(actor.owner.0)))
+        .register(TRAINEE, |actor| match actor.roles.contains(&TRAINEE_ROLE) {
+            true => Predicate::Never,
+            false => Predicate::Always,
+        })
+        .register(GUILD, |actor| match actor.roles.contains(&GUILD_ROLE) {
+            true => Predicate::Is(Attribute("creator_is_in_guild"), Value::Bool(true)),
+            false => Predicate::Never,
+        })
+}
+
+impl Setting {
+    pub(crate) async fn make(&self) -> Made {
+        let world = World::with(|builder| builder.conditions(conditions()));
+        let mut roles = Vec::new();
+        for (i, permissions) in self.roles.iter().enumerate() {
+            let new = NewRole::new(format!("role {i}")).permissions(permissions.iter().cloned());
+            roles.push(world.keyward.roles().create(new).await.unwrap().id);
+        }
+        assert_eq!(roles[..2], [TRAINEE_ROLE, GUILD_ROLE]);
+        let owners = world.keyward.owners();
+        let boss = NewOwner::new("boss@example.test").roles([RoleId::SUPER_ADMIN]);
+        let boss = owners.create(boss).await.unwrap().id;
+        let mut people = Vec::new();
+        for (i, theirs) in self.people.iter().enumerate() {
+            let new = NewOwner::new(format!("person-{i}@example.test")).roles(theirs.iter().map(|role| roles[*role]));
+            let state = match i {
+                4 => OwnerState::Deactivated,
+                5 => OwnerState::Invited,
+                _ => OwnerState::Active,
+            };
+            people.push(owners.create(new.state(state)).await.unwrap().id);
+        }
+        let row = |(creator, flag, team, assignee): &Sketch| Row {
+            // An account that was only invited has created nothing.
+            creator: if *creator == PEOPLE - 1 { boss } else { people[*creator] },
+            flag: *flag,
+            team: roles[*team],
+            // Beyond the people there are: an account that is yet to come.
+            assignee: OwnerId(people[0].0 + i64::try_from(*assignee).unwrap()),
+        };
+        let rows = self.rows.iter().map(row).collect();
+        Made { actor: people[0], rows, world }
+    }
+}
