@@ -341,8 +341,11 @@ impl<S: Store> Builder<S> {
         self
     }
 
-    /// Lets whoever comes first register the first super admin, without the setup code that the server prints. For servers
-    /// that nobody else can reach: on loopback, with no proxy in front.
+    /// Lets the first visitor register the first super admin, without the setup code that the server prints. For servers on loopback, with
+    /// no proxy in front.
+    ///
+    /// The API and the pages take such a registration only by `localhost`, a name below it, or a loopback address in `Host`: by another name
+    /// it could come from a page of another origin (DNS rebinding), and takes the code.
     pub fn trust_the_first_visitor(mut self) -> Self {
         self.settings.open_setup = true;
         self

@@ -165,7 +165,7 @@ pub use domain::{
 pub use domain::{EncryptionKeys, InvalidEncryptionKey, SealedSecret, Unsealable};
 
 // Stores, time, randomness.
-pub use domain::{AdmittedActor, AuditEvent, Cause, Doer, Origin, Tag, Target, What};
+pub use domain::{AdmittedActor, AuditEvent, Cause, Doer, Origin, Tag, Target, TargetKind, What};
 pub use domain::{Clock, Entropy, Moment, NoEntropy, OsEntropy, SystemClock, Timestamp};
 pub use resolve::{Health, KeepsUp, Limits};
 pub use store::{Clamped, MemoryStore, NewOwner, NewRole, Store, StoreError, WriteStore};

@@ -352,3 +352,117 @@ proptest! {
         });
     }
 }
+
+/// Reads a log of which not all is theirs to see.
+#[tokio::test]
+async fn the_log_withholds_what_its_reader_may_not_list() {
+    let world = keyward::testing::World::with(|builder| builder.api());
+    let app = world.guard(api::router(&world.keyward));
+    let reader = world.editor().holds("admin::audit-logs.read").sign_in().await;
+    let ada = world.super_admin().sign_in().await;
+    let new = NewAdminToken::new("secret-project", ada.owner());
+    let theirs = world.keyward.tokens().by(keyward::Doer::Person(ada.owner())).issue_admin(new).await.unwrap().token.id;
+    let logs = |who: &keyward::testing::Key, query: String| {
+        let request = app.get(&format!("/admin/audit-logs?pageSize=100{query}")).bearer(&who.secret);
+        async move { request.await.assert_ok().json() }
+    };
+    let (all, seen) = (logs(&ada, String::new()).await, logs(&reader, String::new()).await);
+    assert_eq!(all["pagination"], seen["pagination"]);
+    let issued = |log: &Value| {
+        let events = log["results"].as_array().unwrap();
+        events.iter().find(|event| event["action"] == "token-issued" && event["target"]["kind"] == "admin-token").cloned()
+    };
+    let (all, seen) = (issued(&all).unwrap(), issued(&seen).unwrap());
+    assert_eq!((&all["withheld"], &all["payload"]["name"]), (&json!(false), &json!("secret-project")));
+    assert_eq!(all["user"]["id"], json!(ada.owner()));
+    let left = json!({"id": all["id"], "action": "token-issued", "date": all["date"], "user": null, "token": null,
+        "target": {"kind": "admin-token", "id": null}, "address": null, "cause": null, "payload": null, "withheld": true});
+    assert_eq!(seen, left);
+    for id in [theirs.0, 4711] {
+        let none = logs(&reader, format!("&targetKind=admin-token&targetId={id}")).await;
+        assert_eq!((&none["results"], &none["pagination"]["total"]), (&json!([]), &json!(0)));
+    }
+}
+
+#[tokio::test]
+async fn ids_of_others_tokens_answer_like_ids_of_none() {
+    let world = keyward::testing::World::with(|builder| builder.api());
+    let app = world.guard(api::router(&world.keyward));
+    let actions = ["read", "update", "delete", "regenerate"].map(|deed| format!("admin::admin-tokens.{deed}"));
+    let eve = actions.iter().fold(world.editor(), |cast, action| cast.holds(action.as_str())).sign_in().await;
+    let theirs = world.super_admin().issue().await.token;
+    let body = json!({"name": "x", "adminPermissions": []});
+    for (method, path) in [
+        ("GET", ""),
+        ("PUT", ""),
+        ("DELETE", ""),
+        ("POST", "/regenerate"),
+        ("GET", "/owner-permissions"),
+        ("GET", "/audit-logs"),
+    ] {
+        let ask = async |id: i64| {
+            let path = format!("/admin/admin-tokens/{id}{path}");
+            let request = app.request(method.parse().unwrap(), &path).bearer(&eve.secret);
+            let request = if method == "PUT" { request.json(&body) } else { request };
+            let answer = request.await;
+            (answer.status.as_u16(), answer.json())
+        };
+        let (found, none) = (ask(theirs.0).await, ask(4711).await);
+        assert_eq!(found, none, "{method} {path}");
+        assert!(matches!(found.0, 403 | 404), "{method} {path}: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_done_too_often_is_429_with_when_to_come_again() {
+    let world = keyward::testing::World::with(|builder| builder.api());
+    let app = world.guard(api::router(&world.keyward));
+    let token = world.editor().with("admin::admin-tokens.regenerate").issue().await;
+    let path = format!("/admin/admin-tokens/{}/regenerate", token.token);
+    let regenerate = |secret: &str| app.post(&path).header(http::header::AUTHORIZATION, &format!("Bearer {secret}"));
+    let mut secret = token.secret.expose().to_owned();
+    for _ in 0..10 {
+        let answer = regenerate(&secret).await.assert_status(201).json();
+        secret = answer["data"]["accessKey"].as_str().unwrap().to_owned();
+    }
+    let answer = regenerate(&secret).await;
+    assert_eq!(answer.assert_status(429).headers["retry-after"], "3600");
+    assert_eq!(answer.json()["error"]["name"], "RateLimitError");
+}
+
+/// A page of another origin, whose name resolves to a loopback address, makes the browser of whoever looks at it ask.
+#[tokio::test]
+async fn the_first_visitor_is_trusted_by_names_of_this_machine() {
+    let salt = Salt::parse(keyward::testing::SALT).unwrap();
+    let builder = Keyward::builder(MemoryStore::default()).salt(salt).api().ui(keyward::SessionCookie::default());
+    let keyward = builder.trust_the_first_visitor().build().unwrap();
+    let app = App::from_service(keyward.guard(api::router(&keyward).merge(keyward::ui::router(&keyward))));
+    let first = json!({"email": "a@example.test", "firstname": "f", "password": "Passw0rd!"});
+    let form = [("email", "a@example.test"), ("firstname", "f"), ("password", "Passw0rd!")];
+    const PAGE: &str = "/admin/auth/register-admin";
+    let (host, site) = (http::header::HOST, http::HeaderName::from_static("sec-fetch-site"));
+    for other in ["evil.test", "evil.test:8080", "127.0.0.1.evil.test", "10.0.0.1"] {
+        let answer = app.post("/admin/register-admin").header(host.clone(), other).json(&first).await;
+        let answer = answer.assert_status(400).json();
+        assert_eq!(paths(&answer), ["setupCode"], "{other}");
+        let page = app.post(PAGE).header(host.clone(), other).header(site.clone(), "same-origin").form(&form).await;
+        let page = String::from_utf8_lossy(&page.assert_status(400).body).into_owned();
+        assert!(page.contains("name=\"setupCode\"") && page.contains("setup code that it has printed"), "{page}");
+        let page = app.get(PAGE).header(host.clone(), other).await;
+        assert!(String::from_utf8_lossy(&page.assert_ok().body).contains("name=\"setupCode\""), "it asks for the code");
+    }
+    let twice = app.post("/admin/register-admin").header(host.clone(), "localhost").header(host.clone(), "evil.test");
+    twice.json(&first).await.assert_status(400);
+    app.post("/admin/register-admin").json(&first).await.assert_status(400);
+    let authority = app.post("http://evil.test/admin/register-admin").header(host.clone(), "localhost").json(&first);
+    authority.await.assert_status(400);
+    assert_eq!(keyward.owners().list(&keyward::store::OwnerQuery {
+        paging: Paging { page: 1, page_size: 1 },
+        search: None,
+        sort: keyward::store::OwnerSort::Id,
+        descending: false,
+    }).await.unwrap().total, 0, "nothing was changed");
+    let page = app.get(PAGE).header(host.clone(), "[::1]:3000").await;
+    assert!(!String::from_utf8_lossy(&page.assert_ok().body).contains("name=\"setupCode\""));
+    app.post("/admin/register-admin").header(host, "127.0.0.1:3000").json(&first).await.assert_ok();
+}

@@ -221,3 +221,37 @@ async fn a_value_that_postgres_cannot_keep_is_no_conflict() {
     let permission = keyward::Permission::new("a\0b");
     assert!(matches!(tx.insert_role(NewRole::new("r").permissions([permission])).await, Err(StoreError::Invalid(_))));
 }
+
+/// Before names were compared by their form.
+#[tokio::test]
+async fn an_older_database_gets_the_forms_of_its_names() {
+    let Some(url) = support::database().await else { return };
+    let store = PostgresStore::connect(&url).await.unwrap();
+    let mut tx = store.begin().await.unwrap();
+    let one = tx.insert_role(NewRole::new("Editor")).await.unwrap();
+    let other = tx.insert_role(NewRole::new("other")).await.unwrap();
+    let owner = tx.insert_owner(NewOwner::new("a@x")).await.unwrap();
+    tx.commit(&[]).await.unwrap();
+    store.close().await;
+    by_hand(
+        &url,
+        "DROP INDEX keyward_role_name_key; ALTER TABLE keyward_role DROP COLUMN name_key; \
+         DROP INDEX keyward_token_name_key; ALTER TABLE keyward_token DROP COLUMN name_key; \
+         CREATE UNIQUE INDEX keyward_token_name ON keyward_token (name) WHERE kind <> 'session'; \
+         UPDATE keyward_role SET name = 'EDITOR' WHERE name = 'other'; \
+         UPDATE keyward_owner SET email = 'Cafe\u{301}@x', email_key = 'cafe\u{301}@x'; \
+         DELETE FROM keyward_migrations WHERE version = 20",
+    )
+    .await;
+    let before = number(&url, "SELECT seq FROM keyward_epoch").await;
+    for _ in 0..2 {
+        let store = PostgresStore::connect(&url).await.unwrap();
+        assert_eq!(number(&url, "SELECT seq FROM keyward_epoch").await, before, "no change of what is judged by");
+        let mut view = store.view().await.unwrap();
+        assert_eq!(view.role_named("editor").await.unwrap(), Some(one), "the older one has the name");
+        assert_eq!(view.role(other).await.unwrap().unwrap().name, "EDITOR", "the other one keeps its spelling");
+        assert_eq!(view.owner_with_email("CAFÉ@X").await.unwrap(), Some(owner));
+        drop(view);
+        store.close().await;
+    }
+}

@@ -176,6 +176,38 @@ mod sqlite {
         assert!(told.contains("migration 99") && told.contains("newer version"), "{told}");
     }
 
+    /// Before names were compared by their form.
+    #[tokio::test]
+    async fn an_older_file_gets_the_forms_of_its_names() {
+        let (_dir, file) = place();
+        let store = SqliteStore::open(&file).await.unwrap();
+        let roles = [add_role(&store, "Author").await, add_role(&store, "other").await];
+        let digest = issue(&store).await;
+        let (before, owner) = (seq(&store).await, store.resolve(&digest).await.unwrap().record.unwrap().token);
+        store.close().await;
+        let older = "DROP INDEX keyward_role_name_key; ALTER TABLE keyward_role DROP COLUMN name_key; \
+                     DROP INDEX keyward_token_name_key; ALTER TABLE keyward_token DROP COLUMN name_key; \
+                     CREATE UNIQUE INDEX keyward_token_name ON keyward_token (name) WHERE kind <> 'session'; \
+                     UPDATE keyward_epoch SET op_id = 'older'; UPDATE keyward_role SET name = 'AUTHOR' WHERE name = 'other'; \
+                     UPDATE keyward_owner SET email = 'Cafe\u{301}@x', email_key = 'cafe\u{301}@x'; \
+                     UPDATE keyward_epoch SET op_id = NULL; DELETE FROM keyward_migrations WHERE version = 20";
+        sqlx::raw_sql(older).execute(&mut raw(&file).await).await.unwrap();
+
+        for _ in 0..2 {
+            let store = SqliteStore::open(&file).await.unwrap();
+            assert_eq!(seq(&store).await, before, "it is no change of what is judged by");
+            let mut tx = store.begin().await.unwrap();
+            assert_eq!(tx.role_named("author").await.unwrap(), Some(roles[0]), "the older one has the name");
+            assert_eq!(tx.role(roles[1]).await.unwrap().unwrap().name, "AUTHOR", "the other one keeps its spelling");
+            assert_eq!(tx.role_named("SUPER ADMIN").await.unwrap(), Some(RoleId::SUPER_ADMIN));
+            assert_eq!(tx.token_named(&owner.name.to_uppercase()).await.unwrap(), Some(owner.id));
+            assert_eq!(tx.owner_with_email("CAFÉ@X").await.unwrap(), owner.owner());
+            tx.update_role(roles[1], "writer", "").await.unwrap();
+            drop(tx);
+            store.close().await;
+        }
+    }
+
     #[tokio::test]
     async fn a_hosts_own_migrations_live_beside() {
         use sqlx::SqlSafeStr;

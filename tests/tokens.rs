@@ -64,6 +64,13 @@ on_every_store! {
     the_first_start_makes_the_default_content_tokens_once
     the_default_content_tokens_live_as_long_as_is_offered
     owners_see_the_events_of_their_own_tokens
+    of_others_the_log_says_that_and_when_and_nothing_else
+    what_is_withheld_is_not_found_by_asking_for_it
+    the_log_shows_what_its_reader_may_list
+    ids_of_others_answer_like_ids_of_none
+    that_a_name_is_taken_is_told_last
+    names_and_addresses_that_look_alike_are_taken
+    one_actor_does_the_same_to_one_token_a_few_times_an_hour
     events_are_kept_as_long_as_the_policy_says
 }
 
@@ -471,4 +478,340 @@ async fn the_same_in_another_order_is_no_change<S: WriteStore + Clone>(store: S,
 /// Conditions are inherited from the owner's roles.
 fn unchosen(grant: Grant) -> Grant {
     Grant { chosen: When::Always, ..grant }
+}
+
+fn log() -> EventQuery {
+    EventQuery::all(Paging { page: 1, page_size: 100 })
+}
+
+/// Somebody with a role that holds these.
+async fn with_role<S: WriteStore>(world: &World<S>, name: &str, permissions: &[&str]) -> OwnerId {
+    let permissions: Vec<Permission> = permissions.iter().map(|p| Permission::new(*p)).collect();
+    let role = world.keyward.roles().create(NewRole::new(name).permissions(permissions)).await.unwrap();
+    person(world, name, &[role.id]).await
+}
+
+/// An eventful life of a token of somebody else, whose names and ids are all in the log.
+async fn eventful<S: WriteStore>(world: &World<S>) -> (OwnerId, TokenId) {
+    let role = NewRole::new("secret-role").permissions([Permission::new("secret.one"), Permission::new("secret.two")]);
+    let role = world.keyward.roles().create(role).await.unwrap();
+    let ada = person(world, "ada", &[role.id]).await;
+    let tokens = world.keyward.tokens().by(Doer::Person(ada)).from(Some("192.0.2.7".parse().unwrap()));
+    let both = [Grant::new("secret.one"), Grant::new("secret.two")];
+    let id = tokens.issue_admin(NewAdminToken::new("secret-project", ada).grants(both)).await.unwrap().token.id;
+    let description = TokenUpdate { description: Some("secret-text".into()), ..TokenUpdate::default() };
+    tokens.update(id, description).await.unwrap();
+    let itself = world.keyward.tokens().by(Doer::Token(id)).from(Some("192.0.2.8".parse().unwrap()));
+    itself.regenerate(id).await.unwrap();
+    world.keyward.roles().set_permissions(role.id, vec![Permission::new("secret.one")]).await.unwrap();
+    world.keyward.owners().set_roles(ada, vec![]).await.unwrap();
+    itself.revoke(id).await.unwrap();
+    let issued = tokens.issue_admin(NewAdminToken::new("secret-second", ada)).await.unwrap().token.id;
+    let session = keyward::NewSession { owner: ada, idle: DAY, lifespan: DAY };
+    world.keyward.tokens().open_session(session).await.unwrap();
+    (ada, issued)
+}
+
+async fn of_others_the_log_says_that_and_when_and_nothing_else<S: WriteStore + Clone>(
+    store: S,
+    clock: Arc<ManualClock>,
+) {
+    let world = world(&store, &clock, |b| b);
+    // They may list everything there is but tokens of others, which nobody but a super admin may.
+    let lists = ["admin::audit-logs.read", "admin::admin-tokens.read", "admin::users.read", "admin::roles.read"];
+    let reader = with_role(&world, "reader", &lists).await;
+    let grants = lists.map(Grant::new);
+    let new = NewAdminToken::new("auditor", reader).grants(grants);
+    let auditor = world.keyward.tokens().by(Doer::Person(reader)).issue_admin(new).await.unwrap().token.id;
+    let (ada, second) = eventful(&world).await;
+    world.keyward.owners().delete(ada).await.unwrap();
+
+    let whole = world.keyward.events().list(&log()).await.unwrap();
+    for doer in [Doer::Person(reader), Doer::Token(auditor)] {
+        let page = world.keyward.events().by(doer).list(&log()).await.unwrap();
+        assert_eq!(page.total, whole.total, "{doer:?}: pages are those of everybody");
+        let mut withheld = Vec::new();
+        for ((id, event), (same, all)) in page.items.iter().zip(&whole.items) {
+            assert_eq!((id, event.at, event.what), (same, all.at, all.what));
+            let Target::Token(token, kind) = all.target else {
+                assert_eq!(event, all, "{doer:?}: they may list it");
+                continue;
+            };
+            if token == auditor {
+                assert_eq!(event, all, "{doer:?}: it is their own");
+                continue;
+            }
+            assert_eq!(event.target, Target::Withheld(all.target.kind()), "{kind:?}");
+            assert_eq!((event.origin.address, event.cause), (None, None));
+            assert!(event.details.is_null(), "{event:?}");
+            let theirs = matches!(all.origin.doer, Doer::Person(_) | Doer::Token(_));
+            assert_eq!(event.origin.doer, if theirs { Doer::Withheld } else { all.origin.doer });
+            withheld.push(event.what);
+        }
+        for what in [
+            What::TokenIssued,
+            What::TokenUpdated,
+            What::TokenRegenerated,
+            What::GrantClamped,
+            What::TokenRevoked,
+        ] {
+            assert!(withheld.contains(&what), "{doer:?}: {what:?}");
+        }
+        let said = format!("{:?}", page.items);
+        for secret in ["secret-project", "secret-second", "secret-text", "192.0.2."] {
+            assert!(!said.contains(secret), "{doer:?}: {secret} in {said}");
+        }
+        let of_second = world.keyward.events().by(doer).of_token(second, &log()).await;
+        assert!(matches!(of_second, Err(ServiceError::NotFound("token"))));
+    }
+    let boss = person(&world, "boss", &[RoleId::SUPER_ADMIN]).await;
+    let all = world.keyward.events().by(Doer::Person(boss)).list(&log()).await.unwrap();
+    assert_eq!(all.items[1..], whole.items, "a super admin reads all of it");
+    assert!(format!("{all:?}").contains("secret-project"));
+    let visitor = world.keyward.events().by(Doer::Visitor).list(&log()).await;
+    assert!(matches!(visitor, Err(ServiceError::Forbidden(_))));
+}
+
+async fn what_is_withheld_is_not_found_by_asking_for_it<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
+    let world = world(&store, &clock, |b| b);
+    let reader = with_role(&world, "reader", &["admin::audit-logs.read", "admin::users.read"]).await;
+    let blind = with_role(&world, "blind", &["admin::audit-logs.read"]).await;
+    let own = world.keyward.tokens().by(Doer::Person(reader));
+    let mine = own.issue_admin(NewAdminToken::new("mine", reader)).await.unwrap().token.id;
+    let (ada, second) = eventful(&world).await;
+    let boss = person(&world, "boss", &[RoleId::SUPER_ADMIN]).await;
+    let renamed = TokenUpdate { name: Some("renamed".into()), ..TokenUpdate::default() };
+    world.keyward.tokens().by(Doer::Person(boss)).update(mine, renamed).await.unwrap();
+    let named = keyward::OwnerUpdate { firstname: Some("A".into()), ..keyward::OwnerUpdate::default() };
+    world.keyward.owners().by(Doer::Person(boss)).update(ada, named).await.unwrap();
+
+    let count = async |doer: OwnerId, query: EventQuery| {
+        let page = world.keyward.events().by(Doer::Person(doer)).list(&query).await.unwrap();
+        assert_eq!(page.total, page.items.len() as u64);
+        page.total
+    };
+    let target = |target| EventQuery { target: Some(target), ..log() };
+    let gone = TokenId(4711);
+    for id in [second, gone] {
+        for kind in [Kind::Admin, Kind::Session] {
+            assert_eq!(count(reader, target(Target::Token(id, kind))).await, 0, "{id} as {kind:?}");
+        }
+        assert_eq!(count(reader, EventQuery { token: Some(id), ..log() }).await, 0);
+    }
+    assert_eq!(count(reader, target(Target::Token(mine, Kind::Admin))).await, 2);
+    let by = |id| EventQuery { person: Some(id), ..log() };
+    // Ada has done nothing but to tokens of hers: whose they are is not told by how many there are.
+    assert_eq!((count(boss, by(ada)).await, count(reader, by(ada)).await), (3, 0));
+    // Of the boss they see the change of their own token, and the one of a user, whom they may list.
+    assert_eq!(count(reader, by(boss)).await, 2);
+    assert_eq!(count(reader, by(reader)).await, 1, "what they did themselves is theirs to see");
+    // Who may list no users asks for nobody but themselves.
+    assert_eq!((count(blind, by(boss)).await, count(blind, by(OwnerId(4711))).await), (0, 0));
+    assert_eq!(count(blind, target(Target::Owner(ada))).await, 0);
+    assert_ne!(count(blind, target(Target::Owner(blind))).await, 0, "they see their own account");
+}
+
+async fn the_log_shows_what_its_reader_may_list<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
+    let world = world(&store, &clock, |b| b);
+    let content = NewContentToken::new("shop", ContentAccess::ReadOnly);
+    let content = world.keyward.tokens().issue_content(content).await.unwrap().token.id;
+    let role = world.keyward.roles().create(NewRole::new("painter")).await.unwrap().id;
+    let ada = person(&world, "ada", &[]).await;
+    let cases = [
+        ("admin::users.read", Target::Owner(ada)),
+        ("admin::roles.read", Target::Role(role)),
+        ("admin::api-tokens.read", Target::Token(content, Kind::Content)),
+    ];
+    for (action, shown) in cases {
+        let reader = with_role(&world, &action.replace("::", "-"), &["admin::audit-logs.read", action]).await;
+        // Under a condition only they do not list it, and a token lists what it carries.
+        let own = Permission::new(action).when(When::from_list([IS_CREATOR]));
+        let few = NewRole::new(format!("few {action}")).permissions([own, Permission::new("admin::audit-logs.read")]);
+        let few = world.keyward.roles().create(few).await.unwrap().id;
+        let few = person(&world, &format!("few-{}", action.replace("::", "-")), &[few]).await;
+        let grants = ["admin::audit-logs.read", action].map(Grant::new);
+        let tokens = world.keyward.tokens();
+        let carries = NewAdminToken::new(format!("carries {action}"), reader).grants(grants.clone());
+        let carries = tokens.issue_admin(carries).await.unwrap().token.id;
+        let lacks = NewAdminToken::new(format!("lacks {action}"), reader).grants(grants[..1].to_vec());
+        let lacks = tokens.issue_admin(lacks).await.unwrap().token.id;
+        for (doer, sees) in [
+            (Doer::Person(reader), true),
+            (Doer::Person(few), false),
+            (Doer::Token(carries), true),
+            (Doer::Token(lacks), false),
+        ] {
+            let page = world.keyward.events().by(doer).list(&log()).await.unwrap();
+            for (_, target) in cases {
+                let found = page.items.iter().any(|(_, event)| event.target == target && event.details.is_object());
+                assert_eq!(found, sees && target == shown, "{doer:?} with {action}: {target:?}");
+            }
+        }
+    }
+}
+
+async fn ids_of_others_answer_like_ids_of_none<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
+    let world = world(&store, &clock, |b| b);
+    let (ada, eve) = (person(&world, "ada", &[]).await, person(&world, "eve", &[]).await);
+    let boss = person(&world, "boss", &[RoleId::SUPER_ADMIN]).await;
+    let tokens = world.keyward.tokens();
+    let theirs = tokens.issue_admin(NewAdminToken::new("a", ada)).await.unwrap().token.id;
+    let session = keyward::NewSession { owner: ada, idle: DAY, lifespan: DAY };
+    let session = tokens.open_session(session).await.unwrap().token.id;
+    let sibling = tokens.issue_admin(NewAdminToken::new("b", ada)).await.unwrap().token.id;
+    let content = tokens.issue_content(NewContentToken::new("c", ContentAccess::ReadOnly)).await.unwrap().token.id;
+    let answers = async |doer: Doer, only: Option<Kind>, id: TokenId| {
+        let tokens = world.keyward.tokens().by(doer);
+        let tokens = only.into_iter().fold(tokens, |tokens, kind| tokens.only(kind));
+        let said = |error: Option<ServiceError>| error.map(|error| error.to_string());
+        let update = TokenUpdate { name: Some("x".into()), ..TokenUpdate::default() };
+        [
+            said(tokens.read(id).await.err()),
+            said(tokens.open(id).await.err()),
+            said(tokens.update(id, update).await.err()),
+            said(tokens.regenerate(id).await.err()),
+            said(tokens.owner_permissions(id).await.err()),
+            said(tokens.revoke(id).await.err()),
+            said(world.keyward.events().by(doer).of_token(id, &log()).await.err()),
+        ]
+    };
+    for (doer, id, kinds) in [
+        (Doer::Person(eve), theirs, &[None, Some(Kind::Admin), Some(Kind::Content), Some(Kind::Session)][..]),
+        (Doer::Person(eve), session, &[None, Some(Kind::Session)]),
+        (Doer::Person(boss), session, &[None, Some(Kind::Session)]),
+        (Doer::Person(boss), theirs, &[Some(Kind::Content)]),
+        (Doer::Token(content), theirs, &[None, Some(Kind::Admin)]),
+    ] {
+        for only in kinds {
+            let (found, none) = (answers(doer, *only, id).await, answers(doer, *only, TokenId(4711)).await);
+            assert_eq!(found, none, "{doer:?} asks for {id} among {only:?}");
+            assert!(none.iter().all(Option::is_some), "{none:?}");
+        }
+    }
+    // A token may read its siblings, and change none.
+    let tokens = world.keyward.tokens().by(Doer::Token(sibling));
+    tokens.read(theirs).await.unwrap();
+    for id in [theirs, TokenId(4711)] {
+        assert!(matches!(tokens.regenerate(id).await, Err(ServiceError::Forbidden("a token changes nothing but itself"))));
+        assert!(matches!(tokens.revoke(id).await, Err(ServiceError::Forbidden("a token changes nothing but itself"))));
+    }
+    // To a super admin what they see is there, also where they may not do it.
+    let tokens = world.keyward.tokens().by(Doer::Person(boss));
+    assert!(matches!(tokens.regenerate(theirs).await, Err(ServiceError::Forbidden(_))));
+    assert!(matches!(tokens.regenerate(TokenId(4711)).await, Err(ServiceError::NotFound("token"))));
+    assert!(matches!(tokens.update(TokenId(4711), TokenUpdate::default()).await, Err(ServiceError::NotFound("token"))));
+    tokens.revoke(theirs).await.unwrap();
+}
+
+async fn that_a_name_is_taken_is_told_last<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
+    let world = world(&store, &clock, |b| b);
+    let (ada, eve) = (person(&world, "ada", &[]).await, person(&world, "eve", &[]).await);
+    let tokens = world.keyward.tokens();
+    tokens.issue_admin(NewAdminToken::new("secret-project", ada)).await.unwrap();
+    let own = tokens.issue_admin(NewAdminToken::new("own", eve)).await.unwrap().token.id;
+    let tokens = tokens.by(Doer::Person(eve));
+    let excessive = [Grant::new("more.than.eve")];
+    let mut said = Vec::new();
+    for name in ["secret-project", "free"] {
+        let new = NewAdminToken::new(name, eve).grants(excessive.clone());
+        said.push(tokens.issue_admin(new).await.unwrap_err().to_string());
+        let of_ada = NewAdminToken::new(name, ada);
+        said.push(tokens.issue_admin(of_ada).await.unwrap_err().to_string());
+        let update = TokenUpdate { name: Some(name.into()), grants: Some(excessive.to_vec()), ..TokenUpdate::default() };
+        said.push(tokens.update(own, update).await.unwrap_err().to_string());
+    }
+    assert_eq!(said[..3], said[3..], "a name that is taken answers like one that is free");
+    let taken = tokens.issue_admin(NewAdminToken::new("secret-project", eve)).await;
+    assert!(matches!(taken, Err(ServiceError::Taken { path: "name", .. })), "names are unique in the installation");
+}
+
+async fn names_and_addresses_that_look_alike_are_taken<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
+    let world = world(&store, &clock, |b| b);
+    let ada = person(&world, "ada", &[]).await;
+    let (tokens, roles, owners) = (world.keyward.tokens(), world.keyward.roles(), world.keyward.owners());
+    let taken = |error: ServiceError| matches!(error, ServiceError::Taken { .. });
+    let kept = tokens.issue_admin(NewAdminToken::new("De\u{301}ploy 1", ada)).await.unwrap().token;
+    assert_eq!(kept.name, "Déploy 1", "kept composed");
+    let role = roles.create(NewRole::new("De\u{301}ploy 1")).await.unwrap();
+    assert_eq!(role.name, "Déploy 1");
+    let other = tokens.issue_admin(NewAdminToken::new("other", ada)).await.unwrap().token.id;
+    for alike in ["déploy 1", "DÉPLOY  1", "ｄéｐloy\u{a0}1", "De\u{301}ploy １"] {
+        assert!(taken(tokens.issue_admin(NewAdminToken::new(alike, ada)).await.unwrap_err()), "{alike:?}");
+        let content = NewContentToken::new(alike, ContentAccess::ReadOnly);
+        assert!(taken(tokens.issue_content(content).await.unwrap_err()), "{alike:?}");
+        let rename = TokenUpdate { name: Some(alike.into()), ..TokenUpdate::default() };
+        assert!(taken(tokens.update(other, rename.clone()).await.unwrap_err()), "{alike:?}");
+        assert!(taken(roles.create(NewRole::new(alike)).await.unwrap_err()), "{alike:?}");
+        // Its own name may be written otherwise.
+        tokens.update(kept.id, rename).await.unwrap();
+    }
+    for alike in ["ADA@example.test", "ａda@example.test", "ada@example.TEST"] {
+        assert!(taken(owners.create(NewOwner::new(alike)).await.unwrap_err()), "{alike:?}");
+    }
+    let hidden = ["\u{200b}", "\u{200d}", "\u{200f}", "\u{61c}", "\u{2060}", "\u{feff}", "\u{ad}", "\u{202e}", "\u{3164}"];
+    for mark in hidden {
+        let paths = |error: ServiceError| problems(error);
+        let name = format!("t{mark}");
+        assert_eq!(paths(tokens.issue_admin(NewAdminToken::new(&name, ada)).await.unwrap_err()), ["name"], "{mark:?}");
+        assert_eq!(paths(roles.create(NewRole::new(&name)).await.unwrap_err()), ["name"], "{mark:?}");
+        for address in [format!("ada{mark}@example.test"), format!("{mark}eve@example.test"), format!("eve@ex{mark}ample.test")] {
+            assert_eq!(paths(owners.create(NewOwner::new(address)).await.unwrap_err()), ["email"], "{mark:?}");
+        }
+        let named = NewOwner::new("eve@example.test").named(format!("E{mark}ve"), format!("{mark}X"));
+        assert_eq!(paths(owners.create(named).await.unwrap_err()), ["firstname", "lastname"], "{mark:?}");
+    }
+    let joined = NewAdminToken::new("joined", ada).description("👩\u{200d}💻 می\u{200c}روم");
+    tokens.issue_admin(joined).await.unwrap();
+}
+
+async fn one_actor_does_the_same_to_one_token_a_few_times_an_hour<S: WriteStore + Clone>(
+    store: S,
+    clock: Arc<ManualClock>,
+) {
+    let mut policy = Policy::default();
+    (policy.regenerations_per_hour, policy.reveals_per_hour, policy.token_updates_per_hour) = (3, 2, 2);
+    let world = world(&store, &clock, |b| b.policy(policy.clone()).encryption(keys(OLD_KEY)));
+    let ada = person(&world, "ada", &[]).await;
+    let tokens = world.keyward.tokens();
+    let id = tokens.issue_admin(NewAdminToken::new("a", ada)).await.unwrap().token.id;
+    let twin = tokens.issue_admin(NewAdminToken::new("twin", ada)).await.unwrap().token.id;
+    let (itself, owner) = (tokens.clone().by(Doer::Token(id)), tokens.clone().by(Doer::Person(ada)));
+    let minute = Duration::from_secs(60);
+    let wait = |error: ServiceError| match error {
+        ServiceError::TooManyAttempts(wait) => wait,
+        other => panic!("{other:?}"),
+    };
+    for _ in 0..3 {
+        itself.regenerate(id).await.unwrap();
+        clock.advance(minute);
+    }
+    assert_eq!(wait(itself.regenerate(id).await.unwrap_err()), 57 * minute);
+    // On another node too.
+    let node = self::world(&store, &clock, |b| b.policy(policy).encryption(keys(OLD_KEY)));
+    assert_eq!(wait(node.keyward.tokens().by(Doer::Token(id)).regenerate(id).await.unwrap_err()), 57 * minute);
+    assert_eq!(count(&world, What::TokenRegenerated).await, 3, "what is refused leaves no event");
+    // A stolen key keeps its owner from nothing, and one token another one.
+    for _ in 0..3 {
+        owner.regenerate(id).await.unwrap();
+    }
+    owner.regenerate(twin).await.unwrap();
+    assert!(owner.regenerate(id).await.is_err());
+    tokens.regenerate(id).await.expect("the program may always");
+    clock.advance(57 * minute - Duration::from_millis(1));
+    assert_eq!(wait(itself.regenerate(id).await.unwrap_err()), Duration::from_millis(1));
+    clock.advance(Duration::from_millis(1));
+    itself.regenerate(id).await.expect("an hour after the first one there is room for one");
+    assert_eq!(wait(itself.regenerate(id).await.unwrap_err()), minute);
+
+    for _ in 0..2 {
+        owner.open(id).await.unwrap();
+    }
+    assert_eq!(wait(owner.open(id).await.unwrap_err()), 60 * minute);
+    owner.read(id).await.expect("what leaves no event is not counted");
+    let rename = |name: &str| TokenUpdate { name: Some(name.into()), ..TokenUpdate::default() };
+    owner.update(id, rename("b")).await.unwrap();
+    owner.update(id, rename("b")).await.expect("what changes nothing is not counted");
+    owner.update(id, rename("a")).await.unwrap();
+    assert_eq!(wait(owner.update(id, rename("b")).await.unwrap_err()), 60 * minute);
+    owner.revoke(id).await.expect("a token can always be revoked");
 }

@@ -33,7 +33,7 @@ struct Event {
     action: What,
     /// When.
     date: String,
-    /// Who did it, if it was a person. Of somebody who is gone only the id is left.
+    /// Who did it, if it was a person. Of an account that is gone only the id is left.
     user: Option<EventUser>,
     /// The token that did it, if it was one.
     token: Option<i64>,
@@ -44,6 +44,9 @@ struct Event {
     cause: Option<EventObject>,
     /// Facts about it.
     payload: serde_json::Value,
+    /// Whether the reader may not see all of it: then what they may not know is null. They see of an event as much as they may see of its
+    /// target elsewhere: of admin tokens and sessions of other owners nothing.
+    withheld: bool,
 }
 
 /// A person, as they are called now.
@@ -67,15 +70,11 @@ struct EventObject {
 
 impl From<Target> for EventObject {
     fn from(target: Target) -> Self {
-        let (kind, id) = match target {
-            Target::Owner(OwnerId(id)) => ("user", Some(id)),
-            Target::Role(RoleId(id)) => ("role", Some(id)),
-            Target::Token(TokenId(id), Kind::Admin) => ("admin-token", Some(id)),
-            Target::Token(TokenId(id), Kind::Content) => ("api-token", Some(id)),
-            Target::Token(TokenId(id), Kind::Session) => ("session", Some(id)),
-            Target::Installation => ("installation", None),
+        let id = match target {
+            Target::Owner(OwnerId(id)) | Target::Role(RoleId(id)) | Target::Token(TokenId(id), _) => Some(id),
+            Target::Installation | Target::Withheld(_) => None,
         };
-        Self { kind, id }
+        Self { kind: target.kind().as_str(), id }
     }
 }
 
@@ -107,6 +106,7 @@ fn target(kind: &str, id: Option<i64>) -> Option<Target> {
 
 impl Event {
     fn of(id: i64, event: AuditEvent, people: &HashMap<OwnerId, Owner>) -> Self {
+        let withheld = event.details.is_null() || event.origin.doer == Doer::Withheld;
         let (user, token) = match event.origin.doer {
             Doer::Person(id) => {
                 let known = people.get(&id);
@@ -114,7 +114,7 @@ impl Event {
                 (Some(EventUser { id: id.0, email, display_name }), None)
             }
             Doer::Token(TokenId(id)) => (None, Some(id)),
-            Doer::Service | Doer::Visitor => (None, None),
+            Doer::Service | Doer::Visitor | Doer::Withheld => (None, None),
         };
         Self {
             id,
@@ -126,6 +126,7 @@ impl Event {
             address: event.origin.address.map(|a| a.to_string()),
             cause: event.cause.map(EventObject::from),
             payload: event.details,
+            withheld,
         }
     }
 }
@@ -134,7 +135,8 @@ fn events(api: &Api, caller: &Caller) -> Events {
     api.events.clone().by(&caller.actor).from(caller.address)
 }
 
-/// Lists audit events, the latest first.
+/// Lists audit events, the latest first. Readers who are no super admin see of each as much as they may see of its target elsewhere; to ask for
+/// the events of what they may not see is answered like asking for what is not there.
 #[utoipa::path(get, path = "/admin/audit-logs", tag = "Audit log", params(
     ("page" = Option<u32>, Query, description = "From 1"),
     ("pageSize" = Option<u32>, Query, description = "From 1 to 100; 10 if left out"),

@@ -37,7 +37,7 @@ pub(super) struct NewFirstAdmin {
     lastname: Option<String>,
     username: Option<String>,
     password: String,
-    /// What the server has printed. Not needed where it trusts the first visitor.
+    /// What the server has printed. Not needed where it trusts the first visitor, and was reached as `localhost` or by a loopback address.
     setup_code: Option<String>,
 }
 
@@ -99,7 +99,9 @@ pub(super) async fn register_admin(
         username,
         password: Password::new(password),
     };
-    let signed = sessions(&api, &caller).register_first(first, setup_code.as_deref()).await?;
+    let signed = sessions(&api, &caller)
+        .register_first_at(caller.host.as_deref(), first, setup_code.as_deref())
+        .await?;
     Ok(signed_in(signed))
 }
 

@@ -17,6 +17,8 @@ pub enum Doer {
     Token(TokenId),
     /// Somebody who is not known yet: who signs in, or accepts an invitation.
     Visitor,
+    /// An owner or a token that the reader of the event may not know. Only what [`Events`](crate::Events) answers with has it.
+    Withheld,
 }
 
 /// Who did it, and from where.
@@ -102,6 +104,64 @@ pub enum Target {
     Token(TokenId, Kind),
     /// Nothing in particular: the installation.
     Installation,
+    /// Something of this kind that the reader of the event may not know. Only what [`Events`](crate::Events) answers with has it.
+    Withheld(TargetKind),
+}
+
+/// A kind of what an event was done to.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum TargetKind {
+    /// An owner.
+    User,
+    /// A role.
+    Role,
+    /// An admin token.
+    AdminToken,
+    /// A content token.
+    ApiToken,
+    /// A session.
+    Session,
+    /// The installation.
+    Installation,
+}
+
+impl TargetKind {
+    const ALL: [Self; 6] =
+        [Self::User, Self::Role, Self::AdminToken, Self::ApiToken, Self::Session, Self::Installation];
+
+    /// Its word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Role => "role",
+            Self::AdminToken => "admin-token",
+            Self::ApiToken => "api-token",
+            Self::Session => "session",
+            Self::Installation => "installation",
+        }
+    }
+
+    /// The kind of this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+impl Target {
+    /// Its kind.
+    pub fn kind(self) -> TargetKind {
+        match self {
+            Self::Owner(_) => TargetKind::User,
+            Self::Role(_) => TargetKind::Role,
+            Self::Token(_, Kind::Admin) => TargetKind::AdminToken,
+            Self::Token(_, Kind::Content) => TargetKind::ApiToken,
+            Self::Token(_, Kind::Session) => TargetKind::Session,
+            Self::Installation => TargetKind::Installation,
+            Self::Withheld(kind) => kind,
+        }
+    }
 }
 
 /// Which other change made this one necessary.
@@ -134,6 +194,6 @@ pub struct AuditEvent {
     pub target: Target,
     /// Why, where another change made it necessary.
     pub cause: Option<Cause>,
-    /// Facts about it: what was before and what is after.
+    /// Facts about it: what was before and what is after. Null where they are withheld from the reader.
     pub details: serde_json::Value,
 }

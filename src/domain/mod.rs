@@ -13,6 +13,7 @@ mod coverage;
 pub(crate) mod date;
 mod decision;
 mod digest;
+mod host;
 mod id;
 mod log_limit;
 mod name;
@@ -28,6 +29,7 @@ mod secret;
 mod sketch;
 mod sql;
 mod tag;
+mod text;
 mod token;
 #[cfg(feature = "strapi")]
 mod unseal;
@@ -35,7 +37,7 @@ mod version;
 
 pub(crate) use admitted::Admission;
 pub use admitted::AdmittedActor;
-pub use audit::{AuditEvent, Cause, Doer, Origin, Target, What};
+pub use audit::{AuditEvent, Cause, Doer, Origin, Target, TargetKind, What};
 pub(crate) use catalogue::Unregistered;
 pub use catalogue::{ActionEntry, Catalogue, Section, SubjectEntry, SubjectKind};
 pub use ceiling::{BeyondCeiling, Ceiling, Excess};
@@ -48,6 +50,7 @@ pub(crate) use digest::DigestHasher;
 pub use digest::{Digest, MalformedDigest};
 #[cfg(any(feature = "api", feature = "ui"))]
 pub(crate) use id::parse_id;
+pub(crate) use host::is_loopback_host;
 pub use id::{MalformedId, OwnerId, RoleId, TokenId};
 pub(crate) use log_limit::LogLimit;
 pub use name::{Action, ConditionId, ConditionSet, EmptySet, Field, FieldSet, Subject};
@@ -66,6 +69,10 @@ pub use secret::{
 pub(crate) use sketch::{Sketch, Windows, network};
 pub use sql::{SqlFilter, SqlMap, UnknownColumn};
 pub use tag::Tag;
+pub use text::comparable;
+pub(crate) use text::{Extra, composed, hidden};
+#[cfg(feature = "strapi")]
+pub(crate) use text::{is_hidden, without_hidden};
 pub use token::{ContentAccess, Kind, KindSet, Token, TokenAuthority};
 #[cfg(feature = "strapi")]
 pub use unseal::ReferenceEncryptionKey;

@@ -58,6 +58,11 @@ impl KindSet {
         Self(bits)
     }
 
+    /// The set without this kind.
+    pub(crate) const fn without(self, kind: Kind) -> Self {
+        Self(self.0 & !(1 << kind as u8))
+    }
+
     /// Whether `kind` is in the set.
     pub const fn contains(self, kind: Kind) -> bool {
         self.0 & (1 << kind as u8) != 0

@@ -7,7 +7,7 @@ use super::device::device_name;
 use crate::domain::{AdmittedActor, Doer, OwnerId, TokenId};
 use axum::extract::{FromRef, FromRequestParts};
 #[cfg(any(feature = "api", feature = "ui"))]
-use http::header::USER_AGENT;
+use http::header::{HOST, USER_AGENT};
 use http::request::Parts;
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -20,6 +20,9 @@ pub(crate) struct Caller {
     /// What its client calls itself.
     #[cfg(any(feature = "api", feature = "ui"))]
     pub(crate) device: String,
+    /// By which name it reached the server, if the request says one.
+    #[cfg(any(feature = "api", feature = "ui"))]
+    pub(crate) host: Option<String>,
     /// The token, or session, they have presented.
     pub(crate) token: Option<TokenId>,
     /// Whose it is.
@@ -39,8 +42,25 @@ where
             address: Addresses::from_ref(state).of(&parts.headers, &parts.extensions),
             #[cfg(any(feature = "api", feature = "ui"))]
             device: parts.headers.get(USER_AGENT).and_then(|v| v.to_str().ok()).map(device_name).unwrap_or_default(),
+            #[cfg(any(feature = "api", feature = "ui"))]
+            host: host(parts).map(str::to_owned),
             token: auth.and_then(AuthContext::token),
             owner: auth.and_then(AuthContext::owner),
         })
+    }
+}
+
+/// By which name the client has reached the server; `None` if it says none, or two.
+#[cfg(any(feature = "api", feature = "ui"))]
+fn host(parts: &Parts) -> Option<&str> {
+    let authority = parts.uri.authority().map(http::uri::Authority::as_str);
+    let mut headers = parts.headers.get_all(HOST).iter();
+    match (authority, headers.next(), headers.next()) {
+        (Some(authority), None, None) => Some(authority),
+        (None, Some(header), None) => header.to_str().ok(),
+        (Some(authority), Some(header), None) => {
+            header.to_str().ok().filter(|header| header.eq_ignore_ascii_case(authority))
+        }
+        _ => None,
     }
 }

@@ -1,10 +1,12 @@
 //! What every change of a person's account has in common, whoever makes it.
 
 use super::ServiceError;
-use super::error::{Wrong, is_control, named};
+use super::error::{Wrong, named, shows};
 use super::tokens::{IssuedToken, record};
 use super::write::Draft;
-use crate::domain::{Issued, Kind, Owner, OwnerId, PasswordHash, Role, Tag, Target, TokenAuthority, What};
+use crate::domain::{
+    Extra, Issued, Kind, Owner, OwnerId, PasswordHash, Role, Tag, Target, TokenAuthority, What, comparable, composed,
+};
 use crate::store::{OwnerQuery, OwnerSort, Paging, Profile, TokenQuery, TokenSort, View};
 use serde_json::{Map, Value, json};
 
@@ -47,17 +49,27 @@ impl ProfileChange {
     }
 }
 
-/// An e-mail address as it is kept. Whether somebody reads it, only a message to it tells.
+/// The most bytes of an e-mail address (RFC 5321, section 4.5.3.1.3, without the angle brackets).
+const ADDRESS_LENGTH: usize = 254;
+
+/// An e-mail address as it is kept: trimmed and composed (NFC). Whether somebody reads it, only a message to it tells.
 pub(super) fn address(path: &str, text: &str) -> Result<String, ServiceError> {
     let text = text.trim();
-    let parts = text.split_once('@').filter(|(who, host)| !who.is_empty() && !host.is_empty() && !host.contains('@'));
-    if parts.is_none() || text.contains(|c: char| c.is_whitespace() || is_control(c)) {
-        Err(ServiceError::invalid(path, "must be an e-mail address"))
-    } else if text.len() > 254 {
-        Err(ServiceError::invalid(path, "must have at most 254 bytes"))
-    } else {
-        Ok(text.to_owned())
+    let too_long = || ServiceError::invalid(path, format!("must have at most {ADDRESS_LENGTH} bytes"));
+    if text.len() > 4 * ADDRESS_LENGTH {
+        return Err(too_long());
     }
+    let text = composed(text);
+    let parts = text.split_once('@').filter(|(who, host)| !who.is_empty() && !host.is_empty() && !host.contains('@'));
+    if parts.is_none() || text.contains(char::is_whitespace) {
+        return Err(ServiceError::invalid(path, "must be an e-mail address"));
+    }
+    shows(path, &text, Extra::Nothing)?;
+    // The form that is compared is kept too, and may be longer.
+    if text.len() > ADDRESS_LENGTH || comparable(&text).len() > 4 * ADDRESS_LENGTH {
+        return Err(too_long());
+    }
+    Ok(text)
 }
 
 pub(super) async fn found(view: &mut dyn View, id: OwnerId) -> Result<Owner, ServiceError> {

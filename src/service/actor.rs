@@ -37,7 +37,7 @@ pub(super) fn may_change(doer: Doer) -> Result<(), ServiceError> {
     match doer {
         Doer::Service | Doer::Person(_) => Ok(()),
         Doer::Token(_) => Err(ServiceError::Forbidden(A_TOKEN)),
-        Doer::Visitor => Err(ServiceError::Forbidden(A_VISITOR)),
+        Doer::Visitor | Doer::Withheld => Err(ServiceError::Forbidden(A_VISITOR)),
     }
 }
 
@@ -46,7 +46,7 @@ impl Actor {
     pub(super) async fn load(view: &mut dyn View, doer: Doer) -> Result<Self, ServiceError> {
         match doer {
             Doer::Service => Ok(Self::Program),
-            Doer::Visitor => Ok(Self::Visitor),
+            Doer::Visitor | Doer::Withheld => Ok(Self::Visitor),
             Doer::Person(id) => {
                 let owner = view.owner(id).await?.filter(|o| o.state == OwnerState::Active);
                 let owner = owner.ok_or(ServiceError::Forbidden("the account is no longer active"))?;

@@ -1,5 +1,6 @@
 //! The audit log: what was done, by whom, and for how long that is kept.
 
+use super::sight::Sight;
 use super::write::Change;
 use super::{ServiceError, for_whom};
 use crate::domain::{AuditEvent, Target, Timestamp, TokenId, What};
@@ -8,6 +9,11 @@ use serde_json::json;
 use std::time::Duration;
 
 /// Reads the audit log. Made by [`Keyward::events`](crate::Keyward::events).
+///
+/// The program and super admins read all of it. Other actors see of an event as much as they may see of its target: of admin tokens and
+/// sessions of other owners nothing; of users, roles and content tokens what `admin::users.read`, `admin::roles.read` and
+/// `admin::api-tokens.read` list. Of the rest they learn what was done and when: the target is [`Target::Withheld`], who did it may be
+/// [`Doer::Withheld`](crate::Doer::Withheld), and there is neither cause nor detail. So the number of events and pages is the same for all.
 #[derive(Clone, Debug)]
 pub struct Events(pub(super) Change);
 
@@ -20,10 +26,20 @@ impl Events {
 
     /// A page of events with their ids, the latest first.
     ///
+    /// To ask for the events of what one may not see, or by an actor that one may not know, is answered like asking for what is not there. Where
+    /// events are asked for by another actor, those are left out that are about tokens and sessions of other owners.
+    ///
     /// # Errors
-    /// If the store cannot be asked.
+    /// If the store cannot be asked, or nobody is signed in.
     pub async fn list(&self, query: &EventQuery) -> Result<Page<(i64, AuditEvent)>, ServiceError> {
-        Ok(self.0.view().await?.events(query).await?)
+        let mut view = self.0.view().await?;
+        let actor = self.0.actor(&mut view).await?;
+        let sight = Sight::of(&mut *view, &actor).await?;
+        let Some(query) = sight.narrowed(&mut *view, query).await? else {
+            return Ok(Page { items: Vec::new(), total: 0 });
+        };
+        let Page { items, total } = view.events(&query).await?;
+        Ok(Page { items: sight.shown(&mut *view, items).await?, total })
     }
 
     /// The same about one admin token, for whoever may see that token: its owner and super admins.
@@ -32,11 +48,14 @@ impl Events {
     /// If there is no such token, or none for whoever asks.
     pub async fn of_token(&self, id: TokenId, query: &EventQuery) -> Result<Page<(i64, AuditEvent)>, ServiceError> {
         let mut view = self.0.view().await?;
-        let seen = self.0.actor(&mut view).await?.sees_tokens_of()?;
+        let actor = self.0.actor(&mut view).await?;
+        let seen = actor.sees_tokens_of()?;
         let token = view.token(id).await?.filter(|t| t.owner().is_some() && (seen.is_none() || t.owner() == seen));
         let token = token.ok_or(ServiceError::NotFound("token"))?;
         let query = EventQuery { target: Some(Target::Token(id, token.kind())), ..query.clone() };
-        Ok(view.events(&query).await?)
+        let Page { items, total } = view.events(&query).await?;
+        let sight = Sight::of(&mut *view, &actor).await?;
+        Ok(Page { items: sight.shown(&mut *view, items).await?, total })
     }
 
     /// Deletes events that are older than `age`, and remembers that it did. Answers how many there were.

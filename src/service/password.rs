@@ -13,7 +13,7 @@ use super::error::Wrong;
 use super::hash_memory::{HashBuffer, HashMemory};
 use super::old_hash;
 use super::password_queue::{Lane, PasswordQueue, Place};
-use crate::domain::{Clock, Entropy, PasswordHash};
+use crate::domain::{Clock, Entropy, PasswordHash, comparable};
 use argon2::password_hash::phc;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use std::fmt;
@@ -64,7 +64,7 @@ impl Password {
             (has(char::is_lowercase), "must have a lower-case letter"),
             (has(char::is_uppercase), "must have an upper-case letter"),
             (has(|c| c.is_ascii_digit()), "must have a digit"),
-            (text.trim().to_lowercase() != email.trim().to_lowercase(), "must not be the e-mail address"),
+            (comparable(text) != comparable(email), "must not be the e-mail address"),
         ];
         for (_, message) in checks.iter().filter(|(good, _)| !good) {
             wrong.say(path, *message);

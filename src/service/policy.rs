@@ -35,6 +35,14 @@ pub struct Policy {
     pub sessions_per_owner: u64,
     /// How many roles there are at most; one more is refused. Default 1 000. Imports are exempt.
     pub roles: u64,
+    /// How often one actor, a person or a token, may regenerate one token within an hour. Default 10; at least 1. The program itself may
+    /// always.
+    pub regenerations_per_hour: u32,
+    /// How often one person may be shown the secret of one token within an hour. Default 60; at least 1.
+    pub reveals_per_hour: u32,
+    /// How often one person may change the name, description, grants or access of one token within an hour. Default 120; at least 1. The
+    /// program itself may always.
+    pub token_updates_per_hour: u32,
     /// How many passwords are hashed at the same time, each with 19 MiB of memory. Default 2.
     pub password_hashes_at_once: usize,
 }
@@ -51,6 +59,9 @@ impl Default for Policy {
             content_tokens: 1_000,
             sessions_per_owner: 100,
             roles: 1_000,
+            regenerations_per_hour: 10,
+            reveals_per_hour: 60,
+            token_updates_per_hour: 120,
             password_hashes_at_once: 2,
         }
     }

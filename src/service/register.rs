@@ -65,19 +65,55 @@ impl Sessions {
         writer.people.setup_code(&writer.format, &*writer.entropy).map(Some)
     }
 
-    /// Registers the first super admin and signs them in.
+    /// Registers the first super admin and signs them in. For a visitor who comes over HTTP, use
+    /// [`register_first_at`](Self::register_first_at).
     ///
     /// # Errors
     /// If there is somebody already, the code is wrong, or a field is.
     pub async fn register_first(&self, first: FirstAdmin, code: Option<&str>) -> Result<SignedIn, ServiceError> {
+        let open = self.0.writer.settings.open_setup;
+        self.register_super_admin(first, code, open, "must be the code that the server has printed").await
+    }
+
+    /// Registers the first super admin, who reached the server by the host that the request names (`Host`, or `:authority` of HTTP/2), and
+    /// signs them in.
+    ///
+    /// Where the [first visitor is trusted](crate::Builder::trust_the_first_visitor), the code can be left out only if that host is `localhost`, a
+    /// name below it, or a loopback address. By any other name it may be a page of another origin that makes a browser on this machine ask
+    /// (DNS rebinding).
+    ///
+    /// # Errors
+    /// As for [`register_first`](Self::register_first).
+    pub async fn register_first_at(
+        &self,
+        host: Option<&str>,
+        first: FirstAdmin,
+        code: Option<&str>,
+    ) -> Result<SignedIn, ServiceError> {
+        let open = self.0.writer.settings.open_setup;
+        let why = match open {
+            true => "open the server by localhost or its loopback address, or enter the setup code that it has printed",
+            false => "must be the code that the server has printed",
+        };
+        self.register_super_admin(first, code, open && host.is_some_and(is_loopback_host), why).await
+    }
+
+    /// The same, without a code where it is `open`.
+    async fn register_super_admin(
+        &self,
+        first: FirstAdmin,
+        code: Option<&str>,
+        open: bool,
+        why: &str,
+    ) -> Result<SignedIn, ServiceError> {
         no_token(self.0.origin.doer)?;
         let writer = self.0.writer.clone();
         if !nobody(&mut *self.0.view().await?).await? {
             return Err(SOMEBODY);
         }
         let known = code.is_some_and(|code| writer.people.is_setup_code(code));
-        if !known && !writer.settings.open_setup {
-            return Err(ServiceError::invalid("setupCode", "must be the code that the server has printed"));
+        if !known && !open {
+            return Err(ServiceError::invalid("setupCode", why));
         }
         let FirstAdmin { email, firstname, lastname, username, password } = first;
         let profile = ProfileChange {

@@ -12,7 +12,7 @@
 
 use super::known_places::KnownPlaces;
 use super::password_queue::Lane;
-use crate::domain::{Clock, Moment, Sketch, Windows, network};
+use crate::domain::{Clock, Moment, Sketch, Windows, comparable, network};
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -105,7 +105,7 @@ impl Throttle {
 
     /// A number for an account, which tells nothing about its name.
     pub(super) fn account(&self, email: &str) -> u64 {
-        self.key.hash_one(email.trim().to_lowercase())
+        self.key.hash_one(comparable(email))
     }
 
     fn network(&self, address: IpAddr) -> u64 {

@@ -130,6 +130,8 @@ pub struct EventQuery {
     pub person: Option<OwnerId>,
     /// By this token.
     pub token: Option<TokenId>,
+    /// About no admin token and no session of another owner than this one.
+    pub tokens_of: Option<OwnerId>,
     /// Not before.
     pub since: Option<Timestamp>,
     /// Before.
@@ -139,6 +141,6 @@ pub struct EventQuery {
 impl EventQuery {
     /// All, on this page.
     pub fn all(paging: Paging) -> Self {
-        Self { paging, what: None, target: None, person: None, token: None, since: None, until: None }
+        Self { paging, what: None, target: None, person: None, token: None, tokens_of: None, since: None, until: None }
     }
 }

@@ -44,12 +44,13 @@ struct Content {
     next_event: i64,
     roles: RedBlackTreeMapSync<RoleId, Arc<Role>>,
     owners: RedBlackTreeMapSync<OwnerId, Arc<Owner>>,
-    /// By e-mail address in lower case.
+    /// By e-mail address, in the form that is compared.
     by_email: HashTrieMapSync<String, OwnerId>,
     passwords: HashTrieMapSync<OwnerId, PasswordHash>,
     invitations: HashTrieMapSync<Digest, (OwnerId, Timestamp)>,
     tokens: RedBlackTreeMapSync<TokenId, Arc<Token>>,
     by_digest: HashTrieMapSync<Digest, TokenId>,
+    /// By name, in the form that is compared.
     token_names: HashTrieMapSync<String, TokenId>,
     sealed: HashTrieMapSync<TokenId, SealedSecret>,
     /// By source, what it is called there, and the word for its kind.

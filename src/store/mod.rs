@@ -15,6 +15,7 @@ mod sql;
 #[cfg(feature = "strapi")]
 pub(crate) mod strapi;
 
+pub use crate::domain::comparable;
 pub use list::{EventQuery, OwnerQuery, OwnerSort, Page, Paging, TokenQuery, TokenSort};
 pub use memory::MemoryStore;
 pub use new::{Imported, NewOwner, NewRole, NewToken, Profile, TokenTimes};
@@ -154,12 +155,12 @@ pub trait View: Send {
     async fn role(&mut self, id: RoleId) -> Result<Option<Role>, StoreError>;
     /// Every role by id, each with how many owners have it.
     async fn roles(&mut self) -> Result<Vec<(Role, u64)>, StoreError>;
-    /// The role with this name.
+    /// The role with this name, by its [comparable](comparable()) form.
     async fn role_named(&mut self, name: &str) -> Result<Option<RoleId>, StoreError>;
 
     /// The owner with this id.
     async fn owner(&mut self, id: OwnerId) -> Result<Option<Owner>, StoreError>;
-    /// The owner with this e-mail address, in any case.
+    /// The owner with this e-mail address, by its [comparable](comparable()) form.
     async fn owner_with_email(&mut self, email: &str) -> Result<Option<OwnerId>, StoreError>;
     /// A page of owners.
     async fn owners(&mut self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError>;
@@ -182,7 +183,7 @@ pub trait View: Send {
     async fn tokens(&mut self, query: &TokenQuery) -> Result<Page<Token>, StoreError>;
     /// How many tokens of a kind there are, of all owners or of one.
     async fn count_tokens(&mut self, kind: Kind, owner: Option<OwnerId>) -> Result<u64, StoreError>;
-    /// The admin or content token with this name.
+    /// The admin or content token with this name, by its [comparable](comparable()) form.
     async fn token_named(&mut self, name: &str) -> Result<Option<TokenId>, StoreError>;
     /// The token with this digest, of any kind, and what it rests on: as [`Store::resolve`] answers, but of this moment.
     async fn record(&mut self, digest: &Digest) -> Result<Option<Record>, StoreError>;
@@ -196,6 +197,9 @@ pub trait View: Send {
     /// What [`clamp`](Transaction::clamp) would take if this change were made, as a count of tokens and grants. It reads, and so waits
     /// for no writer and keeps none waiting. A role or an owner that does not exist loses nothing.
     async fn would_clamp(&mut self, proposed: Proposed<'_>) -> Result<Clamped, StoreError>;
+    /// The owners of these admin tokens and sessions, as far as they are there, or the audit log remembers who issued or lost them; in
+    /// no order.
+    async fn token_owners(&mut self, ids: &[TokenId]) -> Result<Vec<(TokenId, OwnerId)>, StoreError>;
 
     /// All that ever came from elsewhere, in no order: from which source, what it is called there, and what it is here. What was deleted
     /// here since is among it.

@@ -66,6 +66,10 @@ impl Teller<'_> {
 
     /// All that an event tells.
     pub(super) fn facts(&self, event: &AuditEvent) -> Vec<Fact> {
+        if event.details.is_null() {
+            let text = "You may not see this. It takes the permission to see what was changed.";
+            return vec![Fact { label: "Not shown".to_owned(), shown: Shown::Is(text.to_owned()) }];
+        }
         let Some(details) = event.details.as_object() else { return Vec::new() };
         match event.what {
             What::OwnerStateSet => self.change("state", details).into_iter().collect(),

@@ -160,6 +160,11 @@ impl From<ServiceError> for Failure {
                 }
                 Self::unavailable("This is our fault, not yours. Try again in a moment.")
             }
+            ServiceError::TooManyAttempts(wait) => {
+                let text = format!("This was done too often. Try again in {} s.", wait.as_secs().max(1));
+                let failure = Self::new(StatusCode::TOO_MANY_REQUESTS, "Too often", text);
+                Self { retry_after: Some(wait), ..failure }
+            }
             // The service counts these, and logs the count.
             ServiceError::Busy => Self::unavailable("Too many people are signing in. Try again in a moment."),
             other => Self::bad_request(format!("{}.", capital(&other.to_string()))),

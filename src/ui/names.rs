@@ -5,7 +5,7 @@ use super::failure::{Failure, capital};
 use super::frame::Viewer;
 use super::state::Pages;
 use super::{admin_tokens, content_tokens};
-use crate::domain::{AuditEvent, Cause, Doer, Kind, Owner, OwnerId, RoleId, Target, TokenId, What};
+use crate::domain::{AuditEvent, Cause, Doer, Kind, Owner, OwnerId, RoleId, Target, TargetKind, TokenId, What};
 use crate::service::ServiceError;
 use crate::store::{EventQuery, Paging};
 use serde_json::Value;
@@ -134,6 +134,7 @@ impl Names {
         match doer {
             Doer::Service => pieces.push(Piece::plain("the program")),
             Doer::Visitor => pieces.push(Piece::plain("somebody who was not signed in")),
+            Doer::Withheld => pieces.push(Piece::plain("another user or token")),
             Doer::Person(id) => self.name(Target::Owner(id), pieces),
             Doer::Token(id) => self.name(Target::Token(id, Kind::Admin), pieces),
         }
@@ -157,6 +158,7 @@ impl Names {
             }
             Target::Token(id, Kind::Session) => return pieces.push(Piece::plain(format!("session #{id}"))),
             Target::Installation => return pieces.push(Piece::plain("the installation")),
+            Target::Withheld(kind) => return pieces.push(Piece::plain(withheld(kind))),
         };
         pieces.push(Piece::plain(noun));
         pieces.push(match known {
@@ -170,7 +172,7 @@ impl Names {
             (Some(Remembered { name, gone }), _) => Piece { gone: *gone, ..Piece::named(name, None) },
             (None, Target::Owner(id)) => Piece::plain(gone_person(id)),
             (None, Target::Role(RoleId(id)) | Target::Token(TokenId(id), _)) => Piece::named(format!("#{id}"), None),
-            (None, Target::Installation) => Piece::plain(""),
+            (None, Target::Installation | Target::Withheld(_)) => Piece::plain(""),
         }
     }
 
@@ -187,12 +189,24 @@ impl Names {
     }
 }
 
+/// What to call that of which the reader may know nothing.
+fn withheld(kind: TargetKind) -> &'static str {
+    match kind {
+        TargetKind::User => "another user",
+        TargetKind::Role => "a role",
+        TargetKind::AdminToken => "an admin token of another user",
+        TargetKind::ApiToken => "an API token",
+        TargetKind::Session => "a session of another user",
+        TargetKind::Installation => "the installation",
+    }
+}
+
 /// All that an event names.
 fn named(event: &AuditEvent) -> Vec<Target> {
     let doer = match event.origin.doer {
         Doer::Person(id) => Some(Target::Owner(id)),
         Doer::Token(id) => Some(Target::Token(id, Kind::Admin)),
-        Doer::Service | Doer::Visitor => None,
+        Doer::Service | Doer::Visitor | Doer::Withheld => None,
     };
     let owner = event.details.get("owner").and_then(Value::as_i64).map(|id| Target::Owner(OwnerId(id)));
     doer.into_iter().chain([event.target]).chain(of_cause(event.cause)).chain(owner).collect()

@@ -6,7 +6,7 @@ use super::frame::{Frame, Viewer};
 use super::list::address;
 use super::state::Pages;
 use super::{HOME, ME, SIGN_IN, render};
-use crate::domain::authenticated;
+use crate::domain::{authenticated, is_loopback_host};
 use crate::gate::{Caller, GuardedRouter};
 use crate::service::{FirstAdmin, Password, Registration, ServiceError, Sessions, SignedIn};
 use askama::Template;
@@ -149,14 +149,14 @@ fn leave(pages: &Pages, to: &str) -> Response {
     ([(SET_COOKIE, pages.cookie.cleared())], Redirect::to(to)).into_response()
 }
 
-async fn show_first(State(pages): State<Pages>) -> Result<Response, Failure> {
+async fn show_first(State(pages): State<Pages>, caller: Caller) -> Result<Response, Failure> {
     if pages.sessions.setup_code().await?.is_none() {
         return Ok(Redirect::to(SIGN_IN).into_response());
     }
-    Ok(first(&pages, StatusCode::OK, &Complaints::default(), None))
+    Ok(first(&pages, &caller, StatusCode::OK, &Complaints::default(), None))
 }
 
-fn first(pages: &Pages, status: StatusCode, found: &Complaints, sent: Option<&Sent>) -> Response {
+fn first(pages: &Pages, caller: &Caller, status: StatusCode, found: &Complaints, sent: Option<&Sent>) -> Response {
     let text = |name| sent.map_or("", |sent| sent.text(name));
     let page = RegisterPage {
         frame: Frame::outside("Welcome"),
@@ -169,7 +169,7 @@ fn first(pages: &Pages, status: StatusCode, found: &Complaints, sent: Option<&Se
         firstname: text("firstname"),
         lastname: text("lastname"),
         invitation: None,
-        needs_code: !pages.open_setup,
+        needs_code: !(pages.open_setup && caller.host.as_deref().is_some_and(is_loopback_host)),
     };
     render(status, &page)
 }
@@ -184,9 +184,9 @@ async fn register_first(State(pages): State<Pages>, caller: Caller, sent: Sent) 
         password: Password::new(sent.text("password")),
     };
     let code = Some(sent.text("setupCode").trim()).filter(|code| !code.is_empty());
-    match visitor(&pages, &caller).register_first(admin, code).await {
+    match visitor(&pages, &caller).register_first_at(caller.host.as_deref(), admin, code).await {
         Ok(signed_in) => Ok(enter(&pages, &signed_in, "")),
-        Err(error) => Ok(first(&pages, StatusCode::BAD_REQUEST, &Complaints::from(error)?, Some(&sent))),
+        Err(error) => Ok(first(&pages, &caller, StatusCode::BAD_REQUEST, &Complaints::from(error)?, Some(&sent))),
     }
 }
 

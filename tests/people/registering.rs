@@ -62,7 +62,23 @@ async fn the_first_visitor_can_be_trusted() {
     let clock = std::sync::Arc::new(keyward::testing::ManualClock::default());
     let store = keyward::MemoryStore::with_clock(clock.clone());
     let house = House::on(store, clock, |b| b.trust_the_first_visitor());
-    house.keyward.sessions().by(Doer::Visitor).register_first(first("a@x.test"), None).await.unwrap();
+    let sessions = || house.keyward.sessions().by(Doer::Visitor);
+    for elsewhere in [None, Some("evil.test"), Some("localhost.evil.test"), Some("")] {
+        let refused = sessions().register_first_at(elsewhere, first("a@x.test"), None).await;
+        assert_eq!(paths(refused), ["setupCode"], "{elsewhere:?}");
+    }
+    assert!(house.events().await.is_empty());
+    sessions().register_first_at(Some("localhost:8080"), first("a@x.test"), None).await.unwrap();
+}
+
+#[tokio::test]
+async fn by_another_name_the_first_visitor_needs_the_code() {
+    let clock = std::sync::Arc::new(keyward::testing::ManualClock::default());
+    let store = keyward::MemoryStore::with_clock(clock.clone());
+    let house = House::on(store, clock, |b| b.trust_the_first_visitor());
+    let code = house.keyward.sessions().setup_code().await.unwrap().unwrap();
+    let sessions = house.keyward.sessions().by(Doer::Visitor);
+    sessions.register_first_at(Some("keys.example.test"), first("a@x.test"), Some(code.expose())).await.unwrap();
 }
 
 pub(crate) async fn an_invitation_is_accepted_once<S: WriteStore>(house: House<S>) {

@@ -332,6 +332,41 @@ async fn the_log_says_what_happened_and_why_and_asks_by_kind_person_and_day() {
 }
 
 #[tokio::test]
+async fn the_log_says_of_others_tokens_that_and_when() {
+    let (world, app) = app();
+    let reader = world.editor().holds(keyward::Permission::new("admin::audit-logs.read")).sign_in().await;
+    let ada = world.super_admin().sign_in().await;
+    let tokens = world.keyward.tokens().by(Doer::Person(ada.owner()));
+    let token = tokens.issue_admin(NewAdminToken::new("secret-project", ada.owner())).await.unwrap().token;
+    world.content(ContentAccess::ReadOnly).await;
+    let named = OwnerUpdate { firstname: Some("Secreta".into()), ..OwnerUpdate::default() };
+    world.keyward.owners().update(ada.owner(), named).await.unwrap();
+    let log = page(&app, &reader, LOG).await;
+    let said = read(log.assert_ok());
+    for sentence in [
+        "Another user or token created an admin token of another user",
+        "The program created an API token",
+        "The program changed the profile of another user",
+        "You may not see this",
+    ] {
+        assert!(said.contains(sentence), "{sentence}: {said}");
+    }
+    for secret in ["secret-project", "Secreta", &format!("#{}", token.id)] {
+        assert!(!said.contains(secret), "{secret}: {said}");
+    }
+    // Nor do they learn who is here by asking who did it.
+    let asked = async |by: &str| {
+        read(&page(&app, &reader, &format!("{LOG}?by={by}")).await).contains("enter your own e-mail address")
+    };
+    let theirs = world.keyward.owners().read(ada.owner()).await.unwrap().email;
+    assert!(asked(&theirs.replace('@', "%40")).await && asked("nobody%40example.test").await);
+    let own = world.keyward.owners().read(reader.owner()).await.unwrap().email;
+    assert!(!asked(&own.replace('@', "%40")).await);
+    let whole = read(&page(&app, &ada, LOG).await);
+    assert!(whole.contains("secret-project") && whole.contains("Secreta"), "{whole}");
+}
+
+#[tokio::test]
 async fn the_log_leads_where_its_reader_may_go_and_holds_no_digest() {
     let (world, app) = app();
     let auditor = world.editor().holds(keyward::Permission::new("admin::audit-logs.read")).sign_in().await;

@@ -2,9 +2,10 @@
 
 use super::keys::Keys;
 use super::report::{Outcome, Report};
-use crate::domain::{Action, OwnerId, PasswordHash, RoleId, Subject, Tag, Target, What};
+use crate::domain::{
+    Action, Extra, OwnerId, PasswordHash, RoleId, Subject, Tag, Target, What, comparable, composed, is_hidden, without_hidden,
+};
 use crate::service::account::address;
-use crate::service::error::is_control;
 use crate::service::password::is_old;
 use crate::service::write::Draft;
 use crate::service::{ServiceError, roles};
@@ -208,7 +209,7 @@ impl<'d> Carrier<'d> {
     /// Whether something cannot be told from another: it is left, or one would pass for the other.
     pub(super) fn is_ambiguous(&mut self, kind: &'static str, id: i64, key: &str) -> bool {
         let why = if is_strange(key) {
-            "its document id has control characters"
+            "its document id has control or invisible characters"
         } else if !self.seen.insert((kind, key.to_owned())) {
             "another one has the same document id"
         } else {
@@ -261,7 +262,7 @@ impl<'d> Carrier<'d> {
         let text = cleaned(there, most, most > NAME_LENGTH);
         if text != there.trim() {
             let why = format!(
-                "here it has at most {most} characters, and no control characters or marks that turn text round"
+                "here it has at most {most} characters, and no control, invisible or direction-changing characters"
             );
             self.report.add(Outcome::Left, format!("a part of the {which} of {what}"), why);
         }
@@ -285,13 +286,17 @@ pub(super) fn of(action: &Action, subject: Option<&Subject>) -> String {
 }
 
 pub(super) fn is_strange(name: &str) -> bool {
-    name.chars().any(is_control)
+    name.chars().any(is_hidden)
 }
 
-/// Trimmed, at most so long, without what [`is_control`] finds (but for line breaks and tabs, where a text may have lines).
+/// Trimmed, composed, without invisible characters (but for those that a text with lines may have), and at most so long; a name also
+/// where it is compared.
 fn cleaned(text: &str, most: usize, lines: bool) -> String {
-    let good = |c: &char| !is_control(*c) || lines && matches!(c, '\n' | '\r' | '\t');
-    let kept: String = text.chars().filter(good).collect();
-    let cut: String = kept.trim().chars().take(most).collect();
+    let extra = if lines { Extra::Lines } else { Extra::Emoji };
+    let kept = without_hidden(&composed(text), extra);
+    let mut cut: String = kept.trim().chars().take(most).collect();
+    while !lines && comparable(&cut).chars().count() > most {
+        cut.pop();
+    }
     cut.trim_end().to_owned()
 }

@@ -68,7 +68,7 @@ impl Carrier<'_> {
         };
         let mut names = fields_named.iter().map(|f| f.as_str()).chain(conditions.iter().map(|c| c.as_str()));
         if is_strange(action.as_str()) || subject.is_some_and(|s| is_strange(s.as_str())) || names.any(is_strange) {
-            return Some("a name in it has control characters, or marks that turn text round".to_owned());
+            return Some("a name in it has control, invisible or direction-changing characters".to_owned());
         }
         let unknown = self.draft.writer.problems(item);
         let told: Vec<String> = unknown.into_iter().map(|u| u.message).collect();

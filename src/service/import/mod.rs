@@ -16,9 +16,8 @@ pub use report::{Counts, Outcome, Report, ReportEntry};
 
 use super::ServiceError;
 use super::write::Draft;
-use crate::domain::{Kind, KindSet, ReferenceEncryptionKey, ReferenceSalt, Secret};
+use crate::domain::{is_hidden, Kind, KindSet, ReferenceEncryptionKey, ReferenceSalt, Secret};
 use crate::keyward::Keyward;
-use crate::service::error::is_control;
 use crate::store::strapi::{Foreign, StrapiStore};
 use crate::store::{StoreError, WriteStore};
 use carry::Carrier;
@@ -70,7 +69,7 @@ impl Import {
     fn name(&self) -> Result<&str, ImportError> {
         let name = self.source.as_str();
         let good = (1..=64).contains(&name.chars().count()) && name.trim() == name;
-        if good && !name.chars().any(is_control) { Ok(name) } else { Err(ImportError::Source) }
+        if good && !name.chars().any(is_hidden) { Ok(name) } else { Err(ImportError::Source) }
     }
 }
 
@@ -85,7 +84,7 @@ pub enum ImportError {
     NoReferenceSalt,
     /// The name of the source is none.
     #[error(
-        "the name of a source has 1 to 64 characters, without control characters or marks that turn text round, and without white space around it"
+        "the name of a source has 1 to 64 characters, without control, invisible or direction-changing characters, and without white space around it"
     )]
     Source,
     /// Of so many sealed keys none opens.

@@ -1,6 +1,6 @@
 //! What an import did, for people and for programs.
 
-use crate::service::error::is_control;
+use crate::domain::is_hidden;
 use serde::Serialize;
 use std::fmt;
 
@@ -145,5 +145,5 @@ impl fmt::Display for Report {
 
 /// Names come from a foreign database, and this is printed on terminals.
 fn plain(text: String) -> String {
-    if text.chars().any(is_control) { text.replace(is_control, "\u{fffd}") } else { text }
+    if text.chars().any(is_hidden) { text.replace(is_hidden, "\u{fffd}") } else { text }
 }

@@ -459,7 +459,7 @@ async fn who_cannot_be_told_apart_is_left() {
             [
                 ("role 5", same),
                 ("owner 6", same),
-                ("token 1", "its document id has control characters"),
+                ("token 1", "its document id has control or invisible characters"),
                 ("token 5", same),
                 (r#"token 10 "eli-read""#, "its owner did not come"),
             ]
@@ -583,7 +583,7 @@ async fn what_the_catalogue_lacks_is_left_and_named() {
                  nobody has registered it here, so it never holds"
             ),
             "permission nul\u{fffd} of role 5 \"Creator\": \
-             a name in it has control characters, or marks that turn text round"
+             a name in it has control, invisible or direction-changing characters"
                 .to_owned(),
             r#"content action "api::article.article.create" of token 1 "custom": there is no such action here"#
                 .to_owned(),

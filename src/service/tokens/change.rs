@@ -8,7 +8,7 @@ use crate::domain::{
     same_in_any_order,
 };
 use crate::service::ServiceError;
-use crate::service::actor::Actor;
+use crate::service::sight;
 use crate::service::error::{Wrong, described, named};
 use crate::service::write::Draft;
 use serde_json::{Map, Value, json};
@@ -31,8 +31,8 @@ impl Tokens {
     /// Changes a token, and answers what it is then. Its owner, kind, secret and expiry stay.
     ///
     /// # Errors
-    /// If there is no such token, it belongs to somebody else (super admins may), a token asks, the name is empty or taken, or the
-    /// grants or the access are such that they could not be issued to its owner today.
+    /// If there is no such token, or none that the actor sees (super admins see everybody's), a token asks, the name is empty or taken, the
+    /// grants or the access are such that they could not be issued to its owner today, or the actor changed it too often.
     pub async fn update(&self, id: TokenId, update: TokenUpdate) -> Result<DescribedToken, ServiceError> {
         self.may_change()?;
         let mut wrong = Wrong::default();
@@ -44,11 +44,10 @@ impl Tokens {
         self.change
             .make(move |draft| {
                 Box::pin(async move {
-                    let giver = draft.giver().await?;
-                    let before = changeable(draft, id, kinds).await?;
-                    if !(giver.is_super_admin() || before.owner().is_none_or(|owner| giver.is(owner))) {
-                        return Err(ServiceError::Forbidden("this token belongs to somebody else"));
-                    }
+                    let actor = draft.actor().await?;
+                    // Sessions are opened and ended, never changed.
+                    let before = sight::changeable(&mut *draft.tx, &actor, id, kinds.without(Kind::Session)).await?;
+                    actor.giver()?;
                     draft.unchanged("token", before.version())?;
                     tokens.registered(update.grants.as_deref().unwrap_or_default(), before.grants(), &mut wrong);
                     if let Some(access) = &update.access {
@@ -57,7 +56,6 @@ impl Tokens {
                     wrong.done()?;
                     let name = name.unwrap_or_else(|| before.name.clone());
                     let description = description.unwrap_or_else(|| before.description.clone());
-                    free(draft, &name, Some(id)).await?;
                     let authority = match (before.authority.clone(), update.grants, update.access) {
                         (TokenAuthority::Admin { owner, grants: now }, Some(grants), None) => {
                             let ceiling = draft.tx.ceiling(owner).await?;
@@ -86,10 +84,14 @@ impl Tokens {
                     if details.is_empty() {
                         return one(&mut *draft.tx, before).await;
                     }
+                    // That a name is taken tells of tokens of others: so it is asked last.
+                    free(draft, &name, Some(id)).await?;
+                    let most = draft.writer.settings.policy.token_updates_per_hour;
+                    draft.limit(What::TokenUpdated, Target::Token(id, before.kind()), most).await?;
                     draft.tx.update_token(id, &name, &description, &authority).await?;
                     draft.touch(Tag::token(&before.digest));
                     draft.audit(What::TokenUpdated, Target::Token(id, before.kind()), Value::Object(details)).await?;
-                    let token = changeable(draft, id, kinds).await?;
+                    let token = find(&mut *draft.tx, id, kinds).await?;
                     one(&mut *draft.tx, token).await
                 })
             })
@@ -100,7 +102,9 @@ impl Tokens {
     ///
     /// # Errors
     /// If there is no such token, or an admin token belongs to somebody else: nobody but its owner, the token itself and the program
-    /// get its new secret, not even a super admin.
+    /// get its new secret, not even a super admin. If the actor regenerated it too often, see [`Policy::regenerations_per_hour`].
+    ///
+    /// [`Policy::regenerations_per_hour`]: crate::Policy::regenerations_per_hour
     pub async fn regenerate(&self, id: TokenId) -> Result<IssuedToken, ServiceError> {
         let of_admin = self.change.issue(Kind::Admin)?;
         let of_content = self.change.issue(Kind::Content)?;
@@ -109,7 +113,8 @@ impl Tokens {
             .make(move |draft| {
                 Box::pin(async move {
                     let actor = draft.actor().await?;
-                    let before = changeable(draft, id, kinds).await?;
+                    // Sessions are opened and ended, never changed.
+                    let before = sight::changeable(&mut *draft.tx, &actor, id, kinds.without(Kind::Session)).await?;
                     match before.owner() {
                         Some(_) if actor.is_token(id) => {}
                         Some(owner) => {
@@ -121,10 +126,12 @@ impl Tokens {
                         None => drop(actor.giver()?),
                     }
                     draft.unchanged("token", before.version())?;
+                    let most = draft.writer.settings.policy.regenerations_per_hour;
+                    draft.limit(What::TokenRegenerated, Target::Token(id, before.kind()), most).await?;
                     let issued = if before.kind() == Kind::Admin { of_admin } else { of_content };
                     let Issued { secret, digest, salt } = issued;
                     draft.tx.set_secret(id, &digest, &salt, secret.hint()).await?;
-                    let token = changeable(draft, id, kinds).await?;
+                    let token = find(&mut *draft.tx, id, kinds).await?;
                     seal(draft, &token, &secret).await?;
                     draft.touch(Tag::token(&before.digest));
                     draft.touch(Tag::token(&digest));
@@ -148,8 +155,10 @@ impl Tokens {
             .make(move |draft| {
                 Box::pin(async move {
                     let actor = draft.actor().await?;
-                    let token = find(&mut *draft.tx, id, kinds).await?;
-                    may_revoke(actor, &token)?;
+                    let token = sight::changeable(&mut *draft.tx, &actor, id, kinds).await?;
+                    if !(actor.is_token(id) && token.kind() == Kind::Admin) {
+                        actor.giver()?;
+                    }
                     draft.unchanged("token", token.version())?;
                     draft.tx.delete_token(id).await?;
                     draft.touch(Tag::token(&token.digest));
@@ -174,25 +183,6 @@ fn same(before: &TokenAuthority, after: &TokenAuthority) -> bool {
         ) => same_in_any_order(before, after),
         (before, after) => before == after,
     }
-}
-
-fn may_revoke(actor: Actor, token: &Token) -> Result<(), ServiceError> {
-    if actor.is_token(token.id) && token.kind() == Kind::Admin {
-        return Ok(());
-    }
-    let giver = actor.giver()?;
-    let of_others = match (token.kind(), token.owner()) {
-        (Kind::Session, Some(owner)) => !giver.is_program() && !giver.is(owner),
-        (_, Some(owner)) => !giver.is_super_admin() && !giver.is(owner),
-        (_, None) => false,
-    };
-    if of_others { Err(ServiceError::Forbidden("this token belongs to somebody else")) } else { Ok(()) }
-}
-
-/// Sessions are opened and ended, never changed.
-async fn changeable(draft: &mut Draft, id: TokenId, kinds: KindSet) -> Result<Token, ServiceError> {
-    let token = find(&mut *draft.tx, id, kinds).await?;
-    if token.kind() == Kind::Session { Err(ServiceError::NotFound("token")) } else { Ok(token) }
 }
 
 /// The grants to keep. Conditions that were chosen while the owner was a super admin stay after that, whatever is sent.

@@ -168,10 +168,11 @@ impl Tokens {
                 }
                 tokens.registered(&new.grants, &[], &mut wrong);
                 wrong.done()?;
-                free(draft, &name, None).await?;
                 active(draft, new.owner).await?;
                 within(draft, new.owner, &new.grants).await?;
                 draft.room_for_admin_token(new.owner).await?;
+                // That a name is taken tells of tokens of others: so it is asked last.
+                free(draft, &name, None).await?;
                 let authority = TokenAuthority::Admin { owner: new.owner, grants: new.grants };
                 Ok(record(issued, name, description, new.lifespan.limit(), authority))
             })

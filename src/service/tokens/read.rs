@@ -7,6 +7,7 @@ use crate::domain::{
 };
 use crate::service::ServiceError;
 use crate::service::actor::Actor;
+use crate::service::sight;
 use crate::store::{Page, Paging, TokenQuery, View};
 use serde_json::json;
 use std::collections::HashMap;
@@ -106,7 +107,8 @@ impl Tokens {
     /// A token, and its secret if that was kept and whoever asks may see it.
     ///
     /// # Errors
-    /// If there is no such token, or none for whoever asks, or what is shown cannot be remembered.
+    /// If there is no such token, or none for whoever asks, what is shown cannot be remembered, or it was shown too often, see
+    /// [`Policy::reveals_per_hour`](crate::Policy::reveals_per_hour).
     pub async fn open(&self, id: TokenId) -> Result<OpenedToken, ServiceError> {
         let mut view = self.change.view().await?;
         let actor = self.change.actor(&mut view).await?;
@@ -140,20 +142,25 @@ impl Tokens {
     /// If there is no such token, it belongs to somebody else, or a token asks.
     pub async fn owner_permissions(&self, id: TokenId) -> Result<Vec<Permission>, ServiceError> {
         let mut view = self.change.view().await?;
-        let giver = self.change.actor(&mut view).await?.giver()?;
-        let token = find(&mut *view, id, self.kinds).await?;
+        let actor = self.change.actor(&mut view).await?;
+        let token = sight::changeable(&mut *view, &actor, id, self.kinds).await?;
+        actor.giver()?;
         let owner = token.owner().ok_or(ServiceError::NotFound("owner"))?;
-        if !giver.is_super_admin() && !giver.is(owner) {
-            return Err(ServiceError::Forbidden("this token belongs to somebody else"));
-        }
         let ceiling = view.ceiling(owner).await?;
         Ok(self.change.writer.held(ceiling))
     }
 
     async fn visible(&self, view: &mut dyn View, actor: &Actor, id: TokenId) -> Result<Token, ServiceError> {
+        if matches!(actor, Actor::Visitor) {
+            return Err(ServiceError::Forbidden("sign in first"));
+        }
         let token = find(view, id, self.kinds).await?;
-        let owner = seen(actor, token.kind())?;
-        if owner.is_none() || token.owner() == owner { Ok(token) } else { Err(ServiceError::NotFound("token")) }
+        // What they may not see answers like what is not there.
+        match seen(actor, token.kind()) {
+            Ok(None) => Ok(token),
+            Ok(owner) if token.owner() == owner => Ok(token),
+            _ => Err(ServiceError::NotFound("token")),
+        }
     }
 
     /// Shows a secret, once it is remembered that it was.
@@ -171,6 +178,8 @@ impl Tokens {
                     if genuine.map(|c| c.digest) != Ok(digest) {
                         return Ok(Reveal::Lost(Unsealable::Damaged(sealed_with)));
                     }
+                    let most = draft.writer.settings.policy.reveals_per_hour;
+                    draft.limit(What::TokenRevealed, Target::Token(id, token.kind()), most).await?;
                     let details = json!({"name": token.name});
                     draft.audit(What::TokenRevealed, Target::Token(id, token.kind()), details).await?;
                     Ok(Reveal::Shown(secret))

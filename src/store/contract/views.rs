@@ -290,6 +290,8 @@ pub(super) async fn events_are_found_and_paged<S: Backend>(store: &S) {
         (EventQuery { person: Some(OwnerId(1)), ..all.clone() }, vec![3, 1], 2),
         (EventQuery { token: Some(TokenId(1)), ..all.clone() }, vec![2], 1),
         (EventQuery { person: Some(OwnerId(1)), token: Some(TokenId(1)), ..all.clone() }, vec![], 0),
+        (EventQuery { tokens_of: Some(OwnerId(1)), ..all.clone() }, vec![4, 3, 2], 3),
+        (EventQuery { tokens_of: Some(OwnerId(1)), person: Some(OwnerId(1)), ..all.clone() }, vec![3], 1),
         (EventQuery { since: at(20), until: at(40), ..all.clone() }, vec![2, 1], 2),
         (EventQuery { paging: Paging { page: 2, page_size: 2 }, ..all.clone() }, vec![2, 1], 5),
         (EventQuery { paging: Paging { page: 4, page_size: 2 }, ..all.clone() }, vec![], 5),
@@ -307,4 +309,48 @@ pub(super) async fn events_are_found_and_paged<S: Backend>(store: &S) {
     let page = tx.events(&all).await.expect("events are listed");
     assert_eq!(page.total, 4, "the others stay");
     assert!(page.items.is_sorted_by(|a, b| a.0 > b.0), "ids go on");
+}
+
+pub(super) async fn owners_of_tokens_are_remembered<S: Backend>(store: &S) {
+    let mut tx = begin(store).await;
+    let (one, two) = (tx.insert_owner(owner("one@b", &[])).await, tx.insert_owner(owner("two@b", &[])).await);
+    let (one, two) = (one.expect("an owner is added"), two.expect("an owner is added"));
+    let of_one = tx.insert_token(admin("of one", one)).await.expect("a token is added");
+    let of_two = tx.insert_token(admin("of two", two)).await.expect("a token is added");
+    let of_session = tx.insert_token(session(two)).await.expect("a session is added");
+    let access = ContentAccess::FullAccess;
+    let of_none = tx.insert_token(token("of none", TokenAuthority::Content { access })).await.expect("a token is added");
+    let gone = TokenId(of_none.0 + 1);
+    let about = |what, id, details| {
+        let target = Target::Token(id, Kind::Admin);
+        AuditEvent { target, details, ..event(what) }
+    };
+    for event in [
+        about(What::TokenUpdated, of_one, serde_json::json!({"name": "x"})),
+        about(What::TokenUpdated, of_two, serde_json::json!({"name": "x"})),
+        about(What::TokenRevoked, gone, serde_json::json!({"name": "x", "owner": one})),
+        about(What::TokenIssued, of_none, serde_json::json!({"access": "custom"})),
+        event(What::RoleCreated),
+    ] {
+        tx.audit(event).await.expect("an event is added");
+    }
+    commit(tx).await;
+    let mut view = view(store).await;
+    let ids = [of_one, of_two, of_session, of_none, gone, TokenId(i64::MAX)];
+    let mut found = view.token_owners(&ids).await.expect("owners can be asked for");
+    found.sort_unstable();
+    assert_eq!(found, [(of_one, one), (of_two, two), (of_session, two), (gone, one)], "those that have or had one");
+    assert!(view.token_owners(&[]).await.expect("owners can be asked for").is_empty());
+    let paging = Paging { page: 1, page_size: 9 };
+    for (owner, targets) in [(one, vec![of_none, gone, of_one]), (two, vec![of_none, of_two])] {
+        let query = EventQuery { tokens_of: Some(owner), ..EventQuery::all(paging) };
+        let page = view.events(&query).await.expect("events are listed");
+        let about = |event: &AuditEvent| match event.target {
+            Target::Token(id, _) if id != TokenId(1) => Some(id),
+            _ => None,
+        };
+        let found: Vec<TokenId> = page.items.iter().filter_map(|(_, event)| about(event)).collect();
+        let own: Vec<TokenId> = targets.into_iter().filter(|id| *id != of_none).collect();
+        assert_eq!(found, own, "about tokens, those of this owner, also of a token that is gone");
+    }
 }

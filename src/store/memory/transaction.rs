@@ -4,6 +4,7 @@ use super::{Lock, Open, conflict, unless};
 use crate::domain::{
     AuditEvent, Cause, Digest, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Permission, Role, RoleId,
     SaltId, SealedSecret, Tag, Target, Timestamp, Token, TokenAuthority, TokenId, What,
+    comparable,
 };
 use crate::store::{
     Clamp, Clamped, Imported, NewOwner, NewRole, NewToken, Profile, StoreError, TokenTimes, Transaction, View,
@@ -50,7 +51,8 @@ impl Open<Lock> {
     }
 
     fn role_name_is_free(&self, name: &str, but_for: Option<RoleId>) -> Result<(), StoreError> {
-        let taken = self.content.roles.values().any(|r| r.name == name && Some(r.id) != but_for);
+        let key = comparable(name);
+        let taken = self.content.roles.values().any(|r| Some(r.id) != but_for && comparable(&r.name) == key);
         unless(taken, "the name is taken")
     }
 
@@ -60,7 +62,7 @@ impl Open<Lock> {
     }
 
     fn token_name_is_free(&self, name: &str, but_for: Option<TokenId>) -> Result<(), StoreError> {
-        let taken = self.content.token_names.get(name).is_some_and(|id| Some(*id) != but_for);
+        let taken = self.content.token_names.get(&comparable(name)).is_some_and(|id| Some(*id) != but_for);
         unless(taken, "the name is taken")
     }
 
@@ -75,7 +77,7 @@ impl Open<Lock> {
     fn remove(&mut self, token: &Token) {
         self.content.by_digest.remove_mut(&token.digest);
         if token.kind() != Kind::Session {
-            self.content.token_names.remove_mut(&token.name);
+            self.content.token_names.remove_mut(&comparable(&token.name));
         }
         self.content.sealed.remove_mut(&token.id);
         self.content.tokens.remove_mut(&token.id);
@@ -118,7 +120,7 @@ impl Transaction for Open<Lock> {
     }
 
     async fn insert_owner(&mut self, new: NewOwner) -> Result<OwnerId, StoreError> {
-        let key = new.email.to_lowercase();
+        let key = comparable(&new.email);
         self.email_is_free(&key, None)?;
         self.roles_exist(&new.roles)?;
         let (id, now) = (OwnerId(self.next_id()), self.now());
@@ -131,9 +133,9 @@ impl Transaction for Open<Lock> {
     }
 
     async fn update_owner(&mut self, id: OwnerId, profile: &Profile) -> Result<(), StoreError> {
-        let key = profile.email.to_lowercase();
+        let key = comparable(&profile.email);
         self.email_is_free(&key, Some(id))?;
-        let before = self.content.owners.get(&id).map(|o| o.email.to_lowercase());
+        let before = self.content.owners.get(&id).map(|o| comparable(&o.email));
         self.change_owner(id, |owner| {
             let Profile { email, firstname, lastname, username } = profile.clone();
             *owner = Owner { email, firstname, lastname, username, ..owner.clone() };
@@ -178,7 +180,7 @@ impl Transaction for Open<Lock> {
         }
         self.delete_invitations(id).await?;
         self.content.passwords.remove_mut(&id);
-        self.content.by_email.remove_mut(&owner.email.to_lowercase());
+        self.content.by_email.remove_mut(&comparable(&owner.email));
         self.content.owners.remove_mut(&id);
         Ok(())
     }
@@ -229,7 +231,7 @@ impl Transaction for Open<Lock> {
         unless(self.content.by_digest.contains_key(&token.digest), "the digest is taken")?;
         if token.kind() != Kind::Session {
             self.token_name_is_free(&token.name, None)?;
-            self.content.token_names.insert_mut(token.name.clone(), id);
+            self.content.token_names.insert_mut(comparable(&token.name), id);
         }
         self.content.by_digest.insert_mut(token.digest, id);
         self.content.tokens.insert_mut(id, Arc::new(token));
@@ -249,8 +251,8 @@ impl Transaction for Open<Lock> {
         unless(!same, "a token keeps its kind and its owner")?;
         if before.kind() != Kind::Session {
             self.token_name_is_free(name, Some(id))?;
-            self.content.token_names.remove_mut(&before.name);
-            self.content.token_names.insert_mut(name.to_owned(), id);
+            self.content.token_names.remove_mut(&comparable(&before.name));
+            self.content.token_names.insert_mut(comparable(name), id);
         }
         self.change_token(id, |token| {
             *token = Token {

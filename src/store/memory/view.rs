@@ -2,8 +2,8 @@
 
 use super::{Open, used};
 use crate::domain::{
-    AuditEvent, Ceiling, Digest, Doer, Kind, Owner, OwnerId, PasswordHash, Role, RoleId, SealedSecret, Timestamp,
-    Token, TokenId,
+    AuditEvent, Ceiling, Digest, Doer, Kind, Owner, OwnerId, PasswordHash, Role, RoleId, SealedSecret, Target, Timestamp,
+    Token, TokenId, What, comparable,
 };
 use crate::store::{
     Clamped, EventQuery, Imported, OwnerQuery, OwnerSort, Page, Paging, Proposed, Record, StoreError, TokenQuery,
@@ -11,7 +11,7 @@ use crate::store::{
 };
 use async_trait::async_trait;
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 #[async_trait]
@@ -34,7 +34,8 @@ impl<L: Send> View for Open<L> {
     }
 
     async fn role_named(&mut self, name: &str) -> Result<Option<RoleId>, StoreError> {
-        Ok(self.content.roles.values().find(|r| r.name == name).map(|r| r.id))
+        let key = comparable(name);
+        Ok(self.content.roles.values().find(|r| comparable(&r.name) == key).map(|r| r.id))
     }
 
     async fn owner(&mut self, id: OwnerId) -> Result<Option<Owner>, StoreError> {
@@ -42,7 +43,7 @@ impl<L: Send> View for Open<L> {
     }
 
     async fn owner_with_email(&mut self, email: &str) -> Result<Option<OwnerId>, StoreError> {
-        Ok(self.content.by_email.get(&email.to_lowercase()).copied())
+        Ok(self.content.by_email.get(&comparable(email)).copied())
     }
 
     async fn owners(&mut self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError> {
@@ -128,7 +129,7 @@ impl<L: Send> View for Open<L> {
     }
 
     async fn token_named(&mut self, name: &str) -> Result<Option<TokenId>, StoreError> {
-        Ok(self.content.token_names.get(name).copied())
+        Ok(self.content.token_names.get(&comparable(name)).copied())
     }
 
     async fn record(&mut self, digest: &Digest) -> Result<Option<Record>, StoreError> {
@@ -176,14 +177,35 @@ impl<L: Send> View for Open<L> {
         }
     }
 
+    async fn token_owners(&mut self, ids: &[TokenId]) -> Result<Vec<(TokenId, OwnerId)>, StoreError> {
+        let there = ids.iter().filter_map(|id| Some((*id, self.content.tokens.get(id)?.owner()?)));
+        let remembered = self.content.events.values().filter_map(|event| match (event.what, event.target) {
+            (What::TokenIssued | What::TokenRevoked, Target::Token(id, _)) if ids.contains(&id) => {
+                Some((id, OwnerId(event.details.get("owner")?.as_i64()?)))
+            }
+            _ => None,
+        });
+        let all: BTreeSet<(TokenId, OwnerId)> = there.chain(remembered).collect();
+        Ok(all.into_iter().collect())
+    }
+
     async fn imported(&mut self) -> Result<Vec<(String, String, Imported)>, StoreError> {
         let all = self.content.imported.iter();
         Ok(all.map(|((source, key, _), what)| (source.clone(), key.clone(), *what)).collect())
     }
 
     async fn events(&mut self, query: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError> {
-        let found = self.content.events.iter().rev().filter(|(_, event)| asked_for(event, query));
+        let found = self.content.events.iter().rev().filter(|(_, event)| asked_for(event, query) && self.about(event, query.tokens_of));
         Ok(page(query.paging, found, |(id, event)| (*id, AuditEvent::clone(event))))
+    }
+}
+
+impl<L> Open<L> {
+    /// Whether an event is about no admin token or session of another owner than this one.
+    fn about(&self, event: &AuditEvent, owner: Option<OwnerId>) -> bool {
+        let (Some(owner), Target::Token(id, Kind::Admin | Kind::Session)) = (owner, event.target) else { return true };
+        self.content.tokens.get(&id).is_some_and(|token| token.owner() == Some(owner))
+            || event.details.get("owner").and_then(serde_json::Value::as_i64) == Some(owner.0)
     }
 }
 
@@ -196,7 +218,7 @@ fn names(owner: &Owner, text: &str) -> bool {
 fn by(sort: OwnerSort, a: &Owner, b: &Owner) -> Ordering {
     match sort {
         OwnerSort::Id => Ordering::Equal,
-        OwnerSort::Email => a.email.to_lowercase().cmp(&b.email.to_lowercase()),
+        OwnerSort::Email => comparable(&a.email).cmp(&comparable(&b.email)),
         OwnerSort::Firstname => a.firstname.cmp(&b.firstname),
         OwnerSort::Lastname => a.lastname.cmp(&b.lastname),
         OwnerSort::Username => a.username.cmp(&b.username),

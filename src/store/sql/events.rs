@@ -32,6 +32,7 @@ pub(super) fn remember(
         Doer::Person(id) => ("person", Some(id.0)),
         Doer::Token(id) => ("token", Some(id.0)),
         Doer::Visitor => ("visitor", None),
+        Doer::Withheld => ("withheld", None),
     };
     query(statement)
         .bind(at.0)
@@ -42,7 +43,7 @@ pub(super) fn remember(
         .bind(cause.map(|cause| json(&cause)))
 }
 
-/// A statement about the events that are asked for, with its first eight parameters.
+/// A statement about the events that are asked for, with its first nine parameters.
 pub(super) fn asked_for(statement: &'static str, asked: &EventQuery) -> Query<'static, Engine, Arguments> {
     let (target, target_id, detail) =
         asked.target.map(target_columns).map_or((None, None, None), |(kind, id, detail)| (Some(kind), id, detail));
@@ -55,6 +56,7 @@ pub(super) fn asked_for(statement: &'static str, asked: &EventQuery) -> Query<'s
         .bind(asked.token.map(|id| id.0))
         .bind(asked.since.map(|at| at.0))
         .bind(asked.until.map(|at| at.0))
+        .bind(asked.tokens_of.map(|id| id.0))
 }
 
 /// The word of a variant that carries nothing: what its enum's own deserialisation reads back.
@@ -68,5 +70,6 @@ fn target_columns(target: Target) -> (&'static str, Option<i64>, Option<&'static
         Target::Role(id) => ("role", Some(id.0), None),
         Target::Token(id, kind) => ("token", Some(id.0), Some(kind.as_str())),
         Target::Installation => ("installation", None, None),
+        Target::Withheld(what) => ("withheld", None, Some(what.as_str())),
     }
 }

@@ -1,7 +1,7 @@
 //! Lists as JSON parameters, so that one statement takes all of a list, and as they come back.
 
 use super::corrupt;
-use crate::domain::{Action, ConditionId, Field, Fields, Grant, OwnerId, Permission, RoleId, Subject, When};
+use crate::domain::{Action, ConditionId, Field, Fields, Grant, OwnerId, Permission, RoleId, Subject, TokenId, When};
 use crate::store::{StoreError, Use};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -74,6 +74,14 @@ pub(super) fn owners(owners: &[OwnerId]) -> String {
         owner: OwnerId,
     }
     json(&owners.iter().map(|owner| Line { owner: *owner }).collect::<Vec<_>>())
+}
+
+pub(super) fn tokens(tokens: &[TokenId]) -> String {
+    #[derive(Serialize)]
+    struct Line {
+        token: TokenId,
+    }
+    json(&tokens.iter().map(|token| Line { token: *token }).collect::<Vec<_>>())
 }
 
 pub(super) fn actions(actions: &[Action]) -> String {

@@ -5,7 +5,7 @@ use super::lists::{parse, read_grants, read_permissions};
 use super::{Engine, Row, corrupt};
 use crate::domain::{
     AuditEvent, Ceiling, ContentAccess, Digest, Doer, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Role,
-    RoleId, SealedSecret, Tag, Target, Timestamp, Token, TokenAuthority, TokenId,
+    RoleId, SealedSecret, Tag, Target, TargetKind, Timestamp, Token, TokenAuthority, TokenId,
 };
 use crate::store::{Change, Imported, Poll, Record, Snapshot, StoreError};
 use serde::de::value::{Error as NoSuchWord, StrDeserializer};
@@ -163,6 +163,7 @@ pub(super) fn audit_event(row: &Row) -> Result<AuditEvent, StoreError> {
         "person" => Doer::Person(OwnerId(get(row, "doer_id")?)),
         "token" => Doer::Token(TokenId(get(row, "doer_id")?)),
         "visitor" => Doer::Visitor,
+        "withheld" => Doer::Withheld,
         _ => return Err(corrupt("doer_kind", "no such doer")),
     };
     let target = match get::<String>(row, "target_kind")?.as_str() {
@@ -174,6 +175,10 @@ pub(super) fn audit_event(row: &Row) -> Result<AuditEvent, StoreError> {
             Target::Token(TokenId(get(row, "target_id")?), kind)
         }
         "installation" => Target::Installation,
+        "withheld" => {
+            let of = TargetKind::from_word(&get::<String>(row, "target_detail")?);
+            Target::Withheld(of.ok_or_else(|| corrupt("target_detail", "no such kind"))?)
+        }
         _ => return Err(corrupt("target_kind", "no such target")),
     };
     let what = word("what", &get::<String>(row, "what")?)?;

@@ -7,6 +7,7 @@ use super::{Arguments, Engine, events, rows, statements};
 use crate::domain::{
     Action, AuditEvent, Cause, ContentAccess, Digest, Kind, Origin, OwnerId, OwnerState, PasswordHash, Permission,
     RoleId, SaltId, SealedSecret, Tag, Timestamp, TokenAuthority, TokenId, What,
+    comparable,
 };
 use crate::store::{
     Clamp, Clamped, Imported, NewOwner, NewRole, NewToken, Profile, StoreError, TokenTimes, Transaction, View,
@@ -79,7 +80,8 @@ impl Transaction for Writing {
     }
 
     async fn insert_role(&mut self, new: NewRole) -> Result<RoleId, StoreError> {
-        let insert = query(statements::INSERT_ROLE).bind(&new.name).bind(&new.description).bind(self.now().0);
+        let insert = query(statements::INSERT_ROLE).bind(&new.name).bind(comparable(&new.name));
+        let insert = insert.bind(&new.description).bind(self.now().0);
         let id = RoleId(self.number("id", insert).await?);
         self.insert_permissions(id, &new.permissions).await?;
         Ok(id)
@@ -87,7 +89,8 @@ impl Transaction for Writing {
 
     async fn update_role(&mut self, id: RoleId, name: &str, description: &str) -> Result<(), StoreError> {
         let now = self.now();
-        let update = query(statements::UPDATE_ROLE).bind(id.0).bind(name).bind(description).bind(now.0);
+        let update = query(statements::UPDATE_ROLE).bind(id.0).bind(name).bind(comparable(name));
+        let update = update.bind(description).bind(now.0);
         self.change("role", update).await
     }
 
@@ -105,7 +108,7 @@ impl Transaction for Writing {
     async fn insert_owner(&mut self, new: NewOwner) -> Result<OwnerId, StoreError> {
         let insert = query(statements::INSERT_OWNER)
             .bind(&new.email)
-            .bind(new.email.to_lowercase())
+            .bind(comparable(&new.email))
             .bind(&new.firstname)
             .bind(&new.lastname)
             .bind(&new.username)
@@ -120,7 +123,7 @@ impl Transaction for Writing {
         let update = query(statements::UPDATE_OWNER)
             .bind(id.0)
             .bind(&profile.email)
-            .bind(profile.email.to_lowercase())
+            .bind(comparable(&profile.email))
             .bind(&profile.firstname)
             .bind(&profile.lastname)
             .bind(&profile.username)
@@ -184,7 +187,8 @@ impl Transaction for Writing {
             .bind(idle)
             .bind(new.lifespan.map(millis))
             .bind(new.lifespan.map(|span| created_at.plus(span).0))
-            .bind(created_at.0);
+            .bind(created_at.0)
+            .bind(name_key(&new.name, &new.authority));
         let id = self.number("id", insert).await?;
         self.insert_list(id, &new.authority).await?;
         Ok(TokenId(id))
@@ -203,6 +207,7 @@ impl Transaction for Writing {
             .bind(kind)
             .bind(owner)
             .bind(name)
+            .bind(name_key(name, authority))
             .bind(description)
             .bind(access)
             .bind(idle)
@@ -287,6 +292,14 @@ impl Transaction for Writing {
                 None => Err(StoreError::Unknown(Box::new(error))),
             },
         }
+    }
+}
+
+/// The form by which a token's name is compared. Sessions have none.
+fn name_key(name: &str, authority: &TokenAuthority) -> Option<String> {
+    match authority {
+        TokenAuthority::Session { .. } => None,
+        TokenAuthority::Admin { .. } | TokenAuthority::Content { .. } => Some(comparable(name)),
     }
 }
 

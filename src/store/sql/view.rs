@@ -5,7 +5,7 @@ use super::lists::List;
 use super::{Arguments, Engine, Held, Home, Row, corrupt, events, lists, no_epoch, or, rows, statements};
 use crate::domain::{
     AuditEvent, Ceiling, Digest, Kind, Owner, OwnerId, PasswordHash, Role, RoleId, SealedSecret, Timestamp, Token,
-    TokenId,
+    TokenId, comparable,
 };
 use crate::store::{
     Clamped, EventQuery, Imported, OwnerQuery, OwnerSort, Page, Paging, Proposed, Record, StoreError, TokenQuery,
@@ -149,7 +149,7 @@ impl<C: Send> View for Open<C> {
     }
 
     async fn role_named(&mut self, name: &str) -> Result<Option<RoleId>, StoreError> {
-        Ok(self.id(query(statements::ROLE_NAMED).bind(name)).await?.map(RoleId))
+        Ok(self.id(query(statements::ROLE_NAMED).bind(comparable(name))).await?.map(RoleId))
     }
 
     async fn owner(&mut self, id: OwnerId) -> Result<Option<Owner>, StoreError> {
@@ -157,7 +157,7 @@ impl<C: Send> View for Open<C> {
     }
 
     async fn owner_with_email(&mut self, email: &str) -> Result<Option<OwnerId>, StoreError> {
-        Ok(self.id(query(statements::OWNER_WITH_EMAIL).bind(email.to_lowercase())).await?.map(OwnerId))
+        Ok(self.id(query(statements::OWNER_WITH_EMAIL).bind(comparable(email))).await?.map(OwnerId))
     }
 
     async fn owners(&mut self, asked: &OwnerQuery) -> Result<Page<Owner>, StoreError> {
@@ -241,7 +241,7 @@ impl<C: Send> View for Open<C> {
     }
 
     async fn token_named(&mut self, name: &str) -> Result<Option<TokenId>, StoreError> {
-        Ok(self.id(query(statements::TOKEN_NAMED).bind(name)).await?.map(TokenId))
+        Ok(self.id(query(statements::TOKEN_NAMED).bind(comparable(name))).await?.map(TokenId))
     }
 
     async fn record(&mut self, digest: &Digest) -> Result<Option<Record>, StoreError> {
@@ -276,6 +276,12 @@ impl<C: Send> View for Open<C> {
         let row = self.row(count).await?.ok_or_else(|| corrupt("grants", "no row"))?;
         let number = |column| rows::unsigned(column, rows::get(&row, column)?);
         Ok(Clamped { tokens: number("tokens")?, grants: number("grants")?, permissions: 0 })
+    }
+
+    async fn token_owners(&mut self, ids: &[TokenId]) -> Result<Vec<(TokenId, OwnerId)>, StoreError> {
+        let found = self.rows(query(statements::TOKEN_OWNERS).bind(lists::tokens(ids))).await?;
+        let pair = |row: &Row| Ok((TokenId(rows::get(row, "id")?), OwnerId(rows::get(row, "owner")?)));
+        found.iter().map(pair).collect()
     }
 
     async fn imported(&mut self) -> Result<Vec<(String, String, Imported)>, StoreError> {

@@ -6,6 +6,8 @@ mod connections;
 mod error;
 #[path = "../events.rs"]
 mod events;
+#[path = "../keys.rs"]
+mod keys;
 mod first;
 #[cfg(feature = "strapi")]
 pub(in crate::store) mod guest;

@@ -2,16 +2,17 @@
 
 use super::error::{OpenError, asking, locking, migrating};
 use super::names::{self, Place, Schema, Session, quoted};
-use super::{migrator, rows, statements};
+use super::{keys, migrator, rows, statements};
 use crate::store::StoreError;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{PgConnection, PgPool, query, raw_sql};
 use std::sync::Arc;
 
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "tables", include_str!("../migrations/postgres/0001_tables.sql")),
     (5, "lists", include_str!("../migrations/postgres/0005_lists.sql")),
     (10, "installation", include_str!("../migrations/postgres/0010_installation.sql")),
+    (20, "names", include_str!("../migrations/postgres/0020_names.sql")),
 ];
 
 const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
@@ -137,6 +138,7 @@ async fn run(connection: &mut PgConnection, place: &Place, role: &str) -> Result
     // Its lock would be the session's, which a pooler does not keep.
     run.set_locking(false);
     run.run_direct(None, &mut *connection, false).await.map_err(|error| migrating(error, NEWEST))?;
+    keys::fill(&mut *connection).await?;
     // The schema may have been renamed since.
     for statement in statements::PIN {
         raw_sql(statement).execute(&mut *connection).await.map_err(asking)?;

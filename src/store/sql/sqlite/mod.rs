@@ -4,6 +4,8 @@ mod clamp;
 mod error;
 #[path = "../events.rs"]
 mod events;
+#[path = "../keys.rs"]
+mod keys;
 #[cfg(feature = "strapi")]
 pub(in crate::store) mod guest;
 mod log;

@@ -83,7 +83,8 @@ macro_rules! statements {
         pub const LAST_USE: &str = "SELECT last_used_at, address FROM keyward_token_use WHERE token_id = $1";
 
         pub const INSERT_ROLE: &str = "INSERT INTO keyward_role \
-             (name, description, super_admin, created_at, updated_at) VALUES ($1, $2, FALSE, $3, $3) RETURNING id";
+             (name, name_key, description, super_admin, created_at, updated_at) \
+             VALUES ($1, $2, $3, FALSE, $4, $4) RETURNING id";
         pub const ROLE: &str = concat!("SELECT ", role!($word), " FROM keyward_role r WHERE r.id = $1");
         pub const ROLES: &str = concat!(
             "SELECT ",
@@ -91,9 +92,9 @@ macro_rules! statements {
             ", (SELECT COUNT(*) FROM keyward_owner_role m WHERE m.role_id = r.id) AS members ",
             "FROM keyward_role r ORDER BY r.id"
         );
-        pub const ROLE_NAMED: &str = "SELECT id FROM keyward_role WHERE name = $1";
+        pub const ROLE_NAMED: &str = "SELECT id FROM keyward_role WHERE name_key = $1";
         pub const UPDATE_ROLE: &str =
-            "UPDATE keyward_role SET name = $2, description = $3, updated_at = $4 WHERE id = $1";
+            "UPDATE keyward_role SET name = $2, name_key = $3, description = $4, updated_at = $5 WHERE id = $1";
         pub const DELETE_ROLE: &str = "DELETE FROM keyward_role WHERE id = $1 AND NOT super_admin";
         pub const TOUCH_ROLE: &str = "UPDATE keyward_role SET updated_at = $2 WHERE id = $1";
         pub const CLEAR_PERMISSIONS: &str = "DELETE FROM keyward_role_permission WHERE role_id = $1";
@@ -176,8 +177,8 @@ macro_rules! statements {
 
         pub const INSERT_TOKEN: &str = "INSERT INTO keyward_token \
              (kind, name, description, digest, salt_id, tag, hint, owner_id, access, idle_ms, lifespan_ms, expires_at, \
-             created_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13) RETURNING id";
+             created_at, updated_at, name_key) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14) RETURNING id";
         pub const INSERT_GRANTS: &str =
             insert_list!($word, "keyward_grant (token_id, position, action, subject, all_fields, chosen)");
         pub const INSERT_GRANT_FIELDS: &str = concat!(
@@ -219,10 +220,10 @@ macro_rules! statements {
             $word!(elements "$1"),
             ") GROUP BY o.id ORDER BY o.id"
         );
-        pub const TOKEN_NAMED: &str = "SELECT id FROM keyward_token WHERE name = $1 AND kind <> 'session'";
+        pub const TOKEN_NAMED: &str = "SELECT id FROM keyward_token WHERE name_key = $1 AND kind <> 'session'";
         pub const SEALED_SECRET: &str = "SELECT sealed_secret, sealed_with FROM keyward_token WHERE id = $1";
         pub const UPDATE_TOKEN: &str = "UPDATE keyward_token \
-             SET name = $4, description = $5, access = $6, idle_ms = $7, updated_at = $8 \
+             SET name = $4, name_key = $5, description = $6, access = $7, idle_ms = $8, updated_at = $9 \
              WHERE id = $1 AND kind = $2 AND owner_id IS NOT DISTINCT FROM $3";
         pub const CLEAR_GRANTS: &str = "DELETE FROM keyward_grant WHERE token_id = $1";
         pub const CLEAR_CONTENT_ACTIONS: &str = "DELETE FROM keyward_content_action WHERE token_id = $1";
@@ -230,6 +231,28 @@ macro_rules! statements {
              sealed_secret = NULL, sealed_with = NULL, updated_at = $6 WHERE id = $1";
         pub const SEAL_SECRET: &str = "UPDATE keyward_token SET sealed_secret = $2, sealed_with = $3 WHERE id = $1";
         pub const DELETE_TOKEN: &str = "DELETE FROM keyward_token WHERE id = $1";
+
+        pub const TOKEN_OWNERS: &str = concat!(
+            "SELECT t.id, t.owner_id AS owner FROM keyward_token t WHERE t.owner_id IS NOT NULL AND t.id IN (",
+            token_ids!($word),
+            ") UNION SELECT a.target_id, CAST(",
+            $word!(document "a.details"),
+            " ->> 'owner' AS BIGINT) FROM keyward_audit a \
+             WHERE a.target_kind = 'token' AND a.what IN ('token-issued', 'token-revoked') AND a.target_id IN (",
+            token_ids!($word),
+            ") AND ",
+            $word!(document "a.details"),
+            " ->> 'owner' IS NOT NULL"
+        );
+
+        /// How many rows have no form of their name.
+        pub const WITHOUT_KEYS: &str = "SELECT (SELECT COUNT(*) FROM keyward_role WHERE name_key IS NULL) \
+             + (SELECT COUNT(*) FROM keyward_token WHERE name_key IS NULL AND kind <> 'session') AS n";
+        /// The next rows after an id, with what their form is now; which of these forms are given; and what sets them.
+        pub const KEYS_OF_ROLES: [&str; 3] = keys!($word, "keyward_role", "name", "name_key IS NULL AND ", "");
+        pub const KEYS_OF_OWNERS: [&str; 3] = keys!($word, "keyward_owner", "email", "", "");
+        pub const KEYS_OF_TOKENS: [&str; 3] =
+            keys!($word, "keyward_token", "name", "name_key IS NULL AND kind <> 'session' AND ", "kind <> 'session' AND ");
 
         pub const IMPORTED: &str = "SELECT source, kind, foreign_key, id FROM keyward_import";
         pub const REMEMBER_IMPORTED: &str =
@@ -271,8 +294,8 @@ macro_rules! statements {
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
         #[cfg(any(test, feature = "testing"))]
         pub const AUDIT_EVENTS: &str = concat!(event!(), " FROM keyward_audit ORDER BY id");
-        pub const EVENTS: &str = concat!(event!(), asked_for!(), " ORDER BY id DESC LIMIT $9 OFFSET $10");
-        pub const COUNT_EVENTS: &str = concat!("SELECT COUNT(*) AS n", asked_for!());
+        pub const EVENTS: &str = concat!(event!(), asked_for!($word), " ORDER BY id DESC LIMIT $10 OFFSET $11");
+        pub const COUNT_EVENTS: &str = concat!("SELECT COUNT(*) AS n", asked_for!($word));
         pub const DELETE_EVENTS: &str = "DELETE FROM keyward_audit WHERE at < $1";
     };
 }

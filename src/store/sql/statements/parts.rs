@@ -219,13 +219,44 @@ macro_rules! owners {
 
 /// The events that are asked for: `$1` what, `$2` to `$4` the target, `$5` the person, `$6` the token, `$7` since, `$8` until.
 macro_rules! asked_for {
-    () => {
-        " FROM keyward_audit WHERE (CAST($1 AS TEXT) IS NULL OR what = $1) \
+    ($word:ident) => {
+        concat!(" FROM keyward_audit WHERE (CAST($1 AS TEXT) IS NULL OR what = $1) \
          AND (CAST($2 AS TEXT) IS NULL OR (target_kind = $2 AND target_id IS NOT DISTINCT FROM $3 \
          AND target_detail IS NOT DISTINCT FROM $4)) \
          AND (CAST($5 AS BIGINT) IS NULL OR (doer_kind = 'person' AND doer_id = $5)) \
          AND (CAST($6 AS BIGINT) IS NULL OR (doer_kind = 'token' AND doer_id = $6)) \
-         AND (CAST($7 AS BIGINT) IS NULL OR at >= $7) AND (CAST($8 AS BIGINT) IS NULL OR at < $8)"
+         AND (CAST($7 AS BIGINT) IS NULL OR at >= $7) AND (CAST($8 AS BIGINT) IS NULL OR at < $8) \
+         AND (CAST($9 AS BIGINT) IS NULL OR target_kind <> 'token' OR target_detail = 'content' \
+         OR EXISTS (SELECT 1 FROM keyward_token t WHERE t.id = keyward_audit.target_id AND t.owner_id = $9) OR CAST(",
+            $word!(document "details"),
+            " ->> 'owner' AS BIGINT) = $9)")
+    };
+}
+
+/// The ids in a list of tokens in `$1`.
+macro_rules! token_ids {
+    ($word:ident) => {
+        concat!("SELECT CAST(e.value ->> 'token' AS BIGINT) FROM ", $word!(elements "$1"))
+    };
+}
+
+/// What fills in the forms by which a column is compared: of rows that `$new` says, unique among those that `$unique` says.
+macro_rules! keys {
+    ($word:ident, $table:literal, $column:literal, $new:literal, $unique:literal) => {
+        [
+            concat!(
+                "SELECT id, ", $column, " AS text, ", $column, "_key AS now FROM ", $table,
+                " WHERE ", $new, "id > $1 ORDER BY id LIMIT 1000"
+            ),
+            concat!(
+                "SELECT ", $column, "_key AS key FROM ", $table, " WHERE ", $unique, $column,
+                "_key IN (SELECT e.value ->> 'key' FROM ", $word!(elements "$1"), ")"
+            ),
+            concat!(
+                "UPDATE ", $table, " SET ", $column, "_key = n.form FROM (SELECT CAST(e.value ->> 'id' AS BIGINT) AS id, ",
+                "e.value ->> 'key' AS form FROM ", $word!(elements "$1"), ") AS n WHERE ", $table, ".id = n.id"
+            ),
+        ]
     };
 }
 

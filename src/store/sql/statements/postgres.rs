@@ -2,6 +2,10 @@
 
 statements!(postgres);
 
+/// Until the second one, or the end of the transaction, what is written is not logged as a change by hand.
+pub const UNLOGGED: &str = "SET LOCAL keyward.writer = 'on'";
+pub const LOGGED_AGAIN: &str = "SET LOCAL keyward.writer = 'off'";
+
 /// What a writer may wait for; how long one statement may take; and after what time one that fell silent loses the epoch, so that who waits gets it. The triggers that
 /// log what is changed by hand leave this transaction alone: it logs itself. All of it ends with the transaction, so a
 /// pooler may give the connection to somebody else then.

@@ -4,6 +4,10 @@ statements!(sqlite);
 
 pub const BEGIN: &str = "BEGIN IMMEDIATE";
 
+/// Until the second one, what is written is not logged as a change by hand.
+pub const UNLOGGED: &str = "UPDATE keyward_epoch SET op_id = 'keys' WHERE id = 1";
+pub const LOGGED_AGAIN: &str = RELEASE_EPOCH;
+
 /// SQLite has no changes within a query, so what goes is marked first.
 macro_rules! mark {
     ($which:expr) => {

@@ -18,6 +18,10 @@ macro_rules! sqlite {
     (elements $parameter:literal) => {
         concat!("json_each(", $parameter, ") AS e")
     };
+    // A column that holds a JSON document, to be asked for a member.
+    (document $column:literal) => {
+        $column
+    };
     (within $column:literal, $parameter:literal) => {
         concat!("instr(lower(", $column, "), lower(", $parameter, ")) > 0")
     };
@@ -55,6 +59,9 @@ macro_rules! postgres {
             $parameter,
             " AS JSON)) WITH ORDINALITY AS a (value, n)) AS e"
         )
+    };
+    (document $column:literal) => {
+        concat!("CAST(", $column, " AS JSON)")
     };
     (within $column:literal, $parameter:literal) => {
         concat!("strpos(lower(", $column, "), lower(CAST(", $parameter, " AS TEXT) COLLATE \"C\")) > 0")
