@@ -284,11 +284,7 @@ impl Resolver {
             Ok(Err(error)) => {
                 // Made-up secrets of Strapi's format get this far.
                 if let Some(count) = self.look_up_lines.count(self.clock.moment()) {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        count,
-                        "look-up failed"
-                    );
+                    tracing::warn!(error = &error as &dyn std::error::Error, count, "look-up failed");
                 }
                 return Err(Unavailable::Store);
             }

@@ -74,7 +74,10 @@ mod tests {
         let known = KnownPlaces::default();
         known.insert(1, 7, Moment(0));
         assert!(known.contains(1, 7, Moment(30 * DAY - 1)) && !known.contains(1, 7, Moment(30 * DAY)));
-        assert!(!known.contains(1, 8, Moment(0)) && !known.contains(2, 7, Moment(0)), "of this account and network only");
+        assert!(
+            !known.contains(1, 8, Moment(0)) && !known.contains(2, 7, Moment(0)),
+            "of this account and network only"
+        );
         known.insert(1, 7, Moment(20 * DAY));
         known.insert(1, 7, Moment(10 * DAY));
         assert!(known.contains(1, 7, Moment(50 * DAY - 1)), "the latest counts");

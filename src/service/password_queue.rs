@@ -242,7 +242,10 @@ mod tests {
         let set = fill(&queue, (0..17).map(|_| Lane::NewPassword));
         assert!(set.iter().all(|place| place.key.is_known()));
         assert!(queue.place(Lane::NewPassword).is_ok_and(|place| !place.key.is_known()));
-        assert!(queue.place(known(2)).is_ok_and(|place| place.key.is_known()), "whatever sets a password leaves places");
+        assert!(
+            queue.place(known(2)).is_ok_and(|place| place.key.is_known()),
+            "whatever sets a password leaves places"
+        );
     }
 
     #[tokio::test]

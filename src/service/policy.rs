@@ -26,7 +26,7 @@ pub struct Policy {
     pub invitation_lifespan: Duration,
     /// Audit events are kept for this long; `None`: for ever, which is the default.
     pub keep_events: Option<Duration>,
-    /// How many passwords are hashed at the same time, each with 19 MiB of memory. Default 2.
+    /// How many passwords are hashed at the same time, each in 19 MiB of memory, which is kept. Default 2.
     pub password_hashes_at_once: usize,
 }
 

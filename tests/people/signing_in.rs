@@ -174,10 +174,7 @@ async fn guesses_elsewhere_lock_out_no_owner_from_a_known_place() {
     for _ in 0..5 {
         refused!(house.try_sign_in("boss@example.test", "wrong", ip(1)).await, ServiceError::WrongCredentials);
     }
-    refused!(
-        house.try_sign_in("boss@example.test", "N3w-password", ip(1)).await,
-        ServiceError::TooManyAttempts(_)
-    );
+    refused!(house.try_sign_in("boss@example.test", "N3w-password", ip(1)).await, ServiceError::TooManyAttempts(_));
 }
 
 #[tokio::test]
