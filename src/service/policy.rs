@@ -43,7 +43,7 @@ pub struct Policy {
     /// How often one person may change the name, description, grants or access of one token within an hour. Default 120; at least 1. The
     /// program itself may always.
     pub token_updates_per_hour: u32,
-    /// How many passwords are hashed at the same time, each with 19 MiB of memory. Default 2.
+    /// How many passwords are hashed at the same time, each in 19 MiB of memory, which is kept. Default 2.
     pub password_hashes_at_once: usize,
 }
 
