@@ -7,8 +7,8 @@
 use super::ServiceError;
 use super::actor::{Actor, Giver};
 use crate::domain::{
-    AuditEvent, Cause, Ceiling, Doer, Fields, Kind, KindSet, OwnerId, Permission, Target, Token, TokenAuthority, TokenId,
-    When,
+    AuditEvent, Cause, Ceiling, Doer, Fields, Kind, KindSet, OwnerId, Permission, Target, Token, TokenAuthority,
+    TokenId, When,
 };
 use crate::store::{EventQuery, View};
 use serde_json::Value;

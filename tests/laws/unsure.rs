@@ -63,6 +63,7 @@ forward! {
     would_clamp(proposed: Proposed<'_>) -> Clamped;
     token_named(name: &str) -> Option<TokenId>;
     record(digest: &Digest) -> Option<Record>;
+    token_owners(ids: &[TokenId]) -> Vec<(TokenId, OwnerId)>;
     sealed_secret(id: TokenId) -> Option<SealedSecret>;
     tokens_of_members() -> Vec<(RoleId, u64)>;
     tokens_of_owners(ids: &[OwnerId]) -> Vec<(OwnerId, u64)>;
