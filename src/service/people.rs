@@ -10,6 +10,7 @@ use super::{Policy, ServiceError};
 use crate::domain::{Clock, Doer, Entropy, Moment, Secret, SecretFormat, Timestamp, What};
 use crate::store::{EventQuery, Paging};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 use subtle::ConstantTimeEq;
 
@@ -79,8 +80,8 @@ impl Change {
         let mut emails = HashMap::new();
         for (_, event) in view.events(&query).await?.items {
             let (Doer::Person(id), Some(address)) = (event.origin.doer, event.origin.address) else { continue };
-            if !emails.contains_key(&id) {
-                emails.insert(id, view.owner(id).await?.map(|owner| owner.email));
+            if let Entry::Vacant(unread) = emails.entry(id) {
+                unread.insert(view.owner(id).await?.map(|owner| owner.email));
             }
             if let Some(Some(email)) = emails.get(&id) {
                 let age = u64::try_from(now.since(event.at).as_nanos()).unwrap_or(u64::MAX);

@@ -1,7 +1,7 @@
 //! I7 and I19: whatever sequence of calls somebody makes, nobody becomes stronger by it than who made it.
 
 use crate::in_file;
-use crate::names::{permissions, questions, row};
+use crate::names::{once, permissions, questions, row};
 use keyward::store::TokenQuery;
 use keyward::testing::World;
 use keyward::{
@@ -178,7 +178,7 @@ async fn stage<S: WriteStore>(world: &World<S>, mine: Vec<Permission>, theirs: V
     owner("other-boss", &[RoleId::SUPER_ADMIN]).await;
     let me = owner("me", &[a]).await;
     let both = owner("both", &[a, b]).await;
-    let grants: Vec<Grant> = mine.iter().map(Grant::from).collect();
+    let grants: Vec<Grant> = once(mine.iter().map(Grant::from).collect());
     keyward.tokens().issue_admin(NewAdminToken::new("boss", boss).grants([Grant::new("read")])).await.unwrap();
     keyward.tokens().issue_admin(NewAdminToken::new("both", both).grants(grants.clone())).await.unwrap();
     let token = keyward.tokens().issue_admin(NewAdminToken::new("me", me).grants(grants)).await.unwrap().token.id;
