@@ -148,6 +148,8 @@ impl Sight {
             if owned || !self.knows(doer, owners) {
                 event.origin.doer = Doer::Withheld;
             }
+        }
+        if !self.is(doer) {
             event.origin.address = None;
         }
         (event.target, event.cause, event.details) = (Target::Withheld(event.target.kind()), None, Value::Null);
