@@ -675,7 +675,6 @@ async fn ids_of_others_answer_like_ids_of_none<S: WriteStore + Clone>(store: S, 
         (Doer::Person(eve), theirs, &[None, Some(Kind::Admin), Some(Kind::Content), Some(Kind::Session)][..]),
         (Doer::Person(eve), session, &[None, Some(Kind::Session)]),
         (Doer::Person(boss), session, &[None, Some(Kind::Session)]),
-        (Doer::Person(boss), theirs, &[Some(Kind::Content)]),
         (Doer::Token(content), theirs, &[None, Some(Kind::Admin)]),
     ] {
         for only in kinds {
