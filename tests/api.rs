@@ -330,7 +330,10 @@ async fn the_log_withholds_what_its_reader_may_not_list() {
     assert_eq!(all["pagination"], seen["pagination"]);
     let issued = |log: &Value| {
         let events = log["results"].as_array().unwrap();
-        events.iter().find(|event| event["action"] == "token-issued" && event["target"]["kind"] == "admin-token").cloned()
+        events
+            .iter()
+            .find(|event| event["action"] == "token-issued" && event["target"]["kind"] == "admin-token")
+            .cloned()
     };
     let (all, seen) = (issued(&all).unwrap(), issued(&seen).unwrap());
     assert_eq!((&all["withheld"], &all["payload"]["name"]), (&json!(false), &json!("secret-project")));
@@ -416,12 +419,21 @@ async fn the_first_visitor_is_trusted_by_names_of_this_machine() {
     app.post("/admin/register-admin").json(&first).await.assert_status(400);
     let authority = app.post("http://evil.test/admin/register-admin").header(host.clone(), "localhost").json(&first);
     authority.await.assert_status(400);
-    assert_eq!(keyward.owners().list(&keyward::store::OwnerQuery {
-        paging: Paging { page: 1, page_size: 1 },
-        search: None,
-        sort: keyward::store::OwnerSort::Id,
-        descending: false,
-    }).await.unwrap().total, 0, "nothing was changed");
+    assert_eq!(
+        keyward
+            .owners()
+            .list(&keyward::store::OwnerQuery {
+                paging: Paging { page: 1, page_size: 1 },
+                search: None,
+                sort: keyward::store::OwnerSort::Id,
+                descending: false,
+            })
+            .await
+            .unwrap()
+            .total,
+        0,
+        "nothing was changed"
+    );
     let page = app.get(PAGE).header(host.clone(), "[::1]:3000").await;
     assert!(!String::from_utf8_lossy(&page.assert_ok().body).contains("name=\"setupCode\""));
     app.post("/admin/register-admin").header(host, "127.0.0.1:3000").json(&first).await.assert_ok();

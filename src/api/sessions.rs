@@ -99,9 +99,8 @@ pub(super) async fn register_admin(
         username,
         password: Password::new(password),
     };
-    let signed = sessions(&api, &caller)
-        .register_first_at(caller.host.as_deref(), first, setup_code.as_deref())
-        .await?;
+    let signed =
+        sessions(&api, &caller).register_first_at(caller.host.as_deref(), first, setup_code.as_deref()).await?;
     Ok(signed_in(signed))
 }
 

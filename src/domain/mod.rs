@@ -48,9 +48,9 @@ pub(crate) use coverage::Holdings;
 pub use decision::{Decision, DecisionRule, Denied, HiddenField, Verdict};
 pub(crate) use digest::DigestHasher;
 pub use digest::{Digest, MalformedDigest};
+pub(crate) use host::is_loopback_host;
 #[cfg(any(feature = "api", feature = "ui"))]
 pub(crate) use id::parse_id;
-pub(crate) use host::is_loopback_host;
 pub use id::{MalformedId, OwnerId, RoleId, TokenId};
 pub(crate) use log_limit::LogLimit;
 pub use name::{Action, ConditionId, ConditionSet, EmptySet, Field, FieldSet, Subject};

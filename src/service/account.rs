@@ -4,7 +4,9 @@ use super::ServiceError;
 use super::error::{Wrong, named, shows};
 use super::tokens::{IssuedToken, record};
 use super::write::Draft;
-use crate::domain::{Extra, comparable, composed, Issued, Owner, OwnerId, PasswordHash, Role, Tag, Target, TokenAuthority, What};
+use crate::domain::{
+    Extra, Issued, Owner, OwnerId, PasswordHash, Role, Tag, Target, TokenAuthority, What, comparable, composed,
+};
 use crate::store::{OwnerQuery, OwnerSort, Paging, Profile, View};
 use serde_json::{Map, Value, json};
 

@@ -1,6 +1,6 @@
 //! What a service answers where it does not do what it was asked.
 
-use crate::domain::{Extra, comparable, composed, hidden, NoEntropy, Reason};
+use crate::domain::{Extra, NoEntropy, Reason, comparable, composed, hidden};
 use crate::store::StoreError;
 use std::fmt;
 use std::time::Duration;
@@ -192,7 +192,9 @@ mod tests {
         for good in ["Ada", "עדה", "آدا", "क्षत्रिय", "❤\u{fe0f}"] {
             assert!(named("name", good).is_ok() && described("description", good).is_ok(), "{good:?}");
         }
-        for bad in ['\0', '\u{1b}', '\u{7f}', '\u{85}', '\u{ad}', '\u{61c}', '\u{200b}', '\u{200f}', '\u{2028}', '\u{202e}'] {
+        for bad in
+            ['\0', '\u{1b}', '\u{7f}', '\u{85}', '\u{ad}', '\u{61c}', '\u{200b}', '\u{200f}', '\u{2028}', '\u{202e}']
+        {
             let text = format!("a{bad}b");
             assert!(named("name", &text).is_err() && described("description", &text).is_err(), "{bad:?}");
         }

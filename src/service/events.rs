@@ -3,7 +3,7 @@
 use super::sight::Sight;
 use super::write::Change;
 use super::{ServiceError, for_whom};
-use crate::domain::{AuditEvent, Target, Timestamp, TokenId, What};
+use crate::domain::{AuditEvent, Kind, Target, Timestamp, TokenId, What};
 use crate::store::{EventQuery, Page};
 use serde_json::json;
 use std::time::Duration;
@@ -50,7 +50,7 @@ impl Events {
         let mut view = self.0.view().await?;
         let actor = self.0.actor(&mut view).await?;
         let seen = actor.sees_tokens_of()?;
-        let token = view.token(id).await?.filter(|t| t.owner().is_some() && (seen.is_none() || t.owner() == seen));
+        let token = view.token(id).await?.filter(|t| t.kind() == Kind::Admin && (seen.is_none() || t.owner() == seen));
         let token = token.ok_or(ServiceError::NotFound("token"))?;
         let query = EventQuery { target: Some(Target::Token(id, token.kind())), ..query.clone() };
         let Page { items, total } = view.events(&query).await?;

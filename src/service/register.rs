@@ -5,7 +5,7 @@ use super::account::{ProfileChange, nobody};
 use super::error::Wrong;
 use super::password::Password;
 use super::sessions::{Sessions, SignedIn, no_token};
-use crate::domain::{Digest, Doer, Kind, Owner, OwnerState, RoleId, Secret, Tag, Target, What};
+use crate::domain::{Digest, Doer, Kind, Owner, OwnerState, RoleId, Secret, Tag, Target, What, is_loopback_host};
 use crate::store::{NewOwner, View};
 use serde_json::json;
 use std::fmt;

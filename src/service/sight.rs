@@ -7,8 +7,8 @@
 use super::ServiceError;
 use super::actor::{Actor, Giver};
 use crate::domain::{
-    AuditEvent, Cause, Ceiling, Doer, Fields, Kind, KindSet, OwnerId, Permission, Target, Token, TokenAuthority, TokenId,
-    When,
+    AuditEvent, Cause, Ceiling, Doer, Fields, Kind, KindSet, OwnerId, Permission, Target, Token, TokenAuthority,
+    TokenId, When,
 };
 use crate::store::{EventQuery, View};
 use serde_json::Value;
@@ -143,8 +143,8 @@ impl Sight {
             return event;
         }
         // Of an owned token who did it says whose it is.
-        if !self.is(doer) && !matches!(doer, Doer::Service | Doer::Visitor) {
-            let owned = matches!(event.target, Target::Token(_, Kind::Admin | Kind::Session));
+        if !self.is(doer) {
+            let owned = token_of(event.target).is_some() && !matches!(doer, Doer::Service | Doer::Visitor);
             if owned || !self.knows(doer, owners) {
                 event.origin.doer = Doer::Withheld;
             }

@@ -11,7 +11,7 @@ use super::names::{Names, Piece};
 use super::state::Pages;
 use super::time::When;
 use super::{may, render};
-use crate::domain::{comparable, AuditEvent, OwnerId, Timestamp, date};
+use crate::domain::{AuditEvent, OwnerId, Timestamp, comparable, date};
 use crate::gate::GuardedRouter;
 use crate::store::{EventQuery, OwnerQuery, OwnerSort, Paging as Page};
 use askama::Template;
@@ -159,7 +159,11 @@ async fn somebody(pages: &Pages, viewer: &Viewer, text: &str) -> Result<Result<O
     }
     if !viewer.may("admin::users.read") {
         let own = comparable(&viewer.owner.email) == comparable(text);
-        return Ok(if own { Ok(viewer.id) } else { Err("you may see no list of users: enter your own e-mail address") });
+        return Ok(if own {
+            Ok(viewer.id)
+        } else {
+            Err("you may see no list of users: enter your own e-mail address")
+        });
     }
     let paging = Page { page: 1, page_size: 100 };
     let search = Some(text.to_owned());

@@ -3,7 +3,8 @@
 use super::keys::Keys;
 use super::report::{Outcome, Report};
 use crate::domain::{
-    Action, Extra, OwnerId, PasswordHash, RoleId, Subject, Tag, Target, What, comparable, composed, is_hidden, without_hidden,
+    Action, Extra, OwnerId, PasswordHash, RoleId, Subject, Tag, Target, What, comparable, composed, is_hidden,
+    without_hidden,
 };
 use crate::service::account::address;
 use crate::service::password::is_old;

@@ -16,7 +16,7 @@ pub use report::{Counts, Outcome, Report, ReportEntry};
 
 use super::ServiceError;
 use super::write::Draft;
-use crate::domain::{is_hidden, Kind, KindSet, ReferenceEncryptionKey, ReferenceSalt, Secret};
+use crate::domain::{Kind, KindSet, ReferenceEncryptionKey, ReferenceSalt, Secret, is_hidden};
 use crate::keyward::Keyward;
 use crate::store::strapi::{Foreign, StrapiStore};
 use crate::store::{StoreError, WriteStore};

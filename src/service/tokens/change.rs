@@ -4,13 +4,12 @@ use super::issue::{IssuedToken, seal};
 use super::read::{DescribedToken, one};
 use super::{Tokens, access_facts, find, free, told, within};
 use crate::domain::{
-    Ceiling, ContentAccess, Grant, Issued, Kind, KindSet, Tag, Target, Token, TokenAuthority, TokenId, What, When,
+    Ceiling, ContentAccess, Grant, Issued, Kind, Tag, Target, Token, TokenAuthority, TokenId, What, When,
     same_in_any_order,
 };
 use crate::service::ServiceError;
-use crate::service::sight;
 use crate::service::error::{Wrong, described, named};
-use crate::service::write::Draft;
+use crate::service::sight;
 use serde_json::{Map, Value, json};
 
 /// What of a token is to change. What is `None` stays.

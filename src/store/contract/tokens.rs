@@ -105,7 +105,9 @@ pub(super) async fn names_are_taken_by_all_but_sessions<S: Backend>(store: &S) {
     for new in [session(owner), session(owner), named_session(), named_session()] {
         tx.insert_token(new).await.expect("sessions take no name, not even one that is not empty");
     }
-    for (name, taken) in [("admin", true), ("content", true), ("session", false), ("", false), ("ADMIN", true), ("ädmin", false)] {
+    for (name, taken) in
+        [("admin", true), ("content", true), ("session", false), ("", false), ("ADMIN", true), ("ädmin", false)]
+    {
         let answer = tx.token_named(name).await.expect("names can be asked for").is_some();
         assert_eq!(answer, taken, "{name:?}: names are taken by admin and content tokens, and compared by their form");
     }

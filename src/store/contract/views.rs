@@ -193,7 +193,8 @@ pub(super) async fn owners_of_tokens_are_remembered<S: Backend>(store: &S) {
     let of_two = tx.insert_token(admin("of two", two)).await.expect("a token is added");
     let of_session = tx.insert_token(session(two)).await.expect("a session is added");
     let access = ContentAccess::FullAccess;
-    let of_none = tx.insert_token(token("of none", TokenAuthority::Content { access })).await.expect("a token is added");
+    let of_none =
+        tx.insert_token(token("of none", TokenAuthority::Content { access })).await.expect("a token is added");
     let gone = TokenId(of_none.0 + 1);
     let about = |what, id, details| {
         let target = Target::Token(id, Kind::Admin);

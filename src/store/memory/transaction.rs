@@ -3,8 +3,7 @@
 use super::{Lock, Open, conflict, unless};
 use crate::domain::{
     AuditEvent, Cause, Digest, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Permission, Role, RoleId,
-    SaltId, SealedSecret, Tag, Target, Timestamp, Token, TokenAuthority, TokenId, What,
-    comparable,
+    SaltId, SealedSecret, Tag, Target, Timestamp, Token, TokenAuthority, TokenId, What, comparable,
 };
 use crate::store::{
     Clamp, Clamped, Imported, NewOwner, NewRole, NewToken, Profile, StoreError, TokenTimes, Transaction, View,

@@ -2,8 +2,8 @@
 
 use super::{Open, used};
 use crate::domain::{
-    AuditEvent, Ceiling, Digest, Doer, Kind, Owner, OwnerId, PasswordHash, Role, RoleId, SealedSecret, Target, Timestamp,
-    Token, TokenId, What, comparable,
+    AuditEvent, Ceiling, Digest, Doer, Kind, Owner, OwnerId, PasswordHash, Role, RoleId, SealedSecret, Target,
+    Timestamp, Token, TokenId, What, comparable,
 };
 use crate::store::{EventQuery, Imported, OwnerQuery, OwnerSort, Page, Paging, Record, StoreError, View};
 use async_trait::async_trait;
@@ -147,7 +147,12 @@ impl<L: Send> View for Open<L> {
     }
 
     async fn events(&mut self, query: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError> {
-        let found = self.content.events.iter().rev().filter(|(_, event)| asked_for(event, query) && self.about(event, query.tokens_of));
+        let found = self
+            .content
+            .events
+            .iter()
+            .rev()
+            .filter(|(_, event)| asked_for(event, query) && self.about(event, query.tokens_of));
         Ok(page(query.paging, found, |(id, event)| (*id, AuditEvent::clone(event))))
     }
 }

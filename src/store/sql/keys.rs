@@ -21,7 +21,8 @@ struct Line {
 /// Of two rows that compare equal, the older one has the form. The other one keeps its spelling and gets a form that no text has, until
 /// it is renamed.
 pub(super) async fn fill(connection: &mut <Engine as Database>::Connection) -> Result<(), StoreError> {
-    let missing = query(statements::WITHOUT_KEYS).persistent(false).fetch_one(&mut *connection).await.map_err(asking)?;
+    let missing =
+        query(statements::WITHOUT_KEYS).persistent(false).fetch_one(&mut *connection).await.map_err(asking)?;
     if rows::get::<i64>(&missing, "n")? == 0 {
         return Ok(());
     }
@@ -42,7 +43,8 @@ pub(super) async fn fill(connection: &mut <Engine as Database>::Connection) -> R
             if !lines.is_empty() {
                 let given = query(taken).bind(json(&lines)).persistent(false);
                 let given = given.fetch_all(&mut *connection).await.map_err(asking)?;
-                let mut given = given.iter().map(|row| rows::get(row, "key")).collect::<Result<HashSet<String>, _>>()?;
+                let mut given =
+                    given.iter().map(|row| rows::get(row, "key")).collect::<Result<HashSet<String>, _>>()?;
                 for Line { id, key } in &mut lines {
                     if !given.insert(key.clone()) {
                         // No name has a control character.

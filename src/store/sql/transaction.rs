@@ -6,8 +6,7 @@ use super::view::Writing;
 use super::{Arguments, Engine, events, rows, statements};
 use crate::domain::{
     Action, AuditEvent, Cause, ContentAccess, Digest, Kind, Origin, OwnerId, OwnerState, PasswordHash, Permission,
-    RoleId, SaltId, SealedSecret, Tag, Timestamp, TokenAuthority, TokenId, What,
-    comparable,
+    RoleId, SaltId, SealedSecret, Tag, Timestamp, TokenAuthority, TokenId, What, comparable,
 };
 use crate::store::{
     Clamp, Clamped, Imported, NewOwner, NewRole, NewToken, Profile, StoreError, TokenTimes, Transaction, View,

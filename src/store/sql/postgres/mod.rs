@@ -6,12 +6,12 @@ mod connections;
 mod error;
 #[path = "../events.rs"]
 mod events;
-#[path = "../keys.rs"]
-mod keys;
 mod first;
 #[cfg(feature = "strapi")]
 pub(in crate::store) mod guest;
 mod held;
+#[path = "../keys.rs"]
+mod keys;
 mod listen;
 mod log;
 mod names;

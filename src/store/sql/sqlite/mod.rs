@@ -4,10 +4,10 @@ mod clamp;
 mod error;
 #[path = "../events.rs"]
 mod events;
-#[path = "../keys.rs"]
-mod keys;
 #[cfg(feature = "strapi")]
 pub(in crate::store) mod guest;
+#[path = "../keys.rs"]
+mod keys;
 mod log;
 #[path = "../rows.rs"]
 mod rows;
