@@ -170,6 +170,46 @@ async fn each_wrong_field_is_named_and_nothing_changes() {
 }
 
 #[tokio::test]
+async fn lists_come_in_pages_and_say_which() {
+    let api = Api::new().await;
+    for n in 0..3 {
+        let new = NewContentToken::new(format!("more {n}"), ContentAccess::ReadOnly);
+        api.keyward.tokens().issue_content(new).await.unwrap();
+    }
+    let get = async |path: &str| api.send("GET", path, None, Vec::new()).await;
+    for (path, total) in
+        [("/admin/api-tokens", 4), ("/admin/admin-tokens", 1), ("/admin/roles", 2), ("/admin/users/me/sessions", 1)]
+    {
+        let (status, all) = get(path).await;
+        assert_eq!(status, 200, "{all}");
+        assert_eq!(all["data"].as_array().unwrap().len(), total, "{path}");
+        let pagination = json!({"page": 1, "pageSize": 100, "pageCount": 1, "total": total});
+        assert_eq!(all["meta"], json!({"pagination": pagination}), "{path}");
+        let mut paged = Vec::new();
+        for page in 1..=total + 1 {
+            let (status, one) = get(&format!("{path}?pageSize=1&page={page}")).await;
+            assert_eq!(status, 200, "{one}");
+            let pagination = json!({"page": page, "pageSize": 1, "pageCount": total, "total": total});
+            assert_eq!(one["meta"], json!({"pagination": pagination}), "{path}");
+            paged.extend(one["data"].as_array().unwrap().iter().cloned());
+        }
+        assert_eq!(json!(paged), all["data"], "{path}: no gap, and nothing twice");
+        for (wrong, field) in [
+            ("page=0", "page"),
+            ("page=x", "page"),
+            ("pageSize=0", "pageSize"),
+            ("pageSize=1001", "pageSize"),
+            ("pageSize=4294967296", "pageSize"),
+            ("page=1&page=2", "page"),
+            ("limit=5", "limit"),
+        ] {
+            let (status, answer) = get(&format!("{path}?{wrong}")).await;
+            assert_eq!((status.as_u16(), paths(&answer)), (400, vec![field.to_owned()]), "{path}?{wrong}: {answer}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn ids_of_the_wrong_kind_are_not_found() {
     let api = Api::new().await;
     let before = api.seq().await;

@@ -235,8 +235,8 @@ async fn an_older_database_gets_the_forms_of_its_names() {
     store.close().await;
     by_hand(
         &url,
-        "DROP INDEX keyward_role_name_key; ALTER TABLE keyward_role DROP COLUMN name_key; \
-         DROP INDEX keyward_token_name_key; ALTER TABLE keyward_token DROP COLUMN name_key; \
+        "DROP INDEX keyward_role_comparable; ALTER TABLE keyward_role DROP COLUMN name_key; \
+         DROP INDEX keyward_token_comparable; ALTER TABLE keyward_token DROP COLUMN name_key; \
          CREATE UNIQUE INDEX keyward_token_name ON keyward_token (name) WHERE kind <> 'session'; \
          UPDATE keyward_role SET name = 'EDITOR' WHERE name = 'other'; \
          UPDATE keyward_owner SET email = 'Cafe\u{301}@x', email_key = 'cafe\u{301}@x'; \

@@ -185,8 +185,8 @@ mod sqlite {
         let digest = issue(&store).await;
         let (before, owner) = (seq(&store).await, store.resolve(&digest).await.unwrap().record.unwrap().token);
         store.close().await;
-        let older = "DROP INDEX keyward_role_name_key; ALTER TABLE keyward_role DROP COLUMN name_key; \
-                     DROP INDEX keyward_token_name_key; ALTER TABLE keyward_token DROP COLUMN name_key; \
+        let older = "DROP INDEX keyward_role_comparable; ALTER TABLE keyward_role DROP COLUMN name_key; \
+                     DROP INDEX keyward_token_comparable; ALTER TABLE keyward_token DROP COLUMN name_key; \
                      CREATE UNIQUE INDEX keyward_token_name ON keyward_token (name) WHERE kind <> 'session'; \
                      UPDATE keyward_epoch SET op_id = 'older'; UPDATE keyward_role SET name = 'AUTHOR' WHERE name = 'other'; \
                      UPDATE keyward_owner SET email = 'Cafe\u{301}@x', email_key = 'cafe\u{301}@x'; \

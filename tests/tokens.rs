@@ -6,7 +6,7 @@
 #[cfg(feature = "postgres")]
 mod support;
 
-use keyward::store::{EventQuery, Paging, WriteStore};
+use keyward::store::{EventQuery, Paging, TokenQuery, WriteStore};
 use keyward::testing::{ManualClock, World};
 use keyward::{
     ActionEntry, Builder, Catalogue, Cause, ContentAccess, Doer, Durations, EncryptionKeys, Fields, Grant, IS_CREATOR,
@@ -341,7 +341,7 @@ async fn the_first_start_makes_the_default_content_tokens_once<S: WriteStore + C
     let world = world(&store, &clock, |b| b.encryption(keys(OLD_KEY)));
     assert!(world.keyward.set_up().await.unwrap().nobody_yet);
     let tokens = world.keyward.tokens();
-    let listed = tokens.list(Kind::Content).await.unwrap();
+    let listed = tokens.list(&TokenQuery::of(Kind::Content)).await.unwrap().items;
     let names: Vec<&str> = listed.iter().map(|t| t.token.name.as_str()).collect();
     assert_eq!(names, ["Full Access", "Read Only"]);
     let boss = person(&world, "boss", &[RoleId::SUPER_ADMIN]).await;
@@ -350,7 +350,10 @@ async fn the_first_start_makes_the_default_content_tokens_once<S: WriteStore + C
         tokens.revoke(described.token.id).await.unwrap();
     }
     assert!(!world.keyward.set_up().await.unwrap().nobody_yet);
-    assert!(tokens.list(Kind::Content).await.unwrap().is_empty(), "what was taken away stays away");
+    assert!(
+        tokens.list(&TokenQuery::of(Kind::Content)).await.unwrap().items.is_empty(),
+        "what was taken away stays away"
+    );
 }
 
 async fn the_default_content_tokens_live_as_long_as_is_offered<S: WriteStore + Clone>(
@@ -361,7 +364,7 @@ async fn the_default_content_tokens_live_as_long_as_is_offered<S: WriteStore + C
     policy.durations = Durations::default().at_most(30 * DAY);
     let world = world(&store, &clock, |b| b.policy(policy));
     world.keyward.set_up().await.unwrap();
-    for described in world.keyward.tokens().list(Kind::Content).await.unwrap() {
+    for described in world.keyward.tokens().list(&TokenQuery::of(Kind::Content)).await.unwrap().items {
         assert_eq!(described.token.lifespan, Some(30 * DAY));
     }
 }

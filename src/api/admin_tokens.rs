@@ -1,16 +1,19 @@
 //! `/admin/admin-tokens`: tokens that belong to whoever made them.
 
-use super::answer::{Answer, Data, created, ok};
+use super::answer::{Answer, Data, List, created, ok};
 use super::body::{Body, NoBody};
 use super::failure::Failure;
 use super::json::{given, text_or_null};
 use super::permission::{Permission, Sent, SentPermission, show_grants, show_permissions};
+use super::query::Params;
 use super::request::{Caller, Id};
 use super::state::Api;
 use super::token::{Lifespan, Regenerated, exposed, shown_key, shown_lifespan};
 use super::unchanged::{Comparison, Unchanged, not_later, same_lifespan, same_object};
 use crate::domain::{Kind, Owner, OwnerId, TokenId};
 use crate::service::{self, DescribedToken, GRANTS, ServiceError, TokenUpdate, Tokens};
+use crate::store::TokenQuery;
+use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -161,11 +164,19 @@ fn tokens(api: &Api, caller: &Caller) -> Tokens {
     api.tokens.clone().only(Kind::Admin).by(&caller.actor).from(caller.address)
 }
 
-/// Lists admin tokens by name: one's own, and for super admins everybody's. Never with keys.
-#[utoipa::path(get, path = "/admin/admin-tokens", tag = "Admin tokens", responses((status = 200, body = Data<Vec<AdminToken>>)))]
-pub(super) async fn list(State(api): State<Api>, caller: Caller) -> Result<Answer<Vec<AdminToken>>, Failure> {
-    let listed = tokens(&api, &caller).list(Kind::Admin).await?;
-    Ok(ok(listed.into_iter().map(AdminToken::from).collect()))
+/// Lists admin tokens by name, page by page: one's own, and for super admins everybody's. Never with keys.
+#[utoipa::path(get, path = "/admin/admin-tokens", tag = "Admin tokens", params(
+    ("page" = Option<u32>, Query, description = "From 1"),
+    ("pageSize" = Option<u32>, Query, description = "From 1 to 1000; 100 if left out"),
+), responses((status = 200, body = List<AdminToken>)))]
+pub(super) async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    params: Params,
+) -> Result<Json<List<AdminToken>>, Failure> {
+    let query = TokenQuery { paging: params.paging_alone()?, ..TokenQuery::of(Kind::Admin) };
+    let page = tokens(&api, &caller).list(&query).await?;
+    Ok(List::of(page.items.into_iter().map(AdminToken::from).collect(), query.paging, page.total))
 }
 
 /// Makes an admin token that belongs to whoever asks, and shows its key.

@@ -1,5 +1,7 @@
 //! Answers that went well.
 
+use super::query::Pagination;
+use crate::store::Paging;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -16,6 +18,34 @@ pub(super) struct Data<T> {
 impl<T> Data<T> {
     pub(super) fn of(data: T) -> Self {
         Self { data }
+    }
+}
+
+/// A part of a list that was asked for.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct List<T> {
+    data: Vec<T>,
+    meta: ListMeta,
+}
+
+/// What there is besides.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListMeta {
+    pagination: Pagination,
+}
+
+impl<T> List<T> {
+    pub(super) fn of(data: Vec<T>, paging: Paging, total: u64) -> Json<Self> {
+        Json(Self { data, meta: ListMeta { pagination: Pagination::of(paging, total) } })
+    }
+
+    /// A part of a list that is short by its nature.
+    pub(super) fn part(all: Vec<T>, paging: Paging) -> Json<Self> {
+        let total = all.len() as u64;
+        let first = usize::try_from(paging.offset()).unwrap_or(usize::MAX);
+        Self::of(all.into_iter().skip(first).take(paging.page_size as usize).collect(), paging, total)
     }
 }
 

@@ -1,15 +1,18 @@
 //! `/admin/api-tokens`: tokens for the content API, which belong to nobody.
 
-use super::answer::{Answer, Data, created, ok};
+use super::answer::{Answer, Data, List, created, ok};
 use super::body::{Body, NoBody};
 use super::failure::{Failure, Problem};
 use super::json::{given, text_or_null};
+use super::query::Params;
 use super::request::{Caller, Id};
 use super::state::Api;
 use super::token::{Lifespan, Regenerated, exposed, shown_key, shown_lifespan};
 use super::unchanged::{Comparison, Unchanged, not_later, same_lifespan};
 use crate::domain::{Action, ContentAccess, Kind, Token, TokenAuthority, TokenId};
 use crate::service::{self, ACTIONS, ServiceError, TokenUpdate, Tokens};
+use crate::store::TokenQuery;
+use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -206,11 +209,20 @@ fn failed(error: ServiceError) -> Failure {
     })
 }
 
-/// Lists content tokens by name. Never with keys.
-#[utoipa::path(get, path = "/admin/api-tokens", tag = "Content tokens", responses((status = 200, body = Data<Vec<ContentToken>>)))]
-pub(super) async fn list(State(api): State<Api>, caller: Caller) -> Result<Answer<Vec<ContentToken>>, Failure> {
-    let listed = tokens(&api, &caller).list(Kind::Content).await?;
-    Ok(ok(listed.into_iter().map(|described| described.token.into()).collect()))
+/// Lists content tokens by name, page by page. Never with keys.
+#[utoipa::path(get, path = "/admin/api-tokens", tag = "Content tokens", params(
+    ("page" = Option<u32>, Query, description = "From 1"),
+    ("pageSize" = Option<u32>, Query, description = "From 1 to 1000; 100 if left out"),
+), responses((status = 200, body = List<ContentToken>)))]
+pub(super) async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    params: Params,
+) -> Result<Json<List<ContentToken>>, Failure> {
+    let query = TokenQuery { paging: params.paging_alone()?, ..TokenQuery::of(Kind::Content) };
+    let page = tokens(&api, &caller).list(&query).await?;
+    let listed = page.items.into_iter().map(|described| described.token.into()).collect();
+    Ok(List::of(listed, query.paging, page.total))
 }
 
 /// Makes a content token and shows its key.

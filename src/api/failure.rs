@@ -264,6 +264,8 @@ impl IntoResponse for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
     fn what_somebody_else_has_changed_is_a_conflict() {
@@ -276,5 +278,38 @@ mod tests {
     fn a_value_that_cannot_be_stored_is_bad_input_and_no_conflict() {
         let failure = Failure::from(ServiceError::Store(StoreError::Invalid("U+0000".into())));
         assert_eq!((failure.status, failure.retry_after), (StatusCode::BAD_REQUEST, None));
+    }
+
+    /// Counts the lines that are logged by this thread.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<AtomicUsize>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn failures_that_strangers_can_cause_are_one_line_a_minute() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            for _ in 0..1_000 {
+                for error in [ServiceError::Busy, ServiceError::Store(StoreError::Unavailable("down".into()))] {
+                    let failure = Failure::from(error);
+                    assert_eq!(failure.status, StatusCode::SERVICE_UNAVAILABLE);
+                    assert_eq!(failure.retry_after, Some(Duration::from_secs(1)));
+                }
+            }
+        });
+        // A test on another thread may have written the line of this minute.
+        assert!(lines.0.load(Ordering::SeqCst) <= 1);
     }
 }

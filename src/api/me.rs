@@ -1,6 +1,6 @@
 //! `/admin/users/me`: one's own account.
 
-use super::answer::{Answer, Data, ok};
+use super::answer::{Answer, Data, List, ok};
 use super::body::{Body, NoBody};
 use super::failure::Failure;
 use super::json::{given, nullable, text_or_null};
@@ -12,6 +12,7 @@ use super::unchanged::{Comparison, Unchanged, same_objects};
 use super::user::User;
 use crate::domain::{Token, TokenId};
 use crate::service::{Password, ProfileUpdate, Sessions};
+use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -142,11 +143,19 @@ pub(super) async fn permissions(State(api): State<Api>, caller: Caller) -> Resul
     Ok(ok(show_permissions(&held)))
 }
 
-/// Lists one's own sessions.
-#[utoipa::path(get, path = "/admin/users/me/sessions", tag = "Me", responses((status = 200, body = Data<Vec<MySession>>)))]
-pub(super) async fn list_sessions(State(api): State<Api>, caller: Caller) -> Result<Answer<Vec<MySession>>, Failure> {
+/// Lists one's own sessions, page by page.
+#[utoipa::path(get, path = "/admin/users/me/sessions", tag = "Me", params(
+    ("page" = Option<u32>, Query, description = "From 1"),
+    ("pageSize" = Option<u32>, Query, description = "From 1 to 1000; 100 if left out"),
+), responses((status = 200, body = List<MySession>)))]
+pub(super) async fn list_sessions(
+    State(api): State<Api>,
+    caller: Caller,
+    params: Params,
+) -> Result<Json<List<MySession>>, Failure> {
+    let paging = params.paging_alone()?;
     let listed = sessions(&api, &caller).list().await?;
-    Ok(ok(listed.iter().map(|session| MySession::of(session, caller.token)).collect()))
+    Ok(List::part(listed.iter().map(|session| MySession::of(session, caller.token)).collect(), paging))
 }
 
 /// Ends one of one's own sessions.

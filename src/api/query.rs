@@ -60,11 +60,22 @@ impl Params {
     }
 
     pub(super) fn paging(&mut self) -> Paging {
+        self.paging_of(PAGE_SIZE, LARGEST_PAGE)
+    }
+
+    /// The paging of a list that used to be whole, and nothing else: its pages are large.
+    pub(super) fn paging_alone(mut self) -> Result<Paging, Failure> {
+        let paging = self.paging_of(Paging::FIRST.page_size, Paging::LARGEST);
+        self.done()?;
+        Ok(paging)
+    }
+
+    fn paging_of(&mut self, usual: u32, largest: u32) -> Paging {
         let number = |text: &str| text.parse::<u32>().ok().filter(|n| *n > 0 && !text.starts_with('+'));
         let page = self.read("page", "a page, from 1", number);
-        let size = |text: &str| number(text).filter(|n| *n <= LARGEST_PAGE);
-        let page_size = self.read("pageSize", "a number from 1 to 100", size);
-        Paging { page: page.unwrap_or(1), page_size: page_size.unwrap_or(PAGE_SIZE) }
+        let size = |text: &str| number(text).filter(|n| *n <= largest);
+        let page_size = self.read("pageSize", &format!("a number from 1 to {largest}"), size);
+        Paging { page: page.unwrap_or(1), page_size: page_size.unwrap_or(usual) }
     }
 
     pub(super) fn wrong(&mut self, name: &str, message: impl Into<String>) {

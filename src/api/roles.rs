@@ -1,16 +1,18 @@
 //! `/admin/roles`: the sets of permissions that bound users and their tokens.
 
-use super::answer::{Answer, Data, created, ok};
+use super::answer::{Answer, Data, List, created, ok};
 use super::body::{Body, NoBody};
 use super::failure::Failure;
 use super::json::{given, text_or_null};
 use super::permission::{Permission, Sent, SentPermission, show_permissions};
+use super::query::Params;
 use super::request::{Caller, Id};
 use super::state::Api;
 use super::unchanged::{Comparison, Unchanged};
 use crate::domain::{self, RoleId};
 use crate::service::{self, PERMISSIONS, Roles};
 use crate::store;
+use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -91,10 +93,14 @@ async fn found(api: &Api, id: RoleId) -> Result<Role, Failure> {
     found.map(Role::from).ok_or_else(Failure::not_found)
 }
 
-/// Lists roles.
-#[utoipa::path(get, path = "/admin/roles", tag = "Roles", responses((status = 200, body = Data<Vec<Role>>)))]
-pub(super) async fn list(State(api): State<Api>, caller: Caller) -> Result<Answer<Vec<Role>>, Failure> {
-    Ok(ok(roles(&api, &caller).list().await?.into_iter().map(Role::from).collect()))
+/// Lists roles, page by page.
+#[utoipa::path(get, path = "/admin/roles", tag = "Roles", params(
+    ("page" = Option<u32>, Query, description = "From 1"),
+    ("pageSize" = Option<u32>, Query, description = "From 1 to 1000; 100 if left out"),
+), responses((status = 200, body = List<Role>)))]
+pub(super) async fn list(State(api): State<Api>, caller: Caller, params: Params) -> Result<Json<List<Role>>, Failure> {
+    let paging = params.paging_alone()?;
+    Ok(List::part(roles(&api, &caller).list().await?.into_iter().map(Role::from).collect(), paging))
 }
 
 /// Makes a role, which allows nothing yet.

@@ -95,7 +95,7 @@ struct Taken(Arc<Resolver>, Digest, Lane);
 impl Taken {
     async fn fly(self, sender: watch::Sender<Option<Outcome>>) {
         let outcome = self.0.look_up(self.1, self.2).await;
-        self.0.counts.landed(outcome.as_ref().err());
+        self.0.counts.landed(self.2, outcome.as_ref().err(), self.0.clock.moment());
         // From here on, whoever comes finds the cache or starts anew; whoever is here already gets this outcome.
         drop(self);
         sender.send_replace(Some(outcome));

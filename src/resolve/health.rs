@@ -5,10 +5,11 @@
 //! hit: one to a counter of its shard, one to a counter of its entry, which for a busy token is always the same.)
 //! Whoever wants a rate of hits has the number of requests from their server, and the misses from here.
 
-use super::Resolver;
+use super::{Lane, Resolver};
 use crate::domain::{Moment, Unavailable};
 use serde::{Serialize, Serializer};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How an installation is doing, as [`Keyward::health`](crate::Keyward::health) says it. There is no secret in it, nor anybody's
@@ -24,8 +25,11 @@ use std::time::Duration;
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Health {
-    /// Whether there is a lease: without, every request with a genuine credential is a 503. It can run out only where a log is
-    /// followed; how a store without one is doing, [`lookups_failed`](Self::lookups_failed) says.
+    /// Whether requests with a token are answered: there is a lease, and look-ups are answered.
+    ///
+    /// Without a lease every request with a genuine credential is a 503; it can run out only where a log is followed. Look-ups are
+    /// not answered while, in the last 5 to 10 s, at least 3 failed, came late or found no turn, and those were half of all or more.
+    /// Only look-ups of genuine secrets count: whoever makes secrets up changes nothing here.
     pub ready: bool,
     /// How this node learns of what others change.
     pub keeps_up: KeepsUp,
@@ -82,9 +86,55 @@ pub enum KeepsUp {
     Exclusive,
 }
 
+/// How long an outcome of a look-up counts at least. At most it is twice that.
+const LATELY: Duration = Duration::from_secs(5);
+/// How many look-ups have to end badly before they say anything.
+const FEW: u32 = 3;
+
+/// How look-ups ended in the last 5 to 10 s, in two parts.
+#[derive(Default)]
+struct Lately {
+    /// Which part of time it is, by [`LATELY`].
+    part: u64,
+    now: Ended,
+    before: Ended,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Ended {
+    well: u32,
+    badly: u32,
+}
+
+impl Lately {
+    /// Forgets what is too long ago.
+    fn turn(&mut self, now: Moment) {
+        let part = now.since(Moment(0)).as_secs() / LATELY.as_secs();
+        match part.saturating_sub(self.part) {
+            0 => return,
+            1 => self.before = self.now,
+            _ => self.before = Ended::default(),
+        }
+        (self.part, self.now) = (part, Ended::default());
+    }
+
+    fn ended(&mut self, well: bool, now: Moment) {
+        self.turn(now);
+        let count = if well { &mut self.now.well } else { &mut self.now.badly };
+        *count = count.saturating_add(1);
+    }
+
+    fn is_well(&mut self, now: Moment) -> bool {
+        self.turn(now);
+        let badly = self.now.badly.saturating_add(self.before.badly);
+        badly < FEW || badly < self.now.well.saturating_add(self.before.well)
+    }
+}
+
 /// What is counted on the way to the store.
 #[derive(Default)]
 pub(super) struct Counts {
+    lately: Mutex<Lately>,
     misses: AtomicU64,
     reads: AtomicU64,
     failed: AtomicU64,
@@ -103,8 +153,11 @@ impl Counts {
         self.reads.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A look-up is over.
-    pub(super) fn landed(&self, error: Option<&Unavailable>) {
+    /// A look-up in this lane is over.
+    pub(super) fn landed(&self, lane: Lane, error: Option<&Unavailable>, now: Moment) {
+        if matches!(lane, Lane::Known | Lane::Unknown) && !matches!(error, Some(Unavailable::Stale)) {
+            self.lately().ended(error.is_none(), now);
+        }
         let count = match error {
             None | Some(Unavailable::Stale) => return,
             Some(Unavailable::Store) => &self.failed,
@@ -112,6 +165,11 @@ impl Counts {
             Some(Unavailable::Deadline) => &self.late,
         };
         count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn lately(&self) -> MutexGuard<'_, Lately> {
+        // Nothing in here panics half-way through a change.
+        self.lately.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -128,7 +186,7 @@ impl Resolver {
         let running = self.lanes.running() as u64;
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Health {
-            ready: self.freshness.leased(now),
+            ready: self.freshness.leased(now) && self.counts.lately().is_well(now),
             keeps_up: self.keeps_up,
             lease_age: leased.then(|| now.since(sent)),
             lease_left: leased.then_some(left),

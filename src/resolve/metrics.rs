@@ -12,9 +12,12 @@ type Gauge = (&'static str, Unit, &'static str, fn(&Health) -> Option<f64>);
 type Counter = (&'static str, &'static str, fn(&Health) -> u64);
 
 const GAUGES: [Gauge; 11] = [
-    ("keyward_ready", Unit::Count, "1 with a lease, 0 without: then requests are answered 503", |h| {
-        Some(f64::from(u8::from(h.ready)))
-    }),
+    (
+        "keyward_ready",
+        Unit::Count,
+        "1 with a lease and look-ups that are answered, 0 without: then requests are answered 503",
+        |h| Some(f64::from(u8::from(h.ready))),
+    ),
     ("keyward_lease_age_seconds", Unit::Seconds, "Age of what is known of the store", |h| seconds(h.lease_age)),
     ("keyward_lease_left_seconds", Unit::Seconds, "How much longer that is good", |h| seconds(h.lease_left)),
     ("keyward_applied_seq", Unit::Count, "Sequence of the last change that was applied", |h| h.applied_seq.map(number)),

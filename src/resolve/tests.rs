@@ -189,3 +189,80 @@ fn strict_limits_are_a_quarter_of_the_usual_and_leave_time_to_poll_twice() {
     let Limits { max_staleness, poll_every, poll_deadline, .. } = usual;
     assert_eq!(Limits { max_staleness, poll_every, poll_deadline, ..strict }, usual);
 }
+
+/// A store that can be told not to answer.
+#[derive(Default)]
+struct Fickle(AtomicU64);
+
+const WELL: u64 = 0;
+const FAILING: u64 = 1;
+const SILENT: u64 = 2;
+
+#[async_trait]
+impl Store for Fickle {
+    async fn resolve(&self, _: &Digest) -> Result<Snapshot, StoreError> {
+        match self.0.load(Ordering::SeqCst) {
+            FAILING => Err(StoreError::Busy),
+            SILENT => std::future::pending().await,
+            _ => Ok(Snapshot { seq: 0, op_id: None, record: None }),
+        }
+    }
+
+    async fn note_uses(&self, _: &[Use]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn following(&self) -> Following {
+        Following::Blind
+    }
+}
+
+/// A clock that goes on when it is told.
+#[derive(Default)]
+struct Hand(AtomicU64);
+
+impl Hand {
+    fn advance(&self, by: Duration) {
+        self.0.fetch_add(u64::try_from(by.as_nanos()).unwrap(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for Hand {
+    fn now(&self) -> Timestamp {
+        Timestamp(0)
+    }
+
+    fn moment(&self) -> Moment {
+        Moment(self.0.load(Ordering::SeqCst))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_look_ups_are_not_answered_is_not_ready() {
+    let (store, clock) = (Arc::new(Fickle::default()), Arc::new(Hand::default()));
+    let resolver = Resolver::start(store.clone(), clock.clone(), Conditions::default(), Limits::default(), true);
+    let mut next = 0;
+    let mut ask = async |how, times, lane| {
+        store.0.store(how, Ordering::SeqCst);
+        for _ in 0..times {
+            next += 1;
+            let digest = if lane == Lane::Doubtful { long_digest(next, 0) } else { digest(next, 0) };
+            _ = resolver.clone().ask(digest, if lane == Lane::Doubtful { Lane::Unknown } else { lane }).await;
+        }
+        resolver.health().ready
+    };
+    for how in [FAILING, SILENT] {
+        assert!(ask(WELL, 2, Lane::Unknown).await);
+        assert!(ask(how, 2, Lane::Unknown).await, "two of them say nothing yet");
+        assert!(!ask(how, 1, Lane::Unknown).await, "three, and most of all");
+        assert!(ask(WELL, 2, Lane::Unknown).await, "most are answered again");
+        assert!(!ask(how, 3, Lane::Unknown).await);
+        clock.advance(Duration::from_secs(5));
+        assert!(!ask(WELL, 0, Lane::Unknown).await, "it counts for five seconds at least");
+        clock.advance(Duration::from_secs(5));
+        assert!(ask(WELL, 0, Lane::Unknown).await, "and for ten at most");
+        // What may be made up says nothing.
+        assert!(ask(how, 9, Lane::Aside(1)).await && ask(how, 9, Lane::Doubtful).await);
+        clock.advance(Duration::from_secs(60));
+    }
+}

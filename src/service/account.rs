@@ -5,9 +5,9 @@ use super::error::{Wrong, named, shows};
 use super::tokens::{IssuedToken, record};
 use super::write::Draft;
 use crate::domain::{
-    Extra, Issued, Owner, OwnerId, PasswordHash, Role, Tag, Target, TokenAuthority, What, comparable, composed,
+    Extra, Issued, Kind, Owner, OwnerId, PasswordHash, Role, Tag, Target, TokenAuthority, What, comparable, composed,
 };
-use crate::store::{OwnerQuery, OwnerSort, Paging, Profile, View};
+use crate::store::{OwnerQuery, OwnerSort, Paging, Profile, TokenQuery, TokenSort, View};
 use serde_json::{Map, Value, json};
 
 /// The parts of a profile that are to change, as they were given.
@@ -145,8 +145,30 @@ impl Draft {
         Ok(())
     }
 
+    /// Ends the oldest sessions of an owner who has as many as the policy allows: one more is about to be opened.
+    pub(super) async fn end_oldest_sessions(&mut self, owner: OwnerId) -> Result<(), ServiceError> {
+        let most = self.writer.settings.policy.sessions_per_owner.max(1);
+        let count = self.tx.count_tokens(Kind::Session, Some(owner)).await?;
+        let Some(beyond) = count.checked_sub(most - 1).filter(|beyond| *beyond > 0) else { return Ok(()) };
+        let page_size = u32::try_from(beyond).unwrap_or(u32::MAX).min(Paging::LARGEST);
+        let query = TokenQuery {
+            paging: Paging { page: 1, page_size },
+            owner: Some(owner),
+            sort: TokenSort::Id,
+            ..TokenQuery::of(Kind::Session)
+        };
+        for session in self.tx.tokens(&query).await?.items {
+            self.tx.delete_token(session.id).await?;
+            self.touch(Tag::token(&session.digest));
+            let details = json!({"owner": owner, "reason": "too-many-sessions"});
+            self.audit(What::SignedOut, Target::Token(session.id, Kind::Session), details).await?;
+        }
+        Ok(())
+    }
+
     /// Opens a session. Why it may be opened is remembered by whoever calls this.
     pub(super) async fn open(&mut self, owner: OwnerId, issued: Issued) -> Result<IssuedToken, ServiceError> {
+        self.end_oldest_sessions(owner).await?;
         let writer = self.writer.clone();
         let policy = &writer.settings.policy;
         let authority = TokenAuthority::Session { owner, idle: policy.session_idle };

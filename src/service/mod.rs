@@ -23,6 +23,7 @@ mod password;
 mod password_queue;
 mod people;
 mod policy;
+mod preview;
 mod rate;
 mod reach;
 mod register;

@@ -173,7 +173,7 @@ impl Owners {
                     reach.may_touch(draft, &owner).await?;
                     draft.unchanged("owner", owner.version())?;
                     keep_a_super_admin(draft, &owner).await?;
-                    let tokens = draft.tx.tokens(Kind::Admin, Some(id)).await?.len();
+                    let tokens = draft.tx.count_tokens(Kind::Admin, Some(id)).await?;
                     draft.end_sessions(id).await?;
                     let origin = draft.origin;
                     draft.tx.delete_owner(id, &origin).await?;

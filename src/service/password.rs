@@ -323,7 +323,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn many_hashes_take_the_memory_of_those_that_run_at_a_time() {
         let hasher = hasher(2);
         for _ in 0..2 {

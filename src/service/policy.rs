@@ -26,6 +26,15 @@ pub struct Policy {
     pub invitation_lifespan: Duration,
     /// Audit events are kept for this long; `None`: for ever, which is the default.
     pub keep_events: Option<Duration>,
+    /// How many admin tokens an owner has at most; one more is refused. Default 1 000. It holds for whoever issues, the program too. Imports
+    /// are exempt: what they bring counts, and is kept.
+    pub tokens_per_owner: u64,
+    /// How many content tokens there are at most; one more is refused. Default 1 000. Imports are exempt.
+    pub content_tokens: u64,
+    /// How many sessions an owner has at most. Default 100. Signing in once more ends the oldest, which the audit log tells.
+    pub sessions_per_owner: u64,
+    /// How many roles there are at most; one more is refused. Default 1 000. Imports are exempt.
+    pub roles: u64,
     /// How often one actor, a person or a token, may regenerate one token within an hour. Default 10; at least 1. The program itself may
     /// always.
     pub regenerations_per_hour: u32,
@@ -34,7 +43,7 @@ pub struct Policy {
     /// How often one person may change the name, description, grants or access of one token within an hour. Default 120; at least 1. The
     /// program itself may always.
     pub token_updates_per_hour: u32,
-    /// How many passwords are hashed at the same time, each with 19 MiB of memory. Default 2.
+    /// How many passwords are hashed at the same time, each in 19 MiB of memory, which is kept. Default 2.
     pub password_hashes_at_once: usize,
 }
 
@@ -46,6 +55,10 @@ impl Default for Policy {
             session_lifespan: DAY,
             invitation_lifespan: 7 * DAY,
             keep_events: None,
+            tokens_per_owner: 1_000,
+            content_tokens: 1_000,
+            sessions_per_owner: 100,
+            roles: 1_000,
             regenerations_per_hour: 10,
             reveals_per_hour: 60,
             token_updates_per_hour: 120,

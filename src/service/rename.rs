@@ -5,6 +5,7 @@ use super::roles::told;
 use super::tokens::differences;
 use super::write::Draft;
 use crate::domain::{Cause, ContentAccess, Grant, Kind, Permission, Rename, Tag, Target, Token, TokenAuthority, What};
+use crate::store::{Paging, TokenQuery, TokenSort};
 use serde_json::{Value, json};
 
 /// Applies the renames in their order, and answers how many roles and tokens changed.
@@ -25,8 +26,17 @@ pub(super) async fn apply(draft: &mut Draft, renames: &[Rename]) -> Result<u64, 
         changed += 1;
     }
     for kind in [Kind::Admin, Kind::Content] {
-        for token in draft.tx.tokens(kind, None).await? {
-            changed += u64::from(token_renamed(draft, &token, renames).await?);
+        // Renaming moves no token to another page.
+        for page in 1.. {
+            let paging = Paging { page, page_size: Paging::LARGEST };
+            let query = TokenQuery { paging, sort: TokenSort::Id, ..TokenQuery::of(kind) };
+            let tokens = draft.tx.tokens(&query).await?.items;
+            if tokens.is_empty() {
+                break;
+            }
+            for token in tokens {
+                changed += u64::from(token_renamed(draft, &token, renames).await?);
+            }
         }
     }
     Ok(changed)

@@ -54,8 +54,8 @@ impl Roles {
     /// Adds a role.
     ///
     /// # Errors
-    /// If the name is empty or taken, or a permission names what is not registered or is more than whoever asks may give away.
-    /// A token adds none.
+    /// If the name is empty or taken, or a permission names what is not registered or is more than whoever asks may give away;
+    /// or if there are as many roles as [`Policy::roles`](crate::Policy::roles) allows. A token adds none.
     pub async fn create(&self, new: NewRole) -> Result<Role, ServiceError> {
         self.may_change()?;
         let mut wrong = Wrong::default();
@@ -69,6 +69,7 @@ impl Roles {
                     wrong.done()?;
                     may_give(&giver, &new.permissions)?;
                     free(draft, &name, None).await?;
+                    room_for_role(draft).await?;
                     let details = json!({"name": name, "permissions": told(&new.permissions)});
                     let id = draft.tx.insert_role(NewRole { name, description, ..new }).await?;
                     draft.touch(Tag::role(id));
@@ -100,15 +101,16 @@ impl Roles {
         self.update(id, RoleUpdate { permissions: Some(permissions), ..RoleUpdate::default() }).await
     }
 
-    /// What [`set_permissions`](Self::set_permissions) would take from tokens, by the same rules. Nothing is changed or remembered.
+    /// What [`set_permissions`](Self::set_permissions) would take from tokens, by the same rules. Nothing is changed or remembered, and
+    /// no writer waits for it. A person has one preview at a time: another one waits up to 5 s.
     ///
     /// # Errors
-    /// As for [`update`](Self::update).
+    /// As for [`update`](Self::update); and [`TooManyAttempts`](ServiceError::TooManyAttempts) after that wait.
     pub async fn would_clamp(&self, id: RoleId, permissions: Vec<Permission>) -> Result<Clamped, ServiceError> {
         self.may_change()?;
         let changes = Self::checked(RoleUpdate { permissions: Some(permissions), ..RoleUpdate::default() })?;
-        let rehearsed = self.0.rehearse(move |draft| Box::pin(change(draft, id, changes))).await;
-        rehearsed.map(|(_, clamped)| clamped)
+        let previewed = self.0.preview(move |draft| Box::pin(change(draft, id, changes))).await;
+        previewed.map(|(_, clamped)| clamped)
     }
 
     /// Every role by id, each with how many admin tokens its members have.
@@ -287,6 +289,18 @@ async fn has_members(draft: &mut Draft, id: RoleId) -> Result<bool, ServiceError
 async fn free(draft: &mut Draft, name: &str, own: Option<RoleId>) -> Result<(), ServiceError> {
     match draft.tx.role_named(name).await? {
         Some(id) if own != Some(id) => Err(ServiceError::Taken { path: "name", message: "Name already taken" }),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses one more role where there are as many as the policy allows: lists of roles are whole.
+async fn room_for_role(draft: &mut Draft) -> Result<(), ServiceError> {
+    let most = draft.writer.settings.policy.roles;
+    match draft.tx.roles().await?.len() as u64 {
+        count if count >= most => Err(ServiceError::invalid(
+            "name",
+            format!("there are already {most} roles, which is the most: delete one first"),
+        )),
         _ => Ok(()),
     }
 }

@@ -9,6 +9,7 @@ use super::{ServiceError, for_whom, optimistic};
 use crate::domain::{
     Doer, Kind, Owner, OwnerId, PasswordHash, Role, Target, Timestamp, Token, TokenAuthority, TokenId, What,
 };
+use crate::store::{Paging, TokenQuery, TokenSort};
 use serde_json::json;
 
 pub use super::me::ProfileUpdate;
@@ -153,8 +154,8 @@ impl Sessions {
                     if draft.tx.password(id).await?.as_ref() != Some(&verified) {
                         return Err(ServiceError::WrongCredentials);
                     }
-                    let session = draft.open(id, issued).await?;
                     draft.origin.doer = Doer::Person(id);
+                    let session = draft.open(id, issued).await?;
                     let target = Target::Token(session.token.id, Kind::Session);
                     let mut details = json!({"owner": id});
                     if let Some(hash) = &renewed {
@@ -229,7 +230,7 @@ impl Sessions {
                 Box::pin(async move {
                     let owner = person(draft.actor().await?)?.id;
                     let now = draft.tx.now();
-                    let mut sessions = draft.tx.tokens(Kind::Session, Some(owner)).await?;
+                    let mut sessions = draft.tx.tokens(&unexpired(owner, now)).await?.items;
                     sessions.retain(|session| Some(session.id) != keep && lives(session, now));
                     if sessions.is_empty() {
                         draft.nothing_to_do();
@@ -246,7 +247,7 @@ impl Sessions {
             .await
     }
 
-    /// The sessions of whoever asks that have not ended.
+    /// The sessions of whoever asks that have not ended, the oldest first; a thousand at most.
     ///
     /// # Errors
     /// If nobody is signed in.
@@ -254,9 +255,20 @@ impl Sessions {
         let mut view = self.0.view().await?;
         let owner = person(self.0.actor(&mut view).await?)?.id;
         let now = view.now();
-        let mut sessions = view.tokens(Kind::Session, Some(owner)).await?;
+        let mut sessions = view.tokens(&unexpired(owner, now)).await?.items;
         sessions.retain(|s| lives(s, now));
         Ok(sessions)
+    }
+}
+
+/// The sessions of a person that have not expired, the oldest first. A person has fewer than a page holds.
+fn unexpired(owner: OwnerId, now: Timestamp) -> TokenQuery {
+    TokenQuery {
+        paging: Paging { page: 1, page_size: Paging::LARGEST },
+        owner: Some(owner),
+        unexpired_at: Some(now),
+        sort: TokenSort::Id,
+        ..TokenQuery::of(Kind::Session)
     }
 }
 

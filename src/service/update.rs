@@ -69,14 +69,15 @@ impl Owners {
         changed.map(|(owner, _)| owner)
     }
 
-    /// What [`set_roles`](Self::set_roles) would take from somebody's tokens, by the same rules. Nothing is changed or remembered.
+    /// What [`set_roles`](Self::set_roles) would take from an owner's tokens, by the same rules. Nothing is changed or remembered, and
+    /// no writer waits for it. A person has one preview at a time: another one waits up to 5 s.
     ///
     /// # Errors
-    /// As for [`update`](Self::update).
+    /// As for [`update`](Self::update); and [`TooManyAttempts`](ServiceError::TooManyAttempts) after that wait.
     pub async fn would_clamp(&self, id: OwnerId, roles: Vec<RoleId>) -> Result<Clamped, ServiceError> {
         let changes = Changes { roles: Some(roles), ..Changes::default() };
-        let rehearsed = self.0.rehearse(move |draft| Box::pin(change(draft, id, changes))).await;
-        rehearsed.map(|(_, clamped)| clamped)
+        let previewed = self.0.preview(move |draft| Box::pin(change(draft, id, changes))).await;
+        previewed.map(|(_, clamped)| clamped)
     }
 
     /// The hash of a password that is to be set, unless something is wrong already.

@@ -3,6 +3,7 @@
 use super::actor::{Actor, Giver};
 use super::error::{Problem, Wrong};
 use super::people::People;
+use super::preview::Preview;
 use super::{Policy, ServiceError};
 use crate::domain::{
     Action, Admission, AdmittedActor, AuditEvent, Catalogue, Cause, Ceiling, ConditionId, Conditions, Doer,
@@ -311,6 +312,7 @@ impl Change {
     }
 
     /// Runs `work` in a transaction that is rolled back at once: it tells what would be, by all the rules, and leaves nothing.
+    #[cfg(feature = "strapi")]
     pub(super) async fn rehearse<T, F>(&self, work: F) -> Result<T, ServiceError>
     where
         F: for<'d> FnOnce(&'d mut Draft) -> BoxFuture<'d, Result<T, ServiceError>>,
@@ -318,19 +320,23 @@ impl Change {
         self.draft().await?.ready(work).await
     }
 
+    /// Runs `work` on a view, by all the rules, and tells what would be. It writes nothing, waits for no writer and keeps none waiting.
+    pub(super) async fn preview<T, F>(&self, work: F) -> Result<T, ServiceError>
+    where
+        F: for<'d> FnOnce(&'d mut Draft) -> BoxFuture<'d, Result<T, ServiceError>>,
+    {
+        let _turn = self.writer.people.previews.turn(self.origin.doer).await?;
+        let preview = Preview::new(self.store.view().await?);
+        self.draft_in(Box::new(preview)).ready(work).await
+    }
+
     async fn draft(&self) -> Result<Draft, ServiceError> {
-        let Self { store, writer, origin, expected, device, .. } = self;
-        let device = device.clone();
-        let tx = store.begin().await?;
-        Ok(Draft {
-            tx,
-            writer: writer.clone(),
-            origin: *origin,
-            expected: *expected,
-            device,
-            tags: Vec::new(),
-            idle: false,
-        })
+        Ok(self.draft_in(self.store.begin().await?))
+    }
+
+    fn draft_in(&self, tx: Box<dyn Transaction>) -> Draft {
+        let Self { writer, origin, expected, device, .. } = self.clone();
+        Draft { tx, writer, origin, expected, device, tags: Vec::new(), idle: false }
     }
 }
 

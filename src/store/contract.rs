@@ -98,6 +98,7 @@ pub async fn run<S: Backend, F: AsyncFn() -> S>(fresh: F) {
     views::an_installation_is_empty_until_somebody_comes(&fresh().await).await;
     views::lists_are_sorted_and_whole(&fresh().await).await;
     views::owners_are_searched_sorted_and_paged(&fresh().await).await;
+    views::tokens_are_searched_sorted_and_paged(&fresh().await).await;
     views::events_are_found_and_paged(&fresh().await).await;
     views::owners_of_tokens_are_remembered(&fresh().await).await;
     changes::owners_are_changed_one_part_at_a_time(&fresh().await).await;
@@ -111,5 +112,6 @@ pub async fn run<S: Backend, F: AsyncFn() -> S>(fresh: F) {
     importing::what_came_is_remembered_for_good(&fresh().await).await;
     importing::what_is_older_keeps_its_times(&fresh().await).await;
     clamping::clamping_agrees_with_the_ceiling(&fresh().await).await;
+    clamping::a_preview_counts_what_the_clamp_takes(&fresh().await).await;
     clamping::unknown_actions_go_from_everybody(&fresh().await).await;
 }

@@ -1,6 +1,6 @@
 //! Parts of lists: which, and in which order.
 
-use crate::domain::{OwnerId, Target, Timestamp, TokenId, What};
+use crate::domain::{Kind, OwnerId, Target, Timestamp, TokenId, What};
 
 /// Which part of a list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -12,6 +12,12 @@ pub struct Paging {
 }
 
 impl Paging {
+    /// How many a page of the services has at most.
+    pub const LARGEST: u32 = 1_000;
+
+    /// The first hundred.
+    pub const FIRST: Self = Self { page: 1, page_size: 100 };
+
     /// How many come before this page.
     pub fn offset(self) -> u64 {
         u64::from(self.page.saturating_sub(1)) * u64::from(self.page_size)
@@ -56,6 +62,59 @@ pub enum OwnerSort {
     Username,
     /// When the account was made.
     CreatedAt,
+}
+
+/// Which tokens, in which order. What is `None` is not asked about.
+///
+/// ```
+/// use keyward::Kind;
+/// use keyward::store::{TokenQuery, TokenSort};
+/// let latest = TokenQuery { sort: TokenSort::CreatedAt, descending: true, ..TokenQuery::of(Kind::Admin) };
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TokenQuery {
+    /// Which page.
+    pub paging: Paging,
+    /// Of which kind.
+    pub kind: Kind,
+    /// Of this owner.
+    pub owner: Option<OwnerId>,
+    /// Not expired by then.
+    pub unexpired_at: Option<Timestamp>,
+    /// A text that is in the name, the description or the name that the owner is shown by, in any case (of ASCII letters at least).
+    pub search: Option<String>,
+    /// What they are sorted by; those that are equal in it, by id.
+    pub sort: TokenSort,
+    /// The greatest first, also of the ids.
+    pub descending: bool,
+}
+
+impl TokenQuery {
+    /// The first hundred of a kind, by name.
+    pub fn of(kind: Kind) -> Self {
+        let (paging, sort) = (Paging::FIRST, TokenSort::Name);
+        Self { paging, kind, owner: None, unexpired_at: None, search: None, sort, descending: false }
+    }
+}
+
+/// What tokens are sorted by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum TokenSort {
+    /// The name, in any case (of ASCII letters). Sessions have none: they are sorted by id.
+    Name,
+    /// The id.
+    Id,
+    /// When it was made.
+    CreatedAt,
+    /// When it was last used; those that never were come first.
+    LastUsedAt,
+    /// When it expires; those that never do come last.
+    ExpiresAt,
+    /// The name that the owner is shown by, in any case (of ASCII letters).
+    Owner,
+    /// The access of content tokens: custom, full, read-only.
+    Access,
 }
 
 /// Which audit events. What is `None` is not asked about.

@@ -16,7 +16,7 @@ mod sql;
 pub(crate) mod strapi;
 
 pub use crate::domain::comparable;
-pub use list::{EventQuery, OwnerQuery, OwnerSort, Page, Paging};
+pub use list::{EventQuery, OwnerQuery, OwnerSort, Page, Paging, TokenQuery, TokenSort};
 pub use memory::MemoryStore;
 pub use new::{Imported, NewOwner, NewRole, NewToken, Profile, TokenTimes};
 #[cfg(feature = "postgres")]
@@ -142,7 +142,7 @@ pub trait WriteStore: Store {
     async fn view(&self) -> Result<Box<dyn View>, StoreError>;
 }
 
-/// What can be read, of one moment. Lists are complete unless a page was asked for.
+/// What can be read, of one moment. Roles are listed completely, other lists page by page.
 #[async_trait]
 pub trait View: Send {
     /// The store's time when this began.
@@ -179,8 +179,10 @@ pub trait View: Send {
 
     /// The token with this id.
     async fn token(&mut self, id: TokenId) -> Result<Option<Token>, StoreError>;
-    /// The tokens of a kind, of everybody or of one owner, by name; of one name, by id. Sessions have no name.
-    async fn tokens(&mut self, kind: Kind, owner: Option<OwnerId>) -> Result<Vec<Token>, StoreError>;
+    /// A page of tokens.
+    async fn tokens(&mut self, query: &TokenQuery) -> Result<Page<Token>, StoreError>;
+    /// How many tokens of a kind there are, of all owners or of one.
+    async fn count_tokens(&mut self, kind: Kind, owner: Option<OwnerId>) -> Result<u64, StoreError>;
     /// The admin or content token with this name, by its [comparable](comparable()) form.
     async fn token_named(&mut self, name: &str) -> Result<Option<TokenId>, StoreError>;
     /// The token with this digest, of any kind, and what it rests on: as [`Store::resolve`] answers, but of this moment.
@@ -192,6 +194,9 @@ pub trait View: Send {
     /// Those of these owners that exist, by id, each with how many admin tokens they have.
     async fn tokens_of_owners(&mut self, ids: &[OwnerId]) -> Result<Vec<(OwnerId, u64)>, StoreError>;
 
+    /// What [`clamp`](Transaction::clamp) would take if this change were made, as a count of tokens and grants. It reads, and so waits
+    /// for no writer and keeps none waiting. A role or an owner that does not exist loses nothing.
+    async fn would_clamp(&mut self, proposed: Proposed<'_>) -> Result<Clamped, StoreError>;
     /// The owners of these admin tokens and sessions, as far as they are there, or the audit log remembers who issued or lost them; in
     /// no order.
     async fn token_owners(&mut self, ids: &[TokenId]) -> Result<Vec<(TokenId, OwnerId)>, StoreError>;
@@ -297,6 +302,15 @@ pub enum Clamp<'a> {
     /// Of everybody, super admins too: the grants, and the permissions of roles, whose action is none of these. For each
     /// permission there is an event [`What::PermissionClamped`](crate::What::PermissionClamped) on the role, with the same details.
     Unknown(&'a [Action]),
+}
+
+/// A change that is not made, only asked about: see [`View::would_clamp`].
+#[derive(Clone, Copy, Debug)]
+pub enum Proposed<'a> {
+    /// This role has these permissions instead of its own, and its members' grants are clamped.
+    Permissions(RoleId, &'a [Permission]),
+    /// This owner has these roles instead of their own, and their grants are clamped.
+    Roles(OwnerId, &'a [RoleId]),
 }
 
 /// What went.

@@ -17,7 +17,6 @@ use crate::store::{EventQuery, Paging as Page};
 use askama::Template;
 use axum::response::Response;
 use http::StatusCode;
-use std::cmp::Ordering;
 
 pub(super) const LIST: &str = "/admin/settings/admin-tokens";
 pub(super) const ACCESS: &str = "admin::admin-tokens.access";
@@ -33,7 +32,6 @@ struct ListPage {
     frame: Frame,
     said: Option<&'static str>,
     can_create: bool,
-    total: usize,
     query: String,
     sort: Sort,
     columns: Vec<Head>,
@@ -123,14 +121,6 @@ impl Side for AdminTokens {
     const KEPT: &'static str = "Copy it now. You, and nobody else, can also look at it here later.";
     const SHOWN_AGAIN: &'static str = "Only you can look at it, and each look is in the audit log.";
 
-    fn searched(described: &DescribedToken) -> Vec<String> {
-        vec![described.token.name.clone(), described.token.description.clone(), owner_of(described)]
-    }
-
-    fn compared(_owner: &str, one: &DescribedToken, other: &DescribedToken) -> Ordering {
-        owner_of(one).to_lowercase().cmp(&owner_of(other).to_lowercase())
-    }
-
     fn list_page(pages: &Pages, viewer: &Viewer, listed: Listed) -> Response {
         let now = pages.now();
         let row = |described: DescribedToken| {
@@ -149,9 +139,9 @@ impl Side for AdminTokens {
                 description: described.token.description,
             }
         };
-        let Listed { frame, said, can_create, total, query, sort, columns, tokens, paging } = listed;
+        let Listed { frame, said, can_create, query, sort, columns, tokens, paging } = listed;
         let rows = tokens.into_iter().map(row).collect();
-        render(StatusCode::OK, &ListPage { frame, said, can_create, total, query, sort, columns, rows, paging })
+        render(StatusCode::OK, &ListPage { frame, said, can_create, query, sort, columns, rows, paging })
     }
 
     async fn new_page(

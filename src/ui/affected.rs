@@ -4,9 +4,10 @@ use super::failure::Failure;
 use super::frame::Viewer;
 use super::state::Pages;
 use crate::domain::{Kind, OwnerId};
+use crate::store::{Page, Paging, TokenQuery};
 
 /// No dialog names more.
-const NAMED: usize = 10;
+const NAMED: u32 = 10;
 
 /// The admin tokens of somebody that have not expired.
 #[derive(Default)]
@@ -26,12 +27,14 @@ impl Affected {
             let total = counted.first().map_or(0, |(_, count)| *count);
             return Ok(Self { total, names: Vec::new(), more: total });
         }
-        let now = pages.now();
-        let tokens = pages.tokens.clone().by(&viewer.actor).list_of(owner, Kind::Admin).await?;
-        let works = tokens.into_iter().map(|d| d.token).filter(|token| token.expires_at.is_none_or(|at| at > now));
-        let mut names: Vec<String> = works.map(|token| token.name).collect();
-        let total = names.len();
-        names.truncate(NAMED);
-        Ok(Self { total: total as u64, more: (total - names.len()) as u64, names })
+        let query = TokenQuery {
+            paging: Paging { page: 1, page_size: NAMED },
+            owner: Some(owner),
+            unexpired_at: Some(pages.now()),
+            ..TokenQuery::of(Kind::Admin)
+        };
+        let Page { items, total } = pages.tokens.clone().by(&viewer.actor).list(&query).await?;
+        let names: Vec<String> = items.into_iter().map(|described| described.token.name).collect();
+        Ok(Self { total, more: total.saturating_sub(names.len() as u64), names })
     }
 }

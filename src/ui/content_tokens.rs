@@ -15,7 +15,6 @@ use crate::service::{DescribedToken, IssuedToken, NewContentToken, ServiceError,
 use askama::Template;
 use axum::response::Response;
 use http::StatusCode;
-use std::cmp::Ordering;
 
 pub(super) const LIST: &str = "/admin/settings/api-tokens";
 pub(super) const ACCESS: &str = "admin::api-tokens.access";
@@ -33,7 +32,6 @@ struct ListPage {
     can_create: bool,
     can_update: bool,
     can_delete: bool,
-    total: usize,
     query: String,
     sort: Sort,
     columns: Vec<Head>,
@@ -96,14 +94,6 @@ impl Side for ContentTokens {
     const KEPT: &'static str = "Copy it now. Whoever may read API tokens here can also look at it later.";
     const SHOWN_AGAIN: &'static str = "Each look at it is in the audit log.";
 
-    fn searched(described: &DescribedToken) -> Vec<String> {
-        vec![described.token.name.clone(), described.token.description.clone()]
-    }
-
-    fn compared(_type: &str, one: &DescribedToken, other: &DescribedToken) -> Ordering {
-        told(&one.token).cmp(&told(&other.token))
-    }
-
     fn list_page(pages: &Pages, viewer: &Viewer, listed: Listed) -> Response {
         let now = pages.now();
         let row = |DescribedToken { token, .. }: DescribedToken| Row {
@@ -116,11 +106,10 @@ impl Side for ContentTokens {
             name: token.name,
             description: token.description,
         };
-        let Listed { frame, said, can_create, total, query, sort, columns, tokens, paging } = listed;
+        let Listed { frame, said, can_create, query, sort, columns, tokens, paging } = listed;
         let rows = tokens.into_iter().map(row).collect();
         let (can_update, can_delete) = (viewer.may(UPDATE), viewer.may(DELETE));
-        let page =
-            ListPage { frame, said, can_create, can_update, can_delete, total, query, sort, columns, rows, paging };
+        let page = ListPage { frame, said, can_create, can_update, can_delete, query, sort, columns, rows, paging };
         render(StatusCode::OK, &page)
     }
 

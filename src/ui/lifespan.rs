@@ -5,7 +5,6 @@ use super::state::Pages;
 use super::time::{Span, When};
 use crate::domain::{Timestamp, Token};
 use crate::service::Lifespan;
-use std::cmp::Ordering;
 use std::time::Duration;
 
 /// An expiry that is nearer than this is marked.
@@ -32,12 +31,6 @@ impl Expiry {
     pub(super) fn is_over(&self) -> bool {
         matches!(self, Self::Over(_))
     }
-}
-
-/// By when tokens end; those that never do come last.
-pub(super) fn never_last(one: &Token, other: &Token) -> Ordering {
-    let key = |token: &Token| token.expires_at.map_or(i64::MAX, |at| at.0);
-    key(one).cmp(&key(other))
 }
 
 /// Something to choose in a form.

@@ -17,6 +17,13 @@ pub(super) struct Asked {
     pub(super) done: String,
 }
 
+impl Asked {
+    /// The text to search for; none, if it is blank.
+    pub(super) fn searched(&self) -> Option<String> {
+        Some(self.q.trim().chars().take(255).collect()).filter(|text: &String| !text.is_empty())
+    }
+}
+
 /// By which column, and in which order.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sort {

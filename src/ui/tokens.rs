@@ -3,7 +3,7 @@
 use super::failure::{Complaints, Failure};
 use super::form::{Id, Query, Sent};
 use super::frame::{Frame, Viewer, origin};
-use super::lifespan::{Expiry, lives, never_last};
+use super::lifespan::{Expiry, lives};
 use super::list::{Asked, Head, PAGE_SIZE, Paging, Sort, address, heads};
 use super::may;
 use super::state::Pages;
@@ -11,11 +11,11 @@ use super::time::When;
 use crate::domain::{Kind, Secret, Token, TokenId};
 use crate::gate::GuardedRouter;
 use crate::service::{DescribedToken, IssuedToken, Reveal, ServiceError, TokenUpdate, Tokens};
+use crate::store::{Paging as Page, TokenQuery, TokenSort};
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode};
-use std::cmp::Ordering;
 
 /// What the pages of one kind have of their own.
 pub(super) trait Side: Send + Sync + 'static {
@@ -30,10 +30,6 @@ pub(super) trait Side: Send + Sync + 'static {
     /// Who looks at a key that is shown again.
     const SHOWN_AGAIN: &'static str;
 
-    /// Where a search looks.
-    fn searched(described: &DescribedToken) -> Vec<String>;
-    /// Sorts by a column that only this list has.
-    fn compared(by: &str, one: &DescribedToken, other: &DescribedToken) -> Ordering;
     fn list_page(pages: &Pages, viewer: &Viewer, listed: Listed) -> Response;
     fn new_page(
         pages: &Pages,
@@ -76,8 +72,6 @@ pub(super) struct Listed {
     pub(super) frame: Frame,
     pub(super) said: Option<&'static str>,
     pub(super) can_create: bool,
-    /// How many there are altogether.
-    pub(super) total: usize,
     pub(super) query: String,
     pub(super) sort: Sort,
     pub(super) columns: Vec<Head>,
@@ -180,31 +174,35 @@ async fn show_list<S: Side>(
 ) -> Result<Response, Failure> {
     let names: Vec<&str> = S::COLUMNS.iter().filter_map(|(_, name)| *name).collect();
     let sort = Sort::asked(&asked.sort, &names);
-    let mut all = tokens::<S>(&pages, &viewer).list(S::KIND).await?;
-    let total = all.len();
-    let wanted = asked.q.trim().to_lowercase();
-    all.retain(|described| S::searched(described).iter().any(|text| text.to_lowercase().contains(&wanted)));
-    all.sort_by(|a, b| {
-        let (one, other) = (&a.token, &b.token);
-        let by = match sort.by {
-            "name" => one.name.to_lowercase().cmp(&other.name.to_lowercase()),
-            "created" => one.created_at.cmp(&other.created_at),
-            "used" => one.last_used_at.cmp(&other.last_used_at),
-            "expires" => never_last(one, other),
-            its_own => S::compared(its_own, a, b),
-        };
-        (if sort.descending { by.reverse() } else { by }).then(one.id.cmp(&other.id))
-    });
+    let tokens = tokens::<S>(&pages, &viewer);
+    let query = |page: usize| TokenQuery {
+        paging: Page { page: u32::try_from(page).unwrap_or(u32::MAX), page_size: PAGE_SIZE as u32 },
+        search: asked.searched(),
+        sort: match sort.by {
+            "created" => TokenSort::CreatedAt,
+            "used" => TokenSort::LastUsedAt,
+            "expires" => TokenSort::ExpiresAt,
+            "owner" => TokenSort::Owner,
+            "type" => TokenSort::Access,
+            _ => TokenSort::Name,
+        },
+        descending: sort.descending,
+        ..TokenQuery::of(S::KIND)
+    };
+    let first = asked.page.parse().unwrap_or(1).max(1);
+    let mut found = tokens.list(&query(first)).await?;
     let href = |page: &str| address(S::LIST, &[("q", &asked.q), ("sort", &asked.sort), ("page", page)]);
-    let paging = Paging::of(all.len(), PAGE_SIZE, &asked.page, href);
+    let paging = Paging::of(usize::try_from(found.total).unwrap_or(usize::MAX), PAGE_SIZE, &asked.page, href);
+    if found.items.is_empty() && found.total > 0 {
+        found = tokens.list(&query(paging.last)).await?;
+    }
     let listed = Listed {
         frame: viewer.frame(S::LIST, title::<S>()),
         said: (asked.done == "deleted")
             .then_some("The token is deleted. Whatever used it is answered 401 from now on."),
         can_create: viewer.may(S::ACTIONS.create),
-        total,
         columns: heads(S::LIST, &asked, sort, &S::COLUMNS),
-        tokens: paging.part(all),
+        tokens: found.items,
         query: asked.q,
         sort,
         paging,

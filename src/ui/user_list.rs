@@ -78,7 +78,7 @@ pub(super) async fn list(
     let owners = owners(&pages, &viewer);
     let query = |page: usize| OwnerQuery {
         paging: Page { page: u32::try_from(page).unwrap_or(1), page_size: PAGE_SIZE as u32 },
-        search: Some(asked.q.trim().chars().take(255).collect()).filter(|text: &String| !text.is_empty()),
+        search: asked.searched(),
         sort: match sort.by {
             "email" => OwnerSort::Email,
             "created" => OwnerSort::CreatedAt,

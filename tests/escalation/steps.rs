@@ -28,6 +28,8 @@ enum Call {
     InviteAgain(usize),
     Register(usize),
     SetRoles(usize, Choice),
+    /// The actor drops a role of its own.
+    StepDown(usize),
     SetEmail(usize, Option<Choice>),
     SetPassword(usize),
     SetState(usize, OwnerState),
@@ -61,6 +63,8 @@ enum Choice {
     AtFirst,
     /// The actor's own.
     Own,
+    /// One more: one that a controlled account has.
+    Shared(usize),
 }
 
 #[derive(Clone, Debug)]
@@ -88,6 +92,7 @@ fn choice() -> impl Strategy<Value = Choice> {
         3 => (0usize..3).prop_map(Choice::Less),
         3 => Just(Choice::AtFirst),
         1 => Just(Choice::Own),
+        3 => (0usize..12).prop_map(Choice::Shared),
     ]
 }
 
@@ -102,7 +107,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => prop::collection::vec(role(), 0..3).prop_map(Call::Invite),
         2 => owner().prop_map(Call::InviteAgain),
         3 => owner().prop_map(Call::Register),
-        12 => (owner(), choice()).prop_map(|(o, c)| Call::SetRoles(o, c)),
+        14 => (owner(), choice()).prop_map(|(o, c)| Call::SetRoles(o, c)),
+        1 => (0usize..3).prop_map(Call::StepDown),
         4 => (owner(), prop::option::weighted(0.3, choice())).prop_map(|(o, c)| Call::SetEmail(o, c)),
         3 => owner().prop_map(Call::SetPassword),
         2 => (owner(), prop::sample::select(states)).prop_map(|(o, s)| Call::SetState(o, s)),
@@ -186,6 +192,10 @@ impl Run {
                 let id = owner(*n);
                 ("set roles", owners.set_roles(id, self.roles(choice, id, actor, now)).await.map(drop))
             }
+            Call::StepDown(n) => {
+                let roles = self.roles(&Choice::Less(*n), actor, actor, now);
+                ("step down", owners.set_roles(actor, roles).await.map(drop))
+            }
             Call::SetEmail(n, choice) => {
                 let id = owner(*n);
                 let roles = choice.as_ref().map(|choice| self.roles(choice, id, actor, now));
@@ -241,6 +251,10 @@ impl Run {
             Choice::AtFirst => roles = has(&self.at_first, of),
             Choice::Own => return has(now, actor),
             Choice::More(n) => roles.push(role(*n)),
+            Choice::Shared(n) => {
+                let shared: Vec<RoleId> = self.controlled.iter().flat_map(|id| has(now, *id)).collect();
+                roles.extend(shared.get(n % shared.len().max(1)));
+            }
             Choice::Less(n) if !roles.is_empty() => drop(roles.remove(n % roles.len())),
             Choice::Less(_) => {}
         }

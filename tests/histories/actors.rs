@@ -1,7 +1,8 @@
 //! I7 and I19: whatever sequence of calls somebody makes, nobody becomes stronger by it than who made it.
 
 use crate::in_file;
-use crate::names::{permissions, questions, row};
+use crate::names::{once, permissions, questions, row};
+use keyward::store::TokenQuery;
 use keyward::testing::World;
 use keyward::{
     ContentAccess, Doer, Grant, Kind, NewAdminToken, NewContentToken, NewOwner, NewRole, OwnerId, OwnerUpdate,
@@ -70,13 +71,14 @@ impl Powers {
         let query = keyward::store::OwnerQuery { paging: page, search: None, sort, descending: false };
         let owners = view.owners(&query).await.unwrap().items.into_iter().map(|o| (o.id, o.roles)).collect();
         let roles = view.roles().await.unwrap().into_iter().map(|(r, _)| (r.id, r.permissions)).collect();
-        let tokens = view.tokens(Kind::Admin, None).await.unwrap();
+        let all = TokenQuery { paging: page, ..TokenQuery::of(Kind::Admin) };
+        let tokens = view.tokens(&all).await.unwrap().items;
         let token = |t: keyward::Token| {
             let digest = t.digest.to_hex();
             (t.id, (t.owner().unwrap(), t.grants().to_vec(), t.name, digest))
         };
         let tokens = tokens.into_iter().map(token).collect();
-        let content = view.tokens(Kind::Content, None).await.unwrap().len();
+        let content = view.count_tokens(Kind::Content, None).await.unwrap() as usize;
         Self { roles, owners, tokens, content }
     }
 
@@ -176,7 +178,7 @@ async fn stage<S: WriteStore>(world: &World<S>, mine: Vec<Permission>, theirs: V
     owner("other-boss", &[RoleId::SUPER_ADMIN]).await;
     let me = owner("me", &[a]).await;
     let both = owner("both", &[a, b]).await;
-    let grants: Vec<Grant> = mine.iter().map(Grant::from).collect();
+    let grants: Vec<Grant> = once(mine.iter().map(Grant::from).collect());
     keyward.tokens().issue_admin(NewAdminToken::new("boss", boss).grants([Grant::new("read")])).await.unwrap();
     keyward.tokens().issue_admin(NewAdminToken::new("both", both).grants(grants.clone())).await.unwrap();
     let token = keyward.tokens().issue_admin(NewAdminToken::new("me", me).grants(grants)).await.unwrap().token.id;
@@ -310,8 +312,8 @@ async fn what_a_token_may_never_do() {
     forbidden(keyward.tokens().by(by).issue_admin(NewAdminToken::new("x", me)).await.map(drop));
     forbidden(keyward.tokens().by(by).owner_permissions(token).await.map(drop));
     forbidden(keyward.sessions().by(by).list().await.map(drop));
-    let all = keyward.tokens().list(Kind::Admin).await.unwrap();
-    let mine = keyward.tokens().by(by).list(Kind::Admin).await.unwrap();
+    let all = keyward.tokens().list(&TokenQuery::of(Kind::Admin)).await.unwrap().items;
+    let mine = keyward.tokens().by(by).list(&TokenQuery::of(Kind::Admin)).await.unwrap().items;
     assert_eq!((all.len(), mine.len()), (3, 1), "its owner's only");
     for other in all.iter().map(|t| t.token.id).filter(|id| *id != token) {
         assert!(matches!(keyward.tokens().by(by).open(other).await, Err(ServiceError::NotFound("token"))));

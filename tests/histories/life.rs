@@ -201,7 +201,14 @@ impl<S: WriteStore> History<S> {
     }
 
     async fn judge(&self, after: &str) {
-        let listed = self.world.keyward.tokens().list(keyward::Kind::Admin).await.unwrap();
+        let listed = self
+            .world
+            .keyward
+            .tokens()
+            .list(&keyward::store::TokenQuery::of(keyward::Kind::Admin))
+            .await
+            .unwrap()
+            .items;
         let ids: Vec<TokenId> = listed.iter().map(|t| t.token.id).collect();
         assert_eq!(ids.len(), self.model.tokens.len(), "after {after}");
         for described in &listed {

@@ -37,7 +37,19 @@ pub(crate) fn grants() -> impl Strategy<Value = Vec<Grant>> {
         let grant = Grant::from(&p);
         if chosen { grant.chosen(when) } else { grant }
     });
-    prop::collection::vec(grant, 0..4)
+    // Equal ones are refused.
+    prop::collection::vec(grant, 0..4).prop_map(once)
+}
+
+/// Each once.
+pub(crate) fn once(grants: Vec<Grant>) -> Vec<Grant> {
+    let mut kept: Vec<Grant> = Vec::new();
+    for grant in grants {
+        if !kept.contains(&grant) {
+            kept.push(grant);
+        }
+    }
+    kept
 }
 
 /// A row somebody made: by `creator`, who has these roles.

@@ -72,8 +72,8 @@ async fn new_keys() {
             house.opens(path, &key).await;
 
             let kind = if content { keyward::Kind::Content } else { keyward::Kind::Admin };
-            let listed = house.world.keyward.tokens().list(kind).await.unwrap();
-            let token = &listed.iter().find(|described| described.token.name == name).unwrap().token;
+            let listed = house.world.keyward.tokens().list(&keyward::store::TokenQuery::of(kind)).await.unwrap();
+            let token = &listed.items.iter().find(|described| described.token.name == name).unwrap().token;
             let version = token.version().to_string();
             let renewed = house.app.post(&format!("{pages}/{}/regenerate", token.id)).form(&[("version", &version)]);
             let new = what.to_owned() + &house.last_word(renewed, who, what).await;

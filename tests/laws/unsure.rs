@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use keyward::store::{
-    Clamp, Clamped, EventQuery, Imported, NewOwner, NewRole, NewToken, OwnerQuery, Page, Profile, Record, StoreError,
-    TokenTimes, Transaction, View,
+    Clamp, Clamped, EventQuery, Imported, NewOwner, NewRole, NewToken, OwnerQuery, Page, Profile, Proposed, Record,
+    StoreError, TokenQuery, TokenTimes, Transaction, View,
 };
 use keyward::{
     AuditEvent, Cause, Ceiling, Digest, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Permission, Role,
@@ -58,9 +58,12 @@ forward! {
     password(id: OwnerId) -> Option<PasswordHash>;
     invitation(digest: &Digest) -> Option<(OwnerId, Timestamp)>;
     token(id: TokenId) -> Option<Token>;
-    tokens(kind: Kind, owner: Option<OwnerId>) -> Vec<Token>;
+    tokens(query: &TokenQuery) -> Page<Token>;
+    count_tokens(kind: Kind, owner: Option<OwnerId>) -> u64;
+    would_clamp(proposed: Proposed<'_>) -> Clamped;
     token_named(name: &str) -> Option<TokenId>;
     record(digest: &Digest) -> Option<Record>;
+    token_owners(ids: &[TokenId]) -> Vec<(TokenId, OwnerId)>;
     sealed_secret(id: TokenId) -> Option<SealedSecret>;
     tokens_of_members() -> Vec<(RoleId, u64)>;
     tokens_of_owners(ids: &[OwnerId]) -> Vec<(OwnerId, u64)>;

@@ -6,6 +6,7 @@
 mod house;
 mod others;
 mod own_account;
+mod quotas;
 mod reach;
 mod registering;
 mod rehearsal;
@@ -75,6 +76,14 @@ laws! {
         who_goes_takes_everything_along
         only_the_program_sets_a_password_by_itself
         nothing_shows_a_secret
+    }
+    quotas {
+        an_owner_has_as_many_tokens_as_the_policy_allows
+        a_token_carries_no_grant_twice
+        one_more_session_ends_the_oldest
+        a_page_is_of_a_size_that_a_store_can_bear
+        lists_keep_no_look_up_waiting
+        a_preview_and_a_writer_do_not_wait_for_one_another
     }
     reach {
         nobody_touches_the_stronger

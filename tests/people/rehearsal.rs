@@ -1,7 +1,7 @@
 //! What a change would take away, told before it is made; and whose tokens there are.
 
 use crate::house::{House, paths, refused};
-use keyward::store::WriteStore;
+use keyward::store::{TokenQuery, WriteStore};
 use keyward::{
     Clamped, Digest, Doer, Grant, Kind, NewAdminToken, OwnerId, Permission, RoleId, ServiceError, Token, TokenId, When,
 };
@@ -150,7 +150,7 @@ pub(crate) async fn tokens_of_one_person_are_for_them_and_super_admins<S: WriteS
     let session = house.sign_in("ada@x.test").await.session.token.id;
     let tokens = |doer| house.keyward.tokens().by(doer);
     let of = async |doer, owner, kind| -> Result<Vec<TokenId>, ServiceError> {
-        let listed = tokens(doer).list_of(owner, kind).await?;
+        let listed = tokens(doer).list(&TokenQuery { owner: Some(owner), ..TokenQuery::of(kind) }).await?.items;
         assert!(listed.iter().all(|t| t.owner.as_ref().is_some_and(|o| o.id == owner)));
         Ok(listed.iter().map(|t| t.token.id).collect())
     };

@@ -176,21 +176,3 @@ async fn guesses_elsewhere_lock_out_no_owner_from_a_known_place() {
     }
     refused!(house.try_sign_in("boss@example.test", "N3w-password", ip(1)).await, ServiceError::TooManyAttempts(_));
 }
-
-#[tokio::test]
-async fn known_places_outlive_a_restart() {
-    let dir = tempfile::tempdir().unwrap();
-    let house = crate::house::in_file(dir.path()).await;
-    house.boss().await;
-    house.try_sign_in("Boss@example.test", PASSWORD, ip(1)).await.unwrap();
-    house.clock.advance(Duration::from_secs(10 * 24 * 60 * 60));
-    house.try_sign_in("boss@example.test", PASSWORD, ip(2)).await.unwrap();
-    house.clock.advance(Duration::from_secs(20 * 24 * 60 * 60));
-
-    let restarted = House::on(house.keyward.store().clone(), house.clock.clone(), |b| b.store_is_exclusive());
-    restarted.keyward.set_up().await.unwrap();
-    guess_elsewhere(&restarted, "boss@example.test").await;
-    restarted.try_sign_in("boss@example.test", PASSWORD, ip(2)).await.unwrap();
-    let over = restarted.try_sign_in("boss@example.test", PASSWORD, ip(1)).await;
-    refused!(over, ServiceError::TooManyAttempts(_));
-}

@@ -1,6 +1,6 @@
 //! Strangers who hold bodies open: what the server keeps of them in memory, and for how long.
 //!
-//! `cargo test --release --all-features --test platform flood -- --nocapture --test-threads 1` prints the figures.
+//! `cargo test --all-features --test platform flood -- --nocapture --test-threads 1` prints the figures.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::disallowed_methods, reason = "it measures a real process")]

@@ -152,7 +152,7 @@ async fn another_installation_in_the_same_place_is_a_503() {
     let Some(url) = support::database().await else { return };
     let node = Node::on(&url).await;
     let (key, cold) = (node.issue("ci").await, node.issue("cold").await);
-    assert_eq!(node.status(&key).await, 200);
+    node.until(&key, 200, BOUND).await;
     by_hand(&url, "ALTER SCHEMA public RENAME TO ours; CREATE SCHEMA public").await;
     let other = PostgresStore::connect_with(&url, in_schema("public")).await.unwrap();
     let began = Instant::now();

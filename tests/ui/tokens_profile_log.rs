@@ -58,8 +58,8 @@ fn shown_key(answer: &Answer) -> Option<String> {
 }
 
 async fn tokens(world: &World) -> Vec<keyward::Token> {
-    let all = world.keyward.tokens().list(Kind::Content).await.unwrap();
-    all.into_iter().map(|described| described.token).collect()
+    let all = world.keyward.tokens().list(&keyward::store::TokenQuery::of(Kind::Content)).await.unwrap();
+    all.items.into_iter().map(|described| described.token).collect()
 }
 
 const NEW: [(&str, &str); 4] = [("name", "site"), ("description", ""), ("lifespan", "unlimited"), ("type", "custom")];

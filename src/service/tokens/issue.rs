@@ -151,8 +151,8 @@ impl Tokens {
     ///
     /// # Errors
     /// If the name is empty or taken, the lifespan is not to be had, the owner does not exist, is not active or is somebody else than
-    /// the person who asks, a grant names what is not registered or lies beyond what the owner may do, or conditions were
-    /// chosen for an owner who is no super admin. A token issues none.
+    /// the person who asks, a grant names what is not registered, is there twice or lies beyond what the owner may do, the owner has as many
+    /// tokens as [`Policy::tokens_per_owner`](crate::Policy::tokens_per_owner) allows, or conditions were chosen for an owner who is no super admin. A token issues none.
     pub async fn issue_admin(&self, new: NewAdminToken) -> Result<IssuedToken, ServiceError> {
         self.may_change()?;
         let mut wrong = Wrong::default();
@@ -170,6 +170,7 @@ impl Tokens {
                 wrong.done()?;
                 active(draft, new.owner).await?;
                 within(draft, new.owner, &new.grants).await?;
+                draft.room_for_admin_token(new.owner).await?;
                 // That a name is taken tells of tokens of others: so it is asked last.
                 free(draft, &name, None).await?;
                 let authority = TokenAuthority::Admin { owner: new.owner, grants: new.grants };
@@ -182,8 +183,8 @@ impl Tokens {
     /// Issues a content token.
     ///
     /// # Errors
-    /// If the name is empty or taken, the lifespan is not to be had, or the custom list is empty or names what is not registered.
-    /// A token issues none.
+    /// If the name is empty or taken, the lifespan is not to be had, or the custom list is empty or names what is not registered, or
+    /// there are as many content tokens as [`Policy::content_tokens`](crate::Policy::content_tokens) allows. A token issues none.
     pub async fn issue_content(&self, new: NewContentToken) -> Result<IssuedToken, ServiceError> {
         self.may_change()?;
         let mut wrong = Wrong::default();
@@ -197,6 +198,7 @@ impl Tokens {
                 tokens.accessible(&new.access, None, &mut wrong);
                 wrong.done()?;
                 free(draft, &name, None).await?;
+                draft.room_for_content_token().await?;
                 let authority = TokenAuthority::Content { access: new.access };
                 Ok(record(issued, name, description, new.lifespan.limit(), authority))
             })
@@ -220,6 +222,7 @@ impl Tokens {
                     return Err(ServiceError::Forbidden("only the program opens sessions"));
                 }
                 active(draft, new.owner).await?;
+                draft.end_oldest_sessions(new.owner).await?;
                 let authority = TokenAuthority::Session { owner: new.owner, idle: new.idle };
                 Ok(record(issued, String::new(), String::new(), Some(new.lifespan), authority))
             })

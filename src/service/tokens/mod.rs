@@ -20,6 +20,7 @@ use super::{ServiceError, for_whom, optimistic};
 use crate::domain::{Ceiling, ContentAccess, Grant, Kind, KindSet, OwnerId, Token, TokenId, When};
 use crate::store::View;
 use serde_json::json;
+use std::collections::HashMap;
 
 /// Issues, changes, reads and revokes tokens. Made by [`Keyward::tokens`](crate::Keyward::tokens).
 #[derive(Clone, Debug)]
@@ -67,17 +68,22 @@ async fn free(draft: &mut Draft, name: &str, own: Option<TokenId>) -> Result<(),
     }
 }
 
-/// Refuses grants that lie beyond what the owner holds, and conditions chosen where they are inherited.
+/// Refuses equal grants, ones that lie beyond what the owner holds, and conditions chosen where they
+/// are inherited.
 async fn within(draft: &mut Draft, owner: OwnerId, grants: &[Grant]) -> Result<(), ServiceError> {
     let ceiling = draft.tx.ceiling(owner).await?;
     let mut wrong = Wrong::default();
     let index = ceiling.index();
+    let mut there = HashMap::with_capacity(grants.len());
     for (i, grant) in grants.iter().enumerate() {
         if wrong.is_full() {
             break;
         }
         let path = format!("grants.{i}");
-        if let Err(beyond) = index.check(grant) {
+        let first = *there.entry(grant).or_insert(i);
+        if first != i {
+            wrong.say(path, format!("is the same as entry {first}: leave it out"));
+        } else if let Err(beyond) = index.check(grant) {
             wrong.add(Problem { path, message: beyond.to_string(), value: Some(grant.action.to_string()) });
         } else if grant.chosen != When::Always && ceiling != Ceiling::Unlimited {
             wrong.say(path, "conditions are inherited from the owner's roles, not chosen");
@@ -92,6 +98,30 @@ fn access_facts(access: &ContentAccess) -> serde_json::Value {
         ContentAccess::Custom(actions) => json!(actions),
         access => json!(access.as_str()),
     }
+}
+
+impl Draft {
+    /// Refuses one more admin token of an owner who has as many as the policy allows.
+    async fn room_for_admin_token(&mut self, owner: OwnerId) -> Result<(), ServiceError> {
+        let most = self.writer.settings.policy.tokens_per_owner;
+        match self.tx.count_tokens(Kind::Admin, Some(owner)).await? {
+            count if count >= most => Err(full("owner", most, "admin tokens of an owner")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses one more content token where there are as many as the policy allows.
+    async fn room_for_content_token(&mut self) -> Result<(), ServiceError> {
+        let most = self.writer.settings.policy.content_tokens;
+        match self.tx.count_tokens(Kind::Content, None).await? {
+            count if count >= most => Err(full("kind", most, "content tokens")),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn full(path: &str, most: u64, of: &str) -> ServiceError {
+    ServiceError::invalid(path, format!("there are already {most} {of}, which is the most: delete one first"))
 }
 
 /// A grant, as the audit log tells it.

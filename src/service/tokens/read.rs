@@ -8,7 +8,7 @@ use crate::domain::{
 use crate::service::ServiceError;
 use crate::service::actor::Actor;
 use crate::service::sight;
-use crate::store::View;
+use crate::store::{Page, Paging, TokenQuery, View};
 use serde_json::json;
 use std::collections::HashMap;
 
@@ -57,31 +57,40 @@ impl DescribedToken {
 }
 
 impl Tokens {
-    /// The tokens of a kind, by name. People see their own admin tokens, super admins everybody's; a token sees its owner's.
+    /// A page of tokens. People see their own admin tokens, super admins everybody's; a token sees its owner's. Sessions are seen by the
+    /// person that they belong to.
+    ///
+    /// ```
+    /// # async fn demo(keyward: &keyward::Keyward<keyward::MemoryStore>) -> Result<(), keyward::ServiceError> {
+    /// use keyward::Kind;
+    /// use keyward::store::{Paging, TokenQuery, TokenSort};
+    /// let paging = Paging { page: 1, page_size: 50 };
+    /// let latest = TokenQuery { paging, sort: TokenSort::CreatedAt, descending: true, ..TokenQuery::of(Kind::Admin) };
+    /// let page = keyward.tokens().list(&latest).await?;
+    /// println!("{} of {}", page.items.len(), page.total);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// If whoever asks may see none of this kind.
-    pub async fn list(&self, kind: Kind) -> Result<Vec<DescribedToken>, ServiceError> {
+    /// [`Forbidden`](ServiceError::Forbidden) if whoever asks may see none of this kind, or none of the owner that was asked for;
+    /// [`NotFound`](ServiceError::NotFound) if there is no such owner; [`Invalid`](ServiceError::Invalid) for page 0, or a page of
+    /// none or of more than [`Paging::LARGEST`].
+    pub async fn list(&self, query: &TokenQuery) -> Result<Page<DescribedToken>, ServiceError> {
+        checked(query.paging)?;
         let mut view = self.change.view().await?;
         let actor = self.change.actor(&mut view).await?;
-        let owner = seen(&actor, kind)?;
-        let tokens = view.tokens(kind, owner).await?;
-        describe(&mut *view, tokens).await
-    }
-
-    /// The tokens of a kind that belong to somebody, by name: for that person, and of admin tokens for super admins.
-    ///
-    /// # Errors
-    /// If there is no such owner, or whoever asks may not see theirs.
-    pub async fn list_of(&self, owner: OwnerId, kind: Kind) -> Result<Vec<DescribedToken>, ServiceError> {
-        let mut view = self.change.view().await?;
-        let actor = self.change.actor(&mut view).await?;
-        if seen(&actor, kind)?.is_some_and(|only| only != owner) {
-            return Err(ServiceError::Forbidden("these tokens belong to somebody else"));
-        }
-        view.owner(owner).await?.ok_or(ServiceError::NotFound("owner"))?;
-        let tokens = view.tokens(kind, Some(owner)).await?;
-        describe(&mut *view, tokens).await
+        let owner = match (query.owner, seen(&actor, query.kind)?) {
+            (Some(owner), Some(only)) if owner != only => {
+                return Err(ServiceError::Forbidden("these tokens belong to somebody else"));
+            }
+            (Some(owner), _) => {
+                view.owner(owner).await?.ok_or(ServiceError::NotFound("owner"))?;
+                Some(owner)
+            }
+            (None, only) => only,
+        };
+        let Page { items, total } = view.tokens(&TokenQuery { owner, ..query.clone() }).await?;
+        Ok(Page { items: describe(&mut *view, items).await?, total })
     }
 
     /// A token without its secret.
@@ -177,6 +186,15 @@ impl Tokens {
                 })
             })
             .await
+    }
+}
+
+/// Refuses pages that no list has.
+fn checked(paging: Paging) -> Result<(), ServiceError> {
+    match paging {
+        Paging { page: 0, .. } => Err(ServiceError::invalid("page", "must be at least 1")),
+        Paging { page_size: 1..=Paging::LARGEST, .. } => Ok(()),
+        _ => Err(ServiceError::invalid("pageSize", format!("must be a number from 1 to {}", Paging::LARGEST))),
     }
 }
 

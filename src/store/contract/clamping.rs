@@ -1,12 +1,12 @@
 //! Grants that go when their owners no longer hold them.
 
-use super::fixtures::{begin, commit, owner, role, service, token, view};
+use super::fixtures::{begin, commit, owner, role, seq, service, token, view};
 use super::{Backend, Transaction};
 use crate::domain::{
     Action, AuditEvent, Cause, Fields, Grant, Kind, OwnerId, OwnerState, Permission, RoleId, Target, TokenAuthority,
     TokenId, What, When,
 };
-use crate::store::{Clamp, Clamped};
+use crate::store::{Clamp, Clamped, Proposed};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 
@@ -74,6 +74,62 @@ pub(super) async fn clamping_agrees_with_the_ceiling<S: Backend>(store: &S) {
         };
         agree(store, clamp, &whose, &tokens).await;
     }
+}
+
+pub(super) async fn a_preview_counts_what_the_clamp_takes<S: Backend>(store: &S) {
+    let mut dice = Dice(2);
+    let (mut owners, mut roles) = (Vec::new(), vec![RoleId::SUPER_ADMIN]);
+    let mut tx = begin(store).await;
+    for n in 0..4 {
+        let new = role(&n.to_string(), dice.permissions(5));
+        roles.push(tx.insert_role(new).await.expect("a role is added"));
+    }
+    for n in 0..8 {
+        let theirs: Vec<RoleId> = match n {
+            0 => vec![roles[0], roles[1]],
+            _ => (1..5).filter(|_| dice.below(2) == 0).map(|i| roles[i]).collect(),
+        };
+        let id = tx.insert_owner(owner(&format!("{n}@b"), &theirs)).await.expect("an owner is added");
+        owners.push(id);
+        for i in 0..3 {
+            let ceiling = dice.permissions(6);
+            let grants: Vec<Grant> = ceiling.iter().map(Grant::from).collect();
+            let new = token(&format!("{n}/{i}"), TokenAuthority::Admin { owner: id, grants });
+            tx.insert_token(new).await.expect("a token is added");
+        }
+    }
+    commit(tx).await;
+    let before = seq(store).await;
+    let mut took = 0;
+    for round in 0..24 {
+        let permissions = dice.permissions(6);
+        let role = roles[1 + round % 4];
+        let owner = owners[round % 8];
+        let theirs: Vec<RoleId> = (0..5).filter(|_| dice.below(3) == 0).map(|i| roles[i]).collect();
+        let mut view = view(store).await;
+        let of_role = view.would_clamp(Proposed::Permissions(role, &permissions)).await.expect("it is counted");
+        let of_owner = view.would_clamp(Proposed::Roles(owner, &theirs)).await.expect("it is counted");
+        drop(view);
+        // What then happens; it is not kept.
+        let mut tx = begin(store).await;
+        tx.set_permissions(role, &permissions).await.expect("permissions are set");
+        let clamped = tx.clamp(Clamp::Members(role), &service(), CAUSE).await.expect("grants are clamped");
+        assert_eq!(of_role, clamped, "round {round}: {role:?} with {permissions:?}");
+        drop(tx);
+        let mut tx = begin(store).await;
+        tx.set_owner_roles(owner, &theirs).await.expect("roles are set");
+        let clamped = tx.clamp(Clamp::Owner(owner), &service(), CAUSE).await.expect("grants are clamped");
+        assert_eq!(of_owner, clamped, "round {round}: {owner:?} with {theirs:?}");
+        took += of_role.grants.min(of_owner.grants);
+    }
+    assert!(took > 0, "both kinds of previews took something");
+    let mut view = view(store).await;
+    for nothing in [Proposed::Permissions(RoleId(i64::MAX), &[]), Proposed::Roles(OwnerId(i64::MAX), &[])] {
+        assert_eq!(view.would_clamp(nothing).await.expect("it is counted"), Clamped::default(), "{nothing:?}");
+    }
+    let super_admin = Proposed::Roles(owners[3], &[RoleId::SUPER_ADMIN]);
+    assert_eq!(view.would_clamp(super_admin).await.expect("it is counted"), Clamped::default(), "they hold everything");
+    assert_eq!(seq(store).await, before, "a preview is no change");
 }
 
 /// Clamps, and compares what is left and what is remembered with what the ceiling says.

@@ -6,7 +6,7 @@ use crate::domain::{
     AuditEvent, Ceiling, ContentAccess, Doer, Kind, Origin, OwnerId, Permission, RoleId, Target, Timestamp,
     TokenAuthority, TokenId, What,
 };
-use crate::store::{EventQuery, NewOwner, OwnerQuery, OwnerSort, Paging};
+use crate::store::{EventQuery, NewOwner, NewToken, OwnerQuery, OwnerSort, Paging, TokenQuery, TokenSort, Use};
 
 pub(super) async fn a_view_is_of_one_moment<S: Backend>(store: &S) {
     let mut tx = begin(store).await;
@@ -64,10 +64,13 @@ pub(super) async fn lists_are_sorted_and_whole<S: Backend>(store: &S) {
     assert_eq!(counts, [(RoleId::SUPER_ADMIN, 0), (a, 1), (b, 2)], "by id, each with its members");
     assert_eq!(roles[0].0.code.as_deref(), Some("strapi-super-admin"), "the built-in role has a code");
     let mut listed = async |kind, owner| -> Vec<TokenId> {
-        view.tokens(kind, owner).await.expect("tokens are listed").iter().map(|t| t.id).collect()
+        let page = view.tokens(&TokenQuery { owner, ..TokenQuery::of(kind) }).await.expect("tokens are listed");
+        let counted = view.count_tokens(kind, owner).await.expect("tokens are counted");
+        assert_eq!((page.total, counted), (page.items.len() as u64, page.total), "{kind:?} of {owner:?}");
+        page.items.iter().map(|t| t.id).collect()
     };
-    assert_eq!(listed(Kind::Admin, None).await, [ids[2], ids[1], ids[0], ids[3]], "by name, byte by byte");
-    assert_eq!(listed(Kind::Admin, Some(one)).await, [ids[2], ids[0], ids[3]], "of one owner");
+    assert_eq!(listed(Kind::Admin, None).await, [ids[1], ids[0], ids[2], ids[3]], "by name, in any case");
+    assert_eq!(listed(Kind::Admin, Some(one)).await, [ids[0], ids[2], ids[3]], "of one owner");
     assert_eq!(listed(Kind::Session, Some(one)).await, sessions, "sessions by id");
     assert_eq!(listed(Kind::Session, Some(two)).await, [], "only theirs");
     assert_eq!(listed(Kind::Content, None).await, [], "only of that kind");
@@ -135,6 +138,129 @@ pub(super) async fn owners_are_searched_sorted_and_paged<S: Backend>(store: &S) 
     assert_eq!(found(None, OwnerSort::Email, false, 2, 2).await, (vec![3, 2], 5), "the second page");
     assert_eq!(found(None, OwnerSort::Email, false, 3, 2).await, (vec![0], 5), "the last page");
     assert_eq!(found(None, OwnerSort::Email, true, u32::MAX, u32::MAX).await, (vec![], 5), "beyond it is nothing");
+}
+
+pub(super) async fn tokens_are_searched_sorted_and_paged<S: Backend>(store: &S) {
+    let mut tx = begin(store).await;
+    let named = |email: &str, first: &str, last: &str, username: Option<&str>| NewOwner {
+        username: username.map(Into::into),
+        ..NewOwner::new(email).named(first, last)
+    };
+    let people = [
+        named("Zoe@x.org", "Ada", "L_ve", None),
+        named("eve@x.org", "", "", Some("root")),
+        named("bob@x.org", "", "", None),
+    ];
+    let mut owners = Vec::new();
+    for new in people {
+        owners.push(tx.insert_owner(new).await.expect("an owner is added"));
+    }
+    let lives = |days: u64| Some(std::time::Duration::from_secs(days * 86_400));
+    let mut ids = Vec::new();
+    for (name, description, owner, lifespan) in [
+        ("b", "100%", 0, None),
+        ("B2", "plain", 1, lives(2)),
+        ("a_b", r"back\slash", 2, lives(1)),
+        ("aXb", "", 0, lives(3)),
+        ("Deploy", AWKWARD, 1, None),
+    ] {
+        let new = NewToken { description: description.into(), lifespan, ..admin(name, owners[owner]) };
+        ids.push(tx.insert_token(new).await.expect("a token is added"));
+    }
+    tx.insert_token(session(owners[0])).await.expect("a session is added");
+    let content = |access| TokenAuthority::Content { access };
+    let accesses = [ContentAccess::ReadOnly, ContentAccess::Custom(["find".into()].into()), ContentAccess::FullAccess];
+    let mut contents = Vec::new();
+    for (i, access) in accesses.into_iter().enumerate() {
+        contents.push(tx.insert_token(token(&format!("c{i}"), content(access))).await.expect("a token is added"));
+    }
+    commit(tx).await;
+    let at = Timestamp(5_000);
+    let uses = [Use { token: ids[3], at, address: None }, Use { token: ids[0], at: Timestamp(4_000), address: None }];
+    store.note_uses(&uses).await.expect("uses are noted");
+    let mut view = view(store).await;
+    let mut found = async |query: TokenQuery| {
+        let page = view.tokens(&query).await.expect("tokens are listed");
+        let places = page.items.iter().map(|t| ids.iter().position(|id| *id == t.id).expect("one of them"));
+        (places.collect::<Vec<usize>>(), page.total)
+    };
+    let admin = TokenQuery::of(Kind::Admin);
+    for (sort, order) in [
+        (TokenSort::Id, [0, 1, 2, 3, 4]),
+        (TokenSort::Name, [2, 3, 0, 1, 4]),
+        (TokenSort::CreatedAt, [0, 1, 2, 3, 4]),
+        (TokenSort::LastUsedAt, [1, 2, 4, 0, 3]),
+        (TokenSort::ExpiresAt, [2, 1, 3, 0, 4]),
+        (TokenSort::Owner, [0, 3, 2, 1, 4]),
+        (TokenSort::Access, [0, 1, 2, 3, 4]),
+    ] {
+        let sorted = TokenQuery { sort, ..admin.clone() };
+        assert_eq!(found(sorted.clone()).await, (order.to_vec(), 5), "{sort:?}, ascending");
+        let reversed: Vec<usize> = order.into_iter().rev().collect();
+        let descending = TokenQuery { descending: true, ..sorted };
+        assert_eq!(found(descending.clone()).await, (reversed.clone(), 5), "{sort:?}, descending");
+        // Of one owner, page by page: no gap and nothing twice.
+        for query in [TokenQuery { descending: false, ..descending.clone() }, descending] {
+            let of = |place: &usize| [0, 3].contains(place);
+            let order: Vec<usize> = if query.descending { reversed.clone() } else { order.to_vec() };
+            let expected: Vec<usize> = order.into_iter().filter(of).collect();
+            let query = TokenQuery { owner: Some(owners[0]), ..query };
+            assert_eq!(found(query.clone()).await, (expected.clone(), 2), "{sort:?}, of one owner");
+            for (page, place) in (1..).zip(&expected) {
+                let query = TokenQuery { paging: Paging { page, page_size: 1 }, ..query.clone() };
+                assert_eq!(found(query).await, (vec![*place], 2), "{sort:?}, page {page}");
+            }
+        }
+    }
+    for (search, hits) in [
+        ("DEPLOY", vec![4]),
+        ("%", vec![0, 4]),
+        ("a_B", vec![2]),
+        (r"K\S", vec![2]),
+        (AWKWARD, vec![4]),
+        ("ada l_VE", vec![0, 3]),
+        ("ROOT", vec![1, 4]),
+        ("bob@", vec![2]),
+        ("zoe@", vec![]),
+        ("", vec![0, 1, 2, 3, 4]),
+        ("' OR 1=1", vec![]),
+    ] {
+        let total = hits.len() as u64;
+        let query = TokenQuery { search: Some(search.into()), sort: TokenSort::Id, ..admin.clone() };
+        let what = "a text that is in the name, the description or what the owner is shown as, whatever its signs mean elsewhere";
+        assert_eq!(found(query).await, (hits, total), "{search:?}: {what}");
+    }
+    let search = Some("x".repeat(100_000));
+    assert_eq!(found(TokenQuery { search, ..admin.clone() }).await, (vec![], 0), "texts of any length");
+    let both = TokenQuery { search: Some("b".into()), owner: Some(owners[0]), ..admin.clone() };
+    assert_eq!(found(both).await, (vec![3, 0], 2), "a search among those of one owner");
+    let nobody = TokenQuery { owner: Some(OwnerId(i64::MAX)), ..admin.clone() };
+    assert_eq!(found(nobody).await, (vec![], 0), "of an owner that does not exist");
+    for (page, places) in [(1, vec![2, 3]), (2, vec![0, 1]), (3, vec![4]), (4, vec![])] {
+        let query = TokenQuery { paging: Paging { page, page_size: 2 }, ..admin.clone() };
+        assert_eq!(found(query).await, (places, 5), "page {page}");
+    }
+    let last = TokenQuery { paging: Paging { page: u32::MAX, page_size: u32::MAX }, ..admin.clone() };
+    assert_eq!(found(last).await, (vec![], 5), "beyond the last page is nothing");
+    let soonest = view.token(ids[2]).await.expect("it can be read").expect("it is there").expires_at;
+    for (unexpired_at, names) in [
+        (soonest.map(|at| Timestamp(at.0 - 1)), vec!["a_b", "aXb", "b", "B", "Deploy"]),
+        (soonest, vec!["aXb", "b", "B", "Deploy"]),
+        (Some(Timestamp(i64::MAX)), vec!["b", "Deploy"]),
+    ] {
+        let query = TokenQuery { unexpired_at, ..admin.clone() };
+        let page = view.tokens(&query).await.expect("tokens are listed");
+        assert_eq!(
+            page.items.iter().map(|t| t.name.as_str()).collect::<Vec<_>>(),
+            names,
+            "that end after {unexpired_at:?}"
+        );
+        assert_eq!(page.total, names.len() as u64);
+    }
+    let by_access = TokenQuery { sort: TokenSort::Access, ..TokenQuery::of(Kind::Content) };
+    let page = view.tokens(&by_access).await.expect("tokens are listed");
+    let listed: Vec<TokenId> = page.items.iter().map(|t| t.id).collect();
+    assert_eq!(listed, [contents[1], contents[2], contents[0]], "custom, full, read-only");
 }
 
 pub(super) async fn events_are_found_and_paged<S: Backend>(store: &S) {

@@ -1,6 +1,6 @@
 //! Taking away what is no longer held.
 
-use super::{Lock, Open};
+use super::{Content, Lock, Open};
 use crate::domain::{
     Action, AuditEvent, Cause, Ceiling, Fields, Grant, Kind, Origin, Owner, OwnerId, Role, RoleId, Subject, Target,
     Token, TokenAuthority, TokenId, What,
@@ -8,6 +8,30 @@ use crate::domain::{
 use crate::store::{Clamp, Clamped, StoreError, View};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
+
+impl Content {
+    fn ceilings_of(&self, whose: impl Fn(&Owner) -> bool) -> HashMap<OwnerId, Ceiling> {
+        let owners = self.owners.values().filter(|owner| whose(owner));
+        owners.map(|owner| (owner.id, self.ceiling(owner))).collect()
+    }
+
+    /// Counts the grants of these owners' tokens that lie beyond their ceilings.
+    pub(super) fn beyond(&self, whose: impl Fn(&Owner) -> bool) -> Clamped {
+        let ceilings = self.ceilings_of(whose);
+        let mut clamped = Clamped::default();
+        for token in self.tokens.values() {
+            let TokenAuthority::Admin { owner, grants } = &token.authority else { continue };
+            let gone = grants.iter().filter(|grant| is_beyond(&ceilings, *owner, grant)).count() as u64;
+            clamped.tokens += u64::from(gone > 0);
+            clamped.grants += gone;
+        }
+        clamped
+    }
+}
+
+fn is_beyond(ceilings: &HashMap<OwnerId, Ceiling>, owner: OwnerId, grant: &Grant) -> bool {
+    ceilings.get(&owner).is_some_and(|ceiling| ceiling.check(grant).is_err())
+}
 
 impl Open<Lock> {
     pub(super) fn clamp_grants(
@@ -34,10 +58,8 @@ impl Open<Lock> {
         origin: Origin,
         cause: Cause,
     ) -> Result<Clamped, StoreError> {
-        let owners = self.content.owners.values().filter(|owner| whose(owner));
-        let ceilings: HashMap<OwnerId, Ceiling> = owners.map(|o| (o.id, self.content.ceiling(o))).collect();
-        let beyond = |owner: OwnerId, grant: &Grant| ceilings.get(&owner).is_some_and(|c| c.check(grant).is_err());
-        self.drop_grants(beyond, origin, cause)
+        let ceilings = self.content.ceilings_of(whose);
+        self.drop_grants(|owner, grant| is_beyond(&ceilings, owner, grant), origin, cause)
     }
 
     fn drop_grants(

@@ -5,7 +5,10 @@ use crate::domain::{
     AuditEvent, Ceiling, Digest, Doer, Kind, Owner, OwnerId, PasswordHash, Role, RoleId, SealedSecret, Target,
     Timestamp, Token, TokenId, What, comparable,
 };
-use crate::store::{EventQuery, Imported, OwnerQuery, OwnerSort, Page, Paging, Record, StoreError, View};
+use crate::store::{
+    Clamped, EventQuery, Imported, OwnerQuery, OwnerSort, Page, Paging, Proposed, Record, StoreError, TokenQuery,
+    TokenSort, View,
+};
 use async_trait::async_trait;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,12 +94,38 @@ impl<L: Send> View for Open<L> {
         Ok(self.content.tokens.get(&id).map(|t| used(t, &self.uses)))
     }
 
-    async fn tokens(&mut self, kind: Kind, owner: Option<OwnerId>) -> Result<Vec<Token>, StoreError> {
-        let asked = |t: &&Arc<Token>| t.kind() == kind && (owner.is_none() || t.owner() == owner);
-        let mut found: Vec<Token> = self.content.tokens.values().filter(asked).map(|t| used(t, &self.uses)).collect();
-        // They come by id, and stay so where names are equal.
-        found.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(found)
+    async fn tokens(&mut self, query: &TokenQuery) -> Result<Page<Token>, StoreError> {
+        let search = query.search.as_ref().map(|text| text.to_ascii_lowercase());
+        let owner = |t: &Token| t.owner().and_then(|id| self.content.owners.get(&id)).map(|o| o.display_name());
+        let found = |t: &&Arc<Token>| {
+            t.kind() == query.kind
+                && (query.owner.is_none() || t.owner() == query.owner)
+                && query.unexpired_at.is_none_or(|at| t.expires_at.is_none_or(|end| end > at))
+                && search.as_ref().is_none_or(|text| {
+                    let texts = [&t.name, &t.description].into_iter().cloned().chain(owner(t));
+                    texts.into_iter().any(|field| field.to_ascii_lowercase().contains(text))
+                })
+        };
+        let key = |t: &Arc<Token>| match query.sort {
+            TokenSort::Id => (String::new(), 0),
+            TokenSort::Name => (t.name.to_ascii_lowercase(), 0),
+            TokenSort::CreatedAt => (String::new(), t.created_at.0),
+            TokenSort::LastUsedAt => (String::new(), self.uses.get(&t.id).map_or(i64::MIN, |(at, _)| at.0)),
+            TokenSort::ExpiresAt => (String::new(), t.expires_at.map_or(i64::MAX, |at| at.0)),
+            TokenSort::Owner => (owner(t).unwrap_or_default().to_ascii_lowercase(), 0),
+            TokenSort::Access => (t.access().map(|access| access.as_str().to_owned()).unwrap_or_default(), 0),
+        };
+        let mut found: Vec<&Arc<Token>> = self.content.tokens.values().filter(found).collect();
+        found.sort_by_cached_key(|t| (key(t), t.id));
+        if query.descending {
+            found.reverse();
+        }
+        Ok(page(query.paging, found.into_iter(), |t| used(t, &self.uses)))
+    }
+
+    async fn count_tokens(&mut self, kind: Kind, owner: Option<OwnerId>) -> Result<u64, StoreError> {
+        let counts = |t: &&Arc<Token>| t.kind() == kind && (owner.is_none() || t.owner() == owner);
+        Ok(self.content.tokens.values().filter(counts).count() as u64)
     }
 
     async fn token_named(&mut self, name: &str) -> Result<Option<TokenId>, StoreError> {
@@ -127,6 +156,25 @@ impl<L: Send> View for Open<L> {
             counts.entry(owner).and_modify(|count| *count += 1);
         }
         Ok(counts.into_iter().collect())
+    }
+
+    async fn would_clamp(&mut self, proposed: Proposed<'_>) -> Result<Clamped, StoreError> {
+        // The content is a copy of its own: changing that one changes nothing.
+        let mut content = self.content.clone();
+        match proposed {
+            Proposed::Permissions(id, permissions) => {
+                let Some(role) = content.roles.get(&id) else { return Ok(Clamped::default()) };
+                let role = Role { permissions: permissions.to_vec(), ..Role::clone(role) };
+                content.roles.insert_mut(id, Arc::new(role));
+                Ok(content.beyond(|owner| owner.roles.contains(&id)))
+            }
+            Proposed::Roles(id, roles) => {
+                let Some(owner) = content.owners.get(&id) else { return Ok(Clamped::default()) };
+                let owner = Owner { roles: roles.to_vec(), ..Owner::clone(owner) };
+                content.owners.insert_mut(id, Arc::new(owner));
+                Ok(content.beyond(|owner| owner.id == id))
+            }
+        }
     }
 
     async fn token_owners(&mut self, ids: &[TokenId]) -> Result<Vec<(TokenId, OwnerId)>, StoreError> {

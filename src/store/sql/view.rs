@@ -1,12 +1,16 @@
 //! What can be read in a transaction, a reader's or the writer's.
 
 use super::error::asking;
+use super::lists::List;
 use super::{Arguments, Engine, Held, Home, Row, corrupt, events, lists, no_epoch, or, rows, statements};
 use crate::domain::{
     AuditEvent, Ceiling, Digest, Kind, Owner, OwnerId, PasswordHash, Role, RoleId, SealedSecret, Timestamp, Token,
     TokenId, comparable,
 };
-use crate::store::{EventQuery, Imported, OwnerQuery, OwnerSort, Page, Paging, Record, StoreError, View};
+use crate::store::{
+    Clamped, EventQuery, Imported, OwnerQuery, OwnerSort, Page, Paging, Proposed, Record, StoreError, TokenQuery,
+    TokenSort, View,
+};
 use async_trait::async_trait;
 use sqlx::query;
 use sqlx::query::Query;
@@ -201,12 +205,39 @@ impl<C: Send> View for Open<C> {
         self.row(query(statements::TOKEN).bind(id.0)).await?.as_ref().map(rows::token).transpose()
     }
 
-    async fn tokens(&mut self, kind: Kind, owner: Option<OwnerId>) -> Result<Vec<Token>, StoreError> {
-        let all = match owner {
-            None => query(statements::TOKENS_OF_KIND).bind(kind.as_str()),
-            Some(id) => query(statements::TOKENS_OF_OWNER).bind(kind.as_str()).bind(id.0),
+    async fn tokens(&mut self, asked: &TokenQuery) -> Result<Page<Token>, StoreError> {
+        let (limit, offset) = part(asked.paging);
+        let until = asked.unexpired_at.map(|at| at.0);
+        let page = query(tokens_statement(asked)).bind(asked.kind.as_str()).bind(&asked.search).bind(until);
+        let mut page = page.bind(limit).bind(offset);
+        if asked.sort != TokenSort::Name {
+            page = page.bind(token_sort_word(asked.sort));
+        }
+        if let Some(owner) = asked.owner {
+            page = page.bind(owner.0);
+        }
+        let items = self.rows(page).await?.iter().map(rows::token).collect::<Result<_, _>>()?;
+        if asked.search.is_none() && asked.unexpired_at.is_none() {
+            let total = self.count_tokens(asked.kind, asked.owner).await?;
+            return Ok(Page { items, total });
+        }
+        let count = match asked.owner {
+            None => query(statements::COUNT_FOUND_TOKENS),
+            Some(_) => query(statements::COUNT_FOUND_TOKENS_OF_OWNER),
         };
-        self.rows(all).await?.iter().map(rows::token).collect()
+        let mut count = count.bind(asked.kind.as_str()).bind(&asked.search).bind(until);
+        if let Some(owner) = asked.owner {
+            count = count.bind(owner.0);
+        }
+        Ok(Page { items, total: self.count(count).await? })
+    }
+
+    async fn count_tokens(&mut self, kind: Kind, owner: Option<OwnerId>) -> Result<u64, StoreError> {
+        let count = match owner {
+            None => query(statements::COUNT_TOKENS).bind(kind.as_str()),
+            Some(id) => query(statements::COUNT_TOKENS_OF_OWNER).bind(kind.as_str()).bind(id.0),
+        };
+        self.count(count).await
     }
 
     async fn token_named(&mut self, name: &str) -> Result<Option<TokenId>, StoreError> {
@@ -229,6 +260,22 @@ impl<C: Send> View for Open<C> {
     async fn tokens_of_owners(&mut self, ids: &[OwnerId]) -> Result<Vec<(OwnerId, u64)>, StoreError> {
         let found = self.rows(query(statements::TOKENS_OF_OWNERS).bind(lists::owners(ids))).await?;
         found.iter().map(rows::owner_and_tokens).collect()
+    }
+
+    async fn would_clamp(&mut self, proposed: Proposed<'_>) -> Result<Clamped, StoreError> {
+        let super_admin = RoleId::SUPER_ADMIN.0;
+        let count = match proposed {
+            Proposed::Permissions(id, permissions) => {
+                let List { lines, fields } = List::of_permissions(permissions);
+                query(statements::WOULD_CLAMP_MEMBERS).bind(id.0).bind(super_admin).bind(lines).bind(fields)
+            }
+            Proposed::Roles(id, roles) => {
+                query(statements::WOULD_CLAMP_OWNER).bind(id.0).bind(super_admin).bind(lists::roles(roles))
+            }
+        };
+        let row = self.row(count).await?.ok_or_else(|| corrupt("grants", "no row"))?;
+        let number = |column| rows::unsigned(column, rows::get(&row, column)?);
+        Ok(Clamped { tokens: number("tokens")?, grants: number("grants")?, permissions: 0 })
     }
 
     async fn token_owners(&mut self, ids: &[TokenId]) -> Result<Vec<(TokenId, OwnerId)>, StoreError> {
@@ -264,5 +311,30 @@ fn sort_word(sort: OwnerSort) -> &'static str {
         OwnerSort::Lastname => "lastname",
         OwnerSort::Username => "username",
         OwnerSort::CreatedAt => "created-at",
+    }
+}
+
+fn tokens_statement(asked: &TokenQuery) -> &'static str {
+    match (asked.sort == TokenSort::Name, asked.owner.is_some(), asked.descending) {
+        (true, false, false) => statements::TOKENS_BY_NAME_ASCENDING,
+        (true, false, true) => statements::TOKENS_BY_NAME_DESCENDING,
+        (true, true, false) => statements::TOKENS_OF_OWNER_BY_NAME_ASCENDING,
+        (true, true, true) => statements::TOKENS_OF_OWNER_BY_NAME_DESCENDING,
+        (false, false, false) => statements::TOKENS_ASCENDING,
+        (false, false, true) => statements::TOKENS_DESCENDING,
+        (false, true, false) => statements::TOKENS_OF_OWNER_ASCENDING,
+        (false, true, true) => statements::TOKENS_OF_OWNER_DESCENDING,
+    }
+}
+
+fn token_sort_word(sort: TokenSort) -> &'static str {
+    match sort {
+        TokenSort::Id => "id",
+        TokenSort::Name => "name",
+        TokenSort::CreatedAt => "created-at",
+        TokenSort::LastUsedAt => "last-used-at",
+        TokenSort::ExpiresAt => "expires-at",
+        TokenSort::Owner => "owner",
+        TokenSort::Access => "access",
     }
 }

@@ -17,7 +17,7 @@ const WRITERS: u32 = 4;
 
 pub(super) struct Connections {
     address: PgConnectOptions,
-    readers: u32,
+    lookups: u32,
     pooler: bool,
     pools: ArcSwap<Pools>,
     /// A pooler that nobody spoke of is in between.
@@ -25,6 +25,8 @@ pub(super) struct Connections {
 }
 
 pub(super) struct Pools {
+    /// For looking tokens up, and for nothing that takes longer.
+    lookups: PgPool,
     readers: PgPool,
     pub(super) writers: PgPool,
     /// The one connection on which hints come.
@@ -36,14 +38,15 @@ pub(super) struct Pools {
 /// What a connection is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Side {
+    LookingUp,
     Reading,
     Writing,
 }
 
 impl Connections {
-    pub(super) fn new(address: PgConnectOptions, readers: u32, pooler: bool) -> Self {
-        let pools = ArcSwap::from_pointee(Pools::new(&address, readers, pooler));
-        Self { address, readers, pooler, pools, shared: AtomicBool::new(false) }
+    pub(super) fn new(address: PgConnectOptions, lookups: u32, pooler: bool) -> Self {
+        let pools = ArcSwap::from_pointee(Pools::new(&address, lookups, pooler));
+        Self { address, lookups, pooler, pools, shared: AtomicBool::new(false) }
     }
 
     pub(super) fn pools(&self) -> Arc<Pools> {
@@ -62,7 +65,7 @@ impl Connections {
     /// The address leads to another server now. Nobody gets an older connection any more, and who waits for an answer on one is told.
     pub(super) fn renew(&self) {
         if !self.pools().readers.is_closed() {
-            let old = self.pools.swap(Arc::new(Pools::new(&self.address, self.readers, self.pooler)));
+            let old = self.pools.swap(Arc::new(Pools::new(&self.address, self.lookups, self.pooler)));
             old.replaced.send_replace(true);
         }
     }
@@ -79,13 +82,14 @@ impl Connections {
     /// Closes all, after what they are at.
     pub(super) async fn close(&self) {
         let pools = self.pools();
-        tokio::join!(pools.readers.close(), pools.writers.close(), pools.listeners.close());
+        tokio::join!(pools.lookups.close(), pools.readers.close(), pools.writers.close(), pools.listeners.close());
     }
 }
 
 impl Pools {
     pub(super) fn of(&self, side: Side) -> &PgPool {
         match side {
+            Side::LookingUp => &self.lookups,
             Side::Reading => &self.readers,
             Side::Writing => &self.writers,
         }
@@ -95,17 +99,19 @@ impl Pools {
         self.replaced.subscribe()
     }
 
-    fn new(address: &PgConnectOptions, readers: u32, pooler: bool) -> Self {
+    fn new(address: &PgConnectOptions, lookups: u32, pooler: bool) -> Self {
         let pool = |size: u32| PgPoolOptions::new().acquire_timeout(PATIENCE).max_connections(size);
-        let mut reading = pool(readers);
+        let mut looking_up = pool(lookups);
         // Behind a pooler what is said of a session may hold for somebody else's: each transaction says it anew.
         if !pooler {
-            reading = reading.after_connect(|connection, _| {
+            looking_up = looking_up.after_connect(|connection, _| {
                 Box::pin(async move { raw_sql(LOOK_UPS_END).execute(connection).await.map(drop) })
             });
         }
         Self {
-            readers: reading.connect_lazy_with(address.clone()),
+            lookups: looking_up.connect_lazy_with(address.clone()),
+            // Lists may take long: fewer at a time leave the server to look-ups.
+            readers: pool(lookups.div_ceil(2)).connect_lazy_with(address.clone()),
             writers: pool(WRITERS).connect_lazy_with(address.clone()),
             listeners: pool(1).connect_lazy_with(address.clone()),
             replaced: watch::Sender::new(false),

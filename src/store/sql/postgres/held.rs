@@ -110,8 +110,8 @@ impl Held {
         query: Query<'_, Postgres, PgArguments>,
     ) -> Result<sqlx::Result<Option<PgRow>>, StoreError> {
         let mut held = match pooler {
-            true => Self::begin(connections, Side::Reading, statements::BEGIN_LOOK_UP).await?,
-            false => Self::take(connections, Side::Reading).await?,
+            true => Self::begin(connections, Side::LookingUp, statements::BEGIN_LOOK_UP).await?,
+            false => Self::take(connections, Side::LookingUp).await?,
         };
         held.busy = true;
         let given_up = held.given_up();

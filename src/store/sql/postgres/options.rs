@@ -42,9 +42,10 @@ impl Default for PostgresOptions {
 }
 
 impl PostgresOptions {
-    /// How many connections read, at most; at least one. Default 8. Besides, up to 4 write, one reads the log of changes, and one
+    /// How many connections look tokens up, at most; at least one. Default 8. Half as many others read lists and everything else, so
+    /// that no list keeps a look-up waiting. Besides, up to 4 write, one reads the log of changes, and one
     /// waits for hints; and two look who answers, for a moment, at the start and when the reader of the log has to connect anew. With
-    /// the default a node has up to 16 connections of the server's `max_connections`.
+    /// the default a node has up to 20 connections of the server's `max_connections`.
     #[must_use]
     pub fn connections(mut self, connections: u32) -> Self {
         self.connections = connections.max(1);

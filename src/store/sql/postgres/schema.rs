@@ -8,8 +8,9 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{PgConnection, PgPool, query, raw_sql};
 use std::sync::Arc;
 
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "tables", include_str!("../migrations/postgres/0001_tables.sql")),
+    (5, "lists", include_str!("../migrations/postgres/0005_lists.sql")),
     (10, "installation", include_str!("../migrations/postgres/0010_installation.sql")),
     (20, "names", include_str!("../migrations/postgres/0020_names.sql")),
 ];

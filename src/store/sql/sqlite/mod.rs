@@ -43,7 +43,8 @@ use sqlx::sqlite::{SqliteArguments as Arguments, SqliteRow as Row};
 
 /// A store in an SQLite file. Clones share their connections.
 ///
-/// There is one connection that writes and a few that read; readers never wait for a writer. The tables (`keyward_*`) may live
+/// There is one connection that writes, a few that look tokens up, and a few that read everything else: lists never keep a look-up
+/// waiting, and none of them waits for a writer. The tables (`keyward_*`) may live
 /// beside those of the host in one file.
 ///
 /// Several processes may open one file. A gate judges at once by what its own process changes, and by what others change, also
@@ -59,6 +60,8 @@ use sqlx::sqlite::{SqliteArguments as Arguments, SqliteRow as Row};
 #[derive(Clone)]
 pub struct SqliteStore {
     writer: SqlitePool,
+    /// For looking tokens up, and for nothing that takes longer.
+    lookups: SqlitePool,
     readers: SqlitePool,
     /// How a connection of one's own is opened.
     file: SqliteConnectOptions,
@@ -102,7 +105,8 @@ impl SqliteOptions {
         self
     }
 
-    /// How many connections read, at most; at least one. Default 4. Each has a thread of its own.
+    /// How many connections look tokens up, and how many others read lists and everything else, at most; at least one of each.
+    /// Default 4. Each has a thread of its own.
     #[must_use]
     pub fn readers(mut self, readers: u32) -> Self {
         self.readers = readers.max(1);
@@ -134,16 +138,17 @@ impl SqliteStore {
         let writing = file.clone().create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
         let writer =
             tokio::time::timeout(4 * PATIENCE, open_writer(&writing)).await.unwrap_or(Err(StoreError::Busy))?;
-        let readers =
-            pool().max_connections(options.readers).connect_lazy_with(file.clone().pragma("query_only", "ON"));
-        Ok(Self { writer, readers, file, clock: options.clock })
+        let reading =
+            || pool().max_connections(options.readers).connect_lazy_with(file.clone().pragma("query_only", "ON"));
+        let (lookups, readers) = (reading(), reading());
+        Ok(Self { writer, lookups, readers, file, clock: options.clock })
     }
 
     /// Closes all connections, after what they are at, for all clones. SQLite then folds its log into the file.
     ///
     /// Nothing is lost without it: what was acknowledged is on disk.
     pub async fn close(&self) {
-        self.readers.close().await;
+        tokio::join!(self.lookups.close(), self.readers.close());
         self.writer.close().await;
     }
 
@@ -166,7 +171,7 @@ impl SqliteStore {
     /// What others can read has happened. What they cannot read may still turn up when the file is opened again.
     async fn happened(&self, seq: i64, op_id: &str) -> Option<bool> {
         let found =
-            sqlx::query(statements::CHANGE_HAPPENED).bind(seq).bind(op_id).fetch_one(&self.readers).await.ok()?;
+            sqlx::query(statements::CHANGE_HAPPENED).bind(seq).bind(op_id).fetch_one(&self.lookups).await.ok()?;
         (rows::get::<i64>(&found, "happened").ok()? == 1).then_some(true)
     }
 
@@ -195,7 +200,7 @@ impl Store for SqliteStore {
         // that: what is left is never overstated, however long the statement takes.
         let now = self.clock.now();
         let query = sqlx::query(statements::RESOLVE).bind(digest.to_hex());
-        let row = query.fetch_optional(&self.readers).await.map_err(asking)?;
+        let row = query.fetch_optional(&self.lookups).await.map_err(asking)?;
         rows::snapshot(&row.ok_or_else(no_epoch)?, now)
     }
 
@@ -324,6 +329,9 @@ mod tests {
             let mut transaction = store.readers.begin().await.unwrap();
             sqlx::query("ROLLBACK").execute(&mut *transaction).await.unwrap();
             drop(transaction);
+            let mut transaction = store.lookups.begin().await.unwrap();
+            sqlx::query("ROLLBACK").execute(&mut *transaction).await.unwrap();
+            drop(transaction);
             assert_eq!(store.resolve(&Digest::Native([0; 27])).await.unwrap().seq, seq, "reads are of the present");
             let view = store.view().await.unwrap();
             store.begin().await.unwrap().commit(&[]).await.unwrap();
@@ -340,6 +348,31 @@ mod tests {
             let steps: Vec<String> = rows.iter().map(|row| rows::get(row, "detail").unwrap()).collect();
             // What the first step has found is read once, by the second.
             assert!(!steps.iter().any(|step| step.starts_with("SCAN") && step != "SCAN d"), "{steps:#?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_by_name_is_read_in_the_order_of_an_index() {
+        let (_dir, store) = opened().await;
+        for (statement, index) in [
+            (statements::TOKENS_BY_NAME_ASCENDING, "keyward_token_listed"),
+            (statements::TOKENS_BY_NAME_DESCENDING, "keyward_token_listed"),
+            (statements::TOKENS_OF_OWNER_BY_NAME_ASCENDING, "keyward_token_owner"),
+            (statements::TOKENS_OF_OWNER_BY_NAME_DESCENDING, "keyward_token_owner"),
+        ] {
+            let plan = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+            let rows = sqlx::query(plan).fetch_all(&store.readers).await.unwrap();
+            let steps: Vec<String> = rows.iter().map(|row| rows::get(row, "detail").unwrap()).collect();
+            assert!(steps.iter().any(|step| step.contains(&format!("SEARCH t USING INDEX {index}"))), "{steps:#?}");
+            // The page itself is sorted once more; what is not on it is not.
+            let sorts = steps.iter().filter(|step| *step == "USE TEMP B-TREE FOR ORDER BY").count();
+            assert!(sorts <= 1 && !steps.iter().any(|step| step.starts_with("SCAN t")), "{steps:#?}");
+        }
+        for statement in [statements::COUNT_TOKENS, statements::COUNT_TOKENS_OF_OWNER] {
+            let plan = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+            let rows = sqlx::query(plan).fetch_all(&store.readers).await.unwrap();
+            let step: String = rows::get(&rows[0], "detail").unwrap();
+            assert!(step.contains("USING COVERING INDEX"), "{step}");
         }
     }
 

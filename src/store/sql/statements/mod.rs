@@ -192,9 +192,24 @@ macro_rules! statements {
             $word!(elements "$2")
         );
         pub const TOKEN: &str = concat!(tokens!($word), "WHERE t.id = $1");
-        pub const TOKENS_OF_KIND: &str = concat!(tokens!($word), "WHERE t.kind = $1 ORDER BY t.name, t.id");
-        pub const TOKENS_OF_OWNER: &str =
-            concat!(tokens!($word), "WHERE t.kind = $1 AND t.owner_id = $2 ORDER BY t.name, t.id");
+        pub const TOKENS_BY_NAME_ASCENDING: &str = tokens_page!($word, "", tokens_by_name!("ASC"));
+        pub const TOKENS_BY_NAME_DESCENDING: &str = tokens_page!($word, "", tokens_by_name!("DESC"));
+        pub const TOKENS_OF_OWNER_BY_NAME_ASCENDING: &str =
+            tokens_page!($word, " AND t.owner_id = $6", tokens_by_name!("ASC"));
+        pub const TOKENS_OF_OWNER_BY_NAME_DESCENDING: &str =
+            tokens_page!($word, " AND t.owner_id = $6", tokens_by_name!("DESC"));
+        pub const TOKENS_ASCENDING: &str = tokens_page!($word, "", tokens_by_word!("ASC"));
+        pub const TOKENS_DESCENDING: &str = tokens_page!($word, "", tokens_by_word!("DESC"));
+        pub const TOKENS_OF_OWNER_ASCENDING: &str =
+            tokens_page!($word, " AND t.owner_id = $7", tokens_by_word!("ASC"));
+        pub const TOKENS_OF_OWNER_DESCENDING: &str =
+            tokens_page!($word, " AND t.owner_id = $7", tokens_by_word!("DESC"));
+        pub const COUNT_FOUND_TOKENS: &str = concat!("SELECT COUNT(*) AS n", wanted_tokens!($word, ""));
+        pub const COUNT_FOUND_TOKENS_OF_OWNER: &str =
+            concat!("SELECT COUNT(*) AS n", wanted_tokens!($word, " AND t.owner_id = $4"));
+        pub const COUNT_TOKENS: &str = "SELECT COUNT(*) AS n FROM keyward_token WHERE kind = $1";
+        pub const COUNT_TOKENS_OF_OWNER: &str =
+            "SELECT COUNT(*) AS n FROM keyward_token WHERE kind = $1 AND owner_id = $2";
         pub const TOKENS_OF_MEMBERS: &str = "SELECT r.id, COUNT(t.id) AS n \
              FROM keyward_role r LEFT JOIN keyward_owner_role m ON m.role_id = r.id \
              LEFT JOIN keyward_token t ON t.owner_id = m.owner_id AND t.kind = 'admin' GROUP BY r.id ORDER BY r.id";
@@ -247,6 +262,17 @@ macro_rules! statements {
             "UPDATE keyward_token SET created_at = $2, expires_at = $3 WHERE id = $1";
         pub const BACKDATE_USE: &str =
             "INSERT INTO keyward_token_use (token_id, last_used_at) VALUES ($1, $2)";
+
+        pub const WOULD_CLAMP_MEMBERS: &str = concat!(
+            "SELECT COUNT(*) AS grants, COUNT(DISTINCT b.token_id) AS tokens FROM (",
+            of_members_with!($word),
+            ") AS b"
+        );
+        pub const WOULD_CLAMP_OWNER: &str = concat!(
+            "SELECT COUNT(*) AS grants, COUNT(DISTINCT b.token_id) AS tokens FROM (",
+            of_owner_with!($word),
+            ") AS b"
+        );
 
         pub const REMEMBER_UNKNOWN_PERMISSIONS: &str = concat!(
             remember!("'role', p.role_id, NULL"),

@@ -73,6 +73,60 @@ macro_rules! tokens {
     };
 }
 
+/// Which tokens are asked for: `$1` of which kind, `$2` a text to search for, `$3` when they must not have expired; `$and` what else.
+macro_rules! wanted_tokens {
+    ($word:ident, $and:literal) => {
+        concat!(
+            " FROM keyward_token t WHERE t.kind = $1 AND (CAST($2 AS TEXT) IS NULL OR ",
+            $word!(within "t.name", "$2"),
+            " OR ",
+            $word!(within "t.description", "$2"),
+            " OR t.owner_id IN (SELECT o.id FROM keyward_owner o WHERE ",
+            $word!(within "COALESCE(NULLIF(TRIM(o.firstname || ' ' || o.lastname), ''), o.username, o.email)", "$2"),
+            ")) AND (CAST($3 AS BIGINT) IS NULL OR t.expires_at IS NULL OR t.expires_at > $3)",
+            $and
+        )
+    };
+}
+
+/// Tokens by name, as the index of lists has them.
+macro_rules! tokens_by_name {
+    ($direction:literal) => {
+        concat!(" ORDER BY lower(t.name) ", $direction, ", t.id ", $direction)
+    };
+}
+
+/// Tokens sorted by the word `$6`, in either direction.
+macro_rules! tokens_by_word {
+    ($direction:literal) => {
+        concat!(
+            " ORDER BY CASE $6 WHEN 'owner' THEN (SELECT lower(COALESCE(NULLIF(TRIM(o.firstname || ' ' || o.lastname), ''), ",
+            "o.username, o.email)) FROM keyward_owner o WHERE o.id = t.owner_id) WHEN 'access' THEN t.access END ",
+            $direction,
+            ", CASE $6 WHEN 'created-at' THEN t.created_at WHEN 'expires-at' THEN COALESCE(t.expires_at, 9223372036854775807) ",
+            "WHEN 'last-used-at' THEN COALESCE((SELECT v.last_used_at FROM keyward_token_use v WHERE v.token_id = t.id), ",
+            "-9223372036854775807) END ",
+            $direction,
+            ", t.id ",
+            $direction
+        )
+    };
+}
+
+/// A page of tokens: `$4` how many, `$5` from which place. What they carry is read for those on the page only.
+macro_rules! tokens_page {
+    ($word:ident, $and:literal, $order:expr) => {
+        concat!(
+            tokens!($word),
+            "WHERE t.id IN (SELECT t.id",
+            wanted_tokens!($word, $and),
+            $order,
+            " LIMIT $4 OFFSET $5)",
+            $order
+        )
+    };
+}
+
 /// What an audit event says.
 macro_rules! event {
     () => {
@@ -243,27 +297,50 @@ macro_rules! facts {
 }
 
 /// Which grants are beyond their owner's ceiling, of those that `$from` joins as `g` with their token `t`: the rule of
-/// `Ceiling::check`.
+/// `Ceiling::check`. `$roles` says which roles owners have, `$permissions` and `$fields` what those allow: the tables, or what a
+/// change would make of them, as `$with` defines it.
 ///
 /// In two steps, or PostgreSQL would look into the fields of every grant: whether fields matter is known after the first.
 macro_rules! beyond {
-    ($from:expr, $super_admin:literal) => {
+    ($with:expr, $roles:literal, $permissions:literal, $fields:literal, $from:expr, $super_admin:literal) => {
         concat!(
-            "WITH doubtful AS MATERIALIZED (",
+            "WITH ",
+            $with,
+            "doubtful AS MATERIALIZED (",
             "SELECT g.id, g.token_id, g.action, g.subject, g.all_fields, t.owner_id FROM ",
             $from,
-            " AND t.kind = 'admin' ",
-            "AND NOT EXISTS (SELECT 1 FROM keyward_owner_role m WHERE m.owner_id = t.owner_id AND m.role_id = ",
+            " AND t.kind = 'admin' AND NOT EXISTS (SELECT 1 FROM ",
+            $roles,
+            " m WHERE m.owner_id = t.owner_id AND m.role_id = ",
             $super_admin,
-            ") AND NOT EXISTS (SELECT 1 FROM keyward_owner_role m JOIN keyward_role_permission p ON p.role_id = m.role_id \
+            ") AND NOT EXISTS (SELECT 1 FROM ",
+            $roles,
+            " m JOIN ",
+            $permissions,
+            " p ON p.role_id = m.role_id \
              WHERE m.owner_id = t.owner_id AND p.action = g.action AND p.subject IS NOT DISTINCT FROM g.subject \
              AND p.all_fields)) \
              SELECT d.id, d.token_id, d.action, d.subject, d.all_fields FROM doubtful d \
              WHERE d.all_fields OR EXISTS (SELECT 1 FROM keyward_grant_field f WHERE f.grant_id = d.id AND NOT EXISTS (\
-             SELECT 1 FROM keyward_owner_role m JOIN keyward_role_permission p ON p.role_id = m.role_id \
-             JOIN keyward_role_permission_field h ON h.permission_id = p.id \
+             SELECT 1 FROM ",
+            $roles,
+            " m JOIN ",
+            $permissions,
+            " p ON p.role_id = m.role_id JOIN ",
+            $fields,
+            " h ON h.permission_id = p.id \
              WHERE m.owner_id = d.owner_id AND p.action = d.action AND p.subject IS NOT DISTINCT FROM d.subject \
              AND h.field = f.field))"
+        )
+    };
+    ($from:expr, $super_admin:literal) => {
+        beyond!(
+            "",
+            "keyward_owner_role",
+            "keyward_role_permission",
+            "keyward_role_permission_field",
+            $from,
+            $super_admin
         )
     };
 }
@@ -275,26 +352,80 @@ macro_rules! unknown {
     };
 }
 
+/// The grants `g` of members of the role `$whose`, with their token `t`.
+macro_rules! grants_of_members {
+    ($whose:literal) => {
+        concat!(
+            "keyward_owner_role s JOIN keyward_token t ON t.owner_id = s.owner_id ",
+            "JOIN keyward_grant g ON g.token_id = t.id WHERE s.role_id = ",
+            $whose
+        )
+    };
+}
+
+/// The grants `g` of the owner `$whose`, with their token `t`.
+macro_rules! grants_of_owner {
+    ($whose:literal) => {
+        concat!("keyward_token t JOIN keyward_grant g ON g.token_id = t.id WHERE t.owner_id = ", $whose)
+    };
+}
+
 /// Which grants of members of the role `$whose` go.
 macro_rules! of_members {
     ($whose:literal, $super_admin:literal) => {
-        beyond!(
-            concat!(
-                "keyward_owner_role s JOIN keyward_token t ON t.owner_id = s.owner_id ",
-                "JOIN keyward_grant g ON g.token_id = t.id WHERE s.role_id = ",
-                $whose
-            ),
-            $super_admin
-        )
+        beyond!(grants_of_members!($whose), $super_admin)
     };
 }
 
 /// Which grants of the owner `$whose` go.
 macro_rules! of_owner {
     ($whose:literal, $super_admin:literal) => {
+        beyond!(grants_of_owner!($whose), $super_admin)
+    };
+}
+
+/// Which grants of members of the role `$1` would go, if it had the permissions `$3` with the fields `$4`; `$2` is the super admin
+/// role. The permissions to be have ids below zero.
+macro_rules! of_members_with {
+    ($word:ident) => {
         beyond!(
-            concat!("keyward_token t JOIN keyward_grant g ON g.token_id = t.id WHERE t.owner_id = ", $whose),
-            $super_admin
+            concat!(
+                "permission AS MATERIALIZED (SELECT p.id, p.role_id, p.action, p.subject, p.all_fields ",
+                "FROM keyward_role_permission p WHERE p.role_id <> $1 AND p.role_id IN (SELECT a.role_id ",
+                "FROM keyward_owner_role s JOIN keyward_owner_role a ON a.owner_id = s.owner_id WHERE s.role_id = $1) ",
+                "UNION ALL SELECT -1 - e.key, CAST($1 AS BIGINT), e.value ->> 'action', e.value ->> 'subject', ",
+                "CAST(e.value ->> 'all' AS BOOLEAN) FROM ",
+                $word!(elements "$3"),
+                "), permission_field AS MATERIALIZED (SELECT h.permission_id, h.field ",
+                "FROM keyward_role_permission_field h JOIN permission p ON p.id = h.permission_id ",
+                "UNION ALL SELECT -1 - CAST(e.value ->> 'of' AS BIGINT), e.value ->> 'field' FROM ",
+                $word!(elements "$4"),
+                "), "
+            ),
+            "keyward_owner_role",
+            "permission",
+            "permission_field",
+            grants_of_members!("$1"),
+            "$2"
+        )
+    };
+}
+
+/// Which grants of the owner `$1` would go, if they had the roles `$3`; `$2` is the super admin role.
+macro_rules! of_owner_with {
+    ($word:ident) => {
+        beyond!(
+            concat!(
+                "assigned AS MATERIALIZED (SELECT CAST($1 AS BIGINT) AS owner_id, r.id AS role_id FROM keyward_role r ",
+                "WHERE r.id IN (SELECT CAST(e.value ->> 'role' AS BIGINT) FROM ",
+                $word!(elements "$3"),
+                ")), "
+            ),
+            "assigned",
+            "keyward_role_permission",
+            "keyward_role_permission_field",
+            grants_of_owner!("$1"),
+            "$2"
         )
     };
 }

@@ -2,10 +2,10 @@
 
 ALTER TABLE keyward_role ADD COLUMN name_key TEXT;
 
-CREATE UNIQUE INDEX keyward_role_name_key ON keyward_role (name_key);
+CREATE UNIQUE INDEX keyward_role_comparable ON keyward_role (name_key);
 
 ALTER TABLE keyward_token ADD COLUMN name_key TEXT;
 
 DROP INDEX keyward_token_name;
 
-CREATE UNIQUE INDEX keyward_token_name_key ON keyward_token (name_key) WHERE kind <> 'session';
+CREATE UNIQUE INDEX keyward_token_comparable ON keyward_token (name_key) WHERE kind <> 'session';
