@@ -143,11 +143,13 @@ impl Sight {
             return event;
         }
         // Of an owned token who did it says whose it is.
-        if !self.is(doer) {
-            let owned = token_of(event.target).is_some() && !matches!(doer, Doer::Service | Doer::Visitor);
+        if !self.is(doer) && !matches!(doer, Doer::Service | Doer::Visitor) {
+            let owned = matches!(event.target, Target::Token(_, Kind::Admin | Kind::Session));
             if owned || !self.knows(doer, owners) {
                 event.origin.doer = Doer::Withheld;
             }
+        }
+        if !self.is(doer) {
             event.origin.address = None;
         }
         (event.target, event.cause, event.details) = (Target::Withheld(event.target.kind()), None, Value::Null);
