@@ -30,7 +30,7 @@ impl Events {
     /// events are asked for by another actor, those are left out that are about tokens and sessions of other owners.
     ///
     /// # Errors
-    /// If the store cannot be asked, or nobody is signed in.
+    /// If the store cannot be asked, or the actor is a visitor.
     pub async fn list(&self, query: &EventQuery) -> Result<Page<(i64, AuditEvent)>, ServiceError> {
         let mut view = self.0.view().await?;
         let actor = self.0.actor(&mut view).await?;

@@ -266,8 +266,10 @@ fn token_of(target: Target) -> Option<TokenId> {
     }
 }
 
-/// A token that the actor may not see is answered like one that is not there. To whoever lists their own alone, both are "not yours",
-/// so that no answer tells which ids are taken.
+/// Loads a token that the actor may see, to change it or to read what its owner holds.
+///
+/// A token that the actor may not see is answered like one that is not there: to an actor who lists their own alone both are "not yours", so
+/// that no answer tells which ids are taken.
 pub(super) async fn changeable(
     view: &mut dyn View,
     actor: &Actor,
