@@ -1,6 +1,6 @@
 //! On whose behalf a service works, and by which credential.
 
-use super::{Digest, Doer, Requirement};
+use super::{Decision, Digest, Doer, Requirement};
 use std::fmt;
 use std::sync::Arc;
 
@@ -28,7 +28,8 @@ pub struct AdmittedActor {
 #[derive(Clone)]
 pub(crate) struct Admission {
     pub(crate) digest: Digest,
-    pub(crate) required: Vec<Requirement>,
+    /// What was required, and how it was answered then.
+    pub(crate) required: Vec<(Requirement, Decision)>,
 }
 
 impl AdmittedActor {
@@ -61,7 +62,8 @@ impl From<&AdmittedActor> for AdmittedActor {
 /// Shows the actor and what was required, never the credential.
 impl fmt::Debug for AdmittedActor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let required = self.admission.as_ref().map(|admission| &admission.required);
+        let required =
+            self.admission.as_ref().map(|admission| admission.required.iter().map(|(r, _)| r).collect::<Vec<_>>());
         f.debug_struct("AdmittedActor").field("doer", &self.doer).field("required", &required).finish_non_exhaustive()
     }
 }

@@ -1,8 +1,8 @@
 //! Request bodies of protected groups: the credential is judged when the head arrives, and again when the body ends.
 //!
-//! A handler acts when it has the body, which a client may send as slowly as it likes. So the last frame is held back until the credential and
-//! what was required of it are known to hold still; otherwise the body ends with an error, and the gate answers 401 or 403 in place of
-//! the route (invariant valid-at-commit).
+//! A handler acts when it has what it needs of the body, which a client may send as slowly as it likes, and a format that ends by itself (multipart,
+//! lines of JSON) ends before the body does. So each frame is held back until the credential and what was required of it are known to hold
+//! still; otherwise the body ends with an error, and the gate answers 401 or 403 in place of the route (invariant valid-at-commit).
 
 use super::context::{judge_again, still_valid};
 use super::mark::Mark;
@@ -89,7 +89,7 @@ impl BodyGuard {
         Self { entry, mark }
     }
 
-    /// A body with the same frames, whose last one comes only if the credential is valid then.
+    /// A body with the same frames, each of which comes only if the credential is valid then.
     pub fn wrap<B: Body>(self, body: B) -> GuardedBody<B> {
         GuardedBody { body, state: State::Reading(self) }
     }
@@ -104,7 +104,7 @@ impl BodyGuard {
 }
 
 pin_project! {
-    /// A request body whose last frame is held back until the credential has been judged again. Made by [`BodyGuard::wrap`].
+    /// A request body whose frames are held back until the credential has been judged again. Made by [`BodyGuard::wrap`].
     pub struct GuardedBody<B: Body> {
         #[pin]
         body: B,
@@ -114,8 +114,8 @@ pin_project! {
 
 enum State<D> {
     Reading(BodyGuard),
-    /// With the last frame, if the body has said that it is the last one.
-    Judging(Pin<Box<dyn Future<Output = Result<(), NoLongerValid>> + Send>>, Option<Frame<D>>),
+    /// With the frame that is held back; `None` at the end.
+    Judging(BodyGuard, Pin<Box<dyn Future<Output = Result<(), NoLongerValid>> + Send>>, Option<Frame<D>>),
     Done,
 }
 
@@ -138,23 +138,28 @@ where
         loop {
             match this.state {
                 State::Reading(guard) => {
-                    let last = match ready!(this.body.as_mut().poll_frame(cx)) {
-                        Some(Ok(frame)) if this.body.is_end_stream() => Some(frame),
+                    let frame = match ready!(this.body.as_mut().poll_frame(cx)) {
+                        Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                        Some(Ok(frame)) => Some(frame),
                         None => None,
-                        other => return Poll::Ready(other.map(|frame| frame.map_err(Into::into))),
                     };
                     if still_valid(&guard.entry) {
-                        *this.state = State::Done;
-                        return Poll::Ready(last.map(Ok));
+                        if frame.is_none() || this.body.is_end_stream() {
+                            *this.state = State::Done;
+                        }
+                        return Poll::Ready(frame.map(Ok));
                     }
-                    *this.state = State::Judging(Box::pin(guard.clone().judge()), last);
+                    *this.state = State::Judging(guard.clone(), Box::pin(guard.clone().judge()), frame);
                 }
-                State::Judging(judging, last) => {
+                State::Judging(guard, judging, frame) => {
                     let judged = ready!(judging.as_mut().poll(cx));
-                    let last = last.take();
-                    *this.state = State::Done;
+                    let frame = frame.take();
+                    *this.state = match judged.is_ok() && frame.is_some() && !this.body.is_end_stream() {
+                        true => State::Reading(guard.clone()),
+                        false => State::Done,
+                    };
                     return Poll::Ready(match judged {
-                        Ok(()) => last.map(Ok),
+                        Ok(()) => frame.map(Ok),
                         Err(lost) => Some(Err(lost.into())),
                     });
                 }
@@ -169,8 +174,8 @@ where
 
     fn size_hint(&self) -> SizeHint {
         let held = match &self.state {
-            State::Judging(_, Some(frame)) => frame.data_ref().map_or(0, |data| data.remaining() as u64),
-            State::Judging(_, None) | State::Reading(_) => 0,
+            State::Judging(.., Some(frame)) => frame.data_ref().map_or(0, |data| data.remaining() as u64),
+            State::Judging(.., None) | State::Reading(_) => 0,
             State::Done => return SizeHint::with_exact(0),
         };
         let mut hint = self.body.size_hint();

@@ -64,7 +64,7 @@ impl AuthContext {
             (Kind::Session, Some(owner)) => Doer::Person(owner),
             _ => Doer::Token(self.token()?),
         };
-        Some(AdmittedActor::new(doer, Admission { digest: self.entry.digest()?, required: self.requirements() }))
+        Some(AdmittedActor::new(doer, Admission { digest: self.entry.digest()?, required: self.answered() }))
     }
 
     /// The owner's roles; empty where there is no owner.
@@ -124,6 +124,15 @@ impl AuthContext {
             Some(earlier) => Arc::new(all_of([Requirement::clone(&earlier), Requirement::clone(&requirement)])),
         });
         true
+    }
+
+    /// The same, with how each was answered.
+    fn answered(&self) -> Vec<(Requirement, Decision)> {
+        let answered = |requirement: Requirement| {
+            let decision = self.decide(&requirement);
+            (requirement, decision)
+        };
+        self.requirements().into_iter().map(answered).collect()
     }
 
     /// All that layers and the handler have required so far.

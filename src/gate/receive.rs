@@ -26,6 +26,8 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
 /// What an open body counts before its first byte arrives: its request is held in memory too.
 const OVERHEAD: usize = 4 * 1024;
+/// What each client may hold while anything is free: one body without a credential.
+const FIRST: usize = OVERHEAD + STRANGERS_LIMIT;
 /// Bytes of all bodies of strangers together, and the part of what is free that one network address may hold.
 const STRANGERS_SHARE: (usize, usize) = (8 * 1024 * 1024, 8);
 /// Bytes of all other bodies together, and the part of what is free that one owner may hold.
@@ -68,6 +70,16 @@ enum Client {
     Owner(OwnerId),
     /// A content token, which has no owner.
     Token(TokenId),
+}
+
+impl Client {
+    /// The site of a network: /48 of IPv6, of which each site has as many /64 as it likes; /24 of IPv4.
+    fn site(self) -> Option<u128> {
+        let Self::Network(Some(network)) = self else { return None };
+        let is_v4 = network >> 32 == 0xffff;
+        let rest = if is_v4 { 8 } else { 80 };
+        Some(network >> rest << rest)
+    }
 }
 
 impl BodyReader {
@@ -151,6 +163,8 @@ struct Used {
     all: usize,
     /// Clients that hold nothing are not in it.
     by: HashMap<Client, usize>,
+    /// The same for the sites of networks.
+    by_site: HashMap<u128, usize>,
 }
 
 impl Share {
@@ -177,8 +191,18 @@ impl Held {
     fn grow(&mut self, bytes: usize) -> bool {
         let mut used = self.share.lock();
         let own = used.by.get(&self.client).copied().unwrap_or_default() + bytes;
-        if own > self.share.bytes.saturating_sub(used.all) / self.share.part {
+        let free = self.share.bytes.saturating_sub(used.all);
+        // The last quarter is for first bodies: however many clients there are, each can send one while anything is free.
+        let fair = (free.saturating_sub(self.share.bytes / 4) / self.share.part).max(FIRST);
+        if own > fair || bytes > free {
             return false;
+        }
+        if let Some(site) = self.client.site() {
+            let all = used.by_site.get(&site).copied().unwrap_or_default() + bytes;
+            if all > self.share.bytes / self.share.part {
+                return false;
+            }
+            used.by_site.insert(site, all);
         }
         used.all += bytes;
         used.by.insert(self.client, own);
@@ -191,6 +215,14 @@ impl Drop for Held {
     fn drop(&mut self) {
         let mut used = self.share.lock();
         used.all -= self.bytes;
+        if let Some(site) = self.client.site()
+            && let Some(all) = used.by_site.get_mut(&site)
+        {
+            *all -= self.bytes;
+            if *all == 0 {
+                used.by_site.remove(&site);
+            }
+        }
         if let Some(own) = used.by.get_mut(&self.client) {
             *own -= self.bytes;
             if *own == 0 {
@@ -299,16 +331,45 @@ mod tests {
             kept.len() - before
         };
         let of = |address: IpAddr| Client::Network(Some(network(address)));
-        assert!(fill(of(v4(0))) > 40, "a network of many people signs in at the same time");
+        assert!(fill(of(v4(0))) > 30, "a network of many people signs in at the same time");
         assert!(used(share).0 <= STRANGERS_SHARE.0 / 8, "one address has an eighth at most");
+        // Of other sites.
         for n in 1..200 {
-            fill(of(v4(n)));
+            fill(of(v4(n * 256)));
         }
-        assert!(Share::hold(share, of(v4(999)), OVERHEAD + 200).is_some(), "the next one can still sign in");
+        assert!(Share::hold(share, of(v4(999 * 256)), OVERHEAD + 200).is_some(), "the next one can still sign in");
         assert!(used(share).0 <= STRANGERS_SHARE.0);
         assert!(Share::hold(&reader.members, Client::Owner(OwnerId(1)), BODY_LIMIT).is_some(), "it is another share");
         drop(kept);
         assert_eq!(used(share), (0, 0));
+    }
+
+    #[test]
+    fn many_networks_of_one_site_with_small_bodies_keep_no_other_site_out() {
+        let reader = reader();
+        let (share, mut kept) = (&reader.strangers, Vec::new());
+        let of = |address: IpAddr| Client::Network(Some(network(address)));
+        for net in 0..5_000 {
+            let client = of(IpAddr::from([0x2001, 0xdb8, 1, net, 0, 0, 0, 1]));
+            while let Some(held) = Share::hold(share, client, OVERHEAD + 1) {
+                kept.push(held);
+            }
+        }
+        assert!(used(share).0 <= STRANGERS_SHARE.0 / STRANGERS_SHARE.1, "a site holds no more than one address may");
+        let other = of(IpAddr::from([0x2001, 0xdb8, 2, 0, 0, 0, 0, 1]));
+        assert!(Share::hold(share, other, FIRST).is_some());
+        // Sixty sites, each with all that it can get.
+        for site in 10..70 {
+            for net in 0..64 {
+                let client = of(IpAddr::from([0x2001, 0xdb8, site, net, 0, 0, 0, 1]));
+                while let Some(held) = Share::hold(share, client, OVERHEAD + 1) {
+                    kept.push(held);
+                }
+            }
+        }
+        drop(kept);
+        assert_eq!(used(share), (0, 0));
+        assert!(share.lock().by_site.is_empty());
     }
 
     #[tokio::test]

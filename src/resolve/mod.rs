@@ -19,7 +19,8 @@ pub use health::{Health, KeepsUp};
 pub(crate) use lanes::Lane;
 
 use crate::domain::{
-    Clock, Conditions, Digest, DigestHasher, Invalid, LogLimit, Moment, Reason, Requirement, Tag, Unavailable, Verdict,
+    Clock, Conditions, Decision, Digest, DigestHasher, Invalid, LogLimit, Moment, Reason, Requirement, Tag,
+    Unavailable, Verdict,
 };
 use crate::store::{Following, Record, Store};
 use flight::{Boarding, Flights, Landed};
@@ -211,13 +212,20 @@ impl Resolver {
 
     /// Whether a request with this token, read just now, would be admitted and meet these requirements: the gate's own judgement, for a
     /// change that is about to commit.
-    pub(crate) fn admits(self: &Arc<Self>, record: &Record, required: &[Requirement]) -> Result<(), Reason> {
+    pub(crate) fn admits(
+        self: &Arc<Self>,
+        record: &Record,
+        required: &[(Requirement, Decision)],
+    ) -> Result<(), Reason> {
         let now = self.clock.moment();
         // It is judged here and now, and never kept.
         let stamp = Stamp { era: 0, seq: 0, tags: Box::default() };
         let entry = Entry::of(record, stamp, now, self).ok_or(Reason::Invalid(Invalid::Unknown))?;
         entry.judge(now)?;
-        let met = |r: &Requirement| entry.principal.verdict(r) != Verdict::Refused;
+        let met = |(r, then): &(Requirement, Decision)| {
+            let now = entry.principal.decide(r, &entry.conditions);
+            now.verdict() != Verdict::Refused && now.covers(then)
+        };
         if required.iter().all(met) { Ok(()) } else { Err(Reason::NotAllowed) }
     }
 

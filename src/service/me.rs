@@ -105,9 +105,15 @@ impl Sessions {
         let people = &self.0.writer.people;
         let Some(password) = password else { return Err(not_proven()) };
         let reserved = people.throttle.reserve_in_session(&who.email, self.0.origin.address);
-        let reserved = reserved.map_err(ServiceError::TooManyAttempts)?;
+        let mut reserved = reserved.map_err(ServiceError::TooManyAttempts)?;
         let verified = match people.hasher.place(reserved.lane()) {
-            Ok(place) => people.hasher.verify(place, &password, kept.as_ref()).await,
+            Ok(place) => match people.hasher.turn(place).await {
+                Ok(turn) => {
+                    reserved.checks();
+                    people.hasher.verify(turn, &password, kept.as_ref()).await
+                }
+                Err(error) => Err(error),
+            },
             Err(error) => Err(error),
         };
         match (verified, kept) {

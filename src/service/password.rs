@@ -12,7 +12,7 @@ use super::ServiceError;
 use super::error::Wrong;
 use super::hash_memory::{HashBuffer, HashMemory};
 use super::old_hash;
-use super::password_queue::{Lane, PasswordQueue, Place};
+use super::password_queue::{Lane, PasswordQueue, Place, Turn};
 use crate::domain::{Clock, Entropy, PasswordHash, comparable};
 use argon2::password_hash::phc;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -64,7 +64,8 @@ impl Password {
             (has(char::is_lowercase), "must have a lower-case letter"),
             (has(char::is_uppercase), "must have an upper-case letter"),
             (has(|c| c.is_ascii_digit()), "must have a digit"),
-            (comparable(text) != comparable(email), "must not be the e-mail address"),
+            // A long text is refused already, and costs no folding.
+            (text.len() > LONGEST || comparable(text) != comparable(email), "must not be the e-mail address"),
         ];
         for (_, message) in checks.iter().filter(|(good, _)| !good) {
             wrong.say(path, *message);
@@ -109,16 +110,16 @@ impl Hasher {
     /// Whether it is this password. `None` is the hash of no account: it takes as long, and is no.
     pub(super) async fn verify(
         &self,
-        place: Place,
+        turn: Turn,
         password: &Password,
         kept: Option<&PasswordHash>,
     ) -> Result<bool, ServiceError> {
         let (password, kept) = (password.clone(), kept.cloned());
-        self.run(place, move |buffer| verify(buffer.blocks(), password.text(), kept.as_ref())).await
+        self.run_in(turn, move |buffer| verify(buffer.blocks(), password.text(), kept.as_ref())).await
     }
 
-    #[cfg(test)]
-    pub(super) async fn turn(&self, place: Place) -> Result<super::password_queue::Turn, ServiceError> {
+    /// Waits in a place until a hash may run.
+    pub(super) async fn turn(&self, place: Place) -> Result<Turn, ServiceError> {
         self.queue.turn(place).await
     }
 
@@ -132,7 +133,14 @@ impl Hasher {
         place: Place,
         work: impl FnOnce(&mut HashBuffer) -> T + Send + 'static,
     ) -> Result<T, ServiceError> {
-        let turn = self.queue.turn(place).await?;
+        self.run_in(self.turn(place).await?, work).await
+    }
+
+    async fn run_in<T: Send + 'static>(
+        &self,
+        turn: Turn,
+        work: impl FnOnce(&mut HashBuffer) -> T + Send + 'static,
+    ) -> Result<T, ServiceError> {
         let memory = self.memory.clone();
         let work = move || {
             // Dropped after the buffer, which the next turn needs.
@@ -241,7 +249,8 @@ mod tests {
 
     async fn verified(hasher: &Hasher, text: &str, kept: Option<&PasswordHash>) -> bool {
         let place = hasher.place(Lane::Stranger(None)).unwrap();
-        hasher.verify(place, &Password::new(text), kept).await.unwrap()
+        let turn = hasher.turn(place).await.unwrap();
+        hasher.verify(turn, &Password::new(text), kept).await.unwrap()
     }
 
     fn hash(text: &str, salt: &[u8]) -> Option<PasswordHash> {

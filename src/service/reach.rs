@@ -28,6 +28,7 @@ const SHARED: &str = "members of a role that you add would reach the rows of thi
                       admin gives it, or an admin who holds their permissions without conditions";
 const TAKEN_OVER: &str =
     "this account may reach rows that you may not: only a super admin changes its e-mail address or invites it again";
+const SUSPENDED: &str = "this account may reach rows that you may not: only a super admin lets it sign in again";
 const SUPER: &str = "only a super admin makes super admins";
 const MORE: &str = "a role that may more than you is given by a super admin only";
 const ONESELF: &str = "your own roles are added by another admin";
@@ -77,6 +78,17 @@ impl Reach {
             Ceiling::Of(held) if !self.0.is_super_admin() => {
                 let target = Holdings::new(owner.id, &owner.roles, &held).unused();
                 self.cover(draft, &target, None, TAKEN_OVER)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets an account sign in again, and its tokens work: it may be one of the actor's.
+    pub(super) async fn may_activate(&self, draft: &mut Draft, owner: &Owner) -> Result<(), ServiceError> {
+        match draft.tx.ceiling(owner.id).await? {
+            Ceiling::Of(held) if !self.0.is_super_admin() => {
+                let target = Holdings::new(owner.id, &owner.roles, &held);
+                self.cover(draft, &target, None, SUSPENDED)
             }
             _ => Ok(()),
         }

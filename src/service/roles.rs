@@ -263,14 +263,18 @@ async fn may_give_members(
     permissions: &[Permission],
 ) -> Result<(), ServiceError> {
     let Ceiling::Of(held) = &giver.ceiling else { return Ok(()) };
-    let always = held.iter().filter(|p| p.when == When::Always);
-    let given = Ceiling::Of(before.permissions.iter().chain(always).cloned().collect());
-    let refused = |p: &Permission| p.when != When::Always && given.check_gift(p).is_err();
-    if !permissions.iter().any(refused) || !has_members(draft, before.id).await? {
+    if !has_members(draft, before.id).await? {
         return Ok(());
     }
+    let always = held.iter().filter(|p| p.when == When::Always);
+    let given = Ceiling::Of(before.permissions.iter().chain(always).cloned().collect());
+    let index = given.index();
+    let refused = |p: &Permission| p.when != When::Always && index.check_gift(p).is_err();
     let mut wrong = Wrong::default();
     for (i, permission) in permissions.iter().enumerate().filter(|(_, p)| refused(p)) {
+        if wrong.is_full() {
+            break;
+        }
         wrong.add(Problem {
             path: format!("permissions.{i}"),
             message: "this role has members: only a super admin adds a permission under conditions, or an admin who holds it without \

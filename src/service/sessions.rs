@@ -99,7 +99,7 @@ impl Sessions {
         no_token(self.0.origin.doer)?;
         let people = &self.0.writer.people;
         let account = people.throttle.account(email);
-        let reserved = people.throttle.reserve(email, self.0.origin.address).map_err(|wait| {
+        let mut reserved = people.throttle.reserve(email, self.0.origin.address).map_err(|wait| {
             self.0.note_failure(account);
             ServiceError::TooManyAttempts(wait)
         })?;
@@ -109,7 +109,9 @@ impl Sessions {
             let place = people.hasher.place(lane)?;
             let candidate = self.candidate(email).await?;
             let hash = candidate.as_ref().map(|(_, hash)| hash);
-            let right = people.hasher.verify(place, password, hash).await?;
+            let turn = people.hasher.turn(place).await?;
+            reserved.checks();
+            let right = people.hasher.verify(turn, password, hash).await?;
             Ok(candidate.filter(|_| right))
         };
         let (id, verified) = match checked.await {
@@ -129,8 +131,8 @@ impl Sessions {
             // Of those who come at the same moment with a hash of another system one replaces it; the others look at the new one.
             Err(ServiceError::WrongCredentials) if is_old(&verified.0) => match self.candidate(email).await? {
                 Some((same, hash)) if same == id => {
-                    let place = people.hasher.place(lane)?;
-                    match people.hasher.verify(place, password, Some(&hash)).await? {
+                    let turn = people.hasher.turn(people.hasher.place(lane)?).await?;
+                    match people.hasher.verify(turn, password, Some(&hash)).await? {
                         true => self.begin(id, password, hash).await,
                         false => Err(ServiceError::WrongCredentials),
                     }

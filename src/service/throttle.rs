@@ -26,6 +26,8 @@ const OF_ONE: u32 = 50;
 
 const PAIR_BITS: u32 = 16;
 const ONE_BITS: u32 = 14;
+/// In bytes, before folding: an address as it is kept has at most 254.
+const LONGEST: usize = 1_024;
 
 /// Counts failures.
 pub(super) struct Throttle {
@@ -36,8 +38,8 @@ pub(super) struct Throttle {
     known: KnownPlaces,
 }
 
-/// A guess that was counted as a failure before anybody knows whether it is one: guesses at the same time cannot exceed the limit.
-/// Dropped, it stays counted.
+/// A guess that was counted as a failure before it is known to be one: guesses at the same time cannot exceed the limit. Dropped, it stays counted
+/// if its password is being checked; a client that hangs up while it waits has guessed nothing.
 #[must_use]
 pub(super) struct Reserved<'t> {
     throttle: &'t Throttle,
@@ -46,6 +48,7 @@ pub(super) struct Reserved<'t> {
     account: u64,
     network: Option<u64>,
     counted: [Option<(u64, Windows)>; 3],
+    checking: bool,
 }
 
 impl Throttle {
@@ -100,12 +103,16 @@ impl Throttle {
         for (i, key) in each() {
             counted[i] = Some((key, tables[i].add(key, now)));
         }
-        Ok(Reserved { throttle: self, lane, account, network, counted })
+        Ok(Reserved { throttle: self, lane, account, network, counted, checking: false })
     }
 
     /// A number for an account, which tells nothing about its name.
     pub(super) fn account(&self, email: &str) -> u64 {
-        self.key.hash_one(comparable(email))
+        // No address is longer: what is typed instead is not worth folding.
+        match email.trim() {
+            long if long.len() > LONGEST => self.key.hash_one("longer than any address"),
+            email => self.key.hash_one(comparable(email)),
+        }
     }
 
     fn network(&self, address: IpAddr) -> u64 {
@@ -124,10 +131,20 @@ impl Reserved<'_> {
         self.lane
     }
 
+    /// The password is about to be checked: from now on it counts.
+    pub(super) fn checks(&mut self) {
+        self.checking = true;
+    }
+
     /// It was no guess: it is taken back.
-    pub(super) fn give_back(self) {
+    pub(super) fn give_back(mut self) {
+        self.take_back();
+    }
+
+    fn take_back(&mut self) {
         let mut tables = self.throttle.lock();
-        for (table, (key, since)) in tables.iter_mut().zip(self.counted).filter_map(|(t, c)| Some((t, c?))) {
+        let counted = std::mem::take(&mut self.counted);
+        for (table, (key, since)) in tables.iter_mut().zip(counted).filter_map(|(t, c)| Some((t, c?))) {
             table.subtract(key, &since, 1);
         }
     }
@@ -146,6 +163,14 @@ impl Reserved<'_> {
             tables[0].subtract(key, &since, all.saturating_sub(1));
         }
         self.give_back();
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        if !self.checking {
+            self.take_back();
+        }
     }
 }
 
@@ -177,7 +202,7 @@ mod tests {
     }
 
     fn fail(throttle: &Throttle, account: &str, address: Option<IpAddr>) -> bool {
-        throttle.reserve(account, address).is_ok()
+        throttle.reserve(account, address).map(|mut reserved| reserved.checks()).is_ok()
     }
 
     #[test]
@@ -257,7 +282,7 @@ mod tests {
     fn a_session_guesses_no_more_often_than_a_stranger() {
         let (throttle, _) = throttle();
         assert!((0..50).all(|n| fail(&throttle, "ada@x", ip(n))));
-        let guess = |n| throttle.reserve_in_session("ada@x", ip(n)).is_ok();
+        let guess = |n| throttle.reserve_in_session("ada@x", ip(n)).map(|mut reserved| reserved.checks()).is_ok();
         assert!((0..4).all(|_| guess(100)), "guesses of strangers do not count");
         assert!(guess(100) && !guess(100), "five at an address");
         assert!((101..146).all(guess));
@@ -281,9 +306,26 @@ mod tests {
         let (throttle, _) = throttle();
         assert!((0..5).all(|_| fail(&throttle, "ada@x", ip(0))));
         for n in 0..20_000 {
-            let _ = throttle.reserve(&format!("{n}@x"), ip(n));
+            fail(&throttle, &format!("{n}@x"), ip(n));
         }
         assert!(!fail(&throttle, "ada@x", ip(0)));
         assert!(fail(&throttle, "new@x", ip(1 << 20)), "and refuse nobody either");
+    }
+
+    #[test]
+    fn a_client_that_hangs_up_before_its_turn_has_guessed_nothing() {
+        let (throttle, _) = throttle();
+        for n in 0..1_000 {
+            drop(throttle.reserve("ada@x", ip(n)).ok().unwrap());
+        }
+        assert!((0..5).all(|_| fail(&throttle, "ada@x", ip(1))) && !fail(&throttle, "ada@x", ip(1)));
+    }
+
+    #[test]
+    fn a_long_text_is_no_account_and_is_not_folded() {
+        let (throttle, _) = throttle();
+        let long = |first: char| format!("{first}{}@x", "\u{fdfa}".repeat(5_000));
+        assert_eq!(throttle.account(&long('a')), throttle.account(&long('b')));
+        assert_ne!(throttle.account("a@x"), throttle.account("b@x"));
     }
 }

@@ -124,6 +124,9 @@ async fn change(draft: &mut Draft, id: OwnerId, changes: Changes) -> Result<(Own
     };
     let state = next(before.state, active, blocked, &mut wrong);
     wrong.done()?;
+    if state.is_active() && !before.state.is_active() {
+        reach.may_activate(draft, &before).await?;
+    }
     let roles = roles.map(set).filter(|roles| *roles != before.roles);
     if roles.is_some() {
         reach.may_assign(draft, &before, &given).await?;

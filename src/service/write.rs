@@ -327,7 +327,9 @@ impl Change {
     {
         let _turn = self.writer.people.previews.turn(self.origin.doer).await?;
         let preview = Preview::new(self.store.view().await?);
-        self.draft_in(Box::new(preview)).ready(work).await
+        let mut draft = self.draft_in(Box::new(preview));
+        draft.readmit(self.admission.as_deref()).await?;
+        draft.ready(work).await
     }
 
     async fn draft(&self) -> Result<Draft, ServiceError> {

@@ -163,7 +163,23 @@ fn host(done: &Done, actor: &Arc<Mutex<Option<AdmittedActor>>>) -> GuardedRouter
             work.lock().unwrap().push("long".to_owned());
             Ok::<_, keyward::NoLongerValid>("done")
         });
+    // A format that ends by itself: the handler acts before the body ends.
+    let lines = {
+        let done = done.clone();
+        post(move |body: Body| async move {
+            let (mut stream, mut text) = (body.into_data_stream(), Vec::new());
+            while !text.ends_with(b"END") {
+                let Some(Ok(bytes)) = futures_util::StreamExt::next(&mut stream).await else {
+                    return StatusCode::BAD_REQUEST;
+                };
+                text.extend_from_slice(&bytes);
+            }
+            done.lock().unwrap().push("lines".to_owned());
+            StatusCode::OK
+        })
+    };
     GuardedRouter::new()
+        .route("/admin/lines", action("host.write"), lines)
         .route("/admin/host", action("host.write"), write(done))
         .route("/api/articles", action("api::article.article.create"), write(done))
         .route("/admin/actor", action("host.write"), keep)
@@ -227,6 +243,13 @@ fn requests(scene: &Scene) -> Vec<Sent> {
         ),
         json(Method::PUT, "/admin/users/me".into(), new!({"firstname": "x"}), None),
         json(Method::POST, "/admin/host".into(), new!("body"), Some("host.write")),
+        Sent {
+            method: Method::POST,
+            path: "/admin/lines".into(),
+            content_type: JSON,
+            body: Bytes::from_static(b"a line, and the END"),
+            takes: Some("host.write"),
+        },
     ];
     let settings = "/admin/settings";
     all.extend([
@@ -516,4 +539,25 @@ async fn a_regenerated_secret_regenerates_nothing() {
     let request = Request::post("/admin/host").header(AUTHORIZATION, format!("Bearer {}", renewed.secret.expose()));
     let answer = scene.service.clone().oneshot(request.body(Body::from("x")).unwrap()).await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
+}
+
+/// A permission that was narrowed to some rows is not the one that admitted the request.
+#[tokio::test]
+async fn a_narrowed_permission_commits_nothing() {
+    let scene = Scene::new().await;
+    let request =
+        Request::post("/admin/actor").header(AUTHORIZATION, format!("Bearer {}", scene.person.secret.expose()));
+    scene.service.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    let actor = scene.actor.lock().unwrap().take().unwrap();
+    let narrowed = ACTIONS.map(|name| match name {
+        "host.write" => Permission::new(name).when(keyward::When::from_list([keyward::IS_CREATOR])),
+        name => Permission::new(name),
+    });
+    scene.world.keyward.roles().set_permissions(scene.person.role(), narrowed.to_vec()).await.unwrap();
+    let before = scene.seq().await;
+    let refused = scene.world.keyward.roles().by(&actor).create(NewRole::new("late")).await;
+    assert!(matches!(refused, Err(ServiceError::Forbidden(_))), "{refused:?}");
+    let preview = scene.world.keyward.roles().by(&actor).would_clamp(scene.role, Vec::new()).await;
+    assert!(matches!(preview, Err(ServiceError::Forbidden(_))), "{preview:?}");
+    assert_eq!(scene.seq().await, before);
 }
