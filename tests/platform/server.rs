@@ -94,7 +94,7 @@ impl Server {
 
     /// Sends a request with this path and these header lines as they are.
     pub fn send(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
-        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: platform\r\nConnection: close\r\n");
+        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
         for header in headers {
             request += &format!("{header}\r\n");
         }

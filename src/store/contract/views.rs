@@ -159,7 +159,7 @@ pub(super) async fn tokens_are_searched_sorted_and_paged<S: Backend>(store: &S) 
     let mut ids = Vec::new();
     for (name, description, owner, lifespan) in [
         ("b", "100%", 0, None),
-        ("B", "plain", 1, lives(2)),
+        ("B2", "plain", 1, lives(2)),
         ("a_b", r"back\slash", 2, lives(1)),
         ("aXb", "", 0, lives(3)),
         ("Deploy", AWKWARD, 1, None),
