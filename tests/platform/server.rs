@@ -104,7 +104,7 @@ impl Server {
 
 /// The same to whatever listens at this address.
 pub fn send(address: SocketAddr, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
-    let mut request = format!("{method} {path} HTTP/1.1\r\nHost: platform\r\nConnection: close\r\n");
+    let mut request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
     for header in headers {
         request += &format!("{header}\r\n");
     }
