@@ -244,8 +244,8 @@ pub(super) async fn tokens_are_searched_sorted_and_paged<S: Backend>(store: &S) 
     assert_eq!(found(last).await, (vec![], 5), "beyond the last page is nothing");
     let soonest = view.token(ids[2]).await.expect("it can be read").expect("it is there").expires_at;
     for (unexpired_at, names) in [
-        (soonest.map(|at| Timestamp(at.0 - 1)), vec!["a_b", "aXb", "b", "B", "Deploy"]),
-        (soonest, vec!["aXb", "b", "B", "Deploy"]),
+        (soonest.map(|at| Timestamp(at.0 - 1)), vec!["a_b", "aXb", "b", "B2", "Deploy"]),
+        (soonest, vec!["aXb", "b", "B2", "Deploy"]),
         (Some(Timestamp(i64::MAX)), vec!["b", "Deploy"]),
     ] {
         let query = TokenQuery { unexpired_at, ..admin.clone() };
