@@ -70,7 +70,8 @@ fn fields() -> impl Strategy<Value = Fields> {
 
 fn when() -> impl Strategy<Value = When> {
     let some = |n| prop::sample::subsequence(CONDITIONS.to_vec(), n).prop_map(When::from_list);
-    prop_oneof![4 => Just(When::Always), 5 => some(1), 1 => some(2)]
+    let shared = When::from_list([HAS_SAME_ROLE_AS_CREATOR]);
+    prop_oneof![4 => Just(When::Always), 4 => some(1), 2 => Just(shared), 1 => some(2)]
 }
 
 pub(crate) fn permission() -> impl Strategy<Value = Permission> {
@@ -85,7 +86,7 @@ pub(crate) fn permissions() -> impl Strategy<Value = Vec<Permission>> {
 
 pub(crate) fn setting() -> impl Strategy<Value = Setting> {
     let roles = prop::collection::vec(permissions(), ROLES);
-    let people = prop::collection::vec(prop::collection::btree_set(0..ROLES, 0..3), PEOPLE);
+    let people = prop::collection::vec(prop::collection::btree_set(0..ROLES, 0..4), PEOPLE);
     let rows = prop::collection::vec((0..PEOPLE, prop::bool::ANY, 0..ROLES, 0usize..20), 8);
     (roles, people, rows).prop_map(|(roles, people, rows)| {
         let people = people.into_iter().map(|roles| roles.into_iter().collect()).collect();
