@@ -5,7 +5,7 @@
 
 use super::ServiceError;
 use crate::domain::{
-    AuditEvent, Cause, Ceiling, Digest, Doer, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Permission, Role,
+    AuditEvent, Cause, Ceiling, Digest, Doer, KeyCheck, KeyUse, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Permission, Role,
     RoleId, SaltId, SealedSecret, Tag, Timestamp, Token, TokenAuthority, TokenId,
 };
 use crate::store::{
@@ -108,6 +108,8 @@ read! {
     tokens_of_owners(ids: &[OwnerId]) -> Vec<(OwnerId, u64)>;
     would_clamp(proposed: Proposed<'_>) -> Clamped;
     imported() -> Vec<(String, String, Imported)>;
+    key_checks() -> Vec<KeyCheck>;
+    key_uses() -> Vec<KeyUse>;
     events(query: &EventQuery) -> Page<(i64, AuditEvent)>;
 }
 
@@ -187,6 +189,7 @@ refuse! {
     delete_token(TokenId) -> ();
     delete_ended_sessions() -> u64;
     remember_imported(&str, &str, Imported) -> ();
+    set_key_check(&KeyCheck) -> ();
     backdate_owner(OwnerId, Timestamp) -> ();
     backdate_token(TokenId, TokenTimes) -> ();
     delete_events(Timestamp) -> u64;
