@@ -87,6 +87,16 @@ impl<C> Open<C> {
         Ok(row)
     }
 
+    /// The same for a statement whose best plan is another one each time: how long its lists are decides.
+    async fn row_planned_anew(&mut self, query: Query<'_, Engine, Arguments>) -> Result<Option<Row>, StoreError> {
+        self.start()?;
+        let query = query.persistent(false);
+        let given_up = self.store.given_up(&self.transaction);
+        let row = or(given_up, query.fetch_optional(&mut *self.transaction)).await.map_err(asking)?;
+        self.done();
+        Ok(row)
+    }
+
     pub(super) async fn rows(&mut self, query: Query<'_, Engine, Arguments>) -> Result<Vec<Row>, StoreError> {
         self.start()?;
         let query = query.persistent(self.store.prepares());
@@ -266,7 +276,7 @@ impl<C: Send> View for Open<C> {
                 query(statements::WOULD_CLAMP_OWNER).bind(id.0).bind(super_admin).bind(lists::roles(roles))
             }
         };
-        let row = self.row(count).await?.ok_or_else(|| corrupt("grants", "no row"))?;
+        let row = self.row_planned_anew(count).await?.ok_or_else(|| corrupt("grants", "no row"))?;
         let number = |column| rows::unsigned(column, rows::get(&row, column)?);
         Ok(Clamped { tokens: number("tokens")?, grants: number("grants")?, permissions: 0 })
     }
