@@ -433,7 +433,7 @@ async fn what_is_done_too_often_is_429_with_when_to_come_again() {
     assert_eq!(answer.json()["error"]["name"], "RateLimitError");
 }
 
-/// A page of another origin, whose name resolves to a loopback address, makes the browser of whoever looks at it ask.
+/// A page of another origin, whose name resolves to a loopback address, makes the browser that shows it ask.
 #[tokio::test]
 async fn the_first_visitor_is_trusted_by_names_of_this_machine() {
     let salt = Salt::parse(keyward::testing::SALT).unwrap();

@@ -1,6 +1,6 @@
 //! Serves HTTP/1 and HTTP/2 with bounds: on connections, on their idle time, and on what each may make the server keep in memory.
 //!
-//! `axum::serve` has none of these. Anybody who can connect could hold as many connections, and requests on each of them, as the
+//! `axum::serve` has none of these. Every client could hold as many connections, and requests on each of them, as the
 //! system lets them.
 
 use axum::Router;
@@ -31,11 +31,11 @@ const CONNECTIONS: usize = 768;
 const CONNECTIONS_OF_ONE: usize = 128;
 /// How long a request's head may take, and how long a connection may go without a request.
 const IDLE: Duration = Duration::from_secs(10);
-/// What is read of an HTTP/1 connection before somebody takes it: no request's head may be larger.
+/// What is read of an HTTP/1 connection before the service takes it: no request's head may be larger.
 const BUFFER: usize = 16 * 1024;
 /// Requests at the same time on one HTTP/2 connection.
 const STREAMS: u32 = 32;
-/// What a client may send on one HTTP/2 stream, and on one connection, before somebody takes it.
+/// What a client may send on one HTTP/2 stream, and on one connection, before the service takes it.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 128 * 1024;
 

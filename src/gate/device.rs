@@ -1,6 +1,6 @@
 //! What a session's device is called, as far as its `User-Agent` tells.
 
-/// Longer names are cut: whoever signs in chooses what the header says.
+/// Longer names are cut: the client chooses what the header says.
 const LONGEST: usize = 60;
 
 /// Browsers by the word that tells them from others, the most telling first: Edge and Opera also say Chrome, and Chrome also Safari.

@@ -29,7 +29,7 @@ pub struct Health {
     ///
     /// Without a lease every request with a genuine credential is a 503; it can run out only where a log is followed. Look-ups are
     /// not answered while, in the last 5 to 10 s, at least 3 failed, came late or found no turn, and those were half of all or more.
-    /// Only look-ups of genuine secrets count: whoever makes secrets up changes nothing here.
+    /// Only look-ups of genuine secrets count: made-up secrets change nothing here.
     pub ready: bool,
     /// How this node learns of what others change.
     pub keeps_up: KeepsUp,

@@ -7,7 +7,7 @@ use super::write::Draft;
 use crate::domain::{
     Extra, Issued, Kind, Owner, OwnerId, PasswordHash, Role, Tag, Target, TokenAuthority, What, comparable, composed,
 };
-use crate::store::{OwnerQuery, OwnerSort, Paging, Profile, TokenQuery, TokenSort, View};
+use crate::store::{Paging, Profile, TokenQuery, TokenSort, View};
 use serde_json::{Map, Value, json};
 
 /// The parts of a profile that are to change, as they were given.
@@ -52,7 +52,7 @@ impl ProfileChange {
 /// The most bytes of an e-mail address (RFC 5321, section 4.5.3.1.3, without the angle brackets).
 const ADDRESS_LENGTH: usize = 254;
 
-/// An e-mail address as it is kept: trimmed and composed (NFC). Whether somebody reads it, only a message to it tells.
+/// An e-mail address as it is kept: trimmed and composed (NFC). Only a message to it tells whether it is read.
 pub(super) fn address(path: &str, text: &str) -> Result<String, ServiceError> {
     let text = text.trim();
     let too_long = || ServiceError::invalid(path, format!("must have at most {ADDRESS_LENGTH} bytes"));
@@ -76,11 +76,9 @@ pub(super) async fn found(view: &mut dyn View, id: OwnerId) -> Result<Owner, Ser
     view.owner(id).await?.ok_or(ServiceError::NotFound("owner"))
 }
 
-/// Whether nobody is here yet.
+/// Whether there is no account yet.
 pub(super) async fn nobody(view: &mut dyn View) -> Result<bool, ServiceError> {
-    let paging = Paging { page: 1, page_size: 1 };
-    let query = OwnerQuery { paging, search: None, sort: OwnerSort::Id, descending: false };
-    Ok(view.owners(&query).await?.total == 0)
+    Ok(!view.has_owners().await?)
 }
 
 /// The roles that somebody has.

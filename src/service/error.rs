@@ -88,7 +88,7 @@ impl ServiceError {
     }
 }
 
-/// No answer names more problems: whoever sends more mends these first.
+/// An answer names no more problems: a client with more mends these first.
 const MOST_PROBLEMS: usize = 100;
 
 /// Collects what is wrong, so that one answer names all of it, up to [`MOST_PROBLEMS`].
@@ -199,7 +199,7 @@ mod tests {
             assert!(named("name", &text).is_err() && described("description", &text).is_err(), "{bad:?}");
         }
         assert!(named("name", "a\nb").is_err() && described("description", "a\r\n\tb").is_ok());
-        // Emoji sequences and Persian need them, and nobody compares descriptions.
+        // Emoji sequences and Persian need them, and descriptions are not compared.
         assert!(named("name", "👩\u{200d}💻").is_err() && described("description", "👩\u{200d}💻").is_ok());
     }
 

@@ -26,7 +26,7 @@ pub struct Policy {
     pub invitation_lifespan: Duration,
     /// Audit events are kept for this long; `None`: for ever, which is the default.
     pub keep_events: Option<Duration>,
-    /// How many admin tokens an owner has at most; one more is refused. Default 1 000. It holds for whoever issues, the program too. Imports
+    /// How many admin tokens an owner has at most; one more is refused. Default 1 000. It holds for the program too. Imports
     /// are exempt: what they bring counts, and is kept.
     pub tokens_per_owner: u64,
     /// How many content tokens there are at most; one more is refused. Default 1 000. Imports are exempt.

@@ -9,8 +9,8 @@ use crate::domain::{
     RoleId, SaltId, SealedSecret, Tag, Timestamp, Token, TokenAuthority, TokenId,
 };
 use crate::store::{
-    Clamp, Clamped, EventQuery, Imported, NewOwner, NewRole, NewToken, OwnerQuery, Page, Profile, Proposed, Record,
-    StoreError, TokenQuery, TokenTimes, Transaction, View,
+    Clamp, Clamped, EventQuery, EventsOfActor, Imported, NewOwner, NewRole, NewToken, OwnerQuery, Page, Profile,
+    Proposed, Record, StoreError, TokenQuery, TokenTimes, Transaction, View,
 };
 use async_trait::async_trait;
 use std::collections::HashMap;
@@ -90,6 +90,7 @@ read! {
     role_named(name: &str) -> Option<RoleId>;
     owner(id: OwnerId) -> Option<Owner>;
     owner_with_email(email: &str) -> Option<OwnerId>;
+    has_owners() -> bool;
     owners(query: &OwnerQuery) -> Page<Owner>;
     ceilings(ids: &[OwnerId]) -> Vec<(Owner, Ceiling)>;
     ceiling(id: OwnerId) -> Ceiling;
@@ -108,6 +109,7 @@ read! {
     tokens_of_owners(ids: &[OwnerId]) -> Vec<(OwnerId, u64)>;
     would_clamp(proposed: Proposed<'_>) -> Clamped;
     imported() -> Vec<(String, String, Imported)>;
+    nth_latest_event(nth: u32, of: &EventsOfActor) -> Option<Timestamp>;
     events(query: &EventQuery) -> Page<(i64, AuditEvent)>;
 }
 

@@ -6,7 +6,7 @@
 use super::ServiceError;
 use super::write::Draft;
 use crate::domain::{Doer, Target, Timestamp, What};
-use crate::store::{EventQuery, Paging};
+use crate::store::EventsOfActor;
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -14,26 +14,17 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 impl Draft {
     /// Refuses to do `what` to `target` if the actor has done so `most` times within an hour. The program itself is not counted.
     pub(super) async fn limit(&mut self, what: What, target: Target, most: u32) -> Result<(), ServiceError> {
-        let (person, token) = match self.origin.doer {
-            Doer::Person(id) => (Some(id), None),
-            Doer::Token(id) => (None, Some(id)),
-            Doer::Service | Doer::Visitor | Doer::Withheld => return Ok(()),
-        };
+        let doer = self.origin.doer;
+        if !matches!(doer, Doer::Person(_) | Doer::Token(_)) {
+            return Ok(());
+        }
         let now = self.tx.now();
         let hour = i64::try_from(HOUR.as_millis()).unwrap_or(i64::MAX);
-        // The latest ones come first: with this one there are as many as may be.
-        let last = Paging { page: most.max(1), page_size: 1 };
-        let query = EventQuery {
-            what: Some(what),
-            target: Some(target),
-            person,
-            token,
-            since: Some(Timestamp(now.0.saturating_sub(hour).saturating_add(1))),
-            ..EventQuery::all(last)
-        };
-        match self.tx.events(&query).await?.items.pop() {
+        let since = Timestamp(now.0.saturating_sub(hour).saturating_add(1));
+        // With this one there are as many as may be.
+        match self.tx.nth_latest_event(most.max(1), &EventsOfActor { what, target, doer, since }).await? {
             None => Ok(()),
-            Some((_, event)) => Err(ServiceError::TooManyAttempts(event.at.plus(HOUR).since(now))),
+            Some(at) => Err(ServiceError::TooManyAttempts(at.plus(HOUR).since(now))),
         }
     }
 }

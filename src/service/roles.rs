@@ -54,7 +54,7 @@ impl Roles {
     /// Adds a role.
     ///
     /// # Errors
-    /// If the name is empty or taken, or a permission names what is not registered or is more than whoever asks may give away;
+    /// If the name is empty or taken, or a permission names what is not registered or is more than the actor may give away;
     /// or if there are as many roles as [`Policy::roles`](crate::Policy::roles) allows. A token adds none.
     pub async fn create(&self, new: NewRole) -> Result<Role, ServiceError> {
         self.may_change()?;

@@ -249,7 +249,7 @@ impl Sessions {
             .await
     }
 
-    /// The sessions of whoever asks that have not ended, the oldest first; a thousand at most.
+    /// The sessions of the person who acts that have not ended, the oldest first; a thousand at most.
     ///
     /// # Errors
     /// If nobody is signed in.

@@ -103,10 +103,7 @@ async fn set_up(draft: &mut Draft, defaults: Vec<Default>) -> Result<SetUp, Serv
         }
     }
     remember_retention(draft, writer.settings.policy.keep_events).await?;
-    let one = Paging { page: 1, page_size: 1 };
-    let query =
-        crate::store::OwnerQuery { paging: one, search: None, sort: crate::store::OwnerSort::Id, descending: false };
-    let nobody_yet = draft.tx.owners(&query).await?.total == 0;
+    let nobody_yet = !draft.tx.has_owners().await?;
     Ok(SetUp { nobody_yet, clamped, renamed })
 }
 

@@ -132,8 +132,12 @@ impl Sight {
 
     fn show(&self, mut event: AuditEvent, owners: &Owners) -> AuditEvent {
         let doer = event.origin.doer;
+        // How many tokens others have is not for tokens to know.
+        if let (Some(_), Some(details)) = (self.token, event.details.as_object_mut()) {
+            details.remove("tokens");
+        }
         if self.sees(event.target, &event.details, owners) {
-            // Of what is their own they learn who did it, whoever it was.
+            // Of what is their own they learn who did it in every case.
             if !self.is_own(event.target, &event.details, owners) {
                 if !self.knows(doer, owners) {
                     (event.origin.doer, event.origin.address) = (Doer::Withheld, None);

@@ -150,7 +150,7 @@ impl Reserved<'_> {
     }
 
     /// It was right: it is taken back, and earlier failures of this account at this address are forgotten. Those of the account and
-    /// of the address stay: else whoever has an account of their own could go on for ever with those of others. From now on the
+    /// of the address stay: else a client with an account of its own could go on for ever with those of others. From now on the
     /// account is known at this address.
     pub(super) fn succeeded(self) {
         if let Some(network) = self.network {

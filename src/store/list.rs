@@ -1,6 +1,6 @@
 //! Parts of lists: which, and in which order.
 
-use crate::domain::{Kind, OwnerId, Target, Timestamp, TokenId, What};
+use crate::domain::{Doer, Kind, OwnerId, Target, Timestamp, TokenId, What};
 
 /// Which part of a list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -143,4 +143,17 @@ impl EventQuery {
     pub fn all(paging: Paging) -> Self {
         Self { paging, what: None, target: None, person: None, token: None, tokens_of: None, since: None, until: None }
     }
+}
+
+/// Events of one sort: what one actor did to one target, and since when.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EventsOfActor {
+    /// What was done.
+    pub what: What,
+    /// To what; not to the installation.
+    pub target: Target,
+    /// By this person or token.
+    pub doer: Doer,
+    /// Not before.
+    pub since: Timestamp,
 }

@@ -16,7 +16,7 @@ mod sql;
 pub(crate) mod strapi;
 
 pub use crate::domain::comparable;
-pub use list::{EventQuery, OwnerQuery, OwnerSort, Page, Paging, TokenQuery, TokenSort};
+pub use list::{EventQuery, EventsOfActor, OwnerQuery, OwnerSort, Page, Paging, TokenQuery, TokenSort};
 pub use memory::MemoryStore;
 pub use new::{Imported, NewOwner, NewRole, NewToken, Profile, TokenTimes};
 #[cfg(feature = "postgres")]
@@ -162,6 +162,8 @@ pub trait View: Send {
     async fn owner(&mut self, id: OwnerId) -> Result<Option<Owner>, StoreError>;
     /// The owner with this e-mail address, by its [comparable](comparable()) form.
     async fn owner_with_email(&mut self, email: &str) -> Result<Option<OwnerId>, StoreError>;
+    /// Whether there is any owner.
+    async fn has_owners(&mut self) -> Result<bool, StoreError>;
     /// A page of owners.
     async fn owners(&mut self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError>;
     /// Those of these owners that exist, by id, each with all that they may grant.
@@ -205,6 +207,9 @@ pub trait View: Send {
     /// here since is among it.
     async fn imported(&mut self) -> Result<Vec<(String, String, Imported)>, StoreError>;
 
+    /// When an actor did this for the `nth` time (from 1), counted back from the latest; `None` if it did so less often. It is asked with the
+    /// writers' lock held, so it must not depend on how long the audit log is.
+    async fn nth_latest_event(&mut self, nth: u32, of: &EventsOfActor) -> Result<Option<Timestamp>, StoreError>;
     /// A page of audit events with their ids, the latest first.
     async fn events(&mut self, query: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError>;
 }

@@ -150,7 +150,7 @@ async fn whether_the_actor_may_comes_first() {
     ] {
         assert!(matches!(refused, Some(ServiceError::Forbidden(_))), "{refused:?}");
     }
-    // A person who issues for somebody else learns nothing of what is wrong with the grants.
+    // A person who issues for another owner learns nothing of what is wrong with the grants.
     let member = site.keyward.tokens().by(keyward::Doer::Person(site.member_id));
     let root = site.root_id;
     let refused = member.issue_admin(NewAdminToken::new("n", root).grants([Grant::from(&nonsense)])).await;

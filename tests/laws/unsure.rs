@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use keyward::store::{
-    Clamp, Clamped, EventQuery, Imported, NewOwner, NewRole, NewToken, OwnerQuery, Page, Profile, Proposed, Record,
-    StoreError, TokenQuery, TokenTimes, Transaction, View,
+    Clamp, Clamped, EventQuery, EventsOfActor, Imported, NewOwner, NewRole, NewToken, OwnerQuery, Page, Profile,
+    Proposed, Record, StoreError, TokenQuery, TokenTimes, Transaction, View,
 };
 use keyward::{
     AuditEvent, Cause, Ceiling, Digest, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Permission, Role,
@@ -50,6 +50,7 @@ forward! {
     role_named(name: &str) -> Option<RoleId>;
     owner(id: OwnerId) -> Option<Owner>;
     owner_with_email(email: &str) -> Option<OwnerId>;
+    has_owners() -> bool;
     owners(query: &OwnerQuery) -> Page<Owner>;
     ceilings(ids: &[OwnerId]) -> Vec<(Owner, Ceiling)>;
     ceiling(id: OwnerId) -> Ceiling;
@@ -68,6 +69,7 @@ forward! {
     tokens_of_members() -> Vec<(RoleId, u64)>;
     tokens_of_owners(ids: &[OwnerId]) -> Vec<(OwnerId, u64)>;
     imported() -> Vec<(String, String, Imported)>;
+    nth_latest_event(nth: u32, of: &EventsOfActor) -> Option<Timestamp>;
     events(query: &EventQuery) -> Page<(i64, AuditEvent)>;
 }
 

@@ -72,7 +72,7 @@ impl Tokens {
     /// ```
     ///
     /// # Errors
-    /// [`Forbidden`](ServiceError::Forbidden) if whoever asks may see none of this kind, or none of the owner that was asked for;
+    /// [`Forbidden`](ServiceError::Forbidden) if the actor may see none of this kind, or none of the owner that was asked for;
     /// [`NotFound`](ServiceError::NotFound) if there is no such owner; [`Invalid`](ServiceError::Invalid) for page 0, or a page of
     /// none or of more than [`Paging::LARGEST`].
     pub async fn list(&self, query: &TokenQuery) -> Result<Page<DescribedToken>, ServiceError> {
@@ -81,7 +81,7 @@ impl Tokens {
         let actor = self.change.actor(&mut view).await?;
         let owner = match (query.owner, seen(&actor, query.kind)?) {
             (Some(owner), Some(only)) if owner != only => {
-                return Err(ServiceError::Forbidden("these tokens belong to somebody else"));
+                return Err(ServiceError::Forbidden("these tokens belong to another owner"));
             }
             (Some(owner), _) => {
                 view.owner(owner).await?.ok_or(ServiceError::NotFound("owner"))?;
@@ -107,7 +107,7 @@ impl Tokens {
     /// A token, and its secret if that was kept and whoever asks may see it.
     ///
     /// # Errors
-    /// If there is no such token, or none for whoever asks, what is shown cannot be remembered, or it was shown too often, see
+    /// If there is no such token, or none for the actor, what is shown cannot be remembered, or it was shown too often, see
     /// [`Policy::reveals_per_hour`](crate::Policy::reveals_per_hour).
     pub async fn open(&self, id: TokenId) -> Result<OpenedToken, ServiceError> {
         let mut view = self.change.view().await?;

@@ -6,7 +6,9 @@ use crate::domain::{
     AuditEvent, Ceiling, ContentAccess, Doer, Kind, Origin, OwnerId, Permission, RoleId, Target, Timestamp,
     TokenAuthority, TokenId, What,
 };
-use crate::store::{EventQuery, NewOwner, NewToken, OwnerQuery, OwnerSort, Paging, TokenQuery, TokenSort, Use};
+use crate::store::{
+    EventQuery, EventsOfActor, NewOwner, NewToken, OwnerQuery, OwnerSort, Paging, TokenQuery, TokenSort, Use,
+};
 
 pub(super) async fn a_view_is_of_one_moment<S: Backend>(store: &S) {
     let mut tx = begin(store).await;
@@ -353,5 +355,45 @@ pub(super) async fn owners_of_tokens_are_remembered<S: Backend>(store: &S) {
         let found: Vec<TokenId> = page.items.iter().filter_map(|(_, event)| about(event)).collect();
         let own: Vec<TokenId> = targets.into_iter().filter(|id| *id != of_none && *id != TokenId(1)).collect();
         assert_eq!(found, own, "about tokens, those of this owner, also of a token that is gone");
+    }
+}
+
+/// What rates are judged by.
+pub(super) async fn the_nth_latest_event_of_an_actor_is_found<S: Backend>(store: &S) {
+    let mut tx = begin(store).await;
+    let (mine, yours) = (Target::Token(TokenId(71), Kind::Admin), Target::Token(TokenId(72), Kind::Admin));
+    let (ada, bot) = (Doer::Person(OwnerId(81)), Doer::Token(TokenId(71)));
+    let now = tx.now().0;
+    let at = |ago: i64| Timestamp(now - ago);
+    for (ago, what, target, doer) in [
+        (50, What::TokenUpdated, mine, ada),
+        (40, What::TokenUpdated, mine, ada),
+        (35, What::TokenUpdated, mine, bot),
+        (30, What::TokenUpdated, yours, ada),
+        (25, What::TokenRegenerated, mine, ada),
+        (20, What::TokenUpdated, mine, ada),
+    ] {
+        let origin = Origin { doer, address: None };
+        let details = serde_json::Value::Null;
+        let event = AuditEvent { at: at(ago), origin, what, target, cause: None, details };
+        tx.audit(event).await.expect("an event is added");
+    }
+    commit(tx).await;
+    let mut view = view(store).await;
+    let updates = EventsOfActor { what: What::TokenUpdated, target: mine, doer: ada, since: at(45) };
+    let cases = [
+        (1, updates, Some(20)),
+        (2, updates, Some(40)),
+        (3, updates, None),
+        (3, EventsOfActor { since: at(50), ..updates }, Some(50)),
+        (1, EventsOfActor { doer: bot, ..updates }, Some(35)),
+        (1, EventsOfActor { target: yours, ..updates }, Some(30)),
+        (1, EventsOfActor { what: What::TokenRegenerated, ..updates }, Some(25)),
+        (1, EventsOfActor { what: What::TokenRevealed, ..updates }, None),
+        (u32::MAX, updates, None),
+    ];
+    for (nth, of, ago) in cases {
+        let found = view.nth_latest_event(nth, &of).await.expect("events can be asked for");
+        assert_eq!(found, ago.map(at), "{nth} of {of:?}");
     }
 }

@@ -6,8 +6,8 @@ use crate::domain::{
     Timestamp, Token, TokenId, What, comparable,
 };
 use crate::store::{
-    Clamped, EventQuery, Imported, OwnerQuery, OwnerSort, Page, Paging, Proposed, Record, StoreError, TokenQuery,
-    TokenSort, View,
+    Clamped, EventQuery, EventsOfActor, Imported, OwnerQuery, OwnerSort, Page, Paging, Proposed, Record, StoreError,
+    TokenQuery, TokenSort, View,
 };
 use async_trait::async_trait;
 use std::cmp::Ordering;
@@ -44,6 +44,10 @@ impl<L: Send> View for Open<L> {
 
     async fn owner_with_email(&mut self, email: &str) -> Result<Option<OwnerId>, StoreError> {
         Ok(self.content.by_email.get(&comparable(email)).copied())
+    }
+
+    async fn has_owners(&mut self) -> Result<bool, StoreError> {
+        Ok(!self.content.owners.is_empty())
     }
 
     async fn owners(&mut self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError> {
@@ -192,6 +196,13 @@ impl<L: Send> View for Open<L> {
     async fn imported(&mut self) -> Result<Vec<(String, String, Imported)>, StoreError> {
         let all = self.content.imported.iter();
         Ok(all.map(|((source, key, _), what)| (source.clone(), key.clone(), *what)).collect())
+    }
+
+    async fn nth_latest_event(&mut self, nth: u32, of: &EventsOfActor) -> Result<Option<Timestamp>, StoreError> {
+        let EventsOfActor { what, target, doer, since } = *of;
+        let same = |e: &&Arc<AuditEvent>| (e.what, e.target, e.origin.doer) == (what, target, doer) && e.at >= since;
+        let skipped = usize::try_from(nth.saturating_sub(1)).unwrap_or(usize::MAX);
+        Ok(self.content.events.values().rev().filter(same).nth(skipped).map(|event| event.at))
     }
 
     async fn events(&mut self, query: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError> {

@@ -3,7 +3,7 @@
 use super::lists::json;
 use super::{Arguments, Engine, statements};
 use crate::domain::{AuditEvent, Cause, Doer, Origin, Target, Timestamp, What};
-use crate::store::EventQuery;
+use crate::store::{EventQuery, EventsOfActor};
 use serde::Serialize;
 use sqlx::query;
 use sqlx::query::Query;
@@ -27,13 +27,7 @@ pub(super) fn remember(
     what: What,
     cause: Option<Cause>,
 ) -> Query<'static, Engine, Arguments> {
-    let (doer, doer_id) = match origin.doer {
-        Doer::Service => ("service", None),
-        Doer::Person(id) => ("person", Some(id.0)),
-        Doer::Token(id) => ("token", Some(id.0)),
-        Doer::Visitor => ("visitor", None),
-        Doer::Withheld => ("withheld", None),
-    };
+    let (doer, doer_id) = doer_columns(origin.doer);
     query(statement)
         .bind(at.0)
         .bind(doer)
@@ -59,9 +53,33 @@ pub(super) fn asked_for(statement: &'static str, asked: &EventQuery) -> Query<'s
         .bind(asked.tokens_of.map(|id| id.0))
 }
 
+/// The statement that finds when an actor did this for the nth time, counted from the latest one.
+pub(super) fn nth_latest(nth: u32, of: &EventsOfActor) -> Query<'static, Engine, Arguments> {
+    let (target, target_id, _) = target_columns(of.target);
+    let (doer, doer_id) = doer_columns(of.doer);
+    query(statements::NTH_LATEST_EVENT)
+        .bind(target)
+        .bind(target_id)
+        .bind(of.since.0)
+        .bind(word(&of.what))
+        .bind(doer)
+        .bind(doer_id)
+        .bind(i64::from(nth.saturating_sub(1)))
+}
+
 /// The word of a variant that carries nothing: what its enum's own deserialisation reads back.
 pub(super) fn word<T: Serialize>(variant: &T) -> String {
     json(variant).trim_matches('"').to_owned()
+}
+
+fn doer_columns(doer: Doer) -> (&'static str, Option<i64>) {
+    match doer {
+        Doer::Service => ("service", None),
+        Doer::Person(id) => ("person", Some(id.0)),
+        Doer::Token(id) => ("token", Some(id.0)),
+        Doer::Visitor => ("visitor", None),
+        Doer::Withheld => ("withheld", None),
+    }
 }
 
 fn target_columns(target: Target) -> (&'static str, Option<i64>, Option<&'static str>) {

@@ -8,8 +8,8 @@ use crate::domain::{
     TokenId, comparable,
 };
 use crate::store::{
-    Clamped, EventQuery, Imported, OwnerQuery, OwnerSort, Page, Paging, Proposed, Record, StoreError, TokenQuery,
-    TokenSort, View,
+    Clamped, EventQuery, EventsOfActor, Imported, OwnerQuery, OwnerSort, Page, Paging, Proposed, Record, StoreError,
+    TokenQuery, TokenSort, View,
 };
 use async_trait::async_trait;
 use sqlx::query;
@@ -80,6 +80,16 @@ impl Writing {
 impl<C> Open<C> {
     pub(super) async fn row(&mut self, query: Query<'_, Engine, Arguments>) -> Result<Option<Row>, StoreError> {
         let query = self.store.prepared(query)?;
+        self.start()?;
+        let given_up = self.store.given_up(&self.transaction);
+        let row = or(given_up, query.fetch_optional(&mut *self.transaction)).await.map_err(asking)?;
+        self.done();
+        Ok(row)
+    }
+
+    /// The same for a statement whose best plan depends on how long the lists are that it gets.
+    async fn row_planned_anew(&mut self, query: Query<'_, Engine, Arguments>) -> Result<Option<Row>, StoreError> {
+        let query = self.store.prepared(query)?.persistent(false);
         self.start()?;
         let given_up = self.store.given_up(&self.transaction);
         let row = or(given_up, query.fetch_optional(&mut *self.transaction)).await.map_err(asking)?;
@@ -158,6 +168,10 @@ impl<C: Send> View for Open<C> {
 
     async fn owner_with_email(&mut self, email: &str) -> Result<Option<OwnerId>, StoreError> {
         Ok(self.id(query(statements::OWNER_WITH_EMAIL).bind(comparable(email))).await?.map(OwnerId))
+    }
+
+    async fn has_owners(&mut self) -> Result<bool, StoreError> {
+        Ok(self.count(query(statements::HAS_OWNERS)).await? > 0)
     }
 
     async fn owners(&mut self, asked: &OwnerQuery) -> Result<Page<Owner>, StoreError> {
@@ -273,7 +287,7 @@ impl<C: Send> View for Open<C> {
                 query(statements::WOULD_CLAMP_OWNER).bind(id.0).bind(super_admin).bind(lists::roles(roles))
             }
         };
-        let row = self.row(count).await?.ok_or_else(|| corrupt("grants", "no row"))?;
+        let row = self.row_planned_anew(count).await?.ok_or_else(|| corrupt("grants", "no row"))?;
         let number = |column| rows::unsigned(column, rows::get(&row, column)?);
         Ok(Clamped { tokens: number("tokens")?, grants: number("grants")?, permissions: 0 })
     }
@@ -286,6 +300,11 @@ impl<C: Send> View for Open<C> {
 
     async fn imported(&mut self) -> Result<Vec<(String, String, Imported)>, StoreError> {
         self.rows(query(statements::IMPORTED)).await?.iter().map(rows::imported).collect()
+    }
+
+    async fn nth_latest_event(&mut self, nth: u32, of: &EventsOfActor) -> Result<Option<Timestamp>, StoreError> {
+        let found = self.row(events::nth_latest(nth, of)).await?;
+        found.map(|row| rows::get(&row, "at").map(Timestamp)).transpose()
     }
 
     async fn events(&mut self, asked: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError> {

@@ -8,11 +8,12 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{PgConnection, PgPool, query, raw_sql};
 use std::sync::Arc;
 
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (1, "tables", include_str!("../migrations/postgres/0001_tables.sql")),
     (5, "lists", include_str!("../migrations/postgres/0005_lists.sql")),
     (10, "installation", include_str!("../migrations/postgres/0010_installation.sql")),
     (20, "names", include_str!("../migrations/postgres/0020_names.sql")),
+    (21, "rates", include_str!("../migrations/postgres/0021_rates.sql")),
 ];
 
 const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
@@ -108,7 +109,7 @@ async fn bring_up_to_date(
     } else {
         let ran = run(&mut transaction, &place, &session.role).await;
         if pooler {
-            // The migrator names the statements that it prepares, and would leave them to whoever gets this session next.
+            // The migrator names the statements that it prepares, and would leave them to the next user of this session.
             let end = if ran.is_ok() { "DEALLOCATE ALL" } else { "ROLLBACK; DEALLOCATE ALL" };
             raw_sql(end).execute(&mut *transaction).await.map_err(asking)?;
         }

@@ -352,6 +352,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_rate_is_judged_without_reading_the_audit_log() {
+        let (_dir, store) = opened().await;
+        let plan = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", statements::NTH_LATEST_EVENT));
+        let rows = sqlx::query(plan).fetch_all(&store.writer).await.unwrap();
+        let steps: Vec<String> = rows.iter().map(|row| rows::get(row, "detail").unwrap()).collect();
+        assert!(
+            steps[0].contains("USING INDEX keyward_audit_target (target_kind=? AND target_id=? AND at>?)"),
+            "{steps:#?}"
+        );
+    }
+
+    #[tokio::test]
     async fn a_page_by_name_is_read_in_the_order_of_an_index() {
         let (_dir, store) = opened().await;
         for (statement, index) in [

@@ -5,10 +5,11 @@ use super::{keys, migrator, statements};
 use crate::store::StoreError;
 use sqlx::SqlitePool;
 
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "tables", include_str!("../migrations/sqlite/0001_tables.sql")),
     (5, "lists", include_str!("../migrations/sqlite/0005_lists.sql")),
     (20, "names", include_str!("../migrations/sqlite/0020_names.sql")),
+    (21, "rates", include_str!("../migrations/sqlite/0021_rates.sql")),
 ];
 
 const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;

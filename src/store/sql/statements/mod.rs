@@ -232,6 +232,9 @@ macro_rules! statements {
         pub const SEAL_SECRET: &str = "UPDATE keyward_token SET sealed_secret = $2, sealed_with = $3 WHERE id = $1";
         pub const DELETE_TOKEN: &str = "DELETE FROM keyward_token WHERE id = $1";
 
+        pub const HAS_OWNERS: &str = "SELECT COUNT(*) AS n FROM keyward_epoch WHERE EXISTS (SELECT 1 FROM keyward_owner)";
+        pub const NTH_LATEST_EVENT: &str = "SELECT at FROM keyward_audit WHERE target_kind = $1 AND target_id = $2 AND at >= $3 \
+             AND what = $4 AND doer_kind = $5 AND doer_id = $6 ORDER BY at DESC, id DESC LIMIT 1 OFFSET $7";
         pub const TOKEN_OWNERS: &str = concat!(
             "SELECT t.id, t.owner_id AS owner FROM keyward_token t WHERE t.owner_id IS NOT NULL AND t.id IN (",
             token_ids!($word),

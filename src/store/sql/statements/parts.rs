@@ -297,12 +297,13 @@ macro_rules! facts {
 }
 
 /// Which grants are beyond their owner's ceiling, of those that `$from` joins as `g` with their token `t`: the rule of
-/// `Ceiling::check`. `$roles` says which roles owners have, `$permissions` and `$fields` what those allow: the tables, or what a
-/// change would make of them, as `$with` defines it.
+/// `Ceiling::check`. A preview says what a change would make of it: `$with` defines its tables, `$roles` is the table of who has
+/// which role, `$but` leaves out what goes (of roles `m`), and `$or_all` and `$or_field` ask what comes.
 ///
-/// In two steps, or PostgreSQL would look into the fields of every grant: whether fields matter is known after the first.
+/// In two steps, or PostgreSQL would look into the fields of every grant: whether fields matter is known after the first. And what a
+/// change brings is asked by itself: joined with the tables, PostgreSQL took it for a nested loop that did not end within a minute.
 macro_rules! beyond {
-    ($with:expr, $roles:literal, $permissions:literal, $fields:literal, $from:expr, $super_admin:literal) => {
+    ($with:expr, $roles:literal, $but:literal, $or_all:literal, $or_field:literal, $from:expr, $super_admin:literal) => {
         concat!(
             "WITH ",
             $with,
@@ -313,35 +314,26 @@ macro_rules! beyond {
             $roles,
             " m WHERE m.owner_id = t.owner_id AND m.role_id = ",
             $super_admin,
-            ") AND NOT EXISTS (SELECT 1 FROM ",
+            ")",
+            $or_all,
+            " AND NOT EXISTS (SELECT 1 FROM ",
             $roles,
-            " m JOIN ",
-            $permissions,
-            " p ON p.role_id = m.role_id \
-             WHERE m.owner_id = t.owner_id AND p.action = g.action AND p.subject IS NOT DISTINCT FROM g.subject \
-             AND p.all_fields)) \
+            " m JOIN keyward_role_permission p ON p.role_id = m.role_id WHERE m.owner_id = t.owner_id",
+            $but,
+            " AND p.action = g.action AND p.subject IS NOT DISTINCT FROM g.subject AND p.all_fields)) \
              SELECT d.id, d.token_id, d.action, d.subject, d.all_fields FROM doubtful d \
-             WHERE d.all_fields OR EXISTS (SELECT 1 FROM keyward_grant_field f WHERE f.grant_id = d.id AND NOT EXISTS (\
-             SELECT 1 FROM ",
+             WHERE d.all_fields OR EXISTS (SELECT 1 FROM keyward_grant_field f WHERE f.grant_id = d.id",
+            $or_field,
+            " AND NOT EXISTS (SELECT 1 FROM ",
             $roles,
-            " m JOIN ",
-            $permissions,
-            " p ON p.role_id = m.role_id JOIN ",
-            $fields,
-            " h ON h.permission_id = p.id \
-             WHERE m.owner_id = d.owner_id AND p.action = d.action AND p.subject IS NOT DISTINCT FROM d.subject \
-             AND h.field = f.field))"
+            " m JOIN keyward_role_permission p ON p.role_id = m.role_id \
+             JOIN keyward_role_permission_field h ON h.permission_id = p.id WHERE m.owner_id = d.owner_id",
+            $but,
+            " AND p.action = d.action AND p.subject IS NOT DISTINCT FROM d.subject AND h.field = f.field))"
         )
     };
     ($from:expr, $super_admin:literal) => {
-        beyond!(
-            "",
-            "keyward_owner_role",
-            "keyward_role_permission",
-            "keyward_role_permission_field",
-            $from,
-            $super_admin
-        )
+        beyond!("", "keyward_owner_role", "", "", "", $from, $super_admin)
     };
 }
 
@@ -385,26 +377,24 @@ macro_rules! of_owner {
 }
 
 /// Which grants of members of the role `$1` would go, if it had the permissions `$3` with the fields `$4`; `$2` is the super admin
-/// role. The permissions to be have ids below zero.
+/// role.
 macro_rules! of_members_with {
     ($word:ident) => {
         beyond!(
             concat!(
-                "permission AS MATERIALIZED (SELECT p.id, p.role_id, p.action, p.subject, p.all_fields ",
-                "FROM keyward_role_permission p WHERE p.role_id <> $1 AND p.role_id IN (SELECT a.role_id ",
-                "FROM keyward_owner_role s JOIN keyward_owner_role a ON a.owner_id = s.owner_id WHERE s.role_id = $1) ",
-                "UNION ALL SELECT -1 - e.key, CAST($1 AS BIGINT), e.value ->> 'action', e.value ->> 'subject', ",
-                "CAST(e.value ->> 'all' AS BOOLEAN) FROM ",
+                "proposed AS MATERIALIZED (SELECT e.key, e.value ->> 'action' AS action, e.value ->> 'subject' AS subject, ",
+                "CAST(e.value ->> 'all' AS BOOLEAN) AS all_fields FROM ",
                 $word!(elements "$3"),
-                "), permission_field AS MATERIALIZED (SELECT h.permission_id, h.field ",
-                "FROM keyward_role_permission_field h JOIN permission p ON p.id = h.permission_id ",
-                "UNION ALL SELECT -1 - CAST(e.value ->> 'of' AS BIGINT), e.value ->> 'field' FROM ",
+                "), proposed_field AS MATERIALIZED (SELECT p.action, p.subject, e.value ->> 'field' AS field FROM ",
                 $word!(elements "$4"),
-                "), "
+                " JOIN proposed p ON p.key = CAST(e.value ->> 'of' AS BIGINT)), "
             ),
             "keyward_owner_role",
-            "permission",
-            "permission_field",
+            " AND m.role_id <> $1",
+            " AND NOT EXISTS (SELECT 1 FROM proposed p \
+             WHERE p.action = g.action AND p.subject IS NOT DISTINCT FROM g.subject AND p.all_fields)",
+            " AND NOT EXISTS (SELECT 1 FROM proposed_field h \
+             WHERE h.action = d.action AND h.subject IS NOT DISTINCT FROM d.subject AND h.field = f.field)",
             grants_of_members!("$1"),
             "$2"
         )
@@ -422,8 +412,9 @@ macro_rules! of_owner_with {
                 ")), "
             ),
             "assigned",
-            "keyward_role_permission",
-            "keyward_role_permission_field",
+            "",
+            "",
+            "",
             grants_of_owner!("$1"),
             "$2"
         )
