@@ -71,6 +71,7 @@ on_every_store! {
     that_a_name_is_taken_is_told_last
     names_and_addresses_that_look_alike_are_taken
     one_actor_does_the_same_to_one_token_a_few_times_an_hour
+    an_actor_makes_a_bounded_number_of_changes_an_hour
     events_are_kept_as_long_as_the_policy_says
 }
 
@@ -764,6 +765,28 @@ async fn names_and_addresses_that_look_alike_are_taken<S: WriteStore + Clone>(st
     }
     let joined = NewAdminToken::new("joined", ada).description("👩\u{200d}💻 می\u{200c}روم");
     tokens.issue_admin(joined).await.unwrap();
+}
+
+async fn an_actor_makes_a_bounded_number_of_changes_an_hour<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
+    let mut policy = Policy::default();
+    policy.changes_per_hour = 3;
+    let world = world(&store, &clock, |b| b.policy(policy));
+    let (ada, bob) = (person(&world, "ada", &[]).await, person(&world, "bob", &[]).await);
+    let of = |person: OwnerId| world.keyward.tokens().by(Doer::Person(person));
+    let issue = async |person: OwnerId| of(person).issue_admin(NewAdminToken::new("loop", person)).await;
+    for _ in 0..3 {
+        let token = issue(ada).await.unwrap().token;
+        of(ada).revoke(token.id).await.expect("revoking is never limited");
+    }
+    let refused = issue(ada).await.unwrap_err();
+    assert!(matches!(refused, ServiceError::TooManyAttempts(wait) if wait == Duration::from_secs(3600)), "{refused:?}");
+    assert_eq!(count(&world, What::TokenIssued).await, 3, "what is refused leaves no event");
+    let other = issue(bob).await.expect("another person").token;
+    let rename = TokenUpdate { name: Some("a".into()), ..TokenUpdate::default() };
+    of(bob).update(other.id, rename).await.expect("a change of another sort");
+    world.keyward.tokens().issue_admin(NewAdminToken::new("by the program", ada)).await.expect("the program");
+    clock.advance(Duration::from_secs(3600));
+    issue(ada).await.expect("an hour later");
 }
 
 async fn one_actor_does_the_same_to_one_token_a_few_times_an_hour<S: WriteStore + Clone>(

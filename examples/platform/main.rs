@@ -121,8 +121,14 @@ async fn serve(store: impl WriteStore, database: Database, options: Options) -> 
                 "nobody is in {place}: register the first super admin with POST http://{address}/admin/register-admin"
             );
             match keyward.sessions().setup_code().await? {
-                Some(code) if !loopback => println!("its body needs this code, as \"setupCode\": {}", code.expose()),
-                _ => {}
+                Some(code) if loopback => {
+                    println!(
+                        "by another host name than localhost (a tunnel, a proxy) it takes this code, as \"setupCode\": {}",
+                        code.expose()
+                    );
+                }
+                Some(code) => println!("its body needs this code, as \"setupCode\": {}", code.expose()),
+                None => {}
             }
         }
         None => println!("{place} has data already, and secrets show only once. To start over, delete {place}"),

@@ -72,8 +72,9 @@ pub(super) struct Place {
 /// for one more.
 #[must_use]
 pub(super) struct Turn {
-    _permit: OwnedSemaphorePermit,
+    // Fields are dropped in order: when the next hash may run, the place is free.
     _place: Place,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl PasswordQueue {
@@ -135,7 +136,7 @@ impl PasswordQueue {
             permit
         };
         match tokio::time::timeout(PATIENCE, turn).await {
-            Ok(Ok(permit)) => Ok(Turn { _permit: permit, _place: place }),
+            Ok(Ok(permit)) => Ok(Turn { _place: place, _permit: permit }),
             _ => Err(self.busy()),
         }
     }

@@ -7,10 +7,8 @@ use super::preview::PreviewTurns;
 use super::throttle::Throttle;
 use super::write::{Change, Writer};
 use super::{Policy, ServiceError};
-use crate::domain::{Clock, Doer, Entropy, Moment, Secret, SecretFormat, Timestamp, What};
-use crate::store::{EventQuery, Paging};
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use crate::domain::{Clock, Entropy, Moment, Secret, SecretFormat, Timestamp};
+use crate::store::SignInPlace;
 use std::sync::{Arc, Mutex, PoisonError};
 use subtle::ConstantTimeEq;
 
@@ -59,9 +57,6 @@ impl People {
     }
 }
 
-/// How many sign-ins are looked at when a process starts.
-const RESTORED: u32 = 1_000;
-
 impl Change {
     /// Remembers that the owner of this account has proved at this address who they are.
     pub(super) fn remember_place(&self, email: &str) {
@@ -75,18 +70,9 @@ impl Change {
         let mut view = self.view().await?;
         let (now, moment) = (view.now(), self.writer.resolver.clock.moment());
         let since = Timestamp(now.0.saturating_sub(i64::try_from(KNOWN_FOR.as_millis()).unwrap_or(i64::MAX)));
-        let paging = Paging { page: 1, page_size: RESTORED };
-        let query = EventQuery { what: Some(What::SignedIn), since: Some(since), ..EventQuery::all(paging) };
-        let mut emails = HashMap::new();
-        for (_, event) in view.events(&query).await?.items {
-            let (Doer::Person(id), Some(address)) = (event.origin.doer, event.origin.address) else { continue };
-            if let Entry::Vacant(unread) = emails.entry(id) {
-                unread.insert(view.owner(id).await?.map(|owner| owner.email));
-            }
-            if let Some(Some(email)) = emails.get(&id) {
-                let age = u64::try_from(now.since(event.at).as_nanos()).unwrap_or(u64::MAX);
-                self.writer.people.throttle.remember(email, address, Moment(moment.0.saturating_sub(age)));
-            }
+        for SignInPlace { email, address, last, .. } in view.sign_in_places(since).await? {
+            let age = u64::try_from(now.since(last).as_nanos()).unwrap_or(u64::MAX);
+            self.writer.people.throttle.remember(&email, address, Moment(moment.0.saturating_sub(age)));
         }
         Ok(())
     }
@@ -104,6 +90,7 @@ mod tests {
     use super::super::password_queue::Lane;
     use super::*;
     use crate::Salt;
+    use crate::domain::{AuditEvent, Doer, Kind, Origin, Target, TokenId, What};
     use crate::keyward::Keyward;
     use crate::service::{Password, ProfileUpdate, SignedIn};
     use crate::store::{MemoryStore, NewOwner, WriteStore};
@@ -243,6 +230,35 @@ mod tests {
         assert!(known(&again, 2) && known(&again, 3) && !known(&again, 4));
         clock.advance_days(5);
         assert!(!known(&again, 2) && known(&again, 3), "no longer than without a restart");
+    }
+
+    #[tokio::test]
+    async fn one_person_who_signs_in_often_makes_no_restart_forget_others() {
+        let store = MemoryStore::default();
+        let salt = Salt::generate().unwrap().0;
+        let start = || {
+            let builder = Keyward::builder(store.clone()).salt(salt.clone()).admin("/admin");
+            builder.store_is_exclusive().build().unwrap()
+        };
+        let keyward = start();
+        let mut ids = Vec::new();
+        for email in ["quiet@x.test", "loud@x.test"] {
+            ids.push(keyward.owners().create(NewOwner::new(email)).await.unwrap().id);
+        }
+        let mut tx = store.begin().await.unwrap();
+        let (now, session) = (tx.now(), Target::Token(TokenId(1), Kind::Session));
+        for n in 0..5_000 {
+            let origin = Origin { doer: Doer::Person(ids[usize::from(n > 0)]), address: ip(n) };
+            let details = serde_json::Value::Null;
+            tx.audit(AuditEvent { at: now, origin, what: What::SignedIn, target: session, cause: None, details })
+                .await
+                .unwrap();
+        }
+        tx.commit(&[]).await.unwrap();
+        let again = start();
+        again.set_up().await.unwrap();
+        let reserved = again.writer().people.throttle.reserve("quiet@x.test", ip(0)).ok().unwrap();
+        assert!(matches!(reserved.lane(), Lane::Known { .. }));
     }
 
     /// Counts the lines that are logged by this thread.

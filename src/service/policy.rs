@@ -43,6 +43,9 @@ pub struct Policy {
     /// How often one person may change the name, description, grants or access of one token within an hour. Default 120; at least 1. The
     /// program itself may always.
     pub token_updates_per_hour: u32,
+    /// How many changes of one sort one actor, a person or a token, may make within an hour: issue tokens, change roles, invite people and
+    /// the like. Default 10 000; at least 1. What takes something away is not limited, and neither is the program itself.
+    pub changes_per_hour: u32,
     /// How many passwords are hashed at the same time, each in 19 MiB of memory, which is kept. Default 2.
     pub password_hashes_at_once: usize,
 }
@@ -62,6 +65,7 @@ impl Default for Policy {
             regenerations_per_hour: 10,
             reveals_per_hour: 60,
             token_updates_per_hour: 120,
+            changes_per_hour: 10_000,
             password_hashes_at_once: 2,
         }
     }

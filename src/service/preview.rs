@@ -10,7 +10,7 @@ use crate::domain::{
 };
 use crate::store::{
     Clamp, Clamped, EventQuery, EventsOfActor, Imported, NewOwner, NewRole, NewToken, OwnerQuery, Page, Profile,
-    Proposed, Record, StoreError, TokenQuery, TokenTimes, Transaction, View,
+    Proposed, Record, SignInPlace, StoreError, TokenQuery, TokenTimes, Transaction, View,
 };
 use async_trait::async_trait;
 use std::collections::HashMap;
@@ -110,6 +110,7 @@ read! {
     would_clamp(proposed: Proposed<'_>) -> Clamped;
     imported() -> Vec<(String, String, Imported)>;
     nth_latest_event(nth: u32, of: &EventsOfActor) -> Option<Timestamp>;
+    sign_in_places(since: Timestamp) -> Vec<SignInPlace>;
     events(query: &EventQuery) -> Page<(i64, AuditEvent)>;
 }
 

@@ -182,16 +182,11 @@ impl Sessions {
         writer.people.hasher.hash(password, &*writer.entropy).await.ok()
     }
 
-    /// Whose password it has to be: nobody's, where nobody can sign in. The store is asked the same questions for everybody.
+    /// Returns the owner who may sign in with this address, and the password that it takes.
     async fn candidate(&self, email: &str) -> Result<Option<(OwnerId, PasswordHash)>, ServiceError> {
-        // No id is 0.
-        const NOBODY: OwnerId = OwnerId(0);
+        // A text that is no address is asked for as well: the answer takes as long.
         let email = address("email", email).unwrap_or_default();
-        let mut view = self.0.view().await?;
-        let id = view.owner_with_email(&email).await?.unwrap_or(NOBODY);
-        let owner = view.owner(id).await?.filter(|o| o.state.is_active());
-        let hash = view.password(id).await?;
-        Ok(owner.and(hash).map(|hash| (id, hash)))
+        Ok(self.0.store().sign_in_candidate(&email).await?)
     }
 
     /// Ends the session that somebody has signed in with. It has to be their own.

@@ -1,6 +1,7 @@
 //! Parts of lists: which, and in which order.
 
 use crate::domain::{Doer, Kind, OwnerId, Target, Timestamp, TokenId, What};
+use std::net::IpAddr;
 
 /// Which part of a list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -145,15 +146,35 @@ impl EventQuery {
     }
 }
 
-/// Events of one sort: what one actor did to one target, and since when.
+/// Events of one sort: what one actor did, to one target or to all, and since when.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct EventsOfActor {
     /// What was done.
     pub what: What,
-    /// To what; not to the installation.
-    pub target: Target,
     /// By this person or token.
     pub doer: Doer,
+    /// To this, which is not the installation; `None`: to anything.
+    pub target: Option<Target>,
     /// Not before.
     pub since: Timestamp,
+}
+
+/// An address at which a person signed in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SignInPlace {
+    /// The person.
+    pub owner: OwnerId,
+    /// The person's e-mail address now.
+    pub email: String,
+    /// The address.
+    pub address: IpAddr,
+    /// When the person last signed in there.
+    pub last: Timestamp,
+}
+
+impl SignInPlace {
+    /// How many are read of one person at most, the latest ones.
+    pub const OF_A_PERSON: u32 = 16;
+    /// How many are read in all at most, the latest ones.
+    pub const MOST: u32 = 20_000;
 }

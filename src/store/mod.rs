@@ -16,7 +16,7 @@ mod sql;
 pub(crate) mod strapi;
 
 pub use crate::domain::comparable;
-pub use list::{EventQuery, EventsOfActor, OwnerQuery, OwnerSort, Page, Paging, TokenQuery, TokenSort};
+pub use list::{EventQuery, EventsOfActor, OwnerQuery, OwnerSort, Page, Paging, SignInPlace, TokenQuery, TokenSort};
 pub use memory::MemoryStore;
 pub use new::{Imported, NewOwner, NewRole, NewToken, Profile, TokenTimes};
 #[cfg(feature = "postgres")]
@@ -140,6 +140,20 @@ pub trait WriteStore: Store {
     /// # Errors
     /// If there is none to be had.
     async fn view(&self) -> Result<Box<dyn View>, StoreError>;
+
+    /// Returns the active owner with this e-mail address and their password, for a sign-in.
+    ///
+    /// A store that gives look-ups connections of their own reads it there: lists must not delay sign-ins.
+    ///
+    /// # Errors
+    /// If the store cannot tell.
+    async fn sign_in_candidate(&self, email: &str) -> Result<Option<(OwnerId, PasswordHash)>, StoreError> {
+        let mut view = self.view().await?;
+        let Some(id) = view.owner_with_email(email).await? else { return Ok(None) };
+        let active = view.owner(id).await?.is_some_and(|owner| owner.state.is_active());
+        let password = view.password(id).await?;
+        Ok(password.filter(|_| active).map(|password| (id, password)))
+    }
 }
 
 /// What can be read, of one moment. Roles are listed completely, other lists page by page.
@@ -210,6 +224,9 @@ pub trait View: Send {
     /// When an actor did this for the `nth` time (from 1), counted back from the latest; `None` if it did so less often. It is asked with the
     /// writers' lock held, so it must not depend on how long the audit log is.
     async fn nth_latest_event(&mut self, nth: u32, of: &EventsOfActor) -> Result<Option<Timestamp>, StoreError>;
+    /// Where people signed in since then, by the audit log: of each person the latest [`SignInPlace::OF_A_PERSON`] addresses, in all the
+    /// latest [`SignInPlace::MOST`]; in no order.
+    async fn sign_in_places(&mut self, since: Timestamp) -> Result<Vec<SignInPlace>, StoreError>;
     /// A page of audit events with their ids, the latest first.
     async fn events(&mut self, query: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError>;
 }

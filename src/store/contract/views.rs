@@ -3,12 +3,14 @@
 use super::Backend;
 use super::fixtures::{AWKWARD, admin, begin, commit, event, owner, role, session, token, view};
 use crate::domain::{
-    AuditEvent, Ceiling, ContentAccess, Doer, Kind, Origin, OwnerId, Permission, RoleId, Target, Timestamp,
-    TokenAuthority, TokenId, What,
+    AuditEvent, Ceiling, ContentAccess, Doer, Kind, Origin, OwnerId, OwnerState, PasswordHash, Permission, RoleId,
+    Target, Timestamp, TokenAuthority, TokenId, What,
 };
 use crate::store::{
-    EventQuery, EventsOfActor, NewOwner, NewToken, OwnerQuery, OwnerSort, Paging, TokenQuery, TokenSort, Use,
+    EventQuery, EventsOfActor, NewOwner, NewToken, OwnerQuery, OwnerSort, Paging, SignInPlace, TokenQuery, TokenSort,
+    Use,
 };
+use std::net::IpAddr;
 
 pub(super) async fn a_view_is_of_one_moment<S: Backend>(store: &S) {
     let mut tx = begin(store).await;
@@ -380,14 +382,17 @@ pub(super) async fn the_nth_latest_event_of_an_actor_is_found<S: Backend>(store:
     }
     commit(tx).await;
     let mut view = view(store).await;
-    let updates = EventsOfActor { what: What::TokenUpdated, target: mine, doer: ada, since: at(45) };
+    let updates = EventsOfActor { what: What::TokenUpdated, target: Some(mine), doer: ada, since: at(45) };
     let cases = [
         (1, updates, Some(20)),
         (2, updates, Some(40)),
         (3, updates, None),
         (3, EventsOfActor { since: at(50), ..updates }, Some(50)),
         (1, EventsOfActor { doer: bot, ..updates }, Some(35)),
-        (1, EventsOfActor { target: yours, ..updates }, Some(30)),
+        (1, EventsOfActor { target: Some(yours), ..updates }, Some(30)),
+        (2, EventsOfActor { target: None, ..updates }, Some(30)),
+        (3, EventsOfActor { target: None, ..updates }, Some(40)),
+        (1, EventsOfActor { target: None, doer: bot, ..updates }, Some(35)),
         (1, EventsOfActor { what: What::TokenRegenerated, ..updates }, Some(25)),
         (1, EventsOfActor { what: What::TokenRevealed, ..updates }, None),
         (u32::MAX, updates, None),
@@ -395,5 +400,77 @@ pub(super) async fn the_nth_latest_event_of_an_actor_is_found<S: Backend>(store:
     for (nth, of, ago) in cases {
         let found = view.nth_latest_event(nth, &of).await.expect("events can be asked for");
         assert_eq!(found, ago.map(at), "{nth} of {of:?}");
+    }
+}
+
+pub(super) async fn the_places_of_sign_ins_are_found<S: Backend>(store: &S) {
+    let mut tx = begin(store).await;
+    let mut people = Vec::new();
+    for email in ["ada@example.test", "bob@example.test"] {
+        people.push(tx.insert_owner(NewOwner::new(email)).await.expect("an owner is added"));
+    }
+    let now = tx.now().0;
+    let signed_in = |doer: Doer, address: Option<IpAddr>, ago: i64, what: What| AuditEvent {
+        at: Timestamp(now - ago),
+        origin: Origin { doer, address },
+        what,
+        target: Target::Token(TokenId(1), Kind::Session),
+        cause: None,
+        details: serde_json::Value::Null,
+    };
+    let ip = |n: u8| Some(IpAddr::from([192, 0, 2, n]));
+    let (ada, bob) = (Doer::Person(people[0]), Doer::Person(people[1]));
+    // More than one person has places.
+    let mut events: Vec<AuditEvent> =
+        (0..40_u8).map(|n| signed_in(ada, ip(n), 200 - i64::from(n), What::SignedIn)).collect();
+    events.push(signed_in(ada, ip(39), 500, What::SignedIn));
+    events.push(signed_in(bob, ip(1), 900, What::SignedIn));
+    events.push(signed_in(bob, ip(2), 1_001, What::SignedIn));
+    events.push(signed_in(bob, ip(3), 900, What::SignedOut));
+    events.push(signed_in(bob, None, 900, What::SignedIn));
+    events.push(signed_in(Doer::Visitor, ip(4), 900, What::SignedIn));
+    events.push(signed_in(Doer::Person(OwnerId(9_999)), ip(5), 900, What::SignedIn));
+    for event in events {
+        tx.audit(event).await.expect("an event is added");
+    }
+    commit(tx).await;
+    let mut view = view(store).await;
+    let mut places = view.sign_in_places(Timestamp(now - 1_000)).await.expect("places can be asked for");
+    places.sort_unstable_by_key(|place| place.last);
+    let place = |owner: usize, email: &str, n: u8, ago: i64| SignInPlace {
+        owner: people[owner],
+        email: email.into(),
+        address: IpAddr::from([192, 0, 2, n]),
+        last: Timestamp(now - ago),
+    };
+    let latest = 40 - SignInPlace::OF_A_PERSON as u8;
+    let mut expected = vec![place(1, "bob@example.test", 1, 900)];
+    expected.extend((latest..40).map(|n| place(0, "ada@example.test", n, 200 - i64::from(n))));
+    assert_eq!(places, expected, "of a person who signed in from many places, the latest");
+}
+
+/// Only an active owner with a password is one.
+pub(super) async fn who_may_sign_in_is_found<S: Backend>(store: &S) {
+    let mut tx = begin(store).await;
+    let hash = PasswordHash("$argon2id$".into());
+    let mut ids = Vec::new();
+    for (email, state, password) in [
+        ("ada@example.test", OwnerState::Active, true),
+        ("bob@example.test", OwnerState::Deactivated, true),
+        ("eve@example.test", OwnerState::Active, false),
+    ] {
+        let id = tx.insert_owner(NewOwner::new(email)).await.expect("an owner is added");
+        tx.set_owner_state(id, state).await.expect("a state is set");
+        if password {
+            tx.set_password(id, &hash).await.expect("a password is set");
+        }
+        ids.push(id);
+    }
+    commit(tx).await;
+    let found = async |email: &str| store.sign_in_candidate(email).await.expect("a sign-in is answered");
+    let ada = Some((ids[0], hash.clone()));
+    assert_eq!((found("ada@example.test").await, found("ADA@Example.test").await), (ada.clone(), ada));
+    for email in ["bob@example.test", "eve@example.test", "mallory@example.test", ""] {
+        assert_eq!(found(email).await, None, "{email}");
     }
 }

@@ -6,12 +6,13 @@ use crate::domain::{
     Timestamp, Token, TokenId, What, comparable,
 };
 use crate::store::{
-    Clamped, EventQuery, EventsOfActor, Imported, OwnerQuery, OwnerSort, Page, Paging, Proposed, Record, StoreError,
-    TokenQuery, TokenSort, View,
+    Clamped, EventQuery, EventsOfActor, Imported, OwnerQuery, OwnerSort, Page, Paging, Proposed, Record, SignInPlace,
+    StoreError, TokenQuery, TokenSort, View,
 };
 use async_trait::async_trait;
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 #[async_trait]
@@ -199,10 +200,38 @@ impl<L: Send> View for Open<L> {
     }
 
     async fn nth_latest_event(&mut self, nth: u32, of: &EventsOfActor) -> Result<Option<Timestamp>, StoreError> {
-        let EventsOfActor { what, target, doer, since } = *of;
-        let same = |e: &&Arc<AuditEvent>| (e.what, e.target, e.origin.doer) == (what, target, doer) && e.at >= since;
+        let EventsOfActor { what, doer, target, since } = *of;
+        let same = |e: &&Arc<AuditEvent>| {
+            (e.what, e.origin.doer) == (what, doer) && target.is_none_or(|target| e.target == target) && e.at >= since
+        };
         let skipped = usize::try_from(nth.saturating_sub(1)).unwrap_or(usize::MAX);
         Ok(self.content.events.values().rev().filter(same).nth(skipped).map(|event| event.at))
+    }
+
+    async fn sign_in_places(&mut self, since: Timestamp) -> Result<Vec<SignInPlace>, StoreError> {
+        let mut last: HashMap<(OwnerId, IpAddr), Timestamp> = HashMap::new();
+        for event in self.content.events.values().filter(|e| e.what == What::SignedIn && e.at >= since) {
+            if let (Doer::Person(owner), Some(address)) = (event.origin.doer, event.origin.address) {
+                let at = last.entry((owner, address)).or_insert(event.at);
+                *at = event.at.max(*at);
+            }
+        }
+        let mut latest: Vec<_> = last.into_iter().map(|((owner, address), last)| (last, owner, address)).collect();
+        latest.sort_unstable_by(|one, other| other.cmp(one));
+        let mut of_person: HashMap<OwnerId, u32> = HashMap::new();
+        let mut places = Vec::new();
+        for (last, owner, address) in latest {
+            let count = of_person.entry(owner).or_default();
+            *count += 1;
+            match self.content.owners.get(&owner) {
+                Some(found) if *count <= SignInPlace::OF_A_PERSON => {
+                    places.push(SignInPlace { owner, email: found.email.clone(), address, last });
+                }
+                _ => {}
+            }
+        }
+        places.truncate(SignInPlace::MOST as usize);
+        Ok(places)
     }
 
     async fn events(&mut self, query: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError> {

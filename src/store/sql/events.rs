@@ -55,15 +55,15 @@ pub(super) fn asked_for(statement: &'static str, asked: &EventQuery) -> Query<'s
 
 /// The statement that finds when an actor did this for the nth time, counted from the latest one.
 pub(super) fn nth_latest(nth: u32, of: &EventsOfActor) -> Query<'static, Engine, Arguments> {
-    let (target, target_id, _) = target_columns(of.target);
+    let target = of.target.map(target_columns);
     let (doer, doer_id) = doer_columns(of.doer);
     query(statements::NTH_LATEST_EVENT)
-        .bind(target)
-        .bind(target_id)
-        .bind(of.since.0)
-        .bind(word(&of.what))
         .bind(doer)
         .bind(doer_id)
+        .bind(word(&of.what))
+        .bind(of.since.0)
+        .bind(target.map(|(kind, _, _)| kind))
+        .bind(target.and_then(|(_, id, _)| id))
         .bind(i64::from(nth.saturating_sub(1)))
 }
 

@@ -7,7 +7,7 @@ use crate::domain::{
     AuditEvent, Ceiling, ContentAccess, Digest, Doer, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Role,
     RoleId, SealedSecret, Tag, Target, TargetKind, Timestamp, Token, TokenAuthority, TokenId,
 };
-use crate::store::{Change, Imported, Poll, Record, Snapshot, StoreError};
+use crate::store::{Change, Imported, Poll, Record, SignInPlace, Snapshot, StoreError};
 use serde::de::value::{Error as NoSuchWord, StrDeserializer};
 use serde::{Deserialize, de::IntoDeserializer};
 use sqlx::{Decode, Row as _, Type};
@@ -124,6 +124,20 @@ pub(super) fn owner_and_ceiling(row: &Row) -> Result<(Owner, Ceiling), StoreErro
 
 pub(super) fn password(row: &Row) -> Result<Option<PasswordHash>, StoreError> {
     Ok(maybe(row, "password_hash")?.map(PasswordHash))
+}
+
+/// An owner who may sign in, if there is one.
+pub(super) fn candidate(row: &Row) -> Result<Option<(OwnerId, PasswordHash)>, StoreError> {
+    Ok(maybe(row, "owner_id")?.map(OwnerId).zip(password(row)?))
+}
+
+pub(super) fn sign_in_place(row: &Row) -> Result<SignInPlace, StoreError> {
+    Ok(SignInPlace {
+        owner: OwnerId(get(row, "doer_id")?),
+        email: get(row, "email")?,
+        address: address(row)?.ok_or_else(|| corrupt("address", "no address"))?,
+        last: Timestamp(get(row, "last")?),
+    })
 }
 
 pub(super) fn invitation(row: &Row) -> Result<(OwnerId, Timestamp), StoreError> {

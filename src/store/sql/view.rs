@@ -8,8 +8,8 @@ use crate::domain::{
     TokenId, comparable,
 };
 use crate::store::{
-    Clamped, EventQuery, EventsOfActor, Imported, OwnerQuery, OwnerSort, Page, Paging, Proposed, Record, StoreError,
-    TokenQuery, TokenSort, View,
+    Clamped, EventQuery, EventsOfActor, Imported, OwnerQuery, OwnerSort, Page, Paging, Proposed, Record, SignInPlace,
+    StoreError, TokenQuery, TokenSort, View,
 };
 use async_trait::async_trait;
 use sqlx::query;
@@ -305,6 +305,14 @@ impl<C: Send> View for Open<C> {
     async fn nth_latest_event(&mut self, nth: u32, of: &EventsOfActor) -> Result<Option<Timestamp>, StoreError> {
         let found = self.row(events::nth_latest(nth, of)).await?;
         found.map(|row| rows::get(&row, "at").map(Timestamp)).transpose()
+    }
+
+    async fn sign_in_places(&mut self, since: Timestamp) -> Result<Vec<SignInPlace>, StoreError> {
+        let places = query(statements::SIGN_IN_PLACES)
+            .bind(since.0)
+            .bind(i64::from(SignInPlace::OF_A_PERSON))
+            .bind(i64::from(SignInPlace::MOST));
+        self.rows(places).await?.iter().map(rows::sign_in_place).collect()
     }
 
     async fn events(&mut self, asked: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError> {

@@ -30,7 +30,7 @@ mod view;
 
 use super::statements::postgres as statements;
 use super::{PATIENCE, corrupt, lists, migrator, no_epoch, or};
-use crate::domain::{Clock, Digest, Timestamp};
+use crate::domain::{Clock, Digest, OwnerId, PasswordHash, Timestamp, comparable};
 use crate::store::{Following, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
 use address::Address;
 use async_trait::async_trait;
@@ -316,5 +316,14 @@ impl WriteStore for PostgresStore {
             Ok(reading) => Ok(Box::new(reading?)),
             Err(_) => Err(StoreError::Busy),
         }
+    }
+
+    async fn sign_in_candidate(&self, email: &str) -> Result<Option<(OwnerId, PasswordHash)>, StoreError> {
+        let key = comparable(email);
+        let ask = || query(self.installation.schema.qualify(statements::SIGN_IN_CANDIDATE)).bind(&key);
+        let row = Held::read(&self.connections, self.pooler, ask).await?;
+        let row = row.ok_or_else(no_epoch)?;
+        self.recognise(&row)?;
+        rows::candidate(&row)
     }
 }

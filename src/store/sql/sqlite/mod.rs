@@ -22,7 +22,7 @@ mod view;
 
 use super::statements::sqlite as statements;
 use super::{PATIENCE, corrupt, lists, migrator, no_epoch, or};
-use crate::domain::{Clock, Digest, SystemClock, Timestamp};
+use crate::domain::{Clock, Digest, OwnerId, PasswordHash, SystemClock, Timestamp, comparable};
 use crate::store::{Following, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
 use async_trait::async_trait;
 use error::{OpenError, asking, opening};
@@ -233,6 +233,12 @@ impl WriteStore for SqliteStore {
             Err(_) => Err(StoreError::Busy),
         }
     }
+
+    async fn sign_in_candidate(&self, email: &str) -> Result<Option<(OwnerId, PasswordHash)>, StoreError> {
+        let query = sqlx::query(statements::SIGN_IN_CANDIDATE).bind(comparable(email));
+        let row = query.fetch_optional(&self.lookups).await.map_err(asking)?;
+        rows::candidate(&row.ok_or_else(no_epoch)?)
+    }
 }
 
 /// Reading from a file cannot go stale like a network connection, so nothing is tested or renewed.
@@ -358,7 +364,7 @@ mod tests {
         let rows = sqlx::query(plan).fetch_all(&store.writer).await.unwrap();
         let steps: Vec<String> = rows.iter().map(|row| rows::get(row, "detail").unwrap()).collect();
         assert!(
-            steps[0].contains("USING INDEX keyward_audit_target (target_kind=? AND target_id=? AND at>?)"),
+            steps[0].contains("USING INDEX keyward_audit_doer (doer_kind=? AND doer_id=? AND what=? AND at>?)"),
             "{steps:#?}"
         );
     }
@@ -391,10 +397,23 @@ mod tests {
     #[tokio::test]
     async fn a_look_up_reads_no_table_from_end_to_end() {
         let (_dir, store) = opened().await;
-        let plan = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", statements::RESOLVE));
-        let rows = sqlx::query(plan).bind("00").fetch_all(&store.readers).await.unwrap();
-        let steps: Vec<String> = rows.iter().map(|row| rows::get(row, "detail").unwrap()).collect();
-        assert!(!steps.iter().any(|step| step.starts_with("SCAN")), "{steps:#?}");
-        assert!(steps.iter().any(|step| step.contains("SEARCH t USING INDEX")), "{steps:#?}");
+        for (statement, step) in
+            [(statements::RESOLVE, "SEARCH t USING INDEX"), (statements::SIGN_IN_CANDIDATE, "SEARCH o USING INDEX")]
+        {
+            let plan = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+            let rows = sqlx::query(plan).bind("00").fetch_all(&store.readers).await.unwrap();
+            let steps: Vec<String> = rows.iter().map(|row| rows::get(row, "detail").unwrap()).collect();
+            assert!(!steps.iter().any(|step| step.starts_with("SCAN")), "{steps:#?}");
+            assert!(steps.iter().any(|found| found.contains(step)), "{steps:#?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn sign_in_needs_no_reader() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = SqliteOptions::default().readers(1);
+        let store = SqliteStore::open_with(dir.path().join("keyward.db"), options).await.unwrap();
+        let _list = store.view().await.unwrap();
+        assert_eq!(store.sign_in_candidate("ada@example.test").await.unwrap(), None);
     }
 }

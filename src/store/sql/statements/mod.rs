@@ -113,6 +113,12 @@ macro_rules! statements {
              VALUES ($1, $2, $3, $4, $5, $6, $7, $7) RETURNING id";
         pub const OWNER: &str = concat!("SELECT ", owner!($word), " FROM keyward_owner o WHERE o.id = $1");
         pub const OWNER_WITH_EMAIL: &str = "SELECT id FROM keyward_owner WHERE email_key = $1";
+        pub const SIGN_IN_CANDIDATE: &str = concat!(
+            "SELECT o.id AS owner_id, o.password_hash",
+            $word!(installation),
+            " FROM keyward_epoch x LEFT JOIN keyward_owner o \
+             ON o.email_key = CAST($1 AS TEXT) AND o.state = 'active' AND o.password_hash IS NOT NULL WHERE x.id = 1"
+        );
         pub const OWNERS_ASCENDING: &str = owners!($word, "ASC");
         pub const OWNERS_DESCENDING: &str = owners!($word, "DESC");
         pub const COUNT_OWNERS: &str = concat!("SELECT COUNT(*) AS n", found!($word));
@@ -233,8 +239,16 @@ macro_rules! statements {
         pub const DELETE_TOKEN: &str = "DELETE FROM keyward_token WHERE id = $1";
 
         pub const HAS_OWNERS: &str = "SELECT COUNT(*) AS n FROM keyward_epoch WHERE EXISTS (SELECT 1 FROM keyward_owner)";
-        pub const NTH_LATEST_EVENT: &str = "SELECT at FROM keyward_audit WHERE target_kind = $1 AND target_id = $2 AND at >= $3 \
-             AND what = $4 AND doer_kind = $5 AND doer_id = $6 ORDER BY at DESC, id DESC LIMIT 1 OFFSET $7";
+        pub const NTH_LATEST_EVENT: &str = "SELECT at FROM keyward_audit \
+             WHERE doer_kind = $1 AND doer_id = $2 AND what = $3 AND at >= $4 \
+             AND (CAST($5 AS TEXT) IS NULL OR target_kind = $5 AND target_id = $6) \
+             ORDER BY at DESC LIMIT 1 OFFSET $7";
+        pub const SIGN_IN_PLACES: &str = "SELECT p.doer_id, o.email, p.address, p.last FROM (\
+             SELECT a.doer_id, a.address, MAX(a.at) AS last, \
+             row_number() OVER (PARTITION BY a.doer_id ORDER BY MAX(a.at) DESC) AS place FROM keyward_audit a \
+             WHERE a.at >= $1 AND a.what = 'signed-in' AND a.doer_kind = 'person' AND a.address IS NOT NULL \
+             GROUP BY a.doer_id, a.address) AS p JOIN keyward_owner o ON o.id = p.doer_id \
+             WHERE p.place <= $2 ORDER BY p.last DESC LIMIT $3";
         pub const TOKEN_OWNERS: &str = concat!(
             "SELECT t.id, t.owner_id AS owner FROM keyward_token t WHERE t.owner_id IS NOT NULL AND t.id IN (",
             token_ids!($word),

@@ -1,5 +1,3 @@
--- How often an actor has done something to a target is judged by the latest events about it, with the writers' lock held.
+-- How often an actor has made a change of one sort is judged by the actor's latest events of that sort, with the writers' lock held.
 
-DROP INDEX keyward_audit_target;
-
-CREATE INDEX keyward_audit_target ON keyward_audit (target_kind, target_id, at);
+CREATE INDEX keyward_audit_doer ON keyward_audit (doer_kind, doer_id, what, at);
