@@ -180,7 +180,7 @@ async fn fail_over(older: Older) {
     one.until(&there, 200, BOUND).await;
     for node in [&one, &two] {
         assert_eq!((node.status(&revoked).await, node.status(&acknowledged).await), (401, 401));
-        assert!(node.keyward.health().ready);
+        node.until_ready().await;
     }
     one.keyward.tokens().revoke(there.token.id).await.unwrap();
     two.until(&there, 401, BOUND).await;

@@ -62,6 +62,15 @@ impl Node {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
+
+    /// Waits until the node says that it is ready. Look-ups that failed count for some seconds.
+    pub async fn until_ready(&self) {
+        let began = Instant::now();
+        while !self.keyward.health().ready {
+            assert!(began.elapsed() < 5 * BOUND, "not ready: {:?}", self.keyward.health());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
 }
 
 /// An error with all its causes.
