@@ -21,6 +21,8 @@ pub(super) struct Failure {
     name: &'static str,
     message: String,
     problems: Vec<Problem>,
+    /// A word for what is wrong, where programs tell it apart.
+    code: Option<&'static str>,
     /// When it may be tried again.
     retry_after: Option<Duration>,
     /// The gate answers in place of this: as it does where a credential is not valid.
@@ -75,6 +77,9 @@ struct ErrorDetails {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     errors: Vec<FieldError>,
+    /// A word for what is wrong: `EMAIL_ALREADY_TAKEN`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
 }
 
 /// A field that is wrong.
@@ -94,7 +99,7 @@ struct FieldError {
 
 impl Failure {
     fn new(status: StatusCode, name: &'static str, message: impl Into<String>) -> Self {
-        Self { status, name, message: message.into(), problems: Vec::new(), retry_after: None, lost: None }
+        Self { status, name, message: message.into(), problems: Vec::new(), code: None, retry_after: None, lost: None }
     }
 
     pub(super) fn not_found() -> Self {
@@ -127,28 +132,25 @@ impl Failure {
                 Self { lost: Some(NoLongerValid::new(reason)), ..failure }
             }
             ServiceError::Forbidden(why) => Self::new(StatusCode::FORBIDDEN, "ForbiddenError", capital(why)),
-            ServiceError::Invalid(problems) => {
-                let problem = |p: crate::service::Problem| {
-                    let problem = Problem::at(wire(&p), p.message);
-                    match p.value {
-                        Some(value) => problem.got(value),
-                        None => problem,
-                    }
-                };
-                Self::invalid(problems.into_iter().take(LISTED).map(problem).collect())
+            ServiceError::Invalid(problems) => Self::invalid(told(problems, wire)),
+            ServiceError::Exceeds(problems) => {
+                let failure = Self::invalid(told(problems, wire));
+                Self { status: StatusCode::FORBIDDEN, name: "ForbiddenError", ..failure }
             }
-            ServiceError::Taken { path, message } => {
-                Self { problems: vec![Problem::at([path], message)], ..application(message.to_owned()) }
-            }
+            ServiceError::Taken { path, message } => Self {
+                problems: vec![Problem::at([path], message)],
+                code: (path == "email").then_some("EMAIL_ALREADY_TAKEN"),
+                ..application(message.to_owned())
+            },
+            // The account that the address of the request names is at fault.
+            ServiceError::LastSuperAdmin => Problem::at(["id"], error.to_string()).into(),
             ServiceError::TooManyAttempts(wait) => Self {
                 retry_after: Some(wait),
                 ..Self::new(StatusCode::TOO_MANY_REQUESTS, "RateLimitError", "Too many attempts, try again later")
             },
             ServiceError::Changed(_) => Self::new(StatusCode::CONFLICT, "ConflictError", capital(&error.to_string())),
             ServiceError::WrongCredentials => application(error.to_string()),
-            ServiceError::Impossible(_) | ServiceError::LastSuperAdmin | ServiceError::OwnerInactive => {
-                application(capital(&error.to_string()))
-            }
+            ServiceError::Impossible(_) | ServiceError::OwnerInactive => application(capital(&error.to_string())),
             // The service has checked all that it can: what does not fit now has changed in between.
             ServiceError::Store(StoreError::Conflict(_)) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "a change does not fit what is there");
@@ -174,6 +176,21 @@ impl Failure {
             ServiceError::Busy => Self::unavailable("Try again in a moment"),
         }
     }
+}
+
+/// Problems of a service, by the names under which the fields were sent.
+fn told(
+    problems: Vec<crate::service::Problem>,
+    wire: &dyn Fn(&crate::service::Problem) -> Vec<String>,
+) -> Vec<Problem> {
+    let problem = |p: crate::service::Problem| {
+        let problem = Problem::at(wire(&p), p.message);
+        match p.value {
+            Some(value) => problem.got(value),
+            None => problem,
+        }
+    };
+    problems.into_iter().take(LISTED).map(problem).collect()
 }
 
 fn capital(text: &str) -> String {
@@ -244,9 +261,9 @@ impl From<Vec<Problem>> for Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let Self { status, name, message, problems, retry_after, lost } = self;
+        let Self { status, name, message, problems, code, retry_after, lost } = self;
         let error = |Problem { path, message, value }| FieldError { path, message, name, value };
-        let details = ErrorDetails { errors: problems.into_iter().take(LISTED).map(error).collect() };
+        let details = ErrorDetails { errors: problems.into_iter().take(LISTED).map(error).collect(), code };
         let error = ErrorBody { status: status.as_u16(), name: name.to_owned(), message, details };
         let mut response = (status, axum::Json(ErrorAnswer { data: (), error })).into_response();
         if let Some(wait) = retry_after {

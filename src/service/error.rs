@@ -15,6 +15,9 @@ pub enum ServiceError {
     /// Whoever asked may not do it. The text says why.
     #[error("not allowed: {0}")]
     Forbidden(&'static str),
+    /// Permissions or roles are more than the actor may give away. Each of them is named.
+    #[error("not allowed: {}", Problems(.0))]
+    Exceeds(Vec<Problem>),
     /// The credential that admitted the request is no longer valid: revoked, regenerated, expired, its session ended or its owner
     /// deactivated since. Nothing was changed.
     #[error("the credential is no longer valid: sign in again, or use another token")]
@@ -129,6 +132,11 @@ impl Wrong {
 
     pub(super) fn done(self) -> Result<(), ServiceError> {
         if self.0.is_empty() { Ok(()) } else { Err(ServiceError::Invalid(self.0)) }
+    }
+
+    /// The same where they are not wrong, but more than the actor may give away.
+    pub(super) fn none_exceeds(self) -> Result<(), ServiceError> {
+        if self.0.is_empty() { Ok(()) } else { Err(ServiceError::Exceeds(self.0)) }
     }
 }
 

@@ -14,7 +14,7 @@
 use super::ServiceError;
 use super::actor::Giver;
 use super::bounds::{ROLES, too_long};
-use super::error::Wrong;
+use super::error::{Problem, Wrong};
 use super::write::Draft;
 use crate::domain::{Ceiling, ConditionId, Conditions, Holdings, Owner, OwnerId, OwnerState, Permission, Role, RoleId};
 use std::collections::HashMap;
@@ -120,10 +120,22 @@ impl Reach {
         if self.0.is_super_admin() {
             return Ok(());
         }
-        if roles.iter().any(|role| role.id == RoleId::SUPER_ADMIN) {
-            return Err(ServiceError::Forbidden(SUPER));
+        let mut wrong = Wrong::default();
+        let ceiling = self.0.ceiling.index();
+        for (i, role) in roles.iter().enumerate() {
+            let (path, value) = (format!("roles.{i}"), Some(role.id.to_string()));
+            if role.id == RoleId::SUPER_ADMIN {
+                wrong.add(Problem { path, message: SUPER.to_owned(), value });
+                continue;
+            }
+            for beyond in role.permissions.iter().filter_map(|permission| ceiling.check_gift(permission).err()) {
+                if wrong.is_full() {
+                    break;
+                }
+                wrong.add(Problem { path: path.clone(), message: format!("{MORE}: {beyond}"), value: value.clone() });
+            }
         }
-        self.0.covers(&Ceiling::Of(permissions(roles).cloned().collect()), MORE)
+        wrong.none_exceeds()
     }
 
     /// Gives a new account, which is there by now, its roles.

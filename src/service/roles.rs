@@ -242,7 +242,7 @@ fn may_give(giver: &Giver, permissions: &[Permission]) -> Result<(), ServiceErro
             break;
         }
         if let Err(beyond) = ceiling.check_gift(permission) {
-            let message = format!("nobody gives away more than they hold: {beyond}");
+            let message = format!("you hold less than this: {beyond}");
             wrong.add(Problem {
                 path: format!("permissions.{i}"),
                 message,
@@ -250,7 +250,7 @@ fn may_give(giver: &Giver, permissions: &[Permission]) -> Result<(), ServiceErro
             });
         }
     }
-    wrong.done()
+    wrong.none_exceeds()
 }
 
 /// Refuses permissions under conditions that are new to the members of a role, and that the actor holds under conditions only.
@@ -283,7 +283,7 @@ async fn may_give_members(
             value: Some(permission.action.to_string()),
         });
     }
-    wrong.done()
+    wrong.none_exceeds()
 }
 
 async fn has_members(draft: &mut Draft, id: RoleId) -> Result<bool, ServiceError> {

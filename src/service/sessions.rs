@@ -98,9 +98,8 @@ impl Sessions {
     pub async fn sign_in(&self, email: &str, password: &Password) -> Result<SignedIn, ServiceError> {
         no_token(self.0.origin.doer)?;
         let people = &self.0.writer.people;
-        let account = people.throttle.account(email);
         let mut reserved = people.throttle.reserve(email, self.0.origin.address).map_err(|wait| {
-            self.0.note_failure(account);
+            self.0.note_failure(email);
             ServiceError::TooManyAttempts(wait)
         })?;
         let lane = reserved.lane();
@@ -117,7 +116,7 @@ impl Sessions {
         let (id, verified) = match checked.await {
             Ok(Some(candidate)) => candidate,
             Ok(None) => {
-                self.0.note_failure(account);
+                self.0.note_failure(email);
                 return Err(ServiceError::WrongCredentials);
             }
             Err(error) => {

@@ -8,7 +8,7 @@ use super::ServiceError;
 use super::actor::{Actor, Giver};
 use crate::domain::{
     AuditEvent, Cause, Ceiling, Doer, Fields, Kind, KindSet, OwnerId, Permission, Target, Token, TokenAuthority,
-    TokenId, When,
+    TokenId, What, When,
 };
 use crate::store::{EventQuery, View};
 use serde_json::Value;
@@ -135,6 +135,11 @@ impl Sight {
         // How many tokens others have is not for tokens to know.
         if let (Some(_), Some(details)) = (self.token, event.details.as_object_mut()) {
             details.remove("tokens");
+        }
+        if event.what == What::SignInsFailed && !self.users {
+            if let Some(details) = event.details.as_object_mut() {
+                details.retain(|name, _| matches!(name.as_str(), "count" | "accounts"));
+            }
         }
         if self.sees(event.target, &event.details, owners) {
             // Of what is their own they learn who did it in every case.

@@ -176,6 +176,8 @@ pub trait View: Send {
     async fn owner(&mut self, id: OwnerId) -> Result<Option<Owner>, StoreError>;
     /// The owner with this e-mail address, by its [comparable](comparable()) form.
     async fn owner_with_email(&mut self, email: &str) -> Result<Option<OwnerId>, StoreError>;
+    /// Those of these e-mail addresses, in their [comparable](comparable()) form, that belong to owners, in no order.
+    async fn owners_by_email(&mut self, emails: &[&str]) -> Result<Vec<(String, OwnerId)>, StoreError>;
     /// Whether there is any owner.
     async fn has_owners(&mut self) -> Result<bool, StoreError>;
     /// A page of owners.

@@ -76,7 +76,11 @@ impl Teller<'_> {
             What::OwnerRolesSet => self.change("roles", details).into_iter().collect(),
             What::RolePermissionsSet => self.change("permissions", details).into_iter().collect(),
             // The sentence says all of it.
-            What::SignInsFailed | What::RetentionSet | What::EventsDeleted | What::Imported => Vec::new(),
+            What::SignInsFailed => {
+                let told = |name: &str| details.get(name).and_then(|list| self.told(name, list));
+                ["users", "addresses"].into_iter().filter_map(told).collect()
+            }
+            What::RetentionSet | What::EventsDeleted | What::Imported => Vec::new(),
             What::GrantClamped | What::PermissionClamped => {
                 let id = |name: &str| details.get(name).and_then(Value::as_str).unwrap_or_default();
                 let text = [id("action"), id("subject")].join(" ");
@@ -143,6 +147,14 @@ impl Teller<'_> {
             (_, Value::String(text)) => text.clone(),
             ("owner", Value::Number(id)) => self.names.of_person(OwnerId(id.as_i64().unwrap_or_default())),
             ("roles", Value::Number(id)) => self.names.of_role(RoleId(id.as_i64().unwrap_or_default())),
+            ("users", Value::Object(failed)) => {
+                let id = failed.get("id").and_then(Value::as_i64).unwrap_or_default();
+                format!("{}: {}", self.names.of_person(OwnerId(id)), times(failed))
+            }
+            ("addresses", Value::Object(failed)) => {
+                let address = failed.get("address").and_then(Value::as_str).unwrap_or_default();
+                format!("{address}: {}", times(failed))
+            }
             (_, Value::Object(grant)) if grant.contains_key("action") => self.grant(grant),
             (_, value) => value.to_string(),
         }
@@ -166,6 +178,14 @@ impl Teller<'_> {
             said = format!("{said}, {}", conditions.iter().map(name).collect::<Vec<_>>().join(" or "));
         }
         said
+    }
+}
+
+/// How often something failed.
+fn times(failed: &Map<String, Value>) -> String {
+    match failed.get("count").and_then(Value::as_u64).unwrap_or_default() {
+        1 => "1 failure".to_owned(),
+        count => format!("{count} failures"),
     }
 }
 

@@ -108,7 +108,7 @@ impl Complaints {
     /// What people can mend by changing the form; else a failure.
     pub(super) fn from(error: ServiceError) -> Result<Self, Failure> {
         match error {
-            ServiceError::Invalid(fields) => Ok(Self { whole: None, fields }),
+            ServiceError::Invalid(fields) | ServiceError::Exceeds(fields) => Ok(Self { whole: None, fields }),
             ServiceError::Taken { path, message } => {
                 let problem = Problem { path: path.into(), message: message.into(), value: None };
                 Ok(Self { whole: None, fields: vec![problem] })

@@ -50,6 +50,7 @@ forward! {
     role_named(name: &str) -> Option<RoleId>;
     owner(id: OwnerId) -> Option<Owner>;
     owner_with_email(email: &str) -> Option<OwnerId>;
+    owners_by_email(emails: &[&str]) -> Vec<(String, OwnerId)>;
     has_owners() -> bool;
     owners(query: &OwnerQuery) -> Page<Owner>;
     ceilings(ids: &[OwnerId]) -> Vec<(Owner, Ceiling)>;

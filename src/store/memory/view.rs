@@ -47,6 +47,11 @@ impl<L: Send> View for Open<L> {
         Ok(self.content.by_email.get(&comparable(email)).copied())
     }
 
+    async fn owners_by_email(&mut self, emails: &[&str]) -> Result<Vec<(String, OwnerId)>, StoreError> {
+        let found = |email: &&str| self.content.by_email.get(*email).map(|id| ((*email).to_owned(), *id));
+        Ok(emails.iter().filter_map(found).collect())
+    }
+
     async fn has_owners(&mut self) -> Result<bool, StoreError> {
         Ok(!self.content.owners.is_empty())
     }

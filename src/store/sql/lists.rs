@@ -76,6 +76,14 @@ pub(super) fn owners(owners: &[OwnerId]) -> String {
     json(&owners.iter().map(|owner| Line { owner: *owner }).collect::<Vec<_>>())
 }
 
+pub(super) fn texts(texts: &[&str]) -> String {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        text: &'a str,
+    }
+    json(&texts.iter().map(|text| Line { text }).collect::<Vec<_>>())
+}
+
 pub(super) fn tokens(tokens: &[TokenId]) -> String {
     #[derive(Serialize)]
     struct Line {

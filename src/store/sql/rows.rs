@@ -126,6 +126,10 @@ pub(super) fn password(row: &Row) -> Result<Option<PasswordHash>, StoreError> {
     Ok(maybe(row, "password_hash")?.map(PasswordHash))
 }
 
+pub(super) fn email_and_owner(row: &Row) -> Result<(String, OwnerId), StoreError> {
+    Ok((get(row, "email_key")?, OwnerId(get(row, "id")?)))
+}
+
 /// An owner who may sign in, if there is one.
 pub(super) fn candidate(row: &Row) -> Result<Option<(OwnerId, PasswordHash)>, StoreError> {
     Ok(maybe(row, "owner_id")?.map(OwnerId).zip(password(row)?))

@@ -170,6 +170,11 @@ impl<C: Send> View for Open<C> {
         Ok(self.id(query(statements::OWNER_WITH_EMAIL).bind(comparable(email))).await?.map(OwnerId))
     }
 
+    async fn owners_by_email(&mut self, emails: &[&str]) -> Result<Vec<(String, OwnerId)>, StoreError> {
+        let found = self.rows(query(statements::OWNERS_BY_EMAIL).bind(lists::texts(emails))).await?;
+        found.iter().map(rows::email_and_owner).collect()
+    }
+
     async fn has_owners(&mut self) -> Result<bool, StoreError> {
         Ok(self.count(query(statements::HAS_OWNERS)).await? > 0)
     }

@@ -113,6 +113,11 @@ macro_rules! statements {
              VALUES ($1, $2, $3, $4, $5, $6, $7, $7) RETURNING id";
         pub const OWNER: &str = concat!("SELECT ", owner!($word), " FROM keyward_owner o WHERE o.id = $1");
         pub const OWNER_WITH_EMAIL: &str = "SELECT id FROM keyward_owner WHERE email_key = $1";
+        pub const OWNERS_BY_EMAIL: &str = concat!(
+            "SELECT o.email_key, o.id FROM keyward_owner o WHERE o.email_key IN (SELECT e.value ->> 'text' FROM ",
+            $word!(elements "$1"),
+            ")"
+        );
         pub const SIGN_IN_CANDIDATE: &str = concat!(
             "SELECT o.id AS owner_id, o.password_hash",
             $word!(installation),
