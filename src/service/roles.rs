@@ -242,7 +242,7 @@ fn may_give(giver: &Giver, permissions: &[Permission]) -> Result<(), ServiceErro
             break;
         }
         if let Err(beyond) = ceiling.check_gift(permission) {
-            let message = format!("you hold less than this: {beyond}");
+            let message = format!("more than you hold: {beyond}");
             wrong.add(Problem {
                 path: format!("permissions.{i}"),
                 message,

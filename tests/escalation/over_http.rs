@@ -69,7 +69,7 @@ async fn a_role_with_members_gets_no_condition() {
         json!({"action": "read", "subject": "article", "conditions": [HAS_SAME_ROLE_AS_CREATOR], "properties": {}});
     let body = json!({ "permissions": [article] });
     let answer = app.put(&format!("/admin/roles/{}/permissions", vic.role())).bearer(&eve.secret).json(&body).await;
-    let error = answer.assert_status(400).json()["error"].clone();
+    let error = answer.assert_status(403).json()["error"].clone();
     assert!(error.to_string().contains("this role has members"), "{error}");
     assert_eq!(error["details"]["errors"][0]["path"], json!(["permissions", "0"]), "{error}");
     app.put(&format!("/admin/roles/{empty}/permissions")).bearer(&eve.secret).json(&body).await.assert_status(200);

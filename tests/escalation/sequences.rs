@@ -44,7 +44,7 @@ fn forbidden<T: std::fmt::Debug>(answer: Result<T, ServiceError>, text: &str) {
 #[track_caller]
 fn wrong<T: std::fmt::Debug>(answer: Result<T, ServiceError>, path: &str) {
     match answer {
-        Err(ServiceError::Invalid(problems)) => {
+        Err(ServiceError::Exceeds(problems)) => {
             assert_eq!(problems.iter().map(|p| p.path.as_str()).collect::<Vec<_>>(), [path]);
             assert!(problems[0].message.contains("only a super admin"), "{problems:?}");
         }
@@ -292,7 +292,7 @@ async fn a_role_with_members_changes_within_its_own_conditions() {
     roles.set_permissions(desk, vec![read(IS_CREATOR), "a".into()]).await.unwrap();
     // What was taken away does not come back.
     let again = roles.set_permissions(desk, vec![read(HAS_SAME_ROLE_AS_CREATOR)]).await;
-    assert!(matches!(again, Err(ServiceError::Invalid(_))), "{again:?}");
+    assert!(matches!(again, Err(ServiceError::Exceeds(_))), "{again:?}");
 }
 
 #[tokio::test]

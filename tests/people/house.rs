@@ -50,7 +50,7 @@ pub(crate) fn ip(n: u8) -> Option<IpAddr> {
 /// The fields that are wrong.
 pub(crate) fn paths<T>(answer: Result<T, ServiceError>) -> Vec<String> {
     match answer {
-        Err(ServiceError::Invalid(problems)) => {
+        Err(ServiceError::Invalid(problems) | ServiceError::Exceeds(problems)) => {
             assert!(problems.iter().all(|p| !p.message.is_empty()));
             problems.into_iter().map(|p| p.path).collect()
         }
