@@ -98,7 +98,7 @@ async fn shown<S: WriteStore>(world: &World<S>, doer: Doer, id: TokenId) -> Reve
 }
 
 async fn count<S: WriteStore>(world: &World<S>, what: What) -> u64 {
-    let query = EventQuery { what: Some(what), ..EventQuery::all(Paging { page: 1, page_size: 1 }) };
+    let query = EventQuery { actions: Some(vec![what]), ..EventQuery::all(Paging { page: 1, page_size: 1 }) };
     world.keyward.events().list(&query).await.unwrap().total
 }
 
@@ -279,7 +279,8 @@ async fn what_the_catalogue_lost_goes_at_the_start<S: WriteStore + Clone>(store:
     assert_eq!(later.keyward.set_up().await.unwrap().clamped, 0);
     for id in ids {
         assert_eq!(later.keyward.tokens().read(id).await.unwrap().token.grants(), [Grant::new("plain")]);
-        let query = EventQuery { what: Some(What::GrantClamped), ..EventQuery::all(Paging { page: 1, page_size: 9 }) };
+        let query =
+            EventQuery { actions: Some(vec![What::GrantClamped]), ..EventQuery::all(Paging { page: 1, page_size: 9 }) };
         let [(_, event)] = &later.keyward.events().of_token(id, &query).await.unwrap().items[..] else { panic!() };
         assert_eq!((event.target, event.cause), (Target::Token(id, Kind::Admin), Some(Cause::Catalogue)));
         assert_eq!(event.details["action"], "drop");
@@ -420,7 +421,8 @@ async fn the_log_alone_tells_what_a_token_may_do<S: WriteStore + Clone>(store: S
     let admin = tokens.issue_admin(admin).await.unwrap().token;
     let access = ContentAccess::Custom(["article.find".into(), "article.findOne".into()].into());
     tokens.issue_content(NewContentToken::new("c", access).lifespan(Lifespan::Unlimited)).await.unwrap();
-    let query = EventQuery { what: Some(What::TokenIssued), ..EventQuery::all(Paging { page: 1, page_size: 10 }) };
+    let query =
+        EventQuery { actions: Some(vec![What::TokenIssued]), ..EventQuery::all(Paging { page: 1, page_size: 10 }) };
     let events = world.keyward.events().list(&query).await.unwrap().items;
     let details: Vec<_> = events.into_iter().map(|(_, event)| event.details).collect();
     assert_eq!(

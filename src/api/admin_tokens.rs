@@ -5,14 +5,14 @@ use super::body::{Body, NoBody};
 use super::failure::Failure;
 use super::json::{given, text_or_null};
 use super::permission::{Permission, Sent, SentPermission, show_grants, show_permissions};
-use super::query::Params;
+use super::query::{Params, Values};
 use super::request::{Caller, Id};
 use super::state::Api;
-use super::token::{Lifespan, Regenerated, exposed, shown_key, shown_lifespan};
+use super::token::{Lifespan, Regenerated, exposed, shown_key, shown_lifespan, token_query};
 use super::unchanged::{Comparison, Unchanged, not_later, same_lifespan, same_object};
 use crate::domain::{Kind, Owner, OwnerId, TokenId};
 use crate::service::{self, DescribedToken, GRANTS, ServiceError, TokenUpdate, Tokens};
-use crate::store::TokenQuery;
+use crate::store::{TokenField, TokenSort};
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
@@ -20,6 +20,22 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 const UNDER: &str = "adminPermissions";
+
+const SORTS: [(&str, TokenSort); 6] = [
+    ("id", TokenSort::Id),
+    ("name", TokenSort::Name),
+    ("createdAt", TokenSort::CreatedAt),
+    ("lastUsedAt", TokenSort::LastUsedAt),
+    ("expiresAt", TokenSort::ExpiresAt),
+    ("adminUserOwner", TokenSort::Owner),
+];
+
+const FIELDS: [(&str, TokenField, Values); 4] = [
+    ("id", TokenField::Id, Values::Ids),
+    ("name", TokenField::Name, Values::Texts),
+    ("description", TokenField::Description, Values::Texts),
+    ("adminUserOwner", TokenField::Owner, Values::Ids),
+];
 
 /// An admin token.
 #[derive(Serialize, ToSchema)]
@@ -168,13 +184,16 @@ fn tokens(api: &Api, caller: &Caller) -> Tokens {
 #[utoipa::path(get, path = "/admin/admin-tokens", tag = "Admin tokens", params(
     ("page" = Option<u32>, Query, description = "From 1"),
     ("pageSize" = Option<u32>, Query, description = "From 1 to 1000; 100 if left out"),
+    ("sort" = Option<String>, Query, description = "A field, and `:ASC` or `:DESC`: `createdAt:DESC`; `name` if left out"),
+    ("_q" = Option<String>, Query, description = "A text that is in the name, the description or the owner's name"),
+    ("filters" = Option<String>, Query, description = "`filters[name][$eq]=..`, `[$contains]` or `[$in][0]`, of `id`, `name`, `description`, `adminUserOwner`; all have to pass"),
 ), responses((status = 200, body = List<AdminToken>)))]
 pub(super) async fn list(
     State(api): State<Api>,
     caller: Caller,
     params: Params,
 ) -> Result<Json<List<AdminToken>>, Failure> {
-    let query = TokenQuery { paging: params.paging_alone()?, ..TokenQuery::of(Kind::Admin) };
+    let query = token_query(params, Kind::Admin, &SORTS, &FIELDS)?;
     let page = tokens(&api, &caller).list(&query).await?;
     Ok(List::of(page.items.into_iter().map(AdminToken::from).collect(), query.paging, page.total))
 }

@@ -1,12 +1,13 @@
 //! `/admin/audit-logs`: what was done, by whom.
 
+use super::answer::{Answer, Data, ok};
 use super::failure::Failure;
-use super::query::{Pagination, Params};
+use super::query::{Pagination, Params, Values};
 use super::request::{Caller, Id};
 use super::state::Api;
 use crate::domain::{AuditEvent, Cause, Doer, Kind, Owner, OwnerId, RoleId, Target, TokenId, What};
 use crate::service::Events;
-use crate::store::{EventQuery, Page, Paging};
+use crate::store::{EventQuery, Filter, Page, Paging};
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
@@ -26,46 +27,46 @@ pub(super) struct EventPage {
 /// An audit event.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Event {
-    id: i64,
+pub(super) struct Event {
+    pub(super) id: i64,
     /// What was done: `token-issued`, `signed-in`, ...
     #[schema(value_type = String)]
-    action: What,
+    pub(super) action: What,
     /// When.
-    date: String,
+    pub(super) date: String,
     /// Who did it, if it was a person. Of an account that is gone only the id is left.
-    user: Option<EventUser>,
+    pub(super) user: Option<EventUser>,
     /// The token that did it, if it was one.
-    token: Option<i64>,
-    target: EventObject,
+    pub(super) token: Option<i64>,
+    pub(super) target: EventObject,
     /// From where, if the server knew.
-    address: Option<String>,
+    pub(super) address: Option<String>,
     /// Which other change made it necessary.
-    cause: Option<EventObject>,
+    pub(super) cause: Option<EventObject>,
     /// Facts about it.
-    payload: serde_json::Value,
+    pub(super) payload: serde_json::Value,
     /// Whether the reader may not see all of it: then what they may not know is null. They see of an event as much as they may see of its
     /// target elsewhere: of admin tokens and sessions of other owners nothing.
-    withheld: bool,
+    pub(super) withheld: bool,
 }
 
 /// A person, as they are called now.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct EventUser {
-    id: i64,
-    email: Option<String>,
+pub(super) struct EventUser {
+    pub(super) id: i64,
+    pub(super) email: Option<String>,
     display_name: Option<String>,
 }
 
 /// What it was done to, or why.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct EventObject {
+pub(super) struct EventObject {
     /// Of a target: `user`, `role`, `admin-token`, `api-token`, `session`, `installation`. Of a cause: `role-permissions`,
     /// `user-roles`, `user-deleted`, `catalogue`.
-    kind: &'static str,
-    id: Option<i64>,
+    pub(super) kind: &'static str,
+    pub(super) id: Option<i64>,
 }
 
 impl From<Target> for EventObject {
@@ -131,7 +132,7 @@ impl Event {
     }
 }
 
-fn events(api: &Api, caller: &Caller) -> Events {
+pub(super) fn events(api: &Api, caller: &Caller) -> Events {
     api.events.clone().by(&caller.actor).from(caller.address)
 }
 
@@ -147,26 +148,17 @@ fn events(api: &Api, caller: &Caller) -> Events {
     ("targetId" = Option<i64>, Query, description = "To which of that kind"),
     ("from" = Option<String>, Query, description = "Not before this date"),
     ("to" = Option<String>, Query, description = "Before this date"),
+    ("sort" = Option<String>, Query, description = "`date:ASC` for the oldest first"),
+    ("_q" = Option<String>, Query, description = "A text that is in the word for what was done"),
+    ("filters" = Option<String>, Query, description = "`filters[action][$eq]=..`, `[$contains]` or `[$in][0]`; `filters[id][$eq]`, `filters[user][$eq]`, `filters[token][$eq]`; all have to pass"),
 ), responses((status = 200, body = EventPage)))]
 pub(super) async fn list(
     State(api): State<Api>,
     caller: Caller,
     mut params: Params,
 ) -> Result<Json<EventPage>, Failure> {
-    let mut query = filters(&mut params);
-    let id = params.id("targetId");
-    let kind = params.text("targetKind");
-    query.target = kind.as_deref().and_then(|kind| target(kind, id));
-    match (&kind, id) {
-        (Some(_), _) if query.target.is_none() => {
-            params.wrong(
-                "targetKind",
-                "must be user, role, admin-token, api-token or session with a targetId, or installation",
-            );
-        }
-        (None, Some(_)) => params.wrong("targetKind", "is required with targetId"),
-        _ => {}
-    }
+    let paging = params.paging();
+    let query = asked(&mut params, paging);
     params.done()?;
     let page = events(&api, &caller).list(&query).await?;
     shown(&api, page, query.paging).await
@@ -182,6 +174,9 @@ pub(super) async fn list(
     ("token" = Option<i64>, Query, description = "By this token"),
     ("from" = Option<String>, Query, description = "Not before this date"),
     ("to" = Option<String>, Query, description = "Before this date"),
+    ("sort" = Option<String>, Query, description = "`date:ASC` for the oldest first"),
+    ("_q" = Option<String>, Query, description = "A text that is in the word for what was done"),
+    ("filters" = Option<String>, Query, description = "`filters[action][$eq]=..`, `[$contains]` or `[$in][0]`; `filters[id][$eq]`, `filters[user][$eq]`, `filters[token][$eq]`; all have to pass"),
 ), responses((status = 200, body = EventPage)))]
 pub(super) async fn of_admin_token(
     State(api): State<Api>,
@@ -189,21 +184,104 @@ pub(super) async fn of_admin_token(
     caller: Caller,
     mut params: Params,
 ) -> Result<Json<EventPage>, Failure> {
-    let query = filters(&mut params);
+    let paging = params.paging();
+    let query = filters(&mut params, paging);
     params.done()?;
     let page = events(&api, &caller).of_token(TokenId(id), &query).await?;
     shown(&api, page, query.paging).await
 }
 
-fn filters(params: &mut Params) -> EventQuery {
-    EventQuery {
-        what: params.read("action", "a word for what is done, such as token-issued", what),
+/// Reads an audit event. What its reader may not see of it is withheld, as in the list.
+#[utoipa::path(get, path = "/admin/audit-logs/{id}", tag = "Audit log", params(("id" = i64, Path)), responses((status = 200, body = Data<Event>)))]
+pub(super) async fn read(State(api): State<Api>, Id(id): Id, caller: Caller) -> Result<Answer<Event>, Failure> {
+    let query = EventQuery { id: Some(id), ..EventQuery::all(Paging { page: 1, page_size: 1 }) };
+    let page = events(&api, &caller).list(&query).await?;
+    named(&api, page.items).await?.pop().map(ok).ok_or_else(Failure::not_found)
+}
+
+/// Which events are asked for, by all parameters but those of the page.
+pub(super) fn asked(params: &mut Params, paging: Paging) -> EventQuery {
+    let mut query = filters(params, paging);
+    let id = params.id("targetId");
+    let kind = params.text("targetKind");
+    query.target = kind.as_deref().and_then(|kind| target(kind, id));
+    match (&kind, id) {
+        (Some(_), _) if query.target.is_none() => {
+            params.wrong(
+                "targetKind",
+                "must be user, role, admin-token, api-token or session with a targetId, or installation",
+            );
+        }
+        (None, Some(_)) => params.wrong("targetKind", "is required with targetId"),
+        _ => {}
+    }
+    query
+}
+
+/// A field that events are filtered by.
+#[derive(Clone, Copy, PartialEq)]
+enum EventField {
+    Id,
+    Action,
+    User,
+    Token,
+}
+
+const FIELDS: [(&str, EventField, Values); 4] = [
+    ("id", EventField::Id, Values::Ids),
+    ("action", EventField::Action, Values::Texts),
+    ("user", EventField::User, Values::Ids),
+    ("token", EventField::Token, Values::Ids),
+];
+
+fn filters(params: &mut Params, paging: Paging) -> EventQuery {
+    let mut query = EventQuery {
+        actions: params.read("action", "a word for what is done, such as token-issued", what).map(|what| vec![what]),
         person: params.id("user").map(OwnerId),
         token: params.id("token").map(TokenId),
         since: params.time("from"),
         until: params.time("to"),
-        ..EventQuery::all(params.paging())
+        ..EventQuery::all(paging)
+    };
+    if let Some((_, descending)) = params.sort(&[("date", ()), ("id", ())]) {
+        query.ascending = !descending;
     }
+    let mut actions: Vec<Vec<What>> = query.actions.take().into_iter().collect();
+    // Only the words of actions are searched: what an event says may be more than its reader may see.
+    if let Some(text) = params.search() {
+        actions.push(those(&Filter::contains(EventField::Action, text)));
+    }
+    for filter in params.filters(&FIELDS) {
+        let id = |now: Option<i64>| match filter.values.as_slice() {
+            [one] => one.parse().ok().filter(|id| now.is_none_or(|now| now == *id)),
+            _ => None,
+        };
+        let taken = match filter.field {
+            EventField::Action => {
+                actions.push(those(&filter));
+                continue;
+            }
+            EventField::Id => id(query.id).map(|id| query.id = Some(id)),
+            EventField::User => id(query.person.map(|id| id.0)).map(|id| query.person = Some(OwnerId(id))),
+            EventField::Token => id(query.token.map(|id| id.0)).map(|id| query.token = Some(TokenId(id))),
+        };
+        if taken.is_none() {
+            params.wrong("filters", "can name one id, one user and one token: use $eq once for each");
+        }
+    }
+    let all = actions.into_iter().reduce(|all, some| all.into_iter().filter(|what| some.contains(what)).collect());
+    EventQuery { actions: all, ..query }
+}
+
+/// The actions whose word passes a filter.
+fn those(filter: &Filter<EventField>) -> Vec<What> {
+    What::ALL.into_iter().filter(|what| filter.passes(&word(*what))).collect()
+}
+
+/// The word of an action.
+pub(super) fn word(what: What) -> String {
+    // An enum without fields is a text.
+    serde_json::to_value(what).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 fn what(word: &str) -> Option<What> {
@@ -212,12 +290,17 @@ fn what(word: &str) -> Option<What> {
 }
 
 async fn shown(api: &Api, page: Page<(i64, AuditEvent)>, paging: Paging) -> Result<Json<EventPage>, Failure> {
+    let results = named(api, page.items).await?;
+    Ok(Json(EventPage { results, pagination: Pagination::of(paging, page.total) }))
+}
+
+/// Events with the present names of the people in them.
+pub(super) async fn named(api: &Api, events: Vec<(i64, AuditEvent)>) -> Result<Vec<Event>, Failure> {
     let person = |event: &AuditEvent| match event.origin.doer {
         Doer::Person(id) => Some(id),
         _ => None,
     };
-    let ids: Vec<OwnerId> = page.items.iter().filter_map(|(_, event)| person(event)).collect();
+    let ids: Vec<OwnerId> = events.iter().filter_map(|(_, event)| person(event)).collect();
     let people = api.owners.among(ids).await?.into_iter().map(|owner| (owner.id, owner)).collect();
-    let results = page.items.into_iter().map(|(id, event)| Event::of(id, event, &people)).collect();
-    Ok(Json(EventPage { results, pagination: Pagination::of(paging, page.total) }))
+    Ok(events.into_iter().map(|(id, event)| Event::of(id, event, &people)).collect())
 }

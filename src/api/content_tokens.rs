@@ -4,14 +4,14 @@ use super::answer::{Answer, Data, List, created, ok};
 use super::body::{Body, NoBody};
 use super::failure::{Failure, Problem};
 use super::json::{given, text_or_null};
-use super::query::Params;
+use super::query::{Params, Values};
 use super::request::{Caller, Id};
 use super::state::Api;
-use super::token::{Lifespan, Regenerated, exposed, shown_key, shown_lifespan};
+use super::token::{Lifespan, Regenerated, exposed, shown_key, shown_lifespan, token_query};
 use super::unchanged::{Comparison, Unchanged, not_later, same_lifespan};
 use crate::domain::{Action, ContentAccess, Kind, Token, TokenAuthority, TokenId};
 use crate::service::{self, ACTIONS, ServiceError, TokenUpdate, Tokens};
-use crate::store::TokenQuery;
+use crate::store::{TokenField, TokenSort};
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
@@ -19,6 +19,22 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 const KIND: &str = "content-api";
+
+const SORTS: [(&str, TokenSort); 6] = [
+    ("id", TokenSort::Id),
+    ("name", TokenSort::Name),
+    ("createdAt", TokenSort::CreatedAt),
+    ("lastUsedAt", TokenSort::LastUsedAt),
+    ("expiresAt", TokenSort::ExpiresAt),
+    ("type", TokenSort::Access),
+];
+
+const FIELDS: [(&str, TokenField, Values); 4] = [
+    ("id", TokenField::Id, Values::Ids),
+    ("name", TokenField::Name, Values::Texts),
+    ("description", TokenField::Description, Values::Texts),
+    ("type", TokenField::Access, Values::Words(&["read-only", "full-access", "custom"])),
+];
 
 /// A content token.
 #[derive(Serialize, ToSchema)]
@@ -213,13 +229,16 @@ fn failed(error: ServiceError) -> Failure {
 #[utoipa::path(get, path = "/admin/api-tokens", tag = "Content tokens", params(
     ("page" = Option<u32>, Query, description = "From 1"),
     ("pageSize" = Option<u32>, Query, description = "From 1 to 1000; 100 if left out"),
+    ("sort" = Option<String>, Query, description = "A field, and `:ASC` or `:DESC`: `createdAt:DESC`; `name` if left out"),
+    ("_q" = Option<String>, Query, description = "A text that is in the name or the description"),
+    ("filters" = Option<String>, Query, description = "`filters[name][$eq]=..`, `[$contains]` or `[$in][0]`, of `id`, `name`, `description`, `type`; all have to pass"),
 ), responses((status = 200, body = List<ContentToken>)))]
 pub(super) async fn list(
     State(api): State<Api>,
     caller: Caller,
     params: Params,
 ) -> Result<Json<List<ContentToken>>, Failure> {
-    let query = TokenQuery { paging: params.paging_alone()?, ..TokenQuery::of(Kind::Content) };
+    let query = token_query(params, Kind::Content, &SORTS, &FIELDS)?;
     let page = tokens(&api, &caller).list(&query).await?;
     let listed = page.items.into_iter().map(|described| described.token.into()).collect();
     Ok(List::of(listed, query.paging, page.total))

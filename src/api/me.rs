@@ -151,9 +151,10 @@ pub(super) async fn permissions(State(api): State<Api>, caller: Caller) -> Resul
 pub(super) async fn list_sessions(
     State(api): State<Api>,
     caller: Caller,
-    params: Params,
+    mut params: Params,
 ) -> Result<Json<List<MySession>>, Failure> {
-    let paging = params.paging_alone()?;
+    let paging = params.large_paging();
+    params.done()?;
     let listed = sessions(&api, &caller).list().await?;
     Ok(List::part(listed.iter().map(|session| MySession::of(session, caller.token)).collect(), paging))
 }

@@ -25,6 +25,7 @@ mod audit;
 mod body;
 mod catalogue;
 mod content_tokens;
+mod export;
 mod failure;
 mod json;
 mod me;
@@ -81,6 +82,8 @@ pub fn router<S: WriteStore>(keyward: &Keyward<S>) -> GuardedRouter {
         .merge(admin_tokens())
         .merge(content_tokens())
         .route("/admin/audit-logs", may("admin::audit-logs.read"), get(audit::list))
+        .route("/admin/audit-logs/export", may("admin::audit-logs.export"), get(export::export))
+        .route("/admin/audit-logs/{id}", may("admin::audit-logs.read"), get(audit::read))
         .with_state(Api::new(keyward))
 }
 

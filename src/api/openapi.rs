@@ -2,7 +2,7 @@
 
 use super::failure::ErrorAnswer;
 use super::state::Api;
-use super::{admin_tokens, audit, catalogue, content_tokens, me, roles, sessions, users};
+use super::{admin_tokens, audit, catalogue, content_tokens, export, me, roles, sessions, users};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -25,7 +25,7 @@ use utoipa::{Modify, OpenApi};
         admin_tokens::regenerate, admin_tokens::owner_permissions,
         content_tokens::list, content_tokens::create, content_tokens::read, content_tokens::update,
         content_tokens::delete, content_tokens::regenerate,
-        audit::list, audit::of_admin_token, catalogue::list, document,
+        audit::list, audit::of_admin_token, audit::read, export::export, catalogue::list, document,
     ),
     components(schemas(ErrorAnswer)),
     security(("bearer" = [])),

@@ -2,7 +2,7 @@
 
 use super::failure::{Failure, Problem};
 use crate::domain::{Timestamp, date, parse_id};
-use crate::store::Paging;
+use crate::store::{Filter, Paging};
 use axum::extract::{FromRequestParts, Query};
 use http::request::Parts;
 use serde::Serialize;
@@ -12,11 +12,34 @@ use utoipa::ToSchema;
 const PAGE_SIZE: u32 = 10;
 const LARGEST_PAGE: u32 = 100;
 
+/// No list is filtered by more values.
+const MOST_FILTERS: usize = 100;
+/// No text that is searched for has more bytes.
+const LONGEST_TEXT: usize = 255;
+
 /// The query parameters of a request.
 pub(super) struct Params {
     given: BTreeMap<String, String>,
+    /// What begins with `filters`, in order.
+    filters: Vec<(String, String)>,
     problems: Vec<Problem>,
 }
+
+/// What the values of a field are.
+#[derive(Clone, Copy)]
+pub(super) enum Values {
+    /// Any text.
+    Texts,
+    /// An id, which may stand under `[id]`: `filters[adminUserOwner][id][$eq]=1`.
+    Ids,
+    /// `true` or `false`.
+    Flags,
+    /// One of these words.
+    Words(&'static [&'static str]),
+}
+
+/// The fields that a list is filtered by: how each is called, which it is, and what its values are.
+pub(super) type FilterFields<F> = [(&'static str, F, Values)];
 
 impl<S: Send + Sync> FromRequestParts<S> for Params {
     type Rejection = Failure;
@@ -24,15 +47,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
         let pairs = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
         let Query(pairs) = pairs.map_err(|_| Problem::at([""; 0], "the query is no list of parameters"))?;
-        let (mut given, mut problems) = (BTreeMap::new(), Vec::new());
+        let (mut given, mut filters, mut problems) = (BTreeMap::new(), Vec::new(), Vec::new());
         for (name, value) in pairs {
             if value.contains('\0') {
                 problems.push(Problem::at([&name], "must not contain NUL"));
+            } else if name.starts_with("filters[") {
+                filters.push((name, value));
             } else if given.insert(name.clone(), value).is_some() {
                 problems.push(Problem::at([&name], "is there twice"));
             }
         }
-        Ok(Self { given, problems })
+        Ok(Self { given, filters, problems })
     }
 }
 
@@ -63,11 +88,9 @@ impl Params {
         self.paging_of(PAGE_SIZE, LARGEST_PAGE)
     }
 
-    /// The paging of a list that used to be whole, and nothing else: its pages are large.
-    pub(super) fn paging_alone(mut self) -> Result<Paging, Failure> {
-        let paging = self.paging_of(Paging::FIRST.page_size, Paging::LARGEST);
-        self.done()?;
-        Ok(paging)
+    /// The paging of a list that used to be whole: its pages are large.
+    pub(super) fn large_paging(&mut self) -> Paging {
+        self.paging_of(Paging::FIRST.page_size, Paging::LARGEST)
     }
 
     fn paging_of(&mut self, usual: u32, largest: u32) -> Paging {
@@ -78,15 +101,119 @@ impl Params {
         Paging { page: page.unwrap_or(1), page_size: page_size.unwrap_or(usual) }
     }
 
+    /// The text of `_q`, if there is any.
+    pub(super) fn search(&mut self) -> Option<String> {
+        let text = self.text("_q").filter(|text| !text.trim().is_empty())?;
+        if text.len() > LONGEST_TEXT {
+            self.wrong("_q", format!("must have at most {LONGEST_TEXT} bytes"));
+        }
+        Some(text)
+    }
+
+    /// What the list is sorted by, and whether the greatest comes first: `email:DESC`.
+    pub(super) fn sort<S: Copy>(&mut self, fields: &[(&str, S)]) -> Option<(S, bool)> {
+        let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
+        let expected = format!("one of {}, with :ASC or :DESC", names.join(", "));
+        self.read("sort", &expected, |text| {
+            let (field, order) = text.split_once(':').unwrap_or((text, "ASC"));
+            let (_, sort) = fields.iter().find(|(name, _)| *name == field)?;
+            match order {
+                _ if order.eq_ignore_ascii_case("asc") => Some((*sort, false)),
+                _ if order.eq_ignore_ascii_case("desc") => Some((*sort, true)),
+                _ => None,
+            }
+        })
+    }
+
+    /// Reads `filters[field][$eq]`, `[$contains]` and `[$in]`; all have to pass. `filters[$and][0][field]..` is the same.
+    pub(super) fn filters<F: Copy>(&mut self, fields: &FilterFields<F>) -> Vec<Filter<F>> {
+        let given = std::mem::take(&mut self.filters);
+        if given.len() > MOST_FILTERS {
+            self.wrong("filters", format!("must have at most {MOST_FILTERS} values"));
+            return Vec::new();
+        }
+        let (mut filters, mut lists) = (Vec::new(), BTreeMap::new());
+        for (name, value) in given {
+            match one_filter(fields, &name, &value) {
+                Ok((filter, None)) => filters.push(filter),
+                // The values of a list come one by one.
+                Ok((filter, Some(path))) => match lists.get(&path) {
+                    None => {
+                        lists.insert(path, filters.len());
+                        filters.push(filter);
+                    }
+                    Some(at) => {
+                        // An index of `filters`, which only grows.
+                        let list: &mut Filter<F> = &mut filters[*at];
+                        list.values.extend(filter.values);
+                    }
+                },
+                Err(message) => self.problems.push(Problem::at([name], message).got(value)),
+            }
+        }
+        filters
+    }
+
     pub(super) fn wrong(&mut self, name: &str, message: impl Into<String>) {
         self.problems.push(Problem::at([name], message));
     }
 
     /// Refuses what was wrong, and what nobody has asked for.
     pub(super) fn done(self) -> Result<(), Failure> {
-        let unknown = self.given.into_keys().map(|name| Problem::at([name], "is no parameter of this list"));
+        let unknown = self.given.into_keys().chain(self.filters.into_iter().map(|(name, _)| name));
+        let unknown = unknown.map(|name| Problem::at([name], "is no parameter of this list"));
         let problems: Vec<Problem> = self.problems.into_iter().chain(unknown).collect();
         if problems.is_empty() { Ok(()) } else { Err(Failure::invalid(problems)) }
+    }
+}
+
+/// One value of a filter. With `$in` it belongs to a list, which is named by the path before it.
+fn one_filter<F: Copy>(
+    fields: &FilterFields<F>,
+    name: &str,
+    value: &str,
+) -> Result<(Filter<F>, Option<String>), String> {
+    let shape = || "must look like filters[field][$eq], with $eq, $contains or $in".to_owned();
+    let inside = name.strip_prefix("filters[").and_then(|rest| rest.strip_suffix(']')).ok_or_else(shape)?;
+    let mut parts: Vec<&str> = inside.split("][").collect();
+    let is_index = |part: &str| part.is_empty() || part.parse::<u16>().is_ok();
+    let mut group = "";
+    if let ["$and", index, ..] = parts.as_slice()
+        && is_index(index)
+    {
+        group = *index;
+        parts.drain(..2);
+    }
+    let Some((_, field, values)) = fields.iter().find(|(known, ..)| Some(known) == parts.first()).copied() else {
+        let known: Vec<&str> = fields.iter().map(|(known, ..)| *known).collect();
+        return Err(format!("is no field to filter by: use {}", known.join(", ")));
+    };
+    if matches!(values, Values::Ids) && parts.get(1) == Some(&"id") {
+        parts.remove(1);
+    }
+    let good = match values {
+        Values::Texts => value.len() <= LONGEST_TEXT,
+        Values::Ids => parse_id(value).is_some(),
+        Values::Flags => matches!(value, "true" | "false"),
+        Values::Words(words) => words.contains(&value),
+    };
+    if !good {
+        return Err(match values {
+            Values::Texts => format!("must have at most {LONGEST_TEXT} bytes"),
+            Values::Ids => "must be an id".to_owned(),
+            Values::Flags => "must be true or false".to_owned(),
+            Values::Words(words) => format!("must be one of {}", words.join(", ")),
+        });
+    }
+    match &parts[1..] {
+        ["$eq"] => Ok((Filter::equals(field, [value]), None)),
+        ["$contains"] if matches!(values, Values::Texts) => Ok((Filter::contains(field, value), None)),
+        ["$contains"] => Err("takes $eq or $in: only texts contain others".to_owned()),
+        ["$in"] => Ok((Filter::equals(field, [value]), Some(format!("{group}.{}", parts[0])))),
+        ["$in", index] if is_index(index) => {
+            Ok((Filter::equals(field, [value]), Some(format!("{group}.{}", parts[0]))))
+        }
+        _ => Err(shape()),
     }
 }
 

@@ -5,13 +5,13 @@ use super::body::{Body, NoBody};
 use super::failure::Failure;
 use super::json::{given, text_or_null};
 use super::permission::{Permission, Sent, SentPermission, show_permissions};
-use super::query::Params;
+use super::query::{Params, Values};
 use super::request::{Caller, Id};
 use super::state::Api;
 use super::unchanged::{Comparison, Unchanged};
 use crate::domain::{self, RoleId};
 use crate::service::{self, PERMISSIONS, Roles};
-use crate::store;
+use crate::store::{self, Filter};
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
@@ -97,10 +97,74 @@ async fn found(api: &Api, id: RoleId) -> Result<Role, Failure> {
 #[utoipa::path(get, path = "/admin/roles", tag = "Roles", params(
     ("page" = Option<u32>, Query, description = "From 1"),
     ("pageSize" = Option<u32>, Query, description = "From 1 to 1000; 100 if left out"),
+    ("sort" = Option<String>, Query, description = "A field, and `:ASC` or `:DESC`: `name:DESC`; `id` if left out"),
+    ("_q" = Option<String>, Query, description = "A text that is in the name or the description"),
+    ("filters" = Option<String>, Query, description = "`filters[name][$eq]=..`, `[$contains]` or `[$in][0]`, of `id`, `name`, `description`, `code`; all have to pass"),
 ), responses((status = 200, body = List<Role>)))]
-pub(super) async fn list(State(api): State<Api>, caller: Caller, params: Params) -> Result<Json<List<Role>>, Failure> {
-    let paging = params.paging_alone()?;
-    Ok(List::part(roles(&api, &caller).list().await?.into_iter().map(Role::from).collect(), paging))
+pub(super) async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    mut params: Params,
+) -> Result<Json<List<Role>>, Failure> {
+    let paging = params.large_paging();
+    let (sort, descending) = params.sort(&SORTS).unwrap_or((RoleField::Id, false));
+    let (search, filters) = (params.search(), params.filters(&FIELDS));
+    params.done()?;
+    let mut found: Vec<Role> = roles(&api, &caller).list().await?.into_iter().map(Role::from).collect();
+    let search = search.map(|text| text.to_ascii_lowercase());
+    found.retain(|role| {
+        let has = |text: &str| [&role.name, &role.description].iter().any(|of| of.to_ascii_lowercase().contains(text));
+        let passes = |filter: &Filter<RoleField>| role.text(filter.field).is_some_and(|text| filter.passes(&text));
+        search.as_deref().is_none_or(has) && filters.iter().all(passes)
+    });
+    match sort {
+        RoleField::Id => {}
+        RoleField::UpdatedAt => found.sort_by(|a, b| a.updated_at.cmp(&b.updated_at)),
+        RoleField::CreatedAt => found.sort_by(|a, b| a.created_at.cmp(&b.created_at)),
+        field => found.sort_by_cached_key(|role| role.text(field).map(|text| text.to_lowercase())),
+    }
+    if descending {
+        found.reverse();
+    }
+    Ok(List::part(found, paging))
+}
+
+/// A field that roles are filtered or sorted by.
+#[derive(Clone, Copy)]
+enum RoleField {
+    Id,
+    Name,
+    Description,
+    Code,
+    CreatedAt,
+    UpdatedAt,
+}
+
+const SORTS: [(&str, RoleField); 4] = [
+    ("id", RoleField::Id),
+    ("name", RoleField::Name),
+    ("createdAt", RoleField::CreatedAt),
+    ("updatedAt", RoleField::UpdatedAt),
+];
+
+const FIELDS: [(&str, RoleField, Values); 4] = [
+    ("id", RoleField::Id, Values::Ids),
+    ("name", RoleField::Name, Values::Texts),
+    ("description", RoleField::Description, Values::Texts),
+    ("code", RoleField::Code, Values::Texts),
+];
+
+impl Role {
+    fn text(&self, field: RoleField) -> Option<String> {
+        match field {
+            RoleField::Id => Some(self.id.to_string()),
+            RoleField::Name => Some(self.name.clone()),
+            RoleField::Description => Some(self.description.clone()),
+            RoleField::Code => self.code.clone(),
+            RoleField::CreatedAt => Some(self.created_at.clone()),
+            RoleField::UpdatedAt => Some(self.updated_at.clone()),
+        }
+    }
 }
 
 /// Makes a role, which allows nothing yet.

@@ -1,7 +1,10 @@
 //! What admin tokens and content tokens have in common on the wire.
 
-use crate::domain::{Secret, Token};
+use super::failure::Failure;
+use super::query::{FilterFields, Params};
+use crate::domain::{Kind, Secret, Token};
 use crate::service::{self, Reveal};
+use crate::store::{TokenField, TokenQuery, TokenSort};
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::borrow::Cow;
@@ -10,6 +13,20 @@ use std::time::Duration;
 use utoipa::openapi::schema::{SchemaType, Type};
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
+
+/// Which tokens a list asks for.
+pub(super) fn token_query(
+    mut params: Params,
+    kind: Kind,
+    sorts: &[(&str, TokenSort)],
+    fields: &FilterFields<TokenField>,
+) -> Result<TokenQuery, Failure> {
+    let paging = params.large_paging();
+    let (sort, descending) = params.sort(sorts).unwrap_or((TokenSort::Name, false));
+    let (search, filters) = (params.search(), params.filters(fields));
+    params.done()?;
+    Ok(TokenQuery { paging, search, filters, sort, descending, ..TokenQuery::of(kind) })
+}
 
 /// How long a token is to live: milliseconds, as a number or a text; for ever, if null or left out.
 #[derive(Default)]

@@ -4,14 +4,14 @@ use super::answer::{Answer, Data, created, ok};
 use super::body::{Body, NoBody};
 use super::failure::{Failure, Problem, Problems};
 use super::json::{given, nullable, text_or_null};
-use super::query::{Pagination, Params};
+use super::query::{Pagination, Params, Values};
 use super::request::{Caller, Id};
 use super::state::Api;
 use super::unchanged::{Comparison, Unchanged};
 use super::user::{RoleChoice, User};
 use crate::domain::{OwnerId, OwnerState, Role, RoleId};
 use crate::service::{Invited, OwnerUpdate, Owners, Password, ROLES};
-use crate::store::{NewOwner, OwnerQuery, OwnerSort};
+use crate::store::{NewOwner, OwnerField, OwnerQuery, OwnerSort};
 use axum::extract::State;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,16 @@ const SORTS: [(&str, OwnerSort); 6] = [
     ("lastname", OwnerSort::Lastname),
     ("username", OwnerSort::Username),
     ("createdAt", OwnerSort::CreatedAt),
+];
+
+const FIELDS: [(&str, OwnerField, Values); 7] = [
+    ("id", OwnerField::Id, Values::Ids),
+    ("email", OwnerField::Email, Values::Texts),
+    ("firstname", OwnerField::Firstname, Values::Texts),
+    ("lastname", OwnerField::Lastname, Values::Texts),
+    ("username", OwnerField::Username, Values::Texts),
+    ("isActive", OwnerField::IsActive, Values::Flags),
+    ("blocked", OwnerField::Blocked, Values::Flags),
 ];
 
 /// A page of users.
@@ -99,6 +109,7 @@ fn owners(api: &Api, caller: &Caller) -> Owners {
     ("pageSize" = Option<u32>, Query, description = "From 1 to 100; 10 if left out"),
     ("sort" = Option<String>, Query, description = "A field, and `:ASC` or `:DESC`: `email:DESC`"),
     ("_q" = Option<String>, Query, description = "A text that is in the e-mail address or a name"),
+    ("filters" = Option<String>, Query, description = "`filters[email][$eq]=..`, `[$contains]` or `[$in][0]`, of `id`, `email`, `firstname`, `lastname`, `username`, `isActive`, `blocked`; all have to pass"),
 ), responses((status = 200, body = Data<UserPage>)))]
 pub(super) async fn list(
     State(api): State<Api>,
@@ -106,28 +117,14 @@ pub(super) async fn list(
     mut params: Params,
 ) -> Result<Answer<UserPage>, Failure> {
     let paging = params.paging();
-    let sort = params.read("sort", "a field such as email, with :ASC or :DESC", sort);
-    let search = params.text("_q").filter(|text| !text.trim().is_empty());
-    if search.as_ref().is_some_and(|text| text.len() > 255) {
-        params.wrong("_q", "must have at most 255 bytes");
-    }
+    let (sort, descending) = params.sort(&SORTS).unwrap_or((OwnerSort::Id, false));
+    let (search, filters) = (params.search(), params.filters(&FIELDS));
     params.done()?;
-    let (sort, descending) = sort.unwrap_or((OwnerSort::Id, false));
-    let query = OwnerQuery { paging, search, sort, descending };
+    let query = OwnerQuery { paging, search, filters, sort, descending };
     let page = owners(&api, &caller).list(&query).await?;
     let roles = api.roles_by_id().await?;
     let results = page.items.into_iter().map(|owner| User::of(owner, &roles)).collect();
     Ok(ok(UserPage { results, pagination: Pagination::of(paging, page.total) }))
-}
-
-fn sort(text: &str) -> Option<(OwnerSort, bool)> {
-    let (field, order) = text.split_once(':').unwrap_or((text, "ASC"));
-    let (_, sort) = SORTS.into_iter().find(|(name, _)| *name == field)?;
-    match order {
-        _ if order.eq_ignore_ascii_case("asc") => Some((sort, false)),
-        _ if order.eq_ignore_ascii_case("desc") => Some((sort, true)),
-        _ => None,
-    }
 }
 
 /// Invites somebody, and shows what to hand over to them.

@@ -91,6 +91,39 @@ pub enum What {
     Imported,
 }
 
+impl What {
+    /// Every one.
+    pub const ALL: [Self; 27] = [
+        Self::OwnerCreated,
+        Self::OwnerInvited,
+        Self::OwnerInvitedAgain,
+        Self::InvitationWithdrawn,
+        Self::OwnerRegistered,
+        Self::OwnerUpdated,
+        Self::OwnerStateSet,
+        Self::OwnerRolesSet,
+        Self::PasswordSet,
+        Self::OwnerDeleted,
+        Self::RoleCreated,
+        Self::RoleUpdated,
+        Self::RolePermissionsSet,
+        Self::PermissionClamped,
+        Self::RoleDeleted,
+        Self::TokenIssued,
+        Self::TokenUpdated,
+        Self::TokenRegenerated,
+        Self::TokenRevealed,
+        Self::GrantClamped,
+        Self::TokenRevoked,
+        Self::SignedIn,
+        Self::SignedOut,
+        Self::SignInsFailed,
+        Self::RetentionSet,
+        Self::EventsDeleted,
+        Self::Imported,
+    ];
+}
+
 /// What it was done to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -192,7 +192,7 @@ impl Default for Catalogue {
             ("api-tokens", "API Tokens", &tokens[..]),
             ("users", "Users", &people[..]),
             ("roles", "Roles", &people[..]),
-            ("audit-logs", "Audit Logs", &[("read", "Read")][..]),
+            ("audit-logs", "Audit Logs", &[("read", "Read"), ("export", "Export")][..]),
         ];
         own.iter().fold(empty, |all, (what, name, actions)| {
             actions.iter().fold(all, |all, (deed, display)| {

@@ -44,6 +44,17 @@ impl OwnerState {
     pub const ALL: [Self; 5] =
         [Self::Invited, Self::Active, Self::Deactivated, Self::Blocked, Self::DeactivatedAndBlocked];
 
+    /// Its word, as it is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Invited => "invited",
+            Self::Active => "active",
+            Self::Deactivated => "deactivated",
+            Self::Blocked => "blocked",
+            Self::DeactivatedAndBlocked => "deactivated-and-blocked",
+        }
+    }
+
     /// Whether tokens of an owner in this state are admitted.
     pub fn is_active(self) -> bool {
         matches!(self, Self::Active)

@@ -111,7 +111,8 @@ async fn set_up(draft: &mut Draft, defaults: Vec<Default>) -> Result<SetUp, Serv
 async fn remember_retention(draft: &mut Draft, keep: Option<Duration>) -> Result<(), ServiceError> {
     let days = |keep: Duration| keep.as_secs_f64() / 86_400.0;
     let details = json!({"days": keep.map(days)});
-    let query = EventQuery { what: Some(What::RetentionSet), ..EventQuery::all(Paging { page: 1, page_size: 1 }) };
+    let query =
+        EventQuery { actions: Some(vec![What::RetentionSet]), ..EventQuery::all(Paging { page: 1, page_size: 1 }) };
     let last = draft.tx.events(&query).await?.items.pop().map(|(_, event)| event.details);
     // For ever is what goes without saying.
     if last.unwrap_or_else(|| json!({"days": Value::Null})) != details {

@@ -136,10 +136,11 @@ impl Sight {
         if let (Some(_), Some(details)) = (self.token, event.details.as_object_mut()) {
             details.remove("tokens");
         }
-        if event.what == What::SignInsFailed && !self.users {
-            if let Some(details) = event.details.as_object_mut() {
-                details.retain(|name, _| matches!(name.as_str(), "count" | "accounts"));
-            }
+        if event.what == What::SignInsFailed
+            && !self.users
+            && let Some(details) = event.details.as_object_mut()
+        {
+            details.retain(|name, _| matches!(name.as_str(), "count" | "accounts"));
         }
         if self.sees(event.target, &event.details, owners) {
             // Of what is their own they learn who did it in every case.

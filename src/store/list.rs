@@ -1,6 +1,6 @@
 //! Parts of lists: which, and in which order.
 
-use crate::domain::{Doer, Kind, OwnerId, Target, Timestamp, TokenId, What};
+use crate::domain::{Doer, Kind, OwnerId, OwnerState, Target, Timestamp, TokenId, What, comparable};
 use std::net::IpAddr;
 
 /// Which part of a list.
@@ -34,6 +34,152 @@ pub struct Page<T> {
     pub total: u64,
 }
 
+/// A test of one field of the rows of a list. One of the values is enough.
+///
+/// ```
+/// use keyward::store::{Filter, OwnerField};
+/// let ada_or_bob = Filter::equals(OwnerField::Firstname, ["Ada", "Bob"]);
+/// let here = Filter::contains(OwnerField::Email, "@example.test");
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Filter<F> {
+    /// The field.
+    pub field: F,
+    /// How its text is compared.
+    pub test: FilterTest,
+    /// With what.
+    pub values: Vec<String>,
+}
+
+/// How the text of a field is compared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum FilterTest {
+    /// It is the value. E-mail addresses are compared by their [comparable](crate::store::comparable()) form, other texts as they are.
+    Equals,
+    /// The value is a part of it, in any case (of ASCII letters at least).
+    Contains,
+}
+
+impl<F> Filter<F> {
+    /// The field is one of these values.
+    pub fn equals<V: Into<String>>(field: F, values: impl IntoIterator<Item = V>) -> Self {
+        Self { field, test: FilterTest::Equals, values: values.into_iter().map(Into::into).collect() }
+    }
+
+    /// The value is a part of the field.
+    pub fn contains(field: F, value: impl Into<String>) -> Self {
+        Self { field, test: FilterTest::Contains, values: vec![value.into()] }
+    }
+
+    /// Whether a row passes that has this text in the field.
+    pub(crate) fn passes(&self, text: &str) -> bool {
+        self.values.iter().any(|value| self.test.passes(text, value))
+    }
+}
+
+/// A filter as stores apply it: on one column.
+#[derive(Debug)]
+pub(crate) struct ColumnFilter {
+    pub(crate) column: &'static str,
+    pub(crate) test: FilterTest,
+    pub(crate) values: Vec<String>,
+}
+
+impl ColumnFilter {
+    /// Whether a row passes that has this text in the column.
+    pub(crate) fn passes(&self, text: Option<String>) -> bool {
+        let Some(text) = text else { return false };
+        self.values.iter().any(|value| self.test.passes(&text, value))
+    }
+}
+
+impl FilterTest {
+    pub(crate) fn passes(self, text: &str, value: &str) -> bool {
+        match self {
+            Self::Equals => text == value,
+            Self::Contains => text.to_ascii_lowercase().contains(&value.to_ascii_lowercase()),
+        }
+    }
+}
+
+/// A field that owners are filtered by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum OwnerField {
+    /// The id.
+    Id,
+    /// The e-mail address.
+    Email,
+    /// The first name.
+    Firstname,
+    /// The last name.
+    Lastname,
+    /// The name they chose.
+    Username,
+    /// `true` or `false`: whether they have registered and are not switched off.
+    IsActive,
+    /// `true` or `false`: whether they are shut out.
+    Blocked,
+}
+
+impl Filter<OwnerField> {
+    pub(crate) fn on_column(&self) -> ColumnFilter {
+        let column = |column| ColumnFilter { column, test: self.test, values: self.values.clone() };
+        let states = |is: fn(OwnerState) -> bool| ColumnFilter {
+            column: "state",
+            test: FilterTest::Equals,
+            values: OwnerState::ALL
+                .into_iter()
+                .filter(|state| self.values.contains(&is(*state).to_string()))
+                .map(|state| state.as_str().to_owned())
+                .collect(),
+        };
+        match (self.field, self.test) {
+            (OwnerField::Id, _) => column("id"),
+            (OwnerField::Email, FilterTest::Equals) => ColumnFilter {
+                values: self.values.iter().map(|email| comparable(email)).collect(),
+                ..column("email-key")
+            },
+            (OwnerField::Email, _) => column("email"),
+            (OwnerField::Firstname, _) => column("firstname"),
+            (OwnerField::Lastname, _) => column("lastname"),
+            (OwnerField::Username, _) => column("username"),
+            (OwnerField::IsActive, _) => states(OwnerState::is_switched_on),
+            (OwnerField::Blocked, _) => states(OwnerState::is_blocked),
+        }
+    }
+}
+
+/// A field that tokens are filtered by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum TokenField {
+    /// The id.
+    Id,
+    /// The name.
+    Name,
+    /// The description.
+    Description,
+    /// The id of the owner.
+    Owner,
+    /// The access of content tokens: `read-only`, `full-access`, `custom`.
+    Access,
+}
+
+impl Filter<TokenField> {
+    pub(crate) fn on_column(&self) -> ColumnFilter {
+        let column = match self.field {
+            TokenField::Id => "id",
+            TokenField::Name => "name",
+            TokenField::Description => "description",
+            TokenField::Owner => "owner",
+            TokenField::Access => "access",
+        };
+        ColumnFilter { column, test: self.test, values: self.values.clone() }
+    }
+}
+
 /// Which owners, in which order.
 #[derive(Clone, Debug)]
 pub struct OwnerQuery {
@@ -41,10 +187,19 @@ pub struct OwnerQuery {
     pub paging: Paging,
     /// A text that is in the e-mail address or a name, in any case (of ASCII letters at least).
     pub search: Option<String>,
+    /// Tests that all have to pass.
+    pub filters: Vec<Filter<OwnerField>>,
     /// Sorted by what, then by id.
     pub sort: OwnerSort,
     /// The greatest first, also of the ids.
     pub descending: bool,
+}
+
+impl OwnerQuery {
+    /// All, by id, on this page.
+    pub fn all(paging: Paging) -> Self {
+        Self { paging, search: None, filters: Vec::new(), sort: OwnerSort::Id, descending: false }
+    }
 }
 
 /// What owners are sorted by.
@@ -84,6 +239,8 @@ pub struct TokenQuery {
     pub unexpired_at: Option<Timestamp>,
     /// A text that is in the name, the description or the name that the owner is shown by, in any case (of ASCII letters at least).
     pub search: Option<String>,
+    /// Tests that all have to pass.
+    pub filters: Vec<Filter<TokenField>>,
     /// What they are sorted by; those that are equal in it, by id.
     pub sort: TokenSort,
     /// The greatest first, also of the ids.
@@ -94,7 +251,16 @@ impl TokenQuery {
     /// The first hundred of a kind, by name.
     pub fn of(kind: Kind) -> Self {
         let (paging, sort) = (Paging::FIRST, TokenSort::Name);
-        Self { paging, kind, owner: None, unexpired_at: None, search: None, sort, descending: false }
+        Self {
+            paging,
+            kind,
+            owner: None,
+            unexpired_at: None,
+            search: None,
+            filters: Vec::new(),
+            sort,
+            descending: false,
+        }
     }
 }
 
@@ -123,8 +289,12 @@ pub enum TokenSort {
 pub struct EventQuery {
     /// Which page.
     pub paging: Paging,
-    /// What was done.
-    pub what: Option<What>,
+    /// The event with this id.
+    pub id: Option<i64>,
+    /// Events with a smaller id. Then there is no total: it is the number of events on the page.
+    pub below: Option<i64>,
+    /// What was done: one of these.
+    pub actions: Option<Vec<What>>,
     /// To what.
     pub target: Option<Target>,
     /// By this person.
@@ -137,12 +307,26 @@ pub struct EventQuery {
     pub since: Option<Timestamp>,
     /// Before.
     pub until: Option<Timestamp>,
+    /// The oldest first.
+    pub ascending: bool,
 }
 
 impl EventQuery {
     /// All, on this page.
     pub fn all(paging: Paging) -> Self {
-        Self { paging, what: None, target: None, person: None, token: None, tokens_of: None, since: None, until: None }
+        Self {
+            paging,
+            id: None,
+            below: None,
+            actions: None,
+            target: None,
+            person: None,
+            token: None,
+            tokens_of: None,
+            since: None,
+            until: None,
+            ascending: false,
+        }
     }
 }
 

@@ -16,7 +16,10 @@ mod sql;
 pub(crate) mod strapi;
 
 pub use crate::domain::comparable;
-pub use list::{EventQuery, EventsOfActor, OwnerQuery, OwnerSort, Page, Paging, SignInPlace, TokenQuery, TokenSort};
+pub use list::{
+    EventQuery, EventsOfActor, Filter, FilterTest, OwnerField, OwnerQuery, OwnerSort, Page, Paging, SignInPlace,
+    TokenField, TokenQuery, TokenSort,
+};
 pub use memory::MemoryStore;
 pub use new::{Imported, NewOwner, NewRole, NewToken, Profile, TokenTimes};
 #[cfg(feature = "postgres")]

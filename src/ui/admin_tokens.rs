@@ -277,7 +277,8 @@ fn granted(token: &Token) -> Ceiling {
 
 /// What was taken away from a token, the latest first.
 async fn lost(pages: &Pages, viewer: &Viewer, id: TokenId, now: Timestamp) -> Result<Vec<Lost>, Failure> {
-    let query = EventQuery { what: Some(What::GrantClamped), ..EventQuery::all(Page { page: 1, page_size: 20 }) };
+    let query =
+        EventQuery { actions: Some(vec![What::GrantClamped]), ..EventQuery::all(Page { page: 1, page_size: 20 }) };
     let events = pages.events.clone().by(&viewer.actor).of_token(id, &query).await?;
     let mut all = Vec::new();
     for (_, event) in events.items {

@@ -138,8 +138,8 @@ async fn query(pages: &Pages, viewer: &Viewer, asked: &Asked) -> Result<(EventQu
     };
     query.since = day("from", &asked.from);
     query.until = day("to", &asked.to).map(|to: Timestamp| to.plus(DAY));
-    query.what = kind(&asked.what);
-    if query.what.is_none() && !asked.what.is_empty() {
+    query.actions = kind(&asked.what).map(|what| vec![what]);
+    if query.actions.is_none() && !asked.what.is_empty() {
         found.say("what", "there is no such kind of event");
     }
     match asked.by.trim() {
@@ -167,7 +167,7 @@ async fn somebody(pages: &Pages, viewer: &Viewer, text: &str) -> Result<Result<O
     }
     let paging = Page { page: 1, page_size: 100 };
     let search = Some(text.to_owned());
-    let like = pages.owners.list(&OwnerQuery { paging, search, sort: OwnerSort::Email, descending: false }).await?;
+    let like = pages.owners.list(&OwnerQuery { search, sort: OwnerSort::Email, ..OwnerQuery::all(paging) }).await?;
     let exactly = like.items.iter().find(|owner| comparable(&owner.email) == comparable(text));
     Ok(match (exactly, like.items.as_slice()) {
         (Some(owner), _) => Ok(owner.id),

@@ -136,7 +136,7 @@ async fn addresses(
     const PAGE: u32 = 200;
     let mut found = HashMap::new();
     let mut query = EventQuery {
-        what: Some(What::SignedIn),
+        actions: Some(vec![What::SignedIn]),
         person: Some(viewer.id),
         since: Some(Timestamp(since.0.saturating_sub(Duration::from_secs(60).as_millis() as i64))),
         ..EventQuery::all(Paging { page: 1, page_size: PAGE })

@@ -92,7 +92,7 @@ impl Names {
         };
         for what in events {
             let latest = Paging { page: 1, page_size: 1 };
-            let query = EventQuery { what: Some(*what), target: Some(target), ..EventQuery::all(latest) };
+            let query = EventQuery { actions: Some(vec![*what]), target: Some(target), ..EventQuery::all(latest) };
             let found = pages.events.clone().by(&viewer.actor).list(&query).await?.items.pop();
             if let Some((_, event)) = found {
                 let gone = *what != What::TokenIssued;

@@ -77,7 +77,6 @@ pub(super) async fn list(
     let sort = Sort::asked(&asked.sort, &["name", "email", "created"]);
     let owners = owners(&pages, &viewer);
     let query = |page: usize| OwnerQuery {
-        paging: Page { page: u32::try_from(page).unwrap_or(1), page_size: PAGE_SIZE as u32 },
         search: asked.searched(),
         sort: match sort.by {
             "email" => OwnerSort::Email,
@@ -85,6 +84,7 @@ pub(super) async fn list(
             _ => OwnerSort::Firstname,
         },
         descending: sort.descending,
+        ..OwnerQuery::all(Page { page: u32::try_from(page).unwrap_or(1), page_size: PAGE_SIZE as u32 })
     };
     let href = |page: &str| address(LIST, &[("q", &asked.q), ("sort", &asked.sort), ("page", page)]);
     let first = asked.page.parse().unwrap_or(1).max(1);

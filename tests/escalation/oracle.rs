@@ -3,7 +3,7 @@
 use crate::setting::{
     ACTIONS, ASSIGNED, CONDITIONS, FIELDS, FLAG, GUILD, GUILD_ROLE, PLAIN, Row, TEAM, TRAINEE, TRAINEE_ROLE,
 };
-use keyward::store::{OwnerQuery, OwnerSort, Paging, TokenQuery, WriteStore};
+use keyward::store::{OwnerQuery, Paging, TokenQuery, WriteStore};
 use keyward::testing::World;
 use keyward::{Fields, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Kind, OwnerId, OwnerState, Permission, RoleId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +30,7 @@ impl State {
     pub(crate) async fn of<S: WriteStore>(world: &World<S>) -> Self {
         let mut view = world.keyward.store().view().await.unwrap();
         let paging = Paging { page: 1, page_size: 1000 };
-        let query = OwnerQuery { paging, search: None, sort: OwnerSort::Id, descending: false };
+        let query = OwnerQuery::all(paging);
         let all = TokenQuery { paging, ..TokenQuery::of(Kind::Admin) };
         let owners = view.owners(&query).await.unwrap().items.into_iter().map(|o| (o.id, (o.roles, o.state)));
         Self {

@@ -68,7 +68,7 @@ impl Powers {
         let mut view = world.keyward.store().view().await.unwrap();
         let page = keyward::store::Paging { page: 1, page_size: 1000 };
         let sort = keyward::store::OwnerSort::Id;
-        let query = keyward::store::OwnerQuery { paging: page, search: None, sort, descending: false };
+        let query = keyward::store::OwnerQuery { sort, ..keyward::store::OwnerQuery::all(page) };
         let owners = view.owners(&query).await.unwrap().items.into_iter().map(|o| (o.id, o.roles)).collect();
         let roles = view.roles().await.unwrap().into_iter().map(|(r, _)| (r.id, r.permissions)).collect();
         let all = TokenQuery { paging: page, ..TokenQuery::of(Kind::Admin) };

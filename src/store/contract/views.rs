@@ -106,7 +106,7 @@ pub(super) async fn owners_are_searched_sorted_and_paged<S: Backend>(store: &S) 
     let mut view = view(store).await;
     let mut found = async |search: Option<&str>, sort, descending, page, page_size| {
         let paging = Paging { page, page_size };
-        let query = OwnerQuery { paging, search: search.map(Into::into), sort, descending };
+        let query = OwnerQuery { search: search.map(Into::into), sort, descending, ..OwnerQuery::all(paging) };
         let page = view.owners(&query).await.expect("owners are listed");
         let places = page.items.iter().map(|o| ids.iter().position(|id| *id == o.id).expect("one of them"));
         (places.collect::<Vec<usize>>(), page.total)
@@ -287,7 +287,7 @@ pub(super) async fn events_are_found_and_paged<S: Backend>(store: &S) {
     let (at, the_first) = (|n| Some(Timestamp(n)), Target::Token(TokenId(1), Kind::Admin));
     let cases = [
         (all.clone(), vec![4, 3, 2, 1, 0], 5),
-        (EventQuery { what: Some(What::TokenIssued), ..all.clone() }, vec![2, 1], 2),
+        (EventQuery { actions: Some(vec![What::TokenIssued]), ..all.clone() }, vec![2, 1], 2),
         (EventQuery { target: Some(the_first), ..all.clone() }, vec![1, 0], 2),
         (EventQuery { target: Some(Target::Installation), ..all.clone() }, vec![2], 1),
         (EventQuery { target: Some(Target::Role(RoleId(1))), ..all.clone() }, vec![4], 1),

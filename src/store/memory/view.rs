@@ -5,9 +5,10 @@ use crate::domain::{
     AuditEvent, Ceiling, Digest, Doer, Kind, Owner, OwnerId, PasswordHash, Role, RoleId, SealedSecret, Target,
     Timestamp, Token, TokenId, What, comparable,
 };
+use crate::store::list::ColumnFilter;
 use crate::store::{
-    Clamped, EventQuery, EventsOfActor, Imported, OwnerQuery, OwnerSort, Page, Paging, Proposed, Record, SignInPlace,
-    StoreError, TokenQuery, TokenSort, View,
+    Clamped, EventQuery, EventsOfActor, Filter, Imported, OwnerField, OwnerQuery, OwnerSort, Page, Paging, Proposed,
+    Record, SignInPlace, StoreError, TokenField, TokenQuery, TokenSort, View,
 };
 use async_trait::async_trait;
 use std::cmp::Ordering;
@@ -58,8 +59,12 @@ impl<L: Send> View for Open<L> {
 
     async fn owners(&mut self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError> {
         let search = query.search.as_ref().map(|text| text.to_ascii_lowercase());
-        let mut found: Vec<&Arc<Owner>> =
-            self.content.owners.values().filter(|o| search.as_ref().is_none_or(|text| names(o, text))).collect();
+        let filters: Vec<ColumnFilter> = query.filters.iter().map(Filter::<OwnerField>::on_column).collect();
+        let asked = |o: &&Arc<Owner>| {
+            search.as_ref().is_none_or(|text| names(o, text))
+                && filters.iter().all(|f| f.passes(owner_column(o, f.column)))
+        };
+        let mut found: Vec<&Arc<Owner>> = self.content.owners.values().filter(asked).collect();
         found.sort_unstable_by(|a, b| {
             let order = by(query.sort, a, b).then(a.id.cmp(&b.id));
             if query.descending { order.reverse() } else { order }
@@ -107,8 +112,10 @@ impl<L: Send> View for Open<L> {
     async fn tokens(&mut self, query: &TokenQuery) -> Result<Page<Token>, StoreError> {
         let search = query.search.as_ref().map(|text| text.to_ascii_lowercase());
         let owner = |t: &Token| t.owner().and_then(|id| self.content.owners.get(&id)).map(|o| o.display_name());
+        let filters: Vec<ColumnFilter> = query.filters.iter().map(Filter::<TokenField>::on_column).collect();
         let found = |t: &&Arc<Token>| {
             t.kind() == query.kind
+                && filters.iter().all(|f| f.passes(token_column(t, f.column)))
                 && (query.owner.is_none() || t.owner() == query.owner)
                 && query.unexpired_at.is_none_or(|at| t.expires_at.is_none_or(|end| end > at))
                 && search.as_ref().is_none_or(|text| {
@@ -240,13 +247,19 @@ impl<L: Send> View for Open<L> {
     }
 
     async fn events(&mut self, query: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError> {
-        let found = self
+        let mut found: Vec<_> = self
             .content
             .events
             .iter()
-            .rev()
-            .filter(|(_, event)| asked_for(event, query) && self.about(event, query.tokens_of));
-        Ok(page(query.paging, found, |(id, event)| (*id, AuditEvent::clone(event))))
+            .filter(|(id, event)| asked_for(**id, event, query) && self.about(event, query.tokens_of))
+            .collect();
+        if !query.ascending {
+            found.reverse();
+        }
+        let Page { items, total } =
+            page(query.paging, found.into_iter(), |(id, event)| (*id, AuditEvent::clone(event)));
+        let total = if query.below.is_some() { items.len() as u64 } else { total };
+        Ok(Page { items, total })
     }
 }
 
@@ -276,9 +289,37 @@ fn by(sort: OwnerSort, a: &Owner, b: &Owner) -> Ordering {
     }
 }
 
-fn asked_for(event: &AuditEvent, query: &EventQuery) -> bool {
+/// The text of a column, by the name that filters give it.
+fn owner_column(owner: &Owner, column: &str) -> Option<String> {
+    Some(match column {
+        "id" => owner.id.to_string(),
+        "email" => owner.email.clone(),
+        "email-key" => comparable(&owner.email),
+        "firstname" => owner.firstname.clone(),
+        "lastname" => owner.lastname.clone(),
+        "username" => return owner.username.clone(),
+        "state" => owner.state.as_str().to_owned(),
+        _ => return None,
+    })
+}
+
+/// The text of a column, by the name that filters give it.
+fn token_column(token: &Token, column: &str) -> Option<String> {
+    Some(match column {
+        "id" => token.id.to_string(),
+        "name" => token.name.clone(),
+        "description" => token.description.clone(),
+        "owner" => return token.owner().map(|id| id.to_string()),
+        "access" => return token.access().map(|access| access.as_str().to_owned()),
+        _ => return None,
+    })
+}
+
+fn asked_for(id: i64, event: &AuditEvent, query: &EventQuery) -> bool {
     let doer = |doer: Doer| event.origin.doer == doer;
-    query.what.is_none_or(|what| what == event.what)
+    query.id.is_none_or(|asked| asked == id)
+        && query.below.is_none_or(|below| id < below)
+        && query.actions.as_ref().is_none_or(|actions| actions.contains(&event.what))
         && query.target.is_none_or(|target| target == event.target)
         && query.person.is_none_or(|id| doer(Doer::Person(id)))
         && query.token.is_none_or(|id| doer(Doer::Token(id)))

@@ -1,6 +1,6 @@
 //! Audit events as parameters.
 
-use super::lists::json;
+use super::lists::{json, texts};
 use super::{Arguments, Engine, statements};
 use crate::domain::{AuditEvent, Cause, Doer, Origin, Target, Timestamp, What};
 use crate::store::{EventQuery, EventsOfActor};
@@ -37,12 +37,15 @@ pub(super) fn remember(
         .bind(cause.map(|cause| json(&cause)))
 }
 
-/// A statement about the events that are asked for, with its first nine parameters.
+/// A statement about the events that are asked for, with its first eleven parameters.
 pub(super) fn asked_for(statement: &'static str, asked: &EventQuery) -> Query<'static, Engine, Arguments> {
     let (target, target_id, detail) =
         asked.target.map(target_columns).map_or((None, None, None), |(kind, id, detail)| (Some(kind), id, detail));
     query(statement)
-        .bind(asked.what.map(|what| word(&what)))
+        .bind(asked.actions.as_ref().map(|actions| {
+            let words: Vec<String> = actions.iter().map(word).collect();
+            texts(&words)
+        }))
         .bind(target)
         .bind(target_id)
         .bind(detail)
@@ -51,6 +54,8 @@ pub(super) fn asked_for(statement: &'static str, asked: &EventQuery) -> Query<'s
         .bind(asked.since.map(|at| at.0))
         .bind(asked.until.map(|at| at.0))
         .bind(asked.tokens_of.map(|id| id.0))
+        .bind(asked.id)
+        .bind(asked.below)
 }
 
 /// The statement that finds when an actor did this for the nth time, counted from the latest one.

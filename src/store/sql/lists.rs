@@ -2,7 +2,8 @@
 
 use super::corrupt;
 use crate::domain::{Action, ConditionId, Field, Fields, Grant, OwnerId, Permission, RoleId, Subject, TokenId, When};
-use crate::store::{StoreError, Use};
+use crate::store::list::ColumnFilter;
+use crate::store::{FilterTest, StoreError, Use};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -76,12 +77,30 @@ pub(super) fn owners(owners: &[OwnerId]) -> String {
     json(&owners.iter().map(|owner| Line { owner: *owner }).collect::<Vec<_>>())
 }
 
-pub(super) fn texts(texts: &[&str]) -> String {
+pub(super) fn texts<T: AsRef<str>>(texts: &[T]) -> String {
     #[derive(Serialize)]
     struct Line<'a> {
         text: &'a str,
     }
-    json(&texts.iter().map(|text| Line { text }).collect::<Vec<_>>())
+    json(&texts.iter().map(|text| Line { text: text.as_ref() }).collect::<Vec<_>>())
+}
+
+/// The values of filters, and how many filters there are.
+pub(super) fn filters(filters: impl Iterator<Item = ColumnFilter>) -> (String, i64) {
+    #[derive(Serialize)]
+    struct Line {
+        filter: i64,
+        column: &'static str,
+        test: &'static str,
+        text: String,
+    }
+    let (mut lines, mut count) = (Vec::new(), 0);
+    for ColumnFilter { column, test, values } in filters {
+        let test = if test == FilterTest::Equals { "equals" } else { "contains" };
+        lines.extend(values.into_iter().map(|text| Line { filter: count, column, test, text }));
+        count += 1;
+    }
+    (json(&lines), count)
 }
 
 pub(super) fn tokens(tokens: &[TokenId]) -> String {

@@ -8,8 +8,8 @@ use crate::domain::{
     TokenId, comparable,
 };
 use crate::store::{
-    Clamped, EventQuery, EventsOfActor, Imported, OwnerQuery, OwnerSort, Page, Paging, Proposed, Record, SignInPlace,
-    StoreError, TokenQuery, TokenSort, View,
+    Clamped, EventQuery, EventsOfActor, Filter, Imported, OwnerField, OwnerQuery, OwnerSort, Page, Paging, Proposed,
+    Record, SignInPlace, StoreError, TokenField, TokenQuery, TokenSort, View,
 };
 use async_trait::async_trait;
 use sqlx::query;
@@ -185,9 +185,13 @@ impl<C: Send> View for Open<C> {
             true => statements::OWNERS_DESCENDING,
         };
         let (limit, offset) = part(asked.paging);
-        let page = query(text).bind(&asked.search).bind(sort_word(asked.sort)).bind(limit).bind(offset);
+        let filters = asked.filters.iter().map(Filter::<OwnerField>::on_column);
+        let (filters, count) = lists::filters(filters);
+        let page = query(text).bind(&asked.search).bind(&filters).bind(count);
+        let page = page.bind(sort_word(asked.sort)).bind(limit).bind(offset);
         let items = self.rows(page).await?.iter().map(rows::owner).collect::<Result<_, _>>()?;
-        let total = self.count(query(statements::COUNT_OWNERS).bind(&asked.search)).await?;
+        let total = query(statements::COUNT_OWNERS).bind(&asked.search).bind(&filters).bind(count);
+        let total = self.count(total).await?;
         Ok(Page { items, total })
     }
 
@@ -227,8 +231,9 @@ impl<C: Send> View for Open<C> {
     async fn tokens(&mut self, asked: &TokenQuery) -> Result<Page<Token>, StoreError> {
         let (limit, offset) = part(asked.paging);
         let until = asked.unexpired_at.map(|at| at.0);
+        let (filters, filter_count) = lists::filters(asked.filters.iter().map(Filter::<TokenField>::on_column));
         let page = query(tokens_statement(asked)).bind(asked.kind.as_str()).bind(&asked.search).bind(until);
-        let mut page = page.bind(limit).bind(offset);
+        let mut page = page.bind(&filters).bind(filter_count).bind(limit).bind(offset);
         if asked.sort != TokenSort::Name {
             page = page.bind(token_sort_word(asked.sort));
         }
@@ -236,7 +241,7 @@ impl<C: Send> View for Open<C> {
             page = page.bind(owner.0);
         }
         let items = self.rows(page).await?.iter().map(rows::token).collect::<Result<_, _>>()?;
-        if asked.search.is_none() && asked.unexpired_at.is_none() {
+        if asked.search.is_none() && asked.unexpired_at.is_none() && asked.filters.is_empty() {
             let total = self.count_tokens(asked.kind, asked.owner).await?;
             return Ok(Page { items, total });
         }
@@ -244,7 +249,8 @@ impl<C: Send> View for Open<C> {
             None => query(statements::COUNT_FOUND_TOKENS),
             Some(_) => query(statements::COUNT_FOUND_TOKENS_OF_OWNER),
         };
-        let mut count = count.bind(asked.kind.as_str()).bind(&asked.search).bind(until);
+        let count = count.bind(asked.kind.as_str()).bind(&asked.search).bind(until);
+        let mut count = count.bind(&filters).bind(filter_count);
         if let Some(owner) = asked.owner {
             count = count.bind(owner.0);
         }
@@ -322,8 +328,13 @@ impl<C: Send> View for Open<C> {
 
     async fn events(&mut self, asked: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError> {
         let (limit, offset) = part(asked.paging);
-        let page = events::asked_for(statements::EVENTS, asked).bind(limit).bind(offset);
-        let items = self.rows(page).await?.iter().map(rows::event_with_id).collect::<Result<_, _>>()?;
+        let text = if asked.ascending { statements::EVENTS_ASCENDING } else { statements::EVENTS_DESCENDING };
+        let page = events::asked_for(text, asked).bind(limit).bind(offset);
+        let items = self.rows(page).await?.iter().map(rows::event_with_id).collect::<Result<Vec<_>, _>>()?;
+        if asked.below.is_some() {
+            let total = items.len() as u64;
+            return Ok(Page { items, total });
+        }
         let total = self.count(events::asked_for(statements::COUNT_EVENTS, asked)).await?;
         Ok(Page { items, total })
     }

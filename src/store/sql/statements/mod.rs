@@ -206,18 +206,18 @@ macro_rules! statements {
         pub const TOKENS_BY_NAME_ASCENDING: &str = tokens_page!($word, "", tokens_by_name!("ASC"));
         pub const TOKENS_BY_NAME_DESCENDING: &str = tokens_page!($word, "", tokens_by_name!("DESC"));
         pub const TOKENS_OF_OWNER_BY_NAME_ASCENDING: &str =
-            tokens_page!($word, " AND t.owner_id = $6", tokens_by_name!("ASC"));
+            tokens_page!($word, " AND t.owner_id = $8", tokens_by_name!("ASC"));
         pub const TOKENS_OF_OWNER_BY_NAME_DESCENDING: &str =
-            tokens_page!($word, " AND t.owner_id = $6", tokens_by_name!("DESC"));
+            tokens_page!($word, " AND t.owner_id = $8", tokens_by_name!("DESC"));
         pub const TOKENS_ASCENDING: &str = tokens_page!($word, "", tokens_by_word!("ASC"));
         pub const TOKENS_DESCENDING: &str = tokens_page!($word, "", tokens_by_word!("DESC"));
         pub const TOKENS_OF_OWNER_ASCENDING: &str =
-            tokens_page!($word, " AND t.owner_id = $7", tokens_by_word!("ASC"));
+            tokens_page!($word, " AND t.owner_id = $9", tokens_by_word!("ASC"));
         pub const TOKENS_OF_OWNER_DESCENDING: &str =
-            tokens_page!($word, " AND t.owner_id = $7", tokens_by_word!("DESC"));
+            tokens_page!($word, " AND t.owner_id = $9", tokens_by_word!("DESC"));
         pub const COUNT_FOUND_TOKENS: &str = concat!("SELECT COUNT(*) AS n", wanted_tokens!($word, ""));
         pub const COUNT_FOUND_TOKENS_OF_OWNER: &str =
-            concat!("SELECT COUNT(*) AS n", wanted_tokens!($word, " AND t.owner_id = $4"));
+            concat!("SELECT COUNT(*) AS n", wanted_tokens!($word, " AND t.owner_id = $6"));
         pub const COUNT_TOKENS: &str = "SELECT COUNT(*) AS n FROM keyward_token WHERE kind = $1";
         pub const COUNT_TOKENS_OF_OWNER: &str =
             "SELECT COUNT(*) AS n FROM keyward_token WHERE kind = $1 AND owner_id = $2";
@@ -316,7 +316,10 @@ macro_rules! statements {
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
         #[cfg(any(test, feature = "testing"))]
         pub const AUDIT_EVENTS: &str = concat!(event!(), " FROM keyward_audit ORDER BY id");
-        pub const EVENTS: &str = concat!(event!(), asked_for!($word), " ORDER BY id DESC LIMIT $10 OFFSET $11");
+        pub const EVENTS_DESCENDING: &str =
+            concat!(event!(), asked_for!($word), " ORDER BY id DESC LIMIT $12 OFFSET $13");
+        pub const EVENTS_ASCENDING: &str =
+            concat!(event!(), asked_for!($word), " ORDER BY id ASC LIMIT $12 OFFSET $13");
         pub const COUNT_EVENTS: &str = concat!("SELECT COUNT(*) AS n", asked_for!($word));
         pub const DELETE_EVENTS: &str = "DELETE FROM keyward_audit WHERE at < $1";
     };
