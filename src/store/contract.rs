@@ -101,6 +101,7 @@ pub async fn run<S: Backend, F: AsyncFn() -> S>(fresh: F) {
     views::tokens_are_searched_sorted_and_paged(&fresh().await).await;
     views::events_are_found_and_paged(&fresh().await).await;
     views::owners_of_tokens_are_remembered(&fresh().await).await;
+    views::owners_and_tokens_are_filtered(&fresh().await).await;
     views::the_places_of_sign_ins_are_found(&fresh().await).await;
     views::who_may_sign_in_is_found(&fresh().await).await;
     views::the_nth_latest_event_of_an_actor_is_found(&fresh().await).await;

@@ -7,8 +7,8 @@ use crate::domain::{
     Target, Timestamp, TokenAuthority, TokenId, What,
 };
 use crate::store::{
-    EventQuery, EventsOfActor, NewOwner, NewToken, OwnerQuery, OwnerSort, Paging, SignInPlace, TokenQuery, TokenSort,
-    Use,
+    EventQuery, EventsOfActor, Filter, NewOwner, NewToken, OwnerField, OwnerQuery, OwnerSort, Paging, SignInPlace,
+    TokenField, TokenQuery, TokenSort, Use,
 };
 use std::net::IpAddr;
 
@@ -288,6 +288,7 @@ pub(super) async fn events_are_found_and_paged<S: Backend>(store: &S) {
     let cases = [
         (all.clone(), vec![4, 3, 2, 1, 0], 5),
         (EventQuery { actions: Some(vec![What::TokenIssued]), ..all.clone() }, vec![2, 1], 2),
+        (EventQuery { actions: Some(vec![]), ..all.clone() }, vec![], 0),
         (EventQuery { target: Some(the_first), ..all.clone() }, vec![1, 0], 2),
         (EventQuery { target: Some(Target::Installation), ..all.clone() }, vec![2], 1),
         (EventQuery { target: Some(Target::Role(RoleId(1))), ..all.clone() }, vec![4], 1),
@@ -307,6 +308,18 @@ pub(super) async fn events_are_found_and_paged<S: Backend>(store: &S) {
         assert!(page.items.is_sorted_by(|a, b| a.0 > b.0), "{query:?}: the latest first");
         assert_eq!(page.total, total, "{query:?}: how many there are on all pages");
     }
+    let ids: Vec<i64> =
+        view(store).await.events(&all).await.expect("events are listed").items.iter().map(|e| e.0).collect();
+    let mut of = async |query: EventQuery| {
+        let page = view(store).await.events(&query).await.expect("events are listed");
+        (page.items.iter().map(|(id, _)| *id).collect::<Vec<_>>(), page.total)
+    };
+    let reversed: Vec<i64> = ids.iter().rev().copied().collect();
+    assert_eq!(of(EventQuery { ascending: true, ..all.clone() }).await, (reversed, 5));
+    assert_eq!(of(EventQuery { id: Some(ids[1]), ..all.clone() }).await, (vec![ids[1]], 1));
+    let two = Paging { page: 1, page_size: 2 };
+    let below = EventQuery { below: Some(ids[1]), paging: two, ..all.clone() };
+    assert_eq!(of(below).await, (vec![ids[2], ids[3]], 2), "what is on the page is all that is counted");
     let mut tx = begin(store).await;
     assert_eq!(tx.delete_events(Timestamp(30)).await.expect("events are deleted"), 2, "those from before");
     tx.audit(event(What::EventsDeleted)).await.expect("an event is added");
@@ -472,5 +485,73 @@ pub(super) async fn who_may_sign_in_is_found<S: Backend>(store: &S) {
     assert_eq!((found("ada@example.test").await, found("ADA@Example.test").await), (ada.clone(), ada));
     for email in ["bob@example.test", "eve@example.test", "mallory@example.test", ""] {
         assert_eq!(found(email).await, None, "{email}");
+    }
+}
+
+pub(super) async fn owners_and_tokens_are_filtered<S: Backend>(store: &S) {
+    let mut tx = begin(store).await;
+    let mut owners = Vec::new();
+    for (email, firstname, username, state) in [
+        ("Ada@x.org", "Ada", None, OwnerState::Active),
+        ("bob@x.org", AWKWARD, Some("100%"), OwnerState::Blocked),
+        ("eve@y.org", "ada", Some("eve"), OwnerState::Deactivated),
+    ] {
+        let new = NewOwner { username: username.map(Into::into), ..NewOwner::new(email).named(firstname, "") };
+        let id = tx.insert_owner(new).await.expect("an owner is added");
+        tx.set_owner_state(id, state).await.expect("a state is set");
+        owners.push(id);
+    }
+    let mut tokens = Vec::new();
+    for (name, description, owner) in [("CI", "deploys", 0), ("ci two", AWKWARD, 1), ("agent", "Deploys too", 1)] {
+        let new = NewToken { description: description.into(), ..admin(name, owners[owner]) };
+        tokens.push(tx.insert_token(new).await.expect("a token is added"));
+    }
+    commit(tx).await;
+    let mut view = view(store).await;
+    let paging = Paging { page: 1, page_size: 10 };
+    let text = |id: OwnerId| id.to_string();
+    for (filters, hits) in [
+        (vec![Filter::equals(OwnerField::Firstname, ["Ada"])], vec![0]),
+        (vec![Filter::contains(OwnerField::Firstname, "ADA")], vec![0, 2]),
+        (vec![Filter::equals(OwnerField::Firstname, [AWKWARD, "ada"])], vec![1, 2]),
+        (vec![Filter::equals(OwnerField::Email, ["ADA@X.ORG"])], vec![0]),
+        (vec![Filter::contains(OwnerField::Email, "@x.")], vec![0, 1]),
+        (vec![Filter::contains(OwnerField::Username, "%")], vec![1]),
+        (vec![Filter::equals(OwnerField::Username, ["eve", "none"])], vec![2]),
+        (vec![Filter::equals(OwnerField::Id, [text(owners[2]), text(owners[0])])], vec![0, 2]),
+        (vec![Filter::equals(OwnerField::Id, ["0"])], vec![]),
+        (vec![Filter::equals(OwnerField::IsActive, ["true"])], vec![0, 1]),
+        (vec![Filter::equals(OwnerField::IsActive, ["false"])], vec![2]),
+        (vec![Filter::equals(OwnerField::Blocked, ["true"])], vec![1]),
+        (vec![Filter::equals(OwnerField::Blocked, ["true", "false"])], vec![0, 1, 2]),
+        (vec![Filter::equals(OwnerField::Blocked, ["perhaps"])], vec![]),
+        (vec![Filter::contains(OwnerField::Email, "x"), Filter::contains(OwnerField::Email, "bob")], vec![1]),
+        (vec![Filter::contains(OwnerField::Email, "x"), Filter::contains(OwnerField::Email, "eve")], vec![]),
+        (vec![Filter::equals(OwnerField::Firstname, Vec::<String>::new())], vec![]),
+    ] {
+        let query = OwnerQuery { filters: filters.clone(), ..OwnerQuery::all(paging) };
+        let page = view.owners(&query).await.expect("owners are listed");
+        let found = page.items.iter().map(|o| owners.iter().position(|id| *id == o.id).expect("one of them"));
+        assert_eq!(found.collect::<Vec<_>>(), hits, "{filters:?}");
+        assert_eq!(page.total, hits.len() as u64, "{filters:?}");
+    }
+    for (filters, owner, hits) in [
+        (vec![Filter::contains(TokenField::Name, "ci")], None, vec![0, 1]),
+        (vec![Filter::equals(TokenField::Name, ["CI"])], None, vec![0]),
+        (vec![Filter::contains(TokenField::Name, "ci")], Some(owners[1]), vec![1]),
+        (vec![Filter::contains(TokenField::Description, "deploys")], None, vec![0, 2]),
+        (vec![Filter::equals(TokenField::Description, [AWKWARD])], None, vec![1]),
+        (vec![Filter::equals(TokenField::Owner, [text(owners[1])])], None, vec![1, 2]),
+        (vec![Filter::equals(TokenField::Id, [tokens[2].to_string()])], Some(owners[0]), vec![]),
+        (vec![Filter::equals(TokenField::Access, ["custom"])], None, vec![]),
+    ] {
+        for sort in [TokenSort::Id, TokenSort::Name] {
+            let query = TokenQuery { filters: filters.clone(), owner, sort, ..TokenQuery::of(Kind::Admin) };
+            let page = view.tokens(&query).await.expect("tokens are listed");
+            let place = |t: &crate::domain::Token| tokens.iter().position(|id| *id == t.id).expect("one of them");
+            let mut found: Vec<usize> = page.items.iter().map(place).collect();
+            found.sort_unstable();
+            assert_eq!((found, page.total), (hits.clone(), hits.len() as u64), "{filters:?}");
+        }
     }
 }
