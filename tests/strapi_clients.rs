@@ -6,8 +6,9 @@
 use http::header::{AUTHORIZATION, USER_AGENT};
 use http::{Method, StatusCode};
 use keyward::testing::{Answer, App, World};
-use keyward::{NewOwner, Password, RoleId, api};
+use keyward::{NewOwner, NewRole, NewSession, Password, Permission, RoleId, api};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const EMAIL: &str = "ada@example.test";
 const PASSWORD: &str = "Passw0rd!";
@@ -139,4 +140,69 @@ async fn everything_that_a_registration_lacks_is_named_at_once() {
 async fn seq(panel: &Panel) -> u64 {
     use keyward::WriteStore;
     panel.world.keyward.store().begin().await.unwrap().seq()
+}
+
+#[tokio::test]
+async fn errors_name_the_field_that_is_at_fault() {
+    let panel = Panel::new().await;
+    let session = panel.login(FIREFOX).await;
+    let ada = panel.get("/admin/users/me", &session).await.1["data"]["id"].clone();
+    let role = panel.world.keyward.roles().create(NewRole::new("Editor")).await.unwrap().id;
+    panel.world.keyward.owners().create(NewOwner::new("Bob@Example.test").roles([role])).await.unwrap();
+
+    let (status, taken) = panel
+        .send(Method::POST, "/admin/users", &session, Some(json!({"email": "bob@example.TEST", "roles": []})))
+        .await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert_eq!(taken["error"]["details"]["code"], "EMAIL_ALREADY_TAKEN", "{taken}");
+    for path in [format!("/admin/users/{ada}"), format!("/admin/roles/{role}"), "/admin/roles/1".to_owned()] {
+        let (status, answer) = panel.send(Method::DELETE, &path, &session, None).await;
+        assert_eq!((status, &answer["error"]["name"]), (StatusCode::BAD_REQUEST, &json!("ValidationError")), "{path}");
+        assert_eq!(paths(&answer), ["id"], "{path}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn addresses_are_kept_in_lower_case() {
+    let panel = Panel::new().await;
+    let session = panel.login(FIREFOX).await;
+    let body = json!({"email": "uSer-tEsTs@Example.test", "firstname": "U", "roles": []});
+    let (status, answer) = panel.send(Method::POST, "/admin/users", &session, Some(body)).await;
+    assert_eq!((status, &answer["data"]["email"]), (StatusCode::CREATED, &json!("user-tests@example.test")));
+    let events = panel.get("/admin/audit-logs", &session).await.1["pagination"]["total"].clone();
+    let own = Some(json!({"email": EMAIL.to_uppercase()}));
+    let (status, answer) = panel.send(Method::PUT, "/admin/users/me", &session, own).await;
+    assert_eq!((status, &answer["data"]["email"]), (StatusCode::OK, &json!(EMAIL)), "{answer}");
+    assert_eq!(panel.get("/admin/audit-logs", &session).await.1["pagination"]["total"], events, "no change, no event");
+}
+
+#[tokio::test]
+async fn what_exceeds_a_ceiling_is_named_and_nothing_is_written() {
+    let panel = Panel::new().await;
+    let manage = ["admin::users.create", "admin::users.update", "admin::roles.update", "admin::roles.read", "read"];
+    let roles = panel.world.keyward.roles();
+    let role = async |name: &str, actions: &[&str]| {
+        let permissions: Vec<Permission> = actions.iter().map(|action| Permission::new(*action)).collect();
+        roles.create(NewRole::new(name).permissions(permissions)).await.unwrap().id
+    };
+    let (manager, weak, strong) =
+        (role("Manager", &manage).await, role("Weak", &["read"]).await, role("Strong", &["write", "erase"]).await);
+    let owners = panel.world.keyward.owners();
+    let bob = owners.create(NewOwner::new("bob@example.test").roles([manager])).await.unwrap().id;
+    let new = NewSession { owner: bob, idle: Duration::from_secs(3600), lifespan: Duration::from_secs(3600) };
+    let session = panel.world.keyward.tokens().open_session(new).await.unwrap().secret.expose().to_owned();
+
+    let body = json!({"permissions": [{"action": "read"}, {"action": "write"}, {"action": "erase"}]});
+    let path = format!("/admin/roles/{weak}/permissions");
+    let (status, answer) = panel.send(Method::PUT, &path, &session, Some(body)).await;
+    assert_eq!((status, &answer["error"]["name"]), (StatusCode::FORBIDDEN, &json!("ForbiddenError")));
+    assert_eq!(paths(&answer), ["permissions.1", "permissions.2"], "{answer}");
+    assert_eq!(roles.read(weak).await.unwrap().permissions.len(), 1, "nothing of it is written");
+    let back = json!({"permissions": [{"action": "read"}]});
+    assert_eq!(panel.send(Method::PUT, &path, &session, Some(back)).await.0, StatusCode::OK);
+
+    let invited = json!({"email": "eve@example.test", "roles": [weak.0, strong.0, 1]});
+    let (status, answer) = panel.send(Method::POST, "/admin/users", &session, Some(invited)).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    assert_eq!(paths(&answer), ["roles.1", "roles.1", "roles.2"], "{answer}");
 }

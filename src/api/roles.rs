@@ -2,7 +2,7 @@
 
 use super::answer::{Answer, Data, List, created, ok};
 use super::body::{Body, NoBody};
-use super::failure::Failure;
+use super::failure::{Failure, Problem};
 use super::json::{given, text_or_null};
 use super::permission::{Permission, Sent, SentPermission, show_permissions};
 use super::query::{Params, Values};
@@ -10,7 +10,7 @@ use super::request::{Caller, Id};
 use super::state::Api;
 use super::unchanged::{Comparison, Unchanged};
 use crate::domain::{self, RoleId};
-use crate::service::{self, PERMISSIONS, Roles};
+use crate::service::{self, PERMISSIONS, Roles, ServiceError};
 use crate::store::{self, Filter};
 use axum::Json;
 use axum::extract::State;
@@ -86,6 +86,14 @@ pub(super) struct RolePermissions {
 
 fn roles(api: &Api, caller: &Caller) -> Roles {
     api.roles.clone().by(&caller.actor).from(caller.address)
+}
+
+/// What a role does not allow, the role itself is at fault for.
+fn of_role(error: ServiceError) -> Failure {
+    match error {
+        ServiceError::Impossible(why) => Problem::at(["id"], why).into(),
+        error => error.into(),
+    }
 }
 
 async fn found(api: &Api, id: RoleId) -> Result<Role, Failure> {
@@ -204,7 +212,7 @@ pub(super) async fn update(
         ])
         .done()?;
     let change = service::RoleUpdate { name: update.name, description: update.description, permissions: None };
-    let role = roles(&api, &caller).update(RoleId(id), change).await?;
+    let role = roles(&api, &caller).update(RoleId(id), change).await.map_err(of_role)?;
     Ok(ok((role, shown.users_count).into()))
 }
 
@@ -216,7 +224,7 @@ pub(super) async fn delete(
     caller: Caller,
     _: NoBody,
 ) -> Result<Answer<Role>, Failure> {
-    let role = roles(&api, &caller).delete(RoleId(id)).await?;
+    let role = roles(&api, &caller).delete(RoleId(id)).await.map_err(of_role)?;
     Ok(ok((role, 0).into()))
 }
 
@@ -245,6 +253,9 @@ pub(super) async fn set_permissions(
     let sent = Sent { under: "permissions", list: &body.permissions, most: PERMISSIONS };
     let permissions = sent.read()?;
     let set = roles.set_permissions(RoleId(id), permissions).await;
-    let role = set.map_err(|error| Failure::of(error, &|p| sent.path(p)))?;
+    let role = set.map_err(|error| match error {
+        ServiceError::Impossible(_) => of_role(error),
+        error => Failure::of(error, &|p| sent.path(p)),
+    })?;
     Ok(ok(show_permissions(&role.permissions)))
 }

@@ -52,14 +52,14 @@ impl ProfileChange {
 /// The most bytes of an e-mail address (RFC 5321, section 4.5.3.1.3, without the angle brackets).
 const ADDRESS_LENGTH: usize = 254;
 
-/// An e-mail address as it is kept: trimmed and composed (NFC). Only a message to it tells whether it is read.
+/// An e-mail address as it is kept: trimmed, in lower case and composed (NFC). Only a message to it tells whether it is read.
 pub(super) fn address(path: &str, text: &str) -> Result<String, ServiceError> {
     let text = text.trim();
     let too_long = || ServiceError::invalid(path, format!("must have at most {ADDRESS_LENGTH} bytes"));
     if text.len() > 4 * ADDRESS_LENGTH {
         return Err(too_long());
     }
-    let text = composed(text);
+    let text = composed(&text.to_lowercase());
     let parts = text.split_once('@').filter(|(who, host)| !who.is_empty() && !host.is_empty() && !host.contains('@'));
     if parts.is_none() || text.contains(char::is_whitespace) {
         return Err(ServiceError::invalid(path, "must be an e-mail address"));

@@ -310,7 +310,7 @@ pub(super) async fn events_are_found_and_paged<S: Backend>(store: &S) {
     }
     let ids: Vec<i64> =
         view(store).await.events(&all).await.expect("events are listed").items.iter().map(|e| e.0).collect();
-    let mut of = async |query: EventQuery| {
+    let of = async |query: EventQuery| {
         let page = view(store).await.events(&query).await.expect("events are listed");
         (page.items.iter().map(|(id, _)| *id).collect::<Vec<_>>(), page.total)
     };
