@@ -101,6 +101,8 @@ async fn users_are_filtered_sorted_and_searched() {
         (&two, vec!["bob@example.test", "eve@other.test"]),
         (&group, vec!["ada@example.test", "bob@example.test"]),
         ("/admin/users?filters[blocked][$eq]=true", vec![]),
+        // Lists of two groups have to pass both.
+        ("/admin/users?filters[firstname][$in][0]=Ada&filters[$and][0][firstname][$in][0]=Bob", vec![]),
         ("/admin/users?_q=other.test&sort=email:DESC", vec!["eve@other.test", "adam@other.test"]),
         (
             "/admin/users?sort=firstname:asc",
@@ -116,6 +118,10 @@ async fn users_are_filtered_sorted_and_searched() {
         ("/admin/users?filters[id][$contains]=1", "filters[id][$contains]"),
         ("/admin/users?filters[isActive][$eq]=1", "filters[isActive][$eq]"),
         ("/admin/users?filters=x", "filters"),
+        (
+            "/admin/users?filters[email][$contains]=a&filters[$and][0][email][$contains]=b",
+            "filters[$and][0][email][$contains]",
+        ),
         ("/admin/users?filters[$or][0][email][$eq]=x", "filters[$or][0][email][$eq]"),
         ("/admin/users?sort=password", "sort"),
         ("/admin/users?populate=roles", "populate"),
@@ -211,11 +217,11 @@ async fn pieces(response: Response) -> Vec<String> {
 #[tokio::test]
 async fn the_audit_log_is_exported() {
     let site = Site::new().await;
-    for n in 0..1_100 {
-        site.world.keyward.roles().create(NewRole::new(format!("\"R{n}\", ="))).await.ok();
+    for n in 0..150 {
+        site.world.keyward.roles().create(NewRole::new(format!("\"R{n}\", ="))).await.unwrap();
     }
     let (_, total) = site.column("/admin/audit-logs", "id").await;
-    assert!(total > 1_000);
+    assert!(total > 150);
     let response = site.send(&site.session, "/admin/audit-logs/export?format=ndjson").await;
     assert_eq!(
         (response.status(), &response.headers()["content-type"]),
@@ -248,8 +254,8 @@ async fn the_audit_log_is_exported() {
 #[tokio::test]
 async fn an_export_takes_its_own_permission_and_ends_with_its_credential() {
     let site = Site::new().await;
-    for n in 0..1_100 {
-        site.world.keyward.roles().create(NewRole::new(format!("R{n}"))).await.ok();
+    for n in 0..150 {
+        site.world.keyward.roles().create(NewRole::new(format!("R{n}"))).await.unwrap();
     }
     let actions = ["admin::audit-logs.read", "admin::audit-logs.export"];
     let tokens = site.world.keyward.tokens();

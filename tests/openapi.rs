@@ -19,7 +19,7 @@ enum For {
 use For::{Everybody, Holders, SignedIn};
 
 /// Every route of `src/api/mod.rs`.
-const ROUTES: [(&str, &str, For); 40] = [
+const ROUTES: [(&str, &str, For); 42] = [
     ("post", "/admin/login", Everybody),
     ("post", "/admin/register", Everybody),
     ("post", "/admin/register-admin", Everybody),
@@ -60,6 +60,8 @@ const ROUTES: [(&str, &str, For); 40] = [
     ("delete", "/admin/api-tokens/{id}", Holders),
     ("post", "/admin/api-tokens/{id}/regenerate", Holders),
     ("get", "/admin/audit-logs", Holders),
+    ("get", "/admin/audit-logs/{id}", Holders),
+    ("get", "/admin/audit-logs/export", Holders),
 ];
 
 const PASSWORD: &str = "Correct-Horse-7";
@@ -118,6 +120,17 @@ impl Described {
         self.check(route, status, &json);
         self.answered.insert((method.to_owned(), path.to_owned(), status));
         json
+    }
+
+    /// Exports the audit log, which is no JSON.
+    async fn export(&mut self, token: &str) {
+        let path = "/admin/audit-logs/export";
+        let answer = self.app.get(path).header(AUTHORIZATION, &format!("Bearer {token}")).await;
+        answer.assert_status(200);
+        let described = &self.document["paths"][path]["get"]["responses"]["200"]["content"];
+        assert!(described.get("text/csv").is_some(), "{described}");
+        assert!(answer.headers["content-type"].to_str().unwrap().starts_with("text/csv"));
+        self.answered.insert(("get".to_owned(), path.to_owned(), 200));
     }
 
     fn check(&self, (method, path): (&str, &str), status: u16, answer: &Value) {
@@ -242,6 +255,9 @@ async fn answers_are_as_described() {
     api.call(("delete", "/admin/roles/{id}"), &role, me, Value::Null, 200).await;
     let events = api.call(("get", "/admin/audit-logs"), none, me, Value::Null, 200).await;
     assert!(events["results"].as_array().is_some_and(|e| !e.is_empty()));
+    api.call(("get", "/admin/audit-logs/{id}"), &events["results"][0]["id"], me, Value::Null, 200).await;
+    api.call(("get", "/admin/audit-logs/{id}"), &json!(0), me, Value::Null, 404).await;
+    api.export(&session).await;
 
     // And what each answers instead.
     let bare = api.call(("post", "/admin/admin-tokens"), none, me, json!({"name": "bare"}), 201).await;

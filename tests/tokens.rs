@@ -10,9 +10,9 @@ use keyward::store::{EventQuery, Paging, TokenQuery, WriteStore};
 use keyward::testing::{ManualClock, World};
 use keyward::{
     ActionEntry, Builder, Catalogue, Cause, ContentAccess, Doer, Durations, EncryptionKeys, Fields, Grant, IS_CREATOR,
-    Kind, Lifespan, MemoryStore, NewAdminToken, NewContentToken, NewOwner, NewRole, OwnerId, Permission, Policy,
-    Reveal, RoleId, ServiceError, SqliteOptions, SqliteStore, SubjectEntry, Target, TokenId, TokenUpdate, Unsealable,
-    What, When,
+    Kind, Lifespan, MemoryStore, NewAdminToken, NewContentToken, NewOwner, NewRole, OwnerId, OwnerState, Permission,
+    Policy, Reveal, RoleId, ServiceError, SqliteOptions, SqliteStore, SubjectEntry, Target, TokenId, TokenUpdate,
+    Unsealable, What, When,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -794,6 +794,24 @@ async fn an_actor_makes_a_bounded_number_of_changes_an_hour<S: WriteStore + Clon
     world.keyward.tokens().issue_admin(NewAdminToken::new("by the program", ada)).await.expect("the program");
     clock.advance(Duration::from_secs(3600));
     issue(ada).await.expect("an hour later");
+
+    // A stolen session that uses the rate up does not keep its owner from taking something away.
+    let root = with_role(&world, "root", &[]).await;
+    world.keyward.owners().set_roles(root, vec![RoleId::SUPER_ADMIN]).await.unwrap();
+    let owners = world.keyward.owners().by(Doer::Person(root));
+    let role = world.keyward.roles().create(NewRole::new("r").permissions([Permission::new("a")])).await.unwrap().id;
+    owners.set_state(bob, OwnerState::Deactivated).await.unwrap();
+    for roles in [vec![role], vec![], vec![role]] {
+        owners.set_roles(bob, roles).await.unwrap();
+    }
+    owners.set_state(bob, OwnerState::Active).await.unwrap();
+    for state in [OwnerState::Deactivated, OwnerState::Blocked, OwnerState::Deactivated] {
+        owners.set_state(bob, state).await.expect("it takes something away");
+    }
+    owners.set_roles(bob, vec![]).await.expect("it takes something away");
+    for refused in [owners.set_state(bob, OwnerState::Active).await, owners.set_roles(bob, vec![role]).await] {
+        assert!(matches!(refused, Err(ServiceError::TooManyAttempts(_))), "{refused:?}");
+    }
 }
 
 async fn one_actor_does_the_same_to_one_token_a_few_times_an_hour<S: WriteStore + Clone>(

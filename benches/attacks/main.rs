@@ -1,4 +1,4 @@
-//! What attackers take from the others: `cargo build --release --all-features --example platform`, then
+//! Measures how attacks slow other clients: `cargo build --release --all-features --example platform`, then
 //! `cargo bench --all-features --bench attacks`.
 //!
 //! It starts the built platform on a new database for each attack, attacks it over HTTP, and prints one row of a table each.

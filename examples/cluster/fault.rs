@@ -5,11 +5,15 @@ use crate::node::Node;
 use crate::proxy::{Network, Proxy};
 use crate::server::{Server, signal};
 use crate::world::{World, now};
+use keyward::{Keyward, NewOwner, PostgresOptions, PostgresStore, Salt};
 use sqlx::{Connection, PgConnection};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
+
+/// Of no node of this cluster.
+const OTHER_SALT: &str = "another-development-only-salt-0123456789-0123456789";
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Fault {
@@ -28,10 +32,12 @@ pub(crate) enum Fault {
     DiskFull,
     OldBackup,
     WrongClocks,
+    OtherSchema,
+    OtherHashKey,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Nothing,
         Self::SessionsKilled,
         Self::SessionStopped,
@@ -47,6 +53,8 @@ impl Fault {
         Self::DiskFull,
         Self::OldBackup,
         Self::WrongClocks,
+        Self::OtherSchema,
+        Self::OtherHashKey,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -66,6 +74,8 @@ impl Fault {
             Self::DiskFull => "disk full",
             Self::OldBackup => "older backup restored",
             Self::WrongClocks => "wall clocks of nodes ±10 years",
+            Self::OtherSchema => "a second installation in another schema, first in search_path",
+            Self::OtherHashKey => "a node started with another hash key",
         }
     }
 }
@@ -131,6 +141,17 @@ impl Site {
                 for node in &mut self.nodes {
                     node.set_clock(0).await?;
                 }
+            }
+            Fault::OtherSchema => self.add_schema(until).await?,
+            Fault::OtherHashKey => {
+                let node = self.random.usize(..self.nodes.len());
+                self.nodes[node].kill().await?;
+                let started = self.nodes[node].starts_with(OTHER_SALT).await?;
+                if started {
+                    return Err("a node with another hash key answers requests".into());
+                }
+                self.nodes[node].start_again().await?;
+                sleep(until.saturating_duration_since(now())).await;
             }
         }
         Ok(())
@@ -237,6 +258,29 @@ impl Site {
         }
         sqlx::raw_sql("DROP TRIGGER slow ON keyward_change").execute(&mut sql).await?;
         Ok(())
+    }
+
+    /// Makes another installation, lets every new session look for tables there first, and makes the nodes connect anew.
+    async fn add_schema(&mut self, until: Instant) -> Result<(), BoxError> {
+        let mut sql = self.sql().await?;
+        let database: String = sqlx::query_scalar("SELECT current_database()").fetch_one(&mut sql).await?;
+        sqlx::raw_sql("CREATE SCHEMA other").execute(&mut sql).await?;
+        let store = PostgresStore::connect_with(&self.url, PostgresOptions::default().schema("other")).await?;
+        let other = Keyward::builder(store).salt(Salt::parse(OTHER_SALT)?).api().build()?;
+        other.set_up().await?;
+        let found = sqlx::AssertSqlSafe(format!("ALTER DATABASE \"{database}\" SET search_path = other, public"));
+        sqlx::raw_sql(found).execute(&mut sql).await?;
+        while now() < until {
+            self.end_sessions(&mut sql, 0.5).await?;
+            other.owners().create(NewOwner::new(format!("p{}@example.test", self.random.u64(..)))).await?;
+            sleep(Duration::from_millis(self.random.u64(20..300))).await;
+        }
+        other.shutdown().await;
+        let reset = sqlx::AssertSqlSafe(format!("ALTER DATABASE \"{database}\" RESET search_path"));
+        sqlx::raw_sql(reset).execute(&mut sql).await?;
+        sqlx::raw_sql("DROP SCHEMA other CASCADE").execute(&mut sql).await?;
+        // Nothing that is left looks there first.
+        self.end_sessions(&mut sql, 1.0).await
     }
 
     async fn take_connections(&mut self, lasting: Duration) -> Result<(), BoxError> {

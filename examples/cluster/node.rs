@@ -23,6 +23,9 @@ pub(crate) const SALT: &str = "development-only-salt-that-everybody-knows-012345
 pub(crate) const READ: &str = "admin::webhooks.read";
 pub(crate) const PATH: &str = "/admin/webhooks";
 
+/// How long a node that does not start is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// The first word of a command line that makes a node of this program.
 pub(crate) const WORD: &str = "node";
 
@@ -50,13 +53,13 @@ impl Clock for Wrong {
     }
 }
 
-/// What the child does: `node URL PORT STRICT BUG`. It ends with its input.
+/// What the child does: `node URL PORT STRICT BUG SALT`. It ends with its input.
 pub(crate) async fn serve(words: &[String]) -> Result<(), BoxError> {
-    let [url, port, strict, bug] = words else { return Err("a node is started by this program only".into()) };
+    let [url, port, strict, bug, salt] = words else { return Err("a node is started by this program only".into()) };
     let clock = Arc::new(Wrong::default());
     let store = Flawed::new(PostgresStore::connect(url).await?, Bug::named(bug));
     let limits = limits(strict == "strict");
-    let keyward = Keyward::builder(store).salt(Salt::parse(SALT)?).limits(limits).clock(clock.clone()).api().build()?;
+    let keyward = Keyward::builder(store).salt(Salt::parse(salt)?).limits(limits).clock(clock.clone()).api().build()?;
     // Without a lease it could answer nothing but 503.
     while !keyward.health().ready {
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -90,7 +93,7 @@ struct Running {
 
 impl Node {
     pub(crate) async fn start(url: &str, strict: bool, bug: Option<Bug>) -> Result<Self, BoxError> {
-        let (address, running) = run(url, 0, strict, bug).await?;
+        let (address, running) = run(url, 0, strict, bug, SALT).await?;
         Ok(Self { address, url: url.to_owned(), strict, bug, running })
     }
 
@@ -108,8 +111,20 @@ impl Node {
 
     /// Starts it again where it was.
     pub(crate) async fn start_again(&mut self) -> Result<(), BoxError> {
-        (self.address, self.running) = run(&self.url, self.address.port(), self.strict, self.bug).await?;
+        (self.address, self.running) = run(&self.url, self.address.port(), self.strict, self.bug, SALT).await?;
         Ok(())
+    }
+
+    /// Whether it answers requests when it is started with this salt. It is ended again.
+    pub(crate) async fn starts_with(&mut self, salt: &str) -> Result<bool, BoxError> {
+        let started = run(&self.url, self.address.port(), self.strict, self.bug, salt);
+        match tokio::time::timeout(PATIENCE, started).await {
+            Ok(Ok((_, mut running))) => {
+                running.child.kill().await?;
+                Ok(true)
+            }
+            Ok(Err(_)) | Err(_) => Ok(false),
+        }
     }
 
     /// Sets its wall clock that much wrong, in milliseconds.
@@ -118,9 +133,15 @@ impl Node {
     }
 }
 
-async fn run(url: &str, port: u16, strict: bool, bug: Option<Bug>) -> Result<(SocketAddr, Running), BoxError> {
+async fn run(
+    url: &str,
+    port: u16,
+    strict: bool,
+    bug: Option<Bug>,
+    salt: &str,
+) -> Result<(SocketAddr, Running), BoxError> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args([WORD, url, &port.to_string(), if strict { "strict" } else { "" }, bug.map_or("", Bug::name)]);
+    command.args([WORD, url, &port.to_string(), if strict { "strict" } else { "" }, bug.map_or("", Bug::name), salt]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn()?;
     let (input, output) = (child.stdin.take().ok_or("no input")?, child.stdout.take().ok_or("no output")?);

@@ -16,6 +16,9 @@ use serde::de::value::{Error as NoWord, StrDeserializer};
 use std::collections::HashMap;
 use utoipa::ToSchema;
 
+/// How many people an export remembers the names of.
+const MOST_PEOPLE: usize = 10_000;
+
 /// A page of audit events, the latest first.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -106,11 +109,11 @@ fn target(kind: &str, id: Option<i64>) -> Option<Target> {
 }
 
 impl Event {
-    fn of(id: i64, event: AuditEvent, people: &HashMap<OwnerId, Owner>) -> Self {
+    fn of(id: i64, event: AuditEvent, people: &HashMap<OwnerId, Option<Owner>>) -> Self {
         let withheld = event.details.is_null() || event.origin.doer == Doer::Withheld;
         let (user, token) = match event.origin.doer {
             Doer::Person(id) => {
-                let known = people.get(&id);
+                let known = people.get(&id).and_then(Option::as_ref);
                 let (email, display_name) = (known.map(|o| o.email.clone()), known.map(Owner::display_name));
                 (Some(EventUser { id: id.0, email, display_name }), None)
             }
@@ -158,10 +161,10 @@ pub(super) async fn list(
     mut params: Params,
 ) -> Result<Json<EventPage>, Failure> {
     let paging = params.paging();
-    let query = asked(&mut params, paging);
+    let query = event_query(&mut params, paging);
     params.done()?;
     let page = events(&api, &caller).list(&query).await?;
-    shown(&api, page, query.paging).await
+    event_page(&api, page, query.paging).await
 }
 
 /// Lists the audit events of one admin token: for its owner and super admins.
@@ -185,10 +188,10 @@ pub(super) async fn of_admin_token(
     mut params: Params,
 ) -> Result<Json<EventPage>, Failure> {
     let paging = params.paging();
-    let query = filters(&mut params, paging);
+    let query = shared_query(&mut params, paging);
     params.done()?;
     let page = events(&api, &caller).of_token(TokenId(id), &query).await?;
-    shown(&api, page, query.paging).await
+    event_page(&api, page, query.paging).await
 }
 
 /// Reads an audit event. What its reader may not see of it is withheld, as in the list.
@@ -196,12 +199,12 @@ pub(super) async fn of_admin_token(
 pub(super) async fn read(State(api): State<Api>, Id(id): Id, caller: Caller) -> Result<Answer<Event>, Failure> {
     let query = EventQuery { id: Some(id), ..EventQuery::all(Paging { page: 1, page_size: 1 }) };
     let page = events(&api, &caller).list(&query).await?;
-    named(&api, page.items).await?.pop().map(ok).ok_or_else(Failure::not_found)
+    with_names(&api, page.items, &mut HashMap::new()).await?.pop().map(ok).ok_or_else(Failure::not_found)
 }
 
 /// Which events are asked for, by all parameters but those of the page.
-pub(super) fn asked(params: &mut Params, paging: Paging) -> EventQuery {
-    let mut query = filters(params, paging);
+pub(super) fn event_query(params: &mut Params, paging: Paging) -> EventQuery {
+    let mut query = shared_query(params, paging);
     let id = params.id("targetId");
     let kind = params.text("targetKind");
     query.target = kind.as_deref().and_then(|kind| target(kind, id));
@@ -234,7 +237,7 @@ const FIELDS: [(&str, EventField, Values); 4] = [
     ("token", EventField::Token, Values::Ids),
 ];
 
-fn filters(params: &mut Params, paging: Paging) -> EventQuery {
+fn shared_query(params: &mut Params, paging: Paging) -> EventQuery {
     let mut query = EventQuery {
         actions: params.read("action", "a word for what is done, such as token-issued", what).map(|what| vec![what]),
         person: params.id("user").map(OwnerId),
@@ -249,7 +252,7 @@ fn filters(params: &mut Params, paging: Paging) -> EventQuery {
     let mut actions: Vec<Vec<What>> = query.actions.take().into_iter().collect();
     // Only the words of actions are searched: what an event says may be more than its reader may see.
     if let Some(text) = params.search() {
-        actions.push(those(&Filter::contains(EventField::Action, text)));
+        actions.push(matching_actions(&Filter::contains(EventField::Action, text)));
     }
     for filter in params.filters(&FIELDS) {
         let id = |now: Option<i64>| match filter.values.as_slice() {
@@ -258,7 +261,7 @@ fn filters(params: &mut Params, paging: Paging) -> EventQuery {
         };
         let taken = match filter.field {
             EventField::Action => {
-                actions.push(those(&filter));
+                actions.push(matching_actions(&filter));
                 continue;
             }
             EventField::Id => id(query.id).map(|id| query.id = Some(id)),
@@ -274,7 +277,7 @@ fn filters(params: &mut Params, paging: Paging) -> EventQuery {
 }
 
 /// The actions whose word passes a filter.
-fn those(filter: &Filter<EventField>) -> Vec<What> {
+fn matching_actions(filter: &Filter<EventField>) -> Vec<What> {
     What::ALL.into_iter().filter(|what| filter.passes(&word(*what))).collect()
 }
 
@@ -289,18 +292,29 @@ fn what(word: &str) -> Option<What> {
     serde::Deserialize::deserialize(word).ok()
 }
 
-async fn shown(api: &Api, page: Page<(i64, AuditEvent)>, paging: Paging) -> Result<Json<EventPage>, Failure> {
-    let results = named(api, page.items).await?;
+async fn event_page(api: &Api, page: Page<(i64, AuditEvent)>, paging: Paging) -> Result<Json<EventPage>, Failure> {
+    let results = with_names(api, page.items, &mut HashMap::new()).await?;
     Ok(Json(EventPage { results, pagination: Pagination::of(paging, page.total) }))
 }
 
-/// Events with the present names of the people in them.
-pub(super) async fn named(api: &Api, events: Vec<(i64, AuditEvent)>) -> Result<Vec<Event>, Failure> {
+/// Events with the present names of the people in them. `people` keeps those that were loaded.
+pub(super) async fn with_names(
+    api: &Api,
+    events: Vec<(i64, AuditEvent)>,
+    people: &mut HashMap<OwnerId, Option<Owner>>,
+) -> Result<Vec<Event>, Failure> {
     let person = |event: &AuditEvent| match event.origin.doer {
         Doer::Person(id) => Some(id),
         _ => None,
     };
+    if people.len() > MOST_PEOPLE {
+        people.clear();
+    }
     let ids: Vec<OwnerId> = events.iter().filter_map(|(_, event)| person(event)).collect();
-    let people = api.owners.among(ids).await?.into_iter().map(|owner| (owner.id, owner)).collect();
-    Ok(events.into_iter().map(|(id, event)| Event::of(id, event, &people)).collect())
+    let unknown: Vec<OwnerId> = ids.into_iter().filter(|id| !people.contains_key(id)).collect();
+    if !unknown.is_empty() {
+        people.extend(unknown.iter().map(|id| (*id, None)));
+        people.extend(api.owners.among(unknown).await?.into_iter().map(|owner| (owner.id, Some(owner))));
+    }
+    Ok(events.into_iter().map(|(id, event)| Event::of(id, event, people)).collect())
 }

@@ -1,10 +1,11 @@
 //! `/admin/audit-logs/export`: the audit log as a file, which is sent while it is read.
 
-use super::audit::{Event, asked, events, named, word};
+use super::audit::{Event, event_query, events, with_names, word};
 use super::failure::Failure;
 use super::query::Params;
 use super::request::Caller;
 use super::state::Api;
+use crate::domain::{Owner, OwnerId};
 use crate::gate::{Auth, AuthContext};
 use crate::service::Events;
 use crate::store::{EventQuery, Paging};
@@ -13,10 +14,11 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use http::{HeaderValue, header};
+use std::collections::HashMap;
 use std::io;
 
-/// How many events are read at a time.
-const BATCH: Paging = Paging { page: 1, page_size: Paging::LARGEST };
+/// How many events are read at a time: an event may be a megabyte.
+const BATCH: Paging = Paging { page: 1, page_size: 100 };
 
 #[derive(Clone, Copy)]
 enum Format {
@@ -25,7 +27,7 @@ enum Format {
 }
 
 /// Exports audit events, the latest first: all that the same parameters list, each as its reader may see it. The answer is sent while the
-/// log is read. It breaks off, and so is no whole answer, when the credential ends or the store fails.
+/// log is read. The body ends with an error if the credential is revoked or the store fails.
 #[utoipa::path(get, path = "/admin/audit-logs/export", tag = "Audit log", params(
     ("format" = Option<String>, Query, description = "`csv` (RFC 4180), or `ndjson`: a JSON object a line, as in the list; `csv` if left out"),
     ("action" = Option<String>, Query, description = "What was done: `token-issued`"),
@@ -50,13 +52,14 @@ pub(super) async fn export(
         _ => None,
     });
     let format = format.unwrap_or(Format::Csv);
-    let query = asked(&mut params, BATCH);
+    let query = event_query(&mut params, BATCH);
     if query.ascending {
         params.wrong("sort", "is not for exports: the latest come first");
     }
     params.done()?;
-    let mut export = Export { events: events(&api, &caller), api, auth, query, format, done: false };
-    // What is wrong at once is an answer, and no file that breaks off.
+    let mut export =
+        Export { events: events(&api, &caller), api, auth, query, format, people: HashMap::new(), done: false };
+    // Errors in the first batch become an error response instead of a truncated file.
     let first = export.batch().await?;
     let head = match format {
         Format::Csv => HEAD.to_owned(),
@@ -93,6 +96,7 @@ struct Export {
     auth: AuthContext,
     query: EventQuery,
     format: Format,
+    people: HashMap<OwnerId, Option<Owner>>,
     /// There is nothing more.
     done: bool,
 }
@@ -105,7 +109,7 @@ impl Export {
         // Ids only grow: later events come in no later batch.
         self.query.below = page.items.last().map(|(id, _)| *id).or(self.query.below);
         let mut text = String::new();
-        for event in named(&self.api, page.items).await? {
+        for event in with_names(&self.api, page.items, &mut self.people).await? {
             match self.format {
                 Format::Csv => write_row(&mut text, &event),
                 Format::Ndjson => {
@@ -150,7 +154,7 @@ fn write_row(text: &mut String, event: &Event) {
     *text += "\r\n";
 }
 
-/// A field in quotes (RFC 4180, section 2). What a spreadsheet would take for a formula begins with an apostrophe.
+/// Writes a field in quotes (RFC 4180, section 2). A field that spreadsheets read as a formula gets an apostrophe in front.
 fn write_field(text: &mut String, field: &str) {
     text.push('"');
     if field.starts_with(['=', '+', '-', '@', '\t', '\r']) {

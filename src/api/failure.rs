@@ -132,9 +132,9 @@ impl Failure {
                 Self { lost: Some(NoLongerValid::new(reason)), ..failure }
             }
             ServiceError::Forbidden(why) => Self::new(StatusCode::FORBIDDEN, "ForbiddenError", capital(why)),
-            ServiceError::Invalid(problems) => Self::invalid(told(problems, wire)),
+            ServiceError::Invalid(problems) => Self::invalid(field_errors(problems, wire)),
             ServiceError::Exceeds(problems) => {
-                let failure = Self::invalid(told(problems, wire));
+                let failure = Self::invalid(field_errors(problems, wire));
                 Self { status: StatusCode::FORBIDDEN, name: "ForbiddenError", ..failure }
             }
             ServiceError::Taken { path, message } => Self {
@@ -179,7 +179,7 @@ impl Failure {
 }
 
 /// Problems of a service, by the names under which the fields were sent.
-fn told(
+fn field_errors(
     problems: Vec<crate::service::Problem>,
     wire: &dyn Fn(&crate::service::Problem) -> Vec<String>,
 ) -> Vec<Problem> {

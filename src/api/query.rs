@@ -2,7 +2,7 @@
 
 use super::failure::{Failure, Problem};
 use crate::domain::{Timestamp, date, parse_id};
-use crate::store::{Filter, Paging};
+use crate::store::{Filter, FilterTest, Paging};
 use axum::extract::{FromRequestParts, Query};
 use http::request::Parts;
 use serde::Serialize;
@@ -20,12 +20,12 @@ const LONGEST_TEXT: usize = 255;
 /// The query parameters of a request.
 pub(super) struct Params {
     given: BTreeMap<String, String>,
-    /// What begins with `filters`, in order.
+    /// Parameters whose name begins with `filters`, in order.
     filters: Vec<(String, String)>,
     problems: Vec<Problem>,
 }
 
-/// What the values of a field are.
+/// The type of a field's values.
 #[derive(Clone, Copy)]
 pub(super) enum Values {
     /// Any text.
@@ -110,7 +110,7 @@ impl Params {
         Some(text)
     }
 
-    /// What the list is sorted by, and whether the greatest comes first: `email:DESC`.
+    /// Returns the sort field and whether the order is descending: `email:DESC`.
     pub(super) fn sort<S: Copy>(&mut self, fields: &[(&str, S)]) -> Option<(S, bool)> {
         let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
         let expected = format!("one of {}, with :ASC or :DESC", names.join(", "));
@@ -126,7 +126,7 @@ impl Params {
     }
 
     /// Reads `filters[field][$eq]`, `[$contains]` and `[$in]`; all have to pass. `filters[$and][0][field]..` is the same.
-    pub(super) fn filters<F: Copy>(&mut self, fields: &FilterFields<F>) -> Vec<Filter<F>> {
+    pub(super) fn filters<F: Copy + PartialEq>(&mut self, fields: &FilterFields<F>) -> Vec<Filter<F>> {
         let given = std::mem::take(&mut self.filters);
         if given.len() > MOST_FILTERS {
             self.wrong("filters", format!("must have at most {MOST_FILTERS} values"));
@@ -135,7 +135,16 @@ impl Params {
         let (mut filters, mut lists) = (Vec::new(), BTreeMap::new());
         for (name, value) in given {
             match one_filter(fields, &name, &value) {
-                Ok((filter, None)) => filters.push(filter),
+                Ok((filter, None)) => {
+                    let is_second = filter.test == FilterTest::Contains
+                        && filters
+                            .iter()
+                            .any(|other: &Filter<F>| (other.field, other.test) == (filter.field, filter.test));
+                    match is_second {
+                        true => self.problems.push(Problem::at([name], "can be asked once for each field")),
+                        false => filters.push(filter),
+                    }
+                }
                 // The values of a list come one by one.
                 Ok((filter, Some(path))) => match lists.get(&path) {
                     None => {
@@ -158,7 +167,7 @@ impl Params {
         self.problems.push(Problem::at([name], message));
     }
 
-    /// Refuses what was wrong, and what nobody has asked for.
+    /// Rejects invalid and unknown parameters.
     pub(super) fn done(self) -> Result<(), Failure> {
         let unknown = self.given.into_keys().chain(self.filters.into_iter().map(|(name, _)| name));
         let unknown = unknown.map(|name| Problem::at([name], "is no parameter of this list"));
@@ -177,11 +186,11 @@ fn one_filter<F: Copy>(
     let inside = name.strip_prefix("filters[").and_then(|rest| rest.strip_suffix(']')).ok_or_else(shape)?;
     let mut parts: Vec<&str> = inside.split("][").collect();
     let is_index = |part: &str| part.is_empty() || part.parse::<u16>().is_ok();
-    let mut group = "";
+    let mut group = String::new();
     if let ["$and", index, ..] = parts.as_slice()
         && is_index(index)
     {
-        group = *index;
+        group = format!("{index}:");
         parts.drain(..2);
     }
     let Some((_, field, values)) = fields.iter().find(|(known, ..)| Some(known) == parts.first()).copied() else {
@@ -209,10 +218,8 @@ fn one_filter<F: Copy>(
         ["$eq"] => Ok((Filter::equals(field, [value]), None)),
         ["$contains"] if matches!(values, Values::Texts) => Ok((Filter::contains(field, value), None)),
         ["$contains"] => Err("takes $eq or $in: only texts contain others".to_owned()),
-        ["$in"] => Ok((Filter::equals(field, [value]), Some(format!("{group}.{}", parts[0])))),
-        ["$in", index] if is_index(index) => {
-            Ok((Filter::equals(field, [value]), Some(format!("{group}.{}", parts[0]))))
-        }
+        ["$in"] => Ok((Filter::equals(field, [value]), Some(format!("{group}{}", parts[0])))),
+        ["$in", index] if is_index(index) => Ok((Filter::equals(field, [value]), Some(format!("{group}{}", parts[0])))),
         _ => Err(shape()),
     }
 }

@@ -88,8 +88,8 @@ fn roles(api: &Api, caller: &Caller) -> Roles {
     api.roles.clone().by(&caller.actor).from(caller.address)
 }
 
-/// What a role does not allow, the role itself is at fault for.
-fn of_role(error: ServiceError) -> Failure {
+/// Reports a refused change of a role at its `id`.
+fn role_failure(error: ServiceError) -> Failure {
     match error {
         ServiceError::Impossible(why) => Problem::at(["id"], why).into(),
         error => error.into(),
@@ -138,7 +138,7 @@ pub(super) async fn list(
 }
 
 /// A field that roles are filtered or sorted by.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum RoleField {
     Id,
     Name,
@@ -212,7 +212,7 @@ pub(super) async fn update(
         ])
         .done()?;
     let change = service::RoleUpdate { name: update.name, description: update.description, permissions: None };
-    let role = roles(&api, &caller).update(RoleId(id), change).await.map_err(of_role)?;
+    let role = roles(&api, &caller).update(RoleId(id), change).await.map_err(role_failure)?;
     Ok(ok((role, shown.users_count).into()))
 }
 
@@ -224,7 +224,7 @@ pub(super) async fn delete(
     caller: Caller,
     _: NoBody,
 ) -> Result<Answer<Role>, Failure> {
-    let role = roles(&api, &caller).delete(RoleId(id)).await.map_err(of_role)?;
+    let role = roles(&api, &caller).delete(RoleId(id)).await.map_err(role_failure)?;
     Ok(ok((role, 0).into()))
 }
 
@@ -254,7 +254,7 @@ pub(super) async fn set_permissions(
     let permissions = sent.read()?;
     let set = roles.set_permissions(RoleId(id), permissions).await;
     let role = set.map_err(|error| match error {
-        ServiceError::Impossible(_) => of_role(error),
+        ServiceError::Impossible(_) => role_failure(error),
         error => Failure::of(error, &|p| sent.path(p)),
     })?;
     Ok(ok(show_permissions(&role.permissions)))

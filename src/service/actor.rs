@@ -3,7 +3,7 @@
 //! What a *caller* may do is required by the routes. What is here holds whatever the routes require: a token changes nobody
 //! but itself, and nobody gives away more than they hold.
 
-use super::ServiceError;
+use super::{ServiceError, sight};
 use crate::domain::{Ceiling, Doer, Owner, OwnerId, OwnerState, Token, TokenId};
 use crate::store::View;
 
@@ -97,6 +97,14 @@ impl Giver {
     /// Whether they are this owner.
     pub(super) fn is(&self, id: OwnerId) -> bool {
         self.owner.as_ref().is_some_and(|o| o.id == id)
+    }
+
+    /// Whether they hold this action as a whole: on no resource, for all fields and without conditions.
+    pub(super) fn holds(&self, action: &str) -> bool {
+        match &self.ceiling {
+            Ceiling::Unlimited => true,
+            Ceiling::Of(held) => held.iter().any(|permission| sight::allows(permission, action)),
+        }
     }
 
     /// Whether they are the program.

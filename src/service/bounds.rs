@@ -1,7 +1,10 @@
 //! How much may be in one change. What an installation needs stays far below; without a bound one request could take seconds.
 
+use super::ServiceError;
 use super::error::Wrong;
 use crate::domain::{Action, Fields, Subject};
+use crate::store::Filter;
+use crate::store::one_part_each;
 use std::collections::HashMap;
 
 /// Fields that one permission or grant may name.
@@ -47,5 +50,13 @@ pub(super) fn too_many<'a>(path: &str, items: impl Iterator<Item = super::write:
         if wrong.is_full() {
             return;
         }
+    }
+}
+
+/// Refuses filters that stores do not apply: more than one part of a field.
+pub(super) fn checked_filters<F: Copy + PartialEq>(filters: &[Filter<F>]) -> Result<(), ServiceError> {
+    match one_part_each(filters) {
+        true => Ok(()),
+        false => Err(ServiceError::invalid("filters", "must ask for one part of each field at most")),
     }
 }

@@ -12,7 +12,7 @@ pub enum ServiceError {
     /// There is no such thing, or none for whoever asked.
     #[error("there is no such {0}")]
     NotFound(&'static str),
-    /// Whoever asked may not do it. The text says why.
+    /// The actor may not do it. The text says why.
     #[error("not allowed: {0}")]
     Forbidden(&'static str),
     /// Permissions or roles are more than the actor may give away. Each of them is named.
@@ -33,7 +33,7 @@ pub enum ServiceError {
         /// What is wrong with it.
         message: &'static str,
     },
-    /// It is no longer as whoever asked has seen it, see [`only_if`](crate::Tokens::only_if).
+    /// It changed since the actor read it, see [`only_if`](crate::Tokens::only_if).
     #[error("somebody else has changed this {0}: read it again")]
     Changed(&'static str),
     /// What is there does not allow it. The text says what to do first.
@@ -45,7 +45,7 @@ pub enum ServiceError {
     /// The owner's account does not allow it.
     #[error("the owner is not active")]
     OwnerInactive,
-    /// Who wants to sign in has another password, or no account, or none that is active. Nobody learns which.
+    /// Wrong password, or no active account; the error does not say which.
     #[error("Invalid credentials")]
     WrongCredentials,
     /// It was tried too often.

@@ -1,25 +1,25 @@
-//! Sign-ins that failed, for the audit log: how many in a minute, of which accounts and from which addresses. Never what was typed.
+//! Failed sign-ins for the audit log: how many in a minute, of which accounts and from which networks. Never the text that was typed.
 //!
-//! An address that was typed is kept in memory for a minute at most, and is written only as the id of the account that has it.
+//! An e-mail address that was typed is kept in memory for a minute, and is written only as the id of the account that has it.
 
 use super::ServiceError;
+use super::account::address;
 use super::write::{Change, Writer};
-use crate::domain::{Doer, OwnerId, Target, What, comparable};
-use crate::store::WriteStore;
+use crate::domain::{Doer, OwnerId, Target, What, comparable, network};
+use crate::store::{StoreError, WriteStore};
 use serde_json::{Value, json};
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 const WRITE_EVERY: Duration = Duration::from_secs(60);
-/// More accounts, or addresses, than this are counted and not told apart.
+/// Accounts and networks beyond this are counted in the total only.
 const MOST: usize = 10_000;
-/// An event names no more accounts, and no more addresses: those with the most failures.
-const NAMED: usize = 100;
-/// No e-mail address has more bytes. A longer text is no account's, and is not kept.
-const LONGEST: usize = 254;
+/// An event lists no more accounts, and no more addresses: those with the most failures.
+const LISTED: usize = 100;
 
 /// Failures that are not written yet.
 #[derive(Default)]
@@ -38,19 +38,27 @@ struct Pending {
 #[derive(Default)]
 struct Counts {
     all: u64,
-    /// By the comparable form of what was typed.
+    /// Refused before the password was looked at, since there were too many.
+    throttled: u64,
+    /// By the comparable form of an e-mail address. As each takes a password hash, there is no room for many.
     accounts: HashMap<String, u64>,
-    addresses: HashMap<IpAddr, u64>,
+    networks: HashMap<u128, u64>,
 }
 
 impl Counts {
-    fn add(&mut self, email: &str, address: Option<IpAddr>) {
+    /// Counts a failure at an account, which is none if the password was not looked at. A text that is no address is no account's.
+    fn add(&mut self, guessed: Option<&str>, from: Option<IpAddr>) {
         self.all += 1;
-        let email = email.trim();
-        let email = if email.len() > LONGEST { String::new() } else { comparable(email) };
-        count(&mut self.accounts, email, 1);
-        if let Some(address) = address {
-            count(&mut self.addresses, address, 1);
+        match guessed {
+            Some(email) => {
+                if let Ok(email) = address("email", email) {
+                    count(&mut self.accounts, comparable(&email), 1);
+                }
+            }
+            None => self.throttled += 1,
+        }
+        if let Some(from) = from {
+            count(&mut self.networks, network(from), 1);
         }
     }
 
@@ -58,27 +66,37 @@ impl Counts {
     fn merge(&mut self, other: Self) {
         self.all += other.all;
         other.accounts.into_iter().for_each(|(email, n)| count(&mut self.accounts, email, n));
-        other.addresses.into_iter().for_each(|(address, n)| count(&mut self.addresses, address, n));
+        other.networks.into_iter().for_each(|(network, n)| count(&mut self.networks, network, n));
+        self.throttled += other.throttled;
     }
 
-    /// What the event says. `known` are the accounts that exist.
+    /// Returns the event's details; `known` are the existing accounts.
     fn details(&self, known: Vec<(String, OwnerId)>) -> Value {
         let of = |(email, id): (String, OwnerId)| self.accounts.get(&email).map(|n| (id, *n));
         let mut known: Vec<(OwnerId, u64)> = known.into_iter().filter_map(of).collect();
-        let mut addresses: Vec<(IpAddr, u64)> = self.addresses.iter().map(|(address, n)| (*address, *n)).collect();
-        known.sort_unstable_by_key(|(id, n)| (std::cmp::Reverse(*n), *id));
-        addresses.sort_unstable_by_key(|(address, n)| (std::cmp::Reverse(*n), *address));
-        let users: Vec<Value> = known.iter().take(NAMED).map(|(id, n)| json!({"id": id, "count": n})).collect();
-        let named = |(address, n): &(IpAddr, u64)| json!({"address": address.to_string(), "count": n});
-        let from: Vec<Value> = addresses.iter().take(NAMED).map(named).collect();
+        let mut networks: Vec<(u128, u64)> = self.networks.iter().map(|(network, n)| (*network, *n)).collect();
+        known.sort_unstable_by_key(|(id, n)| (Reverse(*n), *id));
+        networks.sort_unstable_by_key(|(network, n)| (Reverse(*n), *network));
+        let users: Vec<Value> = known.iter().take(LISTED).map(|(id, n)| json!({"id": id, "count": n})).collect();
+        let listed = |(network, n): &(u128, u64)| json!({"address": written(*network), "count": n});
+        let addresses: Vec<Value> = networks.iter().take(LISTED).map(listed).collect();
         json!({
             "count": self.all,
+            "throttled": self.throttled,
             "accounts": self.accounts.len(),
-            "users": users,
-            "addresses": from,
             "moreUsers": known.len() - users.len(),
-            "moreAddresses": addresses.len() - from.len(),
+            "moreAddresses": networks.len() - addresses.len(),
+            "users": users,
+            "addresses": addresses,
         })
+    }
+}
+
+/// An address, or the /64 of one of IPv6.
+fn written(network: u128) -> String {
+    match Ipv6Addr::from_bits(network).to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("{address}/64"),
     }
 }
 
@@ -93,10 +111,12 @@ fn count<K: Hash + Eq>(counts: &mut HashMap<K, u64>, key: K, n: u64) {
 
 impl Change {
     /// Notes a failure, which is written within a minute.
-    pub(super) fn note_failure(&self, email: &str) {
+    ///
+    /// `guessed` is the address whose password was looked at; none, if there were too many failures to do so.
+    pub(super) fn note_failure(&self, guessed: Option<&str>) {
         let failures = &self.writer.people.failures;
         let mut pending = failures.lock();
-        pending.counts.add(email, self.origin.address);
+        pending.counts.add(guessed, self.origin.address);
         pending.store.get_or_insert_with(|| Arc::downgrade(self.store()));
         if !std::mem::replace(&mut pending.due, true) {
             let writer = Arc::downgrade(&self.writer);
@@ -131,6 +151,17 @@ impl Writer {
             Ok(()) => {
                 let mut pending = failures.lock();
                 // What failed in the meantime waits for another minute.
+                pending.due = pending.counts.all > 0;
+                pending.due
+            }
+            // It may have been written: not twice.
+            Err(ServiceError::Store(StoreError::Unknown(error))) => {
+                tracing::warn!(
+                    error = &*error as &dyn std::error::Error,
+                    count = counts.all,
+                    "failed sign-ins may not be written"
+                );
+                let mut pending = failures.lock();
                 pending.due = pending.counts.all > 0;
                 pending.due
             }
@@ -174,47 +205,60 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_told_by_account_and_address_with_the_most_first() {
+    fn failures_are_counted_by_account_and_network_with_the_most_first() {
         let mut counts = Counts::default();
         for (email, from) in [("Ada@x.test", 1), ("ada@x.test ", 2), ("bob@x.test", 2), ("hunter2", 2)] {
-            counts.add(email, ip(from));
+            counts.add(Some(email), ip(from));
         }
-        counts.add("ada@x.test", None);
+        counts.add(Some("ada@x.test"), None);
+        counts.add(None, "2001:db8::7".parse().ok());
         let known = vec![("bob@x.test".to_owned(), OwnerId(8)), ("ada@x.test".to_owned(), OwnerId(7))];
         let expected = json!({
-            "count": 5,
-            "accounts": 3,
+            "count": 6,
+            "throttled": 1,
+            "accounts": 2,
             "users": [{"id": 7, "count": 3}, {"id": 8, "count": 1}],
-            "addresses": [{"address": "0.0.0.2", "count": 3}, {"address": "0.0.0.1", "count": 1}],
+            "addresses": [
+                {"address": "0.0.0.2", "count": 3},
+                {"address": "0.0.0.1", "count": 1},
+                {"address": "2001:db8::/64", "count": 1},
+            ],
             "moreUsers": 0,
             "moreAddresses": 0,
         });
         assert_eq!(counts.details(known), expected);
+        assert!(!counts.accounts.contains_key("hunter2"), "a text that is no address is not kept");
     }
 
     #[test]
     fn failures_take_a_bounded_amount_of_memory() {
         let mut counts = Counts::default();
         for n in 0..20_000 {
-            counts.add(&format!("p{n}@x.test"), ip(n));
+            counts.add(Some(&format!("p{n}@x.test")), ip(n));
+            counts.add(None, format!("2001:db8::{n:x}").parse().ok());
         }
-        counts.add(&"x".repeat(1_000_000), None);
-        counts.add("p1@x.test", ip(1));
-        assert_eq!((counts.all, counts.accounts.len(), counts.addresses.len()), (20_002, MOST, MOST));
-        assert!(counts.accounts.keys().all(|email| email.len() <= LONGEST));
+        counts.add(Some(&format!("{}@x.test", "\u{fdfa}".repeat(100))), None);
+        counts.add(Some("a\0b@x.test"), None);
+        counts.add(Some("p1@x.test"), ip(1));
+        assert_eq!((counts.all, counts.throttled), (40_003, 20_000));
+        assert_eq!((counts.accounts.len(), counts.networks.len()), (MOST, MOST));
+        assert!(counts.accounts.keys().all(|email| email.len() <= 4 * 254 && !email.contains('\0')));
         let details = counts.details(vec![("p1@x.test".to_owned(), OwnerId(1))]);
-        assert_eq!((&details["users"], &details["moreAddresses"]), (&json!([{"id": 1, "count": 2}]), &json!(9_900)));
-        assert_eq!(details["addresses"].as_array().map(Vec::len), Some(NAMED));
+        assert_eq!(details["users"], json!([{"id": 1, "count": 2}]));
+        assert_eq!(details["addresses"][0], json!({"address": "2001:db8::/64", "count": 20_000}));
+        assert_eq!(details["addresses"].as_array().map(Vec::len), Some(LISTED));
     }
 
     #[test]
-    fn what_could_not_be_written_is_counted_again() {
+    fn unwritten_failures_are_counted_again() {
         let (mut counts, mut other) = (Counts::default(), Counts::default());
-        counts.add("ada@x.test", ip(1));
-        other.add("ada@x.test", ip(1));
-        other.add("bob@x.test", ip(2));
+        counts.add(Some("ada@x.test"), ip(1));
+        other.add(Some("ada@x.test"), ip(1));
+        other.add(Some("bob@x.test"), ip(2));
+        other.add(None, None);
         counts.merge(other);
-        assert_eq!((counts.all, counts.accounts["ada@x.test"], counts.accounts["bob@x.test"]), (3, 2, 1));
-        assert_eq!(counts.addresses[&ip(1).unwrap()], 2);
+        assert_eq!((counts.all, counts.throttled), (4, 1));
+        assert_eq!((counts.accounts["ada@x.test"], counts.accounts["bob@x.test"]), (2, 1));
+        assert_eq!(counts.networks[&network(ip(1).unwrap())], 2);
     }
 }

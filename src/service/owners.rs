@@ -1,6 +1,7 @@
 //! Owners: the people whom tokens belong to, as others see and change them.
 
 use super::account::{ProfileChange, found};
+use super::bounds::checked_filters;
 use super::error::Wrong;
 use super::reach::Reach;
 use super::write::{Change, Draft};
@@ -43,8 +44,9 @@ impl Owners {
     /// A page of owners.
     ///
     /// # Errors
-    /// If the store cannot be asked.
+    /// [`Invalid`](ServiceError::Invalid) if filters ask for two parts of one field; or if the store cannot be asked.
     pub async fn list(&self, query: &OwnerQuery) -> Result<Page<Owner>, ServiceError> {
+        checked_filters(&query.filters)?;
         Ok(self.0.view().await?.owners(query).await?)
     }
 

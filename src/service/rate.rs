@@ -1,15 +1,16 @@
-//! How often an actor may do what leaves an audit event each time.
+//! Limits how many audited changes an actor may make within an hour.
 //!
 //! It is judged by the events themselves, in the transaction that would add one more: so it holds across nodes and restarts, and needs no
 //! memory. Each actor has a count of its own: a stolen key that regenerates itself does not keep its owner from doing so.
 //!
-//! What takes something away is not limited: revoking, deleting, signing out, and a new password. Each of these needs something
-//! that was made before, or takes a password hash.
+//! What takes something away is not limited: revoking, deleting, signing out, deactivating, smaller roles, and a new password. Each of
+//! these needs something that was made before, or takes a password hash.
 
 use super::ServiceError;
 use super::write::Draft;
-use crate::domain::{Doer, Target, Timestamp, What};
+use crate::domain::{Doer, OwnerState, Target, Timestamp, What};
 use crate::store::EventsOfActor;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -34,6 +35,19 @@ fn is_limited(what: What) -> bool {
     )
 }
 
+/// Whether a change only takes something away: a person who protects an installation is not stopped, also by a session that was stolen
+/// from them and has used up the rate. To do it again, what was taken has to be given back, which is limited.
+fn takes_away(what: What, details: &Value) -> bool {
+    let (before, after) = (&details["before"], &details["after"]);
+    match (what, before, after) {
+        (What::OwnerStateSet, _, after) => *after != json!(OwnerState::Active),
+        (What::OwnerRolesSet | What::RolePermissionsSet, Value::Array(before), Value::Array(after)) => {
+            after.len() < before.len() && after.iter().all(|one| before.contains(one))
+        }
+        _ => false,
+    }
+}
+
 impl Draft {
     /// Refuses to do `what` to `target` if the actor has done so `most` times within an hour. The program itself is not counted.
     pub(super) async fn limit(&mut self, what: What, target: Target, most: u32) -> Result<(), ServiceError> {
@@ -41,8 +55,8 @@ impl Draft {
     }
 
     /// Refuses a change if the actor has made as many of this sort within an hour as [`Policy`](super::Policy) allows.
-    pub(super) async fn limit_changes(&mut self, what: What) -> Result<(), ServiceError> {
-        match is_limited(what) {
+    pub(super) async fn limit_changes(&mut self, what: What, details: &Value) -> Result<(), ServiceError> {
+        match is_limited(what) && !takes_away(what, details) {
             true => self.limit_events(what, None, self.writer.settings.policy.changes_per_hour).await,
             false => Ok(()),
         }

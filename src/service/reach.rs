@@ -30,7 +30,7 @@ const TAKEN_OVER: &str =
     "this account may reach rows that you may not: only a super admin changes its e-mail address or invites it again";
 const SUSPENDED: &str = "this account may reach rows that you may not: only a super admin lets it sign in again";
 const SUPER: &str = "only a super admin makes super admins";
-const MORE: &str = "a role that may more than you is given by a super admin only";
+const MORE: &str = "this role exceeds your permissions: ask a super admin to assign it";
 const ONESELF: &str = "your own roles are added by another admin";
 const PROVE: &str = "change your own e-mail address and password with your current password, in your profile";
 
@@ -121,7 +121,7 @@ impl Reach {
             return Ok(());
         }
         let mut wrong = Wrong::default();
-        let ceiling = self.0.ceiling.index();
+        let (ceiling, reads_roles) = (self.0.ceiling.index(), self.0.holds("admin::roles.read"));
         for (i, role) in roles.iter().enumerate() {
             let (path, value) = (format!("roles.{i}"), Some(role.id.to_string()));
             if role.id == RoleId::SUPER_ADMIN {
@@ -132,7 +132,12 @@ impl Reach {
                 if wrong.is_full() {
                     break;
                 }
-                wrong.add(Problem { path: path.clone(), message: format!("{MORE}: {beyond}"), value: value.clone() });
+                // What a role holds is for those who may read roles.
+                let message = if reads_roles { format!("{MORE}: {beyond}") } else { MORE.to_owned() };
+                wrong.add(Problem { path: path.clone(), message, value: value.clone() });
+                if !reads_roles {
+                    break;
+                }
             }
         }
         wrong.none_exceeds()

@@ -99,7 +99,7 @@ impl Sessions {
         no_token(self.0.origin.doer)?;
         let people = &self.0.writer.people;
         let mut reserved = people.throttle.reserve(email, self.0.origin.address).map_err(|wait| {
-            self.0.note_failure(email);
+            self.0.note_failure(None);
             ServiceError::TooManyAttempts(wait)
         })?;
         let lane = reserved.lane();
@@ -116,7 +116,7 @@ impl Sessions {
         let (id, verified) = match checked.await {
             Ok(Some(candidate)) => candidate,
             Ok(None) => {
-                self.0.note_failure(email);
+                self.0.note_failure(Some(email));
                 return Err(ServiceError::WrongCredentials);
             }
             Err(error) => {
@@ -183,7 +183,7 @@ impl Sessions {
 
     /// Returns the owner who may sign in with this address, and the password that it takes.
     async fn candidate(&self, email: &str) -> Result<Option<(OwnerId, PasswordHash)>, ServiceError> {
-        // A text that is no address is asked for as well: the answer takes as long.
+        // Invalid addresses are looked up too, so that timing is equal.
         let email = address("email", email).unwrap_or_default();
         Ok(self.0.store().sign_in_candidate(&email).await?)
     }

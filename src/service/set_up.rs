@@ -32,7 +32,7 @@ impl<S: WriteStore> Keyward<S> {
     /// the policy offers. It takes away the grants, and the permissions of roles, whose action the catalogue no longer has. From then
     /// on, sessions that have ended are removed, and events that are older than [`Policy::keep_events`](crate::Policy::keep_events).
     ///
-    /// It reads from the audit log where people signed in within the last 30 days (of the last 1 000 sign-ins), so that guesses
+    /// It reads from the audit log where people signed in within the last 30 days (the latest 64 addresses of each), so that guesses
     /// by strangers shut none of them out of these places.
     ///
     /// # Errors

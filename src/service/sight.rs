@@ -42,11 +42,11 @@ impl Sight {
         match actor {
             Actor::Program => Ok(Self::everything()),
             Actor::Person(Giver { ceiling: Ceiling::Unlimited, .. }) => Ok(Self::everything()),
-            Actor::Person(Giver { owner, ceiling: Ceiling::Of(held) }) => {
-                let holds = |action| held.iter().any(|permission| allows(permission, action));
+            Actor::Person(giver) => {
+                let holds = |action| giver.holds(action);
                 Ok(Self {
                     everything: false,
-                    owner: owner.as_ref().map(|owner| owner.id),
+                    owner: giver.owner.as_ref().map(|owner| owner.id),
                     token: None,
                     own_tokens: true,
                     own_sessions: true,
@@ -140,7 +140,7 @@ impl Sight {
             && !self.users
             && let Some(details) = event.details.as_object_mut()
         {
-            details.retain(|name, _| matches!(name.as_str(), "count" | "accounts"));
+            details.retain(|name, _| matches!(name.as_str(), "count" | "throttled" | "accounts"));
         }
         if self.sees(event.target, &event.details, owners) {
             // Of what is their own they learn who did it in every case.
@@ -227,7 +227,7 @@ impl Sight {
 }
 
 /// Whether a permission allows an action without any condition: what it takes to list what that action reads.
-fn allows(permission: &Permission, action: &str) -> bool {
+pub(super) fn allows(permission: &Permission, action: &str) -> bool {
     permission.action.as_str() == action
         && permission.subject.is_none()
         && permission.fields == Fields::All

@@ -157,7 +157,7 @@ impl Draft {
         target: Target,
         details: serde_json::Value,
     ) -> Result<(), ServiceError> {
-        self.limit_changes(what).await?;
+        self.limit_changes(what, &details).await?;
         let (at, origin, cause) = (self.tx.now(), self.origin, cause.into());
         Ok(self.tx.audit(AuditEvent { at, origin, what, target, cause, details }).await?)
     }

@@ -57,8 +57,15 @@ pub struct Filter<F> {
 pub enum FilterTest {
     /// It is the value. E-mail addresses are compared by their [comparable](crate::store::comparable()) form, other texts as they are.
     Equals,
-    /// The value is a part of it, in any case (of ASCII letters at least).
+    /// The value is a part of it, in any case (of ASCII letters at least). A list has one such test for each field at most.
     Contains,
+}
+
+/// Refuses a second part of one field: stores look for one.
+pub(crate) fn one_part_each<F: Copy + PartialEq>(filters: &[Filter<F>]) -> bool {
+    let parts: Vec<F> = filters.iter().filter(|f| f.test == FilterTest::Contains).map(|f| f.field).collect();
+    parts.iter().enumerate().all(|(i, field)| !parts[..i].contains(field))
+        && filters.iter().all(|f| f.test != FilterTest::Contains || f.values.len() == 1)
 }
 
 impl<F> Filter<F> {
@@ -79,11 +86,23 @@ impl<F> Filter<F> {
 }
 
 /// A filter as stores apply it: on one column.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ColumnFilter {
     pub(crate) column: &'static str,
     pub(crate) test: FilterTest,
     pub(crate) values: Vec<String>,
+}
+
+/// Filters with one of each test on a column: of several lists of values, those that are in all of them.
+pub(crate) fn merged(filters: impl Iterator<Item = ColumnFilter>) -> Vec<ColumnFilter> {
+    let mut merged: Vec<ColumnFilter> = Vec::new();
+    for filter in filters {
+        match merged.iter_mut().find(|other| (other.column, other.test) == (filter.column, filter.test)) {
+            Some(other) => other.values.retain(|value| filter.values.contains(value)),
+            None => merged.push(filter),
+        }
+    }
+    merged
 }
 
 impl ColumnFilter {
@@ -214,7 +233,7 @@ pub enum OwnerSort {
     Firstname,
     /// The last name.
     Lastname,
-    /// The name they chose; who has none comes first.
+    /// The name they chose; accounts without one come first.
     Username,
     /// When the account was made.
     CreatedAt,
@@ -358,7 +377,7 @@ pub struct SignInPlace {
 
 impl SignInPlace {
     /// How many are read of one person at most, the latest ones.
-    pub const OF_A_PERSON: u32 = 16;
+    pub const OF_A_PERSON: u32 = 64;
     /// How many are read in all at most, the latest ones.
     pub const MOST: u32 = 20_000;
 }

@@ -16,6 +16,7 @@ mod sql;
 pub(crate) mod strapi;
 
 pub use crate::domain::comparable;
+pub(crate) use list::one_part_each;
 pub use list::{
     EventQuery, EventsOfActor, Filter, FilterTest, OwnerField, OwnerQuery, OwnerSort, Page, Paging, SignInPlace,
     TokenField, TokenQuery, TokenSort,
@@ -152,7 +153,8 @@ pub trait WriteStore: Store {
     /// If the store cannot tell.
     async fn sign_in_candidate(&self, email: &str) -> Result<Option<(OwnerId, PasswordHash)>, StoreError> {
         let mut view = self.view().await?;
-        let Some(id) = view.owner_with_email(email).await? else { return Ok(None) };
+        // No owner has this id. The same is asked for every address, so that timing does not tell which accounts exist.
+        let id = view.owner_with_email(email).await?.unwrap_or(OwnerId(0));
         let active = view.owner(id).await?.is_some_and(|owner| owner.state.is_active());
         let password = view.password(id).await?;
         Ok(password.filter(|_| active).map(|password| (id, password)))

@@ -114,7 +114,7 @@ pub(crate) async fn failures_are_remembered_in_aggregate<S: WriteStore>(house: H
     let page = house.keyward.events().by(Doer::Person(reader)).list(&query).await.unwrap();
     let details = page.items[0].1.details.as_object().unwrap();
     let shown: Vec<&str> = details.keys().map(String::as_str).collect();
-    assert_eq!(shown, ["accounts", "count"], "which accounts, only those see who may list users");
+    assert_eq!(shown, ["accounts", "count", "throttled"], "which accounts, only those see who may list users");
 }
 
 pub(crate) async fn sessions_are_ones_own<S: WriteStore>(house: House<S>) {

@@ -7,6 +7,7 @@ use crate::domain::{
 };
 use crate::service::ServiceError;
 use crate::service::actor::Actor;
+use crate::service::bounds::checked_filters;
 use crate::service::sight;
 use crate::store::{Page, Paging, TokenQuery, View};
 use serde_json::json;
@@ -77,6 +78,7 @@ impl Tokens {
     /// none or of more than [`Paging::LARGEST`].
     pub async fn list(&self, query: &TokenQuery) -> Result<Page<DescribedToken>, ServiceError> {
         checked(query.paging)?;
+        checked_filters(&query.filters)?;
         let mut view = self.change.view().await?;
         let actor = self.change.actor(&mut view).await?;
         let owner = match (query.owner, seen(&actor, query.kind)?) {

@@ -2,7 +2,7 @@
 
 use super::corrupt;
 use crate::domain::{Action, ConditionId, Field, Fields, Grant, OwnerId, Permission, RoleId, Subject, TokenId, When};
-use crate::store::list::ColumnFilter;
+use crate::store::list::{ColumnFilter, merged};
 use crate::store::{FilterTest, StoreError, Use};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -85,22 +85,23 @@ pub(super) fn texts<T: AsRef<str>>(texts: &[T]) -> String {
     json(&texts.iter().map(|text| Line { text: text.as_ref() }).collect::<Vec<_>>())
 }
 
-/// The values of filters, and how many filters there are.
-pub(super) fn filters(filters: impl Iterator<Item = ColumnFilter>) -> (String, i64) {
+/// Filters, each value by itself. One without values has none, and lets no row pass.
+pub(super) fn filters(filters: impl Iterator<Item = ColumnFilter>) -> String {
     #[derive(Serialize)]
     struct Line {
-        filter: i64,
         column: &'static str,
         test: &'static str,
-        text: String,
+        text: Option<String>,
     }
-    let (mut lines, mut count) = (Vec::new(), 0);
-    for ColumnFilter { column, test, values } in filters {
+    let mut lines = Vec::new();
+    for ColumnFilter { column, test, values } in merged(filters) {
         let test = if test == FilterTest::Equals { "equals" } else { "contains" };
-        lines.extend(values.into_iter().map(|text| Line { filter: count, column, test, text }));
-        count += 1;
+        if values.is_empty() {
+            lines.push(Line { column, test, text: None });
+        }
+        lines.extend(values.into_iter().map(|text| Line { column, test, text: Some(text) }));
     }
-    (json(&lines), count)
+    json(&lines)
 }
 
 pub(super) fn tokens(tokens: &[TokenId]) -> String {

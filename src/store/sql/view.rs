@@ -185,12 +185,11 @@ impl<C: Send> View for Open<C> {
             true => statements::OWNERS_DESCENDING,
         };
         let (limit, offset) = part(asked.paging);
-        let filters = asked.filters.iter().map(Filter::<OwnerField>::on_column);
-        let (filters, count) = lists::filters(filters);
-        let page = query(text).bind(&asked.search).bind(&filters).bind(count);
+        let filters = lists::filters(asked.filters.iter().map(Filter::<OwnerField>::on_column));
+        let page = query(text).bind(&asked.search).bind(&filters);
         let page = page.bind(sort_word(asked.sort)).bind(limit).bind(offset);
         let items = self.rows(page).await?.iter().map(rows::owner).collect::<Result<_, _>>()?;
-        let total = query(statements::COUNT_OWNERS).bind(&asked.search).bind(&filters).bind(count);
+        let total = query(statements::COUNT_OWNERS).bind(&asked.search).bind(&filters);
         let total = self.count(total).await?;
         Ok(Page { items, total })
     }
@@ -231,9 +230,9 @@ impl<C: Send> View for Open<C> {
     async fn tokens(&mut self, asked: &TokenQuery) -> Result<Page<Token>, StoreError> {
         let (limit, offset) = part(asked.paging);
         let until = asked.unexpired_at.map(|at| at.0);
-        let (filters, filter_count) = lists::filters(asked.filters.iter().map(Filter::<TokenField>::on_column));
+        let filters = lists::filters(asked.filters.iter().map(Filter::<TokenField>::on_column));
         let page = query(tokens_statement(asked)).bind(asked.kind.as_str()).bind(&asked.search).bind(until);
-        let mut page = page.bind(&filters).bind(filter_count).bind(limit).bind(offset);
+        let mut page = page.bind(&filters).bind(limit).bind(offset);
         if asked.sort != TokenSort::Name {
             page = page.bind(token_sort_word(asked.sort));
         }
@@ -250,7 +249,7 @@ impl<C: Send> View for Open<C> {
             Some(_) => query(statements::COUNT_FOUND_TOKENS_OF_OWNER),
         };
         let count = count.bind(asked.kind.as_str()).bind(&asked.search).bind(until);
-        let mut count = count.bind(&filters).bind(filter_count);
+        let mut count = count.bind(&filters);
         if let Some(owner) = asked.owner {
             count = count.bind(owner.0);
         }
@@ -331,7 +330,7 @@ impl<C: Send> View for Open<C> {
         let text = if asked.ascending { statements::EVENTS_ASCENDING } else { statements::EVENTS_DESCENDING };
         let page = events::asked_for(text, asked).bind(limit).bind(offset);
         let items = self.rows(page).await?.iter().map(rows::event_with_id).collect::<Result<Vec<_>, _>>()?;
-        if asked.below.is_some() {
+        if asked.below.is_some() || asked.id.is_some() {
             let total = items.len() as u64;
             return Ok(Page { items, total });
         }

@@ -395,6 +395,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn filters_are_read_once_for_a_list_and_not_for_each_row() {
+        let (_dir, store) = opened().await;
+        for statement in [statements::COUNT_OWNERS, statements::COUNT_FOUND_TOKENS] {
+            let plan = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+            let rows = sqlx::query(plan).fetch_all(&store.readers).await.unwrap();
+            let steps: Vec<String> = rows.iter().map(|row| rows::get(row, "detail").unwrap()).collect();
+            assert!(!steps.iter().any(|step| step.starts_with("CORRELATED")), "{steps:#?}");
+        }
+        // One event, and the events below one, are found by their ids.
+        for statement in [statements::EVENTS_DESCENDING, statements::EVENTS_ASCENDING] {
+            let plan = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+            let rows = sqlx::query(plan).fetch_all(&store.readers).await.unwrap();
+            let step: String = rows::get(&rows[0], "detail").unwrap();
+            assert!(step.contains("USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"), "{step}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_look_up_reads_no_table_from_end_to_end() {
         let (_dir, store) = opened().await;
         for (statement, step) in

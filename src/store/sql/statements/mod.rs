@@ -206,18 +206,18 @@ macro_rules! statements {
         pub const TOKENS_BY_NAME_ASCENDING: &str = tokens_page!($word, "", tokens_by_name!("ASC"));
         pub const TOKENS_BY_NAME_DESCENDING: &str = tokens_page!($word, "", tokens_by_name!("DESC"));
         pub const TOKENS_OF_OWNER_BY_NAME_ASCENDING: &str =
-            tokens_page!($word, " AND t.owner_id = $8", tokens_by_name!("ASC"));
+            tokens_page!($word, " AND t.owner_id = $7", tokens_by_name!("ASC"));
         pub const TOKENS_OF_OWNER_BY_NAME_DESCENDING: &str =
-            tokens_page!($word, " AND t.owner_id = $8", tokens_by_name!("DESC"));
+            tokens_page!($word, " AND t.owner_id = $7", tokens_by_name!("DESC"));
         pub const TOKENS_ASCENDING: &str = tokens_page!($word, "", tokens_by_word!("ASC"));
         pub const TOKENS_DESCENDING: &str = tokens_page!($word, "", tokens_by_word!("DESC"));
         pub const TOKENS_OF_OWNER_ASCENDING: &str =
-            tokens_page!($word, " AND t.owner_id = $9", tokens_by_word!("ASC"));
+            tokens_page!($word, " AND t.owner_id = $8", tokens_by_word!("ASC"));
         pub const TOKENS_OF_OWNER_DESCENDING: &str =
-            tokens_page!($word, " AND t.owner_id = $9", tokens_by_word!("DESC"));
+            tokens_page!($word, " AND t.owner_id = $8", tokens_by_word!("DESC"));
         pub const COUNT_FOUND_TOKENS: &str = concat!("SELECT COUNT(*) AS n", wanted_tokens!($word, ""));
         pub const COUNT_FOUND_TOKENS_OF_OWNER: &str =
-            concat!("SELECT COUNT(*) AS n", wanted_tokens!($word, " AND t.owner_id = $6"));
+            concat!("SELECT COUNT(*) AS n", wanted_tokens!($word, " AND t.owner_id = $5"));
         pub const COUNT_TOKENS: &str = "SELECT COUNT(*) AS n FROM keyward_token WHERE kind = $1";
         pub const COUNT_TOKENS_OF_OWNER: &str =
             "SELECT COUNT(*) AS n FROM keyward_token WHERE kind = $1 AND owner_id = $2";

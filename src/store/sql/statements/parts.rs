@@ -73,27 +73,38 @@ macro_rules! tokens {
     };
 }
 
-/// Whether a row passes all filters: `$filters` the list of their values, `$count` how many filters there are, `$column` the column of
-/// a filter's value `e`.
-macro_rules! filtered {
-    ($word:ident, $filters:literal, $count:literal, $column:literal) => {
+/// Whether a row passes the filters of one column: `$filters` all filters, `$name` what they call the column, `$column` the column. The
+/// subqueries do not depend on the row, so that each is evaluated once.
+macro_rules! column_filter {
+    ($word:ident, $filters:literal, $name:literal, $column:literal) => {
         concat!(
-            " AND (CAST(",
-            $count,
-            " AS BIGINT) = 0 OR (SELECT COUNT(DISTINCT e.value ->> 'filter') FROM ",
+            " AND (NOT EXISTS (SELECT 1 FROM ",
             $word!(elements $filters),
-            " WHERE CASE e.value ->> 'test' WHEN 'equals' THEN ",
+            " WHERE e.value ->> 'column' = '",
+            $name,
+            "' AND e.value ->> 'test' = 'equals') OR ",
             $column,
-            " = e.value ->> 'text' ELSE ",
-            $word!(within $column, "e.value ->> 'text'"),
-            " END) = CAST(",
-            $count,
-            " AS BIGINT))"
+            " IN (SELECT e.value ->> 'text' FROM ",
+            $word!(elements $filters),
+            " WHERE e.value ->> 'column' = '",
+            $name,
+            "' AND e.value ->> 'test' = 'equals')) AND (NOT EXISTS (SELECT 1 FROM ",
+            $word!(elements $filters),
+            " WHERE e.value ->> 'column' = '",
+            $name,
+            "' AND e.value ->> 'test' = 'contains') OR ",
+            $word!(contains $column,
+                "(SELECT e.value ->> 'text' FROM ",
+                $word!(elements $filters),
+                " WHERE e.value ->> 'column' = '",
+                $name,
+                "' AND e.value ->> 'test' = 'contains' LIMIT 1)"),
+            ")"
         )
     };
 }
 
-/// Which tokens are asked for: `$1` of which kind, `$2` a text to search for, `$3` when they must not have expired, `$4` and `$5` filters;
+/// Which tokens are asked for: `$1` of which kind, `$2` a text to search for, `$3` when they must not have expired, `$4` filters;
 /// `$and` what else.
 macro_rules! wanted_tokens {
     ($word:ident, $and:literal) => {
@@ -105,14 +116,11 @@ macro_rules! wanted_tokens {
             " OR t.owner_id IN (SELECT o.id FROM keyward_owner o WHERE ",
             $word!(within "COALESCE(NULLIF(TRIM(o.firstname || ' ' || o.lastname), ''), o.username, o.email)", "$2"),
             ")) AND (CAST($3 AS BIGINT) IS NULL OR t.expires_at IS NULL OR t.expires_at > $3)",
-            filtered!(
-                $word,
-                "$4",
-                "$5",
-                "CASE e.value ->> 'column' WHEN 'id' THEN CAST(t.id AS TEXT) WHEN 'name' THEN t.name \
-                 WHEN 'description' THEN t.description WHEN 'owner' THEN CAST(t.owner_id AS TEXT) \
-                 WHEN 'access' THEN t.access END"
-            ),
+            column_filter!($word, "$4", "id", "CAST(t.id AS TEXT)"),
+            column_filter!($word, "$4", "name", "t.name"),
+            column_filter!($word, "$4", "description", "t.description"),
+            column_filter!($word, "$4", "owner", "CAST(t.owner_id AS TEXT)"),
+            column_filter!($word, "$4", "access", "t.access"),
             $and
         )
     };
@@ -125,14 +133,14 @@ macro_rules! tokens_by_name {
     };
 }
 
-/// Tokens sorted by the word `$8`, in either direction.
+/// Tokens sorted by the word `$7`, in either direction.
 macro_rules! tokens_by_word {
     ($direction:literal) => {
         concat!(
-            " ORDER BY CASE $8 WHEN 'owner' THEN (SELECT lower(COALESCE(NULLIF(TRIM(o.firstname || ' ' || o.lastname), ''), ",
+            " ORDER BY CASE $7 WHEN 'owner' THEN (SELECT lower(COALESCE(NULLIF(TRIM(o.firstname || ' ' || o.lastname), ''), ",
             "o.username, o.email)) FROM keyward_owner o WHERE o.id = t.owner_id) WHEN 'access' THEN t.access END ",
             $direction,
-            ", CASE $8 WHEN 'created-at' THEN t.created_at WHEN 'expires-at' THEN COALESCE(t.expires_at, 9223372036854775807) ",
+            ", CASE $7 WHEN 'created-at' THEN t.created_at WHEN 'expires-at' THEN COALESCE(t.expires_at, 9223372036854775807) ",
             "WHEN 'last-used-at' THEN COALESCE((SELECT v.last_used_at FROM keyward_token_use v WHERE v.token_id = t.id), ",
             "-9223372036854775807) END ",
             $direction,
@@ -142,7 +150,7 @@ macro_rules! tokens_by_word {
     };
 }
 
-/// A page of tokens: `$6` how many, `$7` from which place. What they carry is read for those on the page only.
+/// A page of tokens: `$5` how many, `$6` from which place. What they carry is read for those on the page only.
 macro_rules! tokens_page {
     ($word:ident, $and:literal, $order:expr) => {
         concat!(
@@ -150,7 +158,7 @@ macro_rules! tokens_page {
             "WHERE t.id IN (SELECT t.id",
             wanted_tokens!($word, $and),
             $order,
-            " LIMIT $6 OFFSET $7)",
+            " LIMIT $5 OFFSET $6)",
             $order
         )
     };
@@ -199,7 +207,7 @@ macro_rules! insert_list {
     };
 }
 
-/// Which owners a search `$1` finds, all if it is null, and the filters `$2` and `$3`.
+/// Which owners a search `$1` finds, all if it is null, and the filters `$2`.
 macro_rules! found {
     ($word:ident) => {
         concat!(
@@ -212,26 +220,25 @@ macro_rules! found {
             " OR ",
             $word!(within "o.username", "$1"),
             ")",
-            filtered!(
-                $word,
-                "$2",
-                "$3",
-                "CASE e.value ->> 'column' WHEN 'id' THEN CAST(o.id AS TEXT) WHEN 'email' THEN o.email \
-                 WHEN 'email-key' THEN o.email_key WHEN 'firstname' THEN o.firstname WHEN 'lastname' THEN o.lastname \
-                 WHEN 'username' THEN o.username WHEN 'state' THEN o.state END"
-            )
+            column_filter!($word, "$2", "id", "CAST(o.id AS TEXT)"),
+            column_filter!($word, "$2", "email", "o.email"),
+            column_filter!($word, "$2", "email-key", "o.email_key"),
+            column_filter!($word, "$2", "firstname", "o.firstname"),
+            column_filter!($word, "$2", "lastname", "o.lastname"),
+            column_filter!($word, "$2", "username", "o.username"),
+            column_filter!($word, "$2", "state", "o.state")
         )
     };
 }
 
-/// Owners sorted by `$4`, in either direction. Who has no username comes before who has an empty one.
+/// Owners sorted by `$3`, in either direction. Who has no username comes before who has an empty one.
 macro_rules! sorted {
     ($direction:literal) => {
         concat!(
-            " ORDER BY CASE $4 WHEN 'email' THEN o.email_key WHEN 'firstname' THEN o.firstname ",
+            " ORDER BY CASE $3 WHEN 'email' THEN o.email_key WHEN 'firstname' THEN o.firstname ",
             "WHEN 'lastname' THEN o.lastname WHEN 'username' THEN COALESCE('+' || o.username, '') END ",
             $direction,
-            ", CASE $4 WHEN 'created-at' THEN o.created_at END ",
+            ", CASE $3 WHEN 'created-at' THEN o.created_at END ",
             $direction,
             ", o.id ",
             $direction
@@ -248,7 +255,7 @@ macro_rules! owners {
             " FROM keyward_owner o WHERE o.id IN (SELECT o.id",
             found!($word),
             sorted!($direction),
-            " LIMIT $5 OFFSET $6)",
+            " LIMIT $4 OFFSET $5)",
             sorted!($direction)
         )
     };
@@ -260,7 +267,8 @@ macro_rules! asked_for {
     ($word:ident) => {
         concat!(" FROM keyward_audit WHERE (CAST($1 AS TEXT) IS NULL OR what IN (SELECT e.value ->> 'text' FROM ",
             $word!(elements "$1"),
-        ")) AND (CAST($10 AS BIGINT) IS NULL OR id = $10) AND (CAST($11 AS BIGINT) IS NULL OR id < $11) \
+        ")) AND id >= COALESCE(CAST($10 AS BIGINT), 0) AND id <= COALESCE(CAST($10 AS BIGINT), 9223372036854775807) \
+         AND id < COALESCE(CAST($11 AS BIGINT), 9223372036854775807) \
          AND (CAST($2 AS TEXT) IS NULL OR (target_kind = $2 AND target_id IS NOT DISTINCT FROM $3 \
          AND target_detail IS NOT DISTINCT FROM $4)) \
          AND (CAST($5 AS BIGINT) IS NULL OR (doer_kind = 'person' AND doer_id = $5)) \

@@ -25,6 +25,10 @@ macro_rules! sqlite {
     (within $column:literal, $parameter:literal) => {
         concat!("instr(lower(", $column, "), lower(", $parameter, ")) > 0")
     };
+    // The same with any text.
+    (contains $column:literal, $($text:tt)*) => {
+        concat!("instr(lower(", $column, "), lower(", $($text)*, ")) > 0")
+    };
     // SQLite is never asked for the time.
     (now) => {
         "0"
@@ -65,6 +69,9 @@ macro_rules! postgres {
     };
     (within $column:literal, $parameter:literal) => {
         concat!("strpos(lower(", $column, "), lower(CAST(", $parameter, " AS TEXT) COLLATE \"C\")) > 0")
+    };
+    (contains $column:literal, $($text:tt)*) => {
+        concat!("strpos(lower(", $column, "), lower(CAST(", $($text)*, " AS TEXT) COLLATE \"C\")) > 0")
     };
     (now) => {
         "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
