@@ -71,6 +71,13 @@ pub(crate) async fn nobody_gives_more_than_they_hold<S: WriteStore>(house: House
         refused!(editors.invite(new).await, ServiceError::Exceeds(_));
         refused!(editors.set_roles(weak, vec![low, role]).await, ServiceError::Exceeds(_));
     }
+    // What a role holds is not told to an actor who may not read roles.
+    match editors.create(NewOwner::new("new@x.test").roles([high])).await {
+        Err(ServiceError::Exceeds(problems)) => {
+            assert!(problems.len() == 1 && !problems[0].message.contains(" hold "), "{problems:?}");
+        }
+        other => panic!("{other:?}"),
+    }
     editors.set_roles(weak, vec![low]).await.unwrap();
     editors.set_roles(weak, vec![]).await.unwrap();
     editors.set_roles(weak, vec![part, empty]).await.unwrap();
