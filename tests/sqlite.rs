@@ -3,6 +3,11 @@
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used)]
 
+#[path = "sqlite/backups.rs"]
+mod backups;
+#[path = "sqlite/files.rs"]
+mod files;
+
 use axum::routing::get;
 use keyward::store::{Following, Store, WriteStore};
 use keyward::testing::{App, ManualClock, World};

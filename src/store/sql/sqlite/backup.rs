@@ -2,7 +2,8 @@
 
 use super::error::{OpenError, asking, is_busy, opening};
 use super::place::{because, beside, create, directory};
-use super::{SqliteStore, file, rows, statements};
+use super::stray_log::refuse_foreign_log;
+use super::{PATIENCE, SqliteStore, file, rows, statements};
 use crate::store::StoreError;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection, query};
@@ -40,6 +41,28 @@ impl SqliteStore {
         self.in_place()?;
         copy.put(&to).map_err(|error| because(&to, error))?;
         Ok(())
+    }
+
+    /// Copies a database as [`backup`](Self::backup) does, from outside of the process that uses it, if one does. The tables are copied as
+    /// they are, also those of another version.
+    ///
+    /// # Errors
+    /// As [`backup`](Self::backup), and if there is no database of keyward at this path.
+    pub async fn backup_file(path: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<(), StoreError> {
+        let (path, to) = (file(path.as_ref())?, file(to.as_ref())?);
+        if fs::symlink_metadata(&to).is_ok() {
+            return Err(OpenError::Exists(to).into());
+        }
+        fs::metadata(&path).map_err(|error| OpenError::NotThere(path.clone(), error))?;
+        refuse_foreign_log(&path)?;
+        let options = SqliteConnectOptions::new().filename(&path).busy_timeout(PATIENCE).disable_statement_logging();
+        let mut from = options.connect().await.map_err(|error| opening(&path, error))?;
+        let copied = match is_ours(&mut from, &path).await {
+            Ok(()) => copy(&mut from, &to).await,
+            Err(error) => Err(error),
+        };
+        from.close().await.map_err(asking)?;
+        copied?.put(&to).map_err(|error| because(&to, error).into())
     }
 
     /// Puts a backup in the place of a database that no process has open, or where there is none. The write-ahead log of the database that

@@ -60,7 +60,7 @@ pub(super) enum OpenError {
          ending in -shm. Where nothing was copied, `touch` the log instead",
         .path.display(), .log.display()
     )]
-    StrangersLog { path: PathBuf, log: PathBuf },
+    ForeignLog { path: PathBuf, log: PathBuf },
     #[error("{} is no longer there, but was not closed: put it back, or stop, restore a backup and start again", .0.display())]
     Gone(PathBuf, #[source] io::Error),
     #[error("{} is another file than the one that was opened: start again to use it", .0.display())]

@@ -17,6 +17,7 @@ mod schema;
 #[cfg(any(test, feature = "testing"))]
 #[path = "../shown.rs"]
 mod shown;
+mod stray_log;
 #[path = "../transaction.rs"]
 mod transaction;
 #[path = "../view.rs"]
@@ -143,7 +144,7 @@ impl SqliteStore {
     /// As [`open`](Self::open).
     pub async fn open_with(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, StoreError> {
         let path = file(path.as_ref())?;
-        place::refuse_a_strangers_log(&path)?;
+        stray_log::refuse_foreign_log(&path)?;
         let place = Arc::new(Place::prepare(path)?);
         let file = SqliteConnectOptions::new()
             .filename(place.path())

@@ -177,38 +177,3 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.push(suffix);
     name.into()
 }
-
-/// Refuses a database whose write-ahead log is not its own: one that was copied over another, whose log a process that was killed had
-/// left behind. SQLite would play that log back into it, and so undo the restore.
-///
-/// A log tells what comes after the file as it was, and the file is written only while its changes are moved there from the log, which
-/// the index of the log (`-shm`) says beforehand. So a file that is younger than its log was copied there, if nothing of the log was
-/// moved. The format of log and index: <https://sqlite.org/walformat.html>.
-pub(super) fn refuse_a_strangers_log(path: &Path) -> Result<(), OpenError> {
-    let (log, index) = (beside(path, "-wal"), beside(path, "-shm"));
-    let changed = |path: &Path| fs::metadata(path).and_then(|file| file.modified()).ok();
-    let younger = || changed(path).zip(changed(&log)).is_some_and(|(file, log)| file > log);
-    // Nearly always the end of it.
-    if !younger() {
-        return Ok(());
-    }
-    let (Some(head), Some(index)) = (start::<32>(&log), start::<136>(&index)) else { return Ok(()) };
-    let number = |at: usize| index[at..at + 4].iter().any(|byte| *byte != 0);
-    let (begun, has_changes) = (index[12] == 1, number(16));
-    let (moved, about_to_be_moved) = (number(96), number(128));
-    let is_of_log = index[32..40] == head[16..24];
-    if begun && has_changes && is_of_log && !moved && !about_to_be_moved && younger() {
-        return Err(OpenError::StrangersLog { path: path.to_owned(), log });
-    }
-    Ok(())
-}
-
-/// The first bytes of a file, if it has so many.
-fn start<const N: usize>(path: &Path) -> Option<[u8; N]> {
-    use std::io::Read;
-    let (mut file, mut bytes) = (fs::File::open(path).ok()?, [0; N]);
-    let read = file.read_exact(&mut bytes);
-    // Not closed: this process may have the index open already, and would lose its locks.
-    std::mem::forget(file);
-    read.ok().map(|()| bytes)
-}
