@@ -1,11 +1,11 @@
 //! The keys of the configuration, compared with those that the data was written with.
 
 use super::{OLD_KEY, keys, person, shown, world};
-use keyward::store::{KeyKind, Store, WriteStore};
+use keyward::store::{KeyKind, WriteStore};
 use keyward::testing::{App, ManualClock, World};
 use keyward::{
-    Brand, Digest, Doer, GuardedRouter, KeyMismatch, NewAdminToken, NewOwner, OsEntropy, Reveal, RoleId, Salt,
-    SaltRing, Secret, ServiceError, TokenId, Unsealable, authenticated,
+    Brand, Digest, Doer, GuardedRouter, KeyMismatch, Kind, NewAdminToken, NewOwner, OsEntropy, Reveal, RoleId, Salt,
+    SaltRing, Secret, SecretFormat, ServiceError, TokenId, Unsealable, authenticated,
 };
 use std::sync::Arc;
 
@@ -52,7 +52,8 @@ pub(super) async fn another_hash_key_is_no_start_and_every_credential_a_503<S: W
     assert!(!format!("{text} {found:?}").contains(&OTHER[..8]));
     mismatch(other.keyward.owners().create(NewOwner::new("b@example.test")).await);
 
-    let made_up = Secret::new(format!("kw_admin_{}", "a".repeat(50)));
+    let elsewhere = SecretFormat::new(&Brand::default(), Salt::generate().unwrap().0);
+    let made_up = elsewhere.issue(Kind::Admin, &OsEntropy).unwrap().secret;
     for secret in [&secret, &made_up] {
         guarded(&other).get("/admin/x").bearer(secret).await.assert_status(503);
     }
