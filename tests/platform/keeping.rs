@@ -112,9 +112,9 @@ fn other_keys_than_the_datas_are_no_start() {
     assert!(!done && said.contains("KEYWARD_ENCRYPTION_KEY") && said.contains("tokens with key `0`"), "{said}");
     for quote in ['"', '\''] {
         let (done, said) = run(&mut with(&format!("{quote}{SALT}{quote}"), KEY));
-        assert!(!done && said.contains("KEYWARD_SALT: it stands in quotes"), "{said}");
+        assert!(!done && said.contains("KEYWARD_SALT") && said.contains("in quotes"), "{said}");
         let (done, said) = run(&mut with(SALT, &format!("{quote}{KEY}{quote}")));
-        assert!(!done && said.contains("KEYWARD_ENCRYPTION_KEY: it stands in quotes"), "{said}");
+        assert!(!done && said.contains("KEYWARD_ENCRYPTION_KEY") && said.contains("in quotes"), "{said}");
     }
     server.get("/api/articles", &full).assert(200);
     assert_eq!(server.stop(), Some(0));
