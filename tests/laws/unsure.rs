@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use keyward::store::{
-    Clamp, Clamped, EventQuery, EventsOfActor, Imported, NewOwner, NewRole, NewToken, OwnerQuery, Page, Profile,
-    Proposed, Record, StoreError, TokenQuery, TokenTimes, Transaction, View,
+    Clamp, Clamped, EventQuery, EventsOfActor, Imported, KeyCheck, KeyUse, NewOwner, NewRole, NewToken, OwnerQuery,
+    Page, Profile, Proposed, Record, SignInPlace, StoreError, TokenQuery, TokenTimes, Transaction, View,
 };
 use keyward::{
     AuditEvent, Cause, Ceiling, Digest, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Permission, Role,
@@ -70,6 +70,9 @@ forward! {
     tokens_of_owners(ids: &[OwnerId]) -> Vec<(OwnerId, u64)>;
     imported() -> Vec<(String, String, Imported)>;
     nth_latest_event(nth: u32, of: &EventsOfActor) -> Option<Timestamp>;
+    sign_in_places(since: Timestamp) -> Vec<SignInPlace>;
+    key_checks() -> Vec<KeyCheck>;
+    key_uses() -> Vec<KeyUse>;
     events(query: &EventQuery) -> Page<(i64, AuditEvent)>;
 }
 
@@ -119,6 +122,7 @@ forward! {
     remember_imported(source: &str, key: &str, what: Imported) -> ();
     backdate_owner(id: OwnerId, created_at: Timestamp) -> ();
     backdate_token(id: TokenId, times: TokenTimes) -> ();
+    set_key_check(check: &KeyCheck) -> ();
     audit(event: AuditEvent) -> ();
     delete_events(before: Timestamp) -> u64;
 }

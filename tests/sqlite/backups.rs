@@ -131,6 +131,7 @@ async fn what_is_no_backup_is_not_restored() {
 }
 
 /// Copies what a process that is killed now leaves behind. The database was written `age` seconds ago, and its log ten.
+#[allow(clippy::disallowed_methods, reason = "times of files")]
 fn killed(file: &Path, to: &Path, age: u64) {
     for suffix in ["", "-wal", "-shm"] {
         fs::copy(beside(file, suffix), beside(to, suffix)).unwrap();
