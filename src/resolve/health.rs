@@ -188,7 +188,7 @@ impl Resolver {
         let running = self.lanes.running() as u64;
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Health {
-            ready: self.freshness.leased(now) && self.keys.fit() && self.counts.lately().is_well(now),
+            ready: self.freshness.leased(now) && !self.keys.differ() && self.counts.lately().is_well(now),
             keeps_up: self.keeps_up,
             lease_age: leased.then(|| now.since(sent)),
             lease_left: leased.then_some(left),

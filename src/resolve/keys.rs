@@ -39,6 +39,11 @@ impl Keys {
         self.fits.load(Ordering::Acquire)
     }
 
+    /// Whether they are known not to fit.
+    pub(super) fn differ(&self) -> bool {
+        *self.fit.borrow() == Fit::No
+    }
+
     fn set(&self, fit: Fit) {
         self.fits.store(fit == Fit::Yes, Ordering::Release);
         self.fit.send_replace(fit);
