@@ -72,14 +72,12 @@ async fn run(options: Options) -> Result<(), BoxError> {
         (Place::File(file), _) => {
             let store = SqliteStore::open(file).await?;
             let database = Database::file(file).await?;
-            serve(store.clone(), database, options).await?;
-            store.close().await;
+            serve(store, database, options).await?;
         }
         (Place::Postgres(url), _) => {
             let store = PostgresStore::connect_with(url, options.postgres.clone()).await?;
             let database = Database::postgres(url, store.schema(), options.pooler).await?;
-            serve(store.clone(), database, options).await?;
-            store.close().await;
+            serve(store, database, options).await?;
         }
     }
     Ok(())

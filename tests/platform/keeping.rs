@@ -6,7 +6,11 @@ use crate::server::{SALT, Server, platform, platform_on};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
+
+/// The longest that a task may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Another hash key.
 const OTHER: &str = "Zp0Qx81vHn7RsYw2Lm5Kc9Tj3Ga6Fd4b";
@@ -19,9 +23,19 @@ fn names(dir: &TempDir) -> Vec<String> {
     names
 }
 
-/// Runs a task of the platform that ends by itself. Answers whether it was done, and with what it said.
+/// Runs a task of the platform that ends by itself, or a start that fails. Returns whether it was done, and its output. A platform that
+/// serves instead is killed.
+#[allow(clippy::disallowed_methods, reason = "it waits for a real process")]
 fn run(command: &mut Command) -> (bool, String) {
-    let output = command.stderr(Stdio::piped()).output().unwrap();
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let began = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if began.elapsed() > PATIENCE {
+            child.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let output = child.wait_with_output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8(said).unwrap())
 }

@@ -111,6 +111,8 @@ async fn a_file_that_was_moved_away_is_used_again_when_it_is_back() {
     let world = opened(&file).await;
     let (key, cold) = (world.editor().issue().await, world.editor().issue().await);
     let (app, away) = (app(&world), dir.path().join("away.db"));
+    // On a connection that stays open.
+    world.keyward.store().sign_in_candidate("ada@example.test").await.unwrap();
     fs::rename(&file, &away).unwrap();
     app.get("/admin/any").bearer(&cold.secret).await.assert_status(503);
     let told = chain(&world.keyward.tokens().revoke(key.token).await.unwrap_err());
