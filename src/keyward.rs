@@ -1,8 +1,8 @@
 //! The handle: everything that one installation shares.
 
 use crate::domain::{
-    Brand, Catalogue, Clock, Conditions, EncryptionKeys, Entropy, OsEntropy, ReferenceSalt, SaltRing, SecretFormat,
-    SystemClock,
+    Brand, Catalogue, Clock, Conditions, ConfiguredKeys, EncryptionKeys, Entropy, KeyKind, OsEntropy, ReferenceSalt,
+    SaltRing, SecretFormat, SystemClock,
 };
 #[cfg(feature = "ui")]
 use crate::gate::SessionCookie;
@@ -96,6 +96,7 @@ pub struct Builder<S> {
     body_deadline: Duration,
     #[cfg(feature = "ui")]
     session_cookie: SessionCookie,
+    accepted_keys: Vec<KeyKind>,
 }
 
 impl<S> fmt::Debug for Builder<S> {
@@ -135,6 +136,7 @@ impl<S: Store> Keyward<S> {
             body_deadline: BODY_DEADLINE,
             #[cfg(feature = "ui")]
             session_cookie: SessionCookie::default(),
+            accepted_keys: Vec::new(),
         }
     }
 
@@ -206,10 +208,20 @@ impl<S: Store> Keyward<S> {
         Health { sign_ins_busy: self.writer.sign_ins_busy(), ..self.gate.resolver().health() }
     }
 
-    /// Writes what is still to be written. Call it when the server has stopped taking requests.
-    pub async fn shutdown(&self) {
+    /// Writes what is still to be written: the uses of tokens of the last seconds, and failed sign-ins of the last minute.
+    pub async fn flush(&self) {
         self.gate.resolver().write_uses().await;
         self.writer.write_failures().await;
+    }
+
+    /// Ends the installation: stops its background tasks, writes what is still to be written, and [closes the store](Store::close) with
+    /// all its connections, for its clones too. An SQLite file is whole then. Call it when the server has stopped taking requests; what
+    /// still comes is answered 503 as soon as it needs the store.
+    pub async fn shutdown(&self) {
+        let resolver = self.gate.resolver();
+        resolver.tasks.stop().await;
+        self.flush().await;
+        self.store.close().await;
     }
 
     pub(crate) fn shared_store(&self) -> Arc<S> {
@@ -335,6 +347,30 @@ impl<S: Store> Builder<S> {
         self
     }
 
+    /// Gives up the tokens that rest on a hash key which this configuration no longer has, or has with another value: the keys that it has
+    /// take their place, at the next change or [set-up](Keyward::set_up). Without, another key than the one that the data rests on is an
+    /// error of set-up, and every credential is answered 503.
+    ///
+    /// For one start of one node, while no other one runs. It is not for changing keys: for that the former one
+    /// [stays in the ring](crate::guide::operating#changing-salts-and-keys).
+    pub fn accept_new_hash_key(mut self) -> Self {
+        self.accepted_keys.extend([KeyKind::Hash, KeyKind::StrapiHash]);
+        self
+    }
+
+    /// Gives up the sealed copies of an encryption key that this configuration has with another value: they cannot be shown again, and
+    /// their tokens go on working. As [`accept_new_hash_key`](Self::accept_new_hash_key).
+    pub fn accept_new_encryption_key(mut self) -> Self {
+        self.accepted_keys.push(KeyKind::Encryption);
+        self
+    }
+
+    /// Gives up the tokens that begin with another [brand](Self::brand). As [`accept_new_hash_key`](Self::accept_new_hash_key).
+    pub fn accept_new_prefix(mut self) -> Self {
+        self.accepted_keys.push(KeyKind::Prefix);
+        self
+    }
+
     /// What people can choose, and how long things last.
     pub fn policy(mut self, policy: Policy) -> Self {
         self.settings.policy = policy;
@@ -453,6 +489,9 @@ impl<S: Store> Builder<S> {
                 "a brand of more than 3 characters makes every request hash twice as much"
             );
         }
+        let encryption = self.settings.encryption.as_ref();
+        let keys = ConfiguredKeys::new(&self.brand, &salts, self.reference.as_ref(), encryption, self.accepted_keys);
+        let keys = Arc::new(keys);
         let mut format = SecretFormat::new(&self.brand, salts);
         if let Some(salt) = self.reference {
             format = format.with_reference(salt);
@@ -471,8 +510,9 @@ impl<S: Store> Builder<S> {
         let resolver = Resolver::start(store.clone(), self.clock, self.conditions, limits, self.exclusive);
         let gate = Gate::new(self.groups, format.clone(), resolver.clone(), self.opaque, addresses, self.budget)?;
         let gate = Arc::new(gate);
-        let writer = Arc::new(Writer::new(resolver.clone(), format, self.entropy, self.settings));
+        let writer = Arc::new(Writer::new(resolver.clone(), format, self.entropy, self.settings, keys.clone()));
         resolver.write_uses_behind();
+        resolver.check_keys(keys);
         #[cfg(feature = "metrics")]
         resolver.publish();
         Ok(Keyward {

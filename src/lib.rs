@@ -162,7 +162,7 @@ pub use domain::{
     Brand, Credential, Digest, InvalidBrand, InvalidSalt, Issued, MalformedDigest, ReferenceSalt, Salt, SaltId,
     SaltRing, Secret, SecretFormat, Unverified,
 };
-pub use domain::{EncryptionKeys, InvalidEncryptionKey, SealedSecret, Unsealable};
+pub use domain::{EncryptionKeys, InvalidEncryptionKey, KeyMismatch, SealedSecret, Unsealable};
 
 // Stores, time, randomness.
 pub use domain::{AdmittedActor, AuditEvent, Cause, Doer, Origin, Tag, Target, TargetKind, What};

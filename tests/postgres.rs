@@ -11,7 +11,7 @@ mod support;
 
 use keyward::store::{Following, NewRole, Store, WriteStore, contract};
 use keyward::{Digest, NewOwner, OwnerState, PostgresOptions, PostgresStore, RoleId, StoreError, Timestamp};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::node::{BOUND, Node, by_hand, number, told};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -57,6 +57,34 @@ async fn what_is_changed_by_hand_counts_too() {
     assert_eq!(seq().await, before + 2, "an owner, and a token");
     let (epoch, rows) = (seq().await, number(&url, "SELECT COUNT(*) FROM keyward_change").await);
     assert_eq!(epoch, rows, "no gap");
+}
+
+/// The poller's, the listener's, and those of the pools; and none is opened again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn to_shut_down_closes_every_connection() {
+    const SESSIONS: &str = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
+                            AND pid <> pg_backend_pid() AND application_name LIKE 'keyward%'";
+    const LISTENERS: &str =
+        "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'";
+    let Some(url) = support::database().await else { return };
+    let node = Node::on(&url).await;
+    node.keyward.set_up().await.unwrap();
+    let key = node.issue("ci").await;
+    assert_eq!(node.status(&key).await, 200);
+    let began = Instant::now();
+    while number(&url, LISTENERS).await == 0 {
+        assert!(began.elapsed() < 5 * BOUND, "it listens for hints");
+    }
+    assert!(number(&url, SESSIONS).await > 2);
+    node.keyward.shutdown().await;
+    // The server ends a session a moment after its connection is closed.
+    let began = Instant::now();
+    while number(&url, SESSIONS).await > 0 {
+        assert!(began.elapsed() < BOUND, "{} sessions are left", number(&url, SESSIONS).await);
+    }
+    node.until(&key, 503, 2 * BOUND).await;
+    assert!(node.keyward.tokens().revoke(key.token.id).await.is_err());
+    assert_eq!(number(&url, SESSIONS).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

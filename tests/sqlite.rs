@@ -3,6 +3,11 @@
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used)]
 
+#[path = "sqlite/backups.rs"]
+mod backups;
+#[path = "sqlite/files.rs"]
+mod files;
+
 use axum::routing::get;
 use keyward::store::{Following, Store, WriteStore};
 use keyward::testing::{App, ManualClock, World};
@@ -104,7 +109,7 @@ async fn a_tokens_life() {
     hooks().await.assert_refused(Reason::Invalid(Invalid::Unknown));
     app.get("/api/find").bearer(&content.secret).await.assert_ok();
 
-    world.keyward.shutdown().await;
+    world.keyward.flush().await;
     let (at, _) = file.world.keyward.store().last_use(content.token).await.unwrap().unwrap();
     assert!(at <= keyward::Clock::now(&*world.clock));
 }
@@ -122,7 +127,7 @@ async fn a_stolen_file_opens_nothing() {
     for key in &keys {
         app.get("/admin/any").bearer(&key.secret).await;
     }
-    world.keyward.shutdown().await;
+    world.keyward.flush().await;
     let bytes = file.bytes();
     let holds = |text: &str| bytes.windows(text.len()).any(|w| w == text.as_bytes());
     assert!(holds("admin::webhooks.read"), "the search finds what is there");

@@ -160,9 +160,9 @@ mod sqlite {
     async fn a_missing_directory_is_told() {
         let (dir, _) = place();
         let told = refusal(SqliteStore::open(dir.path().join("missing/keyward.db")).await);
-        assert!(told.contains("could not be opened or created"), "{told}");
+        assert!(told.contains("missing does not exist: create it"), "{told}");
         let told = refusal(SqliteStore::open(dir.path()).await);
-        assert!(told.contains("could not be opened or created"), "a directory: {told}");
+        assert!(told.contains("is a directory: name a file in it"), "{told}");
     }
 
     #[tokio::test]
@@ -273,7 +273,7 @@ mod sqlite {
         sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
         let (waiting, mine) = tokio::join!(store.begin(), SqliteStore::open(&file));
         assert!(matches!(waiting, Err(StoreError::Busy)), "another process writes");
-        assert!(matches!(mine, Err(StoreError::Busy)), "opening writes too");
+        mine.expect("opening writes nothing where the tables are up to date").close().await;
         assert_eq!(seq(&store).await, 0, "readers do not wait");
         sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
         add_role(&store, "after").await;

@@ -3,9 +3,16 @@
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "tokens/keys.rs"]
+mod key_checks;
 #[cfg(feature = "postgres")]
 mod support;
 
+use key_checks::{
+    a_key_that_is_accepted_takes_the_place_of_the_former_one, a_new_key_before_the_former_one_needs_no_leave,
+    a_second_start_writes_nothing, another_encryption_key_is_no_start_and_is_named_by_a_reveal,
+    another_hash_key_is_no_start_and_every_credential_a_503, another_prefix_is_no_start,
+};
 use keyward::store::{EventQuery, Paging, TokenQuery, WriteStore};
 use keyward::testing::{ManualClock, World};
 use keyward::{
@@ -73,6 +80,12 @@ on_every_store! {
     one_actor_does_the_same_to_one_token_a_few_times_an_hour
     an_actor_makes_a_bounded_number_of_changes_an_hour
     events_are_kept_as_long_as_the_policy_says
+    another_hash_key_is_no_start_and_every_credential_a_503
+    a_key_that_is_accepted_takes_the_place_of_the_former_one
+    a_new_key_before_the_former_one_needs_no_leave
+    another_encryption_key_is_no_start_and_is_named_by_a_reveal
+    another_prefix_is_no_start
+    a_second_start_writes_nothing
 }
 
 fn world<S: WriteStore + Clone>(

@@ -19,7 +19,7 @@ use keyward::{
     Entropy, GuardedRouter, Keyward, OsEntropy, Password, PostgresStore, SessionCookie, SqliteStore, WriteStore,
     authenticated, ui,
 };
-use options::{Options, Stop, USAGE};
+use options::{Options, Stop, Task, USAGE};
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -60,18 +60,24 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), BoxError> {
-    match &options.place {
-        Place::File(file) => {
+    match (&options.place, &options.task) {
+        (Place::File(file), Some(Task::Backup(to))) => {
+            SqliteStore::backup_file(file, to).await?;
+            println!("{to} is a copy of {file}");
+        }
+        (Place::File(file), Some(Task::Restore(backup))) => {
+            SqliteStore::restore(backup, file).await?;
+            println!("{file} is as it was in {backup}; the database from before is kept as {file}.before-restore");
+        }
+        (Place::File(file), _) => {
             let store = SqliteStore::open(file).await?;
             let database = Database::file(file).await?;
-            serve(store.clone(), database, options).await?;
-            store.close().await;
+            serve(store, database, options).await?;
         }
-        Place::Postgres(url) => {
+        (Place::Postgres(url), _) => {
             let store = PostgresStore::connect_with(url, options.postgres.clone()).await?;
             let database = Database::postgres(url, store.schema(), options.pooler).await?;
-            serve(store.clone(), database, options).await?;
-            store.close().await;
+            serve(store, database, options).await?;
         }
     }
     Ok(())
@@ -98,10 +104,19 @@ async fn serve(store: impl WriteStore, database: Database, options: Options) -> 
     } else {
         builder.ui(SessionCookie::default())
     };
+    if options.accept_new_hash_key {
+        builder = builder.accept_new_hash_key();
+    }
+    if options.accept_new_encryption_key {
+        builder = builder.accept_new_encryption_key();
+    }
     let keyward = builder.build()?;
     let found = keyward.set_up().await?;
-    if let Some(email) = &options.reset_password {
-        return reset_password(&keyward, email).await;
+    if let Some(Task::ResetPassword(email)) = &options.task {
+        let done = reset_password(&keyward, email).await;
+        keyward.shutdown().await;
+        database.close().await;
+        return done;
     }
     // Its passwords are known to everybody who can read.
     let demo = if found.nobody_yet && loopback && !options.empty {

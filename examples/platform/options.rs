@@ -17,6 +17,11 @@ Usage: platform [OPTIONS]
   --pooler                 the PostgreSQL address is that of a pooler in transaction mode, such as PgBouncer
   --empty                  make no demo data in an empty database
   --reset-password EMAIL   set a new password for this user, print it, and stop
+  --backup FILE            copy the SQLite database into a new file, and stop; a platform that runs goes on meanwhile
+  --restore FILE           put this backup in the place of the SQLite database, which no platform may use, and stop
+  --accept-new-hash-key    start with other salts than the data was written with, and give up the tokens that rest on them
+  --accept-new-encryption-key
+                           start with other encryption keys, and give up the sealed copies of tokens
   --help                   print this
 
 Environment:
@@ -31,11 +36,23 @@ pub(crate) struct Options {
     pub(crate) postgres: PostgresOptions,
     pub(crate) pooler: bool,
     pub(crate) empty: bool,
-    /// Whose password is to be set anew.
-    pub(crate) reset_password: Option<String>,
+    /// Done in the place of serving.
+    pub(crate) task: Option<Task>,
+    pub(crate) accept_new_hash_key: bool,
+    pub(crate) accept_new_encryption_key: bool,
     pub(crate) salts: SaltRing,
     pub(crate) encryption: Option<EncryptionKeys>,
     pub(crate) reference_salt: Option<ReferenceSalt>,
+}
+
+/// A task that ends, in the place of serving.
+pub(crate) enum Task {
+    /// Set a new password for the user with this address.
+    ResetPassword(String),
+    /// Copy the database into this file.
+    Backup(String),
+    /// Put this backup in the place of the database.
+    Restore(String),
 }
 
 /// Why the platform does not start.
@@ -50,7 +67,8 @@ impl Options {
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, Stop> {
         let (mut listen, mut database) = ("127.0.0.1:8080".to_owned(), "sqlite:keyward-platform.db".to_owned());
-        let (mut empty, mut reset_password) = (false, String::new());
+        let (mut empty, mut task) = (false, None);
+        let (mut accept_new_hash_key, mut accept_new_encryption_key) = (false, false);
         let (mut postgres, mut pooler) = (PostgresOptions::default(), false);
         while let Some(argument) = arguments.next() {
             let (flag, given) = match argument.split_once('=') {
@@ -58,20 +76,27 @@ impl Options {
                 None => (argument.as_str(), None),
             };
             match (flag, &given) {
-                ("--listen" | "--database" | "--schema" | "--reset-password", _) => {
+                ("--listen" | "--database" | "--schema" | "--reset-password" | "--backup" | "--restore", _) => {
                     let value = given.or_else(|| arguments.next());
                     let value = value.ok_or_else(|| Stop::Wrong(format!("{flag} needs a value")))?;
                     match flag {
                         "--listen" => listen = value,
                         "--database" => database = value,
                         "--schema" => postgres = postgres.schema(value),
-                        _ => reset_password = value,
+                        "--backup" => task = Some(Task::Backup(value)),
+                        "--restore" => task = Some(Task::Restore(value)),
+                        _ => task = Some(Task::ResetPassword(value)),
                     }
                 }
                 ("--empty", None) => empty = true,
                 ("--pooler", None) => (postgres, pooler) = (postgres.transaction_pooler(), true),
+                ("--accept-new-hash-key", None) => accept_new_hash_key = true,
+                ("--accept-new-encryption-key", None) => accept_new_encryption_key = true,
                 ("--help" | "-h", None) => return Err(Stop::Help),
-                ("--empty" | "--pooler" | "--help", Some(_)) => {
+                (
+                    "--empty" | "--pooler" | "--help" | "--accept-new-hash-key" | "--accept-new-encryption-key",
+                    Some(_),
+                ) => {
                     return Err(Stop::Wrong(format!("{flag} takes no value")));
                 }
                 _ => return Err(Stop::Wrong(format!("there is no flag {flag}; --help lists them"))),
@@ -84,9 +109,24 @@ impl Options {
         });
         let encryption = secrets::encryption(variable("KEYWARD_ENCRYPTION_KEY"), listen.ip().is_loopback());
         let encryption = encryption.map_err(|error| Stop::Wrong(format!("KEYWARD_ENCRYPTION_KEY: {error}")))?;
-        let reset_password = Some(reset_password).filter(|email| !email.is_empty());
         let (place, reference_salt) = (place(&database)?, reference_salt.transpose()?);
-        Ok(Self { listen, place, postgres, pooler, empty, reset_password, salts, encryption, reference_salt })
+        if matches!((&place, &task), (Place::Postgres(_), Some(Task::Backup(_) | Task::Restore(_)))) {
+            let why = "--backup and --restore are for SQLite files: use pg_dump and pg_restore";
+            return Err(Stop::Wrong(why.to_owned()));
+        }
+        Ok(Self {
+            listen,
+            place,
+            postgres,
+            pooler,
+            empty,
+            task,
+            accept_new_hash_key,
+            accept_new_encryption_key,
+            salts,
+            encryption,
+            reference_salt,
+        })
     }
 }
 

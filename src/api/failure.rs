@@ -161,7 +161,7 @@ impl Failure {
                 "ValidationError",
                 "A value has characters that cannot be stored: leave out control characters",
             ),
-            ServiceError::Store(_) | ServiceError::NoEntropy(_) => {
+            ServiceError::Store(_) | ServiceError::NoEntropy(_) | ServiceError::KeyMismatch(_) => {
                 static LINES: LogLimit = LogLimit::new();
                 if let Some(count) = LINES.count_now() {
                     tracing::warn!(

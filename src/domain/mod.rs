@@ -15,6 +15,7 @@ mod decision;
 mod digest;
 mod host;
 mod id;
+mod key_check;
 mod log_limit;
 mod name;
 mod owner;
@@ -52,6 +53,8 @@ pub(crate) use host::is_loopback_host;
 #[cfg(any(feature = "api", feature = "ui"))]
 pub(crate) use id::parse_id;
 pub use id::{MalformedId, OwnerId, RoleId, TokenId};
+pub(crate) use key_check::ConfiguredKeys;
+pub use key_check::{KeyCheck, KeyKind, KeyMismatch, KeyUse};
 pub(crate) use log_limit::LogLimit;
 pub use name::{Action, ConditionId, ConditionSet, EmptySet, Field, FieldSet, Subject};
 pub use owner::{Owner, OwnerState, PasswordHash, Role};

@@ -75,6 +75,8 @@ pub enum Unavailable {
     Overloaded,
     /// What this node knows is too old to be relied on.
     Stale,
+    /// The keys of its configuration are not those that the tokens rest on, or could not be compared with them yet.
+    Keys,
 }
 
 impl Reason {
@@ -97,6 +99,7 @@ impl Reason {
             Self::Unavailable(Unavailable::Deadline) => "store deadline",
             Self::Unavailable(Unavailable::Overloaded) => "overloaded",
             Self::Unavailable(Unavailable::Stale) => "stale",
+            Self::Unavailable(Unavailable::Keys) => "other keys",
         }
     }
 }

@@ -13,9 +13,11 @@ pub struct SaltId(String);
 
 impl SaltId {
     /// What stands with tokens of the reference, whose salt has no name.
+    pub(crate) const REFERENCE: &str = "reference";
+
     #[cfg(feature = "strapi")]
     pub(crate) fn of_the_reference() -> Self {
-        Self("reference".to_owned())
+        Self(Self::REFERENCE.to_owned())
     }
 
     /// The text.
@@ -43,6 +45,9 @@ pub enum InvalidSalt {
     /// More than four salts.
     #[error("a ring holds at most 4 salts, this one would have {0}")]
     TooMany(usize),
+    /// It stands in quotes.
+    #[error("it stands in quotes, which would count as part of it: take them away (an env file may keep them)")]
+    Quoted,
     /// The empty text.
     #[error("the salt of the reference is empty")]
     Empty,
@@ -80,12 +85,13 @@ impl Salt {
     /// # Errors
     /// If it is short, regular or badly named.
     pub fn parse(text: &str) -> Result<Self, InvalidSalt> {
-        let text = text.trim();
+        let text = unquoted(text)?;
         let (name, key) = text.split_once(':').unwrap_or(("0", text));
         let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
         if !(1..=16).contains(&name.len()) || !name.bytes().all(fits) {
             return Err(InvalidSalt::Name);
         }
+        unquoted(key)?;
         if key.len() < 32 {
             return Err(InvalidSalt::Short(key.len()));
         }
@@ -109,6 +115,11 @@ impl Salt {
         &self.id
     }
 
+    /// Returns a value that distinguishes this key from others and does not disclose it.
+    pub(super) fn check_value(&self, of: &str) -> String {
+        hex::encode(&self.hash(of.as_bytes())[..16])
+    }
+
     /// The HMAC-SHA-256 of a message. Not inlined, so that whoever samples or counts can tell it from the rest.
     #[inline(never)]
     pub(super) fn hash(&self, message: &[u8]) -> [u8; 32] {
@@ -117,6 +128,13 @@ impl Salt {
             None => self.state.clone().chain_update(message).finalize().into_bytes().into(),
         }
     }
+}
+
+/// Trims white space, and refuses quotes around the text: a shell strips them, an env file may not.
+pub(super) fn unquoted(text: &str) -> Result<&str, InvalidSalt> {
+    let text = text.trim();
+    let quoted = |quote| text.len() > 1 && text.starts_with(quote) && text.ends_with(quote);
+    if quoted('"') || quoted('\'') { Err(InvalidSalt::Quoted) } else { Ok(text) }
 }
 
 /// HMAC-SHA-256 (RFC 2104) for messages that fit into one block with their padding: two rounds of compression, and neither a
@@ -215,7 +233,7 @@ impl SaltRing {
     /// # Errors
     /// As [`Salt::parse`], and if there are more than four or two with one name.
     pub fn parse(text: &str) -> Result<Self, InvalidSalt> {
-        let mut salts = text.split(',').map(Salt::parse);
+        let mut salts = unquoted(text)?.split(',').map(Salt::parse);
         let first = salts.next().unwrap_or(Err(InvalidSalt::Short(0)))?;
         salts.try_fold(Self::new(first), |ring, salt| ring.and_old(salt?))
     }
@@ -246,6 +264,11 @@ impl SaltRing {
     pub(super) fn all(&self) -> &[Salt] {
         &self.0
     }
+
+    /// The name of each, and its check value. No secret is hashed to the same: none begins like the constant.
+    pub(super) fn check_values(&self) -> impl Iterator<Item = (&str, String)> {
+        self.0.iter().map(|salt| (salt.id.as_str(), salt.check_value("keyward: check value of a hash key")))
+    }
 }
 
 impl From<Salt> for SaltRing {
@@ -262,15 +285,25 @@ impl ReferenceSalt {
     /// The text that the reference is configured with.
     ///
     /// # Errors
-    /// If it is empty.
+    /// If it is empty, or stands in quotes.
     pub fn new(text: &str) -> Result<Self, InvalidSalt> {
+        unquoted(text)?;
         if text.is_empty() { Err(InvalidSalt::Empty) } else { Ok(Self(mac(text.as_bytes()))) }
     }
 
     pub(crate) fn digest(&self, secret: &[u8]) -> Digest {
+        Digest::Reference(self.hash(secret))
+    }
+
+    /// Returns a value that distinguishes this key from others. No secret is hashed to the same: secrets are hex.
+    pub(super) fn check_value(&self) -> String {
+        hex::encode(&self.hash(b"keyward: check value of the hash key of Strapi")[..16])
+    }
+
+    fn hash(&self, message: &[u8]) -> [u8; 64] {
         let mut state = self.0.clone();
-        state.update(secret);
-        Digest::Reference(state.finalize().into_bytes().into())
+        state.update(message);
+        state.finalize().into_bytes().into()
     }
 }
 
@@ -329,5 +362,22 @@ mod tests {
         assert_eq!(SaltRing::parse(&four).map(|ring| ring.all().len()), Ok(4));
         let (_, text) = Salt::generate().unwrap();
         assert!(Salt::parse(text.expose()).is_ok());
+    }
+
+    /// `docker --env-file` keeps them, a shell takes them away: that would be two keys.
+    #[test]
+    fn quotes_are_no_part_of_a_salt() {
+        for quote in ['\'', '"'] {
+            for text in [
+                format!("{quote}{SALT}{quote}"),
+                format!(" a:{quote}{SALT}{quote}\n"),
+                format!("{quote}{OLD},{SALT}{quote}"),
+            ] {
+                assert_eq!(SaltRing::parse(&text).unwrap_err(), InvalidSalt::Quoted, "{text}");
+            }
+            assert_eq!(Salt::parse(&format!("{quote}{SALT}{quote}")).unwrap_err(), InvalidSalt::Quoted);
+            assert_eq!(ReferenceSalt::new(&format!("{quote}strapi{quote}")).unwrap_err(), InvalidSalt::Quoted);
+            assert!(Salt::parse(&format!("a:{quote}{SALT}")).is_ok(), "a random text may begin with one");
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! AES-256-GCM with a fresh 96-bit nonce and the token's id as associated data: a sealed secret moved to another token's row
 //! does not open. Each key has a public id, which stands beside what it sealed, so that keys can be replaced.
 
+use super::salt::unquoted;
 use super::{Entropy, InvalidSalt, NoEntropy, Salt, Secret, TokenId};
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
@@ -33,6 +34,11 @@ pub enum Unsealable {
     /// It does not open: it was changed, moved, or sealed with another key of this name.
     #[error("the key cannot be opened with the encryption key `{0}`")]
     Damaged(String),
+    /// It opens, and was issued under a hash key that is not configured, or with another token prefix: the token itself is refused.
+    #[error(
+        "the key opens nothing: it was issued under a hash key (KEYWARD_SALT) or with a token prefix that is not configured"
+    )]
+    NotGenuine,
 }
 
 /// Encryption keys that cannot be.
@@ -44,7 +50,14 @@ pub struct InvalidEncryptionKey(#[from] InvalidSalt);
 ///
 /// Whoever loses them can no longer show issued secrets again; everything else goes on.
 #[derive(Clone)]
-pub struct EncryptionKeys(Vec<(String, Aes256Gcm)>);
+pub struct EncryptionKeys(Vec<EncryptionKey>);
+
+#[derive(Clone)]
+struct EncryptionKey {
+    name: String,
+    cipher: Aes256Gcm,
+    check_value: String,
+}
 
 impl EncryptionKeys {
     /// Reads `KEY` or `NAME:KEY`, several separated by commas, the sealing one first. Each has at least 32 random bytes, as
@@ -53,18 +66,24 @@ impl EncryptionKeys {
     /// # Errors
     /// If one is short, regular or badly named, or two have one name, or there are more than four.
     pub fn parse(text: &str) -> Result<Self, InvalidEncryptionKey> {
-        let mut keys: Vec<(String, Aes256Gcm)> = Vec::new();
-        for text in text.split(',') {
+        let mut keys: Vec<EncryptionKey> = Vec::new();
+        for text in unquoted(text)?.split(',') {
             let salt = Salt::parse(text)?;
             let name = salt.id().as_str().to_owned();
-            if keys.iter().any(|(n, _)| *n == name) {
+            if keys.iter().any(|key| key.name == name) {
                 return Err(InvalidSalt::SameName(name).into());
             }
             // One use, one key: what seals is derived, and hashes nothing else.
             let key = salt.hash(b"keyward: AES-256-GCM key for sealed secrets");
-            keys.push((name, Aes256Gcm::new(&key.into())));
+            let check_value = salt.check_value("keyward: check value of an encryption key");
+            keys.push(EncryptionKey { name, cipher: Aes256Gcm::new(&key.into()), check_value });
         }
         if keys.len() > 4 { Err(InvalidSalt::TooMany(keys.len()).into()) } else { Ok(Self(keys)) }
+    }
+
+    /// The name of each, and its check value.
+    pub(super) fn check_values(&self) -> impl Iterator<Item = (&str, String)> {
+        self.0.iter().map(|key| (key.name.as_str(), key.check_value.clone()))
     }
 
     /// Encrypts the secret of a token.
@@ -75,7 +94,7 @@ impl EncryptionKeys {
         entropy: &dyn Entropy,
     ) -> Result<SealedSecret, NoEntropy> {
         // There is always a first one: `split` gives at least one part.
-        let (name, cipher) = &self.0[0];
+        let EncryptionKey { name, cipher, .. } = &self.0[0];
         let mut nonce = [0u8; 12];
         entropy.fill(&mut nonce)?;
         let aad = aad(token);
@@ -87,8 +106,8 @@ impl EncryptionKeys {
 
     /// Decrypts the secret of a token.
     pub(crate) fn open(&self, token: TokenId, sealed: &SealedSecret) -> Result<Secret, Unsealable> {
-        let find = self.0.iter().find(|(name, _)| *name == sealed.key);
-        let (_, cipher) = find.ok_or_else(|| Unsealable::NoKey(sealed.key.clone()))?;
+        let find = self.0.iter().find(|key| key.name == sealed.key);
+        let EncryptionKey { cipher, .. } = find.ok_or_else(|| Unsealable::NoKey(sealed.key.clone()))?;
         let damaged = || Unsealable::Damaged(sealed.key.clone());
         let bytes = hex::decode(&sealed.text).map_err(|_| damaged())?;
         let (nonce, text) = bytes.split_first_chunk::<12>().ok_or_else(damaged)?;
@@ -104,7 +123,7 @@ fn aad(token: TokenId) -> [u8; 8] {
 
 impl fmt::Debug for EncryptionKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+        f.debug_list().entries(self.0.iter().map(|key| &key.name)).finish()
     }
 }
 

@@ -164,7 +164,6 @@ impl SecretFormat {
     }
 
     /// Whether secrets of the reference are accepted.
-    #[cfg(feature = "strapi")]
     pub(crate) fn has_reference(&self) -> bool {
         self.reference.is_some()
     }

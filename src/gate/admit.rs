@@ -70,7 +70,8 @@ impl Door {
 /// A credential that is genuine as far as can be told, on its way to the store.
 #[derive(Clone, Copy)]
 pub(super) struct Wanted {
-    pub(super) digest: Digest,
+    /// The digest to look up, or why the credential is rejected if the keys fit.
+    digest: Result<Digest, Invalid>,
     kind: Option<Kind>,
     pub(super) door: Door,
     address: Option<IpAddr>,
@@ -130,13 +131,10 @@ impl Gate {
         };
         // Before the long chain of the HMAC: reading the clock waits for everything that was begun.
         let now = self.resolver.clock.moment();
-        let Credential { digest, kind } = self.format.verify_bytes(secret, door.kinds).map_err(|why| {
-            Reason::Invalid(match why {
-                Unverified::Malformed => Invalid::Malformed,
-                Unverified::WrongKind => Invalid::WrongKind,
-                Unverified::NotGenuine => Invalid::NotGenuine,
-            })
-        })?;
+        let Credential { digest, kind } = match self.format.verify_bytes(secret, door.kinds) {
+            Ok(credential) => credential,
+            Err(why) => return self.invalid(why, headers, extensions, door),
+        };
         match self.resolver.known(&digest, now) {
             Some(resolved) => {
                 let entry = judge(resolved, kind, door, now)?;
@@ -145,9 +143,29 @@ impl Gate {
             }
             None => {
                 let address = self.addresses.of(headers, extensions);
-                Ok(Admission::Ask(Box::new(Wanted { digest, kind, door, address })))
+                Ok(Admission::Ask(Box::new(Wanted { digest: Ok(digest), kind, door, address })))
             }
         }
+    }
+
+    /// Refuses a credential that cannot be valid: at once, if the keys are known to be the right ones.
+    fn invalid(
+        &self,
+        why: Unverified,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+        door: Door,
+    ) -> Result<Admission, Reason> {
+        let invalid = match why {
+            Unverified::Malformed => Invalid::Malformed,
+            Unverified::WrongKind => Invalid::WrongKind,
+            Unverified::NotGenuine => Invalid::NotGenuine,
+        };
+        if self.resolver.knows_keys() {
+            return Err(Reason::Invalid(invalid));
+        }
+        let address = self.addresses.of(headers, extensions);
+        Ok(Admission::Ask(Box::new(Wanted { digest: Err(invalid), kind: None, door, address })))
     }
 
     /// The secret of a request: in its header, or where there is none and the group has pages, in its cookie.
@@ -160,9 +178,16 @@ impl Gate {
 
     /// The rest of the way, where the store has to be asked.
     pub(super) async fn ask(&self, wanted: Wanted) -> Result<Arc<Entry>, Reason> {
+        let digest = match wanted.digest {
+            Ok(digest) => digest,
+            Err(invalid) => {
+                self.resolver.fitting_keys().await.map_err(Reason::Unavailable)?;
+                return Err(Reason::Invalid(invalid));
+            }
+        };
         let budget = self.budget.as_ref().zip(wanted.address);
         let lane = budget.map_or(Lane::Unknown, |(budget, address)| budget.lane(address, self.resolver.clock.moment()));
-        let resolved = self.resolver.clone().ask(wanted.digest, lane).await.map_err(Reason::Unavailable)?;
+        let resolved = self.resolver.clone().ask(digest, lane).await.map_err(Reason::Unavailable)?;
         let now = self.resolver.clock.moment();
         if let (Resolved::Absent { read: true }, Some((budget, address))) = (&resolved, budget) {
             budget.count(address, now);

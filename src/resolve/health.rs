@@ -25,7 +25,8 @@ use std::time::Duration;
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Health {
-    /// Whether requests with a token are answered: there is a lease, and look-ups are answered.
+    /// Whether requests with a token are answered: there is a lease, the keys of the configuration fit the data, and look-ups are
+    /// answered.
     ///
     /// Without a lease every request with a genuine credential is a 503; it can run out only where a log is followed. Look-ups are
     /// not answered while, in the last 5 to 10 s, at least 3 failed, came late or found no turn, and those were half of all or more.
@@ -155,11 +156,12 @@ impl Counts {
 
     /// A look-up in this lane is over.
     pub(super) fn landed(&self, lane: Lane, error: Option<&Unavailable>, now: Moment) {
-        if matches!(lane, Lane::Known | Lane::Unknown) && !matches!(error, Some(Unavailable::Stale)) {
+        if matches!(lane, Lane::Known | Lane::Unknown) && !matches!(error, Some(Unavailable::Stale | Unavailable::Keys))
+        {
             self.lately().ended(error.is_none(), now);
         }
         let count = match error {
-            None | Some(Unavailable::Stale) => return,
+            None | Some(Unavailable::Stale | Unavailable::Keys) => return,
             Some(Unavailable::Store) => &self.failed,
             Some(Unavailable::Overloaded) => &self.overloaded,
             Some(Unavailable::Deadline) => &self.late,
@@ -186,7 +188,7 @@ impl Resolver {
         let running = self.lanes.running() as u64;
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Health {
-            ready: self.freshness.leased(now) && self.counts.lately().is_well(now),
+            ready: self.freshness.leased(now) && !self.keys.differ() && self.counts.lately().is_well(now),
             keeps_up: self.keeps_up,
             lease_age: leased.then(|| now.since(sent)),
             lease_left: leased.then_some(left),

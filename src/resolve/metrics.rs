@@ -42,12 +42,15 @@ impl Resolver {
     /// Publishes for as long as the resolver lives.
     pub(crate) fn publish(self: &Arc<Self>) {
         let home = Arc::downgrade(self);
-        tokio::spawn(async move {
+        self.tasks.spawn(|mut stop| async move {
             describe();
             let mut ticks = tokio::time::interval(EVERY);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
-                ticks.tick().await;
+                tokio::select! {
+                    () = stop.told() => return,
+                    _ = ticks.tick() => {}
+                }
                 let Some(resolver) = home.upgrade() else { return };
                 record(&resolver.health());
             }

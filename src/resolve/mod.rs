@@ -4,11 +4,13 @@ mod entry;
 mod flight;
 mod freshness;
 mod health;
+mod keys;
 mod lanes;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod names;
 mod poller;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod usage;
@@ -17,6 +19,7 @@ pub(crate) use entry::Entry;
 pub(crate) use freshness::{Begun, Freshness};
 pub use health::{Health, KeepsUp};
 pub(crate) use lanes::Lane;
+pub(crate) use tasks::Stop;
 
 use crate::domain::{
     Clock, Conditions, Decision, Digest, DigestHasher, Invalid, LogLimit, Moment, Reason, Requirement, Tag,
@@ -26,6 +29,7 @@ use crate::store::{Following, Record, Store};
 use flight::{Boarding, Flights, Landed};
 use freshness::Stamp;
 use health::Counts;
+use keys::Keys;
 use lanes::Lanes;
 use names::Names;
 use poller::Progress;
@@ -35,6 +39,7 @@ use std::hash::BuildHasherDefault;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tasks::Tasks;
 use usage::Usage;
 
 type HashDigest = BuildHasherDefault<DigestHasher>;
@@ -103,6 +108,8 @@ pub(crate) struct Resolver {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) freshness: Freshness,
     pub(crate) progress: Progress,
+    pub(crate) tasks: Tasks,
+    keys: Keys,
     store: Arc<dyn Store>,
     conditions: Arc<Conditions>,
     names: Names,
@@ -187,6 +194,8 @@ impl Resolver {
             clock,
             freshness,
             progress: Progress::default(),
+            tasks: Tasks::default(),
+            keys: Keys::default(),
             reload_after,
             store,
             conditions: Arc::new(conditions),
@@ -249,6 +258,7 @@ impl Resolver {
     pub(crate) async fn ask(self: Arc<Self>, digest: Digest, lane: Lane) -> Result<Resolved, Unavailable> {
         self.counts.missed();
         let until_it_stands = async {
+            self.fitting_keys().await?;
             let mut pause = Duration::ZERO;
             loop {
                 // Without a lease no answer counts. The poller finds out when the store answers again; look-ups would only pile up before
@@ -347,11 +357,14 @@ impl Resolver {
     /// Writes uses behind for as long as the resolver lives.
     pub(crate) fn write_uses_behind(self: &Arc<Self>) {
         let home = Arc::downgrade(self);
-        tokio::spawn(async move {
+        self.tasks.spawn(|mut stop| async move {
             let mut ticks = tokio::time::interval(usage::WRITE_EVERY);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
-                ticks.tick().await;
+                tokio::select! {
+                    () = stop.told() => return,
+                    _ = ticks.tick() => {}
+                }
                 let Some(resolver) = home.upgrade() else { return };
                 resolver.write_uses().await;
             }

@@ -4,7 +4,7 @@
 //! stamp: so at any moment within the lease, every change that is older than the lease's span is on the clock. A poll that did
 //! not reach the end of the log, or came back too late, or not at all, renews nothing.
 
-use super::{Freshness, Limits, Resolver};
+use super::{Freshness, Limits, Resolver, Stop};
 use crate::domain::{Clock, Moment, Timestamp};
 use crate::store::{Applied, BATCH, Change, ChangeLog, Poll, StoreError};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -45,10 +45,10 @@ impl Progress {
 /// Follows the log for as long as the resolver lives.
 pub(super) fn follow(home: &Arc<Resolver>, log: Box<dyn ChangeLog>) {
     let (limits, clock) = (home.limits, home.clock.clone());
-    tokio::spawn(run(Arc::downgrade(home), log, limits, clock));
+    home.tasks.spawn(|stop| run(Arc::downgrade(home), log, limits, clock, stop));
 }
 
-async fn run(home: Weak<Resolver>, mut log: Box<dyn ChangeLog>, limits: Limits, clock: Arc<dyn Clock>) {
+async fn run(home: Weak<Resolver>, mut log: Box<dyn ChangeLog>, limits: Limits, clock: Arc<dyn Clock>, mut stop: Stop) {
     let mut reader = Reader::default();
     let mut forgetting = Forgetting { last: clock.moment(), more: false };
     let mut failing = false;
@@ -57,7 +57,10 @@ async fn run(home: Weak<Resolver>, mut log: Box<dyn ChangeLog>, limits: Limits, 
         let highest = resolver.freshness.highest();
         drop(resolver);
         let asked = clock.moment();
-        let polled = tokio::time::timeout(limits.poll_deadline, log.poll(reader.applied.as_ref())).await;
+        let polled = tokio::select! {
+            () = stop.told() => return,
+            polled = tokio::time::timeout(limits.poll_deadline, log.poll(reader.applied.as_ref())) => polled,
+        };
         let Some(resolver) = home.upgrade() else { return };
         let progress = &resolver.progress;
         let mut old = None;
@@ -93,6 +96,7 @@ async fn run(home: Weak<Resolver>, mut log: Box<dyn ChangeLog>, limits: Limits, 
             log.hint().await;
         };
         tokio::select! {
+            () = stop.told() => return,
             () = tokio::time::sleep(limits.poll_every) => {}
             () = meanwhile, if !failing => {}
         }

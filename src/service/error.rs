@@ -1,6 +1,6 @@
 //! What a service answers where it does not do what it was asked.
 
-use crate::domain::{Extra, NoEntropy, Reason, comparable, composed, hidden};
+use crate::domain::{Extra, KeyMismatch, NoEntropy, Reason, comparable, composed, hidden};
 use crate::store::StoreError;
 use std::fmt;
 use std::time::Duration;
@@ -54,6 +54,9 @@ pub enum ServiceError {
     /// The store could not do it. Only after [`StoreError::Unknown`] may it have happened all the same.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The keys of the configuration are not those that the data rests on.
+    #[error(transparent)]
+    KeyMismatch(#[from] KeyMismatch),
     /// The system had no randomness to give.
     #[error(transparent)]
     NoEntropy(#[from] NoEntropy),

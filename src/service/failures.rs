@@ -120,9 +120,12 @@ impl Change {
         pending.store.get_or_insert_with(|| Arc::downgrade(self.store()));
         if !std::mem::replace(&mut pending.due, true) {
             let writer = Arc::downgrade(&self.writer);
-            tokio::spawn(async move {
+            self.writer.resolver.tasks.spawn(|mut stop| async move {
                 loop {
-                    tokio::time::sleep(WRITE_EVERY).await;
+                    tokio::select! {
+                        () = stop.told() => return,
+                        () = tokio::time::sleep(WRITE_EVERY) => {}
+                    }
                     let Some(writer) = writer.upgrade() else { return };
                     let more = writer.write_failures().await;
                     if !more {

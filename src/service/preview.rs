@@ -5,8 +5,8 @@
 
 use super::ServiceError;
 use crate::domain::{
-    AuditEvent, Cause, Ceiling, Digest, Doer, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Permission, Role,
-    RoleId, SaltId, SealedSecret, Tag, Timestamp, Token, TokenAuthority, TokenId,
+    AuditEvent, Cause, Ceiling, Digest, Doer, KeyCheck, KeyUse, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash,
+    Permission, Role, RoleId, SaltId, SealedSecret, Tag, Timestamp, Token, TokenAuthority, TokenId,
 };
 use crate::store::{
     Clamp, Clamped, EventQuery, EventsOfActor, Imported, NewOwner, NewRole, NewToken, OwnerQuery, Page, Profile,
@@ -112,6 +112,8 @@ read! {
     imported() -> Vec<(String, String, Imported)>;
     nth_latest_event(nth: u32, of: &EventsOfActor) -> Option<Timestamp>;
     sign_in_places(since: Timestamp) -> Vec<SignInPlace>;
+    key_checks() -> Vec<KeyCheck>;
+    key_uses() -> Vec<KeyUse>;
     events(query: &EventQuery) -> Page<(i64, AuditEvent)>;
 }
 
@@ -191,6 +193,7 @@ refuse! {
     delete_token(TokenId) -> ();
     delete_ended_sessions() -> u64;
     remember_imported(&str, &str, Imported) -> ();
+    set_key_check(&KeyCheck) -> ();
     backdate_owner(OwnerId, Timestamp) -> ();
     backdate_token(TokenId, TokenTimes) -> ();
     delete_events(Timestamp) -> u64;

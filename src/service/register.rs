@@ -167,7 +167,7 @@ impl Sessions {
     /// If it is unknown, used, replaced, withdrawn or over (nobody learns which).
     pub async fn invited(&self, invitation: &str) -> Result<Owner, ServiceError> {
         no_token(self.0.origin.doer)?;
-        let digest = self.0.writer.format.verify_invitation(invitation).map_err(|_| dead())?;
+        let digest = verified(&self.0, invitation).await?;
         invited(&mut *self.0.view().await?, &digest).await
     }
 
@@ -178,7 +178,7 @@ impl Sessions {
     pub async fn register(&self, registration: Registration) -> Result<SignedIn, ServiceError> {
         no_token(self.0.origin.doer)?;
         let Registration { invitation, firstname, lastname, username, password } = registration;
-        let digest = self.0.writer.format.verify_invitation(&invitation).map_err(|_| dead())?;
+        let digest = verified(&self.0, &invitation).await?;
         let profile = ProfileChange {
             email: None,
             firstname: Some(firstname),
@@ -216,6 +216,17 @@ impl Sessions {
             .await?;
         self.0.remember_place(&signed_in.owner.email);
         Ok(signed_in)
+    }
+}
+
+/// Returns the digest of an invitation. With the wrong hash key a genuine invitation looks made up, so the keys are judged first.
+async fn verified(change: &super::Change, invitation: &str) -> Result<Digest, ServiceError> {
+    match change.writer.format.verify_invitation(invitation) {
+        Ok(digest) => Ok(digest),
+        Err(_) => {
+            change.writer.keys.judge(&change.view().await?.key_checks().await?)?;
+            Err(dead())
+        }
     }
 }
 

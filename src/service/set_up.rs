@@ -3,7 +3,9 @@
 use super::ServiceError;
 use super::tokens::record;
 use super::write::Draft;
-use crate::domain::{Cause, ContentAccess, Doer, Issued, Kind, Origin, Tag, Target, TokenAuthority, What};
+use crate::domain::{
+    Cause, ContentAccess, Doer, Issued, KeyKind, KeyUse, Kind, Origin, SaltId, Tag, Target, TokenAuthority, What,
+};
 use crate::keyward::Keyward;
 use crate::store::{Clamp, EventQuery, Paging, WriteStore};
 use serde_json::{Value, json};
@@ -35,8 +37,11 @@ impl<S: WriteStore> Keyward<S> {
     /// It reads from the audit log where people signed in within the last 30 days (the latest 64 addresses of each), so that guesses
     /// by strangers shut none of them out of these places.
     ///
+    /// It says in the log how many tokens rest on which key. Where nothing is to be done, nothing is written.
+    ///
     /// # Errors
-    /// If the store cannot do it.
+    /// If the store cannot do it, or ([`ServiceError::KeyMismatch`]) the data rests on other keys than those of the configuration. Then
+    /// nothing is changed.
     pub async fn set_up(&self) -> Result<SetUp, ServiceError> {
         let tokens = [
             ("Read Only", "A default content token that may read", ContentAccess::ReadOnly),
@@ -48,6 +53,7 @@ impl<S: WriteStore> Keyward<S> {
             defaults.push((change.issue(Kind::Content)?, name, description, access));
         }
         let found = change.make(move |draft| Box::pin(set_up(draft, defaults))).await?;
+        self.change().report_keys().await?;
         self.change().restore_places().await?;
         self.tidy_behind();
         Ok(found)
@@ -57,11 +63,14 @@ impl<S: WriteStore> Keyward<S> {
     fn tidy_behind(&self) {
         // The task must not keep alive what it looks after.
         let (home, store) = (Arc::downgrade(self.writer()), Arc::downgrade(&self.shared_store()));
-        tokio::spawn(async move {
+        self.writer().resolver.tasks.spawn(|mut stop| async move {
             let mut ticks = tokio::time::interval(TIDY_EVERY);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
-                ticks.tick().await;
+                tokio::select! {
+                    () = stop.told() => return,
+                    _ = ticks.tick() => {}
+                }
                 let (Some(writer), Some(store)) = (home.upgrade(), store.upgrade()) else { return };
                 if let Err(error) = tidy(super::Change::new(store, writer)).await {
                     tracing::warn!(error = &error as &dyn std::error::Error, "what is over is still there");
@@ -79,11 +88,12 @@ async fn tidy(change: super::Change) -> Result<(), ServiceError> {
     Ok(())
 }
 
-type Default = (Issued, &'static str, &'static str, ContentAccess);
+type DefaultToken = (Issued, &'static str, &'static str, ContentAccess);
 
-async fn set_up(draft: &mut Draft, defaults: Vec<Default>) -> Result<SetUp, ServiceError> {
+async fn set_up(draft: &mut Draft, defaults: Vec<DefaultToken>) -> Result<SetUp, ServiceError> {
     draft.origin = Origin { doer: Doer::Service, address: None };
-    if draft.tx.is_empty().await? {
+    let fresh = draft.tx.is_empty().await?;
+    if fresh {
         for (issued, name, description, access) in defaults {
             let authority = TokenAuthority::Content { access };
             let lifespan = draft.writer.settings.policy.durations.longest().limit();
@@ -102,21 +112,56 @@ async fn set_up(draft: &mut Draft, defaults: Vec<Default>) -> Result<SetUp, Serv
             draft.touch(Tag::ALL);
         }
     }
-    remember_retention(draft, writer.settings.policy.keep_events).await?;
+    let remembered = remember_retention(draft, writer.settings.policy.keep_events).await?;
+    if !fresh && clamped == 0 && renamed == 0 && !remembered {
+        draft.nothing_to_do();
+    }
     let nobody_yet = !draft.tx.has_owners().await?;
     Ok(SetUp { nobody_yet, clamped, renamed })
 }
 
-/// Remembers for how long events are kept, if that is not what was remembered last.
-async fn remember_retention(draft: &mut Draft, keep: Option<Duration>) -> Result<(), ServiceError> {
+impl super::Change {
+    /// Says how many tokens rest on which key, and warns of keys that are not there.
+    async fn report_keys(&self) -> Result<(), ServiceError> {
+        let mut view = self.view().await?;
+        let (known, uses) = (view.key_checks().await?, view.key_uses().await?);
+        for KeyUse { kind, id, tokens } in uses {
+            let there = match kind {
+                KeyKind::Hash if id == SaltId::REFERENCE => self.writer.format.has_reference(),
+                _ => self.writer.keys.has(kind, &id, &known),
+            };
+            match (kind, there) {
+                (KeyKind::Encryption, true) => {
+                    tracing::info!(key = id, tokens, "secrets are sealed with this encryption key");
+                }
+                (KeyKind::Encryption, false) => tracing::warn!(
+                    key = id,
+                    tokens,
+                    "secrets are sealed with an encryption key that is not configured: they cannot be shown again"
+                ),
+                (_, true) => tracing::info!(key = id, tokens, "tokens rest on this hash key (salt)"),
+                (_, false) => tracing::warn!(
+                    key = id,
+                    tokens,
+                    "tokens rest on a hash key (salt) that is not configured: they are refused"
+                ),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Remembers for how long events are kept, if that is not what was remembered last. Answers whether it was not.
+async fn remember_retention(draft: &mut Draft, keep: Option<Duration>) -> Result<bool, ServiceError> {
     let days = |keep: Duration| keep.as_secs_f64() / 86_400.0;
     let details = json!({"days": keep.map(days)});
     let query =
         EventQuery { actions: Some(vec![What::RetentionSet]), ..EventQuery::all(Paging { page: 1, page_size: 1 }) };
     let last = draft.tx.events(&query).await?.items.pop().map(|(_, event)| event.details);
     // For ever is what goes without saying.
-    if last.unwrap_or_else(|| json!({"days": Value::Null})) != details {
-        draft.audit(What::RetentionSet, Target::Installation, details).await?;
+    if last.unwrap_or_else(|| json!({"days": Value::Null})) == details {
+        return Ok(false);
     }
-    Ok(())
+    draft.audit(What::RetentionSet, Target::Installation, details).await?;
+    Ok(true)
 }

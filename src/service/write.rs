@@ -6,17 +6,18 @@ use super::people::People;
 use super::preview::Preview;
 use super::{Policy, ServiceError};
 use crate::domain::{
-    Action, Admission, AdmittedActor, AuditEvent, Catalogue, Cause, Ceiling, ConditionId, Conditions, Doer,
-    EncryptionKeys, Entropy, Fields, Invalid, Issued, Kind, Origin, Permission, Reason, SecretFormat, Subject, Tag,
-    Target, Unregistered, Version, What,
+    Action, Admission, AdmittedActor, AuditEvent, Catalogue, Cause, Ceiling, ConditionId, Conditions, ConfiguredKeys,
+    Doer, EncryptionKeys, Entropy, Fields, Invalid, Issued, Kind, Origin, Permission, Reason, SecretFormat, Subject,
+    Tag, Target, Unregistered, Version, What,
 };
-use crate::resolve::{Begun, Resolver};
+use crate::resolve::{Begun, Resolver, Stop};
 use crate::store::{Clamp, Clamped, StoreError, Transaction, View, WriteStore};
 use futures_util::future::BoxFuture;
 use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// What every change of an installation needs besides its store.
@@ -25,6 +26,9 @@ pub(crate) struct Writer {
     pub(crate) format: SecretFormat,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) settings: Settings,
+    pub(super) keys: Arc<ConfiguredKeys>,
+    /// The store has their check values.
+    keys_kept: AtomicBool,
     pub(super) people: People,
 }
 
@@ -46,9 +50,10 @@ impl Writer {
         format: SecretFormat,
         entropy: Arc<dyn Entropy>,
         settings: Settings,
+        keys: Arc<ConfiguredKeys>,
     ) -> Self {
         let people = People::new(&settings.policy, resolver.clock.clone());
-        Self { resolver, format, entropy, settings, people }
+        Self { resolver, format, entropy, settings, keys, keys_kept: AtomicBool::new(false), people }
     }
 }
 
@@ -106,6 +111,22 @@ impl Draft {
     /// There was nothing to change: it is not committed, and leaves no row in the log of changes.
     pub(super) fn nothing_to_do(&mut self) {
         self.idle = true;
+    }
+
+    /// Compares the configured keys with those that the data was written with. New check values are written with this change. Returns
+    /// whether there was none to write.
+    async fn check_keys(&mut self) -> Result<bool, ServiceError> {
+        if self.writer.keys_kept.load(Ordering::Acquire) {
+            return Ok(true);
+        }
+        let to_keep = match self.writer.keys.compare(&self.tx.key_checks().await?) {
+            Ok(to_keep) => to_keep,
+            Err(mismatch) => return Err(mismatch.counted(self.tx.key_uses().await?).into()),
+        };
+        for check in &to_keep {
+            self.tx.set_key_check(check).await?;
+        }
+        Ok(to_keep.is_empty())
     }
 
     /// Goes on only if what is to be changed is as whoever asked has seen it.
@@ -170,6 +191,12 @@ impl Draft {
 }
 
 impl Writer {
+    /// The store has the check values of the keys, and they fit.
+    fn keep_keys(&self) {
+        self.keys_kept.store(true, Ordering::Release);
+        self.resolver.keys_fit();
+    }
+
     /// All that a ceiling holds; of a super admin's, all that has a name.
     pub(super) fn held(&self, ceiling: Ceiling) -> Vec<Permission> {
         match ceiling {
@@ -284,22 +311,27 @@ impl Change {
             let era = writer.resolver.freshness.era();
             let mut draft = change.draft().await?;
             let begun = writer.resolver.freshness.begun(era);
+            let nothing_to_keep = draft.check_keys().await?;
             draft.readmit(change.admission.as_deref()).await?;
             let value = draft.ready(work).await?;
             let Draft { tx, tags, idle, .. } = draft;
-            if idle {
+            if idle && nothing_to_keep {
+                writer.keep_keys();
                 return Ok(value);
             }
             let op_id = tx.op_id().map(str::to_owned);
             let mut raise = Raise { resolver: writer.resolver.clone(), begun, seq: tx.seq(), op_id, tags };
             match tx.commit(&raise.tags).await {
-                Ok(()) => drop(raise),
+                Ok(()) => {
+                    drop(raise);
+                    writer.keep_keys();
+                }
                 Err(unknown @ StoreError::Unknown(_)) => {
                     let tags = raise.tags.clone();
                     // Nobody has seen it in the log.
                     raise.op_id = None;
                     drop(raise);
-                    tokio::spawn(settle(store.clone(), writer.clone(), tags));
+                    writer.resolver.tasks.spawn(|stop| settle(store.clone(), writer.clone(), tags, stop));
                     return Err(unknown.into());
                 }
                 Err(error) => {
@@ -370,14 +402,17 @@ impl Drop for Raise {
 /// After a commit that nobody knows the outcome of, everything that rests on its tags has to be read again; and what is read is
 /// as old as that commit would be, if it did not happen. One more change with the same tags ends the doubt: it comes after
 /// the commit, whether that happened or not. Until then requests that rest on the tags are answered 503.
-async fn settle(store: Arc<dyn WriteStore>, writer: Arc<Writer>, tags: Vec<Tag>) {
+async fn settle(store: Arc<dyn WriteStore>, writer: Arc<Writer>, tags: Vec<Tag>, mut stop: Stop) {
     let mut pause = Duration::from_millis(10);
     loop {
         match again(&*store, &writer, &tags).await {
             Ok(()) => return,
             Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "a change is still in doubt"),
         }
-        tokio::time::sleep(pause).await;
+        tokio::select! {
+            () = stop.told() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
         pause = (pause * 2).min(Duration::from_secs(1));
     }
 }

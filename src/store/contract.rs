@@ -12,6 +12,7 @@ mod changes;
 mod clamping;
 mod fixtures;
 mod importing;
+mod keys;
 mod people;
 mod tokens;
 mod views;
@@ -115,6 +116,8 @@ pub async fn run<S: Backend, F: AsyncFn() -> S>(fresh: F) {
     changes::nothing_stays_of_what_was_dropped(&fresh().await).await;
     importing::what_came_is_remembered_for_good(&fresh().await).await;
     importing::what_is_older_keeps_its_times(&fresh().await).await;
+    keys::check_values_of_keys_are_kept(&fresh().await).await;
+    keys::tokens_are_counted_by_their_keys(&fresh().await).await;
     clamping::clamping_agrees_with_the_ceiling(&fresh().await).await;
     clamping::a_preview_counts_what_the_clamp_takes(&fresh().await).await;
     clamping::unknown_actions_go_from_everybody(&fresh().await).await;

@@ -6,8 +6,8 @@ mod view;
 
 use super::{Following, Imported, Record, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
 use crate::domain::{
-    AuditEvent, Ceiling, Clock, Digest, Owner, OwnerId, PasswordHash, Role, RoleId, SealedSecret, SystemClock,
-    Timestamp, Token, TokenId,
+    AuditEvent, Ceiling, Clock, Digest, KeyCheck, KeyKind, Owner, OwnerId, PasswordHash, Role, RoleId, SaltId,
+    SealedSecret, SystemClock, Timestamp, Token, TokenId,
 };
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -55,6 +55,10 @@ struct Content {
     sealed: HashTrieMapSync<TokenId, SealedSecret>,
     /// By source, what it is called there, and the word for its kind.
     imported: HashTrieMapSync<(String, String, &'static str), Imported>,
+    /// By kind and id of the key.
+    key_checks: RedBlackTreeMapSync<(KeyKind, String), String>,
+    /// Under which hash key a token's digest was made.
+    hash_keys: HashTrieMapSync<TokenId, SaltId>,
     events: RedBlackTreeMapSync<i64, Arc<AuditEvent>>,
 }
 
@@ -106,6 +110,8 @@ impl MemoryStore {
             token_names: HashTrieMapSync::new_sync(),
             sealed: HashTrieMapSync::new_sync(),
             imported: HashTrieMapSync::new_sync(),
+            key_checks: RedBlackTreeMapSync::new_sync(),
+            hash_keys: HashTrieMapSync::new_sync(),
             events: RedBlackTreeMapSync::new_sync(),
         };
         let inner = Inner {
@@ -147,6 +153,15 @@ impl Content {
         Some(Record { token: used(token, uses), owner, now })
     }
 
+    fn key_checks(&self) -> Vec<KeyCheck> {
+        let check = |((kind, id), value): (&(KeyKind, String), &String)| KeyCheck {
+            kind: *kind,
+            id: id.clone(),
+            value: value.clone(),
+        };
+        self.key_checks.iter().map(check).collect()
+    }
+
     fn ceiling(&self, owner: &Owner) -> Ceiling {
         if owner.is_super_admin() {
             return Ceiling::Unlimited;
@@ -166,6 +181,10 @@ impl Store for MemoryStore {
 
     fn following(&self) -> Following {
         Following::Blind
+    }
+
+    async fn key_checks(&self) -> Result<Option<Vec<KeyCheck>>, StoreError> {
+        Ok(Some(self.inner.content.load().key_checks()))
     }
 
     async fn note_uses(&self, uses: &[Use]) -> Result<(), StoreError> {

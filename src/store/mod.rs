@@ -15,7 +15,7 @@ mod sql;
 #[cfg(feature = "strapi")]
 pub(crate) mod strapi;
 
-pub use crate::domain::comparable;
+pub use crate::domain::{KeyCheck, KeyKind, KeyUse, comparable};
 pub(crate) use list::one_part_each;
 pub use list::{
     EventQuery, EventsOfActor, Filter, FilterTest, OwnerField, OwnerQuery, OwnerSort, Page, Paging, SignInPlace,
@@ -56,6 +56,17 @@ pub trait Store: Send + Sync + 'static {
 
     /// How changes become known that others make.
     fn following(&self) -> Following;
+
+    /// The check values of the keys that the data rests on; `None` if this store keeps none.
+    ///
+    /// # Errors
+    /// If the store cannot tell.
+    async fn key_checks(&self) -> Result<Option<Vec<KeyCheck>>, StoreError> {
+        Ok(None)
+    }
+
+    /// Closes all connections, for all clones, after what they are at. [`Keyward::shutdown`](crate::Keyward::shutdown) calls it.
+    async fn close(&self) {}
 }
 
 /// How changes become known that others make.
@@ -234,6 +245,11 @@ pub trait View: Send {
     /// Where people signed in since then, by the audit log: of each person the latest [`SignInPlace::OF_A_PERSON`] addresses, in all the
     /// latest [`SignInPlace::MOST`]; in no order.
     async fn sign_in_places(&mut self, since: Timestamp) -> Result<Vec<SignInPlace>, StoreError>;
+    /// The check values of the keys that the data rests on.
+    async fn key_checks(&mut self) -> Result<Vec<KeyCheck>, StoreError>;
+    /// How many tokens rest on each key, by kind and id.
+    async fn key_uses(&mut self) -> Result<Vec<KeyUse>, StoreError>;
+
     /// A page of audit events with their ids, the latest first.
     async fn events(&mut self, query: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError>;
 }
@@ -308,6 +324,9 @@ pub trait Transaction: View {
     /// Sets when a token was made, when it ends and when it was last used, for one that is older than this installation and was
     /// added by this change.
     async fn backdate_token(&mut self, id: TokenId, times: TokenTimes) -> Result<(), StoreError>;
+
+    /// Keeps the check value of a key, in the place of the one that the key's kind and id had.
+    async fn set_key_check(&mut self, check: &KeyCheck) -> Result<(), StoreError>;
 
     /// Adds an audit event.
     async fn audit(&mut self, event: AuditEvent) -> Result<(), StoreError>;
@@ -433,6 +452,14 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
     fn following(&self) -> Following {
         (**self).following()
+    }
+
+    async fn key_checks(&self) -> Result<Option<Vec<KeyCheck>>, StoreError> {
+        (**self).key_checks().await
+    }
+
+    async fn close(&self) {
+        (**self).close().await;
     }
 }
 

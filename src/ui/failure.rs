@@ -149,7 +149,7 @@ impl From<ServiceError> for Failure {
             ServiceError::Store(StoreError::Invalid(_)) => Self::bad_request(
                 "A value has characters that cannot be stored. Leave out control characters.".to_owned(),
             ),
-            ServiceError::Store(_) | ServiceError::NoEntropy(_) => {
+            ServiceError::Store(_) | ServiceError::NoEntropy(_) | ServiceError::KeyMismatch(_) => {
                 static LINES: LogLimit = LogLimit::new();
                 if let Some(count) = LINES.count_now() {
                     tracing::warn!(

@@ -295,7 +295,8 @@ async fn view<S: Side>(
             (Complaints::default(), Some(key))
         }
         Reveal::NotForYou => return Err(ServiceError::Forbidden("only its owner looks at a key").into()),
-        Reveal::NotKept | Reveal::Lost(_) => (Complaints::whole(KEY_LOST), None),
+        Reveal::NotKept => (Complaints::whole(KEY_LOST), None),
+        Reveal::Lost(why) => (Complaints::whole(format!("{KEY_LOST}. Reason: {why}")), None),
     };
     let extra = Extra { key, ..Extra::default() };
     S::one_page(&pages, &viewer, StatusCode::OK, &found, &opened.described, extra).await

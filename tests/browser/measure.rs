@@ -70,7 +70,7 @@ fn many(file: &Path, count: usize) {
             let new = NewAdminToken { description: format!("Builds and publishes service {n}"), ..new.grants(grants) };
             keyward.tokens().issue_admin(new).await.unwrap();
         }
-        keyward.shutdown().await;
+        keyward.flush().await;
         keyward.store().clone().close().await;
     };
     std::thread::scope(|scope| {

@@ -70,9 +70,9 @@ async fn not_in_logs_debug_errors_or_audit() {
     owners.set_state(admin.owner(), OwnerState::Active).await.unwrap();
     shim.fail(true);
     answers.push(app.get("/admin/x").bearer(&admin.secret).await);
-    world.keyward.shutdown().await;
+    world.keyward.flush().await;
     shim.fail(false);
-    world.keyward.shutdown().await;
+    world.keyward.flush().await;
     world.keyward.tokens().revoke(weak.token).await.unwrap();
 
     for answer in &answers {

@@ -99,19 +99,19 @@ async fn uses_that_cannot_be_written_are_written_later() {
     app.get("/api/x").bearer(&key.secret).await.assert_ok();
     let first = keyward::Clock::now(&*world.clock);
     shim.fail(true);
-    world.keyward.shutdown().await;
+    world.keyward.flush().await;
     assert_eq!(shim.inner.last_use(key.token), None);
     shim.fail(false);
-    world.keyward.shutdown().await;
+    world.keyward.flush().await;
     assert_eq!(shim.inner.last_use(key.token), Some((first, None)));
 
     world.clock.advance(Duration::from_secs(59));
     app.get("/api/x").bearer(&key.secret).await.assert_ok();
-    world.keyward.shutdown().await;
+    world.keyward.flush().await;
     assert_eq!(shim.inner.last_use(key.token), Some((first, None)), "at most once a minute");
     world.clock.advance(Duration::from_secs(1));
     app.get("/api/x").bearer(&key.secret).await.assert_ok();
-    world.keyward.shutdown().await;
+    world.keyward.flush().await;
     assert_eq!(shim.inner.last_use(key.token).unwrap().0, first.plus(Duration::from_secs(60)));
 }
 
@@ -123,7 +123,7 @@ async fn a_reload_within_the_minute_notes_no_second_use() {
     let request = async |key: &Key| _ = app.get("/admin/x").bearer(&key.secret).await.assert_ok();
     let first = world.clock.now();
     request(&written).await;
-    world.keyward.shutdown().await;
+    world.keyward.flush().await;
     let _stopped = shim.pause_notes();
     request(&pending).await;
     world.clock.advance(Duration::from_secs(59));
@@ -135,7 +135,7 @@ async fn a_reload_within_the_minute_notes_no_second_use() {
     }
     shim.flow();
     shim.resume();
-    world.keyward.shutdown().await;
+    world.keyward.flush().await;
     for key in [written, pending] {
         assert_eq!(shim.inner.last_use(key.token), Some((first, None)));
     }
@@ -149,7 +149,7 @@ async fn a_use_while_uses_are_written_is_written_next() {
     app.get("/api/x").bearer(&key.secret).await.assert_ok();
     let mut stopped = shim.pause_notes();
     let keyward = world.keyward.clone();
-    let writing = tokio::spawn(async move { keyward.shutdown().await });
+    let writing = tokio::spawn(async move { keyward.flush().await });
     stopped.recv().await.unwrap();
     world.clock.advance(Duration::from_secs(60));
     app.get("/api/x").bearer(&key.secret).await.assert_ok();
@@ -158,6 +158,6 @@ async fn a_use_while_uses_are_written_is_written_next() {
     shim.resume();
     shim.resume();
     writing.await.unwrap();
-    world.keyward.shutdown().await;
+    world.keyward.flush().await;
     assert_eq!(shim.inner.last_use(key.token), Some((world.clock.now(), None)));
 }

@@ -46,7 +46,7 @@ async fn an_idle_session_is_asked_about_again_before_it_is_refused() {
     let session = world.super_admin().sign_in().await;
     let request = async || app.get("/admin/x").bearer(&session.secret).await;
     request().await.assert_ok();
-    world.keyward.shutdown().await;
+    world.keyward.flush().await;
 
     // Another node saw it in the meantime.
     world.clock.advance(20 * MINUTE);
@@ -117,7 +117,7 @@ async fn a_session_past_its_idle_time_is_looked_at_again_five_seconds_later() {
     let session = world.super_admin().sign_in().await;
     let request = async || app.get("/admin/x").bearer(&session.secret).await;
     request().await.assert_ok();
-    world.keyward.shutdown().await;
+    world.keyward.flush().await;
     world.clock.advance(32 * MINUTE);
     request().await.assert_refused(Reason::Expired);
     // Another node writes its use late.

@@ -288,7 +288,7 @@ async fn behind_a_trusted_proxy_whom_it_asks_for_counts() {
     let key = world.super_admin().issue().await;
     let used = app.get("/admin/x").peer([10, 0, 0, 1]).header(forwarded_for(), "203.0.113.5");
     used.bearer(&key.secret).await.assert_ok();
-    world.keyward.shutdown().await;
+    world.keyward.flush().await;
     assert_eq!(shim.inner.last_use(key.token).unwrap().1, Some([203, 0, 113, 5].into()));
 }
 

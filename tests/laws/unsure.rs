@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use keyward::store::{
-    Clamp, Clamped, EventQuery, EventsOfActor, Imported, NewOwner, NewRole, NewToken, OwnerQuery, Page, Profile,
-    Proposed, Record, SignInPlace, StoreError, TokenQuery, TokenTimes, Transaction, View,
+    Clamp, Clamped, EventQuery, EventsOfActor, Imported, KeyCheck, KeyUse, NewOwner, NewRole, NewToken, OwnerQuery,
+    Page, Profile, Proposed, Record, SignInPlace, StoreError, TokenQuery, TokenTimes, Transaction, View,
 };
 use keyward::{
     AuditEvent, Cause, Ceiling, Digest, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Permission, Role,
@@ -72,6 +72,8 @@ forward! {
     imported() -> Vec<(String, String, Imported)>;
     nth_latest_event(nth: u32, of: &EventsOfActor) -> Option<Timestamp>;
     sign_in_places(since: Timestamp) -> Vec<SignInPlace>;
+    key_checks() -> Vec<KeyCheck>;
+    key_uses() -> Vec<KeyUse>;
     events(query: &EventQuery) -> Page<(i64, AuditEvent)>;
 }
 
@@ -121,6 +123,7 @@ forward! {
     remember_imported(source: &str, key: &str, what: Imported) -> ();
     backdate_owner(id: OwnerId, created_at: Timestamp) -> ();
     backdate_token(id: TokenId, times: TokenTimes) -> ();
+    set_key_check(check: &KeyCheck) -> ();
     audit(event: AuditEvent) -> ();
     delete_events(before: Timestamp) -> u64;
 }

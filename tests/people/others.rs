@@ -209,7 +209,7 @@ pub(crate) async fn nothing_shows_a_secret<S: WriteStore>(house: House<S>) {
     house.keyward.owners().update(signed_in.owner.id, update).await.unwrap();
     let again = house.try_sign_in("new@x.test", "S3cretly-typed", None).await.unwrap();
     refused!(house.try_sign_in("new@x.test", "S3cretly-wrong", None).await, ServiceError::WrongCredentials);
-    house.keyward.shutdown().await;
+    house.keyward.flush().await;
     let told = format!("{told} {signed_in:?} {again:?} {:?}", house.events().await);
     let secrets = [PASSWORD, "S3cretly", invited.secret.expose(), again.session.secret.expose(), "$argon2"];
     for secret in secrets {

@@ -92,8 +92,8 @@ pub(crate) async fn failures_are_remembered_in_aggregate<S: WriteStore>(house: H
         refused!(house.try_sign_in(email, typed, ip(1)).await, ServiceError::WrongCredentials);
     }
     assert_eq!(house.events().await.len(), before, "written behind");
-    house.keyward.shutdown().await;
-    house.keyward.shutdown().await;
+    house.keyward.flush().await;
+    house.keyward.flush().await;
     let events = house.events().await.split_off(before);
     let [event] = &events[..] else { panic!("{events:?}") };
     assert_eq!(

@@ -3,6 +3,7 @@
 
 mod flood;
 mod halted;
+mod keeping;
 mod rows;
 mod server;
 mod shared;

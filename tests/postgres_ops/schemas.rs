@@ -182,7 +182,7 @@ async fn after_a_schema_was_renamed_changes_by_hand_count_again_from_the_next_st
     let Some(url) = support::database().await else { return };
     let before = Node::with(&url, in_schema("old")).await;
     let key = before.issue("ci").await;
-    before.keyward.shutdown().await;
+    before.keyward.flush().await;
     by_hand(&url, "ALTER SCHEMA old RENAME TO new").await;
     let after = Node::with(&url, in_schema("new")).await;
     assert_eq!(after.status(&key).await, 200);
@@ -222,7 +222,7 @@ async fn tables_of_the_release_before_are_brought_up_to_date_where_they_are() {
     let Some(url) = support::database().await else { return };
     let one = Node::with(&url, in_schema("auth")).await;
     let key = one.issue("ci").await;
-    one.keyward.shutdown().await;
+    one.keyward.flush().await;
     by_hand(
         &url,
         "SET search_path = auth; ALTER TABLE keyward_epoch DROP COLUMN installation; \

@@ -27,7 +27,7 @@ async fn addresses_and_files() {
     let sqlite = |name: &str| format!("sqlite:{}", file(name).display());
     for (address, says) in [
         (sqlite("none.db"), "there is no such file"),
-        (sqlite("text.db"), "the file is not an SQLite database"),
+        (sqlite("text.db"), "text.db is not an SQLite database"),
         (sqlite("empty.db"), "none of the reference's tables is there"),
         ("sqlite:".to_owned(), "names no file"),
         ("sqlite::memory:".to_owned(), "names no file"),

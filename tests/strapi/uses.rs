@@ -14,7 +14,7 @@ async fn uses_are_noted_only_if_asked_for() {
         for (options, noted) in [(StrapiOptions::default(), 0), (StrapiOptions::default().note_uses(), 1)] {
             let keyward = house.keyward_on(house.store_with(options).await);
             assert_eq!(ask(&keyward, &secret).await.1, 200);
-            keyward.shutdown().await;
+            keyward.flush().await;
             assert_eq!(house.number(LAST_USE).await, noted);
         }
     }

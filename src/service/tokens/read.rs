@@ -177,8 +177,11 @@ impl Tokens {
                     let token = token.ok_or(ServiceError::NotFound("token"))?;
                     draft.unchanged("token", token.version())?;
                     let genuine = draft.writer.format.verify(secret.expose(), crate::domain::KindSet::of(&Kind::ALL));
-                    if genuine.map(|c| c.digest) != Ok(digest) {
-                        return Ok(Reveal::Lost(Unsealable::Damaged(sealed_with)));
+                    match genuine {
+                        Ok(credential) if credential.digest == digest => {}
+                        Ok(_) => return Ok(Reveal::Lost(Unsealable::Damaged(sealed_with))),
+                        // The encryption key is right, or it would not have opened.
+                        Err(_) => return Ok(Reveal::Lost(Unsealable::NotGenuine)),
                     }
                     let most = draft.writer.settings.policy.reveals_per_hour;
                     draft.limit(What::TokenRevealed, Target::Token(id, token.kind()), most).await?;

@@ -2,8 +2,8 @@
 
 use super::{Lock, Open, conflict, unless};
 use crate::domain::{
-    AuditEvent, Cause, Digest, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Permission, Role, RoleId,
-    SaltId, SealedSecret, Tag, Target, Timestamp, Token, TokenAuthority, TokenId, What, comparable,
+    AuditEvent, Cause, Digest, KeyCheck, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Permission, Role,
+    RoleId, SaltId, SealedSecret, Tag, Target, Timestamp, Token, TokenAuthority, TokenId, What, comparable,
 };
 use crate::store::{
     Clamp, Clamped, Imported, NewOwner, NewRole, NewToken, Profile, StoreError, TokenTimes, Transaction, View,
@@ -79,6 +79,7 @@ impl Open<Lock> {
             self.content.token_names.remove_mut(&comparable(&token.name));
         }
         self.content.sealed.remove_mut(&token.id);
+        self.content.hash_keys.remove_mut(&token.id);
         self.content.tokens.remove_mut(&token.id);
         self.lock.removed.push(token.id);
     }
@@ -234,6 +235,7 @@ impl Transaction for Open<Lock> {
         }
         self.content.by_digest.insert_mut(token.digest, id);
         self.content.tokens.insert_mut(id, Arc::new(token));
+        self.content.hash_keys.insert_mut(id, new.salt);
         Ok(id)
     }
 
@@ -263,7 +265,7 @@ impl Transaction for Open<Lock> {
         })
     }
 
-    async fn set_secret(&mut self, id: TokenId, digest: &Digest, _salt: &SaltId, hint: &str) -> Result<(), StoreError> {
+    async fn set_secret(&mut self, id: TokenId, digest: &Digest, salt: &SaltId, hint: &str) -> Result<(), StoreError> {
         let taken = self.content.by_digest.get(digest).is_some_and(|other| *other != id);
         unless(taken, "the digest is taken")?;
         let before = self.content.tokens.get(&id).map(|t| t.digest);
@@ -272,6 +274,7 @@ impl Transaction for Open<Lock> {
             self.content.by_digest.remove_mut(&before);
         }
         self.content.by_digest.insert_mut(*digest, id);
+        self.content.hash_keys.insert_mut(id, salt.clone());
         self.content.sealed.remove_mut(&id);
         Ok(())
     }
@@ -301,6 +304,11 @@ impl Transaction for Open<Lock> {
 
     async fn clamp(&mut self, clamp: Clamp<'_>, origin: &Origin, cause: Cause) -> Result<Clamped, StoreError> {
         self.clamp_grants(clamp, *origin, cause)
+    }
+
+    async fn set_key_check(&mut self, check: &KeyCheck) -> Result<(), StoreError> {
+        self.content.key_checks.insert_mut((check.kind, check.id.clone()), check.value.clone());
+        Ok(())
     }
 
     async fn remember_imported(&mut self, source: &str, key: &str, what: Imported) -> Result<(), StoreError> {

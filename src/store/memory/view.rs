@@ -2,8 +2,8 @@
 
 use super::{Open, used};
 use crate::domain::{
-    AuditEvent, Ceiling, Digest, Doer, Kind, Owner, OwnerId, PasswordHash, Role, RoleId, SealedSecret, Target,
-    Timestamp, Token, TokenId, What, comparable,
+    AuditEvent, Ceiling, Digest, Doer, KeyCheck, KeyKind, KeyUse, Kind, Owner, OwnerId, PasswordHash, Role, RoleId,
+    SealedSecret, Target, Timestamp, Token, TokenId, What, comparable,
 };
 use crate::store::list::ColumnFilter;
 use crate::store::{
@@ -204,6 +204,20 @@ impl<L: Send> View for Open<L> {
         });
         let all: BTreeSet<(TokenId, OwnerId)> = there.chain(remembered).collect();
         Ok(all.into_iter().collect())
+    }
+
+    async fn key_checks(&mut self) -> Result<Vec<KeyCheck>, StoreError> {
+        Ok(self.content.key_checks())
+    }
+
+    async fn key_uses(&mut self) -> Result<Vec<KeyUse>, StoreError> {
+        let hash = self.content.hash_keys.values().map(|id| (KeyKind::Hash, id.as_str()));
+        let encryption = self.content.sealed.values().map(|sealed| (KeyKind::Encryption, sealed.key.as_str()));
+        let mut counts = BTreeMap::<_, u64>::new();
+        for key in hash.chain(encryption) {
+            *counts.entry(key).or_default() += 1;
+        }
+        Ok(counts.into_iter().map(|((kind, id), tokens)| KeyUse { kind, id: id.to_owned(), tokens }).collect())
     }
 
     async fn imported(&mut self) -> Result<Vec<(String, String, Imported)>, StoreError> {

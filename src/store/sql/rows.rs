@@ -4,8 +4,9 @@ use super::error::asking;
 use super::lists::{parse, read_grants, read_permissions};
 use super::{Engine, Row, corrupt};
 use crate::domain::{
-    AuditEvent, Ceiling, ContentAccess, Digest, Doer, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Role,
-    RoleId, SealedSecret, Tag, Target, TargetKind, Timestamp, Token, TokenAuthority, TokenId,
+    AuditEvent, Ceiling, ContentAccess, Digest, Doer, KeyCheck, KeyKind, KeyUse, Kind, Origin, Owner, OwnerId,
+    OwnerState, PasswordHash, Role, RoleId, SealedSecret, Tag, Target, TargetKind, Timestamp, Token, TokenAuthority,
+    TokenId,
 };
 use crate::store::{Change, Imported, Poll, Record, SignInPlace, Snapshot, StoreError};
 use serde::de::value::{Error as NoSuchWord, StrDeserializer};
@@ -154,6 +155,17 @@ pub(super) fn sealed_secret(row: &Row) -> Result<Option<SealedSecret>, StoreErro
         (None, None) => Ok(None),
         _ => Err(corrupt("sealed_secret", "half a sealed secret")),
     }
+}
+
+/// `None` for a kind that only a newer version knows.
+pub(super) fn key_check(row: &Row) -> Result<Option<KeyCheck>, StoreError> {
+    let (id, value) = (get(row, "id")?, get(row, "value")?);
+    Ok(KeyKind::from_word(&get::<String>(row, "kind")?).map(|kind| KeyCheck { kind, id, value }))
+}
+
+pub(super) fn key_use(row: &Row) -> Result<KeyUse, StoreError> {
+    let kind = KeyKind::from_word(&get::<String>(row, "kind")?).ok_or_else(|| corrupt("kind", "no such kind"))?;
+    Ok(KeyUse { kind, id: get(row, "id")?, tokens: unsigned("n", get(row, "n")?)? })
 }
 
 pub(super) fn imported(row: &Row) -> Result<(String, String, Imported), StoreError> {

@@ -5,8 +5,8 @@ use super::lists::{self, List};
 use super::view::Writing;
 use super::{Arguments, Engine, events, rows, statements};
 use crate::domain::{
-    Action, AuditEvent, Cause, ContentAccess, Digest, Kind, Origin, OwnerId, OwnerState, PasswordHash, Permission,
-    RoleId, SaltId, SealedSecret, Tag, Timestamp, TokenAuthority, TokenId, What, comparable,
+    Action, AuditEvent, Cause, ContentAccess, Digest, KeyCheck, Kind, Origin, OwnerId, OwnerState, PasswordHash,
+    Permission, RoleId, SaltId, SealedSecret, Tag, Timestamp, TokenAuthority, TokenId, What, comparable,
 };
 use crate::store::{
     Clamp, Clamped, Imported, NewOwner, NewRole, NewToken, Profile, StoreError, TokenTimes, Transaction, View,
@@ -245,6 +245,11 @@ impl Transaction for Writing {
         self.clamp_grants(clamp, origin, cause).await
     }
 
+    async fn set_key_check(&mut self, check: &KeyCheck) -> Result<(), StoreError> {
+        let KeyCheck { kind, id, value } = check;
+        self.execute(query(statements::SET_KEY_CHECK).bind(kind.as_str()).bind(id).bind(value)).await.map(drop)
+    }
+
     async fn remember_imported(&mut self, source: &str, key: &str, what: Imported) -> Result<(), StoreError> {
         let (kind, id) = what.parts();
         self.execute(query(statements::REMEMBER_IMPORTED).bind(source).bind(kind).bind(key).bind(id)).await.map(drop)
@@ -279,8 +284,11 @@ impl Transaction for Writing {
         self.execute(change.bind(lists::json(&tags))).await?;
         self.execute(query(statements::RELEASE_EPOCH)).await?;
         let Self { store, transaction, .. } = *self;
+        store.in_place()?;
         match transaction.commit().await {
             Ok(()) => {
+                // A file that was replaced meanwhile has taken it along, or it is in neither.
+                store.in_place().map_err(|error| StoreError::Unknown(Box::new(error)))?;
                 store.hint();
                 Ok(())
             }

@@ -4,8 +4,8 @@ use super::error::asking;
 use super::lists::List;
 use super::{Arguments, Engine, Held, Home, Row, corrupt, events, lists, no_epoch, or, rows, statements};
 use crate::domain::{
-    AuditEvent, Ceiling, Digest, Kind, Owner, OwnerId, PasswordHash, Role, RoleId, SealedSecret, Timestamp, Token,
-    TokenId, comparable,
+    AuditEvent, Ceiling, Digest, KeyCheck, KeyUse, Kind, Owner, OwnerId, PasswordHash, Role, RoleId, SealedSecret,
+    Timestamp, Token, TokenId, comparable,
 };
 use crate::store::{
     Clamped, EventQuery, EventsOfActor, Filter, Imported, OwnerField, OwnerQuery, OwnerSort, Page, Paging, Proposed,
@@ -306,6 +306,18 @@ impl<C: Send> View for Open<C> {
         let found = self.rows(query(statements::TOKEN_OWNERS).bind(lists::tokens(ids))).await?;
         let pair = |row: &Row| Ok((TokenId(rows::get(row, "id")?), OwnerId(rows::get(row, "owner")?)));
         found.iter().map(pair).collect()
+    }
+
+    async fn key_checks(&mut self) -> Result<Vec<KeyCheck>, StoreError> {
+        self.rows(query(statements::KEY_CHECKS))
+            .await?
+            .iter()
+            .filter_map(|row| rows::key_check(row).transpose())
+            .collect()
+    }
+
+    async fn key_uses(&mut self) -> Result<Vec<KeyUse>, StoreError> {
+        self.rows(query(statements::KEY_USES)).await?.iter().map(rows::key_use).collect()
     }
 
     async fn imported(&mut self) -> Result<Vec<(String, String, Imported)>, StoreError> {

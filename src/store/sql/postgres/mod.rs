@@ -30,7 +30,7 @@ mod view;
 
 use super::statements::postgres as statements;
 use super::{PATIENCE, corrupt, lists, migrator, no_epoch, or};
-use crate::domain::{Clock, Digest, OwnerId, PasswordHash, Timestamp, comparable};
+use crate::domain::{Clock, Digest, KeyCheck, OwnerId, PasswordHash, Timestamp, comparable};
 use crate::store::{Following, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
 use address::Address;
 use async_trait::async_trait;
@@ -165,6 +165,12 @@ impl PostgresStore {
         self.connections.close().await;
     }
 
+    /// Rows say themselves which installation's they are.
+    #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "a file may have been replaced")]
+    fn in_place(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn begin_reading(&self) -> Result<Held, StoreError> {
         Held::begin(&self.connections, Side::Reading, statements::BEGIN_READING).await
     }
@@ -284,6 +290,14 @@ impl Store for PostgresStore {
 
     fn following(&self) -> Following {
         Following::Log(Box::new(log::Log::new(self)))
+    }
+
+    async fn key_checks(&self) -> Result<Option<Vec<KeyCheck>>, StoreError> {
+        self.view().await?.key_checks().await.map(Some)
+    }
+
+    async fn close(&self) {
+        self.close().await;
     }
 
     async fn note_uses(&self, uses: &[Use]) -> Result<(), StoreError> {

@@ -1,34 +1,80 @@
 //! What an error of the database means to whoever asked.
 
+use super::place::trouble;
 use crate::store::StoreError;
 use sqlx::migrate::MigrateError;
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// SQLite's primary result codes that mean something of their own to us (<https://sqlite.org/rescode.html>).
 mod code {
     pub(super) const BUSY: i32 = 5;
     pub(super) const LOCKED: i32 = 6;
     pub(super) const IOERR: i32 = 10;
+    pub(super) const CORRUPT: i32 = 11;
+    pub(super) const FULL: i32 = 13;
     pub(super) const NOTADB: i32 = 26;
 }
 
-/// Why a file could not be opened as a store.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a file cannot be used as a store: the problem, the file or directory, and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OpenError {
     #[error("this names no file: SQLite in memory would give each connection a database of its own (see MemoryStore)")]
     NoFile,
-    #[cfg(feature = "strapi")]
-    #[error("there is no such file")]
-    NotThere(#[source] std::io::Error),
+    #[error("there is no such file: {}", .0.display())]
+    NotThere(PathBuf, #[source] io::Error),
     #[error("the path cannot be made absolute")]
-    Path(#[source] std::io::Error),
-    #[error("the file could not be opened or created")]
-    File(#[source] sqlx::Error),
-    #[error("the file is not an SQLite database")]
-    NotADatabase(#[source] sqlx::Error),
-    #[error("the file has migration {0}, which this version does not know: a newer version wrote it")]
-    Newer(i64, #[source] MigrateError),
-    #[error("the tables could not be brought up to date")]
-    Migration(#[source] MigrateError),
+    Path(#[source] io::Error),
+    #[error("the directory {} does not exist: create it, or name another one", .0.display())]
+    NoDirectory(PathBuf),
+    #[error("{} is no directory: a database cannot be in it", .0.display())]
+    NotADirectory(PathBuf),
+    #[error("{} is a directory: name a file in it", .0.display())]
+    Directory(PathBuf),
+    #[error("no right to read {}: let it belong to the user that runs this (chown, chmod 600)", .0.display())]
+    Unreadable(PathBuf),
+    #[error("no right to write {}: let it belong to the user that runs this (chown, chmod 600)", .0.display())]
+    Unwritable(PathBuf),
+    #[error("no right to write in {}, where SQLite keeps two files beside the database: let the directory belong to the user that runs this", .0.display())]
+    UnwritableDirectory(PathBuf),
+    #[error("{} is on a read-only file system: mount it for writing, or choose another place", .0.display())]
+    ReadOnlySystem(PathBuf),
+    #[error("no space is left for {}: make room on its file system", .0.display())]
+    Full(PathBuf, #[source] Cause),
+    #[error("{} could not be created", .0.display())]
+    Create(PathBuf, #[source] io::Error),
+    #[error("{} could not be opened or created", .0.display())]
+    File(PathBuf, #[source] sqlx::Error),
+    #[error("{} is not an SQLite database: name another file", .0.display())]
+    NotADatabase(PathBuf, #[source] sqlx::Error),
+    #[error("{} is damaged: restore a backup", .0.display())]
+    Damaged(PathBuf, #[source] sqlx::Error),
+    #[error("{} has migration {version}, which this version does not know: a newer version wrote it", .path.display())]
+    Newer { path: PathBuf, version: i64, source: MigrateError },
+    #[error("the tables in {} could not be brought up to date", .0.display())]
+    Migration(PathBuf, #[source] MigrateError),
+    #[error(
+        "{} was copied over another database, whose write-ahead log {} is still there and would undo that: remove this log and the file \
+         ending in -shm. Where nothing was copied, `touch` the log instead",
+        .path.display(), .log.display()
+    )]
+    ForeignLog { path: PathBuf, log: PathBuf },
+    #[error("{} is no longer there, but was not closed: put it back, or stop, restore a backup and start again", .0.display())]
+    Gone(PathBuf, #[source] io::Error),
+    #[error("{} is another file than the one that was opened: start again to use it", .0.display())]
+    Replaced(PathBuf),
+    #[error("{} was emptied while it was open: stop, restore a backup and start again", .0.display())]
+    Truncated(PathBuf),
+    #[error("{} is there already: name a file that is not", .0.display())]
+    Exists(PathBuf),
+    #[error("{} is open in another process: stop that first", .0.display())]
+    InUse(PathBuf),
+    #[error("{} holds no tables of keyward: name a backup", .0.display())]
+    NoBackup(PathBuf),
+    #[error("{} could not be written", .0.display())]
+    Write(PathBuf, #[source] io::Error),
 }
 
 impl From<OpenError> for StoreError {
@@ -37,27 +83,44 @@ impl From<OpenError> for StoreError {
     }
 }
 
-/// An error while a store is opened.
-pub(super) fn opening(error: sqlx::Error) -> StoreError {
-    match (primary_code(&error), asking(error)) {
-        (Some(code::NOTADB), StoreError::Unavailable(source)) => match source.downcast() {
-            Ok(error) => OpenError::NotADatabase(*error).into(),
-            Err(source) => StoreError::Unavailable(source),
+/// An error while a file is opened to be read.
+pub(super) fn opening(path: &Path, error: sqlx::Error) -> StoreError {
+    let (path, code) = (path.to_owned(), primary_code(&error));
+    let error = match (code, asking(error)) {
+        (_, StoreError::Unavailable(source)) => source,
+        (_, other) => return other,
+    };
+    match error.downcast::<sqlx::Error>() {
+        Ok(error) => match code {
+            Some(code::NOTADB) => OpenError::NotADatabase(path, *error),
+            Some(code::CORRUPT) => OpenError::Damaged(path, *error),
+            Some(code::FULL) => OpenError::Full(path, error),
+            _ => OpenError::File(path, *error),
+        }
+        .into(),
+        Err(error) => StoreError::Unavailable(error),
+    }
+}
+
+/// An error while a file is opened to be written: what the file system says of it says more than SQLite does.
+pub(super) fn opening_for_writing(path: &Path, error: sqlx::Error) -> StoreError {
+    match opening(path, error) {
+        StoreError::Unavailable(error) => match (error.downcast_ref(), trouble(path)) {
+            (Some(OpenError::File(..)), Some(why)) => why.into(),
+            _ => StoreError::Unavailable(error),
         },
-        (_, StoreError::Unavailable(source)) => match source.downcast() {
-            Ok(error) => OpenError::File(*error).into(),
-            Err(source) => StoreError::Unavailable(source),
-        },
-        (_, other) => other,
+        other => other,
     }
 }
 
 /// An error while tables are brought up to date.
-pub(super) fn migrating(error: MigrateError, newest: i64) -> StoreError {
+pub(super) fn migrating(path: &Path, error: MigrateError, newest: i64) -> StoreError {
     match error {
-        MigrateError::Execute(error) => opening(error),
-        MigrateError::VersionMissing(version) if version > newest => OpenError::Newer(version, error).into(),
-        error => OpenError::Migration(error).into(),
+        MigrateError::Execute(error) => opening_for_writing(path, error),
+        MigrateError::VersionMissing(version) if version > newest => {
+            OpenError::Newer { path: path.to_owned(), version, source: error }.into()
+        }
+        error => OpenError::Migration(path.to_owned(), error).into(),
     }
 }
 
@@ -92,4 +155,9 @@ pub(super) fn leaves_open(error: &sqlx::Error) -> bool {
 fn primary_code(error: &sqlx::Error) -> Option<i32> {
     let code = error.as_database_error()?.code()?;
     code.parse::<i32>().ok().map(|extended| extended & 0xff)
+}
+
+/// Whether another connection has the file locked.
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+    matches!(primary_code(error), Some(code::BUSY | code::LOCKED))
 }

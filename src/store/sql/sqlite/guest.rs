@@ -1,12 +1,12 @@
 //! A file that is somebody else's: only read, and never changed unless asked to.
 
 use super::error::{OpenError, asking, opening};
+use super::place::Identity;
 use super::{PATIENCE, file, pool, rows};
 use crate::store::StoreError;
 use arc_swap::ArcSwap;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqlitePool};
-use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,24 +24,6 @@ struct Readers {
     pool: SqlitePool,
 }
 
-/// Which file it is. Another one may be put in its place, and whoever has the old one open reads that for ever.
-#[derive(PartialEq, Eq)]
-struct Identity(u64, u64);
-
-impl Identity {
-    #[cfg(unix)]
-    fn of(file: &Metadata) -> Self {
-        use std::os::unix::fs::MetadataExt;
-        Self(file.dev(), file.ino())
-    }
-
-    /// Elsewhere a file that is open cannot be replaced.
-    #[cfg(not(unix))]
-    fn of(_: &Metadata) -> Self {
-        Self(0, 0)
-    }
-}
-
 impl Guest {
     /// Opens a file that is there.
     pub(in crate::store) async fn open(path: &Path, connections: u32) -> Result<Self, StoreError> {
@@ -49,7 +31,10 @@ impl Guest {
         let file = there(&path)?;
         let options = SqliteConnectOptions::new().filename(&path).busy_timeout(PATIENCE).disable_statement_logging();
         let readers = Readers { file, pool: readers(&options, connections) };
-        sqlx::query("SELECT COUNT(*) FROM sqlite_master").fetch_one(&readers.pool).await.map_err(opening)?;
+        sqlx::query("SELECT COUNT(*) FROM sqlite_master")
+            .fetch_one(&readers.pool)
+            .await
+            .map_err(|error| opening(&path, error))?;
         Ok(Self { path, options, connections, readers: Arc::new(ArcSwap::from_pointee(readers)) })
     }
 
@@ -92,7 +77,7 @@ impl Guest {
 }
 
 fn there(path: &Path) -> Result<Identity, OpenError> {
-    std::fs::metadata(path).map(|file| Identity::of(&file)).map_err(OpenError::NotThere)
+    Identity::at(path).map_err(|error| OpenError::NotThere(path.to_owned(), error))
 }
 
 fn readers(options: &SqliteConnectOptions, connections: u32) -> SqlitePool {

@@ -2,21 +2,14 @@
 
 use super::error::asking;
 use super::{SqliteStore, no_epoch, rows, statements};
-use crate::domain::{Clock, Timestamp};
+use crate::domain::Timestamp;
 use crate::store::{Applied, ChangeLog, Poll, StoreError};
 use async_trait::async_trait;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, SqliteConnection, SqlitePool, query};
+use sqlx::query;
 use std::fmt;
-use std::sync::Arc;
 
-pub(super) struct Log {
-    file: SqliteConnectOptions,
-    /// Gone while a poll is under way: one that is given up takes its connection along.
-    connection: Option<SqliteConnection>,
-    writer: SqlitePool,
-    clock: Arc<dyn Clock>,
-}
+/// It has connections of its own, which no request waits for, and which end with the store's.
+pub(super) struct Log(SqliteStore);
 
 impl fmt::Debug for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -26,24 +19,23 @@ impl fmt::Debug for Log {
 
 impl Log {
     pub(super) fn new(store: &SqliteStore) -> Self {
-        let file = store.file.clone().pragma("query_only", "ON");
-        Self { file, connection: None, writer: store.writer.clone(), clock: store.clock.clone() }
+        Self(store.clone())
     }
 }
 
 #[async_trait]
 impl ChangeLog for Log {
     async fn poll(&mut self, applied: Option<&Applied>) -> Result<Poll, StoreError> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.file.connect().await.map_err(asking)?,
-        };
+        let store = &self.0;
+        // After the caller has noted the time: until now the file was in its place.
+        if let Err(gone) = store.in_place() {
+            store.leave().await;
+            return Err(gone);
+        }
         let (seq, op_id) = (applied.map(|a| a.seq.cast_signed()), applied.map(|a| a.op_id.clone()));
         let poll = query(statements::POLL).bind(seq).bind(op_id);
-        let row = poll.fetch_optional(&mut connection).await.map_err(asking)?.ok_or_else(no_epoch)?;
-        let poll = rows::poll(&row, self.clock.now())?;
-        self.connection = Some(connection);
-        Ok(poll)
+        let row = poll.fetch_optional(&store.log).await.map_err(asking)?.ok_or_else(no_epoch)?;
+        rows::poll(&row, store.clock.now())
     }
 
     /// A file tells nobody that it was written to.
@@ -52,7 +44,8 @@ impl ChangeLog for Log {
     }
 
     async fn forget(&mut self, before: Timestamp) -> Result<u64, StoreError> {
-        let done = query(statements::FORGET).bind(before.0).execute(&self.writer).await.map_err(asking)?;
+        self.0.in_place()?;
+        let done = query(statements::FORGET).bind(before.0).execute(&self.0.writer).await.map_err(asking)?;
         Ok(done.rows_affected())
     }
 }

@@ -1,5 +1,6 @@
 //! A store in SQLite: one file.
 
+mod backup;
 mod clamp;
 mod error;
 #[path = "../events.rs"]
@@ -9,12 +10,14 @@ pub(in crate::store) mod guest;
 #[path = "../keys.rs"]
 mod keys;
 mod log;
+mod place;
 #[path = "../rows.rs"]
 mod rows;
 mod schema;
 #[cfg(any(test, feature = "testing"))]
 #[path = "../shown.rs"]
 mod shown;
+mod stray_log;
 #[path = "../transaction.rs"]
 mod transaction;
 #[path = "../view.rs"]
@@ -22,10 +25,11 @@ mod view;
 
 use super::statements::sqlite as statements;
 use super::{PATIENCE, corrupt, lists, migrator, no_epoch, or};
-use crate::domain::{Clock, Digest, OwnerId, PasswordHash, SystemClock, Timestamp, comparable};
+use crate::domain::{Clock, Digest, KeyCheck, OwnerId, PasswordHash, SystemClock, Timestamp, comparable};
 use crate::store::{Following, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
 use async_trait::async_trait;
-use error::{OpenError, asking, opening};
+use error::{OpenError, asking, opening_for_writing};
+use place::Place;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Sqlite, SqlitePool};
@@ -51,6 +55,11 @@ use sqlx::sqlite::{SqliteArguments as Arguments, SqliteRow as Row};
 /// with SQL by hand, after [`Limits::poll_every`](crate::Limits::poll_every) as a rule and after
 /// [`Limits::max_staleness`](crate::Limits::max_staleness) at the latest.
 ///
+/// While it is open the file has to stay where it is. If it is deleted, moved away, emptied or another one is put in its place, each
+/// request is answered 503 from [`Limits::max_staleness`](crate::Limits::max_staleness) on at the latest, and no change is
+/// acknowledged, until the file is back or the program has started again. To restore a backup, stop first: see
+/// [`restore`](Self::restore).
+///
 /// ```no_run
 /// # async fn demo() -> Result<(), keyward::StoreError> {
 /// use keyward::SqliteStore;
@@ -63,8 +72,11 @@ pub struct SqliteStore {
     /// For looking tokens up, and for nothing that takes longer.
     lookups: SqlitePool,
     readers: SqlitePool,
+    /// For reading the log of changes: two, as a read that was given up may keep one for a while.
+    log: SqlitePool,
     /// How a connection of one's own is opened.
     file: SqliteConnectOptions,
+    place: Arc<Place>,
     clock: Arc<dyn Clock>,
 }
 
@@ -115,11 +127,13 @@ impl SqliteOptions {
 }
 
 impl SqliteStore {
-    /// Opens the file, or creates it (not its directory), and brings our tables up to date.
+    /// Opens the file, or creates it (not its directory), and brings our tables up to date. What it creates is for its owner alone
+    /// (mode 0600); a file that is there keeps its mode, with a warning in the log if others may open it.
     ///
     /// # Errors
     /// If it cannot be opened and written, is not an SQLite database, or was written by a newer version; also for `:memory:`
-    /// and `file:` addresses, since several connections have to see one and the same file.
+    /// and `file:` addresses, since several connections have to see one and the same file. A backup that was copied over a database
+    /// whose write-ahead log is still there is refused. The error's source names the file or directory, and what to do.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         Self::open_with(path, SqliteOptions::default()).await
     }
@@ -129,40 +143,85 @@ impl SqliteStore {
     /// # Errors
     /// As [`open`](Self::open).
     pub async fn open_with(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, StoreError> {
+        let path = file(path.as_ref())?;
+        stray_log::refuse_foreign_log(&path)?;
+        let place = Arc::new(Place::prepare(path)?);
         let file = SqliteConnectOptions::new()
-            .filename(file(path.as_ref())?)
+            .filename(place.path())
             .foreign_keys(true)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(PATIENCE)
             .disable_statement_logging();
-        let writing = file.clone().create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
-        let writer =
-            tokio::time::timeout(4 * PATIENCE, open_writer(&writing)).await.unwrap_or(Err(StoreError::Busy))?;
-        let reading =
-            || pool().max_connections(options.readers).connect_lazy_with(file.clone().pragma("query_only", "ON"));
-        let (lookups, readers) = (reading(), reading());
-        Ok(Self { writer, lookups, readers, file, clock: options.clock })
+        let writing = file.clone().journal_mode(SqliteJournalMode::Wal);
+        let opened = open_writer(&writing, &place);
+        let writer = tokio::time::timeout(4 * PATIENCE, opened).await.unwrap_or(Err(StoreError::Busy))?;
+        place.check()?;
+        place.warn_of_readers();
+        let reading = |connections: u32| {
+            let query_only = file.clone().pragma("query_only", "ON");
+            watched(&place).max_connections(connections).connect_lazy_with(query_only)
+        };
+        let (lookups, readers, log) = (reading(options.readers), reading(options.readers), reading(2));
+        Ok(Self { writer, lookups, readers, log, file, place, clock: options.clock })
     }
 
-    /// Closes all connections, after what they are at, for all clones. SQLite then folds its log into the file.
+    /// Closes all connections, after what they are at, for all clones, and leaves one whole file: what the write-ahead log (`-wal`) holds
+    /// is in it, and unless another process has it open too, the log is gone.
     ///
-    /// Nothing is lost without it: what was acknowledged is on disk.
+    /// Nothing is lost without it: what was acknowledged is on disk, in the file and its log.
     pub async fn close(&self) {
-        tokio::join!(self.lookups.close(), self.readers.close());
+        tokio::join!(self.lookups.close(), self.readers.close(), self.log.close());
+        if self.in_place().is_ok() {
+            self.fold().await;
+        } else {
+            self.leave().await;
+        }
         self.writer.close().await;
     }
 
+    /// Whether the path still leads to the file that was opened.
+    fn in_place(&self) -> Result<(), StoreError> {
+        self.place.check()
+    }
+
+    /// Takes the write-ahead log along, once, where the file has left its path: whichever file is there now would be given it.
+    async fn leave(&self) {
+        if self.place.is_to_be_folded() && self.fold().await {
+            self.place.folded();
+        }
+    }
+
+    /// Moves what the write-ahead log holds into the file, and says whether nothing is left in it.
+    async fn fold(&self) -> bool {
+        let folded = match self.writer.acquire().await {
+            Ok(mut connection) => sqlx::query(statements::FOLD).fetch_one(&mut *connection).await,
+            // Closed before.
+            Err(_) => return false,
+        };
+        match folded.map_err(asking).and_then(|row| rows::get::<i64>(&row, "busy")) {
+            Ok(busy) => busy == 0,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "the write-ahead log is still needed beside the database");
+                false
+            }
+        }
+    }
+
     async fn begin_reading(&self) -> Result<Held, StoreError> {
+        self.in_place()?;
         self.readers.begin().await.map_err(asking)
     }
 
     async fn begin_writing(&self) -> Result<Held, StoreError> {
+        self.in_place()?;
         self.writer.begin_with(statements::BEGIN).await.map_err(asking)
     }
 
-    /// SQLite itself is never asked for the time.
-    #[expect(clippy::unnecessary_wraps, reason = "PostgreSQL's is in the row, and may be missing")]
+    /// When a transaction has begun. SQLite itself is never asked for the time. The transaction may have waited, so whether the file is
+    /// still in its place is asked again.
     fn time(&self, _: &Row) -> Result<Timestamp, StoreError> {
+        self.in_place()?;
         Ok(self.clock.now())
     }
 
@@ -170,6 +229,7 @@ impl SqliteStore {
     ///
     /// What others can read has happened. What they cannot read may still turn up when the file is opened again.
     async fn happened(&self, seq: i64, op_id: &str) -> Option<bool> {
+        self.in_place().ok()?;
         let found =
             sqlx::query(statements::CHANGE_HAPPENED).bind(seq).bind(op_id).fetch_one(&self.lookups).await.ok()?;
         (rows::get::<i64>(&found, "happened").ok()? == 1).then_some(true)
@@ -199,6 +259,7 @@ impl Store for SqliteStore {
         // Before the statement, as near as can be to where the caller starts to count what is left, and never earlier than
         // that: what is left is never overstated, however long the statement takes.
         let now = self.clock.now();
+        self.in_place()?;
         let query = sqlx::query(statements::RESOLVE).bind(digest.to_hex());
         let row = query.fetch_optional(&self.lookups).await.map_err(asking)?;
         rows::snapshot(&row.ok_or_else(no_epoch)?, now)
@@ -208,10 +269,19 @@ impl Store for SqliteStore {
         Following::Log(Box::new(log::Log::new(self)))
     }
 
+    async fn key_checks(&self) -> Result<Option<Vec<KeyCheck>>, StoreError> {
+        self.view().await?.key_checks().await.map(Some)
+    }
+
+    async fn close(&self) {
+        self.close().await;
+    }
+
     async fn note_uses(&self, uses: &[Use]) -> Result<(), StoreError> {
         if uses.is_empty() {
             return Ok(());
         }
+        self.in_place()?;
         let query = sqlx::query(statements::NOTE_USES).bind(lists::uses(uses));
         query.execute(&self.writer).await.map(drop).map_err(asking)
     }
@@ -235,6 +305,7 @@ impl WriteStore for SqliteStore {
     }
 
     async fn sign_in_candidate(&self, email: &str) -> Result<Option<(OwnerId, PasswordHash)>, StoreError> {
+        self.in_place()?;
         let query = sqlx::query(statements::SIGN_IN_CANDIDATE).bind(comparable(email));
         let row = query.fetch_optional(&self.lookups).await.map_err(asking)?;
         rows::candidate(&row.ok_or_else(no_epoch)?)
@@ -254,13 +325,22 @@ fn pool() -> SqlitePoolOptions {
         .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
 }
 
+/// The same for connections that are opened later: to the file that was opened first, whichever is in its place then.
+fn watched(place: &Arc<Place>) -> SqlitePoolOptions {
+    let place = place.clone();
+    pool().after_connect(move |_, _| {
+        let checked = place.check().map_err(|error| sqlx::Error::Configuration(Box::new(error)));
+        Box::pin(async move { checked })
+    })
+}
+
 /// Opens the file for writing and brings the tables up to date. Tries again while it is busy: of many who create one file, some
 /// come just as another switches its journal, and SQLite does not wait for that by itself.
-async fn open_writer(file: &SqliteConnectOptions) -> Result<SqlitePool, StoreError> {
+async fn open_writer(file: &SqliteConnectOptions, place: &Place) -> Result<SqlitePool, StoreError> {
     loop {
-        let writer = pool().max_connections(1).connect_with(file.clone()).await.map_err(opening);
-        let opened = match writer {
-            Ok(writer) => schema::bring_up_to_date(&writer).await.map(|()| writer),
+        let writer = pool().max_connections(1).connect_with(file.clone()).await;
+        let opened = match writer.map_err(|error| opening_for_writing(place.path(), error)) {
+            Ok(writer) => schema::bring_up_to_date(&writer, place.path()).await.map(|()| writer),
             Err(error) => Err(error),
         };
         match opened {

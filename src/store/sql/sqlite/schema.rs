@@ -1,25 +1,60 @@
 //! Our tables, brought up to date.
 
-use super::error::{asking, migrating};
-use super::{keys, migrator, statements};
+use super::error::{asking, migrating, opening_for_writing};
+use super::{keys, migrator, rows, statements};
 use crate::store::StoreError;
-use sqlx::SqlitePool;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::{SqliteConnection, SqlitePool, query};
+use std::path::Path;
 
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (1, "tables", include_str!("../migrations/sqlite/0001_tables.sql")),
     (5, "lists", include_str!("../migrations/sqlite/0005_lists.sql")),
     (20, "names", include_str!("../migrations/sqlite/0020_names.sql")),
     (21, "rates", include_str!("../migrations/sqlite/0021_rates.sql")),
+    (30, "keys", include_str!("../migrations/sqlite/0030_keys.sql")),
 ];
 
 const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 
-/// Runs what is missing, all or nothing. Who opens the file at the same time waits for that.
-pub(super) async fn bring_up_to_date(writer: &SqlitePool) -> Result<(), StoreError> {
-    let mut transaction = writer.begin_with(statements::BEGIN).await.map_err(asking)?;
+/// Runs what is missing, all or nothing. Processes that open the file at the same time wait for that. Where nothing is missing, nothing is
+/// written: a node starts on a full disk too.
+pub(super) async fn bring_up_to_date(writer: &SqlitePool, path: &Path) -> Result<(), StoreError> {
+    let opening = |error| opening_for_writing(path, error);
+    let mut connection = writer.acquire().await.map_err(opening)?;
+    if is_done(&mut connection, path).await? {
+        return Ok(());
+    }
+    drop(connection);
+    let mut transaction = writer.begin_with(statements::BEGIN).await.map_err(opening)?;
     // Not `run`: the compiler cannot tell that its future may move between threads (sqlx has this one for the same reason).
     let run = migrator(&MIGRATIONS);
-    run.run_direct(None, &mut *transaction, false).await.map_err(|error| migrating(error, NEWEST))?;
+    run.run_direct(None, &mut *transaction, false).await.map_err(|error| migrating(path, error, NEWEST))?;
     keys::fill(&mut transaction).await?;
-    transaction.commit().await.map_err(asking)
+    transaction.commit().await.map_err(opening)
+}
+
+/// Whether there is nothing to run.
+async fn is_done(connection: &mut SqliteConnection, path: &Path) -> Result<bool, StoreError> {
+    let opening = |error| opening_for_writing(path, error);
+    let there = query(statements::HAS_MIGRATIONS).fetch_one(&mut *connection).await.map_err(opening)?;
+    if rows::get::<i64>(&there, "n")? == 0 {
+        return Ok(false);
+    }
+    let ours: Migrator = migrator(&MIGRATIONS);
+    let mut known = ours.iter();
+    for row in query(statements::MIGRATED).fetch_all(&mut *connection).await.map_err(opening)? {
+        let (version, checksum): (i64, Vec<u8>) = (rows::get(&row, "version")?, rows::get(&row, "checksum")?);
+        if version > NEWEST {
+            return Err(migrating(path, MigrateError::VersionMissing(version), NEWEST));
+        }
+        if !known.next().is_some_and(|m| m.version == version && *m.checksum == *checksum) {
+            return Ok(false);
+        }
+    }
+    if known.next().is_some() {
+        return Ok(false);
+    }
+    let missing = query(statements::WITHOUT_KEYS).fetch_one(connection).await.map_err(asking)?;
+    Ok(rows::get::<i64>(&missing, "n")? == 0)
 }

@@ -276,6 +276,13 @@ macro_rules! statements {
         pub const KEYS_OF_TOKENS: [&str; 3] =
             keys!($word, "keyward_token", "name", "name_key IS NULL AND kind <> 'session' AND ", "kind <> 'session' AND ");
 
+        pub const KEY_CHECKS: &str = "SELECT kind, id, value FROM keyward_key ORDER BY kind, id";
+        pub const SET_KEY_CHECK: &str = "INSERT INTO keyward_key (kind, id, value) VALUES ($1, $2, $3) \
+             ON CONFLICT (kind, id) DO UPDATE SET value = excluded.value";
+        pub const KEY_USES: &str = "SELECT 'hash' AS kind, t.salt_id AS id, COUNT(*) AS n FROM keyward_token t GROUP BY t.salt_id \
+             UNION ALL SELECT 'encryption' AS kind, t.sealed_with AS id, COUNT(*) AS n FROM keyward_token t \
+             WHERE t.sealed_with IS NOT NULL GROUP BY t.sealed_with ORDER BY 1, 2";
+
         pub const IMPORTED: &str = "SELECT source, kind, foreign_key, id FROM keyward_import";
         pub const REMEMBER_IMPORTED: &str =
             "INSERT INTO keyward_import (source, kind, foreign_key, id) VALUES ($1, $2, $3, $4)";

@@ -8,6 +8,15 @@ pub const BEGIN: &str = "BEGIN IMMEDIATE";
 pub const UNLOGGED: &str = "UPDATE keyward_epoch SET op_id = 'keys' WHERE id = 1";
 pub const LOGGED_AGAIN: &str = RELEASE_EPOCH;
 
+pub const HAS_MIGRATIONS: &str =
+    "SELECT COUNT(*) AS n FROM sqlite_master WHERE type = 'table' AND name = 'keyward_migrations'";
+pub const MIGRATED: &str = "SELECT version, checksum FROM keyward_migrations ORDER BY version";
+/// Moves the write-ahead log into the file, and empties the log.
+pub const FOLD: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+/// Makes the log unnecessary, and answers with the kind of journal. Needs the only connection.
+pub const FOLD_FOR_GOOD: &str = "PRAGMA journal_mode = DELETE";
+pub const COPY: &str = "VACUUM INTO $1";
+
 /// SQLite has no changes within a query, so what goes is marked first.
 macro_rules! mark {
     ($which:expr) => {

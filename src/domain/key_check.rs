@@ -1,0 +1,340 @@
+//! Check values: whether the keys of the configuration are those that the data was written with.
+//!
+//! A check value is a MAC of a constant. It is stored beside the data, and distinguishes keys without disclosing them. So a node with
+//! the wrong keys finds out before it rejects the first genuine token.
+
+use super::{Brand, EncryptionKeys, ReferenceSalt, SaltId, SaltRing};
+use std::fmt;
+
+/// Kinds of keys that have a check value.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[non_exhaustive]
+pub enum KeyKind {
+    /// A hash key: digests are made with it.
+    Hash,
+    /// Strapi's hash key, for tokens that were issued there.
+    StrapiHash,
+    /// An encryption key: it seals secrets that may be shown again.
+    Encryption,
+    /// The token prefix. It is no secret, and is kept as it is.
+    Prefix,
+}
+
+impl KeyKind {
+    const ALL: [Self; 4] = [Self::Hash, Self::StrapiHash, Self::Encryption, Self::Prefix];
+
+    /// The word for it in a store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hash => "hash",
+            Self::StrapiHash => "strapi-hash",
+            Self::Encryption => "encryption",
+            Self::Prefix => "prefix",
+        }
+    }
+
+    /// The setting that accepts another key of this kind.
+    fn flag(self) -> &'static str {
+        match self {
+            Self::Hash | Self::StrapiHash => "accept_new_hash_key",
+            Self::Encryption => "accept_new_encryption_key",
+            Self::Prefix => "accept_new_prefix",
+        }
+    }
+
+    /// The kind that this word is for.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+/// The check value of a key, as a store keeps it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeyCheck {
+    /// The kind of key.
+    pub kind: KeyKind,
+    /// The public id of the key; empty where there is only one.
+    pub id: String,
+    /// The value: lower-case hex of a MAC, or the prefix itself.
+    pub value: String,
+}
+
+/// How many tokens rest on a key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeyUse {
+    /// The kind of key: a hash key (Strapi's too, by the id `reference`), or an encryption key.
+    pub kind: KeyKind,
+    /// The public id of the key.
+    pub id: String,
+    /// How many tokens of all kinds have their digest, or their sealed secret, from it.
+    pub tokens: u64,
+}
+
+/// The keys of the configuration do not fit the data: which setting is wrong, and how many tokens rest on which key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyMismatch {
+    problem: KeyProblem,
+    /// Empty where the store was not asked.
+    uses: Vec<KeyUse>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum KeyProblem {
+    /// A hash key has the id of another one, on which tokens rest.
+    HashKey(String),
+    /// No hash key is one on which tokens rest. The configured ids, then the known ones.
+    HashKeys(String, String),
+    /// Strapi's hash key is another one than that of the imported tokens.
+    StrapiHashKey,
+    /// An encryption key has the id of another one.
+    EncryptionKey(String),
+    /// Secrets of this installation begin with another word.
+    Prefix { known: String, given: String },
+}
+
+impl KeyMismatch {
+    /// Which kind of key does not fit.
+    pub fn kind(&self) -> KeyKind {
+        match self.problem {
+            KeyProblem::HashKey(_) | KeyProblem::HashKeys(..) => KeyKind::Hash,
+            KeyProblem::StrapiHashKey => KeyKind::StrapiHash,
+            KeyProblem::EncryptionKey(_) => KeyKind::Encryption,
+            KeyProblem::Prefix { .. } => KeyKind::Prefix,
+        }
+    }
+
+    /// How many tokens rest on which key of this kind, as far as the store was asked.
+    pub fn uses(&self) -> impl Iterator<Item = &KeyUse> {
+        let kind = self.kind();
+        self.uses.iter().filter(move |used| match kind {
+            KeyKind::Hash => used.kind == KeyKind::Hash && used.id != SaltId::REFERENCE,
+            KeyKind::StrapiHash => used.kind == KeyKind::Hash && used.id == SaltId::REFERENCE,
+            KeyKind::Encryption => used.kind == KeyKind::Encryption,
+            // Each token has one digest.
+            KeyKind::Prefix => used.kind == KeyKind::Hash && used.id != SaltId::REFERENCE,
+        })
+    }
+
+    /// Says how many tokens rest on which key.
+    pub(crate) fn counted(self, uses: Vec<KeyUse>) -> Self {
+        Self { uses, ..self }
+    }
+}
+
+impl From<KeyProblem> for KeyMismatch {
+    fn from(problem: KeyProblem) -> Self {
+        Self { problem, uses: Vec::new() }
+    }
+}
+
+impl std::error::Error for KeyMismatch {}
+
+impl fmt::Display for KeyMismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.problem {
+            KeyProblem::HashKey(id) => write!(
+                f,
+                "the hash key `{id}` (KEYWARD_SALT) is not the key `{id}` that this data was written with, and its tokens would be rejected"
+            )?,
+            KeyProblem::HashKeys(given, known) => write!(
+                f,
+                "none of the hash keys {given} (KEYWARD_SALT) is one that this data was written with ({known}), and its tokens would be \
+                 rejected"
+            )?,
+            KeyProblem::StrapiHashKey => write!(
+                f,
+                "Strapi's hash key (`apiToken.salt`, KEYWARD_REFERENCE_SALT) is not the one that the imported tokens were hashed with, and \
+                 they would be rejected"
+            )?,
+            KeyProblem::EncryptionKey(id) => write!(
+                f,
+                "the encryption key `{id}` (KEYWARD_ENCRYPTION_KEY) is not the key `{id}` that this data was written with, and sealed secrets \
+                 could not be shown"
+            )?,
+            KeyProblem::Prefix { known, given } => write!(
+                f,
+                "tokens of this installation begin with `{known}_` and not with the token prefix (brand) `{given}`, and would be rejected"
+            )?,
+        }
+        for (n, used) in self.uses().enumerate() {
+            let (before, KeyUse { id, tokens, .. }) = (if n == 0 { "; at stake: " } else { ", " }, used);
+            let tokens = if *tokens == 1 { "1 token".to_owned() } else { format!("{tokens} tokens") };
+            write!(f, "{before}{tokens} with key `{id}`")?;
+        }
+        match &self.problem {
+            KeyProblem::HashKey(id) | KeyProblem::EncryptionKey(id) => write!(
+                f,
+                ": set the former key again, alone or behind a new one with another name (`2030:NEW,{id}:FORMER`), or give up what rests on \
+                 it with `{}`",
+                self.kind().flag()
+            ),
+            KeyProblem::HashKeys(..) => {
+                f.write_str(": set the former key again, behind the new one, or give up what rests on it with `accept_new_hash_key`")
+            }
+            KeyProblem::StrapiHashKey => {
+                f.write_str(": set the former key again, or give these tokens up with `accept_new_hash_key`")
+            }
+            KeyProblem::Prefix { known, .. } => {
+                write!(f, ": set the token prefix `{known}` again, or give the tokens up with `accept_new_prefix`")
+            }
+        }
+    }
+}
+
+/// The keys of the configuration, by their check values.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ConfiguredKeys {
+    checks: Vec<KeyCheck>,
+    /// Where another key than the known one may take its place.
+    accepted: Vec<KeyKind>,
+}
+
+impl ConfiguredKeys {
+    pub(crate) fn new(
+        brand: &Brand,
+        hash_keys: &SaltRing,
+        strapi: Option<&ReferenceSalt>,
+        encryption: Option<&EncryptionKeys>,
+        accepted: Vec<KeyKind>,
+    ) -> Self {
+        let check = |kind| move |(id, value): (&str, String)| KeyCheck { kind, id: id.to_owned(), value };
+        let mut checks: Vec<_> = hash_keys.check_values().map(check(KeyKind::Hash)).collect();
+        checks.extend(strapi.map(|key| ("", key.check_value())).map(check(KeyKind::StrapiHash)));
+        checks.extend(encryption.iter().flat_map(|keys| keys.check_values()).map(check(KeyKind::Encryption)));
+        checks.push(check(KeyKind::Prefix)(("", brand.as_str().to_owned())));
+        Self { checks, accepted }
+    }
+
+    /// Compares all keys with the known check values, and returns those that are to be kept from now on.
+    pub(crate) fn compare(&self, known: &[KeyCheck]) -> Result<Vec<KeyCheck>, KeyMismatch> {
+        KeyKind::ALL.into_iter().try_for_each(|kind| self.compare_kind(kind, known))?;
+        Ok(self.checks.iter().filter(|check| !known.contains(check)).cloned().collect())
+    }
+
+    /// Compares the keys that decide which credentials are valid.
+    pub(crate) fn judge(&self, known: &[KeyCheck]) -> Result<(), KeyMismatch> {
+        [KeyKind::Hash, KeyKind::StrapiHash, KeyKind::Prefix]
+            .into_iter()
+            .try_for_each(|kind| self.compare_kind(kind, known))
+    }
+
+    /// Whether tokens that rest on the key of this id still have it, under this name or another one.
+    pub(crate) fn has(&self, kind: KeyKind, id: &str, known: &[KeyCheck]) -> bool {
+        let value = known.iter().find(|check| check.kind == kind && check.id == id).map(|check| &check.value);
+        self.of(kind).any(|check| value.map_or(check.id == id, |value| check.value == *value))
+    }
+
+    fn of(&self, kind: KeyKind) -> impl Iterator<Item = &KeyCheck> {
+        self.checks.iter().filter(move |check| check.kind == kind)
+    }
+
+    fn compare_kind(&self, kind: KeyKind, known: &[KeyCheck]) -> Result<(), KeyMismatch> {
+        if self.accepted.contains(&kind) {
+            return Ok(());
+        }
+        let known = || known.iter().filter(move |check| check.kind == kind);
+        let given = |value: &str| self.of(kind).any(|check| check.value == value);
+        // A key that is still there, under another name, goes on opening the tokens that rest on it.
+        let other = |ours: &&KeyCheck| {
+            known().any(|theirs| theirs.id == ours.id && theirs.value != ours.value && !given(&theirs.value))
+        };
+        if let Some(KeyCheck { id, value, .. }) = self.of(kind).find(other) {
+            let problem = match kind {
+                KeyKind::Hash => KeyProblem::HashKey(id.clone()),
+                KeyKind::StrapiHash => KeyProblem::StrapiHashKey,
+                KeyKind::Encryption => KeyProblem::EncryptionKey(id.clone()),
+                KeyKind::Prefix => KeyProblem::Prefix {
+                    known: known().next().map(|check| check.value.clone()).unwrap_or_default(),
+                    given: value.clone(),
+                },
+            };
+            return Err(problem.into());
+        }
+        if kind == KeyKind::Hash && known().next().is_some() && !known().any(|check| given(&check.value)) {
+            let ids = |checks: Vec<&KeyCheck>| {
+                checks.iter().map(|check| format!("`{}`", check.id)).collect::<Vec<_>>().join(", ")
+            };
+            return Err(KeyProblem::HashKeys(ids(self.of(kind).collect()), ids(known().collect())).into());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: &str = "4bX0qPz81hVnR7sYw2Lm5Kc9Tj3Ga6Fd";
+    const TWO: &str = "Zp0Qx81vHn7RsYw2Lm5Kc9Tj3Ga6Fd4b";
+
+    fn keys(hash: &str, encryption: &str, brand: &str) -> ConfiguredKeys {
+        let encryption = (!encryption.is_empty()).then(|| EncryptionKeys::parse(encryption).unwrap());
+        let (brand, hash) = (Brand::new(brand).unwrap(), SaltRing::parse(hash).unwrap());
+        ConfiguredKeys::new(&brand, &hash, None, encryption.as_ref(), Vec::new())
+    }
+
+    #[test]
+    fn a_key_that_takes_anothers_place_is_named() {
+        let known = keys(ONE, ONE, "kw").compare(&[]).unwrap();
+        assert_eq!(known.len(), 3);
+        assert_eq!(keys(ONE, ONE, "kw").compare(&known), Ok(vec![]));
+        assert_eq!(keys(TWO, ONE, "kw").compare(&known), Err(KeyProblem::HashKey("0".into()).into()));
+        assert_eq!(keys(ONE, TWO, "kw").compare(&known), Err(KeyProblem::EncryptionKey("0".into()).into()));
+        assert_eq!(keys(ONE, TWO, "kw").judge(&known), Ok(()), "it opens no credential");
+        let prefix = KeyProblem::Prefix { known: "kw".into(), given: "acme".into() };
+        assert_eq!(keys(ONE, ONE, "acme").compare(&known), Err(prefix.into()));
+        let none = KeyProblem::HashKeys("`2030`".into(), "`0`".into());
+        assert_eq!(keys(&format!("2030:{TWO}"), ONE, "kw").compare(&known), Err(none.into()));
+        let accepted = ConfiguredKeys {
+            accepted: vec![KeyKind::Hash, KeyKind::Encryption, KeyKind::Prefix],
+            ..keys(TWO, TWO, "acme")
+        };
+        assert_eq!(accepted.compare(&known).unwrap(), accepted.checks);
+    }
+
+    #[test]
+    fn a_ring_with_the_former_key_fits_under_any_names() {
+        let known = keys(ONE, ONE, "kw").compare(&[]).unwrap();
+        for ring in [format!("2030:{TWO},0:{ONE}"), format!("{TWO},2025:{ONE}"), format!("2025:{ONE}")] {
+            let keys = keys(&ring, &ring, "kw");
+            assert!(keys.compare(&known).is_ok(), "{ring}");
+            assert!(keys.has(KeyKind::Hash, "0", &known));
+        }
+        let without = keys(ONE, "", "kw");
+        assert_eq!(without.compare(&known), Ok(vec![]), "a node that seals nothing needs no encryption key");
+        assert!(!without.has(KeyKind::Encryption, "0", &known));
+    }
+
+    #[test]
+    fn a_mismatch_says_how_many_tokens_rest_on_which_key() {
+        let used = |kind, id: &str, tokens| KeyUse { kind, id: id.to_owned(), tokens };
+        let uses = [
+            used(KeyKind::Encryption, "e", 7),
+            used(KeyKind::Hash, "0", 1),
+            used(KeyKind::Hash, "2025", 3),
+            used(KeyKind::Hash, SaltId::REFERENCE, 9),
+        ];
+        let text = |problem: KeyProblem| KeyMismatch::from(problem).counted(uses.to_vec()).to_string();
+        let hash = text(KeyProblem::HashKey("0".into()));
+        assert!(hash.contains("KEYWARD_SALT") && hash.contains("accept_new_hash_key"), "{hash}");
+        assert!(hash.contains("at stake: 1 token with key `0`, 3 tokens with key `2025`:"), "{hash}");
+        let encryption = text(KeyProblem::EncryptionKey("e".into()));
+        assert!(
+            encryption.contains("KEYWARD_ENCRYPTION_KEY") && encryption.contains(": 7 tokens with key `e`:"),
+            "{encryption}"
+        );
+        assert!(text(KeyProblem::StrapiHashKey).contains("9 tokens"));
+    }
+
+    /// I8: they tell no key, and each is of one use.
+    #[test]
+    fn check_values_differ_by_key_and_by_use() {
+        let mut values: Vec<_> =
+            [keys(ONE, ONE, "kw"), keys(TWO, TWO, "kw")].into_iter().flat_map(|k| k.checks).map(|c| c.value).collect();
+        values.retain(|value| value != "kw");
+        values.sort();
+        values.dedup();
+        assert_eq!(values.len(), 4);
+        assert!(values.iter().all(|value| value.len() == 32 && !ONE.contains(value.as_str())));
+    }
+}

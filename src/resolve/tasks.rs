@@ -1,0 +1,109 @@
+//! The background tasks of an installation: `shutdown` tells them to stop, and waits for them.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::{mpsc, watch};
+
+/// Each task selects on [`Stop`] wherever it may be interrupted, and there only.
+pub(crate) struct Tasks {
+    stop: watch::Sender<bool>,
+    stopped: watch::Receiver<bool>,
+    /// Each task holds a clone. Gone once they were told to stop: none begins any more.
+    running: Mutex<Option<mpsc::Sender<()>>>,
+    ended: Mutex<Option<mpsc::Receiver<()>>>,
+}
+
+/// Tells a task when to stop.
+#[derive(Clone)]
+pub(crate) struct Stop(watch::Receiver<bool>);
+
+impl Default for Tasks {
+    fn default() -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let (running, ended) = mpsc::channel(1);
+        Self { stop, stopped, running: Mutex::new(Some(running)), ended: Mutex::new(Some(ended)) }
+    }
+}
+
+impl Tasks {
+    /// Begins a task, unless all were told to stop.
+    pub(crate) fn spawn<F>(&self, task: impl FnOnce(Stop) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let Some(running) = lock(&self.running).clone() else { return };
+        let task = task(Stop(self.stopped.clone()));
+        tokio::spawn(async move {
+            task.await;
+            drop(running);
+        });
+    }
+
+    /// Tells all tasks to stop, and waits until they have.
+    pub(crate) async fn stop(&self) {
+        drop(lock(&self.running).take());
+        let _ = self.stop.send(true);
+        let ended = lock(&self.ended).take();
+        if let Some(mut ended) = ended {
+            // Nothing is ever sent: it ends with the last sender.
+            while ended.recv().await.is_some() {}
+        }
+    }
+}
+
+impl Stop {
+    /// Waits until the task is to stop: it was told, or what it works for is gone.
+    pub(crate) async fn told(&mut self) {
+        while !*self.0.borrow_and_update() {
+            if self.0.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing in here panics half-way through a change.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use tokio::sync::oneshot;
+
+    #[tokio::test]
+    async fn to_stop_waits_for_what_may_not_be_interrupted() {
+        let tasks = Arc::new(Tasks::default());
+        let (go, gone) = oneshot::channel::<()>();
+        let (end, ended) = oneshot::channel();
+        tasks.spawn(|mut stop| async move {
+            stop.told().await;
+            gone.await.unwrap();
+            end.send(()).unwrap();
+        });
+        let stopping = tokio::spawn({
+            let tasks = tasks.clone();
+            async move { tasks.stop().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!stopping.is_finished());
+        go.send(()).unwrap();
+        stopping.await.unwrap();
+        ended.await.unwrap();
+        tasks.spawn(|_| async { panic!("none begins any more") });
+        tasks.stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_task_stops_when_what_it_works_for_is_gone() {
+        let tasks = Tasks::default();
+        let (end, ended) = oneshot::channel();
+        tasks.spawn(|mut stop| async move {
+            stop.told().await;
+            end.send(()).unwrap();
+        });
+        drop(tasks);
+        ended.await.unwrap();
+    }
+}

@@ -1,0 +1,55 @@
+//! Check values of keys, and how many tokens rest on which key.
+
+use super::Backend;
+use super::fixtures::{admin, begin, commit, owner, seq, view};
+use crate::domain::{KeyCheck, KeyKind, SaltId, SealedSecret};
+use crate::store::KeyUse;
+
+pub(super) async fn check_values_of_keys_are_kept<S: Backend>(store: &S) {
+    let check = |kind, id: &str, value: &str| KeyCheck { kind, id: id.to_owned(), value: value.to_owned() };
+    let hash = check(KeyKind::Hash, "0", "aa");
+    let others =
+        [check(KeyKind::Hash, "2030", "bb"), check(KeyKind::Encryption, "0", "cc"), check(KeyKind::Prefix, "", "kw")];
+    assert_eq!(store.key_checks().await.expect("they can be read"), Some(vec![]));
+    let mut tx = begin(store).await;
+    tx.set_key_check(&hash).await.expect("a check value is kept");
+    drop(tx);
+    assert!(view(store).await.key_checks().await.expect("they can be read").is_empty(), "it was not committed");
+    let mut tx = begin(store).await;
+    for check in others.iter().chain([&hash]) {
+        tx.set_key_check(check).await.expect("a check value is kept");
+    }
+    let new = KeyCheck { value: "dd".to_owned(), ..hash };
+    tx.set_key_check(&new).await.expect("another takes its place");
+    let within = tx.key_checks().await.expect("they can be read");
+    commit(tx).await;
+    let after = store.key_checks().await.expect("they can be read").expect("this store keeps them");
+    for found in [within, after, view(store).await.key_checks().await.expect("they can be read")] {
+        assert_eq!(found.len(), 4);
+        assert!(others.iter().chain([&new]).all(|check| found.contains(check)), "{found:?}");
+    }
+    assert_eq!(seq(store).await, 1);
+}
+
+pub(super) async fn tokens_are_counted_by_their_keys<S: Backend>(store: &S) {
+    let mut tx = begin(store).await;
+    let owner = tx.insert_owner(owner("a@b", &[])).await.expect("an owner is added");
+    let mut ids = Vec::new();
+    for name in ["one", "two", "three"] {
+        ids.push(tx.insert_token(admin(name, owner)).await.expect("a token is added"));
+    }
+    let sealed = SealedSecret { key: "2025".to_owned(), text: "00".to_owned() };
+    tx.seal_secret(ids[0], &sealed).await.expect("a copy is kept");
+    commit(tx).await;
+    let mut tx = begin(store).await;
+    let mut uses = tx.key_uses().await.expect("they can be counted");
+    uses.sort_by_key(|used| used.kind);
+    let salt: SaltId = admin("four", owner).salt;
+    let used = |kind, id: &str, tokens| KeyUse { kind, id: id.to_owned(), tokens };
+    assert_eq!(uses, [used(KeyKind::Hash, salt.as_str(), 3), used(KeyKind::Encryption, "2025", 1)]);
+    for id in ids {
+        tx.delete_token(id).await.expect("a token is deleted");
+    }
+    commit(tx).await;
+    assert!(view(store).await.key_uses().await.expect("they can be counted").is_empty());
+}
