@@ -235,8 +235,8 @@ impl<S: Store> Keyward<S> {
         &self.bodies
     }
 
-    /// The gate, for pages outside of it.
-    #[cfg(feature = "ui")]
+    /// The gate, for what is public and asks it all the same.
+    #[cfg(any(feature = "api", feature = "ui"))]
     pub(crate) fn gate(&self) -> &Arc<Gate> {
         &self.gate
     }

@@ -6,7 +6,9 @@ mod articles;
 mod catalogue;
 mod database;
 mod demo;
+mod front;
 mod health;
+mod logging;
 mod options;
 mod secrets;
 mod serve;
@@ -16,8 +18,7 @@ mod wire;
 use axum::routing::get;
 use database::{Database, Place};
 use keyward::{
-    Entropy, GuardedRouter, Keyward, OsEntropy, Password, PostgresStore, SessionCookie, SqliteStore, WriteStore,
-    authenticated, ui,
+    Entropy, GuardedRouter, Keyward, OsEntropy, Password, PostgresStore, SqliteStore, WriteStore, authenticated, ui,
 };
 use options::{Options, Stop, USAGE};
 use std::process::ExitCode;
@@ -43,7 +44,10 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    if let Err(why) = logging::start(std::env::var("RUST_LOG").ok()) {
+        eprintln!("platform: {why}");
+        return ExitCode::from(2);
+    }
     match run(options).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -78,7 +82,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
 }
 
 async fn serve(store: impl WriteStore, database: Database, options: Options) -> Result<(), BoxError> {
-    let loopback = options.listen.ip().is_loopback();
+    let alone = options.alone;
     let mut builder = Keyward::builder(store)
         .salt(options.salts)
         .catalogue(catalogue::catalogue())
@@ -93,22 +97,18 @@ async fn serve(store: impl WriteStore, database: Database, options: Options) -> 
     if let Some(keys) = options.encryption {
         builder = builder.encryption(keys);
     }
-    builder = if loopback {
-        builder.trust_the_first_visitor().ui(SessionCookie::for_plain_http_on_loopback())
-    } else {
-        builder.ui(SessionCookie::default())
-    };
-    let keyward = builder.build()?;
+    let keyward = options.front.apply(builder, alone).build()?;
     let found = keyward.set_up().await?;
     if let Some(email) = &options.reset_password {
         return reset_password(&keyward, email).await;
     }
     // Its passwords are known to everybody who can read.
-    let demo = if found.nobody_yet && loopback && !options.empty {
+    let demo = if found.nobody_yet && (options.demo || (alone && !options.empty)) {
         Some(demo::make(&keyward, &database).await?)
     } else {
         None
     };
+    let own_machine_only = !options.demo && demo::is_there(&keyward).await?;
 
     let listener = TcpListener::bind(options.listen).await;
     let address = listener.as_ref().ok().and_then(|l| l.local_addr().ok()).unwrap_or(options.listen);
@@ -121,7 +121,7 @@ async fn serve(store: impl WriteStore, database: Database, options: Options) -> 
                 "nobody is in {place}: register the first super admin with POST http://{address}/admin/register-admin"
             );
             match keyward.sessions().setup_code().await? {
-                Some(code) if loopback => {
+                Some(code) if alone => {
                     println!(
                         "by another host name than localhost (a tunnel, a proxy) it takes this code, as \"setupCode\": {}",
                         code.expose()
@@ -135,12 +135,14 @@ async fn serve(store: impl WriteStore, database: Database, options: Options) -> 
     }
     let listener = listener.map_err(|error| format!("cannot listen on {address}: {error}"))?;
 
-    let app = keyward.guard(
-        keyward::api::router(&keyward)
-            .merge(ui::router(&keyward))
-            .merge(routes(&database))
-            .merge(health::routes(&keyward)),
-    );
+    let mut app = keyward::api::router(&keyward)
+        .merge(ui::router(&keyward))
+        .merge(routes(&database))
+        .merge(health::routes(&keyward));
+    if own_machine_only {
+        app = app.layer(axum::middleware::from_fn(front::own_machine_only));
+    }
+    let app = keyward.guard(app);
     println!("listening on http://{address}");
     tokio::select! {
         () = serve::serve(listener, app, told_to_stop()) => {}

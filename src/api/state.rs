@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use crate::domain::{Conditions, OwnerId, Permission, Role, RoleId};
-use crate::gate::{Addresses, BodyReader};
+use crate::gate::{Addresses, BodyReader, Gate};
 use crate::keyward::Keyward;
 use crate::service::{Events, Owners, Roles, ServiceError, Sessions, Tokens};
 use crate::store::WriteStore;
@@ -28,6 +28,7 @@ pub(super) struct Api {
     pub(super) catalogue: Bytes,
     /// The answer to `GET /admin/openapi.json`.
     pub(super) document: Bytes,
+    pub(super) gate: Arc<Gate>,
 }
 
 impl FromRef<Api> for Addresses {
@@ -56,7 +57,8 @@ impl Api {
             conditions: keyward.conditions().clone(),
             catalogue: super::catalogue::rendered(&catalogue, keyward.conditions()),
             everything: catalogue.everything().into(),
-            document: super::openapi::rendered(),
+            document: super::openapi::rendered(keyward.gate().base()),
+            gate: keyward.gate().clone(),
         }
     }
 

@@ -165,7 +165,8 @@ impl Group {
 
     /// Refuses requests that change something unless the browser proves that a page of the same origin sent them, by
     /// `Sec-Fetch-Site` or `Origin`. For the routes of forms, the sign-in included. In a protected group a request with an
-    /// `Authorization` header is no form's, and needs no proof.
+    /// `Authorization` header is no form's, and needs no proof; among [`pages`](Self::pages) that is so of a header with a credential of
+    /// this installation alone.
     #[must_use]
     pub fn same_origin_only(mut self) -> Self {
         self.same_origin = true;

@@ -104,6 +104,20 @@ impl Tokens {
         one(&mut *view, token).await
     }
 
+    /// The token that asks, without its secret and without its owner: what it is, how long it lives and what it may do.
+    ///
+    /// # Errors
+    /// [`ServiceError::Impossible`] if it is no token of these kinds that asks.
+    pub async fn read_own(&self) -> Result<DescribedToken, ServiceError> {
+        let mut view = self.change.view().await?;
+        match self.change.actor(&mut view).await? {
+            Actor::Token(token) if self.kinds.contains(token.kind()) => {
+                Ok(DescribedToken { owner: None, ..one(&mut *view, token).await? })
+            }
+            _ => Err(ServiceError::Impossible("this is no admin token: only a token can ask about itself")),
+        }
+    }
+
     /// A token, and its secret if that was kept and whoever asks may see it.
     ///
     /// # Errors
