@@ -178,6 +178,13 @@ impl<S: Store> Keyward<S> {
         self.gate.addresses().of(headers, extensions)
     }
 
+    /// The path under which the browser that sent this request sees the installation: empty, or like `/keys`. It is the
+    /// [base path](Builder::base_path), or what a [trusted proxy](Builder::trusted_proxies) says in `X-Forwarded-Prefix`. Put it before the
+    /// links and redirects of pages of your own.
+    pub fn base_path_of(&self, headers: &HeaderMap, extensions: &Extensions) -> String {
+        self.gate.base_of(headers, extensions).as_str().to_owned()
+    }
+
     /// A regular expression by which secret scanners find secrets of this installation.
     pub fn scanner_regex(&self) -> String {
         self.gate.format().scanner_regex()

@@ -253,10 +253,12 @@ impl Gate {
         let refusal = if wrong_form { refusal.of_wrong_form() } else { refusal };
         let group = self.groups.get(door.group);
         let refusal = refusal.for_people(self.start(group.start.as_ref(), request));
-        let base = || self.base_of(request.headers(), request.extensions());
         match &group.pages {
             Some(pages) if is_safe(request.method()) => refusal.or_see(|| Some(self.sign_in(&pages.sign_in, request))),
-            Some(pages) => refusal.or_sign_in_again(|| base().outward(&pages.sign_in)),
+            Some(pages) => {
+                let base = || self.base_of(request.headers(), request.extensions());
+                refusal.or_sign_in_again(|| base().outward(&pages.sign_in))
+            }
             // A page beside, perhaps, of which only the spelling was another.
             None => refusal.or_see(|| self.without_slash(request)),
         }

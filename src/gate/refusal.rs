@@ -36,8 +36,8 @@ pub struct Refusal {
     retry_after: Option<Duration>,
     /// Where people see it: where its way back leads.
     start: Option<Arc<str>>,
-    /// What a page about it says besides.
-    page: Option<Page>,
+    /// What a page about it says besides. Boxed, as nearly no refusal has it and each is moved around.
+    page: Option<Box<Page>>,
 }
 
 /// What a page says besides the reason.
@@ -110,7 +110,7 @@ impl Refusal {
     /// The form that sent this names another host in `Origin` than `Host` does.
     pub(super) fn by_another_host(mut self) -> Self {
         self.message = "Forbidden: Origin and Host differ. A proxy in between has to leave Host as it is";
-        self.page = Some(Page::AnotherHost);
+        self.page = Some(Box::new(Page::AnotherHost));
         self
     }
 
@@ -129,14 +129,14 @@ impl Refusal {
     /// A form came without a valid session. The browser is not led away from it: that would lose what was typed, without a word.
     pub(super) fn or_sign_in_again(mut self, sign_in: impl FnOnce() -> Arc<str>) -> Self {
         if self.status == StatusCode::UNAUTHORIZED {
-            self.page = Some(Page::SignInAgain(sign_in()));
+            self.page = Some(Box::new(Page::SignInAgain(sign_in())));
         }
         self
     }
 
     /// Where to sign in again, if a form came without a valid session.
     pub(super) fn sign_in_again(&self) -> Option<&str> {
-        match &self.page {
+        match self.page.as_deref() {
             Some(Page::SignInAgain(sign_in)) => Some(sign_in),
             _ => None,
         }
@@ -144,7 +144,7 @@ impl Refusal {
 
     /// Whether a proxy may have changed the host.
     pub(super) fn is_by_another_host(&self) -> bool {
-        matches!(self.page, Some(Page::AnotherHost))
+        matches!(self.page.as_deref(), Some(Page::AnotherHost))
     }
 
     /// People see it, if there is a way back for them.

@@ -198,10 +198,10 @@ fn a_host_that_nginx_changes_is_named_as_the_cause() {
     let (_dir, server) = start(&["--demo", "--trusted-proxy", "127.0.0.1"]);
     let nginx = Nginx::start(&program, &server, "location / { proxy_pass http://127.0.0.1:8080; }");
     // Over plain HTTP a browser sends no Sec-Fetch-Site.
-    let told = nginx.post("/admin/auth/login", &["Origin: http://platform"], ROOT).assert(403);
+    let told = nginx.post("/admin/auth/login", &["Origin: http://localhost"], ROOT).assert(403);
     assert!(told.text.contains("proxy_set_header Host $http_host"), "{told:?}");
     let passed = "location / { proxy_pass http://127.0.0.1:8080; proxy_set_header Host $http_host; }";
-    Nginx::start(&program, &server, passed).post("/admin/auth/login", &["Origin: http://platform"], ROOT).assert(303);
+    Nginx::start(&program, &server, passed).post("/admin/auth/login", &["Origin: http://localhost"], ROOT).assert(303);
 }
 
 #[test]
