@@ -182,7 +182,9 @@ async fn every_operation_has_a_name_of_its_own_and_every_answer_a_description() 
             assert!(answer["description"].as_str().is_some_and(|text| !text.is_empty()), "{method} {path} {status}");
         }
     }
-    for name in ["getUsers", "getUsersById", "postAdminTokensByIdRegenerate", "deleteUsersMeSessionsById", "getOpenapiJson"] {
+    for name in
+        ["getUsers", "getUsersById", "postAdminTokensByIdRegenerate", "deleteUsersMeSessionsById", "getOpenapiJson"]
+    {
         assert!(names.contains(name), "{name}: {names:?}");
     }
 }

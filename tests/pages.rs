@@ -52,7 +52,8 @@ async fn a_cookie_counts_in_page_groups_only() {
 async fn a_cookie_does_not_count_beside_a_credential_of_ours() {
     let (world, app) = app();
     let session = world.super_admin().sign_in().await;
-    let with = |header: String| app.get("/admin/settings/x").header(COOKIE, &cookie(&session)).header(AUTHORIZATION, &header);
+    let with =
+        |header: String| app.get("/admin/settings/x").header(COOKIE, &cookie(&session)).header(AUTHORIZATION, &header);
     let token = world.super_admin().issue().await;
     let made_up = format!("kw_session_{}", "a".repeat(50));
     with(format!("Bearer {}", token.secret.expose())).await.assert_refused(Reason::Invalid(Invalid::WrongKind));

@@ -9,9 +9,11 @@ use tracing_subscriber::util::SubscriberInitExt;
 pub(crate) fn start(wanted: Option<String>) -> Result<(), String> {
     let wanted = wanted.filter(|text| !text.trim().is_empty());
     let levels = wanted.map(|text| text.parse::<Targets>()).transpose();
-    let levels = levels.map_err(|error| format!("RUST_LOG: {error}: write a level, as in debug, or keyward=debug,info"))?;
+    let levels =
+        levels.map_err(|error| format!("RUST_LOG: {error}: write a level, as in debug, or keyward=debug,info"))?;
     let levels = levels.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     tracing_subscriber::registry().with(lines).with(levels).init();
     Ok(())
 }

@@ -78,7 +78,13 @@ impl Options {
             };
             match (flag, &given) {
                 (
-                    "--listen" | "--database" | "--schema" | "--reset-password" | "--trusted-proxy" | "--base-path" | "--hash-key-file"
+                    "--listen"
+                    | "--database"
+                    | "--schema"
+                    | "--reset-password"
+                    | "--trusted-proxy"
+                    | "--base-path"
+                    | "--hash-key-file"
                     | "--encryption-key-file",
                     _,
                 ) => {
@@ -103,7 +109,8 @@ impl Options {
                 ("--plain-cookies", None) => front.secure_cookies = Some(false),
                 ("--help" | "-h", None) => return Err(Stop::Help),
                 (
-                    "--empty" | "--pooler" | "--demo" | "--forwarded" | "--secure-cookies" | "--plain-cookies" | "--help",
+                    "--empty" | "--pooler" | "--demo" | "--forwarded" | "--secure-cookies" | "--plain-cookies"
+                    | "--help",
                     Some(_),
                 ) => {
                     return Err(Stop::Wrong(format!("{flag} takes no value")));

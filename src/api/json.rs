@@ -32,7 +32,10 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Value, Problem> {
         return Err(Problem::at([""; 0], "The body begins with a byte order mark (BOM): send UTF-8 without one"));
     }
     if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
-        return Err(Problem::at([""; 0], "The body begins with a byte order mark of UTF-16: send UTF-8, without a mark"));
+        return Err(Problem::at(
+            [""; 0],
+            "The body begins with a byte order mark of UTF-16: send UTF-8, without a mark",
+        ));
     }
     let reading = Reading::default();
     // serde_json goes 128 levels deep and no deeper.

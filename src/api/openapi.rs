@@ -86,8 +86,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 }
 
 fn named_operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
-    let all =
-        [("get", &mut item.get), ("post", &mut item.post), ("put", &mut item.put), ("delete", &mut item.delete)];
+    let all = [("get", &mut item.get), ("post", &mut item.post), ("put", &mut item.put), ("delete", &mut item.delete)];
     all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
@@ -107,7 +106,7 @@ impl Modify for Names {
 
 fn operation_id(method: &str, path: &str) -> String {
     let mut name = method.to_owned();
-    for part in path.trim_start_matches("/admin").split('/').filter(|part| !part.is_empty()) {
+    for part in path.strip_prefix("/admin").unwrap_or(path).split('/').filter(|part| !part.is_empty()) {
         let parameter = part.strip_prefix('{').and_then(|part| part.strip_suffix('}'));
         name.push_str(if parameter.is_some() { "By" } else { "" });
         for word in parameter.unwrap_or(part).split(|c: char| !c.is_ascii_alphanumeric()) {

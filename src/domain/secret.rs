@@ -243,7 +243,8 @@ impl SecretFormat {
 
     /// Whether a text has the form of one of this installation's credentials, whatever else is wrong with it.
     pub(crate) fn is_ours(&self, text: &[u8]) -> bool {
-        self.prefixes.iter().any(|(_, prefix)| text.starts_with(prefix.as_bytes())) || self.verify_reference(text).is_ok()
+        self.prefixes.iter().any(|(_, prefix)| text.starts_with(prefix.as_bytes()))
+            || self.verify_reference(text).is_ok()
     }
 
     fn verify_reference(&self, text: &[u8]) -> Result<Credential, Unverified> {

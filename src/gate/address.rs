@@ -285,7 +285,9 @@ mod tests {
     #[cfg(any(feature = "api", feature = "ui"))]
     #[test]
     fn a_proxy_that_says_so_is_noticed() {
-        let of = |name: &'static str| is_forwarded(&[(HeaderName::from_static(name), HeaderValue::from_static("x"))].into_iter().collect());
+        let of = |name: &'static str| {
+            is_forwarded(&[(HeaderName::from_static(name), HeaderValue::from_static("x"))].into_iter().collect())
+        };
         for name in ["forwarded", "via", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-prefix", "x-real-ip"] {
             assert!(of(name), "{name}");
         }

@@ -200,7 +200,12 @@ impl Gate {
 
     /// Whether this request has a valid session in the first of these cookies that there is. It is not noted as a use.
     #[cfg(feature = "ui")]
-    pub(crate) async fn has_session(&self, cookies: &[&str], headers: &HeaderMap, extensions: &Extensions) -> SessionCheck {
+    pub(crate) async fn has_session(
+        &self,
+        cookies: &[&str],
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> SessionCheck {
         let presented = cookies.iter().map(|name| in_cookie(headers, name)).find(|found| *found != Presented::Nothing);
         let secret = match presented {
             Some(Presented::Secret(secret)) => secret,
@@ -277,7 +282,9 @@ impl Gate {
         let mut location = page + "?redirectTo=";
         for b in here.bytes() {
             match b {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => location.push(char::from(b)),
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                    location.push(char::from(b))
+                }
                 _ => location.push_str(&format!("%{b:02X}")),
             }
         }

@@ -55,7 +55,9 @@ impl Base {
 
     /// Whether a path is the base itself or below it.
     pub(super) fn covers(&self, path: &str) -> bool {
-        self.0.as_deref().is_some_and(|base| path.strip_prefix(base).is_some_and(|b| b.is_empty() || b.starts_with('/')))
+        self.0
+            .as_deref()
+            .is_some_and(|base| path.strip_prefix(base).is_some_and(|b| b.is_empty() || b.starts_with('/')))
     }
 }
 
@@ -67,7 +69,12 @@ impl fmt::Debug for Base {
 
 /// The base path of a request: what a trusted proxy says in `X-Forwarded-Prefix`, or else the configured one. Of several values each
 /// is of one proxy, the outermost first, as they are appended.
-pub(super) fn of_request(configured: &Base, addresses: &Addresses, headers: &HeaderMap, extensions: &Extensions) -> Base {
+pub(super) fn of_request(
+    configured: &Base,
+    addresses: &Addresses,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+) -> Base {
     let mut values = headers.get_all(X_FORWARDED_PREFIX).iter().peekable();
     if values.peek().is_none() || !addresses.trust_peer(extensions) {
         return configured.clone();
@@ -93,13 +100,31 @@ mod tests {
 
     #[test]
     fn a_base_path_is_plain() {
-        for (text, base) in [("", ""), ("/", ""), ("/keys", "/keys"), ("/keys/", "/keys"), ("/a/b-c_d~e.f", "/a/b-c_d~e.f")] {
+        for (text, base) in
+            [("", ""), ("/", ""), ("/keys", "/keys"), ("/keys/", "/keys"), ("/a/b-c_d~e.f", "/a/b-c_d~e.f")]
+        {
             assert_eq!(Base::parse(text).unwrap().as_str(), base, "{text:?}");
         }
         let long = format!("/{}", "a".repeat(LONGEST));
         for wrong in [
-            "keys", "//", "//evil.test", "/a//b", "/keys//", "/.", "/..", "/a/../b", "/a b", "/a%2fb", "/a?b", "/a#b", "/\"><x", "/a\\b",
-            "/ä", "/a\n", "https://x", &long,
+            "keys",
+            "//",
+            "//evil.test",
+            "/a//b",
+            "/keys//",
+            "/.",
+            "/..",
+            "/a/../b",
+            "/a b",
+            "/a%2fb",
+            "/a?b",
+            "/a#b",
+            "/\"><x",
+            "/a\\b",
+            "/ä",
+            "/a\n",
+            "https://x",
+            &long,
         ] {
             assert_eq!(Base::parse(wrong), None, "{wrong:?}");
         }

@@ -142,8 +142,24 @@ mod tests {
             assert!(is_well_formed(&of(&[value])), "{value}");
         }
         for value in [
-            "", "abc", "kw_admin_abc", "Bearer", "Bearer ", "Bearer: abc", "Bearer\tabc", "Token abc", "Basic abc", "Bearer \"abc\"",
-            "Bearer 'abc'", "\"Bearer abc\"", "Bearer <abc>", "Bearer a b", "Bearer a,b", "Bearer abc ", "Bearer =", "Bearer a=b",
+            "",
+            "abc",
+            "kw_admin_abc",
+            "Bearer",
+            "Bearer ",
+            "Bearer: abc",
+            "Bearer\tabc",
+            "Token abc",
+            "Basic abc",
+            "Bearer \"abc\"",
+            "Bearer 'abc'",
+            "\"Bearer abc\"",
+            "Bearer <abc>",
+            "Bearer a b",
+            "Bearer a,b",
+            "Bearer abc ",
+            "Bearer =",
+            "Bearer a=b",
             "Bearer Bearer abc",
         ] {
             assert!(!is_well_formed(&of(&[value])), "{value:?}");

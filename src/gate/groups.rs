@@ -340,8 +340,7 @@ mod tests {
             Group::public("/healthz"),
             Group::admin("/api/keys").exact(Method::GET),
         ];
-        Groups::new(groups, &Base::default())
-        .unwrap()
+        Groups::new(groups, &Base::default()).unwrap()
     }
 
     #[test]

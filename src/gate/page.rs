@@ -86,7 +86,9 @@ impl Refusal {
         let html = match (self.sign_in_again(), self.is_by_another_host()) {
             (Some(sign_in), _) => {
                 // As plain as the start, and checked where that is.
-                let more = format!("<p><a href=\"{sign_in}\" target=\"_blank\" rel=\"noopener\">Sign in in a new tab</a></p>\n");
+                let more = format!(
+                    "<p><a href=\"{sign_in}\" target=\"_blank\" rel=\"noopener\">Sign in in a new tab</a></p>\n"
+                );
                 Words::of_ended_session().html_with(start, &more)
             }
             (None, true) => Words::of_another_host().html(start),

@@ -55,8 +55,8 @@ use crate::gate::{Group, GuardedRouter, SessionCookie};
 use crate::keyward::{Builder, Keyward};
 use crate::store::{Store, WriteStore};
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use base::{base, redirect};
 use axum::routing::get;
+use base::{base, redirect};
 use http::Method;
 use state::Pages;
 

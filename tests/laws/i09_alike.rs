@@ -62,7 +62,17 @@ async fn a_wrong_form_is_named_alike_whatever_it_holds() {
     world.keyward.tokens().revoke(gone.token).await.unwrap();
     let mut answers = Vec::new();
     for secret in [valid.secret.expose(), gone.secret.expose(), "nope", ""] {
-        for form in ["Token {}", "{}", "Bearer: {}", "Bearer \"{}\"", "'Bearer {}'", "Bearer <{}>", "Bearer\t{}", "Bearer x {}", "Basic {}"] {
+        for form in [
+            "Token {}",
+            "{}",
+            "Bearer: {}",
+            "Bearer \"{}\"",
+            "'Bearer {}'",
+            "Bearer <{}>",
+            "Bearer\t{}",
+            "Bearer x {}",
+            "Basic {}",
+        ] {
             answers.push(app.get("/admin/x").header(AUTHORIZATION, &form.replace("{}", secret)).await);
         }
         let one = format!("Bearer {secret}");

@@ -118,9 +118,13 @@ fn walk(nginx: &Nginx, extra: &[&str]) {
         assert!(address.starts_with("/keys/admin/"), "{address} in {page}");
         get(address, &[]).assert(200);
     }
-    let entered = post("/keys/admin/auth/login", &[SAME_ORIGIN], &format!("{ROOT}%2Fkeys%2Fadmin%2Fsettings%2Fusers")).assert(303);
+    let entered = post("/keys/admin/auth/login", &[SAME_ORIGIN], &format!("{ROOT}%2Fkeys%2Fadmin%2Fsettings%2Fusers"))
+        .assert(303);
     let set = entered.raw("set-cookie");
-    assert!(set.starts_with("__Secure-keyward=") && set.contains("; Path=/keys/;"), "the cookie is for this path: {entered:?}");
+    assert!(
+        set.starts_with("__Secure-keyward=") && set.contains("; Path=/keys/;"),
+        "the cookie is for this path: {entered:?}"
+    );
     let cookie = format!("Cookie: {}", set.split(';').next().unwrap());
     let checked = get(&entered.raw("location"), &[&cookie]).assert(303);
     assert_eq!(checked.raw("location"), "/keys/admin/settings/users");
@@ -130,7 +134,10 @@ fn walk(nginx: &Nginx, extra: &[&str]) {
             assert!(address.starts_with("/keys/admin"), "{address} in {path}");
         }
     }
-    assert_eq!(get("/keys/admin/settings/users/", &[&cookie]).assert(303).raw("location"), "/keys/admin/settings/users");
+    assert_eq!(
+        get("/keys/admin/settings/users/", &[&cookie]).assert(303).raw("location"),
+        "/keys/admin/settings/users"
+    );
     // A form, and where it leads.
     let made = post("/keys/admin/settings/roles/create", &[&cookie, SAME_ORIGIN], "name=Behind+nginx").assert(303);
     assert!(made.raw("location").starts_with("/keys/admin/settings/roles/"), "{made:?}");
@@ -185,7 +192,8 @@ fn a_prefix_that_nginx_keeps_is_the_base_path() {
 fn basic_authentication_in_front_leaves_the_session_in_force() {
     let Some(program) = program() else { return };
     let (_dir, server) = start(&["--demo", "--trusted-proxy", "127.0.0.1"]);
-    let location = of_the_guide("X-Forwarded-Prefix /keys").replacen('{', "{ auth_basic ops; auth_basic_user_file users;", 1);
+    let location =
+        of_the_guide("X-Forwarded-Prefix /keys").replacen('{', "{ auth_basic ops; auth_basic_user_file users;", 1);
     let nginx = Nginx::start(&program, &server, &location);
     nginx.get("/keys/admin/settings", &[]).assert(401);
     // ops:hunter2, with every request, as a browser sends it and nginx passes it on.

@@ -240,7 +240,8 @@ async fn a_form_through_a_proxy_that_changes_the_host_is_told_so() {
     let (world, app) = app();
     let session = world.super_admin().sign_in().await;
     let (host, origin) = (http::header::HOST, http::header::ORIGIN);
-    let post = || app.post("/admin/me").header(COOKIE, &cookie(&session)).header(host.clone(), "127.0.0.1:8080").form(&[]);
+    let post =
+        || app.post("/admin/me").header(COOKIE, &cookie(&session)).header(host.clone(), "127.0.0.1:8080").form(&[]);
     let told = post().header(origin.clone(), "http://keys.lan").await;
     assert!(text(told.assert_status(403)).contains("proxy_set_header Host $http_host"), "{}", text(&told));
     // Where the browser says from where it comes, it is not the host that differs.
