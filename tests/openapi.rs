@@ -269,7 +269,7 @@ async fn answers_are_as_described() {
     let bare = text(&bare, "/data/accessKey");
     let itself = api.call(("get", "/admin/admin-tokens/self"), none, Some(&bare), Value::Null, 200).await;
     assert_eq!((&itself["data"]["name"], &itself["data"]["adminUserOwner"]), (&json!("bare"), none));
-    api.call(("get", "/admin/admin-tokens/self"), none, me, Value::Null, 400).await;
+    api.call(("get", "/admin/admin-tokens/self"), none, me, Value::Null, 403).await;
     for (method, path, who) in ROUTES {
         let (route, no_such) = ((method, path), &json!(999_999));
         if who != Everybody {

@@ -21,7 +21,7 @@ pub(crate) struct Demo {
     custom: IssuedToken,
 }
 
-/// Whether there is demo data, of this start or an earlier one. `example.test` is nobody's domain.
+/// Whether there is demo data, of this start or an earlier one. No domain `example.test` exists (RFC 6761).
 pub(crate) async fn is_there<S: WriteStore>(keyward: &Keyward<S>) -> Result<bool, BoxError> {
     Ok(keyward.store().view().await?.owner_with_email("root@example.test").await?.is_some())
 }

@@ -44,7 +44,7 @@ pub(crate) async fn own_machine_only(request: Request, next: Next) -> Response {
     if !is_forwarded(request.headers()) {
         return next.run(request).await;
     }
-    let text = "This server has demo data, whose passwords everybody can read. It answers no request that a proxy has forwarded: start \
+    let text = "This server has demo data, whose passwords are public. It answers no request that a proxy has forwarded: start \
                 it with another database, or with --demo if that is meant.\n";
     (StatusCode::FORBIDDEN, text).into_response()
 }

@@ -6,6 +6,7 @@ mod articles;
 mod catalogue;
 mod database;
 mod demo;
+mod errors;
 mod front;
 mod health;
 mod logging;
@@ -51,13 +52,7 @@ async fn main() -> ExitCode {
     match run(options).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprint!("platform: {error}");
-            let mut cause = error.source();
-            while let Some(error) = cause {
-                eprint!(": {error}");
-                cause = error.source();
-            }
-            eprintln!();
+            eprintln!("platform: {}", errors::on_one_line(&*error));
             ExitCode::FAILURE
         }
     }
@@ -66,7 +61,9 @@ async fn main() -> ExitCode {
 async fn run(options: Options) -> Result<(), BoxError> {
     match &options.place {
         Place::File(file) => {
-            let store = SqliteStore::open(file).await?;
+            let store = SqliteStore::open(file)
+                .await
+                .map_err(|source| errors::Unopened { file: file.clone(), source })?;
             let database = Database::file(file).await?;
             serve(store.clone(), database, options).await?;
             store.close().await;
@@ -133,7 +130,7 @@ async fn serve(store: impl WriteStore, database: Database, options: Options) -> 
         }
         None => println!("{place} has data already, and secrets show only once. To start over, delete {place}"),
     }
-    let listener = listener.map_err(|error| format!("cannot listen on {address}: {error}"))?;
+    let listener = listener.map_err(|error| errors::not_bound(address, &error))?;
 
     let mut app = keyward::api::router(&keyward)
         .merge(ui::router(&keyward))

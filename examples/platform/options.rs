@@ -17,14 +17,14 @@ Usage: platform [OPTIONS]
   --schema NAME            the PostgreSQL schema that holds the tables; else where the role's search_path finds them
   --pooler                 the PostgreSQL address is that of a pooler in transaction mode, such as PgBouncer
   --empty                  make no demo data in an empty database
-  --demo                   make demo data whoever can connect, and serve it through proxies. Its passwords are known: for
-                           trying things out. Without, it is made on loopback, and no request that a proxy forwards is answered
+  --demo                   make demo data on any address, and serve it through proxies. Its passwords are public: for trying
+                           things out. Without the flag it is made on loopback alone, and requests through proxies get 403
   --trusted-proxy ADDRESS  an address or a network like 10.0.0.0/8, whose X-Forwarded-For and X-Forwarded-Prefix are believed;
                            may be given several times
   --forwarded              proxies say in Forwarded, and not in X-Forwarded-For, for whom they ask
   --base-path PATH         what a proxy puts before all paths, as in /keys
   --secure-cookies         cookies need HTTPS, also on loopback: for a proxy with TLS in front
-  --plain-cookies          cookies work over plain HTTP. Whoever is on the way can read them
+  --plain-cookies          cookies work over plain HTTP: every machine on the way can read them
   --hash-key-file FILE     where KEYWARD_SALT is read from
   --encryption-key-file FILE  where KEYWARD_ENCRYPTION_KEY is read from
   --reset-password EMAIL   set a new password for this user, print it, and stop
@@ -69,7 +69,8 @@ impl Options {
     ) -> Result<Self, Stop> {
         let (mut listen, mut database) = ("127.0.0.1:8080".to_owned(), "sqlite:keyward-platform.db".to_owned());
         let (mut empty, mut demo, mut reset_password) = (false, false, String::new());
-        let (mut front, mut hash_key_file, mut encryption_key_file) = (Front::default(), None, None);
+        let mut front = Front::default();
+        let (mut hash_key_file, mut encryption_key_file) = (None::<String>, None::<String>);
         let (mut postgres, mut pooler) = (PostgresOptions::default(), false);
         while let Some(argument) = arguments.next() {
             let (flag, given) = match argument.split_once('=') {
@@ -123,15 +124,15 @@ impl Options {
             return Err(Stop::Wrong("--empty and --demo contradict each other: leave one out".to_owned()));
         }
         let alone = listen.ip().is_loopback() && !front.is_there();
-        let given = |variables: &[&str], file: Option<String>| {
-            let found = secrets::given(variables, file.as_deref(), &variable);
+        let given = |variables: &[&str], file: Option<(&str, &str)>| {
+            let found = secrets::given(variables, file, &variable);
             found.map_err(|why| Stop::Wrong(format!("{}: {why}", variables[0])))
         };
-        let salts = salts(given(&["KEYWARD_SALT", "KEYWARD_HASH_KEY"], hash_key_file)?, alone, listen)?;
+        let salts = salts(given(&["KEYWARD_SALT", "KEYWARD_HASH_KEY"], hash_key_file.as_deref().map(|file| ("--hash-key-file", file)))?, alone, listen)?;
         let reference_salt = given(&["KEYWARD_REFERENCE_SALT"], None)?.map(|text| {
             ReferenceSalt::new(&text).map_err(|error| Stop::Wrong(format!("KEYWARD_REFERENCE_SALT: {error}")))
         });
-        let encryption = secrets::encryption(given(&["KEYWARD_ENCRYPTION_KEY"], encryption_key_file)?, alone);
+        let encryption = secrets::encryption(given(&["KEYWARD_ENCRYPTION_KEY"], encryption_key_file.as_deref().map(|file| ("--encryption-key-file", file)))?, alone);
         let encryption = encryption.map_err(|error| Stop::Wrong(format!("KEYWARD_ENCRYPTION_KEY: {error}")))?;
         let reset_password = Some(reset_password).filter(|email| !email.is_empty());
         let (place, reference_salt) = (place(&database)?, reference_salt.transpose()?);

@@ -1,4 +1,4 @@
-//! Salts and encryption keys, from the environment or from files; without any, and only where nobody else can connect, some that are no secret.
+//! Salts and encryption keys, from the environment or from files. Where no other machine can connect, public ones stand in for missing ones.
 
 use keyward::{EncryptionKeys, InvalidEncryptionKey, InvalidSalt, SaltRing};
 
@@ -6,15 +6,15 @@ use keyward::{EncryptionKeys, InvalidEncryptionKey, InvalidSalt, SaltRing};
 const DEVELOPMENT_SALT: &str = "development-only-salt-that-everybody-knows-0123456789";
 const DEVELOPMENT_KEY: &str = "development-only-encryption-key-that-everybody-knows-0123456789";
 
-/// What one of these variables says, or the file that one of them with `_FILE` at its end, or the command line, names. An empty variable
-/// is one, and is refused by whatever reads it.
+/// Returns the value of one of these variables, or the text of the file that a flag or a variable with `_FILE` at its end names. An empty
+/// variable counts as given, and the parser of the secret refuses it.
 pub(crate) fn given(
     variables: &[&str],
-    file: Option<&str>,
+    file: Option<(&str, &str)>,
     variable: &impl Fn(&str) -> Option<String>,
 ) -> Result<Option<String>, String> {
     let mut found: Vec<(String, Option<String>)> = Vec::new();
-    found.extend(file.map(|file| ("the command line".to_owned(), Some(file.to_owned()))));
+    found.extend(file.map(|(flag, file)| (flag.to_owned(), Some(file.to_owned()))));
     for name in variables {
         let of_file = format!("{name}_FILE");
         if let Some(file) = variable(&of_file) {

@@ -206,7 +206,7 @@ pub(super) async fn create(
     Ok(created(AdminToken { access_key, ..AdminToken::from(issued.described()) }))
 }
 
-/// Shows an admin token to itself, whatever it may do: its id, its expiry and its permissions. A session is none, and gets 400.
+/// Shows an admin token to itself: its id, name, expiry, permissions and last use. It needs no permission. A session gets 403.
 #[utoipa::path(get, path = "/admin/admin-tokens/self", tag = "Admin tokens", responses((status = 200, body = Data<AdminToken>)))]
 pub(super) async fn read_self(State(api): State<Api>, caller: Caller) -> Result<Answer<AdminToken>, Failure> {
     Ok(ok(AdminToken::from(tokens(&api, &caller).read_own().await?)))

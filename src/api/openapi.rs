@@ -140,7 +140,7 @@ fn add_errors(operation: &mut Operation) {
         if let RefOr::T(answer) = answer
             && answer.description.is_empty()
         {
-            answer.description = if status == "201" { "It was made." } else { "It was done." }.to_owned();
+            answer.description = if status == "201" { "Created." } else { "Done." }.to_owned();
         }
     }
     for (status, description, applies) in errors {

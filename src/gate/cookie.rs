@@ -50,7 +50,7 @@ impl SessionCookie {
         })
     }
 
-    /// The name and the path under this base path. Other servers behind the same host do not get the secret then, and sign nobody out.
+    /// The name and the path under this base path. Other servers behind the same host then neither get the secret nor replace it.
     fn place(self, base: &Base) -> (&'static str, String) {
         match below_base(self.name()) {
             Some(name) if !base.is_empty() => (name, format!("{}/", base.as_str())),

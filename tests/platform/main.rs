@@ -8,6 +8,7 @@ mod rows;
 mod server;
 mod shared;
 mod signing_in;
+mod started;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -223,7 +223,7 @@ fn a_server_for_its_own_machine_is_not_opened_through_a_proxy() {
         server.get(path, "").assert(200);
         assert!(nginx.get(path, &[]).assert(403).text.contains("demo data"), "{path}");
     }
-    // The first visitor through a proxy may be anybody.
+    // The first visitor through a proxy may be a stranger.
     let (_dir, server) = start(&["--empty"]);
     let nginx = Nginx::start(&program, &server, passed);
     let first = r#"{"email":"a@example.test","firstname":"A","password":"Passw0rd!"}"#;

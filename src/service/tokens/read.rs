@@ -104,17 +104,17 @@ impl Tokens {
         one(&mut *view, token).await
     }
 
-    /// The token that asks, without its secret and without its owner: what it is, how long it lives and what it may do.
+    /// Returns the token that acts, without its secret and without its owner: its name, its expiry and its grants.
     ///
     /// # Errors
-    /// [`ServiceError::Impossible`] if it is no token of these kinds that asks.
+    /// [`ServiceError::Forbidden`] if the actor is no token of these kinds.
     pub async fn read_own(&self) -> Result<DescribedToken, ServiceError> {
         let mut view = self.change.view().await?;
         match self.change.actor(&mut view).await? {
             Actor::Token(token) if self.kinds.contains(token.kind()) => {
                 Ok(DescribedToken { owner: None, ..one(&mut *view, token).await? })
             }
-            _ => Err(ServiceError::Impossible("this is no admin token: only a token can ask about itself")),
+            _ => Err(ServiceError::Forbidden("a session is no admin token: send an admin token")),
         }
     }
 
