@@ -12,7 +12,6 @@ use http::request::Parts;
 use utoipa::openapi::path::{Operation, Parameter, ParameterIn, PathItem};
 use utoipa::openapi::schema::{SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::server::Server;
 use utoipa::openapi::{Content, Object, ObjectBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
@@ -36,21 +35,28 @@ use utoipa::{Modify, OpenApi};
 )]
 struct Described;
 
-/// The document, for clients that find the routes under this base path.
-pub(super) fn rendered(base: &Base) -> Bytes {
-    let mut document = Described::openapi();
-    document.servers = (!base.is_empty()).then(|| vec![Server::new(base.as_str())]);
+/// The document, which is the same for as long as the process lives.
+pub(super) fn rendered() -> Bytes {
     // It is made of texts, numbers and lists, which JSON has.
-    serde_json::to_vec(&document).unwrap_or_default().into()
+    serde_json::to_vec(&Described::openapi()).unwrap_or_default().into()
+}
+
+/// The document for clients that find the routes under this base path. A base path has no character that JSON escapes.
+fn with_server(document: &Bytes, base: &Base) -> Bytes {
+    match document.strip_prefix(b"{") {
+        Some(rest) if !base.is_empty() => {
+            let server = format!(r#"{{"servers":[{{"url":"{}"}}],"#, base.as_str());
+            [server.as_bytes(), rest].concat().into()
+        }
+        _ => document.clone(),
+    }
 }
 
 /// This document.
 #[utoipa::path(get, path = "/admin/openapi.json", tag = "Document", security(()), responses((status = 200, body = Object)))]
 pub(super) async fn document(State(api): State<Api>, parts: Parts) -> Response {
     let base = api.gate.base_of(&parts.headers, &parts.extensions);
-    // As a proxy says, which is another one than was known from the start.
-    let document = if base == *api.gate.base() { api.document } else { rendered(&base) };
-    ([(CONTENT_TYPE, "application/json")], document).into_response()
+    ([(CONTENT_TYPE, "application/json")], with_server(&api.document, &base)).into_response()
 }
 
 /// The schema of `null`.

@@ -57,7 +57,7 @@ impl Api {
             conditions: keyward.conditions().clone(),
             catalogue: super::catalogue::rendered(&catalogue, keyward.conditions()),
             everything: catalogue.everything().into(),
-            document: super::openapi::rendered(keyward.gate().base()),
+            document: super::openapi::rendered(),
             gate: keyward.gate().clone(),
         }
     }

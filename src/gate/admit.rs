@@ -206,6 +206,9 @@ impl Gate {
         headers: &HeaderMap,
         extensions: &Extensions,
     ) -> SessionCheck {
+        if self.names_us(headers) {
+            return SessionCheck::Overridden;
+        }
         let presented = cookies.iter().map(|name| in_cookie(headers, name)).find(|found| *found != Presented::Nothing);
         let secret = match presented {
             Some(Presented::Secret(secret)) => secret,
@@ -357,6 +360,8 @@ pub(crate) enum SessionCheck {
     /// It has ended, or is none.
     Invalid,
     NoCookie,
+    /// A credential of this installation in `Authorization` counts instead.
+    Overridden,
     /// The store could not be asked.
     Unknown,
 }

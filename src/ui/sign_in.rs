@@ -91,6 +91,13 @@ struct NoCookiePage {
     secure: bool,
 }
 
+/// Says that a header of the request counts instead of the cookie.
+#[derive(Template)]
+#[template(path = "overridden.html")]
+struct OverriddenPage {
+    frame: Frame,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Invitation {
@@ -105,6 +112,11 @@ async fn show(State(pages): State<Pages>, Query(back): Query<Back>, parts: Parts
     let session = pages.session(&parts).await;
     match session {
         SessionCheck::Valid => return Ok(redirect(inside(&back.redirect_to)).into_response()),
+        // Pages would send the reader back here, whatever is in the cookie.
+        SessionCheck::Overridden => {
+            let page = OverriddenPage { frame: Frame::outside("Not signed in") };
+            return Ok(render(StatusCode::OK, &page));
+        }
         // Either none came back, or there are several of which none counts.
         SessionCheck::NoCookie | SessionCheck::Invalid if !back.check.is_empty() => {
             tracing::debug!("a browser did not send the session's cookie back right after signing in");
@@ -140,7 +152,7 @@ fn comes_from_elsewhere(parts: &Parts) -> bool {
 /// Whether there is a session: 204, or 401. Where that is not known, a form is to be sent all the same.
 async fn lives(State(pages): State<Pages>, parts: Parts) -> Response {
     let status = match pages.session(&parts).await {
-        SessionCheck::Valid | SessionCheck::Unknown => StatusCode::NO_CONTENT,
+        SessionCheck::Valid | SessionCheck::Overridden | SessionCheck::Unknown => StatusCode::NO_CONTENT,
         SessionCheck::Invalid | SessionCheck::NoCookie => StatusCode::UNAUTHORIZED,
     };
     (status, [(CACHE_CONTROL, "no-store")]).into_response()

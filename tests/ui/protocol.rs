@@ -189,6 +189,11 @@ async fn the_sign_in_page_leads_on_who_is_signed_in() {
     let token = world.super_admin().issue().await;
     open(&app, &token, SIGN_IN).await.assert_status(200);
     app.get(SIGN_IN).bearer(&session.secret).await.assert_status(200);
+    // A proxy that adds a token of ours: the pages lead here, and from here nothing leads back.
+    let session = world.super_admin().sign_in().await;
+    let with_token = |path: &str| app.get(path).header(COOKIE, &cookie(&session)).bearer(&token.secret);
+    let sign_in = with_token("/admin/settings").await.assert_status(303).headers[LOCATION].to_str().unwrap().to_owned();
+    assert!(text(with_token(&sign_in).await.assert_status(200)).contains("counts instead of your sign-in"));
 }
 
 #[tokio::test]
