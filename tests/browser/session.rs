@@ -1,5 +1,6 @@
-//! A session that ends while a form is filled in.
+//! Sessions that a browser does not keep, and one that ends while a form is filled in.
 
+use crate::person::Person;
 use crate::scene::{PASSWORD, ROOT, Scene};
 
 #[tokio::test]
@@ -39,5 +40,22 @@ async fn the_server_says_that_the_session_has_ended_too() {
     root.script("document.getElementById('role-form').submit()").await;
     root.sees("Your session has ended").await;
     assert_eq!((root.status().await, root.has_button("Sign in in a new tab").await), (401, true));
+    root.leaves().await;
+}
+
+/// Over plain HTTP a browser drops the cookie. The page says so, and does not lead back to the sign-in.
+#[tokio::test]
+async fn over_plain_http_the_page_says_why_the_cookie_is_lost() {
+    let Some(scene) = Scene::of(&["--demo", "--secure-cookies"], |_| {}) else { return };
+    let url = format!("http://keys.lan:{}", scene.server.address().port());
+    let root = Person::at(&scene.driver, &url).await;
+    root.goes("/admin/settings/users").await;
+    root.types("E-mail", ROOT).await;
+    root.types("Password", PASSWORD).await;
+    root.presses("Sign in").await;
+    root.sees("Not signed in yet").await;
+    root.sees("the cookie needs HTTPS").await;
+    root.presses("Sign in again").await;
+    root.sees("Password").await;
     root.leaves().await;
 }
