@@ -4,7 +4,7 @@
 //! It starts the built platform on a new database for each attack, attacks it over HTTP, and prints one row of a table each.
 //! `-- --platform FILE` attacks another build.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, missing_docs)]
 
 mod server;
 

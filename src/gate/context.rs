@@ -56,7 +56,8 @@ impl AuthContext {
     ///
     /// ```
     /// # async fn handler(keyward: keyward::Keyward<keyward::MemoryStore>, auth: keyward::AuthContext) -> Option<()> {
-    /// let mine = keyward.tokens().by(auth.actor()?).list(keyward::Kind::Admin).await.ok()?;
+    /// let query = keyward::store::TokenQuery::of(keyward::Kind::Admin);
+    /// let mine = keyward.tokens().by(auth.actor()?).list(&query).await.ok()?;
     /// # Some(()) }
     /// ```
     pub fn actor(&self) -> Option<AdmittedActor> {

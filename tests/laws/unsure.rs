@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use keyward::store::{
     Clamp, Clamped, EventQuery, EventsOfActor, Imported, NewOwner, NewRole, NewToken, OwnerQuery, Page, Profile,
-    Proposed, Record, StoreError, TokenQuery, TokenTimes, Transaction, View,
+    Proposed, Record, SignInPlace, StoreError, TokenQuery, TokenTimes, Transaction, View,
 };
 use keyward::{
     AuditEvent, Cause, Ceiling, Digest, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Permission, Role,
@@ -70,6 +70,7 @@ forward! {
     tokens_of_owners(ids: &[OwnerId]) -> Vec<(OwnerId, u64)>;
     imported() -> Vec<(String, String, Imported)>;
     nth_latest_event(nth: u32, of: &EventsOfActor) -> Option<Timestamp>;
+    sign_in_places(since: Timestamp) -> Vec<SignInPlace>;
     events(query: &EventQuery) -> Page<(i64, AuditEvent)>;
 }
 
