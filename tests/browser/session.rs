@@ -11,7 +11,7 @@ async fn what_was_typed_stays_when_the_session_ends() {
     root.types("Name", "Written at length").await;
     let session = scene.session(ROOT);
     scene.server.json("DELETE", "/admin/users/me/sessions?keepCurrent=true", &session, "").assert(200);
-    root.presses("Save").await;
+    root.presses("Create role").await;
     root.sees("Your session has ended. Nothing was saved, and what you typed is still here.").await;
     assert_eq!(root.value("Name").await, "Written at length");
 
@@ -23,7 +23,7 @@ async fn what_was_typed_stays_when_the_session_ends() {
     root.client.close_window().await.unwrap();
     root.client.switch_to_window(form).await.unwrap();
     assert_eq!(root.value("Name").await, "Written at length");
-    root.presses("Save").await;
+    root.presses("Create role").await;
     root.sees("The role is there.").await;
     root.leaves().await;
 }
@@ -57,5 +57,8 @@ async fn over_plain_http_the_page_says_why_the_cookie_is_lost() {
     root.sees("the cookie needs HTTPS").await;
     root.presses("Sign in again").await;
     root.sees("Password").await;
-    root.leaves().await;
+    // Over plain HTTP the browser also complains about the page's own policies.
+    let complaints = root.complaints().await;
+    assert!(complaints.iter().all(|line| line.contains("Cross-Origin-Opener-Policy")), "{complaints:?}");
+    root.client.close().await.unwrap();
 }

@@ -152,7 +152,9 @@ fn an_empty_one_is_registered_over_http_and_a_lost_password_is_set_anew() {
     let mut command = platform(&file);
     command.arg("--empty");
     let server = Server::start(command);
-    assert!(!server.said.iter().any(|line| line.contains("kw_")), "on loopback nothing secret is printed");
+    // The setup code is for another host name alone, so nothing else secret is printed.
+    let secrets: Vec<_> = server.said.iter().filter(|line| line.contains("kw_")).collect();
+    assert!(matches!(secrets[..], [line] if line.starts_with("by another host name")), "{secrets:?}");
     let body =
         json!({"email": "a@example.test", "firstname": "A", "lastname": "", "password": "Passw0rd!"}).to_string();
     let json = ["Content-Type: application/json"];

@@ -66,8 +66,10 @@ fn secrets_come_from_files() {
     let login = json!({"email": "root@example.test", "password": "Passw0rd!"}).to_string();
     let login = server.send("POST", "/admin/login", &["Content-Type: application/json"], &login).assert(200);
     let session = login.at("/data/token").as_str().unwrap().to_owned();
-    let id = server.get("/admin/admin-tokens", &session).assert(200).at("/data/0/id");
-    server.get(&format!("/admin/admin-tokens/{id}"), &session).assert(200).at("/data/accessKey");
+    let tokens = server.get("/admin/admin-tokens", &session).assert(200).at("/data");
+    let own = tokens.as_array().unwrap().iter().find(|token| token["name"] == "Root's token").unwrap();
+    let own = server.get(&format!("/admin/admin-tokens/{}", own["id"]), &session).assert(200);
+    assert_eq!(own.at("/data/accessKey"), json!(root), "sealed under the key of the first file");
 }
 
 #[test]
