@@ -61,9 +61,8 @@ async fn main() -> ExitCode {
 async fn run(options: Options) -> Result<(), BoxError> {
     match &options.place {
         Place::File(file) => {
-            let store = SqliteStore::open(file)
-                .await
-                .map_err(|source| errors::Unopened { file: file.clone(), source })?;
+            let store =
+                SqliteStore::open(file).await.map_err(|source| errors::Unopened { file: file.clone(), source })?;
             let database = Database::file(file).await?;
             serve(store.clone(), database, options).await?;
             store.close().await;

@@ -128,11 +128,24 @@ impl Options {
             let found = secrets::given(variables, file, &variable);
             found.map_err(|why| Stop::Wrong(format!("{}: {why}", variables[0])))
         };
-        let salts = salts(given(&["KEYWARD_SALT", "KEYWARD_HASH_KEY"], hash_key_file.as_deref().map(|file| ("--hash-key-file", file)))?, alone, listen)?;
+        let salts = salts(
+            given(
+                &["KEYWARD_SALT", "KEYWARD_HASH_KEY"],
+                hash_key_file.as_deref().map(|file| ("--hash-key-file", file)),
+            )?,
+            alone,
+            listen,
+        )?;
         let reference_salt = given(&["KEYWARD_REFERENCE_SALT"], None)?.map(|text| {
             ReferenceSalt::new(&text).map_err(|error| Stop::Wrong(format!("KEYWARD_REFERENCE_SALT: {error}")))
         });
-        let encryption = secrets::encryption(given(&["KEYWARD_ENCRYPTION_KEY"], encryption_key_file.as_deref().map(|file| ("--encryption-key-file", file)))?, alone);
+        let encryption = secrets::encryption(
+            given(
+                &["KEYWARD_ENCRYPTION_KEY"],
+                encryption_key_file.as_deref().map(|file| ("--encryption-key-file", file)),
+            )?,
+            alone,
+        );
         let encryption = encryption.map_err(|error| Stop::Wrong(format!("KEYWARD_ENCRYPTION_KEY: {error}")))?;
         let reset_password = Some(reset_password).filter(|email| !email.is_empty());
         let (place, reference_salt) = (place(&database)?, reference_salt.transpose()?);

@@ -1,6 +1,8 @@
 //! The platform behind a real nginx, configured as the guide says: a path prefix that is taken away or kept, another party's
 //! credentials, and what is refused to a server that is meant for its own machine.
 
+#![allow(clippy::disallowed_methods, reason = "it waits for a real process")]
+
 use crate::server::{Answer, Server, bearer, platform, send};
 use crate::sign_in;
 use std::fmt::Write as _;

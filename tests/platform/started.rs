@@ -2,7 +2,7 @@
 
 use crate::server::{SALT, Server, platform, platform_on};
 use serde_json::json;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
@@ -13,7 +13,15 @@ const ESCAPE: char = '\u{1b}';
 
 /// Runs a platform that does not start, and returns its exit code and its last line of errors.
 fn refused(mut command: Command) -> (Option<i32>, String) {
-    let output = command.stdout(Stdio::null()).stderr(Stdio::piped()).output().unwrap();
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // One that starts all the same says so, and is ended.
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let started = lines.find(|line| line.starts_with("listening on "));
+    if started.is_some() {
+        child.kill().unwrap();
+    }
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(started, None, "it starts");
     let text = String::from_utf8(output.stderr).unwrap();
     let last = text.lines().last().unwrap_or_default().to_owned();
     assert!(last.starts_with("platform: "), "{text}");
