@@ -2,7 +2,9 @@
 
 use super::address::Addresses;
 use super::base::Base;
-use super::bearer::{Presented, any_is_ours, in_cookie, is_well_formed, presented};
+#[cfg(feature = "ui")]
+use super::bearer::in_cookie;
+use super::bearer::{Presented, any_is_ours, is_well_formed, presented};
 use super::budget::Budget;
 use super::groups::{Access, Group, Groups};
 use super::mark::Held;
