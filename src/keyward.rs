@@ -6,7 +6,9 @@ use crate::domain::{
 };
 #[cfg(feature = "ui")]
 use crate::gate::SessionCookie;
-use crate::gate::{Addresses, FailureBudget, Gate, GateLayer, Gated, Group, InvalidGroups, InvalidProxy, ProxyHeader};
+use crate::gate::{
+    Addresses, Base, FailureBudget, Gate, GateLayer, Gated, Group, InvalidGroups, InvalidProxy, ProxyHeader,
+};
 #[cfg(any(feature = "api", feature = "ui"))]
 use crate::gate::{BODY_DEADLINE, BodyReader};
 use crate::resolve::{Health, Limits, Resolver};
@@ -94,6 +96,7 @@ pub struct Builder<S> {
     proxies: Option<(Vec<String>, ProxyHeader)>,
     #[cfg(any(feature = "api", feature = "ui"))]
     body_deadline: Duration,
+    base_path: String,
     #[cfg(feature = "ui")]
     session_cookie: SessionCookie,
     accepted_keys: Vec<KeyKind>,
@@ -134,6 +137,7 @@ impl<S: Store> Keyward<S> {
             proxies: None,
             #[cfg(any(feature = "api", feature = "ui"))]
             body_deadline: BODY_DEADLINE,
+            base_path: String::new(),
             #[cfg(feature = "ui")]
             session_cookie: SessionCookie::default(),
             accepted_keys: Vec::new(),
@@ -160,7 +164,7 @@ impl<S: Store> Keyward<S> {
     #[cfg(feature = "axum")]
     pub fn guard(&self, router: crate::gate::GuardedRouter) -> Gated<axum::Router> {
         // With its state the router puts handlers and layers together; without, it would do so for every request.
-        self.wrap(router.into_router().with_state(()))
+        self.wrap(router.into_router(self.gate.base()).with_state(()))
     }
 
     /// From which address a request comes, as the failure budget, the uses of tokens and the management API see it: the peer's, or
@@ -174,6 +178,13 @@ impl<S: Store> Keyward<S> {
     /// ```
     pub fn address_of(&self, headers: &HeaderMap, extensions: &Extensions) -> Option<IpAddr> {
         self.gate.addresses().of(headers, extensions)
+    }
+
+    /// The path under which the browser that sent this request sees the installation: empty, or like `/keys`. It is the
+    /// [base path](Builder::base_path), or what a [trusted proxy](Builder::trusted_proxies) says in `X-Forwarded-Prefix`. Put it before the
+    /// links and redirects of pages of your own.
+    pub fn base_path_of(&self, headers: &HeaderMap, extensions: &Extensions) -> String {
+        self.gate.base_of(headers, extensions).as_str().to_owned()
     }
 
     /// A regular expression by which secret scanners find secrets of this installation.
@@ -241,6 +252,12 @@ impl<S: Store> Keyward<S> {
     #[cfg(any(feature = "api", feature = "ui"))]
     pub(crate) fn bodies(&self) -> &BodyReader {
         &self.bodies
+    }
+
+    /// The gate, for what is public and asks it all the same.
+    #[cfg(any(feature = "api", feature = "ui"))]
+    pub(crate) fn gate(&self) -> &Arc<Gate> {
+        &self.gate
     }
 
     /// Where the first group of content routes begins.
@@ -382,6 +399,7 @@ impl<S: Store> Builder<S> {
     ///
     /// The API and the pages take such a registration only by `localhost`, a name below it, or a loopback address in `Host`: by another name
     /// it could come from a page of another origin (DNS rebinding), and takes the code.
+    /// So does a request with a header of proxies (`Forwarded`, `Via`, `X-Forwarded-..`, `X-Real-IP`), which may come from anywhere.
     pub fn trust_the_first_visitor(mut self) -> Self {
         self.settings.open_setup = true;
         self
@@ -450,6 +468,30 @@ impl<S: Store> Builder<S> {
         self
     }
 
+    /// Where browsers see this installation, behind a proxy that puts a prefix before its paths: `/keys`, if the proxy's
+    /// `https://example.test/keys/admin` is `/admin` here. Links, redirects, forms and cookies of the [pages](crate::ui) use it, and
+    /// groups and routes are named without it.
+    ///
+    /// The proxy may take the prefix away or keep it: [`guard`](Keyward::guard) serves each route at both paths, and a request below
+    /// the base path is judged by the path without it. If you nest the router yourself, with `nest_service("/keys", ..)`, the base path
+    /// is the same `/keys`. A service that is put behind [`layer`](Keyward::layer) or [`wrap`](Keyward::wrap) gets the path as sent.
+    ///
+    /// A [trusted proxy](Self::trusted_proxies) can say another one in `X-Forwarded-Prefix`, if it takes the prefix away. From other
+    /// peers that header is not read.
+    ///
+    /// ```
+    /// # tokio_test::block_on(async {
+    /// use keyward::{Keyward, MemoryStore, Salt};
+    /// let (salt, _) = Salt::generate()?;
+    /// let keyward = Keyward::builder(MemoryStore::default()).salt(salt).admin("/admin").base_path("/keys").build()?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn base_path(mut self, path: impl Into<String>) -> Self {
+        self.base_path = path.into();
+        self
+    }
+
     /// Says that nothing but the services of this one [`Keyward`] ever changes the store: no other process, no second handle, no
     /// transaction of your own. Cached answers are then used until a change of ours ends them, and not read again every
     /// [`Limits::max_staleness`].
@@ -507,8 +549,9 @@ impl<S: Store> Builder<S> {
         };
         #[cfg(any(feature = "api", feature = "ui"))]
         let bodies = BodyReader::new(self.body_deadline, addresses.clone());
+        let base = Base::parse(&self.base_path).ok_or(InvalidGroups::BasePath(self.base_path))?;
         let resolver = Resolver::start(store.clone(), self.clock, self.conditions, limits, self.exclusive);
-        let gate = Gate::new(self.groups, format.clone(), resolver.clone(), self.opaque, addresses, self.budget)?;
+        let gate = Gate::new(self.groups, format.clone(), resolver.clone(), self.opaque, addresses, self.budget, base)?;
         let gate = Arc::new(gate);
         let writer = Arc::new(Writer::new(resolver.clone(), format, self.entropy, self.settings, keys.clone()));
         resolver.write_uses_behind();

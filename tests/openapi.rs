@@ -19,7 +19,7 @@ enum For {
 use For::{Everybody, Holders, SignedIn};
 
 /// Every route of `src/api/mod.rs`.
-const ROUTES: [(&str, &str, For); 42] = [
+const ROUTES: [(&str, &str, For); 43] = [
     ("post", "/admin/login", Everybody),
     ("post", "/admin/register", Everybody),
     ("post", "/admin/register-admin", Everybody),
@@ -47,6 +47,7 @@ const ROUTES: [(&str, &str, For); 42] = [
     ("get", "/admin/permissions", Holders),
     ("get", "/admin/admin-tokens", Holders),
     ("post", "/admin/admin-tokens", Holders),
+    ("get", "/admin/admin-tokens/self", SignedIn),
     ("get", "/admin/admin-tokens/{id}", Holders),
     ("put", "/admin/admin-tokens/{id}", Holders),
     ("delete", "/admin/admin-tokens/{id}", Holders),
@@ -182,6 +183,26 @@ async fn every_route_is_described_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn every_operation_has_a_name_of_its_own_and_every_answer_a_description() {
+    let Described { document, .. } = Described::new().await;
+    let mut names = BTreeSet::new();
+    for (method, path, _) in ROUTES {
+        let operation = &document["paths"][path][method];
+        let name = operation["operationId"].as_str().unwrap();
+        assert!(name.bytes().all(|b| b.is_ascii_alphanumeric()) && name.starts_with(method), "{name}");
+        assert!(names.insert(name), "{name} is there twice");
+        for (status, answer) in operation["responses"].as_object().unwrap() {
+            assert!(answer["description"].as_str().is_some_and(|text| !text.is_empty()), "{method} {path} {status}");
+        }
+    }
+    for name in
+        ["getUsers", "getUsersById", "postAdminTokensByIdRegenerate", "deleteUsersMeSessionsById", "getOpenapiJson"]
+    {
+        assert!(names.contains(name), "{name}: {names:?}");
+    }
+}
+
+#[tokio::test]
 async fn answers_are_as_described() {
     let mut api = Described::new().await;
     let none = &Value::Null;
@@ -262,6 +283,9 @@ async fn answers_are_as_described() {
     // And what each answers instead.
     let bare = api.call(("post", "/admin/admin-tokens"), none, me, json!({"name": "bare"}), 201).await;
     let bare = text(&bare, "/data/accessKey");
+    let itself = api.call(("get", "/admin/admin-tokens/self"), none, Some(&bare), Value::Null, 200).await;
+    assert_eq!((&itself["data"]["name"], &itself["data"]["adminUserOwner"]), (&json!("bare"), none));
+    api.call(("get", "/admin/admin-tokens/self"), none, me, Value::Null, 403).await;
     for (method, path, who) in ROUTES {
         let (route, no_such) = ((method, path), &json!(999_999));
         if who != Everybody {

@@ -21,6 +21,11 @@ pub(crate) struct Demo {
     custom: IssuedToken,
 }
 
+/// Whether there is demo data, of this start or an earlier one. No domain `example.test` exists (RFC 6761).
+pub(crate) async fn is_there<S: WriteStore>(keyward: &Keyward<S>) -> Result<bool, BoxError> {
+    Ok(keyward.store().view().await?.owner_with_email("root@example.test").await?.is_some())
+}
+
 pub(crate) async fn make<S: WriteStore>(keyward: &Keyward<S>, database: &Database) -> Result<Demo, BoxError> {
     let role = NewRole::new("Editor").description("Reads titles, and all of their own articles");
     let role = role.permissions(editor_permissions()?);

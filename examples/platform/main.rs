@@ -6,7 +6,10 @@ mod articles;
 mod catalogue;
 mod database;
 mod demo;
+mod errors;
+mod front;
 mod health;
+mod logging;
 mod options;
 mod secrets;
 mod serve;
@@ -16,8 +19,7 @@ mod wire;
 use axum::routing::get;
 use database::{Database, Place};
 use keyward::{
-    Entropy, GuardedRouter, Keyward, OsEntropy, Password, PostgresStore, SessionCookie, SqliteStore, WriteStore,
-    authenticated, ui,
+    Entropy, GuardedRouter, Keyward, OsEntropy, Password, PostgresStore, SqliteStore, WriteStore, authenticated, ui,
 };
 use options::{Options, Stop, Task, USAGE};
 use std::process::ExitCode;
@@ -43,17 +45,14 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    if let Err(why) = logging::start(std::env::var("RUST_LOG").ok()) {
+        eprintln!("platform: {why}");
+        return ExitCode::from(2);
+    }
     match run(options).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprint!("platform: {error}");
-            let mut cause = error.source();
-            while let Some(error) = cause {
-                eprint!(": {error}");
-                cause = error.source();
-            }
-            eprintln!();
+            eprintln!("platform: {}", errors::on_one_line(&*error));
             ExitCode::FAILURE
         }
     }
@@ -70,7 +69,8 @@ async fn run(options: Options) -> Result<(), BoxError> {
             println!("{file} is as it was in {backup}; the database from before is kept as {file}.before-restore");
         }
         (Place::File(file), _) => {
-            let store = SqliteStore::open(file).await?;
+            let store =
+                SqliteStore::open(file).await.map_err(|source| errors::Unopened { file: file.clone(), source })?;
             let database = Database::file(file).await?;
             serve(store, database, options).await?;
         }
@@ -84,7 +84,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
 }
 
 async fn serve(store: impl WriteStore, database: Database, options: Options) -> Result<(), BoxError> {
-    let loopback = options.listen.ip().is_loopback();
+    let alone = options.alone;
     let mut builder = Keyward::builder(store)
         .salt(options.salts)
         .catalogue(catalogue::catalogue())
@@ -99,18 +99,13 @@ async fn serve(store: impl WriteStore, database: Database, options: Options) -> 
     if let Some(keys) = options.encryption {
         builder = builder.encryption(keys);
     }
-    builder = if loopback {
-        builder.trust_the_first_visitor().ui(SessionCookie::for_plain_http_on_loopback())
-    } else {
-        builder.ui(SessionCookie::default())
-    };
     if options.accept_new_hash_key {
         builder = builder.accept_new_hash_key();
     }
     if options.accept_new_encryption_key {
         builder = builder.accept_new_encryption_key();
     }
-    let keyward = builder.build()?;
+    let keyward = options.front.apply(builder, alone).build()?;
     let found = keyward.set_up().await?;
     if let Some(Task::ResetPassword(email)) = &options.task {
         let done = reset_password(&keyward, email).await;
@@ -119,11 +114,12 @@ async fn serve(store: impl WriteStore, database: Database, options: Options) -> 
         return done;
     }
     // Its passwords are known to everybody who can read.
-    let demo = if found.nobody_yet && loopback && !options.empty {
+    let demo = if found.nobody_yet && (options.demo || (alone && !options.empty)) {
         Some(demo::make(&keyward, &database).await?)
     } else {
         None
     };
+    let own_machine_only = !options.demo && demo::is_there(&keyward).await?;
 
     let listener = TcpListener::bind(options.listen).await;
     let address = listener.as_ref().ok().and_then(|l| l.local_addr().ok()).unwrap_or(options.listen);
@@ -136,7 +132,7 @@ async fn serve(store: impl WriteStore, database: Database, options: Options) -> 
                 "nobody is in {place}: register the first super admin with POST http://{address}/admin/register-admin"
             );
             match keyward.sessions().setup_code().await? {
-                Some(code) if loopback => {
+                Some(code) if alone => {
                     println!(
                         "by another host name than localhost (a tunnel, a proxy) it takes this code, as \"setupCode\": {}",
                         code.expose()
@@ -148,14 +144,16 @@ async fn serve(store: impl WriteStore, database: Database, options: Options) -> 
         }
         None => println!("{place} has data already, and secrets show only once. To start over, delete {place}"),
     }
-    let listener = listener.map_err(|error| format!("cannot listen on {address}: {error}"))?;
+    let listener = listener.map_err(|error| errors::not_bound(address, &error))?;
 
-    let app = keyward.guard(
-        keyward::api::router(&keyward)
-            .merge(ui::router(&keyward))
-            .merge(routes(&database))
-            .merge(health::routes(&keyward)),
-    );
+    let mut app = keyward::api::router(&keyward)
+        .merge(ui::router(&keyward))
+        .merge(routes(&database))
+        .merge(health::routes(&keyward));
+    if own_machine_only {
+        app = app.layer(axum::middleware::from_fn(front::own_machine_only));
+    }
+    let app = keyward.guard(app);
     println!("listening on http://{address}");
     tokio::select! {
         () = serve::serve(listener, app, told_to_stop()) => {}

@@ -1,6 +1,7 @@
 //! What the command line and the environment say.
 
 use crate::database::Place;
+use crate::front::Front;
 use crate::secrets;
 use keyward::{EncryptionKeys, PostgresOptions, ReferenceSalt, SaltRing};
 use std::net::SocketAddr;
@@ -16,6 +17,16 @@ Usage: platform [OPTIONS]
   --schema NAME            the PostgreSQL schema that holds the tables; else where the role's search_path finds them
   --pooler                 the PostgreSQL address is that of a pooler in transaction mode, such as PgBouncer
   --empty                  make no demo data in an empty database
+  --demo                   make demo data on any address, and serve it through proxies. Its passwords are public: for trying
+                           things out. Without the flag it is made on loopback alone, and requests through proxies get 403
+  --trusted-proxy ADDRESS  an address or a network like 10.0.0.0/8, whose X-Forwarded-For and X-Forwarded-Prefix are believed;
+                           may be given several times
+  --forwarded              proxies say in Forwarded, and not in X-Forwarded-For, for whom they ask
+  --base-path PATH         what a proxy puts before all paths, as in /keys
+  --secure-cookies         cookies need HTTPS, also on loopback: for a proxy with TLS in front
+  --plain-cookies          cookies work over plain HTTP: every machine on the way can read them
+  --hash-key-file FILE     where KEYWARD_SALT is read from
+  --encryption-key-file FILE  where KEYWARD_ENCRYPTION_KEY is read from
   --reset-password EMAIL   set a new password for this user, print it, and stop
   --backup FILE            copy the SQLite database into a new file, and stop; a platform that runs goes on meanwhile
   --restore FILE           put this backup in the place of the SQLite database, which no platform may use, and stop
@@ -27,15 +38,22 @@ Usage: platform [OPTIONS]
 Environment:
   KEYWARD_SALT             the salt of all secrets, or several, separated by commas: `openssl rand -hex 32`
   KEYWARD_ENCRYPTION_KEY   seals issued keys, so that their owners can see them again: likewise. Without, keys show once
-  KEYWARD_REFERENCE_SALT   the salt under which the reference issued its tokens";
+  KEYWARD_REFERENCE_SALT   the salt under which Strapi issued its tokens
+  .._FILE                  each of these with _FILE at its end names a file to read it from
+  KEYWARD_HASH_KEY         another name of KEYWARD_SALT
+  RUST_LOG                 what is logged: a level, or as in keyward=debug,info [info]";
 
 pub(crate) struct Options {
     pub(crate) listen: SocketAddr,
+    /// No other machine can connect, as far as is known: a proxy that is not spoken of here may be there all the same.
+    pub(crate) alone: bool,
     pub(crate) place: Place,
     /// How a store in PostgreSQL is connected.
     pub(crate) postgres: PostgresOptions,
     pub(crate) pooler: bool,
     pub(crate) empty: bool,
+    pub(crate) demo: bool,
+    pub(crate) front: Front,
     /// Done in the place of serving.
     pub(crate) task: Option<Task>,
     pub(crate) accept_new_hash_key: bool,
@@ -67,8 +85,10 @@ impl Options {
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, Stop> {
         let (mut listen, mut database) = ("127.0.0.1:8080".to_owned(), "sqlite:keyward-platform.db".to_owned());
-        let (mut empty, mut task) = (false, None);
+        let (mut empty, mut demo, mut task) = (false, false, None);
         let (mut accept_new_hash_key, mut accept_new_encryption_key) = (false, false);
+        let mut front = Front::default();
+        let (mut hash_key_file, mut encryption_key_file) = (None::<String>, None::<String>);
         let (mut postgres, mut pooler) = (PostgresOptions::default(), false);
         while let Some(argument) = arguments.next() {
             let (flag, given) = match argument.split_once('=') {
@@ -76,13 +96,29 @@ impl Options {
                 None => (argument.as_str(), None),
             };
             match (flag, &given) {
-                ("--listen" | "--database" | "--schema" | "--reset-password" | "--backup" | "--restore", _) => {
+                (
+                    "--listen"
+                    | "--database"
+                    | "--schema"
+                    | "--reset-password"
+                    | "--backup"
+                    | "--restore"
+                    | "--trusted-proxy"
+                    | "--base-path"
+                    | "--hash-key-file"
+                    | "--encryption-key-file",
+                    _,
+                ) => {
                     let value = given.or_else(|| arguments.next());
                     let value = value.ok_or_else(|| Stop::Wrong(format!("{flag} needs a value")))?;
                     match flag {
                         "--listen" => listen = value,
                         "--database" => database = value,
                         "--schema" => postgres = postgres.schema(value),
+                        "--trusted-proxy" => front.proxies.push(value),
+                        "--base-path" => front.base_path = value,
+                        "--hash-key-file" => hash_key_file = Some(value),
+                        "--encryption-key-file" => encryption_key_file = Some(value),
                         "--backup" => task = Some(Task::Backup(value)),
                         "--restore" => task = Some(Task::Restore(value)),
                         _ => task = Some(Task::ResetPassword(value)),
@@ -90,11 +126,23 @@ impl Options {
                 }
                 ("--empty", None) => empty = true,
                 ("--pooler", None) => (postgres, pooler) = (postgres.transaction_pooler(), true),
+                ("--demo", None) => demo = true,
+                ("--forwarded", None) => front.forwarded = true,
+                ("--secure-cookies", None) => front.secure_cookies = Some(true),
+                ("--plain-cookies", None) => front.secure_cookies = Some(false),
                 ("--accept-new-hash-key", None) => accept_new_hash_key = true,
                 ("--accept-new-encryption-key", None) => accept_new_encryption_key = true,
                 ("--help" | "-h", None) => return Err(Stop::Help),
                 (
-                    "--empty" | "--pooler" | "--help" | "--accept-new-hash-key" | "--accept-new-encryption-key",
+                    "--empty"
+                    | "--pooler"
+                    | "--demo"
+                    | "--forwarded"
+                    | "--secure-cookies"
+                    | "--plain-cookies"
+                    | "--accept-new-hash-key"
+                    | "--accept-new-encryption-key"
+                    | "--help",
                     Some(_),
                 ) => {
                     return Err(Stop::Wrong(format!("{flag} takes no value")));
@@ -103,11 +151,32 @@ impl Options {
             }
         }
         let listen = address(&listen)?;
-        let salts = salts(variable("KEYWARD_SALT"), listen)?;
-        let reference_salt = variable("KEYWARD_REFERENCE_SALT").map(|text| {
+        if empty && demo {
+            return Err(Stop::Wrong("--empty and --demo contradict each other: leave one out".to_owned()));
+        }
+        let alone = listen.ip().is_loopback() && !front.is_there();
+        let given = |variables: &[&str], file: Option<(&str, &str)>| {
+            let found = secrets::given(variables, file, &variable);
+            found.map_err(|why| Stop::Wrong(format!("{}: {why}", variables[0])))
+        };
+        let salts = salts(
+            given(
+                &["KEYWARD_SALT", "KEYWARD_HASH_KEY"],
+                hash_key_file.as_deref().map(|file| ("--hash-key-file", file)),
+            )?,
+            alone,
+            listen,
+        )?;
+        let reference_salt = given(&["KEYWARD_REFERENCE_SALT"], None)?.map(|text| {
             ReferenceSalt::new(&text).map_err(|error| Stop::Wrong(format!("KEYWARD_REFERENCE_SALT: {error}")))
         });
-        let encryption = secrets::encryption(variable("KEYWARD_ENCRYPTION_KEY"), listen.ip().is_loopback());
+        let encryption = secrets::encryption(
+            given(
+                &["KEYWARD_ENCRYPTION_KEY"],
+                encryption_key_file.as_deref().map(|file| ("--encryption-key-file", file)),
+            )?,
+            alone,
+        );
         let encryption = encryption.map_err(|error| Stop::Wrong(format!("KEYWARD_ENCRYPTION_KEY: {error}")))?;
         let (place, reference_salt) = (place(&database)?, reference_salt.transpose()?);
         if matches!((&place, &task), (Place::Postgres(_), Some(Task::Backup(_) | Task::Restore(_)))) {
@@ -116,10 +185,13 @@ impl Options {
         }
         Ok(Self {
             listen,
+            alone,
             place,
             postgres,
             pooler,
             empty,
+            demo,
+            front,
             task,
             accept_new_hash_key,
             accept_new_encryption_key,
@@ -150,13 +222,13 @@ fn place(database: &str) -> Result<Place, Stop> {
 }
 
 /// The salts. Without any, nobody else may be able to connect.
-fn salts(given: Option<String>, listen: SocketAddr) -> Result<SaltRing, Stop> {
-    let salts = secrets::salts(given, listen.ip().is_loopback());
+fn salts(given: Option<String>, alone: bool, listen: SocketAddr) -> Result<SaltRing, Stop> {
+    let salts = secrets::salts(given, alone);
     let salts = salts.map_err(|error| Stop::Wrong(format!("KEYWARD_SALT: {error}")))?;
     salts.ok_or_else(|| {
         Stop::Wrong(format!(
-            "KEYWARD_SALT is not set, and {listen} is open to others: set it to what `openssl rand -hex 32` prints, or \
-             listen on 127.0.0.1"
+            "KEYWARD_SALT is not set, and {listen} is open to others, itself or through a proxy: set it to what `openssl rand -hex \
+             32` prints, or listen on 127.0.0.1 without a proxy"
         ))
     })
 }

@@ -225,6 +225,12 @@ pub(super) async fn create(
     Ok(created(AdminToken { access_key, ..AdminToken::from(issued.described()) }))
 }
 
+/// Shows an admin token to itself: its id, name, expiry, permissions and last use. It needs no permission. A session gets 403.
+#[utoipa::path(get, path = "/admin/admin-tokens/self", tag = "Admin tokens", responses((status = 200, body = Data<AdminToken>)))]
+pub(super) async fn read_self(State(api): State<Api>, caller: Caller) -> Result<Answer<AdminToken>, Failure> {
+    Ok(ok(AdminToken::from(tokens(&api, &caller).read_own().await?)))
+}
+
 /// Reads an admin token; with its key, for a session of its owner.
 #[utoipa::path(get, path = "/admin/admin-tokens/{id}", tag = "Admin tokens", params(("id" = i64, Path)), responses((status = 200, body = Data<AdminToken>)))]
 pub(super) async fn read(State(api): State<Api>, Id(id): Id, caller: Caller) -> Result<Answer<AdminToken>, Failure> {

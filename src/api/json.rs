@@ -27,6 +27,16 @@ const MOST_OBJECTS: usize = 20_000;
 
 /// A body: one object, in which nothing is there twice.
 pub(super) fn parse(bytes: &[u8]) -> Result<Value, Problem> {
+    // No text of JSON begins with one (RFC 8259 section 8.1), and an editor shows none.
+    if bytes.starts_with(&[0xEF, 0xBB, 0xBF]) {
+        return Err(Problem::at([""; 0], "The body begins with a byte order mark (BOM): send UTF-8 without one"));
+    }
+    if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
+        return Err(Problem::at(
+            [""; 0],
+            "The body begins with a byte order mark of UTF-16: send UTF-8, without a mark",
+        ));
+    }
     let reading = Reading::default();
     // serde_json goes 128 levels deep and no deeper.
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
@@ -504,6 +514,14 @@ mod tests {
             assert_eq!(problem.message, "The body has more than 100000 values or 20000 objects", "{piece}");
             assert!(problem.path.is_empty());
         }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_named() {
+        let message = |bytes: &[u8]| parse(bytes).unwrap_err().message;
+        assert!(message(b"\xEF\xBB\xBF{}").contains("byte order mark (BOM)"));
+        assert!(message(b"\xFF\xFE{\0}\0").contains("UTF-16") && message(b"\xFE\xFF\0{\0}").contains("UTF-16"));
+        assert!(parse(b"{}").is_ok());
     }
 
     #[test]

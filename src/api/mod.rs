@@ -127,6 +127,7 @@ fn admin_tokens() -> GuardedRouter<Api> {
     GuardedRouter::new()
         .route("/admin/admin-tokens", read(), get(admin_tokens::list))
         .route("/admin/admin-tokens", may("admin::admin-tokens.create"), post(admin_tokens::create))
+        .route("/admin/admin-tokens/self", authenticated(), get(admin_tokens::read_self))
         .route(ONE, read(), get(admin_tokens::read))
         .route(ONE, may("admin::admin-tokens.update"), put(admin_tokens::update))
         .route(ONE, may("admin::admin-tokens.delete"), delete(admin_tokens::delete))

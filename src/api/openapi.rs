@@ -3,10 +3,12 @@
 use super::failure::ErrorAnswer;
 use super::state::Api;
 use super::{admin_tokens, audit, catalogue, content_tokens, export, me, roles, sessions, users};
+use crate::gate::Base;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
+use http::request::Parts;
 use utoipa::openapi::path::{Operation, Parameter, ParameterIn, PathItem};
 use utoipa::openapi::schema::{SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -21,7 +23,7 @@ use utoipa::{Modify, OpenApi};
         me::read, me::update, me::permissions, me::list_sessions, me::end_sessions, me::end_session,
         users::list, users::create, users::read, users::update, users::delete, users::invite_again,
         roles::list, roles::create, roles::read, roles::update, roles::delete, roles::permissions, roles::set_permissions,
-        admin_tokens::list, admin_tokens::create, admin_tokens::read, admin_tokens::update, admin_tokens::delete,
+        admin_tokens::list, admin_tokens::create, admin_tokens::read_self, admin_tokens::read, admin_tokens::update, admin_tokens::delete,
         admin_tokens::regenerate, admin_tokens::owner_permissions,
         content_tokens::list, content_tokens::create, content_tokens::read, content_tokens::update,
         content_tokens::delete, content_tokens::regenerate,
@@ -29,21 +31,32 @@ use utoipa::{Modify, OpenApi};
     ),
     components(schemas(ErrorAnswer)),
     security(("bearer" = [])),
-    modifiers(&Bearer, &Errors),
+    modifiers(&Bearer, &Errors, &Names),
 )]
 struct Described;
 
 /// The document, which is the same for as long as the process lives.
 pub(super) fn rendered() -> Bytes {
-    let document = Described::openapi();
     // It is made of texts, numbers and lists, which JSON has.
-    serde_json::to_vec(&document).unwrap_or_default().into()
+    serde_json::to_vec(&Described::openapi()).unwrap_or_default().into()
+}
+
+/// The document for clients that find the routes under this base path. A base path has no character that JSON escapes.
+fn with_server(document: &Bytes, base: &Base) -> Bytes {
+    match document.strip_prefix(b"{") {
+        Some(rest) if !base.is_empty() => {
+            let server = format!(r#"{{"servers":[{{"url":"{}"}}],"#, base.as_str());
+            [server.as_bytes(), rest].concat().into()
+        }
+        _ => document.clone(),
+    }
 }
 
 /// This document.
 #[utoipa::path(get, path = "/admin/openapi.json", tag = "Document", security(()), responses((status = 200, body = Object)))]
-pub(super) async fn document(State(api): State<Api>) -> Response {
-    ([(CONTENT_TYPE, "application/json")], api.document).into_response()
+pub(super) async fn document(State(api): State<Api>, parts: Parts) -> Response {
+    let base = api.gate.base_of(&parts.headers, &parts.extensions);
+    ([(CONTENT_TYPE, "application/json")], with_server(&api.document, &base)).into_response()
 }
 
 /// The schema of `null`.
@@ -75,7 +88,40 @@ impl Modify for Errors {
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.post, &mut item.put, &mut item.delete].into_iter().filter_map(Option::as_mut)
+    named_operations(item).map(|(_, operation)| operation)
+}
+
+fn named_operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
+    let all = [("get", &mut item.get), ("post", &mut item.post), ("put", &mut item.put), ("delete", &mut item.delete)];
+    all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+}
+
+/// What generators name things by. An operation is called by its method and its path, so there are no two of one name and a name stays
+/// as long as the route: `GET /admin/users/{id}` is `getUsersById`.
+struct Names;
+
+impl Modify for Names {
+    fn modify(&self, document: &mut Document) {
+        for (path, item) in &mut document.paths.paths {
+            for (method, operation) in named_operations(item) {
+                operation.operation_id = Some(operation_id(method, path));
+            }
+        }
+    }
+}
+
+fn operation_id(method: &str, path: &str) -> String {
+    let mut name = method.to_owned();
+    for part in path.strip_prefix("/admin").unwrap_or(path).split('/').filter(|part| !part.is_empty()) {
+        let parameter = part.strip_prefix('{').and_then(|part| part.strip_suffix('}'));
+        name.push_str(if parameter.is_some() { "By" } else { "" });
+        for word in parameter.unwrap_or(part).split(|c: char| !c.is_ascii_alphanumeric()) {
+            let mut letters = word.chars();
+            name.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+            name.push_str(letters.as_str());
+        }
+    }
+    name
 }
 
 fn add_errors(operation: &mut Operation) {
@@ -95,6 +141,14 @@ fn add_errors(operation: &mut Operation) {
         ("429", "It was tried too often.", has_body || !public),
         ("503", "The store cannot be asked at the moment.", !is_document),
     ];
+    // The description is the only part of an answer that has to be there.
+    for (status, answer) in &mut operation.responses.responses {
+        if let RefOr::T(answer) = answer
+            && answer.description.is_empty()
+        {
+            answer.description = if status == "201" { "Created." } else { "Done." }.to_owned();
+        }
+    }
     for (status, description, applies) in errors {
         if applies {
             let content = Content::new(Some(Ref::from_schema_name("ErrorAnswer")));

@@ -37,7 +37,8 @@ pub(super) struct NewFirstAdmin {
     lastname: Option<String>,
     username: Option<String>,
     password: String,
-    /// What the server has printed. Not needed where it trusts the first visitor, and was reached as `localhost` or by a loopback address.
+    /// What the server has printed. Not needed where it trusts the first visitor, was reached as `localhost` or by a loopback address, and no
+    /// proxy is in between.
     setup_code: Option<String>,
 }
 

@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use crate::domain::{Conditions, OwnerId, Permission, Role, RoleId};
-use crate::gate::{Addresses, BodyReader};
+use crate::gate::{Addresses, BodyReader, Gate};
 use crate::keyward::Keyward;
 use crate::service::{Events, Owners, Roles, ServiceError, Sessions, Tokens};
 use crate::store::WriteStore;
@@ -28,6 +28,7 @@ pub(super) struct Api {
     pub(super) catalogue: Bytes,
     /// The answer to `GET /admin/openapi.json`.
     pub(super) document: Bytes,
+    pub(super) gate: Arc<Gate>,
 }
 
 impl FromRef<Api> for Addresses {
@@ -57,6 +58,7 @@ impl Api {
             catalogue: super::catalogue::rendered(&catalogue, keyward.conditions()),
             everything: catalogue.everything().into(),
             document: super::openapi::rendered(),
+            gate: keyward.gate().clone(),
         }
     }
 

@@ -240,6 +240,12 @@ impl SecretFormat {
         Err(Unverified::NotGenuine)
     }
 
+    /// Whether a text has the form of one of this installation's credentials, whatever else is wrong with it.
+    pub(crate) fn is_ours(&self, text: &[u8]) -> bool {
+        self.prefixes.iter().any(|(_, prefix)| text.starts_with(prefix.as_bytes()))
+            || self.verify_reference(text).is_ok()
+    }
+
     fn verify_reference(&self, text: &[u8]) -> Result<Credential, Unverified> {
         let looks = text.len() == REFERENCE_LENGTH && text.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         match &self.reference {

@@ -1,5 +1,7 @@
 //! From which address a request comes: one answer for the failure budget, noted uses, the audit log and signing in.
 
+#[cfg(any(feature = "api", feature = "ui"))]
+use http::header::VIA;
 use http::header::{FORWARDED, HeaderName};
 use http::{Extensions, HeaderMap};
 use ipnet::{IpNet, Ipv4Net};
@@ -59,6 +61,18 @@ impl Addresses {
             None => Some(peer),
         }
     }
+
+    /// Whether the peer is a trusted proxy.
+    pub(super) fn trust_peer(&self, extensions: &Extensions) -> bool {
+        self.0.as_ref().zip(peer(extensions)).is_some_and(|(proxies, peer)| proxies.trust(peer.to_canonical()))
+    }
+}
+
+/// Whether a proxy says that it sends this for another client. One that says nothing cannot be told from the client itself.
+#[cfg(any(feature = "api", feature = "ui"))]
+pub(super) fn is_forwarded(headers: &HeaderMap) -> bool {
+    let of_a_proxy = |name: &HeaderName| name.as_str().starts_with("x-forwarded-") || name == "x-real-ip";
+    headers.contains_key(FORWARDED) || headers.contains_key(VIA) || headers.keys().any(of_a_proxy)
 }
 
 impl Proxies {
@@ -266,6 +280,20 @@ mod tests {
         extensions.insert(SocketAddr::from(([10, 0, 0, 1], 1)));
         assert_eq!(addresses.of(&headers, &extensions), Some([203, 0, 113, 8].into()));
         assert_eq!(Addresses::of_peers().of(&headers, &extensions), Some([10, 0, 0, 1].into()));
+    }
+
+    #[cfg(any(feature = "api", feature = "ui"))]
+    #[test]
+    fn a_proxy_that_says_so_is_noticed() {
+        let of = |name: &'static str| {
+            is_forwarded(&[(HeaderName::from_static(name), HeaderValue::from_static("x"))].into_iter().collect())
+        };
+        for name in ["forwarded", "via", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-prefix", "x-real-ip"] {
+            assert!(of(name), "{name}");
+        }
+        for name in ["host", "origin", "user-agent", "x-forwarder", "cookie"] {
+            assert!(!of(name), "{name}");
+        }
     }
 
     #[test]

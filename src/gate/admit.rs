@@ -1,11 +1,14 @@
 //! The request's way up to the handler: path, group, credential, offline check, look-up, judgement.
 
 use super::address::Addresses;
-use super::bearer::{Presented, in_cookie, presented};
+use super::base::Base;
+#[cfg(feature = "ui")]
+use super::bearer::in_cookie;
+use super::bearer::{Presented, any_is_ours, is_well_formed, presented};
 use super::budget::Budget;
 use super::groups::{Access, Group, Groups};
 use super::mark::Held;
-use super::origin::{is_safe, is_same_origin};
+use super::origin::{hosts_differ, is_safe, is_same_origin};
 use super::page::ForPeople;
 use super::refusal::Refusal;
 use crate::domain::{Credential, Digest, Invalid, Kind, KindSet, Moment, Principal, Reason, SecretFormat, Unverified};
@@ -25,6 +28,7 @@ pub(crate) struct Gate {
     pub(super) opaque: bool,
     pub(super) addresses: Addresses,
     pub(super) budget: Option<Budget>,
+    pub(super) base: Base,
     pub(super) unguarded: super::backstop::Unguarded,
 }
 
@@ -79,10 +83,10 @@ pub(super) struct Wanted {
 
 impl Gate {
     pub(super) fn admit<B>(&self, request: &Request<B>) -> Result<Admission, Turned> {
-        let path = path_as_sent(request.uri(), request.extensions()).map_err(Turned::Lost)?;
+        let path = self.base.inward(path_as_sent(request.uri(), request.extensions()).map_err(Turned::Lost)?);
         let index = self.groups.classify(request.method(), path).map_err(Turned::Lost)?;
         let group = self.groups.get(index);
-        if group.same_origin && !is_safe(request.method()) && !proves_itself(request, group) {
+        if group.same_origin && !is_safe(request.method()) && !self.proves_itself(request, group) {
             return Err(Turned::Foreign(index));
         }
         match &group.access {
@@ -101,23 +105,45 @@ impl Gate {
         match turned {
             // Only how it looks depends on where it seems to belong.
             Turned::Lost(reason) => {
-                let path = uri_as_sent(request.uri(), request.extensions()).path();
-                Refusal::new(reason, false, self.opaque).for_people(self.groups.start_at(request.method(), path))
+                let path = self.base.inward(uri_as_sent(request.uri(), request.extensions()).path());
+                let start = self.groups.start_at(request.method(), path);
+                let refusal = Refusal::new(reason, false, self.opaque).for_people(self.start(start, request));
+                refusal.or_see(|| self.without_slash(request))
             }
             Turned::Foreign(group) => {
                 let group = self.groups.get(group);
                 let refusal = Refusal::new(Reason::CrossOrigin, group.is_protected(), self.opaque);
-                refusal.for_people(group.start.as_ref())
+                let refusal = refusal.for_people(self.start(group.start.as_ref(), request));
+                if hosts_differ(request.headers(), request.uri()) { refusal.by_another_host() } else { refusal }
             }
             Turned::Away(reason, door) => self.refuse(reason, door, request),
         }
     }
 
-    /// Tells what answers behind the gate that people see it, and answers whether they do.
-    pub(super) fn mark_for_people<B>(&self, group: usize, request: &mut Request<B>) -> bool {
-        let Some(start) = &self.groups.get(group).start else { return false };
-        request.extensions_mut().insert(ForPeople(start.clone()));
-        true
+    /// Where the way back leads, as the browser sees it.
+    fn start<B>(&self, start: Option<&Arc<str>>, request: &Request<B>) -> Option<Arc<str>> {
+        start.map(|start| self.base_of(request.headers(), request.extensions()).outward(start))
+    }
+
+    /// The address of the page that this would be without the slash at its end.
+    fn without_slash<B>(&self, request: &Request<B>) -> Option<String> {
+        let sent = uri_as_sent(request.uri(), request.extensions());
+        let path = self.base.inward(sent.path());
+        let shorter = path.strip_suffix('/').filter(|shorter| !shorter.is_empty())?;
+        let method = request.method();
+        let group = matches!(*method, Method::GET | Method::HEAD).then(|| self.groups.classify(method, shorter));
+        self.groups.get(group?.ok()?).start.as_ref()?;
+        let base = self.base_of(request.headers(), request.extensions());
+        let query = sent.query().map(|query| format!("?{query}")).unwrap_or_default();
+        Some(format!("{}{shorter}{query}", base.as_str()))
+    }
+
+    /// Tells what answers behind the gate that people see it, and answers under which base path they do, if they do.
+    pub(super) fn mark_for_people<B>(&self, group: usize, request: &mut Request<B>) -> Option<Base> {
+        let start = self.groups.get(group).start.as_ref()?;
+        let base = self.base_of(request.headers(), request.extensions());
+        request.extensions_mut().insert(ForPeople { start: base.outward(start), base: base.clone() });
+        Some(base)
     }
 
     fn identify(&self, headers: &HeaderMap, extensions: &Extensions, door: Door) -> Result<Admission, Reason> {
@@ -168,16 +194,75 @@ impl Gate {
         Ok(Admission::Ask(Box::new(Wanted { digest: Err(invalid), kind: None, door, address })))
     }
 
-    /// The secret of a request: in its header, or where there is none and the group has pages, in its cookie.
+    /// The secret of a request: in its header, or where there is none of ours and the group has pages, in its cookie.
     fn presented<'a>(&self, headers: &'a HeaderMap, door: Door) -> Presented<'a> {
-        match (presented(headers), &self.groups.get(door.group).pages) {
-            (Presented::Nothing, Some(pages)) => in_cookie(headers, &pages.cookie),
-            (presented, _) => presented,
+        match &self.groups.get(door.group).pages {
+            Some(pages) if !self.names_us(headers) => pages.presented(headers),
+            _ => presented(headers),
+        }
+    }
+
+    /// Whether a credential of ours is in an `Authorization` header: then no cookie counts.
+    fn names_us(&self, headers: &HeaderMap) -> bool {
+        any_is_ours(headers, |secret| self.format.is_ours(secret))
+    }
+
+    /// A page has to prove whose it is. Where a group is protected, a request that is judged by its `Authorization` header alone needs
+    /// no proof: browsers send none of ours by themselves. Where a cookie may count, only a header of ours excludes that it does.
+    fn proves_itself<B>(&self, request: &Request<B>, group: &Group) -> bool {
+        let headers = request.headers();
+        let judged_by_header = match &group.pages {
+            Some(_) => self.names_us(headers),
+            None => group.is_protected() && headers.contains_key(AUTHORIZATION),
+        };
+        judged_by_header || is_same_origin(headers, request.uri())
+    }
+
+    /// Whether this request has a valid session in the first of these cookies that there is. It is not noted as a use.
+    #[cfg(feature = "ui")]
+    pub(crate) async fn has_session(
+        &self,
+        cookies: &[&str],
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> SessionCheck {
+        if self.names_us(headers) {
+            return SessionCheck::Overridden;
+        }
+        let presented = cookies.iter().map(|name| in_cookie(headers, name)).find(|found| *found != Presented::Nothing);
+        let secret = match presented {
+            Some(Presented::Secret(secret)) => secret,
+            Some(Presented::Malformed) => return SessionCheck::Invalid,
+            Some(Presented::Nothing) | None => return SessionCheck::NoCookie,
+        };
+        let now = self.resolver.clock.moment();
+        let Ok(Credential { digest, kind }) = self.format.verify_bytes(secret, KindSet::SESSION) else {
+            return SessionCheck::Invalid;
+        };
+        // Groups are not asked: whichever has pages, sessions open it.
+        let door = Door { kinds: KindSet::SESSION, group: 0 };
+        let judged = match self.resolver.known(&digest, now) {
+            Some(resolved) => judge(resolved, kind, door, now),
+            None => {
+                let address = self.addresses.of(headers, extensions);
+                self.look_up(Wanted { digest: Ok(digest), kind, door, address }).await
+            }
+        };
+        match judged {
+            Ok(_) => SessionCheck::Valid,
+            Err(Reason::Unavailable(_)) => SessionCheck::Unknown,
+            Err(_) => SessionCheck::Invalid,
         }
     }
 
     /// The rest of the way, where the store has to be asked.
     pub(super) async fn ask(&self, wanted: Wanted) -> Result<Arc<Entry>, Reason> {
+        let entry = self.look_up(wanted).await?;
+        self.resolver.note_use(&entry, self.resolver.clock.moment(), || wanted.address);
+        Ok(entry)
+    }
+
+    async fn look_up(&self, wanted: Wanted) -> Result<Arc<Entry>, Reason> {
         let digest = match wanted.digest {
             Ok(digest) => digest,
             Err(invalid) => {
@@ -192,21 +277,48 @@ impl Gate {
         if let (Resolved::Absent { read: true }, Some((budget, address))) = (&resolved, budget) {
             budget.count(address, now);
         }
-        let entry = judge(resolved, wanted.kind, wanted.door, now)?;
-        self.resolver.note_use(&entry, now, || wanted.address);
-        Ok(entry)
+        judge(resolved, wanted.kind, wanted.door, now)
     }
 
     /// The refusal of a request to a protected group.
     pub(super) fn refuse<B>(&self, reason: Reason, door: Door, request: &Request<B>) -> Refusal {
         tracing::debug!(reason = reason.as_str(), "request refused");
         let refusal = self.within_budget(Refusal::new(reason, true, self.opaque), request);
+        let wrong_form = reason == Reason::Invalid(Invalid::Malformed) && !is_well_formed(request.headers());
+        let refusal = if wrong_form { refusal.of_wrong_form() } else { refusal };
         let group = self.groups.get(door.group);
-        let refusal = refusal.for_people(group.start.as_ref());
+        let refusal = refusal.for_people(self.start(group.start.as_ref(), request));
         match &group.pages {
-            Some(pages) => refusal.or_sign_in(|| sign_in(&pages.sign_in, request)),
-            None => refusal,
+            Some(pages) if is_safe(request.method()) => refusal.or_see(|| Some(self.sign_in(&pages.sign_in, request))),
+            Some(pages) => {
+                let base = || self.base_of(request.headers(), request.extensions());
+                refusal.or_sign_in_again(|| base().outward(&pages.sign_in))
+            }
+            // A page beside, perhaps, of which only the spelling was another.
+            None => refusal.or_see(|| self.without_slash(request)),
         }
+    }
+
+    /// Where to sign in, and where to come back to from there.
+    fn sign_in<B>(&self, page: &str, request: &Request<B>) -> String {
+        let base = self.base_of(request.headers(), request.extensions());
+        let page = format!("{}{page}", base.as_str());
+        if *request.method() != Method::GET {
+            return page;
+        }
+        let here = uri_as_sent(request.uri(), request.extensions());
+        let query = here.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let here = format!("{}{}{query}", base.as_str(), self.base.inward(here.path()));
+        let mut location = page + "?redirectTo=";
+        for b in here.bytes() {
+            match b {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                    location.push(char::from(b))
+                }
+                _ => location.push_str(&format!("%{b:02X}")),
+            }
+        }
+        location
     }
 
     /// An invalid credential from an address over its budget is answered otherwise, whatever is wrong with it.
@@ -232,17 +344,20 @@ impl Gate {
     }
 }
 
-/// The refusal of a response whose mark is not *passed*. Where nobody has the gate any more, nobody can tell whether people see it.
+/// The refusal of a response whose mark is not *passed*. Without the gate, it is not known whether people see it.
 pub(super) fn withheld(gate: Option<&Gate>, reason: Reason, mark: &Held, door: Door) -> Refusal {
     tracing::debug!(reason = reason.as_str(), "response withheld");
     let refusal = Refusal::new(reason, true, gate.is_none_or(|gate| gate.opaque));
-    let refusal = refusal.for_people(gate.and_then(|gate| gate.groups.get(door.group).start.as_ref()));
+    let group = gate.map(|gate| gate.groups.get(door.group));
+    let start = group.and_then(|group| group.start.as_ref());
+    let refusal = refusal.for_people(start.map(|start| mark.base().outward(start)));
     if !matches!(reason, Reason::NotAllowed | Reason::Unguarded) {
         // The credential was lost on the way. Where there are pages, people sign in again.
-        let pages = gate.and_then(|gate| gate.groups.get(door.group).pages.as_ref());
-        return match pages {
-            Some(pages) => refusal.or_sign_in(|| pages.sign_in.to_string()),
-            None => refusal,
+        let Some(pages) = group.and_then(|group| group.pages.as_ref()) else { return refusal };
+        let sign_in = || mark.base().outward(&pages.sign_in);
+        return match mark.place() {
+            Some((method, _)) if !is_safe(method) => refusal.or_sign_in_again(sign_in),
+            _ => refusal.or_see(|| Some(sign_in().to_string())),
         };
     }
     let refusal = if door.has_policies() { refusal.by_policy() } else { refusal };
@@ -264,26 +379,18 @@ fn judge(resolved: Resolved, named: Option<Kind>, door: Door, now: Moment) -> Re
     Ok(entry)
 }
 
-/// A page has to prove whose it is. Where a group is protected, who sends an `Authorization` header is judged by that alone.
-fn proves_itself<B>(request: &Request<B>, group: &Group) -> bool {
-    let judged_by_header = group.is_protected() && request.headers().contains_key(AUTHORIZATION);
-    judged_by_header || is_same_origin(request.headers(), request.uri())
-}
-
-/// Where to sign in, and where to come back to from there.
-fn sign_in<B>(page: &str, request: &Request<B>) -> String {
-    if *request.method() != Method::GET {
-        return page.to_owned();
-    }
-    let mut location = format!("{page}?redirectTo=");
-    let here = uri_as_sent(request.uri(), request.extensions());
-    for b in here.path_and_query().map_or("/", |p| p.as_str()).bytes() {
-        match b {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => location.push(char::from(b)),
-            _ => location.push_str(&format!("%{b:02X}")),
-        }
-    }
-    location
+/// What became of the session in a cookie.
+#[cfg(feature = "ui")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SessionCheck {
+    Valid,
+    /// It has ended, or is none.
+    Invalid,
+    NoCookie,
+    /// A credential of this installation in `Authorization` counts instead.
+    Overridden,
+    /// The store could not be asked.
+    Unknown,
 }
 
 /// The path before nesting took its prefix away.

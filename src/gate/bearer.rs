@@ -23,6 +23,33 @@ pub(super) fn presented(headers: &HeaderMap) -> Presented<'_> {
     }
 }
 
+/// Whether one of the `Authorization` headers holds a credential of ours. With `auth_basic`, or a header of its own, a proxy in front
+/// of pages sends another one with every request.
+pub(super) fn any_is_ours(headers: &HeaderMap, is_ours: impl Fn(&[u8]) -> bool) -> bool {
+    headers.get_all(AUTHORIZATION).iter().any(|value| secret(value.as_bytes()).is_some_and(&is_ours))
+}
+
+/// Whether the form is right that a credential comes in: one `Authorization` header, `Bearer`, and a token68 (RFC 9110 section 11.2).
+/// That tells nothing of the credential itself. No header at all is not wrong.
+pub(super) fn is_well_formed(headers: &HeaderMap) -> bool {
+    let token68 = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
+    let well_formed = |value: &[u8]| {
+        let Some((scheme, rest)) = value.split_at_checked(6) else { return false };
+        let token = rest.trim_ascii_start();
+        let padding = token.iter().rev().take_while(|b| **b == b'=').count();
+        let body = &token[..token.len() - padding];
+        let spaces = &rest[..rest.len() - token.len()];
+        let apart = !spaces.is_empty() && spaces.iter().all(|b| *b == b' ');
+        scheme.eq_ignore_ascii_case(b"bearer") && apart && !body.is_empty() && body.iter().all(token68)
+    };
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    match (values.next(), values.next()) {
+        (None, _) => true,
+        (Some(value), None) => well_formed(value.as_bytes()),
+        (Some(_), Some(_)) => false,
+    }
+}
+
 /// What the cookie of this name says, where a group takes cookies. Two of one name are none that can be relied on.
 pub(super) fn in_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Presented<'a> {
     let pairs = headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(|b| *b == b';'));
@@ -107,6 +134,38 @@ mod tests {
             Presented::Secret("a".repeat(512).as_bytes())
         );
         assert_eq!(presented(&HeaderMap::new()), Presented::Nothing);
+    }
+
+    #[test]
+    fn the_form_is_told_from_what_is_in_it() {
+        for value in ["Bearer abc", "bearer   abc", "Bearer a-._~+/9==", &format!("Bearer {}", "a".repeat(600))] {
+            assert!(is_well_formed(&of(&[value])), "{value}");
+        }
+        for value in [
+            "",
+            "abc",
+            "kw_admin_abc",
+            "Bearer",
+            "Bearer ",
+            "Bearer: abc",
+            "Bearer\tabc",
+            "Token abc",
+            "Basic abc",
+            "Bearer \"abc\"",
+            "Bearer 'abc'",
+            "\"Bearer abc\"",
+            "Bearer <abc>",
+            "Bearer a b",
+            "Bearer a,b",
+            "Bearer abc ",
+            "Bearer =",
+            "Bearer a=b",
+            "Bearer Bearer abc",
+        ] {
+            assert!(!is_well_formed(&of(&[value])), "{value:?}");
+        }
+        assert!(is_well_formed(&HeaderMap::new()));
+        assert!(!is_well_formed(&of(&["Bearer abc", "Bearer abc"])));
     }
 
     #[test]

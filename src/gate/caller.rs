@@ -1,6 +1,8 @@
 //! Who sends a request, for the rooms whose handlers work for them.
 
 use super::address::Addresses;
+#[cfg(any(feature = "api", feature = "ui"))]
+use super::address::is_forwarded;
 use super::context::AuthContext;
 #[cfg(any(feature = "api", feature = "ui"))]
 use super::device::device_name;
@@ -20,7 +22,7 @@ pub(crate) struct Caller {
     /// What its client calls itself.
     #[cfg(any(feature = "api", feature = "ui"))]
     pub(crate) device: String,
-    /// By which name it reached the server, if the request says one.
+    /// By which name it reached the server, if the request says one, and it is not a proxy that did.
     #[cfg(any(feature = "api", feature = "ui"))]
     pub(crate) host: Option<String>,
     /// The token, or session, they have presented.
@@ -50,9 +52,13 @@ where
     }
 }
 
-/// By which name the client has reached the server; `None` if it says none, or two.
+/// By which name the client has reached the server; `None` if it says none, or two, or came through a proxy: that may be on this machine,
+/// and its client anywhere.
 #[cfg(any(feature = "api", feature = "ui"))]
 fn host(parts: &Parts) -> Option<&str> {
+    if is_forwarded(&parts.headers) {
+        return None;
+    }
     let authority = parts.uri.authority().map(http::uri::Authority::as_str);
     let mut headers = parts.headers.get_all(HOST).iter();
     match (authority, headers.next(), headers.next()) {

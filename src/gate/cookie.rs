@@ -1,5 +1,6 @@
 //! The cookie that holds the session of pages.
 
+use super::base::Base;
 use crate::domain::Secret;
 use http::HeaderValue;
 
@@ -25,6 +26,9 @@ impl SessionCookie {
     }
 
     /// Its name, for [`Group::pages`](crate::Group::pages). Browsers take the prefix `__Host-` from no other host and no other path.
+    ///
+    /// Below a [base path](crate::Builder::base_path) the pages set another one, which browsers send to that path alone, and page
+    /// groups look for that one first: `__Secure-keyward`, or `keyward-below` over plain HTTP.
     pub fn name(self) -> &'static str {
         if self.plain { "keyward" } else { "__Host-keyward" }
     }
@@ -46,9 +50,58 @@ impl SessionCookie {
         })
     }
 
+    /// The name and the path under this base path. Other servers behind the same host then neither get the secret nor replace it.
+    fn place(self, base: &Base) -> (&'static str, String) {
+        match below_base(self.name()) {
+            Some(name) if !base.is_empty() => (name, format!("{}/", base.as_str())),
+            _ => (self.name(), "/".to_owned()),
+        }
+    }
+
+    /// Whether browsers send it over HTTPS only.
+    #[cfg(feature = "ui")]
+    pub(crate) fn is_secure(self) -> bool {
+        !self.plain
+    }
+
+    /// The name under this base path.
+    #[cfg(feature = "ui")]
+    pub(crate) fn name_at(self, base: &Base) -> &'static str {
+        self.place(base).0
+    }
+
+    /// As [`set`](Self::set), for pages under this base path.
+    #[cfg(feature = "ui")]
+    pub(crate) fn set_at(self, base: &Base, session: &Secret) -> HeaderValue {
+        let value = HeaderValue::from_str(&self.value_at(base, session.expose(), ""));
+        let mut value = value.unwrap_or_else(|_| self.cleared_at(base));
+        value.set_sensitive(true);
+        value
+    }
+
+    /// As [`cleared`](Self::cleared), for pages under this base path.
+    #[cfg(feature = "ui")]
+    pub(crate) fn cleared_at(self, base: &Base) -> HeaderValue {
+        HeaderValue::from_str(&self.value_at(base, "", "; Max-Age=0")).unwrap_or_else(|_| self.cleared())
+    }
+
     fn value(self, secret: &str, more: &str) -> String {
+        self.value_at(&Base::default(), secret, more)
+    }
+
+    fn value_at(self, base: &Base, secret: &str, more: &str) -> String {
         let secure = if self.plain { "" } else { "; Secure" };
-        format!("{}={secret}; Path=/; HttpOnly; SameSite=Strict{secure}{more}", self.name())
+        let (name, path) = self.place(base);
+        format!("{name}={secret}; Path={path}; HttpOnly; SameSite=Strict{secure}{more}")
+    }
+}
+
+/// What the cookie of this name is called below a base path, if it is ours. Browsers take `__Host-` for the path `/` only.
+pub(super) fn below_base(name: &str) -> Option<&'static str> {
+    match name {
+        "__Host-keyward" => Some("__Secure-keyward"),
+        "keyward" => Some("keyward-below"),
+        _ => None,
     }
 }
 
@@ -75,6 +128,21 @@ mod tests {
         assert_eq!(set, expected);
         let plain = SessionCookie::for_plain_http_on_loopback().set(&secret);
         assert_eq!(plain, format!("keyward={}; Path=/; HttpOnly; SameSite=Strict", secret.expose()));
+    }
+
+    #[cfg(feature = "ui")]
+    #[test]
+    fn below_a_base_path_it_is_for_that_path_alone() {
+        let (secret, base) = (secret(), Base::parse("/keys").unwrap());
+        let set = SessionCookie::default().set_at(&base, &secret);
+        let expected = format!("__Secure-keyward={}; Path=/keys/; HttpOnly; SameSite=Strict; Secure", secret.expose());
+        assert_eq!(set, expected);
+        assert_eq!(SessionCookie::for_plain_http_on_loopback().name_at(&base), "keyward-below");
+        for cookie in BOTH {
+            assert_eq!(cookie.set_at(&Base::default(), &secret), cookie.set(&secret));
+            assert_eq!(cookie.cleared_at(&Base::default()), cookie.cleared());
+            assert_eq!(cookie.cleared_at(&base), cookie.value_at(&base, "", "; Max-Age=0"));
+        }
     }
 
     #[test]

@@ -72,7 +72,11 @@ impl<R: Clone> Passage<R> {
             request.body_mut().guard(BodyGuard::new(entry.clone(), mark.clone()));
         }
         request.extensions_mut().insert(AuthContext::new(entry, mark));
-        let page = gate.mark_for_people(door.group(), request);
+        let base = gate.mark_for_people(door.group(), request);
+        let page = base.is_some();
+        if let Some(base) = base {
+            held.seen_under(base);
+        }
         Self { refusals: refusals.clone(), mark: held, door, anonymous, request: refused(request, page) }
     }
 

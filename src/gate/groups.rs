@@ -1,9 +1,11 @@
 //! Route groups: which paths belong together, and which kinds of token open them.
 
+use super::base::Base;
+use super::bearer::{Presented, in_cookie};
 use super::path;
 use super::path::Judged;
 use crate::domain::{Action, Ambiguity, KindSet, Reason};
-use http::Method;
+use http::{HeaderMap, Method};
 use std::sync::Arc;
 
 /// Paths that belong together, and what opens them.
@@ -39,8 +41,10 @@ pub struct Group {
 pub(super) struct Pages {
     /// The cookie that may hold the session's secret.
     pub(super) cookie: String,
+    /// The same where the pages are below a base path.
+    below: Option<&'static str>,
     /// Where people are sent to sign in.
-    pub(super) sign_in: String,
+    pub(super) sign_in: Arc<str>,
 }
 
 /// What opens a group.
@@ -65,6 +69,17 @@ pub enum InvalidGroups {
     /// Two groups cover the same.
     #[error("two groups cover `{0}`")]
     Twice(String),
+    /// A base path that is no plain path.
+    #[error("the base path `{0}` is no plain path: it starts with one `/`, as in `/keys`")]
+    BasePath(String),
+    /// A group below the base path: the same path would be of two groups.
+    #[error("the group `{group}` is below the base path `{base}`: name groups without it, or choose another")]
+    BelowBase {
+        /// The group.
+        group: String,
+        /// The base path.
+        base: String,
+    },
     /// A cookie's name, a sign-in path or a way back that cannot be one.
     #[error(
         "the page group `{0}` needs a cookie name, and plain paths that start with one `/` to sign in and to go back"
@@ -122,11 +137,15 @@ impl Group {
         Self::new(path, Access::Guarded { kinds: KindSet::CONTENT, public_actions: Some(Vec::new()) })
     }
 
-    /// Pages for people, opened by sessions. The secret may be in this cookie too, where no `Authorization` header is, and on
-    /// methods that change something only with a proof of [same origin](Self::same_origin_only). Who is not signed in is sent to
-    /// `sign_in`, with the path to come back to in the query parameter `redirectTo`.
+    /// Pages for people, opened by sessions. The secret may be in this cookie too, where none is in an `Authorization` header, and on
+    /// methods that change something only with a proof of [same origin](Self::same_origin_only). A header that holds no
+    /// credential of this installation, such as the Basic credentials of a proxy in front, leaves the cookie in force. A person who is
+    /// not signed in is sent to `sign_in`, with the path to come back to in the query parameter `redirectTo`; a form that comes without
+    /// a valid session is answered 401, with a page that says so.
     pub fn pages(path: impl Into<String>, cookie: impl Into<String>, sign_in: impl Into<String>) -> Self {
-        let pages = Pages { cookie: cookie.into(), sign_in: sign_in.into() };
+        let cookie = cookie.into();
+        let (below, sign_in) = (super::cookie::below_base(&cookie), sign_in.into().into());
+        let pages = Pages { cookie, below, sign_in };
         let access = Access::Guarded { kinds: KindSet::SESSION, public_actions: None };
         Self { pages: Some(pages), same_origin: true, start: Some("/".into()), ..Self::new(path, access) }
     }
@@ -146,7 +165,8 @@ impl Group {
 
     /// Refuses requests that change something unless the browser proves that a page of the same origin sent them, by
     /// `Sec-Fetch-Site` or `Origin`. For the routes of forms, the sign-in included. In a protected group a request with an
-    /// `Authorization` header is no form's, and needs no proof.
+    /// `Authorization` header is no form's, and needs no proof; among [`pages`](Self::pages) that is so of a header with a credential of
+    /// this installation alone.
     #[must_use]
     pub fn same_origin_only(mut self) -> Self {
         self.same_origin = true;
@@ -215,11 +235,18 @@ impl Group {
 }
 
 impl Pages {
+    /// The session in a request's cookies. The one below a base path is sent to no other path, so it is looked for first.
+    pub(super) fn presented<'h>(&self, headers: &'h HeaderMap) -> Presented<'h> {
+        match self.below.map_or(Presented::Nothing, |name| in_cookie(headers, name)) {
+            Presented::Nothing => in_cookie(headers, &self.cookie),
+            presented => presented,
+        }
+    }
+
     fn is_possible(&self) -> bool {
         let token = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
         let cookie = !self.cookie.is_empty() && self.cookie.bytes().all(token);
-        let local = self.sign_in.starts_with('/') && !self.sign_in.starts_with("//");
-        cookie && local && self.sign_in.bytes().all(|b| b.is_ascii_graphic() && b != b'?' && b != b'#')
+        cookie && is_plain(&self.sign_in)
     }
 }
 
@@ -234,9 +261,13 @@ fn is_plain(path: &str) -> bool {
 pub(super) struct Groups(Vec<Group>);
 
 impl Groups {
-    pub(super) fn new(mut groups: Vec<Group>) -> Result<Self, InvalidGroups> {
+    pub(super) fn new(mut groups: Vec<Group>, base: &Base) -> Result<Self, InvalidGroups> {
         if groups.is_empty() {
             return Err(InvalidGroups::None);
+        }
+        if let Some(below) = groups.iter().find(|group| base.covers(&group.path)) {
+            let base = base.as_str().to_owned();
+            return Err(InvalidGroups::BelowBase { group: below.path.clone(), base });
         }
         for group in &groups {
             let rooted = group.path == "/" || (group.path.starts_with('/') && !group.path.ends_with('/'));
@@ -301,15 +332,15 @@ mod tests {
     use super::*;
 
     fn groups() -> Groups {
-        Groups::new(vec![
+        let groups = vec![
             Group::admin("/admin"),
             Group::content("/admin/api"),
             Group::public("/admin/login").exact(Method::POST),
             Group::content("/api").allow_ambiguous_encoded_slashes(),
             Group::public("/healthz"),
             Group::admin("/api/keys").exact(Method::GET),
-        ])
-        .unwrap()
+        ];
+        Groups::new(groups, &Base::default()).unwrap()
     }
 
     #[test]
@@ -362,7 +393,7 @@ mod tests {
 
     #[test]
     fn impossible_groups_fail_to_build() {
-        let build = |groups: &[Group]| Groups::new(groups.to_vec()).err();
+        let build = |groups: &[Group]| Groups::new(groups.to_vec(), &Base::default()).err();
         assert_eq!(build(&[]), Some(InvalidGroups::None));
         for path in ["", "admin", "/admin/", "//x", "/{id}", "/x/*", "/x?y", "/%2fx"] {
             assert_eq!(build(&[Group::admin(path)]), Some(InvalidGroups::Path(path.into())), "{path}");
@@ -373,6 +404,12 @@ mod tests {
             assert_eq!(build(&[Group::admin("/admin"), Group::public(public)]), Some(shadowing));
             assert_eq!(build(&[Group::admin("/admin"), Group::public(public).shadowing()]), None);
         }
+        let base = Base::parse("/keys").unwrap();
+        let below = |path: &str| Groups::new(vec![Group::admin("/admin"), Group::public(path)], &base).err();
+        for path in ["/keys", "/keys/x"] {
+            assert_eq!(below(path), Some(InvalidGroups::BelowBase { group: path.into(), base: "/keys".into() }));
+        }
+        assert_eq!(below("/keysx"), None);
         for (cookie, sign_in) in
             [("", "/login"), ("a b", "/login"), ("a", "login"), ("a", "//evil.test"), ("a", "/x?y")]
         {

@@ -1,6 +1,7 @@
 //! The mark of a request, which the backstop reads: whether something was required of its caller, and what came of it.
 
 use super::admit::Gate;
+use super::base::Base;
 use crate::domain::{Reason, Requirement};
 use http::Method;
 use std::cell::RefCell;
@@ -120,6 +121,8 @@ struct Slip {
     gate: Weak<Gate>,
     method: Method,
     path: String,
+    /// Under which base path people see the response. Empty but for pages behind a proxy.
+    base: Base,
 }
 
 /// How many slips a thread keeps: as many as requests that are under way on it at a time, within reason.
@@ -170,6 +173,18 @@ impl Held {
         self.0.as_ref().map(|slip| (&slip.method, slip.path.as_str()))
     }
 
+    /// The response is for people, who see it under this base path.
+    pub(super) fn seen_under(&mut self, base: Base) {
+        if let Some(slip) = self.0.as_mut().filter(|_| !base.is_empty()) {
+            slip.base = base;
+        }
+    }
+
+    /// Under which base path people see the response.
+    pub(super) fn base(&self) -> Base {
+        self.0.as_ref().map(|slip| slip.base.clone()).unwrap_or_default()
+    }
+
     /// What was required and is not met.
     pub(super) fn missing(&self) -> Option<Requirement> {
         self.0.as_ref()?.mark.missing.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -181,7 +196,7 @@ impl Drop for Held {
         let Some(slip) = self.0.take() else { return };
         // Only who holds it alone can have it again: a handler may have kept its context, and may still pass or deny. There are
         // no weak references, so who is alone stays alone; the fence lets come first what others did before they let go.
-        if Arc::strong_count(&slip.mark) != 1 {
+        if Arc::strong_count(&slip.mark) != 1 || !slip.base.is_empty() {
             return;
         }
         fence(Ordering::Acquire);

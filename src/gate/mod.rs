@@ -3,6 +3,7 @@
 mod address;
 mod admit;
 mod backstop;
+mod base;
 mod bearer;
 mod body;
 mod budget;
@@ -45,6 +46,9 @@ pub use service::{GateLayer, Gated};
 
 pub(crate) use address::Addresses;
 pub(crate) use admit::Gate;
+#[cfg(feature = "ui")]
+pub(crate) use admit::SessionCheck;
+pub(crate) use base::Base;
 #[cfg(feature = "axum")]
 #[cfg_attr(
     not(any(feature = "api", feature = "ui")),
@@ -66,11 +70,12 @@ impl Gate {
         opaque: bool,
         addresses: Addresses,
         budget: Option<FailureBudget>,
+        base: Base,
     ) -> Result<Self, InvalidGroups> {
-        let groups = groups::Groups::new(groups)?;
+        let groups = groups::Groups::new(groups, &base)?;
         let anonymous = Self::nobody(&groups, &resolver);
         let (budget, unguarded) = (budget.map(budget::Budget::new), backstop::Unguarded::default());
-        Ok(Self { groups, anonymous, format, resolver, opaque, addresses, budget, unguarded })
+        Ok(Self { groups, anonymous, format, resolver, opaque, addresses, budget, base, unguarded })
     }
 
     pub(crate) fn format(&self) -> &SecretFormat {
@@ -84,6 +89,17 @@ impl Gate {
     #[cfg(feature = "ui")]
     pub(crate) fn content_path(&self) -> Option<&str> {
         self.groups.iter().find_map(groups::Group::content_path)
+    }
+
+    /// The configured base path.
+    #[cfg(feature = "axum")]
+    pub(crate) fn base(&self) -> &Base {
+        &self.base
+    }
+
+    /// Where the browser that sent this request sees our addresses.
+    pub(crate) fn base_of(&self, headers: &http::HeaderMap, extensions: &http::Extensions) -> Base {
+        base::of_request(&self.base, &self.addresses, headers, extensions)
     }
 
     pub(crate) fn resolver(&self) -> &Arc<Resolver> {

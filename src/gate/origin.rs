@@ -26,6 +26,14 @@ pub(super) fn is_same_origin(headers: &HeaderMap, uri: &Uri) -> bool {
     matches!((host, origin), (Some(host), Some(origin)) if !host.is_empty() && host.eq_ignore_ascii_case(origin))
 }
 
+/// Whether all that is wrong may be that a proxy asks for another host than the browser did: the browser sends no `Sec-Fetch-Site`, as
+/// none does over plain HTTP, and its `Origin` names another host than `Host`.
+pub(super) fn hosts_differ(headers: &HeaderMap, uri: &Uri) -> bool {
+    let names_one = |origin: &str| origin.starts_with("https://") || origin.starts_with("http://");
+    let origin = headers.get(ORIGIN).and_then(|v| v.to_str().ok());
+    !headers.contains_key(SEC_FETCH_SITE) && origin.is_some_and(names_one) && !is_same_origin(headers, uri)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

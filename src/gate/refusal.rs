@@ -11,6 +11,8 @@ use std::time::Duration;
 pub(super) const RETRY_LATER: Duration = Duration::from_secs(1);
 
 const INVALID: &str = "Missing or invalid credentials";
+/// Says what to send, and nothing of any token.
+const WRONG_FORM: &str = "Send one header of the form Authorization: Bearer <token>";
 /// As [`error_json`] writes it: what a flood of them costs is counted in nanoseconds.
 const INVALID_JSON: &str = concat!(
     r#"{"data":null,"error":{"status":401,"name":"UnauthorizedError","#,
@@ -34,6 +36,17 @@ pub struct Refusal {
     retry_after: Option<Duration>,
     /// Where people see it: where its way back leads.
     start: Option<Arc<str>>,
+    /// What a page about it says besides. Boxed, as nearly no refusal has it and each is moved around.
+    page: Option<Box<Page>>,
+}
+
+/// What a page says besides the reason.
+#[derive(Clone, Debug)]
+enum Page {
+    /// A form came without a valid session: where to sign in.
+    SignInAgain(Arc<str>),
+    /// A form came from another host than it was sent to, as a proxy makes it look.
+    AnotherHost,
 }
 
 impl Refusal {
@@ -61,8 +74,8 @@ impl Refusal {
             Reason::Unavailable(_) => (S::SERVICE_UNAVAILABLE, "ServiceUnavailableError", "Try again in a moment"),
         };
         let retry_after = matches!(reason, Reason::Unavailable(_)).then_some(RETRY_LATER);
-        let (scope, location, anonymous, start) = (None, None, false, None);
-        Self { reason, status, name, message, scope, protected, location, anonymous, retry_after, start }
+        let (scope, location, anonymous, start, page) = (None, None, false, None, None);
+        Self { reason, status, name, message, scope, protected, location, anonymous, retry_after, start, page }
     }
 
     /// Names what was missing, as a scope of RFC 6750 section 3.
@@ -86,20 +99,57 @@ impl Refusal {
         self
     }
 
-    /// Where there are pages, whoever is not signed in is sent to do so.
-    pub(super) fn or_sign_in(mut self, location: impl FnOnce() -> String) -> Self {
-        if matches!(self.status, StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS) {
-            self.location = HeaderValue::from_str(&location()).ok();
-        }
-        if self.location.is_some() {
-            self.status = StatusCode::SEE_OTHER;
+    /// The `Authorization` header has not the form that is read. Which token it holds, if any, does not matter.
+    pub(super) fn of_wrong_form(mut self) -> Self {
+        if self.status == StatusCode::UNAUTHORIZED {
+            (self.message, self.anonymous) = (WRONG_FORM, true);
         }
         self
     }
 
+    /// The form that sent this names another host in `Origin` than `Host` does.
+    pub(super) fn by_another_host(mut self) -> Self {
+        self.message = "Forbidden: Origin and Host differ. A proxy in between has to leave Host as it is";
+        self.page = Some(Box::new(Page::AnotherHost));
+        self
+    }
+
+    /// Sends people elsewhere, to sign in or to the page that was meant.
+    pub(super) fn or_see(mut self, location: impl FnOnce() -> Option<String>) -> Self {
+        use StatusCode as S;
+        if matches!(self.status, S::UNAUTHORIZED | S::TOO_MANY_REQUESTS | S::NOT_FOUND) {
+            self.location = location().and_then(|location| HeaderValue::from_str(&location).ok());
+        }
+        if self.location.is_some() {
+            self.status = S::SEE_OTHER;
+        }
+        self
+    }
+
+    /// A form came without a valid session. The browser is not led away from it: that would lose what was typed, without a word.
+    pub(super) fn or_sign_in_again(mut self, sign_in: impl FnOnce() -> Arc<str>) -> Self {
+        if self.status == StatusCode::UNAUTHORIZED {
+            self.page = Some(Box::new(Page::SignInAgain(sign_in())));
+        }
+        self
+    }
+
+    /// Where to sign in again, if a form came without a valid session.
+    pub(super) fn sign_in_again(&self) -> Option<&str> {
+        match self.page.as_deref() {
+            Some(Page::SignInAgain(sign_in)) => Some(sign_in),
+            _ => None,
+        }
+    }
+
+    /// Whether a proxy may have changed the host.
+    pub(super) fn is_by_another_host(&self) -> bool {
+        matches!(self.page.as_deref(), Some(Page::AnotherHost))
+    }
+
     /// People see it, if there is a way back for them.
-    pub(super) fn for_people(mut self, start: Option<&Arc<str>>) -> Self {
-        self.start = start.cloned();
+    pub(super) fn for_people(mut self, start: Option<Arc<str>>) -> Self {
+        self.start = start;
         self
     }
 
@@ -125,7 +175,8 @@ impl Refusal {
         self.reason
     }
 
-    /// 400, 401, 403, 404 or 503; 429 over a [failure budget](crate::FailureBudget); 303 where people are sent to sign in.
+    /// 400, 401, 403, 404 or 503; 429 over a [failure budget](crate::FailureBudget); 303 where people are sent to sign in, or to the page
+    /// that was meant.
     pub fn status(&self) -> StatusCode {
         self.status
     }
@@ -353,7 +404,7 @@ mod tests {
     #[test]
     fn people_see_a_page_unless_they_are_sent_elsewhere() {
         let start: Arc<str> = "/admin".into();
-        let refusal = || Refusal::uncounted(Reason::NoCredential, true, false).for_people(Some(&start));
+        let refusal = || Refusal::uncounted(Reason::NoCredential, true, false).for_people(Some(start.clone()));
         let shown = |refusal: &Refusal, page| {
             let request = RefusedRequest { grpc: false, version: Version::HTTP_11, page };
             let answer: Response<Bytes> = Json.answer(refusal, request);
@@ -361,7 +412,7 @@ mod tests {
         };
         assert_eq!(shown(&refusal(), true).0, "text/html; charset=utf-8");
         assert_eq!(shown(&refusal(), false).0, "application/json");
-        let sent_elsewhere = refusal().or_sign_in(|| "/sign-in".into());
+        let sent_elsewhere = refusal().or_see(|| Some("/sign-in".into()));
         let json = error_json(StatusCode::SEE_OTHER, sent_elsewhere.name, sent_elsewhere.message);
         assert_eq!(shown(&sent_elsewhere, true), ("application/json".to_owned(), json));
     }

@@ -1,5 +1,6 @@
 //! The guarded router: a route without a requirement does not compile.
 
+use super::base::Base;
 use super::context::NotAllowed;
 use super::extract::Auth;
 use super::page::{ForPeople, Words, harden};
@@ -8,10 +9,10 @@ use super::require::Require;
 use crate::domain::{Reason, Requirement, authenticated};
 use axum::Router;
 use axum::extract::Request;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, Route};
-use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use http::{Method, StatusCode};
 use std::convert::Infallible;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -99,25 +100,31 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
         GuardedRouter(self.0.with_state(state))
     }
 
-    /// The router, with its 404 and 405 guarded.
-    pub(crate) fn into_router(self) -> Router<S> {
-        self.0.fallback(no_route).method_not_allowed_fallback(no_method)
+    /// The router, with its 404 and 405 guarded. What is asked for below the base path is the same as without: proxies take it away, or
+    /// leave it.
+    pub(crate) fn into_router(self, base: &Base) -> Router<S> {
+        let router = self.0.fallback(no_route).method_not_allowed_fallback(no_method);
+        if base.is_empty() { router } else { router.clone().nest(base.as_str(), router) }
     }
 }
 
 async fn no_route(auth: Option<Auth>, request: Request) -> Result<Response, NotAllowed> {
     known(auth)?;
     let refusal = Refusal::uncounted(Reason::NoGroup, false, false);
-    Ok(match request.extensions().get::<ForPeople>() {
-        Some(ForPeople(start)) => refusal.as_page(start),
-        None => refusal.as_json(),
-    })
+    let Some(ForPeople { start, base }) = request.extensions().get() else { return Ok(refusal.as_json()) };
+    // Pages have one spelling.
+    let shorter = request.uri().path().strip_suffix('/').filter(|shorter| !shorter.is_empty());
+    if let (&(Method::GET | Method::HEAD), Some(shorter)) = (request.method(), shorter) {
+        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+        return Ok(Redirect::to(&format!("{}{shorter}{query}", base.as_str())).into_response());
+    }
+    Ok(refusal.as_page(start))
 }
 
 async fn no_method(auth: Option<Auth>, request: Request) -> Result<Response, NotAllowed> {
     known(auth)?;
     let status = StatusCode::METHOD_NOT_ALLOWED;
-    if let Some(ForPeople(start)) = request.extensions().get() {
+    if let Some(ForPeople { start, .. }) = request.extensions().get() {
         let advice = "This address does not take what was sent to it. Go back, and try again from there.";
         let mut response = (status, Words { heading: "Not possible", advice }.html(start)).into_response();
         harden(response.headers_mut());

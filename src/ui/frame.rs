@@ -88,7 +88,7 @@ impl Viewer {
 
     /// The first page that is for them.
     pub(super) fn home(&self) -> &'static str {
-        self.sections().next().map_or("/admin/me", |(href, ..)| href)
+        self.sections().next().map_or(super::ME, |(href, ..)| href)
     }
 
     /// Whether they hold an action, without conditions. What is shown by it is asked again by the route.
@@ -140,7 +140,7 @@ pub(super) fn origin(headers: &HeaderMap) -> String {
 /// Everything that a page needs comes from its own origin, no other page may show it in a frame, and nobody is told where a reader
 /// came from.
 pub(super) async fn shield(mut response: Response) -> Response {
-    const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; \
+    const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; \
                        base-uri 'none'; frame-ancestors 'none'";
     let headers = response.headers_mut();
     let is_page = headers.get(CONTENT_TYPE).is_none_or(|kind| kind.as_bytes().starts_with(b"text/html"));

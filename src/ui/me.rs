@@ -1,5 +1,6 @@
 //! My profile: names, e-mail address, password, sessions.
 
+use super::base::redirect;
 use super::failure::{Complaints, Failure};
 use super::form::{Id, Query, Sent};
 use super::frame::{Frame, Viewer};
@@ -14,7 +15,7 @@ use crate::service::{Password, ProfileUpdate, ServiceError, Sessions};
 use crate::store::{EventQuery, Paging};
 use askama::Template;
 use axum::extract::State;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::StatusCode;
 use std::collections::HashMap;
@@ -167,7 +168,7 @@ async fn save_names(State(pages): State<Pages>, viewer: Viewer, sent: Sent) -> R
         ..ProfileUpdate::default()
     };
     match sessions(&pages, &viewer).only_if(sent.version()?).update_me(update).await {
-        Ok(_) => Ok(Redirect::to(&format!("{ME}?done=saved")).into_response()),
+        Ok(_) => Ok(redirect(&format!("{ME}?done=saved")).into_response()),
         Err(error) => {
             let (status, names) = complaints(error)?;
             page(&pages, &viewer, status, None, &Found { names, ..Found::default() }, Some(&sent)).await
@@ -183,7 +184,7 @@ async fn save_email(State(pages): State<Pages>, viewer: Viewer, sent: Sent) -> R
     };
     match sessions(&pages, &viewer).only_if(sent.version()?).update_me(update).await {
         // The same address again changes nothing, and ends nothing.
-        Ok(owner) if owner.email == viewer.owner.email => Ok(Redirect::to(&format!("{ME}?done=saved")).into_response()),
+        Ok(owner) if owner.email == viewer.owner.email => Ok(redirect(&format!("{ME}?done=saved")).into_response()),
         Ok(_) => Ok(ended_by_email(&pages)),
         Err(error) => {
             let (status, email) = complaints(error)?;
@@ -219,6 +220,6 @@ async fn end_session(State(pages): State<Pages>, viewer: Viewer, Id(id): Id) -> 
     sessions(&pages, &viewer).revoke(TokenId(id)).await?;
     Ok(match viewer.session == Some(TokenId(id)) {
         true => signed_out(&pages),
-        false => Redirect::to(&format!("{ME}?done=ended")).into_response(),
+        false => redirect(&format!("{ME}?done=ended")).into_response(),
     })
 }

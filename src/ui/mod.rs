@@ -17,6 +17,9 @@
 //! A person signs in at `/admin/auth/login` and has a session in a cookie, which counts on these pages only, never on the API. Who
 //! is not signed in is sent there, and comes back. What changes something has to come from a page of the same origin.
 //!
+//! The cookie is `SameSite=Strict`: a link from a mail comes without it. The sign-in page then asks once more, from its own site, and
+//! leads on if there is a session. After signing in it checks that the browser has kept the cookie, and says so if not.
+//!
 //! No rule lives here: a page asks a service for whoever is signed in, and shows what that answers.
 
 mod access;
@@ -24,6 +27,7 @@ mod admin_tokens;
 mod affected;
 mod assets;
 mod audit;
+mod base;
 mod content_tokens;
 mod event;
 mod facts;
@@ -52,9 +56,12 @@ use crate::keyward::{Builder, Keyward};
 use crate::store::{Store, WriteStore};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
+use base::{base, redirect};
 use http::Method;
 use state::Pages;
 
+/// Where people come in by hand.
+const ENTRANCE: &str = "/admin";
 /// Where people sign in.
 const SIGN_IN: &str = "/admin/auth/login";
 /// Where they look after their own account.
@@ -63,12 +70,15 @@ const ME: &str = "/admin/me";
 const HOME: &str = "/admin/settings";
 
 /// Pages that nobody has to be signed in for. What they send has to come from themselves.
-const OPEN: [&str; 3] = [SIGN_IN, "/admin/auth/register-admin", "/admin/auth/register"];
+const OPEN: [&str; 3] = [SIGN_IN, sign_in::FIRST, sign_in::INVITED];
 
 /// All of the pages. Merge it with your own routes, and put the gate around both.
+///
+/// Behind a proxy that puts a prefix before all paths, say [`Builder::base_path`].
 pub fn router<S: WriteStore>(keyward: &Keyward<S>) -> GuardedRouter {
+    let pages = Pages::new(keyward);
     GuardedRouter::new()
-        .public("/admin", get(|| async { Redirect::to(HOME) }))
+        .public(ENTRANCE, get(|| async { redirect(HOME) }))
         .public(assets::STYLE, get(assets::style))
         .public(assets::SCRIPT, get(assets::script))
         .public(assets::ICON, get(assets::icon))
@@ -80,12 +90,13 @@ pub fn router<S: WriteStore>(keyward: &Keyward<S>) -> GuardedRouter {
         .merge(tokens::routes::<content_tokens::ContentTokens>())
         .merge(me::routes())
         .merge(audit::routes())
-        .with_state(Pages::new(keyward))
+        .with_state(pages.clone())
+        .layer(axum::middleware::from_fn_with_state(pages, base::within))
         .layer(axum::middleware::map_response(frame::shield))
 }
 
 async fn home(viewer: frame::Viewer) -> Redirect {
-    Redirect::to(viewer.home())
+    redirect(viewer.home())
 }
 
 /// A page, not to be kept by anybody.
@@ -112,14 +123,15 @@ impl<S: Store> Builder<S> {
     ///
     /// `/admin` itself leads to the pages; everything else below it is none of theirs.
     pub fn ui(self, cookie: SessionCookie) -> Self {
-        let pages = |path| Group::pages(path, cookie.name(), SIGN_IN).for_people("/admin");
+        let pages = |path| Group::pages(path, cookie.name(), SIGN_IN).for_people(ENTRANCE);
         let open = OPEN.into_iter().flat_map(|path| {
-            let of = |method| Group::public(path).exact(method).same_origin_only().for_people("/admin");
+            let of = |method| Group::public(path).exact(method).same_origin_only().for_people(ENTRANCE);
             [of(Method::GET), of(Method::POST)]
         });
-        let assets =
-            [assets::STYLE, assets::SCRIPT, assets::ICON, "/admin"].map(|path| Group::public(path).exact(Method::GET));
-        let all = [pages("/admin/settings"), pages(ME), pages("/admin/auth/logout")];
+        let assets = [assets::STYLE, assets::SCRIPT, assets::ICON, sign_in::SESSION]
+            .map(|path| Group::public(path).exact(Method::GET));
+        let entrance = Group::public(ENTRANCE).exact(Method::GET).for_people(ENTRANCE);
+        let all = [pages(HOME), pages(ME), pages(sign_in::SIGN_OUT), entrance];
         all.into_iter().chain(open).chain(assets).fold(self.session_cookie(cookie), Self::group)
     }
 }

@@ -1,5 +1,6 @@
 //! Settings > Administration Panel > Roles.
 
+use super::base::redirect;
 use super::failure::{Complaints, Failure};
 use super::form::{Id, Query, Sent};
 use super::frame::{Frame, Viewer};
@@ -15,7 +16,7 @@ use crate::service::{RoleUpdate, Roles, ServiceError};
 use crate::store::{Clamped, NewRole};
 use askama::Template;
 use axum::extract::State;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::StatusCode;
 use serde::Deserialize;
@@ -245,7 +246,7 @@ async fn save_new(State(pages): State<Pages>, viewer: Viewer, sent: Sent) -> Res
     let (name, description) = (sent.text("name"), sent.text("description"));
     let new = NewRole::new(name).description(description).permissions(chosen.permissions());
     match roles(&pages, &viewer).create(new).await {
-        Ok(role) => Ok(Redirect::to(&format!("{LIST}/{}?done=created", role.id)).into_response()),
+        Ok(role) => Ok(redirect(&format!("{LIST}/{}?done=created", role.id)).into_response()),
         Err(error) => {
             let found = Complaints::from(error)?;
             new_page(&pages, &viewer, StatusCode::BAD_REQUEST, &found, (name, description), &chosen, 0).await
@@ -336,7 +337,7 @@ async fn save(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent: Sent
     let roles = roles(&pages, &viewer).only_if(sent.version()?);
     let chosen = Chosen::sent_for_role(&sent)?;
     let (status, extra) = match update(&pages, &roles, id, &sent, &chosen).await {
-        Ok(None) => return Ok(Redirect::to(&format!("{LIST}/{id}?done=saved")).into_response()),
+        Ok(None) => return Ok(redirect(&format!("{LIST}/{id}?done=saved")).into_response()),
         Ok(taken) => (StatusCode::OK, Extra { taken, ..Extra::default() }),
         Err(error) => (StatusCode::BAD_REQUEST, Extra { found: Complaints::from(error)?, ..Extra::default() }),
     };
@@ -379,7 +380,7 @@ fn proposed(permissions: &[Permission]) -> Value {
 
 async fn delete(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent: Sent) -> Result<Response, Failure> {
     match roles(&pages, &viewer).only_if(sent.version()?).delete(RoleId(id)).await {
-        Ok(_) => Ok(Redirect::to(&format!("{LIST}?done=deleted")).into_response()),
+        Ok(_) => Ok(redirect(&format!("{LIST}?done=deleted")).into_response()),
         Err(error) => {
             let extra = Extra { found: Complaints::from(error)?, ..Extra::default() };
             one_page(&pages, &viewer, StatusCode::BAD_REQUEST, RoleId(id), extra).await

@@ -1,5 +1,6 @@
 //! Signing in and out, and registering.
 
+use super::base::{of_request, redirect};
 use super::failure::{Complaints, Failure};
 use super::form::{Query, Sent};
 use super::frame::{Frame, Viewer};
@@ -7,25 +8,30 @@ use super::list::address;
 use super::state::Pages;
 use super::{HOME, ME, SIGN_IN, render};
 use crate::domain::{authenticated, is_loopback_host};
-use crate::gate::{Caller, GuardedRouter};
+use crate::gate::{Caller, GuardedRouter, SessionCheck};
 use crate::service::{FirstAdmin, Password, Registration, ServiceError, Sessions, SignedIn};
 use askama::Template;
 use axum::extract::State;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::StatusCode;
-use http::header::SET_COOKIE;
+use http::header::{CACHE_CONTROL, SET_COOKIE};
+use http::request::Parts;
 use serde::Deserialize;
 
-const FIRST: &str = "/admin/auth/register-admin";
-const INVITED: &str = "/admin/auth/register";
+pub(super) const FIRST: &str = "/admin/auth/register-admin";
+pub(super) const INVITED: &str = "/admin/auth/register";
+pub(super) const SIGN_OUT: &str = "/admin/auth/logout";
+/// Where a page asks whether its session still lives.
+pub(super) const SESSION: &str = "/admin/auth/session";
 
 pub(super) fn routes() -> GuardedRouter<Pages> {
     GuardedRouter::new()
         .public(SIGN_IN, get(show).post(sign_in))
+        .public(SESSION, get(lives))
         .public(FIRST, get(show_first).post(register_first))
         .public(INVITED, get(show_invited).post(register))
-        .route("/admin/auth/logout", authenticated(), post(sign_out))
+        .route(SIGN_OUT, authenticated(), post(sign_out))
 }
 
 #[derive(Template)]
@@ -62,6 +68,34 @@ struct Back {
     /// Why they are here, by a word.
     #[serde(default)]
     done: String,
+    /// Not empty right after signing in: whether the browser has kept the cookie is to be seen.
+    #[serde(default)]
+    check: String,
+    /// Not empty if this was asked for once more, from here.
+    #[serde(default)]
+    again: String,
+}
+
+/// Asks for an address once more. The browser then comes from a page of ours, and sends the cookie that it sends to no other site.
+#[derive(Template)]
+#[template(path = "again.html")]
+struct AgainPage {
+    address: String,
+}
+
+#[derive(Template)]
+#[template(path = "no_cookie.html")]
+struct NoCookiePage {
+    frame: Frame,
+    /// The cookie needs HTTPS.
+    secure: bool,
+}
+
+/// Says that a header of the request counts instead of the cookie.
+#[derive(Template)]
+#[template(path = "overridden.html")]
+struct OverriddenPage {
+    frame: Frame,
 }
 
 #[derive(Deserialize)]
@@ -71,18 +105,57 @@ struct Invitation {
     registration_token: String,
 }
 
-async fn show(State(pages): State<Pages>, Query(back): Query<Back>) -> Result<Response, Failure> {
+async fn show(State(pages): State<Pages>, Query(back): Query<Back>, parts: Parts) -> Result<Response, Failure> {
     if pages.sessions.setup_code().await?.is_some() {
-        return Ok(Redirect::to(FIRST).into_response());
+        return Ok(redirect(FIRST).into_response());
+    }
+    let session = pages.session(&parts).await;
+    match session {
+        SessionCheck::Valid => return Ok(redirect(inside(&back.redirect_to)).into_response()),
+        // Pages would send the reader back here, whatever is in the cookie.
+        SessionCheck::Overridden => {
+            let page = OverriddenPage { frame: Frame::outside("Not signed in") };
+            return Ok(render(StatusCode::OK, &page));
+        }
+        // Either none came back, or there are several of which none counts.
+        SessionCheck::NoCookie | SessionCheck::Invalid if !back.check.is_empty() => {
+            tracing::debug!("a browser did not send the session's cookie back right after signing in");
+            let page = NoCookiePage { frame: Frame::outside("Not signed in yet"), secure: pages.cookie.is_secure() };
+            return Ok(render(StatusCode::OK, &page));
+        }
+        SessionCheck::NoCookie if back.again.is_empty() && comes_from_elsewhere(&parts) => {
+            let address = [("redirectTo", back.redirect_to.as_str()), ("done", &back.done), ("again", "1")];
+            return Ok(render(StatusCode::OK, &AgainPage { address: address_of(&address) }));
+        }
+        SessionCheck::NoCookie | SessionCheck::Invalid | SessionCheck::Unknown => {}
     }
     let said = match back.done.as_str() {
         "email" => {
             Some("Your e-mail address is changed, and all of your sessions have ended. Sign in with the new one.")
         }
         "password" => Some("Your password is changed, and all of your sessions have ended. Sign in with the new one."),
+        _ if session == SessionCheck::Invalid => Some("Your session has ended. Sign in to go on."),
         _ => None,
     };
     Ok(login(StatusCode::OK, said, &Complaints::default(), &back.redirect_to, ""))
+}
+
+fn address_of(parameters: &[(&str, &str)]) -> String {
+    address(SIGN_IN, parameters)
+}
+
+/// Whether a page of another site has led here, which browsers tell where the cookie works at all.
+fn comes_from_elsewhere(parts: &Parts) -> bool {
+    parts.headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site")
+}
+
+/// Whether there is a session: 204, or 401. Where that is not known, a form is to be sent all the same.
+async fn lives(State(pages): State<Pages>, parts: Parts) -> Response {
+    let status = match pages.session(&parts).await {
+        SessionCheck::Valid | SessionCheck::Overridden | SessionCheck::Unknown => StatusCode::NO_CONTENT,
+        SessionCheck::Invalid | SessionCheck::NoCookie => StatusCode::UNAUTHORIZED,
+    };
+    (status, [(CACHE_CONTROL, "no-store")]).into_response()
 }
 
 fn login(status: StatusCode, said: Option<&'static str>, found: &Complaints, back: &str, email: &str) -> Response {
@@ -108,14 +181,19 @@ fn visitor(pages: &Pages, caller: &Caller) -> Sessions {
     pages.sessions.clone().by(crate::domain::Doer::Visitor).from(caller.address).on_device(&caller.device)
 }
 
-/// Somebody has signed in: always with a new session, whatever cookie they came with.
+/// Hands over a session: always a new one, whatever cookie came. The way on leads past the sign-in page, which sees whether the cookie
+/// came back.
 fn enter(pages: &Pages, signed_in: &SignedIn, back: &str) -> Response {
-    let cookie = pages.cookie.set(&signed_in.session.secret);
-    ([(SET_COOKIE, cookie)], Redirect::to(inside(back))).into_response()
+    let cookie = pages.cookie.set_at(&of_request(), &signed_in.session.secret);
+    let on = address_of(&[("check", "1"), ("redirectTo", inside(back))]);
+    ([(SET_COOKIE, cookie)], redirect(&on)).into_response()
 }
 
 /// Where to go after signing in: to a page of ours, and nowhere else.
 fn inside(back: &str) -> &str {
+    // Most likely it is as the browser saw it.
+    let base = of_request();
+    let back = base.inward(back);
     let path = back.split_once('?').map_or(back, |(path, _)| path);
     // Our paths have nothing to encode, and a browser takes `%2e%2e` for `..`.
     let plain = back.bytes().all(|b| b.is_ascii_graphic() && b != b'\\')
@@ -146,12 +224,12 @@ pub(super) fn ended_by_password(pages: &Pages) -> Response {
 }
 
 fn leave(pages: &Pages, to: &str) -> Response {
-    ([(SET_COOKIE, pages.cookie.cleared())], Redirect::to(to)).into_response()
+    ([(SET_COOKIE, pages.cookie.cleared_at(&of_request()))], redirect(to)).into_response()
 }
 
 async fn show_first(State(pages): State<Pages>, caller: Caller) -> Result<Response, Failure> {
     if pages.sessions.setup_code().await?.is_none() {
-        return Ok(Redirect::to(SIGN_IN).into_response());
+        return Ok(redirect(SIGN_IN).into_response());
     }
     Ok(first(&pages, &caller, StatusCode::OK, &Complaints::default(), None))
 }

@@ -1,14 +1,16 @@
 //! What the pages work with.
 
+use super::base::of_request;
 use super::failure::Failure;
 use super::frame::Viewer;
 use super::matrix::Words;
 use crate::domain::{Catalogue, Ceiling, Clock, Conditions, Timestamp};
-use crate::gate::{Addresses, BodyReader, SessionCookie};
+use crate::gate::{Addresses, BodyReader, Gate, SessionCheck, SessionCookie};
 use crate::keyward::Keyward;
 use crate::service::{Events, Owners, Policy, Roles, Sessions, Tokens};
 use crate::store::WriteStore;
 use axum::extract::FromRef;
+use http::request::Parts;
 use std::sync::Arc;
 
 /// The services, for nobody in particular, and what never changes.
@@ -30,6 +32,7 @@ pub(super) struct Pages {
     pub(super) open_setup: bool,
     /// Where content routes begin.
     pub(super) content_path: Arc<str>,
+    pub(super) gate: Arc<Gate>,
     clock: Arc<dyn Clock>,
 }
 
@@ -52,12 +55,19 @@ impl Pages {
             seals: settings.encryption.is_some(),
             open_setup: settings.open_setup,
             content_path: keyward.content_path().unwrap_or_default().into(),
+            gate: keyward.gate().clone(),
             clock: keyward.clock(),
         }
     }
 
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Whether a request to a page outside of the gate has a valid session.
+    pub(super) async fn session(&self, parts: &Parts) -> SessionCheck {
+        let names = [self.cookie.name_at(&of_request()), self.cookie.name()];
+        self.gate.has_session(&names, &parts.headers, &parts.extensions).await
     }
 
     /// All that the viewer may grant.

@@ -1,5 +1,6 @@
 //! The pages of tokens, as far as both kinds have them alike.
 
+use super::base::{base, redirect};
 use super::failure::{Complaints, Failure};
 use super::form::{Id, Query, Sent};
 use super::frame::{Frame, Viewer, origin};
@@ -13,7 +14,7 @@ use crate::gate::GuardedRouter;
 use crate::service::{DescribedToken, IssuedToken, Reveal, ServiceError, TokenUpdate, Tokens};
 use crate::store::{Paging as Page, TokenQuery, TokenSort};
 use axum::extract::State;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode};
 
@@ -132,7 +133,7 @@ impl ShownKey {
     ) -> Self {
         let (try_it, path) = S::to_try(pages);
         // As the browser names us; what it sends is escaped like any other text.
-        let url = format!("{}{path}", origin(headers));
+        let url = format!("{}{}{path}", origin(headers), base());
         Self { title, text, secret: secret.expose().to_owned(), try_it, url }
     }
 }
@@ -273,7 +274,7 @@ async fn save<S: Side>(
         ..S::update(&pages, &before, &sent)?
     };
     match tokens.only_if(sent.version()?).update(TokenId(id), update).await {
-        Ok(_) => Ok(Redirect::to(&format!("{}/{id}?done=saved", S::LIST)).into_response()),
+        Ok(_) => Ok(redirect(&format!("{}/{id}?done=saved", S::LIST)).into_response()),
         Err(error) => {
             let found = Complaints::from(error)?;
             let extra = Extra { sent: Some(&sent), ..Extra::default() };
@@ -320,5 +321,5 @@ async fn remove<S: Side>(
     sent: Sent,
 ) -> Result<Response, Failure> {
     tokens::<S>(&pages, &viewer).only_if(sent.version()?).revoke(TokenId(id)).await?;
-    Ok(Redirect::to(&format!("{}?done=deleted", S::LIST)).into_response())
+    Ok(redirect(&format!("{}?done=deleted", S::LIST)).into_response())
 }

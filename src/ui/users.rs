@@ -1,11 +1,13 @@
 //! Settings > Administration Panel > Users.
 
 use super::affected::Affected;
+use super::base::{base, redirect};
 use super::failure::{Complaints, Failure};
 use super::form::{Id, Query, Sent};
 use super::frame::{Frame, Viewer, origin};
 use super::list::Asked;
 use super::roles::Taken;
+use super::sign_in::INVITED;
 use super::state::Pages;
 use super::time::When;
 use super::user_list::{Badge, all_roles, list, out_of_reach, owners};
@@ -16,7 +18,7 @@ use crate::service::{Invited, OwnerUpdate, Owners, ServiceError};
 use crate::store::NewOwner;
 use askama::Template;
 use axum::extract::State;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode};
 use std::collections::BTreeMap;
@@ -245,7 +247,7 @@ async fn invite_again(
 fn shown_once(viewer: &Viewer, headers: &HeaderMap, invited: Invited, before: Timestamp, beside: Beside) -> Response {
     let Invited { owner, secret, ends } = invited;
     // Letters, digits and underscores: nothing to encode.
-    let link = format!("{}/admin/auth/register?registrationToken={}", origin(headers), secret.expose());
+    let link = format!("{}{}{INVITED}?registrationToken={}", origin(headers), base(), secret.expose());
     let invitation = Invitation { link, email: owner.email.clone(), ends: When::of(ends, before) };
     let extra = Extra { invitation: Some(invitation), ..Extra::default() };
     page_of(viewer, StatusCode::OK, before, &owner, beside, extra)
@@ -342,7 +344,7 @@ async fn save(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent: Sent
     let id = OwnerId(id);
     let owners = owners(&pages, &viewer).only_if(sent.version()?);
     let (status, extra) = match update(&owners, id, given_roles(&pages, &sent).await?, &sent).await {
-        Ok(None) => return Ok(Redirect::to(&format!("{LIST}/{id}?done=saved")).into_response()),
+        Ok(None) => return Ok(redirect(&format!("{LIST}/{id}?done=saved")).into_response()),
         Ok(taken) => (StatusCode::OK, Extra { taken, ..Extra::default() }),
         Err(error) => (StatusCode::BAD_REQUEST, Extra { found: Complaints::from(error)?, ..Extra::default() }),
     };
@@ -379,14 +381,14 @@ async fn set_state(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent:
     };
     let update = OwnerUpdate { active, blocked, ..OwnerUpdate::default() };
     match owners(&pages, &viewer).only_if(sent.version()?).update(OwnerId(id), update).await {
-        Ok(_) => Ok(Redirect::to(&format!("{LIST}/{id}?done={deed}")).into_response()),
+        Ok(_) => Ok(redirect(&format!("{LIST}/{id}?done={deed}")).into_response()),
         Err(error) => refused(&pages, &viewer, OwnerId(id), error).await,
     }
 }
 
 async fn delete(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent: Sent) -> Result<Response, Failure> {
     match owners(&pages, &viewer).only_if(sent.version()?).delete(OwnerId(id)).await {
-        Ok(_) => Ok(Redirect::to(&format!("{LIST}?done=deleted")).into_response()),
+        Ok(_) => Ok(redirect(&format!("{LIST}?done=deleted")).into_response()),
         Err(error) => refused(&pages, &viewer, OwnerId(id), error).await,
     }
 }

@@ -13,7 +13,8 @@ use tempfile::TempDir;
 /// Set to 1 where a test that finds no browser must fail and not be skipped.
 const REQUIRED: &str = "KEYWARD_REQUIRE_BROWSER";
 
-/// It only ever loads pages of this machine, and nothing else is to be found for it.
+/// It only ever loads pages of this machine, and nothing else is to be found for it. `keys.lan` is a name that browsers trust no more than
+/// one of a local network.
 const FLAGS: [&str; 13] = [
     "--headless",
     "--no-sandbox",
@@ -27,7 +28,7 @@ const FLAGS: [&str; 13] = [
     "--disable-extensions",
     "--lang=en-US",
     "--window-size=1280,900",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
+    "--host-resolver-rules=MAP keys.lan 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
 ];
 
 /// Says that something is missing, or fails where it must not be.

@@ -16,5 +16,6 @@ mod scene;
 #[path = "../platform/server.rs"]
 #[allow(dead_code, reason = "the tests of the platform use more of it")]
 mod server;
+mod session;
 mod stale;
 mod tutorial;

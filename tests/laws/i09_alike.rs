@@ -29,17 +29,13 @@ async fn byte_for_byte() {
             format!("Bearer {made_up}"),
             format!("Bearer {}", "0123456789abcdef".repeat(16)),
             "Bearer nope".into(),
-            "Bearer".into(),
-            "Basic dXNlcjpwYXNz".into(),
+            format!("bearer   {}", wrong_kind.secret.expose()),
             format!("Bearer {}", "a".repeat(600)),
         ];
         let mut answers = Vec::new();
         for credential in &credentials {
             answers.push(app.get(path).header(AUTHORIZATION, credential).await);
         }
-        let two = format!("Bearer {}", admin.secret.expose());
-        answers.push(app.get(path).header(AUTHORIZATION, &two).header(AUTHORIZATION, "Bearer x").await);
-        answers.push(app.get(path).header(AUTHORIZATION, "Bearer x").header(AUTHORIZATION, &two).await);
         for answer in &answers {
             assert_eq!(answer.status, 401, "{answer:?}");
             assert_eq!(answer.headers, answers[0].headers, "{answer:?}");
@@ -54,6 +50,41 @@ async fn byte_for_byte() {
         });
         assert_eq!(first.json(), serde_json::json!({"data": null, "error": error}));
     }
+}
+
+/// What is wrong with the form of the header is said, and nothing of what is in it: it is the same with a valid secret, which is not
+/// looked at.
+#[tokio::test]
+async fn a_wrong_form_is_named_alike_whatever_it_holds() {
+    let world = World::new();
+    let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
+    let (valid, gone) = (world.super_admin().issue().await, world.super_admin().issue().await);
+    world.keyward.tokens().revoke(gone.token).await.unwrap();
+    let mut answers = Vec::new();
+    for secret in [valid.secret.expose(), gone.secret.expose(), "nope", ""] {
+        for form in [
+            "Token {}",
+            "{}",
+            "Bearer: {}",
+            "Bearer \"{}\"",
+            "'Bearer {}'",
+            "Bearer <{}>",
+            "Bearer\t{}",
+            "Bearer x {}",
+            "Basic {}",
+        ] {
+            answers.push(app.get("/admin/x").header(AUTHORIZATION, &form.replace("{}", secret)).await);
+        }
+        let one = format!("Bearer {secret}");
+        answers.push(app.get("/admin/x").header(AUTHORIZATION, &one).header(AUTHORIZATION, "Bearer x").await);
+        answers.push(app.get("/admin/x").header(AUTHORIZATION, "Bearer x").header(AUTHORIZATION, &one).await);
+    }
+    for answer in &answers {
+        answer.assert_status(401).assert_refused(keyward::Reason::Invalid(keyward::Invalid::Malformed));
+        assert_eq!((&answer.headers, &answer.body), (&answers[0].headers, &answers[0].body), "{answer:?}");
+    }
+    assert_eq!(answers[0].headers["www-authenticate"], "Bearer", "no token was judged");
+    assert_eq!(answers[0].json()["error"]["message"], "Send one header of the form Authorization: Bearer <token>");
 }
 
 #[tokio::test]

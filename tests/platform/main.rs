@@ -4,10 +4,12 @@
 mod flood;
 mod halted;
 mod keeping;
+mod nginx;
 mod rows;
 mod server;
 mod shared;
 mod signing_in;
+mod started;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -89,8 +91,11 @@ fn one_credential_of_the_right_kind() {
     let nope = "Authorization: Bearer nope";
     let webhooks = |headers: &[&str]| server.send("GET", "/admin/webhooks", headers, "");
     let wrong = webhooks(&[nope]).assert(401);
-    for headers in [&[nope, &root][..], &[&root, nope], &[&root, &root], &[&full, &root], &[&full]] {
-        assert_eq!(webhooks(headers).assert(401).text, wrong.text);
+    assert_eq!(webhooks(&[&full]).assert(401).text, wrong.text);
+    let two = webhooks(&[nope, nope]).assert(401);
+    assert!(two.text.contains("Send one header"));
+    for headers in [[nope, &root], [&root, nope], [&root, &root], [&full, &root]] {
+        assert_eq!(webhooks(&headers).assert(401).text, two.text);
     }
     assert!(wrong.head.contains("cache-control: no-store") && wrong.head.contains("www-authenticate: bearer"));
     webhooks(&[]).assert(401);
@@ -148,7 +153,9 @@ fn an_empty_one_is_registered_over_http_and_a_lost_password_is_set_anew() {
     let mut command = platform(&file);
     command.arg("--empty");
     let server = Server::start(command);
-    assert!(!server.said.iter().any(|line| line.contains("kw_")), "on loopback nothing secret is printed");
+    // The setup code is for another host name alone, so nothing else secret is printed.
+    let secrets: Vec<_> = server.said.iter().filter(|line| line.contains("kw_")).collect();
+    assert!(matches!(secrets[..], [line] if line.starts_with("by another host name")), "{secrets:?}");
     let body =
         json!({"email": "a@example.test", "firstname": "A", "lastname": "", "password": "Passw0rd!"}).to_string();
     let json = ["Content-Type: application/json"];

@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -57,12 +57,17 @@ impl Server {
         Self { child, address, said }
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Its errors and its log, if they were piped.
+    pub fn take_stderr(&mut self) -> ChildStderr {
+        self.child.stderr.take().unwrap()
     }
 
     /// The process.
@@ -94,21 +99,26 @@ impl Server {
 
     /// Sends a request with this path and these header lines as they are.
     pub fn send(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
-        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
-        for header in headers {
-            request += &format!("{header}\r\n");
-        }
-        request += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let line = format!("{method} {path}");
-        Answer { line, status, head: head.to_lowercase(), text: body.to_owned() }
+        send(self.address, method, path, headers, body)
     }
+}
+
+/// The same to whatever listens at this address.
+pub fn send(address: SocketAddr, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
+    let mut request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
+    for header in headers {
+        request += &format!("{header}\r\n");
+    }
+    request += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let line = format!("{method} {path}");
+    Answer { line, status, head: head.to_lowercase(), raw_head: head.to_owned(), text: body.to_owned() }
 }
 
 impl Drop for Server {
@@ -128,6 +138,8 @@ pub struct Answer {
     pub status: u16,
     /// Status line and headers, in lower case.
     pub head: String,
+    /// The same as it came.
+    raw_head: String,
     pub text: String,
 }
 
@@ -136,6 +148,14 @@ impl Answer {
     pub fn assert(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{} answered {}", self.line, self.text);
         self
+    }
+
+    /// The value of a header, as it came.
+    #[track_caller]
+    pub fn raw(&self, name: &str) -> String {
+        let named = |line: &&str| line.split_once(':').is_some_and(|(n, _)| n.eq_ignore_ascii_case(name));
+        let line = self.raw_head.lines().find(named).unwrap_or_else(|| panic!("no {name}: {self:?}"));
+        line[name.len() + 1..].trim().to_owned()
     }
 
     /// What stands at this path of the body: `/data/title`.

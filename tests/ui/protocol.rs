@@ -105,8 +105,8 @@ fn every_route_is_named_here() {
             declared += if path.ends_with("tokens.rs") { 2 * named } else { named };
         }
     }
-    // `/admin` and two addresses that differ in their query only.
-    assert_eq!(declared, PAGES.len() + FORMS.len() + 2 * OPEN.len() + FILES.len() + 1 - 2);
+    // `/admin`, `/admin/auth/session`, and two addresses that differ in their query only.
+    assert_eq!(declared, PAGES.len() + FORMS.len() + 2 * OPEN.len() + FILES.len() + 2 - 2);
 }
 
 #[tokio::test]
@@ -127,7 +127,10 @@ async fn who_is_not_signed_in_is_sent_to_sign_in_and_comes_back() {
     }
     for (path, _) in FORMS {
         let answer = app.post(path).header(SITE, "same-origin").form(&[]).await;
-        assert_eq!(answer.assert_status(303).headers[LOCATION], SIGN_IN, "{path}");
+        // The browser stays with the form, and is told what to do.
+        let page = text(answer.assert_status(401));
+        assert!(page.contains("Your session has ended"), "{path}: {page}");
+        assert!(page.contains("<a href=\"/admin/auth/login\" target=\"_blank\""), "{path}: {page}");
     }
     assert_eq!(app.get("/admin").await.assert_status(303).headers[LOCATION], "/admin/settings");
 }
@@ -142,13 +145,22 @@ async fn signing_in_leads_back_to_pages_of_ours_and_nowhere_else() {
         let fields = [("email", "a@example.test"), ("password", "Passw0rd!"), ("redirectTo", back)];
         app.post(SIGN_IN).header(SITE, "same-origin").form(&fields).await
     };
+    let lead_on = async |signed_in: Answer| {
+        let session = signed_in.headers[SET_COOKIE].to_str().unwrap().split(';').next().unwrap().to_owned();
+        let check = signed_in.assert_status(303).headers[LOCATION].to_str().unwrap();
+        assert!(check.starts_with(&format!("{SIGN_IN}?check=1&")), "{check}");
+        // With the cookie it leads on, without it says why it does not.
+        let without = app.get(check).await;
+        assert!(text(without.assert_status(200)).contains("the cookie needs HTTPS"), "{check}");
+        app.get(check).header(COOKIE, &session).await.assert_status(303).headers[LOCATION].to_str().unwrap().to_owned()
+    };
     for (path, _) in PAGES {
-        assert_eq!(sign_in(path).await.assert_status(303).headers[LOCATION], path);
+        assert_eq!(lead_on(sign_in(path).await).await, path);
     }
     for other in
         ["", "https://evil.test", "//evil.test", "/\\evil.test", "/admin/users", "/admin/settings/../x", "javascript:x"]
     {
-        assert_eq!(sign_in(other).await.assert_status(303).headers[LOCATION], "/admin/settings", "{other}");
+        assert_eq!(lead_on(sign_in(other).await).await, "/admin/settings", "{other}");
     }
     let answers = [sign_in("").await, sign_in("").await];
     let set = answers.map(|answer| answer.headers[SET_COOKIE].to_str().unwrap().to_owned());
@@ -157,6 +169,89 @@ async fn signing_in_leads_back_to_pages_of_ours_and_nowhere_else() {
         assert_eq!((name, flags), (COOKIE_NAME, " Path=/; HttpOnly; SameSite=Strict; Secure"));
     }
     assert_ne!(set[0], set[1], "always a new session");
+}
+
+#[tokio::test]
+async fn the_sign_in_page_leads_on_who_is_signed_in() {
+    let (world, app) = app();
+    let session = world.super_admin().sign_in().await;
+    let to = |path: &str| format!("{SIGN_IN}?redirectTo={path}");
+    assert_eq!(open(&app, &session, SIGN_IN).await.assert_status(303).headers[LOCATION], "/admin/settings");
+    assert_eq!(open(&app, &session, &to("/admin/me")).await.assert_status(303).headers[LOCATION], "/admin/me");
+    assert_eq!(open(&app, &session, &to("//evil.test")).await.assert_status(303).headers[LOCATION], "/admin/settings");
+    open(&app, &session, "/admin/auth/session").await.assert_status(204);
+    world.keyward.tokens().revoke(session.token).await.unwrap();
+    let form = open(&app, &session, &to("/admin/me")).await;
+    assert!(text(form.assert_status(200)).contains("Your session has ended"));
+    open(&app, &session, "/admin/auth/session").await.assert_status(401);
+    app.get("/admin/auth/session").await.assert_status(401);
+    // A token is no session, wherever it is.
+    let token = world.super_admin().issue().await;
+    open(&app, &token, SIGN_IN).await.assert_status(200);
+    app.get(SIGN_IN).bearer(&session.secret).await.assert_status(200);
+    // A proxy that adds a token of ours: the pages lead here, and from here nothing leads back.
+    let session = world.super_admin().sign_in().await;
+    let with_token = |path: &str| app.get(path).header(COOKIE, &cookie(&session)).bearer(&token.secret);
+    let sign_in = with_token("/admin/settings").await.assert_status(303).headers[LOCATION].to_str().unwrap().to_owned();
+    assert!(text(with_token(&sign_in).await.assert_status(200)).contains("counts instead of your sign-in"));
+}
+
+#[tokio::test]
+async fn a_link_from_another_site_asks_once_more_from_here() {
+    let (world, app) = app();
+    let session = world.super_admin().sign_in().await;
+    // The browser leaves the cookie out, here and where it is sent to.
+    let place = app.get("/admin/settings/users?q=a").header(SITE, "cross-site").await;
+    let sign_in = place.assert_status(303).headers[LOCATION].to_str().unwrap();
+    let again = app.get(sign_in).header(SITE, "cross-site").await;
+    let page = text(again.assert_status(200));
+    let (_, rest) = page.split_once("content=\"0;url=").unwrap();
+    let address = rest.split_once('"').unwrap().0.replace("&#38;", "&");
+    // From there it comes with the cookie.
+    let on = app.get(&address).header(SITE, "same-origin").header(COOKIE, &cookie(&session)).await;
+    assert_eq!(on.assert_status(303).headers[LOCATION], "/admin/settings/users?q=a");
+    // Who has none sees the form, and nothing goes round in circles.
+    for site in ["same-origin", "cross-site"] {
+        let form = app.get(&address).header(SITE, site).await;
+        assert!(text(form.assert_status(200)).contains("value=\"/admin/settings/users?q=a\""), "{site}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_with_a_slash_at_its_end_leads_to_the_page() {
+    let (world, app) = app();
+    let session = world.super_admin().sign_in().await;
+    for (from, to) in [
+        ("/admin/", "/admin"),
+        ("/admin/auth/login/", "/admin/auth/login"),
+        ("/admin/auth/login/?redirectTo=x", "/admin/auth/login?redirectTo=x"),
+        ("/admin/settings/users/?q=a", "/admin/settings/users?q=a"),
+        ("/admin/settings/", "/admin/settings"),
+    ] {
+        assert_eq!(open(&app, &session, from).await.assert_status(303).headers[LOCATION], to, "{from}");
+    }
+    for from in ["/admin/", "/admin/auth/login/"] {
+        assert_eq!(app.get(from).await.assert_status(303).headers[LOCATION], from.trim_end_matches('/'));
+        app.post(from).header(SITE, "same-origin").form(&[]).await.assert_status(401);
+    }
+    // What is no page stays what it was.
+    app.get("/admin/users/").await.assert_status(401);
+    app.get("/admin//").await.assert_status(400);
+    app.get("/elsewhere/").await.assert_status(404);
+}
+
+#[tokio::test]
+async fn a_form_through_a_proxy_that_changes_the_host_is_told_so() {
+    let (world, app) = app();
+    let session = world.super_admin().sign_in().await;
+    let (host, origin) = (http::header::HOST, http::header::ORIGIN);
+    let post =
+        || app.post("/admin/me").header(COOKIE, &cookie(&session)).header(host.clone(), "127.0.0.1:8080").form(&[]);
+    let told = post().header(origin.clone(), "http://keys.lan").await;
+    assert!(text(told.assert_status(403)).contains("proxy_set_header Host $http_host"), "{}", text(&told));
+    // Where the browser says from where it comes, it is not the host that differs.
+    let foreign = post().header(origin, "http://keys.lan").header(SITE, "cross-site").await;
+    assert!(!text(foreign.assert_status(403)).contains("proxy"), "{}", text(&foreign));
 }
 
 #[tokio::test]
@@ -172,9 +267,14 @@ async fn only_a_session_opens_pages_by_cookie_and_never_the_api() {
             // Nor in the header: pages are for people.
             assert_ne!(app.get(path).bearer(&key.secret).await.status, 200, "{path}");
         }
-        // A header beside a good cookie counts, even a bad one.
-        let both = app.get(path).header(COOKIE, &cookie(&session)).header(AUTHORIZATION, "Bearer nope").await;
-        assert_ne!(both.status, 200, "{path}");
+        // A credential of ours in the header counts, even a bad one; another one leaves the cookie in force.
+        let both = |header: String| app.get(path).header(COOKIE, &cookie(&session)).header(AUTHORIZATION, &header);
+        let status = open(&app, &session, path).await.status;
+        let ours = format!("Bearer {}", admin.secret.expose());
+        assert!(both(ours).await.assert_status(303).headers[LOCATION].to_str().unwrap().starts_with(SIGN_IN), "{path}");
+        for other in ["Bearer nope", "Basic eDp5", ""] {
+            assert_eq!(both(other.to_owned()).await.status, status, "{path} {other}");
+        }
     }
     for path in ["users/me", "users", "roles", "admin-tokens", "api-tokens", "audit-logs", "users/me/sessions"] {
         let path = format!("/admin/{path}");
@@ -202,7 +302,9 @@ async fn every_form_proves_that_it_is_ours() {
         }
         // A credential that browsers send by themselves is no proof either.
         let basic = app.post(path).header(AUTHORIZATION, "Basic eDp5").header(SITE, "cross-site").form(&[]).await;
-        assert!(matches!(basic.status.as_u16(), 303 | 403), "{basic:?}");
+        basic.assert_status(403).assert_refused(Reason::CrossOrigin);
+        let basic = post().header(AUTHORIZATION, "Basic eDp5").await;
+        basic.assert_status(403).assert_refused(Reason::CrossOrigin);
     }
     // They are still signed in.
     open(&app, &session, "/admin/me").await.assert_ok();

@@ -106,6 +106,20 @@ impl Tokens {
         one(&mut *view, token).await
     }
 
+    /// Returns the token that acts, without its secret and without its owner: its name, its expiry and its grants.
+    ///
+    /// # Errors
+    /// [`ServiceError::Forbidden`] if the actor is no token of these kinds.
+    pub async fn read_own(&self) -> Result<DescribedToken, ServiceError> {
+        let mut view = self.change.view().await?;
+        match self.change.actor(&mut view).await? {
+            Actor::Token(token) if self.kinds.contains(token.kind()) => {
+                Ok(DescribedToken { owner: None, ..one(&mut *view, token).await? })
+            }
+            _ => Err(ServiceError::Forbidden("a session is no admin token: send an admin token")),
+        }
+    }
+
     /// A token, and its secret if that was kept and whoever asks may see it.
     ///
     /// # Errors

@@ -54,10 +54,52 @@
     const open = document.querySelector(".side").classList.toggle("open");
     button.setAttribute("aria-expanded", String(open));
   });
-  // A form is sent once, however often somebody clicks.
-  on("submit", "form[method=post]", (form, event) => {
-    if (form.dataset.sent) event.preventDefault();
+  // A form is sent once, however often its button is clicked, and only while the session lives: what was typed stays on the page until
+  // the reader has signed in again. Where the answer is not known, the server judges the form as always.
+  const { session, signIn } = document.body.dataset;
+  const asks = (form) => session && !form.matches('[action$="/auth/logout"]');
+  const lives = async () => {
+    try {
+      return (await fetch(session, { signal: AbortSignal.timeout(3000) })).status !== 401;
+    } catch {
+      return true;
+    }
+  };
+  const ended = (form) => {
+    all("[data-ended]").forEach((notice) => notice.remove());
+    const notice = document.createElement("div");
+    notice.className = "notice bad";
+    notice.dataset.ended = "";
+    notice.setAttribute("role", "alert");
+    notice.tabIndex = -1;
+    const text = document.createElement("p");
+    const link = Object.assign(document.createElement("a"), { href: signIn, target: "_blank", rel: "noopener", textContent: "Sign in in a new tab" });
+    text.append("Your session has ended. Nothing was saved, and what you typed is still here. ", link, ", then come back to this tab and send it again.");
+    notice.append(text);
+    form.prepend(notice);
+    notice.focus();
+  };
+  on("submit", "form[method=post]", async (form, event) => {
+    if (form.dataset.lives) {
+      delete form.dataset.lives;
+      return;
+    }
+    if (form.dataset.sent || asks(form)) event.preventDefault();
+    if (form.dataset.sent) return;
     form.dataset.sent = "yes";
+    if (!asks(form)) return;
+    if (!(await lives())) {
+      delete form.dataset.sent;
+      ended(form);
+      return;
+    }
+    form.dataset.lives = "yes";
+    form.requestSubmit(event.submitter);
+    // It was changed in the meantime, and cannot be sent as it is now.
+    if (form.dataset.lives) {
+      delete form.dataset.lives;
+      delete form.dataset.sent;
+    }
   });
   addEventListener("pageshow", () => all("form").forEach((form) => { delete form.dataset.sent; }));
   on("change", "[data-submit]", (control) => control.form.requestSubmit());

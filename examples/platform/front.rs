@@ -1,0 +1,56 @@
+//! What stands in front: proxies that are trusted, the path that browsers see, and who may use demo data.
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use keyward::{Builder, ProxyHeader, SessionCookie, Store};
+
+/// What the command line says of it.
+#[derive(Default)]
+pub(crate) struct Front {
+    /// Addresses and networks of proxies.
+    pub(crate) proxies: Vec<String>,
+    /// They say in `Forwarded`, and not in `X-Forwarded-For`, for whom they ask.
+    pub(crate) forwarded: bool,
+    pub(crate) base_path: String,
+    /// Whether the cookie needs HTTPS, if the command line says so.
+    pub(crate) secure_cookies: Option<bool>,
+}
+
+impl Front {
+    /// Whether something is said of a proxy: then a server on loopback is not for its own machine alone.
+    pub(crate) fn is_there(&self) -> bool {
+        !self.proxies.is_empty() || !self.base_path.is_empty() || self.secure_cookies == Some(true)
+    }
+
+    /// `alone`: no other machine can connect, as far as is known.
+    pub(crate) fn apply<S: Store>(self, mut builder: Builder<S>, alone: bool) -> Builder<S> {
+        if !self.proxies.is_empty() {
+            let header = if self.forwarded { ProxyHeader::Forwarded } else { ProxyHeader::XForwardedFor };
+            builder = builder.trusted_proxies(self.proxies, header);
+        }
+        if alone {
+            builder = builder.trust_the_first_visitor();
+        }
+        let secure = self.secure_cookies.unwrap_or(!alone);
+        let cookie = if secure { SessionCookie::default() } else { SessionCookie::for_plain_http_on_loopback() };
+        builder.base_path(self.base_path).ui(cookie)
+    }
+}
+
+/// The passwords of demo data are known. A request that a proxy has forwarded may come from anywhere.
+pub(crate) async fn own_machine_only(request: Request, next: Next) -> Response {
+    if !is_forwarded(request.headers()) {
+        return next.run(request).await;
+    }
+    let text = "This server has demo data, whose passwords are public. It answers no request that a proxy has forwarded: start \
+                it with another database, or with --demo if that is meant.\n";
+    (StatusCode::FORBIDDEN, text).into_response()
+}
+
+fn is_forwarded(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| {
+        matches!(name.as_str(), "forwarded" | "via" | "x-real-ip") || name.as_str().starts_with("x-forwarded-")
+    })
+}
