@@ -4,10 +4,10 @@ use crate::options::Bug;
 use crate::world::now;
 use async_trait::async_trait;
 use keyward::store::{
-    Applied, Change, ChangeLog, Following, Poll, Record, Snapshot, Store, StoreError, Transaction, Use, View,
+    Applied, Change, ChangeLog, Following, KeyCheck, Poll, Record, Snapshot, Store, StoreError, Transaction, Use, View,
     WriteStore,
 };
-use keyward::{Digest, PostgresStore, Timestamp};
+use keyward::{Digest, OwnerId, PasswordHash, PostgresStore, Timestamp};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -68,10 +68,22 @@ impl Store for Flawed {
             (following, _) => following,
         }
     }
+
+    async fn key_checks(&self) -> Result<Option<Vec<KeyCheck>>, StoreError> {
+        self.inner.key_checks().await
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
 }
 
 #[async_trait]
 impl WriteStore for Flawed {
+    async fn sign_in_candidate(&self, email: &str) -> Result<Option<(OwnerId, PasswordHash)>, StoreError> {
+        self.inner.sign_in_candidate(email).await
+    }
+
     async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError> {
         self.inner.begin().await
     }

@@ -86,11 +86,13 @@ impl Deed {
     /// Whether the store is as this makes it.
     pub(crate) async fn happened(&self, thing: &Thing, connection: &mut PgConnection) -> Result<bool, BoxError> {
         let there = match self {
-            Self::Switch { .. } => "SELECT EXISTS (SELECT 1 FROM keyward_owner WHERE id = $1 AND state = 'active')",
-            Self::Shrink => "SELECT EXISTS (SELECT 1 FROM keyward_role_permission WHERE role_id = $1)",
-            Self::Grant { .. } => "SELECT EXISTS (SELECT 1 FROM keyward_grant WHERE token_id = $1)",
-            Self::Revoke => "SELECT EXISTS (SELECT 1 FROM keyward_token WHERE id = $1)",
-            Self::Regenerate => "SELECT EXISTS (SELECT 1 FROM keyward_token WHERE id = $1 AND hint = $2)",
+            Self::Switch { .. } => {
+                "SELECT EXISTS (SELECT 1 FROM public.keyward_owner WHERE id = $1 AND state = 'active')"
+            }
+            Self::Shrink => "SELECT EXISTS (SELECT 1 FROM public.keyward_role_permission WHERE role_id = $1)",
+            Self::Grant { .. } => "SELECT EXISTS (SELECT 1 FROM public.keyward_grant WHERE token_id = $1)",
+            Self::Revoke => "SELECT EXISTS (SELECT 1 FROM public.keyward_token WHERE id = $1)",
+            Self::Regenerate => "SELECT EXISTS (SELECT 1 FROM public.keyward_token WHERE id = $1 AND hint = $2)",
         };
         let mut query = sqlx::query_scalar(there).bind(thing.id());
         if let (Self::Regenerate, Thing::Own { target, .. }) = (self, thing) {

@@ -286,7 +286,7 @@ impl World {
         let deed = Deed::Switch { active };
         let done = async {
             let state = if active { "active" } else { "deactivated" };
-            let switch = sqlx::query("UPDATE keyward_owner SET state = $2 WHERE id = $1").bind(id).bind(state);
+            let switch = sqlx::query("UPDATE public.keyward_owner SET state = $2 WHERE id = $1").bind(id).bind(state);
             switch.execute(&mut PgConnection::connect(&self.url).await?).await
         };
         match done.await {
@@ -332,7 +332,7 @@ impl World {
         for Doubtful { thing, deed, change, by_hand } in doubtful {
             let mut tx = connection.begin().await?;
             // Whoever had it has ended, one way or the other.
-            sqlx::query("SELECT seq FROM keyward_epoch WHERE id = 1 FOR UPDATE").execute(&mut *tx).await?;
+            sqlx::query("SELECT seq FROM public.keyward_epoch WHERE id = 1 FOR UPDATE").execute(&mut *tx).await?;
             let happened = deed.happened(&thing, &mut tx).await?;
             let seen = now();
             tx.commit().await?;
