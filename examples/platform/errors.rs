@@ -1,29 +1,8 @@
 //! Errors at the start: the place, the cause and the remedy on one line.
 
 use std::error::Error;
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-
-/// A database file that could not be opened.
-#[derive(Debug)]
-pub(crate) struct Unopened {
-    pub(crate) file: String,
-    pub(crate) source: keyward::StoreError,
-}
-
-impl fmt::Display for Unopened {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let advice = "check that its directory exists, that this user may write there, and that the file is a database of this program";
-        write!(f, "cannot open {:?}, {advice}", self.file)
-    }
-}
-
-impl Error for Unopened {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.source)
-    }
-}
 
 /// Says why an address could not be bound, and what helps.
 pub(crate) fn not_bound(address: SocketAddr, error: &io::Error) -> String {

@@ -69,8 +69,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
             println!("{file} is as it was in {backup}; the database from before is kept as {file}.before-restore");
         }
         (Place::File(file), _) => {
-            let store =
-                SqliteStore::open(file).await.map_err(|source| errors::Unopened { file: file.clone(), source })?;
+            let store = SqliteStore::open(file).await?;
             let database = Database::file(file).await?;
             serve(store, database, options).await?;
         }

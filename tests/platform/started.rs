@@ -148,8 +148,7 @@ fn errors_at_the_start_name_the_place_the_cause_and_the_remedy() {
     let dir = TempDir::new().unwrap();
     let path = |name: &str| dir.path().join(name).display().to_string();
     let (_, line) = refused(platform_on(&format!("sqlite:{}", path("missing/x.db"))));
-    assert!(line.contains(&path("missing/x.db")) && line.contains("check that its directory exists"), "{line}");
-    assert_eq!(line.matches("unable to open database file").count(), 1, "{line}");
+    assert!(line.contains(&format!("the directory {} does not exist: create it", path("missing"))), "{line}");
     std::fs::write(path("text"), "no database, and longer than the header of one: ".repeat(20)).unwrap();
     let (_, line) = refused(platform_on(&format!("sqlite:{}", path("text"))));
     assert!(line.contains(&path("text")) && line.contains("not an SQLite database"), "{line}");
