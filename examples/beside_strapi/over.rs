@@ -2,7 +2,7 @@
 
 use crate::options::Over;
 use keyward::strapi::{StrapiStore, import};
-use keyward::{Keyward, MemoryStore, PostgresStore, ReferenceSalt, Salt, SqliteStore, WriteStore};
+use keyward::{Keyward, MemoryStore, PostgresStore, ReferenceSalt, Salt, SaltRing, SqliteStore, WriteStore};
 use sqlx::{AnyConnection, Connection};
 use std::error::Error;
 use std::io::Write;
@@ -68,8 +68,11 @@ async fn into(
     reference_salt: ReferenceSalt,
     over: Over,
 ) -> Result<(), Box<dyn Error>> {
-    // Nothing is issued here, so any salt will do.
-    let (salt, _) = Salt::generate()?;
+    // Nothing is issued here, so any salt will do. That of the installation is compared with its data.
+    let salt = match std::env::var("KEYWARD_SALT") {
+        Ok(salts) => SaltRing::parse(&salts).map_err(|error| format!("KEYWARD_SALT: {error}"))?,
+        Err(_) => Salt::generate()?.0.into(),
+    };
     let mut builder = Keyward::builder(store).salt(salt).reference_salt(reference_salt).admin("/admin");
     if let Some(keys) = over.encryption {
         builder = builder.encryption(keys);

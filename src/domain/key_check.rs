@@ -206,9 +206,14 @@ impl ConfiguredKeys {
     }
 
     /// Compares all keys with the known check values, and returns those that are to be kept from now on.
-    pub(crate) fn compare(&self, known: &[KeyCheck]) -> Result<Vec<KeyCheck>, KeyMismatch> {
-        KeyKind::ALL.into_iter().try_for_each(|kind| self.compare_kind(kind, known))?;
-        Ok(self.checks.iter().filter(|check| !known.contains(check)).cloned().collect())
+    ///
+    /// Where nothing is issued, the hash key may be any, and its check value is not kept.
+    pub(crate) fn compare(&self, known: &[KeyCheck], issues: bool) -> Result<Vec<KeyCheck>, KeyMismatch> {
+        let concerns = |kind: KeyKind| issues || kind != KeyKind::Hash;
+        let kinds = KeyKind::ALL.into_iter().filter(|kind| concerns(*kind));
+        kinds.into_iter().try_for_each(|kind| self.compare_kind(kind, known))?;
+        let new = |check: &&KeyCheck| concerns(check.kind) && !known.contains(check);
+        Ok(self.checks.iter().filter(new).cloned().collect())
     }
 
     /// Compares the keys that decide which credentials are valid.
@@ -275,33 +280,33 @@ mod tests {
 
     #[test]
     fn a_key_that_takes_anothers_place_is_named() {
-        let known = keys(ONE, ONE, "kw").compare(&[]).unwrap();
+        let known = keys(ONE, ONE, "kw").compare(&[], true).unwrap();
         assert_eq!(known.len(), 3);
-        assert_eq!(keys(ONE, ONE, "kw").compare(&known), Ok(vec![]));
-        assert_eq!(keys(TWO, ONE, "kw").compare(&known), Err(KeyProblem::HashKey("0".into()).into()));
-        assert_eq!(keys(ONE, TWO, "kw").compare(&known), Err(KeyProblem::EncryptionKey("0".into()).into()));
+        assert_eq!(keys(ONE, ONE, "kw").compare(&known, true), Ok(vec![]));
+        assert_eq!(keys(TWO, ONE, "kw").compare(&known, true), Err(KeyProblem::HashKey("0".into()).into()));
+        assert_eq!(keys(ONE, TWO, "kw").compare(&known, true), Err(KeyProblem::EncryptionKey("0".into()).into()));
         assert_eq!(keys(ONE, TWO, "kw").judge(&known), Ok(()), "it opens no credential");
         let prefix = KeyProblem::Prefix { known: "kw".into(), given: "acme".into() };
-        assert_eq!(keys(ONE, ONE, "acme").compare(&known), Err(prefix.into()));
+        assert_eq!(keys(ONE, ONE, "acme").compare(&known, true), Err(prefix.into()));
         let none = KeyProblem::HashKeys("`2030`".into(), "`0`".into());
-        assert_eq!(keys(&format!("2030:{TWO}"), ONE, "kw").compare(&known), Err(none.into()));
+        assert_eq!(keys(&format!("2030:{TWO}"), ONE, "kw").compare(&known, true), Err(none.into()));
         let accepted = ConfiguredKeys {
             accepted: vec![KeyKind::Hash, KeyKind::Encryption, KeyKind::Prefix],
             ..keys(TWO, TWO, "acme")
         };
-        assert_eq!(accepted.compare(&known).unwrap(), accepted.checks);
+        assert_eq!(accepted.compare(&known, true).unwrap(), accepted.checks);
     }
 
     #[test]
     fn a_ring_with_the_former_key_fits_under_any_names() {
-        let known = keys(ONE, ONE, "kw").compare(&[]).unwrap();
+        let known = keys(ONE, ONE, "kw").compare(&[], true).unwrap();
         for ring in [format!("2030:{TWO},0:{ONE}"), format!("{TWO},2025:{ONE}"), format!("2025:{ONE}")] {
             let keys = keys(&ring, &ring, "kw");
-            assert!(keys.compare(&known).is_ok(), "{ring}");
+            assert!(keys.compare(&known, true).is_ok(), "{ring}");
             assert!(keys.has(KeyKind::Hash, "0", &known));
         }
         let without = keys(ONE, "", "kw");
-        assert_eq!(without.compare(&known), Ok(vec![]), "a node that seals nothing needs no encryption key");
+        assert_eq!(without.compare(&known, true), Ok(vec![]), "a node that seals nothing needs no encryption key");
         assert!(!without.has(KeyKind::Encryption, "0", &known));
     }
 

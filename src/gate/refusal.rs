@@ -18,6 +18,11 @@ const INVALID_JSON: &str = concat!(
     r#"{"data":null,"error":{"status":401,"name":"UnauthorizedError","#,
     r#""message":"Missing or invalid credentials","details":{}}}"#
 );
+/// The same for a credential of another form.
+const WRONG_FORM_JSON: &str = concat!(
+    r#"{"data":null,"error":{"status":401,"name":"UnauthorizedError","#,
+    r#""message":"Send one header of the form Authorization: Bearer <token>","details":{}}}"#
+);
 
 /// A refused request: the reason, and what of it the client may see.
 ///
@@ -229,8 +234,12 @@ impl Refusal {
 
     /// The body of the reference: `{"data": null, "error": {"status", "name", "message", "details"}}`.
     pub fn json(&self) -> Bytes {
-        if self.status == StatusCode::UNAUTHORIZED && self.message == INVALID {
-            return Bytes::from_static(INVALID_JSON.as_bytes());
+        if self.status == StatusCode::UNAUTHORIZED {
+            match self.message {
+                INVALID => return Bytes::from_static(INVALID_JSON.as_bytes()),
+                WRONG_FORM => return Bytes::from_static(WRONG_FORM_JSON.as_bytes()),
+                _ => {}
+            }
         }
         error_json(self.status, self.name, self.message)
     }

@@ -69,6 +69,8 @@ pub(super) struct Change {
     expected: Option<Version>,
     /// What the device of a session that is opened is called.
     device: Arc<str>,
+    /// It may issue tokens by the hash key.
+    issues: bool,
 }
 
 impl fmt::Debug for Change {
@@ -113,20 +115,20 @@ impl Draft {
         self.idle = true;
     }
 
-    /// Compares the configured keys with those that the data was written with. New check values are written with this change. Returns
-    /// whether there was none to write.
-    async fn check_keys(&mut self) -> Result<bool, ServiceError> {
+    /// Compares the configured keys with those that the data was written with. New check values are written with this change, but for that of
+    /// the hash key if the change issues nothing.
+    async fn check_keys(&mut self, issues: bool) -> Result<CheckedKeys, ServiceError> {
         if self.writer.keys_kept.load(Ordering::Acquire) {
-            return Ok(true);
+            return Ok(CheckedKeys { written: false, complete: true });
         }
-        let to_keep = match self.writer.keys.compare(&self.tx.key_checks().await?) {
+        let to_keep = match self.writer.keys.compare(&self.tx.key_checks().await?, issues) {
             Ok(to_keep) => to_keep,
             Err(mismatch) => return Err(mismatch.counted(self.tx.key_uses().await?).into()),
         };
         for check in &to_keep {
             self.tx.set_key_check(check).await?;
         }
-        Ok(to_keep.is_empty())
+        Ok(CheckedKeys { written: !to_keep.is_empty(), complete: issues })
     }
 
     /// Goes on only if what is to be changed is as whoever asked has seen it.
@@ -188,6 +190,14 @@ impl Draft {
         let origin = self.origin;
         Ok(self.tx.clamp(clamp, &origin, cause).await?)
     }
+}
+
+/// What a change has done with the check values of the keys.
+struct CheckedKeys {
+    /// It writes some.
+    written: bool,
+    /// After it the store has all of them.
+    complete: bool,
 }
 
 impl Writer {
@@ -257,7 +267,7 @@ impl Change {
     /// For the program itself.
     pub(super) fn new(store: Arc<dyn WriteStore>, writer: Arc<Writer>) -> Self {
         let origin = Origin { doer: Doer::Service, address: None };
-        Self { store, writer, origin, admission: None, expected: None, device: "".into() }
+        Self { store, writer, origin, admission: None, expected: None, device: "".into(), issues: true }
     }
 
     pub(super) fn by(self, actor: AdmittedActor) -> Self {
@@ -267,6 +277,12 @@ impl Change {
 
     pub(super) fn from(self, address: Option<IpAddr>) -> Self {
         Self { origin: Origin { address, ..self.origin }, ..self }
+    }
+
+    /// The change issues nothing: the hash key may be any.
+    #[cfg(feature = "strapi")]
+    pub(super) fn issuing_nothing(self) -> Self {
+        Self { issues: false, ..self }
     }
 
     pub(super) fn on_device(self, name: &str) -> Self {
@@ -311,12 +327,13 @@ impl Change {
             let era = writer.resolver.freshness.era();
             let mut draft = change.draft().await?;
             let begun = writer.resolver.freshness.begun(era);
-            let nothing_to_keep = draft.check_keys().await?;
+            let checked = draft.check_keys(change.issues).await?;
             draft.readmit(change.admission.as_deref()).await?;
             let value = draft.ready(work).await?;
             let Draft { tx, tags, idle, .. } = draft;
-            if idle && nothing_to_keep {
-                writer.keep_keys();
+            let keep = || checked.complete.then(|| writer.keep_keys());
+            if idle && !checked.written {
+                keep();
                 return Ok(value);
             }
             let op_id = tx.op_id().map(str::to_owned);
@@ -324,7 +341,7 @@ impl Change {
             match tx.commit(&raise.tags).await {
                 Ok(()) => {
                     drop(raise);
-                    writer.keep_keys();
+                    keep();
                 }
                 Err(unknown @ StoreError::Unknown(_)) => {
                     let tags = raise.tags.clone();

@@ -80,6 +80,7 @@ impl<F> Filter<F> {
     }
 
     /// Whether a row passes that has this text in the field.
+    #[cfg(feature = "api")]
     pub(crate) fn passes(&self, text: &str) -> bool {
         self.values.iter().any(|value| self.test.passes(text, value))
     }
@@ -94,6 +95,7 @@ pub(crate) struct ColumnFilter {
 }
 
 /// Filters with one of each test on a column: of several lists of values, those that are in all of them.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) fn merged(filters: impl Iterator<Item = ColumnFilter>) -> Vec<ColumnFilter> {
     let mut merged: Vec<ColumnFilter> = Vec::new();
     for filter in filters {
