@@ -43,7 +43,7 @@ const SWAPS: [(&str, &str, &str); 12] = [
 ];
 
 /// The same for the files that are explored with all that the memory order of their atomics allows.
-const WEAK_SWAPS: [(&str, &str, &str); 12] = [
+const WEAK_SWAPS: [(&str, &str, &str); 13] = [
     ("resolve/freshness.rs", "shuttle::sync::atomic::", "loom::sync::atomic::"),
     (
         "resolve/freshness.rs",
@@ -65,6 +65,7 @@ const WEAK_SWAPS: [(&str, &str, &str); 12] = [
     ),
     // Gates are counted as ever.
     ("gate/mark.rs", "use super::admit::Gate;", "use super::Gate;"),
+    ("gate/mark.rs", "use super::base::Base;", "use crate::gate::Base;"),
     ("gate/mark.rs", "&Arc<Gate>", "&std::sync::Arc<Gate>"),
     ("gate/mark.rs", "Option<Arc<Gate>>", "Option<std::sync::Arc<Gate>>"),
     ("gate/mark.rs", "Arc::as_ptr(gate)", "std::sync::Arc::as_ptr(gate)"),

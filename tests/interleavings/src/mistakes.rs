@@ -154,14 +154,16 @@ pub(crate) const MISTAKES: [(&str, &str, &str, &str); 27] = [
     (
         "a change in its caller's hands",
         "service/write.rs",
-        "Ok(()) => drop(raise),",
+        "Ok(()) => {
+                    drop(raise);",
         "=Ok(()) if crate::made(\"a change in its caller's hands\") => {
                     raise.resolver.freshness.raise_own(raise.begun, raise.seq, raise.op_id.as_deref(), &raise.tags);
                 }
                 Ok(()) if crate::made(\"acknowledged before it is raised\") => {
                     tokio::spawn(async move { drop(raise) });
                 }
-                Ok(()) => drop(raise),",
+                Ok(()) => {
+                    drop(raise);",
     ),
     ("acknowledged before it is raised", "service/write.rs", "Ok(value)\n        });", "=Ok(value)\n        });"),
 ];
