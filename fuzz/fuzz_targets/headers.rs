@@ -1,4 +1,4 @@
-//! Any headers: who comes in is who one well-formed header, or where pages are one cookie, says; and addresses come from nowhere
+//! Any headers: who comes in is who one well-formed header, or where pages are and no header is ours one cookie, says; and addresses come from nowhere
 //! but the peer and the proxies that are trusted.
 //!
 //! Each line is a header: its first byte says which, the rest is its value. `$A`, `$C` and `$S` stand for the secrets of an admin
@@ -118,12 +118,13 @@ impl Installation {
     /// Who comes in, by another reading of the rules.
     fn expected(&self, path: &str, method: &Method, headers: &HeaderMap) -> Option<Kind> {
         let authorization: Vec<_> = headers.get_all(AUTHORIZATION).iter().collect();
-        let pages = path.starts_with("/admin/pages");
-        if pages && authorization.is_empty() && *method == Method::POST && !is_ours(headers) {
+        // In pages a header counts that holds a credential of ours, and no other one.
+        let by_cookie = path.starts_with("/admin/pages") && !authorization.iter().any(|value| names_us(value));
+        if by_cookie && *method == Method::POST && !is_ours(headers) {
             return None;
         }
         let secret = match authorization[..] {
-            [one] => {
+            [one] if !by_cookie => {
                 let text = one.to_str().ok()?;
                 let (scheme, rest) = text.split_once(' ')?;
                 if !scheme.eq_ignore_ascii_case("bearer") {
@@ -131,7 +132,7 @@ impl Installation {
                 }
                 rest.trim_start_matches(' ').to_owned()
             }
-            [] if pages => {
+            _ if by_cookie => {
                 let lines: Vec<u8> =
                     headers.get_all(COOKIE).iter().flat_map(|v| [v.as_bytes(), b";"].concat()).collect();
                 let pairs = lines.split(|b| *b == b';').map(|pair| String::from_utf8_lossy(pair).into_owned());
@@ -164,6 +165,18 @@ impl Installation {
         assert!(found == peer || request.headers().contains_key(name), "{found} comes from nowhere");
         assert_eq!(found, found.to_canonical());
     }
+}
+
+/// Whether a header is `Bearer`, spaces, and a text that begins like a secret of ours and is not endless.
+fn names_us(value: &HeaderValue) -> bool {
+    let bytes = value.as_bytes();
+    if bytes.len() < 7 || !bytes[..6].eq_ignore_ascii_case(b"bearer") || bytes[6] != b' ' {
+        return false;
+    }
+    let spaces = bytes[6..].iter().take_while(|b| **b == b' ').count();
+    let token = &bytes[6 + spaces..];
+    let kinds: [&[u8]; 3] = [b"kw_admin_", b"kw_content_", b"kw_session_"];
+    token.len() <= 512 && kinds.iter().any(|kind| token.starts_with(kind))
 }
 
 /// Whether the browser says that a page of ours sent it.
