@@ -194,7 +194,7 @@ pub(super) async fn of_admin_token(
     event_page(&api, page, query.paging).await
 }
 
-/// Reads an audit event. What its reader may not see of it is withheld, as in the list.
+/// Reads an audit event. The parts that the caller may not see are withheld, as in the list.
 #[utoipa::path(get, path = "/admin/audit-logs/{id}", tag = "Audit log", params(("id" = i64, Path)), responses((status = 200, body = Data<Event>)))]
 pub(super) async fn read(State(api): State<Api>, Id(id): Id, caller: Caller) -> Result<Answer<Event>, Failure> {
     let query = EventQuery { id: Some(id), ..EventQuery::all(Paging { page: 1, page_size: 1 }) };

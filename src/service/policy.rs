@@ -44,7 +44,7 @@ pub struct Policy {
     /// program itself may always.
     pub token_updates_per_hour: u32,
     /// How many changes of one sort one actor, a person or a token, may make within an hour: issue tokens, change roles, invite people and
-    /// the like. Default 10 000; at least 1. What takes something away is not limited, and neither is the program itself.
+    /// the like. Default 10 000; at least 1. Changes that only take rights away are not limited, and neither is the program itself.
     pub changes_per_hour: u32,
     /// How many passwords are hashed at the same time, each in 19 MiB of memory, which is kept. Default 2.
     pub password_hashes_at_once: usize,

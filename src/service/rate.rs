@@ -3,7 +3,7 @@
 //! It is judged by the events themselves, in the transaction that would add one more: so it holds across nodes and restarts, and needs no
 //! memory. Each actor has a count of its own: a stolen key that regenerates itself does not keep its owner from doing so.
 //!
-//! What takes something away is not limited: revoking, deleting, signing out, deactivating, smaller roles, and a new password. Each of
+//! Changes that only take something away are not limited: revoking, deleting, signing out, deactivating, smaller roles, and a new password. Each of
 //! these needs something that was made before, or takes a password hash.
 
 use super::ServiceError;

@@ -192,7 +192,7 @@ impl Draft {
     }
 }
 
-/// What a change has done with the check values of the keys.
+/// The outcome of comparing the keys with their check values in a change.
 struct CheckedKeys {
     /// It writes some.
     written: bool,

@@ -314,7 +314,7 @@ pub struct EventQuery {
     pub id: Option<i64>,
     /// Events with a smaller id. Then there is no total: it is the number of events on the page.
     pub below: Option<i64>,
-    /// What was done: one of these.
+    /// Events with one of these actions.
     pub actions: Option<Vec<What>>,
     /// To what.
     pub target: Option<Target>,
