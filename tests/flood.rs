@@ -3,20 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
-#[path = "../benches/flood/flood.rs"]
-#[allow(dead_code, reason = "how long things take is the bench's")]
-mod flood;
-#[path = "../benches/flood/resident.rs"]
-#[allow(dead_code, reason = "shared")]
-mod resident;
-#[path = "../benches/flood/spans.rs"]
-#[allow(dead_code, reason = "how long things take is the bench's")]
-mod spans;
-#[path = "../benches/flood/store.rs"]
-mod store;
+#[path = "../benches/flood/installation/mod.rs"]
+#[allow(dead_code, reason = "the bench also measures durations")]
+mod installation;
 
-use flood::{Flood, Installation, To};
-use resident::Watched;
+use installation::{Flood, Installation, To};
+use keyward_test_support::memory::GrowthWatch;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const VALID: usize = 1_000;
@@ -25,9 +17,9 @@ const ABSENT: u64 = 3_000;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_takes_a_bounded_share_of_store_and_memory() {
     let installation = Installation::of(VALID).await;
-    let memory = Watched::from_now_on();
+    let memory = GrowthWatch::start();
     let outcome = installation.under(Flood { made_up: 100_000, absent: ABSENT }, To::Protected).await;
-    let grown = memory.grown();
+    let grown = memory.growth();
     installation.use_all().await;
     let seen = installation.seen();
     let count = |counted: &AtomicU64| counted.load(Ordering::SeqCst);

@@ -2,13 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
-#[path = "../benches/flood/resident.rs"]
-#[allow(dead_code, reason = "here nothing is watched while it runs")]
-mod resident;
-
 use http::header::AUTHORIZATION;
 use keyward::testing::World;
-use resident::resident;
+use keyward_test_support::memory::resident_bytes;
 
 /// I11: 10^6 distinct made-up tokens of our format cost no growth in memory.
 #[tokio::test]
@@ -29,7 +25,7 @@ async fn a_million_of_them_leave_nothing_behind() {
         let response = gated.ready().await.unwrap().call(request).await.unwrap();
         assert_eq!(response.status(), 401);
         if i % 250_000 == 10_000 {
-            seen.push(resident());
+            seen.push(resident_bytes());
         }
     }
     let grown = seen.last().unwrap().saturating_sub(seen[0]);

@@ -6,13 +6,10 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
-mod flood;
-mod resident;
-mod spans;
-mod store;
+mod installation;
 
-use flood::{Flood, Installation, Outcome, To};
-use resident::Watched;
+use installation::{Flood, Installation, Outcome, To};
+use keyward_test_support::memory::GrowthWatch;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -34,7 +31,7 @@ fn main() -> ExitCode {
 
 async fn run(all: Flood, rounds: u64) -> ExitCode {
     let installation = Installation::of(VALID).await;
-    let memory = Watched::from_now_on();
+    let memory = GrowthWatch::start();
     println!("| round | flood of | sent in | valid requests | p50 | p99 | absent: refused | come again |");
     println!("| --- | --- | --: | --: | --: | --: | --: | --: |");
     let (mut ratios, mut overloaded) = (Vec::new(), 0);
@@ -52,7 +49,7 @@ async fn run(all: Flood, rounds: u64) -> ExitCode {
         }
         ratios.push(p99[0].as_secs_f64() / p99[1].as_secs_f64());
     }
-    let grown = memory.grown();
+    let grown = memory.growth();
     installation.use_all().await;
     ratios.sort_by(f64::total_cmp);
     limits(&installation, all, overloaded, grown, ratios[ratios.len() / 2])

@@ -4,10 +4,10 @@
 
 #![no_main]
 
-#[path = "../../tests/paths/nestings.rs"]
+#[path = "../../tests/guard/paths/nestings.rs"]
 #[allow(dead_code, reason = "for the test that counts")]
 mod nestings;
-#[path = "../../tests/paths/readings.rs"]
+#[path = "../../tests/guard/paths/readings.rs"]
 mod readings;
 
 use http::{Method, Uri};

@@ -1,0 +1,235 @@
+//! A flood of credentials that are nobody's, while tokens that are somebody's work. In one process, without a network.
+//!
+//! Clients send made-up tokens one after another as fast as they can, and give way after each, as a server's connections do. With every
+//! hundredth or so (that is the ratio of the counts) they send two that only the store can refuse, each on a connection of its own:
+//! nobody waits for those. The flood to compare with is the same requests, sent to a public route.
+
+mod spans;
+mod store;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::get;
+use http::{HeaderValue, Request};
+use keyward::{
+    Brand, Gated, Grant, GuardedRouter, Health, Keyward, Kind, Limits, NewAdminToken, NewOwner, OsEntropy,
+    ReferenceSalt, RoleId, Salt, SecretFormat, action,
+};
+use spans::Spans;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use store::{Counting, Seen};
+use tokio::task::JoinSet;
+use tower::{Service, ServiceExt};
+
+const SALT: &str = "Vd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE";
+const PROTECTED: &str = "/admin/x";
+const PUBLIC: &str = "/public";
+/// Who floods.
+const FLOODING: u64 = 8;
+/// Who works: each goes through all valid tokens over and over.
+const WORKING: usize = 4;
+
+/// How many of each.
+#[derive(Clone, Copy)]
+pub(crate) struct Flood {
+    /// Made-up tokens of our format.
+    pub(crate) made_up: u64,
+    /// Tokens of our format with a right check that nobody was given. And as many of the reference's format.
+    pub(crate) absent: u64,
+}
+
+/// Where it goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum To {
+    Protected,
+    Public,
+}
+
+/// What became of it.
+pub(crate) struct Outcome {
+    /// How long it took to send.
+    pub(crate) took: Duration,
+    /// How long valid tokens took meanwhile, from when they could be sent.
+    pub(crate) valid: Spans,
+    /// How many absent ones were refused.
+    pub(crate) refused: u64,
+    /// How many were told to come again, as there was no turn for them.
+    pub(crate) overloaded: u64,
+}
+
+#[derive(Clone)]
+pub(crate) struct Installation {
+    keyward: Keyward<Counting>,
+    app: Gated<Router>,
+    valid: Arc<[HeaderValue]>,
+    format: SecretFormat,
+    /// No two are alike in one program.
+    sent: Arc<AtomicU64>,
+}
+
+impl Installation {
+    /// With so many valid tokens, all of them cached. The cache has room for a thousand or two, so that it would show if somebody
+    /// else took it.
+    pub(crate) async fn of(valid: usize) -> Self {
+        let (store, salt) = (Counting::default(), Salt::parse(SALT).unwrap());
+        let mut limits = Limits::default();
+        limits.cache_bytes = 1 << 20;
+        let keyward = Keyward::builder(store)
+            .salt(salt.clone())
+            .reference_salt(ReferenceSalt::new("saltysaltysaltysalty").unwrap())
+            .limits(limits)
+            .store_is_exclusive()
+            .admin("/admin")
+            .public(PUBLIC)
+            .build()
+            .unwrap();
+        let handler = || get(|| async { "[]" });
+        let routes = GuardedRouter::new().route(PROTECTED, action("x.read"), handler()).public(PUBLIC, handler());
+        let app = keyward.guard(routes);
+        let owner = NewOwner::new("ada@example.test").roles([RoleId::SUPER_ADMIN]);
+        let owner = keyward.owners().create(owner).await.unwrap().id;
+        let mut secrets = Vec::new();
+        for n in 0..valid {
+            let token = NewAdminToken::new(format!("token {n}"), owner).grants(["x.read", "y", "z"].map(Grant::new));
+            let issued = keyward.tokens().issue_admin(token).await.unwrap();
+            secrets.push(bearer(issued.secret.expose()));
+        }
+        let format = SecretFormat::new(&Brand::default(), salt);
+        let installation = Self { keyward, app, valid: secrets.into(), format, sent: Arc::default() };
+        installation.use_all().await;
+        installation
+    }
+
+    /// Each valid token is let in.
+    pub(crate) async fn use_all(&self) {
+        let mut app = self.app.clone();
+        for secret in &*self.valid {
+            assert_eq!(send(&mut app, PROTECTED, secret).await, 200);
+        }
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        self.keyward.health()
+    }
+
+    pub(crate) fn seen(&self) -> &Seen {
+        self.keyward.store().seen()
+    }
+
+    /// Sends a flood there while the valid tokens work, and comes back when the last of it was answered.
+    pub(crate) async fn under(&self, flood: Flood, to: To) -> Outcome {
+        let (over, asides) = (Arc::new(AtomicBool::new(false)), Arc::new(Asides::default()));
+        let working: Vec<_> = (0..WORKING).map(|place| tokio::spawn(self.clone().work(place, over.clone()))).collect();
+        let began = Instant::now();
+        let mut flooding: JoinSet<JoinSet<()>> =
+            (0..FLOODING).map(|client| self.clone().flood(flood.share_of(client), to, asides.clone())).collect();
+        let mut left = Vec::new();
+        while let Some(aside) = flooding.join_next().await {
+            left.push(aside.unwrap());
+        }
+        let took = began.elapsed();
+        // What still waits for the store is no flood any more, and would only make the valid ones look quick.
+        over.store(true, Ordering::SeqCst);
+        let mut valid = Spans::default();
+        for worker in working {
+            valid.add(&worker.await.unwrap());
+        }
+        for aside in left {
+            aside.join_all().await;
+        }
+        let count = |counted: &AtomicU64| counted.load(Ordering::SeqCst);
+        Outcome { took, valid, refused: count(&asides.refused), overloaded: count(&asides.overloaded) }
+    }
+
+    /// Uses valid tokens until it is over.
+    async fn work(self, place: usize, over: Arc<AtomicBool>) -> Spans {
+        let (mut app, mut spans) = (self.app, Spans::default());
+        for secret in self.valid.iter().cycle().skip(place * self.valid.len() / WORKING) {
+            if over.load(Ordering::SeqCst) {
+                break;
+            }
+            let began = Instant::now();
+            // Until it is its turn, as a connection waits on which a request has come.
+            tokio::task::yield_now().await;
+            let status = send(&mut app, PROTECTED, secret).await;
+            spans.note(began.elapsed());
+            assert_eq!(status, 200);
+        }
+        spans
+    }
+
+    /// Sends one client's share. Answers with what it left behind, to be waited for.
+    async fn flood(self, flood: Flood, to: To, asides: Arc<Asides>) -> JoinSet<()> {
+        let (path, refusal) = match to {
+            To::Protected => (PROTECTED, 401),
+            To::Public => (PUBLIC, 200),
+        };
+        let first = self.sent.fetch_add(flood.made_up.max(flood.absent), Ordering::SeqCst);
+        let (mut app, mut aside, mut absent) = (self.app.clone(), JoinSet::new(), 0);
+        for n in 0..flood.made_up {
+            tokio::task::yield_now().await;
+            assert_eq!(send(&mut app, path, &made_up(first + n)).await, refusal);
+            while (n + 1) * flood.absent >= (absent + 1) * flood.made_up {
+                let own = self.format.issue(Kind::Admin, &OsEntropy).unwrap();
+                for secret in [bearer(own.secret.expose()), bearer(&format!("{:0256x}", first + absent))] {
+                    let (mut app, asides) = (self.app.clone(), asides.clone());
+                    aside.spawn(async move { asides.note(send(&mut app, path, &secret).await) });
+                }
+                absent += 1;
+                while aside.try_join_next().is_some() {}
+            }
+        }
+        aside
+    }
+}
+
+impl Flood {
+    /// What one of the clients has to send.
+    fn share_of(self, client: u64) -> Self {
+        let share = |all: u64| all / FLOODING + u64::from(client < all % FLOODING);
+        Self { made_up: share(self.made_up), absent: share(self.absent) }
+    }
+}
+
+/// The answers that nobody waited for.
+#[derive(Default)]
+struct Asides {
+    refused: AtomicU64,
+    overloaded: AtomicU64,
+}
+
+impl Asides {
+    fn note(&self, status: u16) {
+        match status {
+            401 => self.refused.fetch_add(1, Ordering::SeqCst),
+            503 => self.overloaded.fetch_add(1, Ordering::SeqCst),
+            200 => 0,
+            other => panic!("{other} for an absent token"),
+        };
+    }
+}
+
+async fn send(app: &mut Gated<Router>, path: &'static str, secret: &HeaderValue) -> u16 {
+    let mut request = Request::new(Body::empty());
+    *request.uri_mut() = http::Uri::from_static(path);
+    request.headers_mut().insert(http::header::AUTHORIZATION, secret.clone());
+    let app = ServiceExt::<Request<Body>>::ready(app).await.unwrap();
+    app.call(request).await.unwrap().status().as_u16()
+}
+
+/// Looks like one of ours; its check characters fit one in 10^12 times.
+fn made_up(n: u64) -> HeaderValue {
+    let mut text = *b"Bearer kw_admin_00000000000000000000000000000000000000000000000000";
+    let mut rest = n;
+    for digit in text[16..36].iter_mut().rev() {
+        *digit += (rest % 10) as u8;
+        rest /= 10;
+    }
+    HeaderValue::from_bytes(&text).unwrap()
+}
+
+fn bearer(secret: &str) -> HeaderValue {
+    HeaderValue::from_str(&format!("Bearer {secret}")).unwrap()
+}

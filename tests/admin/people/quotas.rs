@@ -1,0 +1,181 @@
+//! How much one owner may have, and what lists and previews of one keep from others.
+
+use crate::people::house::{House, PASSWORD, paths};
+use keyward::store::{Paging, TokenQuery, TokenSort, WriteStore};
+use keyward::{
+    Clamped, ContentAccess, Digest, Doer, Fields, Grant, Kind, NewAdminToken, NewContentToken, NewRole, NewSession,
+    Permission, Policy, ServiceError, Target, TokenUpdate, What,
+};
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(2);
+
+/// The same where two of each are the most, and three roles.
+fn small<S: WriteStore + Clone>(house: House<S>) -> House<S> {
+    let mut policy = Policy::default();
+    (policy.tokens_per_owner, policy.content_tokens, policy.sessions_per_owner, policy.roles) = (2, 2, 2, 3);
+    House::on(house.keyward.store().clone(), house.clock.clone(), |b| b.policy(policy).store_is_exclusive())
+}
+
+/// That a call is refused for this field, and leaves nothing.
+async fn changes_nothing<S: WriteStore, T>(
+    house: &House<S>,
+    field: &str,
+    call: impl Future<Output = Result<T, ServiceError>>,
+) {
+    let sequence = async || house.keyward.store().resolve(&Digest::Native([0; 27])).await.unwrap().seq;
+    let before = sequence().await;
+    let (answer, events) = house.during(call).await;
+    assert_eq!(paths(answer), [field]);
+    assert!(events.is_empty() && sequence().await == before, "{field}: {events:?}");
+}
+
+pub(crate) async fn an_owner_has_as_many_tokens_as_the_policy_allows<S: WriteStore + Clone>(house: House<S>) {
+    let house = small(house);
+    let role = house.role("R", [Permission::new("a")]).await;
+    let (ada, bob) = (house.person("ada@x.test", &[role]).await, house.person("bob@x.test", &[role]).await);
+    let tokens = house.keyward.tokens();
+    let of = |name: &str, owner| NewAdminToken::new(name, owner);
+    tokens.clone().by(Doer::Person(ada)).issue_admin(of("1", ada)).await.unwrap();
+    let second = tokens.issue_admin(of("2", ada)).await.unwrap().token.id;
+    // For the program as for them.
+    for doer in [Doer::Person(ada), Doer::Service] {
+        changes_nothing(&house, "owner", tokens.clone().by(doer).issue_admin(of("3", ada))).await;
+    }
+    house.sign_in("ada@x.test").await;
+    tokens.issue_admin(of("of another", bob)).await.unwrap();
+    tokens.revoke(second).await.unwrap();
+    tokens.issue_admin(of("3", ada)).await.unwrap();
+
+    for name in ["c1", "c2"] {
+        tokens.issue_content(NewContentToken::new(name, ContentAccess::ReadOnly)).await.unwrap();
+    }
+    changes_nothing(&house, "kind", tokens.issue_content(NewContentToken::new("c3", ContentAccess::ReadOnly))).await;
+
+    house.role("third", []).await;
+    changes_nothing(&house, "name", house.keyward.roles().create(NewRole::new("fourth"))).await;
+}
+
+pub(crate) async fn a_token_carries_no_grant_twice<S: WriteStore>(house: House<S>) {
+    let fields = |names: &[&str]| Fields::only(names.iter().copied()).unwrap();
+    let role = house.role("R", [Permission::new("a"), Permission::new("b").on("x")]).await;
+    let ada = house.person("ada@x.test", &[role]).await;
+    let tokens = house.keyward.tokens();
+    let new = |grants: Vec<Grant>| NewAdminToken::new("t", ada).grants(grants);
+    let on = || Grant::new("b").on("x");
+    let twice = vec![Grant::new("a"), on().fields(fields(&["p", "q"])), on().fields(fields(&["q", "p"]))];
+    changes_nothing(&house, "grants.2", tokens.issue_admin(new(twice))).await;
+    let kept = vec![Grant::new("a"), on().fields(fields(&["p"])), on().fields(fields(&["q"]))];
+    let id = tokens.issue_admin(new(kept.clone())).await.unwrap().token.id;
+    let twice = vec![on(), Grant::new("a"), on()];
+    let update = TokenUpdate { grants: Some(twice), ..TokenUpdate::default() };
+    changes_nothing(&house, "grants.2", tokens.update(id, update)).await;
+    let many = (0..1_001).map(|n| on().fields(fields(&[&n.to_string()]))).collect();
+    let update = TokenUpdate { grants: Some(many), ..TokenUpdate::default() };
+    changes_nothing(&house, "grants", tokens.update(id, update)).await;
+    assert_eq!(tokens.read(id).await.unwrap().token.grants(), kept);
+}
+
+pub(crate) async fn one_more_session_ends_the_oldest<S: WriteStore + Clone>(house: House<S>) {
+    let house = small(house);
+    let (ada, bob) = (house.person("ada@x.test", &[]).await, house.person("bob@x.test", &[]).await);
+    let first = house.sign_in("ada@x.test").await;
+    let second = house.sign_in("ada@x.test").await;
+    let of_bob = house.sign_in("bob@x.test").await;
+    let (third, events) = house.during(house.try_sign_in("ada@x.test", PASSWORD, None)).await;
+    let third = third.unwrap();
+    let whats: Vec<What> = events.iter().map(|e| e.what).collect();
+    assert_eq!(whats, [What::SignedOut, What::SignedIn]);
+    assert_eq!(events[0].target, Target::Token(first.session.token.id, Kind::Session));
+    assert_eq!(events[0].origin.doer, Doer::Person(ada));
+    assert!(!house.lives(&first.session.secret).await);
+    for session in [&second, &third, &of_bob] {
+        assert!(house.lives(&session.session.secret).await);
+    }
+    // For the program too, which opens sessions by itself.
+    let day = Duration::from_secs(86_400);
+    let opened =
+        house.keyward.tokens().open_session(NewSession { owner: ada, idle: day, lifespan: day }).await.unwrap();
+    assert!(!house.lives(&second.session.secret).await && house.lives(&opened.secret).await);
+    let listed = house.keyward.sessions().by(Doer::Person(ada)).list().await.unwrap();
+    assert_eq!(listed.iter().map(|t| t.id).collect::<Vec<_>>(), [third.session.token.id, opened.token.id]);
+    assert_eq!(house.keyward.sessions().by(Doer::Person(bob)).list().await.unwrap().len(), 1);
+}
+
+pub(crate) async fn a_page_is_of_a_size_that_a_store_can_bear<S: WriteStore>(house: House<S>) {
+    let ada = house.person("ada@x.test", &[]).await;
+    for name in ["b", "A", "c"] {
+        house.keyward.tokens().issue_admin(NewAdminToken::new(name, ada)).await.unwrap();
+    }
+    let list = async |page, page_size| {
+        let query = TokenQuery { paging: Paging { page, page_size }, ..TokenQuery::of(Kind::Admin) };
+        house.keyward.tokens().by(Doer::Person(ada)).list(&query).await
+    };
+    for (page, page_size, names) in [(1, 1_000, vec!["A", "b", "c"]), (2, 2, vec!["c"]), (3, 2, vec![])] {
+        let page = list(page, page_size).await.unwrap();
+        assert_eq!(page.items.iter().map(|d| d.token.name.as_str()).collect::<Vec<_>>(), names);
+        assert_eq!(page.total, 3);
+        assert!(page.items.iter().all(|d| d.owner.as_ref().is_some_and(|o| o.id == ada)));
+    }
+    assert_eq!(paths(list(0, 10).await), ["page"]);
+    for size in [0, 1_001, u32::MAX] {
+        assert_eq!(paths(list(1, size).await), ["pageSize"]);
+    }
+    let latest = TokenQuery { sort: TokenSort::CreatedAt, descending: true, ..TokenQuery::of(Kind::Admin) };
+    let listed = house.keyward.tokens().list(&latest).await.unwrap();
+    assert_eq!(listed.items.first().map(|d| d.token.name.as_str()), Some("c"));
+}
+
+pub(crate) async fn lists_keep_no_look_up_waiting<S: WriteStore>(house: House<S>) {
+    let ada = house.person("ada@x.test", &[]).await;
+    let issued = house.keyward.tokens().issue_admin(NewAdminToken::new("cold", ada)).await.unwrap();
+    let store = house.keyward.store();
+    // All that lists can have, and more who wait for it.
+    let mut held = Vec::new();
+    while let Ok(view) = tokio::time::timeout(SOON / 4, store.view()).await {
+        held.push(view.unwrap());
+        if held.len() == 64 {
+            // In memory there is no end.
+            break;
+        }
+    }
+    let tokens = house.keyward.tokens();
+    let query = TokenQuery::of(Kind::Admin);
+    let lists = futures_util::future::join_all((0..16).map(|_| tokens.list(&query)));
+    let look_up = tokio::time::timeout(SOON, store.resolve(&issued.token.digest));
+    tokio::select! {
+        biased;
+        lists = lists => assert!(lists.iter().all(Result::is_ok), "in memory none waits"),
+        looked = look_up => assert!(looked.expect("no list keeps it waiting").unwrap().record.is_some()),
+    }
+    drop(held);
+}
+
+pub(crate) async fn a_preview_and_a_writer_do_not_wait_for_one_another<S: WriteStore>(house: House<S>) {
+    let boss = house.boss().await;
+    let role = house.role("R", [Permission::new("a"), Permission::new("b")]).await;
+    let ada = house.person("ada@x.test", &[role]).await;
+    let new = NewAdminToken::new("t", ada).grants([Grant::new("a"), Grant::new("b")]);
+    house.keyward.tokens().issue_admin(new).await.unwrap();
+    let takes = |tokens, grants| Clamped { tokens, grants, permissions: 0 };
+    // While a change is in the making.
+    let mut change = house.keyward.store().begin().await.unwrap();
+    change.set_permissions(role, &[]).await.unwrap();
+    let roles = house.keyward.roles().by(Doer::Person(boss));
+    let preview = tokio::time::timeout(SOON, roles.would_clamp(role, vec![Permission::new("a")]));
+    assert_eq!(preview.await.expect("it waits for no writer").unwrap(), takes(1, 1));
+    let owners = house.keyward.owners().by(Doer::Person(boss));
+    let preview = tokio::time::timeout(SOON, owners.would_clamp(ada, vec![]));
+    assert_eq!(preview.await.expect("it waits for no writer").unwrap(), takes(1, 2));
+    drop(change);
+    // And while one is open, changes are made; it stays of its moment.
+    let mut view = house.keyward.store().view().await.unwrap();
+    let proposed = || keyward::store::Proposed::Roles(ada, &[]);
+    assert_eq!(view.would_clamp(proposed()).await.unwrap(), takes(1, 2));
+    let program = house.keyward.roles();
+    let set = tokio::time::timeout(SOON, program.set_permissions(role, vec![Permission::new("a")]));
+    set.await.expect("no writer waits for it").unwrap();
+    assert_eq!(view.would_clamp(proposed()).await.unwrap(), takes(1, 2));
+    drop(view);
+    assert_eq!(roles.would_clamp(role, vec![]).await.unwrap(), takes(1, 1));
+}

@@ -1,0 +1,193 @@
+//! Nothing is overwritten that somebody has not seen.
+
+use crate::people::house::{House, PASSWORD, password, paths, refused};
+use keyward::store::{Use, WriteStore};
+use keyward::{
+    ContentAccess, Doer, Grant, NewAdminToken, NewContentToken, NewOwner, NewRole, NewSession, OwnerId, OwnerState,
+    OwnerUpdate, Owners, Permission, ProfileUpdate, Roles, ServiceError, Token, TokenUpdate, Tokens, What,
+};
+use std::time::Duration;
+
+fn named(name: &str) -> TokenUpdate {
+    TokenUpdate { name: Some(name.into()), ..TokenUpdate::default() }
+}
+
+fn described(text: &str) -> keyward::RoleUpdate {
+    keyward::RoleUpdate { description: Some(text.into()), ..keyward::RoleUpdate::default() }
+}
+
+fn called(name: &str) -> OwnerUpdate {
+    OwnerUpdate { firstname: Some(name.into()), ..OwnerUpdate::default() }
+}
+
+fn permitted(actions: &[&str]) -> Vec<Permission> {
+    actions.iter().map(|a| Permission::new(*a)).collect()
+}
+
+async fn token<S: WriteStore>(house: &House<S>, owner: OwnerId, actions: &[&str]) -> Token {
+    let new = NewAdminToken::new("deploy", owner).grants(actions.iter().map(|a| Grant::new(*a)));
+    house.keyward.tokens().issue_admin(new).await.unwrap().token
+}
+
+fn services<S: WriteStore>(house: &House<S>, doer: OwnerId) -> (Tokens, Roles, Owners) {
+    let (keyward, doer) = (&house.keyward, Doer::Person(doer));
+    (keyward.tokens().by(doer), keyward.roles().by(doer), keyward.owners().by(doer))
+}
+
+/// A change that is refused because of an earlier one, and of which nothing is left.
+macro_rules! too_late {
+    ($house:expr, $what:literal, $call:expr) => {
+        let (answer, events) = $house.during($call).await;
+        refused!(answer, ServiceError::Changed($what));
+        assert!(events.is_empty(), "{events:?}");
+    };
+}
+
+pub(crate) async fn of_two_updates_the_second_is_refused<S: WriteStore>(house: House<S>) {
+    let boss = house.boss().await;
+    let (tokens, roles, owners) = services(&house, boss);
+
+    let seen = token(&house, boss, &["a"]).await;
+    let (id, version) = (seen.id, seen.version());
+    let now = tokens.clone().only_if(version).update(id, named("first")).await.unwrap();
+    too_late!(house, "token", tokens.clone().only_if(version).update(id, named("second")));
+    too_late!(house, "token", tokens.clone().only_if(version).regenerate(id));
+    too_late!(house, "token", tokens.clone().only_if(version).revoke(id));
+    assert_eq!(tokens.read(id).await.unwrap().token.version(), now.token.version());
+    let regenerated = tokens.clone().only_if(now.token.version()).regenerate(id).await.unwrap();
+    assert!(house.lives(&regenerated.secret).await);
+    too_late!(house, "token", tokens.clone().only_if(now.token.version()).regenerate(id));
+    too_late!(house, "token", tokens.clone().only_if(now.token.version()).update(id, named("second")));
+    assert!(house.lives(&regenerated.secret).await);
+    tokens.clone().only_if(regenerated.token.version()).revoke(id).await.unwrap();
+    refused!(tokens.clone().only_if(version).update(id, named("second")).await, ServiceError::NotFound("token"));
+
+    let seen = roles.create(NewRole::new("R").permissions(permitted(&["a"]))).await.unwrap();
+    let (id, version) = (seen.id, seen.version());
+    let now = roles.clone().only_if(version).update(id, described("first")).await.unwrap();
+    too_late!(house, "role", roles.clone().only_if(version).update(id, described("second")));
+    too_late!(house, "role", roles.clone().only_if(version).set_permissions(id, vec![]));
+    too_late!(house, "role", roles.clone().only_if(version).delete(id));
+    assert_eq!(roles.read(id).await.unwrap(), now);
+
+    let seen = house.owner(house.person("ada@x.test", &[]).await).await;
+    let (id, version) = (seen.id, seen.version());
+    let now = owners.clone().only_if(version).update(id, called("First")).await.unwrap();
+    too_late!(house, "owner", owners.clone().only_if(version).update(id, called("Second")));
+    too_late!(house, "owner", owners.clone().only_if(version).set_state(id, OwnerState::Blocked));
+    too_late!(house, "owner", owners.clone().only_if(version).delete(id));
+    let own = house.keyward.sessions().by(Doer::Person(id)).only_if(version);
+    let profile = ProfileUpdate { lastname: Some("Second".into()), ..ProfileUpdate::default() };
+    too_late!(house, "owner", own.update_me(profile));
+    assert_eq!(house.owner(id).await, now);
+}
+
+pub(crate) async fn whatever_came_between_counts<S: WriteStore>(house: House<S>) {
+    let boss = house.boss().await;
+    let (tokens, roles, owners) = services(&house, boss);
+    let role = house.role("R", permitted(&["a", "b"])).await;
+    let ada = house.person("ada@x.test", &[role]).await;
+
+    // What a smaller role takes away stays away, although the form still has it ticked.
+    let seen = token(&house, ada, &["a", "b"]).await;
+    roles.set_permissions(role, permitted(&["a"])).await.unwrap();
+    let grants = TokenUpdate { grants: Some(seen.grants().to_vec()), ..named("new") };
+    too_late!(house, "token", tokens.clone().only_if(seen.version()).update(seen.id, grants));
+    let now = tokens.read(seen.id).await.unwrap().token;
+    assert_eq!((now.name.as_str(), now.grants()), ("deploy", &[Grant::new("a")][..]));
+    owners.set_roles(ada, vec![]).await.unwrap();
+    too_late!(house, "token", tokens.clone().only_if(now.version()).update(seen.id, named("new")));
+
+    // To and fro is no change that anybody could lose.
+    let now = tokens.read(seen.id).await.unwrap().token;
+    tokens.update(seen.id, named("fro")).await.unwrap();
+    tokens.update(seen.id, named("deploy")).await.unwrap();
+    tokens.clone().only_if(now.version()).update(seen.id, named("new")).await.unwrap();
+
+    let site = NewContentToken::new("site", ContentAccess::ReadOnly);
+    let site = tokens.issue_content(site).await.unwrap().token;
+    let wider = TokenUpdate { access: Some(ContentAccess::FullAccess), ..TokenUpdate::default() };
+    tokens.update(site.id, wider).await.unwrap();
+    too_late!(house, "token", tokens.clone().only_if(site.version()).update(site.id, named("new")));
+}
+
+pub(crate) async fn what_no_form_shows_does_not_count<S: WriteStore>(house: House<S>) {
+    let boss = house.boss().await;
+    let (tokens, _, owners) = services(&house, boss);
+    let seen = token(&house, boss, &["a"]).await;
+    house.clock.advance(Duration::from_secs(60));
+    let used = Use { token: seen.id, at: keyward::Clock::now(&*house.clock), address: None };
+    house.keyward.store().note_uses(&[used]).await.unwrap();
+    assert!(tokens.read(seen.id).await.unwrap().token.last_used_at.is_some());
+    tokens.only_if(seen.version()).update(seen.id, named("new")).await.unwrap();
+
+    let seen = house.owner(house.person("ada@x.test", &[]).await).await;
+    house.keyward.owners().set_password(seen.id, password(PASSWORD)).await.unwrap();
+    owners.only_if(seen.version()).update(seen.id, called("Ada")).await.unwrap();
+}
+
+pub(crate) async fn a_role_changes_at_once<S: WriteStore>(house: House<S>) {
+    let boss = house.boss().await;
+    let (_, roles, _) = services(&house, boss);
+    let role = house.role("R", permitted(&["a", "b"])).await;
+    token(&house, house.person("ada@x.test", &[role]).await, &["a", "b"]).await;
+    let all = keyward::RoleUpdate {
+        name: Some(" S ".into()),
+        description: Some("smaller".into()),
+        permissions: Some(permitted(&["a"])),
+    };
+    let expected = [What::RoleUpdated, What::RolePermissionsSet, What::GrantClamped];
+    let now = house.does(&expected, roles.update(role, all.clone())).await;
+    assert_eq!((now.name.as_str(), now.description.as_str()), ("S", "smaller"));
+    assert_eq!(now.permissions, permitted(&["a"]));
+    house.does(&[], roles.update(role, all)).await;
+
+    // One part that cannot be is none of it.
+    let odd = Permission::new("c").when(keyward::When::from_list(["no::such"]));
+    let update = keyward::RoleUpdate { permissions: Some(vec![odd]), ..described("other") };
+    let (answer, events) = house.during(roles.update(role, update)).await;
+    assert_eq!(paths(answer), ["permissions.0.conditions.0"]);
+    assert!(events.is_empty());
+    house.role("Taken", []).await;
+    let update = keyward::RoleUpdate { name: Some("Taken".into()), permissions: Some(vec![]), description: None };
+    refused!(roles.update(role, update).await, ServiceError::Taken { path: "name", .. });
+    assert_eq!(roles.read(role).await.unwrap(), now);
+}
+
+pub(crate) async fn who_may_not_learns_that_and_no_more<S: WriteStore>(house: House<S>) {
+    let boss = house.boss().await;
+    let low = house.role("L", permitted(&["a"])).await;
+    let high = house.keyward.roles().create(NewRole::new("H").permissions(permitted(&["b"]))).await.unwrap();
+    let editor = house.person("editor@x.test", &[low]).await;
+    let (tokens, roles, owners) = services(&house, editor);
+    let (seen, person) = (token(&house, boss, &["a"]).await, house.owner(boss).await);
+    let (_, by_boss, _) = services(&house, boss);
+    house.keyward.tokens().update(seen.id, named("other")).await.unwrap();
+    by_boss.update(high.id, described("other")).await.unwrap();
+    house.keyward.owners().update(boss, called("Other")).await.unwrap();
+    let call = tokens.only_if(seen.version()).update(seen.id, named("x")).await;
+    refused!(call, ServiceError::Forbidden(_));
+    refused!(roles.only_if(high.version()).update(high.id, described("x")).await, ServiceError::Forbidden(_));
+    refused!(owners.only_if(person.version()).update(boss, called("X")).await, ServiceError::Forbidden(_));
+}
+
+pub(crate) async fn a_version_that_nobody_looks_at_is_refused<S: WriteStore>(house: House<S>) {
+    let boss = house.boss().await;
+    let (tokens, roles, owners) = services(&house, boss);
+    let version = house.owner(boss).await.version();
+    let (answer, events) = house
+        .during(async {
+            refused!(
+                tokens.only_if(version).issue_admin(NewAdminToken::new("x", boss)).await,
+                ServiceError::Impossible(_)
+            );
+            refused!(roles.only_if(version).create(NewRole::new("x")).await, ServiceError::Impossible(_));
+            refused!(owners.only_if(version).create(NewOwner::new("x@x.test")).await, ServiceError::Impossible(_));
+            let session =
+                NewSession { owner: boss, idle: Duration::from_secs(120), lifespan: Duration::from_secs(120) };
+            house.keyward.tokens().only_if(version).open_session(session).await
+        })
+        .await;
+    refused!(answer, ServiceError::Impossible(_));
+    assert!(events.is_empty());
+}

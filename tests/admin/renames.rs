@@ -1,0 +1,131 @@
+//! A catalogue that calls an action, a subject or a field otherwise: roles and tokens keep what they hold, under the new name.
+
+use keyward::store::{EventQuery, Paging};
+use keyward::testing::SALT;
+use keyward::{
+    ActionEntry, Catalogue, Cause, ContentAccess, Fields, Grant, Keyward, MemoryStore, NewAdminToken, NewContentToken,
+    NewOwner, NewRole, Permission, Rename, RoleId, Salt, SqliteStore, SubjectEntry, TokenId, What, WriteStore,
+};
+use std::sync::Arc;
+
+fn catalogue(action: &str, subject: &str, fields: [&str; 2], content: &str) -> Catalogue {
+    Catalogue::default()
+        .subject(SubjectEntry::collection(subject, "Article").fields(fields))
+        .action(ActionEntry::on_subjects(action, "Read", [subject]).with_fields())
+        .content_action(content)
+}
+
+fn before() -> Catalogue {
+    catalogue("explorer.read", "post", ["heading", "body"], "post.find")
+}
+
+/// Everything has another name.
+fn after() -> Catalogue {
+    catalogue("manager.read", "article", ["title", "body"], "article.find")
+        .renamed(Rename::action("explorer.read", "manager.read"))
+        .renamed(Rename::action("post.find", "article.find"))
+        .renamed(Rename::subject("post", "article"))
+        .renamed(Rename::field("article", "heading", "title"))
+}
+
+fn installation<S: WriteStore>(store: Arc<S>, catalogue: Catalogue) -> Keyward<Arc<S>> {
+    let salt = Salt::parse(SALT).unwrap();
+    Keyward::builder(store).salt(salt).admin("/admin").content("/api").catalogue(catalogue).build().unwrap()
+}
+
+struct Held {
+    role: RoleId,
+    admin: TokenId,
+    content: TokenId,
+}
+
+async fn issue<S: WriteStore>(keyward: &Keyward<Arc<S>>) -> Held {
+    keyward.set_up().await.unwrap();
+    let fields = || Fields::only(["heading", "body"]).unwrap();
+    let read = Permission::new("explorer.read").on("post").fields(fields());
+    let role = keyward.roles().create(NewRole::new("Reader").permissions([read])).await.unwrap().id;
+    let owner = keyward.owners().create(NewOwner::new("ada@example.test").roles([role])).await.unwrap().id;
+    let grant = Grant::new("explorer.read").on("post").fields(fields());
+    let admin = keyward.tokens().issue_admin(NewAdminToken::new("admin", owner).grants([grant])).await.unwrap();
+    let access = ContentAccess::Custom(["post.find".into()].into());
+    let content = keyward.tokens().issue_content(NewContentToken::new("content", access)).await.unwrap();
+    Held { role, admin: admin.token.id, content: content.token.id }
+}
+
+async fn events<S: WriteStore>(keyward: &Keyward<Arc<S>>) -> Vec<(What, Option<Cause>)> {
+    let query = EventQuery::all(Paging { page: 1, page_size: 100 });
+    let page = keyward.events().list(&query).await.unwrap();
+    page.items.into_iter().map(|(_, event)| (event.what, event.cause)).collect()
+}
+
+async fn names_are_renamed_once<S: WriteStore>(store: Arc<S>) {
+    let held = issue(&installation(store.clone(), before())).await;
+    let keyward = installation(store.clone(), after());
+    let found = keyward.set_up().await.unwrap();
+    assert_eq!((found.renamed, found.clamped), (3, 0));
+    let fields = Fields::only(["title", "body"]).unwrap();
+    let role = keyward.roles().read(held.role).await.unwrap();
+    assert_eq!(role.permissions, [Permission::new("manager.read").on("article").fields(fields.clone())]);
+    let admin = keyward.tokens().read(held.admin).await.unwrap();
+    assert_eq!(admin.token.grants(), [Grant::new("manager.read").on("article").fields(fields)]);
+    let content = keyward.tokens().read(held.content).await.unwrap();
+    assert_eq!(content.token.access(), Some(&ContentAccess::Custom(["article.find".into()].into())));
+    let told = events(&keyward).await;
+    let renamed = |what| told.iter().filter(|event| **event == (what, Some(Cause::Renamed))).count();
+    assert_eq!((renamed(What::RolePermissionsSet), renamed(What::TokenUpdated)), (1, 2));
+
+    let again = keyward.set_up().await.unwrap();
+    assert_eq!((again.renamed, again.clamped), (0, 0));
+    assert_eq!(events(&keyward).await.len(), told.len());
+}
+
+#[tokio::test]
+async fn roles_and_tokens_keep_what_they_hold_under_the_new_name() {
+    names_are_renamed_once(Arc::new(MemoryStore::default())).await;
+    let directory = tempfile::tempdir().unwrap();
+    names_are_renamed_once(Arc::new(SqliteStore::open(directory.path().join("keyward.db")).await.unwrap())).await;
+}
+
+#[tokio::test]
+async fn without_a_rename_what_the_catalogue_lacks_is_taken_away() {
+    let store = Arc::new(MemoryStore::default());
+    issue(&installation(store.clone(), before())).await;
+    let bare = catalogue("manager.read", "article", ["title", "body"], "article.find");
+    let found = installation(store, bare).set_up().await.unwrap();
+    assert_eq!((found.renamed, found.clamped), (0, 2));
+}
+
+#[tokio::test]
+async fn a_name_that_is_still_registered_is_not_renamed() {
+    let store = Arc::new(MemoryStore::default());
+    let held = issue(&installation(store.clone(), before())).await;
+    let both = before()
+        .subject(SubjectEntry::collection("article", "Article").fields(["title"]))
+        .action(ActionEntry::on_subjects("manager.read", "Read", ["article"]).with_fields())
+        .renamed(Rename::action("explorer.read", "manager.read"))
+        .renamed(Rename::subject("post", "article"))
+        .renamed(Rename::field("post", "heading", "body"));
+    let keyward = installation(store, both);
+    assert_eq!(keyward.set_up().await.unwrap().renamed, 0);
+    let admin = keyward.tokens().read(held.admin).await.unwrap();
+    assert_eq!(admin.token.grants()[0].action.as_str(), "explorer.read");
+}
+
+#[tokio::test]
+async fn two_old_names_of_one_new_name_are_one_permission() {
+    let store = Arc::new(MemoryStore::default());
+    let old = Catalogue::default()
+        .action(ActionEntry::settings("hooks.list", "Hooks", "List"))
+        .action(ActionEntry::settings("hooks.show", "Hooks", "Show"));
+    let keyward = installation(store.clone(), old);
+    keyward.set_up().await.unwrap();
+    let both = ["hooks.list", "hooks.show"].map(Permission::new);
+    let role = keyward.roles().create(NewRole::new("Hooks").permissions(both)).await.unwrap().id;
+    let new = Catalogue::default()
+        .action(ActionEntry::settings("hooks.read", "Hooks", "Read"))
+        .renamed(Rename::action("hooks.list", "hooks.read"))
+        .renamed(Rename::action("hooks.show", "hooks.read"));
+    let keyward = installation(store, new);
+    assert_eq!(keyward.set_up().await.unwrap().renamed, 1);
+    assert_eq!(keyward.roles().read(role).await.unwrap().permissions, [Permission::new("hooks.read")]);
+}

@@ -1,0 +1,435 @@
+//! The rules of the services, on every store: what they refuse changes nothing, what they do is audited once.
+
+use keyward::store::WriteStore;
+use keyward::testing::{Key, ManualClock, SALT, World};
+use keyward::{
+    Action, AuditEvent, Brand, ContentAccess, Doer, Fields, Grant, IS_CREATOR, IssuedToken, Kind, KindSet, Lifespan,
+    MemoryStore, NewAdminToken, NewContentToken, NewOwner, NewRole, NewSession, OwnerId, OwnerState, Permission,
+    RoleId, RoleUpdate, Salt, SecretFormat, ServiceError, SqliteOptions, SqliteStore, Target, TokenId, TokenUpdate,
+    What, When,
+};
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A store that shows its audit events.
+trait Audited: WriteStore {
+    fn events(&self) -> impl Future<Output = Vec<AuditEvent>> + Send;
+}
+
+impl Audited for MemoryStore {
+    async fn events(&self) -> Vec<AuditEvent> {
+        self.audit_events()
+    }
+}
+
+impl Audited for SqliteStore {
+    async fn events(&self) -> Vec<AuditEvent> {
+        self.audit_events().await.unwrap()
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl Audited for keyward::PostgresStore {
+    async fn events(&self) -> Vec<AuditEvent> {
+        self.audit_events().await.unwrap()
+    }
+}
+
+/// Each law on each store.
+macro_rules! laws {
+    ($($law:ident)*) => {
+        mod memory {
+            $(#[tokio::test] async fn $law() { super::$law(super::World::new()).await; })*
+        }
+
+        mod sqlite {
+            $(#[tokio::test] async fn $law() {
+                let dir = tempfile::tempdir().unwrap();
+                super::$law(super::in_file(dir.path()).await).await;
+            })*
+        }
+
+        #[cfg(feature = "postgres")]
+        mod postgres {
+            $(#[tokio::test] async fn $law() {
+                if let Some(world) = super::in_postgres().await {
+                    super::$law(world).await;
+                }
+            })*
+        }
+    };
+}
+
+laws! {
+    a_token_is_issued_within_its_owners_ceiling
+    only_a_super_admin_chooses_conditions
+    who_owns_a_token_exists_and_is_active
+    names_of_tokens_are_trimmed_and_unique
+    names_of_roles_are_trimmed_and_unique
+    a_custom_content_token_names_an_action
+    an_email_address_is_one_and_is_unique_in_any_case
+    a_role_that_does_not_exist_is_refused_by_its_place
+    a_super_admin_stays
+    the_super_admin_role_has_no_permissions
+    conditions_that_nobody_registered_are_refused_by_their_place
+    nobody_becomes_invited_again
+    a_token_lives_a_second_at_least
+    what_is_not_there_cannot_be_changed
+    each_change_is_audited_once
+}
+
+async fn in_file(dir: &std::path::Path) -> World<SqliteStore> {
+    let clock = Arc::new(ManualClock::default());
+    let options = SqliteOptions::default().clock(clock.clone());
+    let store = SqliteStore::open_with(dir.join("keyward.db"), options).await.unwrap();
+    // One handle, and a clock that jumps: a lease would end with each jump.
+    World::on(store, clock, |b| b.store_is_exclusive())
+}
+
+#[cfg(feature = "postgres")]
+async fn in_postgres() -> Option<World<keyward::PostgresStore>> {
+    let clock = Arc::new(ManualClock::default());
+    let store = crate::connect_store_with(clock.clone()).await?;
+    Some(World::on(store, clock, |b| b.store_is_exclusive()))
+}
+
+/// All that a refused call must leave alone: the audit, the sequence of the last change, and what the gate would read.
+async fn everything<S: Audited>(world: &World<S>, witness: &Key) -> (Vec<AuditEvent>, String) {
+    let format = SecretFormat::new(&Brand::default(), Salt::parse(SALT).unwrap());
+    let digest = format.verify(witness.secret.expose(), KindSet::of(&Kind::ALL)).unwrap().digest;
+    let store = world.keyward.store();
+    (store.events().await, format!("{:?}", store.resolve(&digest).await.unwrap()))
+}
+
+/// Why a call is refused. It has changed nothing.
+async fn refused<S: Audited, T: Debug>(
+    world: &World<S>,
+    witness: &Key,
+    call: impl Future<Output = Result<T, ServiceError>>,
+) -> ServiceError {
+    let before = everything(world, witness).await;
+    let error = call.await.expect_err("it should be refused");
+    assert_eq!(everything(world, witness).await, before, "{error}");
+    error
+}
+
+/// The path of the field for which a call is refused. It has changed nothing.
+async fn wrong<S: Audited, T: Debug>(
+    world: &World<S>,
+    witness: &Key,
+    call: impl Future<Output = Result<T, ServiceError>>,
+) -> String {
+    match refused(world, witness, call).await {
+        ServiceError::Invalid(problems) => match problems.as_slice() {
+            [one] if !one.message.is_empty() => one.path.clone(),
+            other => panic!("not one problem: {other:?}"),
+        },
+        ServiceError::Taken { path, .. } => path.to_owned(),
+        other => panic!("no field is named: {other:?}"),
+    }
+}
+
+/// What a call that is allowed answers, and that it was audited once.
+async fn done<S: Audited, T>(
+    world: &World<S>,
+    what: What,
+    target: impl Fn(&T) -> Target,
+    call: impl Future<Output = Result<T, ServiceError>>,
+) -> T {
+    let before = world.keyward.store().events().await;
+    let value = call.await.unwrap();
+    let after = world.keyward.store().events().await;
+    assert_eq!(after[..before.len()], before);
+    let [event] = &after[before.len()..] else { panic!("one event for {what:?}: {:?}", &after[before.len()..]) };
+    assert_eq!((event.origin.doer, event.what, event.target), (Doer::Service, what, target(&value)));
+    assert_eq!(event.at, keyward::Clock::now(&*world.clock));
+    value
+}
+
+fn admin(name: &str, owner: OwnerId, grants: Vec<Grant>) -> NewAdminToken {
+    NewAdminToken::new(name, owner).grants(grants).lifespan(Lifespan::Unlimited)
+}
+
+fn content(name: &str, access: ContentAccess) -> NewContentToken {
+    NewContentToken::new(name, access).lifespan(Lifespan::Unlimited)
+}
+
+fn session(owner: OwnerId) -> NewSession {
+    NewSession { owner, idle: Duration::from_secs(1800), lifespan: Duration::from_secs(86_400) }
+}
+
+fn role(name: &str) -> NewRole {
+    NewRole::new(name)
+}
+
+fn owner(email: &str, roles: &[RoleId]) -> NewOwner {
+    NewOwner::new(email).roles(roles.iter().copied())
+}
+
+fn only(field: &str) -> Fields {
+    Fields::only([field]).unwrap()
+}
+
+async fn a_token_is_issued_within_its_owners_ceiling<S: Audited>(world: World<S>) {
+    let read = || Permission::new("read").on("article");
+    let key = world
+        .editor()
+        .holds(read().fields(only("title")))
+        .holds(Permission::new("write").on("article"))
+        .holds("plain")
+        .issue()
+        .await;
+    let tokens = world.keyward.tokens();
+    let issue = |grants| tokens.issue_admin(admin("new", key.owner(), grants));
+    let within = || vec![Grant::new("plain"), Grant::new("read").on("article").fields(only("title"))];
+    for beyond in [
+        Grant::new("read").on("article").fields(only("body")),
+        Grant::new("read").on("article"),
+        Grant::new("delete").on("article"),
+        Grant::new("write").on("page"),
+        Grant::new("write"),
+        Grant::new("plain").on("article"),
+    ] {
+        assert_eq!(wrong(&world, &key, issue(vec![beyond.clone()])).await, "grants.0", "{beyond:?}");
+        let last = within().into_iter().chain([beyond]).collect();
+        assert_eq!(wrong(&world, &key, issue(last)).await, "grants.2");
+    }
+    issue(within()).await.unwrap();
+
+    let boss = world.super_admin().issue().await;
+    tokens.issue_admin(admin("anything", boss.owner(), vec![Grant::new("delete").on("article")])).await.unwrap();
+}
+
+async fn only_a_super_admin_chooses_conditions<S: Audited>(world: World<S>) {
+    let editor = world.editor().holds("read").issue().await;
+    let boss = world.super_admin().issue().await;
+    let tokens = world.keyward.tokens();
+    let chosen = || vec![Grant::new("read").chosen(When::from_list([IS_CREATOR]))];
+    assert_eq!(wrong(&world, &editor, tokens.issue_admin(admin("e", editor.owner(), chosen()))).await, "grants.0");
+    tokens.issue_admin(admin("b", boss.owner(), chosen())).await.unwrap();
+}
+
+async fn who_owns_a_token_exists_and_is_active<S: Audited>(world: World<S>) {
+    let (tokens, owners) = (world.keyward.tokens(), world.keyward.owners());
+    let key = world.editor().issue().await;
+    for state in [OwnerState::Deactivated, OwnerState::Blocked] {
+        owners.set_state(key.owner(), state).await.unwrap();
+        let error = refused(&world, &key, tokens.issue_admin(admin("a", key.owner(), vec![]))).await;
+        assert!(matches!(error, ServiceError::OwnerInactive), "{error:?}");
+        let error = refused(&world, &key, tokens.open_session(session(key.owner()))).await;
+        assert!(matches!(error, ServiceError::OwnerInactive), "{error:?}");
+    }
+    let invited = NewOwner { state: OwnerState::Invited, ..owner("invited@example.test", &[]) };
+    let invited = owners.create(invited).await.unwrap().id;
+    let error = refused(&world, &key, tokens.issue_admin(admin("a", invited, vec![]))).await;
+    assert!(matches!(error, ServiceError::OwnerInactive), "{error:?}");
+
+    let nobody = OwnerId(4711);
+    let error = refused(&world, &key, tokens.issue_admin(admin("a", nobody, vec![]))).await;
+    assert!(matches!(error, ServiceError::NotFound("owner")), "{error:?}");
+    let error = refused(&world, &key, tokens.open_session(session(nobody))).await;
+    assert!(matches!(error, ServiceError::NotFound("owner")), "{error:?}");
+
+    owners.set_state(key.owner(), OwnerState::Active).await.unwrap();
+    tokens.issue_admin(admin("a", key.owner(), vec![])).await.unwrap();
+    tokens.open_session(session(key.owner())).await.unwrap();
+    let hasty = NewSession { idle: Duration::from_millis(119_999), ..session(key.owner()) };
+    assert_eq!(wrong(&world, &key, tokens.open_session(hasty)).await, "idle");
+}
+
+async fn names_of_tokens_are_trimmed_and_unique<S: Audited>(world: World<S>) {
+    let tokens = world.keyward.tokens();
+    let key = world.editor().issue().await;
+    let issued = tokens.issue_admin(admin(" deploy\n", key.owner(), vec![])).await.unwrap();
+    assert_eq!(issued.token.name, "deploy");
+    let of_content = tokens.issue_content(content("\tsite ", ContentAccess::ReadOnly)).await.unwrap();
+    assert_eq!(of_content.token.name, "site");
+    for name in ["", " \t", "deploy", " deploy ", "site", "a\u{7}b", &"x".repeat(256)] {
+        assert_eq!(wrong(&world, &key, tokens.issue_admin(admin(name, key.owner(), vec![]))).await, "name", "{name:?}");
+        let call = tokens.issue_content(content(name, ContentAccess::ReadOnly));
+        assert_eq!(wrong(&world, &key, call).await, "name", "{name:?}");
+    }
+    tokens.revoke(issued.token.id).await.unwrap();
+    tokens.issue_content(content("deploy", ContentAccess::ReadOnly)).await.unwrap();
+    tokens.issue_content(content(&"x".repeat(255), ContentAccess::ReadOnly)).await.unwrap();
+}
+
+async fn names_of_roles_are_trimmed_and_unique<S: Audited>(world: World<S>) {
+    let roles = world.keyward.roles();
+    let key = world.editor().issue().await;
+    assert_eq!(roles.create(role(" Author ")).await.unwrap().name, "Author");
+    for name in ["", "  ", "Author", "\nAuthor", "Super Admin", &"x".repeat(256)] {
+        assert_eq!(wrong(&world, &key, roles.create(role(name))).await, "name", "{name:?}");
+    }
+}
+
+async fn a_custom_content_token_names_an_action<S: Audited>(world: World<S>) {
+    let tokens = world.keyward.tokens();
+    let key = world.content(ContentAccess::ReadOnly).await;
+    let custom = |actions: &[&str]| ContentAccess::Custom(actions.iter().map(|a| Action::new(*a)).collect());
+    assert_eq!(wrong(&world, &key, tokens.issue_content(content("c", custom(&[])))).await, "access");
+    tokens.issue_content(content("c", custom(&["api::article.article.find"]))).await.unwrap();
+}
+
+async fn an_email_address_is_one_and_is_unique_in_any_case<S: Audited>(world: World<S>) {
+    let owners = world.keyward.owners();
+    let key = world.editor().issue().await;
+    assert_eq!(owners.create(owner(" Ada@Example.test ", &[])).await.unwrap().email, "ada@example.test");
+    for email in
+        ["Ada@Example.test", "ada@example.test", "ADA@EXAMPLE.TEST", " ada@example.test", "", " ", "ada", "a b@c"]
+    {
+        assert_eq!(wrong(&world, &key, owners.create(owner(email, &[]))).await, "email", "{email:?}");
+    }
+    owners.create(owner("ada@example.tes", &[])).await.unwrap();
+}
+
+async fn a_role_that_does_not_exist_is_refused_by_its_place<S: Audited>(world: World<S>) {
+    let owners = world.keyward.owners();
+    let key = world.editor().issue().await;
+    let roles = [key.role(), RoleId(4711)];
+    assert_eq!(wrong(&world, &key, owners.create(owner("new@example.test", &roles))).await, "roles.1");
+    assert_eq!(wrong(&world, &key, owners.set_roles(key.owner(), roles.to_vec())).await, "roles.1");
+    assert_eq!(wrong(&world, &key, owners.set_roles(key.owner(), vec![RoleId(4711)])).await, "roles.0");
+}
+
+/// Somebody active may always do everything.
+async fn a_super_admin_stays<S: Audited>(world: World<S>) {
+    let owners = world.keyward.owners();
+    let last = world.super_admin().issue().await;
+    let editor = world.editor().issue().await;
+    let is_last = async |why: &str| {
+        let off = [OwnerState::Deactivated, OwnerState::Blocked];
+        let error = refused(&world, &last, owners.set_state(last.owner(), off[0])).await;
+        assert!(matches!(error, ServiceError::LastSuperAdmin), "{why}: {error:?}");
+        let error = refused(&world, &last, owners.set_state(last.owner(), off[1])).await;
+        assert!(matches!(error, ServiceError::LastSuperAdmin), "{why}: {error:?}");
+        for roles in [vec![], vec![editor.role()]] {
+            let error = refused(&world, &last, owners.set_roles(last.owner(), roles)).await;
+            assert!(matches!(error, ServiceError::LastSuperAdmin), "{why}: {error:?}");
+        }
+    };
+    is_last("there is no other").await;
+    let other = world.super_admin().issue().await.owner();
+    owners.set_state(other, OwnerState::Blocked).await.unwrap();
+    is_last("the other one is not active").await;
+    let both = vec![RoleId::SUPER_ADMIN, editor.role()];
+    owners.set_roles(last.owner(), both).await.unwrap();
+    is_last("it has another role besides").await;
+
+    owners.set_state(other, OwnerState::Active).await.unwrap();
+    owners.set_state(last.owner(), OwnerState::Deactivated).await.unwrap();
+    owners.set_roles(last.owner(), vec![]).await.unwrap();
+    let error = refused(&world, &last, owners.set_roles(other, vec![])).await;
+    assert!(matches!(error, ServiceError::LastSuperAdmin), "now it is the other: {error:?}");
+    // Nobody else is held back.
+    owners.set_state(editor.owner(), OwnerState::Deactivated).await.unwrap();
+    owners.set_roles(editor.owner(), vec![]).await.unwrap();
+    // One who is not active is none that counts.
+    let (off, third) = (OwnerState::Deactivated, world.super_admin().issue().await.owner());
+    owners.set_state(third, off).await.unwrap();
+    owners.set_roles(third, vec![]).await.unwrap();
+}
+
+async fn the_super_admin_role_has_no_permissions<S: Audited>(world: World<S>) {
+    let (roles, boss) = (world.keyward.roles(), world.super_admin().issue().await);
+    for permissions in [vec![], vec![Permission::new("read")]] {
+        let call = roles.set_permissions(RoleId::SUPER_ADMIN, permissions);
+        assert!(matches!(refused(&world, &boss, call).await, ServiceError::Impossible(_)));
+    }
+    let renamed = RoleUpdate { name: Some("x".into()), ..RoleUpdate::default() };
+    let call = roles.update(RoleId::SUPER_ADMIN, renamed);
+    assert!(matches!(refused(&world, &boss, call).await, ServiceError::Impossible(_)));
+    assert!(matches!(refused(&world, &boss, roles.delete(RoleId::SUPER_ADMIN)).await, ServiceError::Impossible(_)));
+}
+
+async fn conditions_that_nobody_registered_are_refused_by_their_place<S: Audited>(world: World<S>) {
+    let (roles, tokens) = (world.keyward.roles(), world.keyward.tokens());
+    let boss = world.super_admin().issue().await;
+    let when = |ids: &[&str]| When::from_list(ids.iter().copied());
+    let permissions = |ids| vec![Permission::new("plain"), Permission::new("read").when(when(ids))];
+    let (known, unknown) = (&[IS_CREATOR][..], &[IS_CREATOR, "no::such"][..]);
+    let new = NewRole { permissions: permissions(unknown), ..role("Author") };
+    assert_eq!(wrong(&world, &boss, roles.create(new)).await, "permissions.1.conditions.1");
+    let author = roles.create(NewRole { permissions: permissions(known), ..role("Author") }).await.unwrap().id;
+    let call = roles.set_permissions(author, permissions(unknown));
+    assert_eq!(wrong(&world, &boss, call).await, "permissions.1.conditions.1");
+    roles.set_permissions(author, permissions(known)).await.unwrap();
+    let grants = |ids| vec![Grant::new("plain"), Grant::new("read").chosen(when(ids))];
+    let call = tokens.issue_admin(admin("a", boss.owner(), grants(unknown)));
+    assert_eq!(wrong(&world, &boss, call).await, "grants.1.conditions.1");
+    tokens.issue_admin(admin("a", boss.owner(), grants(known))).await.unwrap();
+}
+
+async fn nobody_becomes_invited_again<S: Audited>(world: World<S>) {
+    let key = world.editor().issue().await;
+    let owners = world.keyward.owners();
+    assert_eq!(wrong(&world, &key, owners.set_state(key.owner(), OwnerState::Invited)).await, "state");
+}
+
+async fn a_token_lives_a_second_at_least<S: Audited>(world: World<S>) {
+    let tokens = world.keyward.tokens();
+    let key = world.editor().issue().await;
+    let short = Lifespan::Of(Duration::from_millis(999));
+    let of_admin = NewAdminToken { lifespan: short, ..admin("a", key.owner(), vec![]) };
+    assert_eq!(wrong(&world, &key, tokens.issue_admin(of_admin)).await, "lifespan");
+    let of_content = NewContentToken { lifespan: short, ..content("c", ContentAccess::ReadOnly) };
+    assert_eq!(wrong(&world, &key, tokens.issue_content(of_content)).await, "lifespan");
+    let second = Lifespan::Of(Duration::from_secs(1));
+    tokens.issue_admin(NewAdminToken { lifespan: second, ..admin("a", key.owner(), vec![]) }).await.unwrap();
+}
+
+async fn what_is_not_there_cannot_be_changed<S: Audited>(world: World<S>) {
+    let (roles, owners, tokens) = (world.keyward.roles(), world.keyward.owners(), world.keyward.tokens());
+    let key = world.editor().issue().await;
+    let not_found = |error| match error {
+        ServiceError::NotFound(what) => what,
+        other => panic!("{other:?}"),
+    };
+    let nobody = OwnerId(4711);
+    assert_eq!(not_found(refused(&world, &key, roles.set_permissions(RoleId(4711), vec![])).await), "role");
+    assert_eq!(not_found(refused(&world, &key, owners.set_roles(nobody, vec![])).await), "owner");
+    assert_eq!(not_found(refused(&world, &key, owners.set_state(nobody, OwnerState::Active)).await), "owner");
+    assert_eq!(not_found(refused(&world, &key, owners.set_state(nobody, OwnerState::Blocked)).await), "owner");
+    assert_eq!(not_found(refused(&world, &key, tokens.revoke(TokenId(4711))).await), "token");
+}
+
+async fn each_change_is_audited_once<S: Audited>(world: World<S>) {
+    let (roles, owners, tokens) = (world.keyward.roles(), world.keyward.owners(), world.keyward.tokens());
+    let world = &world;
+    let role = done(world, What::RoleCreated, |r| Target::Role(r.id), roles.create(role("Author"))).await.id;
+    let call = roles.set_permissions(role, vec![Permission::new("read")]);
+    done(world, What::RolePermissionsSet, |_| Target::Role(role), call).await;
+    let renamed = RoleUpdate { name: Some("Writer".into()), description: Some("Writes".into()), permissions: None };
+    done(world, What::RoleUpdated, |_| Target::Role(role), roles.update(role, renamed)).await;
+    let call = owners.create(owner("ada@example.test", &[role]));
+    let ada = done(world, What::OwnerCreated, |o| Target::Owner(o.id), call).await.id;
+    let of_ada = |_: &keyward::Owner| Target::Owner(ada);
+    let second = roles.create(NewRole::new("second")).await.unwrap().id;
+    done(world, What::OwnerRolesSet, of_ada, owners.set_roles(ada, vec![role, second])).await;
+    owners.set_roles(ada, vec![role]).await.unwrap();
+    done(world, What::RoleDeleted, |_| Target::Role(second), roles.delete(second)).await;
+
+    let token = |kind| move |issued: &IssuedToken| Target::Token(issued.token.id, kind);
+    let call = tokens.issue_admin(admin("a", ada, vec![Grant::new("read")]));
+    let issued = done(world, What::TokenIssued, token(Kind::Admin), call).await.token.id;
+    let call = tokens.issue_content(content("c", ContentAccess::ReadOnly));
+    done(world, What::TokenIssued, token(Kind::Content), call).await;
+    done(world, What::TokenIssued, token(Kind::Session), tokens.open_session(session(ada))).await;
+    let of_it = |_: &keyward::DescribedToken| Target::Token(issued, Kind::Admin);
+    let renamed = TokenUpdate { name: Some("b".into()), ..TokenUpdate::default() };
+    done(world, What::TokenUpdated, of_it, tokens.update(issued, renamed.clone())).await;
+    let call = tokens.regenerate(issued);
+    done(world, What::TokenRegenerated, |_| Target::Token(issued, Kind::Admin), call).await;
+    // What changes nothing is no change.
+    let before = world.keyward.store().events().await;
+    tokens.update(issued, renamed).await.unwrap();
+    roles.set_permissions(role, vec![Permission::new("read")]).await.unwrap();
+    owners.set_roles(ada, vec![role]).await.unwrap();
+    assert_eq!(world.keyward.store().events().await, before);
+    done(world, What::TokenRevoked, |_| Target::Token(issued, Kind::Admin), tokens.revoke(issued)).await;
+    // Also where it ends sessions.
+    for state in [OwnerState::Deactivated, OwnerState::Active] {
+        done(world, What::OwnerStateSet, of_ada, owners.set_state(ada, state)).await;
+    }
+}

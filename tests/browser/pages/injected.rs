@@ -1,0 +1,169 @@
+//! Text that would be a program if a page took it for one.
+
+use crate::pages::accessible::pages;
+use crate::pages::person::Person;
+use crate::pages::scene::{EDDA, PASSWORD, ROOT, Scene};
+use serde_json::{Value, json};
+
+/// Breaks out of an attribute, a text, a script, a style and a comment; `planted` stays where it could.
+const EVIL: &str = r#"'"--></textarea></title></script></style><b data-planted>x</b><img src=x data-planted onerror="planted=1"><script data-planted>planted=1</script>"#;
+/// Likewise, short enough for every field.
+const SHORT: &str = r#""><i data-planted onclick=planted=1>"#;
+
+/// Nothing of it became part of the page, and nothing was even tried.
+async fn nothing_ran(person: &Person, what: &str) {
+    let planted =
+        "return document.querySelectorAll('[data-planted]').length + (typeof planted === 'undefined' ? 0 : 100)";
+    assert_eq!(person.script(planted).await, 0, "{what}: {}", person.client.source().await.unwrap());
+    assert_eq!(person.complaints().await, Vec::<String>::new(), "{what}");
+}
+
+fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+/// Fills every text field of the page's n-th form, whatever the browser thinks of it, and sends it. False: there is none.
+async fn fills_and_sends(person: &Person, n: usize, text: &str) -> bool {
+    let script = "
+        const forms = [...document.forms].filter((f) => f.querySelector('input:not([type=hidden]):not([type=checkbox]):not([type=radio]), textarea'));
+        const form = forms[arguments[0]];
+        if (!form) return false;
+        document.querySelectorAll('dialog[open]').forEach((d) => d.close());
+        form.closest('dialog')?.showModal();
+        for (const field of form.querySelectorAll('input, textarea')) {
+            if (['checkbox', 'radio', 'hidden'].includes(field.type)) continue;
+            field.removeAttribute('maxlength'); field.removeAttribute('readonly'); field.disabled = false;
+            if (field.type !== 'password') field.type = 'text';
+            field.value = arguments[1];
+        }
+        form.noValidate = true;
+        document.documentElement.dataset.before = 'yes';
+        form.requestSubmit();
+        return true";
+    let sent = person.client.execute(script, vec![json!(n), json!(text)]).await.unwrap();
+    if sent == true {
+        person
+            .until("the form is answered", async || {
+                let before =
+                    "return document.readyState !== 'complete' || document.documentElement.dataset.before === 'yes'";
+                Ok(person.client.execute(before, Vec::new()).await? == false)
+            })
+            .await;
+    }
+    sent == true
+}
+
+/// In every field of every page.
+async fn everywhere(person: &Person, paths: &[String]) {
+    for path in paths {
+        for text in [EVIL, SHORT] {
+            for n in 0.. {
+                person.goes(path).await;
+                if !fills_and_sends(person, n, text).await {
+                    break;
+                }
+                nothing_ran(person, &format!("form {n} of {path}")).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_people_type_is_never_taken_for_markup() {
+    let Some(scene) = Scene::with_demo_data() else { return };
+    let root = scene.somebody().await;
+    let session = scene.session(ROOT);
+    everywhere(&root, &["/admin/auth/login".to_owned(), scene.invitation(&session)]).await;
+    // Also as the names of those who look, and of what they look at.
+    let names = json!({"firstname": SHORT, "lastname": EVIL});
+    scene.server.json("PUT", "/admin/users/me", &session, &names.to_string()).assert(200);
+    let token = json!({"name": EVIL, "description": EVIL, "lifespan": null, "adminPermissions": []});
+    scene.server.json("POST", "/admin/admin-tokens", &session, &token.to_string()).assert(201);
+    let role = json!({"name": EVIL, "description": EVIL});
+    scene.server.json("POST", "/admin/roles", &session, &role.to_string()).assert(201);
+    root.signs_in(ROOT, PASSWORD).await;
+    let all = pages(&root).await;
+    everywhere(&root, &all).await;
+    // What was taken as it is shows as it is.
+    for path in pages(&root).await {
+        root.goes(&path).await;
+        nothing_ran(&root, &path).await;
+    }
+    root.goes("/admin/settings/admin-tokens").await;
+    root.sees(EVIL).await;
+    root.leaves().await;
+}
+
+#[tokio::test]
+async fn what_an_address_says_is_never_taken_for_markup() {
+    let Some(scene) = Scene::with_demo_data() else { return };
+    let root = scene.somebody().await;
+    let evil = encoded(EVIL);
+    for path in
+        ["/admin/auth/login?redirectTo=", "/admin/auth/register?registrationToken=", "/admin/auth/register-admin?x="]
+    {
+        root.goes(&format!("{path}{evil}")).await;
+        nothing_ran(&root, path).await;
+    }
+    root.signs_in(ROOT, PASSWORD).await;
+    for path in pages(&root).await {
+        let place = path.split('?').next().unwrap();
+        for name in ["q", "sort", "page", "done", "from", "what", "who", "x"] {
+            root.goes(&format!("{place}?{name}={evil}")).await;
+            nothing_ran(&root, &format!("{place}?{name}")).await;
+            root.does_not_see("Saved").await;
+        }
+    }
+    root.goes(&format!("/admin/settings/{evil}")).await;
+    nothing_ran(&root, "path").await;
+    root.client.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn signing_in_leads_to_no_other_place() {
+    let Some(scene) = Scene::with_demo_data() else { return };
+    let edda = scene.somebody().await;
+    for back in [
+        "https://evil.test/",
+        "//evil.test",
+        "/\\evil.test",
+        "javascript:planted=1",
+        "/admin/settings/../../evil",
+        "/admin/settings//evil.test",
+    ] {
+        edda.goes(&format!("/admin/auth/login?redirectTo={}", encoded(back))).await;
+        edda.types("E-mail", EDDA).await;
+        edda.types("Password", PASSWORD).await;
+        edda.presses("Sign in").await;
+        edda.until("somewhere else is open", async || {
+            Ok(edda.client.current_url().await?.path() != "/admin/auth/login")
+        })
+        .await;
+        assert_eq!(edda.place().await, "/admin/me", "{back}");
+        assert!(edda.client.current_url().await.unwrap().as_str().starts_with(&edda.origin));
+        edda.client.delete_all_cookies().await.unwrap();
+    }
+    edda.client.close().await.unwrap();
+}
+
+/// The tests above would notice: this is what it looks like.
+#[tokio::test]
+async fn a_violation_is_noticed() {
+    let Some(scene) = Scene::with_demo_data() else { return };
+    let root = scene.signed_in(ROOT).await;
+    assert_eq!(root.complaints().await, Vec::<String>::new());
+    root.client
+        .execute(
+            "document.querySelector('main').insertAdjacentHTML('beforeend', arguments[0])",
+            vec![Value::from(EVIL)],
+        )
+        .await
+        .unwrap();
+    root.until("the browser complains", async || {
+        Ok(root.complaints().await.iter().any(|c| c.contains("Content Security Policy")))
+    })
+    .await;
+    let ran = root.script("return [document.querySelectorAll('[data-planted]').length > 0, typeof planted]").await;
+    assert_eq!(ran, json!([true, "undefined"]), "it is there, and still it did not run");
+    root.client.close().await.unwrap();
+}

@@ -1,0 +1,16 @@
+//! The settings pages in a real browser: people who click and type on the example platform.
+//!
+//! They need Chromium and chromedriver, and axe-core for what a screen reader meets. What is missing is said, and its tests are
+//! skipped; with KEYWARD_REQUIRE_BROWSER=1 they fail.
+
+mod accessible;
+mod driver;
+mod forged;
+mod injected;
+mod keyboard;
+mod measure;
+mod person;
+mod scene;
+mod session;
+mod stale;
+mod tutorial;

@@ -1,0 +1,54 @@
+//! The arrows between the rooms of the crate: who may use whom.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What each room may use of the others, besides itself.
+const MAY_USE: [(&str, &[&str]); 7] = [
+    ("domain", &[]),
+    ("store", &["domain"]),
+    ("resolve", &["domain", "store"]),
+    ("gate", &["domain", "store", "resolve"]),
+    // The handle is where a service hangs on an installation; the gate itself stays out of its sight.
+    ("service", &["domain", "store", "resolve", "keyward"]),
+    ("api", &["domain", "store", "service", "gate", "keyward"]),
+    ("ui", &["domain", "store", "service", "gate", "keyward"]),
+];
+const ROOMS: [&str; 9] = ["api", "domain", "store", "resolve", "gate", "service", "keyward", "testing", "ui"];
+
+fn files(of: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(of).unwrap().map(|e| e.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn arrows_point_one_way() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for (room, may) in MAY_USE {
+        let sources = files(&src.join(room));
+        assert!(!sources.is_empty());
+        for file in sources.iter().filter(|f| f.extension().is_some_and(|e| e == "rs")) {
+            let text = fs::read_to_string(file).unwrap();
+            let code = text.lines().filter(|l| !l.trim_start().starts_with("//"));
+            for line in code {
+                for other in ROOMS.iter().filter(|o| **o != room && !may.contains(o)) {
+                    let uses =
+                        line.contains(&format!("crate::{other}::")) || line.contains(&format!("crate::{other};"));
+                    assert!(!uses, "{} uses {other}: {line}", file.display());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_domain_is_pure() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/domain");
+    for file in files(&src) {
+        let text = fs::read_to_string(&file).unwrap();
+        for impure in ["async fn", "tokio", "axum", "http::", "sqlx", "tower"] {
+            let uses = text.lines().any(|l| !l.trim_start().starts_with("//") && l.contains(impure));
+            assert!(!uses, "{} uses {impure}", file.display());
+        }
+    }
+}

@@ -1,0 +1,418 @@
+//! Hostile requests, byte by byte, to a server in this process that counts the requests its handlers see.
+//!
+//! Of everything sent here three things hold: no handler of a protected group runs without a principal, nothing is answered with a
+//! failure of ours, and nothing hangs.
+
+mod site;
+
+use keyward_test_support::hostile::two::{END_HEADERS, END_STREAM, Fate, Two};
+use keyward_test_support::hostile::{Outer, try_all, try_framings};
+use site::Site;
+
+#[test]
+fn nothing_on_the_list_comes_in() {
+    let site = Site::start();
+    try_all(site.address, &site.strong);
+    assert_eq!(site.entered.all(), 0);
+    let answers = site.connect().send(&get("/admin/ping", &site.strong, "Connection: close\r\n")).answers();
+    assert_eq!(answers.iter().map(|a| (a.status, &a.body[..])).collect::<Vec<_>>(), [(200, &b"in"[..])]);
+    assert_eq!(site.entered.all(), 1, "it can be told who comes in");
+}
+
+#[test]
+fn no_request_hides_in_another() {
+    let site = Site::start();
+    let came_in = try_framings(
+        site.address,
+        &site.strong,
+        &[
+            Outer { line: "POST /admin/body HTTP/1.1", known: false, answered: 401 },
+            Outer { line: "POST /public/body HTTP/1.1", known: false, answered: 200 },
+            Outer { line: "GET /admin/ping HTTP/1.1", known: false, answered: 401 },
+            Outer { line: "DELETE /admin/ping HTTP/1.1", known: false, answered: 401 },
+            Outer { line: "OPTIONS /admin/ping HTTP/1.1", known: false, answered: 401 },
+            Outer { line: "TRACE /admin/ping HTTP/1.1", known: false, answered: 401 },
+            Outer { line: "POST /admin/../ping HTTP/1.1", known: false, answered: 400 },
+            Outer { line: "POST /nowhere HTTP/1.1", known: false, answered: 404 },
+        ],
+    );
+    assert_eq!(site.entered.all(), came_in);
+    let known = Outer { line: "POST /admin/body HTTP/1.1", known: true, answered: 200 };
+    try_framings(site.address, &site.strong, &[known]);
+}
+
+fn get(path: &str, secret: &str, headers: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {secret}\r\n{headers}\r\n").into_bytes()
+}
+
+fn nobody(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes()
+}
+
+/// Who came in with one request is nobody in the next.
+#[test]
+fn requests_on_one_connection_are_judged_one_by_one() {
+    let site = Site::start();
+    let strong = get("/admin/ping", &site.strong, "");
+    let all =
+        [nobody("/admin/ping"), strong.clone(), nobody("/admin/ping"), nobody("/ping"), nobody("/admin/ping"), strong];
+    let expected = [401, 200, 401, 200, 401, 200];
+    // One after the other.
+    let mut wire = site.connect();
+    for (request, status) in all.iter().zip(expected) {
+        assert_eq!(wire.send(request).answer().unwrap().status, status);
+    }
+    // All at once.
+    let mut wire = site.connect();
+    wire.send(&all.concat());
+    assert_eq!(expected.map(|_| wire.answer().unwrap().status), expected);
+    // All at once, in pieces that end anywhere.
+    let mut wire = site.connect();
+    for piece in all.concat().chunks(7) {
+        wire.send(piece);
+    }
+    assert_eq!(expected.map(|_| wire.answer().unwrap().status), expected);
+    assert_eq!(site.entered.all(), 6);
+}
+
+/// What follows a refused request's headers is its body, whatever it looks like, and no request of its own.
+#[test]
+fn a_body_of_a_refused_request_is_no_request() {
+    let site = Site::start();
+    let inside = get("/admin/ping", &site.strong, "");
+    let head = format!("POST /admin/ping HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", inside.len());
+    let chunked =
+        format!("POST /admin/ping HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n", inside.len());
+    let after = b"GET /admin/ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    for request in
+        [[head.as_bytes(), &inside, after].concat(), [chunked.as_bytes(), &inside, b"\r\n0\r\n\r\n", after].concat()]
+    {
+        let answers = site.connect().send(&request).answers();
+        assert!(answers.iter().all(|answer| answer.status == 401) && answers.len() <= 2, "{answers:?}");
+    }
+    assert_eq!(site.entered.all(), 0);
+}
+
+/// Who is refused need not send a body, and the server does not wait for one.
+#[test]
+fn a_refusal_does_not_wait_for_the_body() {
+    let site = Site::start();
+    for headers in ["Content-Length: 1000000\r\n", "Transfer-Encoding: chunked\r\n"] {
+        for begun in ["", "1"] {
+            let mut wire = site.connect();
+            wire.send(format!("POST /admin/body HTTP/1.1\r\nHost: x\r\n{headers}\r\n{begun}").as_bytes());
+            assert_eq!(wire.answer().unwrap().status, 401);
+        }
+    }
+    assert_eq!(site.entered.all(), 0);
+}
+
+#[test]
+fn a_refused_client_is_not_asked_for_its_body() {
+    let site = Site::start();
+    let ask = |authorization: &str| {
+        let mut wire = site.connect();
+        let headers = "Expect: 100-continue\r\nContent-Length: 4\r\nConnection: close\r\n";
+        wire.send(format!("POST /admin/body HTTP/1.1\r\nHost: x\r\n{headers}{authorization}\r\n").as_bytes());
+        wire
+    };
+    let refused = ask("").answers();
+    assert_eq!(refused.iter().map(|a| a.status).collect::<Vec<_>>(), [401], "and no 100 before it");
+    let mut welcome = ask(&format!("Authorization: Bearer {}\r\n", site.strong));
+    assert_eq!(welcome.answer().unwrap().status, 100);
+    let answer = welcome.send(b"body").answer().unwrap();
+    assert_eq!((answer.status, &answer.body[..]), (200, &b"4 bytes"[..]));
+    assert_eq!(site.entered.all(), 1);
+}
+
+#[test]
+fn a_socket_is_refused_before_it_is_one() {
+    let site = Site::start();
+    let headers = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let mut wire = site.connect();
+    wire.send(format!("GET /admin/socket HTTP/1.1\r\nHost: x\r\n{headers}\r\n").as_bytes());
+    assert_eq!(wire.answer().unwrap().status, 401);
+    // The connection still speaks HTTP: nothing was upgraded.
+    assert_eq!(wire.send(&nobody("/ping")).answer().unwrap().status, 200);
+    assert_eq!(site.entered.all(), 0);
+    assert_eq!(site.connect().send(&get("/admin/socket", &site.strong, headers)).answer().unwrap().status, 101);
+    assert_eq!(site.entered.all(), 1);
+}
+
+/// What is refused as a tunnel or another protocol stays HTTP: what a client sent on in good hope is read as requests, and judged.
+#[test]
+fn a_refused_tunnel_is_none() {
+    let site = Site::start();
+    let socket = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+    let h2c = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n";
+    for (line, headers, refused) in [
+        ("CONNECT x:80", "", 404),
+        ("CONNECT /admin/ping", "", 401),
+        ("CONNECT /admin/login", "", 401),
+        ("GET /admin/socket", socket, 401),
+        ("GET /admin/socket", h2c, 401),
+        ("GET /nowhere", h2c, 404),
+    ] {
+        let tunnel = format!("{line} HTTP/1.1\r\nHost: x\r\n{headers}\r\n").into_bytes();
+        let last = get("/admin/ping", &site.strong, "Connection: close\r\n");
+        let answers = site.connect().send(&[tunnel, nobody("/admin/ping"), last].concat()).answers();
+        assert_eq!(answers.iter().map(|a| a.status).collect::<Vec<_>>(), [refused, 401, 200], "{line} {headers}");
+    }
+    assert_eq!(site.entered.all(), 6);
+}
+
+/// A client that goes in the middle of anything costs nobody else anything.
+#[test]
+fn a_client_that_goes_is_let_go() {
+    let site = Site::start();
+    let whole = format!(
+        "POST /admin/body HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Length: 5\r\n\r\nhalf",
+        site.strong
+    );
+    let cut: Vec<usize> = (0..whole.len()).step_by(9).collect();
+    for at in &cut {
+        site.connect().send(&whole.as_bytes()[..*at]);
+    }
+    let mut wire = site.connect();
+    assert_eq!(wire.send(&nobody("/ping")).answer().unwrap().status, 200);
+    site.entered.all();
+}
+
+const GET: (&str, &str) = (":method", "GET");
+const HTTP: (&str, &str) = (":scheme", "http");
+const HOST: (&str, &str) = (":authority", "x");
+const PING: (&str, &str) = (":path", "/admin/ping");
+
+#[test]
+fn http_2_is_judged_alike() {
+    let site = Site::start();
+    let bearer = format!("Bearer {}", site.strong);
+    let authorization = ("authorization", bearer.as_str());
+    let mut two = Two::to(site.address);
+    assert_eq!(two.ask(&[GET, HTTP, HOST, PING]), Fate::Answered(401));
+    assert_eq!(two.ask(&[GET, HTTP, HOST, PING, authorization]), Fate::Answered(200));
+    assert_eq!(two.ask(&[GET, HTTP, HOST, PING]), Fate::Answered(401), "who came in before is nobody now");
+    assert_eq!(two.ask(&[GET, HTTP, HOST, (":path", "/ping")]), Fate::Answered(200));
+    assert_eq!(two.ask(&[GET, HTTP, HOST, PING, authorization, authorization]), Fate::Answered(401));
+    // Many at once: each as who sent it.
+    let streams: Vec<(bool, u32)> = (0..50)
+        .map(|i| {
+            let fields = [GET, HTTP, HOST, PING, authorization];
+            (i % 3 == 0, two.open(&fields[..if i % 3 == 0 { 5 } else { 4 }], END_HEADERS | END_STREAM))
+        })
+        .collect();
+    for (known, stream) in streams {
+        assert_eq!(two.fate(stream), Fate::Answered(if known { 200 } else { 401 }));
+    }
+    assert_eq!(site.entered.all(), 1 + 17);
+}
+
+#[test]
+fn odd_pseudo_headers_come_to_no_handler() {
+    let site = Site::start();
+    let bearer = format!("Bearer {}", site.strong);
+    let paths = [
+        "",
+        "*",
+        "admin/ping",
+        "//admin/ping",
+        "/ping/../admin/ping",
+        "/ping/%2e%2e/admin/ping",
+        "/ping%2f..%2fadmin/ping",
+        "/ping\\..\\admin/ping",
+        "http://x/admin/ping",
+        "/admin/ping#/ping",
+        "/admin/ping?/../ping",
+        "/Admin/ping",
+        "/admin/ping ",
+        "/admin/ping\0",
+        "/admin/ping\r\nauthorization: x",
+        "/%61dmin/ping",
+        "/admin/\u{ff}",
+    ];
+    for path in paths {
+        for method in ["GET", "POST", "CONNECT", "get", "", "G T"] {
+            refused(&site, &[(":method", method), HTTP, HOST, (":path", path)]);
+        }
+    }
+    let override_method = ("x-http-method-override", "POST");
+    let secret = ("x-authorization", bearer.as_str());
+    let spaced = format!(" {bearer}");
+    let in_lines = format!("{bearer}\r\nx: y");
+    let cookie = format!("keyward={}; __Host-keyward={}", site.strong, site.strong);
+    let odd: &[&[(&str, &str)]] = &[
+        &[GET, HTTP, HOST],
+        &[HTTP, HOST, PING],
+        &[GET, HOST, PING],
+        &[GET, HTTP, PING],
+        &[GET, HTTP, HOST, PING, (":path", "/ping")],
+        &[GET, HTTP, HOST, (":path", "/ping"), PING],
+        &[GET, GET, HTTP, HOST, PING],
+        &[GET, HTTP, HOST, ("x", "y"), PING],
+        &[GET, HTTP, HOST, PING, (":status", "200")],
+        &[GET, HTTP, HOST, PING, (":unheard-of", "x")],
+        &[GET, HTTP, HOST, PING, ("X-Upper", "x")],
+        &[GET, HTTP, HOST, PING, ("connection", "close")],
+        &[GET, HTTP, HOST, PING, ("transfer-encoding", "chunked")],
+        &[GET, HTTP, HOST, PING, ("host", "another")],
+        &[GET, HTTP, HOST, PING, ("content-length", "5")],
+        &[GET, HTTP, HOST, PING, ("te", "trailers, gzip")],
+        &[GET, HTTP, HOST, PING, ("", "x")],
+        &[GET, HTTP, HOST, PING, ("x", "a\0b")],
+        &[GET, HTTP, HOST, PING, ("x", "a\r\nauthorization: y")],
+        &[GET, HTTP, HOST, PING, ("x-original-url", "/ping")],
+        &[GET, HTTP, HOST, (":path", "/admin/login"), override_method],
+        &[GET, HTTP, HOST, PING, secret],
+        // A credential where none is, or one that two readers read in two ways.
+        &[GET, HTTP, HOST, PING, ("Authorization", &bearer)],
+        &[GET, HTTP, HOST, PING, ("authorization ", &bearer)],
+        &[GET, HTTP, HOST, PING, ("authorization\0", &bearer)],
+        &[GET, HTTP, HOST, PING, (":authorization", &bearer)],
+        &[GET, HTTP, HOST, ("authorization", &bearer), PING],
+        &[GET, HTTP, HOST, PING, ("authorization", &spaced)],
+        &[GET, HTTP, HOST, PING, ("authorization", &spaced[1..].replace(' ', "\t"))],
+        &[GET, HTTP, HOST, PING, ("authorization", &in_lines)],
+        &[GET, HTTP, HOST, PING, ("authorization", ""), ("authorization", &bearer)],
+        &[GET, HTTP, HOST, PING, ("proxy-authorization", &bearer)],
+        &[GET, HTTP, HOST, PING, ("cookie", &cookie)],
+        &[GET, HTTP, HOST, PING, ("connection", "authorization"), ("authorization", &bearer)],
+        // A host that is none, and another one: the path is in neither.
+        &[GET, HTTP, (":authority", ""), PING],
+        &[GET, HTTP, (":authority", "x"), PING, ("host", "y")],
+        &[GET, HTTP, (":authority", "x/ping"), PING],
+        &[GET, HTTP, (":authority", "x#"), PING],
+        &[GET, (":scheme", "file"), HOST, PING],
+        &[GET, HTTP, (":authority", "root@x"), PING],
+        &[GET, HTTP, (":authority", "x/ping?"), PING],
+        // A socket over HTTP/2 (RFC 8441), and one that says not where to.
+        &[(":method", "CONNECT"), (":protocol", "websocket"), HTTP, HOST, (":path", "/admin/socket")],
+        &[(":method", "CONNECT"), (":protocol", "websocket"), HOST],
+        &[(":method", "CONNECT"), HOST],
+    ];
+    for fields in odd {
+        refused(&site, fields);
+    }
+    assert_eq!(site.entered.all(), 0);
+}
+
+/// Sends these fields in some way, and answers on which stream.
+type Odd = fn(&mut Two, &[(&str, &str)]) -> u32;
+
+/// What a stream's frames may not be (RFC 9113 sections 5 and 6), each with a credential that would let it in.
+#[test]
+fn odd_frames_come_to_no_handler() {
+    let site = Site::start();
+    let bearer = format!("Bearer {}", site.strong);
+    let fields = [GET, HTTP, HOST, PING, ("authorization", &bearer)];
+    let connect = || Two::to(site.address);
+    let odd: &[Odd] = &[
+        // The headers of another stream within those of one.
+        |two, fields| {
+            two.open(&fields[..4], END_STREAM);
+            two.open(fields, END_HEADERS | END_STREAM)
+        },
+        // Going on with what nobody has begun, or with another stream.
+        |two, fields| {
+            two.continuation(1, fields);
+            1
+        },
+        |two, fields| {
+            let stream = two.open(&fields[..4], END_STREAM);
+            two.continuation(stream + 2, &fields[4..]);
+            stream
+        },
+        // A stream that is a server's, none, or one of before.
+        |two, fields| two.open_as(2, fields, END_HEADERS | END_STREAM),
+        |two, fields| two.open_as(0, fields, END_HEADERS | END_STREAM),
+        |two, fields| {
+            two.open_as(5, &fields[..4], END_HEADERS | END_STREAM);
+            assert_eq!(two.fate(5), Fate::Answered(401));
+            two.open_as(3, fields, END_HEADERS | END_STREAM)
+        },
+        // A body before its headers.
+        |two, _| {
+            two.data(1, b"x", END_STREAM);
+            1
+        },
+        // Trailers that do not end it, and some after its end.
+        |two, fields| {
+            let stream = two.open(&fields[..4], END_HEADERS);
+            two.open_as(stream, &fields[4..], END_HEADERS);
+            stream
+        },
+        |two, fields| {
+            let stream = two.open(&fields[..4], END_HEADERS | END_STREAM);
+            two.trailers(stream, &fields[4..]);
+            stream
+        },
+        // Pseudo-headers in trailers.
+        |two, fields| {
+            let stream = two.open(&fields[..4], END_HEADERS);
+            two.trailers(stream, fields);
+            stream
+        },
+    ];
+    for (at, odd) in odd.iter().enumerate() {
+        let mut two = connect();
+        let stream = odd(&mut two, &fields);
+        let fate = two.fate(stream);
+        assert!(matches!(fate, Fate::Answered(400 | 401) | Fate::Reset | Fate::Gone), "{at}: {fate:?}");
+        assert_eq!(site.entered.all(), 0, "{at}");
+    }
+    // The same in more than one frame is the same.
+    let mut two = connect();
+    let stream = two.open(&fields[..4], END_STREAM);
+    two.last_continuation(stream, &fields[4..]);
+    assert_eq!(two.fate(stream), Fate::Answered(200));
+    assert_eq!(site.entered.all(), 1);
+}
+
+/// No such stream comes in, and none is a failure of ours. Each has a connection of its own, for it may end it.
+#[track_caller]
+fn refused(site: &Site, fields: &[(&str, &str)]) {
+    match Two::to(site.address).ask(fields) {
+        Fate::Answered(status) => assert!((400..500).contains(&status), "{fields:?} was answered {status}"),
+        Fate::Reset | Fate::Gone => {}
+    }
+}
+
+#[test]
+fn streams_that_do_not_end_well_come_to_an_end() {
+    let site = Site::start();
+    let bearer = format!("Bearer {}", site.strong);
+    let authorization = ("authorization", bearer.as_str());
+    let post = [(":method", "POST"), HTTP, HOST, (":path", "/admin/body")];
+    // Refused before its body.
+    let mut two = Two::to(site.address);
+    let stream = two.open(&post, END_HEADERS);
+    assert_eq!(two.fate(stream), Fate::Answered(401));
+    // A credential comes too late in trailers.
+    let stream = two.open(&post, END_HEADERS);
+    two.trailers(stream, &[authorization]);
+    assert_eq!(two.fate(stream), Fate::Answered(401));
+    // More body than its length says, or less.
+    for length in ["1", "9"] {
+        let mut two = Two::to(site.address);
+        let fields = [post.as_slice(), &[("content-length", length)]].concat();
+        let stream = two.open(&fields, END_HEADERS);
+        two.data(stream, b"1234", END_STREAM);
+        assert!(matches!(two.fate(stream), Fate::Answered(400 | 401) | Fate::Reset | Fate::Gone));
+    }
+    assert_eq!(site.entered.all(), 0);
+    // Opened and reset, as often as the server puts up with.
+    let mut two = Two::to(site.address);
+    for _ in 0..500 {
+        let stream = two.open(&[GET, HTTP, HOST, PING], END_HEADERS | END_STREAM);
+        two.reset(stream);
+    }
+    // A header that never ends.
+    let mut two = Two::to(site.address);
+    let long = "a".repeat(15_000);
+    let stream = two.open(&[GET, HTTP, HOST, PING, ("x", &long)], END_STREAM);
+    for _ in 0..2_000 {
+        two.continuation(stream, &[("x", &long)]);
+    }
+    assert!(matches!(two.fate(stream), Fate::Answered(431) | Fate::Reset | Fate::Gone));
+    assert_eq!(site.entered.all(), 0);
+    assert_eq!(site.connect().send(&nobody("/ping")).answer().unwrap().status, 200, "nobody else minds");
+}

@@ -1,0 +1,154 @@
+//! I2: an admin secret opens no content group, a content secret no admin group; a relabelled prefix fails offline.
+
+use crate::laws::shim;
+use axum::Router;
+use axum::routing::get;
+use http::header::AUTHORIZATION;
+use keyward::testing::{App, SALT, World};
+use keyward::{
+    Brand, Ceiling, ContentAccess, Digest, GuardedRouter, Invalid, Kind, KindSet, Owner, OwnerState, Reason,
+    ReferenceSalt, Require, RoleId, Salt, Secret, SecretFormat, TokenAuthority, WriteStore, action, authenticated,
+};
+use std::time::Duration;
+
+fn app<S: WriteStore>(world: &World<S>) -> App {
+    let ok = || get(|| async { "in" });
+    world.guard(
+        GuardedRouter::new()
+            .route("/admin/x", authenticated(), ok())
+            .route("/api/x", action("api::article.article.find"), ok())
+            .public("/public", ok()),
+    )
+}
+
+#[tokio::test]
+async fn each_kind_opens_its_own_groups_only() {
+    let world = World::new();
+    let app = app(&world);
+    let admin = world.editor().with("admin::webhooks.read").issue().await.secret;
+    let session = world.super_admin().sign_in().await.secret;
+    let content = world.content(ContentAccess::FullAccess).await.secret;
+    let wrong = Reason::Invalid(Invalid::WrongKind);
+
+    for secret in [&admin, &session] {
+        app.get("/admin/x").bearer(secret).await.assert_ok();
+        app.get("/api/x").bearer(secret).await.assert_refused(wrong).assert_status(401);
+    }
+    app.get("/api/x").bearer(&content).await.assert_ok();
+    app.get("/admin/x").bearer(&content).await.assert_refused(wrong).assert_status(401);
+    app.get("/public").bearer(&content).await.assert_ok();
+}
+
+#[tokio::test]
+async fn a_relabelled_secret_is_not_genuine() {
+    let world = World::new();
+    let app = app(&world);
+    let content = world.content(ContentAccess::FullAccess).await.secret;
+    let relabelled = |s: &Secret| format!("Bearer {}", s.expose().replace("_content_", "_admin_"));
+    let answer = app.get("/admin/x").header(http::header::AUTHORIZATION, &relabelled(&content)).await;
+    answer.assert_refused(Reason::Invalid(Invalid::NotGenuine)).assert_status(401);
+}
+
+#[tokio::test]
+async fn a_content_token_may_what_its_type_says() {
+    let world = World::new();
+    let app = world.guard(
+        GuardedRouter::new().route("/api/find", action("api::article.article.find"), get(|| async {})).route(
+            "/api/create",
+            action("api::article.article.create"),
+            get(|| async {}),
+        ),
+    );
+    let custom = ContentAccess::Custom([keyward::Action::new("api::article.article.create")].into());
+    for (access, find, create) in
+        [(ContentAccess::ReadOnly, 200, 403), (ContentAccess::FullAccess, 200, 200), (custom, 403, 200)]
+    {
+        let key = world.content(access).await.secret;
+        app.get("/api/find").bearer(&key).await.assert_status(find);
+        app.get("/api/create").bearer(&key).await.assert_status(create);
+    }
+    app.get("/api/find").await.assert_status(403).assert_refused(Reason::NotAllowed);
+}
+
+#[tokio::test]
+async fn the_public_may_what_is_public() {
+    let world =
+        World::with(|b| b.group(keyward::Group::content("/open").public_actions(["api::article.article.find"])));
+    let routes = |path: &str, a: &str| Router::new().route(path, get(|| async {})).layer(Require::new(action(a)));
+    let find = routes("/open/find", "api::article.article.find");
+    let app = world.wrap(find.merge(routes("/open/create", "api::article.article.create")));
+    app.get("/open/find").await.assert_ok();
+    app.get("/open/create").await.assert_status(403);
+    let wrong = app.get("/open/find").header(http::header::AUTHORIZATION, "Bearer nope").await;
+    wrong.assert_refused(Reason::Invalid(Invalid::Malformed)).assert_status(401);
+}
+
+/// Somebody changed the label in the database: the secret says what it was issued as.
+#[tokio::test]
+async fn a_relabelled_row_opens_nothing() {
+    for (issued, path) in [(Kind::Admin, "/admin/x"), (Kind::Session, "/admin/x"), (Kind::Content, "/api/x")] {
+        for label in Kind::ALL {
+            let (world, shim) = shim::world(|b| b);
+            let app = app(&world);
+            let owner = world.super_admin().issue().await.owner();
+            let secret = match issued {
+                Kind::Admin => world.super_admin().issue().await.secret,
+                Kind::Session => world.super_admin().sign_in().await.secret,
+                Kind::Content => world.content(ContentAccess::FullAccess).await.secret,
+            };
+            let somebody = Owner {
+                id: owner,
+                email: String::new(),
+                firstname: String::new(),
+                lastname: String::new(),
+                username: None,
+                state: OwnerState::Active,
+                roles: vec![RoleId::SUPER_ADMIN],
+                created_at: keyward::Timestamp(0),
+                updated_at: keyward::Timestamp(0),
+            };
+            shim.tamper(move |snapshot| {
+                let record = snapshot.record.as_mut().unwrap();
+                record.owner = Some((somebody.clone(), Ceiling::Unlimited));
+                record.token.authority = match label {
+                    Kind::Admin => TokenAuthority::Admin { owner, grants: vec![] },
+                    Kind::Session => TokenAuthority::Session { owner, idle: Duration::from_secs(1800) },
+                    Kind::Content => TokenAuthority::Content { access: ContentAccess::FullAccess },
+                };
+            });
+            // Read, and from the cache.
+            for _ in 0..2 {
+                let answer = app.get(path).bearer(&secret).await;
+                if label == issued {
+                    answer.assert_ok();
+                } else {
+                    answer.assert_refused(Reason::Invalid(Invalid::WrongKind)).assert_status(401);
+                }
+            }
+        }
+    }
+}
+
+/// A secret of the reference names no kind: the row alone says which group it opens.
+#[tokio::test]
+async fn a_token_of_the_reference_opens_the_groups_of_its_row_only() {
+    let salt = || ReferenceSalt::new("saltysaltysaltysalty").unwrap();
+    let (world, shim) = shim::world(|b| b.reference_salt(salt()));
+    let app = app(&world);
+    let owner = world.super_admin().issue().await.owner();
+    let format = SecretFormat::new(&Brand::default(), Salt::parse(SALT).unwrap()).with_reference(salt());
+    for (secret, authority, opens, other) in [
+        ("a1", TokenAuthority::Content { access: ContentAccess::FullAccess }, "/api/x", "/admin/x"),
+        ("b2", TokenAuthority::Admin { owner, grants: vec![] }, "/admin/x", "/api/x"),
+    ] {
+        let secret = secret.repeat(128);
+        let digest = format.verify(&secret, KindSet::ADMIN).unwrap().digest;
+        assert!(matches!(digest, Digest::Reference(_)));
+        shim::insert(&shim.inner, digest, authority).await;
+        for _ in 0..2 {
+            let get = |path| app.get(path).header(AUTHORIZATION, &format!("Bearer {secret}"));
+            get(other).await.assert_refused(Reason::Invalid(Invalid::WrongKind)).assert_status(401);
+            get(opens).await.assert_ok();
+        }
+    }
+}

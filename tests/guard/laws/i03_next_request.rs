@@ -1,0 +1,306 @@
+//! I3: after the answer to a change, the next request on that node is judged by it.
+
+use crate::laws::shim;
+use axum::routing::get;
+use keyward::testing::{App, Key, SALT, World};
+use keyward::{
+    Brand, Conditions, ContentAccess, GuardedRouter, Invalid, KindSet, Limits, OwnerState, Permission, Predicate,
+    Reason, Salt, SecretFormat, ServiceError, StoreError, TokenAuthority, When, WriteStore, action, authenticated,
+};
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::Duration;
+
+fn app<S: WriteStore>(world: &World<S>) -> App {
+    world.guard(
+        GuardedRouter::new()
+            .route("/admin/hooks", action("admin::webhooks.read"), get(|| async {}))
+            .route("/admin/any", authenticated(), get(|| async {}))
+            .route("/api/x", action("api::article.article.find"), get(|| async {})),
+    )
+}
+
+const UNKNOWN: Reason = Reason::Invalid(Invalid::Unknown);
+
+#[tokio::test]
+async fn revoking_a_token() {
+    let world = World::new();
+    let app = app(&world);
+    let key = world.editor().with("admin::webhooks.read").issue().await;
+    let content = world.content(ContentAccess::ReadOnly).await;
+    app.get("/admin/hooks").bearer(&key.secret).await.assert_ok();
+    app.get("/api/x").bearer(&content.secret).await.assert_ok();
+    world.keyward.tokens().revoke(key.token).await.unwrap();
+    app.get("/admin/hooks").bearer(&key.secret).await.assert_refused(UNKNOWN);
+    app.get("/api/x").bearer(&content.secret).await.assert_ok();
+    world.keyward.tokens().revoke(content.token).await.unwrap();
+    app.get("/api/x").bearer(&content.secret).await.assert_refused(UNKNOWN);
+}
+
+#[tokio::test]
+async fn switching_an_owner_off_and_on() {
+    let world = World::new();
+    let app = app(&world);
+    let key = world.editor().with("admin::webhooks.read").issue().await;
+    let owners = world.keyward.owners();
+    let set = |state| owners.set_state(key.owner(), state);
+    app.get("/admin/hooks").bearer(&key.secret).await.assert_ok();
+    for off in [OwnerState::Deactivated, OwnerState::Blocked] {
+        set(off).await.unwrap();
+        app.get("/admin/hooks").bearer(&key.secret).await.assert_refused(Reason::OwnerInactive).assert_status(401);
+        set(OwnerState::Active).await.unwrap();
+        app.get("/admin/hooks").bearer(&key.secret).await.assert_ok();
+    }
+}
+
+#[tokio::test]
+async fn sessions_of_a_deactivated_owner_do_not_revive() {
+    let world = World::new();
+    let app = app(&world);
+    let session = world.editor().sign_in().await;
+    app.get("/admin/any").bearer(&session.secret).await.assert_ok();
+    for state in [OwnerState::Deactivated, OwnerState::Active] {
+        world.keyward.owners().set_state(session.owner(), state).await.unwrap();
+        app.get("/admin/any").bearer(&session.secret).await.assert_refused(UNKNOWN);
+    }
+}
+
+#[tokio::test]
+async fn changing_a_role_and_whom_it_is_given_to() {
+    let world = World::new();
+    let app = app(&world);
+    let status = async |key: &Key| app.get("/admin/hooks").bearer(&key.secret).await.status.as_u16();
+    let (shrunk, taken) = (
+        world.editor().with("admin::webhooks.read").issue().await,
+        world.editor().with("admin::webhooks.read").issue().await,
+    );
+    assert_eq!((status(&shrunk).await, status(&taken).await), (200, 200));
+    world.keyward.roles().set_permissions(shrunk.role(), vec![]).await.unwrap();
+    assert_eq!((status(&shrunk).await, status(&taken).await), (403, 200));
+    world.keyward.owners().set_roles(taken.owner(), vec![]).await.unwrap();
+    assert_eq!((status(&shrunk).await, status(&taken).await), (403, 403));
+}
+
+#[tokio::test]
+async fn a_token_that_was_asked_for_too_early_works_once_it_exists() {
+    let world = World::new();
+    let app = app(&world);
+    // The same seed makes the same secrets: ask for the next one before it is issued.
+    let twin = World::new();
+    let early = twin.content(ContentAccess::ReadOnly).await.secret;
+    app.get("/api/x").bearer(&early).await.assert_refused(UNKNOWN);
+    let key = world.content(ContentAccess::ReadOnly).await.secret;
+    assert_eq!(early.expose(), key.expose());
+    app.get("/api/x").bearer(&key).await.assert_ok();
+}
+
+#[tokio::test]
+async fn a_client_who_hangs_up_does_not_stop_the_change() {
+    let world = World::new();
+    let app = app(&world);
+    let key = world.editor().with("admin::webhooks.read").issue().await;
+    app.get("/admin/hooks").bearer(&key.secret).await.assert_ok();
+    {
+        let tokens = world.keyward.tokens();
+        let mut revoke = std::pin::pin!(tokens.revoke(key.token));
+        std::future::poll_fn(|cx| {
+            assert!(revoke.as_mut().poll(cx).is_pending(), "it must not be done before it is dropped");
+            Poll::Ready(())
+        })
+        .await;
+    }
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    app.get("/admin/hooks").bearer(&key.secret).await.assert_refused(UNKNOWN);
+}
+
+#[tokio::test]
+async fn a_fill_that_is_older_than_a_revocation_does_not_revive() {
+    let (world, shim) = shim::world(|b| b);
+    let app = app(&world);
+    let key = world.editor().with("admin::webhooks.read").issue().await;
+    let mut stopped = shim.pause();
+    let request = tokio::spawn(app.get("/admin/hooks").bearer(&key.secret).into_future());
+    stopped.recv().await.unwrap();
+    // The loader holds a snapshot in which the token is valid.
+    world.keyward.tokens().revoke(key.token).await.unwrap();
+    shim.flow();
+    shim.resume();
+    request.await.unwrap().assert_refused(UNKNOWN);
+    assert_eq!(shim.reads(), 2, "what came back was too old, so it was asked for again");
+    app.get("/admin/hooks").bearer(&key.secret).await.assert_refused(UNKNOWN);
+}
+
+#[tokio::test]
+async fn a_late_joiner_of_an_old_look_up_is_judged_by_the_new_state() {
+    let (world, shim) = shim::world(|b| b);
+    let app = app(&world);
+    let key = world.editor().with("admin::webhooks.read").issue().await;
+    let mut stopped = shim.pause();
+    let early = tokio::spawn(app.get("/admin/hooks").bearer(&key.secret).into_future());
+    stopped.recv().await.unwrap();
+    world.keyward.owners().set_state(key.owner(), OwnerState::Deactivated).await.unwrap();
+    let late = tokio::spawn(app.get("/admin/hooks").bearer(&key.secret).into_future());
+    tokio::task::yield_now().await;
+    shim.flow();
+    shim.resume();
+    early.await.unwrap().assert_refused(Reason::OwnerInactive);
+    late.await.unwrap().assert_refused(Reason::OwnerInactive);
+}
+
+#[tokio::test]
+async fn a_long_response_learns_of_it() {
+    let world = World::new();
+    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+    let app = world.guard(GuardedRouter::new().route(
+        "/admin/stream",
+        action("admin::webhooks.read"),
+        get(move |auth: keyward::AdminAuth| async move { sender.send(auth.0).unwrap() }),
+    ));
+    let key = world.editor().with("admin::webhooks.read").issue().await;
+    app.get("/admin/stream").bearer(&key.secret).await.assert_ok();
+    let auth = receiver.recv().await.unwrap();
+    let mut revoked = std::pin::pin!(auth.revoked());
+    let mut pending = async || std::future::poll_fn(|cx| Poll::Ready(revoked.as_mut().poll(cx).is_pending())).await;
+    assert!(pending().await);
+
+    let more = ["admin::webhooks.read", "admin::webhooks.create"].map(Permission::new).to_vec();
+    world.keyward.roles().set_permissions(key.role(), more).await.unwrap();
+    for _ in 0..20 {
+        assert!(pending().await, "a change that takes nothing away ends nothing");
+        tokio::task::yield_now().await;
+    }
+    world.keyward.roles().set_permissions(key.role(), vec![]).await.unwrap();
+    revoked.await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_response_rests_on_what_its_handler_required_too() {
+    let world = World::new();
+    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+    let app = world.guard(GuardedRouter::new().route(
+        "/admin/stream",
+        authenticated(),
+        get(move |auth: keyward::AdminAuth| async move {
+            auth.require(&action("admin::webhooks.read"))?;
+            sender.send(auth.0).unwrap();
+            Ok::<_, keyward::NotAllowed>(())
+        }),
+    ));
+    let key = world.editor().with("admin::webhooks.read").issue().await;
+    app.get("/admin/stream").bearer(&key.secret).await.assert_ok();
+    let auth = receiver.recv().await.unwrap();
+    let mut revoked = std::pin::pin!(auth.revoked());
+    let minutes = |n: u64| Duration::from_secs(60 * n);
+    assert!(tokio::time::timeout(minutes(10), revoked.as_mut()).await.is_err(), "nothing was taken away");
+    world.keyward.roles().set_permissions(key.role(), vec![]).await.unwrap();
+    assert!(tokio::time::timeout(minutes(10), revoked).await.is_ok());
+}
+
+/// The line goes dead at the commit: whoever rests on the change is asked about again, as it may have happened.
+#[tokio::test]
+async fn a_change_of_which_nobody_can_tell_counts_if_it_happened() {
+    let (world, shim) = shim::world(|b| b);
+    let app = app(&world);
+    let key = world.editor().with("admin::webhooks.read").issue().await;
+    let request = async || app.get("/admin/hooks").bearer(&key.secret).await;
+    let unknown = |error| matches!(error, ServiceError::Store(StoreError::Unknown(_)));
+    request().await.assert_ok();
+    shim.lose_sight(true);
+    assert!(unknown(world.keyward.roles().set_permissions(key.role(), vec![]).await.unwrap_err()));
+    request().await.assert_refused(Reason::NotAllowed);
+    let owners = world.keyward.owners();
+    shim.lose_sight(true);
+    assert!(unknown(owners.set_state(key.owner(), OwnerState::Deactivated).await.unwrap_err()));
+    request().await.assert_refused(Reason::OwnerInactive);
+    shim.lose_sight(true);
+    assert!(unknown(world.keyward.tokens().revoke(key.token).await.unwrap_err()));
+    request().await.assert_refused(UNKNOWN);
+}
+
+/// Until it is known that it did not happen, nobody is let in by it; then all is as before.
+#[tokio::test(start_paused = true)]
+async fn a_change_of_which_nobody_can_tell_and_that_did_not_happen_ends_nothing() {
+    let (world, shim) = shim::world(|b| b);
+    let app = app(&world);
+    let key = world.editor().issue().await;
+    app.get("/admin/any").bearer(&key.secret).await.assert_ok();
+    shim.lose_sight(false);
+    world.keyward.tokens().revoke(key.token).await.unwrap_err();
+    app.get("/admin/any").bearer(&key.secret).await.assert_ok();
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_asked_for_once() {
+    let (world, shim) = shim::world(|b| b);
+    let app = app(&world);
+    let key = world.editor().issue().await;
+    app.get("/admin/any").bearer(&key.secret).await.assert_ok();
+    world.keyward.tokens().revoke(key.token).await.unwrap();
+    let before = shim.reads();
+    for _ in 0..3 {
+        app.get("/admin/any").bearer(&key.secret).await.assert_refused(UNKNOWN);
+    }
+    assert_eq!(shim.reads() - before, 1, "that it is gone is remembered, and nothing of it is left");
+}
+
+#[tokio::test]
+async fn what_is_remembered_as_absent_is_asked_for_again_after_five_seconds() {
+    let (world, shim) = shim::world(|b| b);
+    let app = app(&world);
+    // The same seed makes the same secrets.
+    let twin = World::new().content(ContentAccess::ReadOnly).await.secret;
+    let request = async || app.get("/api/x").bearer(&twin).await;
+    request().await.assert_refused(UNKNOWN);
+    let format = SecretFormat::new(&Brand::default(), Salt::parse(SALT).unwrap());
+    let digest = format.verify(twin.expose(), KindSet::CONTENT).unwrap().digest;
+    shim::insert(&shim.inner, digest, TokenAuthority::Content { access: ContentAccess::ReadOnly }).await;
+    world.clock.advance(Limits::default().absent_for - Duration::from_millis(1));
+    request().await.assert_refused(UNKNOWN);
+    assert_eq!(shim.reads(), 1, "remembered");
+    world.clock.advance(Duration::from_millis(1));
+    request().await.assert_ok();
+    assert_eq!(shim.reads(), 2);
+}
+
+/// The owner's condition is looked up while a long response looks whether it still may. There it is revoked: after the look,
+/// and before the response waits for the next change.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_while_a_long_response_looks_is_not_lost() {
+    type Once = Option<Box<dyn FnOnce() + Send>>;
+    let during: Arc<Mutex<Once>> = Arc::default();
+    let hook = during.clone();
+    let (world, _) = shim::world(|b| {
+        b.conditions(Conditions::default().register("test::hook", move |_| {
+            let once = hook.lock().unwrap().take();
+            if let Some(once) = once {
+                once();
+            }
+            Predicate::Always
+        }))
+    });
+    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+    let app = world.guard(GuardedRouter::new().route(
+        "/admin/stream",
+        action("read").on("article"),
+        get(move |auth: keyward::AdminAuth, _: keyward::Decision| async move { sender.send(auth.0).unwrap() }),
+    ));
+    let read = Permission::new("read").on("article").when(When::from_list(["test::hook"]));
+    let key = world.editor().with(read.clone()).issue().await;
+    app.get("/admin/stream").bearer(&key.secret).await.assert_ok();
+    let auth = receiver.recv().await.unwrap();
+    let mut revoked = std::pin::pin!(auth.revoked());
+    assert!(std::future::poll_fn(|cx| Poll::Ready(revoked.as_mut().poll(cx).is_pending())).await);
+
+    let (tokens, runtime) = (world.keyward.tokens(), tokio::runtime::Handle::current());
+    *during.lock().unwrap() = Some(Box::new(move || {
+        tokio::task::block_in_place(|| runtime.block_on(tokens.revoke(key.token))).unwrap();
+    }));
+    // This takes nothing away; it makes the response look.
+    let more = vec![read, Permission::new("admin::webhooks.create")];
+    world.keyward.roles().set_permissions(key.role(), more).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(20), revoked).await.expect("it waited for its next look");
+    assert!(during.lock().unwrap().is_none(), "it was staged");
+}

@@ -1,0 +1,102 @@
+//! I4, for what changes past the services of this process: it counts within `max_staleness`. (Many nodes with a store that stops
+//! answering are another matter: this is the bound where it answers.)
+
+use crate::laws::shim;
+use axum::routing::get;
+use keyward::store::WriteStore;
+use keyward::testing::{ManualClock, World};
+use keyward::{GuardedRouter, Invalid, Limits, MemoryStore, OwnerState, Reason, Unavailable, authenticated};
+use std::sync::Arc;
+use std::time::Duration;
+
+fn guarded() -> GuardedRouter {
+    GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {}))
+}
+
+const BOUND: Duration = Duration::from_secs(2);
+
+#[tokio::test]
+async fn another_handle_on_the_same_store() {
+    let clock = Arc::new(ManualClock::default());
+    let store = MemoryStore::with_clock(clock.clone());
+    let (here, there) = (World::on(store.clone(), clock.clone(), |b| b), World::on(store, clock.clone(), |b| b));
+    let key = here.editor().issue().await;
+    let app = here.guard(guarded());
+    app.get("/admin/x").bearer(&key.secret).await.assert_ok();
+    there.keyward.owners().set_state(key.owner(), OwnerState::Deactivated).await.unwrap();
+    there.guard(guarded()).get("/admin/x").bearer(&key.secret).await.assert_refused(Reason::OwnerInactive);
+    clock.advance(BOUND);
+    app.get("/admin/x").bearer(&key.secret).await.assert_refused(Reason::OwnerInactive);
+    assert_eq!(Limits::default().max_staleness, BOUND);
+}
+
+#[tokio::test]
+async fn a_transaction_of_ones_own() {
+    let world = World::new();
+    let key = world.editor().issue().await;
+    let app = world.guard(guarded());
+    app.get("/admin/x").bearer(&key.secret).await.assert_ok();
+    let mut tx = world.keyward.store().begin().await.unwrap();
+    tx.delete_token(key.token).await.unwrap();
+    tx.commit(&[]).await.unwrap();
+    world.clock.advance(BOUND);
+    app.get("/admin/x").bearer(&key.secret).await.assert_refused(Reason::Invalid(Invalid::Unknown));
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_again_is_a_503() {
+    let clock = Arc::new(ManualClock::default());
+    let shim = shim::Shim::new(MemoryStore::with_clock(clock.clone()));
+    let world = World::on(shim.clone(), clock, |b| b);
+    let key = world.editor().issue().await;
+    let app = world.guard(guarded());
+    app.get("/admin/x").bearer(&key.secret).await.assert_ok();
+    shim.fail(true);
+    world.clock.advance(BOUND - Duration::from_millis(1));
+    app.get("/admin/x").bearer(&key.secret).await.assert_ok();
+    world.clock.advance(Duration::from_millis(1));
+    app.get("/admin/x").bearer(&key.secret).await.assert_refused(Reason::Unavailable(Unavailable::Store));
+}
+
+#[tokio::test]
+async fn bounds_that_leave_no_time_are_refused() {
+    let build = |limits: Limits| {
+        let salt = keyward::Salt::parse(keyward::testing::SALT).unwrap();
+        keyward::Keyward::builder(MemoryStore::default()).salt(salt).admin("/admin").limits(limits).build()
+    };
+    build(Limits::strict()).unwrap();
+    // A pause, a poll that fails, and another pause: then the lease has to last for one more poll.
+    let until_another = |limits: &Limits| 2 * limits.poll_every + limits.poll_deadline;
+    let mut barely = Limits::default();
+    barely.max_staleness = until_another(&barely) + Duration::from_millis(1);
+    build(barely).unwrap();
+    let with = |change: fn(&mut Limits)| {
+        let mut limits = Limits::default();
+        change(&mut limits);
+        limits
+    };
+    let mut hasty = Limits::default();
+    hasty.max_staleness = until_another(&hasty);
+    for hasty in [
+        hasty,
+        with(|limits| limits.poll_every = Duration::ZERO),
+        with(|limits| limits.poll_every = Duration::MAX),
+        with(|limits| limits.poll_deadline = Duration::MAX),
+        with(|limits| (limits.poll_every, limits.max_staleness) = (Duration::MAX, Duration::MAX)),
+    ] {
+        let error = build(hasty).unwrap_err();
+        assert!(matches!(error, keyward::BuildError::Limits(..)) && error.to_string().contains("must be"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_exclusive_store_is_asked_once() {
+    let (world, shim) = shim::world(|b| b);
+    let key = world.editor().issue().await;
+    let app = world.guard(guarded());
+    for _ in 0..10 {
+        app.get("/admin/x").bearer(&key.secret).await.assert_ok();
+        world.clock.advance(10 * BOUND);
+    }
+    assert_eq!(shim.reads(), 1);
+}

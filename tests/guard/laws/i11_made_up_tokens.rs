@@ -1,0 +1,87 @@
+//! I11: 10^6 distinct made-up tokens of our format cost no store read (nor memory:
+//! `tests/memory.rs`); of the reference's format they
+//! never evict a valid principal.
+
+use crate::laws::shim;
+use axum::routing::get;
+use http::header::AUTHORIZATION;
+use keyward::testing::SeededEntropy;
+use keyward::{Entropy, GuardedRouter, Invalid, Kind, Limits, Reason, ReferenceSalt, authenticated};
+use std::future::IntoFuture;
+use std::time::Duration;
+
+/// A well-formed secret under a salt that is not ours, as somebody would make it who knows everything but the salt.
+fn made_up(entropy: &dyn Entropy) -> String {
+    let salt = keyward::Salt::parse("another salt than the world's, at least 32 bytes").unwrap();
+    let format = keyward::SecretFormat::new(&Default::default(), salt);
+    format.issue(Kind::Admin, entropy).unwrap().secret.expose().to_owned()
+}
+
+#[tokio::test]
+async fn of_our_format_they_cost_no_read() {
+    let (world, shim) = shim::world(|b| b);
+    let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
+    let entropy = SeededEntropy::new(99);
+    for _ in 0..1_000 {
+        let answer = app.get("/admin/x").header(AUTHORIZATION, &format!("Bearer {}", made_up(&entropy))).await;
+        answer.assert_refused(Reason::Invalid(Invalid::NotGenuine)).assert_status(401);
+    }
+    assert_eq!(shim.reads(), 0);
+}
+
+#[tokio::test]
+async fn of_the_reference_they_evict_no_valid_principal() {
+    let mut limits = Limits::default();
+    (limits.cache_bytes, limits.absent) = (1 << 20, 256);
+    let (world, shim) =
+        shim::world(|b| b.limits(limits).reference_salt(ReferenceSalt::new("saltysaltysaltysalty").unwrap()));
+    let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
+    let mut keys = Vec::new();
+    for _ in 0..100 {
+        keys.push(world.super_admin().issue().await.secret);
+    }
+    for key in &keys {
+        app.get("/admin/x").bearer(key).await.assert_ok();
+    }
+    assert_eq!(shim.reads(), 100);
+    for i in 0..20_000u32 {
+        let answer = app.get("/admin/x").header(AUTHORIZATION, &format!("Bearer {i:0256x}")).await;
+        answer.assert_refused(Reason::Invalid(Invalid::Unknown));
+    }
+    assert_eq!(shim.reads(), 20_100);
+    for key in &keys {
+        app.get("/admin/x").bearer(key).await.assert_ok();
+    }
+    assert_eq!(shim.reads(), 20_100, "all 100 are still there");
+    app.get("/admin/x").header(AUTHORIZATION, &format!("Bearer {:0256x}", 19_999)).await.assert_status(401);
+    assert_eq!(shim.reads(), 20_100, "and who asks again is answered from memory");
+}
+
+#[tokio::test]
+async fn of_the_reference_they_leave_room_for_valid_tokens() {
+    let mut limits = Limits::default();
+    (limits.queue, limits.lookup, limits.request) = (MINUTE, MINUTE, MINUTE);
+    let reference = ReferenceSalt::new("saltysaltysaltysalty").unwrap();
+    let (world, shim) = shim::world(|b| b.limits(limits).reference_salt(reference));
+    let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
+    let key = world.super_admin().issue().await;
+    let mut stopped = shim.pause();
+    let flood: Vec<_> = (0..100)
+        .map(|i| app.get("/admin/x").header(AUTHORIZATION, &format!("Bearer {i:0256x}")).into_future())
+        .map(tokio::spawn)
+        .collect();
+    for _ in 0..limits.lookups / 4 {
+        stopped.recv().await.unwrap();
+    }
+    let valid = tokio::spawn(app.get("/admin/x").bearer(&key.secret).into_future());
+    stopped.recv().await.unwrap();
+    assert_eq!(shim.reads(), limits.lookups as u64 / 4 + 1, "the valid one was the next");
+    shim.flow();
+    (0..=limits.lookups / 4).for_each(|_| shim.resume());
+    valid.await.unwrap().assert_ok();
+    for made_up in flood {
+        made_up.await.unwrap().assert_refused(Reason::Invalid(Invalid::Unknown));
+    }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);

@@ -1,0 +1,193 @@
+//! A store that counts, fails and waits where a test tells it to.
+
+use crate::laws::unsure::{Fate, Unsure};
+use async_trait::async_trait;
+use keyward::store::{NewToken, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
+use keyward::{Digest, MemoryStore, Salt, Tag, TokenAuthority, TokenId};
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use tokio::sync::{Semaphore, mpsc};
+
+#[derive(Clone)]
+pub struct Shim {
+    pub inner: MemoryStore,
+    state: Arc<State>,
+}
+
+struct State {
+    reads: AtomicU64,
+    failing: AtomicBool,
+    hanging: AtomicBool,
+    /// What becomes of the next commit.
+    unsure: Mutex<Option<Fate>>,
+    /// What becomes of each snapshot.
+    tampering: Mutex<Option<Tampering>>,
+    /// When set: each read takes its snapshot, says so, and waits for a permit.
+    paused: Mutex<Option<mpsc::UnboundedSender<()>>>,
+    /// The same for notes of uses, before they are written.
+    notes_paused: Mutex<Option<mpsc::UnboundedSender<()>>>,
+    permits: Semaphore,
+}
+
+type Tampering = Arc<dyn Fn(&mut Snapshot) + Send + Sync>;
+
+impl Shim {
+    pub fn new(inner: MemoryStore) -> Self {
+        let state = State {
+            reads: AtomicU64::new(0),
+            failing: AtomicBool::new(false),
+            hanging: AtomicBool::new(false),
+            unsure: Mutex::new(None),
+            tampering: Mutex::new(None),
+            paused: Mutex::new(None),
+            notes_paused: Mutex::new(None),
+            permits: Semaphore::new(0),
+        };
+        Self { inner, state: Arc::new(state) }
+    }
+
+    /// How often it was read.
+    pub fn reads(&self) -> u64 {
+        self.state.reads.load(Ordering::SeqCst)
+    }
+
+    /// From now on every call fails, or none.
+    pub fn fail(&self, failing: bool) {
+        self.state.failing.store(failing, Ordering::SeqCst);
+    }
+
+    /// From now on no read comes back, or all do.
+    pub fn hang(&self, hanging: bool) {
+        self.state.hanging.store(hanging, Ordering::SeqCst);
+    }
+
+    /// Of the next commit nobody can tell whether it happened. It does, or not.
+    pub fn lose_sight(&self, happens: bool) {
+        *self.state.unsure.lock().unwrap() = Some(Fate::Unknown { happens });
+    }
+
+    /// Whoever commits next is told that it happened. From then on every call fails.
+    #[cfg(feature = "full")]
+    pub fn fail_after_commit(&self) {
+        let shim = self.clone();
+        *self.state.unsure.lock().unwrap() = Some(Fate::Last(Box::new(move || shim.fail(true))));
+    }
+
+    /// From now on this is done to each snapshot before anybody sees it.
+    pub fn tamper(&self, how: impl Fn(&mut Snapshot) + Send + Sync + 'static) {
+        *self.state.tampering.lock().unwrap() = Some(Arc::new(how));
+    }
+
+    /// From now on each note of uses stops before it is written, and says so on this channel.
+    pub fn pause_notes(&self) -> mpsc::UnboundedReceiver<()> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        *self.state.notes_paused.lock().unwrap() = Some(sender);
+        receiver
+    }
+
+    /// From now on each read stops between its snapshot and its answer, and says so on this channel.
+    pub fn pause(&self) -> mpsc::UnboundedReceiver<()> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        *self.state.paused.lock().unwrap() = Some(sender);
+        receiver
+    }
+
+    /// Lets one stopped call go on.
+    pub fn resume(&self) {
+        self.state.permits.add_permits(1);
+    }
+
+    /// Stops stopping calls.
+    pub fn flow(&self) {
+        *self.state.paused.lock().unwrap() = None;
+        *self.state.notes_paused.lock().unwrap() = None;
+    }
+
+    async fn stop(&self, at: &Mutex<Option<mpsc::UnboundedSender<()>>>) {
+        let paused = at.lock().unwrap().clone();
+        if let Some(paused) = paused {
+            paused.send(()).unwrap();
+            self.state.permits.acquire().await.unwrap().forget();
+        }
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        match self.state.failing.load(Ordering::SeqCst) {
+            true => Err(StoreError::Unavailable("the shim was told to fail".into())),
+            false => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Shim {
+    async fn resolve(&self, digest: &Digest) -> Result<Snapshot, StoreError> {
+        self.state.reads.fetch_add(1, Ordering::SeqCst);
+        self.check()?;
+        if self.state.hanging.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        let mut snapshot = self.inner.resolve(digest).await?;
+        let tampering = self.state.tampering.lock().unwrap().clone();
+        if let Some(tamper) = tampering {
+            tamper(&mut snapshot);
+        }
+        self.stop(&self.state.paused).await;
+        Ok(snapshot)
+    }
+
+    fn following(&self) -> keyward::store::Following {
+        keyward::store::Following::Blind
+    }
+
+    async fn note_uses(&self, uses: &[Use]) -> Result<(), StoreError> {
+        self.check()?;
+        self.stop(&self.state.notes_paused).await;
+        self.inner.note_uses(uses).await
+    }
+}
+
+#[async_trait]
+impl WriteStore for Shim {
+    async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError> {
+        self.check()?;
+        let tx = self.inner.begin().await?;
+        let unsure = self.state.unsure.lock().unwrap().take();
+        Ok(match unsure {
+            Some(fate) => Box::new(Unsure { tx, fate }),
+            None => tx,
+        })
+    }
+
+    async fn view(&self) -> Result<Box<dyn View>, StoreError> {
+        self.check()?;
+        self.inner.view().await
+    }
+}
+
+/// Puts a token into a store by another way than the services: the gate is not told of it.
+pub async fn insert(store: &impl WriteStore, digest: Digest, authority: TokenAuthority) -> TokenId {
+    let mut tx = store.begin().await.unwrap();
+    let new = NewToken {
+        name: format!("token {}", tx.seq()),
+        description: String::new(),
+        digest,
+        salt: Salt::parse(keyward::testing::SALT).unwrap().id().clone(),
+        hint: String::new(),
+        lifespan: None,
+        authority,
+    };
+    let id = tx.insert_token(new).await.unwrap();
+    tx.commit(&[Tag::token(&digest)]).await.unwrap();
+    id
+}
+
+/// A world on a shim.
+pub fn world(
+    settings: impl FnOnce(keyward::Builder<Shim>) -> keyward::Builder<Shim>,
+) -> (keyward::testing::World<Shim>, Shim) {
+    let clock = Arc::new(keyward::testing::ManualClock::default());
+    let shim = Shim::new(MemoryStore::with_clock(clock.clone()));
+    (keyward::testing::World::on(shim.clone(), clock, |b| settings(b.store_is_exclusive())), shim)
+}

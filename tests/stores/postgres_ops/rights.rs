@@ -1,0 +1,146 @@
+//! Rights: what a role needs, and what is said where it lacks it. The steps are those of the operating guide.
+
+use crate::node::{BOUND, Node, by_hand, number, told};
+use keyward::{PostgresOptions, PostgresStore};
+use keyward_test_support::postgres;
+
+/// The statements of the guide's part on rights, one block for each step, with these names in place of the guide's.
+fn steps(database: &str) -> Vec<String> {
+    let page = include_str!("../../../src/guide/operating.md");
+    let (_, rights) = page.split_once("\n# Rights in PostgreSQL\n").unwrap();
+    let rights = rights.split("\n# ").next().unwrap();
+    let blocks = rights.split("```sql\n").skip(1).map(|block| block.split("```").next().unwrap());
+    let name = |role: &str| format!("{role}_{database}");
+    blocks
+        .map(|block| {
+            let mut block = block.replace("DATABASE keyward", &format!("DATABASE {database}"));
+            for role in ["kw_migrate", "kw_service", "kw_audit"] {
+                block = block.replace(role, &name(role));
+            }
+            block
+        })
+        .collect()
+}
+
+struct Roles {
+    database: String,
+    url: String,
+    steps: Vec<String>,
+}
+
+impl Roles {
+    async fn new() -> Option<Self> {
+        let url = postgres::create_database().await?;
+        let database = url.rsplit('/').next().unwrap().to_owned();
+        let steps = steps(&database);
+        assert_eq!(steps.len(), 3, "roles and schema, the service's rights, the auditor's");
+        Some(Self { database, url, steps })
+    }
+
+    /// The address, for one of the guide's roles.
+    fn url(&self, role: &str) -> String {
+        self.url.replacen("//keyward@", &format!("//{}@", self.name(role)), 1)
+    }
+
+    fn name(&self, role: &str) -> String {
+        format!("{role}_{}", self.database)
+    }
+
+    async fn step(&self, n: usize) {
+        by_hand(&self.url, &self.steps[n]).await;
+    }
+}
+
+fn options() -> PostgresOptions {
+    PostgresOptions::default().schema("keyward")
+}
+
+async fn refusal(url: &str, options: PostgresOptions) -> String {
+    told(&PostgresStore::connect_with(url, options).await.unwrap_err())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_steps_of_the_guide_are_enough_and_each_is_missed() {
+    let Some(roles) = Roles::new().await else { return };
+    roles.step(0).await;
+    let (service, schema) = (roles.name("kw_service"), "\"keyward\"");
+    let told = refusal(&roles.url("kw_service"), options()).await;
+    assert!(told.contains(&service) && told.contains(&format!("GRANT USAGE, CREATE ON SCHEMA {schema}")), "{told}");
+    PostgresStore::connect_with(&roles.url("kw_migrate"), options()).await.unwrap().close().await;
+    let told = refusal(&roles.url("kw_service"), options()).await;
+    assert!(told.contains(&format!("GRANT USAGE ON SCHEMA {schema} TO \"{service}\"")), "{told}");
+    by_hand(&roles.url, &format!("GRANT USAGE ON SCHEMA keyward TO {service}")).await;
+    let told = refusal(&roles.url("kw_service"), options()).await;
+    assert!(told.contains("keyward_token") && told.contains(&format!("TO \"{service}\"")), "{told}");
+
+    roles.step(1).await;
+    // All that a node does, and its start.
+    let node = Node::with(&roles.url("kw_service"), options()).await;
+    node.keyward.set_up().await.unwrap();
+    let key = node.issue("ci").await;
+    assert_eq!(node.status(&key).await, 200);
+    by_hand(&roles.url("kw_service"), "UPDATE keyward.keyward_owner SET state = 'blocked'").await;
+    node.until(&key, 401, BOUND).await;
+    let may = format!(
+        "SELECT COUNT(*) FROM pg_class WHERE relnamespace = CAST('keyward' AS regnamespace) AND relkind = 'r' \
+         AND has_table_privilege('{service}', oid, 'TRUNCATE, REFERENCES, TRIGGER')"
+    );
+    assert_eq!(number(&roles.url, &may).await, 0, "data rights and no more");
+    let may = format!("SELECT COUNT(*) FROM (SELECT 1 WHERE has_schema_privilege('{service}', 'keyward', 'CREATE')) x");
+    assert_eq!(number(&roles.url, &may).await, 0);
+
+    roles.step(2).await;
+    let read = roles.url("kw_audit");
+    assert!(number(&read, "SELECT COUNT(*) FROM keyward.keyward_audit").await > 0);
+    let told = refusal(&read, options()).await;
+    assert!(told.contains("keyward_token") && told.contains("GRANT SELECT"), "{told}");
+}
+
+/// A release that has something to migrate tells whom to start it as.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_not_migrate_is_told_who_may() {
+    let Some(roles) = Roles::new().await else { return };
+    roles.step(0).await;
+    PostgresStore::connect_with(&roles.url("kw_migrate"), options()).await.unwrap().close().await;
+    roles.step(1).await;
+    by_hand(
+        &roles.url,
+        "ALTER TABLE keyward.keyward_epoch DROP COLUMN installation; \
+         DELETE FROM keyward.keyward_migrations WHERE version = 10",
+    )
+    .await;
+    let told = refusal(&roles.url("kw_service"), options()).await;
+    let (service, owner) = (roles.name("kw_service"), roles.name("kw_migrate"));
+    for part in ["\"keyward\"", &format!("\"{service}\""), &format!("as their owner \"{owner}\"")] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    PostgresStore::connect_with(&roles.url("kw_migrate"), options()).await.unwrap().close().await;
+    // What the owner makes later, the service may use: the default privileges say so.
+    PostgresStore::connect_with(&roles.url("kw_service"), options()).await.unwrap().close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_make_neither_schema_nor_tables_is_told_what_to_grant() {
+    let Some(roles) = Roles::new().await else { return };
+    roles.step(0).await;
+    by_hand(&roles.url, "REVOKE CREATE ON SCHEMA public FROM PUBLIC").await;
+    let service = roles.name("kw_service");
+    let told = refusal(&roles.url("kw_service"), PostgresOptions::default()).await;
+    assert!(told.contains(&service) && told.contains("no schema of its search path"), "{told}");
+    let told = refusal(&roles.url("kw_service"), PostgresOptions::default().schema("new one")).await;
+    assert!(told.contains(&format!("CREATE SCHEMA \"new one\" AUTHORIZATION \"{service}\"")), "{told}");
+    assert!(told.contains(&format!("GRANT CREATE ON DATABASE \"{}\"", roles.database)), "{told}");
+}
+
+/// Tables that the role may not see are not taken for none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_in_a_schema_that_may_not_be_used_are_not_made_elsewhere() {
+    let Some(roles) = Roles::new().await else { return };
+    roles.step(0).await;
+    PostgresStore::connect_with(&roles.url("kw_migrate"), options()).await.unwrap().close().await;
+    by_hand(&roles.url, "GRANT CREATE ON SCHEMA public TO PUBLIC").await;
+    let path = format!("{}?options[search_path]=keyward,public", roles.url("kw_service"));
+    let told = refusal(&path, PostgresOptions::default()).await;
+    assert!(told.contains("GRANT USAGE ON SCHEMA \"keyward\""), "{told}");
+    assert_eq!(number(&roles.url, "SELECT COUNT(*) FROM pg_tables WHERE schemaname = 'public'").await, 0);
+}
