@@ -1,6 +1,6 @@
 //! Strangers who hold bodies open: what the server keeps of them in memory, and for how long.
 //!
-//! `cargo test --all-features --test platform flood -- --nocapture --test-threads 1` prints the figures.
+//! `cargo test --all-features --test browser platform::flood -- --nocapture --test-threads 1` prints the figures.
 
 use bytes::Bytes;
 use keyward_test_support::platform::{Server, platform};

@@ -1,7 +1,7 @@
 //! The path classifier against axum: whatever the target and however routers are nested, the group that the gate decides and the
 //! route that axum takes agree. What counts is which handler ran, and as whose.
 //!
-//! `KEYWARD_PATH_CASES=1000000 cargo test --release --features testing --test paths` tries more targets than CI does.
+//! `KEYWARD_PATH_CASES=1000000 cargo test --release --features testing --test guard paths` tries more targets than CI does.
 
 mod nestings;
 mod readings;
