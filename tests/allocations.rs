@@ -25,7 +25,7 @@ const PATH: &str = "/admin/webhooks";
 const ACTION: &str = "admin::webhooks.read";
 
 #[tokio::test]
-async fn the_gate_alone_costs_one() {
+async fn gate_costs_one_allocation() {
     let world = World::new();
     let key = world.editor().with(ACTION).issue().await;
     let mut bare = NoOp(service_fn(plain));
@@ -36,7 +36,7 @@ async fn the_gate_alone_costs_one() {
 }
 
 #[tokio::test]
-async fn the_gate_and_a_requirement_cost_three_at_most() {
+async fn gate_and_requirement_cost_at_most_three_allocations() {
     let world = World::new();
     let key = world.editor().with(ACTION).issue().await;
     let handler = || get(|| async { "[]" });
@@ -48,7 +48,7 @@ async fn the_gate_and_a_requirement_cost_three_at_most() {
 }
 
 #[tokio::test]
-async fn requests_at_the_same_time_cost_no_more() {
+async fn concurrent_requests_cost_no_more_allocations() {
     let world = World::new();
     let key = world.editor().with(ACTION).issue().await;
     let mut gated = world.keyward.wrap(Require::new(authenticated()).layer(service_fn(plain)));

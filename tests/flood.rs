@@ -15,7 +15,7 @@ const VALID: usize = 1_000;
 const ABSENT: u64 = 3_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_takes_a_bounded_share_of_store_and_memory() {
+async fn flood_of_invalid_secrets_takes_bounded_reads_and_memory() {
     let installation = Installation::of(VALID).await;
     let memory = GrowthWatch::start();
     let outcome = installation.under(Flood { made_up: 100_000, absent: ABSENT }, To::Protected).await;

@@ -8,7 +8,7 @@ use keyward_test_support::memory::resident_bytes;
 
 /// I11: 10^6 distinct made-up tokens of our format cost no growth in memory.
 #[tokio::test]
-async fn a_million_of_them_leave_nothing_behind() {
+async fn million_made_up_tokens_use_no_memory() {
     use tower::{Service, ServiceExt};
     let world = World::new();
     let inner = tower::service_fn(|_: http::Request<()>| async {

@@ -114,7 +114,7 @@ fn paths(answer: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn each_wrong_field_is_named_and_nothing_changes() {
+async fn invalid_fields_are_named_and_nothing_changes() {
     let api = Api::new().await;
     let json = Some("application/json");
     for (method, path, good) in api.endpoints() {
@@ -167,7 +167,7 @@ async fn each_wrong_field_is_named_and_nothing_changes() {
 }
 
 #[tokio::test]
-async fn lists_come_in_pages_and_say_which() {
+async fn lists_are_paged_and_report_their_page() {
     let api = Api::new().await;
     for n in 0..3 {
         let new = NewContentToken::new(format!("more {n}"), ContentAccess::ReadOnly);
@@ -207,7 +207,7 @@ async fn lists_come_in_pages_and_say_which() {
 }
 
 #[tokio::test]
-async fn ids_of_the_wrong_kind_are_not_found() {
+async fn ids_of_another_kind_are_404() {
     let api = Api::new().await;
     let before = api.seq().await;
     let last = |path: &str| path.rsplit('/').next().unwrap().to_owned();
@@ -286,7 +286,7 @@ fn mutate(value: &mut Value, way: &[usize], by: Value) {
 
 /// Signing in is limited by, and changes are remembered with, the address that a trusted proxy asks for.
 #[tokio::test]
-async fn the_address_is_whom_a_trusted_proxy_asks_for() {
+async fn client_address_comes_from_a_trusted_proxy() {
     let salt = Salt::parse(keyward::testing::SALT).unwrap();
     let builder = Keyward::builder(MemoryStore::default()).salt(salt).api();
     let keyward = builder.trusted_proxies(["10.0.0.0/8"], ProxyHeader::Forwarded).build().unwrap();
@@ -320,7 +320,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 60, max_shrink_iters: 100, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_body_and_no_query_is_too_bad(
+    fn random_bodies_and_queries_are_answered_4xx(
         mutations in prop::collection::vec((prop::collection::vec(0usize..8, 0..5), value()), 13),
         query in "[a-zA-Z_=&%0-9]{0,24}",
     ) {
@@ -352,7 +352,7 @@ proptest! {
 
 /// Reads a log of which not all is theirs to see.
 #[tokio::test]
-async fn the_log_withholds_what_its_reader_may_not_list() {
+async fn audit_log_withholds_details_the_reader_may_not_list() {
     let world = keyward::testing::World::with(|builder| builder.api());
     let app = world.guard(api::router(&world.keyward));
     let reader = world.editor().holds("admin::audit-logs.read").sign_in().await;
@@ -385,7 +385,7 @@ async fn the_log_withholds_what_its_reader_may_not_list() {
 }
 
 #[tokio::test]
-async fn ids_of_others_tokens_answer_like_ids_of_none() {
+async fn ids_of_tokens_of_others_answer_like_unknown_ids() {
     let world = keyward::testing::World::with(|builder| builder.api());
     let app = world.guard(api::router(&world.keyward));
     let actions = ["read", "update", "delete", "regenerate"].map(|deed| format!("admin::admin-tokens.{deed}"));
@@ -414,7 +414,7 @@ async fn ids_of_others_tokens_answer_like_ids_of_none() {
 }
 
 #[tokio::test]
-async fn what_is_done_too_often_is_429_with_when_to_come_again() {
+async fn too_many_changes_are_429_with_retry_after() {
     let world = keyward::testing::World::with(|builder| builder.api());
     let app = world.guard(api::router(&world.keyward));
     let token = world.editor().with("admin::admin-tokens.regenerate").issue().await;
@@ -432,7 +432,7 @@ async fn what_is_done_too_often_is_429_with_when_to_come_again() {
 
 /// A page of another origin, whose name resolves to a loopback address, makes the browser that shows it ask.
 #[tokio::test]
-async fn the_first_visitor_is_trusted_by_names_of_this_machine() {
+async fn open_setup_accepts_loopback_host_names_only() {
     let salt = Salt::parse(keyward::testing::SALT).unwrap();
     let builder = Keyward::builder(MemoryStore::default()).salt(salt).api().ui(keyward::SessionCookie::default());
     let keyward = builder.trust_the_first_visitor().build().unwrap();

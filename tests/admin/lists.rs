@@ -169,7 +169,7 @@ async fn roles_and_tokens_are_filtered_sorted_and_searched() {
 }
 
 #[tokio::test]
-async fn audit_events_are_filtered_sorted_and_read() {
+async fn audit_events_are_filtered_and_sorted() {
     let site = Site::new().await;
     let token = site.world.keyward.tokens().issue_admin(NewAdminToken::new("t", site.ada)).await.unwrap().token.id;
     site.world.keyward.tokens().revoke(token).await.unwrap();
@@ -249,7 +249,7 @@ async fn the_audit_log_is_exported() {
 }
 
 #[tokio::test]
-async fn an_export_takes_its_own_permission_and_ends_with_its_credential() {
+async fn export_needs_its_own_permission_and_ends_with_its_credential() {
     let site = Site::new().await;
     for n in 0..150 {
         site.world.keyward.roles().create(NewRole::new(format!("R{n}"))).await.unwrap();

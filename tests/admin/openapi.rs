@@ -160,7 +160,7 @@ fn close(schema: &mut Value) {
 }
 
 #[tokio::test]
-async fn every_route_is_described_and_nothing_else() {
+async fn description_lists_exactly_the_routes() {
     let Described { document, .. } = Described::new().await;
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1."));
     assert_eq!(document["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
@@ -180,7 +180,7 @@ async fn every_route_is_described_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn every_operation_has_a_name_of_its_own_and_every_answer_a_description() {
+async fn operation_ids_are_unique_and_responses_are_described() {
     let Described { document, .. } = Described::new().await;
     let mut names = BTreeSet::new();
     for (method, path, _) in ROUTES {
@@ -200,7 +200,7 @@ async fn every_operation_has_a_name_of_its_own_and_every_answer_a_description() 
 }
 
 #[tokio::test]
-async fn answers_are_as_described() {
+async fn responses_match_their_schemas() {
     let mut api = Described::new().await;
     let none = &Value::Null;
     let text = |json: &Value, at: &str| json.pointer(at).unwrap().as_str().unwrap().to_owned();

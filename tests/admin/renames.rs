@@ -80,14 +80,14 @@ async fn names_are_renamed_once<S: WriteStore>(store: Arc<S>) {
 }
 
 #[tokio::test]
-async fn roles_and_tokens_keep_what_they_hold_under_the_new_name() {
+async fn renamed_entries_keep_permissions_and_grants() {
     names_are_renamed_once(Arc::new(MemoryStore::default())).await;
     let directory = tempfile::tempdir().unwrap();
     names_are_renamed_once(Arc::new(SqliteStore::open(directory.path().join("keyward.db")).await.unwrap())).await;
 }
 
 #[tokio::test]
-async fn without_a_rename_what_the_catalogue_lacks_is_taken_away() {
+async fn entries_missing_from_the_catalogue_are_removed_without_a_rename() {
     let store = Arc::new(MemoryStore::default());
     issue(&installation(store.clone(), before())).await;
     let bare = catalogue("manager.read", "article", ["title", "body"], "article.find");
@@ -96,7 +96,7 @@ async fn without_a_rename_what_the_catalogue_lacks_is_taken_away() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_still_registered_is_not_renamed() {
+async fn registered_name_is_not_renamed() {
     let store = Arc::new(MemoryStore::default());
     let held = issue(&installation(store.clone(), before())).await;
     let both = before()
@@ -112,7 +112,7 @@ async fn a_name_that_is_still_registered_is_not_renamed() {
 }
 
 #[tokio::test]
-async fn two_old_names_of_one_new_name_are_one_permission() {
+async fn two_old_names_of_one_new_name_become_one_permission() {
     let store = Arc::new(MemoryStore::default());
     let old = Catalogue::default()
         .action(ActionEntry::settings("hooks.list", "Hooks", "List"))

@@ -62,20 +62,20 @@ macro_rules! laws {
 }
 
 laws! {
-    a_token_is_issued_within_its_owners_ceiling
-    only_a_super_admin_chooses_conditions
-    who_owns_a_token_exists_and_is_active
-    names_of_tokens_are_trimmed_and_unique
-    names_of_roles_are_trimmed_and_unique
-    a_custom_content_token_names_an_action
-    an_email_address_is_one_and_is_unique_in_any_case
-    a_role_that_does_not_exist_is_refused_by_its_place
-    a_super_admin_stays
-    the_super_admin_role_has_no_permissions
-    conditions_that_nobody_registered_are_refused_by_their_place
-    nobody_becomes_invited_again
-    a_token_lives_a_second_at_least
-    what_is_not_there_cannot_be_changed
+    token_is_issued_within_its_owners_ceiling
+    only_super_admins_choose_conditions
+    token_owner_exists_and_is_active
+    token_names_are_trimmed_and_unique
+    role_names_are_trimmed_and_unique
+    custom_content_token_needs_an_action
+    email_address_is_valid_and_unique_in_any_case
+    unknown_role_is_rejected_with_its_path
+    last_super_admin_cannot_be_removed
+    super_admin_role_has_no_permissions
+    unregistered_conditions_are_rejected_with_their_path
+    active_account_cannot_become_invited
+    token_lifespan_is_at_least_one_second
+    missing_records_cannot_be_changed
     each_change_is_audited_once
 }
 
@@ -171,7 +171,7 @@ fn only(field: &str) -> Fields {
     Fields::only([field]).unwrap()
 }
 
-async fn a_token_is_issued_within_its_owners_ceiling<S: Audited>(world: World<S>) {
+async fn token_is_issued_within_its_owners_ceiling<S: Audited>(world: World<S>) {
     let read = || Permission::new("read").on("article");
     let key = world
         .editor()
@@ -201,7 +201,7 @@ async fn a_token_is_issued_within_its_owners_ceiling<S: Audited>(world: World<S>
     tokens.issue_admin(admin("anything", boss.owner(), vec![Grant::new("delete").on("article")])).await.unwrap();
 }
 
-async fn only_a_super_admin_chooses_conditions<S: Audited>(world: World<S>) {
+async fn only_super_admins_choose_conditions<S: Audited>(world: World<S>) {
     let editor = world.editor().holds("read").issue().await;
     let boss = world.super_admin().issue().await;
     let tokens = world.keyward.tokens();
@@ -210,7 +210,7 @@ async fn only_a_super_admin_chooses_conditions<S: Audited>(world: World<S>) {
     tokens.issue_admin(admin("b", boss.owner(), chosen())).await.unwrap();
 }
 
-async fn who_owns_a_token_exists_and_is_active<S: Audited>(world: World<S>) {
+async fn token_owner_exists_and_is_active<S: Audited>(world: World<S>) {
     let (tokens, owners) = (world.keyward.tokens(), world.keyward.owners());
     let key = world.editor().issue().await;
     for state in [OwnerState::Deactivated, OwnerState::Blocked] {
@@ -238,7 +238,7 @@ async fn who_owns_a_token_exists_and_is_active<S: Audited>(world: World<S>) {
     assert_eq!(wrong(&world, &key, tokens.open_session(hasty)).await, "idle");
 }
 
-async fn names_of_tokens_are_trimmed_and_unique<S: Audited>(world: World<S>) {
+async fn token_names_are_trimmed_and_unique<S: Audited>(world: World<S>) {
     let tokens = world.keyward.tokens();
     let key = world.editor().issue().await;
     let issued = tokens.issue_admin(admin(" deploy\n", key.owner(), vec![])).await.unwrap();
@@ -255,7 +255,7 @@ async fn names_of_tokens_are_trimmed_and_unique<S: Audited>(world: World<S>) {
     tokens.issue_content(content(&"x".repeat(255), ContentAccess::ReadOnly)).await.unwrap();
 }
 
-async fn names_of_roles_are_trimmed_and_unique<S: Audited>(world: World<S>) {
+async fn role_names_are_trimmed_and_unique<S: Audited>(world: World<S>) {
     let roles = world.keyward.roles();
     let key = world.editor().issue().await;
     assert_eq!(roles.create(role(" Author ")).await.unwrap().name, "Author");
@@ -264,7 +264,7 @@ async fn names_of_roles_are_trimmed_and_unique<S: Audited>(world: World<S>) {
     }
 }
 
-async fn a_custom_content_token_names_an_action<S: Audited>(world: World<S>) {
+async fn custom_content_token_needs_an_action<S: Audited>(world: World<S>) {
     let tokens = world.keyward.tokens();
     let key = world.content(ContentAccess::ReadOnly).await;
     let custom = |actions: &[&str]| ContentAccess::Custom(actions.iter().map(|a| Action::new(*a)).collect());
@@ -272,7 +272,7 @@ async fn a_custom_content_token_names_an_action<S: Audited>(world: World<S>) {
     tokens.issue_content(content("c", custom(&["api::article.article.find"]))).await.unwrap();
 }
 
-async fn an_email_address_is_one_and_is_unique_in_any_case<S: Audited>(world: World<S>) {
+async fn email_address_is_valid_and_unique_in_any_case<S: Audited>(world: World<S>) {
     let owners = world.keyward.owners();
     let key = world.editor().issue().await;
     assert_eq!(owners.create(owner(" Ada@Example.test ", &[])).await.unwrap().email, "ada@example.test");
@@ -284,7 +284,7 @@ async fn an_email_address_is_one_and_is_unique_in_any_case<S: Audited>(world: Wo
     owners.create(owner("ada@example.tes", &[])).await.unwrap();
 }
 
-async fn a_role_that_does_not_exist_is_refused_by_its_place<S: Audited>(world: World<S>) {
+async fn unknown_role_is_rejected_with_its_path<S: Audited>(world: World<S>) {
     let owners = world.keyward.owners();
     let key = world.editor().issue().await;
     let roles = [key.role(), RoleId(4711)];
@@ -294,7 +294,7 @@ async fn a_role_that_does_not_exist_is_refused_by_its_place<S: Audited>(world: W
 }
 
 /// Somebody active may always do everything.
-async fn a_super_admin_stays<S: Audited>(world: World<S>) {
+async fn last_super_admin_cannot_be_removed<S: Audited>(world: World<S>) {
     let owners = world.keyward.owners();
     let last = world.super_admin().issue().await;
     let editor = world.editor().issue().await;
@@ -331,7 +331,7 @@ async fn a_super_admin_stays<S: Audited>(world: World<S>) {
     owners.set_roles(third, vec![]).await.unwrap();
 }
 
-async fn the_super_admin_role_has_no_permissions<S: Audited>(world: World<S>) {
+async fn super_admin_role_has_no_permissions<S: Audited>(world: World<S>) {
     let (roles, boss) = (world.keyward.roles(), world.super_admin().issue().await);
     for permissions in [vec![], vec![Permission::new("read")]] {
         let call = roles.set_permissions(RoleId::SUPER_ADMIN, permissions);
@@ -343,7 +343,7 @@ async fn the_super_admin_role_has_no_permissions<S: Audited>(world: World<S>) {
     assert!(matches!(refused(&world, &boss, roles.delete(RoleId::SUPER_ADMIN)).await, ServiceError::Impossible(_)));
 }
 
-async fn conditions_that_nobody_registered_are_refused_by_their_place<S: Audited>(world: World<S>) {
+async fn unregistered_conditions_are_rejected_with_their_path<S: Audited>(world: World<S>) {
     let (roles, tokens) = (world.keyward.roles(), world.keyward.tokens());
     let boss = world.super_admin().issue().await;
     let when = |ids: &[&str]| When::from_list(ids.iter().copied());
@@ -361,13 +361,13 @@ async fn conditions_that_nobody_registered_are_refused_by_their_place<S: Audited
     tokens.issue_admin(admin("a", boss.owner(), grants(known))).await.unwrap();
 }
 
-async fn nobody_becomes_invited_again<S: Audited>(world: World<S>) {
+async fn active_account_cannot_become_invited<S: Audited>(world: World<S>) {
     let key = world.editor().issue().await;
     let owners = world.keyward.owners();
     assert_eq!(wrong(&world, &key, owners.set_state(key.owner(), OwnerState::Invited)).await, "state");
 }
 
-async fn a_token_lives_a_second_at_least<S: Audited>(world: World<S>) {
+async fn token_lifespan_is_at_least_one_second<S: Audited>(world: World<S>) {
     let tokens = world.keyward.tokens();
     let key = world.editor().issue().await;
     let short = Lifespan::Of(Duration::from_millis(999));
@@ -379,7 +379,7 @@ async fn a_token_lives_a_second_at_least<S: Audited>(world: World<S>) {
     tokens.issue_admin(NewAdminToken { lifespan: second, ..admin("a", key.owner(), vec![]) }).await.unwrap();
 }
 
-async fn what_is_not_there_cannot_be_changed<S: Audited>(world: World<S>) {
+async fn missing_records_cannot_be_changed<S: Audited>(world: World<S>) {
     let (roles, owners, tokens) = (world.keyward.roles(), world.keyward.owners(), world.keyward.tokens());
     let key = world.editor().issue().await;
     let not_found = |error| match error {

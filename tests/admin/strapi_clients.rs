@@ -64,7 +64,7 @@ fn paths(answer: &Value) -> Vec<String> {
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0";
 
 #[tokio::test]
-async fn the_panel_signs_in() {
+async fn strapi_panel_signs_in() {
     let panel = Panel::new().await;
     panel.login(FIREFOX).await;
     let unknown = json!({"email": EMAIL, "password": PASSWORD, "remember": true});
@@ -73,7 +73,7 @@ async fn the_panel_signs_in() {
 }
 
 #[tokio::test]
-async fn sessions_tell_their_device_and_when_it_was_last_active() {
+async fn sessions_report_device_and_last_use() {
     let panel = Panel::new().await;
     let session = panel.login(FIREFOX).await;
     panel.login("curl/8.5.0").await;
@@ -118,7 +118,7 @@ async fn all_other_sessions_end_at_once() {
 }
 
 #[tokio::test]
-async fn everything_that_a_registration_lacks_is_named_at_once() {
+async fn missing_registration_fields_are_reported_at_once() {
     let panel = Panel::new().await;
     for (path, body, expected) in [
         ("/admin/register", json!({}), &["registrationToken", "userInfo"][..]),
@@ -140,7 +140,7 @@ async fn seq(panel: &Panel) -> u64 {
 }
 
 #[tokio::test]
-async fn errors_name_the_field_that_is_at_fault() {
+async fn errors_name_the_invalid_field() {
     let panel = Panel::new().await;
     let session = panel.login(FIREFOX).await;
     let ada = panel.get("/admin/users/me", &session).await.1["data"]["id"].clone();
@@ -160,7 +160,7 @@ async fn errors_name_the_field_that_is_at_fault() {
 }
 
 #[tokio::test]
-async fn addresses_are_kept_in_lower_case() {
+async fn addresses_are_stored_in_lower_case() {
     let panel = Panel::new().await;
     let session = panel.login(FIREFOX).await;
     let body = json!({"email": "uSer-tEsTs@Example.test", "firstname": "U", "roles": []});
@@ -174,7 +174,7 @@ async fn addresses_are_kept_in_lower_case() {
 }
 
 #[tokio::test]
-async fn what_exceeds_a_ceiling_is_named_and_nothing_is_written() {
+async fn grants_over_the_ceiling_are_named_and_nothing_is_written() {
     let panel = Panel::new().await;
     let manage = ["admin::users.create", "admin::users.update", "admin::roles.update", "admin::roles.read", "read"];
     let roles = panel.world.keyward.roles();

@@ -4,7 +4,7 @@ use keyward_test_support::hostile::{Outer, try_all, try_framings};
 use keyward_test_support::platform::{Server, platform};
 
 #[test]
-fn no_request_hides_in_another_of_the_platform() {
+fn platform_is_not_open_to_request_smuggling() {
     let dir = tempfile::TempDir::new().unwrap();
     let server = Server::start(platform(&dir.path().join("platform.db")));
     let address = server.url().strip_prefix("http://").unwrap().parse().unwrap();
@@ -17,7 +17,7 @@ fn no_request_hides_in_another_of_the_platform() {
 }
 
 #[test]
-fn nothing_on_the_list_comes_into_the_platform() {
+fn hostile_requests_reach_no_handler_of_the_platform() {
     let dir = tempfile::TempDir::new().unwrap();
     // Demo data is served through proxies only where a flag says so, and some of these requests claim to come from one.
     let mut command = platform(&dir.path().join("platform.db"));

@@ -44,7 +44,7 @@ fn run(command: &mut Command) -> String {
 }
 
 #[tokio::test]
-async fn a_validator_accepts_it() {
+async fn validator_accepts_the_description() {
     let Some(validator) = tool("python/bin/openapi-spec-validator") else { return };
     let (_dir, files) = documents().await;
     for file in files {
@@ -54,7 +54,7 @@ async fn a_validator_accepts_it() {
 
 /// Without a warning: what a generator leaves out it only warns of.
 #[tokio::test]
-async fn a_generator_for_python_makes_a_client_of_all_of_it() {
+async fn python_generator_makes_a_client_of_the_whole_description() {
     let Some(generator) = tool("python/bin/openapi-python-client") else { return };
     let (dir, [file, _]) = documents().await;
     let out = dir.path().join("client");
@@ -76,7 +76,7 @@ async fn a_generator_for_python_makes_a_client_of_all_of_it() {
 }
 
 #[tokio::test]
-async fn a_generator_for_typescript_makes_types_that_compile() {
+async fn typescript_generator_makes_types_that_compile() {
     let Some(generator) = tool("node/node_modules/.bin/openapi-typescript") else { return };
     let Some(compiler) = tool("node/node_modules/.bin/tsc") else { return };
     let (dir, [file, _]) = documents().await;

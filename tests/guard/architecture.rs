@@ -22,7 +22,7 @@ fn files(of: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn arrows_point_one_way() {
+fn modules_depend_in_one_direction() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     for (room, may) in MAY_USE {
         let sources = files(&src.join(room));
@@ -42,7 +42,7 @@ fn arrows_point_one_way() {
 }
 
 #[test]
-fn the_domain_is_pure() {
+fn domain_is_free_of_io() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/domain");
     for file in files(&src) {
         let text = fs::read_to_string(&file).unwrap();

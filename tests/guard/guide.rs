@@ -12,7 +12,7 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn every_known_failure_names_tests_that_exist() {
+fn known_failures_name_existing_tests() {
     let page = std::fs::read_to_string(root().join("src/guide/known_failures.md")).unwrap();
     let mut headings = 0;
     for section in page.split("\n## ").skip(1) {

@@ -162,7 +162,7 @@ fn unknown() -> Secret {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_log_that_does_not_answer_is_complained_of_once() {
+async fn silent_change_log_is_warned_about_once() {
     let (log, _guard) = log::capture();
     let (keyward, store, mut polls) = logged();
     let complaints = || log.lines_with("the log of changes cannot be read");
@@ -180,7 +180,7 @@ async fn a_log_that_does_not_answer_is_complained_of_once() {
 
 /// Who starts behind a load balancer is sent requests at once.
 #[tokio::test(start_paused = true)]
-async fn the_first_request_waits_for_the_first_poll() {
+async fn first_request_waits_for_the_first_poll() {
     let (keyward, store, _polls) = logged();
     assert!(!keyward.health().ready);
     assert_eq!(ask(&keyward, &unknown()).await, 401);
@@ -195,7 +195,7 @@ async fn the_first_request_waits_for_the_first_poll() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_not_ready_while_the_log_does_not_answer() {
+async fn node_is_not_ready_while_the_change_log_is_silent() {
     let (keyward, store, mut polls) = logged();
     let health = keyward.health();
     assert!(!health.ready && health.keeps_up == KeepsUp::ByLog);
@@ -254,7 +254,7 @@ async fn pass(store: &Logged, span: Duration) {
 const FORGET_EVERY: Duration = Duration::from_secs(10 * 60);
 
 #[tokio::test(start_paused = true)]
-async fn the_lease_does_not_wait_for_old_changes_to_go() {
+async fn lease_does_not_wait_for_removal_of_old_changes() {
     let (keyward, store, mut polls) = logged();
     polls.caught_up().await;
     store.0.clock.advance(FORGET_EVERY);
@@ -270,7 +270,7 @@ async fn the_lease_does_not_wait_for_old_changes_to_go() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn old_changes_go_a_thousand_after_each_poll() {
+async fn old_changes_are_removed_in_batches_after_each_poll() {
     let (_keyward, store, mut polls) = logged();
     let forgets = || store.0.forgets.load(Ordering::SeqCst);
     *store.0.removes.lock().unwrap() = Some(1000);
@@ -289,7 +289,7 @@ async fn old_changes_go_a_thousand_after_each_poll() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_counts_what_goes_to_the_store() {
+async fn store_reads_are_counted() {
     let (keyward, store, mut polls) = logged();
     polls.caught_up().await;
     let secret = unknown();
@@ -306,7 +306,7 @@ async fn it_counts_what_goes_to_the_store() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_tells_who_waits_from_who_was_not_waited_for() {
+async fn look_ups_in_flight_waiting_and_late_are_counted_separately() {
     let (keyward, store, mut polls) = logged();
     polls.caught_up().await;
     store.0.hanging.store(true, Ordering::SeqCst);
@@ -326,7 +326,7 @@ async fn it_tells_who_waits_from_who_was_not_waited_for() {
 }
 
 #[tokio::test]
-async fn stores_without_a_log_have_no_lease_to_lose() {
+async fn store_without_a_change_log_has_no_lease() {
     let clock = Arc::new(ManualClock::default());
     let blind = on(MemoryStore::with_clock(clock.clone()), clock.clone(), |b| b);
     let alone = on(MemoryStore::with_clock(clock.clone()), clock.clone(), Builder::store_is_exclusive);
@@ -339,7 +339,7 @@ async fn stores_without_a_log_have_no_lease_to_lose() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn as_json_its_units_are_in_the_names() {
+async fn json_names_include_their_units() {
     let (keyward, store, mut polls) = logged();
     polls.caught_up().await;
     store.0.silent.store(true, Ordering::SeqCst);
@@ -445,7 +445,7 @@ mod published {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn every_second_and_no_secret_among_it() {
+    async fn metrics_are_published_every_second_without_secrets() {
         let record = Record::default();
         let _local = metrics::set_default_local_recorder(&record);
         let (keyward, store, mut polls) = logged();
@@ -499,7 +499,7 @@ mod published {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn until_the_installation_ends() {
+    async fn publishing_stops_with_the_installation() {
         let record = Record::default();
         let _local = metrics::set_default_local_recorder(&record);
         let (keyward, _store, mut polls) = logged();

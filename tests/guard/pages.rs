@@ -29,7 +29,7 @@ fn cookie(key: &Key) -> String {
 }
 
 #[tokio::test]
-async fn a_cookie_counts_in_page_groups_only() {
+async fn cookie_is_accepted_in_page_groups_only() {
     let (world, app) = app();
     let session = world.super_admin().sign_in().await;
     app.get("/admin/settings/x").header(COOKIE, &cookie(&session)).await.assert_ok();
@@ -47,7 +47,7 @@ async fn a_cookie_counts_in_page_groups_only() {
 }
 
 #[tokio::test]
-async fn a_cookie_does_not_count_beside_a_credential_of_ours() {
+async fn cookie_is_ignored_beside_a_keyward_credential() {
     let (world, app) = app();
     let session = world.super_admin().sign_in().await;
     let with =
@@ -64,7 +64,7 @@ async fn a_cookie_does_not_count_beside_a_credential_of_ours() {
 }
 
 #[tokio::test]
-async fn a_credential_of_another_party_leaves_the_cookie_in_force_on_pages_alone() {
+async fn foreign_credential_leaves_the_cookie_in_force_on_pages_only() {
     let (world, app) = app();
     let session = world.super_admin().sign_in().await;
     let forms = ["Basic eDp5", "Bearer nope", "Bearer eyJhbGciOiJub25lIn0.e30.", "Negotiate abc", "", "kw_session_x"];
@@ -88,7 +88,7 @@ async fn a_credential_of_another_party_leaves_the_cookie_in_force_on_pages_alone
 }
 
 #[tokio::test]
-async fn who_is_not_signed_in_is_sent_to_and_comes_back() {
+async fn signed_out_visitor_is_redirected_to_sign_in_and_back() {
     let (world, app) = app();
     let session = world.super_admin().sign_in().await;
     world.keyward.tokens().revoke(session.token).await.unwrap();
@@ -105,7 +105,7 @@ async fn who_is_not_signed_in_is_sent_to_and_comes_back() {
 }
 
 #[tokio::test]
-async fn a_form_proves_where_it_comes_from() {
+async fn cross_origin_form_is_rejected() {
     let (world, app) = app();
     let session = world.super_admin().sign_in().await;
     let post = || app.post("/admin/settings/x").header(COOKIE, &cookie(&session));
@@ -125,7 +125,7 @@ async fn a_form_proves_where_it_comes_from() {
 }
 
 #[tokio::test]
-async fn whatever_changes_something_proves_where_it_comes_from() {
+async fn cross_origin_changes_are_rejected_for_every_method() {
     let (world, app) = app();
     let session = world.super_admin().sign_in().await;
     for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
@@ -174,7 +174,7 @@ fn assert_page(answer: &Answer, says: &str, start: &str) {
 }
 
 #[tokio::test]
-async fn refusals_of_pages_are_for_people() {
+async fn page_rejections_are_html() {
     let (world, app) = people();
     let session = world.editor().sign_in().await;
     let get = |path: &str| app.get(&format!("{path}?{MARK}")).header(COOKIE, &cookie(&session));
@@ -198,7 +198,7 @@ async fn refusals_of_pages_are_for_people() {
 }
 
 #[tokio::test]
-async fn refusals_of_programs_are_not() {
+async fn program_rejections_are_json() {
     let (world, app) = people();
     let session = world.editor().sign_in().await;
     let json = |answer: &Answer| assert_eq!(answer.headers["content-type"], "application/json");
@@ -218,7 +218,7 @@ async fn refusals_of_programs_are_not() {
 
 /// I9: who is not signed in learns of no credential how it is wrong, and of no page whether it is there.
 #[tokio::test]
-async fn who_is_not_signed_in_sees_the_same_everywhere() {
+async fn signed_out_visitor_gets_the_same_response_everywhere() {
     let (world, app) = people();
     let gone = world.super_admin().sign_in().await;
     world.keyward.tokens().revoke(gone.token).await.unwrap();

@@ -49,7 +49,7 @@ fn request(path: &str, key: &keyward::testing::Key) -> Request<()> {
 }
 
 #[tokio::test]
-async fn the_service_that_was_ready_is_the_one_that_is_called() {
+async fn ready_service_is_the_one_called() {
     let world = World::new();
     let key = world.editor().with("x").issue().await;
     let called = Arc::new(AtomicU32::new(0));
@@ -70,7 +70,7 @@ async fn the_service_that_was_ready_is_the_one_that_is_called() {
 }
 
 #[tokio::test]
-async fn behind_the_gate_it_is_known_who_calls() {
+async fn inner_service_sees_the_caller() {
     let world = World::new();
     let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
     let inner = service_fn(move |request: Request<()>| {
@@ -105,7 +105,7 @@ impl Refusals<Bytes> for Told {
 }
 
 #[tokio::test]
-async fn a_form_of_refusals_is_told_whether_people_see_them() {
+async fn custom_rejections_know_whether_people_see_them() {
     let world = World::with(|b| b.group(Group::pages("/pages", "sid", "/login")));
     let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
     let inner = service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Response::new(Bytes::new()))));
@@ -121,7 +121,7 @@ async fn a_form_of_refusals_is_told_whether_people_see_them() {
 
 #[cfg(feature = "axum")]
 #[test]
-fn what_is_not_allowed_is_an_answer_already() {
+fn forbidden_is_a_response() {
     assert_eq!(axum::response::IntoResponse::into_response(NotAllowed).status(), StatusCode::FORBIDDEN);
 }
 
@@ -138,7 +138,7 @@ fn layer_service_and_future_are_send() {
 }
 
 #[tokio::test]
-async fn around_a_service_that_is_no_router() {
+async fn gate_wraps_services_that_are_no_routers() {
     let world = World::new();
     let key = world.content(ContentAccess::Custom([Action::new("api::x.find")].into())).await;
     let handler = service_fn(|request: Request<()>| async move {
@@ -152,7 +152,7 @@ async fn around_a_service_that_is_no_router() {
 }
 
 #[tokio::test]
-async fn grpc_refusals_are_a_status_in_headers() {
+async fn grpc_rejections_are_a_status_in_headers() {
     let world = World::new();
     let weak = world.editor().issue().await;
     // tonic's body can be empty and is made of no bytes.
@@ -170,7 +170,7 @@ async fn grpc_refusals_are_a_status_in_headers() {
 }
 
 #[tokio::test]
-async fn json_refusals_turn_to_grpc_for_a_grpc_request() {
+async fn json_rejections_become_grpc_for_a_grpc_request() {
     let world = World::new();
     let handler = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(Bytes::new())) });
     let service = world.keyward.wrap(handler).refusals(Json);
@@ -188,7 +188,7 @@ async fn json_refusals_turn_to_grpc_for_a_grpc_request() {
 }
 
 #[tokio::test]
-async fn refusals_are_replaceable() {
+async fn rejections_are_replaceable() {
     let world = World::new();
     let plain = |refusal: &Refusal| refusal.answer(refusal.message().to_owned());
     let handler = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(String::new())) });
@@ -200,7 +200,7 @@ async fn refusals_are_replaceable() {
 }
 
 #[tokio::test]
-async fn an_error_of_the_inner_service_stays_its_own() {
+async fn error_of_the_inner_service_is_passed_through() {
     let world = World::new();
     let key = world.editor().issue().await;
     let handler = service_fn(|_: Request<()>| async { Err::<Response<Bytes>, _>("broken") });
@@ -209,7 +209,7 @@ async fn an_error_of_the_inner_service_stays_its_own() {
 }
 
 #[tokio::test]
-async fn a_requirement_without_a_gate_lets_nobody_in() {
+async fn requirement_without_a_gate_rejects_every_request() {
     let handler = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(Bytes::from("in"))) });
     let service = Require::new(action("x")).layer(handler);
     let response = service.oneshot(Request::get("/admin/x").body(()).unwrap()).await.unwrap();

@@ -51,38 +51,38 @@ fn breaks(name: &str, property: &'static str, protocol: Protocol) {
 }
 
 #[test]
-fn the_design_holds() {
+fn design_keeps_its_properties() {
     holds("the design", design(2));
 }
 
 #[test]
-fn it_holds_when_the_node_restarts() {
+fn design_survives_restarts() {
     holds("restart", design(2).restarts());
 }
 
 #[test]
-fn it_holds_when_replicas_lag() {
+fn design_survives_lagging_replicas() {
     holds("lagging replicas", design(2).lagging_replicas());
 }
 
 #[test]
-fn it_holds_when_the_node_restarts_and_replicas_lag() {
+fn design_survives_restarts_and_lagging_replicas() {
     holds("restart and lagging replicas", design(2).restarts().lagging_replicas());
 }
 
 #[test]
-fn it_holds_when_another_primary_takes_over() {
+fn design_survives_failover() {
     holds("failover with a quorum heartbeat", design(2).failover());
 }
 
 #[test]
-fn it_holds_with_all_of_these() {
+fn design_survives_restarts_lag_and_failover() {
     let all = design(2).failover().restarts().lagging_replicas();
     holds("failover, restart, lagging replicas", all);
 }
 
 #[test]
-fn it_holds_when_the_store_is_set_back() {
+fn design_survives_a_restored_store() {
     let set_back = design(2).set_back(SetBack::Noticed);
     holds("a store that is set back", set_back);
     holds("a store that is set back, restart", set_back.restarts());
@@ -95,7 +95,7 @@ fn it_holds_when_the_store_is_set_back() {
 }
 
 #[test]
-fn it_holds_when_the_answer_to_a_commit_is_lost() {
+fn design_survives_lost_commit_responses() {
     holds("lost answers", design(2).lost_answers());
     holds("lost answers, nobody else writes", design(3).exclusive().lost_answers());
 }
@@ -111,7 +111,7 @@ fn it_holds_when_the_answer_to_a_commit_is_lost() {
 /// was lost or of the one that took its place: to wait for the higher one would shut everybody out until the next poll, and no
 /// store of ours has replicas.
 #[test]
-fn known_gaps() {
+fn known_gaps_still_break_their_properties() {
     let any = design(2).set_back(SetBack::AtAnyTime);
     breaks("gap: set back under a look-up", STALE_DENY, Protocol(any.without_own_changes()));
     breaks("gap: set back under a look-up, then a revoke", ALLOW_AFTER_ACK, Protocol(any));
@@ -120,7 +120,7 @@ fn known_gaps() {
 }
 
 #[test]
-fn mistakes_of_the_lease_are_noticed() {
+fn lease_mistakes_are_detected() {
     use Mistake::*;
     breaks("the lease runs from the answer", STALE_ALLOW, design(2).with(LeaseFromTheAnswer));
     breaks("the lease before the tags", STALE_ALLOW, design(2).with(LeaseBeforeTags));
@@ -134,7 +134,7 @@ fn mistakes_of_the_lease_are_noticed() {
 }
 
 #[test]
-fn mistakes_of_the_cache_are_noticed() {
+fn cache_mistakes_are_detected() {
     use Mistake::*;
     breaks("a fill without a version", ALLOW_AFTER_ACK, design(2).with(UnversionedFill));
     breaks("the sequence read after the row", ALLOW_AFTER_ACK, design(2).with(SequenceAfterRow));
@@ -144,7 +144,7 @@ fn mistakes_of_the_cache_are_noticed() {
 }
 
 #[test]
-fn mistakes_of_eras_are_noticed() {
+fn era_mistakes_are_detected() {
     use Mistake::*;
     let restarted = design(2).restarts().lagging_replicas();
     breaks("a floor of zero at the start", STALE_ALLOW, restarted.with(FloorOfZeroAtStart));
@@ -158,7 +158,7 @@ fn mistakes_of_eras_are_noticed() {
 }
 
 #[test]
-fn mistakes_about_what_was_seen_ahead_are_noticed() {
+fn read_ahead_mistakes_are_detected() {
     use Mistake::*;
     let set_back = design(2).set_back(SetBack::Noticed);
     breaks("nothing is kept", STALE_ALLOW, set_back.with(NothingAheadIsKept));
@@ -171,7 +171,7 @@ fn mistakes_about_what_was_seen_ahead_are_noticed() {
 }
 
 #[test]
-fn mistakes_of_commits_in_doubt_are_noticed() {
+fn uncertain_commit_mistakes_are_detected() {
     use Mistake::*;
     let alone = design(2).exclusive().lost_answers();
     breaks("an unknown commit is ignored", STALE_ALLOW, alone.with(UnknownCommitIgnored));

@@ -217,7 +217,7 @@ fn connections(server: &Server) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stopped_server_is_a_503_when_the_lease_is_over_and_back_when_it_goes_on() {
+async fn stopped_server_is_503_after_the_lease_and_recovers() {
     if postgres::shared_server().is_none() {
         return;
     }

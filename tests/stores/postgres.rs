@@ -8,7 +8,7 @@ use keyward_test_support::{log, postgres};
 use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_one_node_changes_another_judges_by() {
+async fn change_on_one_node_applies_on_another() {
     let Some(url) = postgres::create_database().await else { return };
     let (one, two) = (Node::on(&url).await, Node::on(&url).await);
     let key = one.issue("ci").await;
@@ -28,7 +28,7 @@ async fn what_one_node_changes_another_judges_by() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_changed_by_hand_counts_too() {
+async fn change_by_hand_written_sql_applies() {
     let Some(url) = postgres::create_database().await else { return };
     let node = Node::on(&url).await;
     let key = node.issue("ci").await;
@@ -54,7 +54,7 @@ async fn what_is_changed_by_hand_counts_too() {
 
 /// The poller's, the listener's, and those of the pools; and none is opened again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn to_shut_down_closes_every_connection() {
+async fn shutdown_closes_every_connection() {
     const SESSIONS: &str = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
                             AND pid <> pg_backend_pid() AND application_name LIKE 'keyward%'";
     const LISTENERS: &str =
@@ -101,7 +101,7 @@ async fn killed_sessions_are_replaced() {
 
 /// A commit whose answer never came did not happen, if whoever gets the epoch next does not find it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_commit_that_was_cut_off_is_settled() {
+async fn interrupted_commit_is_settled() {
     let Some(url) = postgres::create_database().await else { return };
     let store = PostgresStore::connect(&url).await.unwrap();
     by_hand(
@@ -135,7 +135,7 @@ async fn a_commit_that_was_cut_off_is_settled() {
 }
 
 #[tokio::test]
-async fn a_writer_that_falls_silent_is_not_waited_for_for_ever() {
+async fn silent_writer_does_not_block_others_forever() {
     let Some(url) = postgres::create_database().await else { return };
     let store = PostgresStore::connect(&url).await.unwrap();
     let silent = store.begin().await.unwrap();
@@ -146,7 +146,7 @@ async fn a_writer_that_falls_silent_is_not_waited_for_for_ever() {
 
 /// And not for as long as the role's setting says, which may be too short for a change of many tokens.
 #[tokio::test]
-async fn a_writers_statement_ends_on_the_server_too() {
+async fn statement_of_a_cancelled_writer_ends_on_the_server() {
     let Some(url) = postgres::create_database().await else { return };
     let store = PostgresStore::connect(&url).await.unwrap();
     store.close().await;
@@ -167,7 +167,7 @@ async fn a_writers_statement_ends_on_the_server_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn behind_a_transaction_pooler_the_contract_holds() {
+async fn store_contract_holds_in_transaction_pooler_mode() {
     if postgres::shared_server().is_none() {
         return;
     }
@@ -175,7 +175,7 @@ async fn behind_a_transaction_pooler_the_contract_holds() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_opened_says_why() {
+async fn failure_to_open_names_the_cause() {
     let Some(url) = postgres::create_database().await else { return };
     let told = async |url: &str| told(&PostgresStore::connect(url).await.unwrap_err());
     for address in ["mysql://x", "", "host=x", "postgres://x:port/y"] {
@@ -196,7 +196,7 @@ async fn what_cannot_be_opened_says_why() {
 }
 
 #[tokio::test]
-async fn what_an_address_may_not_say_is_refused_and_shows_nowhere() {
+async fn unsupported_address_options_are_rejected_and_not_shown() {
     let (log, _guard) = log::capture();
     for (address, named) in [
         ("postgres://u:x@127.0.0.1:1/d?sslpassword=hunter2", "(sslpassword)"),
@@ -212,7 +212,7 @@ async fn what_an_address_may_not_say_is_refused_and_shows_nowhere() {
 }
 
 #[tokio::test]
-async fn old_changes_go_a_thousand_at_a_time() {
+async fn old_changes_are_removed_in_batches() {
     let Some(url) = postgres::create_database().await else { return };
     let store = PostgresStore::connect(&url).await.unwrap();
     // The first 2 400 are old, and so is the last one.
@@ -233,7 +233,7 @@ async fn old_changes_go_a_thousand_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_value_that_postgres_cannot_keep_is_no_conflict() {
+async fn value_postgres_cannot_store_is_not_a_conflict() {
     let Some(store) = crate::connect_store(PostgresOptions::default()).await else { return };
     let mut tx = store.begin().await.unwrap();
     assert!(matches!(tx.insert_role(NewRole::new("a\0b")).await, Err(StoreError::Invalid(_))));
@@ -245,7 +245,7 @@ async fn a_value_that_postgres_cannot_keep_is_no_conflict() {
 
 /// Before names were compared by their form.
 #[tokio::test]
-async fn an_older_database_gets_the_forms_of_its_names() {
+async fn migration_adds_comparable_names() {
     let Some(url) = postgres::create_database().await else { return };
     let store = PostgresStore::connect(&url).await.unwrap();
     let mut tx = store.begin().await.unwrap();

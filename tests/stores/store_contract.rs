@@ -41,7 +41,7 @@ mod sqlite {
     }
 
     #[tokio::test]
-    async fn reopening_keeps_everything() {
+    async fn reopening_keeps_all_records() {
         let (_dir, file) = place();
         let store = SqliteStore::open(&file).await.unwrap();
         let role = add_role(&store, "editor").await;
@@ -56,7 +56,7 @@ mod sqlite {
     }
 
     #[tokio::test]
-    async fn what_was_acknowledged_is_there_without_closing() {
+    async fn acknowledged_change_survives_without_closing() {
         let (_dir, file) = place();
         let store = SqliteStore::open(&file).await.unwrap();
         let role = add_role(&store, "editor").await;
@@ -65,7 +65,7 @@ mod sqlite {
     }
 
     #[tokio::test]
-    async fn a_process_that_ends_in_mid_transaction_leaves_nothing() {
+    async fn process_that_ends_in_a_transaction_leaves_nothing() {
         let (_dir, file) = place();
         let store = SqliteStore::open(&file).await.unwrap();
         let mut tx = store.begin().await.unwrap();
@@ -95,7 +95,7 @@ mod sqlite {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn many_may_create_one_file_and_write_to_it_at_once() {
+    async fn concurrent_creation_and_writes_of_one_file_succeed() {
         let (_dir, file) = place();
         let tasks: Vec<_> = (0..8)
             .map(|n| {
@@ -113,7 +113,7 @@ mod sqlite {
     }
 
     #[tokio::test]
-    async fn each_commit_leaves_one_change_row() {
+    async fn each_commit_writes_one_change_row() {
         let (_dir, file) = place();
         let store = SqliteStore::open_with(&file, SqliteOptions::default().clock(Arc::new(Stopped))).await.unwrap();
         let tags = [Tag::role(RoleId(7)), Tag(u64::MAX), Tag::ALL];
@@ -135,7 +135,7 @@ mod sqlite {
     }
 
     #[tokio::test]
-    async fn memory_is_refused() {
+    async fn in_memory_address_is_rejected() {
         for path in [":memory:", "", "file::memory:?cache=shared", "file:some.db"] {
             let told = refusal(SqliteStore::open(path).await);
             assert!(told.contains("names no file") && told.contains("MemoryStore"), "{path:?}: {told}");
@@ -143,7 +143,7 @@ mod sqlite {
     }
 
     #[tokio::test]
-    async fn what_is_no_database_is_refused_and_left_alone() {
+    async fn file_that_is_no_database_is_rejected_and_unchanged() {
         let (_dir, file) = place();
         let text = "This is a letter, and not a database. ".repeat(200);
         std::fs::write(&file, &text).unwrap();
@@ -153,7 +153,7 @@ mod sqlite {
     }
 
     #[tokio::test]
-    async fn a_missing_directory_is_told() {
+    async fn missing_directory_is_reported() {
         let (dir, _) = place();
         let told = refusal(SqliteStore::open(dir.path().join("missing/keyward.db")).await);
         assert!(told.contains("missing does not exist: create it"), "{told}");
@@ -162,7 +162,7 @@ mod sqlite {
     }
 
     #[tokio::test]
-    async fn a_newer_file_is_refused() {
+    async fn file_of_a_newer_version_is_rejected() {
         let (_dir, file) = place();
         SqliteStore::open(&file).await.unwrap().close().await;
         let newer = "INSERT INTO keyward_migrations (version, description, success, checksum, execution_time) \
@@ -174,7 +174,7 @@ mod sqlite {
 
     /// Before names were compared by their form.
     #[tokio::test]
-    async fn an_older_file_gets_the_forms_of_its_names() {
+    async fn migration_adds_comparable_names() {
         let (_dir, file) = place();
         let store = SqliteStore::open(&file).await.unwrap();
         let roles = [add_role(&store, "Author").await, add_role(&store, "other").await];
@@ -205,7 +205,7 @@ mod sqlite {
     }
 
     #[tokio::test]
-    async fn a_hosts_own_migrations_live_beside() {
+    async fn host_migrations_coexist() {
         use sqlx::SqlSafeStr;
         use sqlx::migrate::{Migration, MigrationType, Migrator};
         let (_dir, file) = place();
@@ -227,7 +227,7 @@ mod sqlite {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_read_is_corrupt_and_admits_nobody() {
+    async fn unreadable_row_is_corrupt_and_rejected() {
         let damages = [
             ("UPDATE keyward_token SET created_at = 'yesterday'", "created_at"),
             ("UPDATE keyward_grant SET chosen = 'own'", "grants"),
@@ -262,7 +262,7 @@ mod sqlite {
     }
 
     #[tokio::test]
-    async fn a_writer_that_waits_too_long_is_told_so() {
+    async fn writer_that_waits_too_long_gets_an_error() {
         let (_dir, file) = place();
         let store = SqliteStore::open(&file).await.unwrap();
         let mut other = raw(&file).await;
@@ -277,7 +277,7 @@ mod sqlite {
     }
 
     #[tokio::test]
-    async fn after_an_error_a_transaction_does_nothing_more() {
+    async fn transaction_does_nothing_after_an_error() {
         let (_dir, file) = place();
         let store = SqliteStore::open(&file).await.unwrap();
         add_role(&store, "editor").await;

@@ -29,7 +29,7 @@ async fn user(app: &App, by: &Key, path: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_stripped_peer_is_not_taken_over() {
+async fn account_that_lost_its_roles_is_not_taken_over() {
     let (world, app) = open();
     let eve = admin(&world).await;
     let vera = world.editor().holds("admin::users.read").sign_in().await;
@@ -47,7 +47,7 @@ async fn a_stripped_peer_is_not_taken_over() {
 }
 
 #[tokio::test]
-async fn a_colleagues_rows_are_not_opened_by_a_role() {
+async fn role_change_does_not_open_rows_of_a_colleague() {
     let (world, app) = open();
     let eve = admin(&world).await;
     let vic = world.editor().sign_in().await;
@@ -60,7 +60,7 @@ async fn a_colleagues_rows_are_not_opened_by_a_role() {
 }
 
 #[tokio::test]
-async fn a_role_with_members_gets_no_condition() {
+async fn role_with_members_gets_no_new_condition() {
     let (world, app) = open();
     let eve = admin(&world).await;
     let vic = world.editor().sign_in().await;

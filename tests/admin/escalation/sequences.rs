@@ -88,7 +88,7 @@ impl House {
 }
 
 #[tokio::test]
-async fn a_used_account_keeps_its_credentials_when_its_roles_are_taken() {
+async fn active_account_keeps_its_credentials_when_its_roles_are_removed() {
     let house = House::new();
     let author = house.role("Author", [update_own()]).await;
     let eve = house.person("eve", &[author]).await;
@@ -113,7 +113,7 @@ fn refused_invitation<T: std::fmt::Debug>(answer: Result<T, ServiceError>) {
 }
 
 #[tokio::test]
-async fn members_keep_their_credentials_when_their_role_is_emptied() {
+async fn members_keep_their_credentials_when_their_role_loses_its_permissions() {
     let house = House::new();
     let author = house.role("Author", [update_own()]).await;
     let lead = house.role("Lead", [update_own(), "admin::users.update".into()]).await;
@@ -128,7 +128,7 @@ async fn members_keep_their_credentials_when_their_role_is_emptied() {
 }
 
 #[tokio::test]
-async fn an_emptied_role_with_a_puppet_in_it_gets_no_condition_back() {
+async fn emptied_role_with_a_controlled_member_regains_no_condition() {
     let house = House::new();
     let shared = read(HAS_SAME_ROLE_AS_CREATOR);
     let legal = house.role("Legal", [shared.clone()]).await;
@@ -144,7 +144,7 @@ async fn an_emptied_role_with_a_puppet_in_it_gets_no_condition_back() {
 }
 
 #[tokio::test]
-async fn a_colleague_gets_no_role_that_opens_their_rows() {
+async fn colleague_gets_no_role_that_opens_their_rows() {
     let house = House::new();
     let lead = house.role("Lead", [read(HAS_SAME_ROLE_AS_CREATOR), "legal".into()]).await;
     let legal = house.role("Legal", ["legal".into()]).await;
@@ -160,7 +160,7 @@ async fn a_colleague_gets_no_role_that_opens_their_rows() {
 }
 
 #[tokio::test]
-async fn a_puppet_reads_no_more_by_a_role_that_the_actor_has_dropped() {
+async fn controlled_account_gains_no_rows_by_a_role_the_actor_dropped() {
     let house = House::new();
     let desk = house.role("Desk", [read(HAS_SAME_ROLE_AS_CREATOR)]).await;
     let team = house.role("Team", []).await;
@@ -179,7 +179,7 @@ async fn a_puppet_reads_no_more_by_a_role_that_the_actor_has_dropped() {
 }
 
 #[tokio::test]
-async fn a_puppet_does_not_widen_the_rows_of_the_actor() {
+async fn controlled_account_does_not_widen_the_rows_of_the_actor() {
     let house = House::new();
     let desk = house.role("Desk", [read(HAS_SAME_ROLE_AS_CREATOR)]).await;
     let legal = house.role("Legal", []).await;
@@ -193,7 +193,7 @@ async fn a_puppet_does_not_widen_the_rows_of_the_actor() {
 }
 
 #[tokio::test]
-async fn an_invited_account_is_not_lowered_taken_over_and_raised_again() {
+async fn invited_account_is_not_demoted_taken_over_and_promoted_again() {
     let house = House::new();
     let desk = house.role("Desk", [read(HAS_SAME_ROLE_AS_CREATOR)]).await;
     let team = house.role("Team", []).await;
@@ -211,7 +211,7 @@ async fn an_invited_account_is_not_lowered_taken_over_and_raised_again() {
 }
 
 #[tokio::test]
-async fn a_role_filled_while_it_is_empty_is_judged_when_it_is_given() {
+async fn role_changed_while_it_has_no_members_is_checked_at_assignment() {
     let house = House::new();
     let shared = read(HAS_SAME_ROLE_AS_CREATOR);
     let desk = house.role("Desk", [shared.clone()]).await;
@@ -225,7 +225,7 @@ async fn a_role_filled_while_it_is_empty_is_judged_when_it_is_given() {
 }
 
 #[tokio::test]
-async fn conditions_of_the_host_are_compared_by_what_they_mean() {
+async fn host_conditions_are_compared_by_meaning() {
     let conditions = Conditions::default()
         .register("flag", |_| Predicate::Is(Attribute("flag"), Value::Bool(true)))
         .register("assigned", |a| Predicate::Is(Attribute("assignee"), Value::Int(a.owner.0)))
@@ -258,7 +258,7 @@ async fn conditions_of_the_host_are_compared_by_what_they_mean() {
 }
 
 #[tokio::test]
-async fn who_holds_everything_without_conditions_administers_as_ever() {
+async fn actor_with_all_permissions_unconditionally_administers_without_limits() {
     let house = House::new();
     let shared = read(HAS_SAME_ROLE_AS_CREATOR);
     let author = house.role("Author", [shared.clone(), update_own()]).await;
@@ -282,7 +282,7 @@ async fn who_holds_everything_without_conditions_administers_as_ever() {
 }
 
 #[tokio::test]
-async fn a_role_with_members_changes_within_its_own_conditions() {
+async fn role_with_members_changes_within_its_own_conditions() {
     let house = House::new();
     let both = Permission::new("read").on("article").when(When::from_list([IS_CREATOR, HAS_SAME_ROLE_AS_CREATOR]));
     let desk = house.role("Desk", [both.clone(), "a".into(), "b".into()]).await;
@@ -296,7 +296,7 @@ async fn a_role_with_members_changes_within_its_own_conditions() {
 }
 
 #[tokio::test]
-async fn a_super_admin_may_all_of_this() {
+async fn super_admin_may_do_each_of_these_steps() {
     let house = House::new();
     let boss = house.person("boss", &[RoleId::SUPER_ADMIN]).await;
     let shared = read(HAS_SAME_ROLE_AS_CREATOR);

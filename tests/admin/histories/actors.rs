@@ -257,14 +257,14 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 100, max_shrink_iters: 300, ..ProptestConfig::default() })]
 
     #[test]
-    fn nobody_makes_anybody_stronger(
+    fn person_raises_no_account_above_its_own_permissions_in_memory(
         mine in permissions(), theirs in permissions(), calls in prop::collection::vec(call(), 1..25),
     ) {
         run(a_person_in_memory(mine, theirs, calls));
     }
 
     #[test]
-    fn a_token_changes_only_itself(
+    fn token_changes_only_itself(
         mine in permissions(), theirs in permissions(), calls in prop::collection::vec(call(), 1..25),
     ) {
         run(async { a_token(World::new(), mine, theirs, calls).await });
@@ -279,7 +279,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 10, max_shrink_iters: 100, ..ProptestConfig::default() })]
 
     #[test]
-    fn nobody_makes_anybody_stronger_in_a_file(
+    fn person_raises_no_account_above_its_own_permissions_in_a_file(
         mine in permissions(), theirs in permissions(), calls in prop::collection::vec(call(), 1..25),
     ) {
         run(async {
@@ -290,7 +290,7 @@ proptest! {
 
     #[cfg(feature = "postgres")]
     #[test]
-    fn a_person_makes_nobody_stronger_in_postgres(
+    fn person_raises_no_account_above_its_own_permissions_in_postgres(
         mine in permissions(), theirs in permissions(), calls in prop::collection::vec(call(), 1..25),
     ) {
         run(async {
@@ -303,7 +303,7 @@ proptest! {
 
 /// The rows of "where we are stricter" that speak of actors, one by one.
 #[tokio::test]
-async fn what_a_token_may_never_do() {
+async fn calls_reserved_for_sessions_are_rejected_for_tokens() {
     let world = World::new();
     let (me, token) = stage(&world, vec![Permission::new("read")], vec![]).await;
     let keyward = &world.keyward;

@@ -253,7 +253,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 150, max_shrink_iters: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_token_follows_its_owner_in_memory(steps in prop::collection::vec(step(), 1..40)) {
+    fn token_follows_its_owner_in_memory(steps in prop::collection::vec(step(), 1..40)) {
         run(async { live(World::new(), steps).await });
     }
 }
@@ -262,7 +262,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 20, max_shrink_iters: 100, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_token_follows_its_owner_in_a_file(steps in prop::collection::vec(step(), 1..40)) {
+    fn token_follows_its_owner_in_a_file(steps in prop::collection::vec(step(), 1..40)) {
         run(async {
             let (_dir, world) = in_file().await;
             live(world, steps).await;
@@ -271,7 +271,7 @@ proptest! {
 
     #[cfg(feature = "postgres")]
     #[test]
-    fn a_token_follows_its_owner_in_postgres(steps in prop::collection::vec(step(), 1..40)) {
+    fn token_follows_its_owner_in_postgres(steps in prop::collection::vec(step(), 1..40)) {
         run(async {
             if let Some(world) = crate::histories::in_postgres().await {
                 live(world, steps).await;
@@ -282,7 +282,7 @@ proptest! {
 
 /// What a super admin chose for a token stays when they are none any more, also if the token is sent back without it.
 #[tokio::test]
-async fn chosen_conditions_outlive_demotion() {
+async fn chosen_conditions_survive_demotion() {
     let world = World::new();
     let keyward = &world.keyward;
     let read = || Permission::new("read").on("article");

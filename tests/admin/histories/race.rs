@@ -7,14 +7,14 @@ use keyward_test_support::postgres;
 const TIMES: usize = 100;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn on_one_handle() {
+async fn token_issued_while_its_role_shrinks_stays_within_its_owner_on_one_handle() {
     let (_dir, world) = in_file().await;
     race(&world.keyward, &world.keyward).await;
 }
 
 #[cfg(feature = "postgres")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn on_two_nodes() {
+async fn token_issued_while_its_role_shrinks_stays_within_its_owner_on_two_nodes() {
     let Some(url) = postgres::create_database().await else { return };
     let node = async || {
         let store = keyward::PostgresStore::connect(&url).await.unwrap();

@@ -37,68 +37,68 @@ macro_rules! laws {
 
 laws! {
     signing_in {
-        somebody_signs_in_and_out
-        nobody_learns_why_somebody_cannot_sign_in
-        guesses_are_limited_alike
-        guesses_at_the_same_time_count_too
-        a_success_forgets_failures
-        failures_are_remembered_in_aggregate
-        sessions_are_ones_own
-        an_older_password_opens_nothing
+        person_signs_in_and_out
+        failed_sign_in_does_not_reveal_the_reason
+        guesses_are_limited_alike_for_known_and_unknown_addresses
+        concurrent_guesses_count
+        success_resets_failures
+        failures_are_counted_in_aggregate
+        person_sees_and_ends_only_own_sessions
+        former_password_does_not_sign_in
     }
     registering {
-        the_first_super_admin_needs_the_code
-        only_one_is_the_first
-        an_invitation_is_accepted_once
-        an_invitation_dies
-        who_was_invited_is_not_switched_on_by_others
+        first_super_admin_needs_the_setup_code
+        only_one_account_becomes_first_super_admin
+        invitation_is_accepted_once
+        replaced_withdrawn_or_expired_invitation_is_rejected
+        invited_account_is_not_activated_by_others
     }
     own_account {
-        names_change_without_a_password
-        what_one_signs_in_with_takes_the_password
+        own_name_changes_without_a_password
+        own_address_and_password_change_only_with_the_password
         guesses_at_the_own_password_are_limited
-        a_token_is_not_its_owner
-        everybody_sees_what_they_may_do
+        token_changes_nothing_of_its_owner
+        account_lists_its_own_permissions
     }
     others {
-        one_event_for_each_kind_of_change
-        everything_wrong_is_said_at_once
-        sessions_end_and_do_not_revive
-        a_smaller_role_takes_grants
-        the_last_super_admin_stays
-        two_super_admins_do_not_end_both
-        who_goes_takes_everything_along
-        only_the_program_sets_a_password_by_itself
-        nothing_shows_a_secret
+        each_change_has_one_event
+        all_invalid_fields_are_reported_at_once
+        ended_sessions_do_not_revive
+        smaller_role_removes_grants
+        last_super_admin_is_kept
+        concurrent_deletions_keep_one_super_admin
+        deleted_account_takes_its_tokens_and_sessions
+        only_the_host_sets_a_password_without_the_old_one
+        debug_output_has_no_secret
     }
     quotas {
-        an_owner_has_as_many_tokens_as_the_policy_allows
-        a_token_carries_no_grant_twice
-        one_more_session_ends_the_oldest
-        a_page_is_of_a_size_that_a_store_can_bear
-        lists_keep_no_look_up_waiting
-        a_preview_and_a_writer_do_not_wait_for_one_another
+        tokens_per_owner_are_limited_by_the_policy
+        duplicate_grants_are_rejected
+        session_over_the_limit_ends_the_oldest
+        page_size_is_bounded
+        lists_do_not_delay_look_ups
+        previews_and_writers_do_not_block_each_other
     }
     reach {
-        nobody_touches_the_stronger
-        nobody_gives_more_than_they_hold
-        nobody_gives_themselves_a_role
-        nobody_becomes_somebody_who_sees_other_rows
-        tokens_and_visitors_change_nobody
+        account_with_more_permissions_is_not_changed
+        actor_grants_only_own_permissions
+        actor_does_not_change_own_roles
+        actor_cannot_control_an_account_that_sees_other_rows
+        tokens_and_anonymous_callers_change_no_account
     }
     rehearsal {
-        a_smaller_role_tells_what_it_would_take
-        fewer_roles_tell_what_they_would_take
-        a_rehearsal_obeys_the_rules
-        tokens_are_counted_for_each_role
-        tokens_of_one_person_are_for_them_and_super_admins
+        preview_of_a_smaller_role_counts_lost_grants
+        preview_of_fewer_roles_counts_lost_grants
+        preview_applies_the_rules_of_the_change
+        tokens_are_counted_per_role
+        tokens_of_a_person_are_listed_for_that_person_and_super_admins
     }
     stale {
-        of_two_updates_the_second_is_refused
-        whatever_came_between_counts
-        what_no_form_shows_does_not_count
-        a_role_changes_at_once
-        who_may_not_learns_that_and_no_more
-        a_version_that_nobody_looks_at_is_refused
+        second_update_of_the_same_version_is_rejected
+        any_change_in_between_makes_an_update_stale
+        last_use_and_password_do_not_make_an_update_stale
+        role_update_is_atomic
+        stale_version_is_not_reported_without_permission
+        unchecked_version_is_rejected
     }
 }

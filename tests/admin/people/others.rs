@@ -12,7 +12,7 @@ fn none() -> OwnerUpdate {
     OwnerUpdate::default()
 }
 
-pub(crate) async fn one_event_for_each_kind_of_change<S: WriteStore>(house: House<S>) {
+pub(crate) async fn each_change_has_one_event<S: WriteStore>(house: House<S>) {
     let boss = house.boss().await;
     let (a, b) = (house.role("A", ["a".into()]).await, house.role("B", ["b".into()]).await);
     let ada = house.person("ada@x.test", &[b]).await;
@@ -47,7 +47,7 @@ pub(crate) async fn one_event_for_each_kind_of_change<S: WriteStore>(house: Hous
     house.does(&[What::OwnerInvited], owners.invite(NewOwner::new("i@x.test"))).await;
 }
 
-pub(crate) async fn everything_wrong_is_said_at_once<S: WriteStore>(house: House<S>) {
+pub(crate) async fn all_invalid_fields_are_reported_at_once<S: WriteStore>(house: House<S>) {
     let boss = house.boss().await;
     let ada = house.person("ada@x.test", &[]).await;
     let owners = || house.keyward.owners().by(Doer::Person(boss));
@@ -78,7 +78,7 @@ pub(crate) async fn everything_wrong_is_said_at_once<S: WriteStore>(house: House
     house.does(&[], owners().update(ada, taken("ADA@x.test"))).await; // kept in lower case: no change
 }
 
-pub(crate) async fn sessions_end_and_do_not_revive<S: WriteStore>(house: House<S>) {
+pub(crate) async fn ended_sessions_do_not_revive<S: WriteStore>(house: House<S>) {
     house.boss().await;
     let ada = house.person("ada@x.test", &[]).await;
     let ends = [
@@ -101,7 +101,7 @@ pub(crate) async fn sessions_end_and_do_not_revive<S: WriteStore>(house: House<S
     assert!(house.lives(&session.secret).await);
 }
 
-pub(crate) async fn a_smaller_role_takes_grants<S: WriteStore>(house: House<S>) {
+pub(crate) async fn smaller_role_removes_grants<S: WriteStore>(house: House<S>) {
     let boss = house.boss().await;
     let (wide, narrow) = (house.role("W", ["a".into(), "b".into()]).await, house.role("N", ["a".into()]).await);
     let ada = house.person("ada@x.test", &[wide]).await;
@@ -120,7 +120,7 @@ pub(crate) async fn a_smaller_role_takes_grants<S: WriteStore>(house: House<S>) 
     }
 }
 
-pub(crate) async fn the_last_super_admin_stays<S: WriteStore>(house: House<S>) {
+pub(crate) async fn last_super_admin_is_kept<S: WriteStore>(house: House<S>) {
     let boss = house.boss().await;
     let invited = house.invite("second@x.test", &[RoleId::SUPER_ADMIN]).await.owner.id;
     let owners = || house.keyward.owners();
@@ -150,7 +150,7 @@ pub(crate) async fn the_last_super_admin_stays<S: WriteStore>(house: House<S>) {
     refused!(owners().delete(off).await, ServiceError::LastSuperAdmin);
 }
 
-pub(crate) async fn two_super_admins_do_not_end_both<S: WriteStore>(house: House<S>) {
+pub(crate) async fn concurrent_deletions_keep_one_super_admin<S: WriteStore>(house: House<S>) {
     let a = house.boss().await;
     let b = house.person("b@x.test", &[RoleId::SUPER_ADMIN]).await;
     let (by_a, by_b) = (house.keyward.owners().by(Doer::Person(a)), house.keyward.owners().by(Doer::Person(b)));
@@ -161,7 +161,7 @@ pub(crate) async fn two_super_admins_do_not_end_both<S: WriteStore>(house: House
     refused!(house.keyward.owners().delete(left).await, ServiceError::LastSuperAdmin);
 }
 
-pub(crate) async fn who_goes_takes_everything_along<S: WriteStore>(house: House<S>) {
+pub(crate) async fn deleted_account_takes_its_tokens_and_sessions<S: WriteStore>(house: House<S>) {
     let boss = house.boss().await;
     let role = house.role("A", ["a".into()]).await;
     let ada = house.person("ada@x.test", &[role]).await;
@@ -184,7 +184,7 @@ pub(crate) async fn who_goes_takes_everything_along<S: WriteStore>(house: House<
     assert!(house.keyward.roles().delete(role).await.is_err(), "somebody has it");
 }
 
-pub(crate) async fn only_the_program_sets_a_password_by_itself<S: WriteStore>(house: House<S>) {
+pub(crate) async fn only_the_host_sets_a_password_without_the_old_one<S: WriteStore>(house: House<S>) {
     let boss = house.boss().await;
     let ada = house.person("ada@x.test", &[]).await;
     let session = house.sign_in("ada@x.test").await.session;
@@ -200,7 +200,7 @@ pub(crate) async fn only_the_program_sets_a_password_by_itself<S: WriteStore>(ho
     );
 }
 
-pub(crate) async fn nothing_shows_a_secret<S: WriteStore>(house: House<S>) {
+pub(crate) async fn debug_output_has_no_secret<S: WriteStore>(house: House<S>) {
     house.boss().await;
     let invited = house.invite("new@x.test", &[]).await;
     let update = OwnerUpdate { password: Some(password("S3cretly-typed")), ..none() };

@@ -13,7 +13,7 @@ fn none() -> ProfileUpdate {
     ProfileUpdate::default()
 }
 
-pub(crate) async fn names_change_without_a_password<S: WriteStore>(house: House<S>) {
+pub(crate) async fn own_name_changes_without_a_password<S: WriteStore>(house: House<S>) {
     let ada = house.person("ada@x.test", &[]).await;
     let session = house.sign_in("ada@x.test").await.session;
     let me = || house.keyward.sessions().by(Doer::Person(ada));
@@ -42,7 +42,7 @@ pub(crate) async fn names_change_without_a_password<S: WriteStore>(house: House<
     assert_eq!(me.me().await.unwrap().0.id, ada);
 }
 
-pub(crate) async fn what_one_signs_in_with_takes_the_password<S: WriteStore>(house: House<S>) {
+pub(crate) async fn own_address_and_password_change_only_with_the_password<S: WriteStore>(house: House<S>) {
     let ada = house.person("ada@x.test", &[]).await;
     house.person("bob@x.test", &[]).await;
     let me = || house.keyward.sessions().by(Doer::Person(ada));
@@ -91,7 +91,7 @@ pub(crate) async fn guesses_at_the_own_password_are_limited<S: WriteStore>(house
     refused!(house.try_sign_in("ada@x.test", PASSWORD, ip(1)).await, ServiceError::TooManyAttempts(_));
 }
 
-pub(crate) async fn a_token_is_not_its_owner<S: WriteStore>(house: House<S>) {
+pub(crate) async fn token_changes_nothing_of_its_owner<S: WriteStore>(house: House<S>) {
     let boss = house.boss().await;
     let new = NewAdminToken::new("deploy", boss).grants([Grant::new("read")]);
     let token = Doer::Token(house.keyward.tokens().issue_admin(new).await.unwrap().token.id);
@@ -112,7 +112,7 @@ pub(crate) async fn a_token_is_not_its_owner<S: WriteStore>(house: House<S>) {
     }
 }
 
-pub(crate) async fn everybody_sees_what_they_may_do<S: WriteStore>(house: House<S>) {
+pub(crate) async fn account_lists_its_own_permissions<S: WriteStore>(house: House<S>) {
     let own = When::from_list([IS_CREATOR]);
     let read = || Permission::new("read").on("article").when(own.clone());
     let role = house.role("Editor", [read(), "write".into()]).await;

@@ -30,7 +30,7 @@ async fn changes_nothing<S: WriteStore, T>(
     assert!(events.is_empty() && sequence().await == before, "{field}: {events:?}");
 }
 
-pub(crate) async fn an_owner_has_as_many_tokens_as_the_policy_allows<S: WriteStore + Clone>(house: House<S>) {
+pub(crate) async fn tokens_per_owner_are_limited_by_the_policy<S: WriteStore + Clone>(house: House<S>) {
     let house = small(house);
     let role = house.role("R", [Permission::new("a")]).await;
     let (ada, bob) = (house.person("ada@x.test", &[role]).await, house.person("bob@x.test", &[role]).await);
@@ -56,7 +56,7 @@ pub(crate) async fn an_owner_has_as_many_tokens_as_the_policy_allows<S: WriteSto
     changes_nothing(&house, "name", house.keyward.roles().create(NewRole::new("fourth"))).await;
 }
 
-pub(crate) async fn a_token_carries_no_grant_twice<S: WriteStore>(house: House<S>) {
+pub(crate) async fn duplicate_grants_are_rejected<S: WriteStore>(house: House<S>) {
     let fields = |names: &[&str]| Fields::only(names.iter().copied()).unwrap();
     let role = house.role("R", [Permission::new("a"), Permission::new("b").on("x")]).await;
     let ada = house.person("ada@x.test", &[role]).await;
@@ -76,7 +76,7 @@ pub(crate) async fn a_token_carries_no_grant_twice<S: WriteStore>(house: House<S
     assert_eq!(tokens.read(id).await.unwrap().token.grants(), kept);
 }
 
-pub(crate) async fn one_more_session_ends_the_oldest<S: WriteStore + Clone>(house: House<S>) {
+pub(crate) async fn session_over_the_limit_ends_the_oldest<S: WriteStore + Clone>(house: House<S>) {
     let house = small(house);
     let (ada, bob) = (house.person("ada@x.test", &[]).await, house.person("bob@x.test", &[]).await);
     let first = house.sign_in("ada@x.test").await;
@@ -102,7 +102,7 @@ pub(crate) async fn one_more_session_ends_the_oldest<S: WriteStore + Clone>(hous
     assert_eq!(house.keyward.sessions().by(Doer::Person(bob)).list().await.unwrap().len(), 1);
 }
 
-pub(crate) async fn a_page_is_of_a_size_that_a_store_can_bear<S: WriteStore>(house: House<S>) {
+pub(crate) async fn page_size_is_bounded<S: WriteStore>(house: House<S>) {
     let ada = house.person("ada@x.test", &[]).await;
     for name in ["b", "A", "c"] {
         house.keyward.tokens().issue_admin(NewAdminToken::new(name, ada)).await.unwrap();
@@ -126,7 +126,7 @@ pub(crate) async fn a_page_is_of_a_size_that_a_store_can_bear<S: WriteStore>(hou
     assert_eq!(listed.items.first().map(|d| d.token.name.as_str()), Some("c"));
 }
 
-pub(crate) async fn lists_keep_no_look_up_waiting<S: WriteStore>(house: House<S>) {
+pub(crate) async fn lists_do_not_delay_look_ups<S: WriteStore>(house: House<S>) {
     let ada = house.person("ada@x.test", &[]).await;
     let issued = house.keyward.tokens().issue_admin(NewAdminToken::new("cold", ada)).await.unwrap();
     let store = house.keyward.store();
@@ -151,7 +151,7 @@ pub(crate) async fn lists_keep_no_look_up_waiting<S: WriteStore>(house: House<S>
     drop(held);
 }
 
-pub(crate) async fn a_preview_and_a_writer_do_not_wait_for_one_another<S: WriteStore>(house: House<S>) {
+pub(crate) async fn previews_and_writers_do_not_block_each_other<S: WriteStore>(house: House<S>) {
     let boss = house.boss().await;
     let role = house.role("R", [Permission::new("a"), Permission::new("b")]).await;
     let ada = house.person("ada@x.test", &[role]).await;

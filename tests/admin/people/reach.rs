@@ -26,7 +26,7 @@ fn owners<S: WriteStore>(house: &House<S>, doer: OwnerId) -> Owners {
     house.keyward.owners().by(Doer::Person(doer))
 }
 
-pub(crate) async fn nobody_touches_the_stronger<S: WriteStore>(house: House<S>) {
+pub(crate) async fn account_with_more_permissions_is_not_changed<S: WriteStore>(house: House<S>) {
     let boss = house.boss().await;
     let (low, high) = (house.role("L", ["a".into()]).await, house.role("H", ["a".into(), "b".into()]).await);
     let editor = house.person("editor@x.test", &[low]).await;
@@ -55,7 +55,7 @@ pub(crate) async fn nobody_touches_the_stronger<S: WriteStore>(house: House<S>) 
     owners(&house, chief).delete(peer).await.unwrap();
 }
 
-pub(crate) async fn nobody_gives_more_than_they_hold<S: WriteStore>(house: House<S>) {
+pub(crate) async fn actor_grants_only_own_permissions<S: WriteStore>(house: House<S>) {
     house.boss().await;
     let own = |action: &str| Permission::new(action).on("article").when(When::from_list([IS_CREATOR]));
     let (low, high) = (house.role("L", ["a".into(), own("read")]).await, house.role("H", ["b".into()]).await);
@@ -86,7 +86,7 @@ pub(crate) async fn nobody_gives_more_than_they_hold<S: WriteStore>(house: House
     house.accept(&again.secret).await.unwrap();
 }
 
-pub(crate) async fn nobody_gives_themselves_a_role<S: WriteStore>(house: House<S>) {
+pub(crate) async fn actor_does_not_change_own_roles<S: WriteStore>(house: House<S>) {
     house.boss().await;
     let low = house.role("L", ["a".into()]).await;
     let empty = house.role("Empty", []).await;
@@ -109,7 +109,7 @@ pub(crate) async fn nobody_gives_themselves_a_role<S: WriteStore>(house: House<S
 }
 
 /// Rows are shared by role and owned by people: a role more, or another person, are other rows.
-pub(crate) async fn nobody_becomes_somebody_who_sees_other_rows<S: WriteStore>(house: House<S>) {
+pub(crate) async fn actor_cannot_control_an_account_that_sees_other_rows<S: WriteStore>(house: House<S>) {
     house.boss().await;
     let shared = Permission::new("read").on("article").when(When::from_list([HAS_SAME_ROLE_AS_CREATOR]));
     let low = house.role("L", [shared]).await;
@@ -132,7 +132,7 @@ pub(crate) async fn nobody_becomes_somebody_who_sees_other_rows<S: WriteStore>(h
     refused!(editors.invite_again(invited).await, ServiceError::Forbidden(_));
 }
 
-pub(crate) async fn tokens_and_visitors_change_nobody<S: WriteStore>(house: House<S>) {
+pub(crate) async fn tokens_and_anonymous_callers_change_no_account<S: WriteStore>(house: House<S>) {
     let boss = house.boss().await;
     let weak = house.person("weak@x.test", &[]).await;
     let new = NewAdminToken::new("deploy", boss).grants([Grant::new("admin::users.update")]);

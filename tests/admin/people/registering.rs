@@ -15,7 +15,7 @@ fn first(email: &str) -> FirstAdmin {
     }
 }
 
-pub(crate) async fn the_first_super_admin_needs_the_code<S: WriteStore>(house: House<S>) {
+pub(crate) async fn first_super_admin_needs_the_setup_code<S: WriteStore>(house: House<S>) {
     let sessions = || house.keyward.sessions().by(Doer::Visitor);
     let invented = "kw_invite_0000000000000000000000000000000000000000000000000";
     assert_eq!(paths(sessions().register_first(first("ada@x.test"), Some(invented)).await), ["setupCode"]);
@@ -45,7 +45,7 @@ pub(crate) async fn the_first_super_admin_needs_the_code<S: WriteStore>(house: H
     house.sign_in("ada@x.test").await;
 }
 
-pub(crate) async fn only_one_is_the_first<S: WriteStore>(house: House<S>) {
+pub(crate) async fn only_one_account_becomes_first_super_admin<S: WriteStore>(house: House<S>) {
     let code = house.keyward.sessions().setup_code().await.unwrap().unwrap();
     let sessions = house.keyward.sessions().by(Doer::Visitor);
     let (a, b) = tokio::join!(
@@ -58,7 +58,7 @@ pub(crate) async fn only_one_is_the_first<S: WriteStore>(house: House<S>) {
 }
 
 #[tokio::test]
-async fn the_first_visitor_can_be_trusted() {
+async fn open_setup_accepts_the_first_visitor() {
     let clock = std::sync::Arc::new(keyward::testing::ManualClock::default());
     let store = keyward::MemoryStore::with_clock(clock.clone());
     let house = House::on(store, clock, |b| b.trust_the_first_visitor());
@@ -72,7 +72,7 @@ async fn the_first_visitor_can_be_trusted() {
 }
 
 #[tokio::test]
-async fn by_another_name_the_first_visitor_needs_the_code() {
+async fn open_setup_needs_the_code_under_another_host_name() {
     let clock = std::sync::Arc::new(keyward::testing::ManualClock::default());
     let store = keyward::MemoryStore::with_clock(clock.clone());
     let house = House::on(store, clock, |b| b.trust_the_first_visitor());
@@ -81,7 +81,7 @@ async fn by_another_name_the_first_visitor_needs_the_code() {
     sessions.register_first_at(Some("keys.example.test"), first("a@x.test"), Some(code.expose())).await.unwrap();
 }
 
-pub(crate) async fn an_invitation_is_accepted_once<S: WriteStore>(house: House<S>) {
+pub(crate) async fn invitation_is_accepted_once<S: WriteStore>(house: House<S>) {
     let role = house.role("Editor", ["read".into()]).await;
     let invited = house.invite("new@x.test", &[role]).await;
     assert_eq!((invited.owner.state, &invited.owner.roles[..]), (OwnerState::Invited, &[role][..]));
@@ -107,7 +107,7 @@ pub(crate) async fn an_invitation_is_accepted_once<S: WriteStore>(house: House<S
     refused!(house.keyward.owners().invite_again(accepted.owner.id).await, ServiceError::Impossible(_));
 }
 
-pub(crate) async fn an_invitation_dies<S: WriteStore>(house: House<S>) {
+pub(crate) async fn replaced_withdrawn_or_expired_invitation_is_rejected<S: WriteStore>(house: House<S>) {
     let owners = house.keyward.owners();
     let older = house.invite("new@x.test", &[]).await;
     let id = older.owner.id;
@@ -141,7 +141,7 @@ pub(crate) async fn an_invitation_dies<S: WriteStore>(house: House<S>) {
     house.accept(&good.secret).await.unwrap();
 }
 
-pub(crate) async fn who_was_invited_is_not_switched_on_by_others<S: WriteStore>(house: House<S>) {
+pub(crate) async fn invited_account_is_not_activated_by_others<S: WriteStore>(house: House<S>) {
     let invited = house.invite("new@x.test", &[]).await;
     let owners = house.keyward.owners();
     let update = |update| owners.update(invited.owner.id, update);

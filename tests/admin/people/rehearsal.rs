@@ -30,7 +30,7 @@ async fn rehearsed<S: WriteStore, T>(house: &House<S>, call: impl Future<Output 
     answer
 }
 
-pub(crate) async fn a_smaller_role_tells_what_it_would_take<S: WriteStore>(house: House<S>) {
+pub(crate) async fn preview_of_a_smaller_role_counts_lost_grants<S: WriteStore>(house: House<S>) {
     let boss = house.boss().await;
     let role = house.role("R", permitted(&["a", "b", "c"])).await;
     let other = house.role("O", permitted(&["b"])).await;
@@ -63,7 +63,7 @@ pub(crate) async fn a_smaller_role_tells_what_it_would_take<S: WriteStore>(house
     assert_eq!(grants(held.id).await, [Grant::new("b")]);
 }
 
-pub(crate) async fn fewer_roles_tell_what_they_would_take<S: WriteStore>(house: House<S>) {
+pub(crate) async fn preview_of_fewer_roles_counts_lost_grants<S: WriteStore>(house: House<S>) {
     let boss = house.boss().await;
     let (a, b) = (house.role("A", permitted(&["a", "x"])).await, house.role("B", permitted(&["b", "x"])).await);
     let ada = house.person("ada@x.test", &[a, b]).await;
@@ -83,7 +83,7 @@ pub(crate) async fn fewer_roles_tell_what_they_would_take<S: WriteStore>(house: 
     assert_eq!(house.owner(ada).await.roles, [a, b]);
 }
 
-pub(crate) async fn a_rehearsal_obeys_the_rules<S: WriteStore>(house: House<S>) {
+pub(crate) async fn preview_applies_the_rules_of_the_change<S: WriteStore>(house: House<S>) {
     let boss = house.boss().await;
     let (low, high) = (house.role("L", permitted(&["a"])).await, house.role("H", permitted(&["b"])).await);
     let editor = house.person("editor@x.test", &[low]).await;
@@ -118,7 +118,7 @@ pub(crate) async fn a_rehearsal_obeys_the_rules<S: WriteStore>(house: House<S>) 
     refused!(rehearsed(&house, stale.would_clamp(low, vec![])).await, ServiceError::Changed("role"));
 }
 
-pub(crate) async fn tokens_are_counted_for_each_role<S: WriteStore>(house: House<S>) {
+pub(crate) async fn tokens_are_counted_per_role<S: WriteStore>(house: House<S>) {
     let boss = house.boss().await;
     let (a, b) = (house.role("A", permitted(&["a"])).await, house.role("B", []).await);
     let nobodys = house.role("N", []).await;
@@ -140,7 +140,7 @@ pub(crate) async fn tokens_are_counted_for_each_role<S: WriteStore>(house: House
     }
 }
 
-pub(crate) async fn tokens_of_one_person_are_for_them_and_super_admins<S: WriteStore>(house: House<S>) {
+pub(crate) async fn tokens_of_a_person_are_listed_for_that_person_and_super_admins<S: WriteStore>(house: House<S>) {
     let boss = house.boss().await;
     let role = house.role("A", permitted(&["a", "admin::admin-tokens.read"])).await;
     let (ada, bob) = (house.person("ada@x.test", &[role]).await, house.person("bob@x.test", &[role]).await);

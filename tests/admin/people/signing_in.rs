@@ -7,7 +7,7 @@ use std::time::Duration;
 
 const WINDOW: Duration = Duration::from_secs(300);
 
-pub(crate) async fn somebody_signs_in_and_out<S: WriteStore>(house: House<S>) {
+pub(crate) async fn person_signs_in_and_out<S: WriteStore>(house: House<S>) {
     let boss = house.boss().await;
     let (signed_in, events) = house.during(house.try_sign_in(" BOSS@example.test ", PASSWORD, ip(1))).await;
     let signed_in = signed_in.unwrap();
@@ -22,7 +22,7 @@ pub(crate) async fn somebody_signs_in_and_out<S: WriteStore>(house: House<S>) {
     assert!(!house.lives(&signed_in.session.secret).await);
 }
 
-pub(crate) async fn nobody_learns_why_somebody_cannot_sign_in<S: WriteStore>(house: House<S>) {
+pub(crate) async fn failed_sign_in_does_not_reveal_the_reason<S: WriteStore>(house: House<S>) {
     house.boss().await;
     for (email, state) in [
         ("off@x.test", OwnerState::Deactivated),
@@ -46,7 +46,7 @@ pub(crate) async fn nobody_learns_why_somebody_cannot_sign_in<S: WriteStore>(hou
     }
 }
 
-pub(crate) async fn guesses_are_limited_alike<S: WriteStore>(house: House<S>) {
+pub(crate) async fn guesses_are_limited_alike_for_known_and_unknown_addresses<S: WriteStore>(house: House<S>) {
     house.boss().await;
     for email in ["boss@example.test", "nobody@example.test"] {
         for _ in 0..5 {
@@ -64,7 +64,7 @@ pub(crate) async fn guesses_are_limited_alike<S: WriteStore>(house: House<S>) {
     house.try_sign_in("boss@example.test", PASSWORD, ip(1)).await.unwrap();
 }
 
-pub(crate) async fn guesses_at_the_same_time_count_too<S: WriteStore>(house: House<S>) {
+pub(crate) async fn concurrent_guesses_count<S: WriteStore>(house: House<S>) {
     house.boss().await;
     let guesses = (0..20).map(|_| house.try_sign_in("boss@example.test", "wrong", ip(1)));
     let answers = futures_util::future::join_all(guesses).await;
@@ -73,7 +73,7 @@ pub(crate) async fn guesses_at_the_same_time_count_too<S: WriteStore>(house: Hou
     assert_eq!((looked_at, refused), (5, 15));
 }
 
-pub(crate) async fn a_success_forgets_failures<S: WriteStore>(house: House<S>) {
+pub(crate) async fn success_resets_failures<S: WriteStore>(house: House<S>) {
     house.boss().await;
     for _ in 0..3 {
         for _ in 0..4 {
@@ -83,7 +83,7 @@ pub(crate) async fn a_success_forgets_failures<S: WriteStore>(house: House<S>) {
     }
 }
 
-pub(crate) async fn failures_are_remembered_in_aggregate<S: WriteStore>(house: House<S>) {
+pub(crate) async fn failures_are_counted_in_aggregate<S: WriteStore>(house: House<S>) {
     let boss = house.boss().await;
     let before = house.events().await.len();
     for (email, typed) in
@@ -117,7 +117,7 @@ pub(crate) async fn failures_are_remembered_in_aggregate<S: WriteStore>(house: H
     assert_eq!(shown, ["accounts", "count", "throttled"], "which accounts, only those see who may list users");
 }
 
-pub(crate) async fn sessions_are_ones_own<S: WriteStore>(house: House<S>) {
+pub(crate) async fn person_sees_and_ends_only_own_sessions<S: WriteStore>(house: House<S>) {
     let boss = house.boss().await;
     let ada = house.person("ada@x.test", &[]).await;
     let (here, there) = (house.sign_in("ada@x.test").await, house.sign_in("ada@x.test").await);
@@ -146,7 +146,7 @@ pub(crate) async fn sessions_are_ones_own<S: WriteStore>(house: House<S>) {
 }
 
 /// While one password is being hashed, another is set: what the older one has proved does not count any more.
-pub(crate) async fn an_older_password_opens_nothing<S: WriteStore>(house: House<S>) {
+pub(crate) async fn former_password_does_not_sign_in<S: WriteStore>(house: House<S>) {
     let ada = house.person("ada@x.test", &[]).await;
     let owners = house.keyward.owners();
     let sign_in = || house.try_sign_in("ada@x.test", PASSWORD, None);
@@ -170,7 +170,7 @@ async fn guess_elsewhere<S: WriteStore>(house: &House<S>, email: &str) {
 }
 
 #[tokio::test]
-async fn guesses_elsewhere_lock_out_no_owner_from_a_known_place() {
+async fn guesses_from_other_addresses_do_not_lock_out_a_known_address() {
     let house = crate::people::house::in_memory();
     let boss = house.boss().await;
     house.try_sign_in("boss@example.test", PASSWORD, ip(1)).await.unwrap();

@@ -43,7 +43,7 @@ macro_rules! too_late {
     };
 }
 
-pub(crate) async fn of_two_updates_the_second_is_refused<S: WriteStore>(house: House<S>) {
+pub(crate) async fn second_update_of_the_same_version_is_rejected<S: WriteStore>(house: House<S>) {
     let boss = house.boss().await;
     let (tokens, roles, owners) = services(&house, boss);
 
@@ -82,7 +82,7 @@ pub(crate) async fn of_two_updates_the_second_is_refused<S: WriteStore>(house: H
     assert_eq!(house.owner(id).await, now);
 }
 
-pub(crate) async fn whatever_came_between_counts<S: WriteStore>(house: House<S>) {
+pub(crate) async fn any_change_in_between_makes_an_update_stale<S: WriteStore>(house: House<S>) {
     let boss = house.boss().await;
     let (tokens, roles, owners) = services(&house, boss);
     let role = house.role("R", permitted(&["a", "b"])).await;
@@ -111,7 +111,7 @@ pub(crate) async fn whatever_came_between_counts<S: WriteStore>(house: House<S>)
     too_late!(house, "token", tokens.clone().only_if(site.version()).update(site.id, named("new")));
 }
 
-pub(crate) async fn what_no_form_shows_does_not_count<S: WriteStore>(house: House<S>) {
+pub(crate) async fn last_use_and_password_do_not_make_an_update_stale<S: WriteStore>(house: House<S>) {
     let boss = house.boss().await;
     let (tokens, _, owners) = services(&house, boss);
     let seen = token(&house, boss, &["a"]).await;
@@ -126,7 +126,7 @@ pub(crate) async fn what_no_form_shows_does_not_count<S: WriteStore>(house: Hous
     owners.only_if(seen.version()).update(seen.id, called("Ada")).await.unwrap();
 }
 
-pub(crate) async fn a_role_changes_at_once<S: WriteStore>(house: House<S>) {
+pub(crate) async fn role_update_is_atomic<S: WriteStore>(house: House<S>) {
     let boss = house.boss().await;
     let (_, roles, _) = services(&house, boss);
     let role = house.role("R", permitted(&["a", "b"])).await;
@@ -154,7 +154,7 @@ pub(crate) async fn a_role_changes_at_once<S: WriteStore>(house: House<S>) {
     assert_eq!(roles.read(role).await.unwrap(), now);
 }
 
-pub(crate) async fn who_may_not_learns_that_and_no_more<S: WriteStore>(house: House<S>) {
+pub(crate) async fn stale_version_is_not_reported_without_permission<S: WriteStore>(house: House<S>) {
     let boss = house.boss().await;
     let low = house.role("L", permitted(&["a"])).await;
     let high = house.keyward.roles().create(NewRole::new("H").permissions(permitted(&["b"]))).await.unwrap();
@@ -171,7 +171,7 @@ pub(crate) async fn who_may_not_learns_that_and_no_more<S: WriteStore>(house: Ho
     refused!(owners.only_if(person.version()).update(boss, called("X")).await, ServiceError::Forbidden(_));
 }
 
-pub(crate) async fn a_version_that_nobody_looks_at_is_refused<S: WriteStore>(house: House<S>) {
+pub(crate) async fn unchecked_version_is_rejected<S: WriteStore>(house: House<S>) {
     let boss = house.boss().await;
     let (tokens, roles, owners) = services(&house, boss);
     let version = house.owner(boss).await.version();

@@ -35,7 +35,7 @@ async fn begun<S: WriteStore + Clone>(store: &S, clock: &Arc<ManualClock>) -> (W
     (world, Doer::Person(ada), issued.token.id, issued.secret)
 }
 
-pub(super) async fn another_hash_key_is_no_start_and_every_credential_a_503<S: WriteStore + Clone>(
+pub(super) async fn wrong_hash_key_fails_startup_and_makes_credentials_503<S: WriteStore + Clone>(
     store: S,
     clock: Arc<ManualClock>,
 ) {
@@ -62,7 +62,7 @@ pub(super) async fn another_hash_key_is_no_start_and_every_credential_a_503<S: W
     guarded(&before).get("/admin/x").bearer(&made_up).await.assert_status(401);
 }
 
-pub(super) async fn a_key_that_is_accepted_takes_the_place_of_the_former_one<S: WriteStore + Clone>(
+pub(super) async fn accepted_hash_key_replaces_the_former_one<S: WriteStore + Clone>(
     store: S,
     clock: Arc<ManualClock>,
 ) {
@@ -86,7 +86,7 @@ pub(super) async fn a_key_that_is_accepted_takes_the_place_of_the_former_one<S: 
     mismatch(world(&store, &clock, |b| b.encryption(keys(OLD_KEY))).keyward.set_up().await);
 }
 
-pub(super) async fn a_new_key_before_the_former_one_needs_no_leave<S: WriteStore + Clone>(
+pub(super) async fn new_hash_key_before_the_former_one_is_accepted<S: WriteStore + Clone>(
     store: S,
     clock: Arc<ManualClock>,
 ) {
@@ -100,7 +100,7 @@ pub(super) async fn a_new_key_before_the_former_one_needs_no_leave<S: WriteStore
     assert!(text.contains("`2040`") && text.contains("`0`, `2030`"), "{text}");
 }
 
-pub(super) async fn another_encryption_key_is_no_start_and_is_named_by_a_reveal<S: WriteStore + Clone>(
+pub(super) async fn wrong_encryption_key_fails_startup_and_is_named_by_a_reveal<S: WriteStore + Clone>(
     store: S,
     clock: Arc<ManualClock>,
 ) {
@@ -124,7 +124,7 @@ pub(super) async fn another_encryption_key_is_no_start_and_is_named_by_a_reveal<
     guarded(&accepted).get("/admin/x").bearer(&secret).await.assert_ok();
 }
 
-pub(super) async fn another_prefix_is_no_start<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
+pub(super) async fn wrong_token_prefix_fails_startup<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     begun(&store, &clock).await;
     let acme = || Brand::new("acme").unwrap();
     let found = mismatch(world(&store, &clock, |b| b.brand(acme())).keyward.set_up().await);
@@ -134,7 +134,7 @@ pub(super) async fn another_prefix_is_no_start<S: WriteStore + Clone>(store: S, 
 }
 
 /// So a node starts on a full disk.
-pub(super) async fn a_second_start_writes_nothing<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
+pub(super) async fn second_startup_writes_nothing<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let seq = async || store.resolve(&Digest::Native([0; 27])).await.unwrap().seq;
     begun(&store, &clock).await;
     let before = seq().await;

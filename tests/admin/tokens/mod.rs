@@ -3,9 +3,9 @@
 mod key_checks;
 
 use key_checks::{
-    a_key_that_is_accepted_takes_the_place_of_the_former_one, a_new_key_before_the_former_one_needs_no_leave,
-    a_second_start_writes_nothing, another_encryption_key_is_no_start_and_is_named_by_a_reveal,
-    another_hash_key_is_no_start_and_every_credential_a_503, another_prefix_is_no_start,
+    accepted_hash_key_replaces_the_former_one, new_hash_key_before_the_former_one_is_accepted,
+    second_startup_writes_nothing, wrong_encryption_key_fails_startup_and_is_named_by_a_reveal,
+    wrong_hash_key_fails_startup_and_makes_credentials_503, wrong_token_prefix_fails_startup,
 };
 use keyward::store::{EventQuery, Paging, TokenQuery, WriteStore};
 use keyward::testing::{ManualClock, World};
@@ -53,33 +53,33 @@ macro_rules! on_every_store {
 }
 
 on_every_store! {
-    the_log_alone_tells_what_a_token_may_do
-    the_same_in_another_order_is_no_change
-    a_key_shows_to_a_session_of_its_owner_and_nobody_else
-    a_lost_encryption_key_breaks_viewing_and_nothing_else
-    without_an_encryption_key_a_key_shows_once
-    people_choose_among_the_durations
-    what_is_not_in_the_catalogue_cannot_be_written
-    what_the_catalogue_lost_goes_at_the_start
-    what_was_there_before_the_catalogue_lost_it_stands_in_no_ones_way
-    the_first_start_makes_the_default_content_tokens_once
-    the_default_content_tokens_live_as_long_as_is_offered
-    owners_see_the_events_of_their_own_tokens
-    of_others_the_log_says_that_and_when_and_nothing_else
-    what_is_withheld_is_not_found_by_asking_for_it
-    the_log_shows_what_its_reader_may_list
-    ids_of_others_answer_like_ids_of_none
-    that_a_name_is_taken_is_told_last
-    names_and_addresses_that_look_alike_are_taken
-    one_actor_does_the_same_to_one_token_a_few_times_an_hour
-    an_actor_makes_a_bounded_number_of_changes_an_hour
-    events_are_kept_as_long_as_the_policy_says
-    another_hash_key_is_no_start_and_every_credential_a_503
-    a_key_that_is_accepted_takes_the_place_of_the_former_one
-    a_new_key_before_the_former_one_needs_no_leave
-    another_encryption_key_is_no_start_and_is_named_by_a_reveal
-    another_prefix_is_no_start
-    a_second_start_writes_nothing
+    issue_events_record_everything_granted
+    reordered_grants_are_no_change
+    secret_is_revealed_to_a_session_of_its_owner_only
+    lost_encryption_key_breaks_reveal_only
+    secret_shows_once_without_an_encryption_key
+    durations_are_limited_to_those_offered
+    entries_outside_the_catalogue_are_rejected
+    entries_removed_from_the_catalogue_are_removed_at_startup
+    entries_removed_from_the_catalogue_do_not_block_updates
+    first_startup_creates_default_content_tokens_once
+    default_content_tokens_have_an_offered_duration
+    owners_see_events_of_their_tokens
+    events_of_others_show_kind_and_time_only
+    withheld_details_are_not_searchable
+    audit_log_shows_what_its_reader_may_list
+    ids_of_others_answer_like_unknown_ids
+    taken_name_is_reported_after_other_errors
+    confusable_names_and_addresses_count_as_taken
+    repeated_changes_to_one_token_are_rate_limited
+    changes_per_actor_are_rate_limited
+    events_are_kept_for_the_policys_retention
+    wrong_hash_key_fails_startup_and_makes_credentials_503
+    accepted_hash_key_replaces_the_former_one
+    new_hash_key_before_the_former_one_is_accepted
+    wrong_encryption_key_fails_startup_and_is_named_by_a_reveal
+    wrong_token_prefix_fails_startup
+    second_startup_writes_nothing
 }
 
 fn world<S: WriteStore + Clone>(
@@ -117,10 +117,7 @@ fn problems(error: ServiceError) -> Vec<String> {
 }
 
 /// I6.
-async fn a_key_shows_to_a_session_of_its_owner_and_nobody_else<S: WriteStore + Clone>(
-    store: S,
-    clock: Arc<ManualClock>,
-) {
+async fn secret_is_revealed_to_a_session_of_its_owner_only<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let world = world(&store, &clock, |b| b.encryption(keys(OLD_KEY)));
     let (ada, boss) = (person(&world, "ada", &[]).await, person(&world, "boss", &[RoleId::SUPER_ADMIN]).await);
     let tokens = world.keyward.tokens();
@@ -147,10 +144,7 @@ async fn a_key_shows_to_a_session_of_its_owner_and_nobody_else<S: WriteStore + C
     assert!(matches!(shown(&world, Doer::Token(id), content.token.id).await, Reveal::NotForYou));
 }
 
-async fn a_lost_encryption_key_breaks_viewing_and_nothing_else<S: WriteStore + Clone>(
-    store: S,
-    clock: Arc<ManualClock>,
-) {
+async fn lost_encryption_key_breaks_reveal_only<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let before = world(&store, &clock, |b| b.encryption(keys(OLD_KEY)));
     let ada = person(&before, "ada", &[]).await;
     let issued = before.keyward.tokens().issue_admin(NewAdminToken::new("a", ada)).await.unwrap();
@@ -174,14 +168,14 @@ async fn a_lost_encryption_key_breaks_viewing_and_nothing_else<S: WriteStore + C
     assert!(matches!(shown(&other, me, id).await, Reveal::Lost(Unsealable::Damaged(_))));
 }
 
-async fn without_an_encryption_key_a_key_shows_once<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
+async fn secret_shows_once_without_an_encryption_key<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let world = world(&store, &clock, |b| b);
     let ada = person(&world, "ada", &[]).await;
     let issued = world.keyward.tokens().issue_admin(NewAdminToken::new("a", ada)).await.unwrap();
     assert!(matches!(shown(&world, Doer::Person(ada), issued.token.id).await, Reveal::NotKept));
 }
 
-async fn people_choose_among_the_durations<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
+async fn durations_are_limited_to_those_offered<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let ada = person(&world(&store, &clock, |b| b), "ada", &[]).await;
     let issue = async |durations: Durations, by: Doer, lifespan: Lifespan| {
         let mut policy = Policy::default();
@@ -226,7 +220,7 @@ fn catalogue() -> Catalogue {
         .content_action("article.find")
 }
 
-async fn what_is_not_in_the_catalogue_cannot_be_written<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
+async fn entries_outside_the_catalogue_are_rejected<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let world = world(&store, &clock, |b| b.catalogue(catalogue()));
     let boss = person(&world, "boss", &[RoleId::SUPER_ADMIN]).await;
     let (roles, tokens) = (world.keyward.roles(), world.keyward.tokens());
@@ -267,7 +261,10 @@ async fn what_is_not_in_the_catalogue_cannot_be_written<S: WriteStore + Clone>(s
     assert_eq!(paths, ["name", "lifespan", "grants.0.action", "grants.1.action"], "all at once");
 }
 
-async fn what_the_catalogue_lost_goes_at_the_start<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
+async fn entries_removed_from_the_catalogue_are_removed_at_startup<S: WriteStore + Clone>(
+    store: S,
+    clock: Arc<ManualClock>,
+) {
     let before = world(&store, &clock, |b| b.catalogue(catalogue()));
     let boss = person(&before, "boss", &[RoleId::SUPER_ADMIN]).await;
     let both = [Permission::new("plain"), Permission::new("drop").on("page")];
@@ -295,7 +292,7 @@ async fn what_the_catalogue_lost_goes_at_the_start<S: WriteStore + Clone>(store:
     assert_eq!(later.keyward.roles().read(role).await.unwrap().permissions, [Permission::new("plain")]);
 }
 
-async fn what_was_there_before_the_catalogue_lost_it_stands_in_no_ones_way<S: WriteStore + Clone>(
+async fn entries_removed_from_the_catalogue_do_not_block_updates<S: WriteStore + Clone>(
     store: S,
     clock: Arc<ManualClock>,
 ) {
@@ -343,10 +340,7 @@ async fn what_was_there_before_the_catalogue_lost_it_stands_in_no_ones_way<S: Wr
     assert_eq!(problems(tokens.update(token, grants(&[&old])).await.unwrap_err()), ["grants.0.fields.0"]);
 }
 
-async fn the_first_start_makes_the_default_content_tokens_once<S: WriteStore + Clone>(
-    store: S,
-    clock: Arc<ManualClock>,
-) {
+async fn first_startup_creates_default_content_tokens_once<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let world = world(&store, &clock, |b| b.encryption(keys(OLD_KEY)));
     assert!(world.keyward.set_up().await.unwrap().nobody_yet);
     let tokens = world.keyward.tokens();
@@ -365,10 +359,7 @@ async fn the_first_start_makes_the_default_content_tokens_once<S: WriteStore + C
     );
 }
 
-async fn the_default_content_tokens_live_as_long_as_is_offered<S: WriteStore + Clone>(
-    store: S,
-    clock: Arc<ManualClock>,
-) {
+async fn default_content_tokens_have_an_offered_duration<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let mut policy = Policy::default();
     policy.durations = Durations::default().at_most(30 * DAY);
     let world = world(&store, &clock, |b| b.policy(policy));
@@ -378,7 +369,7 @@ async fn the_default_content_tokens_live_as_long_as_is_offered<S: WriteStore + C
     }
 }
 
-async fn owners_see_the_events_of_their_own_tokens<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
+async fn owners_see_events_of_their_tokens<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let world = world(&store, &clock, |b| b);
     let (ada, eve) = (person(&world, "ada", &[]).await, person(&world, "eve", &[]).await);
     let boss = person(&world, "boss", &[RoleId::SUPER_ADMIN]).await;
@@ -401,7 +392,7 @@ async fn owners_see_the_events_of_their_own_tokens<S: WriteStore + Clone>(store:
     assert!(matches!(of(Doer::Person(eve)).await, Err(ServiceError::NotFound("token"))));
 }
 
-async fn events_are_kept_as_long_as_the_policy_says<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
+async fn events_are_kept_for_the_policys_retention<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let mut policy = Policy::default();
     policy.keep_events = Some(30 * DAY);
     let world = world(&store, &clock, |b| b.policy(policy));
@@ -417,7 +408,7 @@ async fn events_are_kept_as_long_as_the_policy_says<S: WriteStore + Clone>(store
     assert!(matches!(asked, Err(ServiceError::Forbidden(_))));
 }
 
-async fn the_log_alone_tells_what_a_token_may_do<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
+async fn issue_events_record_everything_granted<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let world = world(&store, &clock, |b| b);
     let role = NewRole::new("r").permissions([Permission::new("read").on("article")]);
     let role = world.keyward.roles().create(role).await.unwrap().id;
@@ -444,7 +435,7 @@ async fn the_log_alone_tells_what_a_token_may_do<S: WriteStore + Clone>(store: S
     );
 }
 
-async fn the_same_in_another_order_is_no_change<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
+async fn reordered_grants_are_no_change<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let world = world(&store, &clock, |b| b);
     let permissions = || {
         let fields = Fields::only(["title", "body"]).unwrap();
@@ -522,10 +513,7 @@ async fn eventful<S: WriteStore>(world: &World<S>) -> (OwnerId, TokenId) {
     (ada, issued)
 }
 
-async fn of_others_the_log_says_that_and_when_and_nothing_else<S: WriteStore + Clone>(
-    store: S,
-    clock: Arc<ManualClock>,
-) {
+async fn events_of_others_show_kind_and_time_only<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let world = world(&store, &clock, |b| b);
     // They may list everything there is but tokens of others, which nobody but a super admin may.
     let lists = ["admin::audit-logs.read", "admin::admin-tokens.read", "admin::users.read", "admin::roles.read"];
@@ -583,7 +571,7 @@ async fn of_others_the_log_says_that_and_when_and_nothing_else<S: WriteStore + C
     assert!(matches!(visitor, Err(ServiceError::Forbidden(_))));
 }
 
-async fn what_is_withheld_is_not_found_by_asking_for_it<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
+async fn withheld_details_are_not_searchable<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let world = world(&store, &clock, |b| b);
     let reader = with_role(&world, "reader", &["admin::audit-logs.read", "admin::users.read"]).await;
     let blind = with_role(&world, "blind", &["admin::audit-logs.read"]).await;
@@ -622,7 +610,7 @@ async fn what_is_withheld_is_not_found_by_asking_for_it<S: WriteStore + Clone>(s
     assert_ne!(count(blind, target(Target::Owner(blind))).await, 0, "they see their own account");
 }
 
-async fn the_log_shows_what_its_reader_may_list<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
+async fn audit_log_shows_what_its_reader_may_list<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let world = world(&store, &clock, |b| b);
     let content = NewContentToken::new("shop", ContentAccess::ReadOnly);
     let content = world.keyward.tokens().issue_content(content).await.unwrap().token.id;
@@ -661,7 +649,7 @@ async fn the_log_shows_what_its_reader_may_list<S: WriteStore + Clone>(store: S,
     }
 }
 
-async fn ids_of_others_answer_like_ids_of_none<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
+async fn ids_of_others_answer_like_unknown_ids<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let world = world(&store, &clock, |b| b);
     let (ada, eve) = (person(&world, "ada", &[]).await, person(&world, "eve", &[]).await);
     let boss = person(&world, "boss", &[RoleId::SUPER_ADMIN]).await;
@@ -716,7 +704,7 @@ async fn ids_of_others_answer_like_ids_of_none<S: WriteStore + Clone>(store: S, 
     tokens.revoke(theirs).await.unwrap();
 }
 
-async fn that_a_name_is_taken_is_told_last<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
+async fn taken_name_is_reported_after_other_errors<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let world = world(&store, &clock, |b| b);
     let (ada, eve) = (person(&world, "ada", &[]).await, person(&world, "eve", &[]).await);
     let tokens = world.keyward.tokens();
@@ -739,7 +727,7 @@ async fn that_a_name_is_taken_is_told_last<S: WriteStore + Clone>(store: S, cloc
     assert!(matches!(taken, Err(ServiceError::Taken { path: "name", .. })), "names are unique in the installation");
 }
 
-async fn names_and_addresses_that_look_alike_are_taken<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
+async fn confusable_names_and_addresses_count_as_taken<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let world = world(&store, &clock, |b| b);
     let ada = person(&world, "ada", &[]).await;
     let (tokens, roles, owners) = (world.keyward.tokens(), world.keyward.roles(), world.keyward.owners());
@@ -781,7 +769,7 @@ async fn names_and_addresses_that_look_alike_are_taken<S: WriteStore + Clone>(st
     tokens.issue_admin(joined).await.unwrap();
 }
 
-async fn an_actor_makes_a_bounded_number_of_changes_an_hour<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
+async fn changes_per_actor_are_rate_limited<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let mut policy = Policy::default();
     policy.changes_per_hour = 3;
     let world = world(&store, &clock, |b| b.policy(policy));
@@ -821,10 +809,7 @@ async fn an_actor_makes_a_bounded_number_of_changes_an_hour<S: WriteStore + Clon
     }
 }
 
-async fn one_actor_does_the_same_to_one_token_a_few_times_an_hour<S: WriteStore + Clone>(
-    store: S,
-    clock: Arc<ManualClock>,
-) {
+async fn repeated_changes_to_one_token_are_rate_limited<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let mut policy = Policy::default();
     (policy.regenerations_per_hour, policy.reveals_per_hour, policy.token_updates_per_hour) = (3, 2, 2);
     let world = world(&store, &clock, |b| b.policy(policy.clone()).encryption(keys(OLD_KEY)));

@@ -127,7 +127,7 @@ fn reads() -> [Permission; 2] {
 }
 
 #[tokio::test]
-async fn a_smaller_role_is_saved_once_its_loss_is_confirmed() {
+async fn smaller_role_is_saved_after_its_loss_is_confirmed() {
     let house = House::new();
     let boss = house.boss().await;
     let role = house.role("Reader", [Permission::new(HOOKS), Permission::new(READ).on("article")]).await;
@@ -174,7 +174,7 @@ async fn a_smaller_role_is_saved_once_its_loss_is_confirmed() {
 }
 
 #[tokio::test]
-async fn fewer_roles_of_somebody_are_confirmed_too() {
+async fn removing_roles_from_a_person_needs_confirmation() {
     let house = House::new();
     let boss = house.boss().await;
     let (a, b) = (house.role("A", [Permission::new(HOOKS)]).await, house.role("B", []).await);
@@ -209,7 +209,7 @@ fn ticked(page: &Page) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn a_form_that_is_sent_as_it_came_changes_nothing() {
+async fn unchanged_form_changes_nothing() {
     let house = House::new();
     let boss = house.boss().await;
     let hooks = Permission::new(HOOKS).when(When::from_list([IS_CREATOR]));
@@ -226,7 +226,7 @@ async fn a_form_that_is_sent_as_it_came_changes_nothing() {
 }
 
 #[tokio::test]
-async fn nobody_gives_away_by_a_form_what_the_page_greys_out() {
+async fn forged_form_cannot_grant_disabled_permissions() {
     let house = House::new();
     let warden = house.warden().await;
     let page = house.get(&warden, &format!("{ROLES}/create")).await;
@@ -263,7 +263,7 @@ async fn nobody_gives_away_by_a_form_what_the_page_greys_out() {
 }
 
 #[tokio::test]
-async fn an_address_in_use_is_for_super_admins_and_the_account_itself() {
+async fn address_of_an_active_account_is_changed_by_super_admins_or_its_person() {
     let house = House::new();
     let (warden, boss) = (house.warden().await, house.boss().await);
     let ada = house.person("ada", []).await;
@@ -284,7 +284,7 @@ async fn an_address_in_use_is_for_super_admins_and_the_account_itself() {
 }
 
 #[tokio::test]
-async fn what_is_held_under_conditions_is_given_under_them() {
+async fn conditional_permissions_are_granted_with_their_conditions() {
     let house = House::new();
     let own = reads()[1].clone();
     let cast = ["read", "create"]
@@ -309,7 +309,7 @@ async fn what_is_held_under_conditions_is_given_under_them() {
 }
 
 #[tokio::test]
-async fn a_role_that_is_not_there_is_given_to_nobody() {
+async fn unknown_role_is_not_assigned() {
     let house = House::new();
     let boss = house.boss().await;
     for roles in [&["4711"][..], &["x"], &["1", "2", "3", "4", "5"]] {
@@ -322,7 +322,7 @@ async fn a_role_that_is_not_there_is_given_to_nobody() {
 }
 
 #[tokio::test]
-async fn an_invitation_shows_in_one_answer_only() {
+async fn invitation_is_in_one_response_only() {
     let house = House::new();
     let boss = house.boss().await;
     let sent = [("email", "new@x.test"), ("firstname", "<i>N"), ("role", "1")];
@@ -341,7 +341,7 @@ async fn an_invitation_shows_in_one_answer_only() {
 }
 
 #[tokio::test]
-async fn who_may_invite_and_not_change_people_invites_again() {
+async fn inviter_without_update_permission_renews_invitations() {
     let house = House::new();
     let invited = house.world.keyward.owners().invite(NewOwner::new("new@x.test")).await.unwrap().owner;
     let may = |deeds: &[&str]| {
@@ -360,7 +360,7 @@ async fn who_may_invite_and_not_change_people_invites_again() {
 }
 
 #[tokio::test]
-async fn whose_tokens_stop_working_is_named_to_those_who_may_know() {
+async fn affected_owners_are_named_to_readers_who_may_list_them() {
     let house = House::new();
     let (boss, warden) = (house.boss().await, house.warden().await);
     let ada = house.person("ada", []).await;
@@ -386,7 +386,7 @@ async fn whose_tokens_stop_working_is_named_to_those_who_may_know() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_saved_as_it_came_has_no_event() {
+async fn unchanged_token_has_no_event() {
     let house = House::new();
     let boss = house.boss().await;
     let article = || Grant::new(READ).on("article");
@@ -408,7 +408,7 @@ async fn a_token_that_is_saved_as_it_came_has_no_event() {
 }
 
 #[tokio::test]
-async fn a_form_that_is_not_whole_saves_nothing() {
+async fn malformed_form_saves_nothing() {
     let house = House::new();
     let boss = house.boss().await;
     let role = house.role("Reader", [Permission::new(HOOKS)]).await;
@@ -429,7 +429,7 @@ async fn a_form_that_is_not_whole_saves_nothing() {
 }
 
 #[tokio::test]
-async fn a_form_is_as_large_as_it_has_to_be_and_no_larger() {
+async fn form_size_limit_fits_the_largest_valid_form() {
     let house = House::new();
     let boss = house.boss().await;
     let (form, wall) = ("application/x-www-form-urlencoded", "x".repeat(16 * 1024));

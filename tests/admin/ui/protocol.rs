@@ -93,7 +93,7 @@ fn text(answer: &Answer) -> &str {
 
 /// A page that is added and not named here would not be tested.
 #[test]
-fn every_route_is_named_here() {
+fn every_route_is_covered_here() {
     let mut declared = 0;
     for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/ui")).unwrap() {
         let path = entry.unwrap().path();
@@ -110,7 +110,7 @@ fn every_route_is_named_here() {
 }
 
 #[tokio::test]
-async fn who_is_not_signed_in_is_sent_to_sign_in_and_comes_back() {
+async fn signed_out_visitor_is_redirected_to_sign_in_and_back() {
     let (world, app) = app();
     let over = world.super_admin().sign_in().await;
     world.keyward.tokens().revoke(over.token).await.unwrap();
@@ -136,7 +136,7 @@ async fn who_is_not_signed_in_is_sent_to_sign_in_and_comes_back() {
 }
 
 #[tokio::test]
-async fn signing_in_leads_back_to_pages_of_ours_and_nowhere_else() {
+async fn sign_in_redirects_only_to_own_pages() {
     let (world, app) = app();
     let new = NewOwner::new("a@example.test").roles([RoleId::SUPER_ADMIN]);
     let id = world.keyward.owners().create(new).await.unwrap().id;
@@ -172,7 +172,7 @@ async fn signing_in_leads_back_to_pages_of_ours_and_nowhere_else() {
 }
 
 #[tokio::test]
-async fn the_sign_in_page_leads_on_who_is_signed_in() {
+async fn sign_in_page_redirects_signed_in_people() {
     let (world, app) = app();
     let session = world.super_admin().sign_in().await;
     let to = |path: &str| format!("{SIGN_IN}?redirectTo={path}");
@@ -197,7 +197,7 @@ async fn the_sign_in_page_leads_on_who_is_signed_in() {
 }
 
 #[tokio::test]
-async fn a_link_from_another_site_asks_once_more_from_here() {
+async fn cross_site_link_is_repeated_from_the_same_site() {
     let (world, app) = app();
     let session = world.super_admin().sign_in().await;
     // The browser leaves the cookie out, here and where it is sent to.
@@ -218,7 +218,7 @@ async fn a_link_from_another_site_asks_once_more_from_here() {
 }
 
 #[tokio::test]
-async fn an_address_with_a_slash_at_its_end_leads_to_the_page() {
+async fn trailing_slash_redirects_to_the_page() {
     let (world, app) = app();
     let session = world.super_admin().sign_in().await;
     for (from, to) in [
@@ -241,7 +241,7 @@ async fn an_address_with_a_slash_at_its_end_leads_to_the_page() {
 }
 
 #[tokio::test]
-async fn a_form_through_a_proxy_that_changes_the_host_is_told_so() {
+async fn form_through_a_proxy_that_changes_the_host_is_explained() {
     let (world, app) = app();
     let session = world.super_admin().sign_in().await;
     let (host, origin) = (http::header::HOST, http::header::ORIGIN);
@@ -255,7 +255,7 @@ async fn a_form_through_a_proxy_that_changes_the_host_is_told_so() {
 }
 
 #[tokio::test]
-async fn only_a_session_opens_pages_by_cookie_and_never_the_api() {
+async fn cookie_opens_pages_for_sessions_and_never_the_api() {
     let (world, app) = app();
     let session = world.super_admin().sign_in().await;
     let admin = world.super_admin().issue().await;
@@ -285,7 +285,7 @@ async fn only_a_session_opens_pages_by_cookie_and_never_the_api() {
 }
 
 #[tokio::test]
-async fn every_form_proves_that_it_is_ours() {
+async fn cross_origin_forms_are_rejected_on_every_page() {
     let (world, app) = app();
     let session = world.super_admin().sign_in().await;
     let forms = FORMS.iter().map(|(path, _)| *path).chain(OPEN);
@@ -332,7 +332,7 @@ fn shielded(headers: &HeaderMap, path: &str) {
 }
 
 #[tokio::test]
-async fn browsers_are_told_the_same_with_every_page() {
+async fn security_headers_are_on_every_page() {
     let (world, app) = app();
     let session = world.super_admin().sign_in().await;
     for (path, _) in PAGES {
@@ -367,7 +367,7 @@ async fn browsers_are_told_the_same_with_every_page() {
 }
 
 #[tokio::test]
-async fn each_page_asks_for_its_action() {
+async fn each_page_requires_its_action() {
     let (world, app) = app();
     let everything: Vec<String> = {
         let mut all: Vec<String> = PAGES.iter().chain(&FORMS).flat_map(|(_, asked)| actions(asked)).collect();
@@ -396,7 +396,7 @@ async fn each_page_asks_for_its_action() {
 }
 
 #[tokio::test]
-async fn nobody_is_led_where_they_may_not_go() {
+async fn pages_link_only_where_the_person_may_go() {
     let (world, app) = app();
     let sections = ["admin-tokens", "api-tokens", "roles", "users", "audit-logs"];
     let link = |section: &str| format!("<a href=\"/admin/settings/{section}\"");
@@ -419,7 +419,7 @@ async fn nobody_is_led_where_they_may_not_go() {
 }
 
 #[tokio::test]
-async fn a_key_is_in_the_answer_that_makes_it_and_in_no_other() {
+async fn secret_is_in_one_response_only() {
     let (world, app) = app();
     let root = world.super_admin().sign_in().await;
     let fields = [("name", "once"), ("description", ""), ("lifespan", "unlimited")];
@@ -441,7 +441,7 @@ async fn a_key_is_in_the_answer_that_makes_it_and_in_no_other() {
 
 /// Without script, a page that answers a form goes by that form's address.
 #[tokio::test]
-async fn forms_say_where_they_go() {
+async fn forms_have_explicit_actions() {
     let (world, app) = app();
     let root = world.super_admin().sign_in().await;
     let token = world.keyward.tokens().issue_admin(NewAdminToken::new("own", root.owner())).await.unwrap().token;
@@ -474,7 +474,7 @@ async fn forms_say_where_they_go() {
 }
 
 #[tokio::test]
-async fn a_form_that_comes_back_says_so_first() {
+async fn rejected_form_starts_with_its_errors() {
     let (world, app) = app();
     let root = world.super_admin().sign_in().await;
     let me = open(&app, &root, "/admin/me").await;
@@ -501,7 +501,7 @@ async fn a_form_that_comes_back_says_so_first() {
 }
 
 #[tokio::test]
-async fn a_session_ends_with_the_account_at_the_next_page() {
+async fn session_of_a_deactivated_account_ends_at_the_next_page() {
     let (world, app) = app();
     let edda = world.editor().sign_in().await;
     open(&app, &edda, "/admin/me").await.assert_ok();
@@ -511,7 +511,7 @@ async fn a_session_ends_with_the_account_at_the_next_page() {
 }
 
 #[tokio::test]
-async fn an_address_that_no_page_leads_to_is_refused_with_a_page() {
+async fn unknown_page_address_is_rejected_with_a_page() {
     let (world, app) = app();
     let root = world.super_admin().sign_in().await;
     let me = format!("/admin/settings/users/{}?done=saved&done=saved", root.owner.unwrap().0);

@@ -65,7 +65,7 @@ async fn tokens(world: &World) -> Vec<keyward::Token> {
 const NEW: [(&str, &str); 4] = [("name", "site"), ("description", ""), ("lifespan", "unlimited"), ("type", "custom")];
 
 #[tokio::test]
-async fn a_key_is_in_the_answer_that_makes_it_and_in_those_that_ask_for_it() {
+async fn revealable_secret_is_in_its_creation_and_reveal_responses_only() {
     let (world, app) = app();
     let root = world.super_admin().sign_in().await;
     let made = send(&app, &root, &format!("{TOKENS}/create"), &[&NEW[..], &[("action", FIND)]].concat()).await;
@@ -92,7 +92,7 @@ async fn a_key_is_in_the_answer_that_makes_it_and_in_those_that_ask_for_it() {
 }
 
 #[tokio::test]
-async fn a_token_is_not_deleted_from_an_old_page() {
+async fn stale_page_does_not_delete_a_token() {
     let (world, app) = app();
     let root = world.super_admin().sign_in().await;
     let of_admin = world.super_admin().issue().await.token;
@@ -126,7 +126,7 @@ async fn a_token_is_not_deleted_from_an_old_page() {
 }
 
 #[tokio::test]
-async fn a_form_that_comes_back_names_the_token_as_it_is() {
+async fn rejected_form_shows_the_stored_token_name() {
     let (world, app) = app();
     let root = world.super_admin().sign_in().await;
     let of_admin = NewAdminToken::new("own", root.owner());
@@ -150,7 +150,7 @@ async fn a_form_that_comes_back_names_the_token_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_custom_token_may_what_was_chosen_and_nothing_is_chosen_for_the_others() {
+async fn custom_token_has_the_chosen_actions_and_other_types_have_none() {
     let (world, app) = app();
     let root = world.super_admin().sign_in().await;
     let create = format!("{TOKENS}/create");
@@ -184,7 +184,7 @@ async fn a_custom_token_may_what_was_chosen_and_nothing_is_chosen_for_the_others
 }
 
 #[tokio::test]
-async fn whoever_may_not_change_tokens_looks_at_them_only() {
+async fn reader_without_update_permission_sees_tokens_read_only() {
     let (world, app) = app();
     world.content(ContentAccess::ReadOnly).await;
     let id = tokens(&world).await[0].id;
@@ -217,7 +217,7 @@ async fn sign_in(world: &World, email: &str) -> Key {
 }
 
 #[tokio::test]
-async fn a_new_password_takes_the_old_one_and_ends_every_session() {
+async fn new_password_needs_the_old_one_and_ends_every_session() {
     let (world, app) = app();
     let (here, email) = somebody(&world).await;
     let there = sign_in(&world, &email).await;
@@ -241,7 +241,7 @@ async fn a_new_password_takes_the_old_one_and_ends_every_session() {
 }
 
 #[tokio::test]
-async fn a_new_address_takes_the_password_and_names_do_not() {
+async fn new_address_needs_the_password_and_names_do_not() {
     let (world, app) = app();
     let (me, email) = somebody(&world).await;
     let version = || async { value(&page(&app, &me, "/admin/me").await, "version") };
@@ -261,7 +261,7 @@ async fn a_new_address_takes_the_password_and_names_do_not() {
 }
 
 #[tokio::test]
-async fn people_end_sessions_of_their_own_and_of_nobody_else() {
+async fn people_end_only_own_sessions() {
     let (world, app) = app();
     let (here, email) = somebody(&world).await;
     let there = sign_in(&world, &email).await;
@@ -279,7 +279,7 @@ async fn people_end_sessions_of_their_own_and_of_nobody_else() {
 }
 
 #[tokio::test]
-async fn the_log_says_what_happened_and_why_and_asks_by_kind_person_and_day() {
+async fn audit_log_page_explains_events_and_filters_by_kind_person_and_day() {
     let (world, app) = app();
     let root = world.super_admin().sign_in().await;
     let people = world.keyward.owners().by(Doer::Person(root.owner()));
@@ -332,7 +332,7 @@ async fn the_log_says_what_happened_and_why_and_asks_by_kind_person_and_day() {
 }
 
 #[tokio::test]
-async fn the_log_says_of_others_tokens_that_and_when() {
+async fn audit_log_page_shows_kind_and_time_only_for_tokens_of_others() {
     let (world, app) = app();
     let reader = world.editor().holds(keyward::Permission::new("admin::audit-logs.read")).sign_in().await;
     let ada = world.super_admin().sign_in().await;
@@ -367,7 +367,7 @@ async fn the_log_says_of_others_tokens_that_and_when() {
 }
 
 #[tokio::test]
-async fn the_log_leads_where_its_reader_may_go_and_holds_no_digest() {
+async fn audit_log_page_links_where_its_reader_may_go_and_has_no_digest() {
     let (world, app) = app();
     let auditor = world.editor().holds(keyward::Permission::new("admin::audit-logs.read")).sign_in().await;
     let bob = world.editor().with("admin::roles.read").issue().await;

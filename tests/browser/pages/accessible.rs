@@ -126,7 +126,7 @@ fn furnish(scene: &Scene) {
 }
 
 #[tokio::test]
-async fn nothing_serious_is_found_on_any_page() {
+async fn axe_reports_no_serious_violation_on_any_page() {
     let (Some(scene), Some(axe)) = (Scene::with_demo_data(), axe()) else { return };
     let mut found = Vec::new();
     let root = scene.somebody().await;
@@ -172,7 +172,7 @@ async fn nothing_serious_is_found_on_any_page() {
 }
 
 #[tokio::test]
-async fn nothing_serious_is_found_where_nobody_is_yet() {
+async fn axe_reports_no_serious_violation_during_setup() {
     let (Some(scene), Some(axe)) = (Scene::empty(), axe()) else { return };
     let mut found = Vec::new();
     let first = scene.somebody().await;

@@ -35,7 +35,7 @@ fn lures(origin: &str, forms: &[(&str, &[(&str, &str)])]) -> String {
 }
 
 #[tokio::test]
-async fn a_form_of_another_origin_changes_nothing() {
+async fn cross_origin_form_changes_nothing() {
     let Some(scene) = Scene::with_demo_data() else { return };
     let root = scene.signed_in(ROOT).await;
     let session = scene.session(ROOT);
@@ -77,7 +77,7 @@ async fn a_form_of_another_origin_changes_nothing() {
 }
 
 #[tokio::test]
-async fn no_other_page_shows_or_reads_ours() {
+async fn other_origins_cannot_frame_or_read_pages() {
     let Some(scene) = Scene::with_demo_data() else { return };
     let root = scene.signed_in(ROOT).await;
     let page = format!("<!doctype html><iframe src='{}/admin/settings/admin-tokens'></iframe>", root.origin);
@@ -93,7 +93,7 @@ async fn no_other_page_shows_or_reads_ours() {
 }
 
 #[tokio::test]
-async fn the_cookie_is_for_nobody_else() {
+async fn session_cookie_stays_on_its_origin() {
     let Some(scene) = Scene::with_demo_data() else { return };
     let root = scene.signed_in(ROOT).await;
     let cookies = root.client.get_all_cookies().await.unwrap();

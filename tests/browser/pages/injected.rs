@@ -69,7 +69,7 @@ async fn everywhere(person: &Person, paths: &[String]) {
 }
 
 #[tokio::test]
-async fn what_people_type_is_never_taken_for_markup() {
+async fn typed_text_is_never_markup() {
     let Some(scene) = Scene::with_demo_data() else { return };
     let root = scene.somebody().await;
     let session = scene.session(ROOT);
@@ -95,7 +95,7 @@ async fn what_people_type_is_never_taken_for_markup() {
 }
 
 #[tokio::test]
-async fn what_an_address_says_is_never_taken_for_markup() {
+async fn query_text_is_never_markup() {
     let Some(scene) = Scene::with_demo_data() else { return };
     let root = scene.somebody().await;
     let evil = encoded(EVIL);
@@ -120,7 +120,7 @@ async fn what_an_address_says_is_never_taken_for_markup() {
 }
 
 #[tokio::test]
-async fn signing_in_leads_to_no_other_place() {
+async fn sign_in_redirects_to_no_other_origin() {
     let Some(scene) = Scene::with_demo_data() else { return };
     let edda = scene.somebody().await;
     for back in [
@@ -148,7 +148,7 @@ async fn signing_in_leads_to_no_other_place() {
 
 /// The tests above would notice: this is what it looks like.
 #[tokio::test]
-async fn a_violation_is_noticed() {
+async fn content_security_policy_violation_is_detected() {
     let Some(scene) = Scene::with_demo_data() else { return };
     let root = scene.signed_in(ROOT).await;
     assert_eq!(root.complaints().await, Vec::<String>::new());

@@ -4,7 +4,7 @@ use crate::pages::person::{DOWN, ENTER, ESCAPE, RIGHT};
 use crate::pages::scene::{PASSWORD, ROOT, Scene};
 
 #[tokio::test]
-async fn a_token_is_made_and_deleted_with_the_keyboard_alone() {
+async fn token_is_created_and_deleted_by_keyboard() {
     let Some(scene) = Scene::with_demo_data() else { return };
     let root = scene.somebody().await;
     root.goes("/admin").await;
@@ -70,7 +70,7 @@ async fn a_token_is_made_and_deleted_with_the_keyboard_alone() {
 }
 
 #[tokio::test]
-async fn reading_begins_at_what_went_wrong() {
+async fn focus_starts_at_the_error() {
     let Some(scene) = Scene::with_demo_data() else { return };
     let root = scene.somebody().await;
     root.goes("/admin/auth/login").await;

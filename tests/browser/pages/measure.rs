@@ -44,7 +44,7 @@ async fn weighed(scene: &Scene, person: &Person, paths: &[String]) -> Vec<(Strin
 }
 
 #[tokio::test]
-async fn no_page_is_heavy() {
+async fn page_weight_is_bounded() {
     let Some(scene) = Scene::with_demo_data() else { return };
     let root = scene.signed_in(ROOT).await;
     let paths = pages(&root).await;
@@ -89,7 +89,7 @@ async fn times(person: &Person, path: &str) -> Vec<f64> {
 
 #[tokio::test]
 #[ignore = "it measures, and prints"]
-async fn the_list_of_a_thousand_tokens() {
+async fn list_of_a_thousand_tokens_is_usable_in_time() {
     let Some(scene) = Scene::of(&[], |file| many(file, 1000)) else { return };
     let root = scene.signed_in(ROOT).await;
     println!("1000 tokens; ms to first byte, first paint, usable, loaded (median of 21, least, most)");

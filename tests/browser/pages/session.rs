@@ -4,7 +4,7 @@ use crate::pages::person::Person;
 use crate::pages::scene::{PASSWORD, ROOT, Scene};
 
 #[tokio::test]
-async fn what_was_typed_stays_when_the_session_ends() {
+async fn typed_text_survives_the_end_of_the_session() {
     let Some(scene) = Scene::with_demo_data() else { return };
     let root = scene.signed_in(ROOT).await;
     root.goes("/admin/settings/roles/create").await;
@@ -30,7 +30,7 @@ async fn what_was_typed_stays_when_the_session_ends() {
 
 /// Without the script the server says the same, and leads nowhere.
 #[tokio::test]
-async fn the_server_says_that_the_session_has_ended_too() {
+async fn server_reports_an_ended_session() {
     let Some(scene) = Scene::with_demo_data() else { return };
     let root = scene.signed_in(ROOT).await;
     root.goes("/admin/settings/roles/create").await;
@@ -45,7 +45,7 @@ async fn the_server_says_that_the_session_has_ended_too() {
 
 /// Over plain HTTP a browser drops the cookie. The page says so, and does not lead back to the sign-in.
 #[tokio::test]
-async fn over_plain_http_the_page_says_why_the_cookie_is_lost() {
+async fn page_over_plain_http_explains_the_lost_cookie() {
     let Some(scene) = Scene::of(&["--demo", "--secure-cookies"], |_| {}) else { return };
     let url = format!("http://keys.lan:{}", scene.server.address().port());
     let root = Person::at(&scene.driver, &url).await;

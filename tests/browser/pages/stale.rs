@@ -9,7 +9,7 @@ async fn tab(client: &Client) {
 }
 
 #[tokio::test]
-async fn a_stale_tab_overwrites_nothing_and_says_so() {
+async fn stale_tab_overwrites_nothing_and_is_told() {
     let Some(scene) = Scene::with_demo_data() else { return };
     let root = scene.signed_in(ROOT).await;
     let session = scene.session(ROOT);
@@ -48,7 +48,7 @@ async fn a_stale_tab_overwrites_nothing_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_key_is_not_regenerated_from_an_old_page() {
+async fn stale_page_does_not_regenerate_a_secret() {
     let Some(scene) = Scene::with_demo_data() else { return };
     let root = scene.signed_in(ROOT).await;
     root.presses("Root's token").await;
@@ -65,7 +65,7 @@ async fn a_key_is_not_regenerated_from_an_old_page() {
 }
 
 #[tokio::test]
-async fn a_token_is_not_deleted_from_an_old_list() {
+async fn stale_list_does_not_delete_a_token() {
     let Some(scene) = Scene::with_demo_data() else { return };
     let root = scene.signed_in(ROOT).await;
     let session = scene.session(ROOT);

@@ -185,7 +185,7 @@ async fn looks_at_somebody_elses(ada: &Person, key: &str) {
 }
 
 #[tokio::test]
-async fn from_an_empty_database_to_a_token_that_is_gone() {
+async fn tutorial_from_an_empty_database_to_a_revoked_token() {
     let Some(scene) = Scene::empty() else { return };
     let ada = first_admin(&scene).await;
     makes_a_role(&ada).await;

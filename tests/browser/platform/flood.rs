@@ -246,7 +246,7 @@ async fn send_but_the_end(mut body: h2::SendStream<Bytes>) {
 
 /// A body that is announced and not sent, to a route that takes none.
 #[test]
-fn a_route_without_a_body_answers_before_one_that_is_announced() {
+fn route_without_a_body_answers_before_an_announced_body_arrives() {
     let (_dir, server) = start();
     let mut stream = TcpStream::connect(server.address()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();

@@ -12,7 +12,7 @@ const LOGIN: &str = r#"{"email":"root@example.test","password":"Passw0rd!"}"#;
 const GONE: Duration = Duration::from_secs(3);
 
 #[test]
-fn without_its_database_everything_is_a_503_and_comes_back() {
+fn outage_of_the_database_is_503_until_it_returns() {
     let database = match postgres::Server::start(&[]) {
         Ok(database) => database,
         Err(why) => return skip("a database that goes", &why),

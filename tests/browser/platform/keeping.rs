@@ -57,7 +57,7 @@ fn revoke(server: &Server) {
 }
 
 #[test]
-fn told_to_stop_it_leaves_one_whole_file() {
+fn graceful_stop_leaves_one_complete_file() {
     let dir = TempDir::new().unwrap();
     let server = Server::start(platform(&dir.path().join("platform.db")));
     server.get("/api/articles", server.secret("FULL")).assert(200);
@@ -68,7 +68,7 @@ fn told_to_stop_it_leaves_one_whole_file() {
 
 /// The steps of the guide.
 #[test]
-fn a_backup_is_made_while_it_runs_and_restored_when_it_has_stopped() {
+fn backup_is_made_while_running_and_restored_after_a_stop() {
     let dir = TempDir::new().unwrap();
     let (file, copy) = (dir.path().join("platform.db"), dir.path().join("copy"));
     let server = Server::start(platform(&file));
@@ -92,7 +92,7 @@ fn a_backup_is_made_while_it_runs_and_restored_when_it_has_stopped() {
 }
 
 #[test]
-fn a_backup_copied_over_what_a_killed_process_left_is_refused_until_it_is_restored() {
+fn backup_copied_over_leftovers_of_a_killed_process_is_rejected() {
     let dir = TempDir::new().unwrap();
     let (file, copy) = (dir.path().join("platform.db"), dir.path().join("copy"));
     let server = Server::start(platform(&file));
@@ -110,7 +110,7 @@ fn a_backup_copied_over_what_a_killed_process_left_is_refused_until_it_is_restor
 }
 
 #[test]
-fn other_keys_than_the_datas_are_no_start() {
+fn keys_that_do_not_match_the_data_fail_startup() {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("platform.db");
     let with = |salt: &str, key: &str| {
@@ -142,7 +142,7 @@ fn other_keys_than_the_datas_are_no_start() {
 }
 
 #[test]
-fn a_second_node_with_another_key_does_not_start() {
+fn second_node_with_another_key_fails_startup() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let Some(url) = runtime.block_on(postgres::create_database()) else { return };
     let server = Server::start(platform_on(&url));
@@ -160,7 +160,7 @@ fn a_second_node_with_another_key_does_not_start() {
 
 /// On a file system of its own, with nothing left.
 #[test]
-fn it_starts_on_a_full_disk() {
+fn startup_succeeds_on_a_full_disk() {
     let alone = || {
         let mut command = Command::new("unshare");
         command.args(["--map-root-user", "--mount"]);

@@ -24,7 +24,7 @@ fn fresh() -> (TempDir, Server) {
 
 /// Every request that the first start prints answers what is printed above it.
 #[test]
-fn what_it_says_is_so() {
+fn printed_example_requests_get_their_printed_status() {
     let (_dir, server) = fresh();
     let mut tried = 0;
     let mut lines = server.said.iter();
@@ -50,7 +50,7 @@ fn what_it_says_is_so() {
 }
 
 #[test]
-fn ambiguous_paths_reach_nothing() {
+fn ambiguous_paths_reach_no_handler() {
     let (_dir, server) = fresh();
     let root = server.secret("ROOT");
     for path in [
@@ -81,7 +81,7 @@ fn ambiguous_paths_reach_nothing() {
 }
 
 #[test]
-fn one_credential_of_the_right_kind() {
+fn exactly_one_credential_of_the_right_kind_is_accepted() {
     let (_dir, server) = fresh();
     let (root, full) = (bearer(server.secret("ROOT")), bearer(server.secret("FULL")));
     let nope = "Authorization: Bearer nope";
@@ -115,7 +115,7 @@ fn sign_in(server: &Server, email: &str) -> String {
 }
 
 #[test]
-fn the_very_next_request_is_judged_by_a_change() {
+fn next_request_is_judged_by_a_change() {
     let (_dir, server) = fresh();
     let (root, editor, full) = (server.secret("ROOT"), server.secret("EDITOR"), server.secret("FULL"));
     let session = sign_in(&server, "root@example.test");
@@ -143,7 +143,7 @@ fn the_very_next_request_is_judged_by_a_change() {
 }
 
 #[test]
-fn an_empty_one_is_registered_over_http_and_a_lost_password_is_set_anew() {
+fn empty_platform_is_set_up_over_http_and_a_lost_password_is_reset() {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("platform.db");
     let mut command = platform(&file);
@@ -172,7 +172,7 @@ fn an_empty_one_is_registered_over_http_and_a_lost_password_is_set_anew() {
 }
 
 #[test]
-fn bad_bodies_are_named_and_change_nothing() {
+fn invalid_bodies_are_named_and_change_nothing() {
     let (_dir, server) = fresh();
     let (root, full) = (server.secret("ROOT"), server.secret("FULL"));
     let before = server.get(CM, root).assert(200).text;
@@ -209,7 +209,7 @@ fn bad_bodies_are_named_and_change_nothing() {
 }
 
 #[test]
-fn writers_queue_and_none_is_turned_away() {
+fn concurrent_writers_all_succeed() {
     let (_dir, server) = fresh();
     let root = server.secret("ROOT");
     let before = server.get(CM, root).at("/pagination/total").as_u64().unwrap();
@@ -228,7 +228,7 @@ fn writers_queue_and_none_is_turned_away() {
 }
 
 #[test]
-fn a_later_start_has_the_same_data_and_no_secrets() {
+fn later_startup_keeps_data_and_prints_no_secrets() {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("platform.db");
     let server = Server::start(platform(&file));
@@ -244,7 +244,7 @@ fn a_later_start_has_the_same_data_and_no_secrets() {
 }
 
 #[test]
-fn it_does_not_start_wrong() {
+fn invalid_options_fail_startup() {
     let dir = TempDir::new().unwrap();
     let refused = |arguments: &[&str], salt: Option<&str>| {
         let mut command = platform(&dir.path().join("platform.db"));
@@ -265,7 +265,7 @@ fn it_does_not_start_wrong() {
 }
 
 #[test]
-fn whoever_watches_it_needs_no_token_and_learns_no_secret() {
+fn health_routes_need_no_token_and_show_no_secret() {
     let (_dir, server) = fresh();
     let root = server.secret("ROOT");
     server.get(CM, root).assert(200);

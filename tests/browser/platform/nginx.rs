@@ -158,7 +158,7 @@ fn start(flags: &[&str]) -> (TempDir, Server) {
 }
 
 #[test]
-fn a_prefix_that_nginx_takes_away_is_put_before_every_address() {
+fn prefix_stripped_by_nginx_is_added_to_every_address() {
     let Some(program) = program() else { return };
     let (_dir, server) = start(&["--demo", "--trusted-proxy", "127.0.0.1"]);
     let nginx = Nginx::start(&program, &server, &of_the_guide("X-Forwarded-Prefix /keys"));
@@ -173,7 +173,7 @@ fn a_prefix_that_nginx_takes_away_is_put_before_every_address() {
 }
 
 #[test]
-fn a_prefix_that_nginx_keeps_is_the_base_path() {
+fn prefix_kept_by_nginx_is_the_base_path() {
     let Some(program) = program() else { return };
     let (_dir, server) = start(&["--demo", "--trusted-proxy", "127.0.0.1", "--base-path", "/keys"]);
     let nginx = Nginx::start(&program, &server, &of_the_guide("proxy_pass http://127.0.0.1:8080;"));
@@ -189,7 +189,7 @@ fn a_prefix_that_nginx_keeps_is_the_base_path() {
 }
 
 #[test]
-fn basic_authentication_in_front_leaves_the_session_in_force() {
+fn session_works_behind_basic_authentication() {
     let Some(program) = program() else { return };
     let (_dir, server) = start(&["--demo", "--trusted-proxy", "127.0.0.1"]);
     let location =
@@ -201,7 +201,7 @@ fn basic_authentication_in_front_leaves_the_session_in_force() {
 }
 
 #[test]
-fn a_host_that_nginx_changes_is_named_as_the_cause() {
+fn host_changed_by_nginx_is_named_as_the_cause() {
     let Some(program) = program() else { return };
     let (_dir, server) = start(&["--demo", "--trusted-proxy", "127.0.0.1"]);
     let nginx = Nginx::start(&program, &server, "location / { proxy_pass http://127.0.0.1:8080; }");
@@ -213,7 +213,7 @@ fn a_host_that_nginx_changes_is_named_as_the_cause() {
 }
 
 #[test]
-fn a_server_for_its_own_machine_is_not_opened_through_a_proxy() {
+fn loopback_server_is_not_set_up_through_a_proxy() {
     let Some(program) = program() else { return };
     let passed = "location / { proxy_pass http://127.0.0.1:8080; proxy_set_header X-Forwarded-For $remote_addr; }";
     // Its passwords are known.

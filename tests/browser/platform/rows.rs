@@ -75,7 +75,7 @@ fn create(server: &Server, secret: &str, title: &str, body: &str) -> String {
 }
 
 #[test]
-fn lists_count_sort_and_page_what_the_caller_may_see() {
+fn lists_count_sort_and_page_visible_rows_only() {
     let (_dir, server, secrets) = people(&[everything(), own(IS_CREATOR)]);
     let [root, ed] = &secrets[..] else { unreachable!() };
     for title in ["b", "d", "f"] {
@@ -117,7 +117,7 @@ fn lists_count_sort_and_page_what_the_caller_may_see() {
 }
 
 #[test]
-fn what_is_not_ones_own_is_not_there() {
+fn rows_of_others_are_404() {
     let (_dir, server, secrets) = people(&[everything(), own(IS_CREATOR)]);
     let [root, ed] = &secrets[..] else { unreachable!() };
     let (theirs, mine) = (create(&server, root, "theirs", "secret"), create(&server, ed, "mine", "own"));
@@ -139,7 +139,7 @@ fn what_is_not_ones_own_is_not_there() {
 }
 
 #[test]
-fn roles_are_shared_as_they_are_now() {
+fn shared_role_condition_uses_current_roles() {
     let same_role = own(HAS_SAME_ROLE_AS_CREATOR);
     let (_dir, server, secrets) = people(&[everything(), same_role.clone(), same_role]);
     let [root, ed, other] = &secrets[..] else { unreachable!() };
@@ -155,7 +155,7 @@ fn roles_are_shared_as_they_are_now() {
 }
 
 #[test]
-fn each_row_shows_its_own_fields_and_hidden_ones_answer_no_question() {
+fn hidden_fields_are_neither_shown_nor_filterable() {
     let editor = vec![
         may("create"),
         may("read").fields(only(&["title"])),
@@ -192,7 +192,7 @@ fn each_row_shows_its_own_fields_and_hidden_ones_answer_no_question() {
 }
 
 #[test]
-fn what_one_may_write_is_not_what_one_may_read() {
+fn read_and_write_permissions_are_separate() {
     let permissions = vec![
         may("create").fields(only(&["title"])),
         may("read").fields(only(&["title"])),

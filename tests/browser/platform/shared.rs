@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::time::{Duration, Instant};
 
 #[test]
-fn what_one_revokes_the_other_refuses() {
+fn token_revoked_on_one_node_is_rejected_by_the_other() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let Some(url) = runtime.block_on(postgres::create_database()) else { return };
     let one = Server::start(platform_on(&url));
@@ -45,7 +45,7 @@ fn what_one_revokes_the_other_refuses() {
 
 /// Everything that the platform does with its database, through a pooler of either kind; and a second one, which makes nothing.
 #[test]
-fn behind_a_pooler_of_either_kind_it_runs() {
+fn platform_runs_behind_session_and_transaction_poolers() {
     for (mode, flag) in [("session", None), ("transaction", Some("--pooler"))] {
         let Some(pooler) = Pooler::start(mode) else { return };
         let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -74,7 +74,7 @@ fn behind_a_pooler_of_either_kind_it_runs() {
 
 /// The pooler in transaction mode is noticed, and what to say is said.
 #[test]
-fn a_pooler_that_is_not_named_is_refused() {
+fn undeclared_transaction_pooler_is_rejected() {
     let Some(pooler) = Pooler::start("transaction") else { return };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let url = pooler.url(&runtime.block_on(postgres::create_database()).unwrap());
@@ -85,7 +85,7 @@ fn a_pooler_that_is_not_named_is_refused() {
 
 /// A role with rights on data alone, on tables that another role made; and a schema that comes first in its search path meanwhile.
 #[test]
-fn a_role_with_rights_on_data_alone_starts_it() {
+fn role_with_data_privileges_only_is_sufficient() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let Some(url) = runtime.block_on(postgres::create_database()) else { return };
     let owner = Server::start(platform_on(&url));
@@ -105,7 +105,7 @@ fn a_role_with_rights_on_data_alone_starts_it() {
 
 /// What stops the start is said with the place and the remedy, and without the password.
 #[test]
-fn an_address_that_does_not_work_is_told_without_its_password() {
+fn unreachable_address_is_reported_without_its_password() {
     let output =
         platform_on("postgres://ada:hunter2@127.0.0.1:1/auth").stderr(std::process::Stdio::piped()).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();

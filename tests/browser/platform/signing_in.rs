@@ -41,7 +41,7 @@ fn sixty_at_once(server: &Server) {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn sixty_sign_ins_at_once_take_two_buffers() {
+fn sixty_concurrent_sign_ins_use_two_hash_buffers() {
     let (_dir, server) = fresh();
     let before = resident(&server);
     sixty_at_once(&server);

@@ -81,7 +81,7 @@ fn secrets_come_from_files() {
 }
 
 #[test]
-fn a_secret_that_is_missing_or_given_twice_is_named_and_not_shown() {
+fn missing_or_duplicate_secret_is_named_and_not_shown() {
     let dir = TempDir::new().unwrap();
     let hash_key = dir.path().join("hash");
     let mut missing = without_secrets(&dir);
@@ -109,7 +109,7 @@ fn a_secret_that_is_missing_or_given_twice_is_named_and_not_shown() {
 
 /// The public key of development is for a server that no other machine reaches.
 #[test]
-fn behind_a_proxy_the_platform_needs_a_hash_key_of_its_own() {
+fn hash_key_must_be_set_behind_a_proxy() {
     for flags in [&["--trusted-proxy", "127.0.0.1"][..], &["--base-path", "/keys"], &["--secure-cookies"]] {
         let dir = TempDir::new().unwrap();
         let mut command = without_secrets(&dir);
@@ -126,7 +126,7 @@ fn behind_a_proxy_the_platform_needs_a_hash_key_of_its_own() {
 }
 
 #[test]
-fn the_log_follows_rust_log_and_has_no_escape_codes() {
+fn log_follows_rust_log_and_has_no_escape_codes() {
     let detailed = logged(Some("keyward=debug"));
     assert!(detailed.contains("DEBUG") && detailed.contains("request refused"), "{detailed}");
     assert!(!detailed.contains(ESCAPE), "{detailed:?}");
@@ -144,7 +144,7 @@ fn the_log_follows_rust_log_and_has_no_escape_codes() {
 }
 
 #[test]
-fn errors_at_the_start_name_the_place_the_cause_and_the_remedy() {
+fn startup_errors_name_location_cause_and_remedy() {
     let dir = TempDir::new().unwrap();
     let path = |name: &str| dir.path().join(name).display().to_string();
     let (_, line) = refused(platform_on(&format!("sqlite:{}", path("missing/x.db"))));
@@ -174,7 +174,7 @@ fn errors_at_the_start_name_the_place_the_cause_and_the_remedy() {
 
 /// Whatever is wrong with an address, no part of the password in it is printed.
 #[test]
-fn no_error_at_the_start_has_a_fragment_of_a_password() {
+fn startup_errors_show_no_part_of_a_password() {
     for database in [
         "mysql://ada:hunter2@db/auth",
         "postgres://ada:hun/ter2@db/auth",

@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pass_within_the_bound_is_right_on_other_nodes_only() {
+    fn stale_allow_within_the_bound_is_valid_on_other_nodes_only() {
         let mut told = Told::of(true);
         told.change(false, 100, |t| Outcome::Acknowledged(t.at(110)));
         assert!(told.decided(1, 2109, 2200, Verdict::Passed).is_none());
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_after_the_bound_of_what_gave_is_wrong() {
+    fn denial_after_the_bound_of_a_grant_is_a_violation() {
         let mut told = Told::of(false);
         told.change(true, 100, |t| Outcome::Acknowledged(t.at(110)));
         assert!(told.decided(1, 2109, 2110, Verdict::Refused).is_none());
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_answered_counts_from_when_it_was_seen() {
+    fn unacknowledged_change_counts_from_its_first_observation() {
         let mut told = Told::of(true);
         told.change(false, 100, |t| Outcome::Seen(t.at(5000)));
         assert!(told.decided(0, 6999, 7000, Verdict::Passed).is_none(), "nobody said that it was done");
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_ends_the_first_counts() {
+    fn first_of_two_ends_counts() {
         let mut told = Told::of(true);
         told.change(false, 100, |t| Outcome::Acknowledged(t.at(110)));
         told.change(true, 200, |t| Outcome::Acknowledged(t.at(210)));
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn staleness_is_counted_from_the_answer() {
+    fn staleness_is_measured_from_the_response() {
         let mut told = Told::of(true);
         told.change(false, 100, |t| Outcome::Acknowledged(t.at(110)));
         for (node, begins, verdict) in [

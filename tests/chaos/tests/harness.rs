@@ -28,7 +28,7 @@ fn own_server() -> bool {
 }
 
 #[test]
-fn it_measures_how_long_a_revocation_takes() {
+fn harness_measures_revocation_latency() {
     if !own_server() {
         return;
     }
@@ -39,7 +39,7 @@ fn it_measures_how_long_a_revocation_takes() {
 }
 
 #[test]
-fn it_notices_nodes_that_do_not_hear_of_changes() {
+fn harness_detects_nodes_that_miss_changes() {
     if !own_server() {
         return;
     }
@@ -50,7 +50,7 @@ fn it_notices_nodes_that_do_not_hear_of_changes() {
 }
 
 #[test]
-fn it_notices_nodes_that_do_not_judge_by_their_own_changes() {
+fn harness_detects_nodes_that_ignore_their_own_changes() {
     if !own_server() {
         return;
     }
@@ -61,7 +61,7 @@ fn it_notices_nodes_that_do_not_judge_by_their_own_changes() {
 }
 
 #[test]
-fn it_notices_nodes_that_go_on_without_a_lease() {
+fn harness_detects_nodes_without_a_lease() {
     if !own_server() {
         return;
     }
@@ -73,7 +73,7 @@ fn it_notices_nodes_that_go_on_without_a_lease() {
 }
 
 #[test]
-fn it_says_what_is_wrong_with_its_command_line() {
+fn invalid_options_are_explained() {
     for (words, told) in [
         (&["--nodes", "1"][..], "--nodes: \"1\" is not a number from 2 to 8"),
         (&["--nodes"], "--nodes needs a value"),

@@ -18,7 +18,7 @@ fn fields(n: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_list_that_is_too_long_is_named() {
+async fn list_over_its_limit_is_named() {
     let site = Site::new().await;
     let before = site.seq().await;
     let read = |more: Value| {
@@ -65,7 +65,7 @@ async fn a_list_that_is_too_long_is_named() {
 }
 
 #[tokio::test]
-async fn services_hold_the_same_bounds() {
+async fn services_apply_the_same_limits() {
     let site = Site::new().await;
     let (tokens, roles) = (site.keyward.tokens(), site.keyward.roles());
     let problems = |error: ServiceError| match error {
@@ -102,7 +102,7 @@ async fn services_hold_the_same_bounds() {
 }
 
 #[tokio::test]
-async fn no_more_than_100_problems_are_named() {
+async fn at_most_100_errors_are_reported() {
     let site = Site::new().await;
     let list: Vec<Value> = (0..1_000).map(|i| json!({"action": format!("a{i}")})).collect();
     let (_, answer) = site
@@ -123,7 +123,7 @@ async fn no_more_than_100_problems_are_named() {
 
 /// Who may not issue at all learns just that, and nothing is looked at.
 #[tokio::test]
-async fn whether_the_actor_may_comes_first() {
+async fn permission_is_checked_before_the_body() {
     let site = Site::new().await;
     for (method, path, mut body) in site.api_routes() {
         let wrong = json!([{"action": "", "properties": {"fields": []}}]);

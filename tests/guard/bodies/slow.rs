@@ -13,7 +13,7 @@ fn endless(begins: &'static str) -> Body {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_does_not_end_is_answered_408_at_the_deadline() {
+async fn unfinished_body_is_408_at_the_deadline() {
     let site = Site::with(|builder| builder.body_deadline(Duration::from_secs(7))).await;
     let mut routes: Vec<(&str, String, &str, &str)> = Vec::new();
     routes.extend(Site::open_routes().map(|(path, _)| ("POST", path.to_owned(), "", JSON)));
@@ -31,7 +31,7 @@ async fn a_body_that_does_not_end_is_answered_408_at_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_route_without_a_body_waits_for_none() {
+async fn route_without_a_body_does_not_wait_for_one() {
     let site = Site::new().await;
     let ids = &site.ids;
     let logout = async {
@@ -58,7 +58,7 @@ async fn a_route_without_a_body_waits_for_none() {
 }
 
 #[tokio::test]
-async fn strangers_send_16_kib_and_others_1_mib() {
+async fn anonymous_bodies_are_limited_to_16_kib_and_others_to_1_mib() {
     let site = Site::new().await;
     let (most_of_strangers, most) = (16 * 1024, 1024 * 1024);
     let padded = |length: usize| {
@@ -88,7 +88,7 @@ async fn strangers_send_16_kib_and_others_1_mib() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn open_bodies_of_strangers_leave_room_for_people_who_are_signed_in() {
+async fn open_anonymous_bodies_leave_room_for_signed_in_people() {
     let site = Site::new().await;
     let mut open = Vec::new();
     let busy = loop {

@@ -182,7 +182,7 @@ impl Costs {
 }
 
 #[tokio::test]
-async fn no_body_costs_more_than_the_budget() {
+async fn body_parsing_stays_within_the_budget() {
     let site = Site::new().await;
     let mut costs = Costs(Vec::new());
     for (path, good) in Site::open_routes() {

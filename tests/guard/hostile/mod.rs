@@ -10,7 +10,7 @@ use keyward_test_support::hostile::{Outer, try_all, try_framings};
 use site::Site;
 
 #[test]
-fn nothing_on_the_list_comes_in() {
+fn hostile_requests_reach_no_handler() {
     let site = Site::start();
     try_all(site.address, &site.strong);
     assert_eq!(site.entered.all(), 0);
@@ -20,7 +20,7 @@ fn nothing_on_the_list_comes_in() {
 }
 
 #[test]
-fn no_request_hides_in_another() {
+fn requests_cannot_be_smuggled() {
     let site = Site::start();
     let came_in = try_framings(
         site.address,
@@ -51,7 +51,7 @@ fn nobody(path: &str) -> Vec<u8> {
 
 /// Who came in with one request is nobody in the next.
 #[test]
-fn requests_on_one_connection_are_judged_one_by_one() {
+fn requests_on_one_connection_are_judged_separately() {
     let site = Site::start();
     let strong = get("/admin/ping", &site.strong, "");
     let all =
@@ -77,7 +77,7 @@ fn requests_on_one_connection_are_judged_one_by_one() {
 
 /// What follows a refused request's headers is its body, whatever it looks like, and no request of its own.
 #[test]
-fn a_body_of_a_refused_request_is_no_request() {
+fn body_of_a_rejected_request_is_not_a_request() {
     let site = Site::start();
     let inside = get("/admin/ping", &site.strong, "");
     let head = format!("POST /admin/ping HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", inside.len());
@@ -95,7 +95,7 @@ fn a_body_of_a_refused_request_is_no_request() {
 
 /// Who is refused need not send a body, and the server does not wait for one.
 #[test]
-fn a_refusal_does_not_wait_for_the_body() {
+fn rejection_does_not_wait_for_the_body() {
     let site = Site::start();
     for headers in ["Content-Length: 1000000\r\n", "Transfer-Encoding: chunked\r\n"] {
         for begun in ["", "1"] {
@@ -108,7 +108,7 @@ fn a_refusal_does_not_wait_for_the_body() {
 }
 
 #[test]
-fn a_refused_client_is_not_asked_for_its_body() {
+fn rejected_client_gets_no_100_continue() {
     let site = Site::start();
     let ask = |authorization: &str| {
         let mut wire = site.connect();
@@ -126,7 +126,7 @@ fn a_refused_client_is_not_asked_for_its_body() {
 }
 
 #[test]
-fn a_socket_is_refused_before_it_is_one() {
+fn web_socket_is_rejected_before_the_upgrade() {
     let site = Site::start();
     let headers = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     let mut wire = site.connect();
@@ -141,7 +141,7 @@ fn a_socket_is_refused_before_it_is_one() {
 
 /// What is refused as a tunnel or another protocol stays HTTP: what a client sent on in good hope is read as requests, and judged.
 #[test]
-fn a_refused_tunnel_is_none() {
+fn rejected_tunnel_stays_http() {
     let site = Site::start();
     let socket = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
     let h2c = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n";
@@ -163,7 +163,7 @@ fn a_refused_tunnel_is_none() {
 
 /// A client that goes in the middle of anything costs nobody else anything.
 #[test]
-fn a_client_that_goes_is_let_go() {
+fn disconnecting_clients_leave_nothing_behind() {
     let site = Site::start();
     let whole = format!(
         "POST /admin/body HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Length: 5\r\n\r\nhalf",
@@ -208,7 +208,7 @@ fn http_2_is_judged_alike() {
 }
 
 #[test]
-fn odd_pseudo_headers_come_to_no_handler() {
+fn malformed_pseudo_headers_reach_no_handler() {
     let site = Site::start();
     let bearer = format!("Bearer {}", site.strong);
     let paths = [
@@ -300,7 +300,7 @@ type Odd = fn(&mut Two, &[(&str, &str)]) -> u32;
 
 /// What a stream's frames may not be (RFC 9113 sections 5 and 6), each with a credential that would let it in.
 #[test]
-fn odd_frames_come_to_no_handler() {
+fn malformed_frames_reach_no_handler() {
     let site = Site::start();
     let bearer = format!("Bearer {}", site.strong);
     let fields = [GET, HTTP, HOST, PING, ("authorization", &bearer)];
@@ -377,7 +377,7 @@ fn refused(site: &Site, fields: &[(&str, &str)]) {
 }
 
 #[test]
-fn streams_that_do_not_end_well_come_to_an_end() {
+fn aborted_streams_are_closed() {
     let site = Site::start();
     let bearer = format!("Bearer {}", site.strong);
     let authorization = ("authorization", bearer.as_str());

@@ -135,7 +135,7 @@ proptest! {
 
     /// For stored grants whatever they are: the token may exactly what its grants say and its owner may.
     #[test]
-    fn what_a_token_may_its_owner_may(
+    fn token_permissions_are_a_subset_of_the_owners(
         permissions in prop::collection::vec(permission(), 0..6),
         grants in prop::collection::vec(grant(), 0..5),
         rows in prop::collection::vec(row(), 1..5),
@@ -162,7 +162,7 @@ proptest! {
 
     /// A grant that passes the check is one whose every field the owner holds; and "all" needs all.
     #[test]
-    fn the_check_asks_for_every_field(permissions in prop::collection::vec(permission(), 0..6), grant in grant()) {
+    fn ceiling_check_covers_every_field(permissions in prop::collection::vec(permission(), 0..6), grant in grant()) {
         let holds = |field: &str| permissions.iter().any(|p| {
             p.action == grant.action && p.subject == grant.subject && p.fields.contains(field)
         });
@@ -177,7 +177,7 @@ proptest! {
 
     /// Chosen conditions narrow and never widen.
     #[test]
-    fn a_super_admins_token_keeps_its_chosen_conditions(grant in grant(), row in row()) {
+    fn token_of_a_super_admin_keeps_its_chosen_conditions(grant in grant(), row in row()) {
         let caller = principal(vec![grant.clone()], &Ceiling::Unlimited);
         let subject = grant.subject.as_ref().map(Subject::as_str);
         let decision = decide(&caller, grant.action.as_str(), subject);
@@ -186,7 +186,7 @@ proptest! {
 
     /// What is required together is no more than each, what is required as alternatives no less.
     #[test]
-    fn compound_requirements_are_what_their_parts_are(
+    fn compound_requirements_equal_the_combination_of_their_parts(
         permissions in prop::collection::vec(permission(), 0..6),
         row in row(),
     ) {
@@ -206,7 +206,7 @@ proptest! {
 
 /// A token as actor is never super admin, whatever its owner is.
 #[test]
-fn a_token_of_a_super_admin_has_its_grants_and_no_more() {
+fn token_of_a_super_admin_has_only_its_grants() {
     let caller = principal(vec![Grant::new("read")], &Ceiling::Unlimited);
     assert_eq!(decide(&caller, "read", None).verdict(), Verdict::Allowed);
     assert_eq!(decide(&caller, "update", None).verdict(), Verdict::Refused);
@@ -215,7 +215,7 @@ fn a_token_of_a_super_admin_has_its_grants_and_no_more() {
 
 /// A missing subject is no wildcard, neither way.
 #[test]
-fn subjects_match_exactly() {
+fn missing_resource_is_no_wildcard() {
     let with = principal(vec![Grant::new("read").on("article")], &Ceiling::Unlimited);
     let without = principal(vec![Grant::new("read")], &Ceiling::Unlimited);
     assert_eq!(with.verdict(&action("read")), Verdict::Refused);
@@ -225,7 +225,7 @@ fn subjects_match_exactly() {
 
 /// The same through real requests: each role's fields come under that role's conditions.
 #[tokio::test]
-async fn through_requests_fields_come_with_their_own_conditions() {
+async fn requests_keep_fields_with_the_conditions_of_their_role() {
     let world = World::new();
     let list = |auth: keyward::AdminAuth, decision: Decision| async move {
         let me = auth.owner().unwrap().0;

@@ -22,7 +22,7 @@ fn app<S: WriteStore>(world: &World<S>) -> App {
 }
 
 #[tokio::test]
-async fn each_kind_opens_its_own_groups_only() {
+async fn token_kind_opens_only_its_own_groups() {
     let world = World::new();
     let app = app(&world);
     let admin = world.editor().with("admin::webhooks.read").issue().await.secret;
@@ -40,7 +40,7 @@ async fn each_kind_opens_its_own_groups_only() {
 }
 
 #[tokio::test]
-async fn a_relabelled_secret_is_not_genuine() {
+async fn secret_with_another_prefix_is_invalid() {
     let world = World::new();
     let app = app(&world);
     let content = world.content(ContentAccess::FullAccess).await.secret;
@@ -50,7 +50,7 @@ async fn a_relabelled_secret_is_not_genuine() {
 }
 
 #[tokio::test]
-async fn a_content_token_may_what_its_type_says() {
+async fn content_token_may_do_what_its_type_allows() {
     let world = World::new();
     let app = world.guard(
         GuardedRouter::new().route("/api/find", action("api::article.article.find"), get(|| async {})).route(
@@ -71,7 +71,7 @@ async fn a_content_token_may_what_its_type_says() {
 }
 
 #[tokio::test]
-async fn the_public_may_what_is_public() {
+async fn anonymous_caller_may_do_public_actions_only() {
     let world =
         World::with(|b| b.group(keyward::Group::content("/open").public_actions(["api::article.article.find"])));
     let routes = |path: &str, a: &str| Router::new().route(path, get(|| async {})).layer(Require::new(action(a)));
@@ -85,7 +85,7 @@ async fn the_public_may_what_is_public() {
 
 /// Somebody changed the label in the database: the secret says what it was issued as.
 #[tokio::test]
-async fn a_relabelled_row_opens_nothing() {
+async fn row_with_another_kind_is_rejected() {
     for (issued, path) in [(Kind::Admin, "/admin/x"), (Kind::Session, "/admin/x"), (Kind::Content, "/api/x")] {
         for label in Kind::ALL {
             let (world, shim) = shim::world(|b| b);
@@ -131,7 +131,7 @@ async fn a_relabelled_row_opens_nothing() {
 
 /// A secret of the reference names no kind: the row alone says which group it opens.
 #[tokio::test]
-async fn a_token_of_the_reference_opens_the_groups_of_its_row_only() {
+async fn strapi_token_opens_only_the_groups_of_its_row() {
     let salt = || ReferenceSalt::new("saltysaltysaltysalty").unwrap();
     let (world, shim) = shim::world(|b| b.reference_salt(salt()));
     let app = app(&world);

@@ -24,7 +24,7 @@ fn app<S: WriteStore>(world: &World<S>) -> App {
 const UNKNOWN: Reason = Reason::Invalid(Invalid::Unknown);
 
 #[tokio::test]
-async fn revoking_a_token() {
+async fn revoked_token_is_rejected_by_the_next_request() {
     let world = World::new();
     let app = app(&world);
     let key = world.editor().with("admin::webhooks.read").issue().await;
@@ -39,7 +39,7 @@ async fn revoking_a_token() {
 }
 
 #[tokio::test]
-async fn switching_an_owner_off_and_on() {
+async fn deactivated_owner_is_rejected_and_reactivated_owner_accepted_by_the_next_request() {
     let world = World::new();
     let app = app(&world);
     let key = world.editor().with("admin::webhooks.read").issue().await;
@@ -67,7 +67,7 @@ async fn sessions_of_a_deactivated_owner_do_not_revive() {
 }
 
 #[tokio::test]
-async fn changing_a_role_and_whom_it_is_given_to() {
+async fn role_changes_and_assignments_apply_to_the_next_request() {
     let world = World::new();
     let app = app(&world);
     let status = async |key: &Key| app.get("/admin/hooks").bearer(&key.secret).await.status.as_u16();
@@ -83,7 +83,7 @@ async fn changing_a_role_and_whom_it_is_given_to() {
 }
 
 #[tokio::test]
-async fn a_token_that_was_asked_for_too_early_works_once_it_exists() {
+async fn negative_cache_entry_is_dropped_when_the_token_is_issued() {
     let world = World::new();
     let app = app(&world);
     // The same seed makes the same secrets: ask for the next one before it is issued.
@@ -96,7 +96,7 @@ async fn a_token_that_was_asked_for_too_early_works_once_it_exists() {
 }
 
 #[tokio::test]
-async fn a_client_who_hangs_up_does_not_stop_the_change() {
+async fn disconnected_client_does_not_stop_the_change() {
     let world = World::new();
     let app = app(&world);
     let key = world.editor().with("admin::webhooks.read").issue().await;
@@ -117,7 +117,7 @@ async fn a_client_who_hangs_up_does_not_stop_the_change() {
 }
 
 #[tokio::test]
-async fn a_fill_that_is_older_than_a_revocation_does_not_revive() {
+async fn revoked_token_is_rejected_by_a_stale_cache_fill() {
     let (world, shim) = shim::world(|b| b);
     let app = app(&world);
     let key = world.editor().with("admin::webhooks.read").issue().await;
@@ -134,7 +134,7 @@ async fn a_fill_that_is_older_than_a_revocation_does_not_revive() {
 }
 
 #[tokio::test]
-async fn a_late_joiner_of_an_old_look_up_is_judged_by_the_new_state() {
+async fn request_that_joins_an_older_look_up_is_judged_by_the_new_state() {
     let (world, shim) = shim::world(|b| b);
     let app = app(&world);
     let key = world.editor().with("admin::webhooks.read").issue().await;
@@ -151,7 +151,7 @@ async fn a_late_joiner_of_an_old_look_up_is_judged_by_the_new_state() {
 }
 
 #[tokio::test]
-async fn a_long_response_learns_of_it() {
+async fn long_response_ends_after_a_revocation() {
     let world = World::new();
     let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
     let app = world.guard(GuardedRouter::new().route(
@@ -177,7 +177,7 @@ async fn a_long_response_learns_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_long_response_rests_on_what_its_handler_required_too() {
+async fn long_response_ends_when_a_handlers_requirement_is_lost() {
     let world = World::new();
     let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
     let app = world.guard(GuardedRouter::new().route(
@@ -201,7 +201,7 @@ async fn a_long_response_rests_on_what_its_handler_required_too() {
 
 /// The line goes dead at the commit: whoever rests on the change is asked about again, as it may have happened.
 #[tokio::test]
-async fn a_change_of_which_nobody_can_tell_counts_if_it_happened() {
+async fn uncertain_commit_that_happened_applies() {
     let (world, shim) = shim::world(|b| b);
     let app = app(&world);
     let key = world.editor().with("admin::webhooks.read").issue().await;
@@ -222,7 +222,7 @@ async fn a_change_of_which_nobody_can_tell_counts_if_it_happened() {
 
 /// Until it is known that it did not happen, nobody is let in by it; then all is as before.
 #[tokio::test(start_paused = true)]
-async fn a_change_of_which_nobody_can_tell_and_that_did_not_happen_ends_nothing() {
+async fn uncertain_commit_that_did_not_happen_changes_nothing() {
     let (world, shim) = shim::world(|b| b);
     let app = app(&world);
     let key = world.editor().issue().await;
@@ -233,7 +233,7 @@ async fn a_change_of_which_nobody_can_tell_and_that_did_not_happen_ends_nothing(
 }
 
 #[tokio::test]
-async fn a_revoked_token_is_asked_for_once() {
+async fn revoked_token_is_looked_up_once() {
     let (world, shim) = shim::world(|b| b);
     let app = app(&world);
     let key = world.editor().issue().await;
@@ -247,7 +247,7 @@ async fn a_revoked_token_is_asked_for_once() {
 }
 
 #[tokio::test]
-async fn what_is_remembered_as_absent_is_asked_for_again_after_five_seconds() {
+async fn negative_cache_entry_expires_after_five_seconds() {
     let (world, shim) = shim::world(|b| b);
     let app = app(&world);
     // The same seed makes the same secrets.
@@ -268,7 +268,7 @@ async fn what_is_remembered_as_absent_is_asked_for_again_after_five_seconds() {
 /// The owner's condition is looked up while a long response looks whether it still may. There it is revoked: after the look,
 /// and before the response waits for the next change.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_change_while_a_long_response_looks_is_not_lost() {
+async fn revocation_during_a_recheck_of_a_long_response_is_not_lost() {
     type Once = Option<Box<dyn FnOnce() + Send>>;
     let during: Arc<Mutex<Once>> = Arc::default();
     let hook = during.clone();

@@ -16,7 +16,7 @@ fn guarded() -> GuardedRouter {
 const BOUND: Duration = Duration::from_secs(2);
 
 #[tokio::test]
-async fn another_handle_on_the_same_store() {
+async fn change_through_another_handle_applies_within_the_bound() {
     let clock = Arc::new(ManualClock::default());
     let store = MemoryStore::with_clock(clock.clone());
     let (here, there) = (World::on(store.clone(), clock.clone(), |b| b), World::on(store, clock.clone(), |b| b));
@@ -31,7 +31,7 @@ async fn another_handle_on_the_same_store() {
 }
 
 #[tokio::test]
-async fn a_transaction_of_ones_own() {
+async fn change_in_a_host_transaction_applies_within_the_bound() {
     let world = World::new();
     let key = world.editor().issue().await;
     let app = world.guard(guarded());
@@ -44,7 +44,7 @@ async fn a_transaction_of_ones_own() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_again_is_a_503() {
+async fn entry_past_its_lease_is_503() {
     let clock = Arc::new(ManualClock::default());
     let shim = shim::Shim::new(MemoryStore::with_clock(clock.clone()));
     let world = World::on(shim.clone(), clock, |b| b);
@@ -59,7 +59,7 @@ async fn what_cannot_be_read_again_is_a_503() {
 }
 
 #[tokio::test]
-async fn bounds_that_leave_no_time_are_refused() {
+async fn bounds_too_short_to_poll_are_rejected() {
     let build = |limits: Limits| {
         let salt = keyward::Salt::parse(keyward::testing::SALT).unwrap();
         keyward::Keyward::builder(MemoryStore::default()).salt(salt).admin("/admin").limits(limits).build()
@@ -90,7 +90,7 @@ async fn bounds_that_leave_no_time_are_refused() {
 }
 
 #[tokio::test]
-async fn an_exclusive_store_is_asked_once() {
+async fn exclusive_store_is_read_once() {
     let (world, shim) = shim::world(|b| b);
     let key = world.editor().issue().await;
     let app = world.guard(guarded());

@@ -35,7 +35,7 @@ fn assert_hides(what: &str, shown: &str, hidden: &[String]) {
 }
 
 #[tokio::test]
-async fn not_in_logs_debug_errors_or_audit() {
+async fn secrets_are_not_in_logs_debug_errors_or_audit() {
     let (log, _guard) = log::capture();
 
     let (world, shim) = shim::world(|b| b.reference_salt(ReferenceSalt::new(REFERENCE).unwrap()));
@@ -89,7 +89,7 @@ async fn not_in_logs_debug_errors_or_audit() {
 
 /// Every public type that has seen a secret, a digest or a salt.
 #[tokio::test]
-async fn not_in_debug() {
+async fn secrets_are_not_in_debug_output() {
     let world = keyward::testing::World::with(|b| b.reference_salt(ReferenceSalt::new(REFERENCE).unwrap()));
     let seen = Arc::new(Mutex::new(Vec::new()));
     let shown = seen.clone();

@@ -6,7 +6,7 @@ use keyward::testing::World;
 use keyward::{ContentAccess, GuardedRouter, ReferenceSalt, authenticated};
 
 #[tokio::test]
-async fn byte_for_byte() {
+async fn rejections_are_byte_for_byte_alike() {
     let world = World::with(|b| b.reference_salt(ReferenceSalt::new("saltysaltysaltysalty").unwrap()));
     let ok = || get(|| async {});
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), ok()).route(
@@ -55,7 +55,7 @@ async fn byte_for_byte() {
 /// What is wrong with the form of the header is said, and nothing of what is in it: it is the same with a valid secret, which is not
 /// looked at.
 #[tokio::test]
-async fn a_wrong_form_is_named_alike_whatever_it_holds() {
+async fn malformed_header_is_described_alike_whatever_it_holds() {
     let world = World::new();
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let (valid, gone) = (world.super_admin().issue().await, world.super_admin().issue().await);
@@ -88,7 +88,7 @@ async fn a_wrong_form_is_named_alike_whatever_it_holds() {
 }
 
 #[tokio::test]
-async fn opaque_refusals_hide_expiry_and_deactivation_too() {
+async fn opaque_rejections_hide_expiry_and_deactivation() {
     let world = World::with(keyward::Builder::opaque_refusals);
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let unknown = app.get("/admin/x").header(AUTHORIZATION, "Bearer nope").await;
@@ -100,7 +100,7 @@ async fn opaque_refusals_hide_expiry_and_deactivation_too() {
 }
 
 #[tokio::test]
-async fn opaque_refusals_hide_that_the_owner_is_inactive() {
+async fn opaque_rejections_hide_an_inactive_owner() {
     let world = World::with(keyward::Builder::opaque_refusals);
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let unknown = app.get("/admin/x").header(AUTHORIZATION, "Bearer nope").await;

@@ -41,7 +41,7 @@ impl Ran {
 }
 
 #[tokio::test]
-async fn the_guarded_router_runs_no_handler_before_its_requirement() {
+async fn guarded_router_runs_no_handler_before_its_requirement() {
     let (world, ran) = (World::new(), Ran::default());
     let guarded = GuardedRouter::new()
         .route("/admin/x", action("x.read"), ran.handler())
@@ -67,7 +67,7 @@ async fn the_guarded_router_runs_no_handler_before_its_requirement() {
 }
 
 #[tokio::test]
-async fn its_404_and_405_are_guarded_too() {
+async fn router_404_and_405_are_guarded() {
     let world = World::new();
     let app = world.guard(
         GuardedRouter::new()
@@ -89,7 +89,7 @@ async fn its_404_and_405_are_guarded_too() {
 }
 
 #[tokio::test]
-async fn a_method_routers_own_fallback_is_guarded_with_it() {
+async fn method_router_fallback_is_guarded() {
     let (world, ran) = (World::new(), Ran::default());
     let handler = get(|| async {}).fallback_service(ran.handler());
     let app = world.guard(GuardedRouter::new().route("/admin/x", action("x.read"), handler));
@@ -117,7 +117,7 @@ async fn each_method_of_a_path_has_its_own_requirement() {
 }
 
 #[tokio::test]
-async fn no_header_makes_another_request_of_it() {
+async fn headers_do_not_override_method_or_path() {
     let (world, ran) = (World::new(), Ran::default());
     let routes = GuardedRouter::new()
         .route("/admin/x", action("x.read"), get(|| async {}))
@@ -148,7 +148,7 @@ async fn no_header_makes_another_request_of_it() {
 }
 
 #[tokio::test]
-async fn outside_every_group_nothing_is_seen() {
+async fn paths_outside_every_group_are_404() {
     let (world, ran) = (World::new(), Ran::default());
     let app = world.wrap(Router::new().fallback_service(ran.handler()));
     let key = world.super_admin().issue().await.secret;
@@ -161,7 +161,7 @@ async fn outside_every_group_nothing_is_seen() {
 }
 
 #[tokio::test]
-async fn ambiguous_paths_are_refused_in_every_group_and_outside() {
+async fn ambiguous_paths_are_rejected_inside_and_outside_groups() {
     let (world, ran) = (World::new(), Ran::default());
     let app = world.wrap(Router::new().fallback_service(ran.handler()));
     let key = world.super_admin().issue().await.secret;
@@ -187,7 +187,7 @@ async fn ambiguous_paths_are_refused_in_every_group_and_outside() {
 }
 
 #[tokio::test]
-async fn a_forgotten_guard_withholds_the_response() {
+async fn forgotten_requirement_withholds_the_response() {
     let (world, ran) = (World::new(), Ran::default());
     let app = world.wrap(Router::new().route("/admin/x", ran.handler()).route("/api/x", ran.handler()));
     let admin = world.super_admin().issue().await.secret;
@@ -202,7 +202,7 @@ async fn a_forgotten_guard_withholds_the_response() {
 }
 
 #[tokio::test]
-async fn an_ignored_decision_withholds_the_response() {
+async fn ignored_decision_withholds_the_response() {
     let world = World::new();
     let requirement = || action("read").on("article");
     let app = world.guard(
@@ -231,7 +231,7 @@ async fn an_ignored_decision_withholds_the_response() {
 }
 
 #[tokio::test]
-async fn what_is_required_whole_runs_no_handler_for_a_part() {
+async fn full_requirement_runs_no_handler_for_a_partial_decision() {
     let (world, ran) = (World::new(), Ran::default());
     let requirement = || action("update").on_param("uid").whole();
     let app = world.guard(GuardedRouter::new().route("/admin/{uid}", requirement(), ran.handler()));
@@ -244,7 +244,7 @@ async fn what_is_required_whole_runs_no_handler_for_a_part() {
 }
 
 #[tokio::test]
-async fn a_layer_of_the_guarded_router_stands_outside_its_requirements() {
+async fn guarded_router_layers_run_outside_its_requirements() {
     let (world, ran) = (World::new(), Ran::default());
     let seen = Ran::default();
     let layer = tower::util::MapRequestLayer::new(move |request: Request| {
@@ -258,7 +258,7 @@ async fn a_layer_of_the_guarded_router_stands_outside_its_requirements() {
 }
 
 #[tokio::test]
-async fn a_handler_can_require_for_itself() {
+async fn handler_can_check_its_own_requirement() {
     let world = World::new();
     async fn required(auth: Auth) -> Result<&'static str, NotAllowed> {
         auth.require(&action("x.read"))?;
@@ -280,7 +280,7 @@ async fn a_handler_can_require_for_itself() {
 }
 
 #[tokio::test]
-async fn requirements_of_several_layers_all_count() {
+async fn requirements_of_several_layers_all_apply() {
     let world = World::new();
     let routes = Router::new()
         .route("/admin/x", get(|| async {}).layer(Require::new(action("inner"))))
@@ -293,7 +293,7 @@ async fn requirements_of_several_layers_all_count() {
 }
 
 #[tokio::test]
-async fn a_subject_from_the_path_is_the_one_that_counts() {
+async fn resource_from_the_path_is_the_one_checked() {
     let (world, ran) = (World::new(), Ran::default());
     let requirement = action("read").on_param("uid");
     let nested = GuardedRouter::new().route("/types/{uid}", requirement.clone(), ran.handler());
@@ -308,7 +308,7 @@ async fn a_subject_from_the_path_is_the_one_that_counts() {
 }
 
 #[tokio::test]
-async fn under_nest_the_whole_path_counts() {
+async fn nested_routers_are_judged_by_the_full_path() {
     let (world, ran) = (World::new(), Ran::default());
     let gated = |routes: Router| routes.layer(world.keyward.layer());
     let inner = Router::new()
@@ -329,7 +329,7 @@ async fn under_nest_the_whole_path_counts() {
 }
 
 #[tokio::test]
-async fn a_path_that_was_rewritten_on_the_way_is_refused() {
+async fn rewritten_path_is_rejected() {
     let (world, ran) = (World::new(), Ran::default());
     async fn rewrite(mut request: Request, next: Next) -> Response {
         *request.uri_mut() = Uri::from_static("/secret");
@@ -345,7 +345,7 @@ async fn a_path_that_was_rewritten_on_the_way_is_refused() {
 }
 
 #[tokio::test]
-async fn a_prefix_that_a_middleware_strips_opens_nothing() {
+async fn prefix_stripped_by_a_middleware_opens_nothing() {
     let (world, ran) = (World::new(), Ran::default());
     async fn strip(mut request: Request, next: Next) -> Response {
         let rest = request.uri().path().strip_prefix("/public").unwrap_or("/").to_owned();
@@ -360,7 +360,7 @@ async fn a_prefix_that_a_middleware_strips_opens_nothing() {
 }
 
 #[tokio::test]
-async fn of_two_parameters_with_one_name_neither_is_believed() {
+async fn duplicate_path_parameters_are_rejected() {
     let (world, ran) = (World::new(), Ran::default());
     let items = GuardedRouter::new().route("/items/{uid}", action("read").on_param("uid"), ran.handler());
     let app = world.guard(GuardedRouter::new().nest("/admin/{uid}", items));
@@ -372,7 +372,7 @@ async fn of_two_parameters_with_one_name_neither_is_believed() {
 }
 
 #[tokio::test]
-async fn head_goes_where_get_goes() {
+async fn head_is_judged_like_get() {
     let ran = Ran::default();
     let world = World::with(|b| b.group(Group::admin("/api/keys").exact(Method::GET)));
     let app = world.guard(GuardedRouter::new().route("/api/keys", action("admin::keys.read"), ran.handler()));
@@ -384,7 +384,7 @@ async fn head_goes_where_get_goes() {
 }
 
 #[tokio::test]
-async fn a_public_route_in_a_protected_group_does_not_run() {
+async fn public_route_in_a_protected_group_does_not_run() {
     let (world, ran) = (World::new(), Ran::default());
     let app = world.guard(
         GuardedRouter::new()
@@ -400,7 +400,7 @@ async fn a_public_route_in_a_protected_group_does_not_run() {
 }
 
 #[tokio::test]
-async fn what_a_handler_requires_is_required_whole_unless_it_takes_the_decision() {
+async fn handler_requirement_is_full_unless_it_takes_the_decision() {
     let world = World::new();
     async fn whole(auth: Auth) -> Result<&'static str, NotAllowed> {
         auth.require(&action("read").on("article"))?;
@@ -417,7 +417,7 @@ async fn what_a_handler_requires_is_required_whole_unless_it_takes_the_decision(
 }
 
 #[tokio::test]
-async fn requirements_that_allow_nothing_together_are_not_met() {
+async fn contradictory_requirements_are_not_met() {
     let (world, ran) = (World::new(), Ran::default());
     let both = keyward::all_of(["read", "update"].map(|a| action(a).on("article")));
     let app = world.guard(GuardedRouter::new().route("/admin/x", both, ran.handler()));
@@ -428,7 +428,7 @@ async fn requirements_that_allow_nothing_together_are_not_met() {
 }
 
 #[tokio::test]
-async fn nobody_is_not_told_of_a_scope() {
+async fn anonymous_rejection_names_no_scope() {
     let world = World::new();
     let app = world.guard(GuardedRouter::new().route("/api/x", action("api::x.find"), get(|| async {})));
     let anonymous = app.get("/api/x").await;
@@ -441,7 +441,7 @@ async fn nobody_is_not_told_of_a_scope() {
 }
 
 #[tokio::test]
-async fn a_shadowing_route_is_judged_by_the_group_of_its_path() {
+async fn shadowing_route_is_judged_by_the_group_of_its_path() {
     let ran = Ran::default();
     let world = World::with(|b| b.group(Group::public("/admin/assets").shadowing()));
     let app = world.wrap(Router::new().route("/{*rest}", ran.handler()).route("/admin/{x}", ran.handler()));
@@ -453,7 +453,7 @@ async fn a_shadowing_route_is_judged_by_the_group_of_its_path() {
 }
 
 #[tokio::test]
-async fn cors_goes_outside_and_preflights_are_judged_inside() {
+async fn preflights_need_a_cors_layer_outside_the_gate() {
     let world = World::new();
     let guarded = || GuardedRouter::new().route("/admin/x", action("x"), post(|| async {}));
     let preflight = |app: &App| {
@@ -468,7 +468,7 @@ async fn cors_goes_outside_and_preflights_are_judged_inside() {
 }
 
 #[tokio::test]
-async fn every_answer_of_a_protected_group_is_kept_out_of_caches() {
+async fn responses_of_protected_groups_are_not_cacheable() {
     let world = World::new();
     let cached = || async { ([(header::CACHE_CONTROL, "public, max-age=600"), (header::VARY, "accept")], "x") };
     let app = world
@@ -481,7 +481,7 @@ async fn every_answer_of_a_protected_group_is_kept_out_of_caches() {
 }
 
 #[tokio::test]
-async fn extractors_name_their_caller_and_fail_where_there_is_none() {
+async fn extractors_return_the_caller_or_fail() {
     let world = World::new();
     async fn who(admin: Option<AdminAuth>, content: Option<ContentAuth>, any: Option<Auth>) -> String {
         if let Some(auth) = &any {
@@ -509,7 +509,7 @@ async fn extractors_name_their_caller_and_fail_where_there_is_none() {
 
 /// What was refused once stays refused, whatever else was met.
 #[tokio::test]
-async fn a_refusal_that_a_handler_swallows_counts_more_than_a_layer_that_passed() {
+async fn rejection_swallowed_by_a_handler_still_applies() {
     let world = World::new();
     async fn swallowed(auth: Auth) -> &'static str {
         let _ = auth.require(&action("inner"));
@@ -526,7 +526,7 @@ async fn a_refusal_that_a_handler_swallows_counts_more_than_a_layer_that_passed(
 }
 
 #[tokio::test]
-async fn the_decision_is_what_all_layers_allow() {
+async fn decision_is_the_intersection_of_all_layers() {
     let world = World::new();
     let (some, all) = (action("read").on("article"), action("plain"));
     let decides = || {
@@ -554,7 +554,7 @@ async fn the_decision_is_what_all_layers_allow() {
 }
 
 #[tokio::test]
-async fn a_403_is_kept_out_of_caches() {
+async fn forbidden_responses_are_not_cacheable() {
     let world = World::with(|b| b.group(Group::pages("/admin/pages", "sid", "/admin/login")));
     let app = world.wrap(
         Router::new()
@@ -576,7 +576,7 @@ async fn a_403_is_kept_out_of_caches() {
 }
 
 #[tokio::test]
-async fn a_forgotten_guard_is_logged_once_a_minute() {
+async fn forgotten_requirement_is_logged_once_a_minute() {
     let (log, _guard) = log::capture();
     let (world, ran) = (World::new(), Ran::default());
     let app = world.wrap(Router::new().fallback_service(ran.handler()));
@@ -596,7 +596,7 @@ async fn a_forgotten_guard_is_logged_once_a_minute() {
 }
 
 #[tokio::test]
-async fn of_very_many_forgotten_guards_it_is_said_once_that_there_are_more() {
+async fn log_of_forgotten_requirements_is_bounded() {
     let (log, _guard) = log::capture();
     let world = World::new();
     let app = world.wrap(Router::new().fallback(async || {}));
@@ -617,7 +617,7 @@ async fn of_very_many_forgotten_guards_it_is_said_once_that_there_are_more() {
 /// Also if meanwhile nobody has the gate any more, as when a server stops. All that is missing then is the line in the log, which is
 /// how it shows here that the gate is gone: a request that is under way does not keep it.
 #[tokio::test]
-async fn a_response_that_outlives_its_gate_is_withheld_all_the_same() {
+async fn unguarded_response_is_withheld_after_the_gate_is_dropped() {
     let (log, _guard) = log::capture();
     let mut withheld = Vec::new();
     for outlives in [false, true] {

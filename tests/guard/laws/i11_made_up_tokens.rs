@@ -18,7 +18,7 @@ fn made_up(entropy: &dyn Entropy) -> String {
 }
 
 #[tokio::test]
-async fn of_our_format_they_cost_no_read() {
+async fn made_up_keyward_tokens_cost_no_read() {
     let (world, shim) = shim::world(|b| b);
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let entropy = SeededEntropy::new(99);
@@ -30,7 +30,7 @@ async fn of_our_format_they_cost_no_read() {
 }
 
 #[tokio::test]
-async fn of_the_reference_they_evict_no_valid_principal() {
+async fn made_up_strapi_tokens_evict_no_valid_principal() {
     let mut limits = Limits::default();
     (limits.cache_bytes, limits.absent) = (1 << 20, 256);
     let (world, shim) =
@@ -58,7 +58,7 @@ async fn of_the_reference_they_evict_no_valid_principal() {
 }
 
 #[tokio::test]
-async fn of_the_reference_they_leave_room_for_valid_tokens() {
+async fn made_up_strapi_tokens_leave_room_for_valid_tokens() {
     let mut limits = Limits::default();
     (limits.queue, limits.lookup, limits.request) = (MINUTE, MINUTE, MINUTE);
     let reference = ReferenceSalt::new("saltysaltysaltysalty").unwrap();

@@ -6,7 +6,7 @@ use keyward::{GuardedRouter, Reason, Unavailable, authenticated};
 use std::future::IntoFuture;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_requests_one_read() {
+async fn concurrent_requests_share_one_read() {
     let (world, shim) = shim::world(|b| b);
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let key = world.super_admin().issue().await;
@@ -22,7 +22,7 @@ async fn ten_thousand_requests_one_read() {
 }
 
 #[tokio::test]
-async fn a_cancelled_leader_cancels_nobody() {
+async fn cancelled_request_cancels_no_other() {
     let (world, shim) = shim::world(|b| b);
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let key = world.super_admin().issue().await;
@@ -42,7 +42,7 @@ async fn a_cancelled_leader_cancels_nobody() {
 }
 
 #[tokio::test]
-async fn if_all_go_away_the_look_up_still_serves_the_next() {
+async fn look_up_without_waiters_serves_the_next_request() {
     let (world, shim) = shim::world(|b| b);
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let key = world.super_admin().issue().await;
@@ -57,7 +57,7 @@ async fn if_all_go_away_the_look_up_still_serves_the_next() {
 }
 
 #[tokio::test]
-async fn a_look_up_that_panics_leaves_its_place_to_the_next() {
+async fn panicking_look_up_is_repeated() {
     let (world, shim) = shim::world(|b| b);
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let key = world.super_admin().issue().await;

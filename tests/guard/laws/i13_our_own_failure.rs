@@ -9,7 +9,7 @@ use std::future::IntoFuture;
 use std::time::Duration;
 
 #[tokio::test]
-async fn an_error_is_a_503_and_is_forgotten() {
+async fn store_error_is_503_and_is_not_cached() {
     let (world, shim) = shim::world(|b| b);
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let key = world.super_admin().issue().await;
@@ -28,7 +28,7 @@ async fn an_error_is_a_503_and_is_forgotten() {
 }
 
 #[tokio::test]
-async fn people_see_a_page_that_says_so() {
+async fn store_error_is_a_page_for_people() {
     let (world, shim) = shim::world(|b| b.group(Group::pages("/admin/me", "sid", "/admin/login")));
     let app = world.guard(GuardedRouter::new().route("/admin/me", authenticated(), get(|| async {})));
     let key = world.super_admin().sign_in().await;
@@ -41,7 +41,7 @@ async fn people_see_a_page_that_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_store_is_a_503_in_time() {
+async fn silent_store_is_503_within_the_time_limit() {
     let (world, shim) = shim::world(|b| b.limits(Limits::default()));
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let key = world.super_admin().issue().await;
@@ -55,7 +55,7 @@ async fn a_silent_store_is_a_503_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn more_look_ups_than_there_is_room_for_are_a_503_in_time() {
+async fn look_ups_over_the_limit_are_503_within_the_time_limit() {
     let (world, shim) = shim::world(|b| b.limits(Limits::default()));
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let mut keys = Vec::new();
@@ -79,7 +79,7 @@ async fn more_look_ups_than_there_is_room_for_are_a_503_in_time() {
 }
 
 #[tokio::test]
-async fn a_change_that_fails_says_so_and_changes_nothing() {
+async fn failed_change_is_reported_and_changes_nothing() {
     let (world, shim) = shim::world(|b| b);
     let app = world.guard(GuardedRouter::new().route("/api/x", authenticated(), get(|| async {})));
     let key = world.content(ContentAccess::ReadOnly).await;
@@ -92,7 +92,7 @@ async fn a_change_that_fails_says_so_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn uses_that_cannot_be_written_are_written_later() {
+async fn failed_last_use_updates_are_retried() {
     let (world, shim) = shim::world(|b| b);
     let app = world.guard(GuardedRouter::new().route("/api/x", authenticated(), get(|| async {})));
     let key = world.content(ContentAccess::ReadOnly).await;
@@ -116,7 +116,7 @@ async fn uses_that_cannot_be_written_are_written_later() {
 }
 
 #[tokio::test]
-async fn a_reload_within_the_minute_notes_no_second_use() {
+async fn reload_within_a_minute_records_no_second_use() {
     let (world, shim) = shim::world(|b| b);
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let [written, pending] = [world.editor().issue().await, world.editor().issue().await];
@@ -142,7 +142,7 @@ async fn a_reload_within_the_minute_notes_no_second_use() {
 }
 
 #[tokio::test]
-async fn a_use_while_uses_are_written_is_written_next() {
+async fn last_use_during_a_write_is_written_next() {
     let (world, shim) = shim::world(|b| b);
     let app = world.guard(GuardedRouter::new().route("/api/x", authenticated(), get(|| async {})));
     let key = world.content(ContentAccess::ReadOnly).await;

@@ -47,7 +47,7 @@ impl House {
 }
 
 #[tokio::test]
-async fn new_keys() {
+async fn new_secret_is_shown_when_the_store_fails_after_commit() {
     let house = House::new().await;
     let root = house.world.super_admin().sign_in().await;
     for (who, number) in [(&root, 0), (&house.editor, 1)] {
@@ -88,7 +88,7 @@ async fn new_keys() {
 }
 
 #[tokio::test]
-async fn invitations() {
+async fn invitation_is_shown_when_the_store_fails_after_commit() {
     let house = House::new().await;
     let root = house.world.super_admin().sign_in().await;
     let made = house.app.post("/admin/users").json(&json!({"email": "new@example.test", "roles": [1]}));
@@ -113,7 +113,7 @@ async fn invitations() {
 }
 
 #[tokio::test]
-async fn sessions() {
+async fn session_is_shown_when_the_store_fails_after_commit() {
     let (world, shim) = shim::world(|builder| builder.api());
     let app = world.guard(api::router(&world.keyward));
     let editor = world.editor().sign_in().await;
@@ -131,7 +131,7 @@ async fn sessions() {
 
 /// What is done is told as done, also where nothing would be lost.
 #[tokio::test]
-async fn what_is_done_is_no_failure() {
+async fn committed_change_succeeds_when_the_store_fails_after_commit() {
     let house = House::new().await;
     let root = house.world.super_admin().sign_in().await;
     let (token, person) = (house.world.super_admin().issue().await.token, house.world.editor().sign_in().await.owner());
@@ -154,7 +154,7 @@ async fn what_is_done_is_no_failure() {
 }
 
 #[tokio::test]
-async fn what_is_asked_after_it_is_a_503() {
+async fn next_request_is_503_while_the_store_fails() {
     let house = House::new().await;
     let token = house.world.content(ContentAccess::ReadOnly).await.token;
     let root = house.world.super_admin().sign_in().await;

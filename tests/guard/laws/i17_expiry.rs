@@ -12,7 +12,7 @@ use tokio::time::timeout;
 const MINUTE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
-async fn a_token_expires_on_time_whatever_store_and_wall_clock_do() {
+async fn cached_token_expires_on_time_despite_store_and_wall_clock() {
     let (world, shim) = shim::world(|b| b);
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let key = world.super_admin().for_time(7 * 24 * 60 * MINUTE).issue().await;
@@ -30,7 +30,7 @@ async fn a_token_expires_on_time_whatever_store_and_wall_clock_do() {
 }
 
 #[tokio::test]
-async fn the_wall_clock_does_not_expire_a_cached_token_early() {
+async fn wall_clock_jump_does_not_expire_a_cached_token_early() {
     let (world, _) = shim::world(|b| b);
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let key = world.super_admin().for_time(60 * MINUTE).issue().await;
@@ -40,7 +40,7 @@ async fn the_wall_clock_does_not_expire_a_cached_token_early() {
 }
 
 #[tokio::test]
-async fn an_idle_session_is_asked_about_again_before_it_is_refused() {
+async fn idle_session_is_reloaded_before_it_is_rejected() {
     let (world, shim) = shim::world(|b| b);
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let session = world.super_admin().sign_in().await;
@@ -68,7 +68,7 @@ async fn an_idle_session_is_asked_about_again_before_it_is_refused() {
 }
 
 #[tokio::test]
-async fn a_session_in_use_still_ends_when_its_life_is_over() {
+async fn session_in_use_ends_at_its_lifespan() {
     let (world, _) = shim::world(|b| b);
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let session = world.super_admin().sign_in().await;
@@ -80,7 +80,7 @@ async fn a_session_in_use_still_ends_when_its_life_is_over() {
 }
 
 #[tokio::test]
-async fn what_is_over_is_over_whoever_it_belonged_to() {
+async fn expiry_is_reported_before_an_inactive_owner() {
     let (world, _) = shim::world(|b| b);
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let key = world.editor().for_time(60 * MINUTE).issue().await;
@@ -92,7 +92,7 @@ async fn what_is_over_is_over_whoever_it_belonged_to() {
 
 /// How long a token still lives is counted from before the store was asked.
 #[tokio::test]
-async fn a_slow_answer_of_the_store_lengthens_no_life() {
+async fn slow_store_does_not_extend_a_lifespan() {
     let (world, shim) = shim::world(|b| b);
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let key = world.super_admin().for_time(60 * MINUTE).issue().await;
@@ -111,7 +111,7 @@ async fn a_slow_answer_of_the_store_lengthens_no_life() {
 }
 
 #[tokio::test]
-async fn a_session_past_its_idle_time_is_looked_at_again_five_seconds_later() {
+async fn idle_session_is_reloaded_after_five_seconds() {
     let (world, shim) = shim::world(|b| b);
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let session = world.super_admin().sign_in().await;
@@ -128,7 +128,7 @@ async fn a_session_past_its_idle_time_is_looked_at_again_five_seconds_later() {
 }
 
 #[tokio::test]
-async fn a_session_past_its_idle_time_is_not_looked_at_for_every_request() {
+async fn idle_session_is_not_reloaded_for_every_request() {
     let (world, shim) = shim::world(|b| b);
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let session = world.super_admin().sign_in().await;
@@ -144,7 +144,7 @@ async fn a_session_past_its_idle_time_is_not_looked_at_for_every_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_long_response_ends_with_its_token() {
+async fn long_response_ends_when_its_token_expires() {
     let (world, _) = shim::world(|b| b);
     let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
     let app = world.guard(GuardedRouter::new().route(

@@ -343,7 +343,7 @@ impl Loss {
 }
 
 #[tokio::test]
-async fn a_parked_request_changes_nothing_once_its_credential_is_lost() {
+async fn stalled_request_changes_nothing_after_its_credential_is_revoked() {
     let routes = requests(&Scene::new().await).len();
     let mut tried = 0;
     for (of_token, losses) in [(false, &Loss::OF_SESSION[..]), (true, &Loss::OF_TOKEN[..])] {
@@ -380,7 +380,7 @@ async fn a_parked_request_changes_nothing_once_its_credential_is_lost() {
 }
 
 #[tokio::test]
-async fn a_parked_request_goes_on_while_its_credential_is_valid() {
+async fn stalled_request_succeeds_while_its_credential_is_valid() {
     for i in 0..requests(&Scene::new().await).len() {
         let scene = Scene::new().await;
         let sent = requests(&scene).swap_remove(i);
@@ -399,7 +399,7 @@ async fn a_parked_request_goes_on_while_its_credential_is_valid() {
 }
 
 #[tokio::test]
-async fn a_parked_content_request_changes_nothing_once_its_token_is_lost() {
+async fn stalled_content_request_changes_nothing_after_its_token_is_revoked() {
     for loss in Loss::OF_CONTENT {
         let scene = Scene::new().await;
         let new = NewContentToken::new("short", ContentAccess::FullAccess);
@@ -425,7 +425,7 @@ async fn a_parked_content_request_changes_nothing_once_its_token_is_lost() {
 }
 
 #[tokio::test]
-async fn a_handler_learns_before_long_work_that_its_credential_is_lost() {
+async fn handler_can_check_its_credential_before_long_work() {
     for loss in Loss::OF_TOKEN {
         let scene = Scene::new().await;
         let go = Arc::new(tokio::sync::Notify::new());
@@ -457,7 +457,7 @@ async fn a_handler_learns_before_long_work_that_its_credential_is_lost() {
 /// The transaction judges by itself, whatever the gate has seen: each change that a service makes for an actor whose credential was
 /// lost after the request began.
 #[tokio::test]
-async fn a_change_commits_only_while_the_credential_is_valid() {
+async fn change_commits_only_while_the_credential_is_valid() {
     for (of_token, losses) in [(false, &Loss::OF_SESSION[..]), (true, &Loss::OF_TOKEN[..])] {
         for loss in losses {
             let scene = Scene::new().await;
@@ -522,7 +522,7 @@ async fn changes(scene: &Scene, actor: &AdmittedActor) -> Vec<(&'static str, Opt
 
 /// A token that was leaked: its thief parks a regeneration, the owner regenerates, and the owner's secret stays the only one.
 #[tokio::test]
-async fn a_regenerated_secret_regenerates_nothing() {
+async fn replaced_secret_cannot_regenerate_its_token() {
     let scene = Scene::new().await;
     let request =
         Request::post("/admin/actor").header(AUTHORIZATION, format!("Bearer {}", scene.token.secret.expose()));
@@ -540,7 +540,7 @@ async fn a_regenerated_secret_regenerates_nothing() {
 
 /// A permission that was narrowed to some rows is not the one that admitted the request.
 #[tokio::test]
-async fn a_narrowed_permission_commits_nothing() {
+async fn narrowed_permission_commits_nothing() {
     let scene = Scene::new().await;
     let request =
         Request::post("/admin/actor").header(AUTHORIZATION, format!("Bearer {}", scene.person.secret.expose()));

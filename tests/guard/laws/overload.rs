@@ -61,7 +61,7 @@ fn retry_after(answer: &Answer) -> &str {
 }
 
 #[tokio::test(start_paused = true)]
-async fn unknown_tokens_fill_their_lane_and_known_ones_get_through() {
+async fn unknown_tokens_do_not_delay_known_ones() {
     let (world, shim, app) = world(|b| b);
     let key = world.editor().issue().await;
     app.get("/admin/x").bearer(&key.secret).await.assert_ok();
@@ -97,7 +97,7 @@ async fn unknown_tokens_fill_their_lane_and_known_ones_get_through() {
 }
 
 #[tokio::test]
-async fn a_spent_budget_is_answered_429_and_a_valid_token_is_let_in() {
+async fn spent_budget_is_429_and_a_valid_token_is_accepted() {
     let (world, _, app) = world(with_budget(30));
     let [used, new] = [world.super_admin().issue().await.secret, world.super_admin().issue().await.secret];
     app.get("/admin/x").bearer(&used).await.assert_ok();
@@ -122,7 +122,7 @@ async fn a_spent_budget_is_answered_429_and_a_valid_token_is_let_in() {
 }
 
 #[tokio::test]
-async fn what_costs_no_read_does_not_count() {
+async fn rejections_without_a_read_do_not_count() {
     let (_, shim, app) = world(with_budget(5));
     let mut secrets = made_up();
     let unknown = secrets.next().unwrap();
@@ -140,7 +140,7 @@ async fn what_costs_no_read_does_not_count() {
 }
 
 #[tokio::test]
-async fn the_store_failing_does_not_count() {
+async fn store_errors_do_not_count() {
     let (_, shim, app) = world(with_budget(0));
     shim.fail(true);
     let mut secrets = made_up();
@@ -152,7 +152,7 @@ async fn the_store_failing_does_not_count() {
 
 /// I9 over the budget.
 #[tokio::test]
-async fn over_the_budget_all_invalid_credentials_answer_alike() {
+async fn invalid_credentials_over_the_budget_answer_alike() {
     let (world, _, app) =
         world(|b| with_budget(5)(b.reference_salt(ReferenceSalt::new("saltysaltysaltysalty").unwrap())));
     let mut secrets = made_up();
@@ -186,7 +186,7 @@ async fn over_the_budget_all_invalid_credentials_answer_alike() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn over_the_budget_a_flood_takes_no_turns_from_others() {
+async fn flood_over_the_budget_takes_no_reads_from_others() {
     let (world, shim, app) = world(with_budget(5));
     let [mine, shared] = [world.super_admin().issue().await.secret, world.super_admin().issue().await.secret];
     let mut secrets = made_up();
@@ -225,7 +225,7 @@ async fn over_the_budget_a_flood_takes_no_turns_from_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn over_the_budget_a_valid_token_waits_its_turn() {
+async fn valid_token_over_the_budget_waits_its_turn() {
     let (world, shim, app) = world(with_budget(5));
     let valid = world.super_admin().issue().await.secret;
     let mut secrets = made_up();
@@ -244,7 +244,7 @@ async fn over_the_budget_a_valid_token_waits_its_turn() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn over_the_budget_a_known_token_waits_for_nobody() {
+async fn cached_token_over_the_budget_does_not_wait() {
     let (world, shim, app) = world(with_budget(5));
     let key = world.editor().issue().await;
     app.get("/admin/x").peer(FLOOD).bearer(&key.secret).await.assert_ok();
@@ -265,7 +265,7 @@ async fn over_the_budget_a_known_token_waits_for_nobody() {
 }
 
 #[tokio::test]
-async fn behind_a_trusted_proxy_whom_it_asks_for_counts() {
+async fn budget_is_per_client_behind_a_trusted_proxy() {
     let forwarded_for = || http::HeaderName::from_static("x-forwarded-for");
     let proxies = ["10.0.0.0/8"];
     let (world, shim, app) = world(|b| with_budget(3)(b.trusted_proxies(proxies, ProxyHeader::XForwardedFor)));
@@ -293,7 +293,7 @@ async fn behind_a_trusted_proxy_whom_it_asks_for_counts() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_is_none_is_named_when_building() {
+async fn invalid_proxy_fails_the_build_and_is_named() {
     let builder = keyward::Keyward::builder(keyward::MemoryStore::default()).salt(Salt::parse(SALT).unwrap());
     let error = builder.trusted_proxies(["10.0.0.0/8", "10.0.0/8"], ProxyHeader::Forwarded).build().unwrap_err();
     assert!(error.to_string().contains("\"10.0.0/8\""), "{error}");

@@ -54,7 +54,7 @@ fn heartbeat() -> PostgresOptions {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replica_is_no_store_and_renews_no_lease() {
+async fn replica_is_rejected_and_renews_no_lease() {
     let Some(pair) = Pair::start() else { return };
     let told = told(&PostgresStore::connect(pair.replica.url()).await.unwrap_err());
     assert!(told.contains("replica in recovery") && told.contains("primary"), "{told}");
@@ -79,7 +79,7 @@ async fn a_replica_is_no_store_and_renews_no_lease() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_old_primary_whose_replica_took_over_lets_nobody_in() {
+async fn former_primary_is_503_after_failover() {
     let Some(pair) = Pair::synchronous().await else { return };
     // However little the role cares.
     by_hand(pair.primary.url(), "ALTER ROLE keyward SET synchronous_commit = off").await;
@@ -117,19 +117,19 @@ async fn an_old_primary_whose_replica_took_over_lets_nobody_in() {
 
 /// The primary dies.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replica_takes_over_from_a_dead_primary() {
+async fn failover_from_a_dead_primary() {
     fail_over(Older::End).await;
 }
 
 /// The primary cannot be reached any more, and nobody hears that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replica_takes_over_from_a_silent_primary() {
+async fn failover_from_a_silent_primary() {
     fail_over(Older::FallSilent).await;
 }
 
 /// The primary lives, and does not know that it is none any more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replica_takes_over_from_a_living_primary() {
+async fn failover_from_a_running_primary() {
     fail_over(Older::Stay).await;
 }
 
@@ -195,7 +195,7 @@ async fn fail_over(older: Older) {
 
 /// Who waits for an answer of the old primary, which never comes, is told when the address leads to the new one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_asked_of_a_primary_that_fell_silent_ends() {
+async fn queries_to_a_silent_primary_end() {
     let Some(pair) = Pair::start() else { return };
     let proxy = Proxy::to(pair.primary.url()).await;
     let node = Node::on(&proxy.url(pair.primary.url())).await;
@@ -244,7 +244,7 @@ async fn until_it_can(node: &Node, name: &str) -> IssuedToken {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_behind_begins_an_era() {
+async fn server_that_is_behind_starts_an_era() {
     let Some(pair) = Pair::start() else { return };
     let proxy = Proxy::to(pair.primary.url()).await;
     let node = Node::on(&proxy.url(pair.primary.url())).await;

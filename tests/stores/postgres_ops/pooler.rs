@@ -15,7 +15,7 @@ fn options() -> PostgresOptions {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_contract_holds() {
+async fn store_contract_holds_behind_a_pooler() {
     let Some(pooler) = Pooler::start("transaction") else { return };
     contract::run(async || {
         let url = pooler.url(&postgres::create_database().await.unwrap());
@@ -25,7 +25,7 @@ async fn the_contract_holds() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nodes_see_one_another_and_go_on_when_it_was_killed() {
+async fn nodes_recover_after_the_pooler_is_killed() {
     let Some(mut pooler) = Pooler::start("transaction") else { return };
     let url = pooler.url(&postgres::create_database().await.unwrap());
     let (one, two) = (Node::with(&url, options()).await, Node::with(&url, options()).await);
@@ -66,7 +66,7 @@ async fn nodes_see_one_another_and_go_on_when_it_was_killed() {
 }
 
 #[tokio::test]
-async fn who_forgets_to_say_so_is_told() {
+async fn undeclared_transaction_pooler_is_explained() {
     for in_turn in [true, false] {
         let Some(pooler) = Pooler::start_with("transaction", in_turn) else { return };
         let url = pooler.url(&postgres::create_database().await.unwrap());
@@ -79,7 +79,7 @@ async fn who_forgets_to_say_so_is_told() {
 
 /// Where each client has a session of its own, there is nothing to say.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pooler_of_sessions_is_as_good_as_none() {
+async fn session_pooler_needs_no_declaration() {
     let Some(pooler) = Pooler::start("session") else { return };
     let url = pooler.url(&postgres::create_database().await.unwrap());
     let (one, two) = (Node::on(&url).await, Node::on(&url).await);
@@ -91,7 +91,7 @@ async fn a_pooler_of_sessions_is_as_good_as_none() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_is_led_to_one_later_without_having_said_so_reads_no_log_through_it() {
+async fn undeclared_pooler_after_connecting_renews_no_lease() {
     // The session that was used last is given to whoever comes next, so nearly everything works by luck.
     let Some(pooler) = Pooler::start_with("transaction", false) else { return };
     let database = postgres::create_database().await.unwrap();

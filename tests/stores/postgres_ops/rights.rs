@@ -60,7 +60,7 @@ async fn refusal(url: &str, options: PostgresOptions) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_steps_of_the_guide_are_enough_and_each_is_missed() {
+async fn privileges_of_the_guide_are_sufficient_and_necessary() {
     let Some(roles) = Roles::new().await else { return };
     roles.step(0).await;
     let (service, schema) = (roles.name("kw_service"), "\"keyward\"");
@@ -98,7 +98,7 @@ async fn the_steps_of_the_guide_are_enough_and_each_is_missed() {
 
 /// A release that has something to migrate tells whom to start it as.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_may_not_migrate_is_told_who_may() {
+async fn missing_migration_privilege_names_the_role_that_has_it() {
     let Some(roles) = Roles::new().await else { return };
     roles.step(0).await;
     PostgresStore::connect_with(&roles.url("kw_migrate"), options()).await.unwrap().close().await;
@@ -120,7 +120,7 @@ async fn who_may_not_migrate_is_told_who_may() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_may_make_neither_schema_nor_tables_is_told_what_to_grant() {
+async fn missing_create_privilege_names_the_grant() {
     let Some(roles) = Roles::new().await else { return };
     roles.step(0).await;
     by_hand(&roles.url, "REVOKE CREATE ON SCHEMA public FROM PUBLIC").await;
@@ -134,7 +134,7 @@ async fn who_may_make_neither_schema_nor_tables_is_told_what_to_grant() {
 
 /// Tables that the role may not see are not taken for none.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tables_in_a_schema_that_may_not_be_used_are_not_made_elsewhere() {
+async fn tables_in_an_inaccessible_schema_are_not_recreated_elsewhere() {
     let Some(roles) = Roles::new().await else { return };
     roles.step(0).await;
     PostgresStore::connect_with(&roles.url("kw_migrate"), options()).await.unwrap().close().await;

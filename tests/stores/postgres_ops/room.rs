@@ -15,7 +15,7 @@ const SESSIONS: &str = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = cu
 /// However long the tables are locked and however many ask, nobody is refused, and the server is not filled with sessions that
 /// nobody waits for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn look_ups_that_find_no_room_are_503_and_go_on_when_there_is_some() {
+async fn look_ups_without_a_connection_are_503_until_one_is_free() {
     let Some(url) = postgres::create_database().await else { return };
     let node = Arc::new(Node::with(&url, PostgresOptions::default().connections(4)).await);
     let cached = node.issue("cached").await;
@@ -63,7 +63,7 @@ async fn ask(node: Arc<Node>, key: Arc<IssuedToken>, locked: Arc<AtomicBool>) ->
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_without_room_is_a_503() {
+async fn server_without_free_connections_is_503() {
     let Some(url) = postgres::create_database().await else { return };
     let role = url.rsplit('/').next().unwrap().to_owned();
     by_hand(&url, &format!("CREATE ROLE {role} LOGIN; GRANT ALL ON SCHEMA public TO {role}")).await;
@@ -85,7 +85,7 @@ async fn a_server_without_room_is_a_503() {
 
 /// Somebody takes the epoch by hand and does not give it back. (One of our own that falls silent loses it: tests/postgres.rs.)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_writer_waits_5_seconds_for_the_epoch_and_leaves_nothing_behind() {
+async fn writer_waits_5_seconds_for_the_epoch_and_leaves_no_lock() {
     let Some(url) = postgres::create_database().await else { return };
     let node = Node::on(&url).await;
     let key = node.issue("ci").await;
@@ -111,7 +111,7 @@ async fn a_writer_waits_5_seconds_for_the_epoch_and_leaves_nothing_behind() {
 
 /// As many as there are connections that write: who was given up keeps none of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn writers_that_stop_waiting_for_the_epoch_make_room_at_once() {
+async fn cancelled_writers_free_their_connections() {
     let Some(url) = postgres::create_database().await else { return };
     let node = Node::on(&url).await;
     let key = node.issue("ci").await;
@@ -143,7 +143,7 @@ async fn writers_that_stop_waiting_for_the_epoch_make_room_at_once() {
 
 /// Somebody who brings the tables up to date, and never ends.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_starts_does_not_wait_for_ever_for_somebody_else_who_does() {
+async fn startup_does_not_wait_forever_for_another_startup() {
     let Some(url) = postgres::create_database().await else { return };
     let mut stuck = PgConnection::connect(&url).await.unwrap();
     raw_sql("BEGIN; SELECT pg_advisory_xact_lock(7738711720364864)").execute(&mut stuck).await.unwrap();

@@ -23,7 +23,7 @@ async fn refusal(url: &str, options: PostgresOptions) -> String {
 
 /// Every statement that the contract runs names its tables, or it would find none.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_contract_holds_whatever_the_search_path_is() {
+async fn store_contract_holds_with_any_search_path() {
     if postgres::shared_server().is_none() {
         return;
     }
@@ -37,7 +37,7 @@ async fn the_contract_holds_whatever_the_search_path_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn changes_by_hand_count_from_any_session() {
+async fn changes_by_hand_apply_from_any_session() {
     let Some(url) = postgres::create_database().await else { return };
     by_hand(&url, "CREATE SCHEMA auth").await;
     let node = Node::on(&with_path(&url, "auth")).await;
@@ -57,7 +57,7 @@ async fn changes_by_hand_count_from_any_session() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_installations_in_one_database_never_mix() {
+async fn two_installations_in_one_database_are_separate() {
     let Some(url) = postgres::create_database().await else { return };
     let (a, b) = (Node::with(&url, in_schema("a")).await, Node::with(&url, in_schema("b")).await);
     let (of_a, of_b) = (a.issue("ci").await, b.issue("ci").await);
@@ -90,7 +90,7 @@ fn run(program: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dump_is_restored_whole_or_in_two_parts() {
+async fn dump_is_restored_whole_or_in_two_parts() {
     let Some(url) = postgres::create_database().await else { return };
     let node = Node::with(&url, in_schema("auth")).await;
     let key = node.issue("ci").await;
@@ -117,7 +117,7 @@ async fn text(url: &str, query: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_schema_that_appears_later_is_not_taken_for_ours() {
+async fn schema_created_later_is_not_used() {
     let Some(url) = postgres::create_database().await else { return };
     let one = Node::on(&url).await;
     let key = one.issue("ci").await;
@@ -132,7 +132,7 @@ async fn a_schema_that_appears_later_is_not_taken_for_ours() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_empty_set_of_tables_beside_a_full_one_is_no_start() {
+async fn empty_tables_beside_used_ones_fail_startup() {
     let Some(url) = postgres::create_database().await else { return };
     let one = Node::on(&url).await;
     let key = one.issue("ci").await;
@@ -148,7 +148,7 @@ async fn an_empty_set_of_tables_beside_a_full_one_is_no_start() {
 
 /// Whatever takes the place of the tables: what is not found there says nothing about a token.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_installation_in_the_same_place_is_a_503() {
+async fn another_installation_in_the_same_tables_is_503() {
     let Some(url) = postgres::create_database().await else { return };
     let node = Node::on(&url).await;
     let (key, cold) = (node.issue("ci").await, node.issue("cold").await);
@@ -178,7 +178,7 @@ async fn another_installation_in_the_same_place_is_a_503() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_schema_was_renamed_changes_by_hand_count_again_from_the_next_start_on() {
+async fn changes_by_hand_apply_again_at_the_next_startup_after_a_schema_rename() {
     let Some(url) = postgres::create_database().await else { return };
     let before = Node::with(&url, in_schema("old")).await;
     let key = before.issue("ci").await;
@@ -191,7 +191,7 @@ async fn after_a_schema_was_renamed_changes_by_hand_count_again_from_the_next_st
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_role_that_may_change_one_table_only_changes_it() {
+async fn role_with_one_table_changes_that_table_only() {
     let Some(url) = postgres::create_database().await else { return };
     let node = Node::on(&url).await;
     let key = node.issue("ci").await;
@@ -218,7 +218,7 @@ async fn a_role_that_may_change_one_table_only_changes_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tables_of_the_release_before_are_brought_up_to_date_where_they_are() {
+async fn tables_of_the_previous_release_are_migrated_in_place() {
     let Some(url) = postgres::create_database().await else { return };
     let one = Node::with(&url, in_schema("auth")).await;
     let key = one.issue("ci").await;

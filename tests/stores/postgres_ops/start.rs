@@ -12,7 +12,7 @@ async fn refusal(url: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_cannot_hold_every_text_is_refused() {
+async fn database_with_a_limited_encoding_is_rejected() {
     let Some(url) = postgres::create_database().await else { return };
     let latin = format!("{}_latin1", url.rsplit('/').next().unwrap());
     for (encoding, name) in [("LATIN1", latin.clone()), ("SQL_ASCII", format!("{latin}_ascii"))] {
@@ -30,7 +30,7 @@ async fn a_database_that_cannot_hold_every_text_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_wrong_is_named_with_its_place_and_without_the_password() {
+async fn connection_error_names_the_address_without_the_password() {
     if postgres::shared_server().is_none() {
         return;
     }
@@ -61,7 +61,7 @@ async fn what_is_wrong_is_named_with_its_place_and_without_the_password() {
 
 /// Not encoded, these make another address of it. None is connected to, and none is repeated.
 #[tokio::test]
-async fn a_password_that_tears_the_address_apart_is_not_repeated() {
+async fn password_that_breaks_the_address_is_not_shown() {
     for password in ["hunter2/swordfish", "12/swordfish", "hunter2#swordfish", "12#swordfish", "hunter2?swordfish"] {
         let told = refusal(&format!("postgres://ada:{password}@127.0.0.1:1/auth")).await;
         assert!(!told.contains("hunter2") && !told.contains("swordfish") && !told.contains("ada:12"), "{told}");
@@ -71,7 +71,7 @@ async fn a_password_that_tears_the_address_apart_is_not_repeated() {
 
 /// A failure that stays is not shown as another change that came first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_failure_that_stays_is_not_shown_as_a_conflict() {
+async fn permanent_failure_is_not_reported_as_a_conflict() {
     use keyward::store::{NewRole, WriteStore};
     use keyward::{RoleId, StoreError};
     let Some(url) = postgres::create_database().await else { return };

@@ -50,7 +50,7 @@ async fn refused(url: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_connection_is_encrypted_and_knows_whom_it_speaks_to() {
+async fn every_connection_is_encrypted_and_verified() {
     if postgres::shared_server().is_none() {
         return;
     }
@@ -91,7 +91,7 @@ async fn every_connection_is_encrypted_and_knows_whom_it_speaks_to() {
 }
 
 #[tokio::test]
-async fn a_certificate_for_another_host_is_refused() {
+async fn certificate_for_another_host_is_rejected() {
     if postgres::shared_server().is_none() {
         return;
     }
@@ -104,7 +104,7 @@ async fn a_certificate_for_another_host_is_refused() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_encrypt_is_refused() {
+async fn unencrypted_server_is_rejected() {
     let Some(url) = postgres::create_database().await else { return };
     let authority = Authority::new("an authority");
     for mode in ["require", "verify-ca", "verify-full"] {

@@ -20,7 +20,7 @@ fn refusal(done: Result<(), StoreError>) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_is_whole_while_others_write() {
+async fn backup_is_consistent_while_others_write() {
     let (dir, file) = place();
     let world = opened(&file).await;
     let key = world.editor().issue().await;
@@ -67,7 +67,7 @@ async fn a_backup_is_whole_while_others_write() {
 }
 
 #[tokio::test]
-async fn a_backup_replaces_nothing_and_leaves_nothing_where_it_fails() {
+async fn failed_backup_replaces_nothing_and_leaves_nothing() {
     let (dir, file) = place();
     let world = opened(&file).await;
     let there = dir.path().join("there");
@@ -85,7 +85,7 @@ async fn a_backup_replaces_nothing_and_leaves_nothing_where_it_fails() {
 }
 
 #[tokio::test]
-async fn a_restore_brings_back_what_was_backed_up_and_keeps_what_was_there() {
+async fn restore_brings_back_the_backup_and_keeps_the_former_file() {
     let (dir, file) = place();
     let (world, copy) = (opened(&file).await, dir.path().join("copy"));
     let (gone, late) = (world.editor().issue().await, world.editor());
@@ -108,7 +108,7 @@ async fn a_restore_brings_back_what_was_backed_up_and_keeps_what_was_there() {
 }
 
 #[tokio::test]
-async fn what_is_no_backup_is_not_restored() {
+async fn file_that_is_no_backup_is_not_restored() {
     let (dir, file) = place();
     let world = opened(&file).await;
     let key = world.editor().issue().await;
@@ -144,7 +144,7 @@ fn killed(file: &Path, to: &Path, age: u64) {
 
 /// The log of a killed process would be played back into the backup.
 #[tokio::test]
-async fn a_backup_that_was_copied_over_a_database_and_its_log_is_refused() {
+async fn backup_copied_over_a_database_and_its_log_is_rejected() {
     let (dir, file) = place();
     let (world, backup) = (opened(&file).await, dir.path().join("backup"));
     let (early, late) = (world.editor().issue().await, world.editor());
@@ -180,7 +180,7 @@ async fn a_backup_that_was_copied_over_a_database_and_its_log_is_refused() {
 
 /// To restore takes the log of a killed process along.
 #[tokio::test]
-async fn a_restore_is_not_undone_by_the_log_of_a_killed_process() {
+async fn restore_is_not_undone_by_the_log_of_a_killed_process() {
     let (dir, file) = place();
     let (world, backup) = (opened(&file).await, dir.path().join("backup"));
     let (early, late) = (world.editor().issue().await, world.editor());

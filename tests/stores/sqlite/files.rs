@@ -49,7 +49,7 @@ fn role(name: &str) -> NewRole {
 }
 
 #[tokio::test]
-async fn to_shut_down_leaves_one_whole_file() {
+async fn shutdown_leaves_one_complete_file() {
     let (dir, file) = place();
     let world = opened(&file).await;
     world.keyward.set_up().await.unwrap();
@@ -73,7 +73,7 @@ async fn to_shut_down_leaves_one_whole_file() {
 }
 
 #[tokio::test]
-async fn another_file_in_its_place_admits_for_a_lease_at_most_and_takes_no_change() {
+async fn replaced_file_is_noticed_within_the_lease_and_takes_no_change() {
     let (dir, file) = place();
     let (world, copy) = (opened(&file).await, dir.path().join("copy.db"));
     let (cached, cold) = (world.editor().issue().await, world.editor().issue().await);
@@ -106,7 +106,7 @@ async fn another_file_in_its_place_admits_for_a_lease_at_most_and_takes_no_chang
 }
 
 #[tokio::test]
-async fn a_file_that_was_moved_away_is_used_again_when_it_is_back() {
+async fn moved_file_is_used_again_when_it_is_back() {
     let (dir, file) = place();
     let world = opened(&file).await;
     let (key, cold) = (world.editor().issue().await, world.editor().issue().await);
@@ -131,7 +131,7 @@ async fn a_file_that_was_moved_away_is_used_again_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_file_that_was_emptied_is_a_503() {
+async fn emptied_file_is_503() {
     let (_dir, file) = place();
     let world = opened(&file).await;
     let key = world.editor().issue().await;
@@ -143,7 +143,7 @@ async fn a_file_that_was_emptied_is_a_503() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn files_are_for_their_owner_alone() {
+async fn files_are_readable_by_their_owner_only() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     let (dir, file) = place();
     let world = opened(&file).await;

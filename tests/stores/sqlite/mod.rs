@@ -53,7 +53,7 @@ fn app<S: WriteStore>(world: &World<S>) -> App {
 }
 
 #[tokio::test]
-async fn old_changes_go_a_thousand_at_a_time() {
+async fn old_changes_are_removed_in_batches() {
     let file = File::new().await;
     let pool = file.pool().await;
     // The first 2 400 are old, and so is the last one.
@@ -74,7 +74,7 @@ async fn old_changes_go_a_thousand_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_tokens_life() {
+async fn token_is_issued_used_and_revoked() {
     let file = File::new().await;
     let (world, app) = (&file.world, app(&file.world));
     let key = world.editor().with("admin::webhooks.read").for_time(Duration::from_secs(3600)).issue().await;
@@ -111,7 +111,7 @@ async fn a_tokens_life() {
 
 /// I8: the database holds no secret and no salt.
 #[tokio::test]
-async fn a_stolen_file_opens_nothing() {
+async fn stolen_file_holds_no_usable_secret() {
     let file = File::new().await;
     let (world, app) = (&file.world, app(&file.world));
     let keys = [
@@ -137,7 +137,7 @@ async fn a_stolen_file_opens_nothing() {
 
 /// What is damaged beside a token keeps no super admin, and no program, from taking it away.
 #[tokio::test]
-async fn a_token_is_revoked_where_what_its_owner_holds_cannot_be_read() {
+async fn token_with_unreadable_owner_permissions_is_revoked() {
     let file = File::new().await;
     let (world, app) = (&file.world, app(&file.world));
     let key = world.editor().with("admin::webhooks.read").issue().await;
@@ -152,7 +152,7 @@ async fn a_token_is_revoked_where_what_its_owner_holds_cannot_be_read() {
 }
 
 #[tokio::test]
-async fn what_was_acknowledged_is_there_for_the_next_process() {
+async fn acknowledged_change_is_visible_to_the_next_process() {
     let file = File::new().await;
     let app = app(&file.world);
     let gone = file.world.editor().issue().await;
@@ -193,7 +193,7 @@ async fn ids(pool: &SqlitePool, filter: &SqlFilter) -> Vec<i64> {
 
 /// I1, in SQL: the filter admits exactly the rows that the decision admits one by one, with roles as they are now.
 #[test]
-fn the_filter_and_the_decision_agree() {
+fn sql_filter_and_decision_agree() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (file, pool, people) = runtime.block_on(async {
         let file = File::new().await;
@@ -291,7 +291,7 @@ fn decide(permissions: Vec<Permission>, grants: Vec<Grant>, me: keyward::OwnerId
 
 /// A row that cannot be read is our failure (503), not the caller's (401).
 #[tokio::test]
-async fn a_damaged_row_is_a_503() {
+async fn corrupt_row_is_503() {
     let file = File::new().await;
     let app = app(&file.world);
     let key = file.world.editor().with("admin::webhooks.read").issue().await;

@@ -101,7 +101,7 @@ pub(crate) fn restore(dump: &Path, url: &str) {
 }
 
 #[test]
-fn with_the_encryption_key_a_wrong_salt_is_said_at_the_start() {
+fn wrong_salt_fails_startup_with_the_encryption_key() {
     let Some(place) = fixtures() else { return };
     let facts = facts(&place, "strapi-5.54.0.json");
     let database = format!("sqlite:{}", place.join("strapi-5.54.0.sqlite").display());

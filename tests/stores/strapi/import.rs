@@ -286,13 +286,13 @@ fn whole_way(a_move: &Move) {
 }
 
 #[test]
-fn the_whole_way_on_sqlite() {
+fn import_on_sqlite_keeps_every_verdict() {
     let Some(a_move) = Move::on_sqlite() else { return };
     whole_way(&a_move);
 }
 
 #[test]
-fn the_whole_way_on_postgres() {
+fn import_on_postgres_keeps_every_verdict() {
     let Some(a_move) = Move::on_postgres() else { return };
     whole_way(&a_move);
 }
@@ -354,7 +354,7 @@ async fn stays_gone<S: WriteStore>(a_move: &Move, keyward: &Keyward<S>) {
 }
 
 #[test]
-fn what_went_here_does_not_come_back() {
+fn second_import_does_not_bring_back_removed_grants() {
     let runtime = Runtime::new().unwrap();
     for a_move in [Move::on_sqlite(), Move::on_postgres()].into_iter().flatten() {
         runtime.block_on(async {
@@ -365,7 +365,7 @@ fn what_went_here_does_not_come_back() {
 }
 
 #[test]
-fn what_is_wrong_is_said_and_nothing_is_there() {
+fn failed_import_is_explained_and_writes_nothing() {
     let Some(a_move) = Move::on_sqlite() else { return };
     let said = a_move.print(&["--dry-run"]);
     let file = a_move.into.strip_prefix("sqlite:").unwrap();
@@ -390,7 +390,7 @@ fn what_is_wrong_is_said_and_nothing_is_there() {
 
 /// Into an installation that people use already, with a catalogue of its own.
 #[test]
-fn into_an_installation_that_is_in_use() {
+fn import_into_an_installation_in_use() {
     let Some(a_move) = Move::on_sqlite() else { return };
     Runtime::new().unwrap().block_on(async {
         let file = a_move.into.strip_prefix("sqlite:").unwrap();

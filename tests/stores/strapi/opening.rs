@@ -18,7 +18,7 @@ async fn wrong(address: &str) -> String {
 }
 
 #[tokio::test]
-async fn addresses_and_files() {
+async fn invalid_addresses_and_files_are_rejected() {
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str| directory.path().join(name);
     std::fs::write(file("text.db"), "no database at all, but long enough to have a header of its own: ".repeat(20))
@@ -43,7 +43,7 @@ async fn addresses_and_files() {
 }
 
 #[tokio::test]
-async fn schemas() {
+async fn foreign_or_older_schema_is_rejected() {
     for mut house in House::on_both().await {
         StrapiStore::open(&house.address).await.unwrap().close().await;
         for (change, back, says) in [
@@ -73,7 +73,7 @@ async fn schemas() {
 }
 
 #[tokio::test]
-async fn a_column_of_another_type_is_said_at_the_start() {
+async fn column_of_another_type_fails_startup() {
     let Some(mut house) = House::on_postgres().await else { return };
     house.sql("ALTER TABLE strapi_api_tokens ALTER COLUMN expires_at TYPE TEXT").await;
     let told = wrong(&house.address).await;
@@ -81,7 +81,7 @@ async fn a_column_of_another_type_is_said_at_the_start() {
 }
 
 #[tokio::test]
-async fn a_role_that_may_only_read_is_enough_and_one_that_may_not_is_told() {
+async fn read_privilege_is_sufficient_and_its_absence_is_reported() {
     let Some(mut house) = House::on_postgres().await else { return };
     let secret = house.token(1, "NULL", "'full-access'").await;
     let mut root = PgConnection::connect(&house.address).await.unwrap();
@@ -101,7 +101,7 @@ async fn a_role_that_may_only_read_is_enough_and_one_that_may_not_is_told() {
 /// A backup that is put back, say: whoever has the older file open would read that for ever.
 #[cfg(unix)]
 #[tokio::test]
-async fn a_file_that_took_anothers_place_is_read_and_one_that_is_gone_is_no_answer() {
+async fn replaced_file_is_reopened_and_a_missing_file_is_503() {
     let (mut house, mut other) = (House::in_a_file().await, House::in_a_file().await);
     let secret = house.token(1, "NULL", "'full-access'").await;
     other.token(2, "NULL", "'full-access'").await;
@@ -118,7 +118,7 @@ async fn a_file_that_took_anothers_place_is_read_and_one_that_is_gone_is_no_answ
 
 /// Whoever opens it cannot write, whatever is asked of the connections.
 #[tokio::test]
-async fn it_is_opened_read_only() {
+async fn database_is_opened_read_only() {
     let house = House::in_a_file().await;
     let file = house.address.strip_prefix("sqlite:").unwrap();
     let mut permissions = std::fs::metadata(file).unwrap().permissions();

@@ -28,7 +28,7 @@ async fn with_a_token(house: &mut House) -> String {
 }
 
 #[tokio::test]
-async fn a_grant_is_met_with_its_owners_permissions() {
+async fn grant_is_intersected_with_its_owners_permissions() {
     for mut house in House::on_both().await {
         with_a_token(&mut house).await;
         let house = &mut house;
@@ -53,7 +53,7 @@ async fn a_grant_is_met_with_its_owners_permissions() {
 }
 
 #[tokio::test]
-async fn what_is_not_understood_allows_nothing_and_is_reported() {
+async fn unsupported_conditions_allow_nothing_and_are_reported() {
     for mut house in House::on_both().await {
         with_a_token(&mut house).await;
         let house = &mut house;
@@ -97,7 +97,7 @@ async fn what_is_not_understood_allows_nothing_and_is_reported() {
 
 /// There it is a 500, whatever is asked; here such a token is nobody's.
 #[tokio::test]
-async fn a_token_with_a_permission_that_the_reference_fails_at_is_nobodys() {
+async fn token_with_a_permission_that_strapi_fails_at_is_rejected() {
     for mut house in House::on_both().await {
         let secret = with_a_token(&mut house).await;
         house.reads("role", 2, ALL, ALWAYS).await;
@@ -128,7 +128,7 @@ async fn a_token_with_a_permission_that_the_reference_fails_at_is_nobodys() {
 }
 
 #[tokio::test]
-async fn an_empty_subject_is_none() {
+async fn empty_resource_counts_as_none() {
     for mut house in House::on_both().await {
         let secret = with_a_token(&mut house).await;
         house.permission("role", 2, "'admin::webhooks.read', '{}', NULL, '{}', '[]'").await;
@@ -140,7 +140,7 @@ async fn an_empty_subject_is_none() {
 }
 
 #[tokio::test]
-async fn where_there_are_locales_a_permission_that_names_none_allows_nothing() {
+async fn permission_without_locales_allows_nothing_where_locales_are_used() {
     for mut house in House::on_both().await {
         house.user(7, &[1]).await;
         let secret = house.admin_token(1, 7).await;
@@ -172,7 +172,7 @@ async fn where_there_are_locales_a_permission_that_names_none_allows_nothing() {
 
 /// Rows that were copied by hand have one document id.
 #[tokio::test]
-async fn copied_rows_come_all() {
+async fn rows_with_one_document_id_are_all_imported() {
     let mut house = House::in_a_file().await;
     for id in 1..=2 {
         house.token(id, "NULL", "'full-access'").await;
@@ -192,7 +192,7 @@ async fn copied_rows_come_all() {
 }
 
 #[tokio::test]
-async fn a_field_called_locales_is_no_locale() {
+async fn field_named_locales_is_not_a_locale() {
     for mut house in House::on_both().await {
         let secret = with_a_token(&mut house).await;
         house.reads("role", 2, ALL, ALWAYS).await;
@@ -205,7 +205,7 @@ async fn a_field_called_locales_is_no_locale() {
 }
 
 #[tokio::test]
-async fn json_that_is_none_allows_nothing() {
+async fn invalid_json_allows_nothing() {
     // PostgreSQL does not take it.
     let mut house = House::in_a_file().await;
     with_a_token(&mut house).await;
@@ -219,7 +219,7 @@ async fn json_that_is_none_allows_nothing() {
 }
 
 #[tokio::test]
-async fn kinds_and_types() {
+async fn strapi_kinds_and_types_map_to_token_kinds() {
     for mut house in House::on_both().await {
         let mut id = 0;
         let mut cases = Vec::new();
@@ -257,7 +257,7 @@ async fn kinds_and_types() {
 }
 
 #[tokio::test]
-async fn owners_bound_their_tokens() {
+async fn state_and_roles_of_the_owner_limit_its_tokens() {
     for mut house in House::on_both().await {
         let secret = with_a_token(&mut house).await;
         house.reads("role", 2, ALL, ALWAYS).await;
@@ -293,7 +293,7 @@ async fn owners_bound_their_tokens() {
 }
 
 #[tokio::test]
-async fn a_super_admins_token_has_what_it_was_given() {
+async fn token_of_a_super_admin_has_its_grants() {
     for mut house in House::on_both().await {
         house.user(7, &[1]).await;
         let secret = house.admin_token(1, 7).await;
@@ -304,7 +304,7 @@ async fn a_super_admins_token_has_what_it_was_given() {
 }
 
 #[tokio::test]
-async fn two_owners_or_two_tokens_of_one_secret_are_nobody() {
+async fn duplicate_owner_or_secret_is_rejected() {
     for mut house in House::on_both().await {
         let secret = with_a_token(&mut house).await;
         house.reads("role", 2, ALL, ALWAYS).await;
@@ -325,7 +325,7 @@ async fn two_owners_or_two_tokens_of_one_secret_are_nobody() {
 }
 
 #[tokio::test]
-async fn times_are_read_and_kept() {
+async fn timestamps_are_read_and_applied() {
     for mut house in House::on_both().await {
         let secret = house.token(1, "NULL", "'full-access'").await;
         // PostgreSQL is asked for the time itself, which is the machine's.
@@ -357,7 +357,7 @@ async fn times_are_read_and_kept() {
 }
 
 #[tokio::test]
-async fn a_lifespan_that_is_no_number_spoils_nothing() {
+async fn invalid_lifespan_is_ignored() {
     let mut house = House::in_a_file().await;
     let secret = house.token(1, "NULL", "'full-access'").await;
     for odd in ["'a while'", "''", "1.5", "-5", "604800000"] {
@@ -368,7 +368,7 @@ async fn a_lifespan_that_is_no_number_spoils_nothing() {
 }
 
 #[tokio::test]
-async fn a_digest_is_what_is_written() {
+async fn stored_digest_is_compared_verbatim() {
     for mut house in House::on_both().await {
         let secret = house.token(1, "NULL", "'full-access'").await;
         assert!(house.ask(&secret).await.1 == 200 && house.left().await.is_empty());
@@ -386,7 +386,7 @@ async fn a_digest_is_what_is_written() {
 }
 
 #[tokio::test]
-async fn an_owner_is_active_by_one_and_nothing_else() {
+async fn owner_is_active_only_with_the_value_1() {
     let mut house = House::in_a_file().await;
     let secret = with_a_token(&mut house).await;
     house.reads("role", 2, ALL, ALWAYS).await;
@@ -402,7 +402,7 @@ fn now() -> i64 {
 }
 
 #[tokio::test]
-async fn tokens_of_ours_are_none_there() {
+async fn keyward_tokens_are_unknown_in_strapi() {
     let house = House::in_a_file().await;
     let keyward = house.keyward().await;
     let format = keyward::SecretFormat::new(&keyward::Brand::default(), keyward::Salt::generate().unwrap().0);

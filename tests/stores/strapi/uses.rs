@@ -8,7 +8,7 @@ use keyward::{Timestamp, TokenId};
 const LAST_USE: &str = "SELECT COUNT(*) FROM strapi_api_tokens WHERE last_used_at IS NOT NULL";
 
 #[tokio::test]
-async fn uses_are_noted_only_if_asked_for() {
+async fn last_use_is_written_only_on_request() {
     for mut house in House::on_both().await {
         let secret = house.token(1, "NULL", "'full-access'").await;
         for (options, noted) in [(StrapiOptions::default(), 0), (StrapiOptions::default().note_uses(), 1)] {
@@ -21,7 +21,7 @@ async fn uses_are_noted_only_if_asked_for() {
 }
 
 #[tokio::test]
-async fn uses_are_noted_once_an_hour() {
+async fn last_use_is_written_once_an_hour() {
     for mut house in House::on_both().await {
         house.token(1, "NULL", "'full-access'").await;
         let store = house.store_with(StrapiOptions::default().note_uses()).await;
