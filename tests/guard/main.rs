@@ -8,7 +8,7 @@ mod bodies;
 mod guide;
 mod health;
 mod hostile;
-mod laws;
+mod invariants;
 mod pages;
 mod paths;
 mod tower;

@@ -8,7 +8,7 @@ use keyward::{
 };
 
 /// An installation.
-struct House {
+struct Setup {
     world: World,
 }
 
@@ -52,7 +52,7 @@ fn wrong<T: std::fmt::Debug>(answer: Result<T, ServiceError>, path: &str) {
     }
 }
 
-impl House {
+impl Setup {
     fn new() -> Self {
         Self { world: World::new() }
     }
@@ -89,11 +89,11 @@ impl House {
 
 #[tokio::test]
 async fn active_account_keeps_its_credentials_when_its_roles_are_removed() {
-    let house = House::new();
-    let author = house.role("Author", [update_own()]).await;
-    let eve = house.person("eve", &[author]).await;
-    let vera = house.person("vera", &[author]).await;
-    let (owners, _) = house.services(eve);
+    let setup = Setup::new();
+    let author = setup.role("Author", [update_own()]).await;
+    let eve = setup.person("eve", &[author]).await;
+    let vera = setup.person("vera", &[author]).await;
+    let (owners, _) = setup.services(eve);
     owners.set_roles(vera, vec![]).await.unwrap();
     for state in [OwnerState::Active, OwnerState::Deactivated, OwnerState::Blocked, OwnerState::DeactivatedAndBlocked] {
         owners.set_state(vera, state).await.unwrap();
@@ -104,7 +104,7 @@ async fn active_account_keeps_its_credentials_when_its_roles_are_removed() {
     }
     owners.set_state(vera, OwnerState::Active).await.unwrap();
     owners.set_roles(vera, vec![author]).await.unwrap();
-    assert_eq!(house.world.keyward.owners().read(vera).await.unwrap().email, "vera@example.test");
+    assert_eq!(setup.world.keyward.owners().read(vera).await.unwrap().email, "vera@example.test");
 }
 
 #[track_caller]
@@ -114,12 +114,12 @@ fn refused_invitation<T: std::fmt::Debug>(answer: Result<T, ServiceError>) {
 
 #[tokio::test]
 async fn members_keep_their_credentials_when_their_role_loses_its_permissions() {
-    let house = House::new();
-    let author = house.role("Author", [update_own()]).await;
-    let lead = house.role("Lead", [update_own(), "admin::users.update".into()]).await;
-    let eve = house.person("eve", &[lead]).await;
-    let zoe = house.person("zoe", &[author]).await;
-    let (owners, roles) = house.services(eve);
+    let setup = Setup::new();
+    let author = setup.role("Author", [update_own()]).await;
+    let lead = setup.role("Lead", [update_own(), "admin::users.update".into()]).await;
+    let eve = setup.person("eve", &[lead]).await;
+    let zoe = setup.person("zoe", &[author]).await;
+    let (owners, roles) = setup.services(eve);
     roles.set_permissions(author, vec![]).await.unwrap();
     for update in credentials() {
         forbidden(owners.update(zoe, update).await, "only a super admin or the account itself");
@@ -129,50 +129,50 @@ async fn members_keep_their_credentials_when_their_role_loses_its_permissions() 
 
 #[tokio::test]
 async fn emptied_role_with_a_controlled_member_regains_no_condition() {
-    let house = House::new();
+    let setup = Setup::new();
     let shared = read(HAS_SAME_ROLE_AS_CREATOR);
-    let legal = house.role("Legal", [shared.clone()]).await;
-    let lead = house.role("Lead", [shared.clone()]).await;
-    let eve = house.person("eve", &[lead]).await;
-    house.person("lea", &[legal]).await;
-    let (owners, roles) = house.services(eve);
+    let legal = setup.role("Legal", [shared.clone()]).await;
+    let lead = setup.role("Lead", [shared.clone()]).await;
+    let eve = setup.person("eve", &[lead]).await;
+    setup.person("lea", &[legal]).await;
+    let (owners, roles) = setup.services(eve);
     forbidden(owners.invite(NewOwner::new("p@example.test").roles([legal])).await, "only a super admin");
     roles.set_permissions(legal, vec![]).await.unwrap();
-    house.puppet(eve, "puppet", &[legal]).await;
+    setup.puppet(eve, "puppet", &[legal]).await;
     wrong(roles.set_permissions(legal, vec![shared.clone()]).await, "permissions.0");
     wrong(roles.would_clamp(legal, vec![shared]).await.map(drop), "permissions.0");
 }
 
 #[tokio::test]
 async fn colleague_gets_no_role_that_opens_their_rows() {
-    let house = House::new();
-    let lead = house.role("Lead", [read(HAS_SAME_ROLE_AS_CREATOR), "legal".into()]).await;
-    let legal = house.role("Legal", ["legal".into()]).await;
-    let lea = house.person("lea", &[lead]).await;
-    let vic = house.person("vic", &[legal]).await;
-    let (owners, _) = house.services(lea);
+    let setup = Setup::new();
+    let lead = setup.role("Lead", [read(HAS_SAME_ROLE_AS_CREATOR), "legal".into()]).await;
+    let legal = setup.role("Legal", ["legal".into()]).await;
+    let lea = setup.person("lea", &[lead]).await;
+    let vic = setup.person("vic", &[legal]).await;
+    let (owners, _) = setup.services(lea);
     for roles in [vec![lead], vec![lead, legal]] {
         forbidden(owners.set_roles(vic, roles.clone()).await, "only a super admin");
         forbidden(owners.would_clamp(vic, roles).await, "only a super admin");
     }
     // An account that was never used has no rows to open.
-    house.puppet(lea, "new", &[lead]).await;
+    setup.puppet(lea, "new", &[lead]).await;
 }
 
 #[tokio::test]
 async fn controlled_account_gains_no_rows_by_a_role_the_actor_dropped() {
-    let house = House::new();
-    let desk = house.role("Desk", [read(HAS_SAME_ROLE_AS_CREATOR)]).await;
-    let team = house.role("Team", []).await;
-    let eve = house.person("eve", &[desk, team]).await;
-    let vic = house.person("vic", &[]).await;
-    let puppet = house.puppet(eve, "puppet", &[desk, team]).await;
-    let (owners, _) = house.services(eve);
+    let setup = Setup::new();
+    let desk = setup.role("Desk", [read(HAS_SAME_ROLE_AS_CREATOR)]).await;
+    let team = setup.role("Team", []).await;
+    let eve = setup.person("eve", &[desk, team]).await;
+    let vic = setup.person("vic", &[]).await;
+    let puppet = setup.puppet(eve, "puppet", &[desk, team]).await;
+    let (owners, _) = setup.services(eve);
     // The actor shares nothing with the colleague afterwards, and holds no condition at all. The puppet does.
     owners.set_roles(eve, vec![]).await.unwrap();
     forbidden(owners.set_roles(vic, vec![team]).await, "only a super admin");
     owners.set_state(puppet, OwnerState::Deactivated).await.unwrap_err();
-    let (puppets, _) = house.services(puppet);
+    let (puppets, _) = setup.services(puppet);
     forbidden(puppets.set_roles(vic, vec![team]).await, "only a super admin");
     // Nor does the actor get the roles back by the puppet, who would then read the actor's rows.
     forbidden(puppets.set_roles(eve, vec![desk, team]).await, "would reach the rows");
@@ -180,27 +180,27 @@ async fn controlled_account_gains_no_rows_by_a_role_the_actor_dropped() {
 
 #[tokio::test]
 async fn controlled_account_does_not_widen_the_rows_of_the_actor() {
-    let house = House::new();
-    let desk = house.role("Desk", [read(HAS_SAME_ROLE_AS_CREATOR)]).await;
-    let legal = house.role("Legal", []).await;
-    let eve = house.person("eve", &[desk]).await;
-    house.person("lea", &[legal]).await;
-    let puppet = house.puppet(eve, "puppet", &[legal]).await;
-    let (puppets, _) = house.services(puppet);
+    let setup = Setup::new();
+    let desk = setup.role("Desk", [read(HAS_SAME_ROLE_AS_CREATOR)]).await;
+    let legal = setup.role("Legal", []).await;
+    let eve = setup.person("eve", &[desk]).await;
+    setup.person("lea", &[legal]).await;
+    let puppet = setup.puppet(eve, "puppet", &[legal]).await;
+    let (puppets, _) = setup.services(puppet);
     forbidden(puppets.set_roles(eve, vec![desk, legal]).await, "may more than you");
-    let (owners, _) = house.services(eve);
+    let (owners, _) = setup.services(eve);
     forbidden(owners.set_roles(puppet, vec![desk, legal]).await, "with these roles");
 }
 
 #[tokio::test]
 async fn invited_account_is_not_demoted_taken_over_and_promoted_again() {
-    let house = House::new();
-    let desk = house.role("Desk", [read(HAS_SAME_ROLE_AS_CREATOR)]).await;
-    let team = house.role("Team", []).await;
-    let eve = house.person("eve", &[desk]).await;
+    let setup = Setup::new();
+    let desk = setup.role("Desk", [read(HAS_SAME_ROLE_AS_CREATOR)]).await;
+    let team = setup.role("Team", []).await;
+    let eve = setup.person("eve", &[desk]).await;
     let new = NewOwner::new("new@example.test").roles([desk, team]);
-    let new = house.world.keyward.owners().invite(new).await.unwrap().owner.id;
-    let (owners, _) = house.services(eve);
+    let new = setup.world.keyward.owners().invite(new).await.unwrap().owner.id;
+    let (owners, _) = setup.services(eve);
     forbidden(owners.invite_again(new).await, "only a super admin");
     let address = OwnerUpdate { email: Some("mine@example.test".into()), ..OwnerUpdate::default() };
     forbidden(owners.update(new, address.clone()).await, "only a super admin");
@@ -212,12 +212,12 @@ async fn invited_account_is_not_demoted_taken_over_and_promoted_again() {
 
 #[tokio::test]
 async fn role_changed_while_it_has_no_members_is_checked_at_assignment() {
-    let house = House::new();
+    let setup = Setup::new();
     let shared = read(HAS_SAME_ROLE_AS_CREATOR);
-    let desk = house.role("Desk", [shared.clone()]).await;
-    let eve = house.person("eve", &[desk]).await;
-    let vic = house.person("vic", &[]).await;
-    let (owners, roles) = house.services(eve);
+    let desk = setup.role("Desk", [shared.clone()]).await;
+    let eve = setup.person("eve", &[desk]).await;
+    let vic = setup.person("vic", &[]).await;
+    let (owners, roles) = setup.services(eve);
     let mine = roles.create(NewRole::new("Mine").permissions([shared])).await.unwrap().id;
     forbidden(owners.set_roles(vic, vec![mine]).await, "with these roles");
     forbidden(owners.invite(NewOwner::new("p@example.test").roles([mine])).await, "with these roles");
@@ -231,22 +231,22 @@ async fn host_conditions_are_compared_by_meaning() {
         .register("assigned", |a| Predicate::Is(Attribute("assignee"), Value::Int(a.owner.0)))
         .register("team", |a| Predicate::IsOneOf(Attribute("team"), a.roles.iter().map(|r| Value::Int(r.0)).collect()))
         .register("staff", |a| if a.roles.contains(&RoleId(2)) { Predicate::Never } else { Predicate::Always });
-    let house = House { world: World::with(|builder| builder.conditions(conditions)) };
-    let trainee = house.role("Trainee", []).await;
+    let setup = Setup { world: World::with(|builder| builder.conditions(conditions)) };
+    let trainee = setup.role("Trainee", []).await;
     assert_eq!(trainee, RoleId(2));
-    let flag = house.role("Flag", [read("flag")]).await;
-    let assigned = house.role("Assigned", [read("assigned")]).await;
-    let team = house.role("Team", [read("team")]).await;
-    let staff = house.role("Staff", [read("staff")]).await;
-    let eve = house.person("eve", &[flag, assigned, team, trainee, staff]).await;
-    let (flag_too, vic) = (house.role("Flag too", [read("flag")]).await, house.person("vic", &[]).await);
-    let gil = house.person("gil", &[flag_too]).await;
-    let (owners, _) = house.services(eve);
+    let flag = setup.role("Flag", [read("flag")]).await;
+    let assigned = setup.role("Assigned", [read("assigned")]).await;
+    let team = setup.role("Team", [read("team")]).await;
+    let staff = setup.role("Staff", [read("staff")]).await;
+    let eve = setup.person("eve", &[flag, assigned, team, trainee, staff]).await;
+    let (flag_too, vic) = (setup.role("Flag too", [read("flag")]).await, setup.person("vic", &[]).await);
+    let gil = setup.person("gil", &[flag_too]).await;
+    let (owners, _) = setup.services(eve);
     // The same rows for every account, or fewer.
-    house.puppet(eve, "flag", &[flag]).await;
-    house.puppet(eve, "team", &[team]).await;
-    house.services(gil).0.set_roles(vic, vec![flag_too]).await.unwrap();
-    house.services(gil).0.set_roles(vic, vec![]).await.unwrap();
+    setup.puppet(eve, "flag", &[flag]).await;
+    setup.puppet(eve, "team", &[team]).await;
+    setup.services(gil).0.set_roles(vic, vec![flag_too]).await.unwrap();
+    setup.services(gil).0.set_roles(vic, vec![]).await.unwrap();
     // Rows that are assigned to another account, or that an account reaches because it lacks a role.
     for role in [assigned, staff] {
         forbidden(owners.invite(NewOwner::new("p@example.test").roles([role])).await, "with these roles");
@@ -259,14 +259,14 @@ async fn host_conditions_are_compared_by_meaning() {
 
 #[tokio::test]
 async fn actor_with_all_permissions_unconditionally_administers_without_limits() {
-    let house = House::new();
+    let setup = Setup::new();
     let shared = read(HAS_SAME_ROLE_AS_CREATOR);
-    let author = house.role("Author", [shared.clone(), update_own()]).await;
+    let author = setup.role("Author", [shared.clone(), update_own()]).await;
     let update = Permission::new("update").on("article");
-    let admin = house.role("Admin", ["admin::users.update".into(), read_all(), update]).await;
-    let ann = house.person("ann", &[admin]).await;
-    let vic = house.person("vic", &[]).await;
-    let (owners, roles) = house.services(ann);
+    let admin = setup.role("Admin", ["admin::users.update".into(), read_all(), update]).await;
+    let ann = setup.person("ann", &[admin]).await;
+    let vic = setup.person("vic", &[]).await;
+    let (owners, roles) = setup.services(ann);
     let invited = owners.invite(NewOwner::new("new@example.test").roles([author])).await.unwrap().owner.id;
     owners.invite_again(invited).await.unwrap();
     owners.set_roles(vic, vec![author]).await.unwrap();
@@ -278,16 +278,16 @@ async fn actor_with_all_permissions_unconditionally_administers_without_limits()
     roles.set_permissions(author, vec![]).await.unwrap();
     roles.set_permissions(author, vec![update_own(), shared]).await.unwrap();
     owners.delete(vic).await.unwrap();
-    forbidden(owners.update(house.person("old", &[]).await, credentials()[0].clone()).await, "only a super admin");
+    forbidden(owners.update(setup.person("old", &[]).await, credentials()[0].clone()).await, "only a super admin");
 }
 
 #[tokio::test]
 async fn role_with_members_changes_within_its_own_conditions() {
-    let house = House::new();
+    let setup = Setup::new();
     let both = Permission::new("read").on("article").when(When::from_list([IS_CREATOR, HAS_SAME_ROLE_AS_CREATOR]));
-    let desk = house.role("Desk", [both.clone(), "a".into(), "b".into()]).await;
-    let eve = house.person("eve", &[desk]).await;
-    let (_, roles) = house.services(eve);
+    let desk = setup.role("Desk", [both.clone(), "a".into(), "b".into()]).await;
+    let eve = setup.person("eve", &[desk]).await;
+    let (_, roles) = setup.services(eve);
     roles.set_permissions(desk, vec![both, "a".into()]).await.unwrap();
     roles.set_permissions(desk, vec![read(IS_CREATOR), "a".into()]).await.unwrap();
     // What was taken away does not come back.
@@ -297,18 +297,18 @@ async fn role_with_members_changes_within_its_own_conditions() {
 
 #[tokio::test]
 async fn super_admin_may_do_each_of_these_steps() {
-    let house = House::new();
-    let boss = house.person("boss", &[RoleId::SUPER_ADMIN]).await;
+    let setup = Setup::new();
+    let boss = setup.person("boss", &[RoleId::SUPER_ADMIN]).await;
     let shared = read(HAS_SAME_ROLE_AS_CREATOR);
-    let desk = house.role("Desk", [shared.clone()]).await;
-    let vic = house.person("vic", &[desk]).await;
-    let eve = house.person("eve", &[]).await;
-    let (owners, roles) = house.services(boss);
+    let desk = setup.role("Desk", [shared.clone()]).await;
+    let vic = setup.person("vic", &[desk]).await;
+    let eve = setup.person("eve", &[]).await;
+    let (owners, roles) = setup.services(boss);
     roles.set_permissions(desk, vec![]).await.unwrap();
     roles.set_permissions(desk, vec![shared]).await.unwrap();
     owners.set_roles(eve, vec![desk]).await.unwrap();
     for update in credentials() {
         owners.update(vic, update).await.unwrap();
     }
-    house.puppet(boss, "new", &[desk]).await;
+    setup.puppet(boss, "new", &[desk]).await;
 }

@@ -2,7 +2,7 @@
 //! rules, ceilings and clamps: it asks what somebody may, action by action, field by field, row by row.
 
 mod actors;
-mod life;
+mod lifecycle;
 mod names;
 mod race;
 

@@ -1,34 +1,34 @@
 //! People: signing in, registering, their own account and those of others, on every store.
 
-mod house;
-mod others;
+mod account_policy;
+mod other_accounts;
 mod own_account;
+mod preview;
 mod quotas;
-mod reach;
-mod registering;
-mod rehearsal;
-mod signing_in;
-mod stale;
+mod registration;
+mod setup;
+mod sign_in;
+mod versions;
 
 /// Each law on each store.
 macro_rules! laws {
     ($($module:ident { $($law:ident)* })*) => {
         mod memory {
-            $($(#[tokio::test] async fn $law() { crate::people::$module::$law(crate::people::house::in_memory()).await; })*)*
+            $($(#[tokio::test] async fn $law() { crate::people::$module::$law(crate::people::setup::in_memory()).await; })*)*
         }
 
         mod sqlite {
             $($(#[tokio::test] async fn $law() {
                 let dir = tempfile::tempdir().unwrap();
-                crate::people::$module::$law(crate::people::house::in_file(dir.path()).await).await;
+                crate::people::$module::$law(crate::people::setup::in_file(dir.path()).await).await;
             })*)*
         }
 
         #[cfg(feature = "postgres")]
         mod postgres {
             $($(#[tokio::test] async fn $law() {
-                if let Some(house) = crate::people::house::in_postgres().await {
-                    crate::people::$module::$law(house).await;
+                if let Some(setup) = crate::people::setup::in_postgres().await {
+                    crate::people::$module::$law(setup).await;
                 }
             })*)*
         }
@@ -36,7 +36,7 @@ macro_rules! laws {
 }
 
 laws! {
-    signing_in {
+    sign_in {
         person_signs_in_and_out
         failed_sign_in_does_not_reveal_the_reason
         guesses_are_limited_alike_for_known_and_unknown_addresses
@@ -46,7 +46,7 @@ laws! {
         person_sees_and_ends_only_own_sessions
         former_password_does_not_sign_in
     }
-    registering {
+    registration {
         first_super_admin_needs_the_setup_code
         only_one_account_becomes_first_super_admin
         invitation_is_accepted_once
@@ -60,7 +60,7 @@ laws! {
         token_changes_nothing_of_its_owner
         account_lists_its_own_permissions
     }
-    others {
+    other_accounts {
         each_change_has_one_event
         all_invalid_fields_are_reported_at_once
         ended_sessions_do_not_revive
@@ -79,21 +79,21 @@ laws! {
         lists_do_not_delay_look_ups
         previews_and_writers_do_not_block_each_other
     }
-    reach {
+    account_policy {
         account_with_more_permissions_is_not_changed
         actor_grants_only_own_permissions
         actor_does_not_change_own_roles
         actor_cannot_control_an_account_that_sees_other_rows
         tokens_and_anonymous_callers_change_no_account
     }
-    rehearsal {
+    preview {
         preview_of_a_smaller_role_counts_lost_grants
         preview_of_fewer_roles_counts_lost_grants
         preview_applies_the_rules_of_the_change
         tokens_are_counted_per_role
         tokens_of_a_person_are_listed_for_that_person_and_super_admins
     }
-    stale {
+    versions {
         second_update_of_the_same_version_is_rejected
         any_change_in_between_makes_an_update_stale
         last_use_and_password_do_not_make_an_update_stale

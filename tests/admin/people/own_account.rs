@@ -1,6 +1,6 @@
 //! What people do with their own account.
 
-use crate::people::house::{House, PASSWORD, ip, password, paths, refused};
+use crate::people::setup::{PASSWORD, Setup, ip, password, paths, refused};
 use keyward::store::WriteStore;
 use keyward::{
     ContentAccess, Doer, Grant, IS_CREATOR, NewAdminToken, NewContentToken, Permission, ProfileUpdate, ServiceError,
@@ -13,17 +13,17 @@ fn none() -> ProfileUpdate {
     ProfileUpdate::default()
 }
 
-pub(crate) async fn own_name_changes_without_a_password<S: WriteStore>(house: House<S>) {
-    let ada = house.person("ada@x.test", &[]).await;
-    let session = house.sign_in("ada@x.test").await.session;
-    let me = || house.keyward.sessions().by(Doer::Person(ada));
+pub(crate) async fn own_name_changes_without_a_password<S: WriteStore>(setup: Setup<S>) {
+    let ada = setup.person("ada@x.test", &[]).await;
+    let session = setup.sign_in("ada@x.test").await.session;
+    let me = || setup.keyward.sessions().by(Doer::Person(ada));
     let update = ProfileUpdate {
         firstname: Some(" Ada ".into()),
         username: Some(Some("countess".into())),
         email: Some("ada@x.test".into()),
         ..none()
     };
-    let (owner, events) = house.during(me().update_me(update.clone())).await;
+    let (owner, events) = setup.during(me().update_me(update.clone())).await;
     let owner = owner.unwrap();
     assert_eq!((owner.firstname.as_str(), owner.username.as_deref()), ("Ada", Some("countess")));
     let [event] = &events[..] else { panic!("{events:?}") };
@@ -32,21 +32,21 @@ pub(crate) async fn own_name_changes_without_a_password<S: WriteStore>(house: Ho
         "firstname": {"before": "", "after": "Ada"}, "username": {"before": null, "after": "countess"},
     });
     assert_eq!(event.details, expected);
-    house.does(&[], me().update_me(update)).await;
-    assert!(house.lives(&session.secret).await);
+    setup.does(&[], me().update_me(update)).await;
+    assert!(setup.lives(&session.secret).await);
     let wrong = ProfileUpdate { firstname: Some("a\nb".into()), lastname: Some("x".repeat(256)), ..none() };
     assert_eq!(paths(me().update_me(wrong).await), ["firstname", "lastname"]);
     let me = me();
     let nameless = ProfileUpdate { username: Some(None), ..none() };
-    assert_eq!(house.does(&[What::OwnerUpdated], me.update_me(nameless)).await.username, None);
+    assert_eq!(setup.does(&[What::OwnerUpdated], me.update_me(nameless)).await.username, None);
     assert_eq!(me.me().await.unwrap().0.id, ada);
 }
 
-pub(crate) async fn own_address_and_password_change_only_with_the_password<S: WriteStore>(house: House<S>) {
-    let ada = house.person("ada@x.test", &[]).await;
-    house.person("bob@x.test", &[]).await;
-    let me = || house.keyward.sessions().by(Doer::Person(ada));
-    let (here, there) = (house.sign_in("ada@x.test").await.session, house.sign_in("ada@x.test").await.session);
+pub(crate) async fn own_address_and_password_change_only_with_the_password<S: WriteStore>(setup: Setup<S>) {
+    let ada = setup.person("ada@x.test", &[]).await;
+    setup.person("bob@x.test", &[]).await;
+    let me = || setup.keyward.sessions().by(Doer::Person(ada));
+    let (here, there) = (setup.sign_in("ada@x.test").await.session, setup.sign_in("ada@x.test").await.session);
     let changed = |current: Option<&str>| ProfileUpdate {
         password: Some(password(NEW)),
         current_password: current.map(password),
@@ -63,22 +63,22 @@ pub(crate) async fn own_address_and_password_change_only_with_the_password<S: Wr
     refused!(me().update_me(moved("BOB@x.test", PASSWORD)).await, ServiceError::Taken { path: "email", .. });
     let weak = ProfileUpdate { password: Some(password("ada")), ..changed(Some(PASSWORD)) };
     assert_eq!(paths(me().update_me(weak).await), ["password"; 3]);
-    assert!(house.lives(&here.secret).await);
+    assert!(setup.lives(&here.secret).await);
 
-    house.does(&[What::PasswordSet], me().update_me(changed(Some(PASSWORD)))).await;
-    assert!(!house.lives(&here.secret).await && !house.lives(&there.secret).await);
-    refused!(house.try_sign_in("ada@x.test", PASSWORD, None).await, ServiceError::WrongCredentials);
-    let session = house.try_sign_in("ada@x.test", NEW, None).await.unwrap().session;
-    house.does(&[What::OwnerUpdated], me().update_me(moved("new@x.test", NEW))).await;
-    assert!(!house.lives(&session.secret).await);
+    setup.does(&[What::PasswordSet], me().update_me(changed(Some(PASSWORD)))).await;
+    assert!(!setup.lives(&here.secret).await && !setup.lives(&there.secret).await);
+    refused!(setup.try_sign_in("ada@x.test", PASSWORD, None).await, ServiceError::WrongCredentials);
+    let session = setup.try_sign_in("ada@x.test", NEW, None).await.unwrap().session;
+    setup.does(&[What::OwnerUpdated], me().update_me(moved("new@x.test", NEW))).await;
+    assert!(!setup.lives(&session.secret).await);
     let both = ProfileUpdate { password: Some(password(PASSWORD)), ..moved("ada@x.test", NEW) };
-    house.does(&[What::OwnerUpdated, What::PasswordSet], me().update_me(both)).await;
-    house.sign_in("ada@x.test").await;
+    setup.does(&[What::OwnerUpdated, What::PasswordSet], me().update_me(both)).await;
+    setup.sign_in("ada@x.test").await;
 }
 
-pub(crate) async fn guesses_at_the_own_password_are_limited<S: WriteStore>(house: House<S>) {
-    let ada = house.person("ada@x.test", &[]).await;
-    let me = || house.keyward.sessions().by(Doer::Person(ada)).from(ip(1));
+pub(crate) async fn guesses_at_the_own_password_are_limited<S: WriteStore>(setup: Setup<S>) {
+    let ada = setup.person("ada@x.test", &[]).await;
+    let me = || setup.keyward.sessions().by(Doer::Person(ada)).from(ip(1));
     let guess = |typed: &str| ProfileUpdate {
         password: Some(password(NEW)),
         current_password: Some(password(typed)),
@@ -88,21 +88,21 @@ pub(crate) async fn guesses_at_the_own_password_are_limited<S: WriteStore>(house
         assert_eq!(paths(me().update_me(guess("wrong")).await), ["currentPassword"]);
     }
     refused!(me().update_me(guess(PASSWORD)).await, ServiceError::TooManyAttempts(_));
-    refused!(house.try_sign_in("ada@x.test", PASSWORD, ip(1)).await, ServiceError::TooManyAttempts(_));
+    refused!(setup.try_sign_in("ada@x.test", PASSWORD, ip(1)).await, ServiceError::TooManyAttempts(_));
 }
 
-pub(crate) async fn token_changes_nothing_of_its_owner<S: WriteStore>(house: House<S>) {
-    let boss = house.boss().await;
+pub(crate) async fn token_changes_nothing_of_its_owner<S: WriteStore>(setup: Setup<S>) {
+    let boss = setup.boss().await;
     let new = NewAdminToken::new("deploy", boss).grants([Grant::new("read")]);
-    let token = Doer::Token(house.keyward.tokens().issue_admin(new).await.unwrap().token.id);
+    let token = Doer::Token(setup.keyward.tokens().issue_admin(new).await.unwrap().token.id);
     let content = NewContentToken::new("site", ContentAccess::FullAccess);
-    let content = Doer::Token(house.keyward.tokens().issue_content(content).await.unwrap().token.id);
-    let sessions = |doer| house.keyward.sessions().by(doer);
+    let content = Doer::Token(setup.keyward.tokens().issue_content(content).await.unwrap().token.id);
+    let sessions = |doer| setup.keyward.sessions().by(doer);
     let (owner, roles) = sessions(token).me().await.unwrap();
     assert_eq!((owner.id, roles.len()), (boss, 1));
     let update = ProfileUpdate { firstname: Some("X".into()), current_password: Some(password(PASSWORD)), ..none() };
     for doer in [token, content, Doer::Visitor, Doer::Service] {
-        let (answer, events) = house.during(sessions(doer).update_me(update.clone())).await;
+        let (answer, events) = setup.during(sessions(doer).update_me(update.clone())).await;
         refused!(answer, ServiceError::Forbidden(_));
         assert!(events.is_empty());
     }
@@ -112,14 +112,14 @@ pub(crate) async fn token_changes_nothing_of_its_owner<S: WriteStore>(house: Hou
     }
 }
 
-pub(crate) async fn account_lists_its_own_permissions<S: WriteStore>(house: House<S>) {
+pub(crate) async fn account_lists_its_own_permissions<S: WriteStore>(setup: Setup<S>) {
     let own = When::from_list([IS_CREATOR]);
     let read = || Permission::new("read").on("article").when(own.clone());
-    let role = house.role("Editor", [read(), "write".into()]).await;
-    let ada = house.person("ada@x.test", &[role]).await;
+    let role = setup.role("Editor", [read(), "write".into()]).await;
+    let ada = setup.person("ada@x.test", &[role]).await;
     let new = NewAdminToken::new("deploy", ada).grants([Grant::new("read").on("article")]);
-    let token = house.keyward.tokens().issue_admin(new).await.unwrap().token.id;
-    let sessions = |doer| house.keyward.sessions().by(doer);
+    let token = setup.keyward.tokens().issue_admin(new).await.unwrap().token.id;
+    let sessions = |doer| setup.keyward.sessions().by(doer);
     assert_eq!(sessions(Doer::Person(ada)).permissions().await.unwrap().len(), 2);
     assert_eq!(sessions(Doer::Token(token)).permissions().await.unwrap(), [read()]);
 }

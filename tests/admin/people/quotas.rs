@@ -1,6 +1,6 @@
 //! How much one owner may have, and what lists and previews of one keep from others.
 
-use crate::people::house::{House, PASSWORD, paths};
+use crate::people::setup::{PASSWORD, Setup, paths};
 use keyward::store::{Paging, TokenQuery, TokenSort, WriteStore};
 use keyward::{
     Clamped, ContentAccess, Digest, Doer, Fields, Grant, Kind, NewAdminToken, NewContentToken, NewRole, NewSession,
@@ -11,38 +11,38 @@ use std::time::Duration;
 const SOON: Duration = Duration::from_secs(2);
 
 /// The same where two of each are the most, and three roles.
-fn small<S: WriteStore + Clone>(house: House<S>) -> House<S> {
+fn small<S: WriteStore + Clone>(setup: Setup<S>) -> Setup<S> {
     let mut policy = Policy::default();
     (policy.tokens_per_owner, policy.content_tokens, policy.sessions_per_owner, policy.roles) = (2, 2, 2, 3);
-    House::on(house.keyward.store().clone(), house.clock.clone(), |b| b.policy(policy).store_is_exclusive())
+    Setup::on(setup.keyward.store().clone(), setup.clock.clone(), |b| b.policy(policy).store_is_exclusive())
 }
 
 /// That a call is refused for this field, and leaves nothing.
 async fn changes_nothing<S: WriteStore, T>(
-    house: &House<S>,
+    setup: &Setup<S>,
     field: &str,
     call: impl Future<Output = Result<T, ServiceError>>,
 ) {
-    let sequence = async || house.keyward.store().resolve(&Digest::Native([0; 27])).await.unwrap().seq;
+    let sequence = async || setup.keyward.store().resolve(&Digest::Native([0; 27])).await.unwrap().seq;
     let before = sequence().await;
-    let (answer, events) = house.during(call).await;
+    let (answer, events) = setup.during(call).await;
     assert_eq!(paths(answer), [field]);
     assert!(events.is_empty() && sequence().await == before, "{field}: {events:?}");
 }
 
-pub(crate) async fn tokens_per_owner_are_limited_by_the_policy<S: WriteStore + Clone>(house: House<S>) {
-    let house = small(house);
-    let role = house.role("R", [Permission::new("a")]).await;
-    let (ada, bob) = (house.person("ada@x.test", &[role]).await, house.person("bob@x.test", &[role]).await);
-    let tokens = house.keyward.tokens();
+pub(crate) async fn tokens_per_owner_are_limited_by_the_policy<S: WriteStore + Clone>(setup: Setup<S>) {
+    let setup = small(setup);
+    let role = setup.role("R", [Permission::new("a")]).await;
+    let (ada, bob) = (setup.person("ada@x.test", &[role]).await, setup.person("bob@x.test", &[role]).await);
+    let tokens = setup.keyward.tokens();
     let of = |name: &str, owner| NewAdminToken::new(name, owner);
     tokens.clone().by(Doer::Person(ada)).issue_admin(of("1", ada)).await.unwrap();
     let second = tokens.issue_admin(of("2", ada)).await.unwrap().token.id;
     // For the program as for them.
     for doer in [Doer::Person(ada), Doer::Service] {
-        changes_nothing(&house, "owner", tokens.clone().by(doer).issue_admin(of("3", ada))).await;
+        changes_nothing(&setup, "owner", tokens.clone().by(doer).issue_admin(of("3", ada))).await;
     }
-    house.sign_in("ada@x.test").await;
+    setup.sign_in("ada@x.test").await;
     tokens.issue_admin(of("of another", bob)).await.unwrap();
     tokens.revoke(second).await.unwrap();
     tokens.issue_admin(of("3", ada)).await.unwrap();
@@ -50,66 +50,66 @@ pub(crate) async fn tokens_per_owner_are_limited_by_the_policy<S: WriteStore + C
     for name in ["c1", "c2"] {
         tokens.issue_content(NewContentToken::new(name, ContentAccess::ReadOnly)).await.unwrap();
     }
-    changes_nothing(&house, "kind", tokens.issue_content(NewContentToken::new("c3", ContentAccess::ReadOnly))).await;
+    changes_nothing(&setup, "kind", tokens.issue_content(NewContentToken::new("c3", ContentAccess::ReadOnly))).await;
 
-    house.role("third", []).await;
-    changes_nothing(&house, "name", house.keyward.roles().create(NewRole::new("fourth"))).await;
+    setup.role("third", []).await;
+    changes_nothing(&setup, "name", setup.keyward.roles().create(NewRole::new("fourth"))).await;
 }
 
-pub(crate) async fn duplicate_grants_are_rejected<S: WriteStore>(house: House<S>) {
+pub(crate) async fn duplicate_grants_are_rejected<S: WriteStore>(setup: Setup<S>) {
     let fields = |names: &[&str]| Fields::only(names.iter().copied()).unwrap();
-    let role = house.role("R", [Permission::new("a"), Permission::new("b").on("x")]).await;
-    let ada = house.person("ada@x.test", &[role]).await;
-    let tokens = house.keyward.tokens();
+    let role = setup.role("R", [Permission::new("a"), Permission::new("b").on("x")]).await;
+    let ada = setup.person("ada@x.test", &[role]).await;
+    let tokens = setup.keyward.tokens();
     let new = |grants: Vec<Grant>| NewAdminToken::new("t", ada).grants(grants);
     let on = || Grant::new("b").on("x");
     let twice = vec![Grant::new("a"), on().fields(fields(&["p", "q"])), on().fields(fields(&["q", "p"]))];
-    changes_nothing(&house, "grants.2", tokens.issue_admin(new(twice))).await;
+    changes_nothing(&setup, "grants.2", tokens.issue_admin(new(twice))).await;
     let kept = vec![Grant::new("a"), on().fields(fields(&["p"])), on().fields(fields(&["q"]))];
     let id = tokens.issue_admin(new(kept.clone())).await.unwrap().token.id;
     let twice = vec![on(), Grant::new("a"), on()];
     let update = TokenUpdate { grants: Some(twice), ..TokenUpdate::default() };
-    changes_nothing(&house, "grants.2", tokens.update(id, update)).await;
+    changes_nothing(&setup, "grants.2", tokens.update(id, update)).await;
     let many = (0..1_001).map(|n| on().fields(fields(&[&n.to_string()]))).collect();
     let update = TokenUpdate { grants: Some(many), ..TokenUpdate::default() };
-    changes_nothing(&house, "grants", tokens.update(id, update)).await;
+    changes_nothing(&setup, "grants", tokens.update(id, update)).await;
     assert_eq!(tokens.read(id).await.unwrap().token.grants(), kept);
 }
 
-pub(crate) async fn session_over_the_limit_ends_the_oldest<S: WriteStore + Clone>(house: House<S>) {
-    let house = small(house);
-    let (ada, bob) = (house.person("ada@x.test", &[]).await, house.person("bob@x.test", &[]).await);
-    let first = house.sign_in("ada@x.test").await;
-    let second = house.sign_in("ada@x.test").await;
-    let of_bob = house.sign_in("bob@x.test").await;
-    let (third, events) = house.during(house.try_sign_in("ada@x.test", PASSWORD, None)).await;
+pub(crate) async fn session_over_the_limit_ends_the_oldest<S: WriteStore + Clone>(setup: Setup<S>) {
+    let setup = small(setup);
+    let (ada, bob) = (setup.person("ada@x.test", &[]).await, setup.person("bob@x.test", &[]).await);
+    let first = setup.sign_in("ada@x.test").await;
+    let second = setup.sign_in("ada@x.test").await;
+    let of_bob = setup.sign_in("bob@x.test").await;
+    let (third, events) = setup.during(setup.try_sign_in("ada@x.test", PASSWORD, None)).await;
     let third = third.unwrap();
     let whats: Vec<What> = events.iter().map(|e| e.what).collect();
     assert_eq!(whats, [What::SignedOut, What::SignedIn]);
     assert_eq!(events[0].target, Target::Token(first.session.token.id, Kind::Session));
     assert_eq!(events[0].origin.doer, Doer::Person(ada));
-    assert!(!house.lives(&first.session.secret).await);
+    assert!(!setup.lives(&first.session.secret).await);
     for session in [&second, &third, &of_bob] {
-        assert!(house.lives(&session.session.secret).await);
+        assert!(setup.lives(&session.session.secret).await);
     }
     // For the program too, which opens sessions by itself.
     let day = Duration::from_secs(86_400);
     let opened =
-        house.keyward.tokens().open_session(NewSession { owner: ada, idle: day, lifespan: day }).await.unwrap();
-    assert!(!house.lives(&second.session.secret).await && house.lives(&opened.secret).await);
-    let listed = house.keyward.sessions().by(Doer::Person(ada)).list().await.unwrap();
+        setup.keyward.tokens().open_session(NewSession { owner: ada, idle: day, lifespan: day }).await.unwrap();
+    assert!(!setup.lives(&second.session.secret).await && setup.lives(&opened.secret).await);
+    let listed = setup.keyward.sessions().by(Doer::Person(ada)).list().await.unwrap();
     assert_eq!(listed.iter().map(|t| t.id).collect::<Vec<_>>(), [third.session.token.id, opened.token.id]);
-    assert_eq!(house.keyward.sessions().by(Doer::Person(bob)).list().await.unwrap().len(), 1);
+    assert_eq!(setup.keyward.sessions().by(Doer::Person(bob)).list().await.unwrap().len(), 1);
 }
 
-pub(crate) async fn page_size_is_bounded<S: WriteStore>(house: House<S>) {
-    let ada = house.person("ada@x.test", &[]).await;
+pub(crate) async fn page_size_is_bounded<S: WriteStore>(setup: Setup<S>) {
+    let ada = setup.person("ada@x.test", &[]).await;
     for name in ["b", "A", "c"] {
-        house.keyward.tokens().issue_admin(NewAdminToken::new(name, ada)).await.unwrap();
+        setup.keyward.tokens().issue_admin(NewAdminToken::new(name, ada)).await.unwrap();
     }
     let list = async |page, page_size| {
         let query = TokenQuery { paging: Paging { page, page_size }, ..TokenQuery::of(Kind::Admin) };
-        house.keyward.tokens().by(Doer::Person(ada)).list(&query).await
+        setup.keyward.tokens().by(Doer::Person(ada)).list(&query).await
     };
     for (page, page_size, names) in [(1, 1_000, vec!["A", "b", "c"]), (2, 2, vec!["c"]), (3, 2, vec![])] {
         let page = list(page, page_size).await.unwrap();
@@ -122,14 +122,14 @@ pub(crate) async fn page_size_is_bounded<S: WriteStore>(house: House<S>) {
         assert_eq!(paths(list(1, size).await), ["pageSize"]);
     }
     let latest = TokenQuery { sort: TokenSort::CreatedAt, descending: true, ..TokenQuery::of(Kind::Admin) };
-    let listed = house.keyward.tokens().list(&latest).await.unwrap();
+    let listed = setup.keyward.tokens().list(&latest).await.unwrap();
     assert_eq!(listed.items.first().map(|d| d.token.name.as_str()), Some("c"));
 }
 
-pub(crate) async fn lists_do_not_delay_look_ups<S: WriteStore>(house: House<S>) {
-    let ada = house.person("ada@x.test", &[]).await;
-    let issued = house.keyward.tokens().issue_admin(NewAdminToken::new("cold", ada)).await.unwrap();
-    let store = house.keyward.store();
+pub(crate) async fn lists_do_not_delay_look_ups<S: WriteStore>(setup: Setup<S>) {
+    let ada = setup.person("ada@x.test", &[]).await;
+    let issued = setup.keyward.tokens().issue_admin(NewAdminToken::new("cold", ada)).await.unwrap();
+    let store = setup.keyward.store();
     // All that lists can have, and more who wait for it.
     let mut held = Vec::new();
     while let Ok(view) = tokio::time::timeout(SOON / 4, store.view()).await {
@@ -139,7 +139,7 @@ pub(crate) async fn lists_do_not_delay_look_ups<S: WriteStore>(house: House<S>) 
             break;
         }
     }
-    let tokens = house.keyward.tokens();
+    let tokens = setup.keyward.tokens();
     let query = TokenQuery::of(Kind::Admin);
     let lists = futures_util::future::join_all((0..16).map(|_| tokens.list(&query)));
     let look_up = tokio::time::timeout(SOON, store.resolve(&issued.token.digest));
@@ -151,28 +151,28 @@ pub(crate) async fn lists_do_not_delay_look_ups<S: WriteStore>(house: House<S>) 
     drop(held);
 }
 
-pub(crate) async fn previews_and_writers_do_not_block_each_other<S: WriteStore>(house: House<S>) {
-    let boss = house.boss().await;
-    let role = house.role("R", [Permission::new("a"), Permission::new("b")]).await;
-    let ada = house.person("ada@x.test", &[role]).await;
+pub(crate) async fn previews_and_writers_do_not_block_each_other<S: WriteStore>(setup: Setup<S>) {
+    let boss = setup.boss().await;
+    let role = setup.role("R", [Permission::new("a"), Permission::new("b")]).await;
+    let ada = setup.person("ada@x.test", &[role]).await;
     let new = NewAdminToken::new("t", ada).grants([Grant::new("a"), Grant::new("b")]);
-    house.keyward.tokens().issue_admin(new).await.unwrap();
+    setup.keyward.tokens().issue_admin(new).await.unwrap();
     let takes = |tokens, grants| Clamped { tokens, grants, permissions: 0 };
     // While a change is in the making.
-    let mut change = house.keyward.store().begin().await.unwrap();
+    let mut change = setup.keyward.store().begin().await.unwrap();
     change.set_permissions(role, &[]).await.unwrap();
-    let roles = house.keyward.roles().by(Doer::Person(boss));
+    let roles = setup.keyward.roles().by(Doer::Person(boss));
     let preview = tokio::time::timeout(SOON, roles.would_clamp(role, vec![Permission::new("a")]));
     assert_eq!(preview.await.expect("it waits for no writer").unwrap(), takes(1, 1));
-    let owners = house.keyward.owners().by(Doer::Person(boss));
+    let owners = setup.keyward.owners().by(Doer::Person(boss));
     let preview = tokio::time::timeout(SOON, owners.would_clamp(ada, vec![]));
     assert_eq!(preview.await.expect("it waits for no writer").unwrap(), takes(1, 2));
     drop(change);
     // And while one is open, changes are made; it stays of its moment.
-    let mut view = house.keyward.store().view().await.unwrap();
+    let mut view = setup.keyward.store().view().await.unwrap();
     let proposed = || keyward::store::Proposed::Roles(ada, &[]);
     assert_eq!(view.would_clamp(proposed()).await.unwrap(), takes(1, 2));
-    let program = house.keyward.roles();
+    let program = setup.keyward.roles();
     let set = tokio::time::timeout(SOON, program.set_permissions(role, vec![Permission::new("a")]));
     set.await.expect("no writer waits for it").unwrap();
     assert_eq!(view.would_clamp(proposed()).await.unwrap(), takes(1, 2));

@@ -19,7 +19,7 @@ const HOOKS: &str = "admin::webhooks.read";
 /// As a form sends it.
 const HOOKS_ALONE: &str = r#"["admin::webhooks.read"]"#;
 
-struct House {
+struct Setup {
     world: World,
     pages: Gated<axum::Router>,
 }
@@ -47,7 +47,7 @@ impl Page {
     }
 }
 
-impl House {
+impl Setup {
     fn new() -> Self {
         let article = SubjectEntry::collection("article", "Article").fields(["title", "body"]);
         let catalogue = Catalogue::default()
@@ -128,72 +128,72 @@ fn reads() -> [Permission; 2] {
 
 #[tokio::test]
 async fn smaller_role_is_saved_after_its_loss_is_confirmed() {
-    let house = House::new();
-    let boss = house.boss().await;
-    let role = house.role("Reader", [Permission::new(HOOKS), Permission::new(READ).on("article")]).await;
-    let ada = house.person("ada", [role]).await;
+    let setup = Setup::new();
+    let boss = setup.boss().await;
+    let role = setup.role("Reader", [Permission::new(HOOKS), Permission::new(READ).on("article")]).await;
+    let ada = setup.person("ada", [role]).await;
     let grants = || [Grant::new(HOOKS), Grant::new(READ).on("article")];
-    house.token("one", ada, grants()).await;
+    setup.token("one", ada, grants()).await;
     let path = format!("{ROLES}/{role}");
-    let version = house.get(&boss, &path).await.value("version");
+    let version = setup.get(&boss, &path).await.value("version");
     let read = format!(r#"["{READ}","article"]"#);
     let sent = [("version", version.as_str()), ("name", "Reader 2"), ("grant", &read)];
-    let before = house.permissions(role).await;
+    let before = setup.permissions(role).await;
 
-    let asked = house.post(&boss, &path, &sent).await;
+    let asked = setup.post(&boss, &path, &sent).await;
     assert_eq!(asked.status, StatusCode::OK);
     asked.says("1 token loses permissions").says("Nothing is saved yet").says("Reader 2");
     assert_eq!(asked.value("version"), version);
     let first = asked.value("confirmed");
-    assert_eq!(house.permissions(role).await, before);
-    assert_eq!(house.world.keyward.roles().read(role).await.unwrap().name, "Reader");
+    assert_eq!(setup.permissions(role).await, before);
+    assert_eq!(setup.world.keyward.roles().read(role).await.unwrap().name, "Reader");
 
     // More goes than whoever sent it has seen.
-    let two = house.token("two", ada, grants()).await;
+    let two = setup.token("two", ada, grants()).await;
     let confirmed = |value| [&sent[..], &[("confirmed", value)]].concat();
-    let again = house.post(&boss, &path, &confirmed(&first)).await;
+    let again = setup.post(&boss, &path, &confirmed(&first)).await;
     again.says("2 tokens lose permissions");
-    assert_eq!(house.permissions(role).await, before);
+    assert_eq!(setup.permissions(role).await, before);
     let second = again.value("confirmed");
     // Nor is another change with the same loss the one that they have seen.
     let other = [("version", version.as_str()), ("name", "Reader 2"), ("grant", HOOKS_ALONE), ("confirmed", &second)];
-    let third = house.post(&boss, &path, &other).await;
+    let third = setup.post(&boss, &path, &other).await;
     third.says("2 tokens lose permissions").says("Nothing is saved yet");
     assert_ne!(third.value("confirmed"), second);
-    assert_eq!(house.permissions(role).await, before);
-    let saved = house.post(&boss, &path, &confirmed(&second)).await;
+    assert_eq!(setup.permissions(role).await, before);
+    let saved = setup.post(&boss, &path, &confirmed(&second)).await;
     assert_eq!((saved.status, saved.location), (StatusCode::SEE_OTHER, format!("{path}?done=saved")));
-    assert_eq!(house.permissions(role).await, [Permission::new(READ).on("article")]);
-    assert_eq!(house.world.keyward.roles().read(role).await.unwrap().name, "Reader 2");
-    let two = house.world.keyward.tokens().read(two).await.unwrap().token;
+    assert_eq!(setup.permissions(role).await, [Permission::new(READ).on("article")]);
+    assert_eq!(setup.world.keyward.roles().read(role).await.unwrap().name, "Reader 2");
+    let two = setup.world.keyward.tokens().read(two).await.unwrap().token;
     assert_eq!(two.grants(), [Grant::new(READ).on("article")]);
 
     // It was made from an older state.
-    let stale = house.post(&boss, &path, &confirmed(&second)).await;
+    let stale = setup.post(&boss, &path, &confirmed(&second)).await;
     assert_eq!(stale.status, StatusCode::CONFLICT);
 }
 
 #[tokio::test]
 async fn removing_roles_from_a_person_needs_confirmation() {
-    let house = House::new();
-    let boss = house.boss().await;
-    let (a, b) = (house.role("A", [Permission::new(HOOKS)]).await, house.role("B", []).await);
-    let ada = house.person("ada", [a, b]).await;
-    house.token("one", ada, [Grant::new(HOOKS)]).await;
+    let setup = Setup::new();
+    let boss = setup.boss().await;
+    let (a, b) = (setup.role("A", [Permission::new(HOOKS)]).await, setup.role("B", []).await);
+    let ada = setup.person("ada", [a, b]).await;
+    setup.token("one", ada, [Grant::new(HOOKS)]).await;
     let path = format!("{USERS}/{ada}");
-    let version = house.get(&boss, &path).await.value("version");
+    let version = setup.get(&boss, &path).await.value("version");
     let b_text = b.to_string();
     let sent = [("version", version.as_str()), ("email", "ada@x.test"), ("firstname", "Ada"), ("role", &b_text)];
-    let asked = house.post(&boss, &path, &sent).await;
+    let asked = setup.post(&boss, &path, &sent).await;
     let value = asked.says("1 token loses permissions").value("confirmed");
     let confirmed = ("confirmed", value.as_str());
     // Without any role they lose as much, but that is not what was asked.
-    let other = house.post(&boss, &path, &[&sent[..3], &[confirmed]].concat()).await;
+    let other = setup.post(&boss, &path, &[&sent[..3], &[confirmed]].concat()).await;
     assert_ne!(other.says("1 token loses permissions").value("confirmed"), value);
-    assert_eq!((house.owner(ada).await.roles, house.owner(ada).await.firstname), (vec![a, b], "ada".to_owned()));
-    let saved = house.post(&boss, &path, &[&sent[..], &[confirmed]].concat()).await;
+    assert_eq!((setup.owner(ada).await.roles, setup.owner(ada).await.firstname), (vec![a, b], "ada".to_owned()));
+    let saved = setup.post(&boss, &path, &[&sent[..], &[confirmed]].concat()).await;
     assert_eq!(saved.status, StatusCode::SEE_OTHER);
-    assert_eq!((house.owner(ada).await.roles, house.owner(ada).await.firstname), (vec![b], "Ada".to_owned()));
+    assert_eq!((setup.owner(ada).await.roles, setup.owner(ada).await.firstname), (vec![b], "Ada".to_owned()));
 }
 
 /// The boxes of a form that are ticked, as a browser would send them.
@@ -210,112 +210,112 @@ fn ticked(page: &Page) -> Vec<(String, String)> {
 
 #[tokio::test]
 async fn unchanged_form_changes_nothing() {
-    let house = House::new();
-    let boss = house.boss().await;
+    let setup = Setup::new();
+    let boss = setup.boss().await;
     let hooks = Permission::new(HOOKS).when(When::from_list([IS_CREATOR]));
-    let role = house.role("Reader", reads().into_iter().chain([hooks])).await;
-    let before = house.permissions(role).await;
+    let role = setup.role("Reader", reads().into_iter().chain([hooks])).await;
+    let before = setup.permissions(role).await;
     let path = format!("{ROLES}/{role}");
-    let page = house.get(&boss, &path).await;
+    let page = setup.get(&boss, &path).await;
     let (version, ticked) = (page.value("version"), ticked(&page));
     let mut sent = vec![("version", version.as_str()), ("name", "Renamed")];
     sent.extend(ticked.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    assert_eq!(house.post(&boss, &path, &sent).await.status, StatusCode::SEE_OTHER);
-    assert_eq!(house.permissions(role).await, before);
-    assert_eq!(house.world.keyward.roles().read(role).await.unwrap().name, "Renamed");
+    assert_eq!(setup.post(&boss, &path, &sent).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(setup.permissions(role).await, before);
+    assert_eq!(setup.world.keyward.roles().read(role).await.unwrap().name, "Renamed");
 }
 
 #[tokio::test]
 async fn forged_form_cannot_grant_disabled_permissions() {
-    let house = House::new();
-    let warden = house.warden().await;
-    let page = house.get(&warden, &format!("{ROLES}/create")).await;
+    let setup = Setup::new();
+    let warden = setup.warden().await;
+    let page = setup.get(&warden, &format!("{ROLES}/create")).await;
     page.says("not yours to give");
     let whole = format!(r#"["{READ}","article"]"#);
     let sent = [("name", "More"), ("grant", whole.as_str())];
-    let refused = house.post(&warden, &format!("{ROLES}/create"), &sent).await;
+    let refused = setup.post(&warden, &format!("{ROLES}/create"), &sent).await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
     refused.says("more than you hold").says("More");
     let title = format!(r#"["{READ}","article","title"]"#);
-    let made = house.post(&warden, &format!("{ROLES}/create"), &[("name", "Less"), ("grant", title.as_str())]).await;
+    let made = setup.post(&warden, &format!("{ROLES}/create"), &[("name", "Less"), ("grant", title.as_str())]).await;
     assert_eq!(made.status, StatusCode::SEE_OTHER);
     // Roles and people who may more are shown, and stay as they are.
-    let role = house.role("Strong", [Permission::new(HOOKS)]).await;
-    let ada = house.person("ada", [role]).await;
-    let version = house.world.keyward.roles().read(role).await.unwrap().version().to_string();
-    house.get(&warden, &format!("{ROLES}/{role}")).await.says("This role may more than you");
+    let role = setup.role("Strong", [Permission::new(HOOKS)]).await;
+    let ada = setup.person("ada", [role]).await;
+    let version = setup.world.keyward.roles().read(role).await.unwrap().version().to_string();
+    setup.get(&warden, &format!("{ROLES}/{role}")).await.says("This role may more than you");
     let sent = [("version", version.as_str()), ("name", "Weak")];
-    let refused = house.post(&warden, &format!("{ROLES}/{role}"), &sent).await;
+    let refused = setup.post(&warden, &format!("{ROLES}/{role}"), &sent).await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
     refused.says("this role may more than you");
-    let shown = house.get(&warden, &format!("{USERS}/{ada}")).await;
+    let shown = setup.get(&warden, &format!("{USERS}/{ada}")).await;
     shown.says("They may more than you");
-    let version = house.owner(ada).await.version().to_string();
+    let version = setup.owner(ada).await.version().to_string();
     let sent = [("version", version.as_str()), ("deed", "block")];
-    let refused = house.post(&warden, &format!("{USERS}/{ada}/state"), &sent).await;
-    assert_eq!((refused.status, house.owner(ada).await.state), (StatusCode::BAD_REQUEST, OwnerState::Active));
+    let refused = setup.post(&warden, &format!("{USERS}/{ada}/state"), &sent).await;
+    assert_eq!((refused.status, setup.owner(ada).await.state), (StatusCode::BAD_REQUEST, OwnerState::Active));
     // What they read only, they change nothing of.
-    let reader = house.world.editor().holds(Permission::new("admin::users.read")).sign_in().await;
-    assert_eq!(house.get(&reader, USERS).await.status, StatusCode::OK);
-    assert_eq!(house.get(&reader, ROLES).await.status, StatusCode::FORBIDDEN);
-    let refused = house.post(&reader, &format!("{USERS}/{ada}/state"), &sent).await;
+    let reader = setup.world.editor().holds(Permission::new("admin::users.read")).sign_in().await;
+    assert_eq!(setup.get(&reader, USERS).await.status, StatusCode::OK);
+    assert_eq!(setup.get(&reader, ROLES).await.status, StatusCode::FORBIDDEN);
+    let refused = setup.post(&reader, &format!("{USERS}/{ada}/state"), &sent).await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]
 async fn address_of_an_active_account_is_changed_by_super_admins_or_its_person() {
-    let house = House::new();
-    let (warden, boss) = (house.warden().await, house.boss().await);
-    let ada = house.person("ada", []).await;
+    let setup = Setup::new();
+    let (warden, boss) = (setup.warden().await, setup.boss().await);
+    let ada = setup.person("ada", []).await;
     let new = NewOwner::new("new@x.test");
-    let invited = house.world.keyward.owners().invite(new).await.unwrap().owner.id;
+    let invited = setup.world.keyward.owners().invite(new).await.unwrap().owner.id;
     let path = format!("{USERS}/{ada}");
     let hint = "Only they or a super admin can change it";
-    house.get(&warden, &path).await.says(r#"value="ada@x.test" readonly"#).says(hint);
-    house.get(&warden, &format!("{USERS}/{invited}")).await.says(r#"value="new@x.test">"#);
-    assert!(!house.get(&boss, &path).await.text.contains(hint));
-    let version = house.owner(ada).await.version().to_string();
+    setup.get(&warden, &path).await.says(r#"value="ada@x.test" readonly"#).says(hint);
+    setup.get(&warden, &format!("{USERS}/{invited}")).await.says(r#"value="new@x.test">"#);
+    assert!(!setup.get(&boss, &path).await.text.contains(hint));
+    let version = setup.owner(ada).await.version().to_string();
     let sent = |email| [("version", version.as_str()), ("firstname", "Ada"), ("lastname", ""), ("email", email)];
-    let refused = house.post(&warden, &path, &sent("mine@x.test")).await;
+    let refused = setup.post(&warden, &path, &sent("mine@x.test")).await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
     refused.says("only a super admin or the account itself");
-    assert_eq!(house.post(&warden, &path, &sent("ada@x.test")).await.status, StatusCode::SEE_OTHER);
-    assert_eq!(house.owner(ada).await.display_name(), "Ada");
+    assert_eq!(setup.post(&warden, &path, &sent("ada@x.test")).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(setup.owner(ada).await.display_name(), "Ada");
 }
 
 #[tokio::test]
 async fn conditional_permissions_are_granted_with_their_conditions() {
-    let house = House::new();
+    let setup = Setup::new();
     let own = reads()[1].clone();
     let cast = ["read", "create"]
         .iter()
-        .fold(house.world.editor(), |cast, deed| cast.holds(Permission::new(format!("admin::roles.{deed}"))));
+        .fold(setup.world.editor(), |cast, deed| cast.holds(Permission::new(format!("admin::roles.{deed}"))));
     let keeper = cast.holds(own.clone()).sign_in().await;
     let path = format!("{ROLES}/create");
     let whole = format!(r#"["{READ}","article"]"#);
-    let refused = house.post(&keeper, &path, &[("name", "Every"), ("grant", &whole)]).await;
+    let refused = setup.post(&keeper, &path, &[("name", "Every"), ("grant", &whole)]).await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
     refused.says("under stricter conditions only");
     // As the page offers it, it can be given.
-    let page = house.get(&keeper, &path).await;
+    let page = setup.get(&keeper, &path).await;
     page.says("Yours to give under conditions only.");
     let offered = ticked(&page);
     let mut sent = vec![("name", "Own"), ("grant", whole.as_str())];
     sent.extend(offered.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    let made = house.post(&keeper, &path, &sent).await;
+    let made = setup.post(&keeper, &path, &sent).await;
     assert_eq!(made.status, StatusCode::SEE_OTHER, "{}", made.text);
-    let roles = house.world.keyward.roles().list().await.unwrap();
+    let roles = setup.world.keyward.roles().list().await.unwrap();
     assert_eq!(roles.into_iter().find(|(role, _)| role.name == "Own").unwrap().0.permissions, [own]);
 }
 
 #[tokio::test]
 async fn unknown_role_is_not_assigned() {
-    let house = House::new();
-    let boss = house.boss().await;
+    let setup = Setup::new();
+    let boss = setup.boss().await;
     for roles in [&["4711"][..], &["x"], &["1", "2", "3", "4", "5"]] {
         let sent: Vec<(&str, &str)> =
             [("email", "new@x.test")].into_iter().chain(roles.iter().map(|id| ("role", *id))).collect();
-        let refused = house.post(&boss, &format!("{USERS}/create"), &sent).await;
+        let refused = setup.post(&boss, &format!("{USERS}/create"), &sent).await;
         assert_eq!(refused.status, StatusCode::BAD_REQUEST);
         refused.says("there is no role");
     }
@@ -323,63 +323,63 @@ async fn unknown_role_is_not_assigned() {
 
 #[tokio::test]
 async fn invitation_is_in_one_response_only() {
-    let house = House::new();
-    let boss = house.boss().await;
+    let setup = Setup::new();
+    let boss = setup.boss().await;
     let sent = [("email", "new@x.test"), ("firstname", "<i>N"), ("role", "1")];
-    let shown = house.post(&boss, &format!("{USERS}/create"), &sent).await;
+    let shown = setup.post(&boss, &format!("{USERS}/create"), &sent).await;
     assert_eq!((shown.status, shown.location.as_str()), (StatusCode::OK, ""));
     let link = "https://keys.example.test/admin/auth/register?registrationToken=kw_invite_";
     shown.says(link).says("in 7 days").says("&#60;i&#62;N").says("data-once");
     assert!(!shown.text.contains("<i>N"));
     let (_, rest) = shown.text.split_once("data-address=\"").unwrap();
     let path = rest.split_once('"').unwrap().0.to_owned();
-    let after = house.get(&boss, &path).await;
+    let after = setup.get(&boss, &path).await;
     assert!(!after.text.contains("kw_invite_"));
     let version = after.value("version");
-    let again = house.post(&boss, &format!("{path}/invitation"), &[("version", &version)]).await;
+    let again = setup.post(&boss, &format!("{path}/invitation"), &[("version", &version)]).await;
     assert_ne!(again.says(link).text.split_once(link).unwrap().1[..43], shown.text.split_once(link).unwrap().1[..43]);
 }
 
 #[tokio::test]
 async fn inviter_without_update_permission_renews_invitations() {
-    let house = House::new();
-    let invited = house.world.keyward.owners().invite(NewOwner::new("new@x.test")).await.unwrap().owner;
+    let setup = Setup::new();
+    let invited = setup.world.keyward.owners().invite(NewOwner::new("new@x.test")).await.unwrap().owner;
     let may = |deeds: &[&str]| {
-        let cast = house.world.editor();
+        let cast = setup.world.editor();
         deeds.iter().fold(cast, |cast, deed| cast.holds(Permission::new(format!("admin::users.{deed}")))).sign_in()
     };
     let path = format!("{USERS}/{}", invited.id);
-    let page = house.get(&may(&["read", "update"]).await, &path).await;
+    let page = setup.get(&may(&["read", "update"]).await, &path).await;
     assert!(!page.says("Withdraw invitation").text.contains("Invite again"));
     let host = may(&["read", "create"]).await;
-    let page = house.get(&host, &path).await;
+    let page = setup.get(&host, &path).await;
     page.says("data-open=\"invite\"").says("<dialog id=\"invite\"");
     assert!(!page.text.contains("Withdraw invitation"));
     let version = page.value("version");
-    house.post(&host, &format!("{path}/invitation"), &[("version", &version)]).await.says("kw_invite_");
+    setup.post(&host, &format!("{path}/invitation"), &[("version", &version)]).await.says("kw_invite_");
 }
 
 #[tokio::test]
 async fn affected_owners_are_named_to_readers_who_may_list_them() {
-    let house = House::new();
-    let (boss, warden) = (house.boss().await, house.warden().await);
-    let ada = house.person("ada", []).await;
+    let setup = Setup::new();
+    let (boss, warden) = (setup.boss().await, setup.warden().await);
+    let ada = setup.person("ada", []).await;
     for i in 10..22 {
-        house.token(&format!("token <{i}>"), ada, []).await;
+        setup.token(&format!("token <{i}>"), ada, []).await;
     }
     let path = format!("{USERS}/{ada}");
-    let page = house.get(&boss, &path).await;
+    let page = setup.get(&boss, &path).await;
     page.says("12 admin tokens").says("token &#60;10&#62;").says("token &#60;19&#62;").says("and 2 more");
     assert!(!page.text.contains("token &#60;20&#62;") && !page.text.contains("token <"));
-    let page = house.get(&warden, &path).await;
+    let page = setup.get(&warden, &path).await;
     page.says("12 admin tokens");
     assert!(!page.text.contains("token &#60;"));
     // The last super admin stays, and the page says why.
     let path = format!("{USERS}/{}", boss.owner());
-    let version = house.get(&boss, &path).await.value("version");
+    let version = setup.get(&boss, &path).await.value("version");
     for (what, deed) in [("state", "deactivate"), ("state", "block"), ("delete", "")] {
         let sent = [("version", version.as_str()), ("deed", deed)];
-        let refused = house.post(&boss, &format!("{path}/{what}"), &sent).await;
+        let refused = setup.post(&boss, &format!("{path}/{what}"), &sent).await;
         assert_eq!(refused.status, StatusCode::BAD_REQUEST);
         refused.says("This is the last active super admin");
     }
@@ -387,55 +387,55 @@ async fn affected_owners_are_named_to_readers_who_may_list_them() {
 
 #[tokio::test]
 async fn unchanged_token_has_no_event() {
-    let house = House::new();
-    let boss = house.boss().await;
+    let setup = Setup::new();
+    let boss = setup.boss().await;
     let article = || Grant::new(READ).on("article");
     let grants = [article().fields(Fields::only(["body"]).unwrap()), Grant::new(HOOKS), article().fields(titles())];
-    let token = house.token("one", boss.owner(), grants.clone()).await;
+    let token = setup.token("one", boss.owner(), grants.clone()).await;
     let path = format!("{TOKENS}/{token}");
-    let page = house.get(&boss, &path).await;
+    let page = setup.get(&boss, &path).await;
     let events = async || {
         let page = Paging { page: 1, page_size: 100 };
-        house.world.keyward.events().list(&EventQuery::all(page)).await.unwrap().total
+        setup.world.keyward.events().list(&EventQuery::all(page)).await.unwrap().total
     };
     let (version, ticked, before) = (page.value("version"), ticked(&page), events().await);
     let mut sent = vec![("version", version.as_str()), ("name", "one"), ("description", "")];
     sent.extend(ticked.iter().rev().map(|(name, value)| (name.as_str(), value.as_str())));
-    assert_eq!(house.post(&boss, &path, &sent).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(setup.post(&boss, &path, &sent).await.status, StatusCode::SEE_OTHER);
     assert_eq!(events().await, before);
-    let kept = house.world.keyward.tokens().read(token).await.unwrap().token;
+    let kept = setup.world.keyward.tokens().read(token).await.unwrap().token;
     assert_eq!((kept.grants(), kept.version().to_string()), (&grants[..], version));
 }
 
 #[tokio::test]
 async fn malformed_form_saves_nothing() {
-    let house = House::new();
-    let boss = house.boss().await;
-    let role = house.role("Reader", [Permission::new(HOOKS)]).await;
-    let token = house.token("one", boss.owner(), [Grant::new(HOOKS)]).await;
+    let setup = Setup::new();
+    let boss = setup.boss().await;
+    let role = setup.role("Reader", [Permission::new(HOOKS)]).await;
+    let token = setup.token("one", boss.owner(), [Grant::new(HOOKS)]).await;
     for path in [format!("{ROLES}/{role}"), format!("{TOKENS}/{token}")] {
-        let version = house.get(&boss, &path).await.value("version");
+        let version = setup.get(&boss, &path).await.value("version");
         let hooks = format!(r#"["{HOOKS}"]"#);
         for (name, value) in [("grant", "{"), ("condition", "[]"), ("description", "a\0b"), ("grant", r#"["\u0000"]"#)]
         {
             let sent = [("version", version.as_str()), ("name", "Renamed"), ("grant", &hooks), (name, value)];
-            let answer = house.post(&boss, &path, &sent).await;
+            let answer = setup.post(&boss, &path, &sent).await;
             assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path} {name}={value:?}");
             answer.says("This form is not whole. Load the page again.");
             assert_eq!(answer.text.contains("NUL in “description”"), name == "description", "{}", answer.text);
         }
-        assert_eq!(house.get(&boss, &path).await.value("version"), version);
+        assert_eq!(setup.get(&boss, &path).await.value("version"), version);
     }
 }
 
 #[tokio::test]
 async fn form_size_limit_fits_the_largest_valid_form() {
-    let house = House::new();
-    let boss = house.boss().await;
+    let setup = Setup::new();
+    let boss = setup.boss().await;
     let (form, wall) = ("application/x-www-form-urlencoded", "x".repeat(16 * 1024));
     let send = async |path: &str, body: String| {
         let request = Request::post(path).header(header::CONTENT_TYPE, form);
-        house.ask(&boss, request.body(Body::from(body)).unwrap()).await
+        setup.ask(&boss, request.body(Body::from(body)).unwrap()).await
     };
     for path in ["login", "register", "register-admin"].map(|page| format!("/admin/auth/{page}")) {
         let refused = send(&path, format!("email={wall}")).await;

@@ -3,12 +3,12 @@
 //! They need Chromium and chromedriver, and axe-core for what a screen reader meets. What is missing is said, and its tests are
 //! skipped; with KEYWARD_REQUIRE_BROWSER=1 they fail.
 
-mod accessible;
+mod accessibility;
 mod driver;
-mod forged;
-mod injected;
+mod forgery;
+mod injection;
 mod keyboard;
-mod measure;
+mod page_weight;
 mod person;
 mod scene;
 mod session;

@@ -1,13 +1,13 @@
 //! The example platform over real HTTP: what its first start tells people to try, and what it must not let through.
 
+mod database_outage;
 mod flood;
-mod halted;
-mod keeping;
 mod nginx;
+mod operation;
 mod rows;
-mod shared;
-mod signing_in;
-mod started;
+mod shared_database;
+mod sign_in;
+mod startup;
 
 use keyward_test_support::platform::{SALT, Server, bearer, platform};
 use serde_json::json;

@@ -1,6 +1,6 @@
 //! Request bodies of our own routes: how large they may be, how long they may take, how much may be in them, and what they cost.
 
-mod lists;
+mod list_limits;
 mod site;
 mod slow;
-mod worst;
+mod worst_case;

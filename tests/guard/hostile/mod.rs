@@ -5,7 +5,7 @@
 
 mod site;
 
-use keyward_test_support::hostile::two::{END_HEADERS, END_STREAM, Fate, Two};
+use keyward_test_support::hostile::http2::{END_HEADERS, END_STREAM, Fate, Http2};
 use keyward_test_support::hostile::{Outer, try_all, try_framings};
 use site::Site;
 
@@ -188,21 +188,21 @@ fn http_2_is_judged_alike() {
     let site = Site::start();
     let bearer = format!("Bearer {}", site.strong);
     let authorization = ("authorization", bearer.as_str());
-    let mut two = Two::to(site.address);
-    assert_eq!(two.ask(&[GET, HTTP, HOST, PING]), Fate::Answered(401));
-    assert_eq!(two.ask(&[GET, HTTP, HOST, PING, authorization]), Fate::Answered(200));
-    assert_eq!(two.ask(&[GET, HTTP, HOST, PING]), Fate::Answered(401), "who came in before is nobody now");
-    assert_eq!(two.ask(&[GET, HTTP, HOST, (":path", "/ping")]), Fate::Answered(200));
-    assert_eq!(two.ask(&[GET, HTTP, HOST, PING, authorization, authorization]), Fate::Answered(401));
+    let mut http2 = Http2::to(site.address);
+    assert_eq!(http2.ask(&[GET, HTTP, HOST, PING]), Fate::Answered(401));
+    assert_eq!(http2.ask(&[GET, HTTP, HOST, PING, authorization]), Fate::Answered(200));
+    assert_eq!(http2.ask(&[GET, HTTP, HOST, PING]), Fate::Answered(401), "who came in before is nobody now");
+    assert_eq!(http2.ask(&[GET, HTTP, HOST, (":path", "/ping")]), Fate::Answered(200));
+    assert_eq!(http2.ask(&[GET, HTTP, HOST, PING, authorization, authorization]), Fate::Answered(401));
     // Many at once: each as who sent it.
     let streams: Vec<(bool, u32)> = (0..50)
         .map(|i| {
             let fields = [GET, HTTP, HOST, PING, authorization];
-            (i % 3 == 0, two.open(&fields[..if i % 3 == 0 { 5 } else { 4 }], END_HEADERS | END_STREAM))
+            (i % 3 == 0, http2.open(&fields[..if i % 3 == 0 { 5 } else { 4 }], END_HEADERS | END_STREAM))
         })
         .collect();
     for (known, stream) in streams {
-        assert_eq!(two.fate(stream), Fate::Answered(if known { 200 } else { 401 }));
+        assert_eq!(http2.fate(stream), Fate::Answered(if known { 200 } else { 401 }));
     }
     assert_eq!(site.entered.all(), 1 + 17);
 }
@@ -296,7 +296,7 @@ fn malformed_pseudo_headers_reach_no_handler() {
 }
 
 /// Sends these fields in some way, and answers on which stream.
-type Odd = fn(&mut Two, &[(&str, &str)]) -> u32;
+type Odd = fn(&mut Http2, &[(&str, &str)]) -> u32;
 
 /// What a stream's frames may not be (RFC 9113 sections 5 and 6), each with a credential that would let it in.
 #[test]
@@ -304,73 +304,73 @@ fn malformed_frames_reach_no_handler() {
     let site = Site::start();
     let bearer = format!("Bearer {}", site.strong);
     let fields = [GET, HTTP, HOST, PING, ("authorization", &bearer)];
-    let connect = || Two::to(site.address);
+    let connect = || Http2::to(site.address);
     let odd: &[Odd] = &[
         // The headers of another stream within those of one.
-        |two, fields| {
-            two.open(&fields[..4], END_STREAM);
-            two.open(fields, END_HEADERS | END_STREAM)
+        |http2, fields| {
+            http2.open(&fields[..4], END_STREAM);
+            http2.open(fields, END_HEADERS | END_STREAM)
         },
         // Going on with what nobody has begun, or with another stream.
-        |two, fields| {
-            two.continuation(1, fields);
+        |http2, fields| {
+            http2.continuation(1, fields);
             1
         },
-        |two, fields| {
-            let stream = two.open(&fields[..4], END_STREAM);
-            two.continuation(stream + 2, &fields[4..]);
+        |http2, fields| {
+            let stream = http2.open(&fields[..4], END_STREAM);
+            http2.continuation(stream + 2, &fields[4..]);
             stream
         },
         // A stream that is a server's, none, or one of before.
-        |two, fields| two.open_as(2, fields, END_HEADERS | END_STREAM),
-        |two, fields| two.open_as(0, fields, END_HEADERS | END_STREAM),
-        |two, fields| {
-            two.open_as(5, &fields[..4], END_HEADERS | END_STREAM);
-            assert_eq!(two.fate(5), Fate::Answered(401));
-            two.open_as(3, fields, END_HEADERS | END_STREAM)
+        |http2, fields| http2.open_as(2, fields, END_HEADERS | END_STREAM),
+        |http2, fields| http2.open_as(0, fields, END_HEADERS | END_STREAM),
+        |http2, fields| {
+            http2.open_as(5, &fields[..4], END_HEADERS | END_STREAM);
+            assert_eq!(http2.fate(5), Fate::Answered(401));
+            http2.open_as(3, fields, END_HEADERS | END_STREAM)
         },
         // A body before its headers.
-        |two, _| {
-            two.data(1, b"x", END_STREAM);
+        |http2, _| {
+            http2.data(1, b"x", END_STREAM);
             1
         },
         // Trailers that do not end it, and some after its end.
-        |two, fields| {
-            let stream = two.open(&fields[..4], END_HEADERS);
-            two.open_as(stream, &fields[4..], END_HEADERS);
+        |http2, fields| {
+            let stream = http2.open(&fields[..4], END_HEADERS);
+            http2.open_as(stream, &fields[4..], END_HEADERS);
             stream
         },
-        |two, fields| {
-            let stream = two.open(&fields[..4], END_HEADERS | END_STREAM);
-            two.trailers(stream, &fields[4..]);
+        |http2, fields| {
+            let stream = http2.open(&fields[..4], END_HEADERS | END_STREAM);
+            http2.trailers(stream, &fields[4..]);
             stream
         },
         // Pseudo-headers in trailers.
-        |two, fields| {
-            let stream = two.open(&fields[..4], END_HEADERS);
-            two.trailers(stream, fields);
+        |http2, fields| {
+            let stream = http2.open(&fields[..4], END_HEADERS);
+            http2.trailers(stream, fields);
             stream
         },
     ];
     for (at, odd) in odd.iter().enumerate() {
-        let mut two = connect();
-        let stream = odd(&mut two, &fields);
-        let fate = two.fate(stream);
+        let mut http2 = connect();
+        let stream = odd(&mut http2, &fields);
+        let fate = http2.fate(stream);
         assert!(matches!(fate, Fate::Answered(400 | 401) | Fate::Reset | Fate::Gone), "{at}: {fate:?}");
         assert_eq!(site.entered.all(), 0, "{at}");
     }
     // The same in more than one frame is the same.
-    let mut two = connect();
-    let stream = two.open(&fields[..4], END_STREAM);
-    two.last_continuation(stream, &fields[4..]);
-    assert_eq!(two.fate(stream), Fate::Answered(200));
+    let mut http2 = connect();
+    let stream = http2.open(&fields[..4], END_STREAM);
+    http2.last_continuation(stream, &fields[4..]);
+    assert_eq!(http2.fate(stream), Fate::Answered(200));
     assert_eq!(site.entered.all(), 1);
 }
 
 /// No such stream comes in, and none is a failure of ours. Each has a connection of its own, for it may end it.
 #[track_caller]
 fn refused(site: &Site, fields: &[(&str, &str)]) {
-    match Two::to(site.address).ask(fields) {
+    match Http2::to(site.address).ask(fields) {
         Fate::Answered(status) => assert!((400..500).contains(&status), "{fields:?} was answered {status}"),
         Fate::Reset | Fate::Gone => {}
     }
@@ -383,36 +383,36 @@ fn aborted_streams_are_closed() {
     let authorization = ("authorization", bearer.as_str());
     let post = [(":method", "POST"), HTTP, HOST, (":path", "/admin/body")];
     // Refused before its body.
-    let mut two = Two::to(site.address);
-    let stream = two.open(&post, END_HEADERS);
-    assert_eq!(two.fate(stream), Fate::Answered(401));
+    let mut http2 = Http2::to(site.address);
+    let stream = http2.open(&post, END_HEADERS);
+    assert_eq!(http2.fate(stream), Fate::Answered(401));
     // A credential comes too late in trailers.
-    let stream = two.open(&post, END_HEADERS);
-    two.trailers(stream, &[authorization]);
-    assert_eq!(two.fate(stream), Fate::Answered(401));
+    let stream = http2.open(&post, END_HEADERS);
+    http2.trailers(stream, &[authorization]);
+    assert_eq!(http2.fate(stream), Fate::Answered(401));
     // More body than its length says, or less.
     for length in ["1", "9"] {
-        let mut two = Two::to(site.address);
+        let mut http2 = Http2::to(site.address);
         let fields = [post.as_slice(), &[("content-length", length)]].concat();
-        let stream = two.open(&fields, END_HEADERS);
-        two.data(stream, b"1234", END_STREAM);
-        assert!(matches!(two.fate(stream), Fate::Answered(400 | 401) | Fate::Reset | Fate::Gone));
+        let stream = http2.open(&fields, END_HEADERS);
+        http2.data(stream, b"1234", END_STREAM);
+        assert!(matches!(http2.fate(stream), Fate::Answered(400 | 401) | Fate::Reset | Fate::Gone));
     }
     assert_eq!(site.entered.all(), 0);
     // Opened and reset, as often as the server puts up with.
-    let mut two = Two::to(site.address);
+    let mut http2 = Http2::to(site.address);
     for _ in 0..500 {
-        let stream = two.open(&[GET, HTTP, HOST, PING], END_HEADERS | END_STREAM);
-        two.reset(stream);
+        let stream = http2.open(&[GET, HTTP, HOST, PING], END_HEADERS | END_STREAM);
+        http2.reset(stream);
     }
     // A header that never ends.
-    let mut two = Two::to(site.address);
+    let mut http2 = Http2::to(site.address);
     let long = "a".repeat(15_000);
-    let stream = two.open(&[GET, HTTP, HOST, PING, ("x", &long)], END_STREAM);
+    let stream = http2.open(&[GET, HTTP, HOST, PING, ("x", &long)], END_STREAM);
     for _ in 0..2_000 {
-        two.continuation(stream, &[("x", &long)]);
+        http2.continuation(stream, &[("x", &long)]);
     }
-    assert!(matches!(two.fate(stream), Fate::Answered(431) | Fate::Reset | Fate::Gone));
+    assert!(matches!(http2.fate(stream), Fate::Answered(431) | Fate::Reset | Fate::Gone));
     assert_eq!(site.entered.all(), 0);
     assert_eq!(site.connect().send(&nobody("/ping")).answer().unwrap().status, 200, "nobody else minds");
 }

@@ -3,11 +3,11 @@
 //! Each test starts servers of its own; which of them are not on this machine is said, and their tests are skipped, unless
 //! `KEYWARD_REQUIRE_POSTGRES=1`.
 
+mod capacity;
+mod connection_errors;
 mod failover;
 mod pooler;
+mod privileges;
 mod proxy;
-mod rights;
-mod room;
 mod schemas;
-mod start;
 mod tls;

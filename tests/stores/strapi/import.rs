@@ -1,6 +1,6 @@
 //! Databases of a real reference, taken over: by the example, and then judged by the example platform.
 
-use crate::strapi::fixtures::{facts, fixtures, restore};
+use crate::strapi::verdicts::{facts, fixtures, restore};
 use axum::Json;
 use axum::routing::get;
 use keyward::store::EventQuery;

@@ -1,8 +1,8 @@
 //! Beside the reference: its own database as a store, on both engines.
 
-mod fixtures;
-mod house;
 mod import;
+mod last_use;
 mod opening;
 mod rules;
-mod uses;
+mod setup;
+mod verdicts;

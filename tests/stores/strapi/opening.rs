@@ -1,6 +1,6 @@
 //! What is said of a database that cannot be read as the reference's.
 
-use crate::strapi::house::House;
+use crate::strapi::setup::Setup;
 use keyward::strapi::{StrapiOptions, StrapiStore};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::error::Error;
@@ -44,8 +44,8 @@ async fn invalid_addresses_and_files_are_rejected() {
 
 #[tokio::test]
 async fn foreign_or_older_schema_is_rejected() {
-    for mut house in House::on_both().await {
-        StrapiStore::open(&house.address).await.unwrap().close().await;
+    for mut setup in Setup::on_both().await {
+        StrapiStore::open(&setup.address).await.unwrap().close().await;
         for (change, back, says) in [
             (
                 "ALTER TABLE strapi_api_tokens RENAME COLUMN kind TO sort",
@@ -63,38 +63,38 @@ async fn foreign_or_older_schema_is_rejected() {
                 "Strapi 4",
             ),
         ] {
-            house.sql(change).await;
-            let told = wrong(&house.address).await;
+            setup.sql(change).await;
+            let told = wrong(&setup.address).await;
             assert!(told.contains(says), "{told}");
-            house.sql(back).await;
+            setup.sql(back).await;
         }
-        StrapiStore::open(&house.address).await.unwrap().close().await;
+        StrapiStore::open(&setup.address).await.unwrap().close().await;
     }
 }
 
 #[tokio::test]
 async fn column_of_another_type_fails_startup() {
-    let Some(mut house) = House::on_postgres().await else { return };
-    house.sql("ALTER TABLE strapi_api_tokens ALTER COLUMN expires_at TYPE TEXT").await;
-    let told = wrong(&house.address).await;
+    let Some(mut setup) = Setup::on_postgres().await else { return };
+    setup.sql("ALTER TABLE strapi_api_tokens ALTER COLUMN expires_at TYPE TEXT").await;
+    let told = wrong(&setup.address).await;
     assert!(told.contains("the tables cannot be read: check that the role may SELECT"), "{told}");
 }
 
 #[tokio::test]
 async fn read_privilege_is_sufficient_and_its_absence_is_reported() {
-    let Some(mut house) = House::on_postgres().await else { return };
-    let secret = house.token(1, "NULL", "'full-access'").await;
-    let mut root = PgConnection::connect(&house.address).await.unwrap();
+    let Some(mut setup) = Setup::on_postgres().await else { return };
+    let secret = setup.token(1, "NULL", "'full-access'").await;
+    let mut root = PgConnection::connect(&setup.address).await.unwrap();
     let role = format!("guest_{}", std::process::id());
     let mut by_root = async |text: String| sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut root).await.unwrap();
     by_root(format!("CREATE ROLE {role} LOGIN PASSWORD 'x'")).await;
-    let (scheme, rest) = house.address.split_once("//").unwrap();
+    let (scheme, rest) = setup.address.split_once("//").unwrap();
     let address = format!("{scheme}//{role}:x@{}", rest.split_once('@').unwrap().1);
     let told = wrong(&address).await;
     assert!(told.contains("may SELECT") && told.contains("permission denied"), "{told}");
     by_root(format!("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")).await;
     let store = StrapiStore::open(&address).await.unwrap();
-    assert_eq!(crate::strapi::house::ask(&house.keyward_on(store), &secret).await.1, 200);
+    assert_eq!(crate::strapi::setup::ask(&setup.keyward_on(store), &secret).await.1, 200);
     by_root(format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
 }
 
@@ -102,30 +102,30 @@ async fn read_privilege_is_sufficient_and_its_absence_is_reported() {
 #[cfg(unix)]
 #[tokio::test]
 async fn replaced_file_is_reopened_and_a_missing_file_is_503() {
-    let (mut house, mut other) = (House::in_a_file().await, House::in_a_file().await);
-    let secret = house.token(1, "NULL", "'full-access'").await;
+    let (mut setup, mut other) = (Setup::in_a_file().await, Setup::in_a_file().await);
+    let secret = setup.token(1, "NULL", "'full-access'").await;
     other.token(2, "NULL", "'full-access'").await;
-    let keyward = house.keyward().await;
-    assert_eq!(crate::strapi::house::ask(&keyward, &secret).await.1, 200);
-    let path = |house: &House| house.address.strip_prefix("sqlite:").unwrap().to_owned();
-    std::fs::rename(path(&other), path(&house)).unwrap();
-    house.clock.advance(keyward::Limits::default().max_staleness);
-    assert_eq!(crate::strapi::house::ask(&keyward, &secret).await.1, 401);
-    std::fs::remove_file(path(&house)).unwrap();
-    house.clock.advance(keyward::Limits::default().max_staleness);
-    assert_eq!(crate::strapi::house::ask(&keyward, &secret).await.1, 503, "nobody can tell");
+    let keyward = setup.keyward().await;
+    assert_eq!(crate::strapi::setup::ask(&keyward, &secret).await.1, 200);
+    let path = |setup: &Setup| setup.address.strip_prefix("sqlite:").unwrap().to_owned();
+    std::fs::rename(path(&other), path(&setup)).unwrap();
+    setup.clock.advance(keyward::Limits::default().max_staleness);
+    assert_eq!(crate::strapi::setup::ask(&keyward, &secret).await.1, 401);
+    std::fs::remove_file(path(&setup)).unwrap();
+    setup.clock.advance(keyward::Limits::default().max_staleness);
+    assert_eq!(crate::strapi::setup::ask(&keyward, &secret).await.1, 503, "nobody can tell");
 }
 
 /// Whoever opens it cannot write, whatever is asked of the connections.
 #[tokio::test]
 async fn database_is_opened_read_only() {
-    let house = House::in_a_file().await;
-    let file = house.address.strip_prefix("sqlite:").unwrap();
+    let setup = Setup::in_a_file().await;
+    let file = setup.address.strip_prefix("sqlite:").unwrap();
     let mut permissions = std::fs::metadata(file).unwrap().permissions();
     permissions.set_readonly(true);
     std::fs::set_permissions(file, permissions).unwrap();
     let before = std::fs::read(file).unwrap();
-    let store = StrapiStore::open_with(&house.address, StrapiOptions::default()).await.unwrap();
+    let store = StrapiStore::open_with(&setup.address, StrapiOptions::default()).await.unwrap();
     store.not_understood(&keyward::Conditions::default()).await.unwrap();
     store.close().await;
     assert_eq!(std::fs::read(file).unwrap(), before);

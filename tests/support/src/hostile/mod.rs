@@ -3,7 +3,7 @@
 mod attempts;
 pub mod cases;
 pub mod framing;
-pub mod two;
+pub mod http2;
 pub mod wire;
 
 pub use attempts::{Outer, try_all, try_framings};

@@ -1,6 +1,6 @@
 //! A store that counts, fails and waits where a test tells it to.
 
-use crate::laws::unsure::{Fate, Unsure};
+use crate::invariants::uncertain_commit::{Fate, UncertainCommit};
 use async_trait::async_trait;
 use keyward::store::{NewToken, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
 use keyward::{Digest, MemoryStore, Salt, Tag, TokenAuthority, TokenId};
@@ -155,7 +155,7 @@ impl WriteStore for Shim {
         let tx = self.inner.begin().await?;
         let unsure = self.state.unsure.lock().unwrap().take();
         Ok(match unsure {
-            Some(fate) => Box::new(Unsure { tx, fate }),
+            Some(fate) => Box::new(UncertainCommit { tx, fate }),
             None => tx,
         })
     }

@@ -1,6 +1,6 @@
 //! The most that a body within its limit can make the server do, route by route.
 //!
-//! `cargo test --release --all-features --test guard bodies::worst -- --nocapture` prints what it costs.
+//! `cargo test --release --all-features --test guard bodies::worst_case -- --nocapture` prints what it costs.
 
 use crate::bodies::site::{FORM, JSON, Site, field, many_permissions, subject};
 use keyward::Permission;

@@ -1,7 +1,7 @@
 //! I4, for what changes past the services of this process: it counts within `max_staleness`. (Many nodes with a store that stops
 //! answering are another matter: this is the bound where it answers.)
 
-use crate::laws::shim;
+use crate::invariants::shim;
 use axum::routing::get;
 use keyward::store::WriteStore;
 use keyward::testing::{ManualClock, World};

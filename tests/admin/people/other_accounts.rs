@@ -1,6 +1,6 @@
 //! Other people's accounts: what changes, what ends, and who has to stay.
 
-use crate::people::house::{House, PASSWORD, password, paths, refused};
+use crate::people::setup::{PASSWORD, Setup, password, paths, refused};
 use keyward::store::WriteStore;
 use keyward::{
     Cause, Doer, Grant, Lifespan, NewAdminToken, NewOwner, OwnerState, OwnerUpdate, RoleId, ServiceError, Target, What,
@@ -12,11 +12,11 @@ fn none() -> OwnerUpdate {
     OwnerUpdate::default()
 }
 
-pub(crate) async fn each_change_has_one_event<S: WriteStore>(house: House<S>) {
-    let boss = house.boss().await;
-    let (a, b) = (house.role("A", ["a".into()]).await, house.role("B", ["b".into()]).await);
-    let ada = house.person("ada@x.test", &[b]).await;
-    let owners = || house.keyward.owners().by(Doer::Person(boss));
+pub(crate) async fn each_change_has_one_event<S: WriteStore>(setup: Setup<S>) {
+    let boss = setup.boss().await;
+    let (a, b) = (setup.role("A", ["a".into()]).await, setup.role("B", ["b".into()]).await);
+    let ada = setup.person("ada@x.test", &[b]).await;
+    let owners = || setup.keyward.owners().by(Doer::Person(boss));
     let everything = OwnerUpdate {
         email: Some(" ada@y.test ".into()),
         firstname: Some("Ada".into()),
@@ -27,7 +27,7 @@ pub(crate) async fn each_change_has_one_event<S: WriteStore>(house: House<S>) {
         roles: Some(vec![b, a, a]),
         password: Some(password(NEW)),
     };
-    let (owner, events) = house.during(owners().update(ada, everything.clone())).await;
+    let (owner, events) = setup.during(owners().update(ada, everything.clone())).await;
     let owner = owner.unwrap();
     assert_eq!((owner.email.as_str(), owner.state), ("ada@y.test", OwnerState::DeactivatedAndBlocked));
     assert_eq!(owner.roles, [a, b]);
@@ -38,19 +38,19 @@ pub(crate) async fn each_change_has_one_event<S: WriteStore>(house: House<S>) {
     assert!(events[0].details.get("lastname").is_none());
     assert_eq!(events[1].details, serde_json::json!({"before": "active", "after": "deactivated-and-blocked"}));
     assert_eq!(events[2].details, serde_json::json!({"before": [b], "after": [a, b]}));
-    house.does(&[], owners().update(ada, OwnerUpdate { password: None, ..everything })).await;
+    setup.does(&[], owners().update(ada, OwnerUpdate { password: None, ..everything })).await;
     let owners = owners();
     let lift = OwnerUpdate { blocked: Some(false), ..none() };
-    let lifted = house.does(&[What::OwnerStateSet], owners.update(ada, lift)).await;
+    let lifted = setup.does(&[What::OwnerStateSet], owners.update(ada, lift)).await;
     assert_eq!(lifted.state, OwnerState::Deactivated);
-    house.does(&[What::OwnerCreated], owners.create(NewOwner::new("c@x.test"))).await;
-    house.does(&[What::OwnerInvited], owners.invite(NewOwner::new("i@x.test"))).await;
+    setup.does(&[What::OwnerCreated], owners.create(NewOwner::new("c@x.test"))).await;
+    setup.does(&[What::OwnerInvited], owners.invite(NewOwner::new("i@x.test"))).await;
 }
 
-pub(crate) async fn all_invalid_fields_are_reported_at_once<S: WriteStore>(house: House<S>) {
-    let boss = house.boss().await;
-    let ada = house.person("ada@x.test", &[]).await;
-    let owners = || house.keyward.owners().by(Doer::Person(boss));
+pub(crate) async fn all_invalid_fields_are_reported_at_once<S: WriteStore>(setup: Setup<S>) {
+    let boss = setup.boss().await;
+    let ada = setup.person("ada@x.test", &[]).await;
+    let owners = || setup.keyward.owners().by(Doer::Person(boss));
     let long = "x".repeat(256);
     let new = NewOwner::new("no address").named(&long, "a\u{0}b").roles([RoleId(77), RoleId(1), RoleId(78)]);
     let wrong = ["firstname", "lastname", "email", "roles.0", "roles.2"];
@@ -63,7 +63,7 @@ pub(crate) async fn all_invalid_fields_are_reported_at_once<S: WriteStore>(house
         password: Some(password("Passw0r")),
         ..none()
     };
-    let (answer, events) = house.during(owners().update(ada, update)).await;
+    let (answer, events) = setup.during(owners().update(ada, update)).await;
     assert_eq!(paths(answer), ["username", "email", "password", "roles.0"]);
     assert!(events.is_empty());
     let too_long = format!("{}@x.test", "a".repeat(248));
@@ -75,12 +75,12 @@ pub(crate) async fn all_invalid_fields_are_reported_at_once<S: WriteStore>(house
     refused!(owners().create(NewOwner::new("ADA@x.test")).await, ServiceError::Taken { path: "email", .. });
     refused!(owners().invite(NewOwner::new("ada@x.test")).await, ServiceError::Taken { path: "email", .. });
     refused!(owners().update(ada, taken("BOSS@example.test")).await, ServiceError::Taken { path: "email", .. });
-    house.does(&[], owners().update(ada, taken("ADA@x.test"))).await; // kept in lower case: no change
+    setup.does(&[], owners().update(ada, taken("ADA@x.test"))).await; // kept in lower case: no change
 }
 
-pub(crate) async fn ended_sessions_do_not_revive<S: WriteStore>(house: House<S>) {
-    house.boss().await;
-    let ada = house.person("ada@x.test", &[]).await;
+pub(crate) async fn ended_sessions_do_not_revive<S: WriteStore>(setup: Setup<S>) {
+    setup.boss().await;
+    let ada = setup.person("ada@x.test", &[]).await;
     let ends = [
         OwnerUpdate { active: Some(false), ..none() },
         OwnerUpdate { blocked: Some(true), ..none() },
@@ -89,28 +89,28 @@ pub(crate) async fn ended_sessions_do_not_revive<S: WriteStore>(house: House<S>)
     ];
     let back = OwnerUpdate { active: Some(true), blocked: Some(false), email: Some("ada@x.test".into()), ..none() };
     for end in ends {
-        let session = house.sign_in("ada@x.test").await.session;
-        house.keyward.owners().update(ada, end.clone()).await.unwrap();
-        assert!(!house.lives(&session.secret).await, "{end:?}");
-        house.keyward.owners().update(ada, back.clone()).await.unwrap();
-        assert!(!house.lives(&session.secret).await, "{end:?}");
+        let session = setup.sign_in("ada@x.test").await.session;
+        setup.keyward.owners().update(ada, end.clone()).await.unwrap();
+        assert!(!setup.lives(&session.secret).await, "{end:?}");
+        setup.keyward.owners().update(ada, back.clone()).await.unwrap();
+        assert!(!setup.lives(&session.secret).await, "{end:?}");
     }
-    let session = house.sign_in("ada@x.test").await.session;
+    let session = setup.sign_in("ada@x.test").await.session;
     let names = OwnerUpdate { firstname: Some("Ada".into()), active: Some(true), roles: Some(vec![]), ..none() };
-    house.keyward.owners().update(ada, names).await.unwrap();
-    assert!(house.lives(&session.secret).await);
+    setup.keyward.owners().update(ada, names).await.unwrap();
+    assert!(setup.lives(&session.secret).await);
 }
 
-pub(crate) async fn smaller_role_removes_grants<S: WriteStore>(house: House<S>) {
-    let boss = house.boss().await;
-    let (wide, narrow) = (house.role("W", ["a".into(), "b".into()]).await, house.role("N", ["a".into()]).await);
-    let ada = house.person("ada@x.test", &[wide]).await;
-    let other = house.person("other@x.test", &[RoleId::SUPER_ADMIN]).await;
+pub(crate) async fn smaller_role_removes_grants<S: WriteStore>(setup: Setup<S>) {
+    let boss = setup.boss().await;
+    let (wide, narrow) = (setup.role("W", ["a".into(), "b".into()]).await, setup.role("N", ["a".into()]).await);
+    let ada = setup.person("ada@x.test", &[wide]).await;
+    let other = setup.person("other@x.test", &[RoleId::SUPER_ADMIN]).await;
     for (owner, grants) in [(ada, ["a", "b"]), (other, ["a", "z"])] {
         let new = NewAdminToken::new(format!("of {owner}"), owner).grants(grants.map(Grant::new));
-        let id = house.keyward.tokens().issue_admin(new.lifespan(Lifespan::Unlimited)).await.unwrap().token.id;
-        let owners = house.keyward.owners().by(Doer::Person(boss));
-        let (answer, events) = house.during(owners.set_roles(owner, vec![narrow])).await;
+        let id = setup.keyward.tokens().issue_admin(new.lifespan(Lifespan::Unlimited)).await.unwrap().token.id;
+        let owners = setup.keyward.owners().by(Doer::Person(boss));
+        let (answer, events) = setup.during(owners.set_roles(owner, vec![narrow])).await;
         answer.unwrap();
         let [set, clamped] = &events[..] else { panic!("{events:?}") };
         assert_eq!((set.what, clamped.what), (What::OwnerRolesSet, What::GrantClamped));
@@ -120,10 +120,10 @@ pub(crate) async fn smaller_role_removes_grants<S: WriteStore>(house: House<S>) 
     }
 }
 
-pub(crate) async fn last_super_admin_is_kept<S: WriteStore>(house: House<S>) {
-    let boss = house.boss().await;
-    let invited = house.invite("second@x.test", &[RoleId::SUPER_ADMIN]).await.owner.id;
-    let owners = || house.keyward.owners();
+pub(crate) async fn last_super_admin_is_kept<S: WriteStore>(setup: Setup<S>) {
+    let boss = setup.boss().await;
+    let invited = setup.invite("second@x.test", &[RoleId::SUPER_ADMIN]).await.owner.id;
+    let owners = || setup.keyward.owners();
     let ends = || {
         [
             OwnerUpdate { active: Some(false), ..none() },
@@ -133,7 +133,7 @@ pub(crate) async fn last_super_admin_is_kept<S: WriteStore>(house: House<S>) {
     };
     for doer in [Doer::Service, Doer::Person(boss)] {
         for end in ends() {
-            let (answer, events) = house.during(owners().by(doer).update(boss, end)).await;
+            let (answer, events) = setup.during(owners().by(doer).update(boss, end)).await;
             refused!(answer, ServiceError::LastSuperAdmin);
             assert!(events.is_empty());
         }
@@ -142,7 +142,7 @@ pub(crate) async fn last_super_admin_is_kept<S: WriteStore>(house: House<S>) {
         refused!(owners().by(doer).set_roles(boss, vec![]).await, ServiceError::LastSuperAdmin);
     }
     owners().delete(invited).await.unwrap();
-    let off = house.person("off@x.test", &[RoleId::SUPER_ADMIN]).await;
+    let off = setup.person("off@x.test", &[RoleId::SUPER_ADMIN]).await;
     owners().set_state(off, OwnerState::Deactivated).await.unwrap();
     refused!(owners().delete(boss).await, ServiceError::LastSuperAdmin);
     owners().set_state(off, OwnerState::Active).await.unwrap();
@@ -150,67 +150,67 @@ pub(crate) async fn last_super_admin_is_kept<S: WriteStore>(house: House<S>) {
     refused!(owners().delete(off).await, ServiceError::LastSuperAdmin);
 }
 
-pub(crate) async fn concurrent_deletions_keep_one_super_admin<S: WriteStore>(house: House<S>) {
-    let a = house.boss().await;
-    let b = house.person("b@x.test", &[RoleId::SUPER_ADMIN]).await;
-    let (by_a, by_b) = (house.keyward.owners().by(Doer::Person(a)), house.keyward.owners().by(Doer::Person(b)));
+pub(crate) async fn concurrent_deletions_keep_one_super_admin<S: WriteStore>(setup: Setup<S>) {
+    let a = setup.boss().await;
+    let b = setup.person("b@x.test", &[RoleId::SUPER_ADMIN]).await;
+    let (by_a, by_b) = (setup.keyward.owners().by(Doer::Person(a)), setup.keyward.owners().by(Doer::Person(b)));
     let (first, second) = tokio::join!(by_a.set_roles(b, vec![]), by_b.set_roles(a, vec![]));
     assert_eq!(usize::from(first.is_ok()) + usize::from(second.is_ok()), 1);
     let left = if first.is_ok() { a } else { b };
-    assert!(house.owner(left).await.is_super_admin());
-    refused!(house.keyward.owners().delete(left).await, ServiceError::LastSuperAdmin);
+    assert!(setup.owner(left).await.is_super_admin());
+    refused!(setup.keyward.owners().delete(left).await, ServiceError::LastSuperAdmin);
 }
 
-pub(crate) async fn deleted_account_takes_its_tokens_and_sessions<S: WriteStore>(house: House<S>) {
-    let boss = house.boss().await;
-    let role = house.role("A", ["a".into()]).await;
-    let ada = house.person("ada@x.test", &[role]).await;
+pub(crate) async fn deleted_account_takes_its_tokens_and_sessions<S: WriteStore>(setup: Setup<S>) {
+    let boss = setup.boss().await;
+    let role = setup.role("A", ["a".into()]).await;
+    let ada = setup.person("ada@x.test", &[role]).await;
     let new = NewAdminToken::new("deploy", ada).grants([Grant::new("a")]);
-    let token = house.keyward.tokens().issue_admin(new).await.unwrap();
-    let session = house.sign_in("ada@x.test").await.session;
-    let owners = house.keyward.owners().by(Doer::Person(boss));
-    let (gone, events) = house.during(owners.delete(ada)).await;
+    let token = setup.keyward.tokens().issue_admin(new).await.unwrap();
+    let session = setup.sign_in("ada@x.test").await.session;
+    let owners = setup.keyward.owners().by(Doer::Person(boss));
+    let (gone, events) = setup.during(owners.delete(ada)).await;
     assert_eq!(gone.unwrap().id, ada);
     let mut whats: Vec<_> = events.iter().map(|e| (e.what, e.cause)).collect();
     whats.sort_by_key(|(what, _)| *what != What::OwnerDeleted);
     assert_eq!(whats, [(What::OwnerDeleted, None), (What::TokenRevoked, Some(Cause::OwnerDeleted(ada)))]);
     let deleted = events.iter().find(|e| e.what == What::OwnerDeleted).unwrap();
     assert_eq!((&deleted.details["email"], &deleted.details["tokens"]), (&"ada@x.test".into(), &1.into()));
-    assert!(!house.lives(&token.secret).await && !house.lives(&session.secret).await);
+    assert!(!setup.lives(&token.secret).await && !setup.lives(&session.secret).await);
     refused!(owners.read(ada).await, ServiceError::NotFound(_));
     refused!(owners.delete(ada).await, ServiceError::NotFound(_));
-    let next = house.person("ada@x.test", &[role]).await;
+    let next = setup.person("ada@x.test", &[role]).await;
     assert!(next > ada, "no id is used again");
-    assert!(house.keyward.roles().delete(role).await.is_err(), "somebody has it");
+    assert!(setup.keyward.roles().delete(role).await.is_err(), "somebody has it");
 }
 
-pub(crate) async fn only_the_host_sets_a_password_without_the_old_one<S: WriteStore>(house: House<S>) {
-    let boss = house.boss().await;
-    let ada = house.person("ada@x.test", &[]).await;
-    let session = house.sign_in("ada@x.test").await.session;
-    let by_boss = house.keyward.owners().by(Doer::Person(boss));
+pub(crate) async fn only_the_host_sets_a_password_without_the_old_one<S: WriteStore>(setup: Setup<S>) {
+    let boss = setup.boss().await;
+    let ada = setup.person("ada@x.test", &[]).await;
+    let session = setup.sign_in("ada@x.test").await.session;
+    let by_boss = setup.keyward.owners().by(Doer::Person(boss));
     refused!(by_boss.set_password(ada, password(NEW)).await, ServiceError::Forbidden(_));
-    assert_eq!(paths(house.keyward.owners().set_password(ada, password("weak")).await).len(), 3);
-    house.does(&[What::PasswordSet], house.keyward.owners().set_password(ada, password(NEW))).await;
-    assert!(!house.lives(&session.secret).await);
-    house.try_sign_in("ada@x.test", NEW, None).await.unwrap();
+    assert_eq!(paths(setup.keyward.owners().set_password(ada, password("weak")).await).len(), 3);
+    setup.does(&[What::PasswordSet], setup.keyward.owners().set_password(ada, password(NEW))).await;
+    assert!(!setup.lives(&session.secret).await);
+    setup.try_sign_in("ada@x.test", NEW, None).await.unwrap();
     refused!(
-        house.keyward.owners().set_password(keyward::OwnerId(999), password(NEW)).await,
+        setup.keyward.owners().set_password(keyward::OwnerId(999), password(NEW)).await,
         ServiceError::NotFound(_)
     );
 }
 
-pub(crate) async fn debug_output_has_no_secret<S: WriteStore>(house: House<S>) {
-    house.boss().await;
-    let invited = house.invite("new@x.test", &[]).await;
+pub(crate) async fn debug_output_has_no_secret<S: WriteStore>(setup: Setup<S>) {
+    setup.boss().await;
+    let invited = setup.invite("new@x.test", &[]).await;
     let update = OwnerUpdate { password: Some(password("S3cretly-typed")), ..none() };
-    let told = format!("{:?} {invited:?} {update:?}", crate::people::house::registration(&invited.secret));
-    let signed_in = house.accept(&invited.secret).await.unwrap();
-    house.keyward.owners().update(signed_in.owner.id, update).await.unwrap();
-    let again = house.try_sign_in("new@x.test", "S3cretly-typed", None).await.unwrap();
-    refused!(house.try_sign_in("new@x.test", "S3cretly-wrong", None).await, ServiceError::WrongCredentials);
-    house.keyward.flush().await;
-    let told = format!("{told} {signed_in:?} {again:?} {:?}", house.events().await);
+    let told = format!("{:?} {invited:?} {update:?}", crate::people::setup::registration(&invited.secret));
+    let signed_in = setup.accept(&invited.secret).await.unwrap();
+    setup.keyward.owners().update(signed_in.owner.id, update).await.unwrap();
+    let again = setup.try_sign_in("new@x.test", "S3cretly-typed", None).await.unwrap();
+    refused!(setup.try_sign_in("new@x.test", "S3cretly-wrong", None).await, ServiceError::WrongCredentials);
+    setup.keyward.flush().await;
+    let told = format!("{told} {signed_in:?} {again:?} {:?}", setup.events().await);
     let secrets = [PASSWORD, "S3cretly", invited.secret.expose(), again.session.secret.expose(), "$argon2"];
     for secret in secrets {
         assert!(!told.contains(secret), "{secret}");

@@ -1,6 +1,6 @@
 //! Nothing is overwritten that somebody has not seen.
 
-use crate::people::house::{House, PASSWORD, password, paths, refused};
+use crate::people::setup::{PASSWORD, Setup, password, paths, refused};
 use keyward::store::{Use, WriteStore};
 use keyward::{
     ContentAccess, Doer, Grant, NewAdminToken, NewContentToken, NewOwner, NewRole, NewSession, OwnerId, OwnerState,
@@ -24,79 +24,79 @@ fn permitted(actions: &[&str]) -> Vec<Permission> {
     actions.iter().map(|a| Permission::new(*a)).collect()
 }
 
-async fn token<S: WriteStore>(house: &House<S>, owner: OwnerId, actions: &[&str]) -> Token {
+async fn token<S: WriteStore>(setup: &Setup<S>, owner: OwnerId, actions: &[&str]) -> Token {
     let new = NewAdminToken::new("deploy", owner).grants(actions.iter().map(|a| Grant::new(*a)));
-    house.keyward.tokens().issue_admin(new).await.unwrap().token
+    setup.keyward.tokens().issue_admin(new).await.unwrap().token
 }
 
-fn services<S: WriteStore>(house: &House<S>, doer: OwnerId) -> (Tokens, Roles, Owners) {
-    let (keyward, doer) = (&house.keyward, Doer::Person(doer));
+fn services<S: WriteStore>(setup: &Setup<S>, doer: OwnerId) -> (Tokens, Roles, Owners) {
+    let (keyward, doer) = (&setup.keyward, Doer::Person(doer));
     (keyward.tokens().by(doer), keyward.roles().by(doer), keyward.owners().by(doer))
 }
 
 /// A change that is refused because of an earlier one, and of which nothing is left.
 macro_rules! too_late {
-    ($house:expr, $what:literal, $call:expr) => {
-        let (answer, events) = $house.during($call).await;
+    ($setup:expr, $what:literal, $call:expr) => {
+        let (answer, events) = $setup.during($call).await;
         refused!(answer, ServiceError::Changed($what));
         assert!(events.is_empty(), "{events:?}");
     };
 }
 
-pub(crate) async fn second_update_of_the_same_version_is_rejected<S: WriteStore>(house: House<S>) {
-    let boss = house.boss().await;
-    let (tokens, roles, owners) = services(&house, boss);
+pub(crate) async fn second_update_of_the_same_version_is_rejected<S: WriteStore>(setup: Setup<S>) {
+    let boss = setup.boss().await;
+    let (tokens, roles, owners) = services(&setup, boss);
 
-    let seen = token(&house, boss, &["a"]).await;
+    let seen = token(&setup, boss, &["a"]).await;
     let (id, version) = (seen.id, seen.version());
     let now = tokens.clone().only_if(version).update(id, named("first")).await.unwrap();
-    too_late!(house, "token", tokens.clone().only_if(version).update(id, named("second")));
-    too_late!(house, "token", tokens.clone().only_if(version).regenerate(id));
-    too_late!(house, "token", tokens.clone().only_if(version).revoke(id));
+    too_late!(setup, "token", tokens.clone().only_if(version).update(id, named("second")));
+    too_late!(setup, "token", tokens.clone().only_if(version).regenerate(id));
+    too_late!(setup, "token", tokens.clone().only_if(version).revoke(id));
     assert_eq!(tokens.read(id).await.unwrap().token.version(), now.token.version());
     let regenerated = tokens.clone().only_if(now.token.version()).regenerate(id).await.unwrap();
-    assert!(house.lives(&regenerated.secret).await);
-    too_late!(house, "token", tokens.clone().only_if(now.token.version()).regenerate(id));
-    too_late!(house, "token", tokens.clone().only_if(now.token.version()).update(id, named("second")));
-    assert!(house.lives(&regenerated.secret).await);
+    assert!(setup.lives(&regenerated.secret).await);
+    too_late!(setup, "token", tokens.clone().only_if(now.token.version()).regenerate(id));
+    too_late!(setup, "token", tokens.clone().only_if(now.token.version()).update(id, named("second")));
+    assert!(setup.lives(&regenerated.secret).await);
     tokens.clone().only_if(regenerated.token.version()).revoke(id).await.unwrap();
     refused!(tokens.clone().only_if(version).update(id, named("second")).await, ServiceError::NotFound("token"));
 
     let seen = roles.create(NewRole::new("R").permissions(permitted(&["a"]))).await.unwrap();
     let (id, version) = (seen.id, seen.version());
     let now = roles.clone().only_if(version).update(id, described("first")).await.unwrap();
-    too_late!(house, "role", roles.clone().only_if(version).update(id, described("second")));
-    too_late!(house, "role", roles.clone().only_if(version).set_permissions(id, vec![]));
-    too_late!(house, "role", roles.clone().only_if(version).delete(id));
+    too_late!(setup, "role", roles.clone().only_if(version).update(id, described("second")));
+    too_late!(setup, "role", roles.clone().only_if(version).set_permissions(id, vec![]));
+    too_late!(setup, "role", roles.clone().only_if(version).delete(id));
     assert_eq!(roles.read(id).await.unwrap(), now);
 
-    let seen = house.owner(house.person("ada@x.test", &[]).await).await;
+    let seen = setup.owner(setup.person("ada@x.test", &[]).await).await;
     let (id, version) = (seen.id, seen.version());
     let now = owners.clone().only_if(version).update(id, called("First")).await.unwrap();
-    too_late!(house, "owner", owners.clone().only_if(version).update(id, called("Second")));
-    too_late!(house, "owner", owners.clone().only_if(version).set_state(id, OwnerState::Blocked));
-    too_late!(house, "owner", owners.clone().only_if(version).delete(id));
-    let own = house.keyward.sessions().by(Doer::Person(id)).only_if(version);
+    too_late!(setup, "owner", owners.clone().only_if(version).update(id, called("Second")));
+    too_late!(setup, "owner", owners.clone().only_if(version).set_state(id, OwnerState::Blocked));
+    too_late!(setup, "owner", owners.clone().only_if(version).delete(id));
+    let own = setup.keyward.sessions().by(Doer::Person(id)).only_if(version);
     let profile = ProfileUpdate { lastname: Some("Second".into()), ..ProfileUpdate::default() };
-    too_late!(house, "owner", own.update_me(profile));
-    assert_eq!(house.owner(id).await, now);
+    too_late!(setup, "owner", own.update_me(profile));
+    assert_eq!(setup.owner(id).await, now);
 }
 
-pub(crate) async fn any_change_in_between_makes_an_update_stale<S: WriteStore>(house: House<S>) {
-    let boss = house.boss().await;
-    let (tokens, roles, owners) = services(&house, boss);
-    let role = house.role("R", permitted(&["a", "b"])).await;
-    let ada = house.person("ada@x.test", &[role]).await;
+pub(crate) async fn any_change_in_between_makes_an_update_stale<S: WriteStore>(setup: Setup<S>) {
+    let boss = setup.boss().await;
+    let (tokens, roles, owners) = services(&setup, boss);
+    let role = setup.role("R", permitted(&["a", "b"])).await;
+    let ada = setup.person("ada@x.test", &[role]).await;
 
     // What a smaller role takes away stays away, although the form still has it ticked.
-    let seen = token(&house, ada, &["a", "b"]).await;
+    let seen = token(&setup, ada, &["a", "b"]).await;
     roles.set_permissions(role, permitted(&["a"])).await.unwrap();
     let grants = TokenUpdate { grants: Some(seen.grants().to_vec()), ..named("new") };
-    too_late!(house, "token", tokens.clone().only_if(seen.version()).update(seen.id, grants));
+    too_late!(setup, "token", tokens.clone().only_if(seen.version()).update(seen.id, grants));
     let now = tokens.read(seen.id).await.unwrap().token;
     assert_eq!((now.name.as_str(), now.grants()), ("deploy", &[Grant::new("a")][..]));
     owners.set_roles(ada, vec![]).await.unwrap();
-    too_late!(house, "token", tokens.clone().only_if(now.version()).update(seen.id, named("new")));
+    too_late!(setup, "token", tokens.clone().only_if(now.version()).update(seen.id, named("new")));
 
     // To and fro is no change that anybody could lose.
     let now = tokens.read(seen.id).await.unwrap().token;
@@ -108,74 +108,74 @@ pub(crate) async fn any_change_in_between_makes_an_update_stale<S: WriteStore>(h
     let site = tokens.issue_content(site).await.unwrap().token;
     let wider = TokenUpdate { access: Some(ContentAccess::FullAccess), ..TokenUpdate::default() };
     tokens.update(site.id, wider).await.unwrap();
-    too_late!(house, "token", tokens.clone().only_if(site.version()).update(site.id, named("new")));
+    too_late!(setup, "token", tokens.clone().only_if(site.version()).update(site.id, named("new")));
 }
 
-pub(crate) async fn last_use_and_password_do_not_make_an_update_stale<S: WriteStore>(house: House<S>) {
-    let boss = house.boss().await;
-    let (tokens, _, owners) = services(&house, boss);
-    let seen = token(&house, boss, &["a"]).await;
-    house.clock.advance(Duration::from_secs(60));
-    let used = Use { token: seen.id, at: keyward::Clock::now(&*house.clock), address: None };
-    house.keyward.store().note_uses(&[used]).await.unwrap();
+pub(crate) async fn last_use_and_password_do_not_make_an_update_stale<S: WriteStore>(setup: Setup<S>) {
+    let boss = setup.boss().await;
+    let (tokens, _, owners) = services(&setup, boss);
+    let seen = token(&setup, boss, &["a"]).await;
+    setup.clock.advance(Duration::from_secs(60));
+    let used = Use { token: seen.id, at: keyward::Clock::now(&*setup.clock), address: None };
+    setup.keyward.store().note_uses(&[used]).await.unwrap();
     assert!(tokens.read(seen.id).await.unwrap().token.last_used_at.is_some());
     tokens.only_if(seen.version()).update(seen.id, named("new")).await.unwrap();
 
-    let seen = house.owner(house.person("ada@x.test", &[]).await).await;
-    house.keyward.owners().set_password(seen.id, password(PASSWORD)).await.unwrap();
+    let seen = setup.owner(setup.person("ada@x.test", &[]).await).await;
+    setup.keyward.owners().set_password(seen.id, password(PASSWORD)).await.unwrap();
     owners.only_if(seen.version()).update(seen.id, called("Ada")).await.unwrap();
 }
 
-pub(crate) async fn role_update_is_atomic<S: WriteStore>(house: House<S>) {
-    let boss = house.boss().await;
-    let (_, roles, _) = services(&house, boss);
-    let role = house.role("R", permitted(&["a", "b"])).await;
-    token(&house, house.person("ada@x.test", &[role]).await, &["a", "b"]).await;
+pub(crate) async fn role_update_is_atomic<S: WriteStore>(setup: Setup<S>) {
+    let boss = setup.boss().await;
+    let (_, roles, _) = services(&setup, boss);
+    let role = setup.role("R", permitted(&["a", "b"])).await;
+    token(&setup, setup.person("ada@x.test", &[role]).await, &["a", "b"]).await;
     let all = keyward::RoleUpdate {
         name: Some(" S ".into()),
         description: Some("smaller".into()),
         permissions: Some(permitted(&["a"])),
     };
     let expected = [What::RoleUpdated, What::RolePermissionsSet, What::GrantClamped];
-    let now = house.does(&expected, roles.update(role, all.clone())).await;
+    let now = setup.does(&expected, roles.update(role, all.clone())).await;
     assert_eq!((now.name.as_str(), now.description.as_str()), ("S", "smaller"));
     assert_eq!(now.permissions, permitted(&["a"]));
-    house.does(&[], roles.update(role, all)).await;
+    setup.does(&[], roles.update(role, all)).await;
 
     // One part that cannot be is none of it.
     let odd = Permission::new("c").when(keyward::When::from_list(["no::such"]));
     let update = keyward::RoleUpdate { permissions: Some(vec![odd]), ..described("other") };
-    let (answer, events) = house.during(roles.update(role, update)).await;
+    let (answer, events) = setup.during(roles.update(role, update)).await;
     assert_eq!(paths(answer), ["permissions.0.conditions.0"]);
     assert!(events.is_empty());
-    house.role("Taken", []).await;
+    setup.role("Taken", []).await;
     let update = keyward::RoleUpdate { name: Some("Taken".into()), permissions: Some(vec![]), description: None };
     refused!(roles.update(role, update).await, ServiceError::Taken { path: "name", .. });
     assert_eq!(roles.read(role).await.unwrap(), now);
 }
 
-pub(crate) async fn stale_version_is_not_reported_without_permission<S: WriteStore>(house: House<S>) {
-    let boss = house.boss().await;
-    let low = house.role("L", permitted(&["a"])).await;
-    let high = house.keyward.roles().create(NewRole::new("H").permissions(permitted(&["b"]))).await.unwrap();
-    let editor = house.person("editor@x.test", &[low]).await;
-    let (tokens, roles, owners) = services(&house, editor);
-    let (seen, person) = (token(&house, boss, &["a"]).await, house.owner(boss).await);
-    let (_, by_boss, _) = services(&house, boss);
-    house.keyward.tokens().update(seen.id, named("other")).await.unwrap();
+pub(crate) async fn stale_version_is_not_reported_without_permission<S: WriteStore>(setup: Setup<S>) {
+    let boss = setup.boss().await;
+    let low = setup.role("L", permitted(&["a"])).await;
+    let high = setup.keyward.roles().create(NewRole::new("H").permissions(permitted(&["b"]))).await.unwrap();
+    let editor = setup.person("editor@x.test", &[low]).await;
+    let (tokens, roles, owners) = services(&setup, editor);
+    let (seen, person) = (token(&setup, boss, &["a"]).await, setup.owner(boss).await);
+    let (_, by_boss, _) = services(&setup, boss);
+    setup.keyward.tokens().update(seen.id, named("other")).await.unwrap();
     by_boss.update(high.id, described("other")).await.unwrap();
-    house.keyward.owners().update(boss, called("Other")).await.unwrap();
+    setup.keyward.owners().update(boss, called("Other")).await.unwrap();
     let call = tokens.only_if(seen.version()).update(seen.id, named("x")).await;
     refused!(call, ServiceError::Forbidden(_));
     refused!(roles.only_if(high.version()).update(high.id, described("x")).await, ServiceError::Forbidden(_));
     refused!(owners.only_if(person.version()).update(boss, called("X")).await, ServiceError::Forbidden(_));
 }
 
-pub(crate) async fn unchecked_version_is_rejected<S: WriteStore>(house: House<S>) {
-    let boss = house.boss().await;
-    let (tokens, roles, owners) = services(&house, boss);
-    let version = house.owner(boss).await.version();
-    let (answer, events) = house
+pub(crate) async fn unchecked_version_is_rejected<S: WriteStore>(setup: Setup<S>) {
+    let boss = setup.boss().await;
+    let (tokens, roles, owners) = services(&setup, boss);
+    let version = setup.owner(boss).await.version();
+    let (answer, events) = setup
         .during(async {
             refused!(
                 tokens.only_if(version).issue_admin(NewAdminToken::new("x", boss)).await,
@@ -185,7 +185,7 @@ pub(crate) async fn unchecked_version_is_rejected<S: WriteStore>(house: House<S>
             refused!(owners.only_if(version).create(NewOwner::new("x@x.test")).await, ServiceError::Impossible(_));
             let session =
                 NewSession { owner: boss, idle: Duration::from_secs(120), lifespan: Duration::from_secs(120) };
-            house.keyward.tokens().only_if(version).open_session(session).await
+            setup.keyward.tokens().only_if(version).open_session(session).await
         })
         .await;
     refused!(answer, ServiceError::Impossible(_));

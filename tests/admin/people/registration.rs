@@ -1,6 +1,6 @@
 //! The first super admin, and whoever was invited.
 
-use crate::people::house::{House, PASSWORD, password, paths, refused, registration};
+use crate::people::setup::{PASSWORD, Setup, password, paths, refused, registration};
 use keyward::store::WriteStore;
 use keyward::{Doer, FirstAdmin, OwnerState, OwnerUpdate, Registration, RoleId, ServiceError, What};
 use std::time::Duration;
@@ -15,13 +15,13 @@ fn first(email: &str) -> FirstAdmin {
     }
 }
 
-pub(crate) async fn first_super_admin_needs_the_setup_code<S: WriteStore>(house: House<S>) {
-    let sessions = || house.keyward.sessions().by(Doer::Visitor);
+pub(crate) async fn first_super_admin_needs_the_setup_code<S: WriteStore>(setup: Setup<S>) {
+    let sessions = || setup.keyward.sessions().by(Doer::Visitor);
     let invented = "kw_invite_0000000000000000000000000000000000000000000000000";
     assert_eq!(paths(sessions().register_first(first("ada@x.test"), Some(invented)).await), ["setupCode"]);
     refused!(sessions().setup_code().await, ServiceError::Forbidden(_));
-    let code = house.keyward.sessions().setup_code().await.unwrap().unwrap();
-    let again = house.keyward.sessions().setup_code().await.unwrap().unwrap();
+    let code = setup.keyward.sessions().setup_code().await.unwrap().unwrap();
+    let again = setup.keyward.sessions().setup_code().await.unwrap().unwrap();
     assert_eq!(code.expose(), again.expose());
     for wrong in [None, Some(""), Some(invented), Some(&code.expose()[1..])] {
         assert_eq!(paths(sessions().register_first(first("ada@x.test"), wrong).await), ["setupCode"]);
@@ -29,45 +29,45 @@ pub(crate) async fn first_super_admin_needs_the_setup_code<S: WriteStore>(house:
     let all_wrong = FirstAdmin { firstname: "\u{7}".into(), password: password("weak"), ..first("ada") };
     let wrong = paths(sessions().register_first(all_wrong, Some(code.expose())).await);
     assert_eq!(wrong, ["firstname", "email", "password", "password", "password"]);
-    assert!(house.events().await.is_empty());
+    assert!(setup.events().await.is_empty());
 
     let visitor = sessions();
     let call = visitor.register_first(first(" ada@x.test "), Some(code.expose()));
-    let ada = house.does(&[What::OwnerCreated], call).await;
-    assert!(house.lives(&ada.session.secret).await);
+    let ada = setup.does(&[What::OwnerCreated], call).await;
+    assert!(setup.lives(&ada.session.secret).await);
     assert_eq!(
         (ada.owner.email.as_str(), ada.owner.lastname.as_str(), &ada.owner.username),
         ("ada@x.test", "Lovelace", &None)
     );
     assert_eq!((ada.owner.state, &ada.owner.roles[..]), (OwnerState::Active, &[RoleId::SUPER_ADMIN][..]));
     refused!(sessions().register_first(first("b@x.test"), Some(code.expose())).await, ServiceError::Impossible(_));
-    assert!(house.keyward.sessions().setup_code().await.unwrap().is_none());
-    house.sign_in("ada@x.test").await;
+    assert!(setup.keyward.sessions().setup_code().await.unwrap().is_none());
+    setup.sign_in("ada@x.test").await;
 }
 
-pub(crate) async fn only_one_account_becomes_first_super_admin<S: WriteStore>(house: House<S>) {
-    let code = house.keyward.sessions().setup_code().await.unwrap().unwrap();
-    let sessions = house.keyward.sessions().by(Doer::Visitor);
+pub(crate) async fn only_one_account_becomes_first_super_admin<S: WriteStore>(setup: Setup<S>) {
+    let code = setup.keyward.sessions().setup_code().await.unwrap().unwrap();
+    let sessions = setup.keyward.sessions().by(Doer::Visitor);
     let (a, b) = tokio::join!(
         sessions.register_first(first("a@x.test"), Some(code.expose())),
         sessions.register_first(first("b@x.test"), Some(code.expose())),
     );
     assert_eq!(usize::from(a.is_ok()) + usize::from(b.is_ok()), 1);
     refused!(if a.is_err() { a } else { b }, ServiceError::Impossible(_) | ServiceError::Invalid(_));
-    assert_eq!(house.events().await.len(), 1);
+    assert_eq!(setup.events().await.len(), 1);
 }
 
 #[tokio::test]
 async fn open_setup_accepts_the_first_visitor() {
     let clock = std::sync::Arc::new(keyward::testing::ManualClock::default());
     let store = keyward::MemoryStore::with_clock(clock.clone());
-    let house = House::on(store, clock, |b| b.trust_the_first_visitor());
-    let sessions = || house.keyward.sessions().by(Doer::Visitor);
+    let setup = Setup::on(store, clock, |b| b.trust_the_first_visitor());
+    let sessions = || setup.keyward.sessions().by(Doer::Visitor);
     for elsewhere in [None, Some("evil.test"), Some("localhost.evil.test"), Some("")] {
         let refused = sessions().register_first_at(elsewhere, first("a@x.test"), None).await;
         assert_eq!(paths(refused), ["setupCode"], "{elsewhere:?}");
     }
-    assert!(house.events().await.is_empty());
+    assert!(setup.events().await.is_empty());
     sessions().register_first_at(Some("localhost:8080"), first("a@x.test"), None).await.unwrap();
 }
 
@@ -75,81 +75,81 @@ async fn open_setup_accepts_the_first_visitor() {
 async fn open_setup_needs_the_code_under_another_host_name() {
     let clock = std::sync::Arc::new(keyward::testing::ManualClock::default());
     let store = keyward::MemoryStore::with_clock(clock.clone());
-    let house = House::on(store, clock, |b| b.trust_the_first_visitor());
-    let code = house.keyward.sessions().setup_code().await.unwrap().unwrap();
-    let sessions = house.keyward.sessions().by(Doer::Visitor);
+    let setup = Setup::on(store, clock, |b| b.trust_the_first_visitor());
+    let code = setup.keyward.sessions().setup_code().await.unwrap().unwrap();
+    let sessions = setup.keyward.sessions().by(Doer::Visitor);
     sessions.register_first_at(Some("keys.example.test"), first("a@x.test"), Some(code.expose())).await.unwrap();
 }
 
-pub(crate) async fn invitation_is_accepted_once<S: WriteStore>(house: House<S>) {
-    let role = house.role("Editor", ["read".into()]).await;
-    let invited = house.invite("new@x.test", &[role]).await;
+pub(crate) async fn invitation_is_accepted_once<S: WriteStore>(setup: Setup<S>) {
+    let role = setup.role("Editor", ["read".into()]).await;
+    let invited = setup.invite("new@x.test", &[role]).await;
     assert_eq!((invited.owner.state, &invited.owner.roles[..]), (OwnerState::Invited, &[role][..]));
-    let sessions = || house.keyward.sessions().by(Doer::Visitor);
+    let sessions = || setup.keyward.sessions().by(Doer::Visitor);
     assert_eq!(sessions().invited(invited.secret.expose()).await.unwrap().email, "new@x.test");
     assert_eq!(paths(sessions().invited("kw_invite_made_up").await), ["registrationToken"]);
     let weak = Registration { password: password("new@x.test"), ..registration(&invited.secret) };
-    assert_eq!(paths(house.keyward.sessions().register(weak).await), ["password"; 3]);
-    let (a, b) = tokio::join!(house.accept(&invited.secret), house.accept(&invited.secret));
+    assert_eq!(paths(setup.keyward.sessions().register(weak).await), ["password"; 3]);
+    let (a, b) = tokio::join!(setup.accept(&invited.secret), setup.accept(&invited.secret));
     assert_eq!(usize::from(a.is_ok()) + usize::from(b.is_ok()), 1);
     let (accepted, late) = match (a, b) {
         (Ok(a), b) => (a, b),
         (a, b) => (b.unwrap(), a),
     };
     assert_eq!(paths(late), ["registrationToken"]);
-    assert_eq!(paths(house.accept(&invited.secret).await), ["registrationToken"]);
+    assert_eq!(paths(setup.accept(&invited.secret).await), ["registrationToken"]);
     assert_eq!(paths(sessions().invited(invited.secret.expose()).await), ["registrationToken"]);
     assert_eq!((accepted.owner.state, accepted.owner.firstname.as_str()), (OwnerState::Active, "New"));
-    assert!(house.lives(&accepted.session.secret).await);
-    let registered = house.events().await.iter().filter(|e| e.what == What::OwnerRegistered).count();
+    assert!(setup.lives(&accepted.session.secret).await);
+    let registered = setup.events().await.iter().filter(|e| e.what == What::OwnerRegistered).count();
     assert_eq!(registered, 1);
-    house.sign_in("new@x.test").await;
-    refused!(house.keyward.owners().invite_again(accepted.owner.id).await, ServiceError::Impossible(_));
+    setup.sign_in("new@x.test").await;
+    refused!(setup.keyward.owners().invite_again(accepted.owner.id).await, ServiceError::Impossible(_));
 }
 
-pub(crate) async fn replaced_withdrawn_or_expired_invitation_is_rejected<S: WriteStore>(house: House<S>) {
-    let owners = house.keyward.owners();
-    let older = house.invite("new@x.test", &[]).await;
+pub(crate) async fn replaced_withdrawn_or_expired_invitation_is_rejected<S: WriteStore>(setup: Setup<S>) {
+    let owners = setup.keyward.owners();
+    let older = setup.invite("new@x.test", &[]).await;
     let id = older.owner.id;
-    let again = async || house.does(&[What::OwnerInvitedAgain], owners.invite_again(id)).await;
+    let again = async || setup.does(&[What::OwnerInvitedAgain], owners.invite_again(id)).await;
     let newer = again().await;
-    assert_eq!(paths(house.accept(&older.secret).await), ["registrationToken"], "replaced");
+    assert_eq!(paths(setup.accept(&older.secret).await), ["registrationToken"], "replaced");
     let withdraw = OwnerUpdate { active: Some(false), ..OwnerUpdate::default() };
-    let left = house.does(&[What::InvitationWithdrawn], owners.update(id, withdraw.clone())).await;
+    let left = setup.does(&[What::InvitationWithdrawn], owners.update(id, withdraw.clone())).await;
     assert_eq!(left.state, OwnerState::Invited);
-    house.does(&[], owners.update(id, withdraw)).await;
-    assert_eq!(paths(house.accept(&newer.secret).await), ["registrationToken"], "withdrawn");
+    setup.does(&[], owners.update(id, withdraw)).await;
+    assert_eq!(paths(setup.accept(&newer.secret).await), ["registrationToken"], "withdrawn");
 
     let moved = again().await;
     let elsewhere = OwnerUpdate { email: Some("right@x.test".into()), ..OwnerUpdate::default() };
-    house.does(&[What::OwnerUpdated], owners.update(id, elsewhere)).await;
-    assert_eq!(paths(house.accept(&moved.secret).await), ["registrationToken"], "it went to somebody else");
+    setup.does(&[What::OwnerUpdated], owners.update(id, elsewhere)).await;
+    assert_eq!(paths(setup.accept(&moved.secret).await), ["registrationToken"], "it went to somebody else");
 
     let over = again().await;
-    house.clock.advance(Duration::from_secs(7 * 24 * 60 * 60));
-    assert_eq!(paths(house.accept(&over.secret).await), ["registrationToken"], "over");
+    setup.clock.advance(Duration::from_secs(7 * 24 * 60 * 60));
+    assert_eq!(paths(setup.accept(&over.secret).await), ["registrationToken"], "over");
     let stranger = over.secret.expose().replace("invite", "session");
     for unknown in ["", "kw_invite_", &stranger, &over.secret.expose()[..59]] {
         let unknown = Registration { invitation: unknown.into(), ..registration(&over.secret) };
-        assert_eq!(paths(house.keyward.sessions().register(unknown).await), ["registrationToken"]);
+        assert_eq!(paths(setup.keyward.sessions().register(unknown).await), ["registrationToken"]);
     }
     owners.delete(id).await.unwrap();
-    assert_eq!(paths(house.accept(&over.secret).await), ["registrationToken"], "gone");
+    assert_eq!(paths(setup.accept(&over.secret).await), ["registrationToken"], "gone");
 
-    let good = house.invite("good@x.test", &[]).await;
-    house.clock.advance(Duration::from_secs(7 * 24 * 60 * 60 - 1));
-    house.accept(&good.secret).await.unwrap();
+    let good = setup.invite("good@x.test", &[]).await;
+    setup.clock.advance(Duration::from_secs(7 * 24 * 60 * 60 - 1));
+    setup.accept(&good.secret).await.unwrap();
 }
 
-pub(crate) async fn invited_account_is_not_activated_by_others<S: WriteStore>(house: House<S>) {
-    let invited = house.invite("new@x.test", &[]).await;
-    let owners = house.keyward.owners();
+pub(crate) async fn invited_account_is_not_activated_by_others<S: WriteStore>(setup: Setup<S>) {
+    let invited = setup.invite("new@x.test", &[]).await;
+    let owners = setup.keyward.owners();
     let update = |update| owners.update(invited.owner.id, update);
     let none = OwnerUpdate::default;
     assert_eq!(paths(update(OwnerUpdate { active: Some(true), ..none() }).await), ["isActive"]);
     assert_eq!(paths(update(OwnerUpdate { blocked: Some(true), ..none() }).await), ["blocked"]);
     assert_eq!(paths(update(OwnerUpdate { password: Some(password(PASSWORD)), ..none() }).await), ["password"]);
     let unchanged = OwnerUpdate { blocked: Some(false), ..none() };
-    house.does(&[], update(unchanged)).await;
-    house.accept(&invited.secret).await.unwrap();
+    setup.does(&[], update(unchanged)).await;
+    setup.accept(&invited.secret).await.unwrap();
 }

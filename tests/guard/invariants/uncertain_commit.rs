@@ -10,7 +10,7 @@ use keyward::{
     RoleId, SaltId, SealedSecret, Tag, Timestamp, Token, TokenAuthority, TokenId,
 };
 
-pub struct Unsure {
+pub struct UncertainCommit {
     pub tx: Box<dyn Transaction>,
     pub fate: Fate,
 }
@@ -28,7 +28,7 @@ pub enum Fate {
 macro_rules! forward {
     ($trait:ident { $($rest:item)* } $($name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
         #[async_trait]
-        impl $trait for Unsure {
+        impl $trait for UncertainCommit {
             $($rest)*
 
             $(async fn $name(&mut self, $($argument: $type),*) -> Result<$answer, StoreError> {

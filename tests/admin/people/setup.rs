@@ -13,30 +13,30 @@ use std::sync::Arc;
 
 pub(crate) const PASSWORD: &str = "Passw0rd!";
 
-pub(crate) struct House<S> {
+pub(crate) struct Setup<S> {
     pub(crate) keyward: Keyward<S>,
     pub(crate) clock: Arc<ManualClock>,
 }
 
-pub(crate) fn in_memory() -> House<MemoryStore> {
+pub(crate) fn in_memory() -> Setup<MemoryStore> {
     let clock = Arc::new(ManualClock::default());
-    House::on(MemoryStore::with_clock(clock.clone()), clock, |b| b)
+    Setup::on(MemoryStore::with_clock(clock.clone()), clock, |b| b)
 }
 
-pub(crate) async fn in_file(dir: &Path) -> House<SqliteStore> {
+pub(crate) async fn in_file(dir: &Path) -> Setup<SqliteStore> {
     let clock = Arc::new(ManualClock::default());
     let options = SqliteOptions::default().clock(clock.clone());
-    House::on(SqliteStore::open_with(dir.join("keyward.db"), options).await.unwrap(), clock, |b| {
+    Setup::on(SqliteStore::open_with(dir.join("keyward.db"), options).await.unwrap(), clock, |b| {
         // One handle, and a clock that jumps: a lease would end with each jump.
         b.store_is_exclusive()
     })
 }
 
 #[cfg(feature = "postgres")]
-pub(crate) async fn in_postgres() -> Option<House<keyward::PostgresStore>> {
+pub(crate) async fn in_postgres() -> Option<Setup<keyward::PostgresStore>> {
     let clock = Arc::new(ManualClock::default());
     let store = crate::connect_store_with(clock.clone()).await?;
-    Some(House::on(store, clock, |b| b.store_is_exclusive()))
+    Some(Setup::on(store, clock, |b| b.store_is_exclusive()))
 }
 
 pub(crate) fn password(text: &str) -> Password {
@@ -70,7 +70,7 @@ macro_rules! refused {
 }
 pub(crate) use refused;
 
-impl<S: WriteStore> House<S> {
+impl<S: WriteStore> Setup<S> {
     pub(crate) fn on(store: S, clock: Arc<ManualClock>, with: impl FnOnce(Builder<S>) -> Builder<S>) -> Self {
         let builder = Keyward::builder(store).salt(Salt::parse(SALT).unwrap()).clock(clock.clone());
         let builder = builder.entropy(Arc::new(SeededEntropy::new(7))).admin("/admin").content("/api");

@@ -1,6 +1,6 @@
 //! I3: after the answer to a change, the next request on that node is judged by it.
 
-use crate::laws::shim;
+use crate::invariants::shim;
 use axum::routing::get;
 use keyward::testing::{App, Key, SALT, World};
 use keyward::{

@@ -3,7 +3,7 @@
 //! `cargo build --release --all-features --example platform`, then `cargo test --release --all-features --test browser -- --ignored
 //! --nocapture` prints figures of an optimised build; the platform has to be built first.
 
-use crate::pages::accessible::pages;
+use crate::pages::accessibility::pages;
 use crate::pages::person::Person;
 use crate::pages::scene::{PASSWORD, ROOT, Scene};
 use keyward::{

@@ -34,7 +34,7 @@ CREATE TABLE strapi_api_token_permissions_token_lnk (api_token_permission_id BIG
 INSERT INTO admin_roles (id, name, code) VALUES (1, 'Super Admin', 'strapi-super-admin');
 ";
 
-pub struct House {
+pub struct Setup {
     pub address: String,
     connection: AnyConnection,
     postgres: bool,
@@ -43,7 +43,7 @@ pub struct House {
     _directory: Option<TempDir>,
 }
 
-impl House {
+impl Setup {
     /// One on each engine.
     pub async fn on_both() -> Vec<Self> {
         let mut houses = vec![Self::in_a_file().await];
@@ -67,13 +67,13 @@ impl House {
         let url = if postgres { address.clone() } else { format!("{address}?mode=rwc") };
         let connection = AnyConnection::connect(&url).await.unwrap();
         let clock = Arc::default();
-        let mut house = Self { address, connection, postgres, permissions: 0, clock, _directory: directory };
+        let mut setup = Self { address, connection, postgres, permissions: 0, clock, _directory: directory };
         let words = match postgres {
             true => [(" TIME", " TIMESTAMP(6)"), (" JSON", " JSONB"), ("SERIAL", "BIGSERIAL")],
             false => [(" TIME", " DATETIME"), (" JSON", " JSON"), ("SERIAL", "INTEGER")],
         };
-        house.sql(&words.iter().fold(TABLES.to_owned(), |text, (word, its)| text.replace(word, its))).await;
-        house
+        setup.sql(&words.iter().fold(TABLES.to_owned(), |text, (word, its)| text.replace(word, its))).await;
+        setup
     }
 
     pub async fn sql(&mut self, text: &str) {

@@ -1,6 +1,6 @@
 //! Overload: whoever floods the gate with tokens that only the store can refuse takes turns from nobody but themselves.
 
-use crate::laws::shim::{self, Shim};
+use crate::invariants::shim::{self, Shim};
 use axum::routing::get;
 use http::header::AUTHORIZATION;
 use keyward::testing::{Answer, App, SALT, SeededEntropy, TestRequest, World};

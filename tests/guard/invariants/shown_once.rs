@@ -1,13 +1,13 @@
 //! I13: a commit that was acknowledged is not lost to whoever asked for it: what shows but once is shown, though right after the
 //! commit nothing can be read any more.
 
-use crate::laws::shim::{self, Shim};
+use crate::invariants::shim::{self, Shim};
 use axum::routing::get;
 use keyward::testing::{App, Key, TestRequest, World};
 use keyward::{ContentAccess, GuardedRouter, NewOwner, Permission, SessionCookie, api, authenticated, ui};
 use serde_json::json;
 
-struct House {
+struct Setup {
     world: World<Shim>,
     shim: Shim,
     app: App,
@@ -15,7 +15,7 @@ struct House {
     editor: Key,
 }
 
-impl House {
+impl Setup {
     async fn new() -> Self {
         let (world, shim) = shim::world(|builder| builder.api().ui(SessionCookie::default()));
         let mut editor = world.editor();
@@ -48,9 +48,9 @@ impl House {
 
 #[tokio::test]
 async fn new_secret_is_shown_when_the_store_fails_after_commit() {
-    let house = House::new().await;
-    let root = house.world.super_admin().sign_in().await;
-    for (who, number) in [(&root, 0), (&house.editor, 1)] {
+    let setup = Setup::new().await;
+    let root = setup.world.super_admin().sign_in().await;
+    for (who, number) in [(&root, 0), (&setup.editor, 1)] {
         for (list, what, path) in
             [("admin-tokens", "kw_admin_", "/admin/users/me"), ("api-tokens", "kw_content_", "/api/x")]
         {
@@ -59,56 +59,56 @@ async fn new_secret_is_shown_when_the_store_fails_after_commit() {
             if content {
                 body["type"] = json!("full-access");
             }
-            let made = house.app.post(&format!("/admin/{list}")).json(&body);
-            let key = house.last_word(made, who, "\"accessKey\":\"").await;
-            house.opens(path, &key).await;
+            let made = setup.app.post(&format!("/admin/{list}")).json(&body);
+            let key = setup.last_word(made, who, "\"accessKey\":\"").await;
+            setup.opens(path, &key).await;
 
             let pages = format!("/admin/settings/{list}");
             let name = format!("page {list} {number}");
             let form = [("name", &*name), ("description", ""), ("lifespan", "unlimited"), ("type", "full-access")];
             let form = &form[..if content { 4 } else { 3 }];
-            let made = house.app.post(&format!("{pages}/create")).form(form);
-            let key = what.to_owned() + &house.last_word(made, who, what).await;
-            house.opens(path, &key).await;
+            let made = setup.app.post(&format!("{pages}/create")).form(form);
+            let key = what.to_owned() + &setup.last_word(made, who, what).await;
+            setup.opens(path, &key).await;
 
             let kind = if content { keyward::Kind::Content } else { keyward::Kind::Admin };
-            let listed = house.world.keyward.tokens().list(&keyward::store::TokenQuery::of(kind)).await.unwrap();
+            let listed = setup.world.keyward.tokens().list(&keyward::store::TokenQuery::of(kind)).await.unwrap();
             let token = &listed.items.iter().find(|described| described.token.name == name).unwrap().token;
             let version = token.version().to_string();
-            let renewed = house.app.post(&format!("{pages}/{}/regenerate", token.id)).form(&[("version", &version)]);
-            let new = what.to_owned() + &house.last_word(renewed, who, what).await;
+            let renewed = setup.app.post(&format!("{pages}/{}/regenerate", token.id)).form(&[("version", &version)]);
+            let new = what.to_owned() + &setup.last_word(renewed, who, what).await;
             assert_ne!(new, key);
-            house.opens(path, &new).await;
-            let renewed = house.app.post(&format!("/admin/{list}/{}/regenerate", token.id));
-            let last = house.last_word(renewed, who, "\"accessKey\":\"").await;
+            setup.opens(path, &new).await;
+            let renewed = setup.app.post(&format!("/admin/{list}/{}/regenerate", token.id));
+            let last = setup.last_word(renewed, who, "\"accessKey\":\"").await;
             assert_ne!(last, new);
-            house.opens(path, &last).await;
+            setup.opens(path, &last).await;
         }
     }
 }
 
 #[tokio::test]
 async fn invitation_is_shown_when_the_store_fails_after_commit() {
-    let house = House::new().await;
-    let root = house.world.super_admin().sign_in().await;
-    let made = house.app.post("/admin/users").json(&json!({"email": "new@example.test", "roles": [1]}));
-    let first = house.last_word(made, &root, "\"registrationToken\":\"").await;
-    let late = house.world.keyward.owners().invite(NewOwner::new("late@example.test")).await.unwrap().owner.id;
-    let again = house.app.post(&format!("/admin/users/{late}/invitation"));
-    let second = house.last_word(again, &root, "\"registrationToken\":\"").await;
+    let setup = Setup::new().await;
+    let root = setup.world.super_admin().sign_in().await;
+    let made = setup.app.post("/admin/users").json(&json!({"email": "new@example.test", "roles": [1]}));
+    let first = setup.last_word(made, &root, "\"registrationToken\":\"").await;
+    let late = setup.world.keyward.owners().invite(NewOwner::new("late@example.test")).await.unwrap().owner.id;
+    let again = setup.app.post(&format!("/admin/users/{late}/invitation"));
+    let second = setup.last_word(again, &root, "\"registrationToken\":\"").await;
     let form = [("email", "page@example.test"), ("firstname", "P"), ("lastname", ""), ("role", "1")];
-    let made = house.app.post("/admin/settings/users/create").form(&form);
-    let third = house.last_word(made, &root, "registrationToken=").await;
-    let owners = house.world.keyward.owners();
+    let made = setup.app.post("/admin/settings/users/create").form(&form);
+    let third = setup.last_word(made, &root, "registrationToken=").await;
+    let owners = setup.world.keyward.owners();
     let tardy = owners.invite(NewOwner::new("tardy@example.test")).await.unwrap().owner;
-    let again = house.app.post(&format!("/admin/settings/users/{}/invitation", tardy.id));
+    let again = setup.app.post(&format!("/admin/settings/users/{}/invitation", tardy.id));
     let again = again.form(&[("version", &tardy.version().to_string())]);
-    let fourth = house.last_word(again, &root, "registrationToken=").await;
+    let fourth = setup.last_word(again, &root, "registrationToken=").await;
     for invitation in [first, second, third, fourth] {
         let registration = json!({"registrationToken": invitation, "userInfo": {"password": "Passw0rd!"}});
-        let registered = house.app.post("/admin/register").json(&registration);
-        let session = house.last_word(registered, &root, "\"token\":\"").await;
-        house.opens("/admin/users/me", &session).await;
+        let registered = setup.app.post("/admin/register").json(&registration);
+        let session = setup.last_word(registered, &root, "\"token\":\"").await;
+        setup.opens("/admin/users/me", &session).await;
     }
 }
 
@@ -117,37 +117,37 @@ async fn session_is_shown_when_the_store_fails_after_commit() {
     let (world, shim) = shim::world(|builder| builder.api());
     let app = world.guard(api::router(&world.keyward));
     let editor = world.editor().sign_in().await;
-    let house = House { world, shim, app, editor: editor.clone() };
+    let setup = Setup { world, shim, app, editor: editor.clone() };
     let login = json!({"email": "first@example.test", "password": "Passw0rd!"});
-    house.world.keyward.owners().delete(editor.owner()).await.unwrap();
-    let code = house.world.keyward.sessions().setup_code().await.unwrap().unwrap();
+    setup.world.keyward.owners().delete(editor.owner()).await.unwrap();
+    let code = setup.world.keyward.sessions().setup_code().await.unwrap().unwrap();
     let first =
         json!({"email": "first@example.test", "firstname": "F", "password": "Passw0rd!", "setupCode": code.expose()});
     for (path, body) in [("/admin/register-admin", first), ("/admin/login", login)] {
-        let session = house.last_word(house.app.post(path).json(&body), &editor, "\"token\":\"").await;
-        house.opens("/admin/users/me", &session).await;
+        let session = setup.last_word(setup.app.post(path).json(&body), &editor, "\"token\":\"").await;
+        setup.opens("/admin/users/me", &session).await;
     }
 }
 
 /// What is done is told as done, also where nothing would be lost.
 #[tokio::test]
 async fn committed_change_succeeds_when_the_store_fails_after_commit() {
-    let house = House::new().await;
-    let root = house.world.super_admin().sign_in().await;
-    let (token, person) = (house.world.super_admin().issue().await.token, house.world.editor().sign_in().await.owner());
-    let content = house.world.content(ContentAccess::ReadOnly).await.token;
+    let setup = Setup::new().await;
+    let root = setup.world.super_admin().sign_in().await;
+    let (token, person) = (setup.world.super_admin().issue().await.token, setup.world.editor().sign_in().await.owner());
+    let content = setup.world.content(ContentAccess::ReadOnly).await.token;
     let (one, another) = (format!("/admin/admin-tokens/{token}"), format!("/admin/users/{person}"));
     for (request, told) in [
-        (house.app.put(&one).json(&json!({"name": "renamed"})), "renamed"),
-        (house.app.delete(&one), "renamed"),
-        (house.app.put(&another).json(&json!({"firstname": "Renamed"})), "Renamed"),
-        (house.app.delete(&another), "Renamed"),
-        (house.app.put("/admin/users/me").json(&json!({"firstname": "Myself"})), "Myself"),
-        (house.app.delete(&format!("/admin/api-tokens/{content}")), "read-only"),
+        (setup.app.put(&one).json(&json!({"name": "renamed"})), "renamed"),
+        (setup.app.delete(&one), "renamed"),
+        (setup.app.put(&another).json(&json!({"firstname": "Renamed"})), "Renamed"),
+        (setup.app.delete(&another), "Renamed"),
+        (setup.app.put("/admin/users/me").json(&json!({"firstname": "Myself"})), "Myself"),
+        (setup.app.delete(&format!("/admin/api-tokens/{content}")), "read-only"),
     ] {
-        house.shim.fail_after_commit();
+        setup.shim.fail_after_commit();
         let answer = request.bearer(&root.secret).await;
-        house.shim.fail(false);
+        setup.shim.fail(false);
         let text = String::from_utf8(answer.assert_ok().body.to_vec()).unwrap();
         assert!(text.contains(&format!("\"{told}\"")) && !text.contains("\"adminUserOwner\":null"), "{text}");
     }
@@ -155,15 +155,15 @@ async fn committed_change_succeeds_when_the_store_fails_after_commit() {
 
 #[tokio::test]
 async fn next_request_is_503_while_the_store_fails() {
-    let house = House::new().await;
-    let token = house.world.content(ContentAccess::ReadOnly).await.token;
-    let root = house.world.super_admin().sign_in().await;
-    house.shim.fail_after_commit();
-    house.app.delete(&format!("/admin/api-tokens/{token}")).bearer(&root.secret).await.assert_ok();
+    let setup = Setup::new().await;
+    let token = setup.world.content(ContentAccess::ReadOnly).await.token;
+    let root = setup.world.super_admin().sign_in().await;
+    setup.shim.fail_after_commit();
+    setup.app.delete(&format!("/admin/api-tokens/{token}")).bearer(&root.secret).await.assert_ok();
     for path in ["/admin/api-tokens", "/admin/settings/api-tokens"] {
-        let answer = house.app.get(path).bearer(&root.secret).await;
+        let answer = setup.app.get(path).bearer(&root.secret).await;
         assert_eq!(answer.assert_status(503).headers["retry-after"], "1");
     }
-    house.shim.fail(false);
-    house.app.get(&format!("/admin/api-tokens/{token}")).bearer(&root.secret).await.assert_status(404);
+    setup.shim.fail(false);
+    setup.app.get(&format!("/admin/api-tokens/{token}")).bearer(&root.secret).await.assert_status(404);
 }

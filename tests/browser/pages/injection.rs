@@ -1,6 +1,6 @@
 //! Text that would be a program if a page took it for one.
 
-use crate::pages::accessible::pages;
+use crate::pages::accessibility::pages;
 use crate::pages::person::Person;
 use crate::pages::scene::{EDDA, PASSWORD, ROOT, Scene};
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 //! `tests/memory.rs`); of the reference's format they
 //! never evict a valid principal.
 
-use crate::laws::shim;
+use crate::invariants::shim;
 use axum::routing::get;
 use http::header::AUTHORIZATION;
 use keyward::testing::SeededEntropy;

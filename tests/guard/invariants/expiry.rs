@@ -1,7 +1,7 @@
 //! I17: a token expires on time with a warm cache and a silent store; a session whose idle deadline is reached in the cache is
 //! reloaded, not refused.
 
-use crate::laws::shim;
+use crate::invariants::shim;
 use axum::routing::get;
 use keyward::store::{Store, Use};
 use keyward::{AdminAuth, Clock, GuardedRouter, OwnerState, Reason, Timestamp, authenticated};

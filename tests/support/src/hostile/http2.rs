@@ -22,22 +22,22 @@ pub enum Fate {
     Gone,
 }
 
-pub struct Two {
+pub struct Http2 {
     wire: Wire,
     next: u32,
     /// Fates of streams that nobody asked for yet.
     known: Vec<(u32, Fate)>,
 }
 
-impl Two {
+impl Http2 {
     /// With prior knowledge, and a table for headers in which nothing is kept, so that answers can be read without one.
     pub fn to(address: SocketAddr) -> Self {
         let mut wire = Wire::to(address);
         wire.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-        let mut two = Self { wire, next: 1, known: Vec::new() };
-        two.frame(SETTINGS, 0, 0, &[0, 1, 0, 0, 0, 0]);
-        two.frame(SETTINGS, 1, 0, &[]);
-        two
+        let mut http2 = Self { wire, next: 1, known: Vec::new() };
+        http2.frame(SETTINGS, 0, 0, &[0, 1, 0, 0, 0, 0]);
+        http2.frame(SETTINGS, 1, 0, &[]);
+        http2
     }
 
     /// Opens a stream with these fields in this order; answers its number.

@@ -1,6 +1,6 @@
 //! I13: a store error is never a 401, never cached and never loses an acknowledged write.
 
-use crate::laws::shim;
+use crate::invariants::shim;
 use axum::routing::get;
 use http::header::COOKIE;
 use keyward::testing::Key;

@@ -1,6 +1,6 @@
 //! I12: N concurrent requests with one cold token cost one store read; a cancelled waiter cancels nobody else.
 
-use crate::laws::shim;
+use crate::invariants::shim;
 use axum::routing::get;
 use keyward::{GuardedRouter, Reason, Unavailable, authenticated};
 use std::future::IntoFuture;

@@ -1,6 +1,6 @@
 //! I19 and I7: nobody makes themselves or anybody else stronger than they are, and a token nobody at all.
 
-use crate::people::house::{House, PASSWORD, password, refused};
+use crate::people::setup::{PASSWORD, Setup, password, refused};
 use keyward::store::WriteStore;
 use keyward::{
     Doer, Grant, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, NewAdminToken, NewOwner, OwnerId, OwnerState, OwnerUpdate,
@@ -22,49 +22,49 @@ fn every_change() -> Vec<OwnerUpdate> {
     ]
 }
 
-fn owners<S: WriteStore>(house: &House<S>, doer: OwnerId) -> Owners {
-    house.keyward.owners().by(Doer::Person(doer))
+fn owners<S: WriteStore>(setup: &Setup<S>, doer: OwnerId) -> Owners {
+    setup.keyward.owners().by(Doer::Person(doer))
 }
 
-pub(crate) async fn account_with_more_permissions_is_not_changed<S: WriteStore>(house: House<S>) {
-    let boss = house.boss().await;
-    let (low, high) = (house.role("L", ["a".into()]).await, house.role("H", ["a".into(), "b".into()]).await);
-    let editor = house.person("editor@x.test", &[low]).await;
-    let chief = house.person("chief@x.test", &[high]).await;
-    let peer = house.person("peer@x.test", &[low]).await;
-    let invited = house.invite("strong@x.test", &[high]).await.owner.id;
-    let before = house.events().await.len();
+pub(crate) async fn account_with_more_permissions_is_not_changed<S: WriteStore>(setup: Setup<S>) {
+    let boss = setup.boss().await;
+    let (low, high) = (setup.role("L", ["a".into()]).await, setup.role("H", ["a".into(), "b".into()]).await);
+    let editor = setup.person("editor@x.test", &[low]).await;
+    let chief = setup.person("chief@x.test", &[high]).await;
+    let peer = setup.person("peer@x.test", &[low]).await;
+    let invited = setup.invite("strong@x.test", &[high]).await.owner.id;
+    let before = setup.events().await.len();
     for stronger in [boss, chief, invited] {
         for change in every_change() {
-            refused!(owners(&house, editor).update(stronger, change).await, ServiceError::Forbidden(_));
+            refused!(owners(&setup, editor).update(stronger, change).await, ServiceError::Forbidden(_));
         }
-        refused!(owners(&house, editor).delete(stronger).await, ServiceError::Forbidden(_));
-        refused!(owners(&house, editor).invite_again(stronger).await, ServiceError::Forbidden(_));
+        refused!(owners(&setup, editor).delete(stronger).await, ServiceError::Forbidden(_));
+        refused!(owners(&setup, editor).invite_again(stronger).await, ServiceError::Forbidden(_));
     }
-    assert_eq!(house.events().await.len(), before);
+    assert_eq!(setup.events().await.len(), before);
     for change in every_change() {
         let credentials = change.email.is_some() || change.password.is_some();
-        let changed = owners(&house, chief).update(peer, change.clone()).await;
+        let changed = owners(&setup, chief).update(peer, change.clone()).await;
         match credentials {
             // An account that was used changes them itself.
             true => refused!(changed, ServiceError::Forbidden(_)),
             false => drop(changed.unwrap()),
         }
-        owners(&house, boss).update(peer, change).await.unwrap();
+        owners(&setup, boss).update(peer, change).await.unwrap();
     }
-    owners(&house, chief).delete(peer).await.unwrap();
+    owners(&setup, chief).delete(peer).await.unwrap();
 }
 
-pub(crate) async fn actor_grants_only_own_permissions<S: WriteStore>(house: House<S>) {
-    house.boss().await;
+pub(crate) async fn actor_grants_only_own_permissions<S: WriteStore>(setup: Setup<S>) {
+    setup.boss().await;
     let own = |action: &str| Permission::new(action).on("article").when(When::from_list([IS_CREATOR]));
-    let (low, high) = (house.role("L", ["a".into(), own("read")]).await, house.role("H", ["b".into()]).await);
-    let all = house.role("All", [Permission::new("read").on("article")]).await;
-    let empty = house.role("Empty", []).await;
-    let part = house.role("Part", ["a".into()]).await;
-    let editor = house.person("editor@x.test", &[low]).await;
-    let weak = house.person("weak@x.test", &[]).await;
-    let editors = owners(&house, editor);
+    let (low, high) = (setup.role("L", ["a".into(), own("read")]).await, setup.role("H", ["b".into()]).await);
+    let all = setup.role("All", [Permission::new("read").on("article")]).await;
+    let empty = setup.role("Empty", []).await;
+    let part = setup.role("Part", ["a".into()]).await;
+    let editor = setup.person("editor@x.test", &[low]).await;
+    let weak = setup.person("weak@x.test", &[]).await;
+    let editors = owners(&setup, editor);
     for role in [RoleId::SUPER_ADMIN, high, all] {
         let new = NewOwner::new("new@x.test").roles([role]);
         refused!(editors.create(new.clone()).await, ServiceError::Exceeds(_));
@@ -83,15 +83,15 @@ pub(crate) async fn actor_grants_only_own_permissions<S: WriteStore>(house: Hous
     editors.set_roles(weak, vec![part, empty]).await.unwrap();
     let invited = editors.invite(NewOwner::new("new@x.test").roles([low])).await.unwrap();
     let again = editors.invite_again(invited.owner.id).await.unwrap();
-    house.accept(&again.secret).await.unwrap();
+    setup.accept(&again.secret).await.unwrap();
 }
 
-pub(crate) async fn actor_does_not_change_own_roles<S: WriteStore>(house: House<S>) {
-    house.boss().await;
-    let low = house.role("L", ["a".into()]).await;
-    let empty = house.role("Empty", []).await;
-    let editor = house.person("editor@x.test", &[low]).await;
-    let editors = owners(&house, editor);
+pub(crate) async fn actor_does_not_change_own_roles<S: WriteStore>(setup: Setup<S>) {
+    setup.boss().await;
+    let low = setup.role("L", ["a".into()]).await;
+    let empty = setup.role("Empty", []).await;
+    let editor = setup.person("editor@x.test", &[low]).await;
+    let editors = owners(&setup, editor);
     for roles in [vec![low, RoleId::SUPER_ADMIN], vec![low, empty], vec![empty]] {
         refused!(editors.set_roles(editor, roles).await, ServiceError::Forbidden(_) | ServiceError::Exceeds(_));
     }
@@ -105,18 +105,18 @@ pub(crate) async fn actor_does_not_change_own_roles<S: WriteStore>(house: House<
     let same = OwnerUpdate { email: Some("editor@x.test".into()), firstname: Some("E".into()), ..none() };
     editors.update(editor, same).await.unwrap();
     editors.set_roles(editor, vec![]).await.unwrap();
-    house.sign_in("editor@x.test").await;
+    setup.sign_in("editor@x.test").await;
 }
 
 /// Rows are shared by role and owned by people: a role more, or another person, are other rows.
-pub(crate) async fn actor_cannot_control_an_account_that_sees_other_rows<S: WriteStore>(house: House<S>) {
-    house.boss().await;
+pub(crate) async fn actor_cannot_control_an_account_that_sees_other_rows<S: WriteStore>(setup: Setup<S>) {
+    setup.boss().await;
     let shared = Permission::new("read").on("article").when(When::from_list([HAS_SAME_ROLE_AS_CREATOR]));
-    let low = house.role("L", [shared]).await;
-    let team = house.role("Team", []).await;
-    let editor = house.person("editor@x.test", &[low]).await;
-    let peer = house.person("peer@x.test", &[low]).await;
-    let editors = owners(&house, editor);
+    let low = setup.role("L", [shared]).await;
+    let team = setup.role("Team", []).await;
+    let editor = setup.person("editor@x.test", &[low]).await;
+    let peer = setup.person("peer@x.test", &[low]).await;
+    let editors = owners(&setup, editor);
     let puppet = NewOwner::new("puppet@x.test").roles([low, team]);
     refused!(editors.invite(puppet).await, ServiceError::Forbidden(_));
     refused!(editors.set_roles(peer, vec![low, team]).await, ServiceError::Forbidden(_));
@@ -128,18 +128,18 @@ pub(crate) async fn actor_cannot_control_an_account_that_sees_other_rows<S: Writ
     }
     editors.update(peer, OwnerUpdate { firstname: Some("P".into()), ..none() }).await.unwrap();
     editors.set_state(peer, OwnerState::Deactivated).await.unwrap();
-    let invited = house.invite("puppet@x.test", &[low, team]).await.owner.id;
+    let invited = setup.invite("puppet@x.test", &[low, team]).await.owner.id;
     refused!(editors.invite_again(invited).await, ServiceError::Forbidden(_));
 }
 
-pub(crate) async fn tokens_and_anonymous_callers_change_no_account<S: WriteStore>(house: House<S>) {
-    let boss = house.boss().await;
-    let weak = house.person("weak@x.test", &[]).await;
+pub(crate) async fn tokens_and_anonymous_callers_change_no_account<S: WriteStore>(setup: Setup<S>) {
+    let boss = setup.boss().await;
+    let weak = setup.person("weak@x.test", &[]).await;
     let new = NewAdminToken::new("deploy", boss).grants([Grant::new("admin::users.update")]);
-    let token = house.keyward.tokens().issue_admin(new).await.unwrap().token.id;
-    let before = house.events().await;
+    let token = setup.keyward.tokens().issue_admin(new).await.unwrap().token.id;
+    let before = setup.events().await;
     for doer in [Doer::Token(token), Doer::Visitor] {
-        let owners = || house.keyward.owners().by(doer);
+        let owners = || setup.keyward.owners().by(doer);
         for target in [boss, weak] {
             for change in every_change() {
                 refused!(owners().update(target, change).await, ServiceError::Forbidden(_));
@@ -151,5 +151,5 @@ pub(crate) async fn tokens_and_anonymous_callers_change_no_account<S: WriteStore
         refused!(owners().create(NewOwner::new("n@x.test")).await, ServiceError::Forbidden(_));
         refused!(owners().invite(NewOwner::new("n@x.test")).await, ServiceError::Forbidden(_));
     }
-    assert_eq!(house.events().await, before);
+    assert_eq!(setup.events().await, before);
 }

@@ -1,6 +1,6 @@
 //! I2: an admin secret opens no content group, a content secret no admin group; a relabelled prefix fails offline.
 
-use crate::laws::shim;
+use crate::invariants::shim;
 use axum::Router;
 use axum::routing::get;
 use http::header::AUTHORIZATION;

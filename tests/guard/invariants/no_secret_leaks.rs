@@ -1,6 +1,6 @@
 //! I8: no secret and no salt in logs, traces, errors, Debug, audit, metrics or the database.
 
-use crate::laws::shim;
+use crate::invariants::shim;
 use axum::Router;
 use axum::routing::get;
 use http::header::AUTHORIZATION;
