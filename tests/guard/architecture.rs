@@ -1,20 +1,20 @@
-//! The arrows between the rooms of the crate: who may use whom.
+//! The dependencies between the modules of the crate.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What each room may use of the others, besides itself.
+/// The other modules that each module may use.
 const MAY_USE: [(&str, &[&str]); 7] = [
     ("domain", &[]),
     ("store", &["domain"]),
     ("resolve", &["domain", "store"]),
     ("gate", &["domain", "store", "resolve"]),
-    // The handle is where a service hangs on an installation; the gate itself stays out of its sight.
+    // A service belongs to an installation through its handle; it does not see the gate.
     ("service", &["domain", "store", "resolve", "keyward"]),
     ("api", &["domain", "store", "service", "gate", "keyward"]),
     ("ui", &["domain", "store", "service", "gate", "keyward"]),
 ];
-const ROOMS: [&str; 9] = ["api", "domain", "store", "resolve", "gate", "service", "keyward", "testing", "ui"];
+const MODULES: [&str; 9] = ["api", "domain", "store", "resolve", "gate", "service", "keyward", "testing", "ui"];
 
 fn files(of: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(of).unwrap().map(|e| e.unwrap().path());
@@ -24,14 +24,14 @@ fn files(of: &Path) -> Vec<PathBuf> {
 #[test]
 fn modules_depend_in_one_direction() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    for (room, may) in MAY_USE {
-        let sources = files(&src.join(room));
+    for (module, may) in MAY_USE {
+        let sources = files(&src.join(module));
         assert!(!sources.is_empty());
         for file in sources.iter().filter(|f| f.extension().is_some_and(|e| e == "rs")) {
             let text = fs::read_to_string(file).unwrap();
             let code = text.lines().filter(|l| !l.trim_start().starts_with("//"));
             for line in code {
-                for other in ROOMS.iter().filter(|o| **o != room && !may.contains(o)) {
+                for other in MODULES.iter().filter(|o| **o != module && !may.contains(o)) {
                     let uses =
                         line.contains(&format!("crate::{other}::")) || line.contains(&format!("crate::{other};"));
                     assert!(!uses, "{} uses {other}: {line}", file.display());

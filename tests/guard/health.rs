@@ -1,6 +1,6 @@
-//! What an installation says of itself: when its store's log stops answering, when look-ups fail, and to whom it publishes.
+//! The health of an installation: readiness when the change log is silent or look-ups fail, and its metrics.
 
-/// The routes of the example, in front of a store that can stop answering.
+/// The health routes of the example platform, in front of a store that can stop answering.
 #[path = "../../examples/platform/health.rs"]
 mod routes;
 
@@ -21,7 +21,7 @@ use tower::{ServiceExt, service_fn};
 
 const BOUND: Duration = Duration::from_secs(2);
 
-/// An empty store with a log that answers, or does not.
+/// An empty store whose change log answers or is silent.
 #[derive(Clone, Debug, Default)]
 struct Logged(Arc<State>);
 
@@ -32,13 +32,13 @@ struct State {
     silent: AtomicBool,
     failing: AtomicBool,
     hanging: AtomicBool,
-    /// Told when a read hangs.
+    /// Notified when a read hangs.
     hangs: Notify,
-    /// How many old changes are removed at a time; without an answer it takes for ever.
+    /// How many old changes are removed at a time; `None` makes the removal hang.
     removes: Mutex<Option<u64>>,
-    /// How often somebody asked for that.
+    /// How often their removal was called.
     forgets: AtomicUsize,
-    /// Told of each poll as it comes.
+    /// Receives one message per poll.
     polls: Mutex<Option<mpsc::UnboundedSender<()>>>,
 }
 
@@ -86,7 +86,7 @@ impl ChangeLog for Logged {
 
     async fn forget(&mut self, before: Timestamp) -> Result<u64, StoreError> {
         self.0.forgets.fetch_add(1, Ordering::SeqCst);
-        // A reader that was away for less goes on where it was.
+        // A reader that was away for a shorter time continues where it was.
         assert_eq!(self.0.clock.now().since(before), Duration::from_secs(60 * 60));
         let removed = *self.0.removes.lock().unwrap();
         match removed {
@@ -97,7 +97,7 @@ impl ChangeLog for Logged {
 }
 
 impl Logged {
-    /// Something was changed this long ago.
+    /// Records a change that happened this long ago.
     fn changed(&self, ago: Duration) {
         let mut changes = self.0.changes.lock().unwrap();
         let (seq, now) = (changes.len() as u64 + 1, self.0.clock.now());
@@ -106,11 +106,11 @@ impl Logged {
     }
 }
 
-/// Polls, one message each.
+/// The polls of the store, one message each.
 struct Polls(mpsc::UnboundedReceiver<()>);
 
 impl Polls {
-    /// Waits until what there is now has been read: the poll after the next one begins.
+    /// Waits until all present changes were read: until the poll after the next one begins.
     async fn caught_up(&mut self) {
         while self.0.try_recv().is_ok() {}
         for _ in 0..2 {
@@ -138,7 +138,7 @@ fn on<S: Store>(store: S, clock: Arc<ManualClock>, with: impl FnOnce(Builder<S>)
     with(builder).build().unwrap()
 }
 
-/// What a request with this secret is answered.
+/// Returns the status of a request with this secret.
 async fn ask<S: Store>(keyward: &Keyward<S>, secret: &Secret) -> StatusCode {
     let service = service_fn(|_| async { Ok::<_, Infallible>(Response::new(bytes::Bytes::new())) });
     let bearer = format!("Bearer {}", secret.expose());
@@ -146,7 +146,7 @@ async fn ask<S: Store>(keyward: &Keyward<S>, secret: &Secret) -> StatusCode {
     keyward.wrap(service).oneshot(request).await.unwrap().status()
 }
 
-/// What whoever watches it is answered.
+/// Returns the response of a health route.
 async fn watch<S: Store>(keyward: &Keyward<S>, path: &str) -> Response<axum::body::Body> {
     let request = Request::get(path).body(axum::body::Body::empty()).unwrap();
     let response = keyward.guard(routes::routes(keyward)).oneshot(request).await.unwrap();
@@ -154,7 +154,7 @@ async fn watch<S: Store>(keyward: &Keyward<S>, path: &str) -> Response<axum::bod
     response
 }
 
-/// A genuine secret that is in no store.
+/// Returns a genuine secret that is in no store.
 fn unknown() -> Secret {
     let salts = keyward::SaltRing::parse(SALT).unwrap();
     let format = keyward::SecretFormat::new(&Default::default(), salts);
@@ -178,7 +178,7 @@ async fn silent_change_log_is_warned_about_once() {
     }
 }
 
-/// Who starts behind a load balancer is sent requests at once.
+/// A node behind a load balancer gets requests as soon as it starts.
 #[tokio::test(start_paused = true)]
 async fn first_request_waits_for_the_first_poll() {
     let (keyward, store, _polls) = logged();
@@ -186,7 +186,7 @@ async fn first_request_waits_for_the_first_poll() {
     assert_eq!(ask(&keyward, &unknown()).await, 401);
     assert_eq!(keyward.health().store_reads, 1);
 
-    // A lease that is over is not waited for: the log may be silent for long.
+    // A request does not wait for an expired lease: the log may be silent for long.
     store.0.silent.store(true, Ordering::SeqCst);
     store.0.clock.advance(2 * BOUND);
     let asked = tokio::time::Instant::now();
@@ -217,13 +217,13 @@ async fn node_is_not_ready_while_the_change_log_is_silent() {
     store.0.silent.store(true, Ordering::SeqCst);
     polls.caught_up().await;
     store.0.clock.advance(BOUND);
-    assert!(keyward.health().ready, "to the last moment");
+    assert!(keyward.health().ready, "ready until the lease ends");
     store.0.clock.advance(Duration::from_millis(1));
     let health = keyward.health();
     assert!(!health.ready);
     assert_eq!((health.lease_age, health.lease_left), (Some(BOUND + Duration::from_millis(1)), Some(Duration::ZERO)));
     assert_eq!(ask(&keyward, &unknown()).await, 503);
-    assert_eq!(keyward.health().store_reads, 0, "a store in trouble is spared questions whose answers would not count");
+    assert_eq!(keyward.health().store_reads, 0, "a node without a lease makes no reads: their results would not count");
     let response = watch(&keyward, "/readyz").await;
     assert_eq!(
         (response.status(), &response.headers()["retry-after"]),
@@ -238,7 +238,7 @@ async fn node_is_not_ready_while_the_change_log_is_silent() {
     assert_eq!(watch(&keyward, "/readyz").await.status(), 200);
 }
 
-/// Time for the poller, by both clocks.
+/// Advances both clocks for the poller.
 async fn pass(store: &Logged, span: Duration) {
     const STEP: Duration = Duration::from_millis(10);
     for _ in 0..span.as_millis() / STEP.as_millis() {
@@ -250,7 +250,7 @@ async fn pass(store: &Logged, span: Duration) {
     }
 }
 
-/// How often old changes are removed.
+/// The interval between removals of old changes.
 const FORGET_EVERY: Duration = Duration::from_secs(10 * 60);
 
 #[tokio::test(start_paused = true)]
@@ -285,7 +285,7 @@ async fn old_changes_are_removed_in_batches_after_each_poll() {
     pass(&store, Duration::from_secs(1)).await;
     let so_far = forgets();
     pass(&store, Duration::from_secs(2)).await;
-    assert_eq!(forgets(), so_far, "there are no more");
+    assert_eq!(forgets(), so_far, "no old changes are left");
 }
 
 #[tokio::test(start_paused = true)]
@@ -362,7 +362,7 @@ mod published {
     };
     use std::collections::BTreeMap;
 
-    /// What was recorded last, by name and labels.
+    /// The last recorded values, by name and labels.
     #[derive(Clone, Default)]
     struct Record(Arc<Mutex<BTreeMap<String, f64>>>, Arc<Mutex<Vec<String>>>);
 
@@ -439,7 +439,7 @@ mod published {
         }
     }
 
-    /// More than a second of tokio's time, which nobody waits for: it is paused.
+    /// Advances tokio's paused time by more than a second.
     async fn a_while() {
         tokio::time::sleep(Duration::from_millis(1100)).await;
     }
@@ -510,7 +510,7 @@ mod published {
         record.0.lock().unwrap().clear();
         a_while().await;
         assert_eq!(record.get("keyward_ready"), None);
-        // Uses are written behind less often.
+        // Last uses are written in the background, less often.
         tokio::time::sleep(Duration::from_secs(60)).await;
         let left = tokio::runtime::Handle::current().metrics().num_alive_tasks();
         assert_eq!(left, 0, "tasks");

@@ -1,4 +1,4 @@
-//! The gate: which requests it lets through, and what it answers to the others. No test here starts another program.
+//! The gate: which requests it accepts, and how it rejects the others. No test here starts another program.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
 

@@ -1,4 +1,4 @@
-//! Page groups: where a cookie may hold the session, and what a form has to prove.
+//! Page groups: the session cookie, and the same-origin check of forms.
 
 use axum::routing::{any, get, post};
 use http::Method;
@@ -57,7 +57,7 @@ async fn cookie_is_ignored_beside_a_keyward_credential() {
     with(format!("Bearer {}", token.secret.expose())).await.assert_refused(Reason::Invalid(Invalid::WrongKind));
     with(format!("bearer  {made_up}")).await.assert_refused(Reason::Invalid(Invalid::NotGenuine));
     with("Bearer kw_session_short".into()).await.assert_refused(Reason::Invalid(Invalid::Malformed));
-    // Two headers, of which one is ours: which of them counts is not guessed.
+    // Two headers, one of them with a keyward token: the gate does not choose between them.
     let two = with(format!("Bearer {}", session.secret.expose())).header(AUTHORIZATION, "Basic eDp5");
     two.await.assert_refused(Reason::Invalid(Invalid::Malformed));
     app.get("/admin/settings/x").bearer(&session.secret).await.assert_ok();
@@ -73,12 +73,12 @@ async fn foreign_credential_leaves_the_cookie_in_force_on_pages_only() {
             app.request(method, path).header(COOKIE, &cookie(&session)).header(AUTHORIZATION, foreign)
         };
         with(Method::GET, "/admin/settings/x").await.assert_ok();
-        // The cookie counts, so a proof is needed: another header is none.
+        // The cookie is used, so the request must be same-origin: another header proves nothing.
         let post = || with(Method::POST, "/admin/settings/x");
         post().await.assert_refused(Reason::CrossOrigin).assert_status(403);
         post().header(SITE, "cross-site").await.assert_refused(Reason::CrossOrigin);
         post().header(SITE, "same-origin").await.assert_ok();
-        // Without a cookie nothing is presented.
+        // Without a cookie there is no credential.
         let nothing = app.get("/admin/settings/x").header(AUTHORIZATION, foreign).await;
         nothing.assert_refused(Reason::NoCredential).assert_status(303);
         for strict in ["/admin/api", "/api/x"] {
@@ -114,11 +114,11 @@ async fn cross_origin_form_is_rejected() {
     post().header(HOST, "a.test").header(ORIGIN, "https://evil.test").await.assert_refused(Reason::CrossOrigin);
     post().header(SITE, "same-origin").await.assert_ok();
     post().header(HOST, "a.test").header(ORIGIN, "https://a.test").await.assert_ok();
-    // A program with a header of its own is no form.
+    // A program that sends a bearer token is no form.
     app.post("/admin/settings/x").bearer(&session.secret).await.assert_ok();
 
     app.post("/admin/auth/login").await.assert_refused(Reason::CrossOrigin);
-    // Browsers send Basic credentials by themselves, across origins too.
+    // Browsers send Basic credentials automatically, also across origins.
     let basic = app.post("/admin/auth/login").header(SITE, "cross-site").header(AUTHORIZATION, "Basic eDp5").await;
     basic.assert_refused(Reason::CrossOrigin);
     app.post("/admin/auth/login").header(SITE, "same-origin").await.assert_ok();
@@ -159,7 +159,7 @@ fn people() -> (World, App) {
 
 const MARK: &str = "%3Cscript%3Emark%22";
 
-/// A page that does nothing, and repeats nothing of what was sent.
+/// Asserts a page without scripts that repeats nothing of the request.
 fn assert_page(answer: &Answer, says: &str, start: &str) {
     let body = String::from_utf8_lossy(&answer.body);
     assert_eq!(answer.headers["content-type"], "text/html; charset=utf-8", "{body}");
@@ -189,7 +189,7 @@ async fn page_rejections_are_html() {
         assert_page(get(path).await.assert_status(400), "more than one way", "/admin/home");
     }
     let post = app.post("/admin/settings/x").header(COOKIE, &cookie(&session)).header(ORIGIN, "https://evil.test");
-    // Without `Sec-Fetch-Site` it may as well be a proxy that changes `Host`.
+    // Without `Sec-Fetch-Site`, a proxy that changes `Host` is another possible cause.
     let says = "another site, or through a proxy";
     assert_page(post.await.assert_refused(Reason::CrossOrigin).assert_status(403), says, "/admin/home");
     let says = "This form was sent from another site.";
@@ -216,7 +216,7 @@ async fn program_rejections_are_json() {
     assert!(grpc.body.is_empty());
 }
 
-/// I9: who is not signed in learns of no credential how it is wrong, and of no page whether it is there.
+/// rejected-alike (`docs/invariants.md`): a signed-out visitor learns neither why a credential is invalid nor whether a page exists.
 #[tokio::test]
 async fn signed_out_visitor_gets_the_same_response_everywhere() {
     let (world, app) = people();

@@ -1,4 +1,4 @@
-//! The layer as a tower citizen: around any service, with any body, calling only what was polled ready.
+//! The layer follows tower's contract: it wraps any service with any body, and calls only a service that was polled ready.
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
@@ -56,11 +56,11 @@ async fn ready_service_is_the_one_called() {
     let inner = Require::new(action("x")).layer(MustBeReady { ready: false, called: called.clone() });
     let mut gated = world.keyward.wrap(inner);
     for cold in [true, false] {
-        // The first has to ask the store, the second is a hit.
+        // The first request reads the store, the second is a cache hit.
         let response = gated.ready().await.unwrap().call(request("/admin/x", &key)).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK, "cold: {cold}");
     }
-    // Two cold requests in flight at once, through one service.
+    // Two requests that miss the cache at once, through one service.
     let (a, b) = (world.editor().with("x").issue().await, world.editor().with("x").issue().await);
     let first = gated.ready().await.unwrap().call(request("/admin/x", &a));
     let second = gated.ready().await.unwrap().call(request("/admin/x", &b));
@@ -93,7 +93,7 @@ async fn inner_service_sees_the_caller() {
     }
 }
 
-/// Refusals in a form of their own: what a request was is told to them.
+/// A custom form of rejections that shows which request it gets.
 #[derive(Clone)]
 struct Told(tokio::sync::mpsc::UnboundedSender<bool>);
 
@@ -112,7 +112,7 @@ async fn custom_rejections_know_whether_people_see_them() {
     let mut gated = world.keyward.wrap(inner).refusals(Told(sender));
     let unknown = World::new().editor().issue().await;
     for (path, page) in [("/admin/x", false), ("/pages/x", true), ("/nowhere", false)] {
-        // Without a credential, and with one for which the store has to be asked.
+        // Without a credential, and with one that misses the cache.
         gated.ready().await.unwrap().call(Request::get(path).body(()).unwrap()).await.unwrap();
         gated.ready().await.unwrap().call(request(path, &unknown)).await.unwrap();
         assert_eq!((receiver.recv().await, receiver.recv().await), (Some(page), Some(page)), "{path}");
@@ -155,7 +155,7 @@ async fn gate_wraps_services_that_are_no_routers() {
 async fn grpc_rejections_are_a_status_in_headers() {
     let world = World::new();
     let weak = world.editor().issue().await;
-    // tonic's body can be empty and is made of no bytes.
+    // tonic's body can be empty, but cannot be made from bytes.
     let handler = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(tonic::body::Body::empty())) });
     let service = world.keyward.wrap(Require::new(action("x")).layer(handler)).refusals(Grpc);
     let status = async |request| {

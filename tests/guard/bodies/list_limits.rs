@@ -1,4 +1,4 @@
-//! How long lists may be, in services and in what is sent, and who is asked first.
+//! Limits of list lengths in services and bodies, and the order of the permission check.
 
 use crate::bodies::site::{Site, field, subject};
 use keyward::{
@@ -121,7 +121,7 @@ async fn at_most_100_errors_are_reported() {
     }
 }
 
-/// Who may not issue at all learns just that, and nothing is looked at.
+/// An actor without permission to issue gets 403, and its body is not validated.
 #[tokio::test]
 async fn permission_is_checked_before_the_body() {
     let site = Site::new().await;
@@ -150,7 +150,7 @@ async fn permission_is_checked_before_the_body() {
     ] {
         assert!(matches!(refused, Some(ServiceError::Forbidden(_))), "{refused:?}");
     }
-    // A person who issues for another owner learns nothing of what is wrong with the grants.
+    // A person who issues for another owner gets no errors about the grants.
     let member = site.keyward.tokens().by(keyward::Doer::Person(site.member_id));
     let root = site.root_id;
     let refused = member.issue_admin(NewAdminToken::new("n", root).grants([Grant::from(&nonsense)])).await;

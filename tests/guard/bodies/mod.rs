@@ -1,4 +1,4 @@
-//! Request bodies of our own routes: how large they may be, how long they may take, how much may be in them, and what they cost.
+//! Request bodies of keyward's own routes: limits of size, time and list lengths, and the cost within them.
 
 mod list_limits;
 mod site;

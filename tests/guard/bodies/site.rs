@@ -1,4 +1,4 @@
-//! An installation with the management API and the pages, and a catalogue as large as real ones get.
+//! An installation with the management API, the pages, and a catalogue of realistic size.
 
 use axum::body::Body;
 use http::{Request, StatusCode};
@@ -14,7 +14,7 @@ use tower::ServiceExt;
 pub const JSON: &str = "application/json";
 pub const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Subjects of the catalogue, each with [`FIELDS`] fields and four actions.
+/// The number of resources in the catalogue, each with [`FIELDS`] fields and four actions.
 pub const SUBJECTS: usize = 50;
 pub const FIELDS: usize = 30;
 
@@ -23,7 +23,7 @@ const ACTIONS: [&str; 4] = ["read", "create", "update", "delete"];
 pub struct Site {
     pub keyward: Keyward<MemoryStore>,
     service: Gated<axum::Router>,
-    /// Sessions of a super admin, and of somebody whose role has many permissions.
+    /// Sessions of a super admin and of a person whose role has many permissions.
     pub root: String,
     pub member: String,
     pub root_id: keyward::OwnerId,
@@ -33,7 +33,7 @@ pub struct Site {
     pub ids: Ids,
 }
 
-/// One thing of each kind.
+/// The id of one record of each kind.
 pub struct Ids {
     pub admin_token: String,
     pub member_token: String,
@@ -60,7 +60,7 @@ fn catalogue() -> Catalogue {
     (0..500).fold(all, |all, n| all.content_action(format!("content.{n}")))
 }
 
-/// Every field by itself, as often as a role may have them.
+/// One permission per field, as many as a role may have.
 pub fn many_permissions(n: usize) -> Vec<Permission> {
     let of = |i: usize| {
         let (subject_of, field_of) = (i % SUBJECTS, i / SUBJECTS % FIELDS);
@@ -117,7 +117,7 @@ impl Site {
         }
     }
 
-    /// Sends a request; an empty `secret` is none.
+    /// Sends a request; with an empty `secret` it has no credential.
     pub async fn send(
         &self,
         method: &str,
@@ -141,12 +141,12 @@ impl Site {
         (status, serde_json::from_slice(&answer).unwrap_or(Value::Null))
     }
 
-    /// The sequence of the last change: it moves with every one.
+    /// Returns the number of the last change.
     pub async fn seq(&self) -> u64 {
         self.keyward.store().begin().await.unwrap().seq()
     }
 
-    /// Each route of the API that takes a body, with a good body whose lists can be filled.
+    /// Every API route that takes a body, with a valid body whose lists can be filled.
     pub fn api_routes(&self) -> Vec<(&'static str, String, Value)> {
         let Ids { admin_token, member_token, content_token, user, role } = &self.ids;
         let token = json!({"name": "n", "description": "d", "lifespan": 604_800_000, "adminPermissions": []});
@@ -170,7 +170,7 @@ impl Site {
         ]
     }
 
-    /// Each route of the API that takes a body from strangers.
+    /// Every API route that takes a body without a credential.
     pub fn open_routes() -> [(&'static str, Value); 3] {
         let user = json!({"firstname": "f", "lastname": "l", "password": "Passw0rd!"});
         [
@@ -180,7 +180,7 @@ impl Site {
         ]
     }
 
-    /// Each page that takes a form.
+    /// Every page that takes a form.
     pub fn forms(&self) -> Vec<String> {
         let Ids { admin_token, content_token, user, role, .. } = &self.ids;
         let mut paths = vec!["/admin/me".to_owned()];
@@ -193,7 +193,7 @@ impl Site {
         paths
     }
 
-    /// Each page that takes a form from strangers.
+    /// Every page that takes a form without a credential.
     pub const OPEN_FORMS: [&'static str; 3] =
         ["/admin/auth/login", "/admin/auth/register", "/admin/auth/register-admin"];
 }

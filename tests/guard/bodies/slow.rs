@@ -1,4 +1,4 @@
-//! Bodies that do not end, and bodies that are too large.
+//! Bodies that do not end or are too large.
 
 use crate::bodies::site::{FORM, JSON, Site};
 use axum::body::{Body, Bytes};
@@ -6,7 +6,7 @@ use serde_json::json;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A body of which this arrives, and then nothing.
+/// A body that stops after these bytes.
 fn endless(begins: &'static str) -> Body {
     let first = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(begins.as_bytes()))]);
     Body::from_stream(futures_util::StreamExt::chain(first, futures_util::stream::pending()))
@@ -54,7 +54,7 @@ async fn route_without_a_body_does_not_wait_for_one() {
         let (answered, text) = site.send(method, &path, secret, JSON, endless("{")).await;
         assert_eq!(answered, status, "{method} {path}: {}", String::from_utf8_lossy(&text));
     }
-    assert_eq!(began.elapsed(), Duration::ZERO, "nothing waited");
+    assert_eq!(began.elapsed(), Duration::ZERO, "no request waited");
 }
 
 #[tokio::test]
@@ -66,7 +66,7 @@ async fn anonymous_bodies_are_limited_to_16_kib_and_others_to_1_mib() {
         json!({"x": "x".repeat(length - empty)}).to_string()
     };
     for (path, _) in Site::open_routes() {
-        // A credential that is not asked for makes no difference.
+        // A credential on a public route makes no difference.
         for secret in ["", &site.root] {
             assert_eq!(site.send("POST", path, secret, JSON, padded(most_of_strangers)).await.0, 400, "{path}");
             let (status, answer) = site.send("POST", path, secret, JSON, padded(most_of_strangers + 1)).await;

@@ -1,4 +1,4 @@
-//! The most that a body within its limit can make the server do, route by route.
+//! The largest cost of a body within its limit, route by route.
 //!
 //! `cargo test --release --all-features --test guard bodies::worst_case -- --nocapture` prints what it costs.
 
@@ -11,16 +11,16 @@ use std::time::Duration;
 const STRANGERS: usize = 16 * 1024;
 const LIMIT: usize = 1024 * 1024;
 
-/// In a release build. A debug build takes about twenty times as long, and is given some more.
+/// The budget of a release build. A debug build takes about twenty times as long and gets more.
 const BUDGET: Duration = Duration::from_millis(if cfg!(debug_assertions) { 4_000 } else { 100 });
 
-/// The time that this thread, on which everything runs here, has worked.
+/// Returns the CPU time of this thread, on which everything runs here.
 fn worked() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// As much of this as fits: `piece` of each number, between commas.
+/// Repeats `piece`, with a running number and commas between, up to the limit.
 fn filled(before: &str, piece: impl Fn(usize) -> String, after: &str, limit: usize) -> String {
     let mut text = before.to_owned();
     for i in 0.. {
@@ -36,7 +36,7 @@ fn filled(before: &str, piece: impl Fn(usize) -> String, after: &str, limit: usi
     text + after
 }
 
-/// Bodies of which a reader has most to do, whatever it expects. `name` is a field that the route knows.
+/// Bodies that are expensive to parse for any route. `name` is a field that the route knows.
 fn shapes(name: &str, limit: usize) -> Vec<(&'static str, String)> {
     let list = |piece: &dyn Fn(usize) -> String| filled(&format!("{{\"{name}\":["), piece, "]}", limit);
     let text = |piece: &str| format!("{{\"{name}\":\"{}\"}}", piece.repeat((limit - name.len() - 7) / piece.len()));
@@ -58,7 +58,7 @@ fn shapes(name: &str, limit: usize) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// A body with this list in it, which is as long as fits.
+/// A body with a list that is as long as the limit allows.
 fn with_list(good: &Value, name: &str, piece: impl Fn(usize) -> String) -> String {
     let mut rest = good.clone();
     rest[name] = json!("LIST");
@@ -67,7 +67,7 @@ fn with_list(good: &Value, name: &str, piece: impl Fn(usize) -> String) -> Strin
     filled(&format!("{before}["), piece, &format!("]{after}"), LIMIT)
 }
 
-/// Lists of permissions that have most in them, in one way or another.
+/// Lists of permissions that are as large as the limits allow.
 fn permissions(good: &Value, name: &str) -> Vec<(&'static str, String)> {
     let one = |inside: &dyn Fn(usize) -> String, of: &str| {
         let before = format!("[{{\"action\":\"read\",\"subject\":\"{}\",{of}[", subject(0));
@@ -202,7 +202,7 @@ async fn body_parsing_stays_within_the_budget() {
     for (who, secret) in [("super admin", &site.root), ("member", &site.member), ("token", &site.token)] {
         for (method, path, good) in site.api_routes() {
             let names: Vec<&String> = good.as_object().unwrap().keys().collect();
-            // Reading is the same for everybody.
+            // Parsing costs the same for every caller.
             let mut bodies = if who == "super admin" { shapes(names[0], LIMIT) } else { Vec::new() };
             for name in names {
                 match name.as_str() {
@@ -229,13 +229,13 @@ async fn body_parsing_stays_within_the_budget() {
             continue;
         }
         for path in site.forms() {
-            // As the page has it, so that the form comes as far as it can.
+            // The values of the page, so that the form is processed as far as possible.
             let (_, page) = site.send("GET", &path, secret, FORM, "").await;
             let page = String::from_utf8(page).unwrap();
             let version =
                 page.split_once("name=\"version\" value=\"").map_or("", |(_, rest)| rest.split('"').next().unwrap());
             for (shape, body) in forms(LIMIT - 10, version) {
-                // A name that is taken would end it early.
+                // A taken name would end the processing early.
                 let body = body.replacen("name=n&", &format!("name=n{}&", costs.0.len()), 1);
                 let sent = async { site.send("POST", &path, secret, FORM, body).await.0 };
                 costs.measure(format!("POST {path} {shape}, {who}"), sent).await;

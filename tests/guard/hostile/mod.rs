@@ -1,7 +1,6 @@
 //! Hostile requests, byte by byte, to a server in this process that counts the requests its handlers see.
 //!
-//! Of everything sent here three things hold: no handler of a protected group runs without a principal, nothing is answered with a
-//! failure of ours, and nothing hangs.
+//! For every request here: no handler of a protected group runs without a principal, no response is a 5xx, and nothing hangs.
 
 mod site;
 
@@ -16,7 +15,7 @@ fn hostile_requests_reach_no_handler() {
     assert_eq!(site.entered.all(), 0);
     let answers = site.connect().send(&get("/admin/ping", &site.strong, "Connection: close\r\n")).answers();
     assert_eq!(answers.iter().map(|a| (a.status, &a.body[..])).collect::<Vec<_>>(), [(200, &b"in"[..])]);
-    assert_eq!(site.entered.all(), 1, "it can be told who comes in");
+    assert_eq!(site.entered.all(), 1, "the server counts accepted requests");
 }
 
 #[test]
@@ -45,19 +44,25 @@ fn get(path: &str, secret: &str, headers: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {secret}\r\n{headers}\r\n").into_bytes()
 }
 
-fn nobody(path: &str) -> Vec<u8> {
+fn anonymous(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes()
 }
 
-/// Who came in with one request is nobody in the next.
+/// A credential of one request does not count for the next request on the connection.
 #[test]
 fn requests_on_one_connection_are_judged_separately() {
     let site = Site::start();
     let strong = get("/admin/ping", &site.strong, "");
-    let all =
-        [nobody("/admin/ping"), strong.clone(), nobody("/admin/ping"), nobody("/ping"), nobody("/admin/ping"), strong];
+    let all = [
+        anonymous("/admin/ping"),
+        strong.clone(),
+        anonymous("/admin/ping"),
+        anonymous("/ping"),
+        anonymous("/admin/ping"),
+        strong,
+    ];
     let expected = [401, 200, 401, 200, 401, 200];
-    // One after the other.
+    // One at a time.
     let mut wire = site.connect();
     for (request, status) in all.iter().zip(expected) {
         assert_eq!(wire.send(request).answer().unwrap().status, status);
@@ -66,7 +71,7 @@ fn requests_on_one_connection_are_judged_separately() {
     let mut wire = site.connect();
     wire.send(&all.concat());
     assert_eq!(expected.map(|_| wire.answer().unwrap().status), expected);
-    // All at once, in pieces that end anywhere.
+    // All at once, in pieces of any length.
     let mut wire = site.connect();
     for piece in all.concat().chunks(7) {
         wire.send(piece);
@@ -75,7 +80,7 @@ fn requests_on_one_connection_are_judged_separately() {
     assert_eq!(site.entered.all(), 6);
 }
 
-/// What follows a refused request's headers is its body, whatever it looks like, and no request of its own.
+/// The bytes after the headers of a rejected request are its body, even if they look like a request.
 #[test]
 fn body_of_a_rejected_request_is_not_a_request() {
     let site = Site::start();
@@ -93,7 +98,7 @@ fn body_of_a_rejected_request_is_not_a_request() {
     assert_eq!(site.entered.all(), 0);
 }
 
-/// Who is refused need not send a body, and the server does not wait for one.
+/// A rejected client need not send its body, and the server does not wait for it.
 #[test]
 fn rejection_does_not_wait_for_the_body() {
     let site = Site::start();
@@ -117,7 +122,7 @@ fn rejected_client_gets_no_100_continue() {
         wire
     };
     let refused = ask("").answers();
-    assert_eq!(refused.iter().map(|a| a.status).collect::<Vec<_>>(), [401], "and no 100 before it");
+    assert_eq!(refused.iter().map(|a| a.status).collect::<Vec<_>>(), [401], "and no 100 Continue before it");
     let mut welcome = ask(&format!("Authorization: Bearer {}\r\n", site.strong));
     assert_eq!(welcome.answer().unwrap().status, 100);
     let answer = welcome.send(b"body").answer().unwrap();
@@ -133,13 +138,13 @@ fn web_socket_is_rejected_before_the_upgrade() {
     wire.send(format!("GET /admin/socket HTTP/1.1\r\nHost: x\r\n{headers}\r\n").as_bytes());
     assert_eq!(wire.answer().unwrap().status, 401);
     // The connection still speaks HTTP: nothing was upgraded.
-    assert_eq!(wire.send(&nobody("/ping")).answer().unwrap().status, 200);
+    assert_eq!(wire.send(&anonymous("/ping")).answer().unwrap().status, 200);
     assert_eq!(site.entered.all(), 0);
     assert_eq!(site.connect().send(&get("/admin/socket", &site.strong, headers)).answer().unwrap().status, 101);
     assert_eq!(site.entered.all(), 1);
 }
 
-/// What is refused as a tunnel or another protocol stays HTTP: what a client sent on in good hope is read as requests, and judged.
+/// A rejected tunnel or protocol upgrade stays HTTP: bytes that the client sent in advance are read as requests and judged.
 #[test]
 fn rejected_tunnel_stays_http() {
     let site = Site::start();
@@ -155,13 +160,13 @@ fn rejected_tunnel_stays_http() {
     ] {
         let tunnel = format!("{line} HTTP/1.1\r\nHost: x\r\n{headers}\r\n").into_bytes();
         let last = get("/admin/ping", &site.strong, "Connection: close\r\n");
-        let answers = site.connect().send(&[tunnel, nobody("/admin/ping"), last].concat()).answers();
+        let answers = site.connect().send(&[tunnel, anonymous("/admin/ping"), last].concat()).answers();
         assert_eq!(answers.iter().map(|a| a.status).collect::<Vec<_>>(), [refused, 401, 200], "{line} {headers}");
     }
     assert_eq!(site.entered.all(), 6);
 }
 
-/// A client that goes in the middle of anything costs nobody else anything.
+/// A client that disconnects at any point does not affect others.
 #[test]
 fn disconnecting_clients_leave_nothing_behind() {
     let site = Site::start();
@@ -174,7 +179,7 @@ fn disconnecting_clients_leave_nothing_behind() {
         site.connect().send(&whole.as_bytes()[..*at]);
     }
     let mut wire = site.connect();
-    assert_eq!(wire.send(&nobody("/ping")).answer().unwrap().status, 200);
+    assert_eq!(wire.send(&anonymous("/ping")).answer().unwrap().status, 200);
     site.entered.all();
 }
 
@@ -191,10 +196,14 @@ fn http_2_is_judged_alike() {
     let mut http2 = Http2::to(site.address);
     assert_eq!(http2.ask(&[GET, HTTP, HOST, PING]), Fate::Answered(401));
     assert_eq!(http2.ask(&[GET, HTTP, HOST, PING, authorization]), Fate::Answered(200));
-    assert_eq!(http2.ask(&[GET, HTTP, HOST, PING]), Fate::Answered(401), "who came in before is nobody now");
+    assert_eq!(
+        http2.ask(&[GET, HTTP, HOST, PING]),
+        Fate::Answered(401),
+        "the credential of the request before does not count"
+    );
     assert_eq!(http2.ask(&[GET, HTTP, HOST, (":path", "/ping")]), Fate::Answered(200));
     assert_eq!(http2.ask(&[GET, HTTP, HOST, PING, authorization, authorization]), Fate::Answered(401));
-    // Many at once: each as who sent it.
+    // Many at once: each is judged by its own credential.
     let streams: Vec<(bool, u32)> = (0..50)
         .map(|i| {
             let fields = [GET, HTTP, HOST, PING, authorization];
@@ -263,7 +272,7 @@ fn malformed_pseudo_headers_reach_no_handler() {
         &[GET, HTTP, HOST, PING, ("x-original-url", "/ping")],
         &[GET, HTTP, HOST, (":path", "/admin/login"), override_method],
         &[GET, HTTP, HOST, PING, secret],
-        // A credential where none is, or one that two readers read in two ways.
+        // A credential in another place, or one that two parsers read differently.
         &[GET, HTTP, HOST, PING, ("Authorization", &bearer)],
         &[GET, HTTP, HOST, PING, ("authorization ", &bearer)],
         &[GET, HTTP, HOST, PING, ("authorization\0", &bearer)],
@@ -276,7 +285,7 @@ fn malformed_pseudo_headers_reach_no_handler() {
         &[GET, HTTP, HOST, PING, ("proxy-authorization", &bearer)],
         &[GET, HTTP, HOST, PING, ("cookie", &cookie)],
         &[GET, HTTP, HOST, PING, ("connection", "authorization"), ("authorization", &bearer)],
-        // A host that is none, and another one: the path is in neither.
+        // An invalid host and a different one: neither contains the path.
         &[GET, HTTP, (":authority", ""), PING],
         &[GET, HTTP, (":authority", "x"), PING, ("host", "y")],
         &[GET, HTTP, (":authority", "x/ping"), PING],
@@ -284,7 +293,7 @@ fn malformed_pseudo_headers_reach_no_handler() {
         &[GET, (":scheme", "file"), HOST, PING],
         &[GET, HTTP, (":authority", "root@x"), PING],
         &[GET, HTTP, (":authority", "x/ping?"), PING],
-        // A socket over HTTP/2 (RFC 8441), and one that says not where to.
+        // A web socket over HTTP/2 (RFC 8441), and one without a path.
         &[(":method", "CONNECT"), (":protocol", "websocket"), HTTP, HOST, (":path", "/admin/socket")],
         &[(":method", "CONNECT"), (":protocol", "websocket"), HOST],
         &[(":method", "CONNECT"), HOST],
@@ -295,10 +304,10 @@ fn malformed_pseudo_headers_reach_no_handler() {
     assert_eq!(site.entered.all(), 0);
 }
 
-/// Sends these fields in some way, and answers on which stream.
+/// Sends these fields in some way and returns the stream.
 type Odd = fn(&mut Http2, &[(&str, &str)]) -> u32;
 
-/// What a stream's frames may not be (RFC 9113 sections 5 and 6), each with a credential that would let it in.
+/// Frames that violate RFC 9113 sections 5 and 6, each with a valid credential.
 #[test]
 fn malformed_frames_reach_no_handler() {
     let site = Site::start();
@@ -306,12 +315,12 @@ fn malformed_frames_reach_no_handler() {
     let fields = [GET, HTTP, HOST, PING, ("authorization", &bearer)];
     let connect = || Http2::to(site.address);
     let odd: &[Odd] = &[
-        // The headers of another stream within those of one.
+        // The headers of another stream inside a header block.
         |http2, fields| {
             http2.open(&fields[..4], END_STREAM);
             http2.open(fields, END_HEADERS | END_STREAM)
         },
-        // Going on with what nobody has begun, or with another stream.
+        // A continuation without a header block, or of another stream.
         |http2, fields| {
             http2.continuation(1, fields);
             1
@@ -321,7 +330,7 @@ fn malformed_frames_reach_no_handler() {
             http2.continuation(stream + 2, &fields[4..]);
             stream
         },
-        // A stream that is a server's, none, or one of before.
+        // A stream id of the server, zero, or one that was used before.
         |http2, fields| http2.open_as(2, fields, END_HEADERS | END_STREAM),
         |http2, fields| http2.open_as(0, fields, END_HEADERS | END_STREAM),
         |http2, fields| {
@@ -334,7 +343,7 @@ fn malformed_frames_reach_no_handler() {
             http2.data(1, b"x", END_STREAM);
             1
         },
-        // Trailers that do not end it, and some after its end.
+        // Trailers that do not end the stream, and trailers after its end.
         |http2, fields| {
             let stream = http2.open(&fields[..4], END_HEADERS);
             http2.open_as(stream, &fields[4..], END_HEADERS);
@@ -359,7 +368,7 @@ fn malformed_frames_reach_no_handler() {
         assert!(matches!(fate, Fate::Answered(400 | 401) | Fate::Reset | Fate::Gone), "{at}: {fate:?}");
         assert_eq!(site.entered.all(), 0, "{at}");
     }
-    // The same in more than one frame is the same.
+    // A valid header block in several frames is accepted.
     let mut http2 = connect();
     let stream = http2.open(&fields[..4], END_STREAM);
     http2.last_continuation(stream, &fields[4..]);
@@ -367,7 +376,7 @@ fn malformed_frames_reach_no_handler() {
     assert_eq!(site.entered.all(), 1);
 }
 
-/// No such stream comes in, and none is a failure of ours. Each has a connection of its own, for it may end it.
+/// Asserts that a stream is rejected, and not with a 5xx. It has its own connection, as it may end it.
 #[track_caller]
 fn refused(site: &Site, fields: &[(&str, &str)]) {
     match Http2::to(site.address).ask(fields) {
@@ -382,7 +391,7 @@ fn aborted_streams_are_closed() {
     let bearer = format!("Bearer {}", site.strong);
     let authorization = ("authorization", bearer.as_str());
     let post = [(":method", "POST"), HTTP, HOST, (":path", "/admin/body")];
-    // Refused before its body.
+    // Rejected before its body.
     let mut http2 = Http2::to(site.address);
     let stream = http2.open(&post, END_HEADERS);
     assert_eq!(http2.fate(stream), Fate::Answered(401));
@@ -390,7 +399,7 @@ fn aborted_streams_are_closed() {
     let stream = http2.open(&post, END_HEADERS);
     http2.trailers(stream, &[authorization]);
     assert_eq!(http2.fate(stream), Fate::Answered(401));
-    // More body than its length says, or less.
+    // A body that is longer or shorter than its length says.
     for length in ["1", "9"] {
         let mut http2 = Http2::to(site.address);
         let fields = [post.as_slice(), &[("content-length", length)]].concat();
@@ -399,7 +408,7 @@ fn aborted_streams_are_closed() {
         assert!(matches!(http2.fate(stream), Fate::Answered(400 | 401) | Fate::Reset | Fate::Gone));
     }
     assert_eq!(site.entered.all(), 0);
-    // Opened and reset, as often as the server puts up with.
+    // Streams opened and reset, as often as the server accepts.
     let mut http2 = Http2::to(site.address);
     for _ in 0..500 {
         let stream = http2.open(&[GET, HTTP, HOST, PING], END_HEADERS | END_STREAM);
@@ -414,5 +423,9 @@ fn aborted_streams_are_closed() {
     }
     assert!(matches!(http2.fate(stream), Fate::Answered(431) | Fate::Reset | Fate::Gone));
     assert_eq!(site.entered.all(), 0);
-    assert_eq!(site.connect().send(&nobody("/ping")).answer().unwrap().status, 200, "nobody else minds");
+    assert_eq!(
+        site.connect().send(&anonymous("/ping")).answer().unwrap().status,
+        200,
+        "other clients are not affected"
+    );
 }

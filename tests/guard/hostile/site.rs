@@ -1,4 +1,4 @@
-//! A server in this process, whose handlers say who came in.
+//! A server in this process that counts the requests its handlers see.
 
 use axum::body::to_bytes;
 use axum::extract::{Request, State};
@@ -13,23 +13,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::channel;
 
-/// How often a handler of a protected group ran, and how often of these without a principal.
+/// How often handlers of protected groups ran, and how often without a principal.
 #[derive(Default)]
 pub struct Entered {
     all: AtomicU32,
-    nobody: AtomicU32,
+    anonymous: AtomicU32,
 }
 
 impl Entered {
     pub fn all(&self) -> u32 {
-        assert_eq!(self.nobody.load(Ordering::SeqCst), 0, "a handler ran without a principal");
+        assert_eq!(self.anonymous.load(Ordering::SeqCst), 0, "a handler ran without a principal");
         self.all.load(Ordering::SeqCst)
     }
 
     fn note(&self, request: &Request) {
         self.all.fetch_add(1, Ordering::SeqCst);
         if request.extensions().get::<AuthContext>().is_none_or(|auth| auth.token().is_none()) {
-            self.nobody.fetch_add(1, Ordering::SeqCst);
+            self.anonymous.fetch_add(1, Ordering::SeqCst);
         }
     }
 }
@@ -37,9 +37,9 @@ impl Entered {
 pub struct Site {
     pub address: SocketAddr,
     pub entered: Arc<Entered>,
-    /// An admin token that may everything here.
+    /// An admin token with every permission used here.
     pub strong: String,
-    /// The server ends with it.
+    /// The server ends when this is dropped.
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -89,13 +89,13 @@ async fn ping(State(entered): State<Arc<Entered>>, request: Request) -> &'static
     "in"
 }
 
-/// It wants the whole body.
+/// Reads the whole body.
 async fn body(State(entered): State<Arc<Entered>>, request: Request) -> Result<String, StatusCode> {
     entered.note(&request);
     public_body(request).await
 }
 
-/// It goes on in another protocol.
+/// Switches to another protocol.
 async fn socket(State(entered): State<Arc<Entered>>, request: Request) -> Response {
     entered.note(&request);
     let upgrade = [(header::CONNECTION, "upgrade"), (header::UPGRADE, "websocket")];

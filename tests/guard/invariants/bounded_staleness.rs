@@ -1,5 +1,5 @@
-//! I4, for what changes past the services of this process: it counts within `max_staleness`. (Many nodes with a store that stops
-//! answering are another matter: this is the bound where it answers.)
+//! bounded-staleness (`docs/invariants.md`), where the store answers: a change made past the services of this process applies within
+//! `max_staleness`. `tests/model` and `tests/chaos` cover nodes whose store stops answering.
 
 use crate::invariants::shim;
 use axum::routing::get;
@@ -65,7 +65,7 @@ async fn bounds_too_short_to_poll_are_rejected() {
         keyward::Keyward::builder(MemoryStore::default()).salt(salt).admin("/admin").limits(limits).build()
     };
     build(Limits::strict()).unwrap();
-    // A pause, a poll that fails, and another pause: then the lease has to last for one more poll.
+    // After a pause, a failed poll and another pause, the lease must still last for one more poll.
     let until_another = |limits: &Limits| 2 * limits.poll_every + limits.poll_deadline;
     let mut barely = Limits::default();
     barely.max_staleness = until_another(&barely) + Duration::from_millis(1);

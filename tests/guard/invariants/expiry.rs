@@ -1,5 +1,5 @@
-//! I17: a token expires on time with a warm cache and a silent store; a session whose idle deadline is reached in the cache is
-//! reloaded, not refused.
+//! expiry-on-time (`docs/invariants.md`): a token expires on time with a warm cache and a silent store. A session whose cached idle
+//! deadline is reached is reloaded, not rejected.
 
 use crate::invariants::shim;
 use axum::routing::get;
@@ -48,21 +48,21 @@ async fn idle_session_is_reloaded_before_it_is_rejected() {
     request().await.assert_ok();
     world.keyward.flush().await;
 
-    // Another node saw it in the meantime.
+    // Another node recorded a use in the meantime.
     world.clock.advance(20 * MINUTE);
     let elsewhere = Use { token: session.token, at: world.clock.now(), address: None };
     shim.note_uses(&[elsewhere]).await.unwrap();
     world.clock.advance(15 * MINUTE);
     request().await.assert_ok();
-    assert_eq!(shim.reads(), 2, "reloaded at its idle deadline");
+    assert_eq!(shim.reads(), 2, "the session was reloaded at its idle deadline");
 
-    // This node saw it, and has not written that yet.
+    // This node recorded a use and has not written it yet.
     world.clock.advance(25 * MINUTE);
     request().await.assert_ok();
     world.clock.advance(6 * MINUTE);
     request().await.assert_ok();
 
-    // Nobody saw it.
+    // No node recorded a use.
     world.clock.advance(31 * MINUTE);
     request().await.assert_refused(Reason::Expired);
 }
@@ -90,7 +90,7 @@ async fn expiry_is_reported_before_an_inactive_owner() {
     app.get("/admin/x").bearer(&key.secret).await.assert_refused(Reason::Expired);
 }
 
-/// How long a token still lives is counted from before the store was asked.
+/// The remaining lifespan counts from before the store was read.
 #[tokio::test]
 async fn slow_store_does_not_extend_a_lifespan() {
     let (world, shim) = shim::world(|b| b);
@@ -156,9 +156,12 @@ async fn long_response_ends_when_its_token_expires() {
     app.get("/admin/stream").bearer(&key.secret).await.assert_ok();
     let auth = receiver.recv().await.unwrap();
     world.clock.advance(60 * MINUTE - Duration::from_secs(10));
-    assert!(timeout(10 * MINUTE, auth.revoked()).await.is_err(), "its clock stands still, ten seconds before the end");
+    assert!(
+        timeout(10 * MINUTE, auth.revoked()).await.is_err(),
+        "its clock stands still ten seconds before the expiry"
+    );
     let ends = tokio::spawn(async move { auth.revoked().await });
     tokio::task::yield_now().await;
     world.clock.advance(Duration::from_secs(10));
-    timeout(Duration::from_secs(11), ends).await.expect("it wakes when its time is over").unwrap();
+    timeout(Duration::from_secs(11), ends).await.expect("the response wakes at the expiry").unwrap();
 }

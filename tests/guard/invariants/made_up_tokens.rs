@@ -1,6 +1,5 @@
-//! I11: 10^6 distinct made-up tokens of our format cost no store read (nor memory:
-//! `tests/memory.rs`); of the reference's format they
-//! never evict a valid principal.
+//! made-up-costs-nothing (`docs/invariants.md`): a million made-up secrets of keyward's format cost no store read (and no memory:
+//! `tests/memory.rs`). Those of Strapi's format evict no valid principal.
 
 use crate::invariants::shim;
 use axum::routing::get;
@@ -10,7 +9,7 @@ use keyward::{Entropy, GuardedRouter, Invalid, Kind, Limits, Reason, ReferenceSa
 use std::future::IntoFuture;
 use std::time::Duration;
 
-/// A well-formed secret under a salt that is not ours, as somebody would make it who knows everything but the salt.
+/// A well-formed secret under another hash key, as an attacker makes it who knows everything but the key.
 fn made_up(entropy: &dyn Entropy) -> String {
     let salt = keyward::Salt::parse("another salt than the world's, at least 32 bytes").unwrap();
     let format = keyward::SecretFormat::new(&Default::default(), salt);
@@ -52,9 +51,9 @@ async fn made_up_strapi_tokens_evict_no_valid_principal() {
     for key in &keys {
         app.get("/admin/x").bearer(key).await.assert_ok();
     }
-    assert_eq!(shim.reads(), 20_100, "all 100 are still there");
+    assert_eq!(shim.reads(), 20_100, "all 100 are still cached");
     app.get("/admin/x").header(AUTHORIZATION, &format!("Bearer {:0256x}", 19_999)).await.assert_status(401);
-    assert_eq!(shim.reads(), 20_100, "and who asks again is answered from memory");
+    assert_eq!(shim.reads(), 20_100, "a repeated request is answered from the cache");
 }
 
 #[tokio::test]
@@ -75,7 +74,7 @@ async fn made_up_strapi_tokens_leave_room_for_valid_tokens() {
     }
     let valid = tokio::spawn(app.get("/admin/x").bearer(&key.secret).into_future());
     stopped.recv().await.unwrap();
-    assert_eq!(shim.reads(), limits.lookups as u64 / 4 + 1, "the valid one was the next");
+    assert_eq!(shim.reads(), limits.lookups as u64 / 4 + 1, "the valid token was read next");
     shim.flow();
     (0..=limits.lookups / 4).for_each(|_| shim.resume());
     valid.await.unwrap().assert_ok();

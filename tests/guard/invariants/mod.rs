@@ -1,4 +1,4 @@
-//! One module for each law of the design that holds of the gate. Each fails when its law is broken.
+//! The invariants that the gate keeps, one module each; `docs/invariants.md` lists all of them by name.
 
 mod bounded_staleness;
 mod expiry;

@@ -1,6 +1,6 @@
-//! I1: token may => owner may, for every action, subject, field and row.
+//! never-more-than-owner (`docs/invariants.md`): what a token may do, its owner may do, for every action, resource, field and row.
 //!
-//! The oracle knows nothing of rules and decisions: it asks the owner's permissions one by one, row by row.
+//! The oracle does not use effective permissions or decisions: it checks the owner's permissions one by one, row by row.
 
 use keyward::testing::World;
 use keyward::{
@@ -55,7 +55,7 @@ fn row() -> impl Strategy<Value = Value> {
     })
 }
 
-/// The two conditions of the reference, in plain words.
+/// Strapi's two conditions, written out.
 fn holds(condition: &str, row: &Value) -> bool {
     match condition {
         IS_CREATOR => row["creator_id"] == json!(ME),
@@ -133,7 +133,7 @@ fn decide(principal: &Principal, name: &str, subject: Option<&str>) -> Decision 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
 
-    /// For stored grants whatever they are: the token may exactly what its grants say and its owner may.
+    /// For arbitrary stored grants, a token may do exactly what both its grants and its owner's permissions allow.
     #[test]
     fn token_permissions_are_a_subset_of_the_owners(
         permissions in prop::collection::vec(permission(), 0..6),
@@ -152,7 +152,7 @@ proptest! {
                     prop_assert!(!may || owner, "{} of {:?} on {}", field, subject, row);
                     prop_assert_eq!(may, owner && grant_says(&grants, name, subject, field, row));
                 }
-                // Sorting by a field must not tell of rows on which it is hidden.
+                // Sorting by a field must not reveal rows on which the field is hidden.
                 for field in FIELDS.iter().filter(|f| decision.may_query(f).is_ok()) {
                     prop_assert!(visible.as_ref().is_none_or(|v| v.contains(field)), "{} on {}", field, row);
                 }
@@ -160,7 +160,7 @@ proptest! {
         }
     }
 
-    /// A grant that passes the check is one whose every field the owner holds; and "all" needs all.
+    /// A grant passes the check only if the owner holds each of its fields; a grant of all fields needs all fields.
     #[test]
     fn ceiling_check_covers_every_field(permissions in prop::collection::vec(permission(), 0..6), grant in grant()) {
         let holds = |field: &str| permissions.iter().any(|p| {
@@ -168,14 +168,14 @@ proptest! {
         });
         let expected = match &grant.fields {
             Fields::Only(set) => set.as_slice().iter().all(|f| holds(f.as_str())),
-            // Nobody names this field, so whoever holds it holds all.
+            // No generated permission names this field: holding it means holding all fields.
             Fields::All => holds("no such field"),
         };
         prop_assert_eq!(Ceiling::Of(permissions).check(&grant).is_ok(), expected);
         prop_assert!(Ceiling::Unlimited.check(&grant).is_ok());
     }
 
-    /// Chosen conditions narrow and never widen.
+    /// Chosen conditions narrow a grant and never widen it.
     #[test]
     fn token_of_a_super_admin_keeps_its_chosen_conditions(grant in grant(), row in row()) {
         let caller = principal(vec![grant.clone()], &Ceiling::Unlimited);
@@ -184,7 +184,7 @@ proptest! {
         prop_assert_eq!(decision.admits(&row), any_holds(&grant.chosen, &row));
     }
 
-    /// What is required together is no more than each, what is required as alternatives no less.
+    /// `all_of` allows no more than each of its parts, `any_of` no less.
     #[test]
     fn compound_requirements_equal_the_combination_of_their_parts(
         permissions in prop::collection::vec(permission(), 0..6),
@@ -204,7 +204,7 @@ proptest! {
     }
 }
 
-/// A token as actor is never super admin, whatever its owner is.
+/// A token as actor is never a super admin, even if its owner is one.
 #[test]
 fn token_of_a_super_admin_has_only_its_grants() {
     let caller = principal(vec![Grant::new("read")], &Ceiling::Unlimited);
@@ -213,7 +213,7 @@ fn token_of_a_super_admin_has_only_its_grants() {
     assert_eq!(principal(vec![], &Ceiling::Unlimited).verdict(&action("read")), Verdict::Refused);
 }
 
-/// A missing subject is no wildcard, neither way.
+/// A missing resource is no wildcard, neither in a grant nor in a requirement.
 #[test]
 fn missing_resource_is_no_wildcard() {
     let with = principal(vec![Grant::new("read").on("article")], &Ceiling::Unlimited);
@@ -223,7 +223,7 @@ fn missing_resource_is_no_wildcard() {
     assert_eq!(with.verdict(&action("read").on("Article")), Verdict::Refused);
 }
 
-/// The same through real requests: each role's fields come under that role's conditions.
+/// The same through real requests: the fields of each role are limited by the conditions of that role.
 #[tokio::test]
 async fn requests_keep_fields_with_the_conditions_of_their_role() {
     let world = World::new();

@@ -1,4 +1,4 @@
-//! I8: no secret and no salt in logs, traces, errors, Debug, audit, metrics or the database.
+//! no-secret-leaks (`docs/invariants.md`): no secret and no key is in logs, traces, errors, `Debug`, audit, metrics or the database.
 
 use crate::invariants::shim;
 use axum::Router;
@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 
 const REFERENCE: &str = "the salt of the reference";
 
-/// What must show nowhere: each secret, its random part, its digest, the salts.
+/// The texts that must not be shown: each secret, its random part, its digest, and the keys.
 fn hidden(secrets: &[&Secret]) -> Vec<String> {
     let format = SecretFormat::new(&Default::default(), SaltRing::parse(SALT).unwrap());
     let mut all = vec![SALT.to_owned(), REFERENCE.to_owned()];
@@ -87,7 +87,7 @@ async fn secrets_are_not_in_logs_debug_errors_or_audit() {
     }
 }
 
-/// Every public type that has seen a secret, a digest or a salt.
+/// Every public type that holds a secret, a digest or a key, or was made from one.
 #[tokio::test]
 async fn secrets_are_not_in_debug_output() {
     let world = keyward::testing::World::with(|b| b.reference_salt(ReferenceSalt::new(REFERENCE).unwrap()));

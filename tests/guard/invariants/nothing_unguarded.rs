@@ -1,5 +1,5 @@
-//! I10: no request reaches a handler of a protected group without a principal; with the guarded router no handler runs before
-//! its requirement passed; with any router no response leaves unless one did.
+//! nothing-unguarded (`docs/invariants.md`): no request reaches a handler of a protected group without a principal. With the guarded
+//! router no handler runs before its requirement is met. With any router no response leaves unless one was met.
 
 use axum::Router;
 use axum::body::Body;
@@ -198,7 +198,7 @@ async fn forgotten_requirement_withholds_the_response() {
         assert!(!String::from_utf8_lossy(&answer.body).contains("own words"));
     }
     app.get("/admin/x").await.assert_refused(Reason::NoCredential);
-    assert_eq!(ran.times(), 2, "it ran: this is why it is only the backstop");
+    assert_eq!(ran.times(), 2, "the handler ran: the withheld response is only the backstop");
 }
 
 #[tokio::test]
@@ -325,7 +325,7 @@ async fn nested_routers_are_judged_by_the_full_path() {
     app.get("/admin").bearer(&key).await.assert_ok();
     app.get("/elsewhere/x").bearer(&key).await.assert_refused(Reason::NoGroup);
     app.get("/public/x").bearer(&key).await.assert_status(500);
-    assert_eq!(ran.times(), 2, "in a public group there is nobody whom a requirement could be met by");
+    assert_eq!(ran.times(), 2, "a public group has no principal that could meet a requirement");
 }
 
 #[tokio::test]
@@ -507,7 +507,7 @@ async fn extractors_return_the_caller_or_fail() {
     app.get("/api/must").bearer(&content).await.assert_status(403);
 }
 
-/// What was refused once stays refused, whatever else was met.
+/// A rejected requirement stays rejected, even if others are met.
 #[tokio::test]
 async fn rejection_swallowed_by_a_handler_still_applies() {
     let world = World::new();
@@ -586,7 +586,7 @@ async fn forgotten_requirement_is_logged_once_a_minute() {
         log.lines_with("a response was withheld")
     };
     assert_eq!(forgets(Method::GET, "/admin/x").await, 1);
-    assert_eq!(forgets(Method::GET, "/admin/x").await, 1, "said already");
+    assert_eq!(forgets(Method::GET, "/admin/x").await, 1, "logged already");
     assert_eq!(forgets(Method::GET, "/admin/y").await, 2, "another path");
     assert_eq!(forgets(Method::POST, "/admin/x").await, 3, "another method");
     world.clock.advance(Duration::from_millis(59_999));
@@ -608,14 +608,14 @@ async fn log_of_forgotten_requirements_is_bounded() {
         (log.lines_with("a response was withheld"), log.lines_with("more responses were withheld"))
     };
     assert_eq!(forget(0..64).await, (64, 0));
-    assert_eq!(forget(0..64).await, (64, 0), "said already");
+    assert_eq!(forget(0..64).await, (64, 0), "logged already");
     assert_eq!(forget(64..80).await, (64, 1));
     world.clock.advance(Duration::from_secs(60));
     assert_eq!(forget(64..80).await, (80, 1));
 }
 
-/// Also if meanwhile nobody has the gate any more, as when a server stops. All that is missing then is the line in the log, which is
-/// how it shows here that the gate is gone: a request that is under way does not keep it.
+/// A response is withheld even if the gate was dropped meanwhile, as when a server stops. Only the log line is missing then. Its
+/// absence proves here that the gate is gone: a request under way does not keep it.
 #[tokio::test]
 async fn unguarded_response_is_withheld_after_the_gate_is_dropped() {
     let (log, _guard) = log::capture();

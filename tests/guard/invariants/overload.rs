@@ -1,4 +1,5 @@
-//! Overload: whoever floods the gate with tokens that only the store can refuse takes turns from nobody but themselves.
+//! bounded-by-strangers (`docs/invariants.md`): a client that floods the gate with tokens that only the store can reject delays its
+//! own requests and no others.
 
 use crate::invariants::shim::{self, Shim};
 use axum::routing::get;
@@ -18,7 +19,7 @@ const OVERLOADED: Reason = Reason::Unavailable(Unavailable::Overloaded);
 const FLOOD: [u8; 4] = [203, 0, 113, 1];
 const OTHER: [u8; 4] = [203, 0, 113, 2];
 
-/// A world whose look-ups wait 250 ms for a turn, and then as long as they have to.
+/// A world whose look-ups wait up to 250 ms for a free read; a read itself has no time limit.
 fn world(settings: impl FnOnce(Builder<Shim>) -> Builder<Shim>) -> (World<Shim>, Shim, App) {
     let mut limits = Limits::default();
     (limits.lookup, limits.request) = (Duration::from_secs(60), Duration::from_secs(60));
@@ -33,7 +34,7 @@ fn with_budget(failures: u32) -> impl FnOnce(Builder<Shim>) -> Builder<Shim> {
     move |b| b.failure_budget(FailureBudget::new(failures, WINDOW))
 }
 
-/// Secrets with a right check that nobody was given, as somebody makes them who has stolen the salt.
+/// Secrets with a valid check that were never issued, as an attacker with a stolen hash key makes them.
 fn made_up() -> impl Iterator<Item = Secret> {
     let format = SecretFormat::new(&Default::default(), Salt::parse(SALT).unwrap());
     let entropy = SeededEntropy::new(99);
@@ -44,12 +45,12 @@ fn send(request: TestRequest) -> JoinHandle<Answer> {
     tokio::spawn(request.into_future())
 }
 
-/// Waits for a read that stops. Time is paused, so waiting in vain takes none.
+/// Waits for a read that stops. Time is paused, so a timeout takes no real time.
 async fn a_read(stopped: &mut tokio::sync::mpsc::UnboundedReceiver<()>) {
     tokio::time::timeout(Duration::from_secs(30), stopped.recv()).await.expect("a read").unwrap();
 }
 
-/// Fails until the budget is spent.
+/// Sends failing requests until the budget is spent.
 async fn spend(app: &App, from: [u8; 4], secrets: &mut impl Iterator<Item = Secret>, failures: usize) {
     for secret in secrets.take(failures + 1) {
         app.get("/admin/x").peer(from).bearer(&secret).await.assert_refused(UNKNOWN);
@@ -65,7 +66,7 @@ async fn unknown_tokens_do_not_delay_known_ones() {
     let (world, shim, app) = world(|b| b);
     let key = world.editor().issue().await;
     app.get("/admin/x").bearer(&key.secret).await.assert_ok();
-    // What is cached no longer stands: it has to be read again.
+    // The cached entries are stale and must be read again.
     world.keyward.roles().set_permissions(key.role(), vec![keyward::Permission::new("x")]).await.unwrap();
     let before = shim.reads();
     let mut stopped = shim.pause();
@@ -76,9 +77,9 @@ async fn unknown_tokens_do_not_delay_known_ones() {
     let known = send(app.get("/admin/x").bearer(&key.secret));
     a_read(&mut stopped).await;
     assert_eq!(shim.reads() - before, 13);
-    // Time goes by while everybody waits.
+    // Time passes while all requests wait.
     tokio::time::sleep(Duration::from_millis(251)).await;
-    assert_eq!(shim.reads() - before, 13, "who waited gave up and asked nobody");
+    assert_eq!(shim.reads() - before, 13, "requests that waited in vain made no read");
     shim.flow();
     (0..13).for_each(|_| shim.resume());
     known.await.unwrap().assert_ok();
@@ -150,7 +151,7 @@ async fn store_errors_do_not_count() {
     app.get("/admin/x").peer(FLOOD).header(AUTHORIZATION, "Bearer nope").await.assert_status(401);
 }
 
-/// I9 over the budget.
+/// rejected-alike (`docs/invariants.md`), over the budget.
 #[tokio::test]
 async fn invalid_credentials_over_the_budget_answer_alike() {
     let (world, _, app) =
@@ -195,11 +196,11 @@ async fn flood_over_the_budget_takes_no_reads_from_others() {
     let mut stopped = shim.pause();
     let flood: Vec<_> = secrets.take(100).map(|s| send(app.get("/admin/x").peer(FLOOD).bearer(&s))).collect();
     a_read(&mut stopped).await;
-    // It is valid, and waits in the queue of its address.
+    // The token is valid and waits in the queue of its address.
     let waits = send(app.get("/admin/x").peer(FLOOD).bearer(&shared));
     tokio::time::sleep(Duration::from_millis(1)).await;
-    assert_eq!(shim.reads() - before, 1, "one at a time");
-    // The same token from elsewhere does not wait there, nor does another.
+    assert_eq!(shim.reads() - before, 1, "one read at a time");
+    // The same token from another address does not wait, nor does another token.
     let others = [&shared, &mine].map(|secret| send(app.get("/admin/x").peer(OTHER).bearer(secret)));
     for _ in &others {
         a_read(&mut stopped).await;
@@ -214,7 +215,7 @@ async fn flood_over_the_budget_takes_no_reads_from_others() {
     }
     let waited = waits.await.unwrap();
     waited.assert_refused(OVERLOADED).assert_status(503);
-    assert_eq!(retry_after(&waited), "1", "not refused: to be asked again");
+    assert_eq!(retry_after(&waited), "1", "not rejected: the client may retry");
     app.get("/admin/x").peer(FLOOD).bearer(&shared).await.assert_ok();
     let mut statuses = Vec::new();
     for request in flood {
@@ -277,12 +278,16 @@ async fn budget_is_per_client_behind_a_trusted_proxy() {
     for n in 0..4 {
         failing([10, 0, 0, n], &format!("192.0.2.{n}, 203.0.113.1")).await;
     }
-    assert_eq!(failing([10, 0, 0, 9], "203.0.113.1").await, 429, "what a client makes up makes nobody else of it");
+    assert_eq!(
+        failing([10, 0, 0, 9], "203.0.113.1").await,
+        429,
+        "a forged header does not change the client's address"
+    );
     assert_eq!(failing([10, 0, 0, 9], "203.0.113.2").await, 401);
     for n in 0..4 {
         failing([198, 51, 100, 7], &format!("192.0.2.{n}")).await;
     }
-    assert_eq!(failing([198, 51, 100, 7], "192.0.2.99").await, 429, "and no stranger is believed");
+    assert_eq!(failing([198, 51, 100, 7], "192.0.2.99").await, 429, "a header from an untrusted address is ignored");
     assert_eq!(failing([10, 0, 0, 9], "192.0.2.99").await, 401);
 
     let key = world.super_admin().issue().await;

@@ -1,4 +1,4 @@
-//! I13: a store error is never a 401, never cached and never loses an acknowledged write.
+//! own-failure-is-503 (`docs/invariants.md`): a store error is never a 401, is never cached and loses no acknowledged write.
 
 use crate::invariants::shim;
 use axum::routing::get;
@@ -59,7 +59,7 @@ async fn look_ups_over_the_limit_are_503_within_the_time_limit() {
     let (world, shim) = shim::world(|b| b.limits(Limits::default()));
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let mut keys = Vec::new();
-    // A quarter is kept for tokens that are known, and these are not.
+    // A quarter of the reads is reserved for known tokens, and these are unknown.
     let turns = Limits::default().lookups / 4 * 3;
     for _ in 0..turns + 1 {
         keys.push(world.super_admin().issue().await);
@@ -73,7 +73,7 @@ async fn look_ups_over_the_limit_are_503_within_the_time_limit() {
         answer.assert_status(503);
         reasons.push(answer.reason.unwrap());
     }
-    assert_eq!(shim.reads(), turns as u64, "no more at a time");
+    assert_eq!(shim.reads(), turns as u64, "no more concurrent reads");
     let overloaded = Reason::Unavailable(Unavailable::Overloaded);
     assert_eq!(reasons.iter().filter(|r| **r == overloaded).count(), 1);
 }
@@ -131,7 +131,7 @@ async fn reload_within_a_minute_records_no_second_use() {
         world.keyward.roles().set_permissions(key.role(), vec![keyward::Permission::new("x")]).await.unwrap();
         let before = shim.reads();
         request(key).await;
-        assert_eq!(shim.reads() - before, 1, "it was read again");
+        assert_eq!(shim.reads() - before, 1, "the token was read again");
     }
     shim.flow();
     shim.resume();
@@ -154,7 +154,7 @@ async fn last_use_during_a_write_is_written_next() {
     world.clock.advance(Duration::from_secs(60));
     app.get("/api/x").bearer(&key.secret).await.assert_ok();
     shim.flow();
-    // One for what writes behind, if its time has come just now.
+    // One more read may belong to the background writer, if it is due just now.
     shim.resume();
     shim.resume();
     writing.await.unwrap();

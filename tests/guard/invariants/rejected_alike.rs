@@ -1,4 +1,4 @@
-//! I9: unknown, malformed, revoked and wrong-kind secrets answer alike: status, body, headers.
+//! rejected-alike (`docs/invariants.md`): unknown, malformed, revoked and wrong-kind secrets get the same status, headers and body.
 
 use axum::routing::get;
 use http::header::AUTHORIZATION;
@@ -52,8 +52,8 @@ async fn rejections_are_byte_for_byte_alike() {
     }
 }
 
-/// What is wrong with the form of the header is said, and nothing of what is in it: it is the same with a valid secret, which is not
-/// looked at.
+/// The response names the error in the form of the header and nothing of its content. With a valid secret it is the same: the
+/// secret is not looked up.
 #[tokio::test]
 async fn malformed_header_is_described_alike_whatever_it_holds() {
     let world = World::new();
@@ -83,7 +83,7 @@ async fn malformed_header_is_described_alike_whatever_it_holds() {
         answer.assert_status(401).assert_refused(keyward::Reason::Invalid(keyward::Invalid::Malformed));
         assert_eq!((&answer.headers, &answer.body), (&answers[0].headers, &answers[0].body), "{answer:?}");
     }
-    assert_eq!(answers[0].headers["www-authenticate"], "Bearer", "no token was judged");
+    assert_eq!(answers[0].headers["www-authenticate"], "Bearer", "no token was looked up");
     assert_eq!(answers[0].json()["error"]["message"], "Send one header of the form Authorization: Bearer <token>");
 }
 

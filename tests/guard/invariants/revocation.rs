@@ -1,4 +1,4 @@
-//! I3: after the answer to a change, the next request on that node is judged by it.
+//! next-request (`docs/invariants.md`): after the response to a change, the next request on that node is judged by it.
 
 use crate::invariants::shim;
 use axum::routing::get;
@@ -86,7 +86,7 @@ async fn role_changes_and_assignments_apply_to_the_next_request() {
 async fn negative_cache_entry_is_dropped_when_the_token_is_issued() {
     let world = World::new();
     let app = app(&world);
-    // The same seed makes the same secrets: ask for the next one before it is issued.
+    // The same seed makes the same secrets: look up the next one before it is issued.
     let twin = World::new();
     let early = twin.content(ContentAccess::ReadOnly).await.secret;
     app.get("/api/x").bearer(&early).await.assert_refused(UNKNOWN);
@@ -105,7 +105,7 @@ async fn disconnected_client_does_not_stop_the_change() {
         let tokens = world.keyward.tokens();
         let mut revoke = std::pin::pin!(tokens.revoke(key.token));
         std::future::poll_fn(|cx| {
-            assert!(revoke.as_mut().poll(cx).is_pending(), "it must not be done before it is dropped");
+            assert!(revoke.as_mut().poll(cx).is_pending(), "the change must be pending when its future is dropped");
             Poll::Ready(())
         })
         .await;
@@ -124,12 +124,12 @@ async fn revoked_token_is_rejected_by_a_stale_cache_fill() {
     let mut stopped = shim.pause();
     let request = tokio::spawn(app.get("/admin/hooks").bearer(&key.secret).into_future());
     stopped.recv().await.unwrap();
-    // The loader holds a snapshot in which the token is valid.
+    // The stopped loader holds a snapshot in which the token is valid.
     world.keyward.tokens().revoke(key.token).await.unwrap();
     shim.flow();
     shim.resume();
     request.await.unwrap().assert_refused(UNKNOWN);
-    assert_eq!(shim.reads(), 2, "what came back was too old, so it was asked for again");
+    assert_eq!(shim.reads(), 2, "the snapshot was stale, so the token was read again");
     app.get("/admin/hooks").bearer(&key.secret).await.assert_refused(UNKNOWN);
 }
 
@@ -169,7 +169,7 @@ async fn long_response_ends_after_a_revocation() {
     let more = ["admin::webhooks.read", "admin::webhooks.create"].map(Permission::new).to_vec();
     world.keyward.roles().set_permissions(key.role(), more).await.unwrap();
     for _ in 0..20 {
-        assert!(pending().await, "a change that takes nothing away ends nothing");
+        assert!(pending().await, "a change that removes nothing ends no response");
         tokio::task::yield_now().await;
     }
     world.keyward.roles().set_permissions(key.role(), vec![]).await.unwrap();
@@ -194,12 +194,12 @@ async fn long_response_ends_when_a_handlers_requirement_is_lost() {
     let auth = receiver.recv().await.unwrap();
     let mut revoked = std::pin::pin!(auth.revoked());
     let minutes = |n: u64| Duration::from_secs(60 * n);
-    assert!(tokio::time::timeout(minutes(10), revoked.as_mut()).await.is_err(), "nothing was taken away");
+    assert!(tokio::time::timeout(minutes(10), revoked.as_mut()).await.is_err(), "no permission was removed");
     world.keyward.roles().set_permissions(key.role(), vec![]).await.unwrap();
     assert!(tokio::time::timeout(minutes(10), revoked).await.is_ok());
 }
 
-/// The line goes dead at the commit: whoever rests on the change is asked about again, as it may have happened.
+/// The connection breaks at the commit. Everything that depends on the change is reloaded, as the change may have happened.
 #[tokio::test]
 async fn uncertain_commit_that_happened_applies() {
     let (world, shim) = shim::world(|b| b);
@@ -220,7 +220,7 @@ async fn uncertain_commit_that_happened_applies() {
     request().await.assert_refused(UNKNOWN);
 }
 
-/// Until it is known that it did not happen, nobody is let in by it; then all is as before.
+/// Until the outcome is known, the affected token is not accepted; then everything is as before.
 #[tokio::test(start_paused = true)]
 async fn uncertain_commit_that_did_not_happen_changes_nothing() {
     let (world, shim) = shim::world(|b| b);
@@ -243,7 +243,7 @@ async fn revoked_token_is_looked_up_once() {
     for _ in 0..3 {
         app.get("/admin/any").bearer(&key.secret).await.assert_refused(UNKNOWN);
     }
-    assert_eq!(shim.reads() - before, 1, "that it is gone is remembered, and nothing of it is left");
+    assert_eq!(shim.reads() - before, 1, "its absence is cached, and nothing else of it");
 }
 
 #[tokio::test]
@@ -265,8 +265,8 @@ async fn negative_cache_entry_expires_after_five_seconds() {
     assert_eq!(shim.reads(), 2);
 }
 
-/// The owner's condition is looked up while a long response looks whether it still may. There it is revoked: after the look,
-/// and before the response waits for the next change.
+/// A long response checks its permission again and looks up the owner's condition. The revocation comes after this check and before
+/// the response waits for the next change.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn revocation_during_a_recheck_of_a_long_response_is_not_lost() {
     type Once = Option<Box<dyn FnOnce() + Send>>;
@@ -298,9 +298,9 @@ async fn revocation_during_a_recheck_of_a_long_response_is_not_lost() {
     *during.lock().unwrap() = Some(Box::new(move || {
         tokio::task::block_in_place(|| runtime.block_on(tokens.revoke(key.token))).unwrap();
     }));
-    // This takes nothing away; it makes the response look.
+    // This removes nothing; it makes the response check again.
     let more = vec![read, Permission::new("admin::webhooks.create")];
     world.keyward.roles().set_permissions(key.role(), more).await.unwrap();
-    tokio::time::timeout(Duration::from_secs(20), revoked).await.expect("it waited for its next look");
-    assert!(during.lock().unwrap().is_none(), "it was staged");
+    tokio::time::timeout(Duration::from_secs(20), revoked).await.expect("the response waited for its next check");
+    assert!(during.lock().unwrap().is_none(), "the revocation was staged");
 }

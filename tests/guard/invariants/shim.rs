@@ -1,4 +1,4 @@
-//! A store that counts, fails and waits where a test tells it to.
+//! A store that counts, fails and waits as a test tells it to.
 
 use crate::invariants::uncertain_commit::{Fate, UncertainCommit};
 use async_trait::async_trait;
@@ -19,13 +19,13 @@ struct State {
     reads: AtomicU64,
     failing: AtomicBool,
     hanging: AtomicBool,
-    /// What becomes of the next commit.
+    /// The outcome of the next commit.
     unsure: Mutex<Option<Fate>>,
-    /// What becomes of each snapshot.
+    /// Changes each snapshot.
     tampering: Mutex<Option<Tampering>>,
-    /// When set: each read takes its snapshot, says so, and waits for a permit.
+    /// If set, each read takes its snapshot, reports it, and waits for a permit.
     paused: Mutex<Option<mpsc::UnboundedSender<()>>>,
-    /// The same for notes of uses, before they are written.
+    /// The same for last uses, before they are written.
     notes_paused: Mutex<Option<mpsc::UnboundedSender<()>>>,
     permits: Semaphore,
 }
@@ -47,58 +47,58 @@ impl Shim {
         Self { inner, state: Arc::new(state) }
     }
 
-    /// How often it was read.
+    /// Returns the number of reads.
     pub fn reads(&self) -> u64 {
         self.state.reads.load(Ordering::SeqCst)
     }
 
-    /// From now on every call fails, or none.
+    /// Makes every later call fail, or none.
     pub fn fail(&self, failing: bool) {
         self.state.failing.store(failing, Ordering::SeqCst);
     }
 
-    /// From now on no read comes back, or all do.
+    /// Makes every later read hang, or none.
     pub fn hang(&self, hanging: bool) {
         self.state.hanging.store(hanging, Ordering::SeqCst);
     }
 
-    /// Of the next commit nobody can tell whether it happened. It does, or not.
+    /// Makes the outcome of the next commit unknown. The commit happens, or not.
     pub fn lose_sight(&self, happens: bool) {
         *self.state.unsure.lock().unwrap() = Some(Fate::Unknown { happens });
     }
 
-    /// Whoever commits next is told that it happened. From then on every call fails.
+    /// Acknowledges the next commit and makes every later call fail.
     #[cfg(feature = "full")]
     pub fn fail_after_commit(&self) {
         let shim = self.clone();
         *self.state.unsure.lock().unwrap() = Some(Fate::Last(Box::new(move || shim.fail(true))));
     }
 
-    /// From now on this is done to each snapshot before anybody sees it.
+    /// Applies this to each later snapshot before it is returned.
     pub fn tamper(&self, how: impl Fn(&mut Snapshot) + Send + Sync + 'static) {
         *self.state.tampering.lock().unwrap() = Some(Arc::new(how));
     }
 
-    /// From now on each note of uses stops before it is written, and says so on this channel.
+    /// Stops each later write of last uses before it happens, and reports it on this channel.
     pub fn pause_notes(&self) -> mpsc::UnboundedReceiver<()> {
         let (sender, receiver) = mpsc::unbounded_channel();
         *self.state.notes_paused.lock().unwrap() = Some(sender);
         receiver
     }
 
-    /// From now on each read stops between its snapshot and its answer, and says so on this channel.
+    /// Stops each later read after its snapshot was taken, and reports it on this channel.
     pub fn pause(&self) -> mpsc::UnboundedReceiver<()> {
         let (sender, receiver) = mpsc::unbounded_channel();
         *self.state.paused.lock().unwrap() = Some(sender);
         receiver
     }
 
-    /// Lets one stopped call go on.
+    /// Lets one stopped call continue.
     pub fn resume(&self) {
         self.state.permits.add_permits(1);
     }
 
-    /// Stops stopping calls.
+    /// Lets all calls continue and stops no more.
     pub fn flow(&self) {
         *self.state.paused.lock().unwrap() = None;
         *self.state.notes_paused.lock().unwrap() = None;
@@ -166,7 +166,7 @@ impl WriteStore for Shim {
     }
 }
 
-/// Puts a token into a store by another way than the services: the gate is not told of it.
+/// Puts a token into a store past the services: the gate is not notified.
 pub async fn insert(store: &impl WriteStore, digest: Digest, authority: TokenAuthority) -> TokenId {
     let mut tx = store.begin().await.unwrap();
     let new = NewToken {
@@ -183,7 +183,7 @@ pub async fn insert(store: &impl WriteStore, digest: Digest, authority: TokenAut
     id
 }
 
-/// A world on a shim.
+/// Returns a world on a shim.
 pub fn world(
     settings: impl FnOnce(keyward::Builder<Shim>) -> keyward::Builder<Shim>,
 ) -> (keyward::testing::World<Shim>, Shim) {

@@ -1,5 +1,5 @@
-//! I13: a commit that was acknowledged is not lost to whoever asked for it: what shows but once is shown, though right after the
-//! commit nothing can be read any more.
+//! own-failure-is-503 (`docs/invariants.md`): an acknowledged commit is not lost. Its client gets the new secret even if the store
+//! fails right after the commit.
 
 use crate::invariants::shim::{self, Shim};
 use axum::routing::get;
@@ -11,7 +11,7 @@ struct Setup {
     world: World<Shim>,
     shim: Shim,
     app: App,
-    /// May all with tokens, and is no super admin.
+    /// A person who may do everything with tokens and is no super admin.
     editor: Key,
 }
 
@@ -30,7 +30,7 @@ impl Setup {
         Self { world, shim, app, editor }
     }
 
-    /// The word after this one in the answer to a request that changes something as the last that the store does.
+    /// Sends a change, lets the store fail after its commit, and returns the text in the response that follows `before`.
     async fn last_word(&self, request: TestRequest, who: &Key, before: &str) -> String {
         self.shim.fail_after_commit();
         let answer = request.bearer(&who.secret).await;
@@ -129,7 +129,7 @@ async fn session_is_shown_when_the_store_fails_after_commit() {
     }
 }
 
-/// What is done is told as done, also where nothing would be lost.
+/// A committed change is reported as success, also if its response holds no secret.
 #[tokio::test]
 async fn committed_change_succeeds_when_the_store_fails_after_commit() {
     let setup = Setup::new().await;

@@ -1,4 +1,5 @@
-//! I12: N concurrent requests with one cold token cost one store read; a cancelled waiter cancels nobody else.
+//! single-flight (`docs/invariants.md`): concurrent requests with one token that is not cached cost one store read. A cancelled
+//! request cancels no other.
 
 use crate::invariants::shim;
 use axum::routing::get;

@@ -1,4 +1,5 @@
-//! I2: an admin secret opens no content group, a content secret no admin group; a relabelled prefix fails offline.
+//! kinds-never-cross (`docs/invariants.md`): an admin secret opens no content group, a content secret no admin group. A secret with
+//! another prefix is rejected without a look-up.
 
 use crate::invariants::shim;
 use axum::Router;
@@ -83,7 +84,7 @@ async fn anonymous_caller_may_do_public_actions_only() {
     wrong.assert_refused(Reason::Invalid(Invalid::Malformed)).assert_status(401);
 }
 
-/// Somebody changed the label in the database: the secret says what it was issued as.
+/// The kind in the row was changed by hand: the kind in the secret is the one it was issued with.
 #[tokio::test]
 async fn row_with_another_kind_is_rejected() {
     for (issued, path) in [(Kind::Admin, "/admin/x"), (Kind::Session, "/admin/x"), (Kind::Content, "/api/x")] {
@@ -116,7 +117,7 @@ async fn row_with_another_kind_is_rejected() {
                     Kind::Content => TokenAuthority::Content { access: ContentAccess::FullAccess },
                 };
             });
-            // Read, and from the cache.
+            // Once from the store, once from the cache.
             for _ in 0..2 {
                 let answer = app.get(path).bearer(&secret).await;
                 if label == issued {
@@ -129,7 +130,7 @@ async fn row_with_another_kind_is_rejected() {
     }
 }
 
-/// A secret of the reference names no kind: the row alone says which group it opens.
+/// A secret of Strapi has no kind: its row alone decides which groups it opens.
 #[tokio::test]
 async fn strapi_token_opens_only_the_groups_of_its_row() {
     let salt = || ReferenceSalt::new("saltysaltysaltysalty").unwrap();

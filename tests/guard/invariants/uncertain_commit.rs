@@ -1,4 +1,4 @@
-//! A transaction after whose commit the store is gone: nobody can tell whether it happened, or only who was told can.
+//! A transaction whose store fails at or after the commit, so that the outcome is unknown or known to its client only.
 
 use async_trait::async_trait;
 use keyward::store::{
@@ -15,16 +15,16 @@ pub struct UncertainCommit {
     pub fate: Fate,
 }
 
-/// What becomes of a commit.
+/// The outcome of a commit.
 pub enum Fate {
-    /// It happens or not, and nobody can tell.
+    /// It happens or not, and its response is lost.
     Unknown { happens: bool },
-    /// It happens, and is the last thing that does.
+    /// It happens, and every later call fails.
     #[cfg_attr(not(feature = "full"), allow(dead_code, reason = "for what answers over HTTP"))]
     Last(Box<dyn FnOnce() + Send>),
 }
 
-/// Implements a trait by asking the transaction within; the rest of the trait comes first.
+/// Implements a trait by forwarding to the inner transaction; methods that differ come first.
 macro_rules! forward {
     ($trait:ident { $($rest:item)* } $($name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
         #[async_trait]

@@ -1,5 +1,5 @@
-//! valid-at-commit (I20): a request is admitted when its head arrives and acts when its body ends. In between its credential dies, in
-//! every way there is: then nothing changes, and the answer says so.
+//! valid-at-commit (`docs/invariants.md`): a request is admitted when its head arrives and acts when its body ends. These tests
+//! revoke its credential in between, in every way there is: nothing changes, and the response says so.
 
 use axum::Extension;
 use axum::body::Body;
@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tower::ServiceExt;
 
-/// All that the management API asks for.
+/// Every action that the management API requires.
 const ACTIONS: [&str; 21] = [
     "admin::users.read",
     "admin::users.create",
@@ -45,22 +45,22 @@ const ACTIONS: [&str; 21] = [
     "host.write",
 ];
 
-/// What the host's handlers have done.
+/// How often the host's handlers acted.
 type Done = Arc<Mutex<Vec<String>>>;
 
 struct Scene {
     world: World,
     service: Gated<axum::Router>,
-    /// Whose credential dies.
+    /// The person whose credential is lost.
     person: Key,
-    /// A token of theirs.
+    /// A token of this person.
     token: Key,
     content: Key,
-    /// Another person's account, role and content token, to be changed.
+    /// Another person's account, a role and a content token, to be changed.
     other: OwnerId,
     role: RoleId,
     spare: TokenId,
-    /// Of the person's account, as their form has it.
+    /// The version of the person's account in the form.
     version: String,
     done: Done,
     actor: Arc<Mutex<Option<AdmittedActor>>>,
@@ -87,7 +87,7 @@ impl Scene {
         Self { person, token, content, other, role, spare, version, done, actor, service, world }
     }
 
-    /// Sends the head and all of the body but its last byte, and answers once the route waits for that.
+    /// Sends the head and all of the body but its last byte, and returns once the route waits for that byte.
     async fn park(&self, sent: &Sent, secret: &Key) -> Parked {
         let (waits, waiting) = oneshot::channel();
         let (last, rest) = oneshot::channel::<()>();
@@ -124,7 +124,7 @@ impl Parked {
     }
 }
 
-/// A body in two frames; it says when it is asked for the second one, and waits for it.
+/// A body in two frames. It reports when the second frame is polled, and waits until the test sends it.
 fn async_stream(first: Bytes, waits: oneshot::Sender<()>, rest: oneshot::Receiver<()>, last: Bytes) -> Body {
     enum Step {
         First(Bytes, oneshot::Sender<()>, oneshot::Receiver<()>, Bytes),
@@ -146,7 +146,7 @@ fn async_stream(first: Bytes, waits: oneshot::Sender<()>, rest: oneshot::Receive
     Body::new(StreamBody::new(stream))
 }
 
-/// A host's routes: one that reads its body, and one that gives away for whom services work.
+/// The host's routes: one reads its body, one passes its actor to the services.
 fn host(done: &Done, actor: &Arc<Mutex<Option<AdmittedActor>>>) -> GuardedRouter {
     let write = |done: &Done| {
         let done = done.clone();
@@ -163,7 +163,7 @@ fn host(done: &Done, actor: &Arc<Mutex<Option<AdmittedActor>>>) -> GuardedRouter
             work.lock().unwrap().push("long".to_owned());
             Ok::<_, keyward::NoLongerValid>("done")
         });
-    // A format that ends by itself: the handler acts before the body ends.
+    // A self-delimiting format: the handler acts before the body ends.
     let lines = {
         let done = done.clone();
         post(move |body: Body| async move {
@@ -189,18 +189,18 @@ fn host(done: &Done, actor: &Arc<Mutex<Option<AdmittedActor>>>) -> GuardedRouter
 const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// A request with a body that changes something.
+/// A request whose body makes a change.
 #[derive(Clone)]
 struct Sent {
     method: Method,
     path: String,
     content_type: &'static str,
     body: Bytes,
-    /// The action that it takes; `None` for a person's own account.
+    /// The required action; `None` for a person's own account.
     takes: Option<&'static str>,
 }
 
-/// Every route that reads a body, on the API, in the pages, and of the host.
+/// Every route that reads a body: of the API, of the pages, and of the host.
 fn requests(scene: &Scene) -> Vec<Sent> {
     let json = |method, path: String, body: serde_json::Value, takes| Sent {
         method,
@@ -276,7 +276,7 @@ fn serde_urlencoded(fields: &[(&str, &str)]) -> Bytes {
     text.finish().into()
 }
 
-/// A way to lose a credential.
+/// How a credential is lost.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Loss {
     SignOut,
@@ -301,7 +301,7 @@ impl Loss {
         [Revocation, Regeneration, Demotion, LostAction, LostGrant, Deactivation, Block, Deletion, Expiry];
     const OF_CONTENT: [Self; 4] = [Revocation, Regeneration, LostGrant, Expiry];
 
-    /// Whether the credential itself stays valid, and only a permission is gone.
+    /// Whether the credential stays valid and only a permission is lost.
     fn is_of_permission(self) -> bool {
         matches!(self, Demotion | LostAction | LostGrant)
     }
@@ -352,8 +352,8 @@ async fn stalled_request_changes_nothing_after_its_credential_is_revoked() {
                 let scene = Scene::new().await;
                 let sent = requests(&scene).swap_remove(i);
                 let key = if of_token { &scene.token } else { &scene.person };
-                // Pages take sessions only, and what a person's own account asks for no loss of permissions takes away. Only a
-                // host's route and reading are for tokens; what a token may not do at all, it may not do late either.
+                // Pages accept sessions only, and no loss of permissions closes a person's own account. Tokens may use the host's
+                // routes and reads only; a call that is never allowed to a token is not tried late either.
                 let fits = sent.content_type != FORM || !of_token;
                 if !fits || (loss.is_of_permission() && sent.takes.is_none()) {
                     continue;
@@ -364,7 +364,7 @@ async fn stalled_request_changes_nothing_after_its_credential_is_revoked() {
                 let answer = parked.finish().await;
                 let told = format!("{} {} after {loss:?} (of a token: {of_token})", sent.method, sent.path);
                 let (status, reason) = (answer.status(), answer.extensions().get::<Reason>().copied());
-                // A form is answered by a page that says so: a redirect would lose what was typed.
+                // A form gets a page that says so: a redirect would lose the typed text.
                 match loss.is_of_permission() {
                     true => assert_eq!(status, StatusCode::FORBIDDEN, "{told}"),
                     false => assert_eq!(status, StatusCode::UNAUTHORIZED, "{told}"),
@@ -386,7 +386,7 @@ async fn stalled_request_succeeds_while_its_credential_is_valid() {
         let sent = requests(&scene).swap_remove(i);
         let before = scene.seq().await;
         let parked = scene.park(&sent, &scene.person).await;
-        // Something else changes that the credential rests on: it is judged again, and holds.
+        // An unrelated part of the credential's state changes: the credential is checked again, and is still valid.
         let more = ACTIONS.into_iter().chain(["host.more"]).map(Permission::new).collect();
         scene.world.keyward.roles().set_permissions(scene.person.role(), more).await.unwrap();
         let answer = parked.finish().await;
@@ -442,7 +442,7 @@ async fn handler_can_check_its_credential_before_long_work() {
         let service = scene.service.clone();
         let (request, mut waiting) = (request(&scene.token), Box::pin(async { go.notified().await }));
         let mut answer = Box::pin(service.oneshot(request));
-        // The handler is reached: it waits to be let go on.
+        // The handler was reached and waits.
         assert!(futures_util::poll!(&mut answer).is_pending() && futures_util::poll!(&mut waiting).is_pending());
         drop(waiting);
         loss.happen(&scene, &scene.token, Some("host.write")).await;
@@ -454,8 +454,8 @@ async fn handler_can_check_its_credential_before_long_work() {
     }
 }
 
-/// The transaction judges by itself, whatever the gate has seen: each change that a service makes for an actor whose credential was
-/// lost after the request began.
+/// The transaction checks the credential itself, independently of the gate: every change that a service makes for an actor whose
+/// credential was lost after the request began.
 #[tokio::test]
 async fn change_commits_only_while_the_credential_is_valid() {
     for (of_token, losses) in [(false, &Loss::OF_SESSION[..]), (true, &Loss::OF_TOKEN[..])] {
@@ -473,7 +473,7 @@ async fn change_commits_only_while_the_credential_is_valid() {
                 let told = format!("{change} after {loss:?} (of a token: {of_token}): {refused:?}");
                 match refused {
                     Some(ServiceError::Unauthenticated(_)) => assert!(!loss.is_of_permission(), "{told}"),
-                    // Some changes are not for tokens at all, and some see an inactive account earlier.
+                    // Some changes are not open to tokens, and some detect an inactive account earlier.
                     Some(ServiceError::Forbidden(_)) => {}
                     _ => panic!("{told}"),
                 }
@@ -483,7 +483,7 @@ async fn change_commits_only_while_the_credential_is_valid() {
     }
 }
 
-/// Every change of the services, tried for this actor.
+/// Tries every change of the services for this actor.
 async fn changes(scene: &Scene, actor: &AdmittedActor) -> Vec<(&'static str, Option<ServiceError>)> {
     let keyward = &scene.world.keyward;
     let Scene { other, role, spare, token, person, .. } = scene;
@@ -520,7 +520,7 @@ async fn changes(scene: &Scene, actor: &AdmittedActor) -> Vec<(&'static str, Opt
     ]
 }
 
-/// A token that was leaked: its thief parks a regeneration, the owner regenerates, and the owner's secret stays the only one.
+/// A token leaked: the thief stalls a regeneration, the owner regenerates, and only the owner's secret is valid.
 #[tokio::test]
 async fn replaced_secret_cannot_regenerate_its_token() {
     let scene = Scene::new().await;
@@ -538,7 +538,7 @@ async fn replaced_secret_cannot_regenerate_its_token() {
     assert_eq!(answer.status(), StatusCode::OK);
 }
 
-/// A permission that was narrowed to some rows is not the one that admitted the request.
+/// A permission that was narrowed to some rows does not admit the request any more.
 #[tokio::test]
 async fn narrowed_permission_commits_nothing() {
     let scene = Scene::new().await;

@@ -1,5 +1,5 @@
-//! The path classifier against axum: whatever the target and however routers are nested, the group that the gate decides and the
-//! route that axum takes agree. What counts is which handler ran, and as whose.
+//! The path classifier against axum: for any target and any nesting of routers, the group that the gate chooses fits the route that
+//! axum takes. The tests judge by which handlers ran, and for which caller.
 //!
 //! `KEYWARD_PATH_CASES=1000000 cargo test --release --features testing --test guard paths` tries more targets than CI does.
 
@@ -15,7 +15,7 @@ use proptest::test_runner::{Config, TestError, TestRunner};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
-/// How many targets are tried where nobody says how many.
+/// The number of targets, unless `KEYWARD_PATH_CASES` is set.
 const FEW: u32 = 2_000;
 
 fn cases() -> u32 {
@@ -31,7 +31,7 @@ fn random_targets_do_not_bypass_the_gate() {
     let config = Config { cases: cases(), failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() };
     let strategy = (targets::method(), targets::target(), select(&Credential::ALL[..]));
     let outcome = TestRunner::new(config).run(&strategy, |(method, target, credential)| {
-        // What hyper cannot read never comes here.
+        // Targets that hyper cannot parse never reach the gate.
         let Ok(uri) = Uri::try_from(target) else { return Ok(()) };
         targets.set(targets.get() + 1);
         for nesting in &nestings {
@@ -62,7 +62,7 @@ fn random_targets_do_not_bypass_the_gate() {
     }
 }
 
-/// What was thought of beforehand, each in every nesting and as everybody.
+/// Known tricks, each in every nesting and with every credential.
 #[tokio::test]
 async fn known_path_tricks_do_not_bypass_the_gate() {
     let nestings = nestings::all().await;

@@ -1,4 +1,4 @@
-//! Every way that a router can be put together around a gate, with handlers that know for whom they are.
+//! Every way to combine routers with a gate. Each handler records which callers it is meant for.
 
 use super::readings::{Class, Place};
 use axum::Router;
@@ -15,18 +15,18 @@ use std::sync::{Arc, Mutex};
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt};
 
-/// What a request has with it.
+/// The credential of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Credential {
     Nobody,
-    /// An admin token that may nothing.
+    /// An admin token without permissions.
     Weak,
-    /// An admin token that may everything here.
+    /// An admin token with every permission used here.
     Strong,
     Content,
     Session,
     MadeUp,
-    /// The strong one, in two headers.
+    /// The strong token, in two headers.
     Twice,
 }
 
@@ -34,7 +34,7 @@ impl Credential {
     pub const ALL: [Self; 7] =
         [Self::Nobody, Self::Weak, Self::Strong, Self::Content, Self::Session, Self::MadeUp, Self::Twice];
 
-    /// The kind of token that it is, where it is one.
+    /// The kind of the token, if it is one.
     pub fn kind(self) -> Option<Kind> {
         match self {
             Self::Weak | Self::Strong => Some(Kind::Admin),
@@ -48,27 +48,27 @@ impl Credential {
 /// A handler that ran.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// The route, as it was written down.
+    /// The route as it was registered.
     pub route: &'static str,
     pub class: Class,
-    /// Whether the route requires something that a weak credential has not.
+    /// Whether the route requires a permission that a weak credential lacks.
     pub guarded: bool,
-    /// Who it was told is calling: nobody said, the public, or a token of this kind.
+    /// The caller that the handler was given: none, an anonymous one, or a token of this kind.
     pub caller: Option<Option<Kind>>,
-    /// What axum made of the path's parameters.
+    /// The path parameters that axum extracted.
     pub params: Vec<String>,
 }
 
 #[derive(Clone, Default)]
 struct Seen(Arc<Mutex<Vec<Run>>>);
 
-/// One router with its gate, or gates.
+/// One router with its gate or gates.
 pub struct Nesting {
     pub name: &'static str,
     pub places: Vec<Place>,
-    /// Whether `%2F` is let through somewhere.
+    /// Whether some group accepts `%2F`.
     pub encoded_slashes: bool,
-    /// Whether what is not in a protected group by its exact bytes may be public.
+    /// Whether a path that is in no protected group by its exact bytes may be public.
     pub shadowing: bool,
     service: BoxCloneSyncService<Request, Response, Infallible>,
     secrets: Vec<(Credential, HeaderValue)>,
@@ -77,7 +77,7 @@ pub struct Nesting {
 }
 
 impl Nesting {
-    /// Sends one request; answers its status, and which handlers ran.
+    /// Sends one request and returns its status and the handlers that ran.
     pub async fn send(&self, method: &Method, uri: &Uri, credential: Credential) -> (StatusCode, Vec<Run>) {
         let mut request = Request::new(Body::empty());
         *request.method_mut() = method.clone();
@@ -108,12 +108,12 @@ fn record(route: &'static str, class: Class, guarded: bool) -> MethodRouter {
     })
 }
 
-/// A handler on a route that requires nothing: only the gate stands before it.
+/// A handler on a route without a requirement: only the gate protects it.
 fn bare(route: &'static str, class: Class) -> MethodRouter {
     record(route, class, false)
 }
 
-/// What every nested router has: some of its paths look like those of another group.
+/// The routes of every nested router: some of their paths look like those of another group.
 fn inner(class: Class) -> Router {
     routes(class).fallback_service(bare("(fallback)", class))
 }
@@ -130,7 +130,7 @@ const USUAL: [Place; 3] = [
     Place { path: "/public", exact: None, class: Class::Public },
 ];
 
-/// A nesting in the making.
+/// Builds a nesting.
 struct Plan {
     name: &'static str,
     places: Vec<Place>,
@@ -211,7 +211,7 @@ fn nested(gate: impl Fn(Router) -> Router) -> Router {
         .nest("/public", gate(inner(Class::Public)))
 }
 
-/// All of them.
+/// Returns all nestings.
 pub async fn all() -> Vec<Nesting> {
     use Class::{Admin, AsSent, Content, Public, Session};
     let layered = |world: &World, router: Router| router.layer(world.keyward.layer());

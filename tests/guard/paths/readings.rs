@@ -1,18 +1,18 @@
-//! What a run must look like to be no bypass. Nothing of the gate's own reading of paths is used here.
+//! Decides whether a run is a bypass, without the gate's own path parser.
 
 use super::nestings::{Credential, Nesting, Run};
 use http::{Method, StatusCode};
 use keyward::Kind;
 use std::collections::BTreeSet;
 
-/// For whom a route is.
+/// The callers that a route is meant for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Class {
     Admin,
     Content,
     Session,
     Public,
-    /// One route for paths of several groups: for whom the path as it was sent is.
+    /// A route for paths of several groups: the path as sent decides.
     AsSent,
 }
 
@@ -24,7 +24,7 @@ pub struct Place {
     pub class: Class,
 }
 
-/// Whether nothing got past the gate: otherwise what did, in words.
+/// Returns an explanation if a run bypassed the gate.
 pub fn judge(
     nesting: &Nesting,
     method: &Method,
@@ -61,7 +61,7 @@ pub fn judge(
         }
         for reading in readings(path, !nesting.shadowing) {
             let other = resolve(Class::AsSent, nesting, method, &reading);
-            // Who asks less of the caller than was asked lets nobody in by that.
+            // A route that requires less than the gate did admits no other caller.
             if other.is_some_and(|other| other != class && other != Class::Public) {
                 return complain(&format!("somebody else reads {reading:?}, which is for {other:?}"));
             }
@@ -80,7 +80,7 @@ fn fits(class: Class, caller: Option<Option<Kind>>) -> bool {
     }
 }
 
-/// For whom a path is, by its segments: an exact place first, then the one with the most segments.
+/// Returns the class of a path by its segments: an exact match first, then the prefix with the most segments.
 fn resolve(class: Class, nesting: &Nesting, method: &Method, path: &str) -> Option<Class> {
     if class != Class::AsSent {
         return Some(class);
@@ -100,25 +100,25 @@ fn resolve(class: Class, nesting: &Nesting, method: &Method, path: &str) -> Opti
     nesting.places.iter().filter(covers).max_by_key(depth).map(|place| place.class)
 }
 
-/// Segments of letters and digits.
+/// Whether a path has segments of letters and digits only.
 fn is_plain(path: &str) -> bool {
     let plain = |segment: &str| !segment.is_empty() && segment.bytes().all(|b| b.is_ascii_alphanumeric());
     path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(plain))
 }
 
-/// Whether a parameter, decoded as it is, names nothing but what is below where it stands.
+/// Whether a decoded parameter names only paths below its own position.
 fn is_sound(value: &str, slashes: bool) -> bool {
     let control = value.bytes().any(|b| b < 0x20 || b == 0x7f);
     let dots = value.split(['/', '\\']).any(|segment| matches!(segment.split(';').next(), Some("." | "..")));
     let doubled = value.contains("//");
-    // Only a wildcard has slashes of its own, and it begins below where it stands.
+    // Only a wildcard contains slashes, and it begins below its position.
     let rooted = value.starts_with('/') && !slashes;
     !control && !dots && !doubled && !rooted && !value.contains('\\')
 }
 
-/// What other programs may take a path for: some decode once or more often, some merge slashes, take `\` for `/`, cut
-/// parameters off segments, or walk up at dots, in any order. `liberally`: also what has no meaning in a path but for them; a public
-/// group that shadows is for exact bytes, and who says so was told.
+/// Returns the paths that other programs may read: they decode once or repeatedly, merge slashes, take `\` for `/`, cut parameters
+/// off segments, or resolve dots, in any order. `liberally` adds readings that have no meaning in a path; a public group that
+/// shadows another one matches exact bytes only, as documented.
 fn readings(path: &str, liberally: bool) -> BTreeSet<String> {
     let mut all = BTreeSet::from([path.to_owned()]);
     for _ in 0..3 {

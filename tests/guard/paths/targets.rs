@@ -1,10 +1,10 @@
-//! Request targets as nobody sends them who means well.
+//! Hostile request targets.
 
 use http::Method;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-/// Names that mean something somewhere, and names that almost do.
+/// Names that some route uses, and names that almost match them.
 const NAMES: [&str; 30] = [
     "admin",
     "admin",
@@ -38,7 +38,7 @@ const NAMES: [&str; 30] = [
     "caf\u{e9}",
 ];
 
-/// Segments that are none, or that somebody reads as others.
+/// Segments that are empty, or that some parsers read as others.
 const ODD: [&str; 36] = [
     "",
     "",
@@ -78,7 +78,7 @@ const ODD: [&str; 36] = [
     "%25",
 ];
 
-/// Paths that some route has.
+/// Paths of routes.
 const GOOD: [&str; 28] = [
     "/admin",
     "/admin/",
@@ -110,7 +110,7 @@ const GOOD: [&str; 28] = [
     "/files/a/z/b/c",
 ];
 
-/// What is sent after the method: bytes, which need be no target at all.
+/// The bytes after the method; they need not be a valid target.
 pub fn target() -> impl Strategy<Value = Vec<u8>> {
     let form = prop_oneof![
         40 => Just(("", "")),
@@ -133,7 +133,7 @@ pub fn target() -> impl Strategy<Value = Vec<u8>> {
     (form, whole).prop_map(|((before, after), path)| [before.as_bytes(), &path, after.as_bytes()].concat())
 }
 
-/// Segment by segment.
+/// A target made of random segments.
 fn path() -> impl Strategy<Value = Vec<u8>> {
     let segment = prop_oneof![
         12 => select(&NAMES[..]).prop_map(|name| name.as_bytes().to_vec()),
@@ -161,7 +161,7 @@ fn path() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// A path that some route has, a little changed.
+/// The path of a route with small changes.
 fn changed() -> impl Strategy<Value = Vec<u8>> {
     let change = (0..9_usize, any::<prop::sample::Index>(), any::<u8>(), select(&ODD[..]));
     let good = select(&GOOD[..]);

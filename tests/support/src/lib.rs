@@ -15,7 +15,7 @@ pub mod process;
 
 use std::path::PathBuf;
 
-/// Set to 1 where tests must fail, rather than be skipped, if PostgreSQL or a pooler is missing.
+/// The environment variable that is 1 where missing programs must fail tests instead of skipping them.
 const REQUIRED: &str = "KEYWARD_REQUIRE_POSTGRES";
 
 /// Prints that tests are skipped, and why.
@@ -28,7 +28,7 @@ pub fn skip(tests: &str, reason: &str) {
     eprintln!("SKIPPED: {tests}. {reason}");
 }
 
-/// The path of a built example of keyward.
+/// Returns the path of a built example of keyward.
 ///
 /// `cargo test` builds the examples; `cargo test --test NAME` alone does not.
 ///

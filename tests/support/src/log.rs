@@ -1,4 +1,4 @@
-//! The log of one test.
+//! Captures the log of one test.
 
 use std::io::Write;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -9,11 +9,11 @@ use tracing_subscriber::fmt::MakeWriter;
 #[derive(Clone, Default)]
 pub struct Log(Arc<Mutex<Vec<u8>>>);
 
-/// Where there is but one subscriber, tracing asks the thread that comes by a line first whether anybody listens to it, and
-/// another test's thread would say: nobody. Where there are two, it asks both.
+/// A second subscriber. With only one, tracing caches the interest of the thread that reaches a line first, and the thread of another
+/// test has none. With two, tracing asks both.
 static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::default()));
 
-/// Everything that this thread logs from now on, until the guard is dropped.
+/// Captures everything that this thread logs until the guard is dropped.
 pub fn capture() -> (Log, DefaultGuard) {
     LazyLock::force(&SECOND);
     let log = Log::default();
@@ -22,12 +22,12 @@ pub fn capture() -> (Log, DefaultGuard) {
 }
 
 impl Log {
-    /// What was logged so far.
+    /// Returns the log so far.
     pub fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 
-    /// How many lines say this.
+    /// Returns the number of lines that contain these words.
     pub fn lines_with(&self, words: &str) -> usize {
         self.text().lines().filter(|line| line.contains(words)).count()
     }

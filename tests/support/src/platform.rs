@@ -28,11 +28,11 @@ pub fn platform_on(database: &str) -> Command {
     command
 }
 
-/// A running platform. It ends with this value.
+/// A running platform. It is killed when this is dropped.
 pub struct Server {
     child: Child,
     address: SocketAddr,
-    /// What it said before it could answer.
+    /// The lines that it printed before it listened.
     pub said: Vec<String>,
 }
 
@@ -44,7 +44,7 @@ impl Server {
         std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
         let mut said = Vec::new();
         let address = loop {
-            let line = lines.recv_timeout(PATIENCE).expect("the platform says that it listens");
+            let line = lines.recv_timeout(PATIENCE).expect("the platform prints that it listens");
             match line.strip_prefix("listening on http://") {
                 Some(address) => break address.parse().unwrap(),
                 None => said.push(line),
@@ -61,23 +61,23 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    /// Its errors and its log, if they were piped.
+    /// Takes its standard error, if that was piped.
     pub fn take_stderr(&mut self) -> ChildStderr {
         self.child.stderr.take().unwrap()
     }
 
-    /// The process.
+    /// Returns its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// The secret that it printed under this name.
+    /// Returns the secret that it printed under this name.
     pub fn secret(&self, name: &str) -> &str {
         let find = |line: &'_ String| line.split_once('=').is_some_and(|(n, _)| n == name);
         self.said.iter().find(|line| find(line)).unwrap().split_once('=').unwrap().1
     }
 
-    /// Tells it to stop, and waits until it has.
+    /// Stops it with SIGTERM and returns its exit code.
     #[cfg(unix)]
     pub fn stop(mut self) -> Option<i32> {
         let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
@@ -93,13 +93,13 @@ impl Server {
         self.send(method, path, &[&bearer(secret), "Content-Type: application/json"], body)
     }
 
-    /// Sends a request with this path and these header lines as they are.
+    /// Sends a request with this path and these header lines unchanged.
     pub fn send(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
         send(self.address, method, path, headers, body)
     }
 }
 
-/// The same to whatever listens at this address.
+/// Sends a request to any server, with the path and the header lines unchanged.
 pub fn send(address: SocketAddr, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
     let mut request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
     for header in headers {
@@ -132,9 +132,9 @@ pub fn bearer(secret: &str) -> String {
 pub struct Answer {
     line: String,
     pub status: u16,
-    /// Status line and headers, in lower case.
+    /// The status line and the headers in lower case.
     pub head: String,
-    /// The same as it came.
+    /// The same, unchanged.
     raw_head: String,
     pub text: String,
 }
@@ -146,7 +146,7 @@ impl Answer {
         self
     }
 
-    /// The value of a header, as it came.
+    /// Returns the value of a header unchanged.
     #[track_caller]
     pub fn raw(&self, name: &str) -> String {
         let named = |line: &&str| line.split_once(':').is_some_and(|(n, _)| n.eq_ignore_ascii_case(name));
@@ -154,21 +154,21 @@ impl Answer {
         line[name.len() + 1..].trim().to_owned()
     }
 
-    /// What stands at this path of the body: `/data/title`.
+    /// Returns the value at a JSON pointer into the body, such as `/data/title`.
     #[track_caller]
     pub fn at(&self, pointer: &str) -> Value {
         let body: Value = serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{}: {e}", self.text));
         body.pointer(pointer).cloned().unwrap_or_else(|| panic!("{} has no {pointer}: {body}", self.line))
     }
 
-    /// This member of every row of an admin list; null where it does not show.
+    /// Returns one member of every row of an admin list; null where it is missing.
     #[track_caller]
     pub fn column(&self, member: &str) -> Vec<Value> {
         let rows = self.at("/results");
         rows.as_array().unwrap().iter().map(|row| row.get(member).cloned().unwrap_or_default()).collect()
     }
 
-    /// The path of the only problem that it names.
+    /// Returns the path of the only error in the body.
     #[track_caller]
     pub fn problem(&self) -> String {
         assert_eq!(self.at("/error/name"), "ValidationError");

@@ -1,4 +1,4 @@
-//! A PgBouncer for tests.
+//! PgBouncer for tests.
 
 use crate::postgres::{shared_server, unprivileged, write_private};
 use crate::process::{free_port, wait_until};
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-/// A PgBouncer in front of the server of this test program.
+/// A PgBouncer in front of the shared server.
 pub struct Pooler {
     program: PathBuf,
     directory: tempfile::TempDir,
@@ -16,7 +16,7 @@ pub struct Pooler {
 }
 
 impl Pooler {
-    /// One that gives sessions for so long, each time another one; none if there is no PgBouncer on this machine, which is said.
+    /// Starts a pooler in this mode that gives sessions in turn. `None`, with a message, if this machine has no PgBouncer.
     pub fn start(mode: &str) -> Option<Self> {
         Self::start_with(mode, true)
     }
@@ -35,7 +35,7 @@ impl Pooler {
         let port = free_port().unwrap();
         let (users, settings) = (directory.path().join("users"), directory.path().join("settings"));
         write_private(&users, "\"keyward\" \"\"\n").unwrap();
-        // At least three sessions of each database: in turn, it is never the same one by chance.
+        // At least three sessions per database: in turn, two transactions never share a session by chance.
         let text = format!(
             "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\n\
              unix_socket_dir=\nauth_type=trust\nauth_file={}\npool_mode={mode}\nmax_client_conn=1000\n\
@@ -66,7 +66,7 @@ impl Pooler {
         }
     }
 
-    /// The address of a database through it.
+    /// Returns the address of a database through this pooler.
     pub fn url(&self, database: &str) -> String {
         database.replacen(&format!(":{}", port_of(database)), &format!(":{}", self.port), 1)
     }
@@ -78,7 +78,7 @@ impl Drop for Pooler {
     }
 }
 
-/// The port of an address that has one.
+/// Returns the port of an address that has one.
 fn port_of(url: &str) -> &str {
     url.rsplit('@').next().and_then(|rest| rest.split('/').next()?.rsplit(':').next()).unwrap()
 }

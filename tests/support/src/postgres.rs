@@ -43,7 +43,7 @@ pub async fn create_database() -> Option<String> {
 #[derive(Debug)]
 pub struct Server {
     url: String,
-    /// If it was started here.
+    /// Set if the server was started here.
     home: Option<Home>,
 }
 
@@ -52,12 +52,12 @@ struct Home {
     programs: PathBuf,
     directory: PathBuf,
     options: String,
-    /// Waits for the end of its input, which is the end of this program, and then stops the server.
+    /// A process that waits for the end of its input, which is the end of this program, and then stops the server.
     _warden: Child,
 }
 
 impl Server {
-    /// The server that the environment names, or a new one; an explanation if there is neither.
+    /// Returns the server that the environment names, or starts one.
     pub fn find_or_start() -> Result<Self, String> {
         if let Ok(url) = std::env::var(VARIABLE) {
             return Ok(Self { url, home: None });
@@ -65,12 +65,12 @@ impl Server {
         Self::start(&[])
     }
 
-    /// A new one, with these settings besides.
+    /// Starts a server with additional settings.
     pub fn start(settings: &[&str]) -> Result<Self, String> {
         Self::start_with(settings, &[])
     }
 
-    /// A new one whose disk has no more than this many megabytes: in memory, and for root only.
+    /// Starts a server on a disk of this many megabytes, which is in memory. Needs root.
     pub fn start_on_small_disk(megabytes: u32, settings: &[&str]) -> Result<Self, String> {
         let directory = directory()?;
         let mut mount = Command::new("mount");
@@ -83,7 +83,7 @@ impl Server {
         Self::start_in(directory, settings, &[])
     }
 
-    /// The same, with these files among its data, which nobody else may read: certificates, say.
+    /// Starts a server with additional files in its data directory, readable by the server only, such as certificates.
     pub fn start_with(settings: &[&str], files: &[(&str, &str)]) -> Result<Self, String> {
         Self::start_in(directory()?, settings, files)
     }
@@ -100,7 +100,7 @@ impl Server {
         Self::launch(programs, directory, settings)
     }
 
-    /// A replica that follows this one, with these settings besides.
+    /// Starts a replica that follows this server, with additional settings.
     pub fn replica(&self, settings: &[&str]) -> Result<Self, String> {
         let programs = find_programs()?;
         let directory = directory()?;
@@ -126,7 +126,7 @@ impl Server {
             .map(|word| word.to_string_lossy().into_owned())
             .collect::<Vec<_>>()
             .join(" ");
-        // A stopped server (SIGSTOP) does not hear that it is to end, so it is woken first.
+        // A server stopped by SIGSTOP does not react to a shutdown, so it is continued first.
         let script = format!(
             "cat >/dev/null; kill -CONT $(head -n 1 {gone}/data/postmaster.pid); \
              {stop} stop -m immediate -D {gone}/data; umount -l {gone} 2>/dev/null; rm -rf {gone}"
@@ -138,7 +138,7 @@ impl Server {
         Ok(Self { url, home: Some(Home { programs, directory, options, _warden: warden }) })
     }
 
-    /// Ends it as a power cut would.
+    /// Ends the server as a power cut would.
     pub fn halt(&self) -> Result<(), String> {
         let home = self.home()?;
         run(unprivileged(&home.programs.join("pg_ctl"))
@@ -146,35 +146,35 @@ impl Server {
             .arg(home.directory.join("data")))
     }
 
-    /// Starts it again where it was.
+    /// Starts the server again on the same data.
     pub fn start_again(&self) -> Result<(), String> {
         let home = self.home()?;
         start(&home.programs, &home.directory, &home.options)
     }
 
     fn home(&self) -> Result<&Home, String> {
-        self.home.as_ref().ok_or_else(|| "somebody else's server is left alone".into())
+        self.home.as_ref().ok_or_else(|| "the server was not started here: it is not stopped".into())
     }
 
-    /// The address of its first database.
+    /// Returns the address of its first database.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The address of another database on it.
+    /// Returns the address of another database on this server.
     pub fn url_of(&self, database: &str) -> String {
         let (head, query) = self.url.split_once('?').map_or((&*self.url, None), |(head, query)| (head, Some(query)));
         let host = head.rsplit_once('/').map_or(head, |(host, _)| host);
         query.map_or_else(|| format!("{host}/{database}"), |query| format!("{host}/{database}?{query}"))
     }
 
-    /// Its first process, if it was started here.
+    /// Returns the id of its first process, if the server was started here.
     pub fn pid(&self) -> Option<u32> {
         let file = std::fs::read_to_string(self.directory()?.join("data/postmaster.pid")).ok()?;
         file.lines().next()?.parse().ok()
     }
 
-    /// Where its files are, if it was started here.
+    /// Returns its directory, if the server was started here.
     pub fn directory(&self) -> Option<&Path> {
         self.home.as_ref().map(|home| &*home.directory)
     }
@@ -186,7 +186,7 @@ fn start(programs: &Path, directory: &Path, options: &str) -> Result<(), String>
     run(start.arg("-l").arg(directory.join("log")).arg("-o").arg(options))
 }
 
-/// Where PostgreSQL's own programs are: in PATH, or where Debian puts the newest.
+/// Returns the directory of PostgreSQL's programs: one in PATH, or the newest of Debian's.
 pub fn find_programs() -> Result<PathBuf, String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().filter_map(Result::ok);
@@ -198,26 +198,26 @@ pub fn find_programs() -> Result<PathBuf, String> {
         .ok_or_else(|| "PostgreSQL's initdb is neither in PATH nor in /usr/lib/postgresql".to_owned())
 }
 
-/// A new directory, for one server.
+/// Creates a directory for one server.
 fn directory() -> Result<PathBuf, String> {
     let directory = tempfile::Builder::new().prefix("keyward-postgres-").tempdir().map_err(text)?.keep();
     give(&directory)?;
     Ok(directory)
 }
 
-/// Writes a file that the server alone may read.
+/// Writes a file that only the server may read.
 pub fn write_private(path: &Path, content: &str) -> Result<(), String> {
     std::fs::write(path, content).map_err(text)?;
     run(Command::new("chmod").arg("600").arg(path))?;
     give(path)
 }
 
-/// PostgreSQL does not run as root. Then somebody else has to own its files.
+/// Gives a file to the user of the server: PostgreSQL does not run as root.
 fn give(path: &Path) -> Result<(), String> {
     if is_root() { run(Command::new("chown").arg("postgres").arg(path)) } else { Ok(()) }
 }
 
-/// A program, run by somebody who is not root.
+/// Returns a command that runs a program as a user who is not root.
 pub fn unprivileged(program: &Path) -> Command {
     if !is_root() {
         return Command::new(program);
@@ -232,7 +232,7 @@ fn is_root() -> bool {
 }
 
 fn run(command: &mut Command) -> Result<(), String> {
-    // pg_ctl leaves its output open to the server: read from a file's end, not to the end of a pipe.
+    // pg_ctl passes its output on to the server, so a pipe would not end: use a file.
     let said = tempfile::NamedTempFile::new().map_err(text)?;
     let (out, err) = (said.reopen().map_err(text)?, said.reopen().map_err(text)?);
     let status = command.current_dir("/").stdin(Stdio::null()).stdout(out).stderr(err).status();

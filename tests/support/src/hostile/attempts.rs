@@ -5,7 +5,7 @@ use super::framing::{self, End};
 use super::wire::Wire;
 use std::net::SocketAddr;
 
-/// Sends each case on a connection of its own.
+/// Sends each case on its own connection and asserts that its status is one of those accepted.
 pub fn try_all(address: SocketAddr, strong: &str) {
     let mut wrong = Vec::new();
     for case in cases::all(strong) {
@@ -20,15 +20,15 @@ pub fn try_all(address: SocketAddr, strong: &str) {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// A request whose end is asked for: its first line, whose it is, and what is answered where its end is clear.
+/// A request whose end is ambiguous: its first line, whether it has a credential, and its status if its end is clear.
 pub struct Outer {
     pub line: &'static str,
     pub known: bool,
     pub answered: u16,
 }
 
-/// Of two requests that come at once the second is answered as what it is, or not at all. Answers how often a second one
-/// came in.
+/// Sends two requests at once and asserts that the second is judged as the request it is, or not answered. Returns how often a
+/// second request was accepted.
 pub fn try_framings(address: SocketAddr, strong: &str, outers: &[Outer]) -> u32 {
     let (mut wrong, mut came_in) = (Vec::new(), 0);
     for (outer, known) in outers.iter().flat_map(|outer| [(outer, true), (outer, false)]) {
@@ -45,10 +45,10 @@ pub fn try_framings(address: SocketAddr, strong: &str, outers: &[Outer]) -> u32 
             let statuses: Vec<u16> = wire.answers().iter().map(|a| a.status).filter(|status| *status != 100).collect();
             let as_it_should = match (case.end, &statuses[..]) {
                 (End::BeforeTheNext, [first, next]) => *first == answered && *next == if known { 200 } else { 401 },
-                // Who is refused is not heard to the end.
+                // The body of a rejected request is not read to its end.
                 (End::AfterTheNext, [first]) => *first == answered && answered == 401,
                 (End::AfterTheNext, [first, last]) => *first == answered && *last == 404,
-                // What is wrong with it may come after its answer.
+                // The invalid part may come after the response.
                 (End::Nowhere, [only]) => [answered, 400].contains(only),
                 (End::Nowhere, []) => true,
                 _ => false,

@@ -1,21 +1,21 @@
-//! What is sent to both servers, and what may come back. Nothing here has a valid credential, unless it says so.
+//! Hostile requests and the statuses that may answer them. None has a valid credential, unless its name says so.
 
-/// Bytes for a new connection.
+/// A request in bytes, for a new connection.
 pub struct Case {
     pub name: &'static str,
     pub bytes: Vec<u8>,
-    /// The statuses that its answers may have; 0 where the connection may be closed without one.
+    /// The accepted statuses; 0 if the connection may be closed without a response.
     pub allowed: &'static [u16],
 }
 
-/// Refused as nobody.
-const NOBODY: &[u16] = &[401];
-/// Refused as nobody, or as no HTTP.
-const NOBODY_OR_BAD: &[u16] = &[400, 401];
-/// No HTTP, and so no answer but 400, if one.
+/// Rejected without a valid credential.
+const UNAUTHORIZED: &[u16] = &[401];
+/// Rejected without a valid credential, or as invalid HTTP.
+const UNAUTHORIZED_OR_BAD: &[u16] = &[400, 401];
+/// Invalid HTTP: 400 or no response.
 const BAD: &[u16] = &[0, 400];
 
-/// `get(line, headers)`: the last request of a connection.
+/// Returns a request that is the last of its connection.
 fn last(line: &str, headers: &str) -> Vec<u8> {
     format!("{line}\r\nHost: platform\r\nConnection: close\r\n{headers}\r\n").into_bytes()
 }
@@ -28,15 +28,15 @@ pub fn all(strong: &str) -> Vec<Case> {
     let raw = |text: &str| text.as_bytes().to_vec();
     let bearer = format!("Authorization: Bearer {strong}\r\n");
 
-    case("nothing", get(""), NOBODY);
-    case("two headers", get(&bearer.repeat(2)), NOBODY);
-    case("two headers, one of another scheme", get(&format!("{bearer}Authorization: Basic eDp5\r\n")), NOBODY);
-    case("two headers, one empty", get(&format!("Authorization:\r\n{bearer}")), NOBODY);
-    case("two in one line", get(&format!("Authorization: Bearer {strong}, Bearer {strong}\r\n")), NOBODY);
-    case("a folded header", get(&format!("Authorization: Bearer\r\n {strong}\r\n")), NOBODY_OR_BAD);
-    case("folded by a tab", get(&format!("X: y\r\n\tAuthorization: Bearer {strong}\r\n")), NOBODY_OR_BAD);
-    case("a space before the colon", get(&format!("Authorization : Bearer {strong}\r\n")), NOBODY_OR_BAD);
-    case("a tab for a space", get(&format!("Authorization: Bearer\t{strong}\r\n")), NOBODY);
+    case("nothing", get(""), UNAUTHORIZED);
+    case("two headers", get(&bearer.repeat(2)), UNAUTHORIZED);
+    case("two headers, one of another scheme", get(&format!("{bearer}Authorization: Basic eDp5\r\n")), UNAUTHORIZED);
+    case("two headers, one empty", get(&format!("Authorization:\r\n{bearer}")), UNAUTHORIZED);
+    case("two in one line", get(&format!("Authorization: Bearer {strong}, Bearer {strong}\r\n")), UNAUTHORIZED);
+    case("a folded header", get(&format!("Authorization: Bearer\r\n {strong}\r\n")), UNAUTHORIZED_OR_BAD);
+    case("folded by a tab", get(&format!("X: y\r\n\tAuthorization: Bearer {strong}\r\n")), UNAUTHORIZED_OR_BAD);
+    case("a space before the colon", get(&format!("Authorization : Bearer {strong}\r\n")), UNAUTHORIZED_OR_BAD);
+    case("a tab for a space", get(&format!("Authorization: Bearer\t{strong}\r\n")), UNAUTHORIZED);
     case("a NUL in the secret", get(&format!("Authorization: Bearer {strong}\0\r\n")), BAD);
     case("a CR in the secret", get(&format!("Authorization: Bearer {strong}\rx\r\n")), BAD);
     case(
@@ -44,66 +44,66 @@ pub fn all(strong: &str) -> Vec<Case> {
         [b"GET /admin/ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer \xff\xfe\r\n\r\n"
             .as_slice()]
         .concat(),
-        NOBODY,
+        UNAUTHORIZED,
     );
     case(
         "half of the secret folded",
         get(&format!("Authorization: Bearer {}\r\n {}\r\n", &strong[..9], &strong[9..])),
         BAD,
     );
-    case("the scheme twice", get(&format!("Authorization: Bearer Bearer {strong}\r\n")), NOBODY);
-    case("a list of schemes", get(&format!("Authorization: Bearer, Bearer {strong}\r\n")), NOBODY);
-    case("the end of a list", get(&format!("Authorization: Bearer {strong},\r\n")), NOBODY);
-    case("with a parameter", get(&format!("Authorization: Bearer realm=\"x\", {strong}\r\n")), NOBODY);
-    case("in quotes", get(&format!("Authorization: Bearer \"{strong}\"\r\n")), NOBODY);
-    case("padded", get(&format!("Authorization: Bearer {strong}==\r\n")), NOBODY);
-    case("after another scheme", get(&format!("Authorization: Token {strong}\r\n")), NOBODY);
-    case("after a semicolon", get(&format!("Authorization: Bearer; {strong}\r\n")), NOBODY);
+    case("the scheme twice", get(&format!("Authorization: Bearer Bearer {strong}\r\n")), UNAUTHORIZED);
+    case("a list of schemes", get(&format!("Authorization: Bearer, Bearer {strong}\r\n")), UNAUTHORIZED);
+    case("the end of a list", get(&format!("Authorization: Bearer {strong},\r\n")), UNAUTHORIZED);
+    case("with a parameter", get(&format!("Authorization: Bearer realm=\"x\", {strong}\r\n")), UNAUTHORIZED);
+    case("in quotes", get(&format!("Authorization: Bearer \"{strong}\"\r\n")), UNAUTHORIZED);
+    case("padded", get(&format!("Authorization: Bearer {strong}==\r\n")), UNAUTHORIZED);
+    case("after another scheme", get(&format!("Authorization: Token {strong}\r\n")), UNAUTHORIZED);
+    case("after a semicolon", get(&format!("Authorization: Bearer; {strong}\r\n")), UNAUTHORIZED);
     case("a vertical tab before the colon", get(&format!("Authorization\x0b: Bearer {strong}\r\n")), BAD);
     case("a NUL in the name", get(&format!("Authorization\0: Bearer {strong}\r\n")), BAD);
     case("a name that looks alike", get(&format!("Authoriz\u{430}tion: Bearer {strong}\r\n")), BAD);
-    case("a name with an underscore", get(&format!("_Authorization: Bearer {strong}\r\n")), NOBODY);
-    case("in a cookie", get(&format!("Cookie: keyward={strong}; __Host-keyward={strong}\r\n")), NOBODY);
-    case("in the query", line(&format!("GET /admin/ping?access_token={strong} HTTP/1.1")), NOBODY);
-    case("in the authority", line(&format!("GET http://{strong}@platform/admin/ping HTTP/1.1")), NOBODY_OR_BAD);
+    case("a name with an underscore", get(&format!("_Authorization: Bearer {strong}\r\n")), UNAUTHORIZED);
+    case("in a cookie", get(&format!("Cookie: keyward={strong}; __Host-keyward={strong}\r\n")), UNAUTHORIZED);
+    case("in the query", line(&format!("GET /admin/ping?access_token={strong} HTTP/1.1")), UNAUTHORIZED);
+    case("in the authority", line(&format!("GET http://{strong}@platform/admin/ping HTTP/1.1")), UNAUTHORIZED_OR_BAD);
     case(
         "in another header",
         get(&format!("Proxy-Authorization: Bearer {strong}\r\nX-Authorization: Bearer {strong}\r\n")),
-        NOBODY,
+        UNAUTHORIZED,
     );
-    case("hidden from proxies", get("Connection: close, Authorization\r\n"), NOBODY);
+    case("hidden from proxies", get("Connection: close, Authorization\r\n"), UNAUTHORIZED);
     case(
         "who a proxy says it is",
         get("X-Remote-User: root\r\nRemote-User: root\r\nX-Forwarded-User: root\r\nX-User-Id: 1\r\n"),
-        NOBODY,
+        UNAUTHORIZED,
     );
     case(
         "from where a proxy says",
         get("X-Forwarded-For: 127.0.0.1\r\nX-Real-IP: 127.0.0.1\r\nForwarded: for=127.0.0.1\r\nVia: 1.1 x\r\n"),
-        NOBODY,
+        UNAUTHORIZED,
     );
 
-    case("bare line feeds", raw("GET /admin/ping HTTP/1.1\nHost: x\nConnection: close\n\n"), NOBODY_OR_BAD);
-    case("a line feed in a header", get("X: y\nX-Original-URL: /ping\r\n"), NOBODY_OR_BAD);
+    case("bare line feeds", raw("GET /admin/ping HTTP/1.1\nHost: x\nConnection: close\n\n"), UNAUTHORIZED_OR_BAD);
+    case("a line feed in a header", get("X: y\nX-Original-URL: /ping\r\n"), UNAUTHORIZED_OR_BAD);
     case("a bare CR", raw("GET /admin/ping HTTP/1.1\rHost: x\r\r\n\r\n"), BAD);
     case(
         "lines before the line",
         raw("\r\n\r\nGET /admin/ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
-        NOBODY_OR_BAD,
+        UNAUTHORIZED_OR_BAD,
     );
     case(
         "a space before a header",
         raw("GET /admin/ping HTTP/1.1\r\n X: y\r\nHost: x\r\nConnection: close\r\n\r\n"),
-        NOBODY_OR_BAD,
+        UNAUTHORIZED_OR_BAD,
     );
     case("a header without a name", get(": x\r\n"), BAD);
     case("no colon", get("X\r\n"), BAD);
     case("a space in a name", get("X Y: z\r\n"), BAD);
     case("a NUL in a header", get("X: a\0b\r\n"), BAD);
     case("a control byte in a header", get("X: a\x01b\r\n"), BAD);
-    case("two hosts", get("Host: ping\r\n"), NOBODY_OR_BAD);
-    case("no host", raw("GET /admin/ping HTTP/1.1\r\nConnection: close\r\n\r\n"), NOBODY_OR_BAD);
-    case("HTTP/1.0", raw("GET /admin/ping HTTP/1.0\r\n\r\n"), NOBODY);
+    case("two hosts", get("Host: ping\r\n"), UNAUTHORIZED_OR_BAD);
+    case("no host", raw("GET /admin/ping HTTP/1.1\r\nConnection: close\r\n\r\n"), UNAUTHORIZED_OR_BAD);
+    case("HTTP/1.0", raw("GET /admin/ping HTTP/1.0\r\n\r\n"), UNAUTHORIZED);
     case("HTTP/0.9", raw("GET /admin/ping\r\n\r\n"), BAD);
     case("HTTP/9.9", line("GET /admin/ping HTTP/9.9"), &[0, 400, 505]);
     case("HTTP/1.2", line("GET /admin/ping HTTP/1.2"), BAD);
@@ -116,11 +116,11 @@ pub fn all(strong: &str) -> Vec<Case> {
     case("no method", line(" /admin/ping HTTP/1.1"), BAD);
     case("TLS", b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03\r\n\r\n".to_vec(), BAD);
 
-    case("the same in absolute form", line("GET http://platform/admin/ping HTTP/1.1"), NOBODY);
-    case("absolute, another host", line("GET http://ping/admin/ping HTTP/1.1"), NOBODY);
+    case("the same in absolute form", line("GET http://platform/admin/ping HTTP/1.1"), UNAUTHORIZED);
+    case("absolute, another host", line("GET http://ping/admin/ping HTTP/1.1"), UNAUTHORIZED);
     case("absolute, a host that looks like a path", line("GET http://ping/ping@/admin/ping HTTP/1.1"), &[400, 404]);
     case("absolute with dots", line("GET http://platform/ping/../admin/ping HTTP/1.1"), &[400]);
-    case("absolute with a scheme of its own", line("GET file:///admin/ping HTTP/1.1"), NOBODY_OR_BAD);
+    case("absolute with a scheme of its own", line("GET file:///admin/ping HTTP/1.1"), UNAUTHORIZED_OR_BAD);
     case("absolute, no host", line("GET http:///admin/ping HTTP/1.1"), BAD);
     case("absolute, one slash", line("GET http:/admin/ping HTTP/1.1"), BAD);
     case("absolute, the path in the query", line("GET http://x?/admin/ping HTTP/1.1"), &[404]);
@@ -128,7 +128,7 @@ pub fn all(strong: &str) -> Vec<Case> {
     case("a query alone", line("GET ?/admin/ping HTTP/1.1"), &[400, 404]);
     case("authority form", line("GET platform:80 HTTP/1.1"), &[400, 404]);
     case("CONNECT", line("CONNECT platform:80 HTTP/1.1"), &[400, 404]);
-    case("CONNECT with a path", line("CONNECT /admin/ping HTTP/1.1"), NOBODY_OR_BAD);
+    case("CONNECT with a path", line("CONNECT /admin/ping HTTP/1.1"), UNAUTHORIZED_OR_BAD);
     case("an asterisk", line("OPTIONS * HTTP/1.1"), &[400, 404]);
     case("an asterisk for another method", line("GET * HTTP/1.1"), &[400, 404]);
     case("no slash", line("GET admin/ping HTTP/1.1"), &[400, 404]);
@@ -139,13 +139,13 @@ pub fn all(strong: &str) -> Vec<Case> {
     case("a backslash", line("GET /ping\\..\\admin/ping HTTP/1.1"), &[400]);
     case("an empty segment", line("GET //admin/ping HTTP/1.1"), &[400]);
     case("a fragment", line("GET /ping#/../admin/ping HTTP/1.1"), &[200, 400]);
-    case("a question mark", line("GET /admin/ping?/../../ping HTTP/1.1"), NOBODY);
+    case("a question mark", line("GET /admin/ping?/../../ping HTTP/1.1"), UNAUTHORIZED);
     case("other case", line("GET /Admin/ping HTTP/1.1"), &[404]);
     case("an encoded letter", line("GET /%61dmin/ping HTTP/1.1"), &[404]);
     case(
         "bytes in the target",
         b"GET /admin/\xff\xfe HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".to_vec(),
-        NOBODY_OR_BAD,
+        UNAUTHORIZED_OR_BAD,
     );
     case("a parameter of a segment", line("GET /admin;x/ping HTTP/1.1"), &[404]);
     case("an encoded fragment", line("GET /ping%23/../admin/ping HTTP/1.1"), &[400]);
@@ -154,45 +154,45 @@ pub fn all(strong: &str) -> Vec<Case> {
     case("a NUL in the target", line("GET /admin/ping\0 HTTP/1.1"), BAD);
 
     for method in ["HEAD", "POST", "OPTIONS", "TRACE", "PURGE", "PROPFIND", "get"] {
-        case("another method", line(&format!("{method} /admin/ping HTTP/1.1")), NOBODY_OR_BAD);
+        case("another method", line(&format!("{method} /admin/ping HTTP/1.1")), UNAUTHORIZED_OR_BAD);
     }
     let overrides = "X-HTTP-Method-Override: GET\r\nX-HTTP-Method: GET\r\nX-Method-Override: GET\r\n";
-    case("a method overridden", last("POST /admin/ping?_method=GET HTTP/1.1", overrides), NOBODY);
+    case("a method overridden", last("POST /admin/ping?_method=GET HTTP/1.1", overrides), UNAUTHORIZED);
     let login = "X-HTTP-Method-Override: POST\r\nX-HTTP-Method: POST\r\nX-Method-Override: POST\r\n";
-    case("a method overridden to the public one", last("GET /admin/login HTTP/1.1", login), NOBODY);
+    case("a method overridden to the public one", last("GET /admin/login HTTP/1.1", login), UNAUTHORIZED);
     let elsewhere = "X-Original-URL: /ping\r\nX-Rewrite-URL: /ping\r\nX-Forwarded-Uri: /ping\r\nX-Forwarded-Path: /ping\r\n\
                      X-Forwarded-Prefix: /ping\r\nX-Original-Uri: /ping\r\nX-Forwarded-Host: ping\r\nX-Forwarded-Proto: https\r\n";
-    case("a protected path called public", get(elsewhere), NOBODY);
+    case("a protected path called public", get(elsewhere), UNAUTHORIZED);
     let inside = elsewhere.replace("/ping", "/admin/ping");
     case("a public path called protected", last("GET /ping HTTP/1.1", &inside), &[200]);
 
-    // What comes behind these would come in, if it were a request.
+    // The bytes after these would be accepted if they were read as a request.
     let next = get(&bearer);
     let before = |text: &str| [text.as_bytes(), &next].concat();
     case("chunks in HTTP/1.0", before("POST /admin/ping HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), BAD);
-    case("HTTP/1.0 goes on for one request", before("GET /admin/ping HTTP/1.0\r\n\r\n"), NOBODY);
+    case("HTTP/1.0 goes on for one request", before("GET /admin/ping HTTP/1.0\r\n\r\n"), UNAUTHORIZED);
     case("half a preface of HTTP/2", before("PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n"), BAD);
     case(
         "a preface of HTTP/2 in HTTP/1",
         before("GET /admin/x HTTP/1.1\r\nHost: x\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-        NOBODY_OR_BAD,
+        UNAUTHORIZED_OR_BAD,
     );
     case(
         "HTTP/2 asked for",
         get("Connection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"),
-        NOBODY,
+        UNAUTHORIZED,
     );
     let socket = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    case("a socket asked for", get(socket), NOBODY);
+    case("a socket asked for", get(socket), UNAUTHORIZED);
     case(
         "a socket asked for with a secret as its protocol",
         get(&format!("{socket}Sec-WebSocket-Protocol: {strong}\r\n")),
-        NOBODY,
+        UNAUTHORIZED,
     );
     case(
         "a body promised",
         last("POST /admin/ping HTTP/1.1", "Expect: 100-continue\r\nContent-Length: 1000000\r\n"),
-        NOBODY,
+        UNAUTHORIZED,
     );
     case(
         "something else expected",

@@ -1,7 +1,7 @@
-//! Where one request ends and the next begins: requests whose end two readers could see in two places. Behind each comes another
-//! one that would be served, so that it is seen whether it was taken for a request.
+//! Request smuggling: requests whose end two parsers could find in two places. Each is followed by a request that would be served,
+//! which shows whether it was read as one.
 
-/// A request by its framing alone: these headers, and what comes before the next one.
+/// The framing of a request: its headers, and the bytes before the next request.
 pub struct Framing {
     pub name: &'static str,
     pub headers: String,
@@ -9,18 +9,18 @@ pub struct Framing {
     pub end: End,
 }
 
-/// Where it ends.
+/// Where the request ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End {
-    /// Before the next one, which is answered as what it is.
+    /// Before the next request, which is judged as one.
     BeforeTheNext,
-    /// After the next one, which is its body.
+    /// After the next request, which is its body.
     AfterTheNext,
-    /// Nobody can tell: nothing after it is answered.
+    /// Undefined: nothing after it is answered.
     Nowhere,
 }
 
-/// `next`: how long the next request is. `secret`: what a trailer may have with it.
+/// Returns all framings. `next` is the length of the next request, `secret` a credential for trailers.
 pub fn all(next: usize, secret: &str) -> Vec<Framing> {
     use End::{AfterTheNext, BeforeTheNext, Nowhere};
     const CHUNKED: &str = "Transfer-Encoding: chunked\r\n";
@@ -55,7 +55,7 @@ pub fn all(next: usize, secret: &str) -> Vec<Framing> {
     case("two lengths", &format!("Content-Length: 0\r\nContent-Length: {next}\r\n"), "", Nowhere);
     case("two lengths, the longer first", &format!("Content-Length: {next}\r\nContent-Length: 0\r\n"), "", Nowhere);
 
-    // Both is an error or, as here, the last request of its connection (RFC 9112 section 6.3).
+    // Both headers are an error or, as here, end the connection after the request (RFC 9112 section 6.3).
     let whole = next + NO_CHUNK.len();
     case("length and chunks that agree", &format!("Content-Length: 5\r\n{CHUNKED}"), NO_CHUNK, Nowhere);
     case("length and chunks", &format!("Content-Length: {whole}\r\n{CHUNKED}"), NO_CHUNK, Nowhere);
@@ -66,7 +66,7 @@ pub fn all(next: usize, secret: &str) -> Vec<Framing> {
         ("chunks in capitals", " CHUNKED", BeforeTheNext),
         ("chunks after a tab", "\tchunked", BeforeTheNext),
         ("chunks after nothing", " ,chunked", BeforeTheNext),
-        // What is chunked last ends where its chunks do, whatever was done to it before.
+        // If chunked is the last coding, the chunks decide the end.
         ("chunks after another coding", " gzip, chunked", BeforeTheNext),
         ("chunks after no coding", " identity, chunked", BeforeTheNext),
         ("chunks of chunks", " chunked, chunked", BeforeTheNext),
@@ -89,12 +89,12 @@ pub fn all(next: usize, secret: &str) -> Vec<Framing> {
     case("a space before the colon", "Transfer-Encoding : chunked\r\n", NO_CHUNK, Nowhere);
     case("chunks in a folded line", "Content-Length: 0\r\nX: y\r\n Transfer-Encoding: chunked\r\n", NO_CHUNK, Nowhere);
     case("chunks after a bare CR", "X: y\rTransfer-Encoding: chunked\r\n", NO_CHUNK, Nowhere);
-    // A line may end so (RFC 9112 section 2.2).
+    // A line may end with LF only (RFC 9112 section 2.2).
     case("chunks after a bare line feed", "X: y\nTransfer-Encoding: chunked\r\n", NO_CHUNK, BeforeTheNext);
 
     for (name, chunks, end) in [
         ("a chunk's extension", "0;x=y\r\n\r\n", BeforeTheNext),
-        // No text in quotes goes on over the end of a line.
+        // Quoted text does not continue on the next line.
         ("an extension whose quotes stay open", "0;x=\"a\r\n\r\n", BeforeTheNext),
         ("a space after a chunk's size", "0 \r\n\r\n", BeforeTheNext),
         ("a size of many zeros", "00000000000000000000000\r\n\r\n", BeforeTheNext),
@@ -120,7 +120,7 @@ pub fn all(next: usize, secret: &str) -> Vec<Framing> {
     }
     case("an extension without end", CHUNKED, &format!("0;{}\r\n\r\n", "x".repeat(70_000)), Nowhere);
     case("trailers without end", CHUNKED, &format!("0\r\n{}\r\n", "X: y\r\n".repeat(20_000)), Nowhere);
-    // And it is no credential there.
+    // A trailer is no credential.
     case("a credential in a trailer", CHUNKED, &format!("0\r\n{}\r\n", authorization(secret)), BeforeTheNext);
     framings
 }

@@ -1,4 +1,4 @@
-//! HTTP/2, frame by frame: a client that may send what no client library sends.
+//! An HTTP/2 client that sends single frames, also invalid ones that no client library sends.
 
 use super::wire::Wire;
 use std::net::SocketAddr;
@@ -13,24 +13,24 @@ const CONTINUATION: u8 = 9;
 pub const END_STREAM: u8 = 1;
 pub const END_HEADERS: u8 = 4;
 
-/// What became of a stream.
+/// The outcome of a stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fate {
     Answered(u16),
     Reset,
-    /// The connection is over.
+    /// The connection was closed.
     Gone,
 }
 
 pub struct Http2 {
     wire: Wire,
     next: u32,
-    /// Fates of streams that nobody asked for yet.
+    /// Outcomes of streams that were read ahead.
     known: Vec<(u32, Fate)>,
 }
 
 impl Http2 {
-    /// With prior knowledge, and a table for headers in which nothing is kept, so that answers can be read without one.
+    /// Connects with prior knowledge and an empty header table, so that responses can be decoded without one.
     pub fn to(address: SocketAddr) -> Self {
         let mut wire = Wire::to(address);
         wire.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
@@ -40,20 +40,20 @@ impl Http2 {
         http2
     }
 
-    /// Opens a stream with these fields in this order; answers its number.
+    /// Opens a stream with these fields in this order and returns its id.
     pub fn open(&mut self, fields: &[(&str, &str)], flags: u8) -> u32 {
         let stream = self.next;
         self.next += 2;
         self.open_as(stream, fields, flags)
     }
 
-    /// The same as this stream, whatever is its turn.
+    /// Opens a stream with this id, even if it is out of order.
     pub fn open_as(&mut self, stream: u32, fields: &[(&str, &str)], flags: u8) -> u32 {
         self.frame(HEADERS, flags, stream, &block(fields));
         stream
     }
 
-    /// A request without a body.
+    /// Sends a request without a body and returns its outcome.
     pub fn ask(&mut self, fields: &[(&str, &str)]) -> Fate {
         let stream = self.open(fields, END_HEADERS | END_STREAM);
         self.fate(stream)
@@ -67,12 +67,12 @@ impl Http2 {
         self.frame(DATA, flags, stream, bytes);
     }
 
-    /// More fields of a stream whose headers are not at their end.
+    /// Sends more fields of a header block that is not complete.
     pub fn continuation(&mut self, stream: u32, fields: &[(&str, &str)]) {
         self.frame(CONTINUATION, 0, stream, &block(fields));
     }
 
-    /// The last fields of it.
+    /// Sends the last fields of a header block.
     pub fn last_continuation(&mut self, stream: u32, fields: &[(&str, &str)]) {
         self.frame(CONTINUATION, END_HEADERS, stream, &block(fields));
     }
@@ -87,7 +87,7 @@ impl Http2 {
         self.wire.send(&[head.as_slice(), payload].concat());
     }
 
-    /// Reads on until it is known what became of a stream.
+    /// Reads until the outcome of a stream is known.
     pub fn fate(&mut self, stream: u32) -> Fate {
         loop {
             if let Some(at) = self.known.iter().position(|(s, _)| *s == stream) {
@@ -107,7 +107,7 @@ impl Http2 {
     }
 }
 
-/// Fields as RFC 7541 section 6.2.2 has them: literal, and nothing kept.
+/// Encodes fields as literals without indexing (RFC 7541 section 6.2.2).
 fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
@@ -120,7 +120,7 @@ fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     block
 }
 
-/// An integer with a prefix of 7 bits (RFC 7541 section 5.1).
+/// Encodes an integer with a prefix of 7 bits (RFC 7541 section 5.1).
 fn length(block: &mut Vec<u8>, length: usize) {
     if length < 127 {
         block.push(u8::try_from(length).unwrap());
@@ -135,7 +135,7 @@ fn length(block: &mut Vec<u8>, length: usize) {
     block.push(u8::try_from(left).unwrap());
 }
 
-/// The status, which is the first field of an answer.
+/// Decodes the status, which is the first field of a response.
 fn status(block: &[u8]) -> u16 {
     let field: Vec<u8> = block.iter().copied().skip_while(|b| b & 0xe0 == 0x20).collect();
     match field[0] {
@@ -149,7 +149,7 @@ fn status(block: &[u8]) -> u16 {
     }
 }
 
-/// The digits of a Huffman code (RFC 7541 appendix B): `0` to `2` have five bits, the others six.
+/// Decodes digits of the Huffman code (RFC 7541 appendix B): `0` to `2` have five bits, the others six.
 fn digits(coded: &[u8]) -> String {
     let bits: Vec<u8> = coded.iter().flat_map(|byte| (0..8).rev().map(move |at| byte >> at & 1)).collect();
     let number = |bits: &[u8]| bits.iter().fold(0, |n, bit| n << 1 | bit);

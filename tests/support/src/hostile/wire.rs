@@ -1,21 +1,21 @@
-//! A connection on which exactly those bytes are sent that a test wants to be sent.
+//! A connection that sends the bytes of a test unchanged.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// The longest that an answer is waited for: longer is a hang.
+/// The longest wait for a response; a longer one is a hang.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
 pub struct Wire {
     stream: TcpStream,
     read: Vec<u8>,
-    /// What is sent on it, in words.
+    /// Describes the bytes that are sent.
     about: &'static str,
 }
 
-/// An answer over HTTP/1.
+/// An HTTP/1 response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -35,17 +35,17 @@ impl Wire {
         Self { stream, read: Vec::new(), about }
     }
 
-    /// Sends this. Whether it was taken to its end does not matter: who is refused may be cut off.
+    /// Sends bytes. The server need not read all of them: it may close the connection of a rejected client.
     pub fn send(&mut self, bytes: &[u8]) -> &mut Self {
         match self.stream.write_all(bytes) {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                panic!("{}: nobody reads, and nobody closes", self.about)
+                panic!("{}: the server neither reads nor closes", self.about)
             }
             _ => self,
         }
     }
 
-    /// The next answer; none if the connection was closed before one.
+    /// Returns the next response; `None` if the connection was closed before it.
     pub fn answer(&mut self) -> Option<Answer> {
         let head = loop {
             match self.read.windows(4).position(|w| w == b"\r\n\r\n") {
@@ -60,11 +60,11 @@ impl Wire {
         let head = String::from_utf8_lossy(&head).to_lowercase();
         let status = head.split(' ').nth(1).unwrap().trim().parse().unwrap();
         let header = |name: &str| head.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(": "));
-        assert_eq!(header("transfer-encoding"), None, "these servers know how long their answers are");
+        assert_eq!(header("transfer-encoding"), None, "these servers send a content-length");
         let length = header("content-length").map_or(0, |length| length.parse().unwrap());
         while self.read.len() < length {
             if !self.more() {
-                // As to HEAD.
+                // A response to HEAD.
                 assert!(self.read.is_empty(), "{}: half a body after {head}", self.about);
                 break;
             }
@@ -73,12 +73,12 @@ impl Wire {
         Some(Answer { status, body })
     }
 
-    /// All answers until the connection is closed.
+    /// Returns all responses until the connection is closed.
     pub fn answers(&mut self) -> Vec<Answer> {
         std::iter::from_fn(|| self.answer()).collect()
     }
 
-    /// So many bytes; none if the connection was closed before them.
+    /// Reads this many bytes; `None` if the connection was closed before them.
     pub fn exactly(&mut self, length: usize) -> Option<Vec<u8>> {
         while self.read.len() < length {
             if !self.more() {
@@ -96,7 +96,7 @@ impl Wire {
                 read > 0
             }
             Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => false,
-            Err(error) => panic!("{}: no answer, and nobody closes: {error}", self.about),
+            Err(error) => panic!("{}: no response, and the server does not close: {error}", self.about),
         }
     }
 }
