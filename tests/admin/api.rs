@@ -1,4 +1,5 @@
-//! I18: bad input to any endpoint of the management API is a 4xx with a path to the field, and changes nothing.
+//! bad-input-changes-nothing (`docs/invariants.md`): invalid input to any endpoint of the management API is a 4xx with the path of the
+//! field, and changes nothing.
 
 use axum::body::Body;
 use http::{Request, StatusCode};
@@ -18,7 +19,7 @@ struct Api {
     keyward: Keyward<MemoryStore>,
     service: Gated<axum::Router>,
     session: String,
-    /// A path with an id for each kind of thing.
+    /// A path with an id for each kind of record.
     admin_token: String,
     content_token: String,
     user: String,
@@ -67,12 +68,12 @@ impl Api {
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
     }
 
-    /// The sequence of the last change: it moves with every one.
+    /// Returns the number of the last change.
     async fn seq(&self) -> u64 {
         self.keyward.store().begin().await.unwrap().seq()
     }
 
-    /// Each endpoint that takes a body, with a good one that has every field.
+    /// Every endpoint that takes a body, with a valid body that has every field.
     fn endpoints(&self) -> Vec<(&'static str, String, Value)> {
         let grant =
             json!({"action": "read", "subject": "article", "properties": {"fields": ["title"]}, "conditions": []});
@@ -190,7 +191,7 @@ async fn lists_are_paged_and_report_their_page() {
             assert_eq!(one["meta"], json!({"pagination": pagination}), "{path}");
             paged.extend(one["data"].as_array().unwrap().iter().cloned());
         }
-        assert_eq!(json!(paged), all["data"], "{path}: no gap, and nothing twice");
+        assert_eq!(json!(paged), all["data"], "{path}: no gaps and no duplicates");
         for (wrong, field) in [
             ("page=0", "page"),
             ("page=x", "page"),
@@ -235,7 +236,7 @@ async fn ids_of_another_kind_are_404() {
         }
         for (method, path, body) in routes {
             let (status, answer) = api.send(method, &path, Some("application/json"), body.into()).await;
-            // A path that can be read in two ways is refused before anybody looks for an id in it.
+            // An ambiguous path is rejected before its id is parsed.
             let wanted = if id == "%00" { 400 } else { 404 };
             assert_eq!(status, wanted, "{method} {path}: {answer}");
         }
@@ -243,7 +244,7 @@ async fn ids_of_another_kind_are_404() {
     for (of, id) in [("admin-tokens", last(&api.content_token)), ("api-tokens", last(&api.admin_token))] {
         for method in ["GET", "DELETE"] {
             let (status, _) = api.send(method, &format!("/admin/{of}/{id}"), None, vec![]).await;
-            assert_eq!(status, 404, "one kind under the other");
+            assert_eq!(status, 404, "an id of another kind");
         }
     }
     assert_eq!(api.seq().await, before);
@@ -267,7 +268,7 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Puts `by` somewhere into `value`.
+/// Replaces a part of `value` by `by`.
 fn mutate(value: &mut Value, way: &[usize], by: Value) {
     match (value, way) {
         (Value::Object(members), [step, rest @ ..]) if !members.is_empty() => {
@@ -284,7 +285,7 @@ fn mutate(value: &mut Value, way: &[usize], by: Value) {
     }
 }
 
-/// Signing in is limited by, and changes are remembered with, the address that a trusted proxy asks for.
+/// Rate limits of sign-in and audit events use the address that a trusted proxy forwards.
 #[tokio::test]
 async fn client_address_comes_from_a_trusted_proxy() {
     let salt = Salt::parse(keyward::testing::SALT).unwrap();
@@ -328,7 +329,7 @@ proptest! {
         runtime.block_on(async {
             let api = Api::new().await;
             for ((method, path, mut body), (way, by)) in api.endpoints().into_iter().zip(mutations) {
-                // Hashing passwords is slow, and what is wrong with them is tested elsewhere.
+                // Hashing passwords is slow, and other tests cover invalid ones.
                 if way.is_empty() || path.contains("login") || path.contains("register") {
                     body = json!({"x": by.clone()});
                 }
@@ -350,7 +351,7 @@ proptest! {
     }
 }
 
-/// Reads a log of which not all is theirs to see.
+/// A reader of the audit log who may not see everything in it.
 #[tokio::test]
 async fn audit_log_withholds_details_the_reader_may_not_list() {
     let world = keyward::testing::World::with(|builder| builder.api());
@@ -430,7 +431,7 @@ async fn too_many_changes_are_429_with_retry_after() {
     assert_eq!(answer.json()["error"]["name"], "RateLimitError");
 }
 
-/// A page of another origin, whose name resolves to a loopback address, makes the browser that shows it ask.
+/// A page of another origin, whose name resolves to a loopback address, makes the browser send requests (DNS rebinding).
 #[tokio::test]
 async fn open_setup_accepts_loopback_host_names_only() {
     let salt = Salt::parse(keyward::testing::SALT).unwrap();
@@ -449,7 +450,10 @@ async fn open_setup_accepts_loopback_host_names_only() {
         let page = String::from_utf8_lossy(&page.assert_status(400).body).into_owned();
         assert!(page.contains("name=\"setupCode\"") && page.contains("setup code that it has printed"), "{page}");
         let page = app.get(PAGE).header(host.clone(), other).await;
-        assert!(String::from_utf8_lossy(&page.assert_ok().body).contains("name=\"setupCode\""), "it asks for the code");
+        assert!(
+            String::from_utf8_lossy(&page.assert_ok().body).contains("name=\"setupCode\""),
+            "the page asks for the code"
+        );
     }
     let twice = app.post("/admin/register-admin").header(host.clone(), "localhost").header(host.clone(), "evil.test");
     twice.json(&first).await.assert_status(400);

@@ -1,4 +1,4 @@
-//! Lists as Strapi's panel asks for them: filters, sorting, search, and the export of the audit log.
+//! Lists as Strapi's panel requests them: filters, sorting, search, and the export of the audit log.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -45,7 +45,7 @@ impl Site {
         (status, serde_json::from_slice(&bytes).unwrap_or_default())
     }
 
-    /// This member of each row of a list, and how many rows there are on all pages.
+    /// Returns one member of each row of a list, and the number of rows on all pages.
     async fn column(&self, path: &str, member: &str) -> (Vec<String>, u64) {
         let (status, answer) = self.get(path).await;
         assert_eq!(status, 200, "{path}: {answer}");
@@ -67,7 +67,7 @@ impl Site {
         assert_eq!(found, expected, "{path}");
     }
 
-    /// The path of the only thing that is wrong.
+    /// Returns the path of the only error.
     async fn refused(&self, path: &str, at: &str) {
         let (status, answer) = self.get(path).await;
         assert_eq!(status, 400, "{path}: {answer}");
@@ -98,7 +98,7 @@ async fn users_are_filtered_sorted_and_searched() {
         (&two, vec!["bob@example.test", "eve@other.test"]),
         (&group, vec!["ada@example.test", "bob@example.test"]),
         ("/admin/users?filters[blocked][$eq]=true", vec![]),
-        // Lists of two groups have to pass both.
+        // Two groups of filters must both match.
         ("/admin/users?filters[firstname][$in][0]=Ada&filters[$and][0][firstname][$in][0]=Bob", vec![]),
         ("/admin/users?_q=other.test&sort=email:DESC", vec!["eve@other.test", "adam@other.test"]),
         (
@@ -175,7 +175,7 @@ async fn audit_events_are_filtered_and_sorted() {
     site.world.keyward.tokens().revoke(token).await.unwrap();
     for (path, actions) in [
         ("/admin/audit-logs?filters[action][$eq]=token-revoked", vec!["token-revoked"]),
-        // The first is of the session.
+        // The first event belongs to the session.
         (
             "/admin/audit-logs?filters[action][$contains]=token&sort=date:ASC",
             vec!["token-issued", "token-issued", "token-revoked"],
@@ -201,7 +201,7 @@ async fn audit_events_are_filtered_and_sorted() {
     }
 }
 
-/// Reads an answer in the pieces that come.
+/// Reads a response in the pieces that arrive.
 async fn pieces(response: Response) -> Vec<String> {
     let mut pieces = Vec::new();
     let mut stream = response.into_body().into_data_stream();
@@ -225,13 +225,13 @@ async fn the_audit_log_is_exported() {
         (StatusCode::OK, &"application/x-ndjson".parse().unwrap())
     );
     let pieces = pieces(response).await;
-    assert!(pieces.len() >= 2, "it is sent while it is read");
+    assert!(pieces.len() >= 2, "the export is streamed");
     let ids: Vec<i64> = pieces
         .concat()
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].as_i64().unwrap())
         .collect();
-    assert!(ids.len() as u64 == total && ids.is_sorted_by(|a, b| a > b), "each once, the latest first");
+    assert!(ids.len() as u64 == total && ids.is_sorted_by(|a, b| a > b), "each event once, the latest first");
 
     let response = site.send(&site.session, "/admin/audit-logs/export?filters[action][$eq]=role-created").await;
     let disposition = response.headers()["content-disposition"].to_str().unwrap().to_owned();
@@ -267,6 +267,6 @@ async fn export_needs_its_own_permission_and_ends_with_its_credential() {
     let mut stream = response.into_body().into_data_stream();
     stream.next().await.unwrap().unwrap();
     tokens.revoke(exporter.token.id).await.unwrap();
-    assert!(stream.next().await.unwrap().is_err(), "nothing more is sent, and the answer is no whole one");
+    assert!(stream.next().await.unwrap().is_err(), "the stream ends with an error");
     assert!(stream.next().await.is_none());
 }

@@ -1,4 +1,4 @@
-//! The management API's own description against what it answers.
+//! The OpenAPI description of the management API against its responses.
 
 use http::header::{AUTHORIZATION, HOST};
 use keyward::testing::App;
@@ -6,7 +6,7 @@ use keyward::{ActionEntry, Catalogue, EncryptionKeys, IS_CREATOR, Keyward, Memor
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Who may use a route.
+/// The callers of a route.
 #[derive(Clone, Copy, PartialEq)]
 enum For {
     Everybody,
@@ -81,14 +81,14 @@ fn app() -> App {
     App::from_service(keyward.guard(api::router(&keyward)))
 }
 
-/// The API, whose every answer is compared with what it says of itself.
+/// The API; every response is compared with its description.
 struct Described {
     app: App,
     document: Value,
     answered: BTreeSet<(String, String, u16)>,
 }
 
-/// Who asks.
+/// The caller.
 type Token<'a> = Option<&'a str>;
 
 impl Described {
@@ -98,12 +98,12 @@ impl Described {
         Self { app, document, answered: BTreeSet::new() }
     }
 
-    /// Sends it, expects this status, and checks the answer against the document.
+    /// Sends a request, asserts its status, and checks the response against the description.
     async fn call(&mut self, route: (&str, &str), id: &Value, who: Token<'_>, body: Value, status: u16) -> Value {
         let (method, path) = route;
         let method_sent = method.to_uppercase().parse().unwrap();
         let mut request = self.app.request(method_sent, &path.replace("{id}", &id.to_string()));
-        // The first visitor is trusted as long as they come by a name of this machine.
+        // Open setup needs a loopback host name.
         request = request.header(HOST, "localhost");
         if let Some(token) = who {
             request = request.header(AUTHORIZATION, &format!("Bearer {token}"));
@@ -120,7 +120,7 @@ impl Described {
         json
     }
 
-    /// Exports the audit log, which is no JSON.
+    /// Exports the audit log, which is not JSON.
     async fn export(&mut self, token: &str) {
         let path = "/admin/audit-logs/export";
         let answer = self.app.get(path).header(AUTHORIZATION, &format!("Bearer {token}")).await;
@@ -145,7 +145,7 @@ impl Described {
     }
 }
 
-/// Objects have no other members than those which are described.
+/// Forbids members that are not described.
 fn close(schema: &mut Value) {
     match schema {
         Value::Object(members) => {
@@ -187,7 +187,7 @@ async fn operation_ids_are_unique_and_responses_are_described() {
         let operation = &document["paths"][path][method];
         let name = operation["operationId"].as_str().unwrap();
         assert!(name.bytes().all(|b| b.is_ascii_alphanumeric()) && name.starts_with(method), "{name}");
-        assert!(names.insert(name), "{name} is there twice");
+        assert!(names.insert(name), "{name} is used twice");
         for (status, answer) in operation["responses"].as_object().unwrap() {
             assert!(answer["description"].as_str().is_some_and(|text| !text.is_empty()), "{method} {path} {status}");
         }
@@ -277,7 +277,7 @@ async fn responses_match_their_schemas() {
     api.call(("get", "/admin/audit-logs/{id}"), &json!(0), me, Value::Null, 404).await;
     api.export(&session).await;
 
-    // And what each answers instead.
+    // The errors of each route.
     let bare = api.call(("post", "/admin/admin-tokens"), none, me, json!({"name": "bare"}), 201).await;
     let bare = text(&bare, "/data/accessKey");
     let itself = api.call(("get", "/admin/admin-tokens/self"), none, Some(&bare), Value::Null, 200).await;
@@ -303,8 +303,8 @@ async fn responses_match_their_schemas() {
     for (method, path, _) in ROUTES {
         let of_route = api.answered.iter().filter(|(m, p, _)| m == method && p == path);
         let (well, badly): (Vec<u16>, Vec<u16>) = of_route.map(|(_, _, status)| *status).partition(|s| *s < 300);
-        assert!(!well.is_empty(), "{method} {path} was never answered well");
-        // The document itself is there for everybody, whatever is sent.
-        assert!(!badly.is_empty() || path == "/admin/openapi.json", "{method} {path} never failed");
+        assert!(!well.is_empty(), "{method} {path} had no successful response");
+        // The description itself is public and never fails.
+        assert!(!badly.is_empty() || path == "/admin/openapi.json", "{method} {path} had no error response");
     }
 }

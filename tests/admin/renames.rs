@@ -1,4 +1,4 @@
-//! A catalogue that calls an action, a subject or a field otherwise: roles and tokens keep what they hold, under the new name.
+//! A catalogue renames an action, a resource or a field: roles and tokens keep their permissions under the new name.
 
 use keyward::store::{EventQuery, Paging};
 use keyward::testing::SALT;
@@ -19,7 +19,7 @@ fn before() -> Catalogue {
     catalogue("explorer.read", "post", ["heading", "body"], "post.find")
 }
 
-/// Everything has another name.
+/// The same catalogue with every name changed.
 fn after() -> Catalogue {
     catalogue("manager.read", "article", ["title", "body"], "article.find")
         .renamed(Rename::action("explorer.read", "manager.read"))

@@ -1,4 +1,4 @@
-//! The rules of the services, on every store: what they refuse changes nothing, what they do is audited once.
+//! The rules of the services, on every store: a rejected call changes nothing, a change is audited once.
 
 use keyward::store::WriteStore;
 use keyward::testing::{Key, ManualClock, SALT, World};
@@ -12,7 +12,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A store that shows its audit events.
+/// A store whose audit events can be read.
 trait Audited: WriteStore {
     fn events(&self) -> impl Future<Output = Vec<AuditEvent>> + Send;
 }
@@ -36,7 +36,7 @@ impl Audited for keyward::PostgresStore {
     }
 }
 
-/// Each law on each store.
+/// Runs each test on each store.
 macro_rules! laws {
     ($($law:ident)*) => {
         mod memory {
@@ -83,7 +83,7 @@ async fn in_file(dir: &std::path::Path) -> World<SqliteStore> {
     let clock = Arc::new(ManualClock::default());
     let options = SqliteOptions::default().clock(clock.clone());
     let store = SqliteStore::open_with(dir.join("keyward.db"), options).await.unwrap();
-    // One handle, and a clock that jumps: a lease would end with each jump.
+    // The only handle, with a clock that jumps: without this option each jump would end the lease.
     World::on(store, clock, |b| b.store_is_exclusive())
 }
 
@@ -94,7 +94,7 @@ async fn in_postgres() -> Option<World<keyward::PostgresStore>> {
     Some(World::on(store, clock, |b| b.store_is_exclusive()))
 }
 
-/// All that a refused call must leave alone: the audit, the sequence of the last change, and what the gate would read.
+/// The state that a rejected call must not change: the audit log, the number of the last change, and the snapshots of the gate.
 async fn everything<S: Audited>(world: &World<S>, witness: &Key) -> (Vec<AuditEvent>, String) {
     let format = SecretFormat::new(&Brand::default(), Salt::parse(SALT).unwrap());
     let digest = format.verify(witness.secret.expose(), KindSet::of(&Kind::ALL)).unwrap().digest;
@@ -102,7 +102,7 @@ async fn everything<S: Audited>(world: &World<S>, witness: &Key) -> (Vec<AuditEv
     (store.events().await, format!("{:?}", store.resolve(&digest).await.unwrap()))
 }
 
-/// Why a call is refused. It has changed nothing.
+/// Returns the error of a rejected call and asserts that it changed nothing.
 async fn refused<S: Audited, T: Debug>(
     world: &World<S>,
     witness: &Key,
@@ -114,7 +114,7 @@ async fn refused<S: Audited, T: Debug>(
     error
 }
 
-/// The path of the field for which a call is refused. It has changed nothing.
+/// Returns the path of the invalid field of a rejected call and asserts that it changed nothing.
 async fn wrong<S: Audited, T: Debug>(
     world: &World<S>,
     witness: &Key,
@@ -123,14 +123,14 @@ async fn wrong<S: Audited, T: Debug>(
     match refused(world, witness, call).await {
         ServiceError::Invalid(problems) => match problems.as_slice() {
             [one] if !one.message.is_empty() => one.path.clone(),
-            other => panic!("not one problem: {other:?}"),
+            other => panic!("not exactly one error: {other:?}"),
         },
         ServiceError::Taken { path, .. } => path.to_owned(),
         other => panic!("no field is named: {other:?}"),
     }
 }
 
-/// What a call that is allowed answers, and that it was audited once.
+/// Returns the result of an allowed call and asserts that it was audited once.
 async fn done<S: Audited, T>(
     world: &World<S>,
     what: What,
@@ -293,7 +293,7 @@ async fn unknown_role_is_rejected_with_its_path<S: Audited>(world: World<S>) {
     assert_eq!(wrong(&world, &key, owners.set_roles(key.owner(), vec![RoleId(4711)])).await, "roles.0");
 }
 
-/// Somebody active may always do everything.
+/// One active super admin must remain.
 async fn last_super_admin_cannot_be_removed<S: Audited>(world: World<S>) {
     let owners = world.keyward.owners();
     let last = world.super_admin().issue().await;
@@ -322,10 +322,10 @@ async fn last_super_admin_cannot_be_removed<S: Audited>(world: World<S>) {
     owners.set_roles(last.owner(), vec![]).await.unwrap();
     let error = refused(&world, &last, owners.set_roles(other, vec![])).await;
     assert!(matches!(error, ServiceError::LastSuperAdmin), "now it is the other: {error:?}");
-    // Nobody else is held back.
+    // Other accounts are not affected.
     owners.set_state(editor.owner(), OwnerState::Deactivated).await.unwrap();
     owners.set_roles(editor.owner(), vec![]).await.unwrap();
-    // One who is not active is none that counts.
+    // A super admin who is not active does not count.
     let (off, third) = (OwnerState::Deactivated, world.super_admin().issue().await.owner());
     owners.set_state(third, off).await.unwrap();
     owners.set_roles(third, vec![]).await.unwrap();
@@ -421,14 +421,14 @@ async fn each_change_is_audited_once<S: Audited>(world: World<S>) {
     done(world, What::TokenUpdated, of_it, tokens.update(issued, renamed.clone())).await;
     let call = tokens.regenerate(issued);
     done(world, What::TokenRegenerated, |_| Target::Token(issued, Kind::Admin), call).await;
-    // What changes nothing is no change.
+    // An update that changes nothing has no event.
     let before = world.keyward.store().events().await;
     tokens.update(issued, renamed).await.unwrap();
     roles.set_permissions(role, vec![Permission::new("read")]).await.unwrap();
     owners.set_roles(ada, vec![role]).await.unwrap();
     assert_eq!(world.keyward.store().events().await, before);
     done(world, What::TokenRevoked, |_| Target::Token(issued, Kind::Admin), tokens.revoke(issued)).await;
-    // Also where it ends sessions.
+    // The same for an update that ends sessions.
     for state in [OwnerState::Deactivated, OwnerState::Active] {
         done(world, What::OwnerStateSet, of_ada, owners.set_state(ada, state)).await;
     }

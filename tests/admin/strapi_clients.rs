@@ -1,4 +1,4 @@
-//! What Strapi's panel and its own API tests send: accepted where Strapi documents it, refused by name where not.
+//! The requests of Strapi's panel and of its API tests: accepted where Strapi documents them, otherwise rejected with the field name.
 
 use http::header::{AUTHORIZATION, USER_AGENT};
 use http::{Method, StatusCode};
@@ -16,7 +16,7 @@ struct Panel {
 }
 
 impl Panel {
-    /// A platform with one super admin.
+    /// Returns a platform with one super admin.
     async fn new() -> Self {
         let world = World::with(|builder| builder.api());
         let owners = world.keyward.owners();
@@ -109,7 +109,7 @@ async fn all_other_sessions_end_at_once() {
     let before = seq(&panel).await;
     let (status, ended) = panel.send(Method::DELETE, &format!("{path}?keepCurrent=true"), &one, None).await;
     assert_eq!((status, ended["data"].as_array().unwrap().len()), (StatusCode::OK, 0));
-    assert_eq!(seq(&panel).await, before, "nothing was there to end");
+    assert_eq!(seq(&panel).await, before, "there was no session to end");
     let (status, answer) = panel.send(Method::DELETE, &format!("{path}?keepCurrent=maybe"), &one, None).await;
     assert_eq!((status, paths(&answer)), (StatusCode::BAD_REQUEST, vec!["keepCurrent".to_owned()]));
     let (status, _) = panel.send(Method::DELETE, path, &one, None).await;
@@ -194,7 +194,7 @@ async fn grants_over_the_ceiling_are_named_and_nothing_is_written() {
     let (status, answer) = panel.send(Method::PUT, &path, &session, Some(body)).await;
     assert_eq!((status, &answer["error"]["name"]), (StatusCode::FORBIDDEN, &json!("ForbiddenError")));
     assert_eq!(paths(&answer), ["permissions.1", "permissions.2"], "{answer}");
-    assert_eq!(roles.read(weak).await.unwrap().permissions.len(), 1, "nothing of it is written");
+    assert_eq!(roles.read(weak).await.unwrap().permissions.len(), 1, "nothing was written");
     let back = json!({"permissions": [{"action": "read"}]});
     assert_eq!(panel.send(Method::PUT, &path, &session, Some(back)).await.0, StatusCode::OK);
 

@@ -1,4 +1,4 @@
-//! What accounts may do, evaluated plainly from roles, rows and conditions. It uses nothing of the crate but its data types.
+//! Evaluates permissions from roles, rows and conditions. It uses only the data types of the crate.
 
 use crate::escalation::setting::{
     ACTIONS, ASSIGNED, CONDITIONS, FIELDS, FLAG, GUILD, GUILD_ROLE, PLAIN, Row, TEAM, TRAINEE, TRAINEE_ROLE,
@@ -15,12 +15,12 @@ pub(crate) struct State {
     pub(crate) token_owners: Vec<OwnerId>,
 }
 
-/// What an account may read, change and grant.
+/// The rows and fields that an account may read and change, and the permissions that it may grant.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Power {
-    /// Action, field and number of the row. The field `None` stands for one that is added later, which only "all fields" has.
+    /// Action, field and index of the row. The field `None` stands for one that is added later, which only "all fields" covers.
     pub(crate) rows: BTreeSet<(&'static str, Option<&'static str>, usize)>,
-    /// Action, field (`None` for all) and condition (`None` for none): each can be granted.
+    /// Grantable: action, field (`None` for all) and condition (`None` for none).
     pub(crate) grants: BTreeSet<(&'static str, Option<&'static str>, Option<&'static str>)>,
     /// Everything.
     pub(crate) unlimited: bool,
@@ -48,7 +48,7 @@ impl State {
         self.roles_of(owner).iter().filter_map(|role| self.roles.get(role)).flatten()
     }
 
-    /// What an account may, whether it is switched on or not: it could be switched on again.
+    /// Returns the permissions of an account, also of a deactivated one: it could be reactivated.
     pub(crate) fn power(&self, owner: OwnerId, rows: &[Row]) -> Power {
         let mut power = Power { unlimited: self.roles_of(owner).contains(&RoleId::SUPER_ADMIN), ..Power::default() };
         for permission in self.held(owner) {
@@ -93,7 +93,7 @@ impl State {
 }
 
 impl Power {
-    /// What of this is not within the other.
+    /// Returns the part of this that the other does not include.
     pub(crate) fn beyond(&self, other: &Self) -> Option<String> {
         let super_admin = (self.unlimited && !other.unlimited).then(|| "everything".to_owned());
         let row = || self.rows.difference(&other.rows).next().map(|row| format!("row {row:?}"));

@@ -1,4 +1,4 @@
-//! Two of the sequences over HTTP: the texts say what to do, and nothing has changed.
+//! Two of the sequences over HTTP: the error texts name the remedy, and nothing changes.
 
 #![cfg(feature = "full")]
 
@@ -18,7 +18,7 @@ fn open() -> (World, App) {
     (world, app)
 }
 
-/// A delegated admin, who also reads what people with the same role have made.
+/// A delegated admin who also reads rows of people with the same role.
 async fn admin(world: &World) -> Key {
     let cast = ADMIN.into_iter().fold(world.editor(), |cast, action| cast.holds(action));
     cast.holds(shared()).sign_in().await

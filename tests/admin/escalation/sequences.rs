@@ -1,5 +1,5 @@
-//! The sequences that were found, and others of their kind, one by one. Each ends with a call that is refused; the calls before it are
-//! allowed, so that the refusal is about the sequence.
+//! Known escalation sequences and similar ones. Each ends with a rejected call; the calls before it are allowed, so that the rejection is
+//! due to the sequence.
 
 use keyward::testing::World;
 use keyward::{
@@ -31,7 +31,7 @@ fn credentials() -> [OwnerUpdate; 2] {
     ]
 }
 
-/// Refused as not allowed, with this in the text.
+/// Asserts `Forbidden` with these words in its text.
 #[track_caller]
 fn forbidden<T: std::fmt::Debug>(answer: Result<T, ServiceError>, text: &str) {
     match answer {
@@ -40,7 +40,7 @@ fn forbidden<T: std::fmt::Debug>(answer: Result<T, ServiceError>, text: &str) {
     }
 }
 
-/// Refused because of this permission of a list.
+/// Asserts a rejection because of this permission of a list.
 #[track_caller]
 fn wrong<T: std::fmt::Debug>(answer: Result<T, ServiceError>, path: &str) {
     match answer {
@@ -48,7 +48,7 @@ fn wrong<T: std::fmt::Debug>(answer: Result<T, ServiceError>, path: &str) {
             assert_eq!(problems.iter().map(|p| p.path.as_str()).collect::<Vec<_>>(), [path]);
             assert!(problems[0].message.contains("only a super admin"), "{problems:?}");
         }
-        other => panic!("not refused: {other:?}"),
+        other => panic!("not rejected: {other:?}"),
     }
 }
 
@@ -71,7 +71,7 @@ impl Setup {
         (keyward.owners().by(Doer::Person(actor)), keyward.roles().by(Doer::Person(actor)))
     }
 
-    /// An account that the actor has invited and registered.
+    /// Creates an account that the actor has invited and registered.
     async fn puppet(&self, actor: OwnerId, name: &str, roles: &[RoleId]) -> OwnerId {
         let new = NewOwner::new(format!("{name}@example.test")).roles(roles.iter().copied());
         let invited = self.services(actor).0.invite(new).await.unwrap();
@@ -155,7 +155,7 @@ async fn colleague_gets_no_role_that_opens_their_rows() {
         forbidden(owners.set_roles(vic, roles.clone()).await, "only a super admin");
         forbidden(owners.would_clamp(vic, roles).await, "only a super admin");
     }
-    // An account that was never used has no rows to open.
+    // An account that was never used has created no rows.
     setup.puppet(lea, "new", &[lead]).await;
 }
 
@@ -168,13 +168,13 @@ async fn controlled_account_gains_no_rows_by_a_role_the_actor_dropped() {
     let vic = setup.person("vic", &[]).await;
     let puppet = setup.puppet(eve, "puppet", &[desk, team]).await;
     let (owners, _) = setup.services(eve);
-    // The actor shares nothing with the colleague afterwards, and holds no condition at all. The puppet does.
+    // Afterwards the actor shares no role with the colleague and holds no condition. The controlled account does.
     owners.set_roles(eve, vec![]).await.unwrap();
     forbidden(owners.set_roles(vic, vec![team]).await, "only a super admin");
     owners.set_state(puppet, OwnerState::Deactivated).await.unwrap_err();
     let (puppets, _) = setup.services(puppet);
     forbidden(puppets.set_roles(vic, vec![team]).await, "only a super admin");
-    // Nor does the actor get the roles back by the puppet, who would then read the actor's rows.
+    // Nor does the controlled account give the roles back to the actor: it would then read the actor's rows.
     forbidden(puppets.set_roles(eve, vec![desk, team]).await, "would reach the rows");
 }
 
@@ -242,12 +242,12 @@ async fn host_conditions_are_compared_by_meaning() {
     let (flag_too, vic) = (setup.role("Flag too", [read("flag")]).await, setup.person("vic", &[]).await);
     let gil = setup.person("gil", &[flag_too]).await;
     let (owners, _) = setup.services(eve);
-    // The same rows for every account, or fewer.
+    // Conditions that select the same rows for every account, or fewer.
     setup.puppet(eve, "flag", &[flag]).await;
     setup.puppet(eve, "team", &[team]).await;
     setup.services(gil).0.set_roles(vic, vec![flag_too]).await.unwrap();
     setup.services(gil).0.set_roles(vic, vec![]).await.unwrap();
-    // Rows that are assigned to another account, or that an account reaches because it lacks a role.
+    // Conditions on rows that are assigned to another account, or that an account reaches because it lacks a role.
     for role in [assigned, staff] {
         forbidden(owners.invite(NewOwner::new("p@example.test").roles([role])).await, "with these roles");
         forbidden(owners.set_roles(vic, vec![role]).await, "with these roles");
@@ -290,7 +290,7 @@ async fn role_with_members_changes_within_its_own_conditions() {
     let (_, roles) = setup.services(eve);
     roles.set_permissions(desk, vec![both, "a".into()]).await.unwrap();
     roles.set_permissions(desk, vec![read(IS_CREATOR), "a".into()]).await.unwrap();
-    // What was taken away does not come back.
+    // Removed permissions do not come back.
     let again = roles.set_permissions(desk, vec![read(HAS_SAME_ROLE_AS_CREATOR)]).await;
     assert!(matches!(again, Err(ServiceError::Exceeds(_))), "{again:?}");
 }

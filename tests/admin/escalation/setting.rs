@@ -1,4 +1,4 @@
-//! An installation to begin with: roles, people, and rows that they have created.
+//! The initial installation: roles, people, and the rows that they have created.
 
 use keyward::testing::World;
 use keyward::{
@@ -12,21 +12,21 @@ pub(crate) const FIELDS: [&str; 2] = ["title", "body"];
 /// Actions without rows.
 pub(crate) const PLAIN: [&str; 2] = ["admin::users.update", "admin::roles.update"];
 
-/// The row is flagged: the same for every account.
+/// Holds for flagged rows, for every account alike.
 pub(crate) const FLAG: &str = "test::flag";
-/// The row belongs to a role that the account has.
+/// Holds for rows of a role that the account has.
 pub(crate) const TEAM: &str = "test::team";
-/// The row is assigned to the account.
+/// Holds for rows that are assigned to the account.
 pub(crate) const ASSIGNED: &str = "test::assigned";
-/// The account does not have the role of trainees: one role less is more rows.
+/// Holds if the account lacks the role of trainees: fewer roles open more rows.
 pub(crate) const TRAINEE: &str = "test::no-trainee";
-/// The account and the creator of the row both have the role of the guild. It is asked without sharing roles.
+/// Holds if the account and the creator of the row both have the role of the guild. It is not a shared-role condition.
 pub(crate) const GUILD: &str = "test::guild";
 pub(crate) const CONDITIONS: [&str; 7] = [IS_CREATOR, HAS_SAME_ROLE_AS_CREATOR, FLAG, TEAM, ASSIGNED, TRAINEE, GUILD];
 
-/// The first role that is made.
+/// The first role that a run creates.
 pub(crate) const TRAINEE_ROLE: RoleId = RoleId(2);
-/// The second role that is made.
+/// The second role that a run creates.
 pub(crate) const GUILD_ROLE: RoleId = RoleId(3);
 
 /// A row of the host.
@@ -38,14 +38,14 @@ pub(crate) struct Row {
     pub(crate) assignee: OwnerId,
 }
 
-/// A row in the making: numbers of people and roles.
+/// A row before it is created: indexes of people and roles.
 pub(crate) type Sketch = (usize, bool, usize, usize);
 
-/// What an installation begins with.
+/// The initial state of an installation.
 #[derive(Clone, Debug)]
 pub(crate) struct Setting {
     pub(crate) roles: Vec<Vec<Permission>>,
-    /// The roles of the actor, of people who use the installation, of one who is switched off, and of one who was only invited.
+    /// The roles of the actor, of active people, of a deactivated one, and of an invited one.
     pub(crate) people: Vec<Vec<usize>>,
     pub(crate) rows: Vec<Sketch>,
 }
@@ -53,7 +53,7 @@ pub(crate) struct Setting {
 pub(crate) const ROLES: usize = 5;
 const PEOPLE: usize = 6;
 
-/// An installation as it was made.
+/// An installation in its initial state.
 pub(crate) struct Made {
     pub(crate) world: World,
     pub(crate) actor: OwnerId,
@@ -134,11 +134,11 @@ impl Setting {
             people.push(owners.create(new.state(state)).await.unwrap().id);
         }
         let row = |(creator, flag, team, assignee): &Sketch| Row {
-            // An account that was only invited has created nothing.
+            // An invited account has created no rows.
             creator: if *creator == PEOPLE - 1 { boss } else { people[*creator] },
             flag: *flag,
             team: roles[*team],
-            // Beyond the people there are: an account that is yet to come.
+            // An index beyond the last person: an account that is created later.
             assignee: OwnerId(people[0].0 + i64::try_from(*assignee).unwrap()),
         };
         let rows = self.rows.iter().map(row).collect();

@@ -1,8 +1,8 @@
 //! Random sequences of calls, by a person and by the accounts that this person comes to control.
 //!
-//! Controlled are: the person; accounts that a controlled account has invited, also again; and accounts whose e-mail address or password a
-//! controlled account has set. Rows that were there at the start count. Rows that controlled accounts create during the run are theirs
-//! to read, so they are not looked at.
+//! Controlled accounts are: the person; accounts that a controlled account has invited, also repeatedly; and accounts whose e-mail address
+//! or password a controlled account has set. Only rows that existed at the start count: rows that controlled accounts create during the
+//! run are theirs to read.
 
 use crate::escalation::oracle::{Power, State};
 use crate::escalation::setting::{Made, ROLES, Row, Setting, permission, permissions, setting};
@@ -17,7 +17,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRunner};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A call. Numbers are taken modulo what there is.
+/// A call. Numbers are indexes modulo the number of records.
 #[derive(Clone, Debug)]
 enum Call {
     CreateRole(Gift),
@@ -43,15 +43,15 @@ enum Call {
 #[derive(Clone, Debug)]
 enum Gift {
     None,
-    /// Those that the role had at the start.
+    /// The permissions that the role had at the start.
     AtFirst,
-    /// Any.
+    /// Any permission.
     Any(Vec<Permission>),
-    /// One more than there are: any.
+    /// An index beyond the last one stands for any permission.
     More(Permission),
-    /// What there is, and what the actor holds at this place.
+    /// The present permissions and the one that the actor holds at this index.
     Held(usize),
-    /// Without the one at this place.
+    /// The present permissions without the one at this index.
     Less(usize),
 }
 
@@ -61,17 +61,17 @@ enum Choice {
     Only(Vec<usize>),
     More(usize),
     Less(usize),
-    /// Those that it had at the start.
+    /// The roles that it had at the start.
     AtFirst,
     /// The actor's own.
     Own,
-    /// One more: one that a controlled account has.
+    /// The present roles and one of a controlled account.
     Shared(usize),
 }
 
 #[derive(Clone, Debug)]
 struct Step {
-    /// Which of the controlled accounts calls.
+    /// The index of the controlled account that calls.
     by: usize,
     call: Call,
 }
@@ -121,7 +121,7 @@ fn step() -> impl Strategy<Value = Step> {
     (prop_oneof![3 => Just(0usize), 2 => 0usize..6], call).prop_map(|(by, call)| Step { by, call })
 }
 
-/// How many calls of each kind went through, and how many were refused.
+/// The number of accepted and rejected calls per kind.
 type Tally = BTreeMap<&'static str, (usize, usize)>;
 
 struct Run {
@@ -141,7 +141,7 @@ impl Run {
         Self { world, rows, at_first, power, controlled: vec![actor], names: 0 }
     }
 
-    /// Makes a call. Answers its kind, and whether it went through.
+    /// Makes a call and returns its kind and whether it was accepted.
     async fn make(&mut self, step: &Step, now: &State) -> (&'static str, Result<(), ServiceError>) {
         let keyward = self.world.keyward.clone();
         self.names += 1;
@@ -189,7 +189,7 @@ impl Run {
                 let waiting: Vec<OwnerId> =
                     self.controlled.iter().copied().filter(|id| state(now, *id) == Some(OwnerState::Invited)).collect();
                 let Some(id) = waiting.get(n % waiting.len().max(1)) else { return ("nothing", Ok(())) };
-                // What registering does, without the time that hashing a password takes.
+                // The effect of a registration without hashing a password, which is slow.
                 let mut tx = keyward.store().begin().await.unwrap();
                 tx.set_owner_state(*id, OwnerState::Active).await.unwrap();
                 tx.delete_invitations(*id).await.unwrap();
@@ -215,7 +215,7 @@ impl Run {
                 let update = OwnerUpdate { password: Some(Password::new("Passw0rd!")), ..OwnerUpdate::default() };
                 ("set password", owners.update(id, update).await.map(|_| self.control(id)))
             }
-            // The actor stays: without an account that acts nothing more is tried.
+            // The actor is kept: without it no further call is tried.
             Call::DeleteOwner(n) | Call::SetState(n, _) if owner(*n) == self.controlled[0] => ("nothing", Ok(())),
             Call::SetState(n, state) => ("set state", owners.set_state(owner(*n), *state).await.map(drop)),
             Call::DeleteOwner(n) => ("delete owner", owners.delete(owner(*n)).await.map(drop)),
@@ -270,7 +270,7 @@ impl Run {
         roles
     }
 
-    /// Compares what every controlled account may with what the actor might at the start.
+    /// Compares the permissions of every controlled account with those of the actor at the start.
     fn judge(&self, now: &State) -> Result<(), String> {
         for id in self.controlled.iter().filter(|id| now.owners.contains_key(id)) {
             if let Some(more) = now.power(*id, &self.rows).beyond(&self.power) {
@@ -358,5 +358,5 @@ fn no_sequence_of_calls_makes_a_controlled_account_stronger() {
         "step down",
     ];
     let missing: Vec<&str> = every.into_iter().filter(|kind| !done.contains(kind)).collect();
-    assert!(missing.is_empty(), "hardly ever goes through: {missing:?}");
+    assert!(missing.is_empty(), "rarely accepted: {missing:?}");
 }

@@ -1,4 +1,5 @@
-//! I7 and I19: whatever sequence of calls somebody makes, nobody becomes stronger by it than who made it.
+//! token-gains-nothing and no-escalation (`docs/invariants.md`): no sequence of calls gives any account more permissions than its actor
+//! has.
 
 use crate::histories::in_file;
 use crate::histories::names::{once, permissions, questions, row};
@@ -54,7 +55,7 @@ fn call() -> impl Strategy<Value = Call> {
     ]
 }
 
-/// What everybody may, as the store says at this moment.
+/// The permissions of every account, as stored at this moment.
 #[derive(Clone, Debug, PartialEq)]
 struct Powers {
     roles: BTreeMap<RoleId, Vec<Permission>>,
@@ -165,7 +166,7 @@ impl<S: WriteStore> Play<S> {
     }
 }
 
-/// Two bosses, two people with roles, and somebody to play.
+/// Creates two super admins, two people with roles, and the actor.
 async fn stage<S: WriteStore>(world: &World<S>, mine: Vec<Permission>, theirs: Vec<Permission>) -> (OwnerId, TokenId) {
     let keyward = &world.keyward;
     let role = async |name: &str, p| keyward.roles().create(NewRole::new(name).permissions(p)).await.unwrap().id;
@@ -185,7 +186,7 @@ async fn stage<S: WriteStore>(world: &World<S>, mine: Vec<Permission>, theirs: V
     (me, token)
 }
 
-/// I19: after each call of a person who is no super admin, whoever may more than before may no more than that person.
+/// no-escalation: after each call of a person who is no super admin, an account that gained permissions has none beyond that person's.
 async fn a_person<S: WriteStore>(world: World<S>, mine: Vec<Permission>, theirs: Vec<Permission>, calls: Vec<Call>) {
     let (me, _) = stage(&world, mine, theirs).await;
     let mut play = Play { world, doer: Doer::Person(me), names: 0 };
@@ -195,7 +196,7 @@ async fn a_person<S: WriteStore>(world: World<S>, mine: Vec<Permission>, theirs:
         let done = play.make(call, &before).await;
         let after = Powers::of(&play.world).await;
         if done.is_err() {
-            assert_eq!(before, after, "refused, and yet: {made}");
+            assert_eq!(before, after, "a rejected call changed something: {made}");
             continue;
         }
         let Some(mine) = before.held(me) else { panic!("{me} is a super admin before {made}") };
@@ -203,7 +204,7 @@ async fn a_person<S: WriteStore>(world: World<S>, mine: Vec<Permission>, theirs:
         for (owner, roles) in &after.owners {
             assert!(!after.is_boss(*owner) || before.is_boss(*owner), "{owner} is a super admin by {made}");
             if *owner == me {
-                assert!(roles.iter().all(|r| my_roles.contains(r)), "a new role for oneself by {made}");
+                assert!(roles.iter().all(|r| my_roles.contains(r)), "the actor gained a role by {made}");
             }
             let Some(now) = after.held(*owner) else { continue };
             let then = before.held(*owner).unwrap_or_default();
@@ -213,7 +214,7 @@ async fn a_person<S: WriteStore>(world: World<S>, mine: Vec<Permission>, theirs:
                 .collect();
             for question in questions() {
                 for row in &rows {
-                    // Judged as the same person would be: what a condition says of somebody is about them.
+                    // Conditions are evaluated for the same person, as they refer to it.
                     let may = |held: &[Permission]| question.allowed(held, row, owner.0, roles);
                     assert!(!may(&now) || may(&then) || may(&mine), "{owner} gained {question:?} by {made}");
                 }
@@ -221,7 +222,7 @@ async fn a_person<S: WriteStore>(world: World<S>, mine: Vec<Permission>, theirs:
         }
         for (id, (owner, _, _, digest)) in &after.tokens {
             let fresh = before.tokens.get(id).is_none_or(|(_, _, _, then)| then != digest);
-            assert!(!fresh || *owner == me, "a key of {owner}'s by {made}");
+            assert!(!fresh || *owner == me, "a token of {owner} was created by {made}");
         }
         if !after.owners.contains_key(&me) {
             return;
@@ -229,7 +230,7 @@ async fn a_person<S: WriteStore>(world: World<S>, mine: Vec<Permission>, theirs:
     }
 }
 
-/// I7: a token changes nothing but its own secret and existence.
+/// token-gains-nothing: a token changes only its own secret and existence.
 async fn a_token<S: WriteStore>(world: World<S>, mine: Vec<Permission>, theirs: Vec<Permission>, calls: Vec<Call>) {
     let (_, token) = stage(&world, mine, theirs).await;
     let mut play = Play { world, doer: Doer::Token(token), names: 0 };
@@ -301,7 +302,7 @@ proptest! {
     }
 }
 
-/// The rows of "where we are stricter" that speak of actors, one by one.
+/// The stricter rules for token actors (see the guide's comparison with Strapi), one by one.
 #[tokio::test]
 async fn calls_reserved_for_sessions_are_rejected_for_tokens() {
     let world = World::new();
@@ -322,7 +323,7 @@ async fn calls_reserved_for_sessions_are_rejected_for_tokens() {
     }
     let before = keyward.tokens().read(token).await.unwrap().token;
     let renewed = keyward.tokens().by(by).regenerate(token).await.unwrap();
-    assert_eq!(renewed.token.expires_at, before.expires_at, "its time goes on");
+    assert_eq!(renewed.token.expires_at, before.expires_at, "its expiry is kept");
     keyward.tokens().by(by).revoke(token).await.unwrap();
     forbidden(keyward.tokens().by(by).regenerate(token).await.map(drop));
 }

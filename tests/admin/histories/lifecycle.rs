@@ -1,5 +1,5 @@
-//! I1 and I5: whatever happens to roles, people and tokens, a token never may what its owner may not, and what was taken from
-//! it does not come back by itself.
+//! never-more-than-owner and clamped-stays-clamped (`docs/invariants.md`): after any change of roles, people and tokens, a token may do
+//! nothing that its owner may not, and a removed grant does not come back by itself.
 
 use crate::histories::in_file;
 use crate::histories::names::{self, Question, any_holds, held, permissions, questions, row};
@@ -17,7 +17,7 @@ const OWNERS: usize = 3;
 #[derive(Clone, Debug)]
 enum Step {
     SetPermissions(usize, Vec<Permission>),
-    /// Which roles; the last one stands for super admin.
+    /// Indexes of roles; the last one stands for super admin.
     SetRoles(usize, Vec<usize>),
     SetState(usize, OwnerState),
     Issue(usize, Vec<Grant>),
@@ -44,7 +44,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What there should be.
+/// The expected state.
 #[derive(Default)]
 struct Model {
     roles: BTreeMap<RoleId, Vec<Permission>>,
@@ -53,14 +53,14 @@ struct Model {
 }
 
 impl Model {
-    /// `None`: everything.
+    /// The permissions of an owner; `None` for a super admin.
     fn permissions(&self, owner: OwnerId) -> Option<Vec<Permission>> {
         let (roles, _) = &self.owners[&owner];
         let all = roles.iter().filter_map(|r| self.roles.get(r)).flatten().cloned().collect();
         (!roles.contains(&RoleId::SUPER_ADMIN)).then_some(all)
     }
 
-    /// What nobody holds goes.
+    /// Removes grants that the owner does not hold.
     fn clamp(&mut self) {
         for id in self.tokens.keys().copied().collect::<Vec<_>>() {
             if let Some(permissions) = self.permissions(self.tokens[&id].0) {
@@ -69,7 +69,7 @@ impl Model {
         }
     }
 
-    /// The grants that are kept when these are asked for; `None` if they are refused.
+    /// Returns the grants that are stored for these requested ones; `None` if they are rejected.
     fn kept(&self, owner: OwnerId, asked: &[Grant], before: &[Grant]) -> Option<Vec<Grant>> {
         let Some(permissions) = self.permissions(owner) else { return Some(asked.to_vec()) };
         let mut kept = Vec::new();
@@ -128,7 +128,7 @@ impl<S: WriteStore> History<S> {
             model.owners.insert(id, (Vec::new(), OwnerState::Active));
             owners.push(id);
         }
-        // Somebody keeps everything, so that others can come and go.
+        // One super admin stays, so that the others can be changed.
         let root = NewOwner::new("root@example.test").roles([RoleId::SUPER_ADMIN]);
         world.keyward.owners().create(root).await.unwrap();
         Self { world, model, roles, owners, names: 0 }
@@ -228,7 +228,7 @@ impl<S: WriteStore> History<S> {
                 for row in &rows {
                     let may = decision.fields_of(row).is_some_and(|f| f.contains(question.field));
                     let owner_may = self.model.owner_may(owner, question, row);
-                    assert!(!may || owner_may, "I1: {id} on {question:?} {row} after {after}");
+                    assert!(!may || owner_may, "never-more-than-owner: {id} on {question:?} {row} after {after}");
                     assert_eq!(may, self.model.token_may(id, question, row), "{id} {question:?} {row} after {after}");
                 }
             }
@@ -280,7 +280,7 @@ proptest! {
     }
 }
 
-/// What a super admin chose for a token stays when they are none any more, also if the token is sent back without it.
+/// Conditions that a super admin chose for a token stay after a demotion, also if an update omits them.
 #[tokio::test]
 async fn chosen_conditions_survive_demotion() {
     let world = World::new();
@@ -306,5 +306,5 @@ async fn chosen_conditions_survive_demotion() {
 
     keyward.owners().set_roles(boss, vec![RoleId::SUPER_ADMIN]).await.unwrap();
     keyward.tokens().update(token, put_back).await.unwrap();
-    assert_eq!(grants().await, [Grant::from(&read())], "a super admin chooses again");
+    assert_eq!(grants().await, [Grant::from(&read())], "a super admin removes the conditions");
 }

@@ -1,5 +1,5 @@
-//! Laws over time: random histories of changes through the services, judged after each step by a model that knows nothing of
-//! rules, ceilings and clamps: it asks what somebody may, action by action, field by field, row by row.
+//! Random histories of changes through the services, checked after each step by a model that uses no effective permissions, ceilings or
+//! clamps: it evaluates each action, field and row.
 
 mod actors;
 mod lifecycle;
@@ -10,7 +10,7 @@ use keyward::testing::{ManualClock, World};
 use keyward::{SqliteOptions, SqliteStore};
 use std::sync::Arc;
 
-/// A world in a database of its own; none where there is no PostgreSQL.
+/// Returns a world in its own database; `None` if this machine has no PostgreSQL.
 #[cfg(feature = "postgres")]
 async fn in_postgres() -> Option<World<keyward::PostgresStore>> {
     let clock = Arc::new(ManualClock::default());
@@ -18,7 +18,7 @@ async fn in_postgres() -> Option<World<keyward::PostgresStore>> {
     Some(World::on(store, clock, |b| b.store_is_exclusive()))
 }
 
-/// A world in a file, and the directory that it lives in.
+/// Returns a world in a file, and the directory of the file.
 async fn in_file() -> (tempfile::TempDir, World<SqliteStore>) {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::default());

@@ -1,4 +1,4 @@
-//! What permissions and grants are made of, and what they mean, in plain words.
+//! Generators of permissions and grants, and an evaluation of their meaning.
 
 use keyward::{Fields, Grant, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Permission, RoleId, Subject, When};
 use proptest::prelude::*;
@@ -30,18 +30,18 @@ pub(crate) fn permissions() -> impl Strategy<Value = Vec<Permission>> {
     prop::collection::vec(permission(), 0..6)
 }
 
-/// Grants, mostly without chosen conditions: few may choose.
+/// Grants, mostly without chosen conditions, which only super admins may set.
 pub(crate) fn grants() -> impl Strategy<Value = Vec<Grant>> {
     let grant = (permission(), prop::bool::weighted(0.2)).prop_map(|(p, chosen)| {
         let when = p.when.clone();
         let grant = Grant::from(&p);
         if chosen { grant.chosen(when) } else { grant }
     });
-    // Equal ones are refused.
+    // Duplicates are rejected.
     prop::collection::vec(grant, 0..4).prop_map(once)
 }
 
-/// Each once.
+/// Removes duplicates.
 pub(crate) fn once(grants: Vec<Grant>) -> Vec<Grant> {
     let mut kept: Vec<Grant> = Vec::new();
     for grant in grants {
@@ -52,13 +52,13 @@ pub(crate) fn once(grants: Vec<Grant>) -> Vec<Grant> {
     kept
 }
 
-/// A row somebody made: by `creator`, who has these roles.
+/// Returns a row created by `creator`, who has these roles.
 pub(crate) fn row(creator: i64, roles: &[RoleId]) -> Value {
     let roles: Vec<i64> = roles.iter().map(|r| r.0).collect();
     json!({"title": "t", "body": "b", "creator_id": creator, "creator_role_ids": roles})
 }
 
-/// Whether any of these conditions holds for whoever is `me`; none are no condition.
+/// Whether any of these conditions holds for the account `me`; an empty list always holds.
 pub(crate) fn any_holds(when: &When, row: &Value, me: i64, roles: &[RoleId]) -> bool {
     let holds = |condition: &str| match condition {
         IS_CREATOR => row["creator_id"] == json!(me),
@@ -70,12 +70,12 @@ pub(crate) fn any_holds(when: &When, row: &Value, me: i64, roles: &[RoleId]) -> 
     when.as_slice().is_empty() || when.as_slice().iter().any(|c| holds(c.as_str()))
 }
 
-/// What somebody is asked for: one action on one field.
+/// A permission check: one action on one field.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Question {
     pub(crate) action: &'static str,
     pub(crate) subject: Option<&'static str>,
-    /// One that nobody names stands for the fields to come.
+    /// A field that no permission names stands for future fields.
     pub(crate) field: &'static str,
 }
 
@@ -87,12 +87,12 @@ pub(crate) fn questions() -> impl Iterator<Item = Question> {
 }
 
 impl Question {
-    /// Whether this permission speaks of it.
+    /// Whether this permission covers the check.
     pub(crate) fn concerns(self, action: &str, subject: Option<&Subject>, fields: &Fields) -> bool {
         action == self.action && subject.map(Subject::as_str) == self.subject && fields.contains(self.field)
     }
 
-    /// Whether somebody with these permissions may, on this row.
+    /// Whether an account with these permissions may do it on this row.
     pub(crate) fn allowed(self, held: &[Permission], row: &Value, me: i64, roles: &[RoleId]) -> bool {
         held.iter().any(|p| {
             self.concerns(p.action.as_str(), p.subject.as_ref(), &p.fields) && any_holds(&p.when, row, me, roles)
@@ -100,7 +100,7 @@ impl Question {
     }
 }
 
-/// Whether a grant is held: each of its fields by some permission, "all" by one that has all.
+/// Whether permissions cover a grant: each of its fields by some permission, all fields by one with all.
 pub(crate) fn held(grant: &Grant, permissions: &[Permission]) -> bool {
     let one = |field: &str| {
         permissions.iter().any(|p| p.action == grant.action && p.subject == grant.subject && p.fields.contains(field))

@@ -1,4 +1,4 @@
-//! Two writers at once: a role shrinks while a token is issued for what it held, on one handle and on two nodes.
+//! Two concurrent writers: a role shrinks while a token is issued with its permissions, on one handle and on two nodes.
 
 use crate::histories::in_file;
 use keyward::{Ceiling, Grant, Keyward, NewAdminToken, NewOwner, NewRole, Permission, WriteStore};
@@ -24,7 +24,7 @@ async fn token_issued_while_its_role_shrinks_stays_within_its_owner_on_two_nodes
     race(&node().await, &node().await).await;
 }
 
-/// A token that is issued while its role shrinks is never beyond its owner.
+/// A token issued while its role shrinks stays within its owner's permissions.
 async fn race<S: WriteStore>(keyward: &Keyward<S>, other: &Keyward<S>) {
     let all = || vec![Permission::new("read"), Permission::new("write")];
     let role = keyward.roles().create(NewRole::new("shrinks").permissions(all())).await.unwrap().id;
@@ -49,7 +49,7 @@ async fn race<S: WriteStore>(keyward: &Keyward<S>, other: &Keyward<S>) {
             Ok(issued) => {
                 issued_first += 1;
                 let record = keyward.store().resolve(&issued.token.digest).await.unwrap().record.unwrap();
-                assert_eq!(record.token.grants(), [Grant::new("read")], "the other one was clamped");
+                assert_eq!(record.token.grants(), [Grant::new("read")], "the other grant was clamped");
                 let (_, ceiling) = record.owner.unwrap();
                 assert_eq!(ceiling, Ceiling::Of(vec![Permission::new("read")]));
             }

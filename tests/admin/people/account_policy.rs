@@ -1,4 +1,5 @@
-//! I19 and I7: nobody makes themselves or anybody else stronger than they are, and a token nobody at all.
+//! no-escalation and token-gains-nothing (`docs/invariants.md`): an actor gives no account more permissions than it has; a token changes
+//! no account.
 
 use crate::people::setup::{PASSWORD, Setup, password, refused};
 use keyward::store::WriteStore;
@@ -46,7 +47,7 @@ pub(crate) async fn account_with_more_permissions_is_not_changed<S: WriteStore>(
         let credentials = change.email.is_some() || change.password.is_some();
         let changed = owners(&setup, chief).update(peer, change.clone()).await;
         match credentials {
-            // An account that was used changes them itself.
+            // An active account changes them itself.
             true => refused!(changed, ServiceError::Forbidden(_)),
             false => drop(changed.unwrap()),
         }
@@ -71,7 +72,7 @@ pub(crate) async fn actor_grants_only_own_permissions<S: WriteStore>(setup: Setu
         refused!(editors.invite(new).await, ServiceError::Exceeds(_));
         refused!(editors.set_roles(weak, vec![low, role]).await, ServiceError::Exceeds(_));
     }
-    // What a role holds is not told to an actor who may not read roles.
+    // An actor who may not read roles learns nothing about their permissions.
     match editors.create(NewOwner::new("new@x.test").roles([high])).await {
         Err(ServiceError::Exceeds(problems)) => {
             assert!(problems.len() == 1 && !problems[0].message.contains(" hold "), "{problems:?}");
@@ -95,7 +96,7 @@ pub(crate) async fn actor_does_not_change_own_roles<S: WriteStore>(setup: Setup<
     for roles in [vec![low, RoleId::SUPER_ADMIN], vec![low, empty], vec![empty]] {
         refused!(editors.set_roles(editor, roles).await, ServiceError::Forbidden(_) | ServiceError::Exceeds(_));
     }
-    // A session that is stolen for a moment is no account that is stolen for good.
+    // A stolen session must not become a stolen account.
     for update in [
         OwnerUpdate { password: Some(password("Taken0ver")), ..none() },
         OwnerUpdate { email: Some("mine@x.test".into()), ..none() },
@@ -108,7 +109,7 @@ pub(crate) async fn actor_does_not_change_own_roles<S: WriteStore>(setup: Setup<
     setup.sign_in("editor@x.test").await;
 }
 
-/// Rows are shared by role and owned by people: a role more, or another person, are other rows.
+/// Rows are shared by role and owned by people: another role or another person sees other rows.
 pub(crate) async fn actor_cannot_control_an_account_that_sees_other_rows<S: WriteStore>(setup: Setup<S>) {
     setup.boss().await;
     let shared = Permission::new("read").on("article").when(When::from_list([HAS_SAME_ROLE_AS_CREATOR]));

@@ -1,4 +1,4 @@
-//! People: signing in, registering, their own account and those of others, on every store.
+//! People, on every store: sign-in, registration, own and other accounts.
 
 mod account_policy;
 mod other_accounts;
@@ -10,7 +10,7 @@ mod setup;
 mod sign_in;
 mod versions;
 
-/// Each law on each store.
+/// Runs each test on each store.
 macro_rules! laws {
     ($($module:ident { $($law:ident)* })*) => {
         mod memory {

@@ -1,4 +1,4 @@
-//! Other people's accounts: what changes, what ends, and who has to stay.
+//! Changes of other people's accounts.
 
 use crate::people::setup::{PASSWORD, Setup, password, paths, refused};
 use keyward::store::WriteStore;
@@ -75,7 +75,7 @@ pub(crate) async fn all_invalid_fields_are_reported_at_once<S: WriteStore>(setup
     refused!(owners().create(NewOwner::new("ADA@x.test")).await, ServiceError::Taken { path: "email", .. });
     refused!(owners().invite(NewOwner::new("ada@x.test")).await, ServiceError::Taken { path: "email", .. });
     refused!(owners().update(ada, taken("BOSS@example.test")).await, ServiceError::Taken { path: "email", .. });
-    setup.does(&[], owners().update(ada, taken("ADA@x.test"))).await; // kept in lower case: no change
+    setup.does(&[], owners().update(ada, taken("ADA@x.test"))).await; // stored in lower case: no change
 }
 
 pub(crate) async fn ended_sessions_do_not_revive<S: WriteStore>(setup: Setup<S>) {
@@ -180,8 +180,8 @@ pub(crate) async fn deleted_account_takes_its_tokens_and_sessions<S: WriteStore>
     refused!(owners.read(ada).await, ServiceError::NotFound(_));
     refused!(owners.delete(ada).await, ServiceError::NotFound(_));
     let next = setup.person("ada@x.test", &[role]).await;
-    assert!(next > ada, "no id is used again");
-    assert!(setup.keyward.roles().delete(role).await.is_err(), "somebody has it");
+    assert!(next > ada, "ids are not reused");
+    assert!(setup.keyward.roles().delete(role).await.is_err(), "the role has members");
 }
 
 pub(crate) async fn only_the_host_sets_a_password_without_the_old_one<S: WriteStore>(setup: Setup<S>) {

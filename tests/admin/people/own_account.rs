@@ -1,4 +1,4 @@
-//! What people do with their own account.
+//! Changes that people make to their own account.
 
 use crate::people::setup::{PASSWORD, Setup, ip, password, paths, refused};
 use keyward::store::WriteStore;

@@ -1,4 +1,4 @@
-//! What a change would take away, told before it is made; and whose tokens there are.
+//! Previews of the grants that a change would remove, and the tokens of a person.
 
 use crate::people::setup::{Setup, paths, refused};
 use keyward::store::{TokenQuery, WriteStore};
@@ -19,7 +19,7 @@ async fn token<S: WriteStore>(setup: &Setup<S>, name: &str, owner: OwnerId, acti
     setup.keyward.tokens().issue_admin(new).await.unwrap().token
 }
 
-/// What a rehearsal answers. It has left nothing: no event, no step of the log, and the next writer need not wait.
+/// Returns the result of a preview and asserts that it left no event, no change and no lock.
 async fn rehearsed<S: WriteStore, T>(setup: &Setup<S>, call: impl Future<Output = T>) -> T {
     let sequence = async || setup.keyward.store().resolve(&Digest::Native([0; 27])).await.unwrap().seq;
     let before = sequence().await;
@@ -54,10 +54,10 @@ pub(crate) async fn preview_of_a_smaller_role_counts_lost_grants<S: WriteStore>(
         assert_eq!(told, expected, "{actions:?}");
     }
     assert_eq!(roles().read(role).await.unwrap(), before);
-    // It is what then happens.
+    // The change has the previewed effect.
     let (answer, events) = setup.during(roles().set_permissions(role, permitted(&["a"]))).await;
     answer.unwrap();
-    assert_eq!(events.len(), 1 + 3, "the role, and each grant");
+    assert_eq!(events.len(), 1 + 3, "one event for the role and one for each grant");
     let grants = async |id| setup.keyward.tokens().read(id).await.unwrap().token.grants().to_vec();
     assert_eq!(grants(kept.id).await, [Grant::new("a")]);
     assert_eq!(grants(held.id).await, [Grant::new("b")]);
@@ -163,7 +163,7 @@ pub(crate) async fn tokens_of_a_person_are_listed_for_that_person_and_super_admi
     refused!(of(Doer::Token(first.id), bob, Kind::Admin).await, ServiceError::Forbidden(_));
     refused!(of(Doer::Person(bob), OwnerId(4711), Kind::Admin).await, ServiceError::Forbidden(_));
     refused!(of(Doer::Person(boss), OwnerId(4711), Kind::Admin).await, ServiceError::NotFound("owner"));
-    // Sessions are private, from super admins too.
+    // Sessions are private, also from super admins.
     assert_eq!(of(Doer::Person(ada), ada, Kind::Session).await.unwrap(), [session]);
     for doer in [Doer::Person(boss), Doer::Token(first.id)] {
         refused!(of(doer, ada, Kind::Session).await, ServiceError::Forbidden(_));

@@ -1,4 +1,4 @@
-//! How much one owner may have, and what lists and previews of one keep from others.
+//! Limits per owner, and the independence of look-ups and writers from lists and previews.
 
 use crate::people::setup::{PASSWORD, Setup, paths};
 use keyward::store::{Paging, TokenQuery, TokenSort, WriteStore};
@@ -10,14 +10,14 @@ use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(2);
 
-/// The same where two of each are the most, and three roles.
+/// Returns the same installation with at most two tokens and sessions per owner, and three roles.
 fn small<S: WriteStore + Clone>(setup: Setup<S>) -> Setup<S> {
     let mut policy = Policy::default();
     (policy.tokens_per_owner, policy.content_tokens, policy.sessions_per_owner, policy.roles) = (2, 2, 2, 3);
     Setup::on(setup.keyward.store().clone(), setup.clock.clone(), |b| b.policy(policy).store_is_exclusive())
 }
 
-/// That a call is refused for this field, and leaves nothing.
+/// Asserts that a call is rejected because of this field and changes nothing.
 async fn changes_nothing<S: WriteStore, T>(
     setup: &Setup<S>,
     field: &str,
@@ -38,7 +38,7 @@ pub(crate) async fn tokens_per_owner_are_limited_by_the_policy<S: WriteStore + C
     let of = |name: &str, owner| NewAdminToken::new(name, owner);
     tokens.clone().by(Doer::Person(ada)).issue_admin(of("1", ada)).await.unwrap();
     let second = tokens.issue_admin(of("2", ada)).await.unwrap().token.id;
-    // For the program as for them.
+    // The limits apply to the host, too.
     for doer in [Doer::Person(ada), Doer::Service] {
         changes_nothing(&setup, "owner", tokens.clone().by(doer).issue_admin(of("3", ada))).await;
     }
@@ -92,7 +92,7 @@ pub(crate) async fn session_over_the_limit_ends_the_oldest<S: WriteStore + Clone
     for session in [&second, &third, &of_bob] {
         assert!(setup.lives(&session.session.secret).await);
     }
-    // For the program too, which opens sessions by itself.
+    // Also for the host, which opens sessions itself.
     let day = Duration::from_secs(86_400);
     let opened =
         setup.keyward.tokens().open_session(NewSession { owner: ada, idle: day, lifespan: day }).await.unwrap();
@@ -130,12 +130,12 @@ pub(crate) async fn lists_do_not_delay_look_ups<S: WriteStore>(setup: Setup<S>) 
     let ada = setup.person("ada@x.test", &[]).await;
     let issued = setup.keyward.tokens().issue_admin(NewAdminToken::new("cold", ada)).await.unwrap();
     let store = setup.keyward.store();
-    // All that lists can have, and more who wait for it.
+    // As many lists as there are connections for them, and more that wait.
     let mut held = Vec::new();
     while let Ok(view) = tokio::time::timeout(SOON / 4, store.view()).await {
         held.push(view.unwrap());
         if held.len() == 64 {
-            // In memory there is no end.
+            // The memory store has no limit.
             break;
         }
     }
@@ -146,7 +146,7 @@ pub(crate) async fn lists_do_not_delay_look_ups<S: WriteStore>(setup: Setup<S>) 
     tokio::select! {
         biased;
         lists = lists => assert!(lists.iter().all(Result::is_ok), "in memory none waits"),
-        looked = look_up => assert!(looked.expect("no list keeps it waiting").unwrap().record.is_some()),
+        looked = look_up => assert!(looked.expect("the look-up does not wait for lists").unwrap().record.is_some()),
     }
     drop(held);
 }
@@ -158,23 +158,23 @@ pub(crate) async fn previews_and_writers_do_not_block_each_other<S: WriteStore>(
     let new = NewAdminToken::new("t", ada).grants([Grant::new("a"), Grant::new("b")]);
     setup.keyward.tokens().issue_admin(new).await.unwrap();
     let takes = |tokens, grants| Clamped { tokens, grants, permissions: 0 };
-    // While a change is in the making.
+    // During a change.
     let mut change = setup.keyward.store().begin().await.unwrap();
     change.set_permissions(role, &[]).await.unwrap();
     let roles = setup.keyward.roles().by(Doer::Person(boss));
     let preview = tokio::time::timeout(SOON, roles.would_clamp(role, vec![Permission::new("a")]));
-    assert_eq!(preview.await.expect("it waits for no writer").unwrap(), takes(1, 1));
+    assert_eq!(preview.await.expect("the preview does not wait for the writer").unwrap(), takes(1, 1));
     let owners = setup.keyward.owners().by(Doer::Person(boss));
     let preview = tokio::time::timeout(SOON, owners.would_clamp(ada, vec![]));
-    assert_eq!(preview.await.expect("it waits for no writer").unwrap(), takes(1, 2));
+    assert_eq!(preview.await.expect("the preview does not wait for the writer").unwrap(), takes(1, 2));
     drop(change);
-    // And while one is open, changes are made; it stays of its moment.
+    // During a preview, changes are committed; the preview keeps its snapshot.
     let mut view = setup.keyward.store().view().await.unwrap();
     let proposed = || keyward::store::Proposed::Roles(ada, &[]);
     assert_eq!(view.would_clamp(proposed()).await.unwrap(), takes(1, 2));
     let program = setup.keyward.roles();
     let set = tokio::time::timeout(SOON, program.set_permissions(role, vec![Permission::new("a")]));
-    set.await.expect("no writer waits for it").unwrap();
+    set.await.expect("the writer does not wait for the preview").unwrap();
     assert_eq!(view.would_clamp(proposed()).await.unwrap(), takes(1, 2));
     drop(view);
     assert_eq!(roles.would_clamp(role, vec![]).await.unwrap(), takes(1, 1));

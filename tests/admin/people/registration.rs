@@ -1,4 +1,4 @@
-//! The first super admin, and whoever was invited.
+//! The first super admin, and invited accounts.
 
 use crate::people::setup::{PASSWORD, Setup, password, paths, refused, registration};
 use keyward::store::WriteStore;
@@ -123,7 +123,11 @@ pub(crate) async fn replaced_withdrawn_or_expired_invitation_is_rejected<S: Writ
     let moved = again().await;
     let elsewhere = OwnerUpdate { email: Some("right@x.test".into()), ..OwnerUpdate::default() };
     setup.does(&[What::OwnerUpdated], owners.update(id, elsewhere)).await;
-    assert_eq!(paths(setup.accept(&moved.secret).await), ["registrationToken"], "it went to somebody else");
+    assert_eq!(
+        paths(setup.accept(&moved.secret).await),
+        ["registrationToken"],
+        "the invitation went to another address"
+    );
 
     let over = again().await;
     setup.clock.advance(Duration::from_secs(7 * 24 * 60 * 60));

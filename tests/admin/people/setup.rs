@@ -1,4 +1,4 @@
-//! An installation with people in it, and the questions that tests ask.
+//! An installation with people, and helpers of its tests.
 
 use keyward::store::{EventQuery, Paging, WriteStore};
 use keyward::testing::{ManualClock, SALT, SeededEntropy};
@@ -27,7 +27,7 @@ pub(crate) async fn in_file(dir: &Path) -> Setup<SqliteStore> {
     let clock = Arc::new(ManualClock::default());
     let options = SqliteOptions::default().clock(clock.clone());
     Setup::on(SqliteStore::open_with(dir.join("keyward.db"), options).await.unwrap(), clock, |b| {
-        // One handle, and a clock that jumps: a lease would end with each jump.
+        // The only handle, with a clock that jumps: without this option each jump would end the lease.
         b.store_is_exclusive()
     })
 }
@@ -47,7 +47,7 @@ pub(crate) fn ip(n: u8) -> Option<IpAddr> {
     Some(IpAddr::from([192, 0, 2, n]))
 }
 
-/// The fields that are wrong.
+/// Returns the paths of the invalid fields.
 pub(crate) fn paths<T>(answer: Result<T, ServiceError>) -> Vec<String> {
     match answer {
         Err(ServiceError::Invalid(problems) | ServiceError::Exceeds(problems)) => {
@@ -59,12 +59,12 @@ pub(crate) fn paths<T>(answer: Result<T, ServiceError>) -> Vec<String> {
     }
 }
 
-/// That it is refused as this.
+/// Asserts that a call fails with this error.
 macro_rules! refused {
     ($call:expr, $error:pat) => {
         match $call {
             Err($error) => {}
-            other => panic!("not refused as {}: {other:?}", stringify!($error)),
+            other => panic!("not rejected as {}: {other:?}", stringify!($error)),
         }
     };
 }
@@ -81,7 +81,7 @@ impl<S: WriteStore> Setup<S> {
         self.keyward.roles().create(NewRole::new(name).permissions(permissions)).await.unwrap().id
     }
 
-    /// Somebody active who can sign in with [`PASSWORD`].
+    /// Creates an active person who signs in with [`PASSWORD`].
     pub(crate) async fn person(&self, email: &str, roles: &[RoleId]) -> OwnerId {
         let new = NewOwner::new(email).roles(roles.iter().copied());
         let id = self.keyward.owners().create(new).await.unwrap().id;
@@ -106,7 +106,7 @@ impl<S: WriteStore> Setup<S> {
         self.try_sign_in(email, PASSWORD, None).await.unwrap()
     }
 
-    /// Whether the gate would find this secret.
+    /// Whether the store finds this secret.
     pub(crate) async fn lives(&self, secret: &Secret) -> bool {
         let format = SecretFormat::new(&Brand::default(), Salt::parse(SALT).unwrap());
         let digest = format.verify(secret.expose(), KindSet::of(&keyward::Kind::ALL)).unwrap().digest;
@@ -117,21 +117,21 @@ impl<S: WriteStore> Setup<S> {
         self.keyward.owners().read(id).await.unwrap()
     }
 
-    /// Every event, oldest first.
+    /// Returns every event, oldest first.
     pub(crate) async fn events(&self) -> Vec<AuditEvent> {
         let all = EventQuery::all(Paging { page: 1, page_size: 1000 });
         let page = self.keyward.events().list(&all).await.unwrap();
         page.items.into_iter().rev().map(|(_, event)| event).collect()
     }
 
-    /// What a call answers, and the events it has left.
+    /// Returns the result of a call and the events that it wrote.
     pub(crate) async fn during<T>(&self, call: impl Future<Output = T>) -> (T, Vec<AuditEvent>) {
         let before = self.events().await.len();
         let answer = call.await;
         (answer, self.events().await.split_off(before))
     }
 
-    /// What a call does, of which it leaves one event each.
+    /// Returns the result of a call and asserts the actions of its events.
     pub(crate) async fn does<T>(&self, what: &[What], call: impl Future<Output = Result<T, ServiceError>>) -> T {
         let (answer, events) = self.during(call).await;
         assert_eq!(events.iter().map(|e| e.what).collect::<Vec<_>>(), what);

@@ -91,7 +91,7 @@ pub(crate) async fn failures_are_counted_in_aggregate<S: WriteStore>(setup: Setu
     {
         refused!(setup.try_sign_in(email, typed, ip(1)).await, ServiceError::WrongCredentials);
     }
-    assert_eq!(setup.events().await.len(), before, "written behind");
+    assert_eq!(setup.events().await.len(), before, "failures are written in the background");
     setup.keyward.flush().await;
     setup.keyward.flush().await;
     let events = setup.events().await.split_off(before);
@@ -102,9 +102,9 @@ pub(crate) async fn failures_are_counted_in_aggregate<S: WriteStore>(setup: Setu
     );
     let details = |part: &str| event.details[part].clone();
     assert_eq!((details("count"), details("accounts")), (3.into(), 2.into()));
-    assert_eq!(details("users"), serde_json::json!([{"id": boss, "count": 1}]), "the account that exists");
+    assert_eq!(details("users"), serde_json::json!([{"id": boss, "count": 1}]), "only the existing account");
     assert_eq!(details("addresses"), serde_json::json!([{"address": ip(1).unwrap().to_string(), "count": 3}]));
-    assert!(!event.details.to_string().contains("test\""), "never what was typed");
+    assert!(!event.details.to_string().contains("test\""), "the typed address is not recorded");
     let role = setup.role("R", ["admin::audit-logs.read".into()]).await;
     let reader = setup.person("reader@x.test", &[role]).await;
     let query = keyward::store::EventQuery {
@@ -114,7 +114,7 @@ pub(crate) async fn failures_are_counted_in_aggregate<S: WriteStore>(setup: Setu
     let page = setup.keyward.events().by(Doer::Person(reader)).list(&query).await.unwrap();
     let details = page.items[0].1.details.as_object().unwrap();
     let shown: Vec<&str> = details.keys().map(String::as_str).collect();
-    assert_eq!(shown, ["accounts", "count", "throttled"], "which accounts, only those see who may list users");
+    assert_eq!(shown, ["accounts", "count", "throttled"], "only readers who may list users see the accounts");
 }
 
 pub(crate) async fn person_sees_and_ends_only_own_sessions<S: WriteStore>(setup: Setup<S>) {
@@ -142,10 +142,10 @@ pub(crate) async fn person_sees_and_ends_only_own_sessions<S: WriteStore>(setup:
     refused!(by_token.sign_in("ada@x.test", &password(PASSWORD)).await, ServiceError::Forbidden(_));
 
     setup.clock.advance(Duration::from_secs(2 * 60 * 60));
-    assert!(sessions().list().await.unwrap().is_empty(), "idle for too long");
+    assert!(sessions().list().await.unwrap().is_empty(), "the session was idle for too long");
 }
 
-/// While one password is being hashed, another is set: what the older one has proved does not count any more.
+/// Another password is set while one is being hashed: the sign-in with the former password fails.
 pub(crate) async fn former_password_does_not_sign_in<S: WriteStore>(setup: Setup<S>) {
     let ada = setup.person("ada@x.test", &[]).await;
     let owners = setup.keyward.owners();
@@ -160,7 +160,7 @@ pub(crate) async fn former_password_does_not_sign_in<S: WriteStore>(setup: Setup
     }
 }
 
-/// Fifty wrong guesses, from ten addresses that are not the owner's.
+/// Sends fifty wrong guesses from ten addresses that are not the owner's.
 async fn guess_elsewhere<S: WriteStore>(setup: &Setup<S>, email: &str) {
     for n in 10..20 {
         for _ in 0..5 {

@@ -1,4 +1,4 @@
-//! Nothing is overwritten that somebody has not seen.
+//! An update with a stale version is rejected.
 
 use crate::people::setup::{PASSWORD, Setup, password, paths, refused};
 use keyward::store::{Use, WriteStore};
@@ -34,7 +34,7 @@ fn services<S: WriteStore>(setup: &Setup<S>, doer: OwnerId) -> (Tokens, Roles, O
     (keyward.tokens().by(doer), keyward.roles().by(doer), keyward.owners().by(doer))
 }
 
-/// A change that is refused because of an earlier one, and of which nothing is left.
+/// Asserts that an update is rejected as stale and changes nothing.
 macro_rules! too_late {
     ($setup:expr, $what:literal, $call:expr) => {
         let (answer, events) = $setup.during($call).await;
@@ -88,7 +88,7 @@ pub(crate) async fn any_change_in_between_makes_an_update_stale<S: WriteStore>(s
     let role = setup.role("R", permitted(&["a", "b"])).await;
     let ada = setup.person("ada@x.test", &[role]).await;
 
-    // What a smaller role takes away stays away, although the form still has it ticked.
+    // A grant that a smaller role removed stays removed, although the form still has it ticked.
     let seen = token(&setup, ada, &["a", "b"]).await;
     roles.set_permissions(role, permitted(&["a"])).await.unwrap();
     let grants = TokenUpdate { grants: Some(seen.grants().to_vec()), ..named("new") };
@@ -98,7 +98,7 @@ pub(crate) async fn any_change_in_between_makes_an_update_stale<S: WriteStore>(s
     owners.set_roles(ada, vec![]).await.unwrap();
     too_late!(setup, "token", tokens.clone().only_if(now.version()).update(seen.id, named("new")));
 
-    // To and fro is no change that anybody could lose.
+    // A change that was undone makes no version stale.
     let now = tokens.read(seen.id).await.unwrap().token;
     tokens.update(seen.id, named("fro")).await.unwrap();
     tokens.update(seen.id, named("deploy")).await.unwrap();
@@ -142,7 +142,7 @@ pub(crate) async fn role_update_is_atomic<S: WriteStore>(setup: Setup<S>) {
     assert_eq!(now.permissions, permitted(&["a"]));
     setup.does(&[], roles.update(role, all)).await;
 
-    // One part that cannot be is none of it.
+    // If one part is invalid, nothing is changed.
     let odd = Permission::new("c").when(keyward::When::from_list(["no::such"]));
     let update = keyward::RoleUpdate { permissions: Some(vec![odd]), ..described("other") };
     let (answer, events) = setup.during(roles.update(role, update)).await;

@@ -1,4 +1,4 @@
-//! The keys of the configuration, compared with those that the data was written with.
+//! The configured keys are compared with those that the data was written with.
 
 use super::{OLD_KEY, keys, person, shown, world};
 use keyward::store::{KeyKind, WriteStore};
@@ -9,7 +9,7 @@ use keyward::{
 };
 use std::sync::Arc;
 
-/// Another hash key with the same name as the one of the worlds.
+/// Another hash key with the same name as that of the worlds.
 const OTHER: &str = "Zp0Qx81vHn7RsYw2Lm5Kc9Tj3Ga6Fd4b";
 /// Another encryption key with the name of `OLD_KEY`.
 const OTHER_KEY: &str = "2025:Zp0Qx81vHn7RsYw2Lm5Kc9Tj3Ga6Fd4b";
@@ -26,7 +26,7 @@ fn mismatch<T: std::fmt::Debug>(done: Result<T, ServiceError>) -> KeyMismatch {
     }
 }
 
-/// An installation after its first start, with a token of a super admin.
+/// Returns an installation after its first start, with a token of a super admin.
 async fn begun<S: WriteStore + Clone>(store: &S, clock: &Arc<ManualClock>) -> (World<S>, Doer, TokenId, Secret) {
     let world = world(store, clock, |b| b.encryption(keys(OLD_KEY)));
     world.keyward.set_up().await.unwrap();
@@ -44,7 +44,7 @@ pub(super) async fn wrong_hash_key_fails_startup_and_makes_credentials_503<S: Wr
     let found = mismatch(other.keyward.set_up().await);
     assert_eq!(found.kind(), KeyKind::Hash);
     let uses: Vec<_> = found.uses().map(|used| (used.id.as_str(), used.tokens)).collect();
-    assert_eq!(uses, [("0", 3)], "the two default tokens, and the one that was issued");
+    assert_eq!(uses, [("0", 3)], "the two default tokens and the issued one");
     let text = found.to_string();
     for part in ["KEYWARD_SALT", "3 tokens with key `0`", "accept_new_hash_key"] {
         assert!(text.contains(part), "{part}: {text}");
@@ -133,7 +133,7 @@ pub(super) async fn wrong_token_prefix_fails_startup<S: WriteStore + Clone>(stor
     world(&store, &clock, |b| b.brand(acme()).accept_new_prefix()).keyward.set_up().await.unwrap();
 }
 
-/// So a node starts on a full disk.
+/// This lets a node start on a full disk.
 pub(super) async fn second_startup_writes_nothing<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let seq = async || store.resolve(&Digest::Native([0; 27])).await.unwrap().seq;
     begun(&store, &clock).await;

@@ -1,4 +1,4 @@
-//! Keys that show again, durations, the catalogue, and what is done at a start; on every store.
+//! Revealable secrets, durations, the catalogue, the audit log, and startup, on every store.
 
 mod key_checks;
 
@@ -87,7 +87,7 @@ fn world<S: WriteStore + Clone>(
     clock: &Arc<ManualClock>,
     settings: impl FnOnce(Builder<S>) -> Builder<S>,
 ) -> World<S> {
-    // A clock that jumps would end a lease with each jump.
+    // The clock jumps: without this option each jump would end the lease.
     World::on(store.clone(), clock.clone(), |b| settings(b).store_is_exclusive())
 }
 
@@ -116,7 +116,7 @@ fn problems(error: ServiceError) -> Vec<String> {
     }
 }
 
-/// I6.
+/// secret-to-owner-only (`docs/invariants.md`).
 async fn secret_is_revealed_to_a_session_of_its_owner_only<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let world = world(&store, &clock, |b| b.encryption(keys(OLD_KEY)));
     let (ada, boss) = (person(&world, "ada", &[]).await, person(&world, "boss", &[RoleId::SUPER_ADMIN]).await);
@@ -133,7 +133,7 @@ async fn secret_is_revealed_to_a_session_of_its_owner_only<S: WriteStore + Clone
     let stranger = Doer::Person(person(&world, "eve", &[]).await);
     assert!(matches!(tokens.clone().by(stranger).open(id).await, Err(ServiceError::NotFound("token"))));
     assert!(matches!(tokens.clone().by(Doer::Visitor).open(id).await, Err(ServiceError::Forbidden(_))));
-    assert_eq!(count(&world, What::TokenRevealed).await, 1, "nothing was shown since");
+    assert_eq!(count(&world, What::TokenRevealed).await, 1, "no secret was revealed since");
 
     let renewed = tokens.regenerate(id).await.unwrap();
     let Reveal::Shown(secret) = shown(&world, Doer::Person(ada), id).await else { panic!() };
@@ -199,8 +199,8 @@ async fn durations_are_limited_to_those_offered<S: WriteStore + Clone>(store: S,
         assert_eq!(issue(all(), me, Lifespan::days(days)).await, Some((span, span)));
     }
     assert_eq!(issue(all(), me, Lifespan::Unlimited).await, Some((None, None)));
-    assert_eq!(issue(all(), me, Lifespan::days(8)).await, None, "people choose");
-    assert!(issue(all(), Doer::Service, Lifespan::days(8)).await.is_some(), "a program need not");
+    assert_eq!(issue(all(), me, Lifespan::days(8)).await, None, "people choose among the offered durations");
+    assert!(issue(all(), Doer::Service, Lifespan::days(8)).await.is_some(), "the host may choose any duration");
     assert!(issue(all().choices([8 * DAY]), me, Lifespan::days(8)).await.is_some());
     assert_eq!(issue(all().choices([8 * DAY]), me, Lifespan::days(7)).await, None);
     for by in [me, Doer::Service] {
@@ -312,7 +312,7 @@ async fn entries_removed_from_the_catalogue_do_not_block_updates<S: WriteStore +
     let custom = |actions: &[&str]| ContentAccess::Custom(actions.iter().map(|a| (*a).into()).collect());
     let content = tokens.issue_content(NewContentToken::new("c", custom(&["article.find"]))).await.unwrap().token.id;
 
-    // The field `body` and the content action are gone.
+    // The field `body` and the content action were removed.
     let smaller = Catalogue::default()
         .action(ActionEntry::settings("plain", "Things", "Plain").with_conditions(false))
         .action(ActionEntry::on_subjects("read", "Read", ["article"]).with_fields())
@@ -329,13 +329,13 @@ async fn entries_removed_from_the_catalogue_do_not_block_updates<S: WriteStore +
     roles.set_permissions(role, vec![permission(&more), Permission::new("plain")]).await.unwrap();
     let access = |access| TokenUpdate { access: Some(access), ..Default::default() };
     tokens.update(content, access(custom(&["article.find", "article.list"]))).await.unwrap();
-    // What is new and unknown is refused as ever, and so is what was there with something else.
+    // New unknown entries are rejected, and so are former ones in another combination.
     let worse = read(&["body", "nope"]);
     assert_eq!(problems(tokens.update(token, grants(&[&worse])).await.unwrap_err()), ["grants.0.fields.1"]);
     let worse = roles.set_permissions(role, vec![permission(&worse)]).await;
     assert_eq!(problems(worse.unwrap_err()), ["permissions.0.fields.1"]);
     assert_eq!(problems(tokens.update(content, access(custom(&["article.drop"]))).await.unwrap_err()), ["access.0"]);
-    // Once it is gone it does not come back.
+    // A removed entry does not come back.
     tokens.update(token, grants(&[&Grant::new("plain")])).await.unwrap();
     assert_eq!(problems(tokens.update(token, grants(&[&old])).await.unwrap_err()), ["grants.0.fields.0"]);
 }
@@ -355,7 +355,7 @@ async fn first_startup_creates_default_content_tokens_once<S: WriteStore + Clone
     assert!(!world.keyward.set_up().await.unwrap().nobody_yet);
     assert!(
         tokens.list(&TokenQuery::of(Kind::Content)).await.unwrap().items.is_empty(),
-        "what was taken away stays away"
+        "removed entries stay removed"
     );
 }
 
@@ -399,9 +399,9 @@ async fn events_are_kept_for_the_policys_retention<S: WriteStore + Clone>(store:
     person(&world, "ada", &[]).await;
     world.keyward.set_up().await.unwrap();
     world.keyward.set_up().await.unwrap();
-    assert_eq!(count(&world, What::RetentionSet).await, 1, "the setting is remembered when it changes");
+    assert_eq!(count(&world, What::RetentionSet).await, 1, "a changed setting has an event");
     clock.advance(31 * DAY);
-    // The hourly look may have come first.
+    // The hourly clean-up may have run before.
     world.keyward.events().delete_older_than(30 * DAY).await.unwrap();
     assert_eq!((count(&world, What::OwnerCreated).await, count(&world, What::EventsDeleted).await), (0, 1));
     let asked = world.keyward.events().by(Doer::Person(OwnerId(1))).delete_older_than(DAY).await;
@@ -485,14 +485,14 @@ fn log() -> EventQuery {
     EventQuery::all(Paging { page: 1, page_size: 100 })
 }
 
-/// Somebody with a role that holds these.
+/// Creates a person whose role has these permissions.
 async fn with_role<S: WriteStore>(world: &World<S>, name: &str, permissions: &[&str]) -> OwnerId {
     let permissions: Vec<Permission> = permissions.iter().map(|p| Permission::new(*p)).collect();
     let role = world.keyward.roles().create(NewRole::new(name).permissions(permissions)).await.unwrap();
     person(world, name, &[role.id]).await
 }
 
-/// An eventful life of a token of somebody else, whose names and ids are all in the log.
+/// Many changes of a token of another owner, with all its names and ids in the audit log.
 async fn eventful<S: WriteStore>(world: &World<S>) -> (OwnerId, TokenId) {
     let role = NewRole::new("secret-role").permissions([Permission::new("secret.one"), Permission::new("secret.two")]);
     let role = world.keyward.roles().create(role).await.unwrap();
@@ -515,7 +515,7 @@ async fn eventful<S: WriteStore>(world: &World<S>) -> (OwnerId, TokenId) {
 
 async fn events_of_others_show_kind_and_time_only<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let world = world(&store, &clock, |b| b);
-    // They may list everything there is but tokens of others, which nobody but a super admin may.
+    // They may list everything except tokens of others, which only super admins may list.
     let lists = ["admin::audit-logs.read", "admin::admin-tokens.read", "admin::users.read", "admin::roles.read"];
     let reader = with_role(&world, "reader", &lists).await;
     let grants = lists.map(Grant::new);
@@ -527,21 +527,21 @@ async fn events_of_others_show_kind_and_time_only<S: WriteStore + Clone>(store: 
     let whole = world.keyward.events().list(&log()).await.unwrap();
     for doer in [Doer::Person(reader), Doer::Token(auditor)] {
         let page = world.keyward.events().by(doer).list(&log()).await.unwrap();
-        assert_eq!(page.total, whole.total, "{doer:?}: pages are those of everybody");
+        assert_eq!(page.total, whole.total, "{doer:?}: the pages are the same for every reader");
         let mut withheld = Vec::new();
         for ((id, event), (same, all)) in page.items.iter().zip(&whole.items) {
             assert_eq!((id, event.at, event.what), (same, all.at, all.what));
             let Target::Token(token, kind) = all.target else {
                 let mut shown = all.clone();
                 if let (Doer::Token(_), Some(details)) = (doer, shown.details.as_object_mut()) {
-                    // How many tokens an owner had, a token does not learn.
+                    // A token does not learn how many tokens an owner had.
                     details.remove("tokens");
                 }
-                assert_eq!(event, &shown, "{doer:?}: they may list it");
+                assert_eq!(event, &shown, "{doer:?}: the reader may list it");
                 continue;
             };
             if token == auditor {
-                assert_eq!(event, all, "{doer:?}: it is their own");
+                assert_eq!(event, all, "{doer:?}: the reader's own event");
                 continue;
             }
             assert_eq!(event.target, Target::Withheld(all.target.kind()), "{kind:?}");
@@ -565,7 +565,7 @@ async fn events_of_others_show_kind_and_time_only<S: WriteStore + Clone>(store: 
     }
     let boss = person(&world, "boss", &[RoleId::SUPER_ADMIN]).await;
     let all = world.keyward.events().by(Doer::Person(boss)).list(&log()).await.unwrap();
-    assert_eq!(all.items[1..], whole.items, "a super admin reads all of it");
+    assert_eq!(all.items[1..], whole.items, "a super admin reads all details");
     assert!(format!("{all:?}").contains("secret-project"));
     let visitor = world.keyward.events().by(Doer::Visitor).list(&log()).await;
     assert!(matches!(visitor, Err(ServiceError::Forbidden(_))));
@@ -599,15 +599,15 @@ async fn withheld_details_are_not_searchable<S: WriteStore + Clone>(store: S, cl
     }
     assert_eq!(count(reader, target(Target::Token(mine, Kind::Admin))).await, 2);
     let by = |id| EventQuery { person: Some(id), ..log() };
-    // Ada has done nothing but to tokens of hers: whose they are is not told by how many there are.
+    // Ada has only changed her own tokens: the number of events must not reveal their owner.
     assert_eq!((count(boss, by(ada)).await, count(reader, by(ada)).await), (3, 0));
-    // Of the boss they see the change of their own token, and the one of a user, whom they may list.
+    // Of the super admin's events they see the change of their own token and that of a user whom they may list.
     assert_eq!(count(reader, by(boss)).await, 2);
-    assert_eq!(count(reader, by(reader)).await, 1, "what they did themselves is theirs to see");
-    // Who may list no users asks for nobody but themselves.
+    assert_eq!(count(reader, by(reader)).await, 1, "actors see their own events");
+    // A reader who may list no users can filter by no other account.
     assert_eq!((count(blind, by(boss)).await, count(blind, by(OwnerId(4711))).await), (0, 0));
     assert_eq!(count(blind, target(Target::Owner(ada))).await, 0);
-    assert_ne!(count(blind, target(Target::Owner(blind))).await, 0, "they see their own account");
+    assert_ne!(count(blind, target(Target::Owner(blind))).await, 0, "the reader sees its own account");
 }
 
 async fn audit_log_shows_what_its_reader_may_list<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
@@ -623,7 +623,7 @@ async fn audit_log_shows_what_its_reader_may_list<S: WriteStore + Clone>(store: 
     ];
     for (action, shown) in cases {
         let reader = with_role(&world, &action.replace("::", "-"), &["admin::audit-logs.read", action]).await;
-        // Under a condition only they do not list it, and a token lists what it carries.
+        // A conditional permission does not list it; a token lists what its grants allow.
         let own = Permission::new(action).when(When::from_list([IS_CREATOR]));
         let few = NewRole::new(format!("few {action}")).permissions([own, Permission::new("admin::audit-logs.read")]);
         let few = world.keyward.roles().create(few).await.unwrap().id;
@@ -686,7 +686,7 @@ async fn ids_of_others_answer_like_unknown_ids<S: WriteStore + Clone>(store: S, 
             assert!(none.iter().all(Option::is_some), "{none:?}");
         }
     }
-    // A token may read its siblings, and change none.
+    // A token may read the other tokens of its owner, and change none.
     let tokens = world.keyward.tokens().by(Doer::Token(sibling));
     tokens.read(theirs).await.unwrap();
     for id in [theirs, TokenId(4711)] {
@@ -696,7 +696,7 @@ async fn ids_of_others_answer_like_unknown_ids<S: WriteStore + Clone>(store: S, 
         ));
         assert!(matches!(tokens.revoke(id).await, Err(ServiceError::Forbidden("a token changes nothing but itself"))));
     }
-    // To a super admin what they see is there, also where they may not do it.
+    // A super admin gets another error than 404 for a visible token that it may not change.
     let tokens = world.keyward.tokens().by(Doer::Person(boss));
     assert!(matches!(tokens.regenerate(theirs).await, Err(ServiceError::Forbidden(_))));
     assert!(matches!(tokens.regenerate(TokenId(4711)).await, Err(ServiceError::NotFound("token"))));
@@ -722,7 +722,7 @@ async fn taken_name_is_reported_after_other_errors<S: WriteStore + Clone>(store:
             TokenUpdate { name: Some(name.into()), grants: Some(excessive.to_vec()), ..TokenUpdate::default() };
         said.push(tokens.update(own, update).await.unwrap_err().to_string());
     }
-    assert_eq!(said[..3], said[3..], "a name that is taken answers like one that is free");
+    assert_eq!(said[..3], said[3..], "a taken name is answered like a free one");
     let taken = tokens.issue_admin(NewAdminToken::new("secret-project", eve)).await;
     assert!(matches!(taken, Err(ServiceError::Taken { path: "name", .. })), "names are unique in the installation");
 }
@@ -733,7 +733,7 @@ async fn confusable_names_and_addresses_count_as_taken<S: WriteStore + Clone>(st
     let (tokens, roles, owners) = (world.keyward.tokens(), world.keyward.roles(), world.keyward.owners());
     let taken = |error: ServiceError| matches!(error, ServiceError::Taken { .. });
     let kept = tokens.issue_admin(NewAdminToken::new("De\u{301}ploy 1", ada)).await.unwrap().token;
-    assert_eq!(kept.name, "Déploy 1", "kept composed");
+    assert_eq!(kept.name, "Déploy 1", "stored in composed form");
     let role = roles.create(NewRole::new("De\u{301}ploy 1")).await.unwrap();
     assert_eq!(role.name, "Déploy 1");
     let other = tokens.issue_admin(NewAdminToken::new("other", ada)).await.unwrap().token.id;
@@ -744,7 +744,7 @@ async fn confusable_names_and_addresses_count_as_taken<S: WriteStore + Clone>(st
         let rename = TokenUpdate { name: Some(alike.into()), ..TokenUpdate::default() };
         assert!(taken(tokens.update(other, rename.clone()).await.unwrap_err()), "{alike:?}");
         assert!(taken(roles.create(NewRole::new(alike)).await.unwrap_err()), "{alike:?}");
-        // Its own name may be written otherwise.
+        // A record may take another form of its own name.
         tokens.update(kept.id, rename).await.unwrap();
     }
     for alike in ["ADA@example.test", "ａda@example.test", "ada@example.TEST"] {
@@ -782,7 +782,7 @@ async fn changes_per_actor_are_rate_limited<S: WriteStore + Clone>(store: S, clo
     }
     let refused = issue(ada).await.unwrap_err();
     assert!(matches!(refused, ServiceError::TooManyAttempts(wait) if wait == Duration::from_secs(3600)), "{refused:?}");
-    assert_eq!(count(&world, What::TokenIssued).await, 3, "what is refused leaves no event");
+    assert_eq!(count(&world, What::TokenIssued).await, 3, "a rejected call has no event");
     let other = issue(bob).await.expect("another person").token;
     let rename = TokenUpdate { name: Some("a".into()), ..TokenUpdate::default() };
     of(bob).update(other.id, rename).await.expect("a change of another sort");
@@ -790,7 +790,7 @@ async fn changes_per_actor_are_rate_limited<S: WriteStore + Clone>(store: S, clo
     clock.advance(Duration::from_secs(3600));
     issue(ada).await.expect("an hour later");
 
-    // A stolen session that uses the rate up does not keep its owner from taking something away.
+    // A stolen session that exhausts the rate limit does not stop its owner from revoking.
     let root = with_role(&world, "root", &[]).await;
     world.keyward.owners().set_roles(root, vec![RoleId::SUPER_ADMIN]).await.unwrap();
     let owners = world.keyward.owners().by(Doer::Person(root));
@@ -828,11 +828,11 @@ async fn repeated_changes_to_one_token_are_rate_limited<S: WriteStore + Clone>(s
         clock.advance(minute);
     }
     assert_eq!(wait(itself.regenerate(id).await.unwrap_err()), 57 * minute);
-    // On another node too.
+    // The limit counts on another node, too.
     let node = self::world(&store, &clock, |b| b.policy(policy).encryption(keys(OLD_KEY)));
     assert_eq!(wait(node.keyward.tokens().by(Doer::Token(id)).regenerate(id).await.unwrap_err()), 57 * minute);
-    assert_eq!(count(&world, What::TokenRegenerated).await, 3, "what is refused leaves no event");
-    // A stolen key keeps its owner from nothing, and one token another one.
+    assert_eq!(count(&world, What::TokenRegenerated).await, 3, "a rejected call has no event");
+    // A stolen secret does not limit its owner, and one token does not limit another.
     for _ in 0..3 {
         owner.regenerate(id).await.unwrap();
     }
@@ -852,7 +852,7 @@ async fn repeated_changes_to_one_token_are_rate_limited<S: WriteStore + Clone>(s
     owner.read(id).await.expect("what leaves no event is not counted");
     let rename = |name: &str| TokenUpdate { name: Some(name.into()), ..TokenUpdate::default() };
     owner.update(id, rename("b")).await.unwrap();
-    owner.update(id, rename("b")).await.expect("what changes nothing is not counted");
+    owner.update(id, rename("b")).await.expect("an update that changes nothing does not count");
     owner.update(id, rename("a")).await.unwrap();
     assert_eq!(wait(owner.update(id, rename("b")).await.unwrap_err()), 60 * minute);
     owner.revoke(id).await.expect("a token can always be revoked");

@@ -1,4 +1,4 @@
-//! The settings pages of people and roles: what is asked before something is taken away, and what is shown to whom.
+//! The settings pages of people and roles: confirmations before permissions are removed, and what is shown to whom.
 
 use axum::body::Body;
 use http::{Request, Response, StatusCode, header};
@@ -16,7 +16,7 @@ const USERS: &str = "/admin/settings/users";
 const READ: &str = "explorer.read";
 const TOKENS: &str = "/admin/settings/admin-tokens";
 const HOOKS: &str = "admin::webhooks.read";
-/// As a form sends it.
+/// A grant as a form sends it.
 const HOOKS_ALONE: &str = r#"["admin::webhooks.read"]"#;
 
 struct Setup {
@@ -24,7 +24,7 @@ struct Setup {
     pages: Gated<axum::Router>,
 }
 
-/// A page, as somebody sees it.
+/// A page as a person sees it.
 struct Page {
     status: StatusCode,
     location: String,
@@ -38,7 +38,7 @@ impl Page {
         self
     }
 
-    /// The value of an input or button.
+    /// Returns the value of an input or a button.
     #[track_caller]
     fn value(&self, name: &str) -> String {
         let marker = format!("name=\"{name}\" value=\"");
@@ -86,7 +86,7 @@ impl Setup {
         self.world.super_admin().sign_in().await
     }
 
-    /// Somebody who looks after people and roles, and may read titles.
+    /// A person who manages people and roles and may read titles.
     async fn warden(&self) -> Key {
         let deeds = ["read", "create", "update", "delete"];
         let actions = deeds.iter().flat_map(|deed| ["users", "roles"].map(|what| format!("admin::{what}.{deed}")));
@@ -148,14 +148,14 @@ async fn smaller_role_is_saved_after_its_loss_is_confirmed() {
     assert_eq!(setup.permissions(role).await, before);
     assert_eq!(setup.world.keyward.roles().read(role).await.unwrap().name, "Reader");
 
-    // More goes than whoever sent it has seen.
+    // The change now removes more than the person has confirmed.
     let two = setup.token("two", ada, grants()).await;
     let confirmed = |value| [&sent[..], &[("confirmed", value)]].concat();
     let again = setup.post(&boss, &path, &confirmed(&first)).await;
     again.says("2 tokens lose permissions");
     assert_eq!(setup.permissions(role).await, before);
     let second = again.value("confirmed");
-    // Nor is another change with the same loss the one that they have seen.
+    // Another change with the same loss needs its own confirmation.
     let other = [("version", version.as_str()), ("name", "Reader 2"), ("grant", HOOKS_ALONE), ("confirmed", &second)];
     let third = setup.post(&boss, &path, &other).await;
     third.says("2 tokens lose permissions").says("Nothing is saved yet");
@@ -168,7 +168,7 @@ async fn smaller_role_is_saved_after_its_loss_is_confirmed() {
     let two = setup.world.keyward.tokens().read(two).await.unwrap().token;
     assert_eq!(two.grants(), [Grant::new(READ).on("article")]);
 
-    // It was made from an older state.
+    // The form was made from an older state.
     let stale = setup.post(&boss, &path, &confirmed(&second)).await;
     assert_eq!(stale.status, StatusCode::CONFLICT);
 }
@@ -187,7 +187,7 @@ async fn removing_roles_from_a_person_needs_confirmation() {
     let asked = setup.post(&boss, &path, &sent).await;
     let value = asked.says("1 token loses permissions").value("confirmed");
     let confirmed = ("confirmed", value.as_str());
-    // Without any role they lose as much, but that is not what was asked.
+    // Without any role the loss is the same, but that change was not confirmed.
     let other = setup.post(&boss, &path, &[&sent[..3], &[confirmed]].concat()).await;
     assert_ne!(other.says("1 token loses permissions").value("confirmed"), value);
     assert_eq!((setup.owner(ada).await.roles, setup.owner(ada).await.firstname), (vec![a, b], "ada".to_owned()));
@@ -196,7 +196,7 @@ async fn removing_roles_from_a_person_needs_confirmation() {
     assert_eq!((setup.owner(ada).await.roles, setup.owner(ada).await.firstname), (vec![b], "Ada".to_owned()));
 }
 
-/// The boxes of a form that are ticked, as a browser would send them.
+/// Returns the ticked boxes of a form, as a browser sends them.
 fn ticked(page: &Page) -> Vec<(String, String)> {
     let inputs = page.text.split("<input").skip(1).map(|rest| rest.split_once('>').unwrap().0);
     let boxes = inputs.filter(|input| input.contains("checkbox") && input.contains(" checked"));
@@ -239,7 +239,7 @@ async fn forged_form_cannot_grant_disabled_permissions() {
     let title = format!(r#"["{READ}","article","title"]"#);
     let made = setup.post(&warden, &format!("{ROLES}/create"), &[("name", "Less"), ("grant", title.as_str())]).await;
     assert_eq!(made.status, StatusCode::SEE_OTHER);
-    // Roles and people who may more are shown, and stay as they are.
+    // Roles and people with more permissions are shown read-only.
     let role = setup.role("Strong", [Permission::new(HOOKS)]).await;
     let ada = setup.person("ada", [role]).await;
     let version = setup.world.keyward.roles().read(role).await.unwrap().version().to_string();
@@ -254,7 +254,7 @@ async fn forged_form_cannot_grant_disabled_permissions() {
     let sent = [("version", version.as_str()), ("deed", "block")];
     let refused = setup.post(&warden, &format!("{USERS}/{ada}/state"), &sent).await;
     assert_eq!((refused.status, setup.owner(ada).await.state), (StatusCode::BAD_REQUEST, OwnerState::Active));
-    // What they read only, they change nothing of.
+    // Records that the person may only read are not changed.
     let reader = setup.world.editor().holds(Permission::new("admin::users.read")).sign_in().await;
     assert_eq!(setup.get(&reader, USERS).await.status, StatusCode::OK);
     assert_eq!(setup.get(&reader, ROLES).await.status, StatusCode::FORBIDDEN);
@@ -296,7 +296,7 @@ async fn conditional_permissions_are_granted_with_their_conditions() {
     let refused = setup.post(&keeper, &path, &[("name", "Every"), ("grant", &whole)]).await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
     refused.says("under stricter conditions only");
-    // As the page offers it, it can be given.
+    // A permission that the page offers can be granted.
     let page = setup.get(&keeper, &path).await;
     page.says("Yours to give under conditions only.");
     let offered = ticked(&page);
@@ -374,7 +374,7 @@ async fn affected_owners_are_named_to_readers_who_may_list_them() {
     let page = setup.get(&warden, &path).await;
     page.says("12 admin tokens");
     assert!(!page.text.contains("token &#60;"));
-    // The last super admin stays, and the page says why.
+    // The last super admin is kept, and the page explains why.
     let path = format!("{USERS}/{}", boss.owner());
     let version = setup.get(&boss, &path).await.value("version");
     for (what, deed) in [("state", "deactivate"), ("state", "block"), ("delete", "")] {

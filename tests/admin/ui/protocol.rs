@@ -1,4 +1,4 @@
-//! The settings pages as a protocol: who is let in to which of them, by what, and what browsers are told with every answer.
+//! The settings pages over HTTP: which credential opens which page, and the headers of every response.
 
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, HeaderName, LOCATION, SET_COOKIE};
 use http::{HeaderMap, Method};
@@ -11,7 +11,7 @@ const COOKIE_NAME: &str = "__Host-keyward";
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SIGN_IN: &str = "/admin/auth/login";
 
-/// Pages that take a session: what each asks for, as `section.deed` or `section.deed+deed`; nothing: any session.
+/// Pages for a session, each with its required actions as `section.verb` or `section.verb+verb`; empty for any session.
 const PAGES: [(&str, &str); 17] = [
     ("/admin/settings", ""),
     ("/admin/me", ""),
@@ -32,7 +32,7 @@ const PAGES: [(&str, &str); 17] = [
     ("/admin/settings/admin-tokens?q=a&sort=-name", "admin-tokens.access+read"),
 ];
 
-/// Forms that take a session, likewise.
+/// Forms for a session, likewise.
 const FORMS: [(&str, &str); 23] = [
     ("/admin/auth/logout", ""),
     ("/admin/me", ""),
@@ -59,11 +59,11 @@ const FORMS: [(&str, &str); 23] = [
     ("/admin/settings/users/7/delete", "users.read+delete"),
 ];
 
-/// Pages and forms for whoever is not signed in.
+/// Pages and forms for signed-out visitors.
 const OPEN: [&str; 3] = [SIGN_IN, "/admin/auth/register-admin", "/admin/auth/register"];
 const FILES: [&str; 3] = ["/admin/assets/keyward.css", "/admin/assets/keyward.js", "/admin/assets/keyward.svg"];
 
-/// Pages and API, as a platform has them.
+/// Pages and API, as in the example platform.
 fn app() -> (World, App) {
     let world = World::with(|builder| builder.api().ui(SessionCookie::default()));
     let app = world.guard(api::router(&world.keyward).merge(ui::router(&world.keyward)));
@@ -91,7 +91,7 @@ fn text(answer: &Answer) -> &str {
     std::str::from_utf8(&answer.body).unwrap()
 }
 
-/// A page that is added and not named here would not be tested.
+/// A new page that is missing here would not be tested.
 #[test]
 fn every_route_is_covered_here() {
     let mut declared = 0;
@@ -101,7 +101,7 @@ fn every_route_is_covered_here() {
             let source = std::fs::read_to_string(&path).unwrap();
             let routes = source.lines().filter(|line| line.contains(".route(") || line.contains(".public("));
             let named = routes.map(|line| line.matches("get(").count() + line.matches("post(").count()).sum::<usize>();
-            // Those of tokens are there for each of two kinds.
+            // Token pages exist for two kinds.
             declared += if path.ends_with("tokens.rs") { 2 * named } else { named };
         }
     }
@@ -119,7 +119,7 @@ async fn signed_out_visitor_is_redirected_to_sign_in_and_back() {
             let to = answer.assert_status(303).headers[LOCATION].to_str().unwrap().to_owned();
             let encoded = path.replace('?', "%3F").replace('=', "%3D").replace('&', "%26");
             assert_eq!(to, format!("{SIGN_IN}?redirectTo={encoded}"));
-            // The form hands it on.
+            // The form passes it on.
             let form = app.get(&to).await;
             let field = format!("name=\"redirectTo\" value=\"{}\"", path.replace('&', "&#38;"));
             assert!(text(&form).contains(&field), "{field} in {}", text(&form));
@@ -127,7 +127,7 @@ async fn signed_out_visitor_is_redirected_to_sign_in_and_back() {
     }
     for (path, _) in FORMS {
         let answer = app.post(path).header(SITE, "same-origin").form(&[]).await;
-        // The browser stays with the form, and is told what to do.
+        // The browser keeps the form and explains how to continue.
         let page = text(answer.assert_status(401));
         assert!(page.contains("Your session has ended"), "{path}: {page}");
         assert!(page.contains("<a href=\"/admin/auth/login\" target=\"_blank\""), "{path}: {page}");
@@ -149,7 +149,7 @@ async fn sign_in_redirects_only_to_own_pages() {
         let session = signed_in.headers[SET_COOKIE].to_str().unwrap().split(';').next().unwrap().to_owned();
         let check = signed_in.assert_status(303).headers[LOCATION].to_str().unwrap();
         assert!(check.starts_with(&format!("{SIGN_IN}?check=1&")), "{check}");
-        // With the cookie it leads on, without it says why it does not.
+        // With the cookie the page redirects, without it it explains why not.
         let without = app.get(check).await;
         assert!(text(without.assert_status(200)).contains("the cookie needs HTTPS"), "{check}");
         app.get(check).header(COOKIE, &session).await.assert_status(303).headers[LOCATION].to_str().unwrap().to_owned()
@@ -168,7 +168,7 @@ async fn sign_in_redirects_only_to_own_pages() {
         let (name, flags) = (set.split('=').next().unwrap(), set.split_once(';').unwrap().1);
         assert_eq!((name, flags), (COOKIE_NAME, " Path=/; HttpOnly; SameSite=Strict; Secure"));
     }
-    assert_ne!(set[0], set[1], "always a new session");
+    assert_ne!(set[0], set[1], "each sign-in opens a new session");
 }
 
 #[tokio::test]
@@ -185,11 +185,11 @@ async fn sign_in_page_redirects_signed_in_people() {
     assert!(text(form.assert_status(200)).contains("Your session has ended"));
     open(&app, &session, "/admin/auth/session").await.assert_status(401);
     app.get("/admin/auth/session").await.assert_status(401);
-    // A token is no session, wherever it is.
+    // A token is no session, in any header.
     let token = world.super_admin().issue().await;
     open(&app, &token, SIGN_IN).await.assert_status(200);
     app.get(SIGN_IN).bearer(&session.secret).await.assert_status(200);
-    // A proxy that adds a token of ours: the pages lead here, and from here nothing leads back.
+    // A proxy adds a keyward token: the pages redirect to sign-in, and sign-in does not redirect back.
     let session = world.super_admin().sign_in().await;
     let with_token = |path: &str| app.get(path).header(COOKIE, &cookie(&session)).bearer(&token.secret);
     let sign_in = with_token("/admin/settings").await.assert_status(303).headers[LOCATION].to_str().unwrap().to_owned();
@@ -200,17 +200,17 @@ async fn sign_in_page_redirects_signed_in_people() {
 async fn cross_site_link_is_repeated_from_the_same_site() {
     let (world, app) = app();
     let session = world.super_admin().sign_in().await;
-    // The browser leaves the cookie out, here and where it is sent to.
+    // The browser omits the cookie, for this page and for the redirect.
     let place = app.get("/admin/settings/users?q=a").header(SITE, "cross-site").await;
     let sign_in = place.assert_status(303).headers[LOCATION].to_str().unwrap();
     let again = app.get(sign_in).header(SITE, "cross-site").await;
     let page = text(again.assert_status(200));
     let (_, rest) = page.split_once("content=\"0;url=").unwrap();
     let address = rest.split_once('"').unwrap().0.replace("&#38;", "&");
-    // From there it comes with the cookie.
+    // The request from that page has the cookie.
     let on = app.get(&address).header(SITE, "same-origin").header(COOKIE, &cookie(&session)).await;
     assert_eq!(on.assert_status(303).headers[LOCATION], "/admin/settings/users?q=a");
-    // Who has none sees the form, and nothing goes round in circles.
+    // A visitor without a cookie gets the form, and there is no redirect loop.
     for site in ["same-origin", "cross-site"] {
         let form = app.get(&address).header(SITE, site).await;
         assert!(text(form.assert_status(200)).contains("value=\"/admin/settings/users?q=a\""), "{site}");
@@ -234,7 +234,7 @@ async fn trailing_slash_redirects_to_the_page() {
         assert_eq!(app.get(from).await.assert_status(303).headers[LOCATION], from.trim_end_matches('/'));
         app.post(from).header(SITE, "same-origin").form(&[]).await.assert_status(401);
     }
-    // What is no page stays what it was.
+    // Addresses of other things than pages are not redirected.
     app.get("/admin/users/").await.assert_status(401);
     app.get("/admin//").await.assert_status(400);
     app.get("/elsewhere/").await.assert_status(404);
@@ -249,7 +249,7 @@ async fn form_through_a_proxy_that_changes_the_host_is_explained() {
         || app.post("/admin/me").header(COOKIE, &cookie(&session)).header(host.clone(), "127.0.0.1:8080").form(&[]);
     let told = post().header(origin.clone(), "http://keys.lan").await;
     assert!(text(told.assert_status(403)).contains("proxy_set_header Host $http_host"), "{}", text(&told));
-    // Where the browser says from where it comes, it is not the host that differs.
+    // If the browser reports the origin, a changed host is not the cause.
     let foreign = post().header(origin, "http://keys.lan").header(SITE, "cross-site").await;
     assert!(!text(foreign.assert_status(403)).contains("proxy"), "{}", text(&foreign));
 }
@@ -264,10 +264,10 @@ async fn cookie_opens_pages_for_sessions_and_never_the_api() {
         for key in [&admin, &content] {
             let place = open(&app, key, path).await.assert_status(303).headers[LOCATION].to_str().unwrap().to_owned();
             assert!(place.starts_with(SIGN_IN), "{path}");
-            // Nor in the header: pages are for people.
+            // Nor in the header: pages accept sessions only.
             assert_ne!(app.get(path).bearer(&key.secret).await.status, 200, "{path}");
         }
-        // A credential of ours in the header counts, even a bad one; another one leaves the cookie in force.
+        // A keyward credential in the header counts, even an invalid one; a foreign one leaves the cookie in force.
         let both = |header: String| app.get(path).header(COOKIE, &cookie(&session)).header(AUTHORIZATION, &header);
         let status = open(&app, &session, path).await.status;
         let ours = format!("Bearer {}", admin.secret.expose());
@@ -300,17 +300,17 @@ async fn cross_origin_forms_are_rejected_on_every_page() {
             let answer = post().header(host.clone(), "keys.example.test").header(origin.clone(), other).await;
             answer.assert_status(403).assert_refused(Reason::CrossOrigin);
         }
-        // A credential that browsers send by themselves is no proof either.
+        // A credential that browsers send automatically proves nothing either.
         let basic = app.post(path).header(AUTHORIZATION, "Basic eDp5").header(SITE, "cross-site").form(&[]).await;
         basic.assert_status(403).assert_refused(Reason::CrossOrigin);
         let basic = post().header(AUTHORIZATION, "Basic eDp5").await;
         basic.assert_status(403).assert_refused(Reason::CrossOrigin);
     }
-    // They are still signed in.
+    // The session is still valid.
     open(&app, &session, "/admin/me").await.assert_ok();
 }
 
-/// What browsers are told with a page.
+/// Asserts the security headers of a page.
 #[track_caller]
 fn shielded(headers: &HeaderMap, path: &str) {
     let policy =
@@ -345,7 +345,7 @@ async fn security_headers_are_on_every_page() {
         let elsewhere = body.split(['"', '\'']).find(|part| part.starts_with("http") || part.starts_with("//"));
         assert_eq!(elsewhere, None, "{path} leads elsewhere");
     }
-    // Signing out comes first among the forms: each begins anew.
+    // The first form signs out, so each form gets its own session.
     for (path, _) in FORMS {
         let answer = send(&app, &world.super_admin().sign_in().await, path).await;
         shielded(&answer.headers, path);
@@ -362,7 +362,10 @@ async fn security_headers_are_on_every_page() {
     for path in FILES {
         let answer = app.get(path).await;
         shielded(&answer.headers, path);
-        assert!(answer.headers[CACHE_CONTROL].to_str().unwrap().contains("immutable"), "its address has its version");
+        assert!(
+            answer.headers[CACHE_CONTROL].to_str().unwrap().contains("immutable"),
+            "the address of the file contains its version"
+        );
     }
 }
 
@@ -387,7 +390,7 @@ async fn each_page_requires_its_action() {
             _ => send(&app, who, path).await,
         };
         let answer = ask(&signed_in(&mut asked.iter()).await).await;
-        assert!(answer.reason.is_none(), "what it asks for is enough: {answer:?}");
+        assert!(answer.reason.is_none(), "the required actions are sufficient: {answer:?}");
         for missing in &asked {
             let who = signed_in(&mut everything.iter().filter(|action| *action != missing)).await;
             ask(&who).await.assert_refused(Reason::NotAllowed).assert_status(403);
@@ -430,7 +433,7 @@ async fn secret_is_in_one_response_only() {
     assert!(key.starts_with("kw_admin_"));
     assert!(!format!("{:?}", made.headers).contains(&key));
     let id = page.split_once("data-address=\"").unwrap().1.split('"').next().unwrap().to_owned();
-    // Keys are not kept here, so nobody is offered to look.
+    // Secrets are not stored here, so no page offers to reveal one.
     for path in [id.as_str(), "/admin/settings/admin-tokens", "/admin/settings/audit-logs", "/admin/me"] {
         let answer = open(&app, &root, path).await;
         assert!(!text(answer.assert_ok()).contains(&key[9..]) && !text(&answer).contains("/view\""), "{path}");
@@ -439,7 +442,7 @@ async fn secret_is_in_one_response_only() {
     assert!(!text(&view).contains(&key[9..]) && text(&view).contains("cannot be shown"), "{view:?}");
 }
 
-/// Without script, a page that answers a form goes by that form's address.
+/// Without a script, the response to a form has the address of that form.
 #[tokio::test]
 async fn forms_have_explicit_actions() {
     let (world, app) = app();
@@ -488,7 +491,7 @@ async fn rejected_form_starts_with_its_errors() {
     for path in paths {
         let answer = app.post(path).header(COOKIE, &cookie(&root)).header(SITE, "same-origin").form(&wrong).await;
         assert!(title(&answer).starts_with("Error: "), "{path}: {answer:?}");
-        // The script puts the focus there.
+        // The script moves the focus there.
         let alerts = text(&answer).matches("role=\"alert\" tabindex=\"-1\"").count();
         assert_eq!(alerts, 1, "{path}");
     }
@@ -516,11 +519,11 @@ async fn unknown_page_address_is_rejected_with_a_page() {
     let root = world.super_admin().sign_in().await;
     let me = format!("/admin/settings/users/{}?done=saved&done=saved", root.owner.unwrap().0);
     for path in [
-        // No database could answer these.
+        // Identifiers that no database could hold.
         "/admin/settings/users?q=a%00b",
         "/admin/settings/audit-logs?by=%00",
         "/admin/settings/roles?sort=%00",
-        // And nobody these, as they say two things.
+        // Queries with contradictory parameters.
         "/admin/settings/users?page=1&page=2",
         "/admin/settings/roles?q=a&q=b",
         "/admin/settings/admin-tokens?sort=name&sort=name",

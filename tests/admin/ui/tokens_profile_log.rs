@@ -1,4 +1,4 @@
-//! Pages of API tokens, of one's own profile and of the audit log: what they show, to whom, and what they change.
+//! The pages of API tokens, of the own profile and of the audit log: what they show to whom, and what they change.
 
 use http::header::{LOCATION, SET_COOKIE};
 use keyward::testing::{Answer, App, Key, World};
@@ -30,7 +30,7 @@ fn text(answer: &Answer) -> String {
     String::from_utf8(answer.body.to_vec()).unwrap()
 }
 
-/// What people read of it.
+/// Returns the visible text of a page.
 fn read(answer: &Answer) -> String {
     let text = text(answer);
     let plain: String = text.split('<').map(|part| part.split_once('>').map_or(part, |(_, text)| text)).collect();
@@ -83,7 +83,7 @@ async fn revealable_secret_is_in_its_creation_and_reveal_responses_only() {
     let version = value(&viewed, "version");
     let new = send(&app, &root, &format!("{one}/regenerate"), &[("version", &version)]).await;
     assert_ne!(shown_key(new.assert_ok()).unwrap(), key);
-    // The form of before is stale.
+    // The former form is stale.
     send(&app, &root, &format!("{one}/regenerate"), &[("version", &version)]).await.assert_status(409);
     let log = read(&page(&app, &root, LOG).await);
     for said in ["created the API token site", "looked at the key of the API token site", "regenerated the API token"] {
@@ -168,7 +168,7 @@ async fn custom_token_has_the_chosen_actions_and_other_types_have_none() {
     };
     let token = &tokens(&world).await[0];
     assert_eq!(access(token), ContentAccess::Custom([FIND.into()].into()));
-    // Boxes that were ticked before another type was chosen are no part of it.
+    // Boxes ticked before another type was chosen are ignored.
     let one = format!("{TOKENS}/{}", token.id);
     let version = value(&page(&app, &root, &one).await, "version");
     let fields =
@@ -247,7 +247,7 @@ async fn new_address_needs_the_password_and_names_do_not() {
     let version = || async { value(&page(&app, &me, "/admin/me").await, "version") };
     let names = [("version", &*version().await), ("firstname", "Ada"), ("lastname", "<i>L"), ("username", " ")];
     send(&app, &me, "/admin/me", &names).await.assert_status(303);
-    // What is stale overwrites nothing.
+    // A stale form overwrites nothing.
     send(&app, &me, "/admin/me", &names).await.assert_status(409);
     let now = version().await;
     let address = |email, password| [("version", now.as_str()), ("email", email), ("currentPassword", password)];
@@ -268,7 +268,7 @@ async fn people_end_only_own_sessions() {
     let (stranger, _) = somebody(&world).await;
     let end = |id: TokenId| format!("/admin/me/sessions/{id}/end");
     let me = page(&app, &here, "/admin/me").await;
-    assert!(read(&me).contains("203.0.113.9"), "where it was opened from");
+    assert!(read(&me).contains("203.0.113.9"), "the address that the session was opened from");
     assert!(text(&me).contains(&end(there.token)) && !text(&me).contains(&end(here.token)));
     assert!(!text(&me).contains(&end(stranger.token)));
     send(&app, &here, &end(stranger.token), &[]).await.assert_status(404);
@@ -311,12 +311,12 @@ async fn audit_log_page_explains_events_and_filters_by_kind_person_and_day() {
     assert_eq!(only("what=grant-clamped".into()).await, 1);
     assert_eq!(only("by=root".into()).await, 4);
     assert_eq!(only(format!("by=%23{}&what=owner-updated", root.owner())).await, 2);
-    // Days are whole, also the last one.
+    // The filter includes the whole last day.
     let day = text(&log).split_once("<time datetime=\"").unwrap().1[..10].to_owned();
     assert_eq!(only(format!("from={day}&to={day}")).await, only(String::new()).await);
     assert_eq!(only("to=1969-12-31".into()).await, 0);
-    assert_ne!(only("page=99".into()).await, 0, "the last page there is");
-    // Those who are gone are called what they were called.
+    assert_ne!(only("page=99".into()).await, 0, "the last page");
+    // Deleted accounts keep their names.
     people.delete(bob.owner()).await.unwrap();
     let said = read(&page(&app, &root, LOG).await);
     for sentence in [
@@ -354,7 +354,7 @@ async fn audit_log_page_shows_kind_and_time_only_for_tokens_of_others() {
     for secret in ["secret-project", "Secreta", &format!("#{}", token.id)] {
         assert!(!said.contains(secret), "{secret}: {said}");
     }
-    // Nor do they learn who is here by asking who did it.
+    // Filtering by actor does not reveal which accounts exist.
     let asked = async |by: &str| {
         read(&page(&app, &reader, &format!("{LOG}?by={by}")).await).contains("enter your own e-mail address")
     };
