@@ -1,4 +1,4 @@
-//! One of the nodes that share a PostgreSQL.
+//! A node that shares a PostgreSQL database with others.
 
 use axum::routing::get;
 use keyward::testing::App;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 pub const READ: &str = "admin::webhooks.read";
 
-/// How old a decision may be.
+/// The bound of staleness.
 pub const BOUND: Duration = Duration::from_secs(2);
 
 pub struct Node {
@@ -48,7 +48,7 @@ impl Node {
         self.app.get("/admin/x").bearer(&key.secret).await.status.as_u16()
     }
 
-    /// How long it takes until it answers so; more than `most` is too long.
+    /// Waits for this status and returns how long that took; fails after `most`.
     pub async fn until(&self, key: &IssuedToken, status: u16, most: Duration) -> Duration {
         let began = Instant::now();
         loop {
@@ -61,7 +61,7 @@ impl Node {
         }
     }
 
-    /// Waits until the node says that it is ready. Look-ups that failed count for some seconds.
+    /// Waits until the node is ready. Failed look-ups make it not ready for some seconds.
     pub async fn until_ready(&self) {
         let began = Instant::now();
         while !self.keyward.health().ready {
@@ -71,7 +71,7 @@ impl Node {
     }
 }
 
-/// An error with all its causes.
+/// Returns an error with all its causes.
 pub fn told(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(cause) => format!("{error}: {}", told(cause)),

@@ -1,4 +1,4 @@
-//! PostgreSQL stopped in the middle of load (SIGSTOP: its connections stay open and nothing answers), and going on.
+//! PostgreSQL is stopped under load (SIGSTOP: its connections stay open and nothing answers), and continued.
 
 use async_trait::async_trait;
 use axum::routing::get;
@@ -21,13 +21,13 @@ use tokio::task::JoinHandle;
 const READ: &str = "admin::webhooks.read";
 const WARM: usize = 200;
 const COLD: usize = 200;
-/// Who sends warm tokens over and over.
+/// The number of clients that send cached tokens all the time.
 const CLIENTS: usize = 4;
-/// For how long after the lease is over the server stays stopped.
+/// How long the server stays stopped after the lease ended.
 const LONGER: Duration = Duration::from_secs(4);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Counts how many look-ups are with the server at a time.
+/// Counts the concurrent look-ups on the server.
 #[derive(Clone)]
 struct Counting {
     inner: PostgresStore,
@@ -77,7 +77,7 @@ struct Node {
 }
 
 impl Node {
-    /// With more connections than look-ups may run, so that it is not these which bound them.
+    /// Uses more connections than concurrent look-ups are allowed, so that the connections are not the limit.
     async fn on(url: &str) -> Self {
         let options = PostgresOptions::default().connections(2 * Limits::default().lookups as u32);
         let inner = PostgresStore::connect_with(url, options).await.unwrap();
@@ -100,7 +100,7 @@ impl Node {
     }
 }
 
-/// Whether it was let in. A 503 says when to come again, and nothing else is an answer to a valid token.
+/// Returns whether a request was accepted. A 503 has `Retry-After`; a valid token gets no other status.
 async fn is_let_in(app: &App, secret: &Secret) -> bool {
     let answer = app.get("/admin/x").bearer(secret).await;
     let later = answer.headers.get("retry-after").is_some_and(|seconds| seconds == "1");
@@ -108,7 +108,7 @@ async fn is_let_in(app: &App, secret: &Secret) -> bool {
     answer.status == 200
 }
 
-/// Sends these over and over until told that it is over. When each request was sent, and whether it was let in.
+/// Sends these tokens until stopped, and returns when each request was sent and whether it was accepted.
 fn keep_sending(app: &App, secrets: Vec<Secret>, over: watch::Receiver<bool>) -> JoinHandle<Vec<(Instant, bool)>> {
     let app = app.clone();
     tokio::spawn(async move {
@@ -125,7 +125,7 @@ fn keep_sending(app: &App, secrets: Vec<Secret>, over: watch::Receiver<bool>) ->
     })
 }
 
-/// Asks again until it is let in, as somebody does who was told to. When that was.
+/// Retries until the request is accepted, as `Retry-After` asks. Returns the time.
 fn insist(app: &App, secret: Secret) -> JoinHandle<Instant> {
     let app = app.clone();
     tokio::spawn(async move {
@@ -136,8 +136,8 @@ fn insist(app: &App, secret: Secret) -> JoinHandle<Instant> {
     })
 }
 
-/// All processes of a server, once every one of them stands still: on a busy machine it takes a while until they do. Only when the
-/// first one does, no more come.
+/// Returns all processes of a server once every one is stopped, which takes a while on a busy machine. When the first one is stopped,
+/// it starts no more.
 fn stop(server: &Server) -> Vec<u32> {
     let postmaster = server.pid().unwrap();
     send_signal(postmaster, "STOP");
@@ -158,7 +158,7 @@ fn children(pid: u32) -> Vec<u32> {
     String::from_utf8(all.stdout).unwrap().lines().map(|line| line.trim().parse().unwrap()).collect()
 }
 
-/// Or is gone.
+/// Also true of a process that has ended.
 fn stands_still(pid: u32) -> bool {
     let state = std::process::Command::new("ps").args(["-o", "stat=", "-p"]).arg(pid.to_string()).output().unwrap();
     let state = String::from_utf8(state.stdout).unwrap();
@@ -166,8 +166,7 @@ fn stands_still(pid: u32) -> bool {
     state.is_empty() || state.starts_with(['T', 'Z'])
 }
 
-/// For how long this process was not run when it wanted to be, which no store can help: how much later than asked a thread of its
-/// own wakes.
+/// Measures how long this process was not scheduled, which no store can influence: how late a thread of its own wakes.
 struct Lateness {
     micros: Arc<AtomicU64>,
     over: Arc<AtomicBool>,
@@ -183,7 +182,7 @@ impl Lateness {
                 let began = Instant::now();
                 std::thread::sleep(NAP);
                 let late = began.elapsed() - NAP;
-                // Less is as good as on time.
+                // A shorter delay counts as on time.
                 if late > Duration::from_millis(2) {
                     micros.fetch_add(u64::try_from(late.as_micros()).unwrap(), Ordering::Relaxed);
                 }
@@ -203,14 +202,14 @@ impl Drop for Lateness {
     }
 }
 
-/// How many look-ups the server works on.
+/// Returns the number of look-ups that the server executes.
 async fn working(server: &mut PgConnection) -> i64 {
     let query = "SELECT COUNT(*) FROM pg_stat_activity WHERE application_name = 'keyward' AND state = 'active' \
                  AND query LIKE 'SELECT x.seq, (SELECT k.op_id%'";
     sqlx::query(query).fetch_one(server).await.unwrap().get(0)
 }
 
-/// How many connections the server was asked for since it was started.
+/// Returns the number of connections since the server was started.
 fn connections(server: &Server) -> usize {
     let log = std::fs::read_to_string(server.directory().unwrap().join("log")).unwrap();
     log.matches("connection received").count()
@@ -236,7 +235,7 @@ async fn stopped_server_is_503_after_the_lease_and_recovers() {
     let share = |client: usize| warm.iter().skip(client).step_by(CLIENTS).cloned().collect();
     let load: Vec<_> = (0..CLIENTS).map(|client| keep_sending(&node.app, share(client), ends.clone())).collect();
 
-    // How fast this machine is just now: the same without an outage, connections that are made for it included.
+    // The present speed of this machine: the same without an outage, including new connections.
     let began = Instant::now();
     let herd: Vec<_> = cold.split_off(COLD).into_iter().map(|secret| insist(&node.app, secret)).collect();
     for insisting in herd {
@@ -246,20 +245,20 @@ async fn stopped_server_is_503_after_the_lease_and_recovers() {
 
     let limits = Limits::default();
     let (bound, leeway) = (limits.max_staleness, Duration::from_millis(50));
-    // A lease that is as good as new, so that it has to last for long.
+    // Start with a fresh lease, so that it lasts as long as possible.
     let lease_left = loop {
         match node.keyward.health().lease_left {
             Some(left) if left > bound - limits.poll_every - limits.poll_deadline => break left,
             _ => tokio::time::sleep(Duration::from_millis(1)).await,
         }
     };
-    // Polls go on until the last process stands still, and from when the first one goes on.
+    // Polls succeed until the last process is stopped, and again once the first one is continued.
     let stopping = Instant::now();
     let pids = stop(&server);
     let (stopped, before) = (Instant::now(), connections(&server));
     let herd: Vec<_> = cold.into_iter().map(|secret| insist(&node.app, secret)).collect();
     while node.keyward.health().ready {
-        assert!(stopped.elapsed() < 2 * Limits::default().max_staleness, "the lease is still not over");
+        assert!(stopped.elapsed() < 2 * Limits::default().max_staleness, "the lease has not ended");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     tokio::time::sleep(LONGER).await;
@@ -305,10 +304,13 @@ async fn stopped_server_is_503_after_the_lease_and_recovers() {
     );
     assert!(first + leeway > lease_left, "the lease ended after {first:?} and not {lease_left:?}");
     let during = |at: &Instant| *at > stopped + bound + leeway && *at < going_on;
-    assert!(sent.iter().filter(|(at, _)| during(at)).all(|(_, let_in)| !let_in), "let in without a lease");
+    assert!(sent.iter().filter(|(at, _)| during(at)).all(|(_, let_in)| !let_in), "accepted without a lease");
     assert!(last < went_on + SECOND + late, "still refused {:?} after it went on", last - went_on);
-    assert!(recovered < SECOND + late + usual, "all are back after {recovered:?}, {late:?} of it not run");
+    assert!(
+        recovered < SECOND + late + usual,
+        "all recovered after {recovered:?}, of which the process was not scheduled for {late:?}"
+    );
     assert!(most.load(Ordering::SeqCst) <= limits.lookups && at_a_time <= limits.lookups as i64);
-    // While there is no lease nobody but the poller asks, so that what was given up does not come back to the server all at once.
+    // Without a lease only the poller connects, so that abandoned look-ups do not return to the server all at once.
     assert!(came < 100, "{came} connections");
 }

@@ -1,5 +1,4 @@
-//! What goes beyond the contract on PostgreSQL: nodes, changes by hand, and a server whose sessions are killed or which is behind a
-//! pooler. `outage.rs` stops it.
+//! PostgreSQL beyond the store contract: several nodes, changes by hand, killed sessions and poolers. `outage.rs` stops the server.
 
 use crate::node::{BOUND, Node, by_hand, number, told};
 use keyward::store::{Following, NewRole, Store, WriteStore, contract};
@@ -18,7 +17,7 @@ async fn change_on_one_node_applies_on_another() {
     for state in [OwnerState::Deactivated, OwnerState::Active] {
         one.keyward.owners().set_state(owner, state).await.unwrap();
         let status = if state == OwnerState::Active { 200 } else { 401 };
-        assert_eq!(one.status(&key).await, status, "at once where it was changed");
+        assert_eq!(one.status(&key).await, status, "immediately on the node of the change");
         let took = two.until(&key, status, BOUND).await;
         println!("{state:?} on the other node after {took:?}");
     }
@@ -44,15 +43,15 @@ async fn change_by_hand_written_sql_applies() {
         node.until(&key, status, BOUND).await;
         assert!(seq().await > before, "{statement} is in the log");
     }
-    // What a service does is one change, however many rows it touches.
+    // A service call is one change, independently of the number of rows.
     let before = seq().await;
     node.issue("other").await;
-    assert_eq!(seq().await, before + 2, "an owner, and a token");
+    assert_eq!(seq().await, before + 2, "one change for the owner and one for the token");
     let (epoch, rows) = (seq().await, number(&url, "SELECT COUNT(*) FROM keyward_change").await);
-    assert_eq!(epoch, rows, "no gap");
+    assert_eq!(epoch, rows, "no gaps");
 }
 
-/// The poller's, the listener's, and those of the pools; and none is opened again.
+/// The connections of the poller, the listener and the pools are closed, and none is opened again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shutdown_closes_every_connection() {
     const SESSIONS: &str = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
@@ -66,7 +65,7 @@ async fn shutdown_closes_every_connection() {
     assert_eq!(node.status(&key).await, 200);
     let began = Instant::now();
     while number(&url, LISTENERS).await == 0 {
-        assert!(began.elapsed() < 5 * BOUND, "it listens for hints");
+        assert!(began.elapsed() < 5 * BOUND, "the listener is connected");
     }
     assert!(number(&url, SESSIONS).await > 2);
     node.keyward.shutdown().await;
@@ -93,13 +92,13 @@ async fn killed_sessions_are_replaced() {
         )
         .await;
         let digest = Digest::Native([1; 27]);
-        assert!(node.keyward.store().resolve(&digest).await.unwrap().record.is_none(), "a look-up tries once more");
+        assert!(node.keyward.store().resolve(&digest).await.unwrap().record.is_none(), "a look-up is retried once");
         node.until(&key, 200, BOUND).await;
     }
     node.issue("another").await;
 }
 
-/// A commit whose answer never came did not happen, if whoever gets the epoch next does not find it.
+/// A commit without a response did not happen if the next holder of the epoch does not find it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn interrupted_commit_is_settled() {
     let Some(url) = postgres::create_database().await else { return };
@@ -126,7 +125,7 @@ async fn interrupted_commit_is_settled() {
     )
     .await;
     let error = commit.await.unwrap().unwrap_err();
-    assert!(matches!(error, StoreError::Unavailable(_)), "known not to have happened: {error:?}");
+    assert!(matches!(error, StoreError::Unavailable(_)), "known to have failed: {error:?}");
     by_hand(&url, "DROP TRIGGER slow ON keyward_change").await;
     let mut tx = store.begin().await.unwrap();
     assert_eq!(tx.seq(), 1);
@@ -139,12 +138,12 @@ async fn silent_writer_does_not_block_others_forever() {
     let Some(url) = postgres::create_database().await else { return };
     let store = PostgresStore::connect(&url).await.unwrap();
     let silent = store.begin().await.unwrap();
-    // The server ends the session that fell silent before the next one is tired of waiting.
+    // The server ends the silent session before the next writer times out.
     store.begin().await.unwrap().commit(&[]).await.unwrap();
     assert!(silent.commit(&[]).await.is_err());
 }
 
-/// And not for as long as the role's setting says, which may be too short for a change of many tokens.
+/// The role's own timeout does not apply: it may be too short for a change of many tokens.
 #[tokio::test]
 async fn statement_of_a_cancelled_writer_ends_on_the_server() {
     let Some(url) = postgres::create_database().await else { return };
@@ -215,7 +214,7 @@ async fn unsupported_address_options_are_rejected_and_not_shown() {
 async fn old_changes_are_removed_in_batches() {
     let Some(url) = postgres::create_database().await else { return };
     let store = PostgresStore::connect(&url).await.unwrap();
-    // The first 2 400 are old, and so is the last one.
+    // The first 2 400 changes are old, and so is the last one.
     by_hand(
         &url,
         "UPDATE keyward_epoch SET seq = 2501, op_id = NULL; INSERT INTO keyward_change (seq, op_id, at, tags) \
@@ -229,7 +228,7 @@ async fn old_changes_are_removed_in_batches() {
         assert_eq!(first().await, left);
     }
     assert_eq!(log.forget(Timestamp(9)).await.unwrap(), 100);
-    assert_eq!(first().await, 2501, "the last one stays");
+    assert_eq!(first().await, 2501, "the last change is kept");
 }
 
 #[tokio::test]
@@ -243,7 +242,7 @@ async fn value_postgres_cannot_store_is_not_a_conflict() {
     assert!(matches!(tx.insert_role(NewRole::new("r").permissions([permission])).await, Err(StoreError::Invalid(_))));
 }
 
-/// Before names were compared by their form.
+/// Migrates a database from before names were compared in normalized form.
 #[tokio::test]
 async fn migration_adds_comparable_names() {
     let Some(url) = postgres::create_database().await else { return };
@@ -269,8 +268,8 @@ async fn migration_adds_comparable_names() {
         let store = PostgresStore::connect(&url).await.unwrap();
         assert_eq!(number(&url, "SELECT seq FROM keyward_epoch").await, before, "no change of what is judged by");
         let mut view = store.view().await.unwrap();
-        assert_eq!(view.role_named("editor").await.unwrap(), Some(one), "the older one has the name");
-        assert_eq!(view.role(other).await.unwrap().unwrap().name, "EDITOR", "the other one keeps its spelling");
+        assert_eq!(view.role_named("editor").await.unwrap(), Some(one), "the older role has the name");
+        assert_eq!(view.role(other).await.unwrap().unwrap().name, "EDITOR", "the other role keeps its spelling");
         assert_eq!(view.owner_with_email("CAFÉ@X").await.unwrap(), Some(owner));
         drop(view);
         store.close().await;

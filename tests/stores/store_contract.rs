@@ -1,4 +1,4 @@
-//! Every backend keeps the contract of stores; and what goes beyond it for SQLite.
+//! Every store keeps the common contract, and SQLite's additions to it.
 
 use keyward::MemoryStore;
 use keyward::store::contract;
@@ -46,7 +46,7 @@ mod sqlite {
         let store = SqliteStore::open(&file).await.unwrap();
         let role = add_role(&store, "editor").await;
         store.close().await;
-        assert!(!file.with_extension("db-wal").exists(), "closing folds the log into the file");
+        assert!(!file.with_extension("db-wal").exists(), "closing merges the log into the file");
 
         let store = SqliteStore::open_with(&file, SqliteOptions::default().readers(0)).await.unwrap();
         assert_eq!(seq(&store).await, 1);
@@ -77,7 +77,7 @@ mod sqlite {
         drop(tx);
         assert!(store.begin().await.unwrap().role_named("abandoned").await.unwrap().is_none());
         let open: Option<String> = scalar(&file, "SELECT op_id FROM keyward_epoch").await;
-        assert_eq!(open, None, "no operation is left open");
+        assert_eq!(open, None, "no operation is open");
     }
 
     #[tokio::test]
@@ -126,9 +126,9 @@ mod sqlite {
             sqlx::query("SELECT seq, op_id, at, tags FROM keyward_change ORDER BY seq").fetch_all(&mut connection);
         let rows = rows.await.unwrap();
         let seqs: Vec<i64> = rows.iter().map(|r| r.get("seq")).collect();
-        assert_eq!(seqs, [1, 2], "no gap, nothing of what was dropped");
+        assert_eq!(seqs, [1, 2], "no gap, and nothing of the dropped transaction");
         assert_ne!(rows[0].get::<String, _>("op_id"), rows[1].get::<String, _>("op_id"));
-        assert_eq!(rows[0].get::<i64, _>("at"), Stopped.now().0, "times are of the store's clock");
+        assert_eq!(rows[0].get::<i64, _>("at"), Stopped.now().0, "times come from the store's clock");
         let kept: Vec<i64> = serde_json::from_str(rows[0].get("tags")).unwrap();
         assert_eq!(kept, tags.map(|t| t.0.cast_signed()));
         assert_eq!(rows[1].get::<String, _>("tags"), "[]");
@@ -172,7 +172,7 @@ mod sqlite {
         assert!(told.contains("migration 99") && told.contains("newer version"), "{told}");
     }
 
-    /// Before names were compared by their form.
+    /// Restores the schema before names were compared in normalized form.
     #[tokio::test]
     async fn migration_adds_comparable_names() {
         let (_dir, file) = place();
@@ -191,10 +191,10 @@ mod sqlite {
 
         for _ in 0..2 {
             let store = SqliteStore::open(&file).await.unwrap();
-            assert_eq!(seq(&store).await, before, "it is no change of what is judged by");
+            assert_eq!(seq(&store).await, before, "the migration is no change of permissions");
             let mut tx = store.begin().await.unwrap();
-            assert_eq!(tx.role_named("author").await.unwrap(), Some(roles[0]), "the older one has the name");
-            assert_eq!(tx.role(roles[1]).await.unwrap().unwrap().name, "AUTHOR", "the other one keeps its spelling");
+            assert_eq!(tx.role_named("author").await.unwrap(), Some(roles[0]), "the older role has the name");
+            assert_eq!(tx.role(roles[1]).await.unwrap().unwrap().name, "AUTHOR", "the other role keeps its spelling");
             assert_eq!(tx.role_named("SUPER ADMIN").await.unwrap(), Some(RoleId::SUPER_ADMIN));
             assert_eq!(tx.token_named(&owner.name.to_uppercase()).await.unwrap(), Some(owner.id));
             assert_eq!(tx.owner_with_email("CAFÉ@X").await.unwrap(), owner.owner());
@@ -223,7 +223,7 @@ mod sqlite {
         sqlx::query("INSERT INTO article (id) VALUES (1)").execute(&pool).await.unwrap();
         assert_eq!(seq(&SqliteStore::open(&file).await.unwrap()).await, 1);
         let hosts: i64 = scalar(&file, "SELECT COUNT(*) FROM _sqlx_migrations").await;
-        assert_eq!(hosts, 1, "what we run is not among the host's migrations");
+        assert_eq!(hosts, 1, "keyward's migrations are not among the host's");
     }
 
     #[tokio::test]
@@ -269,11 +269,11 @@ mod sqlite {
         sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
         let (waiting, mine) = tokio::join!(store.begin(), SqliteStore::open(&file));
         assert!(matches!(waiting, Err(StoreError::Busy)), "another process writes");
-        mine.expect("opening writes nothing where the tables are up to date").close().await;
+        mine.expect("opening writes nothing if the tables are up to date").close().await;
         assert_eq!(seq(&store).await, 0, "readers do not wait");
         sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
         add_role(&store, "after").await;
-        assert_eq!(seq(&store).await, 1, "the connection is as good as before");
+        assert_eq!(seq(&store).await, 1, "the connection works as before");
     }
 
     #[tokio::test]
@@ -285,7 +285,7 @@ mod sqlite {
         tx.insert_role(role("first")).await.unwrap();
         assert!(matches!(tx.insert_role(role("editor")).await, Err(StoreError::Conflict(_))));
         assert!(tx.insert_role(role("second")).await.is_err());
-        assert!(tx.commit(&[]).await.is_err(), "what failed is not committed in part");
+        assert!(tx.commit(&[]).await.is_err(), "a failed transaction is not committed in part");
         let mut tx = store.begin().await.unwrap();
         assert_eq!(tx.seq(), 2);
         assert!(tx.role_named("first").await.unwrap().is_none());
@@ -297,7 +297,7 @@ mod sqlite {
         (dir, file)
     }
 
-    /// A store on a copy of the files: what a process that is killed now leaves behind.
+    /// Opens a copy of the files, as a process killed now leaves them.
     async fn left_behind(file: &Path) -> SqliteStore {
         let copy = file.with_file_name("copy.db");
         for end in ["", "-wal"] {
@@ -318,7 +318,7 @@ mod sqlite {
         id
     }
 
-    /// An owner with a role, and an admin token whose one grant is for some fields.
+    /// Creates an owner with a role, and an admin token with one grant for some fields.
     async fn issue(store: &SqliteStore) -> Digest {
         use keyward::store::NewToken;
         use keyward::{Fields, Grant, Kind, NewOwner, OsEntropy, OwnerState, Salt, SecretFormat, TokenAuthority};
@@ -360,7 +360,7 @@ mod sqlite {
         sqlx::query_scalar(sql).fetch_one(&mut raw(file).await).await.unwrap()
     }
 
-    /// The whole chain of an error.
+    /// Returns an error with all its causes.
     fn refusal(opened: Result<SqliteStore, StoreError>) -> String {
         let Err(error) = opened else { panic!("it was opened") };
         let mut told = error.to_string();

@@ -1,4 +1,4 @@
-//! Less room than is asked for: for connections, and in the epoch's row.
+//! Exhausted connections, and contention for the epoch's row.
 
 use crate::node::{BOUND, Node, by_hand, number, told};
 use keyward::store::{Store, Use, WriteStore};
@@ -12,8 +12,7 @@ use std::time::{Duration, Instant};
 const SESSIONS: &str = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
                         AND application_name LIKE 'keyward%'";
 
-/// However long the tables are locked and however many ask, nobody is refused, and the server is not filled with sessions that
-/// nobody waits for.
+/// During any lock of the tables, no valid token is rejected with 401, and abandoned sessions do not pile up on the server.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn look_ups_without_a_connection_are_503_until_one_is_free() {
     let Some(url) = postgres::create_database().await else { return };
@@ -31,7 +30,7 @@ async fn look_ups_without_a_connection_are_503_until_one_is_free() {
     let load: Vec<_> = cold.iter().map(|key| tokio::spawn(ask(node.clone(), key.clone(), locked.clone()))).collect();
     let (began, mut most) = (Instant::now(), 0);
     while began.elapsed() < Duration::from_secs(6) {
-        assert_eq!(node.status(&cached).await, 200, "the log is read on a connection of its own");
+        assert_eq!(node.status(&cached).await, 200, "the poller has its own connection");
         most = most.max(number(&url, SESSIONS).await);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -42,15 +41,15 @@ async fn look_ups_without_a_connection_are_503_until_one_is_free() {
         node.until(key, 200, BOUND).await;
     }
     println!("at most {most} sessions; {} tokens looked up {:?} after the lock", cold.len(), unlocked.elapsed());
-    // Four that read, as many again for each of the two seconds that the server gives them and the one that has begun, and up to six
-    // that write, follow and listen. Without an end there would be four more each second.
+    // Four readers, again four for each of the two seconds that the server gives them and the one that has begun, and up to six that
+    // write, poll and listen. Without a limit there would be four more each second.
     assert!(most <= 22, "{most} sessions");
     for asked in load {
         assert!(asked.await.unwrap() > 0);
     }
 }
 
-/// How often it was answered 503, until there is room.
+/// Returns how often a request was 503 until a connection was free.
 async fn ask(node: Arc<Node>, key: Arc<IssuedToken>, locked: Arc<AtomicBool>) -> u64 {
     for unavailable in 0.. {
         match node.status(&key).await {
@@ -83,7 +82,7 @@ async fn server_without_free_connections_is_503() {
     println!("back {took:?} after there was room");
 }
 
-/// Somebody takes the epoch by hand and does not give it back. (One of our own that falls silent loses it: tests/postgres.rs.)
+/// Another session locks the epoch by hand and keeps it. (`tests/stores/postgres.rs` covers a silent writer of keyward.)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writer_waits_5_seconds_for_the_epoch_and_leaves_no_lock() {
     let Some(url) = postgres::create_database().await else { return };
@@ -96,12 +95,12 @@ async fn writer_waits_5_seconds_for_the_epoch_and_leaves_no_lock() {
     let error = node.keyward.store().begin().await.map(drop).unwrap_err();
     assert!(matches!(error, StoreError::Busy), "{error:?}");
     assert!(began.elapsed() > Duration::from_secs(4) && began.elapsed() < Duration::from_secs(6));
-    assert_eq!(node.status(&key).await, 200, "nobody who reads waits");
+    assert_eq!(node.status(&key).await, 200, "readers do not wait");
     let waiting =
         "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     let began = Instant::now();
     while number(&url, waiting).await > 0 {
-        assert!(began.elapsed() < Duration::from_secs(1), "it still waits on the server");
+        assert!(began.elapsed() < Duration::from_secs(1), "the writer still waits on the server");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     raw_sql("ROLLBACK").execute(&mut hand).await.unwrap();
@@ -109,7 +108,7 @@ async fn writer_waits_5_seconds_for_the_epoch_and_leaves_no_lock() {
     assert_eq!(node.status(&key).await, 401);
 }
 
-/// As many as there are connections that write: who was given up keeps none of them.
+/// As many writers as there are connections for them: cancelled ones keep none.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cancelled_writers_free_their_connections() {
     let Some(url) = postgres::create_database().await else { return };
@@ -131,24 +130,24 @@ async fn cancelled_writers_free_their_connections() {
         writer.abort();
         assert!(writer.await.unwrap_err().is_cancelled());
     }
-    // What takes no epoch needs nothing but a connection.
+    // A change without the epoch needs only a connection.
     let used = [Use { token: key.token.id, at: Timestamp(7), address: None }];
     let began = Instant::now();
     node.keyward.store().note_uses(&used).await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(2), "it waited {:?}", began.elapsed());
-    assert!(number(&url, blocked).await > 0, "the server has not ended them yet");
+    assert!(number(&url, blocked).await > 0, "the server has not ended them");
     raw_sql("ROLLBACK").execute(&mut hand).await.unwrap();
     node.issue("another").await;
 }
 
-/// Somebody who brings the tables up to date, and never ends.
+/// Another start that migrates the tables and never ends.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn startup_does_not_wait_forever_for_another_startup() {
     let Some(url) = postgres::create_database().await else { return };
     let mut stuck = PgConnection::connect(&url).await.unwrap();
     raw_sql("BEGIN; SELECT pg_advisory_xact_lock(7738711720364864)").execute(&mut stuck).await.unwrap();
     let starting = tokio::time::timeout(Duration::from_secs(40), PostgresStore::connect(&url));
-    let told = told(&starting.await.expect("it still waits").unwrap_err());
+    let told = told(&starting.await.expect("the start still waits").unwrap_err());
     assert!(told.contains("up to date for 30 s") && told.contains("pg_locks"), "{told}");
     raw_sql("ROLLBACK").execute(&mut stuck).await.unwrap();
     PostgresStore::connect(&url).await.unwrap().close().await;

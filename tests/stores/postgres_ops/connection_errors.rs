@@ -1,4 +1,4 @@
-//! What is said where a store cannot be opened: the place, the cause and the remedy, and never a part of a password.
+//! Errors when a store cannot be opened: the address, the cause and the remedy, and no part of a password.
 
 use crate::node::{by_hand, told};
 use keyward::{PostgresOptions, PostgresStore};
@@ -59,7 +59,7 @@ async fn connection_error_names_the_address_without_the_password() {
     assert!(told.contains("/closed") && told.contains("lacks a right") && !told.contains("right@"), "{told}");
 }
 
-/// Not encoded, these make another address of it. None is connected to, and none is repeated.
+/// Without encoding, these passwords change the address. The store connects to none of them and shows none.
 #[tokio::test]
 async fn password_that_breaks_the_address_is_not_shown() {
     for password in ["hunter2/swordfish", "12/swordfish", "hunter2#swordfish", "12#swordfish", "hunter2?swordfish"] {
@@ -69,7 +69,7 @@ async fn password_that_breaks_the_address_is_not_shown() {
     }
 }
 
-/// A failure that stays is not shown as another change that came first.
+/// A permanent failure is not reported as a conflict with another change.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn permanent_failure_is_not_reported_as_a_conflict() {
     use keyward::store::{NewRole, WriteStore};

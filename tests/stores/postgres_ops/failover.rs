@@ -1,4 +1,4 @@
-//! A replica that takes over, and a server that is behind.
+//! Failover to a replica, and a server that is behind.
 
 use crate::node::{BOUND, Node, by_hand, number, told};
 use crate::postgres_ops::proxy::{Older, Proxy};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// A server, and one that follows it.
+/// A primary and its replica.
 struct Pair {
     primary: Server,
     replica: Server,
@@ -67,7 +67,7 @@ async fn replica_is_rejected_and_renews_no_lease() {
     proxy.lead_to(pair.replica.url(), Older::End);
     let led = Instant::now();
     node.until(&key, 503, 2 * BOUND).await;
-    assert!(led.elapsed() > BOUND / 2, "what is cached passes for as long as the lease lasts");
+    assert!(led.elapsed() > BOUND / 2, "cached tokens are accepted until the lease ends");
     while led.elapsed() < 2 * BOUND {
         assert_eq!(node.status(&key).await, 503);
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -81,7 +81,7 @@ async fn replica_is_rejected_and_renews_no_lease() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn former_primary_is_503_after_failover() {
     let Some(pair) = Pair::synchronous().await else { return };
-    // However little the role cares.
+    // Even if the role's setting does not ask for it.
     by_hand(pair.primary.url(), "ALTER ROLE keyward SET synchronous_commit = off").await;
     let node = Node::with(pair.primary.url(), heartbeat()).await;
     let unaware = Node::on(pair.primary.url()).await;
@@ -89,10 +89,10 @@ async fn former_primary_is_503_after_failover() {
     assert_eq!((node.status(&key).await, unaware.status(&key).await), (200, 200));
     promote(&pair.replica).await;
     let promoted = Instant::now();
-    // What nobody confirms is not acknowledged.
+    // A commit that no replica confirms is not acknowledged.
     let revoke = node.keyward.tokens();
     let revoke = tokio::spawn(async move { revoke.revoke(other.token.id).await });
-    // Not even if its session is ended while it waits. Then it is in the log of this server, and of no other.
+    // Not even if its session is ended while it waits. Then it is in the log of this server only.
     let waiting = "FROM pg_stat_activity WHERE query = 'COMMIT' AND wait_event = 'SyncRep'";
     while number(pair.primary.url(), &format!("SELECT COUNT(*) {waiting}")).await == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -100,17 +100,17 @@ async fn former_primary_is_503_after_failover() {
     by_hand(pair.primary.url(), &format!("SELECT pg_terminate_backend(pid) {waiting}")).await;
     node.until(&key, 503, 2 * BOUND).await;
     let passed = promoted.elapsed();
-    assert!(passed <= BOUND + Duration::from_millis(100), "it was let in for {passed:?}");
+    assert!(passed <= BOUND + Duration::from_millis(100), "accepted for {passed:?}");
     while promoted.elapsed() < 3 * BOUND {
         assert_eq!(node.status(&key).await, 503);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let revoked = revoke.await.unwrap().unwrap_err();
     assert!(told(&revoked).contains("nobody can tell whether"), "{}", told(&revoked));
-    assert_eq!(unaware.status(&key).await, 200, "which is what the heartbeat is for");
+    assert_eq!(unaware.status(&key).await, 200, "without the heartbeat the token is still accepted");
     let waiting = "SELECT COUNT(*) FROM pg_stat_activity WHERE application_name LIKE 'keyward log%'";
     let waiting = number(pair.primary.url(), waiting).await;
-    assert!(waiting <= 3, "readers that were given up go, {waiting} are there");
+    assert!(waiting <= 3, "abandoned readers end, but {waiting} are left");
     let revoked = "SELECT COUNT(*) FROM keyward_audit WHERE what = 'token-revoked'";
     assert_eq!(number(pair.replica.url(), revoked).await, 0);
 }
@@ -121,13 +121,13 @@ async fn failover_from_a_dead_primary() {
     fail_over(Older::End).await;
 }
 
-/// The primary cannot be reached any more, and nobody hears that.
+/// The primary becomes unreachable without closing its connections.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failover_from_a_silent_primary() {
     fail_over(Older::FallSilent).await;
 }
 
-/// The primary lives, and does not know that it is none any more.
+/// The primary keeps running and does not know that it was replaced.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failover_from_a_running_primary() {
     fail_over(Older::Stay).await;
@@ -156,12 +156,12 @@ async fn fail_over(older: Older) {
     };
     let load = [load(&one, &keys, 2), load(&two, &keys, 2), load(&one, &cold, 50), load(&two, &cold, 50)];
     tokio::time::sleep(Duration::from_millis(300)).await;
-    // The last thing that the primary says. Nobody knows of it but who confirmed it.
+    // The last commit of the primary, known only to the replica that confirmed it.
     two.keyward.tokens().revoke(acknowledged.token.id).await.unwrap();
 
     match older {
         Older::End => send_signal(pair.primary.pid().unwrap(), "QUIT"),
-        // Nobody gets through, to either of them, until the address leads elsewhere.
+        // Neither server can be reached until the address leads to the new one.
         Older::FallSilent => proxy.lead_nowhere(),
         Older::Stay => {}
     }
@@ -172,7 +172,7 @@ async fn fail_over(older: Older) {
     for node in [&one, &two] {
         node.until(&keys[0], 200, BOUND).await;
     }
-    // What the load found cached proves nothing: this is new.
+    // The load uses cached tokens, which proves nothing: use a new token.
     let (here, there) = (until_it_can(&one, "one").await, until_it_can(&two, "two").await);
     let took = led.elapsed();
     println!("{older:?}: both nodes answer and change things {took:?} after the address led to the new primary");
@@ -193,7 +193,7 @@ async fn fail_over(older: Older) {
     }
 }
 
-/// Who waits for an answer of the old primary, which never comes, is told when the address leads to the new one.
+/// Queries that wait for the old primary fail when the address leads to the new one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn queries_to_a_silent_primary_end() {
     let Some(pair) = Pair::start() else { return };
@@ -201,7 +201,7 @@ async fn queries_to_a_silent_primary_end() {
     let node = Node::on(&proxy.url(pair.primary.url())).await;
     node.issue("ci").await;
     pair.caught_up().await;
-    assert!(wait_until(BOUND, || node.keyward.health().ready), "it knows the old primary");
+    assert!(wait_until(BOUND, || node.keyward.health().ready), "the node is connected to the old primary");
     let store = node.keyward.store();
     let (mut change, mut row, mut rows) =
         (store.begin().await.unwrap(), store.view().await.unwrap(), store.view().await.unwrap());
@@ -211,11 +211,11 @@ async fn queries_to_a_silent_primary_end() {
     });
     promote(&pair.replica).await;
     proxy.lead_to(pair.replica.url(), Older::FallSilent);
-    let (change, row, rows) = tokio::time::timeout(3 * BOUND, asked).await.expect("it still waits").unwrap();
+    let (change, row, rows) = tokio::time::timeout(3 * BOUND, asked).await.expect("the queries still wait").unwrap();
     assert!(change.is_err() && row.is_err() && rows.is_err());
 }
 
-/// Asks all the time with tokens that are valid all the time: 200, or 503 while nobody can tell.
+/// Sends requests with valid tokens all the time: each is 200, or 503 during the failover.
 async fn ask(node: Arc<Node>, keys: Arc<[IssuedToken]>, pause: Duration, stop: Arc<AtomicBool>) -> (u64, u64) {
     let (mut allowed, mut unavailable) = (0, 0);
     for key in keys.iter().cycle() {
@@ -232,7 +232,7 @@ async fn ask(node: Arc<Node>, keys: Arc<[IssuedToken]>, pause: Duration, stop: A
     (allowed, unavailable)
 }
 
-/// Issues a token, as soon as it can be done.
+/// Issues a token as soon as that succeeds.
 async fn until_it_can(node: &Node, name: &str) -> IssuedToken {
     for i in 0.. {
         let issued = node.try_issue(&format!("{name}{i}")).await;
@@ -250,7 +250,7 @@ async fn server_that_is_behind_starts_an_era() {
     let node = Node::on(&proxy.url(pair.primary.url())).await;
     let (kept, revoked) = (node.issue("kept").await, node.issue("revoked").await);
     pair.caught_up().await;
-    // From here on they go separate ways: an older backup, or a replica that lagged and took over.
+    // From here on the servers diverge, as with an older backup or a lagging replica that took over.
     let behind = pair.replica;
     let ahead = pair.primary.replica(&[]).unwrap();
     for copy in [&behind, &ahead] {
@@ -263,12 +263,12 @@ async fn server_that_is_behind_starts_an_era() {
     assert!(wait_until(BOUND, || node.keyward.health().applied_seq == Some(head)));
     let era = node.keyward.health().era;
     proxy.lead_to(behind.url(), Older::End);
-    // Its log ends before what this node has seen.
+    // Its log ends before the changes that this node has applied.
     node.until(&lost, 401, BOUND).await;
     assert!(node.keyward.health().era > era);
     assert_eq!((node.status(&kept).await, node.status(&revoked).await), (200, 200), "as the backup says");
 
-    // The other one's log is longer, and says something else under the same numbers.
+    // The log of the other server is longer and has other changes under the same numbers.
     let here = node.issue("here").await;
     assert_eq!(node.status(&here).await, 200);
     let elsewhere = Node::on(ahead.url()).await;

@@ -1,7 +1,6 @@
-//! PostgreSQL as it is run: encrypted, behind a pooler, with a replica that takes over, and with less room than is asked for.
+//! PostgreSQL in operation: TLS, poolers, failover, privileges, schemas, and exhausted connections.
 //!
-//! Each test starts servers of its own; which of them are not on this machine is said, and their tests are skipped, unless
-//! `KEYWARD_REQUIRE_POSTGRES=1`.
+//! Tests whose programs are missing are skipped with a message, unless `KEYWARD_REQUIRE_POSTGRES=1`.
 
 mod capacity;
 mod connection_errors;

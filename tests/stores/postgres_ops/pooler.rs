@@ -46,18 +46,18 @@ async fn nodes_recover_after_the_pooler_is_killed() {
             503 => answers.1 += 1,
             other => panic!("{other} while the pooler is gone"),
         }
-        assert!(killed.elapsed() < 2 * BOUND, "the lease is not over");
+        assert!(killed.elapsed() < 2 * BOUND, "the lease has not ended");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert!(answers.0 > 0, "what is cached passes for as long as the lease lasts");
+    assert!(answers.0 > 0, "cached tokens are accepted until the lease ends");
     assert!(one.keyward.tokens().revoke(key.token.id).await.is_err());
     pooler.go_on();
     let took = two.until(&key, 200, BOUND).await;
     println!("back {took:?} after the pooler was");
-    assert!(took < Duration::from_secs(1), "back after {took:?}");
+    assert!(took < Duration::from_secs(1), "recovered after {took:?}");
     one.keyward.tokens().revoke(key.token.id).await.unwrap();
     two.until(&key, 401, BOUND).await;
-    // What one connection prepared would be in the way of another one.
+    // Prepared statements of one connection would collide with those of another.
     let mut by_hand = url.parse::<PgConnectOptions>().unwrap().extra_float_digits(None).connect().await.unwrap();
     for _ in 0..20 {
         let prepared = raw_sql("SELECT COUNT(*) FROM pg_prepared_statements").fetch_one(&mut by_hand).await.unwrap();
@@ -77,7 +77,7 @@ async fn undeclared_transaction_pooler_is_explained() {
     }
 }
 
-/// Where each client has a session of its own, there is nothing to say.
+/// With one session per client, the pooler need not be declared.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn session_pooler_needs_no_declaration() {
     let Some(pooler) = Pooler::start("session") else { return };
@@ -92,7 +92,7 @@ async fn session_pooler_needs_no_declaration() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn undeclared_pooler_after_connecting_renews_no_lease() {
-    // The session that was used last is given to whoever comes next, so nearly everything works by luck.
+    // The pooler gives the last used session to the next client, so that nearly everything works by chance.
     let Some(pooler) = Pooler::start_with("transaction", false) else { return };
     let database = postgres::create_database().await.unwrap();
     let proxy = Proxy::to(&database).await;

@@ -1,10 +1,10 @@
-//! Rights: what a role needs, and what is said where it lacks it. The steps are those of the operating guide.
+//! Privileges that a role needs, and the errors if it lacks them. The steps are those of the operating guide.
 
 use crate::node::{BOUND, Node, by_hand, number, told};
 use keyward::{PostgresOptions, PostgresStore};
 use keyward_test_support::postgres;
 
-/// The statements of the guide's part on rights, one block for each step, with these names in place of the guide's.
+/// Returns the guide's statements on privileges, one block per step, with these names in place of the guide's.
 fn steps(database: &str) -> Vec<String> {
     let page = include_str!("../../../src/guide/operating.md");
     let (_, rights) = page.split_once("\n# Rights in PostgreSQL\n").unwrap();
@@ -33,11 +33,11 @@ impl Roles {
         let url = postgres::create_database().await?;
         let database = url.rsplit('/').next().unwrap().to_owned();
         let steps = steps(&database);
-        assert_eq!(steps.len(), 3, "roles and schema, the service's rights, the auditor's");
+        assert_eq!(steps.len(), 3, "roles and schema, the service's privileges, the auditor's privileges");
         Some(Self { database, url, steps })
     }
 
-    /// The address, for one of the guide's roles.
+    /// Returns the address for one of the guide's roles.
     fn url(&self, role: &str) -> String {
         self.url.replacen("//keyward@", &format!("//{}@", self.name(role)), 1)
     }
@@ -74,7 +74,7 @@ async fn privileges_of_the_guide_are_sufficient_and_necessary() {
     assert!(told.contains("keyward_token") && told.contains(&format!("TO \"{service}\"")), "{told}");
 
     roles.step(1).await;
-    // All that a node does, and its start.
+    // Everything that a node does, including its start.
     let node = Node::with(&roles.url("kw_service"), options()).await;
     node.keyward.set_up().await.unwrap();
     let key = node.issue("ci").await;
@@ -85,7 +85,7 @@ async fn privileges_of_the_guide_are_sufficient_and_necessary() {
         "SELECT COUNT(*) FROM pg_class WHERE relnamespace = CAST('keyward' AS regnamespace) AND relkind = 'r' \
          AND has_table_privilege('{service}', oid, 'TRUNCATE, REFERENCES, TRIGGER')"
     );
-    assert_eq!(number(&roles.url, &may).await, 0, "data rights and no more");
+    assert_eq!(number(&roles.url, &may).await, 0, "privileges on data only");
     let may = format!("SELECT COUNT(*) FROM (SELECT 1 WHERE has_schema_privilege('{service}', 'keyward', 'CREATE')) x");
     assert_eq!(number(&roles.url, &may).await, 0);
 
@@ -96,7 +96,7 @@ async fn privileges_of_the_guide_are_sufficient_and_necessary() {
     assert!(told.contains("keyward_token") && told.contains("GRANT SELECT"), "{told}");
 }
 
-/// A release that has something to migrate tells whom to start it as.
+/// A release with pending migrations names the role to start it as.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn missing_migration_privilege_names_the_role_that_has_it() {
     let Some(roles) = Roles::new().await else { return };
@@ -115,7 +115,7 @@ async fn missing_migration_privilege_names_the_role_that_has_it() {
         assert!(told.contains(part), "{part}: {told}");
     }
     PostgresStore::connect_with(&roles.url("kw_migrate"), options()).await.unwrap().close().await;
-    // What the owner makes later, the service may use: the default privileges say so.
+    // The service may use tables that the owner creates later, by the default privileges.
     PostgresStore::connect_with(&roles.url("kw_service"), options()).await.unwrap().close().await;
 }
 
@@ -132,7 +132,7 @@ async fn missing_create_privilege_names_the_grant() {
     assert!(told.contains(&format!("GRANT CREATE ON DATABASE \"{}\"", roles.database)), "{told}");
 }
 
-/// Tables that the role may not see are not taken for none.
+/// Tables that the role cannot see are not taken for missing ones.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tables_in_an_inaccessible_schema_are_not_recreated_elsewhere() {
     let Some(roles) = Roles::new().await else { return };

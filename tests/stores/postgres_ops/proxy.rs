@@ -1,21 +1,21 @@
-//! One address that leads to one server after another, as a virtual address or a name in the DNS does.
+//! An address that leads to one server after another, as a virtual address or a DNS name does.
 
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// What becomes of connections that were made before the address leads elsewhere.
+/// The fate of open connections when the address leads to another server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Older {
-    /// They go on as if nothing had happened.
+    /// They stay open and work.
     Stay,
     /// They are closed.
     End,
-    /// They are open, and nothing comes through any more, in either direction.
+    /// They stay open and pass no data in either direction.
     FallSilent,
 }
 
-/// Where the address leads to (0 is nowhere), and what became of older connections when it began to.
+/// The port that the address leads to (0 is nowhere), and the fate of older connections.
 type Lead = (u16, Older);
 
 pub(crate) struct Proxy {
@@ -32,17 +32,17 @@ impl Proxy {
         Self { port, leads }
     }
 
-    /// The same address through this.
+    /// Returns an address through this proxy.
     pub(crate) fn url(&self, url: &str) -> String {
         url.replacen(&format!(":{}", port_of(url)), &format!(":{}", self.port), 1)
     }
 
-    /// From now on nothing comes through, and nobody is told.
+    /// Passes no data any more, and closes no connection.
     pub(crate) fn lead_nowhere(&self) {
         self.leads.send_replace((0, Older::FallSilent));
     }
 
-    /// From now on the address leads there.
+    /// Leads to another server.
     pub(crate) fn lead_to(&self, url: &str, older: Older) {
         self.leads.send_replace((port_of(url), older));
     }

@@ -1,4 +1,4 @@
-//! Schemas: which one holds the tables, and that no session's search path leads anywhere else.
+//! Schemas: the tables are in one schema, and no session's search path leads to another.
 
 use crate::node::{BOUND, Node, by_hand, number, told};
 use keyward::store::{Store, WriteStore, contract};
@@ -8,7 +8,7 @@ use keyward_test_support::postgres::{find_programs, unprivileged};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-/// An address whose sessions have this search path.
+/// Returns an address whose sessions have this search path.
 fn with_path(url: &str, path: &str) -> String {
     format!("{url}?options[search_path]={path}")
 }
@@ -21,7 +21,7 @@ async fn refusal(url: &str, options: PostgresOptions) -> String {
     told(&PostgresStore::connect_with(url, options).await.unwrap_err())
 }
 
-/// Every statement that the contract runs names its tables, or it would find none.
+/// Every statement of the contract qualifies its tables; otherwise it would not find them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn store_contract_holds_with_any_search_path() {
     if postgres::shared_server().is_none() {
@@ -75,7 +75,7 @@ async fn two_installations_in_one_database_are_separate() {
     assert_eq!(number(&url, ids).await, 2);
 }
 
-/// Runs one of PostgreSQL's programs, and answers with what it put out.
+/// Runs one of PostgreSQL's programs and returns its output.
 fn run(program: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
     use std::io::Write;
     let mut command = unprivileged(&find_programs().unwrap().join(program));
@@ -121,7 +121,7 @@ async fn schema_created_later_is_not_used() {
     let Some(url) = postgres::create_database().await else { return };
     let one = Node::on(&url).await;
     let key = one.issue("ci").await;
-    // Named like the role: it comes first in everybody's search path now.
+    // A schema with the name of the role comes first in the default search path.
     by_hand(&url, "CREATE SCHEMA keyward").await;
     let two = Node::on(&url).await;
     let cold = one.issue("cold").await;
@@ -146,7 +146,7 @@ async fn empty_tables_beside_used_ones_fail_startup() {
     PostgresStore::connect(&url).await.unwrap().close().await;
 }
 
-/// Whatever takes the place of the tables: what is not found there says nothing about a token.
+/// A token that is missing in replaced tables is not known to be invalid.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_installation_in_the_same_tables_is_503() {
     let Some(url) = postgres::create_database().await else { return };
@@ -167,7 +167,7 @@ async fn another_installation_in_the_same_tables_is_503() {
     assert!(node.keyward.store().begin().await.is_err() && node.keyward.store().view().await.is_err());
     assert!(node.keyward.tokens().revoke(key.token.id).await.is_err());
     other.close().await;
-    // And where there is none.
+    // The same without any tables.
     by_hand(&url, "TRUNCATE public.keyward_epoch").await;
     assert_eq!(node.status(&cold).await, 503);
     by_hand(&url, "DROP SCHEMA public CASCADE").await;

@@ -9,7 +9,7 @@ use sqlx::{Connection, PgConnection, Row};
 use std::path::Path;
 use std::time::Duration;
 
-/// An authority that signs certificates of servers.
+/// A certificate authority for servers.
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
     file: tempfile::NamedTempFile,
@@ -31,7 +31,7 @@ impl Authority {
         self.file.path()
     }
 
-    /// A server whose certificate is for this host.
+    /// Starts a server with a certificate for this host.
     fn server(&self, host: &str) -> Server {
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new(vec![host.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
@@ -40,7 +40,7 @@ impl Authority {
     }
 }
 
-/// Its address, asking for this.
+/// Returns its address with these options.
 fn asking(server: &Server, mode: &str, authority: &Path) -> String {
     format!("{}?sslmode={mode}&sslrootcert={}", server.url(), authority.display())
 }
@@ -64,7 +64,7 @@ async fn every_connection_is_encrypted_and_verified() {
     one.keyward.tokens().revoke(key.token.id).await.unwrap();
     two.until(&key, 401, BOUND).await;
 
-    // Of each node: who reads, who writes (on one), who follows the log, and who listens for hints.
+    // The connections of each node: readers, the writer (on one), the poller of the log, and the listener for hints.
     let mut by_hand = PgConnection::connect(&url).await.unwrap();
     let mut sessions = async |what: &str| {
         let text = format!(
@@ -99,7 +99,7 @@ async fn certificate_for_another_host_is_rejected() {
     let server = authority.server("db.example.test");
     let told = refused(&asking(&server, "verify-full", authority.path())).await;
     assert!(told.contains("host that the address names") && told.contains("db.example.test"), "{told}");
-    // Which is why `verify-full` is the mode to use: this one takes anybody whom the authority has ever signed for.
+    // Use `verify-full`: this mode accepts every server that the authority has signed for.
     PostgresStore::connect(&asking(&server, "verify-ca", authority.path())).await.unwrap().close().await;
 }
 

@@ -1,4 +1,4 @@
-//! Backups, made while the database is used and put back while it is not.
+//! Backups of a database in use, and their restore while it is not in use.
 
 use super::app;
 use super::files::{chain, names, opened, place};
@@ -56,7 +56,7 @@ async fn backup_is_consistent_while_others_write() {
         let both = "SELECT (SELECT seq FROM keyward_epoch), (SELECT COUNT(*) FROM keyward_change)";
         let both = sqlx::query(both).fetch_one(&mut connection).await.unwrap();
         let (seq, rows): (i64, i64) = (both.get(0), both.get(1));
-        assert_eq!(seq, rows, "it is of one moment");
+        assert_eq!(seq, rows, "the backup is a snapshot of one moment");
         assert!(seq >= before);
         before = seq;
         connection.close().await.unwrap();
@@ -71,12 +71,12 @@ async fn failed_backup_replaces_nothing_and_leaves_nothing() {
     let (dir, file) = place();
     let world = opened(&file).await;
     let there = dir.path().join("there");
-    fs::write(&there, "a letter").unwrap();
+    fs::write(&there, "another file").unwrap();
     for done in [world.keyward.store().backup(&there).await, SqliteStore::backup_file(&file, &there).await] {
         let told = refusal(done);
         assert!(told.contains(&*there.to_string_lossy()) && told.contains("there already"), "{told}");
     }
-    assert_eq!(fs::read_to_string(&there).unwrap(), "a letter");
+    assert_eq!(fs::read_to_string(&there).unwrap(), "another file");
     let told = refusal(world.keyward.store().backup(dir.path().join("missing/copy")).await);
     assert!(told.contains("missing does not exist"), "{told}");
     let told = refusal(SqliteStore::backup_file(dir.path().join("none.db"), dir.path().join("copy")).await);
@@ -130,7 +130,7 @@ async fn file_that_is_no_backup_is_not_restored() {
     app(&opened(&file).await).get("/admin/any").bearer(&key.secret).await.assert_ok();
 }
 
-/// Copies what a process that is killed now leaves behind. The database was written `age` seconds ago, and its log ten.
+/// Copies the files as a process killed now leaves them. The database was written `age` seconds ago, its log ten.
 #[allow(clippy::disallowed_methods, reason = "times of files")]
 fn killed(file: &Path, to: &Path, age: u64) {
     for suffix in ["", "-wal", "-shm"] {
@@ -142,7 +142,7 @@ fn killed(file: &Path, to: &Path, age: u64) {
     }
 }
 
-/// The log of a killed process would be played back into the backup.
+/// The log of a killed process would be replayed into the backup.
 #[tokio::test]
 async fn backup_copied_over_a_database_and_its_log_is_rejected() {
     let (dir, file) = place();
@@ -150,7 +150,7 @@ async fn backup_copied_over_a_database_and_its_log_is_rejected() {
     let (early, late) = (world.editor().issue().await, world.editor());
     world.keyward.store().backup(&backup).await.unwrap();
     let late = late.issue().await;
-    // With all of the log moved into the file the file is younger than the log in peace, too.
+    // After a checkpoint of the whole log, the file is younger than the log in regular use, too.
     for (moved, age) in [(false, 20), (true, 5)] {
         if moved {
             let mut connection = SqliteConnectOptions::new().filename(&file).connect().await.unwrap();
@@ -178,7 +178,7 @@ async fn backup_copied_over_a_database_and_its_log_is_rejected() {
     }
 }
 
-/// To restore takes the log of a killed process along.
+/// A restore also moves the log of a killed process away.
 #[tokio::test]
 async fn restore_is_not_undone_by_the_log_of_a_killed_process() {
     let (dir, file) = place();

@@ -1,4 +1,4 @@
-//! The file of a store: closed, replaced, moved, and kept from other users.
+//! The file of a store: closed, replaced, moved, and its access rights.
 
 use super::app;
 use keyward::store::{NewRole, Store, WriteStore};
@@ -29,7 +29,7 @@ pub(super) async fn opened(file: &Path) -> World<SqliteStore> {
     World::on(store, clock, |b| b.entropy(Arc::new(OsEntropy)))
 }
 
-/// An error with all its causes.
+/// Returns an error with all its causes.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(cause) => format!("{error}: {}", chain(cause)),
@@ -59,12 +59,12 @@ async fn shutdown_leaves_one_complete_file() {
     assert_eq!(names(&dir), ["keyward.db", "keyward.db-shm", "keyward.db-wal"]);
     world.keyward.shutdown().await;
     assert_eq!(names(&dir), ["keyward.db"]);
-    // Reads the file alone: SQLite looks for no log of an immutable file.
+    // Read the file only: SQLite ignores the log of an immutable file.
     let alone = SqliteConnectOptions::new().filename(&file).immutable(true).read_only(true);
     let tokens = sqlx::query("SELECT COUNT(*) FROM keyward_token_use");
     let used: i64 = tokens.fetch_one(&mut alone.connect().await.unwrap()).await.unwrap().get(0);
-    assert_eq!(used, 1, "the use that was noted last is in it");
-    // Nothing opens it again.
+    assert_eq!(used, 1, "the last recorded use is in it");
+    // The file is not opened again.
     world.clock.advance(LATER);
     app.get("/admin/hooks").bearer(&key.secret).await.assert_status(503);
     assert!(world.keyward.tokens().revoke(key.token).await.is_err());
@@ -80,7 +80,7 @@ async fn replaced_file_is_noticed_within_the_lease_and_takes_no_change() {
     let app = app(&world);
     app.get("/admin/any").bearer(&cached.secret).await.assert_ok();
     world.keyward.store().backup(&copy).await.unwrap();
-    // In the log of the file that goes, and not in the copy.
+    // This change is in the log of the replaced file, and not in the copy.
     world.keyward.tokens().revoke(cold.token).await.unwrap();
     let mut begun = world.keyward.store().begin().await.unwrap();
     begun.insert_role(role("lost")).await.unwrap();
@@ -111,7 +111,7 @@ async fn moved_file_is_used_again_when_it_is_back() {
     let world = opened(&file).await;
     let (key, cold) = (world.editor().issue().await, world.editor().issue().await);
     let (app, away) = (app(&world), dir.path().join("away.db"));
-    // On a connection that stays open.
+    // Use a connection that stays open.
     world.keyward.store().sign_in_candidate("ada@example.test").await.unwrap();
     fs::rename(&file, &away).unwrap();
     app.get("/admin/any").bearer(&cold.secret).await.assert_status(503);
@@ -120,7 +120,7 @@ async fn moved_file_is_used_again_when_it_is_back() {
     let now = [keyward::store::Use { token: key.token, at: Timestamp(1), address: None }];
     assert!(world.keyward.store().note_uses(&now).await.is_err());
     assert!(world.keyward.store().sign_in_candidate("ada@example.test").await.is_err());
-    assert!(!file.exists(), "no connection made a new one");
+    assert!(!file.exists(), "no connection created a new file");
     fs::rename(&away, &file).unwrap();
     app.get("/admin/any").bearer(&cold.secret).await.assert_ok();
     world.keyward.tokens().revoke(key.token).await.unwrap();
@@ -156,5 +156,5 @@ async fn files_are_readable_by_their_owner_only() {
     world.keyward.shutdown().await;
     fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
     opened(&file).await;
-    assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o640, "what an operator chose stays");
+    assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o640, "the operator's mode is kept");
 }

@@ -1,4 +1,4 @@
-//! The gate on real SQLite files.
+//! The gate on SQLite files.
 
 mod backups;
 mod files;
@@ -27,7 +27,7 @@ impl File {
         let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(ManualClock::default()));
         let options = SqliteOptions::default().clock(clock.clone());
         let store = SqliteStore::open_with(dir.path().join("keyward.db"), options).await.unwrap();
-        // One handle, and a clock that jumps: a lease would end with each jump.
+        // The only handle, with a clock that jumps: without this option each jump would end the lease.
         Self { dir, world: World::on(store, clock, |b| b.store_is_exclusive()) }
     }
 
@@ -35,7 +35,7 @@ impl File {
         SqlitePool::connect(&format!("sqlite://{}", self.dir.path().join("keyward.db").display())).await.unwrap()
     }
 
-    /// Every byte that the database has on disk.
+    /// Returns every byte of the database on disk.
     fn bytes(&self) -> Vec<u8> {
         let files = std::fs::read_dir(self.dir.path()).unwrap();
         files.flat_map(|f| std::fs::read(f.unwrap().path()).unwrap()).collect()
@@ -56,7 +56,7 @@ fn app<S: WriteStore>(world: &World<S>) -> App {
 async fn old_changes_are_removed_in_batches() {
     let file = File::new().await;
     let pool = file.pool().await;
-    // The first 2 400 are old, and so is the last one.
+    // The first 2 400 changes are old, and so is the last one.
     let many = "UPDATE keyward_epoch SET seq = 2501, op_id = NULL; \
                 WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 2501) \
                 INSERT INTO keyward_change (seq, op_id, at, tags) \
@@ -70,7 +70,7 @@ async fn old_changes_are_removed_in_batches() {
         assert_eq!(first().await, left);
     }
     assert_eq!(log.forget(Timestamp(9)).await.unwrap(), 100);
-    assert_eq!(first().await, 2501, "the last one stays");
+    assert_eq!(first().await, 2501, "the last change is kept");
 }
 
 #[tokio::test]
@@ -109,7 +109,7 @@ async fn token_is_issued_used_and_revoked() {
     assert!(at <= keyward::Clock::now(&*world.clock));
 }
 
-/// I8: the database holds no secret and no salt.
+/// no-secret-leaks (`docs/invariants.md`): the database holds no secret and no key.
 #[tokio::test]
 async fn stolen_file_holds_no_usable_secret() {
     let file = File::new().await;
@@ -125,17 +125,17 @@ async fn stolen_file_holds_no_usable_secret() {
     world.keyward.flush().await;
     let bytes = file.bytes();
     let holds = |text: &str| bytes.windows(text.len()).any(|w| w == text.as_bytes());
-    assert!(holds("admin::webhooks.read"), "the search finds what is there");
+    assert!(holds("admin::webhooks.read"), "the search finds present text");
     for key in &keys {
         let secret = key.secret.expose();
-        // The last characters are the hint, which is kept on purpose.
+        // The last characters are the hint, which is stored on purpose.
         assert!(!holds(secret) && !holds(&secret[secret.len() - 50..secret.len() - 7]));
         assert!(!holds(&secret[secret.len() - 7..]), "nor the whole check");
     }
     assert!(!holds(keyward::testing::SALT));
 }
 
-/// What is damaged beside a token keeps no super admin, and no program, from taking it away.
+/// A corrupt permission of its owner does not keep a super admin or the host from revoking a token.
 #[tokio::test]
 async fn token_with_unreadable_owner_permissions_is_revoked() {
     let file = File::new().await;
@@ -159,7 +159,7 @@ async fn acknowledged_change_is_visible_to_the_next_process() {
     let kept = file.world.editor().issue().await;
     app.get("/admin/any").bearer(&gone.secret).await.assert_ok();
     file.world.keyward.tokens().revoke(gone.token).await.unwrap();
-    // No close, no shutdown: as after kill -9.
+    // No close and no shutdown, as after kill -9.
     let again = SqliteStore::open(file.dir.path().join("keyward.db")).await.unwrap();
     let world = World::on(again, Arc::new(ManualClock::default()), |b| b.store_is_exclusive());
     let app = self::app(&world);
@@ -167,7 +167,7 @@ async fn acknowledged_change_is_visible_to_the_next_process() {
     app.get("/admin/any").bearer(&kept.secret).await.assert_ok();
 }
 
-/// Rows, to be filtered by SQL and by hand.
+/// Rows that are filtered by SQL and one by one.
 const ROWS: [(i64, &str, Option<usize>); 6] =
     [(1, "a", Some(0)), (2, "b", Some(1)), (3, "c", Some(2)), (4, "d", None), (5, "e", Some(0)), (6, "f", Some(1))];
 
@@ -191,7 +191,8 @@ async fn ids(pool: &SqlitePool, filter: &SqlFilter) -> Vec<i64> {
     query.fetch_all(pool).await.unwrap().iter().map(|row| row.get(0)).collect()
 }
 
-/// I1, in SQL: the filter admits exactly the rows that the decision admits one by one, with roles as they are now.
+/// never-more-than-owner (`docs/invariants.md`) in SQL: the filter selects exactly the rows that the decision allows one by one, with
+/// current roles.
 #[test]
 fn sql_filter_and_decision_agree() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -208,7 +209,7 @@ fn sql_filter_and_decision_agree() {
             let insert = sqlx::query("INSERT INTO probe VALUES ($1, $2, $3)").bind(id).bind(title);
             insert.bind(creator.map(|c| people[c].owner().0)).execute(&pool).await.unwrap();
         }
-        // The first and the second share a role.
+        // The first and the second person share a role.
         let both = vec![people[0].role(), people[1].role()];
         file.world.keyward.owners().set_roles(people[1].owner(), both).await.unwrap();
         (file, pool, people)
@@ -247,7 +248,7 @@ fn sql_filter_and_decision_agree() {
         })
         .unwrap();
 
-    // Live: no entry and no token was told that the second lost the shared role, only the table.
+    // The second person loses the shared role in the table only: no cached entry is invalidated.
     let only_same = vec![Permission::new("read").on("probe").when(When::from_list([HAS_SAME_ROLE_AS_CREATOR]))];
     let decision = decide(only_same, vec![Grant::new("read").on("probe")], people[0].owner(), &roles_of(0));
     runtime.block_on(async {
@@ -255,7 +256,10 @@ fn sql_filter_and_decision_agree() {
         let only = vec![people[1].role()];
         file.world.keyward.owners().set_roles(people[1].owner(), only).await.unwrap();
         assert_eq!(ids(&pool, &decision.filter(&map(), 2)).await, [1, 5]);
-        assert!(ids(&pool, &decision.filter(&SqlMap::default(), 2)).await.is_empty(), "what is not mapped denies");
+        assert!(
+            ids(&pool, &decision.filter(&SqlMap::default(), 2)).await.is_empty(),
+            "an attribute without a column denies"
+        );
     });
 }
 
@@ -289,7 +293,7 @@ fn decide(permissions: Vec<Permission>, grants: Vec<Grant>, me: keyward::OwnerId
     principal.decide(&action("read").on("probe"), &Conditions::default())
 }
 
-/// A row that cannot be read is our failure (503), not the caller's (401).
+/// An unreadable row is an error of the server (503), not of the caller (401).
 #[tokio::test]
 async fn corrupt_row_is_503() {
     let file = File::new().await;

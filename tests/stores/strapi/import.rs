@@ -1,4 +1,4 @@
-//! Databases of a real reference, taken over: by the example, and then judged by the example platform.
+//! Databases of a real Strapi are imported by the example `beside_strapi` and then judged by the example platform.
 
 use crate::strapi::verdicts::{facts, fixtures, restore};
 use axum::Json;
@@ -23,7 +23,7 @@ const PASSWORD: &str = "Passw0rd!";
 const CM: &str = "/admin/content-manager/collection-types/api::article.article";
 const JSON: &str = "Content-Type: application/json";
 
-/// A reference's database, what is known of it, and a place for ours.
+/// A Strapi database, the facts known about it, and the address of the target database.
 struct Move {
     from: String,
     into: String,
@@ -54,7 +54,7 @@ impl Move {
         self.facts[name].as_str().unwrap()
     }
 
-    /// What the example says.
+    /// Runs the import and returns its output.
     fn run(&self, flags: &[&str]) -> Output {
         let mut command = Command::new(example("beside_strapi"));
         command.args(["import", "--database", &self.from, "--into", &self.into]).args(flags);
@@ -62,14 +62,14 @@ impl Move {
         command.env("KEYWARD_ENCRYPTION_KEY", SEALS).stdin(Stdio::null()).output().unwrap()
     }
 
-    /// What it prints when all is well.
+    /// Returns the output of a successful import.
     fn print(&self, flags: &[&str]) -> String {
         let output = self.run(flags);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// What it says when something is wrong.
+    /// Returns the error of a failed import.
     fn complaint(&self, flags: &[&str]) -> String {
         let output = self.run(flags);
         assert!(!output.status.success() && output.stdout.is_empty());
@@ -82,7 +82,7 @@ impl Move {
         Server::start(command)
     }
 
-    /// An installation on our database.
+    /// Returns an installation on the target database.
     async fn keyward(&self) -> Home {
         match self.into.strip_prefix("sqlite:") {
             Some(file) => Home::Sqlite(self.on(SqliteStore::open(file).await.unwrap())),
@@ -113,7 +113,7 @@ enum Home {
     Postgres(Keyward<PostgresStore>),
 }
 
-/// The same for an installation on either engine.
+/// Runs the same code for an installation on either engine.
 macro_rules! at_home {
     ($home:expr, $keyward:ident => $do:expr) => {
         match $home {
@@ -123,7 +123,7 @@ macro_rules! at_home {
     };
 }
 
-/// How many changes and events there were.
+/// Returns the numbers of changes and events.
 async fn marks<S: WriteStore>(keyward: &Keyward<S>) -> (u64, u64) {
     let seq = keyward.store().resolve(&Digest::Native([0; 27])).await.unwrap().seq;
     let paging = keyward::store::Paging { page: 1, page_size: 1 };
@@ -131,7 +131,7 @@ async fn marks<S: WriteStore>(keyward: &Keyward<S>) -> (u64, u64) {
     (seq, view.events(&EventQuery::all(paging)).await.unwrap().total)
 }
 
-/// The same request there is of this verdict.
+/// Returns the request that a verdict is about.
 fn ask(server: &Server, action: &str, key: &str) -> Answer {
     let article = r#"{"title": "made by a key of the reference"}"#;
     let (method, path, body) = match action {
@@ -164,7 +164,7 @@ fn judge(server: &Server, facts: &Value) -> usize {
     count
 }
 
-/// The rules by which each token's requests are answered.
+/// Returns the rules for each token's requests.
 async fn same_rules<S: WriteStore>(keyward: &Keyward<S>, facts: &Value) {
     let explorer = |deed: &str| action(format!("plugin::content-manager.explorer.{deed}")).on("api::article.article");
     let routes = [
@@ -213,7 +213,7 @@ fn sign_in(server: &Server, email: &str) -> Answer {
     server.send("POST", "/admin/login", &[JSON], &body)
 }
 
-/// Everybody signs in with the password that they had, and sees the keys of their tokens.
+/// Every person signs in with the former password and reveals the secrets of their tokens.
 fn people_see_their_keys(server: &Server, facts: &Value) {
     let mut seen = 0;
     for (name, user) in facts["users"].as_object().unwrap() {
@@ -231,7 +231,7 @@ fn people_see_their_keys(server: &Server, facts: &Value) {
             seen += 1;
         }
     }
-    assert_eq!(seen, 10, "of all but those whose owner is gone or may not sign in");
+    assert_eq!(seen, 10, "of all tokens but those whose owner was deleted or may not sign in");
 }
 
 async fn is_ours<S: WriteStore>(keyward: &Keyward<S>, email: &str) -> bool {
@@ -242,7 +242,7 @@ async fn is_ours<S: WriteStore>(keyward: &Keyward<S>, email: &str) -> bool {
     hash.starts_with("$argon2id$")
 }
 
-/// The whole way, as the guide tells it.
+/// The migration as the guide describes it.
 fn whole_way(a_move: &Move) {
     let runtime = Runtime::new().unwrap();
     let dry = a_move.print(&["--dry-run"]);
@@ -251,7 +251,7 @@ fn whole_way(a_move: &Move) {
         "{dry}"
     );
     let said = a_move.print(&[]);
-    // Of 13 admin tokens one has no owner; 2 content tokens come with every reference.
+    // One of the 13 admin tokens has no owner; 2 content tokens come with every Strapi.
     let counts = "From \"strapi\" came: 5 roles, 8 owners, 12 admin tokens, 8 content tokens. \
                   Keys that can be shown again: 20.\n";
     assert!(said.starts_with(counts), "{said}");
@@ -302,16 +302,20 @@ async fn status<S: WriteStore>(keyward: &Keyward<S>, path: &str, requirement: &s
     app.get(path).header(axum::http::header::AUTHORIZATION, &format!("Bearer {key}")).await.status.as_u16()
 }
 
-/// What was revoked, clamped or deleted here stays so.
+/// Tokens revoked, clamped or deleted after the import stay so.
 async fn stays_gone<S: WriteStore>(a_move: &Move, keyward: &Keyward<S>) {
     let root_all = a_move.facts["tokens"][0]["key"].as_str().unwrap();
-    assert_eq!(status(keyward, "/admin/x", "admin::webhooks.read", root_all).await, 401, "nobody knows it yet");
+    assert_eq!(
+        status(keyward, "/admin/x", "admin::webhooks.read", root_all).await,
+        401,
+        "the token is unknown before the import"
+    );
     let dry = a_move.import(keyward, Import::default().dry_run()).await;
     assert_eq!(marks(keyward).await, (0, 0), "a dry run leaves nothing");
     let report = a_move.import(keyward, Import::default()).await;
     assert_eq!(dry.came, report.came);
     let what = |report: &Report| report.entries.iter().map(|e| (e.outcome, e.what.clone())).collect::<Vec<_>>();
-    assert_eq!(what(&dry), what(&report), "it tells what would come");
+    assert_eq!(what(&dry), what(&report), "the dry run reports what the import does");
     assert_eq!(report.with(Outcome::Narrowed).count(), 1);
 
     let key = |name: &str| {
@@ -344,10 +348,10 @@ async fn stays_gone<S: WriteStore>(a_move: &Move, keyward: &Keyward<S>) {
     assert!(report.came.is_empty(), "{report}");
     assert_eq!(marks(keyward).await, before);
     assert_eq!((webhooks("root-all").await, webhooks("ada-read").await, content("ro").await), (401, 401, 401));
-    assert_eq!((webhooks("cyd-ops").await, users("cyd-ops").await), (200, 403), "what was clamped does not come back");
+    assert_eq!((webhooks("cyd-ops").await, users("cyd-ops").await), (200, 403), "clamped grants do not come back");
     assert_eq!(content("full").await, 200);
 
-    // By another name everything would come again.
+    // Under another source name everything would be imported again.
     let reference = StrapiStore::open(&a_move.from).await.unwrap();
     let error = import(keyward, &reference, &Import::default().source("again")).await.unwrap_err();
     assert!(error.source().unwrap().to_string().contains("must be \"strapi\""), "{:?}", error.source());
@@ -369,8 +373,8 @@ fn failed_import_is_explained_and_writes_nothing() {
     let Some(a_move) = Move::on_sqlite() else { return };
     let said = a_move.print(&["--dry-run"]);
     let file = a_move.into.strip_prefix("sqlite:").unwrap();
-    assert!(said.contains("nothing was changed") && !std::path::Path::new(file).exists(), "not even a file");
-    // Nor are there tables in a file that is there, and Strapi's own is none to write to.
+    assert!(said.contains("nothing was changed") && !std::path::Path::new(file).exists(), "no file was created");
+    // Nor are tables created in an existing file, and Strapi's own file is not a valid target.
     std::fs::write(file, "").unwrap();
     a_move.print(&["--dry-run"]);
     assert_eq!(std::fs::read(file).unwrap(), b"");
@@ -388,7 +392,7 @@ fn failed_import_is_explained_and_writes_nothing() {
     assert_eq!(at_home!(&home, keyward => runtime.block_on(marks(keyward))), (0, 0));
 }
 
-/// Into an installation that people use already, with a catalogue of its own.
+/// Imports into an installation in use, with its own catalogue.
 #[test]
 fn import_into_an_installation_in_use() {
     let Some(a_move) = Move::on_sqlite() else { return };

@@ -1,4 +1,4 @@
-//! Nothing is written, unless it was asked for.
+//! The store writes the last use only on request, and nothing else.
 
 use crate::strapi::setup::{Setup, ask};
 use keyward::store::{Store, Use};

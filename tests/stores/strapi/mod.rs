@@ -1,4 +1,4 @@
-//! Beside the reference: its own database as a store, on both engines.
+//! Strapi's own database as a store, on both engines, and the import from it.
 
 mod import;
 mod last_use;

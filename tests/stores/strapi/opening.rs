@@ -1,11 +1,11 @@
-//! What is said of a database that cannot be read as the reference's.
+//! Errors for databases that are not Strapi's or cannot be read.
 
 use crate::strapi::setup::Setup;
 use keyward::strapi::{StrapiOptions, StrapiStore};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::error::Error;
 
-/// The whole chain of what is wrong.
+/// Returns an error with all its causes.
 async fn wrong(address: &str) -> String {
     let error = StrapiStore::open(address).await.expect_err(address);
     let mut told = error.to_string();
@@ -39,7 +39,7 @@ async fn invalid_addresses_and_files_are_rejected() {
         let told = wrong(&address).await;
         assert!(told.contains(says) && !told.contains("hunter2"), "{address}: {told}");
     }
-    assert!(!file("none.db").exists(), "nothing is made");
+    assert!(!file("none.db").exists(), "no file is created");
 }
 
 #[tokio::test]
@@ -98,7 +98,7 @@ async fn read_privilege_is_sufficient_and_its_absence_is_reported() {
     by_root(format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
 }
 
-/// A backup that is put back, say: whoever has the older file open would read that for ever.
+/// For example a restored backup: an open connection would read the former file forever.
 #[cfg(unix)]
 #[tokio::test]
 async fn replaced_file_is_reopened_and_a_missing_file_is_503() {
@@ -113,10 +113,10 @@ async fn replaced_file_is_reopened_and_a_missing_file_is_503() {
     assert_eq!(crate::strapi::setup::ask(&keyward, &secret).await.1, 401);
     std::fs::remove_file(path(&setup)).unwrap();
     setup.clock.advance(keyward::Limits::default().max_staleness);
-    assert_eq!(crate::strapi::setup::ask(&keyward, &secret).await.1, 503, "nobody can tell");
+    assert_eq!(crate::strapi::setup::ask(&keyward, &secret).await.1, 503, "the file is missing");
 }
 
-/// Whoever opens it cannot write, whatever is asked of the connections.
+/// No statement on its connections can write.
 #[tokio::test]
 async fn database_is_opened_read_only() {
     let setup = Setup::in_a_file().await;

@@ -1,4 +1,4 @@
-//! What the rows of the reference come to here.
+//! The mapping of Strapi's rows to tokens and permissions.
 
 use crate::strapi::setup::{READ, Setup, ask, digest};
 use keyward::Limits;
@@ -9,7 +9,7 @@ const ALL: &str = "'{}'";
 const ALWAYS: &str = "'[]'";
 const OWN: &str = "'[\"admin::is-creator\"]'";
 
-/// A token's rules where its owner's role and it have these properties and conditions.
+/// Returns the rules of a token whose owner's role and which itself have these properties and conditions.
 async fn rules(setup: &mut Setup, role: (&str, &str), token: (&str, &str)) -> Value {
     setup.sql("DELETE FROM admin_permissions_role_lnk; DELETE FROM admin_permissions_api_token_lnk").await;
     setup.reads("role", 2, role.0, role.1).await;
@@ -38,13 +38,13 @@ async fn grant_is_intersected_with_its_owners_permissions() {
         assert_eq!(rules(setup, (both, ALWAYS), (title, ALWAYS)).await, json!([[["title"], []]]));
         assert_eq!(rules(setup, (title, ALWAYS), (ALL, ALWAYS)).await, json!([[["title"], []]]));
         assert_eq!(rules(setup, (r#"'{"fields": ["slug"]}'"#, ALWAYS), (title, ALWAYS)).await, Value::Null);
-        // Conditions come from the owner; those of the row count too, but are not said twice.
+        // Conditions come from the owner; those of the token's row apply too, without duplicates.
         assert_eq!(rules(setup, (ALL, OWN), (ALL, ALWAYS)).await, json!([[null, [["admin::is-creator"]]]]));
         assert_eq!(rules(setup, (ALL, OWN), (ALL, OWN)).await, json!([[null, [["admin::is-creator"]]]]));
         assert_eq!(rules(setup, (ALL, ALWAYS), (ALL, OWN)).await, json!([[null, [["admin::is-creator"]]]]));
         let either = r#"'["admin::is-creator", "admin::has-same-role-as-creator"]'"#;
         assert_eq!(rules(setup, (ALL, OWN), (ALL, either)).await, json!([[null, [["admin::is-creator"]]]]));
-        // NULL of a role is what it is there: nothing said.
+        // NULL in a role's permission means no restriction, as in Strapi.
         assert_eq!(rules(setup, ("NULL", "NULL"), (ALL, ALWAYS)).await, json!([[null, []]]));
         assert_eq!(rules(setup, ("'null'", "'null'"), (ALL, ALWAYS)).await, json!([[null, []]]));
         assert_eq!(rules(setup, (r#"'{"fields": null}'"#, "'null'"), (ALL, ALWAYS)).await, json!([[null, []]]));
@@ -78,11 +78,11 @@ async fn unsupported_conditions_allow_nothing_and_are_reported() {
             assert_eq!(rules(setup, (ALL, bad), (ALL, ALWAYS)).await, Value::Null);
             assert!(setup.left().await[0].contains("conditions are no list"));
         }
-        // One that is known beside it still counts: any of them suffices.
+        // A known condition beside it still applies: any of them suffices.
         let beside = r#"'["no::such", "admin::is-creator"]'"#;
         let rules = rules(setup, (ALL, beside), (ALL, ALWAYS)).await;
         assert_eq!(rules, json!([[null, [["admin::is-creator", "no::such"]]]]));
-        // One bad permission spoils no other.
+        // An invalid permission does not affect others.
         setup.reads("role", 2, r#"'{"fields": []}'"#, ALWAYS).await;
         setup
             .permission("role", 2, &format!("'{READ}', '{{\"stage\": 1}}', 'api::article.article', '{{}}', '[]'"))
@@ -95,7 +95,7 @@ async fn unsupported_conditions_allow_nothing_and_are_reported() {
     }
 }
 
-/// There it is a 500, whatever is asked; here such a token is nobody's.
+/// Strapi answers 500 to every request with it; here the token is rejected.
 #[tokio::test]
 async fn token_with_a_permission_that_strapi_fails_at_is_rejected() {
     for mut setup in Setup::on_both().await {
@@ -146,7 +146,7 @@ async fn permission_without_locales_allows_nothing_where_locales_are_used() {
         let secret = setup.admin_token(1, 7).await;
         setup.reads("role", 1, r#"'{"fields": ["title"]}'"#, ALWAYS).await;
         setup.reads("token", 1, ALL, ALWAYS).await;
-        assert_eq!(setup.ask(&secret).await.0, 200, "articles have none");
+        assert_eq!(setup.ask(&secret).await.0, 200, "articles have no locales");
         setup.role(2).await;
         let mut set = async |whose: &str, properties: &str| {
             let rows = format!("SELECT permission_id FROM admin_permissions_{whose}_lnk");
@@ -154,23 +154,23 @@ async fn permission_without_locales_allows_nothing_where_locales_are_used() {
             setup.sql(&change).await;
             (setup.ask(&secret).await.0, setup.left().await)
         };
-        // So a super admin's permissions say it.
+        // This is how a super admin's permissions are stored.
         let (status, left) = set("role", r#"{"fields": ["title"], "locales": ["en"]}"#).await;
         assert!(status == 403 && left.len() == 1 && left[0].contains("has locales"), "{left:?}");
         assert_eq!(
             set("api_token", r#"{"locales": ["en"]}"#).await.0,
             403,
-            "for some, which nobody here can tell apart"
+            "for some locales, which keyward cannot distinguish"
         );
-        assert_eq!(set("api_token", r#"{"locales": null}"#).await, (200, vec![]), "for all");
-        // The same said by a role that anybody may write says nothing.
+        assert_eq!(set("api_token", r#"{"locales": null}"#).await, (200, vec![]), "for all locales");
+        // The same in a role that other actors may write has no effect.
         setup.sql("UPDATE admin_permissions_role_lnk SET role_id = 2").await;
         setup.sql("UPDATE admin_permissions SET properties = '{}' WHERE id = 2").await;
         assert_eq!(setup.ask(&secret).await.0, 200);
     }
 }
 
-/// Rows that were copied by hand have one document id.
+/// Rows that were copied by hand share a document id.
 #[tokio::test]
 async fn rows_with_one_document_id_are_all_imported() {
     let mut setup = Setup::in_a_file().await;
@@ -206,7 +206,7 @@ async fn field_named_locales_is_not_a_locale() {
 
 #[tokio::test]
 async fn invalid_json_allows_nothing() {
-    // PostgreSQL does not take it.
+    // PostgreSQL does not accept this value.
     let mut setup = Setup::in_a_file().await;
     with_a_token(&mut setup).await;
     for (bad, column) in
@@ -231,7 +231,7 @@ async fn strapi_kinds_and_types_map_to_token_kinds() {
             ("'content-api'", "NULL", (401, 403)),
             ("'content-api'", "'root'", (401, 403)),
             ("NULL", "NULL", (401, 403)),
-            // Nobody's.
+            // Rejected kinds.
             ("'admin'", "'full-access'", (401, 401)),
             ("'transfer'", "'full-access'", (401, 401)),
             ("''", "'full-access'", (401, 401)),
@@ -252,7 +252,7 @@ async fn strapi_kinds_and_types_map_to_token_kinds() {
             let (admin, content, _) = setup.ask(&secret).await;
             assert_eq!((admin, content), expected, "{kind} {access}");
         }
-        assert_eq!(setup.ask(&"f".repeat(256)).await.0, 401, "nobody has issued it");
+        assert_eq!(setup.ask(&"f".repeat(256)).await.0, 401, "it was never issued");
     }
 }
 
@@ -297,7 +297,7 @@ async fn token_of_a_super_admin_has_its_grants() {
     for mut setup in Setup::on_both().await {
         setup.user(7, &[1]).await;
         let secret = setup.admin_token(1, 7).await;
-        assert_eq!(setup.ask(&secret).await.0, 403, "never super admin itself");
+        assert_eq!(setup.ask(&secret).await.0, 403, "the token itself is never a super admin");
         setup.reads("token", 1, r#"'{"fields": ["title"]}'"#, OWN).await;
         assert_eq!(setup.ask(&secret).await.2, json!([[["title"], [["admin::is-creator"]]]]));
     }
@@ -328,7 +328,7 @@ async fn duplicate_owner_or_secret_is_rejected() {
 async fn timestamps_are_read_and_applied() {
     for mut setup in Setup::on_both().await {
         let secret = setup.token(1, "NULL", "'full-access'").await;
-        // PostgreSQL is asked for the time itself, which is the machine's.
+        // PostgreSQL uses its own time, which is the machine's.
         let now = if setup.address.starts_with("sqlite") { 1_767_225_600_000 } else { now() };
         for (left, status) in [(3_600_000, 200), (-1000, 401)] {
             let at = setup.time(now + left);
@@ -351,7 +351,7 @@ async fn timestamps_are_read_and_applied() {
     }
     for bad in ["'2099-01-01 00:00:00'", "'soon'", "1e300", "''"] {
         setup.sql(&format!("UPDATE strapi_api_tokens SET expires_at = {bad}")).await;
-        assert_eq!(setup.ask(&secret).await.1, 401, "{bad} is no time: it may be over");
+        assert_eq!(setup.ask(&secret).await.1, 401, "{bad} is no valid time: the token may have expired");
         assert!(setup.left().await[0].contains("expires_at is no time"));
     }
 }
@@ -363,7 +363,7 @@ async fn invalid_lifespan_is_ignored() {
     for odd in ["'a while'", "''", "1.5", "-5", "604800000"] {
         setup.sql(&format!("UPDATE strapi_api_tokens SET lifespan = {odd}")).await;
         assert_eq!(setup.ask(&secret).await.1, 200, "{odd}");
-        assert!(setup.left().await.is_empty(), "and the rest can be read");
+        assert!(setup.left().await.is_empty(), "the other rows can be read");
     }
 }
 
@@ -379,7 +379,7 @@ async fn stored_digest_is_compared_verbatim() {
             assert_eq!(setup.ask(&secret).await.1, 401, "{odd}");
             assert!(
                 setup.left().await[0].contains("its access_key is no HMAC-SHA-512"),
-                "and is not taken over either"
+                "and the token is not imported"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! A database with the tables of the reference, as far as they are read, and whatever a test puts into them.
+//! A database with the Strapi tables that keyward reads, filled by tests.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -44,7 +44,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// One on each engine.
+    /// Returns one on each engine.
     pub async fn on_both() -> Vec<Self> {
         let mut houses = vec![Self::in_a_file().await];
         houses.extend(Self::on_postgres().await);
@@ -87,7 +87,7 @@ impl Setup {
             .unwrap()
     }
 
-    /// A time, as a statement says it.
+    /// Returns a time as an SQL literal.
     pub fn time(&self, ms: i64) -> String {
         match self.postgres {
             true => format!("(TIMESTAMP 'epoch' + {ms} * INTERVAL '1 millisecond')"),
@@ -95,7 +95,7 @@ impl Setup {
         }
     }
 
-    /// Somebody active with these roles.
+    /// Inserts an active user with these roles.
     pub async fn user(&mut self, id: i64, roles: &[i64]) {
         let names = format!("'user{id}', 'U{id}', 'X', 'user{id}@example.test'");
         self.sql(&format!(
@@ -112,13 +112,13 @@ impl Setup {
         self.sql(&format!("INSERT INTO admin_roles (id, name, code) VALUES ({id}, 'Role {id}', 'role-{id}')")).await;
     }
 
-    /// A permission to read articles, for a `role` or a `token`, with these columns as they are.
+    /// Inserts a permission to read articles, for a `role` or a `token`, with these columns unchanged.
     pub async fn reads(&mut self, whose: &str, id: i64, properties: &str, conditions: &str) {
         self.permission(whose, id, &format!("'{READ}', '{{}}', 'api::article.article', {properties}, {conditions}"))
             .await;
     }
 
-    /// Action, parameters, subject, properties, conditions.
+    /// Inserts a permission: action, parameters, subject, properties, conditions.
     pub async fn permission(&mut self, whose: &str, id: i64, columns: &str) {
         self.permissions += 1;
         let n = self.permissions;
@@ -130,14 +130,14 @@ impl Setup {
         .await;
     }
 
-    /// An admin token of this user's, and its secret.
+    /// Inserts an admin token of this user and returns its secret.
     pub async fn admin_token(&mut self, id: i64, owner: i64) -> String {
         let secret = self.token(id, "'admin'", "'read-only'").await;
         self.sql(&format!("INSERT INTO strapi_api_tokens_admin_user_owner_lnk VALUES ({id}, {owner})")).await;
         secret
     }
 
-    /// A token of this kind and type, and its secret.
+    /// Inserts a token of this kind and type and returns its secret.
     pub async fn token(&mut self, id: i64, kind: &str, access: &str) -> String {
         let secret = format!("{id:0>256}");
         let digest = digest(&secret);
@@ -157,13 +157,13 @@ impl Setup {
         StrapiStore::open_with(&self.address, options.clock(self.clock.clone())).await.unwrap()
     }
 
-    /// What is not understood, each in a line.
+    /// Returns the reported problems, one per line.
     pub async fn left(&self) -> Vec<String> {
         let left = self.store().await.not_understood(&Conditions::default()).await.unwrap();
         left.iter().map(ToString::to_string).collect()
     }
 
-    /// Services on this database.
+    /// Returns an installation on this database.
     pub async fn keyward(&self) -> Keyward<StrapiStore> {
         self.keyward_on(self.store().await)
     }
@@ -179,26 +179,26 @@ impl Setup {
             .unwrap()
     }
 
-    /// How requests with this secret for articles and in the content group are answered, and the rules.
+    /// Returns the statuses of requests for articles and in the content group, and the rules.
     pub async fn ask(&self, secret: &str) -> (u16, u16, Value) {
         ask(&self.keyward().await, secret).await
     }
 
-    /// How a request with this secret for webhooks, which have no subject, is answered.
+    /// Returns the status of a request for webhooks, which have no resource.
     pub async fn ask_for_webhooks(&self, secret: &str) -> u16 {
         let request = app(&self.keyward().await).get("/admin/webhooks");
         request.header(axum::http::header::AUTHORIZATION, &format!("Bearer {secret}")).await.status.as_u16()
     }
 }
 
-/// The digest of a secret, by other code than the crate's own.
+/// Returns the digest of a secret, computed without keyward.
 pub fn digest(secret: &str) -> String {
     let mut mac = Hmac::<Sha512>::new_from_slice(SALT.as_bytes()).unwrap();
     mac.update(secret.as_bytes());
     hex::encode(mac.finalize().into_bytes())
 }
 
-/// What `ask` asks, and webhooks.
+/// The routes of `ask`, and webhooks.
 fn app(keyward: &Keyward<StrapiStore>) -> App {
     let fine = || get(async || StatusCode::OK);
     App::from_service(

@@ -1,4 +1,4 @@
-//! Databases of a real reference, where they are at hand, with the verdict that each token got there: through the example, over HTTP.
+//! Databases of a real Strapi, if available, with Strapi's verdict for each token; the example `beside_strapi` must agree over HTTP.
 
 use keyward_test_support::platform::{Server, bearer};
 use keyward_test_support::{example, postgres};
@@ -23,14 +23,14 @@ fn beside(database: &str, salt: &str) -> Command {
     command
 }
 
-/// Rules in an order of their own.
+/// Returns rules in a canonical order.
 fn sorted(rules: &Value) -> Vec<String> {
     let mut rules: Vec<String> = rules.as_array().unwrap().iter().map(ToString::to_string).collect();
     rules.sort();
     rules
 }
 
-/// Whether every verdict of the file holds.
+/// Asserts every verdict of the file and returns their number.
 fn judge(server: &Server, facts: &Value) -> usize {
     let mut count = 0;
     for token in facts["tokens"].as_array().unwrap() {
@@ -47,7 +47,7 @@ fn judge(server: &Server, facts: &Value) -> usize {
             };
             let answer = server.send(method, path, &[&bearer(token["key"].as_str().unwrap())], "");
             let what = format!("{} on {}: {}", token["name"], verdict["action"], answer.text);
-            // An error of the reference's own: the token's owner is gone.
+            // An error in Strapi itself: the token's owner was deleted.
             let failed = verdict["status"] == 500;
             assert_eq!(answer.status, if failed { 401 } else { verdict["status"].as_u64().unwrap() as u16 }, "{what}");
             if answer.status >= 400 && !failed {
@@ -86,7 +86,7 @@ fn every_verdict_holds_on_postgres() {
     assert!(judge(&server, &facts) >= 100);
 }
 
-/// Puts a dump into a database.
+/// Restores a dump into a database.
 pub(crate) fn restore(dump: &Path, url: &str) {
     let mut unpacked = Command::new("gzip").arg("-dc").arg(dump).stdout(Stdio::piped()).spawn().unwrap();
     let mut text = String::new();
