@@ -19,7 +19,7 @@ fn platform_is_not_open_to_request_smuggling() {
 #[test]
 fn hostile_requests_reach_no_handler_of_the_platform() {
     let dir = tempfile::TempDir::new().unwrap();
-    // Demo data is served through proxies only where a flag says so, and some of these requests claim to come from one.
+    // Demo data is served through proxies only with a flag, and some of these requests claim to come from one.
     let mut command = platform(&dir.path().join("platform.db"));
     command.arg("--demo");
     let server = Server::start(command);

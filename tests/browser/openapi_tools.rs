@@ -1,7 +1,7 @@
-//! The API's description as other programs read it: a validator of OpenAPI, and generators of clients for Python and TypeScript.
+//! The API's description in other programs: a validator of OpenAPI, and generators of clients for Python and TypeScript.
 //!
-//! They are looked for in `openapi-tools` beside the build, where `.ci/run` installs them. What is missing is said, and its test is
-//! skipped; with KEYWARD_REQUIRE_TOOLS=1 it fails.
+//! `.ci/run` installs them in `target/openapi-tools`. Tests whose programs are missing are skipped with a message; with
+//! `KEYWARD_REQUIRE_TOOLS=1` they fail.
 
 use keyward::testing::App;
 use keyward::{Keyward, MemoryStore, Salt, api};
@@ -21,7 +21,7 @@ fn tool(path: &str) -> Option<PathBuf> {
     None
 }
 
-/// The description in a file, without and with a base path.
+/// Writes the description to files, without and with a base path.
 async fn documents() -> (TempDir, [PathBuf; 2]) {
     let dir = TempDir::new().unwrap();
     let files = ["", "/keys"].map(|base| dir.path().join(format!("openapi{}.json", base.replace('/', "-"))));
@@ -52,13 +52,13 @@ async fn validator_accepts_the_description() {
     }
 }
 
-/// Without a warning: what a generator leaves out it only warns of.
+/// Without a warning: a generator only warns of parts that it leaves out.
 #[tokio::test]
 async fn python_generator_makes_a_client_of_the_whole_description() {
     let Some(generator) = tool("python/bin/openapi-python-client") else { return };
     let (dir, [file, _]) = documents().await;
     let out = dir.path().join("client");
-    // It formats what it makes with the ruff beside it.
+    // The generator formats its output with the installed ruff.
     let beside = generator.parent().unwrap().to_owned();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths([beside].into_iter().chain(std::env::split_paths(&path))).unwrap();

@@ -1,16 +1,15 @@
-//! The revocation protocol (I3, I4), checked in every order in which its steps can come: one caching node, one token, one store
-//! with a log of changes, and a scheduler that does its worst. Each mistake that we could think of must be noticed.
+//! The revocation protocol (next-request and bounded-staleness in `docs/invariants.md`), checked in every order of its steps: one caching
+//! node, one token, one store with a log of changes, and an adversarial scheduler. Each known mistake must be detected.
 //!
-//! Time has no end here, as ages are all that counts; what is bounded is the number of transactions. With one more of them, for
-//! some minutes:
+//! Time is unbounded, as only ages matter; the number of transactions is bounded. With one more transaction it runs for some minutes:
 //!
 //! ```text
 //! KEYWARD_MODEL=deep cargo test --test model -- --nocapture
 //! ```
 //!
-//! Not in it: expiry, the cache's bounds, queues and deadlines (a look-up may take for ever), more than one tag (two in one slot
-//! cost a reload), more than one node (nodes share nothing but the store), the order of memory accesses within one step, and a
-//! gate that pauses between its look at the lease and its look at the clock. States are told apart by 64-bit fingerprints.
+//! Not in the model: expiry, the bounds of the cache, queues and deadlines (a look-up may take forever), more than one tag (two in one
+//! slot cost a reload), more than one node (nodes share only the store), the order of memory accesses within one step, and a gate that
+//! pauses between reading the lease and the clock. States are distinguished by 64-bit fingerprints.
 
 mod mistake;
 mod node;
@@ -28,12 +27,12 @@ fn deep() -> bool {
     std::env::var("KEYWARD_MODEL").is_ok_and(|depth| depth == "deep")
 }
 
-/// The design with as many transactions as are asked for, or one more.
+/// Returns the design with this many transactions, or one more in a deep run.
 fn design(writes: u8) -> Scenario {
     Scenario::design(writes + u8::from(deep()))
 }
 
-/// No order of steps breaks a property.
+/// Asserts that no order of steps breaks a property.
 fn holds(name: &str, scenario: Scenario) {
     let checked = Protocol(scenario).checker().finish_when(HasDiscoveries::Any).spawn_bfs().join();
     if let Some((property, path)) = checked.discoveries().into_iter().next() {
@@ -42,11 +41,11 @@ fn holds(name: &str, scenario: Scenario) {
     println!("holds: {name}: {} states, {} steps", checked.unique_state_count(), checked.state_count());
 }
 
-/// Some order of steps breaks this property.
+/// Asserts that some order of steps breaks this property.
 fn breaks(name: &str, property: &'static str, protocol: Protocol) {
     let checked = protocol.checker().finish_when(HasDiscoveries::AnyOf([property].into())).spawn_bfs().join();
     let states = checked.unique_state_count();
-    let path = checked.discovery(property).unwrap_or_else(|| panic!("{name}: not noticed in {states} states"));
+    let path = checked.discovery(property).unwrap_or_else(|| panic!("{name}: not detected in {states} states"));
     println!("noticed: {name}: {states} states: {property}: {:?}", path.into_actions());
 }
 
@@ -89,7 +88,7 @@ fn design_survives_a_restored_store() {
     holds("a store that is set back, failover", set_back.failover());
     holds("a store that is set back, lagging replicas", set_back.without_own_changes().lagging_replicas());
     if deep() {
-        // Room for a change that is lost, one in doubt, and one that settles it.
+        // Transactions for a lost change, an uncertain one, and one that settles it.
         holds("a store that is set back, lost answers", set_back.lost_answers());
     }
 }
@@ -100,16 +99,16 @@ fn design_survives_lost_commit_responses() {
     holds("lost answers, nobody else writes", design(3).exclusive().lost_answers());
 }
 
-/// What our code does not keep. If one of these no longer breaks, it belongs among what holds.
+/// Properties that the code does not keep. If one of these no longer breaks, move it to the tests that hold.
 ///
-/// A look-up that has read what is lost lands once the store is set back. Nothing tells its answer from one that is younger than
-/// the last poll, and to ask again for every such answer would be to ask for ever while others write. The first poll that is sent
-/// after the landing notices; until then the answer counts, also beyond the span of the lease or after an acknowledgement. It is
-/// the one moment in which the bound is that of the lease and a poll.
+/// A look-up reads a change, the store is set back before it, and then the look-up lands. Its answer looks like one that is younger than
+/// the last poll, and reloading every such answer would never end while others write. The first poll sent after the landing detects it.
+/// Until then the answer is used, also beyond the span of the lease or after an acknowledgement. In this case the bound is the lease
+/// and one poll.
 ///
-/// At a replica a change of this node that spans the beginning of an era is not waited for. It has the number of the store that
-/// was lost or of the one that took its place: to wait for the higher one would shut everybody out until the next poll, and no
-/// store of ours has replicas.
+/// On a replica, look-ups do not wait for a change of this node that spans the beginning of an era. The change has the number of the
+/// lost store or of its replacement. Waiting for the higher one would reject every request until the next poll, and no store of keyward
+/// reads from replicas.
 #[test]
 fn known_gaps_still_break_their_properties() {
     let any = design(2).set_back(SetBack::AtAnyTime);

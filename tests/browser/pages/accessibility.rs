@@ -1,4 +1,4 @@
-//! Every page for everybody: axe-core finds nothing serious, and nothing has to be pushed sideways on a telephone.
+//! Accessibility of every page: axe-core reports nothing serious, and no page scrolls sideways on a telephone.
 
 use crate::pages::driver::missing;
 use crate::pages::person::Person;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// The program of axe-core, if it is at hand.
+/// Returns the script of axe-core, if it is installed.
 fn axe() -> Option<String> {
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("axe-core-4.14.1/package/axe.min.js");
     let found = std::fs::read_to_string(&place).ok();
@@ -17,10 +17,10 @@ fn axe() -> Option<String> {
     found
 }
 
-/// As pages are looked at.
+/// Colour schemes and widths to check.
 const LOOKS: [(u32, &str); 4] = [(1280, "light"), (1280, "dark"), (360, "light"), (360, "dark")];
 
-/// Checks what shows, in every look.
+/// Checks the visible page in every colour scheme and width.
 async fn check(person: &Person, axe: &str, what: &str, found: &mut Vec<String>) {
     for (width, scheme) in LOOKS {
         person.is_as_wide_as(width).await;
@@ -51,12 +51,12 @@ async fn check(person: &Person, axe: &str, what: &str, found: &mut Vec<String>) 
         let elsewhere = person.script(
             "return performance.getEntriesByType('resource').map((e) => e.name).filter((n) => !n.startsWith(location.origin))",
         );
-        assert_eq!(elsewhere.await, json!([]), "loaded from elsewhere");
+        assert_eq!(elsewhere.await, json!([]), "loaded from another origin");
     }
     person.is_as_wide_as(1280).await;
 }
 
-/// The page as it is, and each of its tabs and dialogs.
+/// Checks a page with each of its tabs and dialogs.
 async fn check_all(person: &Person, axe: &str, found: &mut Vec<String>) {
     check(person, axe, "", found).await;
     let count = async |selector: &str| {
@@ -82,7 +82,7 @@ async fn check_all(person: &Person, axe: &str, found: &mut Vec<String>) {
     }
 }
 
-/// Where one can go by links from here, one address of each kind.
+/// Returns the addresses that links lead to, one per kind.
 pub(crate) async fn pages(person: &Person) -> Vec<String> {
     let mut seen = BTreeMap::new();
     let mut next = vec!["/admin/settings/admin-tokens".to_owned(), "/admin/me".to_owned()];
@@ -96,7 +96,7 @@ pub(crate) async fn pages(person: &Person) -> Vec<String> {
         }
         person.goes(&path).await;
         assert_eq!(person.status().await, 200, "a link leads to {path}");
-        // Where it led on to is the page.
+        // The page after redirects.
         seen.insert((kind.join("/"), names.join("&")), person.place().await);
         let links = person.script("return [...document.links].filter((a) => a.origin === location.origin).map((a) => a.pathname + a.search)").await;
         next.extend(links.as_array().unwrap().iter().filter_map(Value::as_str).map(str::to_owned));
@@ -106,7 +106,7 @@ pub(crate) async fn pages(person: &Person) -> Vec<String> {
     pages.into_iter().collect()
 }
 
-/// Things to show: an owner who is away, a grant that went, an expiry that is near, a role with conditions.
+/// Creates records to show: a deactivated owner, a clamped grant, a near expiry, a role with conditions.
 fn furnish(scene: &Scene) {
     let session = scene.session(ROOT);
     let put = |path: &str, body: Value| {
@@ -157,7 +157,7 @@ async fn axe_reports_no_serious_violation_on_any_page() {
         root.goes(&path).await;
         check_all(&root, &axe, &mut found).await;
     }
-    // A form that is refused, and the key.
+    // A rejected form, and the page with the secret.
     root.goes("/admin/settings/admin-tokens/create").await;
     root.types("Name", "Ends soon").await;
     root.presses("Save").await;

@@ -1,4 +1,4 @@
-//! Chromium, driven through chromedriver.
+//! Chromium, controlled through chromedriver.
 
 use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
 use fantoccini::{Client, ClientBuilder};
@@ -10,11 +10,10 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
-/// Set to 1 where a test that finds no browser must fail and not be skipped.
+/// The environment variable that is 1 where a missing browser must fail tests instead of skipping them.
 const REQUIRED: &str = "KEYWARD_REQUIRE_BROWSER";
 
-/// It only ever loads pages of this machine, and nothing else is to be found for it. `keys.lan` is a name that browsers trust no more than
-/// one of a local network.
+/// Chromium resolves names of this machine only. `keys.lan` is a name that browsers trust no more than one of a local network.
 const FLAGS: [&str; 13] = [
     "--headless",
     "--no-sandbox",
@@ -31,7 +30,7 @@ const FLAGS: [&str; 13] = [
     "--host-resolver-rules=MAP keys.lan 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
 ];
 
-/// Says that something is missing, or fails where it must not be.
+/// Prints that a program is missing, or fails if it must not be.
 pub(crate) fn missing(what: &str) {
     assert!(std::env::var(REQUIRED).as_deref() != Ok("1"), "{what} is missing, and {REQUIRED} is 1");
     eprintln!("SKIPPED: a test in a browser: {what} is missing");
@@ -43,7 +42,7 @@ fn program(names: &[&str]) -> Option<PathBuf> {
     names.iter().flat_map(|name| places.iter().map(move |place| place.join(name))).find(|file| file.is_file())
 }
 
-/// A running chromedriver. It ends with this value.
+/// A running chromedriver. It is killed when this is dropped.
 pub(crate) struct Driver {
     child: Child,
     port: u16,
@@ -51,7 +50,7 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    /// None, which is said, if there is no browser on this machine.
+    /// Starts chromedriver. `None`, with a message, if this machine has no browser.
     pub(crate) fn start() -> Option<Self> {
         let chromium = program(&["chromium", "chromium-browser", "google-chrome"]);
         let (Some(chromium), Some(chromedriver)) = (chromium, program(&["chromedriver"])) else {
@@ -69,7 +68,7 @@ impl Driver {
         Some(Self { child, port: port.expect("a port of chromedriver's"), chromium })
     }
 
-    /// A new browser with nothing in it.
+    /// Opens a browser with an empty profile.
     pub(crate) async fn browser(&self) -> (Client, TempDir) {
         let profile = TempDir::new().unwrap();
         let data = format!("--user-data-dir={}", profile.path().display());
@@ -88,7 +87,7 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        // Browsers of tests that failed would outlive a chromedriver that is killed.
+        // Browsers of failed tests would outlive a killed chromedriver.
         if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) {
             _ = stream.write_all(b"GET /shutdown HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
             _ = stream.read_to_end(&mut Vec::new());
@@ -98,26 +97,26 @@ impl Drop for Driver {
     }
 }
 
-/// A command of chromedriver's that others do not have.
+/// A command that only chromedriver has.
 #[derive(Debug)]
 pub(crate) struct Own {
     path: String,
-    /// None asks, some tells.
+    /// `None` for a GET, otherwise the body of a POST.
     body: Option<Value>,
 }
 
 impl Own {
-    /// What the browser has written down since it was last asked.
+    /// Returns the browser's log entries since the last call.
     pub(crate) fn log() -> Self {
         Self { path: "se/log".into(), body: Some(json!({"type": "browser"})) }
     }
 
-    /// What the browser's developer tools can.
+    /// Sends a command of the developer tools.
     pub(crate) fn devtools(command: &str, parameters: Value) -> Self {
         Self { path: "goog/cdp/execute".into(), body: Some(json!({"cmd": command, "params": parameters})) }
     }
 
-    /// What an element is called for people who cannot see it.
+    /// Returns the accessible name of an element.
     pub(crate) fn label(element: &str) -> Self {
         Self { path: format!("element/{element}/computedlabel"), body: None }
     }

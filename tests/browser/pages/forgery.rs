@@ -1,11 +1,11 @@
-//! Another site that has people's browsers send forms to ours.
+//! Another site makes people's browsers send forms to keyward (CSRF).
 
 use crate::pages::scene::{ROOT, Scene};
 use serde_json::json;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
-/// A server of somebody else's, which answers every request with this page. It ends with the test program.
+/// Starts the server of another site, which answers every request with this page. It ends with the test program.
 fn site(page: String) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -21,7 +21,7 @@ fn site(page: String) -> u16 {
     port
 }
 
-/// A page that has a form for each of these: path and fields.
+/// Returns a page with a form for each of these paths and fields.
 fn lures(origin: &str, forms: &[(&str, &[(&str, &str)])]) -> String {
     let mut page = "<!doctype html><title>Kittens</title>".to_owned();
     for (n, (path, fields)) in forms.iter().enumerate() {
@@ -48,11 +48,11 @@ async fn cross_origin_form_changes_nothing() {
         (&regenerate, &[("version", "1")]),
         (&delete, &[("version", "1")]),
         ("/admin/auth/logout", &[]),
-        // Whoever is signed in unawares as somebody else hands them what they do.
+        // A victim who is signed in unknowingly as the attacker reveals its actions to the attacker.
         ("/admin/auth/login", &[("email", "edda@example.test"), ("password", "Passw0rd!")]),
     ];
     let port = site(lures(&root.origin, &forms));
-    // A port is no other site, so the browser sends the cookie along, whatever SameSite says; another name is one.
+    // Another port is the same site, so the browser sends the cookie despite SameSite; another host name is another site.
     for site in ["127.0.0.1", "localhost"] {
         for (n, (path, _)) in forms.iter().enumerate() {
             root.client.goto(&format!("http://{site}:{port}/")).await.unwrap();
@@ -65,10 +65,10 @@ async fn cross_origin_form_changes_nothing() {
     assert_eq!((after["updatedAt"].clone(), after["id"].clone()), (token["updatedAt"].clone(), token["id"].clone()));
     assert!(scene.token(&session, "forged").is_none());
     scene.ask(scene.server.secret("ROOT")).assert(200);
-    // They are still who they were.
+    // The person is still signed in.
     root.goes("/admin/settings/admin-tokens").await;
     root.sees(ROOT).await;
-    // A link from elsewhere comes without the cookie. It is asked for once more from here, and leads where it was meant to.
+    // A link from another site comes without the cookie. The page repeats the request itself and reaches its target.
     root.client.goto(&format!("http://localhost:{port}/")).await.unwrap();
     root.presses("Go on").await;
     root.is_at("/admin/settings/admin-tokens").await;
@@ -100,11 +100,11 @@ async fn session_cookie_stays_on_its_origin() {
     let [cookie] = &cookies[..] else { panic!("{cookies:?}") };
     assert_eq!((cookie.name(), cookie.path(), cookie.domain()), ("keyward", Some("/"), Some("127.0.0.1")));
     assert!(cookie.http_only() == Some(true) && cookie.same_site().is_some_and(|s| s.is_strict()), "{cookie:?}");
-    assert!(cookie.expires().is_none(), "it ends with the browser");
+    assert!(cookie.expires().is_none(), "the cookie ends with the browser");
     assert_eq!(root.script("return document.cookie").await, "");
     let secret = cookie.value().to_owned();
 
-    // A session that was there before is not the one that signing in makes, and signing out ends it on the server.
+    // Signing in replaces an existing session, and signing out ends the session on the server.
     root.presses("Sign out").await;
     root.sees("E-mail").await;
     assert!(root.client.get_all_cookies().await.unwrap().is_empty());

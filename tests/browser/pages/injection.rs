@@ -1,16 +1,16 @@
-//! Text that would be a program if a page took it for one.
+//! Text that would run as a script if a page treated it as markup (XSS).
 
 use crate::pages::accessibility::pages;
 use crate::pages::person::Person;
 use crate::pages::scene::{EDDA, PASSWORD, ROOT, Scene};
 use serde_json::{Value, json};
 
-/// Breaks out of an attribute, a text, a script, a style and a comment; `planted` stays where it could.
+/// Breaks out of an attribute, a text, a script, a style and a comment; `planted` remains if that succeeded.
 const EVIL: &str = r#"'"--></textarea></title></script></style><b data-planted>x</b><img src=x data-planted onerror="planted=1"><script data-planted>planted=1</script>"#;
-/// Likewise, short enough for every field.
+/// The same, short enough for every field.
 const SHORT: &str = r#""><i data-planted onclick=planted=1>"#;
 
-/// Nothing of it became part of the page, and nothing was even tried.
+/// Asserts that the text did not become part of the page, and that the policy blocked nothing.
 async fn nothing_ran(person: &Person, what: &str) {
     let planted =
         "return document.querySelectorAll('[data-planted]').length + (typeof planted === 'undefined' ? 0 : 100)";
@@ -22,7 +22,7 @@ fn encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
-/// Fills every text field of the page's n-th form, whatever the browser thinks of it, and sends it. False: there is none.
+/// Fills every text field of the page's n-th form, without the browser's validation, and submits it. Returns false if there is none.
 async fn fills_and_sends(person: &Person, n: usize, text: &str) -> bool {
     let script = "
         const forms = [...document.forms].filter((f) => f.querySelector('input:not([type=hidden]):not([type=checkbox]):not([type=radio]), textarea'));
@@ -53,7 +53,7 @@ async fn fills_and_sends(person: &Person, n: usize, text: &str) -> bool {
     sent == true
 }
 
-/// In every field of every page.
+/// The text in every field of every page.
 async fn everywhere(person: &Person, paths: &[String]) {
     for path in paths {
         for text in [EVIL, SHORT] {
@@ -74,7 +74,7 @@ async fn typed_text_is_never_markup() {
     let root = scene.somebody().await;
     let session = scene.session(ROOT);
     everywhere(&root, &["/admin/auth/login".to_owned(), scene.invitation(&session)]).await;
-    // Also as the names of those who look, and of what they look at.
+    // Also in the names of the reader and of the shown records.
     let names = json!({"firstname": SHORT, "lastname": EVIL});
     scene.server.json("PUT", "/admin/users/me", &session, &names.to_string()).assert(200);
     let token = json!({"name": EVIL, "description": EVIL, "lifespan": null, "adminPermissions": []});
@@ -84,7 +84,7 @@ async fn typed_text_is_never_markup() {
     root.signs_in(ROOT, PASSWORD).await;
     let all = pages(&root).await;
     everywhere(&root, &all).await;
-    // What was taken as it is shows as it is.
+    // Accepted text is shown verbatim.
     for path in pages(&root).await {
         root.goes(&path).await;
         nothing_ran(&root, &path).await;
@@ -146,7 +146,7 @@ async fn sign_in_redirects_to_no_other_origin() {
     edda.client.close().await.unwrap();
 }
 
-/// The tests above would notice: this is what it looks like.
+/// Shows that the tests above would detect a violation.
 #[tokio::test]
 async fn content_security_policy_violation_is_detected() {
     let Some(scene) = Scene::with_demo_data() else { return };
@@ -164,6 +164,6 @@ async fn content_security_policy_violation_is_detected() {
     })
     .await;
     let ran = root.script("return [document.querySelectorAll('[data-planted]').length > 0, typeof planted]").await;
-    assert_eq!(ran, json!([true, "undefined"]), "it is there, and still it did not run");
+    assert_eq!(ran, json!([true, "undefined"]), "the script is in the page and did not run");
     root.client.close().await.unwrap();
 }

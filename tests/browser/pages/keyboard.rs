@@ -1,4 +1,4 @@
-//! From signing in to deleting a token, without a mouse.
+//! Keyboard use, from sign-in to deleting a token.
 
 use crate::pages::person::{DOWN, ENTER, ESCAPE, RIGHT};
 use crate::pages::scene::{PASSWORD, ROOT, Scene};
@@ -9,7 +9,7 @@ async fn token_is_created_and_deleted_by_keyboard() {
     let root = scene.somebody().await;
     root.goes("/admin").await;
     root.sees("E-mail").await;
-    assert_eq!(root.focus().await, "E-mail", "one types at once");
+    assert_eq!(root.focus().await, "E-mail", "the first field has the focus");
     root.strikes(ROOT).await;
     root.tabs_to("Password").await;
     root.strikes(PASSWORD).await;
@@ -27,7 +27,7 @@ async fn token_is_created_and_deleted_by_keyboard() {
     root.strikes(DOWN).await;
     root.tabs_to("Description").await;
     root.strikes("No mouse").await;
-    // Tabs are one stop, and arrows go among them.
+    // Tabs are one stop; arrow keys move between them.
     root.tabs_to("Collection Types0 chosen").await;
     root.strikes(RIGHT).await;
     root.until("the other tab is open", async || Ok(root.focus().await.starts_with("Settings"))).await;
@@ -57,7 +57,7 @@ async fn token_is_created_and_deleted_by_keyboard() {
     root.tabs_to("Delete").await;
     root.strikes(ENTER).await;
     root.sees("Delete “By keyboard”?").await;
-    assert_eq!(root.focus().await, "Cancel", "the harmless one comes first");
+    assert_eq!(root.focus().await, "Cancel", "the harmless button has the focus");
     root.strikes(ESCAPE).await;
     root.until("the focus is back", async || Ok(root.focus().await == "Delete")).await;
     scene.server.get("/admin/webhooks", &key).assert(200);

@@ -1,7 +1,7 @@
-//! The settings pages in a real browser: people who click and type on the example platform.
+//! The settings pages of the example platform in a browser.
 //!
-//! They need Chromium and chromedriver, and axe-core for what a screen reader meets. What is missing is said, and its tests are
-//! skipped; with KEYWARD_REQUIRE_BROWSER=1 they fail.
+//! They need Chromium, chromedriver and axe-core. Tests whose programs are missing are skipped with a message; with
+//! `KEYWARD_REQUIRE_BROWSER=1` they fail.
 
 mod accessibility;
 mod driver;

@@ -1,4 +1,4 @@
-//! How heavy pages are, and how soon the list of many tokens can be used.
+//! The size of pages, and the time until a list of many tokens is usable.
 //!
 //! `cargo build --release --all-features --example platform`, then `cargo test --release --all-features --test browser -- --ignored
 //! --nocapture` prints figures of an optimised build; the platform has to be built first.
@@ -16,7 +16,7 @@ use std::path::Path;
 const LIST: &str = "/admin/settings/admin-tokens";
 const FILES: [&str; 3] = ["/admin/assets/keyward.css", "/admin/assets/keyward.js", "/admin/assets/keyward.svg"];
 
-/// What a server sends of this path, and what of it gzip leaves.
+/// Returns the size of a response, and its size after gzip.
 async fn bytes(scene: &Scene, person: &Person, cookie: &str, path: &str) -> (usize, usize) {
     let text = scene.server.send("GET", path, &[&format!("Cookie: {cookie}")], "").assert(200).text;
     let packs = "const done = arguments[1];
@@ -26,7 +26,7 @@ async fn bytes(scene: &Scene, person: &Person, cookie: &str, path: &str) -> (usi
     (text.len(), usize::try_from(packed.as_u64().unwrap()).unwrap())
 }
 
-/// Everything that these pages load, each whole: bytes as they are, and packed.
+/// Returns the sizes of these pages with all their files, plain and compressed.
 async fn weighed(scene: &Scene, person: &Person, paths: &[String]) -> Vec<(String, usize, usize)> {
     let cookie = person.client.get_named_cookie("keyward").await.unwrap();
     let cookie = format!("keyward={}", cookie.value());
@@ -54,7 +54,7 @@ async fn page_weight_is_bounded() {
     root.leaves().await;
 }
 
-/// A super admin with this many tokens.
+/// Returns a super admin with this many tokens.
 fn many(file: &Path, count: usize) {
     let make = async {
         let store = SqliteStore::open(file).await.unwrap();
@@ -78,7 +78,7 @@ fn many(file: &Path, count: usize) {
     });
 }
 
-/// Milliseconds from asking for a page to: its first byte, something to see, scripts done and so everything usable, all loaded.
+/// Returns the milliseconds until the first byte, the first paint, the end of scripts (usable), and the complete load.
 async fn times(person: &Person, path: &str) -> Vec<f64> {
     person.goes(path).await;
     let times = "const n = performance.getEntriesByType('navigation')[0];

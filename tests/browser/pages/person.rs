@@ -1,4 +1,4 @@
-//! Somebody at a browser of their own.
+//! A person with a browser.
 
 use crate::pages::driver::{Driver, Own};
 use fantoccini::actions::{InputSource, KeyAction, KeyActions};
@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// The longest that anything is waited for.
+/// The longest wait for a condition.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How often it is looked for.
+/// The interval between checks.
 const OFTEN: Duration = Duration::from_millis(15);
 
-/// Keys, as WebDriver writes them.
+/// Keys in WebDriver's encoding.
 pub(crate) const TAB: &str = "\u{E004}";
 pub(crate) const ENTER: &str = "\u{E007}";
 pub(crate) const ESCAPE: &str = "\u{E00C}";
@@ -37,7 +37,7 @@ impl Person {
         self.client.goto(&format!("{}{path}", self.origin)).await.unwrap();
     }
 
-    /// Path and query of where they are.
+    /// Returns path and query of the current page.
     pub(crate) async fn place(&self) -> String {
         let url: url::Url = self.client.current_url().await.unwrap();
         url[url::Position::BeforePath..].to_owned()
@@ -47,13 +47,13 @@ impl Person {
         self.until(&format!("{path} is open"), async || Ok(self.place().await == path)).await;
     }
 
-    /// The status that the page came with.
+    /// Returns the HTTP status of the page.
     pub(crate) async fn status(&self) -> u64 {
         let status = self.script("return performance.getEntriesByType('navigation')[0].responseStatus").await;
         status.as_u64().unwrap()
     }
 
-    /// Asks until it is so.
+    /// Polls until a script returns the expected value.
     pub(crate) async fn until(&self, what: &str, so: impl AsyncFn() -> Result<bool, CmdError>) {
         let mut last = None;
         let wait = async {
@@ -61,18 +61,18 @@ impl Person {
                 match so().await {
                     Ok(true) => return,
                     Ok(false) => {}
-                    // The page went away under the question.
+                    // The page was replaced during the script.
                     Err(error) => last = Some(error),
                 }
                 tokio::time::sleep(OFTEN).await;
             }
         };
         if tokio::time::timeout(PATIENCE, wait).await.is_err() {
-            panic!("waited in vain until {what} ({last:?}) at {}:\n{}", self.place().await, self.text().await);
+            panic!("timed out waiting until {what} ({last:?}) at {}:\n{}", self.place().await, self.text().await);
         }
     }
 
-    /// All that can be read on the page.
+    /// Returns the visible text of the page.
     pub(crate) async fn text(&self) -> String {
         let text = self.script("return document.body.innerText.replace(/\\s+/g, ' ')").await;
         text.as_str().unwrap_or_default().to_owned()
@@ -82,7 +82,7 @@ impl Person {
         self.until(&format!("“{text}” shows"), async || Ok(self.text().await.contains(text))).await;
     }
 
-    /// Only after something else was seen of the same page.
+    /// Asserts that a text is absent; call it only after other text of the same page was found.
     pub(crate) async fn does_not_see(&self, text: &str) {
         let shown = self.text().await;
         assert!(!shown.contains(text), "“{text}” shows at {}:\n{shown}", self.place().await);
@@ -92,7 +92,7 @@ impl Person {
         self.client.execute(script, Vec::new()).await.unwrap()
     }
 
-    /// The first of these that shows; in the dialog if one is open.
+    /// Returns the first visible match, in the dialog if one is open.
     pub(crate) async fn find(&self, what: &str, xpath: &str) -> Element {
         let found = std::cell::RefCell::new(None);
         self.until(&format!("{what} shows"), async || {
@@ -114,10 +114,10 @@ impl Person {
         found.into_inner().unwrap()
     }
 
-    /// What a label names, or what names itself so.
+    /// Returns the field with this label or accessible name.
     pub(crate) async fn field(&self, label: &str) -> Element {
         let named = format!("@id=//label[normalize-space(.)={0}]/@for or @aria-label={0}", quoted(label));
-        // A box that cannot be set says why behind its name.
+        // A disabled box has the reason after its name.
         let named = format!("{named} or starts-with(@aria-label, {})", quoted(&format!("{label} (")));
         let wraps = format!("ancestor::label[normalize-space(.)={}]", quoted(label));
         let kinds = "self::input or self::textarea or self::select";
@@ -140,7 +140,7 @@ impl Person {
 
     async fn clicks(&self, element: &Element) {
         let place = serde_json::to_value(element).unwrap();
-        // As people do: not where something that stays in place would be hit.
+        // Scroll as people do, so that no sticky element is hit.
         self.client.execute("arguments[0].scrollIntoView({block: 'center'})", vec![place]).await.unwrap();
         element.click().await.unwrap();
     }
@@ -175,7 +175,7 @@ impl Person {
         self.sees("Admin Tokens").await;
     }
 
-    /// Strikes keys, wherever the focus is.
+    /// Presses keys at the focus.
     pub(crate) async fn strikes(&self, keys: &str) {
         let all = keys.chars().fold(KeyActions::new("keys".into()), |all, key| {
             all.then(KeyAction::Down { value: key }).then(KeyAction::Up { value: key })
@@ -183,7 +183,7 @@ impl Person {
         self.client.perform_actions(all).await.unwrap();
     }
 
-    /// Goes on by the Tab key until this has the focus, which shows all the way.
+    /// Presses Tab until this element has the focus, and asserts that the focus is visible all the way.
     pub(crate) async fn tabs_to(&self, name: &str) {
         let mut passed = Vec::new();
         while passed.len() < 120 {
@@ -192,16 +192,16 @@ impl Person {
             let shows = "const a = document.activeElement; const s = getComputedStyle(a); const r = a.getClientRects()[0];
                 const top = document.elementFromPoint(r.x + r.width / 2, r.y + r.height / 2);
                 return a === document.body || s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) > 0 && a.contains(top)";
-            assert_eq!(self.script(shows).await, true, "nobody sees where the focus is: {focus}");
+            assert_eq!(self.script(shows).await, true, "the focus is not visible: {focus}");
             if focus == name {
                 return;
             }
             passed.push(focus);
         }
-        panic!("the Tab key never comes to “{name}” at {}: {passed:?}", self.place().await);
+        panic!("the Tab key does not reach “{name}” at {}: {passed:?}", self.place().await);
     }
 
-    /// How what has the focus is called.
+    /// Returns the accessible name of the focused element.
     pub(crate) async fn focus(&self) -> String {
         let element = self.client.active_element().await.unwrap();
         let label = self.client.issue_cmd(Own::label(element.element_id().as_ref())).await.unwrap();
@@ -217,7 +217,7 @@ impl Person {
         self.devtools("Emulation.setDeviceMetricsOverride", size).await;
     }
 
-    /// Without motion, so that no colour is caught on its way to another.
+    /// Sets colour scheme and width, without animations, so that no colour is read during a transition.
     pub(crate) async fn prefers(&self, scheme: &str) {
         let features = json!({"features": [
             {"name": "prefers-color-scheme", "value": scheme}, {"name": "prefers-reduced-motion", "value": "reduce"},
@@ -225,8 +225,8 @@ impl Person {
         self.devtools("Emulation.setEmulatedMedia", features).await;
     }
 
-    /// What the browser complained about since it was last asked. Aside: refused requests and values that are none, which tests send on
-    /// purpose, and its advice.
+    /// Returns the browser's complaints since the last call, without rejected requests and invalid values, which tests send on purpose, and
+    /// without its advice.
     pub(crate) async fn complaints(&self) -> Vec<String> {
         let log = self.client.issue_cmd(Own::log()).await.unwrap();
         let entries = log.as_array().unwrap().iter();
@@ -235,13 +235,13 @@ impl Person {
         entries.filter(aside).map(Value::to_string).collect()
     }
 
-    /// The end of it: the browser has found nothing to complain about.
+    /// Ends the browser and asserts that it had no complaints.
     pub(crate) async fn leaves(self) {
         assert_eq!(self.complaints().await, Vec::<String>::new());
         self.client.close().await.unwrap();
     }
 
-    /// The end of it: this was written down nowhere in the profile.
+    /// Ends the browser and asserts that its profile does not contain this text.
     pub(crate) async fn leaves_without(self, secrets: &[&str]) {
         let Self { client, profile, .. } = self;
         client.close().await.unwrap();
@@ -264,7 +264,7 @@ impl Person {
     }
 }
 
-/// As XPath writes a text.
+/// Quotes a text for XPath.
 fn quoted(text: &str) -> String {
     match text.contains('\'') {
         false => format!("'{text}'"),

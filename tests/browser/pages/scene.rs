@@ -1,4 +1,4 @@
-//! A platform on a fresh file, and people at their browsers.
+//! A platform on a new file, and people with their browsers.
 
 use crate::pages::driver::Driver;
 use crate::pages::person::Person;
@@ -6,13 +6,13 @@ use keyward_test_support::platform::{Answer, Server, platform};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Of everybody.
+/// The password of every person.
 pub(crate) const PASSWORD: &str = "Passw0rd!";
 /// The super admin and the editor of the demo data.
 pub(crate) const ROOT: &str = "root@example.test";
 pub(crate) const EDDA: &str = "edda@example.test";
 
-/// Under which keys are kept, sealed.
+/// The encryption key that seals secrets.
 pub(crate) const KEYS: &str = "Yd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE";
 
 pub(crate) struct Scene {
@@ -22,17 +22,17 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// With people, roles and tokens in it.
+    /// Starts with the demo data: people, roles and tokens.
     pub(crate) fn with_demo_data() -> Option<Self> {
         Self::of(&[], |_| {})
     }
 
-    /// With nobody in it.
+    /// Starts without any account.
     pub(crate) fn empty() -> Option<Self> {
         Self::of(&["--empty"], |_| {})
     }
 
-    /// `before`: what is done to the file before the platform starts.
+    /// Starts after `before` has prepared the file.
     pub(crate) fn of(arguments: &[&str], before: impl FnOnce(&std::path::Path)) -> Option<Self> {
         let driver = Driver::start()?;
         let dir = TempDir::new().unwrap();
@@ -43,26 +43,26 @@ impl Scene {
         Some(Self { server: Server::start(command), driver, _dir: dir })
     }
 
-    /// Somebody with a new profile.
+    /// Opens a browser with a new profile.
     pub(crate) async fn somebody(&self) -> Person {
         Person::at(&self.driver, &self.server.url()).await
     }
 
-    /// Somebody of the demo data, signed in.
+    /// Opens a browser and signs in a person of the demo data.
     pub(crate) async fn signed_in(&self, email: &str) -> Person {
         let person = self.somebody().await;
         person.signs_in(email, PASSWORD).await;
         person
     }
 
-    /// A session for the API, as a program of theirs would have it.
+    /// Opens a session for the API.
     pub(crate) fn session(&self, email: &str) -> String {
         let body = json!({"email": email, "password": PASSWORD}).to_string();
         let answer = self.server.send("POST", "/admin/login", &["Content-Type: application/json"], &body);
         answer.assert(200).at("/data/token").as_str().unwrap().to_owned()
     }
 
-    /// The path to accept an invitation at.
+    /// Returns the path to accept an invitation at.
     pub(crate) fn invitation(&self, session: &str) -> String {
         let new =
             json!({"email": "new@example.test", "firstname": "New", "lastname": "Comer", "roles": []}).to_string();
@@ -71,12 +71,12 @@ impl Scene {
         format!("/admin/auth/register?registrationToken={}", secret.as_str().unwrap())
     }
 
-    /// What a request with this key answers.
+    /// Sends a request with this secret.
     pub(crate) fn ask(&self, key: &str) -> Answer {
         self.server.get("/admin/ping", key)
     }
 
-    /// The admin token of this name, as the API has it.
+    /// Returns the admin token of this name from the API.
     pub(crate) fn token(&self, session: &str, name: &str) -> Option<Value> {
         let all = self.server.get("/admin/admin-tokens", session).assert(200).at("/data");
         all.as_array().unwrap().iter().find(|token| token["name"] == name).cloned()

@@ -1,4 +1,4 @@
-//! Sessions that a browser does not keep, and one that ends while a form is filled in.
+//! A session that ends while a form is filled in, and a cookie that the browser does not keep.
 
 use crate::pages::person::Person;
 use crate::pages::scene::{PASSWORD, ROOT, Scene};
@@ -15,7 +15,7 @@ async fn typed_text_survives_the_end_of_the_session() {
     root.sees("Your session has ended. Nothing was saved, and what you typed is still here.").await;
     assert_eq!(root.value("Name").await, "Written at length");
 
-    // As it says: in a new tab, and back.
+    // As the page explains: sign in in a new tab, then come back.
     let form = root.client.window().await.unwrap();
     let tab = root.client.new_window(true).await.unwrap();
     root.client.switch_to_window(tab.handle).await.unwrap();
@@ -28,7 +28,7 @@ async fn typed_text_survives_the_end_of_the_session() {
     root.leaves().await;
 }
 
-/// Without the script the server says the same, and leads nowhere.
+/// Without the script the server explains the same, without a redirect.
 #[tokio::test]
 async fn server_reports_an_ended_session() {
     let Some(scene) = Scene::with_demo_data() else { return };
@@ -43,7 +43,7 @@ async fn server_reports_an_ended_session() {
     root.leaves().await;
 }
 
-/// Over plain HTTP a browser drops the cookie. The page says so, and does not lead back to the sign-in.
+/// Over plain HTTP a browser drops the cookie. The page says so and does not redirect to sign-in.
 #[tokio::test]
 async fn page_over_plain_http_explains_the_lost_cookie() {
     let Some(scene) = Scene::of(&["--demo", "--secure-cookies"], |_| {}) else { return };
@@ -57,7 +57,7 @@ async fn page_over_plain_http_explains_the_lost_cookie() {
     root.sees("the cookie needs HTTPS").await;
     root.presses("Sign in again").await;
     root.sees("Password").await;
-    // Over plain HTTP the browser also complains about the page's own policies.
+    // Over plain HTTP the browser also reports the page's own policies.
     let complaints = root.complaints().await;
     assert!(complaints.iter().all(|line| line.contains("Cross-Origin-Opener-Policy")), "{complaints:?}");
     root.client.close().await.unwrap();

@@ -1,4 +1,4 @@
-//! Two tabs on one thing: what was changed in one is not overwritten from the other.
+//! Two tabs with the same record: a change in one is not overwritten by the other.
 
 use crate::pages::scene::{ROOT, Scene};
 use fantoccini::Client;
@@ -23,14 +23,14 @@ async fn stale_tab_overwrites_nothing_and_is_told() {
     root.sees("Saved.").await;
     let second = root.client.window().await.unwrap();
 
-    // Its form is of before.
+    // The form of this tab is stale.
     root.client.switch_to_window(first.clone()).await.unwrap();
     root.types("Description", "Written on an old page").await;
     root.presses("Save").await;
     root.sees("has changed this in the meantime").await;
     let token = scene.token(&session, "Nightly build").unwrap();
     assert_eq!(token["description"], "", "{token}");
-    // So is its key.
+    // So is its regenerate button.
     root.client.back().await.unwrap();
     root.sees("Key ends with").await;
     root.client.switch_to_window(second).await.unwrap();

@@ -1,4 +1,4 @@
-//! Everything that a tutorial would say, by clicks: from an empty database to a token that is gone.
+//! The steps of a tutorial, by clicks: from an empty database to a revoked token.
 
 use crate::pages::person::Person;
 use crate::pages::scene::{PASSWORD, Scene};
@@ -22,7 +22,7 @@ async fn first_admin(scene: &Scene) -> Person {
     ada
 }
 
-/// Makes a role that reads titles and makes articles, and has tokens.
+/// Creates a role that reads titles, creates articles, and manages own tokens.
 async fn makes_a_role(ada: &Person) {
     ada.presses("Roles").await;
     ada.presses("Create new role").await;
@@ -39,7 +39,7 @@ async fn makes_a_role(ada: &Person) {
     ada.sees("The role is there").await;
 }
 
-/// Invites somebody; the link to hand over.
+/// Invites a person and returns the link.
 async fn invites(ada: &Person) -> String {
     ada.presses("Users").await;
     ada.presses("Invite new user").await;
@@ -52,7 +52,7 @@ async fn invites(ada: &Person) -> String {
     ada.value("The link").await
 }
 
-/// Accepts it in a browser of their own.
+/// Accepts the invitation in another browser.
 async fn accepts(scene: &Scene, link: &str) -> Person {
     let edda = scene.somebody().await;
     edda.goes(link.strip_prefix(&edda.origin).unwrap()).await;
@@ -63,7 +63,7 @@ async fn accepts(scene: &Scene, link: &str) -> Person {
     edda
 }
 
-/// Makes a token of what they may; its key.
+/// Creates a token and returns its secret.
 async fn makes_a_token(edda: &Person) -> String {
     edda.presses("Create new Admin Token").await;
     edda.types("Name", "Publisher").await;
@@ -71,7 +71,7 @@ async fn makes_a_token(edda: &Person) -> String {
     assert!(!edda.can_tick("Article: Publish").await && !edda.can_tick("Article: Delete").await);
     edda.presses("Fields of Article").await;
     assert!(edda.can_tick("Article: Read title").await);
-    assert!(!edda.can_tick("Article: Read body").await, "they do not hold it");
+    assert!(!edda.can_tick("Article: Read body").await, "the person does not have this permission");
     edda.ticks("Article: Read title").await;
     edda.ticks("Article: Create").await;
     edda.presses("Save").await;
@@ -79,14 +79,14 @@ async fn makes_a_token(edda: &Person) -> String {
     edda.value("The key").await
 }
 
-/// Neither loading it again nor going back shows the key, and nothing of the browser has kept it.
+/// Asserts that neither a reload nor the back button shows the secret, and that the browser has not stored it.
 async fn is_shown_once(edda: &Person, key: &str) {
-    assert!(key.starts_with("kw_admin_"), "a key shows");
+    assert!(key.starts_with("kw_admin_"), "the page shows a secret");
     let hidden = async |when: &str| {
         edda.until(&format!("a page is there after {when}"), async || Ok(!edda.text().await.is_empty())).await;
-        assert!(!edda.client.source().await.unwrap().contains(key), "it shows after {when}");
+        assert!(!edda.client.source().await.unwrap().contains(key), "the page shows the secret after {when}");
         let fields = "return [...document.querySelectorAll('input, textarea')].map((field) => field.value).join(' ')";
-        assert!(!edda.script(fields).await.as_str().unwrap().contains(key), "a field has it after {when}");
+        assert!(!edda.script(fields).await.as_str().unwrap().contains(key), "a field has the secret after {when}");
     };
     let kept = "const done = arguments[0];
         Promise.all([indexedDB.databases(), caches.keys()]).then((both) =>
@@ -108,7 +108,7 @@ async fn is_shown_once(edda: &Person, key: &str) {
     assert!(!history.to_string().contains(key), "{history}");
 }
 
-/// Makes the role smaller, and is told before what goes.
+/// Removes permissions from the role; the page lists the loss before.
 async fn shrinks_the_role(scene: &Scene, ada: &Person, key: &str) {
     let article = r#"{"title":"From the pipeline"}"#;
     ada.presses("Roles").await;
@@ -125,7 +125,7 @@ async fn shrinks_the_role(scene: &Scene, ada: &Person, key: &str) {
     scene.server.get(CM, key).assert(200);
 }
 
-/// Shuts the account and opens it again, and is told which tokens that is about.
+/// Deactivates and reactivates the account; the page names the affected tokens.
 async fn deactivates_and_activates(scene: &Scene, ada: &Person, edda: &Person, key: &str) {
     ada.presses("Users").await;
     ada.presses("Edda Editor").await;
@@ -146,7 +146,7 @@ async fn deactivates_and_activates(scene: &Scene, ada: &Person, edda: &Person, k
     ada.presses("Activate").await;
     ada.sees("Activated.").await;
     scene.ask(key).assert(200);
-    // Tokens come back; sessions do not.
+    // Tokens are valid again; sessions are not.
     edda.goes("/admin/settings/admin-tokens").await;
     edda.sees("E-mail").await;
 }
@@ -162,14 +162,14 @@ async fn regenerates(scene: &Scene, edda: &Person, old: &str) -> String {
     scene.ask(&new).assert(200);
     edda.client.refresh().await.unwrap();
     edda.sees("Key ends with").await;
-    // Keys are kept sealed here, so their owner can look at them.
+    // Secrets are stored sealed here, so their owner can reveal them.
     edda.presses("View token").await;
     edda.sees("The key of this token").await;
     assert_eq!(edda.value("The key").await, new);
     new
 }
 
-/// Of somebody else's token a super admin sees whose it is and what that person could give it, and never the key.
+/// A super admin sees the owner of another person's token and the permissions of that owner, and never the secret.
 async fn looks_at_somebody_elses(ada: &Person, key: &str) {
     ada.presses("Admin Tokens").await;
     ada.presses("Publisher").await;
@@ -179,7 +179,7 @@ async fn looks_at_somebody_elses(ada: &Person, key: &str) {
     for button in ["Regenerate", "View token"] {
         assert!(!ada.has_button(button).await, "{button}");
     }
-    assert!(!ada.can_tick("Article: Delete").await, "its owner does not hold it, whoever looks");
+    assert!(!ada.can_tick("Article: Delete").await, "the owner does not have this permission");
     assert!(ada.is_ticked("Article: Read title").await && !ada.is_ticked("Article: Create").await);
     assert!(!ada.client.source().await.unwrap().contains(key));
 }
@@ -192,7 +192,7 @@ async fn tutorial_from_an_empty_database_to_a_revoked_token() {
     let link = invites(&ada).await;
     ada.client.refresh().await.unwrap();
     ada.sees("They have not registered yet").await;
-    assert!(!ada.client.source().await.unwrap().contains(&link), "an invitation shows once");
+    assert!(!ada.client.source().await.unwrap().contains(&link), "an invitation is shown once");
 
     let edda = accepts(&scene, &link).await;
     let key = makes_a_token(&edda).await;

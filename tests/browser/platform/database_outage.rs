@@ -1,4 +1,4 @@
-//! The database goes in the middle, and comes back: our own failure is a 503, whoever notices it.
+//! The database fails and recovers: meanwhile the gate and the handlers answer 503.
 
 use keyward_test_support::platform::{Server, platform_on};
 use keyward_test_support::{postgres, skip};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 const CM: &str = "/admin/content-manager/collection-types/api::article.article";
 const LOGIN: &str = r#"{"email":"root@example.test","password":"Passw0rd!"}"#;
 
-/// For longer than a lease lasts, so that the gate is who notices it in the end.
+/// Longer than the lease, so that the gate rejects requests in the end.
 const GONE: Duration = Duration::from_secs(3);
 
 #[test]
@@ -33,7 +33,7 @@ fn outage_of_the_database_is_503_until_it_returns() {
     for answer in ask() {
         assert!(answer.status < 300, "{answer:?}");
     }
-    // Somebody waits for an answer just then.
+    // A request is waiting at that moment.
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut other = runtime.block_on(sqlx::PgConnection::connect(database.url())).unwrap();
     runtime.block_on(other.execute("BEGIN; LOCK TABLE article IN ACCESS EXCLUSIVE MODE")).unwrap();
@@ -41,7 +41,7 @@ fn outage_of_the_database_is_503_until_it_returns() {
         let waiting = threads.spawn(|| server.get(CM, editor));
         let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'article'::regclass)";
         while !runtime.block_on(sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut other)).unwrap() {
-            assert!(!waiting.is_finished(), "it was answered, and should have waited");
+            assert!(!waiting.is_finished(), "the request was answered and should have waited");
             std::thread::sleep(Duration::from_millis(1));
         }
         database.halt().unwrap();
@@ -49,7 +49,7 @@ fn outage_of_the_database_is_503_until_it_returns() {
     });
     let halted = Instant::now();
     assert!(cut_off.assert(503).head.contains("retry-after: "));
-    // What is cached lets in for as long as the lease lasts: the first to notice are handlers, if all this is quick.
+    // Cached tokens are accepted until the lease ends: usually handlers notice the outage first.
     let cached = server.get("/admin/ping", editor);
     assert!(cached.status == 200 || cached.status == 503 && cached.head.contains("retry-after: "), "{cached:?}");
     while halted.elapsed() < GONE {
@@ -63,6 +63,6 @@ fn outage_of_the_database_is_503_until_it_returns() {
     database.start_again().unwrap();
     let back = Instant::now();
     while !ask().iter().all(|answer| answer.status < 300) {
-        assert!(back.elapsed() < Duration::from_secs(120), "it comes back by itself");
+        assert!(back.elapsed() < Duration::from_secs(120), "the platform recovers by itself");
     }
 }

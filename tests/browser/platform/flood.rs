@@ -1,4 +1,4 @@
-//! Strangers who hold bodies open: what the server keeps of them in memory, and for how long.
+//! Anonymous clients that hold request bodies open: memory and duration on the server.
 //!
 //! `cargo test --all-features --test browser platform::flood -- --nocapture --test-threads 1` prints the figures.
 
@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// More memory than this no stranger may take, by any number of open bodies.
+/// The most memory that anonymous clients may take, with any number of open bodies.
 const MEMORY_KB: u64 = 32 * 1024;
-/// No body is open for longer.
+/// The longest time that a body may be open.
 const OPEN: Duration = Duration::from_secs(15);
 
-/// The server's memory, in kB: the present one, and the most that it was.
+/// Returns the server's memory in kB: now, and at its peak.
 fn memory(server: &Server) -> (u64, u64) {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
     let of = |name: &str| {
@@ -28,19 +28,19 @@ fn memory(server: &Server) -> (u64, u64) {
 fn start() -> (TempDir, Server) {
     let dir = TempDir::new().unwrap();
     let server = Server::start(platform(&dir.path().join("platform.db")));
-    // What the first requests need anyway.
+    // Memory that the first requests need in any case.
     server.get("/healthz", "").assert(200);
     server.send("POST", "/admin/login", &["Content-Type: application/json"], "{}").assert(400);
     (dir, server)
 }
 
-/// What is sent of a body: as much as the server takes without saying anything.
+/// Sends as much of a body as the server accepts without a response.
 fn send_all(stream: &mut TcpStream, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         match stream.write(bytes) {
             Ok(0) => return,
             Ok(sent) => bytes = &bytes[sent..],
-            // It takes no more for now, or has closed the connection.
+            // The server accepts no more for now, or has closed the connection.
             Err(_) => return,
         }
     }
@@ -66,8 +66,7 @@ async fn connect(from: usize, to: SocketAddr) -> std::io::Result<tokio::net::Tcp
     socket.connect(to).await
 }
 
-/// Opens so many connections that send this and then nothing, and waits until none is open. Answers the memory that it took, in kB,
-/// and how long the last one was open.
+/// Opens connections that send this and then nothing, and waits until none is open. Asserts the limits of memory and duration.
 fn http1(name: &str, connections: usize, sent: &[u8]) -> (u64, Duration) {
     let (_dir, server) = start();
     let (before, _) = memory(&server);
@@ -75,7 +74,7 @@ fn http1(name: &str, connections: usize, sent: &[u8]) -> (u64, Duration) {
     let mut open: Vec<TcpStream> = Vec::new();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for n in 0..connections {
-        // From several addresses, as one has fewer.
+        // From several addresses, as each has a lower limit.
         let Ok(stream) = runtime.block_on(connect(n / 100, server.address())) else { continue };
         let mut stream = stream.into_std().unwrap();
         send_all(&mut stream, sent);
@@ -91,7 +90,7 @@ fn http1(name: &str, connections: usize, sent: &[u8]) -> (u64, Duration) {
     println!("{name}: {at_first} connections, +{grown} kB at most, all closed after {:.1} s", took.as_secs_f64());
     assert!(open.is_empty(), "{name}: {} still open after {took:?}", open.len());
     assert!(grown <= MEMORY_KB, "{name}: {before} kB grew to {most} kB");
-    // Whoever comes next is served.
+    // The next client is served.
     server.send("POST", "/admin/login", &["Content-Type: application/json"], "{}").assert(400);
     (grown, took)
 }
@@ -117,7 +116,7 @@ fn flood_of_bodies_that_do_not_end() {
     assert!(took <= OPEN, "{took:?}");
 }
 
-/// Chunks say no length in advance.
+/// Chunked bodies declare no length.
 #[test]
 fn flood_of_chunks() {
     let mut most = b"POST /admin/auth/login HTTP/1.1\r\nHost: platform\r\nSec-Fetch-Site: same-origin\r\n\
@@ -130,7 +129,7 @@ fn flood_of_chunks() {
     assert!(took <= OPEN, "{took:?}");
 }
 
-/// Heads are not bodies: a connection that never gets as far as a request ends within twice the time that a head may take.
+/// A connection without a complete head ends within twice the time limit of a head.
 #[test]
 fn flood_of_heads_that_do_not_end() {
     for (name, sent) in [
@@ -144,7 +143,7 @@ fn flood_of_heads_that_do_not_end() {
     }
 }
 
-/// Five connections with as many streams as the server takes, of which each sends as much of a body as it may.
+/// Five connections with as many streams as the server accepts, each with as much of a body as it may send.
 #[test]
 fn flood_of_streams() {
     let (_dir, server) = start();
@@ -172,23 +171,23 @@ fn flood_of_streams() {
     server.send("POST", "/admin/login", &["Content-Type: application/json"], "{}").assert(400);
 }
 
-/// A stream that the server took.
+/// A stream that the server accepted.
 #[derive(Clone)]
 struct Stream {
     open: Duration,
-    /// How it was answered, if it was.
+    /// The status of its response, if there was one.
     status: Option<u16>,
 }
 
-/// When the server took a stream, when it ended, and how it was answered.
+/// When the server accepted a stream, when the stream ended, and its status.
 type Taken = (Instant, Option<(Instant, Option<u16>)>);
 
-/// Opens so many streams on one connection, as the server takes them, until it must have answered those that it took first.
+/// Opens this many streams on one connection, as the server accepts them, until the first ones must have been answered.
 async fn streams(from: usize, address: SocketAddr, wanted: usize) -> Vec<Stream> {
     let stream = connect(from, address).await.unwrap();
     let (client, connection) = h2::client::handshake(stream).await.unwrap();
     let driver = tokio::spawn(connection);
-    // After an answer it is known how many streams the server takes at the same time; more would wait here, and not there.
+    // The limit of concurrent streams is known after a response; more streams would wait in the client.
     let mut first = client.clone().ready().await.unwrap();
     let ping = http::Request::get("http://platform/ping").body(()).unwrap();
     first.send_request(ping, true).unwrap().0.await.unwrap();
@@ -225,7 +224,7 @@ async fn streams(from: usize, address: SocketAddr, wanted: usize) -> Vec<Stream>
     taken.iter().map(stream).collect()
 }
 
-/// Sends a body that is as large as it may be, and never ends it.
+/// Sends the largest accepted body and never ends it.
 async fn send_but_the_end(mut body: h2::SendStream<Bytes>) {
     let mut left = 16 * 1024 - 1;
     body.reserve_capacity(left);
@@ -244,7 +243,7 @@ async fn send_but_the_end(mut body: h2::SendStream<Bytes>) {
     std::future::pending::<()>().await;
 }
 
-/// A body that is announced and not sent, to a route that takes none.
+/// A body that is announced but not sent, to a route without a body.
 #[test]
 fn route_without_a_body_answers_before_an_announced_body_arrives() {
     let (_dir, server) = start();

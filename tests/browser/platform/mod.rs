@@ -1,4 +1,4 @@
-//! The example platform over real HTTP: what its first start tells people to try, and what it must not let through.
+//! The example platform over HTTP: the requests that its first start prints, and requests that it must reject.
 
 mod database_outage;
 mod flood;
@@ -22,7 +22,7 @@ fn fresh() -> (TempDir, Server) {
     (dir, server)
 }
 
-/// Every request that the first start prints answers what is printed above it.
+/// Every request that the first start prints gets the status printed above it.
 #[test]
 fn printed_example_requests_get_their_printed_status() {
     let (_dir, server) = fresh();
@@ -107,7 +107,7 @@ fn exactly_one_credential_of_the_right_kind_is_accepted() {
     server.send("GET", "/admin/nothing", &[&root], "").assert(404);
 }
 
-/// Signs somebody of the demo data in.
+/// Signs in a person of the demo data.
 fn sign_in(server: &Server, email: &str) -> String {
     let body = json!({"email": email, "password": "Passw0rd!"}).to_string();
     let answer = server.send("POST", "/admin/login", &["Content-Type: application/json"], &body).assert(200);
@@ -149,7 +149,7 @@ fn empty_platform_is_set_up_over_http_and_a_lost_password_is_reset() {
     let mut command = platform(&file);
     command.arg("--empty");
     let server = Server::start(command);
-    // The setup code is for another host name alone, so nothing else secret is printed.
+    // The setup code is needed under another host name only, so no secret is printed.
     let secrets: Vec<_> = server.said.iter().filter(|line| line.contains("kw_")).collect();
     assert!(matches!(secrets[..], [line] if line.starts_with("by another host name")), "{secrets:?}");
     let body =

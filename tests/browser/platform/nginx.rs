@@ -1,5 +1,5 @@
-//! The platform behind a real nginx, configured as the guide says: a path prefix that is taken away or kept, another party's
-//! credentials, and what is refused to a server that is meant for its own machine.
+//! The platform behind nginx, configured as the guide shows: a path prefix that is stripped or kept, Basic authentication, a changed host,
+//! and a loopback server that is reached through a proxy.
 
 use crate::platform::sign_in;
 use keyward_test_support::platform::{Answer, Server, bearer, platform, send};
@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Set to 1 where a test that finds no nginx must fail and not be skipped.
+/// The environment variable that is 1 where a missing nginx must fail tests instead of skipping them.
 const REQUIRED: &str = "KEYWARD_REQUIRE_TOOLS";
 const PATIENCE: Duration = Duration::from_secs(30);
 const GUIDE: &str = include_str!("../../../src/guide/operating.md");
@@ -29,7 +29,7 @@ fn program() -> Option<PathBuf> {
     found
 }
 
-/// A running nginx. It ends with this value.
+/// A running nginx. It is killed when this is dropped.
 struct Nginx {
     child: Child,
     address: SocketAddr,
@@ -37,7 +37,7 @@ struct Nginx {
 }
 
 impl Nginx {
-    /// In front of this platform, with this in its `server` block. `127.0.0.1:8080` stands for the platform.
+    /// Starts nginx in front of a platform, with this `server` block. `127.0.0.1:8080` stands for the platform.
     fn start(program: &PathBuf, server: &Server, locations: &str) -> Self {
         let dir = TempDir::new().unwrap();
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -85,7 +85,7 @@ impl Drop for Nginx {
     }
 }
 
-/// The configurations that the guide shows, in order.
+/// Returns the configurations of the guide, in order.
 fn of_the_guide(what: &str) -> String {
     let blocks = GUIDE.split("```nginx\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     let found = blocks.filter(|block| block.contains(what)).collect::<Vec<_>>();
@@ -93,7 +93,7 @@ fn of_the_guide(what: &str) -> String {
     found[0].to_owned()
 }
 
-/// Every address that a page names.
+/// Returns every address in a page.
 fn addresses(page: &str) -> Vec<String> {
     let mut all = Vec::new();
     for attribute in ["href=\"", "src=\"", "action=\"", "data-session=\"", "data-sign-in=\"", "data-action=\""] {
@@ -103,7 +103,7 @@ fn addresses(page: &str) -> Vec<String> {
     all
 }
 
-/// Signs in and looks around, as a browser does: by what it is told, and below `/keys` alone.
+/// Signs in and follows links as a browser does, below `/keys` only.
 fn walk(nginx: &Nginx, extra: &[&str]) {
     let get = |path: &str, more: &[&str]| nginx.get(path, &[extra, more].concat());
     let post = |path: &str, more: &[&str], body: &str| nginx.post(path, &[extra, more].concat(), body);
@@ -138,7 +138,7 @@ fn walk(nginx: &Nginx, extra: &[&str]) {
         get("/keys/admin/settings/users/", &[&cookie]).assert(303).raw("location"),
         "/keys/admin/settings/users"
     );
-    // A form, and where it leads.
+    // A form and its redirect.
     let made = post("/keys/admin/settings/roles/create", &[&cookie, SAME_ORIGIN], "name=Behind+nginx").assert(303);
     assert!(made.raw("location").starts_with("/keys/admin/settings/roles/"), "{made:?}");
     let refused = post("/keys/admin/settings/roles/create", &[&cookie], "name=Unproven").assert(403);
@@ -166,7 +166,7 @@ fn prefix_stripped_by_nginx_is_added_to_every_address() {
     let document = nginx.get("/keys/admin/openapi.json", &[]).assert(200);
     assert_eq!(document.at("/servers/0/url"), "/keys");
     nginx.get("/keys/admin/users/me", &[&bearer(&sign_in(&server, "root@example.test"))]).assert(200);
-    // From a peer that is not trusted the header is not read.
+    // The header of an untrusted peer is ignored.
     let (_dir, server) = start(&["--demo", "--trusted-proxy", "192.0.2.1"]);
     let told = send(server.address(), "GET", "/admin", &["X-Forwarded-Prefix: /keys"], "").assert(303);
     assert_eq!(told.raw("location"), "/admin/settings");
@@ -184,7 +184,7 @@ fn prefix_kept_by_nginx_is_the_base_path() {
     nginx.get("/keys/admin/users/me", &[]).assert(401);
     nginx.get("/keys/api/articles", &[&bearer(server.secret("READONLY"))]).assert(200);
     nginx.get("/keys/keys/admin/users/me", &[&session]).assert(404);
-    // Taken away it is the same.
+    // The same with a stripped prefix.
     server.get("/admin/users/me", &sign_in(&server, "root@example.test")).assert(200);
 }
 
@@ -196,7 +196,7 @@ fn session_works_behind_basic_authentication() {
         of_the_guide("X-Forwarded-Prefix /keys").replacen('{', "{ auth_basic ops; auth_basic_user_file users;", 1);
     let nginx = Nginx::start(&program, &server, &location);
     nginx.get("/keys/admin/settings", &[]).assert(401);
-    // ops:hunter2, with every request, as a browser sends it and nginx passes it on.
+    // ops:hunter2 with every request, as a browser sends it and nginx forwards it.
     walk(&nginx, &["Authorization: Basic b3BzOmh1bnRlcjI="]);
 }
 
@@ -216,14 +216,14 @@ fn host_changed_by_nginx_is_named_as_the_cause() {
 fn loopback_server_is_not_set_up_through_a_proxy() {
     let Some(program) = program() else { return };
     let passed = "location / { proxy_pass http://127.0.0.1:8080; proxy_set_header X-Forwarded-For $remote_addr; }";
-    // Its passwords are known.
+    // The passwords of the demo data are public.
     let (_dir, server) = start(&[]);
     let nginx = Nginx::start(&program, &server, passed);
     for path in ["/admin/auth/login", "/admin/openapi.json"] {
         server.get(path, "").assert(200);
         assert!(nginx.get(path, &[]).assert(403).text.contains("demo data"), "{path}");
     }
-    // The first visitor through a proxy may be a stranger.
+    // The first visitor through a proxy may be any client.
     let (_dir, server) = start(&["--empty"]);
     let nginx = Nginx::start(&program, &server, passed);
     let first = r#"{"email":"a@example.test","firstname":"A","password":"Passw0rd!"}"#;

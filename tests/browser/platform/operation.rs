@@ -1,5 +1,4 @@
-//! What an operator does with its database: stop, back up, restore, and start with the wrong keys. The guide's page on operating says
-//! the same.
+//! An operator's tasks: stop, back up, restore, and a start with wrong keys, as in the operating guide.
 
 use keyward_test_support::platform::{SALT, Server, platform, platform_on};
 use keyward_test_support::postgres;
@@ -10,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// The longest that a task may take.
+/// The time limit of a task.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Another hash key.
@@ -24,8 +23,8 @@ fn names(dir: &TempDir) -> Vec<String> {
     names
 }
 
-/// Runs a task of the platform that ends by itself, or a start that fails. Returns whether it was done, and its output. A platform that
-/// serves instead is killed.
+/// Runs a task of the platform that ends by itself, or a start that fails. Returns whether it succeeded, and its output. A platform
+/// that serves instead is killed.
 #[allow(clippy::disallowed_methods, reason = "it waits for a real process")]
 fn run(command: &mut Command) -> (bool, String) {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -45,7 +44,7 @@ fn task(file: &Path, flag: &str, other: &Path) -> (bool, String) {
     run(platform(file).arg(flag).arg(other))
 }
 
-/// Takes the token that reads and writes articles away.
+/// Revokes the token that reads and writes articles.
 fn revoke(server: &Server) {
     let login = r#"{"email":"root@example.test","password":"Passw0rd!"}"#;
     let session = server.send("POST", "/admin/login", &["Content-Type: application/json"], login).assert(200);
@@ -99,7 +98,7 @@ fn backup_copied_over_leftovers_of_a_killed_process_is_rejected() {
     let full = server.secret("FULL").to_owned();
     assert!(task(&file, "--backup", &copy).0);
     revoke(&server);
-    // Killed, not told to stop.
+    // Killed, not stopped.
     drop(server);
     fs::copy(&copy, &file).unwrap();
     let (done, said) = run(&mut platform(&file));
@@ -120,7 +119,7 @@ fn keys_that_do_not_match_the_data_fail_startup() {
     };
     let server = Server::start(with(SALT, KEY));
     let full = server.secret("FULL").to_owned();
-    // Also while a node with the right ones runs.
+    // Also while a node with the right keys runs.
     let (done, said) = run(&mut with(OTHER, KEY));
     assert!(!done && said.contains("KEYWARD_SALT") && said.contains("tokens with key `0`"), "{said}");
     let (done, said) = run(&mut with(SALT, OTHER));
@@ -158,7 +157,7 @@ fn second_node_with_another_key_fails_startup() {
     }
 }
 
-/// On a file system of its own, with nothing left.
+/// On its own file system, without free space.
 #[test]
 fn startup_succeeds_on_a_full_disk() {
     let alone = || {
@@ -174,7 +173,7 @@ fn startup_succeeds_on_a_full_disk() {
     fs::create_dir(&disk).unwrap();
     let server = Server::start(platform(&file));
     let full = server.secret("FULL").to_owned();
-    // Killed: the log and its index are still there, as on a disk that became full.
+    // Killed, so that the log and its index remain, as on a disk that became full.
     drop(server);
     let script = r#"mount -t tmpfs -o size=16m tmpfs "$1" && cp "$0" "$0-wal" "$0-shm" "$1" && shift &&
         { dd if=/dev/zero of="$0.fill" bs=4k 2>/dev/null; exec "$@"; }"#;

@@ -1,4 +1,4 @@
-//! Rows and fields by the decision, in people's worlds that the test makes itself.
+//! Rows and fields of the example are limited by the decision. The tests create people, roles and tokens in the database.
 
 use crate::platform::CM;
 use keyward::{
@@ -19,14 +19,14 @@ fn only(fields: &[&str]) -> Fields {
     Fields::only(fields.iter().copied()).unwrap()
 }
 
-/// A platform where each of these people has a role with these permissions, and a token that carries these grants.
+/// Returns a platform where each of these people has a role with these permissions and a token with these grants.
 fn people(all: &[(Vec<Permission>, Vec<Grant>)]) -> (TempDir, Server, Vec<String>) {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("platform.db");
     let make = async {
         let salts = SaltRing::parse(SALT).unwrap();
         let store = SqliteStore::open(&file).await.unwrap();
-        // Registered here, and unknown to the platform: what cannot be evaluated denies.
+        // Registered here and unknown to the platform: a condition that cannot be evaluated denies.
         let conditions = Conditions::default().register("no::such", |_| Predicate::Always);
         let builder = Keyward::builder(store).salt(salts).conditions(conditions);
         let keyward = builder.admin("/admin").build().unwrap();
@@ -59,7 +59,7 @@ fn everything() -> (Vec<Permission>, Vec<Grant>) {
     (Vec::new(), deeds.iter().map(|deed| Grant::from(&may(deed))).collect())
 }
 
-/// Who may see and change only their own, by this condition.
+/// Returns permissions to see and change only own rows, by this condition.
 fn own(condition: &str) -> (Vec<Permission>, Vec<Grant>) {
     let when = || When::from_list([condition]);
     let permissions: Vec<_> =
@@ -127,7 +127,7 @@ fn rows_of_others_are_404() {
     assert_eq!(server.json("DELETE", &theirs, ed, "").assert(404).text, nothing);
     assert_eq!(server.get(&theirs, root).assert(200).at("/data/title"), "theirs");
     assert_eq!(server.json("PUT", &mine, ed, r#"{"title":"new"}"#).assert(200).at("/data/title"), "new");
-    // What was read can be put back, and nobody else's name can be put in.
+    // A row that was read can be written back, but not with another creator.
     let whole = server.get(&mine, ed).at("/data");
     server.json("PUT", &mine, ed, &whole.to_string()).assert(200);
     let mut stolen = whole;
@@ -179,7 +179,7 @@ fn hidden_fields_are_neither_shown_nor_filterable() {
         server.get(&format!("{CM}?{query}"), ed).assert(400);
     }
     assert_eq!(server.get(&format!("{CM}?filters[title]=theirs"), ed).assert(200).at("/pagination/total"), 1);
-    // A title may be set on any row, and the answer shows no more than reading would.
+    // The title of any row may be set; the response shows only readable fields.
     let answer = server.json("PUT", &theirs, ed, r#"{"title":"set"}"#).assert(200);
     assert!(answer.at("/data").get("body").is_none());
     for guess in ["secret", "wrong"] {
@@ -210,7 +210,7 @@ fn read_and_write_permissions_are_separate() {
     let answer = server.json("PUT", &theirs, ed, r#"{"title":"set"}"#).assert(200);
     assert_eq!(answer.at("/data/title"), "set");
     assert!(!answer.text.contains("secret"));
-    // A condition that nobody knows never holds, for no row: nothing is allowed at all.
+    // An unknown condition never holds, so nothing is allowed.
     server.json("DELETE", &theirs, ed, "").assert(403);
     server.get(&theirs, root).assert(200);
 }

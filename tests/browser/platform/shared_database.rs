@@ -1,4 +1,4 @@
-//! Two platforms on one PostgreSQL database: what one changes, the other judges by.
+//! Two platforms on one PostgreSQL database: a change on one applies on the other.
 
 use crate::platform::CM;
 use keyward_test_support::platform::{Server, platform_on};
@@ -43,7 +43,7 @@ fn token_revoked_on_one_node_is_rejected_by_the_other() {
     two.get("/admin/ping", root).assert(401);
 }
 
-/// Everything that the platform does with its database, through a pooler of either kind; and a second one, which makes nothing.
+/// The platform's use of its database through a session pooler and a transaction pooler, and a second platform that creates nothing.
 #[test]
 fn platform_runs_behind_session_and_transaction_poolers() {
     for (mode, flag) in [("session", None), ("transaction", Some("--pooler"))] {
@@ -72,7 +72,7 @@ fn platform_runs_behind_session_and_transaction_poolers() {
     }
 }
 
-/// The pooler in transaction mode is noticed, and what to say is said.
+/// An undeclared pooler in transaction mode is detected, and the error names the option.
 #[test]
 fn undeclared_transaction_pooler_is_rejected() {
     let Some(pooler) = Pooler::start("transaction") else { return };
@@ -83,7 +83,7 @@ fn undeclared_transaction_pooler_is_rejected() {
     assert!(!output.status.success() && said.contains("transaction_pooler()"), "{said}");
 }
 
-/// A role with rights on data alone, on tables that another role made; and a schema that comes first in its search path meanwhile.
+/// A role with privileges on data only, on tables of another role, with a new schema first in its search path.
 #[test]
 fn role_with_data_privileges_only_is_sufficient() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -103,7 +103,7 @@ fn role_with_data_privileges_only_is_sufficient() {
     assert_eq!(owner.get(&article, root).assert(200).at("/data/title"), "by the service");
 }
 
-/// What stops the start is said with the place and the remedy, and without the password.
+/// A startup error names the address and the remedy, without the password.
 #[test]
 fn unreachable_address_is_reported_without_its_password() {
     let output =

@@ -1,4 +1,4 @@
-//! What sign-ins cost the process.
+//! The memory of concurrent sign-ins.
 
 use super::fresh;
 use keyward_test_support::platform::Server;
@@ -6,14 +6,14 @@ use serde_json::json;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The resident memory of the process, in KiB.
+/// Returns the resident memory of the process in KiB.
 fn resident(server: &Server) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// Each comes again for as long as it is told to.
+/// Each client retries as long as it gets 503.
 fn sixty_at_once(server: &Server) {
     let (start, wrong) = (Barrier::new(60), AtomicUsize::new(0));
     std::thread::scope(|scope| {
@@ -36,7 +36,7 @@ fn sixty_at_once(server: &Server) {
             });
         }
     });
-    assert_eq!(wrong.into_inner(), 50, "that many are hashed for one address");
+    assert_eq!(wrong.into_inner(), 50, "the limit of hashed guesses per address");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The start: secrets from files, a hash key behind a proxy, the log, and errors that name the place and the remedy.
+//! Startup: secrets from files, the hash key behind a proxy, the log, and errors with location and remedy.
 
 use keyward_test_support::platform::{SALT, Server, platform, platform_on};
 use serde_json::json;
@@ -8,13 +8,13 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 const ENCRYPTION_KEY: &str = "Yd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE";
-/// Begins each escape sequence of a terminal.
+/// The start of a terminal's escape sequences.
 const ESCAPE: char = '\u{1b}';
 
 /// Runs a platform that does not start, and returns its exit code and its last line of errors.
 fn refused(mut command: Command) -> (Option<i32>, String) {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // One that starts all the same says so, and is ended.
+    // A platform that starts nevertheless prints its address, and is killed.
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     let started = lines.find(|line| line.starts_with("listening on "));
     if started.is_some() {
@@ -28,14 +28,14 @@ fn refused(mut command: Command) -> (Option<i32>, String) {
     (output.status.code(), last)
 }
 
-/// The platform on a file in this directory, without secrets in its environment.
+/// Returns a command for a platform on a file in this directory, without secrets in its environment.
 fn without_secrets(dir: &TempDir) -> Command {
     let mut command = platform(&dir.path().join("platform.db"));
     command.env_remove("KEYWARD_SALT").env_remove("KEYWARD_HASH_KEY");
     command
 }
 
-/// Runs a platform with this `RUST_LOG`, sends it a request that it refuses, and returns what it logged.
+/// Runs a platform with this `RUST_LOG`, sends a request that it rejects, and returns its log.
 fn logged(rust_log: Option<&str>) -> String {
     let dir = TempDir::new().unwrap();
     let mut command = platform(&dir.path().join("platform.db"));
@@ -66,7 +66,7 @@ fn secrets_come_from_files() {
     let mut command = without_secrets(&dir);
     command.env("KEYWARD_HASH_KEY_FILE", &hash_key).env("KEYWARD_ENCRYPTION_KEY_FILE", &encryption_key);
     Server::start(command).get("/admin/ping", &root).assert(200);
-    // The line break at the end is no part of the key.
+    // The final line break is not part of the key.
     let mut command = without_secrets(&dir);
     command.env("KEYWARD_SALT", SALT).env("KEYWARD_ENCRYPTION_KEY", ENCRYPTION_KEY);
     let server = Server::start(command);
@@ -172,7 +172,7 @@ fn startup_errors_name_location_cause_and_remedy() {
     }
 }
 
-/// Whatever is wrong with an address, no part of the password in it is printed.
+/// No error about an address shows a part of its password.
 #[test]
 fn startup_errors_show_no_part_of_a_password() {
     for database in [
