@@ -1,8 +1,8 @@
-//! A flood of credentials that are nobody's, while tokens that are somebody's work. In one process, without a network.
+//! A flood of invalid secrets beside requests with valid tokens, in one process and without a network.
 //!
-//! Clients send made-up tokens one after another as fast as they can, and give way after each, as a server's connections do. With every
-//! hundredth or so (that is the ratio of the counts) they send two that only the store can refuse, each on a connection of its own:
-//! nobody waits for those. The flood to compare with is the same requests, sent to a public route.
+//! Clients send made-up tokens as fast as they can and yield after each, as a server's connections do. With about every hundredth (the
+//! ratio of the counts) they send two that only the store can reject, each on its own connection, without waiting for the responses. The
+//! flood to compare with sends the same requests to a public route.
 
 mod spans;
 mod store;
@@ -26,36 +26,36 @@ use tower::{Service, ServiceExt};
 const SALT: &str = "Vd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE";
 const PROTECTED: &str = "/admin/x";
 const PUBLIC: &str = "/public";
-/// Who floods.
+/// The number of flooding clients.
 const FLOODING: u64 = 8;
-/// Who works: each goes through all valid tokens over and over.
+/// The number of valid clients: each sends all valid tokens repeatedly.
 const WORKING: usize = 4;
 
-/// How many of each.
+/// The number of requests of each kind.
 #[derive(Clone, Copy)]
 pub(crate) struct Flood {
-    /// Made-up tokens of our format.
+    /// Made-up tokens of keyward's format.
     pub(crate) made_up: u64,
-    /// Tokens of our format with a right check that nobody was given. And as many of the reference's format.
+    /// Tokens of keyward's format with a valid check that were never issued, and as many of Strapi's format.
     pub(crate) absent: u64,
 }
 
-/// Where it goes.
+/// The target of the flood.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum To {
     Protected,
     Public,
 }
 
-/// What became of it.
+/// The result of a flood.
 pub(crate) struct Outcome {
-    /// How long it took to send.
+    /// How long sending took.
     pub(crate) took: Duration,
-    /// How long valid tokens took meanwhile, from when they could be sent.
+    /// The latencies of valid tokens meanwhile, from when they could be sent.
     pub(crate) valid: Spans,
-    /// How many absent ones were refused.
+    /// The number of absent tokens answered 401.
     pub(crate) refused: u64,
-    /// How many were told to come again, as there was no turn for them.
+    /// The number of absent tokens answered 503, as no read was free.
     pub(crate) overloaded: u64,
 }
 
@@ -65,13 +65,12 @@ pub(crate) struct Installation {
     app: Gated<Router>,
     valid: Arc<[HeaderValue]>,
     format: SecretFormat,
-    /// No two are alike in one program.
+    /// Makes every token of one program unique.
     sent: Arc<AtomicU64>,
 }
 
 impl Installation {
-    /// With so many valid tokens, all of them cached. The cache has room for a thousand or two, so that it would show if somebody
-    /// else took it.
+    /// Returns an installation with this many valid tokens, all cached. The cache holds one or two thousand, so that evictions would show.
     pub(crate) async fn of(valid: usize) -> Self {
         let (store, salt) = (Counting::default(), Salt::parse(SALT).unwrap());
         let mut limits = Limits::default();
@@ -102,7 +101,7 @@ impl Installation {
         installation
     }
 
-    /// Each valid token is let in.
+    /// Asserts that each valid token is accepted.
     pub(crate) async fn use_all(&self) {
         let mut app = self.app.clone();
         for secret in &*self.valid {
@@ -118,7 +117,7 @@ impl Installation {
         self.keyward.store().seen()
     }
 
-    /// Sends a flood there while the valid tokens work, and comes back when the last of it was answered.
+    /// Sends a flood while valid tokens are used, and returns when its last request was answered.
     pub(crate) async fn under(&self, flood: Flood, to: To) -> Outcome {
         let (over, asides) = (Arc::new(AtomicBool::new(false)), Arc::new(Asides::default()));
         let working: Vec<_> = (0..WORKING).map(|place| tokio::spawn(self.clone().work(place, over.clone()))).collect();
@@ -130,7 +129,7 @@ impl Installation {
             left.push(aside.unwrap());
         }
         let took = began.elapsed();
-        // What still waits for the store is no flood any more, and would only make the valid ones look quick.
+        // Requests that still wait for the store are no flood any more and would only lower the latencies.
         over.store(true, Ordering::SeqCst);
         let mut valid = Spans::default();
         for worker in working {
@@ -143,7 +142,7 @@ impl Installation {
         Outcome { took, valid, refused: count(&asides.refused), overloaded: count(&asides.overloaded) }
     }
 
-    /// Uses valid tokens until it is over.
+    /// Uses valid tokens until the flood is over.
     async fn work(self, place: usize, over: Arc<AtomicBool>) -> Spans {
         let (mut app, mut spans) = (self.app, Spans::default());
         for secret in self.valid.iter().cycle().skip(place * self.valid.len() / WORKING) {
@@ -151,7 +150,7 @@ impl Installation {
                 break;
             }
             let began = Instant::now();
-            // Until it is its turn, as a connection waits on which a request has come.
+            // Wait for a turn, as a connection with a pending request does.
             tokio::task::yield_now().await;
             let status = send(&mut app, PROTECTED, secret).await;
             spans.note(began.elapsed());
@@ -160,7 +159,7 @@ impl Installation {
         spans
     }
 
-    /// Sends one client's share. Answers with what it left behind, to be waited for.
+    /// Sends one client's share and returns its pending responses.
     async fn flood(self, flood: Flood, to: To, asides: Arc<Asides>) -> JoinSet<()> {
         let (path, refusal) = match to {
             To::Protected => (PROTECTED, 401),
@@ -186,14 +185,14 @@ impl Installation {
 }
 
 impl Flood {
-    /// What one of the clients has to send.
+    /// Returns the share of one client.
     fn share_of(self, client: u64) -> Self {
         let share = |all: u64| all / FLOODING + u64::from(client < all % FLOODING);
         Self { made_up: share(self.made_up), absent: share(self.absent) }
     }
 }
 
-/// The answers that nobody waited for.
+/// Counts the pending responses.
 #[derive(Default)]
 struct Asides {
     refused: AtomicU64,
@@ -219,7 +218,7 @@ async fn send(app: &mut Gated<Router>, path: &'static str, secret: &HeaderValue)
     app.call(request).await.unwrap().status().as_u16()
 }
 
-/// Looks like one of ours; its check characters fit one in 10^12 times.
+/// Returns a token of keyward's format whose check is valid once in 10^12 times.
 fn made_up(n: u64) -> HeaderValue {
     let mut text = *b"Bearer kw_admin_00000000000000000000000000000000000000000000000000";
     let mut rest = n;

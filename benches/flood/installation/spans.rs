@@ -1,8 +1,8 @@
-//! How long things took, in a fixed number of buckets: what is measured must not grow either.
+//! A histogram of durations with a fixed number of buckets, so that measuring takes no growing memory.
 
 use std::time::Duration;
 
-/// Each power of two has so many buckets: three percent apart.
+/// The number of buckets per power of two: three percent apart.
 const STEPS: u64 = 32;
 const BUCKETS: usize = 64 * STEPS as usize;
 
@@ -28,7 +28,7 @@ impl Spans {
         self.0.iter().sum()
     }
 
-    /// What this part of them took at most.
+    /// Returns a quantile.
     pub(crate) fn at(&self, part: f64) -> Duration {
         let mut left = (self.count() as f64 * part) as u64;
         let full = self.0.iter().position(|&count| {
@@ -45,7 +45,7 @@ fn bucket(nanos: u64) -> usize {
     (power * STEPS + (nanos >> power)) as usize
 }
 
-/// The least that falls into a bucket.
+/// Returns the lower bound of a bucket.
 fn least(bucket: usize) -> u64 {
     let bucket = bucket as u64;
     let power = (bucket / STEPS).saturating_sub(1);

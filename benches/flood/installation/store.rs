@@ -1,4 +1,4 @@
-//! A store in memory that takes as long as one over the network, and counts who was looked up, and how many at a time.
+//! A memory store with the latency of a network, which counts look-ups by kind and their concurrency.
 
 use async_trait::async_trait;
 use keyward::store::{Following, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// How long it takes to answer.
+/// The latency of a look-up.
 const ANSWER: Duration = Duration::from_millis(1);
 
 #[derive(Clone, Default)]
@@ -16,20 +16,20 @@ pub(crate) struct Counting {
     seen: Arc<Seen>,
 }
 
-/// What it was asked since the start.
+/// The counts since the start.
 #[derive(Default)]
 pub(crate) struct Seen {
-    /// Tokens that there are.
+    /// Look-ups of existing tokens.
     pub(crate) valid: AtomicU64,
-    /// Tokens of our format that there are not.
+    /// Look-ups of absent tokens of keyward's format.
     pub(crate) absent: AtomicU64,
-    /// The same of the reference's format.
+    /// The same for Strapi's format.
     pub(crate) reference: AtomicU64,
     now: AtomicU64,
     now_reference: AtomicU64,
-    /// How many were asked for at a time.
+    /// The highest number of concurrent look-ups.
     pub(crate) most: AtomicU64,
-    /// Of the reference's format.
+    /// The same for Strapi's format.
     pub(crate) most_reference: AtomicU64,
 }
 
@@ -53,7 +53,7 @@ impl Seen {
     }
 }
 
-/// A look-up that is under way, until it is dropped.
+/// A look-up under way, until it is dropped.
 struct Asking<'s> {
     seen: &'s Seen,
     reference: bool,

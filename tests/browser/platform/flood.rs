@@ -66,7 +66,8 @@ async fn connect(from: usize, to: SocketAddr) -> std::io::Result<tokio::net::Tcp
     socket.connect(to).await
 }
 
-/// Opens connections that send this and then nothing, and waits until none is open. Asserts the limits of memory and duration.
+/// Opens connections that send this and then nothing, and waits until all are closed. Returns the memory that they took, in kB, and how
+/// long the last one was open.
 fn http1(name: &str, connections: usize, sent: &[u8]) -> (u64, Duration) {
     let (_dir, server) = start();
     let (before, _) = memory(&server);

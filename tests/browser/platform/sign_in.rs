@@ -13,7 +13,7 @@ fn resident(server: &Server) -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// Each client retries as long as it gets 503.
+/// Sends sixty sign-ins at once. Each client retries while the server asks for it.
 fn sixty_at_once(server: &Server) {
     let (start, wrong) = (Barrier::new(60), AtomicUsize::new(0));
     std::thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! Stores that make a mistake, to show that the checker notices.
+//! Stores with a seeded bug, which the checker must detect.
 
 use crate::options::Bug;
 use crate::world::now;
@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a hoarding store keeps what it has read.
+/// How long a hoarding store keeps its reads.
 const HOARD: Duration = Duration::from_secs(5);
 
 pub(crate) struct Flawed {
@@ -26,7 +26,7 @@ impl Flawed {
         Self { inner, bug, hoard: Mutex::default() }
     }
 
-    /// The record as it was, with the sequence as it is.
+    /// Returns the former record with the present sequence.
     fn hoarded(&self, digest: &Digest, snapshot: Snapshot) -> Snapshot {
         let mut hoard = self.hoard.lock().unwrap_or_else(PoisonError::into_inner);
         hoard.retain(|_, (read, _)| now() - *read < HOARD);
@@ -97,7 +97,7 @@ impl WriteStore for Flawed {
 struct FlawedLog {
     log: Box<dyn ChangeLog>,
     bug: Bug,
-    /// How far the log went, and at what time.
+    /// The length of the log at a time.
     last: Option<(Timestamp, u64)>,
 }
 
@@ -108,7 +108,7 @@ impl ChangeLog for FlawedLog {
             return self.poll_anyhow(applied).await;
         }
         let poll = self.log.poll(applied).await?;
-        // That there were changes is told, or what look-ups see would contradict it and begin an era; but not of what.
+        // Reports that there were changes, as look-ups would otherwise contradict the log and start an era, but not their tags.
         let changes = poll.changes.into_iter().map(|change| match applied {
             Some(_) => Change { tags: Vec::new(), ..change },
             None => change,
@@ -126,7 +126,7 @@ impl ChangeLog for FlawedLog {
 }
 
 impl FlawedLog {
-    /// Without an answer, as if nothing had changed.
+    /// Without an answer from the store, as if nothing had changed.
     async fn poll_anyhow(&mut self, applied: Option<&Applied>) -> Result<Poll, StoreError> {
         let polled = tokio::time::timeout(Duration::from_millis(100), self.log.poll(applied)).await;
         match (polled, self.last) {

@@ -1,4 +1,4 @@
-//! Breaks one thing after another while clients ask and change, and says what they saw.
+//! Injects one fault after another while clients send requests and changes, and reports the results.
 
 use crate::BoxError;
 use crate::fault::{Fault, Site};
@@ -14,14 +14,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// How many clients ask each node.
+/// The number of clients per node.
 const PROBES: usize = 3;
-/// The longest that anybody may take to come back.
+/// The longest recovery after a fault.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// What the server's disk holds.
+/// The size of the server's disk in megabytes.
 const DISK: u32 = 512;
 
-/// Whether everything was as promised.
+/// Runs all faults and returns whether every promise was kept.
 pub(crate) async fn run(options: &Options, chaos: &Chaos) -> Result<bool, BoxError> {
     let faults: Vec<Fault> = match &chaos.only {
         None => Fault::ALL.to_vec(),
@@ -90,7 +90,7 @@ async fn build(options: &Options, chaos: &Chaos) -> Result<Site, BoxError> {
     Ok(Site { server, disk, url, proxies, nodes, world, random })
 }
 
-/// What came of one fault.
+/// The result of one fault.
 struct Part {
     findings: Findings,
     odd: Vec<String>,
@@ -120,7 +120,7 @@ async fn one(site: &mut Site, fault: Fault, lasting: Duration, bound: Duration) 
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    // Whoever is at a change ends it first: what is not known then is looked up.
+    // Changes under way end first; unknown outcomes are then looked up.
     let quiet = world.quiet.write().await;
     world.settle().await?;
     drop(quiet);

@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Longer than any request takes that will be answered at all.
+/// Longer than the time limit of any request.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
@@ -28,12 +28,12 @@ impl Client {
         Self(Pool::builder(TokioExecutor::new()).build(connector))
     }
 
-    /// `None` if there was no answer.
+    /// `None` without a response.
     pub(crate) async fn get(&self, node: SocketAddr, path: &str, secret: &str) -> Option<Answer> {
         self.send(Method::GET, node, path, secret, &Value::Null).await
     }
 
-    /// `None` if there was no answer: then nobody knows whether it was done.
+    /// `None` without a response: then the outcome is unknown.
     pub(crate) async fn send(
         &self,
         method: Method,

@@ -1,4 +1,4 @@
-//! What can go wrong, and how to make it.
+//! The faults and their injection.
 
 use crate::BoxError;
 use crate::node::Node;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
-/// Of no node of this cluster.
+/// A hash key of no node of this cluster.
 const OTHER_SALT: &str = "another-development-only-salt-0123456789-0123456789";
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,14 +81,14 @@ impl Fault {
     }
 }
 
-/// Everything that can be broken.
+/// The parts that faults break.
 pub(crate) struct Site {
     pub(crate) server: Server,
-    /// Why the disk cannot be filled, if so.
+    /// The reason if the disk cannot be filled.
     pub(crate) disk: Result<(), String>,
-    /// The database, by a way that does not fail.
+    /// The database's address without a failing network.
     pub(crate) url: String,
-    /// One for each node.
+    /// One proxy per node.
     pub(crate) proxies: Vec<Proxy>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) world: Arc<World>,
@@ -96,7 +96,7 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// Breaks something for that long, and mends it.
+    /// Injects a fault for this long and ends it.
     pub(crate) async fn strike(&mut self, fault: Fault, lasting: Duration) -> Result<(), BoxError> {
         let until = now() + lasting;
         match fault {
@@ -147,7 +147,7 @@ impl Site {
             Fault::OtherHashKey => {
                 let node = self.random.usize(..self.nodes.len());
                 self.nodes[node].kill().await?;
-                // Where clients asked before: it may answer 503 and nothing else.
+                // On a port that clients use: the node may answer only 503.
                 self.nodes[node].start_with(OTHER_SALT).await;
                 sleep(until.saturating_duration_since(now())).await;
                 _ = self.nodes[node].kill().await;
@@ -157,7 +157,7 @@ impl Site {
         Ok(())
     }
 
-    /// One node's network fails for the most of it, while the others go on; then everybody's.
+    /// The network of one node fails for most of the time, then that of all nodes.
     async fn network(&mut self, network: Network, lasting: Duration) {
         let one = self.random.usize(..self.proxies.len());
         self.proxies[one].set(network);
@@ -167,14 +167,14 @@ impl Site {
         self.proxies.iter().for_each(|proxy| proxy.set(Network::Passes));
     }
 
-    /// The nodes' sessions on the server, those that read the log first.
+    /// Returns the nodes' sessions on the server, the log readers first.
     async fn sessions(&self, sql: &mut PgConnection) -> Result<Vec<i32>, BoxError> {
         let of_nodes = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'keyward%' AND pid <> pg_backend_pid() \
                         AND datname = current_database() ORDER BY application_name NOT LIKE 'keyward log%', pid";
         Ok(sqlx::query_scalar(of_nodes).fetch_all(sql).await?)
     }
 
-    /// Ends some of the nodes' sessions, as likely as this.
+    /// Ends each of the nodes' sessions with this probability.
     async fn end_sessions(&mut self, sql: &mut PgConnection, likely: f64) -> Result<(), BoxError> {
         for pid in self.sessions(sql).await? {
             if self.random.f64() < likely {
@@ -200,8 +200,7 @@ impl Site {
     async fn stop_session(&mut self, lasting: Duration) -> Result<(), BoxError> {
         let mut sql = self.sql().await?;
         let mut pids = self.sessions(&mut sql).await?;
-        // Some of those that read or write, and two of those that read the log. One of these may be this program's own: then the other
-        // one is a node's.
+        // Some readers and writers, and two log readers. One of these may be the harness's own; then the other belongs to a node.
         let mut others = pids.split_off((self.nodes.len() + 1).min(pids.len()));
         self.random.shuffle(&mut others);
         self.random.shuffle(&mut pids);
@@ -229,7 +228,7 @@ impl Site {
         Ok(())
     }
 
-    /// Lets commits take a moment, and kills nodes in it.
+    /// Slows commits down and kills nodes during one.
     async fn kill_nodes(&mut self, until: Instant) -> Result<(), BoxError> {
         let mut sql = self.sql().await?;
         sqlx::raw_sql(
@@ -244,7 +243,7 @@ impl Site {
             let node = self.random.usize(..self.nodes.len());
             let (world, mut random) = (self.world.clone(), self.random.fork());
             let change = tokio::spawn(async move { world.change_one(node, &mut random).await });
-            // Sometimes the commit has ended just before.
+            // Sometimes the commit has just ended.
             let committing =
                 "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE query = 'COMMIT' AND state = 'active')";
             let patience = now() + Duration::from_secs(2);
@@ -260,7 +259,7 @@ impl Site {
         Ok(())
     }
 
-    /// Makes another installation, lets every new session look for tables there first, and makes the nodes connect anew.
+    /// Creates another installation whose schema comes first in the search path, and makes the nodes reconnect.
     async fn add_schema(&mut self, until: Instant) -> Result<(), BoxError> {
         let mut sql = self.sql().await?;
         let database: String = sqlx::query_scalar("SELECT current_database()").fetch_one(&mut sql).await?;
@@ -279,7 +278,7 @@ impl Site {
         let reset = sqlx::AssertSqlSafe(format!("ALTER DATABASE \"{database}\" RESET search_path"));
         sqlx::raw_sql(reset).execute(&mut sql).await?;
         sqlx::raw_sql("DROP SCHEMA other CASCADE").execute(&mut sql).await?;
-        // Nothing that is left looks there first.
+        // No remaining session has that search path.
         self.end_sessions(&mut sql, 1.0).await
     }
 
@@ -288,7 +287,7 @@ impl Site {
         let until = now() + lasting;
         let mut taken = Vec::new();
         while now() < until {
-            // Whoever had one has to come back for it.
+            // Sessions that were ended must be opened again.
             self.end_sessions(&mut sql, 0.3).await?;
             while let Ok(connection) = PgConnection::connect(&self.url).await {
                 taken.push(connection);
@@ -299,19 +298,19 @@ impl Site {
     }
 
     async fn fill_disk(&mut self, lasting: Duration) -> Result<(), BoxError> {
-        let file = self.server.directory().ok_or("the server is somebody else's")?.join("filler");
+        let file = self.server.directory().ok_or("the server was not started here")?.join("filler");
         let until = now() + lasting;
         while now() < until {
             let mut fill = Command::new("dd");
             fill.args(["if=/dev/zero", "bs=64k", "oflag=append", "conv=notrunc"]).arg(format!("of={}", file.display()));
-            // It ends when there is no room left, and that is what it is for.
+            // It ends with an error when the disk is full, as intended.
             fill.stderr(std::process::Stdio::null()).status()?;
-            // There is room left in the files that are there. This asks for one more.
+            // Existing files still have free space. This needs a new one.
             _ = self.write_ahead().await;
             sleep(Duration::from_millis(100)).await;
         }
         std::fs::remove_file(file)?;
-        // It may have given up.
+        // The server may have ended.
         if PgConnection::connect(&self.url).await.is_err() {
             _ = self.server.halt();
             self.server.start_again()?;
@@ -324,9 +323,9 @@ impl Site {
         Ok(())
     }
 
-    /// Goes back to what was there in the middle of it.
+    /// Restores a backup made in the middle of the fault.
     async fn restore(&mut self, lasting: Duration) -> Result<(), BoxError> {
-        let directory = self.server.directory().ok_or("the server is somebody else's")?.to_owned();
+        let directory = self.server.directory().ok_or("the server was not started here")?.to_owned();
         let (data, backup) = (directory.join("data"), directory.join("backup"));
         let copy = |from: &std::path::Path, to: &std::path::Path| {
             Command::new("cp").arg("-a").arg(from).arg(to).status().map(|status| status.success())
@@ -348,7 +347,7 @@ impl Site {
         std::fs::remove_dir_all(&data)?;
         std::fs::rename(&backup, &data)?;
         self.server.start_again()?;
-        // As soon as it can be read, it counts.
+        // The backup is in force as soon as it can be read.
         while PgConnection::connect(&self.url).await.is_err() {}
         world.set_back(remembered, begun, now());
         drop(quiet);

@@ -1,10 +1,10 @@
-//! What was done and what was answered, on one clock, and whether the two agree.
+//! Records changes and decisions on one clock, and checks that they agree.
 //!
-//! A token passes or does not, in turns; a change begins the next turn. Nobody outside knows the moment of a commit, but it lies
-//! between the change's request and its answer (or, if there was none, the moment at which it was seen to have happened). So a turn
-//! can be what a node judges by from the request on that began it; and until the answer to the request that ended it, plus the
-//! bound on all nodes but the one that gave that answer. A decision agrees if it agrees with a turn that the time between its
-//! request and its answer touches. All clock readings are this process's own, so nothing is assumed of other clocks.
+//! A token passes or fails in alternating turns; a change begins the next turn. The moment of a commit is unknown, but it lies between the
+//! change's request and its response (or, without a response, the moment at which the change was observed). So a node may judge by a turn
+//! from the request that began it until the response to the request that ended it, plus the bound on all nodes but the one that gave that
+//! response. A decision agrees if some turn with its verdict overlaps the time between its request and its response. All times are of
+//! this process, so nothing is assumed about other clocks.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -14,7 +14,7 @@ pub(crate) type NodeId = usize;
 pub(crate) type TokenId = usize;
 pub(crate) type ChangeId = usize;
 
-/// All that is known of a run so far.
+/// The record of a run.
 #[derive(Debug)]
 pub(crate) struct History {
     bound: Duration,
@@ -23,28 +23,28 @@ pub(crate) struct History {
     changes: usize,
 }
 
-/// A span in which a token passes, or does not.
+/// A span in which a token passes or fails.
 #[derive(Clone, Copy, Debug)]
 struct Turn {
     passes: bool,
-    /// When the change was asked for that began it.
+    /// When the change that began it was requested.
     asked: Instant,
-    /// Whom.
+    /// The node of the change.
     node: Option<NodeId>,
     change: ChangeId,
     outcome: Outcome,
 }
 
-/// What became of a change.
+/// The outcome of a change.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Outcome {
-    /// Nobody knows yet.
+    /// Not yet known.
     Open,
-    /// Its node said at this time that it was done.
+    /// Its node acknowledged it at this time.
     Acknowledged(Instant),
-    /// It was seen at this time to have been done.
+    /// It was observed at this time.
     Seen(Instant),
-    /// It was never done.
+    /// It did not happen.
     Never,
 }
 
@@ -64,11 +64,11 @@ pub(crate) enum Verdict {
     Refused,
     /// 503.
     Unavailable,
-    /// There was no answer.
+    /// No response.
     Silence,
 }
 
-/// What a part of a history shows.
+/// The result of checking a part of a history.
 #[derive(Default, Debug)]
 pub(crate) struct Findings {
     pub(crate) passed: usize,
@@ -77,20 +77,20 @@ pub(crate) struct Findings {
     pub(crate) silence: usize,
     /// Changes that were acknowledged.
     pub(crate) acknowledged: usize,
-    /// Changes that nobody answered for, whether they were done or not.
+    /// Changes without a response, with either outcome.
     pub(crate) doubtful: usize,
-    /// For each change that took something away and each other node: how long after the answer a request began that still passed.
+    /// For each change that removed access and each other node: how long after the response a request that still passed began.
     pub(crate) staleness: Vec<Duration>,
     pub(crate) wrong: Vec<Wrong>,
 }
 
-/// A decision that agrees with nothing.
+/// A decision that agrees with no turn.
 #[derive(Clone, Debug)]
 pub(crate) struct Wrong {
     pub(crate) decision: Decision,
-    /// How long after the bound it began; for one that came too early, nothing.
+    /// How long after the bound it began; `None` for one that came too early.
     pub(crate) late: Duration,
-    /// Its node itself had acknowledged the change.
+    /// Whether its node itself had acknowledged the change.
     pub(crate) after_own_answer: bool,
 }
 
@@ -99,14 +99,14 @@ impl History {
         Self { bound, tokens: Vec::new(), decisions: Vec::new(), changes: 0 }
     }
 
-    /// A token that everybody knows of.
+    /// Adds a token that every node knows.
     pub(crate) fn token(&mut self, passes: bool, since: Instant) -> TokenId {
         let turn = Turn { passes, asked: since, node: None, change: usize::MAX, outcome: Outcome::Seen(since) };
         self.tokens.push(vec![turn]);
         self.tokens.len() - 1
     }
 
-    /// A change is about to be asked for that makes these tokens pass, or not. To how many things it happens does not matter.
+    /// Records that a change is about to be requested that makes these tokens pass or fail. It may affect any number of records.
     pub(crate) fn ask(&mut self, tokens: &[TokenId], passes: bool, node: Option<NodeId>, asked: Instant) -> ChangeId {
         let change = self.changes;
         self.changes += 1;
@@ -124,7 +124,7 @@ impl History {
         }
     }
 
-    /// The last turns of a token, for people.
+    /// Describes the last turns of a token.
     pub(crate) fn told(&self, token: TokenId) -> String {
         let turns = &self.tokens[token];
         let last = &turns[turns.len().saturating_sub(4)..];
@@ -150,7 +150,7 @@ impl History {
         self.decisions.push(decision);
     }
 
-    /// What a token does now; `None` while nobody knows.
+    /// Returns the present verdict of a token; `None` while it is unknown.
     pub(crate) fn passes(&self, token: TokenId) -> Option<bool> {
         let turns = &self.tokens[token];
         if turns.iter().any(|turn| matches!(turn.outcome, Outcome::Open)) {
@@ -159,7 +159,7 @@ impl History {
         turns.iter().rev().find(|turn| turn.outcome.done().is_some()).map(|turn| turn.passes)
     }
 
-    /// Looks at all decisions since the last time, of which every change has to be settled.
+    /// Checks all decisions since the last call. Every change must be settled.
     pub(crate) fn findings(&mut self) -> Findings {
         let mut found = Findings::default();
         let decisions = std::mem::take(&mut self.decisions);
@@ -205,7 +205,7 @@ impl History {
             Verdict::Unavailable | Verdict::Silence => return None,
         };
         let turns = &self.tokens[decision.token];
-        // Of all ends that it came too late for, the nearest.
+        // The nearest of all ends that it came too late for.
         let mut nearest = None;
         for (i, turn) in turns.iter().enumerate() {
             if turn.passes != passes || matches!(turn.outcome, Outcome::Never) || turn.asked > decision.ends {
@@ -242,7 +242,7 @@ impl fmt::Display for Wrong {
 }
 
 impl Outcome {
-    /// Since when it is sure to have been done, and whether its node said so.
+    /// The time since which it has certainly happened, and whether its node acknowledged it.
     fn done(self) -> Option<(Instant, bool)> {
         match self {
             Self::Acknowledged(at) => Some((at, true)),
@@ -252,7 +252,7 @@ impl Outcome {
     }
 }
 
-/// For each other node that was asked in time: how long after the answer a request began that still passed.
+/// For each other node with requests in time: how long after the response a request that still passed began.
 fn staleness(
     decisions: &[&Decision],
     node: Option<NodeId>,
@@ -297,7 +297,7 @@ mod tests {
             self.start + Duration::from_millis(ms)
         }
 
-        /// A change at node 0, from its request to what became of it.
+        /// Records a change at node 0, from its request to its outcome.
         fn change(&mut self, passes: bool, asked: u64, outcome: impl FnOnce(&Self) -> Outcome) {
             let change = self.history.ask(&[self.token], passes, Some(0), self.at(asked));
             let outcome = outcome(self);
@@ -318,9 +318,9 @@ mod tests {
         assert!(told.decided(1, 2109, 2200, Verdict::Passed).is_none());
         let wrong = told.decided(1, 2111, 2200, Verdict::Passed).unwrap();
         assert!(wrong.late == Duration::from_millis(1) && !wrong.after_own_answer);
-        assert!(told.decided(0, 109, 300, Verdict::Passed).is_none(), "it may have been decided before");
+        assert!(told.decided(0, 109, 300, Verdict::Passed).is_none(), "it may have been decided before the change");
         assert!(told.decided(0, 111, 300, Verdict::Passed).unwrap().after_own_answer);
-        assert!(told.decided(0, 50, 99, Verdict::Refused).is_some(), "before anybody asked for it");
+        assert!(told.decided(0, 50, 99, Verdict::Refused).is_some(), "before the change was requested");
         assert!(told.decided(1, 50, 101, Verdict::Refused).is_none());
         assert!(told.decided(1, 9000, 9001, Verdict::Unavailable).is_none());
     }
@@ -339,12 +339,12 @@ mod tests {
     fn unacknowledged_change_counts_from_its_first_observation() {
         let mut told = Told::of(true);
         told.change(false, 100, |t| Outcome::Seen(t.at(5000)));
-        assert!(told.decided(0, 6999, 7000, Verdict::Passed).is_none(), "nobody said that it was done");
+        assert!(told.decided(0, 6999, 7000, Verdict::Passed).is_none(), "the change was not acknowledged");
         assert!(told.decided(0, 7001, 7002, Verdict::Passed).is_some());
         let mut told = Told::of(true);
         told.change(false, 100, |_| Outcome::Never);
         assert!(told.decided(1, 9000, 9001, Verdict::Passed).is_none());
-        assert!(told.decided(1, 9000, 9001, Verdict::Refused).is_some(), "it never happened");
+        assert!(told.decided(1, 9000, 9001, Verdict::Refused).is_some(), "the change never happened");
         assert_eq!(told.history.passes(told.token), Some(true));
     }
 
@@ -375,7 +375,7 @@ mod tests {
             let ends = begins + Duration::from_millis(1);
             told.history.decided(Decision { token, node, begins, ends, verdict });
         }
-        // Where the decisions begin, the change has to begin as well: this one is of the run.
+        // The change must begin with the decisions, as it belongs to the run.
         let (token, begins) = (told.token, told.at(10));
         told.history.decided(Decision { token, node: 1, begins, ends: begins, verdict: Verdict::Passed });
         let found = told.history.findings();

@@ -1,8 +1,8 @@
-//! Nodes on one PostgreSQL database: how long a revocation takes from one to the others, and what happens to that when things break.
+//! Nodes on one PostgreSQL database: how long a revocation takes from one to the others, with and without faults.
 //!
-//! `cargo run -p keyward-chaos` starts a server and three nodes and measures. With `-- --chaos` it breaks the
-//! server, the network and the nodes while clients ask and change, checks every answer against what was promised, and ends with a
-//! table. Exit code 1: something was not as promised.
+//! `cargo run -p keyward-chaos` starts a server and three nodes and measures. With `-- --chaos` it breaks the server, the network and the
+//! nodes while clients send requests and changes, checks every response against the promised bound, and ends with a table. Exit code 1
+//! means that a promise was broken.
 
 mod bug;
 mod chaos;
@@ -36,7 +36,7 @@ async fn main() -> ExitCode {
                 return ExitCode::SUCCESS;
             }
             Err(Stop::Wrong(why)) => {
-                eprintln!("cluster: {why}");
+                eprintln!("chaos: {why}");
                 return ExitCode::from(2);
             }
         },
@@ -45,7 +45,7 @@ async fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("cluster: {error}");
+            eprintln!("chaos: {error}");
             ExitCode::from(2)
         }
     }

@@ -1,4 +1,4 @@
-//! Nothing breaks: how long a revocation takes from one node to the others.
+//! Measures how long a revocation takes from one node to the others, without faults.
 
 use crate::BoxError;
 use crate::client::Client;
@@ -69,7 +69,7 @@ async fn issue(issuer: &Keyward<PostgresStore>, owner: OwnerId, round: usize) ->
     Ok(issuer.tokens().issue_admin(new).await?)
 }
 
-/// How long after now a request began that still passed.
+/// Returns how long after now a request that still passed began.
 async fn until_refused(client: &Client, node: SocketAddr, secret: &str) -> Duration {
     let began = now();
     let mut last = Duration::ZERO;

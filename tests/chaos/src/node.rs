@@ -1,4 +1,4 @@
-//! A node: a process with an installation of its own. This program starts itself once for each.
+//! A node: a process with its own installation. The harness starts itself once per node.
 
 use crate::BoxError;
 use crate::bug::Flawed;
@@ -17,29 +17,29 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-/// Known to everybody who can read: for trying things out.
+/// A public hash key, for tests only.
 pub(crate) const SALT: &str = "development-only-salt-that-everybody-knows-0123456789";
-/// What tokens are asked for.
+/// The action that requests need.
 pub(crate) const READ: &str = "admin::webhooks.read";
 pub(crate) const PATH: &str = "/admin/webhooks";
 
-/// How long a node that does not start is waited for.
+/// The time limit of a node's start.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The first word of a command line that makes a node of this program.
+/// The first argument that makes this program a node.
 pub(crate) const WORD: &str = "node";
 
 pub(crate) fn limits(strict: bool) -> Limits {
     if strict { Limits::strict() } else { Limits::default() }
 }
 
-/// A session that outlives any run.
+/// Opens a session that outlives any run.
 pub(crate) fn session_of(owner: OwnerId) -> NewSession {
     let day = Duration::from_secs(24 * 60 * 60);
     NewSession { owner, idle: day, lifespan: day }
 }
 
-/// The wall clock, as wrong as somebody says.
+/// The wall clock with an offset.
 #[derive(Default)]
 struct Wrong(AtomicI64);
 
@@ -53,14 +53,14 @@ impl Clock for Wrong {
     }
 }
 
-/// What the child does: `node URL PORT STRICT BUG SALT`. It ends with its input.
+/// Runs a node: `node URL PORT STRICT BUG SALT`. It ends with its standard input.
 pub(crate) async fn serve(words: &[String]) -> Result<(), BoxError> {
     let [url, port, strict, bug, salt] = words else { return Err("a node is started by this program only".into()) };
     let clock = Arc::new(Wrong::default());
     let store = Flawed::new(PostgresStore::connect(url).await?, Bug::named(bug));
     let limits = limits(strict == "strict");
     let keyward = Keyward::builder(store).salt(Salt::parse(salt)?).limits(limits).clock(clock.clone()).api().build()?;
-    // Without a lease it could answer nothing but 503.
+    // Without a lease it would answer only 503.
     while !keyward.health().ready {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -76,7 +76,7 @@ pub(crate) async fn serve(words: &[String]) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// A running node. It ends with this value.
+/// A running node. It is killed when this is dropped.
 pub(crate) struct Node {
     pub(crate) address: SocketAddr,
     url: String,
@@ -97,25 +97,25 @@ impl Node {
         Ok(Self { address, url: url.to_owned(), strict, bug, running })
     }
 
-    /// `STOP` and `CONT`.
+    /// Sends `STOP` or `CONT`.
     pub(crate) fn send_signal(&self, name: &str) {
         if let Some(pid) = self.running.child.id() {
             send_signal(pid, name);
         }
     }
 
-    /// Ends it without a word.
+    /// Kills it.
     pub(crate) async fn kill(&mut self) -> Result<(), BoxError> {
         Ok(self.running.child.kill().await?)
     }
 
-    /// Starts it again where it was.
+    /// Starts it again on the same port.
     pub(crate) async fn start_again(&mut self) -> Result<(), BoxError> {
         (self.address, self.running) = run(&self.url, self.address.port(), self.strict, self.bug, SALT).await?;
         Ok(())
     }
 
-    /// Starts it with this salt where it was. It may not come as far as to listen.
+    /// Starts it with this hash key on the same port. It may fail before it listens.
     pub(crate) async fn start_with(&mut self, salt: &str) {
         let started = run(&self.url, self.address.port(), self.strict, self.bug, salt);
         if let Ok(Ok(started)) = tokio::time::timeout(PATIENCE, started).await {
@@ -123,7 +123,7 @@ impl Node {
         }
     }
 
-    /// Sets its wall clock that much wrong, in milliseconds.
+    /// Sets the offset of its wall clock, in milliseconds.
     pub(crate) async fn set_clock(&mut self, wrong: i64) -> Result<(), BoxError> {
         Ok(self.running.input.write_all(format!("{wrong}\n").as_bytes()).await?)
     }

@@ -1,25 +1,25 @@
-//! What the command line says.
+//! Parses the command line.
 
 use std::time::Duration;
 
 pub(crate) const USAGE: &str = "\
-Nodes on one PostgreSQL database, each with a cache of its own: how long a revocation takes from one to the others.
+Measures how long a revocation takes between nodes on one PostgreSQL database, each with its own cache.
 
-Usage: cluster [OPTIONS]
+Usage: keyward-chaos [OPTIONS]
 
-  --nodes N          how many nodes, 2 to 8 [3; with --chaos 2]
-  --database URL     the PostgreSQL to use: postgres://USER@HOST/DATABASE, for trying things out. Without, a server is started
-  --strict           with a bound of 500 ms instead of 2 s
-  --chaos            break things while it measures, and end with a table. It breaks the server that it started, and no other
-  --only FAULT       with --chaos: this fault alone, by the start of its name
-  --seconds N        with --chaos: how long each fault lasts, 3 to 3600 [4]
-  --seed N           with --chaos: what is drawn by lot [1]. Two runs differ all the same: who comes first is up to the machine
-  --seeded-bug NAME  with --chaos: nodes with a bug, which has to be noticed. deaf: what others change is not read.
-                     hoarding: what was read from the store is taken for what it says now, for 5 s.
+  --nodes N          number of nodes, 2 to 8 [3; with --chaos 2]
+  --database URL     the PostgreSQL to use: postgres://USER@HOST/DATABASE, for trials. Without it, a server is started
+  --strict           use a bound of 500 ms instead of 2 s
+  --chaos            inject faults while measuring, and end with a table. Only the started server is broken
+  --only FAULT       with --chaos: only this fault, by the start of its name
+  --seconds N        with --chaos: duration of each fault, 3 to 3600 [4]
+  --seed N           with --chaos: seed of random choices [1]. Runs still differ, as scheduling does
+  --seeded-bug NAME  with --chaos: nodes with a bug, which must be detected. deaf: changes of others are not read.
+                     hoarding: reads of the store are reused for 5 s.
                      leaseless: a log that cannot be read is taken for one without changes
   --help             print this
 
-KEYWARD_TEST_POSTGRES names a server to use, as --database does, for whoever has no PostgreSQL of their own to start.";
+KEYWARD_TEST_POSTGRES names a server to use, like --database, on machines without PostgreSQL's programs.";
 
 #[derive(Debug)]
 pub(crate) struct Options {
@@ -37,7 +37,7 @@ pub(crate) struct Chaos {
     pub(crate) bug: Option<Bug>,
 }
 
-/// A mistake that nodes can be told to make.
+/// A seeded bug of a node.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Bug {
     Deaf,

@@ -1,4 +1,4 @@
-//! A network between a node and its database that can be told to fail.
+//! A network between a node and its database, with injected faults.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -7,17 +7,17 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// What becomes of what is sent.
+/// The state of the network.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) enum Network {
     Passes,
-    /// Each piece comes later by something up to this.
+    /// Each piece is delayed by a random time up to this.
     Delays(Duration),
-    /// Connections end after something up to this.
+    /// Connections are closed after a random time up to this.
     Drops(Duration),
-    /// One direction of each connection is closed, by turns this one and that one.
+    /// One direction of each connection is closed, in turn.
     HalfCloses,
-    /// Nothing comes through, and nobody is told.
+    /// Passes no data and closes no connection.
     Swallows,
 }
 
@@ -66,7 +66,7 @@ async fn carry(
     Some(())
 }
 
-/// Ends when the connection is to be dropped.
+/// Ends when the connection must be dropped.
 async fn cut(mut network: watch::Receiver<Network>, mut random: fastrand::Rng) {
     loop {
         let now = *network.borrow_and_update();
@@ -80,7 +80,7 @@ async fn cut(mut network: watch::Receiver<Network>, mut random: fastrand::Rng) {
     }
 }
 
-/// `closes`: whether it is this direction that a half-closing network closes.
+/// `closes` tells whether a half-closing network closes this direction.
 async fn one_way(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,

@@ -1,4 +1,4 @@
-//! What can be changed, and how.
+//! The records that are changed, and their changes.
 
 use crate::BoxError;
 use crate::history::TokenId;
@@ -14,12 +14,12 @@ pub(crate) struct Target {
     pub(crate) secret: Arc<str>,
 }
 
-/// What can be changed.
+/// A record to change.
 #[derive(Clone, Debug)]
 pub(crate) enum Thing {
-    /// A token of whoever makes the changes.
+    /// A token of the super admin who makes the changes.
     Own { id: i64, target: Target, granted: bool },
-    /// Somebody else, with tokens.
+    /// Another person, with tokens.
     Person { id: i64, targets: Vec<Target>, active: bool },
     /// A role, with tokens of its members.
     Role { id: i64, targets: Vec<Target> },
@@ -67,7 +67,7 @@ impl Deed {
         }
     }
 
-    /// What the thing is after it; `None` if there is nothing left to change.
+    /// Returns the record after the change; `None` if nothing is left to change.
     pub(crate) fn done(&self, thing: Thing, new_key: Option<Target>) -> Option<Thing> {
         match (self, thing) {
             (Self::Switch { active }, Thing::Person { id, targets, .. }) => {
@@ -83,7 +83,7 @@ impl Deed {
         }
     }
 
-    /// Whether the store is as this makes it.
+    /// Whether the store has the result of this change.
     pub(crate) async fn happened(&self, thing: &Thing, connection: &mut PgConnection) -> Result<bool, BoxError> {
         let there = match self {
             Self::Switch { .. } => {

@@ -1,4 +1,4 @@
-//! People, roles and tokens, what can be changed about them, and who asks all the time.
+//! People, roles and tokens, their changes, and the clients that send requests all the time.
 
 use crate::BoxError;
 use crate::client::{Answer, Client};
@@ -18,24 +18,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::RwLock;
 
-/// For how long a token that was changed is asked for more often than others: beyond any bound.
+/// How long a changed token is requested more often than others: longer than any bound.
 const RECENTLY: Duration = Duration::from_secs(5);
-/// How many tokens and people there are to change. So many that most stay as they are for longer than the bound.
+/// The number of tokens and people to change: so many that most stay unchanged for longer than the bound.
 const OWN: usize = 60;
 const PEOPLE: usize = 40;
 const BY_HAND: usize = 15;
 
-/// Everything that clients know.
+/// The shared state of all clients.
 pub(crate) struct World {
     pub(crate) nodes: Vec<SocketAddr>,
     client: Client,
-    /// Of somebody who may do everything.
+    /// The session of a super admin.
     session: String,
     session_token: TokenId,
-    /// Never changed.
+    /// A token that is never changed.
     anchor: Target,
     known: Mutex<Known>,
-    /// Taken to write by whoever wants no change to be under way.
+    /// Locked exclusively to have no change under way.
     pub(crate) quiet: RwLock<()>,
     pub(crate) stopped: AtomicBool,
     names: AtomicU64,
@@ -49,14 +49,14 @@ struct Known {
     targets: Vec<Target>,
     recent: Vec<(Target, Instant)>,
     things: Vec<Thing>,
-    /// What is changed with SQL, and by no node.
+    /// Records that are changed with SQL and by no node.
     by_hand: Vec<Thing>,
     doubtful: Vec<Doubtful>,
-    /// Answers that nobody expects.
+    /// Unexpected responses.
     odd: Vec<String>,
 }
 
-/// A change that nobody answered for.
+/// A change without a response.
 struct Doubtful {
     thing: Thing,
     deed: Deed,
@@ -64,7 +64,7 @@ struct Doubtful {
     by_hand: bool,
 }
 
-/// What is remembered when a backup is made.
+/// The state recorded with a backup.
 pub(crate) struct Remembered {
     passing: Vec<TokenId>,
     things: Vec<Thing>,
@@ -73,7 +73,7 @@ pub(crate) struct Remembered {
 }
 
 impl World {
-    /// `url`: the database, by a way that does not fail.
+    /// `url` is the database's address without a failing network.
     pub(crate) async fn make(url: &str, nodes: Vec<SocketAddr>, strict: bool) -> Result<Self, BoxError> {
         let limits = limits(strict);
         let store = PostgresStore::connect(url).await?;
@@ -121,7 +121,7 @@ impl World {
         format!("{what} {}", self.names.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// So many things more, made past all nodes.
+    /// Creates more records, past all nodes.
     pub(crate) async fn add(&self, own: usize, people: usize, roles: usize) -> Result<(), BoxError> {
         for _ in 0..own {
             let issued = self.issue(self.root).await?;
@@ -155,12 +155,12 @@ impl World {
         self.known().add_target(issued.secret.expose().into(), now())
     }
 
-    /// Asks a node over and over, most often for what was changed not long ago.
+    /// Sends requests to a node all the time, most often for recently changed tokens.
     pub(crate) async fn probe(self: Arc<Self>, node: NodeId, seed: u64) {
         let mut random = fastrand::Rng::with_seed(seed);
         while !self.stopped.load(Ordering::Relaxed) {
             let target = self.known().pick(&mut random);
-            // Who waits for one token sees nothing of the others.
+            // A client that waits for one token observes no other.
             let asked = tokio::time::timeout(Duration::from_millis(200), self.ask(node, &target));
             let verdict = asked.await.unwrap_or(Verdict::Silence);
             let pause = if verdict == Verdict::Silence { 20 } else { 1 };
@@ -190,7 +190,7 @@ impl World {
         }
     }
 
-    /// Whether each node answers the token that is never changed.
+    /// Whether each node accepts the token that is never changed.
     pub(crate) async fn all_back(&self) -> bool {
         for node in 0..self.nodes.len() {
             if self.ask(node, &self.anchor).await != Verdict::Passed {
@@ -218,7 +218,7 @@ impl World {
         }
     }
 
-    /// One change of anything at this node.
+    /// Makes one random change at this node.
     pub(crate) async fn change_one(&self, node: NodeId, random: &mut fastrand::Rng) {
         let thing = {
             let mut known = self.known();
@@ -257,13 +257,13 @@ impl World {
                     self.known().odd.push(format!("{deed:?} was answered {status}"));
                 }
                 self.known().doubtful.push(Doubtful { thing, deed, change, by_hand: false });
-                // Whoever is told to come again does not come at once.
+                // Wait before a retry.
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
         }
     }
 
-    /// Somebody changes rows with SQL, whatever becomes of the nodes.
+    /// Changes rows with SQL, independently of the nodes.
     pub(crate) async fn change_by_hand(self: Arc<Self>, seed: u64) {
         let mut random = fastrand::Rng::with_seed(seed);
         while !self.stopped.load(Ordering::Relaxed) {
@@ -276,7 +276,7 @@ impl World {
                 self.switch_by_hand(Thing::Person { id, targets, active }, id, !active).await;
             }
             drop(going);
-            // Each makes all nodes drop all that they have cached: oftener, and nothing would ever be stale.
+            // Each such change makes all nodes drop their caches: if they were more frequent, no entry would become stale.
             tokio::time::sleep(Duration::from_millis(random.u64(1000..3000))).await;
         }
     }
@@ -313,7 +313,7 @@ impl World {
         }
     }
 
-    /// A change is a request too, with a session that is never changed.
+    /// A change is a request, too, with a session that is never changed.
     fn note_change(&self, node: NodeId, begins: Instant, ends: Instant, status: Option<u16>) {
         let verdict = match status {
             Some(401 | 403) => Verdict::Refused,
@@ -324,14 +324,14 @@ impl World {
         self.known().history.decided(Decision { token: self.session_token, node, begins, ends, verdict });
     }
 
-    /// Finds out what became of changes that nobody answered for. Nodes have to be done with them.
+    /// Finds the outcomes of changes without a response. Nodes must have finished them.
     pub(crate) async fn settle(&self) -> Result<usize, BoxError> {
         let doubtful = std::mem::take(&mut self.known().doubtful);
         let mut connection = PgConnection::connect(&self.url).await?;
         let many = doubtful.len();
         for Doubtful { thing, deed, change, by_hand } in doubtful {
             let mut tx = connection.begin().await?;
-            // Whoever had it has ended, one way or the other.
+            // The transaction has ended, committed or not.
             sqlx::query("SELECT seq FROM public.keyward_epoch WHERE id = 1 FOR UPDATE").execute(&mut *tx).await?;
             let happened = deed.happened(&thing, &mut tx).await?;
             let seen = now();
@@ -343,7 +343,7 @@ impl World {
                 (false, _) if by_hand => known.put_back_by_hand(Some(thing)),
                 (true, _) if by_hand => known.put_back_by_hand(deed.done(thing, None)),
                 (false, _) => known.things.push(thing),
-                // Its new secret went nowhere.
+                // Its new secret was lost.
                 (true, Deed::Regenerate) => {}
                 (true, _) => known.things.extend(deed.done(thing, None)),
             }
@@ -351,14 +351,14 @@ impl World {
         Ok(many)
     }
 
-    /// Asks every node for every token, and answers how many do not do what was acknowledged.
+    /// Checks every token at every node and returns how many differ from the acknowledged state.
     pub(crate) async fn lost(&self) -> usize {
         let targets = self.known().targets.clone();
         let mut lost = 0;
         for target in targets {
             for node in 0..self.nodes.len() {
                 let mut verdict = self.ask(node, &target).await;
-                // Who is told to come again comes again.
+                // Retry after a 503.
                 for _ in 0..20 {
                     if !matches!(verdict, Verdict::Unavailable | Verdict::Silence) {
                         break;
@@ -387,7 +387,7 @@ impl World {
 
     pub(crate) fn findings(&self) -> (crate::history::Findings, Vec<String>) {
         let mut known = self.known();
-        // What has ended for good is of no more interest.
+        // Tokens that ended for good are dropped.
         let Known { history, targets, things, by_hand, .. } = &mut *known;
         let findings = history.findings();
         let changing: Vec<TokenId> = things.iter().chain(&*by_hand).flat_map(Thing::tokens).collect();
@@ -395,7 +395,7 @@ impl World {
         (findings, std::mem::take(&mut known.odd))
     }
 
-    /// What a backup made now would hold. Nothing may be in doubt.
+    /// Returns the state for a backup made now. No outcome may be unknown.
     pub(crate) fn remember(&self) -> Remembered {
         let known = self.known();
         let passing = known.history.tokens().filter(|token| known.history.passes(*token) == Some(true)).collect();
@@ -403,7 +403,7 @@ impl World {
         Remembered { passing, things, by_hand, targets: known.targets.clone() }
     }
 
-    /// The store was set back to what it was then, between these two moments.
+    /// Records that the store was restored to that state between these two moments.
     pub(crate) fn set_back(&self, to: Remembered, begun: Instant, done: Instant) {
         let mut known = self.known();
         let tokens: Vec<TokenId> = known.history.tokens().collect();
@@ -426,7 +426,7 @@ impl World {
 }
 
 impl Known {
-    /// Behind the others, so that each has its turn.
+    /// Appends it behind the others, so that each has its turn.
     fn put_back_by_hand(&mut self, thing: Option<Thing>) {
         self.by_hand.splice(..0, thing);
     }

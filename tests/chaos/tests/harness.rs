@@ -1,6 +1,5 @@
-//! The chaos harness: what it says when nothing breaks, that its checker tells right from wrong, and that it notices nodes that
-//! break the promise. That nodes keep it while everything else breaks is a run of its own, in `.ci/run` a short one:
-//! `cargo run -p keyward-chaos -- --chaos --seconds 60 --seed 7`.
+//! The chaos harness itself: its report without faults, and its detection of nodes that break the bound of staleness. `.ci/run chaos` also
+//! runs it with faults for some seconds; `cargo run -p keyward-chaos -- --chaos --seconds 60 --seed 7` runs longer.
 
 #![allow(clippy::unwrap_used)]
 
@@ -16,7 +15,7 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-/// Whether there are servers to break.
+/// Whether the machine can start a server to break.
 fn own_server() -> bool {
     postgres::shared_server().is_some_and(|server| {
         let own = server.directory().is_some();
