@@ -1,9 +1,10 @@
 //! Two guarded routes, in one file: `cargo run --example quickstart --features sqlite`.
 
 use axum::routing::get;
+use keyward::admin::ServiceError;
+use keyward::token::ContentAccess;
 use keyward::{
-    ContentAccess, Grant, GuardedRouter, Keyward, NewAdminToken, NewContentToken, NewOwner, NewRole, Salt,
-    ServiceError, SqliteStore, action,
+    Grant, GuardedRouter, HashKey, Keyward, NewAdminToken, NewContentToken, NewOwner, NewRole, SqliteStore, action,
 };
 use std::error::Error;
 use std::{env, path::Path};
@@ -16,7 +17,7 @@ const FIND_ARTICLES: &str = "api::article.article.find";
 async fn main() -> Result<(), Box<dyn Error>> {
     let is_first = !Path::new(FILE).exists();
     let keyward = Keyward::builder(SqliteStore::open(FILE).await?)
-        .salt(salt(is_first)?)
+        .hash_key(hash_key(is_first)?)
         .admin("/admin") // opened by tokens that belong to somebody
         .content("/api") // opened by content tokens
         .build()?;
@@ -35,20 +36,20 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// The salt outlives the process: under another one, no token is valid any more.
-fn salt(is_first: bool) -> Result<Salt, Box<dyn Error>> {
+fn hash_key(is_first: bool) -> Result<HashKey, Box<dyn Error>> {
     match env::var("KEYWARD_SALT") {
-        Ok(text) => Ok(Salt::parse(&text)?),
+        Ok(text) => Ok(HashKey::parse(&text)?),
         Err(_) if is_first => {
-            let (salt, text) = Salt::generate()?;
+            let (hash_key, text) = HashKey::generate()?;
             println!("export KEYWARD_SALT={}  # before the next start", text.expose());
-            Ok(salt)
+            Ok(hash_key)
         }
         Err(_) => Err(format!("set KEYWARD_SALT to what the first start printed, or delete {FILE}").into()),
     }
 }
 
 /// An owner, a role that bounds them, an admin token of theirs, and a content token. Secrets show this once.
-async fn first_tokens(keyward: &Keyward<SqliteStore>) -> Result<(), ServiceError> {
+async fn first_tokens(keyward: &Keyward) -> Result<(), ServiceError> {
     let role = NewRole::new("Operator").permissions([READ_WEBHOOKS]);
     let role = keyward.roles().create(role).await?.id;
     let ada = NewOwner::new("ada@example.test").named("Ada", "Admin").roles([role]);

@@ -5,11 +5,12 @@ use axum::extract::ConnectInfo;
 use bytes::BytesMut;
 use http::header::{ACCEPT, AUTHORIZATION, HOST, USER_AGENT};
 use http::{HeaderValue, Request, Uri};
+use keyward::authz::{Ceiling, ConditionClause, Fields};
+use keyward::guard::Limits;
 use keyward::store::{Snapshot, Transaction, Use, View};
-use keyward::{
-    Builder, Ceiling, Fields, Grant, Keyward, Limits, MemoryStore, NewAdminToken, NewOwner, NewRole, Permission, Salt,
-    Store, StoreError, TokenAuthority, When, WriteStore,
-};
+use keyward::store::{Store, StoreError, WriteStore};
+use keyward::token::TokenAuthority;
+use keyward::{Builder, Grant, HashKey, Keyward, MemoryStore, NewAdminToken, NewOwner, NewRole, Permission};
 use std::net::SocketAddr;
 
 pub(crate) const PATH: &str = "/admin/content-manager/articles";
@@ -23,18 +24,18 @@ const ROLES: usize = 10;
 #[derive(Clone, Default)]
 pub(crate) struct Rows(MemoryStore);
 
-pub(crate) fn keyward(store: Rows, tokens: usize) -> Keyward<Rows> {
+pub(crate) fn keyward(store: Rows, tokens: usize) -> Keyward {
     builder(store, tokens).build().unwrap()
 }
 
-pub(crate) fn builder(store: Rows, tokens: usize) -> Builder<Rows> {
+pub(crate) fn builder(store: Rows, tokens: usize) -> Builder {
     let mut limits = Limits::default();
     limits.cache_bytes = tokens as u64 * 2048;
-    Keyward::builder(store).salt(Salt::parse(SALT).unwrap()).limits(limits).store_is_exclusive().admin("/admin")
+    Keyward::builder(store).hash_key(HashKey::parse(SALT).unwrap()).limits(limits).store_is_exclusive().admin("/admin")
 }
 
 /// Issues this many tokens with three grants each, to a hundred owners of ten roles.
-pub(crate) async fn issue(keyward: &Keyward<Rows>, tokens: usize) -> Vec<String> {
+pub(crate) async fn issue(keyward: &Keyward, tokens: usize) -> Vec<String> {
     let mut roles = Vec::new();
     for i in 0..ROLES {
         let mut permissions: Vec<Permission> = grants().iter().map(permission).collect();
@@ -68,8 +69,8 @@ fn grants() -> Vec<Grant> {
 }
 
 fn permission(grant: &Grant) -> Permission {
-    let (action, subject, fields) = (grant.action.clone(), grant.subject.clone(), Fields::All);
-    Permission { action, subject, fields, when: When::Always }
+    let (action, resource, fields) = (grant.action.clone(), grant.resource.clone(), Fields::All);
+    Permission { scope: Scope { action, resource, fields }, when: ConditionClause::Always }
 }
 
 /// A request with the headers that every client sends, as slices of one buffer, which is what a server reads them into, and
@@ -106,7 +107,7 @@ pub(crate) fn in_turn<B: Default>(credentials: Vec<String>) -> impl FnMut() -> R
 
 #[async_trait]
 impl Store for Rows {
-    async fn resolve(&self, digest: &keyward::Digest) -> Result<Snapshot, StoreError> {
+    async fn resolve(&self, digest: &keyward::store::Digest) -> Result<Snapshot, StoreError> {
         let mut snapshot = self.0.resolve(digest).await?;
         if let Some(record) = &mut snapshot.record {
             // As if it had been used just now, so that noting uses does not show up in what a principal weighs.
@@ -114,9 +115,11 @@ impl Store for Rows {
             if let TokenAuthority::Admin { grants, .. } = &mut record.token.authority {
                 for grant in grants {
                     *grant = Grant {
-                        action: grant.action.as_str().into(),
-                        subject: grant.subject.as_ref().map(|s| s.as_str().into()),
-                        fields: own(&grant.fields),
+                        scope: Scope {
+                            action: grant.action.as_str().into(),
+                            resource: grant.resource.as_ref().map(|s| s.as_str().into()),
+                            fields: own(&grant.fields),
+                        },
                         chosen: grant.chosen.clone(),
                     };
                 }

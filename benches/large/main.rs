@@ -8,10 +8,10 @@
 
 use http::{Request, Response};
 use http_body_util::Empty;
-use keyward::{
-    Brand, Keyward, Kind, KindSet, Limits, NewOwner, NewRole, OsEntropy, Permission, PostgresStore, Salt, SecretFormat,
-    SqliteStore, WriteStore, authenticated,
-};
+use keyward::guard::Limits;
+use keyward::store::WriteStore;
+use keyward::token::{OsEntropy, SecretFormat, TokenKind, TokenKinds, TokenPrefix};
+use keyward::{HashKey, Keyward, NewOwner, NewRole, Permission, PostgresStore, SqliteStore, authenticated};
 use keyward_test_support::memory::resident_bytes;
 use keyward_test_support::postgres;
 use std::convert::Infallible;
@@ -82,7 +82,7 @@ async fn cold<S: WriteStore>(open: &impl AsyncFn() -> S, secrets: &[String]) {
 }
 
 /// A cache of all of these.
-async fn cached<S: WriteStore>(keyward: Keyward<S>, secrets: &[String]) {
+async fn cached<S: WriteStore>(keyward: Keyward, secrets: &[String]) {
     ask(&keyward, &secrets[0]).await;
     let (size, before, began) = (secrets.len(), resident_bytes(), Instant::now());
     ask_all(&keyward, secrets).await;
@@ -111,13 +111,13 @@ async fn cached<S: WriteStore>(keyward: Keyward<S>, secrets: &[String]) {
     percentiles("a request with one of these, at random, reading the clock included", &mut hits);
 }
 
-fn node<S: WriteStore>(store: S, cached: usize) -> Keyward<S> {
+fn node<S: WriteStore>(store: S, cached: usize) -> Keyward {
     let mut limits = Limits::default();
     limits.cache_bytes = limits.cache_bytes.max(cached as u64 * 1024);
-    Keyward::builder(store).salt(Salt::parse(SALT).unwrap()).limits(limits).admin("/admin").build().unwrap()
+    Keyward::builder(store).hash_key(HashKey::parse(SALT).unwrap()).limits(limits).admin("/admin").build().unwrap()
 }
 
-async fn ask_all<S: WriteStore>(keyward: &Keyward<S>, secrets: &[String]) {
+async fn ask_all<S: WriteStore>(keyward: &Keyward, secrets: &[String]) {
     let tasks = secrets.chunks(secrets.len().div_ceil(AT_A_TIME)).map(|part| async move {
         for secret in part {
             ask(keyward, secret).await;
@@ -127,7 +127,7 @@ async fn ask_all<S: WriteStore>(keyward: &Keyward<S>, secrets: &[String]) {
 }
 
 /// How long a request took, with those before it that were answered 503: a busy machine may miss a look-up's deadline.
-async fn ask<S: WriteStore>(keyward: &Keyward<S>, secret: &str) -> Duration {
+async fn ask<S: WriteStore>(keyward: &Keyward, secret: &str) -> Duration {
     let inner = service_fn(|_: Request<Empty<bytes::Bytes>>| async {
         Ok::<_, Infallible>(Response::new(http_body_util::Full::<bytes::Bytes>::default()))
     });
@@ -151,7 +151,7 @@ async fn ask<S: WriteStore>(keyward: &Keyward<S>, secret: &str) -> Duration {
 }
 
 /// Writes the tokens, many at a time: each batch touches most pages of what is sorted by digest.
-async fn fill<S: WriteStore>(keyward: &Keyward<S>, address: &str, tokens: usize) -> Vec<String> {
+async fn fill<S: WriteStore>(keyward: &Keyward, address: &str, tokens: usize) -> Vec<String> {
     let began = Instant::now();
     let mut roles = Vec::new();
     for i in 0..ROLES {
@@ -171,13 +171,13 @@ async fn fill<S: WriteStore>(keyward: &Keyward<S>, address: &str, tokens: usize)
         true => "(SELECT value AS digest, key AS n FROM json_each($1))",
         false => "(SELECT digest, n FROM json_array_elements_text($1::json) WITH ORDINALITY AS t (digest, n))",
     };
-    let format = SecretFormat::new(&Brand::default(), Salt::parse(SALT).unwrap());
+    let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(SALT).unwrap());
     let (first, mut secrets) = (first.unwrap().0, Vec::with_capacity(tokens));
     while secrets.len() < tokens {
         let batch = BATCH.min(tokens - secrets.len());
-        let issued: Vec<_> = (0..batch).map(|_| format.issue(Kind::Admin, &OsEntropy).unwrap()).collect();
+        let issued: Vec<_> = (0..batch).map(|_| format.issue(TokenKind::Admin, &OsEntropy).unwrap()).collect();
         let digests: Vec<_> = issued.iter().map(|issued| issued.digest.to_hex()).collect();
-        assert!(format.verify(issued[0].secret.expose(), KindSet::ADMIN).is_ok());
+        assert!(format.verify(issued[0].secret.expose(), TokenKinds::ADMIN).is_ok());
         secrets.extend(issued.iter().map(|issued| issued.secret.expose().to_owned()));
         let named = secrets.len();
         let mut tx = pool.begin().await.unwrap();

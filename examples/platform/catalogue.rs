@@ -1,13 +1,13 @@
 //! What permissions of this platform can name.
 
 use crate::articles::{FIELDS, SUBJECT};
-use keyward::{ActionEntry, Catalogue, SubjectEntry};
+use keyward::authz::{ActionEntry, Catalogue, ResourceEntry};
 
 pub(crate) fn catalogue() -> Catalogue {
     let deeds = [("create", "Create"), ("read", "Read"), ("update", "Update"), ("delete", "Delete")];
-    let mut catalogue = Catalogue::default().subject(SubjectEntry::collection(SUBJECT, "Article").fields(FIELDS));
+    let mut catalogue = Catalogue::default().resource(ResourceEntry::collection(SUBJECT, "Article").fields(FIELDS));
     for (deed, name) in deeds.into_iter().chain([("publish", "Publish")]) {
-        let entry = ActionEntry::on_subjects(format!("plugin::content-manager.explorer.{deed}"), name, [SUBJECT]);
+        let entry = ActionEntry::on_resources(format!("plugin::content-manager.explorer.{deed}"), name, [SUBJECT]);
         let of_fields = matches!(deed, "create" | "read" | "update");
         catalogue = catalogue.action(if of_fields { entry.with_fields() } else { entry });
     }

@@ -3,10 +3,11 @@
 use crate::articles::{self, SUBJECT};
 use crate::database::Database;
 use crate::wire::BoxError;
-use keyward::{
-    Action, ContentAccess, Fields, Grant, IS_CREATOR, IssuedToken, Keyward, Lifespan, NewAdminToken, NewContentToken,
-    NewOwner, NewRole, OwnerId, Password, Permission, RoleId, When, WriteStore,
-};
+use keyward::admin::{IssuedToken, Lifespan, Password};
+use keyward::authz::{Action, ConditionClause, Fields, IS_CREATOR};
+use keyward::store::WriteStore;
+use keyward::token::ContentAccess;
+use keyward::{Grant, Keyward, NewAdminToken, NewContentToken, NewOwner, NewRole, OwnerId, Permission, RoleId};
 
 /// Of both people.
 const PASSWORD: &str = "Passw0rd!";
@@ -22,11 +23,11 @@ pub(crate) struct Demo {
 }
 
 /// Whether there is demo data, of this start or an earlier one. No domain `example.test` exists (RFC 6761).
-pub(crate) async fn is_there<S: WriteStore>(keyward: &Keyward<S>) -> Result<bool, BoxError> {
+pub(crate) async fn is_there<S: WriteStore>(keyward: &Keyward) -> Result<bool, BoxError> {
     Ok(keyward.store().view().await?.owner_with_email("root@example.test").await?.is_some())
 }
 
-pub(crate) async fn make<S: WriteStore>(keyward: &Keyward<S>, database: &Database) -> Result<Demo, BoxError> {
+pub(crate) async fn make<S: WriteStore>(keyward: &Keyward, database: &Database) -> Result<Demo, BoxError> {
     let role = NewRole::new("Editor").description("Reads titles, and all of their own articles");
     let role = role.permissions(editor_permissions()?);
     let role = keyward.roles().create(role).await?.id;
@@ -67,7 +68,7 @@ fn explorer(deed: &str) -> Permission {
 
 /// Everybody's titles, the bodies of their own articles only; changes to their own articles only.
 fn editor_permissions() -> Result<Vec<Permission>, BoxError> {
-    let own = || When::from_list([IS_CREATOR]);
+    let own = || ConditionClause::from_list([IS_CREATOR]);
     Ok(vec![
         explorer("create"),
         explorer("read").fields(Fields::only(["title", "slug"])?),
@@ -91,7 +92,7 @@ fn root_grants() -> Vec<Grant> {
 }
 
 async fn person<S: WriteStore>(
-    keyward: &Keyward<S>,
+    keyward: &Keyward,
     firstname: &str,
     lastname: &str,
     role: RoleId,
@@ -103,7 +104,7 @@ async fn person<S: WriteStore>(
 }
 
 async fn admin<S: WriteStore>(
-    keyward: &Keyward<S>,
+    keyward: &Keyward,
     name: &str,
     owner: OwnerId,
     grants: Vec<Grant>,
@@ -112,11 +113,7 @@ async fn admin<S: WriteStore>(
     Ok(keyward.tokens().issue_admin(new).await?)
 }
 
-async fn content<S: WriteStore>(
-    keyward: &Keyward<S>,
-    name: &str,
-    access: ContentAccess,
-) -> Result<IssuedToken, BoxError> {
+async fn content<S: WriteStore>(keyward: &Keyward, name: &str, access: ContentAccess) -> Result<IssuedToken, BoxError> {
     let new = NewContentToken::new(name, access).lifespan(Lifespan::Unlimited);
     Ok(keyward.tokens().issue_content(new).await?)
 }

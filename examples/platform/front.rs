@@ -4,7 +4,9 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use keyward::{Builder, ProxyHeader, SessionCookie, Store};
+use keyward::Builder;
+use keyward::guard::{ProxyHeader, SessionCookie};
+use keyward::store::Store;
 
 /// What the command line says of it.
 #[derive(Default)]
@@ -25,13 +27,13 @@ impl Front {
     }
 
     /// `alone`: no other machine can connect, as far as is known.
-    pub(crate) fn apply<S: Store>(self, mut builder: Builder<S>, alone: bool) -> Builder<S> {
+    pub(crate) fn apply<S: Store>(self, mut builder: Builder, alone: bool) -> Builder {
         if !self.proxies.is_empty() {
             let header = if self.forwarded { ProxyHeader::Forwarded } else { ProxyHeader::XForwardedFor };
             builder = builder.trusted_proxies(self.proxies, header);
         }
         if alone {
-            builder = builder.trust_the_first_visitor();
+            builder = builder.allow_open_setup();
         }
         let secure = self.secure_cookies.unwrap_or(!alone);
         let cookie = if secure { SessionCookie::default() } else { SessionCookie::for_plain_http_on_loopback() };

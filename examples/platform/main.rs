@@ -18,9 +18,10 @@ mod wire;
 
 use axum::routing::get;
 use database::{Database, Place};
-use keyward::{
-    Entropy, GuardedRouter, Keyward, OsEntropy, Password, PostgresStore, SqliteStore, WriteStore, authenticated, ui,
-};
+use keyward::admin::Password;
+use keyward::store::WriteStore;
+use keyward::token::{Entropy, OsEntropy};
+use keyward::{GuardedRouter, Keyward, PostgresStore, SqliteStore, authenticated, ui};
 use options::{Options, Stop, Task, USAGE};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -85,15 +86,15 @@ async fn run(options: Options) -> Result<(), BoxError> {
 async fn serve(store: impl WriteStore, database: Database, options: Options) -> Result<(), BoxError> {
     let alone = options.alone;
     let mut builder = Keyward::builder(store)
-        .salt(options.salts)
+        .hash_key(options.hash_keys)
         .catalogue(catalogue::catalogue())
         .api()
         .content("/api")
         .public("/healthz")
         .public("/readyz")
         .public("/ping");
-    if let Some(salt) = options.reference_salt {
-        builder = builder.reference_salt(salt);
+    if let Some(hash_key) = options.strapi_hash_key {
+        builder = builder.strapi_hash_key(hash_key);
     }
     if let Some(keys) = options.encryption {
         builder = builder.encryption(keys);

@@ -26,8 +26,8 @@ mod ui;
 
 /// Connects a store with this clock to a database of its own. `None` if this machine has no PostgreSQL.
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
-async fn connect_store_with(clock: std::sync::Arc<dyn keyward::Clock>) -> Option<keyward::PostgresStore> {
+async fn connect_store_with(clock: std::sync::Arc<dyn keyward::time::Clock>) -> Option<keyward::PostgresStore> {
     let url = keyward_test_support::postgres::create_database().await?;
-    let options = keyward::PostgresOptions::default().clock(clock);
+    let options = keyward::store::PostgresOptions::default().clock(clock);
     Some(keyward::PostgresStore::connect_with(&url, options).await.unwrap())
 }

@@ -2,8 +2,9 @@
 
 use http::header::{AUTHORIZATION, USER_AGENT};
 use http::{Method, StatusCode};
+use keyward::admin::{NewSession, Password};
 use keyward::testing::{Answer, App, World};
-use keyward::{NewOwner, NewRole, NewSession, Password, Permission, RoleId, api};
+use keyward::{NewOwner, NewRole, Permission, RoleId, api};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -135,7 +136,7 @@ async fn missing_registration_fields_are_reported_at_once() {
 }
 
 async fn seq(panel: &Panel) -> u64 {
-    use keyward::WriteStore;
+    use keyward::store::WriteStore;
     panel.world.keyward.store().begin().await.unwrap().seq()
 }
 

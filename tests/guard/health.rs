@@ -6,11 +6,14 @@ mod routes;
 
 use async_trait::async_trait;
 use http::{Request, Response, StatusCode};
-use keyward::store::{Applied, Change, ChangeLog, Following, Poll, Snapshot, Store, Use};
+use keyward::guard::Limits;
+use keyward::health::SyncMode;
+use keyward::store::{Applied, ChangeLog, Following, LoggedChange, Poll, Snapshot, Store, Use};
+use keyward::store::{Digest, StoreError, Tag};
 use keyward::testing::{ManualClock, SALT};
-use keyward::{
-    Builder, Clock, Digest, KeepsUp, Keyward, Limits, MemoryStore, Salt, Secret, StoreError, Tag, Timestamp,
-};
+use keyward::time::{Clock, Timestamp};
+use keyward::token::Secret;
+use keyward::{Builder, HashKey, Keyward, MemoryStore};
 use keyward_test_support::log;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -28,7 +31,7 @@ struct Logged(Arc<State>);
 #[derive(Debug, Default)]
 struct State {
     clock: Arc<ManualClock>,
-    changes: Mutex<Vec<Change>>,
+    changes: Mutex<Vec<LoggedChange>>,
     silent: AtomicBool,
     failing: AtomicBool,
     hanging: AtomicBool,
@@ -102,7 +105,7 @@ impl Logged {
         let mut changes = self.0.changes.lock().unwrap();
         let (seq, now) = (changes.len() as u64 + 1, self.0.clock.now());
         let at = Timestamp(now.0 - i64::try_from(ago.as_millis()).unwrap());
-        changes.push(Change { seq, op_id: format!("op {seq}"), at, tags: vec![Tag::ALL] });
+        changes.push(LoggedChange { seq, op_id: format!("op {seq}"), at, tags: vec![Tag::ALL] });
     }
 }
 
@@ -119,7 +122,7 @@ impl Polls {
     }
 }
 
-fn logged() -> (Keyward<Logged>, Logged, Polls) {
+fn logged() -> (Keyward, Logged, Polls) {
     let (store, (sender, polls)) = (Logged::default(), mpsc::unbounded_channel());
     *store.0.polls.lock().unwrap() = Some(sender);
     let mut limits = Limits::default();
@@ -128,9 +131,9 @@ fn logged() -> (Keyward<Logged>, Logged, Polls) {
     (keyward, store, Polls(polls))
 }
 
-fn on<S: Store>(store: S, clock: Arc<ManualClock>, with: impl FnOnce(Builder<S>) -> Builder<S>) -> Keyward<S> {
+fn on<S: Store>(store: S, clock: Arc<ManualClock>, with: impl FnOnce(Builder) -> Builder) -> Keyward {
     let builder = Keyward::builder(store)
-        .salt(Salt::parse(SALT).unwrap())
+        .hash_key(HashKey::parse(SALT).unwrap())
         .clock(clock)
         .admin("/admin")
         .public("/healthz")
@@ -139,7 +142,7 @@ fn on<S: Store>(store: S, clock: Arc<ManualClock>, with: impl FnOnce(Builder<S>)
 }
 
 /// Returns the status of a request with this secret.
-async fn ask<S: Store>(keyward: &Keyward<S>, secret: &Secret) -> StatusCode {
+async fn ask<S: Store>(keyward: &Keyward, secret: &Secret) -> StatusCode {
     let service = service_fn(|_| async { Ok::<_, Infallible>(Response::new(bytes::Bytes::new())) });
     let bearer = format!("Bearer {}", secret.expose());
     let request = Request::get("/admin/x").header("authorization", bearer).body(()).unwrap();
@@ -147,7 +150,7 @@ async fn ask<S: Store>(keyward: &Keyward<S>, secret: &Secret) -> StatusCode {
 }
 
 /// Returns the response of a health route.
-async fn watch<S: Store>(keyward: &Keyward<S>, path: &str) -> Response<axum::body::Body> {
+async fn watch<S: Store>(keyward: &Keyward, path: &str) -> Response<axum::body::Body> {
     let request = Request::get(path).body(axum::body::Body::empty()).unwrap();
     let response = keyward.guard(routes::routes(keyward)).oneshot(request).await.unwrap();
     assert_eq!(response.headers()["cache-control"], "no-store");
@@ -156,9 +159,9 @@ async fn watch<S: Store>(keyward: &Keyward<S>, path: &str) -> Response<axum::bod
 
 /// Returns a genuine secret that is in no store.
 fn unknown() -> Secret {
-    let salts = keyward::SaltRing::parse(SALT).unwrap();
-    let format = keyward::SecretFormat::new(&Default::default(), salts);
-    format.issue(keyward::Kind::Admin, &keyward::OsEntropy).unwrap().secret
+    let hash_keys = keyward::token::HashKeyRing::parse(SALT).unwrap();
+    let format = keyward::token::SecretFormat::new(&Default::default(), hash_keys);
+    format.issue(keyward::token::TokenKind::Admin, &keyward::token::OsEntropy).unwrap().secret
 }
 
 #[tokio::test(start_paused = true)]
@@ -198,7 +201,7 @@ async fn first_request_waits_for_the_first_poll() {
 async fn node_is_not_ready_while_the_change_log_is_silent() {
     let (keyward, store, mut polls) = logged();
     let health = keyward.health();
-    assert!(!health.ready && health.keeps_up == KeepsUp::ByLog);
+    assert!(!health.ready && health.sync_mode == SyncMode::ByLog);
     assert_eq!((health.lease_age, health.lease_left, health.applied_seq, health.lag), (None, None, None, None));
 
     polls.caught_up().await;
@@ -331,9 +334,9 @@ async fn store_without_a_change_log_has_no_lease() {
     let blind = on(MemoryStore::with_clock(clock.clone()), clock.clone(), |b| b);
     let alone = on(MemoryStore::with_clock(clock.clone()), clock.clone(), Builder::store_is_exclusive);
     clock.advance(100 * BOUND);
-    for (keyward, keeps_up) in [(blind, KeepsUp::ByReadingAgain), (alone, KeepsUp::Exclusive)] {
+    for (keyward, sync_mode) in [(blind, SyncMode::ByReadingAgain), (alone, SyncMode::Exclusive)] {
         let health = keyward.health();
-        assert!(health.ready && health.keeps_up == keeps_up);
+        assert!(health.ready && health.sync_mode == sync_mode);
         assert_eq!((health.lease_age, health.lease_left, health.applied_seq), (None, None, None));
     }
 }

@@ -3,8 +3,10 @@
 use axum::routing::{any, get, post};
 use http::Method;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, HeaderName, LOCATION, ORIGIN};
+use keyward::guard::{InvalidCredential, Reason};
 use keyward::testing::{Answer, App, Key, World};
-use keyward::{ContentAccess, Group, GuardedRouter, Invalid, Reason, action, authenticated};
+use keyward::token::ContentAccess;
+use keyward::{Group, GuardedRouter, action, authenticated};
 
 const COOKIE_NAME: &str = "__Host-keyward";
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -38,10 +40,10 @@ async fn cookie_is_accepted_in_page_groups_only() {
         .await
         .assert_refused(Reason::NoCredential)
         .assert_status(401);
-    app.get("/api/x").header(COOKIE, &cookie(&session)).await.assert_refused(Reason::NotAllowed);
+    app.get("/api/x").header(COOKIE, &cookie(&session)).await.assert_refused(Reason::Forbidden);
     let token = world.super_admin().issue().await;
     let answer = app.get("/admin/settings/x").header(COOKIE, &cookie(&token)).await;
-    answer.assert_refused(Reason::Invalid(Invalid::WrongKind));
+    answer.assert_refused(Reason::Invalid(InvalidCredential::WrongKind));
     let content = world.content(ContentAccess::FullAccess).await;
     app.get("/admin/settings/x").header(COOKIE, &cookie(&content)).await.assert_status(303);
 }
@@ -54,12 +56,14 @@ async fn cookie_is_ignored_beside_a_keyward_credential() {
         |header: String| app.get("/admin/settings/x").header(COOKIE, &cookie(&session)).header(AUTHORIZATION, &header);
     let token = world.super_admin().issue().await;
     let made_up = format!("kw_session_{}", "a".repeat(50));
-    with(format!("Bearer {}", token.secret.expose())).await.assert_refused(Reason::Invalid(Invalid::WrongKind));
-    with(format!("bearer  {made_up}")).await.assert_refused(Reason::Invalid(Invalid::NotGenuine));
-    with("Bearer kw_session_short".into()).await.assert_refused(Reason::Invalid(Invalid::Malformed));
+    with(format!("Bearer {}", token.secret.expose()))
+        .await
+        .assert_refused(Reason::Invalid(InvalidCredential::WrongKind));
+    with(format!("bearer  {made_up}")).await.assert_refused(Reason::Invalid(InvalidCredential::NotGenuine));
+    with("Bearer kw_session_short".into()).await.assert_refused(Reason::Invalid(InvalidCredential::Malformed));
     // Two headers, one of them with a keyward token: the gate does not choose between them.
     let two = with(format!("Bearer {}", session.secret.expose())).header(AUTHORIZATION, "Basic eDp5");
-    two.await.assert_refused(Reason::Invalid(Invalid::Malformed));
+    two.await.assert_refused(Reason::Invalid(InvalidCredential::Malformed));
     app.get("/admin/settings/x").bearer(&session.secret).await.assert_ok();
 }
 
@@ -82,7 +86,10 @@ async fn foreign_credential_leaves_the_cookie_in_force_on_pages_only() {
         let nothing = app.get("/admin/settings/x").header(AUTHORIZATION, foreign).await;
         nothing.assert_refused(Reason::NoCredential).assert_status(303);
         for strict in ["/admin/api", "/api/x"] {
-            with(Method::GET, strict).await.assert_refused(Reason::Invalid(Invalid::Malformed)).assert_status(401);
+            with(Method::GET, strict)
+                .await
+                .assert_refused(Reason::Invalid(InvalidCredential::Malformed))
+                .assert_status(401);
         }
     }
 }
@@ -179,7 +186,7 @@ async fn page_rejections_are_html() {
     let session = world.editor().sign_in().await;
     let get = |path: &str| app.get(&format!("{path}?{MARK}")).header(COOKIE, &cookie(&session));
     let not_allowed = get("/admin/settings/x").await;
-    assert_page(not_allowed.assert_refused(Reason::NotAllowed).assert_status(403), "Your roles", "/admin/home");
+    assert_page(not_allowed.assert_refused(Reason::Forbidden).assert_status(403), "Your roles", "/admin/home");
     assert_eq!(not_allowed.headers["cache-control"], "no-store");
     assert_page(get("/admin/me").await.assert_status(403), "Your roles", "/");
     assert_page(get(&format!("/admin/settings/{MARK}")).await.assert_status(404), "no such page", "/admin/home");

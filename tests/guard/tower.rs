@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
+use keyward::authz::Action;
+use keyward::guard::{Forbidden, GrpcRejection, JsonRejection, MakeRejection, Rejection, RejectionContext};
 use keyward::testing::World;
-use keyward::{
-    Action, AuthContext, ContentAccess, Group, Grpc, Json, Kind, NotAllowed, Refusal, Refusals, RefusedRequest,
-    Require, action, authenticated,
-};
+use keyward::token::{ContentAccess, TokenKind};
+use keyward::{AuthContext, Group, Require, action, authenticated};
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::sync::Arc;
@@ -79,9 +79,9 @@ async fn inner_service_sees_the_caller() {
     });
     let mut gated = world.keyward.wrap(Require::new(authenticated()).layer(inner));
     for (key, kind, path) in [
-        (world.editor().issue().await, Kind::Admin, "/admin/x"),
-        (world.editor().sign_in().await, Kind::Session, "/admin/x"),
-        (world.content(ContentAccess::ReadOnly).await, Kind::Content, "/api/x"),
+        (world.editor().issue().await, TokenKind::Admin, "/admin/x"),
+        (world.editor().sign_in().await, TokenKind::Session, "/admin/x"),
+        (world.content(ContentAccess::ReadOnly).await, TokenKind::Content, "/api/x"),
     ] {
         gated.ready().await.unwrap().call(request(path, &key)).await.unwrap();
         let auth = receiver.recv().await.unwrap();
@@ -97,10 +97,10 @@ async fn inner_service_sees_the_caller() {
 #[derive(Clone)]
 struct Told(tokio::sync::mpsc::UnboundedSender<bool>);
 
-impl Refusals<Bytes> for Told {
-    fn answer(&self, refusal: &Refusal, request: RefusedRequest) -> Response<Bytes> {
+impl MakeRejection<Bytes> for Told {
+    fn answer(&self, rejection: &Rejection, request: RejectionContext) -> Response<Bytes> {
         self.0.send(request.page).unwrap();
-        refusal.answer(Bytes::new())
+        rejection.answer(Bytes::new())
     }
 }
 
@@ -109,7 +109,7 @@ async fn custom_rejections_know_whether_people_see_them() {
     let world = World::with(|b| b.group(Group::pages("/pages", "sid", "/login")));
     let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
     let inner = service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Response::new(Bytes::new()))));
-    let mut gated = world.keyward.wrap(inner).refusals(Told(sender));
+    let mut gated = world.keyward.wrap(inner).rejections(Told(sender));
     let unknown = World::new().editor().issue().await;
     for (path, page) in [("/admin/x", false), ("/pages/x", true), ("/nowhere", false)] {
         // Without a credential, and with one that misses the cache.
@@ -122,15 +122,15 @@ async fn custom_rejections_know_whether_people_see_them() {
 #[cfg(feature = "axum")]
 #[test]
 fn forbidden_is_a_response() {
-    assert_eq!(axum::response::IntoResponse::into_response(NotAllowed).status(), StatusCode::FORBIDDEN);
+    assert_eq!(axum::response::IntoResponse::into_response(Forbidden).status(), StatusCode::FORBIDDEN);
 }
 
 #[test]
 fn layer_service_and_future_are_send() {
     fn send_sync<T: Clone + Send + Sync>() {}
     fn send<T: Send>(_: T) {}
-    send_sync::<keyward::GateLayer>();
-    send_sync::<keyward::Gated<axum::Router>>();
+    send_sync::<keyward::guard::GateLayer>();
+    send_sync::<keyward::guard::GateService<axum::Router>>();
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let mut gated = World::new().keyward.wrap(MustBeReady { ready: false, called: Arc::default() });
         send(gated.ready().await.unwrap().call(Request::get("/none").body(()).unwrap()));
@@ -157,7 +157,7 @@ async fn grpc_rejections_are_a_status_in_headers() {
     let weak = world.editor().issue().await;
     // tonic's body can be empty, but cannot be made from bytes.
     let handler = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(tonic::body::Body::empty())) });
-    let service = world.keyward.wrap(Require::new(action("x")).layer(handler)).refusals(Grpc);
+    let service = world.keyward.wrap(Require::new(action("x")).layer(handler)).rejections(GrpcRejection);
     let status = async |request| {
         let response = service.clone().oneshot(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
@@ -173,7 +173,7 @@ async fn grpc_rejections_are_a_status_in_headers() {
 async fn json_rejections_become_grpc_for_a_grpc_request() {
     let world = World::new();
     let handler = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(Bytes::new())) });
-    let service = world.keyward.wrap(handler).refusals(Json);
+    let service = world.keyward.wrap(handler).rejections(JsonRejection);
     for (content_type, grpc) in [
         ("application/grpc", true),
         ("application/grpc+proto", true),
@@ -190,9 +190,9 @@ async fn json_rejections_become_grpc_for_a_grpc_request() {
 #[tokio::test]
 async fn rejections_are_replaceable() {
     let world = World::new();
-    let plain = |refusal: &Refusal| refusal.answer(refusal.message().to_owned());
+    let plain = |rejection: &Rejection| rejection.answer(rejection.message().to_owned());
     let handler = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(String::new())) });
-    let service = world.keyward.layer().refusals(plain).layer(handler);
+    let service = world.keyward.layer().rejections(plain).layer(handler);
     let response = service.oneshot(Request::get("/admin/x").body(()).unwrap()).await.unwrap();
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(response.headers()[header::WWW_AUTHENTICATE], "Bearer");

@@ -19,7 +19,7 @@ mod strapi;
 
 /// Connects a store to a database of its own. `None` if this machine has no PostgreSQL.
 #[cfg(feature = "postgres")]
-async fn connect_store(options: keyward::PostgresOptions) -> Option<keyward::PostgresStore> {
+async fn connect_store(options: keyward::store::PostgresOptions) -> Option<keyward::PostgresStore> {
     let url = keyward_test_support::postgres::create_database().await?;
     Some(keyward::PostgresStore::connect_with(&url, options).await.unwrap())
 }

@@ -1,11 +1,10 @@
 //! A node that shares a PostgreSQL database with others.
 
 use axum::routing::get;
+use keyward::admin::{IssuedToken, Lifespan, ServiceError};
+use keyward::store::PostgresOptions;
 use keyward::testing::App;
-use keyward::{
-    Grant, GuardedRouter, IssuedToken, Keyward, Lifespan, NewAdminToken, NewOwner, PostgresOptions, PostgresStore,
-    RoleId, Salt, ServiceError, action,
-};
+use keyward::{Grant, GuardedRouter, HashKey, Keyward, NewAdminToken, NewOwner, PostgresStore, RoleId, action};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,7 @@ pub const READ: &str = "admin::webhooks.read";
 pub const BOUND: Duration = Duration::from_secs(2);
 
 pub struct Node {
-    pub keyward: Keyward<PostgresStore>,
+    pub keyward: Keyward,
     pub app: App,
 }
 
@@ -25,9 +24,9 @@ impl Node {
     }
 
     pub async fn with(url: &str, options: PostgresOptions) -> Self {
-        let salt = Salt::parse(keyward::testing::SALT).unwrap();
+        let hash_key = HashKey::parse(keyward::testing::SALT).unwrap();
         let store = PostgresStore::connect_with(url, options).await.unwrap_or_else(|error| panic!("{}", told(&error)));
-        let keyward = Keyward::builder(store).salt(salt).admin("/admin").build().unwrap();
+        let keyward = Keyward::builder(store).hash_key(hash_key).admin("/admin").build().unwrap();
         let router = GuardedRouter::new().route("/admin/x", action(READ), get(|| async {}));
         let app = App::from_service(keyward.guard(router));
         Self { keyward, app }

@@ -2,12 +2,13 @@
 
 use async_trait::async_trait;
 use axum::routing::get;
+use keyward::admin::Lifespan;
+use keyward::guard::Limits;
+use keyward::store::{Digest, PostgresOptions};
 use keyward::store::{Following, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
 use keyward::testing::{App, SALT};
-use keyward::{
-    Digest, Grant, GuardedRouter, Keyward, Lifespan, Limits, NewAdminToken, NewOwner, PostgresOptions, PostgresStore,
-    RoleId, Salt, Secret, action,
-};
+use keyward::token::Secret;
+use keyward::{Grant, GuardedRouter, HashKey, Keyward, NewAdminToken, NewOwner, PostgresStore, RoleId, action};
 use keyward_test_support::postgres;
 use keyward_test_support::postgres::Server;
 use keyward_test_support::process::send_signal;
@@ -72,7 +73,7 @@ impl WriteStore for Counting {
 }
 
 struct Node {
-    keyward: Keyward<Counting>,
+    keyward: Keyward,
     app: App,
 }
 
@@ -82,7 +83,7 @@ impl Node {
         let options = PostgresOptions::default().connections(2 * Limits::default().lookups as u32);
         let inner = PostgresStore::connect_with(url, options).await.unwrap();
         let store = Counting { inner, now: Arc::default(), most: Arc::default() };
-        let keyward = Keyward::builder(store).salt(Salt::parse(SALT).unwrap()).admin("/admin").build().unwrap();
+        let keyward = Keyward::builder(store).hash_key(HashKey::parse(SALT).unwrap()).admin("/admin").build().unwrap();
         let router = GuardedRouter::new().route("/admin/x", action(READ), get(|| async {}));
         let app = App::from_service(keyward.guard(router));
         Self { keyward, app }

@@ -1,8 +1,11 @@
 //! PostgreSQL beyond the store contract: several nodes, changes by hand, killed sessions and poolers. `outage.rs` stops the server.
 
 use crate::node::{BOUND, Node, by_hand, number, told};
+use keyward::admin::OwnerState;
+use keyward::store::{Digest, PostgresOptions, StoreError};
 use keyward::store::{Following, NewRole, Store, WriteStore, contract};
-use keyward::{Digest, NewOwner, OwnerState, PostgresOptions, PostgresStore, RoleId, StoreError, Timestamp};
+use keyward::time::Timestamp;
+use keyward::{NewOwner, PostgresStore, RoleId};
 use keyward_test_support::{log, postgres};
 use std::time::{Duration, Instant};
 

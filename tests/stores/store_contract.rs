@@ -13,16 +13,15 @@ async fn memory_keeps_the_contract() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_keeps_the_contract() {
     let Some(_) = postgres::shared_server() else { return };
-    contract::run(async || crate::connect_store(keyward::PostgresOptions::default()).await.unwrap()).await;
+    contract::run(async || crate::connect_store(keyward::store::PostgresOptions::default()).await.unwrap()).await;
 }
 
 #[cfg(feature = "sqlite")]
 mod sqlite {
+    use keyward::store::{Digest, SqliteOptions, Store, StoreError, Tag, WriteStore};
     use keyward::store::{NewRole, Transaction, contract};
-    use keyward::{
-        Clock, Digest, Moment, Permission, RoleId, SqliteOptions, SqliteStore, Store, StoreError, Tag, Timestamp,
-        WriteStore,
-    };
+    use keyward::time::{Clock, MonotonicTime, Timestamp};
+    use keyward::{Permission, RoleId, SqliteStore};
     use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
     use sqlx::{Connection, Row, SqliteConnection, SqlitePool};
     use std::path::{Path, PathBuf};
@@ -137,7 +136,7 @@ mod sqlite {
     #[tokio::test]
     async fn in_memory_address_is_rejected() {
         for path in [":memory:", "", "file::memory:?cache=shared", "file:some.db"] {
-            let told = refusal(SqliteStore::open(path).await);
+            let told = rejection(SqliteStore::open(path).await);
             assert!(told.contains("names no file") && told.contains("MemoryStore"), "{path:?}: {told}");
         }
     }
@@ -147,7 +146,7 @@ mod sqlite {
         let (_dir, file) = place();
         let text = "This is a letter, and not a database. ".repeat(200);
         std::fs::write(&file, &text).unwrap();
-        let told = refusal(SqliteStore::open(&file).await);
+        let told = rejection(SqliteStore::open(&file).await);
         assert!(told.contains("is not an SQLite database"), "{told}");
         assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
     }
@@ -155,9 +154,9 @@ mod sqlite {
     #[tokio::test]
     async fn missing_directory_is_reported() {
         let (dir, _) = place();
-        let told = refusal(SqliteStore::open(dir.path().join("missing/keyward.db")).await);
+        let told = rejection(SqliteStore::open(dir.path().join("missing/keyward.db")).await);
         assert!(told.contains("missing does not exist: create it"), "{told}");
-        let told = refusal(SqliteStore::open(dir.path()).await);
+        let told = rejection(SqliteStore::open(dir.path()).await);
         assert!(told.contains("is a directory: name a file in it"), "{told}");
     }
 
@@ -168,7 +167,7 @@ mod sqlite {
         let newer = "INSERT INTO keyward_migrations (version, description, success, checksum, execution_time) \
                      VALUES (99, 'later', TRUE, x'00', 0)";
         sqlx::query(newer).execute(&mut raw(&file).await).await.unwrap();
-        let told = refusal(SqliteStore::open(&file).await);
+        let told = rejection(SqliteStore::open(&file).await);
         assert!(told.contains("migration 99") && told.contains("newer version"), "{told}");
     }
 
@@ -320,10 +319,13 @@ mod sqlite {
 
     /// Creates an owner with a role, and an admin token with one grant for some fields.
     async fn issue(store: &SqliteStore) -> Digest {
+        use keyward::admin::OwnerState;
+        use keyward::authz::Fields;
         use keyward::store::NewToken;
-        use keyward::{Fields, Grant, Kind, NewOwner, OsEntropy, OwnerState, Salt, SecretFormat, TokenAuthority};
-        let format = SecretFormat::new(&Default::default(), Salt::generate().unwrap().0);
-        let issued = format.issue(Kind::Admin, &OsEntropy).unwrap();
+        use keyward::token::{OsEntropy, SecretFormat, TokenAuthority, TokenKind};
+        use keyward::{Grant, HashKey, NewOwner};
+        let format = SecretFormat::new(&Default::default(), HashKey::generate().unwrap().0);
+        let issued = format.issue(TokenKind::Admin, &OsEntropy).unwrap();
         let mut tx = store.begin().await.unwrap();
         let role = tx.insert_role(role("editor")).await.unwrap();
         let (email, firstname, lastname) = ("a@b".into(), String::new(), String::new());
@@ -335,7 +337,7 @@ mod sqlite {
             name: "token".into(),
             description: String::new(),
             digest: issued.digest,
-            salt: issued.salt,
+            hash_key: issued.hash_key,
             hint: issued.secret.hint().into(),
             lifespan: None,
             authority: TokenAuthority::Admin { owner, grants },
@@ -361,7 +363,7 @@ mod sqlite {
     }
 
     /// Returns an error with all its causes.
-    fn refusal(opened: Result<SqliteStore, StoreError>) -> String {
+    fn rejection(opened: Result<SqliteStore, StoreError>) -> String {
         let Err(error) = opened else { panic!("it was opened") };
         let mut told = error.to_string();
         let mut next = std::error::Error::source(&error);
@@ -379,8 +381,8 @@ mod sqlite {
             Timestamp(1_700_000_000_123)
         }
 
-        fn moment(&self) -> Moment {
-            Moment(0)
+        fn moment(&self) -> MonotonicTime {
+            MonotonicTime(0)
         }
     }
 }

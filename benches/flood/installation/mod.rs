@@ -11,10 +11,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
 use http::{HeaderValue, Request};
-use keyward::{
-    Brand, Gated, Grant, GuardedRouter, Health, Keyward, Kind, Limits, NewAdminToken, NewOwner, OsEntropy,
-    ReferenceSalt, RoleId, Salt, SecretFormat, action,
-};
+use keyward::guard::{GateService, Limits};
+use keyward::health::Health;
+use keyward::token::{OsEntropy, SecretFormat, StrapiHashKey, TokenKind, TokenPrefix};
+use keyward::{Grant, GuardedRouter, HashKey, Keyward, NewAdminToken, NewOwner, RoleId, action};
 use spans::Spans;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -61,8 +61,8 @@ pub(crate) struct Outcome {
 
 #[derive(Clone)]
 pub(crate) struct Installation {
-    keyward: Keyward<Counting>,
-    app: Gated<Router>,
+    keyward: Keyward,
+    app: GateService<Router>,
     valid: Arc<[HeaderValue]>,
     format: SecretFormat,
     /// Makes every token of one program unique.
@@ -72,12 +72,12 @@ pub(crate) struct Installation {
 impl Installation {
     /// Returns an installation with this many valid tokens, all cached. The cache holds one or two thousand, so that evictions would show.
     pub(crate) async fn of(valid: usize) -> Self {
-        let (store, salt) = (Counting::default(), Salt::parse(SALT).unwrap());
+        let (store, hash_key) = (Counting::default(), HashKey::parse(SALT).unwrap());
         let mut limits = Limits::default();
         limits.cache_bytes = 1 << 20;
         let keyward = Keyward::builder(store)
-            .salt(salt.clone())
-            .reference_salt(ReferenceSalt::new("saltysaltysaltysalty").unwrap())
+            .hash_key(hash_key.clone())
+            .strapi_hash_key(StrapiHashKey::new("saltysaltysaltysalty").unwrap())
             .limits(limits)
             .store_is_exclusive()
             .admin("/admin")
@@ -95,7 +95,7 @@ impl Installation {
             let issued = keyward.tokens().issue_admin(token).await.unwrap();
             secrets.push(bearer(issued.secret.expose()));
         }
-        let format = SecretFormat::new(&Brand::default(), salt);
+        let format = SecretFormat::new(&TokenPrefix::default(), hash_key);
         let installation = Self { keyward, app, valid: secrets.into(), format, sent: Arc::default() };
         installation.use_all().await;
         installation
@@ -161,7 +161,7 @@ impl Installation {
 
     /// Sends one client's share and returns its pending responses.
     async fn flood(self, flood: Flood, to: To, asides: Arc<Asides>) -> JoinSet<()> {
-        let (path, refusal) = match to {
+        let (path, rejection) = match to {
             To::Protected => (PROTECTED, 401),
             To::Public => (PUBLIC, 200),
         };
@@ -169,9 +169,9 @@ impl Installation {
         let (mut app, mut aside, mut absent) = (self.app.clone(), JoinSet::new(), 0);
         for n in 0..flood.made_up {
             tokio::task::yield_now().await;
-            assert_eq!(send(&mut app, path, &made_up(first + n)).await, refusal);
+            assert_eq!(send(&mut app, path, &made_up(first + n)).await, rejection);
             while (n + 1) * flood.absent >= (absent + 1) * flood.made_up {
-                let own = self.format.issue(Kind::Admin, &OsEntropy).unwrap();
+                let own = self.format.issue(TokenKind::Admin, &OsEntropy).unwrap();
                 for secret in [bearer(own.secret.expose()), bearer(&format!("{:0256x}", first + absent))] {
                     let (mut app, asides) = (self.app.clone(), asides.clone());
                     aside.spawn(async move { asides.note(send(&mut app, path, &secret).await) });
@@ -210,7 +210,7 @@ impl Asides {
     }
 }
 
-async fn send(app: &mut Gated<Router>, path: &'static str, secret: &HeaderValue) -> u16 {
+async fn send(app: &mut GateService<Router>, path: &'static str, secret: &HeaderValue) -> u16 {
     let mut request = Request::new(Body::empty());
     *request.uri_mut() = http::Uri::from_static(path);
     request.headers_mut().insert(http::header::AUTHORIZATION, secret.clone());

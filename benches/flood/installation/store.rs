@@ -1,8 +1,9 @@
 //! A memory store with the latency of a network, which counts look-ups by kind and their concurrency.
 
 use async_trait::async_trait;
+use keyward::MemoryStore;
+use keyward::store::Digest;
 use keyward::store::{Following, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
-use keyward::{Digest, MemoryStore};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -41,7 +42,7 @@ impl Counting {
 
 impl Seen {
     fn asks(&self, digest: &Digest) -> Asking<'_> {
-        let reference = matches!(digest, Digest::Reference(_));
+        let reference = matches!(digest, Digest::Strapi(_));
         for (applies, now, most) in
             [(true, &self.now, &self.most), (reference, &self.now_reference, &self.most_reference)]
         {

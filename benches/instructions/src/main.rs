@@ -19,10 +19,9 @@ use axum::routing::get;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Empty;
-use keyward::{
-    Clock, Entropy, GuardedRouter, Keyward, Moment, NoEntropy, Permission, Require, RoleId, Timestamp, action,
-    authenticated,
-};
+use keyward::time::{Clock, MonotonicTime, Timestamp};
+use keyward::token::{Entropy, NoEntropy};
+use keyward::{GuardedRouter, Keyward, Permission, Require, RoleId, action, authenticated};
 use plain::{NoOp, Plain};
 use std::future::poll_fn;
 use std::hint::black_box;
@@ -104,8 +103,8 @@ impl Clock for Still {
         Timestamp(1_800_000_000_000)
     }
 
-    fn moment(&self) -> Moment {
-        Moment(1_000_000_000_000)
+    fn moment(&self) -> MonotonicTime {
+        MonotonicTime(1_000_000_000_000)
     }
 }
 
@@ -185,7 +184,7 @@ where
 }
 
 /// Takes one of the three permissions that its tokens carry from every role.
-async fn narrow_every_role(keyward: &Keyward<Rows>) {
+async fn narrow_every_role(keyward: &Keyward) {
     for (role, _) in keyward.roles().list().await.unwrap() {
         if role.id == RoleId::SUPER_ADMIN {
             continue;
@@ -195,11 +194,11 @@ async fn narrow_every_role(keyward: &Keyward<Rows>) {
     }
 }
 
-fn alone(keyward: &Keyward<Rows>) -> keyward::Gated<keyward::Required<Plain>> {
+fn alone(keyward: &Keyward) -> keyward::guard::GateService<keyward::guard::RequireService<Plain>> {
     keyward.wrap(Require::new(authenticated()).layer(Plain))
 }
 
-fn guarded(keyward: &Keyward<Rows>) -> keyward::Gated<Router> {
+fn guarded(keyward: &Keyward) -> keyward::guard::GateService<Router> {
     keyward.guard(GuardedRouter::new().route(PATH, action(ACTION), get(ok)))
 }
 

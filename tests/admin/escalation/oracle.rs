@@ -3,9 +3,12 @@
 use crate::escalation::setting::{
     ACTIONS, ASSIGNED, CONDITIONS, FIELDS, FLAG, GUILD, GUILD_ROLE, PLAIN, Row, TEAM, TRAINEE, TRAINEE_ROLE,
 };
+use keyward::admin::OwnerState;
+use keyward::authz::{Fields, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR};
 use keyward::store::{OwnerQuery, Paging, TokenQuery, WriteStore};
 use keyward::testing::World;
-use keyward::{Fields, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Kind, OwnerId, OwnerState, Permission, RoleId};
+use keyward::token::TokenKind;
+use keyward::{OwnerId, Permission, RoleId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Roles, accounts and owners of admin tokens at one moment.
@@ -31,7 +34,7 @@ impl State {
         let mut view = world.keyward.store().view().await.unwrap();
         let paging = Paging { page: 1, page_size: 1000 };
         let query = OwnerQuery::all(paging);
-        let all = TokenQuery { paging, ..TokenQuery::of(Kind::Admin) };
+        let all = TokenQuery { paging, ..TokenQuery::of(TokenKind::Admin) };
         let owners = view.owners(&query).await.unwrap().items.into_iter().map(|o| (o.id, (o.roles, o.state)));
         Self {
             owners: owners.collect(),
@@ -56,13 +59,13 @@ impl State {
             for action in ACTIONS.into_iter().filter(|a| is_on_article(permission, a)) {
                 for field in fields(permission) {
                     for (n, row) in rows.iter().enumerate() {
-                        let holds = |c: &keyward::ConditionId| self.holds(c.as_str(), owner, row);
+                        let holds = |c: &keyward::authz::ConditionId| self.holds(c.as_str(), owner, row);
                         if conditions.is_empty() || conditions.iter().any(holds) {
                             power.rows.insert((action, field, n));
                         }
                     }
                     for condition in CONDITIONS.map(Some).into_iter().chain([None]) {
-                        let named = |c: &keyward::ConditionId| Some(c.as_str()) == condition;
+                        let named = |c: &keyward::authz::ConditionId| Some(c.as_str()) == condition;
                         if conditions.is_empty() || conditions.iter().any(named) {
                             power.grants.insert((action, field, condition));
                         }
@@ -103,7 +106,7 @@ impl Power {
 }
 
 fn is_on_article(permission: &Permission, action: &str) -> bool {
-    permission.action.as_str() == action && permission.subject.is_some()
+    permission.action.as_str() == action && permission.resource.is_some()
 }
 
 fn fields(permission: &Permission) -> Vec<Option<&'static str>> {

@@ -1,11 +1,10 @@
 //! Known escalation sequences and similar ones. Each ends with a rejected call; the calls before it are allowed, so that the rejection is
 //! due to the sequence.
 
+use keyward::admin::{Actor, OwnerState, OwnerUpdate, Owners, Password, Roles, ServiceError};
+use keyward::authz::{Attribute, ConditionClause, Conditions, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Predicate, Value};
 use keyward::testing::World;
-use keyward::{
-    Attribute, Conditions, Doer, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, NewOwner, NewRole, OwnerId, OwnerState,
-    OwnerUpdate, Owners, Password, Permission, Predicate, RoleId, Roles, ServiceError, Value, When,
-};
+use keyward::{NewOwner, NewRole, OwnerId, Permission, RoleId};
 
 /// An installation.
 struct Setup {
@@ -13,7 +12,7 @@ struct Setup {
 }
 
 fn read(condition: &str) -> Permission {
-    Permission::new("read").on("article").when(When::from_list([condition]))
+    Permission::new("read").on("article").when(ConditionClause::from_list([condition]))
 }
 
 fn read_all() -> Permission {
@@ -21,7 +20,7 @@ fn read_all() -> Permission {
 }
 
 fn update_own() -> Permission {
-    Permission::new("update").on("article").when(When::from_list([IS_CREATOR]))
+    Permission::new("update").on("article").when(ConditionClause::from_list([IS_CREATOR]))
 }
 
 fn credentials() -> [OwnerUpdate; 2] {
@@ -68,21 +67,21 @@ impl Setup {
 
     fn services(&self, actor: OwnerId) -> (Owners, Roles) {
         let keyward = &self.world.keyward;
-        (keyward.owners().by(Doer::Person(actor)), keyward.roles().by(Doer::Person(actor)))
+        (keyward.owners().acting_as(Actor::Person(actor)), keyward.roles().acting_as(Actor::Person(actor)))
     }
 
     /// Creates an account that the actor has invited and registered.
     async fn puppet(&self, actor: OwnerId, name: &str, roles: &[RoleId]) -> OwnerId {
         let new = NewOwner::new(format!("{name}@example.test")).roles(roles.iter().copied());
         let invited = self.services(actor).0.invite(new).await.unwrap();
-        let registration = keyward::Registration {
+        let registration = keyward::admin::Registration {
             invitation: invited.secret.expose().to_owned(),
             firstname: name.to_owned(),
             lastname: String::new(),
             username: None,
             password: Password::new("Passw0rd!"),
         };
-        self.world.keyward.sessions().by(Doer::Visitor).register(registration).await.unwrap();
+        self.world.keyward.sessions().acting_as(Actor::Visitor).register(registration).await.unwrap();
         invited.owner.id
     }
 }
@@ -140,7 +139,7 @@ async fn emptied_role_with_a_controlled_member_regains_no_condition() {
     roles.set_permissions(legal, vec![]).await.unwrap();
     setup.puppet(eve, "puppet", &[legal]).await;
     wrong(roles.set_permissions(legal, vec![shared.clone()]).await, "permissions.0");
-    wrong(roles.would_clamp(legal, vec![shared]).await.map(drop), "permissions.0");
+    wrong(roles.preview_clamp(legal, vec![shared]).await.map(drop), "permissions.0");
 }
 
 #[tokio::test]
@@ -153,7 +152,7 @@ async fn colleague_gets_no_role_that_opens_their_rows() {
     let (owners, _) = setup.services(lea);
     for roles in [vec![lead], vec![lead, legal]] {
         forbidden(owners.set_roles(vic, roles.clone()).await, "only a super admin");
-        forbidden(owners.would_clamp(vic, roles).await, "only a super admin");
+        forbidden(owners.preview_clamp(vic, roles).await, "only a super admin");
     }
     // An account that was never used has created no rows.
     setup.puppet(lea, "new", &[lead]).await;
@@ -284,7 +283,8 @@ async fn actor_with_all_permissions_unconditionally_administers_without_limits()
 #[tokio::test]
 async fn role_with_members_changes_within_its_own_conditions() {
     let setup = Setup::new();
-    let both = Permission::new("read").on("article").when(When::from_list([IS_CREATOR, HAS_SAME_ROLE_AS_CREATOR]));
+    let both =
+        Permission::new("read").on("article").when(ConditionClause::from_list([IS_CREATOR, HAS_SAME_ROLE_AS_CREATOR]));
     let desk = setup.role("Desk", [both.clone(), "a".into(), "b".into()]).await;
     let eve = setup.person("eve", &[desk]).await;
     let (_, roles) = setup.services(eve);

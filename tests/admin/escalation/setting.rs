@@ -1,10 +1,11 @@
 //! The initial installation: roles, people, and the rows that they have created.
 
-use keyward::testing::World;
-use keyward::{
-    Attribute, Conditions, Fields, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, NewOwner, NewRole, OwnerId, OwnerState,
-    Permission, Predicate, RoleId, Value, When,
+use keyward::admin::OwnerState;
+use keyward::authz::{
+    Attribute, ConditionClause, Conditions, Fields, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Predicate, Value,
 };
+use keyward::testing::World;
+use keyward::{NewOwner, NewRole, OwnerId, Permission, RoleId};
 use proptest::prelude::*;
 
 pub(crate) const ACTIONS: [&str; 2] = ["read", "update"];
@@ -68,10 +69,10 @@ fn fields() -> impl Strategy<Value = Fields> {
     ]
 }
 
-fn when() -> impl Strategy<Value = When> {
-    let some = |n| prop::sample::subsequence(CONDITIONS.to_vec(), n).prop_map(When::from_list);
-    let shared = When::from_list([HAS_SAME_ROLE_AS_CREATOR]);
-    prop_oneof![4 => Just(When::Always), 4 => some(1), 2 => Just(shared), 1 => some(2)]
+fn when() -> impl Strategy<Value = ConditionClause> {
+    let some = |n| prop::sample::subsequence(CONDITIONS.to_vec(), n).prop_map(ConditionClause::from_list);
+    let shared = ConditionClause::from_list([HAS_SAME_ROLE_AS_CREATOR]);
+    prop_oneof![4 => Just(ConditionClause::Always), 4 => some(1), 2 => Just(shared), 1 => some(2)]
 }
 
 pub(crate) fn permission() -> impl Strategy<Value = Permission> {

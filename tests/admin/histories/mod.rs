@@ -6,8 +6,9 @@ mod lifecycle;
 mod names;
 mod race;
 
+use keyward::SqliteStore;
+use keyward::store::SqliteOptions;
 use keyward::testing::{ManualClock, World};
-use keyward::{SqliteOptions, SqliteStore};
 use std::sync::Arc;
 
 /// Returns a world in its own database; `None` if this machine has no PostgreSQL.

@@ -1,7 +1,9 @@
 //! Two concurrent writers: a role shrinks while a token is issued with its permissions, on one handle and on two nodes.
 
 use crate::histories::in_file;
-use keyward::{Ceiling, Grant, Keyward, NewAdminToken, NewOwner, NewRole, Permission, WriteStore};
+use keyward::authz::Ceiling;
+use keyward::store::WriteStore;
+use keyward::{Grant, Keyward, NewAdminToken, NewOwner, NewRole, Permission};
 use keyward_test_support::postgres;
 
 const TIMES: usize = 100;
@@ -18,14 +20,14 @@ async fn token_issued_while_its_role_shrinks_stays_within_its_owner_on_two_nodes
     let Some(url) = postgres::create_database().await else { return };
     let node = async || {
         let store = keyward::PostgresStore::connect(&url).await.unwrap();
-        let salt = keyward::Salt::parse(keyward::testing::SALT).unwrap();
-        Keyward::builder(store).salt(salt).admin("/admin").build().unwrap()
+        let hash_key = keyward::HashKey::parse(keyward::testing::SALT).unwrap();
+        Keyward::builder(store).hash_key(hash_key).admin("/admin").build().unwrap()
     };
     race(&node().await, &node().await).await;
 }
 
 /// A token issued while its role shrinks stays within its owner's permissions.
-async fn race<S: WriteStore>(keyward: &Keyward<S>, other: &Keyward<S>) {
+async fn race<S: WriteStore>(keyward: &Keyward, other: &Keyward) {
     let all = || vec![Permission::new("read"), Permission::new("write")];
     let role = keyward.roles().create(NewRole::new("shrinks").permissions(all())).await.unwrap().id;
     let owner = keyward.owners().create(NewOwner::new("a@example.test").roles([role])).await.unwrap().id;
@@ -53,7 +55,7 @@ async fn race<S: WriteStore>(keyward: &Keyward<S>, other: &Keyward<S>) {
                 let (_, ceiling) = record.owner.unwrap();
                 assert_eq!(ceiling, Ceiling::Of(vec![Permission::new("read")]));
             }
-            Err(keyward::ServiceError::Invalid(_)) => shrunk_first += 1,
+            Err(keyward::admin::ServiceError::Invalid(_)) => shrunk_first += 1,
             Err(other) => panic!("{other}"),
         }
     }

@@ -2,11 +2,10 @@
 //! no account.
 
 use crate::people::setup::{PASSWORD, Setup, password, refused};
+use keyward::admin::{Actor, OwnerState, OwnerUpdate, Owners, ServiceError};
+use keyward::authz::{ConditionClause, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR};
 use keyward::store::WriteStore;
-use keyward::{
-    Doer, Grant, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, NewAdminToken, NewOwner, OwnerId, OwnerState, OwnerUpdate,
-    Owners, Permission, RoleId, ServiceError, When,
-};
+use keyward::{Grant, NewAdminToken, NewOwner, OwnerId, Permission, RoleId};
 
 fn none() -> OwnerUpdate {
     OwnerUpdate::default()
@@ -23,8 +22,8 @@ fn every_change() -> Vec<OwnerUpdate> {
     ]
 }
 
-fn owners<S: WriteStore>(setup: &Setup<S>, doer: OwnerId) -> Owners {
-    setup.keyward.owners().by(Doer::Person(doer))
+fn owners<S: WriteStore>(setup: &Setup<S>, actor: OwnerId) -> Owners {
+    setup.keyward.owners().acting_as(Actor::Person(actor))
 }
 
 pub(crate) async fn account_with_more_permissions_is_not_changed<S: WriteStore>(setup: Setup<S>) {
@@ -58,7 +57,7 @@ pub(crate) async fn account_with_more_permissions_is_not_changed<S: WriteStore>(
 
 pub(crate) async fn actor_grants_only_own_permissions<S: WriteStore>(setup: Setup<S>) {
     setup.boss().await;
-    let own = |action: &str| Permission::new(action).on("article").when(When::from_list([IS_CREATOR]));
+    let own = |action: &str| Permission::new(action).on("article").when(ConditionClause::from_list([IS_CREATOR]));
     let (low, high) = (setup.role("L", ["a".into(), own("read")]).await, setup.role("H", ["b".into()]).await);
     let all = setup.role("All", [Permission::new("read").on("article")]).await;
     let empty = setup.role("Empty", []).await;
@@ -112,7 +111,7 @@ pub(crate) async fn actor_does_not_change_own_roles<S: WriteStore>(setup: Setup<
 /// Rows are shared by role and owned by people: another role or another person sees other rows.
 pub(crate) async fn actor_cannot_control_an_account_that_sees_other_rows<S: WriteStore>(setup: Setup<S>) {
     setup.boss().await;
-    let shared = Permission::new("read").on("article").when(When::from_list([HAS_SAME_ROLE_AS_CREATOR]));
+    let shared = Permission::new("read").on("article").when(ConditionClause::from_list([HAS_SAME_ROLE_AS_CREATOR]));
     let low = setup.role("L", [shared]).await;
     let team = setup.role("Team", []).await;
     let editor = setup.person("editor@x.test", &[low]).await;
@@ -139,8 +138,8 @@ pub(crate) async fn tokens_and_anonymous_callers_change_no_account<S: WriteStore
     let new = NewAdminToken::new("deploy", boss).grants([Grant::new("admin::users.update")]);
     let token = setup.keyward.tokens().issue_admin(new).await.unwrap().token.id;
     let before = setup.events().await;
-    for doer in [Doer::Token(token), Doer::Visitor] {
-        let owners = || setup.keyward.owners().by(doer);
+    for actor in [Actor::Token(token), Actor::Visitor] {
+        let owners = || setup.keyward.owners().acting_as(actor);
         for target in [boss, weak] {
             for change in every_change() {
                 refused!(owners().update(target, change).await, ServiceError::Forbidden(_));

@@ -1,10 +1,9 @@
 //! Changes of other people's accounts.
 
 use crate::people::setup::{PASSWORD, Setup, password, paths, refused};
+use keyward::admin::{Actor, AuditAction, AuditCause, AuditTarget, Lifespan, OwnerState, OwnerUpdate, ServiceError};
 use keyward::store::WriteStore;
-use keyward::{
-    Cause, Doer, Grant, Lifespan, NewAdminToken, NewOwner, OwnerState, OwnerUpdate, RoleId, ServiceError, Target, What,
-};
+use keyward::{Grant, NewAdminToken, NewOwner, RoleId};
 
 const NEW: &str = "N3w-password";
 
@@ -16,7 +15,7 @@ pub(crate) async fn each_change_has_one_event<S: WriteStore>(setup: Setup<S>) {
     let boss = setup.boss().await;
     let (a, b) = (setup.role("A", ["a".into()]).await, setup.role("B", ["b".into()]).await);
     let ada = setup.person("ada@x.test", &[b]).await;
-    let owners = || setup.keyward.owners().by(Doer::Person(boss));
+    let owners = || setup.keyward.owners().acting_as(Actor::Person(boss));
     let everything = OwnerUpdate {
         email: Some(" ada@y.test ".into()),
         firstname: Some("Ada".into()),
@@ -32,8 +31,11 @@ pub(crate) async fn each_change_has_one_event<S: WriteStore>(setup: Setup<S>) {
     assert_eq!((owner.email.as_str(), owner.state), ("ada@y.test", OwnerState::DeactivatedAndBlocked));
     assert_eq!(owner.roles, [a, b]);
     let whats: Vec<_> = events.iter().map(|e| e.what).collect();
-    assert_eq!(whats, [What::OwnerUpdated, What::OwnerStateSet, What::OwnerRolesSet, What::PasswordSet]);
-    assert!(events.iter().all(|e| e.target == Target::Owner(ada) && e.origin.doer == Doer::Person(boss)));
+    assert_eq!(
+        whats,
+        [AuditAction::OwnerUpdated, AuditAction::OwnerStateSet, AuditAction::OwnerRolesSet, AuditAction::PasswordSet]
+    );
+    assert!(events.iter().all(|e| e.target == AuditTarget::Owner(ada) && e.origin.actor == Actor::Person(boss)));
     assert_eq!(events[0].details["email"], serde_json::json!({"before": "ada@x.test", "after": "ada@y.test"}));
     assert!(events[0].details.get("lastname").is_none());
     assert_eq!(events[1].details, serde_json::json!({"before": "active", "after": "deactivated-and-blocked"}));
@@ -41,16 +43,16 @@ pub(crate) async fn each_change_has_one_event<S: WriteStore>(setup: Setup<S>) {
     setup.does(&[], owners().update(ada, OwnerUpdate { password: None, ..everything })).await;
     let owners = owners();
     let lift = OwnerUpdate { blocked: Some(false), ..none() };
-    let lifted = setup.does(&[What::OwnerStateSet], owners.update(ada, lift)).await;
+    let lifted = setup.does(&[AuditAction::OwnerStateSet], owners.update(ada, lift)).await;
     assert_eq!(lifted.state, OwnerState::Deactivated);
-    setup.does(&[What::OwnerCreated], owners.create(NewOwner::new("c@x.test"))).await;
-    setup.does(&[What::OwnerInvited], owners.invite(NewOwner::new("i@x.test"))).await;
+    setup.does(&[AuditAction::OwnerCreated], owners.create(NewOwner::new("c@x.test"))).await;
+    setup.does(&[AuditAction::OwnerInvited], owners.invite(NewOwner::new("i@x.test"))).await;
 }
 
 pub(crate) async fn all_invalid_fields_are_reported_at_once<S: WriteStore>(setup: Setup<S>) {
     let boss = setup.boss().await;
     let ada = setup.person("ada@x.test", &[]).await;
-    let owners = || setup.keyward.owners().by(Doer::Person(boss));
+    let owners = || setup.keyward.owners().acting_as(Actor::Person(boss));
     let long = "x".repeat(256);
     let new = NewOwner::new("no address").named(&long, "a\u{0}b").roles([RoleId(77), RoleId(1), RoleId(78)]);
     let wrong = ["firstname", "lastname", "email", "roles.0", "roles.2"];
@@ -109,13 +111,13 @@ pub(crate) async fn smaller_role_removes_grants<S: WriteStore>(setup: Setup<S>) 
     for (owner, grants) in [(ada, ["a", "b"]), (other, ["a", "z"])] {
         let new = NewAdminToken::new(format!("of {owner}"), owner).grants(grants.map(Grant::new));
         let id = setup.keyward.tokens().issue_admin(new.lifespan(Lifespan::Unlimited)).await.unwrap().token.id;
-        let owners = setup.keyward.owners().by(Doer::Person(boss));
+        let owners = setup.keyward.owners().acting_as(Actor::Person(boss));
         let (answer, events) = setup.during(owners.set_roles(owner, vec![narrow])).await;
         answer.unwrap();
         let [set, clamped] = &events[..] else { panic!("{events:?}") };
-        assert_eq!((set.what, clamped.what), (What::OwnerRolesSet, What::GrantClamped));
-        assert_eq!(clamped.cause, Some(Cause::OwnerRoles(owner)));
-        assert_eq!(clamped.target, Target::Token(id, keyward::Kind::Admin));
+        assert_eq!((set.what, clamped.what), (AuditAction::OwnerRolesSet, AuditAction::GrantClamped));
+        assert_eq!(clamped.cause, Some(AuditCause::OwnerRoles(owner)));
+        assert_eq!(clamped.target, AuditTarget::Token(id, keyward::token::TokenKind::Admin));
         assert_eq!(clamped.details["action"], grants[1]);
     }
 }
@@ -131,15 +133,15 @@ pub(crate) async fn last_super_admin_is_kept<S: WriteStore>(setup: Setup<S>) {
             OwnerUpdate { roles: Some(vec![]), ..none() },
         ]
     };
-    for doer in [Doer::Service, Doer::Person(boss)] {
+    for actor in [Actor::Service, Actor::Person(boss)] {
         for end in ends() {
-            let (answer, events) = setup.during(owners().by(doer).update(boss, end)).await;
+            let (answer, events) = setup.during(owners().acting_as(actor).update(boss, end)).await;
             refused!(answer, ServiceError::LastSuperAdmin);
             assert!(events.is_empty());
         }
-        refused!(owners().by(doer).delete(boss).await, ServiceError::LastSuperAdmin);
-        refused!(owners().by(doer).set_state(boss, OwnerState::Blocked).await, ServiceError::LastSuperAdmin);
-        refused!(owners().by(doer).set_roles(boss, vec![]).await, ServiceError::LastSuperAdmin);
+        refused!(owners().acting_as(actor).delete(boss).await, ServiceError::LastSuperAdmin);
+        refused!(owners().acting_as(actor).set_state(boss, OwnerState::Blocked).await, ServiceError::LastSuperAdmin);
+        refused!(owners().acting_as(actor).set_roles(boss, vec![]).await, ServiceError::LastSuperAdmin);
     }
     owners().delete(invited).await.unwrap();
     let off = setup.person("off@x.test", &[RoleId::SUPER_ADMIN]).await;
@@ -153,7 +155,8 @@ pub(crate) async fn last_super_admin_is_kept<S: WriteStore>(setup: Setup<S>) {
 pub(crate) async fn concurrent_deletions_keep_one_super_admin<S: WriteStore>(setup: Setup<S>) {
     let a = setup.boss().await;
     let b = setup.person("b@x.test", &[RoleId::SUPER_ADMIN]).await;
-    let (by_a, by_b) = (setup.keyward.owners().by(Doer::Person(a)), setup.keyward.owners().by(Doer::Person(b)));
+    let (by_a, by_b) =
+        (setup.keyward.owners().acting_as(Actor::Person(a)), setup.keyward.owners().acting_as(Actor::Person(b)));
     let (first, second) = tokio::join!(by_a.set_roles(b, vec![]), by_b.set_roles(a, vec![]));
     assert_eq!(usize::from(first.is_ok()) + usize::from(second.is_ok()), 1);
     let left = if first.is_ok() { a } else { b };
@@ -168,13 +171,16 @@ pub(crate) async fn deleted_account_takes_its_tokens_and_sessions<S: WriteStore>
     let new = NewAdminToken::new("deploy", ada).grants([Grant::new("a")]);
     let token = setup.keyward.tokens().issue_admin(new).await.unwrap();
     let session = setup.sign_in("ada@x.test").await.session;
-    let owners = setup.keyward.owners().by(Doer::Person(boss));
+    let owners = setup.keyward.owners().acting_as(Actor::Person(boss));
     let (gone, events) = setup.during(owners.delete(ada)).await;
     assert_eq!(gone.unwrap().id, ada);
     let mut whats: Vec<_> = events.iter().map(|e| (e.what, e.cause)).collect();
-    whats.sort_by_key(|(what, _)| *what != What::OwnerDeleted);
-    assert_eq!(whats, [(What::OwnerDeleted, None), (What::TokenRevoked, Some(Cause::OwnerDeleted(ada)))]);
-    let deleted = events.iter().find(|e| e.what == What::OwnerDeleted).unwrap();
+    whats.sort_by_key(|(what, _)| *what != AuditAction::OwnerDeleted);
+    assert_eq!(
+        whats,
+        [(AuditAction::OwnerDeleted, None), (AuditAction::TokenRevoked, Some(AuditCause::OwnerDeleted(ada)))]
+    );
+    let deleted = events.iter().find(|e| e.what == AuditAction::OwnerDeleted).unwrap();
     assert_eq!((&deleted.details["email"], &deleted.details["tokens"]), (&"ada@x.test".into(), &1.into()));
     assert!(!setup.lives(&token.secret).await && !setup.lives(&session.secret).await);
     refused!(owners.read(ada).await, ServiceError::NotFound(_));
@@ -188,10 +194,10 @@ pub(crate) async fn only_the_host_sets_a_password_without_the_old_one<S: WriteSt
     let boss = setup.boss().await;
     let ada = setup.person("ada@x.test", &[]).await;
     let session = setup.sign_in("ada@x.test").await.session;
-    let by_boss = setup.keyward.owners().by(Doer::Person(boss));
+    let by_boss = setup.keyward.owners().acting_as(Actor::Person(boss));
     refused!(by_boss.set_password(ada, password(NEW)).await, ServiceError::Forbidden(_));
     assert_eq!(paths(setup.keyward.owners().set_password(ada, password("weak")).await).len(), 3);
-    setup.does(&[What::PasswordSet], setup.keyward.owners().set_password(ada, password(NEW))).await;
+    setup.does(&[AuditAction::PasswordSet], setup.keyward.owners().set_password(ada, password(NEW))).await;
     assert!(!setup.lives(&session.secret).await);
     setup.try_sign_in("ada@x.test", NEW, None).await.unwrap();
     refused!(

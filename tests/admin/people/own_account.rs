@@ -1,11 +1,11 @@
 //! Changes that people make to their own account.
 
 use crate::people::setup::{PASSWORD, Setup, ip, password, paths, refused};
+use keyward::admin::{Actor, AuditAction, ProfileUpdate, ServiceError};
+use keyward::authz::{ConditionClause, IS_CREATOR};
 use keyward::store::WriteStore;
-use keyward::{
-    ContentAccess, Doer, Grant, IS_CREATOR, NewAdminToken, NewContentToken, Permission, ProfileUpdate, ServiceError,
-    What, When,
-};
+use keyward::token::ContentAccess;
+use keyward::{Grant, NewAdminToken, NewContentToken, Permission};
 
 const NEW: &str = "N3w-password";
 
@@ -16,7 +16,7 @@ fn none() -> ProfileUpdate {
 pub(crate) async fn own_name_changes_without_a_password<S: WriteStore>(setup: Setup<S>) {
     let ada = setup.person("ada@x.test", &[]).await;
     let session = setup.sign_in("ada@x.test").await.session;
-    let me = || setup.keyward.sessions().by(Doer::Person(ada));
+    let me = || setup.keyward.sessions().acting_as(Actor::Person(ada));
     let update = ProfileUpdate {
         firstname: Some(" Ada ".into()),
         username: Some(Some("countess".into())),
@@ -27,7 +27,7 @@ pub(crate) async fn own_name_changes_without_a_password<S: WriteStore>(setup: Se
     let owner = owner.unwrap();
     assert_eq!((owner.firstname.as_str(), owner.username.as_deref()), ("Ada", Some("countess")));
     let [event] = &events[..] else { panic!("{events:?}") };
-    assert_eq!((event.what, event.origin.doer), (What::OwnerUpdated, Doer::Person(ada)));
+    assert_eq!((event.what, event.origin.actor), (AuditAction::OwnerUpdated, Actor::Person(ada)));
     let expected = serde_json::json!({
         "firstname": {"before": "", "after": "Ada"}, "username": {"before": null, "after": "countess"},
     });
@@ -38,14 +38,14 @@ pub(crate) async fn own_name_changes_without_a_password<S: WriteStore>(setup: Se
     assert_eq!(paths(me().update_me(wrong).await), ["firstname", "lastname"]);
     let me = me();
     let nameless = ProfileUpdate { username: Some(None), ..none() };
-    assert_eq!(setup.does(&[What::OwnerUpdated], me.update_me(nameless)).await.username, None);
+    assert_eq!(setup.does(&[AuditAction::OwnerUpdated], me.update_me(nameless)).await.username, None);
     assert_eq!(me.me().await.unwrap().0.id, ada);
 }
 
 pub(crate) async fn own_address_and_password_change_only_with_the_password<S: WriteStore>(setup: Setup<S>) {
     let ada = setup.person("ada@x.test", &[]).await;
     setup.person("bob@x.test", &[]).await;
-    let me = || setup.keyward.sessions().by(Doer::Person(ada));
+    let me = || setup.keyward.sessions().acting_as(Actor::Person(ada));
     let (here, there) = (setup.sign_in("ada@x.test").await.session, setup.sign_in("ada@x.test").await.session);
     let changed = |current: Option<&str>| ProfileUpdate {
         password: Some(password(NEW)),
@@ -65,20 +65,20 @@ pub(crate) async fn own_address_and_password_change_only_with_the_password<S: Wr
     assert_eq!(paths(me().update_me(weak).await), ["password"; 3]);
     assert!(setup.lives(&here.secret).await);
 
-    setup.does(&[What::PasswordSet], me().update_me(changed(Some(PASSWORD)))).await;
+    setup.does(&[AuditAction::PasswordSet], me().update_me(changed(Some(PASSWORD)))).await;
     assert!(!setup.lives(&here.secret).await && !setup.lives(&there.secret).await);
     refused!(setup.try_sign_in("ada@x.test", PASSWORD, None).await, ServiceError::WrongCredentials);
     let session = setup.try_sign_in("ada@x.test", NEW, None).await.unwrap().session;
-    setup.does(&[What::OwnerUpdated], me().update_me(moved("new@x.test", NEW))).await;
+    setup.does(&[AuditAction::OwnerUpdated], me().update_me(moved("new@x.test", NEW))).await;
     assert!(!setup.lives(&session.secret).await);
     let both = ProfileUpdate { password: Some(password(PASSWORD)), ..moved("ada@x.test", NEW) };
-    setup.does(&[What::OwnerUpdated, What::PasswordSet], me().update_me(both)).await;
+    setup.does(&[AuditAction::OwnerUpdated, AuditAction::PasswordSet], me().update_me(both)).await;
     setup.sign_in("ada@x.test").await;
 }
 
 pub(crate) async fn guesses_at_the_own_password_are_limited<S: WriteStore>(setup: Setup<S>) {
     let ada = setup.person("ada@x.test", &[]).await;
-    let me = || setup.keyward.sessions().by(Doer::Person(ada)).from(ip(1));
+    let me = || setup.keyward.sessions().acting_as(Actor::Person(ada)).from_address(ip(1));
     let guess = |typed: &str| ProfileUpdate {
         password: Some(password(NEW)),
         current_password: Some(password(typed)),
@@ -94,32 +94,32 @@ pub(crate) async fn guesses_at_the_own_password_are_limited<S: WriteStore>(setup
 pub(crate) async fn token_changes_nothing_of_its_owner<S: WriteStore>(setup: Setup<S>) {
     let boss = setup.boss().await;
     let new = NewAdminToken::new("deploy", boss).grants([Grant::new("read")]);
-    let token = Doer::Token(setup.keyward.tokens().issue_admin(new).await.unwrap().token.id);
+    let token = Actor::Token(setup.keyward.tokens().issue_admin(new).await.unwrap().token.id);
     let content = NewContentToken::new("site", ContentAccess::FullAccess);
-    let content = Doer::Token(setup.keyward.tokens().issue_content(content).await.unwrap().token.id);
-    let sessions = |doer| setup.keyward.sessions().by(doer);
+    let content = Actor::Token(setup.keyward.tokens().issue_content(content).await.unwrap().token.id);
+    let sessions = |actor| setup.keyward.sessions().acting_as(actor);
     let (owner, roles) = sessions(token).me().await.unwrap();
     assert_eq!((owner.id, roles.len()), (boss, 1));
     let update = ProfileUpdate { firstname: Some("X".into()), current_password: Some(password(PASSWORD)), ..none() };
-    for doer in [token, content, Doer::Visitor, Doer::Service] {
-        let (answer, events) = setup.during(sessions(doer).update_me(update.clone())).await;
+    for actor in [token, content, Actor::Visitor, Actor::Service] {
+        let (answer, events) = setup.during(sessions(actor).update_me(update.clone())).await;
         refused!(answer, ServiceError::Forbidden(_));
         assert!(events.is_empty());
     }
-    for doer in [content, Doer::Visitor] {
-        refused!(sessions(doer).me().await, ServiceError::Forbidden(_));
-        refused!(sessions(doer).permissions().await, ServiceError::Forbidden(_));
+    for actor in [content, Actor::Visitor] {
+        refused!(sessions(actor).me().await, ServiceError::Forbidden(_));
+        refused!(sessions(actor).permissions().await, ServiceError::Forbidden(_));
     }
 }
 
 pub(crate) async fn account_lists_its_own_permissions<S: WriteStore>(setup: Setup<S>) {
-    let own = When::from_list([IS_CREATOR]);
+    let own = ConditionClause::from_list([IS_CREATOR]);
     let read = || Permission::new("read").on("article").when(own.clone());
     let role = setup.role("Editor", [read(), "write".into()]).await;
     let ada = setup.person("ada@x.test", &[role]).await;
     let new = NewAdminToken::new("deploy", ada).grants([Grant::new("read").on("article")]);
     let token = setup.keyward.tokens().issue_admin(new).await.unwrap().token.id;
-    let sessions = |doer| setup.keyward.sessions().by(doer);
-    assert_eq!(sessions(Doer::Person(ada)).permissions().await.unwrap().len(), 2);
-    assert_eq!(sessions(Doer::Token(token)).permissions().await.unwrap(), [read()]);
+    let sessions = |actor| setup.keyward.sessions().acting_as(actor);
+    assert_eq!(sessions(Actor::Person(ada)).permissions().await.unwrap().len(), 2);
+    assert_eq!(sessions(Actor::Token(token)).permissions().await.unwrap(), [read()]);
 }

@@ -1,10 +1,12 @@
 //! Previews of the grants that a change would remove, and the tokens of a person.
 
 use crate::people::setup::{Setup, paths, refused};
+use keyward::admin::{Actor, Clamped, ServiceError};
+use keyward::authz::ConditionClause;
+use keyward::store::Digest;
 use keyward::store::{TokenQuery, WriteStore};
-use keyward::{
-    Clamped, Digest, Doer, Grant, Kind, NewAdminToken, OwnerId, Permission, RoleId, ServiceError, Token, TokenId, When,
-};
+use keyward::token::{Token, TokenId, TokenKind};
+use keyward::{Grant, NewAdminToken, OwnerId, Permission, RoleId};
 
 fn permitted(actions: &[&str]) -> Vec<Permission> {
     actions.iter().map(|a| Permission::new(*a)).collect()
@@ -40,7 +42,7 @@ pub(crate) async fn preview_of_a_smaller_role_counts_lost_grants<S: WriteStore>(
     let kept = token(&setup, "2", ada, &["a"]).await;
     let held = token(&setup, "3", bob, &["b", "c"]).await;
     token(&setup, "4", chief, &["b", "z"]).await;
-    let roles = || setup.keyward.roles().by(Doer::Person(boss));
+    let roles = || setup.keyward.roles().acting_as(Actor::Person(boss));
     let before = roles().read(role).await.unwrap();
     for (actions, expected) in [
         (&["a", "b", "c"][..], takes(0, 0)),
@@ -50,7 +52,7 @@ pub(crate) async fn preview_of_a_smaller_role_counts_lost_grants<S: WriteStore>(
         (&["a"], takes(2, 3)),
         (&[], takes(3, 5)),
     ] {
-        let told = rehearsed(&setup, roles().would_clamp(role, permitted(actions))).await.unwrap();
+        let told = rehearsed(&setup, roles().preview_clamp(role, permitted(actions))).await.unwrap();
         assert_eq!(told, expected, "{actions:?}");
     }
     assert_eq!(roles().read(role).await.unwrap(), before);
@@ -70,7 +72,7 @@ pub(crate) async fn preview_of_fewer_roles_counts_lost_grants<S: WriteStore>(set
     token(&setup, "1", ada, &["a", "b", "x"]).await;
     token(&setup, "2", ada, &["b"]).await;
     token(&setup, "of somebody else", setup.person("bob@x.test", &[b]).await, &["b"]).await;
-    let owners = || setup.keyward.owners().by(Doer::Person(boss));
+    let owners = || setup.keyward.owners().acting_as(Actor::Person(boss));
     for (roles, expected) in [
         (vec![a, b], takes(0, 0)),
         (vec![b, a, b], takes(0, 0)),
@@ -78,7 +80,7 @@ pub(crate) async fn preview_of_fewer_roles_counts_lost_grants<S: WriteStore>(set
         (vec![b], takes(1, 1)),
         (vec![], takes(2, 4)),
     ] {
-        assert_eq!(rehearsed(&setup, owners().would_clamp(ada, roles.clone())).await.unwrap(), expected, "{roles:?}");
+        assert_eq!(rehearsed(&setup, owners().preview_clamp(ada, roles.clone())).await.unwrap(), expected, "{roles:?}");
     }
     assert_eq!(setup.owner(ada).await.roles, [a, b]);
 }
@@ -88,34 +90,37 @@ pub(crate) async fn preview_applies_the_rules_of_the_change<S: WriteStore>(setup
     let (low, high) = (setup.role("L", permitted(&["a"])).await, setup.role("H", permitted(&["b"])).await);
     let editor = setup.person("editor@x.test", &[low]).await;
     let token = token(&setup, "t", editor, &["a"]).await;
-    let roles = |doer| setup.keyward.roles().by(doer);
-    let owners = |doer| setup.keyward.owners().by(doer);
-    for doer in [Doer::Token(token.id), Doer::Visitor] {
-        refused!(rehearsed(&setup, roles(doer).would_clamp(low, vec![])).await, ServiceError::Forbidden(_));
-        refused!(rehearsed(&setup, owners(doer).would_clamp(editor, vec![])).await, ServiceError::Forbidden(_));
+    let roles = |actor| setup.keyward.roles().acting_as(actor);
+    let owners = |actor| setup.keyward.owners().acting_as(actor);
+    for actor in [Actor::Token(token.id), Actor::Visitor] {
+        refused!(rehearsed(&setup, roles(actor).preview_clamp(low, vec![])).await, ServiceError::Forbidden(_));
+        refused!(rehearsed(&setup, owners(actor).preview_clamp(editor, vec![])).await, ServiceError::Forbidden(_));
     }
-    let editors = Doer::Person(editor);
-    refused!(rehearsed(&setup, roles(editors).would_clamp(high, vec![])).await, ServiceError::Forbidden(_));
+    let editors = Actor::Person(editor);
+    refused!(rehearsed(&setup, roles(editors).preview_clamp(high, vec![])).await, ServiceError::Forbidden(_));
     let more = permitted(&["a", "b"]);
-    assert_eq!(paths(rehearsed(&setup, roles(editors).would_clamp(low, more)).await), ["permissions.1"]);
-    refused!(rehearsed(&setup, owners(editors).would_clamp(boss, vec![])).await, ServiceError::Forbidden(_));
-    refused!(rehearsed(&setup, owners(editors).would_clamp(editor, vec![low, high])).await, ServiceError::Forbidden(_));
-    assert_eq!(rehearsed(&setup, roles(editors).would_clamp(low, vec![])).await.unwrap(), takes(1, 1));
+    assert_eq!(paths(rehearsed(&setup, roles(editors).preview_clamp(low, more)).await), ["permissions.1"]);
+    refused!(rehearsed(&setup, owners(editors).preview_clamp(boss, vec![])).await, ServiceError::Forbidden(_));
+    refused!(
+        rehearsed(&setup, owners(editors).preview_clamp(editor, vec![low, high])).await,
+        ServiceError::Forbidden(_)
+    );
+    assert_eq!(rehearsed(&setup, roles(editors).preview_clamp(low, vec![])).await.unwrap(), takes(1, 1));
 
-    let by_boss = Doer::Person(boss);
-    let no_role = rehearsed(&setup, roles(by_boss).would_clamp(RoleId(4711), vec![])).await;
+    let by_boss = Actor::Person(boss);
+    let no_role = rehearsed(&setup, roles(by_boss).preview_clamp(RoleId(4711), vec![])).await;
     refused!(no_role, ServiceError::NotFound("role"));
-    let built_in = rehearsed(&setup, roles(by_boss).would_clamp(RoleId::SUPER_ADMIN, vec![])).await;
+    let built_in = rehearsed(&setup, roles(by_boss).preview_clamp(RoleId::SUPER_ADMIN, vec![])).await;
     refused!(built_in, ServiceError::Impossible(_));
-    let odd = vec![Permission::new("a").when(When::from_list(["no::such"]))];
-    assert_eq!(paths(rehearsed(&setup, roles(by_boss).would_clamp(low, odd)).await), ["permissions.0.conditions.0"]);
-    refused!(rehearsed(&setup, owners(by_boss).would_clamp(boss, vec![low])).await, ServiceError::LastSuperAdmin);
-    let missing = rehearsed(&setup, owners(by_boss).would_clamp(editor, vec![low, RoleId(4711)])).await;
+    let odd = vec![Permission::new("a").when(ConditionClause::from_list(["no::such"]))];
+    assert_eq!(paths(rehearsed(&setup, roles(by_boss).preview_clamp(low, odd)).await), ["permissions.0.conditions.0"]);
+    refused!(rehearsed(&setup, owners(by_boss).preview_clamp(boss, vec![low])).await, ServiceError::LastSuperAdmin);
+    let missing = rehearsed(&setup, owners(by_boss).preview_clamp(editor, vec![low, RoleId(4711)])).await;
     assert_eq!(paths(missing), ["roles.1"]);
     let seen = roles(by_boss).read(low).await.unwrap().version();
     setup.keyward.roles().set_permissions(low, permitted(&["a", "c"])).await.unwrap();
-    let stale = roles(by_boss).only_if(seen);
-    refused!(rehearsed(&setup, stale.would_clamp(low, vec![])).await, ServiceError::Changed("role"));
+    let stale = roles(by_boss).if_version(seen);
+    refused!(rehearsed(&setup, stale.preview_clamp(low, vec![])).await, ServiceError::Changed("role"));
 }
 
 pub(crate) async fn tokens_are_counted_per_role<S: WriteStore>(setup: Setup<S>) {
@@ -128,15 +133,15 @@ pub(crate) async fn tokens_are_counted_per_role<S: WriteStore>(setup: Setup<S>) 
     token(&setup, "3", bob, &[]).await;
     setup.sign_in("bob@x.test").await;
     let expected = [(RoleId::SUPER_ADMIN, 0), (a, 1), (b, 3), (nobodys, 0)];
-    let counted = async |doer| setup.keyward.roles().by(doer).tokens_of_members().await;
-    for doer in [Doer::Service, Doer::Person(boss), Doer::Person(bob)] {
-        assert_eq!(counted(doer).await.unwrap(), expected);
+    let counted = async |actor| setup.keyward.roles().acting_as(actor).tokens_of_members().await;
+    for actor in [Actor::Service, Actor::Person(boss), Actor::Person(bob)] {
+        assert_eq!(counted(actor).await.unwrap(), expected);
     }
-    let of_each = async |doer| setup.keyward.owners().by(doer).tokens_of(&[bob, boss]).await;
-    assert_eq!(of_each(Doer::Person(bob)).await.unwrap(), of_each(Doer::Service).await.unwrap());
-    for doer in [Doer::Token(own.id), Doer::Visitor] {
-        refused!(counted(doer).await, ServiceError::Forbidden(_));
-        refused!(of_each(doer).await, ServiceError::Forbidden(_));
+    let of_each = async |actor| setup.keyward.owners().acting_as(actor).tokens_of(&[bob, boss]).await;
+    assert_eq!(of_each(Actor::Person(bob)).await.unwrap(), of_each(Actor::Service).await.unwrap());
+    for actor in [Actor::Token(own.id), Actor::Visitor] {
+        refused!(counted(actor).await, ServiceError::Forbidden(_));
+        refused!(of_each(actor).await, ServiceError::Forbidden(_));
     }
 }
 
@@ -148,24 +153,24 @@ pub(crate) async fn tokens_of_a_person_are_listed_for_that_person_and_super_admi
     let first = token(&setup, "a", ada, &[]).await;
     token(&setup, "c", bob, &[]).await;
     let session = setup.sign_in("ada@x.test").await.session.token.id;
-    let tokens = |doer| setup.keyward.tokens().by(doer);
-    let of = async |doer, owner, kind| -> Result<Vec<TokenId>, ServiceError> {
-        let listed = tokens(doer).list(&TokenQuery { owner: Some(owner), ..TokenQuery::of(kind) }).await?.items;
+    let tokens = |actor| setup.keyward.tokens().acting_as(actor);
+    let of = async |actor, owner, kind| -> Result<Vec<TokenId>, ServiceError> {
+        let listed = tokens(actor).list(&TokenQuery { owner: Some(owner), ..TokenQuery::of(kind) }).await?.items;
         assert!(listed.iter().all(|t| t.owner.as_ref().is_some_and(|o| o.id == owner)));
         Ok(listed.iter().map(|t| t.token.id).collect())
     };
-    for doer in [Doer::Service, Doer::Person(boss), Doer::Person(ada), Doer::Token(first.id)] {
-        assert_eq!(of(doer, ada, Kind::Admin).await.unwrap(), [first.id, second.id], "{doer:?}");
+    for actor in [Actor::Service, Actor::Person(boss), Actor::Person(ada), Actor::Token(first.id)] {
+        assert_eq!(of(actor, ada, TokenKind::Admin).await.unwrap(), [first.id, second.id], "{actor:?}");
     }
-    for doer in [Doer::Person(bob), Doer::Visitor] {
-        refused!(of(doer, ada, Kind::Admin).await, ServiceError::Forbidden(_));
+    for actor in [Actor::Person(bob), Actor::Visitor] {
+        refused!(of(actor, ada, TokenKind::Admin).await, ServiceError::Forbidden(_));
     }
-    refused!(of(Doer::Token(first.id), bob, Kind::Admin).await, ServiceError::Forbidden(_));
-    refused!(of(Doer::Person(bob), OwnerId(4711), Kind::Admin).await, ServiceError::Forbidden(_));
-    refused!(of(Doer::Person(boss), OwnerId(4711), Kind::Admin).await, ServiceError::NotFound("owner"));
+    refused!(of(Actor::Token(first.id), bob, TokenKind::Admin).await, ServiceError::Forbidden(_));
+    refused!(of(Actor::Person(bob), OwnerId(4711), TokenKind::Admin).await, ServiceError::Forbidden(_));
+    refused!(of(Actor::Person(boss), OwnerId(4711), TokenKind::Admin).await, ServiceError::NotFound("owner"));
     // Sessions are private, also from super admins.
-    assert_eq!(of(Doer::Person(ada), ada, Kind::Session).await.unwrap(), [session]);
-    for doer in [Doer::Person(boss), Doer::Token(first.id)] {
-        refused!(of(doer, ada, Kind::Session).await, ServiceError::Forbidden(_));
+    assert_eq!(of(Actor::Person(ada), ada, TokenKind::Session).await.unwrap(), [session]);
+    for actor in [Actor::Person(boss), Actor::Token(first.id)] {
+        refused!(of(actor, ada, TokenKind::Session).await, ServiceError::Forbidden(_));
     }
 }

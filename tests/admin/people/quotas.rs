@@ -1,11 +1,12 @@
 //! Limits per owner, and the independence of look-ups and writers from lists and previews.
 
 use crate::people::setup::{PASSWORD, Setup, paths};
+use keyward::admin::{Actor, AuditAction, AuditTarget, Clamped, NewSession, Policy, ServiceError, TokenUpdate};
+use keyward::authz::Fields;
+use keyward::store::Digest;
 use keyward::store::{Paging, TokenQuery, TokenSort, WriteStore};
-use keyward::{
-    Clamped, ContentAccess, Digest, Doer, Fields, Grant, Kind, NewAdminToken, NewContentToken, NewRole, NewSession,
-    Permission, Policy, ServiceError, Target, TokenUpdate, What,
-};
+use keyward::token::{ContentAccess, TokenKind};
+use keyward::{Grant, NewAdminToken, NewContentToken, NewRole, Permission};
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(2);
@@ -36,11 +37,11 @@ pub(crate) async fn tokens_per_owner_are_limited_by_the_policy<S: WriteStore + C
     let (ada, bob) = (setup.person("ada@x.test", &[role]).await, setup.person("bob@x.test", &[role]).await);
     let tokens = setup.keyward.tokens();
     let of = |name: &str, owner| NewAdminToken::new(name, owner);
-    tokens.clone().by(Doer::Person(ada)).issue_admin(of("1", ada)).await.unwrap();
+    tokens.clone().acting_as(Actor::Person(ada)).issue_admin(of("1", ada)).await.unwrap();
     let second = tokens.issue_admin(of("2", ada)).await.unwrap().token.id;
     // The limits apply to the host, too.
-    for doer in [Doer::Person(ada), Doer::Service] {
-        changes_nothing(&setup, "owner", tokens.clone().by(doer).issue_admin(of("3", ada))).await;
+    for actor in [Actor::Person(ada), Actor::Service] {
+        changes_nothing(&setup, "owner", tokens.clone().acting_as(actor).issue_admin(of("3", ada))).await;
     }
     setup.sign_in("ada@x.test").await;
     tokens.issue_admin(of("of another", bob)).await.unwrap();
@@ -84,10 +85,10 @@ pub(crate) async fn session_over_the_limit_ends_the_oldest<S: WriteStore + Clone
     let of_bob = setup.sign_in("bob@x.test").await;
     let (third, events) = setup.during(setup.try_sign_in("ada@x.test", PASSWORD, None)).await;
     let third = third.unwrap();
-    let whats: Vec<What> = events.iter().map(|e| e.what).collect();
-    assert_eq!(whats, [What::SignedOut, What::SignedIn]);
-    assert_eq!(events[0].target, Target::Token(first.session.token.id, Kind::Session));
-    assert_eq!(events[0].origin.doer, Doer::Person(ada));
+    let whats: Vec<AuditAction> = events.iter().map(|e| e.what).collect();
+    assert_eq!(whats, [AuditAction::SignedOut, AuditAction::SignedIn]);
+    assert_eq!(events[0].target, AuditTarget::Token(first.session.token.id, TokenKind::Session));
+    assert_eq!(events[0].origin.actor, Actor::Person(ada));
     assert!(!setup.lives(&first.session.secret).await);
     for session in [&second, &third, &of_bob] {
         assert!(setup.lives(&session.session.secret).await);
@@ -97,9 +98,9 @@ pub(crate) async fn session_over_the_limit_ends_the_oldest<S: WriteStore + Clone
     let opened =
         setup.keyward.tokens().open_session(NewSession { owner: ada, idle: day, lifespan: day }).await.unwrap();
     assert!(!setup.lives(&second.session.secret).await && setup.lives(&opened.secret).await);
-    let listed = setup.keyward.sessions().by(Doer::Person(ada)).list().await.unwrap();
+    let listed = setup.keyward.sessions().acting_as(Actor::Person(ada)).list().await.unwrap();
     assert_eq!(listed.iter().map(|t| t.id).collect::<Vec<_>>(), [third.session.token.id, opened.token.id]);
-    assert_eq!(setup.keyward.sessions().by(Doer::Person(bob)).list().await.unwrap().len(), 1);
+    assert_eq!(setup.keyward.sessions().acting_as(Actor::Person(bob)).list().await.unwrap().len(), 1);
 }
 
 pub(crate) async fn page_size_is_bounded<S: WriteStore>(setup: Setup<S>) {
@@ -108,8 +109,8 @@ pub(crate) async fn page_size_is_bounded<S: WriteStore>(setup: Setup<S>) {
         setup.keyward.tokens().issue_admin(NewAdminToken::new(name, ada)).await.unwrap();
     }
     let list = async |page, page_size| {
-        let query = TokenQuery { paging: Paging { page, page_size }, ..TokenQuery::of(Kind::Admin) };
-        setup.keyward.tokens().by(Doer::Person(ada)).list(&query).await
+        let query = TokenQuery { paging: Paging { page, page_size }, ..TokenQuery::of(TokenKind::Admin) };
+        setup.keyward.tokens().acting_as(Actor::Person(ada)).list(&query).await
     };
     for (page, page_size, names) in [(1, 1_000, vec!["A", "b", "c"]), (2, 2, vec!["c"]), (3, 2, vec![])] {
         let page = list(page, page_size).await.unwrap();
@@ -121,7 +122,7 @@ pub(crate) async fn page_size_is_bounded<S: WriteStore>(setup: Setup<S>) {
     for size in [0, 1_001, u32::MAX] {
         assert_eq!(paths(list(1, size).await), ["pageSize"]);
     }
-    let latest = TokenQuery { sort: TokenSort::CreatedAt, descending: true, ..TokenQuery::of(Kind::Admin) };
+    let latest = TokenQuery { sort: TokenSort::CreatedAt, descending: true, ..TokenQuery::of(TokenKind::Admin) };
     let listed = setup.keyward.tokens().list(&latest).await.unwrap();
     assert_eq!(listed.items.first().map(|d| d.token.name.as_str()), Some("c"));
 }
@@ -140,7 +141,7 @@ pub(crate) async fn lists_do_not_delay_look_ups<S: WriteStore>(setup: Setup<S>) 
         }
     }
     let tokens = setup.keyward.tokens();
-    let query = TokenQuery::of(Kind::Admin);
+    let query = TokenQuery::of(TokenKind::Admin);
     let lists = futures_util::future::join_all((0..16).map(|_| tokens.list(&query)));
     let look_up = tokio::time::timeout(SOON, store.resolve(&issued.token.digest));
     tokio::select! {
@@ -161,21 +162,21 @@ pub(crate) async fn previews_and_writers_do_not_block_each_other<S: WriteStore>(
     // During a change.
     let mut change = setup.keyward.store().begin().await.unwrap();
     change.set_permissions(role, &[]).await.unwrap();
-    let roles = setup.keyward.roles().by(Doer::Person(boss));
-    let preview = tokio::time::timeout(SOON, roles.would_clamp(role, vec![Permission::new("a")]));
+    let roles = setup.keyward.roles().acting_as(Actor::Person(boss));
+    let preview = tokio::time::timeout(SOON, roles.preview_clamp(role, vec![Permission::new("a")]));
     assert_eq!(preview.await.expect("the preview does not wait for the writer").unwrap(), takes(1, 1));
-    let owners = setup.keyward.owners().by(Doer::Person(boss));
-    let preview = tokio::time::timeout(SOON, owners.would_clamp(ada, vec![]));
+    let owners = setup.keyward.owners().acting_as(Actor::Person(boss));
+    let preview = tokio::time::timeout(SOON, owners.preview_clamp(ada, vec![]));
     assert_eq!(preview.await.expect("the preview does not wait for the writer").unwrap(), takes(1, 2));
     drop(change);
     // During a preview, changes are committed; the preview keeps its snapshot.
     let mut view = setup.keyward.store().view().await.unwrap();
     let proposed = || keyward::store::Proposed::Roles(ada, &[]);
-    assert_eq!(view.would_clamp(proposed()).await.unwrap(), takes(1, 2));
+    assert_eq!(view.preview_clamp(proposed()).await.unwrap(), takes(1, 2));
     let program = setup.keyward.roles();
     let set = tokio::time::timeout(SOON, program.set_permissions(role, vec![Permission::new("a")]));
     set.await.expect("the writer does not wait for the preview").unwrap();
-    assert_eq!(view.would_clamp(proposed()).await.unwrap(), takes(1, 2));
+    assert_eq!(view.preview_clamp(proposed()).await.unwrap(), takes(1, 2));
     drop(view);
-    assert_eq!(roles.would_clamp(role, vec![]).await.unwrap(), takes(1, 1));
+    assert_eq!(roles.preview_clamp(role, vec![]).await.unwrap(), takes(1, 1));
 }

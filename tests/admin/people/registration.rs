@@ -1,8 +1,9 @@
 //! The first super admin, and invited accounts.
 
 use crate::people::setup::{PASSWORD, Setup, password, paths, refused, registration};
+use keyward::RoleId;
+use keyward::admin::{Actor, AuditAction, FirstAdmin, OwnerState, OwnerUpdate, Registration, ServiceError};
 use keyward::store::WriteStore;
-use keyward::{Doer, FirstAdmin, OwnerState, OwnerUpdate, Registration, RoleId, ServiceError, What};
 use std::time::Duration;
 
 fn first(email: &str) -> FirstAdmin {
@@ -16,7 +17,7 @@ fn first(email: &str) -> FirstAdmin {
 }
 
 pub(crate) async fn first_super_admin_needs_the_setup_code<S: WriteStore>(setup: Setup<S>) {
-    let sessions = || setup.keyward.sessions().by(Doer::Visitor);
+    let sessions = || setup.keyward.sessions().acting_as(Actor::Visitor);
     let invented = "kw_invite_0000000000000000000000000000000000000000000000000";
     assert_eq!(paths(sessions().register_first(first("ada@x.test"), Some(invented)).await), ["setupCode"]);
     refused!(sessions().setup_code().await, ServiceError::Forbidden(_));
@@ -33,7 +34,7 @@ pub(crate) async fn first_super_admin_needs_the_setup_code<S: WriteStore>(setup:
 
     let visitor = sessions();
     let call = visitor.register_first(first(" ada@x.test "), Some(code.expose()));
-    let ada = setup.does(&[What::OwnerCreated], call).await;
+    let ada = setup.does(&[AuditAction::OwnerCreated], call).await;
     assert!(setup.lives(&ada.session.secret).await);
     assert_eq!(
         (ada.owner.email.as_str(), ada.owner.lastname.as_str(), &ada.owner.username),
@@ -47,7 +48,7 @@ pub(crate) async fn first_super_admin_needs_the_setup_code<S: WriteStore>(setup:
 
 pub(crate) async fn only_one_account_becomes_first_super_admin<S: WriteStore>(setup: Setup<S>) {
     let code = setup.keyward.sessions().setup_code().await.unwrap().unwrap();
-    let sessions = setup.keyward.sessions().by(Doer::Visitor);
+    let sessions = setup.keyward.sessions().acting_as(Actor::Visitor);
     let (a, b) = tokio::join!(
         sessions.register_first(first("a@x.test"), Some(code.expose())),
         sessions.register_first(first("b@x.test"), Some(code.expose())),
@@ -61,8 +62,8 @@ pub(crate) async fn only_one_account_becomes_first_super_admin<S: WriteStore>(se
 async fn open_setup_accepts_the_first_visitor() {
     let clock = std::sync::Arc::new(keyward::testing::ManualClock::default());
     let store = keyward::MemoryStore::with_clock(clock.clone());
-    let setup = Setup::on(store, clock, |b| b.trust_the_first_visitor());
-    let sessions = || setup.keyward.sessions().by(Doer::Visitor);
+    let setup = Setup::on(store, clock, |b| b.allow_open_setup());
+    let sessions = || setup.keyward.sessions().acting_as(Actor::Visitor);
     for elsewhere in [None, Some("evil.test"), Some("localhost.evil.test"), Some("")] {
         let refused = sessions().register_first_at(elsewhere, first("a@x.test"), None).await;
         assert_eq!(paths(refused), ["setupCode"], "{elsewhere:?}");
@@ -75,9 +76,9 @@ async fn open_setup_accepts_the_first_visitor() {
 async fn open_setup_needs_the_code_under_another_host_name() {
     let clock = std::sync::Arc::new(keyward::testing::ManualClock::default());
     let store = keyward::MemoryStore::with_clock(clock.clone());
-    let setup = Setup::on(store, clock, |b| b.trust_the_first_visitor());
+    let setup = Setup::on(store, clock, |b| b.allow_open_setup());
     let code = setup.keyward.sessions().setup_code().await.unwrap().unwrap();
-    let sessions = setup.keyward.sessions().by(Doer::Visitor);
+    let sessions = setup.keyward.sessions().acting_as(Actor::Visitor);
     sessions.register_first_at(Some("keys.example.test"), first("a@x.test"), Some(code.expose())).await.unwrap();
 }
 
@@ -85,7 +86,7 @@ pub(crate) async fn invitation_is_accepted_once<S: WriteStore>(setup: Setup<S>) 
     let role = setup.role("Editor", ["read".into()]).await;
     let invited = setup.invite("new@x.test", &[role]).await;
     assert_eq!((invited.owner.state, &invited.owner.roles[..]), (OwnerState::Invited, &[role][..]));
-    let sessions = || setup.keyward.sessions().by(Doer::Visitor);
+    let sessions = || setup.keyward.sessions().acting_as(Actor::Visitor);
     assert_eq!(sessions().invited(invited.secret.expose()).await.unwrap().email, "new@x.test");
     assert_eq!(paths(sessions().invited("kw_invite_made_up").await), ["registrationToken"]);
     let weak = Registration { password: password("new@x.test"), ..registration(&invited.secret) };
@@ -101,7 +102,7 @@ pub(crate) async fn invitation_is_accepted_once<S: WriteStore>(setup: Setup<S>) 
     assert_eq!(paths(sessions().invited(invited.secret.expose()).await), ["registrationToken"]);
     assert_eq!((accepted.owner.state, accepted.owner.firstname.as_str()), (OwnerState::Active, "New"));
     assert!(setup.lives(&accepted.session.secret).await);
-    let registered = setup.events().await.iter().filter(|e| e.what == What::OwnerRegistered).count();
+    let registered = setup.events().await.iter().filter(|e| e.what == AuditAction::OwnerRegistered).count();
     assert_eq!(registered, 1);
     setup.sign_in("new@x.test").await;
     refused!(setup.keyward.owners().invite_again(accepted.owner.id).await, ServiceError::Impossible(_));
@@ -111,18 +112,18 @@ pub(crate) async fn replaced_withdrawn_or_expired_invitation_is_rejected<S: Writ
     let owners = setup.keyward.owners();
     let older = setup.invite("new@x.test", &[]).await;
     let id = older.owner.id;
-    let again = async || setup.does(&[What::OwnerInvitedAgain], owners.invite_again(id)).await;
+    let again = async || setup.does(&[AuditAction::OwnerInvitedAgain], owners.invite_again(id)).await;
     let newer = again().await;
     assert_eq!(paths(setup.accept(&older.secret).await), ["registrationToken"], "replaced");
     let withdraw = OwnerUpdate { active: Some(false), ..OwnerUpdate::default() };
-    let left = setup.does(&[What::InvitationWithdrawn], owners.update(id, withdraw.clone())).await;
+    let left = setup.does(&[AuditAction::InvitationWithdrawn], owners.update(id, withdraw.clone())).await;
     assert_eq!(left.state, OwnerState::Invited);
     setup.does(&[], owners.update(id, withdraw)).await;
     assert_eq!(paths(setup.accept(&newer.secret).await), ["registrationToken"], "withdrawn");
 
     let moved = again().await;
     let elsewhere = OwnerUpdate { email: Some("right@x.test".into()), ..OwnerUpdate::default() };
-    setup.does(&[What::OwnerUpdated], owners.update(id, elsewhere)).await;
+    setup.does(&[AuditAction::OwnerUpdated], owners.update(id, elsewhere)).await;
     assert_eq!(
         paths(setup.accept(&moved.secret).await),
         ["registrationToken"],

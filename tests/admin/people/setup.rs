@@ -1,12 +1,13 @@
 //! An installation with people, and helpers of its tests.
 
+use keyward::admin::{
+    Actor, AuditAction, AuditEvent, Invitation, Owner, Password, Registration, ServiceError, SignedIn,
+};
+use keyward::store::SqliteOptions;
 use keyward::store::{EventQuery, Paging, WriteStore};
 use keyward::testing::{ManualClock, SALT, SeededEntropy};
-use keyward::{
-    AuditEvent, Brand, Builder, Doer, Invited, Keyward, KindSet, MemoryStore, NewOwner, NewRole, Owner, OwnerId,
-    Password, Permission, Registration, RoleId, Salt, Secret, SecretFormat, ServiceError, SignedIn, SqliteOptions,
-    SqliteStore, What,
-};
+use keyward::token::{Secret, SecretFormat, TokenKinds, TokenPrefix};
+use keyward::{Builder, HashKey, Keyward, MemoryStore, NewOwner, NewRole, OwnerId, Permission, RoleId, SqliteStore};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 pub(crate) const PASSWORD: &str = "Passw0rd!";
 
 pub(crate) struct Setup<S> {
-    pub(crate) keyward: Keyward<S>,
+    pub(crate) keyward: Keyward,
     pub(crate) clock: Arc<ManualClock>,
 }
 
@@ -71,8 +72,8 @@ macro_rules! refused {
 pub(crate) use refused;
 
 impl<S: WriteStore> Setup<S> {
-    pub(crate) fn on(store: S, clock: Arc<ManualClock>, with: impl FnOnce(Builder<S>) -> Builder<S>) -> Self {
-        let builder = Keyward::builder(store).salt(Salt::parse(SALT).unwrap()).clock(clock.clone());
+    pub(crate) fn on(store: S, clock: Arc<ManualClock>, with: impl FnOnce(Builder) -> Builder) -> Self {
+        let builder = Keyward::builder(store).hash_key(HashKey::parse(SALT).unwrap()).clock(clock.clone());
         let builder = builder.entropy(Arc::new(SeededEntropy::new(7))).admin("/admin").content("/api");
         Self { keyward: with(builder).build().unwrap(), clock }
     }
@@ -99,7 +100,7 @@ impl<S: WriteStore> Setup<S> {
         typed: &str,
         from: Option<IpAddr>,
     ) -> Result<SignedIn, ServiceError> {
-        self.keyward.sessions().by(Doer::Visitor).from(from).sign_in(email, &password(typed)).await
+        self.keyward.sessions().acting_as(Actor::Visitor).from_address(from).sign_in(email, &password(typed)).await
     }
 
     pub(crate) async fn sign_in(&self, email: &str) -> SignedIn {
@@ -108,8 +109,8 @@ impl<S: WriteStore> Setup<S> {
 
     /// Whether the store finds this secret.
     pub(crate) async fn lives(&self, secret: &Secret) -> bool {
-        let format = SecretFormat::new(&Brand::default(), Salt::parse(SALT).unwrap());
-        let digest = format.verify(secret.expose(), KindSet::of(&keyward::Kind::ALL)).unwrap().digest;
+        let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(SALT).unwrap());
+        let digest = format.verify(secret.expose(), TokenKinds::of(&keyward::token::TokenKind::ALL)).unwrap().digest;
         self.keyward.store().resolve(&digest).await.unwrap().record.is_some()
     }
 
@@ -120,7 +121,7 @@ impl<S: WriteStore> Setup<S> {
     /// Returns every event, oldest first.
     pub(crate) async fn events(&self) -> Vec<AuditEvent> {
         let all = EventQuery::all(Paging { page: 1, page_size: 1000 });
-        let page = self.keyward.events().list(&all).await.unwrap();
+        let page = self.keyward.audit().list(&all).await.unwrap();
         page.items.into_iter().rev().map(|(_, event)| event).collect()
     }
 
@@ -132,18 +133,18 @@ impl<S: WriteStore> Setup<S> {
     }
 
     /// Returns the result of a call and asserts the actions of its events.
-    pub(crate) async fn does<T>(&self, what: &[What], call: impl Future<Output = Result<T, ServiceError>>) -> T {
+    pub(crate) async fn does<T>(&self, what: &[AuditAction], call: impl Future<Output = Result<T, ServiceError>>) -> T {
         let (answer, events) = self.during(call).await;
         assert_eq!(events.iter().map(|e| e.what).collect::<Vec<_>>(), what);
         answer.unwrap()
     }
 
-    pub(crate) async fn invite(&self, email: &str, roles: &[RoleId]) -> Invited {
+    pub(crate) async fn invite(&self, email: &str, roles: &[RoleId]) -> Invitation {
         self.keyward.owners().invite(NewOwner::new(email).roles(roles.iter().copied())).await.unwrap()
     }
 
     pub(crate) async fn accept(&self, secret: &Secret) -> Result<SignedIn, ServiceError> {
-        self.keyward.sessions().by(Doer::Visitor).register(registration(secret)).await
+        self.keyward.sessions().acting_as(Actor::Visitor).register(registration(secret)).await
     }
 }
 

@@ -1,8 +1,10 @@
 //! Signing in and out.
 
 use crate::people::setup::{PASSWORD, Setup, ip, password, refused};
+use keyward::admin::{Actor, AuditAction, AuditTarget, OwnerState, ServiceError};
 use keyward::store::WriteStore;
-use keyward::{Doer, Kind, NewAdminToken, NewOwner, OwnerState, ServiceError, Target, What};
+use keyward::token::TokenKind;
+use keyward::{NewAdminToken, NewOwner};
 use std::time::Duration;
 
 const WINDOW: Duration = Duration::from_secs(300);
@@ -12,13 +14,16 @@ pub(crate) async fn person_signs_in_and_out<S: WriteStore>(setup: Setup<S>) {
     let (signed_in, events) = setup.during(setup.try_sign_in(" BOSS@example.test ", PASSWORD, ip(1))).await;
     let signed_in = signed_in.unwrap();
     let [event] = &events[..] else { panic!("{events:?}") };
-    assert_eq!((event.what, event.origin.doer, event.origin.address), (What::SignedIn, Doer::Person(boss), ip(1)));
-    assert_eq!(event.target, Target::Token(signed_in.session.token.id, Kind::Session));
+    assert_eq!(
+        (event.what, event.origin.actor, event.origin.address),
+        (AuditAction::SignedIn, Actor::Person(boss), ip(1))
+    );
+    assert_eq!(event.target, AuditTarget::Token(signed_in.session.token.id, TokenKind::Session));
     assert_eq!((signed_in.owner.id, signed_in.session.token.owner()), (boss, Some(boss)));
     assert!(setup.lives(&signed_in.session.secret).await);
 
     let id = signed_in.session.token.id;
-    setup.does(&[What::SignedOut], setup.keyward.sessions().by(Doer::Person(boss)).sign_out(id)).await;
+    setup.does(&[AuditAction::SignedOut], setup.keyward.sessions().acting_as(Actor::Person(boss)).sign_out(id)).await;
     assert!(!setup.lives(&signed_in.session.secret).await);
 }
 
@@ -97,8 +102,8 @@ pub(crate) async fn failures_are_counted_in_aggregate<S: WriteStore>(setup: Setu
     let events = setup.events().await.split_off(before);
     let [event] = &events[..] else { panic!("{events:?}") };
     assert_eq!(
-        (event.what, event.target, event.origin.doer),
-        (What::SignInsFailed, Target::Installation, Doer::Visitor)
+        (event.what, event.target, event.origin.actor),
+        (AuditAction::SignInsFailed, AuditTarget::Installation, Actor::Visitor)
     );
     let details = |part: &str| event.details[part].clone();
     assert_eq!((details("count"), details("accounts")), (3.into(), 2.into()));
@@ -108,10 +113,10 @@ pub(crate) async fn failures_are_counted_in_aggregate<S: WriteStore>(setup: Setu
     let role = setup.role("R", ["admin::audit-logs.read".into()]).await;
     let reader = setup.person("reader@x.test", &[role]).await;
     let query = keyward::store::EventQuery {
-        actions: Some(vec![What::SignInsFailed]),
+        actions: Some(vec![AuditAction::SignInsFailed]),
         ..keyward::store::EventQuery::all(keyward::store::Paging::FIRST)
     };
-    let page = setup.keyward.events().by(Doer::Person(reader)).list(&query).await.unwrap();
+    let page = setup.keyward.audit().acting_as(Actor::Person(reader)).list(&query).await.unwrap();
     let details = page.items[0].1.details.as_object().unwrap();
     let shown: Vec<&str> = details.keys().map(String::as_str).collect();
     assert_eq!(shown, ["accounts", "count", "throttled"], "only readers who may list users see the accounts");
@@ -122,23 +127,23 @@ pub(crate) async fn person_sees_and_ends_only_own_sessions<S: WriteStore>(setup:
     let ada = setup.person("ada@x.test", &[]).await;
     let (here, there) = (setup.sign_in("ada@x.test").await, setup.sign_in("ada@x.test").await);
     let others = setup.sign_in("boss@example.test").await;
-    let sessions = || setup.keyward.sessions().by(Doer::Person(ada));
+    let sessions = || setup.keyward.sessions().acting_as(Actor::Person(ada));
     let listed: Vec<_> = sessions().list().await.unwrap().into_iter().map(|t| t.id).collect();
     assert_eq!(listed, [here.session.token.id, there.session.token.id]);
     refused!(sessions().revoke(others.session.token.id).await, ServiceError::NotFound(_));
-    setup.does(&[What::SignedOut], sessions().revoke(there.session.token.id)).await;
+    setup.does(&[AuditAction::SignedOut], sessions().revoke(there.session.token.id)).await;
     assert!(setup.lives(&here.session.secret).await && !setup.lives(&there.session.secret).await);
 
     let token = NewAdminToken::new("deploy", boss).grants([keyward::Grant::new("any")]);
     let token = setup.keyward.tokens().issue_admin(token).await.unwrap().token.id;
     refused!(sessions().sign_out(token).await, ServiceError::NotFound(_));
-    for doer in [Doer::Token(token), Doer::Visitor, Doer::Service] {
-        let sessions = || setup.keyward.sessions().by(doer);
+    for actor in [Actor::Token(token), Actor::Visitor, Actor::Service] {
+        let sessions = || setup.keyward.sessions().acting_as(actor);
         refused!(sessions().list().await, ServiceError::Forbidden(_));
         refused!(sessions().sign_out(others.session.token.id).await, ServiceError::Forbidden(_));
         refused!(sessions().revoke(others.session.token.id).await, ServiceError::Forbidden(_));
     }
-    let by_token = setup.keyward.sessions().by(Doer::Token(token));
+    let by_token = setup.keyward.sessions().acting_as(Actor::Token(token));
     refused!(by_token.sign_in("ada@x.test", &password(PASSWORD)).await, ServiceError::Forbidden(_));
 
     setup.clock.advance(Duration::from_secs(2 * 60 * 60));
@@ -177,12 +182,12 @@ async fn guesses_from_other_addresses_do_not_lock_out_a_known_address() {
     guess_elsewhere(&setup, "boss@example.test").await;
     refused!(setup.try_sign_in("boss@example.test", PASSWORD, ip(2)).await, ServiceError::TooManyAttempts(_));
     setup.try_sign_in("boss@example.test", PASSWORD, ip(1)).await.unwrap();
-    let update = keyward::ProfileUpdate {
+    let update = keyward::admin::ProfileUpdate {
         password: Some(password("N3w-password")),
         current_password: Some(password(PASSWORD)),
         ..Default::default()
     };
-    let elsewhere = setup.keyward.sessions().by(Doer::Person(boss)).from(ip(3));
+    let elsewhere = setup.keyward.sessions().acting_as(Actor::Person(boss)).from_address(ip(3));
     elsewhere.update_me(update).await.unwrap();
     setup.try_sign_in("boss@example.test", "N3w-password", ip(3)).await.unwrap();
     for _ in 0..5 {

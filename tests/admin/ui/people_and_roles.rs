@@ -3,12 +3,13 @@
 use axum::body::Body;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
+use keyward::admin::OwnerState;
+use keyward::authz::{ActionEntry, Catalogue, ConditionClause, Fields, IS_CREATOR, ResourceEntry};
+use keyward::guard::GateService;
 use keyward::store::{EventQuery, Paging};
 use keyward::testing::{Key, World};
-use keyward::{
-    ActionEntry, Catalogue, Fields, Gated, Grant, IS_CREATOR, NewAdminToken, NewOwner, NewRole, OwnerId, OwnerState,
-    Permission, RoleId, SubjectEntry, TokenId, When, ui,
-};
+use keyward::token::TokenId;
+use keyward::{Grant, NewAdminToken, NewOwner, NewRole, OwnerId, Permission, RoleId, ui};
 use tower::ServiceExt;
 
 const ROLES: &str = "/admin/settings/roles";
@@ -21,7 +22,7 @@ const HOOKS_ALONE: &str = r#"["admin::webhooks.read"]"#;
 
 struct Setup {
     world: World,
-    pages: Gated<axum::Router>,
+    pages: GateService<axum::Router>,
 }
 
 /// A page as a person sees it.
@@ -49,12 +50,12 @@ impl Page {
 
 impl Setup {
     fn new() -> Self {
-        let article = SubjectEntry::collection("article", "Article").fields(["title", "body"]);
+        let article = ResourceEntry::collection("article", "Article").fields(["title", "body"]);
         let catalogue = Catalogue::default()
-            .subject(article)
-            .action(ActionEntry::on_subjects(READ, "Read", ["article"]).with_fields())
+            .resource(article)
+            .action(ActionEntry::on_resources(READ, "Read", ["article"]).with_fields())
             .action(ActionEntry::settings(HOOKS, "Webhooks", "Read"));
-        let world = World::with(|builder| builder.catalogue(catalogue).ui(keyward::SessionCookie::default()));
+        let world = World::with(|builder| builder.catalogue(catalogue).ui(keyward::guard::SessionCookie::default()));
         let pages = world.keyward.guard(ui::router(&world.keyward));
         Self { world, pages }
     }
@@ -112,7 +113,7 @@ impl Setup {
         self.world.keyward.roles().read(role).await.unwrap().permissions
     }
 
-    async fn owner(&self, id: OwnerId) -> keyward::Owner {
+    async fn owner(&self, id: OwnerId) -> keyward::admin::Owner {
         self.world.keyward.owners().read(id).await.unwrap()
     }
 }
@@ -123,7 +124,7 @@ fn titles() -> Fields {
 
 fn reads() -> [Permission; 2] {
     let read = || Permission::new(READ).on("article");
-    [read().fields(titles()), read().when(When::from_list([IS_CREATOR]))]
+    [read().fields(titles()), read().when(ConditionClause::from_list([IS_CREATOR]))]
 }
 
 #[tokio::test]
@@ -212,7 +213,7 @@ fn ticked(page: &Page) -> Vec<(String, String)> {
 async fn unchanged_form_changes_nothing() {
     let setup = Setup::new();
     let boss = setup.boss().await;
-    let hooks = Permission::new(HOOKS).when(When::from_list([IS_CREATOR]));
+    let hooks = Permission::new(HOOKS).when(ConditionClause::from_list([IS_CREATOR]));
     let role = setup.role("Reader", reads().into_iter().chain([hooks])).await;
     let before = setup.permissions(role).await;
     let path = format!("{ROLES}/{role}");
@@ -396,7 +397,7 @@ async fn unchanged_token_has_no_event() {
     let page = setup.get(&boss, &path).await;
     let events = async || {
         let page = Paging { page: 1, page_size: 100 };
-        setup.world.keyward.events().list(&EventQuery::all(page)).await.unwrap().total
+        setup.world.keyward.audit().list(&EventQuery::all(page)).await.unwrap().total
     };
     let (version, ticked, before) = (page.value("version"), ticked(&page), events().await);
     let mut sent = vec![("version", version.as_str()), ("name", "one"), ("description", "")];

@@ -1,11 +1,11 @@
 //! The pages of API tokens, of the own profile and of the audit log: what they show to whom, and what they change.
 
 use http::header::{LOCATION, SET_COOKIE};
+use keyward::admin::{Actor, OwnerUpdate, Password, ProfileUpdate, TokenUpdate};
+use keyward::authz::Catalogue;
 use keyward::testing::{Answer, App, Key, World};
-use keyward::{
-    Catalogue, ContentAccess, Doer, EncryptionKeys, Grant, Kind, NewAdminToken, OwnerUpdate, Password, ProfileUpdate,
-    TokenAuthority, TokenId, TokenUpdate, ui,
-};
+use keyward::token::{ContentAccess, EncryptionKeys, TokenAuthority, TokenId, TokenKind};
+use keyward::{Grant, NewAdminToken, ui};
 
 const ADMIN_TOKENS: &str = "/admin/settings/admin-tokens";
 const TOKENS: &str = "/admin/settings/api-tokens";
@@ -18,7 +18,7 @@ fn app() -> (World, App) {
     let catalogue = Catalogue::default().content_action(FIND).content_action("api::article.article.create");
     let world = World::with(|builder| {
         builder
-            .ui(keyward::SessionCookie::default())
+            .ui(keyward::guard::SessionCookie::default())
             .catalogue(catalogue)
             .encryption(EncryptionKeys::parse(KEYS).unwrap())
     });
@@ -57,8 +57,8 @@ fn shown_key(answer: &Answer) -> Option<String> {
     Some(text[at..at + 61].to_owned())
 }
 
-async fn tokens(world: &World) -> Vec<keyward::Token> {
-    let all = world.keyward.tokens().list(&keyward::store::TokenQuery::of(Kind::Content)).await.unwrap();
+async fn tokens(world: &World) -> Vec<keyward::token::Token> {
+    let all = world.keyward.tokens().list(&keyward::store::TokenQuery::of(TokenKind::Content)).await.unwrap();
     all.items.into_iter().map(|described| described.token).collect()
 }
 
@@ -162,7 +162,7 @@ async fn custom_token_has_the_chosen_actions_and_other_types_have_none() {
     assert!(tokens(&world).await.is_empty());
 
     send(&app, &root, &create, &[&NEW[..], &[("action", FIND)]].concat()).await.assert_ok();
-    let access = |token: &keyward::Token| match &token.authority {
+    let access = |token: &keyward::token::Token| match &token.authority {
         TokenAuthority::Content { access } => access.clone(),
         other => panic!("{other:?}"),
     };
@@ -210,7 +210,7 @@ async fn somebody(world: &World) -> (Key, String) {
 }
 
 async fn sign_in(world: &World, email: &str) -> Key {
-    let sessions = world.keyward.sessions().by(Doer::Visitor).from(Some([203, 0, 113, 9].into()));
+    let sessions = world.keyward.sessions().acting_as(Actor::Visitor).from_address(Some([203, 0, 113, 9].into()));
     let signed_in = sessions.sign_in(email, &Password::new(PASSWORD)).await.unwrap();
     let owner = signed_in.owner;
     Key { secret: signed_in.session.secret, token: signed_in.session.token.id, owner: Some((owner.id, owner.roles[0])) }
@@ -282,13 +282,13 @@ async fn people_end_only_own_sessions() {
 async fn audit_log_page_explains_events_and_filters_by_kind_person_and_day() {
     let (world, app) = app();
     let root = world.super_admin().sign_in().await;
-    let people = world.keyward.owners().by(Doer::Person(root.owner()));
+    let people = world.keyward.owners().acting_as(Actor::Person(root.owner()));
     let bob = world.editor().with("admin::users.read").with("admin::roles.read").issue().await;
     let named = OwnerUpdate { firstname: Some("Bob <b>".into()), ..OwnerUpdate::default() };
     people.update(bob.owner(), named).await.unwrap();
     let profile = ProfileUpdate { firstname: Some("Root".into()), ..ProfileUpdate::default() };
-    world.keyward.sessions().by(Doer::Person(root.owner())).update_me(profile).await.unwrap();
-    let roles = world.keyward.roles().by(Doer::Person(root.owner()));
+    world.keyward.sessions().acting_as(Actor::Person(root.owner())).update_me(profile).await.unwrap();
+    let roles = world.keyward.roles().acting_as(Actor::Person(root.owner()));
     roles.set_permissions(bob.role(), vec![keyward::Permission::new("admin::roles.read")]).await.unwrap();
 
     let log = page(&app, &root, LOG).await;
@@ -336,7 +336,7 @@ async fn audit_log_page_shows_kind_and_time_only_for_tokens_of_others() {
     let (world, app) = app();
     let reader = world.editor().holds(keyward::Permission::new("admin::audit-logs.read")).sign_in().await;
     let ada = world.super_admin().sign_in().await;
-    let tokens = world.keyward.tokens().by(Doer::Person(ada.owner()));
+    let tokens = world.keyward.tokens().acting_as(Actor::Person(ada.owner()));
     let token = tokens.issue_admin(NewAdminToken::new("secret-project", ada.owner())).await.unwrap().token;
     world.content(ContentAccess::ReadOnly).await;
     let named = OwnerUpdate { firstname: Some("Secreta".into()), ..OwnerUpdate::default() };

@@ -6,9 +6,10 @@
 use crate::pages::accessibility::pages;
 use crate::pages::person::Person;
 use crate::pages::scene::{PASSWORD, ROOT, Scene};
-use keyward::{
-    Action, EncryptionKeys, Grant, Keyward, Lifespan, NewAdminToken, NewOwner, Password, RoleId, SaltRing, SqliteStore,
-};
+use keyward::admin::{Lifespan, Password};
+use keyward::authz::Action;
+use keyward::token::{EncryptionKeys, HashKeyRing};
+use keyward::{Grant, Keyward, NewAdminToken, NewOwner, RoleId, SqliteStore};
 use keyward_test_support::platform::SALT;
 use serde_json::json;
 use std::path::Path;
@@ -59,8 +60,8 @@ fn many(file: &Path, count: usize) {
     let make = async {
         let store = SqliteStore::open(file).await.unwrap();
         let keys = EncryptionKeys::parse(crate::pages::scene::KEYS).unwrap();
-        let salts = SaltRing::parse(SALT).unwrap();
-        let keyward = Keyward::builder(store).salt(salts).encryption(keys).admin("/admin").build().unwrap();
+        let hash_keys = HashKeyRing::parse(SALT).unwrap();
+        let keyward = Keyward::builder(store).hash_key(hash_keys).encryption(keys).admin("/admin").build().unwrap();
         let new = NewOwner::new(ROOT).named("Root", "Admin").roles([RoleId::SUPER_ADMIN]);
         let owner = keyward.owners().create(new).await.unwrap().id;
         keyward.owners().set_password(owner, Password::new(PASSWORD)).await.unwrap();

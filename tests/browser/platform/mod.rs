@@ -246,10 +246,10 @@ fn later_startup_keeps_data_and_prints_no_secrets() {
 #[test]
 fn invalid_options_fail_startup() {
     let dir = TempDir::new().unwrap();
-    let refused = |arguments: &[&str], salt: Option<&str>| {
+    let refused = |arguments: &[&str], hash_key: Option<&str>| {
         let mut command = platform(&dir.path().join("platform.db"));
-        match salt {
-            Some(salt) => command.env("KEYWARD_SALT", salt),
+        match hash_key {
+            Some(hash_key) => command.env("KEYWARD_SALT", hash_key),
             None => command.env_remove("KEYWARD_SALT"),
         };
         let output = command.args(arguments).output().unwrap();

@@ -112,9 +112,9 @@ fn backup_copied_over_leftovers_of_a_killed_process_is_rejected() {
 fn keys_that_do_not_match_the_data_fail_startup() {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("platform.db");
-    let with = |salt: &str, key: &str| {
+    let with = |hash_key: &str, key: &str| {
         let mut command = platform(&file);
-        command.env("KEYWARD_SALT", salt).env("KEYWARD_ENCRYPTION_KEY", key);
+        command.env("KEYWARD_SALT", hash_key).env("KEYWARD_ENCRYPTION_KEY", key);
         command
     };
     let server = Server::start(with(SALT, KEY));

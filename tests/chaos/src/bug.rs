@@ -4,10 +4,12 @@ use crate::options::Bug;
 use crate::world::now;
 use async_trait::async_trait;
 use keyward::store::{
-    Applied, Change, ChangeLog, Following, KeyCheck, Poll, Record, Snapshot, Store, StoreError, Transaction, Use, View,
-    WriteStore,
+    Applied, ChangeLog, Following, KeyCheck, LoggedChange, Poll, Record, Snapshot, Store, StoreError, Transaction, Use,
+    View, WriteStore,
 };
-use keyward::{Digest, OwnerId, PasswordHash, PostgresStore, Timestamp};
+use keyward::store::{Digest, PasswordHash};
+use keyward::time::Timestamp;
+use keyward::{OwnerId, PostgresStore};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -110,7 +112,7 @@ impl ChangeLog for FlawedLog {
         let poll = self.log.poll(applied).await?;
         // Reports that there were changes, as look-ups would otherwise contradict the log and start an era, but not their tags.
         let changes = poll.changes.into_iter().map(|change| match applied {
-            Some(_) => Change { tags: Vec::new(), ..change },
+            Some(_) => LoggedChange { tags: Vec::new(), ..change },
             None => change,
         });
         Ok(Poll { changes: changes.collect(), ..poll })

@@ -4,7 +4,8 @@ use crate::BoxError;
 use crate::node::Node;
 use crate::proxy::{Network, Proxy};
 use crate::world::{World, now};
-use keyward::{Keyward, NewOwner, PostgresOptions, PostgresStore, Salt};
+use keyward::store::PostgresOptions;
+use keyward::{HashKey, Keyward, NewOwner, PostgresStore};
 use keyward_test_support::postgres::Server;
 use keyward_test_support::process::send_signal;
 use sqlx::{Connection, PgConnection};
@@ -265,7 +266,7 @@ impl Site {
         let database: String = sqlx::query_scalar("SELECT current_database()").fetch_one(&mut sql).await?;
         sqlx::raw_sql("CREATE SCHEMA other").execute(&mut sql).await?;
         let store = PostgresStore::connect_with(&self.url, PostgresOptions::default().schema("other")).await?;
-        let other = Keyward::builder(store).salt(Salt::parse(OTHER_SALT)?).api().build()?;
+        let other = Keyward::builder(store).hash_key(HashKey::parse(OTHER_SALT)?).api().build()?;
         other.set_up().await?;
         let found = sqlx::AssertSqlSafe(format!("ALTER DATABASE \"{database}\" SET search_path = other, public"));
         sqlx::raw_sql(found).execute(&mut sql).await?;

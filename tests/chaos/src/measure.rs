@@ -6,7 +6,8 @@ use crate::node::{Node, PATH, READ, SALT, limits, session_of};
 use crate::options::Options;
 use crate::world::now;
 use http::Method;
-use keyward::{Grant, IssuedToken, Keyward, Lifespan, NewAdminToken, NewOwner, OwnerId, PostgresStore, RoleId, Salt};
+use keyward::admin::{IssuedToken, Lifespan};
+use keyward::{Grant, HashKey, Keyward, NewAdminToken, NewOwner, OwnerId, PostgresStore, RoleId};
 use keyward_test_support::postgres::Server;
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -28,7 +29,7 @@ pub(crate) async fn run(options: &Options) -> Result<bool, BoxError> {
     println!("{} nodes on one database: {}", nodes.len(), names.join(" "));
 
     let issuer =
-        Keyward::builder(PostgresStore::connect(url).await?).salt(Salt::parse(SALT)?).admin("/admin").build()?;
+        Keyward::builder(PostgresStore::connect(url).await?).hash_key(HashKey::parse(SALT)?).admin("/admin").build()?;
     let owner = NewOwner::new(format!("cluster-{}@example.test", std::process::id())).roles([RoleId::SUPER_ADMIN]);
     let owner = issuer.owners().create(owner).await?.id;
     let session = issuer.tokens().open_session(session_of(owner)).await?;
@@ -63,7 +64,7 @@ pub(crate) async fn run(options: &Options) -> Result<bool, BoxError> {
     Ok(most <= bound)
 }
 
-async fn issue(issuer: &Keyward<PostgresStore>, owner: OwnerId, round: usize) -> Result<IssuedToken, BoxError> {
+async fn issue(issuer: &Keyward, owner: OwnerId, round: usize) -> Result<IssuedToken, BoxError> {
     let name = format!("round {round} of {}", owner.0);
     let new = NewAdminToken::new(name, owner).grants([Grant::new(READ)]).lifespan(Lifespan::Unlimited);
     Ok(issuer.tokens().issue_admin(new).await?)

@@ -4,12 +4,10 @@ use crate::BoxError;
 use crate::client::{Answer, Client};
 use crate::history::{ChangeId, Decision, History, NodeId, Outcome, TokenId, Verdict};
 use crate::node::{PATH, READ, SALT, limits, session_of};
-use crate::thing::{Deed, Target, Thing};
+use crate::thing::{AuditTarget, Deed, Thing};
 use http::Method;
-use keyward::{
-    Grant, IssuedToken, Keyward, Lifespan, NewAdminToken, NewOwner, NewRole, OwnerId, Password, Permission,
-    PostgresStore, RoleId, Salt,
-};
+use keyward::admin::{IssuedToken, Lifespan, Password};
+use keyward::{Grant, HashKey, Keyward, NewAdminToken, NewOwner, NewRole, OwnerId, Permission, PostgresStore, RoleId};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use std::net::SocketAddr;
@@ -33,21 +31,21 @@ pub(crate) struct World {
     session: String,
     session_token: TokenId,
     /// A token that is never changed.
-    anchor: Target,
+    anchor: AuditTarget,
     known: Mutex<Known>,
     /// Locked exclusively to have no change under way.
     pub(crate) quiet: RwLock<()>,
     pub(crate) stopped: AtomicBool,
     names: AtomicU64,
-    keyward: Keyward<PostgresStore>,
+    keyward: Keyward,
     url: String,
     root: OwnerId,
 }
 
 struct Known {
     history: History,
-    targets: Vec<Target>,
-    recent: Vec<(Target, Instant)>,
+    targets: Vec<AuditTarget>,
+    recent: Vec<(AuditTarget, Instant)>,
     things: Vec<Thing>,
     /// Records that are changed with SQL and by no node.
     by_hand: Vec<Thing>,
@@ -69,7 +67,7 @@ pub(crate) struct Remembered {
     passing: Vec<TokenId>,
     things: Vec<Thing>,
     by_hand: Vec<Thing>,
-    targets: Vec<Target>,
+    targets: Vec<AuditTarget>,
 }
 
 impl World {
@@ -77,7 +75,7 @@ impl World {
     pub(crate) async fn make(url: &str, nodes: Vec<SocketAddr>, strict: bool) -> Result<Self, BoxError> {
         let limits = limits(strict);
         let store = PostgresStore::connect(url).await?;
-        let keyward = Keyward::builder(store).salt(Salt::parse(SALT)?).limits(limits).admin("/admin").build()?;
+        let keyward = Keyward::builder(store).hash_key(HashKey::parse(SALT)?).limits(limits).admin("/admin").build()?;
         let root = NewOwner::new("root@example.test").named("Root", "").roles([RoleId::SUPER_ADMIN]);
         let root = keyward.owners().create(root).await?.id;
         keyward.owners().set_password(root, Password::new("Passw0rd!")).await?;
@@ -87,7 +85,7 @@ impl World {
         let session_token = history.token(true, began);
         let anchor = NewAdminToken::new("anchor", root).grants([Grant::new(READ)]).lifespan(Lifespan::Unlimited);
         let anchor = keyward.tokens().issue_admin(anchor).await?;
-        let anchor = Target { token: history.token(true, began), secret: anchor.secret.expose().into() };
+        let anchor = AuditTarget { token: history.token(true, began), secret: anchor.secret.expose().into() };
         let targets = vec![anchor.clone()];
         let known =
             Known { history, targets, recent: vec![], things: vec![], by_hand: vec![], doubtful: vec![], odd: vec![] };
@@ -151,7 +149,7 @@ impl World {
         Ok(self.keyward.tokens().issue_admin(new.lifespan(Lifespan::Unlimited)).await?)
     }
 
-    fn target(&self, issued: &IssuedToken) -> Target {
+    fn target(&self, issued: &IssuedToken) -> AuditTarget {
         self.known().add_target(issued.secret.expose().into(), now())
     }
 
@@ -168,7 +166,7 @@ impl World {
         }
     }
 
-    async fn ask(&self, node: NodeId, target: &Target) -> Verdict {
+    async fn ask(&self, node: NodeId, target: &AuditTarget) -> Verdict {
         let begins = now();
         let answer = self.client.get(self.nodes[node], PATH, &target.secret).await;
         let ends = now();
@@ -431,14 +429,14 @@ impl Known {
         self.by_hand.splice(..0, thing);
     }
 
-    fn add_target(&mut self, secret: Arc<str>, since: Instant) -> Target {
-        let target = Target { token: self.history.token(true, since), secret };
+    fn add_target(&mut self, secret: Arc<str>, since: Instant) -> AuditTarget {
+        let target = AuditTarget { token: self.history.token(true, since), secret };
         self.targets.push(target.clone());
         self.recent.push((target.clone(), since));
         target
     }
 
-    fn pick(&mut self, random: &mut fastrand::Rng) -> Target {
+    fn pick(&mut self, random: &mut fastrand::Rng) -> AuditTarget {
         let since = now();
         self.recent.retain(|(_, changed)| since - *changed < RECENTLY);
         if !self.recent.is_empty() && random.u8(..10) < 7 {

@@ -1,10 +1,10 @@
 //! Limits of list lengths in services and bodies, and the order of the permission check.
 
-use crate::bodies::site::{Site, field, subject};
-use keyward::{
-    Action, ConditionId, ContentAccess, Fields, Grant, NewAdminToken, NewContentToken, NewOwner, NewRole, Permission,
-    RoleId, ServiceError, When,
-};
+use crate::bodies::site::{Site, field, resource};
+use keyward::admin::ServiceError;
+use keyward::authz::{Action, ConditionClause, ConditionId, Fields};
+use keyward::token::ContentAccess;
+use keyward::{Grant, NewAdminToken, NewContentToken, NewOwner, NewRole, Permission, RoleId};
 use serde_json::{Value, json};
 
 fn paths(answer: &Value) -> Vec<String> {
@@ -22,7 +22,7 @@ async fn list_over_its_limit_is_named() {
     let site = Site::new().await;
     let before = site.seq().await;
     let read = |more: Value| {
-        let mut one = json!({"action": "read", "subject": subject(0)});
+        let mut one = json!({"action": "read", "subject": resource(0)});
         one.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         one
     };
@@ -72,14 +72,14 @@ async fn services_apply_the_same_limits() {
         ServiceError::Invalid(problems) => problems.into_iter().map(|p| p.path).collect::<Vec<_>>(),
         other => panic!("{other}"),
     };
-    let wide = Permission::new("read").on(subject(0)).fields(Fields::only(fields(257)).unwrap());
+    let wide = Permission::new("read").on(resource(0)).fields(Fields::only(fields(257)).unwrap());
     let conditional = Permission::new("read")
-        .on(subject(0))
-        .when(When::from_list((0..65).map(|i| ConditionId::new(format!("c{i}")))));
+        .on(resource(0))
+        .when(ConditionClause::from_list((0..65).map(|i| ConditionId::new(format!("c{i}")))));
     for (list, at) in [
         (vec![wide], "permissions.0.fields"),
         (vec![conditional], "permissions.0.conditions"),
-        (vec![Permission::new("read").on(subject(0)); 65], "permissions.64"),
+        (vec![Permission::new("read").on(resource(0)); 65], "permissions.64"),
         ((0..5_001).map(|i| Permission::new(format!("a{i}"))).collect(), "permissions"),
     ] {
         let grants: Vec<Grant> = list.iter().map(|p| Grant { chosen: p.when.clone(), ..Grant::from(p) }).collect();
@@ -137,11 +137,11 @@ async fn permission_is_checked_before_the_body() {
         assert_eq!((status.as_u16(), &answer["error"]["name"]), (403, &json!("ForbiddenError")), "{method} {path}");
     }
     let token: i64 = site.ids.admin_token.parse().unwrap();
-    let by = keyward::Doer::Token(keyward::TokenId(token));
+    let by = keyward::admin::Actor::Token(keyward::token::TokenId(token));
     let nonsense = Permission::new("no such action");
-    let roles = site.keyward.roles().by(by);
+    let roles = site.keyward.roles().acting_as(by);
     let role = RoleId(site.ids.role.parse().unwrap());
-    let tokens = site.keyward.tokens().by(by);
+    let tokens = site.keyward.tokens().acting_as(by);
     for refused in [
         roles.create(NewRole::new("").permissions([nonsense.clone()])).await.err(),
         roles.set_permissions(role, vec![nonsense.clone()]).await.err(),
@@ -151,7 +151,7 @@ async fn permission_is_checked_before_the_body() {
         assert!(matches!(refused, Some(ServiceError::Forbidden(_))), "{refused:?}");
     }
     // A person who issues for another owner gets no errors about the grants.
-    let member = site.keyward.tokens().by(keyward::Doer::Person(site.member_id));
+    let member = site.keyward.tokens().acting_as(keyward::admin::Actor::Person(site.member_id));
     let root = site.root_id;
     let refused = member.issue_admin(NewAdminToken::new("n", root).grants([Grant::from(&nonsense)])).await;
     assert!(matches!(refused, Err(ServiceError::Forbidden(_))), "{refused:?}");

@@ -3,9 +3,14 @@
 use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
+use keyward::admin::{NewSession, Owner};
+use keyward::authz::{ActionEntry, Catalogue, Fields, ResourceEntry};
+use keyward::guard::{GateService, SessionCookie};
+use keyward::store::WriteStore;
+use keyward::token::ContentAccess;
 use keyward::{
-    ActionEntry, Catalogue, ContentAccess, Fields, Gated, Grant, Keyward, MemoryStore, NewAdminToken, NewContentToken,
-    NewOwner, NewRole, NewSession, Owner, Permission, RoleId, Salt, SessionCookie, SubjectEntry, WriteStore, api, ui,
+    Grant, HashKey, Keyward, MemoryStore, NewAdminToken, NewContentToken, NewOwner, NewRole, Permission, RoleId, api,
+    ui,
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -21,8 +26,8 @@ pub const FIELDS: usize = 30;
 const ACTIONS: [&str; 4] = ["read", "create", "update", "delete"];
 
 pub struct Site {
-    pub keyward: Keyward<MemoryStore>,
-    service: Gated<axum::Router>,
+    pub keyward: Keyward,
+    service: GateService<axum::Router>,
     /// Sessions of a super admin and of a person whose role has many permissions.
     pub root: String,
     pub member: String,
@@ -42,7 +47,7 @@ pub struct Ids {
     pub role: String,
 }
 
-pub fn subject(n: usize) -> String {
+pub fn resource(n: usize) -> String {
     format!("api::thing-{n}.thing-{n}")
 }
 
@@ -51,11 +56,11 @@ pub fn field(n: usize) -> String {
 }
 
 fn catalogue() -> Catalogue {
-    let subjects =
-        (0..SUBJECTS).map(|n| SubjectEntry::collection(subject(n), subject(n)).fields((0..FIELDS).map(field)));
-    let all = subjects.fold(Catalogue::default(), Catalogue::subject);
+    let resources =
+        (0..SUBJECTS).map(|n| ResourceEntry::collection(resource(n), resource(n)).fields((0..FIELDS).map(field)));
+    let all = resources.fold(Catalogue::default(), Catalogue::resource);
     let all = ACTIONS.into_iter().fold(all, |all, name| {
-        all.action(ActionEntry::on_subjects(name, name, (0..SUBJECTS).map(subject)).with_fields())
+        all.action(ActionEntry::on_resources(name, name, (0..SUBJECTS).map(resource)).with_fields())
     });
     (0..500).fold(all, |all, n| all.content_action(format!("content.{n}")))
 }
@@ -63,9 +68,9 @@ fn catalogue() -> Catalogue {
 /// One permission per field, as many as a role may have.
 pub fn many_permissions(n: usize) -> Vec<Permission> {
     let of = |i: usize| {
-        let (subject_of, field_of) = (i % SUBJECTS, i / SUBJECTS % FIELDS);
+        let (resource_of, field_of) = (i % SUBJECTS, i / SUBJECTS % FIELDS);
         let action = ACTIONS[i / SUBJECTS / FIELDS % 4];
-        Permission::new(action).on(subject(subject_of)).fields(Fields::only([field(field_of)]).unwrap())
+        Permission::new(action).on(resource(resource_of)).fields(Fields::only([field(field_of)]).unwrap())
     };
     (0..n).map(of).collect()
 }
@@ -75,9 +80,9 @@ impl Site {
         Self::with(|builder| builder).await
     }
 
-    pub async fn with(set: impl FnOnce(keyward::Builder<MemoryStore>) -> keyward::Builder<MemoryStore>) -> Self {
-        let salt = Salt::parse(keyward::testing::SALT).unwrap();
-        let builder = Keyward::builder(MemoryStore::default()).salt(salt).catalogue(catalogue()).api();
+    pub async fn with(set: impl FnOnce(keyward::Builder) -> keyward::Builder) -> Self {
+        let hash_key = HashKey::parse(keyward::testing::SALT).unwrap();
+        let builder = Keyward::builder(MemoryStore::default()).hash_key(hash_key).catalogue(catalogue()).api();
         let keyward = set(builder.ui(SessionCookie::default())).build().unwrap();
         let service = keyward.guard(api::router(&keyward).merge(ui::router(&keyward)));
         let root =

@@ -3,9 +3,11 @@
 
 use crate::invariants::shim;
 use axum::routing::get;
+use keyward::admin::OwnerState;
+use keyward::guard::{InvalidCredential, Limits, Reason, Unavailable};
 use keyward::store::WriteStore;
 use keyward::testing::{ManualClock, World};
-use keyward::{GuardedRouter, Invalid, Limits, MemoryStore, OwnerState, Reason, Unavailable, authenticated};
+use keyward::{GuardedRouter, MemoryStore, authenticated};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +42,7 @@ async fn change_in_a_host_transaction_applies_within_the_bound() {
     tx.delete_token(key.token).await.unwrap();
     tx.commit(&[]).await.unwrap();
     world.clock.advance(BOUND);
-    app.get("/admin/x").bearer(&key.secret).await.assert_refused(Reason::Invalid(Invalid::Unknown));
+    app.get("/admin/x").bearer(&key.secret).await.assert_refused(Reason::Invalid(InvalidCredential::Unknown));
 }
 
 #[tokio::test]
@@ -61,8 +63,8 @@ async fn entry_past_its_lease_is_503() {
 #[tokio::test]
 async fn bounds_too_short_to_poll_are_rejected() {
     let build = |limits: Limits| {
-        let salt = keyward::Salt::parse(keyward::testing::SALT).unwrap();
-        keyward::Keyward::builder(MemoryStore::default()).salt(salt).admin("/admin").limits(limits).build()
+        let hash_key = keyward::HashKey::parse(keyward::testing::SALT).unwrap();
+        keyward::Keyward::builder(MemoryStore::default()).hash_key(hash_key).admin("/admin").limits(limits).build()
     };
     build(Limits::strict()).unwrap();
     // After a pause, a failed poll and another pause, the lease must still last for one more poll.

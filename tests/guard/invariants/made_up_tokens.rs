@@ -4,16 +4,18 @@
 use crate::invariants::shim;
 use axum::routing::get;
 use http::header::AUTHORIZATION;
+use keyward::guard::{InvalidCredential, Limits, Reason};
 use keyward::testing::SeededEntropy;
-use keyward::{Entropy, GuardedRouter, Invalid, Kind, Limits, Reason, ReferenceSalt, authenticated};
+use keyward::token::{Entropy, StrapiHashKey, TokenKind};
+use keyward::{GuardedRouter, authenticated};
 use std::future::IntoFuture;
 use std::time::Duration;
 
 /// A well-formed secret under another hash key, as an attacker makes it who knows everything but the key.
 fn made_up(entropy: &dyn Entropy) -> String {
-    let salt = keyward::Salt::parse("another salt than the world's, at least 32 bytes").unwrap();
-    let format = keyward::SecretFormat::new(&Default::default(), salt);
-    format.issue(Kind::Admin, entropy).unwrap().secret.expose().to_owned()
+    let hash_key = keyward::HashKey::parse("another salt than the world's, at least 32 bytes").unwrap();
+    let format = keyward::token::SecretFormat::new(&Default::default(), hash_key);
+    format.issue(TokenKind::Admin, entropy).unwrap().secret.expose().to_owned()
 }
 
 #[tokio::test]
@@ -23,7 +25,7 @@ async fn made_up_keyward_tokens_cost_no_read() {
     let entropy = SeededEntropy::new(99);
     for _ in 0..1_000 {
         let answer = app.get("/admin/x").header(AUTHORIZATION, &format!("Bearer {}", made_up(&entropy))).await;
-        answer.assert_refused(Reason::Invalid(Invalid::NotGenuine)).assert_status(401);
+        answer.assert_refused(Reason::Invalid(InvalidCredential::NotGenuine)).assert_status(401);
     }
     assert_eq!(shim.reads(), 0);
 }
@@ -33,7 +35,7 @@ async fn made_up_strapi_tokens_evict_no_valid_principal() {
     let mut limits = Limits::default();
     (limits.cache_bytes, limits.absent) = (1 << 20, 256);
     let (world, shim) =
-        shim::world(|b| b.limits(limits).reference_salt(ReferenceSalt::new("saltysaltysaltysalty").unwrap()));
+        shim::world(|b| b.limits(limits).strapi_hash_key(StrapiHashKey::new("saltysaltysaltysalty").unwrap()));
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let mut keys = Vec::new();
     for _ in 0..100 {
@@ -45,7 +47,7 @@ async fn made_up_strapi_tokens_evict_no_valid_principal() {
     assert_eq!(shim.reads(), 100);
     for i in 0..20_000u32 {
         let answer = app.get("/admin/x").header(AUTHORIZATION, &format!("Bearer {i:0256x}")).await;
-        answer.assert_refused(Reason::Invalid(Invalid::Unknown));
+        answer.assert_refused(Reason::Invalid(InvalidCredential::Unknown));
     }
     assert_eq!(shim.reads(), 20_100);
     for key in &keys {
@@ -60,8 +62,8 @@ async fn made_up_strapi_tokens_evict_no_valid_principal() {
 async fn made_up_strapi_tokens_leave_room_for_valid_tokens() {
     let mut limits = Limits::default();
     (limits.queue, limits.lookup, limits.request) = (MINUTE, MINUTE, MINUTE);
-    let reference = ReferenceSalt::new("saltysaltysaltysalty").unwrap();
-    let (world, shim) = shim::world(|b| b.limits(limits).reference_salt(reference));
+    let reference = StrapiHashKey::new("saltysaltysaltysalty").unwrap();
+    let (world, shim) = shim::world(|b| b.limits(limits).strapi_hash_key(reference));
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let key = world.super_admin().issue().await;
     let mut stopped = shim.pause();
@@ -79,7 +81,7 @@ async fn made_up_strapi_tokens_leave_room_for_valid_tokens() {
     (0..=limits.lookups / 4).for_each(|_| shim.resume());
     valid.await.unwrap().assert_ok();
     for made_up in flood {
-        made_up.await.unwrap().assert_refused(Reason::Invalid(Invalid::Unknown));
+        made_up.await.unwrap().assert_refused(Reason::Invalid(InvalidCredential::Unknown));
     }
 }
 

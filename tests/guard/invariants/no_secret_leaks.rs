@@ -4,11 +4,10 @@ use crate::invariants::shim;
 use axum::Router;
 use axum::routing::get;
 use http::header::AUTHORIZATION;
+use keyward::admin::{OwnerState, ServiceError};
 use keyward::testing::{Key, SALT};
-use keyward::{
-    BuildError, ContentAccess, GuardedRouter, Keyward, MemoryStore, OwnerState, ReferenceSalt, Require, SaltRing,
-    Secret, SecretFormat, ServiceError, action, authenticated,
-};
+use keyward::token::{ContentAccess, HashKeyRing, Secret, SecretFormat, StrapiHashKey};
+use keyward::{BuildError, GuardedRouter, Keyward, MemoryStore, Require, action, authenticated};
 use keyward_test_support::log;
 use std::sync::{Arc, Mutex};
 
@@ -16,11 +15,11 @@ const REFERENCE: &str = "the salt of the reference";
 
 /// The texts that must not be shown: each secret, its random part, its digest, and the keys.
 fn hidden(secrets: &[&Secret]) -> Vec<String> {
-    let format = SecretFormat::new(&Default::default(), SaltRing::parse(SALT).unwrap());
+    let format = SecretFormat::new(&Default::default(), HashKeyRing::parse(SALT).unwrap());
     let mut all = vec![SALT.to_owned(), REFERENCE.to_owned()];
     for secret in secrets {
         let text = secret.expose();
-        let kinds = keyward::KindSet::of(&keyward::Kind::ALL);
+        let kinds = keyward::token::TokenKinds::of(&keyward::token::TokenKind::ALL);
         all.extend([text.to_owned(), text[text.len() - 50..text.len() - 7].to_owned()]);
         all.push(format.verify(text, kinds).unwrap().digest.to_hex());
     }
@@ -38,7 +37,7 @@ fn assert_hides(what: &str, shown: &str, hidden: &[String]) {
 async fn secrets_are_not_in_logs_debug_errors_or_audit() {
     let (log, _guard) = log::capture();
 
-    let (world, shim) = shim::world(|b| b.reference_salt(ReferenceSalt::new(REFERENCE).unwrap()));
+    let (world, shim) = shim::world(|b| b.strapi_hash_key(StrapiHashKey::new(REFERENCE).unwrap()));
     let trace = tower_http::trace::TraceLayer::new_for_http();
     let routes = Router::new()
         .route("/admin/x", get(|| async {}).layer(Require::new(action("x"))))
@@ -90,7 +89,7 @@ async fn secrets_are_not_in_logs_debug_errors_or_audit() {
 /// Every public type that holds a secret, a digest or a key, or was made from one.
 #[tokio::test]
 async fn secrets_are_not_in_debug_output() {
-    let world = keyward::testing::World::with(|b| b.reference_salt(ReferenceSalt::new(REFERENCE).unwrap()));
+    let world = keyward::testing::World::with(|b| b.strapi_hash_key(StrapiHashKey::new(REFERENCE).unwrap()));
     let seen = Arc::new(Mutex::new(Vec::new()));
     let shown = seen.clone();
     let handler = get(move |auth: keyward::Auth, request: axum::extract::Request| async move {
@@ -106,10 +105,11 @@ async fn secrets_are_not_in_debug_output() {
     let answer = request.bearer(&key.secret).await;
     answer.assert_ok();
 
-    let salt = || keyward::Salt::parse(SALT).unwrap();
-    let format = SecretFormat::new(&Default::default(), salt()).with_reference(ReferenceSalt::new(REFERENCE).unwrap());
-    let credential = format.verify(key.secret.expose(), keyward::KindSet::ADMIN).unwrap();
-    let issued = format.issue(keyward::Kind::Admin, &keyward::OsEntropy).unwrap();
+    let hash_key = || keyward::HashKey::parse(SALT).unwrap();
+    let format =
+        SecretFormat::new(&Default::default(), hash_key()).with_reference(StrapiHashKey::new(REFERENCE).unwrap());
+    let credential = format.verify(key.secret.expose(), keyward::token::TokenKinds::ADMIN).unwrap();
+    let issued = format.issue(keyward::token::TokenKind::Admin, &keyward::token::OsEntropy).unwrap();
     let mut texts = vec![
         format!("{:?} {:?}", world.keyward, world),
         format!("{:?} {:?}", world.keyward.layer(), world.keyward.wrap(())),
@@ -117,16 +117,16 @@ async fn secrets_are_not_in_debug_output() {
         format!("{key:?} {:?} {:?}", key.secret, key.secret.clone()),
         format!("{token:?}"),
         format!("{format:?} {credential:?} {:?} {issued:?}", credential.digest),
-        format!("{:?} {:?} {:?}", salt(), SaltRing::new(salt()), ReferenceSalt::new(REFERENCE).unwrap()),
+        format!("{:?} {:?} {:?}", hash_key(), HashKeyRing::new(hash_key()), StrapiHashKey::new(REFERENCE).unwrap()),
         format!(
             "{:?}",
             Keyward::builder(MemoryStore::default())
-                .salt(salt())
-                .reference_salt(ReferenceSalt::new(REFERENCE).unwrap())
+                .hash_key(hash_key())
+                .strapi_hash_key(StrapiHashKey::new(REFERENCE).unwrap())
         ),
         format!("{:?}", BuildError::NoSalt),
         format!("{:?}", ServiceError::LastSuperAdmin),
-        format!("{:?} {}", SaltRing::parse(&SALT[..31]).unwrap_err(), SaltRing::parse(&SALT[..31]).unwrap_err()),
+        format!("{:?} {}", HashKeyRing::parse(&SALT[..31]).unwrap_err(), HashKeyRing::parse(&SALT[..31]).unwrap_err()),
     ];
     texts.append(&mut seen.lock().unwrap());
     for text in &texts {

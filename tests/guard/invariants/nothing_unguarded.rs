@@ -8,10 +8,12 @@ use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::{MethodRouter, any, get, post};
 use http::{Method, Uri, header};
+use keyward::authz::ConditionClause;
+use keyward::guard::{Ambiguity, Forbidden, Reason};
 use keyward::testing::{App, World};
 use keyward::{
-    AdminAuth, Ambiguity, Auth, ContentAuth, Decision, Group, GuardedRouter, NotAllowed, Permission, Reason, Require,
-    Requirement, When, action, authenticated,
+    AdminAuth, Auth, ContentAuth, Decision, Group, GuardedRouter, Permission, Require, Requirement, action,
+    authenticated,
 };
 use keyward_test_support::log;
 use serde_json::json;
@@ -49,15 +51,17 @@ async fn guarded_router_runs_no_handler_before_its_requirement() {
         .merge(GuardedRouter::new().route("/api/z", action("api::z.find"), ran.handler()));
     let app = world.guard(guarded);
     let weak = world.editor().with("other").issue().await.secret;
-    let content =
-        world.content(keyward::ContentAccess::Custom([keyward::Action::new("api::y.find")].into())).await.secret;
+    let content = world
+        .content(keyward::token::ContentAccess::Custom([keyward::authz::Action::new("api::y.find")].into()))
+        .await
+        .secret;
     for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::POST, Method::from_bytes(b"PURGE").unwrap()] {
         for path in ["/admin/x", "/admin/nested/y"] {
             app.request(method.clone(), path).await.assert_refused(Reason::NoCredential).assert_status(401);
-            app.request(method.clone(), path).bearer(&weak).await.assert_refused(Reason::NotAllowed).assert_status(403);
+            app.request(method.clone(), path).bearer(&weak).await.assert_refused(Reason::Forbidden).assert_status(403);
         }
-        app.request(method.clone(), "/api/z").await.assert_refused(Reason::NotAllowed).assert_status(403);
-        app.request(method.clone(), "/api/z").bearer(&content).await.assert_refused(Reason::NotAllowed);
+        app.request(method.clone(), "/api/z").await.assert_refused(Reason::Forbidden).assert_status(403);
+        app.request(method.clone(), "/api/z").bearer(&content).await.assert_refused(Reason::Forbidden);
     }
     assert_eq!(ran.times(), 0);
     let strong = world.editor().with("x.read").issue().await.secret;
@@ -77,7 +81,7 @@ async fn router_404_and_405_are_guarded() {
     let key = world.editor().with("other").issue().await.secret;
     app.get("/admin/none").await.assert_refused(Reason::NoCredential);
     app.post("/admin/x").await.assert_refused(Reason::NoCredential);
-    app.get("/api/none").await.assert_refused(Reason::NotAllowed);
+    app.get("/api/none").await.assert_refused(Reason::Forbidden);
     let missing = app.get("/admin/none").bearer(&key).await;
     assert_eq!(missing.assert_status(404).json()["error"]["name"], "NotFoundError");
     assert_eq!(missing.headers["cache-control"], "no-store");
@@ -94,7 +98,7 @@ async fn method_router_fallback_is_guarded() {
     let handler = get(|| async {}).fallback_service(ran.handler());
     let app = world.guard(GuardedRouter::new().route("/admin/x", action("x.read"), handler));
     let weak = world.editor().issue().await.secret;
-    app.post("/admin/x").bearer(&weak).await.assert_refused(Reason::NotAllowed).assert_status(403);
+    app.post("/admin/x").bearer(&weak).await.assert_refused(Reason::Forbidden).assert_status(403);
     assert_eq!(ran.times(), 0);
 }
 
@@ -109,8 +113,8 @@ async fn each_method_of_a_path_has_its_own_requirement() {
     let reader = world.editor().with("x.read").issue().await.secret;
     let maker = world.editor().with("x.create").issue().await.secret;
     app.get("/admin/x").bearer(&reader).await.assert_ok();
-    app.post("/admin/x").bearer(&reader).await.assert_refused(Reason::NotAllowed);
-    app.get("/admin/x").bearer(&maker).await.assert_refused(Reason::NotAllowed);
+    app.post("/admin/x").bearer(&reader).await.assert_refused(Reason::Forbidden);
+    app.get("/admin/x").bearer(&maker).await.assert_refused(Reason::Forbidden);
     app.post("/admin/x").bearer(&maker).await.assert_ok();
     app.delete("/admin/x").bearer(&reader).await.assert_status(405);
     app.delete("/admin/x").await.assert_refused(Reason::NoCredential);
@@ -140,8 +144,8 @@ async fn headers_do_not_override_method_or_path() {
     for (name, value) in headers {
         let name = header::HeaderName::from_static(name);
         let post = app.post("/admin/x?_method=GET").bearer(&reader).header(name.clone(), value).await;
-        post.assert_refused(Reason::NotAllowed).assert_status(403);
-        app.get("/admin/y").bearer(&reader).header(name.clone(), value).await.assert_refused(Reason::NotAllowed);
+        post.assert_refused(Reason::Forbidden).assert_status(403);
+        app.get("/admin/y").bearer(&reader).header(name.clone(), value).await.assert_refused(Reason::Forbidden);
         app.get("/admin/y").header(name, value).await.assert_refused(Reason::NoCredential).assert_status(401);
     }
     assert_eq!(ran.times(), 0);
@@ -191,7 +195,7 @@ async fn forgotten_requirement_withholds_the_response() {
     let (world, ran) = (World::new(), Ran::default());
     let app = world.wrap(Router::new().route("/admin/x", ran.handler()).route("/api/x", ran.handler()));
     let admin = world.super_admin().issue().await.secret;
-    let content = world.content(keyward::ContentAccess::FullAccess).await.secret;
+    let content = world.content(keyward::token::ContentAccess::FullAccess).await.secret;
     for (path, key) in [("/admin/x", &admin), ("/api/x", &content), ("/admin/no-such-route", &admin)] {
         let answer = app.get(path).bearer(key).await;
         answer.assert_refused(Reason::Unguarded).assert_status(403);
@@ -217,9 +221,10 @@ async fn ignored_decision_withholds_the_response() {
             ),
     );
     let read = || Permission::new("read").on("article");
-    let conditional = world.editor().with(read().when(When::from_list([keyward::IS_CREATOR]))).issue().await.secret;
+    let conditional =
+        world.editor().with(read().when(ConditionClause::from_list([keyward::authz::IS_CREATOR]))).issue().await.secret;
     let some_fields =
-        world.editor().with(read().fields(keyward::Fields::only(["title"]).unwrap())).issue().await.secret;
+        world.editor().with(read().fields(keyward::authz::Fields::only(["title"]).unwrap())).issue().await.secret;
     for key in [&conditional, &some_fields] {
         app.get("/admin/ignores").bearer(key).await.assert_refused(Reason::Unguarded).assert_status(403);
         app.get("/admin/asks").bearer(key).await.assert_refused(Reason::Unguarded);
@@ -236,9 +241,14 @@ async fn full_requirement_runs_no_handler_for_a_partial_decision() {
     let requirement = || action("update").on_param("uid").whole();
     let app = world.guard(GuardedRouter::new().route("/admin/{uid}", requirement(), ran.handler()));
     let update = || Permission::new("update").on("article");
-    let part = world.editor().with(update().when(When::from_list([keyward::IS_CREATOR]))).issue().await.secret;
+    let part = world
+        .editor()
+        .with(update().when(ConditionClause::from_list([keyward::authz::IS_CREATOR])))
+        .issue()
+        .await
+        .secret;
     let whole = world.editor().with(update()).issue().await.secret;
-    app.post("/admin/article").bearer(&part).await.assert_refused(Reason::NotAllowed).assert_status(403);
+    app.post("/admin/article").bearer(&part).await.assert_refused(Reason::Forbidden).assert_status(403);
     assert_eq!(ran.times(), 0);
     app.post("/admin/article").bearer(&whole).await.assert_ok();
 }
@@ -253,14 +263,14 @@ async fn guarded_router_layers_run_outside_its_requirements() {
     });
     let app = world.guard(GuardedRouter::new().route("/admin/x", action("x"), ran.handler()).layer(layer));
     let weak = world.editor().issue().await.secret;
-    app.get("/admin/x").bearer(&weak).await.assert_refused(Reason::NotAllowed);
+    app.get("/admin/x").bearer(&weak).await.assert_refused(Reason::Forbidden);
     assert_eq!(ran.times(), 0);
 }
 
 #[tokio::test]
 async fn handler_can_check_its_own_requirement() {
     let world = World::new();
-    async fn required(auth: Auth) -> Result<&'static str, NotAllowed> {
+    async fn required(auth: Auth) -> Result<&'static str, Forbidden> {
         auth.require(&action("x.read"))?;
         Ok("in")
     }
@@ -274,7 +284,7 @@ async fn handler_can_check_its_own_requirement() {
     for path in ["/admin/r", "/admin/s"] {
         app.get(path).bearer(&strong).await.assert_ok();
         let refused = app.get(path).bearer(&weak).await;
-        refused.assert_refused(Reason::NotAllowed).assert_status(403);
+        refused.assert_refused(Reason::Forbidden).assert_status(403);
         assert_eq!(refused.headers["www-authenticate"], "Bearer error=\"insufficient_scope\", scope=\"x.read\"");
     }
 }
@@ -366,7 +376,7 @@ async fn duplicate_path_parameters_are_rejected() {
     let app = world.guard(GuardedRouter::new().nest("/admin/{uid}", items));
     let key = world.editor().with(Permission::new("read").on("mine")).issue().await.secret;
     for path in ["/admin/mine/items/theirs", "/admin/theirs/items/mine", "/admin/mine/items/mine"] {
-        app.get(path).bearer(&key).await.assert_refused(Reason::NotAllowed);
+        app.get(path).bearer(&key).await.assert_refused(Reason::Forbidden);
     }
     assert_eq!(ran.times(), 0);
 }
@@ -376,7 +386,7 @@ async fn head_is_judged_like_get() {
     let ran = Ran::default();
     let world = World::with(|b| b.group(Group::admin("/api/keys").exact(Method::GET)));
     let app = world.guard(GuardedRouter::new().route("/api/keys", action("admin::keys.read"), ran.handler()));
-    let content = world.content(keyward::ContentAccess::FullAccess).await.secret;
+    let content = world.content(keyward::token::ContentAccess::FullAccess).await.secret;
     for method in [Method::GET, Method::HEAD] {
         app.request(method, "/api/keys").bearer(&content).await.assert_status(401);
     }
@@ -402,17 +412,17 @@ async fn public_route_in_a_protected_group_does_not_run() {
 #[tokio::test]
 async fn handler_requirement_is_full_unless_it_takes_the_decision() {
     let world = World::new();
-    async fn whole(auth: Auth) -> Result<&'static str, NotAllowed> {
+    async fn whole(auth: Auth) -> Result<&'static str, Forbidden> {
         auth.require(&action("read").on("article"))?;
         Ok("every row")
     }
-    async fn part(auth: Auth) -> Result<String, NotAllowed> {
+    async fn part(auth: Auth) -> Result<String, Forbidden> {
         Ok(format!("{} rules", auth.require_decision(&action("read").on("article"))?.rules().len()))
     }
     let app = world.wrap(Router::new().route("/admin/whole", get(whole)).route("/admin/part", get(part)));
-    let own = Permission::new("read").on("article").when(When::from_list([keyward::IS_CREATOR]));
+    let own = Permission::new("read").on("article").when(ConditionClause::from_list([keyward::authz::IS_CREATOR]));
     let key = world.editor().with(own).issue().await.secret;
-    app.get("/admin/whole").bearer(&key).await.assert_refused(Reason::NotAllowed);
+    app.get("/admin/whole").bearer(&key).await.assert_refused(Reason::Forbidden);
     assert_eq!(app.get("/admin/part").bearer(&key).await.assert_ok().body, "1 rules");
 }
 
@@ -421,9 +431,10 @@ async fn contradictory_requirements_are_not_met() {
     let (world, ran) = (World::new(), Ran::default());
     let both = keyward::all_of(["read", "update"].map(|a| action(a).on("article")));
     let app = world.guard(GuardedRouter::new().route("/admin/x", both, ran.handler()));
-    let only = |a: &str, field: &str| Permission::new(a).on("article").fields(keyward::Fields::only([field]).unwrap());
+    let only =
+        |a: &str, field: &str| Permission::new(a).on("article").fields(keyward::authz::Fields::only([field]).unwrap());
     let key = world.editor().with(only("read", "title")).with(only("update", "body")).issue().await.secret;
-    app.get("/admin/x").bearer(&key).await.assert_refused(Reason::NotAllowed);
+    app.get("/admin/x").bearer(&key).await.assert_refused(Reason::Forbidden);
     assert_eq!(ran.times(), 0);
 }
 
@@ -433,7 +444,7 @@ async fn anonymous_rejection_names_no_scope() {
     let app = world.guard(GuardedRouter::new().route("/api/x", action("api::x.find"), get(|| async {})));
     let anonymous = app.get("/api/x").await;
     assert_eq!(anonymous.assert_status(403).headers["www-authenticate"], "Bearer");
-    let custom = keyward::ContentAccess::Custom([keyward::Action::new("api::y.find")].into());
+    let custom = keyward::token::ContentAccess::Custom([keyward::authz::Action::new("api::y.find")].into());
     let key = world.content(custom).await.secret;
     let known = app.get("/api/x").bearer(&key).await;
     let told = "Bearer error=\"insufficient_scope\", scope=\"api::x.find\"";
@@ -498,7 +509,7 @@ async fn extractors_return_the_caller_or_fail() {
             .route("/api/must", get(|_: AdminAuth| async {})),
     );
     let admin = world.editor().issue().await.secret;
-    let content = world.content(keyward::ContentAccess::ReadOnly).await.secret;
+    let content = world.content(keyward::token::ContentAccess::ReadOnly).await.secret;
     let said = async |path: &str, key| app.get(path).bearer(key).await.body;
     assert_eq!(said("/admin/who", &admin).await, "true false true");
     assert_eq!(said("/api/who", &content).await, "false true true");
@@ -520,7 +531,7 @@ async fn rejection_swallowed_by_a_handler_still_applies() {
     let weak = world.editor().with("outer").issue().await.secret;
     let strong = world.editor().with("outer").with("inner").issue().await.secret;
     let refused = app.get("/admin/x").bearer(&weak).await;
-    refused.assert_refused(Reason::NotAllowed).assert_status(403);
+    refused.assert_refused(Reason::Forbidden).assert_status(403);
     assert_eq!(refused.headers["www-authenticate"], "Bearer error=\"insufficient_scope\", scope=\"inner\"");
     app.get("/admin/x").bearer(&strong).await.assert_ok();
 }
@@ -545,7 +556,7 @@ async fn decision_is_the_intersection_of_all_layers() {
             .route("/admin/inside", layered(&some, &all, decides()))
             .route("/admin/ignored", layered(&all, &some, get(|| async { "every row" }))),
     );
-    let mine = Permission::new("read").on("article").when(When::from_list([keyward::IS_CREATOR]));
+    let mine = Permission::new("read").on("article").when(ConditionClause::from_list([keyward::authz::IS_CREATOR]));
     let key = world.editor().with(mine).with("plain").issue().await.secret;
     for path in ["/admin/outside", "/admin/inside"] {
         assert_eq!(app.get(path).bearer(&key).await.assert_ok().body, "true false", "{path}");
@@ -564,9 +575,9 @@ async fn forbidden_responses_are_not_cacheable() {
     );
     let key = world.editor().issue().await.secret;
     for (answer, reason) in [
-        (app.get("/admin/refused").bearer(&key).await, Reason::NotAllowed),
+        (app.get("/admin/refused").bearer(&key).await, Reason::Forbidden),
         (app.get("/admin/forgotten").bearer(&key).await, Reason::Unguarded),
-        (app.get("/api/refused").await, Reason::NotAllowed),
+        (app.get("/api/refused").await, Reason::Forbidden),
         (app.post("/admin/pages").await, Reason::CrossOrigin),
     ] {
         answer.assert_refused(reason).assert_status(403);

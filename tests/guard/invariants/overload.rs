@@ -4,23 +4,22 @@
 use crate::invariants::shim::{self, Shim};
 use axum::routing::get;
 use http::header::AUTHORIZATION;
+use keyward::guard::{FailureBudget, InvalidCredential, Limits, ProxyHeader, Reason, Unavailable};
 use keyward::testing::{Answer, App, SALT, SeededEntropy, TestRequest, World};
-use keyward::{
-    Builder, ContentAccess, FailureBudget, GuardedRouter, Invalid, Kind, Limits, ProxyHeader, Reason, ReferenceSalt,
-    Salt, Secret, SecretFormat, Unavailable, authenticated,
-};
+use keyward::token::{ContentAccess, Secret, SecretFormat, StrapiHashKey, TokenKind};
+use keyward::{Builder, GuardedRouter, HashKey, authenticated};
 use std::future::IntoFuture;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
 const WINDOW: Duration = Duration::from_secs(180);
-const UNKNOWN: Reason = Reason::Invalid(Invalid::Unknown);
+const UNKNOWN: Reason = Reason::Invalid(InvalidCredential::Unknown);
 const OVERLOADED: Reason = Reason::Unavailable(Unavailable::Overloaded);
 const FLOOD: [u8; 4] = [203, 0, 113, 1];
 const OTHER: [u8; 4] = [203, 0, 113, 2];
 
 /// A world whose look-ups wait up to 250 ms for a free read; a read itself has no time limit.
-fn world(settings: impl FnOnce(Builder<Shim>) -> Builder<Shim>) -> (World<Shim>, Shim, App) {
+fn world(settings: impl FnOnce(Builder) -> Builder) -> (World<Shim>, Shim, App) {
     let mut limits = Limits::default();
     (limits.lookup, limits.request) = (Duration::from_secs(60), Duration::from_secs(60));
     let (world, shim) = shim::world(|b| settings(b.limits(limits)));
@@ -30,15 +29,15 @@ fn world(settings: impl FnOnce(Builder<Shim>) -> Builder<Shim>) -> (World<Shim>,
     (world, shim, app)
 }
 
-fn with_budget(failures: u32) -> impl FnOnce(Builder<Shim>) -> Builder<Shim> {
+fn with_budget(failures: u32) -> impl FnOnce(Builder) -> Builder {
     move |b| b.failure_budget(FailureBudget::new(failures, WINDOW))
 }
 
 /// Secrets with a valid check that were never issued, as an attacker with a stolen hash key makes them.
 fn made_up() -> impl Iterator<Item = Secret> {
-    let format = SecretFormat::new(&Default::default(), Salt::parse(SALT).unwrap());
+    let format = SecretFormat::new(&Default::default(), HashKey::parse(SALT).unwrap());
     let entropy = SeededEntropy::new(99);
-    std::iter::repeat_with(move || format.issue(Kind::Admin, &entropy).unwrap().secret)
+    std::iter::repeat_with(move || format.issue(TokenKind::Admin, &entropy).unwrap().secret)
 }
 
 fn send(request: TestRequest) -> JoinHandle<Answer> {
@@ -131,7 +130,7 @@ async fn rejections_without_a_read_do_not_count() {
         app.get("/admin/x").peer(FLOOD).bearer(&unknown).await.assert_refused(UNKNOWN).assert_status(401);
         let made_up = unknown.expose().replace(|c: char| c.is_ascii_uppercase(), "x");
         let not_genuine = app.get("/admin/x").peer(FLOOD).header(AUTHORIZATION, &format!("Bearer {made_up}")).await;
-        not_genuine.assert_refused(Reason::Invalid(Invalid::NotGenuine)).assert_status(401);
+        not_genuine.assert_refused(Reason::Invalid(InvalidCredential::NotGenuine)).assert_status(401);
         app.get("/api/x").peer(FLOOD).bearer(&unknown).await.assert_status(401);
     }
     assert_eq!(shim.reads(), 1);
@@ -155,7 +154,7 @@ async fn store_errors_do_not_count() {
 #[tokio::test]
 async fn invalid_credentials_over_the_budget_answer_alike() {
     let (world, _, app) =
-        world(|b| with_budget(5)(b.reference_salt(ReferenceSalt::new("saltysaltysaltysalty").unwrap())));
+        world(|b| with_budget(5)(b.strapi_hash_key(StrapiHashKey::new("saltysaltysaltysalty").unwrap())));
     let mut secrets = made_up();
     let gone = world.super_admin().issue().await;
     world.keyward.tokens().revoke(gone.token).await.unwrap();
@@ -299,7 +298,7 @@ async fn budget_is_per_client_behind_a_trusted_proxy() {
 
 #[tokio::test]
 async fn invalid_proxy_fails_the_build_and_is_named() {
-    let builder = keyward::Keyward::builder(keyward::MemoryStore::default()).salt(Salt::parse(SALT).unwrap());
+    let builder = keyward::Keyward::builder(keyward::MemoryStore::default()).hash_key(HashKey::parse(SALT).unwrap());
     let error = builder.trusted_proxies(["10.0.0.0/8", "10.0.0/8"], ProxyHeader::Forwarded).build().unwrap_err();
     assert!(error.to_string().contains("\"10.0.0/8\""), "{error}");
 }

@@ -2,11 +2,13 @@
 
 use crate::invariants::shim;
 use axum::routing::get;
+use keyward::admin::{OwnerState, ServiceError};
+use keyward::authz::{ConditionClause, Conditions, Predicate};
+use keyward::guard::{InvalidCredential, Limits, Reason};
+use keyward::store::{StoreError, WriteStore};
 use keyward::testing::{App, Key, SALT, World};
-use keyward::{
-    Brand, Conditions, ContentAccess, GuardedRouter, Invalid, KindSet, Limits, OwnerState, Permission, Predicate,
-    Reason, Salt, SecretFormat, ServiceError, StoreError, TokenAuthority, When, WriteStore, action, authenticated,
-};
+use keyward::token::{ContentAccess, SecretFormat, TokenAuthority, TokenKinds, TokenPrefix};
+use keyward::{GuardedRouter, HashKey, Permission, action, authenticated};
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
@@ -21,7 +23,7 @@ fn app<S: WriteStore>(world: &World<S>) -> App {
     )
 }
 
-const UNKNOWN: Reason = Reason::Invalid(Invalid::Unknown);
+const UNKNOWN: Reason = Reason::Invalid(InvalidCredential::Unknown);
 
 #[tokio::test]
 async fn revoked_token_is_rejected_by_the_next_request() {
@@ -186,7 +188,7 @@ async fn long_response_ends_when_a_handlers_requirement_is_lost() {
         get(move |auth: keyward::AdminAuth| async move {
             auth.require(&action("admin::webhooks.read"))?;
             sender.send(auth.0).unwrap();
-            Ok::<_, keyward::NotAllowed>(())
+            Ok::<_, keyward::guard::Forbidden>(())
         }),
     ));
     let key = world.editor().with("admin::webhooks.read").issue().await;
@@ -210,7 +212,7 @@ async fn uncertain_commit_that_happened_applies() {
     request().await.assert_ok();
     shim.lose_sight(true);
     assert!(unknown(world.keyward.roles().set_permissions(key.role(), vec![]).await.unwrap_err()));
-    request().await.assert_refused(Reason::NotAllowed);
+    request().await.assert_refused(Reason::Forbidden);
     let owners = world.keyward.owners();
     shim.lose_sight(true);
     assert!(unknown(owners.set_state(key.owner(), OwnerState::Deactivated).await.unwrap_err()));
@@ -254,8 +256,8 @@ async fn negative_cache_entry_expires_after_five_seconds() {
     let twin = World::new().content(ContentAccess::ReadOnly).await.secret;
     let request = async || app.get("/api/x").bearer(&twin).await;
     request().await.assert_refused(UNKNOWN);
-    let format = SecretFormat::new(&Brand::default(), Salt::parse(SALT).unwrap());
-    let digest = format.verify(twin.expose(), KindSet::CONTENT).unwrap().digest;
+    let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(SALT).unwrap());
+    let digest = format.verify(twin.expose(), TokenKinds::CONTENT).unwrap().digest;
     shim::insert(&shim.inner, digest, TokenAuthority::Content { access: ContentAccess::ReadOnly }).await;
     world.clock.advance(Limits::default().absent_for - Duration::from_millis(1));
     request().await.assert_refused(UNKNOWN);
@@ -287,7 +289,7 @@ async fn revocation_during_a_recheck_of_a_long_response_is_not_lost() {
         action("read").on("article"),
         get(move |auth: keyward::AdminAuth, _: keyward::Decision| async move { sender.send(auth.0).unwrap() }),
     ));
-    let read = Permission::new("read").on("article").when(When::from_list(["test::hook"]));
+    let read = Permission::new("read").on("article").when(ConditionClause::from_list(["test::hook"]));
     let key = world.editor().with(read.clone()).issue().await;
     app.get("/admin/stream").bearer(&key.secret).await.assert_ok();
     let auth = receiver.recv().await.unwrap();

@@ -2,8 +2,10 @@
 
 use crate::invariants::uncertain_commit::{Fate, UncertainCommit};
 use async_trait::async_trait;
+use keyward::store::{Digest, Tag};
 use keyward::store::{NewToken, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
-use keyward::{Digest, MemoryStore, Salt, Tag, TokenAuthority, TokenId};
+use keyward::token::{TokenAuthority, TokenId};
+use keyward::{HashKey, MemoryStore};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -173,7 +175,7 @@ pub async fn insert(store: &impl WriteStore, digest: Digest, authority: TokenAut
         name: format!("token {}", tx.seq()),
         description: String::new(),
         digest,
-        salt: Salt::parse(keyward::testing::SALT).unwrap().id().clone(),
+        hash_key: HashKey::parse(keyward::testing::SALT).unwrap().id().clone(),
         hint: String::new(),
         lifespan: None,
         authority,
@@ -184,9 +186,7 @@ pub async fn insert(store: &impl WriteStore, digest: Digest, authority: TokenAut
 }
 
 /// Returns a world on a shim.
-pub fn world(
-    settings: impl FnOnce(keyward::Builder<Shim>) -> keyward::Builder<Shim>,
-) -> (keyward::testing::World<Shim>, Shim) {
+pub fn world(settings: impl FnOnce(keyward::Builder) -> keyward::Builder) -> (keyward::testing::World<Shim>, Shim) {
     let clock = Arc::new(keyward::testing::ManualClock::default());
     let shim = Shim::new(MemoryStore::with_clock(clock.clone()));
     (keyward::testing::World::on(shim.clone(), clock, |b| settings(b.store_is_exclusive())), shim)

@@ -5,11 +5,15 @@ use crate::invariants::shim;
 use axum::Router;
 use axum::routing::get;
 use http::header::AUTHORIZATION;
+use keyward::admin::{Owner, OwnerState};
+use keyward::authz::Ceiling;
+use keyward::guard::{InvalidCredential, Reason};
+use keyward::store::{Digest, WriteStore};
 use keyward::testing::{App, SALT, World};
-use keyward::{
-    Brand, Ceiling, ContentAccess, Digest, GuardedRouter, Invalid, Kind, KindSet, Owner, OwnerState, Reason,
-    ReferenceSalt, Require, RoleId, Salt, Secret, SecretFormat, TokenAuthority, WriteStore, action, authenticated,
+use keyward::token::{
+    ContentAccess, Secret, SecretFormat, StrapiHashKey, TokenAuthority, TokenKind, TokenKinds, TokenPrefix,
 };
+use keyward::{GuardedRouter, HashKey, Require, RoleId, action, authenticated};
 use std::time::Duration;
 
 fn app<S: WriteStore>(world: &World<S>) -> App {
@@ -29,7 +33,7 @@ async fn token_kind_opens_only_its_own_groups() {
     let admin = world.editor().with("admin::webhooks.read").issue().await.secret;
     let session = world.super_admin().sign_in().await.secret;
     let content = world.content(ContentAccess::FullAccess).await.secret;
-    let wrong = Reason::Invalid(Invalid::WrongKind);
+    let wrong = Reason::Invalid(InvalidCredential::WrongKind);
 
     for secret in [&admin, &session] {
         app.get("/admin/x").bearer(secret).await.assert_ok();
@@ -47,7 +51,7 @@ async fn secret_with_another_prefix_is_invalid() {
     let content = world.content(ContentAccess::FullAccess).await.secret;
     let relabelled = |s: &Secret| format!("Bearer {}", s.expose().replace("_content_", "_admin_"));
     let answer = app.get("/admin/x").header(http::header::AUTHORIZATION, &relabelled(&content)).await;
-    answer.assert_refused(Reason::Invalid(Invalid::NotGenuine)).assert_status(401);
+    answer.assert_refused(Reason::Invalid(InvalidCredential::NotGenuine)).assert_status(401);
 }
 
 #[tokio::test]
@@ -60,7 +64,7 @@ async fn content_token_may_do_what_its_type_allows() {
             get(|| async {}),
         ),
     );
-    let custom = ContentAccess::Custom([keyward::Action::new("api::article.article.create")].into());
+    let custom = ContentAccess::Custom([keyward::authz::Action::new("api::article.article.create")].into());
     for (access, find, create) in
         [(ContentAccess::ReadOnly, 200, 403), (ContentAccess::FullAccess, 200, 200), (custom, 403, 200)]
     {
@@ -68,7 +72,7 @@ async fn content_token_may_do_what_its_type_allows() {
         app.get("/api/find").bearer(&key).await.assert_status(find);
         app.get("/api/create").bearer(&key).await.assert_status(create);
     }
-    app.get("/api/find").await.assert_status(403).assert_refused(Reason::NotAllowed);
+    app.get("/api/find").await.assert_status(403).assert_refused(Reason::Forbidden);
 }
 
 #[tokio::test]
@@ -81,21 +85,23 @@ async fn anonymous_caller_may_do_public_actions_only() {
     app.get("/open/find").await.assert_ok();
     app.get("/open/create").await.assert_status(403);
     let wrong = app.get("/open/find").header(http::header::AUTHORIZATION, "Bearer nope").await;
-    wrong.assert_refused(Reason::Invalid(Invalid::Malformed)).assert_status(401);
+    wrong.assert_refused(Reason::Invalid(InvalidCredential::Malformed)).assert_status(401);
 }
 
 /// The kind in the row was changed by hand: the kind in the secret is the one it was issued with.
 #[tokio::test]
 async fn row_with_another_kind_is_rejected() {
-    for (issued, path) in [(Kind::Admin, "/admin/x"), (Kind::Session, "/admin/x"), (Kind::Content, "/api/x")] {
-        for label in Kind::ALL {
+    for (issued, path) in
+        [(TokenKind::Admin, "/admin/x"), (TokenKind::Session, "/admin/x"), (TokenKind::Content, "/api/x")]
+    {
+        for label in TokenKind::ALL {
             let (world, shim) = shim::world(|b| b);
             let app = app(&world);
             let owner = world.super_admin().issue().await.owner();
             let secret = match issued {
-                Kind::Admin => world.super_admin().issue().await.secret,
-                Kind::Session => world.super_admin().sign_in().await.secret,
-                Kind::Content => world.content(ContentAccess::FullAccess).await.secret,
+                TokenKind::Admin => world.super_admin().issue().await.secret,
+                TokenKind::Session => world.super_admin().sign_in().await.secret,
+                TokenKind::Content => world.content(ContentAccess::FullAccess).await.secret,
             };
             let somebody = Owner {
                 id: owner,
@@ -105,16 +111,16 @@ async fn row_with_another_kind_is_rejected() {
                 username: None,
                 state: OwnerState::Active,
                 roles: vec![RoleId::SUPER_ADMIN],
-                created_at: keyward::Timestamp(0),
-                updated_at: keyward::Timestamp(0),
+                created_at: keyward::time::Timestamp(0),
+                updated_at: keyward::time::Timestamp(0),
             };
             shim.tamper(move |snapshot| {
                 let record = snapshot.record.as_mut().unwrap();
                 record.owner = Some((somebody.clone(), Ceiling::Unlimited));
                 record.token.authority = match label {
-                    Kind::Admin => TokenAuthority::Admin { owner, grants: vec![] },
-                    Kind::Session => TokenAuthority::Session { owner, idle: Duration::from_secs(1800) },
-                    Kind::Content => TokenAuthority::Content { access: ContentAccess::FullAccess },
+                    TokenKind::Admin => TokenAuthority::Admin { owner, grants: vec![] },
+                    TokenKind::Session => TokenAuthority::Session { owner, idle: Duration::from_secs(1800) },
+                    TokenKind::Content => TokenAuthority::Content { access: ContentAccess::FullAccess },
                 };
             });
             // Once from the store, once from the cache.
@@ -123,7 +129,7 @@ async fn row_with_another_kind_is_rejected() {
                 if label == issued {
                     answer.assert_ok();
                 } else {
-                    answer.assert_refused(Reason::Invalid(Invalid::WrongKind)).assert_status(401);
+                    answer.assert_refused(Reason::Invalid(InvalidCredential::WrongKind)).assert_status(401);
                 }
             }
         }
@@ -133,22 +139,22 @@ async fn row_with_another_kind_is_rejected() {
 /// A secret of Strapi has no kind: its row alone decides which groups it opens.
 #[tokio::test]
 async fn strapi_token_opens_only_the_groups_of_its_row() {
-    let salt = || ReferenceSalt::new("saltysaltysaltysalty").unwrap();
-    let (world, shim) = shim::world(|b| b.reference_salt(salt()));
+    let hash_key = || StrapiHashKey::new("saltysaltysaltysalty").unwrap();
+    let (world, shim) = shim::world(|b| b.strapi_hash_key(hash_key()));
     let app = app(&world);
     let owner = world.super_admin().issue().await.owner();
-    let format = SecretFormat::new(&Brand::default(), Salt::parse(SALT).unwrap()).with_reference(salt());
+    let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(SALT).unwrap()).with_reference(hash_key());
     for (secret, authority, opens, other) in [
         ("a1", TokenAuthority::Content { access: ContentAccess::FullAccess }, "/api/x", "/admin/x"),
         ("b2", TokenAuthority::Admin { owner, grants: vec![] }, "/admin/x", "/api/x"),
     ] {
         let secret = secret.repeat(128);
-        let digest = format.verify(&secret, KindSet::ADMIN).unwrap().digest;
-        assert!(matches!(digest, Digest::Reference(_)));
+        let digest = format.verify(&secret, TokenKinds::ADMIN).unwrap().digest;
+        assert!(matches!(digest, Digest::Strapi(_)));
         shim::insert(&shim.inner, digest, authority).await;
         for _ in 0..2 {
             let get = |path| app.get(path).header(AUTHORIZATION, &format!("Bearer {secret}"));
-            get(other).await.assert_refused(Reason::Invalid(Invalid::WrongKind)).assert_status(401);
+            get(other).await.assert_refused(Reason::Invalid(InvalidCredential::WrongKind)).assert_status(401);
             get(opens).await.assert_ok();
         }
     }

@@ -9,7 +9,8 @@ use axum::routing::{MethodRouter, any};
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Method, StatusCode, Uri};
 use keyward::testing::{Key, World};
-use keyward::{AuthContext, ContentAccess, Group, GuardedRouter, Kind, Requirement, action, authenticated};
+use keyward::token::{ContentAccess, TokenKind};
+use keyward::{AuthContext, Group, GuardedRouter, Requirement, action, authenticated};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use tower::util::BoxCloneSyncService;
@@ -17,7 +18,7 @@ use tower::{Service, ServiceExt};
 
 /// The credential of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Credential {
+pub enum VerifiedSecret {
     Nobody,
     /// An admin token without permissions.
     Weak,
@@ -30,16 +31,16 @@ pub enum Credential {
     Twice,
 }
 
-impl Credential {
+impl VerifiedSecret {
     pub const ALL: [Self; 7] =
         [Self::Nobody, Self::Weak, Self::Strong, Self::Content, Self::Session, Self::MadeUp, Self::Twice];
 
     /// The kind of the token, if it is one.
-    pub fn kind(self) -> Option<Kind> {
+    pub fn kind(self) -> Option<TokenKind> {
         match self {
-            Self::Weak | Self::Strong => Some(Kind::Admin),
-            Self::Content => Some(Kind::Content),
-            Self::Session => Some(Kind::Session),
+            Self::Weak | Self::Strong => Some(TokenKind::Admin),
+            Self::Content => Some(TokenKind::Content),
+            Self::Session => Some(TokenKind::Session),
             Self::Nobody | Self::MadeUp | Self::Twice => None,
         }
     }
@@ -54,7 +55,7 @@ pub struct Run {
     /// Whether the route requires a permission that a weak credential lacks.
     pub guarded: bool,
     /// The caller that the handler was given: none, an anonymous one, or a token of this kind.
-    pub caller: Option<Option<Kind>>,
+    pub caller: Option<Option<TokenKind>>,
     /// The path parameters that axum extracted.
     pub params: Vec<String>,
 }
@@ -71,21 +72,21 @@ pub struct Nesting {
     /// Whether a path that is in no protected group by its exact bytes may be public.
     pub shadowing: bool,
     service: BoxCloneSyncService<Request, Response, Infallible>,
-    secrets: Vec<(Credential, HeaderValue)>,
+    secrets: Vec<(VerifiedSecret, HeaderValue)>,
     /// Its clock and its store.
     _world: World,
 }
 
 impl Nesting {
     /// Sends one request and returns its status and the handlers that ran.
-    pub async fn send(&self, method: &Method, uri: &Uri, credential: Credential) -> (StatusCode, Vec<Run>) {
+    pub async fn send(&self, method: &Method, uri: &Uri, credential: VerifiedSecret) -> (StatusCode, Vec<Run>) {
         let mut request = Request::new(Body::empty());
         *request.method_mut() = method.clone();
         *request.uri_mut() = uri.clone();
-        let sent = if credential == Credential::Twice { Credential::Strong } else { credential };
+        let sent = if credential == VerifiedSecret::Twice { VerifiedSecret::Strong } else { credential };
         for (_, secret) in self.secrets.iter().filter(|(c, _)| *c == sent) {
             request.headers_mut().append(AUTHORIZATION, secret.clone());
-            if credential == Credential::Twice {
+            if credential == VerifiedSecret::Twice {
                 request.headers_mut().append(AUTHORIZATION, secret.clone());
             }
         }
@@ -175,15 +176,15 @@ impl Plan {
         let mut secrets = Vec::new();
         let bearer = |key: &Key| HeaderValue::from_str(&format!("Bearer {}", key.secret.expose())).unwrap();
         for (credential, key) in [
-            (Credential::Weak, world.editor().with("other").issue().await),
-            (Credential::Strong, world.editor().with("admin::x").issue().await),
-            (Credential::Content, world.content(ContentAccess::FullAccess).await),
-            (Credential::Session, world.super_admin().sign_in().await),
+            (VerifiedSecret::Weak, world.editor().with("other").issue().await),
+            (VerifiedSecret::Strong, world.editor().with("admin::x").issue().await),
+            (VerifiedSecret::Content, world.content(ContentAccess::FullAccess).await),
+            (VerifiedSecret::Session, world.super_admin().sign_in().await),
         ] {
             secrets.push((credential, bearer(&key)));
         }
         let made_up = format!("Bearer kw_admin_{}", "a".repeat(50));
-        secrets.push((Credential::MadeUp, HeaderValue::from_str(&made_up).unwrap()));
+        secrets.push((VerifiedSecret::MadeUp, HeaderValue::from_str(&made_up).unwrap()));
         let Self { name, places, encoded_slashes, shadowing } = self;
         Nesting { name, places, encoded_slashes, shadowing, service, secrets, _world: world }
     }

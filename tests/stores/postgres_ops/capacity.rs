@@ -1,8 +1,11 @@
 //! Exhausted connections, and contention for the epoch's row.
 
 use crate::node::{BOUND, Node, by_hand, number, told};
+use keyward::PostgresStore;
+use keyward::admin::IssuedToken;
+use keyward::store::{PostgresOptions, StoreError};
 use keyward::store::{Store, Use, WriteStore};
-use keyward::{IssuedToken, PostgresOptions, PostgresStore, StoreError, Timestamp};
+use keyward::time::Timestamp;
 use keyward_test_support::postgres;
 use sqlx::{Connection, PgConnection, raw_sql};
 use std::sync::Arc;

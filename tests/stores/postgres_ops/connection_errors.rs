@@ -1,12 +1,13 @@
 //! Errors when a store cannot be opened: the address, the cause and the remedy, and no part of a password.
 
 use crate::node::{by_hand, told};
-use keyward::{PostgresOptions, PostgresStore};
+use keyward::PostgresStore;
+use keyward::store::PostgresOptions;
 use keyward_test_support::postgres;
 use keyward_test_support::postgres::Server;
 use keyward_test_support::process::free_port;
 
-async fn refusal(url: &str) -> String {
+async fn rejection(url: &str) -> String {
     let error = PostgresStore::connect_with(url, PostgresOptions::default()).await.unwrap_err();
     format!("{} {error:?}", told(&error))
 }
@@ -20,7 +21,7 @@ async fn database_with_a_limited_encoding_is_rejected() {
             format!("CREATE DATABASE {name} ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0");
         by_hand(&url, &create).await;
         let address = format!("{}/{name}", url.rsplit_once('/').unwrap().0);
-        let told = refusal(&address).await;
+        let told = rejection(&address).await;
         for part in [&*name, encoding, "ENCODING 'UTF8'", "pg_dump"] {
             assert!(told.contains(part), "{part}: {told}");
         }
@@ -46,16 +47,16 @@ async fn connection_error_names_the_address_without_the_password() {
             (format!("127.0.0.1:{nobody_listens}"), "postgres", "nothing listens"),
             (format!("no-such-host.invalid:{port}"), "postgres", "host cannot be reached"),
         ] {
-            let told = refusal(&format!("postgres://ada:{password}@{host}/{database}")).await;
+            let told = rejection(&format!("postgres://ada:{password}@{host}/{database}")).await;
             assert!(told.contains(&format!("ada@{host}/{database}")) && told.contains(cause), "{told}");
             assert!(!told.contains("hunter2") && !told.contains("x/y"), "{told}");
         }
     }
-    let told = refusal(&format!("postgres://ada:right@127.0.0.1:{port}/missing")).await;
+    let told = rejection(&format!("postgres://ada:right@127.0.0.1:{port}/missing")).await;
     assert!(told.contains("ada@127.0.0.1") && told.contains("no such database") && !told.contains("right"), "{told}");
     by_hand(server.url(), "CREATE DATABASE closed").await;
     by_hand(server.url(), "REVOKE CONNECT ON DATABASE closed FROM PUBLIC").await;
-    let told = refusal(&format!("postgres://ada:right@127.0.0.1:{port}/closed")).await;
+    let told = rejection(&format!("postgres://ada:right@127.0.0.1:{port}/closed")).await;
     assert!(told.contains("/closed") && told.contains("lacks a right") && !told.contains("right@"), "{told}");
 }
 
@@ -63,7 +64,7 @@ async fn connection_error_names_the_address_without_the_password() {
 #[tokio::test]
 async fn password_that_breaks_the_address_is_not_shown() {
     for password in ["hunter2/swordfish", "12/swordfish", "hunter2#swordfish", "12#swordfish", "hunter2?swordfish"] {
-        let told = refusal(&format!("postgres://ada:{password}@127.0.0.1:1/auth")).await;
+        let told = rejection(&format!("postgres://ada:{password}@127.0.0.1:1/auth")).await;
         assert!(!told.contains("hunter2") && !told.contains("swordfish") && !told.contains("ada:12"), "{told}");
         assert!(told.contains("%2F for /") || told.contains("leave it out"), "{told}");
     }
@@ -72,8 +73,9 @@ async fn password_that_breaks_the_address_is_not_shown() {
 /// A permanent failure is not reported as a conflict with another change.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn permanent_failure_is_not_reported_as_a_conflict() {
+    use keyward::RoleId;
+    use keyward::store::StoreError;
     use keyward::store::{NewRole, WriteStore};
-    use keyward::{RoleId, StoreError};
     let Some(url) = postgres::create_database().await else { return };
     let store = PostgresStore::connect(&url).await.unwrap();
     let trigger = |code: &str| {

@@ -2,8 +2,10 @@
 
 use crate::node::{BOUND, Node, by_hand, number, told};
 use crate::postgres_ops::proxy::{Older, Proxy};
+use keyward::PostgresStore;
+use keyward::admin::{IssuedToken, OwnerState};
+use keyward::store::PostgresOptions;
 use keyward::store::{NewRole, WriteStore};
-use keyward::{IssuedToken, OwnerState, PostgresOptions, PostgresStore};
 use keyward_test_support::postgres;
 use keyward_test_support::postgres::Server;
 use keyward_test_support::process::{send_signal, wait_until};

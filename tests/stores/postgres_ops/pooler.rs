@@ -2,8 +2,9 @@
 
 use crate::node::{BOUND, Node, told};
 use crate::postgres_ops::proxy::{Older, Proxy};
+use keyward::store::PostgresOptions;
 use keyward::store::contract;
-use keyward::{NewOwner, PostgresOptions, PostgresStore, RoleId};
+use keyward::{NewOwner, PostgresStore, RoleId};
 use keyward_test_support::pooler::Pooler;
 use keyward_test_support::postgres;
 use sqlx::postgres::PgConnectOptions;

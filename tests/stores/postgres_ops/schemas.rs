@@ -1,8 +1,9 @@
 //! Schemas: the tables are in one schema, and no session's search path leads to another.
 
 use crate::node::{BOUND, Node, by_hand, number, told};
+use keyward::PostgresStore;
+use keyward::store::{Digest, PostgresOptions};
 use keyward::store::{Store, WriteStore, contract};
-use keyward::{Digest, PostgresOptions, PostgresStore};
 use keyward_test_support::postgres;
 use keyward_test_support::postgres::{find_programs, unprivileged};
 use std::process::Stdio;
@@ -17,7 +18,7 @@ fn in_schema(name: &str) -> PostgresOptions {
     PostgresOptions::default().schema(name)
 }
 
-async fn refusal(url: &str, options: PostgresOptions) -> String {
+async fn rejection(url: &str, options: PostgresOptions) -> String {
     told(&PostgresStore::connect_with(url, options).await.unwrap_err())
 }
 
@@ -137,7 +138,7 @@ async fn empty_tables_beside_used_ones_fail_startup() {
     let one = Node::on(&url).await;
     let key = one.issue("ci").await;
     PostgresStore::connect_with(&url, in_schema("keyward")).await.unwrap().close().await;
-    let told = refusal(&url, PostgresOptions::default()).await;
+    let told = rejection(&url, PostgresOptions::default()).await;
     assert!(told.contains("\"keyward\" (empty)") && told.contains("\"public\" (in use)"), "{told}");
     assert!(told.contains("PostgresOptions::schema()"), "{told}");
     let two = Node::with(&url, in_schema("public")).await;

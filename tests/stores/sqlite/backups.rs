@@ -2,7 +2,8 @@
 
 use super::app;
 use super::files::{chain, names, opened, place};
-use keyward::{NewRole, SqliteStore, StoreError};
+use keyward::store::StoreError;
+use keyward::{NewRole, SqliteStore};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, Row};
 use std::fs::{self, File};
@@ -15,7 +16,7 @@ fn beside(file: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(format!("{}{suffix}", file.display()))
 }
 
-fn refusal(done: Result<(), StoreError>) -> String {
+fn rejection(done: Result<(), StoreError>) -> String {
     chain(&done.unwrap_err())
 }
 
@@ -73,13 +74,13 @@ async fn failed_backup_replaces_nothing_and_leaves_nothing() {
     let there = dir.path().join("there");
     fs::write(&there, "another file").unwrap();
     for done in [world.keyward.store().backup(&there).await, SqliteStore::backup_file(&file, &there).await] {
-        let told = refusal(done);
+        let told = rejection(done);
         assert!(told.contains(&*there.to_string_lossy()) && told.contains("there already"), "{told}");
     }
     assert_eq!(fs::read_to_string(&there).unwrap(), "another file");
-    let told = refusal(world.keyward.store().backup(dir.path().join("missing/copy")).await);
+    let told = rejection(world.keyward.store().backup(dir.path().join("missing/copy")).await);
     assert!(told.contains("missing does not exist"), "{told}");
-    let told = refusal(SqliteStore::backup_file(dir.path().join("none.db"), dir.path().join("copy")).await);
+    let told = rejection(SqliteStore::backup_file(dir.path().join("none.db"), dir.path().join("copy")).await);
     assert!(told.contains("none.db"), "{told}");
     assert_eq!(names(&dir), ["keyward.db", "keyward.db-shm", "keyward.db-wal", "there"]);
 }
@@ -92,7 +93,7 @@ async fn restore_brings_back_the_backup_and_keeps_the_former_file() {
     world.keyward.store().backup(&copy).await.unwrap();
     let late = late.issue().await;
     world.keyward.tokens().revoke(gone.token).await.unwrap();
-    let told = refusal(SqliteStore::restore(&copy, &file).await);
+    let told = rejection(SqliteStore::restore(&copy, &file).await);
     assert!(told.contains(&*file.to_string_lossy()) && told.contains("open in another process"), "{told}");
     app(&world).get("/admin/any").bearer(&late.secret).await.assert_ok();
     world.keyward.shutdown().await;
@@ -123,7 +124,7 @@ async fn file_that_is_no_backup_is_not_restored() {
         (&other, "no tables of keyward"),
         (&dir.path().join("none"), "no such file"),
     ] {
-        let told = refusal(SqliteStore::restore(from, &file).await);
+        let told = rejection(SqliteStore::restore(from, &file).await);
         assert!(told.contains(&*from.to_string_lossy()) && told.contains(why), "{told}");
     }
     assert_eq!(names(&dir), ["keyward.db", "letter", "other"]);
@@ -164,11 +165,11 @@ async fn backup_copied_over_a_database_and_its_log_is_rejected() {
         let copied_over = dir.path().join(format!("copied-over-{moved}.db"));
         killed(&file, &copied_over, age);
         fs::copy(&backup, &copied_over).unwrap();
-        let told = refusal(SqliteStore::open(&copied_over).await.map(drop));
+        let told = rejection(SqliteStore::open(&copied_over).await.map(drop));
         for part in [&*copied_over.to_string_lossy(), "-wal", "-shm", "copied over"] {
             assert!(told.contains(part), "{part}: {told}");
         }
-        assert!(refusal(SqliteStore::backup_file(&copied_over, dir.path().join("x")).await).contains("copied over"));
+        assert!(rejection(SqliteStore::backup_file(&copied_over, dir.path().join("x")).await).contains("copied over"));
         for suffix in ["-wal", "-shm"] {
             fs::remove_file(beside(&copied_over, suffix)).unwrap();
         }

@@ -4,13 +4,17 @@ mod backups;
 mod files;
 
 use axum::routing::get;
+use keyward::admin::{Actor, OwnerState};
+use keyward::authz::{
+    Attribute, ConditionClause, Conditions, Fields, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, SqlFilter, SqlMap, Value,
+};
+use keyward::guard::{InvalidCredential, Reason};
+use keyward::store::SqliteOptions;
 use keyward::store::{Following, Store, WriteStore};
 use keyward::testing::{App, ManualClock, World};
-use keyward::{
-    Attribute, Conditions, ContentAccess, Decision, Doer, Fields, Grant, GuardedRouter, HAS_SAME_ROLE_AS_CREATOR,
-    IS_CREATOR, Invalid, OwnerState, Permission, Reason, SqlFilter, SqlMap, SqliteOptions, SqliteStore, Timestamp,
-    Value, When, action, authenticated,
-};
+use keyward::time::Timestamp;
+use keyward::token::ContentAccess;
+use keyward::{Decision, Grant, GuardedRouter, Permission, SqliteStore, action, authenticated};
 use proptest::prelude::*;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Row, SqlitePool};
@@ -85,8 +89,8 @@ async fn token_is_issued_used_and_revoked() {
     hooks().await.assert_ok();
     app.get("/admin/any").bearer(&session.secret).await.assert_ok();
     app.get("/api/find").bearer(&content.secret).await.assert_ok();
-    app.get("/api/find").bearer(&key.secret).await.assert_refused(Reason::Invalid(Invalid::WrongKind));
-    app.get("/admin/any").bearer(&content.secret).await.assert_refused(Reason::Invalid(Invalid::WrongKind));
+    app.get("/api/find").bearer(&key.secret).await.assert_refused(Reason::Invalid(InvalidCredential::WrongKind));
+    app.get("/admin/any").bearer(&content.secret).await.assert_refused(Reason::Invalid(InvalidCredential::WrongKind));
 
     let owners = world.keyward.owners();
     owners.set_state(key.owner(), OwnerState::Deactivated).await.unwrap();
@@ -94,19 +98,19 @@ async fn token_is_issued_used_and_revoked() {
     owners.set_state(key.owner(), OwnerState::Active).await.unwrap();
     hooks().await.assert_ok();
     world.keyward.roles().set_permissions(key.role(), vec![]).await.unwrap();
-    hooks().await.assert_refused(Reason::NotAllowed);
+    hooks().await.assert_refused(Reason::Forbidden);
     let key = world.editor().with("admin::webhooks.read").for_time(Duration::from_secs(3600)).issue().await;
     let hooks = async || app.get("/admin/hooks").bearer(&key.secret).await;
     hooks().await.assert_ok();
     world.clock.advance(Duration::from_secs(3600));
     hooks().await.assert_refused(Reason::Expired);
     world.keyward.tokens().revoke(key.token).await.unwrap();
-    hooks().await.assert_refused(Reason::Invalid(Invalid::Unknown));
+    hooks().await.assert_refused(Reason::Invalid(InvalidCredential::Unknown));
     app.get("/api/find").bearer(&content.secret).await.assert_ok();
 
     world.keyward.flush().await;
     let (at, _) = file.world.keyward.store().last_use(content.token).await.unwrap().unwrap();
-    assert!(at <= keyward::Clock::now(&*world.clock));
+    assert!(at <= keyward::time::Clock::now(&*world.clock));
 }
 
 /// no-secret-leaks (`docs/invariants.md`): the database holds no secret and no key.
@@ -146,9 +150,9 @@ async fn token_with_unreadable_owner_permissions_is_revoked() {
     sqlx::raw_sql(damage).execute(&file.pool().await).await.unwrap();
     let tokens = world.keyward.tokens();
     tokens.read(key.token).await.unwrap_err();
-    let root = Doer::Person(world.super_admin().sign_in().await.owner());
-    tokens.by(root).revoke(key.token).await.unwrap();
-    app.get("/admin/hooks").bearer(&key.secret).await.assert_refused(Reason::Invalid(Invalid::Unknown));
+    let root = Actor::Person(world.super_admin().sign_in().await.owner());
+    tokens.acting_as(root).revoke(key.token).await.unwrap();
+    app.get("/admin/hooks").bearer(&key.secret).await.assert_refused(Reason::Invalid(InvalidCredential::Unknown));
 }
 
 #[tokio::test]
@@ -163,7 +167,7 @@ async fn acknowledged_change_is_visible_to_the_next_process() {
     let again = SqliteStore::open(file.dir.path().join("keyward.db")).await.unwrap();
     let world = World::on(again, Arc::new(ManualClock::default()), |b| b.store_is_exclusive());
     let app = self::app(&world);
-    app.get("/admin/any").bearer(&gone.secret).await.assert_refused(Reason::Invalid(Invalid::Unknown));
+    app.get("/admin/any").bearer(&gone.secret).await.assert_refused(Reason::Invalid(InvalidCredential::Unknown));
     app.get("/admin/any").bearer(&kept.secret).await.assert_ok();
 }
 
@@ -227,7 +231,7 @@ fn sql_filter_and_decision_agree() {
         .collect();
 
     let when = prop::sample::subsequence(&[IS_CREATOR, HAS_SAME_ROLE_AS_CREATOR, "no::such"][..], 0..=3)
-        .prop_map(When::from_list);
+        .prop_map(ConditionClause::from_list);
     let permission = (when.clone(), prop::bool::ANY).prop_map(|(when, all)| {
         let fields = if all { Fields::All } else { Fields::only(["title"]).unwrap() };
         Permission::new("read").on("probe").fields(fields).when(when)
@@ -249,7 +253,8 @@ fn sql_filter_and_decision_agree() {
         .unwrap();
 
     // The second person loses the shared role in the table only: no cached entry is invalidated.
-    let only_same = vec![Permission::new("read").on("probe").when(When::from_list([HAS_SAME_ROLE_AS_CREATOR]))];
+    let only_same =
+        vec![Permission::new("read").on("probe").when(ConditionClause::from_list([HAS_SAME_ROLE_AS_CREATOR]))];
     let decision = decide(only_same, vec![Grant::new("read").on("probe")], people[0].owner(), &roles_of(0));
     runtime.block_on(async {
         assert_eq!(ids(&pool, &decision.filter(&map(), 2)).await, [1, 2, 5, 6]);
@@ -264,7 +269,12 @@ fn sql_filter_and_decision_agree() {
 }
 
 fn decide(permissions: Vec<Permission>, grants: Vec<Grant>, me: keyward::OwnerId, roles: &[i64]) -> Decision {
-    use keyward::{Ceiling, Owner, Principal, RoleId, Timestamp, Token, TokenAuthority, TokenId};
+    use keyward::RoleId;
+    use keyward::admin::Owner;
+    use keyward::authz::Ceiling;
+    use keyward::guard::Principal;
+    use keyward::time::Timestamp;
+    use keyward::token::{Token, TokenAuthority, TokenId};
     let owner = Owner {
         id: me,
         email: String::new(),
@@ -280,7 +290,7 @@ fn decide(permissions: Vec<Permission>, grants: Vec<Grant>, me: keyward::OwnerId
         id: TokenId(1),
         name: String::new(),
         description: String::new(),
-        digest: keyward::Digest::Native([0; 27]),
+        digest: keyward::store::Digest::Native([0; 27]),
         hint: String::new(),
         created_at: Timestamp(0),
         updated_at: Timestamp(0),
@@ -306,5 +316,7 @@ async fn corrupt_row_is_503() {
         .await
         .unwrap();
     app.get("/admin/hooks").bearer(&key.secret).await.assert_status(503);
-    assert!(file.world.keyward.store().resolve(&keyward::Digest::Native([1; 27])).await.unwrap().record.is_none());
+    assert!(
+        file.world.keyward.store().resolve(&keyward::store::Digest::Native([1; 27])).await.unwrap().record.is_none()
+    );
 }

@@ -3,12 +3,15 @@
 use crate::strapi::verdicts::{facts, fixtures, restore};
 use axum::Json;
 use axum::routing::get;
+use keyward::admin::Lifespan;
+use keyward::authz::{ActionEntry, Catalogue, Fields};
 use keyward::store::EventQuery;
-use keyward::strapi::{Import, Outcome, ReferenceEncryptionKey, Report, StrapiStore, import};
+use keyward::store::{Digest, WriteStore};
+use keyward::strapi::{Import, Outcome, Report, StrapiEncryptionKey, StrapiStore, import};
 use keyward::testing::App;
+use keyward::token::{EncryptionKeys, HashKeyRing, StrapiHashKey};
 use keyward::{
-    ActionEntry, Catalogue, Decision, Digest, EncryptionKeys, Fields, Grant, GuardedRouter, Keyward, Lifespan,
-    NewAdminToken, Permission, PostgresStore, ReferenceSalt, RoleId, SaltRing, SqliteStore, WriteStore, action,
+    Decision, Grant, GuardedRouter, Keyward, NewAdminToken, Permission, PostgresStore, RoleId, SqliteStore, action,
 };
 use keyward_test_support::platform::{Answer, SALT, Server, bearer, platform_on};
 use keyward_test_support::{example, postgres};
@@ -90,10 +93,10 @@ impl Move {
         }
     }
 
-    fn on<S: WriteStore>(&self, store: S) -> Keyward<S> {
+    fn on<S: WriteStore>(&self, store: S) -> Keyward {
         Keyward::builder(store)
-            .salt(SaltRing::parse(SALT).unwrap())
-            .reference_salt(ReferenceSalt::new(self.text("salt")).unwrap())
+            .hash_key(HashKeyRing::parse(SALT).unwrap())
+            .strapi_hash_key(StrapiHashKey::new(self.text("salt")).unwrap())
             .encryption(EncryptionKeys::parse(SEALS).unwrap())
             .admin("/admin")
             .content("/api")
@@ -101,16 +104,16 @@ impl Move {
             .unwrap()
     }
 
-    async fn import<S: WriteStore>(&self, keyward: &Keyward<S>, import_: Import) -> Report {
+    async fn import<S: WriteStore>(&self, keyward: &Keyward, import_: Import) -> Report {
         let reference = StrapiStore::open(&self.from).await.unwrap();
-        let key = ReferenceEncryptionKey::new(self.text("encryption_key"));
+        let key = StrapiEncryptionKey::new(self.text("encryption_key"));
         import(keyward, &reference, &import_.encryption_key(key)).await.unwrap()
     }
 }
 
 enum Home {
-    Sqlite(Keyward<SqliteStore>),
-    Postgres(Keyward<PostgresStore>),
+    Sqlite(Keyward),
+    Postgres(Keyward),
 }
 
 /// Runs the same code for an installation on either engine.
@@ -124,7 +127,7 @@ macro_rules! at_home {
 }
 
 /// Returns the numbers of changes and events.
-async fn marks<S: WriteStore>(keyward: &Keyward<S>) -> (u64, u64) {
+async fn marks<S: WriteStore>(keyward: &Keyward) -> (u64, u64) {
     let seq = keyward.store().resolve(&Digest::Native([0; 27])).await.unwrap().seq;
     let paging = keyward::store::Paging { page: 1, page_size: 1 };
     let mut view = keyward.store().view().await.unwrap();
@@ -165,7 +168,7 @@ fn judge(server: &Server, facts: &Value) -> usize {
 }
 
 /// Returns the rules for each token's requests.
-async fn same_rules<S: WriteStore>(keyward: &Keyward<S>, facts: &Value) {
+async fn same_rules<S: WriteStore>(keyward: &Keyward, facts: &Value) {
     let explorer = |deed: &str| action(format!("plugin::content-manager.explorer.{deed}")).on("api::article.article");
     let routes = [
         ("plugin::content-manager.explorer.read", "/admin/read", explorer("read")),
@@ -191,7 +194,7 @@ async fn same_rules<S: WriteStore>(keyward: &Keyward<S>, facts: &Value) {
 }
 
 async fn rules(decision: Decision) -> Json<Value> {
-    let rule = |rule: &keyward::DecisionRule| {
+    let rule = |rule: &keyward::authz::DecisionRule| {
         let fields = match rule.fields() {
             Fields::All => Value::Null,
             Fields::Only(set) => json!(set.as_slice()),
@@ -234,7 +237,7 @@ fn people_see_their_keys(server: &Server, facts: &Value) {
     assert_eq!(seen, 10, "of all tokens but those whose owner was deleted or may not sign in");
 }
 
-async fn is_ours<S: WriteStore>(keyward: &Keyward<S>, email: &str) -> bool {
+async fn is_ours<S: WriteStore>(keyward: &Keyward, email: &str) -> bool {
     let mut view = keyward.store().view().await.unwrap();
     let id = view.owner_with_email(email).await.unwrap().unwrap();
     let hash = view.password(id).await.unwrap().unwrap().0;
@@ -297,13 +300,13 @@ fn import_on_postgres_keeps_every_verdict() {
     whole_way(&a_move);
 }
 
-async fn status<S: WriteStore>(keyward: &Keyward<S>, path: &str, requirement: &str, key: &str) -> u16 {
+async fn status<S: WriteStore>(keyward: &Keyward, path: &str, requirement: &str, key: &str) -> u16 {
     let app = App::from_service(keyward.guard(GuardedRouter::new().route(path, action(requirement), get(async || ()))));
     app.get(path).header(axum::http::header::AUTHORIZATION, &format!("Bearer {key}")).await.status.as_u16()
 }
 
 /// Tokens revoked, clamped or deleted after the import stay so.
-async fn stays_gone<S: WriteStore>(a_move: &Move, keyward: &Keyward<S>) {
+async fn stays_gone<S: WriteStore>(a_move: &Move, keyward: &Keyward) {
     let root_all = a_move.facts["tokens"][0]["key"].as_str().unwrap();
     assert_eq!(
         status(keyward, "/admin/x", "admin::webhooks.read", root_all).await,
@@ -399,8 +402,8 @@ fn import_into_an_installation_in_use() {
     Runtime::new().unwrap().block_on(async {
         let file = a_move.into.strip_prefix("sqlite:").unwrap();
         let keyward = Keyward::builder(SqliteStore::open(file).await.unwrap())
-            .salt(SaltRing::parse(SALT).unwrap())
-            .reference_salt(ReferenceSalt::new(a_move.text("salt")).unwrap())
+            .hash_key(HashKeyRing::parse(SALT).unwrap())
+            .strapi_hash_key(StrapiHashKey::new(a_move.text("salt")).unwrap())
             .catalogue(Catalogue::default().action(ActionEntry::settings("admin::webhooks.read", "Webhooks", "Read")))
             .admin("/admin")
             .content("/api")

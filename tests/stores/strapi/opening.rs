@@ -109,10 +109,10 @@ async fn replaced_file_is_reopened_and_a_missing_file_is_503() {
     assert_eq!(crate::strapi::setup::ask(&keyward, &secret).await.1, 200);
     let path = |setup: &Setup| setup.address.strip_prefix("sqlite:").unwrap().to_owned();
     std::fs::rename(path(&other), path(&setup)).unwrap();
-    setup.clock.advance(keyward::Limits::default().max_staleness);
+    setup.clock.advance(keyward::guard::Limits::default().max_staleness);
     assert_eq!(crate::strapi::setup::ask(&keyward, &secret).await.1, 401);
     std::fs::remove_file(path(&setup)).unwrap();
-    setup.clock.advance(keyward::Limits::default().max_staleness);
+    setup.clock.advance(keyward::guard::Limits::default().max_staleness);
     assert_eq!(crate::strapi::setup::ask(&keyward, &secret).await.1, 503, "the file is missing");
 }
 
@@ -126,7 +126,7 @@ async fn database_is_opened_read_only() {
     std::fs::set_permissions(file, permissions).unwrap();
     let before = std::fs::read(file).unwrap();
     let store = StrapiStore::open_with(&setup.address, StrapiOptions::default()).await.unwrap();
-    store.not_understood(&keyward::Conditions::default()).await.unwrap();
+    store.not_understood(&keyward::authz::Conditions::default()).await.unwrap();
     store.close().await;
     assert_eq!(std::fs::read(file).unwrap(), before);
 }

@@ -1,7 +1,7 @@
 //! The mapping of Strapi's rows to tokens and permissions.
 
 use crate::strapi::setup::{READ, Setup, ask, digest};
-use keyward::Limits;
+use keyward::guard::Limits;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -179,8 +179,8 @@ async fn rows_with_one_document_id_are_all_imported() {
     }
     setup.sql("UPDATE strapi_api_tokens SET document_id = 'same'").await;
     let keyward = keyward::Keyward::builder(keyward::MemoryStore::default())
-        .salt(keyward::Salt::generate().unwrap().0)
-        .reference_salt(keyward::ReferenceSalt::new(crate::strapi::setup::SALT).unwrap())
+        .hash_key(keyward::HashKey::generate().unwrap().0)
+        .strapi_hash_key(keyward::token::StrapiHashKey::new(crate::strapi::setup::SALT).unwrap())
         .content("/api")
         .build()
         .unwrap();
@@ -405,7 +405,10 @@ fn now() -> i64 {
 async fn keyward_tokens_are_unknown_in_strapi() {
     let setup = Setup::in_a_file().await;
     let keyward = setup.keyward().await;
-    let format = keyward::SecretFormat::new(&keyward::Brand::default(), keyward::Salt::generate().unwrap().0);
-    let issued = format.issue(keyward::Kind::Admin, &keyward::OsEntropy).unwrap();
+    let format = keyward::token::SecretFormat::new(
+        &keyward::token::TokenPrefix::default(),
+        keyward::HashKey::generate().unwrap().0,
+    );
+    let issued = format.issue(keyward::token::TokenKind::Admin, &keyward::token::OsEntropy).unwrap();
     assert_eq!(ask(&keyward, issued.secret.expose()).await.0, 401);
 }

@@ -4,9 +4,11 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::routing::get;
 use hmac::{Hmac, KeyInit, Mac};
+use keyward::authz::{Conditions, Fields};
 use keyward::strapi::{StrapiOptions, StrapiStore};
 use keyward::testing::{App, ManualClock};
-use keyward::{Conditions, Decision, Fields, GuardedRouter, Keyward, ReferenceSalt, Salt, action};
+use keyward::token::StrapiHashKey;
+use keyward::{Decision, GuardedRouter, HashKey, Keyward, action};
 use keyward_test_support::postgres;
 use serde_json::{Value, json};
 use sha2::Sha512;
@@ -164,14 +166,14 @@ impl Setup {
     }
 
     /// Returns an installation on this database.
-    pub async fn keyward(&self) -> Keyward<StrapiStore> {
+    pub async fn keyward(&self) -> Keyward {
         self.keyward_on(self.store().await)
     }
 
-    pub fn keyward_on(&self, store: StrapiStore) -> Keyward<StrapiStore> {
+    pub fn keyward_on(&self, store: StrapiStore) -> Keyward {
         Keyward::builder(store)
-            .salt(Salt::generate().unwrap().0)
-            .reference_salt(ReferenceSalt::new(SALT).unwrap())
+            .hash_key(HashKey::generate().unwrap().0)
+            .strapi_hash_key(StrapiHashKey::new(SALT).unwrap())
             .clock(self.clock.clone())
             .admin("/admin")
             .content("/api")
@@ -199,7 +201,7 @@ pub fn digest(secret: &str) -> String {
 }
 
 /// The routes of `ask`, and webhooks.
-fn app(keyward: &Keyward<StrapiStore>) -> App {
+fn app(keyward: &Keyward) -> App {
     let fine = || get(async || StatusCode::OK);
     App::from_service(
         keyward.guard(
@@ -211,7 +213,7 @@ fn app(keyward: &Keyward<StrapiStore>) -> App {
     )
 }
 
-pub async fn ask(keyward: &Keyward<StrapiStore>, secret: &str) -> (u16, u16, Value) {
+pub async fn ask(keyward: &Keyward, secret: &str) -> (u16, u16, Value) {
     let app = app(keyward);
     let bearer = format!("Bearer {secret}");
     let get = async |path: &str| app.get(path).header(axum::http::header::AUTHORIZATION, &bearer).await;
@@ -222,7 +224,7 @@ pub async fn ask(keyward: &Keyward<StrapiStore>, secret: &str) -> (u16, u16, Val
 }
 
 async fn rules(decision: Decision) -> Json<Value> {
-    let rule = |rule: &keyward::DecisionRule| {
+    let rule = |rule: &keyward::authz::DecisionRule| {
         let fields = match rule.fields() {
             Fields::All => Value::Null,
             Fields::Only(set) => json!(set.as_slice()),

@@ -1,0 +1,285 @@
+//! Which password is hashed next, and who is told to come again.
+//!
+//! A few hashes run at a time. Who waits for one holds a place, and the places of the two lanes are apart, so that strangers
+//! cannot fill those of known clients:
+//!
+//! | lane | who | places for each hash at a time | of these at most |
+//! | --- | --- | --- | --- |
+//! | known | an account at a network where it signed in lately; a signed-in person | 17 | 5 an account |
+//! | | a new password, which takes a session or an invitation | | half |
+//! | stranger | everyone else, and those for whom there is no place in the known lane | 17 | a quarter a network |
+//!
+//! One stranger at a time queues for a hash, behind all known clients that queue already. So a known client waits for one
+//! stranger at most, and neither lane starves the other.
+
+use super::ServiceError;
+use crate::domain::{Clock, LogLimit};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// How many wait for each one that is hashed, in each lane.
+const QUEUE: usize = 16;
+const PATIENCE: Duration = Duration::from_secs(5);
+/// As many as the guesses that an account has at an address.
+const OF_ACCOUNT: usize = 5;
+
+/// Where a client waits for its hash. Accounts and networks are keyed hashes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Lane {
+    Known { account: u64, network: Option<u64> },
+    NewPassword,
+    Stranger(Option<u64>),
+}
+
+pub(super) struct PasswordQueue {
+    clock: Arc<dyn Clock>,
+    /// How many places each lane has.
+    size: usize,
+    places: Arc<Mutex<Places>>,
+    next_stranger: Semaphore,
+    running: Arc<Semaphore>,
+    busy: AtomicU64,
+    lines: LogLimit,
+}
+
+#[derive(Default)]
+struct Places {
+    known: usize,
+    strangers: usize,
+    /// Without those that hold none.
+    by_key: HashMap<Key, usize>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Key {
+    Account(u64),
+    NewPassword,
+    Network(u64),
+    NoNetwork,
+}
+
+/// A place in a lane, until it is dropped.
+#[must_use]
+pub(super) struct Place {
+    places: Arc<Mutex<Places>>,
+    key: Key,
+}
+
+/// The right to hash now. It goes with the work and not with the client that waits for it: a client that hangs up makes no room
+/// for one more.
+#[must_use]
+pub(super) struct Turn {
+    // Fields are dropped in order: when the next hash may run, the place is free.
+    _place: Place,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl PasswordQueue {
+    /// With so many hashes at a time.
+    pub(super) fn new(at_once: usize, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            size: at_once * (1 + QUEUE),
+            places: Arc::default(),
+            next_stranger: Semaphore::new(1),
+            running: Arc::new(Semaphore::new(at_once)),
+            busy: AtomicU64::new(0),
+            lines: LogLimit::new(),
+        }
+    }
+
+    /// Takes a place, if there is one.
+    ///
+    /// # Errors
+    /// [`Busy`](ServiceError::Busy) if there is none.
+    pub(super) fn place(&self, lane: Lane) -> Result<Place, ServiceError> {
+        let mut places = lock(&self.places);
+        let key = match lane {
+            Lane::Known { account, network } => self
+                .ensure_available(&places, Key::Account(account), OF_ACCOUNT)
+                .or_else(|| self.ensure_available(&places, stranger(network), self.size / 4)),
+            Lane::NewPassword => self
+                .ensure_available(&places, Key::NewPassword, self.size / 2)
+                .or_else(|| self.ensure_available(&places, Key::NoNetwork, self.size)),
+            Lane::Stranger(network) => self.ensure_available(&places, stranger(network), self.size / 4),
+        };
+        let Some(key) = key else {
+            drop(places);
+            return Err(self.busy());
+        };
+        *places.lane(key) += 1;
+        *places.by_key.entry(key).or_default() += 1;
+        Ok(Place { places: self.places.clone(), key })
+    }
+
+    /// This key, if its lane has a place and it holds fewer than `most`.
+    fn ensure_available(&self, places: &Places, key: Key, most: usize) -> Option<Key> {
+        // Without an address nothing tells one network from another.
+        let most = if key == Key::NoNetwork { self.size } else { most };
+        let all = if key.is_known() { places.known } else { places.strangers };
+        let held = places.by_key.get(&key).copied().unwrap_or_default();
+        (all < self.size && held < most).then_some(key)
+    }
+
+    /// Waits until the client in this place may hash.
+    ///
+    /// # Errors
+    /// [`Busy`](ServiceError::Busy) if that takes too long.
+    pub(super) async fn turn(&self, place: Place) -> Result<Turn, ServiceError> {
+        let turn = async {
+            let next = if place.key.is_known() { None } else { Some(self.next_stranger.acquire().await) };
+            let permit = self.running.clone().acquire_owned().await;
+            drop(next);
+            permit
+        };
+        match tokio::time::timeout(PATIENCE, turn).await {
+            Ok(Ok(permit)) => Ok(Turn { _place: place, _permit: permit }),
+            _ => Err(self.busy()),
+        }
+    }
+
+    /// Counts a client that is told to come again. A line for each would let a flood of requests become a flood of lines.
+    pub(super) fn busy(&self) -> ServiceError {
+        self.busy.fetch_add(1, Ordering::Relaxed);
+        #[cfg(feature = "metrics")]
+        metrics::counter!("keyward_sign_ins_busy_total").increment(1);
+        if let Some(count) = self.lines.count(self.clock.moment()) {
+            tracing::warn!(count, "too many sign-ins at once: answered 503");
+        }
+        ServiceError::Busy
+    }
+
+    /// How many clients were told to come again.
+    pub(super) fn count_of_busy(&self) -> u64 {
+        self.busy.load(Ordering::Relaxed)
+    }
+}
+
+fn stranger(network: Option<u64>) -> Key {
+    network.map_or(Key::NoNetwork, Key::Network)
+}
+
+fn lock(places: &Mutex<Places>) -> MutexGuard<'_, Places> {
+    // Nothing in here panics half-way through a change.
+    places.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Key {
+    fn is_known(self) -> bool {
+        matches!(self, Self::Account(_) | Self::NewPassword)
+    }
+}
+
+impl Places {
+    fn lane(&mut self, key: Key) -> &mut usize {
+        if key.is_known() { &mut self.known } else { &mut self.strangers }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut places = lock(&self.places);
+        let lane = places.lane(self.key);
+        *lane = lane.saturating_sub(1);
+        if let Some(held) = places.by_key.get_mut(&self.key) {
+            *held = held.saturating_sub(1);
+            if *held == 0 {
+                places.by_key.remove(&self.key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::SystemClock;
+    use futures_util::FutureExt;
+
+    fn queue(at_once: usize) -> PasswordQueue {
+        PasswordQueue::new(at_once, Arc::new(SystemClock))
+    }
+
+    fn fill(queue: &PasswordQueue, lanes: impl IntoIterator<Item = Lane>) -> Vec<Place> {
+        lanes.into_iter().map_while(|lane| queue.place(lane).ok()).collect()
+    }
+
+    fn known(account: u64) -> Lane {
+        Lane::Known { account, network: Some(1) }
+    }
+
+    #[test]
+    fn strangers_fill_their_own_places_only() {
+        let queue = queue(2);
+        let strangers = fill(&queue, (0..64).map(|network| Lane::Stranger(Some(network))));
+        assert_eq!(strangers.len(), 34);
+        assert!(matches!(queue.place(Lane::Stranger(Some(99))), Err(ServiceError::Busy)));
+        let others = fill(&queue, (0..64).map(known));
+        assert_eq!(others.len(), 34, "all places of the other lane");
+        drop((strangers, others));
+        assert!(lock(&queue.places).by_key.is_empty(), "a place that is given back leaves nothing behind");
+        assert_eq!(fill(&queue, (0..64).map(|_| Lane::Stranger(None))).len(), 34);
+    }
+
+    #[test]
+    fn a_network_holds_a_quarter_of_the_strangers_places() {
+        let queue = queue(2);
+        let flood = fill(&queue, (0..64).map(|_| Lane::Stranger(Some(7))));
+        assert_eq!(flood.len(), 8);
+        assert!(queue.place(Lane::Stranger(Some(8))).is_ok());
+        assert_eq!(queue.count_of_busy(), 1);
+    }
+
+    #[test]
+    fn an_account_holds_few_known_places_and_then_waits_with_strangers() {
+        let queue = queue(2);
+        let one = fill(&queue, (0..64).map(|_| known(1)));
+        assert_eq!(one.iter().filter(|place| place.key.is_known()).count(), OF_ACCOUNT);
+        assert_eq!(one.len(), OF_ACCOUNT + 8, "as a stranger at its network");
+        assert!(queue.place(known(2)).is_ok_and(|place| place.key.is_known()));
+        let set = fill(&queue, (0..17).map(|_| Lane::NewPassword));
+        assert!(set.iter().all(|place| place.key.is_known()));
+        assert!(queue.place(Lane::NewPassword).is_ok_and(|place| !place.key.is_known()));
+        assert!(
+            queue.place(known(2)).is_ok_and(|place| place.key.is_known()),
+            "whatever sets a password leaves places"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_known_client_waits_for_one_stranger_at_most() {
+        let queue = queue(1);
+        let running = queue.turn(queue.place(Lane::Stranger(Some(0))).unwrap()).await.unwrap();
+        let mut strangers: Vec<_> =
+            (1..=10).map(|n| Box::pin(queue.turn(queue.place(Lane::Stranger(Some(n))).unwrap()))).collect();
+        strangers.iter_mut().for_each(|turn| assert!(turn.now_or_never().is_none()));
+        let mut known: Vec<_> = (0..3).map(|n| Box::pin(queue.turn(queue.place(known(n)).unwrap()))).collect();
+        known.iter_mut().for_each(|turn| assert!(turn.now_or_never().is_none()));
+        drop(running);
+        let first = strangers.remove(0).now_or_never().expect("queued before").unwrap();
+        assert!(strangers[0].as_mut().now_or_never().is_none(), "one at a time");
+        drop(first);
+        for turn in known {
+            assert!(strangers[0].as_mut().now_or_never().is_none());
+            drop(turn.now_or_never().expect("before the next stranger").unwrap());
+        }
+        for turn in strangers {
+            drop(turn.now_or_never().expect("and then they").unwrap());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_ends() {
+        let queue = queue(1);
+        let held = queue.turn(queue.place(known(1)).unwrap()).await.unwrap();
+        for lane in [known(2), Lane::NewPassword, Lane::Stranger(None)] {
+            assert!(matches!(queue.turn(queue.place(lane).unwrap()).await, Err(ServiceError::Busy)));
+        }
+        assert_eq!(queue.count_of_busy(), 3);
+        drop(held);
+        assert!(queue.turn(queue.place(Lane::Stranger(None)).unwrap()).await.is_ok());
+    }
+}

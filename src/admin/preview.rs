@@ -1,0 +1,225 @@
+//! What a change would take from tokens, told without making it.
+//!
+//! A preview runs the code of the change by all its rules, on a view: it waits for no writer and keeps none waiting. What the change
+//! would write is not written; of what it would set, the clamp is counted.
+
+use super::ServiceError;
+use crate::domain::{
+    Actor, AuditCause, AuditEvent, AuditOrigin, Ceiling, Digest, HashKeyId, KeyCheck, KeyUse, Owner, OwnerId,
+    OwnerState, PasswordHash, Permission, Role, RoleId, SealedSecret, Tag, Timestamp, Token, TokenAuthority, TokenId,
+    TokenKind,
+};
+use crate::store::{
+    Clamp, Clamped, EventQuery, EventsOfActor, Imported, NewOwner, NewRole, NewToken, OwnerQuery, Page, Profile,
+    Proposed, Record, SignInPlace, StoreError, TokenQuery, TokenTimes, Transaction, View,
+};
+use async_trait::async_trait;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+use tokio::sync::OwnedMutexGuard;
+
+/// How long a preview waits for another one of the same person.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Lets each person have one preview at a time: each may read all tokens of a role.
+#[derive(Default)]
+pub(super) struct PreviewTurns(Mutex<HashMap<OwnerId, Weak<tokio::sync::Mutex<()>>>>);
+
+impl PreviewTurns {
+    /// Waits for an earlier preview of the same person. The program may have any number at a time.
+    pub(super) async fn turn(&self, actor: Actor) -> Result<Option<OwnedMutexGuard<()>>, ServiceError> {
+        let Actor::Person(id) = actor else { return Ok(None) };
+        let waiting = self.of(id).lock_owned();
+        match tokio::time::timeout(PATIENCE, waiting).await {
+            Ok(turn) => Ok(Some(turn)),
+            Err(_) => Err(ServiceError::TooManyAttempts(Duration::from_secs(1))),
+        }
+    }
+
+    fn of(&self, id: OwnerId) -> Arc<tokio::sync::Mutex<()>> {
+        // Nothing in here panics half-way through a change.
+        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turn) = turns.get(&id).and_then(Weak::upgrade) {
+            return turn;
+        }
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        let turn = Arc::default();
+        turns.insert(id, Arc::downgrade(&turn));
+        turn
+    }
+}
+
+/// A transaction that writes nothing. What is read in it is as it was before the change.
+pub(super) struct Preview {
+    view: Box<dyn View>,
+    proposed: Option<Proposal>,
+}
+
+/// What the change would set.
+enum Proposal {
+    Permissions(RoleId, Vec<Permission>),
+    Roles(OwnerId, Vec<RoleId>),
+}
+
+impl Preview {
+    pub(super) fn new(view: Box<dyn View>) -> Self {
+        Self { view, proposed: None }
+    }
+}
+
+/// Reads what the view reads.
+macro_rules! read {
+    ($($name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
+        #[async_trait]
+        impl View for Preview {
+            fn now(&self) -> Timestamp {
+                self.view.now()
+            }
+
+            $(async fn $name(&mut self, $($argument: $type),*) -> Result<$answer, StoreError> {
+                self.view.$name($($argument),*).await
+            })*
+        }
+    };
+}
+
+read! {
+    is_empty() -> bool;
+    role(id: RoleId) -> Option<Role>;
+    roles() -> Vec<(Role, u64)>;
+    role_named(name: &str) -> Option<RoleId>;
+    owner(id: OwnerId) -> Option<Owner>;
+    owner_with_email(email: &str) -> Option<OwnerId>;
+    owners_by_email(emails: &[&str]) -> Vec<(String, OwnerId)>;
+    has_owners() -> bool;
+    owners(query: &OwnerQuery) -> Page<Owner>;
+    ceilings(ids: &[OwnerId]) -> Vec<(Owner, Ceiling)>;
+    ceiling(id: OwnerId) -> Ceiling;
+    roles_meet(some: &[RoleId], others: &[RoleId]) -> bool;
+    other_super_admins(id: OwnerId) -> u64;
+    password(id: OwnerId) -> Option<PasswordHash>;
+    invitation(digest: &Digest) -> Option<(OwnerId, Timestamp)>;
+    token(id: TokenId) -> Option<Token>;
+    tokens(query: &TokenQuery) -> Page<Token>;
+    count_tokens(kind: TokenKind, owner: Option<OwnerId>) -> u64;
+    token_named(name: &str) -> Option<TokenId>;
+    record(digest: &Digest) -> Option<Record>;
+    token_owners(ids: &[TokenId]) -> Vec<(TokenId, OwnerId)>;
+    sealed_secret(id: TokenId) -> Option<SealedSecret>;
+    tokens_of_members() -> Vec<(RoleId, u64)>;
+    tokens_of_owners(ids: &[OwnerId]) -> Vec<(OwnerId, u64)>;
+    preview_clamp(proposed: Proposed<'_>) -> Clamped;
+    imported() -> Vec<(String, String, Imported)>;
+    nth_latest_event(nth: u32, of: &EventsOfActor) -> Option<Timestamp>;
+    sign_in_places(since: Timestamp) -> Vec<SignInPlace>;
+    key_checks() -> Vec<KeyCheck>;
+    key_uses() -> Vec<KeyUse>;
+    events(query: &EventQuery) -> Page<(i64, AuditEvent)>;
+}
+
+/// Refuses to write what no preview is of; the rest of the trait comes first.
+macro_rules! refuse {
+    ({ $($rest:item)* } $($name:ident($($type:ty),*) -> $answer:ty;)*) => {
+        #[async_trait]
+        impl Transaction for Preview {
+            $($rest)*
+
+            $(async fn $name(&mut self, $(_: $type),*) -> Result<$answer, StoreError> {
+                Err(unforeseen())
+            })*
+        }
+    };
+}
+
+fn unforeseen() -> StoreError {
+    StoreError::Conflict("a preview changes nothing".into())
+}
+
+refuse! {
+    {
+        fn seq(&self) -> u64 {
+            0
+        }
+
+        fn op_id(&self) -> Option<&str> {
+            None
+        }
+
+        async fn set_permissions(&mut self, id: RoleId, permissions: &[Permission]) -> Result<(), StoreError> {
+            self.proposed = Some(Proposal::Permissions(id, permissions.to_vec()));
+            Ok(())
+        }
+
+        async fn set_owner_roles(&mut self, id: OwnerId, roles: &[RoleId]) -> Result<(), StoreError> {
+            self.proposed = Some(Proposal::Roles(id, roles.to_vec()));
+            Ok(())
+        }
+
+        async fn clamp(&mut self, clamp: Clamp<'_>, _: &AuditOrigin, _: AuditCause) -> Result<Clamped, StoreError> {
+            match (clamp, &self.proposed) {
+                (Clamp::Members(role), Some(Proposal::Permissions(id, permissions))) if role == *id => {
+                    self.view.preview_clamp(Proposed::Permissions(role, permissions)).await
+                }
+                (Clamp::Owner(owner), Some(Proposal::Roles(id, roles))) if owner == *id => {
+                    self.view.preview_clamp(Proposed::Roles(owner, roles)).await
+                }
+                _ => Err(unforeseen()),
+            }
+        }
+
+        async fn audit(&mut self, _: AuditEvent) -> Result<(), StoreError> {
+            Ok(())
+        }
+
+        async fn commit(self: Box<Self>, _: &[Tag]) -> Result<(), StoreError> {
+            Err(unforeseen())
+        }
+    }
+    insert_role(NewRole) -> RoleId;
+    update_role(RoleId, &str, &str) -> ();
+    delete_role(RoleId) -> ();
+    insert_owner(NewOwner) -> OwnerId;
+    update_owner(OwnerId, &Profile) -> ();
+    set_owner_state(OwnerId, OwnerState) -> ();
+    set_password(OwnerId, &PasswordHash) -> ();
+    delete_owner(OwnerId, &AuditOrigin) -> ();
+    delete_sessions(OwnerId) -> Vec<Digest>;
+    insert_invitation(OwnerId, &Digest, Timestamp) -> ();
+    delete_invitations(OwnerId) -> u64;
+    insert_token(NewToken) -> TokenId;
+    update_token(TokenId, &str, &str, &TokenAuthority) -> ();
+    set_secret(TokenId, &Digest, &HashKeyId, &str) -> ();
+    seal_secret(TokenId, &SealedSecret) -> ();
+    delete_token(TokenId) -> ();
+    delete_ended_sessions() -> u64;
+    remember_imported(&str, &str, Imported) -> ();
+    set_key_check(&KeyCheck) -> ();
+    backdate_owner(OwnerId, Timestamp) -> ();
+    backdate_token(TokenId, TokenTimes) -> ();
+    delete_events(Timestamp) -> u64;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_person_has_one_preview_at_a_time() {
+        let turns = PreviewTurns::default();
+        let (ada, bob) = (Actor::Person(OwnerId(1)), Actor::Person(OwnerId(2)));
+        let first = turns.turn(ada).await.unwrap();
+        assert!(turns.turn(bob).now_or_never().unwrap().is_ok(), "others do not wait");
+        for _ in 0..2 {
+            assert!(turns.turn(Actor::Service).now_or_never().unwrap().is_ok(), "nor does the program");
+        }
+        assert!(matches!(turns.turn(ada).await, Err(ServiceError::TooManyAttempts(_))), "not for ever");
+        let mut second = Box::pin(turns.turn(ada));
+        assert!((&mut second).now_or_never().is_none());
+        drop(first);
+        assert!(second.await.is_ok(), "it has its turn after the first");
+        turns.turn(bob).await.unwrap();
+        assert_eq!(turns.0.lock().unwrap().len(), 1, "of those who are done nothing is kept");
+    }
+}

@@ -1,0 +1,178 @@
+//! The base path: where browsers see the addresses of this installation, behind a proxy that puts a prefix before them.
+
+use super::address::Addresses;
+use http::header::HeaderName;
+use http::{Extensions, HeaderMap};
+use std::fmt;
+use std::sync::Arc;
+
+const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+/// No base path is longer.
+const LONGEST: usize = 200;
+
+/// A base path: empty, or like `/keys`, without a slash at its end.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub(crate) struct Base(Option<Arc<str>>);
+
+impl Base {
+    /// Takes plain paths. One of nothing but slashes is no base path at all.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let path = text.strip_suffix('/').unwrap_or(text);
+        if path.is_empty() {
+            return Some(Self(None));
+        }
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
+        let is_name = |part: &str| !matches!(part, "" | "." | "..") && part.bytes().all(plain);
+        let parts = path.strip_prefix('/')?;
+        (path.len() <= LONGEST && parts.split('/').all(is_name)).then(|| Self(Some(path.into())))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        self.0.as_deref().unwrap_or_default()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// The address that a browser has to ask for to get this path.
+    pub(super) fn outward(&self, path: &Arc<str>) -> Arc<str> {
+        match &self.0 {
+            None => path.clone(),
+            Some(base) => format!("{base}{path}").into(),
+        }
+    }
+
+    /// The path below the base, by whole segments; a path that is not below it, as it is.
+    pub(crate) fn inward<'p>(&self, path: &'p str) -> &'p str {
+        let Some(base) = &self.0 else { return path };
+        match path.strip_prefix(&**base) {
+            Some("") => "/",
+            Some(below) if below.starts_with('/') => below,
+            _ => path,
+        }
+    }
+
+    /// Whether a path is the base itself or below it.
+    pub(super) fn covers(&self, path: &str) -> bool {
+        self.0
+            .as_deref()
+            .is_some_and(|base| path.strip_prefix(base).is_some_and(|b| b.is_empty() || b.starts_with('/')))
+    }
+}
+
+impl fmt::Debug for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The base path of a request: what a trusted proxy says in `X-Forwarded-Prefix`, or else the configured one. Of several values each
+/// is of one proxy, the outermost first, as they are appended.
+pub(super) fn of_request(
+    configured: &Base,
+    addresses: &Addresses,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+) -> Base {
+    let mut values = headers.get_all(X_FORWARDED_PREFIX).iter().peekable();
+    if values.peek().is_none() || !addresses.trust_peer(extensions) {
+        return configured.clone();
+    }
+    let mut whole = String::new();
+    for value in values {
+        for one in value.to_str().unwrap_or("?").split(',') {
+            match Base::parse(one.trim()) {
+                Some(base) => whole.push_str(base.as_str()),
+                None => return configured.clone(),
+            }
+        }
+    }
+    Base::parse(&whole).unwrap_or_else(|| configured.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::address::ProxyHeader;
+    use super::*;
+    use http::HeaderValue;
+    use std::net::SocketAddr;
+
+    #[test]
+    fn a_base_path_is_plain() {
+        for (text, base) in
+            [("", ""), ("/", ""), ("/keys", "/keys"), ("/keys/", "/keys"), ("/a/b-c_d~e.f", "/a/b-c_d~e.f")]
+        {
+            assert_eq!(Base::parse(text).unwrap().as_str(), base, "{text:?}");
+        }
+        let long = format!("/{}", "a".repeat(LONGEST));
+        for wrong in [
+            "keys",
+            "//",
+            "//evil.test",
+            "/a//b",
+            "/keys//",
+            "/.",
+            "/..",
+            "/a/../b",
+            "/a b",
+            "/a%2fb",
+            "/a?b",
+            "/a#b",
+            "/\"><x",
+            "/a\\b",
+            "/ä",
+            "/a\n",
+            "https://x",
+            &long,
+        ] {
+            assert_eq!(Base::parse(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_below_the_base_is_told_by_whole_segments() {
+        let base = Base::parse("/keys").unwrap();
+        for (path, below) in [
+            ("/keys", "/"),
+            ("/keys/", "/"),
+            ("/keys/admin", "/admin"),
+            ("/keysx/admin", "/keysx/admin"),
+            ("/admin", "/admin"),
+            ("/keys/keys/x", "/keys/x"),
+        ] {
+            assert_eq!(base.inward(path), below);
+            assert_eq!(base.covers(path), path != below, "{path}");
+        }
+        assert_eq!(Base::default().inward("/admin"), "/admin");
+        assert!(!Base::default().covers("/admin"));
+    }
+
+    #[test]
+    fn a_prefix_is_believed_from_trusted_proxies_only() {
+        let configured = Base::parse("/own").unwrap();
+        let addresses = Addresses::behind(["10.0.0.0/8"], ProxyHeader::XForwardedFor).unwrap();
+        let of = |addresses: &Addresses, peer: &str, lines: &[&'static str]| {
+            let (mut headers, mut extensions) = (HeaderMap::new(), Extensions::new());
+            for line in lines {
+                headers.append(X_FORWARDED_PREFIX, HeaderValue::from_static(line));
+            }
+            extensions.insert(SocketAddr::new(peer.parse().unwrap(), 1));
+            of_request(&configured, addresses, &headers, &extensions).as_str().to_owned()
+        };
+        for (peer, lines, base) in [
+            ("10.0.0.1", &["/keys"][..], "/keys"),
+            ("::ffff:10.0.0.1", &["/keys/"], "/keys"),
+            ("192.0.2.1", &["/keys"], "/own"),
+            ("10.0.0.1", &[], "/own"),
+            ("10.0.0.1", &["/"], ""),
+            ("10.0.0.1", &["/a, /b"], "/a/b"),
+            ("10.0.0.1", &["/a", "/b"], "/a/b"),
+            ("10.0.0.1", &["//evil.test"], "/own"),
+            ("10.0.0.1", &["/a", "?"], "/own"),
+        ] {
+            assert_eq!(of(&addresses, peer, lines), base, "{peer} {lines:?}");
+        }
+        assert_eq!(of(&Addresses::of_peers(), "10.0.0.1", &["/keys"]), "/own");
+    }
+}

@@ -1,0 +1,226 @@
+//! The credential of a request: one `Authorization: Bearer` header, RFC 6750 section 2.1, read by RFC 9110 section 11.4.
+
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, COOKIE};
+
+/// No secret is longer.
+const LONGEST: usize = 512;
+
+/// What a request's headers say.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) enum Presented<'a> {
+    Nothing,
+    Malformed,
+    Secret(&'a [u8]),
+}
+
+pub(super) fn presented(headers: &HeaderMap) -> Presented<'_> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Presented::Nothing,
+        (Some(value), None) => secret(value.as_bytes()).map_or(Presented::Malformed, Presented::Secret),
+        (Some(_), Some(_)) => Presented::Malformed,
+    }
+}
+
+/// Whether one of the `Authorization` headers holds a credential of ours. With `auth_basic`, or a header of its own, a proxy in front
+/// of pages sends another one with every request.
+pub(super) fn any_is_ours(headers: &HeaderMap, is_ours: impl Fn(&[u8]) -> bool) -> bool {
+    headers.get_all(AUTHORIZATION).iter().any(|value| secret(value.as_bytes()).is_some_and(&is_ours))
+}
+
+/// Whether the form is right that a credential comes in: one `Authorization` header, `Bearer`, and a token68 (RFC 9110 section 11.2).
+/// That tells nothing of the credential itself. No header at all is not wrong.
+pub(super) fn is_well_formed(headers: &HeaderMap) -> bool {
+    let token68 = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
+    let well_formed = |value: &[u8]| {
+        let Some((scheme, rest)) = value.split_at_checked(6) else { return false };
+        let token = rest.trim_ascii_start();
+        let padding = token.iter().rev().take_while(|b| **b == b'=').count();
+        let body = &token[..token.len() - padding];
+        let spaces = &rest[..rest.len() - token.len()];
+        let apart = !spaces.is_empty() && spaces.iter().all(|b| *b == b' ');
+        scheme.eq_ignore_ascii_case(b"bearer") && apart && !body.is_empty() && body.iter().all(token68)
+    };
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    match (values.next(), values.next()) {
+        (None, _) => true,
+        (Some(value), None) => well_formed(value.as_bytes()),
+        (Some(_), Some(_)) => false,
+    }
+}
+
+/// What the cookie of this name says, where a group takes cookies. Two of one name are none that can be relied on.
+pub(super) fn in_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Presented<'a> {
+    let pairs = headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(|b| *b == b';'));
+    let mut values = pairs.filter_map(|pair| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+    match (values.next(), values.next()) {
+        (None, _) => Presented::Nothing,
+        (Some(value), None) if (1..=LONGEST).contains(&value.len()) => Presented::Secret(value),
+        _ => Presented::Malformed,
+    }
+}
+
+/// `Bearer`, in any case, and one space or more. Whether the rest is a token68 is not looked at: what follows reads no secret
+/// with a character that a token68 has not, and a secret is not read twice.
+fn secret(value: &[u8]) -> Option<&[u8]> {
+    // As nearly everybody writes it.
+    if let Some(token) =
+        value.strip_prefix(b"Bearer ").filter(|t| (1..=LONGEST).contains(&t.len()) && !t[0].is_ascii_whitespace())
+    {
+        return Some(token);
+    }
+    let (scheme, rest) = value.split_at_checked(6)?;
+    let token = rest.trim_ascii_start();
+    let spaces = &rest[..rest.len() - token.len()];
+    let well_formed = scheme.eq_ignore_ascii_case(b"bearer")
+        && !spaces.is_empty()
+        && spaces.iter().all(|b| *b == b' ')
+        && (1..=LONGEST).contains(&token.len());
+    well_formed.then_some(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{HashKey, SecretFormat, StrapiHashKey, TokenKinds, TokenPrefix, VerifyError};
+    use http::HeaderValue;
+
+    fn of(values: &[&str]) -> HeaderMap {
+        values.iter().map(|v| (AUTHORIZATION, HeaderValue::from_str(v).unwrap())).collect()
+    }
+
+    /// Here or, where only a character is wrong, by the format that reads the secret next.
+    fn is_malformed(headers: &HeaderMap) -> bool {
+        let hash_key = HashKey::parse("4bX0qPz81hVnR7sYw2Lm5Kc9Tj3Ga6Fd").unwrap();
+        let reference = StrapiHashKey::new("saltysaltysaltysalty").unwrap();
+        let format = SecretFormat::new(&TokenPrefix::default(), hash_key).with_reference(reference);
+        match presented(headers) {
+            Presented::Nothing => false,
+            Presented::Malformed => true,
+            Presented::Secret(secret) => format.verify_bytes(secret, TokenKinds::ADMIN) == Err(VerifyError::Malformed),
+        }
+    }
+
+    #[test]
+    fn a_secret_has_no_character_that_a_token68_has_not() {
+        let (native, reference) = (format!("kw_admin_{}", "a".repeat(50)), "a".repeat(256));
+        for secret in [native, reference] {
+            assert!(!is_malformed(&of(&[&format!("Bearer {secret}")])), "it has the right form");
+            for at in 0..secret.len() {
+                for odd in (0x20..=0xff_u8).filter(|b| *b != 0x7f && !b.is_ascii_alphanumeric()) {
+                    // The prefix has underscores of its own.
+                    if secret.as_bytes()[at] == odd {
+                        continue;
+                    }
+                    let mut value = format!("Bearer {secret}").into_bytes();
+                    value["Bearer ".len() + at] = odd;
+                    let mut headers = HeaderMap::new();
+                    headers.insert(AUTHORIZATION, HeaderValue::from_bytes(&value).unwrap());
+                    assert!(is_malformed(&headers) || (at == 0 && odd == b' '), "{odd:#x} at {at}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_bearer_secret_is_read() {
+        for value in ["Bearer abc", "bearer abc", "BEARER   abc", "Bearer   abc"] {
+            assert_eq!(presented(&of(&[value])), Presented::Secret(b"abc"), "{value}");
+        }
+        assert_eq!(presented(&of(&["Bearer a-._~+/9=="])), Presented::Secret(b"a-._~+/9=="));
+        assert_eq!(
+            presented(&of(&[&format!("Bearer {}", "a".repeat(512))])),
+            Presented::Secret("a".repeat(512).as_bytes())
+        );
+        assert_eq!(presented(&HeaderMap::new()), Presented::Nothing);
+    }
+
+    #[test]
+    fn the_form_is_told_from_what_is_in_it() {
+        for value in ["Bearer abc", "bearer   abc", "Bearer a-._~+/9==", &format!("Bearer {}", "a".repeat(600))] {
+            assert!(is_well_formed(&of(&[value])), "{value}");
+        }
+        for value in [
+            "",
+            "abc",
+            "kw_admin_abc",
+            "Bearer",
+            "Bearer ",
+            "Bearer: abc",
+            "Bearer\tabc",
+            "Token abc",
+            "Basic abc",
+            "Bearer \"abc\"",
+            "Bearer 'abc'",
+            "\"Bearer abc\"",
+            "Bearer <abc>",
+            "Bearer a b",
+            "Bearer a,b",
+            "Bearer abc ",
+            "Bearer =",
+            "Bearer a=b",
+            "Bearer Bearer abc",
+        ] {
+            assert!(!is_well_formed(&of(&[value])), "{value:?}");
+        }
+        assert!(is_well_formed(&HeaderMap::new()));
+        assert!(!is_well_formed(&of(&["Bearer abc", "Bearer abc"])));
+    }
+
+    #[test]
+    fn one_cookie_of_the_name_is_read() {
+        let cookies = |lines: &[&str]| -> HeaderMap {
+            lines.iter().map(|l| (COOKIE, HeaderValue::from_str(l).unwrap())).collect()
+        };
+        let of = |lines: &[&str]| match in_cookie(&cookies(lines), "sid") {
+            Presented::Nothing => "nothing".to_owned(),
+            Presented::Malformed => "malformed".to_owned(),
+            Presented::Secret(secret) => String::from_utf8_lossy(secret).into_owned(),
+        };
+        assert_eq!(of(&["sid=abc"]), "abc");
+        assert_eq!(of(&["a=b; sid=abc; c=d"]), "abc");
+        assert_eq!(of(&["a=\u{e9}; sid=abc"]), "abc");
+        assert_eq!(of(&["a=b", "sid=abc"]), "abc");
+        for none in [&[][..], &["xsid=abc"], &["sidx=abc"], &["SID=abc"], &["sid"], &["a=sid=abc"]] {
+            assert_eq!(of(none), "nothing", "{none:?}");
+        }
+        for bad in [&["sid="][..], &["sid=a; sid=b"], &["sid=a", "sid=a"]] {
+            assert_eq!(of(bad), "malformed", "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_malformed() {
+        for value in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Bearerabc",
+            "Bearer\tabc",
+            "Bearer \tabc",
+            "Bearer a b",
+            "Bearer a,b",
+            "Bearer abc ",
+            "Bearer =",
+            "Bearer a=b",
+            "Token abc",
+            "Basic abc",
+            "abc",
+            "Bearer é",
+            "Bearer \"abc\"",
+        ] {
+            assert!(is_malformed(&of(&[value])), "{value:?}");
+        }
+        // Of another scheme it is no secret, whatever it looks like, and without a space there is no scheme.
+        for value in ["Digest abc", "Digest  abc", "Bearerabc", "Bearer", "Bearer   "] {
+            assert_eq!(presented(&of(&[value])), Presented::Malformed, "{value:?}");
+        }
+        assert_eq!(presented(&of(&[&format!("Bearer {}", "a".repeat(513))])), Presented::Malformed);
+        assert_eq!(presented(&of(&["Bearer abc", "Bearer abc"])), Presented::Malformed);
+        assert_eq!(presented(&of(&["Bearer abc", "Basic abc"])), Presented::Malformed);
+        let mut raw = HeaderMap::new();
+        raw.insert(AUTHORIZATION, HeaderValue::from_bytes(b"Bearer \xff").unwrap());
+        assert!(is_malformed(&raw));
+    }
+}

@@ -1,0 +1,85 @@
+//! A file that is somebody else's: only read, and never changed unless asked to.
+
+use super::error::{OpenError, asking, opening};
+use super::place::Identity;
+use super::{PATIENCE, file, pool, rows};
+use crate::store::StoreError;
+use arc_swap::ArcSwap;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, SqlitePool};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+#[derive(Clone)]
+pub(in crate::store) struct Guest {
+    path: PathBuf,
+    options: SqliteConnectOptions,
+    connections: u32,
+    readers: Arc<ArcSwap<Readers>>,
+}
+
+/// Connections to what was at the path.
+struct Readers {
+    file: Identity,
+    pool: SqlitePool,
+}
+
+impl Guest {
+    /// Opens a file that is there.
+    pub(in crate::store) async fn open(path: &Path, connections: u32) -> Result<Self, StoreError> {
+        let path = file(path)?;
+        let file = there(&path)?;
+        let options = SqliteConnectOptions::new().filename(&path).busy_timeout(PATIENCE).disable_statement_logging();
+        let readers = Readers { file, pool: readers(&options, connections) };
+        sqlx::query("SELECT COUNT(*) FROM sqlite_master")
+            .fetch_one(&readers.pool)
+            .await
+            .map_err(|error| opening(&path, error))?;
+        Ok(Self { path, options, connections, readers: Arc::new(ArcSwap::from_pointee(readers)) })
+    }
+
+    /// The one text that a statement gives.
+    pub(in crate::store) async fn text(
+        &self,
+        statement: &'static str,
+        parameter: Option<&str>,
+    ) -> Result<String, StoreError> {
+        let mut query = sqlx::query(statement);
+        if let Some(parameter) = parameter {
+            query = query.bind(parameter);
+        }
+        let pool = self.present()?;
+        rows::get(&query.fetch_one(&pool).await.map_err(asking)?, "found")
+    }
+
+    /// Connections to the file that is there now.
+    fn present(&self) -> Result<SqlitePool, StoreError> {
+        let file = there(&self.path)?;
+        let known = self.readers.load();
+        if known.file == file {
+            return Ok(known.pool.clone());
+        }
+        let pool = readers(&self.options, self.connections);
+        self.readers.store(Arc::new(Readers { file, pool: pool.clone() }));
+        Ok(pool)
+    }
+
+    /// Changes something after all, on a connection for this once.
+    pub(in crate::store) async fn write(&self, statement: &'static str, parameter: &str) -> Result<(), StoreError> {
+        let mut connection = self.options.connect().await.map_err(asking)?;
+        sqlx::query(statement).bind(parameter).execute(&mut connection).await.map_err(asking)?;
+        connection.close().await.map_err(asking)
+    }
+
+    pub(in crate::store) async fn close(&self) {
+        self.readers.load_full().pool.close().await;
+    }
+}
+
+fn there(path: &Path) -> Result<Identity, OpenError> {
+    Identity::at(path).map_err(|error| OpenError::NotThere(path.to_owned(), error))
+}
+
+fn readers(options: &SqliteConnectOptions, connections: u32) -> SqlitePool {
+    pool().max_connections(connections).connect_lazy_with(options.clone().read_only(true))
+}
