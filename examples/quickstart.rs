@@ -2,7 +2,7 @@
 
 use axum::routing::get;
 use keyward::{
-    ContentAccess, Grant, GuardedRouter, Keyward, NewAdminToken, NewContentToken, NewOwner, NewRole, Salt,
+    ContentAccess, Grant, GuardedRouter, HashKey, Keyward, NewAdminToken, NewContentToken, NewOwner, NewRole,
     ServiceError, SqliteStore, action,
 };
 use std::error::Error;
@@ -16,7 +16,7 @@ const FIND_ARTICLES: &str = "api::article.article.find";
 async fn main() -> Result<(), Box<dyn Error>> {
     let is_first = !Path::new(FILE).exists();
     let keyward = Keyward::builder(SqliteStore::open(FILE).await?)
-        .salt(salt(is_first)?)
+        .hash_key(hash_key(is_first)?)
         .admin("/admin") // opened by tokens that belong to somebody
         .content("/api") // opened by content tokens
         .build()?;
@@ -35,13 +35,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// The salt outlives the process: under another one, no token is valid any more.
-fn salt(is_first: bool) -> Result<Salt, Box<dyn Error>> {
+fn hash_key(is_first: bool) -> Result<HashKey, Box<dyn Error>> {
     match env::var("KEYWARD_SALT") {
-        Ok(text) => Ok(Salt::parse(&text)?),
+        Ok(text) => Ok(HashKey::parse(&text)?),
         Err(_) if is_first => {
-            let (salt, text) = Salt::generate()?;
+            let (hash_key, text) = HashKey::generate()?;
             println!("export KEYWARD_SALT={}  # before the next start", text.expose());
-            Ok(salt)
+            Ok(hash_key)
         }
         Err(_) => Err(format!("set KEYWARD_SALT to what the first start printed, or delete {FILE}").into()),
     }

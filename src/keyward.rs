@@ -1,13 +1,13 @@
 //! The handle: everything that one installation shares.
 
 use crate::domain::{
-    Brand, Catalogue, Clock, Conditions, ConfiguredKeys, EncryptionKeys, Entropy, KeyKind, OsEntropy, ReferenceSalt,
-    SaltRing, SecretFormat, SystemClock,
+    Catalogue, Clock, Conditions, ConfiguredKeys, EncryptionKeys, Entropy, HashKeyRing, KeyKind, OsEntropy,
+    SecretFormat, StrapiHashKey, SystemClock, TokenPrefix,
 };
 #[cfg(feature = "ui")]
 use crate::gate::SessionCookie;
 use crate::gate::{
-    Addresses, Base, FailureBudget, Gate, GateLayer, Gated, Group, InvalidGroups, InvalidProxy, ProxyHeader,
+    Addresses, Base, FailureBudget, Gate, GateLayer, GateService, Group, InvalidGroups, InvalidProxy, ProxyHeader,
 };
 #[cfg(any(feature = "api", feature = "ui"))]
 use crate::gate::{BODY_DEADLINE, BodyReader};
@@ -82,9 +82,9 @@ pub enum BuildError {
 pub struct Builder<S> {
     store: S,
     groups: Vec<Group>,
-    salts: Option<SaltRing>,
-    reference: Option<ReferenceSalt>,
-    brand: Brand,
+    hash_keys: Option<HashKeyRing>,
+    reference: Option<StrapiHashKey>,
+    token_prefix: TokenPrefix,
     conditions: Conditions,
     settings: Settings,
     limits: Limits,
@@ -104,7 +104,10 @@ pub struct Builder<S> {
 
 impl<S> fmt::Debug for Builder<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").field("groups", &self.groups).field("brand", &self.brand).finish_non_exhaustive()
+        f.debug_struct("Builder")
+            .field("groups", &self.groups)
+            .field("token_prefix", &self.token_prefix)
+            .finish_non_exhaustive()
     }
 }
 
@@ -113,9 +116,9 @@ impl<S: Store> Keyward<S> {
     ///
     /// ```
     /// # tokio_test::block_on(async {
-    /// use keyward::{Keyward, MemoryStore, Salt};
-    /// let (salt, _) = Salt::generate()?;
-    /// let keyward = Keyward::builder(MemoryStore::default()).salt(salt).admin("/admin").content("/api").build()?;
+    /// use keyward::{Keyward, MemoryStore, HashKey};
+    /// let (hash_key, _) = HashKey::generate()?;
+    /// let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).admin("/admin").content("/api").build()?;
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// # }).unwrap();
     /// ```
@@ -123,9 +126,9 @@ impl<S: Store> Keyward<S> {
         Builder {
             store,
             groups: Vec::new(),
-            salts: None,
+            hash_keys: None,
             reference: None,
-            brand: Brand::default(),
+            token_prefix: TokenPrefix::default(),
             conditions: Conditions::default(),
             settings: Settings::default(),
             limits: Limits::default(),
@@ -156,13 +159,13 @@ impl<S: Store> Keyward<S> {
     }
 
     /// Puts the gate around a finished service, to which no route can be added any more.
-    pub fn wrap<T>(&self, service: T) -> Gated<T> {
+    pub fn wrap<T>(&self, service: T) -> GateService<T> {
         self.layer().layer(service)
     }
 
     /// Puts the gate around a guarded router.
     #[cfg(feature = "axum")]
-    pub fn guard(&self, router: crate::gate::GuardedRouter) -> Gated<axum::Router> {
+    pub fn guard(&self, router: crate::gate::GuardedRouter) -> GateService<axum::Router> {
         // With its state the router puts handlers and layers together; without, it would do so for every request.
         self.wrap(router.into_router(self.gate.base()).with_state(()))
     }
@@ -173,7 +176,7 @@ impl<S: Store> Keyward<S> {
     /// ```
     /// # use keyward::{Keyward, MemoryStore};
     /// # fn handler(keyward: Keyward<MemoryStore>, request: http::request::Parts) {
-    /// let sessions = keyward.sessions().from(keyward.address_of(&request.headers, &request.extensions));
+    /// let sessions = keyward.sessions().from_address(keyward.address_of(&request.headers, &request.extensions));
     /// # }
     /// ```
     pub fn address_of(&self, headers: &HeaderMap, extensions: &Extensions) -> Option<IpAddr> {
@@ -197,14 +200,14 @@ impl<S: Store> Keyward<S> {
     /// ```
     /// # tokio_test::block_on(async {
     /// use axum::{Json, http::StatusCode, routing::get};
-    /// use keyward::{GuardedRouter, Keyward, MemoryStore, Salt};
+    /// use keyward::{GuardedRouter, Keyward, MemoryStore, HashKey};
     ///
     /// fn readiness(ready: bool) -> StatusCode {
     ///     if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
     /// }
     ///
-    /// let (salt, _) = Salt::generate()?;
-    /// let keyward = Keyward::builder(MemoryStore::default()).salt(salt).public("/healthz").public("/readyz").build()?;
+    /// let (hash_key, _) = HashKey::generate()?;
+    /// let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).public("/healthz").public("/readyz").build()?;
     /// let (alive, ready) = (keyward.clone(), keyward.clone());
     /// let app = keyward.guard(
     ///     GuardedRouter::new()
@@ -294,20 +297,20 @@ impl<S: Store> Keyward<S> {
 
 impl<S: Store> Builder<S> {
     /// The salt, or several. Required.
-    pub fn salt(mut self, salts: impl Into<SaltRing>) -> Self {
-        self.salts = Some(salts.into());
+    pub fn hash_key(mut self, hash_keys: impl Into<HashKeyRing>) -> Self {
+        self.hash_keys = Some(hash_keys.into());
         self
     }
 
     /// Accepts tokens that the reference issued under this salt, if the store has them.
-    pub fn reference_salt(mut self, salt: ReferenceSalt) -> Self {
-        self.reference = Some(salt);
+    pub fn strapi_hash_key(mut self, hash_key: StrapiHashKey) -> Self {
+        self.reference = Some(hash_key);
         self
     }
 
     /// What secrets begin with, instead of `kw`.
-    pub fn brand(mut self, brand: Brand) -> Self {
-        self.brand = brand;
+    pub fn token_prefix(mut self, token_prefix: TokenPrefix) -> Self {
+        self.token_prefix = token_prefix;
         self
     }
 
@@ -369,7 +372,7 @@ impl<S: Store> Builder<S> {
     /// error of set-up, and every credential is answered 503.
     ///
     /// For one start of one node, while no other one runs. It is not for changing keys: for that the former one
-    /// [stays in the ring](crate::guide::operating#changing-salts-and-keys).
+    /// [stays in the ring](crate::guide::operating#changing-hash_keys-and-keys).
     pub fn accept_new_hash_key(mut self) -> Self {
         self.accepted_keys.extend([KeyKind::Hash, KeyKind::StrapiHash]);
         self
@@ -382,7 +385,7 @@ impl<S: Store> Builder<S> {
         self
     }
 
-    /// Gives up the tokens that begin with another [brand](Self::brand). As [`accept_new_hash_key`](Self::accept_new_hash_key).
+    /// Gives up the tokens that begin with another [token_prefix](Self::brand). As [`accept_new_hash_key`](Self::accept_new_hash_key).
     pub fn accept_new_prefix(mut self) -> Self {
         self.accepted_keys.push(KeyKind::Prefix);
         self
@@ -400,7 +403,7 @@ impl<S: Store> Builder<S> {
     /// The API and the pages take such a registration only by `localhost`, a name below it, or a loopback address in `Host`: by another name
     /// it could come from a page of another origin (DNS rebinding), and takes the code.
     /// So does a request with a header of proxies (`Forwarded`, `Via`, `X-Forwarded-..`, `X-Real-IP`), which may come from anywhere.
-    pub fn trust_the_first_visitor(mut self) -> Self {
+    pub fn allow_open_setup(mut self) -> Self {
         self.settings.open_setup = true;
         self
     }
@@ -424,11 +427,11 @@ impl<S: Store> Builder<S> {
     ///
     /// ```
     /// # tokio_test::block_on(async {
-    /// use keyward::{Keyward, MemoryStore, Salt};
+    /// use keyward::{Keyward, MemoryStore, HashKey};
     /// use std::time::Duration;
-    /// let (salt, _) = Salt::generate()?;
+    /// let (hash_key, _) = HashKey::generate()?;
     /// let keyward = Keyward::builder(MemoryStore::default())
-    ///     .salt(salt)
+    ///     .hash_key(hash_key)
     ///     .admin("/admin")
     ///     .body_deadline(Duration::from_secs(30))
     ///     .build()?;
@@ -449,10 +452,10 @@ impl<S: Store> Builder<S> {
     ///
     /// ```
     /// # tokio_test::block_on(async {
-    /// use keyward::{Keyward, MemoryStore, ProxyHeader, Salt};
-    /// let (salt, _) = Salt::generate()?;
+    /// use keyward::{Keyward, MemoryStore, ProxyHeader, HashKey};
+    /// let (hash_key, _) = HashKey::generate()?;
     /// let keyward = Keyward::builder(MemoryStore::default())
-    ///     .salt(salt)
+    ///     .hash_key(hash_key)
     ///     .admin("/admin")
     ///     .trusted_proxies(["10.0.0.0/8", "2001:db8:1::/48", "192.0.2.1"], ProxyHeader::XForwardedFor)
     ///     .build()?;
@@ -481,9 +484,9 @@ impl<S: Store> Builder<S> {
     ///
     /// ```
     /// # tokio_test::block_on(async {
-    /// use keyward::{Keyward, MemoryStore, Salt};
-    /// let (salt, _) = Salt::generate()?;
-    /// let keyward = Keyward::builder(MemoryStore::default()).salt(salt).admin("/admin").base_path("/keys").build()?;
+    /// use keyward::{Keyward, MemoryStore, HashKey};
+    /// let (hash_key, _) = HashKey::generate()?;
+    /// let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).admin("/admin").base_path("/keys").build()?;
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// # }).unwrap();
     /// ```
@@ -523,20 +526,26 @@ impl<S: Store> Builder<S> {
     /// # Errors
     /// If there is no salt or no tokio runtime, the groups contradict each other, or a trusted proxy is no network.
     pub fn build(self) -> Result<Keyward<S>, BuildError> {
-        let salts = self.salts.ok_or(BuildError::NoSalt)?;
+        let hash_keys = self.hash_keys.ok_or(BuildError::NoSalt)?;
         tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
-        if !self.brand.is_short() {
+        if !self.token_prefix.is_short() {
             tracing::warn!(
-                brand = self.brand.as_str(),
+                token_prefix = self.token_prefix.as_str(),
                 "a brand of more than 3 characters makes every request hash twice as much"
             );
         }
         let encryption = self.settings.encryption.as_ref();
-        let keys = ConfiguredKeys::new(&self.brand, &salts, self.reference.as_ref(), encryption, self.accepted_keys);
+        let keys = ConfiguredKeys::new(
+            &self.token_prefix,
+            &hash_keys,
+            self.reference.as_ref(),
+            encryption,
+            self.accepted_keys,
+        );
         let keys = Arc::new(keys);
-        let mut format = SecretFormat::new(&self.brand, salts);
-        if let Some(salt) = self.reference {
-            format = format.with_reference(salt);
+        let mut format = SecretFormat::new(&self.token_prefix, hash_keys);
+        if let Some(hash_key) = self.reference {
+            format = format.with_reference(hash_key);
         }
         let store = Arc::new(self.store);
         let limits = self.limits;

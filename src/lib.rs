@@ -10,11 +10,11 @@
 //! ```
 //! # tokio_test::block_on(async {
 //! use axum::routing::get;
-//! use keyward::{NewAdminToken, Grant, GuardedRouter, Keyward, MemoryStore, NewOwner, RoleId, Salt, action};
+//! use keyward::{NewAdminToken, Grant, GuardedRouter, Keyward, MemoryStore, NewOwner, RoleId, HashKey, action};
 //!
 //! // An installation: a store, a salt (keep its text), and which paths are whose.
-//! let (salt, _text) = Salt::generate()?;
-//! let keyward = Keyward::builder(MemoryStore::default()).salt(salt).admin("/admin").content("/api").build()?;
+//! let (hash_key, _text) = HashKey::generate()?;
+//! let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).admin("/admin").content("/api").build()?;
 //!
 //! // Every route says what it requires; without, it does not compile.
 //! let app = keyward.guard(
@@ -79,7 +79,7 @@
 //! What the gate judges by is changed by services of the handle: [`owners`](Keyward::owners),
 //! [`roles`](Keyward::roles), [`tokens`](Keyward::tokens), [`sessions`](Keyward::sessions); [`events`](Keyward::events)
 //! is the audit log. Each works for the program, or by the rules of whoever it is told:
-//! `keyward.tokens().by(auth.actor())`. The management API and the settings pages are made of them.
+//! `keyward.tokens().acting_as(auth.actor())`. The management API and the settings pages are made of them.
 //!
 //! # Features
 //!
@@ -128,46 +128,50 @@ pub use domain::{Requirement, action, all_of, any_of, authenticated};
 #[cfg(feature = "axum")]
 pub use gate::{AdminAuth, Auth, ContentAuth, GuardedRouter, NoPrincipal};
 pub use gate::{
-    AuthContext, BodyGuard, GateFuture, GateLayer, Gated, Group, GuardableBody, GuardedBody, InvalidGroups,
-    NoLongerValid, NotAllowed, Require, RequireFuture, Required,
+    AuthContext, BodyGuard, Forbidden, GateFuture, GateLayer, GateService, Group, GuardableBody, GuardedBody,
+    InvalidGroups, NoLongerValid, Require, RequireFuture, RequireService,
 };
 pub use gate::{FailureBudget, InvalidProxy, ProxyHeader, SessionCookie};
-pub use gate::{Grpc, Json, Refusal, Refusals, RefusedRequest};
+pub use gate::{GrpcRejection, JsonRejection, MakeRejection, Rejection, RejectionContext};
 
 // Deciding.
+pub use domain::{Ambiguity, Authority, InvalidCredential, Principal, Reason, Unavailable};
 pub use domain::{
-    Actor, Attribute, Conditions, Decision, DecisionRule, Denied, HAS_SAME_ROLE_AS_CREATOR, HiddenField, IS_CREATOR,
-    Predicate, SqlFilter, SqlMap, UnknownColumn, Value, Verdict,
+    Attribute, ConditionContext, Conditions, Decision, DecisionRule, Denied, HAS_SAME_ROLE_AS_CREATOR, HiddenField,
+    IS_CREATOR, Predicate, SqlFilter, SqlMap, UnknownColumn, Value, Verdict,
 };
-pub use domain::{Ambiguity, Authority, Invalid, Principal, Reason, Unavailable};
 
 // Roles, owners, tokens.
 pub use domain::{
-    Action, ConditionId, ConditionSet, EmptySet, Field, FieldSet, Fields, Grant, Guard, Permission, Rule, Subject, When,
+    Action, ConditionClause, ConditionExpr, ConditionId, ConditionSet, EffectivePermission, EmptySet, Field, FieldSet,
+    Fields, Grant, Permission, Resource,
 };
 pub use domain::{ActionEntry, Catalogue, Rename, Section, SubjectEntry, SubjectKind};
 pub use domain::{BeyondCeiling, Ceiling, Excess};
-pub use domain::{ContentAccess, Kind, KindSet, Token, TokenAuthority, TokenId};
+pub use domain::{ContentAccess, Token, TokenAuthority, TokenId, TokenKind, TokenKinds};
 pub use domain::{MalformedId, MalformedVersion, Version};
 pub use domain::{Owner, OwnerId, OwnerState, PasswordHash, Role, RoleId};
+pub use service::{AuditLog, Invitation, OwnerUpdate, Owners, RoleUpdate, Roles};
 pub use service::{
-    DescribedToken, IssuedToken, NewAdminToken, NewContentToken, NewSession, OpenedToken, Reveal, TokenUpdate, Tokens,
+    DescribedToken, IssuedToken, NewAdminToken, NewContentToken, NewSession, SecretAccess, TokenUpdate,
+    TokenWithSecret, Tokens,
 };
-pub use service::{Durations, Lifespan, Policy, Problem, ServiceError, SetUp};
-pub use service::{Events, Invited, OwnerUpdate, Owners, RoleUpdate, Roles};
+pub use service::{Durations, FieldError, Lifespan, Policy, ServiceError, SetUp};
 pub use service::{FirstAdmin, Password, ProfileUpdate, Registration, Sessions, SignedIn};
 
 // Secrets, salts and encryption keys.
 pub use domain::{
-    Brand, Credential, Digest, InvalidBrand, InvalidSalt, Issued, MalformedDigest, ReferenceSalt, Salt, SaltId,
-    SaltRing, Secret, SecretFormat, Unverified,
+    Digest, HashKey, HashKeyId, HashKeyRing, InvalidHashKey, InvalidTokenPrefix, Issued, MalformedDigest, Secret,
+    SecretFormat, StrapiHashKey, TokenPrefix, VerifiedSecret, VerifyError,
 };
 pub use domain::{EncryptionKeys, InvalidEncryptionKey, KeyMismatch, SealedSecret, Unsealable};
 
 // Stores, time, randomness.
-pub use domain::{AdmittedActor, AuditEvent, Cause, Doer, Origin, Tag, Target, TargetKind, What};
-pub use domain::{Clock, Entropy, Moment, NoEntropy, OsEntropy, SystemClock, Timestamp};
-pub use resolve::{Health, KeepsUp, Limits};
+pub use domain::{
+    Actor, AdmittedActor, AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, AuditTargetKind, Tag,
+};
+pub use domain::{Clock, Entropy, MonotonicTime, NoEntropy, OsEntropy, SystemClock, Timestamp};
+pub use resolve::{Health, Limits, SyncMode};
 pub use store::{Clamped, MemoryStore, NewOwner, NewRole, Store, StoreError, WriteStore};
 #[cfg(feature = "postgres")]
 pub use store::{PostgresOptions, PostgresStore};

@@ -9,8 +9,8 @@ use http_body_util::BodyExt;
 use keyward::store::{EventQuery, Paging};
 use keyward::testing::App;
 use keyward::{
-    ActionEntry, Catalogue, ContentAccess, Fields, Gated, Grant, Keyward, MemoryStore, NewAdminToken, NewContentToken,
-    NewOwner, NewRole, NewSession, Permission, ProxyHeader, RoleId, Salt, SubjectEntry, WriteStore, api,
+    ActionEntry, Catalogue, ContentAccess, Fields, GateService, Grant, HashKey, Keyward, MemoryStore, NewAdminToken,
+    NewContentToken, NewOwner, NewRole, NewSession, Permission, ProxyHeader, RoleId, SubjectEntry, WriteStore, api,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ use tower::ServiceExt;
 
 struct Api {
     keyward: Keyward<MemoryStore>,
-    service: Gated<axum::Router>,
+    service: GateService<axum::Router>,
     session: String,
     /// A path with an id for each kind of thing.
     admin_token: String,
@@ -31,12 +31,12 @@ struct Api {
 impl Api {
     async fn new() -> Self {
         let catalogue = Catalogue::default()
-            .action(ActionEntry::on_subjects("read", "Read", ["article"]).with_fields())
-            .subject(SubjectEntry::collection("article", "Article").fields(["title"]))
+            .action(ActionEntry::on_resources("read", "Read", ["article"]).with_fields())
+            .resource(SubjectEntry::collection("article", "Article").fields(["title"]))
             .content_action("article.find");
-        let salt = Salt::parse(keyward::testing::SALT).unwrap();
-        let keyward = Keyward::builder(MemoryStore::default()).salt(salt).catalogue(catalogue).api();
-        let keyward = keyward.trust_the_first_visitor().build().unwrap();
+        let hash_key = HashKey::parse(keyward::testing::SALT).unwrap();
+        let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).catalogue(catalogue).api();
+        let keyward = keyward.allow_open_setup().build().unwrap();
         let boss = NewOwner::new("boss@example.test").roles([RoleId::SUPER_ADMIN]);
         let boss = keyward.owners().create(boss).await.unwrap().id;
         let user = keyward.owners().create(NewOwner::new("user@example.test")).await.unwrap().id;
@@ -290,8 +290,8 @@ fn mutate(value: &mut Value, way: &[usize], by: Value) {
 /// Signing in is limited by, and changes are remembered with, the address that a trusted proxy asks for.
 #[tokio::test]
 async fn the_address_is_whom_a_trusted_proxy_asks_for() {
-    let salt = Salt::parse(keyward::testing::SALT).unwrap();
-    let builder = Keyward::builder(MemoryStore::default()).salt(salt).api();
+    let hash_key = HashKey::parse(keyward::testing::SALT).unwrap();
+    let builder = Keyward::builder(MemoryStore::default()).hash_key(hash_key).api();
     let keyward = builder.trusted_proxies(["10.0.0.0/8"], ProxyHeader::Forwarded).build().unwrap();
     let boss = keyward.owners().create(NewOwner::new("boss@example.test").roles([RoleId::SUPER_ADMIN])).await.unwrap();
     let day = Duration::from_secs(86_400);
@@ -307,7 +307,7 @@ async fn the_address_is_whom_a_trusted_proxy_asks_for() {
         let token = json!({"name": name, "type": "read-only"});
         post("/admin/api-tokens", peer, "203.0.113.5", token).bearer(&session).await.assert_status(201);
         let (_, event) =
-            keyward.events().list(&EventQuery::all(Paging { page: 1, page_size: 1 })).await.unwrap().items.remove(0);
+            keyward.audit().list(&EventQuery::all(Paging { page: 1, page_size: 1 })).await.unwrap().items.remove(0);
         assert_eq!(event.origin.address, Some(expected.into()));
     }
 
@@ -361,7 +361,8 @@ async fn the_log_withholds_what_its_reader_may_not_list() {
     let reader = world.editor().holds("admin::audit-logs.read").sign_in().await;
     let ada = world.super_admin().sign_in().await;
     let new = NewAdminToken::new("secret-project", ada.owner());
-    let theirs = world.keyward.tokens().by(keyward::Doer::Person(ada.owner())).issue_admin(new).await.unwrap().token.id;
+    let theirs =
+        world.keyward.tokens().acting_as(keyward::Actor::Person(ada.owner())).issue_admin(new).await.unwrap().token.id;
     let logs = |who: &keyward::testing::Key, query: String| {
         let request = app.get(&format!("/admin/audit-logs?pageSize=100{query}")).bearer(&who.secret);
         async move { request.await.assert_ok().json() }
@@ -436,9 +437,10 @@ async fn what_is_done_too_often_is_429_with_when_to_come_again() {
 /// A page of another origin, whose name resolves to a loopback address, makes the browser that shows it ask.
 #[tokio::test]
 async fn the_first_visitor_is_trusted_by_names_of_this_machine() {
-    let salt = Salt::parse(keyward::testing::SALT).unwrap();
-    let builder = Keyward::builder(MemoryStore::default()).salt(salt).api().ui(keyward::SessionCookie::default());
-    let keyward = builder.trust_the_first_visitor().build().unwrap();
+    let hash_key = HashKey::parse(keyward::testing::SALT).unwrap();
+    let builder =
+        Keyward::builder(MemoryStore::default()).hash_key(hash_key).api().ui(keyward::SessionCookie::default());
+    let keyward = builder.allow_open_setup().build().unwrap();
     let app = App::from_service(keyward.guard(api::router(&keyward).merge(keyward::ui::router(&keyward))));
     let first = json!({"email": "a@example.test", "firstname": "f", "password": "Passw0rd!"});
     let form = [("email", "a@example.test"), ("firstname", "f"), ("password", "Passw0rd!")];

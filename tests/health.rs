@@ -15,7 +15,7 @@ use http::{Request, Response, StatusCode};
 use keyward::store::{Applied, Change, ChangeLog, Following, Poll, Snapshot, Store, Use};
 use keyward::testing::{ManualClock, SALT};
 use keyward::{
-    Builder, Clock, Digest, KeepsUp, Keyward, Limits, MemoryStore, Salt, Secret, StoreError, Tag, Timestamp,
+    Builder, Clock, Digest, HashKey, Keyward, Limits, MemoryStore, Secret, StoreError, SyncMode, Tag, Timestamp,
 };
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -135,7 +135,7 @@ fn logged() -> (Keyward<Logged>, Logged, Polls) {
 
 fn on<S: Store>(store: S, clock: Arc<ManualClock>, with: impl FnOnce(Builder<S>) -> Builder<S>) -> Keyward<S> {
     let builder = Keyward::builder(store)
-        .salt(Salt::parse(SALT).unwrap())
+        .hash_key(HashKey::parse(SALT).unwrap())
         .clock(clock)
         .admin("/admin")
         .public("/healthz")
@@ -161,9 +161,9 @@ async fn watch<S: Store>(keyward: &Keyward<S>, path: &str) -> Response<axum::bod
 
 /// A genuine secret that is in no store.
 fn unknown() -> Secret {
-    let salts = keyward::SaltRing::parse(SALT).unwrap();
-    let format = keyward::SecretFormat::new(&Default::default(), salts);
-    format.issue(keyward::Kind::Admin, &keyward::OsEntropy).unwrap().secret
+    let hash_keys = keyward::HashKeyRing::parse(SALT).unwrap();
+    let format = keyward::SecretFormat::new(&Default::default(), hash_keys);
+    format.issue(keyward::TokenKind::Admin, &keyward::OsEntropy).unwrap().secret
 }
 
 #[tokio::test(start_paused = true)]
@@ -203,7 +203,7 @@ async fn the_first_request_waits_for_the_first_poll() {
 async fn it_is_not_ready_while_the_log_does_not_answer() {
     let (keyward, store, mut polls) = logged();
     let health = keyward.health();
-    assert!(!health.ready && health.keeps_up == KeepsUp::ByLog);
+    assert!(!health.ready && health.sync_mode == SyncMode::ByLog);
     assert_eq!((health.lease_age, health.lease_left, health.applied_seq, health.lag), (None, None, None, None));
 
     polls.caught_up().await;
@@ -336,9 +336,9 @@ async fn stores_without_a_log_have_no_lease_to_lose() {
     let blind = on(MemoryStore::with_clock(clock.clone()), clock.clone(), |b| b);
     let alone = on(MemoryStore::with_clock(clock.clone()), clock.clone(), Builder::store_is_exclusive);
     clock.advance(100 * BOUND);
-    for (keyward, keeps_up) in [(blind, KeepsUp::ByReadingAgain), (alone, KeepsUp::Exclusive)] {
+    for (keyward, sync_mode) in [(blind, SyncMode::ByReadingAgain), (alone, SyncMode::Exclusive)] {
         let health = keyward.health();
-        assert!(health.ready && health.keeps_up == keeps_up);
+        assert!(health.ready && health.sync_mode == sync_mode);
         assert_eq!((health.lease_age, health.lease_left, health.applied_seq), (None, None, None));
     }
 }

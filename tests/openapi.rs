@@ -5,7 +5,7 @@
 
 use http::header::{AUTHORIZATION, HOST};
 use keyward::testing::App;
-use keyward::{ActionEntry, Catalogue, EncryptionKeys, IS_CREATOR, Keyward, MemoryStore, Salt, SubjectEntry, api};
+use keyward::{ActionEntry, Catalogue, EncryptionKeys, HashKey, IS_CREATOR, Keyward, MemoryStore, SubjectEntry, api};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -70,15 +70,15 @@ const PASSWORD: &str = "Correct-Horse-7";
 fn app() -> App {
     let catalogue = Catalogue::default()
         .action(ActionEntry::settings("plain", "Things", "Plain"))
-        .action(ActionEntry::on_subjects("read", "Read", ["article"]).with_fields())
-        .subject(SubjectEntry::collection("article", "Article").fields(["title", "body"]))
+        .action(ActionEntry::on_resources("read", "Read", ["article"]).with_fields())
+        .resource(SubjectEntry::collection("article", "Article").fields(["title", "body"]))
         .content_action("article.find");
     let keyward = Keyward::builder(MemoryStore::default())
-        .salt(Salt::generate().unwrap().0)
+        .hash_key(HashKey::generate().unwrap().0)
         .catalogue(catalogue)
         .encryption(EncryptionKeys::parse("2025:4bX0qPz81hVnR7sYw2Lm5Kc9Tj3Ga6Fd").unwrap())
         .api()
-        .trust_the_first_visitor()
+        .allow_open_setup()
         .build()
         .unwrap();
     App::from_service(keyward.guard(api::router(&keyward)))

@@ -7,7 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use keyward::testing::App;
-use keyward::{Keyward, MemoryStore, Salt, api};
+use keyward::{HashKey, Keyward, MemoryStore, api};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
@@ -29,8 +29,9 @@ async fn documents() -> (TempDir, [PathBuf; 2]) {
     let dir = TempDir::new().unwrap();
     let files = ["", "/keys"].map(|base| dir.path().join(format!("openapi{}.json", base.replace('/', "-"))));
     for (base, file) in ["", "/keys"].into_iter().zip(&files) {
-        let salt = Salt::generate().unwrap().0;
-        let keyward = Keyward::builder(MemoryStore::default()).salt(salt).api().base_path(base).build().unwrap();
+        let hash_key = HashKey::generate().unwrap().0;
+        let keyward =
+            Keyward::builder(MemoryStore::default()).hash_key(hash_key).api().base_path(base).build().unwrap();
         let app = App::from_service(keyward.guard(api::router(&keyward)));
         let document = app.get("/admin/openapi.json").await;
         std::fs::write(file, &document.assert_status(200).body).unwrap();

@@ -10,8 +10,8 @@ use axum::routing::get;
 use keyward::store::{Following, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
 use keyward::testing::{App, SALT};
 use keyward::{
-    Digest, Grant, GuardedRouter, Keyward, Lifespan, Limits, NewAdminToken, NewOwner, PostgresOptions, PostgresStore,
-    RoleId, Salt, Secret, action,
+    Digest, Grant, GuardedRouter, HashKey, Keyward, Lifespan, Limits, NewAdminToken, NewOwner, PostgresOptions,
+    PostgresStore, RoleId, Secret, action,
 };
 use sqlx::{Connection, PgConnection, Row};
 use std::sync::Arc;
@@ -85,7 +85,7 @@ impl Node {
         let options = PostgresOptions::default().connections(2 * Limits::default().lookups as u32);
         let inner = PostgresStore::connect_with(url, options).await.unwrap();
         let store = Counting { inner, now: Arc::default(), most: Arc::default() };
-        let keyward = Keyward::builder(store).salt(Salt::parse(SALT).unwrap()).admin("/admin").build().unwrap();
+        let keyward = Keyward::builder(store).hash_key(HashKey::parse(SALT).unwrap()).admin("/admin").build().unwrap();
         let router = GuardedRouter::new().route("/admin/x", action(READ), get(|| async {}));
         let app = App::from_service(keyward.guard(router));
         Self { keyward, app }

@@ -6,7 +6,7 @@ use axum::routing::{any, get, post};
 use http::Method;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, HeaderName, LOCATION, ORIGIN};
 use keyward::testing::{Answer, App, Key, World};
-use keyward::{ContentAccess, Group, GuardedRouter, Invalid, Reason, action, authenticated};
+use keyward::{ContentAccess, Group, GuardedRouter, InvalidCredential, Reason, action, authenticated};
 
 const COOKIE_NAME: &str = "__Host-keyward";
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -40,10 +40,10 @@ async fn a_cookie_counts_in_page_groups_only() {
         .await
         .assert_refused(Reason::NoCredential)
         .assert_status(401);
-    app.get("/api/x").header(COOKIE, &cookie(&session)).await.assert_refused(Reason::NotAllowed);
+    app.get("/api/x").header(COOKIE, &cookie(&session)).await.assert_refused(Reason::Forbidden);
     let token = world.super_admin().issue().await;
     let answer = app.get("/admin/settings/x").header(COOKIE, &cookie(&token)).await;
-    answer.assert_refused(Reason::Invalid(Invalid::WrongKind));
+    answer.assert_refused(Reason::Invalid(InvalidCredential::WrongKind));
     let content = world.content(ContentAccess::FullAccess).await;
     app.get("/admin/settings/x").header(COOKIE, &cookie(&content)).await.assert_status(303);
 }
@@ -56,12 +56,14 @@ async fn a_cookie_does_not_count_beside_a_credential_of_ours() {
         |header: String| app.get("/admin/settings/x").header(COOKIE, &cookie(&session)).header(AUTHORIZATION, &header);
     let token = world.super_admin().issue().await;
     let made_up = format!("kw_session_{}", "a".repeat(50));
-    with(format!("Bearer {}", token.secret.expose())).await.assert_refused(Reason::Invalid(Invalid::WrongKind));
-    with(format!("bearer  {made_up}")).await.assert_refused(Reason::Invalid(Invalid::NotGenuine));
-    with("Bearer kw_session_short".into()).await.assert_refused(Reason::Invalid(Invalid::Malformed));
+    with(format!("Bearer {}", token.secret.expose()))
+        .await
+        .assert_refused(Reason::Invalid(InvalidCredential::WrongKind));
+    with(format!("bearer  {made_up}")).await.assert_refused(Reason::Invalid(InvalidCredential::NotGenuine));
+    with("Bearer kw_session_short".into()).await.assert_refused(Reason::Invalid(InvalidCredential::Malformed));
     // Two headers, of which one is ours: which of them counts is not guessed.
     let two = with(format!("Bearer {}", session.secret.expose())).header(AUTHORIZATION, "Basic eDp5");
-    two.await.assert_refused(Reason::Invalid(Invalid::Malformed));
+    two.await.assert_refused(Reason::Invalid(InvalidCredential::Malformed));
     app.get("/admin/settings/x").bearer(&session.secret).await.assert_ok();
 }
 
@@ -84,7 +86,10 @@ async fn a_credential_of_another_party_leaves_the_cookie_in_force_on_pages_alone
         let nothing = app.get("/admin/settings/x").header(AUTHORIZATION, foreign).await;
         nothing.assert_refused(Reason::NoCredential).assert_status(303);
         for strict in ["/admin/api", "/api/x"] {
-            with(Method::GET, strict).await.assert_refused(Reason::Invalid(Invalid::Malformed)).assert_status(401);
+            with(Method::GET, strict)
+                .await
+                .assert_refused(Reason::Invalid(InvalidCredential::Malformed))
+                .assert_status(401);
         }
     }
 }
@@ -181,7 +186,7 @@ async fn refusals_of_pages_are_for_people() {
     let session = world.editor().sign_in().await;
     let get = |path: &str| app.get(&format!("{path}?{MARK}")).header(COOKIE, &cookie(&session));
     let not_allowed = get("/admin/settings/x").await;
-    assert_page(not_allowed.assert_refused(Reason::NotAllowed).assert_status(403), "Your roles", "/admin/home");
+    assert_page(not_allowed.assert_refused(Reason::Forbidden).assert_status(403), "Your roles", "/admin/home");
     assert_eq!(not_allowed.headers["cache-control"], "no-store");
     assert_page(get("/admin/me").await.assert_status(403), "Your roles", "/");
     assert_page(get(&format!("/admin/settings/{MARK}")).await.assert_status(404), "no such page", "/admin/home");

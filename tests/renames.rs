@@ -6,15 +6,16 @@
 use keyward::store::{EventQuery, Paging};
 use keyward::testing::SALT;
 use keyward::{
-    ActionEntry, Catalogue, Cause, ContentAccess, Fields, Grant, Keyward, MemoryStore, NewAdminToken, NewContentToken,
-    NewOwner, NewRole, Permission, Rename, RoleId, Salt, SqliteStore, SubjectEntry, TokenId, What, WriteStore,
+    ActionEntry, AuditAction, AuditCause, Catalogue, ContentAccess, Fields, Grant, HashKey, Keyward, MemoryStore,
+    NewAdminToken, NewContentToken, NewOwner, NewRole, Permission, Rename, RoleId, SqliteStore, SubjectEntry, TokenId,
+    WriteStore,
 };
 use std::sync::Arc;
 
-fn catalogue(action: &str, subject: &str, fields: [&str; 2], content: &str) -> Catalogue {
+fn catalogue(action: &str, resource: &str, fields: [&str; 2], content: &str) -> Catalogue {
     Catalogue::default()
-        .subject(SubjectEntry::collection(subject, "Article").fields(fields))
-        .action(ActionEntry::on_subjects(action, "Read", [subject]).with_fields())
+        .resource(SubjectEntry::collection(resource, "Article").fields(fields))
+        .action(ActionEntry::on_resources(action, "Read", [resource]).with_fields())
         .content_action(content)
 }
 
@@ -27,13 +28,13 @@ fn after() -> Catalogue {
     catalogue("manager.read", "article", ["title", "body"], "article.find")
         .renamed(Rename::action("explorer.read", "manager.read"))
         .renamed(Rename::action("post.find", "article.find"))
-        .renamed(Rename::subject("post", "article"))
+        .renamed(Rename::resource("post", "article"))
         .renamed(Rename::field("article", "heading", "title"))
 }
 
 fn installation<S: WriteStore>(store: Arc<S>, catalogue: Catalogue) -> Keyward<Arc<S>> {
-    let salt = Salt::parse(SALT).unwrap();
-    Keyward::builder(store).salt(salt).admin("/admin").content("/api").catalogue(catalogue).build().unwrap()
+    let hash_key = HashKey::parse(SALT).unwrap();
+    Keyward::builder(store).hash_key(hash_key).admin("/admin").content("/api").catalogue(catalogue).build().unwrap()
 }
 
 struct Held {
@@ -55,9 +56,9 @@ async fn issue<S: WriteStore>(keyward: &Keyward<Arc<S>>) -> Held {
     Held { role, admin: admin.token.id, content: content.token.id }
 }
 
-async fn events<S: WriteStore>(keyward: &Keyward<Arc<S>>) -> Vec<(What, Option<Cause>)> {
+async fn events<S: WriteStore>(keyward: &Keyward<Arc<S>>) -> Vec<(AuditAction, Option<AuditCause>)> {
     let query = EventQuery::all(Paging { page: 1, page_size: 100 });
-    let page = keyward.events().list(&query).await.unwrap();
+    let page = keyward.audit().list(&query).await.unwrap();
     page.items.into_iter().map(|(_, event)| (event.what, event.cause)).collect()
 }
 
@@ -74,8 +75,8 @@ async fn names_are_renamed_once<S: WriteStore>(store: Arc<S>) {
     let content = keyward.tokens().read(held.content).await.unwrap();
     assert_eq!(content.token.access(), Some(&ContentAccess::Custom(["article.find".into()].into())));
     let told = events(&keyward).await;
-    let renamed = |what| told.iter().filter(|event| **event == (what, Some(Cause::Renamed))).count();
-    assert_eq!((renamed(What::RolePermissionsSet), renamed(What::TokenUpdated)), (1, 2));
+    let renamed = |what| told.iter().filter(|event| **event == (what, Some(AuditCause::Renamed))).count();
+    assert_eq!((renamed(AuditAction::RolePermissionsSet), renamed(AuditAction::TokenUpdated)), (1, 2));
 
     let again = keyward.set_up().await.unwrap();
     assert_eq!((again.renamed, again.clamped), (0, 0));
@@ -103,10 +104,10 @@ async fn a_name_that_is_still_registered_is_not_renamed() {
     let store = Arc::new(MemoryStore::default());
     let held = issue(&installation(store.clone(), before())).await;
     let both = before()
-        .subject(SubjectEntry::collection("article", "Article").fields(["title"]))
-        .action(ActionEntry::on_subjects("manager.read", "Read", ["article"]).with_fields())
+        .resource(SubjectEntry::collection("article", "Article").fields(["title"]))
+        .action(ActionEntry::on_resources("manager.read", "Read", ["article"]).with_fields())
         .renamed(Rename::action("explorer.read", "manager.read"))
-        .renamed(Rename::subject("post", "article"))
+        .renamed(Rename::resource("post", "article"))
         .renamed(Rename::field("post", "heading", "body"));
     let keyward = installation(store, both);
     assert_eq!(keyward.set_up().await.unwrap().renamed, 0);

@@ -9,10 +9,10 @@ mod support;
 use keyward::store::WriteStore;
 use keyward::testing::{Key, ManualClock, SALT, World};
 use keyward::{
-    Action, AuditEvent, Brand, ContentAccess, Doer, Fields, Grant, IS_CREATOR, IssuedToken, Kind, KindSet, Lifespan,
-    MemoryStore, NewAdminToken, NewContentToken, NewOwner, NewRole, NewSession, OwnerId, OwnerState, Permission,
-    RoleId, RoleUpdate, Salt, SecretFormat, ServiceError, SqliteOptions, SqliteStore, Target, TokenId, TokenUpdate,
-    What, When,
+    Action, Actor, AuditAction, AuditEvent, AuditTarget, ConditionClause, ContentAccess, Fields, Grant, HashKey,
+    IS_CREATOR, IssuedToken, Lifespan, MemoryStore, NewAdminToken, NewContentToken, NewOwner, NewRole, NewSession,
+    OwnerId, OwnerState, Permission, RoleId, RoleUpdate, SecretFormat, ServiceError, SqliteOptions, SqliteStore,
+    TokenId, TokenKind, TokenKinds, TokenPrefix, TokenUpdate,
 };
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -102,8 +102,8 @@ async fn in_postgres() -> Option<World<keyward::PostgresStore>> {
 
 /// All that a refused call must leave alone: the audit, the sequence of the last change, and what the gate would read.
 async fn everything<S: Audited>(world: &World<S>, witness: &Key) -> (Vec<AuditEvent>, String) {
-    let format = SecretFormat::new(&Brand::default(), Salt::parse(SALT).unwrap());
-    let digest = format.verify(witness.secret.expose(), KindSet::of(&Kind::ALL)).unwrap().digest;
+    let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(SALT).unwrap());
+    let digest = format.verify(witness.secret.expose(), TokenKinds::of(&TokenKind::ALL)).unwrap().digest;
     let store = world.keyward.store();
     (store.events().await, format!("{:?}", store.resolve(&digest).await.unwrap()))
 }
@@ -139,8 +139,8 @@ async fn wrong<S: Audited, T: Debug>(
 /// What a call that is allowed answers, and that it was audited once.
 async fn done<S: Audited, T>(
     world: &World<S>,
-    what: What,
-    target: impl Fn(&T) -> Target,
+    what: AuditAction,
+    target: impl Fn(&T) -> AuditTarget,
     call: impl Future<Output = Result<T, ServiceError>>,
 ) -> T {
     let before = world.keyward.store().events().await;
@@ -148,7 +148,7 @@ async fn done<S: Audited, T>(
     let after = world.keyward.store().events().await;
     assert_eq!(after[..before.len()], before);
     let [event] = &after[before.len()..] else { panic!("one event for {what:?}: {:?}", &after[before.len()..]) };
-    assert_eq!((event.origin.doer, event.what, event.target), (Doer::Service, what, target(&value)));
+    assert_eq!((event.origin.actor, event.what, event.target), (Actor::Service, what, target(&value)));
     assert_eq!(event.at, keyward::Clock::now(&*world.clock));
     value
 }
@@ -211,7 +211,7 @@ async fn only_a_super_admin_chooses_conditions<S: Audited>(world: World<S>) {
     let editor = world.editor().holds("read").issue().await;
     let boss = world.super_admin().issue().await;
     let tokens = world.keyward.tokens();
-    let chosen = || vec![Grant::new("read").chosen(When::from_list([IS_CREATOR]))];
+    let chosen = || vec![Grant::new("read").chosen(ConditionClause::from_list([IS_CREATOR]))];
     assert_eq!(wrong(&world, &editor, tokens.issue_admin(admin("e", editor.owner(), chosen()))).await, "grants.0");
     tokens.issue_admin(admin("b", boss.owner(), chosen())).await.unwrap();
 }
@@ -352,7 +352,7 @@ async fn the_super_admin_role_has_no_permissions<S: Audited>(world: World<S>) {
 async fn conditions_that_nobody_registered_are_refused_by_their_place<S: Audited>(world: World<S>) {
     let (roles, tokens) = (world.keyward.roles(), world.keyward.tokens());
     let boss = world.super_admin().issue().await;
-    let when = |ids: &[&str]| When::from_list(ids.iter().copied());
+    let when = |ids: &[&str]| ConditionClause::from_list(ids.iter().copied());
     let permissions = |ids| vec![Permission::new("plain"), Permission::new("read").when(when(ids))];
     let (known, unknown) = (&[IS_CREATOR][..], &[IS_CREATOR, "no::such"][..]);
     let new = NewRole { permissions: permissions(unknown), ..role("Author") };
@@ -403,39 +403,41 @@ async fn what_is_not_there_cannot_be_changed<S: Audited>(world: World<S>) {
 async fn each_change_is_audited_once<S: Audited>(world: World<S>) {
     let (roles, owners, tokens) = (world.keyward.roles(), world.keyward.owners(), world.keyward.tokens());
     let world = &world;
-    let role = done(world, What::RoleCreated, |r| Target::Role(r.id), roles.create(role("Author"))).await.id;
+    let role =
+        done(world, AuditAction::RoleCreated, |r| AuditTarget::Role(r.id), roles.create(role("Author"))).await.id;
     let call = roles.set_permissions(role, vec![Permission::new("read")]);
-    done(world, What::RolePermissionsSet, |_| Target::Role(role), call).await;
+    done(world, AuditAction::RolePermissionsSet, |_| AuditTarget::Role(role), call).await;
     let renamed = RoleUpdate { name: Some("Writer".into()), description: Some("Writes".into()), permissions: None };
-    done(world, What::RoleUpdated, |_| Target::Role(role), roles.update(role, renamed)).await;
+    done(world, AuditAction::RoleUpdated, |_| AuditTarget::Role(role), roles.update(role, renamed)).await;
     let call = owners.create(owner("ada@example.test", &[role]));
-    let ada = done(world, What::OwnerCreated, |o| Target::Owner(o.id), call).await.id;
-    let of_ada = |_: &keyward::Owner| Target::Owner(ada);
+    let ada = done(world, AuditAction::OwnerCreated, |o| AuditTarget::Owner(o.id), call).await.id;
+    let of_ada = |_: &keyward::Owner| AuditTarget::Owner(ada);
     let second = roles.create(NewRole::new("second")).await.unwrap().id;
-    done(world, What::OwnerRolesSet, of_ada, owners.set_roles(ada, vec![role, second])).await;
+    done(world, AuditAction::OwnerRolesSet, of_ada, owners.set_roles(ada, vec![role, second])).await;
     owners.set_roles(ada, vec![role]).await.unwrap();
-    done(world, What::RoleDeleted, |_| Target::Role(second), roles.delete(second)).await;
+    done(world, AuditAction::RoleDeleted, |_| AuditTarget::Role(second), roles.delete(second)).await;
 
-    let token = |kind| move |issued: &IssuedToken| Target::Token(issued.token.id, kind);
+    let token = |kind| move |issued: &IssuedToken| AuditTarget::Token(issued.token.id, kind);
     let call = tokens.issue_admin(admin("a", ada, vec![Grant::new("read")]));
-    let issued = done(world, What::TokenIssued, token(Kind::Admin), call).await.token.id;
+    let issued = done(world, AuditAction::TokenIssued, token(TokenKind::Admin), call).await.token.id;
     let call = tokens.issue_content(content("c", ContentAccess::ReadOnly));
-    done(world, What::TokenIssued, token(Kind::Content), call).await;
-    done(world, What::TokenIssued, token(Kind::Session), tokens.open_session(session(ada))).await;
-    let of_it = |_: &keyward::DescribedToken| Target::Token(issued, Kind::Admin);
+    done(world, AuditAction::TokenIssued, token(TokenKind::Content), call).await;
+    done(world, AuditAction::TokenIssued, token(TokenKind::Session), tokens.open_session(session(ada))).await;
+    let of_it = |_: &keyward::DescribedToken| AuditTarget::Token(issued, TokenKind::Admin);
     let renamed = TokenUpdate { name: Some("b".into()), ..TokenUpdate::default() };
-    done(world, What::TokenUpdated, of_it, tokens.update(issued, renamed.clone())).await;
+    done(world, AuditAction::TokenUpdated, of_it, tokens.update(issued, renamed.clone())).await;
     let call = tokens.regenerate(issued);
-    done(world, What::TokenRegenerated, |_| Target::Token(issued, Kind::Admin), call).await;
+    done(world, AuditAction::TokenRegenerated, |_| AuditTarget::Token(issued, TokenKind::Admin), call).await;
     // What changes nothing is no change.
     let before = world.keyward.store().events().await;
     tokens.update(issued, renamed).await.unwrap();
     roles.set_permissions(role, vec![Permission::new("read")]).await.unwrap();
     owners.set_roles(ada, vec![role]).await.unwrap();
     assert_eq!(world.keyward.store().events().await, before);
-    done(world, What::TokenRevoked, |_| Target::Token(issued, Kind::Admin), tokens.revoke(issued)).await;
+    done(world, AuditAction::TokenRevoked, |_| AuditTarget::Token(issued, TokenKind::Admin), tokens.revoke(issued))
+        .await;
     // Also where it ends sessions.
     for state in [OwnerState::Deactivated, OwnerState::Active] {
-        done(world, What::OwnerStateSet, of_ada, owners.set_state(ada, state)).await;
+        done(world, AuditAction::OwnerStateSet, of_ada, owners.set_state(ada, state)).await;
     }
 }

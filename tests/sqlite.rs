@@ -12,9 +12,9 @@ use axum::routing::get;
 use keyward::store::{Following, Store, WriteStore};
 use keyward::testing::{App, ManualClock, World};
 use keyward::{
-    Attribute, Conditions, ContentAccess, Decision, Doer, Fields, Grant, GuardedRouter, HAS_SAME_ROLE_AS_CREATOR,
-    IS_CREATOR, Invalid, OwnerState, Permission, Reason, SqlFilter, SqlMap, SqliteOptions, SqliteStore, Timestamp,
-    Value, When, action, authenticated,
+    Actor, Attribute, ConditionClause, Conditions, ContentAccess, Decision, Fields, Grant, GuardedRouter,
+    HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, InvalidCredential, OwnerState, Permission, Reason, SqlFilter, SqlMap,
+    SqliteOptions, SqliteStore, Timestamp, Value, action, authenticated,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -90,8 +90,8 @@ async fn a_tokens_life() {
     hooks().await.assert_ok();
     app.get("/admin/any").bearer(&session.secret).await.assert_ok();
     app.get("/api/find").bearer(&content.secret).await.assert_ok();
-    app.get("/api/find").bearer(&key.secret).await.assert_refused(Reason::Invalid(Invalid::WrongKind));
-    app.get("/admin/any").bearer(&content.secret).await.assert_refused(Reason::Invalid(Invalid::WrongKind));
+    app.get("/api/find").bearer(&key.secret).await.assert_refused(Reason::Invalid(InvalidCredential::WrongKind));
+    app.get("/admin/any").bearer(&content.secret).await.assert_refused(Reason::Invalid(InvalidCredential::WrongKind));
 
     let owners = world.keyward.owners();
     owners.set_state(key.owner(), OwnerState::Deactivated).await.unwrap();
@@ -99,14 +99,14 @@ async fn a_tokens_life() {
     owners.set_state(key.owner(), OwnerState::Active).await.unwrap();
     hooks().await.assert_ok();
     world.keyward.roles().set_permissions(key.role(), vec![]).await.unwrap();
-    hooks().await.assert_refused(Reason::NotAllowed);
+    hooks().await.assert_refused(Reason::Forbidden);
     let key = world.editor().with("admin::webhooks.read").for_time(Duration::from_secs(3600)).issue().await;
     let hooks = async || app.get("/admin/hooks").bearer(&key.secret).await;
     hooks().await.assert_ok();
     world.clock.advance(Duration::from_secs(3600));
     hooks().await.assert_refused(Reason::Expired);
     world.keyward.tokens().revoke(key.token).await.unwrap();
-    hooks().await.assert_refused(Reason::Invalid(Invalid::Unknown));
+    hooks().await.assert_refused(Reason::Invalid(InvalidCredential::Unknown));
     app.get("/api/find").bearer(&content.secret).await.assert_ok();
 
     world.keyward.flush().await;
@@ -151,9 +151,9 @@ async fn a_token_is_revoked_where_what_its_owner_holds_cannot_be_read() {
     sqlx::raw_sql(damage).execute(&file.pool().await).await.unwrap();
     let tokens = world.keyward.tokens();
     tokens.read(key.token).await.unwrap_err();
-    let root = Doer::Person(world.super_admin().sign_in().await.owner());
-    tokens.by(root).revoke(key.token).await.unwrap();
-    app.get("/admin/hooks").bearer(&key.secret).await.assert_refused(Reason::Invalid(Invalid::Unknown));
+    let root = Actor::Person(world.super_admin().sign_in().await.owner());
+    tokens.acting_as(root).revoke(key.token).await.unwrap();
+    app.get("/admin/hooks").bearer(&key.secret).await.assert_refused(Reason::Invalid(InvalidCredential::Unknown));
 }
 
 #[tokio::test]
@@ -168,7 +168,7 @@ async fn what_was_acknowledged_is_there_for_the_next_process() {
     let again = SqliteStore::open(file.dir.path().join("keyward.db")).await.unwrap();
     let world = World::on(again, Arc::new(ManualClock::default()), |b| b.store_is_exclusive());
     let app = self::app(&world);
-    app.get("/admin/any").bearer(&gone.secret).await.assert_refused(Reason::Invalid(Invalid::Unknown));
+    app.get("/admin/any").bearer(&gone.secret).await.assert_refused(Reason::Invalid(InvalidCredential::Unknown));
     app.get("/admin/any").bearer(&kept.secret).await.assert_ok();
 }
 
@@ -231,7 +231,7 @@ fn the_filter_and_the_decision_agree() {
         .collect();
 
     let when = prop::sample::subsequence(&[IS_CREATOR, HAS_SAME_ROLE_AS_CREATOR, "no::such"][..], 0..=3)
-        .prop_map(When::from_list);
+        .prop_map(ConditionClause::from_list);
     let permission = (when.clone(), prop::bool::ANY).prop_map(|(when, all)| {
         let fields = if all { Fields::All } else { Fields::only(["title"]).unwrap() };
         Permission::new("read").on("probe").fields(fields).when(when)
@@ -253,7 +253,8 @@ fn the_filter_and_the_decision_agree() {
         .unwrap();
 
     // Live: no entry and no token was told that the second lost the shared role, only the table.
-    let only_same = vec![Permission::new("read").on("probe").when(When::from_list([HAS_SAME_ROLE_AS_CREATOR]))];
+    let only_same =
+        vec![Permission::new("read").on("probe").when(ConditionClause::from_list([HAS_SAME_ROLE_AS_CREATOR]))];
     let decision = decide(only_same, vec![Grant::new("read").on("probe")], people[0].owner(), &roles_of(0));
     runtime.block_on(async {
         assert_eq!(ids(&pool, &decision.filter(&map(), 2)).await, [1, 2, 5, 6]);

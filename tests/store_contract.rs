@@ -24,8 +24,8 @@ async fn postgres_keeps_the_contract() {
 mod sqlite {
     use keyward::store::{NewRole, Transaction, contract};
     use keyward::{
-        Clock, Digest, Moment, Permission, RoleId, SqliteOptions, SqliteStore, Store, StoreError, Tag, Timestamp,
-        WriteStore,
+        Clock, Digest, MonotonicTime, Permission, RoleId, SqliteOptions, SqliteStore, Store, StoreError, Tag,
+        Timestamp, WriteStore,
     };
     use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
     use sqlx::{Connection, Row, SqliteConnection, SqlitePool};
@@ -141,7 +141,7 @@ mod sqlite {
     #[tokio::test]
     async fn memory_is_refused() {
         for path in [":memory:", "", "file::memory:?cache=shared", "file:some.db"] {
-            let told = refusal(SqliteStore::open(path).await);
+            let told = rejection(SqliteStore::open(path).await);
             assert!(told.contains("names no file") && told.contains("MemoryStore"), "{path:?}: {told}");
         }
     }
@@ -151,7 +151,7 @@ mod sqlite {
         let (_dir, file) = place();
         let text = "This is a letter, and not a database. ".repeat(200);
         std::fs::write(&file, &text).unwrap();
-        let told = refusal(SqliteStore::open(&file).await);
+        let told = rejection(SqliteStore::open(&file).await);
         assert!(told.contains("is not an SQLite database"), "{told}");
         assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
     }
@@ -159,9 +159,9 @@ mod sqlite {
     #[tokio::test]
     async fn a_missing_directory_is_told() {
         let (dir, _) = place();
-        let told = refusal(SqliteStore::open(dir.path().join("missing/keyward.db")).await);
+        let told = rejection(SqliteStore::open(dir.path().join("missing/keyward.db")).await);
         assert!(told.contains("missing does not exist: create it"), "{told}");
-        let told = refusal(SqliteStore::open(dir.path()).await);
+        let told = rejection(SqliteStore::open(dir.path()).await);
         assert!(told.contains("is a directory: name a file in it"), "{told}");
     }
 
@@ -172,7 +172,7 @@ mod sqlite {
         let newer = "INSERT INTO keyward_migrations (version, description, success, checksum, execution_time) \
                      VALUES (99, 'later', TRUE, x'00', 0)";
         sqlx::query(newer).execute(&mut raw(&file).await).await.unwrap();
-        let told = refusal(SqliteStore::open(&file).await);
+        let told = rejection(SqliteStore::open(&file).await);
         assert!(told.contains("migration 99") && told.contains("newer version"), "{told}");
     }
 
@@ -325,9 +325,11 @@ mod sqlite {
     /// An owner with a role, and an admin token whose one grant is for some fields.
     async fn issue(store: &SqliteStore) -> Digest {
         use keyward::store::NewToken;
-        use keyward::{Fields, Grant, Kind, NewOwner, OsEntropy, OwnerState, Salt, SecretFormat, TokenAuthority};
-        let format = SecretFormat::new(&Default::default(), Salt::generate().unwrap().0);
-        let issued = format.issue(Kind::Admin, &OsEntropy).unwrap();
+        use keyward::{
+            Fields, Grant, HashKey, NewOwner, OsEntropy, OwnerState, SecretFormat, TokenAuthority, TokenKind,
+        };
+        let format = SecretFormat::new(&Default::default(), HashKey::generate().unwrap().0);
+        let issued = format.issue(TokenKind::Admin, &OsEntropy).unwrap();
         let mut tx = store.begin().await.unwrap();
         let role = tx.insert_role(role("editor")).await.unwrap();
         let (email, firstname, lastname) = ("a@b".into(), String::new(), String::new());
@@ -339,7 +341,7 @@ mod sqlite {
             name: "token".into(),
             description: String::new(),
             digest: issued.digest,
-            salt: issued.salt,
+            hash_key: issued.hash_key,
             hint: issued.secret.hint().into(),
             lifespan: None,
             authority: TokenAuthority::Admin { owner, grants },
@@ -365,7 +367,7 @@ mod sqlite {
     }
 
     /// The whole chain of an error.
-    fn refusal(opened: Result<SqliteStore, StoreError>) -> String {
+    fn rejection(opened: Result<SqliteStore, StoreError>) -> String {
         let Err(error) = opened else { panic!("it was opened") };
         let mut told = error.to_string();
         let mut next = std::error::Error::source(&error);
@@ -383,8 +385,8 @@ mod sqlite {
             Timestamp(1_700_000_000_123)
         }
 
-        fn moment(&self) -> Moment {
-            Moment(0)
+        fn moment(&self) -> MonotonicTime {
+            MonotonicTime(0)
         }
     }
 }

@@ -16,10 +16,10 @@ use key_checks::{
 use keyward::store::{EventQuery, Paging, TokenQuery, WriteStore};
 use keyward::testing::{ManualClock, World};
 use keyward::{
-    ActionEntry, Builder, Catalogue, Cause, ContentAccess, Doer, Durations, EncryptionKeys, Fields, Grant, IS_CREATOR,
-    Kind, Lifespan, MemoryStore, NewAdminToken, NewContentToken, NewOwner, NewRole, OwnerId, OwnerState, Permission,
-    Policy, Reveal, RoleId, ServiceError, SqliteOptions, SqliteStore, SubjectEntry, Target, TokenId, TokenUpdate,
-    Unsealable, What, When,
+    ActionEntry, Actor, AuditAction, AuditCause, AuditTarget, Builder, Catalogue, ConditionClause, ContentAccess,
+    Durations, EncryptionKeys, Fields, Grant, IS_CREATOR, Lifespan, MemoryStore, NewAdminToken, NewContentToken,
+    NewOwner, NewRole, OwnerId, OwnerState, Permission, Policy, RoleId, SecretAccess, ServiceError, SqliteOptions,
+    SqliteStore, SubjectEntry, TokenId, TokenKind, TokenUpdate, Unsealable,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,13 +106,13 @@ async fn person<S: WriteStore>(world: &World<S>, name: &str, roles: &[RoleId]) -
     world.keyward.owners().create(new).await.unwrap().id
 }
 
-async fn shown<S: WriteStore>(world: &World<S>, doer: Doer, id: TokenId) -> Reveal {
-    world.keyward.tokens().by(doer).open(id).await.unwrap().secret
+async fn shown<S: WriteStore>(world: &World<S>, actor: Actor, id: TokenId) -> SecretAccess {
+    world.keyward.tokens().acting_as(actor).open(id).await.unwrap().secret
 }
 
-async fn count<S: WriteStore>(world: &World<S>, what: What) -> u64 {
+async fn count<S: WriteStore>(world: &World<S>, what: AuditAction) -> u64 {
     let query = EventQuery { actions: Some(vec![what]), ..EventQuery::all(Paging { page: 1, page_size: 1 }) };
-    world.keyward.events().list(&query).await.unwrap().total
+    world.keyward.audit().list(&query).await.unwrap().total
 }
 
 fn problems(error: ServiceError) -> Vec<String> {
@@ -133,24 +133,24 @@ async fn a_key_shows_to_a_session_of_its_owner_and_nobody_else<S: WriteStore + C
     let issued = tokens.issue_admin(NewAdminToken::new("a", ada)).await.unwrap();
     let sibling = tokens.issue_admin(NewAdminToken::new("b", ada)).await.unwrap().token.id;
     let id = issued.token.id;
-    let Reveal::Shown(secret) = shown(&world, Doer::Person(ada), id).await else { panic!() };
+    let SecretAccess::Shown(secret) = shown(&world, Actor::Person(ada), id).await else { panic!() };
     assert_eq!(secret.expose(), issued.secret.expose());
-    assert_eq!(count(&world, What::TokenRevealed).await, 1);
-    for other in [Doer::Person(boss), Doer::Token(sibling), Doer::Token(id), Doer::Service] {
-        assert!(matches!(shown(&world, other, id).await, Reveal::NotForYou), "{other:?}");
+    assert_eq!(count(&world, AuditAction::TokenRevealed).await, 1);
+    for other in [Actor::Person(boss), Actor::Token(sibling), Actor::Token(id), Actor::Service] {
+        assert!(matches!(shown(&world, other, id).await, SecretAccess::NotForYou), "{other:?}");
     }
-    let stranger = Doer::Person(person(&world, "eve", &[]).await);
-    assert!(matches!(tokens.clone().by(stranger).open(id).await, Err(ServiceError::NotFound("token"))));
-    assert!(matches!(tokens.clone().by(Doer::Visitor).open(id).await, Err(ServiceError::Forbidden(_))));
-    assert_eq!(count(&world, What::TokenRevealed).await, 1, "nothing was shown since");
+    let stranger = Actor::Person(person(&world, "eve", &[]).await);
+    assert!(matches!(tokens.clone().acting_as(stranger).open(id).await, Err(ServiceError::NotFound("token"))));
+    assert!(matches!(tokens.clone().acting_as(Actor::Visitor).open(id).await, Err(ServiceError::Forbidden(_))));
+    assert_eq!(count(&world, AuditAction::TokenRevealed).await, 1, "nothing was shown since");
 
     let renewed = tokens.regenerate(id).await.unwrap();
-    let Reveal::Shown(secret) = shown(&world, Doer::Person(ada), id).await else { panic!() };
+    let SecretAccess::Shown(secret) = shown(&world, Actor::Person(ada), id).await else { panic!() };
     assert_eq!(secret.expose(), renewed.secret.expose());
 
     let content = tokens.issue_content(NewContentToken::new("c", ContentAccess::ReadOnly)).await.unwrap();
-    assert!(matches!(shown(&world, stranger, content.token.id).await, Reveal::Shown(_)));
-    assert!(matches!(shown(&world, Doer::Token(id), content.token.id).await, Reveal::NotForYou));
+    assert!(matches!(shown(&world, stranger, content.token.id).await, SecretAccess::Shown(_)));
+    assert!(matches!(shown(&world, Actor::Token(id), content.token.id).await, SecretAccess::NotForYou));
 }
 
 async fn a_lost_encryption_key_breaks_viewing_and_nothing_else<S: WriteStore + Clone>(
@@ -160,12 +160,12 @@ async fn a_lost_encryption_key_breaks_viewing_and_nothing_else<S: WriteStore + C
     let before = world(&store, &clock, |b| b.encryption(keys(OLD_KEY)));
     let ada = person(&before, "ada", &[]).await;
     let issued = before.keyward.tokens().issue_admin(NewAdminToken::new("a", ada)).await.unwrap();
-    let (id, me) = (issued.token.id, Doer::Person(ada));
+    let (id, me) = (issued.token.id, Actor::Person(ada));
     let rotated = world(&store, &clock, |b| b.encryption(keys(&format!("{NEW_KEY},{OLD_KEY}"))));
-    assert!(matches!(shown(&rotated, me, id).await, Reveal::Shown(_)));
+    assert!(matches!(shown(&rotated, me, id).await, SecretAccess::Shown(_)));
     for lost in [world(&store, &clock, |b| b), world(&store, &clock, |b| b.encryption(keys(NEW_KEY)))] {
         match shown(&lost, me, id).await {
-            Reveal::Lost(Unsealable::NoKey(name)) => assert_eq!(name, "2025"),
+            SecretAccess::Lost(Unsealable::NoKey(name)) => assert_eq!(name, "2025"),
             other => panic!("{other:?}"),
         }
         let app = lost.guard(keyward::GuardedRouter::new().route(
@@ -177,22 +177,22 @@ async fn a_lost_encryption_key_breaks_viewing_and_nothing_else<S: WriteStore + C
     }
     let other = format!("2025:{}", &NEW_KEY[5..]);
     let other = world(&store, &clock, |b| b.encryption(keys(&other)));
-    assert!(matches!(shown(&other, me, id).await, Reveal::Lost(Unsealable::Damaged(_))));
+    assert!(matches!(shown(&other, me, id).await, SecretAccess::Lost(Unsealable::Damaged(_))));
 }
 
 async fn without_an_encryption_key_a_key_shows_once<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let world = world(&store, &clock, |b| b);
     let ada = person(&world, "ada", &[]).await;
     let issued = world.keyward.tokens().issue_admin(NewAdminToken::new("a", ada)).await.unwrap();
-    assert!(matches!(shown(&world, Doer::Person(ada), issued.token.id).await, Reveal::NotKept));
+    assert!(matches!(shown(&world, Actor::Person(ada), issued.token.id).await, SecretAccess::NotKept));
 }
 
 async fn people_choose_among_the_durations<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let ada = person(&world(&store, &clock, |b| b), "ada", &[]).await;
-    let issue = async |durations: Durations, by: Doer, lifespan: Lifespan| {
+    let issue = async |durations: Durations, by: Actor, lifespan: Lifespan| {
         let mut policy = Policy::default();
         policy.durations = durations;
-        let tokens = world(&store, &clock, |b| b.policy(policy)).keyward.tokens().by(by);
+        let tokens = world(&store, &clock, |b| b.policy(policy)).keyward.tokens().acting_as(by);
         let admin = tokens.issue_admin(NewAdminToken::new("a", ada).lifespan(lifespan)).await;
         let content = tokens.issue_content(NewContentToken::new("c", ContentAccess::ReadOnly).lifespan(lifespan)).await;
         let (admin, content) = (admin.map(|i| i.token), content.map(|i| i.token));
@@ -204,7 +204,7 @@ async fn people_choose_among_the_durations<S: WriteStore + Clone>(store: S, cloc
         tokens.revoke(token.id).await.unwrap();
         Some((token.lifespan, token.expires_at.map(|at| at.since(token.created_at))))
     };
-    let me = Doer::Person(ada);
+    let me = Actor::Person(ada);
     let all = Durations::default;
     for days in [7, 30, 90] {
         let span = Some(days * DAY);
@@ -212,10 +212,10 @@ async fn people_choose_among_the_durations<S: WriteStore + Clone>(store: S, cloc
     }
     assert_eq!(issue(all(), me, Lifespan::Unlimited).await, Some((None, None)));
     assert_eq!(issue(all(), me, Lifespan::days(8)).await, None, "people choose");
-    assert!(issue(all(), Doer::Service, Lifespan::days(8)).await.is_some(), "a program need not");
+    assert!(issue(all(), Actor::Service, Lifespan::days(8)).await.is_some(), "a program need not");
     assert!(issue(all().choices([8 * DAY]), me, Lifespan::days(8)).await.is_some());
     assert_eq!(issue(all().choices([8 * DAY]), me, Lifespan::days(7)).await, None);
-    for by in [me, Doer::Service] {
+    for by in [me, Actor::Service] {
         assert_eq!(issue(all().without_unlimited(), by, Lifespan::Unlimited).await, None);
         assert_eq!(issue(all().at_most(30 * DAY), by, Lifespan::Unlimited).await, None);
         assert_eq!(issue(all().at_most(30 * DAY), by, Lifespan::days(90)).await, None);
@@ -226,9 +226,9 @@ async fn people_choose_among_the_durations<S: WriteStore + Clone>(store: S, cloc
 fn catalogue() -> Catalogue {
     Catalogue::default()
         .action(ActionEntry::settings("plain", "Things", "Plain").with_conditions(false))
-        .action(ActionEntry::on_subjects("read", "Read", ["article"]).with_fields())
-        .action(ActionEntry::on_subjects("drop", "Drop", ["article", "page"]))
-        .subject(SubjectEntry::collection("article", "Article").fields(["title", "body"]))
+        .action(ActionEntry::on_resources("read", "Read", ["article"]).with_fields())
+        .action(ActionEntry::on_resources("drop", "Drop", ["article", "page"]))
+        .resource(SubjectEntry::collection("article", "Article").fields(["title", "body"]))
         .content_action("article.find")
 }
 
@@ -237,7 +237,7 @@ async fn what_is_not_in_the_catalogue_cannot_be_written<S: WriteStore + Clone>(s
     let boss = person(&world, "boss", &[RoleId::SUPER_ADMIN]).await;
     let (roles, tokens) = (world.keyward.roles(), world.keyward.tokens());
     let only = |fields: &[&str]| Fields::only(fields.iter().copied()).unwrap();
-    let own = When::from_list([IS_CREATOR]);
+    let own = ConditionClause::from_list([IS_CREATOR]);
     let good = [
         Permission::new("plain"),
         Permission::new("admin::users.read"),
@@ -253,7 +253,7 @@ async fn what_is_not_in_the_catalogue_cannot_be_written<S: WriteStore + Clone>(s
         (Permission::new("read").on("page"), &["subject"]),
         (Permission::new("read").on("article").fields(only(&["slug", "title"])), &["fields.0"]),
         (Permission::new("drop").on("article").fields(only(&["title"])), &["fields"]),
-        (Permission::new("drop").on("page").when(When::from_list(["no::such"])), &["conditions.0"]),
+        (Permission::new("drop").on("page").when(ConditionClause::from_list(["no::such"])), &["conditions.0"]),
         (Permission::new("plain").when(own.clone()), &["conditions.0"]),
     ] {
         let two = [Permission::new("plain"), bad.clone()];
@@ -292,10 +292,15 @@ async fn what_the_catalogue_lost_goes_at_the_start<S: WriteStore + Clone>(store:
     assert_eq!(later.keyward.set_up().await.unwrap().clamped, 0);
     for id in ids {
         assert_eq!(later.keyward.tokens().read(id).await.unwrap().token.grants(), [Grant::new("plain")]);
-        let query =
-            EventQuery { actions: Some(vec![What::GrantClamped]), ..EventQuery::all(Paging { page: 1, page_size: 9 }) };
-        let [(_, event)] = &later.keyward.events().of_token(id, &query).await.unwrap().items[..] else { panic!() };
-        assert_eq!((event.target, event.cause), (Target::Token(id, Kind::Admin), Some(Cause::Catalogue)));
+        let query = EventQuery {
+            actions: Some(vec![AuditAction::GrantClamped]),
+            ..EventQuery::all(Paging { page: 1, page_size: 9 })
+        };
+        let [(_, event)] = &later.keyward.audit().of_token(id, &query).await.unwrap().items[..] else { panic!() };
+        assert_eq!(
+            (event.target, event.cause),
+            (AuditTarget::Token(id, TokenKind::Admin), Some(AuditCause::Catalogue))
+        );
         assert_eq!(event.details["action"], "drop");
     }
     assert_eq!(later.keyward.roles().read(role).await.unwrap().permissions, [Permission::new("plain")]);
@@ -310,9 +315,9 @@ async fn what_was_there_before_the_catalogue_lost_it_stands_in_no_ones_way<S: Wr
     let read = |fields: &[&str]| Grant::new("read").on("article").fields(Fields::only(fields.iter().copied()).unwrap());
     let permission = |grant: &Grant| Permission {
         action: grant.action.clone(),
-        subject: grant.subject.clone(),
+        resource: grant.resource.clone(),
         fields: grant.fields.clone(),
-        when: When::Always,
+        when: ConditionClause::Always,
     };
     let old = read(&["body", "title"]);
     let role = world_before.keyward.roles().create(NewRole::new("r").permissions([permission(&old)])).await.unwrap().id;
@@ -324,8 +329,8 @@ async fn what_was_there_before_the_catalogue_lost_it_stands_in_no_ones_way<S: Wr
     // The field `body` and the content action are gone.
     let smaller = Catalogue::default()
         .action(ActionEntry::settings("plain", "Things", "Plain").with_conditions(false))
-        .action(ActionEntry::on_subjects("read", "Read", ["article"]).with_fields())
-        .subject(SubjectEntry::collection("article", "Article").fields(["title", "slug"]))
+        .action(ActionEntry::on_resources("read", "Read", ["article"]).with_fields())
+        .resource(SubjectEntry::collection("article", "Article").fields(["title", "slug"]))
         .content_action("article.list");
     let world = world(&store, &clock, |b| b.catalogue(smaller));
     let (tokens, roles) = (world.keyward.tokens(), world.keyward.roles());
@@ -356,17 +361,17 @@ async fn the_first_start_makes_the_default_content_tokens_once<S: WriteStore + C
     let world = world(&store, &clock, |b| b.encryption(keys(OLD_KEY)));
     assert!(world.keyward.set_up().await.unwrap().nobody_yet);
     let tokens = world.keyward.tokens();
-    let listed = tokens.list(&TokenQuery::of(Kind::Content)).await.unwrap().items;
+    let listed = tokens.list(&TokenQuery::of(TokenKind::Content)).await.unwrap().items;
     let names: Vec<&str> = listed.iter().map(|t| t.token.name.as_str()).collect();
     assert_eq!(names, ["Full Access", "Read Only"]);
     let boss = person(&world, "boss", &[RoleId::SUPER_ADMIN]).await;
     for described in &listed {
-        assert!(matches!(shown(&world, Doer::Person(boss), described.token.id).await, Reveal::Shown(_)));
+        assert!(matches!(shown(&world, Actor::Person(boss), described.token.id).await, SecretAccess::Shown(_)));
         tokens.revoke(described.token.id).await.unwrap();
     }
     assert!(!world.keyward.set_up().await.unwrap().nobody_yet);
     assert!(
-        tokens.list(&TokenQuery::of(Kind::Content)).await.unwrap().items.is_empty(),
+        tokens.list(&TokenQuery::of(TokenKind::Content)).await.unwrap().items.is_empty(),
         "what was taken away stays away"
     );
 }
@@ -379,7 +384,7 @@ async fn the_default_content_tokens_live_as_long_as_is_offered<S: WriteStore + C
     policy.durations = Durations::default().at_most(30 * DAY);
     let world = world(&store, &clock, |b| b.policy(policy));
     world.keyward.set_up().await.unwrap();
-    for described in world.keyward.tokens().list(&TokenQuery::of(Kind::Content)).await.unwrap().items {
+    for described in world.keyward.tokens().list(&TokenQuery::of(TokenKind::Content)).await.unwrap().items {
         assert_eq!(described.token.lifespan, Some(30 * DAY));
     }
 }
@@ -393,18 +398,18 @@ async fn owners_see_the_events_of_their_own_tokens<S: WriteStore + Clone>(store:
     tokens.issue_admin(NewAdminToken::new("b", eve)).await.unwrap();
     let renamed = TokenUpdate { name: Some("c".into()), ..TokenUpdate::default() };
     let address = Some("192.0.2.7".parse().unwrap());
-    tokens.by(Doer::Person(ada)).from(address).update(id, renamed).await.unwrap();
+    tokens.acting_as(Actor::Person(ada)).from_address(address).update(id, renamed).await.unwrap();
     let query = EventQuery::all(Paging { page: 1, page_size: 10 });
-    let of = async |doer| world.keyward.events().by(doer).of_token(id, &query).await.map(|p| p.items);
+    let of = async |actor| world.keyward.audit().acting_as(actor).of_token(id, &query).await.map(|p| p.items);
     for seer in [ada, boss] {
-        let events = of(Doer::Person(seer)).await.unwrap();
-        let whats: Vec<What> = events.iter().map(|(_, e)| e.what).collect();
-        assert_eq!(whats, [What::TokenUpdated, What::TokenIssued]);
+        let events = of(Actor::Person(seer)).await.unwrap();
+        let whats: Vec<AuditAction> = events.iter().map(|(_, e)| e.what).collect();
+        assert_eq!(whats, [AuditAction::TokenUpdated, AuditAction::TokenIssued]);
         let (_, updated) = &events[0];
-        assert_eq!((updated.origin.doer, updated.origin.address), (Doer::Person(ada), address));
+        assert_eq!((updated.origin.actor, updated.origin.address), (Actor::Person(ada), address));
         assert_eq!(updated.details, serde_json::json!({"name": {"before": "a", "after": "c"}}));
     }
-    assert!(matches!(of(Doer::Person(eve)).await, Err(ServiceError::NotFound("token"))));
+    assert!(matches!(of(Actor::Person(eve)).await, Err(ServiceError::NotFound("token"))));
 }
 
 async fn events_are_kept_as_long_as_the_policy_says<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
@@ -414,12 +419,15 @@ async fn events_are_kept_as_long_as_the_policy_says<S: WriteStore + Clone>(store
     person(&world, "ada", &[]).await;
     world.keyward.set_up().await.unwrap();
     world.keyward.set_up().await.unwrap();
-    assert_eq!(count(&world, What::RetentionSet).await, 1, "the setting is remembered when it changes");
+    assert_eq!(count(&world, AuditAction::RetentionSet).await, 1, "the setting is remembered when it changes");
     clock.advance(31 * DAY);
     // The hourly look may have come first.
-    world.keyward.events().delete_older_than(30 * DAY).await.unwrap();
-    assert_eq!((count(&world, What::OwnerCreated).await, count(&world, What::EventsDeleted).await), (0, 1));
-    let asked = world.keyward.events().by(Doer::Person(OwnerId(1))).delete_older_than(DAY).await;
+    world.keyward.audit().delete_older_than(30 * DAY).await.unwrap();
+    assert_eq!(
+        (count(&world, AuditAction::OwnerCreated).await, count(&world, AuditAction::EventsDeleted).await),
+        (0, 1)
+    );
+    let asked = world.keyward.audit().acting_as(Actor::Person(OwnerId(1))).delete_older_than(DAY).await;
     assert!(matches!(asked, Err(ServiceError::Forbidden(_))));
 }
 
@@ -434,9 +442,11 @@ async fn the_log_alone_tells_what_a_token_may_do<S: WriteStore + Clone>(store: S
     let admin = tokens.issue_admin(admin).await.unwrap().token;
     let access = ContentAccess::Custom(["article.find".into(), "article.findOne".into()].into());
     tokens.issue_content(NewContentToken::new("c", access).lifespan(Lifespan::Unlimited)).await.unwrap();
-    let query =
-        EventQuery { actions: Some(vec![What::TokenIssued]), ..EventQuery::all(Paging { page: 1, page_size: 10 }) };
-    let events = world.keyward.events().list(&query).await.unwrap().items;
+    let query = EventQuery {
+        actions: Some(vec![AuditAction::TokenIssued]),
+        ..EventQuery::all(Paging { page: 1, page_size: 10 })
+    };
+    let events = world.keyward.audit().list(&query).await.unwrap().items;
     let details: Vec<_> = events.into_iter().map(|(_, event)| event.details).collect();
     assert_eq!(
         details,
@@ -454,7 +464,7 @@ async fn the_same_in_another_order_is_no_change<S: WriteStore + Clone>(store: S,
     let world = world(&store, &clock, |b| b);
     let permissions = || {
         let fields = Fields::only(["title", "body"]).unwrap();
-        let conditions = When::from_list([IS_CREATOR, keyward::HAS_SAME_ROLE_AS_CREATOR]);
+        let conditions = ConditionClause::from_list([IS_CREATOR, keyward::HAS_SAME_ROLE_AS_CREATOR]);
         let update = Permission { when: conditions, ..Permission::new("update").on("article") };
         vec![Permission::new("read").on("article").fields(fields), update, Permission::new("delete").on("article")]
     };
@@ -464,7 +474,7 @@ async fn the_same_in_another_order_is_no_change<S: WriteStore + Clone>(store: S,
                 Fields::All => Fields::All,
                 Fields::Only(_) => Fields::only(["body", "title"]).unwrap(),
             },
-            when: When::from_list(p.when.as_slice().iter().rev().map(|id| id.as_str()).collect::<Vec<_>>()),
+            when: ConditionClause::from_list(p.when.as_slice().iter().rev().map(|id| id.as_str()).collect::<Vec<_>>()),
             ..p
         };
         list.into_iter().rev().map(turn).collect::<Vec<_>>()
@@ -479,7 +489,7 @@ async fn the_same_in_another_order_is_no_change<S: WriteStore + Clone>(store: S,
     let custom = |actions: [&str; 2]| ContentAccess::Custom(actions.map(Into::into).into());
     let content = NewContentToken::new("c", custom(["a.find", "b.find"]));
     let content = tokens.issue_content(content).await.unwrap().token.id;
-    let before = world.keyward.events().list(&EventQuery::all(Paging { page: 1, page_size: 1 })).await.unwrap().total;
+    let before = world.keyward.audit().list(&EventQuery::all(Paging { page: 1, page_size: 1 })).await.unwrap().total;
 
     roles.set_permissions(role, turned(permissions())).await.unwrap();
     let update = TokenUpdate { grants: Some(grants(turned(permissions()))), ..TokenUpdate::default() };
@@ -487,13 +497,13 @@ async fn the_same_in_another_order_is_no_change<S: WriteStore + Clone>(store: S,
     let update = TokenUpdate { access: Some(custom(["b.find", "a.find"])), ..TokenUpdate::default() };
     tokens.update(content, update).await.unwrap();
 
-    let after = world.keyward.events().list(&EventQuery::all(Paging { page: 1, page_size: 1 })).await.unwrap().total;
+    let after = world.keyward.audit().list(&EventQuery::all(Paging { page: 1, page_size: 1 })).await.unwrap().total;
     assert_eq!(after, before);
 }
 
 /// Conditions are inherited from the owner's roles.
 fn unchosen(grant: Grant) -> Grant {
-    Grant { chosen: When::Always, ..grant }
+    Grant { chosen: ConditionClause::Always, ..grant }
 }
 
 fn log() -> EventQuery {
@@ -512,12 +522,12 @@ async fn eventful<S: WriteStore>(world: &World<S>) -> (OwnerId, TokenId) {
     let role = NewRole::new("secret-role").permissions([Permission::new("secret.one"), Permission::new("secret.two")]);
     let role = world.keyward.roles().create(role).await.unwrap();
     let ada = person(world, "ada", &[role.id]).await;
-    let tokens = world.keyward.tokens().by(Doer::Person(ada)).from(Some("192.0.2.7".parse().unwrap()));
+    let tokens = world.keyward.tokens().acting_as(Actor::Person(ada)).from_address(Some("192.0.2.7".parse().unwrap()));
     let both = [Grant::new("secret.one"), Grant::new("secret.two")];
     let id = tokens.issue_admin(NewAdminToken::new("secret-project", ada).grants(both)).await.unwrap().token.id;
     let description = TokenUpdate { description: Some("secret-text".into()), ..TokenUpdate::default() };
     tokens.update(id, description).await.unwrap();
-    let itself = world.keyward.tokens().by(Doer::Token(id)).from(Some("192.0.2.8".parse().unwrap()));
+    let itself = world.keyward.tokens().acting_as(Actor::Token(id)).from_address(Some("192.0.2.8".parse().unwrap()));
     itself.regenerate(id).await.unwrap();
     world.keyward.roles().set_permissions(role.id, vec![Permission::new("secret.one")]).await.unwrap();
     world.keyward.owners().set_roles(ada, vec![]).await.unwrap();
@@ -538,20 +548,20 @@ async fn of_others_the_log_says_that_and_when_and_nothing_else<S: WriteStore + C
     let reader = with_role(&world, "reader", &lists).await;
     let grants = lists.map(Grant::new);
     let new = NewAdminToken::new("auditor", reader).grants(grants);
-    let auditor = world.keyward.tokens().by(Doer::Person(reader)).issue_admin(new).await.unwrap().token.id;
+    let auditor = world.keyward.tokens().acting_as(Actor::Person(reader)).issue_admin(new).await.unwrap().token.id;
     let (ada, second) = eventful(&world).await;
     world.keyward.owners().delete(ada).await.unwrap();
 
-    let whole = world.keyward.events().list(&log()).await.unwrap();
-    for doer in [Doer::Person(reader), Doer::Token(auditor)] {
-        let page = world.keyward.events().by(doer).list(&log()).await.unwrap();
+    let whole = world.keyward.audit().list(&log()).await.unwrap();
+    for actor in [Actor::Person(reader), Actor::Token(auditor)] {
+        let page = world.keyward.audit().acting_as(actor).list(&log()).await.unwrap();
         assert_eq!(page.total, whole.total, "{doer:?}: pages are those of everybody");
         let mut withheld = Vec::new();
         for ((id, event), (same, all)) in page.items.iter().zip(&whole.items) {
             assert_eq!((id, event.at, event.what), (same, all.at, all.what));
-            let Target::Token(token, kind) = all.target else {
+            let AuditTarget::Token(token, kind) = all.target else {
                 let mut shown = all.clone();
-                if let (Doer::Token(_), Some(details)) = (doer, shown.details.as_object_mut()) {
+                if let (Actor::Token(_), Some(details)) = (actor, shown.details.as_object_mut()) {
                     // How many tokens an owner had, a token does not learn.
                     details.remove("tokens");
                 }
@@ -562,30 +572,34 @@ async fn of_others_the_log_says_that_and_when_and_nothing_else<S: WriteStore + C
                 assert_eq!(event, all, "{doer:?}: it is their own");
                 continue;
             }
-            assert_eq!(event.target, Target::Withheld(all.target.kind()), "{kind:?}");
+            assert_eq!(event.target, AuditTarget::Withheld(all.target.kind()), "{kind:?}");
             assert_eq!((event.origin.address, event.cause), (None, None));
             assert!(event.details.is_null(), "{event:?}");
-            let theirs = matches!(all.origin.doer, Doer::Person(_) | Doer::Token(_));
-            assert_eq!(event.origin.doer, if theirs { Doer::Withheld } else { all.origin.doer });
+            let theirs = matches!(all.origin.actor, Actor::Person(_) | Actor::Token(_));
+            assert_eq!(event.origin.actor, if theirs { Actor::Withheld } else { all.origin.actor });
             withheld.push(event.what);
         }
-        for what in
-            [What::TokenIssued, What::TokenUpdated, What::TokenRegenerated, What::GrantClamped, What::TokenRevoked]
-        {
+        for what in [
+            AuditAction::TokenIssued,
+            AuditAction::TokenUpdated,
+            AuditAction::TokenRegenerated,
+            AuditAction::GrantClamped,
+            AuditAction::TokenRevoked,
+        ] {
             assert!(withheld.contains(&what), "{doer:?}: {what:?}");
         }
         let said = format!("{:?}", page.items);
         for secret in ["secret-project", "secret-second", "secret-text", "192.0.2."] {
             assert!(!said.contains(secret), "{doer:?}: {secret} in {said}");
         }
-        let of_second = world.keyward.events().by(doer).of_token(second, &log()).await;
+        let of_second = world.keyward.audit().acting_as(actor).of_token(second, &log()).await;
         assert!(matches!(of_second, Err(ServiceError::NotFound("token"))));
     }
     let boss = person(&world, "boss", &[RoleId::SUPER_ADMIN]).await;
-    let all = world.keyward.events().by(Doer::Person(boss)).list(&log()).await.unwrap();
+    let all = world.keyward.audit().acting_as(Actor::Person(boss)).list(&log()).await.unwrap();
     assert_eq!(all.items[1..], whole.items, "a super admin reads all of it");
     assert!(format!("{all:?}").contains("secret-project"));
-    let visitor = world.keyward.events().by(Doer::Visitor).list(&log()).await;
+    let visitor = world.keyward.audit().acting_as(Actor::Visitor).list(&log()).await;
     assert!(matches!(visitor, Err(ServiceError::Forbidden(_))));
 }
 
@@ -593,29 +607,29 @@ async fn what_is_withheld_is_not_found_by_asking_for_it<S: WriteStore + Clone>(s
     let world = world(&store, &clock, |b| b);
     let reader = with_role(&world, "reader", &["admin::audit-logs.read", "admin::users.read"]).await;
     let blind = with_role(&world, "blind", &["admin::audit-logs.read"]).await;
-    let own = world.keyward.tokens().by(Doer::Person(reader));
+    let own = world.keyward.tokens().acting_as(Actor::Person(reader));
     let mine = own.issue_admin(NewAdminToken::new("mine", reader)).await.unwrap().token.id;
     let (ada, second) = eventful(&world).await;
     let boss = person(&world, "boss", &[RoleId::SUPER_ADMIN]).await;
     let renamed = TokenUpdate { name: Some("renamed".into()), ..TokenUpdate::default() };
-    world.keyward.tokens().by(Doer::Person(boss)).update(mine, renamed).await.unwrap();
+    world.keyward.tokens().acting_as(Actor::Person(boss)).update(mine, renamed).await.unwrap();
     let named = keyward::OwnerUpdate { firstname: Some("A".into()), ..keyward::OwnerUpdate::default() };
-    world.keyward.owners().by(Doer::Person(boss)).update(ada, named).await.unwrap();
+    world.keyward.owners().acting_as(Actor::Person(boss)).update(ada, named).await.unwrap();
 
-    let count = async |doer: OwnerId, query: EventQuery| {
-        let page = world.keyward.events().by(Doer::Person(doer)).list(&query).await.unwrap();
+    let count = async |actor: OwnerId, query: EventQuery| {
+        let page = world.keyward.audit().acting_as(Actor::Person(actor)).list(&query).await.unwrap();
         assert_eq!(page.total, page.items.len() as u64);
         page.total
     };
     let target = |target| EventQuery { target: Some(target), ..log() };
     let gone = TokenId(4711);
     for id in [second, gone] {
-        for kind in [Kind::Admin, Kind::Session] {
-            assert_eq!(count(reader, target(Target::Token(id, kind))).await, 0, "{id} as {kind:?}");
+        for kind in [TokenKind::Admin, TokenKind::Session] {
+            assert_eq!(count(reader, target(AuditTarget::Token(id, kind))).await, 0, "{id} as {kind:?}");
         }
         assert_eq!(count(reader, EventQuery { token: Some(id), ..log() }).await, 0);
     }
-    assert_eq!(count(reader, target(Target::Token(mine, Kind::Admin))).await, 2);
+    assert_eq!(count(reader, target(AuditTarget::Token(mine, TokenKind::Admin))).await, 2);
     let by = |id| EventQuery { person: Some(id), ..log() };
     // Ada has done nothing but to tokens of hers: whose they are is not told by how many there are.
     assert_eq!((count(boss, by(ada)).await, count(reader, by(ada)).await), (3, 0));
@@ -624,8 +638,8 @@ async fn what_is_withheld_is_not_found_by_asking_for_it<S: WriteStore + Clone>(s
     assert_eq!(count(reader, by(reader)).await, 1, "what they did themselves is theirs to see");
     // Who may list no users asks for nobody but themselves.
     assert_eq!((count(blind, by(boss)).await, count(blind, by(OwnerId(4711))).await), (0, 0));
-    assert_eq!(count(blind, target(Target::Owner(ada))).await, 0);
-    assert_ne!(count(blind, target(Target::Owner(blind))).await, 0, "they see their own account");
+    assert_eq!(count(blind, target(AuditTarget::Owner(ada))).await, 0);
+    assert_ne!(count(blind, target(AuditTarget::Owner(blind))).await, 0, "they see their own account");
 }
 
 async fn the_log_shows_what_its_reader_may_list<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
@@ -635,14 +649,14 @@ async fn the_log_shows_what_its_reader_may_list<S: WriteStore + Clone>(store: S,
     let role = world.keyward.roles().create(NewRole::new("painter")).await.unwrap().id;
     let ada = person(&world, "ada", &[]).await;
     let cases = [
-        ("admin::users.read", Target::Owner(ada)),
-        ("admin::roles.read", Target::Role(role)),
-        ("admin::api-tokens.read", Target::Token(content, Kind::Content)),
+        ("admin::users.read", AuditTarget::Owner(ada)),
+        ("admin::roles.read", AuditTarget::Role(role)),
+        ("admin::api-tokens.read", AuditTarget::Token(content, TokenKind::Content)),
     ];
     for (action, shown) in cases {
         let reader = with_role(&world, &action.replace("::", "-"), &["admin::audit-logs.read", action]).await;
         // Under a condition only they do not list it, and a token lists what it carries.
-        let own = Permission::new(action).when(When::from_list([IS_CREATOR]));
+        let own = Permission::new(action).when(ConditionClause::from_list([IS_CREATOR]));
         let few = NewRole::new(format!("few {action}")).permissions([own, Permission::new("admin::audit-logs.read")]);
         let few = world.keyward.roles().create(few).await.unwrap().id;
         let few = person(&world, &format!("few-{}", action.replace("::", "-")), &[few]).await;
@@ -652,13 +666,13 @@ async fn the_log_shows_what_its_reader_may_list<S: WriteStore + Clone>(store: S,
         let carries = tokens.issue_admin(carries).await.unwrap().token.id;
         let lacks = NewAdminToken::new(format!("lacks {action}"), reader).grants(grants[..1].to_vec());
         let lacks = tokens.issue_admin(lacks).await.unwrap().token.id;
-        for (doer, sees) in [
-            (Doer::Person(reader), true),
-            (Doer::Person(few), false),
-            (Doer::Token(carries), true),
-            (Doer::Token(lacks), false),
+        for (actor, sees) in [
+            (Actor::Person(reader), true),
+            (Actor::Person(few), false),
+            (Actor::Token(carries), true),
+            (Actor::Token(lacks), false),
         ] {
-            let page = world.keyward.events().by(doer).list(&log()).await.unwrap();
+            let page = world.keyward.audit().acting_as(actor).list(&log()).await.unwrap();
             for (_, target) in cases {
                 let found = page.items.iter().any(|(_, event)| event.target == target && event.details.is_object());
                 assert_eq!(found, sees && target == shown, "{doer:?} with {action}: {target:?}");
@@ -677,8 +691,8 @@ async fn ids_of_others_answer_like_ids_of_none<S: WriteStore + Clone>(store: S, 
     let session = tokens.open_session(session).await.unwrap().token.id;
     let sibling = tokens.issue_admin(NewAdminToken::new("b", ada)).await.unwrap().token.id;
     let content = tokens.issue_content(NewContentToken::new("c", ContentAccess::ReadOnly)).await.unwrap().token.id;
-    let answers = async |doer: Doer, only: Option<Kind>, id: TokenId| {
-        let tokens = world.keyward.tokens().by(doer);
+    let answers = async |actor: Actor, only: Option<TokenKind>, id: TokenId| {
+        let tokens = world.keyward.tokens().acting_as(actor);
         let tokens = only.into_iter().fold(tokens, |tokens, kind| tokens.only(kind));
         let said = |error: Option<ServiceError>| error.map(|error| error.to_string());
         let update = TokenUpdate { name: Some("x".into()), ..TokenUpdate::default() };
@@ -689,23 +703,27 @@ async fn ids_of_others_answer_like_ids_of_none<S: WriteStore + Clone>(store: S, 
             said(tokens.regenerate(id).await.err()),
             said(tokens.owner_permissions(id).await.err()),
             said(tokens.revoke(id).await.err()),
-            said(world.keyward.events().by(doer).of_token(id, &log()).await.err()),
+            said(world.keyward.audit().acting_as(actor).of_token(id, &log()).await.err()),
         ]
     };
-    for (doer, id, kinds) in [
-        (Doer::Person(eve), theirs, &[None, Some(Kind::Admin), Some(Kind::Content), Some(Kind::Session)][..]),
-        (Doer::Person(eve), session, &[None, Some(Kind::Session)]),
-        (Doer::Person(boss), session, &[None, Some(Kind::Session)]),
-        (Doer::Token(content), theirs, &[None, Some(Kind::Admin)]),
+    for (actor, id, kinds) in [
+        (
+            Actor::Person(eve),
+            theirs,
+            &[None, Some(TokenKind::Admin), Some(TokenKind::Content), Some(TokenKind::Session)][..],
+        ),
+        (Actor::Person(eve), session, &[None, Some(TokenKind::Session)]),
+        (Actor::Person(boss), session, &[None, Some(TokenKind::Session)]),
+        (Actor::Token(content), theirs, &[None, Some(TokenKind::Admin)]),
     ] {
         for only in kinds {
-            let (found, none) = (answers(doer, *only, id).await, answers(doer, *only, TokenId(4711)).await);
+            let (found, none) = (answers(actor, *only, id).await, answers(actor, *only, TokenId(4711)).await);
             assert_eq!(found, none, "{doer:?} asks for {id} among {only:?}");
             assert!(none.iter().all(Option::is_some), "{none:?}");
         }
     }
     // A token may read its siblings, and change none.
-    let tokens = world.keyward.tokens().by(Doer::Token(sibling));
+    let tokens = world.keyward.tokens().acting_as(Actor::Token(sibling));
     tokens.read(theirs).await.unwrap();
     for id in [theirs, TokenId(4711)] {
         assert!(matches!(
@@ -715,7 +733,7 @@ async fn ids_of_others_answer_like_ids_of_none<S: WriteStore + Clone>(store: S, 
         assert!(matches!(tokens.revoke(id).await, Err(ServiceError::Forbidden("a token changes nothing but itself"))));
     }
     // To a super admin what they see is there, also where they may not do it.
-    let tokens = world.keyward.tokens().by(Doer::Person(boss));
+    let tokens = world.keyward.tokens().acting_as(Actor::Person(boss));
     assert!(matches!(tokens.regenerate(theirs).await, Err(ServiceError::Forbidden(_))));
     assert!(matches!(tokens.regenerate(TokenId(4711)).await, Err(ServiceError::NotFound("token"))));
     assert!(matches!(tokens.update(TokenId(4711), TokenUpdate::default()).await, Err(ServiceError::NotFound("token"))));
@@ -728,7 +746,7 @@ async fn that_a_name_is_taken_is_told_last<S: WriteStore + Clone>(store: S, cloc
     let tokens = world.keyward.tokens();
     tokens.issue_admin(NewAdminToken::new("secret-project", ada)).await.unwrap();
     let own = tokens.issue_admin(NewAdminToken::new("own", eve)).await.unwrap().token.id;
-    let tokens = tokens.by(Doer::Person(eve));
+    let tokens = tokens.acting_as(Actor::Person(eve));
     let excessive = [Grant::new("more.than.eve")];
     let mut said = Vec::new();
     for name in ["secret-project", "free"] {
@@ -792,7 +810,7 @@ async fn an_actor_makes_a_bounded_number_of_changes_an_hour<S: WriteStore + Clon
     policy.changes_per_hour = 3;
     let world = world(&store, &clock, |b| b.policy(policy));
     let (ada, bob) = (person(&world, "ada", &[]).await, person(&world, "bob", &[]).await);
-    let of = |person: OwnerId| world.keyward.tokens().by(Doer::Person(person));
+    let of = |person: OwnerId| world.keyward.tokens().acting_as(Actor::Person(person));
     let issue = async |person: OwnerId| of(person).issue_admin(NewAdminToken::new("loop", person)).await;
     for _ in 0..3 {
         let token = issue(ada).await.unwrap().token;
@@ -800,7 +818,7 @@ async fn an_actor_makes_a_bounded_number_of_changes_an_hour<S: WriteStore + Clon
     }
     let refused = issue(ada).await.unwrap_err();
     assert!(matches!(refused, ServiceError::TooManyAttempts(wait) if wait == Duration::from_secs(3600)), "{refused:?}");
-    assert_eq!(count(&world, What::TokenIssued).await, 3, "what is refused leaves no event");
+    assert_eq!(count(&world, AuditAction::TokenIssued).await, 3, "what is refused leaves no event");
     let other = issue(bob).await.expect("another person").token;
     let rename = TokenUpdate { name: Some("a".into()), ..TokenUpdate::default() };
     of(bob).update(other.id, rename).await.expect("a change of another sort");
@@ -811,7 +829,7 @@ async fn an_actor_makes_a_bounded_number_of_changes_an_hour<S: WriteStore + Clon
     // A stolen session that uses the rate up does not keep its owner from taking something away.
     let root = with_role(&world, "root", &[]).await;
     world.keyward.owners().set_roles(root, vec![RoleId::SUPER_ADMIN]).await.unwrap();
-    let owners = world.keyward.owners().by(Doer::Person(root));
+    let owners = world.keyward.owners().acting_as(Actor::Person(root));
     let role = world.keyward.roles().create(NewRole::new("r").permissions([Permission::new("a")])).await.unwrap().id;
     owners.set_state(bob, OwnerState::Deactivated).await.unwrap();
     for roles in [vec![role], vec![], vec![role]] {
@@ -838,7 +856,7 @@ async fn one_actor_does_the_same_to_one_token_a_few_times_an_hour<S: WriteStore 
     let tokens = world.keyward.tokens();
     let id = tokens.issue_admin(NewAdminToken::new("a", ada)).await.unwrap().token.id;
     let twin = tokens.issue_admin(NewAdminToken::new("twin", ada)).await.unwrap().token.id;
-    let (itself, owner) = (tokens.clone().by(Doer::Token(id)), tokens.clone().by(Doer::Person(ada)));
+    let (itself, owner) = (tokens.clone().acting_as(Actor::Token(id)), tokens.clone().acting_as(Actor::Person(ada)));
     let minute = Duration::from_secs(60);
     let wait = |error: ServiceError| match error {
         ServiceError::TooManyAttempts(wait) => wait,
@@ -851,8 +869,8 @@ async fn one_actor_does_the_same_to_one_token_a_few_times_an_hour<S: WriteStore 
     assert_eq!(wait(itself.regenerate(id).await.unwrap_err()), 57 * minute);
     // On another node too.
     let node = self::world(&store, &clock, |b| b.policy(policy).encryption(keys(OLD_KEY)));
-    assert_eq!(wait(node.keyward.tokens().by(Doer::Token(id)).regenerate(id).await.unwrap_err()), 57 * minute);
-    assert_eq!(count(&world, What::TokenRegenerated).await, 3, "what is refused leaves no event");
+    assert_eq!(wait(node.keyward.tokens().acting_as(Actor::Token(id)).regenerate(id).await.unwrap_err()), 57 * minute);
+    assert_eq!(count(&world, AuditAction::TokenRegenerated).await, 3, "what is refused leaves no event");
     // A stolen key keeps its owner from nothing, and one token another one.
     for _ in 0..3 {
         owner.regenerate(id).await.unwrap();

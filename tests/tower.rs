@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use keyward::testing::World;
 use keyward::{
-    Action, AuthContext, ContentAccess, Group, Grpc, Json, Kind, NotAllowed, Refusal, Refusals, RefusedRequest,
-    Require, action, authenticated,
+    Action, AuthContext, ContentAccess, Forbidden, Group, GrpcRejection, JsonRejection, MakeRejection, Rejection,
+    RejectionContext, Require, TokenKind, action, authenticated,
 };
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -81,9 +81,9 @@ async fn behind_the_gate_it_is_known_who_calls() {
     });
     let mut gated = world.keyward.wrap(Require::new(authenticated()).layer(inner));
     for (key, kind, path) in [
-        (world.editor().issue().await, Kind::Admin, "/admin/x"),
-        (world.editor().sign_in().await, Kind::Session, "/admin/x"),
-        (world.content(ContentAccess::ReadOnly).await, Kind::Content, "/api/x"),
+        (world.editor().issue().await, TokenKind::Admin, "/admin/x"),
+        (world.editor().sign_in().await, TokenKind::Session, "/admin/x"),
+        (world.content(ContentAccess::ReadOnly).await, TokenKind::Content, "/api/x"),
     ] {
         gated.ready().await.unwrap().call(request(path, &key)).await.unwrap();
         let auth = receiver.recv().await.unwrap();
@@ -99,10 +99,10 @@ async fn behind_the_gate_it_is_known_who_calls() {
 #[derive(Clone)]
 struct Told(tokio::sync::mpsc::UnboundedSender<bool>);
 
-impl Refusals<Bytes> for Told {
-    fn answer(&self, refusal: &Refusal, request: RefusedRequest) -> Response<Bytes> {
+impl MakeRejection<Bytes> for Told {
+    fn answer(&self, rejection: &Rejection, request: RejectionContext) -> Response<Bytes> {
         self.0.send(request.page).unwrap();
-        refusal.answer(Bytes::new())
+        rejection.answer(Bytes::new())
     }
 }
 
@@ -111,7 +111,7 @@ async fn a_form_of_refusals_is_told_whether_people_see_them() {
     let world = World::with(|b| b.group(Group::pages("/pages", "sid", "/login")));
     let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
     let inner = service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Response::new(Bytes::new()))));
-    let mut gated = world.keyward.wrap(inner).refusals(Told(sender));
+    let mut gated = world.keyward.wrap(inner).rejections(Told(sender));
     let unknown = World::new().editor().issue().await;
     for (path, page) in [("/admin/x", false), ("/pages/x", true), ("/nowhere", false)] {
         // Without a credential, and with one for which the store has to be asked.
@@ -124,7 +124,7 @@ async fn a_form_of_refusals_is_told_whether_people_see_them() {
 #[cfg(feature = "axum")]
 #[test]
 fn what_is_not_allowed_is_an_answer_already() {
-    assert_eq!(axum::response::IntoResponse::into_response(NotAllowed).status(), StatusCode::FORBIDDEN);
+    assert_eq!(axum::response::IntoResponse::into_response(Forbidden).status(), StatusCode::FORBIDDEN);
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn layer_service_and_future_are_send() {
     fn send_sync<T: Clone + Send + Sync>() {}
     fn send<T: Send>(_: T) {}
     send_sync::<keyward::GateLayer>();
-    send_sync::<keyward::Gated<axum::Router>>();
+    send_sync::<keyward::GateService<axum::Router>>();
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let mut gated = World::new().keyward.wrap(MustBeReady { ready: false, called: Arc::default() });
         send(gated.ready().await.unwrap().call(Request::get("/none").body(()).unwrap()));
@@ -159,7 +159,7 @@ async fn grpc_refusals_are_a_status_in_headers() {
     let weak = world.editor().issue().await;
     // tonic's body can be empty and is made of no bytes.
     let handler = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(tonic::body::Body::empty())) });
-    let service = world.keyward.wrap(Require::new(action("x")).layer(handler)).refusals(Grpc);
+    let service = world.keyward.wrap(Require::new(action("x")).layer(handler)).rejections(GrpcRejection);
     let status = async |request| {
         let response = service.clone().oneshot(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
@@ -175,7 +175,7 @@ async fn grpc_refusals_are_a_status_in_headers() {
 async fn json_refusals_turn_to_grpc_for_a_grpc_request() {
     let world = World::new();
     let handler = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(Bytes::new())) });
-    let service = world.keyward.wrap(handler).refusals(Json);
+    let service = world.keyward.wrap(handler).rejections(JsonRejection);
     for (content_type, grpc) in [
         ("application/grpc", true),
         ("application/grpc+proto", true),
@@ -192,9 +192,9 @@ async fn json_refusals_turn_to_grpc_for_a_grpc_request() {
 #[tokio::test]
 async fn refusals_are_replaceable() {
     let world = World::new();
-    let plain = |refusal: &Refusal| refusal.answer(refusal.message().to_owned());
+    let plain = |rejection: &Rejection| rejection.answer(rejection.message().to_owned());
     let handler = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(String::new())) });
-    let service = world.keyward.layer().refusals(plain).layer(handler);
+    let service = world.keyward.layer().rejections(plain).layer(handler);
     let response = service.oneshot(Request::get("/admin/x").body(()).unwrap()).await.unwrap();
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(response.headers()[header::WWW_AUTHENTICATE], "Bearer");

@@ -11,8 +11,8 @@ use axum::body::Body;
 use axum::routing::get;
 use http::{HeaderValue, Request};
 use keyward::{
-    Brand, Gated, Grant, GuardedRouter, Health, Keyward, Kind, Limits, NewAdminToken, NewOwner, OsEntropy,
-    ReferenceSalt, RoleId, Salt, SecretFormat, action,
+    GateService, Grant, GuardedRouter, HashKey, Health, Keyward, Limits, NewAdminToken, NewOwner, OsEntropy, RoleId,
+    SecretFormat, StrapiHashKey, TokenKind, TokenPrefix, action,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -59,7 +59,7 @@ pub(crate) struct Outcome {
 #[derive(Clone)]
 pub(crate) struct Installation {
     keyward: Keyward<Counting>,
-    app: Gated<Router>,
+    app: GateService<Router>,
     valid: Arc<[HeaderValue]>,
     format: SecretFormat,
     /// No two are alike in one program.
@@ -70,12 +70,12 @@ impl Installation {
     /// With so many valid tokens, all of them cached. The cache has room for a thousand or two, so that it would show if somebody
     /// else took it.
     pub(crate) async fn of(valid: usize) -> Self {
-        let (store, salt) = (Counting::default(), Salt::parse(SALT).unwrap());
+        let (store, hash_key) = (Counting::default(), HashKey::parse(SALT).unwrap());
         let mut limits = Limits::default();
         limits.cache_bytes = 1 << 20;
         let keyward = Keyward::builder(store)
-            .salt(salt.clone())
-            .reference_salt(ReferenceSalt::new("saltysaltysaltysalty").unwrap())
+            .hash_key(hash_key.clone())
+            .strapi_hash_key(StrapiHashKey::new("saltysaltysaltysalty").unwrap())
             .limits(limits)
             .store_is_exclusive()
             .admin("/admin")
@@ -93,7 +93,7 @@ impl Installation {
             let issued = keyward.tokens().issue_admin(token).await.unwrap();
             secrets.push(bearer(issued.secret.expose()));
         }
-        let format = SecretFormat::new(&Brand::default(), salt);
+        let format = SecretFormat::new(&TokenPrefix::default(), hash_key);
         let installation = Self { keyward, app, valid: secrets.into(), format, sent: Arc::default() };
         installation.use_all().await;
         installation
@@ -159,7 +159,7 @@ impl Installation {
 
     /// Sends one client's share. Answers with what it left behind, to be waited for.
     async fn flood(self, flood: Flood, to: To, asides: Arc<Asides>) -> JoinSet<()> {
-        let (path, refusal) = match to {
+        let (path, rejection) = match to {
             To::Protected => (PROTECTED, 401),
             To::Public => (PUBLIC, 200),
         };
@@ -167,9 +167,9 @@ impl Installation {
         let (mut app, mut aside, mut absent) = (self.app.clone(), JoinSet::new(), 0);
         for n in 0..flood.made_up {
             tokio::task::yield_now().await;
-            assert_eq!(send(&mut app, path, &made_up(first + n)).await, refusal);
+            assert_eq!(send(&mut app, path, &made_up(first + n)).await, rejection);
             while (n + 1) * flood.absent >= (absent + 1) * flood.made_up {
-                let own = self.format.issue(Kind::Admin, &OsEntropy).unwrap();
+                let own = self.format.issue(TokenKind::Admin, &OsEntropy).unwrap();
                 for secret in [bearer(own.secret.expose()), bearer(&format!("{:0256x}", first + absent))] {
                     let (mut app, asides) = (self.app.clone(), asides.clone());
                     aside.spawn(async move { asides.note(send(&mut app, path, &secret).await) });
@@ -208,7 +208,7 @@ impl Asides {
     }
 }
 
-async fn send(app: &mut Gated<Router>, path: &'static str, secret: &HeaderValue) -> u16 {
+async fn send(app: &mut GateService<Router>, path: &'static str, secret: &HeaderValue) -> u16 {
     let mut request = Request::new(Body::empty());
     *request.uri_mut() = http::Uri::from_static(path);
     request.headers_mut().insert(http::header::AUTHORIZATION, secret.clone());

@@ -41,7 +41,7 @@ impl Counting {
 
 impl Seen {
     fn asks(&self, digest: &Digest) -> Asking<'_> {
-        let reference = matches!(digest, Digest::Reference(_));
+        let reference = matches!(digest, Digest::Strapi(_));
         for (applies, now, most) in
             [(true, &self.now, &self.most), (reference, &self.now_reference, &self.most_reference)]
         {

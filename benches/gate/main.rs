@@ -18,8 +18,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use http::Request;
 use http_body_util::{Empty, Full};
 use keyward::{
-    Brand, Clock, Gated, GuardedRouter, Keyward, KindSet, Require, Required, Salt, SecretFormat, SystemClock, action,
-    authenticated,
+    Clock, GateService, GuardedRouter, HashKey, Keyward, Require, RequireService, SecretFormat, SystemClock,
+    TokenKinds, TokenPrefix, action, authenticated,
 };
 use plain::{NoOp, Plain};
 use services::{Floor, Jwt, jwts};
@@ -96,11 +96,11 @@ fn main() {
 }
 
 /// The gate and the least that lets a response leave: a requirement that every valid principal meets.
-fn alone(keyward: &Keyward<Rows>) -> Gated<Required<Plain>> {
+fn alone(keyward: &Keyward<Rows>) -> GateService<RequireService<Plain>> {
     keyward.wrap(Require::new(authenticated()).layer(Plain))
 }
 
-fn guarded(keyward: &Keyward<Rows>) -> Gated<Router> {
+fn guarded(keyward: &Keyward<Rows>) -> GateService<Router> {
     keyward.guard(GuardedRouter::new().route(PATH, action(ACTION), get(ok)))
 }
 
@@ -136,9 +136,9 @@ where
 
 /// Parts of the way, each alone and warm.
 fn parts(secrets: Vec<String>) -> Vec<Row> {
-    let salt = "q8Zr2Lk5Xv9Bn3Wm7Tc1Yh6Pd4Js0GfA";
-    let format = SecretFormat::new(&Brand::default(), Salt::parse(salt).unwrap());
-    let key = Hmac::<Sha256>::new_from_slice(salt.as_bytes()).unwrap();
+    let hash_key = "q8Zr2Lk5Xv9Bn3Wm7Tc1Yh6Pd4Js0GfA";
+    let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(hash_key).unwrap());
+    let key = Hmac::<Sha256>::new_from_slice(hash_key.as_bytes()).unwrap();
     let mut next = std::iter::repeat_n(secrets, usize::MAX).flatten();
     let mut secret = next.next().unwrap();
     let hmac = {
@@ -152,7 +152,7 @@ fn parts(secrets: Vec<String>) -> Vec<Row> {
     secret.shrink_to_fit();
     vec![
         Row::part("HMAC-SHA-256 of 52 bytes, keyed before", hmac),
-        Row::part("SecretFormat::verify", move || format.verify(&secret, KindSet::ADMIN)),
+        Row::part("SecretFormat::verify", move || format.verify(&secret, TokenKinds::ADMIN)),
         Row::part("SystemClock::moment", || SystemClock.moment()),
         Row::part("malloc and free of 16 bytes", || Box::new([0u64; 2])),
     ]

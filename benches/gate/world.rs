@@ -7,8 +7,8 @@ use http::header::{ACCEPT, AUTHORIZATION, HOST, USER_AGENT};
 use http::{HeaderValue, Request, Uri};
 use keyward::store::{Snapshot, Transaction, Use, View};
 use keyward::{
-    Builder, Ceiling, Fields, Grant, Keyward, Limits, MemoryStore, NewAdminToken, NewOwner, NewRole, Permission, Salt,
-    Store, StoreError, TokenAuthority, When, WriteStore,
+    Builder, Ceiling, ConditionClause, Fields, Grant, HashKey, Keyward, Limits, MemoryStore, NewAdminToken, NewOwner,
+    NewRole, Permission, Store, StoreError, TokenAuthority, WriteStore,
 };
 use std::net::SocketAddr;
 
@@ -30,7 +30,7 @@ pub(crate) fn keyward(store: Rows, tokens: usize) -> Keyward<Rows> {
 pub(crate) fn builder(store: Rows, tokens: usize) -> Builder<Rows> {
     let mut limits = Limits::default();
     limits.cache_bytes = tokens as u64 * 2048;
-    Keyward::builder(store).salt(Salt::parse(SALT).unwrap()).limits(limits).store_is_exclusive().admin("/admin")
+    Keyward::builder(store).hash_key(HashKey::parse(SALT).unwrap()).limits(limits).store_is_exclusive().admin("/admin")
 }
 
 /// Issues this many tokens with three grants each, to a hundred owners of ten roles.
@@ -68,8 +68,8 @@ fn grants() -> Vec<Grant> {
 }
 
 fn permission(grant: &Grant) -> Permission {
-    let (action, subject, fields) = (grant.action.clone(), grant.subject.clone(), Fields::All);
-    Permission { action, subject, fields, when: When::Always }
+    let (action, resource, fields) = (grant.action.clone(), grant.resource.clone(), Fields::All);
+    Permission { action, resource, fields, when: ConditionClause::Always }
 }
 
 /// A request with the headers that every client sends, as slices of one buffer, which is what a server reads them into, and
@@ -115,7 +115,7 @@ impl Store for Rows {
                 for grant in grants {
                     *grant = Grant {
                         action: grant.action.as_str().into(),
-                        subject: grant.subject.as_ref().map(|s| s.as_str().into()),
+                        resource: grant.resource.as_ref().map(|s| s.as_str().into()),
                         fields: own(&grant.fields),
                         chosen: grant.chosen.clone(),
                     };

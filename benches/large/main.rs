@@ -16,8 +16,8 @@ mod server;
 use http::{Request, Response};
 use http_body_util::Empty;
 use keyward::{
-    Brand, Keyward, Kind, KindSet, Limits, NewOwner, NewRole, OsEntropy, Permission, PostgresStore, Salt, SecretFormat,
-    SqliteStore, WriteStore, authenticated,
+    HashKey, Keyward, Limits, NewOwner, NewRole, OsEntropy, Permission, PostgresStore, SecretFormat, SqliteStore,
+    TokenKind, TokenKinds, TokenPrefix, WriteStore, authenticated,
 };
 use resident::resident;
 use std::convert::Infallible;
@@ -120,7 +120,7 @@ async fn cached<S: WriteStore>(keyward: Keyward<S>, secrets: &[String]) {
 fn node<S: WriteStore>(store: S, cached: usize) -> Keyward<S> {
     let mut limits = Limits::default();
     limits.cache_bytes = limits.cache_bytes.max(cached as u64 * 1024);
-    Keyward::builder(store).salt(Salt::parse(SALT).unwrap()).limits(limits).admin("/admin").build().unwrap()
+    Keyward::builder(store).hash_key(HashKey::parse(SALT).unwrap()).limits(limits).admin("/admin").build().unwrap()
 }
 
 async fn ask_all<S: WriteStore>(keyward: &Keyward<S>, secrets: &[String]) {
@@ -177,13 +177,13 @@ async fn fill<S: WriteStore>(keyward: &Keyward<S>, address: &str, tokens: usize)
         true => "(SELECT value AS digest, key AS n FROM json_each($1))",
         false => "(SELECT digest, n FROM json_array_elements_text($1::json) WITH ORDINALITY AS t (digest, n))",
     };
-    let format = SecretFormat::new(&Brand::default(), Salt::parse(SALT).unwrap());
+    let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(SALT).unwrap());
     let (first, mut secrets) = (first.unwrap().0, Vec::with_capacity(tokens));
     while secrets.len() < tokens {
         let batch = BATCH.min(tokens - secrets.len());
-        let issued: Vec<_> = (0..batch).map(|_| format.issue(Kind::Admin, &OsEntropy).unwrap()).collect();
+        let issued: Vec<_> = (0..batch).map(|_| format.issue(TokenKind::Admin, &OsEntropy).unwrap()).collect();
         let digests: Vec<_> = issued.iter().map(|issued| issued.digest.to_hex()).collect();
-        assert!(format.verify(issued[0].secret.expose(), KindSet::ADMIN).is_ok());
+        assert!(format.verify(issued[0].secret.expose(), TokenKinds::ADMIN).is_ok());
         secrets.extend(issued.iter().map(|issued| issued.secret.expose().to_owned()));
         let named = secrets.len();
         let mut tx = pool.begin().await.unwrap();

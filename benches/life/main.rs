@@ -13,8 +13,9 @@ use http::{Request, Response};
 use http_body_util::Empty;
 use keyward::store::{NewToken, TokenQuery, Transaction};
 use keyward::{
-    Brand, Fields, Grant, Keyward, Kind, NewAdminToken, NewOwner, NewRole, OsEntropy, OwnerId, Permission,
-    PostgresStore, RoleId, Salt, SaltRing, SecretFormat, SqliteStore, TokenAuthority, WriteStore, authenticated,
+    Fields, Grant, HashKey, HashKeyRing, Keyward, NewAdminToken, NewOwner, NewRole, OsEntropy, OwnerId, Permission,
+    PostgresStore, RoleId, SecretFormat, SqliteStore, TokenAuthority, TokenKind, TokenPrefix, WriteStore,
+    authenticated,
 };
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -56,9 +57,9 @@ struct World<S> {
 }
 
 async fn run<S: WriteStore>(engine: &str, store: S, other: Option<S>) {
-    let node = |store| Keyward::builder(store).salt(Salt::parse(SALT).unwrap()).admin("/admin").build().unwrap();
+    let node = |store| Keyward::builder(store).hash_key(HashKey::parse(SALT).unwrap()).admin("/admin").build().unwrap();
     let (keyward, other) = (node(store), other.map(node));
-    let format = SecretFormat::new(&Brand::default(), SaltRing::parse(SALT).unwrap());
+    let format = SecretFormat::new(&TokenPrefix::default(), HashKeyRing::parse(SALT).unwrap());
     let mut world = World { keyward, other, format, names: 0 };
     let all = || ["read", "write", "drop"].map(|a| Permission::new(a).on("article")).to_vec();
     let role = world.keyward.roles().create(NewRole::new("many").permissions(all())).await.unwrap().id;
@@ -153,9 +154,9 @@ async fn run<S: WriteStore>(engine: &str, store: S, other: Option<S>) {
     line("issue a token (median of 200)", took[100], "");
 
     let (owner, _) = world.person_with(other, 10_000).await;
-    let tokens = world.keyward.tokens().by(keyward::Doer::Person(owner));
+    let tokens = world.keyward.tokens().acting_as(keyward::Actor::Person(owner));
     let began = Instant::now();
-    let listed = tokens.list(&TokenQuery::of(Kind::Admin)).await.unwrap();
+    let listed = tokens.list(&TokenQuery::of(TokenKind::Admin)).await.unwrap();
     line("list a page of 10 000 tokens of one owner, described", began.elapsed(), "");
     assert_eq!((listed.items.len(), listed.total), (100, 10_000));
 }
@@ -194,7 +195,7 @@ impl<S: WriteStore> World<S> {
         let mut secrets = Vec::new();
         for _ in 0..tokens {
             self.names += 1;
-            let issued = self.format.issue(Kind::Admin, &OsEntropy).unwrap();
+            let issued = self.format.issue(TokenKind::Admin, &OsEntropy).unwrap();
             let named = Fields::only(["title", "body"]).unwrap();
             let grants = vec![
                 Grant::new("read").on("article"),
@@ -205,7 +206,7 @@ impl<S: WriteStore> World<S> {
                 name: format!("token {}", self.names),
                 description: String::new(),
                 digest: issued.digest,
-                salt: issued.salt,
+                hash_key: issued.hash_key,
                 hint: issued.secret.hint().to_owned(),
                 lifespan: None,
                 authority: TokenAuthority::Admin { owner, grants },

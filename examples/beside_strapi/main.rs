@@ -1,6 +1,6 @@
 //! Beside a Strapi 5 that is running: a service that honours the tokens it has issued, by its own database.
 //!
-//! `cargo run --example beside_strapi --all-features -- --database sqlite:.tmp/data.db --salt "$API_TOKEN_SALT"`
+//! `cargo run --example beside_strapi --all-features -- --database sqlite:.tmp/data.db --hash_key "$API_TOKEN_SALT"`
 //!
 //! And `-- import --into sqlite:keyward.db` takes over what is there, so that the example platform can go on with it.
 
@@ -13,8 +13,8 @@ mod secrets;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
-use keyward::strapi::{ReferenceEncryptionKey, StrapiStore, check_salt};
-use keyward::{Conditions, Decision, DecisionRule, Fields, GuardedRouter, Keyward, ReferenceSalt, Salt, action};
+use keyward::strapi::{StrapiEncryptionKey, StrapiStore, check_salt};
+use keyward::{Conditions, Decision, DecisionRule, Fields, GuardedRouter, HashKey, Keyward, StrapiHashKey, action};
 use options::{Mode, Options, Stop, USAGE};
 use serde_json::{Value, json};
 use std::error::Error;
@@ -39,10 +39,10 @@ async fn main() -> ExitCode {
         }
     };
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let Options { database, salt, mode } = options;
+    let Options { database, hash_key, mode } = options;
     let done = match mode {
-        Mode::Serve(listen, key) => serve(&database, salt, key, listen).await,
-        Mode::Import(over) => over::take_over(&database, salt, *over).await,
+        Mode::Serve(listen, key) => serve(&database, hash_key, key, listen).await,
+        Mode::Import(over) => over::take_over(&database, hash_key, *over).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -61,13 +61,13 @@ async fn main() -> ExitCode {
 
 async fn serve(
     database: &str,
-    reference_salt: ReferenceSalt,
-    key: Option<Box<ReferenceEncryptionKey>>,
+    strapi_hash_key: StrapiHashKey,
+    key: Option<Box<StrapiEncryptionKey>>,
     listen: SocketAddr,
 ) -> Result<(), Box<dyn Error>> {
     let store = StrapiStore::open(database).await?;
     if let Some(key) = key {
-        check_salt(&store, &reference_salt, &key).await?;
+        check_salt(&store, &strapi_hash_key, &key).await?;
     }
     match store.not_understood(&Conditions::default()).await {
         Ok(all) => all.iter().for_each(|left| eprintln!("allows nothing here: {left}")),
@@ -75,10 +75,10 @@ async fn serve(
         Err(error) => eprintln!("WARNING: what allows nothing here cannot be listed: {:?}", error.source()),
     }
     // Tokens of our own would need one; that database has none.
-    let (salt, _) = Salt::generate()?;
+    let (hash_key, _) = HashKey::generate()?;
     let keyward = Keyward::builder(store.clone())
-        .salt(salt)
-        .reference_salt(reference_salt)
+        .hash_key(hash_key)
+        .strapi_hash_key(strapi_hash_key)
         .admin("/admin")
         .admin("/content-manager")
         .content("/api")

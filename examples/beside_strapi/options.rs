@@ -1,8 +1,8 @@
 //! What the command line and the environment say.
 
 use crate::secrets;
-use keyward::strapi::{Import, ReferenceEncryptionKey};
-use keyward::{EncryptionKeys, ReferenceSalt};
+use keyward::strapi::{Import, StrapiEncryptionKey};
+use keyward::{EncryptionKeys, StrapiHashKey};
 use std::net::SocketAddr;
 
 pub(crate) const USAGE: &str = "\
@@ -31,13 +31,13 @@ On a command line others can see a salt and a key: rather set the variables.";
 
 pub(crate) struct Options {
     pub(crate) database: String,
-    pub(crate) salt: ReferenceSalt,
+    pub(crate) hash_key: StrapiHashKey,
     pub(crate) mode: Mode,
 }
 
 pub(crate) enum Mode {
     /// Answer here; with the encryption key the salt is checked first.
-    Serve(SocketAddr, Option<Box<ReferenceEncryptionKey>>),
+    Serve(SocketAddr, Option<Box<StrapiEncryptionKey>>),
     Import(Box<Over>),
 }
 
@@ -62,7 +62,7 @@ impl Options {
     ) -> Result<Self, Stop> {
         let mut arguments = arguments.peekable();
         let importing = arguments.next_if(|first| first == "import").is_some();
-        let (mut database, mut salt, mut listen) = (None, None, "127.0.0.1:8081".to_owned());
+        let (mut database, mut hash_key, mut listen) = (None, None, "127.0.0.1:8081".to_owned());
         let (mut into, mut key, mut source, mut dry_run) = (None, None, None, false);
         while let Some(argument) = arguments.next() {
             let (flag, given) = match argument.split_once('=') {
@@ -75,7 +75,7 @@ impl Options {
             };
             match flag {
                 "--database" => database = Some(value()?),
-                "--salt" => salt = Some(value()?),
+                "--salt" => hash_key = Some(value()?),
                 "--listen" if !importing => listen = value()?,
                 "--into" if importing => into = Some(value()?),
                 "--encryption-key" => key = Some(value()?),
@@ -87,15 +87,15 @@ impl Options {
         }
         let missing = |what: &str| Stop::Wrong(format!("{what}; --help says more"));
         let database = database.ok_or_else(|| missing("--database is missing: which database is Strapi's?"))?;
-        let salt = salt.or_else(|| variable("API_TOKEN_SALT"));
-        let salt = salt.ok_or_else(|| missing("--salt is missing: pass the API_TOKEN_SALT of Strapi"))?;
-        let salt = ReferenceSalt::new(&salt).map_err(|error| Stop::Wrong(format!("--salt: {error}")))?;
-        let key = key.or_else(|| variable("ENCRYPTION_KEY")).map(|key| ReferenceEncryptionKey::new(&key));
+        let hash_key = hash_key.or_else(|| variable("API_TOKEN_SALT"));
+        let hash_key = hash_key.ok_or_else(|| missing("--salt is missing: pass the API_TOKEN_SALT of Strapi"))?;
+        let hash_key = StrapiHashKey::new(&hash_key).map_err(|error| Stop::Wrong(format!("--salt: {error}")))?;
+        let key = key.or_else(|| variable("ENCRYPTION_KEY")).map(|key| StrapiEncryptionKey::new(&key));
         if !importing {
             let listen = listen.parse().map_err(|_| {
                 Stop::Wrong(format!("--listen {listen}: write an address and a port, such as 127.0.0.1:8081"))
             })?;
-            return Ok(Self { database, salt, mode: Mode::Serve(listen, key.map(Box::new)) });
+            return Ok(Self { database, hash_key, mode: Mode::Serve(listen, key.map(Box::new)) });
         }
         let into = into.ok_or_else(|| missing("--into is missing: which database is keyward's?"))?;
         let encryption = secrets::encryption(variable("KEYWARD_ENCRYPTION_KEY"), true);
@@ -110,6 +110,6 @@ impl Options {
         if dry_run {
             import = import.dry_run();
         }
-        Ok(Self { database, salt, mode: Mode::Import(Box::new(Over { into, encryption, import, dry_run })) })
+        Ok(Self { database, hash_key, mode: Mode::Import(Box::new(Over { into, encryption, import, dry_run })) })
     }
 }

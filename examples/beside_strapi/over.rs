@@ -2,13 +2,13 @@
 
 use crate::options::Over;
 use keyward::strapi::{StrapiStore, import};
-use keyward::{Keyward, MemoryStore, PostgresStore, ReferenceSalt, Salt, SaltRing, SqliteStore, WriteStore};
+use keyward::{HashKey, HashKeyRing, Keyward, MemoryStore, PostgresStore, SqliteStore, StrapiHashKey, WriteStore};
 use sqlx::{AnyConnection, Connection};
 use std::error::Error;
 use std::io::Write;
 use std::path::Path;
 
-pub(crate) async fn take_over(database: &str, salt: ReferenceSalt, over: Over) -> Result<(), Box<dyn Error>> {
+pub(crate) async fn take_over(database: &str, hash_key: StrapiHashKey, over: Over) -> Result<(), Box<dyn Error>> {
     if same(database, &over.into) {
         return Err("--into is the database of Strapi itself: give keyward one of its own".into());
     }
@@ -16,16 +16,16 @@ pub(crate) async fn take_over(database: &str, salt: ReferenceSalt, over: Over) -
     match over.into.strip_prefix("sqlite:") {
         // A dry run makes nothing: where keyward has no tables yet, nothing came before.
         _ if over.dry_run && !is_ours(&over.into).await? => {
-            into(MemoryStore::default(), &reference, salt, over).await?;
+            into(MemoryStore::default(), &reference, hash_key, over).await?;
         }
         Some(file) => {
             let store = SqliteStore::open(file).await?;
-            into(store.clone(), &reference, salt, over).await?;
+            into(store.clone(), &reference, hash_key, over).await?;
             store.close().await;
         }
         None if over.into.starts_with("postgres") => {
             let store = PostgresStore::connect(&over.into).await?;
-            into(store.clone(), &reference, salt, over).await?;
+            into(store.clone(), &reference, hash_key, over).await?;
             store.close().await;
         }
         None => return Err("--into: write sqlite: and a file, or postgres://user@host/database".into()),
@@ -65,15 +65,15 @@ async fn is_ours(address: &str) -> Result<bool, Box<dyn Error>> {
 async fn into(
     store: impl WriteStore,
     reference: &StrapiStore,
-    reference_salt: ReferenceSalt,
+    strapi_hash_key: StrapiHashKey,
     over: Over,
 ) -> Result<(), Box<dyn Error>> {
     // Nothing is issued here, so any salt will do. That of the installation is compared with its data.
-    let salt = match std::env::var("KEYWARD_SALT") {
-        Ok(salts) => SaltRing::parse(&salts).map_err(|error| format!("KEYWARD_SALT: {error}"))?,
-        Err(_) => Salt::generate()?.0.into(),
+    let hash_key = match std::env::var("KEYWARD_SALT") {
+        Ok(hash_keys) => HashKeyRing::parse(&hash_keys).map_err(|error| format!("KEYWARD_SALT: {error}"))?,
+        Err(_) => HashKey::generate()?.0.into(),
     };
-    let mut builder = Keyward::builder(store).salt(salt).reference_salt(reference_salt).admin("/admin");
+    let mut builder = Keyward::builder(store).hash_key(hash_key).strapi_hash_key(strapi_hash_key).admin("/admin");
     if let Some(keys) = over.encryption {
         builder = builder.encryption(keys);
     }

@@ -7,7 +7,9 @@ use crate::options::Options;
 use crate::server::Server;
 use crate::world::now;
 use http::Method;
-use keyward::{Grant, IssuedToken, Keyward, Lifespan, NewAdminToken, NewOwner, OwnerId, PostgresStore, RoleId, Salt};
+use keyward::{
+    Grant, HashKey, IssuedToken, Keyward, Lifespan, NewAdminToken, NewOwner, OwnerId, PostgresStore, RoleId,
+};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -28,7 +30,7 @@ pub(crate) async fn run(options: &Options) -> Result<bool, BoxError> {
     println!("{} nodes on one database: {}", nodes.len(), names.join(" "));
 
     let issuer =
-        Keyward::builder(PostgresStore::connect(url).await?).salt(Salt::parse(SALT)?).admin("/admin").build()?;
+        Keyward::builder(PostgresStore::connect(url).await?).hash_key(HashKey::parse(SALT)?).admin("/admin").build()?;
     let owner = NewOwner::new(format!("cluster-{}@example.test", std::process::id())).roles([RoleId::SUPER_ADMIN]);
     let owner = issuer.owners().create(owner).await?.id;
     let session = issuer.tokens().open_session(session_of(owner)).await?;

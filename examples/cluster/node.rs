@@ -6,8 +6,8 @@ use crate::options::Bug;
 use crate::server::signal;
 use axum::routing::get;
 use keyward::{
-    Clock, GuardedRouter, Keyward, Limits, Moment, NewSession, OwnerId, PostgresStore, Salt, SystemClock, Timestamp,
-    action, api,
+    Clock, GuardedRouter, HashKey, Keyward, Limits, MonotonicTime, NewSession, OwnerId, PostgresStore, SystemClock,
+    Timestamp, action, api,
 };
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
@@ -48,18 +48,23 @@ impl Clock for Wrong {
         Timestamp(SystemClock.now().0 + self.0.load(Ordering::Relaxed))
     }
 
-    fn moment(&self) -> Moment {
+    fn moment(&self) -> MonotonicTime {
         SystemClock.moment()
     }
 }
 
 /// What the child does: `node URL PORT STRICT BUG SALT`. It ends with its input.
 pub(crate) async fn serve(words: &[String]) -> Result<(), BoxError> {
-    let [url, port, strict, bug, salt] = words else { return Err("a node is started by this program only".into()) };
+    let [url, port, strict, bug, hash_key] = words else { return Err("a node is started by this program only".into()) };
     let clock = Arc::new(Wrong::default());
     let store = Flawed::new(PostgresStore::connect(url).await?, Bug::named(bug));
     let limits = limits(strict == "strict");
-    let keyward = Keyward::builder(store).salt(Salt::parse(salt)?).limits(limits).clock(clock.clone()).api().build()?;
+    let keyward = Keyward::builder(store)
+        .hash_key(HashKey::parse(hash_key)?)
+        .limits(limits)
+        .clock(clock.clone())
+        .api()
+        .build()?;
     // Without a lease it could answer nothing but 503.
     while !keyward.health().ready {
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -116,8 +121,8 @@ impl Node {
     }
 
     /// Starts it with this salt where it was. It may not come as far as to listen.
-    pub(crate) async fn start_with(&mut self, salt: &str) {
-        let started = run(&self.url, self.address.port(), self.strict, self.bug, salt);
+    pub(crate) async fn start_with(&mut self, hash_key: &str) {
+        let started = run(&self.url, self.address.port(), self.strict, self.bug, hash_key);
         if let Ok(Ok(started)) = tokio::time::timeout(PATIENCE, started).await {
             (self.address, self.running) = started;
         }
@@ -134,10 +139,17 @@ async fn run(
     port: u16,
     strict: bool,
     bug: Option<Bug>,
-    salt: &str,
+    hash_key: &str,
 ) -> Result<(SocketAddr, Running), BoxError> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args([WORD, url, &port.to_string(), if strict { "strict" } else { "" }, bug.map_or("", Bug::name), salt]);
+    command.args([
+        WORD,
+        url,
+        &port.to_string(),
+        if strict { "strict" } else { "" },
+        bug.map_or("", Bug::name),
+        hash_key,
+    ]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn()?;
     let (input, output) = (child.stdin.take().ok_or("no input")?, child.stdout.take().ok_or("no output")?);

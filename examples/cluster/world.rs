@@ -4,11 +4,11 @@ use crate::BoxError;
 use crate::client::{Answer, Client};
 use crate::history::{ChangeId, Decision, History, NodeId, Outcome, TokenId, Verdict};
 use crate::node::{PATH, READ, SALT, limits, session_of};
-use crate::thing::{Deed, Target, Thing};
+use crate::thing::{AuditTarget, Deed, Thing};
 use http::Method;
 use keyward::{
-    Grant, IssuedToken, Keyward, Lifespan, NewAdminToken, NewOwner, NewRole, OwnerId, Password, Permission,
-    PostgresStore, RoleId, Salt,
+    Grant, HashKey, IssuedToken, Keyward, Lifespan, NewAdminToken, NewOwner, NewRole, OwnerId, Password, Permission,
+    PostgresStore, RoleId,
 };
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
@@ -33,7 +33,7 @@ pub(crate) struct World {
     session: String,
     session_token: TokenId,
     /// Never changed.
-    anchor: Target,
+    anchor: AuditTarget,
     known: Mutex<Known>,
     /// Taken to write by whoever wants no change to be under way.
     pub(crate) quiet: RwLock<()>,
@@ -46,8 +46,8 @@ pub(crate) struct World {
 
 struct Known {
     history: History,
-    targets: Vec<Target>,
-    recent: Vec<(Target, Instant)>,
+    targets: Vec<AuditTarget>,
+    recent: Vec<(AuditTarget, Instant)>,
     things: Vec<Thing>,
     /// What is changed with SQL, and by no node.
     by_hand: Vec<Thing>,
@@ -69,7 +69,7 @@ pub(crate) struct Remembered {
     passing: Vec<TokenId>,
     things: Vec<Thing>,
     by_hand: Vec<Thing>,
-    targets: Vec<Target>,
+    targets: Vec<AuditTarget>,
 }
 
 impl World {
@@ -77,7 +77,7 @@ impl World {
     pub(crate) async fn make(url: &str, nodes: Vec<SocketAddr>, strict: bool) -> Result<Self, BoxError> {
         let limits = limits(strict);
         let store = PostgresStore::connect(url).await?;
-        let keyward = Keyward::builder(store).salt(Salt::parse(SALT)?).limits(limits).admin("/admin").build()?;
+        let keyward = Keyward::builder(store).hash_key(HashKey::parse(SALT)?).limits(limits).admin("/admin").build()?;
         let root = NewOwner::new("root@example.test").named("Root", "").roles([RoleId::SUPER_ADMIN]);
         let root = keyward.owners().create(root).await?.id;
         keyward.owners().set_password(root, Password::new("Passw0rd!")).await?;
@@ -87,7 +87,7 @@ impl World {
         let session_token = history.token(true, began);
         let anchor = NewAdminToken::new("anchor", root).grants([Grant::new(READ)]).lifespan(Lifespan::Unlimited);
         let anchor = keyward.tokens().issue_admin(anchor).await?;
-        let anchor = Target { token: history.token(true, began), secret: anchor.secret.expose().into() };
+        let anchor = AuditTarget { token: history.token(true, began), secret: anchor.secret.expose().into() };
         let targets = vec![anchor.clone()];
         let known =
             Known { history, targets, recent: vec![], things: vec![], by_hand: vec![], doubtful: vec![], odd: vec![] };
@@ -151,7 +151,7 @@ impl World {
         Ok(self.keyward.tokens().issue_admin(new.lifespan(Lifespan::Unlimited)).await?)
     }
 
-    fn target(&self, issued: &IssuedToken) -> Target {
+    fn target(&self, issued: &IssuedToken) -> AuditTarget {
         self.known().add_target(issued.secret.expose().into(), now())
     }
 
@@ -168,7 +168,7 @@ impl World {
         }
     }
 
-    async fn ask(&self, node: NodeId, target: &Target) -> Verdict {
+    async fn ask(&self, node: NodeId, target: &AuditTarget) -> Verdict {
         let begins = now();
         let answer = self.client.get(self.nodes[node], PATH, &target.secret).await;
         let ends = now();
@@ -431,14 +431,14 @@ impl Known {
         self.by_hand.splice(..0, thing);
     }
 
-    fn add_target(&mut self, secret: Arc<str>, since: Instant) -> Target {
-        let target = Target { token: self.history.token(true, since), secret };
+    fn add_target(&mut self, secret: Arc<str>, since: Instant) -> AuditTarget {
+        let target = AuditTarget { token: self.history.token(true, since), secret };
         self.targets.push(target.clone());
         self.recent.push((target.clone(), since));
         target
     }
 
-    fn pick(&mut self, random: &mut fastrand::Rng) -> Target {
+    fn pick(&mut self, random: &mut fastrand::Rng) -> AuditTarget {
         let since = now();
         self.recent.retain(|(_, changed)| since - *changed < RECENTLY);
         if !self.recent.is_empty() && random.u8(..10) < 7 {

@@ -5,9 +5,9 @@ use keyward::{ActionEntry, Catalogue, SubjectEntry};
 
 pub(crate) fn catalogue() -> Catalogue {
     let deeds = [("create", "Create"), ("read", "Read"), ("update", "Update"), ("delete", "Delete")];
-    let mut catalogue = Catalogue::default().subject(SubjectEntry::collection(SUBJECT, "Article").fields(FIELDS));
+    let mut catalogue = Catalogue::default().resource(SubjectEntry::collection(SUBJECT, "Article").fields(FIELDS));
     for (deed, name) in deeds.into_iter().chain([("publish", "Publish")]) {
-        let entry = ActionEntry::on_subjects(format!("plugin::content-manager.explorer.{deed}"), name, [SUBJECT]);
+        let entry = ActionEntry::on_resources(format!("plugin::content-manager.explorer.{deed}"), name, [SUBJECT]);
         let of_fields = matches!(deed, "create" | "read" | "update");
         catalogue = catalogue.action(if of_fields { entry.with_fields() } else { entry });
     }

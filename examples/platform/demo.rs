@@ -4,8 +4,8 @@ use crate::articles::{self, SUBJECT};
 use crate::database::Database;
 use crate::wire::BoxError;
 use keyward::{
-    Action, ContentAccess, Fields, Grant, IS_CREATOR, IssuedToken, Keyward, Lifespan, NewAdminToken, NewContentToken,
-    NewOwner, NewRole, OwnerId, Password, Permission, RoleId, When, WriteStore,
+    Action, ConditionClause, ContentAccess, Fields, Grant, IS_CREATOR, IssuedToken, Keyward, Lifespan, NewAdminToken,
+    NewContentToken, NewOwner, NewRole, OwnerId, Password, Permission, RoleId, WriteStore,
 };
 
 /// Of both people.
@@ -67,7 +67,7 @@ fn explorer(deed: &str) -> Permission {
 
 /// Everybody's titles, the bodies of their own articles only; changes to their own articles only.
 fn editor_permissions() -> Result<Vec<Permission>, BoxError> {
-    let own = || When::from_list([IS_CREATOR]);
+    let own = || ConditionClause::from_list([IS_CREATOR]);
     Ok(vec![
         explorer("create"),
         explorer("read").fields(Fields::only(["title", "slug"])?),

@@ -31,7 +31,7 @@ impl Front {
             builder = builder.trusted_proxies(self.proxies, header);
         }
         if alone {
-            builder = builder.trust_the_first_visitor();
+            builder = builder.allow_open_setup();
         }
         let secure = self.secure_cookies.unwrap_or(!alone);
         let cookie = if secure { SessionCookie::default() } else { SessionCookie::for_plain_http_on_loopback() };

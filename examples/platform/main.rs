@@ -85,15 +85,15 @@ async fn run(options: Options) -> Result<(), BoxError> {
 async fn serve(store: impl WriteStore, database: Database, options: Options) -> Result<(), BoxError> {
     let alone = options.alone;
     let mut builder = Keyward::builder(store)
-        .salt(options.salts)
+        .hash_key(options.hash_keys)
         .catalogue(catalogue::catalogue())
         .api()
         .content("/api")
         .public("/healthz")
         .public("/readyz")
         .public("/ping");
-    if let Some(salt) = options.reference_salt {
-        builder = builder.reference_salt(salt);
+    if let Some(hash_key) = options.strapi_hash_key {
+        builder = builder.strapi_hash_key(hash_key);
     }
     if let Some(keys) = options.encryption {
         builder = builder.encryption(keys);

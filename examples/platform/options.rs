@@ -3,7 +3,7 @@
 use crate::database::Place;
 use crate::front::Front;
 use crate::secrets;
-use keyward::{EncryptionKeys, PostgresOptions, ReferenceSalt, SaltRing};
+use keyward::{EncryptionKeys, HashKeyRing, PostgresOptions, StrapiHashKey};
 use std::net::SocketAddr;
 
 pub(crate) const USAGE: &str = "\
@@ -58,9 +58,9 @@ pub(crate) struct Options {
     pub(crate) task: Option<Task>,
     pub(crate) accept_new_hash_key: bool,
     pub(crate) accept_new_encryption_key: bool,
-    pub(crate) salts: SaltRing,
+    pub(crate) hash_keys: HashKeyRing,
     pub(crate) encryption: Option<EncryptionKeys>,
-    pub(crate) reference_salt: Option<ReferenceSalt>,
+    pub(crate) strapi_hash_key: Option<StrapiHashKey>,
 }
 
 /// A task that ends, in the place of serving.
@@ -159,7 +159,7 @@ impl Options {
             let found = secrets::given(variables, file, &variable);
             found.map_err(|why| Stop::Wrong(format!("{}: {why}", variables[0])))
         };
-        let salts = salts(
+        let hash_keys = hash_keys(
             given(
                 &["KEYWARD_SALT", "KEYWARD_HASH_KEY"],
                 hash_key_file.as_deref().map(|file| ("--hash-key-file", file)),
@@ -167,8 +167,8 @@ impl Options {
             alone,
             listen,
         )?;
-        let reference_salt = given(&["KEYWARD_REFERENCE_SALT"], None)?.map(|text| {
-            ReferenceSalt::new(&text).map_err(|error| Stop::Wrong(format!("KEYWARD_REFERENCE_SALT: {error}")))
+        let strapi_hash_key = given(&["KEYWARD_REFERENCE_SALT"], None)?.map(|text| {
+            StrapiHashKey::new(&text).map_err(|error| Stop::Wrong(format!("KEYWARD_REFERENCE_SALT: {error}")))
         });
         let encryption = secrets::encryption(
             given(
@@ -178,7 +178,7 @@ impl Options {
             alone,
         );
         let encryption = encryption.map_err(|error| Stop::Wrong(format!("KEYWARD_ENCRYPTION_KEY: {error}")))?;
-        let (place, reference_salt) = (place(&database)?, reference_salt.transpose()?);
+        let (place, strapi_hash_key) = (place(&database)?, strapi_hash_key.transpose()?);
         if matches!((&place, &task), (Place::Postgres(_), Some(Task::Backup(_) | Task::Restore(_)))) {
             let why = "--backup and --restore are for SQLite files: use pg_dump and pg_restore";
             return Err(Stop::Wrong(why.to_owned()));
@@ -195,9 +195,9 @@ impl Options {
             task,
             accept_new_hash_key,
             accept_new_encryption_key,
-            salts,
+            hash_keys,
             encryption,
-            reference_salt,
+            strapi_hash_key,
         })
     }
 }
@@ -222,10 +222,10 @@ fn place(database: &str) -> Result<Place, Stop> {
 }
 
 /// The salts. Without any, nobody else may be able to connect.
-fn salts(given: Option<String>, alone: bool, listen: SocketAddr) -> Result<SaltRing, Stop> {
-    let salts = secrets::salts(given, alone);
-    let salts = salts.map_err(|error| Stop::Wrong(format!("KEYWARD_SALT: {error}")))?;
-    salts.ok_or_else(|| {
+fn hash_keys(given: Option<String>, alone: bool, listen: SocketAddr) -> Result<HashKeyRing, Stop> {
+    let hash_keys = secrets::hash_keys(given, alone);
+    let hash_keys = hash_keys.map_err(|error| Stop::Wrong(format!("KEYWARD_SALT: {error}")))?;
+    hash_keys.ok_or_else(|| {
         Stop::Wrong(format!(
             "KEYWARD_SALT is not set, and {listen} is open to others, itself or through a proxy: set it to what `openssl rand -hex \
              32` prints, or listen on 127.0.0.1 without a proxy"

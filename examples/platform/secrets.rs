@@ -1,6 +1,6 @@
 //! Salts and encryption keys, from the environment or from files. Where no other machine can connect, public ones stand in for missing ones.
 
-use keyward::{EncryptionKeys, InvalidEncryptionKey, InvalidSalt, SaltRing};
+use keyward::{EncryptionKeys, HashKeyRing, InvalidEncryptionKey, InvalidHashKey};
 
 /// Known to everybody who can read: for trying things out on one's own machine.
 const DEVELOPMENT_SALT: &str = "development-only-salt-that-everybody-knows-0123456789";
@@ -37,13 +37,13 @@ pub(crate) fn given(
 }
 
 /// The salts that were given; `None` if there is none and others can connect.
-pub(crate) fn salts(given: Option<String>, alone: bool) -> Result<Option<SaltRing>, InvalidSalt> {
+pub(crate) fn hash_keys(given: Option<String>, alone: bool) -> Result<Option<HashKeyRing>, InvalidHashKey> {
     match given {
-        Some(text) => SaltRing::parse(&text).map(Some),
+        Some(text) => HashKeyRing::parse(&text).map(Some),
         None if alone => {
             eprintln!("WARNING: KEYWARD_SALT is not set. Using the development salt, which everybody knows:");
             eprintln!("WARNING: whoever can write to the database can make tokens of their own with it.");
-            SaltRing::parse(DEVELOPMENT_SALT).map(Some)
+            HashKeyRing::parse(DEVELOPMENT_SALT).map(Some)
         }
         None => Ok(None),
     }

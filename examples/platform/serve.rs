@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use keyward::Gated;
+use keyward::GateService;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::{IpAddr, SocketAddr};
@@ -40,7 +40,7 @@ const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 128 * 1024;
 
 /// Serves until `stop`, and then until requests that have begun are answered.
-pub(crate) async fn serve(listener: TcpListener, app: Gated<Router>, stop: impl Future<Output = ()>) {
+pub(crate) async fn serve(listener: TcpListener, app: GateService<Router>, stop: impl Future<Output = ()>) {
     let (stopping, stopped) = watch::channel(());
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let addresses = Addresses::default();
@@ -79,7 +79,7 @@ pub(crate) async fn serve(listener: TcpListener, app: Gated<Router>, stop: impl 
     drop(places.acquire_many(all).await);
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, app: Gated<Router>, mut stopped: watch::Receiver<()>) {
+async fn connection(stream: TcpStream, peer: SocketAddr, app: GateService<Router>, mut stopped: watch::Receiver<()>) {
     let requests = Arc::new(Requests::default());
     let service = {
         let requests = requests.clone();

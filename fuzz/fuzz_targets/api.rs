@@ -10,7 +10,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Uri};
 use http_body_util::BodyExt;
 use keyward::testing::World;
-use keyward::{Gated, Grant, Lifespan, NewAdminToken, api};
+use keyward::{GateService, Grant, Lifespan, NewAdminToken, api};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use serde_json::Value;
 use std::cell::RefCell;
@@ -43,7 +43,7 @@ const ROUTES: [(Method, &str); 21] = [
 
 /// One installation, until something is changed in it.
 struct Installation {
-    service: Gated<axum::Router>,
+    service: GateService<axum::Router>,
     session: HeaderValue,
     /// What stands for the ids in the routes.
     ids: [(&'static str, i64); 4],

@@ -12,7 +12,7 @@ use axum::routing::any;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, FORWARDED, HOST, HeaderName, ORIGIN};
 use http::{HeaderMap, HeaderValue, Method};
 use keyward::testing::World;
-use keyward::{AuthContext, ContentAccess, Group, GuardedRouter, Kind, ProxyHeader, authenticated};
+use keyward::{AuthContext, ContentAccess, Group, GuardedRouter, TokenKind, ProxyHeader, authenticated};
 use libfuzzer_sys::fuzz_target;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -33,13 +33,13 @@ const PEERS: [&str; 3] = ["10.0.0.1", "192.0.2.1", "::ffff:10.1.2.3"];
 
 struct Installation {
     world: World,
-    service: keyward::Gated<axum::Router>,
+    service: keyward::GateService<axum::Router>,
     header: ProxyHeader,
-    secrets: [(&'static str, Kind, String); 3],
+    secrets: [(&'static str, TokenKind, String); 3],
 }
 
 #[derive(Clone, Default)]
-struct Came(Arc<Mutex<Option<Option<Kind>>>>);
+struct Came(Arc<Mutex<Option<Option<TokenKind>>>>);
 
 static ALL: LazyLock<(Runtime, Vec<Installation>)> = LazyLock::new(|| {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
@@ -64,9 +64,9 @@ async fn installation(header: ProxyHeader) -> Installation {
     let service = world.keyward.guard(router);
     let text = |key: keyward::testing::Key| key.secret.expose().to_owned();
     let secrets = [
-        ("$A", Kind::Admin, text(world.editor().issue().await)),
-        ("$C", Kind::Content, text(world.content(ContentAccess::FullAccess).await)),
-        ("$S", Kind::Session, text(world.editor().sign_in().await)),
+        ("$A", TokenKind::Admin, text(world.editor().issue().await)),
+        ("$C", TokenKind::Content, text(world.content(ContentAccess::FullAccess).await)),
+        ("$S", TokenKind::Session, text(world.editor().sign_in().await)),
     ];
     Installation { world, service, header, secrets }
 }
@@ -116,7 +116,7 @@ impl Installation {
     }
 
     /// Who comes in, by another reading of the rules.
-    fn expected(&self, path: &str, method: &Method, headers: &HeaderMap) -> Option<Kind> {
+    fn expected(&self, path: &str, method: &Method, headers: &HeaderMap) -> Option<TokenKind> {
         let authorization: Vec<_> = headers.get_all(AUTHORIZATION).iter().collect();
         // In pages a header counts that holds a credential of ours, and no other one.
         let by_cookie = path.starts_with("/admin/pages") && !authorization.iter().any(|value| names_us(value));
@@ -143,9 +143,9 @@ impl Installation {
         };
         let kind = self.secrets.iter().find(|(_, _, known)| *known == secret)?.1;
         let fits = match path {
-            "/admin/x" => matches!(kind, Kind::Admin | Kind::Session),
-            "/api/x" => kind == Kind::Content,
-            _ => kind == Kind::Session,
+            "/admin/x" => matches!(kind, TokenKind::Admin | TokenKind::Session),
+            "/api/x" => kind == TokenKind::Content,
+            _ => kind == TokenKind::Session,
         };
         fits.then_some(kind)
     }

@@ -9,7 +9,7 @@
 use hmac::{Hmac, KeyInit, Mac};
 use keyward::strapi::{StrapiOptions, StrapiStore};
 use keyward::testing::ManualClock;
-use keyward::{Conditions, Digest, Fields, Permission, Store, TokenAuthority, When};
+use keyward::{Conditions, Digest, Fields, Permission, Store, TokenAuthority, ConditionClause};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use serde_json::Value;
 use sha2::Sha512;
@@ -95,7 +95,7 @@ impl House {
         let keyward::Ceiling::Of(held) = ceiling else { panic!("an editor has a ceiling") };
         let carried = grants.into_iter().map(|g| Permission {
             action: g.action,
-            subject: g.subject,
+            resource: g.resource,
             fields: g.fields,
             when: g.chosen,
         });
@@ -131,7 +131,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
 });
 
 /// What the reference's documentation and server say that it means; nothing, where that is not all that it says.
-fn meant([action, parameters, subject, properties, conditions]: [Option<&str>; 5]) -> Option<Permission> {
+fn meant([action, parameters, resource, properties, conditions]: [Option<&str>; 5]) -> Option<Permission> {
     let action = action.filter(|action| !action.is_empty())?;
     let json = |text: Option<&str>| match text {
         None => Some(Value::Null),
@@ -162,9 +162,9 @@ fn meant([action, parameters, subject, properties, conditions]: [Option<&str>; 5
     };
     Some(Permission {
         action: action.into(),
-        subject: subject.filter(|subject| !subject.is_empty()).map(Into::into),
+        resource: resource.filter(|resource| !resource.is_empty()).map(Into::into),
         fields,
-        when: When::from_list(conditions),
+        when: ConditionClause::from_list(conditions),
     })
 }
 

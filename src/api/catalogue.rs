@@ -61,7 +61,8 @@ struct SettingsAction {
 #[derive(Serialize, ToSchema, Default)]
 #[serde(deny_unknown_fields)]
 struct ContentTypes {
-    subjects: Vec<ContentType>,
+    #[serde(rename = "subjects")]
+    resources: Vec<ContentType>,
     actions: Vec<ContentAction>,
 }
 
@@ -97,7 +98,8 @@ struct Child {
 struct ContentAction {
     label: String,
     action_id: String,
-    subjects: Vec<String>,
+    #[serde(rename = "subjects")]
+    resources: Vec<String>,
     /// `fields`, if permissions for it can be limited to fields.
     apply_to_properties: Vec<&'static str>,
 }
@@ -143,18 +145,18 @@ fn condition(id: &ConditionId) -> Condition {
 }
 
 fn types(catalogue: &Catalogue, kind: SubjectKind) -> ContentTypes {
-    let of_kind: Vec<&SubjectEntry> = catalogue.subjects().iter().filter(|s| s.kind == kind).collect();
+    let of_kind: Vec<&SubjectEntry> = catalogue.resources().iter().filter(|s| s.kind == kind).collect();
     let action = |entry: &ActionEntry| {
-        let Section::Subjects(subjects) = &entry.section else { return None };
-        let on = subjects.iter().filter(|id| of_kind.iter().any(|s| s.id == **id));
-        let subjects: Vec<String> = on.map(ToString::to_string).collect();
+        let Section::Subjects(resources) = &entry.section else { return None };
+        let on = resources.iter().filter(|id| of_kind.iter().any(|s| s.id == **id));
+        let resources: Vec<String> = on.map(ToString::to_string).collect();
         let apply_to_properties = if entry.has_fields { vec!["fields"] } else { Vec::new() };
         let (label, action_id) = (entry.display_name.clone(), entry.id.to_string());
-        (!subjects.is_empty()).then_some(ContentAction { label, action_id, subjects, apply_to_properties })
+        (!resources.is_empty()).then_some(ContentAction { label, action_id, resources, apply_to_properties })
     };
     ContentTypes {
         actions: catalogue.actions().iter().filter_map(action).collect(),
-        subjects: of_kind.iter().map(|entry| content_type(entry)).collect(),
+        resources: of_kind.iter().map(|entry| content_type(entry)).collect(),
     }
 }
 

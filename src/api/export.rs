@@ -7,7 +7,7 @@ use super::request::Caller;
 use super::state::Api;
 use crate::domain::{Owner, OwnerId};
 use crate::gate::{Auth, AuthContext};
-use crate::service::Events;
+use crate::service::AuditLog;
 use crate::store::{EventQuery, Paging};
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -92,7 +92,7 @@ pub(super) async fn export(
 /// An export under way.
 struct Export {
     api: Api,
-    events: Events,
+    events: AuditLog,
     auth: AuthContext,
     query: EventQuery,
     format: Format,

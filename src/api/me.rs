@@ -90,7 +90,7 @@ impl MySession {
 }
 
 fn sessions(api: &Api, caller: &Caller) -> Sessions {
-    api.sessions.clone().by(&caller.actor).from(caller.address)
+    api.sessions.clone().acting_as(&caller.actor).from_address(caller.address)
 }
 
 async fn me(api: &Api, caller: &Caller) -> Result<User, Failure> {

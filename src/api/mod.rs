@@ -5,9 +5,9 @@
 //!
 //! ```
 //! # tokio_test::block_on(async {
-//! use keyward::{Keyward, MemoryStore, Salt, api};
-//! let (salt, _) = Salt::generate()?;
-//! let keyward = Keyward::builder(MemoryStore::default()).salt(salt).api().build()?;
+//! use keyward::{Keyward, MemoryStore, HashKey, api};
+//! let (hash_key, _) = HashKey::generate()?;
+//! let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).api().build()?;
 //! let app = keyward.guard(api::router(&keyward));
 //! # let _ = app;
 //! # Ok::<_, Box<dyn std::error::Error>>(())
@@ -62,9 +62,9 @@ const PUBLIC: [(Method, &str); 4] = [
 /// ```
 /// # tokio_test::block_on(async {
 /// use axum::routing::get;
-/// use keyward::{GuardedRouter, Keyward, MemoryStore, Salt, action, api};
-/// # let (salt, _) = Salt::generate()?;
-/// let keyward = Keyward::builder(MemoryStore::default()).salt(salt).api().build()?;
+/// use keyward::{GuardedRouter, Keyward, MemoryStore, HashKey, action, api};
+/// # let (hash_key, _) = HashKey::generate()?;
+/// let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).api().build()?;
 /// let own = GuardedRouter::new().route("/admin/webhooks", action("admin::webhooks.read"), get(|| async { "[]" }));
 /// let app = keyward.guard(api::router(&keyward).merge(own));
 /// # let _ = app;

@@ -85,7 +85,7 @@ pub(super) struct RolePermissions {
 }
 
 fn roles(api: &Api, caller: &Caller) -> Roles {
-    api.roles.clone().by(&caller.actor).from(caller.address)
+    api.roles.clone().acting_as(&caller.actor).from_address(caller.address)
 }
 
 /// Reports a refused change of a role at its `id`.

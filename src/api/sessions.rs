@@ -71,7 +71,7 @@ pub(super) struct Session {
 }
 
 fn sessions(api: &Api, caller: &Caller) -> Sessions {
-    api.sessions.clone().by(&caller.actor).from(caller.address).on_device(&caller.device)
+    api.sessions.clone().acting_as(&caller.actor).from_address(caller.address).on_device(&caller.device)
 }
 
 /// Signs somebody in.
@@ -121,7 +121,7 @@ pub(super) async fn register(
         password: Password::new(user_info.password),
     };
     // But for the invitation, all of it was sent one level down.
-    let wire = |problem: &service::Problem| match problem.path.as_str() {
+    let wire = |problem: &service::FieldError| match problem.path.as_str() {
         "registrationToken" => same(problem),
         _ => [vec!["userInfo".to_owned()], same(problem)].concat(),
     };

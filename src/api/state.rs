@@ -4,7 +4,7 @@ use super::failure::Failure;
 use crate::domain::{Conditions, OwnerId, Permission, Role, RoleId};
 use crate::gate::{Addresses, BodyReader, Gate};
 use crate::keyward::Keyward;
-use crate::service::{Events, Owners, Roles, ServiceError, Sessions, Tokens};
+use crate::service::{AuditLog, Owners, Roles, ServiceError, Sessions, Tokens};
 use crate::store::WriteStore;
 use axum::body::Bytes;
 use axum::extract::FromRef;
@@ -18,7 +18,7 @@ pub(super) struct Api {
     pub(super) roles: Roles,
     pub(super) sessions: Sessions,
     pub(super) tokens: Tokens,
-    pub(super) events: Events,
+    pub(super) events: AuditLog,
     pub(super) addresses: Addresses,
     pub(super) bodies: BodyReader,
     pub(super) conditions: Conditions,
@@ -51,7 +51,7 @@ impl Api {
             roles: keyward.roles(),
             sessions: keyward.sessions(),
             tokens: keyward.tokens(),
-            events: keyward.events(),
+            events: keyward.audit(),
             addresses: keyward.addresses().clone(),
             bodies: keyward.bodies().clone(),
             conditions: keyward.conditions().clone(),

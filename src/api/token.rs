@@ -2,8 +2,8 @@
 
 use super::failure::Failure;
 use super::query::{FilterFields, Params};
-use crate::domain::{Kind, Secret, Token};
-use crate::service::{self, Reveal};
+use crate::domain::{Secret, Token, TokenKind};
+use crate::service::{self, SecretAccess};
 use crate::store::{TokenField, TokenQuery, TokenSort};
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -17,7 +17,7 @@ use utoipa::{PartialSchema, ToSchema};
 /// Which tokens a list asks for.
 pub(super) fn token_query(
     mut params: Params,
-    kind: Kind,
+    kind: TokenKind,
     sorts: &[(&str, TokenSort)],
     fields: &FilterFields<TokenField>,
 ) -> Result<TokenQuery, Failure> {
@@ -106,11 +106,11 @@ impl Regenerated {
 }
 
 /// What the answer to reading a token has of its key: the key, or why it cannot be shown.
-pub(super) fn shown_key(key: &Reveal) -> (Option<String>, Option<String>) {
+pub(super) fn shown_key(key: &SecretAccess) -> (Option<String>, Option<String>) {
     match key {
-        Reveal::Shown(secret) => (Some(exposed(secret)), None),
-        Reveal::Lost(why) => (None, Some(why.to_string())),
-        Reveal::NotForYou | Reveal::NotKept => (None, None),
+        SecretAccess::Shown(secret) => (Some(exposed(secret)), None),
+        SecretAccess::Lost(why) => (None, Some(why.to_string())),
+        SecretAccess::NotForYou | SecretAccess::NotKept => (None, None),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Requirements: what a route asks for.
 
-use super::{Action, Subject};
+use super::{Action, Resource};
 use std::fmt;
 
 /// What a route asks for. Built with [`action`], [`authenticated`], [`any_of`] and [`all_of`].
@@ -26,7 +26,7 @@ pub(crate) enum Asked {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum SubjectOf {
     None,
-    Fixed(Subject),
+    Fixed(Resource),
     Param(String),
 }
 
@@ -54,8 +54,8 @@ pub fn all_of(requirements: impl IntoIterator<Item = Requirement>) -> Requiremen
 impl Requirement {
     /// The action on this subject; for [`any_of`] and [`all_of`], each of theirs that has no subject yet.
     #[must_use]
-    pub fn on(self, subject: impl Into<Subject>) -> Self {
-        self.with(&SubjectOf::Fixed(subject.into()))
+    pub fn on(self, resource: impl Into<Resource>) -> Self {
+        self.with(&SubjectOf::Fixed(resource.into()))
     }
 
     /// The action on the subject that the path names in this parameter. A request without it is refused.
@@ -71,13 +71,13 @@ impl Requirement {
         Self(Asked::Whole(Box::new(self)))
     }
 
-    fn with(self, subject: &SubjectOf) -> Self {
-        let each = |list: Vec<Requirement>| list.into_iter().map(|r| r.with(subject)).collect();
+    fn with(self, resource: &SubjectOf) -> Self {
+        let each = |list: Vec<Requirement>| list.into_iter().map(|r| r.with(resource)).collect();
         Self(match self.0 {
-            Asked::Action(action, SubjectOf::None) => Asked::Action(action, subject.clone()),
+            Asked::Action(action, SubjectOf::None) => Asked::Action(action, resource.clone()),
             Asked::AnyOf(list) => Asked::AnyOf(each(list)),
             Asked::AllOf(list) => Asked::AllOf(each(list)),
-            Asked::Whole(inner) => Asked::Whole(Box::new(inner.with(subject))),
+            Asked::Whole(inner) => Asked::Whole(Box::new(inner.with(resource))),
             other => other,
         })
     }
@@ -98,7 +98,7 @@ impl Requirement {
         let each = |list: &Vec<Requirement>| list.iter().map(|r| r.resolve(parameter)).collect();
         Self(match &self.0 {
             Asked::Action(action, SubjectOf::Param(name)) => match parameter(name) {
-                Some(subject) => Asked::Action(action.clone(), SubjectOf::Fixed(subject.into())),
+                Some(resource) => Asked::Action(action.clone(), SubjectOf::Fixed(resource.into())),
                 None => self.0.clone(),
             },
             Asked::AnyOf(list) => Asked::AnyOf(each(list)),
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_subject_is_read_from_the_path_wherever_it_is_asked_for() {
+    fn a_resource_is_read_from_the_path_wherever_it_is_asked_for() {
         let (param, fixed) = (|| action("read").on_param("uid"), || action("read").on("article"));
         for (open, resolved) in [
             (param(), fixed()),

@@ -7,11 +7,14 @@ use super::bearer::in_cookie;
 use super::bearer::{Presented, any_is_ours, is_well_formed, presented};
 use super::budget::Budget;
 use super::groups::{Access, Group, Groups};
-use super::mark::Held;
+use super::mark::GuardHandle;
 use super::origin::{hosts_differ, is_safe, is_same_origin};
 use super::page::ForPeople;
-use super::refusal::Refusal;
-use crate::domain::{Credential, Digest, Invalid, Kind, KindSet, Moment, Principal, Reason, SecretFormat, Unverified};
+use super::rejection::Rejection;
+use crate::domain::{
+    Digest, InvalidCredential, MonotonicTime, Principal, Reason, SecretFormat, TokenKind, TokenKinds, VerifiedSecret,
+    VerifyError,
+};
 use crate::resolve::{Entry, Lane, Resolved, Resolver};
 use http::header::AUTHORIZATION;
 use http::{Extensions, HeaderMap, Method, Request, Uri};
@@ -42,7 +45,7 @@ pub(super) enum Admission {
     Ask(Box<Wanted>),
 }
 
-/// Why a request does not go on. It is made into a [`Refusal`] where that is not on the way of those who do.
+/// Why a request does not go on. It is made into a [`Rejection`] where that is not on the way of those who do.
 #[derive(Clone, Copy)]
 pub(super) enum Turned {
     /// Its path is ambiguous, or in no group.
@@ -56,7 +59,7 @@ pub(super) enum Turned {
 /// The group that a request goes through.
 #[derive(Clone, Copy)]
 pub(super) struct Door {
-    kinds: KindSet,
+    kinds: TokenKinds,
     group: usize,
 }
 
@@ -67,7 +70,7 @@ impl Door {
 
     /// Whether its refusals are those of a permission policy.
     fn has_policies(self) -> bool {
-        !self.kinds.contains(Kind::Content)
+        !self.kinds.contains(TokenKind::Content)
     }
 }
 
@@ -75,8 +78,8 @@ impl Door {
 #[derive(Clone, Copy)]
 pub(super) struct Wanted {
     /// The digest to look up, or why the credential is rejected if the keys fit.
-    digest: Result<Digest, Invalid>,
-    kind: Option<Kind>,
+    digest: Result<Digest, InvalidCredential>,
+    kind: Option<TokenKind>,
     pub(super) door: Door,
     address: Option<IpAddr>,
 }
@@ -101,20 +104,20 @@ impl Gate {
 
     /// The refusal of a request that is not admitted.
     #[cold]
-    pub(super) fn turn<B>(&self, turned: Turned, request: &Request<B>) -> Refusal {
+    pub(super) fn turn<B>(&self, turned: Turned, request: &Request<B>) -> Rejection {
         match turned {
             // Only how it looks depends on where it seems to belong.
             Turned::Lost(reason) => {
                 let path = self.base.inward(uri_as_sent(request.uri(), request.extensions()).path());
                 let start = self.groups.start_at(request.method(), path);
-                let refusal = Refusal::new(reason, false, self.opaque).for_people(self.start(start, request));
-                refusal.or_see(|| self.without_slash(request))
+                let rejection = Rejection::new(reason, false, self.opaque).for_people(self.start(start, request));
+                rejection.or_see(|| self.without_slash(request))
             }
             Turned::Foreign(group) => {
                 let group = self.groups.get(group);
-                let refusal = Refusal::new(Reason::CrossOrigin, group.is_protected(), self.opaque);
-                let refusal = refusal.for_people(self.start(group.start.as_ref(), request));
-                if hosts_differ(request.headers(), request.uri()) { refusal.by_another_host() } else { refusal }
+                let rejection = Rejection::new(Reason::CrossOrigin, group.is_protected(), self.opaque);
+                let rejection = rejection.for_people(self.start(group.start.as_ref(), request));
+                if hosts_differ(request.headers(), request.uri()) { rejection.by_another_host() } else { rejection }
             }
             Turned::Away(reason, door) => self.refuse(reason, door, request),
         }
@@ -153,7 +156,7 @@ impl Gate {
     fn identify(&self, headers: &HeaderMap, extensions: &Extensions, door: Door) -> Result<Admission, Reason> {
         let secret = match self.presented(headers, door) {
             Presented::Secret(secret) => secret,
-            Presented::Malformed => return Err(Reason::Invalid(Invalid::Malformed)),
+            Presented::Malformed => return Err(Reason::Invalid(InvalidCredential::Malformed)),
             Presented::Nothing => {
                 let public = self.anonymous[door.group].as_ref().ok_or(Reason::NoCredential)?;
                 return Ok(Admission::Enter(public.clone(), door));
@@ -161,7 +164,7 @@ impl Gate {
         };
         // Before the long chain of the HMAC: reading the clock waits for everything that was begun.
         let now = self.resolver.clock.moment();
-        let Credential { digest, kind } = match self.format.verify_bytes(secret, door.kinds) {
+        let VerifiedSecret { digest, kind } = match self.format.verify_bytes(secret, door.kinds) {
             Ok(credential) => credential,
             Err(why) => return self.invalid(why, headers, extensions, door),
         };
@@ -181,15 +184,15 @@ impl Gate {
     /// Refuses a credential that cannot be valid: at once, if the keys are known to be the right ones.
     fn invalid(
         &self,
-        why: Unverified,
+        why: VerifyError,
         headers: &HeaderMap,
         extensions: &Extensions,
         door: Door,
     ) -> Result<Admission, Reason> {
         let invalid = match why {
-            Unverified::Malformed => Invalid::Malformed,
-            Unverified::WrongKind => Invalid::WrongKind,
-            Unverified::NotGenuine => Invalid::NotGenuine,
+            VerifyError::Malformed => InvalidCredential::Malformed,
+            VerifyError::WrongKind => InvalidCredential::WrongKind,
+            VerifyError::NotGenuine => InvalidCredential::NotGenuine,
         };
         if self.resolver.knows_keys() {
             return Err(Reason::Invalid(invalid));
@@ -240,11 +243,11 @@ impl Gate {
             Some(Presented::Nothing) | None => return SessionCheck::NoCookie,
         };
         let now = self.resolver.clock.moment();
-        let Ok(Credential { digest, kind }) = self.format.verify_bytes(secret, KindSet::SESSION) else {
+        let Ok(VerifiedSecret { digest, kind }) = self.format.verify_bytes(secret, TokenKinds::SESSION) else {
             return SessionCheck::Invalid;
         };
         // Groups are not asked: whichever has pages, sessions open it.
-        let door = Door { kinds: KindSet::SESSION, group: 0 };
+        let door = Door { kinds: TokenKinds::SESSION, group: 0 };
         let judged = match self.resolver.known(&digest, now) {
             Some(resolved) => judge(resolved, kind, door, now),
             None => {
@@ -285,21 +288,23 @@ impl Gate {
     }
 
     /// The refusal of a request to a protected group.
-    pub(super) fn refuse<B>(&self, reason: Reason, door: Door, request: &Request<B>) -> Refusal {
+    pub(super) fn refuse<B>(&self, reason: Reason, door: Door, request: &Request<B>) -> Rejection {
         tracing::debug!(reason = reason.as_str(), "request refused");
-        let refusal = self.within_budget(Refusal::new(reason, true, self.opaque), request);
-        let wrong_form = reason == Reason::Invalid(Invalid::Malformed) && !is_well_formed(request.headers());
-        let refusal = if wrong_form { refusal.of_wrong_form() } else { refusal };
+        let rejection = self.within_budget(Rejection::new(reason, true, self.opaque), request);
+        let wrong_form = reason == Reason::Invalid(InvalidCredential::Malformed) && !is_well_formed(request.headers());
+        let rejection = if wrong_form { rejection.of_wrong_form() } else { rejection };
         let group = self.groups.get(door.group);
-        let refusal = refusal.for_people(self.start(group.start.as_ref(), request));
+        let rejection = rejection.for_people(self.start(group.start.as_ref(), request));
         match &group.pages {
-            Some(pages) if is_safe(request.method()) => refusal.or_see(|| Some(self.sign_in(&pages.sign_in, request))),
+            Some(pages) if is_safe(request.method()) => {
+                rejection.or_see(|| Some(self.sign_in(&pages.sign_in, request)))
+            }
             Some(pages) => {
                 let base = || self.base_of(request.headers(), request.extensions());
-                refusal.or_sign_in_again(|| base().outward(&pages.sign_in))
+                rejection.or_sign_in_again(|| base().outward(&pages.sign_in))
             }
             // A page beside, perhaps, of which only the spelling was another.
-            None => refusal.or_see(|| self.without_slash(request)),
+            None => rejection.or_see(|| self.without_slash(request)),
         }
     }
 
@@ -326,12 +331,12 @@ impl Gate {
     }
 
     /// An invalid credential from an address over its budget is answered otherwise, whatever is wrong with it.
-    fn within_budget<B>(&self, refusal: Refusal, request: &Request<B>) -> Refusal {
-        let Some(budget) = self.budget.as_ref().filter(|_| refusal.is_of_credential()) else { return refusal };
+    fn within_budget<B>(&self, rejection: Rejection, request: &Request<B>) -> Rejection {
+        let Some(budget) = self.budget.as_ref().filter(|_| rejection.is_of_credential()) else { return rejection };
         let address = self.addresses.of(request.headers(), request.extensions());
         match address.and_then(|address| budget.spent(address, self.resolver.clock.moment())) {
-            Some(wait) => refusal.over_budget(wait),
-            None => refusal,
+            Some(wait) => rejection.over_budget(wait),
+            None => rejection,
         }
     }
 
@@ -349,35 +354,35 @@ impl Gate {
 }
 
 /// The refusal of a response whose mark is not *passed*. Without the gate, it is not known whether people see it.
-pub(super) fn withheld(gate: Option<&Gate>, reason: Reason, mark: &Held, door: Door) -> Refusal {
+pub(super) fn withheld(gate: Option<&Gate>, reason: Reason, mark: &GuardHandle, door: Door) -> Rejection {
     tracing::debug!(reason = reason.as_str(), "response withheld");
-    let refusal = Refusal::new(reason, true, gate.is_none_or(|gate| gate.opaque));
+    let rejection = Rejection::new(reason, true, gate.is_none_or(|gate| gate.opaque));
     let group = gate.map(|gate| gate.groups.get(door.group));
     let start = group.and_then(|group| group.start.as_ref());
-    let refusal = refusal.for_people(start.map(|start| mark.base().outward(start)));
-    if !matches!(reason, Reason::NotAllowed | Reason::Unguarded) {
+    let rejection = rejection.for_people(start.map(|start| mark.base().outward(start)));
+    if !matches!(reason, Reason::Forbidden | Reason::Unguarded) {
         // The credential was lost on the way. Where there are pages, people sign in again.
-        let Some(pages) = group.and_then(|group| group.pages.as_ref()) else { return refusal };
+        let Some(pages) = group.and_then(|group| group.pages.as_ref()) else { return rejection };
         let sign_in = || mark.base().outward(&pages.sign_in);
         return match mark.place() {
-            Some((method, _)) if !is_safe(method) => refusal.or_sign_in_again(sign_in),
-            _ => refusal.or_see(|| Some(sign_in().to_string())),
+            Some((method, _)) if !is_safe(method) => rejection.or_sign_in_again(sign_in),
+            _ => rejection.or_see(|| Some(sign_in().to_string())),
         };
     }
-    let refusal = if door.has_policies() { refusal.by_policy() } else { refusal };
+    let rejection = if door.has_policies() { rejection.by_policy() } else { rejection };
     match mark.missing() {
-        Some(requirement) => refusal.missing(&requirement),
-        None => refusal,
+        Some(requirement) => rejection.missing(&requirement),
+        None => rejection,
     }
 }
 
 /// Kind of the record = kind of the prefix = kind of the group; then expiry, then owner. Freshness was seen to before.
-fn judge(resolved: Resolved, named: Option<Kind>, door: Door, now: Moment) -> Result<Arc<Entry>, Reason> {
-    let Resolved::Found(entry) = resolved else { return Err(Reason::Invalid(Invalid::Unknown)) };
+fn judge(resolved: Resolved, named: Option<TokenKind>, door: Door, now: MonotonicTime) -> Result<Arc<Entry>, Reason> {
+    let Resolved::Found(entry) = resolved else { return Err(Reason::Invalid(InvalidCredential::Unknown)) };
     let kind = entry.principal.kind();
     let fits = kind.is_some_and(|kind| door.kinds.contains(kind)) && (named.is_none() || named == kind);
     if !fits {
-        return Err(Reason::Invalid(Invalid::WrongKind));
+        return Err(Reason::Invalid(InvalidCredential::WrongKind));
     }
     entry.judge(now)?;
     Ok(entry)

@@ -1,6 +1,6 @@
 //! The backstop's log: one line a minute for each method and path that forgot to guard itself.
 
-use crate::domain::{Moment, Reason};
+use crate::domain::{MonotonicTime, Reason};
 use http::Method;
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -15,13 +15,13 @@ pub(super) struct Unguarded(Mutex<Said>);
 
 #[derive(Default)]
 struct Said {
-    since: Option<Moment>,
+    since: Option<MonotonicTime>,
     places: HashSet<(Method, String)>,
 }
 
 impl Unguarded {
     /// Says it, unless it was said within the last minute. What there is of a path is not long.
-    pub(super) fn report(&self, method: &Method, path: &str, now: Moment) {
+    pub(super) fn report(&self, method: &Method, path: &str, now: MonotonicTime) {
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if said.since.is_none_or(|since| now.since(since) >= EVERY) {
             *said = Said { since: Some(now), places: HashSet::new() };

@@ -83,7 +83,7 @@ fn secret(value: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Brand, KindSet, ReferenceSalt, Salt, SecretFormat, Unverified};
+    use crate::domain::{HashKey, SecretFormat, StrapiHashKey, TokenKinds, TokenPrefix, VerifyError};
     use http::HeaderValue;
 
     fn of(values: &[&str]) -> HeaderMap {
@@ -92,13 +92,13 @@ mod tests {
 
     /// Here or, where only a character is wrong, by the format that reads the secret next.
     fn is_malformed(headers: &HeaderMap) -> bool {
-        let salt = Salt::parse("4bX0qPz81hVnR7sYw2Lm5Kc9Tj3Ga6Fd").unwrap();
-        let reference = ReferenceSalt::new("saltysaltysaltysalty").unwrap();
-        let format = SecretFormat::new(&Brand::default(), salt).with_reference(reference);
+        let hash_key = HashKey::parse("4bX0qPz81hVnR7sYw2Lm5Kc9Tj3Ga6Fd").unwrap();
+        let reference = StrapiHashKey::new("saltysaltysaltysalty").unwrap();
+        let format = SecretFormat::new(&TokenPrefix::default(), hash_key).with_reference(reference);
         match presented(headers) {
             Presented::Nothing => false,
             Presented::Malformed => true,
-            Presented::Secret(secret) => format.verify_bytes(secret, KindSet::ADMIN) == Err(Unverified::Malformed),
+            Presented::Secret(secret) => format.verify_bytes(secret, TokenKinds::ADMIN) == Err(VerifyError::Malformed),
         }
     }
 

@@ -27,8 +27,8 @@
 //! and no more. Whoever has very many networks can fill cells of others; what these lose is an ordinary lane for tokens they
 //! have not used yet, and 401 for 429.
 
-use super::refusal::RETRY_LATER;
-use crate::domain::{Moment, Sketch, network};
+use super::rejection::RETRY_LATER;
+use crate::domain::{MonotonicTime, Sketch, network};
 use crate::resolve::Lane;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -42,15 +42,15 @@ use std::time::Duration;
 ///
 /// The address is the peer's, or the one that [trusted proxies](crate::Builder::trusted_proxies) name. Behind a proxy that is not
 /// trusted, everybody is one address. Where the server does not say who the peer is, nothing is counted:
-/// [`Gated::into_make_service`](crate::Gated::into_make_service) makes axum say it.
+/// [`GateService::into_make_service`](crate::GateService::into_make_service) makes axum say it.
 ///
 /// ```
 /// # tokio_test::block_on(async {
-/// use keyward::{FailureBudget, Keyward, MemoryStore, Salt};
+/// use keyward::{FailureBudget, Keyward, MemoryStore, HashKey};
 /// use std::time::Duration;
-/// let (salt, _) = Salt::generate()?;
+/// let (hash_key, _) = HashKey::generate()?;
 /// let keyward = Keyward::builder(MemoryStore::default())
-///     .salt(salt)
+///     .hash_key(hash_key)
 ///     .admin("/admin")
 ///     .failure_budget(FailureBudget::new(30, Duration::from_secs(180)))
 ///     .build()?;
@@ -85,14 +85,14 @@ impl Budget {
     }
 
     /// Where look-ups for this address wait.
-    pub(super) fn lane(&self, address: IpAddr, now: Moment) -> Lane {
+    pub(super) fn lane(&self, address: IpAddr, now: MonotonicTime) -> Lane {
         let key = self.key_of(address);
         // The sketch uses the other bits.
         self.lock().wait(key, now).map_or(Lane::Unknown, |_| Lane::Aside(key >> 48))
     }
 
     /// Counts a failure.
-    pub(super) fn count(&self, address: IpAddr, now: Moment) {
+    pub(super) fn count(&self, address: IpAddr, now: MonotonicTime) {
         let (key, mut sketch) = (self.key_of(address), self.lock());
         if sketch.wait(key, now).is_none() {
             sketch.add(key, now);
@@ -100,7 +100,7 @@ impl Budget {
     }
 
     /// How long until there is a budget again, if it is spent.
-    pub(super) fn spent(&self, address: IpAddr, now: Moment) -> Option<Duration> {
+    pub(super) fn spent(&self, address: IpAddr, now: MonotonicTime) -> Option<Duration> {
         self.lock().wait(self.key_of(address), now).map(|wait| wait.max(RETRY_LATER))
     }
 
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn thirty_are_allowed_and_the_next_spends_it_until_the_window_ends() {
         let budget = budget();
-        let at = |seconds| Moment(0).plus(Duration::from_secs(seconds));
+        let at = |seconds| MonotonicTime(0).plus(Duration::from_secs(seconds));
         (0..30).for_each(|_| budget.count(v4(1), at(10)));
         assert_eq!((budget.spent(v4(1), at(10)), budget.lane(v4(1), at(10))), (None, Lane::Unknown));
         budget.count(v4(1), at(100));
@@ -145,22 +145,24 @@ mod tests {
     fn a_network_of_ipv6_is_one_address_and_mapped_ipv4_is_ipv4() {
         let budget = budget();
         let v6 = |net: u16, host: u16| IpAddr::from([0x2001, 0xdb8, 0, net, 0, 0, 0, host]);
-        (0..31).for_each(|host| budget.count(v6(1, host), Moment(0)));
-        assert!(budget.spent(v6(1, 99), Moment(0)).is_some() && budget.spent(v6(2, 0), Moment(0)).is_none());
+        (0..31).for_each(|host| budget.count(v6(1, host), MonotonicTime(0)));
+        assert!(
+            budget.spent(v6(1, 99), MonotonicTime(0)).is_some() && budget.spent(v6(2, 0), MonotonicTime(0)).is_none()
+        );
         let mapped = |n: u32| IpAddr::from(std::net::Ipv4Addr::from_bits(0x0A00_0000 + n).to_ipv6_mapped());
-        (0..31).for_each(|_| budget.count(mapped(7), Moment(0)));
-        assert!(budget.spent(v4(7), Moment(0)).is_some() && budget.spent(mapped(8), Moment(0)).is_none());
+        (0..31).for_each(|_| budget.count(mapped(7), MonotonicTime(0)));
+        assert!(budget.spent(v4(7), MonotonicTime(0)).is_some() && budget.spent(mapped(8), MonotonicTime(0)).is_none());
     }
 
     #[test]
     fn others_neither_reset_a_counter_nor_are_charged_for_it() {
         let budget = budget();
-        (0..10_000).for_each(|_| budget.count(v4(0), Moment(0)));
+        (0..10_000).for_each(|_| budget.count(v4(0), MonotonicTime(0)));
         for n in 1..1_000 {
-            (0..31).for_each(|_| budget.count(v4(n), Moment(0)));
+            (0..31).for_each(|_| budget.count(v4(n), MonotonicTime(0)));
         }
-        assert!(budget.spent(v4(0), Moment(0)).is_some());
-        let charged = (1_000..11_000).filter(|n| budget.spent(v4(*n), Moment(0)).is_some()).count();
+        assert!(budget.spent(v4(0), MonotonicTime(0)).is_some());
+        let charged = (1_000..11_000).filter(|n| budget.spent(v4(*n), MonotonicTime(0)).is_some()).count();
         assert!(charged <= 1, "{charged} of 10 000 would be one in a thousand");
     }
 }

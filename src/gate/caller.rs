@@ -6,7 +6,7 @@ use super::address::is_forwarded;
 use super::context::AuthContext;
 #[cfg(any(feature = "api", feature = "ui"))]
 use super::device::device_name;
-use crate::domain::{AdmittedActor, Doer, OwnerId, TokenId};
+use crate::domain::{Actor, AdmittedActor, OwnerId, TokenId};
 use axum::extract::{FromRef, FromRequestParts};
 #[cfg(any(feature = "api", feature = "ui"))]
 use http::header::{HOST, USER_AGENT};
@@ -40,7 +40,7 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
         let auth = parts.extensions.get::<AuthContext>();
         Ok(Self {
-            actor: auth.and_then(AuthContext::actor).unwrap_or(Doer::Visitor.into()),
+            actor: auth.and_then(AuthContext::actor).unwrap_or(Actor::Visitor.into()),
             address: Addresses::from_ref(state).of(&parts.headers, &parts.extensions),
             #[cfg(any(feature = "api", feature = "ui"))]
             device: parts.headers.get(USER_AGENT).and_then(|v| v.to_str().ok()).map(device_name).unwrap_or_default(),

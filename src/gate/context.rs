@@ -3,8 +3,8 @@
 use super::body::NoLongerValid;
 use super::mark::Mark;
 use crate::domain::{
-    Admission, AdmittedActor, Decision, Doer, Invalid, Kind, OwnerId, Principal, Reason, Requirement, RoleId, TokenId,
-    Unavailable, Verdict, all_of,
+    Actor, Admission, AdmittedActor, Decision, InvalidCredential, OwnerId, Principal, Reason, Requirement, RoleId,
+    TokenId, TokenKind, Unavailable, Verdict, all_of,
 };
 use crate::resolve::{Entry, Lane, Resolved};
 use std::fmt;
@@ -23,7 +23,7 @@ pub struct AuthContext {
 /// The caller may not do what was required. As an answer it is a 403, which the gate writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the caller may not do what was required")]
-pub struct NotAllowed;
+pub struct Forbidden;
 
 impl AuthContext {
     pub(super) fn new(entry: Arc<Entry>, mark: Arc<Mark>) -> Self {
@@ -41,7 +41,7 @@ impl AuthContext {
     }
 
     /// The token's kind; `None` for the public.
-    pub fn kind(&self) -> Option<Kind> {
+    pub fn kind(&self) -> Option<TokenKind> {
         self.principal().kind()
     }
 
@@ -56,16 +56,16 @@ impl AuthContext {
     ///
     /// ```
     /// # async fn handler(keyward: keyward::Keyward<keyward::MemoryStore>, auth: keyward::AuthContext) -> Option<()> {
-    /// let query = keyward::store::TokenQuery::of(keyward::Kind::Admin);
-    /// let mine = keyward.tokens().by(auth.actor()?).list(&query).await.ok()?;
+    /// let query = keyward::store::TokenQuery::of(keyward::TokenKind::Admin);
+    /// let mine = keyward.tokens().acting_as(auth.actor()?).list(&query).await.ok()?;
     /// # Some(()) }
     /// ```
     pub fn actor(&self) -> Option<AdmittedActor> {
-        let doer = match (self.kind()?, self.owner()) {
-            (Kind::Session, Some(owner)) => Doer::Person(owner),
-            _ => Doer::Token(self.token()?),
+        let actor = match (self.kind()?, self.owner()) {
+            (TokenKind::Session, Some(owner)) => Actor::Person(owner),
+            _ => Actor::Token(self.token()?),
         };
-        Some(AdmittedActor::new(doer, Admission { digest: self.entry.digest()?, required: self.answered() }))
+        Some(AdmittedActor::new(actor, Admission { digest: self.entry.digest()?, required: self.answered() }))
     }
 
     /// The owner's roles; empty where there is no owner.
@@ -83,7 +83,7 @@ impl AuthContext {
     ///
     /// # Errors
     /// If the caller may not: return it, the response becomes a 403 whatever else you answer.
-    pub fn require(&self, requirement: &Requirement) -> Result<(), NotAllowed> {
+    pub fn require(&self, requirement: &Requirement) -> Result<(), Forbidden> {
         self.require_decision(&requirement.clone().whole()).map(drop)
     }
 
@@ -91,11 +91,11 @@ impl AuthContext {
     ///
     /// # Errors
     /// If the caller may not: return it, the response becomes a 403 whatever else you answer.
-    pub fn require_decision(&self, requirement: &Requirement) -> Result<Decision, NotAllowed> {
+    pub fn require_decision(&self, requirement: &Requirement) -> Result<Decision, Forbidden> {
         let decision = self.decide(requirement);
         if decision.verdict() == Verdict::Refused {
             self.mark.deny(requirement);
-            return Err(NotAllowed);
+            return Err(Forbidden);
         }
         self.mark.pass_as(requirement);
         Ok(decision)
@@ -117,7 +117,7 @@ impl AuthContext {
                 return false;
             }
             Verdict::Allowed => self.mark.pass(),
-            Verdict::Where => self.mark.pass_pending(),
+            Verdict::Partial => self.mark.pass_pending(),
         }
         self.mark.layer_requires(&requirement);
         self.required = Some(match self.required.take() {
@@ -206,7 +206,7 @@ pub(super) fn still_valid(entry: &Arc<Entry>) -> bool {
 /// Judges the credential of an entry as the gate would judge it now: it has to be valid, and all that `required` allowed then has to be
 /// allowed still. Answers with what is known of it now.
 pub(super) async fn judge_again(entry: &Arc<Entry>, required: &[Requirement]) -> Result<Arc<Entry>, Reason> {
-    let gone = Reason::Invalid(Invalid::Unknown);
+    let gone = Reason::Invalid(InvalidCredential::Unknown);
     let digest = entry.digest().ok_or(gone)?;
     let resolver = entry.resolver.upgrade().ok_or(Reason::Unavailable(Unavailable::Stale))?;
     let now = resolver.clock.moment();
@@ -222,7 +222,7 @@ pub(super) async fn judge_again(entry: &Arc<Entry>, required: &[Requirement]) ->
     let allows = |entry: &Entry, r: &Requirement| entry.principal.decide(r, &entry.conditions);
     match required.iter().all(|r| allows(&current, r).covers(&allows(entry, r))) {
         true => Ok(current),
-        false => Err(Reason::NotAllowed),
+        false => Err(Reason::Forbidden),
     }
 }
 

@@ -109,13 +109,13 @@ pub(super) fn below_base(name: &str) -> Option<&'static str> {
 mod tests {
     use super::super::bearer::{Presented, in_cookie};
     use super::*;
-    use crate::domain::{Brand, Kind, OsEntropy, Salt, SecretFormat};
+    use crate::domain::{HashKey, OsEntropy, SecretFormat, TokenKind, TokenPrefix};
     use http::HeaderMap;
     use http::header::COOKIE;
 
     fn secret() -> Secret {
-        let salt = Salt::parse("4bX0qPz81hVnR7sYw2Lm5Kc9Tj3Ga6Fd").unwrap();
-        SecretFormat::new(&Brand::default(), salt).issue(Kind::Session, &OsEntropy).unwrap().secret
+        let hash_key = HashKey::parse("4bX0qPz81hVnR7sYw2Lm5Kc9Tj3Ga6Fd").unwrap();
+        SecretFormat::new(&TokenPrefix::default(), hash_key).issue(TokenKind::Session, &OsEntropy).unwrap().secret
     }
 
     const BOTH: [SessionCookie; 2] = [SessionCookie { plain: false }, SessionCookie { plain: true }];

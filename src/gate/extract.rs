@@ -1,7 +1,7 @@
 //! Extractors for axum handlers.
 
 use super::context::AuthContext;
-use crate::domain::{Decision, Kind, LogLimit};
+use crate::domain::{Decision, LogLimit, TokenKind};
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -38,7 +38,7 @@ macro_rules! extractor {
             type Rejection = Infallible;
 
             async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Infallible> {
-                let fits: fn(Option<Kind>) -> bool = $fits;
+                let fits: fn(Option<TokenKind>) -> bool = $fits;
                 Ok(parts.extensions.get::<AuthContext>().filter(|auth| fits(auth.kind())).cloned().map(Self))
             }
         }
@@ -55,13 +55,13 @@ extractor!(
     /// The caller of an admin route: an admin token or a session. Extracting it guards nothing: see
     /// [`AuthContext::require`].
     AdminAuth,
-    |kind| matches!(kind, Some(Kind::Admin | Kind::Session))
+    |kind| matches!(kind, Some(TokenKind::Admin | TokenKind::Session))
 );
 extractor!(
     /// The caller of a content route: a content token or the public. Extracting it guards nothing: see
     /// [`AuthContext::require`].
     ContentAuth,
-    |kind| matches!(kind, Some(Kind::Content) | None)
+    |kind| matches!(kind, Some(TokenKind::Content) | None)
 );
 
 /// The handler wants a caller that the route cannot have: the gate is not around it, or its group is of another kind.

@@ -3,8 +3,8 @@
 use super::admit::{Door, Gate, Wanted, withheld};
 use super::body::{BodyGuard, GuardableBody, NoLongerValid};
 use super::context::AuthContext;
-use super::mark::Held;
-use super::refusal::{Refusals, RefusedRequest, shield};
+use super::mark::GuardHandle;
+use super::rejection::{MakeRejection, RejectionContext, shield};
 use super::service::refused;
 use crate::domain::Reason;
 use crate::resolve::Entry;
@@ -19,7 +19,7 @@ use tower_service::Service;
 type Asked = Result<Arc<Entry>, Reason>;
 
 pin_project! {
-    /// The future of a [`Gated`](crate::Gated) service. Where nothing has to be looked up, nothing of it is boxed.
+    /// The future of a [`GateService`](crate::GateService) service. Where nothing has to be looked up, nothing of it is boxed.
     pub struct GateFuture<S, R, ReqBody, ResBody>
     where
         S: Service<Request<ReqBody>>,
@@ -44,28 +44,28 @@ struct Waiting<S, R, ReqBody> {
     service: S,
     door: Door,
     gate: Arc<Gate>,
-    refusals: R,
+    rejections: R,
 }
 
 /// What is needed when the response comes back.
 pub(super) struct Passage<R> {
-    refusals: R,
-    mark: Held,
+    rejections: R,
+    mark: GuardHandle,
     door: Door,
     anonymous: bool,
-    request: RefusedRequest,
+    request: RejectionContext,
 }
 
 impl<R: Clone> Passage<R> {
     /// Lets the request in as this caller.
     pub(super) fn enter<B: GuardableBody>(
         gate: &Arc<Gate>,
-        refusals: &R,
+        rejections: &R,
         request: &mut Request<B>,
         entry: Arc<Entry>,
         door: Door,
     ) -> Self {
-        let (mut held, mark) = Held::blank(request.method(), request.uri().path());
+        let (mut held, mark) = GuardHandle::blank(request.method(), request.uri().path());
         held.through(gate);
         let anonymous = entry.principal.kind().is_none();
         if !anonymous && !request.body().is_complete() {
@@ -77,13 +77,13 @@ impl<R: Clone> Passage<R> {
         if let Some(base) = base {
             held.seen_under(base);
         }
-        Self { refusals: refusals.clone(), mark: held, door, anonymous, request: refused(request, page) }
+        Self { rejections: rejections.clone(), mark: held, door, anonymous, request: refused(request, page) }
     }
 
     /// Leaves the response as it is if the mark says that it may leave. In its place, as it is large to move.
     fn leave<B>(&self, response: &mut Response<B>)
     where
-        R: Refusals<B>,
+        R: MakeRejection<B>,
     {
         let outcome = match response.status() {
             // A change was refused at its commit: the route knows why, and the gate how to say it.
@@ -100,9 +100,9 @@ impl<R: Clone> Passage<R> {
                 if let (Reason::Unguarded, Some(gate), Some((method, path))) = (reason, &gate, self.mark.place()) {
                     gate.unguarded.report(method, path, gate.resolver.clock.moment());
                 }
-                let refusal = withheld(gate.as_deref(), reason, &self.mark, self.door);
-                let refusal = if self.anonymous { refusal.without_challenge() } else { refusal };
-                *response = self.refusals.answer(&refusal, self.request);
+                let rejection = withheld(gate.as_deref(), reason, &self.mark, self.door);
+                let rejection = if self.anonymous { rejection.without_challenge() } else { rejection };
+                *response = self.rejections.answer(&rejection, self.request);
             }
         }
     }
@@ -132,7 +132,7 @@ where
 
     pub(super) fn asking(
         gate: &Arc<Gate>,
-        refusals: &R,
+        rejections: &R,
         wanted: Box<Wanted>,
         request: Request<ReqBody>,
         service: S,
@@ -142,7 +142,7 @@ where
     {
         let (asking, door) = (gate.clone(), wanted.door);
         let asked = Box::pin(async move { asking.ask(*wanted).await });
-        let waiting = Waiting { request, service, door, gate: gate.clone(), refusals: refusals.clone() };
+        let waiting = Waiting { request, service, door, gate: gate.clone(), rejections: rejections.clone() };
         Self { inner: None, way: Way::Asking { asked, waiting: Some(Box::new(waiting)) } }
     }
 }
@@ -151,7 +151,7 @@ impl<S, R, ReqBody, ResBody> Future for GateFuture<S, R, ReqBody, ResBody>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
     ReqBody: GuardableBody,
-    R: Refusals<ResBody>,
+    R: MakeRejection<ResBody>,
 {
     type Output = Result<Response<ResBody>, S::Error>;
 
@@ -180,7 +180,7 @@ where
 fn leaving<F, R, ResBody, E>(inner: Pin<&mut F>, passage: &Passage<R>, cx: &mut Context<'_>) -> Poll<F::Output>
 where
     F: Future<Output = Result<Response<ResBody>, E>>,
-    R: Refusals<ResBody>,
+    R: MakeRejection<ResBody>,
 {
     let mut polled = inner.poll(cx);
     if let Poll::Ready(Ok(response)) = &mut polled {
@@ -193,18 +193,18 @@ impl<S, R, ReqBody: GuardableBody> Waiting<S, R, ReqBody> {
     fn proceed<ResBody>(mut self, asked: Asked, mut inner: Pin<&mut Option<S::Future>>) -> Way<S, R, ReqBody, ResBody>
     where
         S: Service<Request<ReqBody>, Response = Response<ResBody>>,
-        R: Refusals<ResBody>,
+        R: MakeRejection<ResBody>,
     {
         match asked {
             Ok(entry) => {
-                let passage = Passage::enter(&self.gate, &self.refusals, &mut self.request, entry, self.door);
+                let passage = Passage::enter(&self.gate, &self.rejections, &mut self.request, entry, self.door);
                 inner.set(Some(self.service.call(self.request)));
                 Way::Entered(passage)
             }
             Err(reason) => {
-                let refusal = self.gate.refuse(reason, self.door, &self.request);
-                let request = refused(&self.request, refusal.is_for_people());
-                Way::Refused(Some(Box::new(self.refusals.answer(&refusal, request))))
+                let rejection = self.gate.refuse(reason, self.door, &self.request);
+                let request = refused(&self.request, rejection.is_for_people());
+                Way::Refused(Some(Box::new(self.rejections.answer(&rejection, request))))
             }
         }
     }

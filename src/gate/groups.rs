@@ -4,7 +4,7 @@ use super::base::Base;
 use super::bearer::{Presented, in_cookie};
 use super::path;
 use super::path::Judged;
-use crate::domain::{Action, Ambiguity, KindSet, Reason};
+use crate::domain::{Action, Ambiguity, Reason, TokenKinds};
 use http::{HeaderMap, Method};
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ pub(super) enum Access {
     /// Nothing is asked.
     Public,
     /// Only a principal of these kinds. With public actions, nobody is a principal too.
-    Guarded { kinds: KindSet, public_actions: Option<Vec<Action>> },
+    Guarded { kinds: TokenKinds, public_actions: Option<Vec<Action>> },
 }
 
 /// A set of groups that cannot be.
@@ -111,30 +111,30 @@ impl Group {
 
     #[cfg(feature = "api")]
     pub(crate) fn is_admin_at(&self, path: &str) -> bool {
-        let admin = matches!(self.access, Access::Guarded { kinds: KindSet::ADMIN, .. });
+        let admin = matches!(self.access, Access::Guarded { kinds: TokenKinds::ADMIN, .. });
         admin && self.path == path && self.method.is_none()
     }
 
     #[cfg(feature = "ui")]
     pub(super) fn content_path(&self) -> Option<&str> {
-        let content = matches!(self.access, Access::Guarded { kinds: KindSet::CONTENT, .. });
+        let content = matches!(self.access, Access::Guarded { kinds: TokenKinds::CONTENT, .. });
         (content && self.method.is_none()).then_some(self.path.as_str())
     }
 
     /// Opened by admin tokens and sessions.
     pub fn admin(path: impl Into<String>) -> Self {
-        Self::new(path, Access::Guarded { kinds: KindSet::ADMIN, public_actions: None })
+        Self::new(path, Access::Guarded { kinds: TokenKinds::ADMIN, public_actions: None })
     }
 
     /// Opened by sessions alone: routes for people, not for their machines.
     pub fn sessions(path: impl Into<String>) -> Self {
-        Self::new(path, Access::Guarded { kinds: KindSet::SESSION, public_actions: None })
+        Self::new(path, Access::Guarded { kinds: TokenKinds::SESSION, public_actions: None })
     }
 
     /// Opened by content tokens. Without a credential the caller is the public, which may do the
     /// [`public_actions`](Self::public_actions): none, unless said otherwise.
     pub fn content(path: impl Into<String>) -> Self {
-        Self::new(path, Access::Guarded { kinds: KindSet::CONTENT, public_actions: Some(Vec::new()) })
+        Self::new(path, Access::Guarded { kinds: TokenKinds::CONTENT, public_actions: Some(Vec::new()) })
     }
 
     /// Pages for people, opened by sessions. The secret may be in this cookie too, where none is in an `Authorization` header, and on
@@ -146,7 +146,7 @@ impl Group {
         let cookie = cookie.into();
         let (below, sign_in) = (super::cookie::below_base(&cookie), sign_in.into().into());
         let pages = Pages { cookie, below, sign_in };
-        let access = Access::Guarded { kinds: KindSet::SESSION, public_actions: None };
+        let access = Access::Guarded { kinds: TokenKinds::SESSION, public_actions: None };
         Self { pages: Some(pages), same_origin: true, start: Some("/".into()), ..Self::new(path, access) }
     }
 

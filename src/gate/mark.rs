@@ -95,7 +95,7 @@ impl Mark {
         let passed = self.passed.load(Ordering::Acquire);
         let pending = self.pending.load(Ordering::Acquire);
         match (passed, pending, self.denied.load(Ordering::Acquire)) {
-            (_, _, true) => Err(self.lost.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(Reason::NotAllowed)),
+            (_, _, true) => Err(self.lost.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(Reason::Forbidden)),
             (true, false, false) => Ok(()),
             (false, ..) | (_, true, _) => Err(Reason::Unguarded),
         }
@@ -112,10 +112,10 @@ impl Mark {
 
 /// The gate's own hold on a mark, and what it will have to say of the request if the mark lets nothing leave. When the request is
 /// over and nobody else holds the mark, another request gets both.
-pub(super) struct Held(Option<Box<Slip>>);
+pub(super) struct GuardHandle(Option<Box<GuardSlot>>);
 
 #[derive(Default)]
-struct Slip {
+struct GuardSlot {
     mark: Arc<Mark>,
     /// A mark that is kept for another request keeps no gate alive.
     gate: Weak<Gate>,
@@ -132,13 +132,13 @@ const LONGEST: usize = 200;
 
 /// A slip goes from here into a future as it is: futures are moved, and a box is one word of them.
 #[allow(clippy::vec_box, reason = "the boxes are what is kept")]
-type Slips = Vec<Box<Slip>>;
+type GuardSlots = Vec<Box<GuardSlot>>;
 
 thread_local! {
-    static BLANK: RefCell<Slips> = const { RefCell::new(Vec::new()) };
+    static BLANK: RefCell<GuardSlots> = const { RefCell::new(Vec::new()) };
 }
 
-impl Held {
+impl GuardHandle {
     /// A blank mark for this request, for the gate and for what is behind it.
     pub(super) fn blank(method: &Method, path: &str) -> (Self, Arc<Mark>) {
         let spare = BLANK.try_with(|blank| blank.try_borrow_mut().ok()?.pop()).ok().flatten();
@@ -191,7 +191,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for GuardHandle {
     fn drop(&mut self) {
         let Some(slip) = self.0.take() else { return };
         // Only who holds it alone can have it again: a handler may have kept its context, and may still pass or deny. There are
@@ -217,8 +217,8 @@ mod tests {
     use super::*;
     use crate::domain::{action, authenticated};
 
-    fn blank() -> (Held, Arc<Mark>) {
-        Held::blank(&Method::GET, "/")
+    fn blank() -> (GuardHandle, Arc<Mark>) {
+        GuardHandle::blank(&Method::GET, "/")
     }
 
     #[test]

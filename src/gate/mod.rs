@@ -23,7 +23,7 @@ mod page;
 mod path;
 #[cfg(any(feature = "api", feature = "ui"))]
 mod receive;
-mod refusal;
+mod rejection;
 mod require;
 #[cfg(feature = "axum")]
 mod router;
@@ -32,17 +32,17 @@ mod service;
 pub use address::{InvalidProxy, ProxyHeader};
 pub use body::{BodyGuard, GuardableBody, GuardedBody, NoLongerValid};
 pub use budget::FailureBudget;
-pub use context::{AuthContext, NotAllowed};
+pub use context::{AuthContext, Forbidden};
 pub use cookie::SessionCookie;
 #[cfg(feature = "axum")]
 pub use extract::{AdminAuth, Auth, ContentAuth, NoPrincipal};
 pub use future::GateFuture;
 pub use groups::{Group, InvalidGroups};
-pub use refusal::{Grpc, Json, Refusal, Refusals, RefusedRequest};
-pub use require::{Require, RequireFuture, Required};
+pub use rejection::{GrpcRejection, JsonRejection, MakeRejection, Rejection, RejectionContext};
+pub use require::{Require, RequireFuture, RequireService};
 #[cfg(feature = "axum")]
 pub use router::GuardedRouter;
-pub use service::{GateLayer, Gated};
+pub use service::{GateLayer, GateService};
 
 pub(crate) use address::Addresses;
 pub(crate) use admit::Gate;

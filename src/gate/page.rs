@@ -1,7 +1,7 @@
 //! Refusals as pages for people: what happened, what to do, and a way back. Nothing of the request is in them.
 
 use super::base::Base;
-use super::refusal::Refusal;
+use super::rejection::Rejection;
 use crate::domain::Reason;
 use bytes::Bytes;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
@@ -33,7 +33,7 @@ impl Words {
             Reason::CrossOrigin => {
                 ("Not accepted", "This form was sent from another site. Open its page here, and send it again.")
             }
-            Reason::NotAllowed | Reason::Unguarded => {
+            Reason::Forbidden | Reason::Unguarded => {
                 ("Not allowed", "Your roles do not allow this. Ask a super admin if you need it.")
             }
             Reason::AmbiguousPath(_) => {
@@ -80,7 +80,7 @@ impl Words {
     }
 }
 
-impl Refusal {
+impl Rejection {
     /// The same as a page.
     pub(super) fn as_page<B: From<Bytes>>(&self, start: &str) -> Response<B> {
         let html = match (self.sign_in_again(), self.is_by_another_host()) {

@@ -54,21 +54,21 @@ impl From<Requirement> for Require {
 }
 
 impl<S> Layer<S> for Require {
-    type Service = Required<S>;
+    type Service = RequireService<S>;
 
-    fn layer(&self, inner: S) -> Required<S> {
-        Required { inner, asks: self.0.clone() }
+    fn layer(&self, inner: S) -> RequireService<S> {
+        RequireService { inner, asks: self.0.clone() }
     }
 }
 
 /// A service behind a [`Require`] layer.
 #[derive(Clone, Debug)]
-pub struct Required<S> {
+pub struct RequireService<S> {
     inner: S,
     asks: Asks,
 }
 
-impl<S> Required<S> {
+impl<S> RequireService<S> {
     /// Whether the request may go on; otherwise the status of an answer that the gate replaces.
     fn ask<B>(&self, request: &mut Request<B>) -> Result<(), StatusCode> {
         let requirement = match &self.asks {
@@ -93,7 +93,7 @@ impl<S> Required<S> {
     }
 }
 
-impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for Required<S>
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for RequireService<S>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
     ResBody: Default,
@@ -115,7 +115,7 @@ where
 }
 
 pin_project! {
-    /// The future of a [`Required`] service.
+    /// The future of a [`RequireService`] service.
     #[derive(Debug)]
     pub struct RequireFuture<F> {
         #[pin]
@@ -185,7 +185,7 @@ impl axum::response::IntoResponse for super::body::NoLongerValid {
 }
 
 #[cfg(feature = "axum")]
-impl axum::response::IntoResponse for super::context::NotAllowed {
+impl axum::response::IntoResponse for super::context::Forbidden {
     /// An empty 403: the gate writes the refusal in its place.
     fn into_response(self) -> axum::response::Response {
         StatusCode::FORBIDDEN.into_response()

@@ -1,10 +1,10 @@
 //! The guarded router: a route without a requirement does not compile.
 
 use super::base::Base;
-use super::context::NotAllowed;
+use super::context::Forbidden;
 use super::extract::Auth;
 use super::page::{ForPeople, Words, harden};
-use super::refusal::{Refusal, error_json};
+use super::rejection::{Rejection, error_json};
 use super::require::Require;
 use crate::domain::{Reason, Requirement, authenticated};
 use axum::Router;
@@ -108,20 +108,20 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     }
 }
 
-async fn no_route(auth: Option<Auth>, request: Request) -> Result<Response, NotAllowed> {
+async fn no_route(auth: Option<Auth>, request: Request) -> Result<Response, Forbidden> {
     known(auth)?;
-    let refusal = Refusal::uncounted(Reason::NoGroup, false, false);
-    let Some(ForPeople { start, base }) = request.extensions().get() else { return Ok(refusal.as_json()) };
+    let rejection = Rejection::uncounted(Reason::NoGroup, false, false);
+    let Some(ForPeople { start, base }) = request.extensions().get() else { return Ok(rejection.as_json()) };
     // Pages have one spelling.
     let shorter = request.uri().path().strip_suffix('/').filter(|shorter| !shorter.is_empty());
     if let (&(Method::GET | Method::HEAD), Some(shorter)) = (request.method(), shorter) {
         let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
         return Ok(Redirect::to(&format!("{}{shorter}{query}", base.as_str())).into_response());
     }
-    Ok(refusal.as_page(start))
+    Ok(rejection.as_page(start))
 }
 
-async fn no_method(auth: Option<Auth>, request: Request) -> Result<Response, NotAllowed> {
+async fn no_method(auth: Option<Auth>, request: Request) -> Result<Response, Forbidden> {
     known(auth)?;
     let status = StatusCode::METHOD_NOT_ALLOWED;
     if let Some(ForPeople { start, .. }) = request.extensions().get() {
@@ -135,6 +135,6 @@ async fn no_method(auth: Option<Auth>, request: Request) -> Result<Response, Not
 }
 
 /// In a protected group the caller has to be somebody; in a public one there is no caller.
-fn known(auth: Option<Auth>) -> Result<(), NotAllowed> {
+fn known(auth: Option<Auth>) -> Result<(), Forbidden> {
     auth.map_or(Ok(()), |auth| auth.require(&authenticated()))
 }

@@ -6,7 +6,7 @@
 //! Whoever wants a rate of hits has the number of requests from their server, and the misses from here.
 
 use super::{Lane, Resolver};
-use crate::domain::{Moment, Unavailable};
+use crate::domain::{MonotonicTime, Unavailable};
 use serde::{Serialize, Serializer};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -33,7 +33,7 @@ pub struct Health {
     /// Only look-ups of genuine secrets count: made-up secrets change nothing here.
     pub ready: bool,
     /// How this node learns of what others change.
-    pub keeps_up: KeepsUp,
+    pub sync_mode: SyncMode,
     /// How old what this node knows of the store may be: the time since the last poll was sent that read the log to its end.
     /// `None` before the first, or where no log is followed.
     #[serde(rename = "leaseAgeMs", serialize_with = "as_ms")]
@@ -78,7 +78,7 @@ pub struct Health {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
-pub enum KeepsUp {
+pub enum SyncMode {
     /// By the store's log of changes.
     ByLog,
     /// Not at all: what was read is read again after [`Limits::max_staleness`](crate::Limits::max_staleness).
@@ -109,8 +109,8 @@ struct Ended {
 
 impl Lately {
     /// Forgets what is too long ago.
-    fn turn(&mut self, now: Moment) {
-        let part = now.since(Moment(0)).as_secs() / LATELY.as_secs();
+    fn turn(&mut self, now: MonotonicTime) {
+        let part = now.since(MonotonicTime(0)).as_secs() / LATELY.as_secs();
         match part.saturating_sub(self.part) {
             0 => return,
             1 => self.before = self.now,
@@ -119,13 +119,13 @@ impl Lately {
         (self.part, self.now) = (part, Ended::default());
     }
 
-    fn ended(&mut self, well: bool, now: Moment) {
+    fn ended(&mut self, well: bool, now: MonotonicTime) {
         self.turn(now);
         let count = if well { &mut self.now.well } else { &mut self.now.badly };
         *count = count.saturating_add(1);
     }
 
-    fn is_well(&mut self, now: Moment) -> bool {
+    fn is_well(&mut self, now: MonotonicTime) -> bool {
         self.turn(now);
         let badly = self.now.badly.saturating_add(self.before.badly);
         badly < FEW || badly < self.now.well.saturating_add(self.before.well)
@@ -155,7 +155,7 @@ impl Counts {
     }
 
     /// A look-up in this lane is over.
-    pub(super) fn landed(&self, lane: Lane, error: Option<&Unavailable>, now: Moment) {
+    pub(super) fn landed(&self, lane: Lane, error: Option<&Unavailable>, now: MonotonicTime) {
         if matches!(lane, Lane::Known | Lane::Unknown) && !matches!(error, Some(Unavailable::Stale | Unavailable::Keys))
         {
             self.lately().ended(error.is_none(), now);
@@ -180,16 +180,16 @@ impl Resolver {
         // Before the clock, which is then not behind the poll that the lease is from.
         let until = self.freshness.lease_until();
         let now = self.clock.moment();
-        let leased = self.keeps_up == KeepsUp::ByLog && until != Moment(0);
+        let leased = self.sync_mode == SyncMode::ByLog && until != MonotonicTime(0);
         let left = until.since(now);
         // A lease is reckoned from when its poll was sent.
-        let sent = Moment(until.0.saturating_sub(Moment(0).plus(self.limits.max_staleness).0));
+        let sent = MonotonicTime(until.0.saturating_sub(MonotonicTime(0).plus(self.limits.max_staleness).0));
         let in_flight = (self.flights.len() + self.aside.len()) as u64;
         let running = self.lanes.running() as u64;
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Health {
             ready: self.freshness.leased(now) && !self.keys.differ() && self.counts.lately().is_well(now),
-            keeps_up: self.keeps_up,
+            sync_mode: self.sync_mode,
             lease_age: leased.then(|| now.since(sent)),
             lease_left: leased.then_some(left),
             applied_seq: leased.then(|| self.progress.applied()),

@@ -1,11 +1,12 @@
 //! What every change of a person's account has in common, whoever makes it.
 
 use super::ServiceError;
-use super::error::{Wrong, named, shows};
+use super::error::{FieldErrors, named, shows};
 use super::tokens::{IssuedToken, record};
-use super::write::Draft;
+use super::write::UnitOfWork;
 use crate::domain::{
-    Extra, Issued, Kind, Owner, OwnerId, PasswordHash, Role, Tag, Target, TokenAuthority, What, comparable, composed,
+    AuditAction, AuditTarget, Extra, Issued, Owner, OwnerId, PasswordHash, Role, Tag, TokenAuthority, TokenKind,
+    comparable, composed,
 };
 use crate::store::{Paging, Profile, TokenQuery, TokenSort, View};
 use serde_json::{Map, Value, json};
@@ -21,7 +22,7 @@ pub(super) struct ProfileChange {
 
 impl ProfileChange {
     /// The same as it is kept; says what is wrong with it.
-    pub(super) fn checked(self, wrong: &mut Wrong) -> Result<Self, ServiceError> {
+    pub(super) fn checked(self, wrong: &mut FieldErrors) -> Result<Self, ServiceError> {
         let Self { email, firstname, lastname, username } = self;
         let mut name = |path: &str, text: Option<String>| match text {
             Some(text) if text.trim().is_empty() => Ok(Some(String::new())),
@@ -90,13 +91,13 @@ pub(super) async fn roles_of(view: &mut dyn View, owner: &Owner) -> Result<Vec<R
     Ok(roles)
 }
 
-impl Draft {
+impl UnitOfWork {
     pub(super) async fn found(&mut self, id: OwnerId) -> Result<Owner, ServiceError> {
         found(&mut *self.tx, id).await
     }
 
     /// Refuses an address that somebody else has.
-    pub(super) async fn free(&mut self, email: &str, own: Option<OwnerId>) -> Result<(), ServiceError> {
+    pub(super) async fn ensure_available(&mut self, email: &str, own: Option<OwnerId>) -> Result<(), ServiceError> {
         match self.tx.owner_with_email(email).await? {
             Some(id) if own != Some(id) => Err(ServiceError::Taken { path: "email", message: "Email already taken" }),
             _ => Ok(()),
@@ -119,19 +120,19 @@ impl Draft {
         if details.is_empty() {
             return Ok(());
         }
-        self.free(&after.email, Some(before.id)).await?;
+        self.ensure_available(&after.email, Some(before.id)).await?;
         self.tx.update_owner(before.id, after).await?;
         if before.email != after.email && self.tx.delete_invitations(before.id).await? > 0 {
             details.insert("invitation".to_owned(), json!({"before": true, "after": false}));
         }
         self.touch(Tag::owner(before.id));
-        self.audit(What::OwnerUpdated, Target::Owner(before.id), Value::Object(details)).await
+        self.audit(AuditAction::OwnerUpdated, AuditTarget::Owner(before.id), Value::Object(details)).await
     }
 
     /// Sets a password.
     pub(super) async fn set_password(&mut self, id: OwnerId, hash: &PasswordHash) -> Result<(), ServiceError> {
         self.tx.set_password(id, hash).await?;
-        self.audit(What::PasswordSet, Target::Owner(id), json!({})).await
+        self.audit(AuditAction::PasswordSet, AuditTarget::Owner(id), json!({})).await
     }
 
     /// Ends all sessions of somebody, for good.
@@ -146,20 +147,20 @@ impl Draft {
     /// Ends the oldest sessions of an owner who has as many as the policy allows: one more is about to be opened.
     pub(super) async fn end_oldest_sessions(&mut self, owner: OwnerId) -> Result<(), ServiceError> {
         let most = self.writer.settings.policy.sessions_per_owner.max(1);
-        let count = self.tx.count_tokens(Kind::Session, Some(owner)).await?;
+        let count = self.tx.count_tokens(TokenKind::Session, Some(owner)).await?;
         let Some(beyond) = count.checked_sub(most - 1).filter(|beyond| *beyond > 0) else { return Ok(()) };
         let page_size = u32::try_from(beyond).unwrap_or(u32::MAX).min(Paging::LARGEST);
         let query = TokenQuery {
             paging: Paging { page: 1, page_size },
             owner: Some(owner),
             sort: TokenSort::Id,
-            ..TokenQuery::of(Kind::Session)
+            ..TokenQuery::of(TokenKind::Session)
         };
         for session in self.tx.tokens(&query).await?.items {
             self.tx.delete_token(session.id).await?;
             self.touch(Tag::token(&session.digest));
             let details = json!({"owner": owner, "reason": "too-many-sessions"});
-            self.audit(What::SignedOut, Target::Token(session.id, Kind::Session), details).await?;
+            self.audit(AuditAction::SignedOut, AuditTarget::Token(session.id, TokenKind::Session), details).await?;
         }
         Ok(())
     }

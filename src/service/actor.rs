@@ -4,7 +4,7 @@
 //! but itself, and nobody gives away more than they hold.
 
 use super::{ServiceError, sight};
-use crate::domain::{Ceiling, Doer, Owner, OwnerId, OwnerState, Token, TokenId};
+use crate::domain::{Actor, Ceiling, Owner, OwnerId, OwnerState, Token, TokenId};
 use crate::store::View;
 
 const A_TOKEN: &str = "a token changes nothing but itself";
@@ -12,11 +12,11 @@ const A_VISITOR: &str = "sign in first";
 
 /// For whom a service works.
 #[derive(Debug)]
-pub(super) enum Actor {
+pub(super) enum ResolvedActor {
     /// For the program itself.
     Program,
     /// For a signed-in person.
-    Person(Giver),
+    Person(Grantor),
     /// For an admin token, or a content token.
     Token(Token),
     /// For somebody nobody knows.
@@ -25,35 +25,35 @@ pub(super) enum Actor {
 
 /// Who may change people, roles and tokens, as far as their own ceiling goes.
 #[derive(Debug)]
-pub(super) struct Giver {
+pub(super) struct Grantor {
     /// `None`: the program.
     pub(super) owner: Option<Owner>,
     pub(super) ceiling: Ceiling,
 }
 
 /// Refuses those who can never change people, roles and tokens, whatever the store says. A change asks this before it looks at what
-/// is to change; [`Actor::giver`] answers it in the transaction.
-pub(super) fn may_change(doer: Doer) -> Result<(), ServiceError> {
-    match doer {
-        Doer::Service | Doer::Person(_) => Ok(()),
-        Doer::Token(_) => Err(ServiceError::Forbidden(A_TOKEN)),
-        Doer::Visitor | Doer::Withheld => Err(ServiceError::Forbidden(A_VISITOR)),
+/// is to change; [`ResolvedActor::grantor`] answers it in the transaction.
+pub(super) fn may_change(actor: Actor) -> Result<(), ServiceError> {
+    match actor {
+        Actor::Service | Actor::Person(_) => Ok(()),
+        Actor::Token(_) => Err(ServiceError::Forbidden(A_TOKEN)),
+        Actor::Visitor | Actor::Withheld => Err(ServiceError::Forbidden(A_VISITOR)),
     }
 }
 
-impl Actor {
+impl ResolvedActor {
     /// Loads whoever it is as they are now.
-    pub(super) async fn load(view: &mut dyn View, doer: Doer) -> Result<Self, ServiceError> {
-        match doer {
-            Doer::Service => Ok(Self::Program),
-            Doer::Visitor | Doer::Withheld => Ok(Self::Visitor),
-            Doer::Person(id) => {
+    pub(super) async fn load(view: &mut dyn View, actor: Actor) -> Result<Self, ServiceError> {
+        match actor {
+            Actor::Service => Ok(Self::Program),
+            Actor::Visitor | Actor::Withheld => Ok(Self::Visitor),
+            Actor::Person(id) => {
                 let owner = view.owner(id).await?.filter(|o| o.state == OwnerState::Active);
                 let owner = owner.ok_or(ServiceError::Forbidden("the account is no longer active"))?;
                 let ceiling = view.ceiling(id).await?;
-                Ok(Self::Person(Giver { owner: Some(owner), ceiling }))
+                Ok(Self::Person(Grantor { owner: Some(owner), ceiling }))
             }
-            Doer::Token(id) => {
+            Actor::Token(id) => {
                 let token = view.token(id).await?;
                 token.map(Self::Token).ok_or(ServiceError::Forbidden("the token is no longer there"))
             }
@@ -61,10 +61,10 @@ impl Actor {
     }
 
     /// Who may change people, roles and tokens: never a token.
-    pub(super) fn giver(self) -> Result<Giver, ServiceError> {
+    pub(super) fn grantor(self) -> Result<Grantor, ServiceError> {
         match self {
-            Self::Program => Ok(Giver { owner: None, ceiling: Ceiling::Unlimited }),
-            Self::Person(giver) => Ok(giver),
+            Self::Program => Ok(Grantor { owner: None, ceiling: Ceiling::Unlimited }),
+            Self::Person(grantor) => Ok(grantor),
             Self::Token(_) => Err(ServiceError::Forbidden(A_TOKEN)),
             Self::Visitor => Err(ServiceError::Forbidden(A_VISITOR)),
         }
@@ -74,8 +74,8 @@ impl Actor {
     pub(super) fn sees_tokens_of(&self) -> Result<Option<OwnerId>, ServiceError> {
         match self {
             Self::Program => Ok(None),
-            Self::Person(Giver { ceiling: Ceiling::Unlimited, .. }) => Ok(None),
-            Self::Person(Giver { owner, .. }) => Ok(owner.as_ref().map(|o| o.id)),
+            Self::Person(Grantor { ceiling: Ceiling::Unlimited, .. }) => Ok(None),
+            Self::Person(Grantor { owner, .. }) => Ok(owner.as_ref().map(|o| o.id)),
             Self::Token(token) => {
                 token.owner().map(Some).ok_or(ServiceError::Forbidden("a content token sees no admin tokens"))
             }
@@ -89,7 +89,7 @@ impl Actor {
     }
 }
 
-impl Giver {
+impl Grantor {
     pub(super) fn is_super_admin(&self) -> bool {
         self.ceiling == Ceiling::Unlimited
     }

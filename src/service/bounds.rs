@@ -1,8 +1,8 @@
 //! How much may be in one change. What an installation needs stays far below; without a bound one request could take seconds.
 
 use super::ServiceError;
-use super::error::Wrong;
-use crate::domain::{Action, Fields, Subject};
+use super::error::FieldErrors;
+use crate::domain::{Action, Fields, Resource};
 use crate::store::Filter;
 use crate::store::one_part_each;
 use std::collections::HashMap;
@@ -24,7 +24,7 @@ pub(crate) const ACTIONS: usize = 1_000;
 pub(crate) const ROLES: usize = 100;
 
 /// Says that a list is longer than it may be; answers whether it is.
-pub(super) fn too_long(path: &str, length: usize, most: usize, wrong: &mut Wrong) -> bool {
+pub(super) fn too_long(path: &str, length: usize, most: usize, wrong: &mut FieldErrors) -> bool {
     if length > most {
         wrong.say(path, format!("must have at most {most} entries"));
     }
@@ -32,16 +32,16 @@ pub(super) fn too_long(path: &str, length: usize, most: usize, wrong: &mut Wrong
 }
 
 /// Says which of these permissions or grants names too much, or comes too often for one action on one subject.
-pub(super) fn too_many<'a>(path: &str, items: impl Iterator<Item = super::write::Item<'a>>, wrong: &mut Wrong) {
-    let mut alike: HashMap<(&Action, Option<&Subject>), usize> = HashMap::new();
-    for (i, (action, subject, fields, conditions)) in items.enumerate() {
+pub(super) fn too_many<'a>(path: &str, items: impl Iterator<Item = super::write::Item<'a>>, wrong: &mut FieldErrors) {
+    let mut alike: HashMap<(&Action, Option<&Resource>), usize> = HashMap::new();
+    for (i, (action, resource, fields, conditions)) in items.enumerate() {
         if matches!(fields, Fields::Only(set) if set.as_slice().len() > FIELDS) {
             wrong.say(format!("{path}.{i}.fields"), format!("must have at most {FIELDS} entries"));
         }
         if conditions.len() > CONDITIONS {
             wrong.say(format!("{path}.{i}.conditions"), format!("must have at most {CONDITIONS} entries"));
         }
-        let alike = alike.entry((action, subject)).or_default();
+        let alike = alike.entry((action, resource)).or_default();
         *alike += 1;
         if *alike > ALIKE {
             wrong

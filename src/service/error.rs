@@ -16,15 +16,15 @@ pub enum ServiceError {
     #[error("not allowed: {0}")]
     Forbidden(&'static str),
     /// Permissions or roles are more than the actor may give away. Each of them is named.
-    #[error("not allowed: {}", Problems(.0))]
-    Exceeds(Vec<Problem>),
+    #[error("not allowed: {}", FieldErrorList(.0))]
+    Exceeds(Vec<FieldError>),
     /// The credential that admitted the request is no longer valid: revoked, regenerated, expired, its session ended or its owner
     /// deactivated since. Nothing was changed.
     #[error("the credential is no longer valid: sign in again, or use another token")]
     Unauthenticated(Reason),
     /// Fields are wrong.
-    #[error("{}", Problems(.0))]
-    Invalid(Vec<Problem>),
+    #[error("{}", FieldErrorList(.0))]
+    Invalid(Vec<FieldError>),
     /// Somebody or something else has this name or address already.
     #[error("{path}: {message}")]
     Taken {
@@ -33,7 +33,7 @@ pub enum ServiceError {
         /// What is wrong with it.
         message: &'static str,
     },
-    /// It changed since the actor read it, see [`only_if`](crate::Tokens::only_if).
+    /// It changed since the actor read it, see [`if_version`](crate::Tokens::if_version).
     #[error("somebody else has changed this {0}: read it again")]
     Changed(&'static str),
     /// What is there does not allow it. The text says what to do first.
@@ -68,7 +68,7 @@ pub enum ServiceError {
 /// A field that is wrong.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub struct Problem {
+pub struct FieldError {
     /// Which field, with dots for what is inside: `grants.0.fields.1`.
     pub path: String,
     /// What is wrong with it, and what to do.
@@ -77,11 +77,11 @@ pub struct Problem {
     pub value: Option<String>,
 }
 
-struct Problems<'a>(&'a [Problem]);
+struct FieldErrorList<'a>(&'a [FieldError]);
 
-impl fmt::Display for Problems<'_> {
+impl fmt::Display for FieldErrorList<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, Problem { path, message, .. }) in self.0.iter().enumerate() {
+        for (i, FieldError { path, message, .. }) in self.0.iter().enumerate() {
             write!(f, "{}{path}: {message}", if i == 0 { "" } else { "; " })?;
         }
         Ok(())
@@ -90,7 +90,7 @@ impl fmt::Display for Problems<'_> {
 
 impl ServiceError {
     pub(super) fn invalid(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::Invalid(vec![Problem { path: path.into(), message: message.into(), value: None }])
+        Self::Invalid(vec![FieldError { path: path.into(), message: message.into(), value: None }])
     }
 }
 
@@ -99,14 +99,14 @@ const MOST_PROBLEMS: usize = 100;
 
 /// Collects what is wrong, so that one answer names all of it, up to [`MOST_PROBLEMS`].
 #[derive(Default)]
-pub(super) struct Wrong(Vec<Problem>);
+pub(super) struct FieldErrors(Vec<FieldError>);
 
-impl Wrong {
+impl FieldErrors {
     pub(super) fn say(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        self.add(Problem { path: path.into(), message: message.into(), value: None });
+        self.add(FieldError { path: path.into(), message: message.into(), value: None });
     }
 
-    pub(super) fn add(&mut self, problem: Problem) {
+    pub(super) fn add(&mut self, problem: FieldError) {
         if !self.is_full() {
             self.0.push(problem);
         }

@@ -4,8 +4,8 @@
 
 use super::ServiceError;
 use super::account::address;
-use super::write::{Change, Writer};
-use crate::domain::{Doer, OwnerId, Target, What, comparable, network};
+use super::write::{ServiceContext, Writer};
+use crate::domain::{Actor, AuditAction, AuditTarget, OwnerId, comparable, network};
 use crate::store::{StoreError, WriteStore};
 use serde_json::{Value, json};
 use std::cmp::Reverse;
@@ -109,7 +109,7 @@ fn count<K: Hash + Eq>(counts: &mut HashMap<K, u64>, key: K, n: u64) {
     }
 }
 
-impl Change {
+impl ServiceContext {
     /// Notes a failure, which is written within a minute.
     ///
     /// `guessed` is the address whose password was looked at; none, if there were too many failures to do so.
@@ -150,7 +150,7 @@ impl Writer {
             };
             (std::mem::take(&mut pending.counts), store)
         };
-        match write(Change::new(store, self.clone()), &counts).await {
+        match write(ServiceContext::new(store, self.clone()), &counts).await {
             Ok(()) => {
                 let mut pending = failures.lock();
                 // What failed in the meantime waits for another minute.
@@ -178,15 +178,15 @@ impl Writer {
     }
 }
 
-async fn write(change: Change, counts: &Counts) -> Result<(), ServiceError> {
+async fn write(change: ServiceContext, counts: &Counts) -> Result<(), ServiceError> {
     let typed: Vec<&str> = counts.accounts.keys().map(String::as_str).collect();
     // Not in the transaction: other writers do not wait for it.
     let known = change.view().await?.owners_by_email(&typed).await?;
     let details = counts.details(known);
     change
-        .by(Doer::Visitor.into())
+        .acting_as(Actor::Visitor.into())
         .make(move |draft| {
-            Box::pin(async move { draft.audit(What::SignInsFailed, Target::Installation, details).await })
+            Box::pin(async move { draft.audit(AuditAction::SignInsFailed, AuditTarget::Installation, details).await })
         })
         .await
 }

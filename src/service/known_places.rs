@@ -3,7 +3,7 @@
 //! Only a success adds to this memory: made-up accounts and wrong passwords never do. An account holds a few networks, so that
 //! one account cannot push out the places of others.
 
-use crate::domain::Moment;
+use crate::domain::MonotonicTime;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,18 +21,18 @@ pub(super) struct KnownPlaces(Mutex<HashMap<u64, Vec<Place>>>);
 
 struct Place {
     network: u64,
-    last: Moment,
+    last: MonotonicTime,
 }
 
 impl KnownPlaces {
     /// Returns whether this account signed in from this network lately.
-    pub(super) fn contains(&self, account: u64, network: u64, now: Moment) -> bool {
+    pub(super) fn contains(&self, account: u64, network: u64, now: MonotonicTime) -> bool {
         let accounts = self.lock();
         accounts.get(&account).is_some_and(|places| places.iter().any(|p| p.network == network && p.lasts(now)))
     }
 
     /// Remembers a success at `last`.
-    pub(super) fn insert(&self, account: u64, network: u64, last: Moment) {
+    pub(super) fn insert(&self, account: u64, network: u64, last: MonotonicTime) {
         let mut accounts = self.lock();
         if accounts.len() >= ACCOUNTS && !accounts.contains_key(&account) {
             let latest = |places: &Vec<Place>| places.iter().map(|p| p.last).max();
@@ -58,7 +58,7 @@ impl KnownPlaces {
 }
 
 impl Place {
-    fn lasts(&self, now: Moment) -> bool {
+    fn lasts(&self, now: MonotonicTime) -> bool {
         now < self.last.plus(KNOWN_FOR)
     }
 }
@@ -72,25 +72,25 @@ mod tests {
     #[test]
     fn a_place_is_known_for_thirty_days_after_the_last_success() {
         let known = KnownPlaces::default();
-        known.insert(1, 7, Moment(0));
-        assert!(known.contains(1, 7, Moment(30 * DAY - 1)) && !known.contains(1, 7, Moment(30 * DAY)));
+        known.insert(1, 7, MonotonicTime(0));
+        assert!(known.contains(1, 7, MonotonicTime(30 * DAY - 1)) && !known.contains(1, 7, MonotonicTime(30 * DAY)));
         assert!(
-            !known.contains(1, 8, Moment(0)) && !known.contains(2, 7, Moment(0)),
+            !known.contains(1, 8, MonotonicTime(0)) && !known.contains(2, 7, MonotonicTime(0)),
             "of this account and network only"
         );
-        known.insert(1, 7, Moment(20 * DAY));
-        known.insert(1, 7, Moment(10 * DAY));
-        assert!(known.contains(1, 7, Moment(50 * DAY - 1)), "the latest counts");
+        known.insert(1, 7, MonotonicTime(20 * DAY));
+        known.insert(1, 7, MonotonicTime(10 * DAY));
+        assert!(known.contains(1, 7, MonotonicTime(50 * DAY - 1)), "the latest counts");
     }
 
     #[test]
     fn an_account_with_many_networks_forgets_its_own_oldest() {
         let known = KnownPlaces::default();
-        known.insert(2, 0, Moment(0));
+        known.insert(2, 0, MonotonicTime(0));
         for network in 0..100_000 {
-            known.insert(1, network, Moment(network + 1));
+            known.insert(1, network, MonotonicTime(network + 1));
         }
-        let now = Moment(200_000);
+        let now = MonotonicTime(200_000);
         assert!((99_984..100_000).all(|network| known.contains(1, network, now)));
         assert!(!known.contains(1, 99_983, now) && known.contains(2, 0, now), "those of others stay");
         assert_eq!(known.lock().values().map(Vec::capacity).max(), Some(NETWORKS));
@@ -100,10 +100,10 @@ mod tests {
     fn memory_is_bounded_with_any_number_of_accounts() {
         let known = KnownPlaces::default();
         for account in 0..12_000 {
-            known.insert(account, 0, Moment(account));
+            known.insert(account, 0, MonotonicTime(account));
         }
         assert_eq!(known.lock().len(), ACCOUNTS);
-        let now = Moment(12_000);
+        let now = MonotonicTime(12_000);
         assert!(!known.contains(1_999, 0, now) && (2_000..12_000).all(|account| known.contains(account, 0, now)));
     }
 }

@@ -2,11 +2,11 @@
 
 use super::ServiceError;
 use super::account::{ProfileChange, found, roles_of};
-use super::actor::{Actor, Giver};
-use super::error::Wrong;
+use super::actor::{Grantor, ResolvedActor};
+use super::error::FieldErrors;
 use super::password::Password;
 use super::sessions::{Sessions, person};
-use crate::domain::{Owner, PasswordHash, Permission, Role, TokenAuthority, When};
+use crate::domain::{ConditionClause, Owner, PasswordHash, Permission, Role, TokenAuthority};
 
 /// What somebody changes of their own account. What is `None` stays.
 #[derive(Clone, Default, Debug)]
@@ -33,7 +33,7 @@ impl Sessions {
     pub async fn me(&self) -> Result<(Owner, Vec<Role>), ServiceError> {
         let mut view = self.0.view().await?;
         let owner = match self.0.actor(&mut view).await? {
-            Actor::Token(token) => {
+            ResolvedActor::Token(token) => {
                 let id = token.owner().ok_or(ServiceError::Forbidden("a content token is nobody's"))?;
                 found(&mut *view, id).await?
             }
@@ -55,7 +55,7 @@ impl Sessions {
         let id = before.id;
         let kept = view.password(id).await?;
         drop(view);
-        let mut wrong = Wrong::default();
+        let mut wrong = FieldErrors::default();
         let profile = ProfileChange { email, firstname, lastname, username }.checked(&mut wrong)?;
         let after = profile.clone().onto(&before);
         if let Some(password) = &password {
@@ -136,8 +136,8 @@ impl Sessions {
     pub async fn permissions(&self) -> Result<Vec<Permission>, ServiceError> {
         let mut view = self.0.view().await?;
         match self.0.actor(&mut view).await? {
-            Actor::Person(Giver { ceiling, .. }) => Ok(self.0.writer.held(ceiling)),
-            Actor::Token(token) => {
+            ResolvedActor::Person(Grantor { ceiling, .. }) => Ok(self.0.writer.held(ceiling)),
+            ResolvedActor::Token(token) => {
                 let TokenAuthority::Admin { owner, grants } = token.authority else {
                     return Err(ServiceError::Forbidden("a content token has no permissions of this kind"));
                 };
@@ -146,9 +146,9 @@ impl Sessions {
                 let held = grants.into_iter().filter(|g| ceiling.meets(g));
                 Ok(held
                     .map(|grant| Permission {
-                        when: When::from_list(ceiling.shown_conditions(&grant)),
+                        when: ConditionClause::from_list(ceiling.shown_conditions(&grant)),
                         action: grant.action,
-                        subject: grant.subject,
+                        resource: grant.resource,
                         fields: grant.fields,
                     })
                     .collect())

@@ -3,14 +3,15 @@
 //! Every rule lives here or in the domain. A change is one transaction; once it is committed, the gate of this process judges
 //! by it, and only then does the call return. It runs in a task of its own: a caller who goes away does not stop it half-way.
 //!
-//! A service works for the program itself, until it is told for whom: `keyward.tokens().by(auth.actor())`. For people and tokens
+//! A service works for the program itself, until it is told for whom: `keyward.tokens().acting_as(auth.actor())`. For people and tokens
 //! it holds the rules that hold for them; whether they may call it at all is what the route requires.
 
 mod account;
+mod account_policy;
 mod actor;
+mod audit_log;
 mod bounds;
 mod error;
-mod events;
 mod failures;
 mod hash_memory;
 #[cfg(feature = "strapi")]
@@ -25,7 +26,6 @@ mod people;
 mod policy;
 mod preview;
 mod rate;
-mod reach;
 mod register;
 mod rename;
 mod roles;
@@ -37,18 +37,19 @@ mod tokens;
 mod update;
 mod write;
 
+pub use audit_log::AuditLog;
 #[cfg(feature = "api")]
 pub(crate) use bounds::{ACTIONS, CONDITIONS, FIELDS, GRANTS, PERMISSIONS, ROLES};
-pub use error::{Problem, ServiceError};
-pub use events::Events;
-pub use owners::{Invited, OwnerUpdate, Owners};
+pub use error::{FieldError, ServiceError};
+pub use owners::{Invitation, OwnerUpdate, Owners};
 pub use password::Password;
 pub use policy::{Durations, Lifespan, Policy};
 pub use roles::{RoleUpdate, Roles};
 pub use sessions::{FirstAdmin, ProfileUpdate, Registration, Sessions, SignedIn};
 pub use set_up::SetUp;
 pub use tokens::{
-    DescribedToken, IssuedToken, NewAdminToken, NewContentToken, NewSession, OpenedToken, Reveal, TokenUpdate, Tokens,
+    DescribedToken, IssuedToken, NewAdminToken, NewContentToken, NewSession, SecretAccess, TokenUpdate,
+    TokenWithSecret, Tokens,
 };
 
 #[cfg(feature = "strapi")]
@@ -57,7 +58,7 @@ pub(crate) use write::{Settings, Writer};
 
 use crate::keyward::Keyward;
 use crate::store::WriteStore;
-use write::Change;
+use write::ServiceContext;
 
 impl<S: WriteStore> Keyward<S> {
     /// Owners: the people whom tokens belong to.
@@ -81,12 +82,12 @@ impl<S: WriteStore> Keyward<S> {
     }
 
     /// The audit log.
-    pub fn events(&self) -> Events {
-        Events(self.change())
+    pub fn audit(&self) -> AuditLog {
+        AuditLog(self.change())
     }
 
-    fn change(&self) -> Change {
-        Change::new(self.shared_store(), self.writer().clone())
+    fn change(&self) -> ServiceContext {
+        ServiceContext::new(self.shared_store(), self.writer().clone())
     }
 }
 
@@ -96,14 +97,14 @@ macro_rules! for_whom {
         impl $service {
             /// The same for somebody: by the rules that hold for them, and remembered as theirs.
             #[must_use]
-            pub fn by(self, actor: impl Into<crate::domain::AdmittedActor>) -> Self {
-                self.map(|change| change.by(actor.into()))
+            pub fn acting_as(self, actor: impl Into<crate::domain::AdmittedActor>) -> Self {
+                self.map(|change| change.acting_as(actor.into()))
             }
 
             /// The same from this address, which is remembered with what is done.
             #[must_use]
-            pub fn from(self, address: Option<std::net::IpAddr>) -> Self {
-                self.map(|change| change.from(address))
+            pub fn from_address(self, address: Option<std::net::IpAddr>) -> Self {
+                self.map(|change| change.from_address(address))
             }
         }
     };
@@ -118,8 +119,8 @@ macro_rules! optimistic {
             /// nothing is changed, and the answer is [`ServiceError::Changed`](crate::ServiceError::Changed). What adds something, and
             /// so changes nothing that was seen, is then refused too.
             #[must_use]
-            pub fn only_if(self, version: crate::domain::Version) -> Self {
-                self.map(|change| change.only_if(version))
+            pub fn if_version(self, version: crate::domain::Version) -> Self {
+                self.map(|change| change.if_version(version))
             }
         }
     };

@@ -1,12 +1,12 @@
 //! Owners: the people whom tokens belong to, as others see and change them.
 
 use super::account::{ProfileChange, found};
+use super::account_policy::AccountPolicy;
 use super::bounds::checked_filters;
-use super::error::Wrong;
-use super::reach::Reach;
-use super::write::{Change, Draft};
+use super::error::FieldErrors;
+use super::write::{ServiceContext, UnitOfWork};
 use super::{Password, ServiceError, for_whom, optimistic};
-use crate::domain::{Kind, Owner, OwnerId, OwnerState, RoleId, Secret, Tag, Target, Timestamp, What};
+use crate::domain::{AuditAction, AuditTarget, Owner, OwnerId, OwnerState, RoleId, Secret, Tag, Timestamp, TokenKind};
 use crate::store::{NewOwner, OwnerQuery, Page};
 use serde_json::json;
 
@@ -19,7 +19,7 @@ pub use super::update::OwnerUpdate;
 /// owner would then reach rows that neither the actor nor the owner reached before, or if it would open rows of the owner to other
 /// members of a role. [Concepts](crate::guide::concepts#no-escalation) has the rules.
 #[derive(Clone, Debug)]
-pub struct Owners(pub(super) Change);
+pub struct Owners(pub(super) ServiceContext);
 
 for_whom!(Owners);
 optimistic!(Owners, "an owner");
@@ -27,7 +27,7 @@ optimistic!(Owners, "an owner");
 /// Somebody who was invited just now.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Invited {
+pub struct Invitation {
     /// Who.
     pub owner: Owner,
     /// What to hand over to them, once.
@@ -37,14 +37,14 @@ pub struct Invited {
 }
 
 impl Owners {
-    pub(super) fn map(self, f: impl FnOnce(Change) -> Change) -> Self {
+    pub(super) fn map(self, f: impl FnOnce(ServiceContext) -> ServiceContext) -> Self {
         Self(f(self.0))
     }
 
     /// A page of owners.
     ///
     /// # Errors
-    /// [`Invalid`](ServiceError::Invalid) if filters ask for two parts of one field; or if the store cannot be asked.
+    /// [`InvalidCredential`](ServiceError::Invalid) if filters ask for two parts of one field; or if the store cannot be asked.
     pub async fn list(&self, query: &OwnerQuery) -> Result<Page<Owner>, ServiceError> {
         checked_filters(&query.filters)?;
         Ok(self.0.view().await?.owners(query).await?)
@@ -73,7 +73,7 @@ impl Owners {
     /// If nobody is signed in, or a token asks: of others' tokens it learns nothing.
     pub async fn tokens_of(&self, ids: &[OwnerId]) -> Result<Vec<(OwnerId, u64)>, ServiceError> {
         let mut view = self.0.view().await?;
-        self.0.actor(&mut view).await?.giver()?;
+        self.0.actor(&mut view).await?.grantor()?;
         Ok(view.tokens_of_owners(ids).await?)
     }
 
@@ -84,22 +84,22 @@ impl Owners {
     /// other rows.
     pub async fn create(&self, new: NewOwner) -> Result<Owner, ServiceError> {
         let (new, wrong) = checked(new)?;
-        self.0.make(move |draft| Box::pin(insert(draft, new, wrong, What::OwnerCreated))).await
+        self.0.make(move |draft| Box::pin(insert(draft, new, wrong, AuditAction::OwnerCreated))).await
     }
 
     /// Adds an owner who registers with the secret of an invitation, whatever state is given.
     ///
     /// # Errors
     /// As for [`create`](Self::create).
-    pub async fn invite(&self, new: NewOwner) -> Result<Invited, ServiceError> {
+    pub async fn invite(&self, new: NewOwner) -> Result<Invitation, ServiceError> {
         let (new, wrong) = checked(new.state(OwnerState::Invited))?;
         let issued = self.0.writer.format.issue_invitation(&*self.0.writer.entropy)?;
         self.0
             .make(move |draft| {
                 Box::pin(async move {
-                    let owner = insert(draft, new, wrong, What::OwnerInvited).await?;
+                    let owner = insert(draft, new, wrong, AuditAction::OwnerInvited).await?;
                     let ends = give_invitation(draft, owner.id, &issued.digest).await?;
-                    Ok(Invited { owner, secret: issued.secret, ends })
+                    Ok(Invitation { owner, secret: issued.secret, ends })
                 })
             })
             .await
@@ -109,12 +109,12 @@ impl Owners {
     ///
     /// # Errors
     /// If there is no such owner, they have registered, or they may more than the actor or reach other rows.
-    pub async fn invite_again(&self, id: OwnerId) -> Result<Invited, ServiceError> {
+    pub async fn invite_again(&self, id: OwnerId) -> Result<Invitation, ServiceError> {
         let issued = self.0.writer.format.issue_invitation(&*self.0.writer.entropy)?;
         self.0
             .make(move |draft| {
                 Box::pin(async move {
-                    let reach = Reach::of(draft).await?;
+                    let reach = AccountPolicy::of(draft).await?;
                     let owner = draft.found(id).await?;
                     // Whoever holds the invitation can become them.
                     reach.may_become(draft, &owner).await?;
@@ -123,8 +123,10 @@ impl Owners {
                         return Err(ServiceError::Impossible("they have registered: there is nothing to accept"));
                     }
                     let ends = give_invitation(draft, id, &issued.digest).await?;
-                    draft.audit(What::OwnerInvitedAgain, Target::Owner(id), json!({"email": owner.email})).await?;
-                    Ok(Invited { owner, secret: issued.secret, ends })
+                    draft
+                        .audit(AuditAction::OwnerInvitedAgain, AuditTarget::Owner(id), json!({"email": owner.email}))
+                        .await?;
+                    Ok(Invitation { owner, secret: issued.secret, ends })
                 })
             })
             .await
@@ -134,7 +136,7 @@ impl Owners {
     /// tokens until they are active again.
     ///
     /// # Errors
-    /// As for [`update`](Self::update), and if the state is `Invited`.
+    /// As for [`update`](Self::update), and if the state is `Invitation`.
     pub async fn set_state(&self, id: OwnerId, state: OwnerState) -> Result<Owner, ServiceError> {
         if state == OwnerState::Invited {
             return Err(ServiceError::invalid("state", "nobody becomes invited again"));
@@ -156,7 +158,7 @@ impl Owners {
     /// # Errors
     /// If there is no such owner, the password is too weak, or somebody else than the program asks.
     pub async fn set_password(&self, id: OwnerId, password: Password) -> Result<Owner, ServiceError> {
-        if self.0.origin.doer != crate::domain::Doer::Service {
+        if self.0.origin.actor != crate::domain::Actor::Service {
             return Err(ServiceError::Forbidden("only the program sets a password by itself"));
         }
         self.update(id, OwnerUpdate { password: Some(password), ..OwnerUpdate::default() }).await
@@ -170,12 +172,12 @@ impl Owners {
         self.0
             .make(move |draft| {
                 Box::pin(async move {
-                    let reach = Reach::of(draft).await?;
+                    let reach = AccountPolicy::of(draft).await?;
                     let owner = draft.found(id).await?;
                     reach.may_touch(draft, &owner).await?;
                     draft.unchanged("owner", owner.version())?;
                     keep_a_super_admin(draft, &owner).await?;
-                    let tokens = draft.tx.count_tokens(Kind::Admin, Some(id)).await?;
+                    let tokens = draft.tx.count_tokens(TokenKind::Admin, Some(id)).await?;
                     draft.end_sessions(id).await?;
                     let origin = draft.origin;
                     draft.tx.delete_owner(id, &origin).await?;
@@ -184,7 +186,7 @@ impl Owners {
                         "email": email, "firstname": firstname, "lastname": lastname, "username": username,
                         "roles": owner.roles, "tokens": tokens,
                     });
-                    draft.audit(What::OwnerDeleted, Target::Owner(id), details).await?;
+                    draft.audit(AuditAction::OwnerDeleted, AuditTarget::Owner(id), details).await?;
                     Ok(owner)
                 })
             })
@@ -192,7 +194,7 @@ impl Owners {
     }
 }
 
-fn checked(new: NewOwner) -> Result<(NewOwner, Wrong), ServiceError> {
+fn checked(new: NewOwner) -> Result<(NewOwner, FieldErrors), ServiceError> {
     let NewOwner { email, firstname, lastname, username, state, roles } = new;
     let profile = ProfileChange {
         email: Some(email),
@@ -200,7 +202,7 @@ fn checked(new: NewOwner) -> Result<(NewOwner, Wrong), ServiceError> {
         lastname: Some(lastname),
         username: Some(username),
     };
-    let mut wrong = Wrong::default();
+    let mut wrong = FieldErrors::default();
     let profile = profile.checked(&mut wrong)?;
     let new = NewOwner {
         email: profile.email.unwrap_or_default(),
@@ -220,23 +222,28 @@ pub(super) fn set(mut roles: Vec<RoleId>) -> Vec<RoleId> {
     roles
 }
 
-async fn insert(draft: &mut Draft, new: NewOwner, mut wrong: Wrong, what: What) -> Result<Owner, ServiceError> {
-    let reach = Reach::of(draft).await?;
+async fn insert(
+    draft: &mut UnitOfWork,
+    new: NewOwner,
+    mut wrong: FieldErrors,
+    what: AuditAction,
+) -> Result<Owner, ServiceError> {
+    let reach = AccountPolicy::of(draft).await?;
     let given = reach.roles(draft, &new.roles, &mut wrong).await?;
     wrong.done()?;
     reach.may_give(&given)?;
-    draft.free(&new.email, None).await?;
+    draft.ensure_available(&new.email, None).await?;
     let new = NewOwner { roles: set(new.roles), ..new };
     let details = json!({"email": new.email, "roles": new.roles});
     let id = draft.tx.insert_owner(new).await?;
     reach.may_invite(draft, id, &given)?;
     draft.touch(Tag::owner(id));
-    draft.audit(what, Target::Owner(id), details).await?;
+    draft.audit(what, AuditTarget::Owner(id), details).await?;
     draft.found(id).await
 }
 
 async fn give_invitation(
-    draft: &mut Draft,
+    draft: &mut UnitOfWork,
     id: OwnerId,
     digest: &crate::domain::Digest,
 ) -> Result<Timestamp, ServiceError> {
@@ -246,7 +253,7 @@ async fn give_invitation(
 }
 
 /// Refuses what would leave nobody who may do everything.
-pub(super) async fn keep_a_super_admin(draft: &mut Draft, owner: &Owner) -> Result<(), ServiceError> {
+pub(super) async fn keep_a_super_admin(draft: &mut UnitOfWork, owner: &Owner) -> Result<(), ServiceError> {
     let counts = owner.is_super_admin() && owner.state.is_active();
     if counts && draft.tx.other_super_admins(owner.id).await? == 0 {
         return Err(ServiceError::LastSuperAdmin);

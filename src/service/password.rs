@@ -9,7 +9,7 @@
 //! does not tell. Only a hash that was made with another cost would.
 
 use super::ServiceError;
-use super::error::Wrong;
+use super::error::FieldErrors;
 use super::hash_memory::{HashBuffer, HashMemory};
 use super::old_hash;
 use super::password_queue::{Lane, PasswordQueue, Place, Turn};
@@ -55,7 +55,7 @@ impl Password {
     }
 
     /// Says what is missing of a password that somebody with this e-mail address may have.
-    pub(super) fn judge(&self, path: &str, email: &str, wrong: &mut Wrong) {
+    pub(super) fn judge(&self, path: &str, email: &str, wrong: &mut FieldErrors) {
         let text = self.text();
         let has = |kind: fn(char) -> bool| text.chars().any(kind);
         let checks = [
@@ -258,7 +258,7 @@ mod tests {
     }
 
     fn missing(text: &str) -> Vec<String> {
-        let mut wrong = Wrong::default();
+        let mut wrong = FieldErrors::default();
         Password::new(text).judge("password", "Ada1@Example.test", &mut wrong);
         match wrong.done() {
             Ok(()) => Vec::new(),

@@ -99,12 +99,12 @@ impl PasswordQueue {
         let mut places = lock(&self.places);
         let key = match lane {
             Lane::Known { account, network } => self
-                .free(&places, Key::Account(account), OF_ACCOUNT)
-                .or_else(|| self.free(&places, stranger(network), self.size / 4)),
+                .ensure_available(&places, Key::Account(account), OF_ACCOUNT)
+                .or_else(|| self.ensure_available(&places, stranger(network), self.size / 4)),
             Lane::NewPassword => self
-                .free(&places, Key::NewPassword, self.size / 2)
-                .or_else(|| self.free(&places, Key::NoNetwork, self.size)),
-            Lane::Stranger(network) => self.free(&places, stranger(network), self.size / 4),
+                .ensure_available(&places, Key::NewPassword, self.size / 2)
+                .or_else(|| self.ensure_available(&places, Key::NoNetwork, self.size)),
+            Lane::Stranger(network) => self.ensure_available(&places, stranger(network), self.size / 4),
         };
         let Some(key) = key else {
             drop(places);
@@ -116,7 +116,7 @@ impl PasswordQueue {
     }
 
     /// This key, if its lane has a place and it holds fewer than `most`.
-    fn free(&self, places: &Places, key: Key, most: usize) -> Option<Key> {
+    fn ensure_available(&self, places: &Places, key: Key, most: usize) -> Option<Key> {
         // Without an address nothing tells one network from another.
         let most = if key == Key::NoNetwork { self.size } else { most };
         let all = if key.is_known() { places.known } else { places.strangers };

@@ -5,9 +5,9 @@ use super::known_places::KNOWN_FOR;
 use super::password::Hasher;
 use super::preview::PreviewTurns;
 use super::throttle::Throttle;
-use super::write::{Change, Writer};
+use super::write::{ServiceContext, Writer};
 use super::{Policy, ServiceError};
-use crate::domain::{Clock, Entropy, Moment, Secret, SecretFormat, Timestamp};
+use crate::domain::{Clock, Entropy, MonotonicTime, Secret, SecretFormat, Timestamp};
 use crate::store::SignInPlace;
 use std::sync::{Arc, Mutex, PoisonError};
 use subtle::ConstantTimeEq;
@@ -57,7 +57,7 @@ impl People {
     }
 }
 
-impl Change {
+impl ServiceContext {
     /// Remembers that the owner of this account has proved at this address who they are.
     pub(super) fn remember_place(&self, email: &str) {
         if let Some(address) = self.origin.address {
@@ -72,7 +72,7 @@ impl Change {
         let since = Timestamp(now.0.saturating_sub(i64::try_from(KNOWN_FOR.as_millis()).unwrap_or(i64::MAX)));
         for SignInPlace { email, address, last, .. } in view.sign_in_places(since).await? {
             let age = u64::try_from(now.since(last).as_nanos()).unwrap_or(u64::MAX);
-            self.writer.people.throttle.remember(&email, address, Moment(moment.0.saturating_sub(age)));
+            self.writer.people.throttle.remember(&email, address, MonotonicTime(moment.0.saturating_sub(age)));
         }
         Ok(())
     }
@@ -89,8 +89,8 @@ impl Writer {
 mod tests {
     use super::super::password_queue::Lane;
     use super::*;
-    use crate::Salt;
-    use crate::domain::{AuditEvent, Doer, Kind, Origin, Target, TokenId, What};
+    use crate::HashKey;
+    use crate::domain::{Actor, AuditAction, AuditEvent, AuditOrigin, AuditTarget, TokenId, TokenKind};
     use crate::keyward::Keyward;
     use crate::service::{Password, ProfileUpdate, SignedIn};
     use crate::store::{MemoryStore, NewOwner, WriteStore};
@@ -100,8 +100,8 @@ mod tests {
     const PASSWORD: &str = "Passw0rd!";
 
     async fn with_people(count: u32) -> Keyward<MemoryStore> {
-        let salt = Salt::generate().unwrap().0;
-        let keyward = Keyward::builder(MemoryStore::default()).salt(salt).admin("/admin").build().unwrap();
+        let hash_key = HashKey::generate().unwrap().0;
+        let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).admin("/admin").build().unwrap();
         for n in 0..count {
             let id = keyward.owners().create(NewOwner::new(format!("p{n}@x.test"))).await.unwrap().id;
             keyward.owners().set_password(id, Password::new(PASSWORD)).await.unwrap();
@@ -119,7 +119,7 @@ mod tests {
         typed: &str,
         from: Option<IpAddr>,
     ) -> Result<SignedIn, ServiceError> {
-        let sessions = keyward.sessions().by(Doer::Visitor).from(from);
+        let sessions = keyward.sessions().acting_as(Actor::Visitor).from_address(from);
         sessions.sign_in(&format!("p{person}@x.test"), &Password::new(typed)).await
     }
 
@@ -154,7 +154,7 @@ mod tests {
             ..ProfileUpdate::default()
         };
         // From wherever the session is used.
-        keyward.sessions().by(Doer::Person(id)).from(ip(77)).update_me(change).await.unwrap();
+        keyward.sessions().acting_as(Actor::Person(id)).from_address(ip(77)).update_me(change).await.unwrap();
 
         assert!(matches!(sign_in(&keyward, 1, PASSWORD, ip(99)).await, Err(ServiceError::Busy)), "from a new place");
         assert_eq!(keyward.health().sign_ins_busy, 2);
@@ -188,8 +188,8 @@ mod tests {
         fn now(&self) -> Timestamp {
             Timestamp(self.0.load(Ordering::SeqCst) as i64)
         }
-        fn moment(&self) -> Moment {
-            Moment(self.0.load(Ordering::SeqCst) * 1_000_000)
+        fn moment(&self) -> MonotonicTime {
+            MonotonicTime(self.0.load(Ordering::SeqCst) * 1_000_000)
         }
     }
 
@@ -198,9 +198,10 @@ mod tests {
         let clock = Arc::new(Hand::default());
         clock.advance_days(1_000);
         let store = MemoryStore::with_clock(clock.clone());
-        let salt = Salt::generate().unwrap().0;
+        let hash_key = HashKey::generate().unwrap().0;
         let start = || {
-            let builder = Keyward::builder(store.clone()).salt(salt.clone()).admin("/admin").clock(clock.clone());
+            let builder =
+                Keyward::builder(store.clone()).hash_key(hash_key.clone()).admin("/admin").clock(clock.clone());
             builder.store_is_exclusive().build().unwrap()
         };
         let keyward = start();
@@ -216,7 +217,7 @@ mod tests {
             let reserved = keyward.writer().people.throttle.reserve("P0@x.test", ip(n)).ok().unwrap();
             matches!(reserved.lane(), Lane::Known { .. })
         };
-        keyward.sessions().by(Doer::Visitor).from(ip(1)).register(registration).await.unwrap();
+        keyward.sessions().acting_as(Actor::Visitor).from_address(ip(1)).register(registration).await.unwrap();
         assert!(known(&keyward, 1) && !known(&keyward, 2), "by registering");
         sign_in(&keyward, 0, PASSWORD, ip(2)).await.unwrap();
         clock.advance_days(10);
@@ -235,9 +236,9 @@ mod tests {
     #[tokio::test]
     async fn one_person_who_signs_in_often_makes_no_restart_forget_others() {
         let store = MemoryStore::default();
-        let salt = Salt::generate().unwrap().0;
+        let hash_key = HashKey::generate().unwrap().0;
         let start = || {
-            let builder = Keyward::builder(store.clone()).salt(salt.clone()).admin("/admin");
+            let builder = Keyward::builder(store.clone()).hash_key(hash_key.clone()).admin("/admin");
             builder.store_is_exclusive().build().unwrap()
         };
         let keyward = start();
@@ -246,13 +247,20 @@ mod tests {
             ids.push(keyward.owners().create(NewOwner::new(email)).await.unwrap().id);
         }
         let mut tx = store.begin().await.unwrap();
-        let (now, session) = (tx.now(), Target::Token(TokenId(1), Kind::Session));
+        let (now, session) = (tx.now(), AuditTarget::Token(TokenId(1), TokenKind::Session));
         for n in 0..5_000 {
-            let origin = Origin { doer: Doer::Person(ids[usize::from(n > 0)]), address: ip(n) };
+            let origin = AuditOrigin { actor: Actor::Person(ids[usize::from(n > 0)]), address: ip(n) };
             let details = serde_json::Value::Null;
-            tx.audit(AuditEvent { at: now, origin, what: What::SignedIn, target: session, cause: None, details })
-                .await
-                .unwrap();
+            tx.audit(AuditEvent {
+                at: now,
+                origin,
+                what: AuditAction::SignedIn,
+                target: session,
+                cause: None,
+                details,
+            })
+            .await
+            .unwrap();
         }
         tx.commit(&[]).await.unwrap();
         let again = start();

@@ -5,8 +5,9 @@
 
 use super::ServiceError;
 use crate::domain::{
-    AuditEvent, Cause, Ceiling, Digest, Doer, KeyCheck, KeyUse, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash,
-    Permission, Role, RoleId, SaltId, SealedSecret, Tag, Timestamp, Token, TokenAuthority, TokenId,
+    Actor, AuditCause, AuditEvent, AuditOrigin, Ceiling, Digest, HashKeyId, KeyCheck, KeyUse, Owner, OwnerId,
+    OwnerState, PasswordHash, Permission, Role, RoleId, SealedSecret, Tag, Timestamp, Token, TokenAuthority, TokenId,
+    TokenKind,
 };
 use crate::store::{
     Clamp, Clamped, EventQuery, EventsOfActor, Imported, NewOwner, NewRole, NewToken, OwnerQuery, Page, Profile,
@@ -27,8 +28,8 @@ pub(super) struct PreviewTurns(Mutex<HashMap<OwnerId, Weak<tokio::sync::Mutex<()
 
 impl PreviewTurns {
     /// Waits for an earlier preview of the same person. The program may have any number at a time.
-    pub(super) async fn turn(&self, doer: Doer) -> Result<Option<OwnedMutexGuard<()>>, ServiceError> {
-        let Doer::Person(id) = doer else { return Ok(None) };
+    pub(super) async fn turn(&self, actor: Actor) -> Result<Option<OwnedMutexGuard<()>>, ServiceError> {
+        let Actor::Person(id) = actor else { return Ok(None) };
         let waiting = self.of(id).lock_owned();
         match tokio::time::timeout(PATIENCE, waiting).await {
             Ok(turn) => Ok(Some(turn)),
@@ -101,14 +102,14 @@ read! {
     invitation(digest: &Digest) -> Option<(OwnerId, Timestamp)>;
     token(id: TokenId) -> Option<Token>;
     tokens(query: &TokenQuery) -> Page<Token>;
-    count_tokens(kind: Kind, owner: Option<OwnerId>) -> u64;
+    count_tokens(kind: TokenKind, owner: Option<OwnerId>) -> u64;
     token_named(name: &str) -> Option<TokenId>;
     record(digest: &Digest) -> Option<Record>;
     token_owners(ids: &[TokenId]) -> Vec<(TokenId, OwnerId)>;
     sealed_secret(id: TokenId) -> Option<SealedSecret>;
     tokens_of_members() -> Vec<(RoleId, u64)>;
     tokens_of_owners(ids: &[OwnerId]) -> Vec<(OwnerId, u64)>;
-    would_clamp(proposed: Proposed<'_>) -> Clamped;
+    preview_clamp(proposed: Proposed<'_>) -> Clamped;
     imported() -> Vec<(String, String, Imported)>;
     nth_latest_event(nth: u32, of: &EventsOfActor) -> Option<Timestamp>;
     sign_in_places(since: Timestamp) -> Vec<SignInPlace>;
@@ -155,13 +156,13 @@ refuse! {
             Ok(())
         }
 
-        async fn clamp(&mut self, clamp: Clamp<'_>, _: &Origin, _: Cause) -> Result<Clamped, StoreError> {
+        async fn clamp(&mut self, clamp: Clamp<'_>, _: &AuditOrigin, _: AuditCause) -> Result<Clamped, StoreError> {
             match (clamp, &self.proposed) {
                 (Clamp::Members(role), Some(Proposal::Permissions(id, permissions))) if role == *id => {
-                    self.view.would_clamp(Proposed::Permissions(role, permissions)).await
+                    self.view.preview_clamp(Proposed::Permissions(role, permissions)).await
                 }
                 (Clamp::Owner(owner), Some(Proposal::Roles(id, roles))) if owner == *id => {
-                    self.view.would_clamp(Proposed::Roles(owner, roles)).await
+                    self.view.preview_clamp(Proposed::Roles(owner, roles)).await
                 }
                 _ => Err(unforeseen()),
             }
@@ -182,13 +183,13 @@ refuse! {
     update_owner(OwnerId, &Profile) -> ();
     set_owner_state(OwnerId, OwnerState) -> ();
     set_password(OwnerId, &PasswordHash) -> ();
-    delete_owner(OwnerId, &Origin) -> ();
+    delete_owner(OwnerId, &AuditOrigin) -> ();
     delete_sessions(OwnerId) -> Vec<Digest>;
     insert_invitation(OwnerId, &Digest, Timestamp) -> ();
     delete_invitations(OwnerId) -> u64;
     insert_token(NewToken) -> TokenId;
     update_token(TokenId, &str, &str, &TokenAuthority) -> ();
-    set_secret(TokenId, &Digest, &SaltId, &str) -> ();
+    set_secret(TokenId, &Digest, &HashKeyId, &str) -> ();
     seal_secret(TokenId, &SealedSecret) -> ();
     delete_token(TokenId) -> ();
     delete_ended_sessions() -> u64;
@@ -207,11 +208,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_person_has_one_preview_at_a_time() {
         let turns = PreviewTurns::default();
-        let (ada, bob) = (Doer::Person(OwnerId(1)), Doer::Person(OwnerId(2)));
+        let (ada, bob) = (Actor::Person(OwnerId(1)), Actor::Person(OwnerId(2)));
         let first = turns.turn(ada).await.unwrap();
         assert!(turns.turn(bob).now_or_never().unwrap().is_ok(), "others do not wait");
         for _ in 0..2 {
-            assert!(turns.turn(Doer::Service).now_or_never().unwrap().is_ok(), "nor does the program");
+            assert!(turns.turn(Actor::Service).now_or_never().unwrap().is_ok(), "nor does the program");
         }
         assert!(matches!(turns.turn(ada).await, Err(ServiceError::TooManyAttempts(_))), "not for ever");
         let mut second = Box::pin(turns.turn(ada));

@@ -2,10 +2,12 @@
 
 use super::ServiceError;
 use super::account::{ProfileChange, nobody};
-use super::error::Wrong;
+use super::error::FieldErrors;
 use super::password::Password;
 use super::sessions::{Sessions, SignedIn, no_token};
-use crate::domain::{Digest, Doer, Kind, Owner, OwnerState, RoleId, Secret, Tag, Target, What, is_loopback_host};
+use crate::domain::{
+    Actor, AuditAction, AuditTarget, Digest, Owner, OwnerState, RoleId, Secret, Tag, TokenKind, is_loopback_host,
+};
 use crate::store::{NewOwner, View};
 use serde_json::json;
 use std::fmt;
@@ -55,7 +57,7 @@ impl Sessions {
     /// # Errors
     /// If the store cannot be asked, or somebody else than the program asks.
     pub async fn setup_code(&self) -> Result<Option<Secret>, ServiceError> {
-        if self.0.origin.doer != Doer::Service {
+        if self.0.origin.actor != Actor::Service {
             return Err(ServiceError::Forbidden("only the program shows the setup code"));
         }
         if !nobody(&mut *self.0.view().await?).await? {
@@ -78,7 +80,7 @@ impl Sessions {
     /// Registers the first super admin, who reached the server by the host that the request names (`Host`, or `:authority` of HTTP/2), and
     /// signs them in.
     ///
-    /// Where the [first visitor is trusted](crate::Builder::trust_the_first_visitor), the code can be left out only if that host is `localhost`, a
+    /// Where the [first visitor is trusted](crate::Builder::allow_open_setup), the code can be left out only if that host is `localhost`, a
     /// name below it, or a loopback address. By any other name it may be a page of another origin that makes a browser on this machine ask
     /// (DNS rebinding).
     ///
@@ -106,7 +108,7 @@ impl Sessions {
         open: bool,
         why: &str,
     ) -> Result<SignedIn, ServiceError> {
-        no_token(self.0.origin.doer)?;
+        no_token(self.0.origin.actor)?;
         let writer = self.0.writer.clone();
         if !nobody(&mut *self.0.view().await?).await? {
             return Err(SOMEBODY);
@@ -122,12 +124,12 @@ impl Sessions {
             lastname: Some(lastname),
             username: Some(username),
         };
-        let mut wrong = Wrong::default();
+        let mut wrong = FieldErrors::default();
         let profile = profile.checked(&mut wrong)?;
         password.judge("password", profile.email.as_deref().unwrap_or_default(), &mut wrong);
         wrong.done()?;
         let hash = writer.people.hasher.hash(&password, &*writer.entropy).await?;
-        let issued = self.0.issue(Kind::Session)?;
+        let issued = self.0.issue(TokenKind::Session)?;
         let signed_in = self
             .0
             .make(move |draft| {
@@ -149,7 +151,7 @@ impl Sessions {
                     let id = draft.tx.insert_owner(new).await?;
                     draft.tx.set_password(id, &hash).await?;
                     draft.touch(Tag::owner(id));
-                    draft.audit(What::OwnerCreated, Target::Owner(id), details).await?;
+                    draft.audit(AuditAction::OwnerCreated, AuditTarget::Owner(id), details).await?;
                     let session = draft.open(id, issued).await?;
                     let owner = draft.found(id).await?;
                     draft.signed_in(owner, session).await
@@ -166,7 +168,7 @@ impl Sessions {
     /// # Errors
     /// If it is unknown, used, replaced, withdrawn or over (nobody learns which).
     pub async fn invited(&self, invitation: &str) -> Result<Owner, ServiceError> {
-        no_token(self.0.origin.doer)?;
+        no_token(self.0.origin.actor)?;
         let digest = verified(&self.0, invitation).await?;
         invited(&mut *self.0.view().await?, &digest).await
     }
@@ -176,7 +178,7 @@ impl Sessions {
     /// # Errors
     /// If the invitation is unknown, used, replaced, withdrawn or over (nobody learns which), or a field is wrong.
     pub async fn register(&self, registration: Registration) -> Result<SignedIn, ServiceError> {
-        no_token(self.0.origin.doer)?;
+        no_token(self.0.origin.actor)?;
         let Registration { invitation, firstname, lastname, username, password } = registration;
         let digest = verified(&self.0, &invitation).await?;
         let profile = ProfileChange {
@@ -188,13 +190,13 @@ impl Sessions {
         let mut view = self.0.view().await?;
         let email = invited(&mut *view, &digest).await?.email;
         drop(view);
-        let mut wrong = Wrong::default();
+        let mut wrong = FieldErrors::default();
         let profile = profile.checked(&mut wrong)?;
         password.judge("password", &email, &mut wrong);
         wrong.done()?;
         let writer = self.0.writer.clone();
         let hash = writer.people.hasher.hash(&password, &*writer.entropy).await?;
-        let issued = self.0.issue(Kind::Session)?;
+        let issued = self.0.issue(TokenKind::Session)?;
         let signed_in = self
             .0
             .make(move |draft| {
@@ -207,7 +209,9 @@ impl Sessions {
                     draft.tx.set_owner_state(id, OwnerState::Active).await?;
                     draft.tx.delete_invitations(id).await?;
                     draft.touch(Tag::owner(id));
-                    draft.audit(What::OwnerRegistered, Target::Owner(id), json!({"email": before.email})).await?;
+                    draft
+                        .audit(AuditAction::OwnerRegistered, AuditTarget::Owner(id), json!({"email": before.email}))
+                        .await?;
                     let session = draft.open(id, issued).await?;
                     let owner = draft.found(id).await?;
                     draft.signed_in(owner, session).await
@@ -220,7 +224,7 @@ impl Sessions {
 }
 
 /// Returns the digest of an invitation. With the wrong hash key a genuine invitation looks made up, so the keys are judged first.
-async fn verified(change: &super::Change, invitation: &str) -> Result<Digest, ServiceError> {
+async fn verified(change: &super::ServiceContext, invitation: &str) -> Result<Digest, ServiceError> {
     match change.writer.format.verify_invitation(invitation) {
         Ok(digest) => Ok(digest),
         Err(_) => {

@@ -1,15 +1,18 @@
 //! Renaming what roles and tokens hold, where the catalogue calls it otherwise now.
 
 use super::ServiceError;
-use super::roles::told;
+use super::roles::audit_json;
 use super::tokens::differences;
-use super::write::Draft;
-use crate::domain::{Cause, ContentAccess, Grant, Kind, Permission, Rename, Tag, Target, Token, TokenAuthority, What};
+use super::write::UnitOfWork;
+use crate::domain::{
+    AuditAction, AuditCause, AuditTarget, ContentAccess, Grant, Permission, Rename, Tag, Token, TokenAuthority,
+    TokenKind,
+};
 use crate::store::{Paging, TokenQuery, TokenSort};
 use serde_json::{Value, json};
 
 /// Applies the renames in their order, and answers how many roles and tokens changed.
-pub(super) async fn apply(draft: &mut Draft, renames: &[Rename]) -> Result<u64, ServiceError> {
+pub(super) async fn apply(draft: &mut UnitOfWork, renames: &[Rename]) -> Result<u64, ServiceError> {
     if renames.is_empty() {
         return Ok(0);
     }
@@ -21,11 +24,13 @@ pub(super) async fn apply(draft: &mut Draft, renames: &[Rename]) -> Result<u64, 
         }
         draft.tx.set_permissions(role.id, &after).await?;
         draft.touch(Tag::role(role.id));
-        let details = json!({"before": told(&role.permissions), "after": told(&after)});
-        draft.audit_because(Cause::Renamed, What::RolePermissionsSet, Target::Role(role.id), details).await?;
+        let details = json!({"before": audit_json(&role.permissions), "after": audit_json(&after)});
+        draft
+            .audit_because(AuditCause::Renamed, AuditAction::RolePermissionsSet, AuditTarget::Role(role.id), details)
+            .await?;
         changed += 1;
     }
-    for kind in [Kind::Admin, Kind::Content] {
+    for kind in [TokenKind::Admin, TokenKind::Content] {
         // Renaming moves no token to another page.
         for page in 1.. {
             let paging = Paging { page, page_size: Paging::LARGEST };
@@ -42,7 +47,7 @@ pub(super) async fn apply(draft: &mut Draft, renames: &[Rename]) -> Result<u64, 
     Ok(changed)
 }
 
-async fn token_renamed(draft: &mut Draft, token: &Token, renames: &[Rename]) -> Result<bool, ServiceError> {
+async fn token_renamed(draft: &mut UnitOfWork, token: &Token, renames: &[Rename]) -> Result<bool, ServiceError> {
     let authority = match &token.authority {
         TokenAuthority::Admin { owner, grants: before } => {
             TokenAuthority::Admin { owner: *owner, grants: grants(before, renames) }
@@ -60,23 +65,23 @@ async fn token_renamed(draft: &mut Draft, token: &Token, renames: &[Rename]) -> 
     let details = Value::Object(differences(token, &token.name, &token.description, &authority));
     draft.tx.update_token(token.id, &token.name, &token.description, &authority).await?;
     draft.touch(Tag::token(&token.digest));
-    let target = Target::Token(token.id, token.kind());
-    draft.audit_because(Cause::Renamed, What::TokenUpdated, target, details).await?;
+    let target = AuditTarget::Token(token.id, token.kind());
+    draft.audit_because(AuditCause::Renamed, AuditAction::TokenUpdated, target, details).await?;
     Ok(true)
 }
 
 fn permissions(before: &[Permission], renames: &[Rename]) -> Vec<Permission> {
     let mut after = before.to_vec();
-    for Permission { action, subject, fields, .. } in &mut after {
-        renames.iter().for_each(|rename| rename.apply(action, subject, fields));
+    for Permission { action, resource, fields, .. } in &mut after {
+        renames.iter().for_each(|rename| rename.apply(action, resource, fields));
     }
     once(after)
 }
 
 fn grants(before: &[Grant], renames: &[Rename]) -> Vec<Grant> {
     let mut after = before.to_vec();
-    for Grant { action, subject, fields, .. } in &mut after {
-        renames.iter().for_each(|rename| rename.apply(action, subject, fields));
+    for Grant { action, resource, fields, .. } in &mut after {
+        renames.iter().for_each(|rename| rename.apply(action, resource, fields));
     }
     once(after)
 }

@@ -1,17 +1,19 @@
 //! Roles: the sets of permissions that bound owners.
 
-use super::actor::{Giver, may_change};
+use super::actor::{Grantor, may_change};
 use super::bounds::{PERMISSIONS, too_long, too_many};
-use super::error::{Problem, Wrong, described, named};
-use super::write::{Change, Draft, Item, Writer};
+use super::error::{FieldError, FieldErrors, described, named};
+use super::write::{Item, ServiceContext, UnitOfWork, Writer};
 use super::{ServiceError, for_whom, optimistic};
-use crate::domain::{Cause, Ceiling, Permission, Role, RoleId, Tag, Target, What, When, same_in_any_order};
+use crate::domain::{
+    AuditAction, AuditCause, AuditTarget, Ceiling, ConditionClause, Permission, Role, RoleId, Tag, same_in_any_order,
+};
 use crate::store::{Clamp, Clamped, NewRole};
 use serde_json::{Map, Value, json};
 
 /// Changes and reads roles. Made by [`Keyward::roles`](crate::Keyward::roles).
 #[derive(Clone, Debug)]
-pub struct Roles(pub(super) Change);
+pub struct Roles(pub(super) ServiceContext);
 
 for_whom!(Roles);
 optimistic!(Roles, "a role");
@@ -31,7 +33,7 @@ const BUILT_IN: ServiceError = ServiceError::Impossible("the super admin role ha
 const STRONGER: &str = "this role may more than you";
 
 impl Roles {
-    fn map(self, f: impl FnOnce(Change) -> Change) -> Self {
+    fn map(self, f: impl FnOnce(ServiceContext) -> ServiceContext) -> Self {
         Self(f(self.0))
     }
 
@@ -58,22 +60,22 @@ impl Roles {
     /// or if there are as many roles as [`Policy::roles`](crate::Policy::roles) allows. A token adds none.
     pub async fn create(&self, new: NewRole) -> Result<Role, ServiceError> {
         self.may_change()?;
-        let mut wrong = Wrong::default();
+        let mut wrong = FieldErrors::default();
         let name = wrong.take(named("name", &new.name))?.unwrap_or_default();
         let description = wrong.take(described("description", &new.description))?.unwrap_or_default();
         self.0
             .make(move |draft| {
                 Box::pin(async move {
-                    let giver = draft.giver().await?;
+                    let grantor = draft.grantor().await?;
                     registered(&draft.writer, &new.permissions, &[], &mut wrong);
                     wrong.done()?;
-                    may_give(&giver, &new.permissions)?;
-                    free(draft, &name, None).await?;
+                    may_give(&grantor, &new.permissions)?;
+                    ensure_available(draft, &name, None).await?;
                     room_for_role(draft).await?;
-                    let details = json!({"name": name, "permissions": told(&new.permissions)});
+                    let details = json!({"name": name, "permissions": audit_json(&new.permissions)});
                     let id = draft.tx.insert_role(NewRole { name, description, ..new }).await?;
                     draft.touch(Tag::role(id));
-                    draft.audit(What::RoleCreated, Target::Role(id), details).await?;
+                    draft.audit(AuditAction::RoleCreated, AuditTarget::Role(id), details).await?;
                     found(draft, id).await
                 })
             })
@@ -106,7 +108,7 @@ impl Roles {
     ///
     /// # Errors
     /// As for [`update`](Self::update); and [`TooManyAttempts`](ServiceError::TooManyAttempts) after that wait.
-    pub async fn would_clamp(&self, id: RoleId, permissions: Vec<Permission>) -> Result<Clamped, ServiceError> {
+    pub async fn preview_clamp(&self, id: RoleId, permissions: Vec<Permission>) -> Result<Clamped, ServiceError> {
         self.may_change()?;
         let changes = Self::checked(RoleUpdate { permissions: Some(permissions), ..RoleUpdate::default() })?;
         let previewed = self.0.preview(move |draft| Box::pin(change(draft, id, changes))).await;
@@ -119,7 +121,7 @@ impl Roles {
     /// If nobody is signed in, or a token asks: of others' tokens it learns nothing.
     pub async fn tokens_of_members(&self) -> Result<Vec<(RoleId, u64)>, ServiceError> {
         let mut view = self.0.view().await?;
-        self.0.actor(&mut view).await?.giver()?;
+        self.0.actor(&mut view).await?.grantor()?;
         Ok(view.tokens_of_members().await?)
     }
 
@@ -138,8 +140,8 @@ impl Roles {
                     }
                     draft.tx.delete_role(id).await?;
                     draft.touch(Tag::role(id));
-                    let details = json!({"name": role.name, "permissions": told(&role.permissions)});
-                    draft.audit(What::RoleDeleted, Target::Role(id), details).await?;
+                    let details = json!({"name": role.name, "permissions": audit_json(&role.permissions)});
+                    draft.audit(AuditAction::RoleDeleted, AuditTarget::Role(id), details).await?;
                     Ok(role)
                 })
             })
@@ -148,12 +150,12 @@ impl Roles {
 
     /// Refuses those who can never change a role.
     pub(crate) fn may_change(&self) -> Result<(), ServiceError> {
-        may_change(self.0.origin.doer)
+        may_change(self.0.origin.actor)
     }
 
     fn checked(update: RoleUpdate) -> Result<Changes, ServiceError> {
         let RoleUpdate { name, description, permissions } = update;
-        let mut wrong = Wrong::default();
+        let mut wrong = FieldErrors::default();
         let name = name.map(|n| wrong.take(named("name", &n))).transpose()?.flatten();
         let description = description.map(|d| wrong.take(described("description", &d))).transpose()?.flatten();
         Ok(Changes { name, description, permissions, wrong })
@@ -161,9 +163,9 @@ impl Roles {
 }
 
 /// Says what of these permissions is too much, or is not registered and not there already.
-fn registered(writer: &Writer, permissions: &[Permission], before: &[Permission], wrong: &mut Wrong) {
+fn registered(writer: &Writer, permissions: &[Permission], before: &[Permission], wrong: &mut FieldErrors) {
     fn items(permissions: &[Permission]) -> impl Iterator<Item = Item<'_>> {
-        permissions.iter().map(|p| (&p.action, p.subject.as_ref(), &p.fields, p.when.as_slice()))
+        permissions.iter().map(|p| (&p.action, p.resource.as_ref(), &p.fields, p.when.as_slice()))
     }
     if !too_long("permissions", permissions.len(), PERMISSIONS, wrong) {
         too_many("permissions", items(permissions), wrong);
@@ -176,22 +178,22 @@ struct Changes {
     name: Option<String>,
     description: Option<String>,
     permissions: Option<Vec<Permission>>,
-    wrong: Wrong,
+    wrong: FieldErrors,
 }
 
-async fn change(draft: &mut Draft, id: RoleId, changes: Changes) -> Result<(Role, Clamped), ServiceError> {
+async fn change(draft: &mut UnitOfWork, id: RoleId, changes: Changes) -> Result<(Role, Clamped), ServiceError> {
     let Changes { name, description, permissions, mut wrong } = changes;
-    let (giver, before) = changeable(draft, id).await?;
+    let (grantor, before) = changeable(draft, id).await?;
     draft.unchanged("role", before.version())?;
     registered(&draft.writer, permissions.as_deref().unwrap_or_default(), &before.permissions, &mut wrong);
     wrong.done()?;
     if let Some(permissions) = &permissions {
-        may_give(&giver, permissions)?;
-        may_give_members(draft, &giver, &before, permissions).await?;
+        may_give(&grantor, permissions)?;
+        may_give_members(draft, &grantor, &before, permissions).await?;
     }
     let name = name.unwrap_or_else(|| before.name.clone());
     let description = description.unwrap_or_else(|| before.description.clone());
-    free(draft, &name, Some(id)).await?;
+    ensure_available(draft, &name, Some(id)).await?;
     let mut details = Map::new();
     for (what, before, after) in [("name", &before.name, &name), ("description", &before.description, &description)] {
         if before != after {
@@ -200,7 +202,7 @@ async fn change(draft: &mut Draft, id: RoleId, changes: Changes) -> Result<(Role
     }
     if !details.is_empty() {
         draft.tx.update_role(id, &name, &description).await?;
-        draft.audit(What::RoleUpdated, Target::Role(id), Value::Object(details)).await?;
+        draft.audit(AuditAction::RoleUpdated, AuditTarget::Role(id), Value::Object(details)).await?;
     }
     let clamped = match permissions.filter(|permissions| !same_in_any_order(permissions, &before.permissions)) {
         Some(permissions) => set_permissions(draft, &before, &permissions).await?,
@@ -211,39 +213,39 @@ async fn change(draft: &mut Draft, id: RoleId, changes: Changes) -> Result<(Role
 
 /// Sets the permissions; what tokens carry beyond them goes.
 async fn set_permissions(
-    draft: &mut Draft,
+    draft: &mut UnitOfWork,
     before: &Role,
     permissions: &[Permission],
 ) -> Result<Clamped, ServiceError> {
     let id = before.id;
     draft.tx.set_permissions(id, permissions).await?;
     draft.touch(Tag::role(id));
-    let details = json!({"before": told(&before.permissions), "after": told(permissions)});
-    draft.audit(What::RolePermissionsSet, Target::Role(id), details).await?;
-    draft.clamp(Clamp::Members(id), Cause::RolePermissions(id)).await
+    let details = json!({"before": audit_json(&before.permissions), "after": audit_json(permissions)});
+    draft.audit(AuditAction::RolePermissionsSet, AuditTarget::Role(id), details).await?;
+    draft.clamp(Clamp::Members(id), AuditCause::RolePermissions(id)).await
 }
 
 /// A role that whoever asks may change, and who they are.
-async fn changeable(draft: &mut Draft, id: RoleId) -> Result<(Giver, Role), ServiceError> {
-    let giver = draft.giver().await?;
+async fn changeable(draft: &mut UnitOfWork, id: RoleId) -> Result<(Grantor, Role), ServiceError> {
+    let grantor = draft.grantor().await?;
     let role = found(draft, id).await?;
     if id == RoleId::SUPER_ADMIN {
         return Err(BUILT_IN);
     }
-    giver.covers(&Ceiling::Of(role.permissions.clone()), STRONGER)?;
-    Ok((giver, role))
+    grantor.covers(&Ceiling::Of(role.permissions.clone()), STRONGER)?;
+    Ok((grantor, role))
 }
 
-fn may_give(giver: &Giver, permissions: &[Permission]) -> Result<(), ServiceError> {
-    let mut wrong = Wrong::default();
-    let ceiling = giver.ceiling.index();
+fn may_give(grantor: &Grantor, permissions: &[Permission]) -> Result<(), ServiceError> {
+    let mut wrong = FieldErrors::default();
+    let ceiling = grantor.ceiling.index();
     for (i, permission) in permissions.iter().enumerate() {
         if wrong.is_full() {
             break;
         }
         if let Err(beyond) = ceiling.check_gift(permission) {
             let message = format!("more than you hold: {beyond}");
-            wrong.add(Problem {
+            wrong.add(FieldError {
                 path: format!("permissions.{i}"),
                 message,
                 value: Some(permission.action.to_string()),
@@ -257,25 +259,25 @@ fn may_give(giver: &Giver, permissions: &[Permission]) -> Result<(), ServiceErro
 ///
 /// A condition may mean other rows for a member than for the actor: rows of people with the member's roles, say.
 async fn may_give_members(
-    draft: &mut Draft,
-    giver: &Giver,
+    draft: &mut UnitOfWork,
+    grantor: &Grantor,
     before: &Role,
     permissions: &[Permission],
 ) -> Result<(), ServiceError> {
-    let Ceiling::Of(held) = &giver.ceiling else { return Ok(()) };
+    let Ceiling::Of(held) = &grantor.ceiling else { return Ok(()) };
     if !has_members(draft, before.id).await? {
         return Ok(());
     }
-    let always = held.iter().filter(|p| p.when == When::Always);
+    let always = held.iter().filter(|p| p.when == ConditionClause::Always);
     let given = Ceiling::Of(before.permissions.iter().chain(always).cloned().collect());
     let index = given.index();
-    let refused = |p: &Permission| p.when != When::Always && index.check_gift(p).is_err();
-    let mut wrong = Wrong::default();
+    let refused = |p: &Permission| p.when != ConditionClause::Always && index.check_gift(p).is_err();
+    let mut wrong = FieldErrors::default();
     for (i, permission) in permissions.iter().enumerate().filter(|(_, p)| refused(p)) {
         if wrong.is_full() {
             break;
         }
-        wrong.add(Problem {
+        wrong.add(FieldError {
             path: format!("permissions.{i}"),
             message: "this role has members: only a super admin adds a permission under conditions, or an admin who holds it without \
                       conditions"
@@ -286,11 +288,11 @@ async fn may_give_members(
     wrong.none_exceeds()
 }
 
-async fn has_members(draft: &mut Draft, id: RoleId) -> Result<bool, ServiceError> {
+async fn has_members(draft: &mut UnitOfWork, id: RoleId) -> Result<bool, ServiceError> {
     Ok(draft.tx.roles().await?.iter().any(|(role, members)| role.id == id && *members > 0))
 }
 
-async fn free(draft: &mut Draft, name: &str, own: Option<RoleId>) -> Result<(), ServiceError> {
+async fn ensure_available(draft: &mut UnitOfWork, name: &str, own: Option<RoleId>) -> Result<(), ServiceError> {
     match draft.tx.role_named(name).await? {
         Some(id) if own != Some(id) => Err(ServiceError::Taken { path: "name", message: "Name already taken" }),
         _ => Ok(()),
@@ -298,7 +300,7 @@ async fn free(draft: &mut Draft, name: &str, own: Option<RoleId>) -> Result<(), 
 }
 
 /// Refuses one more role where there are as many as the policy allows: lists of roles are whole.
-async fn room_for_role(draft: &mut Draft) -> Result<(), ServiceError> {
+async fn room_for_role(draft: &mut UnitOfWork) -> Result<(), ServiceError> {
     let most = draft.writer.settings.policy.roles;
     match draft.tx.roles().await?.len() as u64 {
         count if count >= most => Err(ServiceError::invalid(
@@ -309,18 +311,18 @@ async fn room_for_role(draft: &mut Draft) -> Result<(), ServiceError> {
     }
 }
 
-async fn found(draft: &mut Draft, id: RoleId) -> Result<Role, ServiceError> {
+async fn found(draft: &mut UnitOfWork, id: RoleId) -> Result<Role, ServiceError> {
     draft.tx.role(id).await?.ok_or(ServiceError::NotFound("role"))
 }
 
 /// Permissions, as the audit log tells them.
-pub(super) fn told(permissions: &[Permission]) -> Value {
+pub(super) fn audit_json(permissions: &[Permission]) -> Value {
     let one = |p: &Permission| {
         let fields = match &p.fields {
             crate::domain::Fields::All => None,
             crate::domain::Fields::Only(set) => Some(set.as_slice()),
         };
-        json!({"action": p.action, "subject": p.subject, "fields": fields, "conditions": p.when.as_slice()})
+        json!({"action": p.action, "subject": p.resource, "fields": fields, "conditions": p.when.as_slice()})
     };
     permissions.iter().map(one).collect()
 }

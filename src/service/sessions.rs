@@ -1,13 +1,14 @@
 //! Sessions: signing in and out.
 
 use super::account::{address, roles_of};
-use super::actor::{Actor, Giver};
+use super::actor::{Grantor, ResolvedActor};
 use super::password::{Password, is_old};
 use super::tokens::IssuedToken;
-use super::write::{Change, Draft};
+use super::write::{ServiceContext, UnitOfWork};
 use super::{ServiceError, for_whom, optimistic};
 use crate::domain::{
-    Doer, Kind, Owner, OwnerId, PasswordHash, Role, Target, Timestamp, Token, TokenAuthority, TokenId, What,
+    Actor, AuditAction, AuditTarget, Owner, OwnerId, PasswordHash, Role, Timestamp, Token, TokenAuthority, TokenId,
+    TokenKind,
 };
 use crate::store::{Paging, TokenQuery, TokenSort};
 use serde_json::json;
@@ -19,9 +20,9 @@ pub use super::register::{FirstAdmin, Registration};
 ///
 /// ```
 /// # tokio_test::block_on(async {
-/// use keyward::{FirstAdmin, Keyward, MemoryStore, Password, Salt};
-/// # let (salt, _) = Salt::generate()?;
-/// let keyward = Keyward::builder(MemoryStore::default()).salt(salt).admin("/admin").build()?;
+/// use keyward::{FirstAdmin, Keyward, MemoryStore, Password, HashKey};
+/// # let (hash_key, _) = HashKey::generate()?;
+/// let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).admin("/admin").build()?;
 /// let code = keyward.sessions().setup_code().await?.expect("nobody is here yet");
 /// println!("register with {}", code.expose());
 ///
@@ -39,7 +40,7 @@ pub use super::register::{FirstAdmin, Registration};
 /// # }).unwrap();
 /// ```
 #[derive(Clone, Debug)]
-pub struct Sessions(pub(super) Change);
+pub struct Sessions(pub(super) ServiceContext);
 
 for_whom!(Sessions);
 optimistic!(Sessions, "one's own account");
@@ -56,7 +57,7 @@ pub struct SignedIn {
     pub session: IssuedToken,
 }
 
-impl Draft {
+impl UnitOfWork {
     /// All that is told of whoever signs in: afterwards the store may not be there to be asked.
     pub(super) async fn signed_in(&mut self, owner: Owner, session: IssuedToken) -> Result<SignedIn, ServiceError> {
         let roles = roles_of(&mut *self.tx, &owner).await?;
@@ -65,7 +66,7 @@ impl Draft {
 }
 
 impl Sessions {
-    fn map(self, f: impl FnOnce(Change) -> Change) -> Self {
+    fn map(self, f: impl FnOnce(ServiceContext) -> ServiceContext) -> Self {
         Self(f(self.0))
     }
 
@@ -96,7 +97,7 @@ impl Sessions {
     /// [`WrongCredentials`](ServiceError::WrongCredentials); [`TooManyAttempts`](ServiceError::TooManyAttempts), before the password is
     /// even looked at; [`Busy`](ServiceError::Busy).
     pub async fn sign_in(&self, email: &str, password: &Password) -> Result<SignedIn, ServiceError> {
-        no_token(self.0.origin.doer)?;
+        no_token(self.0.origin.actor)?;
         let people = &self.0.writer.people;
         let mut reserved = people.throttle.reserve(email, self.0.origin.address).map_err(|wait| {
             self.0.note_failure(None);
@@ -145,7 +146,7 @@ impl Sessions {
     /// Opens a session for somebody whose password was verified by this hash, if all that still holds.
     async fn begin(&self, id: OwnerId, password: &Password, verified: PasswordHash) -> Result<SignedIn, ServiceError> {
         let renewed = self.renewed(password, &verified).await;
-        let issued = self.0.issue(Kind::Session)?;
+        let issued = self.0.issue(TokenKind::Session)?;
         self.0
             .make(move |draft| {
                 Box::pin(async move {
@@ -155,16 +156,16 @@ impl Sessions {
                     if draft.tx.password(id).await?.as_ref() != Some(&verified) {
                         return Err(ServiceError::WrongCredentials);
                     }
-                    draft.origin.doer = Doer::Person(id);
+                    draft.origin.actor = Actor::Person(id);
                     let session = draft.open(id, issued).await?;
-                    let target = Target::Token(session.token.id, Kind::Session);
+                    let target = AuditTarget::Token(session.token.id, TokenKind::Session);
                     let mut details = json!({"owner": id});
                     if let Some(hash) = &renewed {
                         // The password is the same: that is no event of its own.
                         draft.tx.set_password(id, hash).await?;
                         details["passwordHash"] = json!("renewed");
                     }
-                    draft.audit(What::SignedIn, target, details).await?;
+                    draft.audit(AuditAction::SignedIn, target, details).await?;
                     draft.signed_in(owner, session).await
                 })
             })
@@ -201,7 +202,13 @@ impl Sessions {
                     let token = token.ok_or(ServiceError::NotFound("session"))?;
                     draft.tx.delete_token(id).await?;
                     draft.touch(crate::domain::Tag::token(&token.digest));
-                    draft.audit(What::SignedOut, Target::Token(id, Kind::Session), json!({"owner": owner})).await?;
+                    draft
+                        .audit(
+                            AuditAction::SignedOut,
+                            AuditTarget::Token(id, TokenKind::Session),
+                            json!({"owner": owner}),
+                        )
+                        .await?;
                     Ok(token)
                 })
             })
@@ -234,8 +241,8 @@ impl Sessions {
                     for session in &sessions {
                         draft.tx.delete_token(session.id).await?;
                         draft.touch(crate::domain::Tag::token(&session.digest));
-                        let target = Target::Token(session.id, Kind::Session);
-                        draft.audit(What::SignedOut, target, json!({"owner": owner})).await?;
+                        let target = AuditTarget::Token(session.id, TokenKind::Session);
+                        draft.audit(AuditAction::SignedOut, target, json!({"owner": owner})).await?;
                     }
                     Ok(sessions)
                 })
@@ -264,29 +271,29 @@ fn unexpired(owner: OwnerId, now: Timestamp) -> TokenQuery {
         owner: Some(owner),
         unexpired_at: Some(now),
         sort: TokenSort::Id,
-        ..TokenQuery::of(Kind::Session)
+        ..TokenQuery::of(TokenKind::Session)
     }
 }
 
 /// Who is signed in: a person, and no token of theirs.
-pub(super) fn person(actor: Actor) -> Result<Owner, ServiceError> {
+pub(super) fn person(actor: ResolvedActor) -> Result<Owner, ServiceError> {
     match actor {
-        Actor::Person(Giver { owner: Some(owner), .. }) => Ok(owner),
-        Actor::Token(_) => Err(ServiceError::Forbidden("a token is nobody's session")),
+        ResolvedActor::Person(Grantor { owner: Some(owner), .. }) => Ok(owner),
+        ResolvedActor::Token(_) => Err(ServiceError::Forbidden("a token is nobody's session")),
         _ => Err(ServiceError::Forbidden("sign in first")),
     }
 }
 
 /// Whoever has a token has no business here.
-pub(super) fn no_token(doer: Doer) -> Result<(), ServiceError> {
-    match doer {
-        Doer::Token(_) => Err(ServiceError::Forbidden("a token opens no session")),
+pub(super) fn no_token(actor: Actor) -> Result<(), ServiceError> {
+    match actor {
+        Actor::Token(_) => Err(ServiceError::Forbidden("a token opens no session")),
         _ => Ok(()),
     }
 }
 
 fn is_session_of(token: &Token, owner: OwnerId) -> bool {
-    token.kind() == Kind::Session && token.owner() == Some(owner)
+    token.kind() == TokenKind::Session && token.owner() == Some(owner)
 }
 
 fn lives(session: &Token, now: Timestamp) -> bool {

@@ -2,9 +2,10 @@
 
 use super::ServiceError;
 use super::tokens::record;
-use super::write::Draft;
+use super::write::UnitOfWork;
 use crate::domain::{
-    Cause, ContentAccess, Doer, Issued, KeyKind, KeyUse, Kind, Origin, SaltId, Tag, Target, TokenAuthority, What,
+    Actor, AuditAction, AuditCause, AuditOrigin, AuditTarget, ContentAccess, HashKeyId, Issued, KeyKind, KeyUse, Tag,
+    TokenAuthority, TokenKind,
 };
 use crate::keyward::Keyward;
 use crate::store::{Clamp, EventQuery, Paging, WriteStore};
@@ -50,7 +51,7 @@ impl<S: WriteStore> Keyward<S> {
         let change = self.change();
         let mut defaults = Vec::new();
         for (name, description, access) in tokens {
-            defaults.push((change.issue(Kind::Content)?, name, description, access));
+            defaults.push((change.issue(TokenKind::Content)?, name, description, access));
         }
         let found = change.make(move |draft| Box::pin(set_up(draft, defaults))).await?;
         self.change().report_keys().await?;
@@ -72,7 +73,7 @@ impl<S: WriteStore> Keyward<S> {
                     _ = ticks.tick() => {}
                 }
                 let (Some(writer), Some(store)) = (home.upgrade(), store.upgrade()) else { return };
-                if let Err(error) = tidy(super::Change::new(store, writer)).await {
+                if let Err(error) = tidy(super::ServiceContext::new(store, writer)).await {
                     tracing::warn!(error = &error as &dyn std::error::Error, "what is over is still there");
                 }
             }
@@ -80,25 +81,25 @@ impl<S: WriteStore> Keyward<S> {
     }
 }
 
-async fn tidy(change: super::Change) -> Result<(), ServiceError> {
+async fn tidy(change: super::ServiceContext) -> Result<(), ServiceError> {
     change.make(|draft| Box::pin(async move { Ok(draft.tx.delete_ended_sessions().await?) })).await?;
     if let Some(age) = change.policy().keep_events {
-        super::Events(change).delete_older_than(age).await?;
+        super::AuditLog(change).delete_older_than(age).await?;
     }
     Ok(())
 }
 
 type DefaultToken = (Issued, &'static str, &'static str, ContentAccess);
 
-async fn set_up(draft: &mut Draft, defaults: Vec<DefaultToken>) -> Result<SetUp, ServiceError> {
-    draft.origin = Origin { doer: Doer::Service, address: None };
+async fn set_up(draft: &mut UnitOfWork, defaults: Vec<DefaultToken>) -> Result<SetUp, ServiceError> {
+    draft.origin = AuditOrigin { actor: Actor::Service, address: None };
     let fresh = draft.tx.is_empty().await?;
     if fresh {
         for (issued, name, description, access) in defaults {
             let authority = TokenAuthority::Content { access };
             let lifespan = draft.writer.settings.policy.durations.longest().limit();
             let (new, secret) = record(issued, name.to_owned(), description.to_owned(), lifespan, authority);
-            super::tokens::insert(draft, new, secret, What::TokenIssued).await?;
+            super::tokens::insert(draft, new, secret, AuditAction::TokenIssued).await?;
         }
     }
     let writer = draft.writer.clone();
@@ -106,7 +107,7 @@ async fn set_up(draft: &mut Draft, defaults: Vec<DefaultToken>) -> Result<SetUp,
     if let Some(catalogue) = &writer.settings.catalogue {
         renamed = super::rename::apply(draft, &catalogue.renames()).await?;
         let actions: Vec<_> = catalogue.actions().iter().map(|a| a.id.clone()).collect();
-        let gone = draft.clamp(Clamp::Unknown(&actions), Cause::Catalogue).await?;
+        let gone = draft.clamp(Clamp::Unknown(&actions), AuditCause::Catalogue).await?;
         clamped = gone.grants + gone.permissions;
         if clamped > 0 {
             draft.touch(Tag::ALL);
@@ -120,14 +121,14 @@ async fn set_up(draft: &mut Draft, defaults: Vec<DefaultToken>) -> Result<SetUp,
     Ok(SetUp { nobody_yet, clamped, renamed })
 }
 
-impl super::Change {
+impl super::ServiceContext {
     /// Says how many tokens rest on which key, and warns of keys that are not there.
     async fn report_keys(&self) -> Result<(), ServiceError> {
         let mut view = self.view().await?;
         let (known, uses) = (view.key_checks().await?, view.key_uses().await?);
         for KeyUse { kind, id, tokens } in uses {
             let there = match kind {
-                KeyKind::Hash if id == SaltId::REFERENCE => self.writer.format.has_reference(),
+                KeyKind::Hash if id == HashKeyId::REFERENCE => self.writer.format.has_reference(),
                 _ => self.writer.keys.has(kind, &id, &known),
             };
             match (kind, there) {
@@ -152,16 +153,18 @@ impl super::Change {
 }
 
 /// Remembers for how long events are kept, if that is not what was remembered last. Answers whether it was not.
-async fn remember_retention(draft: &mut Draft, keep: Option<Duration>) -> Result<bool, ServiceError> {
+async fn remember_retention(draft: &mut UnitOfWork, keep: Option<Duration>) -> Result<bool, ServiceError> {
     let days = |keep: Duration| keep.as_secs_f64() / 86_400.0;
     let details = json!({"days": keep.map(days)});
-    let query =
-        EventQuery { actions: Some(vec![What::RetentionSet]), ..EventQuery::all(Paging { page: 1, page_size: 1 }) };
+    let query = EventQuery {
+        actions: Some(vec![AuditAction::RetentionSet]),
+        ..EventQuery::all(Paging { page: 1, page_size: 1 })
+    };
     let last = draft.tx.events(&query).await?.items.pop().map(|(_, event)| event.details);
     // For ever is what goes without saying.
     if last.unwrap_or_else(|| json!({"days": Value::Null})) == details {
         return Ok(false);
     }
-    draft.audit(What::RetentionSet, Target::Installation, details).await?;
+    draft.audit(AuditAction::RetentionSet, AuditTarget::Installation, details).await?;
     Ok(true)
 }

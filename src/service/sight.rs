@@ -5,10 +5,10 @@
 //! something was done to something of a kind.
 
 use super::ServiceError;
-use super::actor::{Actor, Giver};
+use super::actor::{Grantor, ResolvedActor};
 use crate::domain::{
-    AuditEvent, Cause, Ceiling, Doer, Fields, Kind, KindSet, OwnerId, Permission, Target, Token, TokenAuthority,
-    TokenId, What, When,
+    Actor, AuditAction, AuditCause, AuditEvent, AuditTarget, Ceiling, ConditionClause, Fields, OwnerId, Permission,
+    Token, TokenAuthority, TokenId, TokenKind, TokenKinds,
 };
 use crate::store::{EventQuery, View};
 use serde_json::Value;
@@ -38,15 +38,15 @@ pub(super) struct Sight {
 }
 
 impl Sight {
-    pub(super) async fn of(view: &mut dyn View, actor: &Actor) -> Result<Self, ServiceError> {
+    pub(super) async fn of(view: &mut dyn View, actor: &ResolvedActor) -> Result<Self, ServiceError> {
         match actor {
-            Actor::Program => Ok(Self::everything()),
-            Actor::Person(Giver { ceiling: Ceiling::Unlimited, .. }) => Ok(Self::everything()),
-            Actor::Person(giver) => {
-                let holds = |action| giver.holds(action);
+            ResolvedActor::Program => Ok(Self::everything()),
+            ResolvedActor::Person(Grantor { ceiling: Ceiling::Unlimited, .. }) => Ok(Self::everything()),
+            ResolvedActor::Person(grantor) => {
+                let holds = |action| grantor.holds(action);
                 Ok(Self {
                     everything: false,
-                    owner: giver.owner.as_ref().map(|owner| owner.id),
+                    owner: grantor.owner.as_ref().map(|owner| owner.id),
                     token: None,
                     own_tokens: true,
                     own_sessions: true,
@@ -55,7 +55,7 @@ impl Sight {
                     content_tokens: holds(CONTENT_TOKENS),
                 })
             }
-            Actor::Token(token) => {
+            ResolvedActor::Token(token) => {
                 let ceiling = match token.owner() {
                     Some(owner) => view.ceiling(owner).await?,
                     None => Ceiling::Of(Vec::new()),
@@ -72,7 +72,7 @@ impl Sight {
                     content_tokens: carries(CONTENT_TOKENS),
                 })
             }
-            Actor::Visitor => Err(ServiceError::Forbidden("sign in first")),
+            ResolvedActor::Visitor => Err(ServiceError::Forbidden("sign in first")),
         }
     }
 
@@ -101,11 +101,11 @@ impl Sight {
         if self.everything {
             return Ok(Some(query.clone()));
         }
-        let doers = [query.person.map(Doer::Person), query.token.map(Doer::Token)];
+        let doers = [query.person.map(Actor::Person), query.token.map(Actor::Token)];
         let owners = Owners::of(view, query.target.into_iter().filter_map(token_of).chain(query.token)).await?;
         let seen = query.target.is_none_or(|target| self.sees(target, &Value::Null, &owners))
-            && doers.into_iter().flatten().all(|doer| self.knows(doer, &owners));
-        let by_others = doers.into_iter().flatten().any(|doer| !self.is(doer));
+            && doers.into_iter().flatten().all(|actor| self.knows(actor, &owners));
+        let by_others = doers.into_iter().flatten().any(|actor| !self.is(actor));
         let tokens_of = if by_others { self.owner } else { query.tokens_of };
         Ok(seen.then(|| EventQuery { tokens_of, ..query.clone() }))
     }
@@ -120,23 +120,23 @@ impl Sight {
             return Ok(events);
         }
         let named = |(_, event): &(i64, AuditEvent)| {
-            let doer = match event.origin.doer {
-                Doer::Token(id) => Some(id),
+            let actor = match event.origin.actor {
+                Actor::Token(id) => Some(id),
                 _ => None,
             };
-            token_of(event.target).into_iter().chain(doer)
+            token_of(event.target).into_iter().chain(actor)
         };
         let owners = Owners::of(view, events.iter().flat_map(named)).await?;
         Ok(events.into_iter().map(|(id, event)| (id, self.show(event, &owners))).collect())
     }
 
     fn show(&self, mut event: AuditEvent, owners: &Owners) -> AuditEvent {
-        let doer = event.origin.doer;
+        let actor = event.origin.actor;
         // How many tokens others have is not for tokens to know.
         if let (Some(_), Some(details)) = (self.token, event.details.as_object_mut()) {
             details.remove("tokens");
         }
-        if event.what == What::SignInsFailed
+        if event.what == AuditAction::SignInsFailed
             && !self.users
             && let Some(details) = event.details.as_object_mut()
         {
@@ -145,82 +145,82 @@ impl Sight {
         if self.sees(event.target, &event.details, owners) {
             // Of what is their own they learn who did it in every case.
             if !self.is_own(event.target, &event.details, owners) {
-                if !self.knows(doer, owners) {
-                    (event.origin.doer, event.origin.address) = (Doer::Withheld, None);
+                if !self.knows(actor, owners) {
+                    (event.origin.actor, event.origin.address) = (Actor::Withheld, None);
                 }
                 event.cause = event.cause.filter(|cause| self.knows_cause(*cause));
             }
             return event;
         }
         // Of an owned token who did it says whose it is.
-        if !self.is(doer) && !matches!(doer, Doer::Service | Doer::Visitor) {
-            let owned = matches!(event.target, Target::Token(_, Kind::Admin | Kind::Session));
-            if owned || !self.knows(doer, owners) {
-                event.origin.doer = Doer::Withheld;
+        if !self.is(actor) && !matches!(actor, Actor::Service | Actor::Visitor) {
+            let owned = matches!(event.target, AuditTarget::Token(_, TokenKind::Admin | TokenKind::Session));
+            if owned || !self.knows(actor, owners) {
+                event.origin.actor = Actor::Withheld;
             }
         }
-        if !self.is(doer) {
+        if !self.is(actor) {
             event.origin.address = None;
         }
-        (event.target, event.cause, event.details) = (Target::Withheld(event.target.kind()), None, Value::Null);
+        (event.target, event.cause, event.details) = (AuditTarget::Withheld(event.target.kind()), None, Value::Null);
         event
     }
 
     /// Whether they see what was done to this.
-    fn sees(&self, target: Target, details: &Value, owners: &Owners) -> bool {
+    fn sees(&self, target: AuditTarget, details: &Value, owners: &Owners) -> bool {
         match target {
             _ if self.is_own(target, details, owners) => true,
-            Target::Owner(_) => self.users,
-            Target::Role(_) => self.roles,
-            Target::Token(_, Kind::Content) => self.content_tokens,
-            Target::Token(id, kind) => {
-                let open = if kind == Kind::Admin { self.own_tokens } else { self.own_sessions };
+            AuditTarget::Owner(_) => self.users,
+            AuditTarget::Role(_) => self.roles,
+            AuditTarget::Token(_, TokenKind::Content) => self.content_tokens,
+            AuditTarget::Token(id, kind) => {
+                let open = if kind == TokenKind::Admin { self.own_tokens } else { self.own_sessions };
                 self.token == Some(id) || open && self.owner.is_some() && owners.owner(id, details) == self.owner
             }
-            Target::Installation => true,
-            Target::Withheld(_) => false,
+            AuditTarget::Installation => true,
+            AuditTarget::Withheld(_) => false,
         }
     }
 
     /// Whether it is theirs, or themselves.
-    fn is_own(&self, target: Target, details: &Value, owners: &Owners) -> bool {
+    fn is_own(&self, target: AuditTarget, details: &Value, owners: &Owners) -> bool {
         match target {
-            Target::Owner(id) => self.token.is_none() && self.owner == Some(id),
-            Target::Token(id, Kind::Admin) if self.own_tokens => {
+            AuditTarget::Owner(id) => self.token.is_none() && self.owner == Some(id),
+            AuditTarget::Token(id, TokenKind::Admin) if self.own_tokens => {
                 self.owner.is_some() && owners.owner(id, details) == self.owner
             }
-            Target::Token(id, Kind::Session) if self.own_sessions => {
+            AuditTarget::Token(id, TokenKind::Session) if self.own_sessions => {
                 self.owner.is_some() && owners.owner(id, details) == self.owner
             }
-            Target::Token(id, _) => self.token == Some(id),
+            AuditTarget::Token(id, _) => self.token == Some(id),
             _ => false,
         }
     }
 
     /// Whether they may know who this is.
-    fn knows(&self, doer: Doer, owners: &Owners) -> bool {
-        match doer {
-            Doer::Service | Doer::Visitor => true,
-            Doer::Withheld => false,
-            doer if self.is(doer) => true,
-            Doer::Person(_) => self.users,
-            Doer::Token(id) => self.sees(Target::Token(id, Kind::Admin), &Value::Null, owners),
+    fn knows(&self, actor: Actor, owners: &Owners) -> bool {
+        match actor {
+            Actor::Service | Actor::Visitor => true,
+            Actor::Withheld => false,
+            actor if self.is(actor) => true,
+            Actor::Person(_) => self.users,
+            Actor::Token(id) => self.sees(AuditTarget::Token(id, TokenKind::Admin), &Value::Null, owners),
         }
     }
 
-    fn knows_cause(&self, cause: Cause) -> bool {
+    fn knows_cause(&self, cause: AuditCause) -> bool {
         match cause {
-            Cause::RolePermissions(_) => self.roles,
-            Cause::OwnerRoles(id) | Cause::OwnerDeleted(id) => self.users || self.owner == Some(id),
-            Cause::Catalogue | Cause::Renamed => true,
+            AuditCause::RolePermissions(_) => self.roles,
+            AuditCause::OwnerRoles(id) | AuditCause::OwnerDeleted(id) => self.users || self.owner == Some(id),
+            AuditCause::Catalogue | AuditCause::Renamed => true,
         }
     }
 
     /// Whether they are this: a person, or the token itself.
-    fn is(&self, doer: Doer) -> bool {
-        match doer {
-            Doer::Person(id) => self.token.is_none() && self.owner == Some(id),
-            Doer::Token(id) => self.token == Some(id),
+    fn is(&self, actor: Actor) -> bool {
+        match actor {
+            Actor::Person(id) => self.token.is_none() && self.owner == Some(id),
+            Actor::Token(id) => self.token == Some(id),
             _ => false,
         }
     }
@@ -229,9 +229,9 @@ impl Sight {
 /// Whether a permission allows an action without any condition: what it takes to list what that action reads.
 pub(super) fn allows(permission: &Permission, action: &str) -> bool {
     permission.action.as_str() == action
-        && permission.subject.is_none()
+        && permission.resource.is_none()
         && permission.fields == Fields::All
-        && permission.when == When::Always
+        && permission.when == ConditionClause::Always
 }
 
 /// The same of an admin token under its owner's ceiling.
@@ -243,9 +243,9 @@ fn carries(token: &Token, ceiling: &Ceiling, action: &str) -> bool {
     };
     let whole = grants.iter().any(|grant| {
         grant.action.as_str() == action
-            && grant.subject.is_none()
+            && grant.resource.is_none()
             && grant.fields == Fields::All
-            && grant.chosen == When::Always
+            && grant.chosen == ConditionClause::Always
     });
     held && whole
 }
@@ -269,9 +269,9 @@ impl Owners {
     }
 }
 
-fn token_of(target: Target) -> Option<TokenId> {
+fn token_of(target: AuditTarget) -> Option<TokenId> {
     match target {
-        Target::Token(id, Kind::Admin | Kind::Session) => Some(id),
+        AuditTarget::Token(id, TokenKind::Admin | TokenKind::Session) => Some(id),
         _ => None,
     }
 }
@@ -282,33 +282,35 @@ fn token_of(target: Target) -> Option<TokenId> {
 /// that no answer tells which ids are taken.
 pub(super) async fn changeable(
     view: &mut dyn View,
-    actor: &Actor,
+    actor: &ResolvedActor,
     id: TokenId,
-    kinds: KindSet,
+    kinds: TokenKinds,
 ) -> Result<Token, ServiceError> {
     let token = view.token(id).await?.filter(|token| kinds.contains(token.kind()) && may_see(actor, token));
     token.ok_or_else(|| {
         match actor {
-            Actor::Token(_) => return ServiceError::Forbidden("a token changes nothing but itself"),
-            Actor::Visitor => return ServiceError::Forbidden("sign in first"),
-            Actor::Program | Actor::Person(_) => {}
+            ResolvedActor::Token(_) => return ServiceError::Forbidden("a token changes nothing but itself"),
+            ResolvedActor::Visitor => return ServiceError::Forbidden("sign in first"),
+            ResolvedActor::Program | ResolvedActor::Person(_) => {}
         }
         let sees_all = matches!(actor.sees_tokens_of(), Ok(None));
-        match kinds.contains(Kind::Admin) && !sees_all {
+        match kinds.contains(TokenKind::Admin) && !sees_all {
             true => ServiceError::Forbidden("no admin token of yours has this id"),
             false => ServiceError::NotFound("token"),
         }
     })
 }
 
-fn may_see(actor: &Actor, token: &Token) -> bool {
+fn may_see(actor: &ResolvedActor, token: &Token) -> bool {
     match (token.kind(), token.owner(), actor) {
-        (_, _, Actor::Program) => true,
-        (_, _, Actor::Visitor) => false,
-        (_, _, Actor::Token(itself)) => itself.id == token.id,
-        (Kind::Content, _, Actor::Person(_)) => true,
-        (Kind::Admin, Some(owner), Actor::Person(giver)) => giver.is_super_admin() || giver.is(owner),
-        (Kind::Session, Some(owner), Actor::Person(giver)) => giver.is(owner),
-        (_, None, Actor::Person(_)) => false,
+        (_, _, ResolvedActor::Program) => true,
+        (_, _, ResolvedActor::Visitor) => false,
+        (_, _, ResolvedActor::Token(itself)) => itself.id == token.id,
+        (TokenKind::Content, _, ResolvedActor::Person(_)) => true,
+        (TokenKind::Admin, Some(owner), ResolvedActor::Person(grantor)) => {
+            grantor.is_super_admin() || grantor.is(owner)
+        }
+        (TokenKind::Session, Some(owner), ResolvedActor::Person(grantor)) => grantor.is(owner),
+        (_, None, ResolvedActor::Person(_)) => false,
     }
 }

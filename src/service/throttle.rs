@@ -12,7 +12,7 @@
 
 use super::known_places::KnownPlaces;
 use super::password_queue::Lane;
-use crate::domain::{Clock, Moment, Sketch, Windows, comparable, network};
+use crate::domain::{Clock, MonotonicTime, Sketch, Windows, comparable, network};
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -82,7 +82,7 @@ impl Throttle {
     }
 
     /// Remembers that the owner of `account` signed in from `address` at this moment.
-    pub(super) fn remember(&self, account: &str, address: IpAddr, at: Moment) {
+    pub(super) fn remember(&self, account: &str, address: IpAddr, at: MonotonicTime) {
         self.known.insert(self.account(account), self.network(address), at);
     }
 
@@ -177,7 +177,7 @@ impl Drop for Reserved<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Moment, Timestamp};
+    use crate::domain::{MonotonicTime, Timestamp};
     use std::sync::atomic::{AtomicU64, Ordering};
 
     #[derive(Default)]
@@ -187,8 +187,8 @@ mod tests {
         fn now(&self) -> Timestamp {
             Timestamp(0)
         }
-        fn moment(&self) -> Moment {
-            Moment(self.0.load(Ordering::SeqCst))
+        fn moment(&self) -> MonotonicTime {
+            MonotonicTime(self.0.load(Ordering::SeqCst))
         }
     }
 

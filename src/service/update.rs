@@ -1,12 +1,12 @@
 //! Changing somebody's account: everything that one call asks for happens in one transaction, or nothing does.
 
 use super::account::{ProfileChange, found};
-use super::error::Wrong;
+use super::account_policy::AccountPolicy;
+use super::error::FieldErrors;
 use super::owners::{Owners, keep_a_super_admin, set};
-use super::reach::Reach;
-use super::write::Draft;
+use super::write::UnitOfWork;
 use super::{Password, ServiceError};
-use crate::domain::{Cause, Owner, OwnerId, OwnerState, PasswordHash, RoleId, Tag, Target, What};
+use crate::domain::{AuditAction, AuditCause, AuditTarget, Owner, OwnerId, OwnerState, PasswordHash, RoleId, Tag};
 use crate::store::{Clamp, Clamped};
 use serde_json::json;
 
@@ -44,7 +44,7 @@ struct Changes {
     blocked: Option<bool>,
     roles: Option<Vec<RoleId>>,
     password: Option<PasswordHash>,
-    wrong: Wrong,
+    wrong: FieldErrors,
 }
 
 impl Owners {
@@ -58,7 +58,7 @@ impl Owners {
     /// registered. One's own e-mail address and password change by [`Sessions::update_me`](crate::Sessions::update_me).
     pub async fn update(&self, id: OwnerId, update: OwnerUpdate) -> Result<Owner, ServiceError> {
         let OwnerUpdate { email, firstname, lastname, username, active, blocked, roles, password } = update;
-        let mut wrong = Wrong::default();
+        let mut wrong = FieldErrors::default();
         let profile = ProfileChange { email, firstname, lastname, username }.checked(&mut wrong)?;
         let password = match password {
             Some(password) => self.hashed(id, &password, &profile, &mut wrong).await?,
@@ -74,7 +74,7 @@ impl Owners {
     ///
     /// # Errors
     /// As for [`update`](Self::update); and [`TooManyAttempts`](ServiceError::TooManyAttempts) after that wait.
-    pub async fn would_clamp(&self, id: OwnerId, roles: Vec<RoleId>) -> Result<Clamped, ServiceError> {
+    pub async fn preview_clamp(&self, id: OwnerId, roles: Vec<RoleId>) -> Result<Clamped, ServiceError> {
         let changes = Changes { roles: Some(roles), ..Changes::default() };
         let previewed = self.0.preview(move |draft| Box::pin(change(draft, id, changes))).await;
         previewed.map(|(_, clamped)| clamped)
@@ -86,11 +86,11 @@ impl Owners {
         id: OwnerId,
         password: &Password,
         profile: &ProfileChange,
-        wrong: &mut Wrong,
+        wrong: &mut FieldErrors,
     ) -> Result<Option<PasswordHash>, ServiceError> {
         // Whoever may not do it anyway costs no hash.
         let mut view = self.0.view().await?;
-        let reach = Reach::by(self.0.actor(&mut view).await?.giver()?);
+        let reach = AccountPolicy::by(self.0.actor(&mut view).await?.grantor()?);
         let before = found(&mut *view, id).await?;
         drop(view);
         reach.may_set_credentials(&before)?;
@@ -107,9 +107,9 @@ impl Owners {
     }
 }
 
-async fn change(draft: &mut Draft, id: OwnerId, changes: Changes) -> Result<(Owner, Clamped), ServiceError> {
+async fn change(draft: &mut UnitOfWork, id: OwnerId, changes: Changes) -> Result<(Owner, Clamped), ServiceError> {
     let Changes { profile, active, blocked, roles, password, mut wrong } = changes;
-    let reach = Reach::of(draft).await?;
+    let reach = AccountPolicy::of(draft).await?;
     let before = draft.found(id).await?;
     reach.may_touch(draft, &before).await?;
     draft.unchanged("owner", before.version())?;
@@ -152,7 +152,7 @@ async fn change(draft: &mut Draft, id: OwnerId, changes: Changes) -> Result<(Own
 }
 
 /// Where the account will stand; says what cannot be.
-fn next(before: OwnerState, active: Option<bool>, blocked: Option<bool>, wrong: &mut Wrong) -> OwnerState {
+fn next(before: OwnerState, active: Option<bool>, blocked: Option<bool>, wrong: &mut FieldErrors) -> OwnerState {
     if before != OwnerState::Invited {
         return OwnerState::of(active.unwrap_or(before.is_switched_on()), blocked.unwrap_or(before.is_blocked()));
     }
@@ -167,15 +167,15 @@ fn next(before: OwnerState, active: Option<bool>, blocked: Option<bool>, wrong: 
 
 /// Sets the state, or withdraws the invitation. Answers whether they were shut out just now.
 async fn set_state(
-    draft: &mut Draft,
+    draft: &mut UnitOfWork,
     before: &Owner,
     state: OwnerState,
     active: Option<bool>,
 ) -> Result<bool, ServiceError> {
-    let (id, target) = (before.id, Target::Owner(before.id));
+    let (id, target) = (before.id, AuditTarget::Owner(before.id));
     if state == OwnerState::Invited {
         if active == Some(false) && draft.tx.delete_invitations(id).await? > 0 {
-            draft.audit(What::InvitationWithdrawn, target, json!({"email": before.email})).await?;
+            draft.audit(AuditAction::InvitationWithdrawn, target, json!({"email": before.email})).await?;
         }
         return Ok(false);
     }
@@ -185,16 +185,16 @@ async fn set_state(
     draft.tx.set_owner_state(id, state).await?;
     draft.tx.delete_invitations(id).await?;
     draft.touch(Tag::owner(id));
-    draft.audit(What::OwnerStateSet, target, json!({"before": before.state, "after": state})).await?;
+    draft.audit(AuditAction::OwnerStateSet, target, json!({"before": before.state, "after": state})).await?;
     Ok(!state.is_active())
 }
 
 /// Sets the roles; what tokens carry beyond them goes.
-async fn set_roles(draft: &mut Draft, before: &Owner, roles: &[RoleId]) -> Result<Clamped, ServiceError> {
+async fn set_roles(draft: &mut UnitOfWork, before: &Owner, roles: &[RoleId]) -> Result<Clamped, ServiceError> {
     let id = before.id;
     draft.tx.set_owner_roles(id, roles).await?;
     draft.touch(Tag::owner(id));
     let details = json!({"before": before.roles, "after": roles});
-    draft.audit(What::OwnerRolesSet, Target::Owner(id), details).await?;
-    draft.clamp(Clamp::Owner(id), Cause::OwnerRoles(id)).await
+    draft.audit(AuditAction::OwnerRolesSet, AuditTarget::Owner(id), details).await?;
+    draft.clamp(Clamp::Owner(id), AuditCause::OwnerRoles(id)).await
 }

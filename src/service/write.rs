@@ -1,14 +1,14 @@
 //! One change: transaction, commit, tag clock, answer.
 
-use super::actor::{Actor, Giver};
-use super::error::{Problem, Wrong};
+use super::actor::{Grantor, ResolvedActor};
+use super::error::{FieldError, FieldErrors};
 use super::people::People;
 use super::preview::Preview;
 use super::{Policy, ServiceError};
 use crate::domain::{
-    Action, Admission, AdmittedActor, AuditEvent, Catalogue, Cause, Ceiling, ConditionId, Conditions, ConfiguredKeys,
-    Doer, EncryptionKeys, Entropy, Fields, Invalid, Issued, Kind, Origin, Permission, Reason, SecretFormat, Subject,
-    Tag, Target, Unregistered, Version, What,
+    Action, Actor, Admission, AdmittedActor, AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, Catalogue,
+    Ceiling, ConditionId, Conditions, ConfiguredKeys, EncryptionKeys, Entropy, Fields, InvalidCredential, Issued,
+    Permission, Reason, Resource, SecretFormat, Tag, TokenKind, Unregistered, Version,
 };
 use crate::resolve::{Begun, Resolver, Stop};
 use crate::store::{Clamp, Clamped, StoreError, Transaction, View, WriteStore};
@@ -59,10 +59,10 @@ impl Writer {
 
 /// Reads, and makes changes, for somebody.
 #[derive(Clone)]
-pub(super) struct Change {
+pub(super) struct ServiceContext {
     store: Arc<dyn WriteStore>,
     pub(super) writer: Arc<Writer>,
-    pub(super) origin: Origin,
+    pub(super) origin: AuditOrigin,
     /// What admitted the request: judged again in every transaction.
     admission: Option<Arc<Admission>>,
     /// What is to be changed has to be of this version.
@@ -73,17 +73,17 @@ pub(super) struct Change {
     issues: bool,
 }
 
-impl fmt::Debug for Change {
+impl fmt::Debug for ServiceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Change").field("origin", &self.origin).finish_non_exhaustive()
+        f.debug_struct("ServiceContext").field("origin", &self.origin).finish_non_exhaustive()
     }
 }
 
 /// A change in the making.
-pub(super) struct Draft {
+pub(super) struct UnitOfWork {
     pub(super) tx: Box<dyn Transaction>,
     pub(super) writer: Arc<Writer>,
-    pub(super) origin: Origin,
+    pub(super) origin: AuditOrigin,
     expected: Option<Version>,
     pub(super) device: Arc<str>,
     tags: Vec<Tag>,
@@ -91,11 +91,11 @@ pub(super) struct Draft {
     idle: bool,
 }
 
-impl Draft {
+impl UnitOfWork {
     /// Does it all, up to the commit.
     async fn ready<T, F>(&mut self, work: F) -> Result<T, ServiceError>
     where
-        F: for<'d> FnOnce(&'d mut Draft) -> BoxFuture<'d, Result<T, ServiceError>>,
+        F: for<'d> FnOnce(&'d mut UnitOfWork) -> BoxFuture<'d, Result<T, ServiceError>>,
     {
         let value = work(self).await?;
         match self.expected {
@@ -144,29 +144,31 @@ impl Draft {
     async fn readmit(&mut self, admission: Option<&Admission>) -> Result<(), ServiceError> {
         let Some(Admission { digest, required }) = admission else { return Ok(()) };
         let lost = |reason| Err(ServiceError::Unauthenticated(reason));
-        let Some(record) = self.tx.record(digest).await? else { return lost(Reason::Invalid(Invalid::Unknown)) };
+        let Some(record) = self.tx.record(digest).await? else {
+            return lost(Reason::Invalid(InvalidCredential::Unknown));
+        };
         match self.writer.resolver.admits(&record, required) {
             Ok(()) => Ok(()),
-            Err(Reason::NotAllowed) => Err(ServiceError::Forbidden("the permission that this takes was taken away")),
+            Err(Reason::Forbidden) => Err(ServiceError::Forbidden("the permission that this takes was taken away")),
             Err(reason) => lost(reason),
         }
     }
 
     /// Who makes it, as they are now.
-    pub(super) async fn actor(&mut self) -> Result<Actor, ServiceError> {
-        Actor::load(&mut *self.tx, self.origin.doer).await
+    pub(super) async fn actor(&mut self) -> Result<ResolvedActor, ServiceError> {
+        ResolvedActor::load(&mut *self.tx, self.origin.actor).await
     }
 
     /// Who makes it, if they may change people, roles and tokens.
-    pub(super) async fn giver(&mut self) -> Result<Giver, ServiceError> {
-        self.actor().await?.giver()
+    pub(super) async fn grantor(&mut self) -> Result<Grantor, ServiceError> {
+        self.actor().await?.grantor()
     }
 
     /// The change is to be remembered as this.
     pub(super) async fn audit(
         &mut self,
-        what: What,
-        target: Target,
+        what: AuditAction,
+        target: AuditTarget,
         details: serde_json::Value,
     ) -> Result<(), ServiceError> {
         self.audit_because(None, what, target, details).await
@@ -175,9 +177,9 @@ impl Draft {
     /// The same, where another change made it necessary.
     pub(super) async fn audit_because(
         &mut self,
-        cause: impl Into<Option<Cause>>,
-        what: What,
-        target: Target,
+        cause: impl Into<Option<AuditCause>>,
+        what: AuditAction,
+        target: AuditTarget,
         details: serde_json::Value,
     ) -> Result<(), ServiceError> {
         self.limit_changes(what, &details).await?;
@@ -186,7 +188,7 @@ impl Draft {
     }
 
     /// Takes away what owners no longer hold, and answers what that was.
-    pub(super) async fn clamp(&mut self, clamp: Clamp<'_>, cause: Cause) -> Result<Clamped, ServiceError> {
+    pub(super) async fn clamp(&mut self, clamp: Clamp<'_>, cause: AuditCause) -> Result<Clamped, ServiceError> {
         let origin = self.origin;
         Ok(self.tx.clamp(clamp, &origin, cause).await?)
     }
@@ -222,34 +224,35 @@ impl Writer {
         path: &str,
         items: impl Iterator<Item = Item<'a>>,
         before: impl Iterator<Item = Item<'a>>,
-        wrong: &mut Wrong,
+        wrong: &mut FieldErrors,
     ) {
-        let told = |item: Item<'a>, u: &Unregistered| (item.0, item.1, u.message.clone());
+        let audit_json = |item: Item<'a>, u: &Unregistered| (item.0, item.1, u.message.clone());
         // Looked at only if something is not registered.
         let mut before = Some(before);
         let mut old = HashSet::new();
         for (i, item) in items.enumerate() {
             for u in self.problems(item) {
                 if let Some(before) = before.take() {
-                    old =
-                        before.flat_map(|item| self.problems(item).into_iter().map(move |u| told(item, &u))).collect();
+                    old = before
+                        .flat_map(|item| self.problems(item).into_iter().map(move |u| audit_json(item, &u)))
+                        .collect();
                 }
                 if wrong.is_full() {
                     return;
                 }
-                if !old.contains(&told(item, &u)) {
+                if !old.contains(&audit_json(item, &u)) {
                     let path = format!("{path}.{i}.{}", u.path);
-                    wrong.add(Problem { path, message: u.message, value: Some(u.name) });
+                    wrong.add(FieldError { path, message: u.message, value: Some(u.name) });
                 }
             }
         }
     }
 
     /// What nobody has registered of a permission or grant.
-    pub(super) fn problems(&self, (action, subject, fields, chosen): Item<'_>) -> Vec<Unregistered> {
+    pub(super) fn problems(&self, (action, resource, fields, chosen): Item<'_>) -> Vec<Unregistered> {
         let conditions: &Conditions = self.resolver.conditions();
         if let Some(catalogue) = &self.settings.catalogue {
-            return catalogue.check(action, subject, fields, chosen, conditions);
+            return catalogue.check(action, resource, fields, chosen, conditions);
         }
         let unknown = chosen.iter().enumerate().filter(|(_, id)| !conditions.contains(id.as_str()));
         let problem = |(j, id): (usize, &ConditionId)| {
@@ -261,22 +264,22 @@ impl Writer {
 }
 
 /// A permission or a grant: action, subject, fields, conditions.
-pub(super) type Item<'a> = (&'a Action, Option<&'a Subject>, &'a Fields, &'a [ConditionId]);
+pub(super) type Item<'a> = (&'a Action, Option<&'a Resource>, &'a Fields, &'a [ConditionId]);
 
-impl Change {
+impl ServiceContext {
     /// For the program itself.
     pub(super) fn new(store: Arc<dyn WriteStore>, writer: Arc<Writer>) -> Self {
-        let origin = Origin { doer: Doer::Service, address: None };
+        let origin = AuditOrigin { actor: Actor::Service, address: None };
         Self { store, writer, origin, admission: None, expected: None, device: "".into(), issues: true }
     }
 
-    pub(super) fn by(self, actor: AdmittedActor) -> Self {
-        let (doer, admission) = (actor.doer(), actor.admission().cloned());
-        Self { origin: Origin { doer, ..self.origin }, admission, ..self }
+    pub(super) fn acting_as(self, actor: AdmittedActor) -> Self {
+        let (actor, admission) = (actor.actor(), actor.admission().cloned());
+        Self { origin: AuditOrigin { actor, ..self.origin }, admission, ..self }
     }
 
-    pub(super) fn from(self, address: Option<IpAddr>) -> Self {
-        Self { origin: Origin { address, ..self.origin }, ..self }
+    pub(super) fn from_address(self, address: Option<IpAddr>) -> Self {
+        Self { origin: AuditOrigin { address, ..self.origin }, ..self }
     }
 
     /// The change issues nothing: the hash key may be any.
@@ -289,7 +292,7 @@ impl Change {
         Self { device: name.into(), ..self }
     }
 
-    pub(super) fn only_if(self, version: Version) -> Self {
+    pub(super) fn if_version(self, version: Version) -> Self {
         Self { expected: Some(version), ..self }
     }
 
@@ -303,15 +306,15 @@ impl Change {
     }
 
     /// Who asks, as they are in this view.
-    pub(super) async fn actor(&self, view: &mut Box<dyn View>) -> Result<Actor, ServiceError> {
-        Actor::load(&mut **view, self.origin.doer).await
+    pub(super) async fn actor(&self, view: &mut Box<dyn View>) -> Result<ResolvedActor, ServiceError> {
+        ResolvedActor::load(&mut **view, self.origin.actor).await
     }
 
     pub(super) fn policy(&self) -> &Policy {
         &self.writer.settings.policy
     }
 
-    pub(super) fn issue(&self, kind: Kind) -> Result<Issued, ServiceError> {
+    pub(super) fn issue(&self, kind: TokenKind) -> Result<Issued, ServiceError> {
         Ok(self.writer.format.issue(kind, &*self.writer.entropy)?)
     }
 
@@ -319,7 +322,7 @@ impl Change {
     pub(super) async fn make<T, F>(&self, work: F) -> Result<T, ServiceError>
     where
         T: Send + 'static,
-        F: for<'d> FnOnce(&'d mut Draft) -> BoxFuture<'d, Result<T, ServiceError>> + Send + 'static,
+        F: for<'d> FnOnce(&'d mut UnitOfWork) -> BoxFuture<'d, Result<T, ServiceError>> + Send + 'static,
     {
         let change = self.clone();
         let task = tokio::spawn(async move {
@@ -330,14 +333,14 @@ impl Change {
             let checked = draft.check_keys(change.issues).await?;
             draft.readmit(change.admission.as_deref()).await?;
             let value = draft.ready(work).await?;
-            let Draft { tx, tags, idle, .. } = draft;
+            let UnitOfWork { tx, tags, idle, .. } = draft;
             let keep = || checked.complete.then(|| writer.keep_keys());
             if idle && !checked.written {
                 keep();
                 return Ok(value);
             }
             let op_id = tx.op_id().map(str::to_owned);
-            let mut raise = Raise { resolver: writer.resolver.clone(), begun, seq: tx.seq(), op_id, tags };
+            let mut raise = InvalidationGuard { resolver: writer.resolver.clone(), begun, seq: tx.seq(), op_id, tags };
             match tx.commit(&raise.tags).await {
                 Ok(()) => {
                     drop(raise);
@@ -365,7 +368,7 @@ impl Change {
     #[cfg(feature = "strapi")]
     pub(super) async fn rehearse<T, F>(&self, work: F) -> Result<T, ServiceError>
     where
-        F: for<'d> FnOnce(&'d mut Draft) -> BoxFuture<'d, Result<T, ServiceError>>,
+        F: for<'d> FnOnce(&'d mut UnitOfWork) -> BoxFuture<'d, Result<T, ServiceError>>,
     {
         self.draft().await?.ready(work).await
     }
@@ -373,27 +376,27 @@ impl Change {
     /// Runs `work` on a view, by all the rules, and tells what would be. It writes nothing, waits for no writer and keeps none waiting.
     pub(super) async fn preview<T, F>(&self, work: F) -> Result<T, ServiceError>
     where
-        F: for<'d> FnOnce(&'d mut Draft) -> BoxFuture<'d, Result<T, ServiceError>>,
+        F: for<'d> FnOnce(&'d mut UnitOfWork) -> BoxFuture<'d, Result<T, ServiceError>>,
     {
-        let _turn = self.writer.people.previews.turn(self.origin.doer).await?;
+        let _turn = self.writer.people.previews.turn(self.origin.actor).await?;
         let preview = Preview::new(self.store.view().await?);
         let mut draft = self.draft_in(Box::new(preview));
         draft.readmit(self.admission.as_deref()).await?;
         draft.ready(work).await
     }
 
-    async fn draft(&self) -> Result<Draft, ServiceError> {
+    async fn draft(&self) -> Result<UnitOfWork, ServiceError> {
         Ok(self.draft_in(self.store.begin().await?))
     }
 
-    fn draft_in(&self, tx: Box<dyn Transaction>) -> Draft {
+    fn draft_in(&self, tx: Box<dyn Transaction>) -> UnitOfWork {
         let Self { writer, origin, expected, device, .. } = self.clone();
-        Draft { tx, writer, origin, expected, device, tags: Vec::new(), idle: false }
+        UnitOfWork { tx, writer, origin, expected, device, tags: Vec::new(), idle: false }
     }
 }
 
 /// Raises the tags of a change when dropped: after its commit, or when the task dies while nobody knows how that went.
-struct Raise {
+struct InvalidationGuard {
     resolver: Arc<Resolver>,
     begun: Begun,
     seq: u64,
@@ -401,14 +404,14 @@ struct Raise {
     tags: Vec<Tag>,
 }
 
-impl Raise {
+impl InvalidationGuard {
     /// It did not happen.
     fn forget(mut self) {
         self.tags.clear();
     }
 }
 
-impl Drop for Raise {
+impl Drop for InvalidationGuard {
     fn drop(&mut self) {
         if !self.tags.is_empty() {
             self.resolver.freshness.raise_own(self.begun, self.seq, self.op_id.as_deref(), &self.tags);

@@ -2,7 +2,7 @@
 
 use super::app::App;
 use super::clock::{ManualClock, SeededEntropy};
-use crate::domain::{ContentAccess, Grant, OwnerId, Permission, RoleId, Salt, Secret, TokenId};
+use crate::domain::{ContentAccess, Grant, HashKey, OwnerId, Permission, RoleId, Secret, TokenId};
 use crate::gate::GuardedRouter;
 use crate::keyward::{Builder, Keyward};
 use crate::resolve::Limits;
@@ -49,8 +49,9 @@ impl<S: WriteStore> World<S> {
     /// If the settings are impossible, or there is no tokio runtime: it is for tests.
     pub fn on(store: S, clock: Arc<ManualClock>, settings: impl FnOnce(Builder<S>) -> Builder<S>) -> Self {
         #[expect(clippy::expect_used, reason = "a constant that the salt's own test covers")]
-        let salt = Salt::parse(SALT).expect("a good salt");
-        let builder = Keyward::builder(store).salt(salt).clock(clock.clone()).entropy(Arc::new(SeededEntropy::new(7)));
+        let hash_key = HashKey::parse(SALT).expect("a good salt");
+        let builder =
+            Keyward::builder(store).hash_key(hash_key).clock(clock.clone()).entropy(Arc::new(SeededEntropy::new(7)));
         // A busy machine is no reason for a test to be refused.
         let mut limits = Limits::default();
         (limits.queue, limits.lookup, limits.request) = (MINUTE, MINUTE, MINUTE);

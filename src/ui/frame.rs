@@ -113,7 +113,7 @@ impl FromRequestParts<Pages> for Viewer {
         if parts.uri.query().is_some_and(|query| query.contains("%00")) {
             return Err(Failure::no_address());
         }
-        let (owner, _) = pages.sessions.clone().by(&actor).me().await?;
+        let (owner, _) = pages.sessions.clone().acting_as(&actor).me().await?;
         Ok(Self { actor, address, session, id, owner, auth })
     }
 }

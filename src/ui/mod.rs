@@ -5,9 +5,9 @@
 //!
 //! ```
 //! # tokio_test::block_on(async {
-//! use keyward::{Keyward, MemoryStore, Salt, SessionCookie, ui};
-//! let (salt, _) = Salt::generate()?;
-//! let keyward = Keyward::builder(MemoryStore::default()).salt(salt).ui(SessionCookie::default()).build()?;
+//! use keyward::{Keyward, MemoryStore, HashKey, SessionCookie, ui};
+//! let (hash_key, _) = HashKey::generate()?;
+//! let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).ui(SessionCookie::default()).build()?;
 //! let app = keyward.guard(ui::router(&keyward));
 //! # let _ = app;
 //! # Ok::<_, Box<dyn std::error::Error>>(())
@@ -24,13 +24,14 @@
 
 mod access;
 mod admin_tokens;
-mod affected;
+mod affected_tokens;
 mod assets;
 mod audit;
 mod base;
+mod condition_options;
 mod content_tokens;
 mod event;
-mod facts;
+mod event_details;
 mod failure;
 mod form;
 mod frame;
@@ -40,7 +41,6 @@ mod list;
 mod matrix;
 mod me;
 mod names;
-mod offer;
 mod permissions;
 mod roles;
 mod sign_in;

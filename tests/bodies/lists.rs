@@ -1,9 +1,9 @@
 //! How long lists may be, in services and in what is sent, and who is asked first.
 
-use crate::site::{Site, field, subject};
+use crate::site::{Site, field, resource};
 use keyward::{
-    Action, ConditionId, ContentAccess, Fields, Grant, NewAdminToken, NewContentToken, NewOwner, NewRole, Permission,
-    RoleId, ServiceError, When,
+    Action, ConditionClause, ConditionId, ContentAccess, Fields, Grant, NewAdminToken, NewContentToken, NewOwner,
+    NewRole, Permission, RoleId, ServiceError,
 };
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ async fn a_list_that_is_too_long_is_named() {
     let site = Site::new().await;
     let before = site.seq().await;
     let read = |more: Value| {
-        let mut one = json!({"action": "read", "subject": subject(0)});
+        let mut one = json!({"action": "read", "subject": resource(0)});
         one.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         one
     };
@@ -72,14 +72,14 @@ async fn services_hold_the_same_bounds() {
         ServiceError::Invalid(problems) => problems.into_iter().map(|p| p.path).collect::<Vec<_>>(),
         other => panic!("{other}"),
     };
-    let wide = Permission::new("read").on(subject(0)).fields(Fields::only(fields(257)).unwrap());
+    let wide = Permission::new("read").on(resource(0)).fields(Fields::only(fields(257)).unwrap());
     let conditional = Permission::new("read")
-        .on(subject(0))
-        .when(When::from_list((0..65).map(|i| ConditionId::new(format!("c{i}")))));
+        .on(resource(0))
+        .when(ConditionClause::from_list((0..65).map(|i| ConditionId::new(format!("c{i}")))));
     for (list, at) in [
         (vec![wide], "permissions.0.fields"),
         (vec![conditional], "permissions.0.conditions"),
-        (vec![Permission::new("read").on(subject(0)); 65], "permissions.64"),
+        (vec![Permission::new("read").on(resource(0)); 65], "permissions.64"),
         ((0..5_001).map(|i| Permission::new(format!("a{i}"))).collect(), "permissions"),
     ] {
         let grants: Vec<Grant> = list.iter().map(|p| Grant { chosen: p.when.clone(), ..Grant::from(p) }).collect();
@@ -137,11 +137,11 @@ async fn whether_the_actor_may_comes_first() {
         assert_eq!((status.as_u16(), &answer["error"]["name"]), (403, &json!("ForbiddenError")), "{method} {path}");
     }
     let token: i64 = site.ids.admin_token.parse().unwrap();
-    let by = keyward::Doer::Token(keyward::TokenId(token));
+    let by = keyward::Actor::Token(keyward::TokenId(token));
     let nonsense = Permission::new("no such action");
-    let roles = site.keyward.roles().by(by);
+    let roles = site.keyward.roles().acting_as(by);
     let role = RoleId(site.ids.role.parse().unwrap());
-    let tokens = site.keyward.tokens().by(by);
+    let tokens = site.keyward.tokens().acting_as(by);
     for refused in [
         roles.create(NewRole::new("").permissions([nonsense.clone()])).await.err(),
         roles.set_permissions(role, vec![nonsense.clone()]).await.err(),
@@ -151,7 +151,7 @@ async fn whether_the_actor_may_comes_first() {
         assert!(matches!(refused, Some(ServiceError::Forbidden(_))), "{refused:?}");
     }
     // A person who issues for another owner learns nothing of what is wrong with the grants.
-    let member = site.keyward.tokens().by(keyward::Doer::Person(site.member_id));
+    let member = site.keyward.tokens().acting_as(keyward::Actor::Person(site.member_id));
     let root = site.root_id;
     let refused = member.issue_admin(NewAdminToken::new("n", root).grants([Grant::from(&nonsense)])).await;
     assert!(matches!(refused, Err(ServiceError::Forbidden(_))), "{refused:?}");

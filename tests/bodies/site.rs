@@ -4,8 +4,9 @@ use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use keyward::{
-    ActionEntry, Catalogue, ContentAccess, Fields, Gated, Grant, Keyward, MemoryStore, NewAdminToken, NewContentToken,
-    NewOwner, NewRole, NewSession, Owner, Permission, RoleId, Salt, SessionCookie, SubjectEntry, WriteStore, api, ui,
+    ActionEntry, Catalogue, ContentAccess, Fields, GateService, Grant, HashKey, Keyward, MemoryStore, NewAdminToken,
+    NewContentToken, NewOwner, NewRole, NewSession, Owner, Permission, RoleId, SessionCookie, SubjectEntry, WriteStore,
+    api, ui,
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -22,7 +23,7 @@ const ACTIONS: [&str; 4] = ["read", "create", "update", "delete"];
 
 pub struct Site {
     pub keyward: Keyward<MemoryStore>,
-    service: Gated<axum::Router>,
+    service: GateService<axum::Router>,
     /// Sessions of a super admin, and of somebody whose role has many permissions.
     pub root: String,
     pub member: String,
@@ -42,7 +43,7 @@ pub struct Ids {
     pub role: String,
 }
 
-pub fn subject(n: usize) -> String {
+pub fn resource(n: usize) -> String {
     format!("api::thing-{n}.thing-{n}")
 }
 
@@ -51,11 +52,11 @@ pub fn field(n: usize) -> String {
 }
 
 fn catalogue() -> Catalogue {
-    let subjects =
-        (0..SUBJECTS).map(|n| SubjectEntry::collection(subject(n), subject(n)).fields((0..FIELDS).map(field)));
-    let all = subjects.fold(Catalogue::default(), Catalogue::subject);
+    let resources =
+        (0..SUBJECTS).map(|n| SubjectEntry::collection(resource(n), resource(n)).fields((0..FIELDS).map(field)));
+    let all = resources.fold(Catalogue::default(), Catalogue::resource);
     let all = ACTIONS.into_iter().fold(all, |all, name| {
-        all.action(ActionEntry::on_subjects(name, name, (0..SUBJECTS).map(subject)).with_fields())
+        all.action(ActionEntry::on_resources(name, name, (0..SUBJECTS).map(resource)).with_fields())
     });
     (0..500).fold(all, |all, n| all.content_action(format!("content.{n}")))
 }
@@ -63,9 +64,9 @@ fn catalogue() -> Catalogue {
 /// Every field by itself, as often as a role may have them.
 pub fn many_permissions(n: usize) -> Vec<Permission> {
     let of = |i: usize| {
-        let (subject_of, field_of) = (i % SUBJECTS, i / SUBJECTS % FIELDS);
+        let (resource_of, field_of) = (i % SUBJECTS, i / SUBJECTS % FIELDS);
         let action = ACTIONS[i / SUBJECTS / FIELDS % 4];
-        Permission::new(action).on(subject(subject_of)).fields(Fields::only([field(field_of)]).unwrap())
+        Permission::new(action).on(resource(resource_of)).fields(Fields::only([field(field_of)]).unwrap())
     };
     (0..n).map(of).collect()
 }
@@ -76,8 +77,8 @@ impl Site {
     }
 
     pub async fn with(set: impl FnOnce(keyward::Builder<MemoryStore>) -> keyward::Builder<MemoryStore>) -> Self {
-        let salt = Salt::parse(keyward::testing::SALT).unwrap();
-        let builder = Keyward::builder(MemoryStore::default()).salt(salt).catalogue(catalogue()).api();
+        let hash_key = HashKey::parse(keyward::testing::SALT).unwrap();
+        let builder = Keyward::builder(MemoryStore::default()).hash_key(hash_key).catalogue(catalogue()).api();
         let keyward = set(builder.ui(SessionCookie::default())).build().unwrap();
         let service = keyward.guard(api::router(&keyward).merge(ui::router(&keyward)));
         let root =

@@ -2,7 +2,7 @@
 //!
 //! `cargo test --release --all-features --test bodies worst -- --nocapture` prints what it costs.
 
-use crate::site::{FORM, JSON, Site, field, many_permissions, subject};
+use crate::site::{FORM, JSON, Site, field, many_permissions, resource};
 use keyward::Permission;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
@@ -70,7 +70,7 @@ fn with_list(good: &Value, name: &str, piece: impl Fn(usize) -> String) -> Strin
 /// Lists of permissions that have most in them, in one way or another.
 fn permissions(good: &Value, name: &str) -> Vec<(&'static str, String)> {
     let one = |inside: &dyn Fn(usize) -> String, of: &str| {
-        let before = format!("[{{\"action\":\"read\",\"subject\":\"{}\",{of}[", subject(0));
+        let before = format!("[{{\"action\":\"read\",\"subject\":\"{}\",{of}[", resource(0));
         let after = if of.contains("fields") { "]}}]" } else { "]}]" };
         let mut rest = good.clone();
         rest[name] = json!("LIST");
@@ -89,15 +89,15 @@ fn permissions(good: &Value, name: &str) -> Vec<(&'static str, String)> {
             keyward::Fields::Only(set) => json!({"fields": set.as_slice()}),
             keyward::Fields::All => json!({}),
         };
-        json!({"action": p.action, "subject": p.subject, "properties": fields})
+        json!({"action": p.action, "subject": p.resource, "properties": fields})
     };
     let held: Vec<Value> = many_permissions(5_000).iter().map(sent).collect();
     let fields: Vec<String> = (0..30).map(field).collect();
-    let wide = json!({"action": "read", "subject": subject(0), "properties": {"fields": fields}});
-    let alike = |i: usize| json!({"action": "read", "subject": subject(0), "properties": {"fields": [field(i % 30)]}});
+    let wide = json!({"action": "read", "subject": resource(0), "properties": {"fields": fields}});
+    let alike = |i: usize| json!({"action": "read", "subject": resource(0), "properties": {"fields": [field(i % 30)]}});
     let made_up = |i: usize| {
         let names: Vec<String> = (0..250).map(|f| format!("{i}.{f}")).collect();
-        json!({"action": "read", "subject": subject(i % 50), "properties": {"fields": names}})
+        json!({"action": "read", "subject": resource(i % 50), "properties": {"fields": names}})
     };
     let conditions: Vec<String> = (0..64).map(|c| format!("c{c}")).collect();
     vec![
@@ -117,7 +117,7 @@ fn permissions(good: &Value, name: &str) -> Vec<(&'static str, String)> {
         ("400 of 250 fields made up", many(400, &made_up)),
         (
             "1000 of conditions made up",
-            many(1_000, &|_| json!({"action": "read", "subject": subject(1), "conditions": conditions})),
+            many(1_000, &|_| json!({"action": "read", "subject": resource(1), "conditions": conditions})),
         ),
     ]
 }
@@ -137,8 +137,8 @@ fn form(limit: usize, fixed: &str, piece: impl Fn(usize) -> String) -> String {
 
 fn forms(limit: usize, version: &str) -> Vec<(&'static str, String)> {
     let fixed = format!("name=n&description=d&type=custom&lifespan=604800000&email=a%40x.test&version={version}");
-    let quoted = |i: usize, what: &str| format!("[%22read%22,%22{}%22,%22{what}{i}%22]", subject(i % 50));
-    let fields = |i: usize| format!("grant=[%22read%22,%22{}%22,%22{}%22]", subject(i % 50), field(i / 50 % 30));
+    let quoted = |i: usize, what: &str| format!("[%22read%22,%22{}%22,%22{what}{i}%22]", resource(i % 50));
+    let fields = |i: usize| format!("grant=[%22read%22,%22{}%22,%22{}%22]", resource(i % 50), field(i / 50 % 30));
     vec![
         ("empty fields", form(limit, &fixed, |_| "a".into())),
         ("names", form(limit, &fixed, |i| format!("k{i}={i}"))),
@@ -150,7 +150,7 @@ fn forms(limit: usize, version: &str) -> Vec<(&'static str, String)> {
         (
             "conditions",
             form(limit, &format!("{fixed}&{}", fields(0)), |i| {
-                format!("condition=[%22read%22,%22{}%22,%22c{i}%22]", subject(0))
+                format!("condition=[%22read%22,%22{}%22,%22c{i}%22]", resource(0))
             }),
         ),
         ("roles", form(limit, &fixed, |i| format!("role={i}"))),

@@ -8,7 +8,8 @@ use crate::person::Person;
 use crate::scene::{PASSWORD, ROOT, Scene};
 use crate::server::SALT;
 use keyward::{
-    Action, EncryptionKeys, Grant, Keyward, Lifespan, NewAdminToken, NewOwner, Password, RoleId, SaltRing, SqliteStore,
+    Action, EncryptionKeys, Grant, HashKeyRing, Keyward, Lifespan, NewAdminToken, NewOwner, Password, RoleId,
+    SqliteStore,
 };
 use serde_json::json;
 use std::path::Path;
@@ -59,8 +60,8 @@ fn many(file: &Path, count: usize) {
     let make = async {
         let store = SqliteStore::open(file).await.unwrap();
         let keys = EncryptionKeys::parse(crate::scene::KEYS).unwrap();
-        let salts = SaltRing::parse(SALT).unwrap();
-        let keyward = Keyward::builder(store).salt(salts).encryption(keys).admin("/admin").build().unwrap();
+        let hash_keys = HashKeyRing::parse(SALT).unwrap();
+        let keyward = Keyward::builder(store).hash_key(hash_keys).encryption(keys).admin("/admin").build().unwrap();
         let new = NewOwner::new(ROOT).named("Root", "Admin").roles([RoleId::SUPER_ADMIN]);
         let owner = keyward.owners().create(new).await.unwrap().id;
         keyward.owners().set_password(owner, Password::new(PASSWORD)).await.unwrap();

@@ -5,7 +5,7 @@ use crate::setting::{
 };
 use keyward::store::{OwnerQuery, Paging, TokenQuery, WriteStore};
 use keyward::testing::World;
-use keyward::{Fields, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Kind, OwnerId, OwnerState, Permission, RoleId};
+use keyward::{Fields, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, OwnerId, OwnerState, Permission, RoleId, TokenKind};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Roles, accounts and owners of admin tokens at one moment.
@@ -31,7 +31,7 @@ impl State {
         let mut view = world.keyward.store().view().await.unwrap();
         let paging = Paging { page: 1, page_size: 1000 };
         let query = OwnerQuery::all(paging);
-        let all = TokenQuery { paging, ..TokenQuery::of(Kind::Admin) };
+        let all = TokenQuery { paging, ..TokenQuery::of(TokenKind::Admin) };
         let owners = view.owners(&query).await.unwrap().items.into_iter().map(|o| (o.id, (o.roles, o.state)));
         Self {
             owners: owners.collect(),
@@ -103,7 +103,7 @@ impl Power {
 }
 
 fn is_on_article(permission: &Permission, action: &str) -> bool {
-    permission.action.as_str() == action && permission.subject.is_some()
+    permission.action.as_str() == action && permission.resource.is_some()
 }
 
 fn fields(permission: &Permission) -> Vec<Option<&'static str>> {

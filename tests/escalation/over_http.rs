@@ -3,13 +3,16 @@
 #![cfg(feature = "full")]
 
 use keyward::testing::{App, Key, World};
-use keyward::{Fields, HAS_SAME_ROLE_AS_CREATOR, NewRole, Permission, When, api};
+use keyward::{ConditionClause, Fields, HAS_SAME_ROLE_AS_CREATOR, NewRole, Permission, api};
 use serde_json::{Value, json};
 
 const ADMIN: [&str; 4] = ["admin::users.read", "admin::users.update", "admin::roles.read", "admin::roles.update"];
 
 fn shared() -> Permission {
-    Permission::new("read").on("article").fields(Fields::All).when(When::from_list([HAS_SAME_ROLE_AS_CREATOR]))
+    Permission::new("read")
+        .on("article")
+        .fields(Fields::All)
+        .when(ConditionClause::from_list([HAS_SAME_ROLE_AS_CREATOR]))
 }
 
 fn open() -> (World, App) {

@@ -3,8 +3,8 @@
 
 use keyward::testing::World;
 use keyward::{
-    Attribute, Conditions, Doer, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, NewOwner, NewRole, OwnerId, OwnerState,
-    OwnerUpdate, Owners, Password, Permission, Predicate, RoleId, Roles, ServiceError, Value, When,
+    Actor, Attribute, ConditionClause, Conditions, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, NewOwner, NewRole, OwnerId,
+    OwnerState, OwnerUpdate, Owners, Password, Permission, Predicate, RoleId, Roles, ServiceError, Value,
 };
 
 /// An installation.
@@ -13,7 +13,7 @@ struct House {
 }
 
 fn read(condition: &str) -> Permission {
-    Permission::new("read").on("article").when(When::from_list([condition]))
+    Permission::new("read").on("article").when(ConditionClause::from_list([condition]))
 }
 
 fn read_all() -> Permission {
@@ -21,7 +21,7 @@ fn read_all() -> Permission {
 }
 
 fn update_own() -> Permission {
-    Permission::new("update").on("article").when(When::from_list([IS_CREATOR]))
+    Permission::new("update").on("article").when(ConditionClause::from_list([IS_CREATOR]))
 }
 
 fn credentials() -> [OwnerUpdate; 2] {
@@ -68,7 +68,7 @@ impl House {
 
     fn services(&self, actor: OwnerId) -> (Owners, Roles) {
         let keyward = &self.world.keyward;
-        (keyward.owners().by(Doer::Person(actor)), keyward.roles().by(Doer::Person(actor)))
+        (keyward.owners().acting_as(Actor::Person(actor)), keyward.roles().acting_as(Actor::Person(actor)))
     }
 
     /// An account that the actor has invited and registered.
@@ -82,7 +82,7 @@ impl House {
             username: None,
             password: Password::new("Passw0rd!"),
         };
-        self.world.keyward.sessions().by(Doer::Visitor).register(registration).await.unwrap();
+        self.world.keyward.sessions().acting_as(Actor::Visitor).register(registration).await.unwrap();
         invited.owner.id
     }
 }
@@ -140,7 +140,7 @@ async fn an_emptied_role_with_a_puppet_in_it_gets_no_condition_back() {
     roles.set_permissions(legal, vec![]).await.unwrap();
     house.puppet(eve, "puppet", &[legal]).await;
     wrong(roles.set_permissions(legal, vec![shared.clone()]).await, "permissions.0");
-    wrong(roles.would_clamp(legal, vec![shared]).await.map(drop), "permissions.0");
+    wrong(roles.preview_clamp(legal, vec![shared]).await.map(drop), "permissions.0");
 }
 
 #[tokio::test]
@@ -153,7 +153,7 @@ async fn a_colleague_gets_no_role_that_opens_their_rows() {
     let (owners, _) = house.services(lea);
     for roles in [vec![lead], vec![lead, legal]] {
         forbidden(owners.set_roles(vic, roles.clone()).await, "only a super admin");
-        forbidden(owners.would_clamp(vic, roles).await, "only a super admin");
+        forbidden(owners.preview_clamp(vic, roles).await, "only a super admin");
     }
     // An account that was never used has no rows to open.
     house.puppet(lea, "new", &[lead]).await;
@@ -284,7 +284,8 @@ async fn who_holds_everything_without_conditions_administers_as_ever() {
 #[tokio::test]
 async fn a_role_with_members_changes_within_its_own_conditions() {
     let house = House::new();
-    let both = Permission::new("read").on("article").when(When::from_list([IS_CREATOR, HAS_SAME_ROLE_AS_CREATOR]));
+    let both =
+        Permission::new("read").on("article").when(ConditionClause::from_list([IS_CREATOR, HAS_SAME_ROLE_AS_CREATOR]));
     let desk = house.role("Desk", [both.clone(), "a".into(), "b".into()]).await;
     let eve = house.person("eve", &[desk]).await;
     let (_, roles) = house.services(eve);

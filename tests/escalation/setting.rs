@@ -2,8 +2,8 @@
 
 use keyward::testing::World;
 use keyward::{
-    Attribute, Conditions, Fields, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, NewOwner, NewRole, OwnerId, OwnerState,
-    Permission, Predicate, RoleId, Value, When,
+    Attribute, ConditionClause, Conditions, Fields, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, NewOwner, NewRole, OwnerId,
+    OwnerState, Permission, Predicate, RoleId, Value,
 };
 use proptest::prelude::*;
 
@@ -68,10 +68,10 @@ fn fields() -> impl Strategy<Value = Fields> {
     ]
 }
 
-fn when() -> impl Strategy<Value = When> {
-    let some = |n| prop::sample::subsequence(CONDITIONS.to_vec(), n).prop_map(When::from_list);
-    let shared = When::from_list([HAS_SAME_ROLE_AS_CREATOR]);
-    prop_oneof![4 => Just(When::Always), 4 => some(1), 2 => Just(shared), 1 => some(2)]
+fn when() -> impl Strategy<Value = ConditionClause> {
+    let some = |n| prop::sample::subsequence(CONDITIONS.to_vec(), n).prop_map(ConditionClause::from_list);
+    let shared = ConditionClause::from_list([HAS_SAME_ROLE_AS_CREATOR]);
+    prop_oneof![4 => Just(ConditionClause::Always), 4 => some(1), 2 => Just(shared), 1 => some(2)]
 }
 
 pub(crate) fn permission() -> impl Strategy<Value = Permission> {

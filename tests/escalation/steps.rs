@@ -9,7 +9,7 @@ use crate::setting::{Made, ROLES, Row, Setting, permission, permissions, setting
 use keyward::store::WriteStore;
 use keyward::testing::World;
 use keyward::{
-    Doer, Grant, NewAdminToken, NewOwner, NewRole, OwnerId, OwnerState, OwnerUpdate, Password, Permission, RoleId,
+    Actor, Grant, NewAdminToken, NewOwner, NewRole, OwnerId, OwnerState, OwnerUpdate, Password, Permission, RoleId,
     RoleUpdate, ServiceError,
 };
 use proptest::prelude::*;
@@ -148,8 +148,8 @@ impl Run {
         let name = format!("name-{}", self.names);
         let actors: Vec<OwnerId> = self.controlled.iter().copied().filter(|id| is_active(now, *id)).collect();
         let Some(actor) = actors.get(step.by % actors.len().max(1)).copied() else { return ("nothing", Ok(())) };
-        let doer = Doer::Person(actor);
-        let (owners, roles) = (keyward.owners().by(doer), keyward.roles().by(doer));
+        let acting = Actor::Person(actor);
+        let (owners, roles) = (keyward.owners().acting_as(acting), keyward.roles().acting_as(acting));
         let role = |n: usize| *now.roles.keys().nth(n % now.roles.len()).unwrap();
         let owner = |n: usize| *now.owners.keys().nth(n % now.owners.len()).unwrap();
         let email = || format!("{name}@example.test");
@@ -221,7 +221,7 @@ impl Run {
             Call::DeleteOwner(n) => ("delete owner", owners.delete(owner(*n)).await.map(drop)),
             Call::IssueToken(n, permissions) => {
                 let new = NewAdminToken::new(name, owner(*n)).grants(permissions.iter().map(Grant::from));
-                ("issue token", keyward.tokens().by(doer).issue_admin(new).await.map(drop))
+                ("issue token", keyward.tokens().acting_as(acting).issue_admin(new).await.map(drop))
             }
         }
     }

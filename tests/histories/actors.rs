@@ -5,8 +5,8 @@ use crate::names::{once, permissions, questions, row};
 use keyward::store::TokenQuery;
 use keyward::testing::World;
 use keyward::{
-    ContentAccess, Doer, Grant, Kind, NewAdminToken, NewContentToken, NewOwner, NewRole, OwnerId, OwnerUpdate,
-    Password, Permission, ProfileUpdate, RoleId, RoleUpdate, ServiceError, TokenId, TokenUpdate, WriteStore,
+    Actor, ContentAccess, Grant, NewAdminToken, NewContentToken, NewOwner, NewRole, OwnerId, OwnerUpdate, Password,
+    Permission, ProfileUpdate, RoleId, RoleUpdate, ServiceError, TokenId, TokenKind, TokenUpdate, WriteStore,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -71,14 +71,14 @@ impl Powers {
         let query = keyward::store::OwnerQuery { sort, ..keyward::store::OwnerQuery::all(page) };
         let owners = view.owners(&query).await.unwrap().items.into_iter().map(|o| (o.id, o.roles)).collect();
         let roles = view.roles().await.unwrap().into_iter().map(|(r, _)| (r.id, r.permissions)).collect();
-        let all = TokenQuery { paging: page, ..TokenQuery::of(Kind::Admin) };
+        let all = TokenQuery { paging: page, ..TokenQuery::of(TokenKind::Admin) };
         let tokens = view.tokens(&all).await.unwrap().items;
         let token = |t: keyward::Token| {
             let digest = t.digest.to_hex();
             (t.id, (t.owner().unwrap(), t.grants().to_vec(), t.name, digest))
         };
         let tokens = tokens.into_iter().map(token).collect();
-        let content = view.count_tokens(Kind::Content, None).await.unwrap() as usize;
+        let content = view.count_tokens(TokenKind::Content, None).await.unwrap() as usize;
         Self { roles, owners, tokens, content }
     }
 
@@ -95,7 +95,7 @@ impl Powers {
 
 struct Play<S> {
     world: World<S>,
-    doer: Doer,
+    actor: Actor,
     names: usize,
 }
 
@@ -112,9 +112,9 @@ impl<S: WriteStore> Play<S> {
         let role = |n: usize| RoleId(nth(n, now.roles.keys().map(|r| r.0).collect()));
         let owner = |n: usize| OwnerId(nth(n, now.owners.keys().map(|o| o.0).collect()));
         let token = |n: usize| TokenId(nth(n, now.tokens.keys().map(|t| t.0).collect()));
-        let roles = keyward.roles().by(self.doer);
-        let owners = keyward.owners().by(self.doer);
-        let tokens = keyward.tokens().by(self.doer);
+        let roles = keyward.roles().acting_as(self.actor);
+        let owners = keyward.owners().acting_as(self.actor);
+        let tokens = keyward.tokens().acting_as(self.actor);
         let of = |list: Vec<usize>| list.into_iter().map(role).collect::<Vec<_>>();
         let update = |update: OwnerUpdate| update;
         match call {
@@ -156,7 +156,7 @@ impl<S: WriteStore> Play<S> {
                 let firstname = Some(name);
                 keyward
                     .sessions()
-                    .by(self.doer)
+                    .acting_as(self.actor)
                     .update_me(ProfileUpdate { firstname, ..Default::default() })
                     .await
                     .map(drop)
@@ -188,7 +188,7 @@ async fn stage<S: WriteStore>(world: &World<S>, mine: Vec<Permission>, theirs: V
 /// I19: after each call of a person who is no super admin, whoever may more than before may no more than that person.
 async fn a_person<S: WriteStore>(world: World<S>, mine: Vec<Permission>, theirs: Vec<Permission>, calls: Vec<Call>) {
     let (me, _) = stage(&world, mine, theirs).await;
-    let mut play = Play { world, doer: Doer::Person(me), names: 0 };
+    let mut play = Play { world, actor: Actor::Person(me), names: 0 };
     for call in calls {
         let before = Powers::of(&play.world).await;
         let made = format!("{call:?}");
@@ -232,7 +232,7 @@ async fn a_person<S: WriteStore>(world: World<S>, mine: Vec<Permission>, theirs:
 /// I7: a token changes nothing but its own secret and existence.
 async fn a_token<S: WriteStore>(world: World<S>, mine: Vec<Permission>, theirs: Vec<Permission>, calls: Vec<Call>) {
     let (_, token) = stage(&world, mine, theirs).await;
-    let mut play = Play { world, doer: Doer::Token(token), names: 0 };
+    let mut play = Play { world, actor: Actor::Token(token), names: 0 };
     for call in calls {
         let before = Powers::of(&play.world).await;
         let made = format!("{call:?}");
@@ -307,22 +307,22 @@ async fn what_a_token_may_never_do() {
     let world = World::new();
     let (me, token) = stage(&world, vec![Permission::new("read")], vec![]).await;
     let keyward = &world.keyward;
-    let by = Doer::Token(token);
+    let by = Actor::Token(token);
     let forbidden = |r: Result<(), ServiceError>| assert!(matches!(r, Err(ServiceError::Forbidden(_))), "{r:?}");
-    forbidden(keyward.tokens().by(by).issue_admin(NewAdminToken::new("x", me)).await.map(drop));
-    forbidden(keyward.tokens().by(by).owner_permissions(token).await.map(drop));
-    forbidden(keyward.sessions().by(by).list().await.map(drop));
-    let all = keyward.tokens().list(&TokenQuery::of(Kind::Admin)).await.unwrap().items;
-    let mine = keyward.tokens().by(by).list(&TokenQuery::of(Kind::Admin)).await.unwrap().items;
+    forbidden(keyward.tokens().acting_as(by).issue_admin(NewAdminToken::new("x", me)).await.map(drop));
+    forbidden(keyward.tokens().acting_as(by).owner_permissions(token).await.map(drop));
+    forbidden(keyward.sessions().acting_as(by).list().await.map(drop));
+    let all = keyward.tokens().list(&TokenQuery::of(TokenKind::Admin)).await.unwrap().items;
+    let mine = keyward.tokens().acting_as(by).list(&TokenQuery::of(TokenKind::Admin)).await.unwrap().items;
     assert_eq!((all.len(), mine.len()), (3, 1), "its owner's only");
     for other in all.iter().map(|t| t.token.id).filter(|id| *id != token) {
-        assert!(matches!(keyward.tokens().by(by).open(other).await, Err(ServiceError::NotFound("token"))));
-        forbidden(keyward.tokens().by(by).regenerate(other).await.map(drop));
-        forbidden(keyward.tokens().by(by).revoke(other).await.map(drop));
+        assert!(matches!(keyward.tokens().acting_as(by).open(other).await, Err(ServiceError::NotFound("token"))));
+        forbidden(keyward.tokens().acting_as(by).regenerate(other).await.map(drop));
+        forbidden(keyward.tokens().acting_as(by).revoke(other).await.map(drop));
     }
     let before = keyward.tokens().read(token).await.unwrap().token;
-    let renewed = keyward.tokens().by(by).regenerate(token).await.unwrap();
+    let renewed = keyward.tokens().acting_as(by).regenerate(token).await.unwrap();
     assert_eq!(renewed.token.expires_at, before.expires_at, "its time goes on");
-    keyward.tokens().by(by).revoke(token).await.unwrap();
-    forbidden(keyward.tokens().by(by).regenerate(token).await.map(drop));
+    keyward.tokens().acting_as(by).revoke(token).await.unwrap();
+    forbidden(keyward.tokens().acting_as(by).regenerate(token).await.map(drop));
 }

@@ -5,8 +5,8 @@ use crate::in_file;
 use crate::names::{self, Question, any_holds, held, permissions, questions, row};
 use keyward::testing::World;
 use keyward::{
-    Conditions, Doer, Grant, NewAdminToken, NewOwner, NewRole, OwnerId, OwnerState, Permission, Principal, RoleId,
-    ServiceError, TokenId, TokenUpdate, When, WriteStore, action,
+    Actor, ConditionClause, Conditions, Grant, NewAdminToken, NewOwner, NewRole, OwnerId, OwnerState, Permission,
+    Principal, RoleId, ServiceError, TokenId, TokenUpdate, WriteStore, action,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -75,13 +75,13 @@ impl Model {
         let mut kept = Vec::new();
         for grant in asked {
             let same: Vec<_> =
-                before.iter().filter(|b| b.action == grant.action && b.subject == grant.subject).collect();
+                before.iter().filter(|b| b.action == grant.action && b.resource == grant.resource).collect();
             let chosen = match same.as_slice() {
                 [first, rest @ ..] if rest.iter().all(|r| r.chosen == first.chosen) => first.chosen.clone(),
-                _ => When::Always,
+                _ => ConditionClause::Always,
             };
-            let mine = if grant.chosen == When::Always { chosen.clone() } else { grant.chosen.clone() };
-            if (mine != When::Always && mine != chosen) || !held(grant, &permissions) {
+            let mine = if grant.chosen == ConditionClause::Always { chosen.clone() } else { grant.chosen.clone() };
+            if (mine != ConditionClause::Always && mine != chosen) || !held(grant, &permissions) {
                 return None;
             }
             kept.push(grant.clone().chosen(mine));
@@ -98,7 +98,7 @@ impl Model {
         let (owner, grants) = &self.tokens[&token];
         let (roles, _) = &self.owners[owner];
         let granted = grants.iter().any(|g| {
-            question.concerns(g.action.as_str(), g.subject.as_ref(), &g.fields)
+            question.concerns(g.action.as_str(), g.resource.as_ref(), &g.fields)
                 && any_holds(&g.chosen, row, owner.0, roles)
         });
         granted && self.owner_may(*owner, question, row)
@@ -205,7 +205,7 @@ impl<S: WriteStore> History<S> {
             .world
             .keyward
             .tokens()
-            .list(&keyward::store::TokenQuery::of(keyward::Kind::Admin))
+            .list(&keyward::store::TokenQuery::of(keyward::TokenKind::Admin))
             .await
             .unwrap()
             .items;
@@ -220,8 +220,8 @@ impl<S: WriteStore> History<S> {
             let mut rows = vec![row(owner.0, &of.roles), row(-1, &[])];
             rows.extend(self.roles.iter().map(|role| row(-1, &[*role])));
             for question in questions() {
-                let requirement = match question.subject {
-                    Some(subject) => action(question.action).on(subject),
+                let requirement = match question.resource {
+                    Some(resource) => action(question.action).on(resource),
                     None => action(question.action),
                 };
                 let decision = principal.decide(&requirement, &Conditions::default());
@@ -290,7 +290,7 @@ async fn chosen_conditions_outlive_demotion() {
     keyward.owners().create(NewOwner::new("root@example.test").roles([RoleId::SUPER_ADMIN])).await.unwrap();
     let both = NewOwner::new("boss@example.test").roles([RoleId::SUPER_ADMIN, role]);
     let boss = keyward.owners().create(both).await.unwrap().id;
-    let own = Grant::from(&read()).chosen(When::from_list([keyward::IS_CREATOR]));
+    let own = Grant::from(&read()).chosen(ConditionClause::from_list([keyward::IS_CREATOR]));
     let token =
         keyward.tokens().issue_admin(NewAdminToken::new("own", boss).grants([own.clone()])).await.unwrap().token.id;
     let grants = async || keyward.tokens().read(token).await.unwrap().token.grants().to_vec();
@@ -298,9 +298,9 @@ async fn chosen_conditions_outlive_demotion() {
     keyward.owners().set_roles(boss, vec![role]).await.unwrap();
     assert_eq!(grants().await, std::slice::from_ref(&own));
     let put_back = TokenUpdate { grants: Some(vec![Grant::from(&read())]), ..TokenUpdate::default() };
-    keyward.tokens().by(Doer::Person(boss)).update(token, put_back.clone()).await.unwrap();
+    keyward.tokens().acting_as(Actor::Person(boss)).update(token, put_back.clone()).await.unwrap();
     assert_eq!(grants().await, std::slice::from_ref(&own));
-    let other = own.clone().chosen(When::from_list([keyward::HAS_SAME_ROLE_AS_CREATOR]));
+    let other = own.clone().chosen(ConditionClause::from_list([keyward::HAS_SAME_ROLE_AS_CREATOR]));
     let choose = TokenUpdate { grants: Some(vec![other]), ..TokenUpdate::default() };
     assert!(matches!(keyward.tokens().update(token, choose).await, Err(ServiceError::Invalid(_))));
 

@@ -1,6 +1,6 @@
 //! What permissions and grants are made of, and what they mean, in plain words.
 
-use keyward::{Fields, Grant, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Permission, RoleId, Subject, When};
+use keyward::{ConditionClause, Fields, Grant, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Permission, Resource, RoleId};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -17,11 +17,11 @@ fn fields() -> impl Strategy<Value = Fields> {
 pub(crate) fn permission() -> impl Strategy<Value = Permission> {
     let when = prop_oneof![3 => Just(vec![]), 2 => prop::sample::subsequence(&CONDITIONS[..], 1..=2)];
     (prop::sample::select(&ACTIONS[..]), prop::sample::select(&SUBJECTS[..]), fields(), when).prop_map(
-        |(action, subject, fields, when)| Permission {
+        |(action, resource, fields, when)| Permission {
             action: action.into(),
-            subject: subject.map(Subject::from),
+            resource: resource.map(Resource::from),
             fields,
-            when: When::from_list(when),
+            when: ConditionClause::from_list(when),
         },
     )
 }
@@ -59,7 +59,7 @@ pub(crate) fn row(creator: i64, roles: &[RoleId]) -> Value {
 }
 
 /// Whether any of these conditions holds for whoever is `me`; none are no condition.
-pub(crate) fn any_holds(when: &When, row: &Value, me: i64, roles: &[RoleId]) -> bool {
+pub(crate) fn any_holds(when: &ConditionClause, row: &Value, me: i64, roles: &[RoleId]) -> bool {
     let holds = |condition: &str| match condition {
         IS_CREATOR => row["creator_id"] == json!(me),
         HAS_SAME_ROLE_AS_CREATOR => {
@@ -74,28 +74,28 @@ pub(crate) fn any_holds(when: &When, row: &Value, me: i64, roles: &[RoleId]) -> 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Question {
     pub(crate) action: &'static str,
-    pub(crate) subject: Option<&'static str>,
+    pub(crate) resource: Option<&'static str>,
     /// One that nobody names stands for the fields to come.
     pub(crate) field: &'static str,
 }
 
 pub(crate) fn questions() -> impl Iterator<Item = Question> {
     let all = ACTIONS.iter().flat_map(|a| SUBJECTS.iter().map(move |s| (*a, *s)));
-    all.flat_map(|(action, subject)| {
-        FIELDS.into_iter().chain(["to come"]).map(move |field| Question { action, subject, field })
+    all.flat_map(|(action, resource)| {
+        FIELDS.into_iter().chain(["to come"]).map(move |field| Question { action, resource, field })
     })
 }
 
 impl Question {
     /// Whether this permission speaks of it.
-    pub(crate) fn concerns(self, action: &str, subject: Option<&Subject>, fields: &Fields) -> bool {
-        action == self.action && subject.map(Subject::as_str) == self.subject && fields.contains(self.field)
+    pub(crate) fn concerns(self, action: &str, resource: Option<&Resource>, fields: &Fields) -> bool {
+        action == self.action && resource.map(Resource::as_str) == self.resource && fields.contains(self.field)
     }
 
     /// Whether somebody with these permissions may, on this row.
     pub(crate) fn allowed(self, held: &[Permission], row: &Value, me: i64, roles: &[RoleId]) -> bool {
         held.iter().any(|p| {
-            self.concerns(p.action.as_str(), p.subject.as_ref(), &p.fields) && any_holds(&p.when, row, me, roles)
+            self.concerns(p.action.as_str(), p.resource.as_ref(), &p.fields) && any_holds(&p.when, row, me, roles)
         })
     }
 }
@@ -103,7 +103,7 @@ impl Question {
 /// Whether a grant is held: each of its fields by some permission, "all" by one that has all.
 pub(crate) fn held(grant: &Grant, permissions: &[Permission]) -> bool {
     let one = |field: &str| {
-        permissions.iter().any(|p| p.action == grant.action && p.subject == grant.subject && p.fields.contains(field))
+        permissions.iter().any(|p| p.action == grant.action && p.resource == grant.resource && p.fields.contains(field))
     };
     match &grant.fields {
         Fields::All => one("to come"),

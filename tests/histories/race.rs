@@ -17,8 +17,8 @@ async fn on_two_nodes() {
     let Some(url) = crate::support::database().await else { return };
     let node = async || {
         let store = keyward::PostgresStore::connect(&url).await.unwrap();
-        let salt = keyward::Salt::parse(keyward::testing::SALT).unwrap();
-        Keyward::builder(store).salt(salt).admin("/admin").build().unwrap()
+        let hash_key = keyward::HashKey::parse(keyward::testing::SALT).unwrap();
+        Keyward::builder(store).hash_key(hash_key).admin("/admin").build().unwrap()
     };
     race(&node().await, &node().await).await;
 }

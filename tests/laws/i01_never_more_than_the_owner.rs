@@ -4,9 +4,9 @@
 
 use keyward::testing::World;
 use keyward::{
-    Action, Ceiling, Conditions, Decision, Fields, Grant, GuardedRouter, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Kind,
-    Owner, OwnerId, OwnerState, Permission, Principal, RoleId, Subject, Timestamp, Token, TokenAuthority, TokenId,
-    Verdict, When, action,
+    Action, Ceiling, ConditionClause, Conditions, Decision, Fields, Grant, GuardedRouter, HAS_SAME_ROLE_AS_CREATOR,
+    IS_CREATOR, Owner, OwnerId, OwnerState, Permission, Principal, Resource, RoleId, Timestamp, Token, TokenAuthority,
+    TokenId, TokenKind, Verdict, action,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -23,15 +23,15 @@ fn fields() -> impl Strategy<Value = Fields> {
     prop_oneof![Just(Fields::All), some]
 }
 
-fn when() -> impl Strategy<Value = When> {
-    prop::sample::subsequence(&CONDITIONS[..], 0..=2).prop_map(When::from_list)
+fn when() -> impl Strategy<Value = ConditionClause> {
+    prop::sample::subsequence(&CONDITIONS[..], 0..=2).prop_map(ConditionClause::from_list)
 }
 
 fn permission() -> impl Strategy<Value = Permission> {
     (prop::sample::select(&ACTIONS[..]), prop::sample::select(&SUBJECTS[..]), fields(), when()).prop_map(
-        |(action, subject, fields, when)| Permission {
+        |(action, resource, fields, when)| Permission {
             action: action.into(),
-            subject: subject.map(Subject::from),
+            resource: resource.map(Resource::from),
             fields,
             when,
         },
@@ -39,9 +39,9 @@ fn permission() -> impl Strategy<Value = Permission> {
 }
 
 fn grant() -> impl Strategy<Value = Grant> {
-    permission().prop_map(|Permission { action, subject, fields, when }| Grant {
+    permission().prop_map(|Permission { action, resource, fields, when }| Grant {
         action,
-        subject,
+        resource,
         fields,
         chosen: when,
     })
@@ -66,35 +66,36 @@ fn holds(condition: &str, row: &Value) -> bool {
     }
 }
 
-fn any_holds(when: &When, row: &Value) -> bool {
+fn any_holds(when: &ConditionClause, row: &Value) -> bool {
     when.as_slice().is_empty() || when.as_slice().iter().any(|c| holds(c.as_str(), row))
 }
 
-fn owner_may(permissions: &[Permission], action: &str, subject: Option<&str>, field: &str, row: &Value) -> bool {
+fn owner_may(permissions: &[Permission], action: &str, resource: Option<&str>, field: &str, row: &Value) -> bool {
     permissions.iter().any(|p| {
         p.action.as_str() == action
-            && p.subject.as_ref().map(Subject::as_str) == subject
+            && p.resource.as_ref().map(Resource::as_str) == resource
             && p.fields.contains(field)
             && any_holds(&p.when, row)
     })
 }
 
-fn grant_says(grants: &[Grant], action: &str, subject: Option<&str>, field: &str, row: &Value) -> bool {
+fn grant_says(grants: &[Grant], action: &str, resource: Option<&str>, field: &str, row: &Value) -> bool {
     grants.iter().any(|g| {
         g.action.as_str() == action
-            && g.subject.as_ref().map(Subject::as_str) == subject
+            && g.resource.as_ref().map(Resource::as_str) == resource
             && g.fields.contains(field)
             && any_holds(&g.chosen, row)
     })
 }
 
 fn token(grants: Vec<Grant>) -> Token {
-    let format = keyward::SecretFormat::new(&Default::default(), keyward::Salt::parse(keyward::testing::SALT).unwrap());
+    let format =
+        keyward::SecretFormat::new(&Default::default(), keyward::HashKey::parse(keyward::testing::SALT).unwrap());
     Token {
         id: TokenId(1),
         name: "t".into(),
         description: String::new(),
-        digest: format.issue(Kind::Admin, &keyward::OsEntropy).unwrap().digest,
+        digest: format.issue(TokenKind::Admin, &keyward::OsEntropy).unwrap().digest,
         hint: String::new(),
         created_at: Timestamp(0),
         updated_at: Timestamp(0),
@@ -120,9 +121,9 @@ fn principal(grants: Vec<Grant>, ceiling: &Ceiling) -> Principal {
     Principal::of(&token(grants), Some((&owner, ceiling))).unwrap()
 }
 
-fn decide(principal: &Principal, name: &str, subject: Option<&str>) -> Decision {
-    let requirement = match subject {
-        Some(subject) => action(name).on(subject),
+fn decide(principal: &Principal, name: &str, resource: Option<&str>) -> Decision {
+    let requirement = match resource {
+        Some(resource) => action(name).on(resource),
         None => action(name),
     };
     let decision = principal.decide(&requirement, &Conditions::default());
@@ -141,16 +142,16 @@ proptest! {
         rows in prop::collection::vec(row(), 1..5),
     ) {
         let caller = principal(grants.clone(), &Ceiling::Of(permissions.clone()));
-        for (name, subject) in ACTIONS.iter().flat_map(|a| SUBJECTS.map(|s| (*a, s))) {
-            let decision = decide(&caller, name, subject);
+        for (name, resource) in ACTIONS.iter().flat_map(|a| SUBJECTS.map(|s| (*a, s))) {
+            let decision = decide(&caller, name, resource);
             for row in &rows {
                 let visible = decision.fields_of(row);
                 prop_assert_eq!(visible.is_some(), decision.admits(row));
                 for field in FIELDS {
                     let may = visible.as_ref().is_some_and(|v| v.contains(field));
-                    let owner = owner_may(&permissions, name, subject, field, row);
-                    prop_assert!(!may || owner, "{} of {:?} on {}", field, subject, row);
-                    prop_assert_eq!(may, owner && grant_says(&grants, name, subject, field, row));
+                    let owner = owner_may(&permissions, name, resource, field, row);
+                    prop_assert!(!may || owner, "{} of {:?} on {}", field, resource, row);
+                    prop_assert_eq!(may, owner && grant_says(&grants, name, resource, field, row));
                 }
                 // Sorting by a field must not tell of rows on which it is hidden.
                 for field in FIELDS.iter().filter(|f| decision.may_query(f).is_ok()) {
@@ -164,7 +165,7 @@ proptest! {
     #[test]
     fn the_check_asks_for_every_field(permissions in prop::collection::vec(permission(), 0..6), grant in grant()) {
         let holds = |field: &str| permissions.iter().any(|p| {
-            p.action == grant.action && p.subject == grant.subject && p.fields.contains(field)
+            p.action == grant.action && p.resource == grant.resource && p.fields.contains(field)
         });
         let expected = match &grant.fields {
             Fields::Only(set) => set.as_slice().iter().all(|f| holds(f.as_str())),
@@ -179,8 +180,8 @@ proptest! {
     #[test]
     fn a_super_admins_token_keeps_its_chosen_conditions(grant in grant(), row in row()) {
         let caller = principal(vec![grant.clone()], &Ceiling::Unlimited);
-        let subject = grant.subject.as_ref().map(Subject::as_str);
-        let decision = decide(&caller, grant.action.as_str(), subject);
+        let resource = grant.resource.as_ref().map(Resource::as_str);
+        let decision = decide(&caller, grant.action.as_str(), resource);
         prop_assert_eq!(decision.admits(&row), any_holds(&grant.chosen, &row));
     }
 
@@ -215,7 +216,7 @@ fn a_token_of_a_super_admin_has_its_grants_and_no_more() {
 
 /// A missing subject is no wildcard, neither way.
 #[test]
-fn subjects_match_exactly() {
+fn resources_match_exactly() {
     let with = principal(vec![Grant::new("read").on("article")], &Ceiling::Unlimited);
     let without = principal(vec![Grant::new("read")], &Ceiling::Unlimited);
     assert_eq!(with.verdict(&action("read")), Verdict::Refused);
@@ -239,7 +240,7 @@ async fn through_requests_fields_come_with_their_own_conditions() {
     let key = world
         .editor()
         .holds(read().fields(only("title")))
-        .holds(read().fields(only("body")).when(When::from_list([IS_CREATOR])))
+        .holds(read().fields(only("body")).when(ConditionClause::from_list([IS_CREATOR])))
         .carries(Grant {
             action: Action::new("read"),
             ..Grant::from(&read().fields(Fields::only(["title", "body"]).unwrap()))

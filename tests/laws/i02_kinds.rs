@@ -6,8 +6,9 @@ use axum::routing::get;
 use http::header::AUTHORIZATION;
 use keyward::testing::{App, SALT, World};
 use keyward::{
-    Brand, Ceiling, ContentAccess, Digest, GuardedRouter, Invalid, Kind, KindSet, Owner, OwnerState, Reason,
-    ReferenceSalt, Require, RoleId, Salt, Secret, SecretFormat, TokenAuthority, WriteStore, action, authenticated,
+    Ceiling, ContentAccess, Digest, GuardedRouter, HashKey, InvalidCredential, Owner, OwnerState, Reason, Require,
+    RoleId, Secret, SecretFormat, StrapiHashKey, TokenAuthority, TokenKind, TokenKinds, TokenPrefix, WriteStore,
+    action, authenticated,
 };
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ async fn each_kind_opens_its_own_groups_only() {
     let admin = world.editor().with("admin::webhooks.read").issue().await.secret;
     let session = world.super_admin().sign_in().await.secret;
     let content = world.content(ContentAccess::FullAccess).await.secret;
-    let wrong = Reason::Invalid(Invalid::WrongKind);
+    let wrong = Reason::Invalid(InvalidCredential::WrongKind);
 
     for secret in [&admin, &session] {
         app.get("/admin/x").bearer(secret).await.assert_ok();
@@ -46,7 +47,7 @@ async fn a_relabelled_secret_is_not_genuine() {
     let content = world.content(ContentAccess::FullAccess).await.secret;
     let relabelled = |s: &Secret| format!("Bearer {}", s.expose().replace("_content_", "_admin_"));
     let answer = app.get("/admin/x").header(http::header::AUTHORIZATION, &relabelled(&content)).await;
-    answer.assert_refused(Reason::Invalid(Invalid::NotGenuine)).assert_status(401);
+    answer.assert_refused(Reason::Invalid(InvalidCredential::NotGenuine)).assert_status(401);
 }
 
 #[tokio::test]
@@ -67,7 +68,7 @@ async fn a_content_token_may_what_its_type_says() {
         app.get("/api/find").bearer(&key).await.assert_status(find);
         app.get("/api/create").bearer(&key).await.assert_status(create);
     }
-    app.get("/api/find").await.assert_status(403).assert_refused(Reason::NotAllowed);
+    app.get("/api/find").await.assert_status(403).assert_refused(Reason::Forbidden);
 }
 
 #[tokio::test]
@@ -80,21 +81,23 @@ async fn the_public_may_what_is_public() {
     app.get("/open/find").await.assert_ok();
     app.get("/open/create").await.assert_status(403);
     let wrong = app.get("/open/find").header(http::header::AUTHORIZATION, "Bearer nope").await;
-    wrong.assert_refused(Reason::Invalid(Invalid::Malformed)).assert_status(401);
+    wrong.assert_refused(Reason::Invalid(InvalidCredential::Malformed)).assert_status(401);
 }
 
 /// Somebody changed the label in the database: the secret says what it was issued as.
 #[tokio::test]
 async fn a_relabelled_row_opens_nothing() {
-    for (issued, path) in [(Kind::Admin, "/admin/x"), (Kind::Session, "/admin/x"), (Kind::Content, "/api/x")] {
-        for label in Kind::ALL {
+    for (issued, path) in
+        [(TokenKind::Admin, "/admin/x"), (TokenKind::Session, "/admin/x"), (TokenKind::Content, "/api/x")]
+    {
+        for label in TokenKind::ALL {
             let (world, shim) = shim::world(|b| b);
             let app = app(&world);
             let owner = world.super_admin().issue().await.owner();
             let secret = match issued {
-                Kind::Admin => world.super_admin().issue().await.secret,
-                Kind::Session => world.super_admin().sign_in().await.secret,
-                Kind::Content => world.content(ContentAccess::FullAccess).await.secret,
+                TokenKind::Admin => world.super_admin().issue().await.secret,
+                TokenKind::Session => world.super_admin().sign_in().await.secret,
+                TokenKind::Content => world.content(ContentAccess::FullAccess).await.secret,
             };
             let somebody = Owner {
                 id: owner,
@@ -111,9 +114,9 @@ async fn a_relabelled_row_opens_nothing() {
                 let record = snapshot.record.as_mut().unwrap();
                 record.owner = Some((somebody.clone(), Ceiling::Unlimited));
                 record.token.authority = match label {
-                    Kind::Admin => TokenAuthority::Admin { owner, grants: vec![] },
-                    Kind::Session => TokenAuthority::Session { owner, idle: Duration::from_secs(1800) },
-                    Kind::Content => TokenAuthority::Content { access: ContentAccess::FullAccess },
+                    TokenKind::Admin => TokenAuthority::Admin { owner, grants: vec![] },
+                    TokenKind::Session => TokenAuthority::Session { owner, idle: Duration::from_secs(1800) },
+                    TokenKind::Content => TokenAuthority::Content { access: ContentAccess::FullAccess },
                 };
             });
             // Read, and from the cache.
@@ -122,7 +125,7 @@ async fn a_relabelled_row_opens_nothing() {
                 if label == issued {
                     answer.assert_ok();
                 } else {
-                    answer.assert_refused(Reason::Invalid(Invalid::WrongKind)).assert_status(401);
+                    answer.assert_refused(Reason::Invalid(InvalidCredential::WrongKind)).assert_status(401);
                 }
             }
         }
@@ -132,22 +135,22 @@ async fn a_relabelled_row_opens_nothing() {
 /// A secret of the reference names no kind: the row alone says which group it opens.
 #[tokio::test]
 async fn a_token_of_the_reference_opens_the_groups_of_its_row_only() {
-    let salt = || ReferenceSalt::new("saltysaltysaltysalty").unwrap();
-    let (world, shim) = shim::world(|b| b.reference_salt(salt()));
+    let hash_key = || StrapiHashKey::new("saltysaltysaltysalty").unwrap();
+    let (world, shim) = shim::world(|b| b.strapi_hash_key(hash_key()));
     let app = app(&world);
     let owner = world.super_admin().issue().await.owner();
-    let format = SecretFormat::new(&Brand::default(), Salt::parse(SALT).unwrap()).with_reference(salt());
+    let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(SALT).unwrap()).with_reference(hash_key());
     for (secret, authority, opens, other) in [
         ("a1", TokenAuthority::Content { access: ContentAccess::FullAccess }, "/api/x", "/admin/x"),
         ("b2", TokenAuthority::Admin { owner, grants: vec![] }, "/admin/x", "/api/x"),
     ] {
         let secret = secret.repeat(128);
-        let digest = format.verify(&secret, KindSet::ADMIN).unwrap().digest;
-        assert!(matches!(digest, Digest::Reference(_)));
+        let digest = format.verify(&secret, TokenKinds::ADMIN).unwrap().digest;
+        assert!(matches!(digest, Digest::Strapi(_)));
         shim::insert(&shim.inner, digest, authority).await;
         for _ in 0..2 {
             let get = |path| app.get(path).header(AUTHORIZATION, &format!("Bearer {secret}"));
-            get(other).await.assert_refused(Reason::Invalid(Invalid::WrongKind)).assert_status(401);
+            get(other).await.assert_refused(Reason::Invalid(InvalidCredential::WrongKind)).assert_status(401);
             get(opens).await.assert_ok();
         }
     }

@@ -4,8 +4,9 @@ use crate::shim;
 use axum::routing::get;
 use keyward::testing::{App, Key, SALT, World};
 use keyward::{
-    Brand, Conditions, ContentAccess, GuardedRouter, Invalid, KindSet, Limits, OwnerState, Permission, Predicate,
-    Reason, Salt, SecretFormat, ServiceError, StoreError, TokenAuthority, When, WriteStore, action, authenticated,
+    ConditionClause, Conditions, ContentAccess, GuardedRouter, HashKey, InvalidCredential, Limits, OwnerState,
+    Permission, Predicate, Reason, SecretFormat, ServiceError, StoreError, TokenAuthority, TokenKinds, TokenPrefix,
+    WriteStore, action, authenticated,
 };
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -21,7 +22,7 @@ fn app<S: WriteStore>(world: &World<S>) -> App {
     )
 }
 
-const UNKNOWN: Reason = Reason::Invalid(Invalid::Unknown);
+const UNKNOWN: Reason = Reason::Invalid(InvalidCredential::Unknown);
 
 #[tokio::test]
 async fn revoking_a_token() {
@@ -186,7 +187,7 @@ async fn a_long_response_rests_on_what_its_handler_required_too() {
         get(move |auth: keyward::AdminAuth| async move {
             auth.require(&action("admin::webhooks.read"))?;
             sender.send(auth.0).unwrap();
-            Ok::<_, keyward::NotAllowed>(())
+            Ok::<_, keyward::Forbidden>(())
         }),
     ));
     let key = world.editor().with("admin::webhooks.read").issue().await;
@@ -210,7 +211,7 @@ async fn a_change_of_which_nobody_can_tell_counts_if_it_happened() {
     request().await.assert_ok();
     shim.lose_sight(true);
     assert!(unknown(world.keyward.roles().set_permissions(key.role(), vec![]).await.unwrap_err()));
-    request().await.assert_refused(Reason::NotAllowed);
+    request().await.assert_refused(Reason::Forbidden);
     let owners = world.keyward.owners();
     shim.lose_sight(true);
     assert!(unknown(owners.set_state(key.owner(), OwnerState::Deactivated).await.unwrap_err()));
@@ -254,8 +255,8 @@ async fn what_is_remembered_as_absent_is_asked_for_again_after_five_seconds() {
     let twin = World::new().content(ContentAccess::ReadOnly).await.secret;
     let request = async || app.get("/api/x").bearer(&twin).await;
     request().await.assert_refused(UNKNOWN);
-    let format = SecretFormat::new(&Brand::default(), Salt::parse(SALT).unwrap());
-    let digest = format.verify(twin.expose(), KindSet::CONTENT).unwrap().digest;
+    let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(SALT).unwrap());
+    let digest = format.verify(twin.expose(), TokenKinds::CONTENT).unwrap().digest;
     shim::insert(&shim.inner, digest, TokenAuthority::Content { access: ContentAccess::ReadOnly }).await;
     world.clock.advance(Limits::default().absent_for - Duration::from_millis(1));
     request().await.assert_refused(UNKNOWN);
@@ -287,7 +288,7 @@ async fn a_change_while_a_long_response_looks_is_not_lost() {
         action("read").on("article"),
         get(move |auth: keyward::AdminAuth, _: keyward::Decision| async move { sender.send(auth.0).unwrap() }),
     ));
-    let read = Permission::new("read").on("article").when(When::from_list(["test::hook"]));
+    let read = Permission::new("read").on("article").when(ConditionClause::from_list(["test::hook"]));
     let key = world.editor().with(read.clone()).issue().await;
     app.get("/admin/stream").bearer(&key.secret).await.assert_ok();
     let auth = receiver.recv().await.unwrap();

@@ -5,7 +5,7 @@ use crate::shim;
 use axum::routing::get;
 use keyward::store::WriteStore;
 use keyward::testing::{ManualClock, World};
-use keyward::{GuardedRouter, Invalid, Limits, MemoryStore, OwnerState, Reason, Unavailable, authenticated};
+use keyward::{GuardedRouter, InvalidCredential, Limits, MemoryStore, OwnerState, Reason, Unavailable, authenticated};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ async fn a_transaction_of_ones_own() {
     tx.delete_token(key.token).await.unwrap();
     tx.commit(&[]).await.unwrap();
     world.clock.advance(BOUND);
-    app.get("/admin/x").bearer(&key.secret).await.assert_refused(Reason::Invalid(Invalid::Unknown));
+    app.get("/admin/x").bearer(&key.secret).await.assert_refused(Reason::Invalid(InvalidCredential::Unknown));
 }
 
 #[tokio::test]
@@ -61,8 +61,8 @@ async fn what_cannot_be_read_again_is_a_503() {
 #[tokio::test]
 async fn bounds_that_leave_no_time_are_refused() {
     let build = |limits: Limits| {
-        let salt = keyward::Salt::parse(keyward::testing::SALT).unwrap();
-        keyward::Keyward::builder(MemoryStore::default()).salt(salt).admin("/admin").limits(limits).build()
+        let hash_key = keyward::HashKey::parse(keyward::testing::SALT).unwrap();
+        keyward::Keyward::builder(MemoryStore::default()).hash_key(hash_key).admin("/admin").limits(limits).build()
     };
     build(Limits::strict()).unwrap();
     // A pause, a poll that fails, and another pause: then the lease has to last for one more poll.

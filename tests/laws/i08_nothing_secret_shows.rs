@@ -6,8 +6,8 @@ use axum::routing::get;
 use http::header::AUTHORIZATION;
 use keyward::testing::{Key, SALT};
 use keyward::{
-    BuildError, ContentAccess, GuardedRouter, Keyward, MemoryStore, OwnerState, ReferenceSalt, Require, SaltRing,
-    Secret, SecretFormat, ServiceError, action, authenticated,
+    BuildError, ContentAccess, GuardedRouter, HashKeyRing, Keyward, MemoryStore, OwnerState, Require, Secret,
+    SecretFormat, ServiceError, StrapiHashKey, action, authenticated,
 };
 use std::sync::{Arc, Mutex};
 
@@ -15,11 +15,11 @@ const REFERENCE: &str = "the salt of the reference";
 
 /// What must show nowhere: each secret, its random part, its digest, the salts.
 fn hidden(secrets: &[&Secret]) -> Vec<String> {
-    let format = SecretFormat::new(&Default::default(), SaltRing::parse(SALT).unwrap());
+    let format = SecretFormat::new(&Default::default(), HashKeyRing::parse(SALT).unwrap());
     let mut all = vec![SALT.to_owned(), REFERENCE.to_owned()];
     for secret in secrets {
         let text = secret.expose();
-        let kinds = keyward::KindSet::of(&keyward::Kind::ALL);
+        let kinds = keyward::TokenKinds::of(&keyward::TokenKind::ALL);
         all.extend([text.to_owned(), text[text.len() - 50..text.len() - 7].to_owned()]);
         all.push(format.verify(text, kinds).unwrap().digest.to_hex());
     }
@@ -37,7 +37,7 @@ fn assert_hides(what: &str, shown: &str, hidden: &[String]) {
 async fn not_in_logs_debug_errors_or_audit() {
     let (log, _guard) = log::capture();
 
-    let (world, shim) = shim::world(|b| b.reference_salt(ReferenceSalt::new(REFERENCE).unwrap()));
+    let (world, shim) = shim::world(|b| b.strapi_hash_key(StrapiHashKey::new(REFERENCE).unwrap()));
     let trace = tower_http::trace::TraceLayer::new_for_http();
     let routes = Router::new()
         .route("/admin/x", get(|| async {}).layer(Require::new(action("x"))))
@@ -89,7 +89,7 @@ async fn not_in_logs_debug_errors_or_audit() {
 /// Every public type that has seen a secret, a digest or a salt.
 #[tokio::test]
 async fn not_in_debug() {
-    let world = keyward::testing::World::with(|b| b.reference_salt(ReferenceSalt::new(REFERENCE).unwrap()));
+    let world = keyward::testing::World::with(|b| b.strapi_hash_key(StrapiHashKey::new(REFERENCE).unwrap()));
     let seen = Arc::new(Mutex::new(Vec::new()));
     let shown = seen.clone();
     let handler = get(move |auth: keyward::Auth, request: axum::extract::Request| async move {
@@ -105,10 +105,11 @@ async fn not_in_debug() {
     let answer = request.bearer(&key.secret).await;
     answer.assert_ok();
 
-    let salt = || keyward::Salt::parse(SALT).unwrap();
-    let format = SecretFormat::new(&Default::default(), salt()).with_reference(ReferenceSalt::new(REFERENCE).unwrap());
-    let credential = format.verify(key.secret.expose(), keyward::KindSet::ADMIN).unwrap();
-    let issued = format.issue(keyward::Kind::Admin, &keyward::OsEntropy).unwrap();
+    let hash_key = || keyward::HashKey::parse(SALT).unwrap();
+    let format =
+        SecretFormat::new(&Default::default(), hash_key()).with_reference(StrapiHashKey::new(REFERENCE).unwrap());
+    let credential = format.verify(key.secret.expose(), keyward::TokenKinds::ADMIN).unwrap();
+    let issued = format.issue(keyward::TokenKind::Admin, &keyward::OsEntropy).unwrap();
     let mut texts = vec![
         format!("{:?} {:?}", world.keyward, world),
         format!("{:?} {:?}", world.keyward.layer(), world.keyward.wrap(())),
@@ -116,16 +117,16 @@ async fn not_in_debug() {
         format!("{key:?} {:?} {:?}", key.secret, key.secret.clone()),
         format!("{token:?}"),
         format!("{format:?} {credential:?} {:?} {issued:?}", credential.digest),
-        format!("{:?} {:?} {:?}", salt(), SaltRing::new(salt()), ReferenceSalt::new(REFERENCE).unwrap()),
+        format!("{:?} {:?} {:?}", hash_key(), HashKeyRing::new(hash_key()), StrapiHashKey::new(REFERENCE).unwrap()),
         format!(
             "{:?}",
             Keyward::builder(MemoryStore::default())
-                .salt(salt())
-                .reference_salt(ReferenceSalt::new(REFERENCE).unwrap())
+                .hash_key(hash_key())
+                .strapi_hash_key(StrapiHashKey::new(REFERENCE).unwrap())
         ),
         format!("{:?}", BuildError::NoSalt),
         format!("{:?}", ServiceError::LastSuperAdmin),
-        format!("{:?} {}", SaltRing::parse(&SALT[..31]).unwrap_err(), SaltRing::parse(&SALT[..31]).unwrap_err()),
+        format!("{:?} {}", HashKeyRing::parse(&SALT[..31]).unwrap_err(), HashKeyRing::parse(&SALT[..31]).unwrap_err()),
     ];
     texts.append(&mut seen.lock().unwrap());
     for text in &texts {

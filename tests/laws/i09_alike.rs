@@ -3,11 +3,11 @@
 use axum::routing::get;
 use http::header::AUTHORIZATION;
 use keyward::testing::World;
-use keyward::{ContentAccess, GuardedRouter, ReferenceSalt, authenticated};
+use keyward::{ContentAccess, GuardedRouter, StrapiHashKey, authenticated};
 
 #[tokio::test]
 async fn byte_for_byte() {
-    let world = World::with(|b| b.reference_salt(ReferenceSalt::new("saltysaltysaltysalty").unwrap()));
+    let world = World::with(|b| b.strapi_hash_key(StrapiHashKey::new("saltysaltysaltysalty").unwrap()));
     let ok = || get(|| async {});
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), ok()).route(
         "/api/x",
@@ -80,7 +80,7 @@ async fn a_wrong_form_is_named_alike_whatever_it_holds() {
         answers.push(app.get("/admin/x").header(AUTHORIZATION, "Bearer x").header(AUTHORIZATION, &one).await);
     }
     for answer in &answers {
-        answer.assert_status(401).assert_refused(keyward::Reason::Invalid(keyward::Invalid::Malformed));
+        answer.assert_status(401).assert_refused(keyward::Reason::Invalid(keyward::InvalidCredential::Malformed));
         assert_eq!((&answer.headers, &answer.body), (&answers[0].headers, &answers[0].body), "{answer:?}");
     }
     assert_eq!(answers[0].headers["www-authenticate"], "Bearer", "no token was judged");

@@ -11,8 +11,8 @@ use axum::routing::{MethodRouter, any, get, post};
 use http::{Method, Uri, header};
 use keyward::testing::{App, World};
 use keyward::{
-    AdminAuth, Ambiguity, Auth, ContentAuth, Decision, Group, GuardedRouter, NotAllowed, Permission, Reason, Require,
-    Requirement, When, action, authenticated,
+    AdminAuth, Ambiguity, Auth, ConditionClause, ContentAuth, Decision, Forbidden, Group, GuardedRouter, Permission,
+    Reason, Require, Requirement, action, authenticated,
 };
 use serde_json::json;
 use std::convert::Infallible;
@@ -54,10 +54,10 @@ async fn the_guarded_router_runs_no_handler_before_its_requirement() {
     for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::POST, Method::from_bytes(b"PURGE").unwrap()] {
         for path in ["/admin/x", "/admin/nested/y"] {
             app.request(method.clone(), path).await.assert_refused(Reason::NoCredential).assert_status(401);
-            app.request(method.clone(), path).bearer(&weak).await.assert_refused(Reason::NotAllowed).assert_status(403);
+            app.request(method.clone(), path).bearer(&weak).await.assert_refused(Reason::Forbidden).assert_status(403);
         }
-        app.request(method.clone(), "/api/z").await.assert_refused(Reason::NotAllowed).assert_status(403);
-        app.request(method.clone(), "/api/z").bearer(&content).await.assert_refused(Reason::NotAllowed);
+        app.request(method.clone(), "/api/z").await.assert_refused(Reason::Forbidden).assert_status(403);
+        app.request(method.clone(), "/api/z").bearer(&content).await.assert_refused(Reason::Forbidden);
     }
     assert_eq!(ran.times(), 0);
     let strong = world.editor().with("x.read").issue().await.secret;
@@ -77,7 +77,7 @@ async fn its_404_and_405_are_guarded_too() {
     let key = world.editor().with("other").issue().await.secret;
     app.get("/admin/none").await.assert_refused(Reason::NoCredential);
     app.post("/admin/x").await.assert_refused(Reason::NoCredential);
-    app.get("/api/none").await.assert_refused(Reason::NotAllowed);
+    app.get("/api/none").await.assert_refused(Reason::Forbidden);
     let missing = app.get("/admin/none").bearer(&key).await;
     assert_eq!(missing.assert_status(404).json()["error"]["name"], "NotFoundError");
     assert_eq!(missing.headers["cache-control"], "no-store");
@@ -94,7 +94,7 @@ async fn a_method_routers_own_fallback_is_guarded_with_it() {
     let handler = get(|| async {}).fallback_service(ran.handler());
     let app = world.guard(GuardedRouter::new().route("/admin/x", action("x.read"), handler));
     let weak = world.editor().issue().await.secret;
-    app.post("/admin/x").bearer(&weak).await.assert_refused(Reason::NotAllowed).assert_status(403);
+    app.post("/admin/x").bearer(&weak).await.assert_refused(Reason::Forbidden).assert_status(403);
     assert_eq!(ran.times(), 0);
 }
 
@@ -109,8 +109,8 @@ async fn each_method_of_a_path_has_its_own_requirement() {
     let reader = world.editor().with("x.read").issue().await.secret;
     let maker = world.editor().with("x.create").issue().await.secret;
     app.get("/admin/x").bearer(&reader).await.assert_ok();
-    app.post("/admin/x").bearer(&reader).await.assert_refused(Reason::NotAllowed);
-    app.get("/admin/x").bearer(&maker).await.assert_refused(Reason::NotAllowed);
+    app.post("/admin/x").bearer(&reader).await.assert_refused(Reason::Forbidden);
+    app.get("/admin/x").bearer(&maker).await.assert_refused(Reason::Forbidden);
     app.post("/admin/x").bearer(&maker).await.assert_ok();
     app.delete("/admin/x").bearer(&reader).await.assert_status(405);
     app.delete("/admin/x").await.assert_refused(Reason::NoCredential);
@@ -140,8 +140,8 @@ async fn no_header_makes_another_request_of_it() {
     for (name, value) in headers {
         let name = header::HeaderName::from_static(name);
         let post = app.post("/admin/x?_method=GET").bearer(&reader).header(name.clone(), value).await;
-        post.assert_refused(Reason::NotAllowed).assert_status(403);
-        app.get("/admin/y").bearer(&reader).header(name.clone(), value).await.assert_refused(Reason::NotAllowed);
+        post.assert_refused(Reason::Forbidden).assert_status(403);
+        app.get("/admin/y").bearer(&reader).header(name.clone(), value).await.assert_refused(Reason::Forbidden);
         app.get("/admin/y").header(name, value).await.assert_refused(Reason::NoCredential).assert_status(401);
     }
     assert_eq!(ran.times(), 0);
@@ -217,7 +217,8 @@ async fn an_ignored_decision_withholds_the_response() {
             ),
     );
     let read = || Permission::new("read").on("article");
-    let conditional = world.editor().with(read().when(When::from_list([keyward::IS_CREATOR]))).issue().await.secret;
+    let conditional =
+        world.editor().with(read().when(ConditionClause::from_list([keyward::IS_CREATOR]))).issue().await.secret;
     let some_fields =
         world.editor().with(read().fields(keyward::Fields::only(["title"]).unwrap())).issue().await.secret;
     for key in [&conditional, &some_fields] {
@@ -236,9 +237,10 @@ async fn what_is_required_whole_runs_no_handler_for_a_part() {
     let requirement = || action("update").on_param("uid").whole();
     let app = world.guard(GuardedRouter::new().route("/admin/{uid}", requirement(), ran.handler()));
     let update = || Permission::new("update").on("article");
-    let part = world.editor().with(update().when(When::from_list([keyward::IS_CREATOR]))).issue().await.secret;
+    let part =
+        world.editor().with(update().when(ConditionClause::from_list([keyward::IS_CREATOR]))).issue().await.secret;
     let whole = world.editor().with(update()).issue().await.secret;
-    app.post("/admin/article").bearer(&part).await.assert_refused(Reason::NotAllowed).assert_status(403);
+    app.post("/admin/article").bearer(&part).await.assert_refused(Reason::Forbidden).assert_status(403);
     assert_eq!(ran.times(), 0);
     app.post("/admin/article").bearer(&whole).await.assert_ok();
 }
@@ -253,14 +255,14 @@ async fn a_layer_of_the_guarded_router_stands_outside_its_requirements() {
     });
     let app = world.guard(GuardedRouter::new().route("/admin/x", action("x"), ran.handler()).layer(layer));
     let weak = world.editor().issue().await.secret;
-    app.get("/admin/x").bearer(&weak).await.assert_refused(Reason::NotAllowed);
+    app.get("/admin/x").bearer(&weak).await.assert_refused(Reason::Forbidden);
     assert_eq!(ran.times(), 0);
 }
 
 #[tokio::test]
 async fn a_handler_can_require_for_itself() {
     let world = World::new();
-    async fn required(auth: Auth) -> Result<&'static str, NotAllowed> {
+    async fn required(auth: Auth) -> Result<&'static str, Forbidden> {
         auth.require(&action("x.read"))?;
         Ok("in")
     }
@@ -274,7 +276,7 @@ async fn a_handler_can_require_for_itself() {
     for path in ["/admin/r", "/admin/s"] {
         app.get(path).bearer(&strong).await.assert_ok();
         let refused = app.get(path).bearer(&weak).await;
-        refused.assert_refused(Reason::NotAllowed).assert_status(403);
+        refused.assert_refused(Reason::Forbidden).assert_status(403);
         assert_eq!(refused.headers["www-authenticate"], "Bearer error=\"insufficient_scope\", scope=\"x.read\"");
     }
 }
@@ -293,7 +295,7 @@ async fn requirements_of_several_layers_all_count() {
 }
 
 #[tokio::test]
-async fn a_subject_from_the_path_is_the_one_that_counts() {
+async fn a_resource_from_the_path_is_the_one_that_counts() {
     let (world, ran) = (World::new(), Ran::default());
     let requirement = action("read").on_param("uid");
     let nested = GuardedRouter::new().route("/types/{uid}", requirement.clone(), ran.handler());
@@ -366,7 +368,7 @@ async fn of_two_parameters_with_one_name_neither_is_believed() {
     let app = world.guard(GuardedRouter::new().nest("/admin/{uid}", items));
     let key = world.editor().with(Permission::new("read").on("mine")).issue().await.secret;
     for path in ["/admin/mine/items/theirs", "/admin/theirs/items/mine", "/admin/mine/items/mine"] {
-        app.get(path).bearer(&key).await.assert_refused(Reason::NotAllowed);
+        app.get(path).bearer(&key).await.assert_refused(Reason::Forbidden);
     }
     assert_eq!(ran.times(), 0);
 }
@@ -402,17 +404,17 @@ async fn a_public_route_in_a_protected_group_does_not_run() {
 #[tokio::test]
 async fn what_a_handler_requires_is_required_whole_unless_it_takes_the_decision() {
     let world = World::new();
-    async fn whole(auth: Auth) -> Result<&'static str, NotAllowed> {
+    async fn whole(auth: Auth) -> Result<&'static str, Forbidden> {
         auth.require(&action("read").on("article"))?;
         Ok("every row")
     }
-    async fn part(auth: Auth) -> Result<String, NotAllowed> {
+    async fn part(auth: Auth) -> Result<String, Forbidden> {
         Ok(format!("{} rules", auth.require_decision(&action("read").on("article"))?.rules().len()))
     }
     let app = world.wrap(Router::new().route("/admin/whole", get(whole)).route("/admin/part", get(part)));
-    let own = Permission::new("read").on("article").when(When::from_list([keyward::IS_CREATOR]));
+    let own = Permission::new("read").on("article").when(ConditionClause::from_list([keyward::IS_CREATOR]));
     let key = world.editor().with(own).issue().await.secret;
-    app.get("/admin/whole").bearer(&key).await.assert_refused(Reason::NotAllowed);
+    app.get("/admin/whole").bearer(&key).await.assert_refused(Reason::Forbidden);
     assert_eq!(app.get("/admin/part").bearer(&key).await.assert_ok().body, "1 rules");
 }
 
@@ -423,7 +425,7 @@ async fn requirements_that_allow_nothing_together_are_not_met() {
     let app = world.guard(GuardedRouter::new().route("/admin/x", both, ran.handler()));
     let only = |a: &str, field: &str| Permission::new(a).on("article").fields(keyward::Fields::only([field]).unwrap());
     let key = world.editor().with(only("read", "title")).with(only("update", "body")).issue().await.secret;
-    app.get("/admin/x").bearer(&key).await.assert_refused(Reason::NotAllowed);
+    app.get("/admin/x").bearer(&key).await.assert_refused(Reason::Forbidden);
     assert_eq!(ran.times(), 0);
 }
 
@@ -520,7 +522,7 @@ async fn a_refusal_that_a_handler_swallows_counts_more_than_a_layer_that_passed(
     let weak = world.editor().with("outer").issue().await.secret;
     let strong = world.editor().with("outer").with("inner").issue().await.secret;
     let refused = app.get("/admin/x").bearer(&weak).await;
-    refused.assert_refused(Reason::NotAllowed).assert_status(403);
+    refused.assert_refused(Reason::Forbidden).assert_status(403);
     assert_eq!(refused.headers["www-authenticate"], "Bearer error=\"insufficient_scope\", scope=\"inner\"");
     app.get("/admin/x").bearer(&strong).await.assert_ok();
 }
@@ -545,7 +547,7 @@ async fn the_decision_is_what_all_layers_allow() {
             .route("/admin/inside", layered(&some, &all, decides()))
             .route("/admin/ignored", layered(&all, &some, get(|| async { "every row" }))),
     );
-    let mine = Permission::new("read").on("article").when(When::from_list([keyward::IS_CREATOR]));
+    let mine = Permission::new("read").on("article").when(ConditionClause::from_list([keyward::IS_CREATOR]));
     let key = world.editor().with(mine).with("plain").issue().await.secret;
     for path in ["/admin/outside", "/admin/inside"] {
         assert_eq!(app.get(path).bearer(&key).await.assert_ok().body, "true false", "{path}");
@@ -564,9 +566,9 @@ async fn a_403_is_kept_out_of_caches() {
     );
     let key = world.editor().issue().await.secret;
     for (answer, reason) in [
-        (app.get("/admin/refused").bearer(&key).await, Reason::NotAllowed),
+        (app.get("/admin/refused").bearer(&key).await, Reason::Forbidden),
         (app.get("/admin/forgotten").bearer(&key).await, Reason::Unguarded),
-        (app.get("/api/refused").await, Reason::NotAllowed),
+        (app.get("/api/refused").await, Reason::Forbidden),
         (app.post("/admin/pages").await, Reason::CrossOrigin),
     ] {
         answer.assert_refused(reason).assert_status(403);

@@ -6,15 +6,15 @@ use crate::shim;
 use axum::routing::get;
 use http::header::AUTHORIZATION;
 use keyward::testing::SeededEntropy;
-use keyward::{Entropy, GuardedRouter, Invalid, Kind, Limits, Reason, ReferenceSalt, authenticated};
+use keyward::{Entropy, GuardedRouter, InvalidCredential, Limits, Reason, StrapiHashKey, TokenKind, authenticated};
 use std::future::IntoFuture;
 use std::time::Duration;
 
 /// A well-formed secret under a salt that is not ours, as somebody would make it who knows everything but the salt.
 fn made_up(entropy: &dyn Entropy) -> String {
-    let salt = keyward::Salt::parse("another salt than the world's, at least 32 bytes").unwrap();
-    let format = keyward::SecretFormat::new(&Default::default(), salt);
-    format.issue(Kind::Admin, entropy).unwrap().secret.expose().to_owned()
+    let hash_key = keyward::HashKey::parse("another salt than the world's, at least 32 bytes").unwrap();
+    let format = keyward::SecretFormat::new(&Default::default(), hash_key);
+    format.issue(TokenKind::Admin, entropy).unwrap().secret.expose().to_owned()
 }
 
 #[tokio::test]
@@ -24,7 +24,7 @@ async fn of_our_format_they_cost_no_read() {
     let entropy = SeededEntropy::new(99);
     for _ in 0..1_000 {
         let answer = app.get("/admin/x").header(AUTHORIZATION, &format!("Bearer {}", made_up(&entropy))).await;
-        answer.assert_refused(Reason::Invalid(Invalid::NotGenuine)).assert_status(401);
+        answer.assert_refused(Reason::Invalid(InvalidCredential::NotGenuine)).assert_status(401);
     }
     assert_eq!(shim.reads(), 0);
 }
@@ -34,7 +34,7 @@ async fn of_the_reference_they_evict_no_valid_principal() {
     let mut limits = Limits::default();
     (limits.cache_bytes, limits.absent) = (1 << 20, 256);
     let (world, shim) =
-        shim::world(|b| b.limits(limits).reference_salt(ReferenceSalt::new("saltysaltysaltysalty").unwrap()));
+        shim::world(|b| b.limits(limits).strapi_hash_key(StrapiHashKey::new("saltysaltysaltysalty").unwrap()));
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let mut keys = Vec::new();
     for _ in 0..100 {
@@ -46,7 +46,7 @@ async fn of_the_reference_they_evict_no_valid_principal() {
     assert_eq!(shim.reads(), 100);
     for i in 0..20_000u32 {
         let answer = app.get("/admin/x").header(AUTHORIZATION, &format!("Bearer {i:0256x}")).await;
-        answer.assert_refused(Reason::Invalid(Invalid::Unknown));
+        answer.assert_refused(Reason::Invalid(InvalidCredential::Unknown));
     }
     assert_eq!(shim.reads(), 20_100);
     for key in &keys {
@@ -61,8 +61,8 @@ async fn of_the_reference_they_evict_no_valid_principal() {
 async fn of_the_reference_they_leave_room_for_valid_tokens() {
     let mut limits = Limits::default();
     (limits.queue, limits.lookup, limits.request) = (MINUTE, MINUTE, MINUTE);
-    let reference = ReferenceSalt::new("saltysaltysaltysalty").unwrap();
-    let (world, shim) = shim::world(|b| b.limits(limits).reference_salt(reference));
+    let reference = StrapiHashKey::new("saltysaltysaltysalty").unwrap();
+    let (world, shim) = shim::world(|b| b.limits(limits).strapi_hash_key(reference));
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let key = world.super_admin().issue().await;
     let mut stopped = shim.pause();
@@ -80,7 +80,7 @@ async fn of_the_reference_they_leave_room_for_valid_tokens() {
     (0..=limits.lookups / 4).for_each(|_| shim.resume());
     valid.await.unwrap().assert_ok();
     for made_up in flood {
-        made_up.await.unwrap().assert_refused(Reason::Invalid(Invalid::Unknown));
+        made_up.await.unwrap().assert_refused(Reason::Invalid(InvalidCredential::Unknown));
     }
 }
 

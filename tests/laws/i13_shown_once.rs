@@ -71,7 +71,7 @@ async fn new_keys() {
             let key = what.to_owned() + &house.last_word(made, who, what).await;
             house.opens(path, &key).await;
 
-            let kind = if content { keyward::Kind::Content } else { keyward::Kind::Admin };
+            let kind = if content { keyward::TokenKind::Content } else { keyward::TokenKind::Admin };
             let listed = house.world.keyward.tokens().list(&keyward::store::TokenQuery::of(kind)).await.unwrap();
             let token = &listed.items.iter().find(|described| described.token.name == name).unwrap().token;
             let version = token.version().to_string();

@@ -10,9 +10,9 @@ use http::{Method, Request, StatusCode};
 use http_body_util::StreamBody;
 use keyward::testing::{Key, World};
 use keyward::{
-    AdmittedActor, AuthContext, ContentAccess, Gated, Grant, GuardedRouter, NewAdminToken, NewContentToken, NewOwner,
-    NewRole, OwnerId, OwnerState, OwnerUpdate, Password, Permission, ProfileUpdate, Reason, RoleId, RoleUpdate,
-    ServiceError, SessionCookie, TokenId, TokenUpdate, WriteStore, action, api, ui,
+    AdmittedActor, AuthContext, ContentAccess, GateService, Grant, GuardedRouter, NewAdminToken, NewContentToken,
+    NewOwner, NewRole, OwnerId, OwnerState, OwnerUpdate, Password, Permission, ProfileUpdate, Reason, RoleId,
+    RoleUpdate, ServiceError, SessionCookie, TokenId, TokenUpdate, WriteStore, action, api, ui,
 };
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -50,7 +50,7 @@ type Done = Arc<Mutex<Vec<String>>>;
 
 struct Scene {
     world: World,
-    service: Gated<axum::Router>,
+    service: GateService<axum::Router>,
     /// Whose credential dies.
     person: Key,
     /// A token of theirs.
@@ -312,8 +312,8 @@ impl Loss {
         let kept = |name: &&str| Some(*name) != takes;
         match self {
             SignOut => {
-                let actor = keyward::Doer::Person(key.owner());
-                keyward.sessions().by(actor).sign_out(key.token).await.map(drop).unwrap();
+                let actor = keyward::Actor::Person(key.owner());
+                keyward.sessions().acting_as(actor).sign_out(key.token).await.map(drop).unwrap();
             }
             PasswordChange => owners.set_password(key.owner(), Password::new("Passw0rd!")).await.map(drop).unwrap(),
             Revocation => tokens.revoke(key.token).await.map(drop).unwrap(),
@@ -487,8 +487,8 @@ async fn a_change_commits_only_while_the_credential_is_valid() {
 async fn changes(scene: &Scene, actor: &AdmittedActor) -> Vec<(&'static str, Option<ServiceError>)> {
     let keyward = &scene.world.keyward;
     let Scene { other, role, spare, token, person, .. } = scene;
-    let (owners, roles) = (keyward.owners().by(actor), keyward.roles().by(actor));
-    let (tokens, sessions) = (keyward.tokens().by(actor), keyward.sessions().by(actor));
+    let (owners, roles) = (keyward.owners().acting_as(actor), keyward.roles().acting_as(actor));
+    let (tokens, sessions) = (keyward.tokens().acting_as(actor), keyward.sessions().acting_as(actor));
     let new = |name: &str| NewOwner::new(format!("{name}@example.test"));
     let issue = NewAdminToken::new("late", person.owner());
     let content = NewContentToken::new("late", ContentAccess::ReadOnly);
@@ -528,10 +528,10 @@ async fn a_regenerated_secret_regenerates_nothing() {
         Request::post("/admin/actor").header(AUTHORIZATION, format!("Bearer {}", scene.token.secret.expose()));
     scene.service.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
     let thief = scene.actor.lock().unwrap().take().unwrap();
-    let owner = keyward::Doer::Person(scene.token.owner());
+    let owner = keyward::Actor::Person(scene.token.owner());
     let tokens = scene.world.keyward.tokens();
-    let renewed = tokens.clone().by(owner).regenerate(scene.token.token).await.unwrap();
-    let stolen = tokens.clone().by(&thief).regenerate(scene.token.token).await;
+    let renewed = tokens.clone().acting_as(owner).regenerate(scene.token.token).await.unwrap();
+    let stolen = tokens.clone().acting_as(&thief).regenerate(scene.token.token).await;
     assert!(matches!(stolen, Err(ServiceError::Unauthenticated(Reason::Invalid(_)))), "{stolen:?}");
     let request = Request::post("/admin/host").header(AUTHORIZATION, format!("Bearer {}", renewed.secret.expose()));
     let answer = scene.service.clone().oneshot(request.body(Body::from("x")).unwrap()).await.unwrap();
@@ -547,14 +547,14 @@ async fn a_narrowed_permission_commits_nothing() {
     scene.service.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
     let actor = scene.actor.lock().unwrap().take().unwrap();
     let narrowed = ACTIONS.map(|name| match name {
-        "host.write" => Permission::new(name).when(keyward::When::from_list([keyward::IS_CREATOR])),
+        "host.write" => Permission::new(name).when(keyward::ConditionClause::from_list([keyward::IS_CREATOR])),
         name => Permission::new(name),
     });
     scene.world.keyward.roles().set_permissions(scene.person.role(), narrowed.to_vec()).await.unwrap();
     let before = scene.seq().await;
-    let refused = scene.world.keyward.roles().by(&actor).create(NewRole::new("late")).await;
+    let refused = scene.world.keyward.roles().acting_as(&actor).create(NewRole::new("late")).await;
     assert!(matches!(refused, Err(ServiceError::Forbidden(_))), "{refused:?}");
-    let preview = scene.world.keyward.roles().by(&actor).would_clamp(scene.role, Vec::new()).await;
+    let preview = scene.world.keyward.roles().acting_as(&actor).preview_clamp(scene.role, Vec::new()).await;
     assert!(matches!(preview, Err(ServiceError::Forbidden(_))), "{preview:?}");
     assert_eq!(scene.seq().await, before);
 }

@@ -5,15 +5,15 @@ use axum::routing::get;
 use http::header::AUTHORIZATION;
 use keyward::testing::{Answer, App, SALT, SeededEntropy, TestRequest, World};
 use keyward::{
-    Builder, ContentAccess, FailureBudget, GuardedRouter, Invalid, Kind, Limits, ProxyHeader, Reason, ReferenceSalt,
-    Salt, Secret, SecretFormat, Unavailable, authenticated,
+    Builder, ContentAccess, FailureBudget, GuardedRouter, HashKey, InvalidCredential, Limits, ProxyHeader, Reason,
+    Secret, SecretFormat, StrapiHashKey, TokenKind, Unavailable, authenticated,
 };
 use std::future::IntoFuture;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
 const WINDOW: Duration = Duration::from_secs(180);
-const UNKNOWN: Reason = Reason::Invalid(Invalid::Unknown);
+const UNKNOWN: Reason = Reason::Invalid(InvalidCredential::Unknown);
 const OVERLOADED: Reason = Reason::Unavailable(Unavailable::Overloaded);
 const FLOOD: [u8; 4] = [203, 0, 113, 1];
 const OTHER: [u8; 4] = [203, 0, 113, 2];
@@ -35,9 +35,9 @@ fn with_budget(failures: u32) -> impl FnOnce(Builder<Shim>) -> Builder<Shim> {
 
 /// Secrets with a right check that nobody was given, as somebody makes them who has stolen the salt.
 fn made_up() -> impl Iterator<Item = Secret> {
-    let format = SecretFormat::new(&Default::default(), Salt::parse(SALT).unwrap());
+    let format = SecretFormat::new(&Default::default(), HashKey::parse(SALT).unwrap());
     let entropy = SeededEntropy::new(99);
-    std::iter::repeat_with(move || format.issue(Kind::Admin, &entropy).unwrap().secret)
+    std::iter::repeat_with(move || format.issue(TokenKind::Admin, &entropy).unwrap().secret)
 }
 
 fn send(request: TestRequest) -> JoinHandle<Answer> {
@@ -130,7 +130,7 @@ async fn what_costs_no_read_does_not_count() {
         app.get("/admin/x").peer(FLOOD).bearer(&unknown).await.assert_refused(UNKNOWN).assert_status(401);
         let made_up = unknown.expose().replace(|c: char| c.is_ascii_uppercase(), "x");
         let not_genuine = app.get("/admin/x").peer(FLOOD).header(AUTHORIZATION, &format!("Bearer {made_up}")).await;
-        not_genuine.assert_refused(Reason::Invalid(Invalid::NotGenuine)).assert_status(401);
+        not_genuine.assert_refused(Reason::Invalid(InvalidCredential::NotGenuine)).assert_status(401);
         app.get("/api/x").peer(FLOOD).bearer(&unknown).await.assert_status(401);
     }
     assert_eq!(shim.reads(), 1);
@@ -154,7 +154,7 @@ async fn the_store_failing_does_not_count() {
 #[tokio::test]
 async fn over_the_budget_all_invalid_credentials_answer_alike() {
     let (world, _, app) =
-        world(|b| with_budget(5)(b.reference_salt(ReferenceSalt::new("saltysaltysaltysalty").unwrap())));
+        world(|b| with_budget(5)(b.strapi_hash_key(StrapiHashKey::new("saltysaltysaltysalty").unwrap())));
     let mut secrets = made_up();
     let gone = world.super_admin().issue().await;
     world.keyward.tokens().revoke(gone.token).await.unwrap();
@@ -294,7 +294,7 @@ async fn behind_a_trusted_proxy_whom_it_asks_for_counts() {
 
 #[tokio::test]
 async fn a_proxy_that_is_none_is_named_when_building() {
-    let builder = keyward::Keyward::builder(keyward::MemoryStore::default()).salt(Salt::parse(SALT).unwrap());
+    let builder = keyward::Keyward::builder(keyward::MemoryStore::default()).hash_key(HashKey::parse(SALT).unwrap());
     let error = builder.trusted_proxies(["10.0.0.0/8", "10.0.0/8"], ProxyHeader::Forwarded).build().unwrap_err();
     assert!(error.to_string().contains("\"10.0.0/8\""), "{error}");
 }

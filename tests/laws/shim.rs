@@ -3,7 +3,7 @@
 use crate::unsure::{Fate, Unsure};
 use async_trait::async_trait;
 use keyward::store::{NewToken, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
-use keyward::{Digest, MemoryStore, Salt, Tag, TokenAuthority, TokenId};
+use keyward::{Digest, HashKey, MemoryStore, Tag, TokenAuthority, TokenId};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -173,7 +173,7 @@ pub async fn insert(store: &impl WriteStore, digest: Digest, authority: TokenAut
         name: format!("token {}", tx.seq()),
         description: String::new(),
         digest,
-        salt: Salt::parse(keyward::testing::SALT).unwrap().id().clone(),
+        hash_key: HashKey::parse(keyward::testing::SALT).unwrap().id().clone(),
         hint: String::new(),
         lifespan: None,
         authority,

@@ -6,8 +6,8 @@ use keyward::store::{
     Page, Profile, Proposed, Record, SignInPlace, StoreError, TokenQuery, TokenTimes, Transaction, View,
 };
 use keyward::{
-    AuditEvent, Cause, Ceiling, Digest, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Permission, Role,
-    RoleId, SaltId, SealedSecret, Tag, Timestamp, Token, TokenAuthority, TokenId,
+    AuditCause, AuditEvent, AuditOrigin, Ceiling, Digest, HashKeyId, Owner, OwnerId, OwnerState, PasswordHash,
+    Permission, Role, RoleId, SealedSecret, Tag, Timestamp, Token, TokenAuthority, TokenId, TokenKind,
 };
 
 pub struct Unsure {
@@ -61,8 +61,8 @@ forward! {
     invitation(digest: &Digest) -> Option<(OwnerId, Timestamp)>;
     token(id: TokenId) -> Option<Token>;
     tokens(query: &TokenQuery) -> Page<Token>;
-    count_tokens(kind: Kind, owner: Option<OwnerId>) -> u64;
-    would_clamp(proposed: Proposed<'_>) -> Clamped;
+    count_tokens(kind: TokenKind, owner: Option<OwnerId>) -> u64;
+    preview_clamp(proposed: Proposed<'_>) -> Clamped;
     token_named(name: &str) -> Option<TokenId>;
     record(digest: &Digest) -> Option<Record>;
     token_owners(ids: &[TokenId]) -> Vec<(TokenId, OwnerId)>;
@@ -109,17 +109,17 @@ forward! {
     set_owner_state(id: OwnerId, state: OwnerState) -> ();
     set_owner_roles(id: OwnerId, roles: &[RoleId]) -> ();
     set_password(id: OwnerId, password: &PasswordHash) -> ();
-    delete_owner(id: OwnerId, origin: &Origin) -> ();
+    delete_owner(id: OwnerId, origin: &AuditOrigin) -> ();
     delete_sessions(id: OwnerId) -> Vec<Digest>;
     insert_invitation(id: OwnerId, digest: &Digest, ends: Timestamp) -> ();
     delete_invitations(id: OwnerId) -> u64;
     insert_token(token: NewToken) -> TokenId;
     update_token(id: TokenId, name: &str, description: &str, authority: &TokenAuthority) -> ();
-    set_secret(id: TokenId, digest: &Digest, salt: &SaltId, hint: &str) -> ();
+    set_secret(id: TokenId, digest: &Digest, hash_key: &HashKeyId, hint: &str) -> ();
     seal_secret(id: TokenId, sealed: &SealedSecret) -> ();
     delete_token(id: TokenId) -> ();
     delete_ended_sessions() -> u64;
-    clamp(clamp: Clamp<'_>, origin: &Origin, cause: Cause) -> Clamped;
+    clamp(clamp: Clamp<'_>, origin: &AuditOrigin, cause: AuditCause) -> Clamped;
     remember_imported(source: &str, key: &str, what: Imported) -> ();
     backdate_owner(id: OwnerId, created_at: Timestamp) -> ();
     backdate_token(id: TokenId, times: TokenTimes) -> ();

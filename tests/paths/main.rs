@@ -10,7 +10,7 @@ mod readings;
 mod targets;
 
 use http::{Method, Uri};
-use nestings::{Credential, Nesting};
+use nestings::{Nesting, VerifiedSecret};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, TestError, TestRunner};
@@ -31,7 +31,7 @@ fn no_target_gets_past_the_gate() {
     let (requests, targets) = (Cell::new(0_u64), Cell::new(0_u64));
     let ran: RefCell<BTreeMap<(&str, &str), u64>> = RefCell::default();
     let config = Config { cases: cases(), failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() };
-    let strategy = (targets::method(), targets::target(), select(&Credential::ALL[..]));
+    let strategy = (targets::method(), targets::target(), select(&VerifiedSecret::ALL[..]));
     let outcome = TestRunner::new(config).run(&strategy, |(method, target, credential)| {
         // What hyper cannot read never comes here.
         let Ok(uri) = Uri::try_from(target) else { return Ok(()) };
@@ -107,6 +107,6 @@ async fn the_classics_do_not_get_past_it_either() {
     }
 }
 
-fn both(nestings: &[Nesting]) -> impl Iterator<Item = (&Nesting, Credential)> {
-    nestings.iter().flat_map(|nesting| Credential::ALL.map(|credential| (nesting, credential)))
+fn both(nestings: &[Nesting]) -> impl Iterator<Item = (&Nesting, VerifiedSecret)> {
+    nestings.iter().flat_map(|nesting| VerifiedSecret::ALL.map(|credential| (nesting, credential)))
 }

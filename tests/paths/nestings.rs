@@ -9,7 +9,7 @@ use axum::routing::{MethodRouter, any};
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Method, StatusCode, Uri};
 use keyward::testing::{Key, World};
-use keyward::{AuthContext, ContentAccess, Group, GuardedRouter, Kind, Requirement, action, authenticated};
+use keyward::{AuthContext, ContentAccess, Group, GuardedRouter, Requirement, TokenKind, action, authenticated};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use tower::util::BoxCloneSyncService;
@@ -17,7 +17,7 @@ use tower::{Service, ServiceExt};
 
 /// What a request has with it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Credential {
+pub enum VerifiedSecret {
     Nobody,
     /// An admin token that may nothing.
     Weak,
@@ -30,16 +30,16 @@ pub enum Credential {
     Twice,
 }
 
-impl Credential {
+impl VerifiedSecret {
     pub const ALL: [Self; 7] =
         [Self::Nobody, Self::Weak, Self::Strong, Self::Content, Self::Session, Self::MadeUp, Self::Twice];
 
     /// The kind of token that it is, where it is one.
-    pub fn kind(self) -> Option<Kind> {
+    pub fn kind(self) -> Option<TokenKind> {
         match self {
-            Self::Weak | Self::Strong => Some(Kind::Admin),
-            Self::Content => Some(Kind::Content),
-            Self::Session => Some(Kind::Session),
+            Self::Weak | Self::Strong => Some(TokenKind::Admin),
+            Self::Content => Some(TokenKind::Content),
+            Self::Session => Some(TokenKind::Session),
             Self::Nobody | Self::MadeUp | Self::Twice => None,
         }
     }
@@ -54,7 +54,7 @@ pub struct Run {
     /// Whether the route requires something that a weak credential has not.
     pub guarded: bool,
     /// Who it was told is calling: nobody said, the public, or a token of this kind.
-    pub caller: Option<Option<Kind>>,
+    pub caller: Option<Option<TokenKind>>,
     /// What axum made of the path's parameters.
     pub params: Vec<String>,
 }
@@ -71,21 +71,21 @@ pub struct Nesting {
     /// Whether what is not in a protected group by its exact bytes may be public.
     pub shadowing: bool,
     service: BoxCloneSyncService<Request, Response, Infallible>,
-    secrets: Vec<(Credential, HeaderValue)>,
+    secrets: Vec<(VerifiedSecret, HeaderValue)>,
     /// Its clock and its store.
     _world: World,
 }
 
 impl Nesting {
     /// Sends one request; answers its status, and which handlers ran.
-    pub async fn send(&self, method: &Method, uri: &Uri, credential: Credential) -> (StatusCode, Vec<Run>) {
+    pub async fn send(&self, method: &Method, uri: &Uri, credential: VerifiedSecret) -> (StatusCode, Vec<Run>) {
         let mut request = Request::new(Body::empty());
         *request.method_mut() = method.clone();
         *request.uri_mut() = uri.clone();
-        let sent = if credential == Credential::Twice { Credential::Strong } else { credential };
+        let sent = if credential == VerifiedSecret::Twice { VerifiedSecret::Strong } else { credential };
         for (_, secret) in self.secrets.iter().filter(|(c, _)| *c == sent) {
             request.headers_mut().append(AUTHORIZATION, secret.clone());
-            if credential == Credential::Twice {
+            if credential == VerifiedSecret::Twice {
                 request.headers_mut().append(AUTHORIZATION, secret.clone());
             }
         }
@@ -175,15 +175,15 @@ impl Plan {
         let mut secrets = Vec::new();
         let bearer = |key: &Key| HeaderValue::from_str(&format!("Bearer {}", key.secret.expose())).unwrap();
         for (credential, key) in [
-            (Credential::Weak, world.editor().with("other").issue().await),
-            (Credential::Strong, world.editor().with("admin::x").issue().await),
-            (Credential::Content, world.content(ContentAccess::FullAccess).await),
-            (Credential::Session, world.super_admin().sign_in().await),
+            (VerifiedSecret::Weak, world.editor().with("other").issue().await),
+            (VerifiedSecret::Strong, world.editor().with("admin::x").issue().await),
+            (VerifiedSecret::Content, world.content(ContentAccess::FullAccess).await),
+            (VerifiedSecret::Session, world.super_admin().sign_in().await),
         ] {
             secrets.push((credential, bearer(&key)));
         }
         let made_up = format!("Bearer kw_admin_{}", "a".repeat(50));
-        secrets.push((Credential::MadeUp, HeaderValue::from_str(&made_up).unwrap()));
+        secrets.push((VerifiedSecret::MadeUp, HeaderValue::from_str(&made_up).unwrap()));
         let Self { name, places, encoded_slashes, shadowing } = self;
         Nesting { name, places, encoded_slashes, shadowing, service, secrets, _world: world }
     }

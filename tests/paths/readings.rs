@@ -1,8 +1,8 @@
 //! What a run must look like to be no bypass. Nothing of the gate's own reading of paths is used here.
 
-use crate::nestings::{Credential, Nesting, Run};
+use crate::nestings::{Nesting, Run, VerifiedSecret};
 use http::{Method, StatusCode};
-use keyward::Kind;
+use keyward::TokenKind;
 use std::collections::BTreeSet;
 
 /// For whom a route is.
@@ -29,7 +29,7 @@ pub fn judge(
     nesting: &Nesting,
     method: &Method,
     path: &str,
-    credential: Credential,
+    credential: VerifiedSecret,
     status: StatusCode,
     runs: &[Run],
 ) -> Result<(), String> {
@@ -53,7 +53,10 @@ pub fn judge(
         if run.caller.flatten() != credential.kind().filter(|_| class != Class::Public) {
             return complain("the caller is not who sent it");
         }
-        if run.guarded && class == Class::Admin && !matches!(credential, Credential::Strong | Credential::Session) {
+        if run.guarded
+            && class == Class::Admin
+            && !matches!(credential, VerifiedSecret::Strong | VerifiedSecret::Session)
+        {
             return complain("a requirement was passed over");
         }
         if !run.params.iter().all(|value| is_sound(value, nesting.encoded_slashes)) {
@@ -70,12 +73,12 @@ pub fn judge(
     Ok(())
 }
 
-fn fits(class: Class, caller: Option<Option<Kind>>) -> bool {
+fn fits(class: Class, caller: Option<Option<TokenKind>>) -> bool {
     match class {
         Class::Public => caller.is_none(),
-        Class::Admin => matches!(caller, Some(Some(Kind::Admin | Kind::Session))),
-        Class::Session => caller == Some(Some(Kind::Session)),
-        Class::Content => matches!(caller, Some(None | Some(Kind::Content))),
+        Class::Admin => matches!(caller, Some(Some(TokenKind::Admin | TokenKind::Session))),
+        Class::Session => caller == Some(Some(TokenKind::Session)),
+        Class::Content => matches!(caller, Some(None | Some(TokenKind::Content))),
         Class::AsSent => false,
     }
 }

@@ -3,9 +3,9 @@
 use keyward::store::{EventQuery, Paging, WriteStore};
 use keyward::testing::{ManualClock, SALT, SeededEntropy};
 use keyward::{
-    AuditEvent, Brand, Builder, Doer, Invited, Keyward, KindSet, MemoryStore, NewOwner, NewRole, Owner, OwnerId,
-    Password, Permission, Registration, RoleId, Salt, Secret, SecretFormat, ServiceError, SignedIn, SqliteOptions,
-    SqliteStore, What,
+    Actor, AuditAction, AuditEvent, Builder, HashKey, Invitation, Keyward, MemoryStore, NewOwner, NewRole, Owner,
+    OwnerId, Password, Permission, Registration, RoleId, Secret, SecretFormat, ServiceError, SignedIn, SqliteOptions,
+    SqliteStore, TokenKinds, TokenPrefix,
 };
 use std::net::IpAddr;
 use std::path::Path;
@@ -72,7 +72,7 @@ pub(crate) use refused;
 
 impl<S: WriteStore> House<S> {
     pub(crate) fn on(store: S, clock: Arc<ManualClock>, with: impl FnOnce(Builder<S>) -> Builder<S>) -> Self {
-        let builder = Keyward::builder(store).salt(Salt::parse(SALT).unwrap()).clock(clock.clone());
+        let builder = Keyward::builder(store).hash_key(HashKey::parse(SALT).unwrap()).clock(clock.clone());
         let builder = builder.entropy(Arc::new(SeededEntropy::new(7))).admin("/admin").content("/api");
         Self { keyward: with(builder).build().unwrap(), clock }
     }
@@ -99,7 +99,7 @@ impl<S: WriteStore> House<S> {
         typed: &str,
         from: Option<IpAddr>,
     ) -> Result<SignedIn, ServiceError> {
-        self.keyward.sessions().by(Doer::Visitor).from(from).sign_in(email, &password(typed)).await
+        self.keyward.sessions().acting_as(Actor::Visitor).from_address(from).sign_in(email, &password(typed)).await
     }
 
     pub(crate) async fn sign_in(&self, email: &str) -> SignedIn {
@@ -108,8 +108,8 @@ impl<S: WriteStore> House<S> {
 
     /// Whether the gate would find this secret.
     pub(crate) async fn lives(&self, secret: &Secret) -> bool {
-        let format = SecretFormat::new(&Brand::default(), Salt::parse(SALT).unwrap());
-        let digest = format.verify(secret.expose(), KindSet::of(&keyward::Kind::ALL)).unwrap().digest;
+        let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(SALT).unwrap());
+        let digest = format.verify(secret.expose(), TokenKinds::of(&keyward::TokenKind::ALL)).unwrap().digest;
         self.keyward.store().resolve(&digest).await.unwrap().record.is_some()
     }
 
@@ -120,7 +120,7 @@ impl<S: WriteStore> House<S> {
     /// Every event, oldest first.
     pub(crate) async fn events(&self) -> Vec<AuditEvent> {
         let all = EventQuery::all(Paging { page: 1, page_size: 1000 });
-        let page = self.keyward.events().list(&all).await.unwrap();
+        let page = self.keyward.audit().list(&all).await.unwrap();
         page.items.into_iter().rev().map(|(_, event)| event).collect()
     }
 
@@ -132,18 +132,18 @@ impl<S: WriteStore> House<S> {
     }
 
     /// What a call does, of which it leaves one event each.
-    pub(crate) async fn does<T>(&self, what: &[What], call: impl Future<Output = Result<T, ServiceError>>) -> T {
+    pub(crate) async fn does<T>(&self, what: &[AuditAction], call: impl Future<Output = Result<T, ServiceError>>) -> T {
         let (answer, events) = self.during(call).await;
         assert_eq!(events.iter().map(|e| e.what).collect::<Vec<_>>(), what);
         answer.unwrap()
     }
 
-    pub(crate) async fn invite(&self, email: &str, roles: &[RoleId]) -> Invited {
+    pub(crate) async fn invite(&self, email: &str, roles: &[RoleId]) -> Invitation {
         self.keyward.owners().invite(NewOwner::new(email).roles(roles.iter().copied())).await.unwrap()
     }
 
     pub(crate) async fn accept(&self, secret: &Secret) -> Result<SignedIn, ServiceError> {
-        self.keyward.sessions().by(Doer::Visitor).register(registration(secret)).await
+        self.keyward.sessions().acting_as(Actor::Visitor).register(registration(secret)).await
     }
 }
 

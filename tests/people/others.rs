@@ -3,7 +3,8 @@
 use crate::house::{House, PASSWORD, password, paths, refused};
 use keyward::store::WriteStore;
 use keyward::{
-    Cause, Doer, Grant, Lifespan, NewAdminToken, NewOwner, OwnerState, OwnerUpdate, RoleId, ServiceError, Target, What,
+    Actor, AuditAction, AuditCause, AuditTarget, Grant, Lifespan, NewAdminToken, NewOwner, OwnerState, OwnerUpdate,
+    RoleId, ServiceError,
 };
 
 const NEW: &str = "N3w-password";
@@ -16,7 +17,7 @@ pub(crate) async fn one_event_for_each_kind_of_change<S: WriteStore>(house: Hous
     let boss = house.boss().await;
     let (a, b) = (house.role("A", ["a".into()]).await, house.role("B", ["b".into()]).await);
     let ada = house.person("ada@x.test", &[b]).await;
-    let owners = || house.keyward.owners().by(Doer::Person(boss));
+    let owners = || house.keyward.owners().acting_as(Actor::Person(boss));
     let everything = OwnerUpdate {
         email: Some(" ada@y.test ".into()),
         firstname: Some("Ada".into()),
@@ -32,8 +33,11 @@ pub(crate) async fn one_event_for_each_kind_of_change<S: WriteStore>(house: Hous
     assert_eq!((owner.email.as_str(), owner.state), ("ada@y.test", OwnerState::DeactivatedAndBlocked));
     assert_eq!(owner.roles, [a, b]);
     let whats: Vec<_> = events.iter().map(|e| e.what).collect();
-    assert_eq!(whats, [What::OwnerUpdated, What::OwnerStateSet, What::OwnerRolesSet, What::PasswordSet]);
-    assert!(events.iter().all(|e| e.target == Target::Owner(ada) && e.origin.doer == Doer::Person(boss)));
+    assert_eq!(
+        whats,
+        [AuditAction::OwnerUpdated, AuditAction::OwnerStateSet, AuditAction::OwnerRolesSet, AuditAction::PasswordSet]
+    );
+    assert!(events.iter().all(|e| e.target == AuditTarget::Owner(ada) && e.origin.actor == Actor::Person(boss)));
     assert_eq!(events[0].details["email"], serde_json::json!({"before": "ada@x.test", "after": "ada@y.test"}));
     assert!(events[0].details.get("lastname").is_none());
     assert_eq!(events[1].details, serde_json::json!({"before": "active", "after": "deactivated-and-blocked"}));
@@ -41,16 +45,16 @@ pub(crate) async fn one_event_for_each_kind_of_change<S: WriteStore>(house: Hous
     house.does(&[], owners().update(ada, OwnerUpdate { password: None, ..everything })).await;
     let owners = owners();
     let lift = OwnerUpdate { blocked: Some(false), ..none() };
-    let lifted = house.does(&[What::OwnerStateSet], owners.update(ada, lift)).await;
+    let lifted = house.does(&[AuditAction::OwnerStateSet], owners.update(ada, lift)).await;
     assert_eq!(lifted.state, OwnerState::Deactivated);
-    house.does(&[What::OwnerCreated], owners.create(NewOwner::new("c@x.test"))).await;
-    house.does(&[What::OwnerInvited], owners.invite(NewOwner::new("i@x.test"))).await;
+    house.does(&[AuditAction::OwnerCreated], owners.create(NewOwner::new("c@x.test"))).await;
+    house.does(&[AuditAction::OwnerInvited], owners.invite(NewOwner::new("i@x.test"))).await;
 }
 
 pub(crate) async fn everything_wrong_is_said_at_once<S: WriteStore>(house: House<S>) {
     let boss = house.boss().await;
     let ada = house.person("ada@x.test", &[]).await;
-    let owners = || house.keyward.owners().by(Doer::Person(boss));
+    let owners = || house.keyward.owners().acting_as(Actor::Person(boss));
     let long = "x".repeat(256);
     let new = NewOwner::new("no address").named(&long, "a\u{0}b").roles([RoleId(77), RoleId(1), RoleId(78)]);
     let wrong = ["firstname", "lastname", "email", "roles.0", "roles.2"];
@@ -109,13 +113,13 @@ pub(crate) async fn a_smaller_role_takes_grants<S: WriteStore>(house: House<S>) 
     for (owner, grants) in [(ada, ["a", "b"]), (other, ["a", "z"])] {
         let new = NewAdminToken::new(format!("of {owner}"), owner).grants(grants.map(Grant::new));
         let id = house.keyward.tokens().issue_admin(new.lifespan(Lifespan::Unlimited)).await.unwrap().token.id;
-        let owners = house.keyward.owners().by(Doer::Person(boss));
+        let owners = house.keyward.owners().acting_as(Actor::Person(boss));
         let (answer, events) = house.during(owners.set_roles(owner, vec![narrow])).await;
         answer.unwrap();
         let [set, clamped] = &events[..] else { panic!("{events:?}") };
-        assert_eq!((set.what, clamped.what), (What::OwnerRolesSet, What::GrantClamped));
-        assert_eq!(clamped.cause, Some(Cause::OwnerRoles(owner)));
-        assert_eq!(clamped.target, Target::Token(id, keyward::Kind::Admin));
+        assert_eq!((set.what, clamped.what), (AuditAction::OwnerRolesSet, AuditAction::GrantClamped));
+        assert_eq!(clamped.cause, Some(AuditCause::OwnerRoles(owner)));
+        assert_eq!(clamped.target, AuditTarget::Token(id, keyward::TokenKind::Admin));
         assert_eq!(clamped.details["action"], grants[1]);
     }
 }
@@ -131,15 +135,15 @@ pub(crate) async fn the_last_super_admin_stays<S: WriteStore>(house: House<S>) {
             OwnerUpdate { roles: Some(vec![]), ..none() },
         ]
     };
-    for doer in [Doer::Service, Doer::Person(boss)] {
+    for actor in [Actor::Service, Actor::Person(boss)] {
         for end in ends() {
-            let (answer, events) = house.during(owners().by(doer).update(boss, end)).await;
+            let (answer, events) = house.during(owners().acting_as(actor).update(boss, end)).await;
             refused!(answer, ServiceError::LastSuperAdmin);
             assert!(events.is_empty());
         }
-        refused!(owners().by(doer).delete(boss).await, ServiceError::LastSuperAdmin);
-        refused!(owners().by(doer).set_state(boss, OwnerState::Blocked).await, ServiceError::LastSuperAdmin);
-        refused!(owners().by(doer).set_roles(boss, vec![]).await, ServiceError::LastSuperAdmin);
+        refused!(owners().acting_as(actor).delete(boss).await, ServiceError::LastSuperAdmin);
+        refused!(owners().acting_as(actor).set_state(boss, OwnerState::Blocked).await, ServiceError::LastSuperAdmin);
+        refused!(owners().acting_as(actor).set_roles(boss, vec![]).await, ServiceError::LastSuperAdmin);
     }
     owners().delete(invited).await.unwrap();
     let off = house.person("off@x.test", &[RoleId::SUPER_ADMIN]).await;
@@ -153,7 +157,8 @@ pub(crate) async fn the_last_super_admin_stays<S: WriteStore>(house: House<S>) {
 pub(crate) async fn two_super_admins_do_not_end_both<S: WriteStore>(house: House<S>) {
     let a = house.boss().await;
     let b = house.person("b@x.test", &[RoleId::SUPER_ADMIN]).await;
-    let (by_a, by_b) = (house.keyward.owners().by(Doer::Person(a)), house.keyward.owners().by(Doer::Person(b)));
+    let (by_a, by_b) =
+        (house.keyward.owners().acting_as(Actor::Person(a)), house.keyward.owners().acting_as(Actor::Person(b)));
     let (first, second) = tokio::join!(by_a.set_roles(b, vec![]), by_b.set_roles(a, vec![]));
     assert_eq!(usize::from(first.is_ok()) + usize::from(second.is_ok()), 1);
     let left = if first.is_ok() { a } else { b };
@@ -168,13 +173,16 @@ pub(crate) async fn who_goes_takes_everything_along<S: WriteStore>(house: House<
     let new = NewAdminToken::new("deploy", ada).grants([Grant::new("a")]);
     let token = house.keyward.tokens().issue_admin(new).await.unwrap();
     let session = house.sign_in("ada@x.test").await.session;
-    let owners = house.keyward.owners().by(Doer::Person(boss));
+    let owners = house.keyward.owners().acting_as(Actor::Person(boss));
     let (gone, events) = house.during(owners.delete(ada)).await;
     assert_eq!(gone.unwrap().id, ada);
     let mut whats: Vec<_> = events.iter().map(|e| (e.what, e.cause)).collect();
-    whats.sort_by_key(|(what, _)| *what != What::OwnerDeleted);
-    assert_eq!(whats, [(What::OwnerDeleted, None), (What::TokenRevoked, Some(Cause::OwnerDeleted(ada)))]);
-    let deleted = events.iter().find(|e| e.what == What::OwnerDeleted).unwrap();
+    whats.sort_by_key(|(what, _)| *what != AuditAction::OwnerDeleted);
+    assert_eq!(
+        whats,
+        [(AuditAction::OwnerDeleted, None), (AuditAction::TokenRevoked, Some(AuditCause::OwnerDeleted(ada)))]
+    );
+    let deleted = events.iter().find(|e| e.what == AuditAction::OwnerDeleted).unwrap();
     assert_eq!((&deleted.details["email"], &deleted.details["tokens"]), (&"ada@x.test".into(), &1.into()));
     assert!(!house.lives(&token.secret).await && !house.lives(&session.secret).await);
     refused!(owners.read(ada).await, ServiceError::NotFound(_));
@@ -188,10 +196,10 @@ pub(crate) async fn only_the_program_sets_a_password_by_itself<S: WriteStore>(ho
     let boss = house.boss().await;
     let ada = house.person("ada@x.test", &[]).await;
     let session = house.sign_in("ada@x.test").await.session;
-    let by_boss = house.keyward.owners().by(Doer::Person(boss));
+    let by_boss = house.keyward.owners().acting_as(Actor::Person(boss));
     refused!(by_boss.set_password(ada, password(NEW)).await, ServiceError::Forbidden(_));
     assert_eq!(paths(house.keyward.owners().set_password(ada, password("weak")).await).len(), 3);
-    house.does(&[What::PasswordSet], house.keyward.owners().set_password(ada, password(NEW))).await;
+    house.does(&[AuditAction::PasswordSet], house.keyward.owners().set_password(ada, password(NEW))).await;
     assert!(!house.lives(&session.secret).await);
     house.try_sign_in("ada@x.test", NEW, None).await.unwrap();
     refused!(

@@ -3,8 +3,8 @@
 use crate::house::{House, PASSWORD, ip, password, paths, refused};
 use keyward::store::WriteStore;
 use keyward::{
-    ContentAccess, Doer, Grant, IS_CREATOR, NewAdminToken, NewContentToken, Permission, ProfileUpdate, ServiceError,
-    What, When,
+    Actor, AuditAction, ConditionClause, ContentAccess, Grant, IS_CREATOR, NewAdminToken, NewContentToken, Permission,
+    ProfileUpdate, ServiceError,
 };
 
 const NEW: &str = "N3w-password";
@@ -16,7 +16,7 @@ fn none() -> ProfileUpdate {
 pub(crate) async fn names_change_without_a_password<S: WriteStore>(house: House<S>) {
     let ada = house.person("ada@x.test", &[]).await;
     let session = house.sign_in("ada@x.test").await.session;
-    let me = || house.keyward.sessions().by(Doer::Person(ada));
+    let me = || house.keyward.sessions().acting_as(Actor::Person(ada));
     let update = ProfileUpdate {
         firstname: Some(" Ada ".into()),
         username: Some(Some("countess".into())),
@@ -27,7 +27,7 @@ pub(crate) async fn names_change_without_a_password<S: WriteStore>(house: House<
     let owner = owner.unwrap();
     assert_eq!((owner.firstname.as_str(), owner.username.as_deref()), ("Ada", Some("countess")));
     let [event] = &events[..] else { panic!("{events:?}") };
-    assert_eq!((event.what, event.origin.doer), (What::OwnerUpdated, Doer::Person(ada)));
+    assert_eq!((event.what, event.origin.actor), (AuditAction::OwnerUpdated, Actor::Person(ada)));
     let expected = serde_json::json!({
         "firstname": {"before": "", "after": "Ada"}, "username": {"before": null, "after": "countess"},
     });
@@ -38,14 +38,14 @@ pub(crate) async fn names_change_without_a_password<S: WriteStore>(house: House<
     assert_eq!(paths(me().update_me(wrong).await), ["firstname", "lastname"]);
     let me = me();
     let nameless = ProfileUpdate { username: Some(None), ..none() };
-    assert_eq!(house.does(&[What::OwnerUpdated], me.update_me(nameless)).await.username, None);
+    assert_eq!(house.does(&[AuditAction::OwnerUpdated], me.update_me(nameless)).await.username, None);
     assert_eq!(me.me().await.unwrap().0.id, ada);
 }
 
 pub(crate) async fn what_one_signs_in_with_takes_the_password<S: WriteStore>(house: House<S>) {
     let ada = house.person("ada@x.test", &[]).await;
     house.person("bob@x.test", &[]).await;
-    let me = || house.keyward.sessions().by(Doer::Person(ada));
+    let me = || house.keyward.sessions().acting_as(Actor::Person(ada));
     let (here, there) = (house.sign_in("ada@x.test").await.session, house.sign_in("ada@x.test").await.session);
     let changed = |current: Option<&str>| ProfileUpdate {
         password: Some(password(NEW)),
@@ -65,20 +65,20 @@ pub(crate) async fn what_one_signs_in_with_takes_the_password<S: WriteStore>(hou
     assert_eq!(paths(me().update_me(weak).await), ["password"; 3]);
     assert!(house.lives(&here.secret).await);
 
-    house.does(&[What::PasswordSet], me().update_me(changed(Some(PASSWORD)))).await;
+    house.does(&[AuditAction::PasswordSet], me().update_me(changed(Some(PASSWORD)))).await;
     assert!(!house.lives(&here.secret).await && !house.lives(&there.secret).await);
     refused!(house.try_sign_in("ada@x.test", PASSWORD, None).await, ServiceError::WrongCredentials);
     let session = house.try_sign_in("ada@x.test", NEW, None).await.unwrap().session;
-    house.does(&[What::OwnerUpdated], me().update_me(moved("new@x.test", NEW))).await;
+    house.does(&[AuditAction::OwnerUpdated], me().update_me(moved("new@x.test", NEW))).await;
     assert!(!house.lives(&session.secret).await);
     let both = ProfileUpdate { password: Some(password(PASSWORD)), ..moved("ada@x.test", NEW) };
-    house.does(&[What::OwnerUpdated, What::PasswordSet], me().update_me(both)).await;
+    house.does(&[AuditAction::OwnerUpdated, AuditAction::PasswordSet], me().update_me(both)).await;
     house.sign_in("ada@x.test").await;
 }
 
 pub(crate) async fn guesses_at_the_own_password_are_limited<S: WriteStore>(house: House<S>) {
     let ada = house.person("ada@x.test", &[]).await;
-    let me = || house.keyward.sessions().by(Doer::Person(ada)).from(ip(1));
+    let me = || house.keyward.sessions().acting_as(Actor::Person(ada)).from_address(ip(1));
     let guess = |typed: &str| ProfileUpdate {
         password: Some(password(NEW)),
         current_password: Some(password(typed)),
@@ -94,32 +94,32 @@ pub(crate) async fn guesses_at_the_own_password_are_limited<S: WriteStore>(house
 pub(crate) async fn a_token_is_not_its_owner<S: WriteStore>(house: House<S>) {
     let boss = house.boss().await;
     let new = NewAdminToken::new("deploy", boss).grants([Grant::new("read")]);
-    let token = Doer::Token(house.keyward.tokens().issue_admin(new).await.unwrap().token.id);
+    let token = Actor::Token(house.keyward.tokens().issue_admin(new).await.unwrap().token.id);
     let content = NewContentToken::new("site", ContentAccess::FullAccess);
-    let content = Doer::Token(house.keyward.tokens().issue_content(content).await.unwrap().token.id);
-    let sessions = |doer| house.keyward.sessions().by(doer);
+    let content = Actor::Token(house.keyward.tokens().issue_content(content).await.unwrap().token.id);
+    let sessions = |actor| house.keyward.sessions().acting_as(actor);
     let (owner, roles) = sessions(token).me().await.unwrap();
     assert_eq!((owner.id, roles.len()), (boss, 1));
     let update = ProfileUpdate { firstname: Some("X".into()), current_password: Some(password(PASSWORD)), ..none() };
-    for doer in [token, content, Doer::Visitor, Doer::Service] {
-        let (answer, events) = house.during(sessions(doer).update_me(update.clone())).await;
+    for actor in [token, content, Actor::Visitor, Actor::Service] {
+        let (answer, events) = house.during(sessions(actor).update_me(update.clone())).await;
         refused!(answer, ServiceError::Forbidden(_));
         assert!(events.is_empty());
     }
-    for doer in [content, Doer::Visitor] {
-        refused!(sessions(doer).me().await, ServiceError::Forbidden(_));
-        refused!(sessions(doer).permissions().await, ServiceError::Forbidden(_));
+    for actor in [content, Actor::Visitor] {
+        refused!(sessions(actor).me().await, ServiceError::Forbidden(_));
+        refused!(sessions(actor).permissions().await, ServiceError::Forbidden(_));
     }
 }
 
 pub(crate) async fn everybody_sees_what_they_may_do<S: WriteStore>(house: House<S>) {
-    let own = When::from_list([IS_CREATOR]);
+    let own = ConditionClause::from_list([IS_CREATOR]);
     let read = || Permission::new("read").on("article").when(own.clone());
     let role = house.role("Editor", [read(), "write".into()]).await;
     let ada = house.person("ada@x.test", &[role]).await;
     let new = NewAdminToken::new("deploy", ada).grants([Grant::new("read").on("article")]);
     let token = house.keyward.tokens().issue_admin(new).await.unwrap().token.id;
-    let sessions = |doer| house.keyward.sessions().by(doer);
-    assert_eq!(sessions(Doer::Person(ada)).permissions().await.unwrap().len(), 2);
-    assert_eq!(sessions(Doer::Token(token)).permissions().await.unwrap(), [read()]);
+    let sessions = |actor| house.keyward.sessions().acting_as(actor);
+    assert_eq!(sessions(Actor::Person(ada)).permissions().await.unwrap().len(), 2);
+    assert_eq!(sessions(Actor::Token(token)).permissions().await.unwrap(), [read()]);
 }

@@ -3,8 +3,8 @@
 use crate::house::{House, PASSWORD, paths};
 use keyward::store::{Paging, TokenQuery, TokenSort, WriteStore};
 use keyward::{
-    Clamped, ContentAccess, Digest, Doer, Fields, Grant, Kind, NewAdminToken, NewContentToken, NewRole, NewSession,
-    Permission, Policy, ServiceError, Target, TokenUpdate, What,
+    Actor, AuditAction, AuditTarget, Clamped, ContentAccess, Digest, Fields, Grant, NewAdminToken, NewContentToken,
+    NewRole, NewSession, Permission, Policy, ServiceError, TokenKind, TokenUpdate,
 };
 use std::time::Duration;
 
@@ -36,11 +36,11 @@ pub(crate) async fn an_owner_has_as_many_tokens_as_the_policy_allows<S: WriteSto
     let (ada, bob) = (house.person("ada@x.test", &[role]).await, house.person("bob@x.test", &[role]).await);
     let tokens = house.keyward.tokens();
     let of = |name: &str, owner| NewAdminToken::new(name, owner);
-    tokens.clone().by(Doer::Person(ada)).issue_admin(of("1", ada)).await.unwrap();
+    tokens.clone().acting_as(Actor::Person(ada)).issue_admin(of("1", ada)).await.unwrap();
     let second = tokens.issue_admin(of("2", ada)).await.unwrap().token.id;
     // For the program as for them.
-    for doer in [Doer::Person(ada), Doer::Service] {
-        changes_nothing(&house, "owner", tokens.clone().by(doer).issue_admin(of("3", ada))).await;
+    for actor in [Actor::Person(ada), Actor::Service] {
+        changes_nothing(&house, "owner", tokens.clone().acting_as(actor).issue_admin(of("3", ada))).await;
     }
     house.sign_in("ada@x.test").await;
     tokens.issue_admin(of("of another", bob)).await.unwrap();
@@ -84,10 +84,10 @@ pub(crate) async fn one_more_session_ends_the_oldest<S: WriteStore + Clone>(hous
     let of_bob = house.sign_in("bob@x.test").await;
     let (third, events) = house.during(house.try_sign_in("ada@x.test", PASSWORD, None)).await;
     let third = third.unwrap();
-    let whats: Vec<What> = events.iter().map(|e| e.what).collect();
-    assert_eq!(whats, [What::SignedOut, What::SignedIn]);
-    assert_eq!(events[0].target, Target::Token(first.session.token.id, Kind::Session));
-    assert_eq!(events[0].origin.doer, Doer::Person(ada));
+    let whats: Vec<AuditAction> = events.iter().map(|e| e.what).collect();
+    assert_eq!(whats, [AuditAction::SignedOut, AuditAction::SignedIn]);
+    assert_eq!(events[0].target, AuditTarget::Token(first.session.token.id, TokenKind::Session));
+    assert_eq!(events[0].origin.actor, Actor::Person(ada));
     assert!(!house.lives(&first.session.secret).await);
     for session in [&second, &third, &of_bob] {
         assert!(house.lives(&session.session.secret).await);
@@ -97,9 +97,9 @@ pub(crate) async fn one_more_session_ends_the_oldest<S: WriteStore + Clone>(hous
     let opened =
         house.keyward.tokens().open_session(NewSession { owner: ada, idle: day, lifespan: day }).await.unwrap();
     assert!(!house.lives(&second.session.secret).await && house.lives(&opened.secret).await);
-    let listed = house.keyward.sessions().by(Doer::Person(ada)).list().await.unwrap();
+    let listed = house.keyward.sessions().acting_as(Actor::Person(ada)).list().await.unwrap();
     assert_eq!(listed.iter().map(|t| t.id).collect::<Vec<_>>(), [third.session.token.id, opened.token.id]);
-    assert_eq!(house.keyward.sessions().by(Doer::Person(bob)).list().await.unwrap().len(), 1);
+    assert_eq!(house.keyward.sessions().acting_as(Actor::Person(bob)).list().await.unwrap().len(), 1);
 }
 
 pub(crate) async fn a_page_is_of_a_size_that_a_store_can_bear<S: WriteStore>(house: House<S>) {
@@ -108,8 +108,8 @@ pub(crate) async fn a_page_is_of_a_size_that_a_store_can_bear<S: WriteStore>(hou
         house.keyward.tokens().issue_admin(NewAdminToken::new(name, ada)).await.unwrap();
     }
     let list = async |page, page_size| {
-        let query = TokenQuery { paging: Paging { page, page_size }, ..TokenQuery::of(Kind::Admin) };
-        house.keyward.tokens().by(Doer::Person(ada)).list(&query).await
+        let query = TokenQuery { paging: Paging { page, page_size }, ..TokenQuery::of(TokenKind::Admin) };
+        house.keyward.tokens().acting_as(Actor::Person(ada)).list(&query).await
     };
     for (page, page_size, names) in [(1, 1_000, vec!["A", "b", "c"]), (2, 2, vec!["c"]), (3, 2, vec![])] {
         let page = list(page, page_size).await.unwrap();
@@ -121,7 +121,7 @@ pub(crate) async fn a_page_is_of_a_size_that_a_store_can_bear<S: WriteStore>(hou
     for size in [0, 1_001, u32::MAX] {
         assert_eq!(paths(list(1, size).await), ["pageSize"]);
     }
-    let latest = TokenQuery { sort: TokenSort::CreatedAt, descending: true, ..TokenQuery::of(Kind::Admin) };
+    let latest = TokenQuery { sort: TokenSort::CreatedAt, descending: true, ..TokenQuery::of(TokenKind::Admin) };
     let listed = house.keyward.tokens().list(&latest).await.unwrap();
     assert_eq!(listed.items.first().map(|d| d.token.name.as_str()), Some("c"));
 }
@@ -140,7 +140,7 @@ pub(crate) async fn lists_keep_no_look_up_waiting<S: WriteStore>(house: House<S>
         }
     }
     let tokens = house.keyward.tokens();
-    let query = TokenQuery::of(Kind::Admin);
+    let query = TokenQuery::of(TokenKind::Admin);
     let lists = futures_util::future::join_all((0..16).map(|_| tokens.list(&query)));
     let look_up = tokio::time::timeout(SOON, store.resolve(&issued.token.digest));
     tokio::select! {
@@ -161,21 +161,21 @@ pub(crate) async fn a_preview_and_a_writer_do_not_wait_for_one_another<S: WriteS
     // While a change is in the making.
     let mut change = house.keyward.store().begin().await.unwrap();
     change.set_permissions(role, &[]).await.unwrap();
-    let roles = house.keyward.roles().by(Doer::Person(boss));
-    let preview = tokio::time::timeout(SOON, roles.would_clamp(role, vec![Permission::new("a")]));
+    let roles = house.keyward.roles().acting_as(Actor::Person(boss));
+    let preview = tokio::time::timeout(SOON, roles.preview_clamp(role, vec![Permission::new("a")]));
     assert_eq!(preview.await.expect("it waits for no writer").unwrap(), takes(1, 1));
-    let owners = house.keyward.owners().by(Doer::Person(boss));
-    let preview = tokio::time::timeout(SOON, owners.would_clamp(ada, vec![]));
+    let owners = house.keyward.owners().acting_as(Actor::Person(boss));
+    let preview = tokio::time::timeout(SOON, owners.preview_clamp(ada, vec![]));
     assert_eq!(preview.await.expect("it waits for no writer").unwrap(), takes(1, 2));
     drop(change);
     // And while one is open, changes are made; it stays of its moment.
     let mut view = house.keyward.store().view().await.unwrap();
     let proposed = || keyward::store::Proposed::Roles(ada, &[]);
-    assert_eq!(view.would_clamp(proposed()).await.unwrap(), takes(1, 2));
+    assert_eq!(view.preview_clamp(proposed()).await.unwrap(), takes(1, 2));
     let program = house.keyward.roles();
     let set = tokio::time::timeout(SOON, program.set_permissions(role, vec![Permission::new("a")]));
     set.await.expect("no writer waits for it").unwrap();
-    assert_eq!(view.would_clamp(proposed()).await.unwrap(), takes(1, 2));
+    assert_eq!(view.preview_clamp(proposed()).await.unwrap(), takes(1, 2));
     drop(view);
-    assert_eq!(roles.would_clamp(role, vec![]).await.unwrap(), takes(1, 1));
+    assert_eq!(roles.preview_clamp(role, vec![]).await.unwrap(), takes(1, 1));
 }

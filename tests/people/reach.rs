@@ -3,8 +3,8 @@
 use crate::house::{House, PASSWORD, password, refused};
 use keyward::store::WriteStore;
 use keyward::{
-    Doer, Grant, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, NewAdminToken, NewOwner, OwnerId, OwnerState, OwnerUpdate,
-    Owners, Permission, RoleId, ServiceError, When,
+    Actor, ConditionClause, Grant, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, NewAdminToken, NewOwner, OwnerId, OwnerState,
+    OwnerUpdate, Owners, Permission, RoleId, ServiceError,
 };
 
 fn none() -> OwnerUpdate {
@@ -22,8 +22,8 @@ fn every_change() -> Vec<OwnerUpdate> {
     ]
 }
 
-fn owners<S: WriteStore>(house: &House<S>, doer: OwnerId) -> Owners {
-    house.keyward.owners().by(Doer::Person(doer))
+fn owners<S: WriteStore>(house: &House<S>, actor: OwnerId) -> Owners {
+    house.keyward.owners().acting_as(Actor::Person(actor))
 }
 
 pub(crate) async fn nobody_touches_the_stronger<S: WriteStore>(house: House<S>) {
@@ -57,7 +57,7 @@ pub(crate) async fn nobody_touches_the_stronger<S: WriteStore>(house: House<S>) 
 
 pub(crate) async fn nobody_gives_more_than_they_hold<S: WriteStore>(house: House<S>) {
     house.boss().await;
-    let own = |action: &str| Permission::new(action).on("article").when(When::from_list([IS_CREATOR]));
+    let own = |action: &str| Permission::new(action).on("article").when(ConditionClause::from_list([IS_CREATOR]));
     let (low, high) = (house.role("L", ["a".into(), own("read")]).await, house.role("H", ["b".into()]).await);
     let all = house.role("All", [Permission::new("read").on("article")]).await;
     let empty = house.role("Empty", []).await;
@@ -111,7 +111,7 @@ pub(crate) async fn nobody_gives_themselves_a_role<S: WriteStore>(house: House<S
 /// Rows are shared by role and owned by people: a role more, or another person, are other rows.
 pub(crate) async fn nobody_becomes_somebody_who_sees_other_rows<S: WriteStore>(house: House<S>) {
     house.boss().await;
-    let shared = Permission::new("read").on("article").when(When::from_list([HAS_SAME_ROLE_AS_CREATOR]));
+    let shared = Permission::new("read").on("article").when(ConditionClause::from_list([HAS_SAME_ROLE_AS_CREATOR]));
     let low = house.role("L", [shared]).await;
     let team = house.role("Team", []).await;
     let editor = house.person("editor@x.test", &[low]).await;
@@ -138,8 +138,8 @@ pub(crate) async fn tokens_and_visitors_change_nobody<S: WriteStore>(house: Hous
     let new = NewAdminToken::new("deploy", boss).grants([Grant::new("admin::users.update")]);
     let token = house.keyward.tokens().issue_admin(new).await.unwrap().token.id;
     let before = house.events().await;
-    for doer in [Doer::Token(token), Doer::Visitor] {
-        let owners = || house.keyward.owners().by(doer);
+    for actor in [Actor::Token(token), Actor::Visitor] {
+        let owners = || house.keyward.owners().acting_as(actor);
         for target in [boss, weak] {
             for change in every_change() {
                 refused!(owners().update(target, change).await, ServiceError::Forbidden(_));

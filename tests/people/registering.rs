@@ -2,7 +2,7 @@
 
 use crate::house::{House, PASSWORD, password, paths, refused, registration};
 use keyward::store::WriteStore;
-use keyward::{Doer, FirstAdmin, OwnerState, OwnerUpdate, Registration, RoleId, ServiceError, What};
+use keyward::{Actor, AuditAction, FirstAdmin, OwnerState, OwnerUpdate, Registration, RoleId, ServiceError};
 use std::time::Duration;
 
 fn first(email: &str) -> FirstAdmin {
@@ -16,7 +16,7 @@ fn first(email: &str) -> FirstAdmin {
 }
 
 pub(crate) async fn the_first_super_admin_needs_the_code<S: WriteStore>(house: House<S>) {
-    let sessions = || house.keyward.sessions().by(Doer::Visitor);
+    let sessions = || house.keyward.sessions().acting_as(Actor::Visitor);
     let invented = "kw_invite_0000000000000000000000000000000000000000000000000";
     assert_eq!(paths(sessions().register_first(first("ada@x.test"), Some(invented)).await), ["setupCode"]);
     refused!(sessions().setup_code().await, ServiceError::Forbidden(_));
@@ -33,7 +33,7 @@ pub(crate) async fn the_first_super_admin_needs_the_code<S: WriteStore>(house: H
 
     let visitor = sessions();
     let call = visitor.register_first(first(" ada@x.test "), Some(code.expose()));
-    let ada = house.does(&[What::OwnerCreated], call).await;
+    let ada = house.does(&[AuditAction::OwnerCreated], call).await;
     assert!(house.lives(&ada.session.secret).await);
     assert_eq!(
         (ada.owner.email.as_str(), ada.owner.lastname.as_str(), &ada.owner.username),
@@ -47,7 +47,7 @@ pub(crate) async fn the_first_super_admin_needs_the_code<S: WriteStore>(house: H
 
 pub(crate) async fn only_one_is_the_first<S: WriteStore>(house: House<S>) {
     let code = house.keyward.sessions().setup_code().await.unwrap().unwrap();
-    let sessions = house.keyward.sessions().by(Doer::Visitor);
+    let sessions = house.keyward.sessions().acting_as(Actor::Visitor);
     let (a, b) = tokio::join!(
         sessions.register_first(first("a@x.test"), Some(code.expose())),
         sessions.register_first(first("b@x.test"), Some(code.expose())),
@@ -61,8 +61,8 @@ pub(crate) async fn only_one_is_the_first<S: WriteStore>(house: House<S>) {
 async fn the_first_visitor_can_be_trusted() {
     let clock = std::sync::Arc::new(keyward::testing::ManualClock::default());
     let store = keyward::MemoryStore::with_clock(clock.clone());
-    let house = House::on(store, clock, |b| b.trust_the_first_visitor());
-    let sessions = || house.keyward.sessions().by(Doer::Visitor);
+    let house = House::on(store, clock, |b| b.allow_open_setup());
+    let sessions = || house.keyward.sessions().acting_as(Actor::Visitor);
     for elsewhere in [None, Some("evil.test"), Some("localhost.evil.test"), Some("")] {
         let refused = sessions().register_first_at(elsewhere, first("a@x.test"), None).await;
         assert_eq!(paths(refused), ["setupCode"], "{elsewhere:?}");
@@ -75,9 +75,9 @@ async fn the_first_visitor_can_be_trusted() {
 async fn by_another_name_the_first_visitor_needs_the_code() {
     let clock = std::sync::Arc::new(keyward::testing::ManualClock::default());
     let store = keyward::MemoryStore::with_clock(clock.clone());
-    let house = House::on(store, clock, |b| b.trust_the_first_visitor());
+    let house = House::on(store, clock, |b| b.allow_open_setup());
     let code = house.keyward.sessions().setup_code().await.unwrap().unwrap();
-    let sessions = house.keyward.sessions().by(Doer::Visitor);
+    let sessions = house.keyward.sessions().acting_as(Actor::Visitor);
     sessions.register_first_at(Some("keys.example.test"), first("a@x.test"), Some(code.expose())).await.unwrap();
 }
 
@@ -85,7 +85,7 @@ pub(crate) async fn an_invitation_is_accepted_once<S: WriteStore>(house: House<S
     let role = house.role("Editor", ["read".into()]).await;
     let invited = house.invite("new@x.test", &[role]).await;
     assert_eq!((invited.owner.state, &invited.owner.roles[..]), (OwnerState::Invited, &[role][..]));
-    let sessions = || house.keyward.sessions().by(Doer::Visitor);
+    let sessions = || house.keyward.sessions().acting_as(Actor::Visitor);
     assert_eq!(sessions().invited(invited.secret.expose()).await.unwrap().email, "new@x.test");
     assert_eq!(paths(sessions().invited("kw_invite_made_up").await), ["registrationToken"]);
     let weak = Registration { password: password("new@x.test"), ..registration(&invited.secret) };
@@ -101,7 +101,7 @@ pub(crate) async fn an_invitation_is_accepted_once<S: WriteStore>(house: House<S
     assert_eq!(paths(sessions().invited(invited.secret.expose()).await), ["registrationToken"]);
     assert_eq!((accepted.owner.state, accepted.owner.firstname.as_str()), (OwnerState::Active, "New"));
     assert!(house.lives(&accepted.session.secret).await);
-    let registered = house.events().await.iter().filter(|e| e.what == What::OwnerRegistered).count();
+    let registered = house.events().await.iter().filter(|e| e.what == AuditAction::OwnerRegistered).count();
     assert_eq!(registered, 1);
     house.sign_in("new@x.test").await;
     refused!(house.keyward.owners().invite_again(accepted.owner.id).await, ServiceError::Impossible(_));
@@ -111,18 +111,18 @@ pub(crate) async fn an_invitation_dies<S: WriteStore>(house: House<S>) {
     let owners = house.keyward.owners();
     let older = house.invite("new@x.test", &[]).await;
     let id = older.owner.id;
-    let again = async || house.does(&[What::OwnerInvitedAgain], owners.invite_again(id)).await;
+    let again = async || house.does(&[AuditAction::OwnerInvitedAgain], owners.invite_again(id)).await;
     let newer = again().await;
     assert_eq!(paths(house.accept(&older.secret).await), ["registrationToken"], "replaced");
     let withdraw = OwnerUpdate { active: Some(false), ..OwnerUpdate::default() };
-    let left = house.does(&[What::InvitationWithdrawn], owners.update(id, withdraw.clone())).await;
+    let left = house.does(&[AuditAction::InvitationWithdrawn], owners.update(id, withdraw.clone())).await;
     assert_eq!(left.state, OwnerState::Invited);
     house.does(&[], owners.update(id, withdraw)).await;
     assert_eq!(paths(house.accept(&newer.secret).await), ["registrationToken"], "withdrawn");
 
     let moved = again().await;
     let elsewhere = OwnerUpdate { email: Some("right@x.test".into()), ..OwnerUpdate::default() };
-    house.does(&[What::OwnerUpdated], owners.update(id, elsewhere)).await;
+    house.does(&[AuditAction::OwnerUpdated], owners.update(id, elsewhere)).await;
     assert_eq!(paths(house.accept(&moved.secret).await), ["registrationToken"], "it went to somebody else");
 
     let over = again().await;

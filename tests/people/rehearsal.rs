@@ -3,7 +3,8 @@
 use crate::house::{House, paths, refused};
 use keyward::store::{TokenQuery, WriteStore};
 use keyward::{
-    Clamped, Digest, Doer, Grant, Kind, NewAdminToken, OwnerId, Permission, RoleId, ServiceError, Token, TokenId, When,
+    Actor, Clamped, ConditionClause, Digest, Grant, NewAdminToken, OwnerId, Permission, RoleId, ServiceError, Token,
+    TokenId, TokenKind,
 };
 
 fn permitted(actions: &[&str]) -> Vec<Permission> {
@@ -40,7 +41,7 @@ pub(crate) async fn a_smaller_role_tells_what_it_would_take<S: WriteStore>(house
     let kept = token(&house, "2", ada, &["a"]).await;
     let held = token(&house, "3", bob, &["b", "c"]).await;
     token(&house, "4", chief, &["b", "z"]).await;
-    let roles = || house.keyward.roles().by(Doer::Person(boss));
+    let roles = || house.keyward.roles().acting_as(Actor::Person(boss));
     let before = roles().read(role).await.unwrap();
     for (actions, expected) in [
         (&["a", "b", "c"][..], takes(0, 0)),
@@ -50,7 +51,7 @@ pub(crate) async fn a_smaller_role_tells_what_it_would_take<S: WriteStore>(house
         (&["a"], takes(2, 3)),
         (&[], takes(3, 5)),
     ] {
-        let told = rehearsed(&house, roles().would_clamp(role, permitted(actions))).await.unwrap();
+        let told = rehearsed(&house, roles().preview_clamp(role, permitted(actions))).await.unwrap();
         assert_eq!(told, expected, "{actions:?}");
     }
     assert_eq!(roles().read(role).await.unwrap(), before);
@@ -70,7 +71,7 @@ pub(crate) async fn fewer_roles_tell_what_they_would_take<S: WriteStore>(house: 
     token(&house, "1", ada, &["a", "b", "x"]).await;
     token(&house, "2", ada, &["b"]).await;
     token(&house, "of somebody else", house.person("bob@x.test", &[b]).await, &["b"]).await;
-    let owners = || house.keyward.owners().by(Doer::Person(boss));
+    let owners = || house.keyward.owners().acting_as(Actor::Person(boss));
     for (roles, expected) in [
         (vec![a, b], takes(0, 0)),
         (vec![b, a, b], takes(0, 0)),
@@ -78,7 +79,7 @@ pub(crate) async fn fewer_roles_tell_what_they_would_take<S: WriteStore>(house: 
         (vec![b], takes(1, 1)),
         (vec![], takes(2, 4)),
     ] {
-        assert_eq!(rehearsed(&house, owners().would_clamp(ada, roles.clone())).await.unwrap(), expected, "{roles:?}");
+        assert_eq!(rehearsed(&house, owners().preview_clamp(ada, roles.clone())).await.unwrap(), expected, "{roles:?}");
     }
     assert_eq!(house.owner(ada).await.roles, [a, b]);
 }
@@ -88,34 +89,37 @@ pub(crate) async fn a_rehearsal_obeys_the_rules<S: WriteStore>(house: House<S>) 
     let (low, high) = (house.role("L", permitted(&["a"])).await, house.role("H", permitted(&["b"])).await);
     let editor = house.person("editor@x.test", &[low]).await;
     let token = token(&house, "t", editor, &["a"]).await;
-    let roles = |doer| house.keyward.roles().by(doer);
-    let owners = |doer| house.keyward.owners().by(doer);
-    for doer in [Doer::Token(token.id), Doer::Visitor] {
-        refused!(rehearsed(&house, roles(doer).would_clamp(low, vec![])).await, ServiceError::Forbidden(_));
-        refused!(rehearsed(&house, owners(doer).would_clamp(editor, vec![])).await, ServiceError::Forbidden(_));
+    let roles = |actor| house.keyward.roles().acting_as(actor);
+    let owners = |actor| house.keyward.owners().acting_as(actor);
+    for actor in [Actor::Token(token.id), Actor::Visitor] {
+        refused!(rehearsed(&house, roles(actor).preview_clamp(low, vec![])).await, ServiceError::Forbidden(_));
+        refused!(rehearsed(&house, owners(actor).preview_clamp(editor, vec![])).await, ServiceError::Forbidden(_));
     }
-    let editors = Doer::Person(editor);
-    refused!(rehearsed(&house, roles(editors).would_clamp(high, vec![])).await, ServiceError::Forbidden(_));
+    let editors = Actor::Person(editor);
+    refused!(rehearsed(&house, roles(editors).preview_clamp(high, vec![])).await, ServiceError::Forbidden(_));
     let more = permitted(&["a", "b"]);
-    assert_eq!(paths(rehearsed(&house, roles(editors).would_clamp(low, more)).await), ["permissions.1"]);
-    refused!(rehearsed(&house, owners(editors).would_clamp(boss, vec![])).await, ServiceError::Forbidden(_));
-    refused!(rehearsed(&house, owners(editors).would_clamp(editor, vec![low, high])).await, ServiceError::Forbidden(_));
-    assert_eq!(rehearsed(&house, roles(editors).would_clamp(low, vec![])).await.unwrap(), takes(1, 1));
+    assert_eq!(paths(rehearsed(&house, roles(editors).preview_clamp(low, more)).await), ["permissions.1"]);
+    refused!(rehearsed(&house, owners(editors).preview_clamp(boss, vec![])).await, ServiceError::Forbidden(_));
+    refused!(
+        rehearsed(&house, owners(editors).preview_clamp(editor, vec![low, high])).await,
+        ServiceError::Forbidden(_)
+    );
+    assert_eq!(rehearsed(&house, roles(editors).preview_clamp(low, vec![])).await.unwrap(), takes(1, 1));
 
-    let by_boss = Doer::Person(boss);
-    let no_role = rehearsed(&house, roles(by_boss).would_clamp(RoleId(4711), vec![])).await;
+    let by_boss = Actor::Person(boss);
+    let no_role = rehearsed(&house, roles(by_boss).preview_clamp(RoleId(4711), vec![])).await;
     refused!(no_role, ServiceError::NotFound("role"));
-    let built_in = rehearsed(&house, roles(by_boss).would_clamp(RoleId::SUPER_ADMIN, vec![])).await;
+    let built_in = rehearsed(&house, roles(by_boss).preview_clamp(RoleId::SUPER_ADMIN, vec![])).await;
     refused!(built_in, ServiceError::Impossible(_));
-    let odd = vec![Permission::new("a").when(When::from_list(["no::such"]))];
-    assert_eq!(paths(rehearsed(&house, roles(by_boss).would_clamp(low, odd)).await), ["permissions.0.conditions.0"]);
-    refused!(rehearsed(&house, owners(by_boss).would_clamp(boss, vec![low])).await, ServiceError::LastSuperAdmin);
-    let missing = rehearsed(&house, owners(by_boss).would_clamp(editor, vec![low, RoleId(4711)])).await;
+    let odd = vec![Permission::new("a").when(ConditionClause::from_list(["no::such"]))];
+    assert_eq!(paths(rehearsed(&house, roles(by_boss).preview_clamp(low, odd)).await), ["permissions.0.conditions.0"]);
+    refused!(rehearsed(&house, owners(by_boss).preview_clamp(boss, vec![low])).await, ServiceError::LastSuperAdmin);
+    let missing = rehearsed(&house, owners(by_boss).preview_clamp(editor, vec![low, RoleId(4711)])).await;
     assert_eq!(paths(missing), ["roles.1"]);
     let seen = roles(by_boss).read(low).await.unwrap().version();
     house.keyward.roles().set_permissions(low, permitted(&["a", "c"])).await.unwrap();
-    let stale = roles(by_boss).only_if(seen);
-    refused!(rehearsed(&house, stale.would_clamp(low, vec![])).await, ServiceError::Changed("role"));
+    let stale = roles(by_boss).if_version(seen);
+    refused!(rehearsed(&house, stale.preview_clamp(low, vec![])).await, ServiceError::Changed("role"));
 }
 
 pub(crate) async fn tokens_are_counted_for_each_role<S: WriteStore>(house: House<S>) {
@@ -128,15 +132,15 @@ pub(crate) async fn tokens_are_counted_for_each_role<S: WriteStore>(house: House
     token(&house, "3", bob, &[]).await;
     house.sign_in("bob@x.test").await;
     let expected = [(RoleId::SUPER_ADMIN, 0), (a, 1), (b, 3), (nobodys, 0)];
-    let counted = async |doer| house.keyward.roles().by(doer).tokens_of_members().await;
-    for doer in [Doer::Service, Doer::Person(boss), Doer::Person(bob)] {
-        assert_eq!(counted(doer).await.unwrap(), expected);
+    let counted = async |actor| house.keyward.roles().acting_as(actor).tokens_of_members().await;
+    for actor in [Actor::Service, Actor::Person(boss), Actor::Person(bob)] {
+        assert_eq!(counted(actor).await.unwrap(), expected);
     }
-    let of_each = async |doer| house.keyward.owners().by(doer).tokens_of(&[bob, boss]).await;
-    assert_eq!(of_each(Doer::Person(bob)).await.unwrap(), of_each(Doer::Service).await.unwrap());
-    for doer in [Doer::Token(own.id), Doer::Visitor] {
-        refused!(counted(doer).await, ServiceError::Forbidden(_));
-        refused!(of_each(doer).await, ServiceError::Forbidden(_));
+    let of_each = async |actor| house.keyward.owners().acting_as(actor).tokens_of(&[bob, boss]).await;
+    assert_eq!(of_each(Actor::Person(bob)).await.unwrap(), of_each(Actor::Service).await.unwrap());
+    for actor in [Actor::Token(own.id), Actor::Visitor] {
+        refused!(counted(actor).await, ServiceError::Forbidden(_));
+        refused!(of_each(actor).await, ServiceError::Forbidden(_));
     }
 }
 
@@ -148,24 +152,24 @@ pub(crate) async fn tokens_of_one_person_are_for_them_and_super_admins<S: WriteS
     let first = token(&house, "a", ada, &[]).await;
     token(&house, "c", bob, &[]).await;
     let session = house.sign_in("ada@x.test").await.session.token.id;
-    let tokens = |doer| house.keyward.tokens().by(doer);
-    let of = async |doer, owner, kind| -> Result<Vec<TokenId>, ServiceError> {
-        let listed = tokens(doer).list(&TokenQuery { owner: Some(owner), ..TokenQuery::of(kind) }).await?.items;
+    let tokens = |actor| house.keyward.tokens().acting_as(actor);
+    let of = async |actor, owner, kind| -> Result<Vec<TokenId>, ServiceError> {
+        let listed = tokens(actor).list(&TokenQuery { owner: Some(owner), ..TokenQuery::of(kind) }).await?.items;
         assert!(listed.iter().all(|t| t.owner.as_ref().is_some_and(|o| o.id == owner)));
         Ok(listed.iter().map(|t| t.token.id).collect())
     };
-    for doer in [Doer::Service, Doer::Person(boss), Doer::Person(ada), Doer::Token(first.id)] {
-        assert_eq!(of(doer, ada, Kind::Admin).await.unwrap(), [first.id, second.id], "{doer:?}");
+    for actor in [Actor::Service, Actor::Person(boss), Actor::Person(ada), Actor::Token(first.id)] {
+        assert_eq!(of(actor, ada, TokenKind::Admin).await.unwrap(), [first.id, second.id], "{actor:?}");
     }
-    for doer in [Doer::Person(bob), Doer::Visitor] {
-        refused!(of(doer, ada, Kind::Admin).await, ServiceError::Forbidden(_));
+    for actor in [Actor::Person(bob), Actor::Visitor] {
+        refused!(of(actor, ada, TokenKind::Admin).await, ServiceError::Forbidden(_));
     }
-    refused!(of(Doer::Token(first.id), bob, Kind::Admin).await, ServiceError::Forbidden(_));
-    refused!(of(Doer::Person(bob), OwnerId(4711), Kind::Admin).await, ServiceError::Forbidden(_));
-    refused!(of(Doer::Person(boss), OwnerId(4711), Kind::Admin).await, ServiceError::NotFound("owner"));
+    refused!(of(Actor::Token(first.id), bob, TokenKind::Admin).await, ServiceError::Forbidden(_));
+    refused!(of(Actor::Person(bob), OwnerId(4711), TokenKind::Admin).await, ServiceError::Forbidden(_));
+    refused!(of(Actor::Person(boss), OwnerId(4711), TokenKind::Admin).await, ServiceError::NotFound("owner"));
     // Sessions are private, from super admins too.
-    assert_eq!(of(Doer::Person(ada), ada, Kind::Session).await.unwrap(), [session]);
-    for doer in [Doer::Person(boss), Doer::Token(first.id)] {
-        refused!(of(doer, ada, Kind::Session).await, ServiceError::Forbidden(_));
+    assert_eq!(of(Actor::Person(ada), ada, TokenKind::Session).await.unwrap(), [session]);
+    for actor in [Actor::Person(boss), Actor::Token(first.id)] {
+        refused!(of(actor, ada, TokenKind::Session).await, ServiceError::Forbidden(_));
     }
 }

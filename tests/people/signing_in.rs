@@ -2,7 +2,7 @@
 
 use crate::house::{House, PASSWORD, ip, password, refused};
 use keyward::store::WriteStore;
-use keyward::{Doer, Kind, NewAdminToken, NewOwner, OwnerState, ServiceError, Target, What};
+use keyward::{Actor, AuditAction, AuditTarget, NewAdminToken, NewOwner, OwnerState, ServiceError, TokenKind};
 use std::time::Duration;
 
 const WINDOW: Duration = Duration::from_secs(300);
@@ -12,13 +12,16 @@ pub(crate) async fn somebody_signs_in_and_out<S: WriteStore>(house: House<S>) {
     let (signed_in, events) = house.during(house.try_sign_in(" BOSS@example.test ", PASSWORD, ip(1))).await;
     let signed_in = signed_in.unwrap();
     let [event] = &events[..] else { panic!("{events:?}") };
-    assert_eq!((event.what, event.origin.doer, event.origin.address), (What::SignedIn, Doer::Person(boss), ip(1)));
-    assert_eq!(event.target, Target::Token(signed_in.session.token.id, Kind::Session));
+    assert_eq!(
+        (event.what, event.origin.actor, event.origin.address),
+        (AuditAction::SignedIn, Actor::Person(boss), ip(1))
+    );
+    assert_eq!(event.target, AuditTarget::Token(signed_in.session.token.id, TokenKind::Session));
     assert_eq!((signed_in.owner.id, signed_in.session.token.owner()), (boss, Some(boss)));
     assert!(house.lives(&signed_in.session.secret).await);
 
     let id = signed_in.session.token.id;
-    house.does(&[What::SignedOut], house.keyward.sessions().by(Doer::Person(boss)).sign_out(id)).await;
+    house.does(&[AuditAction::SignedOut], house.keyward.sessions().acting_as(Actor::Person(boss)).sign_out(id)).await;
     assert!(!house.lives(&signed_in.session.secret).await);
 }
 
@@ -97,8 +100,8 @@ pub(crate) async fn failures_are_remembered_in_aggregate<S: WriteStore>(house: H
     let events = house.events().await.split_off(before);
     let [event] = &events[..] else { panic!("{events:?}") };
     assert_eq!(
-        (event.what, event.target, event.origin.doer),
-        (What::SignInsFailed, Target::Installation, Doer::Visitor)
+        (event.what, event.target, event.origin.actor),
+        (AuditAction::SignInsFailed, AuditTarget::Installation, Actor::Visitor)
     );
     let details = |part: &str| event.details[part].clone();
     assert_eq!((details("count"), details("accounts")), (3.into(), 2.into()));
@@ -108,10 +111,10 @@ pub(crate) async fn failures_are_remembered_in_aggregate<S: WriteStore>(house: H
     let role = house.role("R", ["admin::audit-logs.read".into()]).await;
     let reader = house.person("reader@x.test", &[role]).await;
     let query = keyward::store::EventQuery {
-        actions: Some(vec![What::SignInsFailed]),
+        actions: Some(vec![AuditAction::SignInsFailed]),
         ..keyward::store::EventQuery::all(keyward::store::Paging::FIRST)
     };
-    let page = house.keyward.events().by(Doer::Person(reader)).list(&query).await.unwrap();
+    let page = house.keyward.audit().acting_as(Actor::Person(reader)).list(&query).await.unwrap();
     let details = page.items[0].1.details.as_object().unwrap();
     let shown: Vec<&str> = details.keys().map(String::as_str).collect();
     assert_eq!(shown, ["accounts", "count", "throttled"], "which accounts, only those see who may list users");
@@ -122,23 +125,23 @@ pub(crate) async fn sessions_are_ones_own<S: WriteStore>(house: House<S>) {
     let ada = house.person("ada@x.test", &[]).await;
     let (here, there) = (house.sign_in("ada@x.test").await, house.sign_in("ada@x.test").await);
     let others = house.sign_in("boss@example.test").await;
-    let sessions = || house.keyward.sessions().by(Doer::Person(ada));
+    let sessions = || house.keyward.sessions().acting_as(Actor::Person(ada));
     let listed: Vec<_> = sessions().list().await.unwrap().into_iter().map(|t| t.id).collect();
     assert_eq!(listed, [here.session.token.id, there.session.token.id]);
     refused!(sessions().revoke(others.session.token.id).await, ServiceError::NotFound(_));
-    house.does(&[What::SignedOut], sessions().revoke(there.session.token.id)).await;
+    house.does(&[AuditAction::SignedOut], sessions().revoke(there.session.token.id)).await;
     assert!(house.lives(&here.session.secret).await && !house.lives(&there.session.secret).await);
 
     let token = NewAdminToken::new("deploy", boss).grants([keyward::Grant::new("any")]);
     let token = house.keyward.tokens().issue_admin(token).await.unwrap().token.id;
     refused!(sessions().sign_out(token).await, ServiceError::NotFound(_));
-    for doer in [Doer::Token(token), Doer::Visitor, Doer::Service] {
-        let sessions = || house.keyward.sessions().by(doer);
+    for actor in [Actor::Token(token), Actor::Visitor, Actor::Service] {
+        let sessions = || house.keyward.sessions().acting_as(actor);
         refused!(sessions().list().await, ServiceError::Forbidden(_));
         refused!(sessions().sign_out(others.session.token.id).await, ServiceError::Forbidden(_));
         refused!(sessions().revoke(others.session.token.id).await, ServiceError::Forbidden(_));
     }
-    let by_token = house.keyward.sessions().by(Doer::Token(token));
+    let by_token = house.keyward.sessions().acting_as(Actor::Token(token));
     refused!(by_token.sign_in("ada@x.test", &password(PASSWORD)).await, ServiceError::Forbidden(_));
 
     house.clock.advance(Duration::from_secs(2 * 60 * 60));
@@ -182,7 +185,7 @@ async fn guesses_elsewhere_lock_out_no_owner_from_a_known_place() {
         current_password: Some(password(PASSWORD)),
         ..Default::default()
     };
-    let elsewhere = house.keyward.sessions().by(Doer::Person(boss)).from(ip(3));
+    let elsewhere = house.keyward.sessions().acting_as(Actor::Person(boss)).from_address(ip(3));
     elsewhere.update_me(update).await.unwrap();
     house.try_sign_in("boss@example.test", "N3w-password", ip(3)).await.unwrap();
     for _ in 0..5 {

@@ -3,8 +3,8 @@
 use crate::house::{House, PASSWORD, password, paths, refused};
 use keyward::store::{Use, WriteStore};
 use keyward::{
-    ContentAccess, Doer, Grant, NewAdminToken, NewContentToken, NewOwner, NewRole, NewSession, OwnerId, OwnerState,
-    OwnerUpdate, Owners, Permission, ProfileUpdate, Roles, ServiceError, Token, TokenUpdate, Tokens, What,
+    Actor, AuditAction, ContentAccess, Grant, NewAdminToken, NewContentToken, NewOwner, NewRole, NewSession, OwnerId,
+    OwnerState, OwnerUpdate, Owners, Permission, ProfileUpdate, Roles, ServiceError, Token, TokenUpdate, Tokens,
 };
 use std::time::Duration;
 
@@ -29,9 +29,9 @@ async fn token<S: WriteStore>(house: &House<S>, owner: OwnerId, actions: &[&str]
     house.keyward.tokens().issue_admin(new).await.unwrap().token
 }
 
-fn services<S: WriteStore>(house: &House<S>, doer: OwnerId) -> (Tokens, Roles, Owners) {
-    let (keyward, doer) = (&house.keyward, Doer::Person(doer));
-    (keyward.tokens().by(doer), keyward.roles().by(doer), keyward.owners().by(doer))
+fn services<S: WriteStore>(house: &House<S>, actor: OwnerId) -> (Tokens, Roles, Owners) {
+    let (keyward, actor) = (&house.keyward, Actor::Person(actor));
+    (keyward.tokens().acting_as(actor), keyward.roles().acting_as(actor), keyward.owners().acting_as(actor))
 }
 
 /// A change that is refused because of an earlier one, and of which nothing is left.
@@ -49,34 +49,34 @@ pub(crate) async fn of_two_updates_the_second_is_refused<S: WriteStore>(house: H
 
     let seen = token(&house, boss, &["a"]).await;
     let (id, version) = (seen.id, seen.version());
-    let now = tokens.clone().only_if(version).update(id, named("first")).await.unwrap();
-    too_late!(house, "token", tokens.clone().only_if(version).update(id, named("second")));
-    too_late!(house, "token", tokens.clone().only_if(version).regenerate(id));
-    too_late!(house, "token", tokens.clone().only_if(version).revoke(id));
+    let now = tokens.clone().if_version(version).update(id, named("first")).await.unwrap();
+    too_late!(house, "token", tokens.clone().if_version(version).update(id, named("second")));
+    too_late!(house, "token", tokens.clone().if_version(version).regenerate(id));
+    too_late!(house, "token", tokens.clone().if_version(version).revoke(id));
     assert_eq!(tokens.read(id).await.unwrap().token.version(), now.token.version());
-    let regenerated = tokens.clone().only_if(now.token.version()).regenerate(id).await.unwrap();
+    let regenerated = tokens.clone().if_version(now.token.version()).regenerate(id).await.unwrap();
     assert!(house.lives(&regenerated.secret).await);
-    too_late!(house, "token", tokens.clone().only_if(now.token.version()).regenerate(id));
-    too_late!(house, "token", tokens.clone().only_if(now.token.version()).update(id, named("second")));
+    too_late!(house, "token", tokens.clone().if_version(now.token.version()).regenerate(id));
+    too_late!(house, "token", tokens.clone().if_version(now.token.version()).update(id, named("second")));
     assert!(house.lives(&regenerated.secret).await);
-    tokens.clone().only_if(regenerated.token.version()).revoke(id).await.unwrap();
-    refused!(tokens.clone().only_if(version).update(id, named("second")).await, ServiceError::NotFound("token"));
+    tokens.clone().if_version(regenerated.token.version()).revoke(id).await.unwrap();
+    refused!(tokens.clone().if_version(version).update(id, named("second")).await, ServiceError::NotFound("token"));
 
     let seen = roles.create(NewRole::new("R").permissions(permitted(&["a"]))).await.unwrap();
     let (id, version) = (seen.id, seen.version());
-    let now = roles.clone().only_if(version).update(id, described("first")).await.unwrap();
-    too_late!(house, "role", roles.clone().only_if(version).update(id, described("second")));
-    too_late!(house, "role", roles.clone().only_if(version).set_permissions(id, vec![]));
-    too_late!(house, "role", roles.clone().only_if(version).delete(id));
+    let now = roles.clone().if_version(version).update(id, described("first")).await.unwrap();
+    too_late!(house, "role", roles.clone().if_version(version).update(id, described("second")));
+    too_late!(house, "role", roles.clone().if_version(version).set_permissions(id, vec![]));
+    too_late!(house, "role", roles.clone().if_version(version).delete(id));
     assert_eq!(roles.read(id).await.unwrap(), now);
 
     let seen = house.owner(house.person("ada@x.test", &[]).await).await;
     let (id, version) = (seen.id, seen.version());
-    let now = owners.clone().only_if(version).update(id, called("First")).await.unwrap();
-    too_late!(house, "owner", owners.clone().only_if(version).update(id, called("Second")));
-    too_late!(house, "owner", owners.clone().only_if(version).set_state(id, OwnerState::Blocked));
-    too_late!(house, "owner", owners.clone().only_if(version).delete(id));
-    let own = house.keyward.sessions().by(Doer::Person(id)).only_if(version);
+    let now = owners.clone().if_version(version).update(id, called("First")).await.unwrap();
+    too_late!(house, "owner", owners.clone().if_version(version).update(id, called("Second")));
+    too_late!(house, "owner", owners.clone().if_version(version).set_state(id, OwnerState::Blocked));
+    too_late!(house, "owner", owners.clone().if_version(version).delete(id));
+    let own = house.keyward.sessions().acting_as(Actor::Person(id)).if_version(version);
     let profile = ProfileUpdate { lastname: Some("Second".into()), ..ProfileUpdate::default() };
     too_late!(house, "owner", own.update_me(profile));
     assert_eq!(house.owner(id).await, now);
@@ -92,23 +92,23 @@ pub(crate) async fn whatever_came_between_counts<S: WriteStore>(house: House<S>)
     let seen = token(&house, ada, &["a", "b"]).await;
     roles.set_permissions(role, permitted(&["a"])).await.unwrap();
     let grants = TokenUpdate { grants: Some(seen.grants().to_vec()), ..named("new") };
-    too_late!(house, "token", tokens.clone().only_if(seen.version()).update(seen.id, grants));
+    too_late!(house, "token", tokens.clone().if_version(seen.version()).update(seen.id, grants));
     let now = tokens.read(seen.id).await.unwrap().token;
     assert_eq!((now.name.as_str(), now.grants()), ("deploy", &[Grant::new("a")][..]));
     owners.set_roles(ada, vec![]).await.unwrap();
-    too_late!(house, "token", tokens.clone().only_if(now.version()).update(seen.id, named("new")));
+    too_late!(house, "token", tokens.clone().if_version(now.version()).update(seen.id, named("new")));
 
     // To and fro is no change that anybody could lose.
     let now = tokens.read(seen.id).await.unwrap().token;
     tokens.update(seen.id, named("fro")).await.unwrap();
     tokens.update(seen.id, named("deploy")).await.unwrap();
-    tokens.clone().only_if(now.version()).update(seen.id, named("new")).await.unwrap();
+    tokens.clone().if_version(now.version()).update(seen.id, named("new")).await.unwrap();
 
     let site = NewContentToken::new("site", ContentAccess::ReadOnly);
     let site = tokens.issue_content(site).await.unwrap().token;
     let wider = TokenUpdate { access: Some(ContentAccess::FullAccess), ..TokenUpdate::default() };
     tokens.update(site.id, wider).await.unwrap();
-    too_late!(house, "token", tokens.clone().only_if(site.version()).update(site.id, named("new")));
+    too_late!(house, "token", tokens.clone().if_version(site.version()).update(site.id, named("new")));
 }
 
 pub(crate) async fn what_no_form_shows_does_not_count<S: WriteStore>(house: House<S>) {
@@ -119,11 +119,11 @@ pub(crate) async fn what_no_form_shows_does_not_count<S: WriteStore>(house: Hous
     let used = Use { token: seen.id, at: keyward::Clock::now(&*house.clock), address: None };
     house.keyward.store().note_uses(&[used]).await.unwrap();
     assert!(tokens.read(seen.id).await.unwrap().token.last_used_at.is_some());
-    tokens.only_if(seen.version()).update(seen.id, named("new")).await.unwrap();
+    tokens.if_version(seen.version()).update(seen.id, named("new")).await.unwrap();
 
     let seen = house.owner(house.person("ada@x.test", &[]).await).await;
     house.keyward.owners().set_password(seen.id, password(PASSWORD)).await.unwrap();
-    owners.only_if(seen.version()).update(seen.id, called("Ada")).await.unwrap();
+    owners.if_version(seen.version()).update(seen.id, called("Ada")).await.unwrap();
 }
 
 pub(crate) async fn a_role_changes_at_once<S: WriteStore>(house: House<S>) {
@@ -136,14 +136,14 @@ pub(crate) async fn a_role_changes_at_once<S: WriteStore>(house: House<S>) {
         description: Some("smaller".into()),
         permissions: Some(permitted(&["a"])),
     };
-    let expected = [What::RoleUpdated, What::RolePermissionsSet, What::GrantClamped];
+    let expected = [AuditAction::RoleUpdated, AuditAction::RolePermissionsSet, AuditAction::GrantClamped];
     let now = house.does(&expected, roles.update(role, all.clone())).await;
     assert_eq!((now.name.as_str(), now.description.as_str()), ("S", "smaller"));
     assert_eq!(now.permissions, permitted(&["a"]));
     house.does(&[], roles.update(role, all)).await;
 
     // One part that cannot be is none of it.
-    let odd = Permission::new("c").when(keyward::When::from_list(["no::such"]));
+    let odd = Permission::new("c").when(keyward::ConditionClause::from_list(["no::such"]));
     let update = keyward::RoleUpdate { permissions: Some(vec![odd]), ..described("other") };
     let (answer, events) = house.during(roles.update(role, update)).await;
     assert_eq!(paths(answer), ["permissions.0.conditions.0"]);
@@ -165,10 +165,10 @@ pub(crate) async fn who_may_not_learns_that_and_no_more<S: WriteStore>(house: Ho
     house.keyward.tokens().update(seen.id, named("other")).await.unwrap();
     by_boss.update(high.id, described("other")).await.unwrap();
     house.keyward.owners().update(boss, called("Other")).await.unwrap();
-    let call = tokens.only_if(seen.version()).update(seen.id, named("x")).await;
+    let call = tokens.if_version(seen.version()).update(seen.id, named("x")).await;
     refused!(call, ServiceError::Forbidden(_));
-    refused!(roles.only_if(high.version()).update(high.id, described("x")).await, ServiceError::Forbidden(_));
-    refused!(owners.only_if(person.version()).update(boss, called("X")).await, ServiceError::Forbidden(_));
+    refused!(roles.if_version(high.version()).update(high.id, described("x")).await, ServiceError::Forbidden(_));
+    refused!(owners.if_version(person.version()).update(boss, called("X")).await, ServiceError::Forbidden(_));
 }
 
 pub(crate) async fn a_version_that_nobody_looks_at_is_refused<S: WriteStore>(house: House<S>) {
@@ -178,14 +178,14 @@ pub(crate) async fn a_version_that_nobody_looks_at_is_refused<S: WriteStore>(hou
     let (answer, events) = house
         .during(async {
             refused!(
-                tokens.only_if(version).issue_admin(NewAdminToken::new("x", boss)).await,
+                tokens.if_version(version).issue_admin(NewAdminToken::new("x", boss)).await,
                 ServiceError::Impossible(_)
             );
-            refused!(roles.only_if(version).create(NewRole::new("x")).await, ServiceError::Impossible(_));
-            refused!(owners.only_if(version).create(NewOwner::new("x@x.test")).await, ServiceError::Impossible(_));
+            refused!(roles.if_version(version).create(NewRole::new("x")).await, ServiceError::Impossible(_));
+            refused!(owners.if_version(version).create(NewOwner::new("x@x.test")).await, ServiceError::Impossible(_));
             let session =
                 NewSession { owner: boss, idle: Duration::from_secs(120), lifespan: Duration::from_secs(120) };
-            house.keyward.tokens().only_if(version).open_session(session).await
+            house.keyward.tokens().if_version(version).open_session(session).await
         })
         .await;
     refused!(answer, ServiceError::Impossible(_));

@@ -112,9 +112,9 @@ fn a_backup_copied_over_what_a_killed_process_left_is_refused_until_it_is_restor
 fn other_keys_than_the_datas_are_no_start() {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("platform.db");
-    let with = |salt: &str, key: &str| {
+    let with = |hash_key: &str, key: &str| {
         let mut command = platform(&file);
-        command.env("KEYWARD_SALT", salt).env("KEYWARD_ENCRYPTION_KEY", key);
+        command.env("KEYWARD_SALT", hash_key).env("KEYWARD_ENCRYPTION_KEY", key);
         command
     };
     let server = Server::start(with(SALT, KEY));

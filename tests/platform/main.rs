@@ -250,10 +250,10 @@ fn a_later_start_has_the_same_data_and_no_secrets() {
 #[test]
 fn it_does_not_start_wrong() {
     let dir = TempDir::new().unwrap();
-    let refused = |arguments: &[&str], salt: Option<&str>| {
+    let refused = |arguments: &[&str], hash_key: Option<&str>| {
         let mut command = platform(&dir.path().join("platform.db"));
-        match salt {
-            Some(salt) => command.env("KEYWARD_SALT", salt),
+        match hash_key {
+            Some(hash_key) => command.env("KEYWARD_SALT", hash_key),
             None => command.env_remove("KEYWARD_SALT"),
         };
         let output = command.args(arguments).output().unwrap();

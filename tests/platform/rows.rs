@@ -3,8 +3,8 @@
 use crate::CM;
 use crate::server::{SALT, Server, platform};
 use keyward::{
-    Conditions, Fields, Grant, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Keyward, Lifespan, NewAdminToken, NewOwner,
-    NewRole, OwnerState, Permission, Predicate, RoleId, SaltRing, SqliteStore, When,
+    ConditionClause, Conditions, Fields, Grant, HAS_SAME_ROLE_AS_CREATOR, HashKeyRing, IS_CREATOR, Keyward, Lifespan,
+    NewAdminToken, NewOwner, NewRole, OwnerState, Permission, Predicate, RoleId, SqliteStore,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -24,11 +24,11 @@ fn people(all: &[(Vec<Permission>, Vec<Grant>)]) -> (TempDir, Server, Vec<String
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("platform.db");
     let make = async {
-        let salts = SaltRing::parse(SALT).unwrap();
+        let hash_keys = HashKeyRing::parse(SALT).unwrap();
         let store = SqliteStore::open(&file).await.unwrap();
         // Registered here, and unknown to the platform: what cannot be evaluated denies.
         let conditions = Conditions::default().register("no::such", |_| Predicate::Always);
-        let builder = Keyward::builder(store).salt(salts).conditions(conditions);
+        let builder = Keyward::builder(store).hash_key(hash_keys).conditions(conditions);
         let keyward = builder.admin("/admin").build().unwrap();
         let mut secrets = Vec::new();
         for (i, (permissions, grants)) in all.iter().enumerate() {
@@ -61,7 +61,7 @@ fn everything() -> (Vec<Permission>, Vec<Grant>) {
 
 /// Who may see and change only their own, by this condition.
 fn own(condition: &str) -> (Vec<Permission>, Vec<Grant>) {
-    let when = || When::from_list([condition]);
+    let when = || ConditionClause::from_list([condition]);
     let permissions: Vec<_> =
         [may("create"), may("read").when(when()), may("update").when(when()), may("delete").when(when())].into();
     let grants = permissions.iter().map(Grant::from).collect();
@@ -159,7 +159,7 @@ fn each_row_shows_its_own_fields_and_hidden_ones_answer_no_question() {
     let editor = vec![
         may("create"),
         may("read").fields(only(&["title"])),
-        may("read").fields(only(&["body"])).when(When::from_list([IS_CREATOR])),
+        may("read").fields(only(&["body"])).when(ConditionClause::from_list([IS_CREATOR])),
         may("update").fields(only(&["title"])),
     ];
     let read = Grant::new("plugin::content-manager.explorer.read").on(ARTICLE).fields(only(&["title", "body"]));
@@ -197,7 +197,7 @@ fn what_one_may_write_is_not_what_one_may_read() {
         may("create").fields(only(&["title"])),
         may("read").fields(only(&["title"])),
         may("update"),
-        may("delete").when(When::from_list(["no::such"])),
+        may("delete").when(ConditionClause::from_list(["no::such"])),
     ];
     let grants = permissions.iter().map(Grant::from).collect();
     let (_dir, server, secrets) = people(&[everything(), (permissions, grants)]);

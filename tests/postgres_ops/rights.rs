@@ -55,7 +55,7 @@ fn options() -> PostgresOptions {
     PostgresOptions::default().schema("keyward")
 }
 
-async fn refusal(url: &str, options: PostgresOptions) -> String {
+async fn rejection(url: &str, options: PostgresOptions) -> String {
     told(&PostgresStore::connect_with(url, options).await.unwrap_err())
 }
 
@@ -64,13 +64,13 @@ async fn the_steps_of_the_guide_are_enough_and_each_is_missed() {
     let Some(roles) = Roles::new().await else { return };
     roles.step(0).await;
     let (service, schema) = (roles.name("kw_service"), "\"keyward\"");
-    let told = refusal(&roles.url("kw_service"), options()).await;
+    let told = rejection(&roles.url("kw_service"), options()).await;
     assert!(told.contains(&service) && told.contains(&format!("GRANT USAGE, CREATE ON SCHEMA {schema}")), "{told}");
     PostgresStore::connect_with(&roles.url("kw_migrate"), options()).await.unwrap().close().await;
-    let told = refusal(&roles.url("kw_service"), options()).await;
+    let told = rejection(&roles.url("kw_service"), options()).await;
     assert!(told.contains(&format!("GRANT USAGE ON SCHEMA {schema} TO \"{service}\"")), "{told}");
     by_hand(&roles.url, &format!("GRANT USAGE ON SCHEMA keyward TO {service}")).await;
-    let told = refusal(&roles.url("kw_service"), options()).await;
+    let told = rejection(&roles.url("kw_service"), options()).await;
     assert!(told.contains("keyward_token") && told.contains(&format!("TO \"{service}\"")), "{told}");
 
     roles.step(1).await;
@@ -92,7 +92,7 @@ async fn the_steps_of_the_guide_are_enough_and_each_is_missed() {
     roles.step(2).await;
     let read = roles.url("kw_audit");
     assert!(number(&read, "SELECT COUNT(*) FROM keyward.keyward_audit").await > 0);
-    let told = refusal(&read, options()).await;
+    let told = rejection(&read, options()).await;
     assert!(told.contains("keyward_token") && told.contains("GRANT SELECT"), "{told}");
 }
 
@@ -109,7 +109,7 @@ async fn who_may_not_migrate_is_told_who_may() {
          DELETE FROM keyward.keyward_migrations WHERE version = 10",
     )
     .await;
-    let told = refusal(&roles.url("kw_service"), options()).await;
+    let told = rejection(&roles.url("kw_service"), options()).await;
     let (service, owner) = (roles.name("kw_service"), roles.name("kw_migrate"));
     for part in ["\"keyward\"", &format!("\"{service}\""), &format!("as their owner \"{owner}\"")] {
         assert!(told.contains(part), "{part}: {told}");
@@ -125,9 +125,9 @@ async fn who_may_make_neither_schema_nor_tables_is_told_what_to_grant() {
     roles.step(0).await;
     by_hand(&roles.url, "REVOKE CREATE ON SCHEMA public FROM PUBLIC").await;
     let service = roles.name("kw_service");
-    let told = refusal(&roles.url("kw_service"), PostgresOptions::default()).await;
+    let told = rejection(&roles.url("kw_service"), PostgresOptions::default()).await;
     assert!(told.contains(&service) && told.contains("no schema of its search path"), "{told}");
-    let told = refusal(&roles.url("kw_service"), PostgresOptions::default().schema("new one")).await;
+    let told = rejection(&roles.url("kw_service"), PostgresOptions::default().schema("new one")).await;
     assert!(told.contains(&format!("CREATE SCHEMA \"new one\" AUTHORIZATION \"{service}\"")), "{told}");
     assert!(told.contains(&format!("GRANT CREATE ON DATABASE \"{}\"", roles.database)), "{told}");
 }
@@ -140,7 +140,7 @@ async fn tables_in_a_schema_that_may_not_be_used_are_not_made_elsewhere() {
     PostgresStore::connect_with(&roles.url("kw_migrate"), options()).await.unwrap().close().await;
     by_hand(&roles.url, "GRANT CREATE ON SCHEMA public TO PUBLIC").await;
     let path = format!("{}?options[search_path]=keyward,public", roles.url("kw_service"));
-    let told = refusal(&path, PostgresOptions::default()).await;
+    let told = rejection(&path, PostgresOptions::default()).await;
     assert!(told.contains("GRANT USAGE ON SCHEMA \"keyward\""), "{told}");
     assert_eq!(number(&roles.url, "SELECT COUNT(*) FROM pg_tables WHERE schemaname = 'public'").await, 0);
 }

@@ -17,7 +17,7 @@ fn in_schema(name: &str) -> PostgresOptions {
     PostgresOptions::default().schema(name)
 }
 
-async fn refusal(url: &str, options: PostgresOptions) -> String {
+async fn rejection(url: &str, options: PostgresOptions) -> String {
     told(&PostgresStore::connect_with(url, options).await.unwrap_err())
 }
 
@@ -137,7 +137,7 @@ async fn an_empty_set_of_tables_beside_a_full_one_is_no_start() {
     let one = Node::on(&url).await;
     let key = one.issue("ci").await;
     PostgresStore::connect_with(&url, in_schema("keyward")).await.unwrap().close().await;
-    let told = refusal(&url, PostgresOptions::default()).await;
+    let told = rejection(&url, PostgresOptions::default()).await;
     assert!(told.contains("\"keyward\" (empty)") && told.contains("\"public\" (in use)"), "{told}");
     assert!(told.contains("PostgresOptions::schema()"), "{told}");
     let two = Node::with(&url, in_schema("public")).await;

@@ -5,7 +5,7 @@ use crate::support::node::{by_hand, told};
 use crate::support::server::{Server, free_port};
 use keyward::{PostgresOptions, PostgresStore};
 
-async fn refusal(url: &str) -> String {
+async fn rejection(url: &str) -> String {
     let error = PostgresStore::connect_with(url, PostgresOptions::default()).await.unwrap_err();
     format!("{} {error:?}", told(&error))
 }
@@ -19,7 +19,7 @@ async fn a_database_that_cannot_hold_every_text_is_refused() {
             format!("CREATE DATABASE {name} ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0");
         by_hand(&url, &create).await;
         let address = format!("{}/{name}", url.rsplit_once('/').unwrap().0);
-        let told = refusal(&address).await;
+        let told = rejection(&address).await;
         for part in [&*name, encoding, "ENCODING 'UTF8'", "pg_dump"] {
             assert!(told.contains(part), "{part}: {told}");
         }
@@ -45,16 +45,16 @@ async fn what_is_wrong_is_named_with_its_place_and_without_the_password() {
             (format!("127.0.0.1:{nobody_listens}"), "postgres", "nothing listens"),
             (format!("no-such-host.invalid:{port}"), "postgres", "host cannot be reached"),
         ] {
-            let told = refusal(&format!("postgres://ada:{password}@{host}/{database}")).await;
+            let told = rejection(&format!("postgres://ada:{password}@{host}/{database}")).await;
             assert!(told.contains(&format!("ada@{host}/{database}")) && told.contains(cause), "{told}");
             assert!(!told.contains("hunter2") && !told.contains("x/y"), "{told}");
         }
     }
-    let told = refusal(&format!("postgres://ada:right@127.0.0.1:{port}/missing")).await;
+    let told = rejection(&format!("postgres://ada:right@127.0.0.1:{port}/missing")).await;
     assert!(told.contains("ada@127.0.0.1") && told.contains("no such database") && !told.contains("right"), "{told}");
     by_hand(server.url(), "CREATE DATABASE closed").await;
     by_hand(server.url(), "REVOKE CONNECT ON DATABASE closed FROM PUBLIC").await;
-    let told = refusal(&format!("postgres://ada:right@127.0.0.1:{port}/closed")).await;
+    let told = rejection(&format!("postgres://ada:right@127.0.0.1:{port}/closed")).await;
     assert!(told.contains("/closed") && told.contains("lacks a right") && !told.contains("right@"), "{told}");
 }
 
@@ -62,7 +62,7 @@ async fn what_is_wrong_is_named_with_its_place_and_without_the_password() {
 #[tokio::test]
 async fn a_password_that_tears_the_address_apart_is_not_repeated() {
     for password in ["hunter2/swordfish", "12/swordfish", "hunter2#swordfish", "12#swordfish", "hunter2?swordfish"] {
-        let told = refusal(&format!("postgres://ada:{password}@127.0.0.1:1/auth")).await;
+        let told = rejection(&format!("postgres://ada:{password}@127.0.0.1:1/auth")).await;
         assert!(!told.contains("hunter2") && !told.contains("swordfish") && !told.contains("ada:12"), "{told}");
         assert!(told.contains("%2F for /") || told.contains("leave it out"), "{told}");
     }

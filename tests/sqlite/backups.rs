@@ -15,7 +15,7 @@ fn beside(file: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(format!("{}{suffix}", file.display()))
 }
 
-fn refusal(done: Result<(), StoreError>) -> String {
+fn rejection(done: Result<(), StoreError>) -> String {
     chain(&done.unwrap_err())
 }
 
@@ -73,13 +73,13 @@ async fn a_backup_replaces_nothing_and_leaves_nothing_where_it_fails() {
     let there = dir.path().join("there");
     fs::write(&there, "a letter").unwrap();
     for done in [world.keyward.store().backup(&there).await, SqliteStore::backup_file(&file, &there).await] {
-        let told = refusal(done);
+        let told = rejection(done);
         assert!(told.contains(&*there.to_string_lossy()) && told.contains("there already"), "{told}");
     }
     assert_eq!(fs::read_to_string(&there).unwrap(), "a letter");
-    let told = refusal(world.keyward.store().backup(dir.path().join("missing/copy")).await);
+    let told = rejection(world.keyward.store().backup(dir.path().join("missing/copy")).await);
     assert!(told.contains("missing does not exist"), "{told}");
-    let told = refusal(SqliteStore::backup_file(dir.path().join("none.db"), dir.path().join("copy")).await);
+    let told = rejection(SqliteStore::backup_file(dir.path().join("none.db"), dir.path().join("copy")).await);
     assert!(told.contains("none.db"), "{told}");
     assert_eq!(names(&dir), ["keyward.db", "keyward.db-shm", "keyward.db-wal", "there"]);
 }
@@ -92,7 +92,7 @@ async fn a_restore_brings_back_what_was_backed_up_and_keeps_what_was_there() {
     world.keyward.store().backup(&copy).await.unwrap();
     let late = late.issue().await;
     world.keyward.tokens().revoke(gone.token).await.unwrap();
-    let told = refusal(SqliteStore::restore(&copy, &file).await);
+    let told = rejection(SqliteStore::restore(&copy, &file).await);
     assert!(told.contains(&*file.to_string_lossy()) && told.contains("open in another process"), "{told}");
     app(&world).get("/admin/any").bearer(&late.secret).await.assert_ok();
     world.keyward.shutdown().await;
@@ -123,7 +123,7 @@ async fn what_is_no_backup_is_not_restored() {
         (&other, "no tables of keyward"),
         (&dir.path().join("none"), "no such file"),
     ] {
-        let told = refusal(SqliteStore::restore(from, &file).await);
+        let told = rejection(SqliteStore::restore(from, &file).await);
         assert!(told.contains(&*from.to_string_lossy()) && told.contains(why), "{told}");
     }
     assert_eq!(names(&dir), ["keyward.db", "letter", "other"]);
@@ -164,11 +164,11 @@ async fn a_backup_that_was_copied_over_a_database_and_its_log_is_refused() {
         let copied_over = dir.path().join(format!("copied-over-{moved}.db"));
         killed(&file, &copied_over, age);
         fs::copy(&backup, &copied_over).unwrap();
-        let told = refusal(SqliteStore::open(&copied_over).await.map(drop));
+        let told = rejection(SqliteStore::open(&copied_over).await.map(drop));
         for part in [&*copied_over.to_string_lossy(), "-wal", "-shm", "copied over"] {
             assert!(told.contains(part), "{part}: {told}");
         }
-        assert!(refusal(SqliteStore::backup_file(&copied_over, dir.path().join("x")).await).contains("copied over"));
+        assert!(rejection(SqliteStore::backup_file(&copied_over, dir.path().join("x")).await).contains("copied over"));
         for suffix in ["-wal", "-shm"] {
             fs::remove_file(beside(&copied_over, suffix)).unwrap();
         }

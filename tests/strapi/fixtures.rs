@@ -16,12 +16,12 @@ pub(crate) fn fixtures() -> Option<PathBuf> {
     Some(place)
 }
 
-fn beside(database: &str, salt: &str) -> Command {
+fn beside(database: &str, hash_key: &str) -> Command {
     let mut path = std::env::current_exe().unwrap();
     path.pop();
     path.set_file_name("examples");
     let mut command = Command::new(path.join(format!("beside_strapi{}", std::env::consts::EXE_SUFFIX)));
-    command.args(["--listen", "127.0.0.1:0", "--database", database]).env("API_TOKEN_SALT", salt);
+    command.args(["--listen", "127.0.0.1:0", "--database", database]).env("API_TOKEN_SALT", hash_key);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     command
 }
@@ -108,17 +108,17 @@ fn with_the_encryption_key_a_wrong_salt_is_said_at_the_start() {
     let Some(place) = fixtures() else { return };
     let facts = facts(&place, "strapi-5.54.0.json");
     let database = format!("sqlite:{}", place.join("strapi-5.54.0.sqlite").display());
-    let (salt, key) = (facts["salt"].as_str().unwrap(), facts["encryption_key"].as_str().unwrap());
-    for (salt, key, says) in [
+    let (hash_key, key) = (facts["salt"].as_str().unwrap(), facts["encryption_key"].as_str().unwrap());
+    for (hash_key, key, says) in [
         ("another", key, "check that the salt is the reference's API_TOKEN_SALT"),
-        (salt, "another", "check that it is the reference's ENCRYPTION_KEY"),
+        (hash_key, "another", "check that it is the reference's ENCRYPTION_KEY"),
     ] {
-        let mut command = beside(&database, salt);
+        let mut command = beside(&database, hash_key);
         let output = command.args(["--encryption-key", key]).output().unwrap();
         let told = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && told.contains(says), "{told}");
     }
-    let mut right = beside(&database, salt);
+    let mut right = beside(&database, hash_key);
     right.args(["--encryption-key", key]);
     assert_eq!(Server::start(right).send("GET", "/admin/users", &[], "").status, 401);
 }

@@ -7,7 +7,7 @@ use axum::routing::get;
 use hmac::{Hmac, KeyInit, Mac};
 use keyward::strapi::{StrapiOptions, StrapiStore};
 use keyward::testing::{App, ManualClock};
-use keyward::{Conditions, Decision, Fields, GuardedRouter, Keyward, ReferenceSalt, Salt, action};
+use keyward::{Conditions, Decision, Fields, GuardedRouter, HashKey, Keyward, StrapiHashKey, action};
 use serde_json::{Value, json};
 use sha2::Sha512;
 use sqlx::{Any, AnyConnection, AssertSqlSafe, Connection};
@@ -170,8 +170,8 @@ impl House {
 
     pub fn keyward_on(&self, store: StrapiStore) -> Keyward<StrapiStore> {
         Keyward::builder(store)
-            .salt(Salt::generate().unwrap().0)
-            .reference_salt(ReferenceSalt::new(SALT).unwrap())
+            .hash_key(HashKey::generate().unwrap().0)
+            .strapi_hash_key(StrapiHashKey::new(SALT).unwrap())
             .clock(self.clock.clone())
             .admin("/admin")
             .content("/api")

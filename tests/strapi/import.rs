@@ -6,11 +6,11 @@ use crate::support;
 use axum::Json;
 use axum::routing::get;
 use keyward::store::EventQuery;
-use keyward::strapi::{Import, Outcome, ReferenceEncryptionKey, Report, StrapiStore, import};
+use keyward::strapi::{Import, Outcome, Report, StrapiEncryptionKey, StrapiStore, import};
 use keyward::testing::App;
 use keyward::{
-    ActionEntry, Catalogue, Decision, Digest, EncryptionKeys, Fields, Grant, GuardedRouter, Keyward, Lifespan,
-    NewAdminToken, Permission, PostgresStore, ReferenceSalt, RoleId, SaltRing, SqliteStore, WriteStore, action,
+    ActionEntry, Catalogue, Decision, Digest, EncryptionKeys, Fields, Grant, GuardedRouter, HashKeyRing, Keyward,
+    Lifespan, NewAdminToken, Permission, PostgresStore, RoleId, SqliteStore, StrapiHashKey, WriteStore, action,
 };
 use serde_json::{Value, json};
 use std::error::Error;
@@ -95,8 +95,8 @@ impl Move {
 
     fn on<S: WriteStore>(&self, store: S) -> Keyward<S> {
         Keyward::builder(store)
-            .salt(SaltRing::parse(SALT).unwrap())
-            .reference_salt(ReferenceSalt::new(self.text("salt")).unwrap())
+            .hash_key(HashKeyRing::parse(SALT).unwrap())
+            .strapi_hash_key(StrapiHashKey::new(self.text("salt")).unwrap())
             .encryption(EncryptionKeys::parse(SEALS).unwrap())
             .admin("/admin")
             .content("/api")
@@ -106,7 +106,7 @@ impl Move {
 
     async fn import<S: WriteStore>(&self, keyward: &Keyward<S>, import_: Import) -> Report {
         let reference = StrapiStore::open(&self.from).await.unwrap();
-        let key = ReferenceEncryptionKey::new(self.text("encryption_key"));
+        let key = StrapiEncryptionKey::new(self.text("encryption_key"));
         import(keyward, &reference, &import_.encryption_key(key)).await.unwrap()
     }
 }
@@ -398,8 +398,8 @@ fn into_an_installation_that_is_in_use() {
     Runtime::new().unwrap().block_on(async {
         let file = a_move.into.strip_prefix("sqlite:").unwrap();
         let keyward = Keyward::builder(SqliteStore::open(file).await.unwrap())
-            .salt(SaltRing::parse(SALT).unwrap())
-            .reference_salt(ReferenceSalt::new(a_move.text("salt")).unwrap())
+            .hash_key(HashKeyRing::parse(SALT).unwrap())
+            .strapi_hash_key(StrapiHashKey::new(a_move.text("salt")).unwrap())
             .catalogue(Catalogue::default().action(ActionEntry::settings("admin::webhooks.read", "Webhooks", "Read")))
             .admin("/admin")
             .content("/api")

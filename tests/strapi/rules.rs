@@ -128,7 +128,7 @@ async fn a_token_with_a_permission_that_the_reference_fails_at_is_nobodys() {
 }
 
 #[tokio::test]
-async fn an_empty_subject_is_none() {
+async fn an_empty_resource_is_none() {
     for mut house in House::on_both().await {
         let secret = with_a_token(&mut house).await;
         house.permission("role", 2, "'admin::webhooks.read', '{}', NULL, '{}', '[]'").await;
@@ -179,8 +179,8 @@ async fn copied_rows_come_all() {
     }
     house.sql("UPDATE strapi_api_tokens SET document_id = 'same'").await;
     let keyward = keyward::Keyward::builder(keyward::MemoryStore::default())
-        .salt(keyward::Salt::generate().unwrap().0)
-        .reference_salt(keyward::ReferenceSalt::new(crate::house::SALT).unwrap())
+        .hash_key(keyward::HashKey::generate().unwrap().0)
+        .strapi_hash_key(keyward::StrapiHashKey::new(crate::house::SALT).unwrap())
         .content("/api")
         .build()
         .unwrap();
@@ -405,7 +405,7 @@ fn now() -> i64 {
 async fn tokens_of_ours_are_none_there() {
     let house = House::in_a_file().await;
     let keyward = house.keyward().await;
-    let format = keyward::SecretFormat::new(&keyward::Brand::default(), keyward::Salt::generate().unwrap().0);
-    let issued = format.issue(keyward::Kind::Admin, &keyward::OsEntropy).unwrap();
+    let format = keyward::SecretFormat::new(&keyward::TokenPrefix::default(), keyward::HashKey::generate().unwrap().0);
+    let issued = format.issue(keyward::TokenKind::Admin, &keyward::OsEntropy).unwrap();
     assert_eq!(ask(&keyward, issued.secret.expose()).await.0, 401);
 }

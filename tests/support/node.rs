@@ -5,8 +5,8 @@
 use axum::routing::get;
 use keyward::testing::App;
 use keyward::{
-    Grant, GuardedRouter, IssuedToken, Keyward, Lifespan, NewAdminToken, NewOwner, PostgresOptions, PostgresStore,
-    RoleId, Salt, ServiceError, action,
+    Grant, GuardedRouter, HashKey, IssuedToken, Keyward, Lifespan, NewAdminToken, NewOwner, PostgresOptions,
+    PostgresStore, RoleId, ServiceError, action,
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use std::time::{Duration, Instant};
@@ -27,9 +27,9 @@ impl Node {
     }
 
     pub async fn with(url: &str, options: PostgresOptions) -> Self {
-        let salt = Salt::parse(keyward::testing::SALT).unwrap();
+        let hash_key = HashKey::parse(keyward::testing::SALT).unwrap();
         let store = PostgresStore::connect_with(url, options).await.unwrap_or_else(|error| panic!("{}", told(&error)));
-        let keyward = Keyward::builder(store).salt(salt).admin("/admin").build().unwrap();
+        let keyward = Keyward::builder(store).hash_key(hash_key).admin("/admin").build().unwrap();
         let router = GuardedRouter::new().route("/admin/x", action(READ), get(|| async {}));
         let app = App::from_service(keyward.guard(router));
         Self { keyward, app }

@@ -4,8 +4,8 @@ use super::{OLD_KEY, keys, person, shown, world};
 use keyward::store::{KeyKind, WriteStore};
 use keyward::testing::{App, ManualClock, World};
 use keyward::{
-    Brand, Digest, Doer, GuardedRouter, KeyMismatch, Kind, NewAdminToken, NewOwner, OsEntropy, Reveal, RoleId, Salt,
-    SaltRing, Secret, SecretFormat, ServiceError, TokenId, Unsealable, authenticated,
+    Actor, Digest, GuardedRouter, HashKey, HashKeyRing, KeyMismatch, NewAdminToken, NewOwner, OsEntropy, RoleId,
+    Secret, SecretAccess, SecretFormat, ServiceError, TokenId, TokenKind, TokenPrefix, Unsealable, authenticated,
 };
 use std::sync::Arc;
 
@@ -27,12 +27,12 @@ fn mismatch<T: std::fmt::Debug>(done: Result<T, ServiceError>) -> KeyMismatch {
 }
 
 /// An installation after its first start, with a token of a super admin.
-async fn begun<S: WriteStore + Clone>(store: &S, clock: &Arc<ManualClock>) -> (World<S>, Doer, TokenId, Secret) {
+async fn begun<S: WriteStore + Clone>(store: &S, clock: &Arc<ManualClock>) -> (World<S>, Actor, TokenId, Secret) {
     let world = world(store, clock, |b| b.encryption(keys(OLD_KEY)));
     world.keyward.set_up().await.unwrap();
     let ada = person(&world, "ada", &[RoleId::SUPER_ADMIN]).await;
     let issued = world.keyward.tokens().issue_admin(NewAdminToken::new("a", ada)).await.unwrap();
-    (world, Doer::Person(ada), issued.token.id, issued.secret)
+    (world, Actor::Person(ada), issued.token.id, issued.secret)
 }
 
 pub(super) async fn another_hash_key_is_no_start_and_every_credential_a_503<S: WriteStore + Clone>(
@@ -40,7 +40,7 @@ pub(super) async fn another_hash_key_is_no_start_and_every_credential_a_503<S: W
     clock: Arc<ManualClock>,
 ) {
     let (before, _, _, secret) = begun(&store, &clock).await;
-    let other = world(&store, &clock, |b| b.salt(Salt::parse(OTHER).unwrap()).encryption(keys(OLD_KEY)));
+    let other = world(&store, &clock, |b| b.hash_key(HashKey::parse(OTHER).unwrap()).encryption(keys(OLD_KEY)));
     let found = mismatch(other.keyward.set_up().await);
     assert_eq!(found.kind(), KeyKind::Hash);
     let uses: Vec<_> = found.uses().map(|used| (used.id.as_str(), used.tokens)).collect();
@@ -52,8 +52,8 @@ pub(super) async fn another_hash_key_is_no_start_and_every_credential_a_503<S: W
     assert!(!format!("{text} {found:?}").contains(&OTHER[..8]));
     mismatch(other.keyward.owners().create(NewOwner::new("b@example.test")).await);
 
-    let elsewhere = SecretFormat::new(&Brand::default(), Salt::generate().unwrap().0);
-    let made_up = elsewhere.issue(Kind::Admin, &OsEntropy).unwrap().secret;
+    let elsewhere = SecretFormat::new(&TokenPrefix::default(), HashKey::generate().unwrap().0);
+    let made_up = elsewhere.issue(TokenKind::Admin, &OsEntropy).unwrap().secret;
     for secret in [&secret, &made_up] {
         guarded(&other).get("/admin/x").bearer(secret).await.assert_status(503);
     }
@@ -67,22 +67,22 @@ pub(super) async fn a_key_that_is_accepted_takes_the_place_of_the_former_one<S: 
     clock: Arc<ManualClock>,
 ) {
     let (_, ada, id, secret) = begun(&store, &clock).await;
-    let other = || Salt::parse(OTHER).unwrap();
+    let other = || HashKey::parse(OTHER).unwrap();
     let new = world(&store, &clock, |b| {
-        b.salt(other()).encryption(keys(OLD_KEY)).entropy(Arc::new(OsEntropy)).accept_new_hash_key()
+        b.hash_key(other()).encryption(keys(OLD_KEY)).entropy(Arc::new(OsEntropy)).accept_new_hash_key()
     });
     new.keyward.set_up().await.unwrap();
     guarded(&new).get("/admin/x").bearer(&secret).await.assert_status(401);
-    let Doer::Person(owner) = ada else { unreachable!() };
+    let Actor::Person(owner) = ada else { unreachable!() };
     let issued = new.keyward.tokens().issue_admin(NewAdminToken::new("b", owner)).await.unwrap();
     guarded(&new).get("/admin/x").bearer(&issued.secret).await.assert_ok();
     match shown(&new, ada, id).await {
-        Reveal::Lost(why @ Unsealable::NotGenuine) => {
+        SecretAccess::Lost(why @ Unsealable::NotGenuine) => {
             assert!(why.to_string().contains("hash key (KEYWARD_SALT)") && !why.to_string().contains("encryption"));
         }
         other => panic!("{other:?}"),
     }
-    world(&store, &clock, |b| b.salt(other()).encryption(keys(OLD_KEY))).keyward.set_up().await.unwrap();
+    world(&store, &clock, |b| b.hash_key(other()).encryption(keys(OLD_KEY))).keyward.set_up().await.unwrap();
     mismatch(world(&store, &clock, |b| b.encryption(keys(OLD_KEY))).keyward.set_up().await);
 }
 
@@ -91,12 +91,12 @@ pub(super) async fn a_new_key_before_the_former_one_needs_no_leave<S: WriteStore
     clock: Arc<ManualClock>,
 ) {
     let (_, _, _, secret) = begun(&store, &clock).await;
-    let ring = SaltRing::parse(&format!("2030:{OTHER},0:{}", keyward::testing::SALT)).unwrap();
-    let both = world(&store, &clock, |b| b.salt(ring).encryption(keys(&format!("2030:{OTHER},{OLD_KEY}"))));
+    let ring = HashKeyRing::parse(&format!("2030:{OTHER},0:{}", keyward::testing::SALT)).unwrap();
+    let both = world(&store, &clock, |b| b.hash_key(ring).encryption(keys(&format!("2030:{OTHER},{OLD_KEY}"))));
     both.keyward.set_up().await.unwrap();
     guarded(&both).get("/admin/x").bearer(&secret).await.assert_ok();
-    let unknown = SaltRing::parse(&format!("2040:{OTHER}x")).unwrap();
-    let text = mismatch(world(&store, &clock, |b| b.salt(unknown)).keyward.set_up().await).to_string();
+    let unknown = HashKeyRing::parse(&format!("2040:{OTHER}x")).unwrap();
+    let text = mismatch(world(&store, &clock, |b| b.hash_key(unknown)).keyward.set_up().await).to_string();
     assert!(text.contains("`2040`") && text.contains("`0`, `2030`"), "{text}");
 }
 
@@ -116,7 +116,7 @@ pub(super) async fn another_encryption_key_is_no_start_and_is_named_by_a_reveal<
     let accepted = world(&store, &clock, |b| b.encryption(keys(OTHER_KEY)).accept_new_encryption_key());
     accepted.keyward.set_up().await.unwrap();
     match shown(&accepted, ada, id).await {
-        Reveal::Lost(why @ Unsealable::Damaged(_)) => {
+        SecretAccess::Lost(why @ Unsealable::Damaged(_)) => {
             assert!(why.to_string().contains("encryption key `2025`"), "{why}")
         }
         other => panic!("{other:?}"),
@@ -126,11 +126,11 @@ pub(super) async fn another_encryption_key_is_no_start_and_is_named_by_a_reveal<
 
 pub(super) async fn another_prefix_is_no_start<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     begun(&store, &clock).await;
-    let acme = || Brand::new("acme").unwrap();
-    let found = mismatch(world(&store, &clock, |b| b.brand(acme())).keyward.set_up().await);
+    let acme = || TokenPrefix::new("acme").unwrap();
+    let found = mismatch(world(&store, &clock, |b| b.token_prefix(acme())).keyward.set_up().await);
     assert_eq!(found.kind(), KeyKind::Prefix);
     assert!(found.to_string().contains("begin with `kw_`"), "{found}");
-    world(&store, &clock, |b| b.brand(acme()).accept_new_prefix()).keyward.set_up().await.unwrap();
+    world(&store, &clock, |b| b.token_prefix(acme()).accept_new_prefix()).keyward.set_up().await.unwrap();
 }
 
 /// So a node starts on a full disk.

@@ -6,8 +6,8 @@ use http_body_util::BodyExt;
 use keyward::store::{EventQuery, Paging};
 use keyward::testing::{Key, World};
 use keyward::{
-    ActionEntry, Catalogue, Fields, Gated, Grant, IS_CREATOR, NewAdminToken, NewOwner, NewRole, OwnerId, OwnerState,
-    Permission, RoleId, SubjectEntry, TokenId, When, ui,
+    ActionEntry, Catalogue, ConditionClause, Fields, GateService, Grant, IS_CREATOR, NewAdminToken, NewOwner, NewRole,
+    OwnerId, OwnerState, Permission, RoleId, SubjectEntry, TokenId, ui,
 };
 use tower::ServiceExt;
 
@@ -21,7 +21,7 @@ const HOOKS_ALONE: &str = r#"["admin::webhooks.read"]"#;
 
 struct House {
     world: World,
-    pages: Gated<axum::Router>,
+    pages: GateService<axum::Router>,
 }
 
 /// A page, as somebody sees it.
@@ -51,8 +51,8 @@ impl House {
     fn new() -> Self {
         let article = SubjectEntry::collection("article", "Article").fields(["title", "body"]);
         let catalogue = Catalogue::default()
-            .subject(article)
-            .action(ActionEntry::on_subjects(READ, "Read", ["article"]).with_fields())
+            .resource(article)
+            .action(ActionEntry::on_resources(READ, "Read", ["article"]).with_fields())
             .action(ActionEntry::settings(HOOKS, "Webhooks", "Read"));
         let world = World::with(|builder| builder.catalogue(catalogue).ui(keyward::SessionCookie::default()));
         let pages = world.keyward.guard(ui::router(&world.keyward));
@@ -123,7 +123,7 @@ fn titles() -> Fields {
 
 fn reads() -> [Permission; 2] {
     let read = || Permission::new(READ).on("article");
-    [read().fields(titles()), read().when(When::from_list([IS_CREATOR]))]
+    [read().fields(titles()), read().when(ConditionClause::from_list([IS_CREATOR]))]
 }
 
 #[tokio::test]
@@ -212,7 +212,7 @@ fn ticked(page: &Page) -> Vec<(String, String)> {
 async fn a_form_that_is_sent_as_it_came_changes_nothing() {
     let house = House::new();
     let boss = house.boss().await;
-    let hooks = Permission::new(HOOKS).when(When::from_list([IS_CREATOR]));
+    let hooks = Permission::new(HOOKS).when(ConditionClause::from_list([IS_CREATOR]));
     let role = house.role("Reader", reads().into_iter().chain([hooks])).await;
     let before = house.permissions(role).await;
     let path = format!("{ROLES}/{role}");
@@ -396,7 +396,7 @@ async fn a_token_that_is_saved_as_it_came_has_no_event() {
     let page = house.get(&boss, &path).await;
     let events = async || {
         let page = Paging { page: 1, page_size: 100 };
-        house.world.keyward.events().list(&EventQuery::all(page)).await.unwrap().total
+        house.world.keyward.audit().list(&EventQuery::all(page)).await.unwrap().total
     };
     let (version, ticked, before) = (page.value("version"), ticked(&page), events().await);
     let mut sent = vec![("version", version.as_str()), ("name", "one"), ("description", "")];

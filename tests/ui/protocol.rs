@@ -390,7 +390,7 @@ async fn each_page_asks_for_its_action() {
         assert!(answer.reason.is_none(), "what it asks for is enough: {answer:?}");
         for missing in &asked {
             let who = signed_in(&mut everything.iter().filter(|action| *action != missing)).await;
-            ask(&who).await.assert_refused(Reason::NotAllowed).assert_status(403);
+            ask(&who).await.assert_refused(Reason::Forbidden).assert_status(403);
         }
     }
 }

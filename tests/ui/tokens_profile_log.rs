@@ -3,8 +3,8 @@
 use http::header::{LOCATION, SET_COOKIE};
 use keyward::testing::{Answer, App, Key, World};
 use keyward::{
-    Catalogue, ContentAccess, Doer, EncryptionKeys, Grant, Kind, NewAdminToken, OwnerUpdate, Password, ProfileUpdate,
-    TokenAuthority, TokenId, TokenUpdate, ui,
+    Actor, Catalogue, ContentAccess, EncryptionKeys, Grant, NewAdminToken, OwnerUpdate, Password, ProfileUpdate,
+    TokenAuthority, TokenId, TokenKind, TokenUpdate, ui,
 };
 
 const ADMIN_TOKENS: &str = "/admin/settings/admin-tokens";
@@ -58,7 +58,7 @@ fn shown_key(answer: &Answer) -> Option<String> {
 }
 
 async fn tokens(world: &World) -> Vec<keyward::Token> {
-    let all = world.keyward.tokens().list(&keyward::store::TokenQuery::of(Kind::Content)).await.unwrap();
+    let all = world.keyward.tokens().list(&keyward::store::TokenQuery::of(TokenKind::Content)).await.unwrap();
     all.items.into_iter().map(|described| described.token).collect()
 }
 
@@ -210,7 +210,7 @@ async fn somebody(world: &World) -> (Key, String) {
 }
 
 async fn sign_in(world: &World, email: &str) -> Key {
-    let sessions = world.keyward.sessions().by(Doer::Visitor).from(Some([203, 0, 113, 9].into()));
+    let sessions = world.keyward.sessions().acting_as(Actor::Visitor).from_address(Some([203, 0, 113, 9].into()));
     let signed_in = sessions.sign_in(email, &Password::new(PASSWORD)).await.unwrap();
     let owner = signed_in.owner;
     Key { secret: signed_in.session.secret, token: signed_in.session.token.id, owner: Some((owner.id, owner.roles[0])) }
@@ -282,13 +282,13 @@ async fn people_end_sessions_of_their_own_and_of_nobody_else() {
 async fn the_log_says_what_happened_and_why_and_asks_by_kind_person_and_day() {
     let (world, app) = app();
     let root = world.super_admin().sign_in().await;
-    let people = world.keyward.owners().by(Doer::Person(root.owner()));
+    let people = world.keyward.owners().acting_as(Actor::Person(root.owner()));
     let bob = world.editor().with("admin::users.read").with("admin::roles.read").issue().await;
     let named = OwnerUpdate { firstname: Some("Bob <b>".into()), ..OwnerUpdate::default() };
     people.update(bob.owner(), named).await.unwrap();
     let profile = ProfileUpdate { firstname: Some("Root".into()), ..ProfileUpdate::default() };
-    world.keyward.sessions().by(Doer::Person(root.owner())).update_me(profile).await.unwrap();
-    let roles = world.keyward.roles().by(Doer::Person(root.owner()));
+    world.keyward.sessions().acting_as(Actor::Person(root.owner())).update_me(profile).await.unwrap();
+    let roles = world.keyward.roles().acting_as(Actor::Person(root.owner()));
     roles.set_permissions(bob.role(), vec![keyward::Permission::new("admin::roles.read")]).await.unwrap();
 
     let log = page(&app, &root, LOG).await;
@@ -336,7 +336,7 @@ async fn the_log_says_of_others_tokens_that_and_when() {
     let (world, app) = app();
     let reader = world.editor().holds(keyward::Permission::new("admin::audit-logs.read")).sign_in().await;
     let ada = world.super_admin().sign_in().await;
-    let tokens = world.keyward.tokens().by(Doer::Person(ada.owner()));
+    let tokens = world.keyward.tokens().acting_as(Actor::Person(ada.owner()));
     let token = tokens.issue_admin(NewAdminToken::new("secret-project", ada.owner())).await.unwrap().token;
     world.content(ContentAccess::ReadOnly).await;
     let named = OwnerUpdate { firstname: Some("Secreta".into()), ..OwnerUpdate::default() };

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Empty;
 use keyward::{
-    Clock, Entropy, GuardedRouter, Keyward, Moment, NoEntropy, Permission, Require, RoleId, Timestamp, action,
+    Clock, Entropy, GuardedRouter, Keyward, MonotonicTime, NoEntropy, Permission, Require, RoleId, Timestamp, action,
     authenticated,
 };
 use plain::{NoOp, Plain};
@@ -104,8 +104,8 @@ impl Clock for Still {
         Timestamp(1_800_000_000_000)
     }
 
-    fn moment(&self) -> Moment {
-        Moment(1_000_000_000_000)
+    fn moment(&self) -> MonotonicTime {
+        MonotonicTime(1_000_000_000_000)
     }
 }
 
@@ -195,11 +195,11 @@ async fn narrow_every_role(keyward: &Keyward<Rows>) {
     }
 }
 
-fn alone(keyward: &Keyward<Rows>) -> keyward::Gated<keyward::Required<Plain>> {
+fn alone(keyward: &Keyward<Rows>) -> keyward::GateService<keyward::RequireService<Plain>> {
     keyward.wrap(Require::new(authenticated()).layer(Plain))
 }
 
-fn guarded(keyward: &Keyward<Rows>) -> keyward::Gated<Router> {
+fn guarded(keyward: &Keyward<Rows>) -> keyward::GateService<Router> {
     keyward.guard(GuardedRouter::new().route(PATH, action(ACTION), get(ok)))
 }
 

@@ -93,9 +93,9 @@ where
                 Ok(request)
             }
             Err(status) => {
-                let mut refusal = Response::new(Body::empty());
-                *refusal.status_mut() = status;
-                Err(refusal)
+                let mut rejection = Response::new(Body::empty());
+                *rejection.status_mut() = status;
+                Err(rejection)
             }
         })
     }

@@ -22,7 +22,7 @@ use axum::body::Body;
 use axum::routing::{MethodRouter, get};
 use harness::{Row, answer};
 use http::Request;
-use keyward::{Gated, GuardedRouter, Keyward, action};
+use keyward::{GateService, GuardedRouter, Keyward, action};
 use std::time::{Duration, Instant};
 use tower_service::Service;
 use world::{ACTION, PATH, Rows, in_turn, request};
@@ -121,11 +121,11 @@ fn handler() -> MethodRouter {
     get(|| async { "[]" })
 }
 
-fn guarded(keyward: &Keyward<Rows>, name: &'static str) -> Gated<Router> {
+fn guarded(keyward: &Keyward<Rows>, name: &'static str) -> GateService<Router> {
     keyward.guard(GuardedRouter::new().route(PATH, action(name), handler()))
 }
 
-async fn warm_up(mut service: Gated<Router>, secrets: &[String]) {
+async fn warm_up(mut service: GateService<Router>, secrets: &[String]) {
     for secret in secrets {
         let answered = service.call(request::<Body>(Some(secret))).await.unwrap();
         assert_eq!(answered.status(), 200);

@@ -1,8 +1,10 @@
 //! What permissions, grants and content actions come to here.
 
-use super::carry::{Carrier, is_strange, of};
+use super::apply::{Carrier, is_strange, of};
 use super::report::Outcome;
-use crate::domain::{Ceiling, ConditionId, ContentAccess, Fields, Grant, Guard, Permission, Rule, When};
+use crate::domain::{
+    Ceiling, ConditionClause, ConditionExpr, ConditionId, ContentAccess, EffectivePermission, Fields, Grant, Permission,
+};
 use crate::service::write::Item;
 
 impl Carrier<'_> {
@@ -10,9 +12,9 @@ impl Carrier<'_> {
     pub(super) fn grants(&mut self, token: &str, grants: Vec<Grant>, ceiling: &Ceiling) -> Vec<Grant> {
         let mut kept = Vec::with_capacity(grants.len());
         for mut grant in grants {
-            let what = format!("grant {} of {token}", of(&grant.action, grant.subject.as_ref()));
+            let what = format!("grant {} of {token}", of(&grant.action, grant.resource.as_ref()));
             grant.chosen = self.registered(&what, grant.chosen);
-            let item = (&grant.action, grant.subject.as_ref(), &grant.fields, grant.chosen.as_slice());
+            let item = (&grant.action, grant.resource.as_ref(), &grant.fields, grant.chosen.as_slice());
             if let Some(why) = self.refused(item) {
                 self.report.add(Outcome::Left, what, why);
             } else if let Err(beyond) = ceiling.check(&grant) {
@@ -45,7 +47,7 @@ impl Carrier<'_> {
     }
 
     /// Without the conditions that nobody has registered, which never hold, if others stand beside them: any of those suffices.
-    pub(super) fn registered(&mut self, what: &str, when: When) -> When {
+    pub(super) fn registered(&mut self, what: &str, when: ConditionClause) -> ConditionClause {
         let conditions = self.draft.writer.resolver.conditions();
         let (known, unknown): (Vec<&ConditionId>, Vec<&ConditionId>) =
             when.as_slice().iter().partition(|id| conditions.contains(id.as_str()));
@@ -56,18 +58,18 @@ impl Carrier<'_> {
             let why = "nobody has registered it here, so it never holds";
             self.report.add(Outcome::Left, format!("condition {id} of {what}"), why);
         }
-        When::from_list(known.into_iter().cloned())
+        ConditionClause::from_list(known.into_iter().cloned())
     }
 
     /// Why a permission or a grant cannot be written here.
     pub(super) fn refused(&self, item: Item<'_>) -> Option<String> {
-        let (action, subject, fields, conditions) = item;
+        let (action, resource, fields, conditions) = item;
         let fields_named = match fields {
             Fields::All => &[][..],
             Fields::Only(set) => set.as_slice(),
         };
         let mut names = fields_named.iter().map(|f| f.as_str()).chain(conditions.iter().map(|c| c.as_str()));
-        if is_strange(action.as_str()) || subject.is_some_and(|s| is_strange(s.as_str())) || names.any(is_strange) {
+        if is_strange(action.as_str()) || resource.is_some_and(|s| is_strange(s.as_str())) || names.any(is_strange) {
             return Some("a name in it has control, invisible or direction-changing characters".to_owned());
         }
         let unknown = self.draft.writer.problems(item);
@@ -81,15 +83,15 @@ impl Carrier<'_> {
 /// The reference copies the conditions of the owner's permissions into grants. Where those say as much by themselves they stay
 /// inherited, and follow the roles; else they are kept as chosen, so that nothing is wider than it was.
 fn under(ceiling: &Ceiling, grant: Grant) -> (Grant, Option<String>) {
-    let there = Guard::all([grant.chosen.clone()]);
+    let there = ConditionExpr::all([grant.chosen.clone()]);
     let alone = Permission {
         action: grant.action.clone(),
-        subject: grant.subject.clone(),
+        resource: grant.resource.clone(),
         fields: grant.fields.clone(),
         when: grant.chosen.clone(),
     };
-    let bare = Grant { chosen: When::Always, ..grant.clone() };
-    let implied = |rule: &Rule| rule.guard.implies(&there);
+    let bare = Grant { chosen: ConditionClause::Always, ..grant.clone() };
+    let implied = |rule: &EffectivePermission| rule.guard.implies(&there);
     let kept = if ceiling.effect(&bare).iter().all(implied) { bare } else { grant };
     let narrowed = ceiling.check_gift(&alone).is_err().then(|| {
         let here: Vec<String> = ceiling.effect(&kept).iter().map(|rule| reach(&rule.fields, &rule.guard)).collect();
@@ -99,7 +101,7 @@ fn under(ceiling: &Ceiling, grant: Grant) -> (Grant, Option<String>) {
 }
 
 /// What of which rows.
-fn reach(fields: &Fields, guard: &Guard) -> String {
+fn reach(fields: &Fields, guard: &ConditionExpr) -> String {
     let fields = match fields {
         Fields::All => "all fields".to_owned(),
         Fields::Only(set) => set.as_slice().iter().map(|f| f.as_str()).collect::<Vec<_>>().join(", "),
@@ -107,7 +109,7 @@ fn reach(fields: &Fields, guard: &Guard) -> String {
     if guard.is_always() {
         return format!("{fields} of every row");
     }
-    let any = |when: &When| when.as_slice().iter().map(|c| c.as_str()).collect::<Vec<_>>().join(" or ");
+    let any = |when: &ConditionClause| when.as_slice().iter().map(|c| c.as_str()).collect::<Vec<_>>().join(" or ");
     let all: Vec<String> = guard.parts().iter().map(any).collect();
     format!("{fields} of rows with {}", all.join(" and "))
 }
@@ -128,17 +130,17 @@ mod tests {
         prop_oneof![Just(Fields::All), some]
     }
 
-    fn when() -> impl Strategy<Value = When> {
-        hash_set(0..3_usize, 0..=3).prop_map(|set| When::from_list(set.into_iter().map(|i| CONDITIONS[i])))
+    fn when() -> impl Strategy<Value = ConditionClause> {
+        hash_set(0..3_usize, 0..=3).prop_map(|set| ConditionClause::from_list(set.into_iter().map(|i| CONDITIONS[i])))
     }
 
-    fn holds(when: &When, row: u8) -> bool {
+    fn holds(when: &ConditionClause, row: u8) -> bool {
         let holds =
             |id: &ConditionId| CONDITIONS.iter().position(|c| *c == id.as_str()).is_some_and(|i| row >> i & 1 == 1);
-        *when == When::Always || when.as_slice().iter().any(holds)
+        *when == ConditionClause::Always || when.as_slice().iter().any(holds)
     }
 
-    fn allows(rules: &[Rule], field: &str, row: u8) -> bool {
+    fn allows(rules: &[EffectivePermission], field: &str, row: u8) -> bool {
         rules.iter().any(|r| r.fields.contains(field) && r.guard.parts().iter().all(|when| holds(when, row)))
     }
 

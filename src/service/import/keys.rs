@@ -1,7 +1,7 @@
 //! The sealed keys of the reference. Opened before anything is written: they tell whether its encryption key and its salt are right.
 
 use super::ImportError;
-use crate::domain::{Digest, ReferenceEncryptionKey, Secret, Unopened};
+use crate::domain::{Digest, Secret, StrapiEncryptionKey, Unopened};
 use crate::store::strapi::ForeignToken;
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ impl Keys {
     /// Opens what can be opened. `digest`: what a secret is stored as, if it is one of the reference's.
     pub(super) fn open(
         tokens: &[ForeignToken],
-        key: Option<&ReferenceEncryptionKey>,
+        key: Option<&StrapiEncryptionKey>,
         digest: impl Fn(&Secret) -> Option<Digest>,
     ) -> Result<Self, ImportError> {
         let Some(key) = key else { return Ok(Self { left_closed: true, ..Self::default() }) };
@@ -43,7 +43,7 @@ impl Keys {
         }
         match (opened, keys.genuine.len()) {
             (0, _) if closed > 0 => Err(ImportError::EncryptionKey(closed)),
-            (1.., 0) => Err(ImportError::Salt(opened)),
+            (1.., 0) => Err(ImportError::HashKey(opened)),
             _ => Ok(keys),
         }
     }

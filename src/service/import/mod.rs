@@ -4,7 +4,7 @@
 //! 2. In one transaction: roles, then owners, then tokens. What came before is left alone, whatever became of it here or there.
 //! 3. Each grant is held against the ceiling that its owner has *here*. What I1 does not allow does not come, and is named.
 
-mod carry;
+mod apply;
 mod grants;
 mod keys;
 mod report;
@@ -15,25 +15,25 @@ mod tokens;
 pub use report::{Counts, Outcome, Report, ReportEntry};
 
 use super::ServiceError;
-use super::write::Draft;
-use crate::domain::{Kind, KindSet, ReferenceEncryptionKey, ReferenceSalt, Secret, is_hidden};
+use super::write::UnitOfWork;
+use crate::domain::{Secret, StrapiEncryptionKey, StrapiHashKey, TokenKind, TokenKinds, is_hidden};
 use crate::keyward::Keyward;
 use crate::store::strapi::{Foreign, StrapiStore};
 use crate::store::{StoreError, WriteStore};
-use carry::Carrier;
+use apply::Carrier;
 use futures_util::future::BoxFuture;
 use keys::Keys;
 
 /// How to take over.
 ///
 /// ```
-/// use keyward::strapi::{Import, ReferenceEncryptionKey};
-/// let import = Import::default().encryption_key(ReferenceEncryptionKey::new("what the reference was configured with")).dry_run();
+/// use keyward::strapi::{Import, StrapiEncryptionKey};
+/// let import = Import::default().encryption_key(StrapiEncryptionKey::new("what the reference was configured with")).dry_run();
 /// ```
 #[derive(Clone, Debug)]
 pub struct Import {
     source: String,
-    encryption_key: Option<ReferenceEncryptionKey>,
+    encryption_key: Option<StrapiEncryptionKey>,
     dry_run: bool,
 }
 
@@ -54,7 +54,7 @@ impl Import {
 
     /// Opens the keys that the reference has sealed, so that their owners can see them here too, and checks the salt by them.
     #[must_use]
-    pub fn encryption_key(mut self, key: ReferenceEncryptionKey) -> Self {
+    pub fn encryption_key(mut self, key: StrapiEncryptionKey) -> Self {
         self.encryption_key = Some(key);
         self
     }
@@ -96,7 +96,7 @@ pub enum ImportError {
     #[error(
         "{0} sealed keys open, and none has the digest of its token: check that the salt is the reference's API_TOKEN_SALT"
     )]
-    Salt(usize),
+    HashKey(usize),
     /// The reference's database cannot be read.
     #[error("the reference's database cannot be read")]
     Unread(#[source] StoreError),
@@ -124,18 +124,18 @@ pub enum ImportError {
 ///
 /// ```no_run
 /// # async fn demo() -> Result<(), Box<dyn std::error::Error>> {
-/// use keyward::strapi::{self, Import, ReferenceEncryptionKey, StrapiStore};
-/// use keyward::{EncryptionKeys, Keyward, ReferenceSalt, SaltRing, SqliteStore};
+/// use keyward::strapi::{self, Import, StrapiEncryptionKey, StrapiStore};
+/// use keyward::{EncryptionKeys, Keyward, StrapiHashKey, HashKeyRing, SqliteStore};
 ///
 /// let keyward = Keyward::builder(SqliteStore::open("keyward.db").await?)
-///     .salt(SaltRing::parse(&std::env::var("KEYWARD_SALT")?)?)
+///     .hash_key(HashKeyRing::parse(&std::env::var("KEYWARD_SALT")?)?)
 ///     .encryption(EncryptionKeys::parse(&std::env::var("KEYWARD_ENCRYPTION_KEY")?)?)
-///     .reference_salt(ReferenceSalt::new(&std::env::var("API_TOKEN_SALT")?)?)
+///     .strapi_hash_key(StrapiHashKey::new(&std::env::var("API_TOKEN_SALT")?)?)
 ///     .admin("/admin")
 ///     .content("/api")
 ///     .build()?;
 /// let reference = StrapiStore::open("sqlite:/srv/cms/.tmp/data.db").await?;
-/// let import = Import::default().encryption_key(ReferenceEncryptionKey::new(&std::env::var("ENCRYPTION_KEY")?));
+/// let import = Import::default().encryption_key(StrapiEncryptionKey::new(&std::env::var("ENCRYPTION_KEY")?));
 /// println!("{}", strapi::import(&keyward, &reference, &import.clone().dry_run()).await?);
 /// println!("{}", strapi::import(&keyward, &reference, &import).await?);
 /// # Ok(()) }
@@ -153,15 +153,15 @@ pub async fn import<S: WriteStore>(
 /// Whether this is the salt of a reference, as far as the keys tell that it has sealed: nothing else in its database does.
 ///
 /// # Errors
-/// [`EncryptionKey`](ImportError::EncryptionKey), [`Salt`](ImportError::Salt), or the database cannot be read. Where nothing is sealed,
+/// [`EncryptionKey`](ImportError::EncryptionKey), [`HashKey`](ImportError::HashKey), or the database cannot be read. Where nothing is sealed,
 /// nothing is known, and that is none.
 pub async fn check_salt(
     source: &StrapiStore,
-    salt: &ReferenceSalt,
-    key: &ReferenceEncryptionKey,
+    hash_key: &StrapiHashKey,
+    key: &StrapiEncryptionKey,
 ) -> Result<(), ImportError> {
     let foreign = source.everything().await.map_err(ImportError::Unread)?;
-    Keys::open(&foreign.tokens, Some(key), |secret| Some(salt.digest(secret.expose().as_bytes()))).map(drop)
+    Keys::open(&foreign.tokens, Some(key), |secret| Some(hash_key.digest(secret.expose().as_bytes()))).map(drop)
 }
 
 fn possible<S: WriteStore>(keyward: &Keyward<S>, import: &Import) -> Result<(), ImportError> {
@@ -178,7 +178,7 @@ async fn take_over<S: WriteStore>(
     let change = keyward.change().issuing_nothing();
     let format = &change.writer.format;
     let digest = |secret: &Secret| {
-        format.verify(secret.expose(), KindSet::of(&Kind::ALL)).ok().map(|credential| credential.digest)
+        format.verify(secret.expose(), TokenKinds::of(&TokenKind::ALL)).ok().map(|credential| credential.digest)
     };
     let keys = Keys::open(&foreign.tokens, import.encryption_key.as_ref(), digest)?;
     let source = import.source.clone();
@@ -190,4 +190,4 @@ async fn take_over<S: WriteStore>(
     Ok(report?)
 }
 
-type Work = Box<dyn for<'d> FnOnce(&'d mut Draft) -> BoxFuture<'d, Result<Report, ServiceError>> + Send>;
+type Work = Box<dyn for<'d> FnOnce(&'d mut UnitOfWork) -> BoxFuture<'d, Result<Report, ServiceError>> + Send>;

@@ -2,12 +2,12 @@
 
 use super::*;
 use crate::domain::{
-    ActionEntry, Brand, Catalogue, ContentAccess, Digest, Doer, EncryptionKeys, Fields, Grant, IS_CREATOR, Kind,
-    KindSet, OwnerId, OwnerState, PasswordHash, Permission, ReferenceSalt, RoleId, Salt, SecretFormat, SubjectEntry,
-    Timestamp, Token, TokenId, What, When, seal_as_the_reference,
+    ActionEntry, Actor, AuditAction, Catalogue, ConditionClause, ContentAccess, Digest, EncryptionKeys, Fields, Grant,
+    HashKey, IS_CREATOR, OwnerId, OwnerState, PasswordHash, Permission, RoleId, SecretFormat, StrapiHashKey,
+    SubjectEntry, Timestamp, Token, TokenId, TokenKind, TokenKinds, TokenPrefix, seal_as_the_reference,
 };
 use crate::keyward::Builder;
-use crate::service::{Password, Reveal};
+use crate::service::{Password, SecretAccess};
 use crate::store::strapi::{ForeignAuthority, ForeignRole, ForeignToken, ForeignUser, NotUnderstood, Sealed};
 use crate::store::{MemoryStore, NewOwner, NewRole, Store};
 use std::error::Error;
@@ -25,15 +25,15 @@ const ARTICLE: &str = "api::article.article";
 
 fn builder() -> Builder<MemoryStore> {
     Keyward::builder(MemoryStore::default())
-        .salt(Salt::parse(SALT).unwrap())
-        .reference_salt(ReferenceSalt::new(REFERENCE).unwrap())
+        .hash_key(HashKey::parse(SALT).unwrap())
+        .strapi_hash_key(StrapiHashKey::new(REFERENCE).unwrap())
         .encryption(EncryptionKeys::parse("2026:Zp0Qx81vHn7RsYw2Lm5Kc9Tj3Ga6Fd4b").unwrap())
         .admin("/admin")
         .content("/api")
 }
 
 fn with_key() -> Import {
-    Import::default().encryption_key(ReferenceEncryptionKey::new(KEY))
+    Import::default().encryption_key(StrapiEncryptionKey::new(KEY))
 }
 
 /// The key of the reference's token with this id.
@@ -42,9 +42,9 @@ fn key(id: i64) -> String {
 }
 
 fn digest(id: i64) -> Digest {
-    let salt = ReferenceSalt::new(REFERENCE).unwrap();
-    let format = SecretFormat::new(&Brand::default(), Salt::parse(SALT).unwrap()).with_reference(salt);
-    format.verify(&key(id), KindSet::ADMIN).unwrap().digest
+    let hash_key = StrapiHashKey::new(REFERENCE).unwrap();
+    let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(SALT).unwrap()).with_reference(hash_key);
+    format.verify(&key(id), TokenKinds::ADMIN).unwrap().digest
 }
 
 fn read() -> Permission {
@@ -55,8 +55,8 @@ fn only(fields: &[&str]) -> Fields {
     Fields::only(fields.iter().copied()).unwrap()
 }
 
-fn own() -> When {
-    When::from_list([IS_CREATOR])
+fn own() -> ConditionClause {
+    ConditionClause::from_list([IS_CREATOR])
 }
 
 fn role(id: i64, name: &str, permissions: Vec<Permission>) -> ForeignRole {
@@ -93,7 +93,7 @@ fn token(id: i64, name: &str, authority: ForeignAuthority) -> ForeignToken {
         name: name.into(),
         description: String::new(),
         digest: digest(id),
-        sealed: Some(Sealed(seal_as_the_reference(&ReferenceEncryptionKey::new(KEY), &key(id)))),
+        sealed: Some(Sealed(seal_as_the_reference(&StrapiEncryptionKey::new(KEY), &key(id)))),
         lifespan: Some(Duration::from_secs(7 * 86_400)),
         expires_at: Some(Timestamp(4_102_444_800_000)),
         created_at: Timestamp(2_000 + id),
@@ -181,11 +181,12 @@ async fn people_and_tokens_come_as_they_were() {
     assert_eq!(token.hint, "0005");
     assert_eq!((token.created_at, token.expires_at), (Timestamp(2_005), Some(Timestamp(4_102_444_800_000))));
     assert_eq!((token.lifespan, token.last_used_at), (Some(Duration::from_secs(604_800)), Some(Timestamp(3_005))));
-    assert_eq!(here(&keyward, 1).await.unwrap().kind(), Kind::Content);
+    assert_eq!(here(&keyward, 1).await.unwrap().kind(), TokenKind::Content);
 
     let events = keyward.store().audit_events();
-    let count = |what: What| events.iter().filter(|e| e.what == what && e.details["imported"] == "strapi").count();
-    let kinds = [What::RoleCreated, What::OwnerCreated, What::TokenIssued, What::Imported];
+    let count =
+        |what: AuditAction| events.iter().filter(|e| e.what == what && e.details["imported"] == "strapi").count();
+    let kinds = [AuditAction::RoleCreated, AuditAction::OwnerCreated, AuditAction::TokenIssued, AuditAction::Imported];
     assert_eq!(kinds.map(count), [2, 3, 4, 1]);
     assert_eq!(events.len(), 10, "one event for each, and one for all of it");
     assert_eq!(seq(&keyward).await, 1, "in one change");
@@ -197,11 +198,11 @@ async fn owners_see_their_keys_and_nobody_else_does() {
     take_over(&keyward, foreign(), &with_key()).await.unwrap();
     let token = here(&keyward, 5).await.unwrap();
     let open = async |name: &str| {
-        let who = Doer::Person(somebody(&keyward, name).await.unwrap());
-        keyward.tokens().by(who).open(token.id).await.unwrap().secret
+        let who = Actor::Person(somebody(&keyward, name).await.unwrap());
+        keyward.tokens().acting_as(who).open(token.id).await.unwrap().secret
     };
-    assert!(matches!(open("ada").await, Reveal::Shown(secret) if secret.expose() == key(5)));
-    assert!(matches!(open("root").await, Reveal::NotForYou));
+    assert!(matches!(open("ada").await, SecretAccess::Shown(secret) if secret.expose() == key(5)));
+    assert!(matches!(open("root").await, SecretAccess::NotForYou));
 }
 
 #[tokio::test]
@@ -470,19 +471,22 @@ async fn who_cannot_be_told_apart_is_left() {
 
 #[tokio::test]
 async fn a_wrong_salt_and_a_wrong_key_are_told_apart_before_anything_is_written() {
-    let wrong_salt = builder().reference_salt(ReferenceSalt::new("another").unwrap()).build().unwrap();
+    let wrong_salt = builder().strapi_hash_key(StrapiHashKey::new("another").unwrap()).build().unwrap();
     let error = take_over(&wrong_salt, foreign(), &with_key()).await.unwrap_err();
-    assert!(matches!(error, ImportError::Salt(4)) && error.to_string().contains("API_TOKEN_SALT"), "{error}");
+    assert!(matches!(error, ImportError::HashKey(4)) && error.to_string().contains("API_TOKEN_SALT"), "{error}");
     let keyward = builder().build().unwrap();
-    let other = Import::default().encryption_key(ReferenceEncryptionKey::new("another"));
+    let other = Import::default().encryption_key(StrapiEncryptionKey::new("another"));
     let error = take_over(&keyward, foreign(), &other).await.unwrap_err();
     assert!(matches!(error, ImportError::EncryptionKey(4)) && error.to_string().contains("ENCRYPTION_KEY"), "{error}");
     for keyward in [&wrong_salt, &keyward] {
         assert_eq!(marks(keyward).await, (0, 0));
     }
 
-    let none =
-        Keyward::builder(MemoryStore::default()).salt(Salt::parse(SALT).unwrap()).admin("/admin").build().unwrap();
+    let none = Keyward::builder(MemoryStore::default())
+        .hash_key(HashKey::parse(SALT).unwrap())
+        .admin("/admin")
+        .build()
+        .unwrap();
     let error = take_over(&none, foreign(), &with_key()).await.unwrap_err();
     assert!(matches!(error, ImportError::NoReferenceSalt), "{error}");
     for name in ["", " strapi", "a\nb", &"x".repeat(65)] {
@@ -495,9 +499,9 @@ async fn a_wrong_salt_and_a_wrong_key_are_told_apart_before_anything_is_written(
 async fn one_key_that_is_of_no_use_is_dropped_and_its_token_comes() {
     let keyward = builder().build().unwrap();
     let mut source = foreign();
-    let reference = ReferenceEncryptionKey::new(KEY);
+    let reference = StrapiEncryptionKey::new(KEY);
     source.tokens[0].sealed = Some(Sealed("v2:00:00:00".into()));
-    source.tokens[1].sealed = Some(Sealed(seal_as_the_reference(&ReferenceEncryptionKey::new("older"), &key(3))));
+    source.tokens[1].sealed = Some(Sealed(seal_as_the_reference(&StrapiEncryptionKey::new("older"), &key(3))));
     source.tokens[2].sealed = Some(Sealed(seal_as_the_reference(&reference, &key(10))));
     let report = take_over(&keyward, source, &with_key()).await.unwrap();
     let left = told(&report, Outcome::Left);
@@ -513,8 +517,8 @@ async fn one_key_that_is_of_no_use_is_dropped_and_its_token_comes() {
     assert_eq!((report.came.tokens(), report.came.keys), (4, 1));
     let token = here(&keyward, 5).await.unwrap();
     assert_eq!(token.hint, "");
-    let ada = Doer::Person(somebody(&keyward, "ada").await.unwrap());
-    assert!(matches!(keyward.tokens().by(ada).open(token.id).await.unwrap().secret, Reveal::NotKept));
+    let ada = Actor::Person(somebody(&keyward, "ada").await.unwrap());
+    assert!(matches!(keyward.tokens().acting_as(ada).open(token.id).await.unwrap().secret, SecretAccess::NotKept));
 }
 
 #[tokio::test]
@@ -524,8 +528,8 @@ async fn keys_that_cannot_be_opened_or_kept_are_counted() {
     assert_eq!(names(&report, Outcome::Left), ["sealed keys of 4 tokens"]);
     assert_eq!((report.came.tokens(), report.came.keys), (4, 0));
     let unsealing = Keyward::builder(MemoryStore::default())
-        .salt(Salt::parse(SALT).unwrap())
-        .reference_salt(ReferenceSalt::new(REFERENCE).unwrap())
+        .hash_key(HashKey::parse(SALT).unwrap())
+        .strapi_hash_key(StrapiHashKey::new(REFERENCE).unwrap())
         .admin("/admin")
         .build()
         .unwrap();
@@ -554,14 +558,14 @@ async fn a_dry_run_tells_the_same_and_leaves_nothing() {
 #[tokio::test]
 async fn what_the_catalogue_lacks_is_left_and_named() {
     let catalogue = Catalogue::default()
-        .subject(SubjectEntry::collection(ARTICLE, "Article").fields(["title"]))
-        .action(ActionEntry::on_subjects(READ, "Read", [ARTICLE]).with_fields())
+        .resource(SubjectEntry::collection(ARTICLE, "Article").fields(["title"]))
+        .action(ActionEntry::on_resources(READ, "Read", [ARTICLE]).with_fields())
         .content_action("api::article.article.find");
     let keyward = builder().catalogue(catalogue).build().unwrap();
     let mut source = foreign();
     source.roles[2].permissions.push(read().fields(only(&["body"])));
-    source.roles[2].permissions.push(read().when(When::from_list(["shop::in-stock"])));
-    source.roles[2].permissions.push(read().when(When::from_list(["shop::in-stock", IS_CREATOR])));
+    source.roles[2].permissions.push(read().when(ConditionClause::from_list(["shop::in-stock"])));
+    source.roles[2].permissions.push(read().when(ConditionClause::from_list(["shop::in-stock", IS_CREATOR])));
     source.roles[2].permissions.push(Permission::new("nul\u{202e}"));
     source.tokens[2] = admin(5, "ada-webhooks", 2, vec![Grant::new("admin::webhooks.read")]);
     let custom = ["api::article.article.find", "api::article.article.create"].map(Into::into);
@@ -618,8 +622,8 @@ async fn passwords_are_good_once_more_and_then_ours() {
     assert!(renewed.starts_with("$argon2id$"));
     let events = keyward.store().audit_events();
     let last = events.last().unwrap();
-    assert_eq!((last.what, &last.details["passwordHash"]), (What::SignedIn, &serde_json::json!("renewed")));
-    assert!(!events.iter().any(|e| e.what == What::PasswordSet), "the password is the same");
+    assert_eq!((last.what, &last.details["passwordHash"]), (AuditAction::SignedIn, &serde_json::json!("renewed")));
+    assert!(!events.iter().any(|e| e.what == AuditAction::PasswordSet), "the password is the same");
     sign_in("root", "Passw0rd!").await.unwrap();
     assert_eq!(kept().await, renewed, "once");
     assert!(sign_in("ada", "Passw0rd!").await.is_err() && sign_in("ina", "Passw0rd!").await.is_err());

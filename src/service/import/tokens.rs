@@ -1,9 +1,9 @@
 //! Tokens: with the keys that clients have, for no more than their owners may here.
 
-use super::carry::{Carrier, Named, TEXT_LENGTH};
+use super::apply::{Carrier, Named, TEXT_LENGTH};
 use super::keys::Keys;
 use super::report::Outcome;
-use crate::domain::{Ceiling, Kind, OwnerId, SaltId, Tag, Target, TokenAuthority, TokenId, What};
+use crate::domain::{AuditAction, AuditTarget, Ceiling, HashKeyId, OwnerId, Tag, TokenAuthority, TokenId, TokenKind};
 use crate::service::{ServiceError, tokens};
 use crate::store::strapi::{ForeignAuthority, ForeignToken};
 use crate::store::{Imported, NewToken, TokenTimes};
@@ -93,7 +93,7 @@ impl Carrier<'_> {
             name,
             description,
             digest: token.digest,
-            salt: SaltId::of_the_reference(),
+            hash_key: HashKeyId::of_the_reference(),
             hint: secret.map(|secret| secret.hint().to_owned()).unwrap_or_default(),
             lifespan: token.lifespan,
             authority,
@@ -118,15 +118,15 @@ impl Carrier<'_> {
         details["expiresAt"] = json!(times.expires_at.map(|at| at.to_string()));
         details["imported"] = json!(self.report.source);
         let kind = match &new.authority {
-            TokenAuthority::Admin { .. } => Kind::Admin,
-            _ => Kind::Content,
+            TokenAuthority::Admin { .. } => TokenKind::Admin,
+            _ => TokenKind::Content,
         };
         let id = self.draft.tx.insert_token(new).await?;
         self.draft.tx.backdate_token(id, times).await?;
         self.draft.touch(Tag::token(&digest));
-        self.draft.audit(What::TokenIssued, Target::Token(id, kind), details).await?;
+        self.draft.audit(AuditAction::TokenIssued, AuditTarget::Token(id, kind), details).await?;
         match kind {
-            Kind::Admin => self.report.came.admin_tokens += 1,
+            TokenKind::Admin => self.report.came.admin_tokens += 1,
             _ => self.report.came.content_tokens += 1,
         }
         Ok(id)

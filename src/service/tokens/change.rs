@@ -2,13 +2,13 @@
 
 use super::issue::{IssuedToken, seal};
 use super::read::{DescribedToken, one};
-use super::{Tokens, access_facts, find, free, told, within};
+use super::{Tokens, access_facts, audit_json, ensure_available, find, within};
 use crate::domain::{
-    Ceiling, ContentAccess, Grant, Issued, Kind, Tag, Target, Token, TokenAuthority, TokenId, What, When,
-    same_in_any_order,
+    AuditAction, AuditTarget, Ceiling, ConditionClause, ContentAccess, Grant, Issued, Tag, Token, TokenAuthority,
+    TokenId, TokenKind, same_in_any_order,
 };
 use crate::service::ServiceError;
-use crate::service::error::{Wrong, described, named};
+use crate::service::error::{FieldErrors, described, named};
 use crate::service::sight;
 use serde_json::{Map, Value, json};
 
@@ -34,7 +34,7 @@ impl Tokens {
     /// grants or the access are such that they could not be issued to its owner today, or the actor changed it too often.
     pub async fn update(&self, id: TokenId, update: TokenUpdate) -> Result<DescribedToken, ServiceError> {
         self.may_change()?;
-        let mut wrong = Wrong::default();
+        let mut wrong = FieldErrors::default();
         let name = update.name.as_deref().map(|n| wrong.take(named("name", n))).transpose()?.flatten();
         let text = update.description.as_deref().map(|d| wrong.take(described("description", d)));
         let description = text.transpose()?.flatten();
@@ -45,8 +45,9 @@ impl Tokens {
                 Box::pin(async move {
                     let actor = draft.actor().await?;
                     // Sessions are opened and ended, never changed.
-                    let before = sight::changeable(&mut *draft.tx, &actor, id, kinds.without(Kind::Session)).await?;
-                    actor.giver()?;
+                    let before =
+                        sight::changeable(&mut *draft.tx, &actor, id, kinds.without(TokenKind::Session)).await?;
+                    actor.grantor()?;
                     draft.unchanged("token", before.version())?;
                     tokens.registered(update.grants.as_deref().unwrap_or_default(), before.grants(), &mut wrong);
                     if let Some(access) = &update.access {
@@ -84,12 +85,14 @@ impl Tokens {
                         return one(&mut *draft.tx, before).await;
                     }
                     // That a name is taken tells of tokens of others: so it is asked last.
-                    free(draft, &name, Some(id)).await?;
+                    ensure_available(draft, &name, Some(id)).await?;
                     let most = draft.writer.settings.policy.token_updates_per_hour;
-                    draft.limit(What::TokenUpdated, Target::Token(id, before.kind()), most).await?;
+                    draft.limit(AuditAction::TokenUpdated, AuditTarget::Token(id, before.kind()), most).await?;
                     draft.tx.update_token(id, &name, &description, &authority).await?;
                     draft.touch(Tag::token(&before.digest));
-                    draft.audit(What::TokenUpdated, Target::Token(id, before.kind()), Value::Object(details)).await?;
+                    draft
+                        .audit(AuditAction::TokenUpdated, AuditTarget::Token(id, before.kind()), Value::Object(details))
+                        .await?;
                     let token = find(&mut *draft.tx, id, kinds).await?;
                     one(&mut *draft.tx, token).await
                 })
@@ -105,37 +108,38 @@ impl Tokens {
     ///
     /// [`Policy::regenerations_per_hour`]: crate::Policy::regenerations_per_hour
     pub async fn regenerate(&self, id: TokenId) -> Result<IssuedToken, ServiceError> {
-        let of_admin = self.change.issue(Kind::Admin)?;
-        let of_content = self.change.issue(Kind::Content)?;
+        let of_admin = self.change.issue(TokenKind::Admin)?;
+        let of_content = self.change.issue(TokenKind::Content)?;
         let kinds = self.kinds;
         self.change
             .make(move |draft| {
                 Box::pin(async move {
                     let actor = draft.actor().await?;
                     // Sessions are opened and ended, never changed.
-                    let before = sight::changeable(&mut *draft.tx, &actor, id, kinds.without(Kind::Session)).await?;
+                    let before =
+                        sight::changeable(&mut *draft.tx, &actor, id, kinds.without(TokenKind::Session)).await?;
                     match before.owner() {
                         Some(_) if actor.is_token(id) => {}
                         Some(owner) => {
-                            let giver = actor.giver()?;
-                            if !giver.is_program() && !giver.is(owner) {
+                            let grantor = actor.grantor()?;
+                            if !grantor.is_program() && !grantor.is(owner) {
                                 return Err(ServiceError::Forbidden("only its owner regenerates a token"));
                             }
                         }
-                        None => drop(actor.giver()?),
+                        None => drop(actor.grantor()?),
                     }
                     draft.unchanged("token", before.version())?;
                     let most = draft.writer.settings.policy.regenerations_per_hour;
-                    draft.limit(What::TokenRegenerated, Target::Token(id, before.kind()), most).await?;
-                    let issued = if before.kind() == Kind::Admin { of_admin } else { of_content };
-                    let Issued { secret, digest, salt } = issued;
-                    draft.tx.set_secret(id, &digest, &salt, secret.hint()).await?;
+                    draft.limit(AuditAction::TokenRegenerated, AuditTarget::Token(id, before.kind()), most).await?;
+                    let issued = if before.kind() == TokenKind::Admin { of_admin } else { of_content };
+                    let Issued { secret, digest, hash_key } = issued;
+                    draft.tx.set_secret(id, &digest, &hash_key, secret.hint()).await?;
                     let token = find(&mut *draft.tx, id, kinds).await?;
                     seal(draft, &token, &secret).await?;
                     draft.touch(Tag::token(&before.digest));
                     draft.touch(Tag::token(&digest));
                     let details = json!({"name": token.name});
-                    draft.audit(What::TokenRegenerated, Target::Token(id, token.kind()), details).await?;
+                    draft.audit(AuditAction::TokenRegenerated, AuditTarget::Token(id, token.kind()), details).await?;
                     IssuedToken::within(draft, token, secret).await
                 })
             })
@@ -155,14 +159,14 @@ impl Tokens {
                 Box::pin(async move {
                     let actor = draft.actor().await?;
                     let token = sight::changeable(&mut *draft.tx, &actor, id, kinds).await?;
-                    if !(actor.is_token(id) && token.kind() == Kind::Admin) {
-                        actor.giver()?;
+                    if !(actor.is_token(id) && token.kind() == TokenKind::Admin) {
+                        actor.grantor()?;
                     }
                     draft.unchanged("token", token.version())?;
                     draft.tx.delete_token(id).await?;
                     draft.touch(Tag::token(&token.digest));
                     let details = json!({"name": token.name, "owner": token.owner()});
-                    draft.audit(What::TokenRevoked, Target::Token(id, token.kind()), details).await?;
+                    draft.audit(AuditAction::TokenRevoked, AuditTarget::Token(id, token.kind()), details).await?;
                     Ok(token)
                 })
             })
@@ -187,7 +191,7 @@ fn same(before: &TokenAuthority, after: &TokenAuthority) -> bool {
 /// The grants to keep. Conditions that were chosen while the owner was a super admin stay after that, whatever is sent.
 fn with_chosen(mut grants: Vec<Grant>, before: &[Grant], ceiling: &Ceiling) -> Vec<Grant> {
     if *ceiling != Ceiling::Unlimited {
-        for grant in grants.iter_mut().filter(|g| g.chosen == When::Always) {
+        for grant in grants.iter_mut().filter(|g| g.chosen == ConditionClause::Always) {
             if let Some(chosen) = chosen_before(grant, before) {
                 grant.chosen = chosen.clone();
             }
@@ -199,15 +203,15 @@ fn with_chosen(mut grants: Vec<Grant>, before: &[Grant], ceiling: &Ceiling) -> V
 /// The grant without conditions that it had before.
 fn as_new(grant: &Grant, before: &[Grant], ceiling: &Ceiling) -> Grant {
     let kept = *ceiling != Ceiling::Unlimited && chosen_before(grant, before) == Some(&grant.chosen);
-    if kept { Grant { chosen: When::Always, ..grant.clone() } } else { grant.clone() }
+    if kept { Grant { chosen: ConditionClause::Always, ..grant.clone() } } else { grant.clone() }
 }
 
-fn chosen_before<'b>(grant: &Grant, before: &'b [Grant]) -> Option<&'b When> {
-    let same = before.iter().filter(|b| b.action == grant.action && b.subject == grant.subject);
+fn chosen_before<'b>(grant: &Grant, before: &'b [Grant]) -> Option<&'b ConditionClause> {
+    let same = before.iter().filter(|b| b.action == grant.action && b.resource == grant.resource);
     // If one of them was without conditions, nothing was chosen for all.
     let mut chosen = same.map(|b| &b.chosen).collect::<Vec<_>>().into_iter();
     let first = chosen.next()?;
-    (*first != When::Always && chosen.all(|c| c == first)).then_some(first)
+    (*first != ConditionClause::Always && chosen.all(|c| c == first)).then_some(first)
 }
 
 /// What changes, with before and after.
@@ -226,11 +230,11 @@ pub(in crate::service) fn differences(
     differ("name", json!(before.name), json!(name));
     differ("description", json!(before.description), json!(description));
     let held = |authority: &TokenAuthority| match authority {
-        TokenAuthority::Admin { grants, .. } => grants.iter().map(told).collect::<Value>(),
+        TokenAuthority::Admin { grants, .. } => grants.iter().map(audit_json).collect::<Value>(),
         TokenAuthority::Content { access } => access_facts(access),
         TokenAuthority::Session { .. } => Value::Null,
     };
-    let what = if before.kind() == Kind::Admin { "grants" } else { "access" };
+    let what = if before.kind() == TokenKind::Admin { "grants" } else { "access" };
     differ(what, held(&before.authority), held(authority));
     details
 }

@@ -1,13 +1,14 @@
 //! Issuing.
 
 use super::read::{DescribedToken, one};
-use super::{Tokens, access_facts, find, free, told, within};
+use super::{Tokens, access_facts, audit_json, ensure_available, find, within};
 use crate::domain::{
-    Action, ContentAccess, Grant, Issued, Kind, KindSet, OwnerId, Secret, Tag, Target, Token, TokenAuthority, What,
+    Action, AuditAction, AuditTarget, ContentAccess, Grant, Issued, OwnerId, Secret, Tag, Token, TokenAuthority,
+    TokenKind, TokenKinds,
 };
 use crate::service::bounds::{ACTIONS, GRANTS, too_long, too_many};
-use crate::service::error::{Wrong, described, named};
-use crate::service::write::{Draft, Item};
+use crate::service::error::{FieldErrors, described, named};
+use crate::service::write::{Item, UnitOfWork};
 use crate::service::{Lifespan, ServiceError};
 use crate::store::NewToken;
 use futures_util::future::BoxFuture;
@@ -128,13 +129,13 @@ impl IssuedToken {
 
     /// What a change has made, as its transaction sees it.
     pub(in crate::service) async fn within(
-        draft: &mut Draft,
+        draft: &mut UnitOfWork,
         token: Token,
         secret: Secret,
     ) -> Result<Self, ServiceError> {
         let beside = match token.kind() {
-            Kind::Admin => Some(Box::new(one(&mut *draft.tx, token.clone()).await?)),
-            Kind::Content | Kind::Session => None,
+            TokenKind::Admin => Some(Box::new(one(&mut *draft.tx, token.clone()).await?)),
+            TokenKind::Content | TokenKind::Session => None,
         };
         Ok(Self { token, secret, beside })
     }
@@ -155,15 +156,15 @@ impl Tokens {
     /// tokens as [`Policy::tokens_per_owner`](crate::Policy::tokens_per_owner) allows, or conditions were chosen for an owner who is no super admin. A token issues none.
     pub async fn issue_admin(&self, new: NewAdminToken) -> Result<IssuedToken, ServiceError> {
         self.may_change()?;
-        let mut wrong = Wrong::default();
+        let mut wrong = FieldErrors::default();
         let (name, description) = self.texts(&new.name, &new.description, &mut wrong)?;
         self.lives(new.lifespan, &mut wrong)?;
-        let issued = self.change.issue(Kind::Admin)?;
+        let issued = self.change.issue(TokenKind::Admin)?;
         let tokens = self.clone();
         self.insert(issued, move |draft, issued| {
             Box::pin(async move {
-                let giver = draft.giver().await?;
-                if !giver.is_program() && !giver.is(new.owner) {
+                let grantor = draft.grantor().await?;
+                if !grantor.is_program() && !grantor.is(new.owner) {
                     return Err(ServiceError::Forbidden("a token belongs to whoever issues it"));
                 }
                 tokens.registered(&new.grants, &[], &mut wrong);
@@ -172,7 +173,7 @@ impl Tokens {
                 within(draft, new.owner, &new.grants).await?;
                 draft.room_for_admin_token(new.owner).await?;
                 // That a name is taken tells of tokens of others: so it is asked last.
-                free(draft, &name, None).await?;
+                ensure_available(draft, &name, None).await?;
                 let authority = TokenAuthority::Admin { owner: new.owner, grants: new.grants };
                 Ok(record(issued, name, description, new.lifespan.limit(), authority))
             })
@@ -187,17 +188,17 @@ impl Tokens {
     /// there are as many content tokens as [`Policy::content_tokens`](crate::Policy::content_tokens) allows. A token issues none.
     pub async fn issue_content(&self, new: NewContentToken) -> Result<IssuedToken, ServiceError> {
         self.may_change()?;
-        let mut wrong = Wrong::default();
+        let mut wrong = FieldErrors::default();
         let (name, description) = self.texts(&new.name, &new.description, &mut wrong)?;
         self.lives(new.lifespan, &mut wrong)?;
-        let issued = self.change.issue(Kind::Content)?;
+        let issued = self.change.issue(TokenKind::Content)?;
         let tokens = self.clone();
         self.insert(issued, move |draft, issued| {
             Box::pin(async move {
-                draft.giver().await?;
+                draft.grantor().await?;
                 tokens.accessible(&new.access, None, &mut wrong);
                 wrong.done()?;
-                free(draft, &name, None).await?;
+                ensure_available(draft, &name, None).await?;
                 draft.room_for_content_token().await?;
                 let authority = TokenAuthority::Content { access: new.access };
                 Ok(record(issued, name, description, new.lifespan.limit(), authority))
@@ -215,10 +216,10 @@ impl Tokens {
         if new.idle < Duration::from_secs(120) {
             return Err(ServiceError::invalid("idle", "must be at least two minutes"));
         }
-        let issued = self.change.issue(Kind::Session)?;
+        let issued = self.change.issue(TokenKind::Session)?;
         self.insert(issued, move |draft, issued| {
             Box::pin(async move {
-                if !draft.giver().await?.is_program() {
+                if !draft.grantor().await?.is_program() {
                     return Err(ServiceError::Forbidden("only the program opens sessions"));
                 }
                 active(draft, new.owner).await?;
@@ -234,22 +235,22 @@ impl Tokens {
         &self,
         name: &str,
         description: &str,
-        wrong: &mut Wrong,
+        wrong: &mut FieldErrors,
     ) -> Result<(String, String), ServiceError> {
         let name = wrong.take(named("name", name))?.unwrap_or_default();
         let description = wrong.take(described("description", description))?.unwrap_or_default();
         Ok((name, description))
     }
 
-    fn lives(&self, lifespan: Lifespan, wrong: &mut Wrong) -> Result<(), ServiceError> {
-        let by_person = matches!(self.change.origin.doer, crate::domain::Doer::Person(_));
+    fn lives(&self, lifespan: Lifespan, wrong: &mut FieldErrors) -> Result<(), ServiceError> {
+        let by_person = matches!(self.change.origin.actor, crate::domain::Actor::Person(_));
         wrong.take(self.change.policy().durations.check(lifespan, by_person)).map(drop)
     }
 
     /// Says what of these grants is too much, or is not registered and not there already.
-    pub(super) fn registered(&self, grants: &[Grant], before: &[Grant], wrong: &mut Wrong) {
+    pub(super) fn registered(&self, grants: &[Grant], before: &[Grant], wrong: &mut FieldErrors) {
         fn items(grants: &[Grant]) -> impl Iterator<Item = Item<'_>> {
-            grants.iter().map(|g| (&g.action, g.subject.as_ref(), &g.fields, g.chosen.as_slice()))
+            grants.iter().map(|g| (&g.action, g.resource.as_ref(), &g.fields, g.chosen.as_slice()))
         }
         if !too_long("grants", grants.len(), GRANTS, wrong) {
             too_many("grants", items(grants), wrong);
@@ -258,7 +259,7 @@ impl Tokens {
     }
 
     /// Says what is wrong with an access, and is not there already.
-    pub(super) fn accessible(&self, access: &ContentAccess, before: Option<&ContentAccess>, wrong: &mut Wrong) {
+    pub(super) fn accessible(&self, access: &ContentAccess, before: Option<&ContentAccess>, wrong: &mut FieldErrors) {
         let before: &[Action] = match before {
             Some(ContentAccess::Custom(actions)) => actions,
             _ => &[],
@@ -285,7 +286,7 @@ impl Tokens {
 
     async fn insert<F>(&self, issued: Issued, check: F) -> Result<IssuedToken, ServiceError>
     where
-        F: for<'d> FnOnce(&'d mut Draft, Issued) -> BoxFuture<'d, Result<(NewToken, Secret), ServiceError>>
+        F: for<'d> FnOnce(&'d mut UnitOfWork, Issued) -> BoxFuture<'d, Result<(NewToken, Secret), ServiceError>>
             + Send
             + 'static,
     {
@@ -293,7 +294,7 @@ impl Tokens {
             .make(move |draft| {
                 Box::pin(async move {
                     let (new, secret) = check(draft, issued).await?;
-                    insert(draft, new, secret, What::TokenIssued).await
+                    insert(draft, new, secret, AuditAction::TokenIssued).await
                 })
             })
             .await
@@ -302,20 +303,20 @@ impl Tokens {
 
 /// Adds a token, seals its secret where that is configured, and remembers it.
 pub(in crate::service) async fn insert(
-    draft: &mut Draft,
+    draft: &mut UnitOfWork,
     new: NewToken,
     secret: Secret,
-    what: What,
+    what: AuditAction,
 ) -> Result<IssuedToken, ServiceError> {
     let (digest, mut details) = (new.digest, facts(&new));
     let id = draft.tx.insert_token(new).await?;
-    let token = find(&mut *draft.tx, id, KindSet::of(&Kind::ALL)).await?;
+    let token = find(&mut *draft.tx, id, TokenKinds::of(&TokenKind::ALL)).await?;
     seal(draft, &token, &secret).await?;
     draft.touch(Tag::token(&digest));
-    if token.kind() != Kind::Session {
+    if token.kind() != TokenKind::Session {
         details["expiresAt"] = json!(token.expires_at.map(|at| at.to_string()));
     }
-    draft.audit(what, Target::Token(id, token.kind()), details).await?;
+    draft.audit(what, AuditTarget::Token(id, token.kind()), details).await?;
     IssuedToken::within(draft, token, secret).await
 }
 
@@ -326,7 +327,7 @@ pub(in crate::service) fn facts(new: &NewToken) -> serde_json::Value {
     match &new.authority {
         TokenAuthority::Admin { owner, grants } => {
             details["owner"] = json!(owner);
-            details["grants"] = grants.iter().map(told).collect();
+            details["grants"] = grants.iter().map(audit_json).collect();
         }
         TokenAuthority::Content { access } => details["access"] = access_facts(access),
         TokenAuthority::Session { owner, .. } => details = json!({"owner": owner}),
@@ -335,9 +336,9 @@ pub(in crate::service) fn facts(new: &NewToken) -> serde_json::Value {
 }
 
 /// Keeps the secret of an admin or content token sealed, if there is an encryption key.
-pub(super) async fn seal(draft: &mut Draft, token: &Token, secret: &Secret) -> Result<(), ServiceError> {
+pub(super) async fn seal(draft: &mut UnitOfWork, token: &Token, secret: &Secret) -> Result<(), ServiceError> {
     let writer = draft.writer.clone();
-    let Some(keys) = writer.settings.encryption.as_ref().filter(|_| token.kind() != Kind::Session) else {
+    let Some(keys) = writer.settings.encryption.as_ref().filter(|_| token.kind() != TokenKind::Session) else {
         return Ok(());
     };
     let sealed = keys.seal(token.id, secret, &*writer.entropy)?;
@@ -351,12 +352,12 @@ pub(in crate::service) fn record(
     lifespan: Option<Duration>,
     authority: TokenAuthority,
 ) -> (NewToken, Secret) {
-    let Issued { secret, digest, salt } = issued;
+    let Issued { secret, digest, hash_key } = issued;
     let hint = secret.hint().to_owned();
-    (NewToken { name, description, digest, salt, hint, lifespan, authority }, secret)
+    (NewToken { name, description, digest, hash_key, hint, lifespan, authority }, secret)
 }
 
-async fn active(draft: &mut Draft, owner: OwnerId) -> Result<(), ServiceError> {
+async fn active(draft: &mut UnitOfWork, owner: OwnerId) -> Result<(), ServiceError> {
     let owner = draft.tx.owner(owner).await?.ok_or(ServiceError::NotFound("owner"))?;
     if owner.state.is_active() { Ok(()) } else { Err(ServiceError::OwnerInactive) }
 }

@@ -6,7 +6,7 @@ mod read;
 
 pub use change::TokenUpdate;
 pub use issue::{IssuedToken, NewAdminToken, NewContentToken, NewSession};
-pub use read::{DescribedToken, OpenedToken, Reveal};
+pub use read::{DescribedToken, SecretAccess, TokenWithSecret};
 
 pub(super) use change::differences;
 #[cfg(feature = "strapi")]
@@ -14,10 +14,10 @@ pub(super) use issue::facts;
 pub(super) use issue::{insert, record};
 
 use super::actor::may_change;
-use super::error::{Problem, Wrong};
-use super::write::{Change, Draft};
+use super::error::{FieldError, FieldErrors};
+use super::write::{ServiceContext, UnitOfWork};
 use super::{ServiceError, for_whom, optimistic};
-use crate::domain::{Ceiling, ContentAccess, Grant, Kind, KindSet, OwnerId, Token, TokenId, When};
+use crate::domain::{Ceiling, ConditionClause, ContentAccess, Grant, OwnerId, Token, TokenId, TokenKind, TokenKinds};
 use crate::store::View;
 use serde_json::json;
 use std::collections::HashMap;
@@ -25,43 +25,43 @@ use std::collections::HashMap;
 /// Issues, changes, reads and revokes tokens. Made by [`Keyward::tokens`](crate::Keyward::tokens).
 #[derive(Clone, Debug)]
 pub struct Tokens {
-    change: Change,
-    kinds: KindSet,
+    change: ServiceContext,
+    kinds: TokenKinds,
 }
 
 for_whom!(Tokens);
 optimistic!(Tokens, "a token");
 
 impl Tokens {
-    pub(super) fn new(change: Change) -> Self {
-        Self { change, kinds: KindSet::of(&Kind::ALL) }
+    pub(super) fn new(change: ServiceContext) -> Self {
+        Self { change, kinds: TokenKinds::of(&TokenKind::ALL) }
     }
 
     /// The same for one kind: to it, there are no others.
     #[must_use]
-    pub fn only(mut self, kind: Kind) -> Self {
-        self.kinds = KindSet::of(&[kind]);
+    pub fn only(mut self, kind: TokenKind) -> Self {
+        self.kinds = TokenKinds::of(&[kind]);
         self
     }
 
     /// Refuses those who can never issue or change a token.
     pub(crate) fn may_change(&self) -> Result<(), ServiceError> {
-        may_change(self.change.origin.doer)
+        may_change(self.change.origin.actor)
     }
 
-    fn map(self, f: impl FnOnce(Change) -> Change) -> Self {
+    fn map(self, f: impl FnOnce(ServiceContext) -> ServiceContext) -> Self {
         Self { change: f(self.change), ..self }
     }
 }
 
 /// The token with this id, if it is of one of these kinds.
-async fn find(view: &mut dyn View, id: TokenId, kinds: KindSet) -> Result<Token, ServiceError> {
+async fn find(view: &mut dyn View, id: TokenId, kinds: TokenKinds) -> Result<Token, ServiceError> {
     let token = view.token(id).await?.filter(|t| kinds.contains(t.kind()));
     token.ok_or(ServiceError::NotFound("token"))
 }
 
 /// Whether a name is still to be had, by a token that has this one or none yet.
-async fn free(draft: &mut Draft, name: &str, own: Option<TokenId>) -> Result<(), ServiceError> {
+async fn ensure_available(draft: &mut UnitOfWork, name: &str, own: Option<TokenId>) -> Result<(), ServiceError> {
     match draft.tx.token_named(name).await? {
         Some(id) if own != Some(id) => Err(ServiceError::Taken { path: "name", message: "Name already taken" }),
         _ => Ok(()),
@@ -70,9 +70,9 @@ async fn free(draft: &mut Draft, name: &str, own: Option<TokenId>) -> Result<(),
 
 /// Refuses equal grants, ones that lie beyond what the owner holds, and conditions chosen where they
 /// are inherited.
-async fn within(draft: &mut Draft, owner: OwnerId, grants: &[Grant]) -> Result<(), ServiceError> {
+async fn within(draft: &mut UnitOfWork, owner: OwnerId, grants: &[Grant]) -> Result<(), ServiceError> {
     let ceiling = draft.tx.ceiling(owner).await?;
-    let mut wrong = Wrong::default();
+    let mut wrong = FieldErrors::default();
     let index = ceiling.index();
     let mut there = HashMap::with_capacity(grants.len());
     for (i, grant) in grants.iter().enumerate() {
@@ -84,8 +84,8 @@ async fn within(draft: &mut Draft, owner: OwnerId, grants: &[Grant]) -> Result<(
         if first != i {
             wrong.say(path, format!("is the same as entry {first}: leave it out"));
         } else if let Err(beyond) = index.check(grant) {
-            wrong.add(Problem { path, message: beyond.to_string(), value: Some(grant.action.to_string()) });
-        } else if grant.chosen != When::Always && ceiling != Ceiling::Unlimited {
+            wrong.add(FieldError { path, message: beyond.to_string(), value: Some(grant.action.to_string()) });
+        } else if grant.chosen != ConditionClause::Always && ceiling != Ceiling::Unlimited {
             wrong.say(path, "conditions are inherited from the owner's roles, not chosen");
         }
     }
@@ -100,11 +100,11 @@ fn access_facts(access: &ContentAccess) -> serde_json::Value {
     }
 }
 
-impl Draft {
+impl UnitOfWork {
     /// Refuses one more admin token of an owner who has as many as the policy allows.
     async fn room_for_admin_token(&mut self, owner: OwnerId) -> Result<(), ServiceError> {
         let most = self.writer.settings.policy.tokens_per_owner;
-        match self.tx.count_tokens(Kind::Admin, Some(owner)).await? {
+        match self.tx.count_tokens(TokenKind::Admin, Some(owner)).await? {
             count if count >= most => Err(full("owner", most, "admin tokens of an owner")),
             _ => Ok(()),
         }
@@ -113,7 +113,7 @@ impl Draft {
     /// Refuses one more content token where there are as many as the policy allows.
     async fn room_for_content_token(&mut self) -> Result<(), ServiceError> {
         let most = self.writer.settings.policy.content_tokens;
-        match self.tx.count_tokens(Kind::Content, None).await? {
+        match self.tx.count_tokens(TokenKind::Content, None).await? {
             count if count >= most => Err(full("kind", most, "content tokens")),
             _ => Ok(()),
         }
@@ -125,14 +125,14 @@ fn full(path: &str, most: u64, of: &str) -> ServiceError {
 }
 
 /// A grant, as the audit log tells it.
-fn told(grant: &Grant) -> serde_json::Value {
+fn audit_json(grant: &Grant) -> serde_json::Value {
     let fields = match &grant.fields {
         crate::domain::Fields::All => None,
         crate::domain::Fields::Only(set) => Some(set.as_slice()),
     };
-    let mut told = json!({"action": grant.action, "subject": grant.subject, "fields": fields});
-    if grant.chosen != When::Always {
-        told["conditions"] = json!(grant.chosen.as_slice());
+    let mut audit_json = json!({"action": grant.action, "subject": grant.resource, "fields": fields});
+    if grant.chosen != ConditionClause::Always {
+        audit_json["conditions"] = json!(grant.chosen.as_slice());
     }
-    told
+    audit_json
 }

@@ -2,11 +2,11 @@
 
 use super::{Tokens, find};
 use crate::domain::{
-    Ceiling, CeilingIndex, ConditionId, Kind, Owner, OwnerId, Permission, Secret, Target, Token, TokenId, Unsealable,
-    What,
+    AuditAction, AuditTarget, Ceiling, CeilingIndex, ConditionId, Owner, OwnerId, Permission, Secret, Token, TokenId,
+    TokenKind, Unsealable,
 };
 use crate::service::ServiceError;
-use crate::service::actor::Actor;
+use crate::service::actor::ResolvedActor;
 use crate::service::bounds::checked_filters;
 use crate::service::sight;
 use crate::store::{Page, Paging, TokenQuery, View};
@@ -28,17 +28,17 @@ pub struct DescribedToken {
 /// A token that was opened, with its secret for whom it may be shown to.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct OpenedToken {
+pub struct TokenWithSecret {
     /// The token.
     pub described: DescribedToken,
     /// Its secret.
-    pub secret: Reveal,
+    pub secret: SecretAccess,
 }
 
 /// Whether a secret can be shown again.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Reveal {
+pub enum SecretAccess {
     /// Not to whoever asks: it is shown to a session of the token's owner, and of a content token to every session.
     NotForYou,
     /// No: it was shown once, when it was made.
@@ -63,10 +63,10 @@ impl Tokens {
     ///
     /// ```
     /// # async fn demo(keyward: &keyward::Keyward<keyward::MemoryStore>) -> Result<(), keyward::ServiceError> {
-    /// use keyward::Kind;
+    /// use keyward::TokenKind;
     /// use keyward::store::{Paging, TokenQuery, TokenSort};
     /// let paging = Paging { page: 1, page_size: 50 };
-    /// let latest = TokenQuery { paging, sort: TokenSort::CreatedAt, descending: true, ..TokenQuery::of(Kind::Admin) };
+    /// let latest = TokenQuery { paging, sort: TokenSort::CreatedAt, descending: true, ..TokenQuery::of(TokenKind::Admin) };
     /// let page = keyward.tokens().list(&latest).await?;
     /// println!("{} of {}", page.items.len(), page.total);
     /// # Ok(()) }
@@ -74,7 +74,7 @@ impl Tokens {
     ///
     /// # Errors
     /// [`Forbidden`](ServiceError::Forbidden) if the actor may see none of this kind, or none of the owner that was asked for;
-    /// [`NotFound`](ServiceError::NotFound) if there is no such owner; [`Invalid`](ServiceError::Invalid) for page 0, or a page of
+    /// [`NotFound`](ServiceError::NotFound) if there is no such owner; [`InvalidCredential`](ServiceError::Invalid) for page 0, or a page of
     /// none or of more than [`Paging::LARGEST`].
     pub async fn list(&self, query: &TokenQuery) -> Result<Page<DescribedToken>, ServiceError> {
         checked(query.paging)?;
@@ -113,7 +113,7 @@ impl Tokens {
     pub async fn read_own(&self) -> Result<DescribedToken, ServiceError> {
         let mut view = self.change.view().await?;
         match self.change.actor(&mut view).await? {
-            Actor::Token(token) if self.kinds.contains(token.kind()) => {
+            ResolvedActor::Token(token) if self.kinds.contains(token.kind()) => {
                 Ok(DescribedToken { owner: None, ..one(&mut *view, token).await? })
             }
             _ => Err(ServiceError::Forbidden("a session is no admin token: send an admin token")),
@@ -125,31 +125,31 @@ impl Tokens {
     /// # Errors
     /// If there is no such token, or none for the actor, what is shown cannot be remembered, or it was shown too often, see
     /// [`Policy::reveals_per_hour`](crate::Policy::reveals_per_hour).
-    pub async fn open(&self, id: TokenId) -> Result<OpenedToken, ServiceError> {
+    pub async fn open(&self, id: TokenId) -> Result<TokenWithSecret, ServiceError> {
         let mut view = self.change.view().await?;
         let actor = self.change.actor(&mut view).await?;
         let token = self.visible(&mut *view, &actor, id).await?;
         let yours = match (&actor, token.owner()) {
-            (Actor::Person(giver), Some(owner)) => giver.is(owner),
-            (Actor::Person(_), None) => true,
+            (ResolvedActor::Person(grantor), Some(owner)) => grantor.is(owner),
+            (ResolvedActor::Person(_), None) => true,
             _ => false,
         };
         let sealed = if yours { view.sealed_secret(id).await? } else { None };
         let described = one(&mut *view, token).await?;
         drop(view);
         let secret = match (sealed, &self.change.writer.settings.encryption) {
-            _ if !yours => Reveal::NotForYou,
-            (None, _) => Reveal::NotKept,
-            (Some(sealed), None) => Reveal::Lost(Unsealable::NoKey(sealed.key)),
+            _ if !yours => SecretAccess::NotForYou,
+            (None, _) => SecretAccess::NotKept,
+            (Some(sealed), None) => SecretAccess::Lost(Unsealable::NoKey(sealed.key)),
             (Some(sealed), Some(keys)) => match keys.open(id, &sealed) {
                 Ok(secret) => self.shown(&described.token, secret, sealed.key).await?,
-                Err(lost) => Reveal::Lost(lost),
+                Err(lost) => SecretAccess::Lost(lost),
             },
         };
-        if let Reveal::Lost(why) = &secret {
+        if let SecretAccess::Lost(why) = &secret {
             tracing::warn!(token = %id, "{why}");
         }
-        Ok(OpenedToken { described, secret })
+        Ok(TokenWithSecret { described, secret })
     }
 
     /// All that the owner of an admin token may grant: for the owner and super admins.
@@ -160,14 +160,14 @@ impl Tokens {
         let mut view = self.change.view().await?;
         let actor = self.change.actor(&mut view).await?;
         let token = sight::changeable(&mut *view, &actor, id, self.kinds).await?;
-        actor.giver()?;
+        actor.grantor()?;
         let owner = token.owner().ok_or(ServiceError::NotFound("owner"))?;
         let ceiling = view.ceiling(owner).await?;
         Ok(self.change.writer.held(ceiling))
     }
 
-    async fn visible(&self, view: &mut dyn View, actor: &Actor, id: TokenId) -> Result<Token, ServiceError> {
-        if matches!(actor, Actor::Visitor) {
+    async fn visible(&self, view: &mut dyn View, actor: &ResolvedActor, id: TokenId) -> Result<Token, ServiceError> {
+        if matches!(actor, ResolvedActor::Visitor) {
             return Err(ServiceError::Forbidden("sign in first"));
         }
         let token = find(view, id, self.kinds).await?;
@@ -180,28 +180,29 @@ impl Tokens {
     }
 
     /// Shows a secret, once it is remembered that it was.
-    async fn shown(&self, token: &Token, secret: Secret, sealed_with: String) -> Result<Reveal, ServiceError> {
+    async fn shown(&self, token: &Token, secret: Secret, sealed_with: String) -> Result<SecretAccess, ServiceError> {
         let (id, digest) = (token.id, token.digest);
         self.change
             .make(move |draft| {
                 Box::pin(async move {
                     // Whoever asked may have lost it, or the token may have a new secret since.
-                    draft.giver().await?;
+                    draft.grantor().await?;
                     let token = draft.tx.token(id).await?.filter(|t| t.digest == digest);
                     let token = token.ok_or(ServiceError::NotFound("token"))?;
                     draft.unchanged("token", token.version())?;
-                    let genuine = draft.writer.format.verify(secret.expose(), crate::domain::KindSet::of(&Kind::ALL));
+                    let genuine =
+                        draft.writer.format.verify(secret.expose(), crate::domain::TokenKinds::of(&TokenKind::ALL));
                     match genuine {
                         Ok(credential) if credential.digest == digest => {}
-                        Ok(_) => return Ok(Reveal::Lost(Unsealable::Damaged(sealed_with))),
+                        Ok(_) => return Ok(SecretAccess::Lost(Unsealable::Damaged(sealed_with))),
                         // The encryption key is right, or it would not have opened.
-                        Err(_) => return Ok(Reveal::Lost(Unsealable::NotGenuine)),
+                        Err(_) => return Ok(SecretAccess::Lost(Unsealable::NotGenuine)),
                     }
                     let most = draft.writer.settings.policy.reveals_per_hour;
-                    draft.limit(What::TokenRevealed, Target::Token(id, token.kind()), most).await?;
+                    draft.limit(AuditAction::TokenRevealed, AuditTarget::Token(id, token.kind()), most).await?;
                     let details = json!({"name": token.name});
-                    draft.audit(What::TokenRevealed, Target::Token(id, token.kind()), details).await?;
-                    Ok(Reveal::Shown(secret))
+                    draft.audit(AuditAction::TokenRevealed, AuditTarget::Token(id, token.kind()), details).await?;
+                    Ok(SecretAccess::Shown(secret))
                 })
             })
             .await
@@ -218,13 +219,13 @@ fn checked(paging: Paging) -> Result<(), ServiceError> {
 }
 
 /// Whose tokens of this kind they see: `None` for everybody's. Sessions are private.
-fn seen(actor: &Actor, kind: Kind) -> Result<Option<OwnerId>, ServiceError> {
+fn seen(actor: &ResolvedActor, kind: TokenKind) -> Result<Option<OwnerId>, ServiceError> {
     match (kind, actor) {
-        (Kind::Admin, actor) => actor.sees_tokens_of(),
-        (_, Actor::Visitor) => Err(ServiceError::Forbidden("sign in first")),
-        (Kind::Content, _) | (Kind::Session, Actor::Program) => Ok(None),
-        (Kind::Session, Actor::Person(giver)) => Ok(giver.owner.as_ref().map(|o| o.id)),
-        (Kind::Session, _) => Err(ServiceError::Forbidden("a token sees no sessions")),
+        (TokenKind::Admin, actor) => actor.sees_tokens_of(),
+        (_, ResolvedActor::Visitor) => Err(ServiceError::Forbidden("sign in first")),
+        (TokenKind::Content, _) | (TokenKind::Session, ResolvedActor::Program) => Ok(None),
+        (TokenKind::Session, ResolvedActor::Person(grantor)) => Ok(grantor.owner.as_ref().map(|o| o.id)),
+        (TokenKind::Session, _) => Err(ServiceError::Forbidden("a token sees no sessions")),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the reference's database holds, as the domain knows it.
 
 use crate::domain::{
-    Action, Conditions, ContentAccess, Digest, Grant, OwnerState, PasswordHash, Permission, Timestamp, When,
+    Action, ConditionClause, Conditions, ContentAccess, Digest, Grant, OwnerState, PasswordHash, Permission, Timestamp,
 };
 use std::fmt;
 use std::time::Duration;
@@ -37,7 +37,7 @@ impl Foreign {
 }
 
 /// Conditions that nobody has registered never hold.
-fn unregistered(action: &Action, when: &When, of: &str, conditions: &Conditions) -> Option<NotUnderstood> {
+fn unregistered(action: &Action, when: &ConditionClause, of: &str, conditions: &Conditions) -> Option<NotUnderstood> {
     let unknown = when.as_slice().iter().find(|id| !conditions.contains(id.as_str()))?;
     let why = format!("its condition {unknown} is not registered, and never holds");
     Some(NotUnderstood { what: format!("permission {action} of {of}"), why })

@@ -5,19 +5,19 @@ mod clamp;
 mod error;
 #[path = "../events.rs"]
 mod events;
-#[cfg(feature = "strapi")]
-pub(in crate::store) mod guest;
 #[path = "../keys.rs"]
 mod keys;
 mod log;
 mod place;
+#[cfg(feature = "strapi")]
+pub(in crate::store) mod readonly;
 #[path = "../rows.rs"]
 mod rows;
 mod schema;
-#[cfg(any(test, feature = "testing"))]
-#[path = "../shown.rs"]
-mod shown;
 mod stray_log;
+#[cfg(any(test, feature = "testing"))]
+#[path = "../test_queries.rs"]
+mod test_queries;
 #[path = "../transaction.rs"]
 mod transaction;
 #[path = "../view.rs"]

@@ -2,7 +2,7 @@
 
 use super::grants::Chosen;
 use super::matrix::{NOT_HELD, Words, condition_name};
-use crate::domain::{ActionEntry, CeilingIndex, ConditionId, Fields, Permission, Subject, When};
+use crate::domain::{ActionEntry, CeilingIndex, ConditionClause, ConditionId, Fields, Permission, Resource};
 
 /// The conditions that a permission of a role can have.
 pub(super) struct Offer {
@@ -42,24 +42,24 @@ pub(super) struct Offering<'a> {
     pub(super) ceiling: &'a CeilingIndex<'a>,
     pub(super) chosen: &'a Chosen,
     pub(super) entry: &'a ActionEntry,
-    pub(super) subject: Option<&'a Subject>,
+    pub(super) resource: Option<&'a Resource>,
 }
 
 impl Offering<'_> {
     /// The conditions of an action, for all of its fields that have none of their own.
     pub(super) fn of_all(&self, held: Option<&Fields>) -> Option<Offer> {
-        let (action, subject) = (&self.entry.id, self.subject);
-        let chosen = self.chosen.when(action, subject);
+        let (action, resource) = (&self.entry.id, self.resource);
+        let chosen = self.chosen.when(action, resource);
         let fields = held.cloned().unwrap_or(Fields::All);
-        let mine = |when: When| self.is_mine(fields.clone(), when);
-        let is_free = mine(When::Always);
+        let mine = |when: ConditionClause| self.is_mine(fields.clone(), when);
+        let is_free = mine(ConditionClause::Always);
         // What can be given under conditions only begins with those.
-        let begins = self.chosen.fields(action, subject).is_none() && held.is_some() && !is_free;
+        let begins = self.chosen.fields(action, resource).is_none() && held.is_some() && !is_free;
         let choice = |id: &ConditionId| {
-            let is_chosen = matches!(&chosen, When::AnyOf(set) if set.contains(id.as_str()));
-            let denied = (!is_chosen && !mine(When::from_list([id.clone()]))).then_some(NOT_HELD);
+            let is_chosen = matches!(&chosen, ConditionClause::AnyOf(set) if set.contains(id.as_str()));
+            let denied = (!is_chosen && !mine(ConditionClause::from_list([id.clone()]))).then_some(NOT_HELD);
             Choice {
-                value: serde_json::json!([action, subject, id]).to_string(),
+                value: serde_json::json!([action, resource, id]).to_string(),
                 title: condition_name(id),
                 checked: is_chosen || (begins && denied.is_none()),
                 denied,
@@ -70,30 +70,30 @@ impl Offering<'_> {
             _ => "Where any of these holds:",
         };
         let choices: Vec<Choice> = self.offered(&chosen).iter().map(choice).collect();
-        let none = if subject.is_some() { "every entry" } else { "always" };
+        let none = if resource.is_some() { "every entry" } else { "always" };
         (!choices.is_empty()).then_some(Offer { name: "condition", none, hint, choices })
     }
 
     /// The conditions of one field, instead of those of the rest.
     pub(super) fn of_field(&self, field: &str) -> Option<Offer> {
-        let (action, subject) = (&self.entry.id, self.subject);
-        let chosen = self.chosen.when_apart(action, subject, field);
+        let (action, resource) = (&self.entry.id, self.resource);
+        let chosen = self.chosen.when_apart(action, resource, field);
         let fields = Fields::only([field]).unwrap_or(Fields::All);
         let choice = |id: Option<&ConditionId>| {
             let checked = match (chosen, id) {
                 (None, _) => false,
-                (Some(when), None) => *when == When::Always,
+                (Some(when), None) => *when == ConditionClause::Always,
                 (Some(when), Some(id)) => when.as_slice().contains(id),
             };
-            let mine = self.is_mine(fields.clone(), When::from_list(id.cloned()));
+            let mine = self.is_mine(fields.clone(), ConditionClause::from_list(id.cloned()));
             Choice {
-                value: serde_json::json!([action, subject, field, id]).to_string(),
+                value: serde_json::json!([action, resource, field, id]).to_string(),
                 title: id.map_or("every entry".to_owned(), condition_name),
                 checked,
                 denied: (!checked && !mine).then_some(NOT_HELD),
             }
         };
-        let offered = self.offered(chosen.unwrap_or(&When::Always));
+        let offered = self.offered(chosen.unwrap_or(&ConditionClause::Always));
         if offered.is_empty() {
             return None;
         }
@@ -103,13 +103,13 @@ impl Offering<'_> {
     }
 
     /// Whether whoever has the ceiling may give this away.
-    fn is_mine(&self, fields: Fields, when: When) -> bool {
-        let gift = Permission { action: self.entry.id.clone(), subject: self.subject.cloned(), fields, when };
+    fn is_mine(&self, fields: Fields, when: ConditionClause) -> bool {
+        let gift = Permission { action: self.entry.id.clone(), resource: self.resource.cloned(), fields, when };
         self.ceiling.check_gift(&gift).is_ok()
     }
 
     /// The conditions to choose from; whatever is chosen stays among them.
-    fn offered(&self, chosen: &When) -> Vec<ConditionId> {
+    fn offered(&self, chosen: &ConditionClause) -> Vec<ConditionId> {
         let mut ids = chosen.as_slice().to_vec();
         // Who holds an action of these pages under conditions does not hold it.
         if self.entry.has_conditions && !self.words.own.contains(&self.entry.id) {

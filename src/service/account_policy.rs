@@ -12,10 +12,10 @@
 //!    `roles.rs`).
 
 use super::ServiceError;
-use super::actor::Giver;
+use super::actor::Grantor;
 use super::bounds::{ROLES, too_long};
-use super::error::{Problem, Wrong};
-use super::write::Draft;
+use super::error::{FieldError, FieldErrors};
+use super::write::UnitOfWork;
 use crate::domain::{Ceiling, ConditionId, Conditions, Holdings, Owner, OwnerId, OwnerState, Permission, Role, RoleId};
 use std::collections::HashMap;
 
@@ -35,21 +35,21 @@ const ONESELF: &str = "your own roles are added by another admin";
 const PROVE: &str = "change your own e-mail address and password with your current password, in your profile";
 
 /// What a person may do with other accounts.
-pub(super) struct Reach(Giver);
+pub(super) struct AccountPolicy(Grantor);
 
-impl Reach {
+impl AccountPolicy {
     /// The reach of the actor of this change.
-    pub(super) async fn of(draft: &mut Draft) -> Result<Self, ServiceError> {
-        Ok(Self(draft.giver().await?))
+    pub(super) async fn of(draft: &mut UnitOfWork) -> Result<Self, ServiceError> {
+        Ok(Self(draft.grantor().await?))
     }
 
     /// The reach of a person who was loaded already.
-    pub(super) fn by(giver: Giver) -> Self {
-        Self(giver)
+    pub(super) fn by(grantor: Grantor) -> Self {
+        Self(grantor)
     }
 
     /// Changes an account: one that may no more than the actor.
-    pub(super) async fn may_touch(&self, draft: &mut Draft, owner: &Owner) -> Result<(), ServiceError> {
+    pub(super) async fn may_touch(&self, draft: &mut UnitOfWork, owner: &Owner) -> Result<(), ServiceError> {
         if self.0.is_super_admin() {
             return Ok(());
         }
@@ -71,7 +71,7 @@ impl Reach {
     }
 
     /// Sets what an account signs in with, after which the actor could sign in as this account.
-    pub(super) async fn may_become(&self, draft: &mut Draft, owner: &Owner) -> Result<(), ServiceError> {
+    pub(super) async fn may_become(&self, draft: &mut UnitOfWork, owner: &Owner) -> Result<(), ServiceError> {
         self.may_set_credentials(owner)?;
         self.may_touch(draft, owner).await?;
         match draft.tx.ceiling(owner.id).await? {
@@ -84,7 +84,7 @@ impl Reach {
     }
 
     /// Lets an account sign in again, and its tokens work: it may be one of the actor's.
-    pub(super) async fn may_activate(&self, draft: &mut Draft, owner: &Owner) -> Result<(), ServiceError> {
+    pub(super) async fn may_activate(&self, draft: &mut UnitOfWork, owner: &Owner) -> Result<(), ServiceError> {
         match draft.tx.ceiling(owner.id).await? {
             Ceiling::Of(held) if !self.0.is_super_admin() => {
                 let target = Holdings::new(owner.id, &owner.roles, &held);
@@ -97,9 +97,9 @@ impl Reach {
     /// The roles with these ids; says which do not exist.
     pub(super) async fn roles(
         &self,
-        draft: &mut Draft,
+        draft: &mut UnitOfWork,
         ids: &[RoleId],
-        wrong: &mut Wrong,
+        wrong: &mut FieldErrors,
     ) -> Result<Vec<Role>, ServiceError> {
         let mut roles = Vec::with_capacity(ids.len().min(ROLES));
         if too_long("roles", ids.len(), ROLES, wrong) {
@@ -120,12 +120,12 @@ impl Reach {
         if self.0.is_super_admin() {
             return Ok(());
         }
-        let mut wrong = Wrong::default();
+        let mut wrong = FieldErrors::default();
         let (ceiling, reads_roles) = (self.0.ceiling.index(), self.0.holds("admin::roles.read"));
         for (i, role) in roles.iter().enumerate() {
             let (path, value) = (format!("roles.{i}"), Some(role.id.to_string()));
             if role.id == RoleId::SUPER_ADMIN {
-                wrong.add(Problem { path, message: SUPER.to_owned(), value });
+                wrong.add(FieldError { path, message: SUPER.to_owned(), value });
                 continue;
             }
             for beyond in role.permissions.iter().filter_map(|permission| ceiling.check_gift(permission).err()) {
@@ -134,7 +134,7 @@ impl Reach {
                 }
                 // What a role holds is for those who may read roles.
                 let message = if reads_roles { format!("{MORE}: {beyond}") } else { MORE.to_owned() };
-                wrong.add(Problem { path: path.clone(), message, value: value.clone() });
+                wrong.add(FieldError { path: path.clone(), message, value: value.clone() });
                 if !reads_roles {
                     break;
                 }
@@ -144,7 +144,7 @@ impl Reach {
     }
 
     /// Gives a new account, which is there by now, its roles.
-    pub(super) fn may_invite(&self, draft: &Draft, id: OwnerId, roles: &[Role]) -> Result<(), ServiceError> {
+    pub(super) fn may_invite(&self, draft: &UnitOfWork, id: OwnerId, roles: &[Role]) -> Result<(), ServiceError> {
         if self.0.is_super_admin() {
             return Ok(());
         }
@@ -153,7 +153,12 @@ impl Reach {
     }
 
     /// Gives an account these roles instead of those it has.
-    pub(super) async fn may_assign(&self, draft: &mut Draft, to: &Owner, roles: &[Role]) -> Result<(), ServiceError> {
+    pub(super) async fn may_assign(
+        &self,
+        draft: &mut UnitOfWork,
+        to: &Owner,
+        roles: &[Role],
+    ) -> Result<(), ServiceError> {
         if self.0.is_super_admin() {
             return Ok(());
         }
@@ -183,7 +188,7 @@ impl Reach {
     /// Refuses what would let an account reach other rows than the actor, or than the account itself did before.
     fn cover<'a>(
         &'a self,
-        draft: &Draft,
+        draft: &UnitOfWork,
         target: &Holdings<'a>,
         before: Option<&Holdings<'a>>,
         why: &'static str,
@@ -200,7 +205,7 @@ impl Reach {
     /// by a condition on shared roles and the actor does not hold the permission without conditions.
     ///
     /// Every member counts, as nothing tells which accounts the actor can sign in as.
-    async fn keep_rows_apart(&self, draft: &mut Draft, added: &[RoleId]) -> Result<(), ServiceError> {
+    async fn keep_rows_apart(&self, draft: &mut UnitOfWork, added: &[RoleId]) -> Result<(), ServiceError> {
         if added.is_empty() {
             return Ok(());
         }

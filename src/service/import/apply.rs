@@ -3,12 +3,12 @@
 use super::keys::Keys;
 use super::report::{Outcome, Report};
 use crate::domain::{
-    Action, Extra, OwnerId, PasswordHash, RoleId, Subject, Tag, Target, What, comparable, composed, is_hidden,
-    without_hidden,
+    Action, AuditAction, AuditTarget, Extra, OwnerId, PasswordHash, Resource, RoleId, Tag, comparable, composed,
+    is_hidden, without_hidden,
 };
 use crate::service::account::address;
 use crate::service::password::is_old;
-use crate::service::write::Draft;
+use crate::service::write::UnitOfWork;
 use crate::service::{ServiceError, roles};
 use crate::store::strapi::{Foreign, ForeignRole, ForeignUser, NotUnderstood};
 use crate::store::{Imported, NewOwner, NewRole};
@@ -20,7 +20,7 @@ pub(super) const TEXT_LENGTH: usize = 2_000;
 
 /// Carries one source over.
 pub(super) struct Carrier<'d> {
-    pub(super) draft: &'d mut Draft,
+    pub(super) draft: &'d mut UnitOfWork,
     pub(super) report: Report,
     /// What came before, by what it is called there.
     roles_before: HashMap<String, RoleId>,
@@ -33,7 +33,7 @@ pub(super) struct Carrier<'d> {
 }
 
 impl<'d> Carrier<'d> {
-    pub(super) async fn new(draft: &'d mut Draft, source: String, dry_run: bool) -> Result<Self, ServiceError> {
+    pub(super) async fn new(draft: &'d mut UnitOfWork, source: String, dry_run: bool) -> Result<Self, ServiceError> {
         let before = draft.tx.imported().await?;
         let (roles_before, owners_before, tokens_before, elsewhere) = <_>::default();
         let report = Report::new(source, dry_run);
@@ -73,7 +73,7 @@ impl<'d> Carrier<'d> {
         } else {
             let (roles, owners, tokens) = (came.roles, came.owners, came.tokens());
             let details = json!({"imported": self.report.source, "roles": roles, "owners": owners, "tokens": tokens});
-            self.draft.audit(What::Imported, Target::Installation, details).await?;
+            self.draft.audit(AuditAction::Imported, AuditTarget::Installation, details).await?;
         }
         Ok(self.report)
     }
@@ -105,19 +105,19 @@ impl<'d> Carrier<'d> {
         self.leave(role.not_understood);
         let mut permissions = Vec::with_capacity(role.permissions.len());
         for mut p in role.permissions {
-            let itself = format!("permission {} of {what}", of(&p.action, p.subject.as_ref()));
+            let itself = format!("permission {} of {what}", of(&p.action, p.resource.as_ref()));
             p.when = self.registered(&itself, p.when);
-            match self.refused((&p.action, p.subject.as_ref(), &p.fields, p.when.as_slice())) {
+            match self.refused((&p.action, p.resource.as_ref(), &p.fields, p.when.as_slice())) {
                 None => permissions.push(p),
                 Some(why) => self.report.add(Outcome::Left, itself, why),
             }
         }
-        let told = roles::told(&permissions);
+        let told = roles::audit_json(&permissions);
         let details = json!({"name": name, "permissions": told, "imported": self.report.source});
         let id = self.draft.tx.insert_role(NewRole { name, description, permissions }).await?;
         self.remember(&role.key, Imported::Role(id)).await?;
         self.draft.touch(Tag::role(id));
-        self.draft.audit(What::RoleCreated, Target::Role(id), details).await?;
+        self.draft.audit(AuditAction::RoleCreated, AuditTarget::Role(id), details).await?;
         self.report.came.roles += 1;
         Ok(id)
     }
@@ -190,7 +190,7 @@ impl<'d> Carrier<'d> {
         self.draft.tx.backdate_owner(id, user.created_at).await?;
         self.remember(&user.key, Imported::Owner(id)).await?;
         self.draft.touch(Tag::owner(id));
-        self.draft.audit(What::OwnerCreated, Target::Owner(id), details).await?;
+        self.draft.audit(AuditAction::OwnerCreated, AuditTarget::Owner(id), details).await?;
         self.report.came.owners += 1;
         // An id of a dry run is nobody's.
         let here = if self.report.dry_run { String::new() } else { format!("here owner {id}") };
@@ -282,8 +282,8 @@ pub(super) enum Named {
     Token,
 }
 
-pub(super) fn of(action: &Action, subject: Option<&Subject>) -> String {
-    subject.map_or_else(|| action.to_string(), |subject| format!("{action} on {subject}"))
+pub(super) fn of(action: &Action, resource: Option<&Resource>) -> String {
+    resource.map_or_else(|| action.to_string(), |resource| format!("{action} on {resource}"))
 }
 
 pub(super) fn is_strange(name: &str) -> bool {

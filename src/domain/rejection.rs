@@ -1,7 +1,7 @@
 //! Why a request was refused.
 
 /// Why a request was refused. It goes into response extensions and traces; what the client sees says less
-/// (see [`Refusal`](crate::Refusal)).
+/// (see [`Rejection`](crate::Rejection)).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Reason {
@@ -12,7 +12,7 @@ pub enum Reason {
     /// 401: no credential, in a group that needs one.
     NoCredential,
     /// 401: a credential that is not valid here.
-    Invalid(Invalid),
+    Invalid(InvalidCredential),
     /// 401: a genuine token whose time is over.
     Expired,
     /// 401: a genuine token whose owner is not active.
@@ -20,7 +20,7 @@ pub enum Reason {
     /// 403: a request that changes something, without a proof that a page of the same origin sent it.
     CrossOrigin,
     /// 403: the principal may not do what the route requires.
-    NotAllowed,
+    Forbidden,
     /// 403: a protected route answered without anything having been required of the caller, or without taking the decision.
     Unguarded,
     /// 503: the store could not be asked.
@@ -52,7 +52,7 @@ pub enum Ambiguity {
 /// How a credential is not valid. Clients cannot tell these apart.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
-pub enum Invalid {
+pub enum InvalidCredential {
     /// Not one Bearer secret: another scheme, bad syntax, too long, several headers.
     Malformed,
     /// Of a kind that does not open this group.
@@ -86,14 +86,14 @@ impl Reason {
             Self::AmbiguousPath(_) => "ambiguous path",
             Self::NoGroup => "no group",
             Self::NoCredential => "no credential",
-            Self::Invalid(Invalid::Malformed) => "malformed credential",
-            Self::Invalid(Invalid::WrongKind) => "wrong kind",
-            Self::Invalid(Invalid::NotGenuine) => "not genuine",
-            Self::Invalid(Invalid::Unknown) => "unknown token",
+            Self::Invalid(InvalidCredential::Malformed) => "malformed credential",
+            Self::Invalid(InvalidCredential::WrongKind) => "wrong kind",
+            Self::Invalid(InvalidCredential::NotGenuine) => "not genuine",
+            Self::Invalid(InvalidCredential::Unknown) => "unknown token",
             Self::Expired => "expired",
             Self::OwnerInactive => "owner inactive",
             Self::CrossOrigin => "cross origin",
-            Self::NotAllowed => "not allowed",
+            Self::Forbidden => "not allowed",
             Self::Unguarded => "unguarded",
             Self::Unavailable(Unavailable::Store) => "store error",
             Self::Unavailable(Unavailable::Deadline) => "store deadline",

@@ -26,10 +26,10 @@ const WRONG_FORM_JSON: &str = concat!(
 
 /// A refused request: the reason, and what of it the client may see.
 ///
-/// Secrets that are unknown, malformed, revoked or of the wrong kind all make the same refusal, but for
+/// Secrets that are unknown, malformed, revoked or of the wrong kind all make the same rejection, but for
 /// [`reason`](Self::reason), which is for your logs.
 #[derive(Clone, Debug)]
-pub struct Refusal {
+pub struct Rejection {
     reason: Reason,
     status: StatusCode,
     name: &'static str,
@@ -41,7 +41,7 @@ pub struct Refusal {
     retry_after: Option<Duration>,
     /// Where people see it: where its way back leads.
     start: Option<Arc<str>>,
-    /// What a page about it says besides. Boxed, as nearly no refusal has it and each is moved around.
+    /// What a page about it says besides. Boxed, as nearly no rejection has it and each is moved around.
     page: Option<Box<Page>>,
 }
 
@@ -54,7 +54,7 @@ enum Page {
     AnotherHost,
 }
 
-impl Refusal {
+impl Rejection {
     /// What the gate refuses, and counts. Who is let in is not counted: all cores would write to one place.
     pub(super) fn new(reason: Reason, protected: bool, opaque: bool) -> Self {
         #[cfg(feature = "metrics")]
@@ -73,7 +73,7 @@ impl Refusal {
             Reason::NoCredential | Reason::Invalid(_) | Reason::Expired | Reason::OwnerInactive => {
                 (S::UNAUTHORIZED, "UnauthorizedError", INVALID)
             }
-            Reason::NotAllowed | Reason::Unguarded | Reason::CrossOrigin => {
+            Reason::Forbidden | Reason::Unguarded | Reason::CrossOrigin => {
                 (S::FORBIDDEN, "ForbiddenError", "Forbidden")
             }
             Reason::Unavailable(_) => (S::SERVICE_UNAVAILABLE, "ServiceUnavailableError", "Try again in a moment"),
@@ -244,14 +244,14 @@ impl Refusal {
         error_json(self.status, self.name, self.message)
     }
 
-    /// The answer of [`Json`].
+    /// The answer of [`JsonRejection`].
     pub(super) fn as_json<B: From<Bytes>>(&self) -> Response<B> {
         let mut response = self.answer(B::from(self.json()));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         response
     }
 
-    /// An answer with the status, the headers, and the refusal's reason in its extensions.
+    /// An answer with the status, the headers, and the rejection's reason in its extensions.
     pub fn answer<B>(&self, body: B) -> Response<B> {
         let mut response = Response::new(body);
         *response.status_mut() = self.status;
@@ -293,7 +293,7 @@ fn vary_once(headers: &mut HeaderMap) {
 /// What of a refused request its answer may depend on.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct RefusedRequest {
+pub struct RejectionContext {
     /// Whether it is a gRPC request: content type `application/grpc`, with or without a suffix.
     pub grpc: bool,
     /// The request's HTTP version.
@@ -302,55 +302,55 @@ pub struct RefusedRequest {
     pub page: bool,
 }
 
-/// How refusals look, for a response body `B`. [`Json`] unless you say otherwise; a closure will do.
+/// How refusals look, for a response body `B`. [`JsonRejection`] unless you say otherwise; a closure will do.
 ///
 /// ```
-/// use keyward::Refusal;
-/// let plain = |refusal: &Refusal| refusal.answer(axum::body::Body::from(refusal.message()));
+/// use keyward::Rejection;
+/// let plain = |rejection: &Rejection| rejection.answer(axum::body::Body::from(rejection.message()));
 /// ```
-pub trait Refusals<B>: Clone + Send + Sync + 'static {
-    /// The answer to a refused request. Build it with [`Refusal::answer`], so that its headers are there.
-    fn answer(&self, refusal: &Refusal, request: RefusedRequest) -> Response<B>;
+pub trait MakeRejection<B>: Clone + Send + Sync + 'static {
+    /// The answer to a refused request. Build it with [`Rejection::answer`], so that its headers are there.
+    fn answer(&self, rejection: &Rejection, request: RejectionContext) -> Response<B>;
 }
 
 /// The JSON of the reference; for gRPC requests a `grpc-status`, and in groups of [pages](crate::Group::pages) a small page in HTML.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Json;
+pub struct JsonRejection;
 
-impl<B: From<Bytes>> Refusals<B> for Json {
-    fn answer(&self, refusal: &Refusal, request: RefusedRequest) -> Response<B> {
+impl<B: From<Bytes>> MakeRejection<B> for JsonRejection {
+    fn answer(&self, rejection: &Rejection, request: RejectionContext) -> Response<B> {
         if request.grpc {
-            return grpc(refusal, B::from(Bytes::new()));
+            return grpc(rejection, B::from(Bytes::new()));
         }
-        match &refusal.start {
-            Some(start) if request.page && refusal.location.is_none() => refusal.as_page(start),
-            _ => refusal.as_json(),
+        match &rejection.start {
+            Some(start) if request.page && rejection.location.is_none() => rejection.as_page(start),
+            _ => rejection.as_json(),
         }
     }
 }
 
 /// A `grpc-status`, for bodies that can be empty and no more, as tonic's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Grpc;
+pub struct GrpcRejection;
 
-impl<B: Default> Refusals<B> for Grpc {
-    fn answer(&self, refusal: &Refusal, _: RefusedRequest) -> Response<B> {
-        grpc(refusal, B::default())
+impl<B: Default> MakeRejection<B> for GrpcRejection {
+    fn answer(&self, rejection: &Rejection, _: RejectionContext) -> Response<B> {
+        grpc(rejection, B::default())
     }
 }
 
-impl<B, F> Refusals<B> for F
+impl<B, F> MakeRejection<B> for F
 where
-    F: Fn(&Refusal) -> Response<B> + Clone + Send + Sync + 'static,
+    F: Fn(&Rejection) -> Response<B> + Clone + Send + Sync + 'static,
 {
-    fn answer(&self, refusal: &Refusal, _: RefusedRequest) -> Response<B> {
-        self(refusal)
+    fn answer(&self, rejection: &Rejection, _: RejectionContext) -> Response<B> {
+        self(rejection)
     }
 }
 
 /// A gRPC answer without messages: status 200, the outcome in headers.
-fn grpc<B>(refusal: &Refusal, body: B) -> Response<B> {
-    let code = match refusal.status {
+fn grpc<B>(rejection: &Rejection, body: B) -> Response<B> {
+    let code = match rejection.status {
         StatusCode::UNAUTHORIZED => "16",        // UNAUTHENTICATED
         StatusCode::FORBIDDEN => "7",            // PERMISSION_DENIED
         StatusCode::NOT_FOUND => "12",           // UNIMPLEMENTED
@@ -358,25 +358,25 @@ fn grpc<B>(refusal: &Refusal, body: B) -> Response<B> {
         StatusCode::SERVICE_UNAVAILABLE => "14", // UNAVAILABLE
         _ => "13",                               // INTERNAL: what the gRPC mapping of HTTP 400 says
     };
-    let mut response = refusal.answer(body);
+    let mut response = rejection.answer(body);
     *response.status_mut() = StatusCode::OK;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(HeaderName::from_static("grpc-status"), HeaderValue::from_static(code));
     // Our messages are plain ASCII; gRPC wants `%` encoded, and there is none.
-    headers.insert(HeaderName::from_static("grpc-message"), HeaderValue::from_static(refusal.message));
+    headers.insert(HeaderName::from_static("grpc-message"), HeaderValue::from_static(rejection.message));
     response
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Ambiguity, Invalid, Unavailable, action, all_of, authenticated};
+    use crate::domain::{Ambiguity, InvalidCredential, Unavailable, action, all_of, authenticated};
 
     /// Whoever writes refusals in a form of their own has all that ours are made of.
     #[test]
     fn a_refusal_says_what_its_answer_is_made_of() {
-        let expired = Refusal::uncounted(Reason::Expired, true, false);
+        let expired = Rejection::uncounted(Reason::Expired, true, false);
         assert_eq!((expired.reason(), expired.status()), (Reason::Expired, StatusCode::UNAUTHORIZED));
         assert_eq!((expired.name(), expired.message()), ("UnauthorizedError", "Token expired"));
         assert_eq!(expired.json(), error_json(expired.status(), expired.name(), expired.message()));
@@ -384,9 +384,10 @@ mod tests {
 
     #[test]
     fn only_what_a_wider_scope_would_help_against_is_challenged_with_one() {
-        let challenge =
-            |refusal: &Refusal| refusal.headers().get(WWW_AUTHENTICATE).map(|value| value.to_str().unwrap().to_owned());
-        let denied = |asked| Refusal::uncounted(Reason::NotAllowed, true, false).missing(&asked);
+        let challenge = |rejection: &Rejection| {
+            rejection.headers().get(WWW_AUTHENTICATE).map(|value| value.to_str().unwrap().to_owned())
+        };
+        let denied = |asked| Rejection::uncounted(Reason::Forbidden, true, false).missing(&asked);
         let scope = |scope: &str| Some(format!("Bearer error=\"insufficient_scope\"{scope}"));
         assert_eq!(challenge(&denied(action("a.read"))), scope(", scope=\"a.read\""));
         let both = all_of([action("a.read"), action("b.read")]);
@@ -397,13 +398,13 @@ mod tests {
         }
         for fault in [Reason::CrossOrigin, Reason::Unguarded, Reason::NoGroup, Reason::Unavailable(Unavailable::Store)]
         {
-            assert_eq!(challenge(&Refusal::uncounted(fault, true, false)), None, "{fault:?}");
+            assert_eq!(challenge(&Rejection::uncounted(fault, true, false)), None, "{fault:?}");
         }
     }
 
     #[test]
     fn whoever_waits_as_long_as_is_said_has_waited_long_enough() {
-        let spent = Refusal::uncounted(Reason::Invalid(Invalid::Unknown), true, false);
+        let spent = Rejection::uncounted(Reason::Invalid(InvalidCredential::Unknown), true, false);
         for (ms, seconds) in [(1000, "1"), (1001, "2"), (1999, "2"), (2000, "2"), (59_500, "60")] {
             let headers = spent.clone().over_budget(Duration::from_millis(ms)).headers();
             assert_eq!(headers[RETRY_AFTER], seconds);
@@ -413,15 +414,15 @@ mod tests {
     #[test]
     fn people_see_a_page_unless_they_are_sent_elsewhere() {
         let start: Arc<str> = "/admin".into();
-        let refusal = || Refusal::uncounted(Reason::NoCredential, true, false).for_people(Some(start.clone()));
-        let shown = |refusal: &Refusal, page| {
-            let request = RefusedRequest { grpc: false, version: Version::HTTP_11, page };
-            let answer: Response<Bytes> = Json.answer(refusal, request);
+        let rejection = || Rejection::uncounted(Reason::NoCredential, true, false).for_people(Some(start.clone()));
+        let shown = |rejection: &Rejection, page| {
+            let request = RejectionContext { grpc: false, version: Version::HTTP_11, page };
+            let answer: Response<Bytes> = JsonRejection.answer(rejection, request);
             (answer.headers()[CONTENT_TYPE].to_str().unwrap().to_owned(), answer.into_body())
         };
-        assert_eq!(shown(&refusal(), true).0, "text/html; charset=utf-8");
-        assert_eq!(shown(&refusal(), false).0, "application/json");
-        let sent_elsewhere = refusal().or_see(|| Some("/sign-in".into()));
+        assert_eq!(shown(&rejection(), true).0, "text/html; charset=utf-8");
+        assert_eq!(shown(&rejection(), false).0, "application/json");
+        let sent_elsewhere = rejection().or_see(|| Some("/sign-in".into()));
         let json = error_json(StatusCode::SEE_OTHER, sent_elsewhere.name, sent_elsewhere.message);
         assert_eq!(shown(&sent_elsewhere, true), ("application/json".to_owned(), json));
     }
@@ -429,26 +430,26 @@ mod tests {
     /// By the mapping of HTTP to gRPC, but for what is ours to say.
     #[test]
     fn every_refusal_has_a_grpc_status() {
-        let of = |refusal: Refusal| grpc(&refusal, ()).headers()["grpc-status"].to_str().unwrap().to_owned();
-        let why = |reason| Refusal::uncounted(reason, true, false);
-        for (refusal, code) in [
+        let of = |rejection: Rejection| grpc(&rejection, ()).headers()["grpc-status"].to_str().unwrap().to_owned();
+        let why = |reason| Rejection::uncounted(reason, true, false);
+        for (rejection, code) in [
             (why(Reason::NoCredential), "16"),
             (why(Reason::OwnerInactive), "16"),
-            (why(Reason::NotAllowed), "7"),
+            (why(Reason::Forbidden), "7"),
             (why(Reason::CrossOrigin), "7"),
             (why(Reason::NoGroup), "12"),
-            (why(Reason::Invalid(Invalid::Unknown)).over_budget(RETRY_LATER), "8"),
+            (why(Reason::Invalid(InvalidCredential::Unknown)).over_budget(RETRY_LATER), "8"),
             (why(Reason::Unavailable(Unavailable::Store)), "14"),
             (why(Reason::AmbiguousPath(Ambiguity::DotSegment)), "13"),
         ] {
-            assert_eq!(of(refusal.clone()), code, "{refusal:?}");
+            assert_eq!(of(rejection.clone()), code, "{rejection:?}");
         }
     }
 
     #[test]
     fn what_is_written_beforehand_is_what_would_be_written() {
-        let refusal = Refusal::uncounted(Reason::Invalid(Invalid::Malformed), true, false);
-        assert_eq!(refusal.json(), error_json(refusal.status, refusal.name, refusal.message));
+        let rejection = Rejection::uncounted(Reason::Invalid(InvalidCredential::Malformed), true, false);
+        assert_eq!(rejection.json(), error_json(rejection.status, rejection.name, rejection.message));
     }
 
     #[test]

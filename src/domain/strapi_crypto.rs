@@ -12,7 +12,7 @@ use std::fmt;
 /// The encryption key of the reference (its `ENCRYPTION_KEY`). It opens what the reference has sealed, and seals nothing.
 /// [`Debug`] does not show it.
 #[derive(Clone)]
-pub struct ReferenceEncryptionKey(AesGcm<Aes256, U16>);
+pub struct StrapiEncryptionKey(AesGcm<Aes256, U16>);
 
 /// Something that the reference has sealed does not open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -25,7 +25,7 @@ pub(crate) enum Unopened {
     Closed,
 }
 
-impl ReferenceEncryptionKey {
+impl StrapiEncryptionKey {
     /// Takes the text that the reference is configured with.
     pub fn new(text: &str) -> Self {
         let key: [u8; 32] = Sha256::digest(text.as_bytes()).into();
@@ -49,7 +49,7 @@ fn bytes(hex: &str) -> Result<Vec<u8>, Unopened> {
     hex::decode(hex).map_err(|_| Unopened::Malformed)
 }
 
-impl fmt::Debug for ReferenceEncryptionKey {
+impl fmt::Debug for StrapiEncryptionKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ReferenceEncryptionKey(..)")
     }
@@ -57,7 +57,7 @@ impl fmt::Debug for ReferenceEncryptionKey {
 
 /// Seals as the reference does, for tests.
 #[cfg(test)]
-pub(crate) fn seal_as_the_reference(key: &ReferenceEncryptionKey, text: &str) -> String {
+pub(crate) fn seal_as_the_reference(key: &StrapiEncryptionKey, text: &str) -> String {
     let sealed = key.0.encrypt(&Nonce::from([7; 16]), text.as_bytes()).unwrap();
     let (text, tag) = sealed.split_at(sealed.len() - 16);
     format!("v1:{}:{}:{}", hex::encode([7; 16]), hex::encode(text), hex::encode(tag))
@@ -71,10 +71,10 @@ mod tests {
 
     #[test]
     fn only_its_key_opens_it_and_only_unchanged() {
-        let key = ReferenceEncryptionKey::new(KEY);
+        let key = StrapiEncryptionKey::new(KEY);
         let sealed = seal_as_the_reference(&key, "c0ffee");
         assert_eq!(key.open(&sealed).unwrap().expose(), "c0ffee");
-        let other = ReferenceEncryptionKey::new("another");
+        let other = StrapiEncryptionKey::new("another");
         assert_eq!(other.open(&sealed).unwrap_err(), Unopened::Closed);
         let parts: Vec<&str> = sealed.split(':').collect();
         let (iv, text, tag) = (parts[1], parts[2], parts[3]);

@@ -4,7 +4,7 @@ use super::failure::capital;
 use super::matrix::{Words, condition_name};
 use super::names::Names;
 use super::time::Span;
-use crate::domain::{AuditEvent, ConditionId, OwnerId, RoleId, Subject, What};
+use crate::domain::{AuditAction, AuditEvent, ConditionId, OwnerId, Resource, RoleId};
 use serde_json::{Map, Value};
 use std::time::Duration;
 
@@ -40,22 +40,22 @@ impl Teller<'_> {
         };
         let of = |name: &str| event.details.get(name).unwrap_or(&Value::Null);
         match event.what {
-            What::OwnerStateSet => self.one("state", of("after")),
-            What::GrantClamped | What::PermissionClamped => match event.details.as_object() {
+            AuditAction::OwnerStateSet => self.one("state", of("after")),
+            AuditAction::GrantClamped | AuditAction::PermissionClamped => match event.details.as_object() {
                 Some(grant) => self.grant(grant),
                 None => "a permission".to_owned(),
             },
-            What::SignInsFailed => {
+            AuditAction::SignInsFailed => {
                 format!("{} failed, for {}", many(of("count"), "sign-in"), many(of("accounts"), "account"))
             }
-            What::RetentionSet => match of("days") {
+            AuditAction::RetentionSet => match of("days") {
                 Value::Null => "for ever".to_owned(),
                 days => format!("for {days} days"),
             },
-            What::EventsDeleted => {
+            AuditAction::EventsDeleted => {
                 format!("{} events from before {} were deleted", of("deleted"), self.one("before", of("before")))
             }
-            What::Imported => {
+            AuditAction::Imported => {
                 let (roles, users) = (many(of("roles"), "role"), many(of("owners"), "user"));
                 let source = self.one("imported", of("imported"));
                 format!("{roles}, {users} and {} from {source}", many(of("tokens"), "token"))
@@ -72,16 +72,16 @@ impl Teller<'_> {
         }
         let Some(details) = event.details.as_object() else { return Vec::new() };
         match event.what {
-            What::OwnerStateSet => self.change("state", details).into_iter().collect(),
-            What::OwnerRolesSet => self.change("roles", details).into_iter().collect(),
-            What::RolePermissionsSet => self.change("permissions", details).into_iter().collect(),
+            AuditAction::OwnerStateSet => self.change("state", details).into_iter().collect(),
+            AuditAction::OwnerRolesSet => self.change("roles", details).into_iter().collect(),
+            AuditAction::RolePermissionsSet => self.change("permissions", details).into_iter().collect(),
             // The sentence says all of it.
-            What::SignInsFailed => {
+            AuditAction::SignInsFailed => {
                 let told = |name: &str| details.get(name).and_then(|list| self.told(name, list));
                 ["users", "addresses"].into_iter().filter_map(told).collect()
             }
-            What::RetentionSet | What::EventsDeleted | What::Imported => Vec::new(),
-            What::GrantClamped | What::PermissionClamped => {
+            AuditAction::RetentionSet | AuditAction::EventsDeleted | AuditAction::Imported => Vec::new(),
+            AuditAction::GrantClamped | AuditAction::PermissionClamped => {
                 let id = |name: &str| details.get(name).and_then(Value::as_str).unwrap_or_default();
                 let text = [id("action"), id("subject")].join(" ");
                 vec![Fact { label: "Action".to_owned(), shown: Shown::Is(text.trim().to_owned()) }]
@@ -167,8 +167,8 @@ impl Teller<'_> {
             Some(list) => list.iter().filter_map(Value::as_str).collect(),
             None => Vec::new(),
         };
-        let subject = text("subject").map(Subject::from);
-        let mut said = self.words.said(&text("action").unwrap_or_default().into(), subject.as_ref());
+        let resource = text("subject").map(Resource::from);
+        let mut said = self.words.said(&text("action").unwrap_or_default().into(), resource.as_ref());
         let (fields, conditions) = (list("fields"), list("conditions"));
         if !fields.is_empty() {
             said = format!("{said} ({})", fields.join(", "));

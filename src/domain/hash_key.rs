@@ -9,9 +9,9 @@ use zeroize::{Zeroize, Zeroizing};
 
 /// The public name of a salt, stored with each token, so that you can see which tokens still need an old one.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct SaltId(String);
+pub struct HashKeyId(String);
 
-impl SaltId {
+impl HashKeyId {
     /// What stands with tokens of the reference, whose salt has no name.
     pub(crate) const REFERENCE: &str = "reference";
 
@@ -29,7 +29,7 @@ impl SaltId {
 /// A salt that cannot be one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum InvalidSalt {
+pub enum InvalidHashKey {
     /// Fewer than 32 bytes.
     #[error("a salt has at least 32 random bytes, this one has {0}: make one with `openssl rand -hex 32`")]
     Short(usize),
@@ -58,8 +58,8 @@ pub enum InvalidSalt {
 ///
 /// Losing or changing it invalidates every token issued under it.
 #[derive(Clone)]
-pub struct Salt {
-    id: SaltId,
+pub struct HashKey {
+    id: HashKeyId,
     /// With the key's blocks compressed already.
     state: Hmac<Sha256>,
     /// The same for messages of one block.
@@ -67,7 +67,7 @@ pub struct Salt {
     fingerprint: Zeroizing<Vec<u8>>,
 }
 
-impl Salt {
+impl HashKey {
     /// A fresh one from the system, with the text to keep for the next start (read it back with [`parse`](Self::parse)).
     ///
     /// # Errors
@@ -76,7 +76,7 @@ impl Salt {
         let mut bytes = Zeroizing::new([0u8; 32]);
         OsEntropy.fill(&mut *bytes)?;
         let text = Zeroizing::new(hex::encode(*bytes));
-        Ok((Self::keyed(SaltId("0".to_owned()), text.as_bytes()), Secret::new(text.as_str().to_owned())))
+        Ok((Self::keyed(HashKeyId("0".to_owned()), text.as_bytes()), Secret::new(text.as_str().to_owned())))
     }
 
     /// Reads `SALT` or `NAME:SALT`: at least 32 bytes of random text, without the white space around it. The name is public, and
@@ -84,16 +84,16 @@ impl Salt {
     ///
     /// # Errors
     /// If it is short, regular or badly named.
-    pub fn parse(text: &str) -> Result<Self, InvalidSalt> {
+    pub fn parse(text: &str) -> Result<Self, InvalidHashKey> {
         let text = unquoted(text)?;
         let (name, key) = text.split_once(':').unwrap_or(("0", text));
         let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
         if !(1..=16).contains(&name.len()) || !name.bytes().all(fits) {
-            return Err(InvalidSalt::Name);
+            return Err(InvalidHashKey::Name);
         }
         unquoted(key)?;
         if key.len() < 32 {
-            return Err(InvalidSalt::Short(key.len()));
+            return Err(InvalidHashKey::Short(key.len()));
         }
         let mut distinct = key.as_bytes().to_vec();
         distinct.sort_unstable();
@@ -101,17 +101,17 @@ impl Salt {
         let count = distinct.len();
         distinct.zeroize();
         if count < 8 {
-            return Err(InvalidSalt::Regular);
+            return Err(InvalidHashKey::Regular);
         }
-        Ok(Self::keyed(SaltId(name.to_owned()), key.as_bytes()))
+        Ok(Self::keyed(HashKeyId(name.to_owned()), key.as_bytes()))
     }
 
-    fn keyed(id: SaltId, key: &[u8]) -> Self {
+    fn keyed(id: HashKeyId, key: &[u8]) -> Self {
         Self { id, state: mac(key), short: Short::new(key), fingerprint: Zeroizing::new(key.to_vec()) }
     }
 
     /// Its public name.
-    pub fn id(&self) -> &SaltId {
+    pub fn id(&self) -> &HashKeyId {
         &self.id
     }
 
@@ -131,10 +131,10 @@ impl Salt {
 }
 
 /// Trims white space, and refuses quotes around the text: a shell strips them, an env file may not.
-pub(super) fn unquoted(text: &str) -> Result<&str, InvalidSalt> {
+pub(super) fn unquoted(text: &str) -> Result<&str, InvalidHashKey> {
     let text = text.trim();
     let quoted = |quote| text.len() > 1 && text.starts_with(quote) && text.ends_with(quote);
-    if quoted('"') || quoted('\'') { Err(InvalidSalt::Quoted) } else { Ok(text) }
+    if quoted('"') || quoted('\'') { Err(InvalidHashKey::Quoted) } else { Ok(text) }
 }
 
 /// HMAC-SHA-256 (RFC 2104) for messages that fit into one block with their padding: two rounds of compression, and neither a
@@ -207,7 +207,7 @@ const AFTER_A_HASH: [u8; 32] = {
 const INITIAL: [u32; 8] =
     [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 
-impl fmt::Debug for Salt {
+impl fmt::Debug for HashKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Salt({})", self.id.0)
     }
@@ -220,79 +220,79 @@ fn mac<M: KeyInit>(key: &[u8]) -> M {
 
 /// The salts of an installation: the first issues, all verify. At most four.
 #[derive(Clone, Debug)]
-pub struct SaltRing(Vec<Salt>);
+pub struct HashKeyRing(Vec<HashKey>);
 
-impl SaltRing {
+impl HashKeyRing {
     /// Only this one.
-    pub fn new(salt: Salt) -> Self {
-        Self(vec![salt])
+    pub fn new(hash_key: HashKey) -> Self {
+        Self(vec![hash_key])
     }
 
     /// Reads salts separated by commas, the issuing one first: `2026:SALT,2025:SALT`.
     ///
     /// # Errors
-    /// As [`Salt::parse`], and if there are more than four or two with one name.
-    pub fn parse(text: &str) -> Result<Self, InvalidSalt> {
-        let mut salts = unquoted(text)?.split(',').map(Salt::parse);
-        let first = salts.next().unwrap_or(Err(InvalidSalt::Short(0)))?;
-        salts.try_fold(Self::new(first), |ring, salt| ring.and_old(salt?))
+    /// As [`HashKey::parse`], and if there are more than four or two with one name.
+    pub fn parse(text: &str) -> Result<Self, InvalidHashKey> {
+        let mut hash_keys = unquoted(text)?.split(',').map(HashKey::parse);
+        let first = hash_keys.next().unwrap_or(Err(InvalidHashKey::Short(0)))?;
+        hash_keys.try_fold(Self::new(first), |ring, hash_key| ring.and_old(hash_key?))
     }
 
     /// And this one, which no longer issues.
     ///
     /// # Errors
     /// If there are four already, or one with this name.
-    pub fn and_old(mut self, salt: Salt) -> Result<Self, InvalidSalt> {
-        if self.0.iter().any(|s| s.id == salt.id && *s.fingerprint != *salt.fingerprint) {
-            return Err(InvalidSalt::SameName(salt.id.0));
+    pub fn and_old(mut self, hash_key: HashKey) -> Result<Self, InvalidHashKey> {
+        if self.0.iter().any(|s| s.id == hash_key.id && *s.fingerprint != *hash_key.fingerprint) {
+            return Err(InvalidHashKey::SameName(hash_key.id.0));
         }
-        if !self.0.iter().any(|s| *s.fingerprint == *salt.fingerprint) {
-            self.0.push(salt);
+        if !self.0.iter().any(|s| *s.fingerprint == *hash_key.fingerprint) {
+            self.0.push(hash_key);
         }
-        if self.0.len() > 4 { Err(InvalidSalt::TooMany(self.0.len())) } else { Ok(self) }
+        if self.0.len() > 4 { Err(InvalidHashKey::TooMany(self.0.len())) } else { Ok(self) }
     }
 }
 
-impl SaltRing {
+impl HashKeyRing {
     /// The one that issues.
-    pub(super) fn issuing(&self) -> &Salt {
+    pub(super) fn issuing(&self) -> &HashKey {
         // No ring is built without one.
         &self.0[0]
     }
 
     /// All that verify, the issuing one first.
-    pub(super) fn all(&self) -> &[Salt] {
+    pub(super) fn all(&self) -> &[HashKey] {
         &self.0
     }
 
     /// The name of each, and its check value. No secret is hashed to the same: none begins like the constant.
     pub(super) fn check_values(&self) -> impl Iterator<Item = (&str, String)> {
-        self.0.iter().map(|salt| (salt.id.as_str(), salt.check_value("keyward: check value of a hash key")))
+        self.0.iter().map(|hash_key| (hash_key.id.as_str(), hash_key.check_value("keyward: check value of a hash key")))
     }
 }
 
-impl From<Salt> for SaltRing {
-    fn from(salt: Salt) -> Self {
-        Self::new(salt)
+impl From<HashKey> for HashKeyRing {
+    fn from(hash_key: HashKey) -> Self {
+        Self::new(hash_key)
     }
 }
 
 /// The salt of the reference, for tokens that it issued. Nothing else is derived from it.
 #[derive(Clone)]
-pub struct ReferenceSalt(Hmac<Sha512>);
+pub struct StrapiHashKey(Hmac<Sha512>);
 
-impl ReferenceSalt {
+impl StrapiHashKey {
     /// The text that the reference is configured with.
     ///
     /// # Errors
     /// If it is empty, or stands in quotes.
-    pub fn new(text: &str) -> Result<Self, InvalidSalt> {
+    pub fn new(text: &str) -> Result<Self, InvalidHashKey> {
         unquoted(text)?;
-        if text.is_empty() { Err(InvalidSalt::Empty) } else { Ok(Self(mac(text.as_bytes()))) }
+        if text.is_empty() { Err(InvalidHashKey::Empty) } else { Ok(Self(mac(text.as_bytes()))) }
     }
 
     pub(crate) fn digest(&self, secret: &[u8]) -> Digest {
-        Digest::Reference(self.hash(secret))
+        Digest::Strapi(self.hash(secret))
     }
 
     /// Returns a value that distinguishes this key from others. No secret is hashed to the same: secrets are hex.
@@ -307,7 +307,7 @@ impl ReferenceSalt {
     }
 }
 
-impl fmt::Debug for ReferenceSalt {
+impl fmt::Debug for StrapiHashKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ReferenceSalt(..)")
     }
@@ -349,19 +349,19 @@ mod tests {
 
     #[test]
     fn salts_must_be_random_and_named_apart() {
-        assert_eq!(Salt::parse("short").unwrap_err(), InvalidSalt::Short(5));
-        assert_eq!(Salt::parse(&"ab".repeat(20)).unwrap_err(), InvalidSalt::Regular);
-        assert_eq!(Salt::parse(&format!("a b:{SALT}")).unwrap_err(), InvalidSalt::Name);
+        assert_eq!(HashKey::parse("short").unwrap_err(), InvalidHashKey::Short(5));
+        assert_eq!(HashKey::parse(&"ab".repeat(20)).unwrap_err(), InvalidHashKey::Regular);
+        assert_eq!(HashKey::parse(&format!("a b:{SALT}")).unwrap_err(), InvalidHashKey::Name);
         let other = &OLD[4..];
-        assert_eq!(SaltRing::parse(&format!("{SALT},{other}")).unwrap_err(), InvalidSalt::SameName("0".into()));
+        assert_eq!(HashKeyRing::parse(&format!("{SALT},{other}")).unwrap_err(), InvalidHashKey::SameName("0".into()));
         let five = (0..5).map(|i| format!("{i}:{i}{SALT}")).collect::<Vec<_>>().join(",");
-        assert_eq!(SaltRing::parse(&five).unwrap_err(), InvalidSalt::TooMany(5));
-        let of = |distinct: &str| Salt::parse(&distinct.repeat(5)).map(drop);
-        assert_eq!((of("abcdefg"), of("abcdefgh")), (Err(InvalidSalt::Regular), Ok(())));
+        assert_eq!(HashKeyRing::parse(&five).unwrap_err(), InvalidHashKey::TooMany(5));
+        let of = |distinct: &str| HashKey::parse(&distinct.repeat(5)).map(drop);
+        assert_eq!((of("abcdefg"), of("abcdefgh")), (Err(InvalidHashKey::Regular), Ok(())));
         let four = (0..4).map(|i| format!("{i}:{i}{SALT}")).collect::<Vec<_>>().join(",");
-        assert_eq!(SaltRing::parse(&four).map(|ring| ring.all().len()), Ok(4));
-        let (_, text) = Salt::generate().unwrap();
-        assert!(Salt::parse(text.expose()).is_ok());
+        assert_eq!(HashKeyRing::parse(&four).map(|ring| ring.all().len()), Ok(4));
+        let (_, text) = HashKey::generate().unwrap();
+        assert!(HashKey::parse(text.expose()).is_ok());
     }
 
     /// `docker --env-file` keeps them, a shell takes them away: that would be two keys.
@@ -373,11 +373,11 @@ mod tests {
                 format!(" a:{quote}{SALT}{quote}\n"),
                 format!("{quote}{OLD},{SALT}{quote}"),
             ] {
-                assert_eq!(SaltRing::parse(&text).unwrap_err(), InvalidSalt::Quoted, "{text}");
+                assert_eq!(HashKeyRing::parse(&text).unwrap_err(), InvalidHashKey::Quoted, "{text}");
             }
-            assert_eq!(Salt::parse(&format!("{quote}{SALT}{quote}")).unwrap_err(), InvalidSalt::Quoted);
-            assert_eq!(ReferenceSalt::new(&format!("{quote}strapi{quote}")).unwrap_err(), InvalidSalt::Quoted);
-            assert!(Salt::parse(&format!("a:{quote}{SALT}")).is_ok(), "a random text may begin with one");
+            assert_eq!(HashKey::parse(&format!("{quote}{SALT}{quote}")).unwrap_err(), InvalidHashKey::Quoted);
+            assert_eq!(StrapiHashKey::new(&format!("{quote}strapi{quote}")).unwrap_err(), InvalidHashKey::Quoted);
+            assert!(HashKey::parse(&format!("a:{quote}{SALT}")).is_ok(), "a random text may begin with one");
         }
     }
 }

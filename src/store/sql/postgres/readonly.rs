@@ -1,8 +1,8 @@
 //! A database that is somebody else's: only read, and never changed unless asked to.
 
+use super::connection::Held;
 use super::connections::{Connections, Side};
 use super::error::asking;
-use super::held::Held;
 use super::{PostgresOptions, address, or, reach, rows, statements};
 use crate::store::StoreError;
 use sqlx::query;

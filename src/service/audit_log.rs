@@ -1,9 +1,9 @@
 //! The audit log: what was done, by whom, and for how long that is kept.
 
 use super::sight::Sight;
-use super::write::Change;
+use super::write::ServiceContext;
 use super::{ServiceError, for_whom};
-use crate::domain::{AuditEvent, Kind, Target, Timestamp, TokenId, What};
+use crate::domain::{AuditAction, AuditEvent, AuditTarget, Timestamp, TokenId, TokenKind};
 use crate::store::{EventQuery, Page};
 use serde_json::json;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use std::time::Duration;
 ///
 /// The program and super admins read all of it. Other actors see of an event as much as they may see of its target: of admin tokens and
 /// sessions of other owners nothing; of users, roles and content tokens what `admin::users.read`, `admin::roles.read` and
-/// `admin::api-tokens.read` list. Of the rest they learn what was done and when: the target is [`Target::Withheld`], who did it may be
-/// [`Doer::Withheld`](crate::Doer::Withheld), and there is neither cause nor detail. So the number of events and pages is the same for all.
+/// `admin::api-tokens.read` list. Of the rest they learn what was done and when: the target is [`AuditTarget::Withheld`], who did it may be
+/// [`Actor::Withheld`](crate::Actor::Withheld), and there is neither cause nor detail. So the number of events and pages is the same for all.
 #[derive(Clone, Debug)]
-pub struct Events(pub(super) Change);
+pub struct AuditLog(pub(super) ServiceContext);
 
-for_whom!(Events);
+for_whom!(AuditLog);
 
-impl Events {
-    fn map(self, f: impl FnOnce(Change) -> Change) -> Self {
+impl AuditLog {
+    fn map(self, f: impl FnOnce(ServiceContext) -> ServiceContext) -> Self {
         Self(f(self.0))
     }
 
@@ -50,9 +50,10 @@ impl Events {
         let mut view = self.0.view().await?;
         let actor = self.0.actor(&mut view).await?;
         let seen = actor.sees_tokens_of()?;
-        let token = view.token(id).await?.filter(|t| t.kind() == Kind::Admin && (seen.is_none() || t.owner() == seen));
+        let token =
+            view.token(id).await?.filter(|t| t.kind() == TokenKind::Admin && (seen.is_none() || t.owner() == seen));
         let token = token.ok_or(ServiceError::NotFound("token"))?;
-        let query = EventQuery { target: Some(Target::Token(id, token.kind())), ..query.clone() };
+        let query = EventQuery { target: Some(AuditTarget::Token(id, token.kind())), ..query.clone() };
         let Page { items, total } = view.events(&query).await?;
         let sight = Sight::of(&mut *view, &actor).await?;
         Ok(Page { items: sight.shown(&mut *view, items).await?, total })
@@ -66,7 +67,7 @@ impl Events {
         self.0
             .make(move |draft| {
                 Box::pin(async move {
-                    if !draft.giver().await?.is_program() {
+                    if !draft.grantor().await?.is_program() {
                         return Err(ServiceError::Forbidden("only the program deletes events"));
                     }
                     let before =
@@ -74,7 +75,7 @@ impl Events {
                     let deleted = draft.tx.delete_events(before).await?;
                     if deleted > 0 {
                         let details = json!({"before": before.to_string(), "deleted": deleted});
-                        draft.audit(What::EventsDeleted, Target::Installation, details).await?;
+                        draft.audit(AuditAction::EventsDeleted, AuditTarget::Installation, details).await?;
                     }
                     Ok(deleted)
                 })
