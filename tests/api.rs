@@ -10,7 +10,7 @@ use keyward::store::{EventQuery, Paging};
 use keyward::testing::App;
 use keyward::{
     ActionEntry, Catalogue, ContentAccess, Fields, GateService, Grant, HashKey, Keyward, MemoryStore, NewAdminToken,
-    NewContentToken, NewOwner, NewRole, NewSession, Permission, ProxyHeader, RoleId, SubjectEntry, WriteStore, api,
+    NewContentToken, NewOwner, NewRole, NewSession, Permission, ProxyHeader, RoleId, ResourceEntry, WriteStore, api,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ impl Api {
     async fn new() -> Self {
         let catalogue = Catalogue::default()
             .action(ActionEntry::on_resources("read", "Read", ["article"]).with_fields())
-            .resource(SubjectEntry::collection("article", "Article").fields(["title"]))
+            .resource(ResourceEntry::collection("article", "Article").fields(["title"]))
             .content_action("article.find");
         let hash_key = HashKey::parse(keyward::testing::SALT).unwrap();
         let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).catalogue(catalogue).api();

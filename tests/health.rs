@@ -12,7 +12,7 @@ mod routes;
 
 use async_trait::async_trait;
 use http::{Request, Response, StatusCode};
-use keyward::store::{Applied, Change, ChangeLog, Following, Poll, Snapshot, Store, Use};
+use keyward::store::{Applied, LoggedChange, ChangeLog, Following, Poll, Snapshot, Store, Use};
 use keyward::testing::{ManualClock, SALT};
 use keyward::{
     Builder, Clock, Digest, HashKey, Keyward, Limits, MemoryStore, Secret, StoreError, SyncMode, Tag, Timestamp,
@@ -33,7 +33,7 @@ struct Logged(Arc<State>);
 #[derive(Debug, Default)]
 struct State {
     clock: Arc<ManualClock>,
-    changes: Mutex<Vec<Change>>,
+    changes: Mutex<Vec<LoggedChange>>,
     silent: AtomicBool,
     failing: AtomicBool,
     hanging: AtomicBool,
@@ -107,7 +107,7 @@ impl Logged {
         let mut changes = self.0.changes.lock().unwrap();
         let (seq, now) = (changes.len() as u64 + 1, self.0.clock.now());
         let at = Timestamp(now.0 - i64::try_from(ago.as_millis()).unwrap());
-        changes.push(Change { seq, op_id: format!("op {seq}"), at, tags: vec![Tag::ALL] });
+        changes.push(LoggedChange { seq, op_id: format!("op {seq}"), at, tags: vec![Tag::ALL] });
     }
 }
 

@@ -5,7 +5,7 @@
 
 use http::header::{AUTHORIZATION, HOST};
 use keyward::testing::App;
-use keyward::{ActionEntry, Catalogue, EncryptionKeys, HashKey, IS_CREATOR, Keyward, MemoryStore, SubjectEntry, api};
+use keyward::{ActionEntry, Catalogue, EncryptionKeys, HashKey, IS_CREATOR, Keyward, MemoryStore, ResourceEntry, api};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -71,7 +71,7 @@ fn app() -> App {
     let catalogue = Catalogue::default()
         .action(ActionEntry::settings("plain", "Things", "Plain"))
         .action(ActionEntry::on_resources("read", "Read", ["article"]).with_fields())
-        .resource(SubjectEntry::collection("article", "Article").fields(["title", "body"]))
+        .resource(ResourceEntry::collection("article", "Article").fields(["title", "body"]))
         .content_action("article.find");
     let keyward = Keyward::builder(MemoryStore::default())
         .hash_key(HashKey::generate().unwrap().0)

@@ -7,14 +7,14 @@ use keyward::store::{EventQuery, Paging};
 use keyward::testing::SALT;
 use keyward::{
     ActionEntry, AuditAction, AuditCause, Catalogue, ContentAccess, Fields, Grant, HashKey, Keyward, MemoryStore,
-    NewAdminToken, NewContentToken, NewOwner, NewRole, Permission, Rename, RoleId, SqliteStore, SubjectEntry, TokenId,
+    NewAdminToken, NewContentToken, NewOwner, NewRole, Permission, Rename, RoleId, SqliteStore, ResourceEntry, TokenId,
     WriteStore,
 };
 use std::sync::Arc;
 
 fn catalogue(action: &str, resource: &str, fields: [&str; 2], content: &str) -> Catalogue {
     Catalogue::default()
-        .resource(SubjectEntry::collection(resource, "Article").fields(fields))
+        .resource(ResourceEntry::collection(resource, "Article").fields(fields))
         .action(ActionEntry::on_resources(action, "Read", [resource]).with_fields())
         .content_action(content)
 }
@@ -104,7 +104,7 @@ async fn a_name_that_is_still_registered_is_not_renamed() {
     let store = Arc::new(MemoryStore::default());
     let held = issue(&installation(store.clone(), before())).await;
     let both = before()
-        .resource(SubjectEntry::collection("article", "Article").fields(["title"]))
+        .resource(ResourceEntry::collection("article", "Article").fields(["title"]))
         .action(ActionEntry::on_resources("manager.read", "Read", ["article"]).with_fields())
         .renamed(Rename::action("explorer.read", "manager.read"))
         .renamed(Rename::resource("post", "article"))

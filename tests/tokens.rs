@@ -19,7 +19,7 @@ use keyward::{
     ActionEntry, Actor, AuditAction, AuditCause, AuditTarget, Builder, Catalogue, ConditionClause, ContentAccess,
     Durations, EncryptionKeys, Fields, Grant, IS_CREATOR, Lifespan, MemoryStore, NewAdminToken, NewContentToken,
     NewOwner, NewRole, OwnerId, OwnerState, Permission, Policy, RoleId, SecretAccess, ServiceError, SqliteOptions,
-    SqliteStore, SubjectEntry, TokenId, TokenKind, TokenUpdate, Unsealable,
+    SqliteStore, ResourceEntry, TokenId, TokenKind, TokenUpdate, Unsealable,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -228,7 +228,7 @@ fn catalogue() -> Catalogue {
         .action(ActionEntry::settings("plain", "Things", "Plain").with_conditions(false))
         .action(ActionEntry::on_resources("read", "Read", ["article"]).with_fields())
         .action(ActionEntry::on_resources("drop", "Drop", ["article", "page"]))
-        .resource(SubjectEntry::collection("article", "Article").fields(["title", "body"]))
+        .resource(ResourceEntry::collection("article", "Article").fields(["title", "body"]))
         .content_action("article.find")
 }
 
@@ -330,7 +330,7 @@ async fn what_was_there_before_the_catalogue_lost_it_stands_in_no_ones_way<S: Wr
     let smaller = Catalogue::default()
         .action(ActionEntry::settings("plain", "Things", "Plain").with_conditions(false))
         .action(ActionEntry::on_resources("read", "Read", ["article"]).with_fields())
-        .resource(SubjectEntry::collection("article", "Article").fields(["title", "slug"]))
+        .resource(ResourceEntry::collection("article", "Article").fields(["title", "slug"]))
         .content_action("article.list");
     let world = world(&store, &clock, |b| b.catalogue(smaller));
     let (tokens, roles) = (world.keyward.tokens(), world.keyward.roles());
@@ -555,7 +555,7 @@ async fn of_others_the_log_says_that_and_when_and_nothing_else<S: WriteStore + C
     let whole = world.keyward.audit().list(&log()).await.unwrap();
     for actor in [Actor::Person(reader), Actor::Token(auditor)] {
         let page = world.keyward.audit().acting_as(actor).list(&log()).await.unwrap();
-        assert_eq!(page.total, whole.total, "{doer:?}: pages are those of everybody");
+        assert_eq!(page.total, whole.total, "{actor:?}: pages are those of everybody");
         let mut withheld = Vec::new();
         for ((id, event), (same, all)) in page.items.iter().zip(&whole.items) {
             assert_eq!((id, event.at, event.what), (same, all.at, all.what));
@@ -565,11 +565,11 @@ async fn of_others_the_log_says_that_and_when_and_nothing_else<S: WriteStore + C
                     // How many tokens an owner had, a token does not learn.
                     details.remove("tokens");
                 }
-                assert_eq!(event, &shown, "{doer:?}: they may list it");
+                assert_eq!(event, &shown, "{actor:?}: they may list it");
                 continue;
             };
             if token == auditor {
-                assert_eq!(event, all, "{doer:?}: it is their own");
+                assert_eq!(event, all, "{actor:?}: it is their own");
                 continue;
             }
             assert_eq!(event.target, AuditTarget::Withheld(all.target.kind()), "{kind:?}");
@@ -586,11 +586,11 @@ async fn of_others_the_log_says_that_and_when_and_nothing_else<S: WriteStore + C
             AuditAction::GrantClamped,
             AuditAction::TokenRevoked,
         ] {
-            assert!(withheld.contains(&what), "{doer:?}: {what:?}");
+            assert!(withheld.contains(&what), "{actor:?}: {what:?}");
         }
         let said = format!("{:?}", page.items);
         for secret in ["secret-project", "secret-second", "secret-text", "192.0.2."] {
-            assert!(!said.contains(secret), "{doer:?}: {secret} in {said}");
+            assert!(!said.contains(secret), "{actor:?}: {secret} in {said}");
         }
         let of_second = world.keyward.audit().acting_as(actor).of_token(second, &log()).await;
         assert!(matches!(of_second, Err(ServiceError::NotFound("token"))));
@@ -675,7 +675,7 @@ async fn the_log_shows_what_its_reader_may_list<S: WriteStore + Clone>(store: S,
             let page = world.keyward.audit().acting_as(actor).list(&log()).await.unwrap();
             for (_, target) in cases {
                 let found = page.items.iter().any(|(_, event)| event.target == target && event.details.is_object());
-                assert_eq!(found, sees && target == shown, "{doer:?} with {action}: {target:?}");
+                assert_eq!(found, sees && target == shown, "{actor:?} with {action}: {target:?}");
             }
         }
     }
@@ -718,7 +718,7 @@ async fn ids_of_others_answer_like_ids_of_none<S: WriteStore + Clone>(store: S, 
     ] {
         for only in kinds {
             let (found, none) = (answers(actor, *only, id).await, answers(actor, *only, TokenId(4711)).await);
-            assert_eq!(found, none, "{doer:?} asks for {id} among {only:?}");
+            assert_eq!(found, none, "{actor:?} asks for {id} among {only:?}");
             assert!(none.iter().all(Option::is_some), "{none:?}");
         }
     }

@@ -4,7 +4,7 @@ use crate::options::Bug;
 use crate::world::now;
 use async_trait::async_trait;
 use keyward::store::{
-    Applied, Change, ChangeLog, Following, KeyCheck, Poll, Record, Snapshot, Store, StoreError, Transaction, Use, View,
+    Applied, LoggedChange, ChangeLog, Following, KeyCheck, Poll, Record, Snapshot, Store, StoreError, Transaction, Use, View,
     WriteStore,
 };
 use keyward::{Digest, OwnerId, PasswordHash, PostgresStore, Timestamp};
@@ -110,7 +110,7 @@ impl ChangeLog for FlawedLog {
         let poll = self.log.poll(applied).await?;
         // That there were changes is told, or what look-ups see would contradict it and begin an era; but not of what.
         let changes = poll.changes.into_iter().map(|change| match applied {
-            Some(_) => Change { tags: Vec::new(), ..change },
+            Some(_) => LoggedChange { tags: Vec::new(), ..change },
             None => change,
         });
         Ok(Poll { changes: changes.collect(), ..poll })

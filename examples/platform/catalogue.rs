@@ -1,11 +1,11 @@
 //! What permissions of this platform can name.
 
 use crate::articles::{FIELDS, SUBJECT};
-use keyward::{ActionEntry, Catalogue, SubjectEntry};
+use keyward::{ActionEntry, Catalogue, ResourceEntry};
 
 pub(crate) fn catalogue() -> Catalogue {
     let deeds = [("create", "Create"), ("read", "Read"), ("update", "Update"), ("delete", "Delete")];
-    let mut catalogue = Catalogue::default().resource(SubjectEntry::collection(SUBJECT, "Article").fields(FIELDS));
+    let mut catalogue = Catalogue::default().resource(ResourceEntry::collection(SUBJECT, "Article").fields(FIELDS));
     for (deed, name) in deeds.into_iter().chain([("publish", "Publish")]) {
         let entry = ActionEntry::on_resources(format!("plugin::content-manager.explorer.{deed}"), name, [SUBJECT]);
         let of_fields = matches!(deed, "create" | "read" | "update");

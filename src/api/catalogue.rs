@@ -2,7 +2,7 @@
 
 use super::answer::Data;
 use super::state::Api;
-use crate::domain::{ActionEntry, Catalogue, ConditionId, Conditions, Section, SubjectEntry, SubjectKind};
+use crate::domain::{ActionEntry, Catalogue, ConditionId, Conditions, Section, ResourceEntry, ResourceKind};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -120,11 +120,11 @@ pub(super) fn rendered(catalogue: &Catalogue, conditions: &Conditions) -> Bytes 
                 let (plugin, sub_category) = (plugin.clone(), sub_category.clone());
                 sections.plugins.push(PluginAction { display_name, action, sub_category, plugin });
             }
-            Section::Subjects(_) => {}
+            Section::Resources(_) => {}
         }
     }
-    sections.single_types = types(catalogue, SubjectKind::Single);
-    sections.collection_types = types(catalogue, SubjectKind::Collection);
+    sections.single_types = types(catalogue, ResourceKind::Single);
+    sections.collection_types = types(catalogue, ResourceKind::Collection);
     let data = Permissions { conditions: ids.into_iter().map(condition).collect(), sections };
     // Texts and lists: there is nothing in it that JSON does not have.
     serde_json::to_vec(&Data::of(data)).unwrap_or_default().into()
@@ -144,10 +144,10 @@ fn condition(id: &ConditionId) -> Condition {
     Condition { id: id.to_string(), display_name, category: "default" }
 }
 
-fn types(catalogue: &Catalogue, kind: SubjectKind) -> ContentTypes {
-    let of_kind: Vec<&SubjectEntry> = catalogue.resources().iter().filter(|s| s.kind == kind).collect();
+fn types(catalogue: &Catalogue, kind: ResourceKind) -> ContentTypes {
+    let of_kind: Vec<&ResourceEntry> = catalogue.resources().iter().filter(|s| s.kind == kind).collect();
     let action = |entry: &ActionEntry| {
-        let Section::Subjects(resources) = &entry.section else { return None };
+        let Section::Resources(resources) = &entry.section else { return None };
         let on = resources.iter().filter(|id| of_kind.iter().any(|s| s.id == **id));
         let resources: Vec<String> = on.map(ToString::to_string).collect();
         let apply_to_properties = if entry.has_fields { vec!["fields"] } else { Vec::new() };
@@ -160,7 +160,7 @@ fn types(catalogue: &Catalogue, kind: SubjectKind) -> ContentTypes {
     }
 }
 
-fn content_type(entry: &SubjectEntry) -> ContentType {
+fn content_type(entry: &ResourceEntry) -> ContentType {
     let child = |field: &crate::domain::Field| Child { label: field.to_string(), value: field.to_string() };
     let children = entry.fields.iter().map(child).collect();
     ContentType {

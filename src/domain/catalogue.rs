@@ -8,17 +8,17 @@ use std::collections::HashSet;
 /// It begins with the actions of keyward itself. Conditions are registered apart, in [`Conditions`]: they have a meaning.
 ///
 /// ```
-/// use keyward::{ActionEntry, Catalogue, SubjectEntry};
+/// use keyward::{ActionEntry, Catalogue, ResourceEntry};
 /// let catalogue = Catalogue::default()
 ///     .action(ActionEntry::settings("admin::webhooks.read", "Webhooks", "Read"))
-///     .resource(SubjectEntry::collection("api::article.article", "Article").fields(["title", "body"]))
+///     .resource(ResourceEntry::collection("api::article.article", "Article").fields(["title", "body"]))
 ///     .action(ActionEntry::on_resources("plugin::content-manager.explorer.read", "Read", ["api::article.article"]).with_fields())
 ///     .content_action("api::article.article.find");
 /// ```
 #[derive(Clone, Debug)]
 pub struct Catalogue {
     actions: Vec<ActionEntry>,
-    resources: Vec<SubjectEntry>,
+    resources: Vec<ResourceEntry>,
     content: Vec<Action>,
     renames: Vec<Rename>,
 }
@@ -57,25 +57,25 @@ pub enum Section {
         sub_category: String,
     },
     /// With the subjects that it can be done to.
-    Subjects(Vec<Resource>),
+    Resources(Vec<Resource>),
 }
 
 /// Something that actions are done to.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SubjectEntry {
+pub struct ResourceEntry {
     /// Its id.
     pub id: Resource,
     /// What people call it.
     pub display_name: String,
     /// Whether there are many of it.
-    pub kind: SubjectKind,
+    pub kind: ResourceKind,
     /// Its fields.
     pub fields: Vec<Field>,
 }
 
 /// Whether there are many of a subject.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SubjectKind {
+pub enum ResourceKind {
     /// Many: articles.
     Collection,
     /// One: the home page.
@@ -117,7 +117,7 @@ impl ActionEntry {
         display_name: impl Into<String>,
         resources: impl IntoIterator<Item = S>,
     ) -> Self {
-        Self::new(id, display_name, Section::Subjects(resources.into_iter().map(Into::into).collect()))
+        Self::new(id, display_name, Section::Resources(resources.into_iter().map(Into::into).collect()))
     }
 
     /// The same, for which permissions can name fields.
@@ -141,29 +141,29 @@ impl ActionEntry {
             Section::Settings { sub_category, .. } | Section::Plugin { sub_category, .. } => {
                 *sub_category = part.into();
             }
-            Section::Subjects(_) => {}
+            Section::Resources(_) => {}
         }
         self
     }
 
     fn resources(&self) -> &[Resource] {
         match &self.section {
-            Section::Subjects(resources) => resources,
+            Section::Resources(resources) => resources,
             _ => &[],
         }
     }
 }
 
-impl SubjectEntry {
+impl ResourceEntry {
     /// A subject of which there are many.
     pub fn collection(id: impl Into<Resource>, display_name: impl Into<String>) -> Self {
         let (id, display_name) = (id.into(), display_name.into());
-        Self { id, display_name, kind: SubjectKind::Collection, fields: Vec::new() }
+        Self { id, display_name, kind: ResourceKind::Collection, fields: Vec::new() }
     }
 
     /// A subject of which there is one.
     pub fn single(id: impl Into<Resource>, display_name: impl Into<String>) -> Self {
-        Self { kind: SubjectKind::Single, ..Self::collection(id, display_name) }
+        Self { kind: ResourceKind::Single, ..Self::collection(id, display_name) }
     }
 
     /// The same with these fields.
@@ -213,7 +213,7 @@ impl Catalogue {
 
     /// Registers a subject; one with the same id is replaced.
     #[must_use]
-    pub fn resource(mut self, entry: SubjectEntry) -> Self {
+    pub fn resource(mut self, entry: ResourceEntry) -> Self {
         self.resources.retain(|e| e.id != entry.id);
         self.resources.push(entry);
         self
@@ -263,7 +263,7 @@ impl Catalogue {
     }
 
     /// Every subject, as registered.
-    pub fn resources(&self) -> &[SubjectEntry] {
+    pub fn resources(&self) -> &[ResourceEntry] {
         &self.resources
     }
 
@@ -347,24 +347,24 @@ mod tests {
         empty
             .action(ActionEntry::settings("webhooks", "Webhooks", "Read").with_conditions(false))
             .action(ActionEntry::on_resources("read", "Read", ["article", "home"]).with_fields())
-            .resource(SubjectEntry::collection("article", "Article").fields(["title", "body"]))
-            .resource(SubjectEntry::single("home", "Home"))
+            .resource(ResourceEntry::collection("article", "Article").fields(["title", "body"]))
+            .resource(ResourceEntry::single("home", "Home"))
     }
 
     #[test]
     fn one_with_the_same_id_is_replaced_and_no_other() {
         let again = catalogue()
             .action(ActionEntry::plugin("webhooks", "hooks", "See"))
-            .resource(SubjectEntry::single("article", "The article"))
+            .resource(ResourceEntry::single("article", "The article"))
             .content_action("find")
             .content_action("find");
         let actions: Vec<(&str, &str)> =
             again.actions().iter().map(|a| (a.id.as_str(), a.display_name.as_str())).collect();
         assert_eq!(actions, [("read", "Read"), ("webhooks", "See")]);
-        let resources: Vec<(&str, SubjectKind)> = again.resources().iter().map(|s| (s.id.as_str(), s.kind)).collect();
-        assert_eq!(resources, [("home", SubjectKind::Single), ("article", SubjectKind::Single)]);
+        let resources: Vec<(&str, ResourceKind)> = again.resources().iter().map(|s| (s.id.as_str(), s.kind)).collect();
+        assert_eq!(resources, [("home", ResourceKind::Single), ("article", ResourceKind::Single)]);
         assert_eq!(again.content_actions(), [Action::new("find")]);
-        assert_eq!(catalogue().resources()[0].kind, SubjectKind::Collection);
+        assert_eq!(catalogue().resources()[0].kind, ResourceKind::Collection);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Principals: the resolved caller.
 
-use super::requirement::{Asked, SubjectOf};
+use super::requirement::{Asked, ResourceOf};
 use super::{
     Action, Ceiling, ConditionContext, Conditions, ContentAccess, Decision, DecisionRule, EffectivePermission, Fields,
     Owner, OwnerId, Requirement, Resource, RoleId, Token, TokenAuthority, TokenId, TokenKind, Verdict,
@@ -167,7 +167,7 @@ impl Principal {
         }
     }
 
-    fn verdict_on(&self, action: &Action, resource: &SubjectOf) -> Verdict {
+    fn verdict_on(&self, action: &Action, resource: &ResourceOf) -> Verdict {
         let (rules, resource) = match self.scope(action, resource) {
             Scope::Nothing => return Verdict::Refused,
             Scope::Everything => return Verdict::Allowed,
@@ -183,11 +183,11 @@ impl Principal {
         verdict
     }
 
-    fn scope<'a>(&'a self, action: &Action, resource: &'a SubjectOf) -> Scope<'a> {
+    fn scope<'a>(&'a self, action: &Action, resource: &'a ResourceOf) -> Scope<'a> {
         let resource = match resource {
-            SubjectOf::None => None,
-            SubjectOf::Fixed(resource) => Some(resource),
-            SubjectOf::Param(_) => return Scope::Nothing,
+            ResourceOf::None => None,
+            ResourceOf::Fixed(resource) => Some(resource),
+            ResourceOf::Param(_) => return Scope::Nothing,
         };
         let all_or_nothing = |yes| if yes { Scope::Everything } else { Scope::Nothing };
         match &self.authority {

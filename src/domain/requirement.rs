@@ -17,14 +17,14 @@ pub struct Requirement(pub(crate) Asked);
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Asked {
     Authenticated,
-    Action(Action, SubjectOf),
+    Action(Action, ResourceOf),
     AnyOf(Vec<Requirement>),
     AllOf(Vec<Requirement>),
     Whole(Box<Requirement>),
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum SubjectOf {
+pub(crate) enum ResourceOf {
     None,
     Fixed(Resource),
     Param(String),
@@ -38,7 +38,7 @@ pub fn authenticated() -> Requirement {
 
 /// This action. Without [`on`](Requirement::on) it is an action without subject.
 pub fn action(action: impl Into<Action>) -> Requirement {
-    Requirement(Asked::Action(action.into(), SubjectOf::None))
+    Requirement(Asked::Action(action.into(), ResourceOf::None))
 }
 
 /// One of these. The decision is what any of them allows; none at all is refused.
@@ -55,13 +55,13 @@ impl Requirement {
     /// The action on this subject; for [`any_of`] and [`all_of`], each of theirs that has no subject yet.
     #[must_use]
     pub fn on(self, resource: impl Into<Resource>) -> Self {
-        self.with(&SubjectOf::Fixed(resource.into()))
+        self.with(&ResourceOf::Fixed(resource.into()))
     }
 
     /// The action on the subject that the path names in this parameter. A request without it is refused.
     #[must_use]
     pub fn on_param(self, parameter: impl Into<String>) -> Self {
-        self.with(&SubjectOf::Param(parameter.into()))
+        self.with(&ResourceOf::Param(parameter.into()))
     }
 
     /// The same, met only for every row and field: whoever may for some is refused before the handler runs. For handlers that
@@ -71,10 +71,10 @@ impl Requirement {
         Self(Asked::Whole(Box::new(self)))
     }
 
-    fn with(self, resource: &SubjectOf) -> Self {
+    fn with(self, resource: &ResourceOf) -> Self {
         let each = |list: Vec<Requirement>| list.into_iter().map(|r| r.with(resource)).collect();
         Self(match self.0 {
-            Asked::Action(action, SubjectOf::None) => Asked::Action(action, resource.clone()),
+            Asked::Action(action, ResourceOf::None) => Asked::Action(action, resource.clone()),
             Asked::AnyOf(list) => Asked::AnyOf(each(list)),
             Asked::AllOf(list) => Asked::AllOf(each(list)),
             Asked::Whole(inner) => Asked::Whole(Box::new(inner.with(resource))),
@@ -85,7 +85,7 @@ impl Requirement {
     /// Whether a subject is still to be read from the path.
     pub(crate) fn has_params(&self) -> bool {
         match &self.0 {
-            Asked::Action(_, SubjectOf::Param(_)) => true,
+            Asked::Action(_, ResourceOf::Param(_)) => true,
             Asked::AnyOf(list) | Asked::AllOf(list) => list.iter().any(Self::has_params),
             Asked::Whole(inner) => inner.has_params(),
             _ => false,
@@ -97,8 +97,8 @@ impl Requirement {
     pub fn resolve(&self, parameter: &dyn Fn(&str) -> Option<String>) -> Self {
         let each = |list: &Vec<Requirement>| list.iter().map(|r| r.resolve(parameter)).collect();
         Self(match &self.0 {
-            Asked::Action(action, SubjectOf::Param(name)) => match parameter(name) {
-                Some(resource) => Asked::Action(action.clone(), SubjectOf::Fixed(resource.into())),
+            Asked::Action(action, ResourceOf::Param(name)) => match parameter(name) {
+                Some(resource) => Asked::Action(action.clone(), ResourceOf::Fixed(resource.into())),
                 None => self.0.clone(),
             },
             Asked::AnyOf(list) => Asked::AnyOf(each(list)),

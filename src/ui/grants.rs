@@ -202,10 +202,10 @@ fn strictest(old: &[&Grant]) -> ConditionClause {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ActionEntry, Catalogue, Conditions, SubjectEntry};
+    use crate::domain::{ActionEntry, Catalogue, Conditions, ResourceEntry};
 
     fn words() -> Words {
-        let article = SubjectEntry::collection("article", "Article").fields(["title", "body", "slug"]);
+        let article = ResourceEntry::collection("article", "Article").fields(["title", "body", "slug"]);
         let read = ActionEntry::on_resources("read", "Read", ["article"]).with_fields();
         Words::new(Catalogue::default().resource(article).action(read), &Conditions::default())
     }

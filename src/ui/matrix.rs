@@ -7,7 +7,7 @@ use super::condition_options::{Offer, Offering};
 use super::grants::Chosen;
 use crate::domain::{
     Action, ActionEntry, Catalogue, Ceiling, CeilingIndex, ConditionId, Conditions, Field, Fields, Grant,
-    HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Permission, Resource, Section, SubjectEntry, SubjectKind,
+    HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Permission, Resource, Section, ResourceEntry, ResourceKind,
 };
 use std::collections::HashSet;
 
@@ -122,8 +122,8 @@ impl Words {
             self.catalogue.actions().iter().filter(|entry| of == For::Role || !is_useless(&entry.id)).collect();
         let drawing = Drawing { words: self, of, ceiling: ceiling.index(), chosen };
         let tabs = vec![
-            drawing.resources("collection", "Collection Types", SubjectKind::Collection, &offered),
-            drawing.resources("single", "Single Types", SubjectKind::Single, &offered),
+            drawing.resources("collection", "Collection Types", ResourceKind::Collection, &offered),
+            drawing.resources("single", "Single Types", ResourceKind::Single, &offered),
             drawing.parts("plugins", "Plugins", &offered, |section| match section {
                 Section::Plugin { plugin, sub_category } => Some((plugin, sub_category)),
                 _ => None,
@@ -182,14 +182,14 @@ impl Words {
     }
 
     /// Where a form shows an action on a subject.
-    fn place(&self, action: &Action, resource: Option<&Resource>) -> Option<(&ActionEntry, Option<&SubjectEntry>)> {
+    fn place(&self, action: &Action, resource: Option<&Resource>) -> Option<(&ActionEntry, Option<&ResourceEntry>)> {
         let entry = self.catalogue.actions().iter().find(|entry| entry.id == *action)?;
         match (&entry.section, resource) {
-            (Section::Subjects(resources), Some(resource)) => {
+            (Section::Resources(resources), Some(resource)) => {
                 let known = self.catalogue.resources().iter().find(|known| known.id == *resource)?;
                 resources.contains(resource).then_some((entry, Some(known)))
             }
-            (Section::Subjects(_), None) => None,
+            (Section::Resources(_), None) => None,
             (_, resource) => resource.is_none().then_some((entry, None)),
         }
     }
@@ -249,11 +249,11 @@ struct Drawing<'a> {
 }
 
 impl Drawing<'_> {
-    fn resources(&self, id: &'static str, title: &'static str, kind: SubjectKind, offered: &[&ActionEntry]) -> Tab {
-        let resources: Vec<&SubjectEntry> =
+    fn resources(&self, id: &'static str, title: &'static str, kind: ResourceKind, offered: &[&ActionEntry]) -> Tab {
+        let resources: Vec<&ResourceEntry> =
             self.words.catalogue.resources().iter().filter(|resource| resource.kind == kind).collect();
         let concerns = |entry: &ActionEntry| match &entry.section {
-            Section::Subjects(of) => resources.iter().any(|resource| of.contains(&resource.id)),
+            Section::Resources(of) => resources.iter().any(|resource| of.contains(&resource.id)),
             _ => false,
         };
         let columns: Vec<&ActionEntry> = offered.iter().copied().filter(|entry| concerns(entry)).collect();
@@ -270,8 +270,8 @@ impl Drawing<'_> {
         Tab { id, title, chosen, columns, rows, parts: Vec::new() }
     }
 
-    fn row(&self, tab: &str, r: usize, resource: &SubjectEntry, columns: &[&ActionEntry]) -> Row {
-        let on = |entry: &ActionEntry| matches!(&entry.section, Section::Subjects(of) if of.contains(&resource.id));
+    fn row(&self, tab: &str, r: usize, resource: &ResourceEntry, columns: &[&ActionEntry]) -> Row {
+        let on = |entry: &ActionEntry| matches!(&entry.section, Section::Resources(of) if of.contains(&resource.id));
         let place = |c: usize| (format!("{tab}-c{c}"), format!("{tab}-r{r}"));
         let held: Vec<Option<Fields>> =
             columns.iter().map(|entry| self.ceiling.fields(&entry.id, Some(&resource.id))).collect();
@@ -321,7 +321,7 @@ impl Drawing<'_> {
     fn cell(
         &self,
         entry: &ActionEntry,
-        resource: Option<&SubjectEntry>,
+        resource: Option<&ResourceEntry>,
         field: Option<&str>,
         held: Option<&Fields>,
         (column, row): (String, String),

@@ -146,7 +146,7 @@ fn within(when: &ConditionClause, all: &ConditionClause) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ActionEntry, Catalogue, ConditionExpr, Conditions, EffectivePermission, SubjectEntry};
+    use crate::domain::{ActionEntry, Catalogue, ConditionExpr, Conditions, EffectivePermission, ResourceEntry};
     use proptest::prelude::*;
 
     const FIELDS: [&str; 3] = ["title", "body", "slug"];
@@ -199,7 +199,7 @@ mod tests {
         let before = [read(&["title"]), read(&["title", "body"]).when(own.clone())];
         let words_of = |entry: ActionEntry| {
             let catalogue =
-                Catalogue::default().resource(SubjectEntry::collection("article", "Article").fields(FIELDS));
+                Catalogue::default().resource(ResourceEntry::collection("article", "Article").fields(FIELDS));
             Words::new(catalogue.action(entry), &Conditions::default())
         };
         let known = words_of(ActionEntry::on_resources("read", "Read", ["article"]).with_fields());

@@ -5,7 +5,7 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use keyward::{
     ActionEntry, Catalogue, ContentAccess, Fields, GateService, Grant, HashKey, Keyward, MemoryStore, NewAdminToken,
-    NewContentToken, NewOwner, NewRole, NewSession, Owner, Permission, RoleId, SessionCookie, SubjectEntry, WriteStore,
+    NewContentToken, NewOwner, NewRole, NewSession, Owner, Permission, RoleId, SessionCookie, ResourceEntry, WriteStore,
     api, ui,
 };
 use serde_json::{Value, json};
@@ -53,7 +53,7 @@ pub fn field(n: usize) -> String {
 
 fn catalogue() -> Catalogue {
     let resources =
-        (0..SUBJECTS).map(|n| SubjectEntry::collection(resource(n), resource(n)).fields((0..FIELDS).map(field)));
+        (0..SUBJECTS).map(|n| ResourceEntry::collection(resource(n), resource(n)).fields((0..FIELDS).map(field)));
     let all = resources.fold(Catalogue::default(), Catalogue::resource);
     let all = ACTIONS.into_iter().fold(all, |all, name| {
         all.action(ActionEntry::on_resources(name, name, (0..SUBJECTS).map(resource)).with_fields())

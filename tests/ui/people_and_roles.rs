@@ -7,7 +7,7 @@ use keyward::store::{EventQuery, Paging};
 use keyward::testing::{Key, World};
 use keyward::{
     ActionEntry, Catalogue, ConditionClause, Fields, GateService, Grant, IS_CREATOR, NewAdminToken, NewOwner, NewRole,
-    OwnerId, OwnerState, Permission, RoleId, SubjectEntry, TokenId, ui,
+    OwnerId, OwnerState, Permission, RoleId, ResourceEntry, TokenId, ui,
 };
 use tower::ServiceExt;
 
@@ -49,7 +49,7 @@ impl Page {
 
 impl House {
     fn new() -> Self {
-        let article = SubjectEntry::collection("article", "Article").fields(["title", "body"]);
+        let article = ResourceEntry::collection("article", "Article").fields(["title", "body"]);
         let catalogue = Catalogue::default()
             .resource(article)
             .action(ActionEntry::on_resources(READ, "Read", ["article"]).with_fields())

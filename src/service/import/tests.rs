@@ -4,7 +4,7 @@ use super::*;
 use crate::domain::{
     ActionEntry, Actor, AuditAction, Catalogue, ConditionClause, ContentAccess, Digest, EncryptionKeys, Fields, Grant,
     HashKey, IS_CREATOR, OwnerId, OwnerState, PasswordHash, Permission, RoleId, SecretFormat, StrapiHashKey,
-    SubjectEntry, Timestamp, Token, TokenId, TokenKind, TokenKinds, TokenPrefix, seal_as_the_reference,
+    ResourceEntry, Timestamp, Token, TokenId, TokenKind, TokenKinds, TokenPrefix, seal_as_the_reference,
 };
 use crate::keyward::Builder;
 use crate::service::{Password, SecretAccess};
@@ -558,7 +558,7 @@ async fn a_dry_run_tells_the_same_and_leaves_nothing() {
 #[tokio::test]
 async fn what_the_catalogue_lacks_is_left_and_named() {
     let catalogue = Catalogue::default()
-        .resource(SubjectEntry::collection(ARTICLE, "Article").fields(["title"]))
+        .resource(ResourceEntry::collection(ARTICLE, "Article").fields(["title"]))
         .action(ActionEntry::on_resources(READ, "Read", [ARTICLE]).with_fields())
         .content_action("api::article.article.find");
     let keyward = builder().catalogue(catalogue).build().unwrap();
