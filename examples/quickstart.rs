@@ -48,7 +48,7 @@ fn hash_key(is_first: bool) -> Result<HashKey, Box<dyn Error>> {
 }
 
 /// An owner, a role that bounds them, an admin token of theirs, and a content token. Secrets show this once.
-async fn first_tokens(keyward: &Keyward<SqliteStore>) -> Result<(), ServiceError> {
+async fn first_tokens(keyward: &Keyward) -> Result<(), ServiceError> {
     let role = NewRole::new("Operator").permissions([READ_WEBHOOKS]);
     let role = keyward.roles().create(role).await?.id;
     let ada = NewOwner::new("ada@example.test").named("Ada", "Admin").roles([role]);

@@ -13,19 +13,39 @@ use crate::gate::{
 use crate::gate::{BODY_DEADLINE, BodyReader};
 use crate::resolve::{Health, Limits, Resolver};
 use crate::service::{Policy, Settings, Writer};
-use crate::store::Store;
+use crate::store::{Store, WriteStore};
 use http::{Extensions, HeaderMap};
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 use tower_layer::Layer;
 
-/// One installation: its gate, and (on a [`WriteStore`](crate::WriteStore)) the services that change what the gate judges by.
+/// One installation on a [`WriteStore`]: its [`Guard`], and the services that change what the guard judges by.
 ///
-/// Clones are the same installation. Call [`shutdown`](Self::shutdown) when the server has stopped.
-pub struct Keyward<S> {
-    store: Arc<S>,
+/// Clones share one installation. All methods of [`Guard`] are there too. Call [`shutdown`](Guard::shutdown) when the server has stopped.
+///
+/// ```
+/// # tokio_test::block_on(async {
+/// use keyward::{HashKey, Keyward, MemoryStore};
+/// let (hash_key, _) = HashKey::generate()?;
+/// let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).admin("/admin").content("/api").build()?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct Keyward {
+    guard: Guard,
+    store: Arc<dyn WriteStore>,
+}
+
+/// The half of an installation that guards routes. Alone it works on a store that is only read.
+///
+/// Clones share one installation. Call [`shutdown`](Self::shutdown) when the server has stopped.
+#[derive(Clone)]
+pub struct Guard {
+    store: Arc<dyn Store>,
     gate: Arc<Gate>,
     writer: Arc<Writer>,
     #[cfg(any(feature = "api", feature = "ui"))]
@@ -34,23 +54,23 @@ pub struct Keyward<S> {
     session_cookie: SessionCookie,
 }
 
-impl<S> Clone for Keyward<S> {
-    fn clone(&self) -> Self {
-        Self {
-            store: self.store.clone(),
-            gate: self.gate.clone(),
-            writer: self.writer.clone(),
-            #[cfg(any(feature = "api", feature = "ui"))]
-            bodies: self.bodies.clone(),
-            #[cfg(feature = "ui")]
-            session_cookie: self.session_cookie,
-        }
+impl fmt::Debug for Keyward {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keyward").finish_non_exhaustive()
     }
 }
 
-impl<S> fmt::Debug for Keyward<S> {
+impl fmt::Debug for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keyward").finish_non_exhaustive()
+        f.debug_struct("Guard").finish_non_exhaustive()
+    }
+}
+
+impl Deref for Keyward {
+    type Target = Guard;
+
+    fn deref(&self) -> &Guard {
+        &self.guard
     }
 }
 
@@ -77,10 +97,11 @@ pub enum BuildError {
     NoRuntime,
 }
 
-/// Collects what an installation needs. Made by [`Keyward::builder`].
+/// Collects the settings of an installation. Returned by [`Keyward::builder`] and [`Guard::builder`].
 #[must_use]
-pub struct Builder<S> {
-    store: S,
+pub struct Builder<T = Keyward> {
+    store: Arc<dyn Store>,
+    finish: Box<dyn FnOnce(Guard) -> T + Send>,
     groups: Vec<Group>,
     hash_keys: Option<HashKeyRing>,
     reference: Option<StrapiHashKey>,
@@ -102,7 +123,7 @@ pub struct Builder<S> {
     accepted_keys: Vec<KeyKind>,
 }
 
-impl<S> fmt::Debug for Builder<S> {
+impl<T> fmt::Debug for Builder<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
             .field("groups", &self.groups)
@@ -111,45 +132,24 @@ impl<S> fmt::Debug for Builder<S> {
     }
 }
 
-impl<S: Store> Keyward<S> {
+impl Keyward {
     /// Begins an installation on this store.
-    ///
-    /// ```
-    /// # tokio_test::block_on(async {
-    /// use keyward::{Keyward, MemoryStore, HashKey};
-    /// let (hash_key, _) = HashKey::generate()?;
-    /// let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).admin("/admin").content("/api").build()?;
-    /// # Ok::<_, Box<dyn std::error::Error>>(())
-    /// # }).unwrap();
-    /// ```
-    pub fn builder(store: S) -> Builder<S> {
-        Builder {
-            store,
-            groups: Vec::new(),
-            hash_keys: None,
-            reference: None,
-            token_prefix: TokenPrefix::default(),
-            conditions: Conditions::default(),
-            settings: Settings::default(),
-            limits: Limits::default(),
-            clock: Arc::new(SystemClock),
-            entropy: Arc::new(OsEntropy),
-            opaque: false,
-            exclusive: false,
-            budget: None,
-            proxies: None,
-            #[cfg(any(feature = "api", feature = "ui"))]
-            body_deadline: BODY_DEADLINE,
-            base_path: String::new(),
-            #[cfg(feature = "ui")]
-            session_cookie: SessionCookie::default(),
-            accepted_keys: Vec::new(),
-        }
+    pub fn builder(store: impl WriteStore) -> Builder {
+        let store: Arc<dyn WriteStore> = Arc::new(store);
+        let read: Arc<dyn Store> = store.clone();
+        Builder::new(read, |guard| Self { guard, store })
     }
 
-    /// The store. What is changed here, past the services, counts after [`Limits::max_staleness`] at the latest.
-    pub fn store(&self) -> &S {
+    /// Returns the store. A change that is made here, past the services, takes effect within [`Limits::max_staleness`].
+    pub fn store(&self) -> &Arc<dyn WriteStore> {
         &self.store
+    }
+}
+
+impl Guard {
+    /// Begins an installation that only guards, on a store that may be read-only.
+    pub fn builder(store: impl Store) -> Builder<Self> {
+        Builder::new(Arc::new(store), |guard| guard)
     }
 
     /// The layer for any tower or axum service. Around an axum `Router`, put it on with `Router::layer` after every route is
@@ -174,8 +174,8 @@ impl<S: Store> Keyward<S> {
     /// whom a [trusted proxy](Builder::trusted_proxies) asks for. For signing in by a route of your own, say:
     ///
     /// ```
-    /// # use keyward::{Keyward, MemoryStore};
-    /// # fn handler(keyward: Keyward<MemoryStore>, request: http::request::Parts) {
+    /// # use keyward::Keyward;
+    /// # fn handler(keyward: Keyward, request: http::request::Parts) {
     /// let sessions = keyward.sessions().from_address(keyward.address_of(&request.headers, &request.extensions));
     /// # }
     /// ```
@@ -238,10 +238,6 @@ impl<S: Store> Keyward<S> {
         self.store.close().await;
     }
 
-    pub(crate) fn shared_store(&self) -> Arc<S> {
-        self.store.clone()
-    }
-
     pub(crate) fn writer(&self) -> &Arc<Writer> {
         &self.writer
     }
@@ -295,7 +291,33 @@ impl<S: Store> Keyward<S> {
     }
 }
 
-impl<S: Store> Builder<S> {
+impl<T> Builder<T> {
+    fn new(store: Arc<dyn Store>, finish: impl FnOnce(Guard) -> T + Send + 'static) -> Self {
+        Self {
+            store,
+            finish: Box::new(finish),
+            groups: Vec::new(),
+            hash_keys: None,
+            reference: None,
+            token_prefix: TokenPrefix::default(),
+            conditions: Conditions::default(),
+            settings: Settings::default(),
+            limits: Limits::default(),
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(OsEntropy),
+            opaque: false,
+            exclusive: false,
+            budget: None,
+            proxies: None,
+            #[cfg(any(feature = "api", feature = "ui"))]
+            body_deadline: BODY_DEADLINE,
+            base_path: String::new(),
+            #[cfg(feature = "ui")]
+            session_cookie: SessionCookie::default(),
+            accepted_keys: Vec::new(),
+        }
+    }
+
     /// The salt, or several. Required.
     pub fn hash_key(mut self, hash_keys: impl Into<HashKeyRing>) -> Self {
         self.hash_keys = Some(hash_keys.into());
@@ -525,7 +547,7 @@ impl<S: Store> Builder<S> {
     ///
     /// # Errors
     /// If there is no salt or no tokio runtime, the groups contradict each other, or a trusted proxy is no network.
-    pub fn build(self) -> Result<Keyward<S>, BuildError> {
+    pub fn build(self) -> Result<T, BuildError> {
         let hash_keys = self.hash_keys.ok_or(BuildError::NoSalt)?;
         tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
         if !self.token_prefix.is_short() {
@@ -547,7 +569,7 @@ impl<S: Store> Builder<S> {
         if let Some(hash_key) = self.reference {
             format = format.with_reference(hash_key);
         }
-        let store = Arc::new(self.store);
+        let store = self.store;
         let limits = self.limits;
         if !limits.leave_time() {
             return Err(BuildError::Limits(limits.poll_every, limits.poll_deadline, limits.max_staleness));
@@ -567,7 +589,7 @@ impl<S: Store> Builder<S> {
         resolver.check_keys(keys);
         #[cfg(feature = "metrics")]
         resolver.publish();
-        Ok(Keyward {
+        let guard = Guard {
             store,
             gate,
             writer,
@@ -575,6 +597,7 @@ impl<S: Store> Builder<S> {
             bodies,
             #[cfg(feature = "ui")]
             session_cookie: self.session_cookie,
-        })
+        };
+        Ok((self.finish)(guard))
     }
 }

@@ -146,7 +146,7 @@ pub use domain::{
     Action, ConditionClause, ConditionExpr, ConditionId, ConditionSet, EffectivePermission, EmptySet, Field, FieldSet,
     Fields, Grant, Permission, Resource,
 };
-pub use domain::{ActionEntry, Catalogue, Rename, Section, ResourceEntry, ResourceKind};
+pub use domain::{ActionEntry, Catalogue, Rename, ResourceEntry, ResourceKind, Section};
 pub use domain::{BeyondCeiling, Ceiling, Excess};
 pub use domain::{ContentAccess, Token, TokenAuthority, TokenId, TokenKind, TokenKinds};
 pub use domain::{MalformedId, MalformedVersion, Version};

@@ -10,7 +10,7 @@ use keyward::store::{EventQuery, Paging};
 use keyward::testing::App;
 use keyward::{
     ActionEntry, Catalogue, ContentAccess, Fields, GateService, Grant, HashKey, Keyward, MemoryStore, NewAdminToken,
-    NewContentToken, NewOwner, NewRole, NewSession, Permission, ProxyHeader, RoleId, ResourceEntry, WriteStore, api,
+    NewContentToken, NewOwner, NewRole, NewSession, Permission, ProxyHeader, ResourceEntry, RoleId, WriteStore, api,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ use std::time::Duration;
 use tower::ServiceExt;
 
 struct Api {
-    keyward: Keyward<MemoryStore>,
+    keyward: Keyward,
     service: GateService<axum::Router>,
     session: String,
     /// A path with an id for each kind of thing.

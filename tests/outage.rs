@@ -75,7 +75,7 @@ impl WriteStore for Counting {
 }
 
 struct Node {
-    keyward: Keyward<Counting>,
+    keyward: Keyward,
     app: App,
 }
 

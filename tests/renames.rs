@@ -7,7 +7,7 @@ use keyward::store::{EventQuery, Paging};
 use keyward::testing::SALT;
 use keyward::{
     ActionEntry, AuditAction, AuditCause, Catalogue, ContentAccess, Fields, Grant, HashKey, Keyward, MemoryStore,
-    NewAdminToken, NewContentToken, NewOwner, NewRole, Permission, Rename, RoleId, SqliteStore, ResourceEntry, TokenId,
+    NewAdminToken, NewContentToken, NewOwner, NewRole, Permission, Rename, ResourceEntry, RoleId, SqliteStore, TokenId,
     WriteStore,
 };
 use std::sync::Arc;

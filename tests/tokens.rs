@@ -18,8 +18,8 @@ use keyward::testing::{ManualClock, World};
 use keyward::{
     ActionEntry, Actor, AuditAction, AuditCause, AuditTarget, Builder, Catalogue, ConditionClause, ContentAccess,
     Durations, EncryptionKeys, Fields, Grant, IS_CREATOR, Lifespan, MemoryStore, NewAdminToken, NewContentToken,
-    NewOwner, NewRole, OwnerId, OwnerState, Permission, Policy, RoleId, SecretAccess, ServiceError, SqliteOptions,
-    SqliteStore, ResourceEntry, TokenId, TokenKind, TokenUpdate, Unsealable,
+    NewOwner, NewRole, OwnerId, OwnerState, Permission, Policy, ResourceEntry, RoleId, SecretAccess, ServiceError,
+    SqliteOptions, SqliteStore, TokenId, TokenKind, TokenUpdate, Unsealable,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,7 +91,7 @@ on_every_store! {
 fn world<S: WriteStore + Clone>(
     store: &S,
     clock: &Arc<ManualClock>,
-    settings: impl FnOnce(Builder<S>) -> Builder<S>,
+    settings: impl FnOnce(Builder) -> Builder,
 ) -> World<S> {
     // A clock that jumps would end a lease with each jump.
     World::on(store.clone(), clock.clone(), |b| settings(b).store_is_exclusive())

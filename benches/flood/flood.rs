@@ -58,7 +58,7 @@ pub(crate) struct Outcome {
 
 #[derive(Clone)]
 pub(crate) struct Installation {
-    keyward: Keyward<Counting>,
+    keyward: Keyward,
     app: GateService<Router>,
     valid: Arc<[HeaderValue]>,
     format: SecretFormat,

@@ -96,11 +96,11 @@ fn main() {
 }
 
 /// The gate and the least that lets a response leave: a requirement that every valid principal meets.
-fn alone(keyward: &Keyward<Rows>) -> GateService<RequireService<Plain>> {
+fn alone(keyward: &Keyward) -> GateService<RequireService<Plain>> {
     keyward.wrap(Require::new(authenticated()).layer(Plain))
 }
 
-fn guarded(keyward: &Keyward<Rows>) -> GateService<Router> {
+fn guarded(keyward: &Keyward) -> GateService<Router> {
     keyward.guard(GuardedRouter::new().route(PATH, action(ACTION), get(ok)))
 }
 

@@ -23,18 +23,18 @@ const ROLES: usize = 10;
 #[derive(Clone, Default)]
 pub(crate) struct Rows(MemoryStore);
 
-pub(crate) fn keyward(store: Rows, tokens: usize) -> Keyward<Rows> {
+pub(crate) fn keyward(store: Rows, tokens: usize) -> Keyward {
     builder(store, tokens).build().unwrap()
 }
 
-pub(crate) fn builder(store: Rows, tokens: usize) -> Builder<Rows> {
+pub(crate) fn builder(store: Rows, tokens: usize) -> Builder {
     let mut limits = Limits::default();
     limits.cache_bytes = tokens as u64 * 2048;
     Keyward::builder(store).hash_key(HashKey::parse(SALT).unwrap()).limits(limits).store_is_exclusive().admin("/admin")
 }
 
 /// Issues this many tokens with three grants each, to a hundred owners of ten roles.
-pub(crate) async fn issue(keyward: &Keyward<Rows>, tokens: usize) -> Vec<String> {
+pub(crate) async fn issue(keyward: &Keyward, tokens: usize) -> Vec<String> {
     let mut roles = Vec::new();
     for i in 0..ROLES {
         let mut permissions: Vec<Permission> = grants().iter().map(permission).collect();

@@ -49,9 +49,9 @@ fn main() {
 }
 
 struct World<S> {
-    keyward: Keyward<S>,
+    keyward: Keyward,
     /// Another node, where the engine has many.
-    other: Option<Keyward<S>>,
+    other: Option<Keyward>,
     format: SecretFormat,
     names: usize,
 }
@@ -219,7 +219,7 @@ impl<S: WriteStore> World<S> {
 
     /// How long requests took, one after another, until told to stop or for some time; sorted.
     async fn requests(
-        keyward: &Keyward<S>,
+        keyward: &Keyward,
         secrets: &[String],
         stop: Arc<AtomicBool>,
         span: Option<Duration>,

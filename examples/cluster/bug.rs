@@ -4,8 +4,8 @@ use crate::options::Bug;
 use crate::world::now;
 use async_trait::async_trait;
 use keyward::store::{
-    Applied, LoggedChange, ChangeLog, Following, KeyCheck, Poll, Record, Snapshot, Store, StoreError, Transaction, Use, View,
-    WriteStore,
+    Applied, ChangeLog, Following, KeyCheck, LoggedChange, Poll, Record, Snapshot, Store, StoreError, Transaction, Use,
+    View, WriteStore,
 };
 use keyward::{Digest, OwnerId, PasswordHash, PostgresStore, Timestamp};
 use std::collections::HashMap;

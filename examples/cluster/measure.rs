@@ -65,7 +65,7 @@ pub(crate) async fn run(options: &Options) -> Result<bool, BoxError> {
     Ok(most <= bound)
 }
 
-async fn issue(issuer: &Keyward<PostgresStore>, owner: OwnerId, round: usize) -> Result<IssuedToken, BoxError> {
+async fn issue(issuer: &Keyward, owner: OwnerId, round: usize) -> Result<IssuedToken, BoxError> {
     let name = format!("round {round} of {}", owner.0);
     let new = NewAdminToken::new(name, owner).grants([Grant::new(READ)]).lifespan(Lifespan::Unlimited);
     Ok(issuer.tokens().issue_admin(new).await?)

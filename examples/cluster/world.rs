@@ -39,7 +39,7 @@ pub(crate) struct World {
     pub(crate) quiet: RwLock<()>,
     pub(crate) stopped: AtomicBool,
     names: AtomicU64,
-    keyward: Keyward<PostgresStore>,
+    keyward: Keyward,
     url: String,
     root: OwnerId,
 }

@@ -22,11 +22,11 @@ pub(crate) struct Demo {
 }
 
 /// Whether there is demo data, of this start or an earlier one. No domain `example.test` exists (RFC 6761).
-pub(crate) async fn is_there<S: WriteStore>(keyward: &Keyward<S>) -> Result<bool, BoxError> {
+pub(crate) async fn is_there<S: WriteStore>(keyward: &Keyward) -> Result<bool, BoxError> {
     Ok(keyward.store().view().await?.owner_with_email("root@example.test").await?.is_some())
 }
 
-pub(crate) async fn make<S: WriteStore>(keyward: &Keyward<S>, database: &Database) -> Result<Demo, BoxError> {
+pub(crate) async fn make<S: WriteStore>(keyward: &Keyward, database: &Database) -> Result<Demo, BoxError> {
     let role = NewRole::new("Editor").description("Reads titles, and all of their own articles");
     let role = role.permissions(editor_permissions()?);
     let role = keyward.roles().create(role).await?.id;
@@ -91,7 +91,7 @@ fn root_grants() -> Vec<Grant> {
 }
 
 async fn person<S: WriteStore>(
-    keyward: &Keyward<S>,
+    keyward: &Keyward,
     firstname: &str,
     lastname: &str,
     role: RoleId,
@@ -103,7 +103,7 @@ async fn person<S: WriteStore>(
 }
 
 async fn admin<S: WriteStore>(
-    keyward: &Keyward<S>,
+    keyward: &Keyward,
     name: &str,
     owner: OwnerId,
     grants: Vec<Grant>,
@@ -113,7 +113,7 @@ async fn admin<S: WriteStore>(
 }
 
 async fn content<S: WriteStore>(
-    keyward: &Keyward<S>,
+    keyward: &Keyward,
     name: &str,
     access: ContentAccess,
 ) -> Result<IssuedToken, BoxError> {

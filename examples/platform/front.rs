@@ -25,7 +25,7 @@ impl Front {
     }
 
     /// `alone`: no other machine can connect, as far as is known.
-    pub(crate) fn apply<S: Store>(self, mut builder: Builder<S>, alone: bool) -> Builder<S> {
+    pub(crate) fn apply<S: Store>(self, mut builder: Builder, alone: bool) -> Builder {
         if !self.proxies.is_empty() {
             let header = if self.forwarded { ProxyHeader::Forwarded } else { ProxyHeader::XForwardedFor };
             builder = builder.trusted_proxies(self.proxies, header);

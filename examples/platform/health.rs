@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use keyward::{GuardedRouter, Keyward, Store};
 
-pub(crate) fn routes<S: Store>(keyward: &Keyward<S>) -> GuardedRouter {
+pub(crate) fn routes<S: Store>(keyward: &Keyward) -> GuardedRouter {
     let (alive, ready) = (keyward.clone(), keyward.clone());
     GuardedRouter::new()
         .public("/healthz", get(|| async move { healthz(&alive) }))
@@ -15,12 +15,12 @@ pub(crate) fn routes<S: Store>(keyward: &Keyward<S>) -> GuardedRouter {
 
 /// Always 200: who answers lives. It says no more than how much there is to do; where even that is nobody's business, keep it off
 /// the address that others reach.
-fn healthz<S: Store>(keyward: &Keyward<S>) -> Response {
+fn healthz<S: Store>(keyward: &Keyward) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(keyward.health())).into_response()
 }
 
 /// Whether requests with a token would be answered now.
-fn readyz<S: Store>(keyward: &Keyward<S>) -> Response {
+fn readyz<S: Store>(keyward: &Keyward) -> Response {
     let fresh = [(header::CACHE_CONTROL, "no-store")];
     if keyward.health().ready {
         (fresh, "ready").into_response()

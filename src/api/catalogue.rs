@@ -2,7 +2,7 @@
 
 use super::answer::Data;
 use super::state::Api;
-use crate::domain::{ActionEntry, Catalogue, ConditionId, Conditions, Section, ResourceEntry, ResourceKind};
+use crate::domain::{ActionEntry, Catalogue, ConditionId, Conditions, ResourceEntry, ResourceKind, Section};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};

@@ -44,7 +44,6 @@ mod users;
 use crate::domain::{Requirement, action, authenticated};
 use crate::gate::{Group, GuardedRouter};
 use crate::keyward::{Builder, Keyward};
-use crate::store::{Store, WriteStore};
 use axum::routing::{delete, get, post, put};
 use http::Method;
 use state::Api;
@@ -71,7 +70,7 @@ const PUBLIC: [(Method, &str); 4] = [
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// # }).unwrap();
 /// ```
-pub fn router<S: WriteStore>(keyward: &Keyward<S>) -> GuardedRouter {
+pub fn router(keyward: &Keyward) -> GuardedRouter {
     GuardedRouter::new()
         .public("/admin/login", post(sessions::login))
         .public("/admin/register", post(sessions::register))
@@ -147,7 +146,7 @@ fn content_tokens() -> GuardedRouter<Api> {
         .route(&format!("{ONE}/regenerate"), may("admin::api-tokens.regenerate"), post(content_tokens::regenerate))
 }
 
-impl<S: Store> Builder<S> {
+impl<T> Builder<T> {
     /// Adds the groups of the [management API](crate::api): an admin group `/admin`, unless there is one, in which signing in,
     /// registering and the API's description are public.
     ///

@@ -5,7 +5,6 @@ use crate::domain::{Conditions, OwnerId, Permission, Role, RoleId};
 use crate::gate::{Addresses, BodyReader, Gate};
 use crate::keyward::Keyward;
 use crate::service::{AuditLog, Owners, Roles, ServiceError, Sessions, Tokens};
-use crate::store::WriteStore;
 use axum::body::Bytes;
 use axum::extract::FromRef;
 use std::collections::HashMap;
@@ -44,7 +43,7 @@ impl FromRef<Api> for BodyReader {
 }
 
 impl Api {
-    pub(super) fn new<S: WriteStore>(keyward: &Keyward<S>) -> Self {
+    pub(super) fn new(keyward: &Keyward) -> Self {
         let catalogue = keyward.catalogue().cloned().unwrap_or_default();
         Self {
             owners: keyward.owners(),

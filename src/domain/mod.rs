@@ -40,7 +40,7 @@ pub(crate) use admitted::Admission;
 pub use admitted::AdmittedActor;
 pub use audit::{Actor, AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, AuditTargetKind};
 pub(crate) use catalogue::Unregistered;
-pub use catalogue::{ActionEntry, Catalogue, Section, ResourceEntry, ResourceKind};
+pub use catalogue::{ActionEntry, Catalogue, ResourceEntry, ResourceKind, Section};
 pub use ceiling::{BeyondCeiling, Ceiling, Excess};
 pub(crate) use ceiling_index::CeilingIndex;
 pub use clock::{Clock, MonotonicTime, SystemClock, Timestamp};

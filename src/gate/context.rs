@@ -55,7 +55,7 @@ impl AuthContext {
     /// It carries the credential and what was required so far: each change judges both again in its transaction, see [`AdmittedActor`].
     ///
     /// ```
-    /// # async fn handler(keyward: keyward::Keyward<keyward::MemoryStore>, auth: keyward::AuthContext) -> Option<()> {
+    /// # async fn handler(keyward: keyward::Keyward, auth: keyward::AuthContext) -> Option<()> {
     /// let query = keyward::store::TokenQuery::of(keyward::TokenKind::Admin);
     /// let mine = keyward.tokens().acting_as(auth.actor()?).list(&query).await.ok()?;
     /// # Some(()) }

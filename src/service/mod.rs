@@ -57,10 +57,9 @@ pub use import::{Counts, Import, ImportError, Outcome, Report, ReportEntry, chec
 pub(crate) use write::{Settings, Writer};
 
 use crate::keyward::Keyward;
-use crate::store::WriteStore;
 use write::ServiceContext;
 
-impl<S: WriteStore> Keyward<S> {
+impl Keyward {
     /// Owners: the people whom tokens belong to.
     pub fn owners(&self) -> Owners {
         Owners(self.change())
@@ -87,7 +86,7 @@ impl<S: WriteStore> Keyward<S> {
     }
 
     fn change(&self) -> ServiceContext {
-        ServiceContext::new(self.shared_store(), self.writer().clone())
+        ServiceContext::new(self.store().clone(), self.writer().clone())
     }
 }
 

@@ -99,7 +99,7 @@ mod tests {
 
     const PASSWORD: &str = "Passw0rd!";
 
-    async fn with_people(count: u32) -> Keyward<MemoryStore> {
+    async fn with_people(count: u32) -> Keyward {
         let hash_key = HashKey::generate().unwrap().0;
         let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).admin("/admin").build().unwrap();
         for n in 0..count {
@@ -113,8 +113,8 @@ mod tests {
         Some(Ipv4Addr::from_bits(0x0a00_0000 + n).into())
     }
 
-    async fn sign_in<S: WriteStore>(
-        keyward: &Keyward<S>,
+    async fn sign_in(
+        keyward: &Keyward,
         person: u32,
         typed: &str,
         from: Option<IpAddr>,
@@ -124,7 +124,7 @@ mod tests {
     }
 
     /// Strangers from many networks: as many as wait, and one of the two that are hashed.
-    async fn flood(keyward: &Keyward<MemoryStore>) -> impl Sized {
+    async fn flood(keyward: &Keyward) -> impl Sized {
         let hasher = &keyward.writer().people.hasher;
         let places = (0..64).map_while(|n| hasher.place(Lane::Stranger(Some(n))).ok());
         let mut places: Vec<_> = places.collect();
@@ -213,7 +213,7 @@ mod tests {
             username: None,
             password: Password::new(PASSWORD),
         };
-        let known = |keyward: &Keyward<MemoryStore>, n| {
+        let known = |keyward: &Keyward, n| {
             let reserved = keyward.writer().people.throttle.reserve("P0@x.test", ip(n)).ok().unwrap();
             matches!(reserved.lane(), Lane::Known { .. })
         };

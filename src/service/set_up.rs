@@ -8,7 +8,7 @@ use crate::domain::{
     TokenAuthority, TokenKind,
 };
 use crate::keyward::Keyward;
-use crate::store::{Clamp, EventQuery, Paging, WriteStore};
+use crate::store::{Clamp, EventQuery, Paging};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub struct SetUp {
 /// How often sessions that have ended and events that are too old are looked for.
 const TIDY_EVERY: Duration = Duration::from_secs(60 * 60);
 
-impl<S: WriteStore> Keyward<S> {
+impl Keyward {
     /// Brings the store in line with the settings. Call it once at every start, before the server listens.
     ///
     /// In a store that nobody has been in yet it makes the two content tokens "Read Only" and "Full Access", which live as long as
@@ -63,7 +63,7 @@ impl<S: WriteStore> Keyward<S> {
     /// Removes what is over for as long as the installation lives.
     fn tidy_behind(&self) {
         // The task must not keep alive what it looks after.
-        let (home, store) = (Arc::downgrade(self.writer()), Arc::downgrade(&self.shared_store()));
+        let (home, store) = (Arc::downgrade(self.writer()), Arc::downgrade(self.store()));
         self.writer().resolver.tasks.spawn(|mut stop| async move {
             let mut ticks = tokio::time::interval(TIDY_EVERY);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -7,7 +7,7 @@ use super::condition_options::{Offer, Offering};
 use super::grants::Chosen;
 use crate::domain::{
     Action, ActionEntry, Catalogue, Ceiling, CeilingIndex, ConditionId, Conditions, Field, Fields, Grant,
-    HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Permission, Resource, Section, ResourceEntry, ResourceKind,
+    HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Permission, Resource, ResourceEntry, ResourceKind, Section,
 };
 use std::collections::HashSet;
 

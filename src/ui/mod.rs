@@ -53,7 +53,6 @@ mod users;
 use crate::domain::{LogLimit, Requirement, action, all_of, authenticated};
 use crate::gate::{Group, GuardedRouter, SessionCookie};
 use crate::keyward::{Builder, Keyward};
-use crate::store::{Store, WriteStore};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use base::{base, redirect};
@@ -75,7 +74,7 @@ const OPEN: [&str; 3] = [SIGN_IN, sign_in::FIRST, sign_in::INVITED];
 /// All of the pages. Merge it with your own routes, and put the gate around both.
 ///
 /// Behind a proxy that puts a prefix before all paths, say [`Builder::base_path`].
-pub fn router<S: WriteStore>(keyward: &Keyward<S>) -> GuardedRouter {
+pub fn router(keyward: &Keyward) -> GuardedRouter {
     let pages = Pages::new(keyward);
     GuardedRouter::new()
         .public(ENTRANCE, get(|| async { redirect(HOME) }))
@@ -118,7 +117,7 @@ fn may(names: &[&str]) -> Requirement {
     all_of(names.iter().map(|name| action(*name))).whole()
 }
 
-impl<S: Store> Builder<S> {
+impl<T> Builder<T> {
     /// Adds the groups of the settings pages, `/admin/settings`, `/admin/me` and `/admin/auth`: see [`ui::router`](router).
     ///
     /// `/admin` itself leads to the pages; everything else below it is none of theirs.

@@ -8,7 +8,6 @@ use crate::domain::{Catalogue, Ceiling, Clock, Conditions, Timestamp};
 use crate::gate::{Addresses, BodyReader, Gate, SessionCheck, SessionCookie};
 use crate::keyward::Keyward;
 use crate::service::{AuditLog, Owners, Policy, Roles, Sessions, Tokens};
-use crate::store::WriteStore;
 use axum::extract::FromRef;
 use http::request::Parts;
 use std::sync::Arc;
@@ -37,7 +36,7 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    pub(super) fn new<S: WriteStore>(keyward: &Keyward<S>) -> Self {
+    pub(super) fn new(keyward: &Keyward) -> Self {
         let catalogue: Catalogue = keyward.catalogue().cloned().unwrap_or_default();
         let conditions: &Conditions = keyward.conditions();
         let settings = keyward.settings();

@@ -5,8 +5,8 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use keyward::{
     ActionEntry, Catalogue, ContentAccess, Fields, GateService, Grant, HashKey, Keyward, MemoryStore, NewAdminToken,
-    NewContentToken, NewOwner, NewRole, NewSession, Owner, Permission, RoleId, SessionCookie, ResourceEntry, WriteStore,
-    api, ui,
+    NewContentToken, NewOwner, NewRole, NewSession, Owner, Permission, ResourceEntry, RoleId, SessionCookie,
+    WriteStore, api, ui,
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub const FIELDS: usize = 30;
 const ACTIONS: [&str; 4] = ["read", "create", "update", "delete"];
 
 pub struct Site {
-    pub keyward: Keyward<MemoryStore>,
+    pub keyward: Keyward,
     service: GateService<axum::Router>,
     /// Sessions of a super admin, and of somebody whose role has many permissions.
     pub root: String,
@@ -76,7 +76,7 @@ impl Site {
         Self::with(|builder| builder).await
     }
 
-    pub async fn with(set: impl FnOnce(keyward::Builder<MemoryStore>) -> keyward::Builder<MemoryStore>) -> Self {
+    pub async fn with(set: impl FnOnce(keyward::Builder) -> keyward::Builder) -> Self {
         let hash_key = HashKey::parse(keyward::testing::SALT).unwrap();
         let builder = Keyward::builder(MemoryStore::default()).hash_key(hash_key).catalogue(catalogue()).api();
         let keyward = set(builder.ui(SessionCookie::default())).build().unwrap();

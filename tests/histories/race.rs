@@ -24,7 +24,7 @@ async fn on_two_nodes() {
 }
 
 /// A token that is issued while its role shrinks is never beyond its owner.
-async fn race<S: WriteStore>(keyward: &Keyward<S>, other: &Keyward<S>) {
+async fn race<S: WriteStore>(keyward: &Keyward, other: &Keyward) {
     let all = || vec![Permission::new("read"), Permission::new("write")];
     let role = keyward.roles().create(NewRole::new("shrinks").permissions(all())).await.unwrap().id;
     let owner = keyward.owners().create(NewOwner::new("a@example.test").roles([role])).await.unwrap().id;

@@ -19,7 +19,7 @@ const FLOOD: [u8; 4] = [203, 0, 113, 1];
 const OTHER: [u8; 4] = [203, 0, 113, 2];
 
 /// A world whose look-ups wait 250 ms for a turn, and then as long as they have to.
-fn world(settings: impl FnOnce(Builder<Shim>) -> Builder<Shim>) -> (World<Shim>, Shim, App) {
+fn world(settings: impl FnOnce(Builder) -> Builder) -> (World<Shim>, Shim, App) {
     let mut limits = Limits::default();
     (limits.lookup, limits.request) = (Duration::from_secs(60), Duration::from_secs(60));
     let (world, shim) = shim::world(|b| settings(b.limits(limits)));
@@ -29,7 +29,7 @@ fn world(settings: impl FnOnce(Builder<Shim>) -> Builder<Shim>) -> (World<Shim>,
     (world, shim, app)
 }
 
-fn with_budget(failures: u32) -> impl FnOnce(Builder<Shim>) -> Builder<Shim> {
+fn with_budget(failures: u32) -> impl FnOnce(Builder) -> Builder {
     move |b| b.failure_budget(FailureBudget::new(failures, WINDOW))
 }
 

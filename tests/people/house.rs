@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub(crate) const PASSWORD: &str = "Passw0rd!";
 
 pub(crate) struct House<S> {
-    pub(crate) keyward: Keyward<S>,
+    pub(crate) keyward: Keyward,
     pub(crate) clock: Arc<ManualClock>,
 }
 
@@ -71,7 +71,7 @@ macro_rules! refused {
 pub(crate) use refused;
 
 impl<S: WriteStore> House<S> {
-    pub(crate) fn on(store: S, clock: Arc<ManualClock>, with: impl FnOnce(Builder<S>) -> Builder<S>) -> Self {
+    pub(crate) fn on(store: S, clock: Arc<ManualClock>, with: impl FnOnce(Builder) -> Builder) -> Self {
         let builder = Keyward::builder(store).hash_key(HashKey::parse(SALT).unwrap()).clock(clock.clone());
         let builder = builder.entropy(Arc::new(SeededEntropy::new(7))).admin("/admin").content("/api");
         Self { keyward: with(builder).build().unwrap(), clock }

@@ -164,11 +164,11 @@ impl House {
     }
 
     /// Services on this database.
-    pub async fn keyward(&self) -> Keyward<StrapiStore> {
+    pub async fn keyward(&self) -> Keyward {
         self.keyward_on(self.store().await)
     }
 
-    pub fn keyward_on(&self, store: StrapiStore) -> Keyward<StrapiStore> {
+    pub fn keyward_on(&self, store: StrapiStore) -> Keyward {
         Keyward::builder(store)
             .hash_key(HashKey::generate().unwrap().0)
             .strapi_hash_key(StrapiHashKey::new(SALT).unwrap())
@@ -199,7 +199,7 @@ pub fn digest(secret: &str) -> String {
 }
 
 /// What `ask` asks, and webhooks.
-fn app(keyward: &Keyward<StrapiStore>) -> App {
+fn app(keyward: &Keyward) -> App {
     let fine = || get(async || StatusCode::OK);
     App::from_service(
         keyward.guard(
@@ -211,7 +211,7 @@ fn app(keyward: &Keyward<StrapiStore>) -> App {
     )
 }
 
-pub async fn ask(keyward: &Keyward<StrapiStore>, secret: &str) -> (u16, u16, Value) {
+pub async fn ask(keyward: &Keyward, secret: &str) -> (u16, u16, Value) {
     let app = app(keyward);
     let bearer = format!("Bearer {secret}");
     let get = async |path: &str| app.get(path).header(axum::http::header::AUTHORIZATION, &bearer).await;

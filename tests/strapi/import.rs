@@ -93,7 +93,7 @@ impl Move {
         }
     }
 
-    fn on<S: WriteStore>(&self, store: S) -> Keyward<S> {
+    fn on<S: WriteStore>(&self, store: S) -> Keyward {
         Keyward::builder(store)
             .hash_key(HashKeyRing::parse(SALT).unwrap())
             .strapi_hash_key(StrapiHashKey::new(self.text("salt")).unwrap())
@@ -104,7 +104,7 @@ impl Move {
             .unwrap()
     }
 
-    async fn import<S: WriteStore>(&self, keyward: &Keyward<S>, import_: Import) -> Report {
+    async fn import<S: WriteStore>(&self, keyward: &Keyward, import_: Import) -> Report {
         let reference = StrapiStore::open(&self.from).await.unwrap();
         let key = StrapiEncryptionKey::new(self.text("encryption_key"));
         import(keyward, &reference, &import_.encryption_key(key)).await.unwrap()
@@ -112,8 +112,8 @@ impl Move {
 }
 
 enum Home {
-    Sqlite(Keyward<SqliteStore>),
-    Postgres(Keyward<PostgresStore>),
+    Sqlite(Keyward),
+    Postgres(Keyward),
 }
 
 /// The same for an installation on either engine.
@@ -127,7 +127,7 @@ macro_rules! at_home {
 }
 
 /// How many changes and events there were.
-async fn marks<S: WriteStore>(keyward: &Keyward<S>) -> (u64, u64) {
+async fn marks<S: WriteStore>(keyward: &Keyward) -> (u64, u64) {
     let seq = keyward.store().resolve(&Digest::Native([0; 27])).await.unwrap().seq;
     let paging = keyward::store::Paging { page: 1, page_size: 1 };
     let mut view = keyward.store().view().await.unwrap();
@@ -168,7 +168,7 @@ fn judge(server: &Server, facts: &Value) -> usize {
 }
 
 /// The rules by which each token's requests are answered.
-async fn same_rules<S: WriteStore>(keyward: &Keyward<S>, facts: &Value) {
+async fn same_rules<S: WriteStore>(keyward: &Keyward, facts: &Value) {
     let explorer = |deed: &str| action(format!("plugin::content-manager.explorer.{deed}")).on("api::article.article");
     let routes = [
         ("plugin::content-manager.explorer.read", "/admin/read", explorer("read")),
@@ -237,7 +237,7 @@ fn people_see_their_keys(server: &Server, facts: &Value) {
     assert_eq!(seen, 10, "of all but those whose owner is gone or may not sign in");
 }
 
-async fn is_ours<S: WriteStore>(keyward: &Keyward<S>, email: &str) -> bool {
+async fn is_ours<S: WriteStore>(keyward: &Keyward, email: &str) -> bool {
     let mut view = keyward.store().view().await.unwrap();
     let id = view.owner_with_email(email).await.unwrap().unwrap();
     let hash = view.password(id).await.unwrap().unwrap().0;
@@ -300,13 +300,13 @@ fn the_whole_way_on_postgres() {
     whole_way(&a_move);
 }
 
-async fn status<S: WriteStore>(keyward: &Keyward<S>, path: &str, requirement: &str, key: &str) -> u16 {
+async fn status<S: WriteStore>(keyward: &Keyward, path: &str, requirement: &str, key: &str) -> u16 {
     let app = App::from_service(keyward.guard(GuardedRouter::new().route(path, action(requirement), get(async || ()))));
     app.get(path).header(axum::http::header::AUTHORIZATION, &format!("Bearer {key}")).await.status.as_u16()
 }
 
 /// What was revoked, clamped or deleted here stays so.
-async fn stays_gone<S: WriteStore>(a_move: &Move, keyward: &Keyward<S>) {
+async fn stays_gone<S: WriteStore>(a_move: &Move, keyward: &Keyward) {
     let root_all = a_move.facts["tokens"][0]["key"].as_str().unwrap();
     assert_eq!(status(keyward, "/admin/x", "admin::webhooks.read", root_all).await, 401, "nobody knows it yet");
     let dry = a_move.import(keyward, Import::default().dry_run()).await;

@@ -17,7 +17,7 @@ pub const READ: &str = "admin::webhooks.read";
 pub const BOUND: Duration = Duration::from_secs(2);
 
 pub struct Node {
-    pub keyward: Keyward<PostgresStore>,
+    pub keyward: Keyward,
     pub app: App,
 }
 

@@ -7,7 +7,7 @@ use keyward::store::{EventQuery, Paging};
 use keyward::testing::{Key, World};
 use keyward::{
     ActionEntry, Catalogue, ConditionClause, Fields, GateService, Grant, IS_CREATOR, NewAdminToken, NewOwner, NewRole,
-    OwnerId, OwnerState, Permission, RoleId, ResourceEntry, TokenId, ui,
+    OwnerId, OwnerState, Permission, ResourceEntry, RoleId, TokenId, ui,
 };
 use tower::ServiceExt;
 

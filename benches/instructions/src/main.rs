@@ -185,7 +185,7 @@ where
 }
 
 /// Takes one of the three permissions that its tokens carry from every role.
-async fn narrow_every_role(keyward: &Keyward<Rows>) {
+async fn narrow_every_role(keyward: &Keyward) {
     for (role, _) in keyward.roles().list().await.unwrap() {
         if role.id == RoleId::SUPER_ADMIN {
             continue;
@@ -195,11 +195,11 @@ async fn narrow_every_role(keyward: &Keyward<Rows>) {
     }
 }
 
-fn alone(keyward: &Keyward<Rows>) -> keyward::GateService<keyward::RequireService<Plain>> {
+fn alone(keyward: &Keyward) -> keyward::GateService<keyward::RequireService<Plain>> {
     keyward.wrap(Require::new(authenticated()).layer(Plain))
 }
 
-fn guarded(keyward: &Keyward<Rows>) -> keyward::GateService<Router> {
+fn guarded(keyward: &Keyward) -> keyward::GateService<Router> {
     keyward.guard(GuardedRouter::new().route(PATH, action(ACTION), get(ok)))
 }
 

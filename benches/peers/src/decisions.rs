@@ -25,7 +25,7 @@ use tower_service::Service;
 const PEOPLE: usize = 100;
 const ROLES: usize = 10;
 
-pub(crate) fn rows(runtime: &Runtime, keyward: &Keyward<Rows>, secrets: &[String]) -> Vec<Row> {
+pub(crate) fn rows(runtime: &Runtime, keyward: &Keyward, secrets: &[String]) -> Vec<Row> {
     let requirement = action(ACTION);
     let mut callers = in_turn(runtime.block_on(contexts(keyward, secrets)));
     let by_keyward = move || {
@@ -68,7 +68,7 @@ where
 }
 
 /// What the gate puts into the requests of these tokens.
-async fn contexts(keyward: &Keyward<Rows>, secrets: &[String]) -> Vec<AuthContext> {
+async fn contexts(keyward: &Keyward, secrets: &[String]) -> Vec<AuthContext> {
     #[derive(Clone)]
     struct Show;
 

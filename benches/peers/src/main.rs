@@ -121,7 +121,7 @@ fn handler() -> MethodRouter {
     get(|| async { "[]" })
 }
 
-fn guarded(keyward: &Keyward<Rows>, name: &'static str) -> GateService<Router> {
+fn guarded(keyward: &Keyward, name: &'static str) -> GateService<Router> {
     keyward.guard(GuardedRouter::new().route(PATH, action(name), handler()))
 }
 

@@ -18,8 +18,8 @@ use super::ServiceError;
 use super::write::UnitOfWork;
 use crate::domain::{Secret, StrapiEncryptionKey, StrapiHashKey, TokenKind, TokenKinds, is_hidden};
 use crate::keyward::Keyward;
+use crate::store::StoreError;
 use crate::store::strapi::{Foreign, StrapiStore};
-use crate::store::{StoreError, WriteStore};
 use apply::Carrier;
 use futures_util::future::BoxFuture;
 use keys::Keys;
@@ -140,11 +140,7 @@ pub enum ImportError {
 /// println!("{}", strapi::import(&keyward, &reference, &import).await?);
 /// # Ok(()) }
 /// ```
-pub async fn import<S: WriteStore>(
-    keyward: &Keyward<S>,
-    source: &StrapiStore,
-    import: &Import,
-) -> Result<Report, ImportError> {
+pub async fn import(keyward: &Keyward, source: &StrapiStore, import: &Import) -> Result<Report, ImportError> {
     possible(keyward, import)?;
     let foreign = source.everything().await.map_err(ImportError::Unread)?;
     take_over(keyward, foreign, import).await
@@ -164,16 +160,12 @@ pub async fn check_salt(
     Keys::open(&foreign.tokens, Some(key), |secret| Some(hash_key.digest(secret.expose().as_bytes()))).map(drop)
 }
 
-fn possible<S: WriteStore>(keyward: &Keyward<S>, import: &Import) -> Result<(), ImportError> {
+fn possible(keyward: &Keyward, import: &Import) -> Result<(), ImportError> {
     import.name()?;
     if keyward.change().writer.format.has_reference() { Ok(()) } else { Err(ImportError::NoReferenceSalt) }
 }
 
-async fn take_over<S: WriteStore>(
-    keyward: &Keyward<S>,
-    foreign: Foreign,
-    import: &Import,
-) -> Result<Report, ImportError> {
+async fn take_over(keyward: &Keyward, foreign: Foreign, import: &Import) -> Result<Report, ImportError> {
     possible(keyward, import)?;
     let change = keyward.change().issuing_nothing();
     let format = &change.writer.format;

@@ -62,7 +62,7 @@ impl Tokens {
     /// person that they belong to.
     ///
     /// ```
-    /// # async fn demo(keyward: &keyward::Keyward<keyward::MemoryStore>) -> Result<(), keyward::ServiceError> {
+    /// # async fn demo(keyward: &keyward::Keyward) -> Result<(), keyward::ServiceError> {
     /// use keyward::TokenKind;
     /// use keyward::store::{Paging, TokenQuery, TokenSort};
     /// let paging = Paging { page: 1, page_size: 50 };

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 /// An installation with one token.
 struct House {
-    keyward: Keyward<MemoryStore>,
+    keyward: Keyward,
     token: Token,
 }
 
