@@ -15,7 +15,7 @@ use http::{Request, Response, StatusCode};
 use keyward::store::{Applied, ChangeLog, Following, LoggedChange, Poll, Snapshot, Store, Use};
 use keyward::testing::{ManualClock, SALT};
 use keyward::{
-    Builder, Clock, Digest, HashKey, Keyward, Limits, MemoryStore, Secret, StoreError, SyncMode, Tag, Timestamp,
+    Builder, Clock, Digest, Guard, HashKey, Limits, MemoryStore, Secret, StoreError, SyncMode, Tag, Timestamp,
 };
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -124,7 +124,7 @@ impl Polls {
     }
 }
 
-fn logged() -> (Keyward, Logged, Polls) {
+fn logged() -> (Guard, Logged, Polls) {
     let (store, (sender, polls)) = (Logged::default(), mpsc::unbounded_channel());
     *store.0.polls.lock().unwrap() = Some(sender);
     let mut limits = Limits::default();
@@ -133,8 +133,8 @@ fn logged() -> (Keyward, Logged, Polls) {
     (keyward, store, Polls(polls))
 }
 
-fn on<S: Store>(store: S, clock: Arc<ManualClock>, with: impl FnOnce(Builder) -> Builder) -> Keyward {
-    let builder = Keyward::builder(store)
+fn on(store: impl Store, clock: Arc<ManualClock>, with: impl FnOnce(Builder<Guard>) -> Builder<Guard>) -> Guard {
+    let builder = Guard::builder(store)
         .hash_key(HashKey::parse(SALT).unwrap())
         .clock(clock)
         .admin("/admin")
@@ -144,7 +144,7 @@ fn on<S: Store>(store: S, clock: Arc<ManualClock>, with: impl FnOnce(Builder) ->
 }
 
 /// What a request with this secret is answered.
-async fn ask<S: Store>(keyward: &Keyward, secret: &Secret) -> StatusCode {
+async fn ask(keyward: &Guard, secret: &Secret) -> StatusCode {
     let service = service_fn(|_| async { Ok::<_, Infallible>(Response::new(bytes::Bytes::new())) });
     let bearer = format!("Bearer {}", secret.expose());
     let request = Request::get("/admin/x").header("authorization", bearer).body(()).unwrap();
@@ -152,7 +152,7 @@ async fn ask<S: Store>(keyward: &Keyward, secret: &Secret) -> StatusCode {
 }
 
 /// What whoever watches it is answered.
-async fn watch<S: Store>(keyward: &Keyward, path: &str) -> Response<axum::body::Body> {
+async fn watch(keyward: &Guard, path: &str) -> Response<axum::body::Body> {
     let request = Request::get(path).body(axum::body::Body::empty()).unwrap();
     let response = keyward.guard(routes::routes(keyward)).oneshot(request).await.unwrap();
     assert_eq!(response.headers()["cache-control"], "no-store");

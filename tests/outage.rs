@@ -76,6 +76,7 @@ impl WriteStore for Counting {
 
 struct Node {
     keyward: Keyward,
+    store: Counting,
     app: App,
 }
 
@@ -85,10 +86,11 @@ impl Node {
         let options = PostgresOptions::default().connections(2 * Limits::default().lookups as u32);
         let inner = PostgresStore::connect_with(url, options).await.unwrap();
         let store = Counting { inner, now: Arc::default(), most: Arc::default() };
-        let keyward = Keyward::builder(store).hash_key(HashKey::parse(SALT).unwrap()).admin("/admin").build().unwrap();
+        let builder = Keyward::builder(store.clone()).hash_key(HashKey::parse(SALT).unwrap());
+        let keyward = builder.admin("/admin").build().unwrap();
         let router = GuardedRouter::new().route("/admin/x", action(READ), get(|| async {}));
         let app = App::from_service(keyward.guard(router));
-        Self { keyward, app }
+        Self { keyward, store, app }
     }
 
     async fn issue(&self, tokens: usize) -> Vec<Secret> {
@@ -267,7 +269,7 @@ async fn a_stopped_server_is_a_503_when_the_lease_is_over_and_back_when_it_goes_
     }
     tokio::time::sleep(LONGER).await;
 
-    let most = &node.keyward.store().most;
+    let most = &node.store.most;
     println!("at most {} look-ups at a time while it was stopped", most.swap(0, Ordering::SeqCst));
     let going_on = Instant::now();
     pids.iter().for_each(|pid| signal(*pid, "CONT"));

@@ -32,7 +32,7 @@ fn after() -> Catalogue {
         .renamed(Rename::field("article", "heading", "title"))
 }
 
-fn installation<S: WriteStore>(store: Arc<S>, catalogue: Catalogue) -> Keyward<Arc<S>> {
+fn installation(store: Arc<impl WriteStore>, catalogue: Catalogue) -> Keyward {
     let hash_key = HashKey::parse(SALT).unwrap();
     Keyward::builder(store).hash_key(hash_key).admin("/admin").content("/api").catalogue(catalogue).build().unwrap()
 }
@@ -43,7 +43,7 @@ struct Held {
     content: TokenId,
 }
 
-async fn issue<S: WriteStore>(keyward: &Keyward<Arc<S>>) -> Held {
+async fn issue(keyward: &Keyward) -> Held {
     keyward.set_up().await.unwrap();
     let fields = || Fields::only(["heading", "body"]).unwrap();
     let read = Permission::new("explorer.read").on("post").fields(fields());
@@ -56,13 +56,13 @@ async fn issue<S: WriteStore>(keyward: &Keyward<Arc<S>>) -> Held {
     Held { role, admin: admin.token.id, content: content.token.id }
 }
 
-async fn events<S: WriteStore>(keyward: &Keyward<Arc<S>>) -> Vec<(AuditAction, Option<AuditCause>)> {
+async fn events(keyward: &Keyward) -> Vec<(AuditAction, Option<AuditCause>)> {
     let query = EventQuery::all(Paging { page: 1, page_size: 100 });
     let page = keyward.audit().list(&query).await.unwrap();
     page.items.into_iter().map(|(_, event)| (event.what, event.cause)).collect()
 }
 
-async fn names_are_renamed_once<S: WriteStore>(store: Arc<S>) {
+async fn names_are_renamed_once(store: Arc<impl WriteStore>) {
     let held = issue(&installation(store.clone(), before())).await;
     let keyward = installation(store.clone(), after());
     let found = keyward.set_up().await.unwrap();

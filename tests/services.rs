@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A store that shows its audit events.
-trait Audited: WriteStore {
+trait Audited: WriteStore + Clone {
     fn events(&self) -> impl Future<Output = Vec<AuditEvent>> + Send;
 }
 
@@ -104,7 +104,7 @@ async fn in_postgres() -> Option<World<keyward::PostgresStore>> {
 async fn everything<S: Audited>(world: &World<S>, witness: &Key) -> (Vec<AuditEvent>, String) {
     let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(SALT).unwrap());
     let digest = format.verify(witness.secret.expose(), TokenKinds::of(&TokenKind::ALL)).unwrap().digest;
-    let store = world.keyward.store();
+    let store = &world.store;
     (store.events().await, format!("{:?}", store.resolve(&digest).await.unwrap()))
 }
 
@@ -143,9 +143,9 @@ async fn done<S: Audited, T>(
     target: impl Fn(&T) -> AuditTarget,
     call: impl Future<Output = Result<T, ServiceError>>,
 ) -> T {
-    let before = world.keyward.store().events().await;
+    let before = world.store.events().await;
     let value = call.await.unwrap();
-    let after = world.keyward.store().events().await;
+    let after = world.store.events().await;
     assert_eq!(after[..before.len()], before);
     let [event] = &after[before.len()..] else { panic!("one event for {what:?}: {:?}", &after[before.len()..]) };
     assert_eq!((event.origin.actor, event.what, event.target), (Actor::Service, what, target(&value)));
@@ -429,11 +429,11 @@ async fn each_change_is_audited_once<S: Audited>(world: World<S>) {
     let call = tokens.regenerate(issued);
     done(world, AuditAction::TokenRegenerated, |_| AuditTarget::Token(issued, TokenKind::Admin), call).await;
     // What changes nothing is no change.
-    let before = world.keyward.store().events().await;
+    let before = world.store.events().await;
     tokens.update(issued, renamed).await.unwrap();
     roles.set_permissions(role, vec![Permission::new("read")]).await.unwrap();
     owners.set_roles(ada, vec![role]).await.unwrap();
-    assert_eq!(world.keyward.store().events().await, before);
+    assert_eq!(world.store.events().await, before);
     done(world, AuditAction::TokenRevoked, |_| AuditTarget::Token(issued, TokenKind::Admin), tokens.revoke(issued))
         .await;
     // Also where it ends sessions.

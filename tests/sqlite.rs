@@ -47,7 +47,7 @@ impl File {
     }
 }
 
-fn app<S: WriteStore>(world: &World<S>) -> App {
+fn app<S: WriteStore + Clone>(world: &World<S>) -> App {
     let ok = || get(|| async {});
     world.guard(
         GuardedRouter::new()
@@ -110,7 +110,7 @@ async fn a_tokens_life() {
     app.get("/api/find").bearer(&content.secret).await.assert_ok();
 
     world.keyward.flush().await;
-    let (at, _) = file.world.keyward.store().last_use(content.token).await.unwrap().unwrap();
+    let (at, _) = file.world.store.last_use(content.token).await.unwrap().unwrap();
     assert!(at <= keyward::Clock::now(&*world.clock));
 }
 

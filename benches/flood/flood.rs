@@ -59,6 +59,7 @@ pub(crate) struct Outcome {
 #[derive(Clone)]
 pub(crate) struct Installation {
     keyward: Keyward,
+    store: Counting,
     app: GateService<Router>,
     valid: Arc<[HeaderValue]>,
     format: SecretFormat,
@@ -73,7 +74,7 @@ impl Installation {
         let (store, hash_key) = (Counting::default(), HashKey::parse(SALT).unwrap());
         let mut limits = Limits::default();
         limits.cache_bytes = 1 << 20;
-        let keyward = Keyward::builder(store)
+        let keyward = Keyward::builder(store.clone())
             .hash_key(hash_key.clone())
             .strapi_hash_key(StrapiHashKey::new("saltysaltysaltysalty").unwrap())
             .limits(limits)
@@ -94,7 +95,7 @@ impl Installation {
             secrets.push(bearer(issued.secret.expose()));
         }
         let format = SecretFormat::new(&TokenPrefix::default(), hash_key);
-        let installation = Self { keyward, app, valid: secrets.into(), format, sent: Arc::default() };
+        let installation = Self { keyward, store, app, valid: secrets.into(), format, sent: Arc::default() };
         installation.use_all().await;
         installation
     }
@@ -112,7 +113,7 @@ impl Installation {
     }
 
     pub(crate) fn seen(&self) -> &Seen {
-        self.keyward.store().seen()
+        self.store.seen()
     }
 
     /// Sends a flood there while the valid tokens work, and comes back when the last of it was answered.

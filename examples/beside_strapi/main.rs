@@ -14,7 +14,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use keyward::strapi::{StrapiEncryptionKey, StrapiStore, check_salt};
-use keyward::{Conditions, Decision, DecisionRule, Fields, GuardedRouter, HashKey, Keyward, StrapiHashKey, action};
+use keyward::{Conditions, Decision, DecisionRule, Fields, Guard, GuardedRouter, HashKey, StrapiHashKey, action};
 use options::{Mode, Options, Stop, USAGE};
 use serde_json::{Value, json};
 use std::error::Error;
@@ -76,7 +76,7 @@ async fn serve(
     }
     // Tokens of our own would need one; that database has none.
     let (hash_key, _) = HashKey::generate()?;
-    let keyward = Keyward::builder(store.clone())
+    let guard = Guard::builder(store.clone())
         .hash_key(hash_key)
         .strapi_hash_key(strapi_hash_key)
         .admin("/admin")
@@ -85,9 +85,9 @@ async fn serve(
         .build()?;
     let listener = TcpListener::bind(listen).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    let app = keyward.guard(routes()).into_make_service();
+    let app = guard.guard(routes()).into_make_service();
     axum::serve(listener, app).with_graceful_shutdown(told_to_stop()).await?;
-    keyward.shutdown().await;
+    guard.shutdown().await;
     store.close().await;
     Ok(())
 }

@@ -4,7 +4,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use keyward::{Builder, ProxyHeader, SessionCookie, Store};
+use keyward::{Builder, ProxyHeader, SessionCookie};
 
 /// What the command line says of it.
 #[derive(Default)]
@@ -25,7 +25,7 @@ impl Front {
     }
 
     /// `alone`: no other machine can connect, as far as is known.
-    pub(crate) fn apply<S: Store>(self, mut builder: Builder, alone: bool) -> Builder {
+    pub(crate) fn apply(self, mut builder: Builder, alone: bool) -> Builder {
         if !self.proxies.is_empty() {
             let header = if self.forwarded { ProxyHeader::Forwarded } else { ProxyHeader::XForwardedFor };
             builder = builder.trusted_proxies(self.proxies, header);

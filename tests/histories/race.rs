@@ -1,7 +1,7 @@
 //! Two writers at once: a role shrinks while a token is issued for what it held, on one handle and on two nodes.
 
 use crate::in_file;
-use keyward::{Ceiling, Grant, Keyward, NewAdminToken, NewOwner, NewRole, Permission, WriteStore};
+use keyward::{Ceiling, Grant, Keyward, NewAdminToken, NewOwner, NewRole, Permission};
 
 const TIMES: usize = 100;
 
@@ -24,7 +24,7 @@ async fn on_two_nodes() {
 }
 
 /// A token that is issued while its role shrinks is never beyond its owner.
-async fn race<S: WriteStore>(keyward: &Keyward, other: &Keyward) {
+async fn race(keyward: &Keyward, other: &Keyward) {
     let all = || vec![Permission::new("read"), Permission::new("write")];
     let role = keyward.roles().create(NewRole::new("shrinks").permissions(all())).await.unwrap().id;
     let owner = keyward.owners().create(NewOwner::new("a@example.test").roles([role])).await.unwrap().id;

@@ -12,7 +12,7 @@ use keyward::{
 };
 use std::time::Duration;
 
-fn app<S: WriteStore>(world: &World<S>) -> App {
+fn app<S: WriteStore + Clone>(world: &World<S>) -> App {
     let ok = || get(|| async { "in" });
     world.guard(
         GuardedRouter::new()

@@ -184,9 +184,7 @@ pub async fn insert(store: &impl WriteStore, digest: Digest, authority: TokenAut
 }
 
 /// A world on a shim.
-pub fn world(
-    settings: impl FnOnce(keyward::Builder) -> keyward::Builder,
-) -> (keyward::testing::World<Shim>, Shim) {
+pub fn world(settings: impl FnOnce(keyward::Builder) -> keyward::Builder) -> (keyward::testing::World<Shim>, Shim) {
     let clock = Arc::new(keyward::testing::ManualClock::default());
     let shim = Shim::new(MemoryStore::with_clock(clock.clone()));
     (keyward::testing::World::on(shim.clone(), clock, |b| settings(b.store_is_exclusive())), shim)

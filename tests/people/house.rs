@@ -13,17 +13,17 @@ use std::sync::Arc;
 
 pub(crate) const PASSWORD: &str = "Passw0rd!";
 
-pub(crate) struct House<S> {
+pub(crate) struct House {
     pub(crate) keyward: Keyward,
     pub(crate) clock: Arc<ManualClock>,
 }
 
-pub(crate) fn in_memory() -> House<MemoryStore> {
+pub(crate) fn in_memory() -> House {
     let clock = Arc::new(ManualClock::default());
     House::on(MemoryStore::with_clock(clock.clone()), clock, |b| b)
 }
 
-pub(crate) async fn in_file(dir: &Path) -> House<SqliteStore> {
+pub(crate) async fn in_file(dir: &Path) -> House {
     let clock = Arc::new(ManualClock::default());
     let options = SqliteOptions::default().clock(clock.clone());
     House::on(SqliteStore::open_with(dir.join("keyward.db"), options).await.unwrap(), clock, |b| {
@@ -33,7 +33,7 @@ pub(crate) async fn in_file(dir: &Path) -> House<SqliteStore> {
 }
 
 #[cfg(feature = "postgres")]
-pub(crate) async fn in_postgres() -> Option<House<keyward::PostgresStore>> {
+pub(crate) async fn in_postgres() -> Option<House> {
     let clock = Arc::new(ManualClock::default());
     let store = crate::support::store_with(clock.clone()).await?;
     Some(House::on(store, clock, |b| b.store_is_exclusive()))
@@ -70,8 +70,8 @@ macro_rules! refused {
 }
 pub(crate) use refused;
 
-impl<S: WriteStore> House<S> {
-    pub(crate) fn on(store: S, clock: Arc<ManualClock>, with: impl FnOnce(Builder) -> Builder) -> Self {
+impl House {
+    pub(crate) fn on(store: impl WriteStore, clock: Arc<ManualClock>, with: impl FnOnce(Builder) -> Builder) -> Self {
         let builder = Keyward::builder(store).hash_key(HashKey::parse(SALT).unwrap()).clock(clock.clone());
         let builder = builder.entropy(Arc::new(SeededEntropy::new(7))).admin("/admin").content("/api");
         Self { keyward: with(builder).build().unwrap(), clock }

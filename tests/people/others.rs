@@ -1,7 +1,6 @@
 //! Other people's accounts: what changes, what ends, and who has to stay.
 
 use crate::house::{House, PASSWORD, password, paths, refused};
-use keyward::store::WriteStore;
 use keyward::{
     Actor, AuditAction, AuditCause, AuditTarget, Grant, Lifespan, NewAdminToken, NewOwner, OwnerState, OwnerUpdate,
     RoleId, ServiceError,
@@ -13,7 +12,7 @@ fn none() -> OwnerUpdate {
     OwnerUpdate::default()
 }
 
-pub(crate) async fn one_event_for_each_kind_of_change<S: WriteStore>(house: House<S>) {
+pub(crate) async fn one_event_for_each_kind_of_change(house: House) {
     let boss = house.boss().await;
     let (a, b) = (house.role("A", ["a".into()]).await, house.role("B", ["b".into()]).await);
     let ada = house.person("ada@x.test", &[b]).await;
@@ -51,7 +50,7 @@ pub(crate) async fn one_event_for_each_kind_of_change<S: WriteStore>(house: Hous
     house.does(&[AuditAction::OwnerInvited], owners.invite(NewOwner::new("i@x.test"))).await;
 }
 
-pub(crate) async fn everything_wrong_is_said_at_once<S: WriteStore>(house: House<S>) {
+pub(crate) async fn everything_wrong_is_said_at_once(house: House) {
     let boss = house.boss().await;
     let ada = house.person("ada@x.test", &[]).await;
     let owners = || house.keyward.owners().acting_as(Actor::Person(boss));
@@ -82,7 +81,7 @@ pub(crate) async fn everything_wrong_is_said_at_once<S: WriteStore>(house: House
     house.does(&[], owners().update(ada, taken("ADA@x.test"))).await; // kept in lower case: no change
 }
 
-pub(crate) async fn sessions_end_and_do_not_revive<S: WriteStore>(house: House<S>) {
+pub(crate) async fn sessions_end_and_do_not_revive(house: House) {
     house.boss().await;
     let ada = house.person("ada@x.test", &[]).await;
     let ends = [
@@ -105,7 +104,7 @@ pub(crate) async fn sessions_end_and_do_not_revive<S: WriteStore>(house: House<S
     assert!(house.lives(&session.secret).await);
 }
 
-pub(crate) async fn a_smaller_role_takes_grants<S: WriteStore>(house: House<S>) {
+pub(crate) async fn a_smaller_role_takes_grants(house: House) {
     let boss = house.boss().await;
     let (wide, narrow) = (house.role("W", ["a".into(), "b".into()]).await, house.role("N", ["a".into()]).await);
     let ada = house.person("ada@x.test", &[wide]).await;
@@ -124,7 +123,7 @@ pub(crate) async fn a_smaller_role_takes_grants<S: WriteStore>(house: House<S>) 
     }
 }
 
-pub(crate) async fn the_last_super_admin_stays<S: WriteStore>(house: House<S>) {
+pub(crate) async fn the_last_super_admin_stays(house: House) {
     let boss = house.boss().await;
     let invited = house.invite("second@x.test", &[RoleId::SUPER_ADMIN]).await.owner.id;
     let owners = || house.keyward.owners();
@@ -154,7 +153,7 @@ pub(crate) async fn the_last_super_admin_stays<S: WriteStore>(house: House<S>) {
     refused!(owners().delete(off).await, ServiceError::LastSuperAdmin);
 }
 
-pub(crate) async fn two_super_admins_do_not_end_both<S: WriteStore>(house: House<S>) {
+pub(crate) async fn two_super_admins_do_not_end_both(house: House) {
     let a = house.boss().await;
     let b = house.person("b@x.test", &[RoleId::SUPER_ADMIN]).await;
     let (by_a, by_b) =
@@ -166,7 +165,7 @@ pub(crate) async fn two_super_admins_do_not_end_both<S: WriteStore>(house: House
     refused!(house.keyward.owners().delete(left).await, ServiceError::LastSuperAdmin);
 }
 
-pub(crate) async fn who_goes_takes_everything_along<S: WriteStore>(house: House<S>) {
+pub(crate) async fn who_goes_takes_everything_along(house: House) {
     let boss = house.boss().await;
     let role = house.role("A", ["a".into()]).await;
     let ada = house.person("ada@x.test", &[role]).await;
@@ -192,7 +191,7 @@ pub(crate) async fn who_goes_takes_everything_along<S: WriteStore>(house: House<
     assert!(house.keyward.roles().delete(role).await.is_err(), "somebody has it");
 }
 
-pub(crate) async fn only_the_program_sets_a_password_by_itself<S: WriteStore>(house: House<S>) {
+pub(crate) async fn only_the_program_sets_a_password_by_itself(house: House) {
     let boss = house.boss().await;
     let ada = house.person("ada@x.test", &[]).await;
     let session = house.sign_in("ada@x.test").await.session;
@@ -208,7 +207,7 @@ pub(crate) async fn only_the_program_sets_a_password_by_itself<S: WriteStore>(ho
     );
 }
 
-pub(crate) async fn nothing_shows_a_secret<S: WriteStore>(house: House<S>) {
+pub(crate) async fn nothing_shows_a_secret(house: House) {
     house.boss().await;
     let invited = house.invite("new@x.test", &[]).await;
     let update = OwnerUpdate { password: Some(password("S3cretly-typed")), ..none() };

@@ -1,7 +1,6 @@
 //! What people do with their own account.
 
 use crate::house::{House, PASSWORD, ip, password, paths, refused};
-use keyward::store::WriteStore;
 use keyward::{
     Actor, AuditAction, ConditionClause, ContentAccess, Grant, IS_CREATOR, NewAdminToken, NewContentToken, Permission,
     ProfileUpdate, ServiceError,
@@ -13,7 +12,7 @@ fn none() -> ProfileUpdate {
     ProfileUpdate::default()
 }
 
-pub(crate) async fn names_change_without_a_password<S: WriteStore>(house: House<S>) {
+pub(crate) async fn names_change_without_a_password(house: House) {
     let ada = house.person("ada@x.test", &[]).await;
     let session = house.sign_in("ada@x.test").await.session;
     let me = || house.keyward.sessions().acting_as(Actor::Person(ada));
@@ -42,7 +41,7 @@ pub(crate) async fn names_change_without_a_password<S: WriteStore>(house: House<
     assert_eq!(me.me().await.unwrap().0.id, ada);
 }
 
-pub(crate) async fn what_one_signs_in_with_takes_the_password<S: WriteStore>(house: House<S>) {
+pub(crate) async fn what_one_signs_in_with_takes_the_password(house: House) {
     let ada = house.person("ada@x.test", &[]).await;
     house.person("bob@x.test", &[]).await;
     let me = || house.keyward.sessions().acting_as(Actor::Person(ada));
@@ -76,7 +75,7 @@ pub(crate) async fn what_one_signs_in_with_takes_the_password<S: WriteStore>(hou
     house.sign_in("ada@x.test").await;
 }
 
-pub(crate) async fn guesses_at_the_own_password_are_limited<S: WriteStore>(house: House<S>) {
+pub(crate) async fn guesses_at_the_own_password_are_limited(house: House) {
     let ada = house.person("ada@x.test", &[]).await;
     let me = || house.keyward.sessions().acting_as(Actor::Person(ada)).from_address(ip(1));
     let guess = |typed: &str| ProfileUpdate {
@@ -91,7 +90,7 @@ pub(crate) async fn guesses_at_the_own_password_are_limited<S: WriteStore>(house
     refused!(house.try_sign_in("ada@x.test", PASSWORD, ip(1)).await, ServiceError::TooManyAttempts(_));
 }
 
-pub(crate) async fn a_token_is_not_its_owner<S: WriteStore>(house: House<S>) {
+pub(crate) async fn a_token_is_not_its_owner(house: House) {
     let boss = house.boss().await;
     let new = NewAdminToken::new("deploy", boss).grants([Grant::new("read")]);
     let token = Actor::Token(house.keyward.tokens().issue_admin(new).await.unwrap().token.id);
@@ -112,7 +111,7 @@ pub(crate) async fn a_token_is_not_its_owner<S: WriteStore>(house: House<S>) {
     }
 }
 
-pub(crate) async fn everybody_sees_what_they_may_do<S: WriteStore>(house: House<S>) {
+pub(crate) async fn everybody_sees_what_they_may_do(house: House) {
     let own = ConditionClause::from_list([IS_CREATOR]);
     let read = || Permission::new("read").on("article").when(own.clone());
     let role = house.role("Editor", [read(), "write".into()]).await;

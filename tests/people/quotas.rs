@@ -11,18 +11,14 @@ use std::time::Duration;
 const SOON: Duration = Duration::from_secs(2);
 
 /// The same where two of each are the most, and three roles.
-fn small<S: WriteStore + Clone>(house: House<S>) -> House<S> {
+fn small(house: House) -> House {
     let mut policy = Policy::default();
     (policy.tokens_per_owner, policy.content_tokens, policy.sessions_per_owner, policy.roles) = (2, 2, 2, 3);
     House::on(house.keyward.store().clone(), house.clock.clone(), |b| b.policy(policy).store_is_exclusive())
 }
 
 /// That a call is refused for this field, and leaves nothing.
-async fn changes_nothing<S: WriteStore, T>(
-    house: &House<S>,
-    field: &str,
-    call: impl Future<Output = Result<T, ServiceError>>,
-) {
+async fn changes_nothing<T>(house: &House, field: &str, call: impl Future<Output = Result<T, ServiceError>>) {
     let sequence = async || house.keyward.store().resolve(&Digest::Native([0; 27])).await.unwrap().seq;
     let before = sequence().await;
     let (answer, events) = house.during(call).await;
@@ -30,7 +26,7 @@ async fn changes_nothing<S: WriteStore, T>(
     assert!(events.is_empty() && sequence().await == before, "{field}: {events:?}");
 }
 
-pub(crate) async fn an_owner_has_as_many_tokens_as_the_policy_allows<S: WriteStore + Clone>(house: House<S>) {
+pub(crate) async fn an_owner_has_as_many_tokens_as_the_policy_allows(house: House) {
     let house = small(house);
     let role = house.role("R", [Permission::new("a")]).await;
     let (ada, bob) = (house.person("ada@x.test", &[role]).await, house.person("bob@x.test", &[role]).await);
@@ -56,7 +52,7 @@ pub(crate) async fn an_owner_has_as_many_tokens_as_the_policy_allows<S: WriteSto
     changes_nothing(&house, "name", house.keyward.roles().create(NewRole::new("fourth"))).await;
 }
 
-pub(crate) async fn a_token_carries_no_grant_twice<S: WriteStore>(house: House<S>) {
+pub(crate) async fn a_token_carries_no_grant_twice(house: House) {
     let fields = |names: &[&str]| Fields::only(names.iter().copied()).unwrap();
     let role = house.role("R", [Permission::new("a"), Permission::new("b").on("x")]).await;
     let ada = house.person("ada@x.test", &[role]).await;
@@ -76,7 +72,7 @@ pub(crate) async fn a_token_carries_no_grant_twice<S: WriteStore>(house: House<S
     assert_eq!(tokens.read(id).await.unwrap().token.grants(), kept);
 }
 
-pub(crate) async fn one_more_session_ends_the_oldest<S: WriteStore + Clone>(house: House<S>) {
+pub(crate) async fn one_more_session_ends_the_oldest(house: House) {
     let house = small(house);
     let (ada, bob) = (house.person("ada@x.test", &[]).await, house.person("bob@x.test", &[]).await);
     let first = house.sign_in("ada@x.test").await;
@@ -102,7 +98,7 @@ pub(crate) async fn one_more_session_ends_the_oldest<S: WriteStore + Clone>(hous
     assert_eq!(house.keyward.sessions().acting_as(Actor::Person(bob)).list().await.unwrap().len(), 1);
 }
 
-pub(crate) async fn a_page_is_of_a_size_that_a_store_can_bear<S: WriteStore>(house: House<S>) {
+pub(crate) async fn a_page_is_of_a_size_that_a_store_can_bear(house: House) {
     let ada = house.person("ada@x.test", &[]).await;
     for name in ["b", "A", "c"] {
         house.keyward.tokens().issue_admin(NewAdminToken::new(name, ada)).await.unwrap();
@@ -126,7 +122,7 @@ pub(crate) async fn a_page_is_of_a_size_that_a_store_can_bear<S: WriteStore>(hou
     assert_eq!(listed.items.first().map(|d| d.token.name.as_str()), Some("c"));
 }
 
-pub(crate) async fn lists_keep_no_look_up_waiting<S: WriteStore>(house: House<S>) {
+pub(crate) async fn lists_keep_no_look_up_waiting(house: House) {
     let ada = house.person("ada@x.test", &[]).await;
     let issued = house.keyward.tokens().issue_admin(NewAdminToken::new("cold", ada)).await.unwrap();
     let store = house.keyward.store();
@@ -151,7 +147,7 @@ pub(crate) async fn lists_keep_no_look_up_waiting<S: WriteStore>(house: House<S>
     drop(held);
 }
 
-pub(crate) async fn a_preview_and_a_writer_do_not_wait_for_one_another<S: WriteStore>(house: House<S>) {
+pub(crate) async fn a_preview_and_a_writer_do_not_wait_for_one_another(house: House) {
     let boss = house.boss().await;
     let role = house.role("R", [Permission::new("a"), Permission::new("b")]).await;
     let ada = house.person("ada@x.test", &[role]).await;

@@ -1,7 +1,6 @@
 //! I19 and I7: nobody makes themselves or anybody else stronger than they are, and a token nobody at all.
 
 use crate::house::{House, PASSWORD, password, refused};
-use keyward::store::WriteStore;
 use keyward::{
     Actor, ConditionClause, Grant, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, NewAdminToken, NewOwner, OwnerId, OwnerState,
     OwnerUpdate, Owners, Permission, RoleId, ServiceError,
@@ -22,11 +21,11 @@ fn every_change() -> Vec<OwnerUpdate> {
     ]
 }
 
-fn owners<S: WriteStore>(house: &House<S>, actor: OwnerId) -> Owners {
+fn owners(house: &House, actor: OwnerId) -> Owners {
     house.keyward.owners().acting_as(Actor::Person(actor))
 }
 
-pub(crate) async fn nobody_touches_the_stronger<S: WriteStore>(house: House<S>) {
+pub(crate) async fn nobody_touches_the_stronger(house: House) {
     let boss = house.boss().await;
     let (low, high) = (house.role("L", ["a".into()]).await, house.role("H", ["a".into(), "b".into()]).await);
     let editor = house.person("editor@x.test", &[low]).await;
@@ -55,7 +54,7 @@ pub(crate) async fn nobody_touches_the_stronger<S: WriteStore>(house: House<S>) 
     owners(&house, chief).delete(peer).await.unwrap();
 }
 
-pub(crate) async fn nobody_gives_more_than_they_hold<S: WriteStore>(house: House<S>) {
+pub(crate) async fn nobody_gives_more_than_they_hold(house: House) {
     house.boss().await;
     let own = |action: &str| Permission::new(action).on("article").when(ConditionClause::from_list([IS_CREATOR]));
     let (low, high) = (house.role("L", ["a".into(), own("read")]).await, house.role("H", ["b".into()]).await);
@@ -86,7 +85,7 @@ pub(crate) async fn nobody_gives_more_than_they_hold<S: WriteStore>(house: House
     house.accept(&again.secret).await.unwrap();
 }
 
-pub(crate) async fn nobody_gives_themselves_a_role<S: WriteStore>(house: House<S>) {
+pub(crate) async fn nobody_gives_themselves_a_role(house: House) {
     house.boss().await;
     let low = house.role("L", ["a".into()]).await;
     let empty = house.role("Empty", []).await;
@@ -109,7 +108,7 @@ pub(crate) async fn nobody_gives_themselves_a_role<S: WriteStore>(house: House<S
 }
 
 /// Rows are shared by role and owned by people: a role more, or another person, are other rows.
-pub(crate) async fn nobody_becomes_somebody_who_sees_other_rows<S: WriteStore>(house: House<S>) {
+pub(crate) async fn nobody_becomes_somebody_who_sees_other_rows(house: House) {
     house.boss().await;
     let shared = Permission::new("read").on("article").when(ConditionClause::from_list([HAS_SAME_ROLE_AS_CREATOR]));
     let low = house.role("L", [shared]).await;
@@ -132,7 +131,7 @@ pub(crate) async fn nobody_becomes_somebody_who_sees_other_rows<S: WriteStore>(h
     refused!(editors.invite_again(invited).await, ServiceError::Forbidden(_));
 }
 
-pub(crate) async fn tokens_and_visitors_change_nobody<S: WriteStore>(house: House<S>) {
+pub(crate) async fn tokens_and_visitors_change_nobody(house: House) {
     let boss = house.boss().await;
     let weak = house.person("weak@x.test", &[]).await;
     let new = NewAdminToken::new("deploy", boss).grants([Grant::new("admin::users.update")]);

@@ -1,7 +1,6 @@
 //! The first super admin, and whoever was invited.
 
 use crate::house::{House, PASSWORD, password, paths, refused, registration};
-use keyward::store::WriteStore;
 use keyward::{Actor, AuditAction, FirstAdmin, OwnerState, OwnerUpdate, Registration, RoleId, ServiceError};
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ fn first(email: &str) -> FirstAdmin {
     }
 }
 
-pub(crate) async fn the_first_super_admin_needs_the_code<S: WriteStore>(house: House<S>) {
+pub(crate) async fn the_first_super_admin_needs_the_code(house: House) {
     let sessions = || house.keyward.sessions().acting_as(Actor::Visitor);
     let invented = "kw_invite_0000000000000000000000000000000000000000000000000";
     assert_eq!(paths(sessions().register_first(first("ada@x.test"), Some(invented)).await), ["setupCode"]);
@@ -45,7 +44,7 @@ pub(crate) async fn the_first_super_admin_needs_the_code<S: WriteStore>(house: H
     house.sign_in("ada@x.test").await;
 }
 
-pub(crate) async fn only_one_is_the_first<S: WriteStore>(house: House<S>) {
+pub(crate) async fn only_one_is_the_first(house: House) {
     let code = house.keyward.sessions().setup_code().await.unwrap().unwrap();
     let sessions = house.keyward.sessions().acting_as(Actor::Visitor);
     let (a, b) = tokio::join!(
@@ -81,7 +80,7 @@ async fn by_another_name_the_first_visitor_needs_the_code() {
     sessions.register_first_at(Some("keys.example.test"), first("a@x.test"), Some(code.expose())).await.unwrap();
 }
 
-pub(crate) async fn an_invitation_is_accepted_once<S: WriteStore>(house: House<S>) {
+pub(crate) async fn an_invitation_is_accepted_once(house: House) {
     let role = house.role("Editor", ["read".into()]).await;
     let invited = house.invite("new@x.test", &[role]).await;
     assert_eq!((invited.owner.state, &invited.owner.roles[..]), (OwnerState::Invited, &[role][..]));
@@ -107,7 +106,7 @@ pub(crate) async fn an_invitation_is_accepted_once<S: WriteStore>(house: House<S
     refused!(house.keyward.owners().invite_again(accepted.owner.id).await, ServiceError::Impossible(_));
 }
 
-pub(crate) async fn an_invitation_dies<S: WriteStore>(house: House<S>) {
+pub(crate) async fn an_invitation_dies(house: House) {
     let owners = house.keyward.owners();
     let older = house.invite("new@x.test", &[]).await;
     let id = older.owner.id;
@@ -141,7 +140,7 @@ pub(crate) async fn an_invitation_dies<S: WriteStore>(house: House<S>) {
     house.accept(&good.secret).await.unwrap();
 }
 
-pub(crate) async fn who_was_invited_is_not_switched_on_by_others<S: WriteStore>(house: House<S>) {
+pub(crate) async fn who_was_invited_is_not_switched_on_by_others(house: House) {
     let invited = house.invite("new@x.test", &[]).await;
     let owners = house.keyward.owners();
     let update = |update| owners.update(invited.owner.id, update);

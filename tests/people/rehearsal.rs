@@ -15,13 +15,13 @@ fn takes(tokens: u64, grants: u64) -> Clamped {
     Clamped { tokens, grants, permissions: 0 }
 }
 
-async fn token<S: WriteStore>(house: &House<S>, name: &str, owner: OwnerId, actions: &[&str]) -> Token {
+async fn token(house: &House, name: &str, owner: OwnerId, actions: &[&str]) -> Token {
     let new = NewAdminToken::new(name, owner).grants(actions.iter().map(|a| Grant::new(*a)));
     house.keyward.tokens().issue_admin(new).await.unwrap().token
 }
 
 /// What a rehearsal answers. It has left nothing: no event, no step of the log, and the next writer need not wait.
-async fn rehearsed<S: WriteStore, T>(house: &House<S>, call: impl Future<Output = T>) -> T {
+async fn rehearsed<T>(house: &House, call: impl Future<Output = T>) -> T {
     let sequence = async || house.keyward.store().resolve(&Digest::Native([0; 27])).await.unwrap().seq;
     let before = sequence().await;
     let (answer, events) = house.during(call).await;
@@ -31,7 +31,7 @@ async fn rehearsed<S: WriteStore, T>(house: &House<S>, call: impl Future<Output 
     answer
 }
 
-pub(crate) async fn a_smaller_role_tells_what_it_would_take<S: WriteStore>(house: House<S>) {
+pub(crate) async fn a_smaller_role_tells_what_it_would_take(house: House) {
     let boss = house.boss().await;
     let role = house.role("R", permitted(&["a", "b", "c"])).await;
     let other = house.role("O", permitted(&["b"])).await;
@@ -64,7 +64,7 @@ pub(crate) async fn a_smaller_role_tells_what_it_would_take<S: WriteStore>(house
     assert_eq!(grants(held.id).await, [Grant::new("b")]);
 }
 
-pub(crate) async fn fewer_roles_tell_what_they_would_take<S: WriteStore>(house: House<S>) {
+pub(crate) async fn fewer_roles_tell_what_they_would_take(house: House) {
     let boss = house.boss().await;
     let (a, b) = (house.role("A", permitted(&["a", "x"])).await, house.role("B", permitted(&["b", "x"])).await);
     let ada = house.person("ada@x.test", &[a, b]).await;
@@ -84,7 +84,7 @@ pub(crate) async fn fewer_roles_tell_what_they_would_take<S: WriteStore>(house: 
     assert_eq!(house.owner(ada).await.roles, [a, b]);
 }
 
-pub(crate) async fn a_rehearsal_obeys_the_rules<S: WriteStore>(house: House<S>) {
+pub(crate) async fn a_rehearsal_obeys_the_rules(house: House) {
     let boss = house.boss().await;
     let (low, high) = (house.role("L", permitted(&["a"])).await, house.role("H", permitted(&["b"])).await);
     let editor = house.person("editor@x.test", &[low]).await;
@@ -122,7 +122,7 @@ pub(crate) async fn a_rehearsal_obeys_the_rules<S: WriteStore>(house: House<S>) 
     refused!(rehearsed(&house, stale.preview_clamp(low, vec![])).await, ServiceError::Changed("role"));
 }
 
-pub(crate) async fn tokens_are_counted_for_each_role<S: WriteStore>(house: House<S>) {
+pub(crate) async fn tokens_are_counted_for_each_role(house: House) {
     let boss = house.boss().await;
     let (a, b) = (house.role("A", permitted(&["a"])).await, house.role("B", []).await);
     let nobodys = house.role("N", []).await;
@@ -144,7 +144,7 @@ pub(crate) async fn tokens_are_counted_for_each_role<S: WriteStore>(house: House
     }
 }
 
-pub(crate) async fn tokens_of_one_person_are_for_them_and_super_admins<S: WriteStore>(house: House<S>) {
+pub(crate) async fn tokens_of_one_person_are_for_them_and_super_admins(house: House) {
     let boss = house.boss().await;
     let role = house.role("A", permitted(&["a", "admin::admin-tokens.read"])).await;
     let (ada, bob) = (house.person("ada@x.test", &[role]).await, house.person("bob@x.test", &[role]).await);

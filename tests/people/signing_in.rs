@@ -1,13 +1,12 @@
 //! Signing in and out.
 
 use crate::house::{House, PASSWORD, ip, password, refused};
-use keyward::store::WriteStore;
 use keyward::{Actor, AuditAction, AuditTarget, NewAdminToken, NewOwner, OwnerState, ServiceError, TokenKind};
 use std::time::Duration;
 
 const WINDOW: Duration = Duration::from_secs(300);
 
-pub(crate) async fn somebody_signs_in_and_out<S: WriteStore>(house: House<S>) {
+pub(crate) async fn somebody_signs_in_and_out(house: House) {
     let boss = house.boss().await;
     let (signed_in, events) = house.during(house.try_sign_in(" BOSS@example.test ", PASSWORD, ip(1))).await;
     let signed_in = signed_in.unwrap();
@@ -25,7 +24,7 @@ pub(crate) async fn somebody_signs_in_and_out<S: WriteStore>(house: House<S>) {
     assert!(!house.lives(&signed_in.session.secret).await);
 }
 
-pub(crate) async fn nobody_learns_why_somebody_cannot_sign_in<S: WriteStore>(house: House<S>) {
+pub(crate) async fn nobody_learns_why_somebody_cannot_sign_in(house: House) {
     house.boss().await;
     for (email, state) in [
         ("off@x.test", OwnerState::Deactivated),
@@ -49,7 +48,7 @@ pub(crate) async fn nobody_learns_why_somebody_cannot_sign_in<S: WriteStore>(hou
     }
 }
 
-pub(crate) async fn guesses_are_limited_alike<S: WriteStore>(house: House<S>) {
+pub(crate) async fn guesses_are_limited_alike(house: House) {
     house.boss().await;
     for email in ["boss@example.test", "nobody@example.test"] {
         for _ in 0..5 {
@@ -67,7 +66,7 @@ pub(crate) async fn guesses_are_limited_alike<S: WriteStore>(house: House<S>) {
     house.try_sign_in("boss@example.test", PASSWORD, ip(1)).await.unwrap();
 }
 
-pub(crate) async fn guesses_at_the_same_time_count_too<S: WriteStore>(house: House<S>) {
+pub(crate) async fn guesses_at_the_same_time_count_too(house: House) {
     house.boss().await;
     let guesses = (0..20).map(|_| house.try_sign_in("boss@example.test", "wrong", ip(1)));
     let answers = futures_util::future::join_all(guesses).await;
@@ -76,7 +75,7 @@ pub(crate) async fn guesses_at_the_same_time_count_too<S: WriteStore>(house: Hou
     assert_eq!((looked_at, refused), (5, 15));
 }
 
-pub(crate) async fn a_success_forgets_failures<S: WriteStore>(house: House<S>) {
+pub(crate) async fn a_success_forgets_failures(house: House) {
     house.boss().await;
     for _ in 0..3 {
         for _ in 0..4 {
@@ -86,7 +85,7 @@ pub(crate) async fn a_success_forgets_failures<S: WriteStore>(house: House<S>) {
     }
 }
 
-pub(crate) async fn failures_are_remembered_in_aggregate<S: WriteStore>(house: House<S>) {
+pub(crate) async fn failures_are_remembered_in_aggregate(house: House) {
     let boss = house.boss().await;
     let before = house.events().await.len();
     for (email, typed) in
@@ -120,7 +119,7 @@ pub(crate) async fn failures_are_remembered_in_aggregate<S: WriteStore>(house: H
     assert_eq!(shown, ["accounts", "count", "throttled"], "which accounts, only those see who may list users");
 }
 
-pub(crate) async fn sessions_are_ones_own<S: WriteStore>(house: House<S>) {
+pub(crate) async fn sessions_are_ones_own(house: House) {
     let boss = house.boss().await;
     let ada = house.person("ada@x.test", &[]).await;
     let (here, there) = (house.sign_in("ada@x.test").await, house.sign_in("ada@x.test").await);
@@ -149,7 +148,7 @@ pub(crate) async fn sessions_are_ones_own<S: WriteStore>(house: House<S>) {
 }
 
 /// While one password is being hashed, another is set: what the older one has proved does not count any more.
-pub(crate) async fn an_older_password_opens_nothing<S: WriteStore>(house: House<S>) {
+pub(crate) async fn an_older_password_opens_nothing(house: House) {
     let ada = house.person("ada@x.test", &[]).await;
     let owners = house.keyward.owners();
     let sign_in = || house.try_sign_in("ada@x.test", PASSWORD, None);
@@ -164,7 +163,7 @@ pub(crate) async fn an_older_password_opens_nothing<S: WriteStore>(house: House<
 }
 
 /// Fifty wrong guesses, from ten addresses that are not the owner's.
-async fn guess_elsewhere<S: WriteStore>(house: &House<S>, email: &str) {
+async fn guess_elsewhere(house: &House, email: &str) {
     for n in 10..20 {
         for _ in 0..5 {
             refused!(house.try_sign_in(email, "wrong", ip(n)).await, ServiceError::WrongCredentials);

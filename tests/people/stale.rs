@@ -1,7 +1,7 @@
 //! Nothing is overwritten that somebody has not seen.
 
 use crate::house::{House, PASSWORD, password, paths, refused};
-use keyward::store::{Use, WriteStore};
+use keyward::store::Use;
 use keyward::{
     Actor, AuditAction, ContentAccess, Grant, NewAdminToken, NewContentToken, NewOwner, NewRole, NewSession, OwnerId,
     OwnerState, OwnerUpdate, Owners, Permission, ProfileUpdate, Roles, ServiceError, Token, TokenUpdate, Tokens,
@@ -24,12 +24,12 @@ fn permitted(actions: &[&str]) -> Vec<Permission> {
     actions.iter().map(|a| Permission::new(*a)).collect()
 }
 
-async fn token<S: WriteStore>(house: &House<S>, owner: OwnerId, actions: &[&str]) -> Token {
+async fn token(house: &House, owner: OwnerId, actions: &[&str]) -> Token {
     let new = NewAdminToken::new("deploy", owner).grants(actions.iter().map(|a| Grant::new(*a)));
     house.keyward.tokens().issue_admin(new).await.unwrap().token
 }
 
-fn services<S: WriteStore>(house: &House<S>, actor: OwnerId) -> (Tokens, Roles, Owners) {
+fn services(house: &House, actor: OwnerId) -> (Tokens, Roles, Owners) {
     let (keyward, actor) = (&house.keyward, Actor::Person(actor));
     (keyward.tokens().acting_as(actor), keyward.roles().acting_as(actor), keyward.owners().acting_as(actor))
 }
@@ -43,7 +43,7 @@ macro_rules! too_late {
     };
 }
 
-pub(crate) async fn of_two_updates_the_second_is_refused<S: WriteStore>(house: House<S>) {
+pub(crate) async fn of_two_updates_the_second_is_refused(house: House) {
     let boss = house.boss().await;
     let (tokens, roles, owners) = services(&house, boss);
 
@@ -82,7 +82,7 @@ pub(crate) async fn of_two_updates_the_second_is_refused<S: WriteStore>(house: H
     assert_eq!(house.owner(id).await, now);
 }
 
-pub(crate) async fn whatever_came_between_counts<S: WriteStore>(house: House<S>) {
+pub(crate) async fn whatever_came_between_counts(house: House) {
     let boss = house.boss().await;
     let (tokens, roles, owners) = services(&house, boss);
     let role = house.role("R", permitted(&["a", "b"])).await;
@@ -111,7 +111,7 @@ pub(crate) async fn whatever_came_between_counts<S: WriteStore>(house: House<S>)
     too_late!(house, "token", tokens.clone().if_version(site.version()).update(site.id, named("new")));
 }
 
-pub(crate) async fn what_no_form_shows_does_not_count<S: WriteStore>(house: House<S>) {
+pub(crate) async fn what_no_form_shows_does_not_count(house: House) {
     let boss = house.boss().await;
     let (tokens, _, owners) = services(&house, boss);
     let seen = token(&house, boss, &["a"]).await;
@@ -126,7 +126,7 @@ pub(crate) async fn what_no_form_shows_does_not_count<S: WriteStore>(house: Hous
     owners.if_version(seen.version()).update(seen.id, called("Ada")).await.unwrap();
 }
 
-pub(crate) async fn a_role_changes_at_once<S: WriteStore>(house: House<S>) {
+pub(crate) async fn a_role_changes_at_once(house: House) {
     let boss = house.boss().await;
     let (_, roles, _) = services(&house, boss);
     let role = house.role("R", permitted(&["a", "b"])).await;
@@ -154,7 +154,7 @@ pub(crate) async fn a_role_changes_at_once<S: WriteStore>(house: House<S>) {
     assert_eq!(roles.read(role).await.unwrap(), now);
 }
 
-pub(crate) async fn who_may_not_learns_that_and_no_more<S: WriteStore>(house: House<S>) {
+pub(crate) async fn who_may_not_learns_that_and_no_more(house: House) {
     let boss = house.boss().await;
     let low = house.role("L", permitted(&["a"])).await;
     let high = house.keyward.roles().create(NewRole::new("H").permissions(permitted(&["b"]))).await.unwrap();
@@ -171,7 +171,7 @@ pub(crate) async fn who_may_not_learns_that_and_no_more<S: WriteStore>(house: Ho
     refused!(owners.if_version(person.version()).update(boss, called("X")).await, ServiceError::Forbidden(_));
 }
 
-pub(crate) async fn a_version_that_nobody_looks_at_is_refused<S: WriteStore>(house: House<S>) {
+pub(crate) async fn a_version_that_nobody_looks_at_is_refused(house: House) {
     let boss = house.boss().await;
     let (tokens, roles, owners) = services(&house, boss);
     let version = house.owner(boss).await.version();

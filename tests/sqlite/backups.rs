@@ -43,7 +43,7 @@ async fn a_backup_is_whole_while_others_write() {
         if n == 1 {
             SqliteStore::backup_file(&file, &copy).await.unwrap();
         } else {
-            world.keyward.store().backup(&copy).await.unwrap();
+            world.store.backup(&copy).await.unwrap();
         }
         assert!(
             !names(&dir).iter().any(|name| name.starts_with("copy") && name.contains(['-', '.'])),
@@ -72,12 +72,12 @@ async fn a_backup_replaces_nothing_and_leaves_nothing_where_it_fails() {
     let world = opened(&file).await;
     let there = dir.path().join("there");
     fs::write(&there, "a letter").unwrap();
-    for done in [world.keyward.store().backup(&there).await, SqliteStore::backup_file(&file, &there).await] {
+    for done in [world.store.backup(&there).await, SqliteStore::backup_file(&file, &there).await] {
         let told = rejection(done);
         assert!(told.contains(&*there.to_string_lossy()) && told.contains("there already"), "{told}");
     }
     assert_eq!(fs::read_to_string(&there).unwrap(), "a letter");
-    let told = rejection(world.keyward.store().backup(dir.path().join("missing/copy")).await);
+    let told = rejection(world.store.backup(dir.path().join("missing/copy")).await);
     assert!(told.contains("missing does not exist"), "{told}");
     let told = rejection(SqliteStore::backup_file(dir.path().join("none.db"), dir.path().join("copy")).await);
     assert!(told.contains("none.db"), "{told}");
@@ -89,7 +89,7 @@ async fn a_restore_brings_back_what_was_backed_up_and_keeps_what_was_there() {
     let (dir, file) = place();
     let (world, copy) = (opened(&file).await, dir.path().join("copy"));
     let (gone, late) = (world.editor().issue().await, world.editor());
-    world.keyward.store().backup(&copy).await.unwrap();
+    world.store.backup(&copy).await.unwrap();
     let late = late.issue().await;
     world.keyward.tokens().revoke(gone.token).await.unwrap();
     let told = rejection(SqliteStore::restore(&copy, &file).await);
@@ -148,7 +148,7 @@ async fn a_backup_that_was_copied_over_a_database_and_its_log_is_refused() {
     let (dir, file) = place();
     let (world, backup) = (opened(&file).await, dir.path().join("backup"));
     let (early, late) = (world.editor().issue().await, world.editor());
-    world.keyward.store().backup(&backup).await.unwrap();
+    world.store.backup(&backup).await.unwrap();
     let late = late.issue().await;
     // With all of the log moved into the file the file is younger than the log in peace, too.
     for (moved, age) in [(false, 20), (true, 5)] {
@@ -184,7 +184,7 @@ async fn a_restore_is_not_undone_by_the_log_of_a_killed_process() {
     let (dir, file) = place();
     let (world, backup) = (opened(&file).await, dir.path().join("backup"));
     let (early, late) = (world.editor().issue().await, world.editor());
-    world.keyward.store().backup(&backup).await.unwrap();
+    world.store.backup(&backup).await.unwrap();
     let late = late.issue().await;
     let left = dir.path().join("left.db");
     killed(&file, &left, 20);

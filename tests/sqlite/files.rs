@@ -79,7 +79,7 @@ async fn another_file_in_its_place_admits_for_a_lease_at_most_and_takes_no_chang
     let (cached, cold) = (world.editor().issue().await, world.editor().issue().await);
     let app = app(&world);
     app.get("/admin/any").bearer(&cached.secret).await.assert_ok();
-    world.keyward.store().backup(&copy).await.unwrap();
+    world.store.backup(&copy).await.unwrap();
     // In the log of the file that goes, and not in the copy.
     world.keyward.tokens().revoke(cold.token).await.unwrap();
     let mut begun = world.keyward.store().begin().await.unwrap();
@@ -148,7 +148,7 @@ async fn files_are_for_their_owner_alone() {
     let (dir, file) = place();
     let world = opened(&file).await;
     world.editor().issue().await;
-    world.keyward.store().backup(dir.path().join("keyward.db.backup")).await.unwrap();
+    world.store.backup(dir.path().join("keyward.db.backup")).await.unwrap();
     assert_eq!(names(&dir).len(), 4);
     for name in names(&dir) {
         assert_eq!(fs::metadata(dir.path().join(&name)).unwrap().mode() & 0o777, 0o600, "{name}");

@@ -7,7 +7,7 @@ use axum::routing::get;
 use hmac::{Hmac, KeyInit, Mac};
 use keyward::strapi::{StrapiOptions, StrapiStore};
 use keyward::testing::{App, ManualClock};
-use keyward::{Conditions, Decision, Fields, GuardedRouter, HashKey, Keyward, StrapiHashKey, action};
+use keyward::{Conditions, Decision, Fields, Guard, GuardedRouter, HashKey, StrapiHashKey, action};
 use serde_json::{Value, json};
 use sha2::Sha512;
 use sqlx::{Any, AnyConnection, AssertSqlSafe, Connection};
@@ -164,12 +164,12 @@ impl House {
     }
 
     /// Services on this database.
-    pub async fn keyward(&self) -> Keyward {
+    pub async fn keyward(&self) -> Guard {
         self.keyward_on(self.store().await)
     }
 
-    pub fn keyward_on(&self, store: StrapiStore) -> Keyward {
-        Keyward::builder(store)
+    pub fn keyward_on(&self, store: StrapiStore) -> Guard {
+        Guard::builder(store)
             .hash_key(HashKey::generate().unwrap().0)
             .strapi_hash_key(StrapiHashKey::new(SALT).unwrap())
             .clock(self.clock.clone())
@@ -199,7 +199,7 @@ pub fn digest(secret: &str) -> String {
 }
 
 /// What `ask` asks, and webhooks.
-fn app(keyward: &Keyward) -> App {
+fn app(keyward: &Guard) -> App {
     let fine = || get(async || StatusCode::OK);
     App::from_service(
         keyward.guard(
@@ -211,7 +211,7 @@ fn app(keyward: &Keyward) -> App {
     )
 }
 
-pub async fn ask(keyward: &Keyward, secret: &str) -> (u16, u16, Value) {
+pub async fn ask(keyward: &Guard, secret: &str) -> (u16, u16, Value) {
     let app = app(keyward);
     let bearer = format!("Bearer {secret}");
     let get = async |path: &str| app.get(path).header(axum::http::header::AUTHORIZATION, &bearer).await;

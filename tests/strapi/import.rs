@@ -86,14 +86,14 @@ impl Move {
     }
 
     /// An installation on our database.
-    async fn keyward(&self) -> Home {
+    async fn keyward(&self) -> Keyward {
         match self.into.strip_prefix("sqlite:") {
-            Some(file) => Home::Sqlite(self.on(SqliteStore::open(file).await.unwrap())),
-            None => Home::Postgres(self.on(PostgresStore::connect(&self.into).await.unwrap())),
+            Some(file) => self.on(SqliteStore::open(file).await.unwrap()),
+            None => self.on(PostgresStore::connect(&self.into).await.unwrap()),
         }
     }
 
-    fn on<S: WriteStore>(&self, store: S) -> Keyward {
+    fn on(&self, store: impl WriteStore) -> Keyward {
         Keyward::builder(store)
             .hash_key(HashKeyRing::parse(SALT).unwrap())
             .strapi_hash_key(StrapiHashKey::new(self.text("salt")).unwrap())
@@ -104,30 +104,15 @@ impl Move {
             .unwrap()
     }
 
-    async fn import<S: WriteStore>(&self, keyward: &Keyward, import_: Import) -> Report {
+    async fn import(&self, keyward: &Keyward, import_: Import) -> Report {
         let reference = StrapiStore::open(&self.from).await.unwrap();
         let key = StrapiEncryptionKey::new(self.text("encryption_key"));
         import(keyward, &reference, &import_.encryption_key(key)).await.unwrap()
     }
 }
 
-enum Home {
-    Sqlite(Keyward),
-    Postgres(Keyward),
-}
-
-/// The same for an installation on either engine.
-macro_rules! at_home {
-    ($home:expr, $keyward:ident => $do:expr) => {
-        match $home {
-            Home::Sqlite($keyward) => $do,
-            Home::Postgres($keyward) => $do,
-        }
-    };
-}
-
 /// How many changes and events there were.
-async fn marks<S: WriteStore>(keyward: &Keyward) -> (u64, u64) {
+async fn marks(keyward: &Keyward) -> (u64, u64) {
     let seq = keyward.store().resolve(&Digest::Native([0; 27])).await.unwrap().seq;
     let paging = keyward::store::Paging { page: 1, page_size: 1 };
     let mut view = keyward.store().view().await.unwrap();
@@ -168,7 +153,7 @@ fn judge(server: &Server, facts: &Value) -> usize {
 }
 
 /// The rules by which each token's requests are answered.
-async fn same_rules<S: WriteStore>(keyward: &Keyward, facts: &Value) {
+async fn same_rules(keyward: &Keyward, facts: &Value) {
     let explorer = |deed: &str| action(format!("plugin::content-manager.explorer.{deed}")).on("api::article.article");
     let routes = [
         ("plugin::content-manager.explorer.read", "/admin/read", explorer("read")),
@@ -237,7 +222,7 @@ fn people_see_their_keys(server: &Server, facts: &Value) {
     assert_eq!(seen, 10, "of all but those whose owner is gone or may not sign in");
 }
 
-async fn is_ours<S: WriteStore>(keyward: &Keyward, email: &str) -> bool {
+async fn is_ours(keyward: &Keyward, email: &str) -> bool {
     let mut view = keyward.store().view().await.unwrap();
     let id = view.owner_with_email(email).await.unwrap().unwrap();
     let hash = view.password(id).await.unwrap().unwrap().0;
@@ -272,19 +257,19 @@ fn whole_way(a_move: &Move) {
     let server = a_move.platform();
     assert!(judge(&server, &a_move.facts) >= 100);
     let here = runtime.block_on(a_move.keyward());
-    at_home!(&here, keyward => runtime.block_on(same_rules(keyward, &a_move.facts)));
+    runtime.block_on(same_rules(&here, &a_move.facts));
     let ada = "ada@example.test";
-    assert!(!at_home!(&here, keyward => runtime.block_on(is_ours(keyward, ada))));
+    assert!(!runtime.block_on(is_ours(&here, ada)));
     let wrong = json!({"email": ada, "password": "passw0rd!"}).to_string();
     server.send("POST", "/admin/login", &[JSON], &wrong).assert(400);
-    assert!(!at_home!(&here, keyward => runtime.block_on(is_ours(keyward, ada))));
+    assert!(!runtime.block_on(is_ours(&here, ada)));
     people_see_their_keys(&server, &a_move.facts);
-    assert!(at_home!(&here, keyward => runtime.block_on(is_ours(keyward, ada))));
+    assert!(runtime.block_on(is_ours(&here, ada)));
     sign_in(&server, ada).assert(200);
 
-    let before = at_home!(&here, keyward => runtime.block_on(marks(keyward)));
+    let before = runtime.block_on(marks(&here));
     let again = a_move.print(&[]);
-    assert_eq!(at_home!(&here, keyward => runtime.block_on(marks(keyward))), before, "nothing is changed");
+    assert_eq!(runtime.block_on(marks(&here)), before, "nothing is changed");
     assert!(again.contains("\nCame before, and left alone: 5 roles, 8 owners, 12 admin tokens, 8 content tokens."));
 }
 
@@ -300,13 +285,13 @@ fn the_whole_way_on_postgres() {
     whole_way(&a_move);
 }
 
-async fn status<S: WriteStore>(keyward: &Keyward, path: &str, requirement: &str, key: &str) -> u16 {
+async fn status(keyward: &Keyward, path: &str, requirement: &str, key: &str) -> u16 {
     let app = App::from_service(keyward.guard(GuardedRouter::new().route(path, action(requirement), get(async || ()))));
     app.get(path).header(axum::http::header::AUTHORIZATION, &format!("Bearer {key}")).await.status.as_u16()
 }
 
 /// What was revoked, clamped or deleted here stays so.
-async fn stays_gone<S: WriteStore>(a_move: &Move, keyward: &Keyward) {
+async fn stays_gone(a_move: &Move, keyward: &Keyward) {
     let root_all = a_move.facts["tokens"][0]["key"].as_str().unwrap();
     assert_eq!(status(keyward, "/admin/x", "admin::webhooks.read", root_all).await, 401, "nobody knows it yet");
     let dry = a_move.import(keyward, Import::default().dry_run()).await;
@@ -361,8 +346,7 @@ fn what_went_here_does_not_come_back() {
     let runtime = Runtime::new().unwrap();
     for a_move in [Move::on_sqlite(), Move::on_postgres()].into_iter().flatten() {
         runtime.block_on(async {
-            let home = a_move.keyward().await;
-            at_home!(&home, keyward => stays_gone(&a_move, keyward).await);
+            stays_gone(&a_move, &a_move.keyward().await).await;
         });
     }
 }
@@ -388,7 +372,7 @@ fn what_is_wrong_is_said_and_nothing_is_there() {
     assert!(a_move.complaint(&["--listen", "127.0.0.1:0"]).contains("there is no flag --listen here"));
     let runtime = Runtime::new().unwrap();
     let home = runtime.block_on(a_move.keyward());
-    assert_eq!(at_home!(&home, keyward => runtime.block_on(marks(keyward))), (0, 0));
+    assert_eq!(runtime.block_on(marks(&home)), (0, 0));
 }
 
 /// Into an installation that people use already, with a catalogue of its own.

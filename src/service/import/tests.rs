@@ -2,14 +2,14 @@
 
 use super::*;
 use crate::domain::{
-    ActionEntry, Actor, AuditAction, Catalogue, ConditionClause, ContentAccess, Digest, EncryptionKeys, Fields, Grant,
-    HashKey, IS_CREATOR, OwnerId, OwnerState, PasswordHash, Permission, ResourceEntry, RoleId, SecretFormat,
-    StrapiHashKey, Timestamp, Token, TokenId, TokenKind, TokenKinds, TokenPrefix, seal_as_the_reference,
+    ActionEntry, Actor, AuditAction, AuditEvent, Catalogue, ConditionClause, ContentAccess, Digest, EncryptionKeys,
+    Fields, Grant, HashKey, IS_CREATOR, OwnerId, OwnerState, PasswordHash, Permission, ResourceEntry, RoleId,
+    SecretFormat, StrapiHashKey, Timestamp, Token, TokenId, TokenKind, TokenKinds, TokenPrefix, seal_as_the_reference,
 };
 use crate::keyward::Builder;
 use crate::service::{Password, SecretAccess};
 use crate::store::strapi::{ForeignAuthority, ForeignRole, ForeignToken, ForeignUser, NotUnderstood, Sealed};
-use crate::store::{MemoryStore, NewOwner, NewRole, Store};
+use crate::store::{EventQuery, MemoryStore, NewOwner, NewRole, Paging, Store};
 use std::error::Error;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -136,7 +136,8 @@ async fn seq(keyward: &Keyward) -> u64 {
 
 async fn audit_events(keyward: &Keyward) -> Vec<AuditEvent> {
     let mut view = keyward.store().view().await.unwrap();
-    let query = EventQuery { ascending: true, ..EventQuery::default() };
+    let all = Paging { page: 1, page_size: 1000 };
+    let query = EventQuery { ascending: true, ..EventQuery::all(all) };
     view.events(&query).await.unwrap().items.into_iter().map(|(_, event)| event).collect()
 }
 
