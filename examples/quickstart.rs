@@ -1,9 +1,10 @@
 //! Two guarded routes, in one file: `cargo run --example quickstart --features sqlite`.
 
 use axum::routing::get;
+use keyward::admin::ServiceError;
+use keyward::token::ContentAccess;
 use keyward::{
-    ContentAccess, Grant, GuardedRouter, HashKey, Keyward, NewAdminToken, NewContentToken, NewOwner, NewRole,
-    ServiceError, SqliteStore, action,
+    Grant, GuardedRouter, HashKey, Keyward, NewAdminToken, NewContentToken, NewOwner, NewRole, SqliteStore, action,
 };
 use std::error::Error;
 use std::{env, path::Path};

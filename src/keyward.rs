@@ -1,18 +1,18 @@
 //! The handle: everything that one installation shares.
 
+use crate::admin::{Policy, Settings, Writer};
 use crate::domain::{
     Catalogue, Clock, Conditions, ConfiguredKeys, EncryptionKeys, Entropy, HashKeyRing, KeyKind, OsEntropy,
     SecretFormat, StrapiHashKey, SystemClock, TokenPrefix,
 };
 #[cfg(feature = "ui")]
-use crate::gate::SessionCookie;
-use crate::gate::{
+use crate::guard::SessionCookie;
+use crate::guard::{
     Addresses, Base, FailureBudget, Gate, GateLayer, GateService, Group, InvalidGroups, InvalidProxy, ProxyHeader,
 };
 #[cfg(any(feature = "api", feature = "ui"))]
-use crate::gate::{BODY_DEADLINE, BodyReader};
+use crate::guard::{BODY_DEADLINE, BodyReader};
 use crate::resolve::{Health, Limits, Resolver};
-use crate::service::{Policy, Settings, Writer};
 use crate::store::{Store, WriteStore};
 use http::{Extensions, HeaderMap};
 use std::fmt;
@@ -165,7 +165,7 @@ impl Guard {
 
     /// Puts the gate around a guarded router.
     #[cfg(feature = "axum")]
-    pub fn guard(&self, router: crate::gate::GuardedRouter) -> GateService<axum::Router> {
+    pub fn guard(&self, router: crate::guard::GuardedRouter) -> GateService<axum::Router> {
         // With its state the router puts handlers and layers together; without, it would do so for every request.
         self.wrap(router.into_router(self.gate.base()).with_state(()))
     }
@@ -200,7 +200,7 @@ impl Guard {
     /// ```
     /// # tokio_test::block_on(async {
     /// use axum::{Json, http::StatusCode, routing::get};
-    /// use keyward::{GuardedRouter, Keyward, MemoryStore, HashKey};
+    /// use keyward::{GuardedRouter, HashKey, Keyward, MemoryStore};
     ///
     /// fn readiness(ready: bool) -> StatusCode {
     ///     if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
@@ -407,7 +407,7 @@ impl<T> Builder<T> {
         self
     }
 
-    /// Gives up the tokens that begin with another [token_prefix](Self::brand). As [`accept_new_hash_key`](Self::accept_new_hash_key).
+    /// Gives up the tokens that begin with another [token_prefix](Self::token_prefix). As [`accept_new_hash_key`](Self::accept_new_hash_key).
     pub fn accept_new_prefix(mut self) -> Self {
         self.accepted_keys.push(KeyKind::Prefix);
         self
@@ -449,7 +449,7 @@ impl<T> Builder<T> {
     ///
     /// ```
     /// # tokio_test::block_on(async {
-    /// use keyward::{Keyward, MemoryStore, HashKey};
+    /// use keyward::{HashKey, Keyward, MemoryStore};
     /// use std::time::Duration;
     /// let (hash_key, _) = HashKey::generate()?;
     /// let keyward = Keyward::builder(MemoryStore::default())
@@ -474,7 +474,8 @@ impl<T> Builder<T> {
     ///
     /// ```
     /// # tokio_test::block_on(async {
-    /// use keyward::{Keyward, MemoryStore, ProxyHeader, HashKey};
+    /// use keyward::guard::ProxyHeader;
+    /// use keyward::{HashKey, Keyward, MemoryStore};
     /// let (hash_key, _) = HashKey::generate()?;
     /// let keyward = Keyward::builder(MemoryStore::default())
     ///     .hash_key(hash_key)
@@ -497,16 +498,16 @@ impl<T> Builder<T> {
     /// `https://example.test/keys/admin` is `/admin` here. Links, redirects, forms and cookies of the [pages](crate::ui) use it, and
     /// groups and routes are named without it.
     ///
-    /// The proxy may take the prefix away or keep it: [`guard`](Keyward::guard) serves each route at both paths, and a request below
+    /// The proxy may take the prefix away or keep it: [`guard`](crate::guard::Guard::guard) serves each route at both paths, and a request below
     /// the base path is judged by the path without it. If you nest the router yourself, with `nest_service("/keys", ..)`, the base path
-    /// is the same `/keys`. A service that is put behind [`layer`](Keyward::layer) or [`wrap`](Keyward::wrap) gets the path as sent.
+    /// is the same `/keys`. A service that is put behind [`layer`](crate::guard::Guard::layer) or [`wrap`](crate::guard::Guard::wrap) gets the path as sent.
     ///
     /// A [trusted proxy](Self::trusted_proxies) can say another one in `X-Forwarded-Prefix`, if it takes the prefix away. From other
     /// peers that header is not read.
     ///
     /// ```
     /// # tokio_test::block_on(async {
-    /// use keyward::{Keyward, MemoryStore, HashKey};
+    /// use keyward::{HashKey, Keyward, MemoryStore};
     /// let (hash_key, _) = HashKey::generate()?;
     /// let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).admin("/admin").base_path("/keys").build()?;
     /// # Ok::<_, Box<dyn std::error::Error>>(())

@@ -10,7 +10,7 @@
 //! ```
 //! # tokio_test::block_on(async {
 //! use axum::routing::get;
-//! use keyward::{NewAdminToken, Grant, GuardedRouter, Keyward, MemoryStore, NewOwner, RoleId, HashKey, action};
+//! use keyward::{action, Grant, GuardedRouter, HashKey, Keyward, MemoryStore, NewAdminToken, NewOwner, RoleId};
 //!
 //! // An installation: a store, a salt (keep its text), and which paths are whose.
 //! let (hash_key, _text) = HashKey::generate()?;
@@ -71,13 +71,13 @@
 //! | way | for | what it does |
 //! | --- | --- | --- |
 //! | [`GuardedRouter`] | new routes | no route without a requirement; 404 and 405 are guarded too |
-//! | [`Require`] | routes, method routers and sub-routers you have | a layer; put [`Keyward::layer`] or [`Keyward::wrap`] around |
+//! | [`Require`] | routes, method routers and sub-routers you have | a layer; put [`Keyward::layer`](crate::guard::Guard::layer) or [`Keyward::wrap`](crate::guard::Guard::wrap) around |
 //! | [`AuthContext::require`] | a handler that has to look first | in the handler; for rows, [`AuthContext::require_decision`] |
 //!
 //! # Changing
 //!
 //! What the gate judges by is changed by services of the handle: [`owners`](Keyward::owners),
-//! [`roles`](Keyward::roles), [`tokens`](Keyward::tokens), [`sessions`](Keyward::sessions); [`events`](Keyward::events)
+//! [`roles`](Keyward::roles), [`tokens`](Keyward::tokens), [`sessions`](Keyward::sessions); [`audit`](Keyward::audit)
 //! is the audit log. Each works for the program, or by the rules of whoever it is told:
 //! `keyward.tokens().acting_as(auth.actor())`. The management API and the settings pages are made of them.
 //!
@@ -87,7 +87,7 @@
 //! | --- | --- | --- |
 //! | `axum` | yes | the guarded router, the extractors, `OriginalUri` under `nest` |
 //! | `api` | no | [`mod@api`]: the management API, with its OpenAPI document |
-//! | `metrics` | no | [`Health`] and refusals by reason through the facade `metrics` |
+//! | `metrics` | no | [`Health`](health::Health) and refusals by reason through the facade `metrics` |
 //! | `postgres` | no | [`PostgresStore`], for many nodes |
 //! | `sqlite` | no | [`SqliteStore`], bundled |
 //! | `strapi` | no | [`mod@strapi`]: reading the database of a Strapi 5, and taking its people and tokens over |
@@ -105,78 +105,47 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod admin;
 #[cfg(feature = "api")]
 pub mod api;
+pub mod authz;
 mod domain;
-mod gate;
+pub mod guard;
 pub mod guide;
+pub mod health;
 mod keyward;
 mod resolve;
-mod service;
 pub mod store;
 #[cfg(feature = "strapi")]
 pub mod strapi;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod time;
+pub mod token;
 #[cfg(feature = "ui")]
 pub mod ui;
 
 pub use keyward::{BuildError, Builder, Keyward};
 
-// Guarding.
-pub use domain::{Requirement, action, all_of, any_of, authenticated};
+#[doc(no_inline)]
+pub use admin::{NewAdminToken, NewContentToken, NewOwner, NewRole, RoleId};
+#[doc(no_inline)]
+pub use authz::{Decision, Grant, Permission, Requirement, action, all_of, any_of, authenticated};
 #[cfg(feature = "axum")]
-pub use gate::{AdminAuth, Auth, ContentAuth, GuardedRouter, NoPrincipal};
-pub use gate::{
-    AuthContext, BodyGuard, Forbidden, GateFuture, GateLayer, GateService, Group, GuardableBody, GuardedBody,
-    InvalidGroups, NoLongerValid, Require, RequireFuture, RequireService,
-};
-pub use gate::{FailureBudget, InvalidProxy, ProxyHeader, SessionCookie};
-pub use gate::{GrpcRejection, JsonRejection, MakeRejection, Rejection, RejectionContext};
-
-// Deciding.
-pub use domain::{Ambiguity, Authority, InvalidCredential, Principal, Reason, Unavailable};
-pub use domain::{
-    Attribute, ConditionContext, Conditions, Decision, DecisionRule, Denied, HAS_SAME_ROLE_AS_CREATOR, HiddenField,
-    IS_CREATOR, Predicate, SqlFilter, SqlMap, UnknownColumn, Value, Verdict,
-};
-
-// Roles, owners, tokens.
-pub use domain::{
-    Action, ConditionClause, ConditionExpr, ConditionId, ConditionSet, EffectivePermission, EmptySet, Field, FieldSet,
-    Fields, Grant, Permission, Resource,
-};
-pub use domain::{ActionEntry, Catalogue, Rename, ResourceEntry, ResourceKind, Section};
-pub use domain::{BeyondCeiling, Ceiling, Excess};
-pub use domain::{ContentAccess, Token, TokenAuthority, TokenId, TokenKind, TokenKinds};
-pub use domain::{MalformedId, MalformedVersion, Version};
-pub use domain::{Owner, OwnerId, OwnerState, PasswordHash, Role, RoleId};
-pub use service::{AuditLog, Invitation, OwnerUpdate, Owners, RoleUpdate, Roles};
-pub use service::{
-    DescribedToken, IssuedToken, NewAdminToken, NewContentToken, NewSession, SecretAccess, TokenUpdate,
-    TokenWithSecret, Tokens,
-};
-pub use service::{Durations, FieldError, Lifespan, Policy, ServiceError, SetUp};
-pub use service::{FirstAdmin, Password, ProfileUpdate, Registration, Sessions, SignedIn};
-
-// Secrets, salts and encryption keys.
-pub use domain::{
-    Digest, HashKey, HashKeyId, HashKeyRing, InvalidHashKey, InvalidTokenPrefix, Issued, MalformedDigest, Secret,
-    SecretFormat, StrapiHashKey, TokenPrefix, VerifiedSecret, VerifyError,
-};
-pub use domain::{EncryptionKeys, InvalidEncryptionKey, KeyMismatch, SealedSecret, Unsealable};
-
-// Stores, time, randomness.
-pub use domain::{
-    Actor, AdmittedActor, AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, AuditTargetKind, Tag,
-};
-pub use domain::{Clock, Entropy, MonotonicTime, NoEntropy, OsEntropy, SystemClock, Timestamp};
-pub use resolve::{Health, Limits, SyncMode};
-pub use store::{Clamped, MemoryStore, NewOwner, NewRole, Store, StoreError, WriteStore};
+#[doc(no_inline)]
+pub use guard::{AdminAuth, Auth, ContentAuth, GuardedRouter};
+#[doc(no_inline)]
+pub use guard::{AuthContext, Group, Require};
+#[doc(no_inline)]
+pub use store::MemoryStore;
 #[cfg(feature = "postgres")]
-pub use store::{PostgresOptions, PostgresStore};
+#[doc(no_inline)]
+pub use store::PostgresStore;
 #[cfg(feature = "sqlite")]
-pub use store::{SqliteOptions, SqliteStore};
+#[doc(no_inline)]
+pub use store::SqliteStore;
+#[doc(no_inline)]
+pub use token::{HashKey, OwnerId};
 
 #[cfg(all(doctest, feature = "full"))]
 #[doc = include_str!("../README.md")]

@@ -6,11 +6,15 @@
 use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
+use keyward::admin::NewSession;
+use keyward::authz::{ActionEntry, Catalogue, Fields, ResourceEntry};
+use keyward::guard::{GateService, ProxyHeader};
+use keyward::store::WriteStore;
 use keyward::store::{EventQuery, Paging};
 use keyward::testing::App;
+use keyward::token::ContentAccess;
 use keyward::{
-    ActionEntry, Catalogue, ContentAccess, Fields, GateService, Grant, HashKey, Keyward, MemoryStore, NewAdminToken,
-    NewContentToken, NewOwner, NewRole, NewSession, Permission, ProxyHeader, ResourceEntry, RoleId, WriteStore, api,
+    Grant, HashKey, Keyward, MemoryStore, NewAdminToken, NewContentToken, NewOwner, NewRole, Permission, RoleId, api,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -361,8 +365,15 @@ async fn the_log_withholds_what_its_reader_may_not_list() {
     let reader = world.editor().holds("admin::audit-logs.read").sign_in().await;
     let ada = world.super_admin().sign_in().await;
     let new = NewAdminToken::new("secret-project", ada.owner());
-    let theirs =
-        world.keyward.tokens().acting_as(keyward::Actor::Person(ada.owner())).issue_admin(new).await.unwrap().token.id;
+    let theirs = world
+        .keyward
+        .tokens()
+        .acting_as(keyward::admin::Actor::Person(ada.owner()))
+        .issue_admin(new)
+        .await
+        .unwrap()
+        .token
+        .id;
     let logs = |who: &keyward::testing::Key, query: String| {
         let request = app.get(&format!("/admin/audit-logs?pageSize=100{query}")).bearer(&who.secret);
         async move { request.await.assert_ok().json() }
@@ -439,7 +450,7 @@ async fn what_is_done_too_often_is_429_with_when_to_come_again() {
 async fn the_first_visitor_is_trusted_by_names_of_this_machine() {
     let hash_key = HashKey::parse(keyward::testing::SALT).unwrap();
     let builder =
-        Keyward::builder(MemoryStore::default()).hash_key(hash_key).api().ui(keyward::SessionCookie::default());
+        Keyward::builder(MemoryStore::default()).hash_key(hash_key).api().ui(keyward::guard::SessionCookie::default());
     let keyward = builder.allow_open_setup().build().unwrap();
     let app = App::from_service(keyward.guard(api::router(&keyward).merge(keyward::ui::router(&keyward))));
     let first = json!({"email": "a@example.test", "firstname": "f", "password": "Passw0rd!"});

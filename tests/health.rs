@@ -12,11 +12,14 @@ mod routes;
 
 use async_trait::async_trait;
 use http::{Request, Response, StatusCode};
+use keyward::guard::{Guard, Limits};
+use keyward::health::SyncMode;
 use keyward::store::{Applied, ChangeLog, Following, LoggedChange, Poll, Snapshot, Store, Use};
+use keyward::store::{Digest, StoreError, Tag};
 use keyward::testing::{ManualClock, SALT};
-use keyward::{
-    Builder, Clock, Digest, Guard, HashKey, Limits, MemoryStore, Secret, StoreError, SyncMode, Tag, Timestamp,
-};
+use keyward::time::{Clock, Timestamp};
+use keyward::token::Secret;
+use keyward::{Builder, HashKey, MemoryStore};
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -161,9 +164,9 @@ async fn watch(keyward: &Guard, path: &str) -> Response<axum::body::Body> {
 
 /// A genuine secret that is in no store.
 fn unknown() -> Secret {
-    let hash_keys = keyward::HashKeyRing::parse(SALT).unwrap();
-    let format = keyward::SecretFormat::new(&Default::default(), hash_keys);
-    format.issue(keyward::TokenKind::Admin, &keyward::OsEntropy).unwrap().secret
+    let hash_keys = keyward::token::HashKeyRing::parse(SALT).unwrap();
+    let format = keyward::token::SecretFormat::new(&Default::default(), hash_keys);
+    format.issue(keyward::token::TokenKind::Admin, &keyward::token::OsEntropy).unwrap().secret
 }
 
 #[tokio::test(start_paused = true)]

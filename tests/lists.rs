@@ -7,10 +7,10 @@ use axum::body::Body;
 use axum::response::Response;
 use futures_util::StreamExt;
 use http::{Request, StatusCode};
+use keyward::admin::NewSession;
 use keyward::testing::World;
-use keyward::{
-    ContentAccess, Grant, NewAdminToken, NewContentToken, NewOwner, NewRole, NewSession, OwnerId, RoleId, api,
-};
+use keyward::token::ContentAccess;
+use keyward::{Grant, NewAdminToken, NewContentToken, NewOwner, NewRole, OwnerId, RoleId, api};
 use serde_json::Value;
 use std::time::Duration;
 use tower::ServiceExt;

@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use http::header::{AUTHORIZATION, HOST};
+use keyward::authz::{ActionEntry, Catalogue, IS_CREATOR, ResourceEntry};
 use keyward::testing::App;
-use keyward::{ActionEntry, Catalogue, EncryptionKeys, HashKey, IS_CREATOR, Keyward, MemoryStore, ResourceEntry, api};
+use keyward::token::EncryptionKeys;
+use keyward::{HashKey, Keyward, MemoryStore, api};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 

@@ -7,12 +7,13 @@ mod support;
 
 use async_trait::async_trait;
 use axum::routing::get;
+use keyward::admin::Lifespan;
+use keyward::guard::Limits;
+use keyward::store::{Digest, PostgresOptions};
 use keyward::store::{Following, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
 use keyward::testing::{App, SALT};
-use keyward::{
-    Digest, Grant, GuardedRouter, HashKey, Keyward, Lifespan, Limits, NewAdminToken, NewOwner, PostgresOptions,
-    PostgresStore, RoleId, Secret, action,
-};
+use keyward::token::Secret;
+use keyward::{Grant, GuardedRouter, HashKey, Keyward, NewAdminToken, NewOwner, PostgresStore, RoleId, action};
 use sqlx::{Connection, PgConnection, Row};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

@@ -5,8 +5,10 @@
 use axum::routing::{any, get, post};
 use http::Method;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, HeaderName, LOCATION, ORIGIN};
+use keyward::guard::{InvalidCredential, Reason};
 use keyward::testing::{Answer, App, Key, World};
-use keyward::{ContentAccess, Group, GuardedRouter, InvalidCredential, Reason, action, authenticated};
+use keyward::token::ContentAccess;
+use keyward::{Group, GuardedRouter, action, authenticated};
 
 const COOKIE_NAME: &str = "__Host-keyward";
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");

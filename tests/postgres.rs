@@ -9,8 +9,11 @@
 mod log;
 mod support;
 
+use keyward::admin::OwnerState;
+use keyward::store::{Digest, PostgresOptions, StoreError};
 use keyward::store::{Following, NewRole, Store, WriteStore, contract};
-use keyward::{Digest, NewOwner, OwnerState, PostgresOptions, PostgresStore, RoleId, StoreError, Timestamp};
+use keyward::time::Timestamp;
+use keyward::{NewOwner, PostgresStore, RoleId};
 use std::time::{Duration, Instant};
 use support::node::{BOUND, Node, by_hand, number, told};
 

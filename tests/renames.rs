@@ -3,12 +3,15 @@
 #![cfg(feature = "full")]
 #![allow(clippy::unwrap_used)]
 
+use keyward::admin::{AuditAction, AuditCause};
+use keyward::authz::{ActionEntry, Catalogue, Fields, Rename, ResourceEntry};
+use keyward::store::WriteStore;
 use keyward::store::{EventQuery, Paging};
 use keyward::testing::SALT;
+use keyward::token::{ContentAccess, TokenId};
 use keyward::{
-    ActionEntry, AuditAction, AuditCause, Catalogue, ContentAccess, Fields, Grant, HashKey, Keyward, MemoryStore,
-    NewAdminToken, NewContentToken, NewOwner, NewRole, Permission, Rename, ResourceEntry, RoleId, SqliteStore, TokenId,
-    WriteStore,
+    Grant, HashKey, Keyward, MemoryStore, NewAdminToken, NewContentToken, NewOwner, NewRole, Permission, RoleId,
+    SqliteStore,
 };
 use std::sync::Arc;
 
@@ -112,7 +115,7 @@ async fn a_name_that_is_still_registered_is_not_renamed() {
     let keyward = installation(store, both);
     assert_eq!(keyward.set_up().await.unwrap().renamed, 0);
     let admin = keyward.tokens().read(held.admin).await.unwrap();
-    assert_eq!(admin.token.grants()[0].action.as_str(), "explorer.read");
+    assert_eq!(admin.token.grants()[0].scope.action.as_str(), "explorer.read");
 }
 
 #[tokio::test]

@@ -6,13 +6,18 @@
 #[cfg(feature = "postgres")]
 mod support;
 
+use keyward::admin::{
+    Actor, AuditAction, AuditEvent, AuditTarget, IssuedToken, Lifespan, NewSession, OwnerState, RoleUpdate,
+    ServiceError, TokenUpdate,
+};
+use keyward::authz::{Action, ConditionClause, Fields, IS_CREATOR};
+use keyward::store::SqliteOptions;
 use keyward::store::WriteStore;
 use keyward::testing::{Key, ManualClock, SALT, World};
+use keyward::token::{ContentAccess, SecretFormat, TokenId, TokenKind, TokenKinds, TokenPrefix};
 use keyward::{
-    Action, Actor, AuditAction, AuditEvent, AuditTarget, ConditionClause, ContentAccess, Fields, Grant, HashKey,
-    IS_CREATOR, IssuedToken, Lifespan, MemoryStore, NewAdminToken, NewContentToken, NewOwner, NewRole, NewSession,
-    OwnerId, OwnerState, Permission, RoleId, RoleUpdate, SecretFormat, ServiceError, SqliteOptions, SqliteStore,
-    TokenId, TokenKind, TokenKinds, TokenPrefix, TokenUpdate,
+    Grant, HashKey, MemoryStore, NewAdminToken, NewContentToken, NewOwner, NewRole, OwnerId, Permission, RoleId,
+    SqliteStore,
 };
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -149,7 +154,7 @@ async fn done<S: Audited, T>(
     assert_eq!(after[..before.len()], before);
     let [event] = &after[before.len()..] else { panic!("one event for {what:?}: {:?}", &after[before.len()..]) };
     assert_eq!((event.origin.actor, event.what, event.target), (Actor::Service, what, target(&value)));
-    assert_eq!(event.at, keyward::Clock::now(&*world.clock));
+    assert_eq!(event.at, keyward::time::Clock::now(&*world.clock));
     value
 }
 
@@ -411,7 +416,7 @@ async fn each_change_is_audited_once<S: Audited>(world: World<S>) {
     done(world, AuditAction::RoleUpdated, |_| AuditTarget::Role(role), roles.update(role, renamed)).await;
     let call = owners.create(owner("ada@example.test", &[role]));
     let ada = done(world, AuditAction::OwnerCreated, |o| AuditTarget::Owner(o.id), call).await.id;
-    let of_ada = |_: &keyward::Owner| AuditTarget::Owner(ada);
+    let of_ada = |_: &keyward::admin::Owner| AuditTarget::Owner(ada);
     let second = roles.create(NewRole::new("second")).await.unwrap().id;
     done(world, AuditAction::OwnerRolesSet, of_ada, owners.set_roles(ada, vec![role, second])).await;
     owners.set_roles(ada, vec![role]).await.unwrap();
@@ -423,7 +428,7 @@ async fn each_change_is_audited_once<S: Audited>(world: World<S>) {
     let call = tokens.issue_content(content("c", ContentAccess::ReadOnly));
     done(world, AuditAction::TokenIssued, token(TokenKind::Content), call).await;
     done(world, AuditAction::TokenIssued, token(TokenKind::Session), tokens.open_session(session(ada))).await;
-    let of_it = |_: &keyward::DescribedToken| AuditTarget::Token(issued, TokenKind::Admin);
+    let of_it = |_: &keyward::admin::DescribedToken| AuditTarget::Token(issued, TokenKind::Admin);
     let renamed = TokenUpdate { name: Some("b".into()), ..TokenUpdate::default() };
     done(world, AuditAction::TokenUpdated, of_it, tokens.update(issued, renamed.clone())).await;
     let call = tokens.regenerate(issued);

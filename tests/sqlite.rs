@@ -9,13 +9,17 @@ mod backups;
 mod files;
 
 use axum::routing::get;
+use keyward::admin::{Actor, OwnerState};
+use keyward::authz::{
+    Attribute, ConditionClause, Conditions, Fields, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, SqlFilter, SqlMap, Value,
+};
+use keyward::guard::{InvalidCredential, Reason};
+use keyward::store::SqliteOptions;
 use keyward::store::{Following, Store, WriteStore};
 use keyward::testing::{App, ManualClock, World};
-use keyward::{
-    Actor, Attribute, ConditionClause, Conditions, ContentAccess, Decision, Fields, Grant, GuardedRouter,
-    HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, InvalidCredential, OwnerState, Permission, Reason, SqlFilter, SqlMap,
-    SqliteOptions, SqliteStore, Timestamp, Value, action, authenticated,
-};
+use keyward::time::Timestamp;
+use keyward::token::ContentAccess;
+use keyward::{Decision, Grant, GuardedRouter, Permission, SqliteStore, action, authenticated};
 use proptest::prelude::*;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Row, SqlitePool};
@@ -111,7 +115,7 @@ async fn a_tokens_life() {
 
     world.keyward.flush().await;
     let (at, _) = file.world.store.last_use(content.token).await.unwrap().unwrap();
-    assert!(at <= keyward::Clock::now(&*world.clock));
+    assert!(at <= keyward::time::Clock::now(&*world.clock));
 }
 
 /// I8: the database holds no secret and no salt.
@@ -266,7 +270,12 @@ fn the_filter_and_the_decision_agree() {
 }
 
 fn decide(permissions: Vec<Permission>, grants: Vec<Grant>, me: keyward::OwnerId, roles: &[i64]) -> Decision {
-    use keyward::{Ceiling, Owner, Principal, RoleId, Timestamp, Token, TokenAuthority, TokenId};
+    use keyward::RoleId;
+    use keyward::admin::Owner;
+    use keyward::authz::Ceiling;
+    use keyward::guard::Principal;
+    use keyward::time::Timestamp;
+    use keyward::token::{Token, TokenAuthority, TokenId};
     let owner = Owner {
         id: me,
         email: String::new(),
@@ -282,7 +291,7 @@ fn decide(permissions: Vec<Permission>, grants: Vec<Grant>, me: keyward::OwnerId
         id: TokenId(1),
         name: String::new(),
         description: String::new(),
-        digest: keyward::Digest::Native([0; 27]),
+        digest: keyward::store::Digest::Native([0; 27]),
         hint: String::new(),
         created_at: Timestamp(0),
         updated_at: Timestamp(0),
@@ -308,5 +317,7 @@ async fn a_damaged_row_is_a_503() {
         .await
         .unwrap();
     app.get("/admin/hooks").bearer(&key.secret).await.assert_status(503);
-    assert!(file.world.keyward.store().resolve(&keyward::Digest::Native([1; 27])).await.unwrap().record.is_none());
+    assert!(
+        file.world.keyward.store().resolve(&keyward::store::Digest::Native([1; 27])).await.unwrap().record.is_none()
+    );
 }

@@ -17,16 +17,15 @@ mod support;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_keeps_the_contract() {
     let Some(_) = support::server() else { return };
-    contract::run(async || support::store(keyward::PostgresOptions::default()).await.unwrap()).await;
+    contract::run(async || support::store(keyward::store::PostgresOptions::default()).await.unwrap()).await;
 }
 
 #[cfg(feature = "sqlite")]
 mod sqlite {
+    use keyward::store::{Digest, SqliteOptions, Store, StoreError, Tag, WriteStore};
     use keyward::store::{NewRole, Transaction, contract};
-    use keyward::{
-        Clock, Digest, MonotonicTime, Permission, RoleId, SqliteOptions, SqliteStore, Store, StoreError, Tag,
-        Timestamp, WriteStore,
-    };
+    use keyward::time::{Clock, MonotonicTime, Timestamp};
+    use keyward::{Permission, RoleId, SqliteStore};
     use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
     use sqlx::{Connection, Row, SqliteConnection, SqlitePool};
     use std::path::{Path, PathBuf};
@@ -324,10 +323,11 @@ mod sqlite {
 
     /// An owner with a role, and an admin token whose one grant is for some fields.
     async fn issue(store: &SqliteStore) -> Digest {
+        use keyward::admin::OwnerState;
+        use keyward::authz::Fields;
         use keyward::store::NewToken;
-        use keyward::{
-            Fields, Grant, HashKey, NewOwner, OsEntropy, OwnerState, SecretFormat, TokenAuthority, TokenKind,
-        };
+        use keyward::token::{OsEntropy, SecretFormat, TokenAuthority, TokenKind};
+        use keyward::{Grant, HashKey, NewOwner};
         let format = SecretFormat::new(&Default::default(), HashKey::generate().unwrap().0);
         let issued = format.issue(TokenKind::Admin, &OsEntropy).unwrap();
         let mut tx = store.begin().await.unwrap();

@@ -5,8 +5,9 @@
 
 use http::header::{AUTHORIZATION, USER_AGENT};
 use http::{Method, StatusCode};
+use keyward::admin::{NewSession, Password};
 use keyward::testing::{Answer, App, World};
-use keyward::{NewOwner, NewRole, NewSession, Password, Permission, RoleId, api};
+use keyward::{NewOwner, NewRole, Permission, RoleId, api};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -138,7 +139,7 @@ async fn everything_that_a_registration_lacks_is_named_at_once() {
 }
 
 async fn seq(panel: &Panel) -> u64 {
-    use keyward::WriteStore;
+    use keyward::store::WriteStore;
     panel.world.keyward.store().begin().await.unwrap().seq()
 }
 

@@ -13,13 +13,18 @@ use key_checks::{
     a_second_start_writes_nothing, another_encryption_key_is_no_start_and_is_named_by_a_reveal,
     another_hash_key_is_no_start_and_every_credential_a_503, another_prefix_is_no_start,
 };
+use keyward::admin::{
+    Actor, AuditAction, AuditCause, AuditTarget, Durations, Lifespan, OwnerState, Policy, SecretAccess, ServiceError,
+    TokenUpdate,
+};
+use keyward::authz::{ActionEntry, Catalogue, ConditionClause, Fields, IS_CREATOR, ResourceEntry, Scope};
+use keyward::store::SqliteOptions;
 use keyward::store::{EventQuery, Paging, TokenQuery, WriteStore};
 use keyward::testing::{ManualClock, World};
+use keyward::token::{ContentAccess, EncryptionKeys, TokenId, TokenKind, Unsealable};
 use keyward::{
-    ActionEntry, Actor, AuditAction, AuditCause, AuditTarget, Builder, Catalogue, ConditionClause, ContentAccess,
-    Durations, EncryptionKeys, Fields, Grant, IS_CREATOR, Lifespan, MemoryStore, NewAdminToken, NewContentToken,
-    NewOwner, NewRole, OwnerId, OwnerState, Permission, Policy, ResourceEntry, RoleId, SecretAccess, ServiceError,
-    SqliteOptions, SqliteStore, TokenId, TokenKind, TokenUpdate, Unsealable,
+    Builder, Grant, MemoryStore, NewAdminToken, NewContentToken, NewOwner, NewRole, OwnerId, Permission, RoleId,
+    SqliteStore,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -313,12 +318,7 @@ async fn what_was_there_before_the_catalogue_lost_it_stands_in_no_ones_way<S: Wr
     let world_before = world(&store, &clock, |b| b.catalogue(catalogue()));
     let boss = person(&world_before, "boss", &[RoleId::SUPER_ADMIN]).await;
     let read = |fields: &[&str]| Grant::new("read").on("article").fields(Fields::only(fields.iter().copied()).unwrap());
-    let permission = |grant: &Grant| Permission {
-        action: grant.action.clone(),
-        resource: grant.resource.clone(),
-        fields: grant.fields.clone(),
-        when: ConditionClause::Always,
-    };
+    let permission = |grant: &Grant| Permission { scope: grant.scope.clone(), when: ConditionClause::Always };
     let old = read(&["body", "title"]);
     let role = world_before.keyward.roles().create(NewRole::new("r").permissions([permission(&old)])).await.unwrap().id;
     let tokens = world_before.keyward.tokens();
@@ -464,15 +464,18 @@ async fn the_same_in_another_order_is_no_change<S: WriteStore + Clone>(store: S,
     let world = world(&store, &clock, |b| b);
     let permissions = || {
         let fields = Fields::only(["title", "body"]).unwrap();
-        let conditions = ConditionClause::from_list([IS_CREATOR, keyward::HAS_SAME_ROLE_AS_CREATOR]);
+        let conditions = ConditionClause::from_list([IS_CREATOR, keyward::authz::HAS_SAME_ROLE_AS_CREATOR]);
         let update = Permission { when: conditions, ..Permission::new("update").on("article") };
         vec![Permission::new("read").on("article").fields(fields), update, Permission::new("delete").on("article")]
     };
     let turned = |list: Vec<Permission>| {
         let turn = |p: Permission| Permission {
-            fields: match &p.fields {
-                Fields::All => Fields::All,
-                Fields::Only(_) => Fields::only(["body", "title"]).unwrap(),
+            scope: Scope {
+                fields: match &p.scope.fields {
+                    Fields::All => Fields::All,
+                    Fields::Only(_) => Fields::only(["body", "title"]).unwrap(),
+                },
+                ..p.scope
             },
             when: ConditionClause::from_list(p.when.as_slice().iter().rev().map(|id| id.as_str()).collect::<Vec<_>>()),
             ..p
@@ -533,7 +536,7 @@ async fn eventful<S: WriteStore>(world: &World<S>) -> (OwnerId, TokenId) {
     world.keyward.owners().set_roles(ada, vec![]).await.unwrap();
     itself.revoke(id).await.unwrap();
     let issued = tokens.issue_admin(NewAdminToken::new("secret-second", ada)).await.unwrap().token.id;
-    let session = keyward::NewSession { owner: ada, idle: DAY, lifespan: DAY };
+    let session = keyward::admin::NewSession { owner: ada, idle: DAY, lifespan: DAY };
     world.keyward.tokens().open_session(session).await.unwrap();
     (ada, issued)
 }
@@ -613,7 +616,7 @@ async fn what_is_withheld_is_not_found_by_asking_for_it<S: WriteStore + Clone>(s
     let boss = person(&world, "boss", &[RoleId::SUPER_ADMIN]).await;
     let renamed = TokenUpdate { name: Some("renamed".into()), ..TokenUpdate::default() };
     world.keyward.tokens().acting_as(Actor::Person(boss)).update(mine, renamed).await.unwrap();
-    let named = keyward::OwnerUpdate { firstname: Some("A".into()), ..keyward::OwnerUpdate::default() };
+    let named = keyward::admin::OwnerUpdate { firstname: Some("A".into()), ..keyward::admin::OwnerUpdate::default() };
     world.keyward.owners().acting_as(Actor::Person(boss)).update(ada, named).await.unwrap();
 
     let count = async |actor: OwnerId, query: EventQuery| {
@@ -687,7 +690,7 @@ async fn ids_of_others_answer_like_ids_of_none<S: WriteStore + Clone>(store: S, 
     let boss = person(&world, "boss", &[RoleId::SUPER_ADMIN]).await;
     let tokens = world.keyward.tokens();
     let theirs = tokens.issue_admin(NewAdminToken::new("a", ada)).await.unwrap().token.id;
-    let session = keyward::NewSession { owner: ada, idle: DAY, lifespan: DAY };
+    let session = keyward::admin::NewSession { owner: ada, idle: DAY, lifespan: DAY };
     let session = tokens.open_session(session).await.unwrap().token.id;
     let sibling = tokens.issue_admin(NewAdminToken::new("b", ada)).await.unwrap().token.id;
     let content = tokens.issue_content(NewContentToken::new("c", ContentAccess::ReadOnly)).await.unwrap().token.id;

@@ -4,11 +4,11 @@
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
+use keyward::authz::Action;
+use keyward::guard::{Forbidden, GrpcRejection, JsonRejection, MakeRejection, Rejection, RejectionContext};
 use keyward::testing::World;
-use keyward::{
-    Action, AuthContext, ContentAccess, Forbidden, Group, GrpcRejection, JsonRejection, MakeRejection, Rejection,
-    RejectionContext, Require, TokenKind, action, authenticated,
-};
+use keyward::token::{ContentAccess, TokenKind};
+use keyward::{AuthContext, Group, Require, action, authenticated};
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::sync::Arc;
@@ -131,8 +131,8 @@ fn what_is_not_allowed_is_an_answer_already() {
 fn layer_service_and_future_are_send() {
     fn send_sync<T: Clone + Send + Sync>() {}
     fn send<T: Send>(_: T) {}
-    send_sync::<keyward::GateLayer>();
-    send_sync::<keyward::GateService<axum::Router>>();
+    send_sync::<keyward::guard::GateLayer>();
+    send_sync::<keyward::guard::GateService<axum::Router>>();
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let mut gated = World::new().keyward.wrap(MustBeReady { ready: false, called: Arc::default() });
         send(gated.ready().await.unwrap().call(Request::get("/none").body(()).unwrap()));

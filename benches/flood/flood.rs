@@ -10,10 +10,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
 use http::{HeaderValue, Request};
-use keyward::{
-    GateService, Grant, GuardedRouter, HashKey, Health, Keyward, Limits, NewAdminToken, NewOwner, OsEntropy, RoleId,
-    SecretFormat, StrapiHashKey, TokenKind, TokenPrefix, action,
-};
+use keyward::guard::{GateService, Limits};
+use keyward::health::Health;
+use keyward::token::{OsEntropy, SecretFormat, StrapiHashKey, TokenKind, TokenPrefix};
+use keyward::{Grant, GuardedRouter, HashKey, Keyward, NewAdminToken, NewOwner, RoleId, action};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};

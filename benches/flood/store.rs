@@ -1,8 +1,9 @@
 //! A store in memory that takes as long as one over the network, and counts who was looked up, and how many at a time.
 
 use async_trait::async_trait;
+use keyward::MemoryStore;
+use keyward::store::Digest;
 use keyward::store::{Following, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
-use keyward::{Digest, MemoryStore};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -17,10 +17,10 @@ use harness::Row;
 use hmac::{Hmac, KeyInit, Mac};
 use http::Request;
 use http_body_util::{Empty, Full};
-use keyward::{
-    Clock, GateService, GuardedRouter, HashKey, Keyward, Require, RequireService, SecretFormat, SystemClock,
-    TokenKinds, TokenPrefix, action, authenticated,
-};
+use keyward::guard::{GateService, RequireService};
+use keyward::time::{Clock, SystemClock};
+use keyward::token::{SecretFormat, TokenKinds, TokenPrefix};
+use keyward::{GuardedRouter, HashKey, Keyward, Require, action, authenticated};
 use plain::{NoOp, Plain};
 use services::{Floor, Jwt, jwts};
 use sha2::Sha256;

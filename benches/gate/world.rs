@@ -5,11 +5,12 @@ use axum::extract::ConnectInfo;
 use bytes::BytesMut;
 use http::header::{ACCEPT, AUTHORIZATION, HOST, USER_AGENT};
 use http::{HeaderValue, Request, Uri};
+use keyward::authz::{Ceiling, ConditionClause, Fields, Scope};
+use keyward::guard::Limits;
 use keyward::store::{Snapshot, Transaction, Use, View};
-use keyward::{
-    Builder, Ceiling, ConditionClause, Fields, Grant, HashKey, Keyward, Limits, MemoryStore, NewAdminToken, NewOwner,
-    NewRole, Permission, Store, StoreError, TokenAuthority, WriteStore,
-};
+use keyward::store::{Store, StoreError, WriteStore};
+use keyward::token::TokenAuthority;
+use keyward::{Builder, Grant, HashKey, Keyward, MemoryStore, NewAdminToken, NewOwner, NewRole, Permission};
 use std::net::SocketAddr;
 
 pub(crate) const PATH: &str = "/admin/content-manager/articles";
@@ -68,8 +69,8 @@ fn grants() -> Vec<Grant> {
 }
 
 fn permission(grant: &Grant) -> Permission {
-    let (action, resource, fields) = (grant.action.clone(), grant.resource.clone(), Fields::All);
-    Permission { action, resource, fields, when: ConditionClause::Always }
+    let (action, resource, fields) = (grant.scope.action.clone(), grant.scope.resource.clone(), Fields::All);
+    Permission { scope: Scope { action, resource, fields }, when: ConditionClause::Always }
 }
 
 /// A request with the headers that every client sends, as slices of one buffer, which is what a server reads them into, and
@@ -106,7 +107,7 @@ pub(crate) fn in_turn<B: Default>(credentials: Vec<String>) -> impl FnMut() -> R
 
 #[async_trait]
 impl Store for Rows {
-    async fn resolve(&self, digest: &keyward::Digest) -> Result<Snapshot, StoreError> {
+    async fn resolve(&self, digest: &keyward::store::Digest) -> Result<Snapshot, StoreError> {
         let mut snapshot = self.0.resolve(digest).await?;
         if let Some(record) = &mut snapshot.record {
             // As if it had been used just now, so that noting uses does not show up in what a principal weighs.
@@ -114,17 +115,19 @@ impl Store for Rows {
             if let TokenAuthority::Admin { grants, .. } = &mut record.token.authority {
                 for grant in grants {
                     *grant = Grant {
-                        action: grant.action.as_str().into(),
-                        resource: grant.resource.as_ref().map(|s| s.as_str().into()),
-                        fields: own(&grant.fields),
+                        scope: Scope {
+                            action: grant.scope.action.as_str().into(),
+                            resource: grant.scope.resource.as_ref().map(|s| s.as_str().into()),
+                            fields: own(&grant.scope.fields),
+                        },
                         chosen: grant.chosen.clone(),
                     };
                 }
             }
             if let Some((_, Ceiling::Of(permissions))) = &mut record.owner {
                 for permission in permissions {
-                    permission.action = permission.action.as_str().into();
-                    permission.fields = own(&permission.fields);
+                    permission.scope.action = permission.scope.action.as_str().into();
+                    permission.scope.fields = own(&permission.scope.fields);
                 }
             }
         }

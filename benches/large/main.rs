@@ -15,10 +15,10 @@ mod server;
 
 use http::{Request, Response};
 use http_body_util::Empty;
-use keyward::{
-    HashKey, Keyward, Limits, NewOwner, NewRole, OsEntropy, Permission, PostgresStore, SecretFormat, SqliteStore,
-    TokenKind, TokenKinds, TokenPrefix, WriteStore, authenticated,
-};
+use keyward::guard::Limits;
+use keyward::store::WriteStore;
+use keyward::token::{OsEntropy, SecretFormat, TokenKind, TokenKinds, TokenPrefix};
+use keyward::{HashKey, Keyward, NewOwner, NewRole, Permission, PostgresStore, SqliteStore, authenticated};
 use resident::resident;
 use std::convert::Infallible;
 use std::sync::atomic::AtomicUsize;

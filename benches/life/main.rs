@@ -11,10 +11,12 @@ mod server;
 
 use http::{Request, Response};
 use http_body_util::Empty;
+use keyward::authz::Fields;
+use keyward::store::WriteStore;
 use keyward::store::{NewToken, TokenQuery, Transaction};
+use keyward::token::{HashKeyRing, OsEntropy, SecretFormat, TokenAuthority, TokenKind, TokenPrefix};
 use keyward::{
-    Fields, Grant, HashKey, HashKeyRing, Keyward, NewAdminToken, NewOwner, NewRole, OsEntropy, OwnerId, Permission,
-    PostgresStore, RoleId, SecretFormat, SqliteStore, TokenAuthority, TokenKind, TokenPrefix, WriteStore,
+    Grant, HashKey, Keyward, NewAdminToken, NewOwner, NewRole, OwnerId, Permission, PostgresStore, RoleId, SqliteStore,
     authenticated,
 };
 use std::convert::Infallible;
@@ -154,7 +156,7 @@ async fn run<S: WriteStore>(engine: &str, store: S, other: Option<S>) {
     line("issue a token (median of 200)", took[100], "");
 
     let (owner, _) = world.person_with(other, 10_000).await;
-    let tokens = world.keyward.tokens().acting_as(keyward::Actor::Person(owner));
+    let tokens = world.keyward.tokens().acting_as(keyward::admin::Actor::Person(owner));
     let began = Instant::now();
     let listed = tokens.list(&TokenQuery::of(TokenKind::Admin)).await.unwrap();
     line("list a page of 10 000 tokens of one owner, described", began.elapsed(), "");

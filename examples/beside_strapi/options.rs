@@ -2,7 +2,7 @@
 
 use crate::secrets;
 use keyward::strapi::{Import, StrapiEncryptionKey};
-use keyward::{EncryptionKeys, StrapiHashKey};
+use keyward::token::{EncryptionKeys, StrapiHashKey};
 use std::net::SocketAddr;
 
 pub(crate) const USAGE: &str = "\

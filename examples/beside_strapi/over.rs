@@ -1,8 +1,10 @@
 //! The way over: roles, people and tokens, into a database of keyward's own.
 
 use crate::options::Over;
+use keyward::store::WriteStore;
 use keyward::strapi::{StrapiStore, import};
-use keyward::{HashKey, HashKeyRing, Keyward, MemoryStore, PostgresStore, SqliteStore, StrapiHashKey, WriteStore};
+use keyward::token::{HashKeyRing, StrapiHashKey};
+use keyward::{HashKey, Keyward, MemoryStore, PostgresStore, SqliteStore};
 use sqlx::{AnyConnection, Connection};
 use std::error::Error;
 use std::io::Write;

@@ -7,7 +7,9 @@ use keyward::store::{
     Applied, ChangeLog, Following, KeyCheck, LoggedChange, Poll, Record, Snapshot, Store, StoreError, Transaction, Use,
     View, WriteStore,
 };
-use keyward::{Digest, OwnerId, PasswordHash, PostgresStore, Timestamp};
+use keyward::store::{Digest, PasswordHash};
+use keyward::time::Timestamp;
+use keyward::{OwnerId, PostgresStore};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

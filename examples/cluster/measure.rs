@@ -7,9 +7,8 @@ use crate::options::Options;
 use crate::server::Server;
 use crate::world::now;
 use http::Method;
-use keyward::{
-    Grant, HashKey, IssuedToken, Keyward, Lifespan, NewAdminToken, NewOwner, OwnerId, PostgresStore, RoleId,
-};
+use keyward::admin::{IssuedToken, Lifespan};
+use keyward::{Grant, HashKey, Keyward, NewAdminToken, NewOwner, OwnerId, PostgresStore, RoleId};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::time::Duration;

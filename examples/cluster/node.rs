@@ -5,10 +5,10 @@ use crate::bug::Flawed;
 use crate::options::Bug;
 use crate::server::signal;
 use axum::routing::get;
-use keyward::{
-    Clock, GuardedRouter, HashKey, Keyward, Limits, MonotonicTime, NewSession, OwnerId, PostgresStore, SystemClock,
-    Timestamp, action, api,
-};
+use keyward::admin::NewSession;
+use keyward::guard::Limits;
+use keyward::time::{Clock, MonotonicTime, SystemClock, Timestamp};
+use keyward::{GuardedRouter, HashKey, Keyward, OwnerId, PostgresStore, action, api};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
 use std::sync::Arc;

@@ -6,10 +6,8 @@ use crate::history::{ChangeId, Decision, History, NodeId, Outcome, TokenId, Verd
 use crate::node::{PATH, READ, SALT, limits, session_of};
 use crate::thing::{AuditTarget, Deed, Thing};
 use http::Method;
-use keyward::{
-    Grant, HashKey, IssuedToken, Keyward, Lifespan, NewAdminToken, NewOwner, NewRole, OwnerId, Password, Permission,
-    PostgresStore, RoleId,
-};
+use keyward::admin::{IssuedToken, Lifespan, Password};
+use keyward::{Grant, HashKey, Keyward, NewAdminToken, NewOwner, NewRole, OwnerId, Permission, PostgresStore, RoleId};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use std::net::SocketAddr;

@@ -1,7 +1,7 @@
 //! What permissions of this platform can name.
 
 use crate::articles::{FIELDS, SUBJECT};
-use keyward::{ActionEntry, Catalogue, ResourceEntry};
+use keyward::authz::{ActionEntry, Catalogue, ResourceEntry};
 
 pub(crate) fn catalogue() -> Catalogue {
     let deeds = [("create", "Create"), ("read", "Read"), ("update", "Update"), ("delete", "Delete")];

@@ -1,7 +1,7 @@
 //! The database: keyward's tables and our own, in one place. The statements on ours are alike on both engines.
 
 use crate::wire::BoxError;
-use keyward::Value;
+use keyward::authz::Value;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteRow};

@@ -3,10 +3,10 @@
 use crate::articles::{self, SUBJECT};
 use crate::database::Database;
 use crate::wire::BoxError;
-use keyward::{
-    Action, ConditionClause, ContentAccess, Fields, Grant, IS_CREATOR, IssuedToken, Keyward, Lifespan, NewAdminToken,
-    NewContentToken, NewOwner, NewRole, OwnerId, Password, Permission, RoleId,
-};
+use keyward::admin::{IssuedToken, Lifespan, Password};
+use keyward::authz::{Action, ConditionClause, Fields, IS_CREATOR};
+use keyward::token::ContentAccess;
+use keyward::{Grant, Keyward, NewAdminToken, NewContentToken, NewOwner, NewRole, OwnerId, Permission, RoleId};
 
 /// Of both people.
 const PASSWORD: &str = "Passw0rd!";

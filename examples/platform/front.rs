@@ -4,7 +4,8 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use keyward::{Builder, ProxyHeader, SessionCookie};
+use keyward::Builder;
+use keyward::guard::{ProxyHeader, SessionCookie};
 
 /// What the command line says of it.
 #[derive(Default)]

@@ -4,7 +4,8 @@ use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use keyward::{Guard, GuardedRouter};
+use keyward::GuardedRouter;
+use keyward::guard::Guard;
 
 pub(crate) fn routes(guard: &Guard) -> GuardedRouter {
     let (alive, ready) = (guard.clone(), guard.clone());

@@ -18,9 +18,10 @@ mod wire;
 
 use axum::routing::get;
 use database::{Database, Place};
-use keyward::{
-    Entropy, GuardedRouter, Keyward, OsEntropy, Password, PostgresStore, SqliteStore, WriteStore, authenticated, ui,
-};
+use keyward::admin::Password;
+use keyward::store::WriteStore;
+use keyward::token::{Entropy, OsEntropy};
+use keyward::{GuardedRouter, Keyward, PostgresStore, SqliteStore, authenticated, ui};
 use options::{Options, Stop, Task, USAGE};
 use std::process::ExitCode;
 use std::time::Duration;

@@ -3,7 +3,8 @@
 use crate::database::Place;
 use crate::front::Front;
 use crate::secrets;
-use keyward::{EncryptionKeys, HashKeyRing, PostgresOptions, StrapiHashKey};
+use keyward::store::PostgresOptions;
+use keyward::token::{EncryptionKeys, HashKeyRing, StrapiHashKey};
 use std::net::SocketAddr;
 
 pub(crate) const USAGE: &str = "\

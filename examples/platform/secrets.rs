@@ -1,6 +1,6 @@
 //! Salts and encryption keys, from the environment or from files. Where no other machine can connect, public ones stand in for missing ones.
 
-use keyward::{EncryptionKeys, HashKeyRing, InvalidEncryptionKey, InvalidHashKey};
+use keyward::token::{EncryptionKeys, HashKeyRing, InvalidEncryptionKey, InvalidHashKey};
 
 /// Known to everybody who can read: for trying things out on one's own machine.
 const DEVELOPMENT_SALT: &str = "development-only-salt-that-everybody-knows-0123456789";

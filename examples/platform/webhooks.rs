@@ -6,7 +6,8 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::routing::{get, post};
 use axum::{Json, response::IntoResponse};
-use keyward::{Clock, Decision, GuardedRouter, SystemClock, Timestamp, action};
+use keyward::time::{Clock, SystemClock, Timestamp};
+use keyward::{Decision, GuardedRouter, action};
 use serde_json::{Value, json};
 
 /// What is visible without being a field.

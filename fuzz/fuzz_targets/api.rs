@@ -10,7 +10,9 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Uri};
 use http_body_util::BodyExt;
 use keyward::testing::World;
-use keyward::{GateService, Grant, Lifespan, NewAdminToken, api};
+use keyward::admin::Lifespan;
+use keyward::guard::GateService;
+use keyward::{api, Grant, NewAdminToken};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use serde_json::Value;
 use std::cell::RefCell;
@@ -66,7 +68,7 @@ impl Installation {
             .grants([Grant::new("admin::webhooks.read")])
             .lifespan(Lifespan::Unlimited);
         let token = world.keyward.tokens().issue_admin(new).await.unwrap().token.id;
-        let content = world.content(keyward::ContentAccess::ReadOnly).await.token;
+        let content = world.content(keyward::token::ContentAccess::ReadOnly).await.token;
         let ids = [("TOKEN", token.0), ("CONTENT", content.0), ("USER", editor.owner().0), ("ROLE", editor.role().0)];
         let service = world.keyward.guard(api::router(&world.keyward));
         Self { service, session, ids, _world: world }

@@ -12,7 +12,9 @@ use axum::routing::any;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, FORWARDED, HOST, HeaderName, ORIGIN};
 use http::{HeaderMap, HeaderValue, Method};
 use keyward::testing::World;
-use keyward::{AuthContext, ContentAccess, Group, GuardedRouter, TokenKind, ProxyHeader, authenticated};
+use keyward::guard::ProxyHeader;
+use keyward::token::{ContentAccess, TokenKind};
+use keyward::{AuthContext, authenticated, Group, GuardedRouter};
 use libfuzzer_sys::fuzz_target;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -33,7 +35,7 @@ const PEERS: [&str; 3] = ["10.0.0.1", "192.0.2.1", "::ffff:10.1.2.3"];
 
 struct Installation {
     world: World,
-    service: keyward::GateService<axum::Router>,
+    service: keyward::guard::GateService<axum::Router>,
     header: ProxyHeader,
     secrets: [(&'static str, TokenKind, String); 3],
 }

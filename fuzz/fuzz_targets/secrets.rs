@@ -6,7 +6,9 @@
 #![no_main]
 
 use keyward::testing::SeededEntropy;
-use keyward::{TokenPrefix, Digest, EncryptionKeys, TokenKind, TokenKinds, StrapiHashKey, HashKey, HashKeyRing, SecretFormat, VerifyError};
+use keyward::store::Digest;
+use keyward::token::{EncryptionKeys, HashKeyRing, SecretFormat, StrapiHashKey, TokenKind, TokenKinds, TokenPrefix, VerifyError};
+use keyward::HashKey;
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 

@@ -9,7 +9,10 @@
 use hmac::{Hmac, KeyInit, Mac};
 use keyward::strapi::{StrapiOptions, StrapiStore};
 use keyward::testing::ManualClock;
-use keyward::{Conditions, Digest, Fields, Permission, Store, TokenAuthority, ConditionClause};
+use keyward::authz::{ConditionClause, Conditions, Fields};
+use keyward::store::{Digest, Store};
+use keyward::token::TokenAuthority;
+use keyward::Permission;
 use libfuzzer_sys::{Corpus, fuzz_target};
 use serde_json::Value;
 use sha2::Sha512;
@@ -92,7 +95,7 @@ impl House {
         let record = snapshot.record?;
         let TokenAuthority::Admin { grants, .. } = record.token.authority else { panic!("an admin token") };
         let (_, ceiling) = record.owner.expect("its owner too");
-        let keyward::Ceiling::Of(held) = ceiling else { panic!("an editor has a ceiling") };
+        let keyward::authz::Ceiling::Of(held) = ceiling else { panic!("an editor has a ceiling") };
         let carried = grants.into_iter().map(|g| Permission {
             action: g.action,
             resource: g.resource,

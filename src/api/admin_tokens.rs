@@ -10,8 +10,8 @@ use super::request::{Caller, Id};
 use super::state::Api;
 use super::token::{Lifespan, Regenerated, exposed, shown_key, shown_lifespan, token_query};
 use super::unchanged::{Comparison, Unchanged, not_later, same_lifespan, same_object};
+use crate::admin::{self, DescribedToken, GRANTS, ServiceError, TokenUpdate, Tokens};
 use crate::domain::{Owner, OwnerId, TokenId, TokenKind};
-use crate::service::{self, DescribedToken, GRANTS, ServiceError, TokenUpdate, Tokens};
 use crate::store::{TokenField, TokenSort};
 use axum::Json;
 use axum::extract::State;
@@ -213,7 +213,7 @@ pub(super) async fn create(
     let super_admin = api.is_super_admin(owner).await?;
     let sent = Sent { under: UNDER, list: admin_permissions.as_deref().unwrap_or_default(), most: GRANTS };
     let grants = sent.grants(super_admin, &api.conditions)?;
-    let new = service::NewAdminToken {
+    let new = admin::NewAdminToken {
         name,
         description: description.unwrap_or_default(),
         owner,

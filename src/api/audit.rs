@@ -5,10 +5,10 @@ use super::failure::Failure;
 use super::query::{Pagination, Params, Values};
 use super::request::{Caller, Id};
 use super::state::Api;
+use crate::admin::AuditLog;
 use crate::domain::{
     Actor, AuditAction, AuditCause, AuditEvent, AuditTarget, Owner, OwnerId, RoleId, TokenId, TokenKind,
 };
-use crate::service::AuditLog;
 use crate::store::{EventQuery, Filter, Page, Paging};
 use axum::Json;
 use axum::extract::State;

@@ -9,8 +9,8 @@ use super::request::{Caller, Id};
 use super::state::Api;
 use super::token::{Lifespan, Regenerated, exposed, shown_key, shown_lifespan, token_query};
 use super::unchanged::{Comparison, Unchanged, not_later, same_lifespan};
+use crate::admin::{self, ACTIONS, ServiceError, TokenUpdate, Tokens};
 use crate::domain::{Action, ContentAccess, Token, TokenAuthority, TokenId, TokenKind};
-use crate::service::{self, ACTIONS, ServiceError, TokenUpdate, Tokens};
 use crate::store::{TokenField, TokenSort};
 use axum::Json;
 use axum::extract::State;
@@ -256,7 +256,7 @@ pub(super) async fn create(
     tokens.may_change()?;
     let access = access(r#type, permissions.as_deref())?;
     let description = description.unwrap_or_default();
-    let new = service::NewContentToken { name, description, access, lifespan: lifespan.into() };
+    let new = admin::NewContentToken { name, description, access, lifespan: lifespan.into() };
     let issued = tokens.issue_content(new).await.map_err(failed)?;
     let access_key = Some(exposed(&issued.secret));
     Ok(created(ContentToken { access_key, ..ContentToken::from(issued.token) }))

@@ -1,8 +1,8 @@
 //! What is answered instead: the reference's form of an error, and which one for which failure of a service.
 
+use crate::admin::ServiceError;
 use crate::domain::LogLimit;
-use crate::gate::{BodyError, NoLongerValid};
-use crate::service::ServiceError;
+use crate::guard::{BodyError, NoLongerValid};
 use crate::store::StoreError;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -122,7 +122,7 @@ impl Failure {
     }
 
     /// What a service answers, where what it was given was sent under other names: `wire` knows them.
-    pub(super) fn of(error: ServiceError, wire: &dyn Fn(&crate::service::FieldError) -> Vec<String>) -> Self {
+    pub(super) fn of(error: ServiceError, wire: &dyn Fn(&crate::admin::FieldError) -> Vec<String>) -> Self {
         let application = |message: String| Self::new(StatusCode::BAD_REQUEST, "ApplicationError", message);
         match error {
             ServiceError::NotFound(_) => Self::not_found(),
@@ -180,10 +180,10 @@ impl Failure {
 
 /// Problems of a service, by the names under which the fields were sent.
 fn field_errors(
-    problems: Vec<crate::service::FieldError>,
-    wire: &dyn Fn(&crate::service::FieldError) -> Vec<String>,
+    problems: Vec<crate::admin::FieldError>,
+    wire: &dyn Fn(&crate::admin::FieldError) -> Vec<String>,
 ) -> Vec<Problem> {
-    let problem = |p: crate::service::FieldError| {
+    let problem = |p: crate::admin::FieldError| {
         let problem = Problem::at(wire(&p), p.message);
         match p.value {
             Some(value) => problem.got(value),
@@ -205,7 +205,7 @@ impl From<ServiceError> for Failure {
     }
 }
 
-pub(super) fn same(problem: &crate::service::FieldError) -> Vec<String> {
+pub(super) fn same(problem: &crate::admin::FieldError) -> Vec<String> {
     problem.path.split('.').map(str::to_owned).collect()
 }
 

@@ -5,7 +5,7 @@
 //!
 //! ```
 //! # tokio_test::block_on(async {
-//! use keyward::{Keyward, MemoryStore, HashKey, api};
+//! use keyward::{api, HashKey, Keyward, MemoryStore};
 //! let (hash_key, _) = HashKey::generate()?;
 //! let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).api().build()?;
 //! let app = keyward.guard(api::router(&keyward));
@@ -42,7 +42,7 @@ mod user;
 mod users;
 
 use crate::domain::{Requirement, action, authenticated};
-use crate::gate::{Group, GuardedRouter};
+use crate::guard::{Group, GuardedRouter};
 use crate::keyward::{Builder, Keyward};
 use axum::routing::{delete, get, post, put};
 use http::Method;
@@ -61,7 +61,7 @@ const PUBLIC: [(Method, &str); 4] = [
 /// ```
 /// # tokio_test::block_on(async {
 /// use axum::routing::get;
-/// use keyward::{GuardedRouter, Keyward, MemoryStore, HashKey, action, api};
+/// use keyward::{action, api, GuardedRouter, HashKey, Keyward, MemoryStore};
 /// # let (hash_key, _) = HashKey::generate()?;
 /// let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).api().build()?;
 /// let own = GuardedRouter::new().route("/admin/webhooks", action("admin::webhooks.read"), get(|| async { "[]" }));

@@ -3,8 +3,8 @@
 use super::failure::{Failure, Problem, Problems};
 use super::json::given;
 use super::unchanged::Unchanged;
+use crate::admin::{CONDITIONS, FIELDS};
 use crate::domain::{self, ConditionClause, ConditionId, Conditions, EmptySet, FieldSet, Grant};
-use crate::service::{CONDITIONS, FIELDS};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use utoipa::ToSchema;
@@ -76,13 +76,14 @@ struct SentProperties {
 /// Shows grants, with the conditions that were found for each.
 pub(super) fn show_grants(grants: &[Grant], conditions: &[Vec<ConditionId>]) -> Vec<Permission> {
     let of = |i: usize| conditions.get(i).map(Vec::as_slice).unwrap_or_default();
-    let shown = |(i, g): (usize, &Grant)| show(i, &g.action, g.resource.as_ref(), &g.fields, of(i));
+    let shown = |(i, g): (usize, &Grant)| show(i, &g.scope.action, g.scope.resource.as_ref(), &g.scope.fields, of(i));
     grants.iter().enumerate().map(shown).collect()
 }
 
 pub(super) fn show_permissions(permissions: &[domain::Permission]) -> Vec<Permission> {
-    let shown =
-        |(i, p): (usize, &domain::Permission)| show(i, &p.action, p.resource.as_ref(), &p.fields, p.when.as_slice());
+    let shown = |(i, p): (usize, &domain::Permission)| {
+        show(i, &p.scope.action, p.scope.resource.as_ref(), &p.scope.fields, p.when.as_slice())
+    };
     permissions.iter().enumerate().map(shown).collect()
 }
 
@@ -148,9 +149,11 @@ impl Sent<'_> {
                 }
             };
             permissions.push(domain::Permission {
-                action: sent.action.as_str().into(),
-                resource: sent.resource.as_deref().map(Into::into),
-                fields,
+                scope: domain::Scope {
+                    action: sent.action.as_str().into(),
+                    resource: sent.resource.as_deref().map(Into::into),
+                    fields,
+                },
                 when: ConditionClause::from_list(conditions.iter().map(String::as_str)),
             });
         }
@@ -173,14 +176,14 @@ impl Sent<'_> {
         problems.done()?;
         let grant = |p: domain::Permission| {
             let chosen = if super_admin { p.when } else { ConditionClause::Always };
-            Grant { action: p.action, resource: p.resource, fields: p.fields, chosen }
+            Grant { scope: p.scope, chosen }
         };
         Ok(permissions.into_iter().map(grant).collect())
     }
 
     /// Where a problem of a service lies in what was sent: sets know no places, so those are looked up by the value. There are at most
     /// as many problems as an answer lists, and a list was read only if it is short.
-    pub(super) fn path(&self, problem: &crate::service::FieldError) -> Vec<String> {
+    pub(super) fn path(&self, problem: &crate::admin::FieldError) -> Vec<String> {
         let parts: Vec<&str> = problem.path.split('.').collect();
         let (["grants" | "permissions", place, rest @ ..], Some(value)) = (parts.as_slice(), &problem.value) else {
             let under =

@@ -9,8 +9,8 @@ use super::query::{Params, Values};
 use super::request::{Caller, Id};
 use super::state::Api;
 use super::unchanged::{Comparison, Unchanged};
+use crate::admin::{self, PERMISSIONS, Roles, ServiceError};
 use crate::domain::{self, RoleId};
-use crate::service::{self, PERMISSIONS, Roles, ServiceError};
 use crate::store::{self, Filter};
 use axum::Json;
 use axum::extract::State;
@@ -211,7 +211,7 @@ pub(super) async fn update(
             ("usersCount", &update.users_count),
         ])
         .done()?;
-    let change = service::RoleUpdate { name: update.name, description: update.description, permissions: None };
+    let change = admin::RoleUpdate { name: update.name, description: update.description, permissions: None };
     let role = roles(&api, &caller).update(RoleId(id), change).await.map_err(role_failure)?;
     Ok(ok((role, shown.users_count).into()))
 }

@@ -1,10 +1,10 @@
 //! What the routes work with.
 
 use super::failure::Failure;
+use crate::admin::{AuditLog, Owners, Roles, ServiceError, Sessions, Tokens};
 use crate::domain::{Conditions, OwnerId, Permission, Role, RoleId};
-use crate::gate::{Addresses, BodyReader, Gate};
+use crate::guard::{Addresses, BodyReader, Gate};
 use crate::keyward::Keyward;
-use crate::service::{AuditLog, Owners, Roles, ServiceError, Sessions, Tokens};
 use axum::body::Bytes;
 use axum::extract::FromRef;
 use std::collections::HashMap;

@@ -2,8 +2,8 @@
 
 use super::failure::Failure;
 use super::query::{FilterFields, Params};
+use crate::admin::{self, SecretAccess};
 use crate::domain::{Secret, Token, TokenKind};
-use crate::service::{self, SecretAccess};
 use crate::store::{TokenField, TokenQuery, TokenSort};
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -32,7 +32,7 @@ pub(super) fn token_query(
 #[derive(Default)]
 pub(super) struct Lifespan(Option<Duration>);
 
-impl From<Lifespan> for service::Lifespan {
+impl From<Lifespan> for admin::Lifespan {
     fn from(sent: Lifespan) -> Self {
         sent.0.map_or(Self::Unlimited, Self::Of)
     }
@@ -100,7 +100,7 @@ pub(super) struct Regenerated {
 }
 
 impl Regenerated {
-    pub(super) fn of(issued: &service::IssuedToken, kind: &'static str) -> Self {
+    pub(super) fn of(issued: &admin::IssuedToken, kind: &'static str) -> Self {
         Self { id: issued.token.id.0, kind, access_key: exposed(&issued.secret) }
     }
 }

@@ -14,7 +14,8 @@ use std::sync::Arc;
 /// is judged again.
 ///
 /// ```
-/// use keyward::{AdmittedActor, Actor, OwnerId};
+/// use keyward::admin::{Actor, AdmittedActor};
+/// use keyward::OwnerId;
 /// let ada = AdmittedActor::from(Actor::Person(OwnerId(1)));
 /// assert_eq!(ada.actor(), Actor::Person(OwnerId(1)));
 /// ```

@@ -17,7 +17,7 @@ pub enum Actor {
     Token(TokenId),
     /// Somebody who is not known yet: who signs in, or accepts an invitation.
     Visitor,
-    /// An owner or a token that the reader of the event may not know. Only what [`AuditLog`](crate::AuditLog) answers with has it.
+    /// An owner or a token that the reader of the event may not know. Only what [`AuditLog`](crate::admin::AuditLog) answers with has it.
     Withheld,
 }
 
@@ -137,7 +137,7 @@ pub enum AuditTarget {
     Token(TokenId, TokenKind),
     /// Nothing in particular: the installation.
     Installation,
-    /// Something of this kind that the reader of the event may not know. Only what [`AuditLog`](crate::AuditLog) answers with has it.
+    /// Something of this kind that the reader of the event may not know. Only what [`AuditLog`](crate::admin::AuditLog) answers with has it.
     Withheld(AuditTargetKind),
 }
 

@@ -1,6 +1,6 @@
 //! The catalogue: which actions, subjects, fields and conditions there are, so that what is written can be checked.
 
-use super::{Action, ConditionId, Conditions, Field, Fields, Permission, Rename, Resource};
+use super::{Action, ConditionId, Conditions, Field, Fields, Permission, Rename, Resource, Scope};
 use std::collections::HashSet;
 
 /// Every action, subject and field of an installation. What is not in it cannot be written.
@@ -8,7 +8,7 @@ use std::collections::HashSet;
 /// It begins with the actions of keyward itself. Conditions are registered apart, in [`Conditions`]: they have a meaning.
 ///
 /// ```
-/// use keyward::{ActionEntry, Catalogue, ResourceEntry};
+/// use keyward::authz::{ActionEntry, Catalogue, ResourceEntry};
 /// let catalogue = Catalogue::default()
 ///     .action(ActionEntry::settings("admin::webhooks.read", "Webhooks", "Read"))
 ///     .resource(ResourceEntry::collection("api::article.article", "Article").fields(["title", "body"]))
@@ -236,7 +236,7 @@ impl Catalogue {
     /// installation was set up with it.
     ///
     /// ```
-    /// use keyward::{Catalogue, Rename};
+    /// use keyward::authz::{Catalogue, Rename};
     /// let catalogue = Catalogue::default()
     ///     .content_action("api::article.article.find")
     ///     .renamed(Rename::action("api::post.post.find", "api::article.article.find"))
@@ -284,12 +284,11 @@ impl Catalogue {
     /// Everything about a permission or a grant that is not registered.
     pub(crate) fn check(
         &self,
-        action: &Action,
-        resource: Option<&Resource>,
-        fields: &Fields,
+        Scope { action, resource, fields }: &Scope,
         conditions: &[ConditionId],
         registered: &Conditions,
     ) -> Vec<Unregistered> {
+        let resource = resource.as_ref();
         let mut wrong = Vec::new();
         let mut say = |path: String, name: &str, message: String| {
             wrong.push(Unregistered { path, name: name.to_owned(), message });
@@ -388,10 +387,10 @@ mod tests {
             ("read", Some("home"), &all, &[IS_CREATOR, "own"], &["conditions.1: there is no condition own"]),
             ("webhooks", None, &all, &[IS_CREATOR], &["conditions.0: webhooks has no conditions: leave them out"]),
         ] {
-            let resource = resource.map(Resource::new);
+            let scope = Scope { action: action.into(), resource: resource.map(Resource::new), fields: fields.clone() };
             let conditions: Vec<ConditionId> = conditions.iter().map(|c| ConditionId::new(*c)).collect();
             let registered = Conditions::default();
-            let wrong = catalogue().check(&Action::new(action), resource.as_ref(), fields, &conditions, &registered);
+            let wrong = catalogue().check(&scope, &conditions, &registered);
             let said: Vec<String> = wrong.iter().map(|w| format!("{}: {}", w.path, w.message)).collect();
             assert_eq!(said, expected);
         }

@@ -1,7 +1,9 @@
 //! The ceiling: all that an owner may grant, and what a grant comes to under it.
 
 use super::ceiling_index::CeilingIndex;
-use super::{Action, ConditionClause, ConditionExpr, EffectivePermission, Field, Fields, Grant, Permission, Resource};
+use super::{
+    Action, ConditionClause, ConditionExpr, EffectivePermission, Field, Fields, Grant, Permission, Resource, Scope,
+};
 use std::fmt;
 
 /// All that an owner may grant.
@@ -58,7 +60,7 @@ impl Ceiling {
     /// # Errors
     /// What the owner lacks.
     pub fn check(&self, grant: &Grant) -> Result<(), BeyondCeiling> {
-        self.index_of(&grant.action, grant.resource.as_ref()).check(grant)
+        self.index_of(&grant.scope.action, grant.scope.resource.as_ref()).check(grant)
     }
 
     /// Whether whoever has this ceiling may give `permission` away: each of its fields is held, under conditions that are no
@@ -68,7 +70,7 @@ impl Ceiling {
     /// What is lacking.
     #[cfg_attr(not(any(feature = "strapi", feature = "ui")), allow(dead_code, reason = "others ask an index"))]
     pub(crate) fn check_gift(&self, permission: &Permission) -> Result<(), BeyondCeiling> {
-        self.index_of(&permission.action, permission.resource.as_ref()).check_gift(permission)
+        self.index_of(&permission.scope.action, permission.scope.resource.as_ref()).check_gift(permission)
     }
 
     /// Only of what concerns this action on this subject.
@@ -76,7 +78,7 @@ impl Ceiling {
         match self {
             Self::Unlimited => CeilingIndex::of(self),
             Self::Of(permissions) => {
-                let concerns = |p: &&Permission| p.action == *action && p.resource.as_ref() == resource;
+                let concerns = |p: &&Permission| p.scope.action == *action && p.scope.resource.as_ref() == resource;
                 CeilingIndex::over(permissions.iter().filter(concerns))
             }
         }
@@ -88,17 +90,15 @@ impl Ceiling {
     /// Whatever a rule allows, the owner may; that is law, also for grants that [`check`](Self::check) would refuse today.
     pub fn effect(&self, grant: &Grant) -> Vec<EffectivePermission> {
         let rule = |fields: Fields, when: &ConditionClause| EffectivePermission {
-            action: grant.action.clone(),
-            resource: grant.resource.clone(),
-            fields,
+            scope: Scope { action: grant.scope.action.clone(), resource: grant.scope.resource.clone(), fields },
             guard: ConditionExpr::all([when.clone(), grant.chosen.clone()]),
         };
         match self {
-            Self::Unlimited => vec![rule(grant.fields.clone(), &ConditionClause::Always)],
+            Self::Unlimited => vec![rule(grant.scope.fields.clone(), &ConditionClause::Always)],
             Self::Of(permissions) => {
                 let met = permissions.iter().filter(|p| concerns(p, grant));
                 let mut rules = Vec::new();
-                for rule in met.filter_map(|p| Some(rule(p.fields.intersect(&grant.fields)?, &p.when))) {
+                for rule in met.filter_map(|p| Some(rule(p.scope.fields.intersect(&grant.scope.fields)?, &p.when))) {
                     if !rules.contains(&rule) {
                         rules.push(rule);
                     }
@@ -114,7 +114,7 @@ pub(super) fn named(action: &Action, resource: Option<&Resource>) -> String {
 }
 
 fn concerns(permission: &Permission, grant: &Grant) -> bool {
-    permission.action == grant.action && permission.resource == grant.resource
+    permission.scope.action == grant.scope.action && permission.scope.resource == grant.scope.resource
 }
 
 #[cfg(test)]
@@ -148,7 +148,7 @@ mod tests {
         let grant = Grant::new("read").on("article").fields(only(&["title", "body"]));
         let rules = ceiling.effect(&grant);
         assert_eq!(rules.len(), 2);
-        let of = |f: &str| rules.iter().find(|r| r.fields.contains(f)).unwrap();
+        let of = |f: &str| rules.iter().find(|r| r.scope.fields.contains(f)).unwrap();
         assert!(of("title").guard.is_always());
         assert_eq!(of("body").guard.parts(), [own]);
         assert_eq!(ceiling.index().shown_conditions(&grant), [ConditionId::new("own")]);

@@ -57,7 +57,7 @@ impl<'c> CeilingIndex<'c> {
     pub(super) fn over(permissions: impl Iterator<Item = &'c Permission>) -> Self {
         let mut held: HashMap<Target<'c>, Held<'c>> = HashMap::new();
         for permission in permissions {
-            held.entry((&permission.action, permission.resource.as_ref())).or_default().add(permission);
+            held.entry((&permission.scope.action, permission.scope.resource.as_ref())).or_default().add(permission);
         }
         Self { held: Some(held) }
     }
@@ -65,21 +65,21 @@ impl<'c> CeilingIndex<'c> {
     /// As [`Ceiling::check`].
     pub(crate) fn check(&self, grant: &Grant) -> Result<(), BeyondCeiling> {
         let Some(held) = &self.held else { return Ok(()) };
-        let excess = match held.get(&(&grant.action, grant.resource.as_ref())) {
+        let excess = match held.get(&(&grant.scope.action, grant.scope.resource.as_ref())) {
             None => Some(Excess::Action),
-            Some(held) => held.excess(&grant.fields),
+            Some(held) => held.excess(&grant.scope.fields),
         };
-        excess.map_or(Ok(()), |excess| Err(beyond(excess, &grant.action, grant.resource.as_ref())))
+        excess.map_or(Ok(()), |excess| Err(beyond(excess, &grant.scope.action, grant.scope.resource.as_ref())))
     }
 
     /// As [`Ceiling::check_gift`].
     pub(crate) fn check_gift(&self, permission: &Permission) -> Result<(), BeyondCeiling> {
         let Some(held) = &self.held else { return Ok(()) };
-        let (action, resource) = (&permission.action, permission.resource.as_ref());
+        let (action, resource) = (&permission.scope.action, permission.scope.resource.as_ref());
         let excess = match held.get(&(action, resource)) {
             None => Some(Excess::Action),
-            Some(held) => held.excess(&permission.fields).or_else(|| {
-                let given = held.gives(&permission.fields, &permission.when);
+            Some(held) => held.excess(&permission.scope.fields).or_else(|| {
+                let given = held.gives(&permission.scope.fields, &permission.when);
                 (!given).then_some(Excess::Conditions)
             }),
         };
@@ -89,7 +89,7 @@ impl<'c> CeilingIndex<'c> {
     /// Whether a grant comes to anything: whether [`Ceiling::effect`] has a rule for it.
     pub(crate) fn meets(&self, grant: &Grant) -> bool {
         let Some(held) = &self.held else { return true };
-        held.get(&(&grant.action, grant.resource.as_ref())).is_some_and(|held| match &grant.fields {
+        held.get(&(&grant.scope.action, grant.scope.resource.as_ref())).is_some_and(|held| match &grant.scope.fields {
             Fields::Only(set) if held.whole.is_none() => {
                 set.as_slice().iter().any(|field| held.fields.contains_key(field.as_str()))
             }
@@ -114,8 +114,8 @@ impl<'c> CeilingIndex<'c> {
         if grant.chosen != ConditionClause::Always {
             return grant.chosen.as_slice().to_vec();
         }
-        let held = self.held.as_ref().and_then(|held| held.get(&(&grant.action, grant.resource.as_ref())));
-        held.map(|held| held.shown(&grant.fields)).unwrap_or_default()
+        let held = self.held.as_ref().and_then(|held| held.get(&(&grant.scope.action, grant.scope.resource.as_ref())));
+        held.map(|held| held.shown(&grant.scope.fields)).unwrap_or_default()
     }
 }
 
@@ -142,7 +142,7 @@ impl<'c> Held<'c> {
                 ways
             }
         };
-        match &permission.fields {
+        match &permission.scope.fields {
             Fields::All => self.whole.get_or_insert_default().add(&ways),
             Fields::Only(set) => {
                 set.as_slice().iter().for_each(|field| self.fields.entry(field.as_str()).or_default().add(&ways));
@@ -215,9 +215,11 @@ impl Ceiling {
             (Self::Unlimited, _) => true,
             (Self::Of(_), Self::Unlimited) => false,
             (Self::Of(held), Self::Of(others)) => {
-                let asked: HashSet<Target<'_>> = others.iter().map(|p| (&p.action, p.resource.as_ref())).collect();
-                let index =
-                    CeilingIndex::over(held.iter().filter(|p| asked.contains(&(&p.action, p.resource.as_ref()))));
+                let asked: HashSet<Target<'_>> =
+                    others.iter().map(|p| (&p.scope.action, p.scope.resource.as_ref())).collect();
+                let index = CeilingIndex::over(
+                    held.iter().filter(|p| asked.contains(&(&p.scope.action, p.scope.resource.as_ref()))),
+                );
                 others.iter().all(|permission| index.check_gift(permission).is_ok())
             }
         }
@@ -234,17 +236,17 @@ mod tests {
         use super::*;
 
         fn concerning<'p>(held: &'p [Permission], of: &'p Permission) -> Vec<&'p Permission> {
-            held.iter().filter(|p| p.action == of.action && p.resource == of.resource).collect()
+            held.iter().filter(|p| p.scope.action == of.scope.action && p.scope.resource == of.scope.resource).collect()
         }
 
         pub(super) fn check(held: &[Permission], asked: &Permission) -> Result<(), Excess> {
             let held = concerning(held, asked);
-            match &asked.fields {
+            match &asked.scope.fields {
                 _ if held.is_empty() => Err(Excess::Action),
-                Fields::All if held.iter().any(|p| p.fields == Fields::All) => Ok(()),
+                Fields::All if held.iter().any(|p| p.scope.fields == Fields::All) => Ok(()),
                 Fields::All => Err(Excess::AllFields),
                 Fields::Only(set) => {
-                    let lacks = |f: &&Field| !held.iter().any(|h| h.fields.contains(f.as_str()));
+                    let lacks = |f: &&Field| !held.iter().any(|h| h.scope.fields.contains(f.as_str()));
                     let lacking: Vec<Field> = set.as_slice().iter().filter(lacks).cloned().collect();
                     if lacking.is_empty() { Ok(()) } else { Err(Excess::Fields(lacking)) }
                 }
@@ -258,14 +260,14 @@ mod tests {
                 held.iter().any(|p| {
                     let under =
                         p.when == ConditionClause::Always || condition.is_some_and(|c| p.when.as_slice().contains(c));
-                    under && p.fields.covers(fields)
+                    under && p.scope.fields.covers(fields)
                 })
             };
             let conditions: Vec<Option<&ConditionId>> = match &gift.when {
                 ConditionClause::Always => vec![None],
                 ConditionClause::AnyOf(set) => set.as_slice().iter().map(Some).collect(),
             };
-            let each: Vec<Fields> = match &gift.fields {
+            let each: Vec<Fields> = match &gift.scope.fields {
                 Fields::All => vec![Fields::All],
                 Fields::Only(set) => set.as_slice().iter().map(|f| Fields::only([f.clone()]).unwrap()).collect(),
             };
@@ -275,11 +277,12 @@ mod tests {
 
         pub(super) fn shown(held: &[Permission], asked: &Permission) -> Vec<ConditionId> {
             let met = concerning(held, asked);
-            let unconditional = met.iter().filter(|p| p.when == ConditionClause::Always).map(|p| p.fields.clone());
-            if unconditional.reduce(|a, b| a.union(&b)).is_some_and(|f| f.covers(&asked.fields)) {
+            let unconditional =
+                met.iter().filter(|p| p.when == ConditionClause::Always).map(|p| p.scope.fields.clone());
+            if unconditional.reduce(|a, b| a.union(&b)).is_some_and(|f| f.covers(&asked.scope.fields)) {
                 return Vec::new();
             }
-            let touching = met.iter().filter(|p| p.fields.intersect(&asked.fields).is_some());
+            let touching = met.iter().filter(|p| p.scope.fields.intersect(&asked.scope.fields).is_some());
             let mut shown: Vec<ConditionId> = touching.flat_map(|p| p.when.as_slice().iter().cloned()).collect();
             shown.sort_unstable();
             shown.dedup();
@@ -310,9 +313,9 @@ mod tests {
             let gift = plain::check_gift(&held, &asked);
             prop_assert_eq!(index.check_gift(&asked).map_err(|e| e.excess), gift.clone());
             prop_assert_eq!(ceiling.covers(&Ceiling::Of(vec![asked.clone()])), gift.is_ok());
-            let all = held.iter().filter(|p| p.action == asked.action && p.resource == asked.resource);
-            let union = all.map(|p| p.fields.clone()).reduce(|a, b| a.union(&b));
-            prop_assert_eq!(index.fields(&asked.action, asked.resource.as_ref()), union);
+            let all = held.iter().filter(|p| p.scope.action == asked.scope.action && p.scope.resource == asked.scope.resource);
+            let union = all.map(|p| p.scope.fields.clone()).reduce(|a, b| a.union(&b));
+            prop_assert_eq!(index.fields(&asked.scope.action, asked.scope.resource.as_ref()), union);
             prop_assert_eq!(index.meets(&grant), !ceiling.effect(&grant).is_empty());
             prop_assert_eq!(index.shown_conditions(&grant), plain::shown(&held, &asked));
         }

@@ -33,7 +33,7 @@ impl Attribute {
     pub const CREATOR_ROLE_IDS: Attribute = Attribute("creator_role_ids");
 }
 
-/// What an attribute is compared with, and what is bound to a placeholder of an [`SqlFilter`](crate::SqlFilter).
+/// What an attribute is compared with, and what is bound to a placeholder of an [`SqlFilter`](crate::authz::SqlFilter).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Value {
     /// A whole number.
@@ -98,7 +98,7 @@ type Meaning = Arc<dyn Fn(&ConditionContext) -> Predicate + Send + Sync>;
 /// The registered conditions: what each id means for an actor. An id that is not registered denies.
 ///
 /// ```
-/// use keyward::{Attribute, Conditions, Predicate, Value};
+/// use keyward::authz::{Attribute, Conditions, Predicate, Value};
 /// let conditions = Conditions::default()
 ///     .register("shop::in-stock", |_actor| Predicate::Is(Attribute("in_stock"), Value::Bool(true)));
 /// assert!(conditions.contains("shop::in-stock") && conditions.contains("admin::is-creator"));

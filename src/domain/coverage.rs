@@ -38,7 +38,7 @@ impl<'a> Holdings<'a> {
     pub(crate) fn new(owner: OwnerId, roles: &[RoleId], permissions: impl IntoIterator<Item = &'a Permission>) -> Self {
         let mut held: HashMap<_, Vec<&Permission>> = HashMap::new();
         for permission in permissions {
-            held.entry((&permission.action, permission.resource.as_ref())).or_default().push(permission);
+            held.entry((&permission.scope.action, permission.scope.resource.as_ref())).or_default().push(permission);
         }
         let mut roles = roles.to_vec();
         roles.sort_unstable();
@@ -60,7 +60,7 @@ impl<'a> Holdings<'a> {
         self.held.values().flatten().all(|permission| {
             let each = permission.when.as_slice();
             each.iter().all(|condition| {
-                parts(&permission.fields).iter().all(|fields| {
+                parts(&permission.scope.fields).iter().all(|fields| {
                     others.iter().any(|other| other.reach(permission, fields, (self, condition), conditions))
                 })
             })
@@ -69,13 +69,15 @@ impl<'a> Holdings<'a> {
 
     /// Whether a permission is held for these fields without any condition.
     pub(crate) fn have_always(&self, permission: &Permission) -> bool {
-        parts(&permission.fields).iter().all(|fields| {
-            self.on(permission).iter().any(|held| held.when == ConditionClause::Always && held.fields.covers(fields))
+        parts(&permission.scope.fields).iter().all(|fields| {
+            self.on(permission)
+                .iter()
+                .any(|held| held.when == ConditionClause::Always && held.scope.fields.covers(fields))
         })
     }
 
     fn on<'s>(&'s self, permission: &'s Permission) -> &'s [&'s Permission] {
-        self.held.get(&(&permission.action, permission.resource.as_ref())).map_or(&[], Vec::as_slice)
+        self.held.get(&(&permission.scope.action, permission.scope.resource.as_ref())).map_or(&[], Vec::as_slice)
     }
 
     /// Whether these holdings reach the rows that `condition` means for the account of `from`.
@@ -87,7 +89,7 @@ impl<'a> Holdings<'a> {
         conditions: &Conditions,
     ) -> bool {
         let narrow = from.meaning(condition, conditions);
-        self.on(permission).iter().filter(|held| held.fields.covers(fields)).any(|held| match &held.when {
+        self.on(permission).iter().filter(|held| held.scope.fields.covers(fields)).any(|held| match &held.when {
             ConditionClause::Always => true,
             ConditionClause::AnyOf(set) => {
                 set.as_slice().iter().any(|own| match (&*narrow, &*self.meaning(own, conditions)) {

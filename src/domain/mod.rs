@@ -60,7 +60,7 @@ pub(crate) use log_limit::LogLimit;
 pub use name::{Action, ConditionId, ConditionSet, EmptySet, Field, FieldSet, Resource};
 pub use owner::{Owner, OwnerState, PasswordHash, Role};
 pub(crate) use permission::same_in_any_order;
-pub use permission::{ConditionClause, ConditionExpr, EffectivePermission, Fields, Grant, Permission};
+pub use permission::{ConditionClause, ConditionExpr, EffectivePermission, Fields, Grant, Permission, Scope};
 pub use principal::{Authority, Principal};
 pub use rejection::{Ambiguity, InvalidCredential, Reason, Unavailable};
 pub use rename::Rename;

@@ -2,6 +2,7 @@
 
 use super::{Action, ConditionId, ConditionSet, EmptySet, Field, FieldSet, Resource};
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::Hash;
 
 /// Which fields of a subject.
@@ -113,36 +114,60 @@ impl ConditionClause {
     }
 }
 
-/// What a role allows.
+/// An action, on which resource and fields: the part that permissions, grants and effective permissions have in common.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Scope {
+    /// The action.
+    pub action: Action,
+    /// The resource; `None` for an action that has none.
+    pub resource: Option<Resource>,
+    /// The fields of the resource.
+    pub fields: Fields,
+}
+
+impl Scope {
+    /// The action with all fields and no resource.
+    pub fn new(action: impl Into<Action>) -> Self {
+        Self { action: action.into(), resource: None, fields: Fields::All }
+    }
+}
+
+/// `action`, or `action on resource`.
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.resource {
+            None => write!(f, "{}", self.action),
+            Some(resource) => write!(f, "{} on {resource}", self.action),
+        }
+    }
+}
+
+/// A permission of a role: a scope, and the conditions under which it holds.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Permission {
-    /// What is done.
-    pub action: Action,
-    /// To what.
-    pub resource: Option<Resource>,
-    /// To which fields of it.
-    pub fields: Fields,
-    /// Under which conditions.
+    /// The action, resource and fields.
+    pub scope: Scope,
+    /// The conditions, any of which is enough.
     pub when: ConditionClause,
 }
 
 impl Permission {
-    /// All fields, no condition, no subject.
+    /// All fields, no condition, no resource.
     pub fn new(action: impl Into<Action>) -> Self {
-        Self { action: action.into(), resource: None, fields: Fields::All, when: ConditionClause::Always }
+        Self { scope: Scope::new(action), when: ConditionClause::Always }
     }
 
     /// The same on a subject.
     #[must_use]
     pub fn on(mut self, resource: impl Into<Resource>) -> Self {
-        self.resource = Some(resource.into());
+        self.scope.resource = Some(resource.into());
         self
     }
 
     /// The same for these fields.
     #[must_use]
     pub fn fields(mut self, fields: Fields) -> Self {
-        self.fields = fields;
+        self.scope.fields = fields;
         self
     }
 
@@ -163,51 +188,43 @@ impl From<&str> for Permission {
 /// The grant of all that a permission allows: its conditions come with it, as they are the owner's.
 impl From<&Permission> for Grant {
     fn from(p: &Permission) -> Self {
-        Self {
-            action: p.action.clone(),
-            resource: p.resource.clone(),
-            fields: p.fields.clone(),
-            chosen: ConditionClause::Always,
-        }
+        Self { scope: p.scope.clone(), chosen: ConditionClause::Always }
     }
 }
 
 /// What a token carries: effective only as far as its owner's permissions hold it.
 ///
 /// ```
-/// use keyward::{Fields, Grant};
+/// use keyward::authz::Fields;
+/// use keyward::Grant;
 /// let grant = Grant::new("plugin::content-manager.explorer.read").on("api::article.article").fields(Fields::only(["title"])?);
-/// # Ok::<_, keyward::EmptySet>(())
+/// # Ok::<_, keyward::authz::EmptySet>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Grant {
-    /// What is done.
-    pub action: Action,
-    /// To what.
-    pub resource: Option<Resource>,
-    /// To which fields of it.
-    pub fields: Fields,
+    /// The action, resource and fields.
+    pub scope: Scope,
     /// Conditions that a super admin chose, in addition to those of the owner's permissions.
     pub chosen: ConditionClause,
 }
 
 impl Grant {
-    /// All fields, no chosen condition, no subject.
+    /// All fields, no chosen condition, no resource.
     pub fn new(action: impl Into<Action>) -> Self {
-        Self { action: action.into(), resource: None, fields: Fields::All, chosen: ConditionClause::Always }
+        Self { scope: Scope::new(action), chosen: ConditionClause::Always }
     }
 
     /// The same on a subject.
     #[must_use]
     pub fn on(mut self, resource: impl Into<Resource>) -> Self {
-        self.resource = Some(resource.into());
+        self.scope.resource = Some(resource.into());
         self
     }
 
     /// The same for these fields.
     #[must_use]
     pub fn fields(mut self, fields: Fields) -> Self {
-        self.fields = fields;
+        self.scope.fields = fields;
         self
     }
 
@@ -269,24 +286,15 @@ impl ConditionExpr {
 /// One grant met with one permission of the owner: what it allows in effect.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct EffectivePermission {
-    /// What is done.
-    pub action: Action,
-    /// To what.
-    pub resource: Option<Resource>,
-    /// To which fields of it.
-    pub fields: Fields,
-    /// Under which conditions.
+    /// The action, resource and fields.
+    pub scope: Scope,
+    /// The conditions: those of the permission, and those chosen for the grant.
     pub guard: ConditionExpr,
 }
 
 impl From<&Permission> for EffectivePermission {
     fn from(p: &Permission) -> Self {
-        Self {
-            action: p.action.clone(),
-            resource: p.resource.clone(),
-            fields: p.fields.clone(),
-            guard: ConditionExpr::all([p.when.clone()]),
-        }
+        Self { scope: p.scope.clone(), guard: ConditionExpr::all([p.when.clone()]) }
     }
 }
 

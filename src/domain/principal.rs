@@ -137,12 +137,13 @@ impl Principal {
             Asked::Authenticated if self.authenticated() == Verdict::Allowed => Decision::everything(),
             Asked::Authenticated => Decision::refused(),
             Asked::Action(action, resource) => match self.scope(action, resource) {
-                Scope::Nothing => Decision::refused(),
-                Scope::Everything => Decision::everything(),
-                Scope::Rules(rules, actor, resource) => {
-                    let matching = rules.iter().filter(|r| r.action == *action && r.resource.as_ref() == resource);
+                RulesFor::Nothing => Decision::refused(),
+                RulesFor::Everything => Decision::everything(),
+                RulesFor::Rules(rules, actor, resource) => {
+                    let matching =
+                        rules.iter().filter(|r| r.scope.action == *action && r.scope.resource.as_ref() == resource);
                     Decision::of(matching.map(|r| DecisionRule {
-                        fields: r.fields.clone(),
+                        fields: r.scope.fields.clone(),
                         guard: r.guard.clone(),
                         predicate: conditions.predicate(&r.guard, actor),
                     }))
@@ -169,13 +170,13 @@ impl Principal {
 
     fn verdict_on(&self, action: &Action, resource: &ResourceOf) -> Verdict {
         let (rules, resource) = match self.scope(action, resource) {
-            Scope::Nothing => return Verdict::Refused,
-            Scope::Everything => return Verdict::Allowed,
-            Scope::Rules(rules, _, resource) => (rules, resource),
+            RulesFor::Nothing => return Verdict::Refused,
+            RulesFor::Everything => return Verdict::Allowed,
+            RulesFor::Rules(rules, _, resource) => (rules, resource),
         };
         let mut verdict = Verdict::Refused;
-        for rule in rules.iter().filter(|r| r.action == *action && r.resource.as_ref() == resource) {
-            if rule.fields == Fields::All && rule.guard.is_always() {
+        for rule in rules.iter().filter(|r| r.scope.action == *action && r.scope.resource.as_ref() == resource) {
+            if rule.scope.fields == Fields::All && rule.guard.is_always() {
                 return Verdict::Allowed;
             }
             verdict = Verdict::Partial;
@@ -183,19 +184,19 @@ impl Principal {
         verdict
     }
 
-    fn scope<'a>(&'a self, action: &Action, resource: &'a ResourceOf) -> Scope<'a> {
+    fn scope<'a>(&'a self, action: &Action, resource: &'a ResourceOf) -> RulesFor<'a> {
         let resource = match resource {
             ResourceOf::None => None,
             ResourceOf::Fixed(resource) => Some(resource),
-            ResourceOf::Param(_) => return Scope::Nothing,
+            ResourceOf::Param(_) => return RulesFor::Nothing,
         };
-        let all_or_nothing = |yes| if yes { Scope::Everything } else { Scope::Nothing };
+        let all_or_nothing = |yes| if yes { RulesFor::Everything } else { RulesFor::Nothing };
         match &self.authority {
             Authority::Content { access } => all_or_nothing(access.allows(action)),
             Authority::Public { actions } => all_or_nothing(actions.contains(action)),
-            Authority::Session { rules: None, .. } => Scope::Everything,
+            Authority::Session { rules: None, .. } => RulesFor::Everything,
             Authority::Admin { owner, rules } | Authority::Session { owner, rules: Some(rules) } => {
-                Scope::Rules(rules, owner, resource)
+                RulesFor::Rules(rules, owner, resource)
             }
         }
     }
@@ -216,7 +217,7 @@ impl Principal {
         match &self.authority {
             Authority::Admin { owner, rules } | Authority::Session { owner, rules: Some(rules) } => {
                 let guards: usize = rules.iter().map(|r| r.guard.weight()).sum();
-                let fields: usize = rules.iter().map(|r| r.fields.weight()).sum();
+                let fields: usize = rules.iter().map(|r| r.scope.fields.weight()).sum();
                 size_of_val(&**rules) + size_of_val(&*owner.roles) + guards + fields
             }
             Authority::Session { owner, rules: None } => size_of_val(&*owner.roles),
@@ -226,7 +227,7 @@ impl Principal {
     }
 }
 
-enum Scope<'a> {
+enum RulesFor<'a> {
     Nothing,
     Everything,
     Rules(&'a [EffectivePermission], &'a ConditionContext, Option<&'a Resource>),
@@ -239,6 +240,7 @@ fn actor(owner: &Owner) -> ConditionContext {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Scope;
     use crate::domain::{ConditionClause, ConditionExpr, all_of, any_of, authenticated};
 
     /// What is made here, all of it new but for names of actions and subjects: those are shared.
@@ -254,9 +256,11 @@ mod tests {
         let owner = || ConditionContext { owner: OwnerId(7), roles: [RoleId(2), RoleId(3), RoleId(4)].into() };
         let long = "a".repeat(60);
         let rule = |fields: Option<&[&str]>, parts: &[&[&str]]| EffectivePermission {
-            action: action.clone(),
-            resource: Some(resource.clone()),
-            fields: fields.map_or(Fields::All, |names| Fields::only(names.iter().copied()).unwrap()),
+            scope: Scope {
+                action: action.clone(),
+                resource: Some(resource.clone()),
+                fields: fields.map_or(Fields::All, |names| Fields::only(names.iter().copied()).unwrap()),
+            },
             guard: ConditionExpr::all(parts.iter().map(|ids| ConditionClause::from_list(ids.iter().copied()))),
         };
         let few =

@@ -1,7 +1,7 @@
 //! Why a request was refused.
 
 /// Why a request was refused. It goes into response extensions and traces; what the client sees says less
-/// (see [`Rejection`](crate::Rejection)).
+/// (see [`Rejection`](crate::guard::Rejection)).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Reason {

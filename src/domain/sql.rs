@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 /// Expressions are `&'static str`, so that nothing from a request can become one.
 ///
 /// ```
-/// use keyward::{Attribute, SqlMap};
+/// use keyward::authz::{Attribute, SqlMap};
 /// const ARTICLES: fn() -> SqlMap = || {
 ///     SqlMap::default()
 ///         .field("title", "a.title")

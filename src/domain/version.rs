@@ -1,7 +1,7 @@
 //! Versions: whether a thing is still as somebody has seen it.
 
 use super::{
-    ConditionClause, ContentAccess, Fields, Grant, Owner, OwnerState, Permission, Role, Token, TokenAuthority,
+    ConditionClause, ContentAccess, Fields, Grant, Owner, OwnerState, Permission, Role, Scope, Token, TokenAuthority,
 };
 use sha2::{Digest as _, Sha256};
 use std::fmt;
@@ -11,12 +11,13 @@ const LENGTH: usize = 16;
 
 /// A token, role or owner as somebody has seen it, in a form: the same as long as nothing that a form shows has changed.
 ///
-/// A service that is told [`if_version`](crate::Tokens::if_version) changes nothing once the thing has another version. It is a
+/// A service that is told [`if_version`](crate::admin::Tokens::if_version) changes nothing once the thing has another version. It is a
 /// fingerprint without a key: no secret, digest or password goes into it, and neither does the last use of a token.
 ///
 /// ```
 /// # tokio_test::block_on(async {
-/// use keyward::{Keyward, MemoryStore, NewRole, RoleUpdate, HashKey, ServiceError, Version};
+/// use keyward::admin::{RoleUpdate, ServiceError, Version};
+/// use keyward::{HashKey, Keyward, MemoryStore, NewRole};
 /// # let (hash_key, _) = HashKey::generate()?;
 /// # let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).admin("/admin").build()?;
 /// let role = keyward.roles().create(NewRole::new("Author")).await?;
@@ -99,12 +100,12 @@ impl Owner {
 }
 
 fn of_grant(grant: &Grant) -> Vec<u8> {
-    let Grant { action, resource, fields, chosen } = grant;
+    let Grant { scope: Scope { action, resource, fields }, chosen } = grant;
     entry(action.as_str(), resource.as_ref().map(|s| s.as_str()), fields, chosen)
 }
 
 fn of_permission(permission: &Permission) -> Vec<u8> {
-    let Permission { action, resource, fields, when } = permission;
+    let Permission { scope: Scope { action, resource, fields }, when } = permission;
     entry(action.as_str(), resource.as_ref().map(|s| s.as_str()), fields, when)
 }
 

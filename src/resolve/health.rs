@@ -12,14 +12,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How an installation is doing, as [`Keyward::health`](crate::Keyward::health) says it. There is no secret in it, nor anybody's
+/// How an installation is doing, as [`Keyward::health`](crate::guard::Guard::health) says it. There is no secret in it, nor anybody's
 /// name or id.
 ///
 /// Serialised it is one flat object in camelCase, with times in milliseconds: `leaseAgeMs`. Counts begin with the process.
 ///
 /// With the feature `metrics`, numbers are published every second under the name of their field, with `keyward_` before it and
 /// the unit after it: `keyward_lease_age_seconds`, `keyward_cache_bytes`, counts as `keyward_store_reads_total`. What is `None`
-/// is not. Refusals are counted in `keyward_refusals_total`, by [`reason`](crate::Reason::as_str). Install your recorder before you
+/// is not. Refusals are counted in `keyward_refusals_total`, by [`reason`](crate::guard::Reason::as_str). Install your recorder before you
 /// build, or it misses the descriptions. Two installations in one process would write to the same names.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -51,7 +51,7 @@ pub struct Health {
     pub era: u64,
     /// How many tokens are cached.
     pub cache_entries: u64,
-    /// Their size, roughly; at most [`Limits::cache_bytes`](crate::Limits::cache_bytes).
+    /// Their size, roughly; at most [`Limits::cache_bytes`](crate::guard::Limits::cache_bytes).
     pub cache_bytes: u64,
     /// How many digests are remembered as absent.
     pub absent_entries: u64,
@@ -66,9 +66,9 @@ pub struct Health {
     pub store_reads: u64,
     /// How many look-ups the store answered with an error.
     pub lookups_failed: u64,
-    /// How many were given up before their turn: after [`Limits::queue`](crate::Limits::queue).
+    /// How many were given up before their turn: after [`Limits::queue`](crate::guard::Limits::queue).
     pub lookups_overloaded: u64,
-    /// How many the store did not answer within [`Limits::lookup`](crate::Limits::lookup).
+    /// How many the store did not answer within [`Limits::lookup`](crate::guard::Limits::lookup).
     pub lookups_late: u64,
     /// How many sign-ins, and changes of a password, were answered 503 because too many others waited for their hash.
     pub sign_ins_busy: u64,
@@ -81,7 +81,7 @@ pub struct Health {
 pub enum SyncMode {
     /// By the store's log of changes.
     ByLog,
-    /// Not at all: what was read is read again after [`Limits::max_staleness`](crate::Limits::max_staleness).
+    /// Not at all: what was read is read again after [`Limits::max_staleness`](crate::guard::Limits::max_staleness).
     ByReadingAgain,
     /// There are no others: [`Builder::store_is_exclusive`](crate::Builder::store_is_exclusive).
     Exclusive,

@@ -244,7 +244,7 @@ pub enum OwnerSort {
 /// Which tokens, in which order. What is `None` is not asked about.
 ///
 /// ```
-/// use keyward::TokenKind;
+/// use keyward::token::TokenKind;
 /// use keyward::store::{TokenQuery, TokenSort};
 /// let latest = TokenQuery { sort: TokenSort::CreatedAt, descending: true, ..TokenQuery::of(TokenKind::Admin) };
 /// ```

@@ -15,7 +15,9 @@ mod sql;
 #[cfg(feature = "strapi")]
 pub(crate) mod strapi;
 
-pub use crate::domain::{KeyCheck, KeyKind, KeyUse, comparable};
+pub use crate::domain::{
+    Digest, KeyCheck, KeyKind, KeyUse, MalformedDigest, PasswordHash, SealedSecret, Tag, comparable,
+};
 pub(crate) use list::one_part_each;
 pub use list::{
     EventQuery, EventsOfActor, Filter, FilterTest, OwnerField, OwnerQuery, OwnerSort, Page, Paging, SignInPlace,
@@ -29,8 +31,8 @@ pub use sql::postgres::{PostgresOptions, PostgresStore};
 pub use sql::sqlite::{SqliteOptions, SqliteStore};
 
 use crate::domain::{
-    Action, AuditCause, AuditEvent, AuditOrigin, Ceiling, Digest, HashKeyId, Owner, OwnerId, OwnerState, PasswordHash,
-    Permission, Role, RoleId, SealedSecret, Tag, Timestamp, Token, TokenAuthority, TokenId, TokenKind,
+    Action, AuditCause, AuditEvent, AuditOrigin, Ceiling, HashKeyId, Owner, OwnerId, OwnerState, Permission, Role,
+    RoleId, Timestamp, Token, TokenAuthority, TokenId, TokenKind,
 };
 use async_trait::async_trait;
 use std::fmt;
@@ -65,14 +67,14 @@ pub trait Store: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// Closes all connections, for all clones, after what they are at. [`Keyward::shutdown`](crate::Keyward::shutdown) calls it.
+    /// Closes all connections, for all clones, after what they are at. [`Keyward::shutdown`](crate::guard::Guard::shutdown) calls it.
     async fn close(&self) {}
 }
 
 /// How changes become known that others make.
 #[derive(Debug)]
 pub enum Following {
-    /// Not at all: what was read is used for [`Limits::max_staleness`](crate::Limits::max_staleness), and then read again.
+    /// Not at all: what was read is used for [`Limits::max_staleness`](crate::guard::Limits::max_staleness), and then read again.
     Blind,
     /// By the log of changes.
     Log(Box<dyn ChangeLog>),
@@ -284,7 +286,7 @@ pub trait Transaction: View {
     /// Sets an owner's password.
     async fn set_password(&mut self, id: OwnerId, password: &PasswordHash) -> Result<(), StoreError>;
     /// Removes an owner with their tokens, sessions and invitations. For each admin token it adds an event
-    /// [`AuditAction::TokenRevoked`](crate::AuditAction::TokenRevoked) with the cause [`AuditCause::OwnerDeleted`].
+    /// [`AuditAction::TokenRevoked`](crate::admin::AuditAction::TokenRevoked) with the cause [`AuditCause::OwnerDeleted`].
     async fn delete_owner(&mut self, id: OwnerId, origin: &AuditOrigin) -> Result<(), StoreError>;
     /// Ends an owner's sessions, and answers with their digests.
     async fn delete_sessions(&mut self, id: OwnerId) -> Result<Vec<Digest>, StoreError>;
@@ -319,7 +321,7 @@ pub trait Transaction: View {
     /// Removes sessions that ended before now, and answers how many.
     async fn delete_ended_sessions(&mut self) -> Result<u64, StoreError>;
     /// Removes grants that their owners no longer hold, as [`Clamp`] says, and answers what went. For each it adds an event
-    /// [`AuditAction::GrantClamped`](crate::AuditAction::GrantClamped) on the token, with the grant as details: `{"action", "resource", "fields"}`, where `fields` is
+    /// [`AuditAction::GrantClamped`](crate::admin::AuditAction::GrantClamped) on the token, with the grant as details: `{"action", "resource", "fields"}`, where `fields` is
     /// null for all and otherwise a list. Super admins hold everything.
     async fn clamp(&mut self, clamp: Clamp<'_>, origin: &AuditOrigin, cause: AuditCause)
     -> Result<Clamped, StoreError>;
@@ -355,7 +357,7 @@ pub enum Clamp<'a> {
     /// Of this owner: the same.
     Owner(OwnerId),
     /// Of everybody, super admins too: the grants, and the permissions of roles, whose action is none of these. For each
-    /// permission there is an event [`AuditAction::PermissionClamped`](crate::AuditAction::PermissionClamped) on the role, with the same details.
+    /// permission there is an event [`AuditAction::PermissionClamped`](crate::admin::AuditAction::PermissionClamped) on the role, with the same details.
     Unknown(&'a [Action]),
 }
 

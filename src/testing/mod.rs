@@ -4,7 +4,8 @@
 //! # tokio_test::block_on(async {
 //! use axum::{Router, routing::get};
 //! use keyward::testing::World;
-//! use keyward::{GuardedRouter, InvalidCredential, Reason, action};
+//! use keyward::guard::{InvalidCredential, Reason};
+//! use keyward::{action, GuardedRouter};
 //!
 //! let world = World::new();
 //! let app = world.guard(

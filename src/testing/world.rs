@@ -2,11 +2,11 @@
 
 use super::app::App;
 use super::clock::{ManualClock, SeededEntropy};
+use crate::admin::{IssuedToken, Lifespan, NewAdminToken, NewContentToken, NewSession};
 use crate::domain::{ContentAccess, Grant, HashKey, OwnerId, Permission, RoleId, Secret, TokenId};
-use crate::gate::GuardedRouter;
+use crate::guard::GuardedRouter;
 use crate::keyward::{Builder, Keyward};
 use crate::resolve::Limits;
-use crate::service::{IssuedToken, Lifespan, NewAdminToken, NewContentToken, NewSession};
 use crate::store::{MemoryStore, NewOwner, NewRole, WriteStore};
 use axum::Router;
 use std::sync::Arc;

@@ -11,10 +11,10 @@ use super::render;
 use super::state::Pages;
 use super::time::ConditionClause;
 use super::tokens::{Actions, Existing, Extra, Listed, ShownKey, Side, tokens};
+use crate::admin::{DescribedToken, IssuedToken, NewAdminToken, ServiceError, TokenUpdate, Tokens};
 use crate::domain::{
     AuditAction, AuditCause, Ceiling, Grant, OwnerState, Permission, Resource, Timestamp, Token, TokenId, TokenKind,
 };
-use crate::service::{DescribedToken, IssuedToken, NewAdminToken, ServiceError, TokenUpdate, Tokens};
 use crate::store::{EventQuery, Paging as Page};
 use askama::Template;
 use axum::response::Response;
@@ -208,7 +208,9 @@ impl Side for AdminTokens {
             Some(sent) => Chosen::sent(sent)?,
             None => Chosen::of_grants(&shown),
         };
-        let said = |grant: &Grant| pages.words.said_of(&grant.action, grant.resource.as_ref(), &grant.fields);
+        let said = |grant: &Grant| {
+            pages.words.said_of(&grant.scope.action, grant.scope.resource.as_ref(), &grant.scope.fields)
+        };
         let anybodys = Existing::of::<Self>(pages, viewer, token, extra.sent);
         let existing = Existing {
             can_view: yours && anybodys.can_view,
@@ -268,12 +270,7 @@ impl Side for AdminTokens {
 
 /// As much as its owner surely holds.
 fn granted(token: &Token) -> Ceiling {
-    let held = |grant: &Grant| Permission {
-        action: grant.action.clone(),
-        resource: grant.resource.clone(),
-        fields: grant.fields.clone(),
-        when: grant.chosen.clone(),
-    };
+    let held = |grant: &Grant| Permission { scope: grant.scope.clone(), when: grant.chosen.clone() };
     Ceiling::Of(token.grants().iter().map(held).collect())
 }
 

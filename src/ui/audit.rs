@@ -12,7 +12,7 @@ use super::state::Pages;
 use super::time::ConditionClause;
 use super::{may, render};
 use crate::domain::{AuditEvent, OwnerId, Timestamp, comparable, date};
-use crate::gate::GuardedRouter;
+use crate::guard::GuardedRouter;
 use crate::store::{EventQuery, OwnerQuery, OwnerSort, Paging as Page};
 use askama::Template;
 use axum::extract::State;

@@ -2,7 +2,7 @@
 
 use super::grants::Chosen;
 use super::matrix::{NOT_HELD, Words, condition_name};
-use crate::domain::{ActionEntry, CeilingIndex, ConditionClause, ConditionId, Fields, Permission, Resource};
+use crate::domain::{ActionEntry, CeilingIndex, ConditionClause, ConditionId, Fields, Permission, Resource, Scope};
 
 /// The conditions that a permission of a role can have.
 pub(super) struct Offer {
@@ -104,7 +104,10 @@ impl Offering<'_> {
 
     /// Whether whoever has the ceiling may give this away.
     fn is_mine(&self, fields: Fields, when: ConditionClause) -> bool {
-        let gift = Permission { action: self.entry.id.clone(), resource: self.resource.cloned(), fields, when };
+        let gift = Permission {
+            scope: Scope { action: self.entry.id.clone(), resource: self.resource.cloned(), fields },
+            when,
+        };
         self.ceiling.check_gift(&gift).is_ok()
     }
 

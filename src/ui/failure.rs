@@ -2,9 +2,9 @@
 
 use super::frame::Frame;
 use super::render;
+use crate::admin::{FieldError, ServiceError};
 use crate::domain::LogLimit;
-use crate::gate::{BodyError, NoLongerValid};
-use crate::service::{FieldError, ServiceError};
+use crate::guard::{BodyError, NoLongerValid};
 use crate::store::StoreError;
 use askama::Template;
 use axum::response::{IntoResponse, Response};

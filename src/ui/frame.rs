@@ -4,7 +4,7 @@ use super::assets::VERSION;
 use super::failure::Failure;
 use super::state::Pages;
 use crate::domain::{AdmittedActor, Owner, OwnerId, TokenId, action};
-use crate::gate::{AuthContext, Caller};
+use crate::guard::{AuthContext, Caller};
 use axum::extract::FromRequestParts;
 use axum::response::Response;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};

@@ -3,7 +3,7 @@
 use super::failure::Failure;
 use super::form::Sent;
 use super::matrix::Words;
-use crate::domain::{Action, ConditionClause, ConditionId, Field, Fields, Grant, Resource};
+use crate::domain::{Action, ConditionClause, ConditionId, Field, Fields, Grant, Resource, Scope};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// An action on a subject, or on none.
@@ -48,8 +48,8 @@ impl Chosen {
     pub(super) fn of_grants(grants: &[Grant]) -> Self {
         let mut gathered = Gathered::default();
         for grant in grants {
-            let parts = gathered.at(grant.action.clone(), grant.resource.clone());
-            parts.add(&grant.fields);
+            let parts = gathered.at(grant.scope.action.clone(), grant.scope.resource.clone());
+            parts.add(&grant.scope.fields);
             parts.when.add(&grant.chosen);
         }
         gathered.chosen()
@@ -71,7 +71,10 @@ impl Chosen {
 
     /// The grants of a new token.
     pub(super) fn into_grants(self) -> Vec<Grant> {
-        let one = |((action, resource), Choice { fields, when, .. })| Grant { action, resource, fields, chosen: when };
+        let one = |((action, resource), Choice { fields, when, .. })| Grant {
+            scope: Scope { action, resource, fields },
+            chosen: when,
+        };
         self.0.into_iter().map(one).collect()
     }
 
@@ -81,7 +84,7 @@ impl Chosen {
         let mut after = Vec::new();
         let mut old: BTreeMap<Place, Vec<&Grant>> = BTreeMap::new();
         for grant in before {
-            let place = (grant.action.clone(), grant.resource.clone());
+            let place = (grant.scope.action.clone(), grant.scope.resource.clone());
             let (shown, hidden) = words.split_grant(grant);
             // All fields stay all: a list would lack those that come later.
             let kept = shown.zip(self.0.get(&place)).and_then(|(shown, choice)| shown.intersect(&choice.fields));
@@ -89,14 +92,14 @@ impl Chosen {
                 (Some(kept), Some(hidden)) => Some(kept.union(&hidden)),
                 (kept, hidden) => kept.or(hidden),
             };
-            after.extend(fields.map(|fields| Grant { fields, ..grant.clone() }));
+            after.extend(fields.map(|fields| grant.clone().fields(fields)));
             old.entry(place).or_default().push(grant);
         }
         for (place, Choice { fields, .. }) in self.0 {
             let old = old.remove(&place).unwrap_or_default();
             if let Some(fields) = without(fields, &old) {
                 let (action, resource) = place;
-                after.push(Grant { action, resource, fields, chosen: strictest(&old) });
+                after.push(Grant { scope: Scope { action, resource, fields }, chosen: strictest(&old) });
             }
         }
         let same = before.iter().collect::<HashSet<_>>() == after.iter().collect();
@@ -182,7 +185,7 @@ impl Ways {
 fn without(fields: Fields, old: &[&Grant]) -> Option<Fields> {
     let mut had: HashSet<&Field> = HashSet::new();
     for grant in old {
-        match &grant.fields {
+        match &grant.scope.fields {
             Fields::All => return None,
             Fields::Only(set) => had.extend(set.as_slice()),
         }

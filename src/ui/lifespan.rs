@@ -3,8 +3,8 @@
 use super::form::Sent;
 use super::state::Pages;
 use super::time::{ConditionClause, Span};
+use crate::admin::Lifespan;
 use crate::domain::{Timestamp, Token};
-use crate::service::Lifespan;
 use std::time::Duration;
 
 /// An expiry that is nearer than this is marked.

@@ -7,7 +7,7 @@ use super::condition_options::{Offer, Offering};
 use super::grants::Chosen;
 use crate::domain::{
     Action, ActionEntry, Catalogue, Ceiling, CeilingIndex, ConditionId, Conditions, Field, Fields, Grant,
-    HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Permission, Resource, ResourceEntry, ResourceKind, Section,
+    HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Permission, Resource, ResourceEntry, ResourceKind, Scope, Section,
 };
 use std::collections::HashSet;
 
@@ -138,16 +138,16 @@ impl Words {
 
     /// Which fields of a grant a token's form can show, and which it cannot.
     pub(super) fn split_grant(&self, grant: &Grant) -> (Option<Fields>, Option<Fields>) {
-        if is_useless(&grant.action) {
-            return (None, Some(grant.fields.clone()));
+        if is_useless(&grant.scope.action) {
+            return (None, Some(grant.scope.fields.clone()));
         }
-        self.split(&grant.action, grant.resource.as_ref(), &grant.fields)
+        self.split(&grant.scope.action, grant.scope.resource.as_ref(), &grant.scope.fields)
     }
 
     /// What of a token's grants its form can show, and what it cannot.
     pub(super) fn split_grants(&self, grants: &[Grant]) -> (Vec<Grant>, Vec<Grant>) {
         let one = |grant: &Grant| {
-            let of = |fields: Option<Fields>| fields.map(|fields| Grant { fields, ..grant.clone() });
+            let of = |fields: Option<Fields>| fields.map(|fields| grant.clone().fields(fields));
             let (shown, hidden) = self.split_grant(grant);
             (of(shown), of(hidden))
         };
@@ -158,8 +158,9 @@ impl Words {
     /// What of a role's permissions its form can show, and what it cannot.
     pub(super) fn split_permissions(&self, permissions: &[Permission]) -> (Vec<Permission>, Vec<Permission>) {
         let one = |permission: &Permission| {
-            let of = |fields: Option<Fields>| fields.map(|fields| Permission { fields, ..permission.clone() });
-            let (shown, hidden) = self.split(&permission.action, permission.resource.as_ref(), &permission.fields);
+            let of = |fields: Option<Fields>| fields.map(|fields| permission.clone().fields(fields));
+            let (shown, hidden) =
+                self.split(&permission.scope.action, permission.scope.resource.as_ref(), &permission.scope.fields);
             (of(shown), of(hidden))
         };
         let (shown, hidden): (Vec<_>, Vec<_>) = permissions.iter().map(one).unzip();
@@ -168,7 +169,7 @@ impl Words {
 
     /// Whether a role's form can show this permission whole.
     pub(super) fn shows_permission(&self, permission: &Permission) -> bool {
-        self.split(&permission.action, permission.resource.as_ref(), &permission.fields).1.is_none()
+        self.split(&permission.scope.action, permission.scope.resource.as_ref(), &permission.scope.fields).1.is_none()
     }
 
     /// Fields that have left the catalogue have no box.
@@ -380,9 +381,7 @@ impl Drawing<'_> {
     /// Under which conditions it would be held.
     fn conditions(&self, action: &Action, resource: Option<&Resource>) -> Vec<String> {
         let probe = Grant {
-            action: action.clone(),
-            resource: resource.cloned(),
-            fields: Fields::All,
+            scope: Scope { action: action.clone(), resource: resource.cloned(), fields: Fields::All },
             chosen: self.chosen.when(action, resource),
         };
         self.ceiling.shown_conditions(&probe).iter().map(condition_name).collect()

@@ -5,7 +5,8 @@
 //!
 //! ```
 //! # tokio_test::block_on(async {
-//! use keyward::{Keyward, MemoryStore, HashKey, SessionCookie, ui};
+//! use keyward::guard::SessionCookie;
+//! use keyward::{HashKey, Keyward, MemoryStore, ui};
 //! let (hash_key, _) = HashKey::generate()?;
 //! let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).ui(SessionCookie::default()).build()?;
 //! let app = keyward.guard(ui::router(&keyward));
@@ -51,7 +52,7 @@ mod user_list;
 mod users;
 
 use crate::domain::{LogLimit, Requirement, action, all_of, authenticated};
-use crate::gate::{Group, GuardedRouter, SessionCookie};
+use crate::guard::{Group, GuardedRouter, SessionCookie};
 use crate::keyward::{Builder, Keyward};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;

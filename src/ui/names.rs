@@ -5,11 +5,11 @@ use super::failure::{Failure, capital};
 use super::frame::Viewer;
 use super::state::Pages;
 use super::{admin_tokens, content_tokens};
+use crate::admin::ServiceError;
 use crate::domain::{
     Actor, AuditAction, AuditCause, AuditEvent, AuditTarget, AuditTargetKind, Owner, OwnerId, RoleId, TokenId,
     TokenKind,
 };
-use crate::service::ServiceError;
 use crate::store::{EventQuery, Paging};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};

@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::form::Sent;
 use super::grants::{Choice, Chosen, Gathered, Place, Ways};
 use super::matrix::Words;
-use crate::domain::{Action, ConditionClause, Field, Fields, Permission, Resource};
+use crate::domain::{Action, ConditionClause, Field, Fields, Permission, Resource, Scope};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// All that is held for one action on one subject.
@@ -38,7 +38,7 @@ impl Chosen {
 
     pub(super) fn of_permissions(permissions: &[Permission]) -> Self {
         let mut all: BTreeMap<Place, Held> = BTreeMap::new();
-        for Permission { action, resource, fields, when } in permissions {
+        for Permission { scope: Scope { action, resource, fields }, when } in permissions {
             let held = all.entry((action.clone(), resource.clone())).or_default();
             match fields {
                 Fields::All => held.whole.get_or_insert_default().add(when),
@@ -65,9 +65,7 @@ impl Chosen {
         let mut all = Vec::new();
         for ((action, resource), Choice { fields, when, apart }) in &self.0 {
             let one = |fields: Fields, when: &ConditionClause| Permission {
-                action: action.clone(),
-                resource: resource.clone(),
-                fields,
+                scope: Scope { action: action.clone(), resource: resource.clone(), fields },
                 when: when.clone(),
             };
             let groups = match fields {
@@ -169,8 +167,8 @@ mod tests {
     fn may(permissions: &[Permission], action: &str, field: &str, holds: &[&str]) -> bool {
         permissions.iter().map(EffectivePermission::from).any(|rule| {
             let guard = |part: &ConditionClause| part.as_slice().iter().any(|id| holds.contains(&id.as_str()));
-            rule.action.as_str() == action
-                && rule.fields.contains(field)
+            rule.scope.action.as_str() == action
+                && rule.scope.fields.contains(field)
                 && ConditionExpr::parts(&rule.guard).iter().all(guard)
         })
     }

@@ -10,9 +10,9 @@ use super::matrix::{For, Matrix};
 use super::state::Pages;
 use super::time::ConditionClause;
 use super::{may, render};
-use crate::domain::{Ceiling, Fields, Permission, Role, RoleId};
-use crate::gate::GuardedRouter;
-use crate::service::{RoleUpdate, Roles, ServiceError};
+use crate::admin::{RoleUpdate, Roles, ServiceError};
+use crate::domain::{Ceiling, Fields, Permission, Role, RoleId, Scope};
+use crate::guard::GuardedRouter;
 use crate::store::{Clamped, NewRole};
 use askama::Template;
 use axum::extract::State;
@@ -301,7 +301,7 @@ async fn one_page(
         Some(sent) => Chosen::sent_for_role(sent)?,
         None => Chosen::of_permissions(&shown),
     };
-    let said = |p: &Permission| pages.words.said_of(&p.action, p.resource.as_ref(), &p.fields);
+    let said = |p: &Permission| pages.words.said_of(&p.scope.action, p.scope.resource.as_ref(), &p.scope.fields);
     let existing = Existing {
         id,
         // What is sent again was made from what the form was made from.
@@ -368,7 +368,7 @@ async fn update(
 /// The permissions of a changed role, as they are confirmed.
 fn proposed(permissions: &[Permission]) -> Value {
     let one = |permission: &Permission| {
-        let Permission { action, resource, fields, when } = permission;
+        let Permission { scope: Scope { action, resource, fields }, when } = permission;
         let fields = match fields {
             Fields::All => None,
             Fields::Only(fields) => Some(fields.as_slice()),

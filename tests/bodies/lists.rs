@@ -1,10 +1,10 @@
 //! How long lists may be, in services and in what is sent, and who is asked first.
 
 use crate::site::{Site, field, resource};
-use keyward::{
-    Action, ConditionClause, ConditionId, ContentAccess, Fields, Grant, NewAdminToken, NewContentToken, NewOwner,
-    NewRole, Permission, RoleId, ServiceError,
-};
+use keyward::admin::ServiceError;
+use keyward::authz::{Action, ConditionClause, ConditionId, Fields};
+use keyward::token::ContentAccess;
+use keyward::{Grant, NewAdminToken, NewContentToken, NewOwner, NewRole, Permission, RoleId};
 use serde_json::{Value, json};
 
 fn paths(answer: &Value) -> Vec<String> {
@@ -137,7 +137,7 @@ async fn whether_the_actor_may_comes_first() {
         assert_eq!((status.as_u16(), &answer["error"]["name"]), (403, &json!("ForbiddenError")), "{method} {path}");
     }
     let token: i64 = site.ids.admin_token.parse().unwrap();
-    let by = keyward::Actor::Token(keyward::TokenId(token));
+    let by = keyward::admin::Actor::Token(keyward::token::TokenId(token));
     let nonsense = Permission::new("no such action");
     let roles = site.keyward.roles().acting_as(by);
     let role = RoleId(site.ids.role.parse().unwrap());
@@ -151,7 +151,7 @@ async fn whether_the_actor_may_comes_first() {
         assert!(matches!(refused, Some(ServiceError::Forbidden(_))), "{refused:?}");
     }
     // A person who issues for another owner learns nothing of what is wrong with the grants.
-    let member = site.keyward.tokens().acting_as(keyward::Actor::Person(site.member_id));
+    let member = site.keyward.tokens().acting_as(keyward::admin::Actor::Person(site.member_id));
     let root = site.root_id;
     let refused = member.issue_admin(NewAdminToken::new("n", root).grants([Grant::from(&nonsense)])).await;
     assert!(matches!(refused, Err(ServiceError::Forbidden(_))), "{refused:?}");

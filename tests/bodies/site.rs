@@ -3,10 +3,14 @@
 use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
+use keyward::admin::{NewSession, Owner};
+use keyward::authz::{ActionEntry, Catalogue, Fields, ResourceEntry};
+use keyward::guard::{GateService, SessionCookie};
+use keyward::store::WriteStore;
+use keyward::token::ContentAccess;
 use keyward::{
-    ActionEntry, Catalogue, ContentAccess, Fields, GateService, Grant, HashKey, Keyward, MemoryStore, NewAdminToken,
-    NewContentToken, NewOwner, NewRole, NewSession, Owner, Permission, ResourceEntry, RoleId, SessionCookie,
-    WriteStore, api, ui,
+    Grant, HashKey, Keyward, MemoryStore, NewAdminToken, NewContentToken, NewOwner, NewRole, Permission, RoleId, api,
+    ui,
 };
 use serde_json::{Value, json};
 use std::time::Duration;

@@ -36,7 +36,7 @@ async fn a_route_without_a_body_waits_for_none() {
     let ids = &site.ids;
     let logout = async {
         let day = Duration::from_secs(86_400);
-        let session = keyward::NewSession { owner: site.member_id, idle: day, lifespan: day };
+        let session = keyward::admin::NewSession { owner: site.member_id, idle: day, lifespan: day };
         site.keyward.tokens().open_session(session).await.unwrap().secret.expose().to_owned()
     };
     let once = logout.await;

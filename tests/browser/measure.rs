@@ -7,10 +7,10 @@ use crate::accessible::pages;
 use crate::person::Person;
 use crate::scene::{PASSWORD, ROOT, Scene};
 use crate::server::SALT;
-use keyward::{
-    Action, EncryptionKeys, Grant, HashKeyRing, Keyward, Lifespan, NewAdminToken, NewOwner, Password, RoleId,
-    SqliteStore,
-};
+use keyward::admin::{Lifespan, Password};
+use keyward::authz::Action;
+use keyward::token::{EncryptionKeys, HashKeyRing};
+use keyward::{Grant, Keyward, NewAdminToken, NewOwner, RoleId, SqliteStore};
 use serde_json::json;
 use std::path::Path;
 

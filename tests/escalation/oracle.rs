@@ -3,9 +3,12 @@
 use crate::setting::{
     ACTIONS, ASSIGNED, CONDITIONS, FIELDS, FLAG, GUILD, GUILD_ROLE, PLAIN, Row, TEAM, TRAINEE, TRAINEE_ROLE,
 };
+use keyward::admin::OwnerState;
+use keyward::authz::{Fields, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR};
 use keyward::store::{OwnerQuery, Paging, TokenQuery, WriteStore};
 use keyward::testing::World;
-use keyward::{Fields, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, OwnerId, OwnerState, Permission, RoleId, TokenKind};
+use keyward::token::TokenKind;
+use keyward::{OwnerId, Permission, RoleId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Roles, accounts and owners of admin tokens at one moment.
@@ -56,20 +59,20 @@ impl State {
             for action in ACTIONS.into_iter().filter(|a| is_on_article(permission, a)) {
                 for field in fields(permission) {
                     for (n, row) in rows.iter().enumerate() {
-                        let holds = |c: &keyward::ConditionId| self.holds(c.as_str(), owner, row);
+                        let holds = |c: &keyward::authz::ConditionId| self.holds(c.as_str(), owner, row);
                         if conditions.is_empty() || conditions.iter().any(holds) {
                             power.rows.insert((action, field, n));
                         }
                     }
                     for condition in CONDITIONS.map(Some).into_iter().chain([None]) {
-                        let named = |c: &keyward::ConditionId| Some(c.as_str()) == condition;
+                        let named = |c: &keyward::authz::ConditionId| Some(c.as_str()) == condition;
                         if conditions.is_empty() || conditions.iter().any(named) {
                             power.grants.insert((action, field, condition));
                         }
                     }
                 }
             }
-            for action in PLAIN.into_iter().filter(|a| permission.action.as_str() == *a) {
+            for action in PLAIN.into_iter().filter(|a| permission.scope.action.as_str() == *a) {
                 power.grants.insert((action, None, None));
             }
         }
@@ -103,13 +106,13 @@ impl Power {
 }
 
 fn is_on_article(permission: &Permission, action: &str) -> bool {
-    permission.action.as_str() == action && permission.resource.is_some()
+    permission.scope.action.as_str() == action && permission.scope.resource.is_some()
 }
 
 fn fields(permission: &Permission) -> Vec<Option<&'static str>> {
-    let named = FIELDS.into_iter().filter(|field| match &permission.fields {
+    let named = FIELDS.into_iter().filter(|field| match &permission.scope.fields {
         Fields::All => true,
         Fields::Only(set) => set.contains(field),
     });
-    named.map(Some).chain((permission.fields == Fields::All).then_some(None)).collect()
+    named.map(Some).chain((permission.scope.fields == Fields::All).then_some(None)).collect()
 }

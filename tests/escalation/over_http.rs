@@ -2,8 +2,9 @@
 
 #![cfg(feature = "full")]
 
+use keyward::authz::{ConditionClause, Fields, HAS_SAME_ROLE_AS_CREATOR};
 use keyward::testing::{App, Key, World};
-use keyward::{ConditionClause, Fields, HAS_SAME_ROLE_AS_CREATOR, NewRole, Permission, api};
+use keyward::{NewRole, Permission, api};
 use serde_json::{Value, json};
 
 const ADMIN: [&str; 4] = ["admin::users.read", "admin::users.update", "admin::roles.read", "admin::roles.update"];

@@ -1,11 +1,10 @@
 //! The sequences that were found, and others of their kind, one by one. Each ends with a call that is refused; the calls before it are
 //! allowed, so that the refusal is about the sequence.
 
+use keyward::admin::{Actor, OwnerState, OwnerUpdate, Owners, Password, Roles, ServiceError};
+use keyward::authz::{Attribute, ConditionClause, Conditions, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Predicate, Value};
 use keyward::testing::World;
-use keyward::{
-    Actor, Attribute, ConditionClause, Conditions, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, NewOwner, NewRole, OwnerId,
-    OwnerState, OwnerUpdate, Owners, Password, Permission, Predicate, RoleId, Roles, ServiceError, Value,
-};
+use keyward::{NewOwner, NewRole, OwnerId, Permission, RoleId};
 
 /// An installation.
 struct House {
@@ -75,7 +74,7 @@ impl House {
     async fn puppet(&self, actor: OwnerId, name: &str, roles: &[RoleId]) -> OwnerId {
         let new = NewOwner::new(format!("{name}@example.test")).roles(roles.iter().copied());
         let invited = self.services(actor).0.invite(new).await.unwrap();
-        let registration = keyward::Registration {
+        let registration = keyward::admin::Registration {
             invitation: invited.secret.expose().to_owned(),
             firstname: name.to_owned(),
             lastname: String::new(),

@@ -1,10 +1,11 @@
 //! An installation to begin with: roles, people, and rows that they have created.
 
-use keyward::testing::World;
-use keyward::{
-    Attribute, ConditionClause, Conditions, Fields, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, NewOwner, NewRole, OwnerId,
-    OwnerState, Permission, Predicate, RoleId, Value,
+use keyward::admin::OwnerState;
+use keyward::authz::{
+    Attribute, ConditionClause, Conditions, Fields, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Predicate, Value,
 };
+use keyward::testing::World;
+use keyward::{NewOwner, NewRole, OwnerId, Permission, RoleId};
 use proptest::prelude::*;
 
 pub(crate) const ACTIONS: [&str; 2] = ["read", "update"];

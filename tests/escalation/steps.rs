@@ -6,12 +6,10 @@
 
 use crate::oracle::{Power, State};
 use crate::setting::{Made, ROLES, Row, Setting, permission, permissions, setting};
+use keyward::admin::{Actor, OwnerState, OwnerUpdate, Password, RoleUpdate, ServiceError};
 use keyward::store::WriteStore;
 use keyward::testing::World;
-use keyward::{
-    Actor, Grant, NewAdminToken, NewOwner, NewRole, OwnerId, OwnerState, OwnerUpdate, Password, Permission, RoleId,
-    RoleUpdate, ServiceError,
-};
+use keyward::{Grant, NewAdminToken, NewOwner, NewRole, OwnerId, Permission, RoleId};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRunner};
 use std::cell::RefCell;

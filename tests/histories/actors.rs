@@ -2,12 +2,12 @@
 
 use crate::in_file;
 use crate::names::{once, permissions, questions, row};
+use keyward::admin::{Actor, OwnerUpdate, Password, ProfileUpdate, RoleUpdate, ServiceError, TokenUpdate};
 use keyward::store::TokenQuery;
+use keyward::store::WriteStore;
 use keyward::testing::World;
-use keyward::{
-    Actor, ContentAccess, Grant, NewAdminToken, NewContentToken, NewOwner, NewRole, OwnerId, OwnerUpdate, Password,
-    Permission, ProfileUpdate, RoleId, RoleUpdate, ServiceError, TokenId, TokenKind, TokenUpdate, WriteStore,
-};
+use keyward::token::{ContentAccess, TokenId, TokenKind};
+use keyward::{Grant, NewAdminToken, NewContentToken, NewOwner, NewRole, OwnerId, Permission, RoleId};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -73,7 +73,7 @@ impl Powers {
         let roles = view.roles().await.unwrap().into_iter().map(|(r, _)| (r.id, r.permissions)).collect();
         let all = TokenQuery { paging: page, ..TokenQuery::of(TokenKind::Admin) };
         let tokens = view.tokens(&all).await.unwrap().items;
-        let token = |t: keyward::Token| {
+        let token = |t: keyward::token::Token| {
             let digest = t.digest.to_hex();
             (t.id, (t.owner().unwrap(), t.grants().to_vec(), t.name, digest))
         };

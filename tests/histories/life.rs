@@ -3,11 +3,13 @@
 
 use crate::in_file;
 use crate::names::{self, Question, any_holds, held, permissions, questions, row};
+use keyward::admin::{Actor, OwnerState, ServiceError, TokenUpdate};
+use keyward::authz::{ConditionClause, Conditions};
+use keyward::guard::Principal;
+use keyward::store::WriteStore;
 use keyward::testing::World;
-use keyward::{
-    Actor, ConditionClause, Conditions, Grant, NewAdminToken, NewOwner, NewRole, OwnerId, OwnerState, Permission,
-    Principal, RoleId, ServiceError, TokenId, TokenUpdate, WriteStore, action,
-};
+use keyward::token::TokenId;
+use keyward::{Grant, NewAdminToken, NewOwner, NewRole, OwnerId, Permission, RoleId, action};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -74,8 +76,10 @@ impl Model {
         let Some(permissions) = self.permissions(owner) else { return Some(asked.to_vec()) };
         let mut kept = Vec::new();
         for grant in asked {
-            let same: Vec<_> =
-                before.iter().filter(|b| b.action == grant.action && b.resource == grant.resource).collect();
+            let same: Vec<_> = before
+                .iter()
+                .filter(|b| b.scope.action == grant.scope.action && b.scope.resource == grant.scope.resource)
+                .collect();
             let chosen = match same.as_slice() {
                 [first, rest @ ..] if rest.iter().all(|r| r.chosen == first.chosen) => first.chosen.clone(),
                 _ => ConditionClause::Always,
@@ -98,7 +102,7 @@ impl Model {
         let (owner, grants) = &self.tokens[&token];
         let (roles, _) = &self.owners[owner];
         let granted = grants.iter().any(|g| {
-            question.concerns(g.action.as_str(), g.resource.as_ref(), &g.fields)
+            question.concerns(g.scope.action.as_str(), g.scope.resource.as_ref(), &g.scope.fields)
                 && any_holds(&g.chosen, row, owner.0, roles)
         });
         granted && self.owner_may(*owner, question, row)
@@ -205,7 +209,7 @@ impl<S: WriteStore> History<S> {
             .world
             .keyward
             .tokens()
-            .list(&keyward::store::TokenQuery::of(keyward::TokenKind::Admin))
+            .list(&keyward::store::TokenQuery::of(keyward::token::TokenKind::Admin))
             .await
             .unwrap()
             .items;
@@ -290,7 +294,7 @@ async fn chosen_conditions_outlive_demotion() {
     keyward.owners().create(NewOwner::new("root@example.test").roles([RoleId::SUPER_ADMIN])).await.unwrap();
     let both = NewOwner::new("boss@example.test").roles([RoleId::SUPER_ADMIN, role]);
     let boss = keyward.owners().create(both).await.unwrap().id;
-    let own = Grant::from(&read()).chosen(ConditionClause::from_list([keyward::IS_CREATOR]));
+    let own = Grant::from(&read()).chosen(ConditionClause::from_list([keyward::authz::IS_CREATOR]));
     let token =
         keyward.tokens().issue_admin(NewAdminToken::new("own", boss).grants([own.clone()])).await.unwrap().token.id;
     let grants = async || keyward.tokens().read(token).await.unwrap().token.grants().to_vec();
@@ -300,7 +304,7 @@ async fn chosen_conditions_outlive_demotion() {
     let put_back = TokenUpdate { grants: Some(vec![Grant::from(&read())]), ..TokenUpdate::default() };
     keyward.tokens().acting_as(Actor::Person(boss)).update(token, put_back.clone()).await.unwrap();
     assert_eq!(grants().await, std::slice::from_ref(&own));
-    let other = own.clone().chosen(ConditionClause::from_list([keyward::HAS_SAME_ROLE_AS_CREATOR]));
+    let other = own.clone().chosen(ConditionClause::from_list([keyward::authz::HAS_SAME_ROLE_AS_CREATOR]));
     let choose = TokenUpdate { grants: Some(vec![other]), ..TokenUpdate::default() };
     assert!(matches!(keyward.tokens().update(token, choose).await, Err(ServiceError::Invalid(_))));
 

@@ -13,8 +13,9 @@ mod race;
 #[path = "../support/mod.rs"]
 mod support;
 
+use keyward::SqliteStore;
+use keyward::store::SqliteOptions;
 use keyward::testing::{ManualClock, World};
-use keyward::{SqliteOptions, SqliteStore};
 use std::sync::Arc;
 
 /// A world in a database of its own; none where there is no PostgreSQL.

@@ -1,6 +1,7 @@
 //! What permissions and grants are made of, and what they mean, in plain words.
 
-use keyward::{ConditionClause, Fields, Grant, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Permission, Resource, RoleId};
+use keyward::authz::{ConditionClause, Fields, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Resource, Scope};
+use keyward::{Grant, Permission, RoleId};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -18,9 +19,7 @@ pub(crate) fn permission() -> impl Strategy<Value = Permission> {
     let when = prop_oneof![3 => Just(vec![]), 2 => prop::sample::subsequence(&CONDITIONS[..], 1..=2)];
     (prop::sample::select(&ACTIONS[..]), prop::sample::select(&SUBJECTS[..]), fields(), when).prop_map(
         |(action, resource, fields, when)| Permission {
-            action: action.into(),
-            resource: resource.map(Resource::from),
-            fields,
+            scope: Scope { action: action.into(), resource: resource.map(Resource::from), fields },
             when: ConditionClause::from_list(when),
         },
     )
@@ -95,7 +94,8 @@ impl Question {
     /// Whether somebody with these permissions may, on this row.
     pub(crate) fn allowed(self, held: &[Permission], row: &Value, me: i64, roles: &[RoleId]) -> bool {
         held.iter().any(|p| {
-            self.concerns(p.action.as_str(), p.resource.as_ref(), &p.fields) && any_holds(&p.when, row, me, roles)
+            self.concerns(p.scope.action.as_str(), p.scope.resource.as_ref(), &p.scope.fields)
+                && any_holds(&p.when, row, me, roles)
         })
     }
 }
@@ -103,9 +103,13 @@ impl Question {
 /// Whether a grant is held: each of its fields by some permission, "all" by one that has all.
 pub(crate) fn held(grant: &Grant, permissions: &[Permission]) -> bool {
     let one = |field: &str| {
-        permissions.iter().any(|p| p.action == grant.action && p.resource == grant.resource && p.fields.contains(field))
+        permissions.iter().any(|p| {
+            p.scope.action == grant.scope.action
+                && p.scope.resource == grant.scope.resource
+                && p.scope.fields.contains(field)
+        })
     };
-    match &grant.fields {
+    match &grant.scope.fields {
         Fields::All => one("to come"),
         Fields::Only(set) => set.as_slice().iter().all(|f| one(f.as_str())),
     }

@@ -1,7 +1,8 @@
 //! Two writers at once: a role shrinks while a token is issued for what it held, on one handle and on two nodes.
 
 use crate::in_file;
-use keyward::{Ceiling, Grant, Keyward, NewAdminToken, NewOwner, NewRole, Permission};
+use keyward::authz::Ceiling;
+use keyward::{Grant, Keyward, NewAdminToken, NewOwner, NewRole, Permission};
 
 const TIMES: usize = 100;
 
@@ -52,7 +53,7 @@ async fn race(keyward: &Keyward, other: &Keyward) {
                 let (_, ceiling) = record.owner.unwrap();
                 assert_eq!(ceiling, Ceiling::Of(vec![Permission::new("read")]));
             }
-            Err(keyward::ServiceError::Invalid(_)) => shrunk_first += 1,
+            Err(keyward::admin::ServiceError::Invalid(_)) => shrunk_first += 1,
             Err(other) => panic!("{other}"),
         }
     }

@@ -2,12 +2,16 @@
 //!
 //! The oracle knows nothing of rules and decisions: it asks the owner's permissions one by one, row by row.
 
-use keyward::testing::World;
-use keyward::{
-    Action, Ceiling, ConditionClause, Conditions, Decision, Fields, Grant, GuardedRouter, HAS_SAME_ROLE_AS_CREATOR,
-    IS_CREATOR, Owner, OwnerId, OwnerState, Permission, Principal, Resource, RoleId, Timestamp, Token, TokenAuthority,
-    TokenId, TokenKind, Verdict, action,
+use keyward::admin::{Owner, OwnerState};
+use keyward::authz::{
+    Action, Ceiling, ConditionClause, Conditions, Fields, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Resource, Scope,
+    Verdict,
 };
+use keyward::guard::Principal;
+use keyward::testing::World;
+use keyward::time::Timestamp;
+use keyward::token::{Token, TokenAuthority, TokenId, TokenKind};
+use keyward::{Decision, Grant, GuardedRouter, OwnerId, Permission, RoleId, action};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -30,21 +34,14 @@ fn when() -> impl Strategy<Value = ConditionClause> {
 fn permission() -> impl Strategy<Value = Permission> {
     (prop::sample::select(&ACTIONS[..]), prop::sample::select(&SUBJECTS[..]), fields(), when()).prop_map(
         |(action, resource, fields, when)| Permission {
-            action: action.into(),
-            resource: resource.map(Resource::from),
-            fields,
+            scope: Scope { action: action.into(), resource: resource.map(Resource::from), fields },
             when,
         },
     )
 }
 
 fn grant() -> impl Strategy<Value = Grant> {
-    permission().prop_map(|Permission { action, resource, fields, when }| Grant {
-        action,
-        resource,
-        fields,
-        chosen: when,
-    })
+    permission().prop_map(|Permission { scope, when }| Grant { scope, chosen: when })
 }
 
 fn row() -> impl Strategy<Value = Value> {
@@ -72,30 +69,32 @@ fn any_holds(when: &ConditionClause, row: &Value) -> bool {
 
 fn owner_may(permissions: &[Permission], action: &str, resource: Option<&str>, field: &str, row: &Value) -> bool {
     permissions.iter().any(|p| {
-        p.action.as_str() == action
-            && p.resource.as_ref().map(Resource::as_str) == resource
-            && p.fields.contains(field)
+        p.scope.action.as_str() == action
+            && p.scope.resource.as_ref().map(Resource::as_str) == resource
+            && p.scope.fields.contains(field)
             && any_holds(&p.when, row)
     })
 }
 
 fn grant_says(grants: &[Grant], action: &str, resource: Option<&str>, field: &str, row: &Value) -> bool {
     grants.iter().any(|g| {
-        g.action.as_str() == action
-            && g.resource.as_ref().map(Resource::as_str) == resource
-            && g.fields.contains(field)
+        g.scope.action.as_str() == action
+            && g.scope.resource.as_ref().map(Resource::as_str) == resource
+            && g.scope.fields.contains(field)
             && any_holds(&g.chosen, row)
     })
 }
 
 fn token(grants: Vec<Grant>) -> Token {
-    let format =
-        keyward::SecretFormat::new(&Default::default(), keyward::HashKey::parse(keyward::testing::SALT).unwrap());
+    let format = keyward::token::SecretFormat::new(
+        &Default::default(),
+        keyward::HashKey::parse(keyward::testing::SALT).unwrap(),
+    );
     Token {
         id: TokenId(1),
         name: "t".into(),
         description: String::new(),
-        digest: format.issue(TokenKind::Admin, &keyward::OsEntropy).unwrap().digest,
+        digest: format.issue(TokenKind::Admin, &keyward::token::OsEntropy).unwrap().digest,
         hint: String::new(),
         created_at: Timestamp(0),
         updated_at: Timestamp(0),
@@ -165,9 +164,9 @@ proptest! {
     #[test]
     fn the_check_asks_for_every_field(permissions in prop::collection::vec(permission(), 0..6), grant in grant()) {
         let holds = |field: &str| permissions.iter().any(|p| {
-            p.action == grant.action && p.resource == grant.resource && p.fields.contains(field)
+            p.scope.action == grant.scope.action && p.scope.resource == grant.scope.resource && p.scope.fields.contains(field)
         });
-        let expected = match &grant.fields {
+        let expected = match &grant.scope.fields {
             Fields::Only(set) => set.as_slice().iter().all(|f| holds(f.as_str())),
             // Nobody names this field, so whoever holds it holds all.
             Fields::All => holds("no such field"),
@@ -180,8 +179,8 @@ proptest! {
     #[test]
     fn a_super_admins_token_keeps_its_chosen_conditions(grant in grant(), row in row()) {
         let caller = principal(vec![grant.clone()], &Ceiling::Unlimited);
-        let resource = grant.resource.as_ref().map(Resource::as_str);
-        let decision = decide(&caller, grant.action.as_str(), resource);
+        let resource = grant.scope.resource.as_ref().map(Resource::as_str);
+        let decision = decide(&caller, grant.scope.action.as_str(), resource);
         prop_assert_eq!(decision.admits(&row), any_holds(&grant.chosen, &row));
     }
 
@@ -242,7 +241,10 @@ async fn through_requests_fields_come_with_their_own_conditions() {
         .holds(read().fields(only("title")))
         .holds(read().fields(only("body")).when(ConditionClause::from_list([IS_CREATOR])))
         .carries(Grant {
-            action: Action::new("read"),
+            scope: Scope {
+                action: Action::new("read"),
+                ..Grant::from(&read().fields(Fields::only(["title", "body"]).unwrap())).scope
+            },
             ..Grant::from(&read().fields(Fields::only(["title", "body"]).unwrap()))
         })
         .issue()

@@ -4,12 +4,15 @@ use crate::shim;
 use axum::Router;
 use axum::routing::get;
 use http::header::AUTHORIZATION;
+use keyward::admin::{Owner, OwnerState};
+use keyward::authz::Ceiling;
+use keyward::guard::{InvalidCredential, Reason};
+use keyward::store::{Digest, WriteStore};
 use keyward::testing::{App, SALT, World};
-use keyward::{
-    Ceiling, ContentAccess, Digest, GuardedRouter, HashKey, InvalidCredential, Owner, OwnerState, Reason, Require,
-    RoleId, Secret, SecretFormat, StrapiHashKey, TokenAuthority, TokenKind, TokenKinds, TokenPrefix, WriteStore,
-    action, authenticated,
+use keyward::token::{
+    ContentAccess, Secret, SecretFormat, StrapiHashKey, TokenAuthority, TokenKind, TokenKinds, TokenPrefix,
 };
+use keyward::{GuardedRouter, HashKey, Require, RoleId, action, authenticated};
 use std::time::Duration;
 
 fn app<S: WriteStore + Clone>(world: &World<S>) -> App {
@@ -60,7 +63,7 @@ async fn a_content_token_may_what_its_type_says() {
             get(|| async {}),
         ),
     );
-    let custom = ContentAccess::Custom([keyward::Action::new("api::article.article.create")].into());
+    let custom = ContentAccess::Custom([keyward::authz::Action::new("api::article.article.create")].into());
     for (access, find, create) in
         [(ContentAccess::ReadOnly, 200, 403), (ContentAccess::FullAccess, 200, 200), (custom, 403, 200)]
     {
@@ -107,8 +110,8 @@ async fn a_relabelled_row_opens_nothing() {
                 username: None,
                 state: OwnerState::Active,
                 roles: vec![RoleId::SUPER_ADMIN],
-                created_at: keyward::Timestamp(0),
-                updated_at: keyward::Timestamp(0),
+                created_at: keyward::time::Timestamp(0),
+                updated_at: keyward::time::Timestamp(0),
             };
             shim.tamper(move |snapshot| {
                 let record = snapshot.record.as_mut().unwrap();

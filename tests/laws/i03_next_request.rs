@@ -2,12 +2,13 @@
 
 use crate::shim;
 use axum::routing::get;
+use keyward::admin::{OwnerState, ServiceError};
+use keyward::authz::{ConditionClause, Conditions, Predicate};
+use keyward::guard::{InvalidCredential, Limits, Reason};
+use keyward::store::{StoreError, WriteStore};
 use keyward::testing::{App, Key, SALT, World};
-use keyward::{
-    ConditionClause, Conditions, ContentAccess, GuardedRouter, HashKey, InvalidCredential, Limits, OwnerState,
-    Permission, Predicate, Reason, SecretFormat, ServiceError, StoreError, TokenAuthority, TokenKinds, TokenPrefix,
-    WriteStore, action, authenticated,
-};
+use keyward::token::{ContentAccess, SecretFormat, TokenAuthority, TokenKinds, TokenPrefix};
+use keyward::{GuardedRouter, HashKey, Permission, action, authenticated};
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
@@ -187,7 +188,7 @@ async fn a_long_response_rests_on_what_its_handler_required_too() {
         get(move |auth: keyward::AdminAuth| async move {
             auth.require(&action("admin::webhooks.read"))?;
             sender.send(auth.0).unwrap();
-            Ok::<_, keyward::Forbidden>(())
+            Ok::<_, keyward::guard::Forbidden>(())
         }),
     ));
     let key = world.editor().with("admin::webhooks.read").issue().await;

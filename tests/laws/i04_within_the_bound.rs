@@ -3,9 +3,11 @@
 
 use crate::shim;
 use axum::routing::get;
+use keyward::admin::OwnerState;
+use keyward::guard::{InvalidCredential, Limits, Reason, Unavailable};
 use keyward::store::WriteStore;
 use keyward::testing::{ManualClock, World};
-use keyward::{GuardedRouter, InvalidCredential, Limits, MemoryStore, OwnerState, Reason, Unavailable, authenticated};
+use keyward::{GuardedRouter, MemoryStore, authenticated};
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -4,11 +4,10 @@ use crate::{log, shim};
 use axum::Router;
 use axum::routing::get;
 use http::header::AUTHORIZATION;
+use keyward::admin::{OwnerState, ServiceError};
 use keyward::testing::{Key, SALT};
-use keyward::{
-    BuildError, ContentAccess, GuardedRouter, HashKeyRing, Keyward, MemoryStore, OwnerState, Require, Secret,
-    SecretFormat, ServiceError, StrapiHashKey, action, authenticated,
-};
+use keyward::token::{ContentAccess, HashKeyRing, Secret, SecretFormat, StrapiHashKey};
+use keyward::{BuildError, GuardedRouter, Keyward, MemoryStore, Require, action, authenticated};
 use std::sync::{Arc, Mutex};
 
 const REFERENCE: &str = "the salt of the reference";
@@ -19,7 +18,7 @@ fn hidden(secrets: &[&Secret]) -> Vec<String> {
     let mut all = vec![SALT.to_owned(), REFERENCE.to_owned()];
     for secret in secrets {
         let text = secret.expose();
-        let kinds = keyward::TokenKinds::of(&keyward::TokenKind::ALL);
+        let kinds = keyward::token::TokenKinds::of(&keyward::token::TokenKind::ALL);
         all.extend([text.to_owned(), text[text.len() - 50..text.len() - 7].to_owned()]);
         all.push(format.verify(text, kinds).unwrap().digest.to_hex());
     }
@@ -108,8 +107,8 @@ async fn not_in_debug() {
     let hash_key = || keyward::HashKey::parse(SALT).unwrap();
     let format =
         SecretFormat::new(&Default::default(), hash_key()).with_reference(StrapiHashKey::new(REFERENCE).unwrap());
-    let credential = format.verify(key.secret.expose(), keyward::TokenKinds::ADMIN).unwrap();
-    let issued = format.issue(keyward::TokenKind::Admin, &keyward::OsEntropy).unwrap();
+    let credential = format.verify(key.secret.expose(), keyward::token::TokenKinds::ADMIN).unwrap();
+    let issued = format.issue(keyward::token::TokenKind::Admin, &keyward::token::OsEntropy).unwrap();
     let mut texts = vec![
         format!("{:?} {:?}", world.keyward, world),
         format!("{:?} {:?}", world.keyward.layer(), world.keyward.wrap(())),

@@ -3,7 +3,8 @@
 use axum::routing::get;
 use http::header::AUTHORIZATION;
 use keyward::testing::World;
-use keyward::{ContentAccess, GuardedRouter, StrapiHashKey, authenticated};
+use keyward::token::{ContentAccess, StrapiHashKey};
+use keyward::{GuardedRouter, authenticated};
 
 #[tokio::test]
 async fn byte_for_byte() {
@@ -80,7 +81,9 @@ async fn a_wrong_form_is_named_alike_whatever_it_holds() {
         answers.push(app.get("/admin/x").header(AUTHORIZATION, "Bearer x").header(AUTHORIZATION, &one).await);
     }
     for answer in &answers {
-        answer.assert_status(401).assert_refused(keyward::Reason::Invalid(keyward::InvalidCredential::Malformed));
+        answer
+            .assert_status(401)
+            .assert_refused(keyward::guard::Reason::Invalid(keyward::guard::InvalidCredential::Malformed));
         assert_eq!((&answer.headers, &answer.body), (&answers[0].headers, &answers[0].body), "{answer:?}");
     }
     assert_eq!(answers[0].headers["www-authenticate"], "Bearer", "no token was judged");
@@ -95,7 +98,7 @@ async fn opaque_refusals_hide_expiry_and_deactivation_too() {
     let key = world.super_admin().for_time(std::time::Duration::from_secs(1)).issue().await;
     world.clock.advance(std::time::Duration::from_secs(1));
     let expired = app.get("/admin/x").bearer(&key.secret).await;
-    expired.assert_refused(keyward::Reason::Expired);
+    expired.assert_refused(keyward::guard::Reason::Expired);
     assert_eq!((&expired.body, &expired.headers), (&unknown.body, &unknown.headers));
 }
 
@@ -105,10 +108,10 @@ async fn opaque_refusals_hide_that_the_owner_is_inactive() {
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let unknown = app.get("/admin/x").header(AUTHORIZATION, "Bearer nope").await;
     let key = world.editor().issue().await;
-    for state in [keyward::OwnerState::Deactivated, keyward::OwnerState::Blocked] {
+    for state in [keyward::admin::OwnerState::Deactivated, keyward::admin::OwnerState::Blocked] {
         world.keyward.owners().set_state(key.owner(), state).await.unwrap();
         let inactive = app.get("/admin/x").bearer(&key.secret).await;
-        inactive.assert_refused(keyward::Reason::OwnerInactive);
+        inactive.assert_refused(keyward::guard::Reason::OwnerInactive);
         assert_eq!(
             (inactive.status, &inactive.body, &inactive.headers),
             (unknown.status, &unknown.body, &unknown.headers)

@@ -9,10 +9,12 @@ use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::{MethodRouter, any, get, post};
 use http::{Method, Uri, header};
+use keyward::authz::ConditionClause;
+use keyward::guard::{Ambiguity, Forbidden, Reason};
 use keyward::testing::{App, World};
 use keyward::{
-    AdminAuth, Ambiguity, Auth, ConditionClause, ContentAuth, Decision, Forbidden, Group, GuardedRouter, Permission,
-    Reason, Require, Requirement, action, authenticated,
+    AdminAuth, Auth, ContentAuth, Decision, Group, GuardedRouter, Permission, Require, Requirement, action,
+    authenticated,
 };
 use serde_json::json;
 use std::convert::Infallible;
@@ -49,8 +51,10 @@ async fn the_guarded_router_runs_no_handler_before_its_requirement() {
         .merge(GuardedRouter::new().route("/api/z", action("api::z.find"), ran.handler()));
     let app = world.guard(guarded);
     let weak = world.editor().with("other").issue().await.secret;
-    let content =
-        world.content(keyward::ContentAccess::Custom([keyward::Action::new("api::y.find")].into())).await.secret;
+    let content = world
+        .content(keyward::token::ContentAccess::Custom([keyward::authz::Action::new("api::y.find")].into()))
+        .await
+        .secret;
     for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::POST, Method::from_bytes(b"PURGE").unwrap()] {
         for path in ["/admin/x", "/admin/nested/y"] {
             app.request(method.clone(), path).await.assert_refused(Reason::NoCredential).assert_status(401);
@@ -191,7 +195,7 @@ async fn a_forgotten_guard_withholds_the_response() {
     let (world, ran) = (World::new(), Ran::default());
     let app = world.wrap(Router::new().route("/admin/x", ran.handler()).route("/api/x", ran.handler()));
     let admin = world.super_admin().issue().await.secret;
-    let content = world.content(keyward::ContentAccess::FullAccess).await.secret;
+    let content = world.content(keyward::token::ContentAccess::FullAccess).await.secret;
     for (path, key) in [("/admin/x", &admin), ("/api/x", &content), ("/admin/no-such-route", &admin)] {
         let answer = app.get(path).bearer(key).await;
         answer.assert_refused(Reason::Unguarded).assert_status(403);
@@ -218,9 +222,9 @@ async fn an_ignored_decision_withholds_the_response() {
     );
     let read = || Permission::new("read").on("article");
     let conditional =
-        world.editor().with(read().when(ConditionClause::from_list([keyward::IS_CREATOR]))).issue().await.secret;
+        world.editor().with(read().when(ConditionClause::from_list([keyward::authz::IS_CREATOR]))).issue().await.secret;
     let some_fields =
-        world.editor().with(read().fields(keyward::Fields::only(["title"]).unwrap())).issue().await.secret;
+        world.editor().with(read().fields(keyward::authz::Fields::only(["title"]).unwrap())).issue().await.secret;
     for key in [&conditional, &some_fields] {
         app.get("/admin/ignores").bearer(key).await.assert_refused(Reason::Unguarded).assert_status(403);
         app.get("/admin/asks").bearer(key).await.assert_refused(Reason::Unguarded);
@@ -237,8 +241,12 @@ async fn what_is_required_whole_runs_no_handler_for_a_part() {
     let requirement = || action("update").on_param("uid").whole();
     let app = world.guard(GuardedRouter::new().route("/admin/{uid}", requirement(), ran.handler()));
     let update = || Permission::new("update").on("article");
-    let part =
-        world.editor().with(update().when(ConditionClause::from_list([keyward::IS_CREATOR]))).issue().await.secret;
+    let part = world
+        .editor()
+        .with(update().when(ConditionClause::from_list([keyward::authz::IS_CREATOR])))
+        .issue()
+        .await
+        .secret;
     let whole = world.editor().with(update()).issue().await.secret;
     app.post("/admin/article").bearer(&part).await.assert_refused(Reason::Forbidden).assert_status(403);
     assert_eq!(ran.times(), 0);
@@ -378,7 +386,7 @@ async fn head_goes_where_get_goes() {
     let ran = Ran::default();
     let world = World::with(|b| b.group(Group::admin("/api/keys").exact(Method::GET)));
     let app = world.guard(GuardedRouter::new().route("/api/keys", action("admin::keys.read"), ran.handler()));
-    let content = world.content(keyward::ContentAccess::FullAccess).await.secret;
+    let content = world.content(keyward::token::ContentAccess::FullAccess).await.secret;
     for method in [Method::GET, Method::HEAD] {
         app.request(method, "/api/keys").bearer(&content).await.assert_status(401);
     }
@@ -412,7 +420,7 @@ async fn what_a_handler_requires_is_required_whole_unless_it_takes_the_decision(
         Ok(format!("{} rules", auth.require_decision(&action("read").on("article"))?.rules().len()))
     }
     let app = world.wrap(Router::new().route("/admin/whole", get(whole)).route("/admin/part", get(part)));
-    let own = Permission::new("read").on("article").when(ConditionClause::from_list([keyward::IS_CREATOR]));
+    let own = Permission::new("read").on("article").when(ConditionClause::from_list([keyward::authz::IS_CREATOR]));
     let key = world.editor().with(own).issue().await.secret;
     app.get("/admin/whole").bearer(&key).await.assert_refused(Reason::Forbidden);
     assert_eq!(app.get("/admin/part").bearer(&key).await.assert_ok().body, "1 rules");
@@ -423,7 +431,8 @@ async fn requirements_that_allow_nothing_together_are_not_met() {
     let (world, ran) = (World::new(), Ran::default());
     let both = keyward::all_of(["read", "update"].map(|a| action(a).on("article")));
     let app = world.guard(GuardedRouter::new().route("/admin/x", both, ran.handler()));
-    let only = |a: &str, field: &str| Permission::new(a).on("article").fields(keyward::Fields::only([field]).unwrap());
+    let only =
+        |a: &str, field: &str| Permission::new(a).on("article").fields(keyward::authz::Fields::only([field]).unwrap());
     let key = world.editor().with(only("read", "title")).with(only("update", "body")).issue().await.secret;
     app.get("/admin/x").bearer(&key).await.assert_refused(Reason::Forbidden);
     assert_eq!(ran.times(), 0);
@@ -435,7 +444,7 @@ async fn nobody_is_not_told_of_a_scope() {
     let app = world.guard(GuardedRouter::new().route("/api/x", action("api::x.find"), get(|| async {})));
     let anonymous = app.get("/api/x").await;
     assert_eq!(anonymous.assert_status(403).headers["www-authenticate"], "Bearer");
-    let custom = keyward::ContentAccess::Custom([keyward::Action::new("api::y.find")].into());
+    let custom = keyward::token::ContentAccess::Custom([keyward::authz::Action::new("api::y.find")].into());
     let key = world.content(custom).await.secret;
     let known = app.get("/api/x").bearer(&key).await;
     let told = "Bearer error=\"insufficient_scope\", scope=\"api::x.find\"";
@@ -500,7 +509,7 @@ async fn extractors_name_their_caller_and_fail_where_there_is_none() {
             .route("/api/must", get(|_: AdminAuth| async {})),
     );
     let admin = world.editor().issue().await.secret;
-    let content = world.content(keyward::ContentAccess::ReadOnly).await.secret;
+    let content = world.content(keyward::token::ContentAccess::ReadOnly).await.secret;
     let said = async |path: &str, key| app.get(path).bearer(key).await.body;
     assert_eq!(said("/admin/who", &admin).await, "true false true");
     assert_eq!(said("/api/who", &content).await, "false true true");
@@ -547,7 +556,7 @@ async fn the_decision_is_what_all_layers_allow() {
             .route("/admin/inside", layered(&some, &all, decides()))
             .route("/admin/ignored", layered(&all, &some, get(|| async { "every row" }))),
     );
-    let mine = Permission::new("read").on("article").when(ConditionClause::from_list([keyward::IS_CREATOR]));
+    let mine = Permission::new("read").on("article").when(ConditionClause::from_list([keyward::authz::IS_CREATOR]));
     let key = world.editor().with(mine).with("plain").issue().await.secret;
     for path in ["/admin/outside", "/admin/inside"] {
         assert_eq!(app.get(path).bearer(&key).await.assert_ok().body, "true false", "{path}");

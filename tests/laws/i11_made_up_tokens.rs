@@ -5,15 +5,17 @@
 use crate::shim;
 use axum::routing::get;
 use http::header::AUTHORIZATION;
+use keyward::guard::{InvalidCredential, Limits, Reason};
 use keyward::testing::SeededEntropy;
-use keyward::{Entropy, GuardedRouter, InvalidCredential, Limits, Reason, StrapiHashKey, TokenKind, authenticated};
+use keyward::token::{Entropy, StrapiHashKey, TokenKind};
+use keyward::{GuardedRouter, authenticated};
 use std::future::IntoFuture;
 use std::time::Duration;
 
 /// A well-formed secret under a salt that is not ours, as somebody would make it who knows everything but the salt.
 fn made_up(entropy: &dyn Entropy) -> String {
     let hash_key = keyward::HashKey::parse("another salt than the world's, at least 32 bytes").unwrap();
-    let format = keyward::SecretFormat::new(&Default::default(), hash_key);
+    let format = keyward::token::SecretFormat::new(&Default::default(), hash_key);
     format.issue(TokenKind::Admin, entropy).unwrap().secret.expose().to_owned()
 }
 

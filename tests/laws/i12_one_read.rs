@@ -2,7 +2,8 @@
 
 use crate::shim;
 use axum::routing::get;
-use keyward::{GuardedRouter, Reason, Unavailable, authenticated};
+use keyward::guard::{Reason, Unavailable};
+use keyward::{GuardedRouter, authenticated};
 use std::future::IntoFuture;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,8 +3,11 @@
 use crate::shim;
 use axum::routing::get;
 use http::header::COOKIE;
+use keyward::guard::{Limits, Reason, Unavailable};
 use keyward::testing::Key;
-use keyward::{Clock, ContentAccess, Group, GuardedRouter, Limits, Reason, Unavailable, authenticated};
+use keyward::time::Clock;
+use keyward::token::ContentAccess;
+use keyward::{Group, GuardedRouter, authenticated};
 use std::future::IntoFuture;
 use std::time::Duration;
 
@@ -97,7 +100,7 @@ async fn uses_that_cannot_be_written_are_written_later() {
     let app = world.guard(GuardedRouter::new().route("/api/x", authenticated(), get(|| async {})));
     let key = world.content(ContentAccess::ReadOnly).await;
     app.get("/api/x").bearer(&key.secret).await.assert_ok();
-    let first = keyward::Clock::now(&*world.clock);
+    let first = keyward::time::Clock::now(&*world.clock);
     shim.fail(true);
     world.keyward.flush().await;
     assert_eq!(shim.inner.last_use(key.token), None);

@@ -3,8 +3,10 @@
 
 use crate::shim::{self, Shim};
 use axum::routing::get;
+use keyward::guard::SessionCookie;
 use keyward::testing::{App, Key, TestRequest, World};
-use keyward::{ContentAccess, GuardedRouter, NewOwner, Permission, SessionCookie, api, authenticated, ui};
+use keyward::token::ContentAccess;
+use keyward::{GuardedRouter, NewOwner, Permission, api, authenticated, ui};
 use serde_json::json;
 
 struct House {
@@ -71,7 +73,7 @@ async fn new_keys() {
             let key = what.to_owned() + &house.last_word(made, who, what).await;
             house.opens(path, &key).await;
 
-            let kind = if content { keyward::TokenKind::Content } else { keyward::TokenKind::Admin };
+            let kind = if content { keyward::token::TokenKind::Content } else { keyward::token::TokenKind::Admin };
             let listed = house.world.keyward.tokens().list(&keyward::store::TokenQuery::of(kind)).await.unwrap();
             let token = &listed.items.iter().find(|described| described.token.name == name).unwrap().token;
             let version = token.version().to_string();

@@ -3,8 +3,11 @@
 
 use crate::shim;
 use axum::routing::get;
+use keyward::admin::OwnerState;
+use keyward::guard::Reason;
 use keyward::store::{Store, Use};
-use keyward::{AdminAuth, Clock, GuardedRouter, OwnerState, Reason, Timestamp, authenticated};
+use keyward::time::{Clock, Timestamp};
+use keyward::{AdminAuth, GuardedRouter, authenticated};
 use std::future::IntoFuture;
 use std::time::Duration;
 use tokio::time::timeout;

@@ -8,11 +8,16 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, LOCATION};
 use http::{Method, Request, StatusCode};
 use http_body_util::StreamBody;
+use keyward::admin::{
+    AdmittedActor, OwnerState, OwnerUpdate, Password, ProfileUpdate, RoleUpdate, ServiceError, TokenUpdate,
+};
+use keyward::guard::{GateService, Reason, SessionCookie};
+use keyward::store::WriteStore;
 use keyward::testing::{Key, World};
+use keyward::token::{ContentAccess, TokenId};
 use keyward::{
-    AdmittedActor, AuthContext, ContentAccess, GateService, Grant, GuardedRouter, NewAdminToken, NewContentToken,
-    NewOwner, NewRole, OwnerId, OwnerState, OwnerUpdate, Password, Permission, ProfileUpdate, Reason, RoleId,
-    RoleUpdate, ServiceError, SessionCookie, TokenId, TokenUpdate, WriteStore, action, api, ui,
+    AuthContext, Grant, GuardedRouter, NewAdminToken, NewContentToken, NewOwner, NewRole, OwnerId, Permission, RoleId,
+    action, api, ui,
 };
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -161,7 +166,7 @@ fn host(done: &Done, actor: &Arc<Mutex<Option<AdmittedActor>>>) -> GuardedRouter
             go.notified().await;
             auth.revalidate().await?;
             work.lock().unwrap().push("long".to_owned());
-            Ok::<_, keyward::NoLongerValid>("done")
+            Ok::<_, keyward::guard::NoLongerValid>("done")
         });
     // A format that ends by itself: the handler acts before the body ends.
     let lines = {
@@ -312,7 +317,7 @@ impl Loss {
         let kept = |name: &&str| Some(*name) != takes;
         match self {
             SignOut => {
-                let actor = keyward::Actor::Person(key.owner());
+                let actor = keyward::admin::Actor::Person(key.owner());
                 keyward.sessions().acting_as(actor).sign_out(key.token).await.map(drop).unwrap();
             }
             PasswordChange => owners.set_password(key.owner(), Password::new("Passw0rd!")).await.map(drop).unwrap(),
@@ -528,7 +533,7 @@ async fn a_regenerated_secret_regenerates_nothing() {
         Request::post("/admin/actor").header(AUTHORIZATION, format!("Bearer {}", scene.token.secret.expose()));
     scene.service.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
     let thief = scene.actor.lock().unwrap().take().unwrap();
-    let owner = keyward::Actor::Person(scene.token.owner());
+    let owner = keyward::admin::Actor::Person(scene.token.owner());
     let tokens = scene.world.keyward.tokens();
     let renewed = tokens.clone().acting_as(owner).regenerate(scene.token.token).await.unwrap();
     let stolen = tokens.clone().acting_as(&thief).regenerate(scene.token.token).await;
@@ -547,7 +552,9 @@ async fn a_narrowed_permission_commits_nothing() {
     scene.service.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
     let actor = scene.actor.lock().unwrap().take().unwrap();
     let narrowed = ACTIONS.map(|name| match name {
-        "host.write" => Permission::new(name).when(keyward::ConditionClause::from_list([keyward::IS_CREATOR])),
+        "host.write" => {
+            Permission::new(name).when(keyward::authz::ConditionClause::from_list([keyward::authz::IS_CREATOR]))
+        }
         name => Permission::new(name),
     });
     scene.world.keyward.roles().set_permissions(scene.person.role(), narrowed.to_vec()).await.unwrap();

@@ -3,11 +3,10 @@
 use crate::shim::{self, Shim};
 use axum::routing::get;
 use http::header::AUTHORIZATION;
+use keyward::guard::{FailureBudget, InvalidCredential, Limits, ProxyHeader, Reason, Unavailable};
 use keyward::testing::{Answer, App, SALT, SeededEntropy, TestRequest, World};
-use keyward::{
-    Builder, ContentAccess, FailureBudget, GuardedRouter, HashKey, InvalidCredential, Limits, ProxyHeader, Reason,
-    Secret, SecretFormat, StrapiHashKey, TokenKind, Unavailable, authenticated,
-};
+use keyward::token::{ContentAccess, Secret, SecretFormat, StrapiHashKey, TokenKind};
+use keyward::{Builder, GuardedRouter, HashKey, authenticated};
 use std::future::IntoFuture;
 use std::time::Duration;
 use tokio::task::JoinHandle;

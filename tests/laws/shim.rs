@@ -2,8 +2,10 @@
 
 use crate::unsure::{Fate, Unsure};
 use async_trait::async_trait;
+use keyward::store::{Digest, Tag};
 use keyward::store::{NewToken, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
-use keyward::{Digest, HashKey, MemoryStore, Tag, TokenAuthority, TokenId};
+use keyward::token::{TokenAuthority, TokenId};
+use keyward::{HashKey, MemoryStore};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,14 +1,16 @@
 //! A transaction after whose commit the store is gone: nobody can tell whether it happened, or only who was told can.
 
 use async_trait::async_trait;
+use keyward::admin::{AuditCause, AuditEvent, AuditOrigin, Owner, OwnerState, Role};
+use keyward::authz::Ceiling;
 use keyward::store::{
     Clamp, Clamped, EventQuery, EventsOfActor, Imported, KeyCheck, KeyUse, NewOwner, NewRole, NewToken, OwnerQuery,
     Page, Profile, Proposed, Record, SignInPlace, StoreError, TokenQuery, TokenTimes, Transaction, View,
 };
-use keyward::{
-    AuditCause, AuditEvent, AuditOrigin, Ceiling, Digest, HashKeyId, Owner, OwnerId, OwnerState, PasswordHash,
-    Permission, Role, RoleId, SealedSecret, Tag, Timestamp, Token, TokenAuthority, TokenId, TokenKind,
-};
+use keyward::store::{Digest, PasswordHash, SealedSecret, Tag};
+use keyward::time::Timestamp;
+use keyward::token::{HashKeyId, Token, TokenAuthority, TokenId, TokenKind};
+use keyward::{OwnerId, Permission, RoleId};
 
 pub struct Unsure {
     pub tx: Box<dyn Transaction>,

@@ -2,7 +2,7 @@
 
 use crate::nestings::{Nesting, Run, VerifiedSecret};
 use http::{Method, StatusCode};
-use keyward::TokenKind;
+use keyward::token::TokenKind;
 use std::collections::BTreeSet;
 
 /// For whom a route is.

@@ -1,12 +1,13 @@
 //! An installation with people in it, and the questions that tests ask.
 
+use keyward::admin::{
+    Actor, AuditAction, AuditEvent, Invitation, Owner, Password, Registration, ServiceError, SignedIn,
+};
+use keyward::store::SqliteOptions;
 use keyward::store::{EventQuery, Paging, WriteStore};
 use keyward::testing::{ManualClock, SALT, SeededEntropy};
-use keyward::{
-    Actor, AuditAction, AuditEvent, Builder, HashKey, Invitation, Keyward, MemoryStore, NewOwner, NewRole, Owner,
-    OwnerId, Password, Permission, Registration, RoleId, Secret, SecretFormat, ServiceError, SignedIn, SqliteOptions,
-    SqliteStore, TokenKinds, TokenPrefix,
-};
+use keyward::token::{Secret, SecretFormat, TokenKinds, TokenPrefix};
+use keyward::{Builder, HashKey, Keyward, MemoryStore, NewOwner, NewRole, OwnerId, Permission, RoleId, SqliteStore};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -109,7 +110,7 @@ impl House {
     /// Whether the gate would find this secret.
     pub(crate) async fn lives(&self, secret: &Secret) -> bool {
         let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(SALT).unwrap());
-        let digest = format.verify(secret.expose(), TokenKinds::of(&keyward::TokenKind::ALL)).unwrap().digest;
+        let digest = format.verify(secret.expose(), TokenKinds::of(&keyward::token::TokenKind::ALL)).unwrap().digest;
         self.keyward.store().resolve(&digest).await.unwrap().record.is_some()
     }
 

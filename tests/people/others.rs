@@ -1,10 +1,8 @@
 //! Other people's accounts: what changes, what ends, and who has to stay.
 
 use crate::house::{House, PASSWORD, password, paths, refused};
-use keyward::{
-    Actor, AuditAction, AuditCause, AuditTarget, Grant, Lifespan, NewAdminToken, NewOwner, OwnerState, OwnerUpdate,
-    RoleId, ServiceError,
-};
+use keyward::admin::{Actor, AuditAction, AuditCause, AuditTarget, Lifespan, OwnerState, OwnerUpdate, ServiceError};
+use keyward::{Grant, NewAdminToken, NewOwner, RoleId};
 
 const NEW: &str = "N3w-password";
 
@@ -118,7 +116,7 @@ pub(crate) async fn a_smaller_role_takes_grants(house: House) {
         let [set, clamped] = &events[..] else { panic!("{events:?}") };
         assert_eq!((set.what, clamped.what), (AuditAction::OwnerRolesSet, AuditAction::GrantClamped));
         assert_eq!(clamped.cause, Some(AuditCause::OwnerRoles(owner)));
-        assert_eq!(clamped.target, AuditTarget::Token(id, keyward::TokenKind::Admin));
+        assert_eq!(clamped.target, AuditTarget::Token(id, keyward::token::TokenKind::Admin));
         assert_eq!(clamped.details["action"], grants[1]);
     }
 }

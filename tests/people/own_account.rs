@@ -1,10 +1,10 @@
 //! What people do with their own account.
 
 use crate::house::{House, PASSWORD, ip, password, paths, refused};
-use keyward::{
-    Actor, AuditAction, ConditionClause, ContentAccess, Grant, IS_CREATOR, NewAdminToken, NewContentToken, Permission,
-    ProfileUpdate, ServiceError,
-};
+use keyward::admin::{Actor, AuditAction, ProfileUpdate, ServiceError};
+use keyward::authz::{ConditionClause, IS_CREATOR};
+use keyward::token::ContentAccess;
+use keyward::{Grant, NewAdminToken, NewContentToken, Permission};
 
 const NEW: &str = "N3w-password";
 

@@ -1,11 +1,12 @@
 //! How much one owner may have, and what lists and previews of one keep from others.
 
 use crate::house::{House, PASSWORD, paths};
+use keyward::admin::{Actor, AuditAction, AuditTarget, Clamped, NewSession, Policy, ServiceError, TokenUpdate};
+use keyward::authz::Fields;
+use keyward::store::Digest;
 use keyward::store::{Paging, TokenQuery, TokenSort, WriteStore};
-use keyward::{
-    Actor, AuditAction, AuditTarget, Clamped, ContentAccess, Digest, Fields, Grant, NewAdminToken, NewContentToken,
-    NewRole, NewSession, Permission, Policy, ServiceError, TokenKind, TokenUpdate,
-};
+use keyward::token::{ContentAccess, TokenKind};
+use keyward::{Grant, NewAdminToken, NewContentToken, NewRole, Permission};
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(2);

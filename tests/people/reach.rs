@@ -1,10 +1,9 @@
 //! I19 and I7: nobody makes themselves or anybody else stronger than they are, and a token nobody at all.
 
 use crate::house::{House, PASSWORD, password, refused};
-use keyward::{
-    Actor, ConditionClause, Grant, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, NewAdminToken, NewOwner, OwnerId, OwnerState,
-    OwnerUpdate, Owners, Permission, RoleId, ServiceError,
-};
+use keyward::admin::{Actor, OwnerState, OwnerUpdate, Owners, ServiceError};
+use keyward::authz::{ConditionClause, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR};
+use keyward::{Grant, NewAdminToken, NewOwner, OwnerId, Permission, RoleId};
 
 fn none() -> OwnerUpdate {
     OwnerUpdate::default()

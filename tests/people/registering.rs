@@ -1,7 +1,8 @@
 //! The first super admin, and whoever was invited.
 
 use crate::house::{House, PASSWORD, password, paths, refused, registration};
-use keyward::{Actor, AuditAction, FirstAdmin, OwnerState, OwnerUpdate, Registration, RoleId, ServiceError};
+use keyward::RoleId;
+use keyward::admin::{Actor, AuditAction, FirstAdmin, OwnerState, OwnerUpdate, Registration, ServiceError};
 use std::time::Duration;
 
 fn first(email: &str) -> FirstAdmin {

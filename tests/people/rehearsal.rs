@@ -1,11 +1,12 @@
 //! What a change would take away, told before it is made; and whose tokens there are.
 
 use crate::house::{House, paths, refused};
+use keyward::admin::{Actor, Clamped, ServiceError};
+use keyward::authz::ConditionClause;
+use keyward::store::Digest;
 use keyward::store::{TokenQuery, WriteStore};
-use keyward::{
-    Actor, Clamped, ConditionClause, Digest, Grant, NewAdminToken, OwnerId, Permission, RoleId, ServiceError, Token,
-    TokenId, TokenKind,
-};
+use keyward::token::{Token, TokenId, TokenKind};
+use keyward::{Grant, NewAdminToken, OwnerId, Permission, RoleId};
 
 fn permitted(actions: &[&str]) -> Vec<Permission> {
     actions.iter().map(|a| Permission::new(*a)).collect()

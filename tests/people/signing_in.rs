@@ -1,7 +1,9 @@
 //! Signing in and out.
 
 use crate::house::{House, PASSWORD, ip, password, refused};
-use keyward::{Actor, AuditAction, AuditTarget, NewAdminToken, NewOwner, OwnerState, ServiceError, TokenKind};
+use keyward::admin::{Actor, AuditAction, AuditTarget, OwnerState, ServiceError};
+use keyward::token::TokenKind;
+use keyward::{NewAdminToken, NewOwner};
 use std::time::Duration;
 
 const WINDOW: Duration = Duration::from_secs(300);
@@ -179,7 +181,7 @@ async fn guesses_elsewhere_lock_out_no_owner_from_a_known_place() {
     guess_elsewhere(&house, "boss@example.test").await;
     refused!(house.try_sign_in("boss@example.test", PASSWORD, ip(2)).await, ServiceError::TooManyAttempts(_));
     house.try_sign_in("boss@example.test", PASSWORD, ip(1)).await.unwrap();
-    let update = keyward::ProfileUpdate {
+    let update = keyward::admin::ProfileUpdate {
         password: Some(password("N3w-password")),
         current_password: Some(password(PASSWORD)),
         ..Default::default()

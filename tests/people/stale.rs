@@ -1,19 +1,21 @@
 //! Nothing is overwritten that somebody has not seen.
 
 use crate::house::{House, PASSWORD, password, paths, refused};
-use keyward::store::Use;
-use keyward::{
-    Actor, AuditAction, ContentAccess, Grant, NewAdminToken, NewContentToken, NewOwner, NewRole, NewSession, OwnerId,
-    OwnerState, OwnerUpdate, Owners, Permission, ProfileUpdate, Roles, ServiceError, Token, TokenUpdate, Tokens,
+use keyward::admin::{
+    Actor, AuditAction, NewSession, OwnerState, OwnerUpdate, Owners, ProfileUpdate, Roles, ServiceError, TokenUpdate,
+    Tokens,
 };
+use keyward::store::Use;
+use keyward::token::{ContentAccess, Token};
+use keyward::{Grant, NewAdminToken, NewContentToken, NewOwner, NewRole, OwnerId, Permission};
 use std::time::Duration;
 
 fn named(name: &str) -> TokenUpdate {
     TokenUpdate { name: Some(name.into()), ..TokenUpdate::default() }
 }
 
-fn described(text: &str) -> keyward::RoleUpdate {
-    keyward::RoleUpdate { description: Some(text.into()), ..keyward::RoleUpdate::default() }
+fn described(text: &str) -> keyward::admin::RoleUpdate {
+    keyward::admin::RoleUpdate { description: Some(text.into()), ..keyward::admin::RoleUpdate::default() }
 }
 
 fn called(name: &str) -> OwnerUpdate {
@@ -116,7 +118,7 @@ pub(crate) async fn what_no_form_shows_does_not_count(house: House) {
     let (tokens, _, owners) = services(&house, boss);
     let seen = token(&house, boss, &["a"]).await;
     house.clock.advance(Duration::from_secs(60));
-    let used = Use { token: seen.id, at: keyward::Clock::now(&*house.clock), address: None };
+    let used = Use { token: seen.id, at: keyward::time::Clock::now(&*house.clock), address: None };
     house.keyward.store().note_uses(&[used]).await.unwrap();
     assert!(tokens.read(seen.id).await.unwrap().token.last_used_at.is_some());
     tokens.if_version(seen.version()).update(seen.id, named("new")).await.unwrap();
@@ -131,7 +133,7 @@ pub(crate) async fn a_role_changes_at_once(house: House) {
     let (_, roles, _) = services(&house, boss);
     let role = house.role("R", permitted(&["a", "b"])).await;
     token(&house, house.person("ada@x.test", &[role]).await, &["a", "b"]).await;
-    let all = keyward::RoleUpdate {
+    let all = keyward::admin::RoleUpdate {
         name: Some(" S ".into()),
         description: Some("smaller".into()),
         permissions: Some(permitted(&["a"])),
@@ -143,13 +145,14 @@ pub(crate) async fn a_role_changes_at_once(house: House) {
     house.does(&[], roles.update(role, all)).await;
 
     // One part that cannot be is none of it.
-    let odd = Permission::new("c").when(keyward::ConditionClause::from_list(["no::such"]));
-    let update = keyward::RoleUpdate { permissions: Some(vec![odd]), ..described("other") };
+    let odd = Permission::new("c").when(keyward::authz::ConditionClause::from_list(["no::such"]));
+    let update = keyward::admin::RoleUpdate { permissions: Some(vec![odd]), ..described("other") };
     let (answer, events) = house.during(roles.update(role, update)).await;
     assert_eq!(paths(answer), ["permissions.0.conditions.0"]);
     assert!(events.is_empty());
     house.role("Taken", []).await;
-    let update = keyward::RoleUpdate { name: Some("Taken".into()), permissions: Some(vec![]), description: None };
+    let update =
+        keyward::admin::RoleUpdate { name: Some("Taken".into()), permissions: Some(vec![]), description: None };
     refused!(roles.update(role, update).await, ServiceError::Taken { path: "name", .. });
     assert_eq!(roles.read(role).await.unwrap(), now);
 }

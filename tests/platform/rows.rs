@@ -2,10 +2,10 @@
 
 use crate::CM;
 use crate::server::{SALT, Server, platform};
-use keyward::{
-    ConditionClause, Conditions, Fields, Grant, HAS_SAME_ROLE_AS_CREATOR, HashKeyRing, IS_CREATOR, Keyward, Lifespan,
-    NewAdminToken, NewOwner, NewRole, OwnerState, Permission, Predicate, RoleId, SqliteStore,
-};
+use keyward::admin::{Lifespan, OwnerState};
+use keyward::authz::{ConditionClause, Conditions, Fields, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Predicate};
+use keyward::token::HashKeyRing;
+use keyward::{Grant, Keyward, NewAdminToken, NewOwner, NewRole, Permission, RoleId, SqliteStore};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

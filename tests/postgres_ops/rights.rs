@@ -2,7 +2,8 @@
 
 use crate::support;
 use crate::support::node::{BOUND, Node, by_hand, number, told};
-use keyward::{PostgresOptions, PostgresStore};
+use keyward::PostgresStore;
+use keyward::store::PostgresOptions;
 
 /// The statements of the guide's part on rights, one block for each step, with these names in place of the guide's.
 fn steps(database: &str) -> Vec<String> {

@@ -2,8 +2,11 @@
 
 use crate::support;
 use crate::support::node::{BOUND, Node, by_hand, number, told};
+use keyward::PostgresStore;
+use keyward::admin::IssuedToken;
+use keyward::store::{PostgresOptions, StoreError};
 use keyward::store::{Store, Use, WriteStore};
-use keyward::{IssuedToken, PostgresOptions, PostgresStore, StoreError, Timestamp};
+use keyward::time::Timestamp;
 use sqlx::{Connection, PgConnection, raw_sql};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

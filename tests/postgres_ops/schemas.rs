@@ -3,8 +3,9 @@
 use crate::support;
 use crate::support::node::{BOUND, Node, by_hand, number, told};
 use crate::support::server::{plain, programs};
+use keyward::PostgresStore;
+use keyward::store::{Digest, PostgresOptions};
 use keyward::store::{Store, WriteStore, contract};
-use keyward::{Digest, PostgresOptions, PostgresStore};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 

@@ -3,7 +3,8 @@
 use crate::support;
 use crate::support::node::{by_hand, told};
 use crate::support::server::{Server, free_port};
-use keyward::{PostgresOptions, PostgresStore};
+use keyward::PostgresStore;
+use keyward::store::PostgresOptions;
 
 async fn rejection(url: &str) -> String {
     let error = PostgresStore::connect_with(url, PostgresOptions::default()).await.unwrap_err();
@@ -71,8 +72,9 @@ async fn a_password_that_tears_the_address_apart_is_not_repeated() {
 /// A failure that stays is not shown as another change that came first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failure_that_stays_is_not_shown_as_a_conflict() {
+    use keyward::RoleId;
+    use keyward::store::StoreError;
     use keyward::store::{NewRole, WriteStore};
-    use keyward::{RoleId, StoreError};
     let Some(url) = support::database().await else { return };
     let store = PostgresStore::connect(&url).await.unwrap();
     let trigger = |code: &str| {

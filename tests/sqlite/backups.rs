@@ -2,7 +2,8 @@
 
 use super::app;
 use super::files::{chain, names, opened, place};
-use keyward::{NewRole, SqliteStore, StoreError};
+use keyward::store::StoreError;
+use keyward::{NewRole, SqliteStore};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, Row};
 use std::fs::{self, File};

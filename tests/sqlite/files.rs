@@ -1,9 +1,12 @@
 //! The file of a store: closed, replaced, moved, and kept from other users.
 
 use super::app;
+use keyward::SqliteStore;
+use keyward::store::SqliteOptions;
 use keyward::store::{NewRole, Store, WriteStore};
 use keyward::testing::{ManualClock, World};
-use keyward::{OsEntropy, SqliteOptions, SqliteStore, Timestamp};
+use keyward::time::Timestamp;
+use keyward::token::OsEntropy;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Row};
 use std::fs;

@@ -5,9 +5,12 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::routing::get;
 use hmac::{Hmac, KeyInit, Mac};
+use keyward::authz::{Conditions, Fields};
+use keyward::guard::Guard;
 use keyward::strapi::{StrapiOptions, StrapiStore};
 use keyward::testing::{App, ManualClock};
-use keyward::{Conditions, Decision, Fields, Guard, GuardedRouter, HashKey, StrapiHashKey, action};
+use keyward::token::StrapiHashKey;
+use keyward::{Decision, GuardedRouter, HashKey, action};
 use serde_json::{Value, json};
 use sha2::Sha512;
 use sqlx::{Any, AnyConnection, AssertSqlSafe, Connection};
@@ -222,7 +225,7 @@ pub async fn ask(keyward: &Guard, secret: &str) -> (u16, u16, Value) {
 }
 
 async fn rules(decision: Decision) -> Json<Value> {
-    let rule = |rule: &keyward::DecisionRule| {
+    let rule = |rule: &keyward::authz::DecisionRule| {
         let fields = match rule.fields() {
             Fields::All => Value::Null,
             Fields::Only(set) => json!(set.as_slice()),

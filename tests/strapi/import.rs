@@ -5,12 +5,15 @@ use crate::server::{Answer, SALT, Server, bearer, platform_on};
 use crate::support;
 use axum::Json;
 use axum::routing::get;
+use keyward::admin::Lifespan;
+use keyward::authz::{ActionEntry, Catalogue, Fields};
 use keyward::store::EventQuery;
+use keyward::store::{Digest, WriteStore};
 use keyward::strapi::{Import, Outcome, Report, StrapiEncryptionKey, StrapiStore, import};
 use keyward::testing::App;
+use keyward::token::{EncryptionKeys, HashKeyRing, StrapiHashKey};
 use keyward::{
-    ActionEntry, Catalogue, Decision, Digest, EncryptionKeys, Fields, Grant, GuardedRouter, HashKeyRing, Keyward,
-    Lifespan, NewAdminToken, Permission, PostgresStore, RoleId, SqliteStore, StrapiHashKey, WriteStore, action,
+    Decision, Grant, GuardedRouter, Keyward, NewAdminToken, Permission, PostgresStore, RoleId, SqliteStore, action,
 };
 use serde_json::{Value, json};
 use std::error::Error;
@@ -179,7 +182,7 @@ async fn same_rules(keyward: &Keyward, facts: &Value) {
 }
 
 async fn rules(decision: Decision) -> Json<Value> {
-    let rule = |rule: &keyward::DecisionRule| {
+    let rule = |rule: &keyward::authz::DecisionRule| {
         let fields = match rule.fields() {
             Fields::All => Value::Null,
             Fields::Only(set) => json!(set.as_slice()),

@@ -109,10 +109,10 @@ async fn a_file_that_took_anothers_place_is_read_and_one_that_is_gone_is_no_answ
     assert_eq!(crate::house::ask(&keyward, &secret).await.1, 200);
     let path = |house: &House| house.address.strip_prefix("sqlite:").unwrap().to_owned();
     std::fs::rename(path(&other), path(&house)).unwrap();
-    house.clock.advance(keyward::Limits::default().max_staleness);
+    house.clock.advance(keyward::guard::Limits::default().max_staleness);
     assert_eq!(crate::house::ask(&keyward, &secret).await.1, 401);
     std::fs::remove_file(path(&house)).unwrap();
-    house.clock.advance(keyward::Limits::default().max_staleness);
+    house.clock.advance(keyward::guard::Limits::default().max_staleness);
     assert_eq!(crate::house::ask(&keyward, &secret).await.1, 503, "nobody can tell");
 }
 
@@ -126,7 +126,7 @@ async fn it_is_opened_read_only() {
     std::fs::set_permissions(file, permissions).unwrap();
     let before = std::fs::read(file).unwrap();
     let store = StrapiStore::open_with(&house.address, StrapiOptions::default()).await.unwrap();
-    store.not_understood(&keyward::Conditions::default()).await.unwrap();
+    store.not_understood(&keyward::authz::Conditions::default()).await.unwrap();
     store.close().await;
     assert_eq!(std::fs::read(file).unwrap(), before);
 }

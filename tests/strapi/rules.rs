@@ -1,7 +1,7 @@
 //! What the rows of the reference come to here.
 
 use crate::house::{House, READ, ask, digest};
-use keyward::Limits;
+use keyward::guard::Limits;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -180,7 +180,7 @@ async fn copied_rows_come_all() {
     house.sql("UPDATE strapi_api_tokens SET document_id = 'same'").await;
     let keyward = keyward::Keyward::builder(keyward::MemoryStore::default())
         .hash_key(keyward::HashKey::generate().unwrap().0)
-        .strapi_hash_key(keyward::StrapiHashKey::new(crate::house::SALT).unwrap())
+        .strapi_hash_key(keyward::token::StrapiHashKey::new(crate::house::SALT).unwrap())
         .content("/api")
         .build()
         .unwrap();
@@ -405,7 +405,10 @@ fn now() -> i64 {
 async fn tokens_of_ours_are_none_there() {
     let house = House::in_a_file().await;
     let keyward = house.keyward().await;
-    let format = keyward::SecretFormat::new(&keyward::TokenPrefix::default(), keyward::HashKey::generate().unwrap().0);
-    let issued = format.issue(keyward::TokenKind::Admin, &keyward::OsEntropy).unwrap();
+    let format = keyward::token::SecretFormat::new(
+        &keyward::token::TokenPrefix::default(),
+        keyward::HashKey::generate().unwrap().0,
+    );
+    let issued = format.issue(keyward::token::TokenKind::Admin, &keyward::token::OsEntropy).unwrap();
     assert_eq!(ask(&keyward, issued.secret.expose()).await.0, 401);
 }

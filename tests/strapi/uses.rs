@@ -3,7 +3,8 @@
 use crate::house::{House, ask};
 use keyward::store::{Store, Use};
 use keyward::strapi::StrapiOptions;
-use keyward::{Timestamp, TokenId};
+use keyward::time::Timestamp;
+use keyward::token::TokenId;
 
 const LAST_USE: &str = "SELECT COUNT(*) FROM strapi_api_tokens WHERE last_used_at IS NOT NULL";
 

@@ -8,7 +8,9 @@ pub mod pooler;
 #[path = "../../examples/cluster/server.rs"]
 pub mod server;
 
-use keyward::{Clock, PostgresOptions, PostgresStore};
+use keyward::PostgresStore;
+use keyward::store::PostgresOptions;
+use keyward::time::Clock;
 use server::Server;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -3,11 +3,10 @@
 #![allow(clippy::disallowed_methods, reason = "it waits for real processes")]
 
 use axum::routing::get;
+use keyward::admin::{IssuedToken, Lifespan, ServiceError};
+use keyward::store::PostgresOptions;
 use keyward::testing::App;
-use keyward::{
-    Grant, GuardedRouter, HashKey, IssuedToken, Keyward, Lifespan, NewAdminToken, NewOwner, PostgresOptions,
-    PostgresStore, RoleId, ServiceError, action,
-};
+use keyward::{Grant, GuardedRouter, HashKey, Keyward, NewAdminToken, NewOwner, PostgresStore, RoleId, action};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use std::time::{Duration, Instant};
 

@@ -1,12 +1,12 @@
 //! The keys of the configuration, compared with those that the data was written with.
 
 use super::{OLD_KEY, keys, person, shown, world};
+use keyward::admin::{Actor, KeyMismatch, SecretAccess, ServiceError};
+use keyward::store::Digest;
 use keyward::store::{KeyKind, WriteStore};
 use keyward::testing::{App, ManualClock, World};
-use keyward::{
-    Actor, Digest, GuardedRouter, HashKey, HashKeyRing, KeyMismatch, NewAdminToken, NewOwner, OsEntropy, RoleId,
-    Secret, SecretAccess, SecretFormat, ServiceError, TokenId, TokenKind, TokenPrefix, Unsealable, authenticated,
-};
+use keyward::token::{HashKeyRing, OsEntropy, Secret, SecretFormat, TokenId, TokenKind, TokenPrefix, Unsealable};
+use keyward::{GuardedRouter, HashKey, NewAdminToken, NewOwner, RoleId, authenticated};
 use std::sync::Arc;
 
 /// Another hash key with the same name as the one of the worlds.

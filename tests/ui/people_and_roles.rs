@@ -3,12 +3,13 @@
 use axum::body::Body;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
+use keyward::admin::OwnerState;
+use keyward::authz::{ActionEntry, Catalogue, ConditionClause, Fields, IS_CREATOR, ResourceEntry};
+use keyward::guard::GateService;
 use keyward::store::{EventQuery, Paging};
 use keyward::testing::{Key, World};
-use keyward::{
-    ActionEntry, Catalogue, ConditionClause, Fields, GateService, Grant, IS_CREATOR, NewAdminToken, NewOwner, NewRole,
-    OwnerId, OwnerState, Permission, ResourceEntry, RoleId, TokenId, ui,
-};
+use keyward::token::TokenId;
+use keyward::{Grant, NewAdminToken, NewOwner, NewRole, OwnerId, Permission, RoleId, ui};
 use tower::ServiceExt;
 
 const ROLES: &str = "/admin/settings/roles";
@@ -54,7 +55,7 @@ impl House {
             .resource(article)
             .action(ActionEntry::on_resources(READ, "Read", ["article"]).with_fields())
             .action(ActionEntry::settings(HOOKS, "Webhooks", "Read"));
-        let world = World::with(|builder| builder.catalogue(catalogue).ui(keyward::SessionCookie::default()));
+        let world = World::with(|builder| builder.catalogue(catalogue).ui(keyward::guard::SessionCookie::default()));
         let pages = world.keyward.guard(ui::router(&world.keyward));
         Self { world, pages }
     }
@@ -112,7 +113,7 @@ impl House {
         self.world.keyward.roles().read(role).await.unwrap().permissions
     }
 
-    async fn owner(&self, id: OwnerId) -> keyward::Owner {
+    async fn owner(&self, id: OwnerId) -> keyward::admin::Owner {
         self.world.keyward.owners().read(id).await.unwrap()
     }
 }

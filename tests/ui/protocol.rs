@@ -2,10 +2,11 @@
 
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, HeaderName, LOCATION, SET_COOKIE};
 use http::{HeaderMap, Method};
+use keyward::admin::{OwnerUpdate, Password};
+use keyward::guard::{Reason, SessionCookie};
 use keyward::testing::{Answer, App, Key, World};
-use keyward::{
-    ContentAccess, NewAdminToken, NewOwner, OwnerUpdate, Password, Permission, Reason, RoleId, SessionCookie, api, ui,
-};
+use keyward::token::ContentAccess;
+use keyward::{NewAdminToken, NewOwner, Permission, RoleId, api, ui};
 
 const COOKIE_NAME: &str = "__Host-keyward";
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");

@@ -1,11 +1,11 @@
 //! Pages of API tokens, of one's own profile and of the audit log: what they show, to whom, and what they change.
 
 use http::header::{LOCATION, SET_COOKIE};
+use keyward::admin::{Actor, OwnerUpdate, Password, ProfileUpdate, TokenUpdate};
+use keyward::authz::Catalogue;
 use keyward::testing::{Answer, App, Key, World};
-use keyward::{
-    Actor, Catalogue, ContentAccess, EncryptionKeys, Grant, NewAdminToken, OwnerUpdate, Password, ProfileUpdate,
-    TokenAuthority, TokenId, TokenKind, TokenUpdate, ui,
-};
+use keyward::token::{ContentAccess, EncryptionKeys, TokenAuthority, TokenId, TokenKind};
+use keyward::{Grant, NewAdminToken, ui};
 
 const ADMIN_TOKENS: &str = "/admin/settings/admin-tokens";
 const TOKENS: &str = "/admin/settings/api-tokens";
@@ -18,7 +18,7 @@ fn app() -> (World, App) {
     let catalogue = Catalogue::default().content_action(FIND).content_action("api::article.article.create");
     let world = World::with(|builder| {
         builder
-            .ui(keyward::SessionCookie::default())
+            .ui(keyward::guard::SessionCookie::default())
             .catalogue(catalogue)
             .encryption(EncryptionKeys::parse(KEYS).unwrap())
     });
@@ -57,7 +57,7 @@ fn shown_key(answer: &Answer) -> Option<String> {
     Some(text[at..at + 61].to_owned())
 }
 
-async fn tokens(world: &World) -> Vec<keyward::Token> {
+async fn tokens(world: &World) -> Vec<keyward::token::Token> {
     let all = world.keyward.tokens().list(&keyward::store::TokenQuery::of(TokenKind::Content)).await.unwrap();
     all.items.into_iter().map(|described| described.token).collect()
 }
@@ -162,7 +162,7 @@ async fn a_custom_token_may_what_was_chosen_and_nothing_is_chosen_for_the_others
     assert!(tokens(&world).await.is_empty());
 
     send(&app, &root, &create, &[&NEW[..], &[("action", FIND)]].concat()).await.assert_ok();
-    let access = |token: &keyward::Token| match &token.authority {
+    let access = |token: &keyward::token::Token| match &token.authority {
         TokenAuthority::Content { access } => access.clone(),
         other => panic!("{other:?}"),
     };
@@ -200,7 +200,7 @@ async fn whoever_may_not_change_tokens_looks_at_them_only() {
 }
 
 fn permission(grant: &Grant) -> keyward::Permission {
-    keyward::Permission::new(grant.action.clone())
+    keyward::Permission::new(grant.scope.action.clone())
 }
 
 async fn somebody(world: &World) -> (Key, String) {

@@ -19,10 +19,9 @@ use axum::routing::get;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Empty;
-use keyward::{
-    Clock, Entropy, GuardedRouter, Keyward, MonotonicTime, NoEntropy, Permission, Require, RoleId, Timestamp, action,
-    authenticated,
-};
+use keyward::time::{Clock, MonotonicTime, Timestamp};
+use keyward::token::{Entropy, NoEntropy};
+use keyward::{GuardedRouter, Keyward, Permission, Require, RoleId, action, authenticated};
 use plain::{NoOp, Plain};
 use std::future::poll_fn;
 use std::hint::black_box;
@@ -195,11 +194,11 @@ async fn narrow_every_role(keyward: &Keyward) {
     }
 }
 
-fn alone(keyward: &Keyward) -> keyward::GateService<keyward::RequireService<Plain>> {
+fn alone(keyward: &Keyward) -> keyward::guard::GateService<keyward::guard::RequireService<Plain>> {
     keyward.wrap(Require::new(authenticated()).layer(Plain))
 }
 
-fn guarded(keyward: &Keyward) -> keyward::GateService<Router> {
+fn guarded(keyward: &Keyward) -> keyward::guard::GateService<Router> {
     keyward.guard(GuardedRouter::new().route(PATH, action(ACTION), get(ok)))
 }
 

@@ -13,7 +13,8 @@ use cedar_policy::{
     Authorizer, Context, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, PolicySet, Request,
 };
 use http::Response;
-use keyward::{AuthContext, Keyward, Require, Verdict, action, authenticated};
+use keyward::authz::Verdict;
+use keyward::{action, AuthContext, authenticated, Keyward, Require};
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::future::{Ready, ready};

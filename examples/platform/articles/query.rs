@@ -3,7 +3,8 @@
 use super::rows::COLUMNS;
 use crate::wire::{Failure, Problem};
 use axum::http::Uri;
-use keyward::{Decision, Value};
+use keyward::Decision;
+use keyward::authz::Value;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
 

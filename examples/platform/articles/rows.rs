@@ -4,9 +4,10 @@ use super::query::Query;
 use super::{FIELDS, Side};
 use crate::database::{Bind, Connection, Row};
 use crate::wire::{Failure, Texts};
-use keyward::{
-    Attribute, Clock, Decision, Entropy, NoEntropy, OsEntropy, OwnerId, SqlMap, SystemClock, Timestamp, Value,
-};
+use keyward::authz::{Attribute, SqlMap, Value};
+use keyward::time::{Clock, SystemClock, Timestamp};
+use keyward::token::{Entropy, NoEntropy, OsEntropy};
+use keyward::{Decision, OwnerId};
 use serde_json::{Map, Value as Json, json};
 use std::sync::LazyLock;
 

@@ -175,11 +175,11 @@ fn clamped(event: &AuditEvent) -> (TokenId, Value) {
 }
 
 fn details(grant: &Grant) -> Value {
-    let fields = match &grant.fields {
+    let fields = match &grant.scope.fields {
         Fields::All => Value::Null,
         Fields::Only(set) => json!(set.as_slice()),
     };
-    json!({"action": grant.action, "subject": grant.resource, "fields": fields})
+    json!({"action": grant.scope.action, "subject": grant.scope.resource, "fields": fields})
 }
 
 async fn grants(tx: &mut Box<dyn Transaction>, id: TokenId) -> Vec<Grant> {

@@ -127,7 +127,7 @@ pub(super) fn permissions() -> Vec<Permission> {
 }
 
 pub(super) fn grants() -> Vec<Grant> {
-    let grant = |p: Permission| Grant { action: p.action, resource: p.resource, fields: p.fields, chosen: p.when };
+    let grant = |p: Permission| Grant { scope: p.scope, chosen: p.when };
     permissions().into_iter().map(grant).collect()
 }
 

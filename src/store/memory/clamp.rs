@@ -46,7 +46,7 @@ impl Open<Lock> {
             Clamp::Unknown(actions) => {
                 let known: HashSet<&Action> = actions.iter().collect();
                 let permissions = self.drop_permissions(|action| !known.contains(action), origin, cause)?;
-                let clamped = self.drop_grants(|_, grant| !known.contains(&grant.action), origin, cause)?;
+                let clamped = self.drop_grants(|_, grant| !known.contains(&grant.scope.action), origin, cause)?;
                 Ok(Clamped { permissions, ..clamped })
             }
         }
@@ -79,7 +79,7 @@ impl Open<Lock> {
         let mut clamped = Clamped { tokens: changed.len() as u64, ..Clamped::default() };
         for (id, gone, kept) in changed {
             for grant in &gone {
-                let details = facts(&grant.action, grant.resource.as_ref(), &grant.fields);
+                let details = facts(&grant.scope.action, grant.scope.resource.as_ref(), &grant.scope.fields);
                 self.note(AuditAction::GrantClamped, AuditTarget::Token(id, TokenKind::Admin), details, origin, cause);
             }
             clamped.grants += gone.len() as u64;
@@ -98,17 +98,18 @@ impl Open<Lock> {
         origin: AuditOrigin,
         cause: AuditCause,
     ) -> Result<u64, StoreError> {
-        let loses = |role: &Role| role.permissions.iter().any(|p| goes(&p.action)).then_some(role.id);
+        let loses = |role: &Role| role.permissions.iter().any(|p| goes(&p.scope.action)).then_some(role.id);
         let changed: Vec<RoleId> = self.content.roles.values().filter_map(|r| loses(r)).collect();
         let mut count = 0;
         for id in changed {
             let mut gone = Vec::new();
             self.change_role(id, |role| {
                 (gone, role.permissions) =
-                    std::mem::take(&mut role.permissions).into_iter().partition(|p| goes(&p.action));
+                    std::mem::take(&mut role.permissions).into_iter().partition(|p| goes(&p.scope.action));
             })?;
             for permission in &gone {
-                let details = facts(&permission.action, permission.resource.as_ref(), &permission.fields);
+                let details =
+                    facts(&permission.scope.action, permission.scope.resource.as_ref(), &permission.scope.fields);
                 self.note(AuditAction::PermissionClamped, AuditTarget::Role(id), details, origin, cause);
             }
             count += gone.len() as u64;

@@ -2,7 +2,7 @@
 
 use super::corrupt;
 use crate::domain::{
-    Action, ConditionClause, ConditionId, Field, Fields, Grant, OwnerId, Permission, Resource, RoleId, TokenId,
+    Action, ConditionClause, ConditionId, Field, Fields, Grant, OwnerId, Permission, Resource, RoleId, Scope, TokenId,
 };
 use crate::store::list::{ColumnFilter, merged};
 use crate::store::{FilterTest, StoreError, Use};
@@ -45,11 +45,11 @@ pub(super) struct List {
 
 impl List {
     pub(super) fn of_permissions(permissions: &[Permission]) -> Self {
-        Self::of(permissions.iter().map(|p| (&p.action, p.resource.as_ref(), &p.fields, &p.when)))
+        Self::of(permissions.iter().map(|p| (&p.scope.action, p.scope.resource.as_ref(), &p.scope.fields, &p.when)))
     }
 
     pub(super) fn of_grants(grants: &[Grant]) -> Self {
-        Self::of(grants.iter().map(|g| (&g.action, g.resource.as_ref(), &g.fields, &g.chosen)))
+        Self::of(grants.iter().map(|g| (&g.scope.action, g.scope.resource.as_ref(), &g.scope.fields, &g.chosen)))
     }
 
     fn of<'a>(
@@ -142,11 +142,11 @@ pub(super) fn json<T: Serialize>(value: &T) -> String {
 }
 
 pub(super) fn read_permissions(column: &'static str, text: &str) -> Result<Vec<Permission>, StoreError> {
-    read(column, text, |action, resource, fields, when| Permission { action, resource, fields, when })
+    read(column, text, |action, resource, fields, when| Permission { scope: Scope { action, resource, fields }, when })
 }
 
 pub(super) fn read_grants(column: &'static str, text: &str) -> Result<Vec<Grant>, StoreError> {
-    read(column, text, |action, resource, fields, chosen| Grant { action, resource, fields, chosen })
+    read(column, text, |action, resource, fields, chosen| Grant { scope: Scope { action, resource, fields }, chosen })
 }
 
 fn read<T>(

@@ -1,4 +1,4 @@
-//! What tests ask of a store besides the contract. For programs, [`AuditLog`](crate::AuditLog) gives events page by page, and a token
+//! What tests ask of a store besides the contract. For programs, [`AuditLog`](crate::admin::AuditLog) gives events page by page, and a token
 //! that is read says when it was used.
 
 use super::view::Reading;

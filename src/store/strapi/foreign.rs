@@ -23,13 +23,15 @@ impl Foreign {
         for role in self.roles {
             let of = format!("role {} {:?}", role.id, role.name);
             left.extend(role.not_understood);
-            left.extend(role.permissions.iter().filter_map(|p| unregistered(&p.action, &p.when, &of, conditions)));
+            left.extend(
+                role.permissions.iter().filter_map(|p| unregistered(&p.scope.action, &p.when, &of, conditions)),
+            );
         }
         for token in self.tokens {
             let of = format!("token {} {:?}", token.id, token.name);
             left.extend(token.not_understood);
             if let ForeignAuthority::Admin { grants, .. } = token.authority {
-                left.extend(grants.iter().filter_map(|g| unregistered(&g.action, &g.chosen, &of, conditions)));
+                left.extend(grants.iter().filter_map(|g| unregistered(&g.scope.action, &g.chosen, &of, conditions)));
             }
         }
         left

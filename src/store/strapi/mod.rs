@@ -29,7 +29,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 /// ```no_run
 /// # async fn demo() -> Result<(), Box<dyn std::error::Error>> {
 /// use keyward::strapi::StrapiStore;
-/// use keyward::{Conditions, Keyward, StrapiHashKey, HashKey};
+/// use keyward::authz::Conditions;
+/// use keyward::token::StrapiHashKey;
+/// use keyward::{HashKey, Keyward};
 ///
 /// let store = StrapiStore::open("sqlite:/srv/cms/.tmp/data.db").await?;
 /// for left in store.not_understood(&Conditions::default()).await? {
@@ -45,7 +47,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 /// # Ok(()) }
 /// ```
 ///
-/// - **Changes** are seen after [`Limits::max_staleness`](crate::Limits::max_staleness) at the latest: there is no log of them to
+/// - **Changes** are seen after [`Limits::max_staleness`](crate::guard::Limits::max_staleness) at the latest: there is no log of them to
 ///   follow, so that is how long an answer is used.
 /// - **Stricter** than the reference: a token whose owner is gone is a 401 (there a 500), and so is one with a permission whose
 ///   `properties` or `conditions` are NULL (a 500, too); what is not understood allows nothing (an empty list of fields,
@@ -135,7 +137,7 @@ impl StrapiOptions {
     }
 
     /// The address is that of a pooler in transaction mode: see
-    /// [`PostgresOptions::transaction_pooler`](crate::PostgresOptions::transaction_pooler).
+    /// [`PostgresOptions::transaction_pooler`](crate::store::PostgresOptions::transaction_pooler).
     #[must_use]
     pub fn transaction_pooler(mut self) -> Self {
         self.pooler = true;

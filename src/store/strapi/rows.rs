@@ -3,7 +3,7 @@
 use super::foreign::{Foreign, ForeignAuthority, ForeignRole, ForeignToken, ForeignUser, NotUnderstood, Sealed};
 use crate::domain::{
     Action, Ceiling, ConditionClause, ContentAccess, Digest, Fields, Grant, Owner, OwnerId, OwnerState, PasswordHash,
-    Permission, RoleId, Timestamp, Token, TokenAuthority, TokenId, date,
+    Permission, RoleId, Scope, Timestamp, Token, TokenAuthority, TokenId, date,
 };
 use crate::store::{Record, StoreError};
 use serde::Deserialize;
@@ -360,19 +360,16 @@ impl PermissionRow {
                 list => texts("conditions", list)?,
             },
         };
-        Ok(Permission {
-            action: action.into(),
-            // Without a subject is what the reference makes of an empty one, too.
-            resource: self.resource.filter(|resource| !resource.is_empty()).map(Into::into),
-            fields,
-            when: ConditionClause::from_list(conditions),
-        })
+        // Without a resource, as Strapi reads an empty one.
+        let resource = self.resource.filter(|resource| !resource.is_empty()).map(Into::into);
+        let scope = Scope { action: action.into(), resource, fields };
+        Ok(Permission { scope, when: ConditionClause::from_list(conditions) })
     }
 }
 
 fn grant(permission: Permission) -> Grant {
-    let Permission { action, resource, fields, when } = permission;
-    Grant { action, resource, fields, chosen: when }
+    let Permission { scope, when } = permission;
+    Grant { scope, chosen: when }
 }
 
 /// An object in a column; NULL is an empty one.

@@ -58,7 +58,7 @@ const NAME: &str = "keyward";
 /// A store in a PostgreSQL database (14 or later), shared by any number of nodes. Clones share their connections.
 ///
 /// What one node changes, every other node judges by within milliseconds as a rule, and within
-/// [`Limits::max_staleness`](crate::Limits::max_staleness) at the latest, or it answers 503. So does what is changed with SQL by
+/// [`Limits::max_staleness`](crate::guard::Limits::max_staleness) at the latest, or it answers 503. So does what is changed with SQL by
 /// hand: triggers log it.
 ///
 /// The tables (`keyward_*`) are in one schema, which is found when the store is connected: the one that
@@ -69,7 +69,7 @@ const NAME: &str = "keyward";
 /// An installation has an id, made with its tables. A node that meets the tables of another one where its own were answers 503.
 ///
 /// ```no_run
-/// # async fn demo() -> Result<(), keyward::StoreError> {
+/// # async fn demo() -> Result<(), keyward::store::StoreError> {
 /// use keyward::PostgresStore;
 /// let store = PostgresStore::connect("postgres://keyward@db.example.test/keyward?sslmode=verify-full").await?;
 /// # Ok(()) }

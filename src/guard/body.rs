@@ -1,0 +1,232 @@
+//! Request bodies of protected groups: the credential is judged when the head arrives, and again when the body ends.
+//!
+//! A handler acts when it has what it needs of the body, which a client may send as slowly as it likes, and a format that ends by itself (multipart,
+//! lines of JSON) ends before the body does. So each frame is held back until the credential and what was required of it are known to hold
+//! still; otherwise the body ends with an error, and the gate answers 401 or 403 in place of the route (invariant valid-at-commit).
+
+use super::context::{judge_again, still_valid};
+use super::mark::Mark;
+use crate::domain::Reason;
+use crate::resolve::Entry;
+use bytes::{Buf, Bytes};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{Empty, Full};
+use pin_project_lite::pin_project;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The credential was valid when the request began and is not when its body ends, or no longer does what was required.
+///
+/// As the error of a body it makes extractors fail. Whatever the route answers, the client gets 401, 403, or 503 where the store
+/// cannot tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the credential is no longer valid: the request was not done")]
+pub struct NoLongerValid(pub(super) Reason);
+
+impl NoLongerValid {
+    #[cfg_attr(
+        not(any(feature = "api", feature = "ui")),
+        allow(dead_code, reason = "for the modules that answer HTTP")
+    )]
+    pub(crate) fn new(reason: Reason) -> Self {
+        Self(reason)
+    }
+
+    /// Why.
+    pub fn reason(&self) -> Reason {
+        self.0
+    }
+}
+
+/// A request body that the gate can guard: it ends with an error when the caller's credential is no longer valid at its end.
+///
+/// Implemented for the bodies of axum, for `UnsyncBoxBody` of `http-body-util`, and for those that are complete when the request is
+/// (nothing of them can come late). For another streaming body, wrap the guarded one:
+///
+/// ```
+/// use keyward::guard::{BodyGuard, GuardableBody};
+/// use http_body_util::combinators::UnsyncBoxBody;
+///
+/// struct MyBody(UnsyncBoxBody<bytes::Bytes, Box<dyn std::error::Error + Send + Sync>>);
+///
+/// impl GuardableBody for MyBody {
+///     fn guard(&mut self, guard: BodyGuard) {
+///         self.0.guard(guard);
+///     }
+/// }
+/// ```
+pub trait GuardableBody {
+    /// Makes the body ask the guard before it ends.
+    fn guard(&mut self, guard: BodyGuard);
+
+    /// Whether all of it is here already, as of a request without a body. It is then not guarded.
+    fn is_complete(&self) -> bool {
+        false
+    }
+}
+
+/// Judges a caller's credential again when a request body ends.
+#[derive(Clone)]
+pub struct BodyGuard {
+    entry: Arc<Entry>,
+    mark: Arc<Mark>,
+}
+
+impl fmt::Debug for BodyGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BodyGuard").finish_non_exhaustive()
+    }
+}
+
+impl BodyGuard {
+    pub(super) fn new(entry: Arc<Entry>, mark: Arc<Mark>) -> Self {
+        mark.guard_body();
+        Self { entry, mark }
+    }
+
+    /// A body with the same frames, each of which comes only if the credential is valid then.
+    pub fn wrap<B: Body>(self, body: B) -> GuardedBody<B> {
+        GuardedBody { body, state: State::Reading(self) }
+    }
+
+    async fn judge(self) -> Result<(), NoLongerValid> {
+        let judged = judge_again(&self.entry, &self.mark.required()).await.map(drop);
+        judged.map_err(|reason| {
+            self.mark.lose(reason);
+            NoLongerValid(reason)
+        })
+    }
+}
+
+pin_project! {
+    /// A request body whose frames are held back until the credential has been judged again. Made by [`BodyGuard::wrap`].
+    pub struct GuardedBody<B: Body> {
+        #[pin]
+        body: B,
+        state: State<B::Data>,
+    }
+}
+
+enum State<D> {
+    Reading(BodyGuard),
+    /// With the frame that is held back; `None` at the end.
+    Judging(BodyGuard, Pin<Box<dyn Future<Output = Result<(), NoLongerValid>> + Send>>, Option<Frame<D>>),
+    Done,
+}
+
+impl<B: Body> fmt::Debug for GuardedBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuardedBody").finish_non_exhaustive()
+    }
+}
+
+impl<B> Body for GuardedBody<B>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    type Data = B::Data;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
+        let mut this = self.project();
+        loop {
+            match this.state {
+                State::Reading(guard) => {
+                    let frame = match ready!(this.body.as_mut().poll_frame(cx)) {
+                        Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                        Some(Ok(frame)) => Some(frame),
+                        None => None,
+                    };
+                    if still_valid(&guard.entry) {
+                        if frame.is_none() || this.body.is_end_stream() {
+                            *this.state = State::Done;
+                        }
+                        return Poll::Ready(frame.map(Ok));
+                    }
+                    *this.state = State::Judging(guard.clone(), Box::pin(guard.clone().judge()), frame);
+                }
+                State::Judging(guard, judging, frame) => {
+                    let judged = ready!(judging.as_mut().poll(cx));
+                    let frame = frame.take();
+                    *this.state = match judged.is_ok() && frame.is_some() && !this.body.is_end_stream() {
+                        true => State::Reading(guard.clone()),
+                        false => State::Done,
+                    };
+                    return Poll::Ready(match judged {
+                        Ok(()) => frame.map(Ok),
+                        Err(lost) => Some(Err(lost.into())),
+                    });
+                }
+                State::Done => return Poll::Ready(None),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.state, State::Done)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let held = match &self.state {
+            State::Judging(.., Some(frame)) => frame.data_ref().map_or(0, |data| data.remaining() as u64),
+            State::Judging(.., None) | State::Reading(_) => 0,
+            State::Done => return SizeHint::with_exact(0),
+        };
+        let mut hint = self.body.size_hint();
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper.saturating_add(held));
+        }
+        hint.set_lower(hint.lower().saturating_add(held));
+        hint
+    }
+}
+
+#[cfg(feature = "axum")]
+impl GuardableBody for axum::body::Body {
+    fn guard(&mut self, guard: BodyGuard) {
+        *self = Self::new(guard.wrap(std::mem::take(self)));
+    }
+
+    fn is_complete(&self) -> bool {
+        self.is_end_stream()
+    }
+}
+
+impl<D: Buf + Send + 'static> GuardableBody for UnsyncBoxBody<D, BoxError> {
+    fn guard(&mut self, guard: BodyGuard) {
+        *self = Self::new(guard.wrap(std::mem::take(self)));
+    }
+
+    fn is_complete(&self) -> bool {
+        self.is_end_stream()
+    }
+}
+
+/// Bodies that are whole when their request is.
+macro_rules! complete {
+    ($($body:ty $(, $parameter:ident)?;)+) => {
+        $(impl$(<$parameter>)? GuardableBody for $body {
+            fn guard(&mut self, _: BodyGuard) {}
+
+            fn is_complete(&self) -> bool {
+                true
+            }
+        })+
+    };
+}
+
+complete! {
+    ();
+    String;
+    &'static str;
+    Bytes;
+    Vec<u8>;
+    Full<D>, D;
+    Empty<D>, D;
+}
