@@ -2,8 +2,8 @@
 
 use crate::admin::{Policy, Settings, Writer};
 use crate::domain::{
-    Catalogue, Clock, Conditions, ConfiguredKeys, EncryptionKeys, Entropy, HashKeyRing, KeyKind, OsEntropy,
-    SecretFormat, StrapiHashKey, SystemClock, TokenPrefix,
+    Catalogue, Clock, Conditions, ConfiguredKeys, Entropy, HashKeyRing, KeyKind, OsEntropy, SecretFormat,
+    StrapiHashKey, SystemClock, TokenPrefix,
 };
 #[cfg(feature = "ui")]
 use crate::guard::SessionCookie;
@@ -219,12 +219,16 @@ impl Guard {
     /// # }).unwrap();
     /// ```
     pub fn health(&self) -> Health {
-        Health { sign_ins_busy: self.writer.sign_ins_busy(), ..self.gate.resolver().health() }
+        #[cfg(feature = "people")]
+        return Health { sign_ins_busy: self.writer.sign_ins_busy(), ..self.gate.resolver().health() };
+        #[cfg(not(feature = "people"))]
+        self.gate.resolver().health()
     }
 
     /// Writes what is still to be written: the uses of tokens of the last seconds, and failed sign-ins of the last minute.
     pub async fn flush(&self) {
         self.gate.resolver().write_uses().await;
+        #[cfg(feature = "people")]
         self.writer.write_failures().await;
     }
 
@@ -384,7 +388,8 @@ impl<T> Builder<T> {
     }
 
     /// Keeps issued secrets sealed under these keys, so that their owners can see them again. Without, a secret shows once.
-    pub fn encryption(mut self, keys: EncryptionKeys) -> Self {
+    #[cfg(feature = "reveal")]
+    pub fn encryption(mut self, keys: crate::domain::EncryptionKeys) -> Self {
         self.settings.encryption = Some(keys);
         self
     }
@@ -402,6 +407,7 @@ impl<T> Builder<T> {
 
     /// Gives up the sealed copies of an encryption key that this configuration has with another value: they cannot be shown again, and
     /// their tokens go on working. As [`accept_new_hash_key`](Self::accept_new_hash_key).
+    #[cfg(feature = "reveal")]
     pub fn accept_new_encryption_key(mut self) -> Self {
         self.accepted_keys.push(KeyKind::Encryption);
         self
@@ -425,6 +431,7 @@ impl<T> Builder<T> {
     /// The API and the pages take such a registration only by `localhost`, a name below it, or a loopback address in `Host`: by another name
     /// it could come from a page of another origin (DNS rebinding), and takes the code.
     /// So does a request with a header of proxies (`Forwarded`, `Via`, `X-Forwarded-..`, `X-Real-IP`), which may come from anywhere.
+    #[cfg(feature = "people")]
     pub fn allow_open_setup(mut self) -> Self {
         self.settings.open_setup = true;
         self

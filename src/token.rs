@@ -4,7 +4,9 @@
 //! [`EncryptionKeys`] a sealed copy is kept as well, so that the owner can view the secret again.
 
 pub use crate::domain::{
-    ContentAccess, EncryptionKeys, Entropy, HashKey, HashKeyId, HashKeyRing, InvalidEncryptionKey, InvalidHashKey,
-    InvalidTokenPrefix, Issued, MalformedId, NoEntropy, OsEntropy, OwnerId, Secret, SecretFormat, StrapiHashKey, Token,
-    TokenAuthority, TokenId, TokenKind, TokenKinds, TokenPrefix, Unsealable, VerifiedSecret, VerifyError,
+    ContentAccess, Entropy, HashKey, HashKeyId, HashKeyRing, InvalidHashKey, InvalidTokenPrefix, Issued, MalformedId,
+    NoEntropy, OsEntropy, OwnerId, Secret, SecretFormat, StrapiHashKey, Token, TokenAuthority, TokenId, TokenKind,
+    TokenKinds, TokenPrefix, Unsealable, VerifiedSecret, VerifyError,
 };
+#[cfg(feature = "reveal")]
+pub use crate::domain::{EncryptionKeys, InvalidEncryptionKey};

@@ -87,6 +87,7 @@ impl<'c> CeilingIndex<'c> {
     }
 
     /// Whether a grant comes to anything: whether [`Ceiling::effect`] has a rule for it.
+    #[cfg(feature = "people")]
     pub(crate) fn meets(&self, grant: &Grant) -> bool {
         let Some(held) = &self.held else { return true };
         held.get(&(&grant.scope.action, grant.scope.resource.as_ref())).is_some_and(|held| match &grant.scope.fields {

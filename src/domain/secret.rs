@@ -143,6 +143,7 @@ pub enum VerifyError {
 #[derive(Clone, Debug)]
 pub struct SecretFormat {
     prefixes: [(TokenKind, String); 3],
+    #[cfg_attr(not(feature = "people"), expect(dead_code, reason = "invitations belong to the feature"))]
     invitation: String,
     hash_keys: HashKeyRing,
     reference: Option<StrapiHashKey>,
@@ -180,6 +181,7 @@ impl SecretFormat {
     ///
     /// # Errors
     /// If there is no randomness.
+    #[cfg(feature = "people")]
     pub(crate) fn issue_invitation(&self, entropy: &dyn Entropy) -> Result<Issued, NoEntropy> {
         self.make(&self.invitation, entropy)
     }
@@ -221,6 +223,7 @@ impl SecretFormat {
     ///
     /// # Errors
     /// Why it cannot be valid.
+    #[cfg(feature = "people")]
     pub(crate) fn verify_invitation(&self, text: &str) -> Result<Digest, VerifyError> {
         match text.strip_prefix(&self.invitation) {
             Some(random) if is_random(random.as_bytes()) => self.genuine(text.as_bytes()),

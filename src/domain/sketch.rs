@@ -72,6 +72,7 @@ impl Sketch {
     }
 
     /// Takes back as many, from cells whose window is still the same.
+    #[cfg(feature = "people")]
     pub(crate) fn subtract(&mut self, key: u64, windows: &Windows, count: u32) {
         for cell in self.of(key).zip(windows).filter(|(cell, window)| cell.since == **window).map(|(cell, _)| cell) {
             cell.count = cell.count.saturating_sub(count);
