@@ -66,6 +66,7 @@ page!(
 page!(
     operating,
     "operating.md",
+    "api": ["body_deadline" => "crate::Builder::body_deadline"],
     "postgres": ["PostgresOptions::schema" => "crate::PostgresOptions::schema"],
     "sqlite": [
         "SqliteStore::backup" => "crate::SqliteStore::backup",
