@@ -43,7 +43,12 @@ page!(
     "api": ["api::router" => "crate::api::router"],
     "ui": ["ui::router" => "crate::ui::router"],
 );
-page!(configuration, "configuration.md");
+page!(
+    configuration,
+    "configuration.md",
+    "people": ["Builder::allow_open_setup" => "crate::Builder::allow_open_setup"],
+    "reveal": ["Builder::encryption" => "crate::Builder::encryption"],
+);
 page!(
     stores,
     "stores.md",
@@ -61,11 +66,14 @@ page!(
 page!(
     many_nodes,
     "many_nodes.md",
+    "reveal": ["Builder::encryption" => "crate::Builder::encryption"],
     "postgres": ["synchronous_heartbeat" => "crate::store::PostgresOptions::synchronous_heartbeat"],
 );
 page!(
     operating,
     "operating.md",
+    "people": ["Builder::allow_open_setup" => "crate::Builder::allow_open_setup", "Owners::set_password" => "crate::admin::Owners::set_password"],
+    "reveal": ["Builder::accept_new_encryption_key" => "crate::Builder::accept_new_encryption_key"],
     "api": ["body_deadline" => "crate::Builder::body_deadline"],
     "postgres": ["PostgresOptions::schema" => "crate::store::PostgresOptions::schema"],
     "sqlite": [
@@ -76,6 +84,7 @@ page!(
 page!(
     migrating,
     "migrating.md",
+    "reveal": ["Builder::encryption" => "crate::Builder::encryption"],
     "strapi": [
         "strapi::import" => "crate::strapi::import()",
         "Import::source" => "crate::strapi::Import::source",
