@@ -1,31 +1,51 @@
 //! The handle: everything that one installation shares.
 
+use crate::admin::{Policy, Settings, Writer};
 use crate::domain::{
-    Brand, Catalogue, Clock, Conditions, ConfiguredKeys, EncryptionKeys, Entropy, KeyKind, OsEntropy, ReferenceSalt,
-    SaltRing, SecretFormat, SystemClock,
+    Catalogue, Clock, Conditions, ConfiguredKeys, Entropy, HashKeyRing, KeyKind, OsEntropy, SecretFormat,
+    StrapiHashKey, SystemClock, TokenPrefix,
 };
 #[cfg(feature = "ui")]
-use crate::gate::SessionCookie;
-use crate::gate::{
-    Addresses, Base, FailureBudget, Gate, GateLayer, Gated, Group, InvalidGroups, InvalidProxy, ProxyHeader,
+use crate::guard::SessionCookie;
+use crate::guard::{
+    Addresses, Base, FailureBudget, Gate, GateLayer, GateService, Group, InvalidGroups, InvalidProxy, ProxyHeader,
 };
 #[cfg(any(feature = "api", feature = "ui"))]
-use crate::gate::{BODY_DEADLINE, BodyReader};
+use crate::guard::{BODY_DEADLINE, BodyReader};
 use crate::resolve::{Health, Limits, Resolver};
-use crate::service::{Policy, Settings, Writer};
-use crate::store::Store;
+use crate::store::{Store, WriteStore};
 use http::{Extensions, HeaderMap};
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 use tower_layer::Layer;
 
-/// One installation: its gate, and (on a [`WriteStore`](crate::WriteStore)) the services that change what the gate judges by.
+/// One installation on a [`WriteStore`]: its [`Guard`], and the services that change what the guard judges by.
 ///
-/// Clones are the same installation. Call [`shutdown`](Self::shutdown) when the server has stopped.
-pub struct Keyward<S> {
-    store: Arc<S>,
+/// Clones share one installation. All methods of [`Guard`] are there too. Call [`shutdown`](Guard::shutdown) when the server has stopped.
+///
+/// ```
+/// # tokio_test::block_on(async {
+/// use keyward::{HashKey, Keyward, MemoryStore};
+/// let (hash_key, _) = HashKey::generate()?;
+/// let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).admin("/admin").content("/api").build()?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct Keyward {
+    guard: Guard,
+    store: Arc<dyn WriteStore>,
+}
+
+/// The half of an installation that guards routes. Alone it works on a store that is only read.
+///
+/// Clones share one installation. Call [`shutdown`](Self::shutdown) when the server has stopped.
+#[derive(Clone)]
+pub struct Guard {
+    store: Arc<dyn Store>,
     gate: Arc<Gate>,
     writer: Arc<Writer>,
     #[cfg(any(feature = "api", feature = "ui"))]
@@ -34,23 +54,23 @@ pub struct Keyward<S> {
     session_cookie: SessionCookie,
 }
 
-impl<S> Clone for Keyward<S> {
-    fn clone(&self) -> Self {
-        Self {
-            store: self.store.clone(),
-            gate: self.gate.clone(),
-            writer: self.writer.clone(),
-            #[cfg(any(feature = "api", feature = "ui"))]
-            bodies: self.bodies.clone(),
-            #[cfg(feature = "ui")]
-            session_cookie: self.session_cookie,
-        }
+impl fmt::Debug for Keyward {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keyward").finish_non_exhaustive()
     }
 }
 
-impl<S> fmt::Debug for Keyward<S> {
+impl fmt::Debug for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keyward").finish_non_exhaustive()
+        f.debug_struct("Guard").finish_non_exhaustive()
+    }
+}
+
+impl Deref for Keyward {
+    type Target = Guard;
+
+    fn deref(&self) -> &Guard {
+        &self.guard
     }
 }
 
@@ -77,14 +97,15 @@ pub enum BuildError {
     NoRuntime,
 }
 
-/// Collects what an installation needs. Made by [`Keyward::builder`].
+/// Collects the settings of an installation. Returned by [`Keyward::builder`] and [`Guard::builder`].
 #[must_use]
-pub struct Builder<S> {
-    store: S,
+pub struct Builder<T = Keyward> {
+    store: Arc<dyn Store>,
+    finish: Box<dyn FnOnce(Guard) -> T + Send>,
     groups: Vec<Group>,
-    salts: Option<SaltRing>,
-    reference: Option<ReferenceSalt>,
-    brand: Brand,
+    hash_keys: Option<HashKeyRing>,
+    reference: Option<StrapiHashKey>,
+    token_prefix: TokenPrefix,
     conditions: Conditions,
     settings: Settings,
     limits: Limits,
@@ -102,51 +123,33 @@ pub struct Builder<S> {
     accepted_keys: Vec<KeyKind>,
 }
 
-impl<S> fmt::Debug for Builder<S> {
+impl<T> fmt::Debug for Builder<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").field("groups", &self.groups).field("brand", &self.brand).finish_non_exhaustive()
+        f.debug_struct("Builder")
+            .field("groups", &self.groups)
+            .field("token_prefix", &self.token_prefix)
+            .finish_non_exhaustive()
     }
 }
 
-impl<S: Store> Keyward<S> {
+impl Keyward {
     /// Begins an installation on this store.
-    ///
-    /// ```
-    /// # tokio_test::block_on(async {
-    /// use keyward::{Keyward, MemoryStore, Salt};
-    /// let (salt, _) = Salt::generate()?;
-    /// let keyward = Keyward::builder(MemoryStore::default()).salt(salt).admin("/admin").content("/api").build()?;
-    /// # Ok::<_, Box<dyn std::error::Error>>(())
-    /// # }).unwrap();
-    /// ```
-    pub fn builder(store: S) -> Builder<S> {
-        Builder {
-            store,
-            groups: Vec::new(),
-            salts: None,
-            reference: None,
-            brand: Brand::default(),
-            conditions: Conditions::default(),
-            settings: Settings::default(),
-            limits: Limits::default(),
-            clock: Arc::new(SystemClock),
-            entropy: Arc::new(OsEntropy),
-            opaque: false,
-            exclusive: false,
-            budget: None,
-            proxies: None,
-            #[cfg(any(feature = "api", feature = "ui"))]
-            body_deadline: BODY_DEADLINE,
-            base_path: String::new(),
-            #[cfg(feature = "ui")]
-            session_cookie: SessionCookie::default(),
-            accepted_keys: Vec::new(),
-        }
+    pub fn builder(store: impl WriteStore) -> Builder {
+        let store: Arc<dyn WriteStore> = Arc::new(store);
+        let read: Arc<dyn Store> = store.clone();
+        Builder::new(read, |guard| Self { guard, store })
     }
 
-    /// The store. What is changed here, past the services, counts after [`Limits::max_staleness`] at the latest.
-    pub fn store(&self) -> &S {
+    /// Returns the store. A change that is made here, past the services, takes effect within [`Limits::max_staleness`].
+    pub fn store(&self) -> &Arc<dyn WriteStore> {
         &self.store
+    }
+}
+
+impl Guard {
+    /// Begins an installation that only guards, on a store that may be read-only.
+    pub fn builder(store: impl Store) -> Builder<Self> {
+        Builder::new(Arc::new(store), |guard| guard)
     }
 
     /// The layer for any tower or axum service. Around an axum `Router`, put it on with `Router::layer` after every route is
@@ -156,13 +159,13 @@ impl<S: Store> Keyward<S> {
     }
 
     /// Puts the gate around a finished service, to which no route can be added any more.
-    pub fn wrap<T>(&self, service: T) -> Gated<T> {
+    pub fn wrap<T>(&self, service: T) -> GateService<T> {
         self.layer().layer(service)
     }
 
     /// Puts the gate around a guarded router.
     #[cfg(feature = "axum")]
-    pub fn guard(&self, router: crate::gate::GuardedRouter) -> Gated<axum::Router> {
+    pub fn guard(&self, router: crate::guard::GuardedRouter) -> GateService<axum::Router> {
         // With its state the router puts handlers and layers together; without, it would do so for every request.
         self.wrap(router.into_router(self.gate.base()).with_state(()))
     }
@@ -171,9 +174,9 @@ impl<S: Store> Keyward<S> {
     /// whom a [trusted proxy](Builder::trusted_proxies) asks for. For signing in by a route of your own, say:
     ///
     /// ```
-    /// # use keyward::{Keyward, MemoryStore};
-    /// # fn handler(keyward: Keyward<MemoryStore>, request: http::request::Parts) {
-    /// let sessions = keyward.sessions().from(keyward.address_of(&request.headers, &request.extensions));
+    /// # use keyward::Keyward;
+    /// # fn handler(keyward: Keyward, request: http::request::Parts) {
+    /// let sessions = keyward.sessions().from_address(keyward.address_of(&request.headers, &request.extensions));
     /// # }
     /// ```
     pub fn address_of(&self, headers: &HeaderMap, extensions: &Extensions) -> Option<IpAddr> {
@@ -197,14 +200,14 @@ impl<S: Store> Keyward<S> {
     /// ```
     /// # tokio_test::block_on(async {
     /// use axum::{Json, http::StatusCode, routing::get};
-    /// use keyward::{GuardedRouter, Keyward, MemoryStore, Salt};
+    /// use keyward::{GuardedRouter, HashKey, Keyward, MemoryStore};
     ///
     /// fn readiness(ready: bool) -> StatusCode {
     ///     if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
     /// }
     ///
-    /// let (salt, _) = Salt::generate()?;
-    /// let keyward = Keyward::builder(MemoryStore::default()).salt(salt).public("/healthz").public("/readyz").build()?;
+    /// let (hash_key, _) = HashKey::generate()?;
+    /// let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).public("/healthz").public("/readyz").build()?;
     /// let (alive, ready) = (keyward.clone(), keyward.clone());
     /// let app = keyward.guard(
     ///     GuardedRouter::new()
@@ -216,12 +219,16 @@ impl<S: Store> Keyward<S> {
     /// # }).unwrap();
     /// ```
     pub fn health(&self) -> Health {
-        Health { sign_ins_busy: self.writer.sign_ins_busy(), ..self.gate.resolver().health() }
+        #[cfg(feature = "people")]
+        return Health { sign_ins_busy: self.writer.sign_ins_busy(), ..self.gate.resolver().health() };
+        #[cfg(not(feature = "people"))]
+        self.gate.resolver().health()
     }
 
     /// Writes what is still to be written: the uses of tokens of the last seconds, and failed sign-ins of the last minute.
     pub async fn flush(&self) {
         self.gate.resolver().write_uses().await;
+        #[cfg(feature = "people")]
         self.writer.write_failures().await;
     }
 
@@ -233,10 +240,6 @@ impl<S: Store> Keyward<S> {
         resolver.tasks.stop().await;
         self.flush().await;
         self.store.close().await;
-    }
-
-    pub(crate) fn shared_store(&self) -> Arc<S> {
-        self.store.clone()
     }
 
     pub(crate) fn writer(&self) -> &Arc<Writer> {
@@ -292,22 +295,48 @@ impl<S: Store> Keyward<S> {
     }
 }
 
-impl<S: Store> Builder<S> {
+impl<T> Builder<T> {
+    fn new(store: Arc<dyn Store>, finish: impl FnOnce(Guard) -> T + Send + 'static) -> Self {
+        Self {
+            store,
+            finish: Box::new(finish),
+            groups: Vec::new(),
+            hash_keys: None,
+            reference: None,
+            token_prefix: TokenPrefix::default(),
+            conditions: Conditions::default(),
+            settings: Settings::default(),
+            limits: Limits::default(),
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(OsEntropy),
+            opaque: false,
+            exclusive: false,
+            budget: None,
+            proxies: None,
+            #[cfg(any(feature = "api", feature = "ui"))]
+            body_deadline: BODY_DEADLINE,
+            base_path: String::new(),
+            #[cfg(feature = "ui")]
+            session_cookie: SessionCookie::default(),
+            accepted_keys: Vec::new(),
+        }
+    }
+
     /// The salt, or several. Required.
-    pub fn salt(mut self, salts: impl Into<SaltRing>) -> Self {
-        self.salts = Some(salts.into());
+    pub fn hash_key(mut self, hash_keys: impl Into<HashKeyRing>) -> Self {
+        self.hash_keys = Some(hash_keys.into());
         self
     }
 
     /// Accepts tokens that the reference issued under this salt, if the store has them.
-    pub fn reference_salt(mut self, salt: ReferenceSalt) -> Self {
-        self.reference = Some(salt);
+    pub fn strapi_hash_key(mut self, hash_key: StrapiHashKey) -> Self {
+        self.reference = Some(hash_key);
         self
     }
 
     /// What secrets begin with, instead of `kw`.
-    pub fn brand(mut self, brand: Brand) -> Self {
-        self.brand = brand;
+    pub fn token_prefix(mut self, token_prefix: TokenPrefix) -> Self {
+        self.token_prefix = token_prefix;
         self
     }
 
@@ -359,7 +388,8 @@ impl<S: Store> Builder<S> {
     }
 
     /// Keeps issued secrets sealed under these keys, so that their owners can see them again. Without, a secret shows once.
-    pub fn encryption(mut self, keys: EncryptionKeys) -> Self {
+    #[cfg(feature = "reveal")]
+    pub fn encryption(mut self, keys: crate::domain::EncryptionKeys) -> Self {
         self.settings.encryption = Some(keys);
         self
     }
@@ -369,7 +399,7 @@ impl<S: Store> Builder<S> {
     /// error of set-up, and every credential is answered 503.
     ///
     /// For one start of one node, while no other one runs. It is not for changing keys: for that the former one
-    /// [stays in the ring](crate::guide::operating#changing-salts-and-keys).
+    /// [stays in the ring](crate::guide::operating#changing-hash_keys-and-keys).
     pub fn accept_new_hash_key(mut self) -> Self {
         self.accepted_keys.extend([KeyKind::Hash, KeyKind::StrapiHash]);
         self
@@ -377,12 +407,13 @@ impl<S: Store> Builder<S> {
 
     /// Gives up the sealed copies of an encryption key that this configuration has with another value: they cannot be shown again, and
     /// their tokens go on working. As [`accept_new_hash_key`](Self::accept_new_hash_key).
+    #[cfg(feature = "reveal")]
     pub fn accept_new_encryption_key(mut self) -> Self {
         self.accepted_keys.push(KeyKind::Encryption);
         self
     }
 
-    /// Gives up the tokens that begin with another [brand](Self::brand). As [`accept_new_hash_key`](Self::accept_new_hash_key).
+    /// Gives up the tokens that begin with another [token_prefix](Self::token_prefix). As [`accept_new_hash_key`](Self::accept_new_hash_key).
     pub fn accept_new_prefix(mut self) -> Self {
         self.accepted_keys.push(KeyKind::Prefix);
         self
@@ -400,7 +431,8 @@ impl<S: Store> Builder<S> {
     /// The API and the pages take such a registration only by `localhost`, a name below it, or a loopback address in `Host`: by another name
     /// it could come from a page of another origin (DNS rebinding), and takes the code.
     /// So does a request with a header of proxies (`Forwarded`, `Via`, `X-Forwarded-..`, `X-Real-IP`), which may come from anywhere.
-    pub fn trust_the_first_visitor(mut self) -> Self {
+    #[cfg(feature = "people")]
+    pub fn allow_open_setup(mut self) -> Self {
         self.settings.open_setup = true;
         self
     }
@@ -424,11 +456,11 @@ impl<S: Store> Builder<S> {
     ///
     /// ```
     /// # tokio_test::block_on(async {
-    /// use keyward::{Keyward, MemoryStore, Salt};
+    /// use keyward::{HashKey, Keyward, MemoryStore};
     /// use std::time::Duration;
-    /// let (salt, _) = Salt::generate()?;
+    /// let (hash_key, _) = HashKey::generate()?;
     /// let keyward = Keyward::builder(MemoryStore::default())
-    ///     .salt(salt)
+    ///     .hash_key(hash_key)
     ///     .admin("/admin")
     ///     .body_deadline(Duration::from_secs(30))
     ///     .build()?;
@@ -449,10 +481,11 @@ impl<S: Store> Builder<S> {
     ///
     /// ```
     /// # tokio_test::block_on(async {
-    /// use keyward::{Keyward, MemoryStore, ProxyHeader, Salt};
-    /// let (salt, _) = Salt::generate()?;
+    /// use keyward::guard::ProxyHeader;
+    /// use keyward::{HashKey, Keyward, MemoryStore};
+    /// let (hash_key, _) = HashKey::generate()?;
     /// let keyward = Keyward::builder(MemoryStore::default())
-    ///     .salt(salt)
+    ///     .hash_key(hash_key)
     ///     .admin("/admin")
     ///     .trusted_proxies(["10.0.0.0/8", "2001:db8:1::/48", "192.0.2.1"], ProxyHeader::XForwardedFor)
     ///     .build()?;
@@ -472,18 +505,18 @@ impl<S: Store> Builder<S> {
     /// `https://example.test/keys/admin` is `/admin` here. Links, redirects, forms and cookies of the [pages](crate::ui) use it, and
     /// groups and routes are named without it.
     ///
-    /// The proxy may take the prefix away or keep it: [`guard`](Keyward::guard) serves each route at both paths, and a request below
+    /// The proxy may take the prefix away or keep it: [`guard`](crate::guard::Guard::guard) serves each route at both paths, and a request below
     /// the base path is judged by the path without it. If you nest the router yourself, with `nest_service("/keys", ..)`, the base path
-    /// is the same `/keys`. A service that is put behind [`layer`](Keyward::layer) or [`wrap`](Keyward::wrap) gets the path as sent.
+    /// is the same `/keys`. A service that is put behind [`layer`](crate::guard::Guard::layer) or [`wrap`](crate::guard::Guard::wrap) gets the path as sent.
     ///
     /// A [trusted proxy](Self::trusted_proxies) can say another one in `X-Forwarded-Prefix`, if it takes the prefix away. From other
     /// peers that header is not read.
     ///
     /// ```
     /// # tokio_test::block_on(async {
-    /// use keyward::{Keyward, MemoryStore, Salt};
-    /// let (salt, _) = Salt::generate()?;
-    /// let keyward = Keyward::builder(MemoryStore::default()).salt(salt).admin("/admin").base_path("/keys").build()?;
+    /// use keyward::{HashKey, Keyward, MemoryStore};
+    /// let (hash_key, _) = HashKey::generate()?;
+    /// let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).admin("/admin").base_path("/keys").build()?;
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// # }).unwrap();
     /// ```
@@ -522,23 +555,29 @@ impl<S: Store> Builder<S> {
     ///
     /// # Errors
     /// If there is no salt or no tokio runtime, the groups contradict each other, or a trusted proxy is no network.
-    pub fn build(self) -> Result<Keyward<S>, BuildError> {
-        let salts = self.salts.ok_or(BuildError::NoSalt)?;
+    pub fn build(self) -> Result<T, BuildError> {
+        let hash_keys = self.hash_keys.ok_or(BuildError::NoSalt)?;
         tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
-        if !self.brand.is_short() {
+        if !self.token_prefix.is_short() {
             tracing::warn!(
-                brand = self.brand.as_str(),
+                token_prefix = self.token_prefix.as_str(),
                 "a brand of more than 3 characters makes every request hash twice as much"
             );
         }
         let encryption = self.settings.encryption.as_ref();
-        let keys = ConfiguredKeys::new(&self.brand, &salts, self.reference.as_ref(), encryption, self.accepted_keys);
+        let keys = ConfiguredKeys::new(
+            &self.token_prefix,
+            &hash_keys,
+            self.reference.as_ref(),
+            encryption,
+            self.accepted_keys,
+        );
         let keys = Arc::new(keys);
-        let mut format = SecretFormat::new(&self.brand, salts);
-        if let Some(salt) = self.reference {
-            format = format.with_reference(salt);
+        let mut format = SecretFormat::new(&self.token_prefix, hash_keys);
+        if let Some(hash_key) = self.reference {
+            format = format.with_reference(hash_key);
         }
-        let store = Arc::new(self.store);
+        let store = self.store;
         let limits = self.limits;
         if !limits.leave_time() {
             return Err(BuildError::Limits(limits.poll_every, limits.poll_deadline, limits.max_staleness));
@@ -558,7 +597,7 @@ impl<S: Store> Builder<S> {
         resolver.check_keys(keys);
         #[cfg(feature = "metrics")]
         resolver.publish();
-        Ok(Keyward {
+        let guard = Guard {
             store,
             gate,
             writer,
@@ -566,6 +605,7 @@ impl<S: Store> Builder<S> {
             bodies,
             #[cfg(feature = "ui")]
             session_cookie: self.session_cookie,
-        })
+        };
+        Ok((self.finish)(guard))
     }
 }

@@ -10,11 +10,11 @@
 //! ```
 //! # tokio_test::block_on(async {
 //! use axum::routing::get;
-//! use keyward::{NewAdminToken, Grant, GuardedRouter, Keyward, MemoryStore, NewOwner, RoleId, Salt, action};
+//! use keyward::{action, Grant, GuardedRouter, HashKey, Keyward, MemoryStore, NewAdminToken, NewOwner, RoleId};
 //!
 //! // An installation: a store, a salt (keep its text), and which paths are whose.
-//! let (salt, _text) = Salt::generate()?;
-//! let keyward = Keyward::builder(MemoryStore::default()).salt(salt).admin("/admin").content("/api").build()?;
+//! let (hash_key, _text) = HashKey::generate()?;
+//! let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).admin("/admin").content("/api").build()?;
 //!
 //! // Every route says what it requires; without, it does not compile.
 //! let app = keyward.guard(
@@ -71,15 +71,15 @@
 //! | way | for | what it does |
 //! | --- | --- | --- |
 //! | [`GuardedRouter`] | new routes | no route without a requirement; 404 and 405 are guarded too |
-//! | [`Require`] | routes, method routers and sub-routers you have | a layer; put [`Keyward::layer`] or [`Keyward::wrap`] around |
+//! | [`Require`] | routes, method routers and sub-routers you have | a layer; put [`Keyward::layer`](crate::guard::Guard::layer) or [`Keyward::wrap`](crate::guard::Guard::wrap) around |
 //! | [`AuthContext::require`] | a handler that has to look first | in the handler; for rows, [`AuthContext::require_decision`] |
 //!
 //! # Changing
 //!
 //! What the gate judges by is changed by services of the handle: [`owners`](Keyward::owners),
-//! [`roles`](Keyward::roles), [`tokens`](Keyward::tokens), [`sessions`](Keyward::sessions); [`events`](Keyward::events)
+//! [`roles`](Keyward::roles), [`tokens`](Keyward::tokens), [`sessions`](Keyward::sessions); [`audit`](Keyward::audit)
 //! is the audit log. Each works for the program, or by the rules of whoever it is told:
-//! `keyward.tokens().by(auth.actor())`. The management API and the settings pages are made of them.
+//! `keyward.tokens().acting_as(auth.actor())`. The management API and the settings pages are made of them.
 //!
 //! # Features
 //!
@@ -87,7 +87,7 @@
 //! | --- | --- | --- |
 //! | `axum` | yes | the guarded router, the extractors, `OriginalUri` under `nest` |
 //! | `api` | no | [`mod@api`]: the management API, with its OpenAPI document |
-//! | `metrics` | no | [`Health`] and refusals by reason through the facade `metrics` |
+//! | `metrics` | no | [`Health`](health::Health) and refusals by reason through the facade `metrics` |
 //! | `postgres` | no | [`PostgresStore`], for many nodes |
 //! | `sqlite` | no | [`SqliteStore`], bundled |
 //! | `strapi` | no | [`mod@strapi`]: reading the database of a Strapi 5, and taking its people and tokens over |
@@ -105,74 +105,47 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod admin;
 #[cfg(feature = "api")]
 pub mod api;
+pub mod authz;
 mod domain;
-mod gate;
+pub mod guard;
 pub mod guide;
+pub mod health;
 mod keyward;
 mod resolve;
-mod service;
 pub mod store;
 #[cfg(feature = "strapi")]
 pub mod strapi;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod time;
+pub mod token;
 #[cfg(feature = "ui")]
 pub mod ui;
 
 pub use keyward::{BuildError, Builder, Keyward};
 
-// Guarding.
-pub use domain::{Requirement, action, all_of, any_of, authenticated};
+#[doc(no_inline)]
+pub use admin::{NewAdminToken, NewContentToken, NewOwner, NewRole, RoleId};
+#[doc(no_inline)]
+pub use authz::{Decision, Grant, Permission, Requirement, action, all_of, any_of, authenticated};
 #[cfg(feature = "axum")]
-pub use gate::{AdminAuth, Auth, ContentAuth, GuardedRouter, NoPrincipal};
-pub use gate::{
-    AuthContext, BodyGuard, GateFuture, GateLayer, Gated, Group, GuardableBody, GuardedBody, InvalidGroups,
-    NoLongerValid, NotAllowed, Require, RequireFuture, Required,
-};
-pub use gate::{FailureBudget, InvalidProxy, ProxyHeader, SessionCookie};
-pub use gate::{Grpc, Json, Refusal, Refusals, RefusedRequest};
-
-// Deciding.
-pub use domain::{
-    Actor, Attribute, Conditions, Decision, DecisionRule, Denied, HAS_SAME_ROLE_AS_CREATOR, HiddenField, IS_CREATOR,
-    Predicate, SqlFilter, SqlMap, UnknownColumn, Value, Verdict,
-};
-pub use domain::{Ambiguity, Authority, Invalid, Principal, Reason, Unavailable};
-
-// Roles, owners, tokens.
-pub use domain::{
-    Action, ConditionId, ConditionSet, EmptySet, Field, FieldSet, Fields, Grant, Guard, Permission, Rule, Subject, When,
-};
-pub use domain::{ActionEntry, Catalogue, Rename, Section, SubjectEntry, SubjectKind};
-pub use domain::{BeyondCeiling, Ceiling, Excess};
-pub use domain::{ContentAccess, Kind, KindSet, Token, TokenAuthority, TokenId};
-pub use domain::{MalformedId, MalformedVersion, Version};
-pub use domain::{Owner, OwnerId, OwnerState, PasswordHash, Role, RoleId};
-pub use service::{
-    DescribedToken, IssuedToken, NewAdminToken, NewContentToken, NewSession, OpenedToken, Reveal, TokenUpdate, Tokens,
-};
-pub use service::{Durations, Lifespan, Policy, Problem, ServiceError, SetUp};
-pub use service::{Events, Invited, OwnerUpdate, Owners, RoleUpdate, Roles};
-pub use service::{FirstAdmin, Password, ProfileUpdate, Registration, Sessions, SignedIn};
-
-// Secrets, salts and encryption keys.
-pub use domain::{
-    Brand, Credential, Digest, InvalidBrand, InvalidSalt, Issued, MalformedDigest, ReferenceSalt, Salt, SaltId,
-    SaltRing, Secret, SecretFormat, Unverified,
-};
-pub use domain::{EncryptionKeys, InvalidEncryptionKey, KeyMismatch, SealedSecret, Unsealable};
-
-// Stores, time, randomness.
-pub use domain::{AdmittedActor, AuditEvent, Cause, Doer, Origin, Tag, Target, TargetKind, What};
-pub use domain::{Clock, Entropy, Moment, NoEntropy, OsEntropy, SystemClock, Timestamp};
-pub use resolve::{Health, KeepsUp, Limits};
-pub use store::{Clamped, MemoryStore, NewOwner, NewRole, Store, StoreError, WriteStore};
+#[doc(no_inline)]
+pub use guard::{AdminAuth, Auth, ContentAuth, GuardedRouter};
+#[doc(no_inline)]
+pub use guard::{AuthContext, Group, Require};
+#[doc(no_inline)]
+pub use store::MemoryStore;
 #[cfg(feature = "postgres")]
-pub use store::{PostgresOptions, PostgresStore};
+#[doc(no_inline)]
+pub use store::PostgresStore;
 #[cfg(feature = "sqlite")]
-pub use store::{SqliteOptions, SqliteStore};
+#[doc(no_inline)]
+pub use store::SqliteStore;
+#[doc(no_inline)]
+pub use token::{HashKey, OwnerId};
 
 #[cfg(all(doctest, feature = "full"))]
 #[doc = include_str!("../README.md")]

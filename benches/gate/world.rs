@@ -126,8 +126,8 @@ impl Store for Rows {
             }
             if let Some((_, Ceiling::Of(permissions))) = &mut record.owner {
                 for permission in permissions {
-                    permission.action = permission.action.as_str().into();
-                    permission.fields = own(&permission.fields);
+                    permission.scope.action = permission.scope.action.as_str().into();
+                    permission.scope.fields = own(&permission.scope.fields);
                 }
             }
         }

@@ -72,7 +72,7 @@ async fn run<S: WriteStore>(engine: &str, store: S, other: Option<S>) {
     for seconds in [0, 2] {
         for node in [Some(&world.keyward), world.other.as_ref()].into_iter().flatten() {
             let (never, span) = (Arc::new(AtomicBool::new(false)), Duration::from_secs(seconds));
-            quiet = World::<S>::requests(node, &bystanders, never, Some(span)).await;
+            quiet = World::requests(node, &bystanders, never, Some(span)).await;
         }
     }
     for (what, left) in [
@@ -80,10 +80,10 @@ async fn run<S: WriteStore>(engine: &str, store: S, other: Option<S>) {
         ("clamp: it loses another (100 000 grants go)", 1),
     ] {
         let stop = Arc::new(AtomicBool::new(false));
-        let requests = World::<S>::requests(&world.keyward, &bystanders, stop.clone(), None);
+        let requests = World::requests(&world.keyward, &bystanders, stop.clone(), None);
         let others = async {
             match &world.other {
-                Some(other) => Some(World::<S>::requests(other, &bystanders, stop.clone(), None).await),
+                Some(other) => Some(World::requests(other, &bystanders, stop.clone(), None).await),
                 None => None,
             }
         };
@@ -168,7 +168,7 @@ fn at(sorted: &[Duration], part: f64) -> Duration {
     sorted[((sorted.len() - 1) as f64 * part) as usize]
 }
 
-impl<S: WriteStore> World<S> {
+impl World {
     async fn people(&mut self, role: RoleId, people: usize, tokens: usize) -> Vec<String> {
         let mut secrets = Vec::new();
         let mut tx = self.keyward.store().begin().await.unwrap();

@@ -87,9 +87,9 @@ async fn serve(
         .build()?;
     let listener = TcpListener::bind(listen).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    let app = keyward.guard(routes()).into_make_service();
+    let app = guard.guard(routes()).into_make_service();
     axum::serve(listener, app).with_graceful_shutdown(told_to_stop()).await?;
-    keyward.shutdown().await;
+    guard.shutdown().await;
     store.close().await;
     Ok(())
 }

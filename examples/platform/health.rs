@@ -23,7 +23,7 @@ fn healthz<S: Store>(keyward: &Keyward) -> Response {
 /// Whether requests with a token would be answered now.
 fn readyz<S: Store>(keyward: &Keyward) -> Response {
     let fresh = [(header::CACHE_CONTROL, "no-store")];
-    if keyward.health().ready {
+    if guard.health().ready {
         (fresh, "ready").into_response()
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, fresh, [(header::RETRY_AFTER, "1")], "not ready").into_response()

@@ -173,7 +173,7 @@ fn routes(database: &Database) -> GuardedRouter {
 }
 
 /// For when nobody can sign in.
-async fn reset_password(keyward: &Keyward<impl WriteStore>, email: &str) -> Result<(), BoxError> {
+async fn reset_password(keyward: &Keyward, email: &str) -> Result<(), BoxError> {
     let mut view = keyward.store().view().await?;
     let id = view.owner_with_email(email).await?.ok_or_else(|| format!("there is no user {email}"))?;
     drop(view);

@@ -10,8 +10,8 @@ use super::request::{Caller, Id};
 use super::state::Api;
 use super::token::{Lifespan, Regenerated, exposed, shown_key, shown_lifespan, token_query};
 use super::unchanged::{Comparison, Unchanged, not_later, same_lifespan, same_object};
-use crate::domain::{Kind, Owner, OwnerId, TokenId};
-use crate::service::{self, DescribedToken, GRANTS, ServiceError, TokenUpdate, Tokens};
+use crate::admin::{self, DescribedToken, GRANTS, ServiceError, TokenUpdate, Tokens};
+use crate::domain::{Owner, OwnerId, TokenId, TokenKind};
 use crate::store::{TokenField, TokenSort};
 use axum::Json;
 use axum::extract::State;
@@ -177,7 +177,7 @@ impl AdminTokenUpdate {
 }
 
 fn tokens(api: &Api, caller: &Caller) -> Tokens {
-    api.tokens.clone().only(Kind::Admin).by(&caller.actor).from(caller.address)
+    api.tokens.clone().only(TokenKind::Admin).acting_as(&caller.actor).from_address(caller.address)
 }
 
 /// Lists admin tokens by name, page by page: one's own, and for super admins everybody's. Never with keys.
@@ -193,7 +193,7 @@ pub(super) async fn list(
     caller: Caller,
     params: Params,
 ) -> Result<Json<List<AdminToken>>, Failure> {
-    let query = token_query(params, Kind::Admin, &SORTS, &FIELDS)?;
+    let query = token_query(params, TokenKind::Admin, &SORTS, &FIELDS)?;
     let page = tokens(&api, &caller).list(&query).await?;
     Ok(List::of(page.items.into_iter().map(AdminToken::from).collect(), query.paging, page.total))
 }
@@ -213,7 +213,7 @@ pub(super) async fn create(
     let super_admin = api.is_super_admin(owner).await?;
     let sent = Sent { under: UNDER, list: admin_permissions.as_deref().unwrap_or_default(), most: GRANTS };
     let grants = sent.grants(super_admin, &api.conditions)?;
-    let new = service::NewAdminToken {
+    let new = admin::NewAdminToken {
         name,
         description: description.unwrap_or_default(),
         owner,

@@ -5,8 +5,10 @@ use super::failure::Failure;
 use super::query::{Pagination, Params, Values};
 use super::request::{Caller, Id};
 use super::state::Api;
-use crate::domain::{AuditEvent, Cause, Doer, Kind, Owner, OwnerId, RoleId, Target, TokenId, What};
-use crate::service::Events;
+use crate::admin::AuditLog;
+use crate::domain::{
+    Actor, AuditAction, AuditCause, AuditEvent, AuditTarget, Owner, OwnerId, RoleId, TokenId, TokenKind,
+};
 use crate::store::{EventQuery, Filter, Page, Paging};
 use axum::Json;
 use axum::extract::State;
@@ -34,7 +36,7 @@ pub(super) struct Event {
     pub(super) id: i64,
     /// What was done: `token-issued`, `signed-in`, ...
     #[schema(value_type = String)]
-    pub(super) action: What,
+    pub(super) action: AuditAction,
     /// When.
     pub(super) date: String,
     /// Who did it, if it was a person. Of an account that is gone only the id is left.
@@ -72,53 +74,55 @@ pub(super) struct EventObject {
     pub(super) id: Option<i64>,
 }
 
-impl From<Target> for EventObject {
-    fn from(target: Target) -> Self {
+impl From<AuditTarget> for EventObject {
+    fn from(target: AuditTarget) -> Self {
         let id = match target {
-            Target::Owner(OwnerId(id)) | Target::Role(RoleId(id)) | Target::Token(TokenId(id), _) => Some(id),
-            Target::Installation | Target::Withheld(_) => None,
+            AuditTarget::Owner(OwnerId(id)) | AuditTarget::Role(RoleId(id)) | AuditTarget::Token(TokenId(id), _) => {
+                Some(id)
+            }
+            AuditTarget::Installation | AuditTarget::Withheld(_) => None,
         };
         Self { kind: target.kind().as_str(), id }
     }
 }
 
-impl From<Cause> for EventObject {
-    fn from(cause: Cause) -> Self {
+impl From<AuditCause> for EventObject {
+    fn from(cause: AuditCause) -> Self {
         let (kind, id) = match cause {
-            Cause::RolePermissions(RoleId(id)) => ("role-permissions", Some(id)),
-            Cause::OwnerRoles(OwnerId(id)) => ("user-roles", Some(id)),
-            Cause::OwnerDeleted(OwnerId(id)) => ("user-deleted", Some(id)),
-            Cause::Catalogue => ("catalogue", None),
-            Cause::Renamed => ("renamed", None),
+            AuditCause::RolePermissions(RoleId(id)) => ("role-permissions", Some(id)),
+            AuditCause::OwnerRoles(OwnerId(id)) => ("user-roles", Some(id)),
+            AuditCause::OwnerDeleted(OwnerId(id)) => ("user-deleted", Some(id)),
+            AuditCause::Catalogue => ("catalogue", None),
+            AuditCause::Renamed => ("renamed", None),
         };
         Self { kind, id }
     }
 }
 
 /// The target of a word and an id.
-fn target(kind: &str, id: Option<i64>) -> Option<Target> {
+fn target(kind: &str, id: Option<i64>) -> Option<AuditTarget> {
     Some(match (kind, id) {
-        ("user", Some(id)) => Target::Owner(OwnerId(id)),
-        ("role", Some(id)) => Target::Role(RoleId(id)),
-        ("admin-token", Some(id)) => Target::Token(TokenId(id), Kind::Admin),
-        ("api-token", Some(id)) => Target::Token(TokenId(id), Kind::Content),
-        ("session", Some(id)) => Target::Token(TokenId(id), Kind::Session),
-        ("installation", None) => Target::Installation,
+        ("user", Some(id)) => AuditTarget::Owner(OwnerId(id)),
+        ("role", Some(id)) => AuditTarget::Role(RoleId(id)),
+        ("admin-token", Some(id)) => AuditTarget::Token(TokenId(id), TokenKind::Admin),
+        ("api-token", Some(id)) => AuditTarget::Token(TokenId(id), TokenKind::Content),
+        ("session", Some(id)) => AuditTarget::Token(TokenId(id), TokenKind::Session),
+        ("installation", None) => AuditTarget::Installation,
         _ => return None,
     })
 }
 
 impl Event {
     fn of(id: i64, event: AuditEvent, people: &HashMap<OwnerId, Option<Owner>>) -> Self {
-        let withheld = event.details.is_null() || event.origin.doer == Doer::Withheld;
-        let (user, token) = match event.origin.doer {
-            Doer::Person(id) => {
+        let withheld = event.details.is_null() || event.origin.actor == Actor::Withheld;
+        let (user, token) = match event.origin.actor {
+            Actor::Person(id) => {
                 let known = people.get(&id).and_then(Option::as_ref);
                 let (email, display_name) = (known.map(|o| o.email.clone()), known.map(Owner::display_name));
                 (Some(EventUser { id: id.0, email, display_name }), None)
             }
-            Doer::Token(TokenId(id)) => (None, Some(id)),
-            Doer::Service | Doer::Visitor | Doer::Withheld => (None, None),
+            Actor::Token(TokenId(id)) => (None, Some(id)),
+            Actor::Service | Actor::Visitor | Actor::Withheld => (None, None),
         };
         Self {
             id,
@@ -135,8 +139,8 @@ impl Event {
     }
 }
 
-pub(super) fn events(api: &Api, caller: &Caller) -> Events {
-    api.events.clone().by(&caller.actor).from(caller.address)
+pub(super) fn events(api: &Api, caller: &Caller) -> AuditLog {
+    api.events.clone().acting_as(&caller.actor).from_address(caller.address)
 }
 
 /// Lists audit events, the latest first. Readers who are no super admin see of each as much as they may see of its target elsewhere; to ask for
@@ -249,7 +253,7 @@ fn shared_query(params: &mut Params, paging: Paging) -> EventQuery {
     if let Some((_, descending)) = params.sort(&[("date", ()), ("id", ())]) {
         query.ascending = !descending;
     }
-    let mut actions: Vec<Vec<What>> = query.actions.take().into_iter().collect();
+    let mut actions: Vec<Vec<AuditAction>> = query.actions.take().into_iter().collect();
     // Only the words of actions are searched: what an event says may be more than its reader may see.
     if let Some(text) = params.search() {
         actions.push(matching_actions(&Filter::contains(EventField::Action, text)));
@@ -277,17 +281,17 @@ fn shared_query(params: &mut Params, paging: Paging) -> EventQuery {
 }
 
 /// The actions whose word passes a filter.
-fn matching_actions(filter: &Filter<EventField>) -> Vec<What> {
-    What::ALL.into_iter().filter(|what| filter.passes(&word(*what))).collect()
+fn matching_actions(filter: &Filter<EventField>) -> Vec<AuditAction> {
+    AuditAction::ALL.into_iter().filter(|what| filter.passes(&word(*what))).collect()
 }
 
 /// The word of an action.
-pub(super) fn word(what: What) -> String {
+pub(super) fn word(what: AuditAction) -> String {
     // An enum without fields is a text.
     serde_json::to_value(what).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-fn what(word: &str) -> Option<What> {
+fn what(word: &str) -> Option<AuditAction> {
     let word: StrDeserializer<'_, NoWord> = word.into_deserializer();
     serde::Deserialize::deserialize(word).ok()
 }
@@ -303,8 +307,8 @@ pub(super) async fn with_names(
     events: Vec<(i64, AuditEvent)>,
     people: &mut HashMap<OwnerId, Option<Owner>>,
 ) -> Result<Vec<Event>, Failure> {
-    let person = |event: &AuditEvent| match event.origin.doer {
-        Doer::Person(id) => Some(id),
+    let person = |event: &AuditEvent| match event.origin.actor {
+        Actor::Person(id) => Some(id),
         _ => None,
     };
     if people.len() > MOST_PEOPLE {

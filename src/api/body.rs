@@ -2,7 +2,7 @@
 
 use super::failure::{Failure, Problem};
 use super::json;
-use crate::gate::BodyReader;
+use crate::guard::BodyReader;
 use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
 use http::header;
 use http::request::Parts;

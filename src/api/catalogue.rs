@@ -2,7 +2,7 @@
 
 use super::answer::Data;
 use super::state::Api;
-use crate::domain::{ActionEntry, Catalogue, ConditionId, Conditions, Section, SubjectEntry, SubjectKind};
+use crate::domain::{ActionEntry, Catalogue, ConditionId, Conditions, ResourceEntry, ResourceKind, Section};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -61,7 +61,8 @@ struct SettingsAction {
 #[derive(Serialize, ToSchema, Default)]
 #[serde(deny_unknown_fields)]
 struct ContentTypes {
-    subjects: Vec<ContentType>,
+    #[serde(rename = "subjects")]
+    resources: Vec<ContentType>,
     actions: Vec<ContentAction>,
 }
 
@@ -97,7 +98,8 @@ struct Child {
 struct ContentAction {
     label: String,
     action_id: String,
-    subjects: Vec<String>,
+    #[serde(rename = "subjects")]
+    resources: Vec<String>,
     /// `fields`, if permissions for it can be limited to fields.
     apply_to_properties: Vec<&'static str>,
 }
@@ -118,11 +120,11 @@ pub(super) fn rendered(catalogue: &Catalogue, conditions: &Conditions) -> Bytes 
                 let (plugin, sub_category) = (plugin.clone(), sub_category.clone());
                 sections.plugins.push(PluginAction { display_name, action, sub_category, plugin });
             }
-            Section::Subjects(_) => {}
+            Section::Resources(_) => {}
         }
     }
-    sections.single_types = types(catalogue, SubjectKind::Single);
-    sections.collection_types = types(catalogue, SubjectKind::Collection);
+    sections.single_types = types(catalogue, ResourceKind::Single);
+    sections.collection_types = types(catalogue, ResourceKind::Collection);
     let data = Permissions { conditions: ids.into_iter().map(condition).collect(), sections };
     // Texts and lists: there is nothing in it that JSON does not have.
     serde_json::to_vec(&Data::of(data)).unwrap_or_default().into()
@@ -142,23 +144,23 @@ fn condition(id: &ConditionId) -> Condition {
     Condition { id: id.to_string(), display_name, category: "default" }
 }
 
-fn types(catalogue: &Catalogue, kind: SubjectKind) -> ContentTypes {
-    let of_kind: Vec<&SubjectEntry> = catalogue.subjects().iter().filter(|s| s.kind == kind).collect();
+fn types(catalogue: &Catalogue, kind: ResourceKind) -> ContentTypes {
+    let of_kind: Vec<&ResourceEntry> = catalogue.resources().iter().filter(|s| s.kind == kind).collect();
     let action = |entry: &ActionEntry| {
-        let Section::Subjects(subjects) = &entry.section else { return None };
-        let on = subjects.iter().filter(|id| of_kind.iter().any(|s| s.id == **id));
-        let subjects: Vec<String> = on.map(ToString::to_string).collect();
+        let Section::Resources(resources) = &entry.section else { return None };
+        let on = resources.iter().filter(|id| of_kind.iter().any(|s| s.id == **id));
+        let resources: Vec<String> = on.map(ToString::to_string).collect();
         let apply_to_properties = if entry.has_fields { vec!["fields"] } else { Vec::new() };
         let (label, action_id) = (entry.display_name.clone(), entry.id.to_string());
-        (!subjects.is_empty()).then_some(ContentAction { label, action_id, subjects, apply_to_properties })
+        (!resources.is_empty()).then_some(ContentAction { label, action_id, resources, apply_to_properties })
     };
     ContentTypes {
         actions: catalogue.actions().iter().filter_map(action).collect(),
-        subjects: of_kind.iter().map(|entry| content_type(entry)).collect(),
+        resources: of_kind.iter().map(|entry| content_type(entry)).collect(),
     }
 }
 
-fn content_type(entry: &SubjectEntry) -> ContentType {
+fn content_type(entry: &ResourceEntry) -> ContentType {
     let child = |field: &crate::domain::Field| Child { label: field.to_string(), value: field.to_string() };
     let children = entry.fields.iter().map(child).collect();
     ContentType {

@@ -9,8 +9,8 @@ use super::request::{Caller, Id};
 use super::state::Api;
 use super::token::{Lifespan, Regenerated, exposed, shown_key, shown_lifespan, token_query};
 use super::unchanged::{Comparison, Unchanged, not_later, same_lifespan};
-use crate::domain::{Action, ContentAccess, Kind, Token, TokenAuthority, TokenId};
-use crate::service::{self, ACTIONS, ServiceError, TokenUpdate, Tokens};
+use crate::admin::{self, ACTIONS, ServiceError, TokenUpdate, Tokens};
+use crate::domain::{Action, ContentAccess, Token, TokenAuthority, TokenId, TokenKind};
 use crate::store::{TokenField, TokenSort};
 use axum::Json;
 use axum::extract::State;
@@ -214,7 +214,7 @@ fn of_custom() -> Problem {
 }
 
 fn tokens(api: &Api, caller: &Caller) -> Tokens {
-    api.tokens.clone().only(Kind::Content).by(&caller.actor).from(caller.address)
+    api.tokens.clone().only(TokenKind::Content).acting_as(&caller.actor).from_address(caller.address)
 }
 
 /// A service speaks of access where permissions were sent.
@@ -238,7 +238,7 @@ pub(super) async fn list(
     caller: Caller,
     params: Params,
 ) -> Result<Json<List<ContentToken>>, Failure> {
-    let query = token_query(params, Kind::Content, &SORTS, &FIELDS)?;
+    let query = token_query(params, TokenKind::Content, &SORTS, &FIELDS)?;
     let page = tokens(&api, &caller).list(&query).await?;
     let listed = page.items.into_iter().map(|described| described.token.into()).collect();
     Ok(List::of(listed, query.paging, page.total))
@@ -256,7 +256,7 @@ pub(super) async fn create(
     tokens.may_change()?;
     let access = access(r#type, permissions.as_deref())?;
     let description = description.unwrap_or_default();
-    let new = service::NewContentToken { name, description, access, lifespan: lifespan.into() };
+    let new = admin::NewContentToken { name, description, access, lifespan: lifespan.into() };
     let issued = tokens.issue_content(new).await.map_err(failed)?;
     let access_key = Some(exposed(&issued.secret));
     Ok(created(ContentToken { access_key, ..ContentToken::from(issued.token) }))

@@ -5,9 +5,9 @@ use super::failure::Failure;
 use super::query::Params;
 use super::request::Caller;
 use super::state::Api;
+use crate::admin::AuditLog;
 use crate::domain::{Owner, OwnerId};
-use crate::gate::{Auth, AuthContext};
-use crate::service::Events;
+use crate::guard::{Auth, AuthContext};
 use crate::store::{EventQuery, Paging};
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -92,7 +92,7 @@ pub(super) async fn export(
 /// An export under way.
 struct Export {
     api: Api,
-    events: Events,
+    events: AuditLog,
     auth: AuthContext,
     query: EventQuery,
     format: Format,

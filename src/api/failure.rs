@@ -1,8 +1,8 @@
 //! What is answered instead: the reference's form of an error, and which one for which failure of a service.
 
+use crate::admin::ServiceError;
 use crate::domain::LogLimit;
-use crate::gate::{BodyError, NoLongerValid};
-use crate::service::ServiceError;
+use crate::guard::{BodyError, NoLongerValid};
 use crate::store::StoreError;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -76,7 +76,7 @@ struct ErrorBody {
 struct ErrorDetails {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
-    errors: Vec<FieldError>,
+    errors: Vec<FieldErrorBody>,
     /// A word for what is wrong: `EMAIL_ALREADY_TAKEN`.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'static str>,
@@ -85,7 +85,7 @@ struct ErrorDetails {
 /// A field that is wrong.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct FieldError {
+struct FieldErrorBody {
     /// Where it is, from the outside in: `["adminPermissions", "0", "action"]`. Empty for the body as a whole.
     path: Vec<String>,
     /// What is wrong with it.
@@ -122,7 +122,7 @@ impl Failure {
     }
 
     /// What a service answers, where what it was given was sent under other names: `wire` knows them.
-    pub(super) fn of(error: ServiceError, wire: &dyn Fn(&crate::service::Problem) -> Vec<String>) -> Self {
+    pub(super) fn of(error: ServiceError, wire: &dyn Fn(&crate::admin::FieldError) -> Vec<String>) -> Self {
         let application = |message: String| Self::new(StatusCode::BAD_REQUEST, "ApplicationError", message);
         match error {
             ServiceError::NotFound(_) => Self::not_found(),
@@ -180,10 +180,10 @@ impl Failure {
 
 /// Problems of a service, by the names under which the fields were sent.
 fn field_errors(
-    problems: Vec<crate::service::Problem>,
-    wire: &dyn Fn(&crate::service::Problem) -> Vec<String>,
+    problems: Vec<crate::admin::FieldError>,
+    wire: &dyn Fn(&crate::admin::FieldError) -> Vec<String>,
 ) -> Vec<Problem> {
-    let problem = |p: crate::service::Problem| {
+    let problem = |p: crate::admin::FieldError| {
         let problem = Problem::at(wire(&p), p.message);
         match p.value {
             Some(value) => problem.got(value),
@@ -205,7 +205,7 @@ impl From<ServiceError> for Failure {
     }
 }
 
-pub(super) fn same(problem: &crate::service::Problem) -> Vec<String> {
+pub(super) fn same(problem: &crate::admin::FieldError) -> Vec<String> {
     problem.path.split('.').map(str::to_owned).collect()
 }
 
@@ -262,7 +262,7 @@ impl From<Vec<Problem>> for Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let Self { status, name, message, problems, code, retry_after, lost } = self;
-        let error = |Problem { path, message, value }| FieldError { path, message, name, value };
+        let error = |Problem { path, message, value }| FieldErrorBody { path, message, name, value };
         let details = ErrorDetails { errors: problems.into_iter().take(LISTED).map(error).collect(), code };
         let error = ErrorBody { status: status.as_u16(), name: name.to_owned(), message, details };
         let mut response = (status, axum::Json(ErrorAnswer { data: (), error })).into_response();

@@ -10,8 +10,8 @@ use super::request::{Caller, Id};
 use super::state::Api;
 use super::unchanged::{Comparison, Unchanged, same_objects};
 use super::user::User;
+use crate::admin::{Password, ProfileUpdate, Sessions};
 use crate::domain::{Token, TokenId};
-use crate::service::{Password, ProfileUpdate, Sessions};
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -90,7 +90,7 @@ impl MySession {
 }
 
 fn sessions(api: &Api, caller: &Caller) -> Sessions {
-    api.sessions.clone().by(&caller.actor).from(caller.address)
+    api.sessions.clone().acting_as(&caller.actor).from_address(caller.address)
 }
 
 async fn me(api: &Api, caller: &Caller) -> Result<User, Failure> {

@@ -5,9 +5,9 @@
 //!
 //! ```
 //! # tokio_test::block_on(async {
-//! use keyward::{Keyward, MemoryStore, Salt, api};
-//! let (salt, _) = Salt::generate()?;
-//! let keyward = Keyward::builder(MemoryStore::default()).salt(salt).api().build()?;
+//! use keyward::{api, HashKey, Keyward, MemoryStore};
+//! let (hash_key, _) = HashKey::generate()?;
+//! let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).api().build()?;
 //! let app = keyward.guard(api::router(&keyward));
 //! # let _ = app;
 //! # Ok::<_, Box<dyn std::error::Error>>(())
@@ -42,9 +42,8 @@ mod user;
 mod users;
 
 use crate::domain::{Requirement, action, authenticated};
-use crate::gate::{Group, GuardedRouter};
+use crate::guard::{Group, GuardedRouter};
 use crate::keyward::{Builder, Keyward};
-use crate::store::{Store, WriteStore};
 use axum::routing::{delete, get, post, put};
 use http::Method;
 use state::Api;
@@ -62,16 +61,16 @@ const PUBLIC: [(Method, &str); 4] = [
 /// ```
 /// # tokio_test::block_on(async {
 /// use axum::routing::get;
-/// use keyward::{GuardedRouter, Keyward, MemoryStore, Salt, action, api};
-/// # let (salt, _) = Salt::generate()?;
-/// let keyward = Keyward::builder(MemoryStore::default()).salt(salt).api().build()?;
+/// use keyward::{action, api, GuardedRouter, HashKey, Keyward, MemoryStore};
+/// # let (hash_key, _) = HashKey::generate()?;
+/// let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).api().build()?;
 /// let own = GuardedRouter::new().route("/admin/webhooks", action("admin::webhooks.read"), get(|| async { "[]" }));
 /// let app = keyward.guard(api::router(&keyward).merge(own));
 /// # let _ = app;
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// # }).unwrap();
 /// ```
-pub fn router<S: WriteStore>(keyward: &Keyward<S>) -> GuardedRouter {
+pub fn router(keyward: &Keyward) -> GuardedRouter {
     GuardedRouter::new()
         .public("/admin/login", post(sessions::login))
         .public("/admin/register", post(sessions::register))
@@ -147,7 +146,7 @@ fn content_tokens() -> GuardedRouter<Api> {
         .route(&format!("{ONE}/regenerate"), may("admin::api-tokens.regenerate"), post(content_tokens::regenerate))
 }
 
-impl<S: Store> Builder<S> {
+impl<T> Builder<T> {
     /// Adds the groups of the [management API](crate::api): an admin group `/admin`, unless there is one, in which signing in,
     /// registering and the API's description are public.
     ///

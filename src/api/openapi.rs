@@ -3,7 +3,7 @@
 use super::failure::ErrorAnswer;
 use super::state::Api;
 use super::{admin_tokens, audit, catalogue, content_tokens, export, me, roles, sessions, users};
-use crate::gate::Base;
+use crate::guard::Base;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};

@@ -3,8 +3,8 @@
 use super::failure::{Failure, Problem, Problems};
 use super::json::given;
 use super::unchanged::Unchanged;
-use crate::domain::{self, ConditionId, Conditions, EmptySet, FieldSet, Grant, When};
-use crate::service::{CONDITIONS, FIELDS};
+use crate::admin::{CONDITIONS, FIELDS};
+use crate::domain::{self, ConditionClause, ConditionId, Conditions, EmptySet, FieldSet, Grant};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use utoipa::ToSchema;
@@ -21,7 +21,8 @@ pub(super) struct Permission {
     /// What is done.
     action: String,
     /// What it is done to.
-    subject: Option<String>,
+    #[serde(rename = "subject")]
+    resource: Option<String>,
     properties: Properties,
     /// Under which conditions: one of them has to hold. None: always.
     conditions: Vec<String>,
@@ -50,7 +51,8 @@ pub(super) struct SentPermission {
     /// What is done.
     action: String,
     /// What it is done to.
-    subject: Option<String>,
+    #[serde(rename = "subject")]
+    resource: Option<String>,
     properties: Option<SentProperties>,
     /// Under which conditions. Of a token whose owner is no super admin they are the owner's, whatever is sent.
     conditions: Option<Vec<String>>,
@@ -74,20 +76,21 @@ struct SentProperties {
 /// Shows grants, with the conditions that were found for each.
 pub(super) fn show_grants(grants: &[Grant], conditions: &[Vec<ConditionId>]) -> Vec<Permission> {
     let of = |i: usize| conditions.get(i).map(Vec::as_slice).unwrap_or_default();
-    let shown = |(i, g): (usize, &Grant)| show(i, &g.action, g.subject.as_ref(), &g.fields, of(i));
+    let shown = |(i, g): (usize, &Grant)| show(i, &g.scope.action, g.scope.resource.as_ref(), &g.scope.fields, of(i));
     grants.iter().enumerate().map(shown).collect()
 }
 
 pub(super) fn show_permissions(permissions: &[domain::Permission]) -> Vec<Permission> {
-    let shown =
-        |(i, p): (usize, &domain::Permission)| show(i, &p.action, p.subject.as_ref(), &p.fields, p.when.as_slice());
+    let shown = |(i, p): (usize, &domain::Permission)| {
+        show(i, &p.scope.action, p.scope.resource.as_ref(), &p.scope.fields, p.when.as_slice())
+    };
     permissions.iter().enumerate().map(shown).collect()
 }
 
 fn show(
     place: usize,
     action: &domain::Action,
-    subject: Option<&domain::Subject>,
+    resource: Option<&domain::Resource>,
     fields: &domain::Fields,
     conditions: &[ConditionId],
 ) -> Permission {
@@ -98,7 +101,7 @@ fn show(
     Permission {
         id: place + 1,
         action: action.to_string(),
-        subject: subject.map(ToString::to_string),
+        resource: resource.map(ToString::to_string),
         properties: Properties { fields },
         conditions: conditions.iter().map(ToString::to_string).collect(),
         action_parameters: Nothing {},
@@ -127,7 +130,7 @@ impl Sent<'_> {
             let place = i.to_string();
             let at =
                 |path: &[&str], message: String| Problem::at([&[self.under, place.as_str()], path].concat(), message);
-            let names = [(Some(&sent.action), "action"), (sent.subject.as_ref(), "subject")];
+            let names = [(Some(&sent.action), "action"), (sent.resource.as_ref(), "subject")];
             for (text, part) in names {
                 if let Some(message) = text.and_then(|text| wrong_name(text)) {
                     problems.push(at(&[part], message));
@@ -146,10 +149,12 @@ impl Sent<'_> {
                 }
             };
             permissions.push(domain::Permission {
-                action: sent.action.as_str().into(),
-                subject: sent.subject.as_deref().map(Into::into),
-                fields,
-                when: When::from_list(conditions.iter().map(String::as_str)),
+                scope: domain::Scope {
+                    action: sent.action.as_str().into(),
+                    resource: sent.resource.as_deref().map(Into::into),
+                    fields,
+                },
+                when: ConditionClause::from_list(conditions.iter().map(String::as_str)),
             });
         }
         problems.done()?;
@@ -170,15 +175,15 @@ impl Sent<'_> {
         }
         problems.done()?;
         let grant = |p: domain::Permission| {
-            let chosen = if super_admin { p.when } else { When::Always };
-            Grant { action: p.action, subject: p.subject, fields: p.fields, chosen }
+            let chosen = if super_admin { p.when } else { ConditionClause::Always };
+            Grant { scope: p.scope, chosen }
         };
         Ok(permissions.into_iter().map(grant).collect())
     }
 
     /// Where a problem of a service lies in what was sent: sets know no places, so those are looked up by the value. There are at most
     /// as many problems as an answer lists, and a list was read only if it is short.
-    pub(super) fn path(&self, problem: &crate::service::Problem) -> Vec<String> {
+    pub(super) fn path(&self, problem: &crate::admin::FieldError) -> Vec<String> {
         let parts: Vec<&str> = problem.path.split('.').collect();
         let (["grants" | "permissions", place, rest @ ..], Some(value)) = (parts.as_slice(), &problem.value) else {
             let under =

@@ -5,7 +5,7 @@ use crate::domain::parse_id;
 use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
 
-pub(super) use crate::gate::Caller;
+pub(super) use crate::guard::Caller;
 
 /// The id in the path. What can be none is the id of nothing.
 pub(super) struct Id(pub(super) i64);

@@ -9,8 +9,8 @@ use super::query::{Params, Values};
 use super::request::{Caller, Id};
 use super::state::Api;
 use super::unchanged::{Comparison, Unchanged};
+use crate::admin::{self, PERMISSIONS, Roles, ServiceError};
 use crate::domain::{self, RoleId};
-use crate::service::{self, PERMISSIONS, Roles, ServiceError};
 use crate::store::{self, Filter};
 use axum::Json;
 use axum::extract::State;
@@ -85,7 +85,7 @@ pub(super) struct RolePermissions {
 }
 
 fn roles(api: &Api, caller: &Caller) -> Roles {
-    api.roles.clone().by(&caller.actor).from(caller.address)
+    api.roles.clone().acting_as(&caller.actor).from_address(caller.address)
 }
 
 /// Reports a refused change of a role at its `id`.
@@ -211,7 +211,7 @@ pub(super) async fn update(
             ("usersCount", &update.users_count),
         ])
         .done()?;
-    let change = service::RoleUpdate { name: update.name, description: update.description, permissions: None };
+    let change = admin::RoleUpdate { name: update.name, description: update.description, permissions: None };
     let role = roles(&api, &caller).update(RoleId(id), change).await.map_err(role_failure)?;
     Ok(ok((role, shown.users_count).into()))
 }

@@ -8,7 +8,7 @@ use super::request::Caller;
 use super::state::Api;
 use super::token::exposed;
 use super::user::User;
-use crate::service::{self, FirstAdmin, Password, ServiceError, Sessions, SignedIn};
+use crate::admin::{self, FirstAdmin, Password, ServiceError, Sessions, SignedIn};
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -71,7 +71,7 @@ pub(super) struct Session {
 }
 
 fn sessions(api: &Api, caller: &Caller) -> Sessions {
-    api.sessions.clone().by(&caller.actor).from(caller.address).on_device(&caller.device)
+    api.sessions.clone().acting_as(&caller.actor).from_address(caller.address).on_device(&caller.device)
 }
 
 /// Signs somebody in.
@@ -113,7 +113,7 @@ pub(super) async fn register(
     Body(new): Body<NewRegistration>,
 ) -> Result<Response, Failure> {
     let NewRegistration { registration_token, user_info } = new;
-    let registration = service::Registration {
+    let registration = admin::Registration {
         invitation: registration_token,
         firstname: user_info.firstname.unwrap_or_default(),
         lastname: user_info.lastname.unwrap_or_default(),
@@ -121,7 +121,7 @@ pub(super) async fn register(
         password: Password::new(user_info.password),
     };
     // But for the invitation, all of it was sent one level down.
-    let wire = |problem: &service::Problem| match problem.path.as_str() {
+    let wire = |problem: &admin::FieldError| match problem.path.as_str() {
         "registrationToken" => same(problem),
         _ => [vec!["userInfo".to_owned()], same(problem)].concat(),
     };

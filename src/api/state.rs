@@ -1,11 +1,10 @@
 //! What the routes work with.
 
 use super::failure::Failure;
+use crate::admin::{AuditLog, Owners, Roles, ServiceError, Sessions, Tokens};
 use crate::domain::{Conditions, OwnerId, Permission, Role, RoleId};
-use crate::gate::{Addresses, BodyReader, Gate};
+use crate::guard::{Addresses, BodyReader, Gate};
 use crate::keyward::Keyward;
-use crate::service::{Events, Owners, Roles, ServiceError, Sessions, Tokens};
-use crate::store::WriteStore;
 use axum::body::Bytes;
 use axum::extract::FromRef;
 use std::collections::HashMap;
@@ -18,7 +17,7 @@ pub(super) struct Api {
     pub(super) roles: Roles,
     pub(super) sessions: Sessions,
     pub(super) tokens: Tokens,
-    pub(super) events: Events,
+    pub(super) events: AuditLog,
     pub(super) addresses: Addresses,
     pub(super) bodies: BodyReader,
     pub(super) conditions: Conditions,
@@ -44,14 +43,14 @@ impl FromRef<Api> for BodyReader {
 }
 
 impl Api {
-    pub(super) fn new<S: WriteStore>(keyward: &Keyward<S>) -> Self {
+    pub(super) fn new(keyward: &Keyward) -> Self {
         let catalogue = keyward.catalogue().cloned().unwrap_or_default();
         Self {
             owners: keyward.owners(),
             roles: keyward.roles(),
             sessions: keyward.sessions(),
             tokens: keyward.tokens(),
-            events: keyward.events(),
+            events: keyward.audit(),
             addresses: keyward.addresses().clone(),
             bodies: keyward.bodies().clone(),
             conditions: keyward.conditions().clone(),

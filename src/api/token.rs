@@ -2,8 +2,8 @@
 
 use super::failure::Failure;
 use super::query::{FilterFields, Params};
-use crate::domain::{Kind, Secret, Token};
-use crate::service::{self, Reveal};
+use crate::admin::{self, SecretAccess};
+use crate::domain::{Secret, Token, TokenKind};
 use crate::store::{TokenField, TokenQuery, TokenSort};
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -17,7 +17,7 @@ use utoipa::{PartialSchema, ToSchema};
 /// Which tokens a list asks for.
 pub(super) fn token_query(
     mut params: Params,
-    kind: Kind,
+    kind: TokenKind,
     sorts: &[(&str, TokenSort)],
     fields: &FilterFields<TokenField>,
 ) -> Result<TokenQuery, Failure> {
@@ -32,7 +32,7 @@ pub(super) fn token_query(
 #[derive(Default)]
 pub(super) struct Lifespan(Option<Duration>);
 
-impl From<Lifespan> for service::Lifespan {
+impl From<Lifespan> for admin::Lifespan {
     fn from(sent: Lifespan) -> Self {
         sent.0.map_or(Self::Unlimited, Self::Of)
     }
@@ -100,17 +100,17 @@ pub(super) struct Regenerated {
 }
 
 impl Regenerated {
-    pub(super) fn of(issued: &service::IssuedToken, kind: &'static str) -> Self {
+    pub(super) fn of(issued: &admin::IssuedToken, kind: &'static str) -> Self {
         Self { id: issued.token.id.0, kind, access_key: exposed(&issued.secret) }
     }
 }
 
 /// What the answer to reading a token has of its key: the key, or why it cannot be shown.
-pub(super) fn shown_key(key: &Reveal) -> (Option<String>, Option<String>) {
+pub(super) fn shown_key(key: &SecretAccess) -> (Option<String>, Option<String>) {
     match key {
-        Reveal::Shown(secret) => (Some(exposed(secret)), None),
-        Reveal::Lost(why) => (None, Some(why.to_string())),
-        Reveal::NotForYou | Reveal::NotKept => (None, None),
+        SecretAccess::Shown(secret) => (Some(exposed(secret)), None),
+        SecretAccess::Lost(why) => (None, Some(why.to_string())),
+        SecretAccess::NotForYou | SecretAccess::NotKept => (None, None),
     }
 }
 

@@ -9,8 +9,8 @@ use super::request::{Caller, Id};
 use super::state::Api;
 use super::unchanged::{Comparison, Unchanged};
 use super::user::{RoleChoice, User};
+use crate::admin::{Invitation, OwnerUpdate, Owners, Password, ROLES};
 use crate::domain::{OwnerId, OwnerState, Role, RoleId};
-use crate::service::{Invited, OwnerUpdate, Owners, Password, ROLES};
 use crate::store::{NewOwner, OwnerField, OwnerQuery, OwnerSort};
 use axum::extract::State;
 use http::StatusCode;
@@ -100,7 +100,7 @@ pub(super) struct UserUpdate {
 }
 
 fn owners(api: &Api, caller: &Caller) -> Owners {
-    api.owners.clone().by(&caller.actor).from(caller.address)
+    api.owners.clone().acting_as(&caller.actor).from_address(caller.address)
 }
 
 /// Lists users, a page at a time.
@@ -219,7 +219,7 @@ pub(super) async fn invite_again(
 }
 
 /// With roles that were read before: an invitation shows this once, whatever can be read after it.
-fn invited(there: &HashMap<RoleId, Role>, invited: Invited) -> (StatusCode, Answer<User>) {
+fn invited(there: &HashMap<RoleId, Role>, invited: Invitation) -> (StatusCode, Answer<User>) {
     let mut user = User::of(invited.owner, there);
     user.registration_token = Some(super::token::exposed(&invited.secret));
     created(user)

@@ -1,6 +1,6 @@
 //! On whose behalf a service works, and by which credential.
 
-use super::{Decision, Digest, Doer, Requirement};
+use super::{Actor, Decision, Digest, Requirement};
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,17 +10,18 @@ use std::sync::Arc;
 /// again inside its transaction, and commits only if both still hold: a request that was admitted before a revocation changes nothing
 /// after it.
 ///
-/// A host that signs people in by its own means makes one from a [`Doer`]: it has no credential, and only the state of the account
+/// A host that signs people in by its own means makes one from a [`Actor`]: it has no credential, and only the state of the account
 /// is judged again.
 ///
 /// ```
-/// use keyward::{AdmittedActor, Doer, OwnerId};
-/// let ada = AdmittedActor::from(Doer::Person(OwnerId(1)));
-/// assert_eq!(ada.doer(), Doer::Person(OwnerId(1)));
+/// use keyward::admin::{Actor, AdmittedActor};
+/// use keyward::OwnerId;
+/// let ada = AdmittedActor::from(Actor::Person(OwnerId(1)));
+/// assert_eq!(ada.actor(), Actor::Person(OwnerId(1)));
 /// ```
 #[derive(Clone)]
 pub struct AdmittedActor {
-    doer: Doer,
+    actor: Actor,
     admission: Option<Arc<Admission>>,
 }
 
@@ -33,13 +34,13 @@ pub(crate) struct Admission {
 }
 
 impl AdmittedActor {
-    pub(crate) fn new(doer: Doer, admission: Admission) -> Self {
-        Self { doer, admission: Some(Arc::new(admission)) }
+    pub(crate) fn new(actor: Actor, admission: Admission) -> Self {
+        Self { actor, admission: Some(Arc::new(admission)) }
     }
 
     /// Whom the audit log names.
-    pub fn doer(&self) -> Doer {
-        self.doer
+    pub fn actor(&self) -> Actor {
+        self.actor
     }
 
     pub(crate) fn admission(&self) -> Option<&Arc<Admission>> {
@@ -47,9 +48,9 @@ impl AdmittedActor {
     }
 }
 
-impl From<Doer> for AdmittedActor {
-    fn from(doer: Doer) -> Self {
-        Self { doer, admission: None }
+impl From<Actor> for AdmittedActor {
+    fn from(actor: Actor) -> Self {
+        Self { actor, admission: None }
     }
 }
 
@@ -64,6 +65,6 @@ impl fmt::Debug for AdmittedActor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let required =
             self.admission.as_ref().map(|admission| admission.required.iter().map(|(r, _)| r).collect::<Vec<_>>());
-        f.debug_struct("AdmittedActor").field("doer", &self.doer).field("required", &required).finish_non_exhaustive()
+        f.debug_struct("AdmittedActor").field("actor", &self.actor).field("required", &required).finish_non_exhaustive()
     }
 }

@@ -1,6 +1,6 @@
 //! Audit events: who did what to what.
 
-use super::{Kind, OwnerId, RoleId, Timestamp, TokenId};
+use super::{OwnerId, RoleId, Timestamp, TokenId, TokenKind};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use std::net::IpAddr;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
-pub enum Doer {
+pub enum Actor {
     /// The program itself, by the Rust services.
     Service,
     /// A signed-in person.
@@ -17,15 +17,15 @@ pub enum Doer {
     Token(TokenId),
     /// Somebody who is not known yet: who signs in, or accepts an invitation.
     Visitor,
-    /// An owner or a token that the reader of the event may not know. Only what [`Events`](crate::Events) answers with has it.
+    /// An owner or a token that the reader of the event may not know. Only what [`AuditLog`](crate::admin::AuditLog) answers with has it.
     Withheld,
 }
 
 /// Who did it, and from where.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Origin {
+pub struct AuditOrigin {
     /// Who.
-    pub doer: Doer,
+    pub actor: Actor,
     /// From where, if the server said.
     pub address: Option<IpAddr>,
 }
@@ -34,7 +34,7 @@ pub struct Origin {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
-pub enum What {
+pub enum AuditAction {
     /// An owner was created, by the program or as the first super admin.
     OwnerCreated,
     /// Somebody was invited: created, with an invitation to accept.
@@ -91,7 +91,7 @@ pub enum What {
     Imported,
 }
 
-impl What {
+impl AuditAction {
     /// Every one.
     pub const ALL: [Self; 27] = [
         Self::OwnerCreated,
@@ -128,24 +128,24 @@ impl What {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
-pub enum Target {
+pub enum AuditTarget {
     /// An owner.
     Owner(OwnerId),
     /// A role.
     Role(RoleId),
     /// A token of this kind.
-    Token(TokenId, Kind),
+    Token(TokenId, TokenKind),
     /// Nothing in particular: the installation.
     Installation,
-    /// Something of this kind that the reader of the event may not know. Only what [`Events`](crate::Events) answers with has it.
-    Withheld(TargetKind),
+    /// Something of this kind that the reader of the event may not know. Only what [`AuditLog`](crate::admin::AuditLog) answers with has it.
+    Withheld(AuditTargetKind),
 }
 
 /// A kind of what an event was done to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
-pub enum TargetKind {
+pub enum AuditTargetKind {
     /// An owner.
     User,
     /// A role.
@@ -160,7 +160,7 @@ pub enum TargetKind {
     Installation,
 }
 
-impl TargetKind {
+impl AuditTargetKind {
     const ALL: [Self; 6] =
         [Self::User, Self::Role, Self::AdminToken, Self::ApiToken, Self::Session, Self::Installation];
 
@@ -182,16 +182,16 @@ impl TargetKind {
     }
 }
 
-impl Target {
+impl AuditTarget {
     /// Its kind.
-    pub fn kind(self) -> TargetKind {
+    pub fn kind(self) -> AuditTargetKind {
         match self {
-            Self::Owner(_) => TargetKind::User,
-            Self::Role(_) => TargetKind::Role,
-            Self::Token(_, Kind::Admin) => TargetKind::AdminToken,
-            Self::Token(_, Kind::Content) => TargetKind::ApiToken,
-            Self::Token(_, Kind::Session) => TargetKind::Session,
-            Self::Installation => TargetKind::Installation,
+            Self::Owner(_) => AuditTargetKind::User,
+            Self::Role(_) => AuditTargetKind::Role,
+            Self::Token(_, TokenKind::Admin) => AuditTargetKind::AdminToken,
+            Self::Token(_, TokenKind::Content) => AuditTargetKind::ApiToken,
+            Self::Token(_, TokenKind::Session) => AuditTargetKind::Session,
+            Self::Installation => AuditTargetKind::Installation,
             Self::Withheld(kind) => kind,
         }
     }
@@ -201,7 +201,7 @@ impl Target {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
-pub enum Cause {
+pub enum AuditCause {
     /// The permissions of this role were set.
     RolePermissions(RoleId),
     /// The roles of this owner were set.
@@ -220,13 +220,13 @@ pub struct AuditEvent {
     /// When, by the store's clock.
     pub at: Timestamp,
     /// Who, and from where.
-    pub origin: Origin,
+    pub origin: AuditOrigin,
     /// What.
-    pub what: What,
+    pub what: AuditAction,
     /// To what.
-    pub target: Target,
+    pub target: AuditTarget,
     /// Why, where another change made it necessary.
-    pub cause: Option<Cause>,
+    pub cause: Option<AuditCause>,
     /// Facts about it: what was before and what is after. Null where they are withheld from the reader.
     pub details: serde_json::Value,
 }

@@ -1,6 +1,6 @@
 //! The catalogue: which actions, subjects, fields and conditions there are, so that what is written can be checked.
 
-use super::{Action, ConditionId, Conditions, Field, Fields, Permission, Rename, Subject};
+use super::{Action, ConditionId, Conditions, Field, Fields, Permission, Rename, Resource, Scope};
 use std::collections::HashSet;
 
 /// Every action, subject and field of an installation. What is not in it cannot be written.
@@ -8,17 +8,17 @@ use std::collections::HashSet;
 /// It begins with the actions of keyward itself. Conditions are registered apart, in [`Conditions`]: they have a meaning.
 ///
 /// ```
-/// use keyward::{ActionEntry, Catalogue, SubjectEntry};
+/// use keyward::authz::{ActionEntry, Catalogue, ResourceEntry};
 /// let catalogue = Catalogue::default()
 ///     .action(ActionEntry::settings("admin::webhooks.read", "Webhooks", "Read"))
-///     .subject(SubjectEntry::collection("api::article.article", "Article").fields(["title", "body"]))
-///     .action(ActionEntry::on_subjects("plugin::content-manager.explorer.read", "Read", ["api::article.article"]).with_fields())
+///     .resource(ResourceEntry::collection("api::article.article", "Article").fields(["title", "body"]))
+///     .action(ActionEntry::on_resources("plugin::content-manager.explorer.read", "Read", ["api::article.article"]).with_fields())
 ///     .content_action("api::article.article.find");
 /// ```
 #[derive(Clone, Debug)]
 pub struct Catalogue {
     actions: Vec<ActionEntry>,
-    subjects: Vec<SubjectEntry>,
+    resources: Vec<ResourceEntry>,
     content: Vec<Action>,
     renames: Vec<Rename>,
 }
@@ -57,25 +57,25 @@ pub enum Section {
         sub_category: String,
     },
     /// With the subjects that it can be done to.
-    Subjects(Vec<Subject>),
+    Resources(Vec<Resource>),
 }
 
 /// Something that actions are done to.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SubjectEntry {
+pub struct ResourceEntry {
     /// Its id.
-    pub id: Subject,
+    pub id: Resource,
     /// What people call it.
     pub display_name: String,
     /// Whether there are many of it.
-    pub kind: SubjectKind,
+    pub kind: ResourceKind,
     /// Its fields.
     pub fields: Vec<Field>,
 }
 
 /// Whether there are many of a subject.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SubjectKind {
+pub enum ResourceKind {
     /// Many: articles.
     Collection,
     /// One: the home page.
@@ -85,7 +85,7 @@ pub enum SubjectKind {
 /// Something that is written names what is not in the catalogue.
 #[derive(Debug)]
 pub(crate) struct Unregistered {
-    /// Where, below the permission or grant: `action`, `subject`, `fields.0`, `conditions.1`, by the order of the sets.
+    /// Where, below the permission or grant: `action`, `resource`, `fields.0`, `conditions.1`, by the order of the sets.
     pub(crate) path: String,
     /// The name that nobody registered.
     pub(crate) name: String,
@@ -112,12 +112,12 @@ impl ActionEntry {
     }
 
     /// An action on these subjects.
-    pub fn on_subjects<S: Into<Subject>>(
+    pub fn on_resources<S: Into<Resource>>(
         id: impl Into<Action>,
         display_name: impl Into<String>,
-        subjects: impl IntoIterator<Item = S>,
+        resources: impl IntoIterator<Item = S>,
     ) -> Self {
-        Self::new(id, display_name, Section::Subjects(subjects.into_iter().map(Into::into).collect()))
+        Self::new(id, display_name, Section::Resources(resources.into_iter().map(Into::into).collect()))
     }
 
     /// The same, for which permissions can name fields.
@@ -141,29 +141,29 @@ impl ActionEntry {
             Section::Settings { sub_category, .. } | Section::Plugin { sub_category, .. } => {
                 *sub_category = part.into();
             }
-            Section::Subjects(_) => {}
+            Section::Resources(_) => {}
         }
         self
     }
 
-    fn subjects(&self) -> &[Subject] {
+    fn resources(&self) -> &[Resource] {
         match &self.section {
-            Section::Subjects(subjects) => subjects,
+            Section::Resources(resources) => resources,
             _ => &[],
         }
     }
 }
 
-impl SubjectEntry {
+impl ResourceEntry {
     /// A subject of which there are many.
-    pub fn collection(id: impl Into<Subject>, display_name: impl Into<String>) -> Self {
+    pub fn collection(id: impl Into<Resource>, display_name: impl Into<String>) -> Self {
         let (id, display_name) = (id.into(), display_name.into());
-        Self { id, display_name, kind: SubjectKind::Collection, fields: Vec::new() }
+        Self { id, display_name, kind: ResourceKind::Collection, fields: Vec::new() }
     }
 
     /// A subject of which there is one.
-    pub fn single(id: impl Into<Subject>, display_name: impl Into<String>) -> Self {
-        Self { kind: SubjectKind::Single, ..Self::collection(id, display_name) }
+    pub fn single(id: impl Into<Resource>, display_name: impl Into<String>) -> Self {
+        Self { kind: ResourceKind::Single, ..Self::collection(id, display_name) }
     }
 
     /// The same with these fields.
@@ -177,7 +177,7 @@ impl SubjectEntry {
 impl Default for Catalogue {
     /// The actions of keyward itself.
     fn default() -> Self {
-        let empty = Self { actions: Vec::new(), subjects: Vec::new(), content: Vec::new(), renames: Vec::new() };
+        let empty = Self { actions: Vec::new(), resources: Vec::new(), content: Vec::new(), renames: Vec::new() };
         let tokens = [
             ("access", "Access the settings page"),
             ("create", "Create"),
@@ -213,9 +213,9 @@ impl Catalogue {
 
     /// Registers a subject; one with the same id is replaced.
     #[must_use]
-    pub fn subject(mut self, entry: SubjectEntry) -> Self {
-        self.subjects.retain(|e| e.id != entry.id);
-        self.subjects.push(entry);
+    pub fn resource(mut self, entry: ResourceEntry) -> Self {
+        self.resources.retain(|e| e.id != entry.id);
+        self.resources.push(entry);
         self
     }
 
@@ -236,11 +236,11 @@ impl Catalogue {
     /// installation was set up with it.
     ///
     /// ```
-    /// use keyward::{Catalogue, Rename};
+    /// use keyward::authz::{Catalogue, Rename};
     /// let catalogue = Catalogue::default()
     ///     .content_action("api::article.article.find")
     ///     .renamed(Rename::action("api::post.post.find", "api::article.article.find"))
-    ///     .renamed(Rename::subject("api::post.post", "api::article.article"))
+    ///     .renamed(Rename::resource("api::post.post", "api::article.article"))
     ///     .renamed(Rename::field("api::article.article", "heading", "title"));
     /// ```
     #[must_use]
@@ -252,8 +252,9 @@ impl Catalogue {
     /// The renames whose old name is no longer registered.
     pub(crate) fn renames(&self) -> Vec<Rename> {
         let actions: Vec<&Action> = self.actions.iter().map(|entry| &entry.id).chain(&self.content).collect();
-        let subjects: Vec<(&Subject, &[Field])> = self.subjects.iter().map(|s| (&s.id, s.fields.as_slice())).collect();
-        self.renames.iter().filter(|rename| !rename.is_idle(&actions, &subjects)).cloned().collect()
+        let resources: Vec<(&Resource, &[Field])> =
+            self.resources.iter().map(|s| (&s.id, s.fields.as_slice())).collect();
+        self.renames.iter().filter(|rename| !rename.is_idle(&actions, &resources)).cloned().collect()
     }
 
     /// Every action, as registered.
@@ -262,8 +263,8 @@ impl Catalogue {
     }
 
     /// Every subject, as registered.
-    pub fn subjects(&self) -> &[SubjectEntry] {
-        &self.subjects
+    pub fn resources(&self) -> &[ResourceEntry] {
+        &self.resources
     }
 
     /// Every action of content routes, as registered.
@@ -273,9 +274,9 @@ impl Catalogue {
 
     /// Every action on each of its subjects: what a super admin may do, as far as it has names.
     pub fn everything(&self) -> Vec<Permission> {
-        let of = |entry: &ActionEntry| match entry.subjects() {
+        let of = |entry: &ActionEntry| match entry.resources() {
             [] => vec![Permission::new(entry.id.clone())],
-            subjects => subjects.iter().map(|s| Permission::new(entry.id.clone()).on(s.clone())).collect(),
+            resources => resources.iter().map(|s| Permission::new(entry.id.clone()).on(s.clone())).collect(),
         };
         self.actions.iter().flat_map(of).collect()
     }
@@ -283,35 +284,34 @@ impl Catalogue {
     /// Everything about a permission or a grant that is not registered.
     pub(crate) fn check(
         &self,
-        action: &Action,
-        subject: Option<&Subject>,
-        fields: &Fields,
+        Scope { action, resource, fields }: &Scope,
         conditions: &[ConditionId],
         registered: &Conditions,
     ) -> Vec<Unregistered> {
+        let resource = resource.as_ref();
         let mut wrong = Vec::new();
         let mut say = |path: String, name: &str, message: String| {
             wrong.push(Unregistered { path, name: name.to_owned(), message });
         };
-        let subject_name = subject.map_or("", Subject::as_str);
+        let resource_name = resource.map_or("", Resource::as_str);
         let Some(entry) = self.actions.iter().find(|e| e.id == *action) else {
             say("action".into(), action.as_str(), format!("there is no action {action}"));
             return wrong;
         };
-        match subject {
-            None if !entry.subjects().is_empty() => {
-                say("subject".into(), subject_name, format!("{action} needs a subject"))
+        match resource {
+            None if !entry.resources().is_empty() => {
+                say("subject".into(), resource_name, format!("{action} needs a subject"))
             }
-            Some(subject) if entry.subjects().is_empty() => {
-                say("subject".into(), subject_name, format!("{action} has no subject: leave out {subject}"));
+            Some(resource) if entry.resources().is_empty() => {
+                say("subject".into(), resource_name, format!("{action} has no subject: leave out {resource}"));
             }
-            Some(subject) if !entry.subjects().contains(subject) => {
-                say("subject".into(), subject_name, format!("{action} cannot be done to {subject}"));
+            Some(resource) if !entry.resources().contains(resource) => {
+                say("subject".into(), resource_name, format!("{action} cannot be done to {resource}"));
             }
             _ => {}
         }
         if let Fields::Only(set) = fields {
-            let of = self.subjects.iter().find(|s| Some(&s.id) == subject);
+            let of = self.resources.iter().find(|s| Some(&s.id) == resource);
             if !entry.has_fields {
                 say("fields".into(), "", format!("{action} has no fields: leave them out"));
             } else if let Some(of) = of {
@@ -342,40 +342,40 @@ mod tests {
     use crate::domain::IS_CREATOR;
 
     fn catalogue() -> Catalogue {
-        let empty = Catalogue { actions: Vec::new(), subjects: Vec::new(), content: Vec::new(), renames: Vec::new() };
+        let empty = Catalogue { actions: Vec::new(), resources: Vec::new(), content: Vec::new(), renames: Vec::new() };
         empty
             .action(ActionEntry::settings("webhooks", "Webhooks", "Read").with_conditions(false))
-            .action(ActionEntry::on_subjects("read", "Read", ["article", "home"]).with_fields())
-            .subject(SubjectEntry::collection("article", "Article").fields(["title", "body"]))
-            .subject(SubjectEntry::single("home", "Home"))
+            .action(ActionEntry::on_resources("read", "Read", ["article", "home"]).with_fields())
+            .resource(ResourceEntry::collection("article", "Article").fields(["title", "body"]))
+            .resource(ResourceEntry::single("home", "Home"))
     }
 
     #[test]
     fn one_with_the_same_id_is_replaced_and_no_other() {
         let again = catalogue()
             .action(ActionEntry::plugin("webhooks", "hooks", "See"))
-            .subject(SubjectEntry::single("article", "The article"))
+            .resource(ResourceEntry::single("article", "The article"))
             .content_action("find")
             .content_action("find");
         let actions: Vec<(&str, &str)> =
             again.actions().iter().map(|a| (a.id.as_str(), a.display_name.as_str())).collect();
         assert_eq!(actions, [("read", "Read"), ("webhooks", "See")]);
-        let subjects: Vec<(&str, SubjectKind)> = again.subjects().iter().map(|s| (s.id.as_str(), s.kind)).collect();
-        assert_eq!(subjects, [("home", SubjectKind::Single), ("article", SubjectKind::Single)]);
+        let resources: Vec<(&str, ResourceKind)> = again.resources().iter().map(|s| (s.id.as_str(), s.kind)).collect();
+        assert_eq!(resources, [("home", ResourceKind::Single), ("article", ResourceKind::Single)]);
         assert_eq!(again.content_actions(), [Action::new("find")]);
-        assert_eq!(catalogue().subjects()[0].kind, SubjectKind::Collection);
+        assert_eq!(catalogue().resources()[0].kind, ResourceKind::Collection);
     }
 
     #[test]
-    fn everything_is_each_action_on_each_of_its_subjects() {
-        let read = |subject| Permission::new("read").on(subject);
+    fn everything_is_each_action_on_each_of_its_resources() {
+        let read = |resource| Permission::new("read").on(resource);
         assert_eq!(catalogue().everything(), [Permission::new("webhooks"), read("article"), read("home")]);
     }
 
     #[test]
     fn what_is_not_registered_is_named_with_its_place() {
         let (all, some) = (Fields::All, |names: &[&str]| Fields::only(names.iter().copied()).unwrap());
-        for (action, subject, fields, conditions, expected) in [
+        for (action, resource, fields, conditions, expected) in [
             ("webhooks", None, &all, &[][..], &[][..]),
             ("read", Some("article"), &some(&["body", "title"]), &[IS_CREATOR], &[]),
             ("write", None, &all, &[], &["action: there is no action write"]),
@@ -387,10 +387,10 @@ mod tests {
             ("read", Some("home"), &all, &[IS_CREATOR, "own"], &["conditions.1: there is no condition own"]),
             ("webhooks", None, &all, &[IS_CREATOR], &["conditions.0: webhooks has no conditions: leave them out"]),
         ] {
-            let subject = subject.map(Subject::new);
+            let scope = Scope { action: action.into(), resource: resource.map(Resource::new), fields: fields.clone() };
             let conditions: Vec<ConditionId> = conditions.iter().map(|c| ConditionId::new(*c)).collect();
             let registered = Conditions::default();
-            let wrong = catalogue().check(&Action::new(action), subject.as_ref(), fields, &conditions, &registered);
+            let wrong = catalogue().check(&scope, &conditions, &registered);
             let said: Vec<String> = wrong.iter().map(|w| format!("{}: {}", w.path, w.message)).collect();
             assert_eq!(said, expected);
         }

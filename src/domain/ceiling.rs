@@ -1,7 +1,9 @@
 //! The ceiling: all that an owner may grant, and what a grant comes to under it.
 
 use super::ceiling_index::CeilingIndex;
-use super::{Action, Field, Fields, Grant, Guard, Permission, Rule, Subject, When};
+use super::{
+    Action, ConditionClause, ConditionExpr, EffectivePermission, Field, Fields, Grant, Permission, Resource, Scope,
+};
 use std::fmt;
 
 /// All that an owner may grant.
@@ -58,7 +60,7 @@ impl Ceiling {
     /// # Errors
     /// What the owner lacks.
     pub fn check(&self, grant: &Grant) -> Result<(), BeyondCeiling> {
-        self.index_of(&grant.action, grant.subject.as_ref()).check(grant)
+        self.index_of(&grant.scope.action, grant.scope.resource.as_ref()).check(grant)
     }
 
     /// Whether whoever has this ceiling may give `permission` away: each of its fields is held, under conditions that are no
@@ -68,15 +70,15 @@ impl Ceiling {
     /// What is lacking.
     #[cfg_attr(not(any(feature = "strapi", feature = "ui")), allow(dead_code, reason = "others ask an index"))]
     pub(crate) fn check_gift(&self, permission: &Permission) -> Result<(), BeyondCeiling> {
-        self.index_of(&permission.action, permission.subject.as_ref()).check_gift(permission)
+        self.index_of(&permission.scope.action, permission.scope.resource.as_ref()).check_gift(permission)
     }
 
     /// Only of what concerns this action on this subject.
-    fn index_of(&self, action: &Action, subject: Option<&Subject>) -> CeilingIndex<'_> {
+    fn index_of(&self, action: &Action, resource: Option<&Resource>) -> CeilingIndex<'_> {
         match self {
             Self::Unlimited => CeilingIndex::of(self),
             Self::Of(permissions) => {
-                let concerns = |p: &&Permission| p.action == *action && p.subject.as_ref() == subject;
+                let concerns = |p: &&Permission| p.scope.action == *action && p.scope.resource.as_ref() == resource;
                 CeilingIndex::over(permissions.iter().filter(concerns))
             }
         }
@@ -86,19 +88,17 @@ impl Ceiling {
     /// the same one once.
     ///
     /// Whatever a rule allows, the owner may; that is law, also for grants that [`check`](Self::check) would refuse today.
-    pub fn effect(&self, grant: &Grant) -> Vec<Rule> {
-        let rule = |fields: Fields, when: &When| Rule {
-            action: grant.action.clone(),
-            subject: grant.subject.clone(),
-            fields,
-            guard: Guard::all([when.clone(), grant.chosen.clone()]),
+    pub fn effect(&self, grant: &Grant) -> Vec<EffectivePermission> {
+        let rule = |fields: Fields, when: &ConditionClause| EffectivePermission {
+            scope: Scope { action: grant.scope.action.clone(), resource: grant.scope.resource.clone(), fields },
+            guard: ConditionExpr::all([when.clone(), grant.chosen.clone()]),
         };
         match self {
-            Self::Unlimited => vec![rule(grant.fields.clone(), &When::Always)],
+            Self::Unlimited => vec![rule(grant.scope.fields.clone(), &ConditionClause::Always)],
             Self::Of(permissions) => {
                 let met = permissions.iter().filter(|p| concerns(p, grant));
                 let mut rules = Vec::new();
-                for rule in met.filter_map(|p| Some(rule(p.fields.intersect(&grant.fields)?, &p.when))) {
+                for rule in met.filter_map(|p| Some(rule(p.scope.fields.intersect(&grant.scope.fields)?, &p.when))) {
                     if !rules.contains(&rule) {
                         rules.push(rule);
                     }
@@ -109,12 +109,12 @@ impl Ceiling {
     }
 }
 
-pub(super) fn named(action: &Action, subject: Option<&Subject>) -> String {
-    subject.map_or_else(|| action.to_string(), |subject| format!("{action} on {subject}"))
+pub(super) fn named(action: &Action, resource: Option<&Resource>) -> String {
+    resource.map_or_else(|| action.to_string(), |resource| format!("{action} on {resource}"))
 }
 
 fn concerns(permission: &Permission, grant: &Grant) -> bool {
-    permission.action == grant.action && permission.subject == grant.subject
+    permission.scope.action == grant.scope.action && permission.scope.resource == grant.scope.resource
 }
 
 #[cfg(test)]
@@ -142,13 +142,13 @@ mod tests {
 
     #[test]
     fn conditions_stay_with_their_fields() {
-        let own = When::from_list(["own"]);
+        let own = ConditionClause::from_list(["own"]);
         let ceiling =
             Ceiling::Of(vec![read().fields(only(&["title"])), read().fields(only(&["body"])).when(own.clone())]);
         let grant = Grant::new("read").on("article").fields(only(&["title", "body"]));
         let rules = ceiling.effect(&grant);
         assert_eq!(rules.len(), 2);
-        let of = |f: &str| rules.iter().find(|r| r.fields.contains(f)).unwrap();
+        let of = |f: &str| rules.iter().find(|r| r.scope.fields.contains(f)).unwrap();
         assert!(of("title").guard.is_always());
         assert_eq!(of("body").guard.parts(), [own]);
         assert_eq!(ceiling.index().shown_conditions(&grant), [ConditionId::new("own")]);
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn nobody_gives_away_more_than_they_hold() {
-        let (own, shared) = (When::from_list(["own"]), When::from_list(["shared"]));
+        let (own, shared) = (ConditionClause::from_list(["own"]), ConditionClause::from_list(["shared"]));
         let ceiling = Ceiling::Of(vec![
             read().fields(only(&["title"])),
             read().fields(only(&["body", "slug"])).when(own.clone()),
@@ -168,7 +168,7 @@ mod tests {
         let gift = |p: Permission| ceiling.check_gift(&p).map_err(|e| e.excess);
         assert_eq!(gift(read().fields(only(&["title"]))), Ok(()));
         assert_eq!(gift(read().fields(only(&["title", "body"])).when(own.clone())), Ok(()));
-        assert_eq!(gift(read().fields(only(&["body"])).when(When::from_list(["own", "shared"]))), Ok(()));
+        assert_eq!(gift(read().fields(only(&["body"])).when(ConditionClause::from_list(["own", "shared"]))), Ok(()));
         assert_eq!(gift(read().fields(only(&["slug"])).when(shared)), Err(Excess::Conditions));
         assert_eq!(gift(read().fields(only(&["body"]))), Err(Excess::Conditions));
         assert_eq!(gift(read().when(own)), Err(Excess::AllFields));
@@ -179,13 +179,13 @@ mod tests {
 
     #[test]
     fn the_same_rule_comes_once() {
-        let ceiling = Ceiling::Of(vec![read().when(When::from_list(["own"])), read(), read()]);
+        let ceiling = Ceiling::Of(vec![read().when(ConditionClause::from_list(["own"])), read(), read()]);
         assert_eq!(ceiling.effect(&Grant::new("read").on("article")).len(), 2);
     }
 
     #[test]
     fn chosen_conditions_are_added() {
-        let chosen = When::from_list(["own"]);
+        let chosen = ConditionClause::from_list(["own"]);
         let grant = Grant::new("read").on("article").chosen(chosen.clone());
         assert_eq!(Ceiling::Unlimited.effect(&grant)[0].guard.parts(), std::slice::from_ref(&chosen));
         assert_eq!(Ceiling::Of(vec![read()]).effect(&grant)[0].guard.parts(), [chosen]);

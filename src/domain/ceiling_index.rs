@@ -2,7 +2,7 @@
 //! them would be quadratic.
 
 use super::ceiling::{BeyondCeiling, Ceiling, Excess, named};
-use super::{Action, ConditionId, Field, Fields, Grant, Permission, Subject, When};
+use super::{Action, ConditionClause, ConditionId, Field, Fields, Grant, Permission, Resource};
 use std::collections::{HashMap, HashSet};
 
 /// A ceiling by action and subject. It answers what [`Ceiling`] answers.
@@ -11,7 +11,7 @@ pub(crate) struct CeilingIndex<'c> {
     held: Option<HashMap<Target<'c>, Held<'c>>>,
 }
 
-type Target<'c> = (&'c Action, Option<&'c Subject>);
+type Target<'c> = (&'c Action, Option<&'c Resource>);
 
 /// All that is held for one action on one subject.
 #[derive(Default)]
@@ -57,7 +57,7 @@ impl<'c> CeilingIndex<'c> {
     pub(super) fn over(permissions: impl Iterator<Item = &'c Permission>) -> Self {
         let mut held: HashMap<Target<'c>, Held<'c>> = HashMap::new();
         for permission in permissions {
-            held.entry((&permission.action, permission.subject.as_ref())).or_default().add(permission);
+            held.entry((&permission.scope.action, permission.scope.resource.as_ref())).or_default().add(permission);
         }
         Self { held: Some(held) }
     }
@@ -65,31 +65,32 @@ impl<'c> CeilingIndex<'c> {
     /// As [`Ceiling::check`].
     pub(crate) fn check(&self, grant: &Grant) -> Result<(), BeyondCeiling> {
         let Some(held) = &self.held else { return Ok(()) };
-        let excess = match held.get(&(&grant.action, grant.subject.as_ref())) {
+        let excess = match held.get(&(&grant.scope.action, grant.scope.resource.as_ref())) {
             None => Some(Excess::Action),
-            Some(held) => held.excess(&grant.fields),
+            Some(held) => held.excess(&grant.scope.fields),
         };
-        excess.map_or(Ok(()), |excess| Err(beyond(excess, &grant.action, grant.subject.as_ref())))
+        excess.map_or(Ok(()), |excess| Err(beyond(excess, &grant.scope.action, grant.scope.resource.as_ref())))
     }
 
     /// As [`Ceiling::check_gift`].
     pub(crate) fn check_gift(&self, permission: &Permission) -> Result<(), BeyondCeiling> {
         let Some(held) = &self.held else { return Ok(()) };
-        let (action, subject) = (&permission.action, permission.subject.as_ref());
-        let excess = match held.get(&(action, subject)) {
+        let (action, resource) = (&permission.scope.action, permission.scope.resource.as_ref());
+        let excess = match held.get(&(action, resource)) {
             None => Some(Excess::Action),
-            Some(held) => held.excess(&permission.fields).or_else(|| {
-                let given = held.gives(&permission.fields, &permission.when);
+            Some(held) => held.excess(&permission.scope.fields).or_else(|| {
+                let given = held.gives(&permission.scope.fields, &permission.when);
                 (!given).then_some(Excess::Conditions)
             }),
         };
-        excess.map_or(Ok(()), |excess| Err(beyond(excess, action, subject)))
+        excess.map_or(Ok(()), |excess| Err(beyond(excess, action, resource)))
     }
 
     /// Whether a grant comes to anything: whether [`Ceiling::effect`] has a rule for it.
+    #[cfg(feature = "people")]
     pub(crate) fn meets(&self, grant: &Grant) -> bool {
         let Some(held) = &self.held else { return true };
-        held.get(&(&grant.action, grant.subject.as_ref())).is_some_and(|held| match &grant.fields {
+        held.get(&(&grant.scope.action, grant.scope.resource.as_ref())).is_some_and(|held| match &grant.scope.fields {
             Fields::Only(set) if held.whole.is_none() => {
                 set.as_slice().iter().any(|field| held.fields.contains_key(field.as_str()))
             }
@@ -99,9 +100,9 @@ impl<'c> CeilingIndex<'c> {
 
     /// The fields that are held of an action on a subject, whatever the conditions; `None` if it is not held.
     #[cfg_attr(not(feature = "ui"), allow(dead_code, reason = "for the pages"))]
-    pub(crate) fn fields(&self, action: &Action, subject: Option<&Subject>) -> Option<Fields> {
+    pub(crate) fn fields(&self, action: &Action, resource: Option<&Resource>) -> Option<Fields> {
         let Some(held) = &self.held else { return Some(Fields::All) };
-        let held = held.get(&(action, subject))?;
+        let held = held.get(&(action, resource))?;
         match held.whole {
             Some(_) => Some(Fields::All),
             None => Fields::only(held.fields.keys().copied()).ok(),
@@ -111,23 +112,23 @@ impl<'c> CeilingIndex<'c> {
     /// The conditions to show for a grant: the chosen ones, else none if unconditional permissions cover its fields, else all
     /// that the permissions it meets have.
     pub(crate) fn shown_conditions(&self, grant: &Grant) -> Vec<ConditionId> {
-        if grant.chosen != When::Always {
+        if grant.chosen != ConditionClause::Always {
             return grant.chosen.as_slice().to_vec();
         }
-        let held = self.held.as_ref().and_then(|held| held.get(&(&grant.action, grant.subject.as_ref())));
-        held.map(|held| held.shown(&grant.fields)).unwrap_or_default()
+        let held = self.held.as_ref().and_then(|held| held.get(&(&grant.scope.action, grant.scope.resource.as_ref())));
+        held.map(|held| held.shown(&grant.scope.fields)).unwrap_or_default()
     }
 }
 
-fn beyond(excess: Excess, action: &Action, subject: Option<&Subject>) -> BeyondCeiling {
-    BeyondCeiling { excess, of: named(action, subject) }
+fn beyond(excess: Excess, action: &Action, resource: Option<&Resource>) -> BeyondCeiling {
+    BeyondCeiling { excess, of: named(action, resource) }
 }
 
 impl<'c> Held<'c> {
     fn add(&mut self, permission: &'c Permission) {
         let ways = match &permission.when {
-            When::Always => Ways { always: true, bits: Vec::new() },
-            When::AnyOf(set) => {
+            ConditionClause::Always => Ways { always: true, bits: Vec::new() },
+            ConditionClause::AnyOf(set) => {
                 let mut ways = Ways::default();
                 for id in set.as_slice() {
                     let bit = *self.bits.entry(id).or_insert_with(|| {
@@ -142,7 +143,7 @@ impl<'c> Held<'c> {
                 ways
             }
         };
-        match &permission.fields {
+        match &permission.scope.fields {
             Fields::All => self.whole.get_or_insert_default().add(&ways),
             Fields::Only(set) => {
                 set.as_slice().iter().for_each(|field| self.fields.entry(field.as_str()).or_default().add(&ways));
@@ -169,11 +170,11 @@ impl<'c> Held<'c> {
     }
 
     /// Whether each of these fields is held under each of these conditions by itself: a row may satisfy but one of them.
-    fn gives(&self, fields: &Fields, when: &When) -> bool {
+    fn gives(&self, fields: &Fields, when: &ConditionClause) -> bool {
         let enough = |field: Option<&Field>| match when {
             _ if self.ways(field).any(|ways| ways.always) => true,
-            When::Always => false,
-            When::AnyOf(set) => set
+            ConditionClause::Always => false,
+            ConditionClause::AnyOf(set) => set
                 .as_slice()
                 .iter()
                 .all(|id| self.bits.get(id).is_some_and(|bit| self.ways(field).any(|ways| ways.has(*bit)))),
@@ -185,7 +186,7 @@ impl<'c> Held<'c> {
     }
 
     fn shown(&self, fields: &Fields) -> Vec<ConditionId> {
-        if self.gives(fields, &When::Always) {
+        if self.gives(fields, &ConditionClause::Always) {
             return Vec::new();
         }
         let mut touching = Ways::default();
@@ -215,9 +216,11 @@ impl Ceiling {
             (Self::Unlimited, _) => true,
             (Self::Of(_), Self::Unlimited) => false,
             (Self::Of(held), Self::Of(others)) => {
-                let asked: HashSet<Target<'_>> = others.iter().map(|p| (&p.action, p.subject.as_ref())).collect();
-                let index =
-                    CeilingIndex::over(held.iter().filter(|p| asked.contains(&(&p.action, p.subject.as_ref()))));
+                let asked: HashSet<Target<'_>> =
+                    others.iter().map(|p| (&p.scope.action, p.scope.resource.as_ref())).collect();
+                let index = CeilingIndex::over(
+                    held.iter().filter(|p| asked.contains(&(&p.scope.action, p.scope.resource.as_ref()))),
+                );
                 others.iter().all(|permission| index.check_gift(permission).is_ok())
             }
         }
@@ -234,17 +237,17 @@ mod tests {
         use super::*;
 
         fn concerning<'p>(held: &'p [Permission], of: &'p Permission) -> Vec<&'p Permission> {
-            held.iter().filter(|p| p.action == of.action && p.subject == of.subject).collect()
+            held.iter().filter(|p| p.scope.action == of.scope.action && p.scope.resource == of.scope.resource).collect()
         }
 
         pub(super) fn check(held: &[Permission], asked: &Permission) -> Result<(), Excess> {
             let held = concerning(held, asked);
-            match &asked.fields {
+            match &asked.scope.fields {
                 _ if held.is_empty() => Err(Excess::Action),
-                Fields::All if held.iter().any(|p| p.fields == Fields::All) => Ok(()),
+                Fields::All if held.iter().any(|p| p.scope.fields == Fields::All) => Ok(()),
                 Fields::All => Err(Excess::AllFields),
                 Fields::Only(set) => {
-                    let lacks = |f: &&Field| !held.iter().any(|h| h.fields.contains(f.as_str()));
+                    let lacks = |f: &&Field| !held.iter().any(|h| h.scope.fields.contains(f.as_str()));
                     let lacking: Vec<Field> = set.as_slice().iter().filter(lacks).cloned().collect();
                     if lacking.is_empty() { Ok(()) } else { Err(Excess::Fields(lacking)) }
                 }
@@ -256,15 +259,16 @@ mod tests {
             let held = concerning(held, gift);
             let enough = |fields: &Fields, condition: Option<&ConditionId>| {
                 held.iter().any(|p| {
-                    let under = p.when == When::Always || condition.is_some_and(|c| p.when.as_slice().contains(c));
-                    under && p.fields.covers(fields)
+                    let under =
+                        p.when == ConditionClause::Always || condition.is_some_and(|c| p.when.as_slice().contains(c));
+                    under && p.scope.fields.covers(fields)
                 })
             };
             let conditions: Vec<Option<&ConditionId>> = match &gift.when {
-                When::Always => vec![None],
-                When::AnyOf(set) => set.as_slice().iter().map(Some).collect(),
+                ConditionClause::Always => vec![None],
+                ConditionClause::AnyOf(set) => set.as_slice().iter().map(Some).collect(),
             };
-            let each: Vec<Fields> = match &gift.fields {
+            let each: Vec<Fields> = match &gift.scope.fields {
                 Fields::All => vec![Fields::All],
                 Fields::Only(set) => set.as_slice().iter().map(|f| Fields::only([f.clone()]).unwrap()).collect(),
             };
@@ -274,11 +278,12 @@ mod tests {
 
         pub(super) fn shown(held: &[Permission], asked: &Permission) -> Vec<ConditionId> {
             let met = concerning(held, asked);
-            let unconditional = met.iter().filter(|p| p.when == When::Always).map(|p| p.fields.clone());
-            if unconditional.reduce(|a, b| a.union(&b)).is_some_and(|f| f.covers(&asked.fields)) {
+            let unconditional =
+                met.iter().filter(|p| p.when == ConditionClause::Always).map(|p| p.scope.fields.clone());
+            if unconditional.reduce(|a, b| a.union(&b)).is_some_and(|f| f.covers(&asked.scope.fields)) {
                 return Vec::new();
             }
-            let touching = met.iter().filter(|p| p.fields.intersect(&asked.fields).is_some());
+            let touching = met.iter().filter(|p| p.scope.fields.intersect(&asked.scope.fields).is_some());
             let mut shown: Vec<ConditionId> = touching.flat_map(|p| p.when.as_slice().iter().cloned()).collect();
             shown.sort_unstable();
             shown.dedup();
@@ -289,12 +294,13 @@ mod tests {
     fn permission() -> impl Strategy<Value = Permission> {
         let fields = proptest::sample::subsequence(vec!["a", "b", "c"], 0..=3);
         let fields = fields.prop_map(|fields| Fields::only(fields).unwrap_or(Fields::All));
-        let when = proptest::sample::subsequence(vec!["own", "shared", "late"], 0..=3).prop_map(When::from_list);
-        let subject = proptest::option::of(Just("article"));
+        let when =
+            proptest::sample::subsequence(vec!["own", "shared", "late"], 0..=3).prop_map(ConditionClause::from_list);
+        let resource = proptest::option::of(Just("article"));
         let action = proptest::sample::select(vec!["read", "write"]);
-        (action, subject, fields, when).prop_map(|(action, subject, fields, when)| {
+        (action, resource, fields, when).prop_map(|(action, resource, fields, when)| {
             let permission = Permission::new(action).fields(fields).when(when);
-            subject.map_or(permission.clone(), |subject| permission.on(subject))
+            resource.map_or(permission.clone(), |resource| permission.on(resource))
         })
     }
 
@@ -308,9 +314,9 @@ mod tests {
             let gift = plain::check_gift(&held, &asked);
             prop_assert_eq!(index.check_gift(&asked).map_err(|e| e.excess), gift.clone());
             prop_assert_eq!(ceiling.covers(&Ceiling::Of(vec![asked.clone()])), gift.is_ok());
-            let all = held.iter().filter(|p| p.action == asked.action && p.subject == asked.subject);
-            let union = all.map(|p| p.fields.clone()).reduce(|a, b| a.union(&b));
-            prop_assert_eq!(index.fields(&asked.action, asked.subject.as_ref()), union);
+            let all = held.iter().filter(|p| p.scope.action == asked.scope.action && p.scope.resource == asked.scope.resource);
+            let union = all.map(|p| p.scope.fields.clone()).reduce(|a, b| a.union(&b));
+            prop_assert_eq!(index.fields(&asked.scope.action, asked.scope.resource.as_ref()), union);
             prop_assert_eq!(index.meets(&grant), !ceiling.effect(&grant).is_empty());
             prop_assert_eq!(index.shown_conditions(&grant), plain::shown(&held, &asked));
         }
@@ -319,7 +325,7 @@ mod tests {
     #[test]
     fn a_super_admin_gives_everything() {
         let index = Ceiling::Unlimited.index();
-        let read = Permission::new("read").when(When::from_list(["own"]));
+        let read = Permission::new("read").when(ConditionClause::from_list(["own"]));
         assert!(index.check(&Grant::from(&read)).is_ok() && index.check_gift(&read).is_ok());
         assert!(index.shown_conditions(&Grant::from(&read)).is_empty());
         assert_eq!(index.shown_conditions(&Grant::from(&read).chosen(read.when.clone())), read.when.as_slice());
@@ -330,7 +336,9 @@ mod tests {
         let role = |n: usize| -> Vec<Permission> {
             let fields = |i: usize| Fields::only((0..10).map(|f| format!("f{i}.{f}"))).unwrap();
             (0..n)
-                .map(|i| Permission::new("read").on("article").fields(fields(i)).when(When::from_list(["own"])))
+                .map(|i| {
+                    Permission::new("read").on("article").fields(fields(i)).when(ConditionClause::from_list(["own"]))
+                })
                 .collect()
         };
         let bytes = |n: usize| {

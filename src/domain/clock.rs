@@ -45,13 +45,13 @@ impl fmt::Display for Timestamp {
 /// Expiry and freshness are judged by this clock, so that setting the wall clock moves no deadline of a token that is cached.
 /// (When a token is read anew, what is left of its life is reckoned by the store's clock.)
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Moment(pub u64);
+pub struct MonotonicTime(pub u64);
 
-impl Moment {
+impl MonotonicTime {
     /// A moment that never comes.
-    pub const NEVER: Moment = Moment(u64::MAX);
+    pub const NEVER: MonotonicTime = MonotonicTime(u64::MAX);
 
-    /// This moment, later by `by`. Saturates at [`Moment::NEVER`].
+    /// This moment, later by `by`. Saturates at [`MonotonicTime::NEVER`].
     pub fn plus(self, by: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX)))
     }
@@ -67,7 +67,7 @@ pub trait Clock: Send + Sync + 'static {
     /// The wall clock.
     fn now(&self) -> Timestamp;
     /// The rising clock. It must keep running while the machine is suspended.
-    fn moment(&self) -> Moment;
+    fn moment(&self) -> MonotonicTime;
 }
 
 /// The system's clocks: the wall clock, and on Linux `CLOCK_BOOTTIME`, which runs through suspend.
@@ -85,18 +85,18 @@ impl Clock for SystemClock {
     }
 
     #[cfg(target_os = "linux")]
-    fn moment(&self) -> Moment {
+    fn moment(&self) -> MonotonicTime {
         let t = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
         // Both parts of CLOCK_BOOTTIME are never negative, and 2^64 ns are 584 years.
-        Moment((t.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(t.tv_nsec as u64))
+        MonotonicTime((t.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(t.tv_nsec as u64))
     }
 
     #[cfg(not(target_os = "linux"))]
     #[expect(clippy::disallowed_methods, reason = "this is where it comes in")]
-    fn moment(&self) -> Moment {
+    fn moment(&self) -> MonotonicTime {
         static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
         let start = *START.get_or_init(std::time::Instant::now);
-        Moment(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX))
+        MonotonicTime(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
 }
 
@@ -108,8 +108,8 @@ mod tests {
     fn arithmetic_saturates() {
         assert_eq!(Timestamp(i64::MAX).plus(Duration::MAX), Timestamp(i64::MAX));
         assert_eq!(Timestamp(5).since(Timestamp(9)), Duration::ZERO);
-        assert_eq!(Moment(1).plus(Duration::MAX), Moment::NEVER);
-        assert_eq!(Moment(1).since(Moment(3)), Duration::ZERO);
+        assert_eq!(MonotonicTime(1).plus(Duration::MAX), MonotonicTime::NEVER);
+        assert_eq!(MonotonicTime(1).since(MonotonicTime(3)), Duration::ZERO);
     }
 
     #[test]

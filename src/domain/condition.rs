@@ -1,6 +1,6 @@
 //! Conditions: what a row must be like, said of attributes that the host maps to its data.
 
-use super::{ConditionId, Guard, OwnerId, RoleId, When};
+use super::{ConditionClause, ConditionExpr, ConditionId, OwnerId, RoleId};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ pub const HAS_SAME_ROLE_AS_CREATOR: &str = "admin::has-same-role-as-creator";
 
 /// The owner on whose behalf a request acts.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Actor {
+pub struct ConditionContext {
     /// Who.
     pub owner: OwnerId,
     /// Their roles, ascending.
@@ -33,7 +33,7 @@ impl Attribute {
     pub const CREATOR_ROLE_IDS: Attribute = Attribute("creator_role_ids");
 }
 
-/// What an attribute is compared with, and what is bound to a placeholder of an [`SqlFilter`](crate::SqlFilter).
+/// What an attribute is compared with, and what is bound to a placeholder of an [`SqlFilter`](crate::authz::SqlFilter).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Value {
     /// A whole number.
@@ -68,7 +68,7 @@ pub enum Predicate {
     /// The attribute has one of these values.
     IsOneOf(Attribute, Vec<Value>),
     /// The attribute is a list of role ids, and the actor has one of them.
-    SharesRole(Attribute, Actor),
+    SharesRole(Attribute, ConditionContext),
     /// All of these are yes.
     All(Vec<Predicate>),
     /// One of these is yes.
@@ -93,12 +93,12 @@ impl Predicate {
     }
 }
 
-type Meaning = Arc<dyn Fn(&Actor) -> Predicate + Send + Sync>;
+type Meaning = Arc<dyn Fn(&ConditionContext) -> Predicate + Send + Sync>;
 
 /// The registered conditions: what each id means for an actor. An id that is not registered denies.
 ///
 /// ```
-/// use keyward::{Attribute, Conditions, Predicate, Value};
+/// use keyward::authz::{Attribute, Conditions, Predicate, Value};
 /// let conditions = Conditions::default()
 ///     .register("shop::in-stock", |_actor| Predicate::Is(Attribute("in_stock"), Value::Bool(true)));
 /// assert!(conditions.contains("shop::in-stock") && conditions.contains("admin::is-creator"));
@@ -128,7 +128,7 @@ impl Conditions {
     pub fn register(
         mut self,
         id: impl Into<ConditionId>,
-        meaning: impl Fn(&Actor) -> Predicate + Send + Sync + 'static,
+        meaning: impl Fn(&ConditionContext) -> Predicate + Send + Sync + 'static,
     ) -> Self {
         self.0.insert(id.into(), Arc::new(meaning));
         self
@@ -145,17 +145,17 @@ impl Conditions {
     }
 
     /// What a condition asks of a row when `actor` acts; `None` if it is not registered.
-    pub(crate) fn meaning(&self, id: &ConditionId, actor: &Actor) -> Option<Predicate> {
+    pub(crate) fn meaning(&self, id: &ConditionId, actor: &ConditionContext) -> Option<Predicate> {
         self.0.get(id).map(|meaning| meaning(actor))
     }
 
     /// Whether `guard` can hold at all: of each part at least one condition is registered.
-    pub(crate) fn can_hold(&self, guard: &Guard) -> bool {
+    pub(crate) fn can_hold(&self, guard: &ConditionExpr) -> bool {
         guard.parts().iter().all(|when| when.as_slice().iter().any(|id| self.0.contains_key(id)))
     }
 
     /// What `guard` asks of a row when `actor` acts.
-    pub(crate) fn predicate(&self, guard: &Guard, actor: &Actor) -> Predicate {
+    pub(crate) fn predicate(&self, guard: &ConditionExpr, actor: &ConditionContext) -> Predicate {
         let mut parts: Vec<Predicate> = guard.parts().iter().map(|when| self.any_of(when, actor)).collect();
         match parts.len() {
             0 => Predicate::Always,
@@ -164,8 +164,8 @@ impl Conditions {
         }
     }
 
-    fn any_of(&self, when: &When, actor: &Actor) -> Predicate {
-        let When::AnyOf(set) = when else { return Predicate::Always };
+    fn any_of(&self, when: &ConditionClause, actor: &ConditionContext) -> Predicate {
+        let ConditionClause::AnyOf(set) = when else { return Predicate::Always };
         let meaning = |id| self.0.get(id).map_or(Predicate::Never, |meaning| meaning(actor));
         let mut parts: Vec<Predicate> = set.as_slice().iter().map(meaning).collect();
         if parts.len() == 1 { parts.swap_remove(0) } else { Predicate::Any(parts) }
@@ -183,12 +183,12 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn actor() -> Actor {
-        Actor { owner: OwnerId(7), roles: [RoleId(2), RoleId(3)].into() }
+    fn actor() -> ConditionContext {
+        ConditionContext { owner: OwnerId(7), roles: [RoleId(2), RoleId(3)].into() }
     }
 
     fn holds(ids: &[&str], row: serde_json::Value) -> bool {
-        let guard = Guard::all([When::from_list(ids.iter().copied())]);
+        let guard = ConditionExpr::all([ConditionClause::from_list(ids.iter().copied())]);
         Conditions::default().predicate(&guard, &actor()).holds(&row)
     }
 
@@ -226,9 +226,9 @@ mod tests {
     fn a_condition_that_always_holds_for_the_actor_asks_nothing_of_the_row() {
         let conditions = Conditions::default()
             .register("is-seven", |a| if a.owner == OwnerId(7) { Predicate::Always } else { Predicate::Never });
-        let guard = Guard::all([When::from_list(["is-seven"])]);
+        let guard = ConditionExpr::all([ConditionClause::from_list(["is-seven"])]);
         assert_eq!(conditions.predicate(&guard, &actor()), Predicate::Always);
-        let other = Actor { owner: OwnerId(8), ..actor() };
+        let other = ConditionContext { owner: OwnerId(8), ..actor() };
         assert_eq!(conditions.predicate(&guard, &other), Predicate::Never);
     }
 

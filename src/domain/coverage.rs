@@ -5,8 +5,8 @@
 //! compared by what they mean for each account. A meaning that cannot be compared is never covered.
 
 use super::{
-    Action, Actor, Attribute, ConditionId, Conditions, Fields, OwnerId, Permission, Predicate, RoleId, Subject, Value,
-    When,
+    Action, Attribute, ConditionClause, ConditionContext, ConditionId, Conditions, Fields, OwnerId, Permission,
+    Predicate, Resource, RoleId, Value,
 };
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -18,8 +18,8 @@ const OWN: Predicate = Predicate::Is(Attribute("keyward::own"), Value::Bool(true
 /// The permissions of an account, and the account that their conditions speak of.
 #[derive(Debug)]
 pub(crate) struct Holdings<'a> {
-    held: HashMap<(&'a Action, Option<&'a Subject>), Vec<&'a Permission>>,
-    actor: Actor,
+    held: HashMap<(&'a Action, Option<&'a Resource>), Vec<&'a Permission>>,
+    actor: ConditionContext,
     /// The account has never been used, so it has created no row.
     unused: bool,
     meanings: RefCell<HashMap<ConditionId, Arc<Meaning>>>,
@@ -38,12 +38,12 @@ impl<'a> Holdings<'a> {
     pub(crate) fn new(owner: OwnerId, roles: &[RoleId], permissions: impl IntoIterator<Item = &'a Permission>) -> Self {
         let mut held: HashMap<_, Vec<&Permission>> = HashMap::new();
         for permission in permissions {
-            held.entry((&permission.action, permission.subject.as_ref())).or_default().push(permission);
+            held.entry((&permission.scope.action, permission.scope.resource.as_ref())).or_default().push(permission);
         }
         let mut roles = roles.to_vec();
         roles.sort_unstable();
         roles.dedup();
-        let actor = Actor { owner, roles: roles.into() };
+        let actor = ConditionContext { owner, roles: roles.into() };
         Self { held, actor, unused: false, meanings: RefCell::default() }
     }
 
@@ -60,7 +60,7 @@ impl<'a> Holdings<'a> {
         self.held.values().flatten().all(|permission| {
             let each = permission.when.as_slice();
             each.iter().all(|condition| {
-                parts(&permission.fields).iter().all(|fields| {
+                parts(&permission.scope.fields).iter().all(|fields| {
                     others.iter().any(|other| other.reach(permission, fields, (self, condition), conditions))
                 })
             })
@@ -69,13 +69,15 @@ impl<'a> Holdings<'a> {
 
     /// Whether a permission is held for these fields without any condition.
     pub(crate) fn have_always(&self, permission: &Permission) -> bool {
-        parts(&permission.fields).iter().all(|fields| {
-            self.on(permission).iter().any(|held| held.when == When::Always && held.fields.covers(fields))
+        parts(&permission.scope.fields).iter().all(|fields| {
+            self.on(permission)
+                .iter()
+                .any(|held| held.when == ConditionClause::Always && held.scope.fields.covers(fields))
         })
     }
 
     fn on<'s>(&'s self, permission: &'s Permission) -> &'s [&'s Permission] {
-        self.held.get(&(&permission.action, permission.subject.as_ref())).map_or(&[], Vec::as_slice)
+        self.held.get(&(&permission.scope.action, permission.scope.resource.as_ref())).map_or(&[], Vec::as_slice)
     }
 
     /// Whether these holdings reach the rows that `condition` means for the account of `from`.
@@ -87,16 +89,18 @@ impl<'a> Holdings<'a> {
         conditions: &Conditions,
     ) -> bool {
         let narrow = from.meaning(condition, conditions);
-        self.on(permission).iter().filter(|held| held.fields.covers(fields)).any(|held| match &held.when {
-            When::Always => true,
-            When::AnyOf(set) => set.as_slice().iter().any(|own| match (&*narrow, &*self.meaning(own, conditions)) {
-                (Meaning::Known(narrow), Meaning::Known(wide)) => implies(narrow, wide),
-                (Meaning::Unknown, Meaning::Unknown) => {
-                    let same = from.actor.owner == self.actor.owner && condition == own;
-                    same && is_subset(&from.actor.roles, &self.actor.roles)
-                }
-                _ => false,
-            }),
+        self.on(permission).iter().filter(|held| held.scope.fields.covers(fields)).any(|held| match &held.when {
+            ConditionClause::Always => true,
+            ConditionClause::AnyOf(set) => {
+                set.as_slice().iter().any(|own| match (&*narrow, &*self.meaning(own, conditions)) {
+                    (Meaning::Known(narrow), Meaning::Known(wide)) => implies(narrow, wide),
+                    (Meaning::Unknown, Meaning::Unknown) => {
+                        let same = from.actor.owner == self.actor.owner && condition == own;
+                        same && is_subset(&from.actor.roles, &self.actor.roles)
+                    }
+                    _ => false,
+                })
+            }
         })
     }
 
@@ -130,7 +134,8 @@ impl Conditions {
     /// Whether rows may come to satisfy a condition because their *creator* gets one of these roles: it asks for roles that are
     /// shared, or means something else for an account with other roles. One that is not registered may.
     pub(crate) fn follows_roles(&self, condition: &ConditionId, roles: &[RoleId]) -> bool {
-        let with = |roles: &[RoleId]| self.meaning(condition, &Actor { owner: OwnerId(0), roles: roles.into() });
+        let with =
+            |roles: &[RoleId]| self.meaning(condition, &ConditionContext { owner: OwnerId(0), roles: roles.into() });
         let Some(without) = with(&[]) else { return true };
         let differs = |roles: &[RoleId]| with(roles).as_ref() != Some(&without);
         asks_for_roles(&without) || differs(roles) || roles.iter().any(|role| differs(std::slice::from_ref(role)))
@@ -182,7 +187,7 @@ mod tests {
     use crate::domain::{HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR};
 
     fn read(conditions: &[&str]) -> Permission {
-        Permission::new("read").on("article").when(When::from_list(conditions.iter().copied()))
+        Permission::new("read").on("article").when(ConditionClause::from_list(conditions.iter().copied()))
     }
 
     fn roles(ids: &[i64]) -> Vec<RoleId> {

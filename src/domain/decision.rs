@@ -1,7 +1,7 @@
 //! Decisions: the rules that answer a requirement, as row filter and visible fields.
 
 use super::sql::SqlWriter;
-use super::{Attribute, ConditionId, Field, Fields, Guard, Predicate, SqlFilter, SqlMap, When};
+use super::{Attribute, ConditionClause, ConditionExpr, ConditionId, Field, Fields, Predicate, SqlFilter, SqlMap};
 use serde_json::{Map, Value as Json};
 
 /// How a requirement is answered, in one word.
@@ -10,7 +10,7 @@ pub enum Verdict {
     /// No.
     Refused,
     /// Yes, for some rows or some fields: the handler must ask the [`Decision`] which.
-    Where,
+    Partial,
     /// Yes, for every row and field.
     Allowed,
 }
@@ -19,13 +19,13 @@ pub enum Verdict {
 #[derive(Clone, PartialEq, Debug)]
 pub struct DecisionRule {
     pub(crate) fields: Fields,
-    pub(crate) guard: Guard,
+    pub(crate) guard: ConditionExpr,
     pub(crate) predicate: Predicate,
 }
 
 impl DecisionRule {
     pub(crate) const EVERYTHING: DecisionRule =
-        DecisionRule { fields: Fields::All, guard: Guard::ALWAYS, predicate: Predicate::Always };
+        DecisionRule { fields: Fields::All, guard: ConditionExpr::ALWAYS, predicate: Predicate::Always };
 
     /// The fields it allows, on rows that meet its conditions.
     pub fn fields(&self) -> &Fields {
@@ -34,7 +34,7 @@ impl DecisionRule {
 
     /// Its conditions: every part must hold, and of each part any condition suffices. Empty: every row.
     pub fn conditions(&self) -> impl Iterator<Item = &[ConditionId]> {
-        self.guard.parts().iter().map(When::as_slice)
+        self.guard.parts().iter().map(ConditionClause::as_slice)
     }
 }
 
@@ -116,7 +116,7 @@ impl Decision {
         match &self.rules {
             rules if rules.is_empty() => Verdict::Refused,
             rules if rules.iter().any(everything) => Verdict::Allowed,
-            _ => Verdict::Where,
+            _ => Verdict::Partial,
         }
     }
 
@@ -219,16 +219,16 @@ mod tests {
     use crate::domain::Value;
     use serde_json::json;
 
-    fn own() -> (Guard, Predicate) {
-        (Guard::all([When::from_list(["own"])]), Predicate::Is(Attribute::CREATOR_ID, Value::Int(7)))
+    fn own() -> (ConditionExpr, Predicate) {
+        (ConditionExpr::all([ConditionClause::from_list(["own"])]), Predicate::Is(Attribute::CREATOR_ID, Value::Int(7)))
     }
 
-    fn rule(fields: &[&str], (guard, predicate): (Guard, Predicate)) -> DecisionRule {
+    fn rule(fields: &[&str], (guard, predicate): (ConditionExpr, Predicate)) -> DecisionRule {
         DecisionRule { fields: Fields::only(fields.iter().copied()).unwrap(), guard, predicate }
     }
 
     fn mixed() -> Decision {
-        Decision::of([rule(&["title"], (Guard::ALWAYS, Predicate::Always)), rule(&["body"], own())])
+        Decision::of([rule(&["title"], (ConditionExpr::ALWAYS, Predicate::Always)), rule(&["body"], own())])
     }
 
     #[test]
@@ -238,7 +238,7 @@ mod tests {
         let shown = |row: &Json| Json::Object(mixed().project(row.clone(), &["id"]).unwrap());
         assert_eq!(shown(&mine), json!({"id": 1, "title": "t", "body": "b"}));
         assert_eq!(shown(&other), json!({"id": 2, "title": "t"}));
-        assert_eq!(mixed().verdict(), Verdict::Where);
+        assert_eq!(mixed().verdict(), Verdict::Partial);
         let all = Decision::everything().project(mine, &["id"]).unwrap();
         assert_eq!(Json::Object(all), json!({"id": 1, "title": "t", "body": "b"}), "attributes are no fields");
     }
@@ -273,7 +273,7 @@ mod tests {
     /// What a long-lived response rests on: it ends as soon as this is not sure any more.
     #[test]
     fn a_decision_covers_what_it_allows_under_no_stricter_conditions() {
-        let always = || (Guard::ALWAYS, Predicate::Always);
+        let always = || (ConditionExpr::ALWAYS, Predicate::Always);
         let of = |fields: &[&str], guard| Decision::of([rule(fields, guard)]);
         let both = of(&["title", "body"], always());
         for less in [of(&["title"], always()), of(&["title", "body"], own()), mixed(), Decision::refused()] {
@@ -304,7 +304,7 @@ mod tests {
 
     #[test]
     fn both_is_no_more_than_either() {
-        let both = mixed().and(&Decision::of([rule(&["body"], (Guard::ALWAYS, Predicate::Always))]));
+        let both = mixed().and(&Decision::of([rule(&["body"], (ConditionExpr::ALWAYS, Predicate::Always))]));
         assert_eq!(both.rules().len(), 1);
         assert_eq!(both.fields_of(&json!({"creator_id": 8})), None);
         assert_eq!(Decision::everything().and(&mixed()), mixed());

@@ -11,7 +11,7 @@ pub enum Digest {
     /// The last 216 bits of an HMAC-SHA-256 under one of our salts (the first 40 are the secret's check characters).
     Native([u8; 27]),
     /// The HMAC-SHA-512 of a secret of the reference under its salt.
-    Reference([u8; 64]),
+    Strapi([u8; 64]),
 }
 
 impl Digest {
@@ -29,7 +29,7 @@ impl Digest {
         if let Ok(native) = <[u8; 27]>::try_from(bytes.as_slice()) {
             return Ok(Self::Native(native));
         }
-        <[u8; 64]>::try_from(bytes.as_slice()).map(Self::Reference).map_err(|_| MalformedDigest)
+        <[u8; 64]>::try_from(bytes.as_slice()).map(Self::Strapi).map_err(|_| MalformedDigest)
     }
 
     /// The first 64 bits: uniformly distributed, and unpredictable for whoever does not know the salt.
@@ -41,7 +41,7 @@ impl Digest {
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Native(b) => b,
-            Self::Reference(b) => b,
+            Self::Strapi(b) => b,
         }
     }
 }
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn hex_round_trips_and_debug_tells_nothing() {
-        for d in [Digest::Native([7; 27]), Digest::Reference([9; 64])] {
+        for d in [Digest::Native([7; 27]), Digest::Strapi([9; 64])] {
             assert_eq!(Digest::from_hex(&d.to_hex()), Ok(d));
             assert_eq!(format!("{d:?}"), "Digest(..)");
         }

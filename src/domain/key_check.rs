@@ -3,7 +3,7 @@
 //! A check value is a MAC of a constant. It is stored beside the data, and distinguishes keys without disclosing them. So a node with
 //! the wrong keys finds out before it rejects the first genuine token.
 
-use super::{Brand, EncryptionKeys, ReferenceSalt, SaltId, SaltRing};
+use super::{EncryptionKeys, HashKeyId, HashKeyRing, StrapiHashKey, TokenPrefix};
 use std::fmt;
 
 /// Kinds of keys that have a check value.
@@ -107,11 +107,11 @@ impl KeyMismatch {
     pub fn uses(&self) -> impl Iterator<Item = &KeyUse> {
         let kind = self.kind();
         self.uses.iter().filter(move |used| match kind {
-            KeyKind::Hash => used.kind == KeyKind::Hash && used.id != SaltId::REFERENCE,
-            KeyKind::StrapiHash => used.kind == KeyKind::Hash && used.id == SaltId::REFERENCE,
+            KeyKind::Hash => used.kind == KeyKind::Hash && used.id != HashKeyId::REFERENCE,
+            KeyKind::StrapiHash => used.kind == KeyKind::Hash && used.id == HashKeyId::REFERENCE,
             KeyKind::Encryption => used.kind == KeyKind::Encryption,
             // Each token has one digest.
-            KeyKind::Prefix => used.kind == KeyKind::Hash && used.id != SaltId::REFERENCE,
+            KeyKind::Prefix => used.kind == KeyKind::Hash && used.id != HashKeyId::REFERENCE,
         })
     }
 
@@ -191,9 +191,9 @@ pub(crate) struct ConfiguredKeys {
 
 impl ConfiguredKeys {
     pub(crate) fn new(
-        brand: &Brand,
-        hash_keys: &SaltRing,
-        strapi: Option<&ReferenceSalt>,
+        token_prefix: &TokenPrefix,
+        hash_keys: &HashKeyRing,
+        strapi: Option<&StrapiHashKey>,
         encryption: Option<&EncryptionKeys>,
         accepted: Vec<KeyKind>,
     ) -> Self {
@@ -201,7 +201,7 @@ impl ConfiguredKeys {
         let mut checks: Vec<_> = hash_keys.check_values().map(check(KeyKind::Hash)).collect();
         checks.extend(strapi.map(|key| ("", key.check_value())).map(check(KeyKind::StrapiHash)));
         checks.extend(encryption.iter().flat_map(|keys| keys.check_values()).map(check(KeyKind::Encryption)));
-        checks.push(check(KeyKind::Prefix)(("", brand.as_str().to_owned())));
+        checks.push(check(KeyKind::Prefix)(("", token_prefix.as_str().to_owned())));
         Self { checks, accepted }
     }
 
@@ -272,10 +272,10 @@ mod tests {
     const ONE: &str = "4bX0qPz81hVnR7sYw2Lm5Kc9Tj3Ga6Fd";
     const TWO: &str = "Zp0Qx81vHn7RsYw2Lm5Kc9Tj3Ga6Fd4b";
 
-    fn keys(hash: &str, encryption: &str, brand: &str) -> ConfiguredKeys {
+    fn keys(hash: &str, encryption: &str, token_prefix: &str) -> ConfiguredKeys {
         let encryption = (!encryption.is_empty()).then(|| EncryptionKeys::parse(encryption).unwrap());
-        let (brand, hash) = (Brand::new(brand).unwrap(), SaltRing::parse(hash).unwrap());
-        ConfiguredKeys::new(&brand, &hash, None, encryption.as_ref(), Vec::new())
+        let (token_prefix, hash) = (TokenPrefix::new(token_prefix).unwrap(), HashKeyRing::parse(hash).unwrap());
+        ConfiguredKeys::new(&token_prefix, &hash, None, encryption.as_ref(), Vec::new())
     }
 
     #[test]
@@ -317,7 +317,7 @@ mod tests {
             used(KeyKind::Encryption, "e", 7),
             used(KeyKind::Hash, "0", 1),
             used(KeyKind::Hash, "2025", 3),
-            used(KeyKind::Hash, SaltId::REFERENCE, 9),
+            used(KeyKind::Hash, HashKeyId::REFERENCE, 9),
         ];
         let text = |problem: KeyProblem| KeyMismatch::from(problem).counted(uses.to_vec()).to_string();
         let hash = text(KeyProblem::HashKey("0".into()));

@@ -1,6 +1,6 @@
 //! A bound on log lines that clients can cause.
 
-use super::clock::{Clock, Moment, SystemClock};
+use super::clock::{Clock, MonotonicTime, SystemClock};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,17 +13,17 @@ const INTERVAL: Duration = Duration::from_secs(60);
 pub(crate) struct LogLimit(Mutex<State>);
 
 struct State {
-    next: Moment,
+    next: MonotonicTime,
     count: u64,
 }
 
 impl LogLimit {
     pub(crate) const fn new() -> Self {
-        Self(Mutex::new(State { next: Moment(0), count: 0 }))
+        Self(Mutex::new(State { next: MonotonicTime(0), count: 0 }))
     }
 
     /// Counts an event. Returns the number of events since the last line if a line may be written now.
-    pub(crate) fn count(&self, now: Moment) -> Option<u64> {
+    pub(crate) fn count(&self, now: MonotonicTime) -> Option<u64> {
         // Nothing in here panics half-way through a change.
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.count += 1;
@@ -47,7 +47,7 @@ mod tests {
     #[test]
     fn one_line_a_minute_has_the_count_of_all_events() {
         let limit = LogLimit::new();
-        let at = |ms: u64| Moment(5_000_000_000 + ms * 1_000_000);
+        let at = |ms: u64| MonotonicTime(5_000_000_000 + ms * 1_000_000);
         let lines: Vec<u64> = (0..120_000).filter_map(|ms| limit.count(at(ms))).collect();
         assert_eq!(lines, [1, 60_000]);
         assert_eq!(limit.count(at(120_000)), Some(60_000));

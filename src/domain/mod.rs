@@ -13,6 +13,8 @@ mod coverage;
 pub(crate) mod date;
 mod decision;
 mod digest;
+mod hash_key;
+#[cfg(feature = "people")]
 mod host;
 mod id;
 mod key_check;
@@ -21,34 +23,35 @@ mod name;
 mod owner;
 mod permission;
 mod principal;
-mod refusal;
+mod rejection;
 mod rename;
 mod requirement;
-mod salt;
 mod seal;
 mod secret;
 mod sketch;
 mod sql;
+#[cfg(feature = "strapi")]
+mod strapi_crypto;
 mod tag;
 mod text;
 mod token;
-#[cfg(feature = "strapi")]
-mod unseal;
 mod version;
 
 pub(crate) use admitted::Admission;
 pub use admitted::AdmittedActor;
-pub use audit::{AuditEvent, Cause, Doer, Origin, Target, TargetKind, What};
+pub use audit::{Actor, AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, AuditTargetKind};
 pub(crate) use catalogue::Unregistered;
-pub use catalogue::{ActionEntry, Catalogue, Section, SubjectEntry, SubjectKind};
+pub use catalogue::{ActionEntry, Catalogue, ResourceEntry, ResourceKind, Section};
 pub use ceiling::{BeyondCeiling, Ceiling, Excess};
 pub(crate) use ceiling_index::CeilingIndex;
-pub use clock::{Clock, Moment, SystemClock, Timestamp};
-pub use condition::{Actor, Attribute, Conditions, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Predicate, Value};
+pub use clock::{Clock, MonotonicTime, SystemClock, Timestamp};
+pub use condition::{Attribute, ConditionContext, Conditions, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Predicate, Value};
 pub(crate) use coverage::Holdings;
 pub use decision::{Decision, DecisionRule, Denied, HiddenField, Verdict};
 pub(crate) use digest::DigestHasher;
 pub use digest::{Digest, MalformedDigest};
+pub use hash_key::{HashKey, HashKeyId, HashKeyRing, InvalidHashKey, StrapiHashKey};
+#[cfg(feature = "people")]
 pub(crate) use host::is_loopback_host;
 #[cfg(any(feature = "api", feature = "ui"))]
 pub(crate) use id::parse_id;
@@ -56,31 +59,37 @@ pub use id::{MalformedId, OwnerId, RoleId, TokenId};
 pub(crate) use key_check::ConfiguredKeys;
 pub use key_check::{KeyCheck, KeyKind, KeyMismatch, KeyUse};
 pub(crate) use log_limit::LogLimit;
-pub use name::{Action, ConditionId, ConditionSet, EmptySet, Field, FieldSet, Subject};
+pub use name::{Action, ConditionId, ConditionSet, EmptySet, Field, FieldSet, Resource};
 pub use owner::{Owner, OwnerState, PasswordHash, Role};
 pub(crate) use permission::same_in_any_order;
-pub use permission::{Fields, Grant, Guard, Permission, Rule, When};
+pub use permission::{ConditionClause, ConditionExpr, EffectivePermission, Fields, Grant, Permission, Scope};
 pub use principal::{Authority, Principal};
-pub use refusal::{Ambiguity, Invalid, Reason, Unavailable};
+pub use rejection::{Ambiguity, InvalidCredential, Reason, Unavailable};
 pub use rename::Rename;
 pub use requirement::{Requirement, action, all_of, any_of, authenticated};
-pub use salt::{InvalidSalt, ReferenceSalt, Salt, SaltId, SaltRing};
-pub use seal::{EncryptionKeys, InvalidEncryptionKey, SealedSecret, Unsealable};
+#[cfg(not(feature = "reveal"))]
+pub(crate) use seal::EncryptionKeys;
+#[cfg(feature = "reveal")]
+pub use seal::{EncryptionKeys, InvalidEncryptionKey};
+pub use seal::{SealedSecret, Unsealable};
 pub use secret::{
-    Brand, Credential, Entropy, InvalidBrand, Issued, NoEntropy, OsEntropy, Secret, SecretFormat, Unverified,
+    Entropy, InvalidTokenPrefix, Issued, NoEntropy, OsEntropy, Secret, SecretFormat, TokenPrefix, VerifiedSecret,
+    VerifyError,
 };
-pub(crate) use sketch::{Sketch, Windows, network};
+#[cfg(feature = "people")]
+pub(crate) use sketch::Windows;
+pub(crate) use sketch::{Sketch, network};
 pub use sql::{SqlFilter, SqlMap, UnknownColumn};
+#[cfg(feature = "strapi")]
+pub use strapi_crypto::StrapiEncryptionKey;
+#[cfg(feature = "strapi")]
+pub(crate) use strapi_crypto::Unopened;
+#[cfg(all(feature = "strapi", test))]
+pub(crate) use strapi_crypto::seal_as_the_reference;
 pub use tag::Tag;
 pub use text::comparable;
 pub(crate) use text::{Extra, composed, hidden};
 #[cfg(feature = "strapi")]
 pub(crate) use text::{is_hidden, without_hidden};
-pub use token::{ContentAccess, Kind, KindSet, Token, TokenAuthority};
-#[cfg(feature = "strapi")]
-pub use unseal::ReferenceEncryptionKey;
-#[cfg(feature = "strapi")]
-pub(crate) use unseal::Unopened;
-#[cfg(all(feature = "strapi", test))]
-pub(crate) use unseal::seal_as_the_reference;
+pub use token::{ContentAccess, Token, TokenAuthority, TokenKind, TokenKinds};
 pub use version::{MalformedVersion, Version};

@@ -55,7 +55,7 @@ name!(
 );
 name!(
     /// What it is done to: `api::article.article`. Many actions have none.
-    Subject
+    Resource
 );
 name!(
     /// A field of a subject: `title`.

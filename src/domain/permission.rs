@@ -1,7 +1,8 @@
 //! Permissions, grants and rules.
 
-use super::{Action, ConditionId, ConditionSet, EmptySet, Field, FieldSet, Subject};
+use super::{Action, ConditionId, ConditionSet, EmptySet, Field, FieldSet, Resource};
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::Hash;
 
 /// Which fields of a subject.
@@ -72,14 +73,14 @@ impl Fields {
 
 /// Under which conditions.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub enum When {
+pub enum ConditionClause {
     /// Under none.
     Always,
     /// If any of these holds.
     AnyOf(ConditionSet),
 }
 
-impl When {
+impl ConditionClause {
     /// If any of these holds; always, if there is none. For reading lists in which "none" means "always".
     pub fn from_list<I: Into<ConditionId>>(conditions: impl IntoIterator<Item = I>) -> Self {
         ConditionSet::new(conditions).map_or(Self::Always, Self::AnyOf)
@@ -113,42 +114,66 @@ impl When {
     }
 }
 
-/// What a role allows.
+/// An action, on which resource and fields: the part that permissions, grants and effective permissions have in common.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Scope {
+    /// The action.
+    pub action: Action,
+    /// The resource; `None` for an action that has none.
+    pub resource: Option<Resource>,
+    /// The fields of the resource.
+    pub fields: Fields,
+}
+
+impl Scope {
+    /// The action with all fields and no resource.
+    pub fn new(action: impl Into<Action>) -> Self {
+        Self { action: action.into(), resource: None, fields: Fields::All }
+    }
+}
+
+/// `action`, or `action on resource`.
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.resource {
+            None => write!(f, "{}", self.action),
+            Some(resource) => write!(f, "{} on {resource}", self.action),
+        }
+    }
+}
+
+/// A permission of a role: a scope, and the conditions under which it holds.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Permission {
-    /// What is done.
-    pub action: Action,
-    /// To what.
-    pub subject: Option<Subject>,
-    /// To which fields of it.
-    pub fields: Fields,
-    /// Under which conditions.
-    pub when: When,
+    /// The action, resource and fields.
+    pub scope: Scope,
+    /// The conditions, any of which is enough.
+    pub when: ConditionClause,
 }
 
 impl Permission {
-    /// All fields, no condition, no subject.
+    /// All fields, no condition, no resource.
     pub fn new(action: impl Into<Action>) -> Self {
-        Self { action: action.into(), subject: None, fields: Fields::All, when: When::Always }
+        Self { scope: Scope::new(action), when: ConditionClause::Always }
     }
 
     /// The same on a subject.
     #[must_use]
-    pub fn on(mut self, subject: impl Into<Subject>) -> Self {
-        self.subject = Some(subject.into());
+    pub fn on(mut self, resource: impl Into<Resource>) -> Self {
+        self.scope.resource = Some(resource.into());
         self
     }
 
     /// The same for these fields.
     #[must_use]
     pub fn fields(mut self, fields: Fields) -> Self {
-        self.fields = fields;
+        self.scope.fields = fields;
         self
     }
 
     /// The same under these conditions.
     #[must_use]
-    pub fn when(mut self, when: When) -> Self {
+    pub fn when(mut self, when: ConditionClause) -> Self {
         self.when = when;
         self
     }
@@ -163,52 +188,49 @@ impl From<&str> for Permission {
 /// The grant of all that a permission allows: its conditions come with it, as they are the owner's.
 impl From<&Permission> for Grant {
     fn from(p: &Permission) -> Self {
-        Self { action: p.action.clone(), subject: p.subject.clone(), fields: p.fields.clone(), chosen: When::Always }
+        Self { scope: p.scope.clone(), chosen: ConditionClause::Always }
     }
 }
 
 /// What a token carries: effective only as far as its owner's permissions hold it.
 ///
 /// ```
-/// use keyward::{Fields, Grant};
+/// use keyward::authz::Fields;
+/// use keyward::Grant;
 /// let grant = Grant::new("plugin::content-manager.explorer.read").on("api::article.article").fields(Fields::only(["title"])?);
-/// # Ok::<_, keyward::EmptySet>(())
+/// # Ok::<_, keyward::authz::EmptySet>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Grant {
-    /// What is done.
-    pub action: Action,
-    /// To what.
-    pub subject: Option<Subject>,
-    /// To which fields of it.
-    pub fields: Fields,
+    /// The action, resource and fields.
+    pub scope: Scope,
     /// Conditions that a super admin chose, in addition to those of the owner's permissions.
-    pub chosen: When,
+    pub chosen: ConditionClause,
 }
 
 impl Grant {
-    /// All fields, no chosen condition, no subject.
+    /// All fields, no chosen condition, no resource.
     pub fn new(action: impl Into<Action>) -> Self {
-        Self { action: action.into(), subject: None, fields: Fields::All, chosen: When::Always }
+        Self { scope: Scope::new(action), chosen: ConditionClause::Always }
     }
 
     /// The same on a subject.
     #[must_use]
-    pub fn on(mut self, subject: impl Into<Subject>) -> Self {
-        self.subject = Some(subject.into());
+    pub fn on(mut self, resource: impl Into<Resource>) -> Self {
+        self.scope.resource = Some(resource.into());
         self
     }
 
     /// The same for these fields.
     #[must_use]
     pub fn fields(mut self, fields: Fields) -> Self {
-        self.fields = fields;
+        self.scope.fields = fields;
         self
     }
 
     /// The same under chosen conditions.
     #[must_use]
-    pub fn chosen(mut self, when: When) -> Self {
+    pub fn chosen(mut self, when: ConditionClause) -> Self {
         self.chosen = when;
         self
     }
@@ -216,17 +238,17 @@ impl Grant {
 
 /// The conditions of a rule: those of the owner's permission *and* those chosen for the grant.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Guard(Vec<When>);
+pub struct ConditionExpr(Vec<ConditionClause>);
 
-impl Guard {
+impl ConditionExpr {
     /// No condition.
-    pub const ALWAYS: Guard = Guard(Vec::new());
+    pub const ALWAYS: ConditionExpr = ConditionExpr(Vec::new());
 
     /// All of these must hold. A part that another one implies asks nothing more, and is left out.
-    pub fn all(parts: impl IntoIterator<Item = When>) -> Self {
-        let mut kept: Vec<When> = Vec::new();
+    pub fn all(parts: impl IntoIterator<Item = ConditionClause>) -> Self {
+        let mut kept: Vec<ConditionClause> = Vec::new();
         for part in parts {
-            if !kept.iter().any(|k| k.implies(&part)) && part != When::Always {
+            if !kept.iter().any(|k| k.implies(&part)) && part != ConditionClause::Always {
                 kept.retain(|k| !part.implies(k));
                 kept.push(part);
             }
@@ -246,13 +268,13 @@ impl Guard {
     }
 
     /// The parts, all of which must hold.
-    pub fn parts(&self) -> &[When] {
+    pub fn parts(&self) -> &[ConditionClause] {
         &self.0
     }
 
     /// Bytes on the heap.
     pub(crate) fn weight(&self) -> usize {
-        self.0.iter().map(|part| size_of::<When>() + part.weight()).sum()
+        self.0.iter().map(|part| size_of::<ConditionClause>() + part.weight()).sum()
     }
 
     /// Whether this guard holding means that `other` holds, whatever the conditions say. May answer no where the truth is yes.
@@ -263,25 +285,16 @@ impl Guard {
 
 /// One grant met with one permission of the owner: what it allows in effect.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Rule {
-    /// What is done.
-    pub action: Action,
-    /// To what.
-    pub subject: Option<Subject>,
-    /// To which fields of it.
-    pub fields: Fields,
-    /// Under which conditions.
-    pub guard: Guard,
+pub struct EffectivePermission {
+    /// The action, resource and fields.
+    pub scope: Scope,
+    /// The conditions: those of the permission, and those chosen for the grant.
+    pub guard: ConditionExpr,
 }
 
-impl From<&Permission> for Rule {
+impl From<&Permission> for EffectivePermission {
     fn from(p: &Permission) -> Self {
-        Self {
-            action: p.action.clone(),
-            subject: p.subject.clone(),
-            fields: p.fields.clone(),
-            guard: Guard::all([p.when.clone()]),
-        }
+        Self { scope: p.scope.clone(), guard: ConditionExpr::all([p.when.clone()]) }
     }
 }
 
@@ -318,20 +331,24 @@ mod tests {
 
     #[test]
     fn guards_imply_only_what_is_sure() {
-        let one = Guard::all([When::from_list(["x"])]);
-        let either = Guard::all([When::from_list(["x", "y"])]);
-        let both = Guard::all([When::from_list(["x"]), When::from_list(["z"])]);
+        let one = ConditionExpr::all([ConditionClause::from_list(["x"])]);
+        let either = ConditionExpr::all([ConditionClause::from_list(["x", "y"])]);
+        let both = ConditionExpr::all([ConditionClause::from_list(["x"]), ConditionClause::from_list(["z"])]);
         assert!(one.implies(&either) && !either.implies(&one));
         assert!(both.implies(&one) && !one.implies(&both));
-        assert!(one.implies(&Guard::ALWAYS) && !Guard::ALWAYS.implies(&one));
+        assert!(one.implies(&ConditionExpr::ALWAYS) && !ConditionExpr::ALWAYS.implies(&one));
     }
 
     #[test]
     fn a_part_that_another_implies_is_left_out() {
-        let (x, either, z) = (When::from_list(["x"]), When::from_list(["x", "y"]), When::from_list(["z"]));
+        let (x, either, z) = (
+            ConditionClause::from_list(["x"]),
+            ConditionClause::from_list(["x", "y"]),
+            ConditionClause::from_list(["z"]),
+        );
         for order in [[x.clone(), either.clone()], [either.clone(), x.clone()]] {
-            assert_eq!(Guard::all(order).parts(), std::slice::from_ref(&x));
+            assert_eq!(ConditionExpr::all(order).parts(), std::slice::from_ref(&x));
         }
-        assert_eq!(Guard::all([either.clone(), z.clone()]).parts(), [either, z]);
+        assert_eq!(ConditionExpr::all([either.clone(), z.clone()]).parts(), [either, z]);
     }
 }

@@ -1,9 +1,9 @@
 //! Principals: the resolved caller.
 
-use super::requirement::{Asked, SubjectOf};
+use super::requirement::{Asked, ResourceOf};
 use super::{
-    Action, Actor, Ceiling, Conditions, ContentAccess, Decision, DecisionRule, Fields, Kind, Owner, OwnerId,
-    Requirement, RoleId, Rule, Subject, Token, TokenAuthority, TokenId, Verdict,
+    Action, Ceiling, ConditionContext, Conditions, ContentAccess, Decision, DecisionRule, EffectivePermission, Fields,
+    Owner, OwnerId, Requirement, Resource, RoleId, Token, TokenAuthority, TokenId, TokenKind, Verdict,
 };
 use std::sync::Arc;
 
@@ -20,16 +20,16 @@ pub enum Authority {
     /// An admin token: its grants met with its owner's permissions. Never super admin, whatever its owner is.
     Admin {
         /// Its owner.
-        owner: Actor,
+        owner: ConditionContext,
         /// What it may do.
-        rules: Arc<[Rule]>,
+        rules: Arc<[EffectivePermission]>,
     },
     /// A signed-in person.
     Session {
         /// Who.
-        owner: Actor,
+        owner: ConditionContext,
         /// What they may do; `None`: a super admin, everything.
-        rules: Option<Arc<[Rule]>>,
+        rules: Option<Arc<[EffectivePermission]>>,
     },
     /// A content token.
     Content {
@@ -57,7 +57,7 @@ impl Principal {
                 let (owner, ceiling) = owner.filter(|(o, _)| o.id == *id)?;
                 let rules = match ceiling {
                     Ceiling::Unlimited => None,
-                    Ceiling::Of(permissions) => Some(permissions.iter().map(Rule::from).collect()),
+                    Ceiling::Of(permissions) => Some(permissions.iter().map(EffectivePermission::from).collect()),
                 };
                 Authority::Session { owner: actor(owner), rules }
             }
@@ -82,11 +82,11 @@ impl Principal {
     }
 
     /// The token's kind; `None` for the public.
-    pub fn kind(&self) -> Option<Kind> {
+    pub fn kind(&self) -> Option<TokenKind> {
         match self.authority {
-            Authority::Admin { .. } => Some(Kind::Admin),
-            Authority::Session { .. } => Some(Kind::Session),
-            Authority::Content { .. } => Some(Kind::Content),
+            Authority::Admin { .. } => Some(TokenKind::Admin),
+            Authority::Session { .. } => Some(TokenKind::Session),
+            Authority::Content { .. } => Some(TokenKind::Content),
             Authority::Public { .. } => None,
         }
     }
@@ -106,7 +106,7 @@ impl Principal {
         self.actor().map_or(&[], |a| &a.roles)
     }
 
-    fn actor(&self) -> Option<&Actor> {
+    fn actor(&self) -> Option<&ConditionContext> {
         match &self.authority {
             Authority::Admin { owner, .. } | Authority::Session { owner, .. } => Some(owner),
             Authority::Content { .. } | Authority::Public { .. } => None,
@@ -117,16 +117,16 @@ impl Principal {
     pub fn verdict(&self, requirement: &Requirement) -> Verdict {
         match &requirement.0 {
             Asked::Authenticated => self.authenticated(),
-            Asked::Action(action, subject) => self.verdict_on(action, subject),
+            Asked::Action(action, resource) => self.verdict_on(action, resource),
             Asked::AnyOf(list) => list.iter().map(|r| self.verdict(r)).max().unwrap_or(Verdict::Refused),
             Asked::AllOf(list) => match list.iter().map(|r| self.verdict(r)).min().unwrap_or(Verdict::Refused) {
                 // Parts of which each allows something may allow nothing together.
-                Verdict::Where => self.decide(requirement, &Conditions::none()).verdict(),
+                Verdict::Partial => self.decide(requirement, &Conditions::none()).verdict(),
                 verdict => verdict,
             },
             Asked::Whole(inner) => match self.verdict(inner) {
                 Verdict::Allowed => Verdict::Allowed,
-                Verdict::Where | Verdict::Refused => Verdict::Refused,
+                Verdict::Partial | Verdict::Refused => Verdict::Refused,
             },
         }
     }
@@ -136,13 +136,14 @@ impl Principal {
         match &requirement.0 {
             Asked::Authenticated if self.authenticated() == Verdict::Allowed => Decision::everything(),
             Asked::Authenticated => Decision::refused(),
-            Asked::Action(action, subject) => match self.scope(action, subject) {
-                Scope::Nothing => Decision::refused(),
-                Scope::Everything => Decision::everything(),
-                Scope::Rules(rules, actor, subject) => {
-                    let matching = rules.iter().filter(|r| r.action == *action && r.subject.as_ref() == subject);
+            Asked::Action(action, resource) => match self.scope(action, resource) {
+                RulesFor::Nothing => Decision::refused(),
+                RulesFor::Everything => Decision::everything(),
+                RulesFor::Rules(rules, actor, resource) => {
+                    let matching =
+                        rules.iter().filter(|r| r.scope.action == *action && r.scope.resource.as_ref() == resource);
                     Decision::of(matching.map(|r| DecisionRule {
-                        fields: r.fields.clone(),
+                        fields: r.scope.fields.clone(),
                         guard: r.guard.clone(),
                         predicate: conditions.predicate(&r.guard, actor),
                     }))
@@ -167,41 +168,41 @@ impl Principal {
         }
     }
 
-    fn verdict_on(&self, action: &Action, subject: &SubjectOf) -> Verdict {
-        let (rules, subject) = match self.scope(action, subject) {
-            Scope::Nothing => return Verdict::Refused,
-            Scope::Everything => return Verdict::Allowed,
-            Scope::Rules(rules, _, subject) => (rules, subject),
+    fn verdict_on(&self, action: &Action, resource: &ResourceOf) -> Verdict {
+        let (rules, resource) = match self.scope(action, resource) {
+            RulesFor::Nothing => return Verdict::Refused,
+            RulesFor::Everything => return Verdict::Allowed,
+            RulesFor::Rules(rules, _, resource) => (rules, resource),
         };
         let mut verdict = Verdict::Refused;
-        for rule in rules.iter().filter(|r| r.action == *action && r.subject.as_ref() == subject) {
-            if rule.fields == Fields::All && rule.guard.is_always() {
+        for rule in rules.iter().filter(|r| r.scope.action == *action && r.scope.resource.as_ref() == resource) {
+            if rule.scope.fields == Fields::All && rule.guard.is_always() {
                 return Verdict::Allowed;
             }
-            verdict = Verdict::Where;
+            verdict = Verdict::Partial;
         }
         verdict
     }
 
-    fn scope<'a>(&'a self, action: &Action, subject: &'a SubjectOf) -> Scope<'a> {
-        let subject = match subject {
-            SubjectOf::None => None,
-            SubjectOf::Fixed(subject) => Some(subject),
-            SubjectOf::Param(_) => return Scope::Nothing,
+    fn scope<'a>(&'a self, action: &Action, resource: &'a ResourceOf) -> RulesFor<'a> {
+        let resource = match resource {
+            ResourceOf::None => None,
+            ResourceOf::Fixed(resource) => Some(resource),
+            ResourceOf::Param(_) => return RulesFor::Nothing,
         };
-        let all_or_nothing = |yes| if yes { Scope::Everything } else { Scope::Nothing };
+        let all_or_nothing = |yes| if yes { RulesFor::Everything } else { RulesFor::Nothing };
         match &self.authority {
             Authority::Content { access } => all_or_nothing(access.allows(action)),
             Authority::Public { actions } => all_or_nothing(actions.contains(action)),
-            Authority::Session { rules: None, .. } => Scope::Everything,
+            Authority::Session { rules: None, .. } => RulesFor::Everything,
             Authority::Admin { owner, rules } | Authority::Session { owner, rules: Some(rules) } => {
-                Scope::Rules(rules, owner, subject)
+                RulesFor::Rules(rules, owner, resource)
             }
         }
     }
 
     /// The same principal with these rules instead, of which those without any are left out.
-    pub(crate) fn map_rules(mut self, rule: impl Fn(&Rule) -> Option<Rule>) -> Self {
+    pub(crate) fn map_rules(mut self, rule: impl Fn(&EffectivePermission) -> Option<EffectivePermission>) -> Self {
         match &mut self.authority {
             Authority::Admin { rules, .. } | Authority::Session { rules: Some(rules), .. } => {
                 *rules = rules.iter().filter_map(rule).collect();
@@ -216,7 +217,7 @@ impl Principal {
         match &self.authority {
             Authority::Admin { owner, rules } | Authority::Session { owner, rules: Some(rules) } => {
                 let guards: usize = rules.iter().map(|r| r.guard.weight()).sum();
-                let fields: usize = rules.iter().map(|r| r.fields.weight()).sum();
+                let fields: usize = rules.iter().map(|r| r.scope.fields.weight()).sum();
                 size_of_val(&**rules) + size_of_val(&*owner.roles) + guards + fields
             }
             Authority::Session { owner, rules: None } => size_of_val(&*owner.roles),
@@ -226,20 +227,21 @@ impl Principal {
     }
 }
 
-enum Scope<'a> {
+enum RulesFor<'a> {
     Nothing,
     Everything,
-    Rules(&'a [Rule], &'a Actor, Option<&'a Subject>),
+    Rules(&'a [EffectivePermission], &'a ConditionContext, Option<&'a Resource>),
 }
 
-fn actor(owner: &Owner) -> Actor {
-    Actor { owner: owner.id, roles: owner.roles.as_slice().into() }
+fn actor(owner: &Owner) -> ConditionContext {
+    ConditionContext { owner: owner.id, roles: owner.roles.as_slice().into() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Guard, When, all_of, any_of, authenticated};
+    use crate::domain::Scope;
+    use crate::domain::{ConditionClause, ConditionExpr, all_of, any_of, authenticated};
 
     /// What is made here, all of it new but for names of actions and subjects: those are shared.
     fn held(make: impl Fn() -> Authority) -> (Principal, usize) {
@@ -250,14 +252,16 @@ mod tests {
 
     #[test]
     fn a_principal_weighs_what_it_holds() {
-        let (action, subject) = (Action::new("read"), Subject::new("article"));
-        let owner = || Actor { owner: OwnerId(7), roles: [RoleId(2), RoleId(3), RoleId(4)].into() };
+        let (action, resource) = (Action::new("read"), Resource::new("article"));
+        let owner = || ConditionContext { owner: OwnerId(7), roles: [RoleId(2), RoleId(3), RoleId(4)].into() };
         let long = "a".repeat(60);
-        let rule = |fields: Option<&[&str]>, parts: &[&[&str]]| Rule {
-            action: action.clone(),
-            subject: Some(subject.clone()),
-            fields: fields.map_or(Fields::All, |names| Fields::only(names.iter().copied()).unwrap()),
-            guard: Guard::all(parts.iter().map(|ids| When::from_list(ids.iter().copied()))),
+        let rule = |fields: Option<&[&str]>, parts: &[&[&str]]| EffectivePermission {
+            scope: Scope {
+                action: action.clone(),
+                resource: Some(resource.clone()),
+                fields: fields.map_or(Fields::All, |names| Fields::only(names.iter().copied()).unwrap()),
+            },
+            guard: ConditionExpr::all(parts.iter().map(|ids| ConditionClause::from_list(ids.iter().copied()))),
         };
         let few =
             || [rule(None, &[]), rule(Some(&["title", "body"]), &[]), rule(None, &[&["own"], &["x", "y"]])].into();
@@ -294,7 +298,8 @@ mod tests {
 
     #[test]
     fn who_calls_is_said_of_everybody_who_is_somebody() {
-        let (owner, rules) = (|| Actor { owner: OwnerId(7), roles: [RoleId(2), RoleId(3)].into() }, || [].into());
+        let (owner, rules) =
+            (|| ConditionContext { owner: OwnerId(7), roles: [RoleId(2), RoleId(3)].into() }, || [].into());
         let of = Principal::with;
         for owned in [
             of(Authority::Admin { owner: owner(), rules: rules() }),

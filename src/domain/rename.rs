@@ -1,6 +1,6 @@
 //! Names of a catalogue that have changed, and what they were before.
 
-use super::{Action, Field, FieldSet, Fields, Subject};
+use super::{Action, Field, FieldSet, Fields, Resource};
 
 /// An old name of an action, a subject or a field, and its new one.
 ///
@@ -12,8 +12,8 @@ pub struct Rename(Kind);
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Kind {
     Action { old: Action, new: Action },
-    Subject { old: Subject, new: Subject },
-    Field { subject: Subject, old: Field, new: Field },
+    Resource { old: Resource, new: Resource },
+    Field { resource: Resource, old: Field, new: Field },
 }
 
 impl Rename {
@@ -23,22 +23,22 @@ impl Rename {
     }
 
     /// A subject.
-    pub fn subject(old: impl Into<Subject>, new: impl Into<Subject>) -> Self {
-        Self(Kind::Subject { old: old.into(), new: new.into() })
+    pub fn resource(old: impl Into<Resource>, new: impl Into<Resource>) -> Self {
+        Self(Kind::Resource { old: old.into(), new: new.into() })
     }
 
     /// A field of this subject, whose name is the one that holds when the rename is applied.
-    pub fn field(subject: impl Into<Subject>, old: impl Into<Field>, new: impl Into<Field>) -> Self {
-        Self(Kind::Field { subject: subject.into(), old: old.into(), new: new.into() })
+    pub fn field(resource: impl Into<Resource>, old: impl Into<Field>, new: impl Into<Field>) -> Self {
+        Self(Kind::Field { resource: resource.into(), old: old.into(), new: new.into() })
     }
 
     /// Whether the old name is still registered: then both names mean something, and nothing is renamed.
-    pub(super) fn is_idle(&self, actions: &[&Action], subjects: &[(&Subject, &[Field])]) -> bool {
+    pub(super) fn is_idle(&self, actions: &[&Action], resources: &[(&Resource, &[Field])]) -> bool {
         match &self.0 {
             Kind::Action { old, .. } => actions.contains(&old),
-            Kind::Subject { old, .. } => subjects.iter().any(|(subject, _)| *subject == old),
-            Kind::Field { subject, old, .. } => {
-                subjects.iter().any(|(registered, fields)| *registered == subject && fields.contains(old))
+            Kind::Resource { old, .. } => resources.iter().any(|(resource, _)| *resource == old),
+            Kind::Field { resource, old, .. } => {
+                resources.iter().any(|(registered, fields)| *registered == resource && fields.contains(old))
             }
         }
     }
@@ -51,11 +51,11 @@ impl Rename {
         }
     }
 
-    pub(crate) fn apply(&self, action: &mut Action, subject: &mut Option<Subject>, fields: &mut Fields) {
+    pub(crate) fn apply(&self, action: &mut Action, resource: &mut Option<Resource>, fields: &mut Fields) {
         self.apply_to_action(action);
-        match (&self.0, subject, fields) {
-            (Kind::Subject { old, new }, Some(subject), _) if subject == old => *subject = new.clone(),
-            (Kind::Field { subject: of, old, new }, Some(subject), Fields::Only(set)) if subject == of => {
+        match (&self.0, resource, fields) {
+            (Kind::Resource { old, new }, Some(resource), _) if resource == old => *resource = new.clone(),
+            (Kind::Field { resource: of, old, new }, Some(resource), Fields::Only(set)) if resource == of => {
                 let renamed = set.as_slice().iter().map(|field| if field == old { new } else { field }.as_str());
                 // It had one at least, and has as many or, where both names were there, one less than two.
                 if let Ok(renamed) = FieldSet::new(renamed) {

@@ -1,6 +1,6 @@
 //! Requirements: what a route asks for.
 
-use super::{Action, Subject};
+use super::{Action, Resource};
 use std::fmt;
 
 /// What a route asks for. Built with [`action`], [`authenticated`], [`any_of`] and [`all_of`].
@@ -17,16 +17,16 @@ pub struct Requirement(pub(crate) Asked);
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Asked {
     Authenticated,
-    Action(Action, SubjectOf),
+    Action(Action, ResourceOf),
     AnyOf(Vec<Requirement>),
     AllOf(Vec<Requirement>),
     Whole(Box<Requirement>),
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum SubjectOf {
+pub(crate) enum ResourceOf {
     None,
-    Fixed(Subject),
+    Fixed(Resource),
     Param(String),
 }
 
@@ -38,7 +38,7 @@ pub fn authenticated() -> Requirement {
 
 /// This action. Without [`on`](Requirement::on) it is an action without subject.
 pub fn action(action: impl Into<Action>) -> Requirement {
-    Requirement(Asked::Action(action.into(), SubjectOf::None))
+    Requirement(Asked::Action(action.into(), ResourceOf::None))
 }
 
 /// One of these. The decision is what any of them allows; none at all is refused.
@@ -54,14 +54,14 @@ pub fn all_of(requirements: impl IntoIterator<Item = Requirement>) -> Requiremen
 impl Requirement {
     /// The action on this subject; for [`any_of`] and [`all_of`], each of theirs that has no subject yet.
     #[must_use]
-    pub fn on(self, subject: impl Into<Subject>) -> Self {
-        self.with(&SubjectOf::Fixed(subject.into()))
+    pub fn on(self, resource: impl Into<Resource>) -> Self {
+        self.with(&ResourceOf::Fixed(resource.into()))
     }
 
     /// The action on the subject that the path names in this parameter. A request without it is refused.
     #[must_use]
     pub fn on_param(self, parameter: impl Into<String>) -> Self {
-        self.with(&SubjectOf::Param(parameter.into()))
+        self.with(&ResourceOf::Param(parameter.into()))
     }
 
     /// The same, met only for every row and field: whoever may for some is refused before the handler runs. For handlers that
@@ -71,13 +71,13 @@ impl Requirement {
         Self(Asked::Whole(Box::new(self)))
     }
 
-    fn with(self, subject: &SubjectOf) -> Self {
-        let each = |list: Vec<Requirement>| list.into_iter().map(|r| r.with(subject)).collect();
+    fn with(self, resource: &ResourceOf) -> Self {
+        let each = |list: Vec<Requirement>| list.into_iter().map(|r| r.with(resource)).collect();
         Self(match self.0 {
-            Asked::Action(action, SubjectOf::None) => Asked::Action(action, subject.clone()),
+            Asked::Action(action, ResourceOf::None) => Asked::Action(action, resource.clone()),
             Asked::AnyOf(list) => Asked::AnyOf(each(list)),
             Asked::AllOf(list) => Asked::AllOf(each(list)),
-            Asked::Whole(inner) => Asked::Whole(Box::new(inner.with(subject))),
+            Asked::Whole(inner) => Asked::Whole(Box::new(inner.with(resource))),
             other => other,
         })
     }
@@ -85,7 +85,7 @@ impl Requirement {
     /// Whether a subject is still to be read from the path.
     pub(crate) fn has_params(&self) -> bool {
         match &self.0 {
-            Asked::Action(_, SubjectOf::Param(_)) => true,
+            Asked::Action(_, ResourceOf::Param(_)) => true,
             Asked::AnyOf(list) | Asked::AllOf(list) => list.iter().any(Self::has_params),
             Asked::Whole(inner) => inner.has_params(),
             _ => false,
@@ -97,8 +97,8 @@ impl Requirement {
     pub fn resolve(&self, parameter: &dyn Fn(&str) -> Option<String>) -> Self {
         let each = |list: &Vec<Requirement>| list.iter().map(|r| r.resolve(parameter)).collect();
         Self(match &self.0 {
-            Asked::Action(action, SubjectOf::Param(name)) => match parameter(name) {
-                Some(subject) => Asked::Action(action.clone(), SubjectOf::Fixed(subject.into())),
+            Asked::Action(action, ResourceOf::Param(name)) => match parameter(name) {
+                Some(resource) => Asked::Action(action.clone(), ResourceOf::Fixed(resource.into())),
                 None => self.0.clone(),
             },
             Asked::AnyOf(list) => Asked::AnyOf(each(list)),
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_subject_is_read_from_the_path_wherever_it_is_asked_for() {
+    fn a_resource_is_read_from_the_path_wherever_it_is_asked_for() {
         let (param, fixed) = (|| action("read").on_param("uid"), || action("read").on("article"));
         for (open, resolved) in [
             (param(), fixed()),

@@ -3,9 +3,13 @@
 //! AES-256-GCM with a fresh 96-bit nonce and the token's id as associated data: a sealed secret moved to another token's row
 //! does not open. Each key has a public id, which stands beside what it sealed, so that keys can be replaced.
 
-use super::salt::unquoted;
-use super::{Entropy, InvalidSalt, NoEntropy, Salt, Secret, TokenId};
+#[cfg(feature = "reveal")]
+use super::hash_key::unquoted;
+#[cfg(feature = "reveal")]
+use super::{Entropy, HashKey, InvalidHashKey, NoEntropy, Secret, TokenId};
+#[cfg(feature = "reveal")]
 use aes_gcm::aead::{Aead, KeyInit, Payload};
+#[cfg(feature = "reveal")]
 use aes_gcm::{Aes256Gcm, Nonce};
 use std::fmt;
 
@@ -42,16 +46,19 @@ pub enum Unsealable {
 }
 
 /// Encryption keys that cannot be.
+#[cfg(feature = "reveal")]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("an encryption key is like a salt: {0}")]
-pub struct InvalidEncryptionKey(#[from] InvalidSalt);
+pub struct InvalidEncryptionKey(#[from] InvalidHashKey);
 
 /// The encryption keys of an installation: the first seals, all open. At most four.
 ///
 /// Whoever loses them can no longer show issued secrets again; everything else goes on.
+#[cfg(feature = "reveal")]
 #[derive(Clone)]
 pub struct EncryptionKeys(Vec<EncryptionKey>);
 
+#[cfg(feature = "reveal")]
 #[derive(Clone)]
 struct EncryptionKey {
     name: String,
@@ -59,6 +66,7 @@ struct EncryptionKey {
     check_value: String,
 }
 
+#[cfg(feature = "reveal")]
 impl EncryptionKeys {
     /// Reads `KEY` or `NAME:KEY`, several separated by commas, the sealing one first. Each has at least 32 random bytes, as
     /// `openssl rand -hex 32` prints them.
@@ -68,17 +76,17 @@ impl EncryptionKeys {
     pub fn parse(text: &str) -> Result<Self, InvalidEncryptionKey> {
         let mut keys: Vec<EncryptionKey> = Vec::new();
         for text in unquoted(text)?.split(',') {
-            let salt = Salt::parse(text)?;
-            let name = salt.id().as_str().to_owned();
+            let hash_key = HashKey::parse(text)?;
+            let name = hash_key.id().as_str().to_owned();
             if keys.iter().any(|key| key.name == name) {
-                return Err(InvalidSalt::SameName(name).into());
+                return Err(InvalidHashKey::SameName(name).into());
             }
             // One use, one key: what seals is derived, and hashes nothing else.
-            let key = salt.hash(b"keyward: AES-256-GCM key for sealed secrets");
-            let check_value = salt.check_value("keyward: check value of an encryption key");
+            let key = hash_key.hash(b"keyward: AES-256-GCM key for sealed secrets");
+            let check_value = hash_key.check_value("keyward: check value of an encryption key");
             keys.push(EncryptionKey { name, cipher: Aes256Gcm::new(&key.into()), check_value });
         }
-        if keys.len() > 4 { Err(InvalidSalt::TooMany(keys.len()).into()) } else { Ok(Self(keys)) }
+        if keys.len() > 4 { Err(InvalidHashKey::TooMany(keys.len()).into()) } else { Ok(Self(keys)) }
     }
 
     /// The name of each, and its check value.
@@ -117,17 +125,42 @@ impl EncryptionKeys {
     }
 }
 
+#[cfg(feature = "reveal")]
 fn aad(token: TokenId) -> [u8; 8] {
     token.0.to_be_bytes()
 }
 
+#[cfg(feature = "reveal")]
 impl fmt::Debug for EncryptionKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.0.iter().map(|key| &key.name)).finish()
     }
 }
 
-#[cfg(test)]
+/// Without the feature there are no keys: nothing is sealed, and nothing opens.
+#[cfg(not(feature = "reveal"))]
+#[derive(Clone)]
+pub(crate) enum EncryptionKeys {}
+
+#[cfg(not(feature = "reveal"))]
+impl EncryptionKeys {
+    pub(super) fn check_values(&self) -> impl Iterator<Item = (&str, String)> {
+        match *self {}
+        #[expect(unreachable_code, reason = "names the type of an iterator that is never made")]
+        std::iter::empty()
+    }
+
+    pub(crate) fn seal(
+        &self,
+        _: super::TokenId,
+        _: &super::Secret,
+        _: &dyn super::Entropy,
+    ) -> Result<SealedSecret, super::NoEntropy> {
+        match *self {}
+    }
+}
+
+#[cfg(all(test, feature = "reveal"))]
 mod tests {
     use super::*;
     use crate::domain::OsEntropy;
@@ -166,7 +199,7 @@ mod tests {
         let many = |n: usize| (0..n).map(|i| format!("{i}:{}", &OLD[5..])).collect::<Vec<_>>().join(",");
         assert!(EncryptionKeys::parse(&many(4)).is_ok());
         for n in [5, 6] {
-            assert_eq!(EncryptionKeys::parse(&many(n)).unwrap_err(), InvalidSalt::TooMany(n).into());
+            assert_eq!(EncryptionKeys::parse(&many(n)).unwrap_err(), InvalidHashKey::TooMany(n).into());
         }
     }
 }

@@ -4,7 +4,7 @@
 //! last 7 gives 256 bits: 40 of them are those 7 characters, the other 216 are the digest that is stored. So a made-up secret
 //! is refused for one HMAC, a relabelled kind is a made-up secret, and what is stored cannot be turned back.
 
-use super::{Digest, Kind, KindSet, ReferenceSalt, SaltId, SaltRing};
+use super::{Digest, HashKeyId, HashKeyRing, StrapiHashKey, TokenKind, TokenKinds};
 use secrecy::{ExposeSecret, SecretString};
 use std::fmt;
 use subtle::ConstantTimeEq;
@@ -71,23 +71,23 @@ impl fmt::Debug for Secret {
 
 /// The word that all secrets of an installation begin with: `kw` unless said otherwise.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Brand(String);
+pub struct TokenPrefix(String);
 
 /// A brand that cannot be one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a brand is 1 to 16 lower-case letters and digits")]
-pub struct InvalidBrand;
+pub struct InvalidTokenPrefix;
 
-impl Brand {
+impl TokenPrefix {
     /// Takes 1 to 16 lower-case letters and digits. With more than three, each request costs one more round of SHA-256
     /// (about 50 ns).
     ///
     /// # Errors
     /// If it is anything else.
-    pub fn new(text: &str) -> Result<Self, InvalidBrand> {
+    pub fn new(text: &str) -> Result<Self, InvalidTokenPrefix> {
         let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
         let valid = (1..=16).contains(&text.len()) && text.bytes().all(fits);
-        if valid { Ok(Self(text.to_owned())) } else { Err(InvalidBrand) }
+        if valid { Ok(Self(text.to_owned())) } else { Err(InvalidTokenPrefix) }
     }
 
     /// The text.
@@ -102,7 +102,7 @@ impl Brand {
     }
 }
 
-impl Default for Brand {
+impl Default for TokenPrefix {
     fn default() -> Self {
         Self("kw".to_owned())
     }
@@ -116,21 +116,21 @@ pub struct Issued {
     /// To store.
     pub digest: Digest,
     /// The salt it was made under.
-    pub salt: SaltId,
+    pub hash_key: HashKeyId,
 }
 
 /// A credential that passed everything that can be checked without the store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Credential {
+pub struct VerifiedSecret {
     /// What to look up.
     pub digest: Digest,
     /// The kind that its prefix names; secrets of the reference name none.
-    pub kind: Option<Kind>,
+    pub kind: Option<TokenKind>,
 }
 
 /// A credential that cannot be valid.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Unverified {
+pub enum VerifyError {
     /// It looks like nothing we issue.
     Malformed,
     /// Its prefix names a kind that is not asked for.
@@ -142,24 +142,25 @@ pub enum Unverified {
 /// How the secrets of an installation look, and the keys they are checked with.
 #[derive(Clone, Debug)]
 pub struct SecretFormat {
-    prefixes: [(Kind, String); 3],
+    prefixes: [(TokenKind, String); 3],
+    #[cfg_attr(not(feature = "people"), expect(dead_code, reason = "invitations belong to the feature"))]
     invitation: String,
-    salts: SaltRing,
-    reference: Option<ReferenceSalt>,
+    hash_keys: HashKeyRing,
+    reference: Option<StrapiHashKey>,
 }
 
 impl SecretFormat {
     /// Secrets of this brand under these salts.
-    pub fn new(brand: &Brand, salts: impl Into<SaltRing>) -> Self {
-        let prefixes = Kind::ALL.map(|kind| (kind, format!("{}_{}_", brand.as_str(), kind.as_str())));
-        let invitation = format!("{}_invite_", brand.as_str());
-        Self { prefixes, invitation, salts: salts.into(), reference: None }
+    pub fn new(token_prefix: &TokenPrefix, hash_keys: impl Into<HashKeyRing>) -> Self {
+        let prefixes = TokenKind::ALL.map(|kind| (kind, format!("{}_{}_", token_prefix.as_str(), kind.as_str())));
+        let invitation = format!("{}_invite_", token_prefix.as_str());
+        Self { prefixes, invitation, hash_keys: hash_keys.into(), reference: None }
     }
 
     /// Accepts secrets of the reference too.
     #[must_use]
-    pub fn with_reference(mut self, salt: ReferenceSalt) -> Self {
-        self.reference = Some(salt);
+    pub fn with_reference(mut self, hash_key: StrapiHashKey) -> Self {
+        self.reference = Some(hash_key);
         self
     }
 
@@ -172,7 +173,7 @@ impl SecretFormat {
     ///
     /// # Errors
     /// If there is no randomness.
-    pub fn issue(&self, kind: Kind, entropy: &dyn Entropy) -> Result<Issued, NoEntropy> {
+    pub fn issue(&self, kind: TokenKind, entropy: &dyn Entropy) -> Result<Issued, NoEntropy> {
         self.make(&self.prefixes[kind as usize].1, entropy)
     }
 
@@ -180,6 +181,7 @@ impl SecretFormat {
     ///
     /// # Errors
     /// If there is no randomness.
+    #[cfg(feature = "people")]
     pub(crate) fn issue_invitation(&self, entropy: &dyn Entropy) -> Result<Issued, NoEntropy> {
         self.make(&self.invitation, entropy)
     }
@@ -188,10 +190,10 @@ impl SecretFormat {
         let mut text = String::with_capacity(prefix.len() + RANDOM + CHECK);
         text.push_str(prefix);
         push_base62(&mut text, RANDOM, entropy)?;
-        let salt = self.salts.issuing();
-        let (check, digest) = split(salt.hash(text.as_bytes()));
+        let hash_key = self.hash_keys.issuing();
+        let (check, digest) = split(hash_key.hash(text.as_bytes()));
         text.extend(check.iter().map(|b| char::from(*b)));
-        Ok(Issued { secret: Secret::new(text), digest, salt: salt.id().clone() })
+        Ok(Issued { secret: Secret::new(text), digest, hash_key: hash_key.id().clone() })
     }
 
     /// Checks a presented secret as far as that goes without the store: its form, its kind, and that we issued it.
@@ -200,44 +202,45 @@ impl SecretFormat {
     ///
     /// # Errors
     /// Why it cannot be valid.
-    pub fn verify(&self, text: &str, kinds: KindSet) -> Result<Credential, Unverified> {
+    pub fn verify(&self, text: &str, kinds: TokenKinds) -> Result<VerifiedSecret, VerifyError> {
         self.verify_bytes(text.as_bytes(), kinds)
     }
 
-    pub(crate) fn verify_bytes(&self, text: &[u8], kinds: KindSet) -> Result<Credential, Unverified> {
+    pub(crate) fn verify_bytes(&self, text: &[u8], kinds: TokenKinds) -> Result<VerifiedSecret, VerifyError> {
         let Some((kind, prefix)) = self.prefixes.iter().find(|(_, p)| text.starts_with(p.as_bytes())) else {
             return self.verify_reference(text);
         };
         if !is_random(&text[prefix.len()..]) {
-            return Err(Unverified::Malformed);
+            return Err(VerifyError::Malformed);
         }
         if !kinds.contains(*kind) {
-            return Err(Unverified::WrongKind);
+            return Err(VerifyError::WrongKind);
         }
-        Ok(Credential { digest: self.genuine(text)?, kind: Some(*kind) })
+        Ok(VerifiedSecret { digest: self.genuine(text)?, kind: Some(*kind) })
     }
 
     /// Checks the secret of an invitation, as far as that goes without the store.
     ///
     /// # Errors
     /// Why it cannot be valid.
-    pub(crate) fn verify_invitation(&self, text: &str) -> Result<Digest, Unverified> {
+    #[cfg(feature = "people")]
+    pub(crate) fn verify_invitation(&self, text: &str) -> Result<Digest, VerifyError> {
         match text.strip_prefix(&self.invitation) {
             Some(random) if is_random(random.as_bytes()) => self.genuine(text.as_bytes()),
-            _ => Err(Unverified::Malformed),
+            _ => Err(VerifyError::Malformed),
         }
     }
 
     /// The digest of a text that one of our salts has made.
-    fn genuine(&self, text: &[u8]) -> Result<Digest, Unverified> {
-        let Some((message, presented)) = text.split_last_chunk::<CHECK>() else { return Err(Unverified::Malformed) };
-        for salt in self.salts.all() {
-            let (check, digest) = split(salt.hash(message));
+    fn genuine(&self, text: &[u8]) -> Result<Digest, VerifyError> {
+        let Some((message, presented)) = text.split_last_chunk::<CHECK>() else { return Err(VerifyError::Malformed) };
+        for hash_key in self.hash_keys.all() {
+            let (check, digest) = split(hash_key.hash(message));
             if bool::from(word(check).ct_eq(&word(*presented))) {
                 return Ok(digest);
             }
         }
-        Err(Unverified::NotGenuine)
+        Err(VerifyError::NotGenuine)
     }
 
     /// Whether a text has the form of one of this installation's credentials, whatever else is wrong with it.
@@ -246,18 +249,18 @@ impl SecretFormat {
             || self.verify_reference(text).is_ok()
     }
 
-    fn verify_reference(&self, text: &[u8]) -> Result<Credential, Unverified> {
+    fn verify_reference(&self, text: &[u8]) -> Result<VerifiedSecret, VerifyError> {
         let looks = text.len() == REFERENCE_LENGTH && text.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         match &self.reference {
-            Some(salt) if looks => Ok(Credential { digest: salt.digest(text), kind: None }),
-            _ => Err(Unverified::Malformed),
+            Some(hash_key) if looks => Ok(VerifiedSecret { digest: hash_key.digest(text), kind: None }),
+            _ => Err(VerifyError::Malformed),
         }
     }
 
     /// A regular expression for secret scanners: what it finds is one of our secrets, in all likelihood a live one.
     pub fn scanner_regex(&self) -> String {
-        let brand = self.prefixes[0].1.split('_').next().unwrap_or_default();
-        format!(r"\b{brand}_(admin|content|session|invite)_[0-9A-Za-z]{{{}}}\b", RANDOM + CHECK)
+        let token_prefix = self.prefixes[0].1.split('_').next().unwrap_or_default();
+        format!(r"\b{token_prefix}_(admin|content|session|invite)_[0-9A-Za-z]{{{}}}\b", RANDOM + CHECK)
     }
 }
 
@@ -312,24 +315,24 @@ mod tests {
     const OLD: &str = "old:Zp0Qx81vHn7RsYw2Lm5Kc9Tj3Ga6Fd4b";
 
     fn format(ring: &str) -> SecretFormat {
-        SecretFormat::new(&Brand::default(), SaltRing::parse(ring).unwrap())
+        SecretFormat::new(&TokenPrefix::default(), HashKeyRing::parse(ring).unwrap())
     }
 
     #[test]
     fn issued_secrets_verify_as_their_kind_only() {
         let f = format(SALT);
-        for kind in Kind::ALL {
+        for kind in TokenKind::ALL {
             let issued = f.issue(kind, &OsEntropy).unwrap();
             let text = issued.secret.expose();
             assert!(text.starts_with(&format!("kw_{}_", kind.as_str())) && text.ends_with(issued.secret.hint()));
             assert_eq!(
-                f.verify(text, KindSet::of(&[kind])),
-                Ok(Credential { digest: issued.digest, kind: Some(kind) })
+                f.verify(text, TokenKinds::of(&[kind])),
+                Ok(VerifiedSecret { digest: issued.digest, kind: Some(kind) })
             );
-            for other in Kind::ALL.into_iter().filter(|k| *k != kind) {
-                assert_eq!(f.verify(text, KindSet::of(&[other])), Err(Unverified::WrongKind));
+            for other in TokenKind::ALL.into_iter().filter(|k| *k != kind) {
+                assert_eq!(f.verify(text, TokenKinds::of(&[other])), Err(VerifyError::WrongKind));
                 let relabelled = text.replace(kind.as_str(), other.as_str());
-                assert_eq!(f.verify(&relabelled, KindSet::of(&[other])), Err(Unverified::NotGenuine), "I2");
+                assert_eq!(f.verify(&relabelled, TokenKinds::of(&[other])), Err(VerifyError::NotGenuine), "I2");
             }
         }
     }
@@ -349,7 +352,7 @@ mod tests {
     fn what_was_issued_yesterday_verifies() {
         let f = format(SALT);
         let random = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg";
-        let [admin, content, session] = Kind::ALL.map(|kind| f.issue(kind, &Foreseen));
+        let [admin, content, session] = TokenKind::ALL.map(|kind| f.issue(kind, &Foreseen));
         for (issued, word, check, digest) in [
             (admin, "admin", "CMCQgM7", "8a86acddd8c1462f5c0d1f62f2e8bc2a3bbf566ceddb9d909cc9c8"),
             (content, "content", "Y6NXgwA", "cc08253afbe51eb504d032e582627e4f529487fa49ddf598200868"),
@@ -370,20 +373,20 @@ mod tests {
     #[test]
     fn every_changed_character_fails() {
         let f = format(SALT);
-        let issued = f.issue(Kind::Admin, &OsEntropy).unwrap();
+        let issued = f.issue(TokenKind::Admin, &OsEntropy).unwrap();
         let text = issued.secret.expose();
         for i in "kw_admin_".len()..text.len() {
             let mut changed = text.as_bytes().to_vec();
             changed[i] = if changed[i] == b'a' { b'b' } else { b'a' };
             let changed = String::from_utf8(changed).unwrap();
-            assert_eq!(f.verify(&changed, KindSet::ADMIN), Err(Unverified::NotGenuine), "at {i}");
+            assert_eq!(f.verify(&changed, TokenKinds::ADMIN), Err(VerifyError::NotGenuine), "at {i}");
         }
         for wrong in ["", "kw_admin_", &text[1..], &text[..text.len() - 1], &format!("{text}a"), "kw_admin_é"] {
-            assert_eq!(f.verify(wrong, KindSet::ADMIN), Err(Unverified::Malformed), "{wrong}");
+            assert_eq!(f.verify(wrong, TokenKinds::ADMIN), Err(VerifyError::Malformed), "{wrong}");
         }
         for odd in ["-", "--", "---", "~!"] {
             let wrong = format!("{}{odd}", &text[..text.len() - odd.len()]);
-            assert_eq!(f.verify(&wrong, KindSet::ADMIN), Err(Unverified::Malformed), "{wrong}");
+            assert_eq!(f.verify(&wrong, TokenKinds::ADMIN), Err(VerifyError::Malformed), "{wrong}");
         }
     }
 
@@ -393,43 +396,44 @@ mod tests {
         let issued = f.issue_invitation(&OsEntropy).unwrap();
         let text = issued.secret.expose();
         assert_eq!(f.verify_invitation(text), Ok(issued.digest));
-        assert_eq!(f.verify(text, KindSet::of(&Kind::ALL)), Err(Unverified::Malformed));
+        assert_eq!(f.verify(text, TokenKinds::of(&TokenKind::ALL)), Err(VerifyError::Malformed));
         for wrong in ["kw_invite_", &text[..text.len() - 1], &text.replace(&text[20..21], "-"), &format!("{text}0")] {
-            assert_eq!(f.verify_invitation(wrong), Err(Unverified::Malformed), "{wrong}");
+            assert_eq!(f.verify_invitation(wrong), Err(VerifyError::Malformed), "{wrong}");
         }
-        let admin = f.issue(Kind::Admin, &OsEntropy).unwrap();
-        assert_eq!(f.verify_invitation(admin.secret.expose()), Err(Unverified::Malformed));
+        let admin = f.issue(TokenKind::Admin, &OsEntropy).unwrap();
+        assert_eq!(f.verify_invitation(admin.secret.expose()), Err(VerifyError::Malformed));
         let relabelled = admin.secret.expose().replace("admin", "invite");
-        assert_eq!(f.verify_invitation(&relabelled), Err(Unverified::NotGenuine));
+        assert_eq!(f.verify_invitation(&relabelled), Err(VerifyError::NotGenuine));
     }
 
     #[test]
     fn an_old_salt_verifies_and_no_longer_issues() {
-        let made = format(OLD).issue(Kind::Content, &OsEntropy).unwrap();
+        let made = format(OLD).issue(TokenKind::Content, &OsEntropy).unwrap();
         let rotated = format(&format!("{SALT},{OLD}"));
-        let verified = rotated.verify(made.secret.expose(), KindSet::CONTENT).unwrap();
+        let verified = rotated.verify(made.secret.expose(), TokenKinds::CONTENT).unwrap();
         assert_eq!(verified.digest, made.digest);
-        assert_eq!(rotated.issue(Kind::Content, &OsEntropy).unwrap().salt.as_str(), "0");
-        assert_eq!(format(SALT).verify(made.secret.expose(), KindSet::CONTENT), Err(Unverified::NotGenuine));
+        assert_eq!(rotated.issue(TokenKind::Content, &OsEntropy).unwrap().hash_key.as_str(), "0");
+        assert_eq!(format(SALT).verify(made.secret.expose(), TokenKinds::CONTENT), Err(VerifyError::NotGenuine));
     }
 
     #[test]
     fn the_reference_has_its_own_format_and_salt() {
         // From the published description of the reference: hex(HMAC-SHA-512(salt, text of the key)).
-        let f = format(SALT).with_reference(ReferenceSalt::new("saltysaltysaltysalty").unwrap());
+        let f = format(SALT).with_reference(StrapiHashKey::new("saltysaltysaltysalty").unwrap());
         let key = "0123456789abcdef".repeat(16);
-        let Credential { digest: Digest::Reference(_), kind: None } = f.verify(&key, KindSet::ADMIN).unwrap() else {
+        let VerifiedSecret { digest: Digest::Strapi(_), kind: None } = f.verify(&key, TokenKinds::ADMIN).unwrap()
+        else {
             panic!("not a reference digest")
         };
-        assert_eq!(f.verify(&key.to_uppercase(), KindSet::ADMIN), Err(Unverified::Malformed));
-        assert_eq!(format(SALT).verify(&key, KindSet::ADMIN), Err(Unverified::Malformed));
+        assert_eq!(f.verify(&key.to_uppercase(), TokenKinds::ADMIN), Err(VerifyError::Malformed));
+        assert_eq!(format(SALT).verify(&key, TokenKinds::ADMIN), Err(VerifyError::Malformed));
     }
 
     #[test]
     fn a_scanner_is_told_how_every_secret_looks() {
-        let f = SecretFormat::new(&Brand::new("acme").unwrap(), SaltRing::parse(SALT).unwrap());
+        let f = SecretFormat::new(&TokenPrefix::new("acme").unwrap(), HashKeyRing::parse(SALT).unwrap());
         assert_eq!(f.scanner_regex(), r"\bacme_(admin|content|session|invite)_[0-9A-Za-z]{50}\b");
-        let mut made: Vec<Issued> = Kind::ALL.iter().map(|kind| f.issue(*kind, &OsEntropy).unwrap()).collect();
+        let mut made: Vec<Issued> = TokenKind::ALL.iter().map(|kind| f.issue(*kind, &OsEntropy).unwrap()).collect();
         made.push(f.issue_invitation(&OsEntropy).unwrap());
         for (issued, word) in made.iter().zip(["admin", "content", "session", "invite"]) {
             let random = issued.secret.expose().strip_prefix(&format!("acme_{word}_")).unwrap();
@@ -457,8 +461,8 @@ mod tests {
 
     #[test]
     fn nothing_secret_shows_in_debug() {
-        let f = format(SALT).with_reference(ReferenceSalt::new("saltysaltysaltysalty").unwrap());
-        let issued = f.issue(Kind::Admin, &OsEntropy).unwrap();
+        let f = format(SALT).with_reference(StrapiHashKey::new("saltysaltysaltysalty").unwrap());
+        let issued = f.issue(TokenKind::Admin, &OsEntropy).unwrap();
         let shown = format!("{f:?} {issued:?}");
         assert!(!shown.contains(SALT) && !shown.contains("salty") && !shown.contains(issued.secret.expose()));
         assert!(["Secret(..)", "Salt(0)", "ReferenceSalt(..)"].iter().all(|name| shown.contains(name)), "{shown}");
@@ -466,10 +470,10 @@ mod tests {
 
     #[test]
     fn a_brand_is_short_or_says_so() {
-        assert!(Brand::default().is_short() && Brand::new("abc").unwrap().is_short());
-        assert!(!Brand::new("acme").unwrap().is_short());
+        assert!(TokenPrefix::default().is_short() && TokenPrefix::new("abc").unwrap().is_short());
+        assert!(!TokenPrefix::new("acme").unwrap().is_short());
         for bad in ["", "Kw", "k_w", "waytoolongforabrand", "é"] {
-            assert_eq!(Brand::new(bad), Err(InvalidBrand));
+            assert_eq!(TokenPrefix::new(bad), Err(InvalidTokenPrefix));
         }
     }
 }

@@ -4,7 +4,7 @@
 //! their own counter, or the victim's, is the one that goes. Instead each counter is three cells, chosen by a keyed hash, in a table of
 //! fixed size, and counts what the least of the three says (a count-min sketch). Strangers can only ever *add* to a cell.
 
-use super::clock::Moment;
+use super::clock::MonotonicTime;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -20,18 +20,18 @@ pub(crate) struct Sketch {
 }
 
 /// The windows that one count went into.
-pub(crate) type Windows = [Moment; ROWS];
+pub(crate) type Windows = [MonotonicTime; ROWS];
 
 #[derive(Clone, Copy)]
 struct Cell {
-    since: Moment,
+    since: MonotonicTime,
     count: u32,
 }
 
 impl Sketch {
     /// With 2^`bits` cells in each row, at most 2^16: each row takes 16 bits of a key, which leaves the upper 16.
     pub(crate) fn new(limit: u32, window: Duration, bits: u32) -> Self {
-        let empty = Cell { since: Moment(0), count: 0 };
+        let empty = Cell { since: MonotonicTime(0), count: 0 };
         let row = || vec![empty; 1 << bits.min(16)].into_boxed_slice();
         Self { limit, window, cells: std::array::from_fn(|_| row()) }
     }
@@ -44,13 +44,13 @@ impl Sketch {
         })
     }
 
-    pub(crate) fn count(&mut self, key: u64, now: Moment) -> u32 {
+    pub(crate) fn count(&mut self, key: u64, now: MonotonicTime) -> u32 {
         let window = self.window;
         self.of(key).map(|cell| cell.count(now, window)).min().unwrap_or(0)
     }
 
     /// How long until there is room again, if there is none.
-    pub(crate) fn wait(&mut self, key: u64, now: Moment) -> Option<Duration> {
+    pub(crate) fn wait(&mut self, key: u64, now: MonotonicTime) -> Option<Duration> {
         let (limit, window) = (self.limit, self.window);
         if self.count(key, now) < limit {
             return None;
@@ -59,7 +59,7 @@ impl Sketch {
     }
 
     /// Counts one more, and answers with the windows it was counted in.
-    pub(crate) fn add(&mut self, key: u64, now: Moment) -> Windows {
+    pub(crate) fn add(&mut self, key: u64, now: MonotonicTime) -> Windows {
         let (mut windows, lasts) = ([now; ROWS], self.window);
         for (cell, window) in self.of(key).zip(&mut windows) {
             let count = cell.count(now, lasts);
@@ -72,6 +72,7 @@ impl Sketch {
     }
 
     /// Takes back as many, from cells whose window is still the same.
+    #[cfg(feature = "people")]
     pub(crate) fn subtract(&mut self, key: u64, windows: &Windows, count: u32) {
         for cell in self.of(key).zip(windows).filter(|(cell, window)| cell.since == **window).map(|(cell, _)| cell) {
             cell.count = cell.count.saturating_sub(count);
@@ -80,7 +81,7 @@ impl Sketch {
 }
 
 impl Cell {
-    fn count(&self, now: Moment, window: Duration) -> u32 {
+    fn count(&self, now: MonotonicTime, window: Duration) -> u32 {
         if now < self.since.plus(window) { self.count } else { 0 }
     }
 }

@@ -1,6 +1,6 @@
 //! Decisions as SQL: a filter with bind parameters, over expressions that the host has listed.
 
-use super::{Actor, Attribute, Predicate, Value};
+use super::{Attribute, ConditionContext, Predicate, Value};
 use std::collections::BTreeMap;
 
 /// How the host's fields and attributes are said in SQL. What is not listed cannot be asked for, and a condition on an
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 /// Expressions are `&'static str`, so that nothing from a request can become one.
 ///
 /// ```
-/// use keyward::{Attribute, SqlMap};
+/// use keyward::authz::{Attribute, SqlMap};
 /// const ARTICLES: fn() -> SqlMap = || {
 ///     SqlMap::default()
 ///         .field("title", "a.title")
@@ -112,7 +112,7 @@ impl<'a> SqlWriter<'a> {
         self.out.sql.push(')');
     }
 
-    fn shares_role(&mut self, attribute: &Attribute, actor: &Actor) {
+    fn shares_role(&mut self, attribute: &Attribute, actor: &ConditionContext) {
         let (Attribute::CREATOR_ROLE_IDS, Some((roles_of, creator))) = (*attribute, self.map.roles) else {
             return self.out.sql.push_str("FALSE");
         };
@@ -161,7 +161,7 @@ mod tests {
         let is = |value: i64| Predicate::Is(Attribute("colour"), Value::Int(value));
         let values = vec![Value::Text("red".into()), Value::Bool(true), Value::Int(7)];
         let one_of = Predicate::IsOneOf(Attribute("colour"), values);
-        let actor = Actor { owner: OwnerId(9), roles: [].into() };
+        let actor = ConditionContext { owner: OwnerId(9), roles: [].into() };
         let shares = Predicate::SharesRole(Attribute::CREATOR_ROLE_IDS, actor);
         let all = Predicate::All(vec![is(1), is(2), one_of]);
         let (sql, binds) = written(&Predicate::Any(vec![all, shares, Predicate::Never]));
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_said_denies_and_nothing_of_all_allows() {
-        let actor = Actor { owner: OwnerId(9), roles: [].into() };
+        let actor = ConditionContext { owner: OwnerId(9), roles: [].into() };
         for (predicate, sql) in [
             (Predicate::Is(Attribute("size"), Value::Int(1)), "FALSE"),
             (Predicate::IsOneOf(Attribute("colour"), vec![]), "FALSE"),

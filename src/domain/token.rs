@@ -8,7 +8,7 @@ use std::time::Duration;
 /// The three kinds of token.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum TokenKind {
     /// Owned; opens admin groups.
     Admin,
     /// Ownerless; opens content groups.
@@ -17,16 +17,16 @@ pub enum Kind {
     Session,
 }
 
-impl Kind {
+impl TokenKind {
     /// Every kind.
-    pub const ALL: [Kind; 3] = [Kind::Admin, Kind::Content, Kind::Session];
+    pub const ALL: [TokenKind; 3] = [TokenKind::Admin, TokenKind::Content, TokenKind::Session];
 
     /// The word in secrets, in the store and in logs.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Kind::Admin => "admin",
-            Kind::Content => "content",
-            Kind::Session => "session",
+            TokenKind::Admin => "admin",
+            TokenKind::Content => "content",
+            TokenKind::Session => "session",
         }
     }
 
@@ -38,18 +38,18 @@ impl Kind {
 
 /// A set of kinds: those that open a route group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct KindSet(u8);
+pub struct TokenKinds(u8);
 
-impl KindSet {
+impl TokenKinds {
     /// Admin tokens and sessions: what opens an admin group.
-    pub const ADMIN: KindSet = KindSet::of(&[Kind::Admin, Kind::Session]);
+    pub const ADMIN: TokenKinds = TokenKinds::of(&[TokenKind::Admin, TokenKind::Session]);
     /// Content tokens: what opens a content group.
-    pub const CONTENT: KindSet = KindSet::of(&[Kind::Content]);
+    pub const CONTENT: TokenKinds = TokenKinds::of(&[TokenKind::Content]);
     /// Sessions alone.
-    pub const SESSION: KindSet = KindSet::of(&[Kind::Session]);
+    pub const SESSION: TokenKinds = TokenKinds::of(&[TokenKind::Session]);
 
     /// The set of these kinds.
-    pub const fn of(kinds: &[Kind]) -> Self {
+    pub const fn of(kinds: &[TokenKind]) -> Self {
         let (mut bits, mut i) = (0, 0);
         while i < kinds.len() {
             bits |= 1 << kinds[i] as u8;
@@ -59,12 +59,12 @@ impl KindSet {
     }
 
     /// The set without this kind.
-    pub(crate) const fn without(self, kind: Kind) -> Self {
+    pub(crate) const fn without(self, kind: TokenKind) -> Self {
         Self(self.0 & !(1 << kind as u8))
     }
 
     /// Whether `kind` is in the set.
-    pub const fn contains(self, kind: Kind) -> bool {
+    pub const fn contains(self, kind: TokenKind) -> bool {
         self.0 & (1 << kind as u8) != 0
     }
 }
@@ -153,11 +153,11 @@ pub struct Token {
 
 impl Token {
     /// Its kind.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> TokenKind {
         match self.authority {
-            TokenAuthority::Admin { .. } => Kind::Admin,
-            TokenAuthority::Content { .. } => Kind::Content,
-            TokenAuthority::Session { .. } => Kind::Session,
+            TokenAuthority::Admin { .. } => TokenKind::Admin,
+            TokenAuthority::Content { .. } => TokenKind::Content,
+            TokenAuthority::Session { .. } => TokenKind::Session,
         }
     }
 
@@ -192,10 +192,10 @@ mod tests {
 
     #[test]
     fn kinds_open_their_own_groups() {
-        assert!(KindSet::ADMIN.contains(Kind::Admin) && KindSet::ADMIN.contains(Kind::Session));
-        assert!(!KindSet::ADMIN.contains(Kind::Content));
-        assert!(KindSet::CONTENT.contains(Kind::Content) && !KindSet::CONTENT.contains(Kind::Session));
-        assert!(Kind::ALL.into_iter().all(|k| Kind::from_word(k.as_str()) == Some(k)));
+        assert!(TokenKinds::ADMIN.contains(TokenKind::Admin) && TokenKinds::ADMIN.contains(TokenKind::Session));
+        assert!(!TokenKinds::ADMIN.contains(TokenKind::Content));
+        assert!(TokenKinds::CONTENT.contains(TokenKind::Content) && !TokenKinds::CONTENT.contains(TokenKind::Session));
+        assert!(TokenKind::ALL.into_iter().all(|k| TokenKind::from_word(k.as_str()) == Some(k)));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Versions: whether a thing is still as somebody has seen it.
 
-use super::{ContentAccess, Fields, Grant, Owner, OwnerState, Permission, Role, Token, TokenAuthority, When};
+use super::{
+    ConditionClause, ContentAccess, Fields, Grant, Owner, OwnerState, Permission, Role, Scope, Token, TokenAuthority,
+};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::str::FromStr;
@@ -9,21 +11,22 @@ const LENGTH: usize = 16;
 
 /// A token, role or owner as somebody has seen it, in a form: the same as long as nothing that a form shows has changed.
 ///
-/// A service that is told [`only_if`](crate::Tokens::only_if) changes nothing once the thing has another version. It is a
+/// A service that is told [`if_version`](crate::admin::Tokens::if_version) changes nothing once the thing has another version. It is a
 /// fingerprint without a key: no secret, digest or password goes into it, and neither does the last use of a token.
 ///
 /// ```
 /// # tokio_test::block_on(async {
-/// use keyward::{Keyward, MemoryStore, NewRole, RoleUpdate, Salt, ServiceError, Version};
-/// # let (salt, _) = Salt::generate()?;
-/// # let keyward = Keyward::builder(MemoryStore::default()).salt(salt).admin("/admin").build()?;
+/// use keyward::admin::{RoleUpdate, ServiceError, Version};
+/// use keyward::{HashKey, Keyward, MemoryStore, NewRole};
+/// # let (hash_key, _) = HashKey::generate()?;
+/// # let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).admin("/admin").build()?;
 /// let role = keyward.roles().create(NewRole::new("Author")).await?;
 /// let in_the_form = role.version().to_string();
 /// keyward.roles().update(role.id, RoleUpdate { name: Some("Writer".into()), ..RoleUpdate::default() }).await?;
 ///
 /// let seen: Version = in_the_form.parse()?;
 /// let update = RoleUpdate { name: Some("Poet".into()), ..RoleUpdate::default() };
-/// let late = keyward.roles().only_if(seen).update(role.id, update).await;
+/// let late = keyward.roles().if_version(seen).update(role.id, update).await;
 /// assert!(matches!(late, Err(ServiceError::Changed("role"))));
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// # }).unwrap();
@@ -97,18 +100,18 @@ impl Owner {
 }
 
 fn of_grant(grant: &Grant) -> Vec<u8> {
-    let Grant { action, subject, fields, chosen } = grant;
-    entry(action.as_str(), subject.as_ref().map(|s| s.as_str()), fields, chosen)
+    let Grant { scope: Scope { action, resource, fields }, chosen } = grant;
+    entry(action.as_str(), resource.as_ref().map(|s| s.as_str()), fields, chosen)
 }
 
 fn of_permission(permission: &Permission) -> Vec<u8> {
-    let Permission { action, subject, fields, when } = permission;
-    entry(action.as_str(), subject.as_ref().map(|s| s.as_str()), fields, when)
+    let Permission { scope: Scope { action, resource, fields }, when } = permission;
+    entry(action.as_str(), resource.as_ref().map(|s| s.as_str()), fields, when)
 }
 
-fn entry(action: &str, subject: Option<&str>, fields: &Fields, when: &When) -> Vec<u8> {
+fn entry(action: &str, resource: Option<&str>, fields: &Fields, when: &ConditionClause) -> Vec<u8> {
     let mut seen = Seen::default();
-    seen.text(action).option(subject);
+    seen.text(action).option(resource);
     match fields {
         Fields::All => seen.option(None),
         Fields::Only(only) => seen.set(only.as_slice().iter().map(|f| Seen::default().text(f.as_str()).take())),
@@ -254,7 +257,10 @@ mod tests {
             with(vec![read(), Grant::new("write")]),
             with(vec![read().fields(only(&["title"])), Grant::new("write")]),
             with(vec![read().fields(only(&["titlebody"])), Grant::new("write")]),
-            with(vec![read().fields(only(&["title", "body"])).chosen(When::from_list(["own"])), Grant::new("write")]),
+            with(vec![
+                read().fields(only(&["title", "body"])).chosen(ConditionClause::from_list(["own"])),
+                Grant::new("write"),
+            ]),
             content(ContentAccess::ReadOnly),
             content(ContentAccess::FullAccess),
             content(custom(&["a", "b"])),
@@ -273,7 +279,7 @@ mod tests {
             Role { name: "AuthorWrites".into(), description: String::new(), ..role() },
             Role { permissions: vec![], ..role() },
             Role { permissions: vec![Permission::new("read").on("article")], ..role() },
-            Role { permissions: vec![Permission::new("read").when(When::from_list(["own"]))], ..role() },
+            Role { permissions: vec![Permission::new("read").when(ConditionClause::from_list(["own"]))], ..role() },
         ];
         versions.extend(roles.iter().map(Role::version));
         let owners = [

@@ -3,7 +3,7 @@
 use super::Resolver;
 use super::freshness::{Freshness, Stamp, Standing};
 use super::usage::{NOTE_EVERY, WRITE_EVERY};
-use crate::domain::{Conditions, Digest, Moment, Principal, Reason, Timestamp, TokenAuthority};
+use crate::domain::{Conditions, Digest, MonotonicTime, Principal, Reason, Timestamp, TokenAuthority};
 use crate::store::Record;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -14,10 +14,10 @@ use std::time::Duration;
 pub(crate) struct Entry {
     digest: Kept,
     /// From then on it must be read again before it is judged: a session may have been used elsewhere.
-    pub(super) reload: Moment,
+    pub(super) reload: MonotonicTime,
     standing: Standing,
     /// From then on it is expired.
-    pub(super) ends: Moment,
+    pub(super) ends: MonotonicTime,
     noted: AtomicU64,
     owner_active: bool,
     pub(crate) principal: Principal,
@@ -30,17 +30,17 @@ pub(crate) struct Entry {
 enum Kept {
     Nobodys,
     Native([u8; 27]),
-    Reference(Box<[u8; 64]>),
+    Strapi(Box<[u8; 64]>),
 }
 
 impl Entry {
     /// `None` if the token is owned and its owner is gone. `asked`: read before the store was asked.
-    pub(super) fn of(record: &Record, stamp: Stamp, asked: Moment, home: &Arc<Resolver>) -> Option<Self> {
+    pub(super) fn of(record: &Record, stamp: Stamp, asked: MonotonicTime, home: &Arc<Resolver>) -> Option<Self> {
         let owner = record.owner.as_ref().map(|(owner, ceiling)| (owner, ceiling));
         let token = &record.token;
         let left = |at: Timestamp| asked.plus(at.since(record.now));
         let used = [token.last_used_at, home.usage.pending(token.id)].into_iter().flatten().max();
-        let mut ends = token.expires_at.map_or(Moment::NEVER, left);
+        let mut ends = token.expires_at.map_or(MonotonicTime::NEVER, left);
         let mut reload = asked.plus(home.reload_after);
         if let TokenAuthority::Session { idle, .. } = token.authority {
             let idle_until = left(used.unwrap_or(token.created_at).max(token.created_at).plus(idle).plus(NOTE_EVERY));
@@ -56,7 +56,7 @@ impl Entry {
             principal: home.names.share(Principal::of(token, owner)?, &home.conditions),
             digest: match token.digest {
                 Digest::Native(digest) => Kept::Native(digest),
-                Digest::Reference(digest) => Kept::Reference(Box::new(digest)),
+                Digest::Strapi(digest) => Kept::Strapi(Box::new(digest)),
             },
             conditions: home.conditions.clone(),
             resolver: Arc::downgrade(home),
@@ -78,15 +78,15 @@ impl Entry {
             resolver: Weak::new(),
             stamp: Stamp { era: 0, seq: 0, tags: Box::default() },
             standing: Standing::default(),
-            ends: Moment::NEVER,
-            reload: Moment::NEVER,
+            ends: MonotonicTime::NEVER,
+            reload: MonotonicTime::NEVER,
             owner_active: true,
             noted: AtomicU64::new(0),
         }
     }
 
     /// Expiry, then owner.
-    pub(crate) fn judge(&self, now: Moment) -> Result<(), Reason> {
+    pub(crate) fn judge(&self, now: MonotonicTime) -> Result<(), Reason> {
         if now >= self.ends {
             return Err(Reason::Expired);
         }
@@ -97,7 +97,7 @@ impl Entry {
     pub(super) fn is_of(&self, digest: &Digest) -> bool {
         match (&self.digest, digest) {
             (Kept::Native(kept), Digest::Native(digest)) => kept == digest,
-            (Kept::Reference(kept), Digest::Reference(digest)) => **kept == *digest,
+            (Kept::Strapi(kept), Digest::Strapi(digest)) => **kept == *digest,
             _ => false,
         }
     }
@@ -107,7 +107,7 @@ impl Entry {
         match &self.digest {
             Kept::Nobodys => None,
             Kept::Native(digest) => Some(Digest::Native(*digest)),
-            Kept::Reference(digest) => Some(Digest::Reference(**digest)),
+            Kept::Strapi(digest) => Some(Digest::Strapi(**digest)),
         }
     }
 
@@ -117,12 +117,12 @@ impl Entry {
     }
 
     /// When it ends by itself, or has to be looked at again.
-    pub(crate) fn next_deadline(&self) -> Moment {
+    pub(crate) fn next_deadline(&self) -> MonotonicTime {
         self.ends.min(self.reload)
     }
 
     /// Whether a use now is worth noting: the first in `every`. Of many threads one is told yes.
-    pub(super) fn claim_note(&self, now: Moment, every: Duration) -> bool {
+    pub(super) fn claim_note(&self, now: MonotonicTime, every: Duration) -> bool {
         let last = self.noted.load(Ordering::Relaxed);
         (last == 0 || now.0.saturating_sub(last) >= nanos(every))
             && self.noted.compare_exchange(last, now.0.max(1), Ordering::Relaxed, Ordering::Relaxed).is_ok()
@@ -132,7 +132,7 @@ impl Entry {
     pub(super) fn weight(&self) -> u64 {
         // Besides itself: the two counters of its Arc, and its place in the cache's tables.
         const AROUND: usize = 16 + size_of::<u64>() + 40;
-        let digest = if let Kept::Reference(long) = &self.digest { size_of_val(&**long) } else { 0 };
+        let digest = if let Kept::Strapi(long) = &self.digest { size_of_val(&**long) } else { 0 };
         (size_of::<Self>() + AROUND + digest + size_of_val(&*self.stamp.tags) + self.principal.weight()) as u64
     }
 }

@@ -9,17 +9,17 @@ use dashmap::mapref::entry::Entry as Place;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-type Outcome = Result<Landed, Unavailable>;
+type Outcome = Result<LookupOutcome, Unavailable>;
 pub(super) type Flights = DashMap<Digest, watch::Receiver<Option<Outcome>>, HashDigest>;
 
 /// What a look-up found. Whoever receives it has to ask whether it still stands.
 #[derive(Clone)]
-pub(super) enum Landed {
+pub(super) enum LookupOutcome {
     Found(Arc<Entry>),
     Absent(Stamp),
 }
 
-impl Landed {
+impl LookupOutcome {
     pub(super) fn stamp(&self) -> &Stamp {
         match self {
             Self::Found(entry) => &entry.stamp,
@@ -28,17 +28,17 @@ impl Landed {
     }
 }
 
-impl From<Landed> for Resolved {
-    fn from(landed: Landed) -> Self {
+impl From<LookupOutcome> for Resolved {
+    fn from(landed: LookupOutcome) -> Self {
         match landed {
-            Landed::Found(entry) => Self::Found(entry),
-            Landed::Absent(_) => Self::Absent { read: true },
+            LookupOutcome::Found(entry) => Self::Found(entry),
+            LookupOutcome::Absent(_) => Self::Absent { read: true },
         }
     }
 }
 
 /// What somebody finds who wants to know of a digest.
-pub(super) enum Boarding {
+pub(super) enum LookupState {
     /// A look-up that has landed since they looked last: its answer is in the cache.
     Late(Resolved),
     /// A look-up that is under way.
@@ -49,28 +49,28 @@ impl Resolver {
     /// Joins the look-up that is under way, or starts one.
     ///
     /// Nobody joins the look-up of somebody over their budget but others who are: it may wait long, or in vain.
-    pub(super) fn board(self: &Arc<Self>, digest: Digest, asked: Lane) -> Boarding {
+    pub(super) fn board(self: &Arc<Self>, digest: Digest, asked: Lane) -> LookupState {
         let lane = self.lane(&digest, asked);
         if lane.is_aside() {
             let joined = self.flights.get(&digest).map(|flight| flight.clone());
             if let Some(flight) = joined {
-                return Boarding::Aboard(flight);
+                return LookupState::Aboard(flight);
             }
         }
         match self.flights_in(lane).entry(digest) {
-            Place::Occupied(flight) => Boarding::Aboard(flight.get().clone()),
+            Place::Occupied(flight) => LookupState::Aboard(flight.get().clone()),
             Place::Vacant(place) => {
                 // A look-up leaves its answer before it leaves its place. Who found neither has to look again, or it would be
                 // asked for twice.
                 if let Some(known) = self.known(&digest, self.clock.moment()) {
-                    return Boarding::Late(known);
+                    return LookupState::Late(known);
                 }
                 let (sender, outcome) = watch::channel(None);
                 // Made before the task is: a task that is never run frees it too.
                 let taken = Taken(self.clone(), digest, lane);
                 drop(place.insert(outcome.clone()));
                 tokio::spawn(taken.fly(sender));
-                Boarding::Aboard(outcome)
+                LookupState::Aboard(outcome)
             }
         }
     }

@@ -15,8 +15,8 @@
 //! The lease says that this node knows of every change that is old enough to count. Whoever follows the store's log renews it, by
 //! when it asked. Who has nobody to follow has a lease without end.
 
-use crate::domain::{Moment, Tag};
-use crate::store::{Change, Poll};
+use crate::domain::{MonotonicTime, Tag};
+use crate::store::{LoggedChange, Poll};
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -100,16 +100,16 @@ impl Era {
 impl Freshness {
     /// With a lease without end: for a store that nobody else changes, or of which nobody says what others change.
     pub(crate) fn exclusive() -> Self {
-        Self::leased_until(Moment::NEVER, None)
+        Self::leased_until(MonotonicTime::NEVER, None)
     }
 
     /// Without a lease, until somebody renews it.
     pub(crate) fn following() -> Self {
         // Moment 0 is over: every clock begins later.
-        Self::leased_until(Moment(0), Some(Mutex::default()))
+        Self::leased_until(MonotonicTime(0), Some(Mutex::default()))
     }
 
-    fn leased_until(until: Moment, seen: Option<Mutex<Seen>>) -> Self {
+    fn leased_until(until: MonotonicTime, seen: Option<Mutex<Seen>>) -> Self {
         Self {
             era: ArcSwap::from_pointee(Era::new(0, 0)),
             seen,
@@ -151,17 +151,17 @@ impl Freshness {
     }
 
     /// Whether this node knows of every change that is old enough to count. Read it before [`stands`](Self::stands).
-    pub(crate) fn leased(&self, now: Moment) -> bool {
+    pub(crate) fn leased(&self, now: MonotonicTime) -> bool {
         now.0 <= self.lease_until.load(Ordering::Acquire)
     }
 
     /// Until when that is so.
-    pub(crate) fn lease_until(&self) -> Moment {
-        Moment(self.lease_until.load(Ordering::Acquire))
+    pub(crate) fn lease_until(&self) -> MonotonicTime {
+        MonotonicTime(self.lease_until.load(Ordering::Acquire))
     }
 
     /// Everything that had happened at `asked` has been raised: that is good for `span`.
-    pub(crate) fn renew(&self, asked: Moment, span: Duration) {
+    pub(crate) fn renew(&self, asked: MonotonicTime, span: Duration) {
         self.lease_until.fetch_max(asked.plus(span).0, Ordering::AcqRel);
         self.changes.send_replace(());
     }
@@ -227,7 +227,7 @@ impl Freshness {
 
     /// The log of this era was read up to the last of these. A look-up may land later that has seen another change under one of
     /// their numbers.
-    pub(crate) fn read(&self, changes: &[Change]) {
+    pub(crate) fn read(&self, changes: &[LoggedChange]) {
         let Some(mut seen) = self.seen() else { return };
         for change in changes {
             seen.read = change.seq;
@@ -360,7 +360,7 @@ mod tests {
         let many = KEPT as u64 + 1;
         let poll = |head| Poll { now: crate::domain::Timestamp(0), head, known: true, changes: Vec::new() };
         let change =
-            |seq: u64| Change { seq, op_id: seq.to_string(), at: crate::domain::Timestamp(0), tags: Vec::new() };
+            |seq: u64| LoggedChange { seq, op_id: seq.to_string(), at: crate::domain::Timestamp(0), tags: Vec::new() };
         let see = |f: &Freshness, seqs: std::ops::RangeInclusive<u64>| {
             seqs.for_each(|seq| f.saw(0, seq, Some(&seq.to_string())));
         };
@@ -387,12 +387,12 @@ mod tests {
     #[test]
     fn a_lease_is_good_from_when_it_was_asked_for() {
         let (f, span) = (Freshness::following(), Duration::from_nanos(10));
-        assert!(!f.leased(Moment(1)));
-        f.renew(Moment(100), span);
-        assert!(f.leased(Moment(110)) && !f.leased(Moment(111)));
-        f.renew(Moment(90), span);
-        assert!(f.leased(Moment(110)), "an older poll takes nothing away");
-        assert!(Freshness::exclusive().leased(Moment(u64::MAX)));
+        assert!(!f.leased(MonotonicTime(1)));
+        f.renew(MonotonicTime(100), span);
+        assert!(f.leased(MonotonicTime(110)) && !f.leased(MonotonicTime(111)));
+        f.renew(MonotonicTime(90), span);
+        assert!(f.leased(MonotonicTime(110)), "an older poll takes nothing away");
+        assert!(Freshness::exclusive().leased(MonotonicTime(u64::MAX)));
     }
 
     #[test]

@@ -6,20 +6,20 @@
 //! Whoever wants a rate of hits has the number of requests from their server, and the misses from here.
 
 use super::{Lane, Resolver};
-use crate::domain::{Moment, Unavailable};
+use crate::domain::{MonotonicTime, Unavailable};
 use serde::{Serialize, Serializer};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How an installation is doing, as [`Keyward::health`](crate::Keyward::health) says it. There is no secret in it, nor anybody's
+/// How an installation is doing, as [`Keyward::health`](crate::guard::Guard::health) says it. There is no secret in it, nor anybody's
 /// name or id.
 ///
 /// Serialised it is one flat object in camelCase, with times in milliseconds: `leaseAgeMs`. Counts begin with the process.
 ///
 /// With the feature `metrics`, numbers are published every second under the name of their field, with `keyward_` before it and
 /// the unit after it: `keyward_lease_age_seconds`, `keyward_cache_bytes`, counts as `keyward_store_reads_total`. What is `None`
-/// is not. Refusals are counted in `keyward_refusals_total`, by [`reason`](crate::Reason::as_str). Install your recorder before you
+/// is not. Refusals are counted in `keyward_refusals_total`, by [`reason`](crate::guard::Reason::as_str). Install your recorder before you
 /// build, or it misses the descriptions. Two installations in one process would write to the same names.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -33,7 +33,7 @@ pub struct Health {
     /// Only look-ups of genuine secrets count: made-up secrets change nothing here.
     pub ready: bool,
     /// How this node learns of what others change.
-    pub keeps_up: KeepsUp,
+    pub sync_mode: SyncMode,
     /// How old what this node knows of the store may be: the time since the last poll was sent that read the log to its end.
     /// `None` before the first, or where no log is followed.
     #[serde(rename = "leaseAgeMs", serialize_with = "as_ms")]
@@ -51,7 +51,7 @@ pub struct Health {
     pub era: u64,
     /// How many tokens are cached.
     pub cache_entries: u64,
-    /// Their size, roughly; at most [`Limits::cache_bytes`](crate::Limits::cache_bytes).
+    /// Their size, roughly; at most [`Limits::cache_bytes`](crate::guard::Limits::cache_bytes).
     pub cache_bytes: u64,
     /// How many digests are remembered as absent.
     pub absent_entries: u64,
@@ -66,9 +66,9 @@ pub struct Health {
     pub store_reads: u64,
     /// How many look-ups the store answered with an error.
     pub lookups_failed: u64,
-    /// How many were given up before their turn: after [`Limits::queue`](crate::Limits::queue).
+    /// How many were given up before their turn: after [`Limits::queue`](crate::guard::Limits::queue).
     pub lookups_overloaded: u64,
-    /// How many the store did not answer within [`Limits::lookup`](crate::Limits::lookup).
+    /// How many the store did not answer within [`Limits::lookup`](crate::guard::Limits::lookup).
     pub lookups_late: u64,
     /// How many sign-ins, and changes of a password, were answered 503 because too many others waited for their hash.
     pub sign_ins_busy: u64,
@@ -78,10 +78,10 @@ pub struct Health {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
-pub enum KeepsUp {
+pub enum SyncMode {
     /// By the store's log of changes.
     ByLog,
-    /// Not at all: what was read is read again after [`Limits::max_staleness`](crate::Limits::max_staleness).
+    /// Not at all: what was read is read again after [`Limits::max_staleness`](crate::guard::Limits::max_staleness).
     ByReadingAgain,
     /// There are no others: [`Builder::store_is_exclusive`](crate::Builder::store_is_exclusive).
     Exclusive,
@@ -109,8 +109,8 @@ struct Ended {
 
 impl Lately {
     /// Forgets what is too long ago.
-    fn turn(&mut self, now: Moment) {
-        let part = now.since(Moment(0)).as_secs() / LATELY.as_secs();
+    fn turn(&mut self, now: MonotonicTime) {
+        let part = now.since(MonotonicTime(0)).as_secs() / LATELY.as_secs();
         match part.saturating_sub(self.part) {
             0 => return,
             1 => self.before = self.now,
@@ -119,13 +119,13 @@ impl Lately {
         (self.part, self.now) = (part, Ended::default());
     }
 
-    fn ended(&mut self, well: bool, now: Moment) {
+    fn ended(&mut self, well: bool, now: MonotonicTime) {
         self.turn(now);
         let count = if well { &mut self.now.well } else { &mut self.now.badly };
         *count = count.saturating_add(1);
     }
 
-    fn is_well(&mut self, now: Moment) -> bool {
+    fn is_well(&mut self, now: MonotonicTime) -> bool {
         self.turn(now);
         let badly = self.now.badly.saturating_add(self.before.badly);
         badly < FEW || badly < self.now.well.saturating_add(self.before.well)
@@ -155,7 +155,7 @@ impl Counts {
     }
 
     /// A look-up in this lane is over.
-    pub(super) fn landed(&self, lane: Lane, error: Option<&Unavailable>, now: Moment) {
+    pub(super) fn landed(&self, lane: Lane, error: Option<&Unavailable>, now: MonotonicTime) {
         if matches!(lane, Lane::Known | Lane::Unknown) && !matches!(error, Some(Unavailable::Stale | Unavailable::Keys))
         {
             self.lately().ended(error.is_none(), now);
@@ -180,16 +180,16 @@ impl Resolver {
         // Before the clock, which is then not behind the poll that the lease is from.
         let until = self.freshness.lease_until();
         let now = self.clock.moment();
-        let leased = self.keeps_up == KeepsUp::ByLog && until != Moment(0);
+        let leased = self.sync_mode == SyncMode::ByLog && until != MonotonicTime(0);
         let left = until.since(now);
         // A lease is reckoned from when its poll was sent.
-        let sent = Moment(until.0.saturating_sub(Moment(0).plus(self.limits.max_staleness).0));
+        let sent = MonotonicTime(until.0.saturating_sub(MonotonicTime(0).plus(self.limits.max_staleness).0));
         let in_flight = (self.flights.len() + self.aside.len()) as u64;
         let running = self.lanes.running() as u64;
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Health {
             ready: self.freshness.leased(now) && !self.keys.differ() && self.counts.lately().is_well(now),
-            keeps_up: self.keeps_up,
+            sync_mode: self.sync_mode,
             lease_age: leased.then(|| now.since(sent)),
             lease_left: leased.then_some(left),
             applied_seq: leased.then(|| self.progress.applied()),

@@ -17,16 +17,16 @@ mod usage;
 
 pub(crate) use entry::Entry;
 pub(crate) use freshness::{Begun, Freshness};
-pub use health::{Health, KeepsUp};
+pub use health::{Health, SyncMode};
 pub(crate) use lanes::Lane;
 pub(crate) use tasks::Stop;
 
 use crate::domain::{
-    Clock, Conditions, Decision, Digest, DigestHasher, Invalid, LogLimit, Moment, Reason, Requirement, Tag,
-    Unavailable, Verdict,
+    Clock, Conditions, Decision, Digest, DigestHasher, InvalidCredential, LogLimit, MonotonicTime, Reason, Requirement,
+    Tag, Unavailable, Verdict,
 };
 use crate::store::{Following, Record, Store};
-use flight::{Boarding, Flights, Landed};
+use flight::{Flights, LookupOutcome, LookupState};
 use freshness::Stamp;
 use health::Counts;
 use keys::Keys;
@@ -115,7 +115,7 @@ pub(crate) struct Resolver {
     names: Names,
     usage: Usage,
     limits: Limits,
-    keeps_up: KeepsUp,
+    sync_mode: SyncMode,
     counts: Counts,
     look_up_lines: LogLimit,
     /// For how long an answer of the store is used: for ever, where the lease sees to it.
@@ -143,7 +143,7 @@ pub(crate) enum Resolved {
 #[derive(Clone)]
 struct Absent {
     stamp: Stamp,
-    until: Moment,
+    until: MonotonicTime,
 }
 
 #[derive(Clone)]
@@ -165,12 +165,12 @@ impl Resolver {
         exclusive: bool,
     ) -> Arc<Self> {
         let following = if exclusive { Following::Blind } else { store.following() };
-        let keeps_up = match &following {
-            Following::Log(_) => KeepsUp::ByLog,
-            Following::Blind if exclusive => KeepsUp::Exclusive,
-            Following::Blind => KeepsUp::ByReadingAgain,
+        let sync_mode = match &following {
+            Following::Log(_) => SyncMode::ByLog,
+            Following::Blind if exclusive => SyncMode::Exclusive,
+            Following::Blind => SyncMode::ByReadingAgain,
         };
-        let resolver = Arc::new(Self::new(store, clock, conditions, limits, keeps_up));
+        let resolver = Arc::new(Self::new(store, clock, conditions, limits, sync_mode));
         if let Following::Log(log) = following {
             poller::follow(&resolver, log);
         }
@@ -182,12 +182,12 @@ impl Resolver {
         clock: Arc<dyn Clock>,
         conditions: Conditions,
         limits: Limits,
-        keeps_up: KeepsUp,
+        sync_mode: SyncMode,
     ) -> Self {
-        let (freshness, reload_after) = match keeps_up {
-            KeepsUp::ByLog => (Freshness::following(), Duration::MAX),
-            KeepsUp::ByReadingAgain => (Freshness::exclusive(), limits.max_staleness),
-            KeepsUp::Exclusive => (Freshness::exclusive(), Duration::MAX),
+        let (freshness, reload_after) = match sync_mode {
+            SyncMode::ByLog => (Freshness::following(), Duration::MAX),
+            SyncMode::ByReadingAgain => (Freshness::exclusive(), limits.max_staleness),
+            SyncMode::Exclusive => (Freshness::exclusive(), Duration::MAX),
         };
         let expected = usize::try_from(limits.cache_bytes / 512).unwrap_or(usize::MAX).clamp(16, 1 << 20);
         Self {
@@ -202,7 +202,7 @@ impl Resolver {
             names: Names::default(),
             usage: Usage::default(),
             limits,
-            keeps_up,
+            sync_mode,
             counts: Counts::default(),
             look_up_lines: LogLimit::new(),
             cache: Cache::with(expected, limits.cache_bytes, Weigh, HashDigest::default(), Default::default()),
@@ -229,13 +229,13 @@ impl Resolver {
         let now = self.clock.moment();
         // It is judged here and now, and never kept.
         let stamp = Stamp { era: 0, seq: 0, tags: Box::default() };
-        let entry = Entry::of(record, stamp, now, self).ok_or(Reason::Invalid(Invalid::Unknown))?;
+        let entry = Entry::of(record, stamp, now, self).ok_or(Reason::Invalid(InvalidCredential::Unknown))?;
         entry.judge(now)?;
         let met = |(r, then): &(Requirement, Decision)| {
             let now = entry.principal.decide(r, &entry.conditions);
             now.verdict() != Verdict::Refused && now.covers(then)
         };
-        if required.iter().all(met) { Ok(()) } else { Err(Reason::NotAllowed) }
+        if required.iter().all(met) { Ok(()) } else { Err(Reason::Forbidden) }
     }
 
     pub(crate) fn conditions(&self) -> &Arc<Conditions> {
@@ -243,7 +243,7 @@ impl Resolver {
     }
 
     /// What is known without asking the store; `None` if that is nothing, or nothing that still stands.
-    pub(crate) fn known(&self, digest: &Digest, now: Moment) -> Option<Resolved> {
+    pub(crate) fn known(&self, digest: &Digest, now: MonotonicTime) -> Option<Resolved> {
         if !self.freshness.leased(now) {
             return None;
         }
@@ -267,8 +267,8 @@ impl Resolver {
                     self.first_lease().await?;
                 }
                 let landed = match self.board(digest, lane) {
-                    Boarding::Late(known) => return Ok(known),
-                    Boarding::Aboard(flight) => Self::land(flight).await?,
+                    LookupState::Late(known) => return Ok(known),
+                    LookupState::Aboard(flight) => Self::land(flight).await?,
                 };
                 if !self.freshness.leased(self.clock.moment()) {
                     continue;
@@ -289,7 +289,7 @@ impl Resolver {
     /// Waits for the first lease: at the start there is none until the log has been read once. One that is over is not waited for.
     async fn first_lease(&self) -> Result<(), Unavailable> {
         let mut changes = self.freshness.changes();
-        while self.freshness.lease_until() == Moment(0) {
+        while self.freshness.lease_until() == MonotonicTime(0) {
             changes.changed().await.map_err(|_| Unavailable::Stale)?;
         }
         if self.freshness.leased(self.clock.moment()) { Ok(()) } else { Err(Unavailable::Stale) }
@@ -300,13 +300,13 @@ impl Resolver {
         let known = self.cache.peek(&digest.prefix()).is_some_and(|entry| entry.is_of(digest));
         match (known, asked, digest) {
             (true, ..) => Lane::Known,
-            (_, Lane::Unknown, Digest::Reference(_)) => Lane::Doubtful,
+            (_, Lane::Unknown, Digest::Strapi(_)) => Lane::Doubtful,
             (_, asked, _) => asked,
         }
     }
 
     /// Reads the store once and keeps what it says, unless something newer is there already.
-    async fn look_up(self: &Arc<Self>, digest: Digest, lane: Lane) -> Result<Landed, Unavailable> {
+    async fn look_up(self: &Arc<Self>, digest: Digest, lane: Lane) -> Result<LookupOutcome, Unavailable> {
         let turn = tokio::time::timeout(self.limits.queue, self.lanes.turn(lane));
         let _turn = turn.await.map_err(|_| Unavailable::Overloaded)?;
         self.counts.read();
@@ -328,7 +328,7 @@ impl Resolver {
         Ok(match entry.map(Arc::new) {
             Some(entry) => {
                 self.keep(&digest, &entry);
-                Landed::Found(entry)
+                LookupOutcome::Found(entry)
             }
             None => {
                 // An owner who is gone does not come back (no id is used again), so the token's own tag is enough.
@@ -337,7 +337,7 @@ impl Resolver {
                 self.absent.insert(digest, Absent { stamp: stamp.clone(), until });
                 // What the cache may still hold has ended, and would be looked at first.
                 self.cache.remove(&digest.prefix());
-                Landed::Absent(stamp)
+                LookupOutcome::Absent(stamp)
             }
         })
     }
@@ -350,7 +350,7 @@ impl Resolver {
         }
     }
 
-    pub(crate) fn note_use(&self, entry: &Entry, now: Moment, address: impl FnOnce() -> Option<IpAddr>) {
+    pub(crate) fn note_use(&self, entry: &Entry, now: MonotonicTime, address: impl FnOnce() -> Option<IpAddr>) {
         self.usage.note(entry, now, &*self.clock, address);
     }
 

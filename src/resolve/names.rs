@@ -1,6 +1,6 @@
 //! Names, kept once: a store reads those of every token anew, and a thousand tokens name the same few actions and fields.
 
-use crate::domain::{Action, Conditions, FieldSet, Fields, Principal, Rule, Subject};
+use crate::domain::{Action, Conditions, EffectivePermission, FieldSet, Fields, Principal, Resource, Scope};
 use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 #[derive(Default)]
 pub(super) struct Names {
     actions: Shared<Action>,
-    subjects: Shared<Subject>,
+    resources: Shared<Resource>,
     fields: Shared<FieldSet>,
 }
 
@@ -17,13 +17,15 @@ impl Names {
     /// The same principal, with the names that others have already, and without rules that never apply: those under conditions that
     /// nobody has registered.
     pub(super) fn share(&self, principal: Principal, conditions: &Conditions) -> Principal {
-        let share = |rule: &Rule| Rule {
-            action: self.actions.get(&rule.action),
-            subject: rule.subject.as_ref().map(|subject| self.subjects.get(subject)),
-            fields: match &rule.fields {
-                Fields::All => Fields::All,
-                Fields::Only(set) if set.as_slice().len() > MOST_FIELDS => rule.fields.clone(),
-                Fields::Only(set) => Fields::Only(self.fields.get(set)),
+        let share = |rule: &EffectivePermission| EffectivePermission {
+            scope: Scope {
+                action: self.actions.get(&rule.scope.action),
+                resource: rule.scope.resource.as_ref().map(|resource| self.resources.get(resource)),
+                fields: match &rule.scope.fields {
+                    Fields::All => Fields::All,
+                    Fields::Only(set) if set.as_slice().len() > MOST_FIELDS => rule.scope.fields.clone(),
+                    Fields::Only(set) => Fields::Only(self.fields.get(set)),
+                },
             },
             guard: rule.guard.clone(),
         };
@@ -61,7 +63,7 @@ impl<T: Clone + Eq + Hash> Shared<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Actor, Authority, Guard, OwnerId};
+    use crate::domain::{Authority, ConditionContext, ConditionExpr, OwnerId};
 
     #[test]
     fn equal_names_are_one_text() {
@@ -77,12 +79,15 @@ mod tests {
         let names = Names::default();
         let fields_of = |many: usize| {
             let fields = Fields::only((0..many).map(|n| format!("field {n}"))).unwrap();
-            let rule = Rule { action: "read".into(), subject: None, fields, guard: Guard::ALWAYS };
-            let (owner, rules) = (Actor { owner: OwnerId(1), roles: [].into() }, [rule].into());
+            let rule = EffectivePermission {
+                scope: Scope { action: "read".into(), resource: None, fields },
+                guard: ConditionExpr::ALWAYS,
+            };
+            let (owner, rules) = (ConditionContext { owner: OwnerId(1), roles: [].into() }, [rule].into());
             let session = Authority::Session { owner, rules: Some(rules) };
             let shared = names.share(Principal::with(session), &Conditions::default());
             let Authority::Session { rules: Some(rules), .. } = shared.authority() else { panic!() };
-            let Fields::Only(set) = rules[0].fields.clone() else { panic!() };
+            let Fields::Only(set) = rules[0].scope.fields.clone() else { panic!() };
             set
         };
         for (many, one) in [(1, true), (2, true), (MOST_FIELDS, true), (MOST_FIELDS + 1, false), (1000, false)] {

@@ -5,8 +5,8 @@
 //! not reach the end of the log, or came back too late, or not at all, renews nothing.
 
 use super::{Freshness, Limits, Resolver, Stop};
-use crate::domain::{Clock, Moment, Timestamp};
-use crate::store::{Applied, BATCH, Change, ChangeLog, Poll, StoreError};
+use crate::domain::{Clock, MonotonicTime, Timestamp};
+use crate::store::{Applied, BATCH, ChangeLog, LoggedChange, Poll, StoreError};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -105,13 +105,13 @@ async fn run(home: Weak<Resolver>, mut log: Box<dyn ChangeLog>, limits: Limits, 
 
 /// Removes old changes, so many after each poll.
 struct Forgetting {
-    last: Moment,
+    last: MonotonicTime,
     /// There were more of them.
     more: bool,
 }
 
 impl Forgetting {
-    fn is_due(&mut self, now: Moment) -> bool {
+    fn is_due(&mut self, now: MonotonicTime) -> bool {
         if std::mem::take(&mut self.more) {
             return true;
         }
@@ -174,7 +174,7 @@ impl Reader {
         true
     }
 
-    fn apply_last(&mut self, changes: Vec<Change>) {
+    fn apply_last(&mut self, changes: Vec<LoggedChange>) {
         if let Some(last) = changes.into_iter().next_back() {
             self.applied = Some(Applied { seq: last.seq, op_id: last.op_id });
         }
@@ -194,11 +194,11 @@ mod tests {
         }
     }
 
-    fn change(seq: u64, of: i64) -> Change {
-        Change { seq, op_id: format!("op {seq}"), at: Timestamp(0), tags: vec![Tag::owner(OwnerId(of))] }
+    fn change(seq: u64, of: i64) -> LoggedChange {
+        LoggedChange { seq, op_id: format!("op {seq}"), at: Timestamp(0), tags: vec![Tag::owner(OwnerId(of))] }
     }
 
-    fn poll(head: u64, known: bool, changes: Vec<Change>) -> Poll {
+    fn poll(head: u64, known: bool, changes: Vec<LoggedChange>) -> Poll {
         Poll { now: Timestamp(7), head, known, changes }
     }
 

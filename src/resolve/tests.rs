@@ -67,7 +67,7 @@ fn digest(n: u64, rest: u8) -> Digest {
 fn long_digest(n: u64, rest: u8) -> Digest {
     let mut bytes = [rest; 64];
     bytes[..8].copy_from_slice(&n.to_be_bytes());
-    Digest::Reference(bytes)
+    Digest::Strapi(bytes)
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn an_entry_weighs_what_it_holds_and_its_place() {
         let (mut made, record) = (None, record(digest));
         let counted = allocation_counter::measure(|| {
             let stamp = Stamp { era: 0, seq: 1, tags: record.tags() };
-            made = Entry::of(&record, stamp, Moment(0), &resolver).map(Arc::new);
+            made = Entry::of(&record, stamp, MonotonicTime(0), &resolver).map(Arc::new);
         });
         let (entry, bytes) = (made.unwrap(), u64::try_from(counted.bytes_current).unwrap());
         // The list of actions is the record's own, and is not made again here.
@@ -109,7 +109,7 @@ async fn an_old_answer_does_not_take_the_place_of_a_newer_one() {
         let (resolver, _) = started(Limits::default());
         let of = |digest: Digest, era, seq| {
             let stamp = Stamp { era, seq, tags: record(digest).tags() };
-            Arc::new(Entry::of(&record(digest), stamp, Moment(0), &resolver).unwrap())
+            Arc::new(Entry::of(&record(digest), stamp, MonotonicTime(0), &resolver).unwrap())
         };
         let stays = |later: &Arc<Entry>| {
             resolver.keep(&one, later);
@@ -232,8 +232,8 @@ impl Clock for Hand {
         Timestamp(0)
     }
 
-    fn moment(&self) -> Moment {
-        Moment(self.0.load(Ordering::SeqCst))
+    fn moment(&self) -> MonotonicTime {
+        MonotonicTime(self.0.load(Ordering::SeqCst))
     }
 }
 

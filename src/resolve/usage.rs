@@ -1,7 +1,7 @@
 //! Last uses, written behind: at most one a minute for each token, one statement for each batch.
 
 use super::entry::Entry;
-use crate::domain::{Clock, Moment, Timestamp, TokenId};
+use crate::domain::{Clock, MonotonicTime, Timestamp, TokenId};
 use crate::store::{Store, Use};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -20,7 +20,13 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    pub(crate) fn note(&self, entry: &Entry, now: Moment, clock: &dyn Clock, address: impl FnOnce() -> Option<IpAddr>) {
+    pub(crate) fn note(
+        &self,
+        entry: &Entry,
+        now: MonotonicTime,
+        clock: &dyn Clock,
+        address: impl FnOnce() -> Option<IpAddr>,
+    ) {
         let Some(token) = entry.principal.token() else { return };
         if entry.claim_note(now, NOTE_EVERY) {
             self.lock().insert(token, Use { token, at: clock.now(), address: address() });

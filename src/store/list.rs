@@ -1,6 +1,6 @@
 //! Parts of lists: which, and in which order.
 
-use crate::domain::{Doer, Kind, OwnerId, OwnerState, Target, Timestamp, TokenId, What, comparable};
+use crate::domain::{Actor, AuditAction, AuditTarget, OwnerId, OwnerState, Timestamp, TokenId, TokenKind, comparable};
 use std::net::IpAddr;
 
 /// Which part of a list.
@@ -244,16 +244,16 @@ pub enum OwnerSort {
 /// Which tokens, in which order. What is `None` is not asked about.
 ///
 /// ```
-/// use keyward::Kind;
+/// use keyward::token::TokenKind;
 /// use keyward::store::{TokenQuery, TokenSort};
-/// let latest = TokenQuery { sort: TokenSort::CreatedAt, descending: true, ..TokenQuery::of(Kind::Admin) };
+/// let latest = TokenQuery { sort: TokenSort::CreatedAt, descending: true, ..TokenQuery::of(TokenKind::Admin) };
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TokenQuery {
     /// Which page.
     pub paging: Paging,
     /// Of which kind.
-    pub kind: Kind,
+    pub kind: TokenKind,
     /// Of this owner.
     pub owner: Option<OwnerId>,
     /// Not expired by then.
@@ -270,7 +270,7 @@ pub struct TokenQuery {
 
 impl TokenQuery {
     /// The first hundred of a kind, by name.
-    pub fn of(kind: Kind) -> Self {
+    pub fn of(kind: TokenKind) -> Self {
         let (paging, sort) = (Paging::FIRST, TokenSort::Name);
         Self {
             paging,
@@ -315,9 +315,9 @@ pub struct EventQuery {
     /// Events with a smaller id. Then there is no total: it is the number of events on the page.
     pub below: Option<i64>,
     /// Events with one of these actions.
-    pub actions: Option<Vec<What>>,
+    pub actions: Option<Vec<AuditAction>>,
     /// To what.
-    pub target: Option<Target>,
+    pub target: Option<AuditTarget>,
     /// By this person.
     pub person: Option<OwnerId>,
     /// By this token.
@@ -355,11 +355,11 @@ impl EventQuery {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct EventsOfActor {
     /// What was done.
-    pub what: What,
+    pub what: AuditAction,
     /// By this person or token.
-    pub doer: Doer,
+    pub actor: Actor,
     /// To this, which is not the installation; `None`: to anything.
-    pub target: Option<Target>,
+    pub target: Option<AuditTarget>,
     /// Not before.
     pub since: Timestamp,
 }

@@ -6,7 +6,7 @@ mod view;
 
 use super::{Following, Imported, Record, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
 use crate::domain::{
-    AuditEvent, Ceiling, Clock, Digest, KeyCheck, KeyKind, Owner, OwnerId, PasswordHash, Role, RoleId, SaltId,
+    AuditEvent, Ceiling, Clock, Digest, HashKeyId, KeyCheck, KeyKind, Owner, OwnerId, PasswordHash, Role, RoleId,
     SealedSecret, SystemClock, Timestamp, Token, TokenId,
 };
 use arc_swap::ArcSwap;
@@ -58,7 +58,7 @@ struct Content {
     /// By kind and id of the key.
     key_checks: RedBlackTreeMapSync<(KeyKind, String), String>,
     /// Under which hash key a token's digest was made.
-    hash_keys: HashTrieMapSync<TokenId, SaltId>,
+    hash_keys: HashTrieMapSync<TokenId, HashKeyId>,
     events: RedBlackTreeMapSync<i64, Arc<AuditEvent>>,
 }
 

@@ -15,7 +15,9 @@ mod sql;
 #[cfg(feature = "strapi")]
 pub(crate) mod strapi;
 
-pub use crate::domain::{KeyCheck, KeyKind, KeyUse, comparable};
+pub use crate::domain::{
+    Digest, KeyCheck, KeyKind, KeyUse, MalformedDigest, PasswordHash, SealedSecret, Tag, comparable,
+};
 pub(crate) use list::one_part_each;
 pub use list::{
     EventQuery, EventsOfActor, Filter, FilterTest, OwnerField, OwnerQuery, OwnerSort, Page, Paging, SignInPlace,
@@ -29,8 +31,8 @@ pub use sql::postgres::{PostgresOptions, PostgresStore};
 pub use sql::sqlite::{SqliteOptions, SqliteStore};
 
 use crate::domain::{
-    Action, AuditEvent, Cause, Ceiling, Digest, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Permission,
-    Role, RoleId, SaltId, SealedSecret, Tag, Timestamp, Token, TokenAuthority, TokenId,
+    Action, AuditCause, AuditEvent, AuditOrigin, Ceiling, HashKeyId, Owner, OwnerId, OwnerState, Permission, Role,
+    RoleId, Timestamp, Token, TokenAuthority, TokenId, TokenKind,
 };
 use async_trait::async_trait;
 use std::fmt;
@@ -65,14 +67,14 @@ pub trait Store: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// Closes all connections, for all clones, after what they are at. [`Keyward::shutdown`](crate::Keyward::shutdown) calls it.
+    /// Closes all connections, for all clones, after what they are at. [`Keyward::shutdown`](crate::guard::Guard::shutdown) calls it.
     async fn close(&self) {}
 }
 
 /// How changes become known that others make.
 #[derive(Debug)]
 pub enum Following {
-    /// Not at all: what was read is used for [`Limits::max_staleness`](crate::Limits::max_staleness), and then read again.
+    /// Not at all: what was read is used for [`Limits::max_staleness`](crate::guard::Limits::max_staleness), and then read again.
     Blind,
     /// By the log of changes.
     Log(Box<dyn ChangeLog>),
@@ -125,12 +127,12 @@ pub struct Poll {
     /// Whether the change asked after is there as it was applied; true if none was asked after.
     pub known: bool,
     /// The changes after it in order, or the first thousand of them; if none was asked after, the last one alone, if there is any.
-    pub changes: Vec<Change>,
+    pub changes: Vec<LoggedChange>,
 }
 
 /// A committed change.
 #[derive(Clone, Debug)]
-pub struct Change {
+pub struct LoggedChange {
     /// Its sequence: one more than that of the change before.
     pub seq: u64,
     /// Its id.
@@ -216,7 +218,7 @@ pub trait View: Send {
     /// A page of tokens.
     async fn tokens(&mut self, query: &TokenQuery) -> Result<Page<Token>, StoreError>;
     /// How many tokens of a kind there are, of all owners or of one.
-    async fn count_tokens(&mut self, kind: Kind, owner: Option<OwnerId>) -> Result<u64, StoreError>;
+    async fn count_tokens(&mut self, kind: TokenKind, owner: Option<OwnerId>) -> Result<u64, StoreError>;
     /// The admin or content token with this name, by its [comparable](comparable()) form.
     async fn token_named(&mut self, name: &str) -> Result<Option<TokenId>, StoreError>;
     /// The token with this digest, of any kind, and what it rests on: as [`Store::resolve`] answers, but of this moment.
@@ -230,7 +232,7 @@ pub trait View: Send {
 
     /// What [`clamp`](Transaction::clamp) would take if this change were made, as a count of tokens and grants. It reads, and so waits
     /// for no writer and keeps none waiting. A role or an owner that does not exist loses nothing.
-    async fn would_clamp(&mut self, proposed: Proposed<'_>) -> Result<Clamped, StoreError>;
+    async fn preview_clamp(&mut self, proposed: Proposed<'_>) -> Result<Clamped, StoreError>;
     /// The owners of these admin tokens and sessions, as far as they are there, or the audit log remembers who issued or lost them; in
     /// no order.
     async fn token_owners(&mut self, ids: &[TokenId]) -> Result<Vec<(TokenId, OwnerId)>, StoreError>;
@@ -284,8 +286,8 @@ pub trait Transaction: View {
     /// Sets an owner's password.
     async fn set_password(&mut self, id: OwnerId, password: &PasswordHash) -> Result<(), StoreError>;
     /// Removes an owner with their tokens, sessions and invitations. For each admin token it adds an event
-    /// [`What::TokenRevoked`](crate::What::TokenRevoked) with the cause [`Cause::OwnerDeleted`].
-    async fn delete_owner(&mut self, id: OwnerId, origin: &Origin) -> Result<(), StoreError>;
+    /// [`AuditAction::TokenRevoked`](crate::admin::AuditAction::TokenRevoked) with the cause [`AuditCause::OwnerDeleted`].
+    async fn delete_owner(&mut self, id: OwnerId, origin: &AuditOrigin) -> Result<(), StoreError>;
     /// Ends an owner's sessions, and answers with their digests.
     async fn delete_sessions(&mut self, id: OwnerId) -> Result<Vec<Digest>, StoreError>;
 
@@ -305,7 +307,13 @@ pub trait Transaction: View {
         authority: &TokenAuthority,
     ) -> Result<(), StoreError>;
     /// Replaces a token's secret. A sealed copy of the older one is gone.
-    async fn set_secret(&mut self, id: TokenId, digest: &Digest, salt: &SaltId, hint: &str) -> Result<(), StoreError>;
+    async fn set_secret(
+        &mut self,
+        id: TokenId,
+        digest: &Digest,
+        hash_key: &HashKeyId,
+        hint: &str,
+    ) -> Result<(), StoreError>;
     /// Keeps a token's secret, sealed.
     async fn seal_secret(&mut self, id: TokenId, sealed: &SealedSecret) -> Result<(), StoreError>;
     /// Removes a token with all that is its own. One that is gone already is passed over.
@@ -313,9 +321,10 @@ pub trait Transaction: View {
     /// Removes sessions that ended before now, and answers how many.
     async fn delete_ended_sessions(&mut self) -> Result<u64, StoreError>;
     /// Removes grants that their owners no longer hold, as [`Clamp`] says, and answers what went. For each it adds an event
-    /// [`What::GrantClamped`](crate::What::GrantClamped) on the token, with the grant as details: `{"action", "subject", "fields"}`, where `fields` is
+    /// [`AuditAction::GrantClamped`](crate::admin::AuditAction::GrantClamped) on the token, with the grant as details: `{"action", "resource", "fields"}`, where `fields` is
     /// null for all and otherwise a list. Super admins hold everything.
-    async fn clamp(&mut self, clamp: Clamp<'_>, origin: &Origin, cause: Cause) -> Result<Clamped, StoreError>;
+    async fn clamp(&mut self, clamp: Clamp<'_>, origin: &AuditOrigin, cause: AuditCause)
+    -> Result<Clamped, StoreError>;
 
     /// Remembers for good that this came from a source, and what it is called there. Nothing of a kind comes twice.
     async fn remember_imported(&mut self, source: &str, key: &str, what: Imported) -> Result<(), StoreError>;
@@ -348,11 +357,11 @@ pub enum Clamp<'a> {
     /// Of this owner: the same.
     Owner(OwnerId),
     /// Of everybody, super admins too: the grants, and the permissions of roles, whose action is none of these. For each
-    /// permission there is an event [`What::PermissionClamped`](crate::What::PermissionClamped) on the role, with the same details.
+    /// permission there is an event [`AuditAction::PermissionClamped`](crate::admin::AuditAction::PermissionClamped) on the role, with the same details.
     Unknown(&'a [Action]),
 }
 
-/// A change that is not made, only asked about: see [`View::would_clamp`].
+/// A change that is not made, only asked about: see [`View::preview_clamp`].
 #[derive(Clone, Copy, Debug)]
 pub enum Proposed<'a> {
     /// This role has these permissions instead of its own, and its members' grants are clamped.

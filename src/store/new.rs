@@ -1,7 +1,7 @@
 //! What is to be: roles, owners and tokens, and what came of them from elsewhere.
 
 use crate::domain::{
-    Digest, Grant, OwnerId, OwnerState, Permission, RoleId, SaltId, Timestamp, TokenAuthority, TokenId,
+    Digest, Grant, HashKeyId, OwnerId, OwnerState, Permission, RoleId, Timestamp, TokenAuthority, TokenId,
 };
 use std::time::Duration;
 
@@ -116,7 +116,7 @@ pub struct NewToken {
     /// The keyed hash of its secret.
     pub digest: Digest,
     /// The salt of that hash.
-    pub salt: SaltId,
+    pub hash_key: HashKeyId,
     /// The last four characters of its secret.
     pub hint: String,
     /// How long it lives; `None`: for ever.

@@ -1,6 +1,6 @@
 //! Time and randomness that a test decides about.
 
-use crate::domain::{Clock, Entropy, Moment, NoEntropy, Timestamp};
+use crate::domain::{Clock, Entropy, MonotonicTime, NoEntropy, Timestamp};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -36,8 +36,8 @@ impl Clock for ManualClock {
         Timestamp(self.now.load(Ordering::SeqCst))
     }
 
-    fn moment(&self) -> Moment {
-        Moment(self.moment.load(Ordering::SeqCst))
+    fn moment(&self) -> MonotonicTime {
+        MonotonicTime(self.moment.load(Ordering::SeqCst))
     }
 }
 

@@ -4,7 +4,8 @@
 //! # tokio_test::block_on(async {
 //! use axum::{Router, routing::get};
 //! use keyward::testing::World;
-//! use keyward::{GuardedRouter, Invalid, Reason, action};
+//! use keyward::guard::{InvalidCredential, Reason};
+//! use keyward::{action, GuardedRouter};
 //!
 //! let world = World::new();
 //! let app = world.guard(
@@ -14,7 +15,7 @@
 //!
 //! app.get("/admin/webhooks").bearer(&key.secret).await.assert_ok();
 //! world.keyward.tokens().revoke(key.token).await.unwrap();
-//! app.get("/admin/webhooks").bearer(&key.secret).await.assert_refused(Reason::Invalid(Invalid::Unknown));
+//! app.get("/admin/webhooks").bearer(&key.secret).await.assert_refused(Reason::Invalid(InvalidCredential::Unknown));
 //! # });
 //! ```
 

@@ -2,11 +2,11 @@
 
 use super::app::App;
 use super::clock::{ManualClock, SeededEntropy};
-use crate::domain::{ContentAccess, Grant, OwnerId, Permission, RoleId, Salt, Secret, TokenId};
-use crate::gate::GuardedRouter;
+use crate::admin::{IssuedToken, Lifespan, NewAdminToken, NewContentToken, NewSession};
+use crate::domain::{ContentAccess, Grant, HashKey, OwnerId, Permission, RoleId, Secret, TokenId};
+use crate::guard::GuardedRouter;
 use crate::keyward::{Builder, Keyward};
 use crate::resolve::Limits;
-use crate::service::{IssuedToken, Lifespan, NewAdminToken, NewContentToken, NewSession};
 use crate::store::{MemoryStore, NewOwner, NewRole, WriteStore};
 use axum::Router;
 use std::sync::Arc;
@@ -22,7 +22,9 @@ pub const SALT: &str = "Vd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE";
 #[derive(Debug)]
 pub struct World<S = MemoryStore> {
     /// The installation itself.
-    pub keyward: Keyward<S>,
+    pub keyward: Keyward,
+    /// Its store.
+    pub store: S,
     /// Its clock.
     pub clock: Arc<ManualClock>,
     names: Arc<AtomicU64>,
@@ -36,28 +38,31 @@ impl World {
     }
 
     /// On a store in memory, with other settings.
-    pub fn with(settings: impl FnOnce(Builder<MemoryStore>) -> Builder<MemoryStore>) -> Self {
+    pub fn with(settings: impl FnOnce(Builder) -> Builder) -> Self {
         let clock = Arc::new(ManualClock::default());
         Self::on(MemoryStore::with_clock(clock.clone()), clock, settings)
     }
 }
 
-impl<S: WriteStore> World<S> {
+impl<S: WriteStore + Clone> World<S> {
     /// On a store of your choice, which should read the same clock.
     ///
     /// # Panics
     /// If the settings are impossible, or there is no tokio runtime: it is for tests.
-    pub fn on(store: S, clock: Arc<ManualClock>, settings: impl FnOnce(Builder<S>) -> Builder<S>) -> Self {
+    pub fn on(store: S, clock: Arc<ManualClock>, settings: impl FnOnce(Builder) -> Builder) -> Self {
         #[expect(clippy::expect_used, reason = "a constant that the salt's own test covers")]
-        let salt = Salt::parse(SALT).expect("a good salt");
-        let builder = Keyward::builder(store).salt(salt).clock(clock.clone()).entropy(Arc::new(SeededEntropy::new(7)));
+        let hash_key = HashKey::parse(SALT).expect("a good salt");
+        let builder = Keyward::builder(store.clone())
+            .hash_key(hash_key)
+            .clock(clock.clone())
+            .entropy(Arc::new(SeededEntropy::new(7)));
         // A busy machine is no reason for a test to be refused.
         let mut limits = Limits::default();
         (limits.queue, limits.lookup, limits.request) = (MINUTE, MINUTE, MINUTE);
         let builder = settings(builder.limits(limits).admin("/admin").content("/api").public("/public"));
         #[expect(clippy::expect_used, reason = "documented: this is for tests")]
         let keyward = builder.build().expect("possible settings");
-        Self { keyward, clock, names: Arc::default() }
+        Self { keyward, store, clock, names: Arc::default() }
     }
 
     /// A guarded router behind this world's gate.
@@ -104,7 +109,7 @@ pub struct Cast<'w, S> {
     lifespan: Lifespan,
 }
 
-impl<S: WriteStore> Cast<'_, S> {
+impl<S: WriteStore + Clone> Cast<'_, S> {
     /// Their role holds this, and their token carries it.
     pub fn with(self, permission: impl Into<Permission>) -> Self {
         let permission = permission.into();

@@ -9,10 +9,12 @@ use super::list::{Head, Paging, Sort};
 use super::matrix::{For, Matrix};
 use super::render;
 use super::state::Pages;
-use super::time::When;
+use super::time::ConditionClause;
 use super::tokens::{Actions, Existing, Extra, Listed, ShownKey, Side, tokens};
-use crate::domain::{Cause, Ceiling, Grant, Kind, OwnerState, Permission, Subject, Timestamp, Token, TokenId, What};
-use crate::service::{DescribedToken, IssuedToken, NewAdminToken, ServiceError, TokenUpdate, Tokens};
+use crate::admin::{DescribedToken, IssuedToken, NewAdminToken, ServiceError, TokenUpdate, Tokens};
+use crate::domain::{
+    AuditAction, AuditCause, Ceiling, Grant, OwnerState, Permission, Resource, Timestamp, Token, TokenId, TokenKind,
+};
 use crate::store::{EventQuery, Paging as Page};
 use askama::Template;
 use axum::response::Response;
@@ -44,8 +46,8 @@ struct Row {
     version: String,
     name: String,
     description: String,
-    created: When,
-    used: Option<When>,
+    created: ConditionClause,
+    used: Option<ConditionClause>,
     owner: String,
     owner_state: Option<&'static str>,
     expiry: Expiry,
@@ -80,7 +82,7 @@ struct TokenPage<'a> {
 /// A grant that went with what its owner held.
 struct Lost {
     what: String,
-    at: When,
+    at: ConditionClause,
     why: String,
 }
 
@@ -100,7 +102,7 @@ fn owner_of(described: &DescribedToken) -> String {
 }
 
 impl Side for AdminTokens {
-    const KIND: Kind = Kind::Admin;
+    const KIND: TokenKind = TokenKind::Admin;
     const LIST: &'static str = LIST;
     const ACTIONS: Actions = Actions {
         access: ACCESS,
@@ -128,8 +130,8 @@ impl Side for AdminTokens {
             Row {
                 owner: owner_of(&described),
                 owner_state: described.owner.as_ref().and_then(|owner| shut(owner.state)),
-                created: When::of(described.token.created_at, now),
-                used: described.token.last_used_at.map(|at| When::past(at, now)),
+                created: ConditionClause::of(described.token.created_at, now),
+                used: described.token.last_used_at.map(|at| ConditionClause::past(at, now)),
                 expiry: Expiry::of(&described.token, now),
                 can_update: viewer.may(UPDATE) && mine,
                 can_delete: viewer.may(DELETE) && mine,
@@ -206,7 +208,9 @@ impl Side for AdminTokens {
             Some(sent) => Chosen::sent(sent)?,
             None => Chosen::of_grants(&shown),
         };
-        let said = |grant: &Grant| pages.words.said_of(&grant.action, grant.subject.as_ref(), &grant.fields);
+        let said = |grant: &Grant| {
+            pages.words.said_of(&grant.scope.action, grant.scope.resource.as_ref(), &grant.scope.fields)
+        };
         let anybodys = Existing::of::<Self>(pages, viewer, token, extra.sent);
         let existing = Existing {
             can_view: yours && anybodys.can_view,
@@ -266,46 +270,43 @@ impl Side for AdminTokens {
 
 /// As much as its owner surely holds.
 fn granted(token: &Token) -> Ceiling {
-    let held = |grant: &Grant| Permission {
-        action: grant.action.clone(),
-        subject: grant.subject.clone(),
-        fields: grant.fields.clone(),
-        when: grant.chosen.clone(),
-    };
+    let held = |grant: &Grant| Permission { scope: grant.scope.clone(), when: grant.chosen.clone() };
     Ceiling::Of(token.grants().iter().map(held).collect())
 }
 
 /// What was taken away from a token, the latest first.
 async fn lost(pages: &Pages, viewer: &Viewer, id: TokenId, now: Timestamp) -> Result<Vec<Lost>, Failure> {
-    let query =
-        EventQuery { actions: Some(vec![What::GrantClamped]), ..EventQuery::all(Page { page: 1, page_size: 20 }) };
-    let events = pages.events.clone().by(&viewer.actor).of_token(id, &query).await?;
+    let query = EventQuery {
+        actions: Some(vec![AuditAction::GrantClamped]),
+        ..EventQuery::all(Page { page: 1, page_size: 20 })
+    };
+    let events = pages.events.clone().acting_as(&viewer.actor).of_token(id, &query).await?;
     let mut all = Vec::new();
     for (_, event) in events.items {
         let text = |name: &str| event.details.get(name).and_then(|value| value.as_str());
         let action = text("action").unwrap_or_default().into();
-        let subject = text("subject").map(Subject::from);
+        let resource = text("subject").map(Resource::from);
         let fields = event
             .details
             .get("fields")
             .and_then(|fields| fields.as_array())
             .map(|fields| fields.iter().filter_map(|field| field.as_str()).collect::<Vec<_>>().join(", "));
-        let mut what = pages.words.said(&action, subject.as_ref());
+        let mut what = pages.words.said(&action, resource.as_ref());
         if let Some(fields) = fields {
             what = format!("{what} ({fields})");
         }
         let why = match event.cause {
-            Some(Cause::RolePermissions(role)) => match pages.roles.read(role).await {
+            Some(AuditCause::RolePermissions(role)) => match pages.roles.read(role).await {
                 Ok(role) => format!("when the role “{}” was changed", role.name),
                 Err(ServiceError::NotFound(_)) => "when a role was changed that is gone now".to_owned(),
                 Err(error) => return Err(error.into()),
             },
-            Some(Cause::OwnerRoles(_)) => "when the owner's roles were changed".to_owned(),
-            Some(Cause::Catalogue) => "when the action went from the service".to_owned(),
-            Some(Cause::Renamed) => "when the service renamed it".to_owned(),
+            Some(AuditCause::OwnerRoles(_)) => "when the owner's roles were changed".to_owned(),
+            Some(AuditCause::Catalogue) => "when the action went from the service".to_owned(),
+            Some(AuditCause::Renamed) => "when the service renamed it".to_owned(),
             _ => "with another change".to_owned(),
         };
-        all.push(Lost { what, at: When::of(event.at, now), why });
+        all.push(Lost { what, at: ConditionClause::of(event.at, now), why });
     }
     Ok(all)
 }

@@ -1,7 +1,7 @@
 //! Settings > Administration Panel > Audit Log: what was done, by whom.
 
 use super::event::{kind, kinds, title, word};
-use super::facts::{Fact, Shown, Teller};
+use super::event_details::{Fact, Shown, Teller};
 use super::failure::{Complaints, Failure};
 use super::form::Query;
 use super::frame::{Frame, Viewer};
@@ -9,10 +9,10 @@ use super::lifespan::Choice;
 use super::list::{Paging, address};
 use super::names::{Names, Piece};
 use super::state::Pages;
-use super::time::When;
+use super::time::ConditionClause;
 use super::{may, render};
 use crate::domain::{AuditEvent, OwnerId, Timestamp, comparable, date};
-use crate::gate::GuardedRouter;
+use crate::guard::GuardedRouter;
 use crate::store::{EventQuery, OwnerQuery, OwnerSort, Paging as Page};
 use askama::Template;
 use axum::extract::State;
@@ -67,7 +67,7 @@ struct LogPage {
 }
 
 struct Row {
-    at: When,
+    at: ConditionClause,
     kind: &'static str,
     said: Vec<Piece>,
     address: Option<String>,
@@ -89,7 +89,7 @@ async fn list(State(pages): State<Pages>, viewer: Viewer, Query(asked): Query<As
         // Nothing is said twice.
         facts.retain(|fact| !said.iter().any(|piece| matches!(&fact.shown, Shown::Is(text) if *text == piece.text)));
         let address = event.origin.address.map(|address| address.to_string());
-        Row { at: When::past(event.at, now), kind: title(event.what), said, address, facts }
+        Row { at: ConditionClause::past(event.at, now), kind: title(event.what), said, address, facts }
     };
     let choice = |what| Choice { value: word(what), title: title(what).to_owned(), chosen: asked.what == word(what) };
     let page = LogPage {
@@ -111,7 +111,7 @@ async fn events(
     mut query: EventQuery,
     asked: &Asked,
 ) -> Result<(Vec<(i64, AuditEvent)>, Paging), Failure> {
-    let service = pages.events.clone().by(&viewer.actor).from(viewer.address);
+    let service = pages.events.clone().acting_as(&viewer.actor).from_address(viewer.address);
     loop {
         let listed = service.list(&query).await?;
         let total = usize::try_from(listed.total).unwrap_or(usize::MAX);

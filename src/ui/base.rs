@@ -2,7 +2,7 @@
 //! in redirects, and nowhere else.
 
 use super::state::Pages;
-use crate::gate::Base;
+use crate::guard::Base;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{Redirect, Response};

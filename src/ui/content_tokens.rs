@@ -8,10 +8,10 @@ use super::lifespan::{Choice, Expiry, durations, lifespan};
 use super::list::{Head, Paging, Sort};
 use super::render;
 use super::state::Pages;
-use super::time::When;
+use super::time::ConditionClause;
 use super::tokens::{Actions, Existing, Extra, Listed, ShownKey, Side};
-use crate::domain::{ContentAccess, Kind, TokenId};
-use crate::service::{DescribedToken, IssuedToken, NewContentToken, ServiceError, TokenUpdate, Tokens};
+use crate::admin::{DescribedToken, IssuedToken, NewContentToken, ServiceError, TokenUpdate, Tokens};
+use crate::domain::{ContentAccess, TokenId, TokenKind};
 use askama::Template;
 use axum::response::Response;
 use http::StatusCode;
@@ -45,8 +45,8 @@ struct Row {
     name: String,
     description: String,
     access: String,
-    created: When,
-    used: Option<When>,
+    created: ConditionClause,
+    used: Option<ConditionClause>,
     expiry: Expiry,
 }
 
@@ -73,7 +73,7 @@ struct TokenPage<'a> {
 }
 
 impl Side for ContentTokens {
-    const KIND: Kind = Kind::Content;
+    const KIND: TokenKind = TokenKind::Content;
     const LIST: &'static str = LIST;
     const ACTIONS: Actions = Actions {
         access: ACCESS,
@@ -98,8 +98,8 @@ impl Side for ContentTokens {
         let now = pages.now();
         let row = |DescribedToken { token, .. }: DescribedToken| Row {
             access: told(&token),
-            created: When::past(token.created_at, now),
-            used: token.last_used_at.map(|at| When::past(at, now)),
+            created: ConditionClause::past(token.created_at, now),
+            used: token.last_used_at.map(|at| ConditionClause::past(at, now)),
             expiry: Expiry::of(&token, now),
             version: token.version().to_string(),
             id: token.id,

@@ -1,15 +1,15 @@
 //! Kinds of event, in words.
 
-use crate::domain::{AuditEvent, Cause, Doer, Target, What};
+use crate::domain::{Actor, AuditAction, AuditCause, AuditEvent, AuditTarget};
 use serde::Deserializer;
 use serde::de::value::{Error as NoWord, StrDeserializer};
 use serde::de::{DeserializeOwned, IntoDeserializer, Visitor};
 
 /// Every kind of event, as the enum itself lists them.
-pub(super) fn kinds() -> Vec<What> {
+pub(super) fn kinds() -> Vec<AuditAction> {
     let mut words = Words(&[]);
     // It fails, having said which words there are.
-    let _ = <What as serde::Deserialize>::deserialize(&mut words);
+    let _ = <AuditAction as serde::Deserialize>::deserialize(&mut words);
     words.0.iter().filter_map(|word| kind(word)).collect()
 }
 
@@ -20,7 +20,7 @@ pub(super) fn kind<K: DeserializeOwned>(word: &str) -> Option<K> {
 }
 
 /// The word of a kind of event.
-pub(super) fn word(what: What) -> String {
+pub(super) fn word(what: AuditAction) -> String {
     serde_json::to_value(what).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
@@ -51,85 +51,85 @@ impl<'de> Deserializer<'de> for &mut Words {
 }
 
 /// What people call a kind of event.
-pub(super) fn title(what: What) -> &'static str {
+pub(super) fn title(what: AuditAction) -> &'static str {
     match what {
-        What::OwnerCreated => "User created",
-        What::OwnerInvited => "User invited",
-        What::OwnerInvitedAgain => "User invited again",
-        What::InvitationWithdrawn => "Invitation withdrawn",
-        What::OwnerRegistered => "Invitation accepted",
-        What::OwnerUpdated => "User's profile changed",
-        What::OwnerStateSet => "User's account switched or blocked",
-        What::OwnerRolesSet => "User's roles changed",
-        What::PasswordSet => "Password changed",
-        What::OwnerDeleted => "User deleted",
-        What::RoleCreated => "Role created",
-        What::RoleUpdated => "Role's name or description changed",
-        What::RolePermissionsSet => "Role's permissions changed",
-        What::PermissionClamped => "Permission taken from a role",
-        What::RoleDeleted => "Role deleted",
-        What::TokenIssued => "Token created",
-        What::TokenUpdated => "Token changed",
-        What::TokenRegenerated => "Token regenerated",
-        What::TokenRevealed => "Token's key looked at",
-        What::GrantClamped => "Permission taken from a token",
-        What::TokenRevoked => "Token deleted",
-        What::SignedIn => "Signed in",
-        What::SignedOut => "Signed out",
-        What::SignInsFailed => "Sign-ins failed",
-        What::RetentionSet => "Keeping of events changed",
-        What::EventsDeleted => "Old events deleted",
-        What::Imported => "Taken over from elsewhere",
+        AuditAction::OwnerCreated => "User created",
+        AuditAction::OwnerInvited => "User invited",
+        AuditAction::OwnerInvitedAgain => "User invited again",
+        AuditAction::InvitationWithdrawn => "Invitation withdrawn",
+        AuditAction::OwnerRegistered => "Invitation accepted",
+        AuditAction::OwnerUpdated => "User's profile changed",
+        AuditAction::OwnerStateSet => "User's account switched or blocked",
+        AuditAction::OwnerRolesSet => "User's roles changed",
+        AuditAction::PasswordSet => "Password changed",
+        AuditAction::OwnerDeleted => "User deleted",
+        AuditAction::RoleCreated => "Role created",
+        AuditAction::RoleUpdated => "Role's name or description changed",
+        AuditAction::RolePermissionsSet => "Role's permissions changed",
+        AuditAction::PermissionClamped => "Permission taken from a role",
+        AuditAction::RoleDeleted => "Role deleted",
+        AuditAction::TokenIssued => "Token created",
+        AuditAction::TokenUpdated => "Token changed",
+        AuditAction::TokenRegenerated => "Token regenerated",
+        AuditAction::TokenRevealed => "Token's key looked at",
+        AuditAction::GrantClamped => "Permission taken from a token",
+        AuditAction::TokenRevoked => "Token deleted",
+        AuditAction::SignedIn => "Signed in",
+        AuditAction::SignedOut => "Signed out",
+        AuditAction::SignInsFailed => "Sign-ins failed",
+        AuditAction::RetentionSet => "Keeping of events changed",
+        AuditAction::EventsDeleted => "Old events deleted",
+        AuditAction::Imported => "Taken over from elsewhere",
     }
 }
 
 /// What happened: `{who}` did it to `{it}`; `{fact}` is the one thing of its details that matters most.
 pub(super) fn sentence(event: &AuditEvent) -> &'static str {
-    let own = matches!((event.origin.doer, event.target), (Doer::Person(who), Target::Owner(it)) if who == it);
+    let own = matches!((event.origin.actor, event.target), (Actor::Person(who), AuditTarget::Owner(it)) if who == it);
     match event.what {
-        What::OwnerCreated => "{who} created {it}",
-        What::OwnerInvited => "{who} invited {it}",
-        What::OwnerInvitedAgain => "{who} invited {it} again",
-        What::InvitationWithdrawn => "{who} withdrew the invitation of {it}",
-        What::OwnerRegistered => "{it} accepted the invitation",
-        What::OwnerUpdated if own => "{who} changed their own profile",
-        What::OwnerUpdated => "{who} changed the profile of {it}",
-        What::OwnerStateSet => "{who} set the account of {it} to {fact}",
-        What::OwnerRolesSet if own => "{who} changed their own roles",
-        What::OwnerRolesSet => "{who} changed the roles of {it}",
-        What::PasswordSet if own => "{who} changed their own password",
-        What::PasswordSet => "{who} set the password of {it}",
-        What::OwnerDeleted => "{who} deleted {it}",
-        What::RoleCreated => "{who} created {it}",
-        What::RoleUpdated => "{who} changed {it}",
-        What::RolePermissionsSet => "{who} changed the permissions of {it}",
-        What::PermissionClamped => "{it} lost {fact}",
-        What::RoleDeleted => "{who} deleted {it}",
-        What::TokenIssued => "{who} created {it}",
-        What::TokenUpdated => "{who} changed {it}",
-        What::TokenRegenerated => "{who} regenerated {it}",
-        What::TokenRevealed => "{who} looked at the key of {it}",
-        What::GrantClamped => "{it} lost {fact}",
-        What::TokenRevoked if event.cause.is_some() => "{it} was deleted",
-        What::TokenRevoked => "{who} deleted {it}",
-        What::SignedIn => "{who} signed in",
-        What::SignedOut => "{who} ended {it}",
-        What::SignInsFailed => "{fact}",
-        What::RetentionSet => "{who} set that events are kept {fact}",
-        What::EventsDeleted => "{fact}",
-        What::Imported => "{who} took over {fact}",
+        AuditAction::OwnerCreated => "{who} created {it}",
+        AuditAction::OwnerInvited => "{who} invited {it}",
+        AuditAction::OwnerInvitedAgain => "{who} invited {it} again",
+        AuditAction::InvitationWithdrawn => "{who} withdrew the invitation of {it}",
+        AuditAction::OwnerRegistered => "{it} accepted the invitation",
+        AuditAction::OwnerUpdated if own => "{who} changed their own profile",
+        AuditAction::OwnerUpdated => "{who} changed the profile of {it}",
+        AuditAction::OwnerStateSet => "{who} set the account of {it} to {fact}",
+        AuditAction::OwnerRolesSet if own => "{who} changed their own roles",
+        AuditAction::OwnerRolesSet => "{who} changed the roles of {it}",
+        AuditAction::PasswordSet if own => "{who} changed their own password",
+        AuditAction::PasswordSet => "{who} set the password of {it}",
+        AuditAction::OwnerDeleted => "{who} deleted {it}",
+        AuditAction::RoleCreated => "{who} created {it}",
+        AuditAction::RoleUpdated => "{who} changed {it}",
+        AuditAction::RolePermissionsSet => "{who} changed the permissions of {it}",
+        AuditAction::PermissionClamped => "{it} lost {fact}",
+        AuditAction::RoleDeleted => "{who} deleted {it}",
+        AuditAction::TokenIssued => "{who} created {it}",
+        AuditAction::TokenUpdated => "{who} changed {it}",
+        AuditAction::TokenRegenerated => "{who} regenerated {it}",
+        AuditAction::TokenRevealed => "{who} looked at the key of {it}",
+        AuditAction::GrantClamped => "{it} lost {fact}",
+        AuditAction::TokenRevoked if event.cause.is_some() => "{it} was deleted",
+        AuditAction::TokenRevoked => "{who} deleted {it}",
+        AuditAction::SignedIn => "{who} signed in",
+        AuditAction::SignedOut => "{who} ended {it}",
+        AuditAction::SignInsFailed => "{fact}",
+        AuditAction::RetentionSet => "{who} set that events are kept {fact}",
+        AuditAction::EventsDeleted => "{fact}",
+        AuditAction::Imported => "{who} took over {fact}",
     }
 }
 
 /// Why, where another change made it necessary.
-pub(super) fn reason(cause: Option<Cause>) -> &'static str {
+pub(super) fn reason(cause: Option<AuditCause>) -> &'static str {
     match cause {
         None => "",
-        Some(Cause::RolePermissions(_)) => ", because {who} changed the permissions of {cause}",
-        Some(Cause::OwnerRoles(_)) => ", because {who} changed the roles of {cause}",
-        Some(Cause::OwnerDeleted(_)) => ", because {who} deleted {cause}",
-        Some(Cause::Catalogue) => ", because the service no longer has that action",
-        Some(Cause::Renamed) => ", because the service renamed what is in it",
+        Some(AuditCause::RolePermissions(_)) => ", because {who} changed the permissions of {cause}",
+        Some(AuditCause::OwnerRoles(_)) => ", because {who} changed the roles of {cause}",
+        Some(AuditCause::OwnerDeleted(_)) => ", because {who} deleted {cause}",
+        Some(AuditCause::Catalogue) => ", because the service no longer has that action",
+        Some(AuditCause::Renamed) => ", because the service renamed what is in it",
     }
 }
 
@@ -142,9 +142,9 @@ mod tests {
     fn every_kind_of_event_can_be_asked_for() {
         let all = kinds();
         // The first, the last, and none twice.
-        assert_eq!((all.first(), all.last()), (Some(&What::OwnerCreated), Some(&What::Imported)));
+        assert_eq!((all.first(), all.last()), (Some(&AuditAction::OwnerCreated), Some(&AuditAction::Imported)));
         assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
         assert_eq!(all.iter().map(|what| title(*what)).collect::<HashSet<_>>().len(), all.len());
-        assert!(all.iter().all(|what| kind::<What>(&word(*what)) == Some(*what)));
+        assert!(all.iter().all(|what| kind::<AuditAction>(&word(*what)) == Some(*what)));
     }
 }

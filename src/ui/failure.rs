@@ -2,9 +2,9 @@
 
 use super::frame::Frame;
 use super::render;
+use crate::admin::{FieldError, ServiceError};
 use crate::domain::LogLimit;
-use crate::gate::{BodyError, NoLongerValid};
-use crate::service::{Problem, ServiceError};
+use crate::guard::{BodyError, NoLongerValid};
 use crate::store::StoreError;
 use askama::Template;
 use axum::response::{IntoResponse, Response};
@@ -77,7 +77,7 @@ impl Failure {
 #[derive(Default, Debug)]
 pub(super) struct Complaints {
     pub(super) whole: Option<String>,
-    fields: Vec<Problem>,
+    fields: Vec<FieldError>,
 }
 
 impl Complaints {
@@ -86,7 +86,7 @@ impl Complaints {
     }
 
     pub(super) fn say(&mut self, path: &str, message: &str) {
-        self.fields.push(Problem { path: path.to_owned(), message: message.to_owned(), value: None });
+        self.fields.push(FieldError { path: path.to_owned(), message: message.to_owned(), value: None });
     }
 
     /// What is wrong with a field.
@@ -97,7 +97,7 @@ impl Complaints {
     /// What is wrong with it and everything below it.
     pub(super) fn below(&self, path: &str) -> Vec<&str> {
         let below =
-            |p: &&Problem| p.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+            |p: &&FieldError| p.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
         self.fields.iter().filter(below).map(|p| p.message.as_str()).collect()
     }
 
@@ -110,7 +110,7 @@ impl Complaints {
         match error {
             ServiceError::Invalid(fields) | ServiceError::Exceeds(fields) => Ok(Self { whole: None, fields }),
             ServiceError::Taken { path, message } => {
-                let problem = Problem { path: path.into(), message: message.into(), value: None };
+                let problem = FieldError { path: path.into(), message: message.into(), value: None };
                 Ok(Self { whole: None, fields: vec![problem] })
             }
             ServiceError::Impossible(_)

@@ -2,7 +2,7 @@
 
 use super::failure::{Failure, NOT_WHOLE};
 use crate::domain::{Version, parse_id};
-use crate::gate::BodyReader;
+use crate::guard::BodyReader;
 use axum::body::Body;
 use axum::extract::{self, Form, FromRef, FromRequest, FromRequestParts, Path, Request};
 use http::request::Parts;

@@ -4,7 +4,7 @@ use super::assets::VERSION;
 use super::failure::Failure;
 use super::state::Pages;
 use crate::domain::{AdmittedActor, Owner, OwnerId, TokenId, action};
-use crate::gate::{AuthContext, Caller};
+use crate::guard::{AuthContext, Caller};
 use axum::extract::FromRequestParts;
 use axum::response::Response;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
@@ -113,7 +113,7 @@ impl FromRequestParts<Pages> for Viewer {
         if parts.uri.query().is_some_and(|query| query.contains("%00")) {
             return Err(Failure::no_address());
         }
-        let (owner, _) = pages.sessions.clone().by(&actor).me().await?;
+        let (owner, _) = pages.sessions.clone().acting_as(&actor).me().await?;
         Ok(Self { actor, address, session, id, owner, auth })
     }
 }

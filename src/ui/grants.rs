@@ -3,11 +3,11 @@
 use super::failure::Failure;
 use super::form::Sent;
 use super::matrix::Words;
-use crate::domain::{Action, ConditionId, Field, Fields, Grant, Subject, When};
+use crate::domain::{Action, ConditionClause, ConditionId, Field, Fields, Grant, Resource, Scope};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// An action on a subject, or on none.
-pub(super) type Place = (Action, Option<Subject>);
+pub(super) type Place = (Action, Option<Resource>);
 
 /// What is chosen of each action on each subject.
 #[derive(Default)]
@@ -15,9 +15,9 @@ pub(super) struct Chosen(pub(super) BTreeMap<Place, Choice>);
 
 pub(super) struct Choice {
     pub(super) fields: Fields,
-    pub(super) when: When,
+    pub(super) when: ConditionClause,
     /// Of a role: fields under conditions of their own, whatever holds for the rest.
-    pub(super) apart: BTreeMap<Field, When>,
+    pub(super) apart: BTreeMap<Field, ConditionClause>,
 }
 
 /// The same while it is gathered. A form can have as many boxes as fit in it, so each is only put into its place.
@@ -48,30 +48,33 @@ impl Chosen {
     pub(super) fn of_grants(grants: &[Grant]) -> Self {
         let mut gathered = Gathered::default();
         for grant in grants {
-            let parts = gathered.at(grant.action.clone(), grant.subject.clone());
-            parts.add(&grant.fields);
+            let parts = gathered.at(grant.scope.action.clone(), grant.scope.resource.clone());
+            parts.add(&grant.scope.fields);
             parts.when.add(&grant.chosen);
         }
         gathered.chosen()
     }
 
-    pub(super) fn at(&self, action: &Action, subject: Option<&Subject>) -> Option<&Choice> {
-        self.0.get(&(action.clone(), subject.cloned()))
+    pub(super) fn at(&self, action: &Action, resource: Option<&Resource>) -> Option<&Choice> {
+        self.0.get(&(action.clone(), resource.cloned()))
     }
 
     /// Which fields; `None`: it is not chosen.
-    pub(super) fn fields(&self, action: &Action, subject: Option<&Subject>) -> Option<&Fields> {
-        self.at(action, subject).map(|choice| &choice.fields)
+    pub(super) fn fields(&self, action: &Action, resource: Option<&Resource>) -> Option<&Fields> {
+        self.at(action, resource).map(|choice| &choice.fields)
     }
 
     /// Under which conditions.
-    pub(super) fn when(&self, action: &Action, subject: Option<&Subject>) -> When {
-        self.at(action, subject).map_or(When::Always, |choice| choice.when.clone())
+    pub(super) fn when(&self, action: &Action, resource: Option<&Resource>) -> ConditionClause {
+        self.at(action, resource).map_or(ConditionClause::Always, |choice| choice.when.clone())
     }
 
     /// The grants of a new token.
     pub(super) fn into_grants(self) -> Vec<Grant> {
-        let one = |((action, subject), Choice { fields, when, .. })| Grant { action, subject, fields, chosen: when };
+        let one = |((action, resource), Choice { fields, when, .. })| Grant {
+            scope: Scope { action, resource, fields },
+            chosen: when,
+        };
         self.0.into_iter().map(one).collect()
     }
 
@@ -81,7 +84,7 @@ impl Chosen {
         let mut after = Vec::new();
         let mut old: BTreeMap<Place, Vec<&Grant>> = BTreeMap::new();
         for grant in before {
-            let place = (grant.action.clone(), grant.subject.clone());
+            let place = (grant.scope.action.clone(), grant.scope.resource.clone());
             let (shown, hidden) = words.split_grant(grant);
             // All fields stay all: a list would lack those that come later.
             let kept = shown.zip(self.0.get(&place)).and_then(|(shown, choice)| shown.intersect(&choice.fields));
@@ -89,14 +92,14 @@ impl Chosen {
                 (Some(kept), Some(hidden)) => Some(kept.union(&hidden)),
                 (kept, hidden) => kept.or(hidden),
             };
-            after.extend(fields.map(|fields| Grant { fields, ..grant.clone() }));
+            after.extend(fields.map(|fields| grant.clone().fields(fields)));
             old.entry(place).or_default().push(grant);
         }
         for (place, Choice { fields, .. }) in self.0 {
             let old = old.remove(&place).unwrap_or_default();
             if let Some(fields) = without(fields, &old) {
-                let (action, subject) = place;
-                after.push(Grant { action, subject, fields, chosen: strictest(&old) });
+                let (action, resource) = place;
+                after.push(Grant { scope: Scope { action, resource, fields }, chosen: strictest(&old) });
             }
         }
         let same = before.iter().collect::<HashSet<_>>() == after.iter().collect();
@@ -109,36 +112,36 @@ impl Gathered {
         let mut gathered = Self::default();
         for list in sent.lists("grant") {
             let mut words = list?.into_iter();
-            let (Some(Some(action)), subject, field, None) = (words.next(), words.next(), words.next(), words.next())
+            let (Some(Some(action)), resource, field, None) = (words.next(), words.next(), words.next(), words.next())
             else {
                 return Err(Failure::not_whole());
             };
-            let (subject, field) = match (subject, field) {
+            let (resource, field) = match (resource, field) {
                 (None, None) => (None, None),
-                (Some(Some(subject)), None) => (Some(subject), None),
-                (Some(Some(subject)), Some(Some(field))) => (Some(subject), Some(field)),
+                (Some(Some(resource)), None) => (Some(resource), None),
+                (Some(Some(resource)), Some(Some(field))) => (Some(resource), Some(field)),
                 _ => return Err(Failure::not_whole()),
             };
-            let parts = gathered.at(action.into(), subject.map(Into::into));
+            let parts = gathered.at(action.into(), resource.map(Into::into));
             match field {
                 Some(field) => drop(parts.fields.insert(field.into())),
                 None => parts.all = true,
             }
         }
         for list in sent.lists("condition") {
-            let Ok([Some(action), subject, Some(id)]) = <[_; 3]>::try_from(list?) else {
+            let Ok([Some(action), resource, Some(id)]) = <[_; 3]>::try_from(list?) else {
                 return Err(Failure::not_whole());
             };
             // What is not chosen has no conditions.
-            if let Some(parts) = gathered.0.get_mut(&(action.into(), subject.map(Into::into))) {
+            if let Some(parts) = gathered.0.get_mut(&(action.into(), resource.map(Into::into))) {
                 parts.when.ids.insert(id.into());
             }
         }
         Ok(gathered)
     }
 
-    fn at(&mut self, action: Action, subject: Option<Subject>) -> &mut Parts {
-        self.0.entry((action, subject)).or_default()
+    fn at(&mut self, action: Action, resource: Option<Resource>) -> &mut Parts {
+        self.0.entry((action, resource)).or_default()
     }
 
     pub(super) fn chosen(self) -> Chosen {
@@ -166,15 +169,15 @@ impl Parts {
 
 impl Ways {
     /// Or under these. What is so always needs none of the others.
-    pub(super) fn add(&mut self, when: &When) {
+    pub(super) fn add(&mut self, when: &ConditionClause) {
         match when {
-            When::Always => self.always = true,
-            When::AnyOf(set) => self.ids.extend(set.as_slice().iter().cloned()),
+            ConditionClause::Always => self.always = true,
+            ConditionClause::AnyOf(set) => self.ids.extend(set.as_slice().iter().cloned()),
         }
     }
 
-    pub(super) fn when(self) -> When {
-        if self.always { When::Always } else { When::from_list(self.ids) }
+    pub(super) fn when(self) -> ConditionClause {
+        if self.always { ConditionClause::Always } else { ConditionClause::from_list(self.ids) }
     }
 }
 
@@ -182,7 +185,7 @@ impl Ways {
 fn without(fields: Fields, old: &[&Grant]) -> Option<Fields> {
     let mut had: HashSet<&Field> = HashSet::new();
     for grant in old {
-        match &grant.fields {
+        match &grant.scope.fields {
             Fields::All => return None,
             Fields::Only(set) => had.extend(set.as_slice()),
         }
@@ -194,25 +197,25 @@ fn without(fields: Fields, old: &[&Grant]) -> Option<Fields> {
 }
 
 /// The chosen conditions of what is added to these: a field should not have more than the others.
-fn strictest(old: &[&Grant]) -> When {
-    let chosen = old.iter().map(|grant| &grant.chosen).filter(|chosen| **chosen != When::Always);
-    chosen.min_by_key(|chosen| chosen.as_slice().len()).cloned().unwrap_or(When::Always)
+fn strictest(old: &[&Grant]) -> ConditionClause {
+    let chosen = old.iter().map(|grant| &grant.chosen).filter(|chosen| **chosen != ConditionClause::Always);
+    chosen.min_by_key(|chosen| chosen.as_slice().len()).cloned().unwrap_or(ConditionClause::Always)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ActionEntry, Catalogue, Conditions, SubjectEntry};
+    use crate::domain::{ActionEntry, Catalogue, Conditions, ResourceEntry};
 
     fn words() -> Words {
-        let article = SubjectEntry::collection("article", "Article").fields(["title", "body", "slug"]);
-        let read = ActionEntry::on_subjects("read", "Read", ["article"]).with_fields();
-        Words::new(Catalogue::default().subject(article).action(read), &Conditions::default())
+        let article = ResourceEntry::collection("article", "Article").fields(["title", "body", "slug"]);
+        let read = ActionEntry::on_resources("read", "Read", ["article"]).with_fields();
+        Words::new(Catalogue::default().resource(article).action(read), &Conditions::default())
     }
 
     fn read(fields: &[&str], chosen: &[&str]) -> Grant {
         let fields = Fields::only(fields.to_vec()).unwrap_or(Fields::All);
-        Grant::new("read").on("article").fields(fields).chosen(When::from_list(chosen.to_vec()))
+        Grant::new("read").on("article").fields(fields).chosen(ConditionClause::from_list(chosen.to_vec()))
     }
 
     fn ticked(fields: &[&str]) -> Chosen {
@@ -285,9 +288,9 @@ mod tests {
     fn what_is_had_without_conditions_is_shown_without() {
         let when = |grants: &[Grant]| Chosen::of_grants(grants).when(&"read".into(), Some(&"article".into()));
         let (free, own) = (read(&["title"], &[]), read(&["body"], &["own"]));
-        assert_eq!(when(&[free.clone(), own.clone()]), When::Always);
-        assert_eq!(when(&[own.clone(), free]), When::Always);
-        assert_eq!(when(&[own, read(&["slug"], &["shared"])]), When::from_list(["own", "shared"]));
+        assert_eq!(when(&[free.clone(), own.clone()]), ConditionClause::Always);
+        assert_eq!(when(&[own.clone(), free]), ConditionClause::Always);
+        assert_eq!(when(&[own, read(&["slug"], &["shared"])]), ConditionClause::from_list(["own", "shared"]));
     }
 
     #[test]

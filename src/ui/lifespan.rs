@@ -2,9 +2,9 @@
 
 use super::form::Sent;
 use super::state::Pages;
-use super::time::{Span, When};
+use super::time::{ConditionClause, Span};
+use crate::admin::Lifespan;
 use crate::domain::{Timestamp, Token};
-use crate::service::Lifespan;
 use std::time::Duration;
 
 /// An expiry that is nearer than this is marked.
@@ -13,18 +13,18 @@ const SOON: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// When a token ends.
 pub(super) enum Expiry {
     Never,
-    Later(When),
-    Soon(When),
-    Over(When),
+    Later(ConditionClause),
+    Soon(ConditionClause),
+    Over(ConditionClause),
 }
 
 impl Expiry {
     pub(super) fn of(token: &Token, now: Timestamp) -> Self {
         match token.expires_at {
             None => Self::Never,
-            Some(at) if at <= now => Self::Over(When::of(at, now)),
-            Some(at) if at.since(now) < SOON => Self::Soon(When::of(at, now)),
-            Some(at) => Self::Later(When::of(at, now)),
+            Some(at) if at <= now => Self::Over(ConditionClause::of(at, now)),
+            Some(at) if at.since(now) < SOON => Self::Soon(ConditionClause::of(at, now)),
+            Some(at) => Self::Later(ConditionClause::of(at, now)),
         }
     }
 

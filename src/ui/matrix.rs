@@ -3,11 +3,11 @@
 //! A box is worth an action, a subject if there is one, and a field or all of them. Its value in a form is these as a JSON list, so that
 //! no character of a name can be mistaken for something else.
 
+use super::condition_options::{Offer, Offering};
 use super::grants::Chosen;
-use super::offer::{Offer, Offering};
 use crate::domain::{
     Action, ActionEntry, Catalogue, Ceiling, CeilingIndex, ConditionId, Conditions, Field, Fields, Grant,
-    HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Permission, Section, Subject, SubjectEntry, SubjectKind,
+    HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Permission, Resource, ResourceEntry, ResourceKind, Scope, Section,
 };
 use std::collections::HashSet;
 
@@ -122,8 +122,8 @@ impl Words {
             self.catalogue.actions().iter().filter(|entry| of == For::Role || !is_useless(&entry.id)).collect();
         let drawing = Drawing { words: self, of, ceiling: ceiling.index(), chosen };
         let tabs = vec![
-            drawing.subjects("collection", "Collection Types", SubjectKind::Collection, &offered),
-            drawing.subjects("single", "Single Types", SubjectKind::Single, &offered),
+            drawing.resources("collection", "Collection Types", ResourceKind::Collection, &offered),
+            drawing.resources("single", "Single Types", ResourceKind::Single, &offered),
             drawing.parts("plugins", "Plugins", &offered, |section| match section {
                 Section::Plugin { plugin, sub_category } => Some((plugin, sub_category)),
                 _ => None,
@@ -138,16 +138,16 @@ impl Words {
 
     /// Which fields of a grant a token's form can show, and which it cannot.
     pub(super) fn split_grant(&self, grant: &Grant) -> (Option<Fields>, Option<Fields>) {
-        if is_useless(&grant.action) {
-            return (None, Some(grant.fields.clone()));
+        if is_useless(&grant.scope.action) {
+            return (None, Some(grant.scope.fields.clone()));
         }
-        self.split(&grant.action, grant.subject.as_ref(), &grant.fields)
+        self.split(&grant.scope.action, grant.scope.resource.as_ref(), &grant.scope.fields)
     }
 
     /// What of a token's grants its form can show, and what it cannot.
     pub(super) fn split_grants(&self, grants: &[Grant]) -> (Vec<Grant>, Vec<Grant>) {
         let one = |grant: &Grant| {
-            let of = |fields: Option<Fields>| fields.map(|fields| Grant { fields, ..grant.clone() });
+            let of = |fields: Option<Fields>| fields.map(|fields| grant.clone().fields(fields));
             let (shown, hidden) = self.split_grant(grant);
             (of(shown), of(hidden))
         };
@@ -158,8 +158,9 @@ impl Words {
     /// What of a role's permissions its form can show, and what it cannot.
     pub(super) fn split_permissions(&self, permissions: &[Permission]) -> (Vec<Permission>, Vec<Permission>) {
         let one = |permission: &Permission| {
-            let of = |fields: Option<Fields>| fields.map(|fields| Permission { fields, ..permission.clone() });
-            let (shown, hidden) = self.split(&permission.action, permission.subject.as_ref(), &permission.fields);
+            let of = |fields: Option<Fields>| fields.map(|fields| permission.clone().fields(fields));
+            let (shown, hidden) =
+                self.split(&permission.scope.action, permission.scope.resource.as_ref(), &permission.scope.fields);
             (of(shown), of(hidden))
         };
         let (shown, hidden): (Vec<_>, Vec<_>) = permissions.iter().map(one).unzip();
@@ -168,12 +169,12 @@ impl Words {
 
     /// Whether a role's form can show this permission whole.
     pub(super) fn shows_permission(&self, permission: &Permission) -> bool {
-        self.split(&permission.action, permission.subject.as_ref(), &permission.fields).1.is_none()
+        self.split(&permission.scope.action, permission.scope.resource.as_ref(), &permission.scope.fields).1.is_none()
     }
 
     /// Fields that have left the catalogue have no box.
-    fn split(&self, action: &Action, subject: Option<&Subject>, fields: &Fields) -> (Option<Fields>, Option<Fields>) {
-        let Some((entry, known)) = self.place(action, subject) else { return (None, Some(fields.clone())) };
+    fn split(&self, action: &Action, resource: Option<&Resource>, fields: &Fields) -> (Option<Fields>, Option<Fields>) {
+        let Some((entry, known)) = self.place(action, resource) else { return (None, Some(fields.clone())) };
         let Fields::Only(set) = fields else { return (Some(Fields::All), None) };
         let Some(known) = known.filter(|_| entry.has_fields) else { return (None, Some(fields.clone())) };
         let (shown, hidden): (Vec<_>, Vec<_>) =
@@ -182,26 +183,26 @@ impl Words {
     }
 
     /// Where a form shows an action on a subject.
-    fn place(&self, action: &Action, subject: Option<&Subject>) -> Option<(&ActionEntry, Option<&SubjectEntry>)> {
+    fn place(&self, action: &Action, resource: Option<&Resource>) -> Option<(&ActionEntry, Option<&ResourceEntry>)> {
         let entry = self.catalogue.actions().iter().find(|entry| entry.id == *action)?;
-        match (&entry.section, subject) {
-            (Section::Subjects(subjects), Some(subject)) => {
-                let known = self.catalogue.subjects().iter().find(|known| known.id == *subject)?;
-                subjects.contains(subject).then_some((entry, Some(known)))
+        match (&entry.section, resource) {
+            (Section::Resources(resources), Some(resource)) => {
+                let known = self.catalogue.resources().iter().find(|known| known.id == *resource)?;
+                resources.contains(resource).then_some((entry, Some(known)))
             }
-            (Section::Subjects(_), None) => None,
-            (_, subject) => subject.is_none().then_some((entry, None)),
+            (Section::Resources(_), None) => None,
+            (_, resource) => resource.is_none().then_some((entry, None)),
         }
     }
 
     /// What people call an action on a subject.
-    pub(super) fn said(&self, action: &Action, subject: Option<&Subject>) -> String {
+    pub(super) fn said(&self, action: &Action, resource: Option<&Resource>) -> String {
         let entry = self.catalogue.actions().iter().find(|entry| entry.id == *action);
         let deed = entry.map_or(action.as_str(), |entry| entry.display_name.as_str());
-        let place = match (entry.map(|entry| &entry.section), subject) {
-            (_, Some(subject)) => {
-                let known = self.catalogue.subjects().iter().find(|known| known.id == *subject);
-                Some(known.map_or(subject.as_str(), |known| known.display_name.as_str()))
+        let place = match (entry.map(|entry| &entry.section), resource) {
+            (_, Some(resource)) => {
+                let known = self.catalogue.resources().iter().find(|known| known.id == *resource);
+                Some(known.map_or(resource.as_str(), |known| known.display_name.as_str()))
             }
             (Some(Section::Settings { category, .. }), None) => Some(category.as_str()),
             (Some(Section::Plugin { plugin, .. }), None) => Some(plugin.as_str()),
@@ -214,8 +215,8 @@ impl Words {
     }
 
     /// The same, with the fields where there is a list of them.
-    pub(super) fn said_of(&self, action: &Action, subject: Option<&Subject>, fields: &Fields) -> String {
-        let said = self.said(action, subject);
+    pub(super) fn said_of(&self, action: &Action, resource: Option<&Resource>, fields: &Fields) -> String {
+        let said = self.said(action, resource);
         let Fields::Only(set) = fields else { return said };
         let fields: Vec<&str> = set.as_slice().iter().map(Field::as_str).collect();
         format!("{said} ({})", fields.join(", "))
@@ -249,18 +250,18 @@ struct Drawing<'a> {
 }
 
 impl Drawing<'_> {
-    fn subjects(&self, id: &'static str, title: &'static str, kind: SubjectKind, offered: &[&ActionEntry]) -> Tab {
-        let subjects: Vec<&SubjectEntry> =
-            self.words.catalogue.subjects().iter().filter(|subject| subject.kind == kind).collect();
+    fn resources(&self, id: &'static str, title: &'static str, kind: ResourceKind, offered: &[&ActionEntry]) -> Tab {
+        let resources: Vec<&ResourceEntry> =
+            self.words.catalogue.resources().iter().filter(|resource| resource.kind == kind).collect();
         let concerns = |entry: &ActionEntry| match &entry.section {
-            Section::Subjects(of) => subjects.iter().any(|subject| of.contains(&subject.id)),
+            Section::Resources(of) => resources.iter().any(|resource| of.contains(&resource.id)),
             _ => false,
         };
         let columns: Vec<&ActionEntry> = offered.iter().copied().filter(|entry| concerns(entry)).collect();
-        let rows: Vec<Row> = subjects
+        let rows: Vec<Row> = resources
             .iter()
             .enumerate()
-            .map(|(r, subject)| self.row(id, r, subject, &columns))
+            .map(|(r, resource)| self.row(id, r, resource, &columns))
             .filter(|row| row.cells.iter().any(Option::is_some))
             .collect();
         let chosen = rows.iter().flat_map(|row| row.cells.iter().flatten()).filter(|c| c.checked || c.partly).count();
@@ -270,29 +271,29 @@ impl Drawing<'_> {
         Tab { id, title, chosen, columns, rows, parts: Vec::new() }
     }
 
-    fn row(&self, tab: &str, r: usize, subject: &SubjectEntry, columns: &[&ActionEntry]) -> Row {
-        let on = |entry: &ActionEntry| matches!(&entry.section, Section::Subjects(of) if of.contains(&subject.id));
+    fn row(&self, tab: &str, r: usize, resource: &ResourceEntry, columns: &[&ActionEntry]) -> Row {
+        let on = |entry: &ActionEntry| matches!(&entry.section, Section::Resources(of) if of.contains(&resource.id));
         let place = |c: usize| (format!("{tab}-c{c}"), format!("{tab}-r{r}"));
         let held: Vec<Option<Fields>> =
-            columns.iter().map(|entry| self.ceiling.fields(&entry.id, Some(&subject.id))).collect();
+            columns.iter().map(|entry| self.ceiling.fields(&entry.id, Some(&resource.id))).collect();
         let cells: Vec<Option<Cell>> = columns
             .iter()
             .enumerate()
-            .map(|(c, entry)| on(entry).then(|| self.cell(entry, Some(subject), None, held[c].as_ref(), place(c))))
+            .map(|(c, entry)| on(entry).then(|| self.cell(entry, Some(resource), None, held[c].as_ref(), place(c))))
             .collect();
         let mut fields = Vec::new();
         if columns.iter().any(|entry| on(entry) && entry.has_fields) {
-            for field in &subject.fields {
+            for field in &resource.fields {
                 let cell = |(c, entry): (usize, &&ActionEntry)| {
                     (on(entry) && entry.has_fields)
-                        .then(|| self.cell(entry, Some(subject), Some(field.as_str()), held[c].as_ref(), place(c)))
+                        .then(|| self.cell(entry, Some(resource), Some(field.as_str()), held[c].as_ref(), place(c)))
                 };
                 let cells = columns.iter().enumerate().map(cell).collect();
                 fields.push(FieldRow { name: field.to_string(), cells });
             }
         }
         let unfolded = cells.iter().flatten().any(|cell| cell.partly);
-        Row { id: format!("{tab}-r{r}"), title: subject.display_name.clone(), cells, fields, unfolded }
+        Row { id: format!("{tab}-r{r}"), title: resource.display_name.clone(), cells, fields, unfolded }
     }
 
     fn parts(
@@ -321,12 +322,12 @@ impl Drawing<'_> {
     fn cell(
         &self,
         entry: &ActionEntry,
-        subject: Option<&SubjectEntry>,
+        resource: Option<&ResourceEntry>,
         field: Option<&str>,
         held: Option<&Fields>,
         (column, row): (String, String),
     ) -> Cell {
-        let (action, id) = (&entry.id, subject.map(|subject| &subject.id));
+        let (action, id) = (&entry.id, resource.map(|resource| &resource.id));
         let chosen = self.chosen.fields(action, id);
         let (checked, partly) = match (&chosen, field) {
             (None, _) => (false, false),
@@ -342,9 +343,9 @@ impl Drawing<'_> {
             (Some(_), None) => (Some(SOME_FIELDS), false),
         };
         let value = value.then(|| value_of(action, id, field));
-        let label = match (subject, field) {
-            (Some(subject), Some(field)) => format!("{}: {} {field}", subject.display_name, entry.display_name),
-            (Some(subject), None) => format!("{}: {}", subject.display_name, entry.display_name),
+        let label = match (resource, field) {
+            (Some(resource), Some(field)) => format!("{}: {} {field}", resource.display_name, entry.display_name),
+            (Some(resource), None) => format!("{}: {}", resource.display_name, entry.display_name),
             _ => entry.display_name.clone(),
         };
         let key = format!("{column}{row}");
@@ -373,23 +374,22 @@ impl Drawing<'_> {
         }
     }
 
-    fn offering<'a>(&'a self, entry: &'a ActionEntry, subject: Option<&'a Subject>) -> Offering<'a> {
-        Offering { words: self.words, ceiling: &self.ceiling, chosen: self.chosen, entry, subject }
+    fn offering<'a>(&'a self, entry: &'a ActionEntry, resource: Option<&'a Resource>) -> Offering<'a> {
+        Offering { words: self.words, ceiling: &self.ceiling, chosen: self.chosen, entry, resource }
     }
 
     /// Under which conditions it would be held.
-    fn conditions(&self, action: &Action, subject: Option<&Subject>) -> Vec<String> {
+    fn conditions(&self, action: &Action, resource: Option<&Resource>) -> Vec<String> {
         let probe = Grant {
-            action: action.clone(),
-            subject: subject.cloned(),
-            fields: Fields::All,
-            chosen: self.chosen.when(action, subject),
+            scope: Scope { action: action.clone(), resource: resource.cloned(), fields: Fields::All },
+            chosen: self.chosen.when(action, resource),
         };
         self.ceiling.shown_conditions(&probe).iter().map(condition_name).collect()
     }
 }
 
-fn value_of(action: &Action, subject: Option<&Subject>, field: Option<&str>) -> String {
-    let words: Vec<&str> = [Some(action.as_str()), subject.map(Subject::as_str), field].into_iter().flatten().collect();
+fn value_of(action: &Action, resource: Option<&Resource>, field: Option<&str>) -> String {
+    let words: Vec<&str> =
+        [Some(action.as_str()), resource.map(Resource::as_str), field].into_iter().flatten().collect();
     serde_json::json!(words).to_string()
 }

@@ -7,11 +7,11 @@ use super::frame::{Frame, Viewer};
 use super::list::Asked;
 use super::sign_in::{ended_by_email, ended_by_password, signed_out};
 use super::state::Pages;
-use super::time::When;
+use super::time::ConditionClause;
 use super::{ME, render};
-use crate::domain::{Target, Timestamp, TokenId, What, authenticated};
-use crate::gate::GuardedRouter;
-use crate::service::{Password, ProfileUpdate, ServiceError, Sessions};
+use crate::admin::{Password, ProfileUpdate, ServiceError, Sessions};
+use crate::domain::{AuditAction, AuditTarget, Timestamp, TokenId, authenticated};
+use crate::guard::GuardedRouter;
 use crate::store::{EventQuery, Paging};
 use askama::Template;
 use axum::extract::State;
@@ -44,7 +44,7 @@ struct MePage<'a> {
     /// As it is, for the browser to know whose password this is.
     account: String,
     roles: String,
-    since: When,
+    since: ConditionClause,
     sessions: Vec<Session>,
 }
 
@@ -59,14 +59,14 @@ struct Found {
 struct Session {
     device: String,
     id: TokenId,
-    created: When,
-    used: When,
+    created: ConditionClause,
+    used: ConditionClause,
     address: Option<IpAddr>,
     this: bool,
 }
 
 fn sessions(pages: &Pages, viewer: &Viewer) -> Sessions {
-    pages.sessions.clone().by(&viewer.actor).from(viewer.address)
+    pages.sessions.clone().acting_as(&viewer.actor).from_address(viewer.address)
 }
 
 async fn show(State(pages): State<Pages>, viewer: Viewer, Query(asked): Query<Asked>) -> Result<Response, Failure> {
@@ -103,7 +103,7 @@ async fn page(
         username: text("username", owner.username.as_deref().unwrap_or_default()),
         account: owner.email.clone(),
         roles: roles.into_iter().map(|role| role.name).collect::<Vec<_>>().join(", "),
-        since: When::past(owner.created_at, now),
+        since: ConditionClause::past(owner.created_at, now),
         sessions: my_sessions(pages, viewer, now).await?,
     };
     Ok(render(status, &page))
@@ -118,8 +118,8 @@ async fn my_sessions(pages: &Pages, viewer: &Viewer, now: Timestamp) -> Result<V
     let addresses = addresses(pages, viewer, oldest.unwrap_or(now), all.len()).await?;
     let one = |session: crate::domain::Token| Session {
         device: session.description.clone(),
-        created: When::past(session.created_at, now),
-        used: When::past(used(&session), now),
+        created: ConditionClause::past(session.created_at, now),
+        used: ConditionClause::past(used(&session), now),
         address: addresses.get(&session.id).copied(),
         this: Some(session.id) == viewer.session,
         id: session.id,
@@ -137,17 +137,17 @@ async fn addresses(
     const PAGE: u32 = 200;
     let mut found = HashMap::new();
     let mut query = EventQuery {
-        actions: Some(vec![What::SignedIn]),
+        actions: Some(vec![AuditAction::SignedIn]),
         person: Some(viewer.id),
         since: Some(Timestamp(since.0.saturating_sub(Duration::from_secs(60).as_millis() as i64))),
         ..EventQuery::all(Paging { page: 1, page_size: PAGE })
     };
     // Sessions that are over have events too, but nobody signs in that often.
     while found.len() < wanted && query.paging.page <= 10 {
-        let events = pages.events.clone().by(&viewer.actor).list(&query).await?.items;
+        let events = pages.events.clone().acting_as(&viewer.actor).list(&query).await?.items;
         let last = events.len() < PAGE as usize;
         for (_, event) in events {
-            if let (Target::Token(id, _), Some(address)) = (event.target, event.origin.address) {
+            if let (AuditTarget::Token(id, _), Some(address)) = (event.target, event.origin.address) {
                 found.insert(id, address);
             }
         }
@@ -167,7 +167,7 @@ async fn save_names(State(pages): State<Pages>, viewer: Viewer, sent: Sent) -> R
         username: Some(text("username").filter(|name| !name.trim().is_empty())),
         ..ProfileUpdate::default()
     };
-    match sessions(&pages, &viewer).only_if(sent.version()?).update_me(update).await {
+    match sessions(&pages, &viewer).if_version(sent.version()?).update_me(update).await {
         Ok(_) => Ok(redirect(&format!("{ME}?done=saved")).into_response()),
         Err(error) => {
             let (status, names) = complaints(error)?;
@@ -182,7 +182,7 @@ async fn save_email(State(pages): State<Pages>, viewer: Viewer, sent: Sent) -> R
         current_password: Some(Password::new(sent.text("currentPassword"))),
         ..ProfileUpdate::default()
     };
-    match sessions(&pages, &viewer).only_if(sent.version()?).update_me(update).await {
+    match sessions(&pages, &viewer).if_version(sent.version()?).update_me(update).await {
         // The same address again changes nothing, and ends nothing.
         Ok(owner) if owner.email == viewer.owner.email => Ok(redirect(&format!("{ME}?done=saved")).into_response()),
         Ok(_) => Ok(ended_by_email(&pages)),
@@ -199,7 +199,7 @@ async fn save_password(State(pages): State<Pages>, viewer: Viewer, sent: Sent) -
         current_password: Some(Password::new(sent.text("currentPassword"))),
         ..ProfileUpdate::default()
     };
-    match sessions(&pages, &viewer).only_if(sent.version()?).update_me(update).await {
+    match sessions(&pages, &viewer).if_version(sent.version()?).update_me(update).await {
         Ok(_) => Ok(ended_by_password(&pages)),
         Err(error) => {
             let (status, password) = complaints(error)?;

@@ -5,9 +5,10 @@
 //!
 //! ```
 //! # tokio_test::block_on(async {
-//! use keyward::{Keyward, MemoryStore, Salt, SessionCookie, ui};
-//! let (salt, _) = Salt::generate()?;
-//! let keyward = Keyward::builder(MemoryStore::default()).salt(salt).ui(SessionCookie::default()).build()?;
+//! use keyward::guard::SessionCookie;
+//! use keyward::{HashKey, Keyward, MemoryStore, ui};
+//! let (hash_key, _) = HashKey::generate()?;
+//! let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).ui(SessionCookie::default()).build()?;
 //! let app = keyward.guard(ui::router(&keyward));
 //! # let _ = app;
 //! # Ok::<_, Box<dyn std::error::Error>>(())
@@ -24,13 +25,14 @@
 
 mod access;
 mod admin_tokens;
-mod affected;
+mod affected_tokens;
 mod assets;
 mod audit;
 mod base;
+mod condition_options;
 mod content_tokens;
 mod event;
-mod facts;
+mod event_details;
 mod failure;
 mod form;
 mod frame;
@@ -40,7 +42,6 @@ mod list;
 mod matrix;
 mod me;
 mod names;
-mod offer;
 mod permissions;
 mod roles;
 mod sign_in;
@@ -51,9 +52,8 @@ mod user_list;
 mod users;
 
 use crate::domain::{LogLimit, Requirement, action, all_of, authenticated};
-use crate::gate::{Group, GuardedRouter, SessionCookie};
+use crate::guard::{Group, GuardedRouter, SessionCookie};
 use crate::keyward::{Builder, Keyward};
-use crate::store::{Store, WriteStore};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use base::{base, redirect};
@@ -75,7 +75,7 @@ const OPEN: [&str; 3] = [SIGN_IN, sign_in::FIRST, sign_in::INVITED];
 /// All of the pages. Merge it with your own routes, and put the gate around both.
 ///
 /// Behind a proxy that puts a prefix before all paths, say [`Builder::base_path`].
-pub fn router<S: WriteStore>(keyward: &Keyward<S>) -> GuardedRouter {
+pub fn router(keyward: &Keyward) -> GuardedRouter {
     let pages = Pages::new(keyward);
     GuardedRouter::new()
         .public(ENTRANCE, get(|| async { redirect(HOME) }))
@@ -118,7 +118,7 @@ fn may(names: &[&str]) -> Requirement {
     all_of(names.iter().map(|name| action(*name))).whole()
 }
 
-impl<S: Store> Builder<S> {
+impl<T> Builder<T> {
     /// Adds the groups of the settings pages, `/admin/settings`, `/admin/me` and `/admin/auth`: see [`ui::router`](router).
     ///
     /// `/admin` itself leads to the pages; everything else below it is none of theirs.

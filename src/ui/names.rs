@@ -5,8 +5,11 @@ use super::failure::{Failure, capital};
 use super::frame::Viewer;
 use super::state::Pages;
 use super::{admin_tokens, content_tokens};
-use crate::domain::{AuditEvent, Cause, Doer, Kind, Owner, OwnerId, RoleId, Target, TargetKind, TokenId, What};
-use crate::service::ServiceError;
+use crate::admin::ServiceError;
+use crate::domain::{
+    Actor, AuditAction, AuditCause, AuditEvent, AuditTarget, AuditTargetKind, Owner, OwnerId, RoleId, TokenId,
+    TokenKind,
+};
 use crate::store::{EventQuery, Paging};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
@@ -42,7 +45,7 @@ pub(super) struct Names {
     roles: HashMap<RoleId, String>,
     tokens: HashMap<TokenId, String>,
     /// What those were called that are gone, or that are not shown to the viewer: by what the log remembers.
-    remembered: HashMap<Target, Remembered>,
+    remembered: HashMap<AuditTarget, Remembered>,
     people_open: bool,
     roles_open: bool,
 }
@@ -50,9 +53,9 @@ pub(super) struct Names {
 impl Names {
     /// Of all that these events name.
     pub(super) async fn of(pages: &Pages, viewer: &Viewer, events: &[(i64, AuditEvent)]) -> Result<Self, Failure> {
-        let named: HashSet<Target> = events.iter().flat_map(|(_, event)| named(event)).collect();
+        let named: HashSet<AuditTarget> = events.iter().flat_map(|(_, event)| named(event)).collect();
         let ids = named.iter().filter_map(|target| match target {
-            Target::Owner(id) => Some(*id),
+            AuditTarget::Owner(id) => Some(*id),
             _ => None,
         });
         let people = pages.owners.among(ids.collect()).await?.into_iter().map(|owner| (owner.id, owner)).collect();
@@ -67,24 +70,24 @@ impl Names {
     }
 
     /// What one is called, if that is not known yet.
-    async fn learn(&mut self, pages: &Pages, viewer: &Viewer, target: Target) -> Result<(), Failure> {
+    async fn learn(&mut self, pages: &Pages, viewer: &Viewer, target: AuditTarget) -> Result<(), Failure> {
         let opens = |kind| match kind {
-            Kind::Admin => viewer.may(admin_tokens::ACCESS) && viewer.may(admin_tokens::READ),
-            Kind::Content => viewer.may(content_tokens::ACCESS) && viewer.may(content_tokens::READ),
-            Kind::Session => false,
+            TokenKind::Admin => viewer.may(admin_tokens::ACCESS) && viewer.may(admin_tokens::READ),
+            TokenKind::Content => viewer.may(content_tokens::ACCESS) && viewer.may(content_tokens::READ),
+            TokenKind::Session => false,
         };
-        let events: &[What] = match target {
-            Target::Owner(id) if !self.people.contains_key(&id) => &[What::OwnerDeleted],
-            Target::Role(id) if !self.roles.contains_key(&id) => &[What::RoleDeleted],
-            Target::Token(id, kind @ (Kind::Admin | Kind::Content)) => {
-                let tokens = pages.tokens.clone().only(kind).by(&viewer.actor).from(viewer.address);
+        let events: &[AuditAction] = match target {
+            AuditTarget::Owner(id) if !self.people.contains_key(&id) => &[AuditAction::OwnerDeleted],
+            AuditTarget::Role(id) if !self.roles.contains_key(&id) => &[AuditAction::RoleDeleted],
+            AuditTarget::Token(id, kind @ (TokenKind::Admin | TokenKind::Content)) => {
+                let tokens = pages.tokens.clone().only(kind).acting_as(&viewer.actor).from_address(viewer.address);
                 let token = if opens(kind) { tokens.read(id).await } else { Err(ServiceError::NotFound("token")) };
                 match token {
                     Ok(described) => {
                         self.tokens.insert(id, described.token.name);
                         return Ok(());
                     }
-                    Err(ServiceError::NotFound(_)) => &[What::TokenRevoked, What::TokenIssued],
+                    Err(ServiceError::NotFound(_)) => &[AuditAction::TokenRevoked, AuditAction::TokenIssued],
                     Err(error) => return Err(error.into()),
                 }
             }
@@ -93,9 +96,9 @@ impl Names {
         for what in events {
             let latest = Paging { page: 1, page_size: 1 };
             let query = EventQuery { actions: Some(vec![*what]), target: Some(target), ..EventQuery::all(latest) };
-            let found = pages.events.clone().by(&viewer.actor).list(&query).await?.items.pop();
+            let found = pages.events.clone().acting_as(&viewer.actor).list(&query).await?.items.pop();
             if let Some((_, event)) = found {
-                let gone = *what != What::TokenIssued;
+                let gone = *what != AuditAction::TokenIssued;
                 self.remembered.insert(target, Remembered { name: called(&event.details), gone });
                 break;
             }
@@ -111,7 +114,7 @@ impl Names {
             let Some((name, after)) = after.split_once('}') else { break };
             pieces.push(Piece::plain(before));
             match name {
-                "who" => self.doer(event.origin.doer, &mut pieces),
+                "who" => self.actor(event.origin.actor, &mut pieces),
                 "it" => self.name(event.target, &mut pieces),
                 "cause" => of_cause(event.cause).into_iter().for_each(|cause| self.name(cause, &mut pieces)),
                 _ => pieces.push(Piece::named(fact, None)),
@@ -120,7 +123,7 @@ impl Names {
         }
         pieces.push(Piece::plain(rest));
         pieces.retain(|piece| !piece.text.is_empty());
-        if matches!(event.what, What::OwnerDeleted | What::RoleDeleted | What::TokenRevoked) {
+        if matches!(event.what, AuditAction::OwnerDeleted | AuditAction::RoleDeleted | AuditAction::TokenRevoked) {
             // The sentence says so itself.
             pieces.iter_mut().for_each(|piece| piece.gone = false);
         }
@@ -130,35 +133,35 @@ impl Names {
         pieces
     }
 
-    fn doer(&self, doer: Doer, pieces: &mut Vec<Piece>) {
-        match doer {
-            Doer::Service => pieces.push(Piece::plain("the program")),
-            Doer::Visitor => pieces.push(Piece::plain("somebody who was not signed in")),
-            Doer::Withheld => pieces.push(Piece::plain("another user or token")),
-            Doer::Person(id) => self.name(Target::Owner(id), pieces),
-            Doer::Token(id) => self.name(Target::Token(id, Kind::Admin), pieces),
+    fn actor(&self, actor: Actor, pieces: &mut Vec<Piece>) {
+        match actor {
+            Actor::Service => pieces.push(Piece::plain("the program")),
+            Actor::Visitor => pieces.push(Piece::plain("somebody who was not signed in")),
+            Actor::Withheld => pieces.push(Piece::plain("another user or token")),
+            Actor::Person(id) => self.name(AuditTarget::Owner(id), pieces),
+            Actor::Token(id) => self.name(AuditTarget::Token(id, TokenKind::Admin), pieces),
         }
     }
 
-    fn name(&self, target: Target, pieces: &mut Vec<Piece>) {
+    fn name(&self, target: AuditTarget, pieces: &mut Vec<Piece>) {
         let (noun, known, href) = match target {
-            Target::Owner(id) => {
+            AuditTarget::Owner(id) => {
                 let href = self.people_open.then(|| format!("/admin/settings/users/{id}"));
                 ("", self.people.get(&id).map(Owner::display_name), href)
             }
-            Target::Role(id) => {
+            AuditTarget::Role(id) => {
                 let href = self.roles_open.then(|| format!("/admin/settings/roles/{id}"));
                 ("the role ", self.roles.get(&id).cloned(), href)
             }
-            Target::Token(id, Kind::Admin) => {
+            AuditTarget::Token(id, TokenKind::Admin) => {
                 ("the admin token ", self.tokens.get(&id).cloned(), Some(format!("{}/{id}", admin_tokens::LIST)))
             }
-            Target::Token(id, Kind::Content) => {
+            AuditTarget::Token(id, TokenKind::Content) => {
                 ("the API token ", self.tokens.get(&id).cloned(), Some(format!("{}/{id}", content_tokens::LIST)))
             }
-            Target::Token(id, Kind::Session) => return pieces.push(Piece::plain(format!("session #{id}"))),
-            Target::Installation => return pieces.push(Piece::plain("the installation")),
-            Target::Withheld(kind) => return pieces.push(Piece::plain(withheld(kind))),
+            AuditTarget::Token(id, TokenKind::Session) => return pieces.push(Piece::plain(format!("session #{id}"))),
+            AuditTarget::Installation => return pieces.push(Piece::plain("the installation")),
+            AuditTarget::Withheld(kind) => return pieces.push(Piece::plain(withheld(kind))),
         };
         pieces.push(Piece::plain(noun));
         pieces.push(match known {
@@ -167,56 +170,58 @@ impl Names {
         });
     }
 
-    fn of_gone(&self, target: Target) -> Piece {
+    fn of_gone(&self, target: AuditTarget) -> Piece {
         match (self.remembered.get(&target), target) {
             (Some(Remembered { name, gone }), _) => Piece { gone: *gone, ..Piece::named(name, None) },
-            (None, Target::Owner(id)) => Piece::plain(gone_person(id)),
-            (None, Target::Role(RoleId(id)) | Target::Token(TokenId(id), _)) => Piece::named(format!("#{id}"), None),
-            (None, Target::Installation | Target::Withheld(_)) => Piece::plain(""),
+            (None, AuditTarget::Owner(id)) => Piece::plain(gone_person(id)),
+            (None, AuditTarget::Role(RoleId(id)) | AuditTarget::Token(TokenId(id), _)) => {
+                Piece::named(format!("#{id}"), None)
+            }
+            (None, AuditTarget::Installation | AuditTarget::Withheld(_)) => Piece::plain(""),
         }
     }
 
     /// What a person is called now.
     pub(super) fn of_person(&self, id: OwnerId) -> String {
-        let gone = || self.remembered.get(&Target::Owner(id)).map(|gone| gone.name.clone());
+        let gone = || self.remembered.get(&AuditTarget::Owner(id)).map(|gone| gone.name.clone());
         self.people.get(&id).map(Owner::display_name).or_else(gone).unwrap_or_else(|| gone_person(id))
     }
 
     /// What a role is called now.
     pub(super) fn of_role(&self, id: RoleId) -> String {
-        let gone = || self.remembered.get(&Target::Role(id)).map(|gone| gone.name.clone());
+        let gone = || self.remembered.get(&AuditTarget::Role(id)).map(|gone| gone.name.clone());
         self.roles.get(&id).cloned().or_else(gone).unwrap_or_else(|| format!("#{id}"))
     }
 }
 
 /// What to call that of which the reader may know nothing.
-fn withheld(kind: TargetKind) -> &'static str {
+fn withheld(kind: AuditTargetKind) -> &'static str {
     match kind {
-        TargetKind::User => "another user",
-        TargetKind::Role => "a role",
-        TargetKind::AdminToken => "an admin token of another user",
-        TargetKind::ApiToken => "an API token",
-        TargetKind::Session => "a session of another user",
-        TargetKind::Installation => "the installation",
+        AuditTargetKind::User => "another user",
+        AuditTargetKind::Role => "a role",
+        AuditTargetKind::AdminToken => "an admin token of another user",
+        AuditTargetKind::ApiToken => "an API token",
+        AuditTargetKind::Session => "a session of another user",
+        AuditTargetKind::Installation => "the installation",
     }
 }
 
 /// All that an event names.
-fn named(event: &AuditEvent) -> Vec<Target> {
-    let doer = match event.origin.doer {
-        Doer::Person(id) => Some(Target::Owner(id)),
-        Doer::Token(id) => Some(Target::Token(id, Kind::Admin)),
-        Doer::Service | Doer::Visitor | Doer::Withheld => None,
+fn named(event: &AuditEvent) -> Vec<AuditTarget> {
+    let actor = match event.origin.actor {
+        Actor::Person(id) => Some(AuditTarget::Owner(id)),
+        Actor::Token(id) => Some(AuditTarget::Token(id, TokenKind::Admin)),
+        Actor::Service | Actor::Visitor | Actor::Withheld => None,
     };
-    let owner = event.details.get("owner").and_then(Value::as_i64).map(|id| Target::Owner(OwnerId(id)));
-    doer.into_iter().chain([event.target]).chain(of_cause(event.cause)).chain(owner).collect()
+    let owner = event.details.get("owner").and_then(Value::as_i64).map(|id| AuditTarget::Owner(OwnerId(id)));
+    actor.into_iter().chain([event.target]).chain(of_cause(event.cause)).chain(owner).collect()
 }
 
-fn of_cause(cause: Option<Cause>) -> Option<Target> {
+fn of_cause(cause: Option<AuditCause>) -> Option<AuditTarget> {
     match cause {
-        Some(Cause::RolePermissions(id)) => Some(Target::Role(id)),
-        Some(Cause::OwnerRoles(id) | Cause::OwnerDeleted(id)) => Some(Target::Owner(id)),
-        Some(Cause::Catalogue | Cause::Renamed) | None => None,
+        Some(AuditCause::RolePermissions(id)) => Some(AuditTarget::Role(id)),
+        Some(AuditCause::OwnerRoles(id) | AuditCause::OwnerDeleted(id)) => Some(AuditTarget::Owner(id)),
+        Some(AuditCause::Catalogue | AuditCause::Renamed) | None => None,
     }
 }
 

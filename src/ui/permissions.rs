@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::form::Sent;
 use super::grants::{Choice, Chosen, Gathered, Place, Ways};
 use super::matrix::Words;
-use crate::domain::{Action, Field, Fields, Permission, Subject, When};
+use crate::domain::{Action, ConditionClause, Field, Fields, Permission, Resource, Scope};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// All that is held for one action on one subject.
@@ -24,13 +24,13 @@ impl Chosen {
         let mut gathered = Gathered::sent(sent)?;
         // For a field with conditions of its own: the condition, or none for every entry.
         for list in sent.lists("apart") {
-            let Ok([Some(action), subject, Some(field), id]) = <[_; 4]>::try_from(list?) else {
+            let Ok([Some(action), resource, Some(field), id]) = <[_; 4]>::try_from(list?) else {
                 return Err(Failure::not_whole());
             };
             let field = field.into();
-            let parts = gathered.0.get_mut(&(action.into(), subject.map(Into::into)));
+            let parts = gathered.0.get_mut(&(action.into(), resource.map(Into::into)));
             if let Some(parts) = parts.filter(|parts| parts.has(&field)) {
-                parts.apart.entry(field).or_default().add(&When::from_list(id));
+                parts.apart.entry(field).or_default().add(&ConditionClause::from_list(id));
             }
         }
         Ok(gathered.chosen())
@@ -38,8 +38,8 @@ impl Chosen {
 
     pub(super) fn of_permissions(permissions: &[Permission]) -> Self {
         let mut all: BTreeMap<Place, Held> = BTreeMap::new();
-        for Permission { action, subject, fields, when } in permissions {
-            let held = all.entry((action.clone(), subject.clone())).or_default();
+        for Permission { scope: Scope { action, resource, fields }, when } in permissions {
+            let held = all.entry((action.clone(), resource.clone())).or_default();
             match fields {
                 Fields::All => held.whole.get_or_insert_default().add(when),
                 Fields::Only(set) => {
@@ -51,18 +51,21 @@ impl Chosen {
     }
 
     /// The conditions of a field, where it has its own.
-    pub(super) fn when_apart(&self, action: &Action, subject: Option<&Subject>, field: &str) -> Option<&When> {
-        self.at(action, subject)?.apart.get(&Field::from(field))
+    pub(super) fn when_apart(
+        &self,
+        action: &Action,
+        resource: Option<&Resource>,
+        field: &str,
+    ) -> Option<&ConditionClause> {
+        self.at(action, resource)?.apart.get(&Field::from(field))
     }
 
     /// The permissions that say this: for each action and subject one for all fields, then one for each list of conditions.
     pub(super) fn permissions(&self) -> Vec<Permission> {
         let mut all = Vec::new();
-        for ((action, subject), Choice { fields, when, apart }) in &self.0 {
-            let one = |fields: Fields, when: &When| Permission {
-                action: action.clone(),
-                subject: subject.clone(),
-                fields,
+        for ((action, resource), Choice { fields, when, apart }) in &self.0 {
+            let one = |fields: Fields, when: &ConditionClause| Permission {
+                scope: Scope { action: action.clone(), resource: resource.clone(), fields },
                 when: when.clone(),
             };
             let groups = match fields {
@@ -90,9 +93,11 @@ impl Chosen {
 }
 
 /// Fields by their conditions, in the order in which each comes first.
-fn grouped<'a>(fields: impl Iterator<Item = (&'a Field, &'a When)>) -> Vec<(&'a When, Vec<Field>)> {
-    let mut groups: Vec<(&When, Vec<Field>)> = Vec::new();
-    let mut at: HashMap<&When, usize> = HashMap::new();
+fn grouped<'a>(
+    fields: impl Iterator<Item = (&'a Field, &'a ConditionClause)>,
+) -> Vec<(&'a ConditionClause, Vec<Field>)> {
+    let mut groups: Vec<(&ConditionClause, Vec<Field>)> = Vec::new();
+    let mut at: HashMap<&ConditionClause, usize> = HashMap::new();
     for (field, when) in fields {
         let i = *at.entry(when).or_insert_with(|| {
             groups.push((when, Vec::new()));
@@ -105,7 +110,8 @@ fn grouped<'a>(fields: impl Iterator<Item = (&'a Field, &'a When)>) -> Vec<(&'a 
 
 impl Held {
     fn choice(self) -> Option<Choice> {
-        let mut apart: BTreeMap<Field, When> = self.fields.into_iter().map(|(f, ways)| (f, ways.when())).collect();
+        let mut apart: BTreeMap<Field, ConditionClause> =
+            self.fields.into_iter().map(|(f, ways)| (f, ways.when())).collect();
         if let Some(whole) = self.whole {
             let when = whole.when();
             apart.retain(|_, of| !within(of, &when));
@@ -119,33 +125,33 @@ impl Held {
 }
 
 /// The conditions of most fields; of as many, those that are there: a field that is added should not have more than it was meant to.
-fn usual(fields: &BTreeMap<Field, When>) -> When {
-    let mut many: HashMap<&When, usize> = HashMap::new();
+fn usual(fields: &BTreeMap<Field, ConditionClause>) -> ConditionClause {
+    let mut many: HashMap<&ConditionClause, usize> = HashMap::new();
     fields.values().for_each(|when| *many.entry(when).or_default() += 1);
-    let most = fields.values().max_by_key(|when| (many.get(when).copied(), **when != When::Always));
-    most.cloned().unwrap_or(When::Always)
+    let most = fields.values().max_by_key(|when| (many.get(when).copied(), **when != ConditionClause::Always));
+    most.cloned().unwrap_or(ConditionClause::Always)
 }
 
 /// Whether whatever holds under `when` holds under `all` too.
-fn within(when: &When, all: &When) -> bool {
+fn within(when: &ConditionClause, all: &ConditionClause) -> bool {
     match (when, all) {
-        (_, When::Always) => true,
-        (When::Always, When::AnyOf(_)) => false,
-        (When::AnyOf(when), When::AnyOf(all)) => when.is_subset(all),
+        (_, ConditionClause::Always) => true,
+        (ConditionClause::Always, ConditionClause::AnyOf(_)) => false,
+        (ConditionClause::AnyOf(when), ConditionClause::AnyOf(all)) => when.is_subset(all),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ActionEntry, Catalogue, Conditions, Guard, Rule, SubjectEntry};
+    use crate::domain::{ActionEntry, Catalogue, ConditionExpr, Conditions, EffectivePermission, ResourceEntry};
     use proptest::prelude::*;
 
     const FIELDS: [&str; 3] = ["title", "body", "slug"];
     const CONDITIONS: [&str; 2] = ["own", "shared"];
 
-    fn when() -> impl Strategy<Value = When> {
-        proptest::sample::subsequence(CONDITIONS.to_vec(), 0..=2).prop_map(When::from_list)
+    fn when() -> impl Strategy<Value = ConditionClause> {
+        proptest::sample::subsequence(CONDITIONS.to_vec(), 0..=2).prop_map(ConditionClause::from_list)
     }
 
     fn permissions() -> impl Strategy<Value = Vec<Permission>> {
@@ -159,9 +165,11 @@ mod tests {
 
     /// Whether a field is held on an entry of which these conditions are true. `other` is a field that comes later.
     fn may(permissions: &[Permission], action: &str, field: &str, holds: &[&str]) -> bool {
-        permissions.iter().map(Rule::from).any(|rule| {
-            let guard = |part: &When| part.as_slice().iter().any(|id| holds.contains(&id.as_str()));
-            rule.action.as_str() == action && rule.fields.contains(field) && Guard::parts(&rule.guard).iter().all(guard)
+        permissions.iter().map(EffectivePermission::from).any(|rule| {
+            let guard = |part: &ConditionClause| part.as_slice().iter().any(|id| holds.contains(&id.as_str()));
+            rule.scope.action.as_str() == action
+                && rule.scope.fields.contains(field)
+                && ConditionExpr::parts(&rule.guard).iter().all(guard)
         })
     }
 
@@ -183,15 +191,16 @@ mod tests {
     #[test]
     fn saving_without_a_change_changes_nothing() {
         let words = Words::new(Catalogue::default(), &Conditions::default());
-        let own = When::from_list(["own"]);
+        let own = ConditionClause::from_list(["own"]);
         let read =
             |fields: &[&str]| Permission::new("read").on("article").fields(Fields::only(fields.to_vec()).unwrap());
         let before = [read(&["title"]), read(&["title", "body"]).when(own.clone())];
         let words_of = |entry: ActionEntry| {
-            let catalogue = Catalogue::default().subject(SubjectEntry::collection("article", "Article").fields(FIELDS));
+            let catalogue =
+                Catalogue::default().resource(ResourceEntry::collection("article", "Article").fields(FIELDS));
             Words::new(catalogue.action(entry), &Conditions::default())
         };
-        let known = words_of(ActionEntry::on_subjects("read", "Read", ["article"]).with_fields());
+        let known = words_of(ActionEntry::on_resources("read", "Read", ["article"]).with_fields());
         assert_eq!(Chosen::of_permissions(&before).permissions_onto(&before, &known), None);
         // What no form shows stays as it is.
         assert_eq!(Chosen::default().permissions_onto(&before, &words), None);

@@ -8,11 +8,11 @@ use super::grants::Chosen;
 use super::list::{Asked, Head, PAGE_SIZE, Paging, Sort, address, heads};
 use super::matrix::{For, Matrix};
 use super::state::Pages;
-use super::time::When;
+use super::time::ConditionClause;
 use super::{may, render};
-use crate::domain::{Ceiling, Fields, Permission, Role, RoleId};
-use crate::gate::GuardedRouter;
-use crate::service::{RoleUpdate, Roles, ServiceError};
+use crate::admin::{RoleUpdate, Roles, ServiceError};
+use crate::domain::{Ceiling, Fields, Permission, Role, RoleId, Scope};
+use crate::guard::GuardedRouter;
 use crate::store::{Clamped, NewRole};
 use askama::Template;
 use axum::extract::State;
@@ -105,8 +105,8 @@ struct Existing {
     built_in: bool,
     users: u64,
     tokens: u64,
-    created: When,
-    updated: When,
+    created: ConditionClause,
+    updated: ConditionClause,
     can_delete: bool,
     can_duplicate: bool,
     hidden: Vec<String>,
@@ -132,7 +132,7 @@ impl Taken {
 }
 
 fn roles(pages: &Pages, viewer: &Viewer) -> Roles {
-    pages.roles.clone().by(&viewer.actor).from(viewer.address)
+    pages.roles.clone().acting_as(&viewer.actor).from_address(viewer.address)
 }
 
 fn is_built_in(role: &Role) -> bool {
@@ -301,7 +301,7 @@ async fn one_page(
         Some(sent) => Chosen::sent_for_role(sent)?,
         None => Chosen::of_permissions(&shown),
     };
-    let said = |p: &Permission| pages.words.said_of(&p.action, p.subject.as_ref(), &p.fields);
+    let said = |p: &Permission| pages.words.said_of(&p.scope.action, p.scope.resource.as_ref(), &p.scope.fields);
     let existing = Existing {
         id,
         // What is sent again was made from what the form was made from.
@@ -309,8 +309,8 @@ async fn one_page(
         built_in: is_built_in(&role),
         users,
         tokens,
-        created: When::of(role.created_at, now),
-        updated: When::of(role.updated_at, now),
+        created: ConditionClause::of(role.created_at, now),
+        updated: ConditionClause::of(role.updated_at, now),
         can_delete: viewer.may(DELETE) && fixed.is_none(),
         can_duplicate: viewer.may(CREATE) && !is_built_in(&role),
         hidden: hidden.iter().map(said).collect(),
@@ -334,7 +334,7 @@ async fn one_page(
 
 async fn save(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent: Sent) -> Result<Response, Failure> {
     let id = RoleId(id);
-    let roles = roles(&pages, &viewer).only_if(sent.version()?);
+    let roles = roles(&pages, &viewer).if_version(sent.version()?);
     let chosen = Chosen::sent_for_role(&sent)?;
     let (status, extra) = match update(&pages, &roles, id, &sent, &chosen).await {
         Ok(None) => return Ok(redirect(&format!("{LIST}/{id}?done=saved")).into_response()),
@@ -355,7 +355,7 @@ async fn update(
     let before = roles.read(id).await?;
     let permissions = chosen.permissions_onto(&before.permissions, &pages.words);
     if let Some(permissions) = &permissions {
-        let clamped = roles.would_clamp(id, permissions.clone()).await?;
+        let clamped = roles.preview_clamp(id, permissions.clone()).await?;
         if let Some(taken) = Taken::unconfirmed(clamped, &proposed(permissions), sent) {
             return Ok(Some(taken));
         }
@@ -368,18 +368,18 @@ async fn update(
 /// The permissions of a changed role, as they are confirmed.
 fn proposed(permissions: &[Permission]) -> Value {
     let one = |permission: &Permission| {
-        let Permission { action, subject, fields, when } = permission;
+        let Permission { scope: Scope { action, resource, fields }, when } = permission;
         let fields = match fields {
             Fields::All => None,
             Fields::Only(fields) => Some(fields.as_slice()),
         };
-        json!([action, subject, fields, when.as_slice()])
+        json!([action, resource, fields, when.as_slice()])
     };
     permissions.iter().map(one).collect()
 }
 
 async fn delete(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent: Sent) -> Result<Response, Failure> {
-    match roles(&pages, &viewer).only_if(sent.version()?).delete(RoleId(id)).await {
+    match roles(&pages, &viewer).if_version(sent.version()?).delete(RoleId(id)).await {
         Ok(_) => Ok(redirect(&format!("{LIST}?done=deleted")).into_response()),
         Err(error) => {
             let extra = Extra { found: Complaints::from(error)?, ..Extra::default() };

@@ -7,9 +7,9 @@ use super::frame::{Frame, Viewer};
 use super::list::address;
 use super::state::Pages;
 use super::{HOME, ME, SIGN_IN, render};
+use crate::admin::{FirstAdmin, Password, Registration, ServiceError, Sessions, SignedIn};
 use crate::domain::{authenticated, is_loopback_host};
-use crate::gate::{Caller, GuardedRouter, SessionCheck};
-use crate::service::{FirstAdmin, Password, Registration, ServiceError, Sessions, SignedIn};
+use crate::guard::{Caller, GuardedRouter, SessionCheck};
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -178,7 +178,12 @@ async fn sign_in(State(pages): State<Pages>, caller: Caller, sent: Sent) -> Resu
 }
 
 fn visitor(pages: &Pages, caller: &Caller) -> Sessions {
-    pages.sessions.clone().by(crate::domain::Doer::Visitor).from(caller.address).on_device(&caller.device)
+    pages
+        .sessions
+        .clone()
+        .acting_as(crate::domain::Actor::Visitor)
+        .from_address(caller.address)
+        .on_device(&caller.device)
 }
 
 /// Hands over a session: always a new one, whatever cookie came. The way on leads past the sign-in page, which sees whether the cookie
@@ -204,7 +209,7 @@ fn inside(back: &str) -> &str {
 
 async fn sign_out(State(pages): State<Pages>, viewer: Viewer) -> Result<Response, Failure> {
     let session = viewer.session.ok_or_else(Failure::not_found)?;
-    pages.sessions.clone().by(&viewer.actor).from(viewer.address).sign_out(session).await?;
+    pages.sessions.clone().acting_as(&viewer.actor).from_address(viewer.address).sign_out(session).await?;
     Ok(signed_out(&pages))
 }
 

@@ -4,11 +4,10 @@ use super::base::of_request;
 use super::failure::Failure;
 use super::frame::Viewer;
 use super::matrix::Words;
+use crate::admin::{AuditLog, Owners, Policy, Roles, Sessions, Tokens};
 use crate::domain::{Catalogue, Ceiling, Clock, Conditions, Timestamp};
-use crate::gate::{Addresses, BodyReader, Gate, SessionCheck, SessionCookie};
+use crate::guard::{Addresses, BodyReader, Gate, SessionCheck, SessionCookie};
 use crate::keyward::Keyward;
-use crate::service::{Events, Owners, Policy, Roles, Sessions, Tokens};
-use crate::store::WriteStore;
 use axum::extract::FromRef;
 use http::request::Parts;
 use std::sync::Arc;
@@ -20,7 +19,7 @@ pub(super) struct Pages {
     pub(super) roles: Roles,
     pub(super) sessions: Sessions,
     pub(super) tokens: Tokens,
-    pub(super) events: Events,
+    pub(super) events: AuditLog,
     pub(super) addresses: Addresses,
     pub(super) bodies: BodyReader,
     pub(super) cookie: SessionCookie,
@@ -37,7 +36,7 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    pub(super) fn new<S: WriteStore>(keyward: &Keyward<S>) -> Self {
+    pub(super) fn new(keyward: &Keyward) -> Self {
         let catalogue: Catalogue = keyward.catalogue().cloned().unwrap_or_default();
         let conditions: &Conditions = keyward.conditions();
         let settings = keyward.settings();
@@ -46,7 +45,7 @@ impl Pages {
             roles: keyward.roles(),
             sessions: keyward.sessions(),
             tokens: keyward.tokens(),
-            events: keyward.events(),
+            events: keyward.audit(),
             addresses: keyward.addresses().clone(),
             bodies: keyward.bodies().clone(),
             cookie: keyward.session_cookie(),
@@ -75,7 +74,7 @@ impl Pages {
         if viewer.is_super_admin() {
             return Ok(Ceiling::Unlimited);
         }
-        Ok(Ceiling::Of(self.sessions.clone().by(&viewer.actor).permissions().await?))
+        Ok(Ceiling::Of(self.sessions.clone().acting_as(&viewer.actor).permissions().await?))
     }
 }
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 /// A time, shown by how far off it is; exactly where the pointer rests.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct When {
+pub(super) struct ConditionClause {
     at: Timestamp,
     now: Timestamp,
 }
 
-impl When {
+impl ConditionClause {
     pub(super) fn of(at: Timestamp, now: Timestamp) -> Self {
         Self { at, now }
     }
@@ -23,7 +23,7 @@ impl When {
 }
 
 /// As markup: nothing in it is anybody's text.
-impl fmt::Display for When {
+impl fmt::Display for ConditionClause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (past, ahead) = (self.now.since(self.at), self.at.since(self.now));
         write!(f, "<time datetime=\"{at}\" title=\"{at}\">", at = self.at)?;
@@ -36,7 +36,7 @@ impl fmt::Display for When {
     }
 }
 
-impl askama::filters::HtmlSafe for When {}
+impl askama::filters::HtmlSafe for ConditionClause {}
 
 /// What was just made for 90 days ends in 90 days, and not in 89.
 fn whole_days(ahead: Duration) -> Duration {
@@ -78,7 +78,7 @@ mod tests {
     fn times_are_said_by_how_far_off_they_are() {
         let now = Timestamp(1_767_225_600_000);
         let said = |seconds: i64| {
-            let text = When::of(Timestamp(now.0 + seconds * 1000), now).to_string();
+            let text = ConditionClause::of(Timestamp(now.0 + seconds * 1000), now).to_string();
             text.split_once('>').unwrap().1.trim_end_matches("</time>").to_owned()
         };
         assert_eq!(said(0), "just now");
@@ -89,6 +89,6 @@ mod tests {
         assert_eq!(said(48 * 3_600 - 1), "in 1 day");
         assert_eq!(said(-200 * 86_400), "6 months ago");
         assert_eq!(said(800 * 86_400), "in 2 years");
-        assert!(When::of(now, now).to_string().contains("title=\"2026-01-01T00:00:00.000Z\""));
+        assert!(ConditionClause::of(now, now).to_string().contains("title=\"2026-01-01T00:00:00.000Z\""));
     }
 }

@@ -8,10 +8,10 @@ use super::lifespan::{Expiry, lives};
 use super::list::{Asked, Head, PAGE_SIZE, Paging, Sort, address, heads};
 use super::may;
 use super::state::Pages;
-use super::time::When;
-use crate::domain::{Kind, Secret, Token, TokenId};
-use crate::gate::GuardedRouter;
-use crate::service::{DescribedToken, IssuedToken, Reveal, ServiceError, TokenUpdate, Tokens};
+use super::time::ConditionClause;
+use crate::admin::{DescribedToken, IssuedToken, SecretAccess, ServiceError, TokenUpdate, Tokens};
+use crate::domain::{Secret, Token, TokenId, TokenKind};
+use crate::guard::GuardedRouter;
 use crate::store::{Paging as Page, TokenQuery, TokenSort};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -20,7 +20,7 @@ use http::{HeaderMap, StatusCode};
 
 /// What the pages of one kind have of their own.
 pub(super) trait Side: Send + Sync + 'static {
-    const KIND: Kind;
+    const KIND: TokenKind;
     /// Where the list is; everything else is below it.
     const LIST: &'static str;
     const ACTIONS: Actions;
@@ -84,8 +84,8 @@ pub(super) struct Listed {
 pub(super) struct Existing {
     pub(super) id: TokenId,
     pub(super) version: String,
-    pub(super) created: When,
-    pub(super) used: Option<When>,
+    pub(super) created: ConditionClause,
+    pub(super) used: Option<ConditionClause>,
     pub(super) expiry: Expiry,
     pub(super) duration: String,
     pub(super) hint: String,
@@ -102,8 +102,8 @@ impl Existing {
             id: token.id,
             // What is sent again was made from what the form was made from.
             version: sent.map_or_else(|| token.version().to_string(), |sent| sent.text("version").to_owned()),
-            created: When::past(token.created_at, now),
-            used: token.last_used_at.map(|at| When::past(at, now)),
+            created: ConditionClause::past(token.created_at, now),
+            used: token.last_used_at.map(|at| ConditionClause::past(at, now)),
             expiry: Expiry::of(token, now),
             duration: lives(token.lifespan),
             hint: token.hint.clone(),
@@ -165,7 +165,7 @@ pub(super) fn routes<S: Side>() -> GuardedRouter<Pages> {
 
 /// The tokens of this kind, for whoever looks.
 pub(super) fn tokens<S: Side>(pages: &Pages, viewer: &Viewer) -> Tokens {
-    pages.tokens.clone().only(S::KIND).by(&viewer.actor).from(viewer.address)
+    pages.tokens.clone().only(S::KIND).acting_as(&viewer.actor).from_address(viewer.address)
 }
 
 async fn show_list<S: Side>(
@@ -212,7 +212,7 @@ async fn show_list<S: Side>(
 }
 
 fn title<S: Side>() -> &'static str {
-    if S::KIND == Kind::Admin { "Admin Tokens" } else { "API Tokens" }
+    if S::KIND == TokenKind::Admin { "Admin Tokens" } else { "API Tokens" }
 }
 
 async fn new<S: Side>(State(pages): State<Pages>, viewer: Viewer) -> Result<Response, Failure> {
@@ -273,7 +273,7 @@ async fn save<S: Side>(
         description: Some(sent.text("description").to_owned()),
         ..S::update(&pages, &before, &sent)?
     };
-    match tokens.only_if(sent.version()?).update(TokenId(id), update).await {
+    match tokens.if_version(sent.version()?).update(TokenId(id), update).await {
         Ok(_) => Ok(redirect(&format!("{}/{id}?done=saved", S::LIST)).into_response()),
         Err(error) => {
             let found = Complaints::from(error)?;
@@ -291,13 +291,13 @@ async fn view<S: Side>(
 ) -> Result<Response, Failure> {
     let opened = tokens::<S>(&pages, &viewer).open(TokenId(id)).await?;
     let (found, key) = match &opened.secret {
-        Reveal::Shown(secret) => {
+        SecretAccess::Shown(secret) => {
             let key = ShownKey::of::<S>(&pages, &headers, "The key of this token", S::SHOWN_AGAIN, secret);
             (Complaints::default(), Some(key))
         }
-        Reveal::NotForYou => return Err(ServiceError::Forbidden("only its owner looks at a key").into()),
-        Reveal::NotKept => (Complaints::whole(KEY_LOST), None),
-        Reveal::Lost(why) => (Complaints::whole(format!("{KEY_LOST}. Reason: {why}")), None),
+        SecretAccess::NotForYou => return Err(ServiceError::Forbidden("only its owner looks at a key").into()),
+        SecretAccess::NotKept => (Complaints::whole(KEY_LOST), None),
+        SecretAccess::Lost(why) => (Complaints::whole(format!("{KEY_LOST}. Reason: {why}")), None),
     };
     let extra = Extra { key, ..Extra::default() };
     S::one_page(&pages, &viewer, StatusCode::OK, &found, &opened.described, extra).await
@@ -310,7 +310,7 @@ async fn renew<S: Side>(
     Id(id): Id,
     sent: Sent,
 ) -> Result<Response, Failure> {
-    let issued = tokens::<S>(&pages, &viewer).only_if(sent.version()?).regenerate(TokenId(id)).await?;
+    let issued = tokens::<S>(&pages, &viewer).if_version(sent.version()?).regenerate(TokenId(id)).await?;
     shown_once::<S>(&pages, &viewer, &headers, issued, "The new key. The old one no longer works").await
 }
 
@@ -320,6 +320,6 @@ async fn remove<S: Side>(
     Id(id): Id,
     sent: Sent,
 ) -> Result<Response, Failure> {
-    tokens::<S>(&pages, &viewer).only_if(sent.version()?).revoke(TokenId(id)).await?;
+    tokens::<S>(&pages, &viewer).if_version(sent.version()?).revoke(TokenId(id)).await?;
     Ok(redirect(&format!("{}?done=deleted", S::LIST)).into_response())
 }

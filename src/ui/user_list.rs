@@ -6,10 +6,10 @@ use super::frame::{Frame, Viewer};
 use super::list::{Asked, Head, PAGE_SIZE, Paging, Sort, address, heads};
 use super::render;
 use super::state::Pages;
-use super::time::When;
+use super::time::ConditionClause;
 use super::users::{CREATE, LIST, UPDATE};
+use crate::admin::Owners;
 use crate::domain::{Ceiling, Owner, OwnerId, OwnerState, Role, RoleId};
-use crate::service::Owners;
 use crate::store::{OwnerQuery, OwnerSort, Paging as Page};
 use askama::Template;
 use axum::extract::State;
@@ -37,7 +37,7 @@ struct Row {
     roles: Vec<String>,
     state: Badge,
     tokens: u64,
-    created: When,
+    created: ConditionClause,
     can_update: bool,
     yours: bool,
 }
@@ -104,7 +104,7 @@ pub(super) async fn list(
         roles: owner.roles.iter().filter_map(|id| roles.get(id)).map(|role| role.name.clone()).collect(),
         state: Badge::of(owner.state),
         tokens: tokens.get(&owner.id).copied().unwrap_or_default(),
-        created: When::of(owner.created_at, now),
+        created: ConditionClause::of(owner.created_at, now),
         can_update: viewer.may(UPDATE) && out_of_reach(&owner, &roles, &ceiling).is_none(),
         yours: owner.id == viewer.id,
         email: owner.email,
@@ -135,7 +135,7 @@ pub(super) fn out_of_reach(owner: &Owner, roles: &BTreeMap<RoleId, Role>, ceilin
 }
 
 pub(super) fn owners(pages: &Pages, viewer: &Viewer) -> Owners {
-    pages.owners.clone().by(&viewer.actor).from(viewer.address)
+    pages.owners.clone().acting_as(&viewer.actor).from_address(viewer.address)
 }
 
 pub(super) async fn all_roles(pages: &Pages) -> Result<BTreeMap<RoleId, Role>, Failure> {

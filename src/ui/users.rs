@@ -1,6 +1,6 @@
 //! Settings > Administration Panel > Users.
 
-use super::affected::Affected;
+use super::affected_tokens::Affected;
 use super::base::{base, redirect};
 use super::failure::{Complaints, Failure};
 use super::form::{Id, Query, Sent};
@@ -9,12 +9,12 @@ use super::list::Asked;
 use super::roles::Taken;
 use super::sign_in::INVITED;
 use super::state::Pages;
-use super::time::When;
+use super::time::ConditionClause;
 use super::user_list::{Badge, all_roles, list, out_of_reach, owners};
 use super::{may, render};
+use crate::admin::{Invitation, OwnerUpdate, Owners, ServiceError};
 use crate::domain::{Ceiling, Owner, OwnerId, OwnerState, Role, RoleId, Timestamp};
-use crate::gate::GuardedRouter;
-use crate::service::{Invited, OwnerUpdate, Owners, ServiceError};
+use crate::guard::GuardedRouter;
 use crate::store::NewOwner;
 use askama::Template;
 use axum::extract::State;
@@ -47,7 +47,7 @@ pub(super) fn routes() -> GuardedRouter<Pages> {
 struct UserPage<'a> {
     frame: Frame,
     said: Option<&'static str>,
-    invitation: Option<Invitation>,
+    invitation: Option<InvitationNotice>,
     found: &'a Complaints,
     existing: Option<Existing>,
     email: &'a str,
@@ -98,10 +98,10 @@ impl UserPage<'_> {
 }
 
 /// What to hand over to somebody, for this one answer.
-struct Invitation {
+struct InvitationNotice {
     link: String,
     email: String,
-    ends: When,
+    ends: ConditionClause,
 }
 
 /// What only somebody who is there has.
@@ -116,8 +116,8 @@ struct Existing {
     can_update: bool,
     can_invite: bool,
     can_delete: bool,
-    created: When,
-    updated: When,
+    created: ConditionClause,
+    updated: ConditionClause,
     tokens: Affected,
 }
 
@@ -237,18 +237,24 @@ async fn invite_again(
     sent: Sent,
 ) -> Result<Response, Failure> {
     let (now, beside) = (pages.now(), Beside::read(&pages, &viewer, Some(OwnerId(id))).await?);
-    match owners(&pages, &viewer).only_if(sent.version()?).invite_again(OwnerId(id)).await {
+    match owners(&pages, &viewer).if_version(sent.version()?).invite_again(OwnerId(id)).await {
         Ok(invited) => Ok(shown_once(&viewer, &headers, invited, now, beside)),
         Err(error) => refused(&pages, &viewer, OwnerId(id), error).await,
     }
 }
 
 /// The one answer that shows an invitation. `before` it was made, so that seven days are not told as six and a bit.
-fn shown_once(viewer: &Viewer, headers: &HeaderMap, invited: Invited, before: Timestamp, beside: Beside) -> Response {
-    let Invited { owner, secret, ends } = invited;
+fn shown_once(
+    viewer: &Viewer,
+    headers: &HeaderMap,
+    invited: Invitation,
+    before: Timestamp,
+    beside: Beside,
+) -> Response {
+    let Invitation { owner, secret, ends } = invited;
     // Letters, digits and underscores: nothing to encode.
     let link = format!("{}{}{INVITED}?registrationToken={}", origin(headers), base(), secret.expose());
-    let invitation = Invitation { link, email: owner.email.clone(), ends: When::of(ends, before) };
+    let invitation = InvitationNotice { link, email: owner.email.clone(), ends: ConditionClause::of(ends, before) };
     let extra = Extra { invitation: Some(invitation), ..Extra::default() };
     page_of(viewer, StatusCode::OK, before, &owner, beside, extra)
 }
@@ -275,7 +281,7 @@ async fn show(
 #[derive(Default)]
 struct Extra<'a> {
     said: Option<&'static str>,
-    invitation: Option<Invitation>,
+    invitation: Option<InvitationNotice>,
     found: Complaints,
     sent: Option<&'a Sent>,
     taken: Option<Taken>,
@@ -318,8 +324,8 @@ fn page_of(
         can_update: readonly.is_none(),
         can_invite: reach.is_none() && viewer.may(CREATE) && owner.state == OwnerState::Invited,
         can_delete: reach.is_none() && viewer.may(DELETE),
-        created: When::of(owner.created_at, now),
-        updated: When::of(owner.updated_at, now),
+        created: ConditionClause::of(owner.created_at, now),
+        updated: ConditionClause::of(owner.updated_at, now),
         tokens: beside.tokens,
         name: name.clone(),
     };
@@ -342,7 +348,7 @@ fn page_of(
 
 async fn save(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent: Sent) -> Result<Response, Failure> {
     let id = OwnerId(id);
-    let owners = owners(&pages, &viewer).only_if(sent.version()?);
+    let owners = owners(&pages, &viewer).if_version(sent.version()?);
     let (status, extra) = match update(&owners, id, given_roles(&pages, &sent).await?, &sent).await {
         Ok(None) => return Ok(redirect(&format!("{LIST}/{id}?done=saved")).into_response()),
         Ok(taken) => (StatusCode::OK, Extra { taken, ..Extra::default() }),
@@ -353,7 +359,7 @@ async fn save(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent: Sent
 
 /// Saves, or answers what has to be confirmed first.
 async fn update(owners: &Owners, id: OwnerId, roles: Vec<RoleId>, sent: &Sent) -> Result<Option<Taken>, ServiceError> {
-    let clamped = owners.would_clamp(id, roles.clone()).await?;
+    let clamped = owners.preview_clamp(id, roles.clone()).await?;
     let proposed = roles.iter().map(|role| role.0).collect();
     if let Some(taken) = Taken::unconfirmed(clamped, &proposed, sent) {
         return Ok(Some(taken));
@@ -380,14 +386,14 @@ async fn set_state(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent:
         _ => return Err(Failure::bad_request("This form is not whole. Load the page again.")),
     };
     let update = OwnerUpdate { active, blocked, ..OwnerUpdate::default() };
-    match owners(&pages, &viewer).only_if(sent.version()?).update(OwnerId(id), update).await {
+    match owners(&pages, &viewer).if_version(sent.version()?).update(OwnerId(id), update).await {
         Ok(_) => Ok(redirect(&format!("{LIST}/{id}?done={deed}")).into_response()),
         Err(error) => refused(&pages, &viewer, OwnerId(id), error).await,
     }
 }
 
 async fn delete(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent: Sent) -> Result<Response, Failure> {
-    match owners(&pages, &viewer).only_if(sent.version()?).delete(OwnerId(id)).await {
+    match owners(&pages, &viewer).if_version(sent.version()?).delete(OwnerId(id)).await {
         Ok(_) => Ok(redirect(&format!("{LIST}?done=deleted")).into_response()),
         Err(error) => refused(&pages, &viewer, OwnerId(id), error).await,
     }

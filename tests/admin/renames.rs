@@ -43,7 +43,7 @@ struct Held {
     content: TokenId,
 }
 
-async fn issue<S: WriteStore>(keyward: &Keyward<Arc<S>>) -> Held {
+async fn issue(keyward: &Keyward) -> Held {
     keyward.set_up().await.unwrap();
     let fields = || Fields::only(["heading", "body"]).unwrap();
     let read = Permission::new("explorer.read").on("post").fields(fields());
@@ -62,7 +62,7 @@ async fn events<S: WriteStore>(keyward: &Keyward<Arc<S>>) -> Vec<(AuditAction, O
     page.items.into_iter().map(|(_, event)| (event.what, event.cause)).collect()
 }
 
-async fn names_are_renamed_once<S: WriteStore>(store: Arc<S>) {
+async fn names_are_renamed_once(store: Arc<impl WriteStore>) {
     let held = issue(&installation(store.clone(), before())).await;
     let keyward = installation(store.clone(), after());
     let found = keyward.set_up().await.unwrap();
@@ -112,7 +112,7 @@ async fn registered_name_is_not_renamed() {
     let keyward = installation(store, both);
     assert_eq!(keyward.set_up().await.unwrap().renamed, 0);
     let admin = keyward.tokens().read(held.admin).await.unwrap();
-    assert_eq!(admin.token.grants()[0].action.as_str(), "explorer.read");
+    assert_eq!(admin.token.grants()[0].scope.action.as_str(), "explorer.read");
 }
 
 #[tokio::test]

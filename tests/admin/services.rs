@@ -142,9 +142,9 @@ async fn done<S: Audited, T>(
     target: impl Fn(&T) -> AuditTarget,
     call: impl Future<Output = Result<T, ServiceError>>,
 ) -> T {
-    let before = world.keyward.store().events().await;
+    let before = world.store.events().await;
     let value = call.await.unwrap();
-    let after = world.keyward.store().events().await;
+    let after = world.store.events().await;
     assert_eq!(after[..before.len()], before);
     let [event] = &after[before.len()..] else { panic!("one event for {what:?}: {:?}", &after[before.len()..]) };
     assert_eq!((event.origin.actor, event.what, event.target), (Actor::Service, what, target(&value)));

@@ -86,7 +86,7 @@ impl Node {
         let keyward = Keyward::builder(store).hash_key(HashKey::parse(SALT).unwrap()).admin("/admin").build().unwrap();
         let router = GuardedRouter::new().route("/admin/x", action(READ), get(|| async {}));
         let app = App::from_service(keyward.guard(router));
-        Self { keyward, app }
+        Self { keyward, store, app }
     }
 
     async fn issue(&self, tokens: usize) -> Vec<Secret> {
@@ -264,7 +264,7 @@ async fn stopped_server_is_503_after_the_lease_and_recovers() {
     }
     tokio::time::sleep(LONGER).await;
 
-    let most = &node.keyward.store().most;
+    let most = &node.store.most;
     println!("at most {} look-ups at a time while it was stopped", most.swap(0, Ordering::SeqCst));
     let going_on = Instant::now();
     pids.iter().for_each(|pid| send_signal(*pid, "CONT"));

@@ -114,7 +114,7 @@ impl Installation {
     }
 
     pub(crate) fn seen(&self) -> &Seen {
-        self.keyward.store().seen()
+        self.store.seen()
     }
 
     /// Sends a flood while valid tokens are used, and returns when its last request was answered.

@@ -6,7 +6,7 @@
 
 use crate::harness::Row;
 use crate::table;
-use crate::world::{ACTION, Rows, request};
+use crate::world::{ACTION, request};
 use axum::body::Body;
 use casbin::{CachedEnforcer, CoreApi, DefaultModel, Enforcer, MemoryAdapter, MgmtApi};
 use cedar_policy::{

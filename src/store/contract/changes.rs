@@ -5,8 +5,8 @@ use super::fixtures::{
 };
 use super::{Backend, StoreError, Transaction};
 use crate::domain::{
-    Action, Cause, ContentAccess, Digest, Grant, Kind, OwnerId, PasswordHash, RoleId, SealedSecret, Target, Timestamp,
-    TokenAuthority, TokenId, What,
+    Action, AuditAction, AuditCause, AuditTarget, ContentAccess, Digest, Grant, OwnerId, PasswordHash, RoleId,
+    SealedSecret, Timestamp, TokenAuthority, TokenId, TokenKind,
 };
 use crate::store::{NewToken, Profile, Use};
 use std::time::Duration;
@@ -123,8 +123,8 @@ pub(super) async fn a_deleted_owner_leaves_nothing<S: Backend>(store: &S) {
     assert_eq!(found.authority, theirs.authority, "and their tokens with all grants");
     let events = store.audit_events().await.expect("events can be read");
     let [event] = &events[..] else { panic!("one event, for the one admin token: {events:?}") };
-    assert_eq!((event.what, event.target), (What::TokenRevoked, Target::Token(ids[0], Kind::Admin)));
-    assert_eq!((event.cause, event.origin), (Some(Cause::OwnerDeleted(id)), service()));
+    assert_eq!((event.what, event.target), (AuditAction::TokenRevoked, AuditTarget::Token(ids[0], TokenKind::Admin)));
+    assert_eq!((event.cause, event.origin), (Some(AuditCause::OwnerDeleted(id)), service()));
     let again = tx.insert_owner(owner("A@B", &[])).await.expect("the address is free");
     assert!(again > other, "their id is not used again");
     tx.insert_token(admin("mine", again)).await.expect("the token's name is free");
@@ -211,7 +211,7 @@ pub(super) async fn a_new_secret_ends_the_old_one<S: Backend>(store: &S) {
     commit(tx).await;
     store.note_uses(&[Use { token: id, at: Timestamp(7), address: None }]).await.expect("uses are noted");
     let mut tx = begin(store).await;
-    tx.set_secret(id, &new.digest, &new.salt, &new.hint).await.expect("a secret is replaced");
+    tx.set_secret(id, &new.digest, &new.hash_key, &new.hint).await.expect("a secret is replaced");
     assert_eq!(tx.sealed_secret(id).await.expect("that can be asked"), None, "the older secret is not shown again");
     assert_eq!(tx.sealed_secret(its).await.expect("it can be read"), Some(sealed.clone()), "others are");
     commit(tx).await;
@@ -227,8 +227,8 @@ pub(super) async fn a_new_secret_ends_the_old_one<S: Backend>(store: &S) {
     drop(tx);
     let absent = TokenId(i64::MAX);
     conflict("no such token", begin(store).await.seal_secret(absent, &sealed).await);
-    conflict("no such token", begin(store).await.set_secret(absent, &old.digest, &old.salt, "").await);
-    conflict("of another", begin(store).await.set_secret(id, &other.digest, &other.salt, "").await);
+    conflict("no such token", begin(store).await.set_secret(absent, &old.digest, &old.hash_key, "").await);
+    conflict("of another", begin(store).await.set_secret(id, &other.digest, &other.hash_key, "").await);
 }
 
 pub(super) async fn ended_sessions_are_swept<S: Backend>(store: &S) {

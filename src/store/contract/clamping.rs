@@ -3,14 +3,14 @@
 use super::fixtures::{begin, commit, owner, role, seq, service, token, view};
 use super::{Backend, Transaction};
 use crate::domain::{
-    Action, AuditEvent, Cause, Fields, Grant, Kind, OwnerId, OwnerState, Permission, RoleId, Target, TokenAuthority,
-    TokenId, What, When,
+    Action, AuditAction, AuditCause, AuditEvent, AuditTarget, ConditionClause, Fields, Grant, OwnerId, OwnerState,
+    Permission, RoleId, TokenAuthority, TokenId, TokenKind,
 };
 use crate::store::{Clamp, Clamped, Proposed};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 
-const CAUSE: Cause = Cause::Catalogue;
+const CAUSE: AuditCause = AuditCause::Catalogue;
 
 /// Random enough, and always the same.
 struct Dice(u64);
@@ -30,7 +30,7 @@ impl Dice {
         let which = self.below(8);
         let names = ["title", "body", ""].into_iter().enumerate().filter(|(i, _)| which >> i & 1 == 1);
         let fields = Fields::only(names.map(|(_, name)| name)).unwrap_or(Fields::All);
-        let when = if self.below(2) == 0 { When::Always } else { When::from_list(["own"]) };
+        let when = if self.below(2) == 0 { ConditionClause::Always } else { ConditionClause::from_list(["own"]) };
         permission.fields(fields).when(when)
     }
 
@@ -107,8 +107,8 @@ pub(super) async fn a_preview_counts_what_the_clamp_takes<S: Backend>(store: &S)
         let owner = owners[round % 8];
         let theirs: Vec<RoleId> = (0..5).filter(|_| dice.below(3) == 0).map(|i| roles[i]).collect();
         let mut view = view(store).await;
-        let of_role = view.would_clamp(Proposed::Permissions(role, &permissions)).await.expect("it is counted");
-        let of_owner = view.would_clamp(Proposed::Roles(owner, &theirs)).await.expect("it is counted");
+        let of_role = view.preview_clamp(Proposed::Permissions(role, &permissions)).await.expect("it is counted");
+        let of_owner = view.preview_clamp(Proposed::Roles(owner, &theirs)).await.expect("it is counted");
         drop(view);
         // What then happens; it is not kept.
         let mut tx = begin(store).await;
@@ -125,10 +125,14 @@ pub(super) async fn a_preview_counts_what_the_clamp_takes<S: Backend>(store: &S)
     assert!(took > 0, "both kinds of previews took something");
     let mut view = view(store).await;
     for nothing in [Proposed::Permissions(RoleId(i64::MAX), &[]), Proposed::Roles(OwnerId(i64::MAX), &[])] {
-        assert_eq!(view.would_clamp(nothing).await.expect("it is counted"), Clamped::default(), "{nothing:?}");
+        assert_eq!(view.preview_clamp(nothing).await.expect("it is counted"), Clamped::default(), "{nothing:?}");
     }
     let super_admin = Proposed::Roles(owners[3], &[RoleId::SUPER_ADMIN]);
-    assert_eq!(view.would_clamp(super_admin).await.expect("it is counted"), Clamped::default(), "they hold everything");
+    assert_eq!(
+        view.preview_clamp(super_admin).await.expect("it is counted"),
+        Clamped::default(),
+        "they hold everything"
+    );
     assert_eq!(seq(store).await, before, "a preview is no change");
 }
 
@@ -163,19 +167,19 @@ async fn agree<S: Backend>(store: &S, clamp: Clamp<'_>, whose: &[OwnerId], token
 }
 
 fn clamped(event: &AuditEvent) -> (TokenId, Value) {
-    assert_eq!((event.what, event.cause, event.origin), (What::GrantClamped, Some(CAUSE), service()));
+    assert_eq!((event.what, event.cause, event.origin), (AuditAction::GrantClamped, Some(CAUSE), service()));
     match event.target {
-        Target::Token(id, Kind::Admin) => (id, event.details.clone()),
+        AuditTarget::Token(id, TokenKind::Admin) => (id, event.details.clone()),
         other => panic!("the event is about the token, not {other:?}"),
     }
 }
 
 fn details(grant: &Grant) -> Value {
-    let fields = match &grant.fields {
+    let fields = match &grant.scope.fields {
         Fields::All => Value::Null,
         Fields::Only(set) => json!(set.as_slice()),
     };
-    json!({"action": grant.action, "subject": grant.subject, "fields": fields})
+    json!({"action": grant.scope.action, "subject": grant.scope.resource, "fields": fields})
 }
 
 async fn grants(tx: &mut Box<dyn Transaction>, id: TokenId) -> Vec<Grant> {
@@ -218,9 +222,9 @@ pub(super) async fn unknown_actions_go_from_everybody<S: Backend>(store: &S) {
         json!({"action": "old", "subject": "x", "fields": ["title"]}),
         json!({"action": "old", "subject": null, "fields": null}),
     ];
-    assert_eq!(of(What::PermissionClamped, Target::Role(editor)), expected);
+    assert_eq!(of(AuditAction::PermissionClamped, AuditTarget::Role(editor)), expected);
     for id in tokens {
-        assert_eq!(of(What::GrantClamped, Target::Token(id, Kind::Admin)), expected);
+        assert_eq!(of(AuditAction::GrantClamped, AuditTarget::Token(id, TokenKind::Admin)), expected);
     }
     assert_eq!(events.len(), 6, "one event each");
 }

@@ -2,8 +2,9 @@
 
 use super::Backend;
 use crate::domain::{
-    AuditEvent, Brand, Digest, Doer, Fields, Grant, Kind, Origin, OsEntropy, OwnerId, OwnerState, Permission, RoleId,
-    Salt, SecretFormat, Tag, Target, Timestamp, TokenAuthority, TokenId, What, When,
+    Actor, AuditAction, AuditEvent, AuditOrigin, AuditTarget, ConditionClause, Digest, Fields, Grant, HashKey,
+    OsEntropy, OwnerId, OwnerState, Permission, RoleId, SecretFormat, Tag, Timestamp, TokenAuthority, TokenId,
+    TokenKind, TokenPrefix,
 };
 use crate::store::{NewOwner, NewRole, NewToken, Snapshot, Transaction, View};
 
@@ -11,39 +12,39 @@ use crate::store::{NewOwner, NewRole, NewToken, Snapshot, Transaction, View};
 pub(super) const AWKWARD: &str = r#"Ünïcödé 🦀 "quoted" 'twice' \ $1 ?1 {"a":[1]} -- ; %_ 漢字"#;
 
 /// Every kind of event.
-pub(super) const EVERYTHING: [What; 27] = [
-    What::OwnerCreated,
-    What::OwnerInvited,
-    What::OwnerInvitedAgain,
-    What::InvitationWithdrawn,
-    What::OwnerRegistered,
-    What::OwnerUpdated,
-    What::OwnerStateSet,
-    What::OwnerRolesSet,
-    What::PasswordSet,
-    What::OwnerDeleted,
-    What::RoleCreated,
-    What::RoleUpdated,
-    What::RolePermissionsSet,
-    What::PermissionClamped,
-    What::RoleDeleted,
-    What::TokenIssued,
-    What::TokenUpdated,
-    What::TokenRegenerated,
-    What::TokenRevealed,
-    What::GrantClamped,
-    What::TokenRevoked,
-    What::SignedIn,
-    What::SignedOut,
-    What::SignInsFailed,
-    What::RetentionSet,
-    What::EventsDeleted,
-    What::Imported,
+pub(super) const EVERYTHING: [AuditAction; 27] = [
+    AuditAction::OwnerCreated,
+    AuditAction::OwnerInvited,
+    AuditAction::OwnerInvitedAgain,
+    AuditAction::InvitationWithdrawn,
+    AuditAction::OwnerRegistered,
+    AuditAction::OwnerUpdated,
+    AuditAction::OwnerStateSet,
+    AuditAction::OwnerRolesSet,
+    AuditAction::PasswordSet,
+    AuditAction::OwnerDeleted,
+    AuditAction::RoleCreated,
+    AuditAction::RoleUpdated,
+    AuditAction::RolePermissionsSet,
+    AuditAction::PermissionClamped,
+    AuditAction::RoleDeleted,
+    AuditAction::TokenIssued,
+    AuditAction::TokenUpdated,
+    AuditAction::TokenRegenerated,
+    AuditAction::TokenRevealed,
+    AuditAction::GrantClamped,
+    AuditAction::TokenRevoked,
+    AuditAction::SignedIn,
+    AuditAction::SignedOut,
+    AuditAction::SignInsFailed,
+    AuditAction::RetentionSet,
+    AuditAction::EventsDeleted,
+    AuditAction::Imported,
 ];
 
 /// The program itself, on this machine.
-pub(super) fn service() -> Origin {
-    Origin { doer: Doer::Service, address: None }
+pub(super) fn service() -> AuditOrigin {
+    AuditOrigin { actor: Actor::Service, address: None }
 }
 
 pub(super) async fn begin<S: Backend>(store: &S) -> Box<dyn Transaction> {
@@ -84,17 +85,18 @@ pub(super) fn owner(email: &str, roles: &[RoleId]) -> NewOwner {
 /// A token with a genuine digest.
 pub(super) fn token(name: &str, authority: TokenAuthority) -> NewToken {
     let kind = match authority {
-        TokenAuthority::Admin { .. } => Kind::Admin,
-        TokenAuthority::Content { .. } => Kind::Content,
-        TokenAuthority::Session { .. } => Kind::Session,
+        TokenAuthority::Admin { .. } => TokenKind::Admin,
+        TokenAuthority::Content { .. } => TokenKind::Content,
+        TokenAuthority::Session { .. } => TokenKind::Session,
     };
-    let (salt, _) = Salt::generate().expect("there is randomness");
-    let issued = SecretFormat::new(&Brand::default(), salt).issue(kind, &OsEntropy).expect("there is randomness");
+    let (hash_key, _) = HashKey::generate().expect("there is randomness");
+    let issued =
+        SecretFormat::new(&TokenPrefix::default(), hash_key).issue(kind, &OsEntropy).expect("there is randomness");
     NewToken {
         name: name.into(),
         description: AWKWARD.into(),
         digest: issued.digest,
-        salt: issued.salt,
+        hash_key: issued.hash_key,
         hint: issued.secret.hint().into(),
         lifespan: None,
         authority,
@@ -116,8 +118,8 @@ pub(super) fn permissions() -> Vec<Permission> {
     vec![
         Permission::new("write").on("article").fields(some()),
         Permission::new("admin::webhooks.create"),
-        Permission::new("read").on("article").when(When::from_list(["admin::is-creator"])),
-        Permission::new("read").on("article").fields(some()).when(When::from_list(["b", "a", AWKWARD])),
+        Permission::new("read").on("article").when(ConditionClause::from_list(["admin::is-creator"])),
+        Permission::new("read").on("article").fields(some()).when(ConditionClause::from_list(["b", "a", AWKWARD])),
         Permission::new(AWKWARD).on(AWKWARD),
         Permission::new("").on(""),
         Permission::new("admin::webhooks.create"),
@@ -125,11 +127,11 @@ pub(super) fn permissions() -> Vec<Permission> {
 }
 
 pub(super) fn grants() -> Vec<Grant> {
-    let grant = |p: Permission| Grant { action: p.action, subject: p.subject, fields: p.fields, chosen: p.when };
+    let grant = |p: Permission| Grant { scope: p.scope, chosen: p.when };
     permissions().into_iter().map(grant).collect()
 }
 
-pub(super) fn event(what: What) -> AuditEvent {
-    let target = Target::Token(TokenId(1), Kind::Admin);
+pub(super) fn event(what: AuditAction) -> AuditEvent {
+    let target = AuditTarget::Token(TokenId(1), TokenKind::Admin);
     AuditEvent { at: Timestamp(1), origin: service(), what, target, cause: None, details: serde_json::json!({}) }
 }

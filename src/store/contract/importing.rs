@@ -23,7 +23,7 @@ pub(super) async fn what_came_is_remembered_for_good<S: Backend>(store: &S) {
     tx.remember_imported("other", "1", Imported::Role(RoleId(99))).await.expect("so have sources");
     let found = tx.record(&new.digest).await.expect("digests can be asked for");
     assert_eq!(found.map(|record| record.token.id), Some(token));
-    let absent = tx.record(&Digest::Reference([7; 64])).await.expect("digests can be asked for");
+    let absent = tx.record(&Digest::Strapi([7; 64])).await.expect("digests can be asked for");
     assert!(absent.is_none(), "no token, no id");
     commit(tx).await;
 

@@ -2,7 +2,7 @@
 
 use super::Backend;
 use super::fixtures::{admin, begin, commit, owner, seq, view};
-use crate::domain::{KeyCheck, KeyKind, SaltId, SealedSecret};
+use crate::domain::{HashKeyId, KeyCheck, KeyKind, SealedSecret};
 use crate::store::KeyUse;
 
 pub(super) async fn check_values_of_keys_are_kept<S: Backend>(store: &S) {
@@ -44,9 +44,9 @@ pub(super) async fn tokens_are_counted_by_their_keys<S: Backend>(store: &S) {
     let mut tx = begin(store).await;
     let mut uses = tx.key_uses().await.expect("they can be counted");
     uses.sort_by_key(|used| used.kind);
-    let salt: SaltId = admin("four", owner).salt;
+    let hash_key: HashKeyId = admin("four", owner).hash_key;
     let used = |kind, id: &str, tokens| KeyUse { kind, id: id.to_owned(), tokens };
-    assert_eq!(uses, [used(KeyKind::Hash, salt.as_str(), 3), used(KeyKind::Encryption, "2025", 1)]);
+    assert_eq!(uses, [used(KeyKind::Hash, hash_key.as_str(), 3), used(KeyKind::Encryption, "2025", 1)]);
     for id in ids {
         tx.delete_token(id).await.expect("a token is deleted");
     }

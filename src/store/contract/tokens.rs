@@ -23,7 +23,7 @@ pub(super) async fn tokens_come_back_as_they_were<S: Backend>(store: &S) {
     for (i, (name, authority, lifespan)) in (0..).zip(kinds) {
         let mut new = NewToken { lifespan, ..token(name, authority) };
         if i == 2 {
-            new.digest = Digest::Reference([0xA5; 64]);
+            new.digest = Digest::Strapi([0xA5; 64]);
         }
         let mut tx = begin(store).await;
         let before = tx.now();
@@ -86,7 +86,7 @@ pub(super) async fn an_unknown_digest_is_an_answer<S: Backend>(store: &S) {
     tx.insert_token(admin("known", owner)).await.expect("a token is added");
     let expected = tx.seq();
     commit(tx).await;
-    for digest in [Digest::Native([7; 27]), Digest::Reference([7; 64])] {
+    for digest in [Digest::Native([7; 27]), Digest::Strapi([7; 64])] {
         let snapshot = resolve(store, &digest).await;
         assert!(snapshot.record.is_none(), "there is no such token");
         assert_eq!(snapshot.seq, expected, "also an absence is known as of a sequence");

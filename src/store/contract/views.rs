@@ -3,8 +3,8 @@
 use super::Backend;
 use super::fixtures::{AWKWARD, admin, begin, commit, event, owner, role, session, token, view};
 use crate::domain::{
-    AuditEvent, Ceiling, ContentAccess, Doer, Kind, Origin, OwnerId, OwnerState, PasswordHash, Permission, RoleId,
-    Target, Timestamp, TokenAuthority, TokenId, What,
+    Actor, AuditAction, AuditEvent, AuditOrigin, AuditTarget, Ceiling, ContentAccess, OwnerId, OwnerState,
+    PasswordHash, Permission, RoleId, Timestamp, TokenAuthority, TokenId, TokenKind,
 };
 use crate::store::{
     EventQuery, EventsOfActor, Filter, NewOwner, NewToken, OwnerField, OwnerQuery, OwnerSort, Paging, SignInPlace,
@@ -73,11 +73,11 @@ pub(super) async fn lists_are_sorted_and_whole<S: Backend>(store: &S) {
         assert_eq!((page.total, counted), (page.items.len() as u64, page.total), "{kind:?} of {owner:?}");
         page.items.iter().map(|t| t.id).collect()
     };
-    assert_eq!(listed(Kind::Admin, None).await, [ids[1], ids[0], ids[2], ids[3]], "by name, in any case");
-    assert_eq!(listed(Kind::Admin, Some(one)).await, [ids[0], ids[2], ids[3]], "of one owner");
-    assert_eq!(listed(Kind::Session, Some(one)).await, sessions, "sessions by id");
-    assert_eq!(listed(Kind::Session, Some(two)).await, [], "only theirs");
-    assert_eq!(listed(Kind::Content, None).await, [], "only of that kind");
+    assert_eq!(listed(TokenKind::Admin, None).await, [ids[1], ids[0], ids[2], ids[3]], "by name, in any case");
+    assert_eq!(listed(TokenKind::Admin, Some(one)).await, [ids[0], ids[2], ids[3]], "of one owner");
+    assert_eq!(listed(TokenKind::Session, Some(one)).await, sessions, "sessions by id");
+    assert_eq!(listed(TokenKind::Session, Some(two)).await, [], "only theirs");
+    assert_eq!(listed(TokenKind::Content, None).await, [], "only of that kind");
     let counted = view.tokens_of_members().await.expect("they are counted");
     let expected = [(RoleId::SUPER_ADMIN, 0), (a, 3), (b, 4)];
     assert_eq!(counted, expected, "admin tokens only, of all members, and every role by id");
@@ -188,7 +188,7 @@ pub(super) async fn tokens_are_searched_sorted_and_paged<S: Backend>(store: &S) 
         let places = page.items.iter().map(|t| ids.iter().position(|id| *id == t.id).expect("one of them"));
         (places.collect::<Vec<usize>>(), page.total)
     };
-    let admin = TokenQuery::of(Kind::Admin);
+    let admin = TokenQuery::of(TokenKind::Admin);
     for (sort, order) in [
         (TokenSort::Id, [0, 1, 2, 3, 4]),
         (TokenSort::Name, [2, 3, 0, 1, 4]),
@@ -261,22 +261,27 @@ pub(super) async fn tokens_are_searched_sorted_and_paged<S: Backend>(store: &S) 
         );
         assert_eq!(page.total, names.len() as u64);
     }
-    let by_access = TokenQuery { sort: TokenSort::Access, ..TokenQuery::of(Kind::Content) };
+    let by_access = TokenQuery { sort: TokenSort::Access, ..TokenQuery::of(TokenKind::Content) };
     let page = view.tokens(&by_access).await.expect("tokens are listed");
     let listed: Vec<TokenId> = page.items.iter().map(|t| t.id).collect();
     assert_eq!(listed, [contents[1], contents[2], contents[0]], "custom, full, read-only");
 }
 
 pub(super) async fn events_are_found_and_paged<S: Backend>(store: &S) {
-    let person = Origin { doer: Doer::Person(OwnerId(1)), address: None };
-    let token = Origin { doer: Doer::Token(TokenId(1)), address: None };
-    let of = Target::Owner(OwnerId(1));
+    let person = AuditOrigin { actor: Actor::Person(OwnerId(1)), address: None };
+    let token = AuditOrigin { actor: Actor::Token(TokenId(1)), address: None };
+    let of = AuditTarget::Owner(OwnerId(1));
     let written = [
-        AuditEvent { at: Timestamp(10), ..event(What::TokenRevoked) },
-        AuditEvent { at: Timestamp(20), origin: person, ..event(What::TokenIssued) },
-        AuditEvent { at: Timestamp(30), origin: token, target: Target::Installation, ..event(What::TokenIssued) },
-        AuditEvent { at: Timestamp(40), origin: person, target: of, ..event(What::OwnerCreated) },
-        AuditEvent { at: Timestamp(50), target: Target::Role(RoleId(1)), ..event(What::RoleCreated) },
+        AuditEvent { at: Timestamp(10), ..event(AuditAction::TokenRevoked) },
+        AuditEvent { at: Timestamp(20), origin: person, ..event(AuditAction::TokenIssued) },
+        AuditEvent {
+            at: Timestamp(30),
+            origin: token,
+            target: AuditTarget::Installation,
+            ..event(AuditAction::TokenIssued)
+        },
+        AuditEvent { at: Timestamp(40), origin: person, target: of, ..event(AuditAction::OwnerCreated) },
+        AuditEvent { at: Timestamp(50), target: AuditTarget::Role(RoleId(1)), ..event(AuditAction::RoleCreated) },
     ];
     let mut tx = begin(store).await;
     for event in &written {
@@ -284,14 +289,14 @@ pub(super) async fn events_are_found_and_paged<S: Backend>(store: &S) {
     }
     commit(tx).await;
     let all = EventQuery::all(Paging { page: 1, page_size: 9 });
-    let (at, the_first) = (|n| Some(Timestamp(n)), Target::Token(TokenId(1), Kind::Admin));
+    let (at, the_first) = (|n| Some(Timestamp(n)), AuditTarget::Token(TokenId(1), TokenKind::Admin));
     let cases = [
         (all.clone(), vec![4, 3, 2, 1, 0], 5),
-        (EventQuery { actions: Some(vec![What::TokenIssued]), ..all.clone() }, vec![2, 1], 2),
+        (EventQuery { actions: Some(vec![AuditAction::TokenIssued]), ..all.clone() }, vec![2, 1], 2),
         (EventQuery { actions: Some(vec![]), ..all.clone() }, vec![], 0),
         (EventQuery { target: Some(the_first), ..all.clone() }, vec![1, 0], 2),
-        (EventQuery { target: Some(Target::Installation), ..all.clone() }, vec![2], 1),
-        (EventQuery { target: Some(Target::Role(RoleId(1))), ..all.clone() }, vec![4], 1),
+        (EventQuery { target: Some(AuditTarget::Installation), ..all.clone() }, vec![2], 1),
+        (EventQuery { target: Some(AuditTarget::Role(RoleId(1))), ..all.clone() }, vec![4], 1),
         (EventQuery { person: Some(OwnerId(1)), ..all.clone() }, vec![3, 1], 2),
         (EventQuery { token: Some(TokenId(1)), ..all.clone() }, vec![2], 1),
         (EventQuery { person: Some(OwnerId(1)), token: Some(TokenId(1)), ..all.clone() }, vec![], 0),
@@ -322,7 +327,7 @@ pub(super) async fn events_are_found_and_paged<S: Backend>(store: &S) {
     assert_eq!(of(below).await, (vec![ids[2], ids[3]], 2), "what is on the page is all that is counted");
     let mut tx = begin(store).await;
     assert_eq!(tx.delete_events(Timestamp(30)).await.expect("events are deleted"), 2, "those from before");
-    tx.audit(event(What::EventsDeleted)).await.expect("an event is added");
+    tx.audit(event(AuditAction::EventsDeleted)).await.expect("an event is added");
     let page = tx.events(&all).await.expect("events are listed");
     assert_eq!(page.total, 4, "the others stay");
     assert!(page.items.is_sorted_by(|a, b| a.0 > b.0), "ids go on");
@@ -340,15 +345,15 @@ pub(super) async fn owners_of_tokens_are_remembered<S: Backend>(store: &S) {
         tx.insert_token(token("of none", TokenAuthority::Content { access })).await.expect("a token is added");
     let gone = TokenId(of_none.0 + 1);
     let about = |what, id, details| {
-        let target = Target::Token(id, Kind::Admin);
+        let target = AuditTarget::Token(id, TokenKind::Admin);
         AuditEvent { target, details, ..event(what) }
     };
     for event in [
-        about(What::TokenUpdated, of_one, serde_json::json!({"name": "x"})),
-        about(What::TokenUpdated, of_two, serde_json::json!({"name": "x"})),
-        about(What::TokenRevoked, gone, serde_json::json!({"name": "x", "owner": one})),
-        about(What::TokenIssued, of_none, serde_json::json!({"access": "custom"})),
-        event(What::RoleCreated),
+        about(AuditAction::TokenUpdated, of_one, serde_json::json!({"name": "x"})),
+        about(AuditAction::TokenUpdated, of_two, serde_json::json!({"name": "x"})),
+        about(AuditAction::TokenRevoked, gone, serde_json::json!({"name": "x", "owner": one})),
+        about(AuditAction::TokenIssued, of_none, serde_json::json!({"access": "custom"})),
+        event(AuditAction::RoleCreated),
     ] {
         tx.audit(event).await.expect("an event is added");
     }
@@ -364,7 +369,7 @@ pub(super) async fn owners_of_tokens_are_remembered<S: Backend>(store: &S) {
         let query = EventQuery { tokens_of: Some(owner), ..EventQuery::all(paging) };
         let page = view.events(&query).await.expect("events are listed");
         let about = |event: &AuditEvent| match event.target {
-            Target::Token(id, _) if id != TokenId(1) => Some(id),
+            AuditTarget::Token(id, _) if id != TokenId(1) => Some(id),
             _ => None,
         };
         let found: Vec<TokenId> = page.items.iter().filter_map(|(_, event)| about(event)).collect();
@@ -376,38 +381,39 @@ pub(super) async fn owners_of_tokens_are_remembered<S: Backend>(store: &S) {
 /// What rates are judged by.
 pub(super) async fn the_nth_latest_event_of_an_actor_is_found<S: Backend>(store: &S) {
     let mut tx = begin(store).await;
-    let (mine, yours) = (Target::Token(TokenId(71), Kind::Admin), Target::Token(TokenId(72), Kind::Admin));
-    let (ada, bot) = (Doer::Person(OwnerId(81)), Doer::Token(TokenId(71)));
+    let (mine, yours) =
+        (AuditTarget::Token(TokenId(71), TokenKind::Admin), AuditTarget::Token(TokenId(72), TokenKind::Admin));
+    let (ada, bot) = (Actor::Person(OwnerId(81)), Actor::Token(TokenId(71)));
     let now = tx.now().0;
     let at = |ago: i64| Timestamp(now - ago);
-    for (ago, what, target, doer) in [
-        (50, What::TokenUpdated, mine, ada),
-        (40, What::TokenUpdated, mine, ada),
-        (35, What::TokenUpdated, mine, bot),
-        (30, What::TokenUpdated, yours, ada),
-        (25, What::TokenRegenerated, mine, ada),
-        (20, What::TokenUpdated, mine, ada),
+    for (ago, what, target, actor) in [
+        (50, AuditAction::TokenUpdated, mine, ada),
+        (40, AuditAction::TokenUpdated, mine, ada),
+        (35, AuditAction::TokenUpdated, mine, bot),
+        (30, AuditAction::TokenUpdated, yours, ada),
+        (25, AuditAction::TokenRegenerated, mine, ada),
+        (20, AuditAction::TokenUpdated, mine, ada),
     ] {
-        let origin = Origin { doer, address: None };
+        let origin = AuditOrigin { actor, address: None };
         let details = serde_json::Value::Null;
         let event = AuditEvent { at: at(ago), origin, what, target, cause: None, details };
         tx.audit(event).await.expect("an event is added");
     }
     commit(tx).await;
     let mut view = view(store).await;
-    let updates = EventsOfActor { what: What::TokenUpdated, target: Some(mine), doer: ada, since: at(45) };
+    let updates = EventsOfActor { what: AuditAction::TokenUpdated, target: Some(mine), actor: ada, since: at(45) };
     let cases = [
         (1, updates, Some(20)),
         (2, updates, Some(40)),
         (3, updates, None),
         (3, EventsOfActor { since: at(50), ..updates }, Some(50)),
-        (1, EventsOfActor { doer: bot, ..updates }, Some(35)),
+        (1, EventsOfActor { actor: bot, ..updates }, Some(35)),
         (1, EventsOfActor { target: Some(yours), ..updates }, Some(30)),
         (2, EventsOfActor { target: None, ..updates }, Some(30)),
         (3, EventsOfActor { target: None, ..updates }, Some(40)),
-        (1, EventsOfActor { target: None, doer: bot, ..updates }, Some(35)),
-        (1, EventsOfActor { what: What::TokenRegenerated, ..updates }, Some(25)),
-        (1, EventsOfActor { what: What::TokenRevealed, ..updates }, None),
+        (1, EventsOfActor { target: None, actor: bot, ..updates }, Some(35)),
+        (1, EventsOfActor { what: AuditAction::TokenRegenerated, ..updates }, Some(25)),
+        (1, EventsOfActor { what: AuditAction::TokenRevealed, ..updates }, None),
         (u32::MAX, updates, None),
     ];
     for (nth, of, ago) in cases {
@@ -423,26 +429,26 @@ pub(super) async fn the_places_of_sign_ins_are_found<S: Backend>(store: &S) {
         people.push(tx.insert_owner(NewOwner::new(email)).await.expect("an owner is added"));
     }
     let now = tx.now().0;
-    let signed_in = |doer: Doer, address: Option<IpAddr>, ago: i64, what: What| AuditEvent {
+    let signed_in = |actor: Actor, address: Option<IpAddr>, ago: i64, what: AuditAction| AuditEvent {
         at: Timestamp(now - ago),
-        origin: Origin { doer, address },
+        origin: AuditOrigin { actor, address },
         what,
-        target: Target::Token(TokenId(1), Kind::Session),
+        target: AuditTarget::Token(TokenId(1), TokenKind::Session),
         cause: None,
         details: serde_json::Value::Null,
     };
     let ip = |n: u8| Some(IpAddr::from([192, 0, 2, n]));
-    let (ada, bob) = (Doer::Person(people[0]), Doer::Person(people[1]));
+    let (ada, bob) = (Actor::Person(people[0]), Actor::Person(people[1]));
     // More than one person has places.
     let mut events: Vec<AuditEvent> =
-        (0..100_u8).map(|n| signed_in(ada, ip(n), 200 - i64::from(n), What::SignedIn)).collect();
-    events.push(signed_in(ada, ip(99), 500, What::SignedIn));
-    events.push(signed_in(bob, ip(1), 900, What::SignedIn));
-    events.push(signed_in(bob, ip(2), 1_001, What::SignedIn));
-    events.push(signed_in(bob, ip(3), 900, What::SignedOut));
-    events.push(signed_in(bob, None, 900, What::SignedIn));
-    events.push(signed_in(Doer::Visitor, ip(4), 900, What::SignedIn));
-    events.push(signed_in(Doer::Person(OwnerId(9_999)), ip(5), 900, What::SignedIn));
+        (0..100_u8).map(|n| signed_in(ada, ip(n), 200 - i64::from(n), AuditAction::SignedIn)).collect();
+    events.push(signed_in(ada, ip(99), 500, AuditAction::SignedIn));
+    events.push(signed_in(bob, ip(1), 900, AuditAction::SignedIn));
+    events.push(signed_in(bob, ip(2), 1_001, AuditAction::SignedIn));
+    events.push(signed_in(bob, ip(3), 900, AuditAction::SignedOut));
+    events.push(signed_in(bob, None, 900, AuditAction::SignedIn));
+    events.push(signed_in(Actor::Visitor, ip(4), 900, AuditAction::SignedIn));
+    events.push(signed_in(Actor::Person(OwnerId(9_999)), ip(5), 900, AuditAction::SignedIn));
     for event in events {
         tx.audit(event).await.expect("an event is added");
     }
@@ -550,7 +556,7 @@ pub(super) async fn owners_and_tokens_are_filtered<S: Backend>(store: &S) {
         (vec![Filter::equals(TokenField::Access, ["custom"])], None, vec![]),
     ] {
         for sort in [TokenSort::Id, TokenSort::Name] {
-            let query = TokenQuery { filters: filters.clone(), owner, sort, ..TokenQuery::of(Kind::Admin) };
+            let query = TokenQuery { filters: filters.clone(), owner, sort, ..TokenQuery::of(TokenKind::Admin) };
             let page = view.tokens(&query).await.expect("tokens are listed");
             let place = |t: &crate::domain::Token| tokens.iter().position(|id| *id == t.id).expect("one of them");
             let mut found: Vec<usize> = page.items.iter().map(place).collect();

@@ -3,7 +3,8 @@
 use super::fixtures::{self, AWKWARD, admin, begin, commit, event, owner, permissions, resolve, role, seq, session};
 use super::{Backend, StoreError, Timestamp, TokenId, Transaction};
 use crate::domain::{
-    AuditEvent, Cause, Doer, Kind, Origin, OwnerId, OwnerState, Permission, RoleId, Tag, Target, What,
+    Actor, AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, OwnerId, OwnerState, Permission, RoleId, Tag,
+    TokenKind,
 };
 use futures_util::future::join_all;
 use serde_json::json;
@@ -36,7 +37,7 @@ pub(super) async fn what_was_not_committed_never_was<S: Backend>(store: &S) {
     tx.delete_token(old_id).await.expect("a token is deleted");
     tx.set_owner_state(owner_id, OwnerState::Blocked).await.expect("a state is set");
     tx.set_permissions(kept, &[]).await.expect("permissions are set");
-    tx.audit(event(What::TokenRevoked)).await.expect("an event is added");
+    tx.audit(event(AuditAction::TokenRevoked)).await.expect("an event is added");
     drop(tx);
 
     assert_eq!(seq(store).await, before, "a change that was abandoned moves no sequence");
@@ -119,28 +120,28 @@ pub(super) async fn writers_follow_one_another<S: Backend>(store: &S) {
 pub(super) async fn audit_events_keep_their_order<S: Backend>(store: &S) {
     let all = fixtures::EVERYTHING;
     let targets = [
-        Target::Owner(OwnerId(3)),
-        Target::Role(RoleId(2)),
-        Target::Token(TokenId(9), Kind::Admin),
-        Target::Token(TokenId(9), Kind::Content),
-        Target::Token(TokenId(9), Kind::Session),
-        Target::Installation,
+        AuditTarget::Owner(OwnerId(3)),
+        AuditTarget::Role(RoleId(2)),
+        AuditTarget::Token(TokenId(9), TokenKind::Admin),
+        AuditTarget::Token(TokenId(9), TokenKind::Content),
+        AuditTarget::Token(TokenId(9), TokenKind::Session),
+        AuditTarget::Installation,
     ];
-    let doers = [Doer::Service, Doer::Person(OwnerId(7)), Doer::Token(TokenId(i64::MAX)), Doer::Visitor];
+    let doers = [Actor::Service, Actor::Person(OwnerId(7)), Actor::Token(TokenId(i64::MAX)), Actor::Visitor];
     let addresses = [None, Some(IpAddr::from([192, 0, 2, 1])), Some(IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]))];
     let causes = [
         None,
-        Some(Cause::RolePermissions(RoleId(2))),
-        Some(Cause::OwnerRoles(OwnerId(3))),
-        Some(Cause::OwnerDeleted(OwnerId(4))),
-        Some(Cause::Catalogue),
+        Some(AuditCause::RolePermissions(RoleId(2))),
+        Some(AuditCause::OwnerRoles(OwnerId(3))),
+        Some(AuditCause::OwnerDeleted(OwnerId(4))),
+        Some(AuditCause::Catalogue),
     ];
     let details = [json!({}), json!(null), json!({"text": AWKWARD, "n": [1, -2.5, true]}), json!("text")];
     // Times run backwards: the order is that of writing, not of the clock.
     let events: Vec<AuditEvent> = (0..60_usize)
         .map(|i| AuditEvent {
             at: Timestamp(100_000 - i as i64),
-            origin: Origin { doer: doers[i % doers.len()], address: addresses[i % addresses.len()] },
+            origin: AuditOrigin { actor: doers[i % doers.len()], address: addresses[i % addresses.len()] },
             what: all[i % all.len()],
             target: targets[i % targets.len()],
             cause: causes[i % causes.len()],

@@ -2,8 +2,8 @@
 
 use super::{Content, Lock, Open};
 use crate::domain::{
-    Action, AuditEvent, Cause, Ceiling, Fields, Grant, Kind, Origin, Owner, OwnerId, Role, RoleId, Subject, Target,
-    Token, TokenAuthority, TokenId, What,
+    Action, AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, Ceiling, Fields, Grant, Owner, OwnerId,
+    Resource, Role, RoleId, Token, TokenAuthority, TokenId, TokenKind,
 };
 use crate::store::{Clamp, Clamped, StoreError, View};
 use serde_json::{Value, json};
@@ -37,8 +37,8 @@ impl Open<Lock> {
     pub(super) fn clamp_grants(
         &mut self,
         clamp: Clamp<'_>,
-        origin: Origin,
-        cause: Cause,
+        origin: AuditOrigin,
+        cause: AuditCause,
     ) -> Result<Clamped, StoreError> {
         match clamp {
             Clamp::Members(role) => self.clamp_owners(|owner| owner.roles.contains(&role), origin, cause),
@@ -46,7 +46,7 @@ impl Open<Lock> {
             Clamp::Unknown(actions) => {
                 let known: HashSet<&Action> = actions.iter().collect();
                 let permissions = self.drop_permissions(|action| !known.contains(action), origin, cause)?;
-                let clamped = self.drop_grants(|_, grant| !known.contains(&grant.action), origin, cause)?;
+                let clamped = self.drop_grants(|_, grant| !known.contains(&grant.scope.action), origin, cause)?;
                 Ok(Clamped { permissions, ..clamped })
             }
         }
@@ -55,8 +55,8 @@ impl Open<Lock> {
     fn clamp_owners(
         &mut self,
         whose: impl Fn(&Owner) -> bool,
-        origin: Origin,
-        cause: Cause,
+        origin: AuditOrigin,
+        cause: AuditCause,
     ) -> Result<Clamped, StoreError> {
         let ceilings = self.content.ceilings_of(whose);
         self.drop_grants(|owner, grant| is_beyond(&ceilings, owner, grant), origin, cause)
@@ -65,8 +65,8 @@ impl Open<Lock> {
     fn drop_grants(
         &mut self,
         goes: impl Fn(OwnerId, &Grant) -> bool,
-        origin: Origin,
-        cause: Cause,
+        origin: AuditOrigin,
+        cause: AuditCause,
     ) -> Result<Clamped, StoreError> {
         let split = |token: &Token| -> Option<(TokenId, Vec<Grant>, Vec<Grant>)> {
             let TokenAuthority::Admin { owner, grants } = &token.authority else { return None };
@@ -79,8 +79,8 @@ impl Open<Lock> {
         let mut clamped = Clamped { tokens: changed.len() as u64, ..Clamped::default() };
         for (id, gone, kept) in changed {
             for grant in &gone {
-                let details = facts(&grant.action, grant.subject.as_ref(), &grant.fields);
-                self.note(What::GrantClamped, Target::Token(id, Kind::Admin), details, origin, cause);
+                let details = facts(&grant.scope.action, grant.scope.resource.as_ref(), &grant.scope.fields);
+                self.note(AuditAction::GrantClamped, AuditTarget::Token(id, TokenKind::Admin), details, origin, cause);
             }
             clamped.grants += gone.len() as u64;
             self.change_token(id, |token| {
@@ -95,36 +95,37 @@ impl Open<Lock> {
     fn drop_permissions(
         &mut self,
         goes: impl Fn(&Action) -> bool,
-        origin: Origin,
-        cause: Cause,
+        origin: AuditOrigin,
+        cause: AuditCause,
     ) -> Result<u64, StoreError> {
-        let loses = |role: &Role| role.permissions.iter().any(|p| goes(&p.action)).then_some(role.id);
+        let loses = |role: &Role| role.permissions.iter().any(|p| goes(&p.scope.action)).then_some(role.id);
         let changed: Vec<RoleId> = self.content.roles.values().filter_map(|r| loses(r)).collect();
         let mut count = 0;
         for id in changed {
             let mut gone = Vec::new();
             self.change_role(id, |role| {
                 (gone, role.permissions) =
-                    std::mem::take(&mut role.permissions).into_iter().partition(|p| goes(&p.action));
+                    std::mem::take(&mut role.permissions).into_iter().partition(|p| goes(&p.scope.action));
             })?;
             for permission in &gone {
-                let details = facts(&permission.action, permission.subject.as_ref(), &permission.fields);
-                self.note(What::PermissionClamped, Target::Role(id), details, origin, cause);
+                let details =
+                    facts(&permission.scope.action, permission.scope.resource.as_ref(), &permission.scope.fields);
+                self.note(AuditAction::PermissionClamped, AuditTarget::Role(id), details, origin, cause);
             }
             count += gone.len() as u64;
         }
         Ok(count)
     }
 
-    fn note(&mut self, what: What, target: Target, details: Value, origin: Origin, cause: Cause) {
+    fn note(&mut self, what: AuditAction, target: AuditTarget, details: Value, origin: AuditOrigin, cause: AuditCause) {
         self.add_event(AuditEvent { at: self.now(), origin, what, target, cause: Some(cause), details });
     }
 }
 
-fn facts(action: &Action, subject: Option<&Subject>, fields: &Fields) -> Value {
+fn facts(action: &Action, resource: Option<&Resource>, fields: &Fields) -> Value {
     let fields = match fields {
         Fields::All => None,
         Fields::Only(set) => Some(set.as_slice()),
     };
-    json!({"action": action, "subject": subject, "fields": fields})
+    json!({"action": action, "subject": resource, "fields": fields})
 }

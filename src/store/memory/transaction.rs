@@ -2,8 +2,9 @@
 
 use super::{Lock, Open, conflict, unless};
 use crate::domain::{
-    AuditEvent, Cause, Digest, KeyCheck, Kind, Origin, Owner, OwnerId, OwnerState, PasswordHash, Permission, Role,
-    RoleId, SaltId, SealedSecret, Tag, Target, Timestamp, Token, TokenAuthority, TokenId, What, comparable,
+    AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, Digest, HashKeyId, KeyCheck, Owner, OwnerId,
+    OwnerState, PasswordHash, Permission, Role, RoleId, SealedSecret, Tag, Timestamp, Token, TokenAuthority, TokenId,
+    TokenKind, comparable,
 };
 use crate::store::{
     Clamp, Clamped, Imported, NewOwner, NewRole, NewToken, Profile, StoreError, TokenTimes, Transaction, View,
@@ -75,7 +76,7 @@ impl Open<Lock> {
 
     fn remove(&mut self, token: &Token) {
         self.content.by_digest.remove_mut(&token.digest);
-        if token.kind() != Kind::Session {
+        if token.kind() != TokenKind::Session {
             self.content.token_names.remove_mut(&comparable(&token.name));
         }
         self.content.sealed.remove_mut(&token.id);
@@ -162,17 +163,17 @@ impl Transaction for Open<Lock> {
         Ok(())
     }
 
-    async fn delete_owner(&mut self, id: OwnerId, origin: &Origin) -> Result<(), StoreError> {
+    async fn delete_owner(&mut self, id: OwnerId, origin: &AuditOrigin) -> Result<(), StoreError> {
         let owner = self.content.owners.get(&id).cloned().ok_or_else(|| conflict("there is no such owner"))?;
         let at = self.now();
         for token in self.tokens_where(|t| t.owner() == Some(id)) {
-            if token.kind() == Kind::Admin {
+            if token.kind() == TokenKind::Admin {
                 self.add_event(AuditEvent {
                     at,
                     origin: *origin,
-                    what: What::TokenRevoked,
-                    target: Target::Token(token.id, Kind::Admin),
-                    cause: Some(Cause::OwnerDeleted(id)),
+                    what: AuditAction::TokenRevoked,
+                    target: AuditTarget::Token(token.id, TokenKind::Admin),
+                    cause: Some(AuditCause::OwnerDeleted(id)),
                     details: json!({"name": token.name, "owner": id}),
                 });
             }
@@ -229,13 +230,13 @@ impl Transaction for Open<Lock> {
         };
         unless(token.owner().is_some_and(|id| !self.content.owners.contains_key(&id)), "there is no such owner")?;
         unless(self.content.by_digest.contains_key(&token.digest), "the digest is taken")?;
-        if token.kind() != Kind::Session {
+        if token.kind() != TokenKind::Session {
             self.token_name_is_free(&token.name, None)?;
             self.content.token_names.insert_mut(comparable(&token.name), id);
         }
         self.content.by_digest.insert_mut(token.digest, id);
         self.content.tokens.insert_mut(id, Arc::new(token));
-        self.content.hash_keys.insert_mut(id, new.salt);
+        self.content.hash_keys.insert_mut(id, new.hash_key);
         Ok(id)
     }
 
@@ -250,7 +251,7 @@ impl Transaction for Open<Lock> {
         let after = Token { authority: authority.clone(), ..Token::clone(&before) };
         let same = (before.kind(), before.owner()) == (after.kind(), after.owner());
         unless(!same, "a token keeps its kind and its owner")?;
-        if before.kind() != Kind::Session {
+        if before.kind() != TokenKind::Session {
             self.token_name_is_free(name, Some(id))?;
             self.content.token_names.remove_mut(&comparable(&before.name));
             self.content.token_names.insert_mut(comparable(name), id);
@@ -265,7 +266,13 @@ impl Transaction for Open<Lock> {
         })
     }
 
-    async fn set_secret(&mut self, id: TokenId, digest: &Digest, salt: &SaltId, hint: &str) -> Result<(), StoreError> {
+    async fn set_secret(
+        &mut self,
+        id: TokenId,
+        digest: &Digest,
+        hash_key: &HashKeyId,
+        hint: &str,
+    ) -> Result<(), StoreError> {
         let taken = self.content.by_digest.get(digest).is_some_and(|other| *other != id);
         unless(taken, "the digest is taken")?;
         let before = self.content.tokens.get(&id).map(|t| t.digest);
@@ -274,7 +281,7 @@ impl Transaction for Open<Lock> {
             self.content.by_digest.remove_mut(&before);
         }
         self.content.by_digest.insert_mut(*digest, id);
-        self.content.hash_keys.insert_mut(id, salt.clone());
+        self.content.hash_keys.insert_mut(id, hash_key.clone());
         self.content.sealed.remove_mut(&id);
         Ok(())
     }
@@ -295,14 +302,19 @@ impl Transaction for Open<Lock> {
     async fn delete_ended_sessions(&mut self) -> Result<u64, StoreError> {
         let now = self.now();
         let ended =
-            self.tokens_where(|t| t.kind() == Kind::Session && t.expires_at.is_some_and(|expires| expires < now));
+            self.tokens_where(|t| t.kind() == TokenKind::Session && t.expires_at.is_some_and(|expires| expires < now));
         for session in &ended {
             self.remove(session);
         }
         Ok(ended.len() as u64)
     }
 
-    async fn clamp(&mut self, clamp: Clamp<'_>, origin: &Origin, cause: Cause) -> Result<Clamped, StoreError> {
+    async fn clamp(
+        &mut self,
+        clamp: Clamp<'_>,
+        origin: &AuditOrigin,
+        cause: AuditCause,
+    ) -> Result<Clamped, StoreError> {
         self.clamp_grants(clamp, *origin, cause)
     }
 

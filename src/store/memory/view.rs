@@ -2,8 +2,8 @@
 
 use super::{Open, used};
 use crate::domain::{
-    AuditEvent, Ceiling, Digest, Doer, KeyCheck, KeyKind, KeyUse, Kind, Owner, OwnerId, PasswordHash, Role, RoleId,
-    SealedSecret, Target, Timestamp, Token, TokenId, What, comparable,
+    Actor, AuditAction, AuditEvent, AuditTarget, Ceiling, Digest, KeyCheck, KeyKind, KeyUse, Owner, OwnerId,
+    PasswordHash, Role, RoleId, SealedSecret, Timestamp, Token, TokenId, TokenKind, comparable,
 };
 use crate::store::list::ColumnFilter;
 use crate::store::{
@@ -140,7 +140,7 @@ impl<L: Send> View for Open<L> {
         Ok(page(query.paging, found.into_iter(), |t| used(t, &self.uses)))
     }
 
-    async fn count_tokens(&mut self, kind: Kind, owner: Option<OwnerId>) -> Result<u64, StoreError> {
+    async fn count_tokens(&mut self, kind: TokenKind, owner: Option<OwnerId>) -> Result<u64, StoreError> {
         let counts = |t: &&Arc<Token>| t.kind() == kind && (owner.is_none() || t.owner() == owner);
         Ok(self.content.tokens.values().filter(counts).count() as u64)
     }
@@ -159,7 +159,7 @@ impl<L: Send> View for Open<L> {
 
     async fn tokens_of_members(&mut self) -> Result<Vec<(RoleId, u64)>, StoreError> {
         let mut counts: BTreeMap<RoleId, u64> = self.content.roles.keys().map(|id| (*id, 0)).collect();
-        let owners = self.content.tokens.values().filter(|t| t.kind() == Kind::Admin).filter_map(|t| t.owner());
+        let owners = self.content.tokens.values().filter(|t| t.kind() == TokenKind::Admin).filter_map(|t| t.owner());
         for role in owners.filter_map(|id| self.content.owners.get(&id)).flat_map(|o| &o.roles) {
             counts.entry(*role).and_modify(|count| *count += 1);
         }
@@ -169,13 +169,13 @@ impl<L: Send> View for Open<L> {
     async fn tokens_of_owners(&mut self, ids: &[OwnerId]) -> Result<Vec<(OwnerId, u64)>, StoreError> {
         let there = ids.iter().filter(|id| self.content.owners.contains_key(id));
         let mut counts: BTreeMap<OwnerId, u64> = there.map(|id| (*id, 0)).collect();
-        for owner in self.content.tokens.values().filter(|t| t.kind() == Kind::Admin).filter_map(|t| t.owner()) {
+        for owner in self.content.tokens.values().filter(|t| t.kind() == TokenKind::Admin).filter_map(|t| t.owner()) {
             counts.entry(owner).and_modify(|count| *count += 1);
         }
         Ok(counts.into_iter().collect())
     }
 
-    async fn would_clamp(&mut self, proposed: Proposed<'_>) -> Result<Clamped, StoreError> {
+    async fn preview_clamp(&mut self, proposed: Proposed<'_>) -> Result<Clamped, StoreError> {
         // The content is a copy of its own: changing that one changes nothing.
         let mut content = self.content.clone();
         match proposed {
@@ -197,7 +197,7 @@ impl<L: Send> View for Open<L> {
     async fn token_owners(&mut self, ids: &[TokenId]) -> Result<Vec<(TokenId, OwnerId)>, StoreError> {
         let there = ids.iter().filter_map(|id| Some((*id, self.content.tokens.get(id)?.owner()?)));
         let remembered = self.content.events.values().filter_map(|event| match (event.what, event.target) {
-            (What::TokenIssued | What::TokenRevoked, Target::Token(id, _)) if ids.contains(&id) => {
+            (AuditAction::TokenIssued | AuditAction::TokenRevoked, AuditTarget::Token(id, _)) if ids.contains(&id) => {
                 Some((id, OwnerId(event.details.get("owner")?.as_i64()?)))
             }
             _ => None,
@@ -226,9 +226,9 @@ impl<L: Send> View for Open<L> {
     }
 
     async fn nth_latest_event(&mut self, nth: u32, of: &EventsOfActor) -> Result<Option<Timestamp>, StoreError> {
-        let EventsOfActor { what, doer, target, since } = *of;
+        let EventsOfActor { what, actor, target, since } = *of;
         let same = |e: &&Arc<AuditEvent>| {
-            (e.what, e.origin.doer) == (what, doer) && target.is_none_or(|target| e.target == target) && e.at >= since
+            (e.what, e.origin.actor) == (what, actor) && target.is_none_or(|target| e.target == target) && e.at >= since
         };
         let skipped = usize::try_from(nth.saturating_sub(1)).unwrap_or(usize::MAX);
         Ok(self.content.events.values().rev().filter(same).nth(skipped).map(|event| event.at))
@@ -236,8 +236,8 @@ impl<L: Send> View for Open<L> {
 
     async fn sign_in_places(&mut self, since: Timestamp) -> Result<Vec<SignInPlace>, StoreError> {
         let mut last: HashMap<(OwnerId, IpAddr), Timestamp> = HashMap::new();
-        for event in self.content.events.values().filter(|e| e.what == What::SignedIn && e.at >= since) {
-            if let (Doer::Person(owner), Some(address)) = (event.origin.doer, event.origin.address) {
+        for event in self.content.events.values().filter(|e| e.what == AuditAction::SignedIn && e.at >= since) {
+            if let (Actor::Person(owner), Some(address)) = (event.origin.actor, event.origin.address) {
                 let at = last.entry((owner, address)).or_insert(event.at);
                 *at = event.at.max(*at);
             }
@@ -280,7 +280,9 @@ impl<L: Send> View for Open<L> {
 impl<L> Open<L> {
     /// Whether an event is about no admin token or session of another owner than this one.
     fn about(&self, event: &AuditEvent, owner: Option<OwnerId>) -> bool {
-        let (Some(owner), Target::Token(id, Kind::Admin | Kind::Session)) = (owner, event.target) else { return true };
+        let (Some(owner), AuditTarget::Token(id, TokenKind::Admin | TokenKind::Session)) = (owner, event.target) else {
+            return true;
+        };
         self.content.tokens.get(&id).is_some_and(|token| token.owner() == Some(owner))
             || event.details.get("owner").and_then(serde_json::Value::as_i64) == Some(owner.0)
     }
@@ -330,13 +332,13 @@ fn token_column(token: &Token, column: &str) -> Option<String> {
 }
 
 fn asked_for(id: i64, event: &AuditEvent, query: &EventQuery) -> bool {
-    let doer = |doer: Doer| event.origin.doer == doer;
+    let actor = |actor: Actor| event.origin.actor == actor;
     query.id.is_none_or(|asked| asked == id)
         && query.below.is_none_or(|below| id < below)
         && query.actions.as_ref().is_none_or(|actions| actions.contains(&event.what))
         && query.target.is_none_or(|target| target == event.target)
-        && query.person.is_none_or(|id| doer(Doer::Person(id)))
-        && query.token.is_none_or(|id| doer(Doer::Token(id)))
+        && query.person.is_none_or(|id| actor(Actor::Person(id)))
+        && query.token.is_none_or(|id| actor(Actor::Token(id)))
         && query.since.is_none_or(|since| since <= event.at)
         && query.until.is_none_or(|until| event.at < until)
 }

@@ -2,7 +2,7 @@
 
 use super::lists::{json, texts};
 use super::{Arguments, Engine, statements};
-use crate::domain::{AuditEvent, Cause, Doer, Origin, Target, Timestamp, What};
+use crate::domain::{Actor, AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, Timestamp};
 use crate::store::{EventQuery, EventsOfActor};
 use serde::Serialize;
 use sqlx::query;
@@ -23,14 +23,14 @@ pub(super) fn insert(event: &AuditEvent) -> Query<'static, Engine, Arguments> {
 pub(super) fn remember(
     statement: &'static str,
     at: Timestamp,
-    origin: &Origin,
-    what: What,
-    cause: Option<Cause>,
+    origin: &AuditOrigin,
+    what: AuditAction,
+    cause: Option<AuditCause>,
 ) -> Query<'static, Engine, Arguments> {
-    let (doer, doer_id) = doer_columns(origin.doer);
+    let (actor, doer_id) = doer_columns(origin.actor);
     query(statement)
         .bind(at.0)
-        .bind(doer)
+        .bind(actor)
         .bind(doer_id)
         .bind(origin.address.map(|address| address.to_string()))
         .bind(word(&what))
@@ -61,9 +61,9 @@ pub(super) fn asked_for(statement: &'static str, asked: &EventQuery) -> Query<'s
 /// The statement that finds when an actor did this for the nth time, counted from the latest one.
 pub(super) fn nth_latest(nth: u32, of: &EventsOfActor) -> Query<'static, Engine, Arguments> {
     let target = of.target.map(target_columns);
-    let (doer, doer_id) = doer_columns(of.doer);
+    let (actor, doer_id) = doer_columns(of.actor);
     query(statements::NTH_LATEST_EVENT)
-        .bind(doer)
+        .bind(actor)
         .bind(doer_id)
         .bind(word(&of.what))
         .bind(of.since.0)
@@ -77,22 +77,22 @@ pub(super) fn word<T: Serialize>(variant: &T) -> String {
     json(variant).trim_matches('"').to_owned()
 }
 
-fn doer_columns(doer: Doer) -> (&'static str, Option<i64>) {
-    match doer {
-        Doer::Service => ("service", None),
-        Doer::Person(id) => ("person", Some(id.0)),
-        Doer::Token(id) => ("token", Some(id.0)),
-        Doer::Visitor => ("visitor", None),
-        Doer::Withheld => ("withheld", None),
+fn doer_columns(actor: Actor) -> (&'static str, Option<i64>) {
+    match actor {
+        Actor::Service => ("service", None),
+        Actor::Person(id) => ("person", Some(id.0)),
+        Actor::Token(id) => ("token", Some(id.0)),
+        Actor::Visitor => ("visitor", None),
+        Actor::Withheld => ("withheld", None),
     }
 }
 
-fn target_columns(target: Target) -> (&'static str, Option<i64>, Option<&'static str>) {
+fn target_columns(target: AuditTarget) -> (&'static str, Option<i64>, Option<&'static str>) {
     match target {
-        Target::Owner(id) => ("owner", Some(id.0), None),
-        Target::Role(id) => ("role", Some(id.0), None),
-        Target::Token(id, kind) => ("token", Some(id.0), Some(kind.as_str())),
-        Target::Installation => ("installation", None, None),
-        Target::Withheld(what) => ("withheld", None, Some(what.as_str())),
+        AuditTarget::Owner(id) => ("owner", Some(id.0), None),
+        AuditTarget::Role(id) => ("role", Some(id.0), None),
+        AuditTarget::Token(id, kind) => ("token", Some(id.0), Some(kind.as_str())),
+        AuditTarget::Installation => ("installation", None, None),
+        AuditTarget::Withheld(what) => ("withheld", None, Some(what.as_str())),
     }
 }

@@ -1,7 +1,9 @@
 //! Lists as JSON parameters, so that one statement takes all of a list, and as they come back.
 
 use super::corrupt;
-use crate::domain::{Action, ConditionId, Field, Fields, Grant, OwnerId, Permission, RoleId, Subject, TokenId, When};
+use crate::domain::{
+    Action, ConditionClause, ConditionId, Field, Fields, Grant, OwnerId, Permission, Resource, RoleId, Scope, TokenId,
+};
 use crate::store::list::{ColumnFilter, merged};
 use crate::store::{FilterTest, StoreError, Use};
 use serde::{Deserialize, Serialize};
@@ -11,7 +13,8 @@ use std::net::IpAddr;
 #[derive(Serialize)]
 struct Line<'a> {
     action: &'a Action,
-    subject: Option<&'a Subject>,
+    #[serde(rename = "subject")]
+    resource: Option<&'a Resource>,
     all: u8,
     conditions: String,
 }
@@ -27,7 +30,8 @@ struct FieldLine<'a> {
 #[derive(Deserialize)]
 struct Stored {
     action: Action,
-    subject: Option<Subject>,
+    #[serde(rename = "subject")]
+    resource: Option<Resource>,
     all: u8,
     conditions: String,
     fields: Vec<Field>,
@@ -41,18 +45,20 @@ pub(super) struct List {
 
 impl List {
     pub(super) fn of_permissions(permissions: &[Permission]) -> Self {
-        Self::of(permissions.iter().map(|p| (&p.action, p.subject.as_ref(), &p.fields, &p.when)))
+        Self::of(permissions.iter().map(|p| (&p.scope.action, p.scope.resource.as_ref(), &p.scope.fields, &p.when)))
     }
 
     pub(super) fn of_grants(grants: &[Grant]) -> Self {
-        Self::of(grants.iter().map(|g| (&g.action, g.subject.as_ref(), &g.fields, &g.chosen)))
+        Self::of(grants.iter().map(|g| (&g.scope.action, g.scope.resource.as_ref(), &g.scope.fields, &g.chosen)))
     }
 
-    fn of<'a>(items: impl Iterator<Item = (&'a Action, Option<&'a Subject>, &'a Fields, &'a When)>) -> Self {
+    fn of<'a>(
+        items: impl Iterator<Item = (&'a Action, Option<&'a Resource>, &'a Fields, &'a ConditionClause)>,
+    ) -> Self {
         let (mut lines, mut fields) = (Vec::new(), Vec::new());
-        for (of, (action, subject, which, when)) in items.enumerate() {
+        for (of, (action, resource, which, when)) in items.enumerate() {
             let all = u8::from(matches!(which, Fields::All));
-            lines.push(Line { action, subject, all, conditions: json(&when.as_slice()) });
+            lines.push(Line { action, resource, all, conditions: json(&when.as_slice()) });
             if let Fields::Only(set) = which {
                 fields.extend(set.as_slice().iter().map(|field| FieldLine { of, field }));
             }
@@ -136,17 +142,17 @@ pub(super) fn json<T: Serialize>(value: &T) -> String {
 }
 
 pub(super) fn read_permissions(column: &'static str, text: &str) -> Result<Vec<Permission>, StoreError> {
-    read(column, text, |action, subject, fields, when| Permission { action, subject, fields, when })
+    read(column, text, |action, resource, fields, when| Permission { scope: Scope { action, resource, fields }, when })
 }
 
 pub(super) fn read_grants(column: &'static str, text: &str) -> Result<Vec<Grant>, StoreError> {
-    read(column, text, |action, subject, fields, chosen| Grant { action, subject, fields, chosen })
+    read(column, text, |action, resource, fields, chosen| Grant { scope: Scope { action, resource, fields }, chosen })
 }
 
 fn read<T>(
     column: &'static str,
     text: &str,
-    make: impl Fn(Action, Option<Subject>, Fields, When) -> T,
+    make: impl Fn(Action, Option<Resource>, Fields, ConditionClause) -> T,
 ) -> Result<Vec<T>, StoreError> {
     let stored: Vec<Stored> = parse(column, text)?;
     let item = |s: Stored| {
@@ -156,7 +162,7 @@ fn read<T>(
             _ => return Err(corrupt(column, "all fields and some")),
         };
         let conditions: Vec<ConditionId> = parse(column, &s.conditions)?;
-        Ok(make(s.action, s.subject, fields, When::from_list(conditions)))
+        Ok(make(s.action, s.resource, fields, ConditionClause::from_list(conditions)))
     };
     stored.into_iter().map(item).collect()
 }

@@ -4,11 +4,11 @@ use super::error::asking;
 use super::lists::{parse, read_grants, read_permissions};
 use super::{Engine, Row, corrupt};
 use crate::domain::{
-    AuditEvent, Ceiling, ContentAccess, Digest, Doer, KeyCheck, KeyKind, KeyUse, Kind, Origin, Owner, OwnerId,
-    OwnerState, PasswordHash, Role, RoleId, SealedSecret, Tag, Target, TargetKind, Timestamp, Token, TokenAuthority,
-    TokenId,
+    Actor, AuditEvent, AuditOrigin, AuditTarget, AuditTargetKind, Ceiling, ContentAccess, Digest, KeyCheck, KeyKind,
+    KeyUse, Owner, OwnerId, OwnerState, PasswordHash, Role, RoleId, SealedSecret, Tag, Timestamp, Token,
+    TokenAuthority, TokenId, TokenKind,
 };
-use crate::store::{Change, Imported, Poll, Record, SignInPlace, Snapshot, StoreError};
+use crate::store::{Imported, LoggedChange, Poll, Record, SignInPlace, Snapshot, StoreError};
 use serde::de::value::{Error as NoSuchWord, StrDeserializer};
 use serde::{Deserialize, de::IntoDeserializer};
 use sqlx::{Decode, Row as _, Type};
@@ -30,7 +30,7 @@ pub(super) fn snapshot(row: &Row, now: Timestamp) -> Result<Snapshot, StoreError
 
 pub(super) fn token(row: &Row) -> Result<Token, StoreError> {
     let kind: String = get(row, "kind")?;
-    let kind = Kind::from_word(&kind).ok_or_else(|| corrupt("kind", "no such kind"))?;
+    let kind = TokenKind::from_word(&kind).ok_or_else(|| corrupt("kind", "no such kind"))?;
     Ok(Token {
         id: TokenId(get(row, "token_id")?),
         name: get(row, "name")?,
@@ -46,14 +46,14 @@ pub(super) fn token(row: &Row) -> Result<Token, StoreError> {
     })
 }
 
-fn authority(row: &Row, kind: Kind) -> Result<TokenAuthority, StoreError> {
+fn authority(row: &Row, kind: TokenKind) -> Result<TokenAuthority, StoreError> {
     let owner = || get(row, "token_owner_id").map(OwnerId);
     Ok(match kind {
-        Kind::Admin => {
+        TokenKind::Admin => {
             TokenAuthority::Admin { owner: owner()?, grants: read_grants("grants", &get::<String>(row, "grants")?)? }
         }
-        Kind::Content => TokenAuthority::Content { access: access(row)? },
-        Kind::Session => TokenAuthority::Session { owner: owner()?, idle: span("idle_ms", get(row, "idle_ms")?)? },
+        TokenKind::Content => TokenAuthority::Content { access: access(row)? },
+        TokenKind::Session => TokenAuthority::Session { owner: owner()?, idle: span("idle_ms", get(row, "idle_ms")?)? },
     })
 }
 
@@ -188,33 +188,33 @@ pub(super) fn event_with_id(row: &Row) -> Result<(i64, AuditEvent), StoreError> 
 }
 
 pub(super) fn audit_event(row: &Row) -> Result<AuditEvent, StoreError> {
-    let doer = match get::<String>(row, "doer_kind")?.as_str() {
-        "service" => Doer::Service,
-        "person" => Doer::Person(OwnerId(get(row, "doer_id")?)),
-        "token" => Doer::Token(TokenId(get(row, "doer_id")?)),
-        "visitor" => Doer::Visitor,
-        "withheld" => Doer::Withheld,
+    let actor = match get::<String>(row, "doer_kind")?.as_str() {
+        "service" => Actor::Service,
+        "person" => Actor::Person(OwnerId(get(row, "doer_id")?)),
+        "token" => Actor::Token(TokenId(get(row, "doer_id")?)),
+        "visitor" => Actor::Visitor,
+        "withheld" => Actor::Withheld,
         _ => return Err(corrupt("doer_kind", "no such doer")),
     };
     let target = match get::<String>(row, "target_kind")?.as_str() {
-        "owner" => Target::Owner(OwnerId(get(row, "target_id")?)),
-        "role" => Target::Role(RoleId(get(row, "target_id")?)),
+        "owner" => AuditTarget::Owner(OwnerId(get(row, "target_id")?)),
+        "role" => AuditTarget::Role(RoleId(get(row, "target_id")?)),
         "token" => {
-            let kind = Kind::from_word(&get::<String>(row, "target_detail")?);
+            let kind = TokenKind::from_word(&get::<String>(row, "target_detail")?);
             let kind = kind.ok_or_else(|| corrupt("target_detail", "no such kind"))?;
-            Target::Token(TokenId(get(row, "target_id")?), kind)
+            AuditTarget::Token(TokenId(get(row, "target_id")?), kind)
         }
-        "installation" => Target::Installation,
+        "installation" => AuditTarget::Installation,
         "withheld" => {
-            let of = TargetKind::from_word(&get::<String>(row, "target_detail")?);
-            Target::Withheld(of.ok_or_else(|| corrupt("target_detail", "no such kind"))?)
+            let of = AuditTargetKind::from_word(&get::<String>(row, "target_detail")?);
+            AuditTarget::Withheld(of.ok_or_else(|| corrupt("target_detail", "no such kind"))?)
         }
         _ => return Err(corrupt("target_kind", "no such target")),
     };
     let what = word("what", &get::<String>(row, "what")?)?;
     let cause = maybe::<String>(row, "cause")?.map(|text| parse("cause", &text)).transpose()?;
     let details = parse("details", &get::<String>(row, "details")?)?;
-    let origin = Origin { doer, address: address(row)? };
+    let origin = AuditOrigin { actor, address: address(row)? };
     Ok(AuditEvent { at: Timestamp(get(row, "at")?), origin, what, target, cause, details })
 }
 
@@ -261,7 +261,7 @@ pub(super) fn poll(row: &Row, now: Timestamp) -> Result<Poll, StoreError> {
     let change = |line: Line| {
         let tags: Vec<i64> = parse("tags", &line.tags)?;
         let tags = tags.into_iter().map(|tag| Tag(tag.cast_unsigned())).collect();
-        Ok(Change { seq: line.seq, op_id: line.op_id, at: Timestamp(line.at), tags })
+        Ok(LoggedChange { seq: line.seq, op_id: line.op_id, at: Timestamp(line.at), tags })
     };
     let changes = lines.into_iter().map(change).collect::<Result<_, StoreError>>()?;
     Ok(Poll { now, head: unsigned("seq", get(row, "seq")?)?, known: get::<i32>(row, "known")? == 1, changes })

@@ -5,8 +5,9 @@ use super::lists::{self, List};
 use super::view::Writing;
 use super::{Arguments, Engine, events, rows, statements};
 use crate::domain::{
-    Action, AuditEvent, Cause, ContentAccess, Digest, KeyCheck, Kind, Origin, OwnerId, OwnerState, PasswordHash,
-    Permission, RoleId, SaltId, SealedSecret, Tag, Timestamp, TokenAuthority, TokenId, What, comparable,
+    Action, AuditAction, AuditCause, AuditEvent, AuditOrigin, ContentAccess, Digest, HashKeyId, KeyCheck, OwnerId,
+    OwnerState, PasswordHash, Permission, RoleId, SealedSecret, Tag, Timestamp, TokenAuthority, TokenId, TokenKind,
+    comparable,
 };
 use crate::store::{
     Clamp, Clamped, Imported, NewOwner, NewRole, NewToken, Profile, StoreError, TokenTimes, Transaction, View,
@@ -36,10 +37,10 @@ impl Writing {
     pub(super) async fn clamp_permissions(
         &mut self,
         known: &[Action],
-        origin: &Origin,
-        cause: Cause,
+        origin: &AuditOrigin,
+        cause: AuditCause,
     ) -> Result<u64, StoreError> {
-        let (now, known, what) = (self.now(), lists::actions(known), What::PermissionClamped);
+        let (now, known, what) = (self.now(), lists::actions(known), AuditAction::PermissionClamped);
         let remember = statements::REMEMBER_UNKNOWN_PERMISSIONS;
         self.execute(events::remember(remember, now, origin, what, Some(cause)).bind(&known)).await?;
         self.execute(query(statements::TOUCH_ROLES_OF_UNKNOWN).bind(now.0).bind(&known)).await?;
@@ -147,8 +148,8 @@ impl Transaction for Writing {
         self.change("owner", query(statements::SET_PASSWORD).bind(id.0).bind(&password.0).bind(now.0)).await
     }
 
-    async fn delete_owner(&mut self, id: OwnerId, origin: &Origin) -> Result<(), StoreError> {
-        let (what, cause) = (What::TokenRevoked, Some(Cause::OwnerDeleted(id)));
+    async fn delete_owner(&mut self, id: OwnerId, origin: &AuditOrigin) -> Result<(), StoreError> {
+        let (what, cause) = (AuditAction::TokenRevoked, Some(AuditCause::OwnerDeleted(id)));
         let remember = events::remember(statements::REMEMBER_TOKENS_OF_OWNER, self.now(), origin, what, cause);
         self.execute(remember.bind(id.0)).await?;
         self.change("owner", query(statements::DELETE_OWNER).bind(id.0)).await
@@ -178,7 +179,7 @@ impl Transaction for Writing {
             .bind(&new.name)
             .bind(&new.description)
             .bind(new.digest.to_hex())
-            .bind(new.salt.as_str())
+            .bind(new.hash_key.as_str())
             .bind(Tag::token(&new.digest).0.cast_signed())
             .bind(&new.hint)
             .bind(owner)
@@ -217,11 +218,17 @@ impl Transaction for Writing {
         self.insert_list(id.0, authority).await
     }
 
-    async fn set_secret(&mut self, id: TokenId, digest: &Digest, salt: &SaltId, hint: &str) -> Result<(), StoreError> {
+    async fn set_secret(
+        &mut self,
+        id: TokenId,
+        digest: &Digest,
+        hash_key: &HashKeyId,
+        hint: &str,
+    ) -> Result<(), StoreError> {
         let set = query(statements::SET_SECRET)
             .bind(id.0)
             .bind(digest.to_hex())
-            .bind(salt.as_str())
+            .bind(hash_key.as_str())
             .bind(Tag::token(digest).0.cast_signed())
             .bind(hint)
             .bind(self.now().0);
@@ -241,7 +248,12 @@ impl Transaction for Writing {
         self.execute(query(statements::DELETE_ENDED_SESSIONS).bind(now.0)).await
     }
 
-    async fn clamp(&mut self, clamp: Clamp<'_>, origin: &Origin, cause: Cause) -> Result<Clamped, StoreError> {
+    async fn clamp(
+        &mut self,
+        clamp: Clamp<'_>,
+        origin: &AuditOrigin,
+        cause: AuditCause,
+    ) -> Result<Clamped, StoreError> {
         self.clamp_grants(clamp, origin, cause).await
     }
 
@@ -320,17 +332,19 @@ struct Standing {
 
 impl Standing {
     fn of(authority: &TokenAuthority) -> Self {
-        let of = |kind: Kind, owner: Option<OwnerId>| Self {
+        let of = |kind: TokenKind, owner: Option<OwnerId>| Self {
             kind: kind.as_str(),
             owner: owner.map(|id| id.0),
             access: None,
             idle: None,
         };
         match authority {
-            TokenAuthority::Admin { owner, .. } => of(Kind::Admin, Some(*owner)),
-            TokenAuthority::Content { access } => Self { access: Some(access.as_str()), ..of(Kind::Content, None) },
+            TokenAuthority::Admin { owner, .. } => of(TokenKind::Admin, Some(*owner)),
+            TokenAuthority::Content { access } => {
+                Self { access: Some(access.as_str()), ..of(TokenKind::Content, None) }
+            }
             TokenAuthority::Session { owner, idle } => {
-                Self { idle: Some(millis(*idle)), ..of(Kind::Session, Some(*owner)) }
+                Self { idle: Some(millis(*idle)), ..of(TokenKind::Session, Some(*owner)) }
             }
         }
     }

@@ -4,8 +4,8 @@ use super::error::asking;
 use super::lists::List;
 use super::{Arguments, Engine, Held, Home, Row, corrupt, events, lists, no_epoch, or, rows, statements};
 use crate::domain::{
-    AuditEvent, Ceiling, Digest, KeyCheck, KeyUse, Kind, Owner, OwnerId, PasswordHash, Role, RoleId, SealedSecret,
-    Timestamp, Token, TokenId, comparable,
+    AuditEvent, Ceiling, Digest, KeyCheck, KeyUse, Owner, OwnerId, PasswordHash, Role, RoleId, SealedSecret, Timestamp,
+    Token, TokenId, TokenKind, comparable,
 };
 use crate::store::{
     Clamped, EventQuery, EventsOfActor, Filter, Imported, OwnerField, OwnerQuery, OwnerSort, Page, Paging, Proposed,
@@ -31,10 +31,10 @@ pub(super) struct Open<C> {
 pub(super) type Reading = Open<()>;
 
 /// One that writes.
-pub(super) type Writing = Open<Change>;
+pub(super) type Writing = Open<PendingChange>;
 
 /// The change that a writer makes.
-pub(super) struct Change {
+pub(super) struct PendingChange {
     pub(super) op_id: String,
     pub(super) seq: u64,
 }
@@ -63,7 +63,7 @@ impl Writing {
         store.set_busy(&mut transaction, false);
         let row = row.ok_or_else(no_epoch)?;
         let (seq, now) = (rows::unsigned("seq", rows::get(&row, "seq")?)?, store.time(&row)?);
-        Ok(Self { store, transaction, now, change: Change { op_id, seq }, broken: false })
+        Ok(Self { store, transaction, now, change: PendingChange { op_id, seq }, broken: false })
     }
 
     /// Runs a statement, and answers with how many rows it touched.
@@ -256,7 +256,7 @@ impl<C: Send> View for Open<C> {
         Ok(Page { items, total: self.count(count).await? })
     }
 
-    async fn count_tokens(&mut self, kind: Kind, owner: Option<OwnerId>) -> Result<u64, StoreError> {
+    async fn count_tokens(&mut self, kind: TokenKind, owner: Option<OwnerId>) -> Result<u64, StoreError> {
         let count = match owner {
             None => query(statements::COUNT_TOKENS).bind(kind.as_str()),
             Some(id) => query(statements::COUNT_TOKENS_OF_OWNER).bind(kind.as_str()).bind(id.0),
@@ -286,7 +286,7 @@ impl<C: Send> View for Open<C> {
         found.iter().map(rows::owner_and_tokens).collect()
     }
 
-    async fn would_clamp(&mut self, proposed: Proposed<'_>) -> Result<Clamped, StoreError> {
+    async fn preview_clamp(&mut self, proposed: Proposed<'_>) -> Result<Clamped, StoreError> {
         let super_admin = RoleId::SUPER_ADMIN.0;
         let count = match proposed {
             Proposed::Permissions(id, permissions) => {

@@ -1,7 +1,7 @@
 //! What the reference's database holds, as the domain knows it.
 
 use crate::domain::{
-    Action, Conditions, ContentAccess, Digest, Grant, OwnerState, PasswordHash, Permission, Timestamp, When,
+    Action, ConditionClause, Conditions, ContentAccess, Digest, Grant, OwnerState, PasswordHash, Permission, Timestamp,
 };
 use std::fmt;
 use std::time::Duration;
@@ -23,13 +23,15 @@ impl Foreign {
         for role in self.roles {
             let of = format!("role {} {:?}", role.id, role.name);
             left.extend(role.not_understood);
-            left.extend(role.permissions.iter().filter_map(|p| unregistered(&p.action, &p.when, &of, conditions)));
+            left.extend(
+                role.permissions.iter().filter_map(|p| unregistered(&p.scope.action, &p.when, &of, conditions)),
+            );
         }
         for token in self.tokens {
             let of = format!("token {} {:?}", token.id, token.name);
             left.extend(token.not_understood);
             if let ForeignAuthority::Admin { grants, .. } = token.authority {
-                left.extend(grants.iter().filter_map(|g| unregistered(&g.action, &g.chosen, &of, conditions)));
+                left.extend(grants.iter().filter_map(|g| unregistered(&g.scope.action, &g.chosen, &of, conditions)));
             }
         }
         left
@@ -37,7 +39,7 @@ impl Foreign {
 }
 
 /// Conditions that nobody has registered never hold.
-fn unregistered(action: &Action, when: &When, of: &str, conditions: &Conditions) -> Option<NotUnderstood> {
+fn unregistered(action: &Action, when: &ConditionClause, of: &str, conditions: &Conditions) -> Option<NotUnderstood> {
     let unknown = when.as_slice().iter().find(|id| !conditions.contains(id.as_str()))?;
     let why = format!("its condition {unknown} is not registered, and never holds");
     Some(NotUnderstood { what: format!("permission {action} of {of}"), why })

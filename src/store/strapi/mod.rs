@@ -29,23 +29,26 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 /// ```no_run
 /// # async fn demo() -> Result<(), Box<dyn std::error::Error>> {
 /// use keyward::strapi::StrapiStore;
-/// use keyward::{Conditions, Keyward, ReferenceSalt, Salt};
+/// use keyward::authz::Conditions;
+/// use keyward::token::StrapiHashKey;
+/// use keyward::HashKey;
+/// use keyward::guard::Guard;
 ///
 /// let store = StrapiStore::open("sqlite:/srv/cms/.tmp/data.db").await?;
 /// for left in store.not_understood(&Conditions::default()).await? {
 ///     println!("allows nothing here: {left}");
 /// }
-/// let (salt, _) = Salt::generate()?; // for tokens of our own, of which that database has none
-/// let keyward = Keyward::builder(store)
-///     .salt(salt)
-///     .reference_salt(ReferenceSalt::new(&std::env::var("API_TOKEN_SALT")?)?)
+/// let (hash_key, _) = HashKey::generate()?; // for tokens of our own, of which that database has none
+/// let guard = Guard::builder(store)
+///     .hash_key(hash_key)
+///     .strapi_hash_key(StrapiHashKey::new(&std::env::var("API_TOKEN_SALT")?)?)
 ///     .admin("/admin")
 ///     .content("/api")
 ///     .build()?;
 /// # Ok(()) }
 /// ```
 ///
-/// - **Changes** are seen after [`Limits::max_staleness`](crate::Limits::max_staleness) at the latest: there is no log of them to
+/// - **Changes** are seen after [`Limits::max_staleness`](crate::guard::Limits::max_staleness) at the latest: there is no log of them to
 ///   follow, so that is how long an answer is used.
 /// - **Stricter** than the reference: a token whose owner is gone is a 401 (there a 500), and so is one with a permission whose
 ///   `properties` or `conditions` are NULL (a 500, too); what is not understood allows nothing (an empty list of fields,
@@ -65,8 +68,8 @@ pub struct StrapiStore {
 
 #[derive(Clone)]
 enum Database {
-    Sqlite(Box<sqlite::guest::Guest>),
-    Postgres(postgres::guest::Guest),
+    Sqlite(Box<sqlite::readonly::Guest>),
+    Postgres(postgres::readonly::Guest),
 }
 
 /// Nothing in the database tells the salt. But if nobody at all is known by it, it is probably another one.
@@ -135,7 +138,7 @@ impl StrapiOptions {
     }
 
     /// The address is that of a pooler in transaction mode: see
-    /// [`PostgresOptions::transaction_pooler`](crate::PostgresOptions::transaction_pooler).
+    /// [`PostgresOptions::transaction_pooler`](crate::store::PostgresOptions::transaction_pooler).
     #[must_use]
     pub fn transaction_pooler(mut self) -> Self {
         self.pooler = true;
@@ -176,11 +179,11 @@ impl StrapiStore {
     pub async fn open_with(address: &str, options: StrapiOptions) -> Result<Self, StoreError> {
         let StrapiOptions { connections, pooler, notes_uses, clock } = options;
         let database = match address.strip_prefix("sqlite:") {
-            Some(file) => Database::Sqlite(Box::new(sqlite::guest::Guest::open(file.as_ref(), connections).await?)),
+            Some(file) => Database::Sqlite(Box::new(sqlite::readonly::Guest::open(file.as_ref(), connections).await?)),
             None if address.starts_with("postgres") => {
                 let options = PostgresOptions::default().connections(connections);
                 let options = if pooler { options.transaction_pooler() } else { options };
-                Database::Postgres(postgres::guest::Guest::connect(address, &options).await?)
+                Database::Postgres(postgres::readonly::Guest::connect(address, &options).await?)
             }
             None => return Err(OpenError::Address.into()),
         };
@@ -238,7 +241,7 @@ impl StrapiStore {
             }
         }
         // What may not be read, or is of another type, is said now and not when somebody comes.
-        self.found(&Digest::Reference([0; 64])).await.map(drop).map_err(error::first_question)
+        self.found(&Digest::Strapi([0; 64])).await.map(drop).map_err(error::first_question)
     }
 
     async fn found(&self, digest: &Digest) -> Result<rows::Found, StoreError> {
@@ -259,7 +262,7 @@ impl Store for StrapiStore {
         // The database has none of our own.
         let record = match digest {
             Digest::Native(_) => None,
-            Digest::Reference(_) => {
+            Digest::Strapi(_) => {
                 let found = self.found(digest).await?;
                 let now = if found.now == 0 { before } else { Timestamp(found.now) };
                 self.strangers.came(found.any());

@@ -2,8 +2,8 @@
 
 use super::foreign::{Foreign, ForeignAuthority, ForeignRole, ForeignToken, ForeignUser, NotUnderstood, Sealed};
 use crate::domain::{
-    Action, Ceiling, ContentAccess, Digest, Fields, Grant, Owner, OwnerId, OwnerState, PasswordHash, Permission,
-    RoleId, Timestamp, Token, TokenAuthority, TokenId, When, date,
+    Action, Ceiling, ConditionClause, ContentAccess, Digest, Fields, Grant, Owner, OwnerId, OwnerState, PasswordHash,
+    Permission, RoleId, Scope, Timestamp, Token, TokenAuthority, TokenId, date,
 };
 use crate::store::{Record, StoreError};
 use serde::Deserialize;
@@ -36,7 +36,8 @@ pub(super) struct Everything {
 struct PermissionRow {
     id: i64,
     action: Option<String>,
-    subject: Option<String>,
+    #[serde(rename = "subject")]
+    resource: Option<String>,
     parameters: Option<String>,
     properties: Option<String>,
     conditions: Option<String>,
@@ -177,7 +178,7 @@ impl TokenRow {
         // Looked up as a text: in other letters nobody comes in by it.
         let hex = self.access_key.as_deref().filter(|hex| !hex.bytes().any(|b| b.is_ascii_uppercase()));
         let digest = match hex.map(Digest::from_hex) {
-            Some(Ok(digest @ Digest::Reference(_))) => digest,
+            Some(Ok(digest @ Digest::Strapi(_))) => digest,
             _ => return Err(unclear("its access_key is no HMAC-SHA-512 in hex of small letters")),
         };
         let expires_at = time(&self.expires_at).ok_or_else(|| unclear("its expires_at is no time"))?;
@@ -301,9 +302,9 @@ impl RoleRow {
 }
 
 /// Marks those whose subject has locales.
-fn localise(rows: &mut [PermissionRow], subjects: &[String]) {
+fn localise(rows: &mut [PermissionRow], resources: &[String]) {
     for row in rows {
-        row.localised = row.subject.as_ref().is_some_and(|subject| subjects.contains(subject));
+        row.localised = row.resource.as_ref().is_some_and(|resource| resources.contains(resource));
     }
 }
 
@@ -359,19 +360,16 @@ impl PermissionRow {
                 list => texts("conditions", list)?,
             },
         };
-        Ok(Permission {
-            action: action.into(),
-            // Without a subject is what the reference makes of an empty one, too.
-            subject: self.subject.filter(|subject| !subject.is_empty()).map(Into::into),
-            fields,
-            when: When::from_list(conditions),
-        })
+        // Without a resource, as Strapi reads an empty one.
+        let resource = self.resource.filter(|resource| !resource.is_empty()).map(Into::into);
+        let scope = Scope { action: action.into(), resource, fields };
+        Ok(Permission { scope, when: ConditionClause::from_list(conditions) })
     }
 }
 
 fn grant(permission: Permission) -> Grant {
-    let Permission { action, subject, fields, when } = permission;
-    Grant { action, subject, fields, chosen: when }
+    let Permission { scope, when } = permission;
+    Grant { scope, chosen: when }
 }
 
 /// An object in a column; NULL is an empty one.

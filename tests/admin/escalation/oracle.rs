@@ -72,7 +72,7 @@ impl State {
                     }
                 }
             }
-            for action in PLAIN.into_iter().filter(|a| permission.action.as_str() == *a) {
+            for action in PLAIN.into_iter().filter(|a| permission.scope.action.as_str() == *a) {
                 power.grants.insert((action, None, None));
             }
         }
@@ -110,9 +110,9 @@ fn is_on_article(permission: &Permission, action: &str) -> bool {
 }
 
 fn fields(permission: &Permission) -> Vec<Option<&'static str>> {
-    let named = FIELDS.into_iter().filter(|field| match &permission.fields {
+    let named = FIELDS.into_iter().filter(|field| match &permission.scope.fields {
         Fields::All => true,
         Fields::Only(set) => set.contains(field),
     });
-    named.map(Some).chain((permission.fields == Fields::All).then_some(None)).collect()
+    named.map(Some).chain((permission.scope.fields == Fields::All).then_some(None)).collect()
 }

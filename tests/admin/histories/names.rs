@@ -104,7 +104,7 @@ pub(crate) fn held(grant: &Grant, permissions: &[Permission]) -> bool {
     let one = |field: &str| {
         permissions.iter().any(|p| p.action == grant.action && p.resource == grant.resource && p.fields.contains(field))
     };
-    match &grant.fields {
+    match &grant.scope.fields {
         Fields::All => one("to come"),
         Fields::Only(set) => set.as_slice().iter().all(|f| one(f.as_str())),
     }

@@ -14,7 +14,7 @@ const OTHER: &str = "Zp0Qx81vHn7RsYw2Lm5Kc9Tj3Ga6Fd4b";
 /// Another encryption key with the name of `OLD_KEY`.
 const OTHER_KEY: &str = "2025:Zp0Qx81vHn7RsYw2Lm5Kc9Tj3Ga6Fd4b";
 
-fn guarded<S: WriteStore>(world: &World<S>) -> App {
+fn guarded<S: WriteStore + Clone>(world: &World<S>) -> App {
     let route = GuardedRouter::new().route("/admin/x", authenticated(), axum::routing::get(|| async {}));
     world.guard(route)
 }

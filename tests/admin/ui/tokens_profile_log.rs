@@ -200,7 +200,7 @@ async fn reader_without_update_permission_sees_tokens_read_only() {
 }
 
 fn permission(grant: &Grant) -> keyward::Permission {
-    keyward::Permission::new(grant.action.clone())
+    keyward::Permission::new(grant.scope.action.clone())
 }
 
 async fn somebody(world: &World) -> (Key, String) {

@@ -168,7 +168,7 @@ proptest! {
         let holds = |field: &str| permissions.iter().any(|p| {
             p.action == grant.action && p.resource == grant.resource && p.fields.contains(field)
         });
-        let expected = match &grant.fields {
+        let expected = match &grant.scope.fields {
             Fields::Only(set) => set.as_slice().iter().all(|f| holds(f.as_str())),
             // No generated permission names this field: holding it means holding all fields.
             Fields::All => holds("no such field"),

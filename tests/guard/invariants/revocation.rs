@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
-fn app<S: WriteStore>(world: &World<S>) -> App {
+fn app<S: WriteStore + Clone>(world: &World<S>) -> App {
     world.guard(
         GuardedRouter::new()
             .route("/admin/hooks", action("admin::webhooks.read"), get(|| async {}))

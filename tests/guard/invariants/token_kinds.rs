@@ -16,7 +16,7 @@ use keyward::token::{
 use keyward::{GuardedRouter, HashKey, Require, RoleId, action, authenticated};
 use std::time::Duration;
 
-fn app<S: WriteStore>(world: &World<S>) -> App {
+fn app<S: WriteStore + Clone>(world: &World<S>) -> App {
     let ok = || get(|| async { "in" });
     world.guard(
         GuardedRouter::new()

@@ -44,7 +44,7 @@ async fn backup_is_consistent_while_others_write() {
         if n == 1 {
             SqliteStore::backup_file(&file, &copy).await.unwrap();
         } else {
-            world.keyward.store().backup(&copy).await.unwrap();
+            world.store.backup(&copy).await.unwrap();
         }
         assert!(
             !names(&dir).iter().any(|name| name.starts_with("copy") && name.contains(['-', '.'])),
@@ -90,7 +90,7 @@ async fn restore_brings_back_the_backup_and_keeps_the_former_file() {
     let (dir, file) = place();
     let (world, copy) = (opened(&file).await, dir.path().join("copy"));
     let (gone, late) = (world.editor().issue().await, world.editor());
-    world.keyward.store().backup(&copy).await.unwrap();
+    world.store.backup(&copy).await.unwrap();
     let late = late.issue().await;
     world.keyward.tokens().revoke(gone.token).await.unwrap();
     let told = rejection(SqliteStore::restore(&copy, &file).await);
@@ -149,7 +149,7 @@ async fn backup_copied_over_a_database_and_its_log_is_rejected() {
     let (dir, file) = place();
     let (world, backup) = (opened(&file).await, dir.path().join("backup"));
     let (early, late) = (world.editor().issue().await, world.editor());
-    world.keyward.store().backup(&backup).await.unwrap();
+    world.store.backup(&backup).await.unwrap();
     let late = late.issue().await;
     // After a checkpoint of the whole log, the file is younger than the log in regular use, too.
     for (moved, age) in [(false, 20), (true, 5)] {
@@ -185,7 +185,7 @@ async fn restore_is_not_undone_by_the_log_of_a_killed_process() {
     let (dir, file) = place();
     let (world, backup) = (opened(&file).await, dir.path().join("backup"));
     let (early, late) = (world.editor().issue().await, world.editor());
-    world.keyward.store().backup(&backup).await.unwrap();
+    world.store.backup(&backup).await.unwrap();
     let late = late.issue().await;
     let left = dir.path().join("left.db");
     killed(&file, &left, 20);

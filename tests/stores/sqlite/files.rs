@@ -151,7 +151,7 @@ async fn files_are_readable_by_their_owner_only() {
     let (dir, file) = place();
     let world = opened(&file).await;
     world.editor().issue().await;
-    world.keyward.store().backup(dir.path().join("keyward.db.backup")).await.unwrap();
+    world.store.backup(dir.path().join("keyward.db.backup")).await.unwrap();
     assert_eq!(names(&dir).len(), 4);
     for name in names(&dir) {
         assert_eq!(fs::metadata(dir.path().join(&name)).unwrap().mode() & 0o777, 0o600, "{name}");

@@ -46,7 +46,7 @@ impl File {
     }
 }
 
-fn app<S: WriteStore>(world: &World<S>) -> App {
+fn app<S: WriteStore + Clone>(world: &World<S>) -> App {
     let ok = || get(|| async {});
     world.guard(
         GuardedRouter::new()

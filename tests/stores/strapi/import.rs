@@ -88,8 +88,8 @@ impl Move {
     /// Returns an installation on the target database.
     async fn keyward(&self) -> Home {
         match self.into.strip_prefix("sqlite:") {
-            Some(file) => Home::Sqlite(self.on(SqliteStore::open(file).await.unwrap())),
-            None => Home::Postgres(self.on(PostgresStore::connect(&self.into).await.unwrap())),
+            Some(file) => self.on(SqliteStore::open(file).await.unwrap()),
+            None => self.on(PostgresStore::connect(&self.into).await.unwrap()),
         }
     }
 
@@ -272,19 +272,19 @@ fn whole_way(a_move: &Move) {
     let server = a_move.platform();
     assert!(judge(&server, &a_move.facts) >= 100);
     let here = runtime.block_on(a_move.keyward());
-    at_home!(&here, keyward => runtime.block_on(same_rules(keyward, &a_move.facts)));
+    runtime.block_on(same_rules(&here, &a_move.facts));
     let ada = "ada@example.test";
-    assert!(!at_home!(&here, keyward => runtime.block_on(is_ours(keyward, ada))));
+    assert!(!runtime.block_on(is_ours(&here, ada)));
     let wrong = json!({"email": ada, "password": "passw0rd!"}).to_string();
     server.send("POST", "/admin/login", &[JSON], &wrong).assert(400);
-    assert!(!at_home!(&here, keyward => runtime.block_on(is_ours(keyward, ada))));
+    assert!(!runtime.block_on(is_ours(&here, ada)));
     people_see_their_keys(&server, &a_move.facts);
-    assert!(at_home!(&here, keyward => runtime.block_on(is_ours(keyward, ada))));
+    assert!(runtime.block_on(is_ours(&here, ada)));
     sign_in(&server, ada).assert(200);
 
-    let before = at_home!(&here, keyward => runtime.block_on(marks(keyward)));
+    let before = runtime.block_on(marks(&here));
     let again = a_move.print(&[]);
-    assert_eq!(at_home!(&here, keyward => runtime.block_on(marks(keyward))), before, "nothing is changed");
+    assert_eq!(runtime.block_on(marks(&here)), before, "nothing is changed");
     assert!(again.contains("\nCame before, and left alone: 5 roles, 8 owners, 12 admin tokens, 8 content tokens."));
 }
 
@@ -365,8 +365,7 @@ fn second_import_does_not_bring_back_removed_grants() {
     let runtime = Runtime::new().unwrap();
     for a_move in [Move::on_sqlite(), Move::on_postgres()].into_iter().flatten() {
         runtime.block_on(async {
-            let home = a_move.keyward().await;
-            at_home!(&home, keyward => stays_gone(&a_move, keyward).await);
+            stays_gone(&a_move, &a_move.keyward().await).await;
         });
     }
 }
@@ -392,7 +391,7 @@ fn failed_import_is_explained_and_writes_nothing() {
     assert!(a_move.complaint(&["--listen", "127.0.0.1:0"]).contains("there is no flag --listen here"));
     let runtime = Runtime::new().unwrap();
     let home = runtime.block_on(a_move.keyward());
-    assert_eq!(at_home!(&home, keyward => runtime.block_on(marks(keyward))), (0, 0));
+    assert_eq!(runtime.block_on(marks(&home)), (0, 0));
 }
 
 /// Imports into an installation in use, with its own catalogue.

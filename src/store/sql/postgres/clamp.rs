@@ -2,18 +2,18 @@
 
 use super::view::Writing;
 use super::{corrupt, events, lists, rows, statements};
-use crate::domain::{Cause, Origin, RoleId, What};
+use crate::domain::{AuditAction, AuditCause, AuditOrigin, RoleId};
 use crate::store::{Clamp, Clamped, StoreError, View};
 
 impl Writing {
     pub(super) async fn clamp_grants(
         &mut self,
         clamp: Clamp<'_>,
-        origin: &Origin,
-        cause: Cause,
+        origin: &AuditOrigin,
+        cause: AuditCause,
     ) -> Result<Clamped, StoreError> {
         let now = self.now();
-        let remember = |statement| events::remember(statement, now, origin, What::GrantClamped, Some(cause));
+        let remember = |statement| events::remember(statement, now, origin, AuditAction::GrantClamped, Some(cause));
         let super_admin = RoleId::SUPER_ADMIN.0;
         let (permissions, grants) = match clamp {
             Clamp::Members(id) => (0, remember(statements::CLAMP_MEMBERS).bind(id.0).bind(super_admin)),

@@ -1,9 +1,9 @@
 //! The log of changes, as every node reads it.
 
+use super::connection::Held;
 use super::error::{OpenError, asking};
-use super::held::Held;
 use super::listen::Listening;
-use super::{NAME, PATIENCE, PostgresStore, Side, first, no_epoch, rows, statements};
+use super::{NAME, PATIENCE, PostgresStore, Side, no_epoch, probe, rows, statements};
 use crate::domain::Timestamp;
 use crate::store::{Applied, ChangeLog, Poll, StoreError};
 use async_trait::async_trait;
@@ -163,7 +163,7 @@ impl Log {
 
 /// The address may lead to one since this connection was made.
 async fn look_for_a_pooler(store: PostgresStore) {
-    let looked = tokio::time::timeout(PATIENCE, first::is_shared(&store.connections));
+    let looked = tokio::time::timeout(PATIENCE, probe::is_shared(&store.connections));
     if let Ok(Ok(shared)) = looked.await {
         store.connections.set_shared(shared);
     }

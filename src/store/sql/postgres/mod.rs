@@ -2,14 +2,11 @@
 
 mod address;
 mod clamp;
+mod connection;
 mod connections;
 mod error;
 #[path = "../events.rs"]
 mod events;
-mod first;
-#[cfg(feature = "strapi")]
-pub(in crate::store) mod guest;
-mod held;
 #[path = "../keys.rs"]
 mod keys;
 mod listen;
@@ -17,12 +14,15 @@ mod log;
 mod names;
 mod options;
 mod parameters;
+mod probe;
+#[cfg(feature = "strapi")]
+pub(in crate::store) mod readonly;
 #[path = "../rows.rs"]
 mod rows;
 mod schema;
 #[cfg(any(test, feature = "testing"))]
-#[path = "../shown.rs"]
-mod shown;
+#[path = "../test_queries.rs"]
+mod test_queries;
 #[path = "../transaction.rs"]
 mod transaction;
 #[path = "../view.rs"]
@@ -48,7 +48,7 @@ pub use options::PostgresOptions;
 
 /// What the files that both engines include speak of.
 use PostgresStore as Home;
-use held::Held;
+use connection::Held;
 use sqlx::Postgres as Engine;
 use sqlx::postgres::{PgArguments as Arguments, PgRow as Row};
 
@@ -58,7 +58,7 @@ const NAME: &str = "keyward";
 /// A store in a PostgreSQL database (14 or later), shared by any number of nodes. Clones share their connections.
 ///
 /// What one node changes, every other node judges by within milliseconds as a rule, and within
-/// [`Limits::max_staleness`](crate::Limits::max_staleness) at the latest, or it answers 503. So does what is changed with SQL by
+/// [`Limits::max_staleness`](crate::guard::Limits::max_staleness) at the latest, or it answers 503. So does what is changed with SQL by
 /// hand: triggers log it.
 ///
 /// The tables (`keyward_*`) are in one schema, which is found when the store is connected: the one that
@@ -69,7 +69,7 @@ const NAME: &str = "keyward";
 /// An installation has an id, made with its tables. A node that meets the tables of another one where its own were answers 503.
 ///
 /// ```no_run
-/// # async fn demo() -> Result<(), keyward::StoreError> {
+/// # async fn demo() -> Result<(), keyward::store::StoreError> {
 /// use keyward::PostgresStore;
 /// let store = PostgresStore::connect("postgres://keyward@db.example.test/keyward?sslmode=verify-full").await?;
 /// # Ok(()) }
@@ -271,7 +271,7 @@ impl PostgresStore {
 async fn reach(address: Address, options: &PostgresOptions) -> Result<Arc<Connections>, StoreError> {
     let Address { options: address, place } = address;
     let connections = Arc::new(Connections::new(address, options.connections, options.pooler));
-    let looked = tokio::time::timeout(2 * PATIENCE, first::look(&connections, options.pooler)).await;
+    let looked = tokio::time::timeout(2 * PATIENCE, probe::look(&connections, options.pooler)).await;
     let looked = looked.unwrap_or_else(|_| Err(OpenError::Silent.into()));
     looked.map_err(|error| OpenError::at(&place, error))?;
     Ok(connections)

@@ -7,10 +7,10 @@ use std::sync::Arc;
 /// How a [`PostgresStore`](super::PostgresStore) is connected.
 ///
 /// ```
-/// let options = keyward::PostgresOptions::default().connections(16);
+/// let options = keyward::store::PostgresOptions::default().connections(16);
 /// ```
 ///
-/// How long somebody waits is not said here. A look-up gives up after [`Limits::lookup`](crate::Limits::lookup), which includes the
+/// How long somebody waits is not said here. A look-up gives up after [`Limits::lookup`](crate::guard::Limits::lookup), which includes the
 /// wait for a connection, and the answer is 503; the services give up after 5 s. On the server a look-up or a reading of the log ends
 /// after 2 s, a view that fell silent after 30 s, a writer that waits for another after 5 s, and a writer that fell silent loses
 /// its transaction after 4 s: whatever becomes of a node, it leaves nothing behind that others wait for.
@@ -54,7 +54,7 @@ impl PostgresOptions {
 
     /// The address is that of a pooler that gives each transaction any connection, such as PgBouncer with
     /// `pool_mode = transaction`. No statement is prepared then for longer than its transaction, and there are no hints:
-    /// changes of other nodes are seen every [`Limits::poll_every`](crate::Limits::poll_every). All else is as without: the bound, and
+    /// changes of other nodes are seen every [`Limits::poll_every`](crate::guard::Limits::poll_every). All else is as without: the bound, and
     /// that nodes go on by themselves when the pooler was restarted.
     ///
     /// Behind such a pooler without this, one connection could run what another one prepared. So an address that leads to one is
@@ -90,7 +90,7 @@ impl PostgresOptions {
     /// have. In a new database it makes them in the first one where it may.
     ///
     /// ```
-    /// let options = keyward::PostgresOptions::default().schema("keyward");
+    /// let options = keyward::store::PostgresOptions::default().schema("keyward");
     /// ```
     #[must_use]
     pub fn schema(mut self, name: impl Into<String>) -> Self {

@@ -20,7 +20,7 @@ impl SqliteStore {
     /// The copy together with the hash keys or the encryption keys opens the tokens: keep them apart.
     ///
     /// ```no_run
-    /// # async fn demo(store: keyward::SqliteStore) -> Result<(), keyward::StoreError> {
+    /// # async fn demo(store: keyward::SqliteStore) -> Result<(), keyward::store::StoreError> {
     /// store.backup("/backups/keyward-2030-01-31.db").await?;
     /// # Ok(()) }
     /// ```

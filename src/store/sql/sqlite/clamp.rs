@@ -2,7 +2,7 @@
 
 use super::view::Writing;
 use super::{events, lists, statements};
-use crate::domain::{Cause, Origin, RoleId, What};
+use crate::domain::{AuditAction, AuditCause, AuditOrigin, RoleId};
 use crate::store::{Clamp, Clamped, StoreError, View};
 use sqlx::query;
 
@@ -10,8 +10,8 @@ impl Writing {
     pub(super) async fn clamp_grants(
         &mut self,
         clamp: Clamp<'_>,
-        origin: &Origin,
-        cause: Cause,
+        origin: &AuditOrigin,
+        cause: AuditCause,
     ) -> Result<Clamped, StoreError> {
         let super_admin = RoleId::SUPER_ADMIN.0;
         let (permissions, mark) = match clamp {
@@ -26,7 +26,7 @@ impl Writing {
         if grants > 0 {
             tokens = self.count(query(statements::COUNT_MARKED)).await?;
             let now = self.now();
-            let what = What::GrantClamped;
+            let what = AuditAction::GrantClamped;
             self.execute(events::remember(statements::REMEMBER_MARKED, now, origin, what, Some(cause))).await?;
             self.execute(query(statements::DELETE_MARKED)).await?;
             self.execute(query(statements::UNMARK)).await?;

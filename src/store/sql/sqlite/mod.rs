@@ -5,19 +5,19 @@ mod clamp;
 mod error;
 #[path = "../events.rs"]
 mod events;
-#[cfg(feature = "strapi")]
-pub(in crate::store) mod guest;
 #[path = "../keys.rs"]
 mod keys;
 mod log;
 mod place;
+#[cfg(feature = "strapi")]
+pub(in crate::store) mod readonly;
 #[path = "../rows.rs"]
 mod rows;
 mod schema;
-#[cfg(any(test, feature = "testing"))]
-#[path = "../shown.rs"]
-mod shown;
 mod stray_log;
+#[cfg(any(test, feature = "testing"))]
+#[path = "../test_queries.rs"]
+mod test_queries;
 #[path = "../transaction.rs"]
 mod transaction;
 #[path = "../view.rs"]
@@ -52,16 +52,16 @@ use sqlx::sqlite::{SqliteArguments as Arguments, SqliteRow as Row};
 /// beside those of the host in one file.
 ///
 /// Several processes may open one file. A gate judges at once by what its own process changes, and by what others change, also
-/// with SQL by hand, after [`Limits::poll_every`](crate::Limits::poll_every) as a rule and after
-/// [`Limits::max_staleness`](crate::Limits::max_staleness) at the latest.
+/// with SQL by hand, after [`Limits::poll_every`](crate::guard::Limits::poll_every) as a rule and after
+/// [`Limits::max_staleness`](crate::guard::Limits::max_staleness) at the latest.
 ///
 /// While it is open the file has to stay where it is. If it is deleted, moved away, emptied or another one is put in its place, each
-/// request is answered 503 from [`Limits::max_staleness`](crate::Limits::max_staleness) on at the latest, and no change is
+/// request is answered 503 from [`Limits::max_staleness`](crate::guard::Limits::max_staleness) on at the latest, and no change is
 /// acknowledged, until the file is back or the program has started again. To restore a backup, stop first: see
 /// [`restore`](Self::restore).
 ///
 /// ```no_run
-/// # async fn demo() -> Result<(), keyward::StoreError> {
+/// # async fn demo() -> Result<(), keyward::store::StoreError> {
 /// use keyward::SqliteStore;
 /// let store = SqliteStore::open("keyward.db").await?;
 /// # Ok(()) }
@@ -83,7 +83,7 @@ pub struct SqliteStore {
 /// How an [`SqliteStore`] is opened.
 ///
 /// ```
-/// let options = keyward::SqliteOptions::default().readers(8);
+/// let options = keyward::store::SqliteOptions::default().readers(8);
 /// ```
 #[derive(Clone)]
 pub struct SqliteOptions {

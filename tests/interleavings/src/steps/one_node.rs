@@ -5,7 +5,8 @@ use crate::clock::{ManualClock, SeededEntropy};
 use crate::hands::Hands;
 use crate::resolve::{Lane, Resolved, Resolver};
 use crate::{
-    ContentAccess, Keyward, Lifespan, Limits, MemoryStore, NewContentToken, Salt, Store, Token, Unavailable, WriteStore,
+    ContentAccess, HashKey, Keyward, Lifespan, Limits, MemoryStore, NewContentToken, Store, Token, Unavailable,
+    WriteStore,
 };
 use shuttle::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -19,9 +20,10 @@ struct House {
 impl House {
     async fn new() -> Arc<Self> {
         let clock = Arc::new(ManualClock::default());
-        let salt = Salt::parse("Vd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE").unwrap();
+        let hash_key = HashKey::parse("Vd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE").unwrap();
         let limits = Limits { cache_bytes: 1 << 13, ..Limits::default() };
-        let builder = Keyward::builder(MemoryStore::with_clock(clock.clone())).salt(salt).clock(clock).limits(limits);
+        let builder =
+            Keyward::builder(MemoryStore::with_clock(clock.clone())).hash_key(hash_key).clock(clock).limits(limits);
         let keyward =
             builder.entropy(Arc::new(SeededEntropy::new(7))).store_is_exclusive().content("/api").build().unwrap();
         let new = NewContentToken::new("the token", ContentAccess::ReadOnly).lifespan(Lifespan::Unlimited);

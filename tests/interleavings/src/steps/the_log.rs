@@ -4,7 +4,7 @@ use super::log::{DIGEST, Log};
 use super::{breaks, explore};
 use crate::clock::ManualClock;
 use crate::resolve::{Lane, Resolved, Resolver};
-use crate::{Clock, Conditions, Limits, Moment, Unavailable};
+use crate::{Clock, Conditions, Limits, MonotonicTime, Unavailable};
 use shuttle::sync::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ impl Node {
     }
 
     /// Whether a request with the token that came at `now` is admitted, as the gate asks.
-    async fn admits(&self, now: Moment) -> Result<bool, Unavailable> {
+    async fn admits(&self, now: MonotonicTime) -> Result<bool, Unavailable> {
         let resolved = match self.resolver.known(&DIGEST, now) {
             Some(known) => known,
             None => self.resolver.clone().ask(DIGEST, Lane::Unknown).await?,
@@ -54,7 +54,7 @@ async fn a_revoke_by_somebody_else() {
         let now = node.clock.moment();
         // Without a lease, which is over when time has passed so quickly: 503.
         let admitted = node.admits(now).await.unwrap_or(false);
-        let late = revoked.lock().unwrap().is_some_and(|at: Moment| now.since(at) > bound);
+        let late = revoked.lock().unwrap().is_some_and(|at: MonotonicTime| now.since(at) > bound);
         assert!(!(late && admitted));
     }
     others.await.unwrap();

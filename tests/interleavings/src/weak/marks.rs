@@ -74,7 +74,7 @@ fn who_was_denied_does_not_pass() {
     let (seen, end) = (held.outcome(), handler.join().map(|()| held.outcome()));
     drop(held);
     assert!(seen.is_err(), "{seen:?}");
-    assert_eq!(end.unwrap(), Err(Reason::NotAllowed));
+    assert_eq!(end.unwrap(), Err(Reason::Forbidden));
 }
 
 #[test]

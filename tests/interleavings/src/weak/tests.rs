@@ -2,7 +2,7 @@
 
 use super::freshness::{Freshness, Stamp, Standing};
 use super::{breaks, holds};
-use crate::domain::{Moment, OwnerId, Tag};
+use crate::domain::{MonotonicTime, OwnerId, Tag};
 use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
@@ -58,10 +58,10 @@ fn whoever_sees_the_lease_sees(happens: fn(&Freshness)) {
     let polls = cached.clone();
     let poller = thread::spawn(move || {
         happens(&polls.freshness);
-        polls.freshness.renew(Moment(10), SPAN);
+        polls.freshness.renew(MonotonicTime(10), SPAN);
     });
     cached.counts();
-    if cached.freshness.leased(Moment(15)) {
+    if cached.freshness.leased(MonotonicTime(15)) {
         assert!(!cached.counts());
     }
     poller.join().unwrap();
