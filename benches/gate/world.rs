@@ -5,7 +5,7 @@ use axum::extract::ConnectInfo;
 use bytes::BytesMut;
 use http::header::{ACCEPT, AUTHORIZATION, HOST, USER_AGENT};
 use http::{HeaderValue, Request, Uri};
-use keyward::authz::{Ceiling, ConditionClause, Fields};
+use keyward::authz::{Ceiling, ConditionClause, Fields, Scope};
 use keyward::guard::Limits;
 use keyward::store::{Snapshot, Transaction, Use, View};
 use keyward::store::{Store, StoreError, WriteStore};
@@ -69,7 +69,7 @@ fn grants() -> Vec<Grant> {
 }
 
 fn permission(grant: &Grant) -> Permission {
-    let (action, resource, fields) = (grant.action.clone(), grant.resource.clone(), Fields::All);
+    let (action, resource, fields) = (grant.scope.action.clone(), grant.scope.resource.clone(), Fields::All);
     Permission { scope: Scope { action, resource, fields }, when: ConditionClause::Always }
 }
 
@@ -116,9 +116,9 @@ impl Store for Rows {
                 for grant in grants {
                     *grant = Grant {
                         scope: Scope {
-                            action: grant.action.as_str().into(),
-                            resource: grant.resource.as_ref().map(|s| s.as_str().into()),
-                            fields: own(&grant.fields),
+                            action: grant.scope.action.as_str().into(),
+                            resource: grant.scope.resource.as_ref().map(|s| s.as_str().into()),
+                            fields: own(&grant.scope.fields),
                         },
                         chosen: grant.chosen.clone(),
                     };

@@ -82,7 +82,7 @@ async fn cold<S: WriteStore>(open: &impl AsyncFn() -> S, secrets: &[String]) {
 }
 
 /// A cache of all of these.
-async fn cached<S: WriteStore>(keyward: Keyward, secrets: &[String]) {
+async fn cached(keyward: Keyward, secrets: &[String]) {
     ask(&keyward, &secrets[0]).await;
     let (size, before, began) = (secrets.len(), resident_bytes(), Instant::now());
     ask_all(&keyward, secrets).await;
@@ -111,13 +111,13 @@ async fn cached<S: WriteStore>(keyward: Keyward, secrets: &[String]) {
     percentiles("a request with one of these, at random, reading the clock included", &mut hits);
 }
 
-fn node<S: WriteStore>(store: S, cached: usize) -> Keyward {
+fn node(store: impl WriteStore, cached: usize) -> Keyward {
     let mut limits = Limits::default();
     limits.cache_bytes = limits.cache_bytes.max(cached as u64 * 1024);
     Keyward::builder(store).hash_key(HashKey::parse(SALT).unwrap()).limits(limits).admin("/admin").build().unwrap()
 }
 
-async fn ask_all<S: WriteStore>(keyward: &Keyward, secrets: &[String]) {
+async fn ask_all(keyward: &Keyward, secrets: &[String]) {
     let tasks = secrets.chunks(secrets.len().div_ceil(AT_A_TIME)).map(|part| async move {
         for secret in part {
             ask(keyward, secret).await;
@@ -127,7 +127,7 @@ async fn ask_all<S: WriteStore>(keyward: &Keyward, secrets: &[String]) {
 }
 
 /// How long a request took, with those before it that were answered 503: a busy machine may miss a look-up's deadline.
-async fn ask<S: WriteStore>(keyward: &Keyward, secret: &str) -> Duration {
+async fn ask(keyward: &Keyward, secret: &str) -> Duration {
     let inner = service_fn(|_: Request<Empty<bytes::Bytes>>| async {
         Ok::<_, Infallible>(Response::new(http_body_util::Full::<bytes::Bytes>::default()))
     });
@@ -151,7 +151,7 @@ async fn ask<S: WriteStore>(keyward: &Keyward, secret: &str) -> Duration {
 }
 
 /// Writes the tokens, many at a time: each batch touches most pages of what is sorted by digest.
-async fn fill<S: WriteStore>(keyward: &Keyward, address: &str, tokens: usize) -> Vec<String> {
+async fn fill(keyward: &Keyward, address: &str, tokens: usize) -> Vec<String> {
     let began = Instant::now();
     let mut roles = Vec::new();
     for i in 0..ROLES {

@@ -47,7 +47,7 @@ fn main() {
     });
 }
 
-struct World<S> {
+struct World {
     keyward: Keyward,
     /// Another node, where the engine has many.
     other: Option<Keyward>,

@@ -14,9 +14,10 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use keyward::authz::{Conditions, DecisionRule, Fields};
+use keyward::guard::Guard;
 use keyward::strapi::{StrapiEncryptionKey, StrapiStore, check_salt};
 use keyward::token::StrapiHashKey;
-use keyward::{Decision, GuardedRouter, HashKey, Keyward, action};
+use keyward::{Decision, GuardedRouter, HashKey, action};
 use options::{Mode, Options, Stop, USAGE};
 use serde_json::{Value, json};
 use std::error::Error;
@@ -78,7 +79,7 @@ async fn serve(
     }
     // Tokens of our own would need one; that database has none.
     let (hash_key, _) = HashKey::generate()?;
-    let keyward = Keyward::builder(store.clone())
+    let guard = Guard::builder(store.clone())
         .hash_key(hash_key)
         .strapi_hash_key(strapi_hash_key)
         .admin("/admin")

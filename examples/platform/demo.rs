@@ -5,7 +5,6 @@ use crate::database::Database;
 use crate::wire::BoxError;
 use keyward::admin::{IssuedToken, Lifespan, Password};
 use keyward::authz::{Action, ConditionClause, Fields, IS_CREATOR};
-use keyward::store::WriteStore;
 use keyward::token::ContentAccess;
 use keyward::{Grant, Keyward, NewAdminToken, NewContentToken, NewOwner, NewRole, OwnerId, Permission, RoleId};
 
@@ -23,11 +22,11 @@ pub(crate) struct Demo {
 }
 
 /// Whether there is demo data, of this start or an earlier one. No domain `example.test` exists (RFC 6761).
-pub(crate) async fn is_there<S: WriteStore>(keyward: &Keyward) -> Result<bool, BoxError> {
+pub(crate) async fn is_there(keyward: &Keyward) -> Result<bool, BoxError> {
     Ok(keyward.store().view().await?.owner_with_email("root@example.test").await?.is_some())
 }
 
-pub(crate) async fn make<S: WriteStore>(keyward: &Keyward, database: &Database) -> Result<Demo, BoxError> {
+pub(crate) async fn make(keyward: &Keyward, database: &Database) -> Result<Demo, BoxError> {
     let role = NewRole::new("Editor").description("Reads titles, and all of their own articles");
     let role = role.permissions(editor_permissions()?);
     let role = keyward.roles().create(role).await?.id;
@@ -91,29 +90,19 @@ fn root_grants() -> Vec<Grant> {
     explorer.into_iter().chain(webhooks).collect()
 }
 
-async fn person<S: WriteStore>(
-    keyward: &Keyward,
-    firstname: &str,
-    lastname: &str,
-    role: RoleId,
-) -> Result<OwnerId, BoxError> {
+async fn person(keyward: &Keyward, firstname: &str, lastname: &str, role: RoleId) -> Result<OwnerId, BoxError> {
     let new = NewOwner::new(format!("{}@example.test", firstname.to_lowercase())).named(firstname, lastname);
     let id = keyward.owners().create(new.roles([role])).await?.id;
     keyward.owners().set_password(id, Password::new(PASSWORD)).await?;
     Ok(id)
 }
 
-async fn admin<S: WriteStore>(
-    keyward: &Keyward,
-    name: &str,
-    owner: OwnerId,
-    grants: Vec<Grant>,
-) -> Result<IssuedToken, BoxError> {
+async fn admin(keyward: &Keyward, name: &str, owner: OwnerId, grants: Vec<Grant>) -> Result<IssuedToken, BoxError> {
     let new = NewAdminToken::new(name, owner).grants(grants).lifespan(Lifespan::days(90));
     Ok(keyward.tokens().issue_admin(new).await?)
 }
 
-async fn content<S: WriteStore>(keyward: &Keyward, name: &str, access: ContentAccess) -> Result<IssuedToken, BoxError> {
+async fn content(keyward: &Keyward, name: &str, access: ContentAccess) -> Result<IssuedToken, BoxError> {
     let new = NewContentToken::new(name, access).lifespan(Lifespan::Unlimited);
     Ok(keyward.tokens().issue_content(new).await?)
 }

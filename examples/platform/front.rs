@@ -6,7 +6,6 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use keyward::Builder;
 use keyward::guard::{ProxyHeader, SessionCookie};
-use keyward::store::Store;
 
 /// What the command line says of it.
 #[derive(Default)]
@@ -27,7 +26,7 @@ impl Front {
     }
 
     /// `alone`: no other machine can connect, as far as is known.
-    pub(crate) fn apply<S: Store>(self, mut builder: Builder, alone: bool) -> Builder {
+    pub(crate) fn apply(self, mut builder: Builder, alone: bool) -> Builder {
         if !self.proxies.is_empty() {
             let header = if self.forwarded { ProxyHeader::Forwarded } else { ProxyHeader::XForwardedFor };
             builder = builder.trusted_proxies(self.proxies, header);

@@ -32,7 +32,7 @@ fn after() -> Catalogue {
         .renamed(Rename::field("article", "heading", "title"))
 }
 
-fn installation<S: WriteStore>(store: Arc<S>, catalogue: Catalogue) -> Keyward<Arc<S>> {
+fn installation(store: Arc<impl WriteStore>, catalogue: Catalogue) -> Keyward {
     let hash_key = HashKey::parse(SALT).unwrap();
     Keyward::builder(store).hash_key(hash_key).admin("/admin").content("/api").catalogue(catalogue).build().unwrap()
 }
@@ -56,7 +56,7 @@ async fn issue(keyward: &Keyward) -> Held {
     Held { role, admin: admin.token.id, content: content.token.id }
 }
 
-async fn events<S: WriteStore>(keyward: &Keyward<Arc<S>>) -> Vec<(AuditAction, Option<AuditCause>)> {
+async fn events(keyward: &Keyward) -> Vec<(AuditAction, Option<AuditCause>)> {
     let query = EventQuery::all(Paging { page: 1, page_size: 100 });
     let page = keyward.audit().list(&query).await.unwrap();
     page.items.into_iter().map(|(_, event)| (event.what, event.cause)).collect()

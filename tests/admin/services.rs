@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A store whose audit events can be read.
-trait Audited: WriteStore {
+trait Audited: WriteStore + Clone {
     fn events(&self) -> impl Future<Output = Vec<AuditEvent>> + Send;
 }
 
@@ -103,7 +103,7 @@ async fn in_postgres() -> Option<World<keyward::PostgresStore>> {
 async fn everything<S: Audited>(world: &World<S>, witness: &Key) -> (Vec<AuditEvent>, String) {
     let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(SALT).unwrap());
     let digest = format.verify(witness.secret.expose(), TokenKinds::of(&TokenKind::ALL)).unwrap().digest;
-    let store = world.keyward.store();
+    let store = &world.store;
     (store.events().await, format!("{:?}", store.resolve(&digest).await.unwrap()))
 }
 
@@ -428,11 +428,11 @@ async fn each_change_is_audited_once<S: Audited>(world: World<S>) {
     let call = tokens.regenerate(issued);
     done(world, AuditAction::TokenRegenerated, |_| AuditTarget::Token(issued, TokenKind::Admin), call).await;
     // An update that changes nothing has no event.
-    let before = world.keyward.store().events().await;
+    let before = world.store.events().await;
     tokens.update(issued, renamed).await.unwrap();
     roles.set_permissions(role, vec![Permission::new("read")]).await.unwrap();
     owners.set_roles(ada, vec![role]).await.unwrap();
-    assert_eq!(world.keyward.store().events().await, before);
+    assert_eq!(world.store.events().await, before);
     done(world, AuditAction::TokenRevoked, |_| AuditTarget::Token(issued, TokenKind::Admin), tokens.revoke(issued))
         .await;
     // The same for an update that ends sessions.

@@ -6,14 +6,14 @@ mod routes;
 
 use async_trait::async_trait;
 use http::{Request, Response, StatusCode};
-use keyward::guard::Limits;
+use keyward::guard::{Guard, Limits};
 use keyward::health::SyncMode;
 use keyward::store::{Applied, ChangeLog, Following, LoggedChange, Poll, Snapshot, Store, Use};
 use keyward::store::{Digest, StoreError, Tag};
 use keyward::testing::{ManualClock, SALT};
 use keyward::time::{Clock, Timestamp};
 use keyward::token::Secret;
-use keyward::{Builder, HashKey, Keyward, MemoryStore};
+use keyward::{Builder, HashKey, MemoryStore};
 use keyward_test_support::log;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -122,7 +122,7 @@ impl Polls {
     }
 }
 
-fn logged() -> (Keyward, Logged, Polls) {
+fn logged() -> (Guard, Logged, Polls) {
     let (store, (sender, polls)) = (Logged::default(), mpsc::unbounded_channel());
     *store.0.polls.lock().unwrap() = Some(sender);
     let mut limits = Limits::default();
@@ -131,8 +131,8 @@ fn logged() -> (Keyward, Logged, Polls) {
     (keyward, store, Polls(polls))
 }
 
-fn on<S: Store>(store: S, clock: Arc<ManualClock>, with: impl FnOnce(Builder) -> Builder) -> Keyward {
-    let builder = Keyward::builder(store)
+fn on(store: impl Store, clock: Arc<ManualClock>, with: impl FnOnce(Builder<Guard>) -> Builder<Guard>) -> Guard {
+    let builder = Guard::builder(store)
         .hash_key(HashKey::parse(SALT).unwrap())
         .clock(clock)
         .admin("/admin")
@@ -142,7 +142,7 @@ fn on<S: Store>(store: S, clock: Arc<ManualClock>, with: impl FnOnce(Builder) ->
 }
 
 /// Returns the status of a request with this secret.
-async fn ask<S: Store>(keyward: &Keyward, secret: &Secret) -> StatusCode {
+async fn ask(keyward: &Guard, secret: &Secret) -> StatusCode {
     let service = service_fn(|_| async { Ok::<_, Infallible>(Response::new(bytes::Bytes::new())) });
     let bearer = format!("Bearer {}", secret.expose());
     let request = Request::get("/admin/x").header("authorization", bearer).body(()).unwrap();
@@ -150,7 +150,7 @@ async fn ask<S: Store>(keyward: &Keyward, secret: &Secret) -> StatusCode {
 }
 
 /// Returns the response of a health route.
-async fn watch<S: Store>(keyward: &Keyward, path: &str) -> Response<axum::body::Body> {
+async fn watch(keyward: &Guard, path: &str) -> Response<axum::body::Body> {
     let request = Request::get(path).body(axum::body::Body::empty()).unwrap();
     let response = keyward.guard(routes::routes(keyward)).oneshot(request).await.unwrap();
     assert_eq!(response.headers()["cache-control"], "no-store");

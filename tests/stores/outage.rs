@@ -74,6 +74,7 @@ impl WriteStore for Counting {
 
 struct Node {
     keyward: Keyward,
+    store: Counting,
     app: App,
 }
 
@@ -83,7 +84,8 @@ impl Node {
         let options = PostgresOptions::default().connections(2 * Limits::default().lookups as u32);
         let inner = PostgresStore::connect_with(url, options).await.unwrap();
         let store = Counting { inner, now: Arc::default(), most: Arc::default() };
-        let keyward = Keyward::builder(store).hash_key(HashKey::parse(SALT).unwrap()).admin("/admin").build().unwrap();
+        let builder = Keyward::builder(store.clone()).hash_key(HashKey::parse(SALT).unwrap());
+        let keyward = builder.admin("/admin").build().unwrap();
         let router = GuardedRouter::new().route("/admin/x", action(READ), get(|| async {}));
         let app = App::from_service(keyward.guard(router));
         Self { keyward, store, app }

@@ -62,6 +62,7 @@ pub(crate) struct Outcome {
 #[derive(Clone)]
 pub(crate) struct Installation {
     keyward: Keyward,
+    store: Counting,
     app: GateService<Router>,
     valid: Arc<[HeaderValue]>,
     format: SecretFormat,
@@ -75,7 +76,7 @@ impl Installation {
         let (store, hash_key) = (Counting::default(), HashKey::parse(SALT).unwrap());
         let mut limits = Limits::default();
         limits.cache_bytes = 1 << 20;
-        let keyward = Keyward::builder(store)
+        let keyward = Keyward::builder(store.clone())
             .hash_key(hash_key.clone())
             .strapi_hash_key(StrapiHashKey::new("saltysaltysaltysalty").unwrap())
             .limits(limits)
@@ -96,7 +97,7 @@ impl Installation {
             secrets.push(bearer(issued.secret.expose()));
         }
         let format = SecretFormat::new(&TokenPrefix::default(), hash_key);
-        let installation = Self { keyward, app, valid: secrets.into(), format, sent: Arc::default() };
+        let installation = Self { keyward, store, app, valid: secrets.into(), format, sent: Arc::default() };
         installation.use_all().await;
         installation
     }

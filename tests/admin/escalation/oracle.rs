@@ -106,7 +106,7 @@ impl Power {
 }
 
 fn is_on_article(permission: &Permission, action: &str) -> bool {
-    permission.action.as_str() == action && permission.resource.is_some()
+    permission.scope.action.as_str() == action && permission.scope.resource.is_some()
 }
 
 fn fields(permission: &Permission) -> Vec<Option<&'static str>> {

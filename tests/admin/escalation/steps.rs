@@ -146,8 +146,8 @@ impl Run {
         let name = format!("name-{}", self.names);
         let actors: Vec<OwnerId> = self.controlled.iter().copied().filter(|id| is_active(now, *id)).collect();
         let Some(actor) = actors.get(step.by % actors.len().max(1)).copied() else { return ("nothing", Ok(())) };
-        let actor = Actor::Person(actor);
-        let (owners, roles) = (keyward.owners().acting_as(actor), keyward.roles().acting_as(actor));
+        let acting = Actor::Person(actor);
+        let (owners, roles) = (keyward.owners().acting_as(acting), keyward.roles().acting_as(acting));
         let role = |n: usize| *now.roles.keys().nth(n % now.roles.len()).unwrap();
         let owner = |n: usize| *now.owners.keys().nth(n % now.owners.len()).unwrap();
         let email = || format!("{name}@example.test");
@@ -219,7 +219,7 @@ impl Run {
             Call::DeleteOwner(n) => ("delete owner", owners.delete(owner(*n)).await.map(drop)),
             Call::IssueToken(n, permissions) => {
                 let new = NewAdminToken::new(name, owner(*n)).grants(permissions.iter().map(Grant::from));
-                ("issue token", keyward.tokens().acting_as(actor).issue_admin(new).await.map(drop))
+                ("issue token", keyward.tokens().acting_as(acting).issue_admin(new).await.map(drop))
             }
         }
     }

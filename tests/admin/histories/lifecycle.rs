@@ -76,8 +76,10 @@ impl Model {
         let Some(permissions) = self.permissions(owner) else { return Some(asked.to_vec()) };
         let mut kept = Vec::new();
         for grant in asked {
-            let same: Vec<_> =
-                before.iter().filter(|b| b.action == grant.action && b.resource == grant.resource).collect();
+            let same: Vec<_> = before
+                .iter()
+                .filter(|b| b.scope.action == grant.scope.action && b.scope.resource == grant.scope.resource)
+                .collect();
             let chosen = match same.as_slice() {
                 [first, rest @ ..] if rest.iter().all(|r| r.chosen == first.chosen) => first.chosen.clone(),
                 _ => ConditionClause::Always,
@@ -100,7 +102,7 @@ impl Model {
         let (owner, grants) = &self.tokens[&token];
         let (roles, _) = &self.owners[owner];
         let granted = grants.iter().any(|g| {
-            question.concerns(g.action.as_str(), g.resource.as_ref(), &g.fields)
+            question.concerns(g.scope.action.as_str(), g.scope.resource.as_ref(), &g.scope.fields)
                 && any_holds(&g.chosen, row, owner.0, roles)
         });
         granted && self.owner_may(*owner, question, row)

@@ -1,6 +1,6 @@
 //! Generators of permissions and grants, and an evaluation of their meaning.
 
-use keyward::authz::{ConditionClause, Fields, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Resource};
+use keyward::authz::{ConditionClause, Fields, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Resource, Scope};
 use keyward::{Grant, Permission, RoleId};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -94,7 +94,8 @@ impl Question {
     /// Whether an account with these permissions may do it on this row.
     pub(crate) fn allowed(self, held: &[Permission], row: &Value, me: i64, roles: &[RoleId]) -> bool {
         held.iter().any(|p| {
-            self.concerns(p.action.as_str(), p.resource.as_ref(), &p.fields) && any_holds(&p.when, row, me, roles)
+            self.concerns(p.scope.action.as_str(), p.scope.resource.as_ref(), &p.scope.fields)
+                && any_holds(&p.when, row, me, roles)
         })
     }
 }
@@ -102,7 +103,11 @@ impl Question {
 /// Whether permissions cover a grant: each of its fields by some permission, all fields by one with all.
 pub(crate) fn held(grant: &Grant, permissions: &[Permission]) -> bool {
     let one = |field: &str| {
-        permissions.iter().any(|p| p.action == grant.action && p.resource == grant.resource && p.fields.contains(field))
+        permissions.iter().any(|p| {
+            p.scope.action == grant.scope.action
+                && p.scope.resource == grant.scope.resource
+                && p.scope.fields.contains(field)
+        })
     };
     match &grant.scope.fields {
         Fields::All => one("to come"),

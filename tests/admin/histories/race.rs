@@ -2,7 +2,6 @@
 
 use crate::histories::in_file;
 use keyward::authz::Ceiling;
-use keyward::store::WriteStore;
 use keyward::{Grant, Keyward, NewAdminToken, NewOwner, NewRole, Permission};
 use keyward_test_support::postgres;
 
@@ -27,7 +26,7 @@ async fn token_issued_while_its_role_shrinks_stays_within_its_owner_on_two_nodes
 }
 
 /// A token issued while its role shrinks stays within its owner's permissions.
-async fn race<S: WriteStore>(keyward: &Keyward, other: &Keyward) {
+async fn race(keyward: &Keyward, other: &Keyward) {
     let all = || vec![Permission::new("read"), Permission::new("write")];
     let role = keyward.roles().create(NewRole::new("shrinks").permissions(all())).await.unwrap().id;
     let owner = keyward.owners().create(NewOwner::new("a@example.test").roles([role])).await.unwrap().id;

@@ -4,7 +4,6 @@
 use crate::people::setup::{PASSWORD, Setup, password, refused};
 use keyward::admin::{Actor, OwnerState, OwnerUpdate, Owners, ServiceError};
 use keyward::authz::{ConditionClause, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR};
-use keyward::store::WriteStore;
 use keyward::{Grant, NewAdminToken, NewOwner, OwnerId, Permission, RoleId};
 
 fn none() -> OwnerUpdate {
@@ -22,11 +21,11 @@ fn every_change() -> Vec<OwnerUpdate> {
     ]
 }
 
-fn owners<S: WriteStore>(setup: &Setup<S>, actor: OwnerId) -> Owners {
+fn owners(setup: &Setup, actor: OwnerId) -> Owners {
     setup.keyward.owners().acting_as(Actor::Person(actor))
 }
 
-pub(crate) async fn account_with_more_permissions_is_not_changed<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn account_with_more_permissions_is_not_changed(setup: Setup) {
     let boss = setup.boss().await;
     let (low, high) = (setup.role("L", ["a".into()]).await, setup.role("H", ["a".into(), "b".into()]).await);
     let editor = setup.person("editor@x.test", &[low]).await;
@@ -55,7 +54,7 @@ pub(crate) async fn account_with_more_permissions_is_not_changed<S: WriteStore>(
     owners(&setup, chief).delete(peer).await.unwrap();
 }
 
-pub(crate) async fn actor_grants_only_own_permissions<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn actor_grants_only_own_permissions(setup: Setup) {
     setup.boss().await;
     let own = |action: &str| Permission::new(action).on("article").when(ConditionClause::from_list([IS_CREATOR]));
     let (low, high) = (setup.role("L", ["a".into(), own("read")]).await, setup.role("H", ["b".into()]).await);
@@ -86,7 +85,7 @@ pub(crate) async fn actor_grants_only_own_permissions<S: WriteStore>(setup: Setu
     setup.accept(&again.secret).await.unwrap();
 }
 
-pub(crate) async fn actor_does_not_change_own_roles<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn actor_does_not_change_own_roles(setup: Setup) {
     setup.boss().await;
     let low = setup.role("L", ["a".into()]).await;
     let empty = setup.role("Empty", []).await;
@@ -109,7 +108,7 @@ pub(crate) async fn actor_does_not_change_own_roles<S: WriteStore>(setup: Setup<
 }
 
 /// Rows are shared by role and owned by people: another role or another person sees other rows.
-pub(crate) async fn actor_cannot_control_an_account_that_sees_other_rows<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn actor_cannot_control_an_account_that_sees_other_rows(setup: Setup) {
     setup.boss().await;
     let shared = Permission::new("read").on("article").when(ConditionClause::from_list([HAS_SAME_ROLE_AS_CREATOR]));
     let low = setup.role("L", [shared]).await;
@@ -132,7 +131,7 @@ pub(crate) async fn actor_cannot_control_an_account_that_sees_other_rows<S: Writ
     refused!(editors.invite_again(invited).await, ServiceError::Forbidden(_));
 }
 
-pub(crate) async fn tokens_and_anonymous_callers_change_no_account<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn tokens_and_anonymous_callers_change_no_account(setup: Setup) {
     let boss = setup.boss().await;
     let weak = setup.person("weak@x.test", &[]).await;
     let new = NewAdminToken::new("deploy", boss).grants([Grant::new("admin::users.update")]);

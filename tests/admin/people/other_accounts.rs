@@ -2,7 +2,6 @@
 
 use crate::people::setup::{PASSWORD, Setup, password, paths, refused};
 use keyward::admin::{Actor, AuditAction, AuditCause, AuditTarget, Lifespan, OwnerState, OwnerUpdate, ServiceError};
-use keyward::store::WriteStore;
 use keyward::{Grant, NewAdminToken, NewOwner, RoleId};
 
 const NEW: &str = "N3w-password";
@@ -11,7 +10,7 @@ fn none() -> OwnerUpdate {
     OwnerUpdate::default()
 }
 
-pub(crate) async fn each_change_has_one_event<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn each_change_has_one_event(setup: Setup) {
     let boss = setup.boss().await;
     let (a, b) = (setup.role("A", ["a".into()]).await, setup.role("B", ["b".into()]).await);
     let ada = setup.person("ada@x.test", &[b]).await;
@@ -49,7 +48,7 @@ pub(crate) async fn each_change_has_one_event<S: WriteStore>(setup: Setup<S>) {
     setup.does(&[AuditAction::OwnerInvited], owners.invite(NewOwner::new("i@x.test"))).await;
 }
 
-pub(crate) async fn all_invalid_fields_are_reported_at_once<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn all_invalid_fields_are_reported_at_once(setup: Setup) {
     let boss = setup.boss().await;
     let ada = setup.person("ada@x.test", &[]).await;
     let owners = || setup.keyward.owners().acting_as(Actor::Person(boss));
@@ -80,7 +79,7 @@ pub(crate) async fn all_invalid_fields_are_reported_at_once<S: WriteStore>(setup
     setup.does(&[], owners().update(ada, taken("ADA@x.test"))).await; // stored in lower case: no change
 }
 
-pub(crate) async fn ended_sessions_do_not_revive<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn ended_sessions_do_not_revive(setup: Setup) {
     setup.boss().await;
     let ada = setup.person("ada@x.test", &[]).await;
     let ends = [
@@ -103,7 +102,7 @@ pub(crate) async fn ended_sessions_do_not_revive<S: WriteStore>(setup: Setup<S>)
     assert!(setup.lives(&session.secret).await);
 }
 
-pub(crate) async fn smaller_role_removes_grants<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn smaller_role_removes_grants(setup: Setup) {
     let boss = setup.boss().await;
     let (wide, narrow) = (setup.role("W", ["a".into(), "b".into()]).await, setup.role("N", ["a".into()]).await);
     let ada = setup.person("ada@x.test", &[wide]).await;
@@ -122,7 +121,7 @@ pub(crate) async fn smaller_role_removes_grants<S: WriteStore>(setup: Setup<S>) 
     }
 }
 
-pub(crate) async fn last_super_admin_is_kept<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn last_super_admin_is_kept(setup: Setup) {
     let boss = setup.boss().await;
     let invited = setup.invite("second@x.test", &[RoleId::SUPER_ADMIN]).await.owner.id;
     let owners = || setup.keyward.owners();
@@ -152,7 +151,7 @@ pub(crate) async fn last_super_admin_is_kept<S: WriteStore>(setup: Setup<S>) {
     refused!(owners().delete(off).await, ServiceError::LastSuperAdmin);
 }
 
-pub(crate) async fn concurrent_deletions_keep_one_super_admin<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn concurrent_deletions_keep_one_super_admin(setup: Setup) {
     let a = setup.boss().await;
     let b = setup.person("b@x.test", &[RoleId::SUPER_ADMIN]).await;
     let (by_a, by_b) =
@@ -164,7 +163,7 @@ pub(crate) async fn concurrent_deletions_keep_one_super_admin<S: WriteStore>(set
     refused!(setup.keyward.owners().delete(left).await, ServiceError::LastSuperAdmin);
 }
 
-pub(crate) async fn deleted_account_takes_its_tokens_and_sessions<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn deleted_account_takes_its_tokens_and_sessions(setup: Setup) {
     let boss = setup.boss().await;
     let role = setup.role("A", ["a".into()]).await;
     let ada = setup.person("ada@x.test", &[role]).await;
@@ -190,7 +189,7 @@ pub(crate) async fn deleted_account_takes_its_tokens_and_sessions<S: WriteStore>
     assert!(setup.keyward.roles().delete(role).await.is_err(), "the role has members");
 }
 
-pub(crate) async fn only_the_host_sets_a_password_without_the_old_one<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn only_the_host_sets_a_password_without_the_old_one(setup: Setup) {
     let boss = setup.boss().await;
     let ada = setup.person("ada@x.test", &[]).await;
     let session = setup.sign_in("ada@x.test").await.session;
@@ -206,7 +205,7 @@ pub(crate) async fn only_the_host_sets_a_password_without_the_old_one<S: WriteSt
     );
 }
 
-pub(crate) async fn debug_output_has_no_secret<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn debug_output_has_no_secret(setup: Setup) {
     setup.boss().await;
     let invited = setup.invite("new@x.test", &[]).await;
     let update = OwnerUpdate { password: Some(password("S3cretly-typed")), ..none() };

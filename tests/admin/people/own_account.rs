@@ -3,7 +3,6 @@
 use crate::people::setup::{PASSWORD, Setup, ip, password, paths, refused};
 use keyward::admin::{Actor, AuditAction, ProfileUpdate, ServiceError};
 use keyward::authz::{ConditionClause, IS_CREATOR};
-use keyward::store::WriteStore;
 use keyward::token::ContentAccess;
 use keyward::{Grant, NewAdminToken, NewContentToken, Permission};
 
@@ -13,7 +12,7 @@ fn none() -> ProfileUpdate {
     ProfileUpdate::default()
 }
 
-pub(crate) async fn own_name_changes_without_a_password<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn own_name_changes_without_a_password(setup: Setup) {
     let ada = setup.person("ada@x.test", &[]).await;
     let session = setup.sign_in("ada@x.test").await.session;
     let me = || setup.keyward.sessions().acting_as(Actor::Person(ada));
@@ -42,7 +41,7 @@ pub(crate) async fn own_name_changes_without_a_password<S: WriteStore>(setup: Se
     assert_eq!(me.me().await.unwrap().0.id, ada);
 }
 
-pub(crate) async fn own_address_and_password_change_only_with_the_password<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn own_address_and_password_change_only_with_the_password(setup: Setup) {
     let ada = setup.person("ada@x.test", &[]).await;
     setup.person("bob@x.test", &[]).await;
     let me = || setup.keyward.sessions().acting_as(Actor::Person(ada));
@@ -76,7 +75,7 @@ pub(crate) async fn own_address_and_password_change_only_with_the_password<S: Wr
     setup.sign_in("ada@x.test").await;
 }
 
-pub(crate) async fn guesses_at_the_own_password_are_limited<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn guesses_at_the_own_password_are_limited(setup: Setup) {
     let ada = setup.person("ada@x.test", &[]).await;
     let me = || setup.keyward.sessions().acting_as(Actor::Person(ada)).from_address(ip(1));
     let guess = |typed: &str| ProfileUpdate {
@@ -91,7 +90,7 @@ pub(crate) async fn guesses_at_the_own_password_are_limited<S: WriteStore>(setup
     refused!(setup.try_sign_in("ada@x.test", PASSWORD, ip(1)).await, ServiceError::TooManyAttempts(_));
 }
 
-pub(crate) async fn token_changes_nothing_of_its_owner<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn token_changes_nothing_of_its_owner(setup: Setup) {
     let boss = setup.boss().await;
     let new = NewAdminToken::new("deploy", boss).grants([Grant::new("read")]);
     let token = Actor::Token(setup.keyward.tokens().issue_admin(new).await.unwrap().token.id);
@@ -112,7 +111,7 @@ pub(crate) async fn token_changes_nothing_of_its_owner<S: WriteStore>(setup: Set
     }
 }
 
-pub(crate) async fn account_lists_its_own_permissions<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn account_lists_its_own_permissions(setup: Setup) {
     let own = ConditionClause::from_list([IS_CREATOR]);
     let read = || Permission::new("read").on("article").when(own.clone());
     let role = setup.role("Editor", [read(), "write".into()]).await;

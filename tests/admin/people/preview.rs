@@ -4,7 +4,7 @@ use crate::people::setup::{Setup, paths, refused};
 use keyward::admin::{Actor, Clamped, ServiceError};
 use keyward::authz::ConditionClause;
 use keyward::store::Digest;
-use keyward::store::{TokenQuery, WriteStore};
+use keyward::store::TokenQuery;
 use keyward::token::{Token, TokenId, TokenKind};
 use keyward::{Grant, NewAdminToken, OwnerId, Permission, RoleId};
 
@@ -16,13 +16,13 @@ fn takes(tokens: u64, grants: u64) -> Clamped {
     Clamped { tokens, grants, permissions: 0 }
 }
 
-async fn token<S: WriteStore>(setup: &Setup<S>, name: &str, owner: OwnerId, actions: &[&str]) -> Token {
+async fn token(setup: &Setup, name: &str, owner: OwnerId, actions: &[&str]) -> Token {
     let new = NewAdminToken::new(name, owner).grants(actions.iter().map(|a| Grant::new(*a)));
     setup.keyward.tokens().issue_admin(new).await.unwrap().token
 }
 
 /// Returns the result of a preview and asserts that it left no event, no change and no lock.
-async fn rehearsed<S: WriteStore, T>(setup: &Setup<S>, call: impl Future<Output = T>) -> T {
+async fn rehearsed<T>(setup: &Setup, call: impl Future<Output = T>) -> T {
     let sequence = async || setup.keyward.store().resolve(&Digest::Native([0; 27])).await.unwrap().seq;
     let before = sequence().await;
     let (answer, events) = setup.during(call).await;
@@ -32,7 +32,7 @@ async fn rehearsed<S: WriteStore, T>(setup: &Setup<S>, call: impl Future<Output 
     answer
 }
 
-pub(crate) async fn preview_of_a_smaller_role_counts_lost_grants<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn preview_of_a_smaller_role_counts_lost_grants(setup: Setup) {
     let boss = setup.boss().await;
     let role = setup.role("R", permitted(&["a", "b", "c"])).await;
     let other = setup.role("O", permitted(&["b"])).await;
@@ -65,7 +65,7 @@ pub(crate) async fn preview_of_a_smaller_role_counts_lost_grants<S: WriteStore>(
     assert_eq!(grants(held.id).await, [Grant::new("b")]);
 }
 
-pub(crate) async fn preview_of_fewer_roles_counts_lost_grants<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn preview_of_fewer_roles_counts_lost_grants(setup: Setup) {
     let boss = setup.boss().await;
     let (a, b) = (setup.role("A", permitted(&["a", "x"])).await, setup.role("B", permitted(&["b", "x"])).await);
     let ada = setup.person("ada@x.test", &[a, b]).await;
@@ -85,7 +85,7 @@ pub(crate) async fn preview_of_fewer_roles_counts_lost_grants<S: WriteStore>(set
     assert_eq!(setup.owner(ada).await.roles, [a, b]);
 }
 
-pub(crate) async fn preview_applies_the_rules_of_the_change<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn preview_applies_the_rules_of_the_change(setup: Setup) {
     let boss = setup.boss().await;
     let (low, high) = (setup.role("L", permitted(&["a"])).await, setup.role("H", permitted(&["b"])).await);
     let editor = setup.person("editor@x.test", &[low]).await;
@@ -123,7 +123,7 @@ pub(crate) async fn preview_applies_the_rules_of_the_change<S: WriteStore>(setup
     refused!(rehearsed(&setup, stale.preview_clamp(low, vec![])).await, ServiceError::Changed("role"));
 }
 
-pub(crate) async fn tokens_are_counted_per_role<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn tokens_are_counted_per_role(setup: Setup) {
     let boss = setup.boss().await;
     let (a, b) = (setup.role("A", permitted(&["a"])).await, setup.role("B", []).await);
     let nobodys = setup.role("N", []).await;
@@ -145,7 +145,7 @@ pub(crate) async fn tokens_are_counted_per_role<S: WriteStore>(setup: Setup<S>) 
     }
 }
 
-pub(crate) async fn tokens_of_a_person_are_listed_for_that_person_and_super_admins<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn tokens_of_a_person_are_listed_for_that_person_and_super_admins(setup: Setup) {
     let boss = setup.boss().await;
     let role = setup.role("A", permitted(&["a", "admin::admin-tokens.read"])).await;
     let (ada, bob) = (setup.person("ada@x.test", &[role]).await, setup.person("bob@x.test", &[role]).await);

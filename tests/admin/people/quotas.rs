@@ -4,7 +4,7 @@ use crate::people::setup::{PASSWORD, Setup, paths};
 use keyward::admin::{Actor, AuditAction, AuditTarget, Clamped, NewSession, Policy, ServiceError, TokenUpdate};
 use keyward::authz::Fields;
 use keyward::store::Digest;
-use keyward::store::{Paging, TokenQuery, TokenSort, WriteStore};
+use keyward::store::{Paging, TokenQuery, TokenSort};
 use keyward::token::{ContentAccess, TokenKind};
 use keyward::{Grant, NewAdminToken, NewContentToken, NewRole, Permission};
 use std::time::Duration;
@@ -12,18 +12,14 @@ use std::time::Duration;
 const SOON: Duration = Duration::from_secs(2);
 
 /// Returns the same installation with at most two tokens and sessions per owner, and three roles.
-fn small<S: WriteStore + Clone>(setup: Setup<S>) -> Setup<S> {
+fn small(setup: Setup) -> Setup {
     let mut policy = Policy::default();
     (policy.tokens_per_owner, policy.content_tokens, policy.sessions_per_owner, policy.roles) = (2, 2, 2, 3);
     Setup::on(setup.keyward.store().clone(), setup.clock.clone(), |b| b.policy(policy).store_is_exclusive())
 }
 
 /// Asserts that a call is rejected because of this field and changes nothing.
-async fn changes_nothing<S: WriteStore, T>(
-    setup: &Setup<S>,
-    field: &str,
-    call: impl Future<Output = Result<T, ServiceError>>,
-) {
+async fn changes_nothing<T>(setup: &Setup, field: &str, call: impl Future<Output = Result<T, ServiceError>>) {
     let sequence = async || setup.keyward.store().resolve(&Digest::Native([0; 27])).await.unwrap().seq;
     let before = sequence().await;
     let (answer, events) = setup.during(call).await;
@@ -31,7 +27,7 @@ async fn changes_nothing<S: WriteStore, T>(
     assert!(events.is_empty() && sequence().await == before, "{field}: {events:?}");
 }
 
-pub(crate) async fn tokens_per_owner_are_limited_by_the_policy<S: WriteStore + Clone>(setup: Setup<S>) {
+pub(crate) async fn tokens_per_owner_are_limited_by_the_policy(setup: Setup) {
     let setup = small(setup);
     let role = setup.role("R", [Permission::new("a")]).await;
     let (ada, bob) = (setup.person("ada@x.test", &[role]).await, setup.person("bob@x.test", &[role]).await);
@@ -57,7 +53,7 @@ pub(crate) async fn tokens_per_owner_are_limited_by_the_policy<S: WriteStore + C
     changes_nothing(&setup, "name", setup.keyward.roles().create(NewRole::new("fourth"))).await;
 }
 
-pub(crate) async fn duplicate_grants_are_rejected<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn duplicate_grants_are_rejected(setup: Setup) {
     let fields = |names: &[&str]| Fields::only(names.iter().copied()).unwrap();
     let role = setup.role("R", [Permission::new("a"), Permission::new("b").on("x")]).await;
     let ada = setup.person("ada@x.test", &[role]).await;
@@ -77,7 +73,7 @@ pub(crate) async fn duplicate_grants_are_rejected<S: WriteStore>(setup: Setup<S>
     assert_eq!(tokens.read(id).await.unwrap().token.grants(), kept);
 }
 
-pub(crate) async fn session_over_the_limit_ends_the_oldest<S: WriteStore + Clone>(setup: Setup<S>) {
+pub(crate) async fn session_over_the_limit_ends_the_oldest(setup: Setup) {
     let setup = small(setup);
     let (ada, bob) = (setup.person("ada@x.test", &[]).await, setup.person("bob@x.test", &[]).await);
     let first = setup.sign_in("ada@x.test").await;
@@ -103,7 +99,7 @@ pub(crate) async fn session_over_the_limit_ends_the_oldest<S: WriteStore + Clone
     assert_eq!(setup.keyward.sessions().acting_as(Actor::Person(bob)).list().await.unwrap().len(), 1);
 }
 
-pub(crate) async fn page_size_is_bounded<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn page_size_is_bounded(setup: Setup) {
     let ada = setup.person("ada@x.test", &[]).await;
     for name in ["b", "A", "c"] {
         setup.keyward.tokens().issue_admin(NewAdminToken::new(name, ada)).await.unwrap();
@@ -127,7 +123,7 @@ pub(crate) async fn page_size_is_bounded<S: WriteStore>(setup: Setup<S>) {
     assert_eq!(listed.items.first().map(|d| d.token.name.as_str()), Some("c"));
 }
 
-pub(crate) async fn lists_do_not_delay_look_ups<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn lists_do_not_delay_look_ups(setup: Setup) {
     let ada = setup.person("ada@x.test", &[]).await;
     let issued = setup.keyward.tokens().issue_admin(NewAdminToken::new("cold", ada)).await.unwrap();
     let store = setup.keyward.store();
@@ -152,7 +148,7 @@ pub(crate) async fn lists_do_not_delay_look_ups<S: WriteStore>(setup: Setup<S>) 
     drop(held);
 }
 
-pub(crate) async fn previews_and_writers_do_not_block_each_other<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn previews_and_writers_do_not_block_each_other(setup: Setup) {
     let boss = setup.boss().await;
     let role = setup.role("R", [Permission::new("a"), Permission::new("b")]).await;
     let ada = setup.person("ada@x.test", &[role]).await;

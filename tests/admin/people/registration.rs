@@ -3,7 +3,6 @@
 use crate::people::setup::{PASSWORD, Setup, password, paths, refused, registration};
 use keyward::RoleId;
 use keyward::admin::{Actor, AuditAction, FirstAdmin, OwnerState, OwnerUpdate, Registration, ServiceError};
-use keyward::store::WriteStore;
 use std::time::Duration;
 
 fn first(email: &str) -> FirstAdmin {
@@ -16,7 +15,7 @@ fn first(email: &str) -> FirstAdmin {
     }
 }
 
-pub(crate) async fn first_super_admin_needs_the_setup_code<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn first_super_admin_needs_the_setup_code(setup: Setup) {
     let sessions = || setup.keyward.sessions().acting_as(Actor::Visitor);
     let invented = "kw_invite_0000000000000000000000000000000000000000000000000";
     assert_eq!(paths(sessions().register_first(first("ada@x.test"), Some(invented)).await), ["setupCode"]);
@@ -46,7 +45,7 @@ pub(crate) async fn first_super_admin_needs_the_setup_code<S: WriteStore>(setup:
     setup.sign_in("ada@x.test").await;
 }
 
-pub(crate) async fn only_one_account_becomes_first_super_admin<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn only_one_account_becomes_first_super_admin(setup: Setup) {
     let code = setup.keyward.sessions().setup_code().await.unwrap().unwrap();
     let sessions = setup.keyward.sessions().acting_as(Actor::Visitor);
     let (a, b) = tokio::join!(
@@ -82,7 +81,7 @@ async fn open_setup_needs_the_code_under_another_host_name() {
     sessions.register_first_at(Some("keys.example.test"), first("a@x.test"), Some(code.expose())).await.unwrap();
 }
 
-pub(crate) async fn invitation_is_accepted_once<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn invitation_is_accepted_once(setup: Setup) {
     let role = setup.role("Editor", ["read".into()]).await;
     let invited = setup.invite("new@x.test", &[role]).await;
     assert_eq!((invited.owner.state, &invited.owner.roles[..]), (OwnerState::Invited, &[role][..]));
@@ -108,7 +107,7 @@ pub(crate) async fn invitation_is_accepted_once<S: WriteStore>(setup: Setup<S>) 
     refused!(setup.keyward.owners().invite_again(accepted.owner.id).await, ServiceError::Impossible(_));
 }
 
-pub(crate) async fn replaced_withdrawn_or_expired_invitation_is_rejected<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn replaced_withdrawn_or_expired_invitation_is_rejected(setup: Setup) {
     let owners = setup.keyward.owners();
     let older = setup.invite("new@x.test", &[]).await;
     let id = older.owner.id;
@@ -146,7 +145,7 @@ pub(crate) async fn replaced_withdrawn_or_expired_invitation_is_rejected<S: Writ
     setup.accept(&good.secret).await.unwrap();
 }
 
-pub(crate) async fn invited_account_is_not_activated_by_others<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn invited_account_is_not_activated_by_others(setup: Setup) {
     let invited = setup.invite("new@x.test", &[]).await;
     let owners = setup.keyward.owners();
     let update = |update| owners.update(invited.owner.id, update);

@@ -14,17 +14,17 @@ use std::sync::Arc;
 
 pub(crate) const PASSWORD: &str = "Passw0rd!";
 
-pub(crate) struct Setup<S> {
+pub(crate) struct Setup {
     pub(crate) keyward: Keyward,
     pub(crate) clock: Arc<ManualClock>,
 }
 
-pub(crate) fn in_memory() -> Setup<MemoryStore> {
+pub(crate) fn in_memory() -> Setup {
     let clock = Arc::new(ManualClock::default());
     Setup::on(MemoryStore::with_clock(clock.clone()), clock, |b| b)
 }
 
-pub(crate) async fn in_file(dir: &Path) -> Setup<SqliteStore> {
+pub(crate) async fn in_file(dir: &Path) -> Setup {
     let clock = Arc::new(ManualClock::default());
     let options = SqliteOptions::default().clock(clock.clone());
     Setup::on(SqliteStore::open_with(dir.join("keyward.db"), options).await.unwrap(), clock, |b| {
@@ -34,7 +34,7 @@ pub(crate) async fn in_file(dir: &Path) -> Setup<SqliteStore> {
 }
 
 #[cfg(feature = "postgres")]
-pub(crate) async fn in_postgres() -> Option<Setup<keyward::PostgresStore>> {
+pub(crate) async fn in_postgres() -> Option<Setup> {
     let clock = Arc::new(ManualClock::default());
     let store = crate::connect_store_with(clock.clone()).await?;
     Some(Setup::on(store, clock, |b| b.store_is_exclusive()))
@@ -71,8 +71,8 @@ macro_rules! refused {
 }
 pub(crate) use refused;
 
-impl<S: WriteStore> Setup<S> {
-    pub(crate) fn on(store: S, clock: Arc<ManualClock>, with: impl FnOnce(Builder) -> Builder) -> Self {
+impl Setup {
+    pub(crate) fn on(store: impl WriteStore, clock: Arc<ManualClock>, with: impl FnOnce(Builder) -> Builder) -> Self {
         let builder = Keyward::builder(store).hash_key(HashKey::parse(SALT).unwrap()).clock(clock.clone());
         let builder = builder.entropy(Arc::new(SeededEntropy::new(7))).admin("/admin").content("/api");
         Self { keyward: with(builder).build().unwrap(), clock }

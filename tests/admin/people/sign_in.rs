@@ -2,14 +2,13 @@
 
 use crate::people::setup::{PASSWORD, Setup, ip, password, refused};
 use keyward::admin::{Actor, AuditAction, AuditTarget, OwnerState, ServiceError};
-use keyward::store::WriteStore;
 use keyward::token::TokenKind;
 use keyward::{NewAdminToken, NewOwner};
 use std::time::Duration;
 
 const WINDOW: Duration = Duration::from_secs(300);
 
-pub(crate) async fn person_signs_in_and_out<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn person_signs_in_and_out(setup: Setup) {
     let boss = setup.boss().await;
     let (signed_in, events) = setup.during(setup.try_sign_in(" BOSS@example.test ", PASSWORD, ip(1))).await;
     let signed_in = signed_in.unwrap();
@@ -27,7 +26,7 @@ pub(crate) async fn person_signs_in_and_out<S: WriteStore>(setup: Setup<S>) {
     assert!(!setup.lives(&signed_in.session.secret).await);
 }
 
-pub(crate) async fn failed_sign_in_does_not_reveal_the_reason<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn failed_sign_in_does_not_reveal_the_reason(setup: Setup) {
     setup.boss().await;
     for (email, state) in [
         ("off@x.test", OwnerState::Deactivated),
@@ -51,7 +50,7 @@ pub(crate) async fn failed_sign_in_does_not_reveal_the_reason<S: WriteStore>(set
     }
 }
 
-pub(crate) async fn guesses_are_limited_alike_for_known_and_unknown_addresses<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn guesses_are_limited_alike_for_known_and_unknown_addresses(setup: Setup) {
     setup.boss().await;
     for email in ["boss@example.test", "nobody@example.test"] {
         for _ in 0..5 {
@@ -69,7 +68,7 @@ pub(crate) async fn guesses_are_limited_alike_for_known_and_unknown_addresses<S:
     setup.try_sign_in("boss@example.test", PASSWORD, ip(1)).await.unwrap();
 }
 
-pub(crate) async fn concurrent_guesses_count<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn concurrent_guesses_count(setup: Setup) {
     setup.boss().await;
     let guesses = (0..20).map(|_| setup.try_sign_in("boss@example.test", "wrong", ip(1)));
     let answers = futures_util::future::join_all(guesses).await;
@@ -78,7 +77,7 @@ pub(crate) async fn concurrent_guesses_count<S: WriteStore>(setup: Setup<S>) {
     assert_eq!((looked_at, refused), (5, 15));
 }
 
-pub(crate) async fn success_resets_failures<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn success_resets_failures(setup: Setup) {
     setup.boss().await;
     for _ in 0..3 {
         for _ in 0..4 {
@@ -88,7 +87,7 @@ pub(crate) async fn success_resets_failures<S: WriteStore>(setup: Setup<S>) {
     }
 }
 
-pub(crate) async fn failures_are_counted_in_aggregate<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn failures_are_counted_in_aggregate(setup: Setup) {
     let boss = setup.boss().await;
     let before = setup.events().await.len();
     for (email, typed) in
@@ -122,7 +121,7 @@ pub(crate) async fn failures_are_counted_in_aggregate<S: WriteStore>(setup: Setu
     assert_eq!(shown, ["accounts", "count", "throttled"], "only readers who may list users see the accounts");
 }
 
-pub(crate) async fn person_sees_and_ends_only_own_sessions<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn person_sees_and_ends_only_own_sessions(setup: Setup) {
     let boss = setup.boss().await;
     let ada = setup.person("ada@x.test", &[]).await;
     let (here, there) = (setup.sign_in("ada@x.test").await, setup.sign_in("ada@x.test").await);
@@ -151,7 +150,7 @@ pub(crate) async fn person_sees_and_ends_only_own_sessions<S: WriteStore>(setup:
 }
 
 /// Another password is set while one is being hashed: the sign-in with the former password fails.
-pub(crate) async fn former_password_does_not_sign_in<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn former_password_does_not_sign_in(setup: Setup) {
     let ada = setup.person("ada@x.test", &[]).await;
     let owners = setup.keyward.owners();
     let sign_in = || setup.try_sign_in("ada@x.test", PASSWORD, None);
@@ -166,7 +165,7 @@ pub(crate) async fn former_password_does_not_sign_in<S: WriteStore>(setup: Setup
 }
 
 /// Sends fifty wrong guesses from ten addresses that are not the owner's.
-async fn guess_elsewhere<S: WriteStore>(setup: &Setup<S>, email: &str) {
+async fn guess_elsewhere(setup: &Setup, email: &str) {
     for n in 10..20 {
         for _ in 0..5 {
             refused!(setup.try_sign_in(email, "wrong", ip(n)).await, ServiceError::WrongCredentials);

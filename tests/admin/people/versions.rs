@@ -5,7 +5,7 @@ use keyward::admin::{
     Actor, AuditAction, NewSession, OwnerState, OwnerUpdate, Owners, ProfileUpdate, Roles, ServiceError, TokenUpdate,
     Tokens,
 };
-use keyward::store::{Use, WriteStore};
+use keyward::store::Use;
 use keyward::token::{ContentAccess, Token};
 use keyward::{Grant, NewAdminToken, NewContentToken, NewOwner, NewRole, OwnerId, Permission};
 use std::time::Duration;
@@ -26,12 +26,12 @@ fn permitted(actions: &[&str]) -> Vec<Permission> {
     actions.iter().map(|a| Permission::new(*a)).collect()
 }
 
-async fn token<S: WriteStore>(setup: &Setup<S>, owner: OwnerId, actions: &[&str]) -> Token {
+async fn token(setup: &Setup, owner: OwnerId, actions: &[&str]) -> Token {
     let new = NewAdminToken::new("deploy", owner).grants(actions.iter().map(|a| Grant::new(*a)));
     setup.keyward.tokens().issue_admin(new).await.unwrap().token
 }
 
-fn services<S: WriteStore>(setup: &Setup<S>, actor: OwnerId) -> (Tokens, Roles, Owners) {
+fn services(setup: &Setup, actor: OwnerId) -> (Tokens, Roles, Owners) {
     let (keyward, actor) = (&setup.keyward, Actor::Person(actor));
     (keyward.tokens().acting_as(actor), keyward.roles().acting_as(actor), keyward.owners().acting_as(actor))
 }
@@ -45,7 +45,7 @@ macro_rules! too_late {
     };
 }
 
-pub(crate) async fn second_update_of_the_same_version_is_rejected<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn second_update_of_the_same_version_is_rejected(setup: Setup) {
     let boss = setup.boss().await;
     let (tokens, roles, owners) = services(&setup, boss);
 
@@ -84,7 +84,7 @@ pub(crate) async fn second_update_of_the_same_version_is_rejected<S: WriteStore>
     assert_eq!(setup.owner(id).await, now);
 }
 
-pub(crate) async fn any_change_in_between_makes_an_update_stale<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn any_change_in_between_makes_an_update_stale(setup: Setup) {
     let boss = setup.boss().await;
     let (tokens, roles, owners) = services(&setup, boss);
     let role = setup.role("R", permitted(&["a", "b"])).await;
@@ -113,7 +113,7 @@ pub(crate) async fn any_change_in_between_makes_an_update_stale<S: WriteStore>(s
     too_late!(setup, "token", tokens.clone().if_version(site.version()).update(site.id, named("new")));
 }
 
-pub(crate) async fn last_use_and_password_do_not_make_an_update_stale<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn last_use_and_password_do_not_make_an_update_stale(setup: Setup) {
     let boss = setup.boss().await;
     let (tokens, _, owners) = services(&setup, boss);
     let seen = token(&setup, boss, &["a"]).await;
@@ -128,7 +128,7 @@ pub(crate) async fn last_use_and_password_do_not_make_an_update_stale<S: WriteSt
     owners.if_version(seen.version()).update(seen.id, called("Ada")).await.unwrap();
 }
 
-pub(crate) async fn role_update_is_atomic<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn role_update_is_atomic(setup: Setup) {
     let boss = setup.boss().await;
     let (_, roles, _) = services(&setup, boss);
     let role = setup.role("R", permitted(&["a", "b"])).await;
@@ -157,7 +157,7 @@ pub(crate) async fn role_update_is_atomic<S: WriteStore>(setup: Setup<S>) {
     assert_eq!(roles.read(role).await.unwrap(), now);
 }
 
-pub(crate) async fn stale_version_is_not_reported_without_permission<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn stale_version_is_not_reported_without_permission(setup: Setup) {
     let boss = setup.boss().await;
     let low = setup.role("L", permitted(&["a"])).await;
     let high = setup.keyward.roles().create(NewRole::new("H").permissions(permitted(&["b"]))).await.unwrap();
@@ -174,7 +174,7 @@ pub(crate) async fn stale_version_is_not_reported_without_permission<S: WriteSto
     refused!(owners.if_version(person.version()).update(boss, called("X")).await, ServiceError::Forbidden(_));
 }
 
-pub(crate) async fn unchecked_version_is_rejected<S: WriteStore>(setup: Setup<S>) {
+pub(crate) async fn unchecked_version_is_rejected(setup: Setup) {
     let boss = setup.boss().await;
     let (tokens, roles, owners) = services(&setup, boss);
     let version = setup.owner(boss).await.version();

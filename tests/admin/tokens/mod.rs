@@ -11,7 +11,7 @@ use keyward::admin::{
     Actor, AuditAction, AuditCause, AuditTarget, Durations, Lifespan, OwnerState, Policy, SecretAccess, ServiceError,
     TokenUpdate,
 };
-use keyward::authz::{ActionEntry, Catalogue, ConditionClause, Fields, IS_CREATOR, ResourceEntry};
+use keyward::authz::{ActionEntry, Catalogue, ConditionClause, Fields, IS_CREATOR, ResourceEntry, Scope};
 use keyward::store::SqliteOptions;
 use keyward::store::{EventQuery, Paging, TokenQuery, WriteStore};
 use keyward::testing::{ManualClock, World};
@@ -309,10 +309,7 @@ async fn entries_removed_from_the_catalogue_do_not_block_updates<S: WriteStore +
     let world_before = world(&store, &clock, |b| b.catalogue(catalogue()));
     let boss = person(&world_before, "boss", &[RoleId::SUPER_ADMIN]).await;
     let read = |fields: &[&str]| Grant::new("read").on("article").fields(Fields::only(fields.iter().copied()).unwrap());
-    let permission = |grant: &Grant| Permission {
-        scope: Scope { action: grant.action.clone(), resource: grant.resource.clone(), fields: grant.fields.clone() },
-        when: ConditionClause::Always,
-    };
+    let permission = |grant: &Grant| Permission { scope: grant.scope.clone(), when: ConditionClause::Always };
     let old = read(&["body", "title"]);
     let role = world_before.keyward.roles().create(NewRole::new("r").permissions([permission(&old)])).await.unwrap().id;
     let tokens = world_before.keyward.tokens();
@@ -459,7 +456,7 @@ async fn reordered_grants_are_no_change<S: WriteStore + Clone>(store: S, clock: 
     let turned = |list: Vec<Permission>| {
         let turn = |p: Permission| Permission {
             scope: Scope {
-                fields: match &p.fields {
+                fields: match &p.scope.fields {
                     Fields::All => Fields::All,
                     Fields::Only(_) => Fields::only(["body", "title"]).unwrap(),
                 },

@@ -85,11 +85,11 @@ fn permissions(good: &Value, name: &str) -> Vec<(&'static str, String)> {
         body.to_string()
     };
     let sent = |p: &Permission| {
-        let fields = match &p.fields {
+        let fields = match &p.scope.fields {
             keyward::authz::Fields::Only(set) => json!({"fields": set.as_slice()}),
             keyward::authz::Fields::All => json!({}),
         };
-        json!({"action": p.action, "subject": p.resource, "properties": fields})
+        json!({"action": p.scope.action, "subject": p.scope.resource, "properties": fields})
     };
     let held: Vec<Value> = many_permissions(5_000).iter().map(sent).collect();
     let fields: Vec<String> = (0..30).map(field).collect();

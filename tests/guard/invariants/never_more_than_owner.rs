@@ -4,7 +4,8 @@
 
 use keyward::admin::{Owner, OwnerState};
 use keyward::authz::{
-    Action, Ceiling, ConditionClause, Conditions, Fields, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Resource, Verdict,
+    Action, Ceiling, ConditionClause, Conditions, Fields, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Resource, Scope,
+    Verdict,
 };
 use keyward::guard::Principal;
 use keyward::testing::World;
@@ -40,10 +41,7 @@ fn permission() -> impl Strategy<Value = Permission> {
 }
 
 fn grant() -> impl Strategy<Value = Grant> {
-    permission().prop_map(|Permission { scope: Scope { action, resource, fields }, when }| Grant {
-        scope: Scope { action, resource, fields },
-        chosen: when,
-    })
+    permission().prop_map(|Permission { scope, when }| Grant { scope, chosen: when })
 }
 
 fn row() -> impl Strategy<Value = Value> {
@@ -71,18 +69,18 @@ fn any_holds(when: &ConditionClause, row: &Value) -> bool {
 
 fn owner_may(permissions: &[Permission], action: &str, resource: Option<&str>, field: &str, row: &Value) -> bool {
     permissions.iter().any(|p| {
-        p.action.as_str() == action
-            && p.resource.as_ref().map(Resource::as_str) == resource
-            && p.fields.contains(field)
+        p.scope.action.as_str() == action
+            && p.scope.resource.as_ref().map(Resource::as_str) == resource
+            && p.scope.fields.contains(field)
             && any_holds(&p.when, row)
     })
 }
 
 fn grant_says(grants: &[Grant], action: &str, resource: Option<&str>, field: &str, row: &Value) -> bool {
     grants.iter().any(|g| {
-        g.action.as_str() == action
-            && g.resource.as_ref().map(Resource::as_str) == resource
-            && g.fields.contains(field)
+        g.scope.action.as_str() == action
+            && g.scope.resource.as_ref().map(Resource::as_str) == resource
+            && g.scope.fields.contains(field)
             && any_holds(&g.chosen, row)
     })
 }
@@ -166,7 +164,7 @@ proptest! {
     #[test]
     fn ceiling_check_covers_every_field(permissions in prop::collection::vec(permission(), 0..6), grant in grant()) {
         let holds = |field: &str| permissions.iter().any(|p| {
-            p.action == grant.action && p.resource == grant.resource && p.fields.contains(field)
+            p.scope.action == grant.scope.action && p.scope.resource == grant.scope.resource && p.scope.fields.contains(field)
         });
         let expected = match &grant.scope.fields {
             Fields::Only(set) => set.as_slice().iter().all(|f| holds(f.as_str())),
@@ -181,8 +179,8 @@ proptest! {
     #[test]
     fn token_of_a_super_admin_keeps_its_chosen_conditions(grant in grant(), row in row()) {
         let caller = principal(vec![grant.clone()], &Ceiling::Unlimited);
-        let resource = grant.resource.as_ref().map(Resource::as_str);
-        let decision = decide(&caller, grant.action.as_str(), resource);
+        let resource = grant.scope.resource.as_ref().map(Resource::as_str);
+        let decision = decide(&caller, grant.scope.action.as_str(), resource);
         prop_assert_eq!(decision.admits(&row), any_holds(&grant.chosen, &row));
     }
 

@@ -73,12 +73,12 @@ async fn failed_backup_replaces_nothing_and_leaves_nothing() {
     let world = opened(&file).await;
     let there = dir.path().join("there");
     fs::write(&there, "another file").unwrap();
-    for done in [world.keyward.store().backup(&there).await, SqliteStore::backup_file(&file, &there).await] {
+    for done in [world.store.backup(&there).await, SqliteStore::backup_file(&file, &there).await] {
         let told = rejection(done);
         assert!(told.contains(&*there.to_string_lossy()) && told.contains("there already"), "{told}");
     }
     assert_eq!(fs::read_to_string(&there).unwrap(), "another file");
-    let told = rejection(world.keyward.store().backup(dir.path().join("missing/copy")).await);
+    let told = rejection(world.store.backup(dir.path().join("missing/copy")).await);
     assert!(told.contains("missing does not exist"), "{told}");
     let told = rejection(SqliteStore::backup_file(dir.path().join("none.db"), dir.path().join("copy")).await);
     assert!(told.contains("none.db"), "{told}");

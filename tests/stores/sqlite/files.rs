@@ -82,7 +82,7 @@ async fn replaced_file_is_noticed_within_the_lease_and_takes_no_change() {
     let (cached, cold) = (world.editor().issue().await, world.editor().issue().await);
     let app = app(&world);
     app.get("/admin/any").bearer(&cached.secret).await.assert_ok();
-    world.keyward.store().backup(&copy).await.unwrap();
+    world.store.backup(&copy).await.unwrap();
     // This change is in the log of the replaced file, and not in the copy.
     world.keyward.tokens().revoke(cold.token).await.unwrap();
     let mut begun = world.keyward.store().begin().await.unwrap();

@@ -109,7 +109,7 @@ async fn token_is_issued_used_and_revoked() {
     app.get("/api/find").bearer(&content.secret).await.assert_ok();
 
     world.keyward.flush().await;
-    let (at, _) = file.world.keyward.store().last_use(content.token).await.unwrap().unwrap();
+    let (at, _) = file.world.store.last_use(content.token).await.unwrap().unwrap();
     assert!(at <= keyward::time::Clock::now(&*world.clock));
 }
 

@@ -86,14 +86,14 @@ impl Move {
     }
 
     /// Returns an installation on the target database.
-    async fn keyward(&self) -> Home {
+    async fn keyward(&self) -> Keyward {
         match self.into.strip_prefix("sqlite:") {
             Some(file) => self.on(SqliteStore::open(file).await.unwrap()),
             None => self.on(PostgresStore::connect(&self.into).await.unwrap()),
         }
     }
 
-    fn on<S: WriteStore>(&self, store: S) -> Keyward {
+    fn on(&self, store: impl WriteStore) -> Keyward {
         Keyward::builder(store)
             .hash_key(HashKeyRing::parse(SALT).unwrap())
             .strapi_hash_key(StrapiHashKey::new(self.text("salt")).unwrap())
@@ -104,30 +104,15 @@ impl Move {
             .unwrap()
     }
 
-    async fn import<S: WriteStore>(&self, keyward: &Keyward, import_: Import) -> Report {
+    async fn import(&self, keyward: &Keyward, import_: Import) -> Report {
         let reference = StrapiStore::open(&self.from).await.unwrap();
         let key = StrapiEncryptionKey::new(self.text("encryption_key"));
         import(keyward, &reference, &import_.encryption_key(key)).await.unwrap()
     }
 }
 
-enum Home {
-    Sqlite(Keyward),
-    Postgres(Keyward),
-}
-
-/// Runs the same code for an installation on either engine.
-macro_rules! at_home {
-    ($home:expr, $keyward:ident => $do:expr) => {
-        match $home {
-            Home::Sqlite($keyward) => $do,
-            Home::Postgres($keyward) => $do,
-        }
-    };
-}
-
 /// Returns the numbers of changes and events.
-async fn marks<S: WriteStore>(keyward: &Keyward) -> (u64, u64) {
+async fn marks(keyward: &Keyward) -> (u64, u64) {
     let seq = keyward.store().resolve(&Digest::Native([0; 27])).await.unwrap().seq;
     let paging = keyward::store::Paging { page: 1, page_size: 1 };
     let mut view = keyward.store().view().await.unwrap();
@@ -168,7 +153,7 @@ fn judge(server: &Server, facts: &Value) -> usize {
 }
 
 /// Returns the rules for each token's requests.
-async fn same_rules<S: WriteStore>(keyward: &Keyward, facts: &Value) {
+async fn same_rules(keyward: &Keyward, facts: &Value) {
     let explorer = |deed: &str| action(format!("plugin::content-manager.explorer.{deed}")).on("api::article.article");
     let routes = [
         ("plugin::content-manager.explorer.read", "/admin/read", explorer("read")),
@@ -237,7 +222,7 @@ fn people_see_their_keys(server: &Server, facts: &Value) {
     assert_eq!(seen, 10, "of all tokens but those whose owner was deleted or may not sign in");
 }
 
-async fn is_ours<S: WriteStore>(keyward: &Keyward, email: &str) -> bool {
+async fn is_ours(keyward: &Keyward, email: &str) -> bool {
     let mut view = keyward.store().view().await.unwrap();
     let id = view.owner_with_email(email).await.unwrap().unwrap();
     let hash = view.password(id).await.unwrap().unwrap().0;
@@ -300,13 +285,13 @@ fn import_on_postgres_keeps_every_verdict() {
     whole_way(&a_move);
 }
 
-async fn status<S: WriteStore>(keyward: &Keyward, path: &str, requirement: &str, key: &str) -> u16 {
+async fn status(keyward: &Keyward, path: &str, requirement: &str, key: &str) -> u16 {
     let app = App::from_service(keyward.guard(GuardedRouter::new().route(path, action(requirement), get(async || ()))));
     app.get(path).header(axum::http::header::AUTHORIZATION, &format!("Bearer {key}")).await.status.as_u16()
 }
 
 /// Tokens revoked, clamped or deleted after the import stay so.
-async fn stays_gone<S: WriteStore>(a_move: &Move, keyward: &Keyward) {
+async fn stays_gone(a_move: &Move, keyward: &Keyward) {
     let root_all = a_move.facts["tokens"][0]["key"].as_str().unwrap();
     assert_eq!(
         status(keyward, "/admin/x", "admin::webhooks.read", root_all).await,

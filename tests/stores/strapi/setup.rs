@@ -5,10 +5,11 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use hmac::{Hmac, KeyInit, Mac};
 use keyward::authz::{Conditions, Fields};
+use keyward::guard::Guard;
 use keyward::strapi::{StrapiOptions, StrapiStore};
 use keyward::testing::{App, ManualClock};
 use keyward::token::StrapiHashKey;
-use keyward::{Decision, GuardedRouter, HashKey, Keyward, action};
+use keyward::{Decision, GuardedRouter, HashKey, action};
 use keyward_test_support::postgres;
 use serde_json::{Value, json};
 use sha2::Sha512;
@@ -166,12 +167,12 @@ impl Setup {
     }
 
     /// Returns an installation on this database.
-    pub async fn keyward(&self) -> Keyward {
+    pub async fn keyward(&self) -> Guard {
         self.keyward_on(self.store().await)
     }
 
-    pub fn keyward_on(&self, store: StrapiStore) -> Keyward {
-        Keyward::builder(store)
+    pub fn keyward_on(&self, store: StrapiStore) -> Guard {
+        Guard::builder(store)
             .hash_key(HashKey::generate().unwrap().0)
             .strapi_hash_key(StrapiHashKey::new(SALT).unwrap())
             .clock(self.clock.clone())
@@ -201,7 +202,7 @@ pub fn digest(secret: &str) -> String {
 }
 
 /// The routes of `ask`, and webhooks.
-fn app(keyward: &Keyward) -> App {
+fn app(keyward: &Guard) -> App {
     let fine = || get(async || StatusCode::OK);
     App::from_service(
         keyward.guard(
@@ -213,7 +214,7 @@ fn app(keyward: &Keyward) -> App {
     )
 }
 
-pub async fn ask(keyward: &Keyward, secret: &str) -> (u16, u16, Value) {
+pub async fn ask(keyward: &Guard, secret: &str) -> (u16, u16, Value) {
     let app = app(keyward);
     let bearer = format!("Bearer {secret}");
     let get = async |path: &str| app.get(path).header(axum::http::header::AUTHORIZATION, &bearer).await;
