@@ -8,13 +8,14 @@ const MAY_USE: [(&str, &[&str]); 7] = [
     ("domain", &[]),
     ("store", &["domain"]),
     ("resolve", &["domain", "store"]),
-    ("gate", &["domain", "store", "resolve"]),
-    // A service belongs to an installation through its handle; it does not see the gate.
-    ("service", &["domain", "store", "resolve", "keyward"]),
-    ("api", &["domain", "store", "service", "gate", "keyward"]),
-    ("ui", &["domain", "store", "service", "gate", "keyward"]),
+    // The public module re-exports the handle `Guard`.
+    ("guard", &["domain", "store", "resolve", "keyward"]),
+    // A service belongs to an installation through its handle; it does not see the guard.
+    ("admin", &["domain", "store", "resolve", "keyward"]),
+    ("api", &["domain", "store", "admin", "guard", "keyward"]),
+    ("ui", &["domain", "store", "admin", "guard", "keyward"]),
 ];
-const MODULES: [&str; 9] = ["api", "domain", "store", "resolve", "gate", "service", "keyward", "testing", "ui"];
+const MODULES: [&str; 9] = ["api", "domain", "store", "resolve", "guard", "admin", "keyward", "testing", "ui"];
 
 fn files(of: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(of).unwrap().map(|e| e.unwrap().path());

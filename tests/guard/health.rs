@@ -349,7 +349,7 @@ async fn json_names_include_their_units() {
     polls.caught_up().await;
     store.0.clock.advance(Duration::from_millis(250));
     let expected = serde_json::json!({
-        "ready": true, "keepsUp": "byLog", "leaseAgeMs": 250, "leaseLeftMs": 1750, "appliedSeq": 0, "lagMs": null, "era": 0,
+        "ready": true, "syncMode": "byLog", "leaseAgeMs": 250, "leaseLeftMs": 1750, "appliedSeq": 0, "lagMs": null, "era": 0,
         "cacheEntries": 0, "cacheBytes": 0, "absentEntries": 0, "cacheMisses": 0, "lookupsInFlight": 0, "lookupsWaiting": 0,
         "storeReads": 0, "lookupsFailed": 0, "lookupsOverloaded": 0, "lookupsLate": 0,
         "signInsBusy": 0,

@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use std::sync::Arc;
 
 #[derive(Clone, Debug)]
-pub(crate) struct AuditTarget {
+pub(crate) struct Target {
     pub(crate) token: TokenId,
     pub(crate) secret: Arc<str>,
 }
@@ -18,11 +18,11 @@ pub(crate) struct AuditTarget {
 #[derive(Clone, Debug)]
 pub(crate) enum Thing {
     /// A token of the super admin who makes the changes.
-    Own { id: i64, target: AuditTarget, granted: bool },
+    Own { id: i64, target: Target, granted: bool },
     /// Another person, with tokens.
-    Person { id: i64, targets: Vec<AuditTarget>, active: bool },
+    Person { id: i64, targets: Vec<Target>, active: bool },
     /// A role, with tokens of its members.
-    Role { id: i64, targets: Vec<AuditTarget> },
+    Role { id: i64, targets: Vec<Target> },
 }
 
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ pub(crate) enum Deed {
 }
 
 impl Thing {
-    pub(crate) fn targets(&self) -> &[AuditTarget] {
+    pub(crate) fn targets(&self) -> &[Target] {
         match self {
             Self::Own { target, .. } => std::slice::from_ref(target),
             Self::Person { targets, .. } | Self::Role { targets, .. } => targets,
@@ -68,7 +68,7 @@ impl Deed {
     }
 
     /// Returns the record after the change; `None` if nothing is left to change.
-    pub(crate) fn done(&self, thing: Thing, new_key: Option<AuditTarget>) -> Option<Thing> {
+    pub(crate) fn done(&self, thing: Thing, new_key: Option<Target>) -> Option<Thing> {
         match (self, thing) {
             (Self::Switch { active }, Thing::Person { id, targets, .. }) => {
                 Some(Thing::Person { id, targets, active: *active })

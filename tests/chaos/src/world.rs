@@ -4,7 +4,7 @@ use crate::BoxError;
 use crate::client::{Answer, Client};
 use crate::history::{ChangeId, Decision, History, NodeId, Outcome, TokenId, Verdict};
 use crate::node::{PATH, READ, SALT, limits, session_of};
-use crate::thing::{AuditTarget, Deed, Thing};
+use crate::thing::{Deed, Target, Thing};
 use http::Method;
 use keyward::admin::{IssuedToken, Lifespan, Password};
 use keyward::{Grant, HashKey, Keyward, NewAdminToken, NewOwner, NewRole, OwnerId, Permission, PostgresStore, RoleId};
@@ -31,7 +31,7 @@ pub(crate) struct World {
     session: String,
     session_token: TokenId,
     /// A token that is never changed.
-    anchor: AuditTarget,
+    anchor: Target,
     known: Mutex<Known>,
     /// Locked exclusively to have no change under way.
     pub(crate) quiet: RwLock<()>,
@@ -44,8 +44,8 @@ pub(crate) struct World {
 
 struct Known {
     history: History,
-    targets: Vec<AuditTarget>,
-    recent: Vec<(AuditTarget, Instant)>,
+    targets: Vec<Target>,
+    recent: Vec<(Target, Instant)>,
     things: Vec<Thing>,
     /// Records that are changed with SQL and by no node.
     by_hand: Vec<Thing>,
@@ -67,7 +67,7 @@ pub(crate) struct Remembered {
     passing: Vec<TokenId>,
     things: Vec<Thing>,
     by_hand: Vec<Thing>,
-    targets: Vec<AuditTarget>,
+    targets: Vec<Target>,
 }
 
 impl World {
@@ -85,7 +85,7 @@ impl World {
         let session_token = history.token(true, began);
         let anchor = NewAdminToken::new("anchor", root).grants([Grant::new(READ)]).lifespan(Lifespan::Unlimited);
         let anchor = keyward.tokens().issue_admin(anchor).await?;
-        let anchor = AuditTarget { token: history.token(true, began), secret: anchor.secret.expose().into() };
+        let anchor = Target { token: history.token(true, began), secret: anchor.secret.expose().into() };
         let targets = vec![anchor.clone()];
         let known =
             Known { history, targets, recent: vec![], things: vec![], by_hand: vec![], doubtful: vec![], odd: vec![] };
@@ -149,7 +149,7 @@ impl World {
         Ok(self.keyward.tokens().issue_admin(new.lifespan(Lifespan::Unlimited)).await?)
     }
 
-    fn target(&self, issued: &IssuedToken) -> AuditTarget {
+    fn target(&self, issued: &IssuedToken) -> Target {
         self.known().add_target(issued.secret.expose().into(), now())
     }
 
@@ -166,7 +166,7 @@ impl World {
         }
     }
 
-    async fn ask(&self, node: NodeId, target: &AuditTarget) -> Verdict {
+    async fn ask(&self, node: NodeId, target: &Target) -> Verdict {
         let begins = now();
         let answer = self.client.get(self.nodes[node], PATH, &target.secret).await;
         let ends = now();
@@ -429,14 +429,14 @@ impl Known {
         self.by_hand.splice(..0, thing);
     }
 
-    fn add_target(&mut self, secret: Arc<str>, since: Instant) -> AuditTarget {
-        let target = AuditTarget { token: self.history.token(true, since), secret };
+    fn add_target(&mut self, secret: Arc<str>, since: Instant) -> Target {
+        let target = Target { token: self.history.token(true, since), secret };
         self.targets.push(target.clone());
         self.recent.push((target.clone(), since));
         target
     }
 
-    fn pick(&mut self, random: &mut fastrand::Rng) -> AuditTarget {
+    fn pick(&mut self, random: &mut fastrand::Rng) -> Target {
         let since = now();
         self.recent.retain(|(_, changed)| since - *changed < RECENTLY);
         if !self.recent.is_empty() && random.u8(..10) < 7 {
