@@ -128,7 +128,7 @@ fn behind_a_proxy_the_platform_needs_a_hash_key_of_its_own() {
 #[test]
 fn the_log_follows_rust_log_and_has_no_escape_codes() {
     let detailed = logged(Some("keyward=debug"));
-    assert!(detailed.contains("DEBUG") && detailed.contains("request refused"), "{detailed}");
+    assert!(detailed.contains("DEBUG") && detailed.contains("request rejected"), "{detailed}");
     assert!(!detailed.contains(ESCAPE), "{detailed:?}");
     assert!(!detailed.contains("nope"), "{detailed}");
     for levels in [None, Some(""), Some("info"), Some("keyward=warn,info")] {
