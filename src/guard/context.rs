@@ -22,7 +22,7 @@ pub struct AuthContext {
 
 /// The caller does not meet a requirement. As a response it is a 403, which the gate writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the caller may not do what was required")]
+#[error("the caller does not meet the requirement")]
 pub struct Forbidden;
 
 impl AuthContext {
