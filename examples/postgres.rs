@@ -1,9 +1,9 @@
-//! A PostgreSQL server for trying things out: starts one, prints its address, and stops it when this program ends.
+//! A PostgreSQL server for trials: it prints its address, and stops when this program ends.
 //!
 //! `cargo run --example postgres --all-features`
 
 #[path = "cluster/server.rs"]
-#[allow(dead_code, reason = "others use more of it")]
+#[allow(dead_code, reason = "the cluster example uses more of it")]
 mod server;
 
 fn main() -> Result<(), String> {

@@ -52,8 +52,9 @@ impl Addresses {
 
     /// Returns the peer's address if the server provides it, or the client of the peer if that is a trusted proxy.
     ///
-    /// Each proxy appends its client. The header is read from the right, past trusted proxies, to the first address that is not one:
-    /// elements further left may be forged. An element that cannot be parsed ends the search at the address before it.
+    /// Each proxy appends its client. The header is read from the right, past trusted proxies, to the first address
+    /// that is not one: elements further left may be forged. An element that cannot be parsed ends the search at the
+    /// address before it.
     pub(crate) fn of(&self, headers: &HeaderMap, extensions: &Extensions) -> Option<IpAddr> {
         let peer = peer(extensions)?;
         match &self.0 {
@@ -124,8 +125,8 @@ fn network(text: &str) -> Result<IpNet, InvalidProxy> {
 
 /// The elements of a list header, from right to left.
 ///
-/// A comma in quotes separates nothing. Quotes are matched from the right too: a client's text is left of the element that a proxy
-/// appends, so an unclosed quote in it cannot swallow that element.
+/// A comma in quotes separates nothing. Quotes are matched from the right too: a client's text is left of the element
+/// that a proxy appends, so an unclosed quote in it cannot swallow that element.
 struct ReverseElements<'h>(Option<&'h str>);
 
 impl<'h> ReverseElements<'h> {
@@ -158,7 +159,8 @@ fn is_escaped(text: &str, at: usize) -> bool {
     text.as_bytes()[..at].iter().rev().take_while(|b| **b == b'\\').count() % 2 == 1
 }
 
-/// Parses the client of `for=192.0.2.60;proto=http;by=203.0.113.43`. Names such as `unknown` and `_hidden` are no addresses.
+/// Parses the client of `for=192.0.2.60;proto=http;by=203.0.113.43`. Names such as `unknown` and `_hidden` are no
+/// addresses.
 fn forwarded_for(element: &str) -> Option<IpAddr> {
     let (mut client, mut rest) = (None, element);
     loop {
@@ -185,7 +187,8 @@ fn forwarded_for(element: &str) -> Option<IpAddr> {
     }
 }
 
-/// Parses an address, with or without a port: `192.0.2.60`, `192.0.2.60:4711`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:4711`.
+/// Parses an address, with or without a port: `192.0.2.60`, `192.0.2.60:4711`, `2001:db8::1`, `[2001:db8::1]`,
+/// `[2001:db8::1]:4711`.
 fn node(text: &str) -> Option<IpAddr> {
     if let Some(rest) = text.strip_prefix('[') {
         let (address, port) = rest.split_once(']')?;

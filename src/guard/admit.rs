@@ -50,7 +50,8 @@ impl Gate {
         }
     }
 
-    /// The group that a path in no group, or an ambiguous one, begins like. It decides how the rejection looks, and nothing else.
+    /// The group that a path in no group, or an ambiguous one, begins like. It decides how the rejection looks, and
+    /// nothing else.
     #[cold]
     fn apparent_group<B>(&self, request: &Request<B>) -> Option<&Group> {
         let path = self.base.inward(sent_uri(request.uri(), request.extensions()).path());
@@ -96,8 +97,8 @@ impl Gate {
         }
     }
 
-    /// Rejects a secret that fails the offline check: at once if the configured keys are known to be those of the store, else after
-    /// they have been compared with it.
+    /// Rejects a secret that fails the offline check: at once if the configured keys are known to be those of the
+    /// store, else after they have been compared with it.
     fn reject_secret(self: &Arc<Self>, error: VerifyError) -> Result<Lookup, Reason> {
         let invalid = Reason::Invalid(match error {
             VerifyError::Malformed => InvalidCredential::Malformed,
@@ -132,8 +133,8 @@ impl Gate {
         judge(resolved, kind, kinds, now)
     }
 
-    /// The secret of a request: from its `Authorization` header, or from the cookie of a page group if no header holds a credential
-    /// of this installation.
+    /// The secret of a request: from its `Authorization` header, or from the cookie of a page group if no header holds
+    /// a credential of this installation.
     fn presented<'h>(&self, headers: &'h HeaderMap, group: &Group) -> Presented<'h> {
         match &group.pages {
             Some(pages) if !self.has_own_credential(headers) => pages.presented(headers),
@@ -148,8 +149,9 @@ impl Gate {
 
     /// Whether a request needs no proof of same origin, or has one.
     ///
-    /// In a protected group, a request that is judged by its `Authorization` header alone needs none: browsers send no credential of
-    /// this installation by themselves. Where a cookie may count, only such a credential rules the cookie out.
+    /// In a protected group, a request that is judged by its `Authorization` header alone needs none: browsers send no
+    /// credential of this installation by themselves. Where a cookie may count, only such a credential rules the cookie
+    /// out.
     fn proves_same_origin<B>(&self, request: &Request<B>, group: &Group) -> bool {
         let headers = request.headers();
         let judged_by_header = match &group.pages {
@@ -160,8 +162,8 @@ impl Gate {
     }
 }
 
-/// Judges a resolved token. The kind of the record must be the kind of the prefix and one of the group's; then expiry and owner count.
-/// The resolver has ensured freshness.
+/// Judges a resolved token. The kind of the record must be the kind of the prefix and one of the group's; then expiry
+/// and owner count. The resolver has ensured freshness.
 pub(super) fn judge(
     resolved: Resolved,
     prefix: Option<TokenKind>,

@@ -67,8 +67,8 @@ impl fmt::Debug for Base {
     }
 }
 
-/// The base path of a request: that of a trusted proxy's `X-Forwarded-Prefix`, or else the configured one. Several values come from
-/// several proxies, the outermost first.
+/// The base path of a request: that of a trusted proxy's `X-Forwarded-Prefix`, or else the configured one. Several
+/// values come from several proxies, the outermost first.
 pub(super) fn of_request(
     configured: &Base,
     addresses: &Addresses,

@@ -1,4 +1,5 @@
-//! The credential of a request: one `Authorization: Bearer` header (RFC 6750 section 2.1, RFC 9110 section 11.4), or a cookie.
+//! The credential of a request: one `Authorization: Bearer` header (RFC 6750 section 2.1, RFC 9110 section 11.4), or a
+//! cookie.
 
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE};
@@ -24,14 +25,14 @@ pub(super) fn presented(headers: &HeaderMap) -> Presented<'_> {
     }
 }
 
-/// Whether an `Authorization` header holds a credential of this installation. A proxy in front of pages may add another one to every
-/// request, for instance with `auth_basic`.
+/// Whether an `Authorization` header holds a credential of this installation. A proxy in front of pages may add another
+/// one to every request, for instance with `auth_basic`.
 pub(super) fn any_is_ours(headers: &HeaderMap, is_ours: impl Fn(&[u8]) -> bool) -> bool {
     headers.get_all(AUTHORIZATION).iter().any(|value| secret(value.as_bytes()).is_some_and(&is_ours))
 }
 
-/// Whether there is no `Authorization` header, or one with `Bearer` and a token68 (RFC 9110 section 11.2). The result says nothing
-/// about the token itself.
+/// Whether there is no `Authorization` header, or one with `Bearer` and a token68 (RFC 9110 section 11.2). The result
+/// says nothing about the token itself.
 pub(super) fn is_well_formed(headers: &HeaderMap) -> bool {
     let token68 = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
     let well_formed = |value: &[u8]| {
@@ -62,8 +63,8 @@ pub(super) fn in_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Presented<'a>
     }
 }
 
-/// Returns the token after `Bearer`, in any case, and one space or more. The offline check accepts only characters of a token68, so
-/// they are not checked here.
+/// Returns the token after `Bearer`, in any case, and one space or more. The offline check accepts only characters of a
+/// token68, so they are not checked here.
 fn secret(value: &[u8]) -> Option<&[u8]> {
     // The form that nearly all clients send.
     if let Some(token) =

@@ -1,8 +1,9 @@
 //! Guarded request bodies: the credential is judged when the head arrives, and again before each frame and at the end.
 //!
-//! A handler acts when it has read enough of a body, which a client may send slowly. A format that ends by itself (multipart, lines of
-//! JSON) ends before the body does. So each frame is held back until the credential and its requirements are known to be valid still.
-//! Otherwise the body ends with an error, and the gate answers 401 or 403 in place of the route (invariant valid-at-commit).
+//! A handler acts when it has read enough of a body, which a client may send slowly. A format that ends by itself
+//! (multipart, lines of JSON) ends before the body does. So each frame is held back until the credential and its
+//! requirements are known to be valid still. Otherwise the body ends with an error, and the gate answers 401 or 403 in
+//! place of the route (invariant valid-at-commit).
 
 use super::mark::Mark;
 use super::revalidate::{NoLongerValid, judge_again, still_valid};
@@ -21,8 +22,8 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A request body that the gate can guard: it ends with an error if the caller's credential is no longer valid.
 ///
-/// Implemented for the bodies of axum, for `UnsyncBoxBody` of `http-body-util`, and for bodies that are complete when the request
-/// arrives. For another streaming body, wrap the guarded one:
+/// Implemented for the bodies of axum, for `UnsyncBoxBody` of `http-body-util`, and for bodies that are complete when
+/// the request arrives. For another streaming body, wrap the guarded one:
 ///
 /// ```
 /// use keyward::guard::{BodyGuard, GuardableBody};
@@ -80,7 +81,8 @@ impl BodyGuard {
 }
 
 pin_project! {
-    /// A request body whose frames are held back until the credential has been judged again. Made by [`BodyGuard::wrap`].
+    /// A request body whose frames are held back until the credential has been judged again. Made by
+    /// [`BodyGuard::wrap`].
     pub struct GuardedBody<B: Body> {
         #[pin]
         body: B,

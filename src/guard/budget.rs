@@ -1,28 +1,31 @@
 //! The per-address limit on invalid credentials that cost a store read.
 //!
-//! A secret that passes the offline check costs a store read before it is rejected. So does a secret in Strapi's format, which has no
-//! offline check. The budget limits the effect of a flood of such secrets, and keeps two promises:
+//! A secret that passes the offline check costs a store read before it is rejected. So does a secret in Strapi's
+//! format, which has no offline check. The budget limits the effect of a flood of such secrets, and keeps two promises:
 //!
-//! **A valid token is never rejected because of the budget.** Only the store can tell a valid token that is not cached from an invalid
-//! one. So look-ups for an address over its budget go on, and only invalid credentials get 429 instead of 401. A cached token never
-//! consults the budget, and a token that was found is cached from then on.
+//! **A valid token is never rejected because of the budget.** Only the store can tell a valid token that is not cached
+//! from an invalid one. So look-ups for an address over its budget go on, and only invalid credentials get 429 instead
+//! of 401. A cached token never consults the budget, and a token that was found is cached from then on.
 //!
 //! **A flood takes no turns from other addresses.** Look-ups for an address over its budget wait in a lane of their own
-//! (`resolve::lanes`): one at a time for a network, an eighth of the turns for all such networks, in order of arrival. Look-ups for
-//! other addresses and for known tokens never wait behind them. If a flood fills the queue of its own address, a valid token that is
-//! new there may get no turn in time. The response is then 503 with `Retry-After`, as for every request that gets no turn.
+//! (`resolve::lanes`): one at a time for a network, an eighth of the turns for all such networks, in order of arrival.
+//! Look-ups for other addresses and for known tokens never wait behind them. If a flood fills the queue of its own
+//! address, a valid token that is new there may get no turn in time. The response is then 503 with `Retry-After`, as
+//! for every request that gets no turn.
 //!
-//! A 429 *before* the look-up would break the first promise. A look-up in the ordinary lane, and 429 after it, would break the second.
+//! A 429 *before* the look-up would break the first promise. A look-up in the ordinary lane, and 429 after it, would
+//! break the second.
 //!
-//! A failure counts if the request caused or awaited a look-up that found no token. Secrets that fail the offline check, or that are
-//! cached as absent, cost no read and do not count. But *all* invalid credentials of an address over its budget get 429: otherwise the
-//! status would tell a revoked secret from a made-up one (invariant rejected-alike). The lane is chosen when a request arrives, so of
-//! many requests at once more than the budget may use the ordinary lane, at most for the time of one wait.
+//! A failure counts if the request caused or awaited a look-up that found no token. Secrets that fail the offline
+//! check, or that are cached as absent, cost no read and do not count. But *all* invalid credentials of an address over
+//! its budget get 429: otherwise the status would tell a revoked secret from a made-up one (invariant rejected-alike).
+//! The lane is chosen when a request arrives, so of many requests at once more than the budget may use the ordinary
+//! lane, at most for the time of one wait.
 //!
-//! Counters are cells of a sketch of 3 MiB with keyed hashes. A client cannot choose the addresses that share its cells. No counter is
-//! forgotten early to make room. An address over its budget is not counted further, so a network adds at most its budget to three
-//! cells. A client with very many networks can fill the cells of other addresses: these lose the ordinary lane for tokens that they
-//! have not used yet, and get 429 for 401.
+//! Counters are cells of a sketch of 3 MiB with keyed hashes. A client cannot choose the addresses that share its
+//! cells. No counter is forgotten early to make room. An address over its budget is not counted further, so a network
+//! adds at most its budget to three cells. A client with very many networks can fill the cells of other addresses:
+//! these lose the ordinary lane for tokens that they have not used yet, and get 429 for 401.
 
 use super::rejection::RETRY_LATER;
 use crate::domain::{MonotonicTime, Sketch, network};
@@ -32,13 +35,15 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// The number of rejections with a store read that an address may cause, within a window of time that begins with the first.
+/// The number of rejections with a store read that an address may cause, within a window of time that begins with the
+/// first.
 ///
-/// Past it, the address gets 429 with `Retry-After` instead of 401 for invalid credentials, and its look-ups wait behind those of other
-/// addresses. Valid tokens are admitted as before. There is no budget by default. IPv6 is counted by /64.
+/// Past it, the address gets 429 with `Retry-After` instead of 401 for invalid credentials, and its look-ups wait
+/// behind those of other addresses. Valid tokens are admitted as before. There is no budget by default. IPv6 is counted
+/// by /64.
 ///
-/// The address is the peer's, or the one that [trusted proxies](crate::Builder::trusted_proxies) name. Behind a proxy that is not
-/// trusted, all clients are one address. Without the peer's address nothing is counted:
+/// The address is the peer's, or the one that [trusted proxies](crate::Builder::trusted_proxies) name. Behind a proxy
+/// that is not trusted, all clients are one address. Without the peer's address nothing is counted:
 /// [`GateService::into_make_service`](crate::guard::GateService::into_make_service) makes axum provide it.
 ///
 /// ```

@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 /// The caller, in the extensions of every request of a protected group.
 ///
-/// Extracting it does not authorize the request: a [`Require`](crate::Require) layer or [`require`](Self::require) does.
+/// Extracting it does not authorize the request: a [`Require`](crate::Require) layer or [`require`](Self::require)
+/// does.
 #[derive(Clone)]
 pub struct AuthContext {
     entry: Arc<Entry>,
@@ -52,7 +53,8 @@ impl AuthContext {
 
     /// The actor for the services: the person of a session, or the token itself; `None` for the public.
     ///
-    /// It carries the credential and the requirements so far. Each change judges both again in its transaction, see [`AdmittedActor`].
+    /// It carries the credential and the requirements so far. Each change judges both again in its transaction, see
+    /// [`AdmittedActor`].
     ///
     /// ```
     /// # async fn handler(keyward: keyward::Keyward, auth: keyward::AuthContext) -> Option<()> {
@@ -78,11 +80,12 @@ impl AuthContext {
         self.principal().decide(requirement, &self.entry.conditions)
     }
 
-    /// Requires something of the caller in the handler, for every row and field. A caller who may for some only is rejected: use
-    /// [`require_decision`](Self::require_decision) where rows can be filtered.
+    /// Requires something of the caller in the handler, for every row and field. A caller who may for some only is
+    /// rejected: use [`require_decision`](Self::require_decision) where rows can be filtered.
     ///
     /// # Errors
-    /// [`Forbidden`] if the caller does not meet the requirement. The response becomes a 403, whatever the handler returns.
+    /// [`Forbidden`] if the caller does not meet the requirement. The response becomes a 403, whatever the handler
+    /// returns.
     pub fn require(&self, requirement: &Requirement) -> Result<(), Forbidden> {
         self.require_decision(&requirement.clone().whole()).map(drop)
     }
@@ -90,7 +93,8 @@ impl AuthContext {
     /// Requires something of the caller in the handler, for some rows or fields at least, and takes the decision.
     ///
     /// # Errors
-    /// [`Forbidden`] if the caller does not meet the requirement at all. The response becomes a 403, whatever the handler returns.
+    /// [`Forbidden`] if the caller does not meet the requirement at all. The response becomes a 403, whatever the
+    /// handler returns.
     pub fn require_decision(&self, requirement: &Requirement) -> Result<Decision, Forbidden> {
         let decision = self.decide(requirement);
         if decision.verdict() == Verdict::Refused {
@@ -141,14 +145,15 @@ impl AuthContext {
         self.required.as_deref().cloned().into_iter().chain(self.mark.required()).collect()
     }
 
-    /// Checks again whether this caller would be admitted and meets the requirements so far: before work that takes long, or that
-    /// cannot be undone. It costs a look-up in memory unless something has changed.
+    /// Checks again whether this caller would be admitted and meets the requirements so far: before work that takes
+    /// long, or that cannot be undone. It costs a look-up in memory unless something has changed.
     ///
     /// The body of a request is checked like this at its end, without a call.
     ///
     /// # Errors
-    /// [`NoLongerValid`] if the token was revoked or regenerated, has expired, its owner was deactivated, or the permission was taken
-    /// away. The client gets 401, 403, or 503 if the store does not answer, whatever the handler returns.
+    /// [`NoLongerValid`] if the token was revoked or regenerated, has expired, its owner was deactivated, or the
+    /// permission was taken away. The client gets 401, 403, or 503 if the store does not answer, whatever the handler
+    /// returns.
     pub async fn revalidate(&self) -> Result<(), NoLongerValid> {
         if self.entry.digest().is_none() || still_valid(&self.entry) {
             return Ok(());
@@ -159,8 +164,8 @@ impl AuthContext {
         })
     }
 
-    /// Waits until this caller would no longer be admitted: revoked, expired, owner deactivated, the requirement of the route no longer
-    /// met, or this node unable to check. For long responses: streams, server-sent events, sockets.
+    /// Waits until this caller would no longer be admitted: revoked, expired, owner deactivated, the requirement of the
+    /// route no longer met, or this node unable to check. For long responses: streams, server-sent events, sockets.
     ///
     /// ```no_run
     /// # async fn stream(auth: keyward::AuthContext, next: impl Future<Output = ()>) {
@@ -193,7 +198,8 @@ impl AuthContext {
     }
 }
 
-/// Sleeps at most a minute, so that the caller reads the clock again: tokio's clock may stop while the machine is suspended.
+/// Sleeps at most a minute, so that the caller reads the clock again: tokio's clock may stop while the machine is
+/// suspended.
 async fn sleep(left: std::time::Duration) {
     let least = std::time::Duration::from_millis(1);
     tokio::time::sleep(left.clamp(least, std::time::Duration::from_secs(60))).await;

@@ -4,8 +4,8 @@ use super::base::Base;
 use crate::domain::Secret;
 use http::HeaderValue;
 
-/// The cookie in which a browser keeps the session of pages: for this host, not readable by scripts, and not sent from other sites.
-/// It ends with the browser; the store decides when the session ends.
+/// The cookie in which a browser keeps the session of pages: for this host, not readable by scripts, and not sent from
+/// other sites. It ends with the browser; the store decides when the session ends.
 ///
 /// ```
 /// use keyward::guard::SessionCookie;
@@ -20,16 +20,17 @@ pub struct SessionCookie {
 }
 
 impl SessionCookie {
-    /// Creates a cookie that is also sent over plain HTTP, for a server on loopback. In a network, every machine on the path could read
-    /// it and use the session.
+    /// Creates a cookie that is also sent over plain HTTP, for a server on loopback. In a network, every machine on the
+    /// path could read it and use the session.
     pub fn for_plain_http_on_loopback() -> Self {
         Self { plain: true }
     }
 
-    /// The name, for [`Group::pages`](crate::Group::pages). Browsers accept the prefix `__Host-` only from this host with the path `/`.
+    /// The name, for [`Group::pages`](crate::Group::pages). Browsers accept the prefix `__Host-` only from this host
+    /// with the path `/`.
     ///
-    /// Below a [base path](crate::Builder::base_path) the pages set another cookie, which browsers send to that path alone:
-    /// `__Secure-keyward`, or `keyward-below` over plain HTTP. Page groups read that one first.
+    /// Below a [base path](crate::Builder::base_path) the pages set another cookie, which browsers send to that path
+    /// alone: `__Secure-keyward`, or `keyward-below` over plain HTTP. Page groups read that one first.
     pub fn name(self) -> &'static str {
         if self.plain { "keyward" } else { "__Host-keyward" }
     }
@@ -51,7 +52,8 @@ impl SessionCookie {
         })
     }
 
-    /// The name and the path below this base path. Other servers of the same host then neither receive nor replace the secret.
+    /// The name and the path below this base path. Other servers of the same host then neither receive nor replace the
+    /// secret.
     fn name_and_path(self, base: &Base) -> (&'static str, String) {
         match below_base(self.name()) {
             Some(name) if !base.is_empty() => (name, format!("{}/", base.as_str())),

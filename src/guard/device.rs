@@ -3,7 +3,8 @@
 /// The maximum length of a name: the client chooses the header.
 const LONGEST: usize = 60;
 
-/// Browsers by a word in their header, the most specific first: Edge and Opera also name Chrome, and Chrome also names Safari.
+/// Browsers by a word in their header, the most specific first: Edge and Opera also name Chrome, and Chrome also names
+/// Safari.
 const BROWSERS: [(&str, &str); 5] =
     [("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Version/", "Safari")];
 /// Operating systems, the most specific first: phones also name the system that theirs is based on.
@@ -16,8 +17,8 @@ const SYSTEMS: [(&str, &str); 6] = [
     ("Linux", "Linux"),
 ];
 
-/// Returns a short name for this `User-Agent` (RFC 9110 section 10.1.5): "Firefox on Linux" for a browser, else the first product,
-/// "curl/8.5.0". The client chooses it, so it proves nothing.
+/// Returns a short name for this `User-Agent` (RFC 9110 section 10.1.5): "Firefox on Linux" for a browser, else the
+/// first product, "curl/8.5.0". The client chooses it, so it proves nothing.
 pub(super) fn device_name(user_agent: &str) -> String {
     let find = |words: &[(&str, &'static str)]| words.iter().find(|(word, _)| user_agent.contains(word)).map(|w| w.1);
     match (user_agent.starts_with("Mozilla/").then(|| find(&BROWSERS)).flatten(), find(&SYSTEMS)) {

@@ -46,7 +46,8 @@ macro_rules! extractor {
 }
 
 extractor!(
-    /// The caller, of any kind, including the public. Extracting it does not authorize the request: see [`AuthContext::require`].
+    /// The caller, of any kind, including the public. Extracting it does not authorize the request: see
+    /// [`AuthContext::require`].
     Auth,
     |_| true
 );
@@ -63,7 +64,8 @@ extractor!(
     |kind| matches!(kind, Some(TokenKind::Content) | None)
 );
 
-/// Rejection of an extractor whose caller the route cannot have: there is no layer around it, or its group has another kind.
+/// Rejection of an extractor whose caller the route cannot have: there is no layer around it, or its group has another
+/// kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no caller of this kind on this route: put the keyward layer around it, and check its group")]
 pub struct NoPrincipal;
@@ -78,7 +80,8 @@ impl IntoResponse for NoPrincipal {
     }
 }
 
-/// The decision on the route's requirement. Extracting it takes the decision: apply it to every row that is read or written.
+/// The decision on the route's requirement. Extracting it takes the decision: apply it to every row that is read or
+/// written.
 impl<S: Sync> FromRequestParts<S> for Decision {
     type Rejection = NoPrincipal;
 

@@ -18,8 +18,8 @@ use std::task::{Context, Poll, ready};
 use tower_service::Service;
 
 pin_project! {
-    /// The future of a [`GateService`](crate::guard::GateService). It boxes nothing unless the store has to be read, or the
-    /// request is rejected.
+    /// The future of a [`GateService`](crate::guard::GateService). It boxes nothing unless the store has to be read, or
+    /// the request is rejected.
     ///
     /// # Panics
     /// If it is polled after it has returned a rejection; otherwise it does what the future of the inner service does.

@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 /// A set of paths, and the token kinds that open them.
 ///
-/// A group covers a path and everything below it, by whole segments: `/admin` covers `/admin` and `/admin/x`, not `/admins`. The
-/// longest prefix wins. With [`exact`](Self::exact) a group covers one method and path, and wins over every prefix. Bytes are
-/// compared as sent, without decoding or case folding.
+/// A group covers a path and everything below it, by whole segments: `/admin` covers `/admin` and `/admin/x`, not
+/// `/admins`. The longest prefix wins. With [`exact`](Self::exact) a group covers one method and path, and wins over
+/// every prefix. Bytes are compared as sent, without decoding or case folding.
 ///
 /// ```
 /// use keyward::Group;
@@ -161,12 +161,12 @@ impl Group {
 
     /// Creates a group of pages for people, which sessions open.
     ///
-    /// The secret may also be in this cookie. A cookie counts only if no `Authorization` header holds a credential of this
-    /// installation; the Basic credentials of a proxy do not matter. Unsafe methods need a proof of
-    /// [same origin](Self::same_origin_only).
+    /// The secret may also be in this cookie. A cookie counts only if no `Authorization` header holds a credential of
+    /// this installation; the Basic credentials of a proxy do not matter. Unsafe methods need a proof of [same
+    /// origin](Self::same_origin_only).
     ///
-    /// A request without a valid session is redirected to `sign_in`, with the path to come back to in the query parameter
-    /// `redirectTo`. A form without a valid session gets 401 and a page that explains it.
+    /// A request without a valid session is redirected to `sign_in`, with the path to come back to in the query
+    /// parameter `redirectTo`. A form without a valid session gets 401 and a page that explains it.
     pub fn pages(path: impl Into<String>, cookie: impl Into<String>, sign_in: impl Into<String>) -> Self {
         let cookie = cookie.into();
         let (below, sign_in) = (super::cookie::below_base(&cookie), sign_in.into().into());
@@ -175,8 +175,8 @@ impl Group {
         Self { pages: Some(pages), same_origin: true, start: Some("/".into()), ..Self::new(path, access) }
     }
 
-    /// Makes rejections pages in HTML that link back to this path. In groups of [`pages`](Self::pages) they are pages already, which
-    /// link back to `/`. Set it for public groups that have forms too.
+    /// Makes rejections pages in HTML that link back to this path. In groups of [`pages`](Self::pages) they are pages
+    /// already, which link back to `/`. Set it for public groups that have forms too.
     ///
     /// ```
     /// use keyward::Group;
@@ -188,11 +188,11 @@ impl Group {
         self
     }
 
-    /// Rejects unsafe methods unless the browser proves that a page of the same origin sent the request, by `Sec-Fetch-Site` or
-    /// `Origin`. For the routes of forms, the sign-in included.
+    /// Rejects unsafe methods unless the browser proves that a page of the same origin sent the request, by
+    /// `Sec-Fetch-Site` or `Origin`. For the routes of forms, the sign-in included.
     ///
-    /// In a protected group a request with an `Authorization` header comes from no form, and needs no proof. In a group of
-    /// [`pages`](Self::pages) that holds only if the header has a credential of this installation.
+    /// In a protected group a request with an `Authorization` header comes from no form, and needs no proof. In a group
+    /// of [`pages`](Self::pages) that holds only if the header has a credential of this installation.
     #[must_use]
     pub fn same_origin_only(mut self) -> Self {
         self.same_origin = true;
@@ -220,8 +220,8 @@ impl Group {
         self
     }
 
-    /// Allows a public prefix above or below a protected one. A path that is not in the protected group by its exact bytes is
-    /// then public: mind routers that fold case or decode.
+    /// Allows a public prefix above or below a protected one. A path that is not in the protected group by its exact
+    /// bytes is then public: mind routers that fold case or decode.
     #[must_use]
     pub fn shadowing(mut self) -> Self {
         self.shadowing = true;
@@ -277,7 +277,8 @@ impl Group {
 }
 
 impl Pages {
-    /// The session secret in a request's cookies. Browsers send the cookie below a base path to no other path, so it goes first.
+    /// The session secret in a request's cookies. Browsers send the cookie below a base path to no other path, so it
+    /// goes first.
     pub(super) fn presented<'h>(&self, headers: &'h HeaderMap) -> Presented<'h> {
         match self.below.map_or(Presented::Nothing, |name| in_cookie(headers, name)) {
             Presented::Nothing => in_cookie(headers, &self.cookie),

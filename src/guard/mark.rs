@@ -1,4 +1,5 @@
-//! The mark of a request: whether something was required of its caller, and with which outcome. The gate checks the response by it.
+//! The mark of a request: whether something was required of its caller, and with which outcome. The gate checks the
+//! response by it.
 
 use super::base::Base;
 use super::gate::Gate;
@@ -10,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// The state of a request that its gate and its handlers share.
 ///
-/// Each flag is set by a plain store, so that passing costs next to nothing. A writer of two flags sets the stricter one first, and
-/// the gate reads them in the opposite order.
+/// Each flag is set by a plain store, so that passing costs next to nothing. A writer of two flags sets the stricter
+/// one first, and the gate reads them in the opposite order.
 #[derive(Default)]
 pub(super) struct Mark {
     /// A requirement is met.
@@ -111,8 +112,8 @@ impl Mark {
 
 /// The gate's handle to the mark of a request, with the data that a rejection of the response needs.
 ///
-/// When the request has ended and no handler holds the mark, the thread keeps the slot for another request: that saves the
-/// allocations of the mark and of the path.
+/// When the request has ended and no handler holds the mark, the thread keeps the slot for another request: that saves
+/// the allocations of the mark and of the path.
 pub(super) struct GuardHandle(Option<Box<GuardSlot>>);
 
 #[derive(Default)]
@@ -156,8 +157,8 @@ impl GuardHandle {
         self.0.as_ref().map_or(Err(Reason::Unguarded), |slot| slot.mark.outcome())
     }
 
-    /// Sets the gate that admitted the request. Most slots have it from their last request, so that a shared counter is seldom
-    /// written.
+    /// Sets the gate that admitted the request. Most slots have it from their last request, so that a shared counter is
+    /// seldom written.
     pub(super) fn set_gate(&mut self, gate: &Arc<Gate>) {
         if let Some(slot) = self.0.as_mut().filter(|slot| slot.gate.as_ptr() != Arc::as_ptr(gate)) {
             slot.gate = Arc::downgrade(gate);
@@ -195,8 +196,9 @@ impl GuardHandle {
 impl Drop for GuardHandle {
     fn drop(&mut self) {
         let Some(slot) = self.0.take() else { return };
-        // Only a slot with one holder is kept: a handler may have its context still, and pass or deny later. There are no weak
-        // references, so the only holder stays the only one. The fence orders the writes of other holders before the reset.
+        // Only a slot with one holder is kept: a handler may have its context still, and pass or deny later. There are
+        // no weak references, so the only holder stays the only one. The fence orders the writes of other holders
+        // before the reset.
         if Arc::strong_count(&slot.mark) != 1 || !slot.base.is_empty() {
             return;
         }

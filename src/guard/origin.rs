@@ -1,7 +1,8 @@
 //! The same-origin check of page groups.
 //!
-//! It is stricter than that of tower-http (`csrf`), which lets requests pass that have neither `Sec-Fetch-Site` nor `Origin`, or whose
-//! `Sec-Fetch-Site` is `none`: there, no word counts as a client that is no browser. Here a cookie may count, so a proof is needed.
+//! It is stricter than that of tower-http (`csrf`), which lets requests pass that have neither `Sec-Fetch-Site` nor
+//! `Origin`, or whose `Sec-Fetch-Site` is `none`: there, no word counts as a client that is no browser. Here a cookie
+//! may count, so a proof is needed.
 
 use http::header::{HOST, HeaderName, ORIGIN};
 use http::{HeaderMap, Method, Uri};
@@ -13,8 +14,8 @@ pub(super) fn is_safe(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
 }
 
-/// Whether the browser proves that a page of the same origin sent the request: by `Sec-Fetch-Site`, or, if it sends none, by an
-/// `Origin` that names the requested host. A request without either header has no proof.
+/// Whether the browser proves that a page of the same origin sent the request: by `Sec-Fetch-Site`, or, if it sends
+/// none, by an `Origin` that names the requested host. A request without either header has no proof.
 pub(super) fn is_same_origin(headers: &HeaderMap, uri: &Uri) -> bool {
     let one = |name: &HeaderName| {
         let mut values = headers.get_all(name).iter();

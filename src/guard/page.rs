@@ -63,8 +63,8 @@ impl PageText {
         Self { heading: "Not accepted", advice }
     }
 
-    /// Renders the page with a link back to `start`, and one to sign in if there is such a path. Paths of groups need no escaping: they
-    /// were checked when the gate was built.
+    /// Renders the page with a link back to `start`, and one to sign in if there is such a path. Paths of groups need
+    /// no escaping: they were checked when the gate was built.
     pub(super) fn html(&self, start: &str, sign_in: Option<&str>) -> Bytes {
         let Self { heading, advice } = self;
         let link =

@@ -8,14 +8,14 @@ pub(super) struct Judged {
     pub(super) encoded_slash: Option<usize>,
 }
 
-/// Rejects `//`, dot segments and their encodings, encoded backslashes, double encodings, raw backslashes, broken encodings and
-/// control bytes.
+/// Rejects `//`, dot segments and their encodings, encoded backslashes, double encodings, raw backslashes, broken
+/// encodings and control bytes.
 pub(super) fn judge(path: &str) -> Result<Judged, Ambiguity> {
     if is_plain(path.as_bytes()) { Ok(Judged::default()) } else { read(path.as_bytes()) }
 }
 
-/// Whether no byte needs a closer check, as in most paths. There are no early exits, so that the processor compares many bytes at
-/// once.
+/// Whether no byte needs a closer check, as in most paths. There are no early exits, so that the processor compares
+/// many bytes at once.
 fn is_plain(path: &[u8]) -> bool {
     let odd = match path.len() {
         17.. => lanes::<16>(path),
@@ -25,8 +25,8 @@ fn is_plain(path: &[u8]) -> bool {
     odd | path.last().map_or(0, |last| is_odd(*last)) == 0
 }
 
-/// Whether a byte but the last, or a pair of bytes, needs a closer check. The path has more than `N` bytes; the last lanes may
-/// overlap.
+/// Whether a byte but the last, or a pair of bytes, needs a closer check. The path has more than `N` bytes; the last
+/// lanes may overlap.
 fn lanes<const N: usize>(path: &[u8]) -> u8 {
     let lane = |at: usize| match (path[at..].first_chunk::<N>(), path[at + 1..].first_chunk::<N>()) {
         (Some(lane), Some(next)) => (0..N).fold(0, |odd, i| odd | pair_is_odd(lane[i], next[i])),
@@ -157,8 +157,8 @@ fn hex_pair(pair: Option<&[u8]>) -> Option<u8> {
 
 /// Returns the path to classify: the one before nesting, if nesting explains the difference to the present one.
 ///
-/// `nested` is the number of segments of the nested prefix, if the router provides it. Otherwise a difference means that the path was
-/// rewritten, and the routes behind see another path than the client sent.
+/// `nested` is the number of segments of the nested prefix, if the router provides it. Otherwise a difference means
+/// that the path was rewritten, and the routes behind see another path than the client sent.
 #[cfg(any(feature = "axum", test))]
 pub(super) fn original<'a>(original: &'a str, present: &str, nested: Option<usize>) -> Result<&'a str, Ambiguity> {
     if original == present {

@@ -1,8 +1,8 @@
 //! Request bodies of the management API and the pages: a size limit and a deadline each, and a limit on all together.
 //!
-//! Bytes are counted as they arrive, in two shares: one for requests without a valid credential, one for the others. So strangers take
-//! no memory from signed-in users. Within a share, a client may hold a fixed part of the free bytes. So a share is never full: the next
-//! client always finds room (invariant bounded-by-strangers).
+//! Bytes are counted as they arrive, in two shares: one for requests without a valid credential, one for the others. So
+//! strangers take no memory from signed-in users. Within a share, a client may hold a fixed part of the free bytes. So
+//! a share is never full: the next client always finds room (invariant bounded-by-strangers).
 
 use super::address::Addresses;
 use super::context::AuthContext;
@@ -65,7 +65,8 @@ pub(crate) struct Received {
 /// The sender of a body.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Client {
-    /// A request without a valid credential, by its network: IPv4 address, or /64 of IPv6. `None` if the server does not provide it.
+    /// A request without a valid credential, by its network: IPv4 address, or /64 of IPv6. `None` if the server does
+    /// not provide it.
     Network(Option<u128>),
     Owner(OwnerId),
     /// A content token, which has no owner.

@@ -52,7 +52,8 @@ impl Gate {
         }
     }
 
-    /// Turns the rejection of a credential into 429 if the address has spent its budget, whatever is wrong with the credential.
+    /// Turns the rejection of a credential into 429 if the address has spent its budget, whatever is wrong with the
+    /// credential.
     fn limit<B>(&self, rejection: Rejection, request: &Request<B>) -> Rejection {
         let Some(budget) = self.budget.as_ref().filter(|_| rejection.is_of_credential()) else { return rejection };
         let address = self.addresses.of(request.headers(), request.extensions());
@@ -102,8 +103,8 @@ impl Gate {
     }
 }
 
-/// Builds the rejection that replaces a response, by the mark of its request. Without the gate it is unknown whether the group has
-/// pages.
+/// Builds the rejection that replaces a response, by the mark of its request. Without the gate it is unknown whether
+/// the group has pages.
 pub(super) fn reject_response(
     gate: Option<&Gate>,
     group: GroupId,

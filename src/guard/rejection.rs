@@ -27,8 +27,8 @@ const MALFORMED_HEADER_JSON: &str = concat!(
 
 /// A response in place of the route: the reason, and the part of it that the client may see.
 ///
-/// Secrets that are unknown, malformed, revoked or of the wrong kind make the same rejection (invariant rejected-alike). Only
-/// [`reason`](Self::reason), which is for your logs, tells them apart.
+/// Secrets that are unknown, malformed, revoked or of the wrong kind make the same rejection (invariant
+/// rejected-alike). Only [`reason`](Self::reason), which is for your logs, tells them apart.
 #[derive(Clone, Debug)]
 pub struct Rejection {
     reason: Reason,
@@ -56,7 +56,8 @@ enum PageDetail {
 }
 
 impl Rejection {
-    /// Creates a rejection of the gate, and counts it. Admitted requests are not counted: all cores would write to one place.
+    /// Creates a rejection of the gate, and counts it. Admitted requests are not counted: all cores would write to one
+    /// place.
     pub(super) fn new(reason: Reason, protected: bool, opaque: bool) -> Self {
         #[cfg(feature = "metrics")]
         metrics::counter!("keyward_refusals_total", "reason" => reason.as_str()).increment(1);
@@ -168,8 +169,8 @@ impl Rejection {
         self.reason
     }
 
-    /// The status: 400, 401, 403, 404 or 503; 429 over a [failure budget](crate::guard::FailureBudget); 303 to the sign-in page, or to
-    /// the same page without a trailing slash.
+    /// The status: 400, 401, 403, 404 or 503; 429 over a [failure budget](crate::guard::FailureBudget); 303 to the
+    /// sign-in page, or to the same page without a trailing slash.
     pub fn status(&self) -> StatusCode {
         self.status
     }
@@ -184,8 +185,8 @@ impl Rejection {
         self.message
     }
 
-    /// The headers of the response: `WWW-Authenticate` (RFC 6750 section 3), `Retry-After`, and in a protected group `Cache-Control` and
-    /// `Vary`.
+    /// The headers of the response: `WWW-Authenticate` (RFC 6750 section 3), `Retry-After`, and in a protected group
+    /// `Cache-Control` and `Vary`.
     pub fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(4);
         if self.protected {
@@ -269,7 +270,8 @@ pub(super) fn error_json(status: StatusCode, name: &'static str, message: &'stat
     ))
 }
 
-/// Sets the headers that keep shared caches from storing a response of a protected group, or serving it to another caller.
+/// Sets the headers that keep shared caches from storing a response of a protected group, or serving it to another
+/// caller.
 pub(super) fn shield(headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // One look-up: nearly always the header is new.
@@ -325,7 +327,8 @@ pub trait MakeRejection<B>: Clone + Send + Sync + 'static {
     fn answer(&self, rejection: &Rejection, request: RejectionContext) -> Response<B>;
 }
 
-/// JSON in Strapi's form; for gRPC requests a `grpc-status`, and in groups of [pages](crate::Group::pages) a page in HTML.
+/// JSON in Strapi's form; for gRPC requests a `grpc-status`, and in groups of [pages](crate::Group::pages) a page in
+/// HTML.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct JsonRejection;
 

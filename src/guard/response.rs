@@ -50,7 +50,8 @@ impl<R> ResponseCheck<R> {
         Self { rejections, mark: handle, group: group.id(), has_policies, anonymous, context }
     }
 
-    /// Replaces the response by a rejection unless its request passed a requirement. It is changed in place, as it is large to move.
+    /// Replaces the response by a rejection unless its request passed a requirement. It is changed in place, as it is
+    /// large to move.
     pub(super) fn apply<B>(&self, response: &mut Response<B>)
     where
         R: MakeRejection<B>,

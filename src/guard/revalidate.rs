@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 /// The credential was valid when the request began and no longer is, or no longer allows what was required.
 ///
-/// As the error of a body it makes extractors fail. The client gets 401, 403, or 503 if the store does not answer, whatever the
-/// route responds.
+/// As the error of a body it makes extractors fail. The client gets 401, 403, or 503 if the store does not answer,
+/// whatever the route responds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the credential is no longer valid: the request was not done")]
 pub struct NoLongerValid(pub(super) Reason);
@@ -45,8 +45,8 @@ pub(super) fn still_valid(entry: &Arc<Entry>) -> bool {
     }
 }
 
-/// Judges the credential of an entry as the gate would judge it now, and returns its current entry. Each decision on `required` has
-/// to allow at least what it allowed with `entry`.
+/// Judges the credential of an entry as the gate would judge it now, and returns its current entry. Each decision on
+/// `required` has to allow at least what it allowed with `entry`.
 pub(super) async fn judge_again(entry: &Arc<Entry>, required: &[Requirement]) -> Result<Arc<Entry>, Reason> {
     let gone = Reason::Invalid(InvalidCredential::Unknown);
     let digest = entry.digest().ok_or(gone)?;

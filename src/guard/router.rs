@@ -17,8 +17,8 @@ use std::convert::Infallible;
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// A router in which every route has a requirement. Its 404 and 405 are guarded too: a client without a credential does not learn
-/// which routes exist.
+/// A router in which every route has a requirement. Its 404 and 405 are guarded too: a client without a credential does
+/// not learn which routes exist.
 ///
 /// ```
 /// use axum::routing::{get, post};
@@ -100,8 +100,8 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
         GuardedRouter(self.0.with_state(state))
     }
 
-    /// Returns the router with a guarded 404 and 405. It serves each route with and without the base path, as a proxy may keep or strip
-    /// it.
+    /// Returns the router with a guarded 404 and 405. It serves each route with and without the base path, as a proxy
+    /// may keep or strip it.
     pub(crate) fn into_router(self, base: &Base) -> Router<S> {
         let router = self.0.fallback(no_route).method_not_allowed_fallback(no_method);
         if base.is_empty() { router } else { router.clone().nest(base.as_str(), router) }

@@ -63,7 +63,8 @@ impl<S, R> GateService<S, R> {
 
 #[cfg(feature = "axum")]
 impl<R: MakeRejection<axum::body::Body>> GateService<axum::Router, R> {
-    /// Makes the service that `axum::serve` takes. It passes on the peer's address, which failure budgets and last uses need.
+    /// Makes the service that `axum::serve` takes. It passes on the peer's address, which failure budgets and last uses
+    /// need.
     pub fn into_make_service(self) -> IntoMakeServiceWithConnectInfo<Self, SocketAddr> {
         axum::ServiceExt::<axum::extract::Request>::into_make_service_with_connect_info(self)
     }

@@ -26,7 +26,7 @@ pub fn platform_on(database: &str) -> Command {
     let path: PathBuf = path.join(format!("platform{}", std::env::consts::EXE_SUFFIX));
     assert!(path.exists(), "first: cargo build --example platform --all-features");
     let mut command = Command::new(path);
-    command.env_remove("KEYWARD_REFERENCE_SALT").env_remove("KEYWARD_ENCRYPTION_KEY").env("KEYWARD_SALT", SALT);
+    command.env_remove("KEYWARD_STRAPI_HASH_KEY").env_remove("KEYWARD_ENCRYPTION_KEY").env("KEYWARD_HASH_KEY", SALT);
     command.args(["--listen", "127.0.0.1:0", "--database", database]);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     command
