@@ -40,7 +40,7 @@ pub enum Unsealable {
     Damaged(String),
     /// It opens, and was issued under a hash key that is not configured, or with another token prefix: the token itself is refused.
     #[error(
-        "the key opens nothing: it was issued under a hash key (KEYWARD_SALT) or with a token prefix that is not configured"
+        "the key opens nothing: it was issued under a hash key (KEYWARD_HASH_KEY) or with a token prefix that is not configured"
     )]
     NotGenuine,
 }

@@ -46,7 +46,7 @@ pub(super) async fn wrong_hash_key_fails_startup_and_makes_credentials_503<S: Wr
     let uses: Vec<_> = found.uses().map(|used| (used.id.as_str(), used.tokens)).collect();
     assert_eq!(uses, [("0", 3)], "the two default tokens and the issued one");
     let text = found.to_string();
-    for part in ["KEYWARD_SALT", "3 tokens with key `0`", "accept_new_hash_key"] {
+    for part in ["KEYWARD_HASH_KEY", "3 tokens with key `0`", "accept_new_hash_key"] {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert!(!format!("{text} {found:?}").contains(&OTHER[..8]));
@@ -78,7 +78,7 @@ pub(super) async fn accepted_hash_key_replaces_the_former_one<S: WriteStore + Cl
     guarded(&new).get("/admin/x").bearer(&issued.secret).await.assert_ok();
     match shown(&new, ada, id).await {
         SecretAccess::Lost(why @ Unsealable::NotGenuine) => {
-            assert!(why.to_string().contains("hash key (KEYWARD_SALT)") && !why.to_string().contains("encryption"));
+            assert!(why.to_string().contains("hash key (KEYWARD_HASH_KEY)") && !why.to_string().contains("encryption"));
         }
         other => panic!("{other:?}"),
     }

@@ -249,17 +249,17 @@ fn invalid_options_fail_startup() {
     let refused = |arguments: &[&str], hash_key: Option<&str>| {
         let mut command = platform(&dir.path().join("platform.db"));
         match hash_key {
-            Some(hash_key) => command.env("KEYWARD_SALT", hash_key),
-            None => command.env_remove("KEYWARD_SALT"),
+            Some(hash_key) => command.env("KEYWARD_HASH_KEY", hash_key),
+            None => command.env_remove("KEYWARD_HASH_KEY"),
         };
         let output = command.args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2));
         String::from_utf8(output.stderr).unwrap()
     };
     assert!(refused(&["--bogus"], Some(SALT)).contains("--bogus"));
-    assert!(refused(&["--listen", "0.0.0.0:0"], None).contains("KEYWARD_SALT is not set"));
-    assert!(refused(&["--listen", "[::]:0"], None).contains("KEYWARD_SALT is not set"));
-    assert!(refused(&[], Some("short")).contains("KEYWARD_SALT"));
+    assert!(refused(&["--listen", "0.0.0.0:0"], None).contains("KEYWARD_HASH_KEY is not set"));
+    assert!(refused(&["--listen", "[::]:0"], None).contains("KEYWARD_HASH_KEY is not set"));
+    assert!(refused(&[], Some("short")).contains("KEYWARD_HASH_KEY"));
     assert!(refused(&["--database", "sqlite::memory:"], Some(SALT)).contains("--database"));
     assert!(!dir.path().join("platform.db").exists());
 }

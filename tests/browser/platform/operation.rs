@@ -114,19 +114,19 @@ fn keys_that_do_not_match_the_data_fail_startup() {
     let file = dir.path().join("platform.db");
     let with = |hash_key: &str, key: &str| {
         let mut command = platform(&file);
-        command.env("KEYWARD_SALT", hash_key).env("KEYWARD_ENCRYPTION_KEY", key);
+        command.env("KEYWARD_HASH_KEY", hash_key).env("KEYWARD_ENCRYPTION_KEY", key);
         command
     };
     let server = Server::start(with(SALT, KEY));
     let full = server.secret("FULL").to_owned();
     // Also while a node with the right keys runs.
     let (done, said) = run(&mut with(OTHER, KEY));
-    assert!(!done && said.contains("KEYWARD_SALT") && said.contains("tokens with key `0`"), "{said}");
+    assert!(!done && said.contains("KEYWARD_HASH_KEY") && said.contains("tokens with key `0`"), "{said}");
     let (done, said) = run(&mut with(SALT, OTHER));
     assert!(!done && said.contains("KEYWARD_ENCRYPTION_KEY") && said.contains("tokens with key `0`"), "{said}");
     for quote in ['"', '\''] {
         let (done, said) = run(&mut with(&format!("{quote}{SALT}{quote}"), KEY));
-        assert!(!done && said.contains("KEYWARD_SALT") && said.contains("in quotes"), "{said}");
+        assert!(!done && said.contains("KEYWARD_HASH_KEY") && said.contains("in quotes"), "{said}");
         let (done, said) = run(&mut with(SALT, &format!("{quote}{KEY}{quote}")));
         assert!(!done && said.contains("KEYWARD_ENCRYPTION_KEY") && said.contains("in quotes"), "{said}");
     }
@@ -146,9 +146,9 @@ fn second_node_with_another_key_fails_startup() {
     let Some(url) = runtime.block_on(postgres::create_database()) else { return };
     let server = Server::start(platform_on(&url));
     let mut second = platform_on(&url);
-    second.env("KEYWARD_SALT", OTHER);
+    second.env("KEYWARD_HASH_KEY", OTHER);
     let (done, said) = run(&mut second);
-    assert!(!done && said.contains("KEYWARD_SALT") && said.contains("tokens with key `0`"), "{said}");
+    assert!(!done && said.contains("KEYWARD_HASH_KEY") && said.contains("tokens with key `0`"), "{said}");
     server.get("/api/articles", server.secret("FULL")).assert(200);
     Server::start(platform_on(&url)).get("/api/articles", server.secret("FULL")).assert(200);
     for flag in ["--backup", "--restore"] {
@@ -181,7 +181,7 @@ fn startup_succeeds_on_a_full_disk() {
     let on_disk = platform(&disk.join("platform.db"));
     let mut command = alone();
     command.args(["sh", "-c", &fill]).arg(&file).arg(&disk).arg(on_disk.get_program()).args(on_disk.get_args());
-    command.env("KEYWARD_SALT", SALT).env_remove("KEYWARD_ENCRYPTION_KEY").env_remove("KEYWARD_REFERENCE_SALT");
+    command.env("KEYWARD_HASH_KEY", SALT).env_remove("KEYWARD_ENCRYPTION_KEY").env_remove("KEYWARD_STRAPI_HASH_KEY");
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let server = Server::start(command);
     server.get("/api/articles", &full).assert(200);

@@ -66,7 +66,7 @@ fn secrets_come_from_files() {
     let mut command = without_secrets(&dir);
     command.env("KEYWARD_HASH_KEY_FILE", &hash_key).env("KEYWARD_ENCRYPTION_KEY_FILE", &encryption_key);
     Server::start(command).get("/admin/ping", &root).assert(200);
-    // The final line break is not part of the key.
+    // The final line break is not part of the key, and KEYWARD_SALT is an alias.
     let mut command = without_secrets(&dir);
     command.env("KEYWARD_SALT", SALT).env("KEYWARD_ENCRYPTION_KEY", ENCRYPTION_KEY);
     let server = Server::start(command);
@@ -93,10 +93,13 @@ fn missing_or_duplicate_secret_is_named_and_not_shown() {
 
     std::fs::write(&hash_key, SALT).unwrap();
     let mut twice = without_secrets(&dir);
-    twice.arg("--hash-key-file").arg(&hash_key).env("KEYWARD_SALT", SALT);
+    twice.arg("--hash-key-file").arg(&hash_key).env("KEYWARD_HASH_KEY", SALT);
     let (code, line) = refused(twice);
     assert_eq!(code, Some(2));
-    assert!(line.contains("--hash-key-file") && line.contains("KEYWARD_SALT") && line.contains("keep one"), "{line}");
+    assert!(
+        line.contains("--hash-key-file") && line.contains("KEYWARD_HASH_KEY") && line.contains("keep one"),
+        "{line}"
+    );
     assert!(!line.contains(SALT), "{line}");
 
     std::fs::write(&hash_key, "hunter2\n").unwrap();
@@ -116,7 +119,7 @@ fn hash_key_must_be_set_behind_a_proxy() {
         command.args(flags);
         let (code, line) = refused(command);
         assert_eq!(code, Some(2), "{flags:?}");
-        assert!(line.contains("KEYWARD_SALT") && line.contains("openssl rand -hex 32"), "{flags:?}: {line}");
+        assert!(line.contains("KEYWARD_HASH_KEY") && line.contains("openssl rand -hex 32"), "{flags:?}: {line}");
         assert!(!dir.path().join("platform.db").exists(), "{flags:?}");
     }
     let dir = TempDir::new().unwrap();
@@ -128,7 +131,7 @@ fn hash_key_must_be_set_behind_a_proxy() {
 #[test]
 fn log_follows_rust_log_and_has_no_escape_codes() {
     let detailed = logged(Some("keyward=debug"));
-    assert!(detailed.contains("DEBUG") && detailed.contains("request refused"), "{detailed}");
+    assert!(detailed.contains("DEBUG") && detailed.contains("request rejected"), "{detailed}");
     assert!(!detailed.contains(ESCAPE), "{detailed:?}");
     assert!(!detailed.contains("nope"), "{detailed}");
     for levels in [None, Some(""), Some("info"), Some("keyward=warn,info")] {

@@ -81,7 +81,7 @@ impl Move {
 
     fn platform(&self) -> Server {
         let mut command = platform_on(&self.into);
-        command.env("KEYWARD_REFERENCE_SALT", self.text("salt")).env("KEYWARD_ENCRYPTION_KEY", SEALS);
+        command.env("KEYWARD_STRAPI_HASH_KEY", self.text("salt")).env("KEYWARD_ENCRYPTION_KEY", SEALS);
         Server::start(command)
     }
 

@@ -22,7 +22,7 @@ pub fn platform(file: &Path) -> Command {
 /// Returns a command that runs the example platform on any database, on a free port.
 pub fn platform_on(database: &str) -> Command {
     let mut command = Command::new(example("platform"));
-    command.env_remove("KEYWARD_REFERENCE_SALT").env_remove("KEYWARD_ENCRYPTION_KEY").env("KEYWARD_SALT", SALT);
+    command.env_remove("KEYWARD_STRAPI_HASH_KEY").env_remove("KEYWARD_ENCRYPTION_KEY").env("KEYWARD_HASH_KEY", SALT);
     command.args(["--listen", "127.0.0.1:0", "--database", database]);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     command
