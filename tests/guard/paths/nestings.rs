@@ -18,7 +18,7 @@ use tower::{Service, ServiceExt};
 /// The credential of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Credential {
-    Nobody,
+    Anonymous,
     /// An admin token without permissions.
     Weak,
     /// An admin token with every permission used here.
@@ -32,7 +32,7 @@ pub enum Credential {
 
 impl Credential {
     pub const ALL: [Self; 7] =
-        [Self::Nobody, Self::Weak, Self::Strong, Self::Content, Self::Session, Self::MadeUp, Self::Twice];
+        [Self::Anonymous, Self::Weak, Self::Strong, Self::Content, Self::Session, Self::MadeUp, Self::Twice];
 
     /// The kind of the token, if it is one.
     pub fn kind(self) -> Option<Kind> {
@@ -40,7 +40,7 @@ impl Credential {
             Self::Weak | Self::Strong => Some(Kind::Admin),
             Self::Content => Some(Kind::Content),
             Self::Session => Some(Kind::Session),
-            Self::Nobody | Self::MadeUp | Self::Twice => None,
+            Self::Anonymous | Self::MadeUp | Self::Twice => None,
         }
     }
 }

@@ -63,7 +63,7 @@ pub fn judge(
             let other = resolve(Class::AsSent, nesting, method, &reading);
             // A route that requires less than the gate did admits no other caller.
             if other.is_some_and(|other| other != class && other != Class::Public) {
-                return complain(&format!("somebody else reads {reading:?}, which is for {other:?}"));
+                return complain(&format!("another parser reads {reading:?}, which is for {other:?}"));
             }
         }
     }
