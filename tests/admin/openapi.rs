@@ -11,18 +11,18 @@ use std::collections::BTreeSet;
 /// The callers of a route.
 #[derive(Clone, Copy, PartialEq)]
 enum For {
-    Everybody,
+    Anyone,
     SignedIn,
     Holders,
 }
-use For::{Everybody, Holders, SignedIn};
+use For::{Anyone, Holders, SignedIn};
 
 /// Every route of `src/api/mod.rs`.
 const ROUTES: [(&str, &str, For); 43] = [
-    ("post", "/admin/login", Everybody),
-    ("post", "/admin/register", Everybody),
-    ("post", "/admin/register-admin", Everybody),
-    ("get", "/admin/openapi.json", Everybody),
+    ("post", "/admin/login", Anyone),
+    ("post", "/admin/register", Anyone),
+    ("post", "/admin/register-admin", Anyone),
+    ("get", "/admin/openapi.json", Anyone),
     ("post", "/admin/logout", SignedIn),
     ("get", "/admin/users/me", SignedIn),
     ("put", "/admin/users/me", SignedIn),
@@ -176,7 +176,7 @@ async fn description_lists_exactly_the_routes() {
     assert_eq!(described, routes);
     for (method, path, who) in ROUTES {
         let security = document["paths"][path][method].get("security").unwrap_or(&document["security"]);
-        let expected = if who == Everybody { json!([{}]) } else { json!([{"bearer": []}]) };
+        let expected = if who == Anyone { json!([{}]) } else { json!([{"bearer": []}]) };
         assert_eq!(*security, expected, "{method} {path}");
     }
 }
@@ -287,7 +287,7 @@ async fn responses_match_their_schemas() {
     api.call(("get", "/admin/admin-tokens/self"), none, me, Value::Null, 403).await;
     for (method, path, who) in ROUTES {
         let (route, no_such) = ((method, path), &json!(999_999));
-        if who != Everybody {
+        if who != Anyone {
             api.call(route, no_such, None, Value::Null, 401).await;
         }
         if who == Holders {
@@ -298,7 +298,7 @@ async fn responses_match_their_schemas() {
             api.call(route, no_such, me, body, 404).await;
         }
         if api.document["paths"][path][method].get("requestBody").is_some() {
-            api.call(route, no_such, me.filter(|_| who != Everybody), json!([]), 400).await;
+            api.call(route, no_such, me.filter(|_| who != Anyone), json!([]), 400).await;
         }
     }
 

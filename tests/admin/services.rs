@@ -42,31 +42,31 @@ impl Audited for keyward::PostgresStore {
 }
 
 /// Runs each test on each store.
-macro_rules! laws {
-    ($($law:ident)*) => {
+macro_rules! on_every_store {
+    ($($test:ident)*) => {
         mod memory {
-            $(#[tokio::test] async fn $law() { super::$law(super::World::new()).await; })*
+            $(#[tokio::test] async fn $test() { super::$test(super::World::new()).await; })*
         }
 
         mod sqlite {
-            $(#[tokio::test] async fn $law() {
+            $(#[tokio::test] async fn $test() {
                 let dir = tempfile::tempdir().unwrap();
-                super::$law(super::in_file(dir.path()).await).await;
+                super::$test(super::in_file(dir.path()).await).await;
             })*
         }
 
         #[cfg(feature = "postgres")]
         mod postgres {
-            $(#[tokio::test] async fn $law() {
+            $(#[tokio::test] async fn $test() {
                 if let Some(world) = super::in_postgres().await {
-                    super::$law(world).await;
+                    super::$test(world).await;
                 }
             })*
         }
     };
 }
 
-laws! {
+on_every_store! {
     token_is_issued_within_its_owners_ceiling
     only_super_admins_choose_conditions
     token_owner_exists_and_is_active
@@ -230,10 +230,10 @@ async fn token_owner_exists_and_is_active<S: Audited>(world: World<S>) {
     let error = refused(&world, &key, tokens.issue_admin(admin("a", invited, vec![]))).await;
     assert!(matches!(error, ServiceError::OwnerInactive), "{error:?}");
 
-    let nobody = OwnerId(4711);
-    let error = refused(&world, &key, tokens.issue_admin(admin("a", nobody, vec![]))).await;
+    let unknown = OwnerId(4711);
+    let error = refused(&world, &key, tokens.issue_admin(admin("a", unknown, vec![]))).await;
     assert!(matches!(error, ServiceError::NotFound("owner")), "{error:?}");
-    let error = refused(&world, &key, tokens.open_session(session(nobody))).await;
+    let error = refused(&world, &key, tokens.open_session(session(unknown))).await;
     assert!(matches!(error, ServiceError::NotFound("owner")), "{error:?}");
 
     owners.set_state(key.owner(), OwnerState::Active).await.unwrap();
@@ -391,11 +391,11 @@ async fn missing_records_cannot_be_changed<S: Audited>(world: World<S>) {
         ServiceError::NotFound(what) => what,
         other => panic!("{other:?}"),
     };
-    let nobody = OwnerId(4711);
+    let unknown = OwnerId(4711);
     assert_eq!(not_found(refused(&world, &key, roles.set_permissions(RoleId(4711), vec![])).await), "role");
-    assert_eq!(not_found(refused(&world, &key, owners.set_roles(nobody, vec![])).await), "owner");
-    assert_eq!(not_found(refused(&world, &key, owners.set_state(nobody, OwnerState::Active)).await), "owner");
-    assert_eq!(not_found(refused(&world, &key, owners.set_state(nobody, OwnerState::Blocked)).await), "owner");
+    assert_eq!(not_found(refused(&world, &key, owners.set_roles(unknown, vec![])).await), "owner");
+    assert_eq!(not_found(refused(&world, &key, owners.set_state(unknown, OwnerState::Active)).await), "owner");
+    assert_eq!(not_found(refused(&world, &key, owners.set_state(unknown, OwnerState::Blocked)).await), "owner");
     assert_eq!(not_found(refused(&world, &key, tokens.revoke(TokenId(4711))).await), "token");
 }
 

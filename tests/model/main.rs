@@ -96,7 +96,7 @@ fn design_survives_a_restored_store() {
 #[test]
 fn design_survives_lost_commit_responses() {
     holds("lost answers", design(2).lost_answers());
-    holds("lost answers, nobody else writes", design(3).exclusive().lost_answers());
+    holds("lost responses, no other writer", design(3).exclusive().lost_answers());
 }
 
 /// Properties that the code does not keep. If one of these no longer breaks, move it to the tests that hold.

@@ -11,31 +11,31 @@ mod sign_in;
 mod versions;
 
 /// Runs each test on each store.
-macro_rules! laws {
-    ($($module:ident { $($law:ident)* })*) => {
+macro_rules! on_every_store {
+    ($($module:ident { $($test:ident)* })*) => {
         mod memory {
-            $($(#[tokio::test] async fn $law() { crate::people::$module::$law(crate::people::setup::in_memory()).await; })*)*
+            $($(#[tokio::test] async fn $test() { crate::people::$module::$test(crate::people::setup::in_memory()).await; })*)*
         }
 
         mod sqlite {
-            $($(#[tokio::test] async fn $law() {
+            $($(#[tokio::test] async fn $test() {
                 let dir = tempfile::tempdir().unwrap();
-                crate::people::$module::$law(crate::people::setup::in_file(dir.path()).await).await;
+                crate::people::$module::$test(crate::people::setup::in_file(dir.path()).await).await;
             })*)*
         }
 
         #[cfg(feature = "postgres")]
         mod postgres {
-            $($(#[tokio::test] async fn $law() {
+            $($(#[tokio::test] async fn $test() {
                 if let Some(setup) = crate::people::setup::in_postgres().await {
-                    crate::people::$module::$law(setup).await;
+                    crate::people::$module::$test(setup).await;
                 }
             })*)*
         }
     };
 }
 
-laws! {
+on_every_store! {
     sign_in {
         person_signs_in_and_out
         failed_sign_in_does_not_reveal_the_reason

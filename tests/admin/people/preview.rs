@@ -71,7 +71,7 @@ pub(crate) async fn preview_of_fewer_roles_counts_lost_grants(setup: Setup) {
     let ada = setup.person("ada@x.test", &[a, b]).await;
     token(&setup, "1", ada, &["a", "b", "x"]).await;
     token(&setup, "2", ada, &["b"]).await;
-    token(&setup, "of somebody else", setup.person("bob@x.test", &[b]).await, &["b"]).await;
+    token(&setup, "of another owner", setup.person("bob@x.test", &[b]).await, &["b"]).await;
     let owners = || setup.keyward.owners().acting_as(Actor::Person(boss));
     for (roles, expected) in [
         (vec![a, b], takes(0, 0)),
@@ -126,13 +126,13 @@ pub(crate) async fn preview_applies_the_rules_of_the_change(setup: Setup) {
 pub(crate) async fn tokens_are_counted_per_role(setup: Setup) {
     let boss = setup.boss().await;
     let (a, b) = (setup.role("A", permitted(&["a"])).await, setup.role("B", []).await);
-    let nobodys = setup.role("N", []).await;
+    let unused = setup.role("N", []).await;
     let (ada, bob) = (setup.person("ada@x.test", &[a, b]).await, setup.person("bob@x.test", &[b]).await);
     let own = token(&setup, "1", ada, &["a"]).await;
     token(&setup, "2", bob, &[]).await;
     token(&setup, "3", bob, &[]).await;
     setup.sign_in("bob@x.test").await;
-    let expected = [(RoleId::SUPER_ADMIN, 0), (a, 1), (b, 3), (nobodys, 0)];
+    let expected = [(RoleId::SUPER_ADMIN, 0), (a, 1), (b, 3), (unused, 0)];
     let counted = async |actor| setup.keyward.roles().acting_as(actor).tokens_of_members().await;
     for actor in [Actor::Service, Actor::Person(boss), Actor::Person(bob)] {
         assert_eq!(counted(actor).await.unwrap(), expected);

@@ -417,9 +417,9 @@ async fn pages_link_only_where_the_person_may_go() {
             assert!(!text(&open(&app, &who, "/admin/me").await).contains("/admin/settings/admin-tokens\""), "{part}");
         }
     }
-    let nobody = world.editor().sign_in().await;
-    assert_eq!(open(&app, &nobody, "/admin/settings").await.assert_status(303).headers[LOCATION], "/admin/me");
-    open(&app, &nobody, "/admin/me").await.assert_ok();
+    let powerless = world.editor().sign_in().await;
+    assert_eq!(open(&app, &powerless, "/admin/settings").await.assert_status(303).headers[LOCATION], "/admin/me");
+    open(&app, &powerless, "/admin/me").await.assert_ok();
 }
 
 #[tokio::test]

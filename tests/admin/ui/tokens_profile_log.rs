@@ -203,7 +203,7 @@ fn permission(grant: &Grant) -> keyward::Permission {
     keyward::Permission::new(grant.scope.action.clone())
 }
 
-async fn somebody(world: &World) -> (Key, String) {
+async fn signed_in_person(world: &World) -> (Key, String) {
     let key = world.editor().sign_in().await;
     let owner = world.keyward.owners().set_password(key.owner(), Password::new(PASSWORD)).await.unwrap();
     (sign_in(world, &owner.email).await, owner.email)
@@ -219,7 +219,7 @@ async fn sign_in(world: &World, email: &str) -> Key {
 #[tokio::test]
 async fn new_password_needs_the_old_one_and_ends_every_session() {
     let (world, app) = app();
-    let (here, email) = somebody(&world).await;
+    let (here, email) = signed_in_person(&world).await;
     let there = sign_in(&world, &email).await;
     let me = page(&app, &here, "/admin/me").await;
     let version = value(me.assert_ok(), "version");
@@ -243,7 +243,7 @@ async fn new_password_needs_the_old_one_and_ends_every_session() {
 #[tokio::test]
 async fn new_address_needs_the_password_and_names_do_not() {
     let (world, app) = app();
-    let (me, email) = somebody(&world).await;
+    let (me, email) = signed_in_person(&world).await;
     let version = || async { value(&page(&app, &me, "/admin/me").await, "version") };
     let names = [("version", &*version().await), ("firstname", "Ada"), ("lastname", "<i>L"), ("username", " ")];
     send(&app, &me, "/admin/me", &names).await.assert_status(303);
@@ -263,9 +263,9 @@ async fn new_address_needs_the_password_and_names_do_not() {
 #[tokio::test]
 async fn people_end_only_own_sessions() {
     let (world, app) = app();
-    let (here, email) = somebody(&world).await;
+    let (here, email) = signed_in_person(&world).await;
     let there = sign_in(&world, &email).await;
-    let (stranger, _) = somebody(&world).await;
+    let (stranger, _) = signed_in_person(&world).await;
     let end = |id: TokenId| format!("/admin/me/sessions/{id}/end");
     let me = page(&app, &here, "/admin/me").await;
     assert!(read(&me).contains("203.0.113.9"), "the address that the session was opened from");

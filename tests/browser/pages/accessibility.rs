@@ -129,7 +129,7 @@ fn furnish(scene: &Scene) {
 async fn axe_reports_no_serious_violation_on_any_page() {
     let (Some(scene), Some(axe)) = (Scene::with_demo_data(), axe()) else { return };
     let mut found = Vec::new();
-    let root = scene.somebody().await;
+    let root = scene.open_browser().await;
     let invitation = scene.invitation(&scene.session(ROOT));
     for path in ["/admin/auth/login", &invitation, "/admin/auth/register?registrationToken=x"] {
         root.goes(path).await;
@@ -175,7 +175,7 @@ async fn axe_reports_no_serious_violation_on_any_page() {
 async fn axe_reports_no_serious_violation_during_setup() {
     let (Some(scene), Some(axe)) = (Scene::empty(), axe()) else { return };
     let mut found = Vec::new();
-    let first = scene.somebody().await;
+    let first = scene.open_browser().await;
     first.goes("/admin").await;
     first.sees("Welcome").await;
     check(&first, &axe, "", &mut found).await;

@@ -71,7 +71,7 @@ async fn everywhere(person: &Person, paths: &[String]) {
 #[tokio::test]
 async fn typed_text_is_never_markup() {
     let Some(scene) = Scene::with_demo_data() else { return };
-    let root = scene.somebody().await;
+    let root = scene.open_browser().await;
     let session = scene.session(ROOT);
     everywhere(&root, &["/admin/auth/login".to_owned(), scene.invitation(&session)]).await;
     // Also in the names of the reader and of the shown records.
@@ -97,7 +97,7 @@ async fn typed_text_is_never_markup() {
 #[tokio::test]
 async fn query_text_is_never_markup() {
     let Some(scene) = Scene::with_demo_data() else { return };
-    let root = scene.somebody().await;
+    let root = scene.open_browser().await;
     let evil = encoded(EVIL);
     for path in
         ["/admin/auth/login?redirectTo=", "/admin/auth/register?registrationToken=", "/admin/auth/register-admin?x="]
@@ -122,7 +122,7 @@ async fn query_text_is_never_markup() {
 #[tokio::test]
 async fn sign_in_redirects_to_no_other_origin() {
     let Some(scene) = Scene::with_demo_data() else { return };
-    let edda = scene.somebody().await;
+    let edda = scene.open_browser().await;
     for back in [
         "https://evil.test/",
         "//evil.test",

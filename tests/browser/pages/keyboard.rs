@@ -6,7 +6,7 @@ use crate::pages::scene::{PASSWORD, ROOT, Scene};
 #[tokio::test]
 async fn token_is_created_and_deleted_by_keyboard() {
     let Some(scene) = Scene::with_demo_data() else { return };
-    let root = scene.somebody().await;
+    let root = scene.open_browser().await;
     root.goes("/admin").await;
     root.sees("E-mail").await;
     assert_eq!(root.focus().await, "E-mail", "the first field has the focus");
@@ -72,7 +72,7 @@ async fn token_is_created_and_deleted_by_keyboard() {
 #[tokio::test]
 async fn focus_starts_at_the_error() {
     let Some(scene) = Scene::with_demo_data() else { return };
-    let root = scene.somebody().await;
+    let root = scene.open_browser().await;
     root.goes("/admin/auth/login").await;
     root.types("E-mail", ROOT).await;
     root.types("Password", "Wr0ng!!!").await;

@@ -44,13 +44,13 @@ impl Scene {
     }
 
     /// Opens a browser with a new profile.
-    pub(crate) async fn somebody(&self) -> Person {
+    pub(crate) async fn open_browser(&self) -> Person {
         Person::at(&self.driver, &self.server.url()).await
     }
 
     /// Opens a browser and signs in a person of the demo data.
     pub(crate) async fn signed_in(&self, email: &str) -> Person {
-        let person = self.somebody().await;
+        let person = self.open_browser().await;
         person.signs_in(email, PASSWORD).await;
         person
     }

@@ -10,7 +10,7 @@ const CM: &str = "/admin/content-manager/collection-types/api::article.article";
 
 /// The first visitor of an empty platform.
 async fn first_admin(scene: &Scene) -> Person {
-    let ada = scene.somebody().await;
+    let ada = scene.open_browser().await;
     ada.goes("/admin").await;
     ada.sees("Welcome").await;
     ada.types("E-mail", ADA).await;
@@ -54,7 +54,7 @@ async fn invites(ada: &Person) -> String {
 
 /// Accepts the invitation in another browser.
 async fn accepts(scene: &Scene, link: &str) -> Person {
-    let edda = scene.somebody().await;
+    let edda = scene.open_browser().await;
     edda.goes(link.strip_prefix(&edda.origin).unwrap()).await;
     edda.sees("You are invited").await;
     edda.types("Password", PASSWORD).await;
@@ -170,7 +170,7 @@ async fn regenerates(scene: &Scene, edda: &Person, old: &str) -> String {
 }
 
 /// A super admin sees the owner of another person's token and the permissions of that owner, and never the secret.
-async fn looks_at_somebody_elses(ada: &Person, key: &str) {
+async fn looks_at_the_token_of_another_person(ada: &Person, key: &str) {
     ada.presses("Admin Tokens").await;
     ada.presses("Publisher").await;
     ada.sees("It belongs to Edda Editor").await;
@@ -211,7 +211,7 @@ async fn tutorial_from_an_empty_database_to_a_revoked_token() {
     deactivates_and_activates(&scene, &ada, &edda, &key).await;
     edda.signs_in(EDDA, PASSWORD).await;
     let new = regenerates(&scene, &edda, &key).await;
-    looks_at_somebody_elses(&ada, &new).await;
+    looks_at_the_token_of_another_person(&ada, &new).await;
 
     ada.presses("Delete").await;
     ada.sees("Delete “Publisher”?").await;

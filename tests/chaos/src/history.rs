@@ -129,7 +129,7 @@ impl History {
         let turns = &self.tokens[token];
         let last = &turns[turns.len().saturating_sub(4)..];
         let one = |turn: &Turn| {
-            let node = turn.node.map_or("nobody's".to_owned(), |node| format!("node {}'s", node + 1));
+            let node = turn.node.map_or("no node's".to_owned(), |node| format!("node {}'s", node + 1));
             let outcome = match turn.outcome {
                 Outcome::Open => "open".to_owned(),
                 Outcome::Acknowledged(at) => format!("acknowledged after {:?}", at - turn.asked),

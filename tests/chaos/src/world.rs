@@ -129,7 +129,7 @@ impl World {
         for n in 0..people + roles {
             let role = NewRole::new(self.name("role")).permissions([Permission::new(READ)]);
             let role = self.keyward.roles().create(role).await?.id;
-            let email = format!("{}@example.test", self.name("somebody").replace(' ', ""));
+            let email = format!("{}@example.test", self.name("person").replace(' ', ""));
             let owner = self.keyward.owners().create(NewOwner::new(email).roles([role])).await?.id;
             let mut targets = Vec::new();
             for _ in 0..2 {

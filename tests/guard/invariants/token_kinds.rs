@@ -103,7 +103,7 @@ async fn row_with_another_kind_is_rejected() {
                 TokenKind::Session => world.super_admin().sign_in().await.secret,
                 TokenKind::Content => world.content(ContentAccess::FullAccess).await.secret,
             };
-            let somebody = Owner {
+            let other_owner = Owner {
                 id: owner,
                 email: String::new(),
                 firstname: String::new(),
@@ -116,7 +116,7 @@ async fn row_with_another_kind_is_rejected() {
             };
             shim.tamper(move |snapshot| {
                 let record = snapshot.record.as_mut().unwrap();
-                record.owner = Some((somebody.clone(), Ceiling::Unlimited));
+                record.owner = Some((other_owner.clone(), Ceiling::Unlimited));
                 record.token.authority = match label {
                     TokenKind::Admin => TokenAuthority::Admin { owner, grants: vec![] },
                     TokenKind::Session => TokenAuthority::Session { owner, idle: Duration::from_secs(1800) },

@@ -8,7 +8,7 @@ mod readings;
 mod targets;
 
 use http::{Method, Uri};
-use nestings::{Nesting, VerifiedSecret};
+use nestings::{Credential, Nesting};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, TestError, TestRunner};
@@ -29,7 +29,7 @@ fn random_targets_do_not_bypass_the_gate() {
     let (requests, targets) = (Cell::new(0_u64), Cell::new(0_u64));
     let ran: RefCell<BTreeMap<(&str, &str), u64>> = RefCell::default();
     let config = Config { cases: cases(), failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() };
-    let strategy = (targets::method(), targets::target(), select(&VerifiedSecret::ALL[..]));
+    let strategy = (targets::method(), targets::target(), select(&Credential::ALL[..]));
     let outcome = TestRunner::new(config).run(&strategy, |(method, target, credential)| {
         // Targets that hyper cannot parse never reach the gate.
         let Ok(uri) = Uri::try_from(target) else { return Ok(()) };
@@ -105,6 +105,6 @@ async fn known_path_tricks_do_not_bypass_the_gate() {
     }
 }
 
-fn both(nestings: &[Nesting]) -> impl Iterator<Item = (&Nesting, VerifiedSecret)> {
-    nestings.iter().flat_map(|nesting| VerifiedSecret::ALL.map(|credential| (nesting, credential)))
+fn both(nestings: &[Nesting]) -> impl Iterator<Item = (&Nesting, Credential)> {
+    nestings.iter().flat_map(|nesting| Credential::ALL.map(|credential| (nesting, credential)))
 }

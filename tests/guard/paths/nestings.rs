@@ -18,8 +18,8 @@ use tower::{Service, ServiceExt};
 
 /// The credential of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum VerifiedSecret {
-    Nobody,
+pub enum Credential {
+    Anonymous,
     /// An admin token without permissions.
     Weak,
     /// An admin token with every permission used here.
@@ -31,9 +31,9 @@ pub enum VerifiedSecret {
     Twice,
 }
 
-impl VerifiedSecret {
+impl Credential {
     pub const ALL: [Self; 7] =
-        [Self::Nobody, Self::Weak, Self::Strong, Self::Content, Self::Session, Self::MadeUp, Self::Twice];
+        [Self::Anonymous, Self::Weak, Self::Strong, Self::Content, Self::Session, Self::MadeUp, Self::Twice];
 
     /// The kind of the token, if it is one.
     pub fn kind(self) -> Option<TokenKind> {
@@ -41,7 +41,7 @@ impl VerifiedSecret {
             Self::Weak | Self::Strong => Some(TokenKind::Admin),
             Self::Content => Some(TokenKind::Content),
             Self::Session => Some(TokenKind::Session),
-            Self::Nobody | Self::MadeUp | Self::Twice => None,
+            Self::Anonymous | Self::MadeUp | Self::Twice => None,
         }
     }
 }
@@ -72,21 +72,21 @@ pub struct Nesting {
     /// Whether a path that is in no protected group by its exact bytes may be public.
     pub shadowing: bool,
     service: BoxCloneSyncService<Request, Response, Infallible>,
-    secrets: Vec<(VerifiedSecret, HeaderValue)>,
+    secrets: Vec<(Credential, HeaderValue)>,
     /// Its clock and its store.
     _world: World,
 }
 
 impl Nesting {
     /// Sends one request and returns its status and the handlers that ran.
-    pub async fn send(&self, method: &Method, uri: &Uri, credential: VerifiedSecret) -> (StatusCode, Vec<Run>) {
+    pub async fn send(&self, method: &Method, uri: &Uri, credential: Credential) -> (StatusCode, Vec<Run>) {
         let mut request = Request::new(Body::empty());
         *request.method_mut() = method.clone();
         *request.uri_mut() = uri.clone();
-        let sent = if credential == VerifiedSecret::Twice { VerifiedSecret::Strong } else { credential };
+        let sent = if credential == Credential::Twice { Credential::Strong } else { credential };
         for (_, secret) in self.secrets.iter().filter(|(c, _)| *c == sent) {
             request.headers_mut().append(AUTHORIZATION, secret.clone());
-            if credential == VerifiedSecret::Twice {
+            if credential == Credential::Twice {
                 request.headers_mut().append(AUTHORIZATION, secret.clone());
             }
         }
@@ -176,15 +176,15 @@ impl Plan {
         let mut secrets = Vec::new();
         let bearer = |key: &Key| HeaderValue::from_str(&format!("Bearer {}", key.secret.expose())).unwrap();
         for (credential, key) in [
-            (VerifiedSecret::Weak, world.editor().with("other").issue().await),
-            (VerifiedSecret::Strong, world.editor().with("admin::x").issue().await),
-            (VerifiedSecret::Content, world.content(ContentAccess::FullAccess).await),
-            (VerifiedSecret::Session, world.super_admin().sign_in().await),
+            (Credential::Weak, world.editor().with("other").issue().await),
+            (Credential::Strong, world.editor().with("admin::x").issue().await),
+            (Credential::Content, world.content(ContentAccess::FullAccess).await),
+            (Credential::Session, world.super_admin().sign_in().await),
         ] {
             secrets.push((credential, bearer(&key)));
         }
         let made_up = format!("Bearer kw_admin_{}", "a".repeat(50));
-        secrets.push((VerifiedSecret::MadeUp, HeaderValue::from_str(&made_up).unwrap()));
+        secrets.push((Credential::MadeUp, HeaderValue::from_str(&made_up).unwrap()));
         let Self { name, places, encoded_slashes, shadowing } = self;
         Nesting { name, places, encoded_slashes, shadowing, service, secrets, _world: world }
     }

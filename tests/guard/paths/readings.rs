@@ -1,6 +1,6 @@
 //! Decides whether a run is a bypass, without the gate's own path parser.
 
-use super::nestings::{Nesting, Run, VerifiedSecret};
+use super::nestings::{Credential, Nesting, Run};
 use http::{Method, StatusCode};
 use keyward::token::TokenKind;
 use std::collections::BTreeSet;
@@ -29,7 +29,7 @@ pub fn judge(
     nesting: &Nesting,
     method: &Method,
     path: &str,
-    credential: VerifiedSecret,
+    credential: Credential,
     status: StatusCode,
     runs: &[Run],
 ) -> Result<(), String> {
@@ -53,10 +53,7 @@ pub fn judge(
         if run.caller.flatten() != credential.kind().filter(|_| class != Class::Public) {
             return complain("the caller is not who sent it");
         }
-        if run.guarded
-            && class == Class::Admin
-            && !matches!(credential, VerifiedSecret::Strong | VerifiedSecret::Session)
-        {
+        if run.guarded && class == Class::Admin && !matches!(credential, Credential::Strong | Credential::Session) {
             return complain("a requirement was passed over");
         }
         if !run.params.iter().all(|value| is_sound(value, nesting.encoded_slashes)) {
@@ -66,7 +63,7 @@ pub fn judge(
             let other = resolve(Class::AsSent, nesting, method, &reading);
             // A route that requires less than the gate did admits no other caller.
             if other.is_some_and(|other| other != class && other != Class::Public) {
-                return complain(&format!("somebody else reads {reading:?}, which is for {other:?}"));
+                return complain(&format!("another parser reads {reading:?}, which is for {other:?}"));
             }
         }
     }

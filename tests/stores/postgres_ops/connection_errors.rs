@@ -40,11 +40,11 @@ async fn connection_error_names_the_address_without_the_password() {
     let port: u16 = server.url().rsplit(':').next().unwrap().split('/').next().unwrap().parse().unwrap();
     let long = "hunter2-".repeat(500);
     by_hand(server.url(), "CREATE ROLE ada LOGIN PASSWORD 'right'").await;
-    let nobody_listens = free_port().unwrap();
+    let unused = free_port().unwrap();
     for password in ["hunter2", "hunter2%40x%2Fy%3Az%25%23", "hunter2:x", "hunter2@x", &long] {
         for (host, database, cause) in [
             (format!("127.0.0.1:{port}"), "postgres", "password"),
-            (format!("127.0.0.1:{nobody_listens}"), "postgres", "nothing listens"),
+            (format!("127.0.0.1:{unused}"), "postgres", "nothing listens"),
             (format!("no-such-host.invalid:{port}"), "postgres", "host cannot be reached"),
         ] {
             let told = rejection(&format!("postgres://ada:{password}@{host}/{database}")).await;

@@ -121,7 +121,7 @@ async fn marks(keyward: &Keyward) -> (u64, u64) {
 
 /// Returns the request that a verdict is about.
 fn ask(server: &Server, action: &str, key: &str) -> Answer {
-    let article = r#"{"title": "made by a key of the reference"}"#;
+    let article = r#"{"title": "made with a key of Strapi"}"#;
     let (method, path, body) = match action {
         "plugin::content-manager.explorer.read" => ("GET", CM, ""),
         "plugin::content-manager.explorer.create" => ("POST", CM, article),
@@ -140,7 +140,7 @@ fn judge(server: &Server, facts: &Value) -> usize {
         for verdict in token["verdicts"].as_array().unwrap() {
             let answer = ask(server, verdict["action"].as_str().unwrap(), token["key"].as_str().unwrap());
             let what = format!("{} on {}: {}", token["name"], verdict["action"], answer.text);
-            // An error of the reference's own: the token's owner is gone.
+            // An error in Strapi itself: the token's owner was deleted.
             let failed = verdict["status"] == 500;
             assert_eq!(answer.status, if failed { 401 } else { verdict["status"].as_u64().unwrap() as u16 }, "{what}");
             if answer.status >= 400 && !failed {
