@@ -137,7 +137,7 @@ async fn serve(store: impl WriteStore, database: Database, options: Options) -> 
             match keyward.sessions().setup_code().await? {
                 Some(code) if alone => {
                     println!(
-                        "by a host name other than localhost (a tunnel, a proxy) the body needs this code, as \"setupCode\": {}",
+                        "by another host name than localhost (a tunnel, a proxy) the body needs this code, as \"setupCode\": {}",
                         code.expose()
                     );
                 }

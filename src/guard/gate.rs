@@ -1,10 +1,9 @@
 //! The gate: the configuration and state that the layer, its services and the handle share.
 
-use super::FailureBudget;
 use super::address::Addresses;
 use super::backstop::UnguardedLog;
 use super::base::{self, Base};
-use super::budget::Budget;
+use super::budget::{Budget, FailureBudget};
 use super::groups::{Group, Groups, InvalidGroups};
 use super::page::PageContext;
 use crate::domain::{Principal, SecretFormat};

@@ -70,6 +70,7 @@ impl<R> ResponseCheck<R> {
         }
     }
 
+    #[cold]
     fn reject<B>(&self, reason: Reason) -> Response<B>
     where
         R: MakeRejection<B>,
