@@ -158,13 +158,13 @@ impl SecretFormat {
 
     /// Accepts secrets of the reference too.
     #[must_use]
-    pub fn with_reference(mut self, hash_key: StrapiHashKey) -> Self {
+    pub fn with_strapi(mut self, hash_key: StrapiHashKey) -> Self {
         self.reference = Some(hash_key);
         self
     }
 
     /// Whether secrets of the reference are accepted.
-    pub(crate) fn has_reference(&self) -> bool {
+    pub(crate) fn has_strapi(&self) -> bool {
         self.reference.is_some()
     }
 
@@ -416,7 +416,7 @@ mod tests {
     #[test]
     fn the_reference_has_its_own_format_and_salt() {
         // From the published description of the reference: hex(HMAC-SHA-512(salt, text of the key)).
-        let f = format(SALT).with_reference(StrapiHashKey::new("saltysaltysaltysalty").unwrap());
+        let f = format(SALT).with_strapi(StrapiHashKey::new("saltysaltysaltysalty").unwrap());
         let key = "0123456789abcdef".repeat(16);
         let VerifiedSecret { digest: Digest::Strapi(_), kind: None } = f.verify(&key, TokenKinds::ADMIN).unwrap()
         else {
@@ -458,7 +458,7 @@ mod tests {
 
     #[test]
     fn nothing_secret_shows_in_debug() {
-        let f = format(SALT).with_reference(StrapiHashKey::new("saltysaltysaltysalty").unwrap());
+        let f = format(SALT).with_strapi(StrapiHashKey::new("saltysaltysaltysalty").unwrap());
         let issued = f.issue(TokenKind::Admin, &OsEntropy).unwrap();
         let shown = format!("{f:?} {issued:?}");
         assert!(!shown.contains(SALT) && !shown.contains("salty") && !shown.contains(issued.secret.expose()));

@@ -94,7 +94,7 @@ mod tests {
     fn is_malformed(headers: &HeaderMap) -> bool {
         let hash_key = HashKey::parse("4bX0qPz81hVnR7sYw2Lm5Kc9Tj3Ga6Fd").unwrap();
         let reference = StrapiHashKey::new("saltysaltysaltysalty").unwrap();
-        let format = SecretFormat::new(&TokenPrefix::default(), hash_key).with_reference(reference);
+        let format = SecretFormat::new(&TokenPrefix::default(), hash_key).with_strapi(reference);
         match presented(headers) {
             Presented::Nothing => false,
             Presented::Malformed => true,

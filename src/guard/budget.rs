@@ -89,7 +89,7 @@ impl Budget {
     pub(super) fn lane(&self, address: IpAddr, now: MonotonicTime) -> Lane {
         let key = self.key_of(address);
         // The sketch uses the other bits.
-        self.lock().wait(key, now).map_or(Lane::Unknown, |_| Lane::Aside(key >> 48))
+        self.lock().wait(key, now).map_or(Lane::Unknown, |_| Lane::OverBudget(key >> 48))
     }
 
     /// Counts a failure.
@@ -137,7 +137,7 @@ mod tests {
         assert_eq!((budget.spent(v4(1), at(10)), budget.lane(v4(1), at(10))), (None, Lane::Unknown));
         budget.count(v4(1), at(100));
         assert_eq!(budget.spent(v4(1), at(100)), Some(Duration::from_secs(90)), "the window began with the first");
-        assert!(matches!(budget.lane(v4(1), at(189)), Lane::Aside(_)));
+        assert!(matches!(budget.lane(v4(1), at(189)), Lane::OverBudget(_)));
         assert_eq!(budget.spent(v4(2), at(100)), None);
         assert_eq!(budget.spent(v4(1), at(190)), None);
     }

@@ -1,4 +1,4 @@
-//! Fixtures for your tests: a world with its own clock and its own people, and requests to a guarded router in one line each.
+//! Fixtures for your tests: an installation with its own clock and people, and one-line requests to a guarded router.
 //!
 //! ```
 //! # tokio_test::block_on(async {

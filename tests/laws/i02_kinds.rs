@@ -142,7 +142,7 @@ async fn a_token_of_the_reference_opens_the_groups_of_its_row_only() {
     let (world, shim) = shim::world(|b| b.strapi_hash_key(hash_key()));
     let app = app(&world);
     let owner = world.super_admin().issue().await.owner();
-    let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(SALT).unwrap()).with_reference(hash_key());
+    let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(SALT).unwrap()).with_strapi(hash_key());
     for (secret, authority, opens, other) in [
         ("a1", TokenAuthority::Content { access: ContentAccess::FullAccess }, "/api/x", "/admin/x"),
         ("b2", TokenAuthority::Admin { owner, grants: vec![] }, "/admin/x", "/api/x"),

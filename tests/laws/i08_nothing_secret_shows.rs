@@ -105,8 +105,7 @@ async fn not_in_debug() {
     answer.assert_ok();
 
     let hash_key = || keyward::HashKey::parse(SALT).unwrap();
-    let format =
-        SecretFormat::new(&Default::default(), hash_key()).with_reference(StrapiHashKey::new(REFERENCE).unwrap());
+    let format = SecretFormat::new(&Default::default(), hash_key()).with_strapi(StrapiHashKey::new(REFERENCE).unwrap());
     let credential = format.verify(key.secret.expose(), keyward::token::TokenKinds::ADMIN).unwrap();
     let issued = format.issue(keyward::token::TokenKind::Admin, &keyward::token::OsEntropy).unwrap();
     let mut texts = vec![
@@ -123,7 +122,7 @@ async fn not_in_debug() {
                 .hash_key(hash_key())
                 .strapi_hash_key(StrapiHashKey::new(REFERENCE).unwrap())
         ),
-        format!("{:?}", BuildError::NoSalt),
+        format!("{:?}", BuildError::NoHashKey),
         format!("{:?}", ServiceError::LastSuperAdmin),
         format!("{:?} {}", HashKeyRing::parse(&SALT[..31]).unwrap_err(), HashKeyRing::parse(&SALT[..31]).unwrap_err()),
     ];

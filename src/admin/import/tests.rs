@@ -43,7 +43,7 @@ fn key(id: i64) -> String {
 
 fn digest(id: i64) -> Digest {
     let hash_key = StrapiHashKey::new(REFERENCE).unwrap();
-    let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(SALT).unwrap()).with_reference(hash_key);
+    let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(SALT).unwrap()).with_strapi(hash_key);
     format.verify(&key(id), TokenKinds::ADMIN).unwrap().digest
 }
 
