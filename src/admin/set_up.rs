@@ -128,7 +128,7 @@ impl super::ServiceContext {
         let (known, uses) = (view.key_checks().await?, view.key_uses().await?);
         for KeyUse { kind, id, tokens } in uses {
             let there = match kind {
-                KeyKind::Hash if id == HashKeyId::REFERENCE => self.writer.format.has_strapi(),
+                KeyKind::Hash if id == HashKeyId::STRAPI => self.writer.format.has_strapi(),
                 _ => self.writer.keys.has(kind, &id, &known),
             };
             match (kind, there) {
