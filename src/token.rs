@@ -1,10 +1,10 @@
 //! Tokens, their secrets, and the keys that protect them.
 //!
-//! A [`Secret`] is the text that a client sends. The store keeps its digest, made with a [`HashKey`], and never the
-//! text. With [`EncryptionKeys`] the store also keeps a sealed copy, so that the owner can view the secret again.
+//! A [`Secret`] is the text that a client sends. The store keeps its digest, made with a [`HashKey`], and never the text.
+//! With [`EncryptionKeys`] the store also keeps a sealed copy, so that the owner can view the secret again.
 
 pub use crate::domain::{
     ContentAccess, EncryptionKeys, Entropy, HashKey, HashKeyId, HashKeyRing, InvalidEncryptionKey, InvalidHashKey,
-    InvalidTokenPrefix, Issued, MalformedId, NoEntropy, OsEntropy, OwnerId, Secret, SecretFormat, StrapiHashKey, Token,
-    TokenAuthority, TokenId, TokenKind, TokenKinds, TokenPrefix, Unsealable, VerifiedSecret, VerifyError,
+    InvalidTokenPrefix, MalformedId, NoEntropy, OsEntropy, OwnerId, Secret, StrapiHashKey, Token, TokenAuthority,
+    TokenId, TokenKind, TokenPrefix, Unsealable,
 };

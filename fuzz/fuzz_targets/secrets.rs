@@ -7,7 +7,9 @@
 
 use keyward::testing::SeededEntropy;
 use keyward::store::Digest;
-use keyward::token::{EncryptionKeys, HashKeyRing, SecretFormat, StrapiHashKey, TokenKind, TokenKinds, TokenPrefix, VerifyError};
+use keyward::testing::{SecretFormat, VerifyError};
+use keyward::testing::{TokenKinds};
+use keyward::token::{EncryptionKeys, HashKeyRing, StrapiHashKey, TokenKind, TokenPrefix};
 use keyward::HashKey;
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;

@@ -5,6 +5,8 @@
 //! stored digest. So a made-up secret costs one HMAC, a relabelled kind fails the check, and the digest does not
 //! disclose the secret.
 
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub, dead_code, reason = "exported by `testing` only"))]
+
 use super::{Digest, HashKeyId, HashKeyRing, StrapiHashKey, TokenKind, TokenKinds};
 use secrecy::{ExposeSecret, SecretString};
 use std::fmt;

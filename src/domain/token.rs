@@ -1,5 +1,10 @@
 //! Tokens: the stored record behind a secret.
 
+#![cfg_attr(
+    not(feature = "testing"),
+    allow(unreachable_pub, dead_code, reason = "`TokenKinds` is exported by `testing` only")
+)]
+
 use super::{Action, Digest, Grant, OwnerId, Timestamp, TokenId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;

@@ -26,3 +26,6 @@ mod world;
 pub use app::{Answer, App, TestRequest};
 pub use clock::{ManualClock, SeededEntropy};
 pub use world::{Cast, Key, SALT, World};
+
+/// Issuing and verifying secrets without a store, for tests of hosts and stores.
+pub use crate::domain::{Issued, SecretFormat, TokenKinds, VerifiedSecret, VerifyError};

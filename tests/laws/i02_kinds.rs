@@ -8,10 +8,10 @@ use keyward::admin::{Owner, OwnerState};
 use keyward::authz::Ceiling;
 use keyward::guard::{InvalidCredential, Reason};
 use keyward::store::{Digest, WriteStore};
+use keyward::testing::SecretFormat;
+use keyward::testing::TokenKinds;
 use keyward::testing::{App, SALT, World};
-use keyward::token::{
-    ContentAccess, Secret, SecretFormat, StrapiHashKey, TokenAuthority, TokenKind, TokenKinds, TokenPrefix,
-};
+use keyward::token::{ContentAccess, Secret, StrapiHashKey, TokenAuthority, TokenKind, TokenPrefix};
 use keyward::{GuardedRouter, HashKey, Require, RoleId, action, authenticated};
 use std::time::Duration;
 

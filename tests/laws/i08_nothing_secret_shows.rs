@@ -5,8 +5,9 @@ use axum::Router;
 use axum::routing::get;
 use http::header::AUTHORIZATION;
 use keyward::admin::{OwnerState, ServiceError};
+use keyward::testing::SecretFormat;
 use keyward::testing::{Key, SALT};
-use keyward::token::{ContentAccess, HashKeyRing, Secret, SecretFormat, StrapiHashKey};
+use keyward::token::{ContentAccess, HashKeyRing, Secret, StrapiHashKey};
 use keyward::{BuildError, GuardedRouter, Keyward, MemoryStore, Require, action, authenticated};
 use std::sync::{Arc, Mutex};
 
@@ -18,7 +19,7 @@ fn hidden(secrets: &[&Secret]) -> Vec<String> {
     let mut all = vec![SALT.to_owned(), REFERENCE.to_owned()];
     for secret in secrets {
         let text = secret.expose();
-        let kinds = keyward::token::TokenKinds::of(&keyward::token::TokenKind::ALL);
+        let kinds = keyward::testing::TokenKinds::of(&keyward::token::TokenKind::ALL);
         all.extend([text.to_owned(), text[text.len() - 50..text.len() - 7].to_owned()]);
         all.push(format.verify(text, kinds).unwrap().digest.to_hex());
     }
@@ -106,7 +107,7 @@ async fn not_in_debug() {
 
     let hash_key = || keyward::HashKey::parse(SALT).unwrap();
     let format = SecretFormat::new(&Default::default(), hash_key()).with_strapi(StrapiHashKey::new(REFERENCE).unwrap());
-    let credential = format.verify(key.secret.expose(), keyward::token::TokenKinds::ADMIN).unwrap();
+    let credential = format.verify(key.secret.expose(), keyward::testing::TokenKinds::ADMIN).unwrap();
     let issued = format.issue(keyward::token::TokenKind::Admin, &keyward::token::OsEntropy).unwrap();
     let mut texts = vec![
         format!("{:?} {:?}", world.keyward, world),

@@ -405,7 +405,7 @@ fn now() -> i64 {
 async fn tokens_of_ours_are_none_there() {
     let house = House::in_a_file().await;
     let keyward = house.keyward().await;
-    let format = keyward::token::SecretFormat::new(
+    let format = keyward::testing::SecretFormat::new(
         &keyward::token::TokenPrefix::default(),
         keyward::HashKey::generate().unwrap().0,
     );

@@ -344,3 +344,5 @@ pub(super) mod postgres;
 pub(super) mod sqlite;
 #[cfg(feature = "strapi")]
 pub(in crate::store) use words::{postgres_words, sqlite_words};
+#[cfg(all(test, feature = "postgres", feature = "sqlite"))]
+mod tests;
