@@ -1,8 +1,9 @@
 //! Permissions, conditions and decisions: the vocabulary of authorization.
 //!
-//! A [`Permission`] belongs to a role and bounds an owner; a [`Grant`] is what a token carries of it. A route states a [`Requirement`], and the
-//! answer for one caller is a [`Decision`]: denied, allowed, or allowed for some rows and fields. A [`Catalogue`] lists the actions and resources
-//! that exist. The guide has a page on [conditions](crate::guide::conditions).
+//! A [`Permission`] belongs to a role and bounds an owner. A token carries [`Grant`]s. A route states a
+//! [`Requirement`], and the answer for one caller is a [`Decision`]: denied, allowed, or allowed for some rows and
+//! fields. A [`Catalogue`] lists the actions and resources that exist. See the guide on
+//! [conditions](crate::guide::conditions).
 
 pub use crate::domain::{
     Action, ActionEntry, Attribute, BeyondCeiling, Catalogue, Ceiling, ConditionClause, ConditionContext,

@@ -1,4 +1,4 @@
-//! The handle: everything that one installation shares.
+//! The installation handle: [`Keyward`], its read-only half [`Guard`], and their [`Builder`].
 
 use crate::admin::{Policy, Settings, Writer};
 use crate::domain::{
@@ -22,9 +22,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tower_layer::Layer;
 
-/// One installation on a [`WriteStore`]: its [`Guard`], and the services that change what the guard judges by.
+/// An installation on a [`WriteStore`]: its [`Guard`], and the services that change tokens, roles and owners.
 ///
-/// Clones share one installation. All methods of [`Guard`] are there too. Call [`shutdown`](Guard::shutdown) when the server has stopped.
+/// Dereferences to [`Guard`]. Clones share one installation. Call [`shutdown`](Guard::shutdown) after the server has
+/// stopped.
 ///
 /// ```
 /// # tokio_test::block_on(async {
@@ -40,9 +41,9 @@ pub struct Keyward {
     store: Arc<dyn WriteStore>,
 }
 
-/// The half of an installation that guards routes. Alone it works on a store that is only read.
+/// The half of an installation that guards routes; it also works on a store that can only be read.
 ///
-/// Clones share one installation. Call [`shutdown`](Self::shutdown) when the server has stopped.
+/// Clones share one installation. Call [`shutdown`](Self::shutdown) after the server has stopped.
 #[derive(Clone)]
 pub struct Guard {
     store: Arc<dyn Store>,
@@ -74,17 +75,17 @@ impl Deref for Keyward {
     }
 }
 
-/// An installation that cannot be.
+/// Why [`Builder::build`] failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// There is no salt.
-    #[error("no salt: pass one with `.salt(..)`; `openssl rand -hex 32` makes one")]
-    NoSalt,
-    /// The groups contradict each other.
+    /// No hash key was given.
+    #[error("no hash key: pass one with `.hash_key(..)`; `openssl rand -hex 32` makes one")]
+    NoHashKey,
+    /// The route groups are invalid or conflict.
     #[error(transparent)]
     Groups(#[from] InvalidGroups),
-    /// One slow answer of the store would be an outage.
+    /// The limits leave no time to retry a failed poll before the lease expires.
     #[error(
         "limits: poll_every ({0:?}) must be above zero, and twice that with poll_deadline ({1:?}) less than max_staleness ({2:?})"
     )]
@@ -92,19 +93,19 @@ pub enum BuildError {
     /// A trusted proxy is neither an address nor a network.
     #[error(transparent)]
     Proxy(#[from] InvalidProxy),
-    /// It was not built inside a tokio runtime.
-    #[error("no tokio runtime: build it inside one")]
+    /// `build` was called outside a tokio runtime.
+    #[error("no tokio runtime: call `build` inside one")]
     NoRuntime,
 }
 
-/// Collects the settings of an installation. Returned by [`Keyward::builder`] and [`Guard::builder`].
+/// Collects the settings of an installation; returned by [`Keyward::builder`] and [`Guard::builder`].
 #[must_use]
 pub struct Builder<T = Keyward> {
     store: Arc<dyn Store>,
     finish: Box<dyn FnOnce(Guard) -> T + Send>,
     groups: Vec<Group>,
     hash_keys: Option<HashKeyRing>,
-    reference: Option<StrapiHashKey>,
+    strapi_hash_key: Option<StrapiHashKey>,
     token_prefix: TokenPrefix,
     conditions: Conditions,
     settings: Settings,
@@ -133,45 +134,49 @@ impl<T> fmt::Debug for Builder<T> {
 }
 
 impl Keyward {
-    /// Begins an installation on this store.
+    /// Starts the settings of an installation on this store.
     pub fn builder(store: impl WriteStore) -> Builder {
         let store: Arc<dyn WriteStore> = Arc::new(store);
         let read: Arc<dyn Store> = store.clone();
         Builder::new(read, |guard| Self { guard, store })
     }
 
-    /// Returns the store. A change that is made here, past the services, takes effect within [`Limits::max_staleness`].
+    /// Returns the store. Changes made here directly, past the services, take effect within [`Limits::max_staleness`].
     pub fn store(&self) -> &Arc<dyn WriteStore> {
         &self.store
     }
 }
 
 impl Guard {
-    /// Begins an installation that only guards, on a store that may be read-only.
+    /// Starts the settings of an installation that only guards, on a store that may be read-only.
     pub fn builder(store: impl Store) -> Builder<Self> {
         Builder::new(Arc::new(store), |guard| guard)
     }
 
-    /// The layer for any tower or axum service. Around an axum `Router`, put it on with `Router::layer` after every route is
-    /// there: a route that is added later is not behind it. [`wrap`](Self::wrap) leaves no room for that.
+    /// Returns the layer for any tower or axum service.
+    ///
+    /// On an axum `Router`, call `Router::layer` after adding every route: later routes are not guarded.
+    /// [`wrap`](Self::wrap) prevents that mistake.
     pub fn layer(&self) -> GateLayer {
         GateLayer::new(self.gate.clone())
     }
 
-    /// Puts the gate around a finished service, to which no route can be added any more.
+    /// Wraps a finished service, to which no route can be added.
     pub fn wrap<T>(&self, service: T) -> GateService<T> {
         self.layer().layer(service)
     }
 
-    /// Puts the gate around a guarded router.
+    /// Wraps a guarded router.
     #[cfg(feature = "axum")]
     pub fn guard(&self, router: crate::guard::GuardedRouter) -> GateService<axum::Router> {
-        // With its state the router puts handlers and layers together; without, it would do so for every request.
+        // With its state the router combines handlers and layers once; without, it would do so for every request.
         self.wrap(router.into_router(self.gate.base()).with_state(()))
     }
 
-    /// From which address a request comes, as the failure budget, the uses of tokens and the management API see it: the peer's, or
-    /// whom a [trusted proxy](Builder::trusted_proxies) asks for. For signing in by a route of your own, say:
+    /// Returns the client's address as the failure budget, token uses and the management API see it.
+    ///
+    /// This is the peer's address, or the one that a [trusted proxy](Builder::trusted_proxies) reports. A sign-in route
+    /// of your own passes it on:
     ///
     /// ```
     /// # use keyward::Keyward;
@@ -183,19 +188,20 @@ impl Guard {
         self.gate.addresses().of(headers, extensions)
     }
 
-    /// The path under which the browser that sent this request sees the installation: empty, or like `/keys`. It is the
-    /// [base path](Builder::base_path), or what a [trusted proxy](Builder::trusted_proxies) says in `X-Forwarded-Prefix`. Put it before the
-    /// links and redirects of pages of your own.
+    /// Returns the path under which the browser that sent this request sees the installation: empty, or like `/keys`.
+    ///
+    /// This is the [base path](Builder::base_path), or the `X-Forwarded-Prefix` of a [trusted
+    /// proxy](Builder::trusted_proxies). Put it before the links and redirects of your own pages.
     pub fn base_path_of(&self, headers: &HeaderMap, extensions: &Extensions) -> String {
         self.gate.base_of(headers, extensions).as_str().to_owned()
     }
 
-    /// A regular expression by which secret scanners find secrets of this installation.
+    /// Returns a regular expression with which secret scanners find this installation's secrets.
     pub fn scanner_regex(&self) -> String {
         self.gate.format().scanner_regex()
     }
 
-    /// How this installation is doing. It asks the store nothing, so it answers whatever the store does.
+    /// Returns the state of this installation. Does not call the store, so it returns even if the store hangs.
     ///
     /// ```
     /// # tokio_test::block_on(async {
@@ -225,16 +231,17 @@ impl Guard {
         self.gate.resolver().health()
     }
 
-    /// Writes what is still to be written: the uses of tokens of the last seconds, and failed sign-ins of the last minute.
+    /// Writes pending data: token uses of the last seconds, and failed sign-ins of the last minute.
     pub async fn flush(&self) {
         self.gate.resolver().write_uses().await;
         #[cfg(feature = "people")]
         self.writer.write_failures().await;
     }
 
-    /// Ends the installation: stops its background tasks, writes what is still to be written, and [closes the store](Store::close) with
-    /// all its connections, for its clones too. An SQLite file is whole then. Call it when the server has stopped taking requests; what
-    /// still comes is answered 503 as soon as it needs the store.
+    /// Stops the background tasks, writes pending data, and [closes the store](Store::close), also for its clones.
+    ///
+    /// An SQLite file is complete afterwards. Call it after the server has stopped taking requests; a later request
+    /// that needs the store is answered 503.
     pub async fn shutdown(&self) {
         let resolver = self.gate.resolver();
         resolver.tasks.stop().await;
@@ -251,19 +258,19 @@ impl Guard {
         self.gate.addresses()
     }
 
-    /// Receives request bodies for our own routes.
+    /// Reads request bodies for the routes of `api` and `ui`.
     #[cfg(any(feature = "api", feature = "ui"))]
     pub(crate) fn bodies(&self) -> &BodyReader {
         &self.bodies
     }
 
-    /// The gate, for what is public and asks it all the same.
+    /// The gate, for public routes that check a credential themselves.
     #[cfg(any(feature = "api", feature = "ui"))]
     pub(crate) fn gate(&self) -> &Arc<Gate> {
         &self.gate
     }
 
-    /// Where the first group of content routes begins.
+    /// The path of the first content group.
     #[cfg(feature = "ui")]
     pub(crate) fn content_path(&self) -> Option<&str> {
         self.gate.content_path()
@@ -302,7 +309,7 @@ impl<T> Builder<T> {
             finish: Box::new(finish),
             groups: Vec::new(),
             hash_keys: None,
-            reference: None,
+            strapi_hash_key: None,
             token_prefix: TokenPrefix::default(),
             conditions: Conditions::default(),
             settings: Settings::default(),
@@ -322,19 +329,19 @@ impl<T> Builder<T> {
         }
     }
 
-    /// The salt, or several. Required.
+    /// Sets the hash key, or a ring of several. Required.
     pub fn hash_key(mut self, hash_keys: impl Into<HashKeyRing>) -> Self {
         self.hash_keys = Some(hash_keys.into());
         self
     }
 
-    /// Accepts tokens that the reference issued under this salt, if the store has them.
+    /// Accepts tokens that Strapi issued under this hash key, if the store has them.
     pub fn strapi_hash_key(mut self, hash_key: StrapiHashKey) -> Self {
-        self.reference = Some(hash_key);
+        self.strapi_hash_key = Some(hash_key);
         self
     }
 
-    /// What secrets begin with, instead of `kw`.
+    /// Sets the word that secrets begin with, instead of `kw`.
     pub fn token_prefix(mut self, token_prefix: TokenPrefix) -> Self {
         self.token_prefix = token_prefix;
         self
@@ -372,87 +379,93 @@ impl<T> Builder<T> {
         self
     }
 
-    /// The conditions that permissions may name, instead of the two of the reference.
+    /// Sets the conditions that permissions may use, instead of Strapi's two.
     pub fn conditions(mut self, conditions: Conditions) -> Self {
         self.conditions = conditions;
         self
     }
 
-    /// The actions, subjects and fields that there are. What is not among them cannot be written from then on, and what
-    /// the store still has of it goes when the installation is [set up](Keyward::set_up).
+    /// Sets the actions, resources and fields that exist.
     ///
-    /// Without a catalogue every name can be written; one that no route requires never allows anything.
+    /// Writes that use any other name are rejected. [`set_up`](Keyward::set_up) removes other names from stored
+    /// permissions and grants. Without a catalogue every name can be written; a name that no route requires never
+    /// allows anything.
     pub fn catalogue(mut self, catalogue: Catalogue) -> Self {
         self.settings.catalogue = Some(catalogue);
         self
     }
 
-    /// Keeps issued secrets sealed under these keys, so that their owners can see them again. Without, a secret shows once.
+    /// Stores issued secrets encrypted under these keys, so that owners can view them again. Without, a secret is shown
+    /// once.
     #[cfg(feature = "reveal")]
     pub fn encryption(mut self, keys: crate::domain::EncryptionKeys) -> Self {
         self.settings.encryption = Some(keys);
         self
     }
 
-    /// Gives up the tokens that rest on a hash key which this configuration no longer has, or has with another value: the keys that it has
-    /// take their place, at the next change or [set-up](Keyward::set_up). Without, another key than the one that the data rests on is an
-    /// error of set-up, and every credential is answered 503.
+    /// Gives up the tokens whose hash key is missing from this configuration, or has another value there.
     ///
-    /// For one start of one node, while no other one runs. It is not for changing keys: for that the former one
-    /// [stays in the ring](crate::guide::operating#changing-hash_keys-and-keys).
+    /// The configured keys take their place at the next change or [set-up](Keyward::set_up). Without this setting, a
+    /// wrong key fails set-up, and every credential is answered 503.
+    ///
+    /// Use it for one start of one node, while no other node runs. To change keys, [keep the former key in the
+    /// ring](crate::guide::operating#changing-hash_keys-and-keys) instead.
     pub fn accept_new_hash_key(mut self) -> Self {
         self.accepted_keys.extend([KeyKind::Hash, KeyKind::StrapiHash]);
         self
     }
 
-    /// Gives up the sealed copies of an encryption key that this configuration has with another value: they cannot be shown again, and
-    /// their tokens go on working. As [`accept_new_hash_key`](Self::accept_new_hash_key).
+    /// Gives up the sealed copies whose encryption key has another value in this configuration.
+    ///
+    /// Those secrets cannot be shown again; their tokens keep working. Use it like
+    /// [`accept_new_hash_key`](Self::accept_new_hash_key).
     #[cfg(feature = "reveal")]
     pub fn accept_new_encryption_key(mut self) -> Self {
         self.accepted_keys.push(KeyKind::Encryption);
         self
     }
 
-    /// Gives up the tokens that begin with another [token_prefix](Self::token_prefix). As [`accept_new_hash_key`](Self::accept_new_hash_key).
+    /// Gives up the tokens with another [token prefix](Self::token_prefix). Use it like
+    /// [`accept_new_hash_key`](Self::accept_new_hash_key).
     pub fn accept_new_prefix(mut self) -> Self {
         self.accepted_keys.push(KeyKind::Prefix);
         self
     }
 
-    /// What people can choose, and how long things last.
+    /// Sets the lifespans, password rules and quotas that apply to people and tokens.
     pub fn policy(mut self, policy: Policy) -> Self {
         self.settings.policy = policy;
         self
     }
 
-    /// Lets the first visitor register the first super admin, without the setup code that the server prints. For servers on loopback, with
-    /// no proxy in front.
+    /// Lets the first visitor register the first super admin without the setup code that the server logs.
     ///
-    /// The API and the pages take such a registration only by `localhost`, a name below it, or a loopback address in `Host`: by another name
-    /// it could come from a page of another origin (DNS rebinding), and takes the code.
-    /// So does a request with a header of proxies (`Forwarded`, `Via`, `X-Forwarded-..`, `X-Real-IP`), which may come from anywhere.
+    /// For servers on loopback without a proxy in front. The API and the pages accept such a registration only if
+    /// `Host` is `localhost`, a name below it, or a loopback address: another name could belong to a page of another
+    /// origin (DNS rebinding). A request with a proxy header (`Forwarded`, `Via`, `X-Forwarded-..`, `X-Real-IP`) may
+    /// come from anywhere. In both cases the code is required.
     #[cfg(feature = "people")]
     pub fn allow_open_setup(mut self) -> Self {
         self.settings.open_setup = true;
         self
     }
 
-    /// Other bounds for cache and look-ups.
+    /// Sets the limits of the cache and of look-ups.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Bounds how many refusals an address may cause that cost a read of the store. Valid tokens are let in all the same.
+    /// Limits how many rejections that cost a store read an address may cause. Valid tokens are admitted regardless.
     pub fn failure_budget(mut self, budget: FailureBudget) -> Self {
         self.budget = Some(budget);
         self
     }
 
-    /// How long a request body may take to arrive on the routes of the management API and the pages. Default 10 s.
+    /// Sets how long a request body may take to arrive on routes of the management API and the pages. Default 10 s.
     ///
-    /// A body that is not complete by then is answered 408. The deadline is for the whole body, however steadily it arrives, so leave
-    /// time for 1 MiB on the slowest line that you want to serve. Your own routes are not affected.
+    /// An incomplete body is answered 408. The deadline covers the whole body, so allow time for 1 MiB on the slowest
+    /// connection that you serve. Your own routes are not affected.
     ///
     /// ```
     /// # tokio_test::block_on(async {
@@ -473,11 +486,10 @@ impl<T> Builder<T> {
         self
     }
 
-    /// Believes these proxies, addresses or networks, when they say in this header for whom they ask. Without, the address of a
-    /// request is its peer's and no header is read.
+    /// Trusts these proxies, addresses or networks, to report the client's address in this header.
     ///
-    /// Proxies have to append to the header or to replace it, as nearly all do. The header is read from the right, past trusted
-    /// proxies, to the first address that is not one.
+    /// Without, the client's address is the peer's, and no header is read. Proxies must append to the header or replace
+    /// it, as nearly all do. The header is read from the right, past trusted proxies, to the first other address.
     ///
     /// ```
     /// # tokio_test::block_on(async {
@@ -501,16 +513,18 @@ impl<T> Builder<T> {
         self
     }
 
-    /// Where browsers see this installation, behind a proxy that puts a prefix before its paths: `/keys`, if the proxy's
-    /// `https://example.test/keys/admin` is `/admin` here. Links, redirects, forms and cookies of the [pages](crate::ui) use it, and
-    /// groups and routes are named without it.
+    /// Sets the path under which browsers see this installation, behind a proxy that adds a prefix.
     ///
-    /// The proxy may take the prefix away or keep it: [`guard`](crate::guard::Guard::guard) serves each route at both paths, and a request below
-    /// the base path is judged by the path without it. If you nest the router yourself, with `nest_service("/keys", ..)`, the base path
-    /// is the same `/keys`. A service that is put behind [`layer`](crate::guard::Guard::layer) or [`wrap`](crate::guard::Guard::wrap) gets the path as sent.
+    /// Use `/keys` if the proxy's `https://example.test/keys/admin` is `/admin` here. Links, redirects, forms and
+    /// cookies of the [pages](crate::ui) use it; groups and routes are declared without it.
     ///
-    /// A [trusted proxy](Self::trusted_proxies) can say another one in `X-Forwarded-Prefix`, if it takes the prefix away. From other
-    /// peers that header is not read.
+    /// The proxy may strip the prefix or keep it: [`guard`](crate::guard::Guard::guard) serves each route at both
+    /// paths. If you nest the router yourself with `nest_service("/keys", ..)`, the base path is the same `/keys`. A
+    /// service behind [`layer`](crate::guard::Guard::layer) or [`wrap`](crate::guard::Guard::wrap) receives the path as
+    /// sent.
+    ///
+    /// A [trusted proxy](Self::trusted_proxies) that strips the prefix can report another one in `X-Forwarded-Prefix`.
+    /// From other peers that header is ignored.
     ///
     /// ```
     /// # tokio_test::block_on(async {
@@ -525,9 +539,10 @@ impl<T> Builder<T> {
         self
     }
 
-    /// Says that nothing but the services of this one [`Keyward`] ever changes the store: no other process, no second handle, no
-    /// transaction of your own. Cached answers are then used until a change of ours ends them, and not read again every
-    /// [`Limits::max_staleness`].
+    /// Declares that only the services of this one [`Keyward`] change the store.
+    ///
+    /// There must be no other process, no second handle and no transaction of your own. Cached tokens are then used
+    /// until one of our changes invalidates them, and not reloaded every [`Limits::max_staleness`].
     pub fn store_is_exclusive(mut self) -> Self {
         self.exclusive = true;
         self
@@ -539,43 +554,45 @@ impl<T> Builder<T> {
         self
     }
 
-    /// Another clock, for tests.
+    /// Sets another clock, for tests.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Another source of randomness, for tests.
+    /// Sets another source of randomness, for tests.
     pub fn entropy(mut self, entropy: Arc<dyn Entropy>) -> Self {
         self.entropy = entropy;
         self
     }
 
-    /// Builds it, and starts writing uses behind, and publishing its [`Health`] with the feature `metrics`.
+    /// Builds the installation and starts its background tasks: writing token uses, and publishing [`Health`] with the
+    /// feature `metrics`.
     ///
     /// # Errors
-    /// If there is no salt or no tokio runtime, the groups contradict each other, or a trusted proxy is no network.
+    /// Returns a [`BuildError`] if the hash key or a tokio runtime is missing, or if groups, limits or proxies are
+    /// invalid.
     pub fn build(self) -> Result<T, BuildError> {
-        let hash_keys = self.hash_keys.ok_or(BuildError::NoSalt)?;
+        let hash_keys = self.hash_keys.ok_or(BuildError::NoHashKey)?;
         tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
         if !self.token_prefix.is_short() {
             tracing::warn!(
                 token_prefix = self.token_prefix.as_str(),
-                "a brand of more than 3 characters makes every request hash twice as much"
+                "a token prefix of more than 3 characters makes every request hash twice as much"
             );
         }
         let encryption = self.settings.encryption.as_ref();
         let keys = ConfiguredKeys::new(
             &self.token_prefix,
             &hash_keys,
-            self.reference.as_ref(),
+            self.strapi_hash_key.as_ref(),
             encryption,
             self.accepted_keys,
         );
         let keys = Arc::new(keys);
         let mut format = SecretFormat::new(&self.token_prefix, hash_keys);
-        if let Some(hash_key) = self.reference {
-            format = format.with_reference(hash_key);
+        if let Some(hash_key) = self.strapi_hash_key {
+            format = format.with_strapi(hash_key);
         }
         let store = self.store;
         let limits = self.limits;

@@ -1,29 +1,31 @@
-//! keyward guards axum and tower services with bearer tokens that belong to somebody.
+//! Owner-bound bearer tokens for [axum](https://docs.rs/axum) and [tower](https://docs.rs/tower) services.
 //!
-//! You hand keys to machines: agents over MCP, CI/CD jobs, scripts. keyward sees to it that
+//! You issue keys to machines: agents over MCP, CI/CD jobs, scripts. keyward guarantees that
 //!
 //! - a token is **never stronger than its owner**, at any moment, for any action, field and row;
-//! - **admin** tokens and **content** tokens never open each other's doors;
-//! - what you take away is gone **on the next request**, and on other nodes within a bound that holds in an outage too;
-//! - a route you forgot to guard answers 403, not data.
+//! - **admin** tokens and **content** tokens never open each other's routes;
+//! - a revocation takes effect **on the next request**, and on other nodes within a bound that also holds in an outage;
+//! - a route without a check answers 403, not data.
+//!
+//! # Example
 //!
 //! ```
 //! # tokio_test::block_on(async {
 //! use axum::routing::get;
 //! use keyward::{action, Grant, GuardedRouter, HashKey, Keyward, MemoryStore, NewAdminToken, NewOwner, RoleId};
 //!
-//! // An installation: a store, a salt (keep its text), and which paths are whose.
+//! // An installation: a store, a hash key (keep its text for the next start), and the route groups.
 //! let (hash_key, _text) = HashKey::generate()?;
 //! let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).admin("/admin").content("/api").build()?;
 //!
-//! // Every route says what it requires; without, it does not compile.
+//! // Every route has a requirement; without one it does not compile.
 //! let app = keyward.guard(
 //!     GuardedRouter::new()
 //!         .route("/admin/webhooks", action("admin::webhooks.read"), get(|| async { "[]" }))
 //!         .route("/api/articles", action("api::article.article.find"), get(|| async { "[]" })),
 //! );
 //!
-//! // Somebody, and a key of theirs for a part of what they may do.
+//! // An owner, and a token for a part of what the owner may do.
 //! let ada = NewOwner::new("ada@example.test").named("Ada", "Lovelace").roles([RoleId::SUPER_ADMIN]);
 //! let ada = keyward.owners().create(ada).await?;
 //! let deploy = NewAdminToken::new("deploy", ada.id).grants([Grant::new("admin::webhooks.read")]);
@@ -34,74 +36,80 @@
 //! # }).unwrap();
 //! ```
 //!
-//! # The guide
+//! Start with the [tutorial](guide::tutorial) or the [concepts](guide::concepts). The [guide] lists all pages.
 //!
-//! New here? Begin with the [tutorial](guide::tutorial), or with the [concepts](guide::concepts).
+//! # The path of a request
 //!
-//! - Building: [guarding routes](guide::guarding), [rows and fields](guide::conditions), [testing](guide::testing).
-//! - Running: [configuration](guide::configuration), [stores](guide::stores), [many nodes](guide::many_nodes),
-//!   [operating](guide::operating), [migrating](guide::migrating) from a Strapi 5.
-//! - Judging: [how comparable systems failed](guide::known_failures), and what shows that this one does not.
+//! A client sends `GET /admin/articles` with `Authorization: Bearer kw_admin_..`.
 //!
-//! # What happens to a request
+//! 1. **Path.** A path that can be interpreted in two ways (`//`, `/../`, `%2e%2e`, `%2f`, `%252f`, `\`) is a 400.
+//! 2. **Group.** The longest [`Group`] prefix that covers the path, by whole segments, is `/admin`. Without a group
+//!    the request is a 404 that never reaches your service; a public group passes it on.
+//! 3. **Credential.** There must be one secret. Without any, an admin group answers 401; a content group continues
+//!    with the public principal.
+//! 4. **Offline check.** The secret's prefix must name a kind that opens the group, and its check characters must
+//!    match an HMAC of the rest. A made-up secret is a 401 without a store read.
+//! 5. **Principal.** The digest is looked up in a bounded cache. If it is missing or stale, one store read serves all
+//!    concurrent requests and returns token, owner and roles of one moment.
+//! 6. **Validity.** Kind, expiry, owner and freshness are checked. If the node cannot know, the answer is 503, never
+//!    401.
+//! 7. **Requirement.** Each [`Grant`] was intersected with the owner's present permissions. The [`Decision`] is:
+//!    denied (403), allowed, or allowed for some rows and fields.
+//! 8. **Handler.** It has to apply a partial decision to rows and fields.
+//! 9. **Response.** If no requirement was checked, or a partial decision was not applied, it becomes a 403 and a log
+//!    line. Responses of protected groups are not cacheable.
 //!
-//! A request with `Authorization: Bearer kw_admin_..` comes to `GET /admin/articles`.
+//! A request with a cached token costs one HMAC, one cache look-up and one allocation. keyward boxes no future, and
+//! the store is not read.
 //!
-//! 1. **Path.** Can it be read in two ways (`//`, `/../`, `%2e%2e`, `%2f`, `%252f`, `\`)? 400, in every group.
-//! 2. **Group.** `/admin` covers it: whole segments, longest prefix, bytes as sent. In no [`Group`] it would be a 404
-//!    that your service never sees; in a public one it would pass as it is.
-//! 3. **Credential.** There is one header with one secret. With none: 401, or in a content group the public.
-//! 4. **Offline check.** The prefix names a kind that opens the group, and the last characters are what an HMAC makes
-//!    of the rest. Whatever somebody made up ends here, 401, without a read of the store.
-//! 5. **Principal.** The digest is in a bounded cache, whose entries know what they rest on; else it is looked up once,
-//!    however many ask, in one snapshot: token, owner, roles.
-//! 6. **Judgement.** Kind, end, owner, and whether this node may still rely on what it knows. If nobody can tell: 503,
-//!    never 401.
-//! 7. **Requirement.** The route asks for `read` on `article`. Each [`Grant`] was met with what the owner holds now:
-//!    the answer is no (403), yes, or yes for some rows and fields, a [`Decision`].
-//! 8. **Handler.** It runs. A decision that is not a plain yes it has to take, to filter rows and show fields by.
-//! 9. **Response.** It leaves if a requirement was met and its decision taken; else it is a 403, and a line in the log.
-//!    No cache may keep it.
+//! # Guarding routes
 //!
-//! A cached token costs one HMAC, one look-up and one allocation on that way; nothing of ours is boxed, and nobody is
-//! asked.
-//!
-//! # Guarding
-//!
-//! | way | for | what it does |
+//! | type | use | effect |
 //! | --- | --- | --- |
-//! | [`GuardedRouter`] | new routes | no route without a requirement; 404 and 405 are guarded too |
-//! | [`Require`] | routes, method routers and sub-routers you have | a layer; put [`Keyward::layer`](crate::guard::Guard::layer) or [`Keyward::wrap`](crate::guard::Guard::wrap) around |
-//! | [`AuthContext::require`] | a handler that has to look first | in the handler; for rows, [`AuthContext::require_decision`] |
+//! | [`GuardedRouter`] | new routes | every route has a requirement; 404 and 405 are guarded too |
+//! | [`Require`] | existing routes, method routers and sub-routers | a layer inside [`layer`] or [`wrap`] |
+//! | [`AuthContext`] | handlers that need the request first | `require` and `require_decision` in the handler |
 //!
-//! # Changing
+//! [`layer`]: crate::guard::Guard::layer
+//! [`wrap`]: crate::guard::Guard::wrap
 //!
-//! What the gate judges by is changed by services of the handle: [`owners`](Keyward::owners),
-//! [`roles`](Keyward::roles), [`tokens`](Keyward::tokens), [`sessions`](Keyward::sessions); [`audit`](Keyward::audit)
-//! is the audit log. Each works for the program, or by the rules of whoever it is told:
-//! `keyward.tokens().acting_as(auth.actor())`. The management API and the settings pages are made of them.
+//! # Modules
+//!
+//! | module | content |
+//! | --- | --- |
+//! | [`admin`] | services that change owners, roles, tokens and sessions, also on behalf of a caller |
+//! | [`authz`] | permissions, conditions, requirements and decisions |
+//! | [`guard`] | layers, routers, extractors, route groups and rejections |
+//! | [`token`] | tokens, secrets and keys |
+//! | [`store`] | the store traits, and stores in memory, SQLite and PostgreSQL |
+//! | [`time`] | clocks |
+//! | [`health`] | the state of an installation |
+//! | `api`, `ui` | the management API and the settings pages |
+//! | `strapi` | compatibility with Strapi 5 |
+//! | `testing` | fixtures for your tests |
+//! | [`guide`] | the manual |
+//!
+//! The crate root re-exports the types that most applications need.
 //!
 //! # Features
 //!
-//! | feature | default | what |
+//! | feature | default | adds |
 //! | --- | --- | --- |
 //! | `axum` | yes | the guarded router, the extractors, `OriginalUri` under `nest` |
-//! | `api` | no | [`mod@api`]: the management API, with its OpenAPI document |
-//! | `metrics` | no | [`Health`](health::Health) and refusals by reason through the facade `metrics` |
-//! | `postgres` | no | [`PostgresStore`], for many nodes |
-//! | `sqlite` | no | [`SqliteStore`], bundled |
-//! | `strapi` | no | [`mod@strapi`]: reading the database of a Strapi 5, and taking its people and tokens over |
-//! | `ui` | no | [`mod@ui`]: the settings pages |
-//! | `testing` | no | [`mod@testing`]: a world, a clock and requests for your own tests |
+//! | `api` | no | the management API, with its OpenAPI document |
+//! | `metrics` | no | [`Health`](health::Health) and rejections by reason through the `metrics` facade |
+//! | `postgres` | no | `PostgresStore`, for many nodes |
+//! | `sqlite` | no | `SqliteStore`, with SQLite bundled |
+//! | `strapi` | no | reading the database of a Strapi 5, and importing its people and tokens |
+//! | `ui` | no | the settings pages |
+//! | `testing` | no | fixtures: a test installation, a clock and requests |
 //! | `full` | no | all of these |
 //!
-//! Features add, and none changes what another one does. Without `axum` the layer guards any `tower::Service` over
-//! `http` requests.
+//! Features are additive. Without `axum` the layer guards any `tower::Service` over `http` requests.
 //!
-//! # Rust
+//! # Rust version
 //!
-//! Needs Rust 1.94, which is what sqlx 0.9 needs. A release that needs a newer one says so in the changelog. No unsafe
-//! code.
+//! Rust 1.94, which sqlx 0.9 requires. The changelog announces increases. The crate has no unsafe code.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

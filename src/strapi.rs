@@ -1,4 +1,4 @@
-//! Beside a Strapi 5 that is running: honouring the tokens that it has issued, and taking them over.
+//! Compatibility with a running Strapi 5: accepting the tokens that it issued, and importing its people and tokens.
 
 pub use crate::admin::import::{Counts, Import, ImportError, Outcome, Report, ReportEntry, check_salt, import};
 pub use crate::domain::StrapiEncryptionKey;

@@ -10,7 +10,8 @@ use http_body_util::Empty;
 use keyward::authz::Fields;
 use keyward::store::WriteStore;
 use keyward::store::{NewToken, TokenQuery, Transaction};
-use keyward::token::{HashKeyRing, OsEntropy, SecretFormat, TokenAuthority, TokenKind, TokenPrefix};
+use keyward::testing::SecretFormat;
+use keyward::token::{HashKeyRing, OsEntropy, TokenAuthority, TokenKind, TokenPrefix};
 use keyward::{
     Grant, HashKey, Keyward, NewAdminToken, NewOwner, NewRole, OwnerId, Permission, PostgresStore, RoleId, SqliteStore,
     authenticated,

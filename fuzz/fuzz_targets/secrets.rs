@@ -8,9 +8,8 @@
 use keyward::HashKey;
 use keyward::store::Digest;
 use keyward::testing::SeededEntropy;
-use keyward::token::{
-    EncryptionKeys, HashKeyRing, SecretFormat, StrapiHashKey, TokenKind, TokenKinds, TokenPrefix, VerifyError,
-};
+use keyward::testing::{SecretFormat, TokenKinds, VerifyError};
+use keyward::token::{EncryptionKeys, HashKeyRing, StrapiHashKey, TokenKind, TokenPrefix};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 

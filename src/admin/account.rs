@@ -4,7 +4,7 @@ use super::ServiceError;
 use super::error::{FieldErrors, named, shows};
 use super::write::UnitOfWork;
 use crate::domain::{
-    AuditAction, AuditTarget, Extra, Owner, OwnerId, PasswordHash, Tag, TokenKind, comparable, composed,
+    AllowedHidden, AuditAction, AuditTarget, Owner, OwnerId, PasswordHash, Tag, TokenKind, comparable, compose,
 };
 use crate::store::{Paging, Profile, TokenQuery, TokenSort, View};
 use serde_json::{Map, Value, json};
@@ -58,12 +58,12 @@ pub(super) fn address(path: &str, text: &str) -> Result<String, ServiceError> {
     if text.len() > 4 * ADDRESS_LENGTH {
         return Err(too_long());
     }
-    let text = composed(&text.to_lowercase());
+    let text = compose(&text.to_lowercase());
     let parts = text.split_once('@').filter(|(who, host)| !who.is_empty() && !host.is_empty() && !host.contains('@'));
     if parts.is_none() || text.contains(char::is_whitespace) {
         return Err(ServiceError::invalid(path, "must be an e-mail address"));
     }
-    shows(path, &text, Extra::Nothing)?;
+    shows(path, &text, AllowedHidden::None)?;
     // The form that is compared is kept too, and may be longer.
     if text.len() > ADDRESS_LENGTH || comparable(&text).len() > 4 * ADDRESS_LENGTH {
         return Err(too_long());

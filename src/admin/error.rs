@@ -1,6 +1,6 @@
 //! What a service answers where it does not do what it was asked.
 
-use crate::domain::{Extra, KeyMismatch, NoEntropy, Reason, comparable, composed, hidden};
+use crate::domain::{AllowedHidden, KeyMismatch, NoEntropy, Reason, comparable, compose, find_hidden};
 use crate::store::StoreError;
 use std::fmt;
 use std::time::Duration;
@@ -158,20 +158,20 @@ pub(super) fn named(path: &str, text: &str) -> Result<String, ServiceError> {
     if name.is_empty() {
         return Err(ServiceError::invalid(path, "must not be empty"));
     }
-    let name = if name.len() > MOST_BYTES * NAME_LENGTH { None } else { Some(composed(name)) };
+    let name = if name.len() > MOST_BYTES * NAME_LENGTH { None } else { Some(compose(name)) };
     let short = |text: &str| text.chars().count() <= NAME_LENGTH;
     let name = name.filter(|name| short(name) && short(&comparable(name)));
     let Some(name) = name else {
         return Err(ServiceError::invalid(path, format!("must have at most {NAME_LENGTH} characters")));
     };
-    shows(path, &name, Extra::Emoji)?;
+    shows(path, &name, AllowedHidden::Emoji)?;
     Ok(name)
 }
 
 /// Refuses what is no part of a text but does something to it, or shows nothing: one name would look like another, and a line of the
 /// audit log would read as another one.
-pub(super) fn shows(path: &str, text: &str, extra: Extra) -> Result<(), ServiceError> {
-    match hidden(text, extra) {
+pub(super) fn shows(path: &str, text: &str, extra: AllowedHidden) -> Result<(), ServiceError> {
+    match find_hidden(text, extra) {
         None => Ok(()),
         Some(c) => {
             let message = format!(
@@ -187,11 +187,11 @@ pub(super) fn shows(path: &str, text: &str, extra: Extra) -> Result<(), ServiceE
 /// do not show.
 pub(super) fn described(path: &str, text: &str) -> Result<String, ServiceError> {
     let text = text.trim();
-    let text = if text.len() > MOST_BYTES * TEXT_LENGTH { None } else { Some(composed(text)) };
+    let text = if text.len() > MOST_BYTES * TEXT_LENGTH { None } else { Some(compose(text)) };
     let Some(text) = text.filter(|text| text.chars().count() <= TEXT_LENGTH) else {
         return Err(ServiceError::invalid(path, format!("must have at most {TEXT_LENGTH} characters")));
     };
-    shows(path, &text, Extra::Lines)?;
+    shows(path, &text, AllowedHidden::Lines)?;
     Ok(text)
 }
 

@@ -123,7 +123,7 @@ impl ServiceContext {
             self.writer.resolver.tasks.spawn(|mut stop| async move {
                 loop {
                     tokio::select! {
-                        () = stop.told() => return,
+                        () = stop.requested() => return,
                         () = tokio::time::sleep(WRITE_EVERY) => {}
                     }
                     let Some(writer) = writer.upgrade() else { return };

@@ -70,7 +70,7 @@ impl Keyward {
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 tokio::select! {
-                    () = stop.told() => return,
+                    () = stop.requested() => return,
                     _ = ticks.tick() => {}
                 }
                 let (Some(writer), Some(store)) = (home.upgrade(), store.upgrade()) else { return };
@@ -129,7 +129,7 @@ impl super::ServiceContext {
         let (known, uses) = (view.key_checks().await?, view.key_uses().await?);
         for KeyUse { kind, id, tokens } in uses {
             let there = match kind {
-                KeyKind::Hash if id == HashKeyId::REFERENCE => self.writer.format.has_reference(),
+                KeyKind::Hash if id == HashKeyId::STRAPI => self.writer.format.has_strapi(),
                 _ => self.writer.keys.has(kind, &id, &known),
             };
             match (kind, there) {

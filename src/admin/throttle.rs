@@ -12,7 +12,7 @@
 
 use super::known_places::KnownPlaces;
 use super::password_queue::Lane;
-use crate::domain::{Clock, MonotonicTime, Sketch, Windows, comparable, network};
+use crate::domain::{CellWindows, Clock, MonotonicTime, Sketch, comparable, network};
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -47,7 +47,7 @@ pub(super) struct Reserved<'t> {
     /// The account, and the network if there is one, by keyed hashes.
     account: u64,
     network: Option<u64>,
-    counted: [Option<(u64, Windows)>; 3],
+    counted: [Option<(u64, CellWindows)>; 3],
     checking: bool,
 }
 

@@ -11,7 +11,7 @@ use crate::domain::{
     ConditionId, Conditions, ConfiguredKeys, EncryptionKeys, Entropy, InvalidCredential, Issued, Permission, Reason,
     Scope, SecretFormat, Tag, TokenKind, Unregistered, Version,
 };
-use crate::resolve::{Begun, Resolver, Stop};
+use crate::resolve::{LogPosition, Resolver, Stop};
 use crate::store::{Clamp, Clamped, StoreError, Transaction, View, WriteStore};
 use futures_util::future::BoxFuture;
 use std::collections::HashSet;
@@ -344,7 +344,7 @@ impl ServiceContext {
             let Self { store, writer, .. } = &change;
             let era = writer.resolver.freshness.era();
             let mut draft = change.draft().await?;
-            let begun = writer.resolver.freshness.begun(era);
+            let begun = writer.resolver.freshness.position(era);
             let checked = draft.check_keys(change.issues).await?;
             draft.readmit(change.admission.as_deref()).await?;
             let value = draft.ready(work).await?;
@@ -413,7 +413,7 @@ impl ServiceContext {
 /// Raises the tags of a change when dropped: after its commit, or when the task dies while nobody knows how that went.
 struct InvalidationGuard {
     resolver: Arc<Resolver>,
-    begun: Begun,
+    begun: LogPosition,
     seq: u64,
     op_id: Option<String>,
     tags: Vec<Tag>,
@@ -429,7 +429,7 @@ impl InvalidationGuard {
 impl Drop for InvalidationGuard {
     fn drop(&mut self) {
         if !self.tags.is_empty() {
-            self.resolver.freshness.raise_own(self.begun, self.seq, self.op_id.as_deref(), &self.tags);
+            self.resolver.freshness.invalidate_own(self.begun, self.seq, self.op_id.as_deref(), &self.tags);
         }
     }
 }
@@ -445,7 +445,7 @@ async fn settle(store: Arc<dyn WriteStore>, writer: Arc<Writer>, tags: Vec<Tag>,
             Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "a change is still in doubt"),
         }
         tokio::select! {
-            () = stop.told() => return,
+            () = stop.requested() => return,
             () = tokio::time::sleep(pause) => {}
         }
         pause = (pause * 2).min(Duration::from_secs(1));
@@ -455,9 +455,9 @@ async fn settle(store: Arc<dyn WriteStore>, writer: Arc<Writer>, tags: Vec<Tag>,
 async fn again(store: &dyn WriteStore, writer: &Writer, tags: &[Tag]) -> Result<(), StoreError> {
     let era = writer.resolver.freshness.era();
     let tx = store.begin().await?;
-    let begun = writer.resolver.freshness.begun(era);
+    let begun = writer.resolver.freshness.position(era);
     let (seq, op_id) = (tx.seq(), tx.op_id().map(str::to_owned));
     tx.commit(tags).await?;
-    writer.resolver.freshness.raise_own(begun, seq, op_id.as_deref(), tags);
+    writer.resolver.freshness.invalidate_own(begun, seq, op_id.as_deref(), tags);
     Ok(())
 }

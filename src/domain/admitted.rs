@@ -1,4 +1,4 @@
-//! On whose behalf a service works, and by which credential.
+//! The actor of a change, with the credential that admitted its request.
 
 use super::{Actor, Decision, Digest, Requirement};
 use std::fmt;
@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 /// The actor that a service works for, with the credential and the requirements that admitted its request.
 ///
-/// [`AuthContext::actor`](crate::AuthContext::actor) makes one. Every change made for it judges the credential and the requirements
-/// again inside its transaction, and commits only if both still hold: a request that was admitted before a revocation changes nothing
-/// after it.
+/// [`AuthContext::actor`](crate::AuthContext::actor) returns one. Every change made for it checks the credential and
+/// the requirements again inside the transaction, and commits only if both still hold (invariant valid-at-commit). So a
+/// request that was admitted before a revocation changes nothing after it.
 ///
-/// A host that signs people in by its own means makes one from a [`Actor`]: it has no credential, and only the state of the account
-/// is judged again.
+/// A host that signs people in by its own means converts an [`Actor`]: there is no credential, and only the state of
+/// the account is checked again.
 ///
 /// ```
 /// use keyward::admin::{Actor, AdmittedActor};
@@ -25,11 +25,11 @@ pub struct AdmittedActor {
     admission: Option<Arc<Admission>>,
 }
 
-/// What admitted a request: it has to hold again when a change commits.
+/// The credential and requirements that admitted a request, to be checked again when a change commits.
 #[derive(Clone)]
 pub(crate) struct Admission {
     pub(crate) digest: Digest,
-    /// What was required, and how it was answered then.
+    /// The requirements, with the decisions of that time.
     pub(crate) required: Vec<(Requirement, Decision)>,
 }
 
@@ -38,7 +38,7 @@ impl AdmittedActor {
         Self { actor, admission: Some(Arc::new(admission)) }
     }
 
-    /// Whom the audit log names.
+    /// Returns the actor that the audit log records.
     pub fn actor(&self) -> Actor {
         self.actor
     }
@@ -60,7 +60,7 @@ impl From<&AdmittedActor> for AdmittedActor {
     }
 }
 
-/// Shows the actor and what was required, never the credential.
+/// Shows the actor and the requirements, never the credential.
 impl fmt::Debug for AdmittedActor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let required =

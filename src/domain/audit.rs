@@ -1,49 +1,50 @@
-//! Audit events: who did what to what.
+//! Audit events: who did what to which target.
 
 use super::{OwnerId, RoleId, Timestamp, TokenId, TokenKind};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
-/// Who did it.
+/// The actor of a change: who did it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Actor {
-    /// The program itself, by the Rust services.
+    /// The host program itself, through the Rust services.
     Service,
     /// A signed-in person.
     Person(OwnerId),
     /// A token.
     Token(TokenId),
-    /// Somebody who is not known yet: who signs in, or accepts an invitation.
+    /// A person who is not authenticated yet: during sign-in, or while accepting an invitation.
     Visitor,
-    /// An owner or a token that the reader of the event may not know. Only what [`AuditLog`](crate::admin::AuditLog) answers with has it.
+    /// An owner or a token that the reader of the event may not know. Only results of
+    /// [`AuditLog`](crate::admin::AuditLog) contain it.
     Withheld,
 }
 
-/// Who did it, and from where.
+/// The actor of an event, and the client's address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AuditOrigin {
-    /// Who.
+    /// The actor.
     pub actor: Actor,
-    /// From where, if the server said.
+    /// The client's address, if the server reported one.
     pub address: Option<IpAddr>,
 }
 
-/// What was done.
+/// The action that an event records.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum AuditAction {
     /// An owner was created, by the program or as the first super admin.
     OwnerCreated,
-    /// Somebody was invited: created, with an invitation to accept.
+    /// A person was invited: an owner was created, with an invitation to accept.
     OwnerInvited,
-    /// Somebody who was invited before got a new invitation; the older one is dead.
+    /// An invited person got a new invitation; the older one is invalid.
     OwnerInvitedAgain,
     /// An invitation was withdrawn.
     InvitationWithdrawn,
-    /// Somebody accepted their invitation.
+    /// A person accepted their invitation.
     OwnerRegistered,
     /// An owner's e-mail address or names were changed.
     OwnerUpdated,
@@ -61,7 +62,7 @@ pub enum AuditAction {
     RoleUpdated,
     /// A role's permissions were set.
     RolePermissionsSet,
-    /// A permission of a role went with the action that it named.
+    /// A permission was removed from a role because the catalogue no longer has its action.
     PermissionClamped,
     /// A role was deleted.
     RoleDeleted,
@@ -69,30 +70,30 @@ pub enum AuditAction {
     TokenIssued,
     /// A token's name, description, grants or access were changed.
     TokenUpdated,
-    /// A token got a new secret; the older one is dead.
+    /// A token got a new secret; the older one is invalid.
     TokenRegenerated,
-    /// A token's secret was shown again.
+    /// A token's secret was shown to its owner.
     TokenRevealed,
-    /// A grant went, because its owner no longer holds it.
+    /// A grant was removed from a token because the owner no longer holds it.
     GrantClamped,
     /// A token was revoked.
     TokenRevoked,
-    /// Somebody signed in.
+    /// A person signed in.
     SignedIn,
-    /// Somebody signed out, or ended another session of theirs.
+    /// A person signed out, or ended another of their sessions.
     SignedOut,
-    /// Sign-ins failed, so many within a minute.
+    /// Several sign-ins failed within a minute.
     SignInsFailed,
-    /// How long events are kept was set.
+    /// The retention period of audit events was set.
     RetentionSet,
-    /// Events that were too old were deleted.
+    /// Events older than the retention period were deleted.
     EventsDeleted,
-    /// Roles, owners and tokens were taken over from another system.
+    /// Roles, owners and tokens were imported from another system.
     Imported,
 }
 
 impl AuditAction {
-    /// Every one.
+    /// All actions.
     pub const ALL: [Self; 27] = [
         Self::OwnerCreated,
         Self::OwnerInvited,
@@ -124,7 +125,7 @@ impl AuditAction {
     ];
 }
 
-/// What it was done to.
+/// The target of an event.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -135,13 +136,14 @@ pub enum AuditTarget {
     Role(RoleId),
     /// A token of this kind.
     Token(TokenId, TokenKind),
-    /// Nothing in particular: the installation.
+    /// The installation as a whole.
     Installation,
-    /// Something of this kind that the reader of the event may not know. Only what [`AuditLog`](crate::admin::AuditLog) answers with has it.
+    /// A target of this kind that the reader of the event may not know. Only results of
+    /// [`AuditLog`](crate::admin::AuditLog) contain it.
     Withheld(AuditTargetKind),
 }
 
-/// A kind of what an event was done to.
+/// The kind of an event's target.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -164,7 +166,7 @@ impl AuditTargetKind {
     const ALL: [Self; 6] =
         [Self::User, Self::Role, Self::AdminToken, Self::ApiToken, Self::Session, Self::Installation];
 
-    /// Its word.
+    /// Returns the word for the kind, as in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::User => "user",
@@ -176,14 +178,14 @@ impl AuditTargetKind {
         }
     }
 
-    /// The kind of this word.
+    /// Parses the word of a kind.
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 }
 
 impl AuditTarget {
-    /// Its kind.
+    /// Returns the kind of the target.
     pub fn kind(self) -> AuditTargetKind {
         match self {
             Self::Owner(_) => AuditTargetKind::User,
@@ -197,7 +199,7 @@ impl AuditTarget {
     }
 }
 
-/// Which other change made this one necessary.
+/// The other change that made an event's change necessary.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -210,23 +212,23 @@ pub enum AuditCause {
     OwnerDeleted(OwnerId),
     /// The catalogue no longer has the action.
     Catalogue,
-    /// The catalogue calls an action, a subject or a field otherwise.
+    /// The catalogue has another name for an action, a resource or a field.
     Renamed,
 }
 
-/// One event. It holds ids and plain facts, never a secret or a digest.
+/// An audit event. It contains ids and plain facts, never a secret or a digest.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AuditEvent {
-    /// When, by the store's clock.
+    /// The time, by the store's clock.
     pub at: Timestamp,
-    /// Who, and from where.
+    /// The actor and the client's address.
     pub origin: AuditOrigin,
-    /// What.
+    /// The action.
     pub what: AuditAction,
-    /// To what.
+    /// The target.
     pub target: AuditTarget,
-    /// Why, where another change made it necessary.
+    /// The change that caused this one; `None` if there was none.
     pub cause: Option<AuditCause>,
-    /// Facts about it: what was before and what is after. Null where they are withheld from the reader.
+    /// Facts about the change: values before and after. Null if they are withheld from the reader.
     pub details: serde_json::Value,
 }

@@ -1,11 +1,11 @@
-//! The catalogue: which actions, subjects, fields and conditions there are, so that what is written can be checked.
+//! The catalogue of actions, resources and fields, against which writes are checked.
 
 use super::{Action, ConditionId, Conditions, Field, Fields, Permission, Rename, Resource, Scope};
 use std::collections::HashSet;
 
-/// Every action, subject and field of an installation. What is not in it cannot be written.
+/// The actions, resources and fields of an installation. Names that are missing here cannot be written.
 ///
-/// It begins with the actions of keyward itself. Conditions are registered apart, in [`Conditions`]: they have a meaning.
+/// The default has the actions of keyward itself. Conditions are registered in [`Conditions`], with their meaning.
 ///
 /// ```
 /// use keyward::authz::{ActionEntry, Catalogue, ResourceEntry};
@@ -26,70 +26,71 @@ pub struct Catalogue {
 /// An action that permissions can name.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ActionEntry {
-    /// Its id.
+    /// The id.
     pub id: Action,
-    /// What people call it.
+    /// The name that people see.
     pub display_name: String,
-    /// Where it stands.
+    /// The section of the permission editor.
     pub section: Section,
-    /// Whether a permission for it can be for some fields only.
+    /// Whether a permission for it can be limited to fields.
     pub has_fields: bool,
     /// Whether a permission for it can have conditions.
     pub has_conditions: bool,
 }
 
-/// Where an action stands.
+/// The section of the permission editor in which an action appears.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Section {
-    /// Among the settings, in a category. It has no subject.
+    /// The settings section, by category. The action has no resource.
     Settings {
         /// The category.
         category: String,
         /// A part of the category.
         sub_category: String,
     },
-    /// Among the plugins. It has no subject.
+    /// The plugins section. The action has no resource.
     Plugin {
         /// The plugin.
         plugin: String,
-        /// A part of it.
+        /// A part of the plugin.
         sub_category: String,
     },
-    /// With the subjects that it can be done to.
+    /// The sections of these resources, to which the action applies.
     Resources(Vec<Resource>),
 }
 
-/// Something that actions are done to.
+/// A resource that actions apply to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ResourceEntry {
-    /// Its id.
+    /// The id.
     pub id: Resource,
-    /// What people call it.
+    /// The name that people see.
     pub display_name: String,
-    /// Whether there are many of it.
+    /// Whether there are many entries or one.
     pub kind: ResourceKind,
-    /// Its fields.
+    /// The fields.
     pub fields: Vec<Field>,
 }
 
-/// Whether there are many of a subject.
+/// Whether a resource has many entries or one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ResourceKind {
-    /// Many: articles.
+    /// Many entries, such as articles.
     Collection,
-    /// One: the home page.
+    /// One entry, such as the home page.
     Single,
 }
 
-/// Something that is written names what is not in the catalogue.
+/// A name in a permission or grant that is not in the catalogue.
 #[derive(Debug)]
 pub(crate) struct Unregistered {
-    /// Where, below the permission or grant: `action`, `resource`, `fields.0`, `conditions.1`, by the order of the sets.
+    /// The path below the permission or grant: `action`, `subject`, `fields.0`, `conditions.1`, by the order of the
+    /// sets.
     pub(crate) path: String,
-    /// The name that nobody registered.
+    /// The unknown name.
     pub(crate) name: String,
-    /// What is wrong, and what to do.
+    /// The problem and the remedy.
     pub(crate) message: String,
 }
 
@@ -99,19 +100,19 @@ impl ActionEntry {
         Self { id, display_name, section, has_fields: false, has_conditions: true }
     }
 
-    /// An action among the settings.
+    /// Creates an action of the settings section.
     pub fn settings(id: impl Into<Action>, category: impl Into<String>, display_name: impl Into<String>) -> Self {
         let section = Section::Settings { category: category.into(), sub_category: "general".into() };
         Self::new(id, display_name, section)
     }
 
-    /// An action of a plugin.
+    /// Creates an action of a plugin.
     pub fn plugin(id: impl Into<Action>, plugin: impl Into<String>, display_name: impl Into<String>) -> Self {
         let section = Section::Plugin { plugin: plugin.into(), sub_category: "general".into() };
         Self::new(id, display_name, section)
     }
 
-    /// An action on these subjects.
+    /// Creates an action that applies to these resources.
     pub fn on_resources<S: Into<Resource>>(
         id: impl Into<Action>,
         display_name: impl Into<String>,
@@ -120,21 +121,21 @@ impl ActionEntry {
         Self::new(id, display_name, Section::Resources(resources.into_iter().map(Into::into).collect()))
     }
 
-    /// The same, for which permissions can name fields.
+    /// Allows permissions for this action to name fields.
     #[must_use]
     pub fn with_fields(mut self) -> Self {
         self.has_fields = true;
         self
     }
 
-    /// The same, for which permissions can have conditions, or not. They can, unless said otherwise.
+    /// Sets whether permissions for this action can have conditions. Default: yes.
     #[must_use]
     pub fn with_conditions(mut self, can: bool) -> Self {
         self.has_conditions = can;
         self
     }
 
-    /// The same in a part of its category or plugin.
+    /// Moves the action to a part of its category or plugin.
     #[must_use]
     pub fn within(mut self, part: impl Into<String>) -> Self {
         match &mut self.section {
@@ -155,18 +156,18 @@ impl ActionEntry {
 }
 
 impl ResourceEntry {
-    /// A subject of which there are many.
+    /// Creates a resource with many entries.
     pub fn collection(id: impl Into<Resource>, display_name: impl Into<String>) -> Self {
         let (id, display_name) = (id.into(), display_name.into());
         Self { id, display_name, kind: ResourceKind::Collection, fields: Vec::new() }
     }
 
-    /// A subject of which there is one.
+    /// Creates a resource with one entry.
     pub fn single(id: impl Into<Resource>, display_name: impl Into<String>) -> Self {
         Self { kind: ResourceKind::Single, ..Self::collection(id, display_name) }
     }
 
-    /// The same with these fields.
+    /// Sets the fields of the resource.
     #[must_use]
     pub fn fields<F: Into<Field>>(mut self, fields: impl IntoIterator<Item = F>) -> Self {
         self.fields = fields.into_iter().map(Into::into).collect();
@@ -175,7 +176,7 @@ impl ResourceEntry {
 }
 
 impl Default for Catalogue {
-    /// The actions of keyward itself.
+    /// Creates a catalogue with the actions of keyward itself.
     fn default() -> Self {
         let empty = Self { actions: Vec::new(), resources: Vec::new(), content: Vec::new(), renames: Vec::new() };
         let tokens = [
@@ -194,16 +195,16 @@ impl Default for Catalogue {
             ("roles", "Roles", &people[..]),
             ("audit-logs", "Audit Logs", &[("read", "Read"), ("export", "Export")][..]),
         ];
-        own.iter().fold(empty, |all, (what, name, actions)| {
-            actions.iter().fold(all, |all, (deed, display)| {
-                all.action(ActionEntry::settings(format!("admin::{what}.{deed}"), *name, *display))
+        own.iter().fold(empty, |all, (object, name, actions)| {
+            actions.iter().fold(all, |all, (verb, display)| {
+                all.action(ActionEntry::settings(format!("admin::{object}.{verb}"), *name, *display))
             })
         })
     }
 }
 
 impl Catalogue {
-    /// Registers an action; one with the same id is replaced.
+    /// Registers an action, replacing one with the same id.
     #[must_use]
     pub fn action(mut self, entry: ActionEntry) -> Self {
         self.actions.retain(|e| e.id != entry.id);
@@ -211,7 +212,7 @@ impl Catalogue {
         self
     }
 
-    /// Registers a subject; one with the same id is replaced.
+    /// Registers a resource, replacing one with the same id.
     #[must_use]
     pub fn resource(mut self, entry: ResourceEntry) -> Self {
         self.resources.retain(|e| e.id != entry.id);
@@ -229,11 +230,11 @@ impl Catalogue {
         self
     }
 
-    /// Says that a name was another one before: what holds the old name keeps its meaning under the new one.
+    /// Registers a rename, so that stored permissions and grants with the old name get the new one.
     ///
-    /// It is applied when the installation is [set up](crate::Keyward::set_up), in the order of the calls, in one transaction, with an event for each
-    /// role and token that changes. A name that is still registered is not renamed. It can stay for ever, and goes from the code when every
-    /// installation was set up with it.
+    /// [`set_up`](crate::Keyward::set_up) applies renames in the order of the calls, in one transaction, with an event
+    /// for each role and token that changes. A name that is still registered is not renamed. Remove the call once every
+    /// installation was set up with it; until then it does no harm.
     ///
     /// ```
     /// use keyward::authz::{Catalogue, Rename};
@@ -249,7 +250,7 @@ impl Catalogue {
         self
     }
 
-    /// The renames whose old name is no longer registered.
+    /// Returns the renames whose old name is no longer registered.
     pub(crate) fn renames(&self) -> Vec<Rename> {
         let actions: Vec<&Action> = self.actions.iter().map(|entry| &entry.id).chain(&self.content).collect();
         let resources: Vec<(&Resource, &[Field])> =
@@ -257,22 +258,23 @@ impl Catalogue {
         self.renames.iter().filter(|rename| !rename.is_idle(&actions, &resources)).cloned().collect()
     }
 
-    /// Every action, as registered.
+    /// Returns every action, as registered.
     pub fn actions(&self) -> &[ActionEntry] {
         &self.actions
     }
 
-    /// Every subject, as registered.
+    /// Returns every resource, as registered.
     pub fn resources(&self) -> &[ResourceEntry] {
         &self.resources
     }
 
-    /// Every action of content routes, as registered.
+    /// Returns every action of content routes, as registered.
     pub fn content_actions(&self) -> &[Action] {
         &self.content
     }
 
-    /// Every action on each of its subjects: what a super admin may do, as far as it has names.
+    /// Returns a permission for every action on each of its resources: everything that a super admin may do and that
+    /// has a name.
     pub fn everything(&self) -> Vec<Permission> {
         let of = |entry: &ActionEntry| match entry.resources() {
             [] => vec![Permission::new(entry.id.clone())],
@@ -281,7 +283,7 @@ impl Catalogue {
         self.actions.iter().flat_map(of).collect()
     }
 
-    /// Everything about a permission or a grant that is not registered.
+    /// Returns all unknown names of a permission or grant.
     pub(crate) fn check(
         &self,
         Scope { action, resource, fields }: &Scope,
@@ -289,50 +291,50 @@ impl Catalogue {
         registered: &Conditions,
     ) -> Vec<Unregistered> {
         let resource = resource.as_ref();
-        let mut wrong = Vec::new();
-        let mut say = |path: String, name: &str, message: String| {
-            wrong.push(Unregistered { path, name: name.to_owned(), message });
+        let mut unknown = Vec::new();
+        let mut report = |path: String, name: &str, message: String| {
+            unknown.push(Unregistered { path, name: name.to_owned(), message });
         };
         let resource_name = resource.map_or("", Resource::as_str);
         let Some(entry) = self.actions.iter().find(|e| e.id == *action) else {
-            say("action".into(), action.as_str(), format!("there is no action {action}"));
-            return wrong;
+            report("action".into(), action.as_str(), format!("there is no action {action}"));
+            return unknown;
         };
         match resource {
             None if !entry.resources().is_empty() => {
-                say("subject".into(), resource_name, format!("{action} needs a subject"))
+                report("subject".into(), resource_name, format!("{action} needs a subject"))
             }
             Some(resource) if entry.resources().is_empty() => {
-                say("subject".into(), resource_name, format!("{action} has no subject: leave out {resource}"));
+                report("subject".into(), resource_name, format!("{action} has no subject: leave out {resource}"));
             }
             Some(resource) if !entry.resources().contains(resource) => {
-                say("subject".into(), resource_name, format!("{action} cannot be done to {resource}"));
+                report("subject".into(), resource_name, format!("{action} cannot be done to {resource}"));
             }
             _ => {}
         }
         if let Fields::Only(set) = fields {
             let of = self.resources.iter().find(|s| Some(&s.id) == resource);
             if !entry.has_fields {
-                say("fields".into(), "", format!("{action} has no fields: leave them out"));
+                report("fields".into(), "", format!("{action} has no fields: leave them out"));
             } else if let Some(of) = of {
                 let known: HashSet<&str> = of.fields.iter().map(Field::as_str).collect();
                 for (i, field) in set.as_slice().iter().enumerate().filter(|(_, f)| !known.contains(f.as_str())) {
-                    say(format!("fields.{i}"), field.as_str(), format!("{} has no field {field}", of.id));
+                    report(format!("fields.{i}"), field.as_str(), format!("{} has no field {field}", of.id));
                 }
             }
         }
         for (i, condition) in conditions.iter().enumerate() {
             if !registered.contains(condition.as_str()) {
-                say(format!("conditions.{i}"), condition.as_str(), format!("there is no condition {condition}"));
+                report(format!("conditions.{i}"), condition.as_str(), format!("there is no condition {condition}"));
             } else if !entry.has_conditions {
-                say(
+                report(
                     format!("conditions.{i}"),
                     condition.as_str(),
                     format!("{action} has no conditions: leave them out"),
                 );
             }
         }
-        wrong
+        unknown
     }
 }
 
@@ -351,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn one_with_the_same_id_is_replaced_and_no_other() {
+    fn an_entry_replaces_only_the_one_with_its_id() {
         let again = catalogue()
             .action(ActionEntry::plugin("webhooks", "hooks", "See"))
             .resource(ResourceEntry::single("article", "The article"))
@@ -373,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_registered_is_named_with_its_place() {
+    fn unknown_names_are_reported_with_their_paths() {
         let (all, some) = (Fields::All, |names: &[&str]| Fields::only(names.iter().copied()).unwrap());
         for (action, resource, fields, conditions, expected) in [
             ("webhooks", None, &all, &[][..], &[][..]),
@@ -390,9 +392,9 @@ mod tests {
             let scope = Scope { action: action.into(), resource: resource.map(Resource::new), fields: fields.clone() };
             let conditions: Vec<ConditionId> = conditions.iter().map(|c| ConditionId::new(*c)).collect();
             let registered = Conditions::default();
-            let wrong = catalogue().check(&scope, &conditions, &registered);
-            let said: Vec<String> = wrong.iter().map(|w| format!("{}: {}", w.path, w.message)).collect();
-            assert_eq!(said, expected);
+            let unknown = catalogue().check(&scope, &conditions, &registered);
+            let reported: Vec<String> = unknown.iter().map(|w| format!("{}: {}", w.path, w.message)).collect();
+            assert_eq!(reported, expected);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The ceiling: all that an owner may grant, and what a grant comes to under it.
+//! The ceiling: everything an owner may grant, and the effect of a grant under it.
 
 use super::ceiling_index::CeilingIndex;
 use super::{
@@ -6,28 +6,28 @@ use super::{
 };
 use std::fmt;
 
-/// All that an owner may grant.
+/// Everything an owner may grant.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Ceiling {
-    /// A super admin's: none.
+    /// A super admin's ceiling: no limit.
     Unlimited,
-    /// Everybody else's: the permissions of their roles.
+    /// The permissions of all roles of any other owner.
     Of(Vec<Permission>),
 }
 
-/// A grant asks for more than the owner holds.
+/// A grant exceeds the owner's ceiling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BeyondCeiling {
     /// What the owner lacks.
     pub excess: Excess,
-    /// The grant's action and subject, for the message.
+    /// The grant's action and resource, for the message.
     pub(super) of: String,
 }
 
 /// What an owner lacks for a grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Excess {
-    /// The action on that subject, altogether.
+    /// The action on that resource.
     Action,
     /// All fields: the owner has only some.
     AllFields,
@@ -54,26 +54,30 @@ impl fmt::Display for BeyondCeiling {
 impl std::error::Error for BeyondCeiling {}
 
 impl Ceiling {
-    /// Whether `grant` lies within: each of its fields is held by some permission for the action and subject, and all fields
-    /// only by one that has all.
+    /// Checks that `grant` lies within the ceiling.
+    ///
+    /// Each of its fields must be held by some permission for the action and resource; all fields only by a permission
+    /// that has all.
     ///
     /// # Errors
-    /// What the owner lacks.
+    /// Returns [`BeyondCeiling`] with what the owner lacks.
     pub fn check(&self, grant: &Grant) -> Result<(), BeyondCeiling> {
         self.index_of(&grant.scope.action, grant.scope.resource.as_ref()).check(grant)
     }
 
-    /// Whether whoever has this ceiling may give `permission` away: each of its fields is held, under conditions that are no
-    /// stricter; all fields only by a permission that has all.
+    /// Checks that an owner with this ceiling may give `permission` to others.
+    ///
+    /// Each of its fields must be held under conditions that are no stricter; all fields only by a permission that has
+    /// all.
     ///
     /// # Errors
-    /// What is lacking.
-    #[cfg_attr(not(any(feature = "strapi", feature = "ui")), allow(dead_code, reason = "others ask an index"))]
+    /// Returns [`BeyondCeiling`] with what the owner lacks.
+    #[cfg_attr(not(any(feature = "strapi", feature = "ui")), allow(dead_code, reason = "other features ask an index"))]
     pub(crate) fn check_gift(&self, permission: &Permission) -> Result<(), BeyondCeiling> {
         self.index_of(&permission.scope.action, permission.scope.resource.as_ref()).check_gift(permission)
     }
 
-    /// Only of what concerns this action on this subject.
+    /// Builds an index of the permissions for this action on this resource only.
     fn index_of(&self, action: &Action, resource: Option<&Resource>) -> CeilingIndex<'_> {
         match self {
             Self::Unlimited => CeilingIndex::of(self),
@@ -84,10 +88,11 @@ impl Ceiling {
         }
     }
 
-    /// What `grant` comes to: one rule for each permission it meets, with that permission's conditions kept with *its* fields;
-    /// the same one once.
+    /// Returns the effect of `grant`: one effective permission for each permission that it intersects.
     ///
-    /// Whatever a rule allows, the owner may; that is law, also for grants that [`check`](Self::check) would refuse today.
+    /// Each keeps the conditions of its permission with *its* fields; duplicates are dropped. Whatever an effective
+    /// permission allows, the owner may do (invariant never-more-than-owner), also for grants that
+    /// [`check`](Self::check) would reject today.
     pub fn effect(&self, grant: &Grant) -> Vec<EffectivePermission> {
         let rule = |fields: Fields, when: &ConditionClause| EffectivePermission {
             scope: Scope { action: grant.scope.action.clone(), resource: grant.scope.resource.clone(), fields },
@@ -109,7 +114,7 @@ impl Ceiling {
     }
 }
 
-pub(super) fn named(action: &Action, resource: Option<&Resource>) -> String {
+pub(super) fn describe(action: &Action, resource: Option<&Resource>) -> String {
     resource.map_or_else(|| action.to_string(), |resource| format!("{action} on {resource}"))
 }
 
@@ -131,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn each_field_may_come_from_another_role() {
+    fn each_field_may_be_held_by_another_role() {
         let ceiling = Ceiling::Of(vec![read().fields(only(&["title"])), read().fields(only(&["body"]))]);
         let ask = |f| ceiling.check(&Grant::new("read").on("article").fields(f)).map_err(|e| e.excess);
         assert_eq!(ask(only(&["title", "body"])), Ok(()));
@@ -158,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_gives_away_more_than_they_hold() {
+    fn an_owner_cannot_give_a_permission_beyond_the_ceiling() {
         let (own, shared) = (ConditionClause::from_list(["own"]), ConditionClause::from_list(["shared"]));
         let ceiling = Ceiling::Of(vec![
             read().fields(only(&["title"])),
@@ -178,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_rule_comes_once() {
+    fn duplicate_effective_permissions_are_dropped() {
         let ceiling = Ceiling::Of(vec![read().when(ConditionClause::from_list(["own"])), read(), read()]);
         assert_eq!(ceiling.effect(&Grant::new("read").on("article")).len(), 2);
     }

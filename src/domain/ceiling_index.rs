@@ -1,38 +1,37 @@
-//! A ceiling by action and subject, to check many grants or permissions against it: looking through all of the ceiling for each of
-//! them would be quadratic.
+//! An index of a ceiling by action and resource, to check many grants or permissions in linear time.
 
-use super::ceiling::{BeyondCeiling, Ceiling, Excess, named};
+use super::ceiling::{BeyondCeiling, Ceiling, Excess, describe};
 use super::{Action, ConditionClause, ConditionId, Field, Fields, Grant, Permission, Resource};
 use std::collections::{HashMap, HashSet};
 
-/// A ceiling by action and subject. It answers what [`Ceiling`] answers.
+/// A ceiling by action and resource. Its methods return the same as those of [`Ceiling`].
 pub(crate) struct CeilingIndex<'c> {
-    /// `None` for a super admin's.
-    held: Option<HashMap<Target<'c>, Held<'c>>>,
+    /// `None` for a super admin.
+    held: Option<HashMap<Target<'c>, Holding<'c>>>,
 }
 
 type Target<'c> = (&'c Action, Option<&'c Resource>);
 
-/// All that is held for one action on one subject.
+/// Everything held for one action on one resource.
 #[derive(Default)]
-struct Held<'c> {
-    /// Under which conditions all fields are held, if they are.
-    whole: Option<Ways>,
-    /// The same for fields that a permission names.
-    fields: HashMap<&'c str, Ways>,
-    /// The conditions by their bits in [`Ways`].
+struct Holding<'c> {
+    /// The conditions under which all fields are held, if they are.
+    whole: Option<ConditionMask>,
+    /// The conditions under which each describe field is held.
+    fields: HashMap<&'c str, ConditionMask>,
+    /// The conditions by their bits in [`ConditionMask`].
     conditions: Vec<&'c ConditionId>,
     bits: HashMap<&'c ConditionId, usize>,
 }
 
-/// Conditions of which any suffices, as bits.
+/// A set of conditions, any of which suffices, as bits.
 #[derive(Clone, Default)]
-struct Ways {
+struct ConditionMask {
     always: bool,
     bits: Vec<u64>,
 }
 
-impl Ways {
+impl ConditionMask {
     fn add(&mut self, other: &Self) {
         self.always |= other.always;
         if self.bits.len() < other.bits.len() {
@@ -55,14 +54,14 @@ impl<'c> CeilingIndex<'c> {
     }
 
     pub(super) fn over(permissions: impl Iterator<Item = &'c Permission>) -> Self {
-        let mut held: HashMap<Target<'c>, Held<'c>> = HashMap::new();
+        let mut held: HashMap<Target<'c>, Holding<'c>> = HashMap::new();
         for permission in permissions {
             held.entry((&permission.scope.action, permission.scope.resource.as_ref())).or_default().add(permission);
         }
         Self { held: Some(held) }
     }
 
-    /// As [`Ceiling::check`].
+    /// Like [`Ceiling::check`].
     pub(crate) fn check(&self, grant: &Grant) -> Result<(), BeyondCeiling> {
         let Some(held) = &self.held else { return Ok(()) };
         let excess = match held.get(&(&grant.scope.action, grant.scope.resource.as_ref())) {
@@ -72,7 +71,7 @@ impl<'c> CeilingIndex<'c> {
         excess.map_or(Ok(()), |excess| Err(beyond(excess, &grant.scope.action, grant.scope.resource.as_ref())))
     }
 
-    /// As [`Ceiling::check_gift`].
+    /// Like [`Ceiling::check_gift`].
     pub(crate) fn check_gift(&self, permission: &Permission) -> Result<(), BeyondCeiling> {
         let Some(held) = &self.held else { return Ok(()) };
         let (action, resource) = (&permission.scope.action, permission.scope.resource.as_ref());
@@ -86,7 +85,7 @@ impl<'c> CeilingIndex<'c> {
         excess.map_or(Ok(()), |excess| Err(beyond(excess, action, resource)))
     }
 
-    /// Whether a grant comes to anything: whether [`Ceiling::effect`] has a rule for it.
+    /// Returns true if a grant has any effect: if [`Ceiling::effect`] is not empty.
     #[cfg(feature = "people")]
     pub(crate) fn meets(&self, grant: &Grant) -> bool {
         let Some(held) = &self.held else { return true };
@@ -98,7 +97,7 @@ impl<'c> CeilingIndex<'c> {
         })
     }
 
-    /// The fields that are held of an action on a subject, whatever the conditions; `None` if it is not held.
+    /// Returns the fields held for an action on a resource under any condition; `None` if the action is not held.
     #[cfg_attr(not(feature = "ui"), allow(dead_code, reason = "for the pages"))]
     pub(crate) fn fields(&self, action: &Action, resource: Option<&Resource>) -> Option<Fields> {
         let Some(held) = &self.held else { return Some(Fields::All) };
@@ -109,8 +108,10 @@ impl<'c> CeilingIndex<'c> {
         }
     }
 
-    /// The conditions to show for a grant: the chosen ones, else none if unconditional permissions cover its fields, else all
-    /// that the permissions it meets have.
+    /// Returns the conditions to display for a grant.
+    ///
+    /// These are the chosen ones; else none if unconditional permissions cover its fields; else those of all
+    /// permissions that it intersects.
     pub(crate) fn shown_conditions(&self, grant: &Grant) -> Vec<ConditionId> {
         if grant.chosen != ConditionClause::Always {
             return grant.chosen.as_slice().to_vec();
@@ -121,37 +122,37 @@ impl<'c> CeilingIndex<'c> {
 }
 
 fn beyond(excess: Excess, action: &Action, resource: Option<&Resource>) -> BeyondCeiling {
-    BeyondCeiling { excess, of: named(action, resource) }
+    BeyondCeiling { excess, of: describe(action, resource) }
 }
 
-impl<'c> Held<'c> {
+impl<'c> Holding<'c> {
     fn add(&mut self, permission: &'c Permission) {
-        let ways = match &permission.when {
-            ConditionClause::Always => Ways { always: true, bits: Vec::new() },
+        let masks = match &permission.when {
+            ConditionClause::Always => ConditionMask { always: true, bits: Vec::new() },
             ConditionClause::AnyOf(set) => {
-                let mut ways = Ways::default();
+                let mut masks = ConditionMask::default();
                 for id in set.as_slice() {
                     let bit = *self.bits.entry(id).or_insert_with(|| {
                         self.conditions.push(id);
                         self.conditions.len() - 1
                     });
-                    if ways.bits.len() <= bit / 64 {
-                        ways.bits.resize(bit / 64 + 1, 0);
+                    if masks.bits.len() <= bit / 64 {
+                        masks.bits.resize(bit / 64 + 1, 0);
                     }
-                    ways.bits[bit / 64] |= 1 << (bit % 64);
+                    masks.bits[bit / 64] |= 1 << (bit % 64);
                 }
-                ways
+                masks
             }
         };
         match &permission.scope.fields {
-            Fields::All => self.whole.get_or_insert_default().add(&ways),
+            Fields::All => self.whole.get_or_insert_default().add(&masks),
             Fields::Only(set) => {
-                set.as_slice().iter().for_each(|field| self.fields.entry(field.as_str()).or_default().add(&ways));
+                set.as_slice().iter().for_each(|field| self.fields.entry(field.as_str()).or_default().add(&masks));
             }
         }
     }
 
-    /// What is lacking of these fields, whatever the conditions.
+    /// Returns what is lacking of these fields, under any condition.
     fn excess(&self, fields: &Fields) -> Option<Excess> {
         match fields {
             _ if self.whole.is_some() => None,
@@ -164,20 +165,20 @@ impl<'c> Held<'c> {
         }
     }
 
-    /// Under which conditions one field is held, or all.
-    fn ways(&self, field: Option<&Field>) -> impl Iterator<Item = &Ways> {
+    /// Returns the condition sets under which one field, or all, is held.
+    fn masks(&self, field: Option<&Field>) -> impl Iterator<Item = &ConditionMask> {
         self.whole.iter().chain(field.and_then(|field| self.fields.get(field.as_str())))
     }
 
-    /// Whether each of these fields is held under each of these conditions by itself: a row may satisfy but one of them.
+    /// Returns true if each field is held under each condition by itself: a row may satisfy only one of them.
     fn gives(&self, fields: &Fields, when: &ConditionClause) -> bool {
         let enough = |field: Option<&Field>| match when {
-            _ if self.ways(field).any(|ways| ways.always) => true,
+            _ if self.masks(field).any(|masks| masks.always) => true,
             ConditionClause::Always => false,
             ConditionClause::AnyOf(set) => set
                 .as_slice()
                 .iter()
-                .all(|id| self.bits.get(id).is_some_and(|bit| self.ways(field).any(|ways| ways.has(*bit)))),
+                .all(|id| self.bits.get(id).is_some_and(|bit| self.masks(field).any(|masks| masks.has(*bit)))),
         };
         match fields {
             Fields::All => enough(None),
@@ -189,28 +190,28 @@ impl<'c> Held<'c> {
         if self.gives(fields, &ConditionClause::Always) {
             return Vec::new();
         }
-        let mut touching = Ways::default();
+        let mut relevant = ConditionMask::default();
         match fields {
-            Fields::All => self.whole.iter().chain(self.fields.values()).for_each(|ways| touching.add(ways)),
+            Fields::All => self.whole.iter().chain(self.fields.values()).for_each(|masks| relevant.add(masks)),
             Fields::Only(set) => {
-                set.as_slice().iter().flat_map(|field| self.ways(Some(field))).for_each(|ways| touching.add(ways));
+                set.as_slice().iter().flat_map(|field| self.masks(Some(field))).for_each(|masks| relevant.add(masks));
             }
         }
         let bits = self.conditions.iter().enumerate();
         let mut shown: Vec<ConditionId> =
-            bits.filter(|(bit, _)| touching.has(*bit)).map(|(_, id)| (*id).clone()).collect();
+            bits.filter(|(bit, _)| relevant.has(*bit)).map(|(_, id)| (*id).clone()).collect();
         shown.sort_unstable();
         shown
     }
 }
 
 impl Ceiling {
-    /// The same, for many questions.
+    /// Builds an index, for many checks.
     pub(crate) fn index(&self) -> CeilingIndex<'_> {
         CeilingIndex::of(self)
     }
 
-    /// Whether all that `other` holds is within this one.
+    /// Returns true if everything that `other` holds is within this ceiling.
     pub(crate) fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Unlimited, _) => true,
@@ -232,7 +233,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The rules one by one, as they are written down.
+    /// The rules as they are specified, one by one.
     mod plain {
         use super::*;
 
@@ -283,8 +284,8 @@ mod tests {
             if unconditional.reduce(|a, b| a.union(&b)).is_some_and(|f| f.covers(&asked.scope.fields)) {
                 return Vec::new();
             }
-            let touching = met.iter().filter(|p| p.scope.fields.intersect(&asked.scope.fields).is_some());
-            let mut shown: Vec<ConditionId> = touching.flat_map(|p| p.when.as_slice().iter().cloned()).collect();
+            let relevant = met.iter().filter(|p| p.scope.fields.intersect(&asked.scope.fields).is_some());
+            let mut shown: Vec<ConditionId> = relevant.flat_map(|p| p.when.as_slice().iter().cloned()).collect();
             shown.sort_unstable();
             shown.dedup();
             shown
@@ -306,7 +307,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_index_answers_as_the_rules_do(held in proptest::collection::vec(permission(), 0..8), asked in permission()) {
+        fn the_index_agrees_with_the_plain_rules(held in proptest::collection::vec(permission(), 0..8), asked in permission()) {
             let ceiling = Ceiling::Of(held.clone());
             let (index, grant) = (ceiling.index(), Grant::from(&asked));
             prop_assert_eq!(index.check(&grant).map_err(|e| e.excess), plain::check(&held, &asked));
@@ -323,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_super_admin_gives_everything() {
+    fn a_super_admin_may_give_everything() {
         let index = Ceiling::Unlimited.index();
         let read = Permission::new("read").when(ConditionClause::from_list(["own"]));
         assert!(index.check(&Grant::from(&read)).is_ok() && index.check_gift(&read).is_ok());
@@ -332,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn the_work_grows_as_the_lists_do() {
+    fn covers_takes_linear_memory() {
         let role = |n: usize| -> Vec<Permission> {
             let fields = |i: usize| Fields::only((0..10).map(|f| format!("f{i}.{f}"))).unwrap();
             (0..n)

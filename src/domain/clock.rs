@@ -1,4 +1,4 @@
-//! Time, as a thing that is passed in.
+//! Clocks and points in time.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -10,23 +10,23 @@ use std::time::Duration;
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// This point, later by `by`. Saturates instead of overflowing.
+    /// Returns the point later by `by`. Saturates instead of overflowing.
     pub fn plus(self, by: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
     }
 
-    /// How long after `earlier` this is; nothing if it is not after it.
+    /// Returns the time since `earlier`; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 }
 
-/// ISO 8601 in UTC with milliseconds, as the reference writes times: `2026-01-31T09:30:00.000Z`.
+/// Formats as ISO 8601 in UTC with milliseconds, like Strapi: `2026-01-31T09:30:00.000Z`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const DAY: i64 = 24 * 60 * 60 * 1000;
         let (day, ms) = (self.0.div_euclid(DAY), self.0.rem_euclid(DAY));
-        // Years that begin in March, in eras of 400, so that the leap day comes last.
+        // Years start in March, in eras of 400, so that the leap day is the last of a year.
         let day = day + 719_468;
         let (era, of_era) = (day.div_euclid(146_097), day.rem_euclid(146_097));
         let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
@@ -42,8 +42,8 @@ impl fmt::Display for Timestamp {
 
 /// A point on a clock that only rises: nanoseconds since a start that is fixed for the process.
 ///
-/// Expiry and freshness are judged by this clock, so that setting the wall clock moves no deadline of a token that is cached.
-/// (When a token is read anew, what is left of its life is reckoned by the store's clock.)
+/// Expiry and freshness of cached tokens use this clock, so that setting the wall clock moves none of their deadlines.
+/// (When a token is loaded, its remaining life is computed with the store's clock.)
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct MonotonicTime(pub u64);
 
@@ -51,34 +51,34 @@ impl MonotonicTime {
     /// A moment that never comes.
     pub const NEVER: MonotonicTime = MonotonicTime(u64::MAX);
 
-    /// This moment, later by `by`. Saturates at [`MonotonicTime::NEVER`].
+    /// Returns the moment later by `by`. Saturates at [`MonotonicTime::NEVER`].
     pub fn plus(self, by: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX)))
     }
 
-    /// How long after `earlier` this is; nothing if it is not after it.
+    /// Returns the time since `earlier`; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// Where time comes from. Tests pass a clock of their own (`testing::ManualClock`).
+/// A source of time. Tests pass their own (`testing::ManualClock`).
 pub trait Clock: Send + Sync + 'static {
-    /// The wall clock.
+    /// Returns the wall-clock time.
     fn now(&self) -> Timestamp;
-    /// The rising clock. It must keep running while the machine is suspended.
+    /// Returns the time of the rising clock, which must keep running while the machine is suspended.
     fn moment(&self) -> MonotonicTime;
 }
 
 /// The system's clocks: the wall clock, and on Linux `CLOCK_BOOTTIME`, which runs through suspend.
 ///
-/// On other systems the rising clock is [`std::time::Instant`], which may stand still while the machine sleeps: a token then
-/// lives as much longer as the machine slept.
+/// On other systems the rising clock is [`std::time::Instant`], which may stop during suspend: cached tokens then live
+/// longer by that time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is where it comes in")]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the system clock")]
     fn now(&self) -> Timestamp {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         Timestamp(since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)))
@@ -92,7 +92,7 @@ impl Clock for SystemClock {
     }
 
     #[cfg(not(target_os = "linux"))]
-    #[expect(clippy::disallowed_methods, reason = "this is where it comes in")]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the system clock")]
     fn moment(&self) -> MonotonicTime {
         static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
         let start = *START.get_or_init(std::time::Instant::now);
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_written_as_iso_8601() {
+    fn timestamps_format_as_iso_8601() {
         for (at, text) in [
             (0, "1970-01-01T00:00:00.000Z"),
             (-1, "1969-12-31T23:59:59.999Z"),

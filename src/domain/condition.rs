@@ -1,28 +1,29 @@
-//! Conditions: what a row must be like, said of attributes that the host maps to its data.
+//! Conditions: predicates on attributes of a row, which the host maps to its data.
 
 use super::{ConditionClause, ConditionExpr, ConditionId, OwnerId, RoleId};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// The condition of the reference that the actor created the row.
+/// Strapi's condition that the owner created the row.
 pub const IS_CREATOR: &str = "admin::is-creator";
-/// The condition of the reference that the row's creator and the actor share a role.
+/// Strapi's condition that the row's creator and the owner share a role.
 pub const HAS_SAME_ROLE_AS_CREATOR: &str = "admin::has-same-role-as-creator";
 
-/// The owner on whose behalf a request acts.
+/// The owner on whose behalf a request acts, as conditions see them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ConditionContext {
-    /// Who.
+    /// The owner's id.
     pub owner: OwnerId,
-    /// Their roles, ascending.
+    /// The owner's roles, ascending.
     pub roles: Arc<[RoleId]>,
 }
 
-/// A property of a row that conditions speak of. It need not be a field that is shown.
+/// A property of a row that conditions refer to. It need not be a visible field.
 ///
-/// If it is derived from roles of an account, such as those of the row's creator, compare it by [`Predicate::SharesRole`]: then
-/// it is known to change when roles are given. Any other attribute is taken to stay as it is when roles change.
+/// Compare attributes that derive from an account's roles, such as those of the row's creator, with
+/// [`Predicate::SharesRole`]: then keyward knows that they change with role assignments. Any other attribute is assumed
+/// not to depend on roles.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Attribute(pub &'static str);
 
@@ -33,14 +34,14 @@ impl Attribute {
     pub const CREATOR_ROLE_IDS: Attribute = Attribute("creator_role_ids");
 }
 
-/// What an attribute is compared with, and what is bound to a placeholder of an [`SqlFilter`](crate::authz::SqlFilter).
+/// A value that an attribute is compared with; also a bind parameter of an [`SqlFilter`](crate::authz::SqlFilter).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Value {
-    /// A whole number.
+    /// An integer.
     Int(i64),
-    /// A text.
+    /// A string.
     Text(String),
-    /// Yes or no.
+    /// A boolean.
     Bool(bool),
 }
 
@@ -54,29 +55,29 @@ impl Value {
     }
 }
 
-/// A question about a row. An attribute that is missing, or of another type, answers no.
+/// A predicate on a row. It is false if an attribute is missing or has another type.
 ///
-/// There is no "not": with it, a missing attribute would allow.
+/// There is no negation: it would make a missing attribute allow.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Predicate {
-    /// Yes, for every row.
+    /// True for every row.
     Always,
-    /// No, for every row.
+    /// False for every row.
     Never,
-    /// The attribute has this value.
+    /// True if the attribute has this value.
     Is(Attribute, Value),
-    /// The attribute has one of these values.
+    /// True if the attribute has one of these values.
     IsOneOf(Attribute, Vec<Value>),
-    /// The attribute is a list of role ids, and the actor has one of them.
+    /// True if the attribute is a list of role ids of which the owner has one.
     SharesRole(Attribute, ConditionContext),
-    /// All of these are yes.
+    /// True if all of these are.
     All(Vec<Predicate>),
-    /// One of these is yes.
+    /// True if any of these is.
     Any(Vec<Predicate>),
 }
 
 impl Predicate {
-    /// Asks `row`, whose attributes stand under their names at its top level.
+    /// Evaluates the predicate on `row`, a JSON object with the attributes as members.
     pub fn holds(&self, row: &serde_json::Value) -> bool {
         let attribute = |a: &Attribute| row.get(a.0);
         match self {
@@ -93,9 +94,9 @@ impl Predicate {
     }
 }
 
-type Meaning = Arc<dyn Fn(&ConditionContext) -> Predicate + Send + Sync>;
+type MakePredicate = Arc<dyn Fn(&ConditionContext) -> Predicate + Send + Sync>;
 
-/// The registered conditions: what each id means for an actor. An id that is not registered denies.
+/// The registered conditions, each with its meaning for an owner. A condition that is not registered denies.
 ///
 /// ```
 /// use keyward::authz::{Attribute, Conditions, Predicate, Value};
@@ -104,10 +105,10 @@ type Meaning = Arc<dyn Fn(&ConditionContext) -> Predicate + Send + Sync>;
 /// assert!(conditions.contains("shop::in-stock") && conditions.contains("admin::is-creator"));
 /// ```
 #[derive(Clone)]
-pub struct Conditions(HashMap<ConditionId, Meaning>);
+pub struct Conditions(HashMap<ConditionId, MakePredicate>);
 
 impl Default for Conditions {
-    /// The two of the reference: [`IS_CREATOR`] and [`HAS_SAME_ROLE_AS_CREATOR`].
+    /// Registers Strapi's two conditions: [`IS_CREATOR`] and [`HAS_SAME_ROLE_AS_CREATOR`].
     fn default() -> Self {
         Self(HashMap::new())
             .register(IS_CREATOR, |actor| Predicate::Is(Attribute::CREATOR_ID, Value::Int(actor.owner.0)))
@@ -118,12 +119,12 @@ impl Default for Conditions {
 }
 
 impl Conditions {
-    /// None at all: for questions that no condition decides.
+    /// Returns an empty registry, for decisions that depend on no condition.
     pub(crate) fn none() -> Self {
         Self(HashMap::new())
     }
 
-    /// Registers a condition; one with the same id is replaced.
+    /// Registers a condition, replacing one with the same id. `meaning` returns the predicate for an owner.
     #[must_use]
     pub fn register(
         mut self,
@@ -134,27 +135,27 @@ impl Conditions {
         self
     }
 
-    /// Whether `id` is registered.
+    /// Returns true if `id` is registered.
     pub fn contains(&self, id: &str) -> bool {
         self.0.contains_key(&ConditionId::new(id))
     }
 
-    /// What is registered, in no order.
+    /// Returns the registered ids, in no order.
     pub fn ids(&self) -> impl Iterator<Item = &ConditionId> {
         self.0.keys()
     }
 
-    /// What a condition asks of a row when `actor` acts; `None` if it is not registered.
+    /// Returns the predicate of a condition for `actor`; `None` if it is not registered.
     pub(crate) fn meaning(&self, id: &ConditionId, actor: &ConditionContext) -> Option<Predicate> {
         self.0.get(id).map(|meaning| meaning(actor))
     }
 
-    /// Whether `guard` can hold at all: of each part at least one condition is registered.
+    /// Returns true if `guard` can hold: at least one condition of each part is registered.
     pub(crate) fn can_hold(&self, guard: &ConditionExpr) -> bool {
         guard.parts().iter().all(|when| when.as_slice().iter().any(|id| self.0.contains_key(id)))
     }
 
-    /// What `guard` asks of a row when `actor` acts.
+    /// Returns the predicate of `guard` for `actor`.
     pub(crate) fn predicate(&self, guard: &ConditionExpr, actor: &ConditionContext) -> Predicate {
         let mut parts: Vec<Predicate> = guard.parts().iter().map(|when| self.any_of(when, actor)).collect();
         match parts.len() {
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn the_two_of_the_reference() {
+    fn strapi_conditions_hold_by_creator_and_by_shared_role() {
         assert!(holds(&[IS_CREATOR], json!({"creator_id": 7})));
         assert!(!holds(&[IS_CREATOR], json!({"creator_id": 8})));
         assert!(!holds(&[IS_CREATOR], json!({"creator_id": "7"})));
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_compared_with_what_has_its_type() {
+    fn a_value_equals_only_values_of_its_type() {
         for (value, same, others) in [
             (Value::Int(1), json!(1), [json!(2), json!("1"), json!(true), json!(null)]),
             (Value::Text("on".into()), json!("on"), [json!("off"), json!(["on"]), json!(true), json!(null)]),
@@ -221,9 +222,9 @@ mod tests {
         }
     }
 
-    /// What a condition means may depend on the actor alone. Then nothing is asked of the row.
+    /// The meaning of a condition may depend on the owner alone.
     #[test]
-    fn a_condition_that_always_holds_for_the_actor_asks_nothing_of_the_row() {
+    fn a_condition_on_the_owner_alone_does_not_depend_on_the_row() {
         let conditions = Conditions::default()
             .register("is-seven", |a| if a.owner == OwnerId(7) { Predicate::Always } else { Predicate::Never });
         let guard = ConditionExpr::all([ConditionClause::from_list(["is-seven"])]);
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_registered_is_listed() {
+    fn ids_lists_registered_conditions() {
         let conditions = Conditions::default().register("own", |_| Predicate::Always);
         let mut ids: Vec<&str> = conditions.ids().map(ConditionId::as_str).collect();
         ids.sort_unstable();
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_condition_denies_and_spares_its_neighbour() {
+    fn an_unknown_condition_denies_without_affecting_alternatives() {
         assert!(!holds(&["no::such"], json!({"creator_id": 7})));
         assert!(holds(&["no::such", IS_CREATOR], json!({"creator_id": 7})));
         assert!(holds(&[], json!({})));

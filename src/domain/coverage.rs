@@ -1,8 +1,9 @@
-//! Coverage: whether every row that one account reaches under conditions is a row that others reach already.
+//! Coverage: whether every row that one account can access under conditions is accessible to others already.
 //!
-//! [`Ceiling`](super::Ceiling) compares permissions by their text. That is not enough where a condition speaks of the account that
-//! acts: under `admin::has-same-role-as-creator` one more role is more rows, though no permission was added. Here conditions are
-//! compared by what they mean for each account. A meaning that cannot be compared is never covered.
+//! [`Ceiling`](super::Ceiling) compares permissions by their text. That is not enough if a condition depends on the
+//! acting account: under `admin::has-same-role-as-creator` one more role gives access to more rows, though no
+//! permission was added. Here conditions are compared by their predicates for each account. Predicates that cannot be
+//! compared are never covered.
 
 use super::{
     Action, Attribute, ConditionClause, ConditionContext, ConditionId, Conditions, Fields, OwnerId, Permission,
@@ -12,29 +13,29 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Stands for "the account itself created the row", whichever account it is.
+/// Stands for "the account itself created the row", for any account.
 const OWN: Predicate = Predicate::Is(Attribute("keyward::own"), Value::Bool(true));
 
-/// The permissions of an account, and the account that their conditions speak of.
+/// The permissions of an account, and the account as their conditions see it.
 #[derive(Debug)]
 pub(crate) struct Holdings<'a> {
     held: HashMap<(&'a Action, Option<&'a Resource>), Vec<&'a Permission>>,
     actor: ConditionContext,
     /// The account has never been used, so it has created no row.
     unused: bool,
-    meanings: RefCell<HashMap<ConditionId, Arc<Meaning>>>,
+    meanings: RefCell<HashMap<ConditionId, Arc<ConditionMeaning>>>,
 }
 
-/// What a condition means for an account.
+/// The meaning of a condition for an account.
 #[derive(Debug)]
-enum Meaning {
+enum ConditionMeaning {
     Known(Predicate),
-    /// It is not registered, and denies for now. A later release may register it.
+    /// The condition is not registered and denies for now. A later release may register it.
     Unknown,
 }
 
 impl<'a> Holdings<'a> {
-    /// The holdings of an account that has or would have these roles and permissions.
+    /// Creates the holdings of an account with these roles and permissions.
     pub(crate) fn new(owner: OwnerId, roles: &[RoleId], permissions: impl IntoIterator<Item = &'a Permission>) -> Self {
         let mut held: HashMap<_, Vec<&Permission>> = HashMap::new();
         for permission in permissions {
@@ -47,27 +48,28 @@ impl<'a> Holdings<'a> {
         Self { held, actor, unused: false, meanings: RefCell::default() }
     }
 
-    /// The same for an account that has never been used: it has created no row.
+    /// Marks the account as never used: it has created no row.
     pub(crate) fn unused(mut self) -> Self {
         self.unused = true;
         self
     }
 
-    /// Whether each row and field that these holdings reach under conditions is reached by one of `others` too.
+    /// Returns true if each row and field accessible under conditions is accessible to one of `others` too.
     ///
-    /// Rows that an account created itself count as reached by an account that holds the same permission for its own rows.
+    /// Rows that an account created itself count as accessible to an account that holds the same permission for its own
+    /// rows.
     pub(crate) fn are_covered_by(&self, others: &[&Holdings<'_>], conditions: &Conditions) -> bool {
         self.held.values().flatten().all(|permission| {
             let each = permission.when.as_slice();
             each.iter().all(|condition| {
                 parts(&permission.scope.fields).iter().all(|fields| {
-                    others.iter().any(|other| other.reach(permission, fields, (self, condition), conditions))
+                    others.iter().any(|other| other.give_access(permission, fields, (self, condition), conditions))
                 })
             })
         })
     }
 
-    /// Whether a permission is held for these fields without any condition.
+    /// Returns true if a permission is held for these fields without any condition.
     pub(crate) fn have_always(&self, permission: &Permission) -> bool {
         parts(&permission.scope.fields).iter().all(|fields| {
             self.on(permission)
@@ -80,8 +82,8 @@ impl<'a> Holdings<'a> {
         self.held.get(&(&permission.scope.action, permission.scope.resource.as_ref())).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether these holdings reach the rows that `condition` means for the account of `from`.
-    fn reach(
+    /// Returns true if these holdings give access to the rows of `condition` for the account of `from`.
+    fn give_access(
         &self,
         permission: &Permission,
         fields: &Fields,
@@ -93,8 +95,8 @@ impl<'a> Holdings<'a> {
             ConditionClause::Always => true,
             ConditionClause::AnyOf(set) => {
                 set.as_slice().iter().any(|own| match (&*narrow, &*self.meaning(own, conditions)) {
-                    (Meaning::Known(narrow), Meaning::Known(wide)) => implies(narrow, wide),
-                    (Meaning::Unknown, Meaning::Unknown) => {
+                    (ConditionMeaning::Known(narrow), ConditionMeaning::Known(wide)) => implies(narrow, wide),
+                    (ConditionMeaning::Unknown, ConditionMeaning::Unknown) => {
                         let same = from.actor.owner == self.actor.owner && condition == own;
                         same && is_subset(&from.actor.roles, &self.actor.roles)
                     }
@@ -104,16 +106,18 @@ impl<'a> Holdings<'a> {
         })
     }
 
-    fn meaning(&self, condition: &ConditionId, conditions: &Conditions) -> Arc<Meaning> {
+    fn meaning(&self, condition: &ConditionId, conditions: &Conditions) -> Arc<ConditionMeaning> {
         let mut meanings = self.meanings.borrow_mut();
         let meaning = meanings.entry(condition.clone()).or_insert_with(|| {
             let predicate = conditions.meaning(condition, &self.actor);
-            Arc::new(predicate.map_or(Meaning::Unknown, |predicate| Meaning::Known(self.own(predicate))))
+            Arc::new(
+                predicate.map_or(ConditionMeaning::Unknown, |predicate| ConditionMeaning::Known(self.own(predicate))),
+            )
         });
         Arc::clone(meaning)
     }
 
-    /// The predicate with "created by this account" said the same way for every account.
+    /// Rewrites "created by this account" to a form that is equal for all accounts.
     fn own(&self, predicate: Predicate) -> Predicate {
         let me = Value::Int(self.actor.owner.0);
         let own = if self.unused { Predicate::Never } else { OWN };
@@ -131,8 +135,10 @@ impl<'a> Holdings<'a> {
 }
 
 impl Conditions {
-    /// Whether rows may come to satisfy a condition because their *creator* gets one of these roles: it asks for roles that are
-    /// shared, or means something else for an account with other roles. One that is not registered may.
+    /// Returns true if rows may start to satisfy a condition because their *creator* gets one of these roles.
+    ///
+    /// That is so if it compares shared roles, has another meaning for an account with other roles, or is not
+    /// registered.
     pub(crate) fn follows_roles(&self, condition: &ConditionId, roles: &[RoleId]) -> bool {
         let with =
             |roles: &[RoleId]| self.meaning(condition, &ConditionContext { owner: OwnerId(0), roles: roles.into() });
@@ -150,7 +156,7 @@ fn asks_for_roles(predicate: &Predicate) -> bool {
     }
 }
 
-/// Fields one by one, as each may be held by another permission; all fields can only be held together.
+/// Splits fields, as each may be held by another permission; all fields can only be held together.
 fn parts(fields: &Fields) -> Vec<Fields> {
     match fields {
         Fields::All => vec![Fields::All],
@@ -162,7 +168,7 @@ fn is_subset(narrow: &[RoleId], wide: &[RoleId]) -> bool {
     narrow.iter().all(|role| wide.contains(role))
 }
 
-/// Whether every row that satisfies `narrow` satisfies `wide`. May answer no where the truth is yes.
+/// Returns true if every row that satisfies `narrow` surely satisfies `wide`. May return false although that is so.
 fn implies(narrow: &Predicate, wide: &Predicate) -> bool {
     use Predicate::{All, Always, Any, Is, IsOneOf, Never, SharesRole};
     match (narrow, wide) {
@@ -204,7 +210,7 @@ mod tests {
             .register("untrained", |a| if a.roles.contains(&RoleId(9)) { Predicate::Never } else { Predicate::Always })
     }
 
-    /// Whether account 8 with these roles reaches nothing under `narrow` that account 7 does not under `wide`.
+    /// Returns true if account 7 under `wide` covers account 8 with these roles under `narrow`.
     fn covered(unused: bool, narrow: (&[&str], &[i64]), wide: (&[&str], &[i64])) -> bool {
         let (target, actor) = (read(narrow.0), read(wide.0));
         let target = Holdings::new(OwnerId(8), &roles(narrow.1), [&target]);
@@ -224,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn own_rows_are_alike_for_all_accounts_and_none_for_an_unused_one() {
+    fn own_rows_are_equal_for_all_accounts_and_empty_for_an_unused_one() {
         assert!(covered(false, (&[IS_CREATOR], &[2]), (&[IS_CREATOR], &[])));
         assert!(covered(true, (&[IS_CREATOR], &[2]), (&["flag"], &[])));
         assert!(!covered(false, (&[IS_CREATOR], &[2]), (&["flag"], &[])));
@@ -234,11 +240,11 @@ mod tests {
     fn rows_of_an_account_by_another_attribute_are_not_covered() {
         assert!(!covered(true, (&["assigned"], &[2]), (&["assigned"], &[2])));
         assert!(covered(true, (&["flag"], &[2]), (&["flag"], &[3])));
-        assert!(!covered(true, (&["untrained"], &[2]), (&["untrained"], &[9])), "fewer roles may be more rows");
+        assert!(!covered(true, (&["untrained"], &[2]), (&["untrained"], &[9])), "fewer roles may give more rows");
     }
 
     #[test]
-    fn what_is_not_registered_is_covered_only_by_the_same_account_with_as_many_roles() {
+    fn an_unregistered_condition_is_covered_only_by_the_same_account_and_roles() {
         let unknown = read(&["no::such"]);
         let of = |owner: i64, ids: &[i64]| Holdings::new(OwnerId(owner), &roles(ids), [&unknown]);
         let covered = |narrow: &Holdings<'_>, wide: &Holdings<'_>| narrow.are_covered_by(&[wide], &conditions());
@@ -262,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_held_without_a_condition_is_held_always() {
+    fn have_always_requires_unconditional_permissions() {
         let only = |names: &[&str]| Fields::only(names.iter().copied()).unwrap();
         let held = [read(&[]).fields(only(&["title"])), read(&["flag"])];
         let held = Holdings::new(OwnerId(7), &[], &held);
@@ -271,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_on_roles_are_told_from_those_on_the_row() {
+    fn conditions_on_roles_are_distinguished_from_conditions_on_the_row() {
         let conditions = conditions();
         let follows = |id: &str| conditions.follows_roles(&ConditionId::new(id), &roles(&[2, 9]));
         assert!([HAS_SAME_ROLE_AS_CREATOR, "team", "untrained", "no::such"].into_iter().all(follows));
@@ -279,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn predicates_imply_only_what_is_sure() {
+    fn implies_is_conservative() {
         use Predicate::{All, Any, Is, IsOneOf, Never};
         let is = |name: &'static str, n: i64| Is(Attribute(name), Value::Int(n));
         let one_of = |ns: &[i64]| IsOneOf(Attribute("a"), ns.iter().map(|n| Value::Int(*n)).collect());

@@ -1,8 +1,8 @@
-//! Times, as people and programs write them.
+//! Parsing of times in query parameters and imports.
 
 use super::Timestamp;
 
-/// ISO 8601 in UTC (`2026-01-31`, `2026-01-31T09:30Z`, `2026-01-31T09:30:00.000Z`), or milliseconds since 1970.
+/// Parses ISO 8601 in UTC (`2026-01-31`, `2026-01-31T09:30Z`, `2026-01-31T09:30:00.000Z`), or milliseconds since 1970.
 pub(crate) fn parse(text: &str) -> Option<Timestamp> {
     if !text.is_empty() && text.len() <= 15 && text.bytes().all(|b| b.is_ascii_digit()) {
         return text.parse().ok().map(Timestamp);
@@ -32,7 +32,7 @@ fn number(text: &str, digits: usize) -> Option<i64> {
     if plain { text.parse().ok() } else { None }
 }
 
-/// Days since 1970, where there is such a day. Years begin in March here, so that the leap day comes last.
+/// Returns the days since 1970; `None` for an invalid date. Years start in March, so that the leap day comes last.
 fn days(year: i64, month: i64, day: i64) -> Option<i64> {
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let length = match month {
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read() {
+    fn formatted_times_parse() {
         for at in [0, 951_782_400_000, 1_767_225_600_007, 4_107_542_399_999, 253_402_300_799_999, -1] {
             assert_eq!(parse(&Timestamp(at).to_string()), Some(Timestamp(at)));
         }
@@ -63,9 +63,9 @@ mod tests {
         }
     }
 
-    /// Four centuries and more, counted one day after the other: both ways of the reckoning agree with the calendar.
+    /// Counts more than four centuries day by day: parsing and formatting agree with the calendar.
     #[test]
-    fn every_day_is_the_day_after_the_one_before() {
+    fn consecutive_dates_are_one_day_apart() {
         let (mut day, mut at) = ((1896, 1, 1), -27_028 * 86_400_000);
         while day.0 <= 2404 {
             let (year, month, date) = day;
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_none() {
+    fn invalid_times_are_rejected() {
         for wrong in [
             "",
             "x",

@@ -1,21 +1,21 @@
-//! Decisions: the rules that answer a requirement, as row filter and visible fields.
+//! Decisions: the effective permissions that answer a requirement, as row filter and visible fields.
 
 use super::sql::SqlWriter;
 use super::{Attribute, ConditionClause, ConditionExpr, ConditionId, Field, Fields, Predicate, SqlFilter, SqlMap};
 use serde_json::{Map, Value as Json};
 
-/// How a requirement is answered, in one word.
+/// The summary of a decision.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Verdict {
-    /// No.
+    /// Denied.
     Refused,
-    /// Yes, for some rows or some fields: the handler must ask the [`Decision`] which.
+    /// Allowed for some rows or fields: the handler has to apply the [`Decision`].
     Partial,
-    /// Yes, for every row and field.
+    /// Allowed for every row and field.
     Allowed,
 }
 
-/// One of the rules of a decision.
+/// One effective permission of a decision.
 #[derive(Clone, PartialEq, Debug)]
 pub struct DecisionRule {
     pub(crate) fields: Fields,
@@ -27,27 +27,27 @@ impl DecisionRule {
     pub(crate) const EVERYTHING: DecisionRule =
         DecisionRule { fields: Fields::All, guard: ConditionExpr::ALWAYS, predicate: Predicate::Always };
 
-    /// The fields it allows, on rows that meet its conditions.
+    /// Returns the fields it allows, on rows that meet its conditions.
     pub fn fields(&self) -> &Fields {
         &self.fields
     }
 
-    /// Its conditions: every part must hold, and of each part any condition suffices. Empty: every row.
+    /// Returns its conditions: every part must hold, and of each part any condition suffices. Empty: every row.
     pub fn conditions(&self) -> impl Iterator<Item = &[ConditionId]> {
         self.guard.parts().iter().map(ConditionClause::as_slice)
     }
 }
 
-/// The rules that answer a requirement. Any of them may apply to a row; each brings its own fields.
+/// The answer to a requirement: the effective permissions that apply, each with its own rows and fields.
 ///
-/// There is no way to ask for "the fields" without a row, except for creating one: which fields are visible depends on the row.
+/// Visible fields depend on the row, so there is no method that returns them without a row, except for creating one.
 #[derive(Clone, PartialEq, Debug, Default)]
-#[must_use = "it says which rows and fields: ask it, or require the `whole()`"]
+#[must_use = "apply it to rows and fields, or require the `whole()`"]
 pub struct Decision {
     rules: Vec<DecisionRule>,
 }
 
-/// A field that is not visible on every row of the answer, and so must not decide which rows are in it or in what order.
+/// A field that is hidden on some row, and so must not sort, filter or search.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0} is not visible on every row: it can neither sort nor filter")]
 pub struct HiddenField(pub String);
@@ -55,16 +55,16 @@ pub struct HiddenField(pub String);
 /// A change that the decision does not allow.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
-    /// Not this row.
+    /// The row may not be written.
     #[error("not allowed on this entry")]
     Row,
-    /// Not this field of this row.
+    /// This field of the row may not be written.
     #[error("{0} is not allowed on this entry")]
     Field(String),
 }
 
 impl Decision {
-    /// No.
+    /// Returns a decision that denies.
     pub fn refused() -> Self {
         Self::default()
     }
@@ -73,18 +73,18 @@ impl Decision {
         Self { rules: rules.into_iter().collect() }
     }
 
-    /// Yes to everything.
+    /// Returns a decision that allows everything.
     pub(crate) fn everything() -> Self {
         Self::of([DecisionRule::EVERYTHING])
     }
 
-    /// What either allows.
+    /// Returns a decision that allows what either allows.
     pub(crate) fn or(mut self, other: Self) -> Self {
         self.rules.extend(other.rules);
         self
     }
 
-    /// What both allow.
+    /// Returns a decision that allows what both allow.
     pub(crate) fn and(&self, other: &Self) -> Self {
         let pairs = self.rules.iter().flat_map(|a| other.rules.iter().map(move |b| (a, b)));
         Self::of(pairs.filter_map(|(a, b)| {
@@ -99,18 +99,18 @@ impl Decision {
         }))
     }
 
-    /// Whether it surely allows all that `other` does. May answer no where the truth is yes.
+    /// Returns true if it surely allows everything that `other` does. May return false although that is so.
     pub(crate) fn covers(&self, other: &Self) -> bool {
         let within = |r: &DecisionRule, s: &DecisionRule| s.fields.covers(&r.fields) && r.guard.implies(&s.guard);
         other.rules.iter().all(|r| self.rules.iter().any(|s| within(r, s)))
     }
 
-    /// The rules; none if it is refused.
+    /// Returns the effective permissions; empty if it denies.
     pub fn rules(&self) -> &[DecisionRule] {
         &self.rules
     }
 
-    /// The decision in one word.
+    /// Returns the summary.
     pub fn verdict(&self) -> Verdict {
         let everything = |r: &DecisionRule| r.fields == Fields::All && r.predicate == Predicate::Always;
         match &self.rules {
@@ -120,7 +120,7 @@ impl Decision {
         }
     }
 
-    /// The filter for the rows that it allows: the OR over its rules. Placeholders count from `first`.
+    /// Returns the SQL filter for allowed rows, with placeholders numbered from `first`.
     ///
     /// A condition that `map` cannot express denies.
     pub fn filter(&self, map: &SqlMap, first: usize) -> SqlFilter {
@@ -132,19 +132,22 @@ impl Decision {
         SqlWriter::filter(map, first, &predicate)
     }
 
-    /// Whether it allows this row. The row's attributes stand under their names at its top level.
+    /// Returns true if it allows this row, a JSON object with the attributes as members.
     pub fn admits(&self, row: &Json) -> bool {
         self.rules.iter().any(|r| r.predicate.holds(row))
     }
 
-    /// The fields it allows on this row: the union over the rules that hold for it. `None`: not this row.
+    /// Returns the visible fields of this row: the union over the permissions that hold for it. `None` if the row is
+    /// denied.
     pub fn fields_of(&self, row: &Json) -> Option<Fields> {
         let holding = self.rules.iter().filter(|r| r.predicate.holds(row));
         holding.map(|r| r.fields.clone()).reduce(|a, b| a.union(&b))
     }
 
-    /// The members of `row` that are visible; those in `always` (ids, times: what is no field) are kept in any case, and the
-    /// attributes of its creator only then. `None`: not this row.
+    /// Removes hidden members from `row`; `None` if the row is denied.
+    ///
+    /// Members in `always` (ids, times and other non-fields) are kept. The attributes of the row's creator are kept
+    /// only if they are in `always`.
     pub fn project(&self, row: Json, always: &[&str]) -> Option<Map<String, Json>> {
         let fields = self.fields_of(&row)?;
         let Json::Object(mut members) = row else { return None };
@@ -153,10 +156,10 @@ impl Decision {
         Some(members)
     }
 
-    /// Whether `field` may sort, filter and search: it must be visible on every row that the decision allows.
+    /// Checks that `field` may sort, filter and search: it must be visible on every row that the decision allows.
     ///
     /// # Errors
-    /// If it is hidden on some row: its order or absence would tell what it holds.
+    /// Returns [`HiddenField`] if it is hidden on some row: the order or absence of rows would disclose its value.
     pub fn may_query(&self, field: &str) -> Result<(), HiddenField> {
         let shows = |r: &DecisionRule| r.fields.contains(field);
         let covered = |r: &DecisionRule| shows(r) || self.rules.iter().any(|s| shows(s) && r.guard.implies(&s.guard));
@@ -168,18 +171,18 @@ impl Decision {
         }
     }
 
-    /// Whether a row may be created as `row` (its creator being the actor), setting `fields`.
+    /// Checks that a row may be created as `row`, with the actor as its creator, setting `fields`.
     ///
     /// # Errors
-    /// What is not allowed.
+    /// Returns [`Denied`] for the row, or for the first field that is not allowed.
     pub fn permits_create<'a>(&self, row: &Json, fields: impl IntoIterator<Item = &'a str>) -> Result<(), Denied> {
-        writes(self.fields_of(row), fields)
+        check_write(self.fields_of(row), fields)
     }
 
-    /// Whether `fields` may change on a row that is `before` and would be `after`: allowed on both.
+    /// Checks that `fields` may change on a row from `before` to `after`: they must be allowed on both.
     ///
     /// # Errors
-    /// What is not allowed.
+    /// Returns [`Denied`] for the row, or for the first field that is not allowed.
     pub fn permits_update<'a>(
         &self,
         before: &Json,
@@ -189,22 +192,22 @@ impl Decision {
         let (Some(a), Some(b)) = (self.fields_of(before), self.fields_of(after)) else { return Err(Denied::Row) };
         let mut fields = fields.into_iter();
         match a.intersect(&b) {
-            Some(both) => writes(Some(both), fields),
+            Some(both) => check_write(Some(both), fields),
             None => fields.next().map_or(Ok(()), |f| Err(Denied::Field(f.to_owned()))),
         }
     }
 
-    /// The fields that a new row may have, before there is a row: an upper bound, for forms. Judge the row itself by
+    /// Returns the fields that a new row may have: an upper bound, for forms. Check the row itself with
     /// [`permits_create`](Self::permits_create).
     pub fn fields_to_create(&self) -> Option<Fields> {
         self.rules.iter().map(|r| r.fields.clone()).reduce(|a, b| a.union(&b))
     }
 }
 
-/// What says who made a row is set by the host, never by a request, and is no field.
+/// Attributes of the row's creator are set by the host, never by a request, and are no fields.
 const CREATOR: [Attribute; 2] = [Attribute::CREATOR_ID, Attribute::CREATOR_ROLE_IDS];
 
-fn writes<'a>(allowed: Option<Fields>, fields: impl IntoIterator<Item = &'a str>) -> Result<(), Denied> {
+fn check_write<'a>(allowed: Option<Fields>, fields: impl IntoIterator<Item = &'a str>) -> Result<(), Denied> {
     let allowed = allowed.ok_or(Denied::Row)?;
     let denied = |f: &&str| !allowed.contains(Field::from(*f).as_str()) || CREATOR.iter().any(|a| a.0 == *f);
     match fields.into_iter().find(denied) {
@@ -232,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_depend_on_the_row() {
+    fn visible_fields_depend_on_the_row() {
         let mine = json!({"id": 1, "title": "t", "body": "b", "creator_id": 7});
         let other = json!({"id": 2, "title": "t", "body": "b", "creator_id": 8});
         let shown = |row: &Json| Json::Object(mixed().project(row.clone(), &["id"]).unwrap());
@@ -240,11 +243,11 @@ mod tests {
         assert_eq!(shown(&other), json!({"id": 2, "title": "t"}));
         assert_eq!(mixed().verdict(), Verdict::Partial);
         let all = Decision::everything().project(mine, &["id"]).unwrap();
-        assert_eq!(Json::Object(all), json!({"id": 1, "title": "t", "body": "b"}), "attributes are no fields");
+        assert_eq!(Json::Object(all), json!({"id": 1, "title": "t", "body": "b"}), "creator attributes are hidden");
     }
 
     #[test]
-    fn only_what_shows_on_every_row_may_query() {
+    fn only_fields_visible_on_every_row_may_be_queried() {
         assert!(mixed().may_query("title").is_ok());
         assert_eq!(mixed().may_query("body"), Err(HiddenField("body".into())));
         let only_own = Decision::of([rule(&["title", "body"], own()), rule(&["slug"], own())]);
@@ -255,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn writing_asks_before_and_after() {
+    fn an_update_is_checked_before_and_after() {
         let d = mixed();
         let (mine, other) = (json!({"creator_id": 7}), json!({"creator_id": 8}));
         assert_eq!(d.permits_create(&mine, ["title", "body"]), Ok(()));
@@ -270,9 +273,9 @@ mod tests {
         assert_eq!(Decision::refused().permits_create(&mine, []), Err(Denied::Row));
     }
 
-    /// What a long-lived response rests on: it ends as soon as this is not sure any more.
+    /// A long-lived response ends as soon as its decision is not covered any more.
     #[test]
-    fn a_decision_covers_what_it_allows_under_no_stricter_conditions() {
+    fn a_decision_covers_fewer_fields_and_stricter_conditions() {
         let always = || (ConditionExpr::ALWAYS, Predicate::Always);
         let of = |fields: &[&str], guard| Decision::of([rule(fields, guard)]);
         let both = of(&["title", "body"], always());
@@ -292,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_see_every_row_pays_for_no_condition() {
+    fn an_unconditional_permission_makes_the_filter_true() {
         let map = SqlMap::default().attribute(Attribute::CREATOR_ID, "creator");
         let filter = |d: Decision| d.filter(&map, 3);
         let (sql, binds) = ("TRUE".to_owned(), Vec::new());
@@ -303,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn both_is_no_more_than_either() {
+    fn and_allows_no_more_than_either() {
         let both = mixed().and(&Decision::of([rule(&["body"], (ConditionExpr::ALWAYS, Predicate::Always))]));
         assert_eq!(both.rules().len(), 1);
         assert_eq!(both.fields_of(&json!({"creator_id": 8})), None);

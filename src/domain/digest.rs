@@ -1,29 +1,31 @@
-//! The keyed hash of a secret: what is stored and looked up.
+//! The keyed hash of a secret, which is stored and looked up.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-/// The keyed hash of a secret. Whoever reads it can neither present nor guess the secret.
+/// The keyed hash of a secret. It does not disclose the secret, and no secret can be guessed from it without the hash
+/// key.
 ///
 /// It is still kept out of logs: [`Debug`](fmt::Debug) does not show it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Digest {
-    /// The last 216 bits of an HMAC-SHA-256 under one of our salts (the first 40 are the secret's check characters).
+    /// The last 216 bits of an HMAC-SHA-256 under a hash key of keyward. (The first 40 bits are the secret's check
+    /// characters.)
     Native([u8; 27]),
-    /// The HMAC-SHA-512 of a secret of the reference under its salt.
+    /// The HMAC-SHA-512 of a Strapi secret under Strapi's hash key.
     Strapi([u8; 64]),
 }
 
 impl Digest {
-    /// Lower-case hex, as stored: 54 or 128 characters.
+    /// Returns lower-case hex, as stored: 54 or 128 characters.
     pub fn to_hex(&self) -> String {
         hex::encode(self.bytes())
     }
 
-    /// Reads what [`to_hex`](Self::to_hex) wrote.
+    /// Parses the form of [`to_hex`](Self::to_hex).
     ///
     /// # Errors
-    /// If the text is not hex of one of the two lengths.
+    /// Returns [`MalformedDigest`] if the text is not hex of one of the two lengths.
     pub fn from_hex(text: &str) -> Result<Self, MalformedDigest> {
         let bytes = hex::decode(text).map_err(|_| MalformedDigest)?;
         if let Ok(native) = <[u8; 27]>::try_from(bytes.as_slice()) {
@@ -32,7 +34,7 @@ impl Digest {
         <[u8; 64]>::try_from(bytes.as_slice()).map(Self::Strapi).map_err(|_| MalformedDigest)
     }
 
-    /// The first 64 bits: uniformly distributed, and unpredictable for whoever does not know the salt.
+    /// Returns the first 64 bits: uniformly distributed, and unpredictable without the hash key.
     pub(crate) fn prefix(&self) -> u64 {
         let b = self.bytes();
         u64::from_be_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]])
@@ -58,14 +60,14 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// A stored digest that cannot be read.
+/// A stored digest that cannot be parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a stored digest is neither 54 nor 128 hex digits")]
+#[error("invalid digest: expected 54 or 128 hex digits")]
 pub struct MalformedDigest;
 
-/// A hasher for tables keyed by [`Digest`], which is a keyed hash already: it takes the digest's prefix as it is.
+/// A hasher for tables keyed by [`Digest`], which is a keyed hash already: it uses the digest's prefix.
 ///
-/// Nobody without the salt can choose prefixes, so nobody can aim at one bucket.
+/// Clients without the hash key cannot choose prefixes, so they cannot aim at one bucket.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct DigestHasher(u64);
 
@@ -91,9 +93,9 @@ mod tests {
     use std::collections::HashSet;
     use std::hash::BuildHasher;
 
-    /// A table of a million of them has as many places: they are spread by what is in the digest.
+    /// A large table spreads digests by their whole prefix.
     #[test]
-    fn a_digest_is_hashed_to_its_prefix_and_anything_else_to_something() {
+    fn a_digest_hashes_to_its_prefix() {
         let build = std::hash::BuildHasherDefault::<DigestHasher>::default();
         let mut bytes = [0; 27];
         bytes[..9].copy_from_slice(&[1, 2, 3, 4, 5, 6, 7, 8, 9]);
@@ -104,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn hex_round_trips_and_debug_tells_nothing() {
+    fn hex_round_trips_and_debug_shows_nothing() {
         for d in [Digest::Native([7; 27]), Digest::Strapi([9; 64])] {
             assert_eq!(Digest::from_hex(&d.to_hex()), Ok(d));
             assert_eq!(format!("{d:?}"), "Digest(..)");

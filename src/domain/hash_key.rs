@@ -1,4 +1,4 @@
-//! Salts: the keys under which secrets are hashed.
+//! Hash keys, with which digests of secrets are made.
 
 use super::{Digest, Entropy, NoEntropy, OsEntropy, Secret};
 use hmac::{Hmac, KeyInit, Mac};
@@ -7,17 +7,17 @@ use sha2::{Sha256, Sha512};
 use std::fmt;
 use zeroize::{Zeroize, Zeroizing};
 
-/// The public name of a salt, stored with each token, so that you can see which tokens still need an old one.
+/// The public name of a hash key, stored with each token, so that you can see which tokens still need an old key.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct HashKeyId(String);
 
 impl HashKeyId {
-    /// What stands with tokens of the reference, whose salt has no name.
-    pub(crate) const REFERENCE: &str = "reference";
+    /// The id stored with imported Strapi tokens, whose hash key has no name.
+    pub(crate) const STRAPI: &str = "reference";
 
     #[cfg(feature = "strapi")]
-    pub(crate) fn of_the_reference() -> Self {
-        Self(Self::REFERENCE.to_owned())
+    pub(crate) fn of_strapi() -> Self {
+        Self(Self::STRAPI.to_owned())
     }
 
     /// The text.
@@ -26,52 +26,52 @@ impl HashKeyId {
     }
 }
 
-/// A salt that cannot be one.
+/// Why a hash key is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidHashKey {
     /// Fewer than 32 bytes.
-    #[error("a salt has at least 32 random bytes, this one has {0}: make one with `openssl rand -hex 32`")]
+    #[error("hash key too short, {0} of at least 32 random bytes: make one with `openssl rand -hex 32`")]
     Short(usize),
-    /// Too regular to be random.
-    #[error("this salt is no random text: make one with `openssl rand -hex 32`")]
+    /// Too few distinct characters to be random.
+    #[error("hash key not random: make one with `openssl rand -hex 32`")]
     Regular,
     /// Its name is not 1 to 16 letters, digits, `-` or `.`.
-    #[error("a salt's name, before the `:`, is 1 to 16 letters, digits, `-` or `.`")]
+    #[error("invalid hash key name before the `:`: use 1 to 16 letters, digits, `-` or `.`")]
     Name,
-    /// Two salts of a ring have the same name.
-    #[error("two salts have the name `{0}`: give each its own, as in `2026:...`")]
+    /// Two hash keys of a ring have the same name.
+    #[error("two hash keys named `{0}`: give each its own name, as in `2026:...`")]
     SameName(String),
-    /// More than four salts.
-    #[error("a ring holds at most 4 salts, this one would have {0}")]
+    /// More than four hash keys.
+    #[error("too many hash keys, {0} of at most 4: remove the oldest")]
     TooMany(usize),
-    /// It stands in quotes.
-    #[error("it stands in quotes, which would count as part of it: take them away (an env file may keep them)")]
+    /// The text is in quotes.
+    #[error("hash key in quotes, which would be part of it: remove them (an env file may keep them)")]
     Quoted,
-    /// The empty text.
-    #[error("the salt of the reference is empty")]
+    /// The text is empty.
+    #[error("Strapi's hash key is empty: use its `apiToken.salt`")]
     Empty,
 }
 
-/// A key of the installation: secrets are hashed under it. Whoever has it and the database can check guesses; whoever has
-/// only the database cannot.
+/// A key with which digests of secrets are made.
 ///
-/// Losing or changing it invalidates every token issued under it.
+/// The key and the database together allow guesses to be checked; the database alone does not. Losing or changing the
+/// key invalidates every token issued under it.
 #[derive(Clone)]
 pub struct HashKey {
     id: HashKeyId,
-    /// With the key's blocks compressed already.
+    /// HMAC state after the key's blocks.
     state: Hmac<Sha256>,
     /// The same for messages of one block.
-    short: Short,
+    short: OneBlockHmac,
     fingerprint: Zeroizing<Vec<u8>>,
 }
 
 impl HashKey {
-    /// A fresh one from the system, with the text to keep for the next start (read it back with [`parse`](Self::parse)).
+    /// Generates a key, and returns it with its text for the next start (see [`parse`](Self::parse)).
     ///
     /// # Errors
-    /// If the system has no randomness.
+    /// Returns [`NoEntropy`] if the system provides no random bytes.
     pub fn generate() -> Result<(Self, Secret), NoEntropy> {
         let mut bytes = Zeroizing::new([0u8; 32]);
         OsEntropy.fill(&mut *bytes)?;
@@ -79,11 +79,12 @@ impl HashKey {
         Ok((Self::keyed(HashKeyId("0".to_owned()), text.as_bytes()), Secret::new(text.as_str().to_owned())))
     }
 
-    /// Reads `SALT` or `NAME:SALT`: at least 32 bytes of random text, without the white space around it. The name is public, and
-    /// counts only when there are several; a salt that has a `:` in it needs one.
+    /// Parses `KEY` or `NAME:KEY`: at least 32 bytes of random text; white space around it is ignored.
+    ///
+    /// The name is public and only matters in a ring. A key that contains a `:` needs a name.
     ///
     /// # Errors
-    /// If it is short, regular or badly named.
+    /// Returns [`InvalidHashKey`] if the key is short, regular, quoted or badly named.
     pub fn parse(text: &str) -> Result<Self, InvalidHashKey> {
         let text = unquoted(text)?;
         let (name, key) = text.split_once(':').unwrap_or(("0", text));
@@ -107,10 +108,10 @@ impl HashKey {
     }
 
     fn keyed(id: HashKeyId, key: &[u8]) -> Self {
-        Self { id, state: mac(key), short: Short::new(key), fingerprint: Zeroizing::new(key.to_vec()) }
+        Self { id, state: mac(key), short: OneBlockHmac::new(key), fingerprint: Zeroizing::new(key.to_vec()) }
     }
 
-    /// Its public name.
+    /// Returns the public name.
     pub fn id(&self) -> &HashKeyId {
         &self.id
     }
@@ -120,7 +121,7 @@ impl HashKey {
         hex::encode(&self.hash(of.as_bytes())[..16])
     }
 
-    /// The HMAC-SHA-256 of a message. Not inlined, so that whoever samples or counts can tell it from the rest.
+    /// Returns the HMAC-SHA-256 of a message. Not inlined, so that profilers can attribute its cost.
     #[inline(never)]
     pub(super) fn hash(&self, message: &[u8]) -> [u8; 32] {
         match self.short.hash(message) {
@@ -130,26 +131,28 @@ impl HashKey {
     }
 }
 
-/// Trims white space, and refuses quotes around the text: a shell strips them, an env file may not.
+/// Trims white space, and rejects quotes around the text: a shell strips them, an env file may not.
 pub(super) fn unquoted(text: &str) -> Result<&str, InvalidHashKey> {
     let text = text.trim();
     let quoted = |quote| text.len() > 1 && text.starts_with(quote) && text.ends_with(quote);
     if quoted('"') || quoted('\'') { Err(InvalidHashKey::Quoted) } else { Ok(text) }
 }
 
-/// HMAC-SHA-256 (RFC 2104) for messages that fit into one block with their padding: two rounds of compression, and neither a
-/// buffer to keep nor a length to count. Requests with a cached token spend a fifth less on their HMAC with it.
+/// HMAC-SHA-256 (RFC 2104) for messages that fit into one block with their padding.
+///
+/// It needs two compressions, no buffer and no length counter. For requests with a cached token the HMAC costs a fifth
+/// less.
 #[derive(Clone)]
-struct Short {
+struct OneBlockHmac {
     inner: Zeroizing<[u32; 8]>,
     outer: Zeroizing<[u32; 8]>,
 }
 
 const BLOCK: usize = 64;
-/// What a block holds besides a 1 bit and the length in bits.
-const LONGEST: usize = BLOCK - 9;
+/// The capacity of a block besides a 1 bit and the length in bits.
+const MAX_MESSAGE: usize = BLOCK - 9;
 
-impl Short {
+impl OneBlockHmac {
     fn new(key: &[u8]) -> Self {
         let mut block = Zeroizing::new([0; BLOCK]);
         match block.get_mut(..key.len()) {
@@ -161,7 +164,7 @@ impl Short {
         }
         let state = |pad: u8| {
             let mut state = Zeroizing::new(INITIAL);
-            // Filled in place: a copy on the way would not be wiped.
+            // Filled in place: a temporary copy would not be wiped.
             let mut padded = Zeroizing::new([0; BLOCK]);
             padded.iter_mut().zip(block.iter()).for_each(|(to, from)| *to = from ^ pad);
             compress256(&mut state, std::slice::from_ref(&*padded));
@@ -172,12 +175,12 @@ impl Short {
 
     fn hash(&self, message: &[u8]) -> Option<[u8; 32]> {
         let mut block = [0; BLOCK];
-        block[..LONGEST].get_mut(..message.len())?.copy_from_slice(message);
+        block[..MAX_MESSAGE].get_mut(..message.len())?.copy_from_slice(message);
         block[message.len()] = 0x80;
-        // Of the one block of the key, and of this one.
+        // The length of the key's block and of this message.
         block[BLOCK - 8..].copy_from_slice(&(8 * (BLOCK + message.len()) as u64).to_be_bytes());
         let inner = Self::compress(*self.inner, &block);
-        // In the same place, so that nothing is left of the secret.
+        // In the same place, so that no copy of the secret remains.
         let (hash, padding) = block.split_at_mut(inner.len());
         hash.copy_from_slice(&inner);
         padding.copy_from_slice(&AFTER_A_HASH);
@@ -203,13 +206,13 @@ const AFTER_A_HASH: [u8; 32] = {
     padding
 };
 
-/// What SHA-256 begins with (FIPS 180-4, section 5.3.3).
+/// The initial state of SHA-256 (FIPS 180-4, section 5.3.3).
 const INITIAL: [u32; 8] =
     [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 
 impl fmt::Debug for HashKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Salt({})", self.id.0)
+        write!(f, "HashKey({})", self.id.0)
     }
 }
 
@@ -218,30 +221,30 @@ fn mac<M: KeyInit>(key: &[u8]) -> M {
     M::new_from_slice(key).expect("HMAC takes any key")
 }
 
-/// The salts of an installation: the first issues, all verify. At most four.
+/// The hash keys of an installation: the first issues, all verify. At most four.
 #[derive(Clone, Debug)]
 pub struct HashKeyRing(Vec<HashKey>);
 
 impl HashKeyRing {
-    /// Only this one.
+    /// Creates a ring of one key.
     pub fn new(hash_key: HashKey) -> Self {
         Self(vec![hash_key])
     }
 
-    /// Reads salts separated by commas, the issuing one first: `2026:SALT,2025:SALT`.
+    /// Parses hash keys separated by commas, the issuing one first: `2026:KEY,2025:KEY`.
     ///
     /// # Errors
-    /// As [`HashKey::parse`], and if there are more than four or two with one name.
+    /// Returns [`InvalidHashKey`] like [`HashKey::parse`], and for more than four keys or two with one name.
     pub fn parse(text: &str) -> Result<Self, InvalidHashKey> {
         let mut hash_keys = unquoted(text)?.split(',').map(HashKey::parse);
         let first = hash_keys.next().unwrap_or(Err(InvalidHashKey::Short(0)))?;
         hash_keys.try_fold(Self::new(first), |ring, hash_key| ring.and_old(hash_key?))
     }
 
-    /// And this one, which no longer issues.
+    /// Adds a key that verifies and no longer issues.
     ///
     /// # Errors
-    /// If there are four already, or one with this name.
+    /// Returns [`InvalidHashKey`] if there are four already, or one with this name.
     pub fn and_old(mut self, hash_key: HashKey) -> Result<Self, InvalidHashKey> {
         if self.0.iter().any(|s| s.id == hash_key.id && *s.fingerprint != *hash_key.fingerprint) {
             return Err(InvalidHashKey::SameName(hash_key.id.0));
@@ -254,18 +257,19 @@ impl HashKeyRing {
 }
 
 impl HashKeyRing {
-    /// The one that issues.
+    /// Returns the key that issues.
     pub(super) fn issuing(&self) -> &HashKey {
-        // No ring is built without one.
+        // A ring is never empty.
         &self.0[0]
     }
 
-    /// All that verify, the issuing one first.
+    /// Returns all keys, the issuing one first.
     pub(super) fn all(&self) -> &[HashKey] {
         &self.0
     }
 
-    /// The name of each, and its check value. No secret is hashed to the same: none begins like the constant.
+    /// Returns the name and check value of each key. Secrets never start like the constant, so no digest equals a check
+    /// value.
     pub(super) fn check_values(&self) -> impl Iterator<Item = (&str, String)> {
         self.0.iter().map(|hash_key| (hash_key.id.as_str(), hash_key.check_value("keyward: check value of a hash key")))
     }
@@ -277,15 +281,15 @@ impl From<HashKey> for HashKeyRing {
     }
 }
 
-/// The salt of the reference, for tokens that it issued. Nothing else is derived from it.
+/// Strapi's hash key, for tokens that Strapi issued. No other value is derived from it.
 #[derive(Clone)]
 pub struct StrapiHashKey(Hmac<Sha512>);
 
 impl StrapiHashKey {
-    /// The text that the reference is configured with.
+    /// Takes the text of Strapi's `apiToken.salt`.
     ///
     /// # Errors
-    /// If it is empty, or stands in quotes.
+    /// Returns [`InvalidHashKey`] if the text is empty or in quotes.
     pub fn new(text: &str) -> Result<Self, InvalidHashKey> {
         unquoted(text)?;
         if text.is_empty() { Err(InvalidHashKey::Empty) } else { Ok(Self(mac(text.as_bytes()))) }
@@ -295,7 +299,7 @@ impl StrapiHashKey {
         Digest::Strapi(self.hash(secret))
     }
 
-    /// Returns a value that distinguishes this key from others. No secret is hashed to the same: secrets are hex.
+    /// Returns a value that distinguishes this key from others. Strapi's secrets are hex, so no digest equals it.
     pub(super) fn check_value(&self) -> String {
         hex::encode(&self.hash(b"keyward: check value of the hash key of Strapi")[..16])
     }
@@ -309,7 +313,7 @@ impl StrapiHashKey {
 
 impl fmt::Debug for StrapiHashKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ReferenceSalt(..)")
+        f.write_str("StrapiHashKey(..)")
     }
 }
 
@@ -320,8 +324,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_short_message_is_hashed_as_the_library_does(key: Vec<u8>, message in prop::collection::vec(any::<u8>(), 0..80)) {
-            let (short, library) = (Short::new(&key), mac::<Hmac<Sha256>>(&key));
+        fn one_block_hmac_agrees_with_the_library(key: Vec<u8>, message in prop::collection::vec(any::<u8>(), 0..80)) {
+            let (short, library) = (OneBlockHmac::new(&key), mac::<Hmac<Sha256>>(&key));
             let expected: [u8; 32] = library.chain_update(&message).finalize().into_bytes().into();
             prop_assert_eq!(short.hash(&message), (message.len() <= 55).then_some(expected));
         }
@@ -329,7 +333,7 @@ mod tests {
 
     /// RFC 4231, sections 4.2, 4.3 and 4.7.
     #[test]
-    fn the_test_cases_of_the_standard() {
+    fn one_block_hmac_passes_the_rfc_4231_test_cases() {
         let long = "Test Using Larger Than Block-Size Key - Hash Key First";
         for (key, message, mac) in [
             (&[0x0b; 20][..], "Hi There", "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"),
@@ -340,44 +344,44 @@ mod tests {
             ),
             (&[0xaa; 131], long, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"),
         ] {
-            assert_eq!(Short::new(key).hash(message.as_bytes()).map(hex::encode).as_deref(), Some(mac));
+            assert_eq!(OneBlockHmac::new(key).hash(message.as_bytes()).map(hex::encode).as_deref(), Some(mac));
         }
     }
 
-    const SALT: &str = "4bX0qPz81hVnR7sYw2Lm5Kc9Tj3Ga6Fd";
+    const KEY: &str = "4bX0qPz81hVnR7sYw2Lm5Kc9Tj3Ga6Fd";
     const OLD: &str = "old:Zp0Qx81vHn7RsYw2Lm5Kc9Tj3Ga6Fd4b";
 
     #[test]
-    fn salts_must_be_random_and_named_apart() {
+    fn hash_keys_must_be_random_with_distinct_names() {
         assert_eq!(HashKey::parse("short").unwrap_err(), InvalidHashKey::Short(5));
         assert_eq!(HashKey::parse(&"ab".repeat(20)).unwrap_err(), InvalidHashKey::Regular);
-        assert_eq!(HashKey::parse(&format!("a b:{SALT}")).unwrap_err(), InvalidHashKey::Name);
+        assert_eq!(HashKey::parse(&format!("a b:{KEY}")).unwrap_err(), InvalidHashKey::Name);
         let other = &OLD[4..];
-        assert_eq!(HashKeyRing::parse(&format!("{SALT},{other}")).unwrap_err(), InvalidHashKey::SameName("0".into()));
-        let five = (0..5).map(|i| format!("{i}:{i}{SALT}")).collect::<Vec<_>>().join(",");
+        assert_eq!(HashKeyRing::parse(&format!("{KEY},{other}")).unwrap_err(), InvalidHashKey::SameName("0".into()));
+        let five = (0..5).map(|i| format!("{i}:{i}{KEY}")).collect::<Vec<_>>().join(",");
         assert_eq!(HashKeyRing::parse(&five).unwrap_err(), InvalidHashKey::TooMany(5));
         let of = |distinct: &str| HashKey::parse(&distinct.repeat(5)).map(drop);
         assert_eq!((of("abcdefg"), of("abcdefgh")), (Err(InvalidHashKey::Regular), Ok(())));
-        let four = (0..4).map(|i| format!("{i}:{i}{SALT}")).collect::<Vec<_>>().join(",");
+        let four = (0..4).map(|i| format!("{i}:{i}{KEY}")).collect::<Vec<_>>().join(",");
         assert_eq!(HashKeyRing::parse(&four).map(|ring| ring.all().len()), Ok(4));
         let (_, text) = HashKey::generate().unwrap();
         assert!(HashKey::parse(text.expose()).is_ok());
     }
 
-    /// `docker --env-file` keeps them, a shell takes them away: that would be two keys.
+    /// `docker --env-file` keeps quotes, a shell strips them: that would be two keys.
     #[test]
-    fn quotes_are_no_part_of_a_salt() {
+    fn quoted_hash_keys_are_rejected() {
         for quote in ['\'', '"'] {
             for text in [
-                format!("{quote}{SALT}{quote}"),
-                format!(" a:{quote}{SALT}{quote}\n"),
-                format!("{quote}{OLD},{SALT}{quote}"),
+                format!("{quote}{KEY}{quote}"),
+                format!(" a:{quote}{KEY}{quote}\n"),
+                format!("{quote}{OLD},{KEY}{quote}"),
             ] {
                 assert_eq!(HashKeyRing::parse(&text).unwrap_err(), InvalidHashKey::Quoted, "{text}");
             }
-            assert_eq!(HashKey::parse(&format!("{quote}{SALT}{quote}")).unwrap_err(), InvalidHashKey::Quoted);
+            assert_eq!(HashKey::parse(&format!("{quote}{KEY}{quote}")).unwrap_err(), InvalidHashKey::Quoted);
             assert_eq!(StrapiHashKey::new(&format!("{quote}strapi{quote}")).unwrap_err(), InvalidHashKey::Quoted);
-            assert!(HashKey::parse(&format!("a:{quote}{SALT}")).is_ok(), "a random text may begin with one");
+            assert!(HashKey::parse(&format!("a:{quote}{KEY}")).is_ok(), "a random text may start with a quote");
         }
     }
 }

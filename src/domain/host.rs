@@ -1,12 +1,13 @@
-//! By which name a client has reached the server.
+//! Recognition of loopback host names.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Whether a host, as `Host` or `:authority` says it, can only be this machine: `localhost`, a name below it (RFC 6761, section 6.3), or a
-/// loopback address; with or without a port.
+/// Returns true if a host, from `Host` or `:authority`, can only be this machine.
 ///
-/// A page of another origin can make a browser send requests to an address of this machine, if its own name resolves to that address (DNS
-/// rebinding). But the browser then names that other host.
+/// That is `localhost`, a name below it (RFC 6761, section 6.3) or a loopback address, with or without a port.
+///
+/// A page of another origin can make a browser send requests to this machine if its own name resolves to a loopback
+/// address (DNS rebinding). The browser then sends that other name.
 pub(crate) fn is_loopback_host(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
@@ -26,7 +27,7 @@ pub(crate) fn is_loopback_host(host: &str) -> bool {
     name == "localhost" || below(&name) || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// Whether this is what may follow an address in brackets.
+/// Returns true if this may follow an address in brackets.
 fn is_port(text: &str) -> bool {
     text.is_empty() || text.strip_prefix(':').is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()))
 }
@@ -36,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_this_machine_is_loopback() {
+    fn only_names_and_addresses_of_this_machine_are_loopback() {
         for own in [
             "localhost",
             "localhost:8080",

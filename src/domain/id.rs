@@ -1,4 +1,4 @@
-//! Identifiers: numbers that cannot be mistaken for one another.
+//! Identifiers, one type for each kind of record.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         ///
-        /// Ids are positive, come from the store and are never used twice.
+        /// Ids are positive, assigned by the store, and never reused.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
         #[serde(transparent)]
         pub struct $name(pub i64);
@@ -40,12 +40,12 @@ id!(
     RoleId
 );
 
-/// A text that is no id. Whatever was asked for by it is not there.
+/// A text that is not an id; no record can have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an id is a positive number, written without sign and leading zeros")]
+#[error("invalid id: expected a positive number without sign and leading zeros")]
 pub struct MalformedId;
 
-/// A positive number in the one form that ids are written in.
+/// Parses a positive number in its canonical form.
 pub(crate) fn parse_id(text: &str) -> Option<i64> {
     let plain = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
     if plain { text.parse().ok() } else { None }
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_written_in_one_way() {
+    fn ids_have_one_canonical_form() {
         assert_eq!(parse_id("1"), Some(1));
         assert_eq!("9223372036854775807".parse(), Ok(TokenId(i64::MAX)));
         for wrong in ["", "0", "01", "+1", "-1", "1.0", "1e3", "x", "9223372036854775808", "１", " 1"] {

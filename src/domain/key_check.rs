@@ -1,29 +1,29 @@
-//! Check values: whether the keys of the configuration are those that the data was written with.
+//! Check values: whether the configured keys are those that the data was written with.
 //!
-//! A check value is a MAC of a constant. It is stored beside the data, and distinguishes keys without disclosing them. So a node with
-//! the wrong keys finds out before it rejects the first genuine token.
+//! A check value is a MAC of a constant. It is stored beside the data, and distinguishes keys without disclosing them.
+//! So a node with wrong keys notices before it rejects the first genuine token.
 
 use super::{EncryptionKeys, HashKeyId, HashKeyRing, StrapiHashKey, TokenPrefix};
 use std::fmt;
 
-/// Kinds of keys that have a check value.
+/// The kinds of keys that have a check value.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[non_exhaustive]
 pub enum KeyKind {
-    /// A hash key: digests are made with it.
+    /// A hash key, with which digests are made.
     Hash,
-    /// Strapi's hash key, for tokens that were issued there.
+    /// Strapi's hash key, for imported tokens.
     StrapiHash,
-    /// An encryption key: it seals secrets that may be shown again.
+    /// An encryption key, which seals secrets that owners may view again.
     Encryption,
-    /// The token prefix. It is no secret, and is kept as it is.
+    /// The token prefix. It is not secret, and is stored as it is.
     Prefix,
 }
 
 impl KeyKind {
     const ALL: [Self; 4] = [Self::Hash, Self::StrapiHash, Self::Encryption, Self::Prefix];
 
-    /// The word for it in a store.
+    /// Returns the word for the kind, as stored.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Hash => "hash",
@@ -33,7 +33,7 @@ impl KeyKind {
         }
     }
 
-    /// The setting that accepts another key of this kind.
+    /// Returns the setting that accepts another key of this kind.
     fn flag(self) -> &'static str {
         match self {
             Self::Hash | Self::StrapiHash => "accept_new_hash_key",
@@ -42,58 +42,58 @@ impl KeyKind {
         }
     }
 
-    /// The kind that this word is for.
+    /// Parses the word of a kind.
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 }
 
-/// The check value of a key, as a store keeps it.
+/// The check value of a key, as stored.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeyCheck {
     /// The kind of key.
     pub kind: KeyKind,
-    /// The public id of the key; empty where there is only one.
+    /// The public id of the key; empty for kinds with only one key.
     pub id: String,
     /// The value: lower-case hex of a MAC, or the prefix itself.
     pub value: String,
 }
 
-/// How many tokens rest on a key.
+/// The number of tokens that depend on a key.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeyUse {
-    /// The kind of key: a hash key (Strapi's too, by the id `reference`), or an encryption key.
+    /// The kind of key: a hash key (Strapi's has the id `reference`), or an encryption key.
     pub kind: KeyKind,
     /// The public id of the key.
     pub id: String,
-    /// How many tokens of all kinds have their digest, or their sealed secret, from it.
+    /// The number of tokens of all kinds whose digest, or sealed secret, was made with it.
     pub tokens: u64,
 }
 
-/// The keys of the configuration do not fit the data: which setting is wrong, and how many tokens rest on which key.
+/// The configured keys do not match the data: which setting is wrong, and how many tokens depend on each key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyMismatch {
     problem: KeyProblem,
-    /// Empty where the store was not asked.
+    /// Empty if the store was not asked.
     uses: Vec<KeyUse>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum KeyProblem {
-    /// A hash key has the id of another one, on which tokens rest.
+    /// A hash key has the id of another one, on which tokens depend.
     HashKey(String),
-    /// No hash key is one on which tokens rest. The configured ids, then the known ones.
+    /// No configured hash key is one on which tokens depend. The configured ids, then the known ones.
     HashKeys(String, String),
-    /// Strapi's hash key is another one than that of the imported tokens.
+    /// Strapi's hash key is not the one of the imported tokens.
     StrapiHashKey,
     /// An encryption key has the id of another one.
     EncryptionKey(String),
-    /// Secrets of this installation begin with another word.
+    /// Secrets of this installation have another prefix.
     Prefix { known: String, given: String },
 }
 
 impl KeyMismatch {
-    /// Which kind of key does not fit.
+    /// Returns the kind of the key that does not match.
     pub fn kind(&self) -> KeyKind {
         match self.problem {
             KeyProblem::HashKey(_) | KeyProblem::HashKeys(..) => KeyKind::Hash,
@@ -103,19 +103,19 @@ impl KeyMismatch {
         }
     }
 
-    /// How many tokens rest on which key of this kind, as far as the store was asked.
+    /// Returns how many tokens depend on each key of this kind, if the store was asked.
     pub fn uses(&self) -> impl Iterator<Item = &KeyUse> {
         let kind = self.kind();
         self.uses.iter().filter(move |used| match kind {
-            KeyKind::Hash => used.kind == KeyKind::Hash && used.id != HashKeyId::REFERENCE,
-            KeyKind::StrapiHash => used.kind == KeyKind::Hash && used.id == HashKeyId::REFERENCE,
+            KeyKind::Hash => used.kind == KeyKind::Hash && used.id != HashKeyId::STRAPI,
+            KeyKind::StrapiHash => used.kind == KeyKind::Hash && used.id == HashKeyId::STRAPI,
             KeyKind::Encryption => used.kind == KeyKind::Encryption,
             // Each token has one digest.
-            KeyKind::Prefix => used.kind == KeyKind::Hash && used.id != HashKeyId::REFERENCE,
+            KeyKind::Prefix => used.kind == KeyKind::Hash && used.id != HashKeyId::STRAPI,
         })
     }
 
-    /// Says how many tokens rest on which key.
+    /// Adds the numbers of dependent tokens.
     pub(crate) fn counted(self, uses: Vec<KeyUse>) -> Self {
         Self { uses, ..self }
     }
@@ -153,7 +153,7 @@ impl fmt::Display for KeyMismatch {
             )?,
             KeyProblem::Prefix { known, given } => write!(
                 f,
-                "tokens of this installation begin with `{known}_` and not with the token prefix (brand) `{given}`, and would be rejected"
+                "tokens of this installation begin with `{known}_` and not with the token prefix `{given}`, and would be rejected"
             )?,
         }
         for (n, used) in self.uses().enumerate() {
@@ -181,11 +181,11 @@ impl fmt::Display for KeyMismatch {
     }
 }
 
-/// The keys of the configuration, by their check values.
+/// The configured keys, by their check values.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ConfiguredKeys {
     checks: Vec<KeyCheck>,
-    /// Where another key than the known one may take its place.
+    /// The kinds of which a new key may replace the known one.
     accepted: Vec<KeyKind>,
 }
 
@@ -205,9 +205,9 @@ impl ConfiguredKeys {
         Self { checks, accepted }
     }
 
-    /// Compares all keys with the known check values, and returns those that are to be kept from now on.
+    /// Compares all keys with the known check values, and returns the check values to store from now on.
     ///
-    /// Where nothing is issued, the hash key may be any, and its check value is not kept.
+    /// If no token was issued, any hash key is accepted, and its check value is not stored.
     pub(crate) fn compare(&self, known: &[KeyCheck], issues: bool) -> Result<Vec<KeyCheck>, KeyMismatch> {
         let concerns = |kind: KeyKind| issues || kind != KeyKind::Hash;
         let kinds = KeyKind::ALL.into_iter().filter(|kind| concerns(*kind));
@@ -223,7 +223,7 @@ impl ConfiguredKeys {
             .try_for_each(|kind| self.compare_kind(kind, known))
     }
 
-    /// Whether tokens that rest on the key of this id still have it, under this name or another one.
+    /// Returns true if the key that had this id is still configured, under this name or another one.
     pub(crate) fn has(&self, kind: KeyKind, id: &str, known: &[KeyCheck]) -> bool {
         let value = known.iter().find(|check| check.kind == kind && check.id == id).map(|check| &check.value);
         self.of(kind).any(|check| value.map_or(check.id == id, |value| check.value == *value))
@@ -239,7 +239,7 @@ impl ConfiguredKeys {
         }
         let known = || known.iter().filter(move |check| check.kind == kind);
         let given = |value: &str| self.of(kind).any(|check| check.value == value);
-        // A key that is still there, under another name, goes on opening the tokens that rest on it.
+        // A known key under another name still verifies its tokens.
         let other = |ours: &&KeyCheck| {
             known().any(|theirs| theirs.id == ours.id && theirs.value != ours.value && !given(&theirs.value))
         };
@@ -279,13 +279,13 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_takes_anothers_place_is_named() {
+    fn a_replaced_key_is_reported_by_name() {
         let known = keys(ONE, ONE, "kw").compare(&[], true).unwrap();
         assert_eq!(known.len(), 3);
         assert_eq!(keys(ONE, ONE, "kw").compare(&known, true), Ok(vec![]));
         assert_eq!(keys(TWO, ONE, "kw").compare(&known, true), Err(KeyProblem::HashKey("0".into()).into()));
         assert_eq!(keys(ONE, TWO, "kw").compare(&known, true), Err(KeyProblem::EncryptionKey("0".into()).into()));
-        assert_eq!(keys(ONE, TWO, "kw").judge(&known), Ok(()), "it opens no credential");
+        assert_eq!(keys(ONE, TWO, "kw").judge(&known), Ok(()), "the encryption key verifies no credential");
         let prefix = KeyProblem::Prefix { known: "kw".into(), given: "acme".into() };
         assert_eq!(keys(ONE, ONE, "acme").compare(&known, true), Err(prefix.into()));
         let none = KeyProblem::HashKeys("`2030`".into(), "`0`".into());
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_with_the_former_key_fits_under_any_names() {
+    fn a_ring_with_the_former_key_matches_under_any_name() {
         let known = keys(ONE, ONE, "kw").compare(&[], true).unwrap();
         for ring in [format!("2030:{TWO},0:{ONE}"), format!("{TWO},2025:{ONE}"), format!("2025:{ONE}")] {
             let keys = keys(&ring, &ring, "kw");
@@ -306,18 +306,18 @@ mod tests {
             assert!(keys.has(KeyKind::Hash, "0", &known));
         }
         let without = keys(ONE, "", "kw");
-        assert_eq!(without.compare(&known, true), Ok(vec![]), "a node that seals nothing needs no encryption key");
+        assert_eq!(without.compare(&known, true), Ok(vec![]), "a node that seals no secrets needs no encryption key");
         assert!(!without.has(KeyKind::Encryption, "0", &known));
     }
 
     #[test]
-    fn a_mismatch_says_how_many_tokens_rest_on_which_key() {
+    fn a_mismatch_reports_dependent_tokens_by_key() {
         let used = |kind, id: &str, tokens| KeyUse { kind, id: id.to_owned(), tokens };
         let uses = [
             used(KeyKind::Encryption, "e", 7),
             used(KeyKind::Hash, "0", 1),
             used(KeyKind::Hash, "2025", 3),
-            used(KeyKind::Hash, HashKeyId::REFERENCE, 9),
+            used(KeyKind::Hash, HashKeyId::STRAPI, 9),
         ];
         let text = |problem: KeyProblem| KeyMismatch::from(problem).counted(uses.to_vec()).to_string();
         let hash = text(KeyProblem::HashKey("0".into()));
@@ -331,7 +331,7 @@ mod tests {
         assert!(text(KeyProblem::StrapiHashKey).contains("9 tokens"));
     }
 
-    /// I8: they tell no key, and each is of one use.
+    /// no-secret-leaks: check values disclose no key, and each is specific to one use.
     #[test]
     fn check_values_differ_by_key_and_by_use() {
         let mut values: Vec<_> =

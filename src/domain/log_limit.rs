@@ -1,4 +1,4 @@
-//! A bound on log lines that clients can cause.
+//! A rate limit for log lines that clients can cause.
 
 use super::clock::{Clock, MonotonicTime, SystemClock};
 use std::sync::{Mutex, PoisonError};
@@ -8,8 +8,8 @@ const INTERVAL: Duration = Duration::from_secs(60);
 
 /// Allows one log line a minute, and counts the events since the last one.
 ///
-/// For every line that a client without a valid credential can cause: a flood of requests must not become a flood of lines. Each
-/// such place in the code has a limit of its own, often in a `static`.
+/// It is used for every line that a client without a valid credential can cause: a flood of requests must not become a
+/// flood of lines. Each call site has its own limit, often in a `static`.
 pub(crate) struct LogLimit(Mutex<State>);
 
 struct State {
@@ -24,7 +24,7 @@ impl LogLimit {
 
     /// Counts an event. Returns the number of events since the last line if a line may be written now.
     pub(crate) fn count(&self, now: MonotonicTime) -> Option<u64> {
-        // Nothing in here panics half-way through a change.
+        // No code in here panics half-way through a change.
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.count += 1;
         if now < state.next {
@@ -34,7 +34,7 @@ impl LogLimit {
         Some(std::mem::take(&mut state.count))
     }
 
-    /// The same by the system's clock, where no other one is at hand.
+    /// Like [`count`](Self::count), by the system's clock.
     pub(crate) fn count_now(&self) -> Option<u64> {
         self.count(SystemClock.moment())
     }

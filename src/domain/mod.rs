@@ -1,5 +1,7 @@
-//! The rules, pure: no async, no HTTP, no SQL. Everything else in the crate may use this module,
-//! and it uses nothing of the crate but itself.
+//! The rules of keyward, pure: no async, no HTTP, no database access. Decisions are rendered as SQL text, which hosts
+//! run.
+//!
+//! The rest of the crate may use this module; it uses no other module of the crate.
 
 mod admitted;
 mod audit;
@@ -77,18 +79,17 @@ pub use secret::{
     VerifyError,
 };
 #[cfg(feature = "people")]
-pub(crate) use sketch::Windows;
-pub(crate) use sketch::{Sketch, network};
+pub(crate) use sketch::{CellWindows, Sketch, network};
 pub use sql::{SqlFilter, SqlMap, UnknownColumn};
 #[cfg(feature = "strapi")]
 pub use strapi_crypto::StrapiEncryptionKey;
 #[cfg(feature = "strapi")]
-pub(crate) use strapi_crypto::Unopened;
+pub(crate) use strapi_crypto::UnsealError;
 #[cfg(all(feature = "strapi", test))]
-pub(crate) use strapi_crypto::seal_as_the_reference;
+pub(crate) use strapi_crypto::seal_like_strapi;
 pub use tag::Tag;
 pub use text::comparable;
-pub(crate) use text::{Extra, composed, hidden};
+pub(crate) use text::{AllowedHidden, compose, find_hidden};
 #[cfg(feature = "strapi")]
 pub(crate) use text::{is_hidden, without_hidden};
 pub use token::{ContentAccess, Token, TokenAuthority, TokenKind, TokenKinds};

@@ -1,4 +1,4 @@
-//! Names of actions, subjects, fields and conditions, and sets of them that are never empty.
+//! Names of actions, resources, fields and conditions, and non-empty sets of them.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -12,12 +12,12 @@ macro_rules! name {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Takes any text. One that nothing else names never matches.
+            /// Takes any text. A name that is used nowhere else never matches.
             pub fn new(text: impl Into<Arc<str>>) -> Self {
                 Self(text.into())
             }
 
-            /// The text.
+            /// Returns the text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -50,15 +50,15 @@ macro_rules! name {
 }
 
 name!(
-    /// What is done: `plugin::content-manager.explorer.read`, `admin::webhooks.create`, `api::article.article.find`.
+    /// An action: `plugin::content-manager.explorer.read`, `admin::webhooks.create`, `api::article.article.find`.
     Action
 );
 name!(
-    /// What it is done to: `api::article.article`. Many actions have none.
+    /// A resource that an action applies to: `api::article.article`. Many actions have none.
     Resource
 );
 name!(
-    /// A field of a subject: `title`.
+    /// A field of a resource: `title`.
     Field
 );
 name!(
@@ -66,7 +66,7 @@ name!(
     ConditionId
 );
 
-/// A set that must not be empty was empty.
+/// A set that must not be empty is empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the list is empty: name at least one, or leave it out to mean all")]
 pub struct EmptySet;
@@ -78,10 +78,10 @@ macro_rules! set {
         pub struct $set(Arc<[$item]>);
 
         impl $set {
-            /// Sorts, and drops what is there twice.
+            /// Sorts the items and drops duplicates.
             ///
             /// # Errors
-            /// If there is nothing in it.
+            /// Returns [`EmptySet`] if there are no items.
             pub fn new<I: Into<$item>>(items: impl IntoIterator<Item = I>) -> Result<Self, EmptySet> {
                 let mut items: Vec<$item> = items.into_iter().map(Into::into).collect();
                 items.sort_unstable();
@@ -89,17 +89,17 @@ macro_rules! set {
                 if items.is_empty() { Err(EmptySet) } else { Ok(Self(items.into())) }
             }
 
-            /// The members, ascending.
+            /// Returns the members, ascending.
             pub fn as_slice(&self) -> &[$item] {
                 &self.0
             }
 
-            /// Whether `text` is one of them.
+            /// Returns true if `text` is a member.
             pub fn contains(&self, text: &str) -> bool {
                 self.0.binary_search_by(|i| i.as_str().cmp(text)).is_ok()
             }
 
-            /// Whether every member of this set is in `other`.
+            /// Returns true if every member is also in `other`.
             pub fn is_subset(&self, other: &Self) -> bool {
                 self.0.iter().all(|i| other.0.binary_search(i).is_ok())
             }
@@ -108,10 +108,10 @@ macro_rules! set {
 }
 
 set!(
-    /// One field or more.
+    /// A non-empty set of fields.
     FieldSet of Field
 );
 set!(
-    /// One condition or more, of which any suffices.
+    /// A non-empty set of conditions, any of which suffices.
     ConditionSet of ConditionId
 );

@@ -7,44 +7,44 @@ use std::fmt;
 /// A named set of permissions.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Role {
-    /// Its id.
+    /// The id.
     pub id: RoleId,
-    /// Names a built-in role, whatever people call it.
+    /// The code of a built-in role, which does not change with its name.
     pub code: Option<String>,
-    /// Unique.
+    /// The name, unique.
     pub name: String,
-    /// Free text.
+    /// A free text.
     pub description: String,
-    /// What it allows. Empty for the super admin role, which has no ceiling.
+    /// The permissions. Empty for the super admin role, which has no ceiling.
     pub permissions: Vec<Permission>,
-    /// When it was made.
+    /// The time of creation.
     pub created_at: Timestamp,
-    /// When it was last changed.
+    /// The time of the last change.
     pub updated_at: Timestamp,
 }
 
-/// Where an owner's account stands. Only an `Active` owner's tokens are admitted.
+/// The state of an owner's account. Only tokens of an `Active` owner are admitted.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OwnerState {
-    /// Has not accepted the invitation yet, and so has never signed in or created a row.
+    /// The invitation is not accepted yet, so the owner has never signed in or created a row.
     Invited,
-    /// May sign in; their tokens work.
+    /// The owner may sign in, and their tokens work.
     Active,
-    /// Switched off, for a while or for good. Tokens are kept and work again after reactivation; sessions do not.
+    /// Suspended. Tokens are kept and work again after reactivation; sessions end.
     Deactivated,
-    /// Shut out; like `Deactivated`, by another decision, which stands by itself.
+    /// Locked out, like `Deactivated`, but by a separate decision.
     Blocked,
-    /// Both: when one is lifted, the other stays.
+    /// Both: lifting one leaves the other.
     DeactivatedAndBlocked,
 }
 
 impl OwnerState {
-    /// Every state.
+    /// All states.
     pub const ALL: [Self; 5] =
         [Self::Invited, Self::Active, Self::Deactivated, Self::Blocked, Self::DeactivatedAndBlocked];
 
-    /// Its word, as it is stored.
+    /// Returns the word for the state, as stored.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Invited => "invited",
@@ -55,22 +55,22 @@ impl OwnerState {
         }
     }
 
-    /// Whether tokens of an owner in this state are admitted.
+    /// Returns true if tokens of an owner in this state are admitted.
     pub fn is_active(self) -> bool {
         matches!(self, Self::Active)
     }
 
-    /// Whether the account is shut out.
+    /// Returns true if the account is blocked.
     pub fn is_blocked(self) -> bool {
         matches!(self, Self::Blocked | Self::DeactivatedAndBlocked)
     }
 
-    /// Whether the account is switched on: registered, and not deactivated. It may be blocked all the same.
+    /// Returns true if the account is registered and not deactivated. It may be blocked.
     pub fn is_switched_on(self) -> bool {
         matches!(self, Self::Active | Self::Blocked)
     }
 
-    /// The state of a registered account that is switched on or off, and shut out or not.
+    /// Returns the state of a registered account.
     pub fn of(switched_on: bool, blocked: bool) -> Self {
         match (switched_on, blocked) {
             (true, false) => Self::Active,
@@ -81,36 +81,36 @@ impl OwnerState {
     }
 }
 
-/// An admin user.
+/// An account of a person or a service, which owns tokens.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Owner {
-    /// Their id.
+    /// The id.
     pub id: OwnerId,
-    /// Unique, compared without case.
+    /// The e-mail address, unique regardless of case.
     pub email: String,
-    /// First name; may be empty.
+    /// The first name; may be empty.
     pub firstname: String,
-    /// Last name; may be empty.
+    /// The last name; may be empty.
     pub lastname: String,
-    /// A name they chose.
+    /// The user name that the person chose.
     pub username: Option<String>,
-    /// Where the account stands.
+    /// The state of the account.
     pub state: OwnerState,
-    /// Their roles, ascending.
+    /// The roles, ascending.
     pub roles: Vec<RoleId>,
-    /// When the account was made.
+    /// The time of creation.
     pub created_at: Timestamp,
-    /// When it was last changed.
+    /// The time of the last change.
     pub updated_at: Timestamp,
 }
 
 impl Owner {
-    /// Whether one of the roles is the one without a ceiling.
+    /// Returns true if the owner has the super admin role.
     pub fn is_super_admin(&self) -> bool {
         self.roles.contains(&RoleId::SUPER_ADMIN)
     }
 
-    /// What to call them: first and last name, else the name they chose, else the e-mail address.
+    /// Returns the name to display: first and last name, else the user name, else the e-mail address.
     pub fn display_name(&self) -> String {
         let name = format!("{} {}", self.firstname, self.lastname);
         match (name.trim(), &self.username) {
@@ -121,7 +121,7 @@ impl Owner {
     }
 }
 
-/// What is kept of a password: a hash in PHC format, or of bcrypt where it came with an import. [`Debug`] does not show it.
+/// A password hash in PHC format, or a bcrypt hash from an import. [`Debug`] does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(pub String);
 
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_does_not_show() {
+    fn debug_does_not_show_a_password_hash() {
         assert_eq!(format!("{:?}", PasswordHash("$argon2id$..".into())), "PasswordHash(..)");
     }
 }

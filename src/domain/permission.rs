@@ -1,29 +1,29 @@
-//! Permissions, grants and rules.
+//! Permissions, grants and effective permissions.
 
 use super::{Action, ConditionId, ConditionSet, EmptySet, Field, FieldSet, Resource};
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
 
-/// Which fields of a subject.
+/// A selection of a resource's fields.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Fields {
-    /// All, also those that are added later.
+    /// All fields, including those added later.
     All,
-    /// Only these.
+    /// Only these fields.
     Only(FieldSet),
 }
 
 impl Fields {
-    /// Only these fields.
+    /// Selects only these fields.
     ///
     /// # Errors
-    /// If there is none: "no field" is not a permission.
+    /// Returns [`EmptySet`] if there are none: "no field" is not a permission.
     pub fn only<I: Into<Field>>(fields: impl IntoIterator<Item = I>) -> Result<Self, EmptySet> {
         FieldSet::new(fields).map(Self::Only)
     }
 
-    /// Whether `field` is among them.
+    /// Returns true if `field` is selected.
     pub fn contains(&self, field: &str) -> bool {
         match self {
             Self::All => true,
@@ -31,7 +31,7 @@ impl Fields {
         }
     }
 
-    /// Whether all of `other` is in these.
+    /// Returns true if every field of `other` is selected.
     pub fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::All, _) => true,
@@ -40,7 +40,7 @@ impl Fields {
         }
     }
 
-    /// Bytes on the heap.
+    /// Returns the bytes on the heap.
     pub(crate) fn weight(&self) -> usize {
         let counters = 2 * size_of::<usize>();
         let of = |field: &Field| size_of::<Field>() + field.as_str().len() + counters;
@@ -50,7 +50,7 @@ impl Fields {
         }
     }
 
-    /// What both have; `None` if that is nothing.
+    /// Returns the fields in both; `None` if there are none.
     pub fn intersect(&self, other: &Self) -> Option<Self> {
         match (self, other) {
             (Self::All, x) | (x, Self::All) => Some(x.clone()),
@@ -60,7 +60,7 @@ impl Fields {
         }
     }
 
-    /// What either has.
+    /// Returns the fields in either.
     pub fn union(&self, other: &Self) -> Self {
         match (self, other) {
             (Self::Only(a), Self::Only(b)) => {
@@ -71,22 +71,22 @@ impl Fields {
     }
 }
 
-/// Under which conditions.
+/// A condition, or alternatives of which any suffices.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum ConditionClause {
-    /// Under none.
+    /// No condition.
     Always,
-    /// If any of these holds.
+    /// Any of these conditions must hold.
     AnyOf(ConditionSet),
 }
 
 impl ConditionClause {
-    /// If any of these holds; always, if there is none. For reading lists in which "none" means "always".
+    /// Reads a list of alternatives in which "none" means "always".
     pub fn from_list<I: Into<ConditionId>>(conditions: impl IntoIterator<Item = I>) -> Self {
         ConditionSet::new(conditions).map_or(Self::Always, Self::AnyOf)
     }
 
-    /// The conditions; empty for `Always`.
+    /// Returns the conditions; empty for `Always`.
     pub fn as_slice(&self) -> &[ConditionId] {
         match self {
             Self::Always => &[],
@@ -94,7 +94,7 @@ impl ConditionClause {
         }
     }
 
-    /// Bytes on the heap.
+    /// Returns the bytes on the heap.
     fn weight(&self) -> usize {
         let counters = 2 * size_of::<usize>();
         let of = |id: &ConditionId| size_of::<ConditionId>() + id.as_str().len() + counters;
@@ -104,7 +104,7 @@ impl ConditionClause {
         }
     }
 
-    /// Whether this holding means that `other` holds, whatever the conditions say.
+    /// Returns true if this clause implies `other` for every row.
     fn implies(&self, other: &Self) -> bool {
         match (self, other) {
             (_, Self::Always) => true,
@@ -126,13 +126,13 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// The action with all fields and no resource.
+    /// Creates a scope of the action with all fields and no resource.
     pub fn new(action: impl Into<Action>) -> Self {
         Self { action: action.into(), resource: None, fields: Fields::All }
     }
 }
 
-/// `action`, or `action on resource`.
+/// Formats as `action`, or `action on resource`.
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.resource {
@@ -147,31 +147,31 @@ impl fmt::Display for Scope {
 pub struct Permission {
     /// The action, resource and fields.
     pub scope: Scope,
-    /// The conditions, any of which is enough.
+    /// The conditions, any of which suffices.
     pub when: ConditionClause,
 }
 
 impl Permission {
-    /// All fields, no condition, no resource.
+    /// Creates a permission with all fields, no condition and no resource.
     pub fn new(action: impl Into<Action>) -> Self {
         Self { scope: Scope::new(action), when: ConditionClause::Always }
     }
 
-    /// The same on a subject.
+    /// Sets the resource.
     #[must_use]
     pub fn on(mut self, resource: impl Into<Resource>) -> Self {
         self.scope.resource = Some(resource.into());
         self
     }
 
-    /// The same for these fields.
+    /// Sets the fields.
     #[must_use]
     pub fn fields(mut self, fields: Fields) -> Self {
         self.scope.fields = fields;
         self
     }
 
-    /// The same under these conditions.
+    /// Sets the conditions.
     #[must_use]
     pub fn when(mut self, when: ConditionClause) -> Self {
         self.when = when;
@@ -185,14 +185,14 @@ impl From<&str> for Permission {
     }
 }
 
-/// The grant of all that a permission allows: its conditions come with it, as they are the owner's.
+/// Grants everything that a permission allows. Its conditions apply as well, because the owner is bound by them.
 impl From<&Permission> for Grant {
     fn from(p: &Permission) -> Self {
         Self { scope: p.scope.clone(), chosen: ConditionClause::Always }
     }
 }
 
-/// What a token carries: effective only as far as its owner's permissions hold it.
+/// A grant of a token: effective only as far as its owner's permissions cover it.
 ///
 /// ```
 /// use keyward::authz::Fields;
@@ -204,31 +204,31 @@ impl From<&Permission> for Grant {
 pub struct Grant {
     /// The action, resource and fields.
     pub scope: Scope,
-    /// Conditions that a super admin chose, in addition to those of the owner's permissions.
+    /// Conditions that a super admin chose in addition to those of the owner's permissions.
     pub chosen: ConditionClause,
 }
 
 impl Grant {
-    /// All fields, no chosen condition, no resource.
+    /// Creates a grant with all fields, no chosen condition and no resource.
     pub fn new(action: impl Into<Action>) -> Self {
         Self { scope: Scope::new(action), chosen: ConditionClause::Always }
     }
 
-    /// The same on a subject.
+    /// Sets the resource.
     #[must_use]
     pub fn on(mut self, resource: impl Into<Resource>) -> Self {
         self.scope.resource = Some(resource.into());
         self
     }
 
-    /// The same for these fields.
+    /// Sets the fields.
     #[must_use]
     pub fn fields(mut self, fields: Fields) -> Self {
         self.scope.fields = fields;
         self
     }
 
-    /// The same under chosen conditions.
+    /// Sets the chosen conditions.
     #[must_use]
     pub fn chosen(mut self, when: ConditionClause) -> Self {
         self.chosen = when;
@@ -236,7 +236,7 @@ impl Grant {
     }
 }
 
-/// The conditions of a rule: those of the owner's permission *and* those chosen for the grant.
+/// The conditions of an effective permission: those of the owner's permission *and* those chosen for the grant.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct ConditionExpr(Vec<ConditionClause>);
 
@@ -244,7 +244,7 @@ impl ConditionExpr {
     /// No condition.
     pub const ALWAYS: ConditionExpr = ConditionExpr(Vec::new());
 
-    /// All of these must hold. A part that another one implies asks nothing more, and is left out.
+    /// Combines clauses, all of which must hold. A clause that another one implies is dropped.
     pub fn all(parts: impl IntoIterator<Item = ConditionClause>) -> Self {
         let mut kept: Vec<ConditionClause> = Vec::new();
         for part in parts {
@@ -257,38 +257,38 @@ impl ConditionExpr {
         Self(kept)
     }
 
-    /// Both guards must hold.
+    /// Combines two expressions, both of which must hold.
     pub(crate) fn and(&self, other: &Self) -> Self {
         Self::all(self.0.iter().chain(&other.0).cloned())
     }
 
-    /// Whether nothing is asked.
+    /// Returns true if there is no condition.
     pub fn is_always(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The parts, all of which must hold.
+    /// Returns the clauses, all of which must hold.
     pub fn parts(&self) -> &[ConditionClause] {
         &self.0
     }
 
-    /// Bytes on the heap.
+    /// Returns the bytes on the heap.
     pub(crate) fn weight(&self) -> usize {
         self.0.iter().map(|part| size_of::<ConditionClause>() + part.weight()).sum()
     }
 
-    /// Whether this guard holding means that `other` holds, whatever the conditions say. May answer no where the truth is yes.
+    /// Returns true if this expression surely implies `other` for every row. May return false although that is so.
     pub(crate) fn implies(&self, other: &Self) -> bool {
         other.0.iter().all(|o| self.0.iter().any(|s| s.implies(o)))
     }
 }
 
-/// One grant met with one permission of the owner: what it allows in effect.
+/// A grant intersected with one permission of the owner.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct EffectivePermission {
     /// The action, resource and fields.
     pub scope: Scope,
-    /// The conditions: those of the permission, and those chosen for the grant.
+    /// The conditions of the permission and those chosen for the grant.
     pub guard: ConditionExpr,
 }
 
@@ -298,7 +298,7 @@ impl From<&Permission> for EffectivePermission {
     }
 }
 
-/// Whether two lists hold the same things equally often, in whatever order.
+/// Returns true if two lists have the same items equally often, in any order.
 pub(crate) fn same_in_any_order<T: Eq + Hash>(one: &[T], other: &[T]) -> bool {
     if one == other {
         return true;
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn guards_imply_only_what_is_sure() {
+    fn condition_expressions_imply_conservatively() {
         let one = ConditionExpr::all([ConditionClause::from_list(["x"])]);
         let either = ConditionExpr::all([ConditionClause::from_list(["x", "y"])]);
         let both = ConditionExpr::all([ConditionClause::from_list(["x"]), ConditionClause::from_list(["z"])]);
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_another_implies_is_left_out() {
+    fn an_implied_clause_is_dropped() {
         let (x, either, z) = (
             ConditionClause::from_list(["x"]),
             ConditionClause::from_list(["x", "y"]),

@@ -1,6 +1,6 @@
 //! Principals: the resolved caller.
 
-use super::requirement::{Asked, ResourceOf};
+use super::requirement::{Asked, ResourceSource};
 use super::{
     Action, Ceiling, ConditionContext, Conditions, ContentAccess, Decision, DecisionRule, EffectivePermission, Fields,
     Owner, OwnerId, Requirement, Resource, RoleId, Token, TokenAuthority, TokenId, TokenKind, Verdict,
@@ -14,29 +14,29 @@ pub struct Principal {
     authority: Authority,
 }
 
-/// What a principal stands for.
+/// The authority of a principal, by the kind of its token.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Authority {
-    /// An admin token: its grants met with its owner's permissions. Never super admin, whatever its owner is.
+    /// An admin token: its grants intersected with its owner's permissions. Never super admin, even if its owner is.
     Admin {
-        /// Its owner.
+        /// The owner, as conditions see them.
         owner: ConditionContext,
-        /// What it may do.
+        /// The effective permissions.
         rules: Arc<[EffectivePermission]>,
     },
-    /// A signed-in person.
+    /// A session of a signed-in person.
     Session {
-        /// Who.
+        /// The person, as conditions see them.
         owner: ConditionContext,
-        /// What they may do; `None`: a super admin, everything.
+        /// The effective permissions; `None` for a super admin, who may do everything.
         rules: Option<Arc<[EffectivePermission]>>,
     },
     /// A content token.
     Content {
-        /// What it may do.
+        /// The content actions it may do.
         access: ContentAccess,
     },
-    /// Nobody, in a content group.
+    /// A request without a credential in a content group.
     Public {
         /// The actions that are public.
         actions: Arc<[Action]>,
@@ -44,7 +44,7 @@ pub enum Authority {
 }
 
 impl Principal {
-    /// The principal of a stored token; `None` if it is owned and its owner is gone.
+    /// Resolves a stored token; `None` if its owner is gone.
     pub fn of(token: &Token, owner: Option<(&Owner, &Ceiling)>) -> Option<Self> {
         let authority = match &token.authority {
             TokenAuthority::Content { access } => Authority::Content { access: access.clone() },
@@ -65,23 +65,23 @@ impl Principal {
         Some(Self { token: Some(token.id), authority })
     }
 
-    /// Nobody, who may do these content actions.
+    /// Creates the public principal, which may do these content actions.
     pub fn public(actions: Arc<[Action]>) -> Self {
         Self { token: None, authority: Authority::Public { actions } }
     }
 
-    /// Somebody who stands for this, for tests of what becomes of rules.
+    /// Creates a principal with this authority, for tests.
     #[cfg(test)]
     pub(crate) fn with(authority: Authority) -> Self {
         Self { token: Some(TokenId(1)), authority }
     }
 
-    /// The token's id; `None` for the public.
+    /// Returns the token's id; `None` for the public principal.
     pub fn token(&self) -> Option<TokenId> {
         self.token
     }
 
-    /// The token's kind; `None` for the public.
+    /// Returns the token's kind; `None` for the public principal.
     pub fn kind(&self) -> Option<TokenKind> {
         match self.authority {
             Authority::Admin { .. } => Some(TokenKind::Admin),
@@ -91,17 +91,17 @@ impl Principal {
         }
     }
 
-    /// What it stands for.
+    /// Returns the authority.
     pub fn authority(&self) -> &Authority {
         &self.authority
     }
 
-    /// The owner's id; content tokens and the public have none.
+    /// Returns the owner's id; `None` for content tokens and the public principal.
     pub fn owner(&self) -> Option<OwnerId> {
         self.actor().map(|a| a.owner)
     }
 
-    /// The owner's roles; empty where there is no owner.
+    /// Returns the owner's roles; empty without an owner.
     pub fn roles(&self) -> &[RoleId] {
         self.actor().map_or(&[], |a| &a.roles)
     }
@@ -113,14 +113,14 @@ impl Principal {
         }
     }
 
-    /// How `requirement` is answered, in one word.
+    /// Returns the summary of the decision on `requirement`.
     pub fn verdict(&self, requirement: &Requirement) -> Verdict {
         match &requirement.0 {
             Asked::Authenticated => self.authenticated(),
             Asked::Action(action, resource) => self.verdict_on(action, resource),
             Asked::AnyOf(list) => list.iter().map(|r| self.verdict(r)).max().unwrap_or(Verdict::Refused),
             Asked::AllOf(list) => match list.iter().map(|r| self.verdict(r)).min().unwrap_or(Verdict::Refused) {
-                // Parts of which each allows something may allow nothing together.
+                // Parts that allow something each may allow nothing together.
                 Verdict::Partial => self.decide(requirement, &Conditions::none()).verdict(),
                 verdict => verdict,
             },
@@ -131,15 +131,15 @@ impl Principal {
         }
     }
 
-    /// The rules that answer `requirement`, with what their conditions mean for this principal.
+    /// Returns the decision on `requirement`: the effective permissions that answer it, with their predicates.
     pub fn decide(&self, requirement: &Requirement, conditions: &Conditions) -> Decision {
         match &requirement.0 {
             Asked::Authenticated if self.authenticated() == Verdict::Allowed => Decision::everything(),
             Asked::Authenticated => Decision::refused(),
             Asked::Action(action, resource) => match self.scope(action, resource) {
-                RulesFor::Nothing => Decision::refused(),
-                RulesFor::Everything => Decision::everything(),
-                RulesFor::Rules(rules, actor, resource) => {
+                MatchingRules::None => Decision::refused(),
+                MatchingRules::All => Decision::everything(),
+                MatchingRules::Some(rules, actor, resource) => {
                     let matching =
                         rules.iter().filter(|r| r.scope.action == *action && r.scope.resource.as_ref() == resource);
                     Decision::of(matching.map(|r| DecisionRule {
@@ -160,7 +160,7 @@ impl Principal {
         }
     }
 
-    /// "Any valid principal" does not count the public where nothing is public.
+    /// The public principal counts as authenticated only if some action is public.
     fn authenticated(&self) -> Verdict {
         match &self.authority {
             Authority::Public { actions } if actions.is_empty() => Verdict::Refused,
@@ -168,11 +168,11 @@ impl Principal {
         }
     }
 
-    fn verdict_on(&self, action: &Action, resource: &ResourceOf) -> Verdict {
+    fn verdict_on(&self, action: &Action, resource: &ResourceSource) -> Verdict {
         let (rules, resource) = match self.scope(action, resource) {
-            RulesFor::Nothing => return Verdict::Refused,
-            RulesFor::Everything => return Verdict::Allowed,
-            RulesFor::Rules(rules, _, resource) => (rules, resource),
+            MatchingRules::None => return Verdict::Refused,
+            MatchingRules::All => return Verdict::Allowed,
+            MatchingRules::Some(rules, _, resource) => (rules, resource),
         };
         let mut verdict = Verdict::Refused;
         for rule in rules.iter().filter(|r| r.scope.action == *action && r.scope.resource.as_ref() == resource) {
@@ -184,24 +184,24 @@ impl Principal {
         verdict
     }
 
-    fn scope<'a>(&'a self, action: &Action, resource: &'a ResourceOf) -> RulesFor<'a> {
+    fn scope<'a>(&'a self, action: &Action, resource: &'a ResourceSource) -> MatchingRules<'a> {
         let resource = match resource {
-            ResourceOf::None => None,
-            ResourceOf::Fixed(resource) => Some(resource),
-            ResourceOf::Param(_) => return RulesFor::Nothing,
+            ResourceSource::None => None,
+            ResourceSource::Fixed(resource) => Some(resource),
+            ResourceSource::Param(_) => return MatchingRules::None,
         };
-        let all_or_nothing = |yes| if yes { RulesFor::Everything } else { RulesFor::Nothing };
+        let all_or_nothing = |yes| if yes { MatchingRules::All } else { MatchingRules::None };
         match &self.authority {
             Authority::Content { access } => all_or_nothing(access.allows(action)),
             Authority::Public { actions } => all_or_nothing(actions.contains(action)),
-            Authority::Session { rules: None, .. } => RulesFor::Everything,
+            Authority::Session { rules: None, .. } => MatchingRules::All,
             Authority::Admin { owner, rules } | Authority::Session { owner, rules: Some(rules) } => {
-                RulesFor::Rules(rules, owner, resource)
+                MatchingRules::Some(rules, owner, resource)
             }
         }
     }
 
-    /// The same principal with these rules instead, of which those without any are left out.
+    /// Maps the effective permissions, dropping those for which `rule` returns `None`.
     pub(crate) fn map_rules(mut self, rule: impl Fn(&EffectivePermission) -> Option<EffectivePermission>) -> Self {
         match &mut self.authority {
             Authority::Admin { rules, .. } | Authority::Session { rules: Some(rules), .. } => {
@@ -212,7 +212,7 @@ impl Principal {
         self
     }
 
-    /// Bytes on the heap, roughly: what it weighs in the cache.
+    /// Returns the approximate bytes on the heap, for the cache's limit.
     pub(crate) fn weight(&self) -> usize {
         match &self.authority {
             Authority::Admin { owner, rules } | Authority::Session { owner, rules: Some(rules) } => {
@@ -227,10 +227,10 @@ impl Principal {
     }
 }
 
-enum RulesFor<'a> {
-    Nothing,
-    Everything,
-    Rules(&'a [EffectivePermission], &'a ConditionContext, Option<&'a Resource>),
+enum MatchingRules<'a> {
+    None,
+    All,
+    Some(&'a [EffectivePermission], &'a ConditionContext, Option<&'a Resource>),
 }
 
 fn actor(owner: &Owner) -> ConditionContext {
@@ -243,15 +243,15 @@ mod tests {
     use crate::domain::Scope;
     use crate::domain::{ConditionClause, ConditionExpr, all_of, any_of, authenticated};
 
-    /// What is made here, all of it new but for names of actions and subjects: those are shared.
-    fn held(make: impl Fn() -> Authority) -> (Principal, usize) {
+    /// Measures the heap bytes of an authority. Names of actions and resources are shared and not counted.
+    fn measure(make: impl Fn() -> Authority) -> (Principal, usize) {
         let mut made = None;
         let counted = allocation_counter::measure(|| made = Some(Principal::with(make())));
         (made.unwrap(), usize::try_from(counted.bytes_current).unwrap())
     }
 
     #[test]
-    fn a_principal_weighs_what_it_holds() {
+    fn a_principal_weighs_its_heap_bytes() {
         let (action, resource) = (Action::new("read"), Resource::new("article"));
         let owner = || ConditionContext { owner: OwnerId(7), roles: [RoleId(2), RoleId(3), RoleId(4)].into() };
         let long = "a".repeat(60);
@@ -275,15 +275,15 @@ mod tests {
             &|| Authority::Content { access: ContentAccess::FullAccess },
         ];
         for make in all {
-            let (principal, bytes) = held(make);
-            // The counters of the two slices and what rounds a name up are not looked at.
+            let (principal, bytes) = measure(make);
+            // Counters of the two slices, and rounding of names, are not part of the weight.
             let least = bytes.saturating_sub(32 + bytes / 16);
             assert!((least..=bytes).contains(&principal.weight()), "{} of {bytes}", principal.weight());
         }
     }
 
     #[test]
-    fn the_public_is_somebody_where_something_is_public() {
+    fn the_public_is_authenticated_only_if_an_action_is_public() {
         let conditions = Conditions::default();
         for (actions, verdict) in [(vec![], Verdict::Refused), (vec![Action::new("find")], Verdict::Allowed)] {
             let public = Principal::public(actions.into());
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn who_calls_is_said_of_everybody_who_is_somebody() {
+    fn owned_principals_have_owner_and_roles() {
         let (owner, rules) =
             (|| ConditionContext { owner: OwnerId(7), roles: [RoleId(2), RoleId(3)].into() }, || [].into());
         let of = Principal::with;

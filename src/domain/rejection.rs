@@ -1,33 +1,34 @@
-//! Why a request was refused.
+//! Reasons of rejections.
 
-/// Why a request was refused. It goes into response extensions and traces; what the client sees says less
-/// (see [`Rejection`](crate::guard::Rejection)).
+/// The reason why a request was rejected.
+///
+/// It goes into response extensions and traces; the client sees less (see [`Rejection`](crate::guard::Rejection)).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Reason {
-    /// 400: the path can be read in two ways.
+    /// 400: the path can be interpreted in two ways.
     AmbiguousPath(Ambiguity),
     /// 404: the path is in no route group.
     NoGroup,
     /// 401: no credential, in a group that needs one.
     NoCredential,
-    /// 401: a credential that is not valid here.
+    /// 401: an invalid credential.
     Invalid(InvalidCredential),
-    /// 401: a genuine token whose time is over.
+    /// 401: a genuine token that has expired.
     Expired,
     /// 401: a genuine token whose owner is not active.
     OwnerInactive,
-    /// 403: a request that changes something, without a proof that a page of the same origin sent it.
+    /// 403: a state-changing request without proof that a page of the same origin sent it.
     CrossOrigin,
     /// 403: the principal may not do what the route requires.
     Forbidden,
-    /// 403: a protected route answered without anything having been required of the caller, or without taking the decision.
+    /// 403: a protected route responded without checking a requirement, or without applying its decision.
     Unguarded,
-    /// 503: the store could not be asked.
+    /// 503: the store is unavailable.
     Unavailable(Unavailable),
 }
 
-/// How a path is ambiguous.
+/// Why a path is ambiguous.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Ambiguity {
@@ -45,42 +46,42 @@ pub enum Ambiguity {
     BrokenEncoding,
     /// A control byte, also encoded.
     Control,
-    /// Something between the client and the gate changed the path.
+    /// A proxy or middleware between the client and the gate changed the path.
     Rewritten,
 }
 
-/// How a credential is not valid. Clients cannot tell these apart.
+/// Why a credential is invalid. Clients cannot distinguish these.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum InvalidCredential {
-    /// Not one Bearer secret: another scheme, bad syntax, too long, several headers.
+    /// Not a single Bearer secret: another scheme, invalid syntax, too long, or several headers.
     Malformed,
-    /// Of a kind that does not open this group.
+    /// A kind that does not open this group.
     WrongKind,
     /// Never issued: the offline check failed.
     NotGenuine,
-    /// Not in the store: revoked, regenerated, deleted, or its owner is gone.
+    /// Missing from the store: revoked, regenerated, deleted, or without its owner.
     Unknown,
 }
 
-/// How the store could not be asked.
+/// Why the store is unavailable.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Unavailable {
-    /// It answered with an error.
+    /// The store returned an error.
     Store,
-    /// It did not answer in time.
+    /// The store did not respond in time.
     Deadline,
-    /// Too many look-ups wait already.
+    /// Too many look-ups are waiting.
     Overloaded,
-    /// What this node knows is too old to be relied on.
+    /// This node's knowledge of the store is too old.
     Stale,
-    /// The keys of its configuration are not those that the tokens rest on, or could not be compared with them yet.
+    /// The configured keys do not match the tokens, or could not be compared yet.
     Keys,
 }
 
 impl Reason {
-    /// A stable name in snake_case, for traces and metrics.
+    /// Returns a stable name in snake_case, for traces and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::AmbiguousPath(_) => "ambiguous_path",

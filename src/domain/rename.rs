@@ -1,50 +1,50 @@
-//! Names of a catalogue that have changed, and what they were before.
+//! Renames of catalogue entries.
 
 use super::{Action, Field, FieldSet, Fields, Resource};
 
-/// An old name of an action, a subject or a field, and its new one.
+/// An old and a new name of an action, a resource or a field, for [`Catalogue::renamed`](super::Catalogue::renamed).
 ///
-/// [`Catalogue::renamed`](super::Catalogue::renamed) takes it. When the installation is set up, permissions of roles, grants and the lists of
-/// custom content tokens that hold the old name get the new one, before what the catalogue lacks is taken away.
+/// Set-up replaces the old name in permissions of roles, in grants and in custom content tokens. It does so before it
+/// removes names that the catalogue lacks.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Rename(Kind);
+pub struct Rename(RenameKind);
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum Kind {
+enum RenameKind {
     Action { old: Action, new: Action },
     Resource { old: Resource, new: Resource },
     Field { resource: Resource, old: Field, new: Field },
 }
 
 impl Rename {
-    /// An action, of the admin side or of the content side.
+    /// Renames an action, of admin or content routes.
     pub fn action(old: impl Into<Action>, new: impl Into<Action>) -> Self {
-        Self(Kind::Action { old: old.into(), new: new.into() })
+        Self(RenameKind::Action { old: old.into(), new: new.into() })
     }
 
-    /// A subject.
+    /// Renames a resource.
     pub fn resource(old: impl Into<Resource>, new: impl Into<Resource>) -> Self {
-        Self(Kind::Resource { old: old.into(), new: new.into() })
+        Self(RenameKind::Resource { old: old.into(), new: new.into() })
     }
 
-    /// A field of this subject, whose name is the one that holds when the rename is applied.
+    /// Renames a field. `resource` is the resource's name at the time when the rename is applied.
     pub fn field(resource: impl Into<Resource>, old: impl Into<Field>, new: impl Into<Field>) -> Self {
-        Self(Kind::Field { resource: resource.into(), old: old.into(), new: new.into() })
+        Self(RenameKind::Field { resource: resource.into(), old: old.into(), new: new.into() })
     }
 
-    /// Whether the old name is still registered: then both names mean something, and nothing is renamed.
+    /// Returns true if the old name is still registered: then both names have a meaning, and nothing is renamed.
     pub(super) fn is_idle(&self, actions: &[&Action], resources: &[(&Resource, &[Field])]) -> bool {
         match &self.0 {
-            Kind::Action { old, .. } => actions.contains(&old),
-            Kind::Resource { old, .. } => resources.iter().any(|(resource, _)| *resource == old),
-            Kind::Field { resource, old, .. } => {
+            RenameKind::Action { old, .. } => actions.contains(&old),
+            RenameKind::Resource { old, .. } => resources.iter().any(|(resource, _)| *resource == old),
+            RenameKind::Field { resource, old, .. } => {
                 resources.iter().any(|(registered, fields)| *registered == resource && fields.contains(old))
             }
         }
     }
 
     pub(crate) fn apply_to_action(&self, action: &mut Action) {
-        if let Kind::Action { old, new } = &self.0
+        if let RenameKind::Action { old, new } = &self.0
             && action == old
         {
             *action = new.clone();
@@ -54,10 +54,10 @@ impl Rename {
     pub(crate) fn apply(&self, action: &mut Action, resource: &mut Option<Resource>, fields: &mut Fields) {
         self.apply_to_action(action);
         match (&self.0, resource, fields) {
-            (Kind::Resource { old, new }, Some(resource), _) if resource == old => *resource = new.clone(),
-            (Kind::Field { resource: of, old, new }, Some(resource), Fields::Only(set)) if resource == of => {
+            (RenameKind::Resource { old, new }, Some(resource), _) if resource == old => *resource = new.clone(),
+            (RenameKind::Field { resource: of, old, new }, Some(resource), Fields::Only(set)) if resource == of => {
                 let renamed = set.as_slice().iter().map(|field| if field == old { new } else { field }.as_str());
-                // It had one at least, and has as many or, where both names were there, one less than two.
+                // The set stays non-empty: it keeps its size, or loses one of two equal names.
                 if let Ok(renamed) = FieldSet::new(renamed) {
                     *set = renamed;
                 }

@@ -1,9 +1,9 @@
-//! Requirements: what a route asks for.
+//! Requirements of routes.
 
 use super::{Action, Resource};
 use std::fmt;
 
-/// What a route asks for. Built with [`action`], [`authenticated`], [`any_of`] and [`all_of`].
+/// The requirement of a route. Built with [`action`], [`authenticated`], [`any_of`] and [`all_of`].
 ///
 /// ```
 /// use keyward::{action, any_of};
@@ -17,64 +17,66 @@ pub struct Requirement(pub(crate) Asked);
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Asked {
     Authenticated,
-    Action(Action, ResourceOf),
+    Action(Action, ResourceSource),
     AnyOf(Vec<Requirement>),
     AllOf(Vec<Requirement>),
     Whole(Box<Requirement>),
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum ResourceOf {
+pub(crate) enum ResourceSource {
     None,
     Fixed(Resource),
     Param(String),
 }
 
-/// Any valid principal: every kind that opens the route's group. In a content group that includes requests without a
-/// credential only if some action is public there.
+/// Requires any valid principal, of every kind that opens the route's group.
+///
+/// In a content group this includes requests without a credential only if some action is public there.
 pub fn authenticated() -> Requirement {
     Requirement(Asked::Authenticated)
 }
 
-/// This action. Without [`on`](Requirement::on) it is an action without subject.
+/// Requires this action. Without [`on`](Requirement::on) it is an action without resource.
 pub fn action(action: impl Into<Action>) -> Requirement {
-    Requirement(Asked::Action(action.into(), ResourceOf::None))
+    Requirement(Asked::Action(action.into(), ResourceSource::None))
 }
 
-/// One of these. The decision is what any of them allows; none at all is refused.
+/// Requires one of these. The decision allows what any of them allows; an empty list denies.
 pub fn any_of(requirements: impl IntoIterator<Item = Requirement>) -> Requirement {
     Requirement(Asked::AnyOf(requirements.into_iter().collect()))
 }
 
-/// All of these. The decision is what each of them allows; none at all is refused.
+/// Requires all of these. The decision allows what each of them allows; an empty list denies.
 pub fn all_of(requirements: impl IntoIterator<Item = Requirement>) -> Requirement {
     Requirement(Asked::AllOf(requirements.into_iter().collect()))
 }
 
 impl Requirement {
-    /// The action on this subject; for [`any_of`] and [`all_of`], each of theirs that has no subject yet.
+    /// Sets the resource of the action; for [`any_of`] and [`all_of`], of each part without a resource.
     #[must_use]
     pub fn on(self, resource: impl Into<Resource>) -> Self {
-        self.with(&ResourceOf::Fixed(resource.into()))
+        self.with(&ResourceSource::Fixed(resource.into()))
     }
 
-    /// The action on the subject that the path names in this parameter. A request without it is refused.
+    /// Reads the resource from this path parameter. A request without the parameter is rejected.
     #[must_use]
     pub fn on_param(self, parameter: impl Into<String>) -> Self {
-        self.with(&ResourceOf::Param(parameter.into()))
+        self.with(&ResourceSource::Param(parameter.into()))
     }
 
-    /// The same, met only for every row and field: whoever may for some is refused before the handler runs. For handlers that
-    /// have no rows to ask a decision about.
+    /// Requires every row and field: partial permissions are rejected before the handler runs.
+    ///
+    /// For handlers that have no rows to filter.
     #[must_use]
     pub fn whole(self) -> Self {
         Self(Asked::Whole(Box::new(self)))
     }
 
-    fn with(self, resource: &ResourceOf) -> Self {
+    fn with(self, resource: &ResourceSource) -> Self {
         let each = |list: Vec<Requirement>| list.into_iter().map(|r| r.with(resource)).collect();
         Self(match self.0 {
-            Asked::Action(action, ResourceOf::None) => Asked::Action(action, resource.clone()),
+            Asked::Action(action, ResourceSource::None) => Asked::Action(action, resource.clone()),
             Asked::AnyOf(list) => Asked::AnyOf(each(list)),
             Asked::AllOf(list) => Asked::AllOf(each(list)),
             Asked::Whole(inner) => Asked::Whole(Box::new(inner.with(resource))),
@@ -82,23 +84,24 @@ impl Requirement {
         })
     }
 
-    /// Whether a subject is still to be read from the path.
+    /// Returns true if a resource has to be read from the path.
     pub(crate) fn has_params(&self) -> bool {
         match &self.0 {
-            Asked::Action(_, ResourceOf::Param(_)) => true,
+            Asked::Action(_, ResourceSource::Param(_)) => true,
             Asked::AnyOf(list) | Asked::AllOf(list) => list.iter().any(Self::has_params),
             Asked::Whole(inner) => inner.has_params(),
             _ => false,
         }
     }
 
-    /// The same with the subjects that `parameter` knows, for routers that are not axum's. Those it does not know stay open, and so
-    /// are refused.
+    /// Fills in resources from path parameters, for routers other than axum's.
+    ///
+    /// Parameters for which `parameter` returns `None` stay unresolved, and the requirement denies.
     pub fn resolve(&self, parameter: &dyn Fn(&str) -> Option<String>) -> Self {
         let each = |list: &Vec<Requirement>| list.iter().map(|r| r.resolve(parameter)).collect();
         Self(match &self.0 {
-            Asked::Action(action, ResourceOf::Param(name)) => match parameter(name) {
-                Some(resource) => Asked::Action(action.clone(), ResourceOf::Fixed(resource.into())),
+            Asked::Action(action, ResourceSource::Param(name)) => match parameter(name) {
+                Some(resource) => Asked::Action(action.clone(), ResourceSource::Fixed(resource.into())),
                 None => self.0.clone(),
             },
             Asked::AnyOf(list) => Asked::AnyOf(each(list)),
@@ -108,7 +111,7 @@ impl Requirement {
         })
     }
 
-    /// The actions asked for, in order: what a refusal names as the missing scope.
+    /// Returns the required actions in order, for the `scope` of a rejection.
     pub fn actions(&self) -> Vec<&Action> {
         match &self.0 {
             Asked::Authenticated => Vec::new(),
@@ -120,7 +123,7 @@ impl Requirement {
 }
 
 impl fmt::Display for Requirement {
-    /// The actions, separated by spaces, as RFC 6750 writes a scope.
+    /// Formats the actions separated by spaces, as a scope (RFC 6750).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, action) in self.actions().into_iter().enumerate() {
             write!(f, "{}{action}", if i == 0 { "" } else { " " })?;
@@ -134,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_resource_is_read_from_the_path_wherever_it_is_asked_for() {
+    fn a_path_parameter_is_resolved_in_every_part() {
         let (param, fixed) = (|| action("read").on_param("uid"), || action("read").on("article"));
         for (open, resolved) in [
             (param(), fixed()),
@@ -148,7 +151,7 @@ mod tests {
         ] {
             assert!(open.has_params() && !resolved.has_params(), "{open:?}");
             assert_eq!(open.resolve(&|name| (name == "uid").then(|| "article".into())), resolved);
-            assert_eq!(open.resolve(&|_| None), open, "what the path does not say stays open");
+            assert_eq!(open.resolve(&|_| None), open, "an unknown parameter stays unresolved");
             assert_eq!(resolved.resolve(&|_| Some("other".into())), resolved);
         }
         assert!(!authenticated().has_params() && !action("x").has_params());

@@ -1,7 +1,8 @@
-//! Sealing: secrets kept encrypted, so that their owners can see them again.
+//! Sealed secrets: encrypted copies that let owners view a secret again.
 //!
-//! AES-256-GCM with a fresh 96-bit nonce and the token's id as associated data: a sealed secret moved to another token's row
-//! does not open. Each key has a public id, which stands beside what it sealed, so that keys can be replaced.
+//! AES-256-GCM with a fresh 96-bit nonce and the token's id as associated data: a sealed secret that is moved to
+//! another token's row does not open. Each key has a public id, stored beside what it sealed, so that keys can be
+//! rotated.
 
 #[cfg(feature = "reveal")]
 use super::hash_key::unquoted;
@@ -28,32 +29,32 @@ impl fmt::Debug for SealedSecret {
     }
 }
 
-/// A sealed secret cannot be opened.
+/// Why a sealed secret cannot be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unsealable {
     /// Its encryption key is not configured.
-    #[error("the key was sealed with the encryption key `{0}`, which is not configured")]
+    #[error("the key was sealed with the encryption key `{0}`, which is not configured: add it to the ring")]
     NoKey(String),
-    /// It does not open: it was changed, moved, or sealed with another key of this name.
+    /// It was changed or moved, or sealed with another key of this name.
     #[error("the key cannot be opened with the encryption key `{0}`")]
     Damaged(String),
-    /// It opens, and was issued under a hash key that is not configured, or with another token prefix: the token itself is refused.
+    /// The secret was issued under a hash key or token prefix that is not configured: the token itself is rejected.
     #[error(
         "the key opens nothing: it was issued under a hash key (KEYWARD_HASH_KEY) or with a token prefix that is not configured"
     )]
     NotGenuine,
 }
 
-/// Encryption keys that cannot be.
+/// Why encryption keys are invalid.
 #[cfg(feature = "reveal")]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("an encryption key is like a salt: {0}")]
+#[error("invalid encryption key (same form as a hash key): {0}")]
 pub struct InvalidEncryptionKey(#[from] InvalidHashKey);
 
 /// The encryption keys of an installation: the first seals, all open. At most four.
 ///
-/// Whoever loses them can no longer show issued secrets again; everything else goes on.
+/// If they are lost, issued secrets cannot be shown again; tokens keep working.
 #[cfg(feature = "reveal")]
 #[derive(Clone)]
 pub struct EncryptionKeys(Vec<EncryptionKey>);
@@ -68,11 +69,13 @@ struct EncryptionKey {
 
 #[cfg(feature = "reveal")]
 impl EncryptionKeys {
-    /// Reads `KEY` or `NAME:KEY`, several separated by commas, the sealing one first. Each has at least 32 random bytes, as
-    /// `openssl rand -hex 32` prints them.
+    /// Parses `KEY` or `NAME:KEY`, several separated by commas, the sealing one first.
+    ///
+    /// Each has at least 32 random bytes, as `openssl rand -hex 32` prints them.
     ///
     /// # Errors
-    /// If one is short, regular or badly named, or two have one name, or there are more than four.
+    /// Returns [`InvalidEncryptionKey`] for a key that is short, regular or badly named, two keys with one name, or
+    /// more than four.
     pub fn parse(text: &str) -> Result<Self, InvalidEncryptionKey> {
         let mut keys: Vec<EncryptionKey> = Vec::new();
         for text in unquoted(text)?.split(',') {
@@ -81,7 +84,7 @@ impl EncryptionKeys {
             if keys.iter().any(|key| key.name == name) {
                 return Err(InvalidHashKey::SameName(name).into());
             }
-            // One use, one key: what seals is derived, and hashes nothing else.
+            // One key for each use: the sealing key is derived and used for nothing else.
             let key = hash_key.hash(b"keyward: AES-256-GCM key for sealed secrets");
             let check_value = hash_key.check_value("keyward: check value of an encryption key");
             keys.push(EncryptionKey { name, cipher: Aes256Gcm::new(&key.into()), check_value });
@@ -89,7 +92,7 @@ impl EncryptionKeys {
         if keys.len() > 4 { Err(InvalidHashKey::TooMany(keys.len()).into()) } else { Ok(Self(keys)) }
     }
 
-    /// The name of each, and its check value.
+    /// Returns the name and check value of each key.
     pub(super) fn check_values(&self) -> impl Iterator<Item = (&str, String)> {
         self.0.iter().map(|key| (key.name.as_str(), key.check_value.clone()))
     }
@@ -101,13 +104,13 @@ impl EncryptionKeys {
         secret: &Secret,
         entropy: &dyn Entropy,
     ) -> Result<SealedSecret, NoEntropy> {
-        // There is always a first one: `split` gives at least one part.
+        // `split` returns at least one part, so there is a first key.
         let EncryptionKey { name, cipher, .. } = &self.0[0];
         let mut nonce = [0u8; 12];
         entropy.fill(&mut nonce)?;
         let aad = aad(token);
         let payload = Payload { msg: secret.expose().as_bytes(), aad: &aad };
-        // It fails for texts of 64 GiB only.
+        // It fails only for texts of 64 GiB.
         let sealed = cipher.encrypt(&Nonce::from(nonce), payload).map_err(|_| NoEntropy)?;
         Ok(SealedSecret { key: name.clone(), text: format!("{}{}", hex::encode(nonce), hex::encode(sealed)) })
     }
@@ -169,7 +172,7 @@ mod tests {
     const NEW: &str = "2026:Zp0Qx81vHn7RsYw2Lm5Kc9Tj3Ga6Fd4b";
 
     #[test]
-    fn only_its_token_and_key_open_it() {
+    fn a_sealed_secret_opens_only_for_its_token_and_key() {
         let (old, new) = (EncryptionKeys::parse(OLD).unwrap(), EncryptionKeys::parse(NEW).unwrap());
         let both = EncryptionKeys::parse(&format!("{NEW},{OLD}")).unwrap();
         let secret = Secret::new("kw_admin_secret".into());
@@ -185,14 +188,14 @@ mod tests {
             let changed = SealedSecret { text: text.into(), ..sealed.clone() };
             assert_eq!(old.open(TokenId(7), &changed).unwrap_err(), Unsealable::Damaged("2025".into()));
         }
-        assert_ne!(old.seal(TokenId(7), &secret, &OsEntropy).unwrap(), sealed, "a nonce is used once");
+        assert_ne!(old.seal(TokenId(7), &secret, &OsEntropy).unwrap(), sealed, "nonces are not reused");
         let shown = format!("{old:?} {sealed:?}");
         assert!(!shown.contains(&sealed.text) && !shown.contains("4bX0"));
         assert_eq!(shown, "[\"2025\"] SealedSecret(2025)");
     }
 
     #[test]
-    fn impossible_keys_are_refused() {
+    fn invalid_encryption_keys_are_rejected() {
         for bad in ["", "short", &format!("{OLD},{OLD}")] {
             assert!(EncryptionKeys::parse(bad).is_err(), "{bad}");
         }

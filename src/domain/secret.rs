@@ -1,8 +1,11 @@
-//! Secrets: how they look, how they are made, and how most made-up ones are refused without asking the store.
+//! The format of secrets: how they are issued, and how made-up ones are rejected without a store read.
 //!
-//! A secret is `BRAND_KIND_`, 43 base62 characters (256 random bits) and 7 more. One HMAC-SHA-256 over everything before the
-//! last 7 gives 256 bits: 40 of them are those 7 characters, the other 216 are the digest that is stored. So a made-up secret
-//! is refused for one HMAC, a relabelled kind is a made-up secret, and what is stored cannot be turned back.
+//! A secret is `PREFIX_KIND_`, 43 base62 characters (256 random bits) and 7 check characters. One HMAC-SHA-256 of
+//! everything before the check characters gives 256 bits: 40 of them are the check characters, the other 216 are the
+//! stored digest. So a made-up secret costs one HMAC, a relabelled kind fails the check, and the digest does not
+//! disclose the secret.
+
+#![cfg_attr(not(feature = "testing"), allow(unreachable_pub, dead_code, reason = "exported by `testing` only"))]
 
 use super::{Digest, HashKeyId, HashKeyRing, StrapiHashKey, TokenKind, TokenKinds};
 use secrecy::{ExposeSecret, SecretString};
@@ -12,24 +15,24 @@ use zeroize::Zeroizing;
 
 const RANDOM: usize = 43;
 const CHECK: usize = 7;
-const REFERENCE_LENGTH: usize = 256;
+const STRAPI_LENGTH: usize = 256;
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// Where randomness comes from. Tests pass a seeded one (`testing::SeededEntropy`).
+/// A source of random bytes. Tests pass a seeded one (`testing::SeededEntropy`).
 pub trait Entropy: Send + Sync + 'static {
-    /// Fills `bytes` with random ones.
+    /// Fills `bytes` with random bytes.
     ///
     /// # Errors
-    /// If there is no randomness to be had.
+    /// Returns [`NoEntropy`] if none are available.
     fn fill(&self, bytes: &mut [u8]) -> Result<(), NoEntropy>;
 }
 
-/// The system had no randomness to give.
+/// The system provided no random bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the system gave no random bytes")]
+#[error("no random bytes available from the system: try again")]
 pub struct NoEntropy;
 
-/// The operating system's randomness.
+/// The operating system's source of random bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OsEntropy;
 
@@ -39,9 +42,10 @@ impl Entropy for OsEntropy {
     }
 }
 
-/// The plaintext that a client sends, or of a new salt. It is wiped from memory when dropped, and [`Debug`] does not show it.
+/// The plaintext that a client sends, or the text of a new hash key. It is wiped from memory when dropped, and
+/// [`Debug`] does not show it.
 ///
-/// It exists at issue and at reveal only: hand it over and let it go.
+/// It exists only at issue and when it is shown again: pass it on and drop it.
 #[derive(Clone)]
 pub struct Secret(SecretString);
 
@@ -50,13 +54,13 @@ impl Secret {
         Self(SecretString::from(text))
     }
 
-    /// The text itself.
+    /// Returns the plaintext.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// Its last four characters: part of the check, so they tell nothing of the random part. (Of a secret of the reference they are 16
-    /// of its 1024 random bits.)
+    /// Returns the last four characters, which are part of the check and disclose none of the random part. (Of a Strapi
+    /// secret they are 16 of its 1024 random bits.)
     pub fn hint(&self) -> &str {
         let text = self.expose();
         &text[text.len().saturating_sub(4)..]
@@ -69,13 +73,13 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The word that all secrets of an installation begin with: `kw` unless said otherwise.
+/// The word that all secrets of an installation start with; `kw` by default.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TokenPrefix(String);
 
-/// A brand that cannot be one.
+/// An invalid token prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a brand is 1 to 16 lower-case letters and digits")]
+#[error("invalid token prefix: use 1 to 16 lower-case letters and digits")]
 pub struct InvalidTokenPrefix;
 
 impl TokenPrefix {
@@ -83,6 +87,7 @@ impl TokenPrefix {
     /// (about 50 ns).
     ///
     /// # Errors
+    /// Returns [`InvalidTokenPrefix`] for any other text.
     /// If it is anything else.
     pub fn new(text: &str) -> Result<Self, InvalidTokenPrefix> {
         let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
@@ -90,12 +95,12 @@ impl TokenPrefix {
         if valid { Ok(Self(text.to_owned())) } else { Err(InvalidTokenPrefix) }
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether secrets with it are hashed in one round.
+    /// Returns true if secrets with this prefix are hashed in one round.
     pub(crate) fn is_short(&self) -> bool {
         // One block of SHA-256 holds 55 bytes besides its padding.
         self.0.len() + "_content_".len() + RANDOM <= 55
@@ -108,79 +113,79 @@ impl Default for TokenPrefix {
     }
 }
 
-/// A new secret, with what is to be stored of it.
+/// A new secret, with its digest.
 #[derive(Debug)]
 pub struct Issued {
-    /// To hand over, once.
+    /// The secret to hand over, once.
     pub secret: Secret,
-    /// To store.
+    /// The digest to store.
     pub digest: Digest,
-    /// The salt it was made under.
+    /// The hash key of the digest.
     pub hash_key: HashKeyId,
 }
 
-/// A credential that passed everything that can be checked without the store.
+/// A credential that passed every check that needs no store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct VerifiedSecret {
-    /// What to look up.
+    /// The digest to look up.
     pub digest: Digest,
-    /// The kind that its prefix names; secrets of the reference name none.
+    /// The kind that its prefix names; `None` for Strapi's secrets.
     pub kind: Option<TokenKind>,
 }
 
-/// A credential that cannot be valid.
+/// Why a credential cannot be valid.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum VerifyError {
-    /// It looks like nothing we issue.
+    /// It does not have the form of a secret.
     Malformed,
-    /// Its prefix names a kind that is not asked for.
+    /// Its prefix names a kind that is not accepted.
     WrongKind,
-    /// Nobody issued it under any of our salts.
+    /// It was not issued under any of the hash keys.
     NotGenuine,
 }
 
-/// How the secrets of an installation look, and the keys they are checked with.
+/// The format of an installation's secrets, and the keys that verify them.
 #[derive(Clone, Debug)]
 pub struct SecretFormat {
     prefixes: [(TokenKind, String); 3],
     #[cfg_attr(not(feature = "people"), expect(dead_code, reason = "invitations belong to the feature"))]
     invitation: String,
     hash_keys: HashKeyRing,
-    reference: Option<StrapiHashKey>,
+    strapi: Option<StrapiHashKey>,
 }
 
 impl SecretFormat {
-    /// Secrets of this brand under these salts.
+    /// Creates the format of this prefix and these hash keys.
     pub fn new(token_prefix: &TokenPrefix, hash_keys: impl Into<HashKeyRing>) -> Self {
         let prefixes = TokenKind::ALL.map(|kind| (kind, format!("{}_{}_", token_prefix.as_str(), kind.as_str())));
         let invitation = format!("{}_invite_", token_prefix.as_str());
-        Self { prefixes, invitation, hash_keys: hash_keys.into(), reference: None }
+        Self { prefixes, invitation, hash_keys: hash_keys.into(), strapi: None }
     }
 
-    /// Accepts secrets of the reference too.
+    /// Accepts Strapi's secrets too.
     #[must_use]
-    pub fn with_reference(mut self, hash_key: StrapiHashKey) -> Self {
-        self.reference = Some(hash_key);
+    pub fn with_strapi(mut self, hash_key: StrapiHashKey) -> Self {
+        self.strapi = Some(hash_key);
         self
     }
 
-    /// Whether secrets of the reference are accepted.
-    pub(crate) fn has_reference(&self) -> bool {
-        self.reference.is_some()
+    /// Returns true if Strapi's secrets are accepted.
+    pub(crate) fn has_strapi(&self) -> bool {
+        self.strapi.is_some()
     }
 
-    /// Makes a secret of this kind.
+    /// Issues a secret of this kind.
     ///
     /// # Errors
-    /// If there is no randomness.
+    /// Returns [`NoEntropy`] if no random bytes are available.
     pub fn issue(&self, kind: TokenKind, entropy: &dyn Entropy) -> Result<Issued, NoEntropy> {
         self.make(&self.prefixes[kind as usize].1, entropy)
     }
 
-    /// Makes the secret of an invitation. It has a format of its own: it opens nothing.
+    /// Issues the secret of an invitation, whose format no route group accepts.
     ///
     /// # Errors
-    /// If there is no randomness.
+    /// Returns [`NoEntropy`] if no random bytes are available.
     #[cfg(feature = "people")]
     pub(crate) fn issue_invitation(&self, entropy: &dyn Entropy) -> Result<Issued, NoEntropy> {
         self.make(&self.invitation, entropy)
@@ -196,19 +201,19 @@ impl SecretFormat {
         Ok(Issued { secret: Secret::new(text), digest, hash_key: hash_key.id().clone() })
     }
 
-    /// Checks a presented secret as far as that goes without the store: its form, its kind, and that we issued it.
+    /// Checks a secret without the store: its form, its kind and its check characters.
     ///
-    /// Costs no HMAC for a wrong form or kind, else one for each salt until one fits.
+    /// Costs no HMAC for a wrong form or kind, else one for each hash key until one matches.
     ///
     /// # Errors
-    /// Why it cannot be valid.
+    /// Returns a [`VerifyError`] if it cannot be valid.
     pub fn verify(&self, text: &str, kinds: TokenKinds) -> Result<VerifiedSecret, VerifyError> {
         self.verify_bytes(text.as_bytes(), kinds)
     }
 
     pub(crate) fn verify_bytes(&self, text: &[u8], kinds: TokenKinds) -> Result<VerifiedSecret, VerifyError> {
         let Some((kind, prefix)) = self.prefixes.iter().find(|(_, p)| text.starts_with(p.as_bytes())) else {
-            return self.verify_reference(text);
+            return self.verify_strapi(text);
         };
         if !is_random(&text[prefix.len()..]) {
             return Err(VerifyError::Malformed);
@@ -219,10 +224,10 @@ impl SecretFormat {
         Ok(VerifiedSecret { digest: self.genuine(text)?, kind: Some(*kind) })
     }
 
-    /// Checks the secret of an invitation, as far as that goes without the store.
+    /// Checks the secret of an invitation without the store.
     ///
     /// # Errors
-    /// Why it cannot be valid.
+    /// Returns a [`VerifyError`] if it cannot be valid.
     #[cfg(feature = "people")]
     pub(crate) fn verify_invitation(&self, text: &str) -> Result<Digest, VerifyError> {
         match text.strip_prefix(&self.invitation) {
@@ -231,7 +236,7 @@ impl SecretFormat {
         }
     }
 
-    /// The digest of a text that one of our salts has made.
+    /// Returns the digest of a text whose check characters match one of the hash keys.
     fn genuine(&self, text: &[u8]) -> Result<Digest, VerifyError> {
         let Some((message, presented)) = text.split_last_chunk::<CHECK>() else { return Err(VerifyError::Malformed) };
         for hash_key in self.hash_keys.all() {
@@ -243,45 +248,46 @@ impl SecretFormat {
         Err(VerifyError::NotGenuine)
     }
 
-    /// Whether a text has the form of one of this installation's credentials, whatever else is wrong with it.
+    /// Returns true if a text has the form of a credential of this installation, valid or not.
     pub(crate) fn is_ours(&self, text: &[u8]) -> bool {
-        self.prefixes.iter().any(|(_, prefix)| text.starts_with(prefix.as_bytes()))
-            || self.verify_reference(text).is_ok()
+        self.prefixes.iter().any(|(_, prefix)| text.starts_with(prefix.as_bytes())) || self.verify_strapi(text).is_ok()
     }
 
-    fn verify_reference(&self, text: &[u8]) -> Result<VerifiedSecret, VerifyError> {
-        let looks = text.len() == REFERENCE_LENGTH && text.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        match &self.reference {
+    fn verify_strapi(&self, text: &[u8]) -> Result<VerifiedSecret, VerifyError> {
+        let looks = text.len() == STRAPI_LENGTH && text.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        match &self.strapi {
             Some(hash_key) if looks => Ok(VerifiedSecret { digest: hash_key.digest(text), kind: None }),
             _ => Err(VerifyError::Malformed),
         }
     }
 
-    /// A regular expression for secret scanners: what it finds is one of our secrets, in all likelihood a live one.
+    /// Returns a regular expression for secret scanners; a match is most likely a live secret.
     pub fn scanner_regex(&self) -> String {
         let token_prefix = self.prefixes[0].1.split('_').next().unwrap_or_default();
         format!(r"\b{token_prefix}_(admin|content|session|invite)_[0-9A-Za-z]{{{}}}\b", RANDOM + CHECK)
     }
 }
 
-/// Whether this can be the random part and the check. No early exit: what is random cannot be guessed, and a branch on each
-/// character costs more than the HMAC. The length is one that the compiler knows, so that many are judged at once.
+/// Returns true if this can be the random part and the check characters.
+///
+/// There is no early exit: the random part cannot be guessed, and a branch for each character costs more than the HMAC.
+/// The length is a constant, so that the compiler can vectorise.
 fn is_random(text: &[u8]) -> bool {
     let other = |b: u8| u8::from((b | 0x20).wrapping_sub(b'a') >= 26) & u8::from(b.wrapping_sub(b'0') >= 10);
     <&[u8; RANDOM + CHECK]>::try_from(text).is_ok_and(|text| text.iter().fold(0, |odd, b| odd | other(*b)) == 0)
 }
 
-/// The check characters as one number, which is compared in one step.
+/// Packs the check characters into one number, for one comparison.
 fn word(check: [u8; CHECK]) -> u64 {
     check.iter().fold(0, |word, b| word << 8 | u64::from(*b))
 }
 
-/// The 7 check characters (40 bits) and the digest (216 bits).
+/// Splits a MAC into the 7 check characters (40 bits) and the digest (216 bits).
 fn split(mac: [u8; 32]) -> ([u8; CHECK], Digest) {
     let (mut check, mut rest) = ([0; CHECK], [0; 27]);
     rest.copy_from_slice(&mac[5..]);
     let n = u64::from_be_bytes([0, 0, 0, mac[0], mac[1], mac[2], mac[3], mac[4]]);
-    // In two halves, which a processor divides at the same time.
+    // In two halves, which a processor divides in parallel.
     const HALF: u64 = 62 * 62 * 62 * 62;
     let (mut low, mut high) = ((n % HALF) as u32, (n / HALF) as u32);
     for i in 0..4 {
@@ -295,7 +301,7 @@ fn split(mac: [u8; 32]) -> ([u8; CHECK], Digest) {
     (check, Digest::Native(rest))
 }
 
-/// Appends `count` characters, each uniform over base62: bytes from 248 on would favour some, and are thrown away.
+/// Appends `count` characters, each uniform over base62: bytes from 248 on would favour some, and are skipped.
 fn push_base62(text: &mut String, count: usize, entropy: &dyn Entropy) -> Result<(), NoEntropy> {
     let mut bytes = Zeroizing::new([0u8; 64]);
     let end = text.len() + count;
@@ -311,7 +317,7 @@ fn push_base62(text: &mut String, count: usize, entropy: &dyn Entropy) -> Result
 mod tests {
     use super::*;
 
-    const SALT: &str = "4bX0qPz81hVnR7sYw2Lm5Kc9Tj3Ga6Fd";
+    const KEY: &str = "4bX0qPz81hVnR7sYw2Lm5Kc9Tj3Ga6Fd";
     const OLD: &str = "old:Zp0Qx81vHn7RsYw2Lm5Kc9Tj3Ga6Fd4b";
 
     fn format(ring: &str) -> SecretFormat {
@@ -320,7 +326,7 @@ mod tests {
 
     #[test]
     fn issued_secrets_verify_as_their_kind_only() {
-        let f = format(SALT);
+        let f = format(KEY);
         for kind in TokenKind::ALL {
             let issued = f.issue(kind, &OsEntropy).unwrap();
             let text = issued.secret.expose();
@@ -332,33 +338,37 @@ mod tests {
             for other in TokenKind::ALL.into_iter().filter(|k| *k != kind) {
                 assert_eq!(f.verify(text, TokenKinds::of(&[other])), Err(VerifyError::WrongKind));
                 let relabelled = text.replace(kind.as_str(), other.as_str());
-                assert_eq!(f.verify(&relabelled, TokenKinds::of(&[other])), Err(VerifyError::NotGenuine), "I2");
+                assert_eq!(
+                    f.verify(&relabelled, TokenKinds::of(&[other])),
+                    Err(VerifyError::NotGenuine),
+                    "kinds-never-cross"
+                );
             }
         }
     }
 
-    /// Bytes that anybody can foresee.
-    struct Foreseen;
+    /// Predictable bytes.
+    struct Predictable;
 
-    impl Entropy for Foreseen {
+    impl Entropy for Predictable {
         fn fill(&self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
             bytes.iter_mut().zip(0..).for_each(|(byte, n)| *byte = n);
             Ok(())
         }
     }
 
-    /// Reckoned apart from this code, once: whatever was issued has to verify for ever.
+    /// Computed once by other code: secrets that were issued have to verify in every release.
     #[test]
-    fn what_was_issued_yesterday_verifies() {
-        let f = format(SALT);
+    fn secrets_of_earlier_releases_verify() {
+        let f = format(KEY);
         let random = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg";
-        let [admin, content, session] = TokenKind::ALL.map(|kind| f.issue(kind, &Foreseen));
+        let [admin, content, session] = TokenKind::ALL.map(|kind| f.issue(kind, &Predictable));
         for (issued, word, check, digest) in [
             (admin, "admin", "CMCQgM7", "8a86acddd8c1462f5c0d1f62f2e8bc2a3bbf566ceddb9d909cc9c8"),
             (content, "content", "Y6NXgwA", "cc08253afbe51eb504d032e582627e4f529487fa49ddf598200868"),
             (session, "session", "V9ECovF", "f8b37a9e3e1fafb4ec3e3a4ad700cefe85779e3b678a08141f86a3"),
             (
-                f.issue_invitation(&Foreseen),
+                f.issue_invitation(&Predictable),
                 "invite",
                 "brD3L06",
                 "d9b3fd0edff34efeac9681a14dda199b947a3650502494de0808e4",
@@ -371,8 +381,8 @@ mod tests {
     }
 
     #[test]
-    fn every_changed_character_fails() {
-        let f = format(SALT);
+    fn a_secret_with_any_changed_character_is_rejected() {
+        let f = format(KEY);
         let issued = f.issue(TokenKind::Admin, &OsEntropy).unwrap();
         let text = issued.secret.expose();
         for i in "kw_admin_".len()..text.len() {
@@ -391,8 +401,8 @@ mod tests {
     }
 
     #[test]
-    fn an_invitation_opens_nothing() {
-        let f = format(SALT);
+    fn an_invitation_is_no_bearer_secret() {
+        let f = format(KEY);
         let issued = f.issue_invitation(&OsEntropy).unwrap();
         let text = issued.secret.expose();
         assert_eq!(f.verify_invitation(text), Ok(issued.digest));
@@ -407,31 +417,31 @@ mod tests {
     }
 
     #[test]
-    fn an_old_salt_verifies_and_no_longer_issues() {
+    fn an_old_hash_key_verifies_and_no_longer_issues() {
         let made = format(OLD).issue(TokenKind::Content, &OsEntropy).unwrap();
-        let rotated = format(&format!("{SALT},{OLD}"));
+        let rotated = format(&format!("{KEY},{OLD}"));
         let verified = rotated.verify(made.secret.expose(), TokenKinds::CONTENT).unwrap();
         assert_eq!(verified.digest, made.digest);
         assert_eq!(rotated.issue(TokenKind::Content, &OsEntropy).unwrap().hash_key.as_str(), "0");
-        assert_eq!(format(SALT).verify(made.secret.expose(), TokenKinds::CONTENT), Err(VerifyError::NotGenuine));
+        assert_eq!(format(KEY).verify(made.secret.expose(), TokenKinds::CONTENT), Err(VerifyError::NotGenuine));
     }
 
     #[test]
-    fn the_reference_has_its_own_format_and_salt() {
-        // From the published description of the reference: hex(HMAC-SHA-512(salt, text of the key)).
-        let f = format(SALT).with_reference(StrapiHashKey::new("saltysaltysaltysalty").unwrap());
+    fn strapi_secrets_have_their_own_format_and_key() {
+        // From Strapi's published description: hex(HMAC-SHA-512(salt, text of the key)).
+        let f = format(KEY).with_strapi(StrapiHashKey::new("saltysaltysaltysalty").unwrap());
         let key = "0123456789abcdef".repeat(16);
         let VerifiedSecret { digest: Digest::Strapi(_), kind: None } = f.verify(&key, TokenKinds::ADMIN).unwrap()
         else {
-            panic!("not a reference digest")
+            panic!("not a Strapi digest")
         };
         assert_eq!(f.verify(&key.to_uppercase(), TokenKinds::ADMIN), Err(VerifyError::Malformed));
-        assert_eq!(format(SALT).verify(&key, TokenKinds::ADMIN), Err(VerifyError::Malformed));
+        assert_eq!(format(KEY).verify(&key, TokenKinds::ADMIN), Err(VerifyError::Malformed));
     }
 
     #[test]
-    fn a_scanner_is_told_how_every_secret_looks() {
-        let f = SecretFormat::new(&TokenPrefix::new("acme").unwrap(), HashKeyRing::parse(SALT).unwrap());
+    fn the_scanner_regex_matches_every_kind_of_secret() {
+        let f = SecretFormat::new(&TokenPrefix::new("acme").unwrap(), HashKeyRing::parse(KEY).unwrap());
         assert_eq!(f.scanner_regex(), r"\bacme_(admin|content|session|invite)_[0-9A-Za-z]{50}\b");
         let mut made: Vec<Issued> = TokenKind::ALL.iter().map(|kind| f.issue(*kind, &OsEntropy).unwrap()).collect();
         made.push(f.issue_invitation(&OsEntropy).unwrap());
@@ -442,34 +452,34 @@ mod tests {
     }
 
     #[test]
-    fn no_character_is_likelier_than_another() {
-        /// Each byte as often as any other, one after the other.
-        struct Even(std::sync::atomic::AtomicU8);
-        impl Entropy for Even {
+    fn base62_characters_are_uniform() {
+        /// Each byte value in turn.
+        struct Cycling(std::sync::atomic::AtomicU8);
+        impl Entropy for Cycling {
             fn fill(&self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
                 bytes.fill_with(|| self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
                 Ok(())
             }
         }
-        let (even, mut text) = (Even(0.into()), String::new());
+        let (cycling, mut text) = (Cycling(0.into()), String::new());
         for _ in 0..4 {
-            // 62 bytes that follow one another, of those that count, make each character once.
-            push_base62(&mut text, 62, &even).unwrap();
+            // 62 consecutive accepted bytes produce each character once.
+            push_base62(&mut text, 62, &cycling).unwrap();
         }
         assert!(BASE62.iter().all(|c| text.bytes().filter(|b| b == c).count() == 4), "{text}");
     }
 
     #[test]
-    fn nothing_secret_shows_in_debug() {
-        let f = format(SALT).with_reference(StrapiHashKey::new("saltysaltysaltysalty").unwrap());
+    fn debug_shows_no_secret() {
+        let f = format(KEY).with_strapi(StrapiHashKey::new("saltysaltysaltysalty").unwrap());
         let issued = f.issue(TokenKind::Admin, &OsEntropy).unwrap();
         let shown = format!("{f:?} {issued:?}");
-        assert!(!shown.contains(SALT) && !shown.contains("salty") && !shown.contains(issued.secret.expose()));
-        assert!(["Secret(..)", "Salt(0)", "ReferenceSalt(..)"].iter().all(|name| shown.contains(name)), "{shown}");
+        assert!(!shown.contains(KEY) && !shown.contains("salty") && !shown.contains(issued.secret.expose()));
+        assert!(["Secret(..)", "HashKey(0)", "StrapiHashKey(..)"].iter().all(|name| shown.contains(name)), "{shown}");
     }
 
     #[test]
-    fn a_brand_is_short_or_says_so() {
+    fn token_prefixes_are_validated() {
         assert!(TokenPrefix::default().is_short() && TokenPrefix::new("abc").unwrap().is_short());
         assert!(!TokenPrefix::new("acme").unwrap().is_short());
         for bad in ["", "Kw", "k_w", "waytoolongforabrand", "é"] {

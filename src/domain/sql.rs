@@ -1,12 +1,12 @@
-//! Decisions as SQL: a filter with bind parameters, over expressions that the host has listed.
+//! Decisions as SQL filters with bind parameters, over expressions that the host lists.
 
 use super::{Attribute, ConditionContext, Predicate, Value};
 use std::collections::BTreeMap;
 
-/// How the host's fields and attributes are said in SQL. What is not listed cannot be asked for, and a condition on an
-/// attribute that is not listed denies.
+/// The SQL expressions of a host's fields and attributes.
 ///
-/// Expressions are `&'static str`, so that nothing from a request can become one.
+/// A field that is not listed cannot be queried; a condition on an attribute that is not listed denies. Expressions are
+/// `&'static str`, so that no text from a request can become one.
 ///
 /// ```
 /// use keyward::authz::{Attribute, SqlMap};
@@ -31,43 +31,45 @@ pub struct SqlMap {
 pub struct UnknownColumn(pub String);
 
 impl SqlMap {
-    /// `field` is this expression.
+    /// Sets the expression of a field.
     #[must_use]
     pub fn field(mut self, field: &'static str, expression: &'static str) -> Self {
         self.fields.insert(field, expression);
         self
     }
 
-    /// `attribute` is this expression.
+    /// Sets the expression of an attribute.
     #[must_use]
     pub fn attribute(mut self, attribute: Attribute, expression: &'static str) -> Self {
         self.attributes.insert(attribute, expression);
         self
     }
 
-    /// How to ask for somebody's roles: a query that lacks only the owner's id at its end, and the expression for the id of
-    /// the row's creator. Both the creator's and the actor's roles are read in the query, as they are at that moment.
+    /// Sets the query for an account's roles, which lacks only the owner's id at its end, and the expression for the id
+    /// of the row's creator.
+    ///
+    /// The query reads both the creator's and the actor's present roles.
     #[must_use]
     pub fn roles(mut self, roles_of: &'static str, creator: &'static str) -> Self {
         self.roles = Some((roles_of, creator));
         self
     }
 
-    /// The expression for a field.
+    /// Returns the expression of a field.
     ///
     /// # Errors
-    /// If the field is not listed.
+    /// Returns [`UnknownColumn`] if the field is not listed.
     pub fn column(&self, field: &str) -> Result<&'static str, UnknownColumn> {
         self.fields.get(field).copied().ok_or_else(|| UnknownColumn(field.to_owned()))
     }
 }
 
-/// A condition to put behind `WHERE`, in parentheses already, with `$n` placeholders (SQLite and PostgreSQL read them alike).
+/// A condition for a `WHERE` clause, in parentheses, with `$n` placeholders (SQLite and PostgreSQL accept them).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SqlFilter {
-    /// The text. It holds nothing from a request.
+    /// The SQL text. It contains no text from a request.
     pub sql: String,
-    /// What to bind, from the first placeholder on.
+    /// The bind parameters, from the first placeholder on.
     pub binds: Vec<Value>,
 }
 
@@ -157,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_predicate_is_written_with_what_to_bind_in_order() {
+    fn a_predicate_is_written_with_binds_in_order() {
         let is = |value: i64| Predicate::Is(Attribute("colour"), Value::Int(value));
         let values = vec![Value::Text("red".into()), Value::Bool(true), Value::Int(7)];
         let one_of = Predicate::IsOneOf(Attribute("colour"), values);
@@ -176,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_said_denies_and_nothing_of_all_allows() {
+    fn inexpressible_predicates_deny_and_an_empty_all_allows() {
         let actor = ConditionContext { owner: OwnerId(9), roles: [].into() };
         for (predicate, sql) in [
             (Predicate::Is(Attribute("size"), Value::Int(1)), "FALSE"),

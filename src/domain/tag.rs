@@ -1,10 +1,11 @@
-//! Tags: what a change touches and what a cached principal rests on, as numbers.
+//! Tags: numbers for what a change modifies and a cached principal depends on.
 
 use super::{Digest, OwnerId, RoleId};
 
-/// What a change touches, or what a cached principal rests on. A change makes every principal stale that shares a tag.
+/// A record that a change modifies, or that a cached principal depends on. A change makes every principal with one of
+/// its tags stale.
 ///
-/// Two different things may have one tag, with little chance; that costs a look-up and nothing else.
+/// Two records may share a tag by chance; that costs a look-up and nothing else.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Tag(pub u64);
 
@@ -14,22 +15,22 @@ impl Tag {
     /// Everything.
     pub const ALL: Tag = Tag(0);
 
-    /// The token with this digest, or its absence.
+    /// Returns the tag of the token with this digest, or of its absence.
     pub fn token(digest: &Digest) -> Self {
         Self(3 << CLASS | digest.prefix() >> 2)
     }
 
-    /// An owner: state and roles.
+    /// Returns the tag of an owner's state and roles.
     pub fn owner(id: OwnerId) -> Self {
         Self(1 << CLASS | id.0.cast_unsigned())
     }
 
-    /// A role's permissions.
+    /// Returns the tag of a role's permissions.
     pub fn role(id: RoleId) -> Self {
         Self(2 << CLASS | id.0.cast_unsigned())
     }
 
-    /// Its place among 2^16.
+    /// Returns the slot among 2^16.
     pub(crate) fn slot(self) -> usize {
         (self.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48) as usize
     }
@@ -45,7 +46,7 @@ mod tests {
         Tag::token(&Digest::Native(bytes))
     }
 
-    /// A tag that two things share is a look-up too many; one that a thing shares with everything would be one for each change.
+    /// A tag that two records share costs a look-up; one shared with everything would cost one for each change.
     #[test]
     fn tags_of_different_things_differ() {
         let (first, last) = (1, i64::MAX >> 2);

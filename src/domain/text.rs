@@ -1,22 +1,22 @@
-//! Texts that people type and compare: names and e-mail addresses.
+//! Names and e-mail addresses as typed text.
 //!
-//! Two texts that look alike must not be two names. So a character that shows nothing, or that turns the text around it, is
-//! refused, and names are compared by [`comparable`], not as they are written.
+//! Two texts that look alike must not be two names. So invisible characters and characters that change the text
+//! direction are rejected, and names are compared by [`comparable`].
 
 use icu_casemap::CaseMapper;
 use icu_normalizer::ComposingNormalizerBorrowed;
 use icu_properties::props::{BidiControl, DefaultIgnorableCodePoint, Emoji, GeneralCategory};
 use icu_properties::{CodePointMapData, CodePointSetData};
 
-/// The joiners that Persian, the Indic scripts and emoji sequences are written with.
+/// The joiners used in Persian, Indic scripts and emoji sequences.
 const JOINERS: [char; 2] = ['\u{200c}', '\u{200d}'];
-/// Choose between the text and the emoji form of the character before.
+/// Variation selectors, which choose the text or emoji form of the preceding character.
 const EMOJI_VARIATIONS: [char; 2] = ['\u{fe0e}', '\u{fe0f}'];
 
-/// The form by which names and e-mail addresses are compared: two texts with the same one are the same name.
+/// Returns the form by which names and e-mail addresses are compared: texts with equal forms are the same name.
 ///
-/// It folds case in every script, writes compatibility characters out (NFKC), leaves out what shows nothing, and takes a run of
-/// white space for one space. A store keeps it beside the text and makes it unique; it is never shown.
+/// It folds case in every script, expands compatibility characters (NFKC), drops invisible characters, and collapses
+/// white space. A store keeps it beside the text with a unique index; it is never displayed.
 ///
 /// ```
 /// use keyward::store::comparable;
@@ -27,11 +27,11 @@ const EMOJI_VARIATIONS: [char; 2] = ['\u{fe0e}', '\u{fe0f}'];
 /// ```
 pub fn comparable(text: &str) -> String {
     if text.is_ascii() {
-        return one_spaced(&text.to_ascii_lowercase());
+        return collapse_spaces(&text.to_ascii_lowercase());
     }
-    // Twice, as writing a character out can bring a capital letter (Unicode 3.13, D146).
+    // Twice, as the expansion of a character can contain a capital letter (Unicode 3.13, D146).
     let once = fold(text);
-    one_spaced(&fold(&once))
+    collapse_spaces(&fold(&once))
 }
 
 fn fold(text: &str) -> String {
@@ -43,49 +43,50 @@ fn fold(text: &str) -> String {
     composed
 }
 
-fn one_spaced(text: &str) -> String {
+fn collapse_spaces(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The text as it is kept: the same characters, composed (NFC).
-pub(crate) fn composed(text: &str) -> String {
+/// Returns the text as it is stored: the same characters, composed (NFC).
+pub(crate) fn compose(text: &str) -> String {
     ComposingNormalizerBorrowed::new_nfc().normalize(text).into_owned()
 }
 
-/// What a text may contain besides what shows.
+/// The invisible characters that a text may contain.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Extra {
-    /// Nothing: an e-mail address.
-    Nothing,
-    /// The variation selectors of emoji, directly after one: a name.
+pub(crate) enum AllowedHidden {
+    /// None, for e-mail addresses.
+    None,
+    /// Variation selectors directly after an emoji, for names.
     Emoji,
-    /// These, line breaks, tabs and the joiners: a free text.
+    /// Also line breaks, tabs and joiners, for free texts.
     Lines,
 }
 
-/// The first character that may not be in such a text: it shows nothing, breaks the line, or turns the text around it.
-pub(crate) fn hidden(text: &str, extra: Extra) -> Option<char> {
+/// Returns the first character that such a text must not contain: it is invisible, breaks the line, or changes the
+/// direction.
+pub(crate) fn find_hidden(text: &str, extra: AllowedHidden) -> Option<char> {
     let mut before = None;
     text.chars().find(|&c| {
         let allowed = match extra {
-            Extra::Nothing => false,
-            Extra::Emoji => is_variation(before, c),
-            Extra::Lines => is_variation(before, c) || JOINERS.contains(&c) || matches!(c, '\n' | '\r' | '\t'),
+            AllowedHidden::None => false,
+            AllowedHidden::Emoji => is_variation(before, c),
+            AllowedHidden::Lines => is_variation(before, c) || JOINERS.contains(&c) || matches!(c, '\n' | '\r' | '\t'),
         };
         before = Some(c);
         !allowed && is_hidden(c)
     })
 }
 
-/// The text without what [`hidden`] finds.
+/// Returns the text without the characters that [`find_hidden`] finds.
 #[cfg(feature = "strapi")]
-pub(crate) fn without_hidden(text: &str, extra: Extra) -> String {
+pub(crate) fn without_hidden(text: &str, extra: AllowedHidden) -> String {
     let mut kept = String::with_capacity(text.len());
     for c in text.chars() {
         let before = kept.len();
         kept.push(c);
         let from = kept[..before].char_indices().next_back().map_or(before, |(at, _)| at);
-        if hidden(&kept[from..], extra) == Some(c) {
+        if find_hidden(&kept[from..], extra) == Some(c) {
             kept.truncate(before);
         }
     }
@@ -97,20 +98,20 @@ fn is_variation(before: Option<char>, c: char) -> bool {
     EMOJI_VARIATIONS.contains(&c) && before.is_some_and(|before| EMOJI.contains(before))
 }
 
-/// Whether this is a control character, shows nothing, or changes the direction of the text around it.
+/// Returns true for a control character, an invisible character, or one that changes the text direction.
 pub(crate) fn is_hidden(c: char) -> bool {
     const IGNORED: icu_properties::CodePointSetDataBorrowed<'static> =
         CodePointSetData::new::<DefaultIgnorableCodePoint>();
-    const TURNS: icu_properties::CodePointSetDataBorrowed<'static> = CodePointSetData::new::<BidiControl>();
+    const BIDI: icu_properties::CodePointSetDataBorrowed<'static> = CodePointSetData::new::<BidiControl>();
     const CATEGORIES: icu_properties::CodePointMapDataBorrowed<'static, GeneralCategory> =
         CodePointMapData::<GeneralCategory>::new();
     if c.is_ascii() {
         return c.is_ascii_control();
     }
-    // The blank Braille pattern shows as little as a space, and is none.
+    // The blank Braille pattern looks like a space, but is none.
     c == '\u{2800}'
         || IGNORED.contains(c)
-        || TURNS.contains(c)
+        || BIDI.contains(c)
         || matches!(
             CATEGORIES.get(c),
             GeneralCategory::Control
@@ -124,7 +125,7 @@ pub(crate) fn is_hidden(c: char) -> bool {
 mod tests {
     use super::*;
 
-    /// What the hostile review got through, and what else the properties name.
+    /// Characters that a security review got through, and others with the same properties.
     const INVISIBLE: [char; 29] = [
         '\0',
         '\u{1b}',
@@ -158,32 +159,40 @@ mod tests {
     ];
 
     #[test]
-    fn what_shows_nothing_is_hidden_everywhere() {
+    fn invisible_characters_are_found_in_every_text() {
         for c in INVISIBLE {
-            for extra in [Extra::Nothing, Extra::Emoji, Extra::Lines] {
-                assert_eq!(hidden(&format!("a{c}b"), extra), Some(c), "{c:?}");
-                assert_eq!(hidden(&format!("{c}a"), extra), Some(c), "{c:?}");
+            for extra in [AllowedHidden::None, AllowedHidden::Emoji, AllowedHidden::Lines] {
+                assert_eq!(find_hidden(&format!("a{c}b"), extra), Some(c), "{c:?}");
+                assert_eq!(find_hidden(&format!("{c}a"), extra), Some(c), "{c:?}");
             }
         }
         for text in ["Ada", "עדה", "آدا", "क्षत्रिय", "🦀", "日本語", "a\u{301}", "a\u{a0}b", "ﷺ", "½"]
         {
-            assert_eq!(hidden(text, Extra::Nothing), None, "{text}");
+            assert_eq!(find_hidden(text, AllowedHidden::None), None, "{text}");
         }
     }
 
     #[test]
-    fn joiners_are_for_free_texts_and_variations_for_emoji() {
+    fn joiners_are_allowed_in_free_texts_and_variations_after_emoji() {
         for joined in ["👩\u{200d}💻", "می\u{200c}روم"] {
-            assert!(hidden(joined, Extra::Lines).is_none());
-            assert!(hidden(joined, Extra::Emoji).is_some() && hidden(joined, Extra::Nothing).is_some());
+            assert!(find_hidden(joined, AllowedHidden::Lines).is_none());
+            assert!(
+                find_hidden(joined, AllowedHidden::Emoji).is_some()
+                    && find_hidden(joined, AllowedHidden::None).is_some()
+            );
         }
         let heart = "❤\u{fe0f}";
-        assert!(hidden(heart, Extra::Emoji).is_none() && hidden(heart, Extra::Lines).is_none());
-        assert_eq!(hidden(heart, Extra::Nothing), Some('\u{fe0f}'));
+        assert!(
+            find_hidden(heart, AllowedHidden::Emoji).is_none() && find_hidden(heart, AllowedHidden::Lines).is_none()
+        );
+        assert_eq!(find_hidden(heart, AllowedHidden::None), Some('\u{fe0f}'));
         for bare in ["a\u{fe0f}", "\u{fe0f}", "❤\u{fe0f}\u{fe0f}"] {
-            assert_eq!(hidden(bare, Extra::Lines), Some('\u{fe0f}'), "{bare:?}");
+            assert_eq!(find_hidden(bare, AllowedHidden::Lines), Some('\u{fe0f}'), "{bare:?}");
         }
-        assert!(hidden("a\r\n\tb", Extra::Lines).is_none() && hidden("a\nb", Extra::Emoji).is_some());
+        assert!(
+            find_hidden("a\r\n\tb", AllowedHidden::Lines).is_none()
+                && find_hidden("a\nb", AllowedHidden::Emoji).is_some()
+        );
     }
 
     #[test]
@@ -202,16 +211,17 @@ mod tests {
             ("\u{3a3}\u{345}", "\u{3c3}\u{3b9}"),
         ] {
             assert_eq!(comparable(one), comparable(other), "{one:?} and {other:?}");
-            assert_eq!(comparable(&comparable(one)), comparable(one), "{one:?}: the form of a form is itself");
+            assert_eq!(comparable(&comparable(one)), comparable(one), "{one:?}: the form is idempotent");
         }
         for (one, other) in [("a", "ä"), ("a b", "ab"), ("deploy", "deploys"), ("", "a")] {
             assert_ne!(comparable(one), comparable(other));
         }
     }
 
-    /// Of every character but ideographs and Hangul, which have no case: a form stays as it is, and case makes no difference.
+    /// For every character except ideographs and Hangul, which have no case: the form is idempotent, and case makes no
+    /// difference.
     #[test]
-    fn a_form_is_of_itself() {
+    fn comparable_is_idempotent_and_ignores_case() {
         let others = (0..0x1_fbff).filter_map(char::from_u32).filter(|c| {
             !matches!(c, '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' | '\u{e000}'..='\u{f8ff}' | '\u{17000}'..='\u{18cff}')
         });
@@ -221,7 +231,7 @@ mod tests {
             assert_eq!(comparable(&form), form, "U+{:04X}", u32::from(c));
             let upper: String = text.chars().flat_map(char::to_uppercase).collect();
             let lower: String = text.chars().flat_map(char::to_lowercase).collect();
-            // Of the two Turkish letters, case is another letter.
+            // The two Turkish letters become other letters.
             for cased in [upper, lower].iter().filter(|cased| **cased != text && !matches!(c, 'ı' | 'İ')) {
                 assert_eq!(comparable(cased), form, "U+{:04X}", u32::from(c));
             }

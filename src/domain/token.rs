@@ -1,5 +1,10 @@
 //! Tokens: the stored record behind a secret.
 
+#![cfg_attr(
+    not(feature = "testing"),
+    allow(unreachable_pub, dead_code, reason = "`TokenKinds` is exported by `testing` only")
+)]
+
 use super::{Action, Digest, Grant, OwnerId, Timestamp, TokenId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -9,19 +14,19 @@ use std::time::Duration;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenKind {
-    /// Owned; opens admin groups.
+    /// Has an owner; opens admin groups.
     Admin,
-    /// Ownerless; opens content groups.
+    /// Has no owner; opens content groups.
     Content,
-    /// A signed-in person; opens admin groups; its grant is its owner.
+    /// A signed-in person; opens admin groups with all permissions of its owner.
     Session,
 }
 
 impl TokenKind {
-    /// Every kind.
+    /// All kinds.
     pub const ALL: [TokenKind; 3] = [TokenKind::Admin, TokenKind::Content, TokenKind::Session];
 
-    /// The word in secrets, in the store and in logs.
+    /// Returns the word used in secrets, in the store and in logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             TokenKind::Admin => "admin",
@@ -30,25 +35,25 @@ impl TokenKind {
         }
     }
 
-    /// The kind with this word, if there is one.
+    /// Parses the word of a kind.
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|k| k.as_str() == word)
     }
 }
 
-/// A set of kinds: those that open a route group.
+/// A set of token kinds: those that open a route group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct TokenKinds(u8);
 
 impl TokenKinds {
-    /// Admin tokens and sessions: what opens an admin group.
+    /// Admin tokens and sessions, which open an admin group.
     pub const ADMIN: TokenKinds = TokenKinds::of(&[TokenKind::Admin, TokenKind::Session]);
-    /// Content tokens: what opens a content group.
+    /// Content tokens, which open a content group.
     pub const CONTENT: TokenKinds = TokenKinds::of(&[TokenKind::Content]);
     /// Sessions alone.
     pub const SESSION: TokenKinds = TokenKinds::of(&[TokenKind::Session]);
 
-    /// The set of these kinds.
+    /// Creates the set of these kinds.
     pub const fn of(kinds: &[TokenKind]) -> Self {
         let (mut bits, mut i) = (0, 0);
         while i < kinds.len() {
@@ -58,18 +63,18 @@ impl TokenKinds {
         Self(bits)
     }
 
-    /// The set without this kind.
+    /// Returns the set without this kind.
     pub(crate) const fn without(self, kind: TokenKind) -> Self {
         Self(self.0 & !(1 << kind as u8))
     }
 
-    /// Whether `kind` is in the set.
+    /// Returns true if `kind` is in the set.
     pub const fn contains(self, kind: TokenKind) -> bool {
         self.0 & (1 << kind as u8) != 0
     }
 }
 
-/// What a content token may do.
+/// The content actions that a content token may do.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ContentAccess {
     /// Actions whose last part is `find` or `findOne`.
@@ -81,7 +86,7 @@ pub enum ContentAccess {
 }
 
 impl ContentAccess {
-    /// Whether this access includes `action`.
+    /// Returns true if this access includes `action`.
     pub fn allows(&self, action: &Action) -> bool {
         match self {
             Self::ReadOnly => matches!(action.as_str().rsplit('.').next(), Some("find" | "findOne")),
@@ -90,7 +95,7 @@ impl ContentAccess {
         }
     }
 
-    /// The word for the type of access: `read-only`, `full-access` or `custom`.
+    /// Returns the word for the type of access: `read-only`, `full-access` or `custom`.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::ReadOnly => "read-only",
@@ -100,59 +105,59 @@ impl ContentAccess {
     }
 }
 
-/// What a token stands for, by kind.
+/// The authority of a token, by kind.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum TokenAuthority {
-    /// An admin token: these grants, as far as the owner's roles still hold them.
+    /// An admin token: its grants, as far as the owner's roles still cover them.
     Admin {
-        /// Who issued it and bounds it.
+        /// The owner, whose permissions bound the token.
         owner: OwnerId,
-        /// What it carries.
+        /// The grants.
         grants: Vec<Grant>,
     },
     /// A content token.
     Content {
-        /// What it may do.
+        /// The content actions it may do.
         access: ContentAccess,
     },
-    /// A session: all that its owner may do.
+    /// A session: everything that its owner may do.
     Session {
-        /// Who signed in.
+        /// The person who signed in.
         owner: OwnerId,
-        /// It ends when it was not used for this long.
+        /// The session ends after this long without use.
         idle: Duration,
     },
 }
 
-/// A stored token. The secret is not part of it: only its digest is kept.
+/// A stored token. Only the digest of its secret is kept.
 #[derive(Clone, Debug)]
 pub struct Token {
-    /// Its id.
+    /// The id.
     pub id: TokenId,
-    /// Unique among admin and content tokens.
+    /// The name, unique among admin and content tokens.
     pub name: String,
-    /// Free text.
+    /// A free text.
     pub description: String,
-    /// The keyed hash of its secret.
+    /// The keyed hash of the secret.
     pub digest: Digest,
-    /// The last four characters of its secret, so that a person can tell tokens apart.
+    /// The last four characters of the secret, so that people can tell tokens apart.
     pub hint: String,
-    /// How long it was to live when it was made; `None`: for ever.
+    /// The lifespan it was issued with; `None`: unlimited.
     pub lifespan: Option<Duration>,
-    /// When it ends; `None`: never.
+    /// The time of expiry; `None`: never.
     pub expires_at: Option<Timestamp>,
-    /// When it was made.
+    /// The time of creation.
     pub created_at: Timestamp,
-    /// When it was last changed. Use is no change.
+    /// The time of the last change. Use is not a change.
     pub updated_at: Timestamp,
-    /// When it was last used, as far as that is written.
+    /// The time of the last use, as far as it is written.
     pub last_used_at: Option<Timestamp>,
-    /// What it stands for.
+    /// The authority.
     pub authority: TokenAuthority,
 }
 
 impl Token {
-    /// Its kind.
+    /// Returns the kind.
     pub fn kind(&self) -> TokenKind {
         match self.authority {
             TokenAuthority::Admin { .. } => TokenKind::Admin,
@@ -161,7 +166,7 @@ impl Token {
         }
     }
 
-    /// The grants of an admin token; none for the other kinds.
+    /// Returns the grants of an admin token; empty for other kinds.
     pub fn grants(&self) -> &[Grant] {
         match &self.authority {
             TokenAuthority::Admin { grants, .. } => grants,
@@ -169,7 +174,7 @@ impl Token {
         }
     }
 
-    /// What a content token may do; `None` for the other kinds.
+    /// Returns the access of a content token; `None` for other kinds.
     pub fn access(&self) -> Option<&ContentAccess> {
         match &self.authority {
             TokenAuthority::Content { access } => Some(access),
@@ -177,7 +182,7 @@ impl Token {
         }
     }
 
-    /// Its owner; content tokens have none.
+    /// Returns the owner; `None` for content tokens.
     pub fn owner(&self) -> Option<OwnerId> {
         match self.authority {
             TokenAuthority::Admin { owner, .. } | TokenAuthority::Session { owner, .. } => Some(owner),

@@ -96,7 +96,7 @@ mod tests {
     fn is_malformed(headers: &HeaderMap) -> bool {
         let hash_key = HashKey::parse("4bX0qPz81hVnR7sYw2Lm5Kc9Tj3Ga6Fd").unwrap();
         let strapi = StrapiHashKey::new("saltysaltysaltysalty").unwrap();
-        let format = SecretFormat::new(&TokenPrefix::default(), hash_key).with_reference(strapi);
+        let format = SecretFormat::new(&TokenPrefix::default(), hash_key).with_strapi(strapi);
         match presented(headers) {
             Presented::Nothing => false,
             Presented::Malformed => true,

@@ -91,7 +91,7 @@ impl Budget {
     pub(super) fn lane(&self, address: IpAddr, now: MonotonicTime) -> Lane {
         let key = self.key_of(address);
         // The sketch uses the lower bits.
-        self.lock().wait(key, now).map_or(Lane::Unknown, |_| Lane::Aside(key >> 48))
+        self.lock().wait(key, now).map_or(Lane::Unknown, |_| Lane::OverBudget(key >> 48))
     }
 
     /// Counts a failure of this address.
@@ -143,7 +143,7 @@ mod tests {
             Some(Duration::from_secs(90)),
             "the window begins with the first failure"
         );
-        assert!(matches!(budget.lane(v4(1), at(189)), Lane::Aside(_)));
+        assert!(matches!(budget.lane(v4(1), at(189)), Lane::OverBudget(_)));
         assert_eq!(budget.spent(v4(2), at(100)), None);
         assert_eq!(budget.spent(v4(1), at(190)), None);
     }

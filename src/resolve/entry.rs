@@ -1,7 +1,7 @@
-//! A resolved token, as cached.
+//! A cached token with its principal.
 
 use super::Resolver;
-use super::freshness::{Freshness, Stamp, Standing};
+use super::freshness::{Freshness, LastChecked, Stamp};
 use super::usage::{NOTE_EVERY, WRITE_EVERY};
 use crate::domain::{Conditions, Digest, MonotonicTime, Principal, Reason, Timestamp, TokenAuthority};
 use crate::store::Record;
@@ -9,16 +9,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-/// In the order in which a request reads it, so that with many tokens it waits for few lines of memory.
+/// A cached token with its principal.
+///
+/// Fields are in the order in which a request reads them, so that a request touches few cache lines.
 #[repr(C)]
 pub(crate) struct Entry {
-    digest: Kept,
-    /// From then on it must be read again before it is judged: a session may have been used elsewhere.
+    digest: EntryDigest,
+    /// From then on the entry must be reloaded before use: another node may have recorded a use of the session.
     pub(super) reload: MonotonicTime,
-    standing: Standing,
-    /// From then on it is expired.
+    last_checked: LastChecked,
+    /// From then on the token is expired.
     pub(super) ends: MonotonicTime,
-    noted: AtomicU64,
+    last_noted: AtomicU64,
     owner_active: bool,
     pub(crate) principal: Principal,
     pub(super) stamp: Stamp,
@@ -26,26 +28,27 @@ pub(crate) struct Entry {
     pub(crate) resolver: Weak<Resolver>,
 }
 
-/// The digest of an entry's token. The long ones of the reference would make all entries long.
-enum Kept {
-    Nobodys,
+/// The digest of an entry's token. Strapi's digests are boxed, or all entries would be larger.
+enum EntryDigest {
+    Public,
     Native([u8; 27]),
     Strapi(Box<[u8; 64]>),
 }
 
 impl Entry {
-    /// `None` if the token is owned and its owner is gone. `asked`: read before the store was asked.
-    pub(super) fn of(record: &Record, stamp: Stamp, asked: MonotonicTime, home: &Arc<Resolver>) -> Option<Self> {
+    /// Builds the entry of a record; `None` if the owner of the token is gone. `asked` is a moment before the store was
+    /// asked.
+    pub(super) fn of(record: &Record, stamp: Stamp, asked: MonotonicTime, resolver: &Arc<Resolver>) -> Option<Self> {
         let owner = record.owner.as_ref().map(|(owner, ceiling)| (owner, ceiling));
         let token = &record.token;
         let left = |at: Timestamp| asked.plus(at.since(record.now));
-        let used = [token.last_used_at, home.usage.pending(token.id)].into_iter().flatten().max();
+        let used = [token.last_used_at, resolver.usage.pending(token.id)].into_iter().flatten().max();
         let mut ends = token.expires_at.map_or(MonotonicTime::NEVER, left);
-        let mut reload = asked.plus(home.reload_after);
+        let mut reload = asked.plus(resolver.reload_after);
         if let TokenAuthority::Session { idle, .. } = token.authority {
             let idle_until = left(used.unwrap_or(token.created_at).max(token.created_at).plus(idle).plus(NOTE_EVERY));
             if idle_until <= asked {
-                // Over, as far as the store knows; another node may have a use yet to write.
+                // Idle as far as the store knows; another node may not have written a later use yet.
                 ends = idle_until;
                 reload = reload.min(asked.plus(WRITE_EVERY));
             } else {
@@ -53,39 +56,39 @@ impl Entry {
             }
         }
         Some(Self {
-            principal: home.names.share(Principal::of(token, owner)?, &home.conditions),
+            principal: resolver.names.share(Principal::of(token, owner)?, &resolver.conditions),
             digest: match token.digest {
-                Digest::Native(digest) => Kept::Native(digest),
-                Digest::Strapi(digest) => Kept::Strapi(Box::new(digest)),
+                Digest::Native(digest) => EntryDigest::Native(digest),
+                Digest::Strapi(digest) => EntryDigest::Strapi(Box::new(digest)),
             },
-            conditions: home.conditions.clone(),
-            resolver: Arc::downgrade(home),
+            conditions: resolver.conditions.clone(),
+            resolver: Arc::downgrade(resolver),
             stamp,
-            standing: Standing::default(),
+            last_checked: LastChecked::default(),
             ends,
             reload,
             owner_active: owner.is_none_or(|(owner, _)| owner.state.is_active()),
-            noted: AtomicU64::new(used.map_or(0, |at| asked.0.saturating_sub(nanos(record.now.since(at))).max(1))),
+            last_noted: AtomicU64::new(used.map_or(0, |at| asked.0.saturating_sub(nanos(record.now.since(at))).max(1))),
         })
     }
 
-    /// Nobody, in a content group.
+    /// Builds the entry of requests without a credential in a content group.
     pub(crate) fn public(principal: Principal, conditions: Arc<Conditions>) -> Self {
         Self {
             principal,
-            digest: Kept::Nobodys,
+            digest: EntryDigest::Public,
             conditions,
             resolver: Weak::new(),
             stamp: Stamp { era: 0, seq: 0, tags: Box::default() },
-            standing: Standing::default(),
+            last_checked: LastChecked::default(),
             ends: MonotonicTime::NEVER,
             reload: MonotonicTime::NEVER,
             owner_active: true,
-            noted: AtomicU64::new(0),
+            last_noted: AtomicU64::new(0),
         }
     }
 
-    /// Expiry, then owner.
+    /// Checks the expiry first, then the owner's state.
     pub(crate) fn judge(&self, now: MonotonicTime) -> Result<(), Reason> {
         if now >= self.ends {
             return Err(Reason::Expired);
@@ -93,47 +96,47 @@ impl Entry {
         if self.owner_active { Ok(()) } else { Err(Reason::OwnerInactive) }
     }
 
-    /// Whether it is the entry of the token with this digest.
+    /// Returns true if this is the entry of the token with this digest.
     pub(super) fn is_of(&self, digest: &Digest) -> bool {
         match (&self.digest, digest) {
-            (Kept::Native(kept), Digest::Native(digest)) => kept == digest,
-            (Kept::Strapi(kept), Digest::Strapi(digest)) => **kept == *digest,
+            (EntryDigest::Native(kept), Digest::Native(digest)) => kept == digest,
+            (EntryDigest::Strapi(kept), Digest::Strapi(digest)) => **kept == *digest,
             _ => false,
         }
     }
 
-    /// The digest of its token; `None` for nobody.
+    /// Returns the digest of the token; `None` for the public principal.
     pub(crate) fn digest(&self) -> Option<Digest> {
         match &self.digest {
-            Kept::Nobodys => None,
-            Kept::Native(digest) => Some(Digest::Native(*digest)),
-            Kept::Strapi(digest) => Some(Digest::Strapi(**digest)),
+            EntryDigest::Public => None,
+            EntryDigest::Native(digest) => Some(Digest::Native(*digest)),
+            EntryDigest::Strapi(digest) => Some(Digest::Strapi(**digest)),
         }
     }
 
-    /// Whether nothing that it rests on has changed since it was read.
-    pub(super) fn stands(&self, freshness: &Freshness) -> bool {
-        freshness.still_stands(&self.stamp, &self.standing)
+    /// Returns true if no change since the entry was read touched one of its tags.
+    pub(super) fn is_current(&self, freshness: &Freshness) -> bool {
+        freshness.is_still_current(&self.stamp, &self.last_checked)
     }
 
-    /// When it ends by itself, or has to be looked at again.
+    /// Returns the moment at which the entry expires or has to be reloaded.
     pub(crate) fn next_deadline(&self) -> MonotonicTime {
         self.ends.min(self.reload)
     }
 
-    /// Whether a use now is worth noting: the first in `every`. Of many threads one is told yes.
+    /// Returns true for the first use in each interval of `every`, and for one thread only.
     pub(super) fn claim_note(&self, now: MonotonicTime, every: Duration) -> bool {
-        let last = self.noted.load(Ordering::Relaxed);
+        let last = self.last_noted.load(Ordering::Relaxed);
         (last == 0 || now.0.saturating_sub(last) >= nanos(every))
-            && self.noted.compare_exchange(last, now.0.max(1), Ordering::Relaxed, Ordering::Relaxed).is_ok()
+            && self.last_noted.compare_exchange(last, now.0.max(1), Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    /// Bytes, roughly.
+    /// Returns the approximate size in bytes.
     pub(super) fn weight(&self) -> u64 {
-        // Besides itself: the two counters of its Arc, and its place in the cache's tables.
-        const AROUND: usize = 16 + size_of::<u64>() + 40;
-        let digest = if let Kept::Strapi(long) = &self.digest { size_of_val(&**long) } else { 0 };
-        (size_of::<Self>() + AROUND + digest + size_of_val(&*self.stamp.tags) + self.principal.weight()) as u64
+        // The two counters of its Arc, and its place in the cache's tables.
+        const OVERHEAD: usize = 16 + size_of::<u64>() + 40;
+        let digest = if let EntryDigest::Strapi(long) = &self.digest { size_of_val(&**long) } else { 0 };
+        (size_of::<Self>() + OVERHEAD + digest + size_of_val(&*self.stamp.tags) + self.principal.weight()) as u64
     }
 }
 

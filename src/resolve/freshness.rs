@@ -1,19 +1,20 @@
-//! What a cached entry rests on, and whether that still stands: the tag clock, its eras, and the lease.
+//! Freshness of cached entries: the tag clock, its eras, and the lease.
 //!
-//! An entry carries its tags and the sequence of the last change that its snapshot contained. The tag clock holds, for each of
-//! 2^16 slots, the sequence of the last change to any tag of that slot. The entry stands as long as no slot of its tags shows
-//! a later change than its snapshot.
+//! An entry carries its tags and the sequence of the last change that its snapshot contained. The tag clock holds, for
+//! each of 2^16 slots, the sequence of the last change to any tag of that slot. The entry is current as long as no slot
+//! of its tags has a later change than its snapshot.
 //!
-//! Between two changes nothing can fall, so an entry remembers in its [`Standing`] that it stood after the last one: then one
-//! counter is compared, and neither tags nor slots are read.
+//! Between two changes no entry can become stale. So an entry remembers in [`LastChecked`] after which change it was
+//! last found current: then one counter is compared, and neither tags nor slots are read.
 //!
-//! A store may be set back: an older backup is restored, a replica that lagged takes over. What look-ups and our own changes have seen
-//! of the log is therefore kept with what was read of it ([`Seen`]): if it is not there when the log is read so far, or one number has
-//! two changes, everything cached belongs to an era that is over. As long as the log goes on there is no new era,
-//! at the start neither: what was raised stays raised, also for a look-up at a replica that lags.
+//! A store may be set back: an older backup is restored, or a lagging replica takes over. [`ObservedLog`] therefore
+//! holds all changes that the poller, look-ups and this node's own changes have seen. If one of them is missing once
+//! the log is read so far, or one number has two changes, a new era begins and everything cached is stale. While the
+//! log is continuous there is no new era, not even at the start: invalidations stay, also for a look-up at a lagging
+//! replica.
 //!
-//! The lease says that this node knows of every change that is old enough to count. Whoever follows the store's log renews it, by
-//! when it asked. Who has nobody to follow has a lease without end.
+//! The lease says that this node knows every change that is old enough to count. The poller renews it from the moment
+//! at which it asked. Without a log to follow, the lease has no end.
 
 use crate::domain::{MonotonicTime, Tag};
 use crate::store::{LoggedChange, Poll};
@@ -26,10 +27,10 @@ use tokio::sync::watch;
 
 const SLOTS: usize = 1 << 16;
 
-/// The ids of how many changes are kept. With more that were seen before the log was read so far, it begins anew.
-const KEPT: usize = 4096;
+/// How many change ids are remembered. If more are observed before the log is read so far, a new era begins.
+const MAX_OBSERVED: usize = 4096;
 
-/// When a snapshot was taken, and of what.
+/// The moment of a snapshot, and the tags that its content depends on.
 #[derive(Clone, Debug)]
 pub(crate) struct Stamp {
     pub(crate) era: u64,
@@ -37,56 +38,57 @@ pub(crate) struct Stamp {
     pub(crate) tags: Box<[Tag]>,
 }
 
-/// After which change an entry was last found standing.
+/// The change count after which an entry was last found current.
 #[derive(Default)]
-pub(crate) struct Standing(AtomicU64);
+pub(crate) struct LastChecked(AtomicU64);
 
 pub(crate) struct Freshness {
     era: ArcSwap<Era>,
-    /// None where no log is followed.
-    seen: Option<Mutex<Seen>>,
-    /// How many changes were raised. It moves *after* the slots or the era did, and before the lease and before anybody is told.
-    raised: AtomicU64,
+    /// `None` if no log is followed.
+    observed: Option<Mutex<ObservedLog>>,
+    /// The number of invalidations. It increases *after* the slots or the era change, and before the lease is renewed
+    /// and waiters are woken.
+    change_count: AtomicU64,
     lease_until: AtomicU64,
     changes: watch::Sender<()>,
 }
 
-/// What was seen of the log of this era: by whoever reads it, by look-ups, and by our own changes.
+/// The changes of this era's log that the poller, look-ups and this node's own changes have seen.
 #[derive(Default)]
-struct Seen {
+struct ObservedLog {
     era: u64,
-    /// The last change that was seen or read.
+    /// The last change that was observed or read.
     highest: u64,
-    /// The last change that was read.
+    /// The last change that was read from the log.
     read: u64,
-    /// The ids of the last changes, by their numbers.
+    /// The ids of the last changes, by sequence.
     ids: BTreeMap<u64, String>,
-    /// One number was seen with two ids, or too many were seen before they were read.
-    torn: bool,
+    /// One sequence was observed with two ids, or too many changes were observed before they were read.
+    inconsistent: bool,
 }
 
-impl Seen {
-    fn saw(&mut self, seq: u64, op_id: &str) {
+impl ObservedLog {
+    fn record(&mut self, seq: u64, op_id: &str) {
         self.highest = self.highest.max(seq);
-        self.torn |= self.ids.entry(seq).or_insert_with(|| op_id.to_owned()) != op_id;
-        while self.ids.len() > KEPT {
+        self.inconsistent |= self.ids.entry(seq).or_insert_with(|| op_id.to_owned()) != op_id;
+        while self.ids.len() > MAX_OBSERVED {
             let oldest = self.ids.pop_first();
-            self.torn |= oldest.is_some_and(|(seq, _)| seq > self.read);
+            self.inconsistent |= oldest.is_some_and(|(seq, _)| seq > self.read);
         }
     }
 }
 
-/// What stood when a change of ours had its number.
+/// The state of the log when one of this node's changes got its sequence.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Begun {
+pub(crate) struct LogPosition {
     era: u64,
     highest: u64,
 }
 
-/// A span in which the store's sequences follow one another. A store that was set back begins a new one.
+/// A span in which the store's sequences are continuous. A store that was set back starts a new one.
 struct Era {
     number: u64,
-    /// What is older does not count. It rises when the log is begun to be read.
+    /// Snapshots older than this are stale. It rises when reading of the log starts.
     floor: AtomicU64,
     clock: Box<[AtomicU64]>,
 }
@@ -98,174 +100,181 @@ impl Era {
 }
 
 impl Freshness {
-    /// With a lease without end: for a store that nobody else changes, or of which nobody says what others change.
-    pub(crate) fn exclusive() -> Self {
-        Self::leased_until(MonotonicTime::NEVER, None)
+    /// Creates freshness with an endless lease: no other node changes the store, or there is no log of its changes.
+    pub(crate) fn without_log() -> Self {
+        Self::with_lease_until(MonotonicTime::NEVER, None)
     }
 
-    /// Without a lease, until somebody renews it.
-    pub(crate) fn following() -> Self {
-        // Moment 0 is over: every clock begins later.
-        Self::leased_until(MonotonicTime(0), Some(Mutex::default()))
+    /// Creates freshness without a lease, until the poller renews it.
+    pub(crate) fn with_log() -> Self {
+        // Moment 0 is over: every clock starts later.
+        Self::with_lease_until(MonotonicTime(0), Some(Mutex::default()))
     }
 
-    fn leased_until(until: MonotonicTime, seen: Option<Mutex<Seen>>) -> Self {
+    fn with_lease_until(until: MonotonicTime, observed: Option<Mutex<ObservedLog>>) -> Self {
         Self {
             era: ArcSwap::from_pointee(Era::new(0, 0)),
-            seen,
-            // Above what a new `Standing` says: that it never stood.
-            raised: AtomicU64::new(1),
+            observed,
+            // Above the value of a new `LastChecked`, which was never current.
+            change_count: AtomicU64::new(1),
             lease_until: AtomicU64::new(until.0),
             changes: watch::Sender::new(()),
         }
     }
 
-    /// The era to stamp a snapshot with, or a change; read before the snapshot is taken, or the change is begun.
+    /// Returns the era to stamp a snapshot or a change with. Read it before taking the snapshot or starting the change.
     pub(crate) fn era(&self) -> u64 {
         self.era.load().number
     }
 
-    /// Whether nothing that `stamp` rests on has changed since its snapshot.
-    pub(crate) fn stands(&self, stamp: &Stamp) -> bool {
+    /// Returns true if no change after the snapshot touched one of the stamp's tags.
+    pub(crate) fn is_current(&self, stamp: &Stamp) -> bool {
         let era = self.era.load();
         era.number == stamp.era
             && stamp.seq >= era.floor.load(Ordering::Acquire)
             && stamp.tags.iter().all(|tag| era.clock[tag.slot()].load(Ordering::Acquire) <= stamp.seq)
     }
 
-    /// The same, for an entry that is asked often.
+    /// Like [`is_current`](Self::is_current), for an entry that is checked often.
     ///
-    /// The counter is read before the slots, and written after them. So if a change is missed while the slots are read, its count
-    /// comes after the one remembered here, and the next look reads the slots again; and whoever sees a count (acquire)
-    /// sees the slots of every change up to it (release).
-    pub(crate) fn still_stands(&self, stamp: &Stamp, standing: &Standing) -> bool {
-        let raised = self.raised.load(Ordering::Acquire);
-        if standing.0.load(Ordering::Relaxed) == raised {
+    /// The counter is read before the slots and written after them. A change that is missed while the slots are read
+    /// has a later count than the one remembered here, so the next check reads the slots again. A thread that sees a
+    /// count (acquire) sees the slots of every change up to it (release).
+    pub(crate) fn is_still_current(&self, stamp: &Stamp, last_checked: &LastChecked) -> bool {
+        let change_count = self.change_count.load(Ordering::Acquire);
+        if last_checked.0.load(Ordering::Relaxed) == change_count {
             return true;
         }
-        let stands = self.stands(stamp);
-        if stands {
-            standing.0.store(raised, Ordering::Relaxed);
+        let is_current = self.is_current(stamp);
+        if is_current {
+            last_checked.0.store(change_count, Ordering::Relaxed);
         }
-        stands
+        is_current
     }
 
-    /// Whether this node knows of every change that is old enough to count. Read it before [`stands`](Self::stands).
-    pub(crate) fn leased(&self, now: MonotonicTime) -> bool {
+    /// Returns true if this node knows every change that is old enough to count. Call it before
+    /// [`is_current`](Self::is_current).
+    pub(crate) fn has_lease(&self, now: MonotonicTime) -> bool {
         now.0 <= self.lease_until.load(Ordering::Acquire)
     }
 
-    /// Until when that is so.
+    /// Returns the end of the lease.
     pub(crate) fn lease_until(&self) -> MonotonicTime {
         MonotonicTime(self.lease_until.load(Ordering::Acquire))
     }
 
-    /// Everything that had happened at `asked` has been raised: that is good for `span`.
+    /// Renews the lease: every change before `asked` has been applied, which holds for `span`.
     pub(crate) fn renew(&self, asked: MonotonicTime, span: Duration) {
         self.lease_until.fetch_max(asked.plus(span).0, Ordering::AcqRel);
         self.changes.send_replace(());
     }
 
-    /// A change of the present era touched `tags`: what the log says of others.
-    pub(crate) fn raise(&self, seq: u64, tags: &[Tag]) {
-        Self::raise_in(&self.era.load(), seq, tags);
-        self.told();
+    /// Invalidates the tags of a change of the present era, as read from the log.
+    pub(crate) fn invalidate(&self, seq: u64, tags: &[Tag]) {
+        Self::invalidate_in(&self.era.load(), seq, tags);
+        self.notify();
     }
 
-    /// What stands when a change of ours has its number, and the lock on the log with it: nobody can have seen that number yet.
-    /// `era`: read before the change was begun.
-    pub(crate) fn begun(&self, era: u64) -> Begun {
-        Begun { era, highest: self.highest() }
+    /// Returns the log's state while one of this node's changes has its sequence and holds the log's lock: no other
+    /// reader can have observed that sequence yet. `era` was read before the change started.
+    pub(crate) fn position(&self, era: u64) -> LogPosition {
+        LogPosition { era, highest: self.highest() }
     }
 
-    /// A change of ours, which had its number when this stood and is committed, touched `tags`.
+    /// Invalidates the tags of a committed change of this node, which got its sequence at `position`.
     ///
-    /// If another era has come since, nobody knows which of them `seq` belongs to; if it does not come after what was known when it
-    /// was drawn, the store was set back. Then one more era begins: what is read from now on contains the change.
-    pub(crate) fn raise_own(&self, begun: Begun, seq: u64, op_id: Option<&str>, tags: &[Tag]) {
+    /// If the era has changed since, the era of `seq` is unknown. If `seq` does not come after the changes known at
+    /// `position`, the store was set back. In both cases another era begins: everything read from then on contains the
+    /// change.
+    pub(crate) fn invalidate_own(&self, position: LogPosition, seq: u64, op_id: Option<&str>, tags: &[Tag]) {
         let era = self.era.load();
-        if era.number != begun.era {
+        if era.number != position.era {
             return self.begin_era(self.highest());
         }
-        if self.seen.is_some() && seq <= begun.highest {
+        if self.observed.is_some() && seq <= position.highest {
             return self.begin_era(seq);
         }
-        self.saw(begun.era, seq, op_id);
-        // If it is followed by another era right now, what is read in that one contains the change as well.
-        Self::raise_in(&era, seq, tags);
-        self.told();
+        self.observe(position.era, seq, op_id);
+        // If another era begins right now, everything read in it contains the change as well.
+        Self::invalidate_in(&era, seq, tags);
+        self.notify();
     }
 
-    /// The last change that was seen or read.
+    /// Returns the last change that was observed or read.
     pub(crate) fn highest(&self) -> u64 {
-        self.seen().map_or(0, |seen| seen.highest)
+        self.observed().map_or(0, |observed| observed.highest)
     }
 
-    /// A look-up or a change of ours that was begun in this era came upon this change. Without an id nobody knows whether it is in
-    /// the log, but what came before it is.
-    pub(crate) fn saw(&self, era: u64, seq: u64, op_id: Option<&str>) {
-        let Some(mut seen) = self.seen().filter(|seen| seen.era == era) else { return };
+    /// Records a change that a look-up or a change of this node observed, if it started in this era.
+    ///
+    /// Without an id the change may be missing from the log, but its predecessors are in it.
+    pub(crate) fn observe(&self, era: u64, seq: u64, op_id: Option<&str>) {
+        let Some(mut observed) = self.observed().filter(|observed| observed.era == era) else { return };
         match op_id {
-            Some(op_id) => seen.saw(seq, op_id),
-            None => seen.highest = seen.highest.max(seq.saturating_sub(1)),
+            Some(op_id) => observed.record(seq, op_id),
+            None => observed.highest = observed.highest.max(seq.saturating_sub(1)),
         }
     }
 
-    /// Whether a poll fits what was seen: `highest` before it was sent, and the ids since.
+    /// Returns true if a poll fits the observed changes: `highest` before it was sent, and the ids since.
     pub(crate) fn agrees(&self, highest: u64, poll: &Poll) -> bool {
-        let Some(seen) = self.seen() else { return true };
-        let known = |seq: u64, op_id: &str| seen.ids.get(&seq).is_none_or(|seen| seen == op_id);
-        !seen.torn && poll.head >= highest && poll.changes.iter().all(|change| known(change.seq, &change.op_id))
+        let Some(observed) = self.observed() else { return true };
+        let known = |seq: u64, op_id: &str| observed.ids.get(&seq).is_none_or(|id| id == op_id);
+        !observed.inconsistent
+            && poll.head >= highest
+            && poll.changes.iter().all(|change| known(change.seq, &change.op_id))
     }
 
-    /// The log is read from here on: nobody tells what was changed before, so what is older does not count. If another era begins
-    /// right now, what is read in that one is younger.
+    /// Starts reading the log here: earlier changes are not reported, so older snapshots are stale.
+    ///
+    /// If another era begins right now, everything read in it is younger.
     pub(crate) fn raise_floor(&self, floor: u64) {
         self.era.load().floor.fetch_max(floor, Ordering::AcqRel);
-        self.told();
+        self.notify();
     }
 
-    /// The log of this era was read up to the last of these. A look-up may land later that has seen another change under one of
-    /// their numbers.
-    pub(crate) fn read(&self, changes: &[LoggedChange]) {
-        let Some(mut seen) = self.seen() else { return };
+    /// Records that the log of this era was read up to the last of these changes.
+    ///
+    /// A later look-up may still observe another change under one of their sequences.
+    pub(crate) fn record_read(&self, changes: &[LoggedChange]) {
+        let Some(mut observed) = self.observed() else { return };
         for change in changes {
-            seen.read = change.seq;
-            seen.saw(change.seq, &change.op_id);
+            observed.read = change.seq;
+            observed.record(change.seq, &change.op_id);
         }
     }
 
-    fn seen(&self) -> Option<MutexGuard<'_, Seen>> {
-        // Nothing in here panics half-way through a change.
-        self.seen.as_ref().map(|seen| seen.lock().unwrap_or_else(PoisonError::into_inner))
+    fn observed(&self) -> Option<MutexGuard<'_, ObservedLog>> {
+        // No code in here panics half-way through a change.
+        self.observed.as_ref().map(|observed| observed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn raise_in(era: &Era, seq: u64, tags: &[Tag]) {
+    fn invalidate_in(era: &Era, seq: u64, tags: &[Tag]) {
         for tag in tags {
             era.clock[tag.slot()].fetch_max(seq, Ordering::AcqRel);
         }
     }
 
-    /// Nothing that was read before counts any more, and nothing that is older than `floor`.
+    /// Begins an era: everything read before is stale, and so is everything older than `floor`.
     pub(crate) fn begin_era(&self, floor: u64) {
-        match self.seen() {
-            // Whoever begins one waits for whoever else does.
-            Some(mut seen) => {
+        match self.observed() {
+            // The lock serialises concurrent callers.
+            Some(mut observed) => {
                 let number = self.era() + 1;
                 self.era.store(Arc::new(Era::new(number, floor)));
-                *seen = Seen { era: number, highest: floor, read: floor, ..Seen::default() };
+                *observed = ObservedLog { era: number, highest: floor, read: floor, ..ObservedLog::default() };
             }
             None => drop(self.era.rcu(|era| Era::new(era.number + 1, floor))),
         }
-        self.told();
+        self.notify();
     }
 
-    fn told(&self) {
-        self.raised.fetch_add(1, Ordering::AcqRel);
+    fn notify(&self) {
+        self.change_count.fetch_add(1, Ordering::AcqRel);
         self.changes.send_replace(());
     }
 
-    /// Wakes when something has changed.
+    /// Returns a receiver that wakes on every change and renewal.
     pub(crate) fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
     }
@@ -281,118 +290,118 @@ mod tests {
     }
 
     #[test]
-    fn a_later_change_to_any_tag_ends_it() {
-        let f = Freshness::exclusive();
+    fn a_later_change_to_any_tag_makes_a_stamp_stale() {
+        let f = Freshness::without_log();
         let (owner, role) = (Tag::owner(OwnerId(1)), Tag::role(RoleId(2)));
         let s = stamp(5, &[Tag::ALL, owner, role]);
-        assert!(f.stands(&s));
-        f.raise(5, &[owner]);
-        assert!(f.stands(&s), "its snapshot had that change");
-        f.raise(6, &[Tag::role(RoleId(3))]);
-        assert!(f.stands(&s), "another role");
-        f.raise(7, &[role]);
-        assert!(!f.stands(&s));
-        assert!(f.stands(&stamp(7, &[role])));
-        f.raise(6, &[role]);
-        assert!(f.stands(&stamp(7, &[role])), "the clock only rises");
-        f.raise(8, &[Tag::ALL]);
-        assert!(!f.stands(&stamp(7, &[Tag::ALL, role])));
+        assert!(f.is_current(&s));
+        f.invalidate(5, &[owner]);
+        assert!(f.is_current(&s), "the snapshot contains that change");
+        f.invalidate(6, &[Tag::role(RoleId(3))]);
+        assert!(f.is_current(&s), "another role");
+        f.invalidate(7, &[role]);
+        assert!(!f.is_current(&s));
+        assert!(f.is_current(&stamp(7, &[role])));
+        f.invalidate(6, &[role]);
+        assert!(f.is_current(&stamp(7, &[role])), "the clock only rises");
+        f.invalidate(8, &[Tag::ALL]);
+        assert!(!f.is_current(&stamp(7, &[Tag::ALL, role])));
     }
 
     #[test]
-    fn what_stood_is_asked_again_after_every_change() {
-        let f = Freshness::exclusive();
+    fn a_current_entry_is_checked_again_after_every_change() {
+        let f = Freshness::without_log();
         let (mine, other) = (Tag::role(RoleId(2)), Tag::role(RoleId(3)));
-        let (s, standing) = (stamp(5, &[Tag::ALL, mine]), Standing::default());
-        assert!(f.still_stands(&s, &standing) && f.still_stands(&s, &standing));
-        f.raise(6, &[other]);
-        assert!(f.still_stands(&s, &standing));
-        f.raise(7, &[mine]);
-        assert!(!f.still_stands(&s, &standing) && !f.still_stands(&s, &standing));
-        assert!(!f.still_stands(&stamp(6, &[mine]), &Standing::default()), "a new entry has to show it first");
+        let (s, last_checked) = (stamp(5, &[Tag::ALL, mine]), LastChecked::default());
+        assert!(f.is_still_current(&s, &last_checked) && f.is_still_current(&s, &last_checked));
+        f.invalidate(6, &[other]);
+        assert!(f.is_still_current(&s, &last_checked));
+        f.invalidate(7, &[mine]);
+        assert!(!f.is_still_current(&s, &last_checked) && !f.is_still_current(&s, &last_checked));
+        assert!(!f.is_still_current(&stamp(6, &[mine]), &LastChecked::default()), "a new entry is checked first");
     }
 
     #[test]
-    fn an_acknowledged_change_is_seen_however_many_looks_overlap_it() {
-        let f = Freshness::exclusive();
+    fn an_acknowledged_change_is_seen_by_overlapping_checks() {
+        let f = Freshness::without_log();
         let tag = Tag::owner(OwnerId(1));
         for seq in 1..=500 {
-            let (s, standing) = (stamp(seq - 1, &[tag]), Standing::default());
+            let (s, last_checked) = (stamp(seq - 1, &[tag]), LastChecked::default());
             let acknowledged = std::sync::atomic::AtomicBool::new(false);
             std::thread::scope(|threads| {
                 for _ in 0..2 {
                     threads.spawn(|| {
                         while !acknowledged.load(Ordering::Acquire) {
-                            f.still_stands(&s, &standing);
+                            f.is_still_current(&s, &last_checked);
                         }
-                        assert!(!f.still_stands(&s, &standing), "change {seq}");
+                        assert!(!f.is_still_current(&s, &last_checked), "change {seq}");
                     });
                 }
-                assert!(f.still_stands(&s, &standing));
-                f.raise(seq, &[tag]);
+                assert!(f.is_still_current(&s, &last_checked));
+                f.invalidate(seq, &[tag]);
                 acknowledged.store(true, Ordering::Release);
             });
         }
     }
 
     #[test]
-    fn an_era_ends_what_was_read_before() {
-        let f = Freshness::exclusive();
+    fn an_era_makes_earlier_reads_stale() {
+        let f = Freshness::without_log();
         let tag = Tag::owner(OwnerId(1));
-        let (s, standing) = (stamp(1000, &[tag]), Standing::default());
-        assert!(f.still_stands(&s, &standing));
+        let (s, last_checked) = (stamp(1000, &[tag]), LastChecked::default());
+        assert!(f.is_still_current(&s, &last_checked));
         f.begin_era(5);
-        assert!(!f.still_stands(&s, &standing) && !f.stands(&s));
+        assert!(!f.is_still_current(&s, &last_checked) && !f.is_current(&s));
         let in_era = |seq| Stamp { era: 1, ..stamp(seq, &[tag]) };
-        assert!(!f.stands(&in_era(4)), "read from a store that is behind");
-        assert!(f.stands(&in_era(5)));
-        f.raise_own(Begun { era: 1, highest: 0 }, 6, None, &[tag]);
-        assert!(!f.stands(&in_era(5)) && f.stands(&in_era(6)));
-        // A change that was begun before the store was set back: its sequence says nothing now.
-        f.raise_own(Begun { era: 0, highest: 0 }, 1001, None, &[tag]);
-        assert!(!f.stands(&in_era(6)));
-        assert!(f.stands(&Stamp { era: 2, ..stamp(7, &[tag]) }));
+        assert!(!f.is_current(&in_era(4)), "read from a lagging store");
+        assert!(f.is_current(&in_era(5)));
+        f.invalidate_own(LogPosition { era: 1, highest: 0 }, 6, None, &[tag]);
+        assert!(!f.is_current(&in_era(5)) && f.is_current(&in_era(6)));
+        // A change that started before the store was set back: its sequence has no meaning now.
+        f.invalidate_own(LogPosition { era: 0, highest: 0 }, 1001, None, &[tag]);
+        assert!(!f.is_current(&in_era(6)));
+        assert!(f.is_current(&Stamp { era: 2, ..stamp(7, &[tag]) }));
     }
 
-    /// Ids are kept until the log has been read so far. With too many of them nobody can tell any more whether it agrees.
+    /// Ids are remembered until the log has been read so far. With too many, agreement cannot be checked any more.
     #[test]
-    fn more_that_was_seen_than_is_kept_has_to_have_been_read() {
-        let many = KEPT as u64 + 1;
+    fn observed_changes_beyond_the_bound_must_have_been_read() {
+        let many = MAX_OBSERVED as u64 + 1;
         let poll = |head| Poll { now: crate::domain::Timestamp(0), head, known: true, changes: Vec::new() };
         let change =
             |seq: u64| LoggedChange { seq, op_id: seq.to_string(), at: crate::domain::Timestamp(0), tags: Vec::new() };
         let see = |f: &Freshness, seqs: std::ops::RangeInclusive<u64>| {
-            seqs.for_each(|seq| f.saw(0, seq, Some(&seq.to_string())));
+            seqs.for_each(|seq| f.observe(0, seq, Some(&seq.to_string())));
         };
-        // The log was read up to the change before the oldest that is kept, or not quite.
+        // The log was read up to the change before the oldest remembered one, or not quite.
         for (read, agrees) in [(0, false), (1, false), (2, true), (3, true), (many, true)] {
-            let f = Freshness::following();
-            f.read(&(1..=read).map(change).collect::<Vec<_>>());
+            let f = Freshness::with_log();
+            f.record_read(&(1..=read).map(change).collect::<Vec<_>>());
             see(&f, 1..=many + 1);
             assert_eq!(f.agrees(0, &poll(many + 1)), agrees, "read up to {read}");
-            // What did not fit stays so until a new era.
-            f.read(&[change(many + 1)]);
+            // A contradiction lasts until a new era.
+            f.record_read(&[change(many + 1)]);
             see(&f, many + 2..=many + 3);
             assert_eq!(f.agrees(0, &poll(many + 3)), agrees, "read up to {read}, later");
         }
-        let f = Freshness::following();
+        let f = Freshness::with_log();
         see(&f, 1..=many - 1);
-        assert!(f.agrees(0, &poll(many)), "as many as are kept");
-        let f = Freshness::following();
+        assert!(f.agrees(0, &poll(many)), "as many as are remembered");
+        let f = Freshness::with_log();
         f.begin_era(2);
-        (1..=many + 1).for_each(|seq| f.saw(1, seq, Some(&seq.to_string())));
-        assert!(f.agrees(0, &poll(many + 1)), "where an era begins, what came before is read");
+        (1..=many + 1).for_each(|seq| f.observe(1, seq, Some(&seq.to_string())));
+        assert!(f.agrees(0, &poll(many + 1)), "a new era counts earlier changes as read");
     }
 
     #[test]
-    fn a_lease_is_good_from_when_it_was_asked_for() {
-        let (f, span) = (Freshness::following(), Duration::from_nanos(10));
-        assert!(!f.leased(MonotonicTime(1)));
+    fn a_lease_starts_when_it_was_asked_for() {
+        let (f, span) = (Freshness::with_log(), Duration::from_nanos(10));
+        assert!(!f.has_lease(MonotonicTime(1)));
         f.renew(MonotonicTime(100), span);
-        assert!(f.leased(MonotonicTime(110)) && !f.leased(MonotonicTime(111)));
+        assert!(f.has_lease(MonotonicTime(110)) && !f.has_lease(MonotonicTime(111)));
         f.renew(MonotonicTime(90), span);
-        assert!(f.leased(MonotonicTime(110)), "an older poll takes nothing away");
-        assert!(Freshness::exclusive().leased(MonotonicTime(u64::MAX)));
+        assert!(f.has_lease(MonotonicTime(110)), "an older poll does not shorten the lease");
+        assert!(Freshness::without_log().has_lease(MonotonicTime(u64::MAX)));
     }
 
     #[test]

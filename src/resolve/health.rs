@@ -1,9 +1,8 @@
-//! How an installation is doing, in numbers.
+//! The state of an installation, in numbers.
 //!
-//! Requests whose token is cached are not counted. They are nearly all, and share nothing but what they read; a counter would be
-//! the one place in memory that every core writes to for each of them. (The cache's own `stats` add two atomic writes to a
-//! hit: one to a counter of its shard, one to a counter of its entry, which for a busy token is always the same.)
-//! Whoever wants a rate of hits has the number of requests from their server, and the misses from here.
+//! Requests whose token is cached are not counted: every core would write to one counter for nearly every request. (The
+//! cache's own `stats` add two atomic writes to a hit, to a counter of its shard and to one of its entry, which for a
+//! busy token is always the same.) A hit rate follows from the server's request count and the misses here.
 
 use super::{Lane, Resolver};
 use crate::domain::{MonotonicTime, Unavailable};
@@ -12,130 +11,132 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How an installation is doing, as [`Keyward::health`](crate::guard::Guard::health) says it. There is no secret in it, nor anybody's
+/// The state of an installation, returned by [`Guard::health`](crate::guard::Guard::health). It contains no secret,
 /// name or id.
 ///
-/// Serialised it is one flat object in camelCase, with times in milliseconds: `leaseAgeMs`. Counts begin with the process.
+/// It serialises to one flat object in camelCase, with times in milliseconds: `leaseAgeMs`. Counts start with the
+/// process.
 ///
-/// With the feature `metrics`, numbers are published every second under the name of their field, with `keyward_` before it and
-/// the unit after it: `keyward_lease_age_seconds`, `keyward_cache_bytes`, counts as `keyward_store_reads_total`. What is `None`
-/// is not. Refusals are counted in `keyward_refusals_total`, by [`reason`](crate::guard::Reason::as_str). Install your recorder before you
-/// build, or it misses the descriptions. Two installations in one process would write to the same names.
+/// With the feature `metrics`, all numbers that are not `None` are published every second. Names are the field names
+/// with `keyward_` before and the unit behind: `keyward_lease_age_seconds`, `keyward_cache_bytes`, counts as
+/// `keyward_store_reads_total`. Rejections are counted in `keyward_refusals_total`, by
+/// [`reason`](crate::guard::Reason::as_str). Install your recorder before you build, or it misses the descriptions. Two
+/// installations in one process would write to the same names.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Health {
-    /// Whether requests with a token are answered: there is a lease, the keys of the configuration fit the data, and look-ups are
-    /// answered.
+    /// Whether requests with a token are answered: there is a lease, the configured keys match the data, and look-ups
+    /// succeed.
     ///
-    /// Without a lease every request with a genuine credential is a 503; it can run out only where a log is followed. Look-ups are
-    /// not answered while, in the last 5 to 10 s, at least 3 failed, came late or found no turn, and those were half of all or more.
-    /// Only look-ups of genuine secrets count: made-up secrets change nothing here.
+    /// Without a lease every request with a genuine credential is a 503; a lease can expire only if a log is followed.
+    /// Look-ups count as failing if, in the last 5 to 10 s, at least 3 and at least half failed, timed out or were not
+    /// started in time. Only look-ups of genuine secrets count, so made-up secrets change nothing here.
     pub ready: bool,
-    /// How this node learns of what others change.
+    /// How this node learns of changes by other nodes.
     pub sync_mode: SyncMode,
-    /// How old what this node knows of the store may be: the time since the last poll was sent that read the log to its end.
-    /// `None` before the first, or where no log is followed.
+    /// The age of this node's knowledge of the store: the time since the last poll was sent that read the log to its
+    /// end. `None` before the first such poll, or if no log is followed.
     #[serde(rename = "leaseAgeMs", serialize_with = "as_ms")]
     pub lease_age: Option<Duration>,
-    /// How much longer that is good; zero when it is over.
+    /// The remaining time of the lease; zero if it is over.
     #[serde(rename = "leaseLeftMs", serialize_with = "as_ms")]
     pub lease_left: Option<Duration>,
     /// The sequence of the last change in the log, as of that poll.
     pub applied_seq: Option<u64>,
-    /// How long after it was made the last change arrived, by the store's time. `None` before there was one.
+    /// The time between the last change and its arrival here, by the store's clock. `None` before the first change.
     #[serde(rename = "lagMs", serialize_with = "as_ms")]
     pub lag: Option<Duration>,
-    /// The number of the era. It rises when nothing that is cached counts any more: when the log does not go on from where it
-    /// was read, as after a restored backup.
+    /// The number of the era. It increases when everything cached becomes stale because the log is not continuous, as
+    /// after a restored backup.
     pub era: u64,
-    /// How many tokens are cached.
+    /// The number of cached tokens.
     pub cache_entries: u64,
-    /// Their size, roughly; at most [`Limits::cache_bytes`](crate::guard::Limits::cache_bytes).
+    /// Their approximate size; at most [`Limits::cache_bytes`](crate::guard::Limits::cache_bytes).
     pub cache_bytes: u64,
-    /// How many digests are remembered as absent.
+    /// The number of digests remembered as absent.
     pub absent_entries: u64,
-    /// How often the cache had no answer for a request. How often it had is not counted, as all cores would write to one place:
-    /// a rate of hits is to be had from this and the number of requests.
+    /// The number of requests that the cache could not answer. Hits are not counted, as all cores would write to one
+    /// counter: compute a hit rate from this and the number of requests.
     pub cache_misses: u64,
-    /// How many look-ups are under way: one for each digest, however many ask.
+    /// The number of running look-ups: one for each digest, however many requests wait for it.
     pub lookups_in_flight: u64,
-    /// How many of them wait for their turn.
+    /// The number of look-ups that wait for a permit.
     pub lookups_waiting: u64,
-    /// How often the store was asked for a token.
+    /// The number of store reads for tokens.
     pub store_reads: u64,
-    /// How many look-ups the store answered with an error.
+    /// The number of look-ups that the store answered with an error.
     pub lookups_failed: u64,
-    /// How many were given up before their turn: after [`Limits::queue`](crate::guard::Limits::queue).
+    /// The number of look-ups that got no permit within [`Limits::queue`](crate::guard::Limits::queue).
     pub lookups_overloaded: u64,
-    /// How many the store did not answer within [`Limits::lookup`](crate::guard::Limits::lookup).
+    /// The number of look-ups that the store did not answer within [`Limits::lookup`](crate::guard::Limits::lookup).
     pub lookups_late: u64,
-    /// How many sign-ins, and changes of a password, were answered 503 because too many others waited for their hash.
+    /// The number of sign-ins and password changes answered 503 because too many others waited for their hash.
     pub sign_ins_busy: u64,
 }
 
-/// How a node learns of what others change in the store.
+/// How a node learns of changes by other nodes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum SyncMode {
-    /// By the store's log of changes.
+    /// It reads the store's log of changes.
     ByLog,
-    /// Not at all: what was read is read again after [`Limits::max_staleness`](crate::guard::Limits::max_staleness).
+    /// It reloads entries after [`Limits::max_staleness`](crate::guard::Limits::max_staleness).
     ByReadingAgain,
-    /// There are no others: [`Builder::store_is_exclusive`](crate::Builder::store_is_exclusive).
+    /// No other node changes the store: [`Builder::store_is_exclusive`](crate::Builder::store_is_exclusive).
     Exclusive,
 }
 
-/// How long an outcome of a look-up counts at least. At most it is twice that.
-const LATELY: Duration = Duration::from_secs(5);
-/// How many look-ups have to end badly before they say anything.
-const FEW: u32 = 3;
+/// The minimum time for which an outcome counts; the maximum is twice that.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// The number of failures below which look-ups count as healthy.
+const MIN_FAILURES: u32 = 3;
 
-/// How look-ups ended in the last 5 to 10 s, in two parts.
+/// Outcomes of look-ups in the last 5 to 10 s, in two intervals.
 #[derive(Default)]
-struct Lately {
-    /// Which part of time it is, by [`LATELY`].
-    part: u64,
-    now: Ended,
-    before: Ended,
+struct RecentOutcomes {
+    /// The number of the present interval since the clock's start.
+    interval: u64,
+    now: OutcomeCounts,
+    before: OutcomeCounts,
 }
 
 #[derive(Clone, Copy, Default)]
-struct Ended {
-    well: u32,
-    badly: u32,
+struct OutcomeCounts {
+    succeeded: u32,
+    failures: u32,
 }
 
-impl Lately {
-    /// Forgets what is too long ago.
-    fn turn(&mut self, now: MonotonicTime) {
-        let part = now.since(MonotonicTime(0)).as_secs() / LATELY.as_secs();
-        match part.saturating_sub(self.part) {
+impl RecentOutcomes {
+    /// Drops outcomes that are too old.
+    fn rotate(&mut self, now: MonotonicTime) {
+        let interval = now.since(MonotonicTime(0)).as_secs() / INTERVAL.as_secs();
+        match interval.saturating_sub(self.interval) {
             0 => return,
             1 => self.before = self.now,
-            _ => self.before = Ended::default(),
+            _ => self.before = OutcomeCounts::default(),
         }
-        (self.part, self.now) = (part, Ended::default());
+        (self.interval, self.now) = (interval, OutcomeCounts::default());
     }
 
-    fn ended(&mut self, well: bool, now: MonotonicTime) {
-        self.turn(now);
-        let count = if well { &mut self.now.well } else { &mut self.now.badly };
+    fn record(&mut self, succeeded: bool, now: MonotonicTime) {
+        self.rotate(now);
+        let count = if succeeded { &mut self.now.succeeded } else { &mut self.now.failures };
         *count = count.saturating_add(1);
     }
 
-    fn is_well(&mut self, now: MonotonicTime) -> bool {
-        self.turn(now);
-        let badly = self.now.badly.saturating_add(self.before.badly);
-        badly < FEW || badly < self.now.well.saturating_add(self.before.well)
+    fn is_healthy(&mut self, now: MonotonicTime) -> bool {
+        self.rotate(now);
+        let failures = self.now.failures.saturating_add(self.before.failures);
+        failures < MIN_FAILURES || failures < self.now.succeeded.saturating_add(self.before.succeeded)
     }
 }
 
-/// What is counted on the way to the store.
+/// Counters of look-ups.
 #[derive(Default)]
 pub(super) struct Counts {
-    lately: Mutex<Lately>,
+    recent: Mutex<RecentOutcomes>,
     misses: AtomicU64,
     reads: AtomicU64,
     failed: AtomicU64,
@@ -144,21 +145,21 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// Somebody found nothing in the cache.
-    pub(super) fn missed(&self) {
+    /// Counts a request that the cache could not answer.
+    pub(super) fn record_miss(&self) {
         self.misses.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The store is asked.
-    pub(super) fn read(&self) {
+    /// Counts a store read.
+    pub(super) fn record_read(&self) {
         self.reads.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A look-up in this lane is over.
-    pub(super) fn landed(&self, lane: Lane, error: Option<&Unavailable>, now: MonotonicTime) {
+    /// Counts the end of a look-up in this lane.
+    pub(super) fn record_outcome(&self, lane: Lane, error: Option<&Unavailable>, now: MonotonicTime) {
         if matches!(lane, Lane::Known | Lane::Unknown) && !matches!(error, Some(Unavailable::Stale | Unavailable::Keys))
         {
-            self.lately().ended(error.is_none(), now);
+            self.recent().record(error.is_none(), now);
         }
         let count = match error {
             None | Some(Unavailable::Stale | Unavailable::Keys) => return,
@@ -169,30 +170,30 @@ impl Counts {
         count.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn lately(&self) -> MutexGuard<'_, Lately> {
-        // Nothing in here panics half-way through a change.
-        self.lately.lock().unwrap_or_else(PoisonError::into_inner)
+    fn recent(&self) -> MutexGuard<'_, RecentOutcomes> {
+        // No code in here panics half-way through a change.
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Resolver {
     pub(crate) fn health(&self) -> Health {
-        // Before the clock, which is then not behind the poll that the lease is from.
+        // Read before the clock, so that the clock is not behind the poll that renewed the lease.
         let until = self.freshness.lease_until();
         let now = self.clock.moment();
-        let leased = self.sync_mode == SyncMode::ByLog && until != MonotonicTime(0);
+        let has_lease = self.sync_mode == SyncMode::ByLog && until != MonotonicTime(0);
         let left = until.since(now);
-        // A lease is reckoned from when its poll was sent.
+        // A lease starts when its poll was sent.
         let sent = MonotonicTime(until.0.saturating_sub(MonotonicTime(0).plus(self.limits.max_staleness).0));
-        let in_flight = (self.flights.len() + self.aside.len()) as u64;
+        let in_flight = (self.lookups.len() + self.over_budget_lookups.len()) as u64;
         let running = self.lanes.running() as u64;
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Health {
-            ready: self.freshness.leased(now) && !self.keys.differ() && self.counts.lately().is_well(now),
+            ready: self.freshness.has_lease(now) && !self.keys.mismatch() && self.counts.recent().is_healthy(now),
             sync_mode: self.sync_mode,
-            lease_age: leased.then(|| now.since(sent)),
-            lease_left: leased.then_some(left),
-            applied_seq: leased.then(|| self.progress.applied()),
+            lease_age: has_lease.then(|| now.since(sent)),
+            lease_left: has_lease.then_some(left),
+            applied_seq: has_lease.then(|| self.progress.applied()),
             lag: self.progress.lag(),
             era: self.freshness.era(),
             cache_entries: self.cache.len() as u64,
@@ -205,7 +206,7 @@ impl Resolver {
             lookups_failed: count(&self.counts.failed),
             lookups_overloaded: count(&self.counts.overloaded),
             lookups_late: count(&self.counts.late),
-            // Added by the handle, which knows the services.
+            // Set by the handle, which has the services.
             sign_ins_busy: 0,
         }
     }

@@ -1,5 +1,6 @@
-//! Whether the keys of the configuration are those that the tokens rest on. Until that is known, and where it is not so, no credential
-//! is refused as invalid: the answer is 503.
+//! Comparison of the configured keys with the keys that the stored tokens depend on.
+//!
+//! Until the comparison succeeds, no credential is rejected as invalid: the answer is 503.
 
 use super::Resolver;
 use crate::domain::{ConfiguredKeys, KeyKind, Unavailable};
@@ -8,66 +9,67 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// How soon a comparison that failed is tried again.
-const SOON: Duration = Duration::from_millis(100);
-/// How often keys are compared again that do not fit, or that nothing rests on yet.
-const AGAIN: Duration = Duration::from_secs(1);
+/// The pause after a comparison that failed.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// The pause after a mismatch, or while no token depends on a key yet.
+const RECHECK_PAUSE: Duration = Duration::from_secs(1);
 
-/// Whether the keys fit, as far as this node knows.
+/// The result of the comparison, as far as this node knows it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fit {
+enum KeyMatch {
     Unknown,
-    Yes,
-    No,
+    Match,
+    Mismatch,
 }
 
 pub(super) struct Keys {
-    fit: watch::Sender<Fit>,
-    /// The same as `fit`, to be read for each credential that is refused.
-    fits: AtomicBool,
+    state: watch::Sender<KeyMatch>,
+    /// Mirrors `state`; read for each rejected credential.
+    matches: AtomicBool,
 }
 
 impl Default for Keys {
-    /// Those of an installation that has none to compare.
+    /// The keys of an installation that compares none.
     fn default() -> Self {
-        Self { fit: watch::channel(Fit::Yes).0, fits: AtomicBool::new(true) }
+        Self { state: watch::channel(KeyMatch::Match).0, matches: AtomicBool::new(true) }
     }
 }
 
 impl Keys {
-    pub(super) fn fit(&self) -> bool {
-        self.fits.load(Ordering::Acquire)
+    pub(super) fn match_data(&self) -> bool {
+        self.matches.load(Ordering::Acquire)
     }
 
-    /// Whether they are known not to fit.
-    pub(super) fn differ(&self) -> bool {
-        *self.fit.borrow() == Fit::No
+    /// Returns true if the keys are known not to match.
+    pub(super) fn mismatch(&self) -> bool {
+        *self.state.borrow() == KeyMatch::Mismatch
     }
 
-    fn set(&self, fit: Fit) {
-        self.fits.store(fit == Fit::Yes, Ordering::Release);
-        self.fit.send_replace(fit);
+    fn set(&self, state: KeyMatch) {
+        self.matches.store(state == KeyMatch::Match, Ordering::Release);
+        self.state.send_replace(state);
     }
 }
 
 impl Resolver {
-    /// Compares these keys with the check values of the store, until they fit.
+    /// Compares these keys with the store's check values until they match.
     ///
-    /// Where nothing rests on a key yet, that goes on: another node, with another key, may be the first to issue a token.
+    /// While no token depends on a key, the comparison continues: another node with another key may issue the first
+    /// token.
     pub(crate) fn check_keys(self: &Arc<Self>, keys: Arc<ConfiguredKeys>) {
-        self.keys.set(Fit::Unknown);
-        let (home, store, limit) = (Arc::downgrade(self), self.store.clone(), self.limits.lookup);
+        self.keys.set(KeyMatch::Unknown);
+        let (weak, store, limit) = (Arc::downgrade(self), self.store.clone(), self.limits.lookup);
         self.tasks.spawn(|mut stop| async move {
             let (mut failing, mut differing) = (false, false);
             loop {
                 let compared = tokio::select! {
-                    () = stop.told() => return,
+                    () = stop.requested() => return,
                     known = tokio::time::timeout(limit, store.key_checks()) => known,
                 };
-                let Some(resolver) = home.upgrade() else { return };
+                let Some(resolver) = weak.upgrade() else { return };
                 let pause = match compared {
                     Ok(Ok(None)) => {
-                        resolver.keys.set(Fit::Yes);
+                        resolver.keys.set(KeyMatch::Match);
                         return;
                     }
                     Ok(Ok(Some(known))) => {
@@ -75,22 +77,22 @@ impl Resolver {
                         match keys.judge(&known) {
                             Ok(()) => {
                                 differing = false;
-                                resolver.keys.set(Fit::Yes);
+                                resolver.keys.set(KeyMatch::Match);
                                 if known.iter().any(|check| check.kind == KeyKind::Hash) {
                                     return;
                                 }
-                                AGAIN
+                                RECHECK_PAUSE
                             }
                             Err(mismatch) => {
                                 if !std::mem::replace(&mut differing, true) {
                                     let error = &mismatch as &dyn std::error::Error;
                                     tracing::error!(
                                         error,
-                                        "the keys do not fit the data: every credential is answered 503"
+                                        "the configured keys do not match the data: every credential is answered 503"
                                     );
                                 }
-                                resolver.keys.set(Fit::No);
-                                AGAIN
+                                resolver.keys.set(KeyMatch::Mismatch);
+                                RECHECK_PAUSE
                             }
                         }
                     }
@@ -98,46 +100,46 @@ impl Resolver {
                         if !std::mem::replace(&mut failing, true) {
                             let error = error.map_or(None, Result::err);
                             let error = error.as_ref().map(|e| e as &dyn std::error::Error);
-                            tracing::warn!(error, "the keys cannot be compared with the data yet");
+                            tracing::warn!(error, "cannot compare the keys with the data yet");
                         }
-                        SOON
+                        RETRY_PAUSE
                     }
                 };
                 drop(resolver);
                 tokio::select! {
-                    () = stop.told() => return,
+                    () = stop.requested() => return,
                     () = tokio::time::sleep(pause) => {}
                 }
             }
         });
     }
 
-    /// The keys were compared in a transaction, and are kept from now on.
+    /// Records that a transaction compared the keys and stored their check values.
     pub(crate) fn keys_fit(&self) {
-        if !self.keys.fit() {
-            self.keys.set(Fit::Yes);
+        if !self.keys.match_data() {
+            self.keys.set(KeyMatch::Match);
         }
     }
 
-    /// Whether a credential that is refused offline is known to be refused rightly.
+    /// Returns true if the keys match, so that an offline rejection can be trusted.
     pub(crate) fn knows_keys(&self) -> bool {
-        self.keys.fit()
+        self.keys.match_data()
     }
 
-    /// Waits until the keys are known to fit, for as long as a request may wait.
+    /// Waits until the keys match, at most [`Limits::request`](super::Limits::request).
     pub(crate) async fn fitting_keys(&self) -> Result<(), Unavailable> {
-        if self.keys.fit() {
+        if self.keys.match_data() {
             return Ok(());
         }
-        let mut fit = self.keys.fit.subscribe();
+        let mut state = self.keys.state.subscribe();
         let known = async {
             loop {
-                match *fit.borrow_and_update() {
-                    Fit::Yes => return Ok(()),
-                    Fit::No => return Err(Unavailable::Keys),
-                    Fit::Unknown => {}
+                match *state.borrow_and_update() {
+                    KeyMatch::Match => return Ok(()),
+                    KeyMatch::Mismatch => return Err(Unavailable::Keys),
+                    KeyMatch::Unknown => {}
                 }
-                fit.changed().await.map_err(|_| Unavailable::Keys)?;
+                state.changed().await.map_err(|_| Unavailable::Keys)?;
             }
         };
         tokio::time::timeout(self.limits.request, known).await.unwrap_or(Err(Unavailable::Keys))

@@ -1,93 +1,94 @@
-//! Whose look-up is next.
+//! Admission of look-ups to the store.
 //!
-//! The store is asked by so many at a time and no more. Who waits for a turn waits in a lane, and no lane can take all turns but
-//! that of tokens which are known already: they cannot be made up, so a quarter of the turns is theirs alone. What is left is for
-//! tokens that nobody has seen since the start; and of that a small part for those that are likely to be nobody's:
+//! A bounded number of look-ups reads the store at a time; the others wait in lanes. No lane can take all permits but
+//! that of known tokens: they cannot be made up, so a quarter of the permits is reserved for them. The rest is for
+//! tokens not seen since the start, of which doubtful ones get a small part:
 //!
-//! | lane | who | turns, of 16 |
+//! | lane | requests | permits, of 16 |
 //! | --- | --- | --- |
-//! | known | in the cache, or let in before, to be read again | 16 |
-//! | unknown | not in the cache, with a right check | 12 |
-//! | doubtful | not in the cache, in the reference's format, which has no check | 4 |
-//! | aside | not in the cache, from an address over its failure budget | 2, and one for each address |
+//! | known | in the cache, or admitted before, and to be reloaded | 16 |
+//! | unknown | not in the cache, with a valid check | 12 |
+//! | doubtful | not in the cache, in Strapi's format, which has no check | 4 |
+//! | over budget | not in the cache, from an address over its failure budget | 2, and one for each address |
 //!
-//! A lane is first come, first served, and who gets no turn within [`Limits::queue`](super::Limits::queue) is answered 503.
+//! Each lane is first come, first served. A look-up without a permit within [`Limits::queue`](super::Limits::queue) is
+//! answered 503.
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// How many queues those over their budget are spread over, by a keyed hash of their network.
+/// The number of queues for networks over their budget, chosen by a keyed hash of the network.
 const QUEUES: usize = 64;
 
-/// Where a look-up waits.
+/// The lane in which a look-up waits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Lane {
     Known,
     Unknown,
     Doubtful,
-    /// With a number for the network that is over its budget.
-    Aside(u64),
+    /// The hash of a network over its budget.
+    OverBudget(u64),
 }
 
 pub(super) struct Lanes {
-    /// How many turns there are.
-    most: usize,
-    turns: Semaphore,
+    /// The number of permits.
+    size: usize,
+    permits: Semaphore,
     unknown: Semaphore,
     doubtful: Semaphore,
-    aside: Semaphore,
-    /// One turn each: however many requests come from one network, one of them at a time is in the queue with other networks.
+    over_budget: Semaphore,
+    /// One permit each, so that one network at a time competes with other networks, however many requests it sends.
     queues: [Semaphore; QUEUES],
 }
 
-/// A turn, until it is dropped.
+/// A permit for one look-up, until it is dropped.
 #[must_use]
-pub(super) struct Turn<'l> {
-    _held: [Option<SemaphorePermit<'l>>; 4],
+pub(super) struct Permit<'l> {
+    _permits: [Option<SemaphorePermit<'l>>; 4],
 }
 
 impl Lane {
-    pub(super) fn is_aside(self) -> bool {
-        matches!(self, Self::Aside(_))
+    pub(super) fn is_over_budget(self) -> bool {
+        matches!(self, Self::OverBudget(_))
     }
 }
 
 impl Lanes {
-    pub(super) fn new(turns: usize) -> Self {
+    pub(super) fn new(permits: usize) -> Self {
         let of = |permits: usize| Semaphore::new(permits.clamp(1, Semaphore::MAX_PERMITS));
         Self {
-            most: turns.clamp(1, Semaphore::MAX_PERMITS),
-            turns: of(turns),
-            unknown: of(turns - turns / 4),
-            doubtful: of(turns / 4),
-            aside: of(turns / 8),
+            size: permits.clamp(1, Semaphore::MAX_PERMITS),
+            permits: of(permits),
+            unknown: of(permits - permits / 4),
+            doubtful: of(permits / 4),
+            over_budget: of(permits / 8),
             queues: std::array::from_fn(|_| of(1)),
         }
     }
 
-    /// How many have a turn now.
+    /// Returns the number of look-ups that have a permit.
     pub(super) fn running(&self) -> usize {
-        self.most.saturating_sub(self.turns.available_permits())
+        self.size.saturating_sub(self.permits.available_permits())
     }
 
-    /// Waits for a turn: in the narrowest place first, so that nobody holds what somebody of a wider lane waits for.
-    pub(super) async fn turn(&self, lane: Lane) -> Turn<'_> {
-        let (all, unknown) = (Some(&self.turns), Some(&self.unknown));
-        let places = match lane {
+    /// Waits for a permit: in the narrowest lane first, so that no request holds a permit that a wider lane waits for.
+    pub(super) async fn acquire(&self, lane: Lane) -> Permit<'_> {
+        let (all, unknown) = (Some(&self.permits), Some(&self.unknown));
+        let semaphores = match lane {
             Lane::Known => [None, None, None, all],
             Lane::Unknown => [None, None, unknown, all],
             Lane::Doubtful => [None, Some(&self.doubtful), unknown, all],
-            Lane::Aside(network) => {
+            Lane::OverBudget(network) => {
                 let queue = &self.queues[(network % QUEUES as u64) as usize];
-                [Some(queue), Some(&self.aside), unknown, all]
+                [Some(queue), Some(&self.over_budget), unknown, all]
             }
         };
-        let mut held = [const { None }; 4];
-        for (place, held) in places.into_iter().zip(&mut held) {
-            if let Some(place) = place {
-                // None is ever closed, so there is always a turn in the end.
-                *held = place.acquire().await.ok();
+        let mut acquired = [const { None }; 4];
+        for (semaphore, acquired) in semaphores.into_iter().zip(&mut acquired) {
+            if let Some(semaphore) = semaphore {
+                // The semaphores are never closed, so acquiring succeeds in the end.
+                *acquired = semaphore.acquire().await.ok();
             }
         }
-        Turn { _held: held }
+        Permit { _permits: acquired }
     }
 }

@@ -1,4 +1,4 @@
-//! The numbers of [`Health`], for whoever records metrics.
+//! The numbers of [`Health`] as metrics.
 
 use super::{Health, Resolver};
 use ::metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
@@ -12,46 +12,43 @@ type Gauge = (&'static str, Unit, &'static str, fn(&Health) -> Option<f64>);
 type Counter = (&'static str, &'static str, fn(&Health) -> u64);
 
 const GAUGES: [Gauge; 11] = [
-    (
-        "keyward_ready",
-        Unit::Count,
-        "1 with a lease and look-ups that are answered, 0 without: then requests are answered 503",
-        |h| Some(f64::from(u8::from(h.ready))),
-    ),
-    ("keyward_lease_age_seconds", Unit::Seconds, "Age of what is known of the store", |h| seconds(h.lease_age)),
-    ("keyward_lease_left_seconds", Unit::Seconds, "How much longer that is good", |h| seconds(h.lease_left)),
+    ("keyward_ready", Unit::Count, "1 if requests with a token are answered, 0 if they get 503", |h| {
+        Some(f64::from(u8::from(h.ready)))
+    }),
+    ("keyward_lease_age_seconds", Unit::Seconds, "Age of this node's knowledge of the store", |h| seconds(h.lease_age)),
+    ("keyward_lease_left_seconds", Unit::Seconds, "Remaining time of the lease", |h| seconds(h.lease_left)),
     ("keyward_applied_seq", Unit::Count, "Sequence of the last change that was applied", |h| h.applied_seq.map(number)),
-    ("keyward_lag_seconds", Unit::Seconds, "How long after it was made the last change arrived", |h| seconds(h.lag)),
-    ("keyward_era", Unit::Count, "Rises when nothing that is cached counts any more", |h| Some(number(h.era))),
+    ("keyward_lag_seconds", Unit::Seconds, "Time between the last change and its arrival", |h| seconds(h.lag)),
+    ("keyward_era", Unit::Count, "Increases when everything cached becomes stale", |h| Some(number(h.era))),
     ("keyward_cache_entries", Unit::Count, "Tokens in the cache", |h| Some(number(h.cache_entries))),
-    ("keyward_cache_bytes", Unit::Bytes, "Their size, roughly", |h| Some(number(h.cache_bytes))),
+    ("keyward_cache_bytes", Unit::Bytes, "Approximate size of the cache", |h| Some(number(h.cache_bytes))),
     ("keyward_absent_entries", Unit::Count, "Digests remembered as absent", |h| Some(number(h.absent_entries))),
-    ("keyward_lookups_in_flight", Unit::Count, "Look-ups under way", |h| Some(number(h.lookups_in_flight))),
-    ("keyward_lookups_waiting", Unit::Count, "Look-ups that wait for their turn", |h| Some(number(h.lookups_waiting))),
+    ("keyward_lookups_in_flight", Unit::Count, "Running look-ups", |h| Some(number(h.lookups_in_flight))),
+    ("keyward_lookups_waiting", Unit::Count, "Look-ups that wait for a permit", |h| Some(number(h.lookups_waiting))),
 ];
 
 const COUNTERS: [Counter; 5] = [
-    ("keyward_cache_misses_total", "Requests that found no answer in the cache", |h| h.cache_misses),
-    ("keyward_store_reads_total", "How often the store was asked for a token", |h| h.store_reads),
+    ("keyward_cache_misses_total", "Requests that the cache could not answer", |h| h.cache_misses),
+    ("keyward_store_reads_total", "Store reads for tokens", |h| h.store_reads),
     ("keyward_lookups_failed_total", "Look-ups that the store answered with an error", |h| h.lookups_failed),
-    ("keyward_lookups_overloaded_total", "Look-ups given up before their turn", |h| h.lookups_overloaded),
+    ("keyward_lookups_overloaded_total", "Look-ups given up without a permit", |h| h.lookups_overloaded),
     ("keyward_lookups_late_total", "Look-ups that the store did not answer in time", |h| h.lookups_late),
 ];
 
 impl Resolver {
-    /// Publishes for as long as the resolver lives.
+    /// Publishes the numbers until the resolver is dropped.
     pub(crate) fn publish(self: &Arc<Self>) {
-        let home = Arc::downgrade(self);
+        let weak = Arc::downgrade(self);
         self.tasks.spawn(|mut stop| async move {
             describe();
             let mut ticks = tokio::time::interval(EVERY);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 tokio::select! {
-                    () = stop.told() => return,
+                    () = stop.requested() => return,
                     _ = ticks.tick() => {}
                 }
-                let Some(resolver) = home.upgrade() else { return };
+                let Some(resolver) = weak.upgrade() else { return };
                 record(&resolver.health());
             }
         });
@@ -59,13 +56,13 @@ impl Resolver {
 }
 
 fn describe() {
-    for (name, unit, what, _) in GAUGES {
-        describe_gauge!(name, unit, what);
+    for (name, unit, description, _) in GAUGES {
+        describe_gauge!(name, unit, description);
     }
-    for (name, what, _) in COUNTERS {
-        describe_counter!(name, Unit::Count, what);
+    for (name, description, _) in COUNTERS {
+        describe_counter!(name, Unit::Count, description);
     }
-    describe_counter!("keyward_refusals_total", Unit::Count, "Refused requests, by reason");
+    describe_counter!("keyward_refusals_total", Unit::Count, "Rejected requests, by reason");
     describe_counter!("keyward_sign_ins_busy_total", Unit::Count, "Sign-ins answered 503 because too many waited");
 }
 

@@ -1,11 +1,11 @@
-//! From a digest to a principal: a bounded cache, and behind it one look-up for all who ask for the same.
+//! Resolution of digests to principals: a bounded cache, and behind it one coalesced look-up per digest.
 
 mod entry;
-mod flight;
 mod freshness;
 mod health;
 mod keys;
 mod lanes;
+mod lookup;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod names;
@@ -16,7 +16,7 @@ mod tests;
 mod usage;
 
 pub(crate) use entry::Entry;
-pub(crate) use freshness::{Begun, Freshness};
+pub(crate) use freshness::{Freshness, LogPosition};
 pub use health::{Health, SyncMode};
 pub(crate) use lanes::Lane;
 pub(crate) use tasks::Stop;
@@ -26,11 +26,11 @@ use crate::domain::{
     Tag, Unavailable, Verdict,
 };
 use crate::store::{Following, Record, Store};
-use flight::{Flights, LookupOutcome, LookupState};
 use freshness::Stamp;
 use health::Counts;
 use keys::Keys;
 use lanes::Lanes;
+use lookup::{LookupOutcome, LookupState, Lookups};
 use names::Names;
 use poller::Progress;
 use quick_cache::Weighter;
@@ -44,7 +44,7 @@ use usage::Usage;
 
 type HashDigest = BuildHasherDefault<DigestHasher>;
 
-/// The bounds of the cache and of the look-ups behind it.
+/// Limits of the cache and of the look-ups behind it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Limits {
@@ -52,35 +52,40 @@ pub struct Limits {
     pub cache_bytes: u64,
     /// How many digests are remembered as absent. Default 4096.
     pub absent: usize,
-    /// For how long. Default 5 s.
+    /// How long a digest is remembered as absent. Default 5 s.
     pub absent_for: Duration,
-    /// How many look-ups run at a time. A quarter of them is kept for tokens that are in the cache and have to be read again;
-    /// unknown secrets of the reference, which anybody can make up, have a quarter at most. Default 16.
+    /// How many look-ups read the store at a time. Default 16.
+    ///
+    /// A quarter is reserved for cached tokens that have to be reloaded. Unknown secrets in Strapi's format, which
+    /// anyone can make up, get a quarter at most.
     pub lookups: usize,
-    /// How long a look-up waits for its turn. Default 250 ms.
+    /// How long a look-up waits for a permit. Default 250 ms.
     pub queue: Duration,
-    /// How long the store has for one look-up. Default 1 s.
+    /// How long the store may take for one look-up. Default 1 s.
     pub lookup: Duration,
     /// How long a request waits in all. Default 2 s.
     pub request: Duration,
-    /// What somebody else changes, past the services of this [`Keyward`](crate::Keyward), counts that much later at the latest,
-    /// or the answer is 503. Default 2 s.
+    /// After how long, at the latest, a change made past the services of this [`Keyward`](crate::Keyward) takes effect;
+    /// else the answer is 503. Default 2 s.
     pub max_staleness: Duration,
     /// How often the store's log of changes is read, if it has one. Default 250 ms.
     pub poll_every: Duration,
-    /// How long the store has for that. Default 400 ms. Together with twice [`poll_every`](Self::poll_every) (there is a pause
-    /// before it and one after it) less than [`max_staleness`](Self::max_staleness), or one slow answer would be an outage.
+    /// How long the store may take for one read of the log. Default 400 ms.
+    ///
+    /// Together with twice [`poll_every`](Self::poll_every) (one pause before the read, one after it) it must be less
+    /// than [`max_staleness`](Self::max_staleness). Otherwise one slow response would be an outage.
     pub poll_deadline: Duration,
 }
 
 impl Limits {
-    /// With a [`max_staleness`](Self::max_staleness) of half a second.
+    /// Returns limits with a [`max_staleness`](Self::max_staleness) of half a second.
     pub fn strict() -> Self {
         let (max_staleness, poll_every) = (Duration::from_millis(500), Duration::from_millis(100));
         Self { max_staleness, poll_every, poll_deadline: Duration::from_millis(200), ..Self::default() }
     }
 
-    /// Whether one poll that fails leaves time for another one before the lease is over. There is a pause before each.
+    /// Returns true if a failed poll leaves time for another one before the lease expires. There is a pause before
+    /// each.
     pub(crate) fn leave_time(&self) -> bool {
         let until_another = self.poll_every.saturating_mul(2).saturating_add(self.poll_deadline);
         !self.poll_every.is_zero() && until_another < self.max_staleness
@@ -117,24 +122,24 @@ pub(crate) struct Resolver {
     limits: Limits,
     sync_mode: SyncMode,
     counts: Counts,
-    look_up_lines: LogLimit,
-    /// For how long an answer of the store is used: for ever, where the lease sees to it.
+    lookup_log_limit: LogLimit,
+    /// How long a result of the store is used: without end if the lease bounds its age.
     reload_after: Duration,
-    /// By the digests' prefixes: a whole digest is in the entry, and is compared there. Two tokens of one prefix, which nobody
-    /// will live to see, would take turns.
+    /// Keyed by the digests' prefixes; the entry has the whole digest, which is compared. Two tokens with one prefix
+    /// would replace each other, which only costs look-ups.
     cache: Cache<u64, Arc<Entry>, Weigh, HashDigest>,
     absent: Cache<Digest, Absent, quick_cache::UnitWeighter, HashDigest>,
-    flights: Flights,
-    /// The look-ups of those who are over their budget.
-    aside: Flights,
+    lookups: Lookups,
+    /// Look-ups of callers over their budget.
+    over_budget_lookups: Lookups,
     lanes: Lanes,
 }
 
-/// What is known of a digest.
+/// The result of a look-up, or of a cache check.
 #[derive(Clone)]
 pub(crate) enum Resolved {
     Found(Arc<Entry>),
-    /// Whether the store was read for whoever asked.
+    /// Whether the store was read for this caller.
     Absent {
         read: bool,
     },
@@ -156,7 +161,7 @@ impl Weighter<u64, Arc<Entry>> for Weigh {
 }
 
 impl Resolver {
-    /// Begins to follow the store's log, if it has one, unless nobody but us changes it.
+    /// Creates a resolver and starts to follow the store's log, if it has one and `exclusive` is not set.
     pub(crate) fn start(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
@@ -185,9 +190,9 @@ impl Resolver {
         sync_mode: SyncMode,
     ) -> Self {
         let (freshness, reload_after) = match sync_mode {
-            SyncMode::ByLog => (Freshness::following(), Duration::MAX),
-            SyncMode::ByReadingAgain => (Freshness::exclusive(), limits.max_staleness),
-            SyncMode::Exclusive => (Freshness::exclusive(), Duration::MAX),
+            SyncMode::ByLog => (Freshness::with_log(), Duration::MAX),
+            SyncMode::ByReadingAgain => (Freshness::without_log(), limits.max_staleness),
+            SyncMode::Exclusive => (Freshness::without_log(), Duration::MAX),
         };
         let expected = usize::try_from(limits.cache_bytes / 512).unwrap_or(usize::MAX).clamp(16, 1 << 20);
         Self {
@@ -204,7 +209,7 @@ impl Resolver {
             limits,
             sync_mode,
             counts: Counts::default(),
-            look_up_lines: LogLimit::new(),
+            lookup_log_limit: LogLimit::new(),
             cache: Cache::with(expected, limits.cache_bytes, Weigh, HashDigest::default(), Default::default()),
             absent: Cache::with(
                 limits.absent.max(16),
@@ -213,89 +218,92 @@ impl Resolver {
                 HashDigest::default(),
                 Default::default(),
             ),
-            flights: Flights::default(),
-            aside: Flights::default(),
+            lookups: Lookups::default(),
+            over_budget_lookups: Lookups::default(),
             lanes: Lanes::new(limits.lookups),
         }
     }
 
-    /// Whether a request with this token, read just now, would be admitted and meet these requirements: the gate's own judgement, for a
-    /// change that is about to commit.
+    /// Checks that a request with this token, read just now, would be admitted and meet these requirements.
+    ///
+    /// This is the gate's own check, for a change that is about to commit.
     pub(crate) fn admits(
         self: &Arc<Self>,
         record: &Record,
         required: &[(Requirement, Decision)],
     ) -> Result<(), Reason> {
         let now = self.clock.moment();
-        // It is judged here and now, and never kept.
+        // The entry is judged here and never cached.
         let stamp = Stamp { era: 0, seq: 0, tags: Box::default() };
         let entry = Entry::of(record, stamp, now, self).ok_or(Reason::Invalid(InvalidCredential::Unknown))?;
         entry.judge(now)?;
-        let met = |(r, then): &(Requirement, Decision)| {
+        let is_met = |(r, then): &(Requirement, Decision)| {
             let now = entry.principal.decide(r, &entry.conditions);
             now.verdict() != Verdict::Refused && now.covers(then)
         };
-        if required.iter().all(met) { Ok(()) } else { Err(Reason::Forbidden) }
+        if required.iter().all(is_met) { Ok(()) } else { Err(Reason::Forbidden) }
     }
 
     pub(crate) fn conditions(&self) -> &Arc<Conditions> {
         &self.conditions
     }
 
-    /// What is known without asking the store; `None` if that is nothing, or nothing that still stands.
+    /// Returns the cached result for a digest; `None` if there is none that is current.
     pub(crate) fn known(&self, digest: &Digest, now: MonotonicTime) -> Option<Resolved> {
-        if !self.freshness.leased(now) {
+        if !self.freshness.has_lease(now) {
             return None;
         }
         if let Some(entry) = self.cache.get(&digest.prefix()).filter(|entry| entry.is_of(digest)) {
-            return (now < entry.reload && entry.stands(&self.freshness)).then_some(Resolved::Found(entry));
+            return (now < entry.reload && entry.is_current(&self.freshness)).then_some(Resolved::Found(entry));
         }
         let absent = self.absent.get(digest)?;
-        (now < absent.until && self.freshness.stands(&absent.stamp)).then_some(Resolved::Absent { read: false })
+        (now < absent.until && self.freshness.is_current(&absent.stamp)).then_some(Resolved::Absent { read: false })
     }
 
-    /// Asks the store, together with everybody who asks for the same digest, until the answer still stands when it is here.
+    /// Looks the digest up in the store, sharing the look-up with concurrent callers, until the result is current on
+    /// arrival.
     pub(crate) async fn ask(self: Arc<Self>, digest: Digest, lane: Lane) -> Result<Resolved, Unavailable> {
-        self.counts.missed();
-        let until_it_stands = async {
+        self.counts.record_miss();
+        let until_current = async {
             self.fitting_keys().await?;
             let mut pause = Duration::ZERO;
             loop {
-                // Without a lease no answer counts. The poller finds out when the store answers again; look-ups would only pile up before
-                // it, and all be there then.
-                if !self.freshness.leased(self.clock.moment()) {
-                    self.first_lease().await?;
+                // Without a lease no result counts. The poller notices when the store answers again; look-ups before
+                // that would only pile up.
+                if !self.freshness.has_lease(self.clock.moment()) {
+                    self.await_first_lease().await?;
                 }
-                let landed = match self.board(digest, lane) {
-                    LookupState::Late(known) => return Ok(known),
-                    LookupState::Aboard(flight) => Self::land(flight).await?,
+                let outcome = match self.join_or_start(digest, lane) {
+                    LookupState::Finished(known) => return Ok(known),
+                    LookupState::Running(lookup) => Self::await_outcome(lookup).await?,
                 };
-                if !self.freshness.leased(self.clock.moment()) {
+                if !self.freshness.has_lease(self.clock.moment()) {
                     continue;
                 }
-                if self.freshness.stands(landed.stamp()) {
-                    return Ok(landed.into());
+                if self.freshness.is_current(outcome.stamp()) {
+                    return Ok(outcome.into());
                 }
-                // Overtaken by a change: once is chance, more often is a store that is behind, which asking does not hasten.
+                // Overtaken by a change: once is chance; more often the store lags, and asking does not speed it up.
                 if !pause.is_zero() {
                     tokio::time::sleep(pause).await;
                 }
                 pause = (pause * 2).clamp(Duration::from_millis(5), Duration::from_millis(100));
             }
         };
-        tokio::time::timeout(self.limits.request, until_it_stands).await.unwrap_or(Err(Unavailable::Deadline))
+        tokio::time::timeout(self.limits.request, until_current).await.unwrap_or(Err(Unavailable::Deadline))
     }
 
-    /// Waits for the first lease: at the start there is none until the log has been read once. One that is over is not waited for.
-    async fn first_lease(&self) -> Result<(), Unavailable> {
+    /// Waits for the first lease, which the first read of the log grants. Does not wait for the renewal of an expired
+    /// lease.
+    async fn await_first_lease(&self) -> Result<(), Unavailable> {
         let mut changes = self.freshness.changes();
         while self.freshness.lease_until() == MonotonicTime(0) {
             changes.changed().await.map_err(|_| Unavailable::Stale)?;
         }
-        if self.freshness.leased(self.clock.moment()) { Ok(()) } else { Err(Unavailable::Stale) }
+        if self.freshness.has_lease(self.clock.moment()) { Ok(()) } else { Err(Unavailable::Stale) }
     }
 
-    /// The lane of a look-up: whoever asks, a token that is in the cache is known.
+    /// Returns the lane of a look-up: a token that is in the cache is known, whoever asks.
     fn lane(&self, digest: &Digest, asked: Lane) -> Lane {
         let known = self.cache.peek(&digest.prefix()).is_some_and(|entry| entry.is_of(digest));
         match (known, asked, digest) {
@@ -305,44 +313,44 @@ impl Resolver {
         }
     }
 
-    /// Reads the store once and keeps what it says, unless something newer is there already.
+    /// Reads the store once and caches the result, unless the cache has a newer one.
     async fn look_up(self: &Arc<Self>, digest: Digest, lane: Lane) -> Result<LookupOutcome, Unavailable> {
-        let turn = tokio::time::timeout(self.limits.queue, self.lanes.turn(lane));
-        let _turn = turn.await.map_err(|_| Unavailable::Overloaded)?;
-        self.counts.read();
+        let permit = tokio::time::timeout(self.limits.queue, self.lanes.acquire(lane));
+        let _permit = permit.await.map_err(|_| Unavailable::Overloaded)?;
+        self.counts.record_read();
         let (era, asked) = (self.freshness.era(), self.clock.moment());
         let snapshot = match tokio::time::timeout(self.limits.lookup, self.store.resolve(&digest)).await {
             Ok(Ok(snapshot)) => snapshot,
             Ok(Err(error)) => {
-                // Made-up secrets of Strapi's format get this far.
-                if let Some(count) = self.look_up_lines.count(self.clock.moment()) {
+                // Made-up secrets in Strapi's format get this far.
+                if let Some(count) = self.lookup_log_limit.count(self.clock.moment()) {
                     tracing::warn!(error = &error as &dyn std::error::Error, count, "look-up failed");
                 }
                 return Err(Unavailable::Store);
             }
             Err(_) => return Err(Unavailable::Deadline),
         };
-        self.freshness.saw(era, snapshot.seq, snapshot.op_id.as_deref());
+        self.freshness.observe(era, snapshot.seq, snapshot.op_id.as_deref());
         let stamp = |tags| Stamp { era, seq: snapshot.seq, tags };
         let entry = snapshot.record.as_ref().and_then(|r| Entry::of(r, stamp(r.tags()), asked, self));
         Ok(match entry.map(Arc::new) {
             Some(entry) => {
-                self.keep(&digest, &entry);
+                self.insert(&digest, &entry);
                 LookupOutcome::Found(entry)
             }
             None => {
-                // An owner who is gone does not come back (no id is used again), so the token's own tag is enough.
+                // A deleted owner does not return (ids are never reused), so the token's own tag is enough.
                 let stamp = stamp([Tag::ALL, Tag::token(&digest)].into());
                 let until = asked.plus(self.limits.absent_for.min(self.reload_after));
                 self.absent.insert(digest, Absent { stamp: stamp.clone(), until });
-                // What the cache may still hold has ended, and would be looked at first.
+                // The cached entry has ended, and would be found first.
                 self.cache.remove(&digest.prefix());
                 LookupOutcome::Absent(stamp)
             }
         })
     }
 
-    fn keep(&self, digest: &Digest, entry: &Arc<Entry>) {
+    fn insert(&self, digest: &Digest, entry: &Arc<Entry>) {
         let (key, stamp) = (digest.prefix(), &entry.stamp);
         let newer = |kept: Arc<Entry>| kept.is_of(digest) && kept.stamp.era == stamp.era && kept.stamp.seq > stamp.seq;
         if !self.cache.peek(&key).is_some_and(newer) {
@@ -354,18 +362,18 @@ impl Resolver {
         self.usage.note(entry, now, &*self.clock, address);
     }
 
-    /// Writes uses behind for as long as the resolver lives.
+    /// Writes token uses in the background until the resolver is dropped.
     pub(crate) fn write_uses_behind(self: &Arc<Self>) {
-        let home = Arc::downgrade(self);
+        let weak = Arc::downgrade(self);
         self.tasks.spawn(|mut stop| async move {
             let mut ticks = tokio::time::interval(usage::WRITE_EVERY);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 tokio::select! {
-                    () = stop.told() => return,
+                    () = stop.requested() => return,
                     _ = ticks.tick() => {}
                 }
-                let Some(resolver) = home.upgrade() else { return };
+                let Some(resolver) = weak.upgrade() else { return };
                 resolver.write_uses().await;
             }
         });

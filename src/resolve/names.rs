@@ -1,21 +1,22 @@
-//! Names, kept once: a store reads those of every token anew, and a thousand tokens name the same few actions and fields.
+//! Deduplication of names: a store returns them anew for every token, and a thousand tokens use the same few actions
+//! and fields.
 
 use crate::domain::{Action, Conditions, EffectivePermission, FieldSet, Fields, Principal, Resource, Scope};
 use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
-/// What the cached principals name.
+/// The names that cached principals use, one copy of each.
 #[derive(Default)]
 pub(super) struct Names {
-    actions: Shared<Action>,
-    resources: Shared<Resource>,
-    fields: Shared<FieldSet>,
+    actions: Interner<Action>,
+    resources: Interner<Resource>,
+    fields: Interner<FieldSet>,
 }
 
 impl Names {
-    /// The same principal, with the names that others have already, and without rules that never apply: those under conditions that
-    /// nobody has registered.
+    /// Returns the principal with shared names, and without permissions that never apply because a condition is not
+    /// registered.
     pub(super) fn share(&self, principal: Principal, conditions: &Conditions) -> Principal {
         let share = |rule: &EffectivePermission| EffectivePermission {
             scope: Scope {
@@ -23,7 +24,7 @@ impl Names {
                 resource: rule.scope.resource.as_ref().map(|resource| self.resources.get(resource)),
                 fields: match &rule.scope.fields {
                     Fields::All => Fields::All,
-                    Fields::Only(set) if set.as_slice().len() > MOST_FIELDS => rule.scope.fields.clone(),
+                    Fields::Only(set) if set.as_slice().len() > MAX_FIELDS => rule.scope.fields.clone(),
                     Fields::Only(set) => Fields::Only(self.fields.get(set)),
                 },
             },
@@ -33,29 +34,29 @@ impl Names {
     }
 }
 
-/// Values of which one copy serves all. Beyond a bound all are forgotten, and found together anew.
-struct Shared<T>(Mutex<HashSet<T>>);
+/// Values of which one copy is shared. When there are too many, all are dropped and collected anew.
+struct Interner<T>(Mutex<HashSet<T>>);
 
-const KEPT: usize = 8192;
-/// A set of more fields is not kept: those are few, or no two are alike.
-const MOST_FIELDS: usize = 64;
+const MAX_VALUES: usize = 8192;
+/// Larger sets of fields are not shared: they are few, or no two are equal.
+const MAX_FIELDS: usize = 64;
 
-impl<T> Default for Shared<T> {
+impl<T> Default for Interner<T> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<T: Clone + Eq + Hash> Shared<T> {
+impl<T: Clone + Eq + Hash> Interner<T> {
     fn get(&self, value: &T) -> T {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = kept.get(value) {
+        let mut values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = values.get(value) {
             return found.clone();
         }
-        if kept.len() >= KEPT {
-            kept.clear();
+        if values.len() >= MAX_VALUES {
+            values.clear();
         }
-        kept.insert(value.clone());
+        values.insert(value.clone());
         value.clone()
     }
 }
@@ -66,16 +67,16 @@ mod tests {
     use crate::domain::{Authority, ConditionContext, ConditionExpr, OwnerId};
 
     #[test]
-    fn equal_names_are_one_text() {
-        let names = Shared::default();
+    fn equal_names_share_one_text() {
+        let names = Interner::default();
         let (a, b) = (names.get(&Action::new("x.read")), names.get(&Action::new("x.read")));
         assert!(std::ptr::eq(a.as_str(), b.as_str()));
         assert_eq!(names.get(&Action::new("y.read")), Action::new("y.read"));
-        assert!(std::ptr::eq(a.as_str(), names.get(&Action::new("x.read")).as_str()), "the other one is still there");
+        assert!(std::ptr::eq(a.as_str(), names.get(&Action::new("x.read")).as_str()), "the first name is still shared");
     }
 
     #[test]
-    fn sets_of_fields_are_one_unless_they_are_very_large() {
+    fn equal_field_sets_are_shared_unless_they_are_very_large() {
         let names = Names::default();
         let fields_of = |many: usize| {
             let fields = Fields::only((0..many).map(|n| format!("field {n}"))).unwrap();
@@ -90,18 +91,18 @@ mod tests {
             let Fields::Only(set) = rules[0].scope.fields.clone() else { panic!() };
             set
         };
-        for (many, one) in [(1, true), (2, true), (MOST_FIELDS, true), (MOST_FIELDS + 1, false), (1000, false)] {
+        for (many, one) in [(1, true), (2, true), (MAX_FIELDS, true), (MAX_FIELDS + 1, false), (1000, false)] {
             let (a, b) = (fields_of(many), fields_of(many));
             assert_eq!((a == b, std::ptr::eq(a.as_slice(), b.as_slice())), (true, one), "{many}");
         }
     }
 
     #[test]
-    fn there_are_never_more_than_the_bound() {
-        let names = Shared::default();
-        for n in 0..3 * KEPT {
+    fn interned_values_stay_within_the_bound() {
+        let names = Interner::default();
+        for n in 0..3 * MAX_VALUES {
             assert_eq!(names.get(&n), n);
-            assert!(names.0.lock().is_ok_and(|kept| kept.len() <= KEPT));
+            assert!(names.0.lock().is_ok_and(|values| values.len() <= MAX_VALUES));
         }
     }
 }

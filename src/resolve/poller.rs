@@ -1,8 +1,8 @@
-//! Following the store's log of changes: what others change reaches this node by it, and by nothing else.
+//! Following the store's log of changes, through which changes by other nodes reach this node.
 //!
-//! A poll is stamped when it is *sent*. What it brings is raised on the tag clock first, and then the lease is renewed by that
-//! stamp: so at any moment within the lease, every change that is older than the lease's span is on the clock. A poll that did
-//! not reach the end of the log, or came back too late, or not at all, renews nothing.
+//! The moment at which a poll is *sent* counts. Its changes are applied to the tag clock first, and then the lease is
+//! renewed from that moment. So within the lease, every change older than the lease's span is on the clock. A poll that
+//! did not reach the end of the log, or came back too late or not at all, renews nothing.
 
 use super::{Freshness, Limits, Resolver, Stop};
 use crate::domain::{Clock, MonotonicTime, Timestamp};
@@ -11,17 +11,18 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-/// For how long changes are kept in the log: a reader that was away for longer begins anew.
-const KEEP: Duration = Duration::from_secs(60 * 60);
-/// How often older ones are removed.
-const FORGET_EVERY: Duration = Duration::from_secs(10 * 60);
+/// How long changes are kept in the log: a reader that was away for longer begins a new era.
+const RETENTION: Duration = Duration::from_secs(60 * 60);
+/// How often older changes are removed.
+const CLEANUP_INTERVAL: Duration = Duration::from_secs(10 * 60);
 
-/// What following the log has come to.
+/// The progress of following the log.
 #[derive(Debug)]
 pub(crate) struct Progress {
     /// The sequence of the last change that was applied.
     applied: AtomicU64,
-    /// How long after it happened the last change was applied, by the store's time, in milliseconds; before that, below zero.
+    /// The time between the last change and its application, by the store's clock, in milliseconds; negative before the
+    /// first change.
     lag_ms: AtomicI64,
 }
 
@@ -36,32 +37,32 @@ impl Progress {
         self.applied.load(Ordering::Relaxed)
     }
 
-    /// `None` before a change was applied.
+    /// Returns `None` before a change was applied.
     pub(super) fn lag(&self) -> Option<Duration> {
         u64::try_from(self.lag_ms.load(Ordering::Relaxed)).ok().map(Duration::from_millis)
     }
 }
 
-/// Follows the log for as long as the resolver lives.
-pub(super) fn follow(home: &Arc<Resolver>, log: Box<dyn ChangeLog>) {
-    let (limits, clock) = (home.limits, home.clock.clone());
-    home.tasks.spawn(|stop| run(Arc::downgrade(home), log, limits, clock, stop));
+/// Follows the log until the resolver is dropped.
+pub(super) fn follow(weak: &Arc<Resolver>, log: Box<dyn ChangeLog>) {
+    let (limits, clock) = (weak.limits, weak.clock.clone());
+    weak.tasks.spawn(|stop| run(Arc::downgrade(weak), log, limits, clock, stop));
 }
 
-async fn run(home: Weak<Resolver>, mut log: Box<dyn ChangeLog>, limits: Limits, clock: Arc<dyn Clock>, mut stop: Stop) {
+async fn run(weak: Weak<Resolver>, mut log: Box<dyn ChangeLog>, limits: Limits, clock: Arc<dyn Clock>, mut stop: Stop) {
     let mut reader = Reader::default();
-    let mut forgetting = Forgetting { last: clock.moment(), more: false };
+    let mut cleanup = LogCleanup { last: clock.moment(), more: false };
     let mut failing = false;
     loop {
-        let Some(resolver) = home.upgrade() else { return };
+        let Some(resolver) = weak.upgrade() else { return };
         let highest = resolver.freshness.highest();
         drop(resolver);
         let asked = clock.moment();
         let polled = tokio::select! {
-            () = stop.told() => return,
+            () = stop.requested() => return,
             polled = tokio::time::timeout(limits.poll_deadline, log.poll(reader.applied.as_ref())) => polled,
         };
-        let Some(resolver) = home.upgrade() else { return };
+        let Some(resolver) = weak.upgrade() else { return };
         let progress = &resolver.progress;
         let mut old = None;
         match polled {
@@ -70,106 +71,107 @@ async fn run(home: Weak<Resolver>, mut log: Box<dyn ChangeLog>, limits: Limits, 
                 let (now, head) = (poll.now, poll.head);
                 let caught_up = reader.apply(poll, highest, &resolver.freshness, progress);
                 if caught_up {
-                    // First: whoever sees a lease sees how far it goes.
+                    // Before the lease, so that a reader who sees the lease sees the progress too.
                     progress.applied.store(head, Ordering::Relaxed);
                     resolver.freshness.renew(asked, limits.max_staleness);
                 } else {
                     continue;
                 }
-                old = forgetting.is_due(clock.moment()).then_some(now);
+                old = cleanup.is_due(clock.moment()).then_some(now);
             }
             error => {
                 if !failing {
                     let error = error.map_or(None, Result::err);
                     let error = error.as_ref().map(|e: &StoreError| e as &dyn std::error::Error);
-                    tracing::warn!(error, "the log of changes cannot be read: the lease runs out");
+                    tracing::warn!(error, "cannot read the log of changes: the lease expires");
                 }
                 failing = true;
             }
         }
         drop(resolver);
-        // In the pause, and no longer: the next poll waits for nothing.
+        // Within the pause only: the next poll does not wait.
         let meanwhile = async {
             if let Some(now) = old {
-                forgetting.forget(&mut *log, now).await;
+                cleanup.run(&mut *log, now).await;
             }
             log.hint().await;
         };
         tokio::select! {
-            () = stop.told() => return,
+            () = stop.requested() => return,
             () = tokio::time::sleep(limits.poll_every) => {}
             () = meanwhile, if !failing => {}
         }
     }
 }
 
-/// Removes old changes, so many after each poll.
-struct Forgetting {
+/// Removal of old changes, one batch after each poll.
+struct LogCleanup {
     last: MonotonicTime,
-    /// There were more of them.
+    /// More of them are left.
     more: bool,
 }
 
-impl Forgetting {
+impl LogCleanup {
     fn is_due(&mut self, now: MonotonicTime) -> bool {
         if std::mem::take(&mut self.more) {
             return true;
         }
-        let due = now.since(self.last) >= FORGET_EVERY;
+        let due = now.since(self.last) >= CLEANUP_INTERVAL;
         if due {
             self.last = now;
         }
         due
     }
 
-    async fn forget(&mut self, log: &mut dyn ChangeLog, now: Timestamp) {
-        let before = Timestamp(now.0.saturating_sub(i64::try_from(KEEP.as_millis()).unwrap_or(i64::MAX)));
+    async fn run(&mut self, log: &mut dyn ChangeLog, now: Timestamp) {
+        let before = Timestamp(now.0.saturating_sub(i64::try_from(RETENTION.as_millis()).unwrap_or(i64::MAX)));
         match log.forget(before).await {
             Ok(removed) => self.more = removed >= BATCH,
             Err(error) => {
-                tracing::debug!(error = &error as &dyn std::error::Error, "old changes are still there");
+                tracing::debug!(error = &error as &dyn std::error::Error, "cannot remove old changes yet");
             }
         }
     }
 }
 
-/// How far the log has been read.
+/// The position up to which the log has been read.
 #[derive(Default)]
 pub(super) struct Reader {
     applied: Option<Applied>,
 }
 
 impl Reader {
-    /// Raises what a poll brought. Whether this node then knows all that the poll could know. `highest`: the last change that
-    /// anybody here had seen before it was sent.
+    /// Applies the changes of a poll. Returns true if this node then knows everything that the poll could report.
+    ///
+    /// `highest` is the last change that this node had observed before it sent the poll.
     pub(super) fn apply(&mut self, poll: Poll, highest: u64, freshness: &Freshness, progress: &Progress) -> bool {
-        let goes_on = self.applied.as_ref().is_none_or(|applied| {
+        let is_continuous = self.applied.as_ref().is_none_or(|applied| {
             let follows = poll.changes.iter().zip(applied.seq + 1..).all(|(change, seq)| change.seq == seq);
             poll.known && poll.head >= applied.seq && follows
         });
-        let goes_on = goes_on && freshness.agrees(highest, &poll);
+        let is_continuous = is_continuous && freshness.agrees(highest, &poll);
         let Poll { now, head, changes, .. } = poll;
-        if !goes_on {
-            // The store was set back, or we were away for too long. Where it stands now is asked anew.
+        if !is_continuous {
+            // The store was set back, or this node was away for too long. The next poll asks for the present position.
             let applied = self.applied.as_ref().map(|applied| applied.seq);
-            tracing::warn!(applied, head, "the log of changes does not go on from here: a new era");
+            tracing::warn!(applied, head, "the log of changes is not continuous: a new era begins");
             freshness.begin_era(head);
             *self = Self::default();
             return false;
         }
         if let Some(applied) = &self.applied {
             for change in &changes {
-                freshness.raise(change.seq, &change.tags);
+                freshness.invalidate(change.seq, &change.tags);
                 progress.lag_ms.store(now.0.saturating_sub(change.at.0).max(0), Ordering::Relaxed);
             }
-            freshness.read(&changes);
+            freshness.record_read(&changes);
             let reached = changes.last().map_or(applied.seq, |last| last.seq);
             self.apply_last(changes);
             return reached >= head;
         }
-        // What was changed before the first poll is not told. What is older is not let in.
+        // Changes before the first poll are not reported, so older snapshots are stale.
         freshness.raise_floor(head);
-        freshness.read(&changes);
+        freshness.record_read(&changes);
         self.apply_last(changes);
         true
     }
@@ -188,8 +190,8 @@ mod tests {
     use crate::resolve::freshness::Stamp;
 
     impl Reader {
-        /// Where nobody had seen anything.
-        fn apply_unseen(&mut self, poll: Poll, freshness: &Freshness, progress: &Progress) -> bool {
+        /// Applies a poll when nothing was observed before.
+        fn apply_first(&mut self, poll: Poll, freshness: &Freshness, progress: &Progress) -> bool {
             self.apply(poll, 0, freshness, progress)
         }
     }
@@ -207,130 +209,138 @@ mod tests {
     }
 
     #[test]
-    fn what_the_log_says_ends_what_rests_on_it() {
-        let (freshness, progress, mut reader) = (Freshness::following(), Progress::default(), Reader::default());
-        assert!(reader.apply_unseen(poll(5, true, vec![change(5, 1)]), &freshness, &progress));
+    fn changes_in_the_log_make_dependent_stamps_stale() {
+        let (freshness, progress, mut reader) = (Freshness::with_log(), Progress::default(), Reader::default());
+        assert!(reader.apply_first(poll(5, true, vec![change(5, 1)]), &freshness, &progress));
         let (mine, other) = (read_at(&freshness, 5, 1), read_at(&freshness, 5, 2));
         assert!(
-            freshness.stands(&mine) && !freshness.stands(&read_at(&freshness, 4, 1)),
+            freshness.is_current(&mine) && !freshness.is_current(&read_at(&freshness, 4, 1)),
             "the first poll sets the floor"
         );
         assert!(
-            !reader.apply_unseen(poll(8, true, vec![change(6, 3), change(7, 1)]), &freshness, &progress),
-            "not at the end"
+            !reader.apply_first(poll(8, true, vec![change(6, 3), change(7, 1)]), &freshness, &progress),
+            "not at the end of the log"
         );
-        assert!(!freshness.stands(&mine) && freshness.stands(&other));
-        assert!(reader.apply_unseen(poll(8, true, vec![change(8, 2)]), &freshness, &progress));
-        assert!(!freshness.stands(&other));
-        assert!(reader.apply_unseen(poll(8, true, vec![]), &freshness, &progress));
+        assert!(!freshness.is_current(&mine) && freshness.is_current(&other));
+        assert!(reader.apply_first(poll(8, true, vec![change(8, 2)]), &freshness, &progress));
+        assert!(!freshness.is_current(&other));
+        assert!(reader.apply_first(poll(8, true, vec![]), &freshness, &progress));
         assert_eq!(reader.applied.map(|a| a.seq), Some(8));
     }
 
     #[test]
-    fn a_log_that_does_not_go_on_begins_an_era() {
+    fn a_log_that_is_not_continuous_begins_an_era() {
         for diverged in [
             poll(4, true, vec![]),
             poll(9, false, vec![change(6, 1)]),
             poll(9, true, vec![change(7, 1), change(8, 1), change(9, 1)]),
         ] {
-            let (freshness, progress, mut reader) = (Freshness::following(), Progress::default(), Reader::default());
-            assert!(reader.apply_unseen(poll(5, true, vec![change(5, 1)]), &freshness, &progress));
+            let (freshness, progress, mut reader) = (Freshness::with_log(), Progress::default(), Reader::default());
+            assert!(reader.apply_first(poll(5, true, vec![change(5, 1)]), &freshness, &progress));
             let before = read_at(&freshness, 5, 2);
-            assert!(!reader.apply_unseen(diverged, &freshness, &progress), "it renews nothing");
-            // Where the store went further back meanwhile, it takes one more.
+            assert!(!reader.apply_first(diverged, &freshness, &progress), "an inconsistent poll renews nothing");
+            // If the store went back further meanwhile, one more era begins.
             while !reader.apply(poll(4, true, vec![change(4, 1)]), freshness.highest(), &freshness, &progress) {}
-            assert!(!freshness.stands(&before) && freshness.stands(&read_at(&freshness, 4, 2)));
+            assert!(!freshness.is_current(&before) && freshness.is_current(&read_at(&freshness, 4, 2)));
         }
     }
 
-    /// The first poll was sent before a change of ours, and comes back after it. A look-up at a replica has yet to see the change.
+    /// The first poll was sent before a change of this node and comes back after it. A look-up at a replica has yet to
+    /// see the change.
     #[test]
-    fn what_was_raised_before_the_first_poll_stays_raised() {
-        let (freshness, progress, mut reader) = (Freshness::following(), Progress::default(), Reader::default());
-        let begun = freshness.begun(freshness.era());
-        freshness.raise_own(begun, 6, Some("op 6"), &[Tag::owner(OwnerId(1))]);
-        assert!(reader.apply_unseen(poll(5, true, vec![change(5, 9)]), &freshness, &progress));
-        assert!(!freshness.stands(&read_at(&freshness, 5, 1)) && freshness.stands(&read_at(&freshness, 6, 1)));
-        assert!(freshness.stands(&read_at(&freshness, 5, 2)), "nobody changed that");
+    fn an_invalidation_before_the_first_poll_stays() {
+        let (freshness, progress, mut reader) = (Freshness::with_log(), Progress::default(), Reader::default());
+        let position = freshness.position(freshness.era());
+        freshness.invalidate_own(position, 6, Some("op 6"), &[Tag::owner(OwnerId(1))]);
+        assert!(reader.apply_first(poll(5, true, vec![change(5, 9)]), &freshness, &progress));
+        assert!(!freshness.is_current(&read_at(&freshness, 5, 1)) && freshness.is_current(&read_at(&freshness, 6, 1)));
+        assert!(freshness.is_current(&read_at(&freshness, 5, 2)), "that owner did not change");
     }
 
-    /// The same where a look-up before the first poll saw what was lost by then.
+    /// A look-up before the first poll observed a change that was lost by then.
     #[test]
-    fn the_first_poll_too_has_to_fit_what_was_seen() {
+    fn the_first_poll_must_contain_observed_changes() {
         for (poll, highest) in [(poll(5, true, vec![change(5, 1)]), 6), (poll(6, true, vec![change(6, 1)]), 0)] {
-            let (freshness, progress, mut reader) = (Freshness::following(), Progress::default(), Reader::default());
+            let (freshness, progress, mut reader) = (Freshness::with_log(), Progress::default(), Reader::default());
             let read = read_at(&freshness, 6, 2);
-            freshness.saw(freshness.era(), 6, Some("the sixth that was lost"));
-            assert!(!reader.apply(poll, highest, &freshness, &progress), "it renews nothing");
-            assert!(!freshness.stands(&read));
+            freshness.observe(freshness.era(), 6, Some("the sixth that was lost"));
+            assert!(!reader.apply(poll, highest, &freshness, &progress), "an inconsistent poll renews nothing");
+            assert!(!freshness.is_current(&read));
         }
     }
 
-    /// A look-up saw change 6 before the log was read so far; then the store was set back to 5.
+    /// A look-up observed change 6 before the log was read so far; then the store was set back to 5.
     #[test]
-    fn what_was_seen_ahead_of_the_log_has_to_be_in_it() {
+    fn changes_observed_ahead_of_the_log_must_be_in_it() {
         for after in [
             (poll(5, true, vec![]), 6),
-            // Somebody else's sixth change. It was seen while the poll was under way, so the head says nothing.
+            // Another node's sixth change. It was observed while the poll ran, so the head says nothing.
             (poll(6, true, vec![change(6, 9)]), 5),
         ] {
-            let (freshness, progress, mut reader) = (Freshness::following(), Progress::default(), Reader::default());
-            assert!(reader.apply_unseen(poll(5, true, vec![change(5, 1)]), &freshness, &progress));
+            let (freshness, progress, mut reader) = (Freshness::with_log(), Progress::default(), Reader::default());
+            assert!(reader.apply_first(poll(5, true, vec![change(5, 1)]), &freshness, &progress));
             let read = read_at(&freshness, 6, 2);
-            freshness.saw(freshness.era(), 6, Some("the sixth that was lost"));
-            assert!(freshness.stands(&read));
+            freshness.observe(freshness.era(), 6, Some("the sixth that was lost"));
+            assert!(freshness.is_current(&read));
             let (poll, highest) = after;
-            assert!(!reader.apply(poll, highest, &freshness, &progress), "it renews nothing");
-            assert!(!freshness.stands(&read));
+            assert!(!reader.apply(poll, highest, &freshness, &progress), "an inconsistent poll renews nothing");
+            assert!(!freshness.is_current(&read));
         }
     }
 
     #[test]
-    fn what_was_seen_and_then_read_is_forgotten() {
-        let (freshness, progress, mut reader) = (Freshness::following(), Progress::default(), Reader::default());
-        assert!(reader.apply_unseen(poll(5, true, vec![change(5, 1)]), &freshness, &progress));
+    fn an_observed_change_that_is_read_later_keeps_the_era() {
+        let (freshness, progress, mut reader) = (Freshness::with_log(), Progress::default(), Reader::default());
+        assert!(reader.apply_first(poll(5, true, vec![change(5, 1)]), &freshness, &progress));
         let read = read_at(&freshness, 6, 2);
-        freshness.saw(freshness.era(), 6, Some("op 6"));
-        // A poll that was sent before the look-up saw it.
+        freshness.observe(freshness.era(), 6, Some("op 6"));
+        // The poll was sent before the look-up observed it.
         assert!(reader.apply(poll(5, true, vec![]), 5, &freshness, &progress));
         assert!(reader.apply(poll(6, true, vec![change(6, 9)]), 6, &freshness, &progress));
-        assert!(freshness.stands(&read) && freshness.highest() == 6);
+        assert!(freshness.is_current(&read) && freshness.highest() == 6);
     }
 
-    /// A look-up was answered by the server that was replaced, and lands when the log of the new one was read beyond it.
+    /// A look-up was answered by the replaced server, and returns after the log of the new one was read beyond it.
     #[test]
-    fn what_lands_after_the_log_was_read_has_to_be_in_it() {
-        let (freshness, progress, mut reader) = (Freshness::following(), Progress::default(), Reader::default());
-        assert!(reader.apply_unseen(poll(5, true, vec![change(5, 1)]), &freshness, &progress));
+    fn a_change_observed_after_the_log_was_read_must_be_in_it() {
+        let (freshness, progress, mut reader) = (Freshness::with_log(), Progress::default(), Reader::default());
+        assert!(reader.apply_first(poll(5, true, vec![change(5, 1)]), &freshness, &progress));
         let era = freshness.era();
         assert!(reader.apply(poll(7, true, vec![change(6, 2), change(7, 3)]), 5, &freshness, &progress));
         let read = Stamp { era, ..read_at(&freshness, 6, 2) };
-        freshness.saw(era, 6, Some("another sixth"));
-        assert!(freshness.stands(&read), "until the next poll");
-        assert!(!reader.apply(poll(7, true, vec![]), freshness.highest(), &freshness, &progress), "it renews nothing");
-        assert!(!freshness.stands(&read));
+        freshness.observe(era, 6, Some("another sixth"));
+        assert!(freshness.is_current(&read), "current until the next poll");
+        assert!(
+            !reader.apply(poll(7, true, vec![]), freshness.highest(), &freshness, &progress),
+            "an inconsistent poll renews nothing"
+        );
+        assert!(!freshness.is_current(&read));
     }
 
-    /// The same in an era that has just begun: its beginning says how far the log goes, and not which changes those are.
+    /// The same in an era that has just position: its floor says how far the log goes, not which changes it holds.
     #[test]
-    fn what_lands_before_the_log_is_read_anew_has_to_be_in_it() {
-        let (freshness, progress, mut reader) = (Freshness::following(), Progress::default(), Reader::default());
+    fn a_change_observed_before_the_log_is_read_anew_must_be_in_it() {
+        let (freshness, progress, mut reader) = (Freshness::with_log(), Progress::default(), Reader::default());
         freshness.begin_era(6);
         let read = read_at(&freshness, 6, 2);
-        freshness.saw(freshness.era(), 6, Some("another sixth"));
-        assert!(!reader.apply(poll(6, true, vec![change(6, 1)]), 6, &freshness, &progress), "it renews nothing");
-        assert!(!freshness.stands(&read));
+        freshness.observe(freshness.era(), 6, Some("another sixth"));
+        assert!(
+            !reader.apply(poll(6, true, vec![change(6, 1)]), 6, &freshness, &progress),
+            "an inconsistent poll renews nothing"
+        );
+        assert!(!freshness.is_current(&read));
     }
 
-    /// A change of ours gets a number that somebody has seen already: the store was set back, and no poll has noticed yet.
+    /// A change of this node gets a sequence that was observed already: the store was set back, and no poll has noticed
+    /// yet.
     #[test]
-    fn an_own_change_with_an_old_number_begins_an_era() {
-        let (freshness, progress, mut reader) = (Freshness::following(), Progress::default(), Reader::default());
-        assert!(reader.apply_unseen(poll(5, true, vec![change(5, 1)]), &freshness, &progress));
+    fn an_own_change_with_an_old_sequence_begins_an_era() {
+        let (freshness, progress, mut reader) = (Freshness::with_log(), Progress::default(), Reader::default());
+        assert!(reader.apply_first(poll(5, true, vec![change(5, 1)]), &freshness, &progress));
         let (read, tag) = (read_at(&freshness, 5, 2), Tag::owner(OwnerId(2)));
-        let begun = freshness.begun(freshness.era());
-        freshness.raise_own(begun, 5, Some("another fifth"), &[tag]);
-        assert!(!freshness.stands(&read), "it was read before the change, whatever its number says");
-        assert!(freshness.stands(&read_at(&freshness, 5, 2)), "and this after it");
+        let position = freshness.position(freshness.era());
+        freshness.invalidate_own(position, 5, Some("another fifth"), &[tag]);
+        assert!(!freshness.is_current(&read), "a read before the change is stale, whatever its sequence");
+        assert!(freshness.is_current(&read_at(&freshness, 5, 2)), "a read after the change is current");
     }
 }

@@ -1,18 +1,18 @@
-//! The background tasks of an installation: `shutdown` tells them to stop, and waits for them.
+//! The background tasks of an installation, which `shutdown` stops and waits for.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, watch};
 
-/// Each task selects on [`Stop`] wherever it may be interrupted, and there only.
+/// The running background tasks. Each selects on [`Stop`] wherever it may be interrupted, and there only.
 pub(crate) struct Tasks {
     stop: watch::Sender<bool>,
     stopped: watch::Receiver<bool>,
-    /// Each task holds a clone. Gone once they were told to stop: none begins any more.
+    /// Each task holds a clone. `None` after `stop`: no task starts any more.
     running: Mutex<Option<mpsc::Sender<()>>>,
     ended: Mutex<Option<mpsc::Receiver<()>>>,
 }
 
-/// Tells a task when to stop.
+/// The stop signal of a task.
 #[derive(Clone)]
 pub(crate) struct Stop(watch::Receiver<bool>);
 
@@ -25,7 +25,7 @@ impl Default for Tasks {
 }
 
 impl Tasks {
-    /// Begins a task, unless all were told to stop.
+    /// Starts a task, unless `stop` was called.
     pub(crate) fn spawn<F>(&self, task: impl FnOnce(Stop) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -38,21 +38,21 @@ impl Tasks {
         });
     }
 
-    /// Tells all tasks to stop, and waits until they have.
+    /// Signals all tasks to stop, and waits until they have.
     pub(crate) async fn stop(&self) {
         drop(lock(&self.running).take());
         let _ = self.stop.send(true);
         let ended = lock(&self.ended).take();
         if let Some(mut ended) = ended {
-            // Nothing is ever sent: it ends with the last sender.
+            // No message is ever sent: the channel ends with the last sender.
             while ended.recv().await.is_some() {}
         }
     }
 }
 
 impl Stop {
-    /// Waits until the task is to stop: it was told, or what it works for is gone.
-    pub(crate) async fn told(&mut self) {
+    /// Waits until the task has to stop: `stop` was called, or the [`Tasks`] were dropped.
+    pub(crate) async fn requested(&mut self) {
         while !*self.0.borrow_and_update() {
             if self.0.changed().await.is_err() {
                 return;
@@ -62,7 +62,7 @@ impl Stop {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing in here panics half-way through a change.
+    // No code in here panics half-way through a change.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -73,12 +73,12 @@ mod tests {
     use tokio::sync::oneshot;
 
     #[tokio::test]
-    async fn to_stop_waits_for_what_may_not_be_interrupted() {
+    async fn stop_waits_for_work_that_may_not_be_interrupted() {
         let tasks = Arc::new(Tasks::default());
         let (go, gone) = oneshot::channel::<()>();
         let (end, ended) = oneshot::channel();
         tasks.spawn(|mut stop| async move {
-            stop.told().await;
+            stop.requested().await;
             gone.await.unwrap();
             end.send(()).unwrap();
         });
@@ -91,16 +91,16 @@ mod tests {
         go.send(()).unwrap();
         stopping.await.unwrap();
         ended.await.unwrap();
-        tasks.spawn(|_| async { panic!("none begins any more") });
+        tasks.spawn(|_| async { panic!("no task starts after stop") });
         tasks.stop().await;
     }
 
     #[tokio::test]
-    async fn a_task_stops_when_what_it_works_for_is_gone() {
+    async fn a_task_stops_when_its_owner_is_dropped() {
         let tasks = Tasks::default();
         let (end, ended) = oneshot::channel();
         tasks.spawn(|mut stop| async move {
-            stop.told().await;
+            stop.requested().await;
             end.send(()).unwrap();
         });
         drop(tasks);

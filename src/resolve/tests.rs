@@ -1,4 +1,4 @@
-//! What the resolver keeps of what it read, and how often it asks.
+//! Tests of the cache's content and of the number of store reads.
 
 use super::*;
 use crate::domain::{Action, ContentAccess, SystemClock, Timestamp, Token, TokenAuthority, TokenId};
@@ -6,20 +6,20 @@ use crate::store::{Record, Snapshot, StoreError, Use};
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A store in which every digest is a token's. It stands at its first change, and counts reads and noted uses.
+/// A store in which every digest belongs to a token. It is at its first change, and counts reads and noted uses.
 #[derive(Default)]
 struct Tokens {
     reads: AtomicU64,
     noted: AtomicU64,
 }
 
-/// More reads than any test here expects: from then on the store does not answer.
-const TOO_OFTEN: u64 = 5000;
+/// More reads than any test here expects: beyond, the store does not answer.
+const MAX_READS: u64 = 5000;
 
 #[async_trait]
 impl Store for Tokens {
     async fn resolve(&self, digest: &Digest) -> Result<Snapshot, StoreError> {
-        if self.reads.fetch_add(1, Ordering::SeqCst) > TOO_OFTEN {
+        if self.reads.fetch_add(1, Ordering::SeqCst) > MAX_READS {
             std::future::pending::<()>().await;
         }
         Ok(Snapshot { seq: 1, op_id: None, record: Some(record(*digest)) })
@@ -52,7 +52,7 @@ fn record(digest: Digest) -> Record {
     Record { token, owner: None, now: Timestamp(0) }
 }
 
-fn started(limits: Limits) -> (Arc<Resolver>, Arc<Tokens>) {
+fn start(limits: Limits) -> (Arc<Resolver>, Arc<Tokens>) {
     let store = Arc::new(Tokens::default());
     (Resolver::start(store.clone(), Arc::new(SystemClock), Conditions::default(), limits, true), store)
 }
@@ -63,7 +63,7 @@ fn digest(n: u64, rest: u8) -> Digest {
     Digest::Native(bytes)
 }
 
-/// The same of the reference.
+/// A digest in Strapi's format.
 fn long_digest(n: u64, rest: u8) -> Digest {
     let mut bytes = [rest; 64];
     bytes[..8].copy_from_slice(&n.to_be_bytes());
@@ -71,11 +71,11 @@ fn long_digest(n: u64, rest: u8) -> Digest {
 }
 
 #[tokio::test]
-async fn the_cache_takes_as_many_bytes_as_it_may_and_no_more() {
+async fn the_cache_stays_within_its_byte_limit() {
     let limits = Limits { cache_bytes: 100_000, ..Limits::default() };
-    let (resolver, _) = started(limits);
+    let (resolver, _) = start(limits);
     for n in 0..2000_u64 {
-        // Spread as digests are.
+        // Spread like real digests.
         let digest = digest(n.wrapping_mul(0x9E37_79B9_7F4A_7C15), 0);
         assert!(matches!(resolver.clone().ask(digest, Lane::Unknown).await, Ok(Resolved::Found(_))));
     }
@@ -86,8 +86,8 @@ async fn the_cache_takes_as_many_bytes_as_it_may_and_no_more() {
 }
 
 #[tokio::test]
-async fn an_entry_weighs_what_it_holds_and_its_place() {
-    let (resolver, _) = started(Limits::default());
+async fn an_entry_weighs_its_heap_bytes_and_its_slot() {
+    let (resolver, _) = start(Limits::default());
     for digest in [digest(7, 1), long_digest(7, 1)] {
         let (mut made, record) = (None, record(digest));
         let counted = allocation_counter::measure(|| {
@@ -95,56 +95,56 @@ async fn an_entry_weighs_what_it_holds_and_its_place() {
             made = Entry::of(&record, stamp, MonotonicTime(0), &resolver).map(Arc::new);
         });
         let (entry, bytes) = (made.unwrap(), u64::try_from(counted.bytes_current).unwrap());
-        // The list of actions is the record's own, and is not made again here.
+        // The list of actions belongs to the record and is not copied here.
         let (weight, bytes) = (entry.weight(), bytes + entry.principal.weight() as u64);
-        // The place: its key, and what a table has for it.
+        // The key, and the table's slot for it.
         assert!((bytes + 40..=bytes + 56).contains(&weight), "{weight} of {bytes}");
     }
 }
 
-/// Two look-ups of one token may land in either order.
+/// Two look-ups of one token may finish in either order.
 #[tokio::test]
-async fn an_old_answer_does_not_take_the_place_of_a_newer_one() {
+async fn an_older_snapshot_does_not_replace_a_newer_one() {
     for (one, another) in [(digest(7, 1), digest(7, 2)), (long_digest(7, 1), long_digest(7, 2))] {
-        let (resolver, _) = started(Limits::default());
+        let (resolver, _) = start(Limits::default());
         let of = |digest: Digest, era, seq| {
             let stamp = Stamp { era, seq, tags: record(digest).tags() };
             Arc::new(Entry::of(&record(digest), stamp, MonotonicTime(0), &resolver).unwrap())
         };
         let stays = |later: &Arc<Entry>| {
-            resolver.keep(&one, later);
+            resolver.insert(&one, later);
             let kept = resolver.cache.peek(&one.prefix()).unwrap();
             Arc::ptr_eq(&kept, later)
         };
         assert!(stays(&of(one, 1, 5)));
-        assert!(!stays(&of(one, 1, 4)), "what it says is older");
-        // Read again at the same moment of the log, it is good for longer.
+        assert!(!stays(&of(one, 1, 4)), "an older snapshot");
+        // A later read at the same sequence has a later deadline.
         assert!(stays(&of(one, 1, 5)) && stays(&of(one, 1, 6)));
-        assert!(stays(&of(one, 2, 3)), "the numbers of another era say nothing");
-        resolver.keep(&another, &of(another, 2, 9));
-        assert!(stays(&of(one, 2, 4)), "nor do those of another token");
+        assert!(stays(&of(one, 2, 3)), "sequences of another era do not compare");
+        resolver.insert(&another, &of(another, 2, 9));
+        assert!(stays(&of(one, 2, 4)), "sequences of another token do not compare");
     }
 }
 
 #[tokio::test]
-async fn what_is_kept_is_known_by_its_whole_digest() {
+async fn a_cached_entry_is_found_by_its_whole_digest() {
     for (one, another) in [(digest(7, 1), digest(7, 2)), (long_digest(7, 1), long_digest(7, 2))] {
-        let (resolver, store) = started(Limits::default());
+        let (resolver, store) = start(Limits::default());
         assert!(matches!(resolver.clone().ask(one, Lane::Unknown).await, Ok(Resolved::Found(_))));
         let now = resolver.clock.moment();
         assert!(matches!(resolver.known(&one, now), Some(Resolved::Found(entry)) if entry.digest() == Some(one)));
-        // It begins like the other one.
+        // The other digest has the same prefix.
         assert!(resolver.known(&another, now).is_none());
         assert_eq!(store.reads.load(Ordering::SeqCst), 1);
     }
 }
 
-/// What it says was overtaken by a change that it does not know yet.
+/// The store's answer is older than a change that it does not have yet.
 #[tokio::test(start_paused = true)]
-async fn a_store_that_is_behind_is_asked_less_and_less_often() {
-    let (resolver, store) = started(Limits::default());
+async fn a_lagging_store_is_asked_with_growing_pauses() {
+    let (resolver, store) = start(Limits::default());
     let digest = digest(7, 1);
-    resolver.freshness.raise(2, &[Tag::token(&digest)]);
+    resolver.freshness.invalidate(2, &[Tag::token(&digest)]);
     let answer = resolver.clone().ask(digest, Lane::Unknown).await;
     assert!(matches!(answer, Err(Unavailable::Deadline)));
     let reads = store.reads.load(Ordering::SeqCst);
@@ -153,11 +153,11 @@ async fn a_store_that_is_behind_is_asked_less_and_less_often() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn uses_are_written_behind() {
-    let (resolver, store) = started(Limits::default());
+async fn uses_are_written_in_the_background() {
+    let (resolver, store) = start(Limits::default());
     resolver.write_uses_behind();
     let Ok(Resolved::Found(entry)) = resolver.clone().ask(digest(7, 1), Lane::Unknown).await else { panic!() };
-    // What there is at the first tick is nothing.
+    // Nothing is pending at the first tick.
     tokio::time::sleep(Duration::from_millis(1)).await;
     resolver.note_use(&entry, resolver.clock.moment(), || None);
     assert_eq!(store.noted.load(Ordering::SeqCst), 0);
@@ -166,14 +166,14 @@ async fn uses_are_written_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_a_turn_does_not_wait_for_one() {
-    let (resolver, store) = started(Limits { lookups: 8, ..Limits::default() });
-    store.reads.store(TOO_OFTEN + 1, Ordering::SeqCst);
+async fn running_lookups_are_not_counted_as_waiting() {
+    let (resolver, store) = start(Limits { lookups: 8, ..Limits::default() });
+    store.reads.store(MAX_READS + 1, Ordering::SeqCst);
     for n in 0..8 {
         tokio::spawn(resolver.clone().ask(digest(n, 1), Lane::Known));
     }
     for (network, flights, waiting) in [(1, 9, 1), (2, 10, 2)] {
-        tokio::spawn(resolver.clone().ask(digest(100 + network, 1), Lane::Aside(network)));
+        tokio::spawn(resolver.clone().ask(digest(100 + network, 1), Lane::OverBudget(network)));
         tokio::time::sleep(Duration::from_millis(1)).await;
         let health = resolver.health();
         assert_eq!((health.lookups_in_flight, health.lookups_waiting), (flights, waiting));
@@ -181,25 +181,25 @@ async fn who_has_a_turn_does_not_wait_for_one() {
 }
 
 #[test]
-fn strict_limits_are_a_quarter_of_the_usual_and_leave_time_to_poll_twice() {
+fn strict_limits_are_a_quarter_of_the_default_and_leave_time_for_a_retry() {
     let (strict, usual) = (Limits::strict(), Limits::default());
     assert_eq!(strict.max_staleness * 4, usual.max_staleness);
     assert!(strict.leave_time() && usual.leave_time());
-    // In all else they are as usual.
+    // All other limits are the default ones.
     let Limits { max_staleness, poll_every, poll_deadline, .. } = usual;
     assert_eq!(Limits { max_staleness, poll_every, poll_deadline, ..strict }, usual);
 }
 
-/// A store that can be told not to answer.
+/// A store that can be switched to fail or to hang.
 #[derive(Default)]
-struct Fickle(AtomicU64);
+struct SwitchableStore(AtomicU64);
 
-const WELL: u64 = 0;
+const HEALTHY: u64 = 0;
 const FAILING: u64 = 1;
 const SILENT: u64 = 2;
 
 #[async_trait]
-impl Store for Fickle {
+impl Store for SwitchableStore {
     async fn resolve(&self, _: &Digest) -> Result<Snapshot, StoreError> {
         match self.0.load(Ordering::SeqCst) {
             FAILING => Err(StoreError::Busy),
@@ -217,17 +217,17 @@ impl Store for Fickle {
     }
 }
 
-/// A clock that goes on when it is told.
+/// A clock that a test advances.
 #[derive(Default)]
-struct Hand(AtomicU64);
+struct TestClock(AtomicU64);
 
-impl Hand {
+impl TestClock {
     fn advance(&self, by: Duration) {
         self.0.fetch_add(u64::try_from(by.as_nanos()).unwrap(), Ordering::SeqCst);
     }
 }
 
-impl Clock for Hand {
+impl Clock for TestClock {
     fn now(&self) -> Timestamp {
         Timestamp(0)
     }
@@ -238,8 +238,8 @@ impl Clock for Hand {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_whose_look_ups_are_not_answered_is_not_ready() {
-    let (store, clock) = (Arc::new(Fickle::default()), Arc::new(Hand::default()));
+async fn a_node_whose_lookups_fail_is_not_ready() {
+    let (store, clock) = (Arc::new(SwitchableStore::default()), Arc::new(TestClock::default()));
     let resolver = Resolver::start(store.clone(), clock.clone(), Conditions::default(), Limits::default(), true);
     let mut next = 0;
     let mut ask = async |how, times, lane| {
@@ -252,17 +252,17 @@ async fn a_node_whose_look_ups_are_not_answered_is_not_ready() {
         resolver.health().ready
     };
     for how in [FAILING, SILENT] {
-        assert!(ask(WELL, 2, Lane::Unknown).await);
-        assert!(ask(how, 2, Lane::Unknown).await, "two of them say nothing yet");
-        assert!(!ask(how, 1, Lane::Unknown).await, "three, and most of all");
-        assert!(ask(WELL, 2, Lane::Unknown).await, "most are answered again");
+        assert!(ask(HEALTHY, 2, Lane::Unknown).await);
+        assert!(ask(how, 2, Lane::Unknown).await, "two failures are too few");
+        assert!(!ask(how, 1, Lane::Unknown).await, "three failures, and most of all look-ups");
+        assert!(ask(HEALTHY, 2, Lane::Unknown).await, "most succeed again");
         assert!(!ask(how, 3, Lane::Unknown).await);
         clock.advance(Duration::from_secs(5));
-        assert!(!ask(WELL, 0, Lane::Unknown).await, "it counts for five seconds at least");
+        assert!(!ask(HEALTHY, 0, Lane::Unknown).await, "an outcome counts for five seconds at least");
         clock.advance(Duration::from_secs(5));
-        assert!(ask(WELL, 0, Lane::Unknown).await, "and for ten at most");
-        // What may be made up says nothing.
-        assert!(ask(how, 9, Lane::Aside(1)).await && ask(how, 9, Lane::Doubtful).await);
+        assert!(ask(HEALTHY, 0, Lane::Unknown).await, "and for ten at most");
+        // Look-ups that may be made up do not count.
+        assert!(ask(how, 9, Lane::OverBudget(1)).await && ask(how, 9, Lane::Doubtful).await);
         clock.advance(Duration::from_secs(60));
     }
 }

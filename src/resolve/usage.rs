@@ -1,4 +1,4 @@
-//! Last uses, written behind: at most one a minute for each token, one statement for each batch.
+//! Last uses of tokens, written in the background: at most one a minute for each token, one statement for each batch.
 
 use super::entry::Entry;
 use crate::domain::{Clock, MonotonicTime, Timestamp, TokenId};
@@ -10,10 +10,10 @@ use std::time::Duration;
 
 /// How often a token's use is noted.
 pub(super) const NOTE_EVERY: Duration = Duration::from_secs(60);
-/// How often what was noted is written.
+/// How often noted uses are written.
 pub(super) const WRITE_EVERY: Duration = Duration::from_secs(5);
 
-/// Uses that are not written yet. Bounded by the number of tokens there are: made-up ones never come here.
+/// Uses that are not written yet. Bounded by the number of tokens: made-up ones never get here.
 #[derive(Default)]
 pub(crate) struct Usage {
     pending: Mutex<HashMap<TokenId, Use>>,
@@ -33,12 +33,12 @@ impl Usage {
         }
     }
 
-    /// The last use that is not written yet.
+    /// Returns the last use that is not written yet.
     pub(super) fn pending(&self, token: TokenId) -> Option<Timestamp> {
         self.lock().get(&token).map(|u| u.at)
     }
 
-    /// Writes what is pending. What cannot be written stays pending.
+    /// Writes pending uses. Uses that cannot be written stay pending.
     pub(super) async fn write(&self, store: &dyn Store) {
         let batch: Vec<Use> = self.lock().values().copied().collect();
         if batch.is_empty() {
@@ -54,13 +54,17 @@ impl Usage {
                 }
             }
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, uses = batch.len(), "uses not written yet");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    uses = batch.len(),
+                    "cannot write token uses yet"
+                );
             }
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<TokenId, Use>> {
-        // Nothing in here panics half-way through a change.
+        // No code in here panics half-way through a change.
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! Requests in one line, and what to expect of their answers.
+//! Test requests in one line, with assertions on their responses.
 
 use crate::domain::{Reason, Secret};
 use axum::body::Body;
@@ -20,7 +20,7 @@ use tower::{Service, ServiceExt};
 pub struct App(BoxCloneSyncService<Request<Body>, Response, Infallible>);
 
 impl App {
-    /// Any service that answers as a router does: a gate with more layers around it, say.
+    /// Wraps any service that responds as a router does, such as a gate with more layers around it.
     pub fn from_service<T, B>(service: T) -> Self
     where
         T: Service<Request<Body>, Response = http::Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
@@ -31,34 +31,34 @@ impl App {
         Self(BoxCloneSyncService::new(service.map_response(|response| response.map(Body::new))))
     }
 
-    /// A `GET` request.
+    /// Starts a `GET` request.
     pub fn get(&self, uri: &str) -> TestRequest {
         self.request(Method::GET, uri)
     }
 
-    /// A `POST` request.
+    /// Starts a `POST` request.
     pub fn post(&self, uri: &str) -> TestRequest {
         self.request(Method::POST, uri)
     }
 
-    /// A `PUT` request.
+    /// Starts a `PUT` request.
     pub fn put(&self, uri: &str) -> TestRequest {
         self.request(Method::PUT, uri)
     }
 
-    /// A `DELETE` request.
+    /// Starts a `DELETE` request.
     pub fn delete(&self, uri: &str) -> TestRequest {
         self.request(Method::DELETE, uri)
     }
 
-    /// A request of any method.
+    /// Starts a request with any method.
     pub fn request(&self, method: Method, uri: &str) -> TestRequest {
         TestRequest { app: self.clone(), request: Request::builder().method(method).uri(uri).body(Body::empty()) }
     }
 }
 
-/// A request to be sent by awaiting it.
-#[must_use = "it is sent when it is awaited"]
+/// A test request, sent by awaiting it.
+#[must_use = "a request is sent when it is awaited"]
 pub struct TestRequest {
     app: App,
     request: http::Result<Request<Body>>,
@@ -72,12 +72,12 @@ impl fmt::Debug for TestRequest {
 }
 
 impl TestRequest {
-    /// With this secret.
+    /// Sends this secret as a bearer token.
     pub fn bearer(self, secret: &Secret) -> Self {
         self.header(header::AUTHORIZATION, &format!("Bearer {}", secret.expose()))
     }
 
-    /// From this address, as the server would say it.
+    /// Sets the client's address, as a server would report it.
     pub fn peer(mut self, address: impl Into<IpAddr>) -> Self {
         if let Ok(request) = &mut self.request {
             request.extensions_mut().insert(ConnectInfo(SocketAddr::new(address.into(), 40_000)));
@@ -85,10 +85,10 @@ impl TestRequest {
         self
     }
 
-    /// With one more header.
+    /// Appends a header.
     ///
     /// # Panics
-    /// If the value cannot be in a header.
+    /// If the value is not a valid header value.
     #[expect(clippy::expect_used, reason = "documented: this is for tests")]
     pub fn header(mut self, name: HeaderName, value: &str) -> Self {
         let value = HeaderValue::from_str(value).expect("a header value");
@@ -98,7 +98,7 @@ impl TestRequest {
         self
     }
 
-    /// With a JSON body.
+    /// Sets a JSON body.
     pub fn json(mut self, body: &serde_json::Value) -> Self {
         if let Ok(request) = &mut self.request {
             *request.body_mut() = Body::from(body.to_string());
@@ -106,7 +106,7 @@ impl TestRequest {
         self.header(header::CONTENT_TYPE, "application/json")
     }
 
-    /// With the fields of a form.
+    /// Sets a form body with these fields.
     pub fn form(mut self, fields: &[(&str, &str)]) -> Self {
         let encoded = |text: &str| -> String {
             let byte = |byte: u8| match byte {
@@ -127,74 +127,74 @@ impl IntoFuture for TestRequest {
     type Output = Answer;
     type IntoFuture = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
-    #[expect(clippy::expect_used, reason = "a URI that is none, or a body that breaks, is the test's own doing")]
+    #[expect(clippy::expect_used, reason = "an invalid URI or a failing body is a mistake of the test")]
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let request = self.request.expect("a request that can be");
+            let request = self.request.expect("a valid request");
             let line = format!("{} {}", request.method(), request.uri());
             let response = match self.app.0.oneshot(request).await {
                 Ok(response) => response,
                 Err(never) => match never {},
             };
             let (parts, body) = response.into_parts();
-            let body = body.collect().await.expect("a whole body").to_bytes();
+            let body = body.collect().await.expect("a complete body").to_bytes();
             let reason = parts.extensions.get::<Reason>().copied();
             Answer { line, status: parts.status, headers: parts.headers, body, reason }
         })
     }
 }
 
-/// The answer to a test request.
+/// The response to a test request.
 #[derive(Clone)]
 pub struct Answer {
     line: String,
-    /// Its status.
+    /// The status code.
     pub status: StatusCode,
-    /// Its headers.
+    /// The headers.
     pub headers: HeaderMap,
-    /// Its body, whole.
+    /// The complete body.
     pub body: Bytes,
-    /// Why it was refused; `None` if it was not.
+    /// The reason of a rejection; `None` if the request was admitted.
     pub reason: Option<Reason>,
 }
 
 impl Answer {
-    /// The body as JSON.
+    /// Parses the body as JSON.
     ///
     /// # Panics
-    /// If it is none.
+    /// If the body is not JSON.
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {
         match serde_json::from_slice(&self.body) {
             Ok(json) => json,
-            Err(error) => panic!("{self:?} is no JSON: {error}"),
+            Err(error) => panic!("{self:?} is not JSON: {error}"),
         }
     }
 
-    /// It has this status.
+    /// Asserts the status code.
     ///
     /// # Panics
-    /// If not.
+    /// If the status differs.
     #[track_caller]
     pub fn assert_status(&self, status: u16) -> &Self {
         assert_eq!(self.status.as_u16(), status, "{self:?}");
         self
     }
 
-    /// It was let in and went well.
+    /// Asserts that the request was admitted and succeeded.
     ///
     /// # Panics
-    /// If not.
+    /// If it was not.
     #[track_caller]
     pub fn assert_ok(&self) -> &Self {
         assert!(self.status.is_success() && self.reason.is_none(), "{self:?}");
         self
     }
 
-    /// It was refused, and for this reason.
+    /// Asserts that the request was rejected for this reason.
     ///
     /// # Panics
-    /// If not.
+    /// If it was admitted, or rejected for another reason.
     #[track_caller]
     pub fn assert_refused(&self, reason: Reason) -> &Self {
         assert_eq!(self.reason, Some(reason), "{self:?}");

@@ -1,10 +1,10 @@
-//! Time and randomness that a test decides about.
+//! A clock and an entropy source that tests control.
 
 use crate::domain::{Clock, Entropy, MonotonicTime, NoEntropy, Timestamp};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// A clock that stands still until it is told to go on.
+/// A clock that stands still until a test advances it.
 #[derive(Debug)]
 pub struct ManualClock {
     now: AtomicI64,
@@ -12,20 +12,20 @@ pub struct ManualClock {
 }
 
 impl Default for ManualClock {
-    /// Begins at 2026-01-01T00:00:00Z.
+    /// Starts at 2026-01-01T00:00:00Z.
     fn default() -> Self {
         Self { now: AtomicI64::new(1_767_225_600_000), moment: AtomicU64::new(1_000_000_000_000) }
     }
 }
 
 impl ManualClock {
-    /// Lets this much time pass.
+    /// Advances both clocks.
     pub fn advance(&self, by: Duration) {
         self.set_wall_clock(self.now().plus(by));
         self.moment.fetch_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX), Ordering::SeqCst);
     }
 
-    /// Sets the wall clock alone, as somebody with root would.
+    /// Sets the wall clock alone, as an administrator of the machine can.
     pub fn set_wall_clock(&self, now: Timestamp) {
         self.now.store(now.0, Ordering::SeqCst);
     }
@@ -41,12 +41,12 @@ impl Clock for ManualClock {
     }
 }
 
-/// The same secrets in every run. For tests only: whoever knows the seed knows them all.
+/// An entropy source that produces the same secrets in every run. For tests only: the seed determines every secret.
 #[derive(Debug)]
 pub struct SeededEntropy(AtomicU64);
 
 impl SeededEntropy {
-    /// The sequence of this seed.
+    /// Starts the sequence of this seed.
     pub fn new(seed: u64) -> Self {
         Self(AtomicU64::new(seed))
     }

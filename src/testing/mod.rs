@@ -1,4 +1,4 @@
-//! Fixtures for your tests: a world with its own clock and its own people, and requests to a guarded router in one line each.
+//! Fixtures for your tests: an installation with its own clock and people, and one-line requests to a guarded router.
 //!
 //! ```
 //! # tokio_test::block_on(async {
@@ -26,3 +26,6 @@ mod world;
 pub use app::{Answer, App, TestRequest};
 pub use clock::{ManualClock, SeededEntropy};
 pub use world::{Cast, Key, SALT, World};
+
+/// Issuing and verifying secrets without a store, for tests of hosts and stores.
+pub use crate::domain::{Issued, SecretFormat, TokenKinds, VerifiedSecret, VerifyError};

@@ -1,4 +1,4 @@
-//! An installation for tests, with people in it.
+//! A test installation with people in it.
 
 use super::app::App;
 use super::clock::{ManualClock, SeededEntropy};
@@ -15,29 +15,29 @@ use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The salt of every test world.
+/// The hash key of every [`World`].
 pub const SALT: &str = "Vd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE";
 
-/// An installation for tests, with an admin group `/admin`, a content group `/api` and a public group `/public`.
+/// A test installation with an admin group `/admin`, a content group `/api` and a public group `/public`.
 #[derive(Debug)]
 pub struct World<S = MemoryStore> {
-    /// The installation itself.
+    /// The installation.
     pub keyward: Keyward,
-    /// Its store.
+    /// The store.
     pub store: S,
-    /// Its clock.
+    /// The clock.
     pub clock: Arc<ManualClock>,
     names: Arc<AtomicU64>,
 }
 
 impl World {
-    /// On a store in memory.
+    /// Creates a world on a store in memory.
     #[expect(clippy::new_without_default, reason = "building needs a tokio runtime, which no default should")]
     pub fn new() -> Self {
         Self::with(|builder| builder)
     }
 
-    /// On a store in memory, with other settings.
+    /// Creates a world on a store in memory, with other settings.
     pub fn with(settings: impl FnOnce(Builder) -> Builder) -> Self {
         let clock = Arc::new(ManualClock::default());
         Self::on(MemoryStore::with_clock(clock.clone()), clock, settings)
@@ -45,47 +45,47 @@ impl World {
 }
 
 impl<S: WriteStore + Clone> World<S> {
-    /// On a store of your choice, which should read the same clock.
+    /// Creates a world on a store of your choice, which should read the same clock.
     ///
     /// # Panics
-    /// If the settings are impossible, or there is no tokio runtime: it is for tests.
+    /// If the settings are invalid, or there is no tokio runtime.
     pub fn on(store: S, clock: Arc<ManualClock>, settings: impl FnOnce(Builder) -> Builder) -> Self {
-        #[expect(clippy::expect_used, reason = "a constant that the salt's own test covers")]
-        let hash_key = HashKey::parse(SALT).expect("a good salt");
+        #[expect(clippy::expect_used, reason = "a constant that is tested")]
+        let hash_key = HashKey::parse(SALT).expect("a valid hash key");
         let builder = Keyward::builder(store.clone())
             .hash_key(hash_key)
             .clock(clock.clone())
             .entropy(Arc::new(SeededEntropy::new(7)));
-        // A busy machine is no reason for a test to be refused.
+        // On a busy machine slow look-ups must not fail a test.
         let mut limits = Limits::default();
         (limits.queue, limits.lookup, limits.request) = (MINUTE, MINUTE, MINUTE);
         let builder = settings(builder.limits(limits).admin("/admin").content("/api").public("/public"));
         #[expect(clippy::expect_used, reason = "documented: this is for tests")]
-        let keyward = builder.build().expect("possible settings");
+        let keyward = builder.build().expect("valid settings");
         Self { keyward, store, clock, names: Arc::default() }
     }
 
-    /// A guarded router behind this world's gate.
+    /// Puts a guarded router behind the gate of this world.
     pub fn guard(&self, router: GuardedRouter) -> App {
         App::from_service(self.keyward.guard(router))
     }
 
-    /// Any router behind this world's gate.
+    /// Puts any router behind the gate of this world.
     pub fn wrap(&self, router: Router) -> App {
         App::from_service(self.keyward.wrap(router))
     }
 
-    /// Somebody with one role of their own, to be given permissions.
+    /// Starts a person with one role, to which permissions can be added.
     pub fn editor(&self) -> Cast<'_, S> {
         Cast { world: self, permissions: Some(Vec::new()), grants: Vec::new(), lifespan: Lifespan::Unlimited }
     }
 
-    /// Somebody without a ceiling.
+    /// Starts a person with the super admin role.
     pub fn super_admin(&self) -> Cast<'_, S> {
         Cast { permissions: None, ..self.editor() }
     }
 
-    /// A content token of this access.
+    /// Issues a content token with this access.
     ///
     /// # Panics
     /// If the store fails.
@@ -94,12 +94,12 @@ impl<S: WriteStore + Clone> World<S> {
         Key::of(ok(self.keyward.tokens().issue_content(new).await), None)
     }
 
-    fn name(&self, what: &str) -> String {
-        format!("{what} {}", self.names.fetch_add(1, Ordering::SeqCst))
+    fn name(&self, prefix: &str) -> String {
+        format!("{prefix} {}", self.names.fetch_add(1, Ordering::SeqCst))
     }
 }
 
-/// A person in the making, and what they issue.
+/// A person to be created, and the token to be issued to them.
 #[derive(Debug)]
 #[must_use]
 pub struct Cast<'w, S> {
@@ -110,37 +110,37 @@ pub struct Cast<'w, S> {
 }
 
 impl<S: WriteStore + Clone> Cast<'_, S> {
-    /// Their role holds this, and their token carries it.
+    /// Adds a permission to the role and a grant of it to the token.
     pub fn with(self, permission: impl Into<Permission>) -> Self {
         let permission = permission.into();
         let grant = Grant::from(&permission);
         self.holds(permission).carries(grant)
     }
 
-    /// Their role holds this. A super admin holds everything anyway.
+    /// Adds a permission to the role. A super admin holds everything anyway.
     pub fn holds(mut self, permission: impl Into<Permission>) -> Self {
-        if let Some(held) = &mut self.permissions {
-            held.push(permission.into());
+        if let Some(permissions) = &mut self.permissions {
+            permissions.push(permission.into());
         }
         self
     }
 
-    /// Their token carries this.
+    /// Adds a grant to the token.
     pub fn carries(mut self, grant: Grant) -> Self {
         self.grants.push(grant);
         self
     }
 
-    /// Their token lives this long.
+    /// Sets the lifespan of the token.
     pub fn for_time(mut self, span: Duration) -> Self {
         self.lifespan = Lifespan::Of(span);
         self
     }
 
-    /// Makes the person, and a token of theirs.
+    /// Creates the person and issues the token.
     ///
     /// # Panics
-    /// If a rule refuses it.
+    /// If a rule rejects it.
     pub async fn issue(self) -> Key {
         let (owner, role) = self.person().await;
         let (world, grants, lifespan) = (self.world, self.grants, self.lifespan);
@@ -148,10 +148,10 @@ impl<S: WriteStore + Clone> Cast<'_, S> {
         Key::of(ok(world.keyward.tokens().issue_admin(new).await), Some((owner, role)))
     }
 
-    /// Makes the person, and signs them in: idle after 30 minutes, over after a day.
+    /// Creates the person and signs them in, with an idle time of 30 minutes and a lifespan of a day.
     ///
     /// # Panics
-    /// If a rule refuses it.
+    /// If a rule rejects it.
     pub async fn sign_in(self) -> Key {
         let (owner, role) = self.person().await;
         let (idle, lifespan) = (Duration::from_secs(30 * 60), Duration::from_secs(24 * 60 * 60));
@@ -173,14 +173,14 @@ impl<S: WriteStore + Clone> Cast<'_, S> {
     }
 }
 
-/// An issued token, with everything a test wants to do to it.
+/// An issued token, with its secret and owner.
 #[derive(Clone, Debug)]
 pub struct Key {
-    /// What to send.
+    /// The secret to send.
     pub secret: Secret,
-    /// The token.
+    /// The token's id.
     pub token: TokenId,
-    /// Its owner and their role; content tokens have none.
+    /// The owner and their role; `None` for content tokens.
     pub owner: Option<(OwnerId, RoleId)>,
 }
 
@@ -189,19 +189,19 @@ impl Key {
         Self { secret: issued.secret, token: issued.token.id, owner }
     }
 
-    /// The owner's id.
+    /// Returns the owner's id.
     ///
     /// # Panics
-    /// If there is none.
+    /// If the token has no owner.
     #[expect(clippy::expect_used, reason = "documented: this is for tests")]
     pub fn owner(&self) -> OwnerId {
         self.owner.expect("an owned token").0
     }
 
-    /// The owner's role.
+    /// Returns the owner's role.
     ///
     /// # Panics
-    /// If there is none.
+    /// If the token has no owner.
     #[expect(clippy::expect_used, reason = "documented: this is for tests")]
     pub fn role(&self) -> RoleId {
         self.owner.expect("an owned token").1
@@ -212,6 +212,6 @@ impl Key {
 fn ok<T, E: std::error::Error>(result: Result<T, E>) -> T {
     match result {
         Ok(value) => value,
-        Err(error) => panic!("the test world could not be made: {error}"),
+        Err(error) => panic!("test fixture failed: {error}"),
     }
 }

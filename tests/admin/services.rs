@@ -7,8 +7,10 @@ use keyward::admin::{
 use keyward::authz::{Action, ConditionClause, Fields, IS_CREATOR};
 use keyward::store::SqliteOptions;
 use keyward::store::WriteStore;
+use keyward::testing::SecretFormat;
+use keyward::testing::TokenKinds;
 use keyward::testing::{Key, ManualClock, SALT, World};
-use keyward::token::{ContentAccess, SecretFormat, TokenId, TokenKind, TokenKinds, TokenPrefix};
+use keyward::token::{ContentAccess, TokenId, TokenKind, TokenPrefix};
 use keyward::{
     Grant, HashKey, MemoryStore, NewAdminToken, NewContentToken, NewOwner, NewRole, OwnerId, Permission, RoleId,
     SqliteStore,

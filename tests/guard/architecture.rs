@@ -1,41 +1,97 @@
-//! The dependencies between the modules of the crate.
+//! The structure of the crate: which module may use which, and which names its root exports.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The other modules that each module may use.
-const MAY_USE: [(&str, &[&str]); 7] = [
+const ALLOWED: [(&str, &[&str]); 7] = [
     ("domain", &[]),
     ("store", &["domain"]),
     ("resolve", &["domain", "store"]),
-    // The public module re-exports the handle `Guard`.
     ("guard", &["domain", "store", "resolve", "keyward"]),
-    // A service belongs to an installation through its handle; it does not see the guard.
+    // Services are created by the handle; they never use the guard itself.
     ("admin", &["domain", "store", "resolve", "keyward"]),
     ("api", &["domain", "store", "admin", "guard", "keyward"]),
     ("ui", &["domain", "store", "admin", "guard", "keyward"]),
 ];
 const MODULES: [&str; 9] = ["api", "domain", "store", "resolve", "guard", "admin", "keyward", "testing", "ui"];
 
+/// All names of the crate root, modules included. Add one only if most applications need it.
+const ROOT: [&str; 40] = [
+    // Modules.
+    "admin",
+    "api",
+    "authz",
+    "guard",
+    "guide",
+    "health",
+    "store",
+    "strapi",
+    "testing",
+    "time",
+    "token",
+    "ui",
+    // The installation.
+    "BuildError",
+    "Builder",
+    "Keyward",
+    "HashKey",
+    // Stores.
+    "MemoryStore",
+    "PostgresStore",
+    "SqliteStore",
+    // Guarding.
+    "AdminAuth",
+    "Auth",
+    "AuthContext",
+    "ContentAuth",
+    "Group",
+    "GuardedRouter",
+    "Require",
+    // Requirements and grants.
+    "Decision",
+    "Grant",
+    "Permission",
+    "Requirement",
+    "action",
+    "all_of",
+    "any_of",
+    "authenticated",
+    // Administration.
+    "NewAdminToken",
+    "NewContentToken",
+    "NewOwner",
+    "NewRole",
+    "OwnerId",
+    "RoleId",
+];
+
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
 fn files(of: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(of).unwrap().map(|e| e.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
+/// The text of a source file without comment lines.
+fn code(file: &Path) -> String {
+    let text = fs::read_to_string(file).unwrap();
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
 #[test]
-fn modules_depend_in_one_direction() {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    for (module, may) in MAY_USE {
-        let sources = files(&src.join(module));
+fn modules_use_only_allowed_modules() {
+    for (module, allowed) in ALLOWED {
+        let sources = files(&source().join(module));
         assert!(!sources.is_empty());
         for file in sources.iter().filter(|f| f.extension().is_some_and(|e| e == "rs")) {
-            let text = fs::read_to_string(file).unwrap();
-            let code = text.lines().filter(|l| !l.trim_start().starts_with("//"));
-            for line in code {
-                for other in MODULES.iter().filter(|o| **o != module && !may.contains(o)) {
-                    let uses =
-                        line.contains(&format!("crate::{other}::")) || line.contains(&format!("crate::{other};"));
-                    assert!(!uses, "{} uses {other}: {line}", file.display());
+            let code = code(file);
+            for other in MODULES.iter().filter(|o| **o != module && !allowed.contains(o)) {
+                for path in [format!("crate::{other}::"), format!("crate::{other};")] {
+                    assert!(!code.contains(&path), "{} uses {other}", file.display());
                 }
             }
         }
@@ -43,13 +99,33 @@ fn modules_depend_in_one_direction() {
 }
 
 #[test]
-fn domain_is_free_of_io() {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/domain");
-    for file in files(&src) {
-        let text = fs::read_to_string(&file).unwrap();
+fn the_domain_is_pure() {
+    for file in files(&source().join("domain")) {
+        let code = code(&file);
         for impure in ["async fn", "tokio", "axum", "http::", "sqlx", "tower"] {
-            let uses = text.lines().any(|l| !l.trim_start().starts_with("//") && l.contains(impure));
-            assert!(!uses, "{} uses {impure}", file.display());
+            assert!(!code.contains(impure), "{} uses {impure}", file.display());
         }
     }
+}
+
+#[test]
+fn root_names_are_listed() {
+    let mut exported = BTreeSet::new();
+    for statement in code(&source().join("lib.rs")).split(';') {
+        if let Some((_, module)) = statement.split_once("pub mod ") {
+            exported.insert(module.trim().to_owned());
+        }
+        if let Some((_, used)) = statement.split_once("pub use ") {
+            let names = used.split_once('{').map_or_else(
+                || used.rsplit("::").next().unwrap().to_owned(),
+                |(_, names)| names.trim_end().trim_end_matches('}').to_owned(),
+            );
+            exported.extend(names.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()));
+        }
+    }
+    let listed: BTreeSet<String> = ROOT.iter().map(|name| (*name).to_owned()).collect();
+    let (unlisted, missing): (Vec<_>, Vec<_>) =
+        (exported.difference(&listed).collect(), listed.difference(&exported).collect());
+    assert!(unlisted.is_empty() && missing.is_empty(), "not listed: {unlisted:?}; not exported: {missing:?}");
+    assert_eq!(listed.len(), ROOT.len(), "a name is listed twice");
 }

@@ -160,7 +160,7 @@ async fn watch(keyward: &Guard, path: &str) -> Response<axum::body::Body> {
 /// Returns a genuine secret that is in no store.
 fn unknown() -> Secret {
     let hash_keys = keyward::token::HashKeyRing::parse(SALT).unwrap();
-    let format = keyward::token::SecretFormat::new(&Default::default(), hash_keys);
+    let format = keyward::testing::SecretFormat::new(&Default::default(), hash_keys);
     format.issue(keyward::token::TokenKind::Admin, &keyward::token::OsEntropy).unwrap().secret
 }
 

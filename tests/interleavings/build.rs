@@ -20,7 +20,7 @@ const SWAPS: [(&str, &str, &str); 12] = [
     ("resolve/", "use arc_swap::", "use crate::swap::"),
     ("store/memory", "use arc_swap::", "use crate::swap::"),
     // The explored map has no choice of hasher.
-    ("resolve/flight.rs", "watch::Receiver<Option<Outcome>>, HashDigest>", "watch::Receiver<Option<Outcome>>>"),
+    ("resolve/lookup.rs", "watch::Receiver<Option<Outcome>>, HashDigest>", "watch::Receiver<Option<Outcome>>>"),
     ("resolve/freshness.rs", "watch::Sender::new(())", "watch::channel(()).0"),
     // Fewer slots, as each is something that the explorer follows. Two tags in one cost a look-up.
     ("resolve/freshness.rs", "const SLOTS: usize = 1 << 16;", "const SLOTS: usize = 1 << 3;"),

@@ -322,7 +322,8 @@ mod sqlite {
         use keyward::admin::OwnerState;
         use keyward::authz::Fields;
         use keyward::store::NewToken;
-        use keyward::token::{OsEntropy, SecretFormat, TokenAuthority, TokenKind};
+        use keyward::testing::SecretFormat;
+        use keyward::token::{OsEntropy, TokenAuthority, TokenKind};
         use keyward::{Grant, HashKey, NewOwner};
         let format = SecretFormat::new(&Default::default(), HashKey::generate().unwrap().0);
         let issued = format.issue(TokenKind::Admin, &OsEntropy).unwrap();

@@ -7,7 +7,7 @@ use crate::admin::password::is_old;
 use crate::admin::write::UnitOfWork;
 use crate::admin::{ServiceError, roles};
 use crate::domain::{
-    AuditAction, AuditTarget, Extra, OwnerId, PasswordHash, RoleId, Tag, comparable, composed, is_hidden,
+    AllowedHidden, AuditAction, AuditTarget, OwnerId, PasswordHash, RoleId, Tag, comparable, compose, is_hidden,
     without_hidden,
 };
 use crate::store::strapi::{Foreign, ForeignRole, ForeignUser, NotUnderstood};
@@ -289,8 +289,8 @@ pub(super) fn is_strange(name: &str) -> bool {
 /// Trimmed, composed, without invisible characters (but for those that a text with lines may have), and at most so long; a name also
 /// where it is compared.
 fn cleaned(text: &str, most: usize, lines: bool) -> String {
-    let extra = if lines { Extra::Lines } else { Extra::Emoji };
-    let kept = without_hidden(&composed(text), extra);
+    let extra = if lines { AllowedHidden::Lines } else { AllowedHidden::Emoji };
+    let kept = without_hidden(&compose(text), extra);
     let mut cut: String = kept.trim().chars().take(most).collect();
     while !lines && comparable(&cut).chars().count() > most {
         cut.pop();

@@ -1,7 +1,7 @@
 //! The sealed keys of the reference. Opened before anything is written: they tell whether its encryption key and its salt are right.
 
 use super::ImportError;
-use crate::domain::{Digest, Secret, StrapiEncryptionKey, Unopened};
+use crate::domain::{Digest, Secret, StrapiEncryptionKey, UnsealError};
 use crate::store::strapi::ForeignToken;
 use std::collections::HashMap;
 
@@ -33,8 +33,8 @@ impl Keys {
                     }
                     "it is not the key of this token"
                 }
-                Err(Unopened::Malformed) => "it is not sealed as the reference seals keys",
-                Err(Unopened::Closed) => {
+                Err(UnsealError::Malformed) => "it is not sealed as the reference seals keys",
+                Err(UnsealError::WrongKey) => {
                     closed += 1;
                     "it does not open"
                 }

@@ -163,7 +163,7 @@ pub async fn check_salt(
 
 fn possible(keyward: &Keyward, import: &Import) -> Result<(), ImportError> {
     import.name()?;
-    if keyward.change().writer.format.has_reference() { Ok(()) } else { Err(ImportError::NoReferenceSalt) }
+    if keyward.change().writer.format.has_strapi() { Ok(()) } else { Err(ImportError::NoReferenceSalt) }
 }
 
 async fn take_over(keyward: &Keyward, foreign: Foreign, import: &Import) -> Result<Report, ImportError> {

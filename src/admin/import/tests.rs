@@ -5,7 +5,7 @@ use crate::admin::{Password, SecretAccess};
 use crate::domain::{
     ActionEntry, Actor, AuditAction, AuditEvent, Catalogue, ConditionClause, ContentAccess, Digest, EncryptionKeys,
     Fields, Grant, HashKey, IS_CREATOR, OwnerId, OwnerState, PasswordHash, Permission, ResourceEntry, RoleId,
-    SecretFormat, StrapiHashKey, Timestamp, Token, TokenId, TokenKind, TokenKinds, TokenPrefix, seal_as_the_reference,
+    SecretFormat, StrapiHashKey, Timestamp, Token, TokenId, TokenKind, TokenKinds, TokenPrefix, seal_like_strapi,
 };
 use crate::keyward::Builder;
 use crate::store::strapi::{ForeignAuthority, ForeignRole, ForeignToken, ForeignUser, NotUnderstood, Sealed};
@@ -43,7 +43,7 @@ fn key(id: i64) -> String {
 
 fn digest(id: i64) -> Digest {
     let hash_key = StrapiHashKey::new(REFERENCE).unwrap();
-    let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(SALT).unwrap()).with_reference(hash_key);
+    let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(SALT).unwrap()).with_strapi(hash_key);
     format.verify(&key(id), TokenKinds::ADMIN).unwrap().digest
 }
 
@@ -93,7 +93,7 @@ fn token(id: i64, name: &str, authority: ForeignAuthority) -> ForeignToken {
         name: name.into(),
         description: String::new(),
         digest: digest(id),
-        sealed: Some(Sealed(seal_as_the_reference(&StrapiEncryptionKey::new(KEY), &key(id)))),
+        sealed: Some(Sealed(seal_like_strapi(&StrapiEncryptionKey::new(KEY), &key(id)))),
         lifespan: Some(Duration::from_secs(7 * 86_400)),
         expires_at: Some(Timestamp(4_102_444_800_000)),
         created_at: Timestamp(2_000 + id),
@@ -508,8 +508,8 @@ async fn one_key_that_is_of_no_use_is_dropped_and_its_token_comes() {
     let mut source = foreign();
     let reference = StrapiEncryptionKey::new(KEY);
     source.tokens[0].sealed = Some(Sealed("v2:00:00:00".into()));
-    source.tokens[1].sealed = Some(Sealed(seal_as_the_reference(&StrapiEncryptionKey::new("older"), &key(3))));
-    source.tokens[2].sealed = Some(Sealed(seal_as_the_reference(&reference, &key(10))));
+    source.tokens[1].sealed = Some(Sealed(seal_like_strapi(&StrapiEncryptionKey::new("older"), &key(3))));
+    source.tokens[2].sealed = Some(Sealed(seal_like_strapi(&reference, &key(10))));
     let report = take_over(&keyward, source, &with_key()).await.unwrap();
     let left = told(&report, Outcome::Left);
     let whys: Vec<(&str, &str)> = left.iter().map(|(what, why)| (what.as_str(), why.as_str())).collect();

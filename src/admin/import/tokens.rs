@@ -93,7 +93,7 @@ impl Carrier<'_> {
             name,
             description,
             digest: token.digest,
-            hash_key: HashKeyId::of_the_reference(),
+            hash_key: HashKeyId::of_strapi(),
             hint: secret.map(|secret| secret.hint().to_owned()).unwrap_or_default(),
             lifespan: token.lifespan,
             authority,

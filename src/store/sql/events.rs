@@ -1,4 +1,4 @@
-//! Audit events as parameters.
+//! Audit events as query parameters.
 
 use super::lists::{json, texts};
 use super::{Arguments, Engine, statements};
@@ -8,7 +8,7 @@ use serde::Serialize;
 use sqlx::query;
 use sqlx::query::Query;
 
-/// The statement that adds one event.
+/// Returns the query that adds one event.
 pub(super) fn insert(event: &AuditEvent) -> Query<'static, Engine, Arguments> {
     let AuditEvent { at, origin, what, target, cause, details } = event;
     let (target, target_id, detail) = target_columns(*target);
@@ -19,7 +19,7 @@ pub(super) fn insert(event: &AuditEvent) -> Query<'static, Engine, Arguments> {
         .bind(details.to_string())
 }
 
-/// A statement that adds events, with its first six parameters: all but the targets and details.
+/// Binds the first six parameters of a statement that adds events: all but the targets and details.
 pub(super) fn remember(
     statement: &'static str,
     at: Timestamp,
@@ -27,17 +27,17 @@ pub(super) fn remember(
     what: AuditAction,
     cause: Option<AuditCause>,
 ) -> Query<'static, Engine, Arguments> {
-    let (actor, doer_id) = doer_columns(origin.actor);
+    let (actor, actor_id) = actor_columns(origin.actor);
     query(statement)
         .bind(at.0)
         .bind(actor)
-        .bind(doer_id)
+        .bind(actor_id)
         .bind(origin.address.map(|address| address.to_string()))
         .bind(word(&what))
         .bind(cause.map(|cause| json(&cause)))
 }
 
-/// A statement about the events that are asked for, with its first eleven parameters.
+/// Binds the first eleven parameters of a statement that selects events.
 pub(super) fn asked_for(statement: &'static str, asked: &EventQuery) -> Query<'static, Engine, Arguments> {
     let (target, target_id, detail) =
         asked.target.map(target_columns).map_or((None, None, None), |(kind, id, detail)| (Some(kind), id, detail));
@@ -58,13 +58,13 @@ pub(super) fn asked_for(statement: &'static str, asked: &EventQuery) -> Query<'s
         .bind(asked.below)
 }
 
-/// The statement that finds when an actor did this for the nth time, counted from the latest one.
+/// Returns the query for the time of an actor's nth latest event of a kind.
 pub(super) fn nth_latest(nth: u32, of: &EventsOfActor) -> Query<'static, Engine, Arguments> {
     let target = of.target.map(target_columns);
-    let (actor, doer_id) = doer_columns(of.actor);
+    let (actor, actor_id) = actor_columns(of.actor);
     query(statements::NTH_LATEST_EVENT)
         .bind(actor)
-        .bind(doer_id)
+        .bind(actor_id)
         .bind(word(&of.what))
         .bind(of.since.0)
         .bind(target.map(|(kind, _, _)| kind))
@@ -72,12 +72,12 @@ pub(super) fn nth_latest(nth: u32, of: &EventsOfActor) -> Query<'static, Engine,
         .bind(i64::from(nth.saturating_sub(1)))
 }
 
-/// The word of a variant that carries nothing: what its enum's own deserialisation reads back.
+/// Returns the word of an enum variant without data, as its `Deserialize` reads it.
 pub(super) fn word<T: Serialize>(variant: &T) -> String {
     json(variant).trim_matches('"').to_owned()
 }
 
-fn doer_columns(actor: Actor) -> (&'static str, Option<i64>) {
+fn actor_columns(actor: Actor) -> (&'static str, Option<i64>) {
     match actor {
         Actor::Service => ("service", None),
         Actor::Person(id) => ("person", Some(id.0)),

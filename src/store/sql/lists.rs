@@ -1,4 +1,4 @@
-//! Lists as JSON parameters, so that one statement takes all of a list, and as they come back.
+//! Lists as JSON parameters, so that one statement takes a whole list, and lists in results.
 
 use super::corrupt;
 use crate::domain::{
@@ -19,16 +19,16 @@ struct Line<'a> {
     conditions: String,
 }
 
-/// A field, and the place in the list of what it belongs to.
+/// A field, and the position of its permission or grant in the list.
 #[derive(Serialize)]
 struct FieldLine<'a> {
     of: usize,
     field: &'a Field,
 }
 
-/// A permission or a grant with its fields, as a statement gives it.
+/// A permission or a grant with its fields, as a statement returns it.
 #[derive(Deserialize)]
-struct Stored {
+struct ScopeRow {
     action: Action,
     #[serde(rename = "subject")]
     resource: Option<Resource>,
@@ -37,7 +37,7 @@ struct Stored {
     fields: Vec<Field>,
 }
 
-/// A list to be written: one parameter for its lines and one for their fields.
+/// A list to be written: one parameter for its items and one for their fields.
 pub(super) struct List {
     pub(super) lines: String,
     pub(super) fields: String,
@@ -91,7 +91,8 @@ pub(super) fn texts<T: AsRef<str>>(texts: &[T]) -> String {
     json(&texts.iter().map(|text| Line { text: text.as_ref() }).collect::<Vec<_>>())
 }
 
-/// Filters, each value by itself. One without values has none, and lets no row pass.
+/// Returns filters as JSON, one item for each value. A filter without values has one item without text, and lets no row
+/// pass.
 pub(super) fn filters(filters: impl Iterator<Item = ColumnFilter>) -> String {
     #[derive(Serialize)]
     struct Line {
@@ -137,7 +138,7 @@ pub(in crate::store) fn uses(uses: &[Use]) -> String {
 }
 
 pub(super) fn json<T: Serialize>(value: &T) -> String {
-    #[expect(clippy::expect_used, reason = "what is written here has text keys only and no fallible implementation")]
+    #[expect(clippy::expect_used, reason = "the types here have string keys and serialise without errors")]
     serde_json::to_string(value).expect("plain data is JSON")
 }
 
@@ -154,8 +155,8 @@ fn read<T>(
     text: &str,
     make: impl Fn(Action, Option<Resource>, Fields, ConditionClause) -> T,
 ) -> Result<Vec<T>, StoreError> {
-    let stored: Vec<Stored> = parse(column, text)?;
-    let item = |s: Stored| {
+    let stored: Vec<ScopeRow> = parse(column, text)?;
+    let item = |s: ScopeRow| {
         let fields = match (s.all, s.fields) {
             (1, fields) if fields.is_empty() => Fields::All,
             (0, fields) => Fields::only(fields).map_err(|_| corrupt(column, "neither all fields nor any"))?,

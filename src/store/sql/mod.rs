@@ -1,10 +1,10 @@
 //! Stores in SQL databases.
 //!
-//! Each engine has its own connections, errors and schema. What is alike is written once: statements in one macro with a
-//! dialect, and reading and writing in files that both engines include, each with its own driver's types. (Generics over the
-//! driver would need a page of bounds for every function.)
+//! Each engine has its own connections, errors and schema. Statements are written once, in a macro with a dialect. Code
+//! that runs statements is in files that both engines include with `#[path]`, each with its own driver's types:
+//! generics over the driver would need a page of bounds for every function.
 
-#![allow(clippy::duplicate_mod, reason = "that is how both engines share a file")]
+#![allow(clippy::duplicate_mod, reason = "both engines include the same files")]
 
 mod lists;
 #[cfg(feature = "postgres")]
@@ -25,17 +25,17 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use std::fmt::Display;
 use std::time::Duration;
 
-/// How long anybody waits for a connection or for another writer.
+/// How long a caller waits for a connection or for another writer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What a statement says, unless it is given up first.
+/// Returns the statement's result, unless the other future ends first with an error.
 async fn or<T>(
     given_up: impl Future<Output = sqlx::Error>,
     statement: impl Future<Output = sqlx::Result<T>>,
 ) -> sqlx::Result<T> {
     tokio::select! {
         biased;
-        said = statement => said,
+        result = statement => result,
         error = given_up => Err(error),
     }
 }
@@ -48,9 +48,9 @@ fn no_epoch() -> StoreError {
     StoreError::Corrupt("keyward_epoch has no row".into())
 }
 
-/// Our migrations, with a record of their own, so that a host's may live in the same database.
+/// Returns our migrations, recorded in a table of their own, so that a host's migrations may use the same database.
 ///
-/// Forward only: a migration that was released is never changed.
+/// Forward only: a released migration is never changed.
 fn migrator(migrations: &[(i64, &'static str, &'static str)]) -> Migrator {
     let migration = |&(version, name, sql): &(i64, &'static str, &'static str)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)

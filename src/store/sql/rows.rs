@@ -1,4 +1,5 @@
-//! Rows, as the domain knows them. What cannot be read is an error: nobody is admitted by half a record.
+//! Conversion of rows to domain types. A row that cannot be converted is an error: no request is admitted by a partial
+//! record.
 
 use super::error::asking;
 use super::lists::{parse, read_grants, read_permissions};
@@ -9,7 +10,7 @@ use crate::domain::{
     TokenAuthority, TokenId, TokenKind,
 };
 use crate::store::{Imported, LoggedChange, Poll, Record, SignInPlace, Snapshot, StoreError};
-use serde::de::value::{Error as NoSuchWord, StrDeserializer};
+use serde::de::value::{Error as UnknownWord, StrDeserializer};
 use serde::{Deserialize, de::IntoDeserializer};
 use sqlx::{Decode, Row as _, Type};
 use std::net::IpAddr;
@@ -131,7 +132,7 @@ pub(super) fn email_and_owner(row: &Row) -> Result<(String, OwnerId), StoreError
     Ok((get(row, "email_key")?, OwnerId(get(row, "id")?)))
 }
 
-/// An owner who may sign in, if there is one.
+/// Returns the owner who may sign in, if there is one.
 pub(super) fn candidate(row: &Row) -> Result<Option<(OwnerId, PasswordHash)>, StoreError> {
     Ok(maybe(row, "owner_id")?.map(OwnerId).zip(password(row)?))
 }
@@ -157,7 +158,7 @@ pub(super) fn sealed_secret(row: &Row) -> Result<Option<SealedSecret>, StoreErro
     }
 }
 
-/// `None` for a kind that only a newer version knows.
+/// Returns `None` for a kind that only a newer version knows.
 pub(super) fn key_check(row: &Row) -> Result<Option<KeyCheck>, StoreError> {
     let (id, value) = (get(row, "id")?, get(row, "value")?);
     Ok(KeyKind::from_word(&get::<String>(row, "kind")?).map(|kind| KeyCheck { kind, id, value }))
@@ -194,7 +195,7 @@ pub(super) fn audit_event(row: &Row) -> Result<AuditEvent, StoreError> {
         "token" => Actor::Token(TokenId(get(row, "doer_id")?)),
         "visitor" => Actor::Visitor,
         "withheld" => Actor::Withheld,
-        _ => return Err(corrupt("doer_kind", "no such doer")),
+        _ => return Err(corrupt("doer_kind", "no such actor")),
     };
     let target = match get::<String>(row, "target_kind")?.as_str() {
         "owner" => AuditTarget::Owner(OwnerId(get(row, "target_id")?)),
@@ -226,7 +227,7 @@ where
     maybe(row, column)?.ok_or_else(|| corrupt(column, "no value"))
 }
 
-/// Reads a column that may have none.
+/// Reads a column that may be NULL.
 pub(super) fn maybe<'r, T>(row: &'r Row, column: &'static str) -> Result<Option<T>, StoreError>
 where
     T: Decode<'r, Engine> + Type<Engine> + 'r,
@@ -242,13 +243,13 @@ fn span(column: &'static str, ms: i64) -> Result<Duration, StoreError> {
     unsigned(column, ms).map(Duration::from_millis)
 }
 
-/// Reads the word of an enum whose variants are words in the store.
+/// Parses the word of an enum variant.
 fn word<'t, T: Deserialize<'t>>(column: &'static str, text: &'t str) -> Result<T, StoreError> {
-    let text: StrDeserializer<'t, NoSuchWord> = text.into_deserializer();
+    let text: StrDeserializer<'t, UnknownWord> = text.into_deserializer();
     T::deserialize(text).map_err(|error| corrupt(column, error))
 }
 
-/// What a poll has read.
+/// Reads the result of a poll.
 pub(super) fn poll(row: &Row, now: Timestamp) -> Result<Poll, StoreError> {
     #[derive(Deserialize)]
     struct Line {

@@ -1,5 +1,5 @@
-//! What tests ask of a store besides the contract. For programs, [`AuditLog`](crate::admin::AuditLog) gives events page by page, and a token
-//! that is read says when it was used.
+//! Queries of tests that the store contract does not have. Programs read events with
+//! [`AuditLog`](crate::admin::AuditLog) and uses from the token.
 
 use super::view::Reading;
 use super::{Home, rows, statements};
@@ -9,19 +9,19 @@ use sqlx::query;
 use std::net::IpAddr;
 
 impl Home {
-    /// The audit events so far, oldest first. For tests: it reads all there are.
+    /// Returns all audit events, oldest first. For tests: it reads the whole log.
     ///
     /// # Errors
-    /// If they cannot be read.
+    /// Returns [`StoreError`] if the events cannot be read.
     pub async fn audit_events(&self) -> Result<Vec<AuditEvent>, StoreError> {
         let rows = Reading::begin(self.clone()).await?.rows(query(statements::AUDIT_EVENTS)).await?;
         rows.iter().map(rows::audit_event).collect()
     }
 
-    /// When a token was last used, and from where, as far as that was written. For tests.
+    /// Returns the time and client address of a token's last use, as far as it is written. For tests.
     ///
     /// # Errors
-    /// If it cannot be read.
+    /// Returns [`StoreError`] if it cannot be read.
     pub async fn last_use(&self, id: TokenId) -> Result<Option<(Timestamp, Option<IpAddr>)>, StoreError> {
         let row = Reading::begin(self.clone()).await?.row(query(statements::LAST_USE).bind(id.0)).await?;
         row.as_ref().map(rows::last_use).transpose()

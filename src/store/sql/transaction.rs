@@ -18,7 +18,7 @@ use sqlx::query::Query;
 use std::time::Duration;
 
 impl Writing {
-    /// Runs a statement that must find what it changes.
+    /// Runs a statement that must change at least one row.
     async fn change(&mut self, what: &'static str, query: Query<'_, Engine, Arguments>) -> Result<(), StoreError> {
         match self.execute(query).await? {
             0 => Err(StoreError::Conflict(format!("there is no such {what}").into())),
@@ -33,7 +33,7 @@ impl Writing {
         Ok(())
     }
 
-    /// Takes permissions with unknown actions away from all roles, and answers how many those were.
+    /// Removes permissions with unknown actions from all roles, and returns how many there were.
     pub(super) async fn clamp_permissions(
         &mut self,
         known: &[Action],
@@ -299,7 +299,7 @@ impl Transaction for Writing {
         store.in_place()?;
         match transaction.commit().await {
             Ok(()) => {
-                // A file that was replaced meanwhile has taken it along, or it is in neither.
+                // If the file was replaced meanwhile, the change went with it or is in neither.
                 store.in_place().map_err(|error| StoreError::Unknown(Box::new(error)))?;
                 store.hint();
                 Ok(())
@@ -314,7 +314,7 @@ impl Transaction for Writing {
     }
 }
 
-/// The form by which a token's name is compared. Sessions have none.
+/// Returns the comparison key of a token's name. Sessions have none.
 fn name_key(name: &str, authority: &TokenAuthority) -> Option<String> {
     match authority {
         TokenAuthority::Session { .. } => None,
@@ -322,7 +322,7 @@ fn name_key(name: &str, authority: &TokenAuthority) -> Option<String> {
     }
 }
 
-/// The columns of a token that say what it stands for.
+/// The columns of a token's authority.
 struct Standing {
     kind: &'static str,
     owner: Option<i64>,
@@ -350,7 +350,7 @@ impl Standing {
     }
 }
 
-/// Saturates: what does not fit is 292 million years.
+/// Saturates at 292 million years.
 fn millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }

@@ -1,4 +1,4 @@
-//! What can be read in a transaction, a reader's or the writer's.
+//! Reads in a transaction, a reader's or the writer's.
 
 use super::error::asking;
 use super::lists::List;
@@ -16,21 +16,23 @@ use sqlx::query;
 use sqlx::query::Query;
 use uuid::Uuid;
 
-/// An open transaction, of one moment by the store's clock. Dropped, it is rolled back, and its connection goes to whoever is next.
+/// An open transaction with a fixed point in time by the store's clock. Dropping it rolls back.
 pub(super) struct Open<C> {
     pub(super) store: Home,
     pub(super) transaction: Held,
     now: Timestamp,
     pub(super) change: C,
-    /// A statement failed or was abandoned. PostgreSQL refuses what comes after it, even a COMMIT (silently), and SQLite may have
-    /// ended the transaction by itself (on a full disk, say): what came after it would take effect at once.
+    /// A statement failed or was abandoned.
+    ///
+    /// PostgreSQL rejects later statements, even a COMMIT (silently). SQLite may have ended the transaction by itself,
+    /// for example on a full disk: later statements would take effect at once.
     broken: bool,
 }
 
-/// One that reads.
+/// A reader's transaction.
 pub(super) type Reading = Open<()>;
 
-/// One that writes.
+/// The writer's transaction.
 pub(super) type Writing = Open<PendingChange>;
 
 /// The change that a writer makes.
@@ -66,7 +68,7 @@ impl Writing {
         Ok(Self { store, transaction, now, change: PendingChange { op_id, seq }, broken: false })
     }
 
-    /// Runs a statement, and answers with how many rows it touched.
+    /// Runs a statement, and returns the number of changed rows.
     pub(super) async fn execute(&mut self, query: Query<'_, Engine, Arguments>) -> Result<u64, StoreError> {
         let query = self.store.prepared(query)?;
         self.start()?;
@@ -87,7 +89,7 @@ impl<C> Open<C> {
         Ok(row)
     }
 
-    /// The same for a statement whose best plan depends on how long the lists are that it gets.
+    /// Fetches a row of a statement whose best plan depends on the length of its list parameters.
     async fn row_planned_anew(&mut self, query: Query<'_, Engine, Arguments>) -> Result<Option<Row>, StoreError> {
         let query = self.store.prepared(query)?.persistent(false);
         self.start()?;
@@ -106,7 +108,7 @@ impl<C> Open<C> {
         Ok(rows)
     }
 
-    /// Broken until the statement that follows has succeeded.
+    /// Marks the transaction as broken until the statement has succeeded.
     fn start(&mut self) -> Result<(), StoreError> {
         if self.broken {
             return Err(StoreError::Conflict("an earlier statement of this transaction failed".into()));
@@ -121,7 +123,7 @@ impl<C> Open<C> {
         self.store.set_busy(&mut self.transaction, false);
     }
 
-    /// The one row of a statement that always has one.
+    /// Fetches the row of a statement that always has one.
     pub(super) async fn number(
         &mut self,
         column: &'static str,
@@ -351,12 +353,12 @@ impl<C: Send> View for Open<C> {
     }
 }
 
-/// How many, and from where. What does not fit is beyond the end of every list.
+/// Returns limit and offset. An offset that does not fit is beyond the end of every list.
 fn part(paging: Paging) -> (i64, i64) {
     (paging.page_size.into(), i64::try_from(paging.offset()).unwrap_or(i64::MAX))
 }
 
-/// The word that the statement knows.
+/// Returns the word that the statement compares with.
 fn sort_word(sort: OwnerSort) -> &'static str {
     match sort {
         OwnerSort::Id => "id",

@@ -1,14 +1,14 @@
-//! What is wrong with a database that is said to be the reference's.
+//! Errors of opening a Strapi database.
 
 use crate::store::StoreError;
 
-/// Why a database cannot be read as the reference's.
+/// Why a database cannot be read as Strapi's.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OpenError {
-    #[error("this is no address of a database: write sqlite:FILE or postgres://user:password@host/database")]
+    #[error("invalid database address: write sqlite:FILE or postgres://user:password@host/database")]
     Address,
     #[error(
-        "none of the reference's tables is there: is it the right database, and for PostgreSQL the right search_path?"
+        "none of Strapi's tables is there: check that it is the right database, and for PostgreSQL the right search_path"
     )]
     NoTables,
     #[error("the tables are those of Strapi 4: start Strapi 5.54 on this database once, which brings them up to date")]
@@ -31,8 +31,8 @@ impl From<OpenError> for StoreError {
     }
 }
 
-/// An error of the first question to a database that answers.
-pub(super) fn first_question(error: StoreError) -> StoreError {
+/// Maps an error of the first query.
+pub(super) fn first_query(error: StoreError) -> StoreError {
     match error {
         busy @ StoreError::Busy => busy,
         error => OpenError::Unreadable(error).into(),

@@ -1,4 +1,4 @@
-//! What the reference's database holds, as the domain knows it.
+//! The content of a Strapi database, in domain types.
 
 use crate::domain::{
     Action, ConditionClause, Conditions, ContentAccess, Digest, Grant, OwnerState, PasswordHash, Permission, Timestamp,
@@ -6,18 +6,18 @@ use crate::domain::{
 use std::fmt;
 use std::time::Duration;
 
-/// All that can be taken over, of one moment. Lists are by id.
+/// Everything that can be imported, at one moment. Lists are ordered by id.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Foreign {
     pub(crate) roles: Vec<ForeignRole>,
     pub(crate) users: Vec<ForeignUser>,
     pub(crate) tokens: Vec<ForeignToken>,
-    /// Rows that are none of these as they stand.
+    /// Rows that could not be converted.
     pub(crate) not_understood: Vec<NotUnderstood>,
 }
 
 impl Foreign {
-    /// What allows nothing here, with these conditions.
+    /// Returns the rows that allow nothing here, with these conditions.
     pub(super) fn into_not_understood(self, conditions: &Conditions) -> Vec<NotUnderstood> {
         let mut left = self.not_understood;
         for role in self.roles {
@@ -38,14 +38,14 @@ impl Foreign {
     }
 }
 
-/// Conditions that nobody has registered never hold.
+/// Conditions that are not registered never hold.
 fn unregistered(action: &Action, when: &ConditionClause, of: &str, conditions: &Conditions) -> Option<NotUnderstood> {
     let unknown = when.as_slice().iter().find(|id| !conditions.contains(id.as_str()))?;
     let why = format!("its condition {unknown} is not registered, and never holds");
     Some(NotUnderstood { what: format!("permission {action} of {of}"), why })
 }
 
-/// What tells a row from all others, also of other databases: its document id if it has one, else its id.
+/// Identifies a row across databases: its document id if it has one, else its id.
 pub(crate) type ForeignKey = String;
 
 /// A role.
@@ -55,7 +55,7 @@ pub(crate) struct ForeignRole {
     pub(crate) key: ForeignKey,
     pub(crate) name: String,
     pub(crate) description: String,
-    /// It has no ceiling. The reference knows that role by its code.
+    /// The super admin role, which Strapi recognises by its code.
     pub(crate) super_admin: bool,
     pub(crate) permissions: Vec<Permission>,
     pub(crate) not_understood: Vec<NotUnderstood>,
@@ -73,7 +73,7 @@ pub(crate) struct ForeignUser {
     /// A bcrypt hash (`$2a$`, `$2b$`, `$2y$`).
     pub(crate) password: Option<PasswordHash>,
     pub(crate) state: OwnerState,
-    /// Ids of the reference's roles.
+    /// Ids of Strapi's roles.
     pub(crate) roles: Vec<i64>,
     pub(crate) created_at: Timestamp,
 }
@@ -86,7 +86,7 @@ pub(crate) struct ForeignToken {
     pub(crate) name: String,
     pub(crate) description: String,
     pub(crate) digest: Digest,
-    /// Its secret as the reference sealed it: `v1:IV:CIPHERTEXT:TAG`.
+    /// The secret as Strapi sealed it: `v1:IV:CIPHERTEXT:TAG`.
     pub(crate) sealed: Option<Sealed>,
     pub(crate) lifespan: Option<Duration>,
     pub(crate) expires_at: Option<Timestamp>,
@@ -96,7 +96,7 @@ pub(crate) struct ForeignToken {
     pub(crate) not_understood: Vec<NotUnderstood>,
 }
 
-/// A secret as the reference sealed it. [`Debug`](fmt::Debug) does not show it.
+/// A secret that Strapi sealed. [`Debug`](fmt::Debug) does not show it.
 #[derive(Clone)]
 pub(crate) struct Sealed(pub(crate) String);
 
@@ -106,12 +106,12 @@ impl fmt::Debug for Sealed {
     }
 }
 
-/// What a token stands for.
+/// The authority of a token.
 #[derive(Clone, Debug)]
 pub(crate) enum ForeignAuthority {
     /// An admin token.
     Admin {
-        /// The id of the reference's user; `None` if that is gone.
+        /// The id of Strapi's user; `None` if the user is gone.
         owner: Option<i64>,
         grants: Vec<Grant>,
     },
@@ -119,12 +119,12 @@ pub(crate) enum ForeignAuthority {
     Content { access: ContentAccess },
 }
 
-/// Something in the reference's database that nobody here knows the meaning of. It allows nothing.
+/// A row of a Strapi database with an unsupported meaning. It allows nothing.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NotUnderstood {
-    /// What it is: `permission 12 (plugin::upload.read) of role "Editor"`.
+    /// The row: `permission 12 (plugin::upload.read) of role "Editor"`.
     pub what: String,
-    /// Why nobody knows: `it is for some locales only`.
+    /// The reason: `it is for some locales only`.
     pub why: String,
 }
 

@@ -1,4 +1,4 @@
-//! The reference's own database, read only.
+//! A read-only store over Strapi's own database.
 
 mod error;
 mod foreign;
@@ -21,10 +21,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-/// The database of a Strapi 5 that is running, or was, as a [`Store`]: its admin and content tokens are honoured here as they are
-/// there, with their owners, roles, permissions and conditions. Clones share their connections.
+/// The database of a Strapi 5 as a read-only [`Store`], whether Strapi is running or not. Clones share their
+/// connections.
 ///
-/// Nothing is ever written (the connections cannot), and nobody there has to know. Build with the salt of the reference:
+/// Strapi's admin and content tokens are accepted as they are there, with their owners, roles, permissions and
+/// conditions. Nothing is written (the connections cannot), and Strapi needs no configuration. Build with Strapi's hash
+/// key:
 ///
 /// ```no_run
 /// # async fn demo() -> Result<(), Box<dyn std::error::Error>> {
@@ -38,7 +40,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 /// for left in store.not_understood(&Conditions::default()).await? {
 ///     println!("allows nothing here: {left}");
 /// }
-/// let (hash_key, _) = HashKey::generate()?; // for tokens of our own, of which that database has none
+/// let (hash_key, _) = HashKey::generate()?; // for keyward's own tokens, of which that database has none
 /// let guard = Guard::builder(store)
 ///     .hash_key(hash_key)
 ///     .strapi_hash_key(StrapiHashKey::new(&std::env::var("API_TOKEN_SALT")?)?)
@@ -48,55 +50,58 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 /// # Ok(()) }
 /// ```
 ///
-/// - **Changes** are seen after [`Limits::max_staleness`](crate::guard::Limits::max_staleness) at the latest: there is no log of them to
-///   follow, so that is how long an answer is used.
-/// - **Stricter** than the reference: a token whose owner is gone is a 401 (there a 500), and so is one with a permission whose
-///   `properties` or `conditions` are NULL (a 500, too); what is not understood allows nothing (an empty list of fields,
-///   properties such as `locales`, none of these where the subject has them, conditions that are not registered); rules are
-///   exact, where the reference adds fields and conditions of several permissions up separately and shows more than the owner
-///   may see.
-/// - **Times** have no zone in PostgreSQL: Strapi writes those of the zone its process runs in, and they are read as UTC here. Run
-///   it with `TZ=UTC`, or else its tokens end early or late here, by the difference. SQLite has milliseconds since 1970.
-/// - **Look-ups** search `strapi_api_tokens` by `access_key`. The reference has no index on it; with very many tokens, make one.
+/// - **Changes** take effect after [`Limits::max_staleness`](crate::guard::Limits::max_staleness) at the latest. There
+///   is no log of changes to follow, so cached tokens are reloaded that often.
+/// - **Stricter** than Strapi: a token whose owner is gone is a 401 (500 in Strapi), and so is one with a permission
+///   whose `properties` or `conditions` are NULL (also a 500). Unsupported rows allow nothing: an empty list of fields,
+///   properties such as `locales`, no locales where the resource has them, and conditions that are not registered.
+///   Effective permissions are exact; Strapi adds up the fields and conditions of several permissions separately, and
+///   shows more than the owner may see.
+/// - **Times** have no zone in PostgreSQL: Strapi writes local times of its process, and they are read as UTC here. Run
+///   Strapi with `TZ=UTC`, or its tokens end early or late here by the difference. SQLite has milliseconds since 1970.
+/// - **Look-ups** search `strapi_api_tokens` by `access_key`. Strapi has no index on it; create one if there are very
+///   many tokens.
 #[derive(Clone)]
 pub struct StrapiStore {
     database: Database,
     clock: Arc<dyn Clock>,
     notes_uses: bool,
-    strangers: Arc<Strangers>,
+    unknown_tokens: Arc<UnknownTokens>,
 }
 
 #[derive(Clone)]
 enum Database {
-    Sqlite(Box<sqlite::readonly::Guest>),
-    Postgres(postgres::readonly::Guest),
+    Sqlite(Box<sqlite::readonly::ReadOnlyDatabase>),
+    Postgres(postgres::readonly::ReadOnlyDatabase),
 }
 
-/// Nothing in the database tells the salt. But if nobody at all is known by it, it is probably another one.
+/// Detection of a wrong hash key: the database does not record it, but if no token is ever found, it is probably
+/// another one.
 #[derive(Default)]
-struct Strangers {
+struct UnknownTokens {
     known: AtomicBool,
     unknown: AtomicU32,
 }
 
-impl Strangers {
-    /// So many in a row are worth a line in the log.
-    const MANY: u32 = 16;
+impl UnknownTokens {
+    /// The number of unknown tokens in a row that is worth a log line.
+    const WARN_AT: u32 = 16;
 
-    fn came(&self, known: bool) {
+    fn count(&self, known: bool) {
         if known {
             self.known.store(true, Ordering::Relaxed);
-        } else if !self.known.load(Ordering::Relaxed) && self.unknown.fetch_add(1, Ordering::Relaxed) + 1 == Self::MANY
+        } else if !self.known.load(Ordering::Relaxed)
+            && self.unknown.fetch_add(1, Ordering::Relaxed) + 1 == Self::WARN_AT
         {
             tracing::warn!(
-                "no token was known so far, of {}: is the salt the API_TOKEN_SALT of the reference?",
-                Self::MANY
+                "none of the first {} tokens was found: check that the hash key is Strapi's API_TOKEN_SALT",
+                Self::WARN_AT
             );
         }
     }
 }
 
-/// How a [`StrapiStore`] is opened.
+/// Options of a [`StrapiStore`].
 ///
 /// ```
 /// let options = keyward::strapi::StrapiOptions::default().connections(2);
@@ -117,9 +122,9 @@ impl fmt::Debug for StrapiStore {
 
 impl fmt::Debug for StrapiOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("StrapiOptions");
-        shown.field("connections", &self.connections).field("transaction_pooler", &self.pooler);
-        shown.field("note_uses", &self.notes_uses).finish_non_exhaustive()
+        let mut debug = f.debug_struct("StrapiOptions");
+        debug.field("connections", &self.connections).field("transaction_pooler", &self.pooler);
+        debug.field("note_uses", &self.notes_uses).finish_non_exhaustive()
     }
 }
 
@@ -130,14 +135,14 @@ impl Default for StrapiOptions {
 }
 
 impl StrapiOptions {
-    /// How many connections read, at most; at least one. Default 8: more than unknown secrets can take at a time.
+    /// Sets the maximum number of connections, at least one. Default 8: more than unknown secrets can occupy at a time.
     #[must_use]
     pub fn connections(mut self, connections: u32) -> Self {
         self.connections = connections.max(1);
         self
     }
 
-    /// The address is that of a pooler in transaction mode: see
+    /// Declares that the address leads to a pooler in transaction mode: see
     /// [`PostgresOptions::transaction_pooler`](crate::store::PostgresOptions::transaction_pooler).
     #[must_use]
     pub fn transaction_pooler(mut self) -> Self {
@@ -145,14 +150,14 @@ impl StrapiOptions {
         self
     }
 
-    /// Writes `last_used_at` after all, at most once an hour for each token, as the reference does. Nothing else is written.
+    /// Writes `last_used_at`, at most once an hour for each token, like Strapi. Nothing else is written.
     #[must_use]
     pub fn note_uses(mut self) -> Self {
         self.notes_uses = true;
         self
     }
 
-    /// Where the time comes from on SQLite, for tests. PostgreSQL is asked itself.
+    /// Sets the source of time for SQLite, for tests. PostgreSQL's own time is used there.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -161,71 +166,73 @@ impl StrapiOptions {
 }
 
 impl StrapiStore {
-    /// Opens `sqlite:FILE` or `postgres://USER:PASSWORD@HOST/DATABASE`, and looks whether it is the reference's.
+    /// Opens `sqlite:FILE` or `postgres://USER:PASSWORD@HOST/DATABASE`, and checks that it is Strapi's database.
     ///
-    /// For PostgreSQL a role that may only `SELECT` is enough. The tables are those of its `search_path`.
+    /// For PostgreSQL, a role that may only `SELECT` is enough. The tables are those of its `search_path`.
     ///
     /// # Errors
-    /// If the address cannot be read or reached, the file is not there or no database, or a table or column is missing; the
-    /// error's source says which, and what to check.
+    /// Returns [`StoreError::Unavailable`] if the address is invalid or unreachable, the file is missing or not a
+    /// database, or a table or column is missing. The error's source names the problem and the remedy.
     pub async fn open(address: &str) -> Result<Self, StoreError> {
         Self::open_with(address, StrapiOptions::default()).await
     }
 
-    /// The same with options.
+    /// Opens the database with options.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// Like [`open`](Self::open).
     pub async fn open_with(address: &str, options: StrapiOptions) -> Result<Self, StoreError> {
         let StrapiOptions { connections, pooler, notes_uses, clock } = options;
         let database = match address.strip_prefix("sqlite:") {
-            Some(file) => Database::Sqlite(Box::new(sqlite::readonly::Guest::open(file.as_ref(), connections).await?)),
+            Some(file) => {
+                Database::Sqlite(Box::new(sqlite::readonly::ReadOnlyDatabase::open(file.as_ref(), connections).await?))
+            }
             None if address.starts_with("postgres") => {
                 let options = PostgresOptions::default().connections(connections);
                 let options = if pooler { options.transaction_pooler() } else { options };
-                Database::Postgres(postgres::readonly::Guest::connect(address, &options).await?)
+                Database::Postgres(postgres::readonly::ReadOnlyDatabase::connect(address, &options).await?)
             }
             None => return Err(OpenError::Address.into()),
         };
-        let store = Self { database, clock, notes_uses, strangers: Arc::default() };
-        store.look().await?;
+        let store = Self { database, clock, notes_uses, unknown_tokens: Arc::default() };
+        store.check_schema().await?;
         Ok(store)
     }
 
     /// Closes all connections, for all clones.
     pub async fn close(&self) {
         match &self.database {
-            Database::Sqlite(guest) => guest.close().await,
-            Database::Postgres(guest) => guest.close().await,
+            Database::Sqlite(database) => database.close().await,
+            Database::Postgres(database) => database.close().await,
         }
     }
 
-    /// What of the database is not understood, with these conditions, and so allows nothing here.
+    /// Returns the rows that are not supported with these conditions, and so allow nothing here.
     ///
     /// # Errors
-    /// If the store cannot be asked.
+    /// Returns [`StoreError`] if the database cannot be read.
     pub async fn not_understood(&self, conditions: &Conditions) -> Result<Vec<NotUnderstood>, StoreError> {
         Ok(self.everything().await?.into_not_understood(conditions))
     }
 
-    /// All that can be taken over.
+    /// Returns everything that can be imported.
     pub(crate) async fn everything(&self) -> Result<Foreign, StoreError> {
         let text = match &self.database {
-            Database::Sqlite(guest) => guest.text(statements::sqlite::EVERYTHING, None).await?,
-            Database::Postgres(guest) => guest.text(statements::postgres::EVERYTHING, None).await?,
+            Database::Sqlite(database) => database.text(statements::sqlite::EVERYTHING, None).await?,
+            Database::Postgres(database) => database.text(statements::postgres::EVERYTHING, None).await?,
         };
         Ok(rows::parse::<rows::Everything>(&text)?.foreign())
     }
 
-    /// Whether this is a database that can be read.
-    async fn look(&self) -> Result<(), StoreError> {
+    /// Checks that this is a Strapi database that can be read.
+    async fn check_schema(&self) -> Result<(), StoreError> {
         let text = match &self.database {
-            Database::Sqlite(guest) => guest.text(statements::sqlite::COLUMNS, None).await?,
-            Database::Postgres(guest) => guest.text(statements::postgres::COLUMNS, None).await?,
+            Database::Sqlite(database) => database.text(statements::sqlite::COLUMNS, None).await?,
+            Database::Postgres(database) => database.text(statements::postgres::COLUMNS, None).await?,
         };
         let columns: HashSet<String> = rows::parse(&text)?;
         let has = |table: &str| columns.iter().any(|c| c.split('.').next() == Some(table));
-        // What was renamed with version 5.
+        // Tables that were renamed in version 5.
         if has("admin_permissions_role_links") {
             return Err(OpenError::Older.into());
         }
@@ -240,15 +247,15 @@ impl StrapiStore {
                 return Err(OpenError::Column(table, column).into());
             }
         }
-        // What may not be read, or is of another type, is said now and not when somebody comes.
-        self.found(&Digest::Strapi([0; 64])).await.map(drop).map_err(error::first_question)
+        // Unreadable tables and columns of another type are reported now, not on the first request.
+        self.find(&Digest::Strapi([0; 64])).await.map(drop).map_err(error::first_query)
     }
 
-    async fn found(&self, digest: &Digest) -> Result<rows::Found, StoreError> {
+    async fn find(&self, digest: &Digest) -> Result<rows::FoundTokens, StoreError> {
         let hex = digest.to_hex();
         let text = match &self.database {
-            Database::Sqlite(guest) => guest.text(statements::sqlite::RESOLVE, Some(&hex)).await?,
-            Database::Postgres(guest) => guest.text(statements::postgres::RESOLVE, Some(&hex)).await?,
+            Database::Sqlite(database) => database.text(statements::sqlite::RESOLVE, Some(&hex)).await?,
+            Database::Postgres(database) => database.text(statements::postgres::RESOLVE, Some(&hex)).await?,
         };
         rows::parse(&text)
     }
@@ -257,15 +264,15 @@ impl StrapiStore {
 #[async_trait]
 impl Store for StrapiStore {
     async fn resolve(&self, digest: &Digest) -> Result<Snapshot, StoreError> {
-        // Before the statement, so that what is left of a token is never overstated.
+        // Read before the statement, so that the remaining life of a token is never overstated.
         let before = self.clock.now();
-        // The database has none of our own.
+        // Strapi's database has no tokens of keyward.
         let record = match digest {
             Digest::Native(_) => None,
             Digest::Strapi(_) => {
-                let found = self.found(digest).await?;
+                let found = self.find(digest).await?;
                 let now = if found.now == 0 { before } else { Timestamp(found.now) };
-                self.strangers.came(found.any());
+                self.unknown_tokens.count(found.any());
                 found.record(digest, now)
             }
         };
@@ -278,8 +285,8 @@ impl Store for StrapiStore {
         }
         let uses = super::sql::uses(uses);
         match &self.database {
-            Database::Sqlite(guest) => guest.write(statements::sqlite::NOTE_USES, &uses).await,
-            Database::Postgres(guest) => guest.write(statements::postgres::NOTE_USES, &uses).await,
+            Database::Sqlite(database) => database.write(statements::sqlite::NOTE_USES, &uses).await,
+            Database::Postgres(database) => database.write(statements::postgres::NOTE_USES, &uses).await,
         }
     }
 

@@ -1,4 +1,4 @@
-//! The reference's rows, as the domain knows them. What nobody here knows the meaning of allows nothing.
+//! Conversion of Strapi's rows to domain types. Rows with an unsupported meaning allow nothing.
 
 use super::foreign::{Foreign, ForeignAuthority, ForeignRole, ForeignToken, ForeignUser, NotUnderstood, Sealed};
 use crate::domain::{
@@ -11,19 +11,19 @@ use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Whom the reference knows by it has no ceiling.
+/// Strapi's code of the role without a ceiling.
 const SUPER_ADMIN: &str = "strapi-super-admin";
 
 /// The tokens with a digest.
 #[derive(Deserialize)]
-pub(super) struct Found {
+pub(super) struct FoundTokens {
     /// The database's time in milliseconds; 0 if it has none.
     pub(super) now: i64,
     localised: Vec<String>,
     tokens: Vec<TokenRow>,
 }
 
-/// All that there is. What refers to another row has its id and nothing else of it.
+/// All rows. References to other rows contain only their ids.
 #[derive(Deserialize)]
 pub(super) struct Everything {
     localised: Vec<String>,
@@ -41,7 +41,7 @@ struct PermissionRow {
     parameters: Option<String>,
     properties: Option<String>,
     conditions: Option<String>,
-    /// Its subject has locales.
+    /// The resource has locales.
     #[serde(skip)]
     localised: bool,
 }
@@ -95,19 +95,19 @@ struct TokenRow {
 }
 
 pub(super) fn parse<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, StoreError> {
-    // What serde says may show a value, and that may be a hash.
+    // serde's message may contain a value, which may be a hash.
     serde_json::from_str(text).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
-        StoreError::Corrupt(format!("a row of the reference's tables is of another form than known ({place})"))
+        StoreError::Corrupt(format!("unexpected form of a row in Strapi's tables ({place})"))
     })
 }
 
-impl Found {
+impl FoundTokens {
     pub(super) fn any(&self) -> bool {
         !self.tokens.is_empty()
     }
 
-    /// The token and what it rests on; `None` if there is none that can be judged.
+    /// Returns the token with its owner; `None` if there is none that can be judged.
     pub(super) fn record(mut self, digest: &Digest, now: Timestamp) -> Option<Record> {
         let mut token = self.tokens.pop()?;
         if !self.tokens.is_empty() {
@@ -137,9 +137,9 @@ impl Everything {
         roles.iter_mut().for_each(|role| localise(&mut role.permissions, &self.localised));
         let mut roles: Vec<ForeignRole> = roles.into_iter().map(RoleRow::foreign).collect();
         let mut users: Vec<ForeignUser> = self.users.into_iter().map(UserRow::foreign).collect();
-        tell_apart(roles.iter_mut().map(|role| (role.id, &mut role.key)));
-        tell_apart(users.iter_mut().map(|user| (user.id, &mut user.key)));
-        tell_apart(tokens.iter_mut().map(|token| (token.id, &mut token.key)));
+        make_unique(roles.iter_mut().map(|role| (role.id, &mut role.key)));
+        make_unique(users.iter_mut().map(|user| (user.id, &mut user.key)));
+        make_unique(tokens.iter_mut().map(|token| (token.id, &mut token.key)));
         Foreign { roles, users, tokens, not_understood }
     }
 }
@@ -151,7 +151,7 @@ impl TokenRow {
         let (authority, owner) = match foreign.authority {
             ForeignAuthority::Content { access } => (TokenAuthority::Content { access }, None),
             ForeignAuthority::Admin { owner: id, grants } => {
-                // No id is 0: nobody's.
+                // No id is 0.
                 (TokenAuthority::Admin { owner: OwnerId(id.unwrap_or(0)), grants }, owner)
             }
         };
@@ -175,7 +175,7 @@ impl TokenRow {
         let name = self.name.unwrap_or_default();
         let itself = format!("token {} {name:?}", self.id);
         let unclear = |why: &'static str| NotUnderstood { what: itself.clone(), why: why.to_owned() };
-        // Looked up as a text: in other letters nobody comes in by it.
+        // Look-ups compare text, so a digest in upper case is never found.
         let hex = self.access_key.as_deref().filter(|hex| !hex.bytes().any(|b| b.is_ascii_uppercase()));
         let digest = match hex.map(Digest::from_hex) {
             Some(Ok(digest @ Digest::Strapi(_))) => digest,
@@ -185,7 +185,7 @@ impl TokenRow {
         let mut not_understood = Vec::new();
         let authority = match self.kind.as_deref() {
             Some("admin") => {
-                if let Some(row) = self.permissions.iter().find(|row| row.fails_there()) {
+                if let Some(row) = self.permissions.iter().find(|row| row.fails_in_strapi()) {
                     let why =
                         format!("its permission {} has no properties or conditions, at which Strapi fails", row.id);
                     return Err(NotUnderstood { what: itself, why });
@@ -223,11 +223,11 @@ impl TokenRow {
             description: self.description.unwrap_or_default(),
             digest,
             sealed: self.sealed.map(Sealed),
-            // It only describes; what ends a token is `expires_at`.
+            // Only descriptive; `expires_at` ends a token.
             lifespan: self.lifespan.as_u64().map(Duration::from_millis),
             expires_at,
-            created_at: known(&self.created_at).unwrap_or(Timestamp(0)),
-            last_used_at: known(&self.last_used_at),
+            created_at: valid_time(&self.created_at).unwrap_or(Timestamp(0)),
+            last_used_at: valid_time(&self.last_used_at),
             authority,
             not_understood,
         })
@@ -242,7 +242,7 @@ impl UserRow {
         }
     }
 
-    /// As somebody whose token is judged. Takes the roles.
+    /// Converts the user to an owner with a ceiling. Takes the roles.
     fn owner(&mut self) -> (Owner, Ceiling) {
         let roles = std::mem::take(&mut self.roles);
         let owner = Owner {
@@ -253,8 +253,8 @@ impl UserRow {
             username: self.username.clone(),
             state: self.state(),
             roles: roles.iter().map(|role| RoleId(role.id)).collect(),
-            created_at: known(&self.created_at).unwrap_or(Timestamp(0)),
-            updated_at: known(&self.created_at).unwrap_or(Timestamp(0)),
+            created_at: valid_time(&self.created_at).unwrap_or(Timestamp(0)),
+            updated_at: valid_time(&self.created_at).unwrap_or(Timestamp(0)),
         };
         if roles.iter().any(RoleRow::is_super_admin) {
             return (owner, Ceiling::Unlimited);
@@ -275,7 +275,7 @@ impl UserRow {
             password: self.password.map(PasswordHash),
             state,
             roles: self.roles.into_iter().map(|role| role.id).collect(),
-            created_at: known(&self.created_at).unwrap_or(Timestamp(0)),
+            created_at: valid_time(&self.created_at).unwrap_or(Timestamp(0)),
         }
     }
 }
@@ -301,14 +301,14 @@ impl RoleRow {
     }
 }
 
-/// Marks those whose subject has locales.
+/// Marks permissions whose resource has locales.
 fn localise(rows: &mut [PermissionRow], resources: &[String]) {
     for row in rows {
         row.localised = row.resource.as_ref().is_some_and(|resource| resources.contains(resource));
     }
 }
 
-/// What is understood of these permissions, and what is not.
+/// Returns the supported permissions, and the rows that are not supported.
 fn read(rows: Vec<PermissionRow>, of: &str) -> (Vec<Permission>, Vec<NotUnderstood>) {
     let (mut permissions, mut left) = (Vec::new(), Vec::new());
     for row in rows {
@@ -323,9 +323,9 @@ fn read(rows: Vec<PermissionRow>, of: &str) -> (Vec<Permission>, Vec<NotUndersto
 }
 
 impl PermissionRow {
-    /// Whether the reference answers 500 to whatever a token with this permission asks: it wants something in `properties`, and a
-    /// list in `conditions`. What is no JSON at all it takes for nothing said.
-    fn fails_there(&self) -> bool {
+    /// Returns true if Strapi answers 500 to every request of a token with this permission: it requires a value in
+    /// `properties`, and a list in `conditions`. It treats invalid JSON as missing.
+    fn fails_in_strapi(&self) -> bool {
         let value = |text: &Option<String>| match text {
             None => Some(Value::Null),
             Some(text) => serde_json::from_str(text).ok(),
@@ -360,7 +360,7 @@ impl PermissionRow {
                 list => texts("conditions", list)?,
             },
         };
-        // Without a resource, as Strapi reads an empty one.
+        // Strapi treats an empty resource as none.
         let resource = self.resource.filter(|resource| !resource.is_empty()).map(Into::into);
         let scope = Scope { action: action.into(), resource, fields };
         Ok(Permission { scope, when: ConditionClause::from_list(conditions) })
@@ -372,7 +372,7 @@ fn grant(permission: Permission) -> Grant {
     Grant { scope, chosen: when }
 }
 
-/// An object in a column; NULL is an empty one.
+/// Parses an object in a column; NULL is an empty one.
 fn object(column: &str, text: Option<&str>) -> Result<Map<String, Value>, String> {
     match text.map(|text| json(column, text)).transpose()? {
         None | Some(Value::Null) => Ok(Map::new()),
@@ -389,8 +389,8 @@ fn json(column: &str, text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|_| format!("its {column} are no JSON"))
 }
 
-/// Rows that were copied by hand have the document id of others: those are told apart by their ids.
-fn tell_apart<'r>(keys: impl Iterator<Item = (i64, &'r mut String)>) {
+/// Rows that were copied by hand share a document id: those are identified by their ids.
+fn make_unique<'r>(keys: impl Iterator<Item = (i64, &'r mut String)>) {
     let keys: Vec<_> = keys.collect();
     let mut counts: HashMap<String, u32> = HashMap::new();
     for (_, key) in &keys {
@@ -403,23 +403,23 @@ fn tell_apart<'r>(keys: impl Iterator<Item = (i64, &'r mut String)>) {
     }
 }
 
-/// What tells a row from those of all databases.
+/// Returns the key that identifies a row across databases.
 fn key(id: i64, document_id: Option<String>) -> String {
     document_id.unwrap_or_else(|| id.to_string())
 }
 
-/// A time in milliseconds, if it is one: `Some(None)` is none at all.
-#[expect(clippy::option_option, reason = "no time and nothing that is one are two things")]
+/// Parses a time in milliseconds: `Some(None)` is no time, `None` is an invalid one.
+#[expect(clippy::option_option, reason = "a missing time and an invalid one differ")]
 fn time(value: &Value) -> Option<Option<Timestamp>> {
     match value {
         Value::Null => Some(None),
         Value::Number(n) => n.as_i64().map(|ms| Some(Timestamp(ms))),
-        // SQLite keeps what it is given, also the text of a time. One without a time zone could be any.
+        // SQLite stores any value, also the text of a time. Times without a zone are ambiguous.
         Value::String(text) => date::parse(text).map(Some),
         _ => None,
     }
 }
 
-fn known(value: &Value) -> Option<Timestamp> {
+fn valid_time(value: &Value) -> Option<Timestamp> {
     time(value).flatten()
 }

@@ -1,6 +1,6 @@
-//! Every statement on the reference's tables. Each gives one row with one text, which is JSON: so both engines are read alike.
+//! All statements on Strapi's tables. Each returns one row with one JSON text, so that both engines are read alike.
 
-/// The time of a column as milliseconds; what is no time as it is.
+/// The time of a column in milliseconds; invalid times unchanged.
 #[rustfmt::skip]
 macro_rules! time {
     (sqlite_words, $column:literal) => { $column };
@@ -26,7 +26,7 @@ macro_rules! permissions {
     };
 }
 
-/// What the role `r` is. The super admin's permissions bound nobody.
+/// The columns of the role `r`. The super admin's permissions bound no token and are left out.
 macro_rules! role {
     ($word:ident) => {
         concat!(
@@ -43,7 +43,7 @@ macro_rules! role {
     };
 }
 
-/// What the user `u` is, with these `roles`.
+/// The columns of the user `u`, with these `roles`.
 macro_rules! user {
     ($word:ident, $roles:expr, $more:expr) => {
         concat!(
@@ -64,7 +64,7 @@ macro_rules! user {
     };
 }
 
-/// What the token `t` is, with these `owners`.
+/// The columns of the token `t`, with these `owners`.
 macro_rules! token {
     ($word:ident, $owners:expr, $more:expr) => {
         concat!(
@@ -105,8 +105,8 @@ macro_rules! all {
     };
 }
 
-/// The subjects that have locales: there each permission is for some, and one that names none is for none. Only the schema in
-/// the reference's own code says which they are, and the super admin's permissions, which it writes anew at each start.
+/// The resources that have locales: there each permission is for some locales, and one that names none is for none.
+/// Only Strapi's own schema defines them, and the super admin's permissions, which Strapi rewrites at each start.
 macro_rules! localised {
     ($word:ident) => {
         concat!(
@@ -122,7 +122,7 @@ macro_rules! localised {
 
 macro_rules! statements {
     ($word:ident) => {
-        /// The tokens with this digest, and what they rest on.
+        /// The tokens with this digest, their owners and permissions.
         pub(in crate::store::strapi) const RESOLVE: &str = concat!(
             "SELECT CAST(",
             $word!(object),
@@ -135,7 +135,7 @@ macro_rules! statements {
             " FROM strapi_api_tokens t WHERE t.access_key = $1))) AS TEXT) AS found"
         );
 
-        /// All that can be taken over.
+        /// Everything that can be imported.
         pub(in crate::store::strapi) const EVERYTHING: &str = concat!(
             "SELECT CAST(",
             $word!(object),
@@ -157,11 +157,11 @@ pub(super) mod sqlite {
 
     statements!(sqlite_words);
 
-    /// The columns that there are.
+    /// All existing columns.
     pub(in crate::store::strapi) const COLUMNS: &str = "SELECT CAST(json_group_array(m.name || '.' || p.name) AS TEXT) \
          AS found FROM sqlite_master m JOIN pragma_table_info(m.name) p WHERE m.type IN ('table', 'view')";
 
-    /// Notes uses, at most one an hour for each token, as the reference does.
+    /// Notes uses, at most one an hour for each token, like Strapi.
     pub(in crate::store::strapi) const NOTE_USES: &str = "UPDATE strapi_api_tokens SET last_used_at = u.at FROM \
          (SELECT e.value ->> 'token' AS token, e.value ->> 'at' AS at FROM json_each($1) AS e) AS u \
          WHERE id = u.token AND (last_used_at IS NULL OR last_used_at < u.at - 3600000)";
@@ -182,7 +182,7 @@ pub(super) mod postgres {
          WHERE t.id = u.token AND (t.last_used_at IS NULL OR t.last_used_at < u.at - INTERVAL '1 hour')";
 }
 
-/// What of the reference's schema is read.
+/// The tables and columns that are read.
 pub(super) const NEEDED: [(&str, &[&str]); 10] = [
     (
         "strapi_api_tokens",

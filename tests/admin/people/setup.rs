@@ -5,8 +5,10 @@ use keyward::admin::{
 };
 use keyward::store::SqliteOptions;
 use keyward::store::{EventQuery, Paging, WriteStore};
+use keyward::testing::SecretFormat;
+use keyward::testing::TokenKinds;
 use keyward::testing::{ManualClock, SALT, SeededEntropy};
-use keyward::token::{Secret, SecretFormat, TokenKinds, TokenPrefix};
+use keyward::token::{Secret, TokenPrefix};
 use keyward::{Builder, HashKey, Keyward, MemoryStore, NewOwner, NewRole, OwnerId, Permission, RoleId, SqliteStore};
 use std::net::IpAddr;
 use std::path::Path;

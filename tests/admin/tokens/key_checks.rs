@@ -4,8 +4,9 @@ use super::{OLD_KEY, keys, person, shown, world};
 use keyward::admin::{Actor, KeyMismatch, SecretAccess, ServiceError};
 use keyward::store::Digest;
 use keyward::store::{KeyKind, WriteStore};
+use keyward::testing::SecretFormat;
 use keyward::testing::{App, ManualClock, World};
-use keyward::token::{HashKeyRing, OsEntropy, Secret, SecretFormat, TokenId, TokenKind, TokenPrefix, Unsealable};
+use keyward::token::{HashKeyRing, OsEntropy, Secret, TokenId, TokenKind, TokenPrefix, Unsealable};
 use keyward::{GuardedRouter, HashKey, NewAdminToken, NewOwner, RoleId, authenticated};
 use std::sync::Arc;
 

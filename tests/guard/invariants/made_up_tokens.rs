@@ -14,7 +14,7 @@ use std::time::Duration;
 /// A well-formed secret under another hash key, as an attacker makes it who knows everything but the key.
 fn made_up(entropy: &dyn Entropy) -> String {
     let hash_key = keyward::HashKey::parse("another salt than the world's, at least 32 bytes").unwrap();
-    let format = keyward::token::SecretFormat::new(&Default::default(), hash_key);
+    let format = keyward::testing::SecretFormat::new(&Default::default(), hash_key);
     format.issue(TokenKind::Admin, entropy).unwrap().secret.expose().to_owned()
 }
 

@@ -86,7 +86,7 @@ fn grant_says(grants: &[Grant], action: &str, resource: Option<&str>, field: &st
 }
 
 fn token(grants: Vec<Grant>) -> Token {
-    let format = keyward::token::SecretFormat::new(
+    let format = keyward::testing::SecretFormat::new(
         &Default::default(),
         keyward::HashKey::parse(keyward::testing::SALT).unwrap(),
     );

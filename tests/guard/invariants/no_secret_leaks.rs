@@ -5,8 +5,9 @@ use axum::Router;
 use axum::routing::get;
 use http::header::AUTHORIZATION;
 use keyward::admin::{OwnerState, ServiceError};
+use keyward::testing::SecretFormat;
 use keyward::testing::{Key, SALT};
-use keyward::token::{ContentAccess, HashKeyRing, Secret, SecretFormat, StrapiHashKey};
+use keyward::token::{ContentAccess, HashKeyRing, Secret, StrapiHashKey};
 use keyward::{BuildError, GuardedRouter, Keyward, MemoryStore, Require, action, authenticated};
 use keyward_test_support::log;
 use std::sync::{Arc, Mutex};
@@ -19,7 +20,7 @@ fn hidden(secrets: &[&Secret]) -> Vec<String> {
     let mut all = vec![SALT.to_owned(), REFERENCE.to_owned()];
     for secret in secrets {
         let text = secret.expose();
-        let kinds = keyward::token::TokenKinds::of(&keyward::token::TokenKind::ALL);
+        let kinds = keyward::testing::TokenKinds::of(&keyward::token::TokenKind::ALL);
         all.extend([text.to_owned(), text[text.len() - 50..text.len() - 7].to_owned()]);
         all.push(format.verify(text, kinds).unwrap().digest.to_hex());
     }
@@ -106,9 +107,8 @@ async fn secrets_are_not_in_debug_output() {
     answer.assert_ok();
 
     let hash_key = || keyward::HashKey::parse(SALT).unwrap();
-    let format =
-        SecretFormat::new(&Default::default(), hash_key()).with_reference(StrapiHashKey::new(REFERENCE).unwrap());
-    let credential = format.verify(key.secret.expose(), keyward::token::TokenKinds::ADMIN).unwrap();
+    let format = SecretFormat::new(&Default::default(), hash_key()).with_strapi(StrapiHashKey::new(REFERENCE).unwrap());
+    let credential = format.verify(key.secret.expose(), keyward::testing::TokenKinds::ADMIN).unwrap();
     let issued = format.issue(keyward::token::TokenKind::Admin, &keyward::token::OsEntropy).unwrap();
     let mut texts = vec![
         format!("{:?} {:?}", world.keyward, world),
@@ -124,7 +124,7 @@ async fn secrets_are_not_in_debug_output() {
                 .hash_key(hash_key())
                 .strapi_hash_key(StrapiHashKey::new(REFERENCE).unwrap())
         ),
-        format!("{:?}", BuildError::NoSalt),
+        format!("{:?}", BuildError::NoHashKey),
         format!("{:?}", ServiceError::LastSuperAdmin),
         format!("{:?} {}", HashKeyRing::parse(&SALT[..31]).unwrap_err(), HashKeyRing::parse(&SALT[..31]).unwrap_err()),
     ];

@@ -19,14 +19,14 @@ pub(crate) const MISTAKES: [(&str, &str, &str, &str); 27] = [
     (
         "the count is published relaxed",
         "resolve/freshness.rs",
-        "self.raised.fetch_add(1, Ordering::AcqRel);",
-        "self.raised.fetch_add(1, Ordering::Relaxed);",
+        "self.change_count.fetch_add(1, Ordering::AcqRel);",
+        "self.change_count.fetch_add(1, Ordering::Relaxed);",
     ),
     (
         "the count is read relaxed",
         "resolve/freshness.rs",
-        "self.raised.load(Ordering::Acquire)",
-        "self.raised.load(Ordering::Relaxed)",
+        "self.change_count.load(Ordering::Acquire)",
+        "self.change_count.load(Ordering::Relaxed)",
     ),
     ("a mark is used again as its last holder left it", "guard/mark.rs", "fence(Ordering::Acquire);", ""),
     (
@@ -52,33 +52,33 @@ pub(crate) const MISTAKES: [(&str, &str, &str, &str); 27] = [
     (
         "the count before the slots",
         "resolve/freshness.rs",
-        "Self::raise_in(&self.era.load(), seq, tags);\n        self.told();",
-        "self.told();\n        Self::raise_in(&self.era.load(), seq, tags);",
+        "Self::invalidate_in(&self.era.load(), seq, tags);\n        self.notify();",
+        "self.notify();\n        Self::invalidate_in(&self.era.load(), seq, tags);",
     ),
     (
         "the count is read after the slots",
         "resolve/freshness.rs",
-        "standing.0.store(raised, Ordering::Relaxed);",
-        "standing.0.store(self.raised.load(Ordering::Acquire), Ordering::Relaxed);",
+        "last_checked.0.store(change_count, Ordering::Relaxed);",
+        "last_checked.0.store(self.change_count.load(Ordering::Acquire), Ordering::Relaxed);",
     ),
     (
         "the count before the floor",
         "resolve/freshness.rs",
-        "self.era.load().floor.fetch_max(floor, Ordering::AcqRel);\n        self.told();",
-        "self.told();\n        self.era.load().floor.fetch_max(floor, Ordering::AcqRel);",
+        "self.era.load().floor.fetch_max(floor, Ordering::AcqRel);\n        self.notify();",
+        "self.notify();\n        self.era.load().floor.fetch_max(floor, Ordering::AcqRel);",
     ),
     (
         "the count before the era",
         "resolve/freshness.rs",
         "let number = self.era() + 1;",
-        "=if crate::made(\"the count before the era\") { self.told(); }\n                let number = self.era() + 1;",
+        "=if crate::made(\"the count before the era\") { self.notify(); }\n                let number = self.era() + 1;",
     ),
     (
         "the count before the era",
         "resolve/freshness.rs",
-        "Era::new(era.number + 1, floor))),\n        }\n        self.told();",
+        "Era::new(era.number + 1, floor))),\n        }\n        self.notify();",
         "=Era::new(era.number + 1, floor))),\n        }
-        if !crate::made(\"the count before the era\") { self.told(); }",
+        if !crate::made(\"the count before the era\") { self.notify(); }",
     ),
     (
         "an own change of another era is dropped",
@@ -102,42 +102,42 @@ pub(crate) const MISTAKES: [(&str, &str, &str, &str); 27] = [
     (
         "a look-up's answer is taken as it is",
         "resolve/mod.rs",
-        "if self.freshness.stands(landed.stamp()) {",
-        "=if crate::made(\"a look-up's answer is taken as it is\") || self.freshness.stands(landed.stamp()) {",
+        "if self.freshness.is_current(outcome.stamp()) {",
+        "=if crate::made(\"a look-up's answer is taken as it is\") || self.freshness.is_current(outcome.stamp()) {",
     ),
     (
         "what is cached is taken as it is",
         "resolve/mod.rs",
-        "now < entry.reload && entry.stands(&self.freshness)",
+        "now < entry.reload && entry.is_current(&self.freshness)",
         "now < entry.reload",
     ),
     (
         "the era is read after the snapshot",
         "resolve/mod.rs",
-        "self.freshness.saw(era, snapshot.seq, snapshot.op_id.as_deref());",
+        "self.freshness.observe(era, snapshot.seq, snapshot.op_id.as_deref());",
         "=let era = if crate::made(\"the era is read after the snapshot\") { self.freshness.era() } else { era };
-        self.freshness.saw(era, snapshot.seq, snapshot.op_id.as_deref());",
+        self.freshness.observe(era, snapshot.seq, snapshot.op_id.as_deref());",
     ),
     (
         "no second look before a look-up",
-        "resolve/flight.rs",
+        "resolve/lookup.rs",
         "self.known(&digest, self.clock.moment())",
         "None::<Resolved>",
     ),
     (
         "the place is freed before the answer is kept",
-        "resolve/flight.rs",
-        "let outcome = self.0.look_up(self.1, self.2).await;",
+        "resolve/lookup.rs",
+        "let outcome = self.resolver.look_up(self.digest, self.lane).await;",
         "=if crate::made(\"the place is freed before the answer is kept\") {
-            self.0.flights_in(self.2).remove(&self.1);
+            self.resolver.lookups_in(self.lane).remove(&self.digest);
         }
-        let outcome = self.0.look_up(self.1, self.2).await;",
+        let outcome = self.resolver.look_up(self.digest, self.lane).await;",
     ),
     (
         "a look-up in the hands of who began it",
-        "resolve/flight.rs",
-        "tokio::spawn(taken.fly(sender));",
-        "crate::hands::hold(tokio::spawn(taken.fly(sender)));",
+        "resolve/lookup.rs",
+        "tokio::spawn(slot.run(sender));",
+        "crate::hands::hold(tokio::spawn(slot.run(sender)));",
     ),
     (
         "a change in its caller's hands",
@@ -157,7 +157,7 @@ pub(crate) const MISTAKES: [(&str, &str, &str, &str); 27] = [
         "Ok(()) => {
                     drop(raise);",
         "=Ok(()) if crate::made(\"a change in its caller's hands\") => {
-                    raise.resolver.freshness.raise_own(raise.begun, raise.seq, raise.op_id.as_deref(), &raise.tags);
+                    raise.resolver.freshness.invalidate_own(raise.begun, raise.seq, raise.op_id.as_deref(), &raise.tags);
                 }
                 Ok(()) if crate::made(\"acknowledged before it is raised\") => {
                     tokio::spawn(async move { drop(raise) });

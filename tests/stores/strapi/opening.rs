@@ -28,7 +28,7 @@ async fn invalid_addresses_and_files_are_rejected() {
     for (address, says) in [
         (sqlite("none.db"), "there is no such file"),
         (sqlite("text.db"), "text.db is not an SQLite database"),
-        (sqlite("empty.db"), "none of the reference's tables is there"),
+        (sqlite("empty.db"), "none of Strapi's tables is there"),
         ("sqlite:".to_owned(), "names no file"),
         ("sqlite::memory:".to_owned(), "names no file"),
         ("data.db".to_owned(), "write sqlite:FILE or postgres://"),

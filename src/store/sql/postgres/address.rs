@@ -1,23 +1,23 @@
-//! The address of a database, read without ever saying a part of a password.
+//! Database addresses, parsed without disclosing any part of a password.
 
 use super::error::OpenError;
 use super::{NAME, PostgresOptions, parameters};
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 
-/// Where a store is.
+/// A parsed database address.
 pub(super) struct Address {
     pub(super) options: PgConnectOptions,
     /// User, host, port and database, for errors.
     pub(super) place: String,
 }
 
-/// Reads an address.
+/// Parses an address.
 pub(super) fn read(url: &str, options: &PostgresOptions) -> Result<Address, OpenError> {
     let Some(rest) = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://")) else {
         return Err(OpenError::Scheme);
     };
-    if has_a_torn_password(rest) {
+    if has_unencoded_password(rest) {
         return Err(OpenError::Url);
     }
     parameters::check(url)?;
@@ -25,7 +25,7 @@ pub(super) fn read(url: &str, options: &PostgresOptions) -> Result<Address, Open
     if read.get_host().contains(',') {
         return Err(OpenError::Hosts);
     }
-    // Poolers do not know the parameter for floating-point numbers, of which there are none here.
+    // Poolers reject the parameter for floating-point numbers, of which there are none here.
     read = read.application_name(NAME).disable_statement_logging().extra_float_digits(None);
     if options.pooler {
         read = read.statement_cache_capacity(0);
@@ -34,18 +34,18 @@ pub(super) fn read(url: &str, options: &PostgresOptions) -> Result<Address, Open
     Ok(Address { options: read, place })
 }
 
-/// Whether an `@` comes after the host: then what was taken for it is a piece of a password with `/` or `#` in it. (A `?` in one
-/// makes it a parameter, which is not known.)
-fn has_a_torn_password(rest: &str) -> bool {
+/// Returns true if an `@` follows the host: then the presumed host is a part of a password that contains `/` or `#`. (A
+/// password with `?` looks like an unknown parameter.)
+fn has_unencoded_password(rest: &str) -> bool {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (before_parameters, parameters) = rest[end..].split_once('?').unwrap_or((&rest[end..], ""));
     before_parameters.contains('@') || parameters.split_once('#').is_some_and(|(_, fragment)| fragment.contains('@'))
 }
 
-/// User, host, port and database; without those parts that an `@` among the parameters makes doubtful.
+/// Returns user, host, port and database, without the parts that an `@` among the parameters makes doubtful.
 fn place(options: &PgConnectOptions, rest: &str) -> String {
     if rest.split_once('?').is_some_and(|(_, parameters)| parameters.contains('@')) {
-        return "the address (write %40 for @ in its parameters to have it named here)".to_owned();
+        return "the address (write %40 for @ in its parameters to see it here)".to_owned();
     }
     let host = match options.get_socket() {
         Some(socket) => socket.display().to_string(),
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_named_without_its_password() {
+    fn an_address_is_shown_without_its_password() {
         for (url, place) in [
             ("postgres://ada:hunter2@db.example.test:6432/auth", "ada@db.example.test:6432/auth"),
             ("postgresql://ada:hunter2@db/auth?sslmode=require", "ada@db:5432/auth"),
@@ -81,15 +81,15 @@ mod tests {
     }
 
     #[test]
-    fn no_part_of_a_password_is_said_again_whatever_is_in_it() {
+    fn no_error_contains_a_part_of_a_password() {
         for piece in
             ["/", "#", "?", ":", "@", "%", "%zz", "%ff", "/12", "?user=", "?sslmode=", "?port=", "#@", "[", " ", "\\"]
         {
             for (head, tail) in [("hunter2", "swordfish"), ("12", "swordfish"), ("", "swordfish")] {
                 let url = format!("postgres://ada:{head}{piece}{tail}@db.example.test:5432/auth");
-                let said = place_of(&url).unwrap_or_else(|error| error);
-                assert!(!said.contains("hunter2") && !said.contains("swordfish"), "{url}: {said}");
-                assert!(!said.contains("ada:12"), "{url}: {said}");
+                let shown = place_of(&url).unwrap_or_else(|error| error);
+                assert!(!shown.contains("hunter2") && !shown.contains("swordfish"), "{url}: {shown}");
+                assert!(!shown.contains("ada:12"), "{url}: {shown}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Taking away what is no longer held: one query, however many tokens there are.
+//! Removal of grants that are no longer held: one query for any number of tokens.
 
 use super::view::Writing;
 use super::{corrupt, events, lists, rows, statements};

@@ -1,10 +1,10 @@
-//! A pool's connection that is never given back in an unknown state.
+//! A pooled connection that never returns to the pool in an unknown state.
 //!
-//! A pool would wait for a statement that was given up, on a server that may be stopped or gone, and nobody could have the
-//! connection's place meanwhile. So a connection is closed at once if it is dropped in the middle of something.
+//! A pool would wait for an abandoned statement, on a server that may have stopped, and its place would be blocked
+//! meanwhile. So a connection that is dropped during a statement is closed at once.
 
 use super::error::{OpenError, asking, is_stale};
-use super::{Connections, PATIENCE, Side, or, statements};
+use super::{Connections, PATIENCE, PoolKind, or, statements};
 use crate::store::StoreError;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgRow};
@@ -15,23 +15,24 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// How long a server may say nothing while a statement runs: it may be gone without a word. A change of a million tokens takes half
-/// a minute. The server itself ends a writer's statement then: what nobody waits for any more must not keep the epoch.
-const SILENCE: Duration = Duration::from_secs(120);
+/// How long a statement may run without a response: the server may be gone without notice. A change of a million tokens
+/// takes half a minute. The server ends a writer's statement after the same time, so that an abandoned statement does
+/// not keep the epoch.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(120);
 
-pub(super) struct Held {
-    /// There until it is dropped.
+pub(super) struct ManagedConnection {
+    /// `None` only while it is dropped.
     connection: Option<PoolConnection<Postgres>>,
-    /// The address leads to another server than the connection does.
+    /// Becomes true when the address leads to another server than the connection does.
     replaced: watch::Receiver<bool>,
-    /// A statement is under way.
+    /// A statement is running.
     busy: bool,
     /// A transaction is open.
     open: bool,
 }
 
-impl Held {
-    async fn take(connections: &Connections, side: Side) -> Result<Self, StoreError> {
+impl ManagedConnection {
+    async fn take(connections: &Connections, kind: PoolKind) -> Result<Self, StoreError> {
         loop {
             if connections.are_shared() {
                 return Err(OpenError::Pooler.into());
@@ -39,57 +40,58 @@ impl Held {
             let pools = connections.pools();
             let replaced = pools.replaced();
             let connection = tokio::select! {
-                connection = pools.of(side).acquire() => connection.map_err(asking)?,
-                () = until(replaced.clone()) => continue,
+                connection = pools.of(kind).acquire() => connection.map_err(asking)?,
+                () = wait_until_replaced(replaced.clone()) => continue,
             };
             return Ok(Self { connection: Some(connection), replaced, busy: false, open: false });
         }
     }
 
-    /// Begins a transaction by this statement.
+    /// Takes a connection and starts a transaction with this statement.
     pub(super) async fn begin(
         connections: &Connections,
-        side: Side,
+        kind: PoolKind,
         statement: &'static str,
     ) -> Result<Self, StoreError> {
-        let mut held = Self::take(connections, side).await?;
-        held.busy = true;
-        let given_up = held.given_up();
-        or(given_up, raw_sql(statement).execute(&mut *held)).await.map_err(asking)?;
-        (held.busy, held.open) = (false, true);
-        Ok(held)
+        let mut connection = Self::take(connections, kind).await?;
+        connection.busy = true;
+        let given_up = connection.given_up();
+        or(given_up, raw_sql(statement).execute(&mut *connection)).await.map_err(asking)?;
+        (connection.busy, connection.open) = (false, true);
+        Ok(connection)
     }
 
     pub(super) async fn commit(mut self) -> sqlx::Result<()> {
         self.busy = true;
         let given_up = self.given_up();
-        // It may wait for replicas, and for ever.
+        // A commit may wait for replicas, and for ever.
         let done = tokio::time::timeout(PATIENCE, or(given_up, raw_sql("COMMIT").execute(&mut *self))).await;
-        let done = done.unwrap_or_else(|_| Err(silent()));
+        let done = done.unwrap_or_else(|_| Err(timeout_error()));
         if done.is_ok() {
             (self.busy, self.open) = (false, false);
         }
         done.map(drop)
     }
 
-    /// Whether a statement is under way.
+    /// Records whether a statement is running.
     pub(super) fn set_busy(&mut self, busy: bool) {
         self.busy = busy;
     }
 
-    /// Ends when an answer is not waited for any more.
+    /// Resolves when waiting for a response is given up.
     pub(super) fn given_up(&self) -> impl Future<Output = sqlx::Error> + Send + use<> {
         let replaced = self.replaced.clone();
         async move {
-            _ = tokio::time::timeout(SILENCE, until(replaced)).await;
-            silent()
+            _ = tokio::time::timeout(STATEMENT_TIMEOUT, wait_until_replaced(replaced)).await;
+            timeout_error()
         }
     }
 
-    /// Runs one statement by itself, which reads. Behind a pooler it has a transaction around it: else its parts could reach
-    /// different servers.
+    /// Runs one statement that reads. Behind a pooler it gets a transaction: otherwise its parts could reach different
+    /// servers.
     ///
-    /// Once more if the connection remembered a statement that is no more, was lost, or leads to another server than the address.
+    /// It is retried once if a prepared statement is gone, or the connection was lost or leads to another server than
+    /// the address.
     pub(super) async fn read<'q>(
         connections: &Connections,
         pooler: bool,
@@ -109,46 +111,46 @@ impl Held {
         pooler: bool,
         query: Query<'_, Postgres, PgArguments>,
     ) -> Result<sqlx::Result<Option<PgRow>>, StoreError> {
-        let mut held = match pooler {
-            true => Self::begin(connections, Side::LookingUp, statements::BEGIN_LOOK_UP).await?,
-            false => Self::take(connections, Side::LookingUp).await?,
+        let mut connection = match pooler {
+            true => Self::begin(connections, PoolKind::Lookups, statements::BEGIN_LOOK_UP).await?,
+            false => Self::take(connections, PoolKind::Lookups).await?,
         };
-        held.busy = true;
-        let given_up = held.given_up();
-        // One that fails takes its connection along, and with it what that remembers.
-        let row = or(given_up, query.persistent(!pooler).fetch_optional(&mut *held)).await;
+        connection.busy = true;
+        let given_up = connection.given_up();
+        // A failed statement closes its connection, and with it the prepared statements.
+        let row = or(given_up, query.persistent(!pooler).fetch_optional(&mut *connection)).await;
         if row.is_ok() {
-            held.busy = false;
+            connection.busy = false;
         }
         Ok(row)
     }
 }
 
-async fn until(mut replaced: watch::Receiver<bool>) {
+async fn wait_until_replaced(mut replaced: watch::Receiver<bool>) {
     _ = replaced.wait_for(|replaced| *replaced).await;
 }
 
-fn silent() -> sqlx::Error {
+fn timeout_error() -> sqlx::Error {
     sqlx::Error::Io(ErrorKind::TimedOut.into())
 }
 
-impl Deref for Held {
+impl Deref for ManagedConnection {
     type Target = PgConnection;
 
-    #[expect(clippy::expect_used, reason = "it is taken out in drop only")]
+    #[expect(clippy::expect_used, reason = "only drop takes the connection")]
     fn deref(&self) -> &PgConnection {
         self.connection.as_ref().expect("not dropped yet")
     }
 }
 
-impl DerefMut for Held {
-    #[expect(clippy::expect_used, reason = "it is taken out in drop only")]
+impl DerefMut for ManagedConnection {
+    #[expect(clippy::expect_used, reason = "only drop takes the connection")]
     fn deref_mut(&mut self) -> &mut PgConnection {
         self.connection.as_mut().expect("not dropped yet")
     }
 }
 
-impl Drop for Held {
+impl Drop for ManagedConnection {
     fn drop(&mut self) {
         let Some(mut connection) = self.connection.take() else { return };
         match tokio::runtime::Handle::try_current() {
@@ -161,7 +163,7 @@ impl Drop for Held {
                 });
             }
             Ok(_) if !self.open && !self.busy => drop(connection),
-            // Without a runtime nothing can be said to the server, and to drop it is to close it.
+            // Without a runtime no message can be sent to the server; dropping the connection closes it.
             _ => drop(connection.detach()),
         }
     }
@@ -172,10 +174,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_server_waits_for_a_writers_statement_as_long_as_we_do() {
-        let said = format!("SET LOCAL statement_timeout = '{}s'; ", SILENCE.as_secs());
+    fn client_and_server_limit_a_writers_statement_alike() {
+        let setting = format!("SET LOCAL statement_timeout = '{}s'; ", STATEMENT_TIMEOUT.as_secs());
         for begin in [statements::BEGIN, statements::BEGIN_CONFIRMED] {
-            assert!(begin.contains(&said), "{begin}");
+            assert!(begin.contains(&setting), "{begin}");
         }
     }
 }

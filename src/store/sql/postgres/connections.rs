@@ -1,10 +1,10 @@
-//! Connections to the server that the address leads to.
+//! Connection pools to the server that the address leads to.
 //!
-//! An address may lead to another server one day: the replica that took over. Connections that were made before may still lead to the
-//! old one, and nothing on them says so. The reader of the log notices; then none of them is used again.
+//! An address may lead to another server after a failover. Older connections may still lead to the former server, and
+//! show no sign of it. The reader of the log notices, and then none of them is used again.
 
 use super::PATIENCE;
-use super::statements::LOOK_UPS_END;
+use super::statements::LOOK_UP_SETTINGS;
 use arc_swap::ArcSwap;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgConnection, PgPool, raw_sql};
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 
-/// How many connections change things. They follow one another anyway; more than one, so that the next one is ready.
+/// How many connections write. Writers run one after another; spare connections let the next one start at once.
 const WRITERS: u32 = 4;
 
 pub(super) struct Connections {
@@ -20,27 +20,27 @@ pub(super) struct Connections {
     lookups: u32,
     pooler: bool,
     pools: ArcSwap<Pools>,
-    /// A pooler that nobody spoke of is in between.
+    /// An undeclared pooler in transaction mode was detected.
     shared: AtomicBool,
 }
 
 pub(super) struct Pools {
-    /// For looking tokens up, and for nothing that takes longer.
+    /// For look-ups only, which must not wait for longer queries.
     lookups: PgPool,
     readers: PgPool,
     pub(super) writers: PgPool,
-    /// The one connection on which hints come.
+    /// The one connection that receives hints.
     pub(super) listeners: PgPool,
-    /// Others have taken their place.
+    /// Becomes true when other pools have replaced these.
     replaced: watch::Sender<bool>,
 }
 
-/// What a connection is for.
+/// The use of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Side {
-    LookingUp,
-    Reading,
-    Writing,
+pub(super) enum PoolKind {
+    Lookups,
+    Readers,
+    Writers,
 }
 
 impl Connections {
@@ -57,12 +57,13 @@ impl Connections {
         &self.address
     }
 
-    /// A connection of one's own, which the server knows by this name.
+    /// Opens a connection outside the pools, with this application name.
     pub(super) async fn own(&self, name: &str) -> sqlx::Result<PgConnection> {
         self.address.clone().application_name(name).connect().await
     }
 
-    /// The address leads to another server now. Nobody gets an older connection any more, and who waits for an answer on one is told.
+    /// Replaces all pools, because the address leads to another server now. Pending statements on older connections
+    /// fail.
     pub(super) fn renew(&self) {
         if !self.pools().readers.is_closed() {
             let old = self.pools.swap(Arc::new(Pools::new(&self.address, self.lookups, self.pooler)));
@@ -70,7 +71,7 @@ impl Connections {
         }
     }
 
-    /// Whether what one connection prepares another one may run: then none is used.
+    /// Returns true if connections may share prepared statements through a pooler; then none is used.
     pub(super) fn are_shared(&self) -> bool {
         self.shared.load(Ordering::Acquire)
     }
@@ -79,7 +80,7 @@ impl Connections {
         self.shared.store(shared, Ordering::Release);
     }
 
-    /// Closes all, after what they are at.
+    /// Closes all pools after their running statements.
     pub(super) async fn close(&self) {
         let pools = self.pools();
         tokio::join!(pools.lookups.close(), pools.readers.close(), pools.writers.close(), pools.listeners.close());
@@ -87,11 +88,11 @@ impl Connections {
 }
 
 impl Pools {
-    pub(super) fn of(&self, side: Side) -> &PgPool {
-        match side {
-            Side::LookingUp => &self.lookups,
-            Side::Reading => &self.readers,
-            Side::Writing => &self.writers,
+    pub(super) fn of(&self, kind: PoolKind) -> &PgPool {
+        match kind {
+            PoolKind::Lookups => &self.lookups,
+            PoolKind::Readers => &self.readers,
+            PoolKind::Writers => &self.writers,
         }
     }
 
@@ -101,16 +102,16 @@ impl Pools {
 
     fn new(address: &PgConnectOptions, lookups: u32, pooler: bool) -> Self {
         let pool = |size: u32| PgPoolOptions::new().acquire_timeout(PATIENCE).max_connections(size);
-        let mut looking_up = pool(lookups);
-        // Behind a pooler what is said of a session may hold for somebody else's: each transaction says it anew.
+        let mut lookup_pool = pool(lookups);
+        // Behind a pooler session settings may reach another client, so each transaction sets them.
         if !pooler {
-            looking_up = looking_up.after_connect(|connection, _| {
-                Box::pin(async move { raw_sql(LOOK_UPS_END).execute(connection).await.map(drop) })
+            lookup_pool = lookup_pool.after_connect(|connection, _| {
+                Box::pin(async move { raw_sql(LOOK_UP_SETTINGS).execute(connection).await.map(drop) })
             });
         }
         Self {
-            lookups: looking_up.connect_lazy_with(address.clone()),
-            // Lists may take long: fewer at a time leave the server to look-ups.
+            lookups: lookup_pool.connect_lazy_with(address.clone()),
+            // Lists may take long: fewer of them leave the server to look-ups.
             readers: pool(lookups.div_ceil(2)).connect_lazy_with(address.clone()),
             writers: pool(WRITERS).connect_lazy_with(address.clone()),
             listeners: pool(1).connect_lazy_with(address.clone()),

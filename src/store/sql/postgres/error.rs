@@ -1,27 +1,27 @@
-//! What an error of the database means to whoever asked.
+//! Mapping of database errors to store errors.
 
-use super::names::{Place, Session, quoted};
+use super::names::{SchemaLocation, Session, quoted};
 use crate::store::StoreError;
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use std::io::ErrorKind;
 
-/// SQLSTATE codes that have a meaning of their own here (PostgreSQL documentation, appendix A).
+/// SQLSTATE codes with a specific meaning (PostgreSQL documentation, appendix A).
 mod code {
-    /// Another change came first: a unique key is taken, a row that is referred to is gone, or rows exclude one another.
+    /// Another change came first: a unique key is taken, a referenced row is gone, or rows exclude one another.
     pub(super) const CONFLICT: [&str; 3] = ["23505", "23503", "23P01"];
-    /// The class of data exceptions: a value that cannot be kept, such as U+0000, or a number that is too large.
+    /// The class of data exceptions: a value that cannot be stored, such as U+0000 or a number that is too large.
     pub(super) const DATA: &str = "22";
-    /// Waited too long for a lock, lost a deadlock, or raced with a transaction that does not take the epoch first.
+    /// A lock timeout, a deadlock, or a race with a transaction that does not take the epoch first.
     pub(super) const BUSY: [&str; 4] = ["55P03", "40P01", "40001", "57014"];
-    /// A prepared statement that is no more, is there already, or no longer fits its tables: another server stands behind this
-    /// connection now, or the tables were changed.
+    /// A prepared statement is missing, exists already, or no longer fits its tables: the connection leads to another
+    /// server, or the tables were changed.
     pub(super) const STALE: [&str; 4] = ["26000", "42P05", "0A000", "08P01"];
     pub(super) const FORBIDDEN: &str = "42501";
-    /// A table, column, function or schema that is not there.
+    /// A missing table, column, function or schema.
     pub(super) const MISSING: [&str; 4] = ["42P01", "42703", "42883", "3F000"];
     pub(super) const READ_ONLY: &str = "25006";
-    /// The server does not accept the user or the password.
+    /// The server rejects the user or the password.
     pub(super) const LOGIN: [&str; 2] = ["28P01", "28000"];
     pub(super) const NO_DATABASE: &str = "3D000";
     pub(super) const FULL: &str = "53300";
@@ -30,15 +30,15 @@ mod code {
 /// Why a database could not be opened as a store.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OpenError {
-    #[error("the address of the database is none: write postgres://user:password@host:port/database")]
+    #[error("invalid database address: write postgres://user:password@host:port/database")]
     Scheme,
-    // The parser's own error may quote what it could not read, which may be a part of the password.
+    // The parser's own error may quote the invalid part, which may belong to the password.
     #[error(
-        "the address of the database cannot be read: write postgres://user:password@host:port/database, with %40 for @, %3A for :, \
+        "cannot parse the database address: write postgres://user:password@host:port/database, with %40 for @, %3A for :, \
          %2F for /, %3F for ?, %23 for # and %25 for % in the user name and the password"
     )]
     Url,
-    #[error("no store at {place}")]
+    #[error("cannot open the store at {place}")]
     At {
         place: String,
         #[source]
@@ -46,30 +46,28 @@ pub(super) enum OpenError {
     },
     #[error("nothing listens at the host and port: check both, and that the server runs and listens there")]
     Closed(#[source] sqlx::Error),
-    #[error("the host cannot be reached: check its name, the port, and what is between here and there")]
+    #[error("cannot reach the host: check its name, the port, and the network in between")]
     Unreachable(#[source] sqlx::Error),
-    #[error("the server does not let this user in: check the user name, the password and the server's pg_hba.conf")]
+    #[error("the server rejects this login: check the user name, the password and the server's pg_hba.conf")]
     Login(#[source] sqlx::Error),
-    #[error("there is no such database: correct its name, or create it with ENCODING 'UTF8'")]
+    #[error("no such database: correct its name, or create it with ENCODING 'UTF8'")]
     NoDatabase(#[source] sqlx::Error),
-    #[error(
-        "the server has no connection to spare: raise max_connections or the role's limit, or use fewer connections"
-    )]
+    #[error("no free connection on the server: raise max_connections or the role's limit, or use fewer connections")]
     Full(#[source] sqlx::Error),
     #[error("the role lacks a right: grant what the operating guide lists")]
     Forbidden(#[source] sqlx::Error),
-    #[error("a table or a schema is not there: restore it, and restart the node if it was moved or renamed")]
+    #[error("missing table or schema: restore it, and restart the node if it was moved or renamed")]
     Missing(#[source] sqlx::Error),
     #[error("the session is read-only: check default_transaction_read_only of the role and the database")]
     ReadOnly(#[source] sqlx::Error),
     #[error(
-        "the database {database} has the encoding {encoding}, which cannot hold every text: create one with CREATE DATABASE .. \
+        "the database {database} has the encoding {encoding}, which cannot store every text: create one with CREATE DATABASE .. \
          ENCODING 'UTF8' TEMPLATE template0, and move the data there with pg_dump and pg_restore"
     )]
     Encoding { database: String, encoding: String },
     #[error(
         "several schemas of the search path have tables of keyward: {0}: choose one with PostgresOptions::schema(), or drop the tables \
-         that are not meant"
+         that are not used"
     )]
     Schemas(String),
     #[error(
@@ -77,7 +75,7 @@ pub(super) enum OpenError {
     )]
     Usage { role: String, schema: String },
     #[error(
-        "the role {role} may make tables in no schema of its search path ({path}): GRANT USAGE, CREATE ON one of them TO {role}, or \
+        "the role {role} may create tables in no schema of its search path ({path}): GRANT USAGE, CREATE ON one of them TO {role}, or \
          choose a schema with PostgresOptions::schema()"
     )]
     NoSchema { role: String, path: String },
@@ -98,7 +96,7 @@ pub(super) enum OpenError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     #[error(
-        "the role {role} may not make tables in the schema {schema}: GRANT USAGE, CREATE ON SCHEMA {schema} TO {role}, or start once \
+        "the role {role} may not create tables in the schema {schema}: GRANT USAGE, CREATE ON SCHEMA {schema} TO {role}, or start once \
          with a role that may"
     )]
     CreateTables {
@@ -108,7 +106,7 @@ pub(super) enum OpenError {
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
     #[error(
-        "the tables in the schema {schema} have to be brought up to date, which the role {role} may not do: start once as their owner \
+        "the tables in the schema {schema} need a migration, which the role {role} may not run: start once as their owner \
          {owner}, or GRANT {owner} TO {role}"
     )]
     Migrate {
@@ -119,28 +117,28 @@ pub(super) enum OpenError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     #[error(
-        "the tables are those of another installation than at the start: if that is meant, restart the node; else check where the \
+        "the tables belong to another installation than at the start: if that is intended, restart the node; else check where the \\
          address leads"
     )]
     OtherInstallation,
-    #[error("the address has a parameter that is not known here{}: leave it out, or correct its name", named(.0))]
+    #[error("unknown parameter in the database address{}: leave it out, or correct its name", parameter_name(.0))]
     Parameter(Option<String>),
-    #[error("the database has migration {0}, which this version does not know: a newer version wrote it")]
+    #[error("the database has migration {0}, which this version does not know: use the newer version that wrote it")]
     Newer(i64, #[source] MigrateError),
-    #[error("the tables could not be brought up to date")]
+    #[error("cannot migrate the tables")]
     Migration(#[source] MigrateError),
     #[error(
-        "somebody else has been bringing the tables up to date for 30 s: if no node is starting, end the session that holds the advisory \
+        "another session has been bringing the tables up to date for 30 s: if no node is starting, end the session that holds the advisory \
          lock (pg_locks)"
     )]
     Migrating(#[source] sqlx::Error),
     #[error("the server is a replica in recovery: give the address of the primary")]
     Replica,
-    #[error("the address names several hosts: give one that leads to the primary, whichever that is")]
+    #[error("the address has several hosts: give one that leads to the present primary")]
     Hosts,
-    #[error("nobody answers at the address within 5 s: is it a PostgreSQL server, and does it run?")]
+    #[error("no response from the address within 5 s: check that a PostgreSQL server runs there")]
     Silent,
-    #[error("the address is that of a pooler in transaction mode: say so with PostgresOptions::transaction_pooler()")]
+    #[error("the address leads to a pooler in transaction mode: declare it with PostgresOptions::transaction_pooler()")]
     Pooler,
     #[error(
         "the connection cannot be encrypted as sslmode asks: check the server's settings ssl and pg_hba.conf, the host and port, and \
@@ -152,40 +150,42 @@ pub(super) enum OpenError {
          with sslmode=verify-full it has to be for the host that the address names"
     )]
     Certificate(#[source] sqlx::Error),
-    #[error("a file that the address names (sslrootcert, sslcert or sslkey) is not there or cannot be read")]
+    #[error(
+        "a file that the address names (sslrootcert, sslcert or sslkey) is not there or cannot be read: check its path and permissions"
+    )]
     CertificateFile(#[source] sqlx::Error),
 }
 
-/// A parameter's name, in an error.
-fn named(name: &Option<String>) -> String {
+/// Formats a parameter's name for an error.
+fn parameter_name(name: &Option<String>) -> String {
     name.as_ref().map_or_else(String::new, |name| format!(" ({})", name.escape_debug()))
 }
 
 impl OpenError {
-    /// An error while tables are made or brought up to date: for want of a right, it says which.
-    pub(super) fn of_rights(error: StoreError, place: &Place, session: &Session) -> StoreError {
+    /// Adds to an error of creating or migrating tables which right is missing.
+    pub(super) fn with_missing_right(error: StoreError, place: &SchemaLocation, session: &Session) -> StoreError {
         let StoreError::Unavailable(source) = error else { return error };
         if !matches!(source.downcast_ref(), Some(Self::Forbidden(_))) {
             return StoreError::Unavailable(source);
         }
         let role = quoted(&session.role);
         match place {
-            Place::Empty { schema, exists: false } => {
+            SchemaLocation::New { schema, exists: false } => {
                 let (schema, database) = (quoted(&schema.name), quoted(&session.database));
                 Self::CreateSchema { role, schema, database, source }
             }
-            Place::Empty { schema, .. } => {
+            SchemaLocation::New { schema, .. } => {
                 Self::CreateTables { role, schema: quoted(&schema.name), source: Some(source) }
             }
-            Place::There { schema, owner } => {
+            SchemaLocation::Existing { schema, owner } => {
                 Self::Migrate { role, schema: quoted(&schema.name), owner: quoted(owner), source }
             }
         }
         .into()
     }
 
-    /// An error of opening a store, with the place that was to be opened.
-    pub(super) fn at(place: &str, error: StoreError) -> StoreError {
+    /// Adds the address to an error of opening a store.
+    pub(super) fn with_address(place: &str, error: StoreError) -> StoreError {
         let place = place.to_owned();
         match error {
             StoreError::Unavailable(source) => Self::At { place, source }.into(),
@@ -200,7 +200,7 @@ impl From<OpenError> for StoreError {
     }
 }
 
-/// An error while tables are brought up to date.
+/// Maps an error of a migration.
 pub(super) fn migrating(error: MigrateError, newest: i64) -> StoreError {
     match error {
         MigrateError::Execute(error) => asking(error),
@@ -209,7 +209,7 @@ pub(super) fn migrating(error: MigrateError, newest: i64) -> StoreError {
     }
 }
 
-/// An error of waiting for one's turn to bring them up to date.
+/// Maps an error of waiting for the migration lock.
 pub(super) fn locking(error: sqlx::Error) -> StoreError {
     match is_one_of(&error, &code::BUSY) {
         true => OpenError::Migrating(error).into(),
@@ -217,7 +217,7 @@ pub(super) fn locking(error: sqlx::Error) -> StoreError {
     }
 }
 
-/// An error of a statement. A conflict is what another change can cause; all else that does not pass is named for what it is.
+/// Maps an error of a statement. Only what another change can cause is a conflict.
 pub(super) fn asking(error: sqlx::Error) -> StoreError {
     let code = error.as_database_error().and_then(|e| e.code().map(std::borrow::Cow::into_owned));
     match (&error, code.as_deref()) {
@@ -233,16 +233,16 @@ pub(super) fn asking(error: sqlx::Error) -> StoreError {
     }
 }
 
-/// An error of connecting for the first time.
+/// Maps an error of the first connection.
 pub(super) fn connecting(error: sqlx::Error, address: &PgConnectOptions) -> StoreError {
     let checked = matches!(address.get_ssl_mode(), PgSslMode::VerifyCa | PgSslMode::VerifyFull);
     let code = error.as_database_error().and_then(|e| e.code().map(std::borrow::Cow::into_owned));
     let open = match (&error, code.as_deref()) {
         (sqlx::Error::Tls(_), _) => OpenError::Encryption(error),
-        // What the library for TLS does not accept.
+        // The TLS library rejected the certificate.
         (sqlx::Error::Io(why), _) if checked && why.kind() == ErrorKind::InvalidData => OpenError::Certificate(error),
-        // No server answers so.
-        (sqlx::Error::Io(why), _) if address.get_socket().is_none() && is_of_a_file(why.kind()) => {
+        // A server never causes this kind of error.
+        (sqlx::Error::Io(why), _) if address.get_socket().is_none() && is_file_error(why.kind()) => {
             OpenError::CertificateFile(error)
         }
         (sqlx::Error::Io(why), _) if why.kind() == ErrorKind::ConnectionRefused => OpenError::Closed(error),
@@ -255,20 +255,20 @@ pub(super) fn connecting(error: sqlx::Error, address: &PgConnectOptions) -> Stor
     open.into()
 }
 
-fn is_of_a_file(kind: ErrorKind) -> bool {
+fn is_file_error(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::IsADirectory)
 }
 
-/// Whether this error of a COMMIT leaves it open if the change happened.
+/// Returns true if this error of a COMMIT leaves the outcome unknown.
 ///
-/// A rule that is checked at the end, or a conflict with another transaction, means no. All else may come after the deed: the
-/// connection broke, or somebody ended the session between the commit and its answer.
+/// A deferred constraint or a conflict with another transaction means that nothing happened. Any other error may come
+/// after the commit: the connection broke, or the session was ended before the response.
 pub(super) fn leaves_open(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|e| e.code().map(std::borrow::Cow::into_owned));
     !code.is_some_and(|code| code.starts_with("23") || code.starts_with("40"))
 }
 
-/// Whether the connection's prepared statements are of no use any more, so that new ones may do.
+/// Returns true if the connection's prepared statements are invalid, so that new ones may work.
 pub(super) fn is_stale(error: &sqlx::Error) -> bool {
     is_one_of(error, &code::STALE)
 }

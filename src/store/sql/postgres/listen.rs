@@ -1,4 +1,4 @@
-//! Hints that there is something to read in the log of changes.
+//! Hints that the log of changes has new entries.
 
 use super::{PATIENCE, PostgresStore};
 use sqlx::postgres::PgListener;
@@ -8,29 +8,29 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-/// How long nobody listens after a connection that listened was lost.
-const AGAIN: Duration = Duration::from_secs(5);
+/// The pause after a listening connection was lost.
+const RETRY_PAUSE: Duration = Duration::from_secs(5);
 
-/// How long nothing has to be heard until the connection is tried: it may be dead, and nothing would say so.
-const SILENCE: Duration = Duration::from_secs(30);
+/// The time without hints after which the connection is tested: it may be dead without notice.
+const TEST_AFTER: Duration = Duration::from_secs(30);
 
-/// Listens in a task of its own, so that whoever waits for a hint can stop waiting at any time.
+/// A listener in a task of its own, so that a caller can stop waiting for a hint at any time.
 #[derive(Default)]
-pub(super) struct Listening {
+pub(super) struct HintListener {
     hinted: Arc<Notify>,
     task: Option<AbortHandle>,
 }
 
-impl Drop for Listening {
+impl Drop for HintListener {
     fn drop(&mut self) {
-        self.end();
+        self.stop();
     }
 }
 
-impl Listening {
-    /// Wakes when somebody hinted, from the first call on.
+impl HintListener {
+    /// Waits for a hint. The first call starts to listen.
     pub(super) async fn hint(&mut self, store: &PostgresStore) {
-        // Behind a pooler the session that listens may be anybody's a moment later.
+        // Behind a pooler the listening session may belong to another client a moment later.
         if self.task.is_none() && !store.pooler {
             let task = tokio::spawn(run(store.clone(), Arc::downgrade(&self.hinted)));
             self.task = Some(task.abort_handle());
@@ -38,8 +38,8 @@ impl Listening {
         self.hinted.notified().await;
     }
 
-    /// Listens no longer, until the next call.
-    pub(super) fn end(&mut self) {
+    /// Stops listening, until the next call.
+    pub(super) fn stop(&mut self) {
         if let Some(task) = self.task.take() {
             task.abort();
         }
@@ -50,18 +50,18 @@ async fn run(store: PostgresStore, hinted: Weak<Notify>) {
     let listeners = store.connections.pools().listeners.clone();
     loop {
         let Err(error) = listen(&listeners, &hinted).await else { return };
-        tracing::debug!(error = &error as &dyn std::error::Error, "nobody listens for hints");
-        tokio::time::sleep(AGAIN).await;
+        tracing::debug!(error = &error as &dyn std::error::Error, "connection for hints lost");
+        tokio::time::sleep(RETRY_PAUSE).await;
     }
 }
 
-/// Until the connection is lost, or nobody waits for hints any more.
+/// Listens until the connection is lost or the listener is dropped.
 async fn listen(listeners: &sqlx::PgPool, hinted: &Weak<Notify>) -> sqlx::Result<()> {
     let mut listener = PgListener::connect_with(listeners).await?;
     listener.listen("keyward").await?;
     loop {
-        match tokio::time::timeout(SILENCE, listener.recv()).await {
-            Ok(heard) => heard.map(drop)?,
+        match tokio::time::timeout(TEST_AFTER, listener.recv()).await {
+            Ok(received) => received.map(drop)?,
             Err(_) => {
                 let tried = tokio::time::timeout(PATIENCE, raw_sql("SELECT 1").execute(&mut listener)).await;
                 tried.map_err(|_| sqlx::Error::PoolTimedOut)??;

@@ -1,9 +1,9 @@
 //! The log of changes, as every node reads it.
 
-use super::connection::Held;
+use super::connection::ManagedConnection;
 use super::error::{OpenError, asking};
-use super::listen::Listening;
-use super::{NAME, PATIENCE, PostgresStore, Side, no_epoch, probe, rows, statements};
+use super::listen::HintListener;
+use super::{NAME, PATIENCE, PoolKind, PostgresStore, no_epoch, probe, rows, statements};
 use crate::domain::Timestamp;
 use crate::store::{Applied, ChangeLog, Poll, StoreError};
 use async_trait::async_trait;
@@ -15,17 +15,17 @@ use uuid::Uuid;
 
 pub(super) struct Log {
     store: PostgresStore,
-    /// By what name the server knows this reader.
+    /// The application name of this reader's connection.
     name: String,
-    /// Gone while a poll is under way: one that is given up takes its connection along.
+    /// `None` while a poll is running: an abandoned poll drops its connection.
     connection: Option<PgConnection>,
-    /// An earlier connection is gone, and its session may still be there.
-    left: bool,
-    /// Which server answered last.
+    /// An earlier connection was lost, and its session may still exist.
+    had_connection: bool,
+    /// The server that answered last.
     server: Option<i64>,
     /// Whether replicas had to confirm the last heartbeat.
     confirmed: bool,
-    listening: Listening,
+    listening: HintListener,
 }
 
 impl fmt::Debug for Log {
@@ -42,7 +42,7 @@ impl ChangeLog for Log {
             None => (self.connect().await?, false),
         };
         let row = match self.read(&mut connection, applied).await {
-            // It was lost while nobody used it.
+            // The connection was lost while it was idle.
             Err(error) if kept && is_lost(&error) => {
                 connection = self.connect().await?;
                 self.read(&mut connection, applied).await?
@@ -59,13 +59,14 @@ impl ChangeLog for Log {
     }
 
     async fn forget(&mut self, before: Timestamp) -> Result<u64, StoreError> {
-        let mut held = Held::begin(&self.store.connections, Side::Writing, statements::BEGIN_ASIDE).await?;
-        held.set_busy(true);
-        self.store.recognise_tables(&mut held).await?;
+        let mut connection =
+            ManagedConnection::begin(&self.store.connections, PoolKind::Writers, statements::BEGIN_UNCONFIRMED).await?;
+        connection.set_busy(true);
+        self.store.check_installation(&mut connection).await?;
         let forget = self.store.prepared(query(statements::FORGET).bind(before.0))?;
-        let done = forget.execute(&mut *held).await.map_err(asking)?;
-        held.set_busy(false);
-        held.commit().await.map_err(asking)?;
+        let done = forget.execute(&mut *connection).await.map_err(asking)?;
+        connection.set_busy(false);
+        connection.commit().await.map_err(asking)?;
         Ok(done.rows_affected())
     }
 }
@@ -78,36 +79,36 @@ impl Log {
             store,
             name,
             connection: None,
-            left: false,
+            had_connection: false,
             server: None,
             confirmed: true,
-            listening: Listening::default(),
+            listening: HintListener::default(),
         }
     }
 
     async fn connect(&mut self) -> Result<PgConnection, StoreError> {
         let mut connection = self.store.connections.own(&self.name).await.map_err(asking)?;
         if !self.store.pooler {
-            raw_sql(statements::LOOK_UPS_END).execute(&mut connection).await.map_err(asking)?;
-            // Not in the time that there is for a poll: it takes connections of its own.
-            tokio::spawn(look_for_a_pooler(self.store.clone()));
+            raw_sql(statements::LOOK_UP_SETTINGS).execute(&mut connection).await.map_err(asking)?;
+            // Outside the deadline of a poll, on connections of its own.
+            tokio::spawn(detect_pooler(self.store.clone()));
         }
-        if self.left && self.store.heartbeat {
-            self.ask(&mut connection, query(statements::END_WAITING).bind(&self.name)).await?;
+        if self.had_connection && self.store.heartbeat {
+            self.fetch(&mut connection, query(statements::END_WAITING_SESSIONS).bind(&self.name)).await?;
         }
-        self.left = true;
+        self.had_connection = true;
         Ok(connection)
     }
 
     /// Reads the log from the live primary.
     async fn read(&mut self, connection: &mut PgConnection, applied: Option<&Applied>) -> Result<PgRow, StoreError> {
         let confirmed_by = match self.store.heartbeat {
-            true => Some(self.beat(connection).await?),
+            true => Some(self.send_heartbeat(connection).await?),
             false => None,
         };
         let (seq, op_id) = (applied.map(|a| a.seq.cast_signed()), applied.map(|a| a.op_id.clone()));
         let poll = self.store.prepared(query(statements::POLL).bind(seq).bind(op_id))?;
-        let row = self.ask(connection, poll).await?.ok_or_else(no_epoch)?;
+        let row = self.fetch(connection, poll).await?.ok_or_else(no_epoch)?;
         if rows::get::<bool>(&row, "replica")? {
             return Err(OpenError::Replica.into());
         }
@@ -116,28 +117,30 @@ impl Log {
         }
         let server = rows::get::<i64>(&row, "server")?;
         if confirmed_by.is_some_and(|by| by != server) {
-            return Err(StoreError::Unavailable("the address leads to two servers at a time".into()));
+            return Err(StoreError::Unavailable(
+                "the address leads to two servers at a time: check the failover set-up".into(),
+            ));
         }
-        self.meet(server);
+        self.note_server(server);
         Ok(row)
     }
 
-    /// Commits something that replicas have to confirm, and answers which server did so. What is read from that server afterwards
-    /// contains all that was committed anywhere before this was confirmed.
-    async fn beat(&mut self, connection: &mut PgConnection) -> Result<i64, StoreError> {
-        let row = self.ask(connection, query(statements::HEARTBEAT)).await?.ok_or_else(no_epoch)?;
+    /// Commits a heartbeat that replicas have to confirm, and returns the server that did so. Reads from that server
+    /// afterwards contain everything that was committed anywhere before the confirmation.
+    async fn send_heartbeat(&mut self, connection: &mut PgConnection) -> Result<i64, StoreError> {
+        let row = self.fetch(connection, query(statements::HEARTBEAT)).await?.ok_or_else(no_epoch)?;
         let confirmed = rows::get::<bool>(&row, "confirmed")?;
         if self.confirmed && !confirmed {
             tracing::warn!(
-                "synchronous_standby_names is empty: no replica confirms a heartbeat, and it proves nothing"
+                "synchronous_standby_names is empty: no replica confirms heartbeats, so the staleness bound does not hold through a failover"
             );
         }
         self.confirmed = confirmed;
         rows::get(&row, "server")
     }
 
-    /// One statement, to its end. Behind a pooler it has a transaction around it: else its parts could reach different servers.
-    async fn ask(
+    /// Runs one statement. Behind a pooler it gets a transaction: otherwise its parts could reach different servers.
+    async fn fetch(
         &self,
         connection: &mut PgConnection,
         query: Query<'_, Postgres, PgArguments>,
@@ -151,18 +154,18 @@ impl Log {
         Ok(row)
     }
 
-    /// A server that is another one than the last has taken its place: what leads to the old one is of no use any more.
-    fn meet(&mut self, server: i64) {
+    /// Compares the server with the last one. If it is another, connections to the former server are replaced.
+    fn note_server(&mut self, server: i64) {
         if self.server.replace(server).is_some_and(|last| last != server) {
-            tracing::info!("the address of the database leads to another server now");
+            tracing::info!("the database address leads to another server now");
             self.store.connections.renew();
-            self.listening.end();
+            self.listening.stop();
         }
     }
 }
 
-/// The address may lead to one since this connection was made.
-async fn look_for_a_pooler(store: PostgresStore) {
+/// The address may lead to a pooler since this connection was opened.
+async fn detect_pooler(store: PostgresStore) {
     let looked = tokio::time::timeout(PATIENCE, probe::is_shared(&store.connections));
     if let Ok(Ok(shared)) = looked.await {
         store.connections.set_shared(shared);

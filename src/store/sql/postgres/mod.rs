@@ -1,4 +1,4 @@
-//! A store in PostgreSQL: one database, many nodes.
+//! A store in PostgreSQL: one database for many nodes.
 
 mod address;
 mod clamp;
@@ -34,7 +34,7 @@ use crate::domain::{Clock, Digest, KeyCheck, OwnerId, PasswordHash, Timestamp, c
 use crate::store::{Following, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
 use address::Address;
 use async_trait::async_trait;
-use connections::{Connections, Side};
+use connections::{Connections, PoolKind};
 use error::{OpenError, asking};
 use schema::Installation;
 use sqlx::query::Query;
@@ -46,27 +46,32 @@ use view::{Reading, Writing};
 
 pub use options::PostgresOptions;
 
-/// What the files that both engines include speak of.
+/// Names that the files shared by both engines use.
 use PostgresStore as Home;
-use connection::Held;
+use connection::ManagedConnection as Held;
 use sqlx::Postgres as Engine;
 use sqlx::postgres::{PgArguments as Arguments, PgRow as Row};
 
-/// By what name the server knows our connections.
+/// The application name of our connections.
 const NAME: &str = "keyward";
 
 /// A store in a PostgreSQL database (14 or later), shared by any number of nodes. Clones share their connections.
 ///
-/// What one node changes, every other node judges by within milliseconds as a rule, and within
-/// [`Limits::max_staleness`](crate::guard::Limits::max_staleness) at the latest, or it answers 503. So does what is changed with SQL by
-/// hand: triggers log it.
+/// A change by one node reaches the others within milliseconds as a rule, and within
+/// [`Limits::max_staleness`](crate::guard::Limits::max_staleness) at the latest; otherwise they answer 503. The same
+/// holds for changes with hand-written SQL, which triggers log.
 ///
-/// The tables (`keyward_*`) are in one schema, which is found when the store is connected: the one that
-/// [`PostgresOptions::schema`] names; else the one of the session's `search_path` that has them; else, in a new database, the first of
-/// those in which the role may make them. From then on every statement names it, and so do the triggers: no `search_path`, of
-/// whichever session, makes a node or a change by hand reach other tables.
+/// The tables (`keyward_*`) are in one schema, chosen when the store connects:
 ///
-/// An installation has an id, made with its tables. A node that meets the tables of another one where its own were answers 503.
+/// 1. the schema of [`PostgresOptions::schema`], if it is set;
+/// 2. else the schema of the session's `search_path` that has the tables;
+/// 3. else, in a new database, the first schema of the `search_path` in which the role may create them.
+///
+/// From then on every statement and trigger names the schema, so no `search_path` leads a node or a hand-written change
+/// to other tables.
+///
+/// An installation has an id, created with its tables. A node answers 503 if its tables are replaced by those of
+/// another installation.
 ///
 /// ```no_run
 /// # async fn demo() -> Result<(), keyward::store::StoreError> {
@@ -77,48 +82,51 @@ const NAME: &str = "keyward";
 ///
 /// # Encryption
 ///
-/// With `sslmode=verify-full` every connection is encrypted, and the server has to show a certificate for the host that the address
-/// names, of an authority of this machine or one in the file `sslrootcert` (which adds to those of this machine; for libpq it takes
-/// their place). `verify-ca` leaves out the host's name: whoever has any certificate of these authorities will do. `require` encrypts
-/// and asks nobody for anything, with `sslrootcert` too. Without `sslmode` it is `prefer`: encrypted if the server offers it, and
-/// whoever is in between can answer that it does not.
+/// With `sslmode=verify-full` every connection is encrypted, and the server must have a certificate for the host of the
+/// address. The certificate's authority must be one of this machine or in the file `sslrootcert`, which adds to this
+/// machine's authorities (libpq replaces them). `verify-ca` does not check the host name: any certificate of these
+/// authorities is accepted. `require` encrypts without checking a certificate, also with `sslrootcert`. Without
+/// `sslmode` it is `prefer`: encrypted if the server offers it, which an attacker in between can suppress.
 ///
 /// # Poolers
 ///
-/// A pooler in transaction mode has to be named: [`PostgresOptions::transaction_pooler`]. One in session mode is as good as none.
+/// Declare a pooler in transaction mode with [`PostgresOptions::transaction_pooler`]. A pooler in session mode needs no
+/// setting.
 ///
 /// # Failover
 ///
-/// The address is one host, a name or a virtual address that leads to the primary, whichever that is; an address with several hosts
-/// is refused. It is looked up for each new connection. What reads the log of changes notices when another server answers: then all
-/// connections are made anew, and a node goes on without a restart, as a rule within a second after the address leads to
-/// the new primary. (While nobody answers none is made anew: each is replaced when it turns out to be lost, and those that live go on
-/// when the same server does.) Until then cached tokens pass for as long as the lease lasts; after that, and for tokens that are not cached,
-/// the answer is 503, never 401. A replica in recovery is no primary: the store is not opened there, and reading the log
-/// there renews no lease.
+/// The address has one host: a name or a virtual address that leads to the present primary. Several hosts are rejected.
+/// The name is resolved for each new connection.
 ///
-/// What is promised depends on how the replicas follow:
+/// The reader of the log notices when another server answers. Then all connections are replaced, and a node continues
+/// without a restart, as a rule within a second after the address leads to the new primary. (While no server answers,
+/// connections are replaced only when they turn out to be lost.) Until then cached tokens are admitted as long as the
+/// lease lasts; after that, and for tokens that are not cached, the answer is 503, never 401. A replica in recovery is
+/// not accepted as a primary: the store does not open there, and reading its log renews no lease.
 ///
-/// - **Synchronous** replication with [`PostgresOptions::synchronous_heartbeat`]: the bound holds through a failover, and what was
-///   acknowledged is there afterwards, provided that only a replica takes over that confirmed all (a quorum in
-///   `synchronous_standby_names` which the failover respects), and nobody cancels waits for replicas (`pg_cancel_backend`). An old primary that lives on confirms nothing, so it renews no lease and
-///   acknowledges no change. A change that it was asked for is an error after some seconds, of which nobody can tell whether it
-///   happened; its tokens are 503 until somebody can.
-/// - Synchronous replication *without* the heartbeat: what was acknowledged is there, but a node that still reaches the old primary
-///   goes on judging by that, for as long as it can.
-/// - **Asynchronous** replication: what the replica had not received is lost, revocations too, acknowledged or not. No node can know of
-///   them, so no bound can be promised. Nodes that reach the new primary notice that its log is another one (it ends earlier,
-///   or says something else under the same number), and begin a new era: nothing that they had cached survives, and they judge
-///   by what the new primary says. A backup that is restored is the same.
+/// The guarantees depend on replication:
 ///
-/// Not promised either way: that requests for a change which were under way succeed. They end with an error, within seconds.
+/// - **Synchronous** replication with [`PostgresOptions::synchronous_heartbeat`]: the staleness bound holds through a
+///   failover, and acknowledged changes survive. Only a replica that confirmed everything may take over (a quorum in
+///   `synchronous_standby_names` that the failover respects), and waits for replicas must not be cancelled
+///   (`pg_cancel_backend`). A former primary that still runs confirms nothing, so it renews no lease and acknowledges
+///   no change. A change that was sent to it fails after some seconds with an unknown outcome; its tokens are answered
+///   503 until the outcome is known.
+/// - Synchronous replication *without* the heartbeat: acknowledged changes survive, but a node that still reaches the
+///   former primary keeps deciding by its data.
+/// - **Asynchronous** replication: changes that the replica had not received are lost, also acknowledged ones, and
+///   revocations. No node can know of them, so there is no bound. Nodes that reach the new primary notice that its log
+///   differs (it ends earlier, or has another change under the same number), and begin a new era: everything cached is
+///   dropped, and they decide by the new primary's data. Restoring a backup has the same effect.
+///
+/// In no case do running changes survive a failover: they end with an error, within seconds.
 #[derive(Clone)]
 pub struct PostgresStore {
     connections: Arc<Connections>,
     installation: Arc<Installation>,
     pooler: bool,
     heartbeat: bool,
-    /// A hint is on its way, and will do for what happens meanwhile.
+    /// A hint is scheduled, and will cover changes until it is sent.
     hinting: Arc<AtomicBool>,
     clock: Option<Arc<dyn Clock>>,
 }
@@ -130,58 +138,63 @@ impl fmt::Debug for PostgresStore {
 }
 
 impl PostgresStore {
-    /// Connects to the database, and brings our tables up to date. A server that is just starting is waited for, up to 5 s. Which
-    /// parameters an address can have is said at [`sqlx::postgres::PgConnectOptions`].
+    /// Connects to the database and migrates its tables. Waits up to 5 s for a server that is starting. See
+    /// [`sqlx::postgres::PgConnectOptions`] for the parameters of an address.
     ///
     /// # Errors
-    /// If the address cannot be read or reached, has a parameter that is not known, is that of a replica or of a pooler that was not named, encryption or certificate are
-    /// not what it asks for, or a newer version has written the tables. The error's source says which, and what to check.
+    /// Returns [`StoreError::Unavailable`] if the address is invalid, unreachable, has an unknown parameter, or leads
+    /// to a replica or an undeclared pooler; if encryption or the certificate is not as required; or if a newer version
+    /// has written the tables. The error's source names the problem and the remedy.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         Self::connect_with(url, PostgresOptions::default()).await
     }
 
-    /// The same with options.
+    /// Connects with options.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect).
+    /// Like [`connect`](Self::connect).
     pub async fn connect_with(url: &str, options: PostgresOptions) -> Result<Self, StoreError> {
         let address = address::read(url, &options)?;
         let place = address.place.clone();
         let connections = reach(address, &options).await?;
         let PostgresOptions { pooler, heartbeat, clock, schema, .. } = options;
         let opened = schema::open(&connections.pools().writers, schema.as_deref(), pooler).await;
-        let installation = Arc::new(opened.map_err(|error| OpenError::at(&place, error))?);
+        let installation = Arc::new(opened.map_err(|error| OpenError::with_address(&place, error))?);
         Ok(Self { connections, installation, pooler, heartbeat, hinting: Arc::default(), clock })
     }
 
-    /// The schema that holds the tables, as it is called: no quotes.
+    /// Returns the name of the schema that holds the tables, without quotes.
     #[must_use]
     pub fn schema(&self) -> &str {
         &self.installation.schema.name
     }
 
-    /// Closes all connections, after what they are at, for all clones. Nothing is lost without it.
+    /// Closes all connections after their running statements, for all clones. Nothing is lost without it.
     pub async fn close(&self) {
         self.connections.close().await;
     }
 
-    /// Rows say themselves which installation's they are.
-    #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "a file may have been replaced")]
+    /// Rows carry the id of their installation.
+    #[expect(
+        clippy::unnecessary_wraps,
+        clippy::unused_self,
+        reason = "the same signature as for SQLite, whose file may be replaced"
+    )]
     fn in_place(&self) -> Result<(), StoreError> {
         Ok(())
     }
 
     async fn begin_reading(&self) -> Result<Held, StoreError> {
-        Held::begin(&self.connections, Side::Reading, statements::BEGIN_READING).await
+        Held::begin(&self.connections, PoolKind::Readers, statements::BEGIN_READING).await
     }
 
     async fn begin_writing(&self) -> Result<Held, StoreError> {
         let begin = if self.heartbeat { statements::BEGIN_CONFIRMED } else { statements::BEGIN };
-        Held::begin(&self.connections, Side::Writing, begin).await
+        Held::begin(&self.connections, PoolKind::Writers, begin).await
     }
 
-    /// A statement, ready to run: with the schema before each table, and prepared for more than once unless a pooler gives the next
-    /// transaction another session.
+    /// Prepares a query: with the schema before each table, and as a persistent statement unless a pooler may change
+    /// the session.
     fn prepared<'q>(
         &self,
         mut query: Query<'q, Engine, Arguments>,
@@ -191,68 +204,67 @@ impl PostgresStore {
         Ok(query_with(text, arguments.unwrap_or_default()).persistent(!self.pooler))
     }
 
-    /// Refuses a row of another installation's: what is not found there says nothing about the tokens of this one.
-    fn recognise(&self, row: &Row) -> Result<(), StoreError> {
+    /// Rejects a row of another installation: a token that is missing there may exist in this one.
+    fn check_row(&self, row: &Row) -> Result<(), StoreError> {
         match rows::get::<String>(row, "installation")? == self.installation.id {
             true => Ok(()),
             false => Err(OpenError::OtherInstallation.into()),
         }
     }
 
-    /// Reads which installation this is, before a statement that does not say so itself.
-    async fn recognise_tables(&self, held: &mut Held) -> Result<(), StoreError> {
+    /// Checks the installation before a statement that does not return its id.
+    async fn check_installation(&self, connection: &mut Held) -> Result<(), StoreError> {
         let look = self.prepared(query(statements::INSTALLATION))?;
-        let given_up = held.given_up();
-        let row = or(given_up, look.fetch_optional(&mut **held)).await.map_err(asking)?;
-        self.recognise(&row.ok_or_else(no_epoch)?)
+        let given_up = connection.given_up();
+        let row = or(given_up, look.fetch_optional(&mut **connection)).await.map_err(asking)?;
+        self.check_row(&row.ok_or_else(no_epoch)?)
     }
 
-    /// Ends when an answer is not waited for any more.
-    fn given_up(&self, held: &Held) -> impl Future<Output = sqlx::Error> + Send + use<> {
-        held.given_up()
+    /// Resolves when waiting for a response is given up.
+    fn given_up(&self, connection: &Held) -> impl Future<Output = sqlx::Error> + Send + use<> {
+        connection.given_up()
     }
 
-    fn set_busy(&self, held: &mut Held, busy: bool) {
-        held.set_busy(busy);
+    fn set_busy(&self, connection: &mut Held, busy: bool) {
+        connection.set_busy(busy);
     }
 
-    /// The time at which this row of the epoch was read, which has to be this installation's.
+    /// Returns the time at which this row of the epoch was read; rejects a row of another installation.
     fn time(&self, row: &Row) -> Result<Timestamp, StoreError> {
-        self.recognise(row)?;
+        self.check_row(row)?;
         match &self.clock {
             Some(clock) => Ok(clock.now()),
             None => rows::get(row, "now").map(Timestamp),
         }
     }
 
-    /// Whether a change happened of which the COMMIT did not say; `None` if nobody can tell.
+    /// Returns whether a change with an unknown commit outcome happened; `None` if that cannot be determined.
     ///
-    /// It had the epoch's row. Whoever gets that row now knows that it has ended, one way or the other; and whoever then commits
-    /// knows that what was found is confirmed by the replicas that have to, which a commit that was cut off while it waited for
-    /// them does not say.
+    /// The change connection the epoch's row. Getting that row now proves that it has ended. Committing after that proves
+    /// that the replicas have confirmed the result, which a commit that was cut off while waiting for them does not.
     async fn happened(&self, seq: i64, op_id: &str) -> Option<bool> {
-        let looked = async {
-            let mut held = self.begin_writing().await.ok()?;
-            held.set_busy(true);
+        let result = async {
+            let mut connection = self.begin_writing().await.ok()?;
+            connection.set_busy(true);
             let wait = self.prepared(query(statements::AFTER_WRITERS)).ok()?;
             let look = self.prepared(query(statements::CHANGE_HAPPENED).bind(seq).bind(op_id)).ok()?;
-            let given_up = held.given_up();
-            let looked = async {
-                let epoch = wait.fetch_one(&mut *held).await?;
-                Ok((epoch, look.fetch_one(&mut *held).await?))
+            let given_up = connection.given_up();
+            let result = async {
+                let epoch = wait.fetch_one(&mut *connection).await?;
+                Ok((epoch, look.fetch_one(&mut *connection).await?))
             };
-            let (epoch, row) = or(given_up, looked).await.ok()?;
-            self.recognise(&epoch).ok()?;
-            held.set_busy(false);
+            let (epoch, row) = or(given_up, result).await.ok()?;
+            self.check_row(&epoch).ok()?;
+            connection.set_busy(false);
             let happened = rows::get::<i64>(&row, "happened").ok()? == 1;
-            held.commit().await.ok()?;
+            connection.commit().await.ok()?;
             Some(happened)
         };
-        tokio::time::timeout(PATIENCE, looked).await.ok().flatten()
+        tokio::time::timeout(PATIENCE, result).await.ok().flatten()
     }
 
-    /// Tells other nodes to look now. After the commit and apart from it: in the transaction it would queue all commits of the
-    /// server behind one lock, and a full queue would fail them.
+    /// Tells other nodes to read the log now. It is sent after the commit and separately: within the transaction it
+    /// would queue all commits of the server behind one lock, and a full queue would fail them.
     fn hint(&self) {
         if self.pooler || self.hinting.swap(true, Ordering::AcqRel) {
             return;
@@ -260,20 +272,20 @@ impl PostgresStore {
         let store = self.clone();
         tokio::spawn(async move {
             store.hinting.store(false, Ordering::Release);
-            // It may fail: nobody relies on it.
-            let told = Held::read(&store.connections, false, || query(statements::HINT));
-            _ = tokio::time::timeout(PATIENCE, told).await;
+            // It may fail: hints only save time.
+            let sent = Held::read(&store.connections, false, || query(statements::HINT));
+            _ = tokio::time::timeout(PATIENCE, sent).await;
         });
     }
 }
 
-/// Connects, and looks who is there.
+/// Connects and checks the server.
 async fn reach(address: Address, options: &PostgresOptions) -> Result<Arc<Connections>, StoreError> {
     let Address { options: address, place } = address;
     let connections = Arc::new(Connections::new(address, options.connections, options.pooler));
-    let looked = tokio::time::timeout(2 * PATIENCE, probe::look(&connections, options.pooler)).await;
-    let looked = looked.unwrap_or_else(|_| Err(OpenError::Silent.into()));
-    looked.map_err(|error| OpenError::at(&place, error))?;
+    let result = tokio::time::timeout(2 * PATIENCE, probe::check_server(&connections, options.pooler)).await;
+    let result = result.unwrap_or_else(|_| Err(OpenError::Silent.into()));
+    result.map_err(|error| OpenError::with_address(&place, error))?;
     Ok(connections)
 }
 
@@ -284,7 +296,8 @@ impl Store for PostgresStore {
         let ask = || query(AssertSqlSafe(self.installation.resolve.clone())).bind(&hex);
         let row = Held::read(&self.connections, self.pooler, ask).await?;
         let row = row.ok_or_else(no_epoch)?;
-        // The database's time while it ran, which is not before the caller asked: what is left is never overstated.
+        // The database's time during the query is not before the caller's request, so a remaining life is never
+        // overstated.
         rows::snapshot(&row, self.time(&row)?)
     }
 
@@ -305,14 +318,14 @@ impl Store for PostgresStore {
             return Ok(());
         }
         let uses = lists::uses(uses);
-        let mut held = Held::begin(&self.connections, Side::Writing, statements::BEGIN_ASIDE).await?;
-        held.set_busy(true);
-        self.recognise_tables(&mut held).await?;
+        let mut connection = Held::begin(&self.connections, PoolKind::Writers, statements::BEGIN_UNCONFIRMED).await?;
+        connection.set_busy(true);
+        self.check_installation(&mut connection).await?;
         let note = self.prepared(query(statements::NOTE_USES).bind(uses))?;
-        let given_up = held.given_up();
-        or(given_up, note.execute(&mut *held)).await.map_err(asking)?;
-        held.set_busy(false);
-        held.commit().await.map_err(asking)
+        let given_up = connection.given_up();
+        or(given_up, note.execute(&mut *connection)).await.map_err(asking)?;
+        connection.set_busy(false);
+        connection.commit().await.map_err(asking)
     }
 }
 
@@ -337,7 +350,7 @@ impl WriteStore for PostgresStore {
         let ask = || query(self.installation.schema.qualify(statements::SIGN_IN_CANDIDATE)).bind(&key);
         let row = Held::read(&self.connections, self.pooler, ask).await?;
         let row = row.ok_or_else(no_epoch)?;
-        self.recognise(&row)?;
+        self.check_row(&row)?;
         rows::candidate(&row)
     }
 }

@@ -1,4 +1,4 @@
-//! The schema that holds the tables, found once: afterwards no statement depends on what a session's `search_path` says.
+//! The schema that holds the tables, chosen once: afterwards no statement depends on a session's `search_path`.
 
 use super::error::{OpenError, asking};
 use super::{rows, statements};
@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, query};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Schema {
     pub(super) name: String,
-    /// What each table's name begins with.
+    /// The schema and the common prefix of all tables.
     prefix: String,
 }
 
@@ -18,18 +18,18 @@ impl Schema {
         Self { name: name.to_owned(), prefix: format!("{}.keyward_", quoted(name)) }
     }
 
-    /// A statement with the schema before each table. Only tables have names that begin with `keyward_`.
+    /// Puts the schema before each table of a statement. Only tables have names that start with `keyward_`.
     pub(super) fn qualify(&self, statement: &str) -> AssertSqlSafe<String> {
         AssertSqlSafe(statement.replace("keyward_", &self.prefix))
     }
 }
 
-/// An identifier as it stands in a statement, whatever is in it.
+/// Quotes an identifier.
 pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// Who is connected, and where.
+/// The session's role and database.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) role: String,
@@ -37,29 +37,29 @@ pub(super) struct Session {
     pub(super) encoding: String,
     /// The search path, as it is set.
     path: String,
-    /// The first schema in it where this role may make tables.
+    /// The first schema of the search path in which this role may create tables.
     writable: Option<String>,
 }
 
-/// Where the tables are, or where they are to be made.
+/// The schema with the tables, or for them.
 #[derive(Debug)]
-pub(super) enum Place {
-    /// They are there, and belong to this role.
-    There { schema: Schema, owner: String },
-    /// They are to be made.
-    Empty { schema: Schema, exists: bool },
+pub(super) enum SchemaLocation {
+    /// The tables exist, and belong to this role.
+    Existing { schema: Schema, owner: String },
+    /// The tables have to be created.
+    New { schema: Schema, exists: bool },
 }
 
 /// A schema with tables of an installation.
-struct Found {
+struct InstallationSchema {
     schema: String,
     usable: bool,
     owner: String,
 }
 
-/// Asks who this is.
+/// Reads role, database and search path.
 pub(super) async fn session(connection: &mut PgConnection) -> Result<Session, StoreError> {
-    let row = query(statements::AT_HOME).persistent(false).fetch_one(connection).await.map_err(asking)?;
+    let row = query(statements::SESSION_INFO).persistent(false).fetch_one(connection).await.map_err(asking)?;
     Ok(Session {
         role: rows::get(&row, "role")?,
         database: rows::get(&row, "database")?,
@@ -69,27 +69,28 @@ pub(super) async fn session(connection: &mut PgConnection) -> Result<Session, St
     })
 }
 
-/// Chooses the schema: the one that is asked for; else the one of the search path that has tables; else the first one of the search
-/// path where tables may be made.
+/// Chooses the schema: the requested one; else the one of the search path that has tables; else the first one of the
+/// search path in which tables may be created.
 pub(super) async fn choose(
     connection: &mut PgConnection,
     session: &Session,
     asked: Option<&str>,
-) -> Result<Place, StoreError> {
+) -> Result<SchemaLocation, StoreError> {
     let rows = query(statements::INSTALLATIONS).persistent(false).fetch_all(&mut *connection).await.map_err(asking)?;
     let mut all = Vec::new();
     for row in &rows {
         let (schema, usable, owner) = (rows::get(row, "schema")?, rows::get(row, "usable")?, rows::get(row, "owner")?);
-        all.push(Found { schema, usable, owner });
+        all.push(InstallationSchema { schema, usable, owner });
     }
     let candidates = match asked {
         Some(name) => vec![name.to_owned()],
-        None => listed(&session.path, &session.role),
+        None => parse_search_path(&session.path, &session.role),
     };
-    let (mut found, others): (Vec<Found>, Vec<Found>) = all.into_iter().partition(|f| candidates.contains(&f.schema));
+    let (mut found, others): (Vec<InstallationSchema>, Vec<InstallationSchema>) =
+        all.into_iter().partition(|f| candidates.contains(&f.schema));
     if found.len() > 1 {
         let mut schemas = Vec::new();
-        for Found { schema, .. } in found {
+        for InstallationSchema { schema, .. } in found {
             let word = match is_empty(connection, &schema).await {
                 Some(true) => " (empty)",
                 Some(false) => " (in use)",
@@ -100,21 +101,23 @@ pub(super) async fn choose(
         return Err(OpenError::Schemas(schemas.join(", ")).into());
     }
     match found.pop() {
-        Some(Found { schema, usable: false, .. }) => {
+        Some(InstallationSchema { schema, usable: false, .. }) => {
             Err(OpenError::Usage { role: quoted(&session.role), schema: quoted(&schema) }.into())
         }
-        Some(Found { schema, owner, .. }) => Ok(Place::There { schema: Schema::new(&schema), owner }),
-        None => make(connection, session, asked, &others).await,
+        Some(InstallationSchema { schema, owner, .. }) => {
+            Ok(SchemaLocation::Existing { schema: Schema::new(&schema), owner })
+        }
+        None => choose_new(connection, session, asked, &others).await,
     }
 }
 
-/// Chooses where tables are to be made.
-async fn make(
+/// Chooses the schema for new tables.
+async fn choose_new(
     connection: &mut PgConnection,
     session: &Session,
     asked: Option<&str>,
-    others: &[Found],
-) -> Result<Place, StoreError> {
+    others: &[InstallationSchema],
+) -> Result<SchemaLocation, StoreError> {
     let Some(name) = asked.or(session.writable.as_deref()) else {
         let (role, path) = (quoted(&session.role), session.path.clone());
         return Err(OpenError::NoSchema { role, path }.into());
@@ -124,17 +127,17 @@ async fn make(
         tracing::warn!(
             schema = name,
             others = schemas,
-            "a new installation begins, and there are others in this database: if one of those is meant, choose its schema"
+            "creating a new installation beside others in this database: to use one of those, set its schema"
         );
     }
     let row = query(statements::SCHEMA_EXISTS).bind(name).persistent(false).fetch_one(connection).await;
     let exists = rows::get(&row.map_err(asking)?, "found")?;
-    Ok(Place::Empty { schema: Schema::new(name), exists })
+    Ok(SchemaLocation::New { schema: Schema::new(name), exists })
 }
 
-/// Whether an installation has no owner and no token; `None` if this role may not know.
+/// Returns whether an installation has no owner and no token; `None` if this role may not read it.
 async fn is_empty(connection: &mut PgConnection, schema: &str) -> Option<bool> {
-    // A statement that fails must not take the transaction along.
+    // A failed statement must not abort the transaction.
     let mut savepoint = connection.begin().await.ok()?;
     let look = query(Schema::new(schema).qualify(statements::SOMEBODY)).persistent(false);
     let empty = match look.fetch_one(&mut *savepoint).await {
@@ -145,8 +148,8 @@ async fn is_empty(connection: &mut PgConnection, schema: &str) -> Option<bool> {
     empty
 }
 
-/// The schemas that a search path lists, also those that are not there or may not be used.
-fn listed(path: &str, role: &str) -> Vec<String> {
+/// Parses the schemas of a search path, also missing and inaccessible ones.
+fn parse_search_path(path: &str, role: &str) -> Vec<String> {
     let mut names = Vec::new();
     let mut rest = path.trim_start();
     while !rest.is_empty() {
@@ -163,7 +166,7 @@ fn listed(path: &str, role: &str) -> Vec<String> {
     names
 }
 
-/// What is between the quotes, and what comes after them.
+/// Returns the text between the quotes, and the rest after them.
 fn unquoted(inside: &str) -> (String, &str) {
     let mut name = String::new();
     let mut rest = inside;
@@ -185,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_search_path_is_read_as_the_server_reads_it() {
+    fn a_search_path_is_parsed_like_the_server_does() {
         for (path, names) in [
             ("\"$user\", public", &["ada", "public"][..]),
             ("", &[]),
@@ -194,15 +197,15 @@ mod tests {
             ("\"\"", &[""]),
             ("\"not closed", &["not closed"]),
         ] {
-            assert_eq!(listed(path, "ada"), names, "{path}");
+            assert_eq!(parse_search_path(path, "ada"), names, "{path}");
         }
     }
 
     #[test]
     fn every_table_of_a_statement_is_qualified_once() {
         let schema = Schema::new("a \"b\" keyward_c");
-        let said = schema.qualify("SELECT keyward_token.id FROM keyward_token t, keyward_owner, keyward.writer").0;
+        let qualified = schema.qualify("SELECT keyward_token.id FROM keyward_token t, keyward_owner, keyward.writer").0;
         let name = "\"a \"\"b\"\" keyward_c\".keyward_";
-        assert_eq!(said, format!("SELECT {name}token.id FROM {name}token t, {name}owner, keyward.writer"));
+        assert_eq!(qualified, format!("SELECT {name}token.id FROM {name}token t, {name}owner, keyward.writer"));
     }
 }

@@ -1,23 +1,23 @@
-//! How a store is connected.
+//! Options of a PostgreSQL store.
 
 use crate::domain::Clock;
 use std::fmt;
 use std::sync::Arc;
 
-/// How a [`PostgresStore`](super::PostgresStore) is connected.
+/// Options of a [`PostgresStore`](super::PostgresStore).
 ///
 /// ```
 /// let options = keyward::store::PostgresOptions::default().connections(16);
 /// ```
 ///
-/// How long somebody waits is not said here. A look-up gives up after [`Limits::lookup`](crate::guard::Limits::lookup), which includes the
-/// wait for a connection, and the answer is 503; the services give up after 5 s. On the server a look-up or a reading of the log ends
-/// after 2 s, a view that fell silent after 30 s, a writer that waits for another after 5 s, and a writer that fell silent loses
-/// its transaction after 4 s: whatever becomes of a node, it leaves nothing behind that others wait for.
+/// Timeouts are fixed. A look-up gives up after [`Limits::lookup`](crate::guard::Limits::lookup), including the wait
+/// for a connection, and the answer is 503. The services give up after 5 s. The server ends a look-up or a read of the
+/// log after 2 s, an idle view after 30 s, a writer that waits for another after 5 s, and an idle writer's transaction
+/// after 4 s. So a node that crashes leaves nothing behind that others wait for.
 ///
-/// One statement of a change may take 120 s, here and on the server, whatever the role's `statement_timeout` is; what takes longer fails
-/// and changes nothing. The longest is the one that takes away what the tokens of a role may no longer have: half a minute for a million
-/// tokens.
+/// One statement of a change may take 120 s, here and on the server, whatever the role's `statement_timeout` is. A
+/// longer one fails and changes nothing. The longest removes grants from the tokens of a role: half a minute for a
+/// million tokens.
 #[derive(Clone)]
 pub struct PostgresOptions {
     pub(super) connections: u32,
@@ -29,9 +29,9 @@ pub struct PostgresOptions {
 
 impl fmt::Debug for PostgresOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("PostgresOptions");
-        shown.field("connections", &self.connections).field("transaction_pooler", &self.pooler);
-        shown.field("schema", &self.schema).field("synchronous_heartbeat", &self.heartbeat).finish_non_exhaustive()
+        let mut debug = f.debug_struct("PostgresOptions");
+        debug.field("connections", &self.connections).field("transaction_pooler", &self.pooler);
+        debug.field("schema", &self.schema).field("synchronous_heartbeat", &self.heartbeat).finish_non_exhaustive()
     }
 }
 
@@ -42,40 +42,47 @@ impl Default for PostgresOptions {
 }
 
 impl PostgresOptions {
-    /// How many connections look tokens up, at most; at least one. Default 8. Half as many others read lists and everything else, so
-    /// that no list keeps a look-up waiting. Besides, up to 4 write, one reads the log of changes, and one
-    /// waits for hints; and two look who answers, for a moment, at the start and when the reader of the log has to connect anew. With
-    /// the default a node has up to 20 connections of the server's `max_connections`.
+    /// Sets the maximum number of connections for look-ups, at least one. Default 8.
+    ///
+    /// Half as many others read lists and everything else, so that no list delays a look-up. Up to 4 write, one reads
+    /// the log of changes, and one receives hints. Two check the server for a moment at the start and when the reader
+    /// of the log reconnects. With the default a node uses up to 20 of the server's `max_connections`.
     #[must_use]
     pub fn connections(mut self, connections: u32) -> Self {
         self.connections = connections.max(1);
         self
     }
 
-    /// The address is that of a pooler that gives each transaction any connection, such as PgBouncer with
-    /// `pool_mode = transaction`. No statement is prepared then for longer than its transaction, and there are no hints:
-    /// changes of other nodes are seen every [`Limits::poll_every`](crate::guard::Limits::poll_every). All else is as without: the bound, and
-    /// that nodes go on by themselves when the pooler was restarted.
+    /// Declares that the address leads to a pooler in transaction mode, such as PgBouncer with `pool_mode =
+    /// transaction`.
     ///
-    /// Behind such a pooler without this, one connection could run what another one prepared. So an address that leads to one is
-    /// refused when the store is connected. If it leads to one only later, that is noticed when the log of changes is next read on
-    /// a new connection; from then on the store is not asked, and nodes answer 503 when their lease is over. With
-    /// `pool_mode = session` this is not needed; with `statement` nothing works.
+    /// Then no statement stays prepared beyond its transaction, and there are no hints: nodes see changes of other
+    /// nodes every [`Limits::poll_every`](crate::guard::Limits::poll_every). The staleness bound and the recovery after
+    /// a restart of the pooler are as without.
+    ///
+    /// Without this setting, one connection could run a statement that another one prepared. So an address that leads
+    /// to such a pooler is rejected when the store connects. If it leads to one only later, the next new connection of
+    /// the log's reader detects that; then the store is not used any more, and nodes answer 503 when their lease is
+    /// over. `pool_mode = session` needs no setting; with `statement` nothing works.
     #[must_use]
     pub fn transaction_pooler(mut self) -> Self {
         self.pooler = true;
         self
     }
 
-    /// Each reading of the log of changes first commits something, which synchronous replicas have to confirm. With failover this is
-    /// what keeps the promise: an old primary that does not know yet that it is none any more cannot confirm its own, so its nodes
-    /// answer 503 when their lease is over. See [`PostgresStore`](super::PostgresStore#failover).
+    /// Makes each read of the log first commit a heartbeat that synchronous replicas have to confirm.
     ///
-    /// It needs `synchronous_standby_names` with a quorum that the failover respects: only a replica that confirmed may take over.
-    /// Where that setting is empty (some tools empty it while the last replica is gone, and then let none take over) nobody has to
-    /// confirm, and nothing is proven; a warning says so. And nobody may cancel a wait for replicas (`pg_cancel_backend`) on a server
-    /// that may be an old primary: PostgreSQL then ends the wait with a warning of its own, and reports a commit that nobody has
-    /// confirmed as a success. To end a session (`pg_terminate_backend`) does no harm. `synchronous_commit` is `on` for heartbeats and changes, if the role's
+    /// This keeps the staleness bound through a failover: a former primary that does not know of the failover cannot
+    /// confirm its heartbeats, so its nodes answer 503 when their lease is over. See
+    /// [`PostgresStore`](super::PostgresStore#failover).
+    ///
+    /// It needs `synchronous_standby_names` with a quorum that the failover respects: only a replica that confirmed may
+    /// take over. If that setting is empty (some tools empty it while the last replica is gone, and then let none take
+    /// over), heartbeats prove nothing; a warning is logged.
+    ///
+    /// On a server that may be a former primary, a wait for replicas must not be cancelled (`pg_cancel_backend`):
+    /// PostgreSQL then reports an unconfirmed commit as a success, with a warning. Ending a session
+    /// (`pg_terminate_backend`) is harmless. `synchronous_commit` is `on` for heartbeats and changes if the role's
     /// setting is `off` or `local`.
     #[must_use]
     pub fn synchronous_heartbeat(mut self) -> Self {
@@ -83,11 +90,11 @@ impl PostgresOptions {
         self
     }
 
-    /// The schema that holds the tables, as it is called (no quotes; case counts). It is created if it is not there and the role may
-    /// create it.
+    /// Sets the schema that holds the tables, by its exact name without quotes. It is created if it is missing and the
+    /// role may create it.
     ///
-    /// Without this the store is opened in the schema of the `search_path` that has tables of keyward, and refuses to start if several
-    /// have. In a new database it makes them in the first one where it may.
+    /// Without this setting the store uses the schema of the `search_path` that has tables of keyward, and refuses to
+    /// start if several have. In a new database it creates them in the first schema where it may.
     ///
     /// ```
     /// let options = keyward::store::PostgresOptions::default().schema("keyward");
@@ -98,7 +105,7 @@ impl PostgresOptions {
         self
     }
 
-    /// Where all times come from, for tests. Default: the database, so that nodes whose clocks differ agree.
+    /// Sets the source of all times, for tests. Default: the database, so that nodes with different clocks agree.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);

@@ -1,8 +1,9 @@
-//! The parameters of an address.
+//! The parameters of a database address.
 
 use super::error::OpenError;
 
-/// What the driver knows. It logs all others, with their values, which may be secrets (`sslpassword`).
+/// The parameters that the driver knows. It would log all others with their values, which may be secrets
+/// (`sslpassword`).
 const KNOWN: [&str; 18] = [
     "sslmode",
     "ssl-mode",
@@ -24,13 +25,13 @@ const KNOWN: [&str; 18] = [
     "options",
 ];
 
-/// Refuses parameters that are not known, by name.
+/// Rejects unknown parameters by name.
 pub(super) fn check(url: &str) -> Result<(), OpenError> {
     let parameters = url.split('#').next().and_then(|url| url.split_once('?')).map_or("", |(_, parameters)| parameters);
     let mut names = parameters.split('&').map(|parameter| parameter.split('=').next().unwrap_or_default());
     match names.find(|name| !name.is_empty() && !is_known(name)) {
         None => Ok(()),
-        // A password with a `?` in it that was not encoded looks like this.
+        // A password with an unencoded `?` looks like this.
         Some(_) if parameters.contains('@') => Err(OpenError::Parameter(None)),
         Some(name) => Err(OpenError::Parameter(Some(name.to_owned()))),
     }
@@ -46,14 +47,14 @@ fn is_known(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn refused(url: &str) -> Option<String> {
+    fn error_of(url: &str) -> Option<String> {
         check(url).err().map(|error| error.to_string())
     }
 
     #[test]
-    fn what_the_driver_knows_is_kept() {
+    fn known_parameters_are_accepted() {
         for name in KNOWN {
-            assert_eq!(refused(&format!("postgres://u@h/d?{name}=x")), None, "{name}");
+            assert_eq!(error_of(&format!("postgres://u@h/d?{name}=x")), None, "{name}");
         }
         for url in [
             "postgres://u:p@h/d",
@@ -62,24 +63,24 @@ mod tests {
             "postgres://u@h/d?options[search_path]=a&options%5Bgeqo%5D=off#sslpassword=fragment",
             "postgres://h/d?user=ada@example.test&password=a?b=c",
         ] {
-            assert_eq!(refused(url), None, "{url}");
+            assert_eq!(error_of(url), None, "{url}");
         }
     }
 
     #[test]
-    fn what_it_does_not_know_is_refused_by_name() {
+    fn unknown_parameters_are_rejected_by_name() {
         for name in ["sslpassword", "SSLMODE", "ssl%6Dode", "options[", "options[x", "connect_timeout"] {
-            let told = refused(&format!("postgres://u@h/d?sslmode=require&{name}=hunter2")).unwrap();
-            assert!(told.contains(&format!("({name})")) && !told.contains("hunter2"), "{told}");
+            let error = error_of(&format!("postgres://u@h/d?sslmode=require&{name}=hunter2")).unwrap();
+            assert!(error.contains(&format!("({name})")) && !error.contains("hunter2"), "{error}");
         }
     }
 
     #[test]
-    fn what_may_be_half_a_password_has_no_name() {
+    fn a_part_of_a_password_is_not_shown_as_a_name() {
         for url in ["postgres://u:a?hunter2@h/d", "postgres://u:a?hunter2=b@h/d", "postgres://u:a?b&hunter2@h/d?user=x"]
         {
-            let told = refused(url).unwrap();
-            assert!(!told.contains("hunter2"), "{told}");
+            let error = error_of(url).unwrap();
+            assert!(!error.contains("hunter2"), "{error}");
         }
     }
 }

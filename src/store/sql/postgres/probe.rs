@@ -1,4 +1,4 @@
-//! The first connection: whatever is wrong with an address is said here, before anything relies on it.
+//! Checks of the server before the store is used: all problems with an address are reported here.
 
 use super::error::{OpenError, asking, connecting};
 use super::{Connections, NAME, PATIENCE, rows, statements};
@@ -7,14 +7,14 @@ use sqlx::{Connection, PgConnection, raw_sql};
 use std::io::ErrorKind;
 use std::time::Duration;
 
-/// How long until somebody who was not let in tries again.
+/// The pause before another attempt to connect.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How often to look for a pooler before there is none.
-const LOOKS: usize = 5;
+/// How many attempts to detect a pooler find none before there is none.
+const ATTEMPTS: usize = 5;
 
-/// Looks who is there, and whether that can be what the options say it is.
-pub(super) async fn look(connections: &Connections, pooler: bool) -> Result<(), StoreError> {
+/// Checks that the server is a primary, and that it is a pooler only if the options declare one.
+pub(super) async fn check_server(connections: &Connections, pooler: bool) -> Result<(), StoreError> {
     let mut connection = connect(connections).await?;
     let replica = raw_sql(statements::RECOVERY).fetch_one(&mut connection).await.map_err(asking)?;
     if rows::get::<bool>(&replica, "replica")? {
@@ -27,7 +27,7 @@ pub(super) async fn look(connections: &Connections, pooler: bool) -> Result<(), 
     Ok(())
 }
 
-/// Whether the address leads to a pooler that has to be named, as far as that can be told now.
+/// Returns true if an undeclared pooler is detected.
 pub(super) async fn is_shared(connections: &Connections) -> Result<bool, StoreError> {
     let mut one = connections.own(NAME).await.map_err(asking)?;
     let shared = shares_sessions(&mut one, connections).await;
@@ -35,14 +35,14 @@ pub(super) async fn is_shared(connections: &Connections) -> Result<bool, StoreEr
     shared
 }
 
-/// Connects. A server that is just starting, or has no room just now, is waited for.
+/// Connects, waiting for a server that is starting or has no free connection.
 async fn connect(connections: &Connections) -> Result<PgConnection, StoreError> {
     let mut last = None;
     let connected = tokio::time::timeout(PATIENCE, async {
         loop {
             match connections.own(NAME).await {
                 Ok(connection) => return Ok(connection),
-                Err(error) if is_passing(&error) => last = Some(error),
+                Err(error) if is_transient(&error) => last = Some(error),
                 Err(error) => return Err(connecting(error, connections.address())),
             }
             tokio::time::sleep(PAUSE).await;
@@ -54,7 +54,7 @@ async fn connect(connections: &Connections) -> Result<PgConnection, StoreError> 
     }
 }
 
-fn is_passing(error: &sqlx::Error) -> bool {
+fn is_transient(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(error) => error.kind() == ErrorKind::ConnectionRefused,
         sqlx::Error::Database(error) => error.is_transient_in_connect_phase(),
@@ -62,17 +62,17 @@ fn is_passing(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether two connections of ours can have the same session of the server, or one connection two: then a pooler is in between that
-/// gives each transaction any of them.
+/// Returns true if two of our connections can get the same session of the server, or one connection two sessions. Then
+/// a pooler in between assigns sessions to transactions.
 ///
-/// One look is luck: a pooler may give a session to others only a moment after its answer.
+/// One attempt may miss that: a pooler may give a session to another client only a moment after its response.
 async fn shares_sessions(one: &mut PgConnection, connections: &Connections) -> Result<bool, StoreError> {
     let mut other = connections.own(NAME).await.map_err(|error| connecting(error, connections.address()))?;
-    let looked = tokio::time::timeout(PATIENCE, async {
-        for _ in 0..LOOKS {
+    let result = tokio::time::timeout(PATIENCE, async {
+        for _ in 0..ATTEMPTS {
             let first = session(one).await?;
             raw_sql("BEGIN").execute(&mut other).await.map_err(asking)?;
-            // The other one keeps its session for as long as its transaction is open, so the first one must get another.
+            // The second connection keeps its session while its transaction is open, so the first one must get another.
             let shares = session(&mut other).await? == first || session(one).await? != first;
             raw_sql("ROLLBACK").execute(&mut other).await.map_err(asking)?;
             if shares {
@@ -81,13 +81,13 @@ async fn shares_sessions(one: &mut PgConnection, connections: &Connections) -> R
         }
         Ok(false)
     });
-    let shares = looked.await.unwrap_or_else(|_| Err(OpenError::Silent.into()));
+    let shares = result.await.unwrap_or_else(|_| Err(OpenError::Silent.into()));
     _ = other.close().await;
     shares
 }
 
 async fn session(connection: &mut PgConnection) -> Result<i32, StoreError> {
-    // To the end of the answer: before that a pooler does not give the session to anybody.
+    // Reads to the end of the response: a pooler keeps the session until then.
     let rows = raw_sql(statements::SESSION).fetch_all(connection).await.map_err(asking)?;
     rows::get(rows.first().ok_or(OpenError::Silent)?, "session")
 }

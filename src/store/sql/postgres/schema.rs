@@ -1,7 +1,7 @@
-//! Our tables, brought up to date.
+//! Migration of the tables.
 
 use super::error::{OpenError, asking, locking, migrating};
-use super::names::{self, Place, Schema, Session, quoted};
+use super::names::{self, Schema, SchemaLocation, Session, quoted};
 use super::{keys, migrator, rows, statements};
 use crate::store::StoreError;
 use sqlx::migrate::{MigrateError, Migrator};
@@ -19,49 +19,54 @@ const MIGRATIONS: [(i64, &str, &str); 6] = [
 
 const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 
-/// An installation's tables, which are up to date.
+/// The tables of an installation, migrated.
 #[derive(Debug)]
 pub(super) struct Installation {
     pub(super) schema: Schema,
     pub(super) id: String,
-    /// The statement of a look-up, which is run far more often than any other.
+    /// The statement of look-ups, qualified once because it runs far more often than any other.
     pub(super) resolve: Arc<str>,
 }
 
-/// Finds the tables, and runs what is missing, all or nothing. Where nothing is missing, nothing is locked and nothing written: a role
-/// that may use the tables and nothing else can start.
+/// Finds the tables and runs missing migrations, all or nothing.
+///
+/// If none is missing, nothing is locked or written: a role that may only use the tables can start.
 pub(super) async fn open(pool: &PgPool, asked: Option<&str>, pooler: bool) -> Result<Installation, StoreError> {
-    let mut look = pool.begin().await.map_err(asking)?;
-    let session = names::session(&mut look).await?;
-    // Every text has to be one that the database can hold: in another encoding most cannot.
+    let mut transaction = pool.begin().await.map_err(asking)?;
+    let session = names::session(&mut transaction).await?;
+    // The database must be able to store every text; most other encodings cannot.
     if session.encoding != "UTF8" {
         return Err(OpenError::Encoding { database: session.database, encoding: session.encoding }.into());
     }
-    let place = names::choose(&mut look, &session, asked).await?;
-    let done = is_done(&mut look, &place, &session).await?;
-    look.rollback().await.map_err(asking)?;
+    let place = names::choose(&mut transaction, &session, asked).await?;
+    let done = is_migrated(&mut transaction, &place, &session).await?;
+    transaction.rollback().await.map_err(asking)?;
     let schema = match (done, place) {
-        (true, Place::There { schema, .. }) => schema,
-        _ => bring_up_to_date(pool, &session, asked, pooler).await?,
+        (true, SchemaLocation::Existing { schema, .. }) => schema,
+        _ => migrate(pool, &session, asked, pooler).await?,
     };
 
-    let mut look = pool.begin().await.map_err(asking)?;
+    let mut transaction = pool.begin().await.map_err(asking)?;
     let id = query(schema.qualify(statements::INSTALLATION)).persistent(false);
-    let id = id.fetch_optional(&mut *look).await.map_err(asking)?.ok_or_else(super::no_epoch)?;
+    let id = id.fetch_optional(&mut *transaction).await.map_err(asking)?.ok_or_else(super::no_epoch)?;
     let id: String = rows::get(&id, "installation")?;
-    look.rollback().await.map_err(asking)?;
+    transaction.rollback().await.map_err(asking)?;
     tracing::info!(database = session.database, schema = schema.name, installation = id, "the tables are up to date");
     let resolve = schema.qualify(statements::RESOLVE).0.into();
     Ok(Installation { schema, id, resolve })
 }
 
-/// Whether there is nothing to run, and this role may read what there is.
-async fn is_done(connection: &mut PgConnection, place: &Place, session: &Session) -> Result<bool, StoreError> {
-    let Place::There { schema, .. } = place else { return Ok(false) };
-    let denied = query(statements::DENIED).bind(&schema.name).persistent(false);
-    let denied = denied.fetch_one(&mut *connection).await.map_err(asking)?;
+/// Returns true if no migration is missing. Fails if this role may not read the tables.
+async fn is_migrated(
+    connection: &mut PgConnection,
+    place: &SchemaLocation,
+    session: &Session,
+) -> Result<bool, StoreError> {
+    let SchemaLocation::Existing { schema, .. } = place else { return Ok(false) };
+    let missing = query(statements::MISSING_RIGHTS).bind(&schema.name).persistent(false);
+    let missing = missing.fetch_one(&mut *connection).await.map_err(asking)?;
     let names = || (quoted(&session.role), quoted(&schema.name));
-    if let Some(tables) = rows::maybe::<String>(&denied, "unread")? {
+    if let Some(tables) = rows::maybe::<String>(&missing, "unread")? {
         let (role, schema) = names();
         return Err(OpenError::Denied { tables, role, schema }.into());
     }
@@ -78,12 +83,12 @@ async fn is_done(connection: &mut PgConnection, place: &Place, session: &Session
             return Ok(false);
         }
     }
-    let astray = query(statements::ASTRAY).bind(&schema.name).persistent(false);
-    let astray = astray.fetch_one(connection).await.map_err(asking)?;
-    if known.next().is_some() || rows::get::<i64>(&astray, "n")? > 0 {
+    let misdirected = query(statements::MISDIRECTED_FUNCTIONS).bind(&schema.name).persistent(false);
+    let misdirected = misdirected.fetch_one(connection).await.map_err(asking)?;
+    if known.next().is_some() || rows::get::<i64>(&misdirected, "n")? > 0 {
         return Ok(false);
     }
-    if let Some(tables) = rows::maybe::<String>(&denied, "unwritten")? {
+    if let Some(tables) = rows::maybe::<String>(&missing, "unwritten")? {
         let (role, schema) = names();
         tracing::warn!(
             tables,
@@ -94,55 +99,50 @@ async fn is_done(connection: &mut PgConnection, place: &Place, session: &Session
     Ok(true)
 }
 
-/// Runs what is missing. Nodes that start at the same time wait for one another, up to 30 s.
-async fn bring_up_to_date(
-    pool: &PgPool,
-    session: &Session,
-    asked: Option<&str>,
-    pooler: bool,
-) -> Result<Schema, StoreError> {
+/// Runs missing migrations. Nodes that start at the same time wait for one another, up to 30 s.
+async fn migrate(pool: &PgPool, session: &Session, asked: Option<&str>, pooler: bool) -> Result<Schema, StoreError> {
     let mut transaction = pool.begin().await.map_err(asking)?;
     raw_sql(statements::LOCK_MIGRATIONS).execute(&mut *transaction).await.map_err(locking)?;
-    // Another node may have done it meanwhile.
+    // Another node may have finished meanwhile.
     let place = names::choose(&mut transaction, session, asked).await?;
-    if is_done(&mut transaction, &place, session).await? {
+    if is_migrated(&mut transaction, &place, session).await? {
         transaction.rollback().await.map_err(asking)?;
     } else {
         let ran = run(&mut transaction, &place, &session.role).await;
         if pooler {
-            // The migrator names the statements that it prepares, and would leave them to the next user of this session.
+            // The migrator prepares named statements, which would stay for the next user of this session.
             let end = if ran.is_ok() { "DEALLOCATE ALL" } else { "ROLLBACK; DEALLOCATE ALL" };
             raw_sql(end).execute(&mut *transaction).await.map_err(asking)?;
         }
-        ran.map_err(|error| OpenError::of_rights(error, &place, session))?;
+        ran.map_err(|error| OpenError::with_missing_right(error, &place, session))?;
         transaction.commit().await.map_err(asking)?;
     }
     match place {
-        Place::There { schema, .. } | Place::Empty { schema, .. } => Ok(schema),
+        SchemaLocation::Existing { schema, .. } | SchemaLocation::New { schema, .. } => Ok(schema),
     }
 }
 
-async fn run(connection: &mut PgConnection, place: &Place, role: &str) -> Result<(), StoreError> {
-    let (Place::There { schema, .. } | Place::Empty { schema, .. }) = place;
-    if let Place::Empty { exists: false, .. } = place {
+async fn run(connection: &mut PgConnection, place: &SchemaLocation, role: &str) -> Result<(), StoreError> {
+    let (SchemaLocation::Existing { schema, .. } | SchemaLocation::New { schema, .. }) = place;
+    if let SchemaLocation::New { exists: false, .. } = place {
         let create = sqlx::AssertSqlSafe(format!("CREATE SCHEMA {}", quoted(&schema.name)));
         raw_sql(create).execute(&mut *connection).await.map_err(asking)?;
     }
-    let home = query(statements::GO_HOME).bind(&schema.name).persistent(false);
+    let home = query(statements::SET_SEARCH_PATH).bind(&schema.name).persistent(false);
     home.execute(&mut *connection).await.map_err(asking)?;
     // In a schema that the role may not use, names would mean temporary tables.
-    let home = query(statements::HOME).persistent(false).fetch_one(&mut *connection).await.map_err(asking)?;
+    let home = query(statements::CURRENT_SCHEMA).persistent(false).fetch_one(&mut *connection).await.map_err(asking)?;
     if rows::maybe::<String>(&home, "home")?.as_ref() != Some(&schema.name) {
         let (role, schema) = (quoted(role), quoted(&schema.name));
         return Err(OpenError::CreateTables { role, schema, source: None }.into());
     }
     let mut run = migrator(&MIGRATIONS);
-    // Its lock would be the session's, which a pooler does not keep.
+    // The migrator's lock belongs to the session, which a pooler does not keep.
     run.set_locking(false);
     run.run_direct(None, &mut *connection, false).await.map_err(|error| migrating(error, NEWEST))?;
     keys::fill(&mut *connection).await?;
-    // The schema may have been renamed since.
-    for statement in statements::PIN {
+    // The schema may have been renamed.
+    for statement in statements::PIN_SEARCH_PATH {
         raw_sql(statement).execute(&mut *connection).await.map_err(asking)?;
     }
     Ok(())

@@ -1,7 +1,7 @@
-//! Copies of a database, made while it is used, and put back while it is not.
+//! Backups: copies of a database while it is used, and restoring them while it is not.
 
+use super::database_file::{create, creation_error, directory, sibling};
 use super::error::{OpenError, asking, is_busy, opening};
-use super::place::{because, beside, create, directory};
 use super::stray_log::refuse_foreign_log;
 use super::{PATIENCE, SqliteStore, file, rows, statements};
 use crate::store::StoreError;
@@ -14,10 +14,10 @@ use std::time::Duration;
 use uuid::Uuid;
 
 impl SqliteStore {
-    /// Copies the database, as it is at this moment, into a file that is not there yet, for its owner alone (mode 0600). Readers and
-    /// writers go on meanwhile. The copy is one file, whole and on disk when this returns; a copy that fails leaves nothing.
+    /// Copies the database at this moment into a new file with mode 0600. Readers and writers continue meanwhile.
     ///
-    /// The copy together with the hash keys or the encryption keys opens the tokens: keep them apart.
+    /// The copy is one complete file, on disk when this returns; a failed copy leaves nothing. Together with the hash
+    /// keys or the encryption keys it gives access to the tokens: store them separately.
     ///
     /// ```no_run
     /// # async fn demo(store: keyward::SqliteStore) -> Result<(), keyward::store::StoreError> {
@@ -26,28 +26,29 @@ impl SqliteStore {
     /// ```
     ///
     /// # Errors
-    /// If the file is there already, or cannot be written. The error's source names it, and what to do.
+    /// Returns [`StoreError::Unavailable`] if the file exists already, or cannot be written. The error's source names
+    /// the file and the remedy.
     pub async fn backup(&self, to: impl AsRef<Path>) -> Result<(), StoreError> {
         let to = file(to.as_ref())?;
         if fs::symlink_metadata(&to).is_ok() {
             return Err(OpenError::Exists(to).into());
         }
         self.in_place()?;
-        let mut from = self.file.connect().await.map_err(|error| opening(self.place.path(), error))?;
+        let mut from = self.options.connect().await.map_err(|error| opening(self.database_file.path(), error))?;
         let copied = copy(&mut from, &to).await;
         from.close().await.map_err(asking)?;
         let copy = copied?;
-        // Read from a file that had left its place, it may be of any time.
+        // A file that was replaced meanwhile may have been read at any time.
         self.in_place()?;
-        copy.put(&to).map_err(|error| because(&to, error))?;
+        copy.put(&to).map_err(|error| creation_error(&to, error))?;
         Ok(())
     }
 
-    /// Copies a database as [`backup`](Self::backup) does, from outside of the process that uses it, if one does. The tables are copied as
-    /// they are, also those of another version.
+    /// Copies a database like [`backup`](Self::backup), from outside of a process that may use it. Tables of another
+    /// version are copied unchanged.
     ///
     /// # Errors
-    /// As [`backup`](Self::backup), and if there is no database of keyward at this path.
+    /// Like [`backup`](Self::backup); also if there is no keyward database at this path.
     pub async fn backup_file(path: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<(), StoreError> {
         let (path, to) = (file(path.as_ref())?, file(to.as_ref())?);
         if fs::symlink_metadata(&to).is_ok() {
@@ -57,31 +58,33 @@ impl SqliteStore {
         refuse_foreign_log(&path)?;
         let options = SqliteConnectOptions::new().filename(&path).busy_timeout(PATIENCE).disable_statement_logging();
         let mut from = options.connect().await.map_err(|error| opening(&path, error))?;
-        let copied = match is_ours(&mut from, &path).await {
+        let copied = match check_tables(&mut from, &path).await {
             Ok(()) => copy(&mut from, &to).await,
             Err(error) => Err(error),
         };
         from.close().await.map_err(asking)?;
-        copied?.put(&to).map_err(|error| because(&to, error).into())
+        copied?.put(&to).map_err(|error| creation_error(&to, error).into())
     }
 
-    /// Puts a backup in the place of a database that no process has open, or where there is none. The write-ahead log of the database that
-    /// was there goes with it: nothing of it finds its way into the restored one. That database is kept beside it, as
-    /// `FILE.before-restore`.
+    /// Replaces a database that no process has open with a backup, or creates it.
     ///
-    /// Revocations and changes since the backup are undone. Repeat them before the server takes requests:
-    /// see [backups](crate::guide::operating#backups).
+    /// The former database's write-ahead log is removed, so that none of it gets into the restored one. The former
+    /// database is kept beside it as `FILE.before-restore`.
+    ///
+    /// Revocations and changes since the backup are undone. Repeat them before the server takes requests: see
+    /// [backups](crate::guide::operating#backups).
     ///
     /// # Errors
-    /// If the backup is none, or the database is open in a process, or cannot be replaced. Then it is as it was.
+    /// Returns [`StoreError::Unavailable`] if the backup is invalid, the database is open in a process, or it cannot be
+    /// replaced. Then it is unchanged.
     pub async fn restore(backup: impl AsRef<Path>, path: impl AsRef<Path>) -> Result<(), StoreError> {
         let (backup, path) = (file(backup.as_ref())?, file(path.as_ref())?);
         let mut from = open(&backup).await?;
-        let copied = match is_ours(&mut from, &backup).await {
+        let copied = match check_tables(&mut from, &backup).await {
             Ok(()) => {
-                let there = fs::symlink_metadata(&path).is_ok();
-                let alone = if there { alone(&path).await } else { Ok(()) };
-                match alone {
+                let exists = fs::symlink_metadata(&path).is_ok();
+                let unused = if exists { ensure_unused(&path).await } else { Ok(()) };
+                match unused {
                     Ok(()) => copy(&mut from, &path).await,
                     Err(error) => Err(error),
                 }
@@ -91,62 +94,62 @@ impl SqliteStore {
         from.close().await.map_err(asking)?;
         let copy = copied?;
         let replaced = || -> io::Result<()> {
-            keep(&path)?;
+            keep_previous(&path)?;
             for suffix in ["-wal", "-shm", "-journal"] {
-                absent(fs::remove_file(beside(&path, suffix)))?;
+                ignore_missing(fs::remove_file(sibling(&path, suffix)))?;
             }
             copy.put(&path)
         };
-        replaced().map_err(|error| because(&path, error).into())
+        replaced().map_err(|error| creation_error(&path, error).into())
     }
 }
 
-/// A file that is not at its place yet. It goes with this value.
-struct Copy(PathBuf);
+/// A copy that is not at its final path yet. It is removed on drop.
+struct PartialCopy(PathBuf);
 
-impl Copy {
-    /// Puts it there, for good.
+impl PartialCopy {
+    /// Moves the copy to its final path, durably.
     fn put(&self, at: &Path) -> io::Result<()> {
         File::open(&self.0)?.sync_all()?;
         fs::rename(&self.0, at)?;
-        // Not every system lets a directory be opened: then the name is as safe as it makes it.
+        // Not every system can open a directory: then the rename is as durable as the system makes it.
         File::open(directory(at)).and_then(|directory| directory.sync_all()).or(Ok(()))
     }
 }
 
-impl Drop for Copy {
+impl Drop for PartialCopy {
     fn drop(&mut self) {
-        // Gone already where it was put.
+        // After `put` the file is gone from here.
         let _ = fs::remove_file(&self.0);
     }
 }
 
 /// Copies a database into a new file beside this path.
-async fn copy(from: &mut SqliteConnection, beside_this: &Path) -> Result<Copy, StoreError> {
-    let part = beside(beside_this, &format!(".{}.part", Uuid::new_v4().simple()));
-    create(&part).map_err(|error| because(&part, error))?;
-    let copy = Copy(part);
+async fn copy(from: &mut SqliteConnection, beside_this: &Path) -> Result<PartialCopy, StoreError> {
+    let part = sibling(beside_this, &format!(".{}.part", Uuid::new_v4().simple()));
+    create(&part).map_err(|error| creation_error(&part, error))?;
+    let copy = PartialCopy(part);
     let Some(name) = copy.0.to_str() else {
-        let why = io::Error::new(ErrorKind::InvalidInput, "the path is no text");
+        let why = io::Error::new(ErrorKind::InvalidInput, "the path is not UTF-8");
         return Err(OpenError::Write(copy.0.clone(), why).into());
     };
-    match query(statements::COPY).bind(name).execute(from).await {
+    match query(statements::VACUUM_INTO).bind(name).execute(from).await {
         Ok(_) => Ok(copy),
         Err(error) => Err(opening(&copy.0, error)),
     }
 }
 
-/// Opens a backup. One without a log beside it may be where nothing can be written.
+/// Opens a backup. Without a log beside it, it may be on a read-only file system.
 async fn open(backup: &Path) -> Result<SqliteConnection, StoreError> {
     fs::metadata(backup).map_err(|error| OpenError::NotThere(backup.to_owned(), error))?;
-    let logged = fs::metadata(beside(backup, "-wal")).is_ok_and(|log| log.len() > 0);
+    let logged = fs::metadata(sibling(backup, "-wal")).is_ok_and(|log| log.len() > 0);
     let options = SqliteConnectOptions::new().filename(backup).disable_statement_logging();
     let options = if logged { options } else { options.read_only(true).immutable(true) };
     options.connect().await.map_err(|error| opening(backup, error))
 }
 
-/// Refuses a database that is none of keyward's.
-async fn is_ours(from: &mut SqliteConnection, backup: &Path) -> Result<(), StoreError> {
+/// Rejects a database without keyward's tables.
+async fn check_tables(from: &mut SqliteConnection, backup: &Path) -> Result<(), StoreError> {
     let migrations = query(statements::HAS_MIGRATIONS).fetch_one(&mut *from).await;
     let migrations = migrations.map_err(|error| opening(backup, error))?;
     if rows::get::<i64>(&migrations, "n")? == 0 {
@@ -156,8 +159,9 @@ async fn is_ours(from: &mut SqliteConnection, backup: &Path) -> Result<(), Store
     epoch.map(drop).ok_or_else(|| OpenError::NoBackup(backup.to_owned()).into())
 }
 
-/// Refuses a database that a process has open; else moves what its log holds into it. One that is damaged may be replaced as it is.
-async fn alone(path: &Path) -> Result<(), StoreError> {
+/// Rejects a database that a process has open; else moves its log into the file. A damaged database may be replaced as
+/// it is.
+async fn ensure_unused(path: &Path) -> Result<(), StoreError> {
     let options = SqliteConnectOptions::new().filename(path).busy_timeout(Duration::ZERO).disable_statement_logging();
     let in_use = || Err(OpenError::InUse(path.to_owned()).into());
     let mut connection = match options.connect().await {
@@ -165,29 +169,29 @@ async fn alone(path: &Path) -> Result<(), StoreError> {
         Err(error) if is_busy(&error) => return in_use(),
         Err(_) => return Ok(()),
     };
-    let folded = query(statements::FOLD_FOR_GOOD).fetch_one(&mut connection).await;
-    let in_the_way = match &folded {
+    let mode = query(statements::LEAVE_WAL_MODE).fetch_one(&mut connection).await;
+    let in_the_way = match &mode {
         Ok(row) => rows::get::<String>(row, "journal_mode")? == "wal",
         Err(error) => is_busy(error),
     };
-    drop(folded);
+    drop(mode);
     connection.close().await.or_else(|error| if in_the_way { Err(asking(error)) } else { Ok(()) })?;
     if in_the_way { in_use() } else { Ok(()) }
 }
 
-/// Keeps what is at this path under another name too, until the next restore.
-fn keep(path: &Path) -> io::Result<()> {
-    let kept = beside(path, ".before-restore");
-    absent(fs::remove_file(&kept))?;
+/// Keeps the file at this path under a second name, until the next restore.
+fn keep_previous(path: &Path) -> io::Result<()> {
+    let kept = sibling(path, ".before-restore");
+    ignore_missing(fs::remove_file(&kept))?;
     match fs::hard_link(path, &kept) {
-        // Not every file system can give a file two names. No process has it open.
+        // Not every file system supports hard links. No process has the file open.
         Err(error) if error.kind() != ErrorKind::NotFound => fs::copy(path, &kept).map(drop),
-        linked => absent(linked),
+        linked => ignore_missing(linked),
     }
 }
 
-/// Done, if there was nothing to do.
-fn absent(done: io::Result<()>) -> io::Result<()> {
+/// Ignores an error about a missing file.
+fn ignore_missing(done: io::Result<()>) -> io::Result<()> {
     match done {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         done => done,

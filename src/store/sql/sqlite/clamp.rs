@@ -1,4 +1,4 @@
-//! Taking away what is no longer held: a fixed number of statements, however many tokens there are.
+//! Removal of grants that are no longer held: a fixed number of statements for any number of tokens.
 
 use super::view::Writing;
 use super::{events, lists, statements};

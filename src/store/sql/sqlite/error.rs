@@ -1,12 +1,12 @@
-//! What an error of the database means to whoever asked.
+//! Mapping of database errors to store errors.
 
-use super::place::trouble;
+use super::database_file::find_problem;
 use crate::store::StoreError;
 use sqlx::migrate::MigrateError;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// SQLite's primary result codes that mean something of their own to us (<https://sqlite.org/rescode.html>).
+/// SQLite's primary result codes with a specific meaning (<https://sqlite.org/rescode.html>).
 mod code {
     pub(super) const BUSY: i32 = 5;
     pub(super) const LOCKED: i32 = 6;
@@ -21,39 +21,41 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// Why a file cannot be used as a store: the problem, the file or directory, and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OpenError {
-    #[error("this names no file: SQLite in memory would give each connection a database of its own (see MemoryStore)")]
+    #[error(
+        "the path names no file: for a store in memory use MemoryStore (SQLite in memory has a database for each connection)"
+    )]
     NoFile,
     #[error("there is no such file: {}", .0.display())]
     NotThere(PathBuf, #[source] io::Error),
-    #[error("the path cannot be made absolute")]
+    #[error("cannot make the path absolute")]
     Path(#[source] io::Error),
     #[error("the directory {} does not exist: create it, or name another one", .0.display())]
     NoDirectory(PathBuf),
-    #[error("{} is no directory: a database cannot be in it", .0.display())]
+    #[error("{} is not a directory: name a path in a directory", .0.display())]
     NotADirectory(PathBuf),
     #[error("{} is a directory: name a file in it", .0.display())]
     Directory(PathBuf),
-    #[error("no right to read {}: let it belong to the user that runs this (chown, chmod 600)", .0.display())]
+    #[error("no right to read {}: change its owner to the user that runs this (chown, chmod 600)", .0.display())]
     Unreadable(PathBuf),
-    #[error("no right to write {}: let it belong to the user that runs this (chown, chmod 600)", .0.display())]
+    #[error("no right to write {}: change its owner to the user that runs this (chown, chmod 600)", .0.display())]
     Unwritable(PathBuf),
-    #[error("no right to write in {}, where SQLite keeps two files beside the database: let the directory belong to the user that runs this", .0.display())]
+    #[error("no right to write in {}, where SQLite keeps two files beside the database: change the directory's owner to the user that runs this", .0.display())]
     UnwritableDirectory(PathBuf),
     #[error("{} is on a read-only file system: mount it for writing, or choose another place", .0.display())]
     ReadOnlySystem(PathBuf),
-    #[error("no space is left for {}: make room on its file system", .0.display())]
+    #[error("no space left for {}: free space on its file system", .0.display())]
     Full(PathBuf, #[source] Cause),
-    #[error("{} could not be created", .0.display())]
+    #[error("cannot create {}", .0.display())]
     Create(PathBuf, #[source] io::Error),
-    #[error("{} could not be opened or created", .0.display())]
+    #[error("cannot open or create {}", .0.display())]
     File(PathBuf, #[source] sqlx::Error),
     #[error("{} is not an SQLite database: name another file", .0.display())]
     NotADatabase(PathBuf, #[source] sqlx::Error),
     #[error("{} is damaged: restore a backup", .0.display())]
     Damaged(PathBuf, #[source] sqlx::Error),
-    #[error("{} has migration {version}, which this version does not know: a newer version wrote it", .path.display())]
+    #[error("{} has migration {version}, which this version does not know: use the newer version that wrote it", .path.display())]
     Newer { path: PathBuf, version: i64, source: MigrateError },
-    #[error("the tables in {} could not be brought up to date", .0.display())]
+    #[error("cannot migrate the tables in {}", .0.display())]
     Migration(PathBuf, #[source] MigrateError),
     #[error(
         "{} was copied over another database, whose write-ahead log {} is still there and would undo that: remove this log and the file \
@@ -63,17 +65,17 @@ pub(super) enum OpenError {
     ForeignLog { path: PathBuf, log: PathBuf },
     #[error("{} is no longer there, but was not closed: put it back, or stop, restore a backup and start again", .0.display())]
     Gone(PathBuf, #[source] io::Error),
-    #[error("{} is another file than the one that was opened: start again to use it", .0.display())]
+    #[error("{} is another file than the one that was opened: restart to use it", .0.display())]
     Replaced(PathBuf),
     #[error("{} was emptied while it was open: stop, restore a backup and start again", .0.display())]
     Truncated(PathBuf),
-    #[error("{} is there already: name a file that is not", .0.display())]
+    #[error("{} is there already: name a new file", .0.display())]
     Exists(PathBuf),
     #[error("{} is open in another process: stop that first", .0.display())]
     InUse(PathBuf),
-    #[error("{} holds no tables of keyward: name a backup", .0.display())]
+    #[error("{} has no tables of keyward: name a backup", .0.display())]
     NoBackup(PathBuf),
-    #[error("{} could not be written", .0.display())]
+    #[error("cannot write {}", .0.display())]
     Write(PathBuf, #[source] io::Error),
 }
 
@@ -83,7 +85,7 @@ impl From<OpenError> for StoreError {
     }
 }
 
-/// An error while a file is opened to be read.
+/// Maps an error of opening a file for reading.
 pub(super) fn opening(path: &Path, error: sqlx::Error) -> StoreError {
     let (path, code) = (path.to_owned(), primary_code(&error));
     let error = match (code, asking(error)) {
@@ -102,10 +104,10 @@ pub(super) fn opening(path: &Path, error: sqlx::Error) -> StoreError {
     }
 }
 
-/// An error while a file is opened to be written: what the file system says of it says more than SQLite does.
+/// Maps an error of opening a file for writing; the file system explains more than SQLite does.
 pub(super) fn opening_for_writing(path: &Path, error: sqlx::Error) -> StoreError {
     match opening(path, error) {
-        StoreError::Unavailable(error) => match (error.downcast_ref(), trouble(path)) {
+        StoreError::Unavailable(error) => match (error.downcast_ref(), find_problem(path)) {
             (Some(OpenError::File(..)), Some(why)) => why.into(),
             _ => StoreError::Unavailable(error),
         },
@@ -113,7 +115,7 @@ pub(super) fn opening_for_writing(path: &Path, error: sqlx::Error) -> StoreError
     }
 }
 
-/// An error while tables are brought up to date.
+/// Maps an error of a migration.
 pub(super) fn migrating(path: &Path, error: MigrateError, newest: i64) -> StoreError {
     match error {
         MigrateError::Execute(error) => opening_for_writing(path, error),
@@ -124,7 +126,7 @@ pub(super) fn migrating(path: &Path, error: MigrateError, newest: i64) -> StoreE
     }
 }
 
-/// An error of a statement.
+/// Maps an error of a statement.
 pub(super) fn asking(error: sqlx::Error) -> StoreError {
     let breaks_a_rule = |e: &dyn sqlx::error::DatabaseError| {
         e.is_unique_violation() || e.is_foreign_key_violation() || e.is_check_violation()
@@ -140,10 +142,10 @@ pub(super) fn asking(error: sqlx::Error) -> StoreError {
     }
 }
 
-/// Whether this error of a COMMIT leaves it open if the change happened.
+/// Returns true if this error of a COMMIT leaves the outcome unknown.
 ///
-/// SQLite says yes or no, with one exception: if it cannot write or flush its log, all of the change may be in there, and be
-/// found when the file is opened the next time. Without an answer from SQLite nobody knows anything.
+/// SQLite reports a definite result with one exception: if it cannot write or flush its log, the whole change may be in
+/// there, and be found when the file is opened the next time. Without a response from SQLite the outcome is unknown.
 pub(super) fn leaves_open(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(_) => primary_code(error) == Some(code::IOERR),
@@ -151,13 +153,13 @@ pub(super) fn leaves_open(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Takes off the upper bits, which only say more about the lower ones.
+/// Removes the upper bits, which only refine the lower ones.
 fn primary_code(error: &sqlx::Error) -> Option<i32> {
     let code = error.as_database_error()?.code()?;
     code.parse::<i32>().ok().map(|extended| extended & 0xff)
 }
 
-/// Whether another connection has the file locked.
+/// Returns true if another connection has locked the file.
 pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     matches!(primary_code(error), Some(code::BUSY | code::LOCKED))
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use sqlx::query;
 use std::fmt;
 
-/// It has connections of its own, which no request waits for, and which end with the store's.
+/// A log with connections of its own, which no request waits for, and which close with the store's.
 pub(super) struct Log(SqliteStore);
 
 impl fmt::Debug for Log {
@@ -29,7 +29,7 @@ impl ChangeLog for Log {
         let store = &self.0;
         // After the caller has noted the time: until now the file was in its place.
         if let Err(gone) = store.in_place() {
-            store.leave().await;
+            store.fold_after_move().await;
             return Err(gone);
         }
         let (seq, op_id) = (applied.map(|a| a.seq.cast_signed()), applied.map(|a| a.op_id.clone()));
@@ -38,7 +38,7 @@ impl ChangeLog for Log {
         rows::poll(&row, store.clock.now())
     }
 
-    /// A file tells nobody that it was written to.
+    /// A file gives no notice of writes.
     async fn hint(&mut self) {
         std::future::pending().await
     }

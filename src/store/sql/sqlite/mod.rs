@@ -2,13 +2,13 @@
 
 mod backup;
 mod clamp;
+mod database_file;
 mod error;
 #[path = "../events.rs"]
 mod events;
 #[path = "../keys.rs"]
 mod keys;
 mod log;
-mod place;
 #[cfg(feature = "strapi")]
 pub(in crate::store) mod readonly;
 #[path = "../rows.rs"]
@@ -28,8 +28,8 @@ use super::{PATIENCE, corrupt, lists, migrator, no_epoch, or};
 use crate::domain::{Clock, Digest, KeyCheck, OwnerId, PasswordHash, SystemClock, Timestamp, comparable};
 use crate::store::{Following, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
 use async_trait::async_trait;
+use database_file::DatabaseFile;
 use error::{OpenError, asking, opening_for_writing};
-use place::Place;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Sqlite, SqlitePool};
@@ -39,7 +39,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use view::{Reading, Writing};
 
-/// What the files that both engines include speak of.
+/// Names that the files shared by both engines use.
 use SqliteStore as Home;
 type Held = sqlx::Transaction<'static, Sqlite>;
 use sqlx::Sqlite as Engine;
@@ -47,17 +47,16 @@ use sqlx::sqlite::{SqliteArguments as Arguments, SqliteRow as Row};
 
 /// A store in an SQLite file. Clones share their connections.
 ///
-/// There is one connection that writes, a few that look tokens up, and a few that read everything else: lists never keep a look-up
-/// waiting, and none of them waits for a writer. The tables (`keyward_*`) may live
-/// beside those of the host in one file.
+/// One connection writes, a few look tokens up, and a few read everything else: lists never delay a look-up, and no
+/// read waits for a writer. The tables (`keyward_*`) may be in one file with those of the host.
 ///
-/// Several processes may open one file. A gate judges at once by what its own process changes, and by what others change, also
-/// with SQL by hand, after [`Limits::poll_every`](crate::guard::Limits::poll_every) as a rule and after
+/// Several processes may open one file. A gate sees changes of its own process at once. It sees changes of others, also
+/// with hand-written SQL, after [`Limits::poll_every`](crate::guard::Limits::poll_every) as a rule, and after
 /// [`Limits::max_staleness`](crate::guard::Limits::max_staleness) at the latest.
 ///
-/// While it is open the file has to stay where it is. If it is deleted, moved away, emptied or another one is put in its place, each
-/// request is answered 503 from [`Limits::max_staleness`](crate::guard::Limits::max_staleness) on at the latest, and no change is
-/// acknowledged, until the file is back or the program has started again. To restore a backup, stop first: see
+/// The file has to stay in its place while it is open. If it is deleted, moved, emptied or replaced, every request is
+/// answered 503 after [`Limits::max_staleness`](crate::guard::Limits::max_staleness) at the latest, and no change is
+/// acknowledged, until the file is back or the program has restarted. Stop the program before restoring a backup: see
 /// [`restore`](Self::restore).
 ///
 /// ```no_run
@@ -69,18 +68,18 @@ use sqlx::sqlite::{SqliteArguments as Arguments, SqliteRow as Row};
 #[derive(Clone)]
 pub struct SqliteStore {
     writer: SqlitePool,
-    /// For looking tokens up, and for nothing that takes longer.
+    /// For look-ups only, which must not wait for longer queries.
     lookups: SqlitePool,
     readers: SqlitePool,
-    /// For reading the log of changes: two, as a read that was given up may keep one for a while.
+    /// Two connections that read the log of changes, as an abandoned read may block one for a while.
     log: SqlitePool,
-    /// How a connection of one's own is opened.
-    file: SqliteConnectOptions,
-    place: Arc<Place>,
+    /// The options of connections outside the pools.
+    options: SqliteConnectOptions,
+    database_file: Arc<DatabaseFile>,
     clock: Arc<dyn Clock>,
 }
 
-/// How an [`SqliteStore`] is opened.
+/// Options of an [`SqliteStore`].
 ///
 /// ```
 /// let options = keyward::store::SqliteOptions::default().readers(8);
@@ -110,15 +109,15 @@ impl Default for SqliteOptions {
 }
 
 impl SqliteOptions {
-    /// Where all times come from. Default [`SystemClock`]. SQLite itself is never asked for the time.
+    /// Sets the source of all times. Default [`SystemClock`]; SQLite's own time is never used.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// How many connections look tokens up, and how many others read lists and everything else, at most; at least one of each.
-    /// Default 4. Each has a thread of its own.
+    /// Sets the maximum number of connections for look-ups, and of others that read lists and everything else; at least
+    /// one of each. Default 4. Each has a thread of its own.
     #[must_use]
     pub fn readers(mut self, readers: u32) -> Self {
         self.readers = readers.max(1);
@@ -127,25 +126,26 @@ impl SqliteOptions {
 }
 
 impl SqliteStore {
-    /// Opens the file, or creates it (not its directory), and brings our tables up to date. What it creates is for its owner alone
-    /// (mode 0600); a file that is there keeps its mode, with a warning in the log if others may open it.
+    /// Opens the file, or creates it (not its directory), and migrates its tables. New files get mode 0600; an existing
+    /// file keeps its mode, with a warning in the log if other users may open it.
     ///
     /// # Errors
-    /// If it cannot be opened and written, is not an SQLite database, or was written by a newer version; also for `:memory:`
-    /// and `file:` addresses, since several connections have to see one and the same file. A backup that was copied over a database
-    /// whose write-ahead log is still there is refused. The error's source names the file or directory, and what to do.
+    /// Returns [`StoreError::Unavailable`] if the file cannot be opened and written, is not an SQLite database, or was
+    /// written by a newer version. `:memory:` and `file:` addresses are rejected, because several connections must see
+    /// the same file. A backup that was copied over a database whose write-ahead log still exists is rejected. The
+    /// error's source names the file or directory, and the remedy.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         Self::open_with(path, SqliteOptions::default()).await
     }
 
-    /// The same with options.
+    /// Opens the file with options.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// Like [`open`](Self::open).
     pub async fn open_with(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, StoreError> {
         let path = file(path.as_ref())?;
         stray_log::refuse_foreign_log(&path)?;
-        let place = Arc::new(Place::prepare(path)?);
+        let place = Arc::new(DatabaseFile::prepare(path)?);
         let file = SqliteConnectOptions::new()
             .filename(place.path())
             .foreign_keys(true)
@@ -159,50 +159,51 @@ impl SqliteStore {
         place.warn_of_readers();
         let reading = |connections: u32| {
             let query_only = file.clone().pragma("query_only", "ON");
-            watched(&place).max_connections(connections).connect_lazy_with(query_only)
+            checked_pool(&place).max_connections(connections).connect_lazy_with(query_only)
         };
         let (lookups, readers, log) = (reading(options.readers), reading(options.readers), reading(2));
-        Ok(Self { writer, lookups, readers, log, file, place, clock: options.clock })
+        Ok(Self { writer, lookups, readers, log, options: file, database_file: place, clock: options.clock })
     }
 
-    /// Closes all connections, after what they are at, for all clones, and leaves one whole file: what the write-ahead log (`-wal`) holds
-    /// is in it, and unless another process has it open too, the log is gone.
+    /// Closes all connections after their running statements, for all clones, and leaves one complete file.
     ///
-    /// Nothing is lost without it: what was acknowledged is on disk, in the file and its log.
+    /// The content of the write-ahead log (`-wal`) is moved into it; the log is removed unless another process has the
+    /// file open. Nothing is lost without it: acknowledged changes are on disk, in the file and its log.
     pub async fn close(&self) {
         tokio::join!(self.lookups.close(), self.readers.close(), self.log.close());
         if self.in_place().is_ok() {
             self.fold().await;
         } else {
-            self.leave().await;
+            self.fold_after_move().await;
         }
         self.writer.close().await;
     }
 
-    /// Whether the path still leads to the file that was opened.
+    /// Fails if the path no longer leads to the file that was opened.
     fn in_place(&self) -> Result<(), StoreError> {
-        self.place.check()
+        self.database_file.check()
     }
 
-    /// Takes the write-ahead log along, once, where the file has left its path: whichever file is there now would be given it.
-    async fn leave(&self) {
-        if self.place.is_to_be_folded() && self.fold().await {
-            self.place.folded();
+    /// Moves the write-ahead log into a file that has left its path, once. Otherwise SQLite would apply the log to the
+    /// file that is there now.
+    async fn fold_after_move(&self) {
+        if self.database_file.needs_fold() && self.fold().await {
+            self.database_file.set_folded();
         }
     }
 
-    /// Moves what the write-ahead log holds into the file, and says whether nothing is left in it.
+    /// Moves the write-ahead log into the file. Returns true if the log is empty.
     async fn fold(&self) -> bool {
         let folded = match self.writer.acquire().await {
-            Ok(mut connection) => sqlx::query(statements::FOLD).fetch_one(&mut *connection).await,
-            // Closed before.
+            Ok(mut connection) => sqlx::query(statements::CHECKPOINT).fetch_one(&mut *connection).await,
+            // The pool was closed before.
             Err(_) => return false,
         };
         match folded.map_err(asking).and_then(|row| rows::get::<i64>(&row, "busy")) {
             Ok(busy) => busy == 0,
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "the write-ahead log is still needed beside the database");
+                tracing::warn!(error, "cannot empty the write-ahead log: keep it beside the database");
                 false
             }
         }
@@ -218,16 +219,16 @@ impl SqliteStore {
         self.writer.begin_with(statements::BEGIN).await.map_err(asking)
     }
 
-    /// When a transaction has begun. SQLite itself is never asked for the time. The transaction may have waited, so whether the file is
-    /// still in its place is asked again.
+    /// Returns the start of a transaction; SQLite's own time is never used. The transaction may have waited, so the
+    /// file is checked again.
     fn time(&self, _: &Row) -> Result<Timestamp, StoreError> {
         self.in_place()?;
         Ok(self.clock.now())
     }
 
-    /// Whether a change happened of which the COMMIT did not say; `None` if nobody can tell.
+    /// Returns whether a change with an unknown commit outcome happened; `None` if that cannot be determined.
     ///
-    /// What others can read has happened. What they cannot read may still turn up when the file is opened again.
+    /// A change that others can read has happened. Otherwise it may still appear when the file is opened again.
     async fn happened(&self, seq: i64, op_id: &str) -> Option<bool> {
         self.in_place().ok()?;
         let found =
@@ -235,29 +236,29 @@ impl SqliteStore {
         (rows::get::<i64>(&found, "happened").ok()? == 1).then_some(true)
     }
 
-    /// A statement, ready to run: a file has one schema, so it stays as it is written.
-    #[expect(clippy::unnecessary_wraps, reason = "PostgreSQL's has the name of a schema written into it")]
+    /// Returns the query unchanged: a file has one schema.
+    #[expect(clippy::unnecessary_wraps, reason = "PostgreSQL's variant inserts a schema and may fail")]
     fn prepared<'q>(&self, query: Query<'q, Sqlite, Arguments>) -> Result<Query<'q, Sqlite, Arguments>, StoreError> {
         Ok(query)
     }
 
-    /// A file answers.
+    /// A file always responds.
     fn given_up(&self, _: &Held) -> impl Future<Output = sqlx::Error> + Send + use<> {
         std::future::pending()
     }
 
-    /// A file's transaction that is given up ends by itself.
+    /// An abandoned transaction on a file ends by itself.
     fn set_busy(&self, _: &mut Held, _: bool) {}
 
-    /// Others find out by themselves.
+    /// Other processes poll.
     fn hint(&self) {}
 }
 
 #[async_trait]
 impl Store for SqliteStore {
     async fn resolve(&self, digest: &Digest) -> Result<Snapshot, StoreError> {
-        // Before the statement, as near as can be to where the caller starts to count what is left, and never earlier than
-        // that: what is left is never overstated, however long the statement takes.
+        // Read before the statement, close to the caller's own start and never earlier: a remaining life is never
+        // overstated, however long the statement takes.
         let now = self.clock.now();
         self.in_place()?;
         let query = sqlx::query(statements::RESOLVE).bind(digest.to_hex());
@@ -312,10 +313,11 @@ impl WriteStore for SqliteStore {
     }
 }
 
-/// Reading from a file cannot go stale like a network connection, so nothing is tested or renewed.
+/// Returns pool options without tests and renewals: reads from a file cannot go stale like a network connection.
 ///
-/// But SQLite can end a transaction behind the driver's back (on a full disk, say), which would take it for open for ever. The
-/// next one would be a savepoint to the driver, which leaves what it read fixed when it ends.
+/// SQLite can end a transaction without the driver's knowledge, for example on a full disk. The driver would then treat
+/// it as open for ever, and the next transaction as a savepoint, which keeps its snapshot when it ends. Such
+/// connections are not reused.
 fn pool() -> SqlitePoolOptions {
     SqlitePoolOptions::new()
         .acquire_timeout(PATIENCE)
@@ -325,8 +327,8 @@ fn pool() -> SqlitePoolOptions {
         .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
 }
 
-/// The same for connections that are opened later: to the file that was opened first, whichever is in its place then.
-fn watched(place: &Arc<Place>) -> SqlitePoolOptions {
+/// Returns pool options whose new connections must lead to the file that was opened first.
+fn checked_pool(place: &Arc<DatabaseFile>) -> SqlitePoolOptions {
     let place = place.clone();
     pool().after_connect(move |_, _| {
         let checked = place.check().map_err(|error| sqlx::Error::Configuration(Box::new(error)));
@@ -334,13 +336,13 @@ fn watched(place: &Arc<Place>) -> SqlitePoolOptions {
     })
 }
 
-/// Opens the file for writing and brings the tables up to date. Tries again while it is busy: of many who create one file, some
-/// come just as another switches its journal, and SQLite does not wait for that by itself.
-async fn open_writer(file: &SqliteConnectOptions, place: &Place) -> Result<SqlitePool, StoreError> {
+/// Opens the file for writing and migrates the tables. Retries while it is busy: if several processes create one file,
+/// some connect just as another switches its journal, and SQLite does not wait for that by itself.
+async fn open_writer(file: &SqliteConnectOptions, place: &DatabaseFile) -> Result<SqlitePool, StoreError> {
     loop {
         let writer = pool().max_connections(1).connect_with(file.clone()).await;
         let opened = match writer.map_err(|error| opening_for_writing(place.path(), error)) {
-            Ok(writer) => schema::bring_up_to_date(&writer, place.path()).await.map(|()| writer),
+            Ok(writer) => schema::migrate(&writer, place.path()).await.map(|()| writer),
             Err(error) => Err(error),
         };
         match opened {
@@ -350,7 +352,7 @@ async fn open_writer(file: &SqliteConnectOptions, place: &Place) -> Result<Sqlit
     }
 }
 
-/// The file that all connections are to open. Absolute, so that SQLite sees neither an address nor a word of its own in it.
+/// Returns the absolute path of the file, so that SQLite sees neither a URI nor a reserved word in it.
 fn file(path: &Path) -> Result<PathBuf, OpenError> {
     let bytes = path.as_os_str().as_encoded_bytes();
     if bytes.is_empty() || bytes == b":memory:" || bytes.starts_with(b"file:") {
@@ -365,7 +367,7 @@ mod tests {
     use crate::domain::Permission;
     use crate::store::NewRole;
 
-    async fn opened() -> (tempfile::TempDir, SqliteStore) {
+    async fn open_store() -> (tempfile::TempDir, SqliteStore) {
         let dir = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(dir.path().join("keyward.db")).await.unwrap();
         (dir, store)
@@ -376,10 +378,10 @@ mod tests {
         NewRole { name: name.into(), description: String::new(), permissions: permissions.collect() }
     }
 
-    /// SQLite may end a transaction by itself when the disk is full; the driver would then take it for open for ever.
+    /// SQLite may end a transaction by itself when the disk is full; the driver would then treat it as open for ever.
     #[tokio::test]
-    async fn a_full_disk_fails_one_change_and_spoils_no_connection() {
-        let (_dir, store) = opened().await;
+    async fn a_full_disk_fails_one_change_and_keeps_the_connection_usable() {
+        let (_dir, store) = open_store().await;
         sqlx::query("PRAGMA max_page_count = 1").execute(&store.writer).await.unwrap();
         let mut tx = store.begin().await.unwrap();
         assert!(matches!(tx.insert_role(role("too much")).await, Err(StoreError::Unavailable(_))));
@@ -394,8 +396,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_transaction_that_ended_behind_the_drivers_back_is_replaced() {
-        let (_dir, store) = opened().await;
+    async fn a_transaction_that_sqlite_ended_is_not_reused() {
+        let (_dir, store) = open_store().await;
         let mut tx = store.begin().await.unwrap();
         tx.insert_role(NewRole { permissions: vec![], ..role("lost") }).await.unwrap();
         drop(tx);
@@ -406,7 +408,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dropped_view_gives_its_connection_back_and_holds_no_moment() {
+    async fn a_dropped_view_returns_its_connection_without_a_snapshot() {
         let dir = tempfile::tempdir().unwrap();
         let options = SqliteOptions::default().readers(1);
         let store = SqliteStore::open_with(dir.path().join("keyward.db"), options).await.unwrap();
@@ -418,7 +420,7 @@ mod tests {
             let mut transaction = store.lookups.begin().await.unwrap();
             sqlx::query("ROLLBACK").execute(&mut *transaction).await.unwrap();
             drop(transaction);
-            assert_eq!(store.resolve(&Digest::Native([0; 27])).await.unwrap().seq, seq, "reads are of the present");
+            assert_eq!(store.resolve(&Digest::Native([0; 27])).await.unwrap().seq, seq, "reads see the latest change");
             let view = store.view().await.unwrap();
             store.begin().await.unwrap().commit(&[]).await.unwrap();
             drop(view);
@@ -426,20 +428,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn clamping_reads_no_table_from_end_to_end() {
-        let (_dir, store) = opened().await;
+    async fn clamping_scans_no_table() {
+        let (_dir, store) = open_store().await;
         for statement in [statements::MARK_OF_MEMBERS, statements::MARK_OF_OWNER] {
             let plan = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
             let rows = sqlx::query(plan).bind(1).bind(1).fetch_all(&store.writer).await.unwrap();
             let steps: Vec<String> = rows.iter().map(|row| rows::get(row, "detail").unwrap()).collect();
-            // What the first step has found is read once, by the second.
+            // The result of the first step is scanned once, by the second.
             assert!(!steps.iter().any(|step| step.starts_with("SCAN") && step != "SCAN d"), "{steps:#?}");
         }
     }
 
     #[tokio::test]
-    async fn a_rate_is_judged_without_reading_the_audit_log() {
-        let (_dir, store) = opened().await;
+    async fn a_rate_limit_uses_an_index_of_the_audit_log() {
+        let (_dir, store) = open_store().await;
         let plan = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", statements::NTH_LATEST_EVENT));
         let rows = sqlx::query(plan).fetch_all(&store.writer).await.unwrap();
         let steps: Vec<String> = rows.iter().map(|row| rows::get(row, "detail").unwrap()).collect();
@@ -450,8 +452,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_page_by_name_is_read_in_the_order_of_an_index() {
-        let (_dir, store) = opened().await;
+    async fn a_page_by_name_uses_an_index() {
+        let (_dir, store) = open_store().await;
         for (statement, index) in [
             (statements::TOKENS_BY_NAME_ASCENDING, "keyward_token_listed"),
             (statements::TOKENS_BY_NAME_DESCENDING, "keyward_token_listed"),
@@ -462,7 +464,7 @@ mod tests {
             let rows = sqlx::query(plan).fetch_all(&store.readers).await.unwrap();
             let steps: Vec<String> = rows.iter().map(|row| rows::get(row, "detail").unwrap()).collect();
             assert!(steps.iter().any(|step| step.contains(&format!("SEARCH t USING INDEX {index}"))), "{steps:#?}");
-            // The page itself is sorted once more; what is not on it is not.
+            // The page itself is sorted once more; rows beyond it are not.
             let sorts = steps.iter().filter(|step| *step == "USE TEMP B-TREE FOR ORDER BY").count();
             assert!(sorts <= 1 && !steps.iter().any(|step| step.starts_with("SCAN t")), "{steps:#?}");
         }
@@ -475,8 +477,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn filters_are_read_once_for_a_list_and_not_for_each_row() {
-        let (_dir, store) = opened().await;
+    async fn filters_are_evaluated_once_per_list() {
+        let (_dir, store) = open_store().await;
         for statement in [statements::COUNT_OWNERS, statements::COUNT_FOUND_TOKENS] {
             let plan = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
             let rows = sqlx::query(plan).fetch_all(&store.readers).await.unwrap();
@@ -493,8 +495,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_look_up_reads_no_table_from_end_to_end() {
-        let (_dir, store) = opened().await;
+    async fn a_lookup_scans_no_table() {
+        let (_dir, store) = open_store().await;
         for (statement, step) in
             [(statements::RESOLVE, "SEARCH t USING INDEX"), (statements::SIGN_IN_CANDIDATE, "SEARCH o USING INDEX")]
         {
@@ -507,7 +509,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn sign_in_needs_no_reader() {
+    async fn sign_in_does_not_wait_for_lists() {
         let dir = tempfile::tempdir().unwrap();
         let options = SqliteOptions::default().readers(1);
         let store = SqliteStore::open_with(dir.path().join("keyward.db"), options).await.unwrap();

@@ -1,7 +1,7 @@
-//! A file that is somebody else's: only read, and never changed unless asked to.
+//! Read-only access to a file of another program, with writes only on request.
 
+use super::database_file::Identity;
 use super::error::{OpenError, asking, opening};
-use super::place::Identity;
 use super::{PATIENCE, file, pool, rows};
 use crate::store::StoreError;
 use arc_swap::ArcSwap;
@@ -11,24 +11,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 #[derive(Clone)]
-pub(in crate::store) struct Guest {
+pub(in crate::store) struct ReadOnlyDatabase {
     path: PathBuf,
     options: SqliteConnectOptions,
     connections: u32,
     readers: Arc<ArcSwap<Readers>>,
 }
 
-/// Connections to what was at the path.
+/// Connections to the file that was at the path.
 struct Readers {
     file: Identity,
     pool: SqlitePool,
 }
 
-impl Guest {
-    /// Opens a file that is there.
+impl ReadOnlyDatabase {
+    /// Opens an existing file.
     pub(in crate::store) async fn open(path: &Path, connections: u32) -> Result<Self, StoreError> {
         let path = file(path)?;
-        let file = there(&path)?;
+        let file = identify(&path)?;
         let options = SqliteConnectOptions::new().filename(&path).busy_timeout(PATIENCE).disable_statement_logging();
         let readers = Readers { file, pool: readers(&options, connections) };
         sqlx::query("SELECT COUNT(*) FROM sqlite_master")
@@ -38,7 +38,7 @@ impl Guest {
         Ok(Self { path, options, connections, readers: Arc::new(ArcSwap::from_pointee(readers)) })
     }
 
-    /// The one text that a statement gives.
+    /// Returns the text that a statement returns.
     pub(in crate::store) async fn text(
         &self,
         statement: &'static str,
@@ -52,9 +52,9 @@ impl Guest {
         rows::get(&query.fetch_one(&pool).await.map_err(asking)?, "found")
     }
 
-    /// Connections to the file that is there now.
+    /// Returns connections to the file that is at the path now.
     fn present(&self) -> Result<SqlitePool, StoreError> {
-        let file = there(&self.path)?;
+        let file = identify(&self.path)?;
         let known = self.readers.load();
         if known.file == file {
             return Ok(known.pool.clone());
@@ -64,7 +64,7 @@ impl Guest {
         Ok(pool)
     }
 
-    /// Changes something after all, on a connection for this once.
+    /// Writes on request, on a connection of its own.
     pub(in crate::store) async fn write(&self, statement: &'static str, parameter: &str) -> Result<(), StoreError> {
         let mut connection = self.options.connect().await.map_err(asking)?;
         sqlx::query(statement).bind(parameter).execute(&mut connection).await.map_err(asking)?;
@@ -76,7 +76,7 @@ impl Guest {
     }
 }
 
-fn there(path: &Path) -> Result<Identity, OpenError> {
+fn identify(path: &Path) -> Result<Identity, OpenError> {
     Identity::at(path).map_err(|error| OpenError::NotThere(path.to_owned(), error))
 }
 

@@ -1,4 +1,4 @@
-//! Our tables, brought up to date.
+//! Migration of the tables.
 
 use super::error::{asking, migrating, opening_for_writing};
 use super::{keys, migrator, rows, statements};
@@ -17,25 +17,25 @@ const MIGRATIONS: [(i64, &str, &str); 5] = [
 
 const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 
-/// Runs what is missing, all or nothing. Processes that open the file at the same time wait for that. Where nothing is missing, nothing is
-/// written: a node starts on a full disk too.
-pub(super) async fn bring_up_to_date(writer: &SqlitePool, path: &Path) -> Result<(), StoreError> {
+/// Runs missing migrations, all or nothing. Processes that open the file at the same time wait. If none is missing,
+/// nothing is written, so a node also starts on a full disk.
+pub(super) async fn migrate(writer: &SqlitePool, path: &Path) -> Result<(), StoreError> {
     let opening = |error| opening_for_writing(path, error);
     let mut connection = writer.acquire().await.map_err(opening)?;
-    if is_done(&mut connection, path).await? {
+    if is_migrated(&mut connection, path).await? {
         return Ok(());
     }
     drop(connection);
     let mut transaction = writer.begin_with(statements::BEGIN).await.map_err(opening)?;
-    // Not `run`: the compiler cannot tell that its future may move between threads (sqlx has this one for the same reason).
+    // Not `run`: the compiler cannot prove that its future is `Send` (sqlx has this method for the same reason).
     let run = migrator(&MIGRATIONS);
     run.run_direct(None, &mut *transaction, false).await.map_err(|error| migrating(path, error, NEWEST))?;
     keys::fill(&mut transaction).await?;
     transaction.commit().await.map_err(opening)
 }
 
-/// Whether there is nothing to run.
-async fn is_done(connection: &mut SqliteConnection, path: &Path) -> Result<bool, StoreError> {
+/// Returns true if no migration is missing.
+async fn is_migrated(connection: &mut SqliteConnection, path: &Path) -> Result<bool, StoreError> {
     let opening = |error| opening_for_writing(path, error);
     let there = query(statements::HAS_MIGRATIONS).fetch_one(&mut *connection).await.map_err(opening)?;
     if rows::get::<i64>(&there, "n")? == 0 {

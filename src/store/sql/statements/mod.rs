@@ -1,6 +1,10 @@
-//! Every statement, once. The texts are SQLite's and PostgreSQL's alike, but for the few words that a dialect macro brings.
+//! All statements, written once for both engines.
+//!
+//! SQLite and PostgreSQL differ in a few words, which the dialect macros in `words.rs` supply. The test
+//! `statements_are_valid_sqlite` prints every statement as the database gets it: `cargo test --all-features --lib
+//! statements_are_valid_sqlite -- --nocapture`. The output can be pasted into `EXPLAIN`.
 
-#![allow(unreachable_pub, reason = "a hundred times the name of this room tells nobody anything")]
+#![allow(unreachable_pub, reason = "`pub` keeps a hundred constants readable")]
 
 #[macro_use]
 mod words;
@@ -9,7 +13,7 @@ mod parts;
 
 macro_rules! statements {
     ($word:ident) => {
-        /// The first read of a view: it fixes the moment that the view is of.
+        /// The first read of a view, which fixes its point in time.
         pub const LOOK: &str =
             concat!("SELECT seq, ", $word!(now), " AS now", $word!(installation), " FROM keyward_epoch WHERE id = 1");
         pub const SOMEBODY: &str = "SELECT COUNT(*) AS n FROM keyward_epoch \
@@ -27,7 +31,8 @@ macro_rules! statements {
         pub const CHANGE_HAPPENED: &str =
             "SELECT COUNT(*) AS happened FROM keyward_change WHERE seq = $1 AND op_id = $2";
 
-        /// The head, the store's time, and the changes after `$1`; without `$1`, the last one. All of one moment.
+        /// Returns the head of the log, the store's time, and the changes after `$1`; without `$1`, the last change.
+        /// All are of one moment.
         pub const POLL: &str = concat!(
             "SELECT x.seq, ",
             $word!(now),
@@ -45,10 +50,10 @@ macro_rules! statements {
             "DELETE FROM keyward_change WHERE seq IN (SELECT seq FROM keyward_change \
              WHERE at < $1 AND seq < (SELECT seq FROM keyward_epoch WHERE id = 1) ORDER BY seq LIMIT 1000)";
 
-        /// One row, also if there is no such token: then all but `seq` is null or empty.
+        /// Returns one row, also if there is no such token: then all columns but `seq` are null or empty.
         ///
-        /// The digest is a text, and cast to one to hide it from SQLite's planner: after an ANALYZE that plans anew for each value that is
-        /// bound and compared with an indexed column.
+        /// The digest is cast to text to hide it from SQLite's planner, which after an ANALYZE plans anew for each
+        /// value that is bound and compared with an indexed column.
         pub const RESOLVE: &str = concat!(
             "SELECT x.seq, (SELECT k.op_id FROM keyward_change k WHERE k.seq = x.seq) AS op_id, ",
             $word!(now),
@@ -59,7 +64,7 @@ macro_rules! statements {
             ", ",
             owner!($word),
             ", ",
-            held!($word),
+            owner_permissions!($word),
             " FROM keyward_epoch x ",
             "LEFT JOIN keyward_token t ON t.digest = CAST($1 AS TEXT) ",
             "LEFT JOIN keyward_owner o ON o.id = t.owner_id ",
@@ -67,7 +72,7 @@ macro_rules! statements {
             "WHERE x.id = 1"
         );
 
-        /// Of two uses in one batch the later one counts, of two at the same time the one that was noted last.
+        /// Of two uses in one batch the later one counts; of two at the same time, the one noted last.
         pub const NOTE_USES: &str = concat!(
             "INSERT INTO keyward_token_use (token_id, last_used_at, address) ",
             "SELECT n.token_id, n.at, n.address FROM (",
@@ -126,14 +131,14 @@ macro_rules! statements {
         );
         pub const OWNERS_ASCENDING: &str = owners!($word, "ASC");
         pub const OWNERS_DESCENDING: &str = owners!($word, "DESC");
-        pub const COUNT_OWNERS: &str = concat!("SELECT COUNT(*) AS n", found!($word));
+        pub const COUNT_OWNERS: &str = concat!("SELECT COUNT(*) AS n", matching_owners!($word));
         pub const PASSWORD: &str = "SELECT password_hash FROM keyward_owner WHERE id = $1";
         pub const UPDATE_OWNER: &str = "UPDATE keyward_owner SET email = $2, email_key = $3, firstname = $4, \
              lastname = $5, username = $6, updated_at = $7 WHERE id = $1";
         pub const SET_PASSWORD: &str =
             "UPDATE keyward_owner SET password_hash = $2, updated_at = $3 WHERE id = $1";
         pub const REMEMBER_TOKENS_OF_OWNER: &str = concat!(
-            remember!("'token', t.id, 'admin'"),
+            insert_events!("'token', t.id, 'admin'"),
             "CAST(",
             $word!(object),
             "('name', t.name, 'owner', t.owner_id) AS TEXT) ",
@@ -152,14 +157,14 @@ macro_rules! statements {
             "SELECT ",
             role_ids!($word),
             " AS role_ids, ",
-            held!($word),
+            owner_permissions!($word),
             " FROM keyward_owner o WHERE o.id = $1"
         );
         pub const CEILINGS: &str = concat!(
             "SELECT ",
             owner!($word),
             ", ",
-            held!($word),
+            owner_permissions!($word),
             " FROM keyward_owner o WHERE o.id IN (SELECT CAST(e.value ->> 'owner' AS BIGINT) FROM ",
             $word!(elements "$1"),
             ") ORDER BY o.id"
@@ -215,9 +220,9 @@ macro_rules! statements {
             tokens_page!($word, " AND t.owner_id = $8", tokens_by_word!("ASC"));
         pub const TOKENS_OF_OWNER_DESCENDING: &str =
             tokens_page!($word, " AND t.owner_id = $8", tokens_by_word!("DESC"));
-        pub const COUNT_FOUND_TOKENS: &str = concat!("SELECT COUNT(*) AS n", wanted_tokens!($word, ""));
+        pub const COUNT_FOUND_TOKENS: &str = concat!("SELECT COUNT(*) AS n", matching_tokens!($word, ""));
         pub const COUNT_FOUND_TOKENS_OF_OWNER: &str =
-            concat!("SELECT COUNT(*) AS n", wanted_tokens!($word, " AND t.owner_id = $5"));
+            concat!("SELECT COUNT(*) AS n", matching_tokens!($word, " AND t.owner_id = $5"));
         pub const COUNT_TOKENS: &str = "SELECT COUNT(*) AS n FROM keyward_token WHERE kind = $1";
         pub const COUNT_TOKENS_OF_OWNER: &str =
             "SELECT COUNT(*) AS n FROM keyward_token WHERE kind = $1 AND owner_id = $2";
@@ -267,10 +272,11 @@ macro_rules! statements {
             " ->> 'owner' IS NOT NULL"
         );
 
-        /// How many rows have no form of their name.
+        /// Counts rows without a comparison key.
         pub const WITHOUT_KEYS: &str = "SELECT (SELECT COUNT(*) FROM keyward_role WHERE name_key IS NULL) \
              + (SELECT COUNT(*) FROM keyward_token WHERE name_key IS NULL AND kind <> 'session') AS n";
-        /// The next rows after an id, with what their form is now; which of these forms are given; and what sets them.
+        /// The next rows after an id with their present keys; those of the given keys that are used; and the update of
+        /// keys.
         pub const KEYS_OF_ROLES: [&str; 3] = keys!($word, "keyward_role", "name", "name_key IS NULL AND ", "");
         pub const KEYS_OF_OWNERS: [&str; 3] = keys!($word, "keyward_owner", "email", "", "");
         pub const KEYS_OF_TOKENS: [&str; 3] =
@@ -304,19 +310,19 @@ macro_rules! statements {
         );
 
         pub const REMEMBER_UNKNOWN_PERMISSIONS: &str = concat!(
-            remember!("'role', p.role_id, NULL"),
-            facts!($word, "p", " FROM keyward_role_permission_field f WHERE f.permission_id = p.id"),
+            insert_events!("'role', p.role_id, NULL"),
+            grant_details!($word, "p", " FROM keyward_role_permission_field f WHERE f.permission_id = p.id"),
             " FROM keyward_role_permission p WHERE ",
-            unknown!($word, "p.action", "$7"),
+            not_in_list!($word, "p.action", "$7"),
             " ORDER BY p.role_id, p.position"
         );
         pub const TOUCH_ROLES_OF_UNKNOWN: &str = concat!(
             "UPDATE keyward_role SET updated_at = $1 WHERE id IN (SELECT p.role_id FROM keyward_role_permission p WHERE ",
-            unknown!($word, "p.action", "$2"),
+            not_in_list!($word, "p.action", "$2"),
             ")"
         );
         pub const DELETE_UNKNOWN_PERMISSIONS: &str =
-            concat!("DELETE FROM keyward_role_permission WHERE ", unknown!($word, "action", "$1"));
+            concat!("DELETE FROM keyward_role_permission WHERE ", not_in_list!($word, "action", "$1"));
 
         pub const INSERT_AUDIT: &str = "INSERT INTO keyward_audit \
              (at, doer_kind, doer_id, address, what, cause, target_kind, target_id, target_detail, details) \
@@ -324,10 +330,10 @@ macro_rules! statements {
         #[cfg(any(test, feature = "testing"))]
         pub const AUDIT_EVENTS: &str = concat!(event!(), " FROM keyward_audit ORDER BY id");
         pub const EVENTS_DESCENDING: &str =
-            concat!(event!(), asked_for!($word), " ORDER BY id DESC LIMIT $12 OFFSET $13");
+            concat!(event!(), matching_events!($word), " ORDER BY id DESC LIMIT $12 OFFSET $13");
         pub const EVENTS_ASCENDING: &str =
-            concat!(event!(), asked_for!($word), " ORDER BY id ASC LIMIT $12 OFFSET $13");
-        pub const COUNT_EVENTS: &str = concat!("SELECT COUNT(*) AS n", asked_for!($word));
+            concat!(event!(), matching_events!($word), " ORDER BY id ASC LIMIT $12 OFFSET $13");
+        pub const COUNT_EVENTS: &str = concat!("SELECT COUNT(*) AS n", matching_events!($word));
         pub const DELETE_EVENTS: &str = "DELETE FROM keyward_audit WHERE at < $1";
     };
 }
@@ -338,3 +344,5 @@ pub(super) mod postgres;
 pub(super) mod sqlite;
 #[cfg(feature = "strapi")]
 pub(in crate::store) use words::{postgres_words, sqlite_words};
+#[cfg(all(test, feature = "postgres", feature = "sqlite"))]
+mod tests;

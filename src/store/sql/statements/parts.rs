@@ -1,4 +1,4 @@
-//! What several statements have in common.
+//! Parts that several statements share.
 
 /// The ids of the roles of the owner `o`, ascending.
 macro_rules! role_ids {
@@ -33,7 +33,7 @@ macro_rules! permissions {
     };
 }
 
-/// What the role `r` is.
+/// The columns of the role `r`.
 macro_rules! role {
     ($word:ident) => {
         concat!(
@@ -43,7 +43,7 @@ macro_rules! role {
     };
 }
 
-/// What the token `t` is, with its grants and actions, and its last use `u`.
+/// The columns of the token `t`, with its grants and actions, and its last use `u`.
 macro_rules! token {
     ($word:ident) => {
         concat!(
@@ -66,15 +66,15 @@ macro_rules! token {
     };
 }
 
-/// Tokens `t`, all that they are.
+/// Tokens `t` with all their columns.
 macro_rules! tokens {
     ($word:ident) => {
         concat!("SELECT ", token!($word), " FROM keyward_token t LEFT JOIN keyward_token_use u ON u.token_id = t.id ")
     };
 }
 
-/// Whether a row passes the filters of one column: `$filters` all filters, `$name` what they call the column, `$column` the column. The
-/// subqueries do not depend on the row, so that each is evaluated once.
+/// Returns true if a row passes the filters of one column: `$filters` is the list of all filters, `$name` the column's
+/// name in it, `$column` the column. The subqueries do not depend on the row, so each is evaluated once.
 macro_rules! column_filter {
     ($word:ident, $filters:literal, $name:literal, $column:literal) => {
         concat!(
@@ -104,9 +104,9 @@ macro_rules! column_filter {
     };
 }
 
-/// Which tokens are asked for: `$1` of which kind, `$2` a text to search for, `$3` when they must not have expired, `$4` filters;
-/// `$and` what else.
-macro_rules! wanted_tokens {
+/// Selects tokens: `$1` kind, `$2` text to search for, `$3` time at which they must not have expired, `$4` filters;
+/// `$and` adds a condition.
+macro_rules! matching_tokens {
     ($word:ident, $and:literal) => {
         concat!(
             " FROM keyward_token t WHERE t.kind = $1 AND (CAST($2 AS TEXT) IS NULL OR ",
@@ -126,14 +126,14 @@ macro_rules! wanted_tokens {
     };
 }
 
-/// Tokens by name, as the index of lists has them.
+/// Orders tokens by name, like the index of lists.
 macro_rules! tokens_by_name {
     ($direction:literal) => {
         concat!(" ORDER BY lower(t.name) ", $direction, ", t.id ", $direction)
     };
 }
 
-/// Tokens sorted by the word `$7`, in either direction.
+/// Orders tokens by the word `$7`.
 macro_rules! tokens_by_word {
     ($direction:literal) => {
         concat!(
@@ -150,13 +150,13 @@ macro_rules! tokens_by_word {
     };
 }
 
-/// A page of tokens: `$5` how many, `$6` from which place. What they carry is read for those on the page only.
+/// A page of tokens: `$5` size, `$6` offset. Grants and actions are read for tokens on the page only.
 macro_rules! tokens_page {
     ($word:ident, $and:literal, $order:expr) => {
         concat!(
             tokens!($word),
             "WHERE t.id IN (SELECT t.id",
-            wanted_tokens!($word, $and),
+            matching_tokens!($word, $and),
             $order,
             " LIMIT $5 OFFSET $6)",
             $order
@@ -164,14 +164,14 @@ macro_rules! tokens_page {
     };
 }
 
-/// What an audit event says.
+/// The columns of an audit event.
 macro_rules! event {
     () => {
         "SELECT id, at, doer_kind, doer_id, address, what, cause, target_kind, target_id, target_detail, details"
     };
 }
 
-/// What the owner `o` is, with their roles.
+/// The columns of the owner `o`, with their roles.
 macro_rules! owner {
     ($word:ident) => {
         concat!(
@@ -183,8 +183,8 @@ macro_rules! owner {
     };
 }
 
-/// All that the owner `o` holds.
-macro_rules! held {
+/// The permissions of all roles of the owner `o`.
+macro_rules! owner_permissions {
     ($word:ident) => {
         permissions!(
             $word,
@@ -193,7 +193,7 @@ macro_rules! held {
     };
 }
 
-/// Adds a list of permissions or grants: `$1` whose, `$2` the list.
+/// Inserts a list of permissions or grants: `$1` id of the role or token, `$2` the list.
 macro_rules! insert_list {
     ($word:ident, $into:literal) => {
         concat!(
@@ -207,8 +207,8 @@ macro_rules! insert_list {
     };
 }
 
-/// Which owners a search `$1` finds, all if it is null, and the filters `$2`.
-macro_rules! found {
+/// Selects owners: `$1` text to search for (all if null), `$2` filters.
+macro_rules! matching_owners {
     ($word:ident) => {
         concat!(
             " FROM keyward_owner o WHERE (CAST($1 AS TEXT) IS NULL OR ",
@@ -231,8 +231,8 @@ macro_rules! found {
     };
 }
 
-/// Owners sorted by `$3`, in either direction. Who has no username comes before who has an empty one.
-macro_rules! sorted {
+/// Orders owners by the word `$3`. No user name comes before an empty one.
+macro_rules! owners_order {
     ($direction:literal) => {
         concat!(
             " ORDER BY CASE $3 WHEN 'email' THEN o.email_key WHEN 'firstname' THEN o.firstname ",
@@ -246,24 +246,24 @@ macro_rules! sorted {
     };
 }
 
-/// A page of owners. Their roles are read for those on the page only.
+/// A page of owners. Their roles are read for owners on the page only.
 macro_rules! owners {
     ($word:ident, $direction:literal) => {
         concat!(
             "SELECT ",
             owner!($word),
             " FROM keyward_owner o WHERE o.id IN (SELECT o.id",
-            found!($word),
-            sorted!($direction),
+            matching_owners!($word),
+            owners_order!($direction),
             " LIMIT $4 OFFSET $5)",
-            sorted!($direction)
+            owners_order!($direction)
         )
     };
 }
 
-/// The events that are asked for: `$1` a list of actions, `$2` to `$4` the target, `$5` the person, `$6` the token, `$7` since, `$8` until,
-/// `$9` whose tokens, `$10` the id, `$11` below which id.
-macro_rules! asked_for {
+/// Selects events: `$1` list of actions, `$2` to `$4` target, `$5` person, `$6` token, `$7` start, `$8` end, `$9` owner
+/// of the tokens, `$10` id, `$11` exclusive upper bound of the id.
+macro_rules! matching_events {
     ($word:ident) => {
         concat!(" FROM keyward_audit WHERE (CAST($1 AS TEXT) IS NULL OR what IN (SELECT e.value ->> 'text' FROM ",
             $word!(elements "$1"),
@@ -281,14 +281,15 @@ macro_rules! asked_for {
     };
 }
 
-/// The ids in a list of tokens in `$1`.
+/// The ids in the list of tokens `$1`.
 macro_rules! token_ids {
     ($word:ident) => {
         concat!("SELECT CAST(e.value ->> 'token' AS BIGINT) FROM ", $word!(elements "$1"))
     };
 }
 
-/// What fills in the forms by which a column is compared: of rows that `$new` says, unique among those that `$unique` says.
+/// Statements that fill in comparison keys of a column: for rows that match `$new`, unique among those that match
+/// `$unique`.
 macro_rules! keys {
     ($word:ident, $table:literal, $column:literal, $new:literal, $unique:literal) => {
         [
@@ -308,8 +309,9 @@ macro_rules! keys {
     };
 }
 
-/// Adds an event for each row of what follows: `$1` when, `$2` and `$3` who, `$4` from where, `$5` what, `$6` why.
-macro_rules! remember {
+/// Inserts an event for each row of the following query: `$1` time, `$2` and `$3` actor, `$4` address, `$5` action,
+/// `$6` cause.
+macro_rules! insert_events {
     ($target:literal) => {
         concat!(
             "INSERT INTO keyward_audit ",
@@ -322,8 +324,8 @@ macro_rules! remember {
     };
 }
 
-/// The facts about a grant or permission: `fields` is a query for the names of its fields, as an array.
-macro_rules! facts {
+/// The details of a grant or permission: `fields` is a query for the names of its fields, as an array.
+macro_rules! grant_details {
     ($word:ident, $of:literal, $fields:literal) => {
         concat!(
             "CAST(",
@@ -344,13 +346,16 @@ macro_rules! facts {
     };
 }
 
-/// Which grants are beyond their owner's ceiling, of those that `$from` joins as `g` with their token `t`: the rule of
-/// `Ceiling::check`. A preview says what a change would make of it: `$with` defines its tables, `$roles` is the table of who has
-/// which role, `$but` leaves out what goes (of roles `m`), and `$or_all` and `$or_field` ask what comes.
+/// Selects the grants beyond their owner's ceiling, of those that `$from` joins as `g` with their token `t`: the rule
+/// of `Ceiling::check`.
 ///
-/// In two steps, or PostgreSQL would look into the fields of every grant: whether fields matter is known after the first. And what a
-/// change brings is asked by itself: joined with the tables, PostgreSQL took it for a nested loop that did not end within a minute.
-macro_rules! beyond {
+/// A preview passes the effect of a proposed change: `$with` defines its tables, `$roles` is the table of assignments,
+/// `$but` excludes the roles `m` that are taken away, and `$or_all` and `$or_field` test what is added.
+///
+/// There are two steps, or PostgreSQL would read the fields of every grant: the first step finds the grants for which
+/// fields matter. The added permissions are tested separately: joined with the tables, PostgreSQL chose a nested loop
+/// that did not end within a minute.
+macro_rules! beyond_ceiling {
     ($with:expr, $roles:literal, $but:literal, $or_all:literal, $or_field:literal, $from:expr, $super_admin:literal) => {
         concat!(
             "WITH ",
@@ -381,12 +386,12 @@ macro_rules! beyond {
         )
     };
     ($from:expr, $super_admin:literal) => {
-        beyond!("", "keyward_owner_role", "", "", "", $from, $super_admin)
+        beyond_ceiling!("", "keyward_owner_role", "", "", "", $from, $super_admin)
     };
 }
 
-/// Whether an action is not in the list `$parameter`.
-macro_rules! unknown {
+/// Returns true if an action is not in the list `$parameter`.
+macro_rules! not_in_list {
     ($word:ident, $action:literal, $parameter:literal) => {
         concat!($action, " NOT IN (SELECT e.value ->> 'action' FROM ", $word!(elements $parameter), ")")
     };
@@ -410,25 +415,25 @@ macro_rules! grants_of_owner {
     };
 }
 
-/// Which grants of members of the role `$whose` go.
+/// The grants to remove from members of the role `$whose`.
 macro_rules! of_members {
     ($whose:literal, $super_admin:literal) => {
-        beyond!(grants_of_members!($whose), $super_admin)
+        beyond_ceiling!(grants_of_members!($whose), $super_admin)
     };
 }
 
-/// Which grants of the owner `$whose` go.
+/// The grants to remove from the owner `$whose`.
 macro_rules! of_owner {
     ($whose:literal, $super_admin:literal) => {
-        beyond!(grants_of_owner!($whose), $super_admin)
+        beyond_ceiling!(grants_of_owner!($whose), $super_admin)
     };
 }
 
-/// Which grants of members of the role `$1` would go, if it had the permissions `$3` with the fields `$4`; `$2` is the super admin
-/// role.
+/// The grants that members of the role `$1` would lose if it had the permissions `$3` with the fields `$4`; `$2` is the
+/// super admin role.
 macro_rules! of_members_with {
     ($word:ident) => {
-        beyond!(
+        beyond_ceiling!(
             concat!(
                 "proposed AS MATERIALIZED (SELECT e.key, e.value ->> 'action' AS action, e.value ->> 'subject' AS subject, ",
                 "CAST(e.value ->> 'all' AS BOOLEAN) AS all_fields FROM ",
@@ -449,10 +454,10 @@ macro_rules! of_members_with {
     };
 }
 
-/// Which grants of the owner `$1` would go, if they had the roles `$3`; `$2` is the super admin role.
+/// The grants that the owner `$1` would lose if they had the roles `$3`; `$2` is the super admin role.
 macro_rules! of_owner_with {
     ($word:ident) => {
-        beyond!(
+        beyond_ceiling!(
             concat!(
                 "assigned AS MATERIALIZED (SELECT CAST($1 AS BIGINT) AS owner_id, r.id AS role_id FROM keyward_role r ",
                 "WHERE r.id IN (SELECT CAST(e.value ->> 'role' AS BIGINT) FROM ",
@@ -469,12 +474,12 @@ macro_rules! of_owner_with {
     };
 }
 
-/// Which grants go because their action is not in the list `$known`.
+/// The grants to remove because their action is not in the list `$known`.
 macro_rules! of_unknown {
     ($word:ident, $known:literal) => {
         concat!(
             "SELECT g.id, g.token_id, g.action, g.subject, g.all_fields FROM keyward_grant g WHERE ",
-            unknown!($word, "g.action", $known)
+            not_in_list!($word, "g.action", $known)
         )
     };
 }

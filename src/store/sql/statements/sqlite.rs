@@ -1,23 +1,23 @@
-//! SQLite's statements.
+//! Statements that only SQLite has, and its dialect of the others.
 
 statements!(sqlite);
 
 pub const BEGIN: &str = "BEGIN IMMEDIATE";
 
-/// Until the second one, what is written is not logged as a change by hand.
-pub const UNLOGGED: &str = "UPDATE keyward_epoch SET op_id = 'keys' WHERE id = 1";
-pub const LOGGED_AGAIN: &str = RELEASE_EPOCH;
+/// Stops logging hand-written changes, until the next statement.
+pub const SUSPEND_HAND_LOG: &str = "UPDATE keyward_epoch SET op_id = 'keys' WHERE id = 1";
+pub const RESUME_HAND_LOG: &str = RELEASE_EPOCH;
 
 pub const HAS_MIGRATIONS: &str =
     "SELECT COUNT(*) AS n FROM sqlite_master WHERE type = 'table' AND name = 'keyward_migrations'";
 pub const MIGRATED: &str = "SELECT version, checksum FROM keyward_migrations ORDER BY version";
 /// Moves the write-ahead log into the file, and empties the log.
-pub const FOLD: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
-/// Makes the log unnecessary, and answers with the kind of journal. Needs the only connection.
-pub const FOLD_FOR_GOOD: &str = "PRAGMA journal_mode = DELETE";
-pub const COPY: &str = "VACUUM INTO $1";
+pub const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+/// Leaves the write-ahead log mode, and returns the new mode. Needs the only connection.
+pub const LEAVE_WAL_MODE: &str = "PRAGMA journal_mode = DELETE";
+pub const VACUUM_INTO: &str = "VACUUM INTO $1";
 
-/// SQLite has no changes within a query, so what goes is marked first.
+/// SQLite has no data-modifying queries, so the grants are marked first.
 macro_rules! mark {
     ($which:expr) => {
         concat!("INSERT INTO keyward_clamped (grant_id, token_id) SELECT id, token_id FROM (", $which, ")")
@@ -27,8 +27,8 @@ pub const MARK_OF_MEMBERS: &str = mark!(of_members!("$1", "$2"));
 pub const MARK_OF_OWNER: &str = mark!(of_owner!("$1", "$2"));
 pub const MARK_UNKNOWN: &str = mark!(of_unknown!(sqlite, "$1"));
 pub const REMEMBER_MARKED: &str = concat!(
-    remember!("'token', c.token_id, 'admin'"),
-    facts!(sqlite, "g", " FROM keyward_grant_field f WHERE f.grant_id = g.id"),
+    insert_events!("'token', c.token_id, 'admin'"),
+    grant_details!(sqlite, "g", " FROM keyward_grant_field f WHERE f.grant_id = g.id"),
     " FROM keyward_clamped c JOIN keyward_grant g ON g.id = c.grant_id ORDER BY c.grant_id"
 );
 pub const DELETE_MARKED: &str = "DELETE FROM keyward_grant WHERE id IN (SELECT grant_id FROM keyward_clamped)";

@@ -1,9 +1,13 @@
-//! The few words in which the dialects differ.
+//! The words in which the dialects differ.
 
-/// SQLite's words: an array of what is aggregated; an object; whether JSON text is JSON, not a string, inside another; the
-/// elements of the array in a parameter as rows `e(key, value)`, counted from 0; whether a parameter's text is in a column, in
-/// any case; the time; who answers; which
-/// installation.
+/// SQLite's words:
+///
+/// - `array`: the aggregated values as a JSON array; `object`: the function that makes a JSON object; `json`: the
+///   function that embeds JSON text.
+/// - `elements`: the items of a JSON array parameter as rows `e(key, value)`, counted from 0.
+/// - `document`: a JSON column, to read a member of.
+/// - `within`, `contains`: whether a column contains a parameter, or any text, regardless of case.
+/// - `now`: the time; `who`: the server that answers; `installation`: the id of the installation.
 #[cfg(feature = "sqlite")]
 macro_rules! sqlite {
     (array $($content:tt)*) => {
@@ -18,26 +22,24 @@ macro_rules! sqlite {
     (elements $parameter:literal) => {
         concat!("json_each(", $parameter, ") AS e")
     };
-    // A column that holds a JSON document, to be asked for a member.
     (document $column:literal) => {
         $column
     };
     (within $column:literal, $parameter:literal) => {
         concat!("instr(lower(", $column, "), lower(", $parameter, ")) > 0")
     };
-    // The same with any text.
     (contains $column:literal, $($text:tt)*) => {
         concat!("instr(lower(", $column, "), lower(", $($text)*, ")) > 0")
     };
-    // SQLite is never asked for the time.
+    // The time of SQLite stores comes from the program.
     (now) => {
         "0"
     };
-    // Who it is that answers: a file is nobody.
+    // A file has no server.
     (who) => {
         "0 AS server"
     };
-    // A file is recognised by what it is.
+    // A file is identified by device and inode.
     (installation) => {
         ""
     };
@@ -45,7 +47,7 @@ macro_rules! sqlite {
 #[cfg(feature = "strapi")]
 pub(in crate::store) use sqlite as sqlite_words;
 
-/// PostgreSQL's.
+/// PostgreSQL's words.
 #[cfg(feature = "postgres")]
 macro_rules! postgres {
     (array $($content:tt)*) => {
@@ -83,7 +85,7 @@ macro_rules! postgres {
             "pg_is_in_recovery() AS replica"
         )
     };
-    // Which installation the epoch's row belongs to. Only that table has such a column.
+    // Only the epoch's table has this column.
     (installation) => {
         ", installation"
     };

@@ -1,6 +1,6 @@
 //! One thread changes, others ask, in every order, and with every value that their loads may answer with.
 
-use super::freshness::{Freshness, Stamp, Standing};
+use super::freshness::{Freshness, LastChecked, Stamp};
 use super::{breaks, holds};
 use crate::domain::{MonotonicTime, OwnerId, Tag};
 use loom::sync::Mutex;
@@ -19,27 +19,27 @@ fn tag() -> Tag {
 struct Cached {
     freshness: Freshness,
     stamp: Stamp,
-    standing: Standing,
+    last_checked: LastChecked,
 }
 
 impl Cached {
     fn with(freshness: Freshness) -> Arc<Self> {
         let stamp = Stamp { era: 0, seq: 1, tags: [tag()].into() };
-        Arc::new(Self { freshness, stamp, standing: Standing::default() })
+        Arc::new(Self { freshness, stamp, last_checked: LastChecked::default() })
     }
 
     fn counts(&self) -> bool {
-        self.freshness.still_stands(&self.stamp, &self.standing)
+        self.freshness.is_still_current(&self.stamp, &self.last_checked)
     }
 }
 
 /// I3: from its acknowledgement on, nobody sees what was before a change.
 fn an_acknowledged_change_is_seen() {
-    let cached = Cached::with(Freshness::exclusive());
+    let cached = Cached::with(Freshness::without_log());
     let acknowledged = Arc::new(AtomicBool::new(false));
     let (writes, acknowledges) = (cached.clone(), acknowledged.clone());
     let writer = thread::spawn(move || {
-        writes.freshness.raise(2, &[tag()]);
+        writes.freshness.invalidate(2, &[tag()]);
         acknowledges.store(true, Ordering::Release);
     });
     let asks = cached.clone();
@@ -54,14 +54,14 @@ fn an_acknowledged_change_is_seen() {
 
 /// I4: whoever sees a lease sees everything that it is good for. `happens`: what a poll brings.
 fn whoever_sees_the_lease_sees(happens: fn(&Freshness)) {
-    let cached = Cached::with(Freshness::following());
+    let cached = Cached::with(Freshness::with_log());
     let polls = cached.clone();
     let poller = thread::spawn(move || {
         happens(&polls.freshness);
         polls.freshness.renew(MonotonicTime(10), SPAN);
     });
     cached.counts();
-    if cached.freshness.leased(MonotonicTime(15)) {
+    if cached.freshness.has_lease(MonotonicTime(15)) {
         assert!(!cached.counts());
     }
     poller.join().unwrap();
@@ -69,7 +69,7 @@ fn whoever_sees_the_lease_sees(happens: fn(&Freshness)) {
 }
 
 fn a_change_before_its_lease() {
-    whoever_sees_the_lease_sees(|freshness| freshness.raise(2, &[tag()]));
+    whoever_sees_the_lease_sees(|freshness| freshness.invalidate(2, &[tag()]));
 }
 
 fn the_floor_before_its_lease() {
@@ -83,8 +83,8 @@ fn an_era_before_its_lease() {
 /// I3, while the poller notices that the store was set back, from change 9 to 5: what was read before a change of ours does not
 /// count once that is raised.
 fn an_own_change_while_an_era_begins() {
-    let freshness = Arc::new(Freshness::following());
-    freshness.saw(0, 9, Some("the ninth that was lost"));
+    let freshness = Arc::new(Freshness::with_log());
+    freshness.observe(0, 9, Some("the ninth that was lost"));
     let store = Arc::new(Mutex::new(5));
     let poller = thread::spawn({
         let freshness = freshness.clone();
@@ -95,10 +95,10 @@ fn an_own_change_while_an_era_begins() {
         move || {
             let era = freshness.era();
             let mut head = store.lock().unwrap();
-            let begun = freshness.begun(era);
+            let position = freshness.position(era);
             *head = 6;
             drop(head);
-            freshness.raise_own(begun, 6, Some("ours"), &[tag()]);
+            freshness.invalidate_own(position, 6, Some("ours"), &[tag()]);
         }
     });
     let era = freshness.era();
@@ -106,7 +106,7 @@ fn an_own_change_while_an_era_begins() {
     poller.join().unwrap();
     writer.join().unwrap();
     let stamp = Stamp { era, seq, tags: [tag()].into() };
-    assert!(seq == 6 || !freshness.stands(&stamp), "read at {seq} in era {era}");
+    assert!(seq == 6 || !freshness.is_current(&stamp), "read at {seq} in era {era}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! The file of a store: which one it is, whether its path still leads to it, and who may read it.
+//! The file of a store: its identity, whether its path still leads to it, and who may read it.
 //!
-//! Nothing here opens the file. A process that closes any descriptor of a file loses the locks that SQLite holds on it.
+//! No code here opens the file: a process that closes any descriptor of a file loses the locks that SQLite holds on it.
 
 use super::error::OpenError;
 use crate::store::StoreError;
@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// Which file it is. Another one may be put in its place, and a process that has the old one open goes on reading that.
+/// The identity of a file. If the file is replaced, a process that has the old one open continues to read that.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Identity(u64, u64);
 
 impl Identity {
-    /// Of the file that this path leads to.
+    /// Returns the identity of the file at this path.
     pub(super) fn at(path: &Path) -> io::Result<Self> {
         fs::metadata(path).map(|file| Self::of(&file))
     }
@@ -27,7 +27,7 @@ impl Identity {
         Self(file.dev(), file.ino())
     }
 
-    /// Elsewhere a file that is open cannot be replaced.
+    /// Other systems do not allow an open file to be replaced.
     #[cfg(not(unix))]
     fn of(_: &Metadata) -> Self {
         Self(0, 0)
@@ -36,20 +36,20 @@ impl Identity {
 
 /// The path of a store, and the file that was opened there.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct DatabaseFile {
     path: PathBuf,
     file: Identity,
-    /// The log was folded into the file after that had left its path.
+    /// The log was moved into the file after the file had left its path.
     folded: AtomicBool,
 }
 
 /// The smallest page of SQLite. An open database is never smaller.
 const SMALLEST: u64 = 512;
 
-impl Place {
-    /// The place of a file that is about to be opened: it is made if there is none, and only its owner may read it.
+impl DatabaseFile {
+    /// Creates the file if it is missing, readable for its owner only, and notes its identity.
     pub(super) fn prepare(path: PathBuf) -> Result<Self, OpenError> {
-        make(&path)?;
+        create_if_missing(&path)?;
         let file = Identity::at(&path).map_err(|error| OpenError::NotThere(path.clone(), error))?;
         Ok(Self { path, file, folded: AtomicBool::new(false) })
     }
@@ -72,17 +72,17 @@ impl Place {
         Ok(())
     }
 
-    /// Whether the log has to be folded into the file, which is no longer at its path: true once. Until then the log, which stays at the
-    /// path, would be taken for that of the file which is there now.
-    pub(super) fn is_to_be_folded(&self) -> bool {
+    /// Returns true once if the file has left its path and its log has to be moved into it. The log stays at the path,
+    /// where SQLite would apply it to the present file.
+    pub(super) fn needs_fold(&self) -> bool {
         !matches!(Identity::at(&self.path), Ok(file) if file == self.file) && !self.folded.load(Ordering::Relaxed)
     }
 
-    pub(super) fn folded(&self) {
+    pub(super) fn set_folded(&self) {
         self.folded.store(true, Ordering::Relaxed);
     }
 
-    /// Says once that others may read the file, which holds password hashes and sealed secrets.
+    /// Warns if other users may read the file, which holds password hashes and sealed secrets.
     #[cfg(unix)]
     pub(super) fn warn_of_readers(&self) {
         use std::os::unix::fs::PermissionsExt;
@@ -101,23 +101,23 @@ impl Place {
     pub(super) fn warn_of_readers(&self) {}
 }
 
-/// Makes an empty file where there is none, for its owner alone, whatever the umask is. SQLite gives its `-wal` and `-shm` the
+/// Creates an empty file if there is none, with mode 0600 whatever the umask is. SQLite gives its `-wal` and `-shm` the
 /// same mode.
-fn make(path: &Path) -> Result<(), OpenError> {
-    /// A caller that waits for this has no descriptor of the file open, so nothing is lost when it is closed here.
-    static MAKING: Mutex<()> = Mutex::new(());
-    let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+fn create_if_missing(path: &Path) -> Result<(), OpenError> {
+    /// Callers wait here without an open descriptor of the file, so closing one loses no locks.
+    static CREATING: Mutex<()> = Mutex::new(());
+    let _creating = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
     if fs::symlink_metadata(path).is_ok() {
         return Ok(());
     }
     match create(path) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(because(path, error)),
+        Err(error) => Err(creation_error(path, error)),
     }
 }
 
-/// Creates a file for its owner alone.
+/// Creates a file with mode 0600.
 pub(super) fn create(path: &Path) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
@@ -126,17 +126,17 @@ pub(super) fn create(path: &Path) -> io::Result<()> {
     options.open(path).map(drop)
 }
 
-/// Why a file cannot be created or written.
-pub(super) fn because(path: &Path, error: io::Error) -> OpenError {
-    match trouble(path) {
+/// Explains why a file cannot be created or written.
+pub(super) fn creation_error(path: &Path, error: io::Error) -> OpenError {
+    match find_problem(path) {
         Some(why) => why,
         None if error.kind() == ErrorKind::StorageFull => OpenError::Full(directory(path).to_owned(), error.into()),
         None => OpenError::Create(path.to_owned(), error),
     }
 }
 
-/// Returns the reason of the file system why a file cannot be opened for writing.
-pub(super) fn trouble(path: &Path) -> Option<OpenError> {
+/// Returns the file system's reason why a file cannot be opened for writing.
+pub(super) fn find_problem(path: &Path) -> Option<OpenError> {
     let (file, directory) = (path.to_owned(), directory(path).to_owned());
     match fs::metadata(&directory) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Some(OpenError::NoDirectory(directory)),
@@ -166,13 +166,13 @@ pub(super) fn trouble(path: &Path) -> Option<OpenError> {
     }
 }
 
-/// The directory of an absolute path.
+/// Returns the directory of an absolute path.
 pub(super) fn directory(path: &Path) -> &Path {
     path.parent().unwrap_or(path)
 }
 
-/// A file that SQLite keeps beside this one.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+/// Returns the path of a file that SQLite keeps beside this one.
+pub(super) fn sibling(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()

@@ -1,0 +1,172 @@
+//! Coalesced look-ups: concurrent requests for one digest share one look-up, in a task that no caller can cancel.
+
+use super::entry::Entry;
+use super::freshness::Stamp;
+use super::{HashDigest, Lane, Resolved, Resolver};
+use crate::domain::{Digest, Unavailable};
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry as Slot;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+type Outcome = Result<LookupOutcome, Unavailable>;
+pub(super) type Lookups = DashMap<Digest, watch::Receiver<Option<Outcome>>, HashDigest>;
+
+/// The result of one store read. The receiver has to check that it is still current.
+#[derive(Clone)]
+pub(super) enum LookupOutcome {
+    Found(Arc<Entry>),
+    Absent(Stamp),
+}
+
+impl LookupOutcome {
+    pub(super) fn stamp(&self) -> &Stamp {
+        match self {
+            Self::Found(entry) => &entry.stamp,
+            Self::Absent(stamp) => stamp,
+        }
+    }
+}
+
+impl From<LookupOutcome> for Resolved {
+    fn from(outcome: LookupOutcome) -> Self {
+        match outcome {
+            LookupOutcome::Found(entry) => Self::Found(entry),
+            LookupOutcome::Absent(_) => Self::Absent { read: true },
+        }
+    }
+}
+
+/// The state of the look-up for a digest.
+pub(super) enum LookupState {
+    /// A look-up finished after the caller's last check: its result is in the cache.
+    Finished(Resolved),
+    /// A look-up is running.
+    Running(watch::Receiver<Option<Outcome>>),
+}
+
+impl Resolver {
+    /// Joins the running look-up for this digest, or starts one.
+    ///
+    /// Only callers over their budget join the look-up of a caller over its budget: it may wait long, or in vain.
+    pub(super) fn join_or_start(self: &Arc<Self>, digest: Digest, asked: Lane) -> LookupState {
+        let lane = self.lane(&digest, asked);
+        if lane.is_over_budget() {
+            let joined = self.lookups.get(&digest).map(|lookup| lookup.clone());
+            if let Some(lookup) = joined {
+                return LookupState::Running(lookup);
+            }
+        }
+        match self.lookups_in(lane).entry(digest) {
+            Slot::Occupied(lookup) => LookupState::Running(lookup.get().clone()),
+            Slot::Vacant(vacant) => {
+                // A look-up stores its result before it frees its slot. A caller that found neither checks the cache
+                // again, or the store would be read twice.
+                if let Some(known) = self.known(&digest, self.clock.moment()) {
+                    return LookupState::Finished(known);
+                }
+                let (sender, outcome) = watch::channel(None);
+                // Created before the task, so that a task that never runs frees the slot too.
+                let slot = LookupSlot { resolver: self.clone(), digest, lane };
+                drop(vacant.insert(outcome.clone()));
+                tokio::spawn(slot.run(sender));
+                LookupState::Running(outcome)
+            }
+        }
+    }
+
+    fn lookups_in(&self, lane: Lane) -> &Lookups {
+        if lane.is_over_budget() { &self.over_budget_lookups } else { &self.lookups }
+    }
+
+    /// Waits for the result of a look-up.
+    pub(super) async fn await_outcome(mut outcome: watch::Receiver<Option<Outcome>>) -> Outcome {
+        match outcome.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone().unwrap_or(Err(Unavailable::Store)),
+            // The look-up's task panicked.
+            Err(_) => Err(Unavailable::Store),
+        }
+    }
+}
+
+/// The slot of a digest in the table of running look-ups.
+///
+/// Dropping it frees the slot, also if the look-up panics or never runs.
+struct LookupSlot {
+    resolver: Arc<Resolver>,
+    digest: Digest,
+    lane: Lane,
+}
+
+impl LookupSlot {
+    async fn run(self, sender: watch::Sender<Option<Outcome>>) {
+        let outcome = self.resolver.look_up(self.digest, self.lane).await;
+        self.resolver.counts.record_outcome(self.lane, outcome.as_ref().err(), self.resolver.clock.moment());
+        // From here on new callers find the cache or start a look-up; callers that already wait get this result.
+        drop(self);
+        sender.send_replace(Some(outcome));
+    }
+}
+
+impl Drop for LookupSlot {
+    fn drop(&mut self) {
+        self.resolver.lookups_in(self.lane).remove(&self.digest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Conditions, SystemClock};
+    use crate::resolve::Limits;
+    use crate::store::{Snapshot, Store, StoreError, Use};
+    use async_trait::async_trait;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    #[derive(Default)]
+    struct Empty(AtomicU64);
+
+    #[async_trait]
+    impl Store for Empty {
+        async fn resolve(&self, _: &Digest) -> Result<Snapshot, StoreError> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Ok(Snapshot { seq: 0, op_id: None, record: None })
+        }
+
+        fn following(&self) -> crate::store::Following {
+            crate::store::Following::Blind
+        }
+
+        async fn note_uses(&self, _: &[Use]) -> Result<(), StoreError> {
+            Ok(())
+        }
+    }
+
+    /// own-failure-is-503: the runtime ends before the task runs, and the slot is freed.
+    #[test]
+    fn a_lookup_whose_task_never_runs_frees_its_slot() {
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let store = Arc::new(Empty::default());
+        let limits = Limits::default();
+        let resolver = Resolver::start(store.clone(), Arc::new(SystemClock), Conditions::default(), limits, true);
+        let digest = Digest::Native([7; 27]);
+        let ended = runtime();
+        ended.block_on(async { drop(resolver.join_or_start(digest, Lane::Unknown)) });
+        drop(ended);
+        assert_eq!(store.0.load(Ordering::SeqCst), 0);
+        assert!(matches!(runtime().block_on(resolver.ask(digest, Lane::Unknown)), Ok(Resolved::Absent { .. })));
+    }
+
+    /// single-lookup: a look-up may finish between the cache check and the join.
+    #[tokio::test]
+    async fn a_request_after_a_finished_lookup_does_not_read_the_store_again() {
+        let store = Arc::new(Empty::default());
+        let limits = Limits::default();
+        let resolver = Resolver::start(store.clone(), Arc::new(SystemClock), Conditions::default(), limits, true);
+        let digest = Digest::Native([7; 27]);
+        for _ in 0..3 {
+            assert!(matches!(resolver.clone().ask(digest, Lane::Unknown).await, Ok(Resolved::Absent { .. })));
+        }
+        assert_eq!(store.0.load(Ordering::SeqCst), 1);
+    }
+}
