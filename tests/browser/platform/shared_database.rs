@@ -21,7 +21,7 @@ fn token_revoked_on_one_node_is_rejected_by_the_other() {
     );
     let (root, editor) = (one.secret("ROOT"), one.secret("EDITOR"));
     two.get("/admin/ping", editor).assert(200);
-    assert_eq!(two.get("/healthz", editor).assert(200).at("/keepsUp"), json!("byLog"));
+    assert_eq!(two.get("/healthz", editor).assert(200).at("/syncMode"), json!("byLog"));
 
     let session = one.send(
         "POST",
