@@ -229,15 +229,12 @@ fn parse_filter<F: Copy>(
 }
 
 /// Describes an optional query parameter.
-pub(super) fn describe_param<T>(name: &str, description: &str) -> Parameter
-where
-    Option<T>: PartialSchema,
-{
+pub(super) fn describe_param<T: PartialSchema>(name: &str, description: &str) -> Parameter {
     ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Query)
         .required(Required::False)
-        .schema(Some(Option::<T>::schema()))
+        .schema(Some(T::schema()))
         .description(Some(description))
         .build()
 }
