@@ -28,7 +28,7 @@ async fn a_token_is_made_and_deleted_with_the_keyboard_alone() {
     root.tabs_to("Description").await;
     root.strikes("No mouse").await;
     // Tabs are one stop, and arrows go among them.
-    root.tabs_to("Collection Types0 chosen").await;
+    root.tabs_to("Collection Types0 selected").await;
     root.strikes(RIGHT).await;
     root.until("the other tab is open", async || Ok(root.focus().await.starts_with("Settings"))).await;
     root.tabs_to("Webhooks: all").await;

@@ -24,7 +24,7 @@ async fn what_was_typed_stays_when_the_session_ends() {
     root.client.switch_to_window(form).await.unwrap();
     assert_eq!(root.value("Name").await, "Written at length");
     root.presses("Create role").await;
-    root.sees("The role is there.").await;
+    root.sees("Role created.").await;
     root.leaves().await;
 }
 

@@ -194,7 +194,7 @@ async fn the_sign_in_page_leads_on_who_is_signed_in() {
     let session = world.super_admin().sign_in().await;
     let with_token = |path: &str| app.get(path).header(COOKIE, &cookie(&session)).bearer(&token.secret);
     let sign_in = with_token("/admin/settings").await.assert_status(303).headers[LOCATION].to_str().unwrap().to_owned();
-    assert!(text(with_token(&sign_in).await.assert_status(200)).contains("counts instead of your sign-in"));
+    assert!(text(with_token(&sign_in).await.assert_status(200)).contains("overrides your session"));
 }
 
 #[tokio::test]
@@ -535,6 +535,6 @@ async fn an_address_that_no_page_leads_to_is_refused_with_a_page() {
     ] {
         let answer = open(&app, &root, path).await;
         answer.assert_status(400);
-        assert!(text(&answer).contains("not whole"), "{path}");
+        assert!(text(&answer).contains("not valid"), "{path}");
     }
 }
