@@ -1,17 +1,18 @@
-//! `/admin/admin-tokens`: tokens that belong to whoever made them.
+//! `/admin/admin-tokens`: tokens that belong to the account that created them.
 
 use super::answer::{Answer, Data, List, created, ok};
 use super::body::{Body, NoBody};
 use super::failure::Failure;
-use super::json::{given, text_or_null};
+use super::json::{non_null, text_or_null};
 use super::permission::{Permission, Sent, SentPermission, show_grants, show_permissions};
-use super::query::{Params, Values};
-use super::request::{Caller, Id};
+use super::query::{FieldType, LargePages, Params};
+use super::request::Id;
 use super::state::Api;
-use super::token::{Lifespan, Regenerated, exposed, shown_key, shown_lifespan, token_query};
-use super::unchanged::{Comparison, Unchanged, not_later, same_lifespan, same_object};
-use crate::admin::{self, DescribedToken, GRANTS, ServiceError, TokenUpdate, Tokens};
+use super::token::{Lifespan, RegeneratedKey, expose, format_lifespan, key_fields, token_query};
+use super::unchanged::{Comparison, Unchanged, is_not_later, is_same_lifespan, is_same_object};
+use crate::admin::{self, DescribedToken, GRANTS, ServiceError, TokenUpdate};
 use crate::domain::{Owner, OwnerId, TokenId, TokenKind};
+use crate::guard::Caller;
 use crate::store::{TokenField, TokenSort};
 use axum::Json;
 use axum::extract::State;
@@ -19,23 +20,8 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-const UNDER: &str = "adminPermissions";
-
-const SORTS: [(&str, TokenSort); 6] = [
-    ("id", TokenSort::Id),
-    ("name", TokenSort::Name),
-    ("createdAt", TokenSort::CreatedAt),
-    ("lastUsedAt", TokenSort::LastUsedAt),
-    ("expiresAt", TokenSort::ExpiresAt),
-    ("adminUserOwner", TokenSort::Owner),
-];
-
-const FIELDS: [(&str, TokenField, Values); 4] = [
-    ("id", TokenField::Id, Values::Ids),
-    ("name", TokenField::Name, Values::Texts),
-    ("description", TokenField::Description, Values::Texts),
-    ("adminUserOwner", TokenField::Owner, Values::Ids),
-];
+/// The field of a body that holds grants.
+const GRANTS_FIELD: &str = "adminPermissions";
 
 /// An admin token.
 #[derive(Serialize, ToSchema)]
@@ -47,23 +33,22 @@ pub(super) struct AdminToken {
     name: String,
     description: String,
     last_used_at: Option<String>,
-    /// Milliseconds; null: for ever.
+    /// Milliseconds; null: unlimited.
     lifespan: Option<String>,
     expires_at: Option<String>,
     created_at: String,
     updated_at: String,
     admin_permissions: Vec<Permission>,
-    /// Whom it belongs to.
     admin_user_owner: Option<TokenOwner>,
-    /// Its key: when it is made, and to its owner's sessions where an encryption key is configured.
+    /// The key: in the response that creates the token, and for its owner's sessions if an encryption key is configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     access_key: Option<String>,
-    /// Why the key cannot be shown although it was kept.
+    /// The reason why a kept key cannot be shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     access_key_error: Option<String>,
 }
 
-/// Whom a token belongs to.
+/// The owner of a token.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct TokenOwner {
@@ -86,7 +71,7 @@ impl From<DescribedToken> for AdminToken {
             id: token.id.0,
             kind: "admin",
             last_used_at: token.last_used_at.map(|at| at.to_string()),
-            lifespan: shown_lifespan(&token),
+            lifespan: format_lifespan(&token),
             expires_at: token.expires_at.map(|at| at.to_string()),
             created_at: token.created_at.to_string(),
             updated_at: token.updated_at.to_string(),
@@ -100,7 +85,7 @@ impl From<DescribedToken> for AdminToken {
     }
 }
 
-/// An admin token to be.
+/// An admin token to create.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object")]
 pub(super) struct NewAdminToken {
@@ -108,12 +93,12 @@ pub(super) struct NewAdminToken {
     description: Option<String>,
     #[serde(default)]
     lifespan: Lifespan,
-    /// What it carries: a subset of what its owner may do.
-    #[serde(default, deserialize_with = "given")]
+    /// The grants: a subset of the owner's permissions.
+    #[serde(default, deserialize_with = "non_null")]
     #[schema(nullable = false)]
     admin_permissions: Option<Vec<SentPermission>>,
     /// `admin`, or left out.
-    #[expect(dead_code, reason = "there is but one")]
+    #[expect(dead_code, reason = "parsed only to reject other values")]
     kind: Option<AdminKind>,
 }
 
@@ -123,17 +108,17 @@ enum AdminKind {
     Admin,
 }
 
-/// What is to change of an admin token. What is left out stays.
+/// Changes to an admin token. Fields that are left out stay.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object")]
 pub(super) struct AdminTokenUpdate {
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "non_null")]
     #[schema(nullable = false)]
     name: Option<String>,
     #[serde(default, deserialize_with = "text_or_null")]
     description: Option<String>,
-    /// Other permissions, as a whole.
-    #[serde(default, deserialize_with = "given")]
+    /// The new permissions, as a whole list.
+    #[serde(default, deserialize_with = "non_null")]
     #[schema(nullable = false)]
     admin_permissions: Option<Vec<SentPermission>>,
     #[serde(default)]
@@ -152,16 +137,16 @@ pub(super) struct AdminTokenUpdate {
     last_used_at: Unchanged,
     #[serde(default)]
     admin_user_owner: Unchanged,
-    #[expect(dead_code, reason = "it was read, and is put back")]
+    #[expect(dead_code, reason = "accepted and ignored in an object that is sent back as it was read")]
     access_key: Option<String>,
-    #[expect(dead_code, reason = "it was read, and is put back")]
+    #[expect(dead_code, reason = "accepted and ignored in an object that is sent back as it was read")]
     access_key_error: Option<String>,
 }
 
 impl AdminTokenUpdate {
-    /// Refuses what would change of a token and cannot.
-    fn keeps(&self, shown: DescribedToken) -> Result<(), Failure> {
-        Comparison::with(&AdminToken::from(shown))
+    /// Rejects changes of read-only fields.
+    fn check_read_only(&self, current: DescribedToken) -> Result<(), Failure> {
+        Comparison::new(&AdminToken::from(current))
             .fields([
                 ("id", &self.id),
                 ("kind", &self.kind),
@@ -169,23 +154,18 @@ impl AdminTokenUpdate {
                 ("createdAt", &self.created_at),
                 ("updatedAt", &self.updated_at),
             ])
-            .field("lifespan", &self.lifespan, same_lifespan)
-            .field("lastUsedAt", &self.last_used_at, not_later)
-            .field("adminUserOwner", &self.admin_user_owner, same_object)
-            .done()
+            .field("lifespan", &self.lifespan, is_same_lifespan)
+            .field("lastUsedAt", &self.last_used_at, is_not_later)
+            .field("adminUserOwner", &self.admin_user_owner, is_same_object)
+            .finish()
     }
 }
 
-fn tokens(api: &Api, caller: &Caller) -> Tokens {
-    api.tokens.clone().only(TokenKind::Admin).acting_as(&caller.actor).from_address(caller.address)
-}
-
-/// Lists admin tokens by name, page by page: one's own, and for super admins everybody's. Never with keys.
+/// Lists admin tokens by name, page by page: the caller's own; for super admins all. Keys are never included.
 #[utoipa::path(get, path = "/admin/admin-tokens", tag = "Admin tokens", params(
-    ("page" = Option<u32>, Query, description = "From 1"),
-    ("pageSize" = Option<u32>, Query, description = "From 1 to 1000; 100 if left out"),
+    LargePages,
     ("sort" = Option<String>, Query, description = "A field, and `:ASC` or `:DESC`: `createdAt:DESC`; `name` if left out"),
-    ("_q" = Option<String>, Query, description = "A text that is in the name, the description or the owner's name"),
+    ("_q" = Option<String>, Query, description = "A part of the name, the description or the owner's name"),
     ("filters" = Option<String>, Query, description = "`filters[name][$eq]=..`, `[$contains]` or `[$in][0]`, of `id`, `name`, `description`, `adminUserOwner`; all have to pass"),
 ), responses((status = 200, body = List<AdminToken>)))]
 pub(super) async fn list(
@@ -193,12 +173,13 @@ pub(super) async fn list(
     caller: Caller,
     params: Params,
 ) -> Result<Json<List<AdminToken>>, Failure> {
-    let query = token_query(params, TokenKind::Admin, &SORTS, &FIELDS)?;
-    let page = tokens(&api, &caller).list(&query).await?;
-    Ok(List::of(page.items.into_iter().map(AdminToken::from).collect(), query.paging, page.total))
+    let owner = ("adminUserOwner", TokenSort::Owner, TokenField::Owner, FieldType::Id);
+    let query = token_query(params, TokenKind::Admin, owner)?;
+    let page = api.tokens(&caller, TokenKind::Admin).list(&query).await?;
+    Ok(List::new(page.items.into_iter().map(AdminToken::from).collect(), query.paging, page.total))
 }
 
-/// Makes an admin token that belongs to whoever asks, and shows its key.
+/// Creates an admin token that belongs to the caller, and returns its key.
 #[utoipa::path(post, path = "/admin/admin-tokens", tag = "Admin tokens", request_body = NewAdminToken, responses((status = 201, body = Data<AdminToken>)))]
 pub(super) async fn create(
     State(api): State<Api>,
@@ -206,13 +187,13 @@ pub(super) async fn create(
     Body(new): Body<NewAdminToken>,
 ) -> Result<(StatusCode, Answer<AdminToken>), Failure> {
     let NewAdminToken { name, description, lifespan, admin_permissions, .. } = new;
-    let tokens = tokens(&api, &caller);
+    let tokens = api.tokens(&caller, TokenKind::Admin);
     tokens.may_change()?;
-    // Every caller of an admin group has one.
+    // Every caller of an admin group has an owner; no owner has the id 0.
     let owner = caller.owner.unwrap_or(OwnerId(0));
     let super_admin = api.is_super_admin(owner).await?;
-    let sent = Sent { under: UNDER, list: admin_permissions.as_deref().unwrap_or_default(), most: GRANTS };
-    let grants = sent.grants(super_admin, &api.conditions)?;
+    let sent = Sent { under: GRANTS_FIELD, list: admin_permissions.as_deref().unwrap_or_default(), most: GRANTS };
+    let grants = sent.grants(super_admin, api.keyward.conditions())?;
     let new = admin::NewAdminToken {
         name,
         description: description.unwrap_or_default(),
@@ -221,25 +202,25 @@ pub(super) async fn create(
         lifespan: lifespan.into(),
     };
     let issued = tokens.issue_admin(new).await.map_err(|e| Failure::of(e, &|p| sent.path(p)))?;
-    let access_key = Some(exposed(&issued.secret));
+    let access_key = Some(expose(&issued.secret));
     Ok(created(AdminToken { access_key, ..AdminToken::from(issued.described()) }))
 }
 
-/// Shows an admin token to itself: its id, name, expiry, permissions and last use. It needs no permission. A session gets 403.
+/// Returns the calling admin token: its id, name, expiry, permissions and last use. No permission is required. A session gets 403.
 #[utoipa::path(get, path = "/admin/admin-tokens/self", tag = "Admin tokens", responses((status = 200, body = Data<AdminToken>)))]
 pub(super) async fn read_self(State(api): State<Api>, caller: Caller) -> Result<Answer<AdminToken>, Failure> {
-    Ok(ok(AdminToken::from(tokens(&api, &caller).read_own().await?)))
+    Ok(ok(AdminToken::from(api.tokens(&caller, TokenKind::Admin).read_own().await?)))
 }
 
-/// Reads an admin token; with its key, for a session of its owner.
+/// Reads an admin token. Sessions of its owner get the key too, if it was kept.
 #[utoipa::path(get, path = "/admin/admin-tokens/{id}", tag = "Admin tokens", params(("id" = i64, Path)), responses((status = 200, body = Data<AdminToken>)))]
 pub(super) async fn read(State(api): State<Api>, Id(id): Id, caller: Caller) -> Result<Answer<AdminToken>, Failure> {
-    let opened = tokens(&api, &caller).open(TokenId(id)).await?;
-    let (access_key, access_key_error) = shown_key(&opened.secret);
-    Ok(ok(AdminToken { access_key, access_key_error, ..AdminToken::from(opened.described) }))
+    let token = api.tokens(&caller, TokenKind::Admin).open(TokenId(id)).await?;
+    let (access_key, access_key_error) = key_fields(&token.secret);
+    Ok(ok(AdminToken { access_key, access_key_error, ..AdminToken::from(token.described) }))
 }
 
-/// Changes an admin token: its name, description and permissions. What is left out stays.
+/// Changes an admin token: its name, description and permissions. Fields that are left out stay.
 #[utoipa::path(put, path = "/admin/admin-tokens/{id}", tag = "Admin tokens", params(("id" = i64, Path)), request_body = AdminTokenUpdate, responses((status = 200, body = Data<AdminToken>)))]
 pub(super) async fn update(
     State(api): State<Api>,
@@ -247,20 +228,21 @@ pub(super) async fn update(
     caller: Caller,
     Body(update): Body<AdminTokenUpdate>,
 ) -> Result<Answer<AdminToken>, Failure> {
-    let tokens = tokens(&api, &caller);
+    let tokens = api.tokens(&caller, TokenKind::Admin);
     tokens.may_change()?;
-    // Of a token that they do not see, the service says what that means for changing it.
+    // If the caller may not read the token, the update below fails with the right error.
     let super_admin = match tokens.read(TokenId(id)).await {
-        Ok(shown) => {
-            let super_admin = shown.owner.as_ref().is_some_and(Owner::is_super_admin);
-            update.keeps(shown)?;
+        Ok(current) => {
+            let super_admin = current.owner.as_ref().is_some_and(Owner::is_super_admin);
+            update.check_read_only(current)?;
             super_admin
         }
         Err(ServiceError::NotFound(_) | ServiceError::Forbidden(_)) => false,
         Err(error) => return Err(error.into()),
     };
-    let sent = Sent { under: UNDER, list: update.admin_permissions.as_deref().unwrap_or_default(), most: GRANTS };
-    let grants = sent.grants(super_admin, &api.conditions)?;
+    let list = update.admin_permissions.as_deref().unwrap_or_default();
+    let sent = Sent { under: GRANTS_FIELD, list, most: GRANTS };
+    let grants = sent.grants(super_admin, api.keyward.conditions())?;
     let change = TokenUpdate {
         name: update.name,
         description: update.description,
@@ -279,33 +261,33 @@ pub(super) async fn delete(
     caller: Caller,
     _: NoBody,
 ) -> Result<Answer<AdminToken>, Failure> {
-    let tokens = tokens(&api, &caller);
-    // Read before, as nothing may be there to be asked afterwards. That it cannot be read is no reason not to revoke it.
-    let shown = tokens.read(TokenId(id)).await;
+    let tokens = api.tokens(&caller, TokenKind::Admin);
+    // Loaded first, because it is gone afterwards. A failure here must not prevent the revocation.
+    let loaded = tokens.read(TokenId(id)).await;
     let revoked = tokens.revoke(TokenId(id)).await?;
-    let shown = shown.ok().filter(|shown| shown.token.version() == revoked.version());
-    Ok(ok(shown.unwrap_or_else(|| DescribedToken::alone(revoked)).into()))
+    let described = loaded.ok().filter(|described| described.token.version() == revoked.version());
+    Ok(ok(described.unwrap_or_else(|| DescribedToken::alone(revoked)).into()))
 }
 
-/// Gives an admin token a new key: for its owner, and for itself.
-#[utoipa::path(post, path = "/admin/admin-tokens/{id}/regenerate", tag = "Admin tokens", params(("id" = i64, Path)), responses((status = 201, body = Data<Regenerated>)))]
+/// Issues a new key for an admin token. Only its owner and the token itself may do this.
+#[utoipa::path(post, path = "/admin/admin-tokens/{id}/regenerate", tag = "Admin tokens", params(("id" = i64, Path)), responses((status = 201, body = Data<RegeneratedKey>)))]
 pub(super) async fn regenerate(
     State(api): State<Api>,
     Id(id): Id,
     caller: Caller,
     _: NoBody,
-) -> Result<(StatusCode, Answer<Regenerated>), Failure> {
-    let issued = tokens(&api, &caller).regenerate(TokenId(id)).await?;
-    Ok(created(Regenerated::of(&issued, "admin")))
+) -> Result<(StatusCode, Answer<RegeneratedKey>), Failure> {
+    let issued = api.tokens(&caller, TokenKind::Admin).regenerate(TokenId(id)).await?;
+    Ok(created(RegeneratedKey::new(&issued, "admin")))
 }
 
-/// Lists all that the owner of an admin token may grant: for the owner and super admins.
+/// Lists the permissions that the owner of an admin token may grant. For the owner and super admins.
 #[utoipa::path(get, path = "/admin/admin-tokens/{id}/owner-permissions", tag = "Admin tokens", params(("id" = i64, Path)), responses((status = 200, body = Data<Vec<Permission>>)))]
 pub(super) async fn owner_permissions(
     State(api): State<Api>,
     Id(id): Id,
     caller: Caller,
 ) -> Result<Answer<Vec<Permission>>, Failure> {
-    let held = tokens(&api, &caller).owner_permissions(TokenId(id)).await?;
-    Ok(ok(show_permissions(&held)))
+    let permissions = api.tokens(&caller, TokenKind::Admin).owner_permissions(TokenId(id)).await?;
+    Ok(ok(show_permissions(&permissions)))
 }

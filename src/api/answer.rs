@@ -1,4 +1,4 @@
-//! Answers that went well.
+//! Successful responses.
 
 use super::query::Pagination;
 use crate::store::Paging;
@@ -8,7 +8,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// What was asked for.
+/// The requested object.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Data<T> {
@@ -16,12 +16,12 @@ pub(super) struct Data<T> {
 }
 
 impl<T> Data<T> {
-    pub(super) fn of(data: T) -> Self {
+    pub(super) fn new(data: T) -> Self {
         Self { data }
     }
 }
 
-/// A part of a list that was asked for.
+/// A page of a list.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct List<T> {
@@ -29,7 +29,7 @@ pub(super) struct List<T> {
     meta: ListMeta,
 }
 
-/// What there is besides.
+/// The position of a page in its list.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListMeta {
@@ -37,15 +37,15 @@ pub(super) struct ListMeta {
 }
 
 impl<T> List<T> {
-    pub(super) fn of(data: Vec<T>, paging: Paging, total: u64) -> Json<Self> {
-        Json(Self { data, meta: ListMeta { pagination: Pagination::of(paging, total) } })
+    pub(super) fn new(page: Vec<T>, paging: Paging, total: u64) -> Json<Self> {
+        Json(Self { data: page, meta: ListMeta { pagination: Pagination::new(paging, total) } })
     }
 
-    /// A part of a list that is short by its nature.
-    pub(super) fn part(all: Vec<T>, paging: Paging) -> Json<Self> {
+    /// Cuts a page out of a list that is loaded whole.
+    pub(super) fn cut(all: Vec<T>, paging: Paging) -> Json<Self> {
         let total = all.len() as u64;
         let first = usize::try_from(paging.offset()).unwrap_or(usize::MAX);
-        Self::of(all.into_iter().skip(first).take(paging.page_size as usize).collect(), paging, total)
+        Self::new(all.into_iter().skip(first).take(paging.page_size as usize).collect(), paging, total)
     }
 }
 
@@ -59,8 +59,8 @@ pub(super) fn created<T>(data: T) -> (StatusCode, Answer<T>) {
     (StatusCode::CREATED, ok(data))
 }
 
-/// With a secret in it, from a group that is public: no cache may keep it.
-pub(super) fn secret<T: Serialize>(data: T) -> Response {
+/// Marks a response as not to be cached: it holds a secret, and the layer marks only those of protected groups.
+pub(super) fn uncached<T: Serialize>(data: T) -> Response {
     let mut response = ok(data).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response

@@ -1,24 +1,25 @@
-//! `/admin/audit-logs`: what was done, by whom.
+//! `/admin/audit-logs`: the audit log.
 
 use super::answer::{Answer, Data, ok};
 use super::failure::Failure;
-use super::query::{Pagination, Params, Values};
-use super::request::{Caller, Id};
+use super::query::{FieldType, Pagination, Params, SmallPages, describe_param};
+use super::request::Id;
 use super::state::Api;
-use crate::admin::AuditLog;
 use crate::domain::{
     Actor, AuditAction, AuditCause, AuditEvent, AuditTarget, Owner, OwnerId, RoleId, TokenId, TokenKind,
 };
+use crate::guard::Caller;
 use crate::store::{EventQuery, Filter, Page, Paging};
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use serde::de::IntoDeserializer;
-use serde::de::value::{Error as NoWord, StrDeserializer};
+use serde::de::value::{Error as UnknownWord, StrDeserializer};
 use std::collections::HashMap;
-use utoipa::ToSchema;
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::{IntoParams, ToSchema};
 
-/// How many people an export remembers the names of.
+/// The number of people whose names an export keeps in memory.
 const MOST_PEOPLE: usize = 10_000;
 
 /// A page of audit events, the latest first.
@@ -34,28 +35,27 @@ pub(super) struct EventPage {
 #[serde(deny_unknown_fields)]
 pub(super) struct Event {
     pub(super) id: i64,
-    /// What was done: `token-issued`, `signed-in`, ...
+    /// The action: `token-issued`, `signed-in`, ...
     #[schema(value_type = String)]
     pub(super) action: AuditAction,
-    /// When.
     pub(super) date: String,
-    /// Who did it, if it was a person. Of an account that is gone only the id is left.
+    /// The person who acted, if it was a person. Of a deleted account only the id is left.
     pub(super) user: Option<EventUser>,
-    /// The token that did it, if it was one.
+    /// The id of the token that acted, if it was a token.
     pub(super) token: Option<i64>,
     pub(super) target: EventObject,
-    /// From where, if the server knew.
+    /// The client's address, if known.
     pub(super) address: Option<String>,
-    /// Which other change made it necessary.
+    /// The change that made this one necessary.
     pub(super) cause: Option<EventObject>,
-    /// Facts about it.
+    /// Details, which depend on the action.
     pub(super) payload: serde_json::Value,
-    /// Whether the reader may not see all of it: then what they may not know is null. They see of an event as much as they may see of its
-    /// target elsewhere: of admin tokens and sessions of other owners nothing.
+    /// Whether parts are withheld from the reader, as null. A reader sees as much of an event as of its target elsewhere: nothing of other
+    /// owners' admin tokens and sessions.
     pub(super) withheld: bool,
 }
 
-/// A person, as they are called now.
+/// A person, with their present name.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct EventUser {
@@ -64,11 +64,11 @@ pub(super) struct EventUser {
     display_name: Option<String>,
 }
 
-/// What it was done to, or why.
+/// The target or the cause of an event.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EventObject {
-    /// Of a target: `user`, `role`, `admin-token`, `api-token`, `session`, `installation`. Of a cause: `role-permissions`,
+    /// For a target: `user`, `role`, `admin-token`, `api-token`, `session`, `installation`. For a cause: `role-permissions`,
     /// `user-roles`, `user-deleted`, `catalogue`.
     pub(super) kind: &'static str,
     pub(super) id: Option<i64>,
@@ -99,8 +99,7 @@ impl From<AuditCause> for EventObject {
     }
 }
 
-/// The target of a word and an id.
-fn target(kind: &str, id: Option<i64>) -> Option<AuditTarget> {
+fn parse_target(kind: &str, id: Option<i64>) -> Option<AuditTarget> {
     Some(match (kind, id) {
         ("user", Some(id)) => AuditTarget::Owner(OwnerId(id)),
         ("role", Some(id)) => AuditTarget::Role(RoleId(id)),
@@ -113,7 +112,7 @@ fn target(kind: &str, id: Option<i64>) -> Option<AuditTarget> {
 }
 
 impl Event {
-    fn of(id: i64, event: AuditEvent, people: &HashMap<OwnerId, Option<Owner>>) -> Self {
+    fn new(id: i64, event: AuditEvent, people: &HashMap<OwnerId, Option<Owner>>) -> Self {
         let withheld = event.details.is_null() || event.origin.actor == Actor::Withheld;
         let (user, token) = match event.origin.actor {
             Actor::Person(id) => {
@@ -139,25 +138,44 @@ impl Event {
     }
 }
 
-pub(super) fn events(api: &Api, caller: &Caller) -> AuditLog {
-    api.events.clone().acting_as(&caller.actor).from_address(caller.address)
+/// Describes the parameters that lists and exports share.
+pub(super) struct EventFilters;
+
+impl IntoParams for EventFilters {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![
+            describe_param::<String>("action", "Events of this action: `token-issued`"),
+            describe_param::<i64>("user", "Events by this person"),
+            describe_param::<i64>("token", "Events by this token"),
+            describe_param::<String>("from", "Not before this date"),
+            describe_param::<String>("to", "Before this date"),
+            describe_param::<String>("_q", "A part of the action"),
+            describe_param::<String>(
+                "filters",
+                "`filters[action][$eq]=..`, `[$contains]` or `[$in][0]`; `filters[id][$eq]`, `filters[user][$eq]`, \
+                 `filters[token][$eq]`; all have to pass",
+            ),
+        ]
+    }
 }
 
-/// Lists audit events, the latest first. Readers who are no super admin see of each as much as they may see of its target elsewhere; to ask for
-/// the events of what they may not see is answered like asking for what is not there.
+/// Describes the parameters that choose a target.
+pub(super) struct TargetFilters;
+
+impl IntoParams for TargetFilters {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let kinds = "With `targetId`: `user`, `role`, `admin-token`, `api-token`, `session`; or `installation`";
+        vec![describe_param::<String>("targetKind", kinds), describe_param::<i64>("targetId", "The id of the target")]
+    }
+}
+
+/// Lists audit events, the latest first. A reader who is no super admin sees as much of an event as of its target elsewhere. Events of a
+/// target that the reader may not see are left out, as if there were none.
 #[utoipa::path(get, path = "/admin/audit-logs", tag = "Audit log", params(
-    ("page" = Option<u32>, Query, description = "From 1"),
-    ("pageSize" = Option<u32>, Query, description = "From 1 to 100; 10 if left out"),
-    ("action" = Option<String>, Query, description = "What was done: `token-issued`"),
-    ("user" = Option<i64>, Query, description = "By this person"),
-    ("token" = Option<i64>, Query, description = "By this token"),
-    ("targetKind" = Option<String>, Query, description = "To what, with `targetId`: `user`, `role`, `admin-token`, `api-token`, `session`; or `installation`"),
-    ("targetId" = Option<i64>, Query, description = "To which of that kind"),
-    ("from" = Option<String>, Query, description = "Not before this date"),
-    ("to" = Option<String>, Query, description = "Before this date"),
+    SmallPages,
+    EventFilters,
+    TargetFilters,
     ("sort" = Option<String>, Query, description = "`date:ASC` for the oldest first"),
-    ("_q" = Option<String>, Query, description = "A text that is in the word for what was done"),
-    ("filters" = Option<String>, Query, description = "`filters[action][$eq]=..`, `[$contains]` or `[$in][0]`; `filters[id][$eq]`, `filters[user][$eq]`, `filters[token][$eq]`; all have to pass"),
 ), responses((status = 200, body = EventPage)))]
 pub(super) async fn list(
     State(api): State<Api>,
@@ -166,26 +184,19 @@ pub(super) async fn list(
 ) -> Result<Json<EventPage>, Failure> {
     let paging = params.paging();
     let query = event_query(&mut params, paging);
-    params.done()?;
-    let page = events(&api, &caller).list(&query).await?;
-    event_page(&api, page, query.paging).await
+    params.finish()?;
+    let page = api.audit(&caller).list(&query).await?;
+    show_page(&api, page, query.paging).await
 }
 
-/// Lists the audit events of one admin token: for its owner and super admins.
+/// Lists the audit events of one admin token. For its owner and super admins.
 #[utoipa::path(get, path = "/admin/admin-tokens/{id}/audit-logs", tag = "Audit log", params(
     ("id" = i64, Path),
-    ("page" = Option<u32>, Query, description = "From 1"),
-    ("pageSize" = Option<u32>, Query, description = "From 1 to 100; 10 if left out"),
-    ("action" = Option<String>, Query, description = "What was done: `token-updated`"),
-    ("user" = Option<i64>, Query, description = "By this person"),
-    ("token" = Option<i64>, Query, description = "By this token"),
-    ("from" = Option<String>, Query, description = "Not before this date"),
-    ("to" = Option<String>, Query, description = "Before this date"),
+    SmallPages,
+    EventFilters,
     ("sort" = Option<String>, Query, description = "`date:ASC` for the oldest first"),
-    ("_q" = Option<String>, Query, description = "A text that is in the word for what was done"),
-    ("filters" = Option<String>, Query, description = "`filters[action][$eq]=..`, `[$contains]` or `[$in][0]`; `filters[id][$eq]`, `filters[user][$eq]`, `filters[token][$eq]`; all have to pass"),
 ), responses((status = 200, body = EventPage)))]
-pub(super) async fn of_admin_token(
+pub(super) async fn list_by_admin_token(
     State(api): State<Api>,
     Id(id): Id,
     caller: Caller,
@@ -193,33 +204,33 @@ pub(super) async fn of_admin_token(
 ) -> Result<Json<EventPage>, Failure> {
     let paging = params.paging();
     let query = shared_query(&mut params, paging);
-    params.done()?;
-    let page = events(&api, &caller).of_token(TokenId(id), &query).await?;
-    event_page(&api, page, query.paging).await
+    params.finish()?;
+    let page = api.audit(&caller).of_token(TokenId(id), &query).await?;
+    show_page(&api, page, query.paging).await
 }
 
 /// Reads an audit event. The parts that the caller may not see are withheld, as in the list.
 #[utoipa::path(get, path = "/admin/audit-logs/{id}", tag = "Audit log", params(("id" = i64, Path)), responses((status = 200, body = Data<Event>)))]
 pub(super) async fn read(State(api): State<Api>, Id(id): Id, caller: Caller) -> Result<Answer<Event>, Failure> {
     let query = EventQuery { id: Some(id), ..EventQuery::all(Paging { page: 1, page_size: 1 }) };
-    let page = events(&api, &caller).list(&query).await?;
-    with_names(&api, page.items, &mut HashMap::new()).await?.pop().map(ok).ok_or_else(Failure::not_found)
+    let page = api.audit(&caller).list(&query).await?;
+    resolve_names(&api, page.items, &mut HashMap::new()).await?.pop().map(ok).ok_or_else(Failure::not_found)
 }
 
-/// Which events are asked for, by all parameters but those of the page.
+/// Takes all parameters but those of the page.
 pub(super) fn event_query(params: &mut Params, paging: Paging) -> EventQuery {
     let mut query = shared_query(params, paging);
     let id = params.id("targetId");
     let kind = params.text("targetKind");
-    query.target = kind.as_deref().and_then(|kind| target(kind, id));
+    query.target = kind.as_deref().and_then(|kind| parse_target(kind, id));
     match (&kind, id) {
         (Some(_), _) if query.target.is_none() => {
-            params.wrong(
+            params.reject(
                 "targetKind",
                 "must be user, role, admin-token, api-token or session with a targetId, or installation",
             );
         }
-        (None, Some(_)) => params.wrong("targetKind", "is required with targetId"),
+        (None, Some(_)) => params.reject("targetKind", "is required with targetId"),
         _ => {}
     }
     query
@@ -234,16 +245,18 @@ enum EventField {
     Token,
 }
 
-const FIELDS: [(&str, EventField, Values); 4] = [
-    ("id", EventField::Id, Values::Ids),
-    ("action", EventField::Action, Values::Texts),
-    ("user", EventField::User, Values::Ids),
-    ("token", EventField::Token, Values::Ids),
+const FIELDS: [(&str, EventField, FieldType); 4] = [
+    ("id", EventField::Id, FieldType::Id),
+    ("action", EventField::Action, FieldType::Text),
+    ("user", EventField::User, FieldType::Id),
+    ("token", EventField::Token, FieldType::Id),
 ];
 
+/// Takes the parameters that lists of one target have too.
 fn shared_query(params: &mut Params, paging: Paging) -> EventQuery {
+    let action = params.parse("action", "a word for what is done, such as token-issued", parse_action);
     let mut query = EventQuery {
-        actions: params.read("action", "a word for what is done, such as token-issued", what).map(|what| vec![what]),
+        actions: action.map(|action| vec![action]),
         person: params.id("user").map(OwnerId),
         token: params.id("token").map(TokenId),
         since: params.time("from"),
@@ -254,7 +267,7 @@ fn shared_query(params: &mut Params, paging: Paging) -> EventQuery {
         query.ascending = !descending;
     }
     let mut actions: Vec<Vec<AuditAction>> = query.actions.take().into_iter().collect();
-    // Only the words of actions are searched: what an event says may be more than its reader may see.
+    // Searches actions only: a search in details would reveal what is withheld from the reader.
     if let Some(text) = params.search() {
         actions.push(matching_actions(&Filter::contains(EventField::Action, text)));
     }
@@ -263,7 +276,7 @@ fn shared_query(params: &mut Params, paging: Paging) -> EventQuery {
             [one] => one.parse().ok().filter(|id| now.is_none_or(|now| now == *id)),
             _ => None,
         };
-        let taken = match filter.field {
+        let accepted = match filter.field {
             EventField::Action => {
                 actions.push(matching_actions(&filter));
                 continue;
@@ -272,37 +285,37 @@ fn shared_query(params: &mut Params, paging: Paging) -> EventQuery {
             EventField::User => id(query.person.map(|id| id.0)).map(|id| query.person = Some(OwnerId(id))),
             EventField::Token => id(query.token.map(|id| id.0)).map(|id| query.token = Some(TokenId(id))),
         };
-        if taken.is_none() {
-            params.wrong("filters", "can name one id, one user and one token: use $eq once for each");
+        if accepted.is_none() {
+            params.reject("filters", "can name one id, one user and one token: use $eq once for each");
         }
     }
-    let all = actions.into_iter().reduce(|all, some| all.into_iter().filter(|what| some.contains(what)).collect());
+    let all = actions.into_iter().reduce(|all, some| all.into_iter().filter(|action| some.contains(action)).collect());
     EventQuery { actions: all, ..query }
 }
 
-/// The actions whose word passes a filter.
+/// Returns the actions whose word passes a filter.
 fn matching_actions(filter: &Filter<EventField>) -> Vec<AuditAction> {
-    AuditAction::ALL.into_iter().filter(|what| filter.passes(&word(*what))).collect()
+    AuditAction::ALL.into_iter().filter(|action| filter.passes(&action_word(*action))).collect()
 }
 
-/// The word of an action.
-pub(super) fn word(what: AuditAction) -> String {
-    // An enum without fields is a text.
-    serde_json::to_value(what).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
+/// Returns the word of an action on the wire.
+pub(super) fn action_word(action: AuditAction) -> String {
+    // Serializing cannot fail: a unit variant becomes a text.
+    serde_json::to_value(action).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-fn what(word: &str) -> Option<AuditAction> {
-    let word: StrDeserializer<'_, NoWord> = word.into_deserializer();
+fn parse_action(word: &str) -> Option<AuditAction> {
+    let word: StrDeserializer<'_, UnknownWord> = word.into_deserializer();
     serde::Deserialize::deserialize(word).ok()
 }
 
-async fn event_page(api: &Api, page: Page<(i64, AuditEvent)>, paging: Paging) -> Result<Json<EventPage>, Failure> {
-    let results = with_names(api, page.items, &mut HashMap::new()).await?;
-    Ok(Json(EventPage { results, pagination: Pagination::of(paging, page.total) }))
+async fn show_page(api: &Api, page: Page<(i64, AuditEvent)>, paging: Paging) -> Result<Json<EventPage>, Failure> {
+    let results = resolve_names(api, page.items, &mut HashMap::new()).await?;
+    Ok(Json(EventPage { results, pagination: Pagination::new(paging, page.total) }))
 }
 
-/// Events with the present names of the people in them. `people` keeps those that were loaded.
-pub(super) async fn with_names(
+/// Adds the present names of people to events. `people` caches the accounts between calls.
+pub(super) async fn resolve_names(
     api: &Api,
     events: Vec<(i64, AuditEvent)>,
     people: &mut HashMap<OwnerId, Option<Owner>>,
@@ -318,7 +331,7 @@ pub(super) async fn with_names(
     let unknown: Vec<OwnerId> = ids.into_iter().filter(|id| !people.contains_key(id)).collect();
     if !unknown.is_empty() {
         people.extend(unknown.iter().map(|id| (*id, None)));
-        people.extend(api.owners.among(unknown).await?.into_iter().map(|owner| (owner.id, Some(owner))));
+        people.extend(api.keyward.owners().among(unknown).await?.into_iter().map(|owner| (owner.id, Some(owner))));
     }
-    Ok(events.into_iter().map(|(id, event)| Event::of(id, event, people)).collect())
+    Ok(events.into_iter().map(|(id, event)| Event::new(id, event, people)).collect())
 }

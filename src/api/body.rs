@@ -1,4 +1,4 @@
-//! Request bodies: a JSON object where one is needed; where none is, it is not read.
+//! Request bodies: a JSON object where a route needs one. Other routes do not read the body.
 
 use super::failure::{Failure, Problem};
 use super::json;
@@ -9,7 +9,7 @@ use http::request::Parts;
 use serde::de::DeserializeOwned;
 use std::convert::Infallible;
 
-/// A request body: an object, read as this.
+/// A request body, parsed as `T`.
 pub(super) struct Body<T>(pub(super) T);
 
 impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Body<T>
@@ -30,7 +30,7 @@ where
     }
 }
 
-/// Where no body is expected. One that is sent all the same is ignored: nothing waits for it.
+/// Marks a route that ignores the body, and does not wait for it.
 pub(super) struct NoBody;
 
 impl<S: Sync> FromRequestParts<S> for NoBody {

@@ -1,4 +1,4 @@
-//! `/admin/permissions`: what permissions can be about.
+//! `/admin/permissions`: the catalogue of actions, resources and conditions, in Strapi's form.
 
 use super::answer::Data;
 use super::state::Api;
@@ -10,7 +10,7 @@ use http::header::CONTENT_TYPE;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// What permissions can be about.
+/// The catalogue of permissions.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Permissions {
@@ -27,7 +27,7 @@ struct Condition {
     category: &'static str,
 }
 
-/// Actions, by where they stand.
+/// Actions, by section of Strapi's panel.
 #[derive(Serialize, ToSchema, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Sections {
@@ -47,7 +47,7 @@ struct PluginAction {
     plugin: String,
 }
 
-/// An action among the settings.
+/// An action of the settings.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct SettingsAction {
@@ -57,7 +57,7 @@ struct SettingsAction {
     action: String,
 }
 
-/// Subjects, and what is done to them.
+/// Subjects and their actions.
 #[derive(Serialize, ToSchema, Default)]
 #[serde(deny_unknown_fields)]
 struct ContentTypes {
@@ -66,7 +66,7 @@ struct ContentTypes {
     actions: Vec<ContentAction>,
 }
 
-/// A subject.
+/// A subject: the resource of an action, as Strapi calls it.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ContentType {
@@ -75,7 +75,7 @@ struct ContentType {
     properties: Vec<Property>,
 }
 
-/// What permissions on a subject can be limited to.
+/// A property that permissions on a subject can be limited to.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Property {
@@ -104,8 +104,8 @@ struct ContentAction {
     apply_to_properties: Vec<&'static str>,
 }
 
-/// The answer, which is the same for as long as the process lives.
-pub(super) fn rendered(catalogue: &Catalogue, conditions: &Conditions) -> Bytes {
+/// Renders the response body, which stays the same for the life of the process.
+pub(super) fn render(catalogue: &Catalogue, conditions: &Conditions) -> Bytes {
     let mut ids: Vec<&ConditionId> = conditions.ids().collect();
     ids.sort_unstable();
     let mut sections = Sections::default();
@@ -123,28 +123,28 @@ pub(super) fn rendered(catalogue: &Catalogue, conditions: &Conditions) -> Bytes 
             Section::Resources(_) => {}
         }
     }
-    sections.single_types = types(catalogue, ResourceKind::Single);
-    sections.collection_types = types(catalogue, ResourceKind::Collection);
-    let data = Permissions { conditions: ids.into_iter().map(condition).collect(), sections };
-    // Texts and lists: there is nothing in it that JSON does not have.
-    serde_json::to_vec(&Data::of(data)).unwrap_or_default().into()
+    sections.single_types = describe_types(catalogue, ResourceKind::Single);
+    sections.collection_types = describe_types(catalogue, ResourceKind::Collection);
+    let data = Permissions { conditions: ids.into_iter().map(describe_condition).collect(), sections };
+    // Serializing cannot fail: the catalogue consists of texts and lists.
+    serde_json::to_vec(&Data::new(data)).unwrap_or_default().into()
 }
 
-/// Lists what permissions can be about: actions, subjects, fields and conditions.
+/// Lists actions, subjects, fields and conditions that permissions can name.
 #[utoipa::path(get, path = "/admin/permissions", tag = "Roles", responses((status = 200, body = Data<Permissions>)))]
 pub(super) async fn list(State(api): State<Api>) -> Response {
-    ([(CONTENT_TYPE, "application/json")], api.catalogue).into_response()
+    ([(CONTENT_TYPE, "application/json")], api.documents.catalogue).into_response()
 }
 
-/// `admin::is-creator` is called "Is creator".
-fn condition(id: &ConditionId) -> Condition {
+/// Describes a condition. The display name of `admin::is-creator` is "Is creator".
+fn describe_condition(id: &ConditionId) -> Condition {
     let name = id.as_str().rsplit([':', '.']).next().unwrap_or_default().replace('-', " ");
     let mut chars = name.chars();
     let display_name = chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default();
     Condition { id: id.to_string(), display_name, category: "default" }
 }
 
-fn types(catalogue: &Catalogue, kind: ResourceKind) -> ContentTypes {
+fn describe_types(catalogue: &Catalogue, kind: ResourceKind) -> ContentTypes {
     let of_kind: Vec<&ResourceEntry> = catalogue.resources().iter().filter(|s| s.kind == kind).collect();
     let action = |entry: &ActionEntry| {
         let Section::Resources(resources) = &entry.section else { return None };
@@ -156,11 +156,11 @@ fn types(catalogue: &Catalogue, kind: ResourceKind) -> ContentTypes {
     };
     ContentTypes {
         actions: catalogue.actions().iter().filter_map(action).collect(),
-        resources: of_kind.iter().map(|entry| content_type(entry)).collect(),
+        resources: of_kind.iter().map(|entry| describe_type(entry)).collect(),
     }
 }
 
-fn content_type(entry: &ResourceEntry) -> ContentType {
+fn describe_type(entry: &ResourceEntry) -> ContentType {
     let child = |field: &crate::domain::Field| Child { label: field.to_string(), value: field.to_string() };
     let children = entry.fields.iter().map(child).collect();
     ContentType {

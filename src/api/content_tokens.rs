@@ -1,16 +1,17 @@
-//! `/admin/api-tokens`: tokens for the content API, which belong to nobody.
+//! `/admin/api-tokens`: tokens for the content API. They have no owner.
 
 use super::answer::{Answer, Data, List, created, ok};
 use super::body::{Body, NoBody};
 use super::failure::{Failure, Problem};
-use super::json::{given, text_or_null};
-use super::query::{Params, Values};
-use super::request::{Caller, Id};
+use super::json::{non_null, text_or_null};
+use super::query::{FieldType, LargePages, Params};
+use super::request::Id;
 use super::state::Api;
-use super::token::{Lifespan, Regenerated, exposed, shown_key, shown_lifespan, token_query};
-use super::unchanged::{Comparison, Unchanged, not_later, same_lifespan};
-use crate::admin::{self, ACTIONS, ServiceError, TokenUpdate, Tokens};
+use super::token::{Lifespan, RegeneratedKey, expose, format_lifespan, key_fields, token_query};
+use super::unchanged::{Comparison, Unchanged, is_not_later, is_same_lifespan};
+use crate::admin::{self, ACTIONS, ServiceError, TokenUpdate};
 use crate::domain::{Action, ContentAccess, Token, TokenAuthority, TokenId, TokenKind};
+use crate::guard::Caller;
 use crate::store::{TokenField, TokenSort};
 use axum::Json;
 use axum::extract::State;
@@ -19,22 +20,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 const KIND: &str = "content-api";
-
-const SORTS: [(&str, TokenSort); 6] = [
-    ("id", TokenSort::Id),
-    ("name", TokenSort::Name),
-    ("createdAt", TokenSort::CreatedAt),
-    ("lastUsedAt", TokenSort::LastUsedAt),
-    ("expiresAt", TokenSort::ExpiresAt),
-    ("type", TokenSort::Access),
-];
-
-const FIELDS: [(&str, TokenField, Values); 4] = [
-    ("id", TokenField::Id, Values::Ids),
-    ("name", TokenField::Name, Values::Texts),
-    ("description", TokenField::Description, Values::Texts),
-    ("type", TokenField::Access, Values::Words(&["read-only", "full-access", "custom"])),
-];
 
 /// A content token.
 #[derive(Serialize, ToSchema)]
@@ -47,18 +32,18 @@ pub(super) struct ContentToken {
     description: String,
     /// `read-only`, `full-access` or `custom`.
     r#type: &'static str,
-    /// What a custom token may do; empty for the other types.
+    /// The actions of a custom token; empty for the other types.
     permissions: Vec<String>,
     last_used_at: Option<String>,
-    /// Milliseconds; null: for ever.
+    /// Milliseconds; null: unlimited.
     lifespan: Option<String>,
     expires_at: Option<String>,
     created_at: String,
     updated_at: String,
-    /// Its key: when it is made, and to sessions where an encryption key is configured.
+    /// The key: in the response that creates the token, and for sessions if an encryption key is configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     access_key: Option<String>,
-    /// Why the key cannot be shown although it was kept.
+    /// The reason why a kept key cannot be shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     access_key_error: Option<String>,
 }
@@ -70,7 +55,7 @@ impl From<Token> for ContentToken {
                 ("custom", actions.iter().map(ToString::to_string).collect())
             }
             TokenAuthority::Content { access } => (access.as_str(), Vec::new()),
-            // No other token comes this way.
+            // Unreachable: the service returns content tokens only.
             TokenAuthority::Admin { .. } | TokenAuthority::Session { .. } => ("", Vec::new()),
         };
         Self {
@@ -79,7 +64,7 @@ impl From<Token> for ContentToken {
             r#type,
             permissions,
             last_used_at: token.last_used_at.map(|at| at.to_string()),
-            lifespan: shown_lifespan(&token),
+            lifespan: format_lifespan(&token),
             expires_at: token.expires_at.map(|at| at.to_string()),
             created_at: token.created_at.to_string(),
             updated_at: token.updated_at.to_string(),
@@ -91,7 +76,7 @@ impl From<Token> for ContentToken {
     }
 }
 
-/// What a content token may do.
+/// The type of access that a content token has.
 #[derive(Deserialize, ToSchema, Clone, Copy, PartialEq)]
 #[serde(rename_all = "kebab-case")]
 enum AccessType {
@@ -106,7 +91,7 @@ enum ContentKind {
     Content,
 }
 
-/// A content token to be.
+/// A content token to create.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object")]
 pub(super) struct NewContentToken {
@@ -115,26 +100,26 @@ pub(super) struct NewContentToken {
     #[serde(default)]
     lifespan: Lifespan,
     r#type: AccessType,
-    /// What a custom token may do. Other types have none.
+    /// The actions of a custom token. Other types have none.
     permissions: Option<Vec<String>>,
     /// `content-api`, or left out.
-    #[expect(dead_code, reason = "there is but one")]
+    #[expect(dead_code, reason = "parsed only to reject other values")]
     kind: Option<ContentKind>,
 }
 
-/// What is to change of a content token. What is left out stays.
+/// Changes to a content token. Fields that are left out stay.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object")]
 pub(super) struct ContentTokenUpdate {
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "non_null")]
     #[schema(nullable = false)]
     name: Option<String>,
     #[serde(default, deserialize_with = "text_or_null")]
     description: Option<String>,
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "non_null")]
     #[schema(nullable = false)]
     r#type: Option<AccessType>,
-    /// Other actions of a custom token, as a whole.
+    /// The new actions of a custom token, as a whole list.
     permissions: Option<Vec<String>>,
     #[serde(default)]
     id: Unchanged,
@@ -150,16 +135,16 @@ pub(super) struct ContentTokenUpdate {
     updated_at: Unchanged,
     #[serde(default)]
     last_used_at: Unchanged,
-    #[expect(dead_code, reason = "it was read, and is put back")]
+    #[expect(dead_code, reason = "accepted and ignored in an object that is sent back as it was read")]
     access_key: Option<String>,
-    #[expect(dead_code, reason = "it was read, and is put back")]
+    #[expect(dead_code, reason = "accepted and ignored in an object that is sent back as it was read")]
     access_key_error: Option<String>,
 }
 
 impl ContentTokenUpdate {
-    /// Refuses what would change of a token and cannot.
-    fn keeps(&self, shown: &ContentToken) -> Result<(), Failure> {
-        Comparison::with(shown)
+    /// Rejects changes of read-only fields.
+    fn check_read_only(&self, current: &ContentToken) -> Result<(), Failure> {
+        Comparison::new(current)
             .fields([
                 ("id", &self.id),
                 ("kind", &self.kind),
@@ -167,26 +152,26 @@ impl ContentTokenUpdate {
                 ("createdAt", &self.created_at),
                 ("updatedAt", &self.updated_at),
             ])
-            .field("lifespan", &self.lifespan, same_lifespan)
-            .field("lastUsedAt", &self.last_used_at, not_later)
-            .done()
+            .field("lifespan", &self.lifespan, is_same_lifespan)
+            .field("lastUsedAt", &self.last_used_at, is_not_later)
+            .finish()
     }
 
-    /// The access that is to replace this one, if any is.
-    fn access(&self, shown: &ContentToken) -> Result<Option<ContentAccess>, Failure> {
-        let was_custom = shown.r#type == "custom";
+    /// Returns the new access, unless it stays.
+    fn parse_access(&self, current: &ContentToken) -> Result<Option<ContentAccess>, Failure> {
+        let was_custom = current.r#type == "custom";
         match (self.r#type, &self.permissions) {
             (None, None) => Ok(None),
             (Some(AccessType::Custom), None) if was_custom => Ok(None),
-            (None, Some(list)) if was_custom => access(AccessType::Custom, Some(list)).map(Some),
+            (None, Some(list)) if was_custom => parse_access(AccessType::Custom, Some(list)).map(Some),
             (None, Some(list)) if list.is_empty() => Ok(None),
-            (None, Some(_)) => Err(of_custom().into()),
-            (Some(r#type), list) => access(r#type, list.as_deref()).map(Some),
+            (None, Some(_)) => Err(unexpected_permissions().into()),
+            (Some(r#type), list) => parse_access(r#type, list.as_deref()).map(Some),
         }
     }
 }
 
-fn access(r#type: AccessType, permissions: Option<&[String]>) -> Result<ContentAccess, Failure> {
+fn parse_access(r#type: AccessType, permissions: Option<&[String]>) -> Result<ContentAccess, Failure> {
     let list = permissions.unwrap_or_default();
     match r#type {
         AccessType::Custom if list.is_empty() => {
@@ -196,41 +181,36 @@ fn access(r#type: AccessType, permissions: Option<&[String]>) -> Result<ContentA
             Err(Problem::at(["permissions"], format!("must have at most {ACTIONS} entries")).into())
         }
         AccessType::Custom => {
-            let wrong = |text: &str| text.is_empty() || text.chars().count() > 255;
-            if let Some(i) = list.iter().position(|text| wrong(text)) {
+            let is_invalid = |text: &str| text.is_empty() || text.chars().count() > 255;
+            if let Some(i) = list.iter().position(|text| is_invalid(text)) {
                 let path = ["permissions".to_owned(), i.to_string()];
                 return Err(Problem::at(path, "must have from 1 to 255 characters").into());
             }
             Ok(ContentAccess::Custom(list.iter().map(|text| Action::new(text.as_str())).collect()))
         }
-        _ if !list.is_empty() => Err(of_custom().into()),
+        _ if !list.is_empty() => Err(unexpected_permissions().into()),
         AccessType::ReadOnly => Ok(ContentAccess::ReadOnly),
         AccessType::FullAccess => Ok(ContentAccess::FullAccess),
     }
 }
 
-fn of_custom() -> Problem {
+fn unexpected_permissions() -> Problem {
     Problem::at(["permissions"], "only a custom token has permissions")
 }
 
-fn tokens(api: &Api, caller: &Caller) -> Tokens {
-    api.tokens.clone().only(TokenKind::Content).acting_as(&caller.actor).from_address(caller.address)
-}
-
-/// A service speaks of access where permissions were sent.
-fn failed(error: ServiceError) -> Failure {
+/// Reports problems of the service's field `access` at `permissions`, as clients call it.
+fn token_failure(error: ServiceError) -> Failure {
     Failure::of(error, &|problem| {
         let parts = problem.path.split('.');
         parts.map(|part| if part == "access" { "permissions" } else { part }.to_owned()).collect()
     })
 }
 
-/// Lists content tokens by name, page by page. Never with keys.
+/// Lists content tokens by name, page by page. Keys are never included.
 #[utoipa::path(get, path = "/admin/api-tokens", tag = "Content tokens", params(
-    ("page" = Option<u32>, Query, description = "From 1"),
-    ("pageSize" = Option<u32>, Query, description = "From 1 to 1000; 100 if left out"),
+    LargePages,
     ("sort" = Option<String>, Query, description = "A field, and `:ASC` or `:DESC`: `createdAt:DESC`; `name` if left out"),
-    ("_q" = Option<String>, Query, description = "A text that is in the name or the description"),
+    ("_q" = Option<String>, Query, description = "A part of the name or the description"),
     ("filters" = Option<String>, Query, description = "`filters[name][$eq]=..`, `[$contains]` or `[$in][0]`, of `id`, `name`, `description`, `type`; all have to pass"),
 ), responses((status = 200, body = List<ContentToken>)))]
 pub(super) async fn list(
@@ -238,13 +218,14 @@ pub(super) async fn list(
     caller: Caller,
     params: Params,
 ) -> Result<Json<List<ContentToken>>, Failure> {
-    let query = token_query(params, TokenKind::Content, &SORTS, &FIELDS)?;
-    let page = tokens(&api, &caller).list(&query).await?;
-    let listed = page.items.into_iter().map(|described| described.token.into()).collect();
-    Ok(List::of(listed, query.paging, page.total))
+    let types = FieldType::OneOf(&["read-only", "full-access", "custom"]);
+    let query = token_query(params, TokenKind::Content, ("type", TokenSort::Access, TokenField::Access, types))?;
+    let page = api.tokens(&caller, TokenKind::Content).list(&query).await?;
+    let tokens = page.items.into_iter().map(|described| described.token.into()).collect();
+    Ok(List::new(tokens, query.paging, page.total))
 }
 
-/// Makes a content token and shows its key.
+/// Creates a content token and returns its key.
 #[utoipa::path(post, path = "/admin/api-tokens", tag = "Content tokens", request_body = NewContentToken, responses((status = 201, body = Data<ContentToken>)))]
 pub(super) async fn create(
     State(api): State<Api>,
@@ -252,25 +233,25 @@ pub(super) async fn create(
     Body(new): Body<NewContentToken>,
 ) -> Result<(StatusCode, Answer<ContentToken>), Failure> {
     let NewContentToken { name, description, lifespan, r#type, permissions, .. } = new;
-    let tokens = tokens(&api, &caller);
+    let tokens = api.tokens(&caller, TokenKind::Content);
     tokens.may_change()?;
-    let access = access(r#type, permissions.as_deref())?;
+    let access = parse_access(r#type, permissions.as_deref())?;
     let description = description.unwrap_or_default();
     let new = admin::NewContentToken { name, description, access, lifespan: lifespan.into() };
-    let issued = tokens.issue_content(new).await.map_err(failed)?;
-    let access_key = Some(exposed(&issued.secret));
+    let issued = tokens.issue_content(new).await.map_err(token_failure)?;
+    let access_key = Some(expose(&issued.secret));
     Ok(created(ContentToken { access_key, ..ContentToken::from(issued.token) }))
 }
 
-/// Reads a content token; with its key, for a session.
+/// Reads a content token. Sessions get the key too, if it was kept.
 #[utoipa::path(get, path = "/admin/api-tokens/{id}", tag = "Content tokens", params(("id" = i64, Path)), responses((status = 200, body = Data<ContentToken>)))]
 pub(super) async fn read(State(api): State<Api>, Id(id): Id, caller: Caller) -> Result<Answer<ContentToken>, Failure> {
-    let opened = tokens(&api, &caller).open(TokenId(id)).await?;
-    let (access_key, access_key_error) = shown_key(&opened.secret);
-    Ok(ok(ContentToken { access_key, access_key_error, ..ContentToken::from(opened.described.token) }))
+    let token = api.tokens(&caller, TokenKind::Content).open(TokenId(id)).await?;
+    let (access_key, access_key_error) = key_fields(&token.secret);
+    Ok(ok(ContentToken { access_key, access_key_error, ..ContentToken::from(token.described.token) }))
 }
 
-/// Changes a content token: its name, description and access. What is left out stays.
+/// Changes a content token: its name, description and access. Fields that are left out stay.
 #[utoipa::path(put, path = "/admin/api-tokens/{id}", tag = "Content tokens", params(("id" = i64, Path)), request_body = ContentTokenUpdate, responses((status = 200, body = Data<ContentToken>)))]
 pub(super) async fn update(
     State(api): State<Api>,
@@ -278,13 +259,13 @@ pub(super) async fn update(
     caller: Caller,
     Body(update): Body<ContentTokenUpdate>,
 ) -> Result<Answer<ContentToken>, Failure> {
-    let tokens = tokens(&api, &caller);
+    let tokens = api.tokens(&caller, TokenKind::Content);
     tokens.may_change()?;
-    let shown = ContentToken::from(tokens.read(TokenId(id)).await?.token);
-    update.keeps(&shown)?;
-    let access = update.access(&shown)?;
+    let current = ContentToken::from(tokens.read(TokenId(id)).await?.token);
+    update.check_read_only(&current)?;
+    let access = update.parse_access(&current)?;
     let change = TokenUpdate { name: update.name, description: update.description, grants: None, access };
-    let token = tokens.update(TokenId(id), change).await.map_err(failed)?;
+    let token = tokens.update(TokenId(id), change).await.map_err(token_failure)?;
     Ok(ok(token.token.into()))
 }
 
@@ -296,17 +277,17 @@ pub(super) async fn delete(
     caller: Caller,
     _: NoBody,
 ) -> Result<Answer<ContentToken>, Failure> {
-    Ok(ok(tokens(&api, &caller).revoke(TokenId(id)).await?.into()))
+    Ok(ok(api.tokens(&caller, TokenKind::Content).revoke(TokenId(id)).await?.into()))
 }
 
-/// Gives a content token a new key.
-#[utoipa::path(post, path = "/admin/api-tokens/{id}/regenerate", tag = "Content tokens", params(("id" = i64, Path)), responses((status = 201, body = Data<Regenerated>)))]
+/// Issues a new key for a content token.
+#[utoipa::path(post, path = "/admin/api-tokens/{id}/regenerate", tag = "Content tokens", params(("id" = i64, Path)), responses((status = 201, body = Data<RegeneratedKey>)))]
 pub(super) async fn regenerate(
     State(api): State<Api>,
     Id(id): Id,
     caller: Caller,
     _: NoBody,
-) -> Result<(StatusCode, Answer<Regenerated>), Failure> {
-    let issued = tokens(&api, &caller).regenerate(TokenId(id)).await?;
-    Ok(created(Regenerated::of(&issued, KIND)))
+) -> Result<(StatusCode, Answer<RegeneratedKey>), Failure> {
+    let issued = api.tokens(&caller, TokenKind::Content).regenerate(TokenId(id)).await?;
+    Ok(created(RegeneratedKey::new(&issued, KIND)))
 }

@@ -1,13 +1,12 @@
-//! `/admin/audit-logs/export`: the audit log as a file, which is sent while it is read.
+//! `/admin/audit-logs/export`: the audit log as a file, streamed.
 
-use super::audit::{Event, event_query, events, with_names, word};
+use super::audit::{Event, EventFilters, TargetFilters, action_word, event_query, resolve_names};
 use super::failure::Failure;
 use super::query::Params;
-use super::request::Caller;
 use super::state::Api;
 use crate::admin::AuditLog;
 use crate::domain::{Owner, OwnerId};
-use crate::guard::{Auth, AuthContext};
+use crate::guard::{Auth, AuthContext, Caller};
 use crate::store::{EventQuery, Paging};
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -17,7 +16,7 @@ use http::{HeaderValue, header};
 use std::collections::HashMap;
 use std::io;
 
-/// How many events are read at a time: an event may be a megabyte.
+/// The events that are loaded at a time. An event may take a megabyte.
 const BATCH: Paging = Paging { page: 1, page_size: 100 };
 
 #[derive(Clone, Copy)]
@@ -26,19 +25,12 @@ enum Format {
     Ndjson,
 }
 
-/// Exports audit events, the latest first: all that the same parameters list, each as its reader may see it. The answer is sent while the
-/// log is read. The body ends with an error if the credential is revoked or the store fails.
+/// Exports audit events, the latest first: the same events as in the list, with the same parts withheld. The response is streamed. The
+/// body ends with an error if the credential is revoked or the store fails.
 #[utoipa::path(get, path = "/admin/audit-logs/export", tag = "Audit log", params(
     ("format" = Option<String>, Query, description = "`csv` (RFC 4180), or `ndjson`: a JSON object a line, as in the list; `csv` if left out"),
-    ("action" = Option<String>, Query, description = "What was done: `token-issued`"),
-    ("user" = Option<i64>, Query, description = "By this person"),
-    ("token" = Option<i64>, Query, description = "By this token"),
-    ("targetKind" = Option<String>, Query, description = "To what, with `targetId`: `user`, `role`, `admin-token`, `api-token`, `session`; or `installation`"),
-    ("targetId" = Option<i64>, Query, description = "To which of that kind"),
-    ("from" = Option<String>, Query, description = "Not before this date"),
-    ("to" = Option<String>, Query, description = "Before this date"),
-    ("_q" = Option<String>, Query, description = "A text that is in the word for what was done"),
-    ("filters" = Option<String>, Query, description = "As in the list"),
+    EventFilters,
+    TargetFilters,
 ), responses((status = 200, body = String, content_type = "text/csv")))]
 pub(super) async fn export(
     State(api): State<Api>,
@@ -46,7 +38,7 @@ pub(super) async fn export(
     Auth(auth): Auth,
     mut params: Params,
 ) -> Result<Response, Failure> {
-    let format = params.read("format", "csv or ndjson", |text| match text {
+    let format = params.parse("format", "csv or ndjson", |text| match text {
         "csv" => Some(Format::Csv),
         "ndjson" => Some(Format::Ndjson),
         _ => None,
@@ -54,27 +46,27 @@ pub(super) async fn export(
     let format = format.unwrap_or(Format::Csv);
     let query = event_query(&mut params, BATCH);
     if query.ascending {
-        params.wrong("sort", "is not for exports: the latest come first");
+        params.reject("sort", "is not for exports: the latest come first");
     }
-    params.done()?;
+    params.finish()?;
     let mut export =
-        Export { events: events(&api, &caller), api, auth, query, format, people: HashMap::new(), done: false };
+        Export { log: api.audit(&caller), api, auth, query, format, people: HashMap::new(), is_finished: false };
     // Errors in the first batch become an error response instead of a truncated file.
-    let first = export.batch().await?;
+    let first = export.read_batch().await?;
     let head = match format {
         Format::Csv => HEAD.to_owned(),
         Format::Ndjson => String::new(),
     };
     let first = Ok::<_, io::Error>(Bytes::from(head + &first));
     let rest = stream::unfold(export, |mut export: Export| async move {
-        if export.done {
+        if export.is_finished {
             return None;
         }
         let batch = match export.auth.revalidate().await {
-            Ok(()) => export.batch().await.map_err(|_| "the audit log could not be read"),
+            Ok(()) => export.read_batch().await.map_err(|_| "the audit log could not be read"),
             Err(_) => Err("the credential is no longer valid"),
         };
-        export.done |= batch.is_err();
+        export.is_finished |= batch.is_err();
         Some((batch.map(Bytes::from).map_err(io::Error::other), export))
     });
     let body = Body::from_stream(stream::iter([first]).chain(rest));
@@ -89,31 +81,30 @@ pub(super) async fn export(
     Ok((headers, body).into_response())
 }
 
-/// An export under way.
+/// An export in progress.
 struct Export {
     api: Api,
-    events: AuditLog,
+    log: AuditLog,
     auth: AuthContext,
     query: EventQuery,
     format: Format,
     people: HashMap<OwnerId, Option<Owner>>,
-    /// There is nothing more.
-    done: bool,
+    is_finished: bool,
 }
 
 impl Export {
-    /// The next events as text.
-    async fn batch(&mut self) -> Result<String, Failure> {
-        let page = self.events.list(&self.query).await?;
-        self.done = page.items.len() < BATCH.page_size as usize;
-        // Ids only grow: later events come in no later batch.
+    /// Reads the next events and formats them.
+    async fn read_batch(&mut self) -> Result<String, Failure> {
+        let page = self.log.list(&self.query).await?;
+        self.is_finished = page.items.len() < BATCH.page_size as usize;
+        // Ids only grow, so events that are written meanwhile are in no later batch.
         self.query.below = page.items.last().map(|(id, _)| *id).or(self.query.below);
         let mut text = String::new();
-        for event in with_names(&self.api, page.items, &mut self.people).await? {
+        for event in resolve_names(&self.api, page.items, &mut self.people).await? {
             match self.format {
                 Format::Csv => write_row(&mut text, &event),
                 Format::Ndjson => {
-                    // It has been made of texts and numbers, and can be written as such.
+                    // Serializing cannot fail: an event consists of texts and numbers.
                     text += &serde_json::to_string(&event).unwrap_or_default();
                     text.push('\n');
                 }
@@ -133,7 +124,7 @@ fn write_row(text: &mut String, event: &Event) {
     let fields = [
         event.id.to_string(),
         event.date.clone(),
-        word(event.action),
+        action_word(event.action),
         number(user.map(|user| user.id)),
         user.and_then(|user| user.email.clone()).unwrap_or_default(),
         number(event.token),
@@ -169,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_is_quoted_and_no_formula() {
+    fn csv_field_is_quoted_and_is_no_formula() {
         for (field, written) in [
             ("a", "\"a\""),
             ("", "\"\""),

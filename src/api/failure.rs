@@ -52,7 +52,7 @@ impl Problem {
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ErrorAnswer {
-    #[schema(schema_with = super::openapi::null)]
+    #[schema(schema_with = super::schema::null)]
     data: (),
     error: ErrorBody,
 }

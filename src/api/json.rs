@@ -1,4 +1,8 @@
-//! JSON as it was sent, read into what is expected of it, with the place where that fails.
+//! Parses JSON bodies, and names all mistakes by their paths.
+//!
+//! serde's derive with `serde_path_to_error` was considered in place of this file. It stops at the first mistake, where this API
+//! names all. Its messages come from `serde_json` and quote the value, which may be a password. Neither sees duplicate members below
+//! a field that is kept as a `Value`. No library bounds the number of values, which take more memory than their text.
 
 use super::failure::Problem;
 use serde::de::value::StrDeserializer;
@@ -11,23 +15,23 @@ use serde_json::{Map, Value, json};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 
-/// Members whose value is never sent back, not even to whoever sent it.
+/// Members whose values never appear in a response (invariant no-secret-leaks).
 const SECRETS: [&str; 6] = ["password", "currentPassword", "accessKey", "registrationToken", "setupCode", "userInfo"];
-/// How many mistakes in the shape of a body are looked for: each takes reading it again.
-const AT_ONCE: usize = 20;
-/// How many values are read again for that: in a large body only the first mistake is named.
-const WORK: usize = 20_000;
-/// Nobody is sent back at length what they know.
-const SHORT: usize = 100;
+/// The largest number of mistakes that a response names. Each takes another pass over the body.
+const MOST_MISTAKES: usize = 20;
+/// The largest number of values that these passes visit. For a large body only the first mistake is named.
+const MOST_VISITS: usize = 20_000;
+/// The longest value or name that a response repeats.
+const LONGEST_ECHO: usize = 100;
 
-/// No body of ours has more values, counting those within others: each takes much more memory than its text.
+/// The largest number of values in a body, nested ones included: each takes much more memory than its text.
 const MOST_VALUES: usize = 100_000;
-/// No body of ours has more objects, which take most.
+/// The largest number of objects in a body, which take the most memory.
 const MOST_OBJECTS: usize = 20_000;
 
-/// A body: one object, in which nothing is there twice.
+/// Parses a body: one object, without duplicate members.
 pub(super) fn parse(bytes: &[u8]) -> Result<Value, Problem> {
-    // No text of JSON begins with one (RFC 8259 section 8.1), and an editor shows none.
+    // JSON must not begin with a byte order mark (RFC 8259 section 8.1), and editors do not show it.
     if bytes.starts_with(&[0xEF, 0xBB, 0xBF]) {
         return Err(Problem::at([""; 0], "The body begins with a byte order mark (BOM): send UTF-8 without one"));
     }
@@ -37,12 +41,13 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Value, Problem> {
             "The body begins with a byte order mark of UTF-16: send UTF-8, without a mark",
         ));
     }
-    let reading = Reading::default();
-    // serde_json goes 128 levels deep and no deeper.
+    let counts = Counts::default();
+    // serde_json refuses more than 128 levels.
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let read = Strict(&reading).deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
-    let Reading { twice, values, objects } = reading;
-    match (read, twice.into_inner()) {
+    let parsed =
+        StrictValue(&counts).deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
+    let Counts { duplicate, values, objects } = counts;
+    match (parsed, duplicate.into_inner()) {
         (Ok(value), _) if value.is_object() => Ok(value),
         (Ok(_), _) => Err(Problem::at([""; 0], "The body must be an object")),
         (Err(_), _) if values.get() > MOST_VALUES || objects.get() > MOST_OBJECTS => {
@@ -54,47 +59,49 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Value, Problem> {
     }
 }
 
-/// Reads what is expected out of what was sent, or says all that is wrong with its shape.
+/// Converts a parsed body.
+///
+/// # Errors
+/// The mistakes in its shape, each with its path.
 pub(super) fn read<T: DeserializeOwned>(sent: &Value) -> Result<T, Vec<Problem>> {
-    let wrong = match T::deserialize(Reader(sent)) {
-        Ok(read) => return Ok(read),
-        Err(wrong) => wrong,
+    let mismatch = match T::deserialize(Reader(sent)) {
+        Ok(value) => return Ok(value),
+        Err(mismatch) => mismatch,
     };
-    // Serde stops at the first mistake. What it named is mended in a copy, which is read again until nothing more is found.
-    let (mut copy, mut problems, mut next) = (sent.clone(), Vec::new(), Some(wrong));
-    let at_once = (WORK / values(sent)).min(AT_ONCE);
+    // serde stops at the first mistake. It is repaired in a copy, which is converted again until no more is found.
+    let (mut copy, mut problems, mut next) = (sent.clone(), Vec::new(), Some(mismatch));
+    let rounds = (MOST_VISITS / count_values(sent)).min(MOST_MISTAKES);
     for round in 1.. {
-        let Some(wrong) = next.take() else { break };
-        let path: Vec<String> = wrong.path.iter().rev().cloned().collect();
-        if round < at_once {
-            next = mended::<T>(&mut copy, &path, wrong.echo);
+        let Some(mismatch) = next.take() else { break };
+        let path: Vec<String> = mismatch.path.iter().rev().cloned().collect();
+        if round < rounds {
+            next = repair::<T>(&mut copy, &path, mismatch.echo);
         }
-        // What is wrong with a substitute is not what was sent.
-        let said = problems.iter().any(|problem: &Problem| path.starts_with(&problem.path));
-        if !said || problems.is_empty() {
-            problems.push(problem(sent, path, wrong));
+        // A mistake below an earlier one is a mistake of its substitute.
+        let is_known = problems.iter().any(|problem: &Problem| path.starts_with(&problem.path));
+        if !is_known || problems.is_empty() {
+            problems.push(describe(sent, path, mismatch));
         }
     }
     Err(problems)
 }
 
-fn problem(sent: &Value, path: Vec<String>, wrong: Mismatch) -> Problem {
-    let value = if wrong.echo { path.iter().try_fold(sent, |value, part| step(value, part)) } else { None };
-    let secret = path.iter().any(|part| SECRETS.contains(&part.as_str()));
-    let short = |v: &&Value| !v.is_object() && !v.is_array() && v.to_string().len() <= SHORT;
-    let value = value.filter(|_| !secret).filter(short).cloned();
-    Problem { path, message: wrong.message, value }
+fn describe(sent: &Value, path: Vec<String>, mismatch: Mismatch) -> Problem {
+    let value = if mismatch.echo { path.iter().try_fold(sent, |value, part| child(value, part)) } else { None };
+    let is_secret = path.iter().any(|part| SECRETS.contains(&part.as_str()));
+    let is_short = |v: &&Value| !v.is_object() && !v.is_array() && v.to_string().len() <= LONGEST_ECHO;
+    let value = value.filter(|_| !is_secret).filter(is_short).cloned();
+    Problem { path, message: mismatch.message, value }
 }
 
-/// Puts something that will do in the place of what is wrong, or takes it away, and answers what is wrong next; nothing if that
-/// cannot be found out.
-fn mended<T: DeserializeOwned>(copy: &mut Value, path: &[String], is_value: bool) -> Option<Mismatch> {
+/// Replaces or removes the mistake, and returns the next one. `None` if there is none, or no substitute helps.
+fn repair<T: DeserializeOwned>(copy: &mut Value, path: &[String], is_value: bool) -> Option<Mismatch> {
     let (last, above) = path.split_last()?;
-    // A name that is not known goes; for a value that will not do, or that is missing, there is another one.
-    let others = [Value::Null, "".into(), json!([]), json!({}), 0.into()].map(Some);
-    let gone = [None].into_iter().filter(|_| !is_value);
-    for substitute in gone.chain(others) {
-        let parent = above.iter().try_fold(&mut *copy, |value, part| step_into(value, part))?;
+    // An unknown name is removed. An invalid or missing value gets a substitute.
+    let substitutes = [Value::Null, "".into(), json!([]), json!({}), 0.into()].map(Some);
+    let removal = [None].into_iter().filter(|_| !is_value);
+    for substitute in removal.chain(substitutes) {
+        let parent = above.iter().try_fold(&mut *copy, |value, part| child_mut(value, part))?;
         match (parent, substitute) {
             (Value::Object(members), None) => drop(members.remove(last)),
             (Value::Object(members), Some(value)) => drop(members.insert(last.clone(), value)),
@@ -102,90 +109,90 @@ fn mended<T: DeserializeOwned>(copy: &mut Value, path: &[String], is_value: bool
             (Value::Array(_), None) => continue,
             _ => return None,
         }
-        let wrong = T::deserialize(Reader(copy)).err()?;
-        if !wrong.path.iter().rev().eq(path) {
-            return Some(wrong);
+        let mismatch = T::deserialize(Reader(copy)).err()?;
+        if !mismatch.path.iter().rev().eq(path) {
+            return Some(mismatch);
         }
     }
     None
 }
 
-/// How many values there are in this one, itself among them.
-fn values(value: &Value) -> usize {
+/// Counts a value and all values in it.
+fn count_values(value: &Value) -> usize {
     1 + match value {
-        Value::Array(items) => items.iter().map(values).sum(),
-        Value::Object(members) => members.values().map(values).sum(),
+        Value::Array(items) => items.iter().map(count_values).sum(),
+        Value::Object(members) => members.values().map(count_values).sum(),
         _ => 0,
     }
 }
 
-fn step_into<'v>(value: &'v mut Value, part: &str) -> Option<&'v mut Value> {
+fn child_mut<'v>(value: &'v mut Value, part: &str) -> Option<&'v mut Value> {
     match value {
         Value::Array(items) => items.get_mut(part.parse::<usize>().ok()?),
         other => other.get_mut(part),
     }
 }
 
-/// For a field that may be left out and must not be `null`.
-pub(super) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+/// Deserializes a field that may be left out but must not be `null`.
+pub(super) fn non_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
-/// For a field that may be left out, and may be `null` to say that there is none.
+/// Deserializes a field that may be left out, or `null` to clear it.
 pub(super) fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 
-/// For a text that may be left out, or `null`, which says the same as an empty one.
+/// Deserializes a text that may be left out, or `null`, which means an empty one.
 pub(super) fn text_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Option::<String>::deserialize(deserializer).map(|text| Some(text.unwrap_or_default()))
 }
 
-fn step<'v>(value: &'v Value, part: &str) -> Option<&'v Value> {
+fn child<'v>(value: &'v Value, part: &str) -> Option<&'v Value> {
     match value {
         Value::Array(items) => items.get(part.parse::<usize>().ok()?),
         other => other.get(part),
     }
 }
 
-/// JSON in which no object has two members of one name: which of them counts, two readers may see differently. Where there are two,
-/// this is their path, the innermost part first.
+/// Deserializes a `Value` without duplicate members: parsers disagree about which of two counts.
 #[derive(Clone, Copy)]
-struct Strict<'p>(&'p Reading);
+struct StrictValue<'p>(&'p Counts);
 
-/// What is known of a body while it is read.
+/// The state of a parse.
 #[derive(Default)]
-struct Reading {
-    twice: RefCell<Option<Vec<String>>>,
+struct Counts {
+    /// The path of a duplicate member, the innermost part first.
+    duplicate: RefCell<Option<Vec<String>>>,
     values: Cell<usize>,
     objects: Cell<usize>,
 }
 
-impl Strict<'_> {
+impl StrictValue<'_> {
     /// Counts a value or an object.
-    fn count<E: serde::de::Error>(of: &Cell<usize>, most: usize) -> Result<(), E> {
-        of.set(of.get() + 1);
-        if of.get() > most { Err(E::custom("the body has too many values")) } else { Ok(()) }
+    fn count<E: serde::de::Error>(counter: &Cell<usize>, most: usize) -> Result<(), E> {
+        counter.set(counter.get() + 1);
+        if counter.get() > most { Err(E::custom("the body has too many values")) } else { Ok(()) }
     }
 
-    /// Says where something wrong is, if that is all that is known of it yet.
-    fn within<T, E>(self, part: impl FnOnce() -> String, result: Result<T, E>) -> Result<T, E> {
-        if let (Err(_), Some(path)) = (&result, &mut *self.0.twice.borrow_mut()) {
+    /// Extends the path of a duplicate on the way out.
+    fn extend_path<T, E>(self, part: impl FnOnce() -> String, result: Result<T, E>) -> Result<T, E> {
+        if let (Err(_), Some(path)) = (&result, &mut *self.0.duplicate.borrow_mut()) {
             path.push(part());
         }
         result
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Strict<'_> {
+impl<'de> DeserializeSeed<'de> for StrictValue<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        struct Anything<'p>(Strict<'p>);
+        struct AnyVisitor<'p>(StrictValue<'p>);
 
-        impl<'de> Visitor<'de> for Anything<'_> {
+        impl<'de> Visitor<'de> for AnyVisitor<'_> {
             type Value = Value;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -222,21 +229,21 @@ impl<'de> DeserializeSeed<'de> for Strict<'_> {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
                 let mut list = Vec::new();
-                while let Some(item) = self.0.within(|| list.len().to_string(), items.next_element_seed(self.0))? {
+                while let Some(item) = self.0.extend_path(|| list.len().to_string(), items.next_element_seed(self.0))? {
                     list.push(item);
                 }
                 Ok(list.into())
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-                Strict::count(&self.0.0.objects, MOST_OBJECTS)?;
+                StrictValue::count(&self.0.0.objects, MOST_OBJECTS)?;
                 let mut object = Map::new();
                 while let Some(name) = members.next_key::<String>()? {
                     if object.contains_key(&name) {
-                        *self.0.0.twice.borrow_mut() = Some(vec![shortened(&name)]);
+                        *self.0.0.duplicate.borrow_mut() = Some(vec![shorten(&name)]);
                         return Err(A::Error::custom("a member is there twice"));
                     }
-                    let value = self.0.within(|| shortened(&name), members.next_value_seed(self.0))?;
+                    let value = self.0.extend_path(|| shorten(&name), members.next_value_seed(self.0))?;
                     object.insert(name, value);
                 }
                 Ok(object.into())
@@ -244,25 +251,25 @@ impl<'de> DeserializeSeed<'de> for Strict<'_> {
         }
 
         Self::count(&self.0.values, MOST_VALUES)?;
-        deserializer.deserialize_any(Anything(self))
+        deserializer.deserialize_any(AnyVisitor(self))
     }
 }
 
-/// A name that somebody else made up.
-fn shortened(name: &str) -> String {
-    match name.char_indices().nth(SHORT) {
+/// Shortens a name that the client chose.
+fn shorten(name: &str) -> String {
+    match name.char_indices().nth(LONGEST_ECHO) {
         Some((end, _)) => format!("{}…", &name[..end]),
         None => name.to_owned(),
     }
 }
 
-/// Why a value is not what is expected.
+/// A value that does not have the expected type.
 #[derive(Debug)]
 struct Mismatch {
     /// The innermost part first.
     path: Vec<String>,
     message: String,
-    /// Whether the value says more than the message.
+    /// Whether the response repeats the value.
     echo: bool,
 }
 
@@ -291,7 +298,7 @@ impl serde::de::Error for Mismatch {
     }
 
     fn invalid_type(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        // What serde says of Rust's types, in the words of JSON.
+        // serde names Rust's types; clients know those of JSON.
         let expected = match expected.to_string().as_str() {
             "a sequence" => "an array".to_owned(),
             "i64" | "u64" | "u32" => "a whole number".to_owned(),
@@ -309,12 +316,12 @@ impl serde::de::Error for Mismatch {
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        // A misspelt `password` still has one in it.
+        // Without echo: a misspelt `password` holds a secret too.
         let known = match expected {
             [] => "nothing is".to_owned(),
             some => format!("there are {}", some.join(", ")),
         };
-        Self::new(&[&shortened(field)], format!("is not known here: {known}"), false)
+        Self::new(&[&shorten(field)], format!("is not known here: {known}"), false)
     }
 
     fn missing_field(field: &'static str) -> Self {
@@ -322,7 +329,7 @@ impl serde::de::Error for Mismatch {
     }
 }
 
-/// A value, as serde reads it.
+/// Deserializes from a `Value`, with paths in its errors.
 struct Reader<'de>(&'de Value);
 
 impl<'de> Reader<'de> {
@@ -365,7 +372,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         visitor.visit_newtype_struct(self)
     }
 
-    /// Only from an object: serde would take an array too, by the order of the fields.
+    /// Accepts objects only. serde would accept an array too, by the order of the fields.
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
@@ -403,7 +410,7 @@ impl<'de> SeqAccess<'de> for Items<'de> {
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Mismatch> {
         let Some((i, item)) = self.0.next() else { return Ok(None) };
-        seed.deserialize(Reader(item)).map(Some).map_err(|wrong| wrong.below(i.to_string()))
+        seed.deserialize(Reader(item)).map(Some).map_err(|mismatch| mismatch.below(i.to_string()))
     }
 }
 
@@ -424,7 +431,7 @@ impl<'de> MapAccess<'de> for Members<'de> {
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Mismatch> {
         let (name, value) = self.current.ok_or_else(|| Mismatch::custom("a value without a name"))?;
-        seed.deserialize(Reader(value)).map_err(|wrong| wrong.below(name))
+        seed.deserialize(Reader(value)).map_err(|mismatch| mismatch.below(name))
     }
 }
 
@@ -449,13 +456,13 @@ mod tests {
         _name: String,
     }
 
-    fn wrong(value: Value) -> (Vec<String>, Option<Value>) {
+    fn first_problem(value: Value) -> (Vec<String>, Option<Value>) {
         let problem = read::<Outer>(&value).unwrap_err().remove(0);
         (problem.path, problem.value)
     }
 
     #[test]
-    fn all_mistakes_of_a_body_are_named_at_once() {
+    fn rejection_names_all_mistakes_of_a_body() {
         let paths = |value: Value| -> Vec<String> {
             read::<Outer>(&value).unwrap_err().into_iter().map(|problem| problem.path.join(".")).collect()
         };
@@ -470,41 +477,41 @@ mod tests {
     }
 
     #[test]
-    fn the_place_is_named() {
+    fn mistake_is_named_by_its_path() {
         let inner = |value: Value| json!({"list": [{"name": "a"}, value]});
         let at = |path: &[&str]| path.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>();
-        assert_eq!(wrong(inner(json!({"name": 5}))), (at(&["list", "1", "name"]), Some(json!(5))));
-        assert_eq!(wrong(inner(json!({"name": "\0"}))), (at(&["list", "1", "name"]), None));
-        assert_eq!(wrong(inner(json!({}))), (at(&["list", "1", "name"]), None));
-        assert_eq!(wrong(inner(json!({"nam": "x", "name": "a"}))), (at(&["list", "1", "nam"]), None));
-        assert_eq!(wrong(inner(json!(["a"]))), (at(&["list", "1"]), None));
-        assert_eq!(wrong(json!({"list": {}})), (at(&["list"]), None));
-        assert_eq!(wrong(json!({"list": [], "password": 7})), (at(&["password"]), None));
-        assert_eq!(wrong(json!({})), (at(&["list"]), None));
+        assert_eq!(first_problem(inner(json!({"name": 5}))), (at(&["list", "1", "name"]), Some(json!(5))));
+        assert_eq!(first_problem(inner(json!({"name": "\0"}))), (at(&["list", "1", "name"]), None));
+        assert_eq!(first_problem(inner(json!({}))), (at(&["list", "1", "name"]), None));
+        assert_eq!(first_problem(inner(json!({"nam": "x", "name": "a"}))), (at(&["list", "1", "nam"]), None));
+        assert_eq!(first_problem(inner(json!(["a"]))), (at(&["list", "1"]), None));
+        assert_eq!(first_problem(json!({"list": {}})), (at(&["list"]), None));
+        assert_eq!(first_problem(json!({"list": [], "password": 7})), (at(&["password"]), None));
+        assert_eq!(first_problem(json!({})), (at(&["list"]), None));
         assert!(read::<Outer>(&inner(json!({"name": "b"}))).is_ok());
     }
 
     #[test]
-    fn what_is_there_twice_is_named() {
+    fn duplicate_member_is_named_by_its_path() {
         let long = "n".repeat(1_000);
         for (bad, path) in [
             (r#"{"a":1,"a":1}"#, "a"),
             (r#"{"x":{"a":1,"b":2,"a":2}}"#, "x.a"),
             (r#"{"x":[[],[{"a":[]},{"b":1,"b":"#, "x.1.1.b"),
-            (&format!("{{\"{long}\":1,\"{long}\":2}}"), &format!("{}…", &long[..SHORT])),
+            (&format!("{{\"{long}\":1,\"{long}\":2}}"), &format!("{}…", &long[..LONGEST_ECHO])),
         ] {
             let problem = parse(bad.as_bytes()).unwrap_err();
             assert_eq!((problem.path.join(".").as_str(), problem.message.as_str()), (path, "is there twice"));
         }
-        // What is wrong for another reason has no path.
+        // Other errors of the parser have no path.
         assert!(parse(br#"{"x":[1,{"a":}]}"#).unwrap_err().path.is_empty());
-        assert_eq!(wrong(json!({ &long: 1 })).0, [format!("{}…", &long[..SHORT])]);
+        assert_eq!(first_problem(json!({ &long: 1 })).0, [format!("{}…", &long[..LONGEST_ECHO])]);
     }
 
     #[test]
-    fn a_body_has_so_many_values_and_no_more() {
+    fn number_of_values_in_a_body_is_bounded() {
         let of = |piece: &str, n: usize| format!("{{\"a\":[{}]}}", vec![piece; n].join(","));
-        // The body itself, the list, and what is in it.
+        // The body and the list count too.
         assert!(parse(of("0", MOST_VALUES - 2).as_bytes()).is_ok());
         assert!(parse(of("{}", MOST_OBJECTS - 1).as_bytes()).is_ok());
         for (piece, n) in
@@ -517,7 +524,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_is_named() {
+    fn byte_order_mark_is_rejected_by_name() {
         let message = |bytes: &[u8]| parse(bytes).unwrap_err().message;
         assert!(message(b"\xEF\xBB\xBF{}").contains("byte order mark (BOM)"));
         assert!(message(b"\xFF\xFE{\0}\0").contains("UTF-16") && message(b"\xFE\xFF\0{\0}").contains("UTF-16"));
@@ -525,7 +532,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_one_object_without_doubles() {
+    fn body_has_to_be_one_object_without_duplicates() {
         for bad in ["", "[]", "5", "null", "{", "{}{}", r#"{"a":1,"a":1}"#, r#"{"x":{"a":1,"a":2}}"#, "{\"a\":1e999}"] {
             assert!(parse(bad.as_bytes()).is_err(), "{bad}");
         }

@@ -1,27 +1,28 @@
-//! `/admin/users/me`: one's own account.
+//! `/admin/users/me`: the caller's own account.
 
 use super::answer::{Answer, Data, List, ok};
 use super::body::{Body, NoBody};
 use super::failure::Failure;
-use super::json::{given, nullable, text_or_null};
+use super::json::{non_null, nullable, text_or_null};
 use super::permission::{Permission, show_permissions};
-use super::query::Params;
-use super::request::{Caller, Id};
+use super::query::{LargePages, Params};
+use super::request::Id;
 use super::state::Api;
-use super::unchanged::{Comparison, Unchanged, same_objects};
+use super::unchanged::{Comparison, Unchanged, are_same_objects};
 use super::user::User;
-use crate::admin::{Password, ProfileUpdate, Sessions};
+use crate::admin::{Password, ProfileUpdate};
 use crate::domain::{Token, TokenId};
+use crate::guard::Caller;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What is to change of one's own account. What is left out stays.
+/// Changes to the caller's own account. Fields that are left out stay.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object")]
 pub(super) struct MyUpdate {
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "non_null")]
     #[schema(nullable = false)]
     email: Option<String>,
     #[serde(default, deserialize_with = "text_or_null")]
@@ -31,12 +32,12 @@ pub(super) struct MyUpdate {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<String>)]
     username: Option<Option<String>>,
-    /// Another password. It takes the current one, and ends every session.
-    #[serde(default, deserialize_with = "given")]
+    /// A new password. It requires the current one, and ends all sessions.
+    #[serde(default, deserialize_with = "non_null")]
     #[schema(nullable = false)]
     password: Option<String>,
-    /// The password of now, for another e-mail address or password.
-    #[serde(default, deserialize_with = "given")]
+    /// The current password. A new e-mail address or password requires it.
+    #[serde(default, deserialize_with = "non_null")]
     #[schema(nullable = false)]
     current_password: Option<String>,
     #[serde(default)]
@@ -55,27 +56,25 @@ pub(super) struct MyUpdate {
     updated_at: Unchanged,
 }
 
-/// A session of one's own.
+/// A session of the caller.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct MySession {
     id: i64,
-    /// What the device calls itself: "Firefox on Linux". Empty where it was not said.
+    /// The browser and system, such as "Firefox on Linux". Empty if unknown.
     device_name: String,
-    /// When it began.
     login_at: String,
-    /// When it was last used, to the minute.
+    /// The time of the last request, to the minute.
     last_active_at: String,
     created_at: String,
     last_used_at: Option<String>,
-    /// When it ends in any case.
     expires_at: Option<String>,
-    /// Whether it is the one that asks.
+    /// Whether this request was made with it.
     current: bool,
 }
 
 impl MySession {
-    fn of(session: &Token, current: Option<TokenId>) -> Self {
+    fn new(session: &Token, current: Option<TokenId>) -> Self {
         Self {
             id: session.id.0,
             device_name: session.description.clone(),
@@ -89,31 +88,23 @@ impl MySession {
     }
 }
 
-fn sessions(api: &Api, caller: &Caller) -> Sessions {
-    api.sessions.clone().acting_as(&caller.actor).from_address(caller.address)
-}
-
-async fn me(api: &Api, caller: &Caller) -> Result<User, Failure> {
-    let (owner, roles) = sessions(api, caller).me().await?;
-    Ok(User::of(owner, &roles.into_iter().map(|role| (role.id, role)).collect()))
-}
-
-/// Reads one's own account; a token reads its owner's.
+/// Reads the caller's own account. A token reads its owner's.
 #[utoipa::path(get, path = "/admin/users/me", tag = "Me", responses((status = 200, body = Data<User>)))]
 pub(super) async fn read(State(api): State<Api>, caller: Caller) -> Result<Answer<User>, Failure> {
-    me(&api, &caller).await.map(ok)
+    let (owner, roles) = api.sessions(&caller).me().await?;
+    Ok(ok(User::new(owner, &roles.into_iter().map(|role| (role.id, role)).collect())))
 }
 
-/// Changes one's own account. Another e-mail address or password takes the current password, and ends every session.
+/// Changes the caller's own account. A new e-mail address or password requires the current password, and ends all sessions.
 #[utoipa::path(put, path = "/admin/users/me", tag = "Me", request_body = MyUpdate, responses((status = 200, body = Data<User>)))]
 pub(super) async fn update(
     State(api): State<Api>,
     caller: Caller,
     Body(update): Body<MyUpdate>,
 ) -> Result<Answer<User>, Failure> {
-    let (owner, roles) = sessions(&api, &caller).me().await?;
+    let (owner, roles) = api.sessions(&caller).me().await?;
     let roles = roles.into_iter().map(|role| (role.id, role)).collect();
-    Comparison::with(&User::of(owner, &roles))
+    Comparison::new(&User::new(owner, &roles))
         .fields([
             ("id", &update.id),
             ("isActive", &update.is_active),
@@ -122,8 +113,8 @@ pub(super) async fn update(
             ("createdAt", &update.created_at),
             ("updatedAt", &update.updated_at),
         ])
-        .field("roles", &update.roles, same_objects)
-        .done()?;
+        .field("roles", &update.roles, are_same_objects)
+        .finish()?;
     let change = ProfileUpdate {
         email: update.email,
         firstname: update.firstname,
@@ -132,34 +123,31 @@ pub(super) async fn update(
         password: update.password.map(Password::new),
         current_password: update.current_password.map(Password::new),
     };
-    let owner = sessions(&api, &caller).update_me(change).await?;
-    Ok(ok(User::of(owner, &roles)))
+    let owner = api.sessions(&caller).update_me(change).await?;
+    Ok(ok(User::new(owner, &roles)))
 }
 
-/// Lists what whoever asks may do: a person all that their roles hold, a token what it carries.
+/// Lists the caller's permissions: those of a person's roles, or the effective permissions of a token.
 #[utoipa::path(get, path = "/admin/users/me/permissions", tag = "Me", responses((status = 200, body = Data<Vec<Permission>>)))]
 pub(super) async fn permissions(State(api): State<Api>, caller: Caller) -> Result<Answer<Vec<Permission>>, Failure> {
-    let held = sessions(&api, &caller).permissions().await?;
-    Ok(ok(show_permissions(&held)))
+    let permissions = api.sessions(&caller).permissions().await?;
+    Ok(ok(show_permissions(&permissions)))
 }
 
-/// Lists one's own sessions, page by page.
-#[utoipa::path(get, path = "/admin/users/me/sessions", tag = "Me", params(
-    ("page" = Option<u32>, Query, description = "From 1"),
-    ("pageSize" = Option<u32>, Query, description = "From 1 to 1000; 100 if left out"),
-), responses((status = 200, body = List<MySession>)))]
+/// Lists the caller's own sessions, page by page.
+#[utoipa::path(get, path = "/admin/users/me/sessions", tag = "Me", params(LargePages), responses((status = 200, body = List<MySession>)))]
 pub(super) async fn list_sessions(
     State(api): State<Api>,
     caller: Caller,
     mut params: Params,
 ) -> Result<Json<List<MySession>>, Failure> {
     let paging = params.large_paging();
-    params.done()?;
-    let listed = sessions(&api, &caller).list().await?;
-    Ok(List::part(listed.iter().map(|session| MySession::of(session, caller.token)).collect(), paging))
+    params.finish()?;
+    let sessions = api.sessions(&caller).list().await?;
+    Ok(List::cut(sessions.iter().map(|session| MySession::new(session, caller.token)).collect(), paging))
 }
 
-/// Ends one of one's own sessions.
+/// Ends one of the caller's own sessions.
 #[utoipa::path(delete, path = "/admin/users/me/sessions/{id}", tag = "Me", params(("id" = i64, Path)), responses((status = 200, body = Data<MySession>)))]
 pub(super) async fn end_session(
     State(api): State<Api>,
@@ -167,11 +155,11 @@ pub(super) async fn end_session(
     caller: Caller,
     _: NoBody,
 ) -> Result<Answer<MySession>, Failure> {
-    let session = sessions(&api, &caller).revoke(TokenId(id)).await?;
-    Ok(ok(MySession::of(&session, caller.token)))
+    let session = api.sessions(&caller).revoke(TokenId(id)).await?;
+    Ok(ok(MySession::new(&session, caller.token)))
 }
 
-/// Ends one's own sessions: all of them, or with `keepCurrent=true` all but the one that asks.
+/// Ends the caller's own sessions: all, or with `keepCurrent=true` all but the current one.
 #[utoipa::path(delete, path = "/admin/users/me/sessions", tag = "Me", params(("keepCurrent" = Option<bool>, Query)), responses((status = 200, body = Data<Vec<MySession>>)))]
 pub(super) async fn end_sessions(
     State(api): State<Api>,
@@ -180,9 +168,9 @@ pub(super) async fn end_sessions(
     _: NoBody,
 ) -> Result<Answer<Vec<MySession>>, Failure> {
     let flag = |text: &str| text.parse::<bool>().ok();
-    let keep_current = params.read("keepCurrent", "true or false", flag).unwrap_or(false);
-    params.done()?;
+    let keep_current = params.parse("keepCurrent", "true or false", flag).unwrap_or(false);
+    params.finish()?;
     let keep = caller.token.filter(|_| keep_current);
-    let ended = sessions(&api, &caller).sign_out_everywhere(keep).await?;
-    Ok(ok(ended.iter().map(|session| MySession::of(session, caller.token)).collect()))
+    let ended = api.sessions(&caller).sign_out_everywhere(keep).await?;
+    Ok(ok(ended.iter().map(|session| MySession::new(session, caller.token)).collect()))
 }

@@ -1,7 +1,6 @@
 //! The management API: tokens, users, roles, sessions and the audit log over HTTP, under `/admin`.
 //!
-//! [`router`] has all of its routes, each guarded by its own requirement; [`Builder::api`](crate::Builder::api) adds the groups
-//! that they belong to.
+//! [`router`] has all of its routes, each with its own requirement. [`Builder::api`](crate::Builder::api) adds the route groups.
 //!
 //! ```
 //! # tokio_test::block_on(async {
@@ -14,10 +13,10 @@
 //! # }).unwrap();
 //! ```
 //!
-//! An answer is `{"data": ..}`; an error `{"data": null, "error": {"status", "name", "message", "details"}}`, where
-//! `details.errors` names each wrong field by its path. `GET /admin/openapi.json` describes all of it.
+//! A response is `{"data": ..}`; an error is `{"data": null, "error": {"status", "name", "message", "details"}}`, where
+//! `details.errors` names each invalid field by its path. `GET /admin/openapi.json` describes all routes.
 //!
-//! No rule lives here: a handler reads what was sent, calls a service for whoever asks, and shows what that answers.
+//! Handlers parse the request, call a service on behalf of the caller, and render the result. The services hold the rules.
 
 mod admin_tokens;
 mod answer;
@@ -34,6 +33,7 @@ mod permission;
 mod query;
 mod request;
 mod roles;
+mod schema;
 mod sessions;
 mod state;
 mod token;
@@ -46,9 +46,9 @@ use crate::guard::{Group, GuardedRouter};
 use crate::keyward::{Builder, Keyward};
 use axum::routing::{delete, get, post, put};
 use http::Method;
-use state::Api;
+use state::{Api, Documents};
 
-/// Routes that nobody has to sign in for.
+/// Routes that need no credential.
 const PUBLIC: [(Method, &str); 4] = [
     (Method::POST, "/admin/login"),
     (Method::POST, "/admin/register"),
@@ -56,7 +56,7 @@ const PUBLIC: [(Method, &str); 4] = [
     (Method::GET, "/admin/openapi.json"),
 ];
 
-/// All routes of the management API. Merge it with your own, and put the gate around both.
+/// Returns all routes of the management API. Merge them with your own, and guard both.
 ///
 /// ```
 /// # tokio_test::block_on(async {
@@ -71,6 +71,10 @@ const PUBLIC: [(Method, &str); 4] = [
 /// # }).unwrap();
 /// ```
 pub fn router(keyward: &Keyward) -> GuardedRouter {
+    let documents = Documents {
+        catalogue: catalogue::render(&keyward.catalogue().cloned().unwrap_or_default(), keyward.conditions()),
+        openapi: openapi::render(),
+    };
     GuardedRouter::new()
         .public("/admin/login", post(sessions::login))
         .public("/admin/register", post(sessions::register))
@@ -80,14 +84,14 @@ pub fn router(keyward: &Keyward) -> GuardedRouter {
         .merge(people())
         .merge(admin_tokens())
         .merge(content_tokens())
-        .route("/admin/audit-logs", may("admin::audit-logs.read"), get(audit::list))
-        .route("/admin/audit-logs/export", may("admin::audit-logs.export"), get(export::export))
-        .route("/admin/audit-logs/{id}", may("admin::audit-logs.read"), get(audit::read))
-        .with_state(Api::new(keyward))
+        .route("/admin/audit-logs", require("admin::audit-logs.read"), get(audit::list))
+        .route("/admin/audit-logs/export", require("admin::audit-logs.export"), get(export::export))
+        .route("/admin/audit-logs/{id}", require("admin::audit-logs.read"), get(audit::read))
+        .with_state(Api::new(keyward, documents))
 }
 
-/// No route chooses rows: whoever holds its action under conditions only does not hold it.
-fn may(name: &str) -> Requirement {
+/// Requires an action without conditions: these routes filter no rows by a decision.
+fn require(name: &str) -> Requirement {
     action(name).whole()
 }
 
@@ -104,54 +108,54 @@ fn own_account() -> GuardedRouter<Api> {
 
 fn people() -> GuardedRouter<Api> {
     GuardedRouter::new()
-        .route("/admin/users", may("admin::users.read"), get(users::list))
-        .route("/admin/users", may("admin::users.create"), post(users::create))
-        .route("/admin/users/{id}", may("admin::users.read"), get(users::read))
-        .route("/admin/users/{id}", may("admin::users.update"), put(users::update))
-        .route("/admin/users/{id}", may("admin::users.delete"), delete(users::delete))
-        .route("/admin/users/{id}/invitation", may("admin::users.create"), post(users::invite_again))
-        .route("/admin/roles", may("admin::roles.read"), get(roles::list))
-        .route("/admin/roles", may("admin::roles.create"), post(roles::create))
-        .route("/admin/roles/{id}", may("admin::roles.read"), get(roles::read))
-        .route("/admin/roles/{id}", may("admin::roles.update"), put(roles::update))
-        .route("/admin/roles/{id}", may("admin::roles.delete"), delete(roles::delete))
-        .route("/admin/roles/{id}/permissions", may("admin::roles.read"), get(roles::permissions))
-        .route("/admin/roles/{id}/permissions", may("admin::roles.update"), put(roles::set_permissions))
-        .route("/admin/permissions", may("admin::roles.read"), get(catalogue::list))
+        .route("/admin/users", require("admin::users.read"), get(users::list))
+        .route("/admin/users", require("admin::users.create"), post(users::create))
+        .route("/admin/users/{id}", require("admin::users.read"), get(users::read))
+        .route("/admin/users/{id}", require("admin::users.update"), put(users::update))
+        .route("/admin/users/{id}", require("admin::users.delete"), delete(users::delete))
+        .route("/admin/users/{id}/invitation", require("admin::users.create"), post(users::invite_again))
+        .route("/admin/roles", require("admin::roles.read"), get(roles::list))
+        .route("/admin/roles", require("admin::roles.create"), post(roles::create))
+        .route("/admin/roles/{id}", require("admin::roles.read"), get(roles::read))
+        .route("/admin/roles/{id}", require("admin::roles.update"), put(roles::update))
+        .route("/admin/roles/{id}", require("admin::roles.delete"), delete(roles::delete))
+        .route("/admin/roles/{id}/permissions", require("admin::roles.read"), get(roles::permissions))
+        .route("/admin/roles/{id}/permissions", require("admin::roles.update"), put(roles::set_permissions))
+        .route("/admin/permissions", require("admin::roles.read"), get(catalogue::list))
 }
 
 fn admin_tokens() -> GuardedRouter<Api> {
     const ONE: &str = "/admin/admin-tokens/{id}";
-    let read = || may("admin::admin-tokens.read");
+    let read = || require("admin::admin-tokens.read");
     GuardedRouter::new()
         .route("/admin/admin-tokens", read(), get(admin_tokens::list))
-        .route("/admin/admin-tokens", may("admin::admin-tokens.create"), post(admin_tokens::create))
+        .route("/admin/admin-tokens", require("admin::admin-tokens.create"), post(admin_tokens::create))
         .route("/admin/admin-tokens/self", authenticated(), get(admin_tokens::read_self))
         .route(ONE, read(), get(admin_tokens::read))
-        .route(ONE, may("admin::admin-tokens.update"), put(admin_tokens::update))
-        .route(ONE, may("admin::admin-tokens.delete"), delete(admin_tokens::delete))
-        .route(&format!("{ONE}/regenerate"), may("admin::admin-tokens.regenerate"), post(admin_tokens::regenerate))
+        .route(ONE, require("admin::admin-tokens.update"), put(admin_tokens::update))
+        .route(ONE, require("admin::admin-tokens.delete"), delete(admin_tokens::delete))
+        .route(&format!("{ONE}/regenerate"), require("admin::admin-tokens.regenerate"), post(admin_tokens::regenerate))
         .route(&format!("{ONE}/owner-permissions"), read(), get(admin_tokens::owner_permissions))
-        .route(&format!("{ONE}/audit-logs"), read(), get(audit::of_admin_token))
+        .route(&format!("{ONE}/audit-logs"), read(), get(audit::list_by_admin_token))
 }
 
 fn content_tokens() -> GuardedRouter<Api> {
     const ONE: &str = "/admin/api-tokens/{id}";
     GuardedRouter::new()
-        .route("/admin/api-tokens", may("admin::api-tokens.read"), get(content_tokens::list))
-        .route("/admin/api-tokens", may("admin::api-tokens.create"), post(content_tokens::create))
-        .route(ONE, may("admin::api-tokens.read"), get(content_tokens::read))
-        .route(ONE, may("admin::api-tokens.update"), put(content_tokens::update))
-        .route(ONE, may("admin::api-tokens.delete"), delete(content_tokens::delete))
-        .route(&format!("{ONE}/regenerate"), may("admin::api-tokens.regenerate"), post(content_tokens::regenerate))
+        .route("/admin/api-tokens", require("admin::api-tokens.read"), get(content_tokens::list))
+        .route("/admin/api-tokens", require("admin::api-tokens.create"), post(content_tokens::create))
+        .route(ONE, require("admin::api-tokens.read"), get(content_tokens::read))
+        .route(ONE, require("admin::api-tokens.update"), put(content_tokens::update))
+        .route(ONE, require("admin::api-tokens.delete"), delete(content_tokens::delete))
+        .route(&format!("{ONE}/regenerate"), require("admin::api-tokens.regenerate"), post(content_tokens::regenerate))
 }
 
 impl<T> Builder<T> {
-    /// Adds the groups of the [management API](crate::api): an admin group `/admin`, unless there is one, in which signing in,
-    /// registering and the API's description are public.
+    /// Adds the groups of the [management API](crate::api): the admin group `/admin`, unless there is one, and public groups
+    /// for signing in, registering and the OpenAPI document.
     ///
-    /// Pages of other origins may not read what these answer, unless a CORS layer of yours says so; and since bodies have to be
-    /// `application/json`, they cannot send them unasked either.
+    /// Pages of other origins cannot read the responses, unless you add a CORS layer. They cannot send requests without a
+    /// preflight either, because bodies have to be `application/json`.
     pub fn api(self) -> Self {
         let with_admin = if self.has_admin("/admin") { self } else { self.admin("/admin") };
         PUBLIC.into_iter().fold(with_admin, |all, (method, path)| all.group(Group::public(path).exact(method)))

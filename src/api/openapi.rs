@@ -1,4 +1,4 @@
-//! `/admin/openapi.json`: the API described, for programs that make clients.
+//! `/admin/openapi.json`: the OpenAPI document of the management API.
 
 use super::failure::ErrorAnswer;
 use super::state::Api;
@@ -10,9 +10,8 @@ use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use utoipa::openapi::path::{Operation, Parameter, ParameterIn, PathItem};
-use utoipa::openapi::schema::{SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{Content, Object, ObjectBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::{Content, OpenApi as Document, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 #[derive(OpenApi)]
@@ -27,22 +26,22 @@ use utoipa::{Modify, OpenApi};
         admin_tokens::regenerate, admin_tokens::owner_permissions,
         content_tokens::list, content_tokens::create, content_tokens::read, content_tokens::update,
         content_tokens::delete, content_tokens::regenerate,
-        audit::list, audit::of_admin_token, audit::read, export::export, catalogue::list, document,
+        audit::list, audit::list_by_admin_token, audit::read, export::export, catalogue::list, document,
     ),
     components(schemas(ErrorAnswer)),
     security(("bearer" = [])),
-    modifiers(&Bearer, &Errors, &Names),
+    modifiers(&BearerScheme, &ErrorResponses, &OperationIds),
 )]
-struct Described;
+struct ManagementApi;
 
-/// The document, which is the same for as long as the process lives.
-pub(super) fn rendered() -> Bytes {
-    // It is made of texts, numbers and lists, which JSON has.
-    serde_json::to_vec(&Described::openapi()).unwrap_or_default().into()
+/// Renders the document, which stays the same for the life of the process.
+pub(super) fn render() -> Bytes {
+    // Serializing cannot fail: the document consists of texts, numbers and lists.
+    serde_json::to_vec(&ManagementApi::openapi()).unwrap_or_default().into()
 }
 
-/// The document for clients that find the routes under this base path. A base path has no character that JSON escapes.
-fn with_server(document: &Bytes, base: &Base) -> Bytes {
+/// Adds the base path as the server of the document. A base path has no character that JSON escapes.
+fn add_server(document: &Bytes, base: &Base) -> Bytes {
     match document.strip_prefix(b"{") {
         Some(rest) if !base.is_empty() => {
             let server = format!(r#"{{"servers":[{{"url":"{}"}}],"#, base.as_str());
@@ -52,58 +51,50 @@ fn with_server(document: &Bytes, base: &Base) -> Bytes {
     }
 }
 
-/// This document.
+/// Returns this document.
 #[utoipa::path(get, path = "/admin/openapi.json", tag = "Document", security(()), responses((status = 200, body = Object)))]
 pub(super) async fn document(State(api): State<Api>, parts: Parts) -> Response {
-    let base = api.gate.base_of(&parts.headers, &parts.extensions);
-    ([(CONTENT_TYPE, "application/json")], with_server(&api.document, &base)).into_response()
+    let base = api.keyward.gate().base_of(&parts.headers, &parts.extensions);
+    ([(CONTENT_TYPE, "application/json")], add_server(&api.documents.openapi, &base)).into_response()
 }
 
-/// The schema of `null`.
-pub(super) fn null() -> Object {
-    ObjectBuilder::new().schema_type(SchemaType::new(Type::Null)).build()
-}
+/// Adds the bearer scheme.
+struct BearerScheme;
 
-/// How whoever calls says who they are.
-struct Bearer;
-
-impl Modify for Bearer {
+impl Modify for BearerScheme {
     fn modify(&self, document: &mut Document) {
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
-        let scheme = scheme.description(Some("An admin token, or the token of a session.")).build();
+        let scheme = scheme.description(Some("An admin token, or the secret of a session.")).build();
         let components = document.components.get_or_insert_with(Default::default);
         components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
     }
 }
 
-/// What each route answers instead, which follows from what it takes.
-struct Errors;
+/// Adds the error responses of each route, which follow from its parameters and its body.
+struct ErrorResponses;
 
-impl Modify for Errors {
+impl Modify for ErrorResponses {
     fn modify(&self, document: &mut Document) {
         for item in document.paths.paths.values_mut() {
-            operations(item).for_each(add_errors);
+            operations(item).for_each(|(_, operation)| add_errors(operation));
         }
     }
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    named_operations(item).map(|(_, operation)| operation)
-}
-
-fn named_operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
+/// Returns the operations of a path with their methods.
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
     let all = [("get", &mut item.get), ("post", &mut item.post), ("put", &mut item.put), ("delete", &mut item.delete)];
     all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
-/// What generators name things by. An operation is called by its method and its path, so there are no two of one name and a name stays
-/// as long as the route: `GET /admin/users/{id}` is `getUsersById`.
-struct Names;
+/// Names operations by method and path: `GET /admin/users/{id}` is `getUsersById`. Generators of clients need names that are unique and
+/// stable.
+struct OperationIds;
 
-impl Modify for Names {
+impl Modify for OperationIds {
     fn modify(&self, document: &mut Document) {
         for (path, item) in &mut document.paths.paths {
-            for (method, operation) in named_operations(item) {
+            for (method, operation) in operations(item) {
                 operation.operation_id = Some(operation_id(method, path));
             }
         }
@@ -125,23 +116,23 @@ fn operation_id(method: &str, path: &str) -> String {
 }
 
 fn add_errors(operation: &mut Operation) {
-    // A route that nobody has to sign in for says so itself.
+    // Only routes that need no credential override the document's security.
     let public = operation.security.is_some();
     let in_path = |p: &RefOr<Parameter>| matches!(p, RefOr::T(p) if p.parameter_in == ParameterIn::Path);
     let has_id = operation.parameters.iter().flatten().any(in_path);
     let has_body = operation.request_body.is_some();
     let is_document = public && !has_body;
     let errors = [
-        ("400", "What was sent is wrong, or not possible.", !is_document),
-        ("401", "There is no credential, or none that counts.", !public),
-        ("403", "Whoever asks may not do it.", !is_document),
-        ("404", "There is no such thing, or none for whoever asks.", has_id),
-        ("409", "Somebody else has changed it at the same time.", !is_document),
+        ("400", "The request is invalid or cannot be done.", !is_document),
+        ("401", "The credential is missing or invalid.", !public),
+        ("403", "The caller may not do this.", !is_document),
+        ("404", "It does not exist, or the caller may not see it.", has_id),
+        ("409", "Another request changed it at the same time.", !is_document),
         ("413", "The body is too large.", !is_document),
-        ("429", "It was tried too often.", has_body || !public),
-        ("503", "The store cannot be asked at the moment.", !is_document),
+        ("429", "Too many attempts: try again later.", has_body || !public),
+        ("503", "The store is unavailable: try again in a moment.", !is_document),
     ];
-    // The description is the only part of an answer that has to be there.
+    // OpenAPI requires a description of every response.
     for (status, answer) in &mut operation.responses.responses {
         if let RefOr::T(answer) = answer
             && answer.description.is_empty()

@@ -1,7 +1,7 @@
 //! Permissions and grants: how they are sent and shown.
 
 use super::failure::{Failure, Problem, Problems};
-use super::json::given;
+use super::json::non_null;
 use super::unchanged::Unchanged;
 use crate::admin::{CONDITIONS, FIELDS};
 use crate::domain::{self, ConditionClause, ConditionId, Conditions, EmptySet, FieldSet, Grant};
@@ -68,7 +68,7 @@ pub(super) struct SentPermission {
 #[serde(deny_unknown_fields, expecting = "an object")]
 struct SentProperties {
     /// Only these fields: one at least. Left out: all. `null` is no way to say so.
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "non_null")]
     #[schema(nullable = false)]
     fields: Option<Vec<String>>,
 }

@@ -1,13 +1,11 @@
-//! What of a request is neither body nor query: who sends it, and the id in its path.
+//! The id in the path of a request.
 
 use super::failure::Failure;
 use crate::domain::parse_id;
 use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
 
-pub(super) use crate::guard::Caller;
-
-/// The id in the path. What can be none is the id of nothing.
+/// The id in the path. A text that is no id is answered 404.
 pub(super) struct Id(pub(super) i64);
 
 impl<S: Send + Sync> FromRequestParts<S> for Id {

@@ -1,16 +1,17 @@
-//! `/admin/roles`: the sets of permissions that bound users and their tokens.
+//! `/admin/roles`: named sets of permissions that bound users and their tokens.
 
 use super::answer::{Answer, Data, List, created, ok};
 use super::body::{Body, NoBody};
 use super::failure::{Failure, Problem};
-use super::json::{given, text_or_null};
+use super::json::{non_null, text_or_null};
 use super::permission::{Permission, Sent, SentPermission, show_permissions};
-use super::query::{Params, Values};
-use super::request::{Caller, Id};
+use super::query::{FieldType, LargePages, Params};
+use super::request::Id;
 use super::state::Api;
 use super::unchanged::{Comparison, Unchanged};
-use crate::admin::{self, PERMISSIONS, Roles, ServiceError};
+use crate::admin::{self, PERMISSIONS, ServiceError};
 use crate::domain::{self, RoleId};
+use crate::guard::Caller;
 use crate::store::{self, Filter};
 use axum::Json;
 use axum::extract::State;
@@ -25,11 +26,11 @@ pub(super) struct Role {
     id: i64,
     name: String,
     description: String,
-    /// Names a built-in role.
+    /// Identifies a built-in role.
     code: Option<String>,
     created_at: String,
     updated_at: String,
-    /// How many users have it.
+    /// The number of users with this role.
     users_count: u64,
 }
 
@@ -47,7 +48,7 @@ impl From<(domain::Role, u64)> for Role {
     }
 }
 
-/// A role to be.
+/// A role to create.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 pub(super) struct NewRole {
@@ -55,11 +56,11 @@ pub(super) struct NewRole {
     description: Option<String>,
 }
 
-/// What is to change of a role. What is left out stays.
+/// Changes to a role. Fields that are left out stay.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object")]
 pub(super) struct RoleUpdate {
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "non_null")]
     #[schema(nullable = false)]
     name: Option<String>,
     #[serde(default, deserialize_with = "text_or_null")]
@@ -76,19 +77,15 @@ pub(super) struct RoleUpdate {
     users_count: Unchanged,
 }
 
-/// What a role is to allow.
+/// The new permissions of a role.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 pub(super) struct RolePermissions {
-    /// All of it: what is not in the list, the role no longer allows.
+    /// The whole list: the role loses permissions that are not in it.
     permissions: Vec<SentPermission>,
 }
 
-fn roles(api: &Api, caller: &Caller) -> Roles {
-    api.roles.clone().acting_as(&caller.actor).from_address(caller.address)
-}
-
-/// Reports a refused change of a role at its `id`.
+/// Reports a rejected change of a role at its `id`.
 fn role_failure(error: ServiceError) -> Failure {
     match error {
         ServiceError::Impossible(why) => Problem::at(["id"], why).into(),
@@ -96,17 +93,16 @@ fn role_failure(error: ServiceError) -> Failure {
     }
 }
 
-async fn found(api: &Api, id: RoleId) -> Result<Role, Failure> {
-    let found = api.roles.list().await?.into_iter().find(|(role, _)| role.id == id);
-    found.map(Role::from).ok_or_else(Failure::not_found)
+async fn load(api: &Api, id: RoleId) -> Result<Role, Failure> {
+    let role = api.keyward.roles().list().await?.into_iter().find(|(role, _)| role.id == id);
+    role.map(Role::from).ok_or_else(Failure::not_found)
 }
 
 /// Lists roles, page by page.
 #[utoipa::path(get, path = "/admin/roles", tag = "Roles", params(
-    ("page" = Option<u32>, Query, description = "From 1"),
-    ("pageSize" = Option<u32>, Query, description = "From 1 to 1000; 100 if left out"),
+    LargePages,
     ("sort" = Option<String>, Query, description = "A field, and `:ASC` or `:DESC`: `name:DESC`; `id` if left out"),
-    ("_q" = Option<String>, Query, description = "A text that is in the name or the description"),
+    ("_q" = Option<String>, Query, description = "A part of the name or the description"),
     ("filters" = Option<String>, Query, description = "`filters[name][$eq]=..`, `[$contains]` or `[$in][0]`, of `id`, `name`, `description`, `code`; all have to pass"),
 ), responses((status = 200, body = List<Role>)))]
 pub(super) async fn list(
@@ -117,24 +113,24 @@ pub(super) async fn list(
     let paging = params.large_paging();
     let (sort, descending) = params.sort(&SORTS).unwrap_or((RoleField::Id, false));
     let (search, filters) = (params.search(), params.filters(&FIELDS));
-    params.done()?;
-    let mut found: Vec<Role> = roles(&api, &caller).list().await?.into_iter().map(Role::from).collect();
+    params.finish()?;
+    let mut roles: Vec<Role> = api.roles(&caller).list().await?.into_iter().map(Role::from).collect();
     let search = search.map(|text| text.to_ascii_lowercase());
-    found.retain(|role| {
+    roles.retain(|role| {
         let has = |text: &str| [&role.name, &role.description].iter().any(|of| of.to_ascii_lowercase().contains(text));
         let passes = |filter: &Filter<RoleField>| role.text(filter.field).is_some_and(|text| filter.passes(&text));
         search.as_deref().is_none_or(has) && filters.iter().all(passes)
     });
     match sort {
         RoleField::Id => {}
-        RoleField::UpdatedAt => found.sort_by(|a, b| a.updated_at.cmp(&b.updated_at)),
-        RoleField::CreatedAt => found.sort_by(|a, b| a.created_at.cmp(&b.created_at)),
-        field => found.sort_by_cached_key(|role| role.text(field).map(|text| text.to_lowercase())),
+        RoleField::UpdatedAt => roles.sort_by(|a, b| a.updated_at.cmp(&b.updated_at)),
+        RoleField::CreatedAt => roles.sort_by(|a, b| a.created_at.cmp(&b.created_at)),
+        field => roles.sort_by_cached_key(|role| role.text(field).map(|text| text.to_lowercase())),
     }
     if descending {
-        found.reverse();
+        roles.reverse();
     }
-    Ok(List::part(found, paging))
+    Ok(List::cut(roles, paging))
 }
 
 /// A field that roles are filtered or sorted by.
@@ -155,11 +151,11 @@ const SORTS: [(&str, RoleField); 4] = [
     ("updatedAt", RoleField::UpdatedAt),
 ];
 
-const FIELDS: [(&str, RoleField, Values); 4] = [
-    ("id", RoleField::Id, Values::Ids),
-    ("name", RoleField::Name, Values::Texts),
-    ("description", RoleField::Description, Values::Texts),
-    ("code", RoleField::Code, Values::Texts),
+const FIELDS: [(&str, RoleField, FieldType); 4] = [
+    ("id", RoleField::Id, FieldType::Id),
+    ("name", RoleField::Name, FieldType::Text),
+    ("description", RoleField::Description, FieldType::Text),
+    ("code", RoleField::Code, FieldType::Text),
 ];
 
 impl Role {
@@ -175,7 +171,7 @@ impl Role {
     }
 }
 
-/// Makes a role, which allows nothing yet.
+/// Creates a role without permissions.
 #[utoipa::path(post, path = "/admin/roles", tag = "Roles", request_body = NewRole, responses((status = 201, body = Data<Role>)))]
 pub(super) async fn create(
     State(api): State<Api>,
@@ -183,17 +179,17 @@ pub(super) async fn create(
     Body(new): Body<NewRole>,
 ) -> Result<(StatusCode, Answer<Role>), Failure> {
     let new = store::NewRole::new(new.name).description(new.description.unwrap_or_default());
-    let role = roles(&api, &caller).create(new).await?;
+    let role = api.roles(&caller).create(new).await?;
     Ok(created((role, 0).into()))
 }
 
 /// Reads a role.
 #[utoipa::path(get, path = "/admin/roles/{id}", tag = "Roles", params(("id" = i64, Path)), responses((status = 200, body = Data<Role>)))]
 pub(super) async fn read(State(api): State<Api>, Id(id): Id) -> Result<Answer<Role>, Failure> {
-    found(&api, RoleId(id)).await.map(ok)
+    load(&api, RoleId(id)).await.map(ok)
 }
 
-/// Changes a role's name and description. What is left out stays.
+/// Changes a role's name and description. Fields that are left out stay.
 #[utoipa::path(put, path = "/admin/roles/{id}", tag = "Roles", params(("id" = i64, Path)), request_body = RoleUpdate, responses((status = 200, body = Data<Role>)))]
 pub(super) async fn update(
     State(api): State<Api>,
@@ -201,8 +197,8 @@ pub(super) async fn update(
     caller: Caller,
     Body(update): Body<RoleUpdate>,
 ) -> Result<Answer<Role>, Failure> {
-    let shown = found(&api, RoleId(id)).await?;
-    Comparison::with(&shown)
+    let current = load(&api, RoleId(id)).await?;
+    Comparison::new(&current)
         .fields([
             ("id", &update.id),
             ("code", &update.code),
@@ -210,13 +206,13 @@ pub(super) async fn update(
             ("updatedAt", &update.updated_at),
             ("usersCount", &update.users_count),
         ])
-        .done()?;
+        .finish()?;
     let change = admin::RoleUpdate { name: update.name, description: update.description, permissions: None };
-    let role = roles(&api, &caller).update(RoleId(id), change).await.map_err(role_failure)?;
-    Ok(ok((role, shown.users_count).into()))
+    let role = api.roles(&caller).update(RoleId(id), change).await.map_err(role_failure)?;
+    Ok(ok((role, current.users_count).into()))
 }
 
-/// Deletes a role that nobody has.
+/// Deletes a role that no user has.
 #[utoipa::path(delete, path = "/admin/roles/{id}", tag = "Roles", params(("id" = i64, Path)), responses((status = 200, body = Data<Role>)))]
 pub(super) async fn delete(
     State(api): State<Api>,
@@ -224,23 +220,23 @@ pub(super) async fn delete(
     caller: Caller,
     _: NoBody,
 ) -> Result<Answer<Role>, Failure> {
-    let role = roles(&api, &caller).delete(RoleId(id)).await.map_err(role_failure)?;
+    let role = api.roles(&caller).delete(RoleId(id)).await.map_err(role_failure)?;
     Ok(ok((role, 0).into()))
 }
 
-/// Lists what a role allows.
+/// Lists a role's permissions.
 #[utoipa::path(get, path = "/admin/roles/{id}/permissions", tag = "Roles", params(("id" = i64, Path)), responses((status = 200, body = Data<Vec<Permission>>)))]
 pub(super) async fn permissions(
     State(api): State<Api>,
     Id(id): Id,
     caller: Caller,
 ) -> Result<Answer<Vec<Permission>>, Failure> {
-    let role = roles(&api, &caller).read(RoleId(id)).await?;
-    let held = if role.id == RoleId::SUPER_ADMIN { &*api.everything } else { &role.permissions };
-    Ok(ok(show_permissions(held)))
+    let role = api.roles(&caller).read(RoleId(id)).await?;
+    let permissions = if role.id == RoleId::SUPER_ADMIN { &*api.everything } else { &role.permissions };
+    Ok(ok(show_permissions(permissions)))
 }
 
-/// Replaces what a role allows. Tokens of its users lose what their owners no longer hold.
+/// Replaces a role's permissions. Tokens of its users lose grants that their owners no longer hold.
 #[utoipa::path(put, path = "/admin/roles/{id}/permissions", tag = "Roles", params(("id" = i64, Path)), request_body = RolePermissions, responses((status = 200, body = Data<Vec<Permission>>)))]
 pub(super) async fn set_permissions(
     State(api): State<Api>,
@@ -248,12 +244,11 @@ pub(super) async fn set_permissions(
     caller: Caller,
     Body(body): Body<RolePermissions>,
 ) -> Result<Answer<Vec<Permission>>, Failure> {
-    let roles = roles(&api, &caller);
+    let roles = api.roles(&caller);
     roles.may_change()?;
     let sent = Sent { under: "permissions", list: &body.permissions, most: PERMISSIONS };
     let permissions = sent.read()?;
-    let set = roles.set_permissions(RoleId(id), permissions).await;
-    let role = set.map_err(|error| match error {
+    let role = roles.set_permissions(RoleId(id), permissions).await.map_err(|error| match error {
         ServiceError::Impossible(_) => role_failure(error),
         error => Failure::of(error, &|p| sent.path(p)),
     })?;

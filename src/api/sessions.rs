@@ -1,14 +1,14 @@
 //! Signing in and out, and registering.
 
-use super::answer::{Answer, Data, ok, secret};
+use super::answer::{Answer, Data, ok, uncached};
 use super::body::{Body, NoBody};
 use super::failure::{Failure, same};
 use super::permission::Nothing;
-use super::request::Caller;
 use super::state::Api;
-use super::token::exposed;
+use super::token::expose;
 use super::user::User;
-use crate::admin::{self, FirstAdmin, Password, ServiceError, Sessions, SignedIn};
+use crate::admin::{self, FirstAdmin, Password, ServiceError, SignedIn};
+use crate::guard::Caller;
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -20,11 +20,11 @@ use utoipa::ToSchema;
 pub(super) struct Login {
     email: String,
     password: String,
-    /// Strapi's panel sends it. A session lasts as long as the policy says, either way.
-    #[expect(dead_code, reason = "sessions last as long as the policy says")]
+    /// Accepted from Strapi's panel and ignored: the policy sets how long sessions last.
+    #[expect(dead_code, reason = "accepted and ignored: the policy sets how long sessions last")]
     remember_me: Option<bool>,
-    /// Strapi's panel sends it. A session is known by its own id.
-    #[expect(dead_code, reason = "sessions are known by their own id")]
+    /// Accepted from Strapi's panel and ignored: a session has its own id.
+    #[expect(dead_code, reason = "accepted and ignored: a session has its own id")]
     device_id: Option<String>,
 }
 
@@ -37,21 +37,20 @@ pub(super) struct NewFirstAdmin {
     lastname: Option<String>,
     username: Option<String>,
     password: String,
-    /// What the server has printed. Not needed where it trusts the first visitor, was reached as `localhost` or by a loopback address, and no
-    /// proxy is in between.
+    /// The code that the server printed. Not needed with open setup, by `localhost` or a loopback address, without a proxy.
     setup_code: Option<String>,
 }
 
-/// Somebody who accepts an invitation.
+/// The acceptance of an invitation.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object")]
 pub(super) struct NewRegistration {
-    /// What they were handed.
+    /// The secret of the invitation.
     registration_token: String,
     user_info: UserInfo,
 }
 
-/// Who they are.
+/// Names and password of the new user.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 struct UserInfo {
@@ -61,20 +60,16 @@ struct UserInfo {
     password: String,
 }
 
-/// Somebody who has signed in.
+/// A new session.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Session {
-    /// What to send from now on, as a bearer token.
+    /// The secret of the session, to be sent as a bearer token.
     token: String,
     user: User,
 }
 
-fn sessions(api: &Api, caller: &Caller) -> Sessions {
-    api.sessions.clone().acting_as(&caller.actor).from_address(caller.address).on_device(&caller.device)
-}
-
-/// Signs somebody in.
+/// Signs in.
 #[utoipa::path(post, path = "/admin/login", tag = "Sessions", security(()), request_body = Login, responses((status = 200, body = Data<Session>)))]
 pub(super) async fn login(
     State(api): State<Api>,
@@ -82,7 +77,7 @@ pub(super) async fn login(
     Body(login): Body<Login>,
 ) -> Result<Response, Failure> {
     let Login { email, password, .. } = login;
-    Ok(signed_in(sessions(&api, &caller).sign_in(&email, &Password::new(password)).await?))
+    Ok(show_session(api.sessions(&caller).sign_in(&email, &Password::new(password)).await?))
 }
 
 /// Registers the first super admin and signs them in.
@@ -100,12 +95,11 @@ pub(super) async fn register_admin(
         username,
         password: Password::new(password),
     };
-    let signed =
-        sessions(&api, &caller).register_first_at(caller.host.as_deref(), first, setup_code.as_deref()).await?;
-    Ok(signed_in(signed))
+    let sessions = api.sessions(&caller);
+    Ok(show_session(sessions.register_first_at(caller.host.as_deref(), first, setup_code.as_deref()).await?))
 }
 
-/// Accepts an invitation, and signs in whoever does.
+/// Accepts an invitation and signs the new user in.
 #[utoipa::path(post, path = "/admin/register", tag = "Sessions", security(()), request_body = NewRegistration, responses((status = 200, body = Data<Session>)))]
 pub(super) async fn register(
     State(api): State<Api>,
@@ -120,24 +114,24 @@ pub(super) async fn register(
         username: user_info.username,
         password: Password::new(user_info.password),
     };
-    // But for the invitation, all of it was sent one level down.
+    // Clients send all fields but the invitation one level down.
     let wire = |problem: &admin::FieldError| match problem.path.as_str() {
         "registrationToken" => same(problem),
         _ => [vec!["userInfo".to_owned()], same(problem)].concat(),
     };
-    let signed = sessions(&api, &caller).register(registration).await;
-    Ok(signed_in(signed.map_err(|error| Failure::of(error, &wire))?))
+    let signed_in = api.sessions(&caller).register(registration).await;
+    Ok(show_session(signed_in.map_err(|error| Failure::of(error, &wire))?))
 }
 
-fn signed_in(SignedIn { owner, roles, session }: SignedIn) -> Response {
-    let user = User::of(owner, &roles.into_iter().map(|role| (role.id, role)).collect());
-    secret(Session { token: exposed(&session.secret), user })
+fn show_session(SignedIn { owner, roles, session }: SignedIn) -> Response {
+    let user = User::new(owner, &roles.into_iter().map(|role| (role.id, role)).collect());
+    uncached(Session { token: expose(&session.secret), user })
 }
 
 /// Signs out.
 #[utoipa::path(post, path = "/admin/logout", tag = "Sessions", responses((status = 200, body = Data<Nothing>)))]
 pub(super) async fn logout(State(api): State<Api>, caller: Caller, _: NoBody) -> Result<Answer<Nothing>, Failure> {
     let session = caller.token.ok_or(ServiceError::Forbidden("sign in first"))?;
-    sessions(&api, &caller).sign_out(session).await?;
+    api.sessions(&caller).sign_out(session).await?;
     Ok(ok(Nothing {}))
 }

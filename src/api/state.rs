@@ -1,77 +1,82 @@
-//! What the routes work with.
+//! The state that handlers share.
 
 use super::failure::Failure;
 use crate::admin::{AuditLog, Owners, Roles, ServiceError, Sessions, Tokens};
-use crate::domain::{Conditions, OwnerId, Permission, Role, RoleId};
-use crate::guard::{Addresses, BodyReader, Gate};
+use crate::domain::{OwnerId, Permission, Role, RoleId, TokenKind};
+use crate::guard::{Addresses, BodyReader, Caller};
 use crate::keyward::Keyward;
 use axum::body::Bytes;
 use axum::extract::FromRef;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// The services, for nobody in particular, and what never changes.
+/// The installation, and responses that are rendered once.
 #[derive(Clone)]
 pub(super) struct Api {
-    pub(super) owners: Owners,
-    pub(super) roles: Roles,
-    pub(super) sessions: Sessions,
-    pub(super) tokens: Tokens,
-    pub(super) events: AuditLog,
-    pub(super) addresses: Addresses,
-    pub(super) bodies: BodyReader,
-    pub(super) conditions: Conditions,
-    /// What the role without a ceiling allows, as far as it has names.
+    pub(super) keyward: Keyward,
+    /// All permissions that the catalogue names, for the super admin role.
     pub(super) everything: Arc<[Permission]>,
-    /// The answer to `GET /admin/permissions`.
+    pub(super) documents: Documents,
+}
+
+/// Response bodies that stay the same for the life of the process.
+#[derive(Clone)]
+pub(super) struct Documents {
+    /// `GET /admin/permissions`
     pub(super) catalogue: Bytes,
-    /// The answer to `GET /admin/openapi.json`.
-    pub(super) document: Bytes,
-    pub(super) gate: Arc<Gate>,
+    /// `GET /admin/openapi.json`
+    pub(super) openapi: Bytes,
 }
 
 impl FromRef<Api> for Addresses {
     fn from_ref(api: &Api) -> Self {
-        api.addresses.clone()
+        api.keyward.addresses().clone()
     }
 }
 
 impl FromRef<Api> for BodyReader {
     fn from_ref(api: &Api) -> Self {
-        api.bodies.clone()
+        api.keyward.bodies().clone()
     }
 }
 
 impl Api {
-    pub(super) fn new(keyward: &Keyward) -> Self {
-        let catalogue = keyward.catalogue().cloned().unwrap_or_default();
-        Self {
-            owners: keyward.owners(),
-            roles: keyward.roles(),
-            sessions: keyward.sessions(),
-            tokens: keyward.tokens(),
-            events: keyward.audit(),
-            addresses: keyward.addresses().clone(),
-            bodies: keyward.bodies().clone(),
-            conditions: keyward.conditions().clone(),
-            catalogue: super::catalogue::rendered(&catalogue, keyward.conditions()),
-            everything: catalogue.everything().into(),
-            document: super::openapi::rendered(),
-            gate: keyward.gate().clone(),
-        }
+    pub(super) fn new(keyward: &Keyward, documents: Documents) -> Self {
+        let everything = keyward.catalogue().cloned().unwrap_or_default().everything().into();
+        Self { keyward: keyward.clone(), everything, documents }
     }
 
-    /// Whether somebody has no ceiling. The services ask again, in the transaction.
+    pub(super) fn owners(&self, caller: &Caller) -> Owners {
+        self.keyward.owners().acting_as(&caller.actor).from_address(caller.address)
+    }
+
+    pub(super) fn roles(&self, caller: &Caller) -> Roles {
+        self.keyward.roles().acting_as(&caller.actor).from_address(caller.address)
+    }
+
+    pub(super) fn sessions(&self, caller: &Caller) -> Sessions {
+        self.keyward.sessions().acting_as(&caller.actor).from_address(caller.address).on_device(&caller.device)
+    }
+
+    pub(super) fn tokens(&self, caller: &Caller, kind: TokenKind) -> Tokens {
+        self.keyward.tokens().only(kind).acting_as(&caller.actor).from_address(caller.address)
+    }
+
+    pub(super) fn audit(&self, caller: &Caller) -> AuditLog {
+        self.keyward.audit().acting_as(&caller.actor).from_address(caller.address)
+    }
+
+    /// Returns whether an owner is a super admin. The services check again in their transaction.
     pub(super) async fn is_super_admin(&self, id: OwnerId) -> Result<bool, Failure> {
-        match self.owners.read(id).await {
+        match self.keyward.owners().read(id).await {
             Ok(owner) => Ok(owner.is_super_admin()),
             Err(ServiceError::NotFound(_)) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Every role, to show those of users with their names.
+    /// Loads all roles, which responses about users name.
     pub(super) async fn roles_by_id(&self) -> Result<HashMap<RoleId, Role>, Failure> {
-        Ok(self.roles.list().await?.into_iter().map(|(role, _)| (role.id, role)).collect())
+        Ok(self.keyward.roles().list().await?.into_iter().map(|(role, _)| (role.id, role)).collect())
     }
 }

@@ -1,7 +1,7 @@
-//! What admin tokens and content tokens have in common on the wire.
+//! Parts of the wire format that admin tokens and content tokens share.
 
 use super::failure::Failure;
-use super::query::{FilterFields, Params};
+use super::query::{FieldType, Params};
 use crate::admin::{self, SecretAccess};
 use crate::domain::{Secret, Token, TokenKind};
 use crate::store::{TokenField, TokenQuery, TokenSort};
@@ -14,21 +14,34 @@ use utoipa::openapi::schema::{SchemaType, Type};
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-/// Which tokens a list asks for.
+/// Parses the parameters of a list of tokens. Both kinds share all fields but one: the owner, or the type.
 pub(super) fn token_query(
     mut params: Params,
     kind: TokenKind,
-    sorts: &[(&str, TokenSort)],
-    fields: &FilterFields<TokenField>,
+    (name, sort, field, field_type): (&'static str, TokenSort, TokenField, FieldType),
 ) -> Result<TokenQuery, Failure> {
     let paging = params.large_paging();
-    let (sort, descending) = params.sort(sorts).unwrap_or((TokenSort::Name, false));
-    let (search, filters) = (params.search(), params.filters(fields));
-    params.done()?;
+    let sorts = [
+        ("id", TokenSort::Id),
+        ("name", TokenSort::Name),
+        ("createdAt", TokenSort::CreatedAt),
+        ("lastUsedAt", TokenSort::LastUsedAt),
+        ("expiresAt", TokenSort::ExpiresAt),
+        (name, sort),
+    ];
+    let fields = [
+        ("id", TokenField::Id, FieldType::Id),
+        ("name", TokenField::Name, FieldType::Text),
+        ("description", TokenField::Description, FieldType::Text),
+        (name, field, field_type),
+    ];
+    let (sort, descending) = params.sort(&sorts).unwrap_or((TokenSort::Name, false));
+    let (search, filters) = (params.search(), params.filters(&fields));
+    params.finish()?;
     Ok(TokenQuery { paging, search, filters, sort, descending, ..TokenQuery::of(kind) })
 }
 
-/// How long a token is to live: milliseconds, as a number or a text; for ever, if null or left out.
+/// The lifespan of a new token, as sent: milliseconds, as a number or a text; null or left out for an unlimited one.
 #[derive(Default)]
 pub(super) struct Lifespan(Option<Duration>);
 
@@ -72,7 +85,7 @@ impl<'de> Deserialize<'de> for Lifespan {
 
 impl PartialSchema for Lifespan {
     fn schema() -> RefOr<Schema> {
-        let description = "Milliseconds, as a number or a string of digits; null, or left out: for ever.";
+        let description = "Milliseconds, as a number or a string of digits; null, or left out: unlimited.";
         let types = SchemaType::from_iter([Type::Integer, Type::String, Type::Null]);
         ObjectBuilder::new().schema_type(types).description(Some(description)).into()
     }
@@ -84,36 +97,37 @@ impl ToSchema for Lifespan {
     }
 }
 
-pub(super) fn shown_lifespan(token: &Token) -> Option<String> {
+pub(super) fn format_lifespan(token: &Token) -> Option<String> {
     token.lifespan.map(|span| span.as_millis().to_string())
 }
 
 /// A new key.
 #[derive(Serialize, ToSchema)]
+#[schema(as = Regenerated)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Regenerated {
+pub(super) struct RegeneratedKey {
     id: i64,
     /// `admin` or `content-api`.
     kind: &'static str,
-    /// The new key. The older one is dead.
+    /// The new key. The old one is revoked.
     access_key: String,
 }
 
-impl Regenerated {
-    pub(super) fn of(issued: &admin::IssuedToken, kind: &'static str) -> Self {
-        Self { id: issued.token.id.0, kind, access_key: exposed(&issued.secret) }
+impl RegeneratedKey {
+    pub(super) fn new(issued: &admin::IssuedToken, kind: &'static str) -> Self {
+        Self { id: issued.token.id.0, kind, access_key: expose(&issued.secret) }
     }
 }
 
-/// What the answer to reading a token has of its key: the key, or why it cannot be shown.
-pub(super) fn shown_key(key: &SecretAccess) -> (Option<String>, Option<String>) {
+/// Returns the fields `accessKey` and `accessKeyError` of a token that is read.
+pub(super) fn key_fields(key: &SecretAccess) -> (Option<String>, Option<String>) {
     match key {
-        SecretAccess::Shown(secret) => (Some(exposed(secret)), None),
+        SecretAccess::Shown(secret) => (Some(expose(secret)), None),
         SecretAccess::Lost(why) => (None, Some(why.to_string())),
         SecretAccess::NotForYou | SecretAccess::NotKept => (None, None),
     }
 }
 
-pub(super) fn exposed(secret: &Secret) -> String {
+pub(super) fn expose(secret: &Secret) -> String {
     secret.expose().to_owned()
 }

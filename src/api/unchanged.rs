@@ -1,4 +1,4 @@
-//! Objects that were read and are put back: what cannot be changed has to be as it is.
+//! Read-only fields in updates. Clients may send an object as they read it; its read-only fields have to be unchanged.
 
 use super::failure::{Failure, Problem};
 use crate::domain::date;
@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, schema::SchemaType};
 use utoipa::{PartialSchema, ToSchema};
 
-/// A field that is read and never written; `None` if it was left out.
+/// A read-only field of an update; `None` if the client left it out.
 #[derive(Default)]
 pub(super) struct Unchanged(Option<Value>);
 
@@ -19,14 +19,14 @@ impl<'de> Deserialize<'de> for Unchanged {
 }
 
 impl Unchanged {
-    pub(super) fn is_given(&self) -> bool {
+    pub(super) fn is_present(&self) -> bool {
         self.0.is_some()
     }
 }
 
 impl PartialSchema for Unchanged {
     fn schema() -> RefOr<Schema> {
-        let description = "Cannot be changed: leave it out, or send what was read.";
+        let description = "Read-only: leave it out, or send the value as it was read.";
         ObjectBuilder::new().schema_type(SchemaType::AnyValue).description(Some(description)).into()
     }
 }
@@ -37,67 +37,69 @@ impl ToSchema for Unchanged {
     }
 }
 
-/// Compares fields with what is shown of an object.
+/// Compares the read-only fields of an update with the current object.
 pub(super) struct Comparison {
-    shown: Value,
+    current: Value,
     problems: Vec<Problem>,
 }
 
 impl Comparison {
-    pub(super) fn with(shown: &impl Serialize) -> Self {
-        // What is shown is made of texts, numbers and lists, which JSON has.
-        Self { shown: serde_json::to_value(shown).unwrap_or_default(), problems: Vec::new() }
+    pub(super) fn new(current: &impl Serialize) -> Self {
+        // Serializing cannot fail: the API's objects consist of texts, numbers and lists.
+        Self { current: serde_json::to_value(current).unwrap_or_default(), problems: Vec::new() }
     }
 
-    /// These fields have to be as they are shown.
+    /// Requires that these fields equal the current ones.
     pub(super) fn fields<'a>(self, fields: impl IntoIterator<Item = (&'a str, &'a Unchanged)>) -> Self {
-        fields.into_iter().fold(self, |all, (name, sent)| all.field(name, sent, |sent, shown| sent == shown))
+        fields.into_iter().fold(self, |all, (name, sent)| all.field(name, sent, |sent, current| sent == current))
     }
 
-    /// This field has to be the `same` as it is shown.
-    pub(super) fn field(mut self, name: &str, sent: &Unchanged, same: impl Fn(&Value, &Value) -> bool) -> Self {
-        let shown = self.shown.get(name).unwrap_or(&Value::Null);
-        if sent.0.as_ref().is_some_and(|sent| !same(sent, shown)) {
+    /// Requires that a field is the same as the current one, by the given comparison.
+    pub(super) fn field(mut self, name: &str, sent: &Unchanged, is_same: impl Fn(&Value, &Value) -> bool) -> Self {
+        let current = self.current.get(name).unwrap_or(&Value::Null);
+        if sent.0.as_ref().is_some_and(|sent| !is_same(sent, current)) {
             self.problems.push(Problem::at([name], "cannot be changed"));
         }
         self
     }
 
-    pub(super) fn done(self) -> Result<(), Failure> {
+    /// # Errors
+    /// A 400 that names each changed field.
+    pub(super) fn finish(self) -> Result<(), Failure> {
         if self.problems.is_empty() { Ok(()) } else { Err(Failure::invalid(self.problems)) }
     }
 }
 
-/// A length of time: shown as a text, and a number will do.
-pub(super) fn same_lifespan(sent: &Value, shown: &Value) -> bool {
-    sent == shown || sent.as_u64().is_some_and(|ms| shown.as_str() == Some(ms.to_string().as_str()))
+/// Compares lifespans. They are shown as text; clients may send a number too.
+pub(super) fn is_same_lifespan(sent: &Value, current: &Value) -> bool {
+    sent == current || sent.as_u64().is_some_and(|ms| current.as_str() == Some(ms.to_string().as_str()))
 }
 
-/// A time that goes on by itself: what was read may be older than what is shown now.
-pub(super) fn not_later(sent: &Value, shown: &Value) -> bool {
-    let at = |value: &Value| value.as_str().and_then(date::parse);
-    sent.is_null() || matches!((at(sent), at(shown)), (Some(sent), Some(shown)) if sent <= shown)
+/// Compares times that advance by themselves, such as the last use: the client may have read an earlier one.
+pub(super) fn is_not_later(sent: &Value, current: &Value) -> bool {
+    let parse = |value: &Value| value.as_str().and_then(date::parse);
+    sent.is_null() || matches!((parse(sent), parse(current)), (Some(sent), Some(current)) if sent <= current)
 }
 
-/// Something that is shown as an object: that object, parts of it, or its id.
-pub(super) fn same_object(sent: &Value, shown: &Value) -> bool {
+/// Compares objects. Clients may send the object, some of its members, or its id.
+pub(super) fn is_same_object(sent: &Value, current: &Value) -> bool {
     match sent {
-        Value::Object(members) if shown.is_object() => {
-            members.iter().all(|(name, value)| shown.get(name) == Some(value))
+        Value::Object(members) if current.is_object() => {
+            members.iter().all(|(name, value)| current.get(name) == Some(value))
         }
-        Value::Number(_) => shown.get("id") == Some(sent),
-        other => other == shown,
+        Value::Number(_) => current.get("id") == Some(sent),
+        other => other == current,
     }
 }
 
-/// A list of such things, in any order.
-pub(super) fn same_objects(sent: &Value, shown: &Value) -> bool {
-    match (sent, shown) {
-        (Value::Array(sent), Value::Array(shown)) => {
-            let among = |one: &Value| shown.iter().any(|s| same_object(one, s));
-            // Both ways: one that is sent twice is not the other one.
-            let sent_too = |s: &Value| sent.iter().any(|one| same_object(one, s));
-            sent.len() == shown.len() && sent.iter().all(among) && shown.iter().all(sent_too)
+/// Compares lists of objects, in any order.
+pub(super) fn are_same_objects(sent: &Value, current: &Value) -> bool {
+    match (sent, current) {
+        (Value::Array(sent), Value::Array(current)) => {
+            let is_current = |one: &Value| current.iter().any(|other| is_same_object(one, other));
+            // Both directions: `[1, 1]` is not `[1, 2]`.
+            let is_sent = |other: &Value| sent.iter().any(|one| is_same_object(one, other));
+            sent.len() == current.len() && sent.iter().all(is_current) && current.iter().all(is_sent)
         }
         _ => false,
     }
@@ -109,15 +111,15 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_list_is_the_same_if_each_of_it_is_there() {
-        let shown = json!([{"id": 1, "name": "a"}, {"id": 2, "name": "b"}]);
-        for same in [json!([1, 2]), json!([2, 1]), json!([{"id": 2}, 1]), shown.clone()] {
-            assert!(same_objects(&same, &shown), "{same}");
+    fn lists_are_the_same_if_they_have_the_same_members() {
+        let current = json!([{"id": 1, "name": "a"}, {"id": 2, "name": "b"}]);
+        for same in [json!([1, 2]), json!([2, 1]), json!([{"id": 2}, 1]), current.clone()] {
+            assert!(are_same_objects(&same, &current), "{same}");
         }
         for other in
             [json!([1, 1]), json!([1]), json!([1, 2, 2]), json!([1, 3]), json!([1, {"id": 2, "name": "x"}]), json!(1)]
         {
-            assert!(!same_objects(&other, &shown), "{other}");
+            assert!(!are_same_objects(&other, &current), "{other}");
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Users and their roles: how they are sent and shown.
+//! The wire format of users and their roles.
 
-use super::unchanged::same_object;
+use super::unchanged::is_same_object;
 use crate::domain::{Owner, OwnerState, Role, RoleId};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -20,9 +20,8 @@ pub(super) struct User {
     lastname: String,
     username: Option<String>,
     email: String,
-    /// Whether they have registered and are not switched off.
+    /// Whether the user has registered and is not deactivated.
     pub(super) is_active: bool,
-    /// Whether they are shut out.
     pub(super) blocked: bool,
     /// Always null.
     #[serde(rename = "preferedLanguage")]
@@ -30,14 +29,14 @@ pub(super) struct User {
     created_at: String,
     updated_at: String,
     roles: Vec<RoleOfUser>,
-    /// What to hand over to them so that they can register; when they are invited only.
+    /// The secret that lets the user register. Only the response to an invitation has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) registration_token: Option<String>,
     #[serde(skip)]
     pub(super) state: OwnerState,
 }
 
-/// A role that somebody has.
+/// A role of a user.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RoleOfUser {
@@ -55,8 +54,8 @@ impl From<&Role> for RoleOfUser {
 }
 
 impl User {
-    pub(super) fn of(owner: Owner, roles: &HashMap<RoleId, Role>) -> Self {
-        let Owner { id, email, firstname, lastname, username, state, roles: held, created_at, updated_at } = owner;
+    pub(super) fn new(owner: Owner, roles: &HashMap<RoleId, Role>) -> Self {
+        let Owner { id, email, firstname, lastname, username, state, roles: role_ids, created_at, updated_at } = owner;
         Self {
             id: id.0,
             firstname,
@@ -68,25 +67,25 @@ impl User {
             preferred_language: None,
             created_at: created_at.to_string(),
             updated_at: updated_at.to_string(),
-            roles: held.iter().filter_map(|id| roles.get(id)).map(RoleOfUser::from).collect(),
+            roles: role_ids.iter().filter_map(|id| roles.get(id)).map(RoleOfUser::from).collect(),
             registration_token: None,
             state,
         }
     }
 }
 
-/// A role, by its id or as it was read.
+/// A role in an update: its id, or the object as it was read.
 pub(super) struct RoleChoice {
     pub(super) id: RoleId,
     sent: Value,
 }
 
 impl RoleChoice {
-    /// Whether what was sent of the role is what it is. A role that is not there is for the service to refuse.
-    pub(super) fn is_as_shown(&self, roles: &HashMap<RoleId, Role>) -> bool {
+    /// Returns whether the client sent the role as it is. The service rejects roles that do not exist.
+    pub(super) fn is_unchanged(&self, roles: &HashMap<RoleId, Role>) -> bool {
         let Some(role) = roles.get(&self.id) else { return true };
-        let shown = serde_json::to_value(RoleOfUser::from(role)).unwrap_or_default();
-        !self.sent.is_object() || same_object(&self.sent, &shown)
+        let current = serde_json::to_value(RoleOfUser::from(role)).unwrap_or_default();
+        !self.sent.is_object() || is_same_object(&self.sent, &current)
     }
 }
 

@@ -1,13 +1,14 @@
-//! What a content token may do, as forms have it: a type, and for custom ones a list of actions.
+//! The access of a content token in forms: a type, and a list of actions for the custom type.
 
-use super::failure::{Complaints, Failure, capital};
-use super::form::Sent;
+use super::failure::{Failure, capitalize};
+use super::form::FormFields;
+use super::form_errors::FormErrors;
 use super::state::Pages;
 use crate::domain::{Action, ContentAccess, Token};
 use std::collections::{HashMap, HashSet};
 
-/// What it may do, in a few words.
-pub(super) fn told(token: &Token) -> String {
+/// Summarizes the access of a token.
+pub(super) fn summarize(token: &Token) -> String {
     match token.access() {
         Some(ContentAccess::ReadOnly) => "Read-only".to_owned(),
         Some(ContentAccess::FullAccess) => "Full access".to_owned(),
@@ -17,14 +18,14 @@ pub(super) fn told(token: &Token) -> String {
     }
 }
 
-/// What is chosen of what a token may do: a type, and a list that counts where the type is custom.
-pub(super) struct Chosen {
+/// The selected access. The actions apply to the custom type only.
+pub(super) struct AccessSelection {
     word: String,
     actions: Vec<Action>,
 }
 
-impl Chosen {
-    pub(super) fn of(access: &ContentAccess) -> Self {
+impl AccessSelection {
+    pub(super) fn new(access: &ContentAccess) -> Self {
         let actions = match access {
             ContentAccess::Custom(actions) => actions.to_vec(),
             ContentAccess::ReadOnly | ContentAccess::FullAccess => Vec::new(),
@@ -32,72 +33,75 @@ impl Chosen {
         Self { word: access.as_str().to_owned(), actions }
     }
 
-    pub(super) fn sent(sent: &Sent) -> Self {
-        Self { word: sent.text("type").to_owned(), actions: sent.all("action").map(Action::new).collect() }
+    pub(super) fn parse(form: &FormFields) -> Self {
+        Self { word: form.text("type").to_owned(), actions: form.all("action").map(Action::new).collect() }
     }
 
     pub(super) fn count(&self) -> usize {
         self.actions.len()
     }
 
-    /// As a service takes it.
-    pub(super) fn access(self) -> Result<ContentAccess, Failure> {
+    pub(super) fn into_access(self) -> Result<ContentAccess, Failure> {
         match self.word.as_str() {
             "read-only" => Ok(ContentAccess::ReadOnly),
             "full-access" => Ok(ContentAccess::FullAccess),
             "custom" => Ok(ContentAccess::Custom(self.actions.into())),
-            _ => Err(Failure::bad_request("Choose what the token may do: read-only, full access, or custom.")),
+            _ => Err(Failure::bad_request("Select a token type: read-only, full access or custom.")),
         }
     }
 
-    pub(super) fn types(&self, has_actions: bool) -> Vec<Type> {
+    pub(super) fn types(&self, has_actions: bool) -> Vec<AccessType> {
         let custom = match has_actions {
-            true => "Exactly the actions that you choose below.",
-            false => "Exactly the actions that you choose. Nothing can be chosen: no content action is registered.",
+            true => "Only the actions that you select below.",
+            false => "Only the actions that you select. There are none yet: the service registers no content actions.",
         };
         let all = [
-            ("read-only", "Read-only", "Finds and reads everything. Changes nothing."),
-            ("full-access", "Full access", "Reads, creates, changes and deletes everything, also what is added later."),
+            ("read-only", "Read-only", "Can find and read all content. Changes nothing."),
+            (
+                "full-access",
+                "Full access",
+                "Can read, create, change and delete all content, including content added later.",
+            ),
             ("custom", "Custom", custom),
         ];
-        let one = |(word, title, text)| Type { word, title, text, chosen: self.word == word };
-        all.into_iter().map(one).collect()
+        let option = |(word, title, text)| AccessType { word, title, text, selected: self.word == word };
+        all.into_iter().map(option).collect()
     }
 
-    /// All that can be listed, by what stands before the last dot; and what is listed although it is not registered any more.
-    pub(super) fn parts(&self, pages: &Pages) -> Vec<Part> {
-        let known = pages.words.catalogue.content_actions();
-        let (chosen, registered): (HashSet<&Action>, HashSet<&Action>) =
+    /// Groups actions by the part before the last dot: all registered ones, and selected ones that are no longer registered.
+    pub(super) fn groups(&self, pages: &Pages) -> Vec<ActionGroup> {
+        let known = pages.registry.catalogue.content_actions();
+        let (selected, registered): (HashSet<&Action>, HashSet<&Action>) =
             (self.actions.iter().collect(), known.iter().collect());
-        let gone = self.actions.iter().filter(|action| !registered.contains(action));
-        let mut parts: Vec<Part> = Vec::new();
-        let mut places: HashMap<(String, bool), usize> = HashMap::new();
-        let mut add = |action: &Action, gone: bool| {
+        let unregistered = self.actions.iter().filter(|action| !registered.contains(action));
+        let mut groups: Vec<ActionGroup> = Vec::new();
+        let mut indexes: HashMap<(String, bool), usize> = HashMap::new();
+        let mut add = |action: &Action, is_unregistered: bool| {
             let (title, name) = action.as_str().rsplit_once('.').unwrap_or(("Others", action.as_str()));
-            let chosen = chosen.contains(action);
-            let deed = Deed { action: action.to_string(), name: name.to_owned(), chosen };
-            let place = *places.entry((title.to_owned(), gone)).or_insert_with(|| {
-                parts.push(Part { title: title.to_owned(), gone, actions: Vec::new() });
-                parts.len() - 1
+            let option =
+                ActionOption { action: action.to_string(), name: name.to_owned(), selected: selected.contains(action) };
+            let index = *indexes.entry((title.to_owned(), is_unregistered)).or_insert_with(|| {
+                groups.push(ActionGroup { title: title.to_owned(), is_unregistered, actions: Vec::new() });
+                groups.len() - 1
             });
-            parts[place].actions.push(deed);
+            groups[index].actions.push(option);
         };
         known.iter().for_each(|action| add(action, false));
-        // Without any catalogue nothing is gone: anything can be listed.
-        gone.for_each(|action| add(action, !known.is_empty()));
-        parts
+        // Without a catalogue any action is accepted.
+        unregistered.for_each(|action| add(action, !known.is_empty()));
+        groups
     }
 }
 
-/// What a service says of the list; the same thing once.
-pub(super) fn wrong(found: &Complaints) -> Vec<String> {
-    let mut all: Vec<String> = found.below("access").into_iter().map(capital).collect();
+/// Returns the errors of the access, without repetition.
+pub(super) fn access_errors(errors: &FormErrors) -> Vec<String> {
+    let mut all: Vec<String> = errors.below("access").into_iter().map(capitalize).collect();
     all.dedup();
     all
 }
 
-/// Whether two accesses are the same, whatever the order of a list.
-pub(super) fn same(before: Option<&ContentAccess>, after: &ContentAccess) -> bool {
+/// Returns whether two accesses are the same, in any order of their actions.
+pub(super) fn is_same_access(before: Option<&ContentAccess>, after: &ContentAccess) -> bool {
     match (before, after) {
         (Some(ContentAccess::Custom(before)), ContentAccess::Custom(after)) => {
             before.iter().collect::<HashSet<_>>() == after.iter().collect()
@@ -106,24 +110,24 @@ pub(super) fn same(before: Option<&ContentAccess>, after: &ContentAccess) -> boo
     }
 }
 
-/// A type of access to choose.
-pub(super) struct Type {
+/// A type of access, as an option of a form.
+pub(super) struct AccessType {
     pub(super) word: &'static str,
     pub(super) title: &'static str,
     pub(super) text: &'static str,
-    pub(super) chosen: bool,
+    pub(super) selected: bool,
 }
 
-/// Actions with the same beginning.
-pub(super) struct Part {
+/// Actions with the same prefix.
+pub(super) struct ActionGroup {
     pub(super) title: String,
-    /// No catalogue has them any more.
-    pub(super) gone: bool,
-    pub(super) actions: Vec<Deed>,
+    /// Whether the catalogue no longer has them.
+    pub(super) is_unregistered: bool,
+    pub(super) actions: Vec<ActionOption>,
 }
 
-pub(super) struct Deed {
+pub(super) struct ActionOption {
     pub(super) action: String,
     pub(super) name: String,
-    pub(super) chosen: bool,
+    pub(super) selected: bool,
 }

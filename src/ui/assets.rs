@@ -1,4 +1,4 @@
-//! Style, script and icon, the same for all pages.
+//! Style sheet, script and icon.
 
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -13,24 +13,24 @@ const STYLE_TEXT: &str = include_str!("assets/keyward.css");
 const ICON_TEXT: &str = include_str!("assets/keyward.svg");
 const SCRIPT_TEXT: &str = include_str!("assets/keyward.js");
 
-/// Stands in the addresses that pages name, so that what is kept of one version is never taken for another.
+/// A hash of the assets. It is a part of their addresses, so that browsers do not use those of an older version.
 pub(super) static VERSION: LazyLock<String> = LazyLock::new(|| {
     let digest = Sha256::new().chain_update(STYLE_TEXT).chain_update(SCRIPT_TEXT).finalize();
     hex::encode(&digest[..6])
 });
 
 pub(super) async fn style() -> Response {
-    kept("text/css; charset=utf-8", STYLE_TEXT)
+    cacheable("text/css; charset=utf-8", STYLE_TEXT)
 }
 
 pub(super) async fn script() -> Response {
-    kept("text/javascript; charset=utf-8", SCRIPT_TEXT)
+    cacheable("text/javascript; charset=utf-8", SCRIPT_TEXT)
 }
 
 pub(super) async fn icon() -> Response {
-    kept("image/svg+xml", ICON_TEXT)
+    cacheable("image/svg+xml", ICON_TEXT)
 }
 
-fn kept(kind: &'static str, text: &'static str) -> Response {
+fn cacheable(kind: &'static str, text: &'static str) -> Response {
     ([(CONTENT_TYPE, kind), (CACHE_CONTROL, "public, max-age=31536000, immutable")], text).into_response()
 }

@@ -1,33 +1,78 @@
-//! Where browsers see the pages. Addresses in here are those of the routes; the base path is added where they leave, in templates and
-//! in redirects, and nowhere else.
+//! Addresses as browsers see them. Code uses the paths of the routes; templates and redirects add the base path.
 
-use super::state::Pages;
-use crate::guard::Base;
+use crate::guard::{Base, Gate};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{Redirect, Response};
+use http::header::{HOST, ORIGIN};
+use http::{HeaderMap, HeaderValue};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 tokio::task_local! {
     static BASE: Base;
 }
 
-/// The base path of the request that is being answered: empty, or like `/keys`.
-pub(super) fn of_request() -> Base {
+/// Returns the base path of the current request: empty, or like `/keys`.
+pub(super) fn request_base() -> Base {
     BASE.try_with(Clone::clone).unwrap_or_default()
 }
 
-/// The same, for templates: `href="{{ crate::ui::base() }}/admin/me"`.
+/// Returns the same for templates: `href="{{ crate::ui::base() }}/admin/me"`.
 pub(super) fn base() -> String {
-    of_request().as_str().to_owned()
+    request_base().as_str().to_owned()
 }
 
-/// Leads to one of the pages.
+/// Redirects to one of the pages.
 pub(super) fn redirect(path: &str) -> Redirect {
-    Redirect::to(&format!("{}{path}", of_request().as_str()))
+    Redirect::to(&format!("{}{path}", request_base().as_str()))
 }
 
-/// Answers a request with its base path at hand.
-pub(super) async fn within(State(pages): State<Pages>, request: Request, next: Next) -> Response {
-    let base = pages.gate.base_of(request.headers(), request.extensions());
+/// Runs a request with its base path in scope.
+pub(super) async fn scope_base(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+    let base = gate.base_of(request.headers(), request.extensions());
     BASE.scope(base, next.run(request)).await
+}
+
+/// Returns the origin for addresses that people copy. Templates escape it, because the client sent it.
+pub(super) fn public_origin(headers: &HeaderMap) -> String {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let is_plain =
+        |host: &&str| host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']'));
+    // Forms send their origin, also behind a proxy that changes `Host`.
+    let origin = text(ORIGIN).filter(|origin| {
+        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        host.filter(is_plain).is_some_and(|host| !host.is_empty())
+    });
+    if let Some(origin) = origin {
+        return origin.to_owned();
+    }
+    let host = text(HOST).filter(is_plain).unwrap_or("localhost");
+    let name = if host.ends_with(']') { host } else { host.rsplit_once(':').map_or(host, |(name, _)| name) };
+    let loopback = name == "localhost" || name == "[::1]" || name.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback());
+    format!("{}://{host}", if loopback { "http" } else { "https" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderName;
+
+    #[test]
+    fn public_origin_is_https_except_on_loopback() {
+        let origin = |headers: &[(HeaderName, &'static str)]| {
+            public_origin(
+                &headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect(),
+            )
+        };
+        assert_eq!(origin(&[(ORIGIN, "https://a.test:8443"), (HOST, "10.0.0.1:3000")]), "https://a.test:8443");
+        assert_eq!(origin(&[(ORIGIN, "null"), (HOST, "a.test")]), "https://a.test");
+        assert_eq!(origin(&[(ORIGIN, "https://"), (HOST, "127.0.0.1:80")]), "http://127.0.0.1:80");
+        assert_eq!(origin(&[(HOST, "localhost:8080")]), "http://localhost:8080");
+        assert_eq!(origin(&[(HOST, "[::1]")]), "http://[::1]");
+        for remote in ["127.example.test", "localhost.example.test", "[::1].example.test"] {
+            assert_eq!(origin(&[(HOST, remote)]), format!("https://{remote}"), "secrets are sent over TLS");
+        }
+        assert_eq!(origin(&[(HOST, "a\"b")]), "http://localhost");
+    }
 }

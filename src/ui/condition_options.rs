@@ -1,122 +1,120 @@
-//! The conditions of a role's permissions: what can be chosen, and what is.
+//! Menus of conditions for the permissions of a role.
 
-use super::grants::Chosen;
-use super::matrix::{NOT_HELD, Words, condition_name};
+use super::grants::Selection;
+use super::registry::{Registry, condition_label};
 use crate::domain::{ActionEntry, CeilingIndex, ConditionClause, ConditionId, Fields, Permission, Resource, Scope};
 
+/// The reason why a permission or a condition cannot be granted.
+pub(super) const NOT_GRANTABLE: &str = "you cannot grant this";
+
 /// The conditions that a permission of a role can have.
-pub(super) struct Offer {
-    /// As the form sends them.
+pub(super) struct ConditionMenu {
+    /// The name of the form field.
     pub(super) name: &'static str,
-    /// What it says while none is chosen.
+    /// The summary while no condition is selected.
     pub(super) none: &'static str,
-    /// What choosing means.
     pub(super) hint: &'static str,
-    pub(super) choices: Vec<Choice>,
+    pub(super) options: Vec<ConditionOption>,
 }
 
-pub(super) struct Choice {
+pub(super) struct ConditionOption {
     pub(super) value: String,
     pub(super) title: String,
     pub(super) checked: bool,
-    /// Why it cannot be chosen.
+    /// The reason why it cannot be selected.
     pub(super) denied: Option<&'static str>,
 }
 
-impl Offer {
-    pub(super) fn is_chosen(&self) -> bool {
-        self.choices.iter().any(|choice| choice.checked)
+impl ConditionMenu {
+    pub(super) fn has_selection(&self) -> bool {
+        self.options.iter().any(|option| option.checked)
     }
 
-    /// What is chosen, in a few words.
-    pub(super) fn said(&self) -> String {
-        let chosen: Vec<&str> = self.choices.iter().filter(|c| c.checked).map(|c| c.title.as_str()).collect();
-        if chosen.is_empty() { self.none.to_owned() } else { chosen.join(", ") }
+    pub(super) fn summary(&self) -> String {
+        let selected = self.options.iter().filter(|option| option.checked);
+        let titles: Vec<&str> = selected.map(|option| option.title.as_str()).collect();
+        if titles.is_empty() { self.none.to_owned() } else { titles.join(", ") }
     }
 }
 
-/// What can be offered for an action on a subject.
-pub(super) struct Offering<'a> {
-    pub(super) words: &'a Words,
-    /// Of whoever gives it away.
+/// Builds the menus for an action on a resource.
+pub(super) struct MenuBuilder<'a> {
+    pub(super) registry: &'a Registry,
+    /// The ceiling of the person who edits the role.
     pub(super) ceiling: &'a CeilingIndex<'a>,
-    pub(super) chosen: &'a Chosen,
+    pub(super) selection: &'a Selection,
     pub(super) entry: &'a ActionEntry,
     pub(super) resource: Option<&'a Resource>,
 }
 
-impl Offering<'_> {
-    /// The conditions of an action, for all of its fields that have none of their own.
-    pub(super) fn of_all(&self, held: Option<&Fields>) -> Option<Offer> {
+impl MenuBuilder<'_> {
+    /// Builds the menu for all fields of an action that have no menu selection of their own.
+    pub(super) fn build_for_action(&self, grantable: Option<&Fields>) -> Option<ConditionMenu> {
         let (action, resource) = (&self.entry.id, self.resource);
-        let chosen = self.chosen.when(action, resource);
-        let fields = held.cloned().unwrap_or(Fields::All);
-        let mine = |when: ConditionClause| self.is_mine(fields.clone(), when);
-        let is_free = mine(ConditionClause::Always);
-        // What can be given under conditions only begins with those.
-        let begins = self.chosen.fields(action, resource).is_none() && held.is_some() && !is_free;
-        let choice = |id: &ConditionId| {
-            let is_chosen = matches!(&chosen, ConditionClause::AnyOf(set) if set.contains(id.as_str()));
-            let denied = (!is_chosen && !mine(ConditionClause::from_list([id.clone()]))).then_some(NOT_HELD);
-            Choice {
+        let selected = self.selection.clause(action, resource);
+        let fields = grantable.cloned().unwrap_or(Fields::All);
+        let can_grant = |clause: ConditionClause| self.can_grant(fields.clone(), clause);
+        let is_unconditional = can_grant(ConditionClause::Always);
+        // A permission that can only be granted under conditions starts with them selected.
+        let preselects = self.selection.fields(action, resource).is_none() && grantable.is_some() && !is_unconditional;
+        let option = |id: &ConditionId| {
+            let is_selected = matches!(&selected, ConditionClause::AnyOf(set) if set.contains(id.as_str()));
+            let is_denied = !is_selected && !can_grant(ConditionClause::from_list([id.clone()]));
+            ConditionOption {
                 value: serde_json::json!([action, resource, id]).to_string(),
-                title: condition_name(id),
-                checked: is_chosen || (begins && denied.is_none()),
-                denied,
+                title: condition_label(id),
+                checked: is_selected || (preselects && !is_denied),
+                denied: is_denied.then_some(NOT_GRANTABLE),
             }
         };
-        let hint = match (is_free, held) {
-            (false, Some(_)) => "Yours to give under conditions only.",
-            _ => "Where any of these holds:",
+        let hint = match (is_unconditional, grantable) {
+            (false, Some(_)) => "You can grant this under conditions only.",
+            _ => "Applies to entries where any of these holds:",
         };
-        let choices: Vec<Choice> = self.offered(&chosen).iter().map(choice).collect();
+        let options: Vec<ConditionOption> = self.conditions(&selected).iter().map(option).collect();
         let none = if resource.is_some() { "every entry" } else { "always" };
-        (!choices.is_empty()).then_some(Offer { name: "condition", none, hint, choices })
+        (!options.is_empty()).then_some(ConditionMenu { name: "condition", none, hint, options })
     }
 
-    /// The conditions of one field, instead of those of the rest.
-    pub(super) fn of_field(&self, field: &str) -> Option<Offer> {
+    /// Builds the menu for one field, whose conditions replace those of the action.
+    pub(super) fn build_for_field(&self, field: &str) -> Option<ConditionMenu> {
         let (action, resource) = (&self.entry.id, self.resource);
-        let chosen = self.chosen.when_apart(action, resource, field);
+        let selected = self.selection.field_clause(action, resource, field);
         let fields = Fields::only([field]).unwrap_or(Fields::All);
-        let choice = |id: Option<&ConditionId>| {
-            let checked = match (chosen, id) {
+        let option = |id: Option<&ConditionId>| {
+            let checked = match (selected, id) {
                 (None, _) => false,
-                (Some(when), None) => *when == ConditionClause::Always,
-                (Some(when), Some(id)) => when.as_slice().contains(id),
+                (Some(clause), None) => *clause == ConditionClause::Always,
+                (Some(clause), Some(id)) => clause.as_slice().contains(id),
             };
-            let mine = self.is_mine(fields.clone(), ConditionClause::from_list(id.cloned()));
-            Choice {
+            let can_grant = self.can_grant(fields.clone(), ConditionClause::from_list(id.cloned()));
+            ConditionOption {
                 value: serde_json::json!([action, resource, field, id]).to_string(),
-                title: id.map_or("every entry".to_owned(), condition_name),
+                title: id.map_or("every entry".to_owned(), condition_label),
                 checked,
-                denied: (!checked && !mine).then_some(NOT_HELD),
+                denied: (!checked && !can_grant).then_some(NOT_GRANTABLE),
             }
         };
-        let offered = self.offered(chosen.unwrap_or(&ConditionClause::Always));
-        if offered.is_empty() {
+        let conditions = self.conditions(selected.unwrap_or(&ConditionClause::Always));
+        if conditions.is_empty() {
             return None;
         }
-        let choices = std::iter::once(None).chain(offered.iter().map(Some)).map(choice).collect();
-        let (none, hint) = ("as above", "For this field instead:");
-        Some(Offer { name: "apart", none, hint, choices })
+        let options = std::iter::once(None).chain(conditions.iter().map(Some)).map(option).collect();
+        let (none, hint) = ("same as the action", "Conditions of this field:");
+        Some(ConditionMenu { name: "apart", none, hint, options })
     }
 
-    /// Whether whoever has the ceiling may give this away.
-    fn is_mine(&self, fields: Fields, when: ConditionClause) -> bool {
-        let gift = Permission {
-            scope: Scope { action: self.entry.id.clone(), resource: self.resource.cloned(), fields },
-            when,
-        };
-        self.ceiling.check_gift(&gift).is_ok()
+    fn can_grant(&self, fields: Fields, when: ConditionClause) -> bool {
+        let scope = Scope { action: self.entry.id.clone(), resource: self.resource.cloned(), fields };
+        self.ceiling.check_gift(&Permission { scope, when }).is_ok()
     }
 
-    /// The conditions to choose from; whatever is chosen stays among them.
-    fn offered(&self, chosen: &ConditionClause) -> Vec<ConditionId> {
-        let mut ids = chosen.as_slice().to_vec();
-        // Who holds an action of these pages under conditions does not hold it.
-        if self.entry.has_conditions && !self.words.own.contains(&self.entry.id) {
-            ids.extend(self.words.conditions.ids().cloned());
+    /// Returns the conditions of a menu. Selected ones stay in it, even if they are no longer registered.
+    fn conditions(&self, selected: &ConditionClause) -> Vec<ConditionId> {
+        let mut ids = selected.as_slice().to_vec();
+        // The routes of keyward itself require their actions without conditions.
+        if self.entry.has_conditions && !self.registry.own_actions.contains(&self.entry.id) {
+            ids.extend(self.registry.conditions.ids().cloned());
         }
         ids.sort_unstable();
         ids.dedup();

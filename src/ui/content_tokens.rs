@@ -1,87 +1,68 @@
-//! Settings > Administration Panel > API Tokens: content tokens, which belong to nobody.
+//! Settings > Administration Panel > API Tokens: content tokens, which have no owner.
 
-use super::access::{Chosen, Part, Type, same, told, wrong};
-use super::failure::{Complaints, Failure};
-use super::form::Sent;
-use super::frame::{Frame, Viewer};
-use super::lifespan::{Choice, Expiry, durations, lifespan};
-use super::list::{Head, Paging, Sort};
-use super::render;
+use super::access::{AccessSelection, AccessType, ActionGroup, access_errors, is_same_access, summarize};
+use super::failure::Failure;
+use super::form::FormFields;
+use super::frame::Frame;
+use super::lifespan::{Expiry, parse_lifespan};
+use super::page::render;
+use super::paths::CONTENT_TOKENS;
 use super::state::Pages;
-use super::time::ConditionClause;
-use super::tokens::{Actions, Existing, Extra, Listed, ShownKey, Side};
+use super::tokens::{PageActions, Row, Texts, TokenForm, TokenPages};
+use super::viewer::Viewer;
 use crate::admin::{DescribedToken, IssuedToken, NewContentToken, ServiceError, TokenUpdate, Tokens};
-use crate::domain::{ContentAccess, TokenId, TokenKind};
+use crate::domain::{ContentAccess, TokenKind};
 use askama::Template;
 use axum::response::Response;
-use http::StatusCode;
-
-pub(super) const LIST: &str = "/admin/settings/api-tokens";
-pub(super) const ACCESS: &str = "admin::api-tokens.access";
-pub(super) const READ: &str = "admin::api-tokens.read";
-const UPDATE: &str = "admin::api-tokens.update";
-const DELETE: &str = "admin::api-tokens.delete";
 
 pub(super) struct ContentTokens;
-
-#[derive(Template)]
-#[template(path = "content_tokens.html")]
-struct ListPage {
-    frame: Frame,
-    said: Option<&'static str>,
-    can_create: bool,
-    can_update: bool,
-    can_delete: bool,
-    query: String,
-    sort: Sort,
-    columns: Vec<Head>,
-    rows: Vec<Row>,
-    paging: Paging,
-}
-
-struct Row {
-    id: TokenId,
-    version: String,
-    name: String,
-    description: String,
-    access: String,
-    created: ConditionClause,
-    used: Option<ConditionClause>,
-    expiry: Expiry,
-}
 
 #[derive(Template)]
 #[template(path = "content_token.html")]
 struct TokenPage<'a> {
     frame: Frame,
-    list: &'static str,
-    said: Option<&'static str>,
-    key: Option<ShownKey>,
-    found: &'a Complaints,
-    /// What it is called now, whatever the form says.
-    title: &'a str,
-    existing: Option<Existing>,
-    name: &'a str,
-    description: &'a str,
-    durations: Vec<Choice>,
-    readonly: bool,
-    /// What is wrong with the access, with names.
-    wrong: Vec<String>,
-    types: Vec<Type>,
-    parts: Vec<Part>,
-    chosen: usize,
+    form: TokenForm<'a>,
+    /// The errors of the access, with the names of actions.
+    access_errors: Vec<String>,
+    types: Vec<AccessType>,
+    groups: Vec<ActionGroup>,
+    selected: usize,
 }
 
-impl Side for ContentTokens {
+fn render_page(pages: &Pages, frame: Frame, form: TokenForm<'_>, selection: AccessSelection) -> Response {
+    let groups = selection.groups(pages);
+    let page = TokenPage {
+        frame,
+        access_errors: access_errors(form.errors),
+        form,
+        types: selection.types(!groups.is_empty()),
+        selected: selection.count(),
+        groups,
+    };
+    render(page.form.status, &page)
+}
+
+impl TokenPages for ContentTokens {
     const KIND: TokenKind = TokenKind::Content;
-    const LIST: &'static str = LIST;
-    const ACTIONS: Actions = Actions {
-        access: ACCESS,
+    const LIST: &'static str = CONTENT_TOKENS;
+    const ACTIONS: PageActions = PageActions {
+        access: "admin::api-tokens.access",
         create: "admin::api-tokens.create",
-        read: READ,
-        update: UPDATE,
+        read: "admin::api-tokens.read",
+        update: "admin::api-tokens.update",
         regenerate: "admin::api-tokens.regenerate",
-        delete: DELETE,
+        delete: "admin::api-tokens.delete",
+    };
+    const TEXTS: &'static Texts = &Texts {
+        title: "API Tokens",
+        intro: "Keys for sites, apps and imports that read or write content. They have no owner and give no access to the administration.",
+        create: "Create new API Token",
+        new_title: "Create API Token",
+        empty_title: "No API tokens yet",
+        empty_text: "Create one for each site or app. Read-only is enough for a site that only shows content.",
+        searched: "name or description",
+        kept_key: "Copy it now. Everyone with access to API tokens here can also view it later.",
+        shown_key: "Each view is recorded in the audit log.",
     };
     const COLUMNS: [(&'static str, Option<&'static str>); 6] = [
         ("Name", Some("name")),
@@ -91,110 +72,55 @@ impl Side for ContentTokens {
         ("Last used", Some("used")),
         ("Expires", Some("expires")),
     ];
-    const KEPT: &'static str = "Copy it now. Whoever may read API tokens here can also look at it later.";
-    const SHOWN_AGAIN: &'static str = "Each look at it is in the audit log.";
 
-    fn list_page(pages: &Pages, viewer: &Viewer, listed: Listed) -> Response {
-        let now = pages.now();
-        let row = |DescribedToken { token, .. }: DescribedToken| Row {
-            access: told(&token),
-            created: ConditionClause::past(token.created_at, now),
-            used: token.last_used_at.map(|at| ConditionClause::past(at, now)),
-            expiry: Expiry::of(&token, now),
-            version: token.version().to_string(),
-            id: token.id,
-            name: token.name,
-            description: token.description,
-        };
-        let Listed { frame, said, can_create, query, sort, columns, tokens, paging } = listed;
-        let rows = tokens.into_iter().map(row).collect();
-        let (can_update, can_delete) = (viewer.may(UPDATE), viewer.may(DELETE));
-        let page = ListPage { frame, said, can_create, can_update, can_delete, query, sort, columns, rows, paging };
-        render(StatusCode::OK, &page)
+    fn row(_: &Viewer, row: Row, described: &DescribedToken) -> Row {
+        Row { access: Some(summarize(&described.token)), ..row }
     }
 
-    async fn new_page(
+    async fn render_new(
         pages: &Pages,
-        viewer: &Viewer,
-        status: StatusCode,
-        found: &Complaints,
-        sent: Option<&Sent>,
+        _: &Viewer,
+        frame: Frame,
+        token_form: TokenForm<'_>,
+        form: Option<&FormFields>,
     ) -> Result<Response, Failure> {
-        let text = |name| sent.map_or("", |sent| sent.text(name));
-        let chosen = sent.map_or(Chosen::of(&ContentAccess::ReadOnly), Chosen::sent);
-        let parts = chosen.parts(pages);
-        let page = TokenPage {
-            frame: viewer.frame(LIST, "Create API Token"),
-            list: LIST,
-            said: None,
-            key: None,
-            wrong: wrong(found),
-            found,
-            title: "",
-            existing: None,
-            name: text("name"),
-            description: text("description"),
-            durations: durations(pages, sent),
-            readonly: false,
-            types: chosen.types(!parts.is_empty()),
-            chosen: chosen.count(),
-            parts,
-        };
-        Ok(render(status, &page))
+        let selection = form.map_or(AccessSelection::new(&ContentAccess::ReadOnly), AccessSelection::parse);
+        Ok(render_page(pages, frame, token_form, selection))
     }
 
-    async fn one_page(
+    async fn render_existing(
         pages: &Pages,
-        viewer: &Viewer,
-        status: StatusCode,
-        found: &Complaints,
+        _: &Viewer,
+        frame: Frame,
+        token_form: TokenForm<'_>,
         described: &DescribedToken,
-        extra: Extra<'_>,
+        form: Option<&FormFields>,
     ) -> Result<Response, Failure> {
-        let token = &described.token;
-        let kept = || token.access().map_or(Chosen::of(&ContentAccess::ReadOnly), Chosen::of);
-        let chosen = extra.sent.map_or_else(kept, Chosen::sent);
-        let parts = chosen.parts(pages);
-        let text = |name, kept: &str| extra.sent.map_or(kept.to_owned(), |sent| sent.text(name).to_owned());
-        let (name, description) = (text("name", &token.name), text("description", &token.description));
-        let page = TokenPage {
-            frame: Frame { address: Some(format!("{LIST}/{}", token.id)), ..viewer.frame(LIST, &token.name) },
-            list: LIST,
-            said: extra.said,
-            key: extra.key,
-            wrong: wrong(found),
-            found,
-            title: &token.name,
-            existing: Some(Existing::of::<Self>(pages, viewer, token, extra.sent)),
-            name: &name,
-            description: &description,
-            durations: Vec::new(),
-            readonly: !viewer.may(UPDATE),
-            types: chosen.types(!parts.is_empty()),
-            chosen: chosen.count(),
-            parts,
-        };
-        Ok(render(status, &page))
+        let saved = || AccessSelection::new(described.token.access().unwrap_or(&ContentAccess::ReadOnly));
+        Ok(render_page(pages, frame, token_form, form.map_or_else(saved, AccessSelection::parse)))
     }
 
-    async fn issue(tokens: &Tokens, _: &Viewer, sent: &Sent) -> Result<Result<IssuedToken, ServiceError>, Failure> {
+    async fn issue(
+        tokens: &Tokens,
+        _: &Viewer,
+        form: &FormFields,
+    ) -> Result<Result<IssuedToken, ServiceError>, Failure> {
         let new = NewContentToken {
-            name: sent.text("name").to_owned(),
-            description: sent.text("description").to_owned(),
-            access: Chosen::sent(sent).access()?,
-            lifespan: lifespan(sent),
+            name: form.text("name").to_owned(),
+            description: form.text("description").to_owned(),
+            access: AccessSelection::parse(form).into_access()?,
+            lifespan: parse_lifespan(form),
         };
         Ok(tokens.issue_content(new).await)
     }
 
-    fn update(_: &Pages, before: &DescribedToken, sent: &Sent) -> Result<TokenUpdate, Failure> {
-        let access = Chosen::sent(sent).access()?;
-        // In another order it is no other choice.
-        let access = Some(access).filter(|access| !same(before.token.access(), access));
+    fn parse_update(_: &Pages, before: &DescribedToken, form: &FormFields) -> Result<TokenUpdate, Failure> {
+        let access = AccessSelection::parse(form).into_access()?;
+        let access = Some(access).filter(|access| !is_same_access(before.token.access(), access));
         Ok(TokenUpdate { access, ..TokenUpdate::default() })
     }
 
-    fn to_try(pages: &Pages) -> (&'static str, &str) {
-        ("Try it, with a path of your content API:", &pages.content_path)
+    fn example_request(pages: &Pages) -> (&'static str, &str) {
+        ("Try it with a path of your content API:", pages.keyward.content_path().unwrap_or_default())
     }
 }

@@ -1,141 +1,113 @@
-//! What events tell besides, readable: what was before and what is after, one by one.
+//! The details of an audit event as a table of labels and values.
 
-use super::failure::capital;
-use super::matrix::{Words, condition_name};
-use super::names::Names;
+use super::event::describe_cause;
+use super::failure::capitalize;
+use super::names::{Label, Names};
+use super::registry::{Registry, condition_label};
 use super::time::Span;
-use crate::domain::{AuditAction, AuditEvent, ConditionId, OwnerId, Resource, RoleId};
+use crate::domain::{AuditAction, AuditEvent, AuditTarget, ConditionId, OwnerId, Resource, RoleId};
 use serde_json::{Map, Value};
 use std::time::Duration;
 
-/// One thing that an event tells.
-pub(super) struct Fact {
+/// A row of the table.
+pub(super) struct Detail {
     pub(super) label: String,
-    pub(super) shown: Shown,
+    pub(super) value: DetailValue,
 }
 
-pub(super) enum Shown {
-    /// It is this.
-    Is(String),
-    /// It is these.
-    Are(Vec<String>),
-    /// It was one thing and is another.
-    Became(String, String),
-    /// Of several, some went, some came, and so many stayed.
-    Changed { gone: Vec<String>, new: Vec<String>, kept: usize },
+pub(super) enum DetailValue {
+    Text(String),
+    List(Vec<String>),
+    /// A text and the object that it is about.
+    Link(&'static str, Option<Label>),
+    Changed(String, String),
+    ListChanged {
+        removed: Vec<String>,
+        added: Vec<String>,
+        unchanged: usize,
+    },
 }
 
-/// Turns details into words.
-pub(super) struct Teller<'a> {
-    pub(super) words: &'a Words,
+/// Renders details with labels and names.
+pub(super) struct DetailRenderer<'a> {
+    pub(super) registry: &'a Registry,
     pub(super) names: &'a Names,
 }
 
-impl Teller<'_> {
-    /// The one thing that the sentence about an event says of its details; empty if that says none.
-    pub(super) fn fact(&self, event: &AuditEvent) -> String {
-        let many = |count: &Value, one: &str| match count.as_u64() {
-            Some(1) => format!("1 {one}"),
-            count => format!("{} {one}s", count.unwrap_or_default()),
+impl DetailRenderer<'_> {
+    pub(super) fn render(&self, event: &AuditEvent) -> Vec<Detail> {
+        let cause = event.cause.map(|cause| {
+            let (text, target) = describe_cause(cause);
+            let value = DetailValue::Link(text, target.map(|target| self.names.target_label(target)));
+            Detail { label: "Cause".to_owned(), value }
+        });
+        let Some(details) = event.details.as_object() else {
+            let text = "You do not have permission to see the details.";
+            return vec![Detail { label: "Not shown".to_owned(), value: DetailValue::Text(text.to_owned()) }];
         };
-        let of = |name: &str| event.details.get(name).unwrap_or(&Value::Null);
-        match event.what {
-            AuditAction::OwnerStateSet => self.one("state", of("after")),
-            AuditAction::GrantClamped | AuditAction::PermissionClamped => match event.details.as_object() {
-                Some(grant) => self.grant(grant),
-                None => "a permission".to_owned(),
-            },
-            AuditAction::SignInsFailed => {
-                format!("{} failed, for {}", many(of("count"), "sign-in"), many(of("accounts"), "account"))
+        // For these actions the details are one value, without a name.
+        let name = match event.what {
+            AuditAction::OwnerStateSet => "state",
+            AuditAction::OwnerRolesSet => "roles",
+            AuditAction::RolePermissionsSet => "permissions",
+            AuditAction::GrantClamped | AuditAction::PermissionClamped => "permission",
+            _ => {
+                return details.iter().filter_map(|(name, value)| self.detail(name, value)).chain(cause).collect();
             }
-            AuditAction::RetentionSet => match of("days") {
-                Value::Null => "for ever".to_owned(),
-                days => format!("for {days} days"),
-            },
-            AuditAction::EventsDeleted => {
-                format!("{} events from before {} were deleted", of("deleted"), self.one("before", of("before")))
-            }
-            AuditAction::Imported => {
-                let (roles, users) = (many(of("roles"), "role"), many(of("owners"), "user"));
-                let source = self.one("imported", of("imported"));
-                format!("{roles}, {users} and {} from {source}", many(of("tokens"), "token"))
-            }
-            _ => String::new(),
-        }
-    }
-
-    /// All that an event tells.
-    pub(super) fn facts(&self, event: &AuditEvent) -> Vec<Fact> {
-        if event.details.is_null() {
-            let text = "You may not see this. It takes the permission to see what was changed.";
-            return vec![Fact { label: "Not shown".to_owned(), shown: Shown::Is(text.to_owned()) }];
-        }
-        let Some(details) = event.details.as_object() else { return Vec::new() };
-        match event.what {
-            AuditAction::OwnerStateSet => self.change("state", details).into_iter().collect(),
-            AuditAction::OwnerRolesSet => self.change("roles", details).into_iter().collect(),
-            AuditAction::RolePermissionsSet => self.change("permissions", details).into_iter().collect(),
-            // The sentence says all of it.
-            AuditAction::SignInsFailed => {
-                let told = |name: &str| details.get(name).and_then(|list| self.told(name, list));
-                ["users", "addresses"].into_iter().filter_map(told).collect()
-            }
-            AuditAction::RetentionSet | AuditAction::EventsDeleted | AuditAction::Imported => Vec::new(),
-            AuditAction::GrantClamped | AuditAction::PermissionClamped => {
-                let id = |name: &str| details.get(name).and_then(Value::as_str).unwrap_or_default();
-                let text = [id("action"), id("subject")].join(" ");
-                vec![Fact { label: "Action".to_owned(), shown: Shown::Is(text.trim().to_owned()) }]
-            }
-            _ => details.iter().filter_map(|(name, value)| self.told(name, value)).collect(),
-        }
-    }
-
-    fn told(&self, name: &str, value: &Value) -> Option<Fact> {
-        match value {
-            Value::Object(change) if change.contains_key("after") => self.change(name, change),
-            Value::Array(list) if list.is_empty() => None,
-            Value::String(text) if text.is_empty() => None,
-            // Of all that can be missing, only this means something.
-            Value::Null if name != "lifespan" => None,
-            Value::Array(list) => Some(Fact { label: label(name), shown: Shown::Are(self.several(name, list)) }),
-            value => Some(Fact { label: label(name), shown: Shown::Is(self.one(name, value)) }),
-        }
-    }
-
-    fn change(&self, name: &str, change: &Map<String, Value>) -> Option<Fact> {
-        let (before, after) = (change.get("before")?, change.get("after")?);
-        let shown = match (before, after) {
-            (Value::Array(before), Value::Array(after)) => {
-                let (before, after) = (self.several(name, before), self.several(name, after));
-                let not_in = |these: &[String], others: &[String]| -> Vec<String> {
-                    these.iter().filter(|this| !others.contains(this)).cloned().collect()
-                };
-                let (gone, new) = (not_in(&before, &after), not_in(&after, &before));
-                Shown::Changed { kept: before.len() - gone.len(), gone, new }
-            }
-            (before, after) => Shown::Became(self.whole(name, before), self.whole(name, after)),
         };
-        Some(Fact { label: label(name), shown })
+        self.detail(name, &event.details).into_iter().chain(cause).collect()
     }
 
-    fn whole(&self, name: &str, value: &Value) -> String {
+    fn detail(&self, name: &str, value: &Value) -> Option<Detail> {
+        let value = match value {
+            Value::Object(change) if change.contains_key("after") => {
+                self.change(name, change.get("before")?, &change["after"])
+            }
+            Value::Array(list) if list.is_empty() => return None,
+            Value::String(text) if text.is_empty() => return None,
+            // A missing value means something only for these.
+            Value::Null if !matches!(name, "lifespan" | "days") => return None,
+            Value::Array(list) => DetailValue::List(self.list(name, list)),
+            value => DetailValue::Text(self.text(name, value)),
+        };
+        Some(Detail { label: label(name), value })
+    }
+
+    fn change(&self, name: &str, before: &Value, after: &Value) -> DetailValue {
+        let (Value::Array(before), Value::Array(after)) = (before, after) else {
+            return DetailValue::Changed(self.joined(name, before), self.joined(name, after));
+        };
+        let (before, after) = (self.list(name, before), self.list(name, after));
+        let subtract = |these: &[String], others: &[String]| -> Vec<String> {
+            these.iter().filter(|this| !others.contains(this)).cloned().collect()
+        };
+        let (removed, added) = (subtract(&before, &after), subtract(&after, &before));
+        DetailValue::ListChanged { unchanged: before.len() - removed.len(), removed, added }
+    }
+
+    fn joined(&self, name: &str, value: &Value) -> String {
         match value {
-            Value::Array(list) => self.several(name, list).join(", "),
-            value => self.one(name, value),
+            Value::Array(list) => self.list(name, list).join(", "),
+            value => self.text(name, value),
         }
     }
 
-    fn several(&self, name: &str, list: &[Value]) -> Vec<String> {
-        list.iter().map(|value| self.one(name, value)).collect()
+    fn list(&self, name: &str, list: &[Value]) -> Vec<String> {
+        let text = |value: &Value| match (name, value.as_i64()) {
+            ("roles", Some(id)) => self.names.target_label(AuditTarget::Role(RoleId(id))).text,
+            _ => self.text(name, value),
+        };
+        list.iter().map(text).collect()
     }
 
-    fn one(&self, name: &str, value: &Value) -> String {
+    fn text(&self, name: &str, value: &Value) -> String {
         match (name, value) {
-            ("lifespan", Value::Null) => "unlimited".to_owned(),
+            ("lifespan" | "days", Value::Null) => "unlimited".to_owned(),
             ("lifespan", value) => match value.as_u64() {
                 Some(millis) => Span(Duration::from_millis(millis)).to_string(),
                 None => value.to_string(),
             },
+            ("days", value) => format!("{value} days"),
             (_, Value::Null) => "nothing".to_owned(),
             (_, Value::Bool(true)) => "yes".to_owned(),
             (_, Value::Bool(false)) => "no".to_owned(),
@@ -145,44 +117,45 @@ impl Teller<'_> {
                 word.replace('-', " ")
             }
             (_, Value::String(text)) => text.clone(),
-            ("owner", Value::Number(id)) => self.names.of_person(OwnerId(id.as_i64().unwrap_or_default())),
-            ("roles", Value::Number(id)) => self.names.of_role(RoleId(id.as_i64().unwrap_or_default())),
+            ("owner", Value::Number(id)) => self.person(id.as_i64()),
             ("users", Value::Object(failed)) => {
-                let id = failed.get("id").and_then(Value::as_i64).unwrap_or_default();
-                format!("{}: {}", self.names.of_person(OwnerId(id)), times(failed))
+                format!("{}: {}", self.person(failed.get("id").and_then(Value::as_i64)), count_failures(failed))
             }
             ("addresses", Value::Object(failed)) => {
                 let address = failed.get("address").and_then(Value::as_str).unwrap_or_default();
-                format!("{address}: {}", times(failed))
+                format!("{address}: {}", count_failures(failed))
             }
-            (_, Value::Object(grant)) if grant.contains_key("action") => self.grant(grant),
+            (_, Value::Object(scope)) if scope.contains_key("action") => self.permission(scope),
             (_, value) => value.to_string(),
         }
     }
 
-    /// A grant or a permission.
-    fn grant(&self, grant: &Map<String, Value>) -> String {
-        let text = |name: &str| grant.get(name).and_then(Value::as_str);
-        let list = |name: &str| match grant.get(name).and_then(Value::as_array) {
+    fn person(&self, id: Option<i64>) -> String {
+        self.names.target_label(AuditTarget::Owner(OwnerId(id.unwrap_or_default()))).text
+    }
+
+    /// Renders a grant or a permission.
+    fn permission(&self, scope: &Map<String, Value>) -> String {
+        let text = |name: &str| scope.get(name).and_then(Value::as_str);
+        let list = |name: &str| match scope.get(name).and_then(Value::as_array) {
             Some(list) => list.iter().filter_map(Value::as_str).collect(),
             None => Vec::new(),
         };
         let resource = text("subject").map(Resource::from);
-        let mut said = self.words.said(&text("action").unwrap_or_default().into(), resource.as_ref());
+        let mut label = self.registry.action_label(&text("action").unwrap_or_default().into(), resource.as_ref());
         let (fields, conditions) = (list("fields"), list("conditions"));
         if !fields.is_empty() {
-            said = format!("{said} ({})", fields.join(", "));
+            label = format!("{label} ({})", fields.join(", "));
         }
         if !conditions.is_empty() {
-            let name = |id: &&str| condition_name(&ConditionId::from(*id));
-            said = format!("{said}, {}", conditions.iter().map(name).collect::<Vec<_>>().join(" or "));
+            let name = |id: &&str| condition_label(&ConditionId::from(*id));
+            label = format!("{label}, {}", conditions.iter().map(name).collect::<Vec<_>>().join(" or "));
         }
-        said
+        label
     }
 }
 
-/// How often something failed.
-fn times(failed: &Map<String, Value>) -> String {
+fn count_failures(failed: &Map<String, Value>) -> String {
     match failed.get("count").and_then(Value::as_u64).unwrap_or_default() {
         1 => "1 failure".to_owned(),
         count => format!("{count} failures"),
@@ -196,10 +169,12 @@ fn label(name: &str) -> String {
         "lastname" => "Last name".to_owned(),
         "access" => "Type".to_owned(),
         "lifespan" => "Duration".to_owned(),
+        "days" => "Kept for".to_owned(),
         "first" => "First user".to_owned(),
+        "owners" => "Users".to_owned(),
         "expiresAt" => "Expires".to_owned(),
-        "imported" => "Taken over from".to_owned(),
+        "imported" => "Imported from".to_owned(),
         "passwordHash" => "Password hash".to_owned(),
-        other => capital(other),
+        other => capitalize(other),
     }
 }

@@ -1,8 +1,8 @@
-//! What is shown instead of a page: what went wrong, and what to do.
+//! The page that appears in place of another: the problem, and the next step.
 
 use super::frame::Frame;
-use super::render;
-use crate::admin::{FieldError, ServiceError};
+use super::page::render;
+use crate::admin::ServiceError;
 use crate::domain::LogLimit;
 use crate::guard::{BodyError, NoLongerValid};
 use crate::store::StoreError;
@@ -11,17 +11,17 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use std::time::Duration;
 
-pub(super) const NOT_WHOLE: &str = "This form is not whole. Load the page again.";
+pub(super) const INCOMPLETE: &str = "This form is incomplete. Reload the page and try again.";
 
-/// Why there is no page. Nothing was changed.
+/// The reason why a page is not shown. Nothing was changed.
 #[derive(Debug)]
 pub(super) struct Failure {
     status: StatusCode,
     title: &'static str,
     text: String,
     retry_after: Option<Duration>,
-    /// The gate answers in place of this: as it does where a session is not valid.
-    lost: Option<NoLongerValid>,
+    /// Makes the layer answer in place of this page, as for any invalid session.
+    no_longer_valid: Option<NoLongerValid>,
 }
 
 #[derive(Template)]
@@ -34,26 +34,26 @@ struct FailurePage<'a> {
 
 impl Failure {
     fn new(status: StatusCode, title: &'static str, text: impl Into<String>) -> Self {
-        Self { status, title, text: text.into(), retry_after: None, lost: None }
+        Self { status, title, text: text.into(), retry_after: None, no_longer_valid: None }
     }
 
     pub(super) fn bad_request(text: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "That did not work", text)
+        Self::new(StatusCode::BAD_REQUEST, "That didn’t work", text)
     }
 
-    /// Of a form that no page of ours has sent like this.
-    pub(super) fn not_whole() -> Self {
-        Self::bad_request(NOT_WHOLE)
+    /// Rejects a form that no page sends.
+    pub(super) fn incomplete_form() -> Self {
+        Self::bad_request(INCOMPLETE)
     }
 
-    /// Of an address that no page of ours leads to.
-    pub(super) fn no_address() -> Self {
-        Self::bad_request("This address is not whole. Go back, and try again.")
+    /// Rejects an address that no page links to.
+    pub(super) fn invalid_address() -> Self {
+        Self::bad_request("This address is not valid. Go back and try again.")
     }
 
     pub(super) fn too_large() -> Self {
-        let text = "This form is larger than any that we take. Go back, and send less at once.";
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "Too much", text)
+        let text = "This form is too large. Go back and send less at once.";
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "Too large", text)
     }
 
     fn unavailable(text: &'static str) -> Self {
@@ -61,70 +61,20 @@ impl Failure {
         Self { retry_after: Some(Duration::from_secs(1)), ..failure }
     }
 
-    pub(super) fn dead_invitation() -> Self {
-        let text = "It was used or withdrawn, a newer one has taken its place, or its time is over. Ask whoever invited you for \
-                    a new one.";
-        Self::new(StatusCode::NOT_FOUND, "This invitation does not work", text)
+    pub(super) fn invalid_invitation() -> Self {
+        let text =
+            "It was used, withdrawn or replaced, or it has expired. Ask the person who invited you for a new one.";
+        Self::new(StatusCode::NOT_FOUND, "This invitation is no longer valid", text)
     }
 
     pub(super) fn not_found() -> Self {
-        let text = "There is no such thing, or not for you. It may have been deleted in the meantime.";
+        let text =
+            "This page does not exist, or you do not have access to it. It may have been deleted in the meantime.";
         Self::new(StatusCode::NOT_FOUND, "Not found", text)
     }
 }
 
-/// What a service says of a form: of its fields, and of it as a whole.
-#[derive(Default, Debug)]
-pub(super) struct Complaints {
-    pub(super) whole: Option<String>,
-    fields: Vec<FieldError>,
-}
-
-impl Complaints {
-    pub(super) fn whole(text: impl Into<String>) -> Self {
-        Self { whole: Some(text.into()), fields: Vec::new() }
-    }
-
-    pub(super) fn say(&mut self, path: &str, message: &str) {
-        self.fields.push(FieldError { path: path.to_owned(), message: message.to_owned(), value: None });
-    }
-
-    /// What is wrong with a field.
-    pub(super) fn of(&self, path: &str) -> Option<&str> {
-        self.fields.iter().find(|p| p.path == path).map(|p| p.message.as_str())
-    }
-
-    /// What is wrong with it and everything below it.
-    pub(super) fn below(&self, path: &str) -> Vec<&str> {
-        let below =
-            |p: &&FieldError| p.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-        self.fields.iter().filter(below).map(|p| p.message.as_str()).collect()
-    }
-
-    pub(super) fn any(&self) -> bool {
-        self.whole.is_some() || !self.fields.is_empty()
-    }
-
-    /// What people can mend by changing the form; else a failure.
-    pub(super) fn from(error: ServiceError) -> Result<Self, Failure> {
-        match error {
-            ServiceError::Invalid(fields) | ServiceError::Exceeds(fields) => Ok(Self { whole: None, fields }),
-            ServiceError::Taken { path, message } => {
-                let problem = FieldError { path: path.into(), message: message.into(), value: None };
-                Ok(Self { whole: None, fields: vec![problem] })
-            }
-            ServiceError::Impossible(_)
-            | ServiceError::LastSuperAdmin
-            | ServiceError::OwnerInactive
-            | ServiceError::Forbidden(_)
-            | ServiceError::WrongCredentials
-            | ServiceError::TooManyAttempts(_) => Ok(Self::whole(capital(&error.to_string()))),
-            other => Err(other.into()),
-        }
-    }
-}
-
-pub(super) fn capital(text: &str) -> String {
+pub(super) fn capitalize(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
@@ -134,40 +84,40 @@ impl From<ServiceError> for Failure {
         match error {
             ServiceError::NotFound(_) => Self::not_found(),
             ServiceError::Unauthenticated(reason) => {
-                let text = "Your session has ended. Sign in, and try again.";
+                let text = "Your session has ended. Sign in and try again.";
                 let failure = Self::new(StatusCode::UNAUTHORIZED, "Not signed in", text);
-                Self { lost: Some(NoLongerValid::new(reason)), ..failure }
+                Self { no_longer_valid: Some(NoLongerValid::new(reason)), ..failure }
             }
-            ServiceError::Forbidden(why) => {
-                Self::new(StatusCode::FORBIDDEN, "Not allowed", format!("{}.", capital(why)))
+            ServiceError::Forbidden(reason) => {
+                Self::new(StatusCode::FORBIDDEN, "Not allowed", format!("{}.", capitalize(reason)))
             }
             ServiceError::Changed(_) | ServiceError::Store(StoreError::Conflict(_)) => {
-                let text = "Somebody else, or you in another tab, has changed this in the meantime. Nothing of yours was saved. \
-                            Go back and load the page again to see how it is now.";
-                Self::new(StatusCode::CONFLICT, "Changed by somebody else", text)
+                let text = "Another user, or you in another tab, changed this in the meantime. Your changes were not saved. \
+                            Go back and reload the page to see the current version.";
+                Self::new(StatusCode::CONFLICT, "Changed in the meantime", text)
             }
-            ServiceError::Store(StoreError::Invalid(_)) => Self::bad_request(
-                "A value has characters that cannot be stored. Leave out control characters.".to_owned(),
-            ),
+            ServiceError::Store(StoreError::Invalid(_)) => {
+                Self::bad_request("A value contains characters that cannot be stored. Remove control characters.")
+            }
             ServiceError::Store(_) | ServiceError::NoEntropy(_) | ServiceError::KeyMismatch(_) => {
                 static LINES: LogLimit = LogLimit::new();
                 if let Some(count) = LINES.count_now() {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
                         count,
-                        "pages could not be made: the last error is shown"
+                        "pages failed: the last error is shown"
                     );
                 }
-                Self::unavailable("This is our fault, not yours. Try again in a moment.")
+                Self::unavailable("This is a problem on our side. Try again in a moment.")
             }
             ServiceError::TooManyAttempts(wait) => {
-                let text = format!("This was done too often. Try again in {} s.", wait.as_secs().max(1));
-                let failure = Self::new(StatusCode::TOO_MANY_REQUESTS, "Too often", text);
+                let text = format!("Wait {} seconds and try again.", wait.as_secs().max(1));
+                let failure = Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many attempts", text);
                 Self { retry_after: Some(wait), ..failure }
             }
-            // The service counts these, and logs the count.
+            // Not logged here: the service counts these and logs the count.
             ServiceError::Busy => Self::unavailable("Too many people are signing in. Try again in a moment."),
-            other => Self::bad_request(format!("{}.", capital(&other.to_string()))),
+            other => Self::bad_request(format!("{}.", capitalize(&other.to_string()))),
         }
     }
 }
@@ -177,24 +127,24 @@ impl From<BodyError> for Failure {
         match error {
             BodyError::TooLarge(_) => Self::too_large(),
             BodyError::TooSlow(deadline) => {
-                let text = format!("Your form did not arrive within {deadline:?}. Go back, and send it again.");
+                let text = format!("Your form did not arrive within {deadline:?}. Go back and send it again.");
                 Self::new(StatusCode::REQUEST_TIMEOUT, "That took too long", text)
             }
-            BodyError::Busy => Self::unavailable("Too many forms are being received. Try again in a moment."),
-            BodyError::Broken => Self::bad_request("Your form arrived in part only. Go back, and send it again."),
+            BodyError::Busy => Self::unavailable("Too many forms are arriving. Try again in a moment."),
+            BodyError::Broken => Self::bad_request("Only a part of your form arrived. Go back and send it again."),
         }
     }
 }
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let page = FailurePage { frame: Frame::outside(self.title), title: self.title, text: &self.text };
+        let page = FailurePage { frame: Frame::signed_out(self.title), title: self.title, text: &self.text };
         let mut response = render(self.status, &page);
         if let Some(wait) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
         }
-        if let Some(lost) = self.lost {
-            response.extensions_mut().insert(lost);
+        if let Some(reason) = self.no_longer_valid {
+            response.extensions_mut().insert(reason);
         }
         response
     }

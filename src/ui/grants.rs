@@ -1,188 +1,190 @@
-//! What is chosen in a matrix: read from a form, or from what is there.
+//! The selection in a matrix, parsed from a form or made from grants.
 
 use super::failure::Failure;
-use super::form::Sent;
-use super::matrix::Words;
+use super::form::FormFields;
+use super::registry::Registry;
 use crate::domain::{Action, ConditionClause, ConditionId, Field, Fields, Grant, Resource, Scope};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-/// An action on a subject, or on none.
-pub(super) type Place = (Action, Option<Resource>);
+/// An action on a resource, or without one.
+pub(super) type ActionKey = (Action, Option<Resource>);
 
-/// What is chosen of each action on each subject.
+/// The selected boxes of a matrix, by action and resource.
 #[derive(Default)]
-pub(super) struct Chosen(pub(super) BTreeMap<Place, Choice>);
+pub(super) struct Selection(pub(super) BTreeMap<ActionKey, ActionSelection>);
 
-pub(super) struct Choice {
+/// The selected fields and conditions of one action on one resource.
+pub(super) struct ActionSelection {
     pub(super) fields: Fields,
-    pub(super) when: ConditionClause,
-    /// Of a role: fields under conditions of their own, whatever holds for the rest.
-    pub(super) apart: BTreeMap<Field, ConditionClause>,
+    pub(super) clause: ConditionClause,
+    /// For a role: the fields that have conditions of their own.
+    pub(super) field_clauses: BTreeMap<Field, ConditionClause>,
 }
 
-/// The same while it is gathered. A form can have as many boxes as fit in it, so each is only put into its place.
+/// Collects a [`Selection`]. Each box is a constant amount of work, because a form may send as many as fit into a body.
 #[derive(Default)]
-pub(super) struct Gathered(pub(super) BTreeMap<Place, Parts>);
+pub(super) struct SelectionBuilder(pub(super) BTreeMap<ActionKey, ActionBuilder>);
 
 #[derive(Default)]
-pub(super) struct Parts {
-    all: bool,
+pub(super) struct ActionBuilder {
+    has_all_fields: bool,
     fields: BTreeSet<Field>,
-    when: Ways,
-    pub(super) apart: BTreeMap<Field, Ways>,
+    clause: ClauseBuilder,
+    pub(super) field_clauses: BTreeMap<Field, ClauseBuilder>,
 }
 
-/// Conditions of which any suffices.
+/// Collects conditions of which any suffices.
 #[derive(Default)]
-pub(super) struct Ways {
-    always: bool,
+pub(super) struct ClauseBuilder {
+    is_always: bool,
     ids: BTreeSet<ConditionId>,
 }
 
-impl Chosen {
-    /// What a form sent.
-    pub(super) fn sent(sent: &Sent) -> Result<Self, Failure> {
-        Ok(Gathered::sent(sent)?.chosen())
+impl Selection {
+    /// Parses the form of a token.
+    pub(super) fn parse(fields: &FormFields) -> Result<Self, Failure> {
+        Ok(SelectionBuilder::parse(fields)?.build())
     }
 
-    pub(super) fn of_grants(grants: &[Grant]) -> Self {
-        let mut gathered = Gathered::default();
+    pub(super) fn from_grants(grants: &[Grant]) -> Self {
+        let mut builder = SelectionBuilder::default();
         for grant in grants {
-            let parts = gathered.at(grant.scope.action.clone(), grant.scope.resource.clone());
-            parts.add(&grant.scope.fields);
-            parts.when.add(&grant.chosen);
+            let action = builder.entry(grant.scope.action.clone(), grant.scope.resource.clone());
+            action.add_fields(&grant.scope.fields);
+            action.clause.add(&grant.chosen);
         }
-        gathered.chosen()
+        builder.build()
     }
 
-    pub(super) fn at(&self, action: &Action, resource: Option<&Resource>) -> Option<&Choice> {
+    pub(super) fn get(&self, action: &Action, resource: Option<&Resource>) -> Option<&ActionSelection> {
         self.0.get(&(action.clone(), resource.cloned()))
     }
 
-    /// Which fields; `None`: it is not chosen.
+    /// Returns the selected fields; `None` if the action is not selected.
     pub(super) fn fields(&self, action: &Action, resource: Option<&Resource>) -> Option<&Fields> {
-        self.at(action, resource).map(|choice| &choice.fields)
+        self.get(action, resource).map(|selection| &selection.fields)
     }
 
-    /// Under which conditions.
-    pub(super) fn when(&self, action: &Action, resource: Option<&Resource>) -> ConditionClause {
-        self.at(action, resource).map_or(ConditionClause::Always, |choice| choice.when.clone())
+    pub(super) fn clause(&self, action: &Action, resource: Option<&Resource>) -> ConditionClause {
+        self.get(action, resource).map_or(ConditionClause::Always, |selection| selection.clause.clone())
     }
 
-    /// The grants of a new token.
+    /// Returns the grants of a new token.
     pub(super) fn into_grants(self) -> Vec<Grant> {
-        let one = |((action, resource), Choice { fields, when, .. })| Grant {
+        let grant = |((action, resource), ActionSelection { fields, clause, .. })| Grant {
             scope: Scope { action, resource, fields },
-            chosen: when,
+            chosen: clause,
         };
-        self.0.into_iter().map(one).collect()
+        self.0.into_iter().map(grant).collect()
     }
 
-    /// The grants of a token that had these, if they are others now: what the form shows is as it was sent; the rest stays, and so do
-    /// conditions that a super admin chose, which the form does not offer.
-    pub(super) fn onto(self, before: &[Grant], words: &Words) -> Option<Vec<Grant>> {
+    /// Returns the new grants of a token; `None` if they do not change. Grants that the form does not show stay, and so do conditions that
+    /// a super admin chose.
+    pub(super) fn update_grants(self, before: &[Grant], registry: &Registry) -> Option<Vec<Grant>> {
         let mut after = Vec::new();
-        let mut old: BTreeMap<Place, Vec<&Grant>> = BTreeMap::new();
+        let mut old: BTreeMap<ActionKey, Vec<&Grant>> = BTreeMap::new();
         for grant in before {
-            let place = (grant.scope.action.clone(), grant.scope.resource.clone());
-            let (shown, hidden) = words.split_grant(grant);
-            // All fields stay all: a list would lack those that come later.
-            let kept = shown.zip(self.0.get(&place)).and_then(|(shown, choice)| shown.intersect(&choice.fields));
+            let key = (grant.scope.action.clone(), grant.scope.resource.clone());
+            let (shown, hidden) = registry.split_grant(grant);
+            // `All` stays `All`: a list would not include fields that are added later.
+            let kept = shown.zip(self.0.get(&key)).and_then(|(shown, selected)| shown.intersect(&selected.fields));
             let fields = match (kept, hidden) {
                 (Some(kept), Some(hidden)) => Some(kept.union(&hidden)),
                 (kept, hidden) => kept.or(hidden),
             };
             after.extend(fields.map(|fields| grant.clone().fields(fields)));
-            old.entry(place).or_default().push(grant);
+            old.entry(key).or_default().push(grant);
         }
-        for (place, Choice { fields, .. }) in self.0 {
-            let old = old.remove(&place).unwrap_or_default();
-            if let Some(fields) = without(fields, &old) {
-                let (action, resource) = place;
-                after.push(Grant { scope: Scope { action, resource, fields }, chosen: strictest(&old) });
+        for ((action, resource), ActionSelection { fields, .. }) in self.0 {
+            let key = (action, resource);
+            let old = old.remove(&key).unwrap_or_default();
+            if let Some(fields) = subtract_granted(fields, &old) {
+                let (action, resource) = key;
+                after.push(Grant { scope: Scope { action, resource, fields }, chosen: strictest_clause(&old) });
             }
         }
-        let same = before.iter().collect::<HashSet<_>>() == after.iter().collect();
-        (!same).then_some(after)
+        let is_same = before.iter().collect::<HashSet<_>>() == after.iter().collect();
+        (!is_same).then_some(after)
     }
 }
 
-impl Gathered {
-    pub(super) fn sent(sent: &Sent) -> Result<Self, Failure> {
-        let mut gathered = Self::default();
-        for list in sent.lists("grant") {
-            let mut words = list?.into_iter();
-            let (Some(Some(action)), resource, field, None) = (words.next(), words.next(), words.next(), words.next())
+impl SelectionBuilder {
+    pub(super) fn parse(fields: &FormFields) -> Result<Self, Failure> {
+        let mut builder = Self::default();
+        for list in fields.lists("grant") {
+            let mut parts = list?.into_iter();
+            let (Some(Some(action)), resource, field, None) = (parts.next(), parts.next(), parts.next(), parts.next())
             else {
-                return Err(Failure::not_whole());
+                return Err(Failure::incomplete_form());
             };
             let (resource, field) = match (resource, field) {
                 (None, None) => (None, None),
                 (Some(Some(resource)), None) => (Some(resource), None),
                 (Some(Some(resource)), Some(Some(field))) => (Some(resource), Some(field)),
-                _ => return Err(Failure::not_whole()),
+                _ => return Err(Failure::incomplete_form()),
             };
-            let parts = gathered.at(action.into(), resource.map(Into::into));
+            let selected = builder.entry(action.into(), resource.map(Into::into));
             match field {
-                Some(field) => drop(parts.fields.insert(field.into())),
-                None => parts.all = true,
+                Some(field) => drop(selected.fields.insert(field.into())),
+                None => selected.has_all_fields = true,
             }
         }
-        for list in sent.lists("condition") {
+        for list in fields.lists("condition") {
             let Ok([Some(action), resource, Some(id)]) = <[_; 3]>::try_from(list?) else {
-                return Err(Failure::not_whole());
+                return Err(Failure::incomplete_form());
             };
-            // What is not chosen has no conditions.
-            if let Some(parts) = gathered.0.get_mut(&(action.into(), resource.map(Into::into))) {
-                parts.when.ids.insert(id.into());
+            // Conditions of an action that is not selected are ignored.
+            if let Some(selected) = builder.0.get_mut(&(action.into(), resource.map(Into::into))) {
+                selected.clause.ids.insert(id.into());
             }
         }
-        Ok(gathered)
+        Ok(builder)
     }
 
-    fn at(&mut self, action: Action, resource: Option<Resource>) -> &mut Parts {
+    fn entry(&mut self, action: Action, resource: Option<Resource>) -> &mut ActionBuilder {
         self.0.entry((action, resource)).or_default()
     }
 
-    pub(super) fn chosen(self) -> Chosen {
-        let one = |(place, parts): (Place, Parts)| {
-            let fields = if parts.all { Fields::All } else { Fields::only(parts.fields).ok()? };
-            let apart = parts.apart.into_iter().map(|(field, ways)| (field, ways.when())).collect();
-            Some((place, Choice { fields, when: parts.when.when(), apart }))
+    pub(super) fn build(self) -> Selection {
+        let build = |(key, action): (ActionKey, ActionBuilder)| {
+            let fields = if action.has_all_fields { Fields::All } else { Fields::only(action.fields).ok()? };
+            let field_clauses =
+                action.field_clauses.into_iter().map(|(field, clause)| (field, clause.build())).collect();
+            Some((key, ActionSelection { fields, clause: action.clause.build(), field_clauses }))
         };
-        Chosen(self.0.into_iter().filter_map(one).collect())
+        Selection(self.0.into_iter().filter_map(build).collect())
     }
 }
 
-impl Parts {
-    fn add(&mut self, fields: &Fields) {
+impl ActionBuilder {
+    fn add_fields(&mut self, fields: &Fields) {
         match fields {
-            Fields::All => self.all = true,
+            Fields::All => self.has_all_fields = true,
             Fields::Only(set) => self.fields.extend(set.as_slice().iter().cloned()),
         }
     }
 
     pub(super) fn has(&self, field: &Field) -> bool {
-        self.all || self.fields.contains(field)
+        self.has_all_fields || self.fields.contains(field)
     }
 }
 
-impl Ways {
-    /// Or under these. What is so always needs none of the others.
-    pub(super) fn add(&mut self, when: &ConditionClause) {
-        match when {
-            ConditionClause::Always => self.always = true,
+impl ClauseBuilder {
+    /// Adds alternatives. With [`ConditionClause::Always`] the result is unconditional.
+    pub(super) fn add(&mut self, clause: &ConditionClause) {
+        match clause {
+            ConditionClause::Always => self.is_always = true,
             ConditionClause::AnyOf(set) => self.ids.extend(set.as_slice().iter().cloned()),
         }
     }
 
-    pub(super) fn when(self) -> ConditionClause {
-        if self.always { ConditionClause::Always } else { ConditionClause::from_list(self.ids) }
+    pub(super) fn build(self) -> ConditionClause {
+        if self.is_always { ConditionClause::Always } else { ConditionClause::from_list(self.ids) }
     }
 }
 
-/// What of these fields no old grant has; `None` if that is nothing.
-fn without(fields: Fields, old: &[&Grant]) -> Option<Fields> {
+/// Returns the fields that no old grant has; `None` if there are none.
+fn subtract_granted(fields: Fields, old: &[&Grant]) -> Option<Fields> {
     let mut had: HashSet<&Field> = HashSet::new();
     for grant in old {
         match &grant.scope.fields {
@@ -196,8 +198,8 @@ fn without(fields: Fields, old: &[&Grant]) -> Option<Fields> {
     }
 }
 
-/// The chosen conditions of what is added to these: a field should not have more than the others.
-fn strictest(old: &[&Grant]) -> ConditionClause {
+/// Returns the conditions of a new grant: the strictest of the old ones, so that a new field allows no more than the others.
+fn strictest_clause(old: &[&Grant]) -> ConditionClause {
     let chosen = old.iter().map(|grant| &grant.chosen).filter(|chosen| **chosen != ConditionClause::Always);
     chosen.min_by_key(|chosen| chosen.as_slice().len()).cloned().unwrap_or(ConditionClause::Always)
 }
@@ -207,10 +209,10 @@ mod tests {
     use super::*;
     use crate::domain::{ActionEntry, Catalogue, Conditions, ResourceEntry};
 
-    fn words() -> Words {
+    fn registry() -> Registry {
         let article = ResourceEntry::collection("article", "Article").fields(["title", "body", "slug"]);
         let read = ActionEntry::on_resources("read", "Read", ["article"]).with_fields();
-        Words::new(Catalogue::default().resource(article).action(read), &Conditions::default())
+        Registry::new(Catalogue::default().resource(article).action(read), &Conditions::default())
     }
 
     fn read(fields: &[&str], chosen: &[&str]) -> Grant {
@@ -218,15 +220,15 @@ mod tests {
         Grant::new("read").on("article").fields(fields).chosen(ConditionClause::from_list(chosen.to_vec()))
     }
 
-    fn ticked(fields: &[&str]) -> Chosen {
-        Chosen::of_grants(&[read(fields, &[])])
+    fn select(fields: &[&str]) -> Selection {
+        Selection::from_grants(&[read(fields, &[])])
     }
 
     fn boxes(n: usize, value: impl Fn(usize) -> String) -> Vec<(&'static str, String)> {
         (0..n).map(|i| ("grant", value(i))).collect()
     }
 
-    /// Forms of `n` boxes, each the worst of its kind.
+    /// Returns forms of `n` boxes, each the most expensive of its kind.
     fn forms(n: usize) -> [Vec<(&'static str, String)>; 4] {
         let fields = || boxes(n, |i| format!(r#"["read","article","f{i:06}"]"#));
         let with = |name: &'static str, value: &dyn Fn(usize) -> String| {
@@ -241,14 +243,14 @@ mod tests {
     }
 
     #[test]
-    fn the_work_for_a_form_grows_as_the_form_does() {
+    fn memory_for_a_form_is_linear_in_its_boxes() {
         let bytes = |form: Vec<(&'static str, String)>| {
-            let (sent, words) = (Sent::of(form), words());
-            let counted = allocation_counter::measure(|| {
-                drop(Chosen::sent_for_role(&sent).unwrap().permissions());
-                drop(Chosen::sent(&sent).unwrap().onto(&[read(&["title"], &[])], &words));
+            let (form, registry) = (FormFields::from_pairs(form), registry());
+            let allocated = allocation_counter::measure(|| {
+                drop(Selection::parse_role(&form).unwrap().permissions());
+                drop(Selection::parse(&form).unwrap().update_grants(&[read(&["title"], &[])], &registry));
             });
-            counted.bytes_total
+            allocated.bytes_total
         };
         for (i, (few, many)) in forms(500).into_iter().zip(forms(4_000)).enumerate() {
             let (few, many) = (bytes(few), bytes(many));
@@ -257,12 +259,12 @@ mod tests {
     }
 
     #[test]
-    fn a_form_that_is_not_whole_is_none() {
-        let whole = [r#"["read"]"#, r#"["read","article"]"#, r#"["read","article","title"]"#];
-        for value in whole {
-            assert!(Chosen::sent(&Sent::of([("grant", value.to_owned())])).is_ok(), "{value}");
+    fn malformed_boxes_are_rejected() {
+        let valid = [r#"["read"]"#, r#"["read","article"]"#, r#"["read","article","title"]"#];
+        for value in valid {
+            assert!(Selection::parse(&FormFields::from_pairs([("grant", value.to_owned())])).is_ok(), "{value}");
         }
-        let broken = [
+        let malformed = [
             ("grant", "read"),
             ("grant", "[]"),
             ("grant", "[null]"),
@@ -277,59 +279,59 @@ mod tests {
             ("apart", r#"["read","article","own"]"#),
             ("apart", r#"["read","article",null,"own"]"#),
         ];
-        for (name, value) in broken {
-            let sent = Sent::of([("grant", whole[1].to_owned()), (name, value.to_owned())]);
-            assert!(Chosen::sent_for_role(&sent).is_err(), "{name} {value}");
-            assert_eq!(Chosen::sent(&sent).is_err(), name != "apart", "{name} {value}");
+        for (name, value) in malformed {
+            let form = FormFields::from_pairs([("grant", valid[1].to_owned()), (name, value.to_owned())]);
+            assert!(Selection::parse_role(&form).is_err(), "{name} {value}");
+            assert_eq!(Selection::parse(&form).is_err(), name != "apart", "{name} {value}");
         }
     }
 
     #[test]
-    fn what_is_had_without_conditions_is_shown_without() {
-        let when = |grants: &[Grant]| Chosen::of_grants(grants).when(&"read".into(), Some(&"article".into()));
+    fn unconditional_grant_makes_the_selection_unconditional() {
+        let clause = |grants: &[Grant]| Selection::from_grants(grants).clause(&"read".into(), Some(&"article".into()));
         let (free, own) = (read(&["title"], &[]), read(&["body"], &["own"]));
-        assert_eq!(when(&[free.clone(), own.clone()]), ConditionClause::Always);
-        assert_eq!(when(&[own.clone(), free]), ConditionClause::Always);
-        assert_eq!(when(&[own, read(&["slug"], &["shared"])]), ConditionClause::from_list(["own", "shared"]));
+        assert_eq!(clause(&[free.clone(), own.clone()]), ConditionClause::Always);
+        assert_eq!(clause(&[own.clone(), free]), ConditionClause::Always);
+        assert_eq!(clause(&[own, read(&["slug"], &["shared"])]), ConditionClause::from_list(["own", "shared"]));
     }
 
     #[test]
-    fn what_is_added_has_the_strictest_of_the_chosen_conditions() {
-        let onto = |before: &[Grant]| ticked(&["title", "body", "slug"]).onto(before, &words());
+    fn added_fields_get_the_strictest_conditions() {
+        let update = |before: &[Grant]| select(&["title", "body", "slug"]).update_grants(before, &registry());
         let (free, own, either) =
             (read(&["title"], &[]), read(&["body"], &["own"]), read(&["body"], &["own", "shared"]));
         for before in [[free.clone(), own.clone()], [own.clone(), free.clone()]] {
-            let after = onto(&before).unwrap();
+            let after = update(&before).unwrap();
             assert_eq!(after[..2], before);
             assert_eq!(after[2..], [read(&["slug"], &["own"])]);
         }
-        assert_eq!(onto(std::slice::from_ref(&either)).unwrap()[1], read(&["slug", "title"], &["own", "shared"]));
-        assert_eq!(onto(&[read(&["title"], &["own"]), either]).unwrap()[2], read(&["slug"], &["own"]));
-        assert_eq!(onto(&[free]).unwrap()[1], read(&["body", "slug"], &[]));
-        assert_eq!(onto(&[]).unwrap(), [read(&["body", "slug", "title"], &[])]);
+        assert_eq!(update(std::slice::from_ref(&either)).unwrap()[1], read(&["slug", "title"], &["own", "shared"]));
+        assert_eq!(update(&[read(&["title"], &["own"]), either]).unwrap()[2], read(&["slug"], &["own"]));
+        assert_eq!(update(&[free]).unwrap()[1], read(&["body", "slug"], &[]));
+        assert_eq!(update(&[]).unwrap(), [read(&["body", "slug", "title"], &[])]);
     }
 
     #[test]
-    fn fields_that_no_form_shows_stay() {
-        let words = words();
+    fn hidden_fields_stay() {
+        let registry = registry();
         let before = [read(&["title", "gone"], &["own"]), read(&["left"], &[]), Grant::new("unknown")];
-        let (shown, hidden) = words.split_grants(&before);
+        let (shown, hidden) = registry.split_grants(&before);
         assert_eq!(shown, [read(&["title"], &["own"])]);
         assert_eq!(hidden, [read(&["gone"], &["own"]), read(&["left"], &[]), Grant::new("unknown")]);
-        assert_eq!(Chosen::of_grants(&shown).onto(&before, &words), None);
+        assert_eq!(Selection::from_grants(&shown).update_grants(&before, &registry), None);
         let [_, left, unknown] = before.clone();
         let gone = read(&["gone"], &["own"]);
         let rest = || vec![gone.clone(), left.clone(), unknown.clone()];
-        assert_eq!(Chosen::default().onto(&before, &words), Some(rest()));
+        assert_eq!(Selection::default().update_grants(&before, &registry), Some(rest()));
         let body = [&rest()[..], &[read(&["body"], &["own"])]].concat();
-        assert_eq!(ticked(&["body"]).onto(&before, &words), Some(body));
+        assert_eq!(select(&["body"]).update_grants(&before, &registry), Some(body));
     }
 
     #[test]
-    fn the_order_of_grants_is_no_change() {
+    fn order_of_grants_is_no_change() {
         let before = [read(&["title"], &["own"]), Grant::new("unknown"), read(&["body", "title"], &[])];
-        assert_eq!(ticked(&["title", "body"]).onto(&before, &words()), None);
-        assert!(ticked(&[]).onto(&[read(&["title"], &[])], &words()).is_some());
-        assert_eq!(ticked(&[]).onto(&[read(&[], &["own"])], &words()), None);
+        assert_eq!(select(&["title", "body"]).update_grants(&before, &registry()), None);
+        assert!(select(&[]).update_grants(&[read(&["title"], &[])], &registry()).is_some());
+        assert_eq!(select(&[]).update_grants(&[read(&[], &["own"])], &registry()), None);
     }
 }

@@ -1,68 +1,67 @@
-//! How long tokens live, as people choose and see it.
+//! Lifespans and expiry of tokens, in forms and lists.
 
-use super::form::Sent;
+use super::form::FormFields;
 use super::state::Pages;
-use super::time::{ConditionClause, Span};
+use super::time::{RelativeTime, Span};
 use crate::admin::Lifespan;
 use crate::domain::{Timestamp, Token};
 use std::time::Duration;
 
-/// An expiry that is nearer than this is marked.
+/// Tokens that expire within this time are highlighted.
 const SOON: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// When a token ends.
+/// The expiry of a token.
 pub(super) enum Expiry {
     Never,
-    Later(ConditionClause),
-    Soon(ConditionClause),
-    Over(ConditionClause),
+    Later(RelativeTime),
+    Soon(RelativeTime),
+    Expired(RelativeTime),
 }
 
 impl Expiry {
-    pub(super) fn of(token: &Token, now: Timestamp) -> Self {
+    pub(super) fn new(token: &Token, now: Timestamp) -> Self {
         match token.expires_at {
             None => Self::Never,
-            Some(at) if at <= now => Self::Over(ConditionClause::of(at, now)),
-            Some(at) if at.since(now) < SOON => Self::Soon(ConditionClause::of(at, now)),
-            Some(at) => Self::Later(ConditionClause::of(at, now)),
+            Some(at) if at <= now => Self::Expired(RelativeTime::new(at, now)),
+            Some(at) if at.since(now) < SOON => Self::Soon(RelativeTime::new(at, now)),
+            Some(at) => Self::Later(RelativeTime::new(at, now)),
         }
     }
 
-    pub(super) fn is_over(&self) -> bool {
-        matches!(self, Self::Over(_))
+    pub(super) fn is_expired(&self) -> bool {
+        matches!(self, Self::Expired(_))
     }
 }
 
-/// Something to choose in a form.
-pub(super) struct Choice {
+/// An option of a select field.
+pub(super) struct SelectOption {
     pub(super) value: String,
     pub(super) title: String,
-    pub(super) chosen: bool,
+    pub(super) selected: bool,
 }
 
-/// How long a new token can live.
-pub(super) fn durations(pages: &Pages, sent: Option<&Sent>) -> Vec<Choice> {
-    let offered = pages.policy.durations.offered();
+/// Returns the lifespans that the policy offers for a new token.
+pub(super) fn lifespan_options(pages: &Pages, form: Option<&FormFields>) -> Vec<SelectOption> {
+    let offered = pages.keyward.settings().policy.durations.offered();
     let value = |span: &Option<Duration>| span.map_or("unlimited".to_owned(), |span| span.as_millis().to_string());
-    let chosen = sent.map(|sent| sent.text("lifespan").to_owned());
-    // The second shortest is what most people want: not so short that they take unlimited.
-    let usual = offered.get(1).or(offered.first()).map(value);
-    let one = |span: &Option<Duration>| Choice {
-        chosen: chosen.as_ref().or(usual.as_ref()) == Some(&value(span)),
-        title: lives(*span),
+    let sent = form.map(|form| form.text("lifespan").to_owned());
+    // The default is the second shortest: the shortest would make people select "unlimited".
+    let default = offered.get(1).or(offered.first()).map(value);
+    let option = |span: &Option<Duration>| SelectOption {
+        selected: sent.as_ref().or(default.as_ref()) == Some(&value(span)),
+        title: format_lifespan(*span),
         value: value(span),
     };
-    offered.iter().map(one).collect()
+    offered.iter().map(option).collect()
 }
 
-/// How long a token lives, as people say it.
-pub(super) fn lives(lifespan: Option<Duration>) -> String {
+pub(super) fn format_lifespan(lifespan: Option<Duration>) -> String {
     lifespan.map_or("Unlimited".to_owned(), |span| Span(span).to_string())
 }
 
-/// What was chosen of [`durations`].
-pub(super) fn lifespan(sent: &Sent) -> Lifespan {
-    match sent.text("lifespan") {
+/// Parses the selected one of [`lifespan_options`].
+pub(super) fn parse_lifespan(form: &FormFields) -> Lifespan {
+    match form.text("lifespan") {
         "unlimited" => Lifespan::Unlimited,
         text => Lifespan::Of(Duration::from_millis(text.parse().unwrap_or_default())),
     }

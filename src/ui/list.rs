@@ -1,77 +1,77 @@
-//! Lists that people search, sort and leaf through.
+//! Lists with search, sorting and pages.
 
 use serde::Deserialize;
 
-/// How many rows a page shows.
+/// The number of rows on a page.
 pub(super) const PAGE_SIZE: usize = 100;
 
-/// What the address of a list asks for.
+/// The query of a page's address.
 #[derive(Deserialize, Default, Clone)]
 #[serde(default)]
-pub(super) struct Asked {
+pub(super) struct PageQuery {
     pub(super) q: String,
-    /// A column's name, with `-` before it for the greatest first.
+    /// A column's name, after a `-` for descending order.
     pub(super) sort: String,
     pub(super) page: String,
-    /// What was just done, by a word.
+    /// The action that led here, which the page confirms.
     pub(super) done: String,
 }
 
-impl Asked {
-    /// The text to search for; none, if it is blank.
-    pub(super) fn searched(&self) -> Option<String> {
+impl PageQuery {
+    /// Returns the text to search for, unless it is blank.
+    pub(super) fn search_text(&self) -> Option<String> {
         Some(self.q.trim().chars().take(255).collect()).filter(|text: &String| !text.is_empty())
     }
 }
 
-/// By which column, and in which order.
+/// The sort column and the order.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sort {
-    pub(super) by: &'static str,
+    pub(super) column: &'static str,
     pub(super) descending: bool,
 }
 
 impl Sort {
-    /// What was asked for if it is one of these, else the first of them.
-    pub(super) fn asked(text: &str, columns: &[&'static str]) -> Self {
+    /// Parses a sort. An unknown column means the first one.
+    pub(super) fn parse(text: &str, columns: &[&'static str]) -> Self {
         let (name, descending) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
         match columns.iter().find(|column| **column == name) {
-            Some(by) => Self { by, descending },
-            None => Self { by: columns.first().copied().unwrap_or_default(), descending: false },
+            Some(column) => Self { column, descending },
+            None => Self { column: columns.first().copied().unwrap_or_default(), descending: false },
         }
     }
 
-    pub(super) fn text(self) -> String {
-        format!("{}{}", if self.descending { "-" } else { "" }, self.by)
+    pub(super) fn to_param(self) -> String {
+        format!("{}{}", if self.descending { "-" } else { "" }, self.column)
     }
 }
 
-/// A column's head.
-pub(super) struct Head {
+/// The head of a column.
+pub(super) struct ColumnHead {
     pub(super) title: &'static str,
     pub(super) href: Option<String>,
-    /// As `aria-sort` says it, if the list is sorted by it.
+    /// The value of `aria-sort`, if the list is sorted by this column.
     pub(super) order: Option<&'static str>,
 }
 
-/// Heads of columns; those with a name can be sorted by.
-pub(super) fn heads(
+/// Returns the heads of columns. A column with a name can be sorted by.
+pub(super) fn column_heads(
     path: &str,
-    asked: &Asked,
+    query: &PageQuery,
     sort: Sort,
     columns: &[(&'static str, Option<&'static str>)],
-) -> Vec<Head> {
+) -> Vec<ColumnHead> {
     let head = |(title, name): &(&'static str, Option<&'static str>)| {
-        let Some(name) = *name else { return Head { title, href: None, order: None } };
-        let here = sort.by == name;
-        let next = Sort { by: name, descending: here && !sort.descending };
-        let order = here.then_some(if sort.descending { "descending" } else { "ascending" });
-        Head { title, href: Some(address(path, &[("q", &asked.q), ("sort", &next.text())])), order }
+        let Some(name) = *name else { return ColumnHead { title, href: None, order: None } };
+        let is_current = sort.column == name;
+        let next = Sort { column: name, descending: is_current && !sort.descending };
+        let order = is_current.then_some(if sort.descending { "descending" } else { "ascending" });
+        ColumnHead { title, href: Some(address(path, &[("q", &query.q), ("sort", &next.to_param())])), order }
     };
     columns.iter().map(head).collect()
 }
 
-/// An address with these parameters, without the empty ones.
+/// Returns an address with these parameters. Empty ones are left out.
 pub(super) fn address(path: &str, parameters: &[(&str, &str)]) -> String {
     let mut encoded = String::new();
     for (name, value) in parameters.iter().filter(|(_, value)| !value.is_empty()) {
@@ -88,8 +88,8 @@ pub(super) fn address(path: &str, parameters: &[(&str, &str)]) -> String {
     format!("{path}{encoded}")
 }
 
-/// Which rows are shown.
-pub(super) struct Paging {
+/// The visible part of a list, and links to the next and previous page.
+pub(super) struct Pager {
     pub(super) from: usize,
     pub(super) to: usize,
     pub(super) total: usize,
@@ -98,24 +98,25 @@ pub(super) struct Paging {
     pub(super) next: Option<String>,
 }
 
-impl Paging {
-    pub(super) fn of(total: usize, size: usize, asked: &str, href: impl Fn(&str) -> String) -> Self {
+impl Pager {
+    /// `page` is the number that the address asks for. A page after the last one means the last one.
+    pub(super) fn new(total: usize, size: usize, page: &str, href: impl Fn(&str) -> String) -> Self {
         let last = total.div_ceil(size).max(1);
-        let page = asked.parse().unwrap_or(1).clamp(1, last);
+        let page = page.parse().unwrap_or(1).clamp(1, last);
         let (from, to) = ((page - 1) * size, (page * size).min(total));
-        let at = |page: usize| href(&page.to_string());
+        let link = |page: usize| href(&page.to_string());
         Self {
             from: from + 1,
             to,
             total,
             last,
-            previous: (page > 1).then(|| at(page - 1)),
-            next: (page < last).then(|| at(page + 1)),
+            previous: (page > 1).then(|| link(page - 1)),
+            next: (page < last).then(|| link(page + 1)),
         }
     }
 
-    /// The part of all rows that is shown.
-    pub(super) fn part<T>(&self, rows: Vec<T>) -> Vec<T> {
+    /// Cuts the visible rows out of all.
+    pub(super) fn cut<T>(&self, rows: Vec<T>) -> Vec<T> {
         rows.into_iter().skip(self.from - 1).take(self.to + 1 - self.from).collect()
     }
 }
@@ -125,17 +126,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_beyond_the_last_is_the_last() {
-        let paging = Paging::of(250, 100, "9", |page| page.to_owned());
-        assert_eq!((paging.from, paging.to, paging.last), (201, 250, 3));
-        assert_eq!((paging.previous.as_deref(), paging.next.as_deref()), (Some("2"), None));
-        assert_eq!(paging.part((1..=250).collect::<Vec<_>>()).len(), 50);
-        let none = Paging::of(0, 100, "x", |page| page.to_owned());
-        assert_eq!((none.from, none.to, none.part(Vec::<u8>::new()).len()), (1, 0, 0));
+    fn page_after_the_last_is_the_last() {
+        let pager = Pager::new(250, 100, "9", |page| page.to_owned());
+        assert_eq!((pager.from, pager.to, pager.last), (201, 250, 3));
+        assert_eq!((pager.previous.as_deref(), pager.next.as_deref()), (Some("2"), None));
+        assert_eq!(pager.cut((1..=250).collect::<Vec<_>>()).len(), 50);
+        let none = Pager::new(0, 100, "x", |page| page.to_owned());
+        assert_eq!((none.from, none.to, none.cut(Vec::<u8>::new()).len()), (1, 0, 0));
     }
 
     #[test]
-    fn what_people_search_for_stays_one_parameter() {
+    fn address_encodes_parameters() {
         assert_eq!(address("/x", &[("q", "a&b=ü"), ("sort", "")]), "/x?q=a%26b%3D%C3%BC");
     }
 }

@@ -1,7 +1,7 @@
 //! The settings pages: tokens, roles, users and the audit log in a browser, under `/admin`.
 //!
-//! [`router`] has all of the pages, each guarded by its own requirement; [`Builder::ui`](crate::Builder::ui) adds the groups that they
-//! belong to. They are served whole: nothing is built, and nothing is loaded from elsewhere.
+//! [`router`] has all pages, each with its own requirement. [`Builder::ui`](crate::Builder::ui) adds the route groups. The pages are
+//! rendered on the server: there is no build step, and they load nothing from other origins.
 //!
 //! ```
 //! # tokio_test::block_on(async {
@@ -15,13 +15,13 @@
 //! # }).unwrap();
 //! ```
 //!
-//! A person signs in at `/admin/auth/login` and has a session in a cookie, which counts on these pages only, never on the API. Who
-//! is not signed in is sent there, and comes back. What changes something has to come from a page of the same origin.
+//! A person signs in at `/admin/auth/login` and gets a session cookie, which is valid on these pages only, never on the API. A page without
+//! a valid session redirects there, and back after the sign-in. Forms have to come from a page of the same origin.
 //!
-//! The cookie is `SameSite=Strict`: a link from a mail comes without it. The sign-in page then asks once more, from its own site, and
-//! leads on if there is a session. After signing in it checks that the browser has kept the cookie, and says so if not.
+//! The cookie is `SameSite=Strict`, so browsers do not send it with a link from a mail. The sign-in page then loads itself again from its
+//! own site, and redirects if there is a session. After a sign-in it checks that the browser kept the cookie, and shows an error if not.
 //!
-//! No rule lives here: a page asks a service for whoever is signed in, and shows what that answers.
+//! Pages call a service on behalf of the person who is signed in, and render the result. The services hold the rules.
 
 mod access;
 mod admin_tokens;
@@ -30,11 +30,13 @@ mod assets;
 mod audit;
 mod base;
 mod condition_options;
+mod confirmation;
 mod content_tokens;
 mod event;
 mod event_details;
 mod failure;
 mod form;
+mod form_errors;
 mod frame;
 mod grants;
 mod lifespan;
@@ -42,7 +44,10 @@ mod list;
 mod matrix;
 mod me;
 mod names;
+mod page;
+mod paths;
 mod permissions;
+mod registry;
 mod roles;
 mod sign_in;
 mod state;
@@ -50,33 +55,25 @@ mod time;
 mod tokens;
 mod user_list;
 mod users;
+mod viewer;
 
-use crate::domain::{LogLimit, Requirement, action, all_of, authenticated};
+use crate::domain::authenticated;
 use crate::guard::{Group, GuardedRouter, SessionCookie};
 use crate::keyward::{Builder, Keyward};
-use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::response::Redirect;
 use axum::routing::get;
 use base::{base, redirect};
 use http::Method;
+use paths::{ENTRANCE, HOME, ME, REGISTER, REGISTER_FIRST, SESSION, SIGN_IN, SIGN_OUT};
 use state::Pages;
 
-/// Where people come in by hand.
-const ENTRANCE: &str = "/admin";
-/// Where people sign in.
-const SIGN_IN: &str = "/admin/auth/login";
-/// Where they look after their own account.
-const ME: &str = "/admin/me";
-/// Where they land: it leads on to the first page that is for them.
-const HOME: &str = "/admin/settings";
+/// Pages that need no session. Their forms have to come from the same origin.
+const PUBLIC: [&str; 3] = [SIGN_IN, REGISTER_FIRST, REGISTER];
 
-/// Pages that nobody has to be signed in for. What they send has to come from themselves.
-const OPEN: [&str; 3] = [SIGN_IN, sign_in::FIRST, sign_in::INVITED];
-
-/// All of the pages. Merge it with your own routes, and put the gate around both.
+/// Returns all pages. Merge them with your own routes, and guard both.
 ///
-/// Behind a proxy that puts a prefix before all paths, say [`Builder::base_path`].
+/// Behind a proxy that adds a prefix to all paths, set [`Builder::base_path`].
 pub fn router(keyward: &Keyward) -> GuardedRouter {
-    let pages = Pages::new(keyward);
     GuardedRouter::new()
         .public(ENTRANCE, get(|| async { redirect(HOME) }))
         .public(assets::STYLE, get(assets::style))
@@ -90,48 +87,29 @@ pub fn router(keyward: &Keyward) -> GuardedRouter {
         .merge(tokens::routes::<content_tokens::ContentTokens>())
         .merge(me::routes())
         .merge(audit::routes())
-        .with_state(pages.clone())
-        .layer(axum::middleware::from_fn_with_state(pages, base::within))
-        .layer(axum::middleware::map_response(frame::shield))
+        .with_state(Pages::new(keyward))
+        .layer(axum::middleware::from_fn_with_state(keyward.gate().clone(), base::scope_base))
+        .layer(axum::middleware::map_response(page::add_security_headers))
 }
 
-async fn home(viewer: frame::Viewer) -> Redirect {
+async fn home(viewer: viewer::Viewer) -> Redirect {
     redirect(viewer.home())
-}
-
-/// A page, not to be kept by anybody.
-fn render(status: http::StatusCode, page: &impl askama::Template) -> Response {
-    match page.render() {
-        Ok(text) => (status, Html(text)).into_response(),
-        Err(error) => {
-            static LINES: LogLimit = LogLimit::new();
-            if let Some(count) = LINES.count_now() {
-                tracing::error!(error = &error as &dyn std::error::Error, count, "pages could not be written");
-            }
-            http::StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
-    }
-}
-
-/// No page chooses rows: whoever holds its action under conditions only does not hold it.
-fn may(names: &[&str]) -> Requirement {
-    all_of(names.iter().map(|name| action(*name))).whole()
 }
 
 impl<T> Builder<T> {
     /// Adds the groups of the settings pages, `/admin/settings`, `/admin/me` and `/admin/auth`: see [`ui::router`](router).
     ///
-    /// `/admin` itself leads to the pages; everything else below it is none of theirs.
+    /// `/admin` itself redirects to the pages. Other paths below it do not belong to them.
     pub fn ui(self, cookie: SessionCookie) -> Self {
         let pages = |path| Group::pages(path, cookie.name(), SIGN_IN).for_people(ENTRANCE);
-        let open = OPEN.into_iter().flat_map(|path| {
-            let of = |method| Group::public(path).exact(method).same_origin_only().for_people(ENTRANCE);
-            [of(Method::GET), of(Method::POST)]
+        let public = PUBLIC.into_iter().flat_map(|path| {
+            let group = |method| Group::public(path).exact(method).same_origin_only().for_people(ENTRANCE);
+            [group(Method::GET), group(Method::POST)]
         });
-        let assets = [assets::STYLE, assets::SCRIPT, assets::ICON, sign_in::SESSION]
-            .map(|path| Group::public(path).exact(Method::GET));
+        let assets =
+            [assets::STYLE, assets::SCRIPT, assets::ICON, SESSION].map(|path| Group::public(path).exact(Method::GET));
         let entrance = Group::public(ENTRANCE).exact(Method::GET).for_people(ENTRANCE);
-        let all = [pages(HOME), pages(ME), pages(sign_in::SIGN_OUT), entrance];
-        all.into_iter().chain(open).chain(assets).fold(self.session_cookie(cookie), Self::group)
+        let all = [pages(HOME), pages(ME), pages(SIGN_OUT), entrance];
+        all.into_iter().chain(public).chain(assets).fold(self.session_cookie(cookie), Self::group)
     }
 }

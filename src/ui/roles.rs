@@ -1,19 +1,23 @@
 //! Settings > Administration Panel > Roles.
 
 use super::base::redirect;
-use super::failure::{Complaints, Failure};
-use super::form::{Id, Query, Sent};
-use super::frame::{Frame, Viewer};
-use super::grants::Chosen;
-use super::list::{Asked, Head, PAGE_SIZE, Paging, Sort, address, heads};
-use super::matrix::{For, Matrix};
+use super::confirmation::{Confirmation, cancel_path};
+use super::failure::Failure;
+use super::form::{FormFields, Id, Query};
+use super::form_errors::FormErrors;
+use super::frame::Frame;
+use super::grants::Selection;
+use super::list::{ColumnHead, PAGE_SIZE, PageQuery, Pager, Sort, address, column_heads};
+use super::matrix::{Matrix, MatrixKind};
+use super::page::{render, require};
+use super::paths::ROLES;
 use super::state::Pages;
-use super::time::ConditionClause;
-use super::{may, render};
+use super::time::RelativeTime;
+use super::viewer::Viewer;
 use crate::admin::{RoleUpdate, Roles, ServiceError};
 use crate::domain::{Ceiling, Fields, Permission, Role, RoleId, Scope};
 use crate::guard::GuardedRouter;
-use crate::store::{Clamped, NewRole};
+use crate::store::NewRole;
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -21,10 +25,7 @@ use axum::routing::{get, post};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-
-const LIST: &str = "/admin/settings/roles";
 
 const CREATE: &str = "admin::roles.create";
 const READ: &str = "admin::roles.read";
@@ -32,26 +33,26 @@ const UPDATE: &str = "admin::roles.update";
 const DELETE: &str = "admin::roles.delete";
 
 pub(super) fn routes() -> GuardedRouter<Pages> {
-    let one = format!("{LIST}/{{id}}");
+    let one = format!("{ROLES}/{{id}}");
     GuardedRouter::new()
-        .route(LIST, may(&[READ]), get(list))
-        .route(&format!("{LIST}/create"), may(&[READ, CREATE]), get(new).post(save_new))
-        .route(&one, may(&[READ]), get(show))
-        .route(&one, may(&[READ, UPDATE]), post(save))
-        .route(&format!("{one}/delete"), may(&[READ, DELETE]), post(delete))
+        .route(ROLES, require(&[READ]), get(list))
+        .route(&format!("{ROLES}/create"), require(&[READ, CREATE]), get(show_new).post(create))
+        .route(&one, require(&[READ]), get(show))
+        .route(&one, require(&[READ, UPDATE]), post(save))
+        .route(&format!("{one}/delete"), require(&[READ, DELETE]), post(delete))
 }
 
 #[derive(Template)]
 #[template(path = "roles.html")]
 struct ListPage {
     frame: Frame,
-    said: Option<&'static str>,
+    notice: Option<&'static str>,
     can_create: bool,
     query: String,
     sort: String,
-    columns: Vec<Head>,
+    columns: Vec<ColumnHead>,
     rows: Vec<Row>,
-    paging: Paging,
+    pager: Pager,
 }
 
 struct Row {
@@ -60,7 +61,7 @@ struct Row {
     description: String,
     users: u64,
     tokens: u64,
-    built_in: bool,
+    is_built_in: bool,
     can_update: bool,
 }
 
@@ -68,18 +69,17 @@ struct Row {
 #[template(path = "role.html")]
 struct RolePage<'a> {
     frame: Frame,
-    said: Option<&'static str>,
-    found: &'a Complaints,
-    /// As it is now, whatever the form says.
+    notice: Option<&'static str>,
+    errors: &'a FormErrors,
+    /// The saved name, whatever the form contains.
     title: &'a str,
-    existing: Option<Existing>,
+    existing: Option<ExistingRole>,
     name: &'a str,
     description: &'a str,
-    /// Why nothing can be changed here.
+    /// The reason why the viewer cannot change the role.
     readonly: Option<&'static str>,
-    /// What saving would take from tokens, where that is to be confirmed.
-    taken: Option<Taken>,
-    /// How many permissions of a copied role are missing.
+    confirmation: Option<Confirmation>,
+    /// The number of permissions of a duplicated role that the viewer cannot grant.
     left_out: usize,
     matrix: Matrix,
 }
@@ -89,167 +89,141 @@ impl RolePage<'_> {
         if self.existing.is_some() { "Save" } else { "Create role" }
     }
 
-    /// Where to go instead: while a question stands, back to what is there.
     fn cancel(&self) -> String {
-        match (&self.taken, &self.existing) {
-            (Some(_), Some(existing)) => format!("{LIST}/{}", existing.id),
-            _ => LIST.to_owned(),
-        }
+        cancel_path(ROLES, self.confirmation.as_ref(), self.existing.as_ref().map(|existing| existing.id))
     }
 }
 
-/// What only a role that is there has.
-struct Existing {
+/// Properties of a role that exists.
+struct ExistingRole {
     id: RoleId,
     version: String,
-    built_in: bool,
+    is_built_in: bool,
     users: u64,
     tokens: u64,
-    created: ConditionClause,
-    updated: ConditionClause,
+    created: RelativeTime,
+    updated: RelativeTime,
     can_delete: bool,
     can_duplicate: bool,
+    /// Permissions that the form does not show.
     hidden: Vec<String>,
-}
-
-/// What tokens lose by a change. It is made once whoever makes it has seen this.
-pub(super) struct Taken {
-    pub(super) tokens: u64,
-    pub(super) grants: u64,
-    /// What the form sends to say so.
-    pub(super) value: String,
-}
-
-impl Taken {
-    /// What is still to be confirmed: another change than the one that whoever sent the form has seen, or one that takes more by
-    /// now, is a new question.
-    pub(super) fn unconfirmed(clamped: Clamped, proposed: &Value, sent: &Sent) -> Option<Self> {
-        let Clamped { tokens, grants, .. } = clamped;
-        let digest = Sha256::digest(json!([tokens, grants, proposed]).to_string());
-        let value = hex::encode(&digest[..16]);
-        (grants > 0 && sent.text("confirmed") != value).then_some(Self { tokens, grants, value })
-    }
-}
-
-fn roles(pages: &Pages, viewer: &Viewer) -> Roles {
-    pages.roles.clone().acting_as(&viewer.actor).from_address(viewer.address)
 }
 
 fn is_built_in(role: &Role) -> bool {
     role.code.is_some()
 }
 
-async fn list(State(pages): State<Pages>, viewer: Viewer, Query(asked): Query<Asked>) -> Result<Response, Failure> {
+async fn list(viewer: Viewer, Query(query): Query<PageQuery>) -> Result<Response, Failure> {
     const COLUMNS: [(&str, Option<&str>); 4] =
         [("Name", Some("name")), ("Description", None), ("Users", Some("users")), ("Admin tokens", Some("tokens"))];
-    let sort = Sort::asked(&asked.sort, &["name", "users", "tokens"]);
-    let roles = roles(&pages, &viewer);
+    let sort = Sort::parse(&query.sort, &["name", "users", "tokens"]);
+    let roles = viewer.roles();
     let tokens: HashMap<RoleId, u64> = roles.tokens_of_members().await?.into_iter().collect();
-    let ceiling = pages.ceiling(&viewer).await?;
-    let wanted = asked.q.trim().to_lowercase();
+    let ceiling = viewer.ceiling().await?;
+    let search = query.q.trim().to_lowercase();
     let row = |(role, users): (Role, u64)| Row {
         users,
         tokens: tokens.get(&role.id).copied().unwrap_or_default(),
-        built_in: is_built_in(&role),
-        can_update: viewer.may(UPDATE) && fixed(&role, &ceiling).is_none(),
+        is_built_in: is_built_in(&role),
+        can_update: viewer.holds(UPDATE) && readonly_reason(&role, &ceiling).is_none(),
         id: role.id,
         name: role.name,
         description: role.description,
     };
     let mut rows: Vec<Row> = roles.list().await?.into_iter().map(row).collect();
-    rows.retain(|row| [&row.name, &row.description].iter().any(|text| text.to_lowercase().contains(&wanted)));
+    rows.retain(|row| [&row.name, &row.description].iter().any(|text| text.to_lowercase().contains(&search)));
     rows.sort_by(|a, b| {
-        let by = match sort.by {
+        let order = match sort.column {
             "users" => a.users.cmp(&b.users),
             "tokens" => a.tokens.cmp(&b.tokens),
             _ => a.name.to_lowercase().cmp(&b.name.to_lowercase()),
         };
-        (if sort.descending { by.reverse() } else { by }).then(a.id.cmp(&b.id))
+        (if sort.descending { order.reverse() } else { order }).then(a.id.cmp(&b.id))
     });
-    let href = |page: &str| address(LIST, &[("q", &asked.q), ("sort", &asked.sort), ("page", page)]);
-    let paging = Paging::of(rows.len(), PAGE_SIZE, &asked.page, href);
+    let href = |page: &str| address(ROLES, &[("q", &query.q), ("sort", &query.sort), ("page", page)]);
+    let pager = Pager::new(rows.len(), PAGE_SIZE, &query.page, href);
     let page = ListPage {
-        frame: viewer.frame(LIST, "Roles"),
-        said: (asked.done == "deleted").then_some("The role is deleted."),
-        can_create: viewer.may(CREATE),
-        columns: heads(LIST, &asked, sort, &COLUMNS),
-        rows: paging.part(rows),
-        query: asked.q,
-        sort: sort.text(),
-        paging,
+        frame: viewer.frame(ROLES, "Roles"),
+        notice: (query.done == "deleted").then_some("The role is deleted."),
+        can_create: viewer.holds(CREATE),
+        columns: column_heads(ROLES, &query, sort, &COLUMNS),
+        rows: pager.cut(rows),
+        query: query.q,
+        sort: sort.to_param(),
+        pager,
     };
     Ok(render(StatusCode::OK, &page))
 }
 
-/// Why a role cannot be changed, whatever anybody may.
-fn fixed(role: &Role, ceiling: &Ceiling) -> Option<&'static str> {
+/// Returns why the viewer with this ceiling cannot change a role.
+fn readonly_reason(role: &Role, ceiling: &Ceiling) -> Option<&'static str> {
     if role.id == RoleId::SUPER_ADMIN {
         return Some(
-            "Super admins may do everything, also what is added later. Nothing of that is taken from permissions, so there is \
-             nothing to change here: give or take the role itself, at each user. At least one active super admin always stays.",
+            "Super admins can do everything, including actions that are added later. This cannot be changed. Assign or remove \
+             the role on the pages of users. At least one active super admin always remains.",
         );
     }
     let covered = ceiling.covers(&Ceiling::Of(role.permissions.clone()));
-    (!covered).then_some("This role may more than you: you may look at it, but not change it.")
+    (!covered).then_some("This role has permissions that you don’t have. You can view it but not change it.")
 }
 
 #[derive(Deserialize)]
-struct Copied {
+struct DuplicateQuery {
     from: Option<i64>,
 }
 
-async fn new(
+async fn show_new(
     State(pages): State<Pages>,
     viewer: Viewer,
-    Query(Copied { from }): Query<Copied>,
+    Query(DuplicateQuery { from }): Query<DuplicateQuery>,
 ) -> Result<Response, Failure> {
-    let found = Complaints::default();
+    let errors = FormErrors::default();
     let Some(from) = from else {
-        return new_page(&pages, &viewer, StatusCode::OK, &found, ("", ""), &Chosen::default(), 0).await;
+        return render_new(&pages, &viewer, StatusCode::OK, &errors, ("", ""), &Selection::default(), 0).await;
     };
-    let Role { name, description, permissions, .. } = roles(&pages, &viewer).read(RoleId(from)).await?;
-    let ceiling = pages.ceiling(&viewer).await?;
-    let (given, kept): (Vec<_>, Vec<_>) =
-        permissions.into_iter().partition(|p| ceiling.check_gift(p).is_ok() && pages.words.shows_permission(p));
-    let (name, chosen) = (format!("{name} (copy)"), Chosen::of_permissions(&given));
-    new_page(&pages, &viewer, StatusCode::OK, &found, (&name, &description), &chosen, kept.len()).await
+    let Role { name, description, permissions, .. } = viewer.roles().read(RoleId(from)).await?;
+    let ceiling = viewer.ceiling().await?;
+    let (copied, left_out): (Vec<_>, Vec<_>) =
+        permissions.into_iter().partition(|p| ceiling.check_gift(p).is_ok() && pages.registry.shows_permission(p));
+    let (name, selection) = (format!("{name} (copy)"), Selection::from_permissions(&copied));
+    render_new(&pages, &viewer, StatusCode::OK, &errors, (&name, &description), &selection, left_out.len()).await
 }
 
-async fn new_page(
+async fn render_new(
     pages: &Pages,
     viewer: &Viewer,
     status: StatusCode,
-    found: &Complaints,
+    errors: &FormErrors,
     (name, description): (&str, &str),
-    chosen: &Chosen,
+    selection: &Selection,
     left_out: usize,
 ) -> Result<Response, Failure> {
-    let ceiling = pages.ceiling(viewer).await?;
+    let ceiling = viewer.ceiling().await?;
     let page = RolePage {
-        frame: viewer.frame(LIST, "Create role"),
-        said: None,
-        found,
+        frame: viewer.frame(ROLES, "Create role"),
+        notice: None,
+        errors,
         title: "",
         existing: None,
         name,
         description,
         readonly: None,
-        taken: None,
+        confirmation: None,
         left_out,
-        matrix: pages.words.matrix(For::Role, &ceiling, chosen, false),
+        matrix: Matrix::new(&pages.registry, MatrixKind::Role, &ceiling, selection, false),
     };
     Ok(render(status, &page))
 }
 
-async fn save_new(State(pages): State<Pages>, viewer: Viewer, sent: Sent) -> Result<Response, Failure> {
-    let chosen = Chosen::sent_for_role(&sent)?;
-    let (name, description) = (sent.text("name"), sent.text("description"));
-    let new = NewRole::new(name).description(description).permissions(chosen.permissions());
-    match roles(&pages, &viewer).create(new).await {
-        Ok(role) => Ok(redirect(&format!("{LIST}/{}?done=created", role.id)).into_response()),
+async fn create(State(pages): State<Pages>, viewer: Viewer, form: FormFields) -> Result<Response, Failure> {
+    let selection = Selection::parse_role(&form)?;
+    let (name, description) = (form.text("name"), form.text("description"));
+    let new = NewRole::new(name).description(description).permissions(selection.permissions());
+    match viewer.roles().create(new).await {
+        Ok(role) => Ok(redirect(&format!("{ROLES}/{}?done=created", role.id)).into_response()),
         Err(error) => {
-            let found = Complaints::from(error)?;
-            new_page(&pages, &viewer, StatusCode::BAD_REQUEST, &found, (name, description), &chosen, 0).await
+            let errors = FormErrors::from_service(error)?;
+            render_new(&pages, &viewer, StatusCode::BAD_REQUEST, &errors, (name, description), &selection, 0).await
         }
     }
 }
@@ -258,116 +232,120 @@ async fn show(
     State(pages): State<Pages>,
     viewer: Viewer,
     Id(id): Id,
-    Query(asked): Query<Asked>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Response, Failure> {
-    let said = match asked.done.as_str() {
-        "saved" => Some("Saved. It counts from the next request on."),
-        "created" => Some("The role is there. Give it to people on their pages, under Users."),
+    let notice = match query.done.as_str() {
+        "saved" => Some("Saved. The change applies from the next request on."),
+        "created" => Some("Role created. Assign it to people on their pages, under Users."),
         _ => None,
     };
-    one_page(&pages, &viewer, StatusCode::OK, RoleId(id), Extra { said, ..Extra::default() }).await
+    render_existing(&pages, &viewer, StatusCode::OK, RoleId(id), PageState { notice, ..PageState::default() }).await
 }
 
-/// What one answer shows besides.
+/// The state of a response besides the role.
 #[derive(Default)]
-struct Extra<'a> {
-    said: Option<&'static str>,
-    found: Complaints,
-    sent: Option<&'a Sent>,
-    taken: Option<Taken>,
+struct PageState<'a> {
+    notice: Option<&'static str>,
+    errors: FormErrors,
+    /// The form that was sent and is shown again.
+    form: Option<&'a FormFields>,
+    confirmation: Option<Confirmation>,
 }
 
-async fn one_page(
+async fn render_existing(
     pages: &Pages,
     viewer: &Viewer,
     status: StatusCode,
     id: RoleId,
-    extra: Extra<'_>,
+    state: PageState<'_>,
 ) -> Result<Response, Failure> {
+    let PageState { notice, errors, form, confirmation } = state;
     let now = pages.now();
-    let roles = roles(pages, viewer);
+    let roles = viewer.roles();
     let listed = roles.list().await?.into_iter().find(|(role, _)| role.id == id);
     let (role, users) = listed.ok_or(ServiceError::NotFound("role"))?;
     let tokens = roles.tokens_of_members().await?.into_iter().find(|(of, _)| *of == id).map_or(0, |(_, n)| n);
-    let ceiling = pages.ceiling(viewer).await?;
-    let fixed = fixed(&role, &ceiling);
-    let looks = "You may look at roles, but not change them.";
-    let readonly = fixed.or((!viewer.may(UPDATE)).then_some(looks));
-    let everything = (id == RoleId::SUPER_ADMIN).then(|| pages.words.catalogue.everything());
-    let held = everything.as_ref().unwrap_or(&role.permissions);
-    let (shown, _) = pages.words.split_permissions(held);
-    let (_, hidden) = pages.words.split_permissions(&role.permissions);
-    let chosen = match extra.sent {
-        Some(sent) => Chosen::sent_for_role(sent)?,
-        None => Chosen::of_permissions(&shown),
+    let ceiling = viewer.ceiling().await?;
+    let role_reason = readonly_reason(&role, &ceiling);
+    let viewer_reason = "You can view roles but not change them.";
+    let readonly = role_reason.or((!viewer.holds(UPDATE)).then_some(viewer_reason));
+    let everything = (id == RoleId::SUPER_ADMIN).then(|| pages.registry.catalogue.everything());
+    let permissions = everything.as_ref().unwrap_or(&role.permissions);
+    let (shown, _) = pages.registry.split_permissions(permissions);
+    let (_, hidden) = pages.registry.split_permissions(&role.permissions);
+    let selection = match form {
+        Some(form) => Selection::parse_role(form)?,
+        None => Selection::from_permissions(&shown),
     };
-    let said = |p: &Permission| pages.words.said_of(&p.scope.action, p.scope.resource.as_ref(), &p.scope.fields);
-    let existing = Existing {
+    let existing = ExistingRole {
         id,
-        // What is sent again was made from what the form was made from.
-        version: extra.sent.map_or_else(|| role.version().to_string(), |sent| sent.text("version").to_owned()),
-        built_in: is_built_in(&role),
+        // A form that is shown again keeps its version, so that a second attempt still detects changes.
+        version: form.map_or_else(|| role.version().to_string(), |form| form.text("version").to_owned()),
+        is_built_in: is_built_in(&role),
         users,
         tokens,
-        created: ConditionClause::of(role.created_at, now),
-        updated: ConditionClause::of(role.updated_at, now),
-        can_delete: viewer.may(DELETE) && fixed.is_none(),
-        can_duplicate: viewer.may(CREATE) && !is_built_in(&role),
-        hidden: hidden.iter().map(said).collect(),
+        created: RelativeTime::new(role.created_at, now),
+        updated: RelativeTime::new(role.updated_at, now),
+        can_delete: viewer.holds(DELETE) && role_reason.is_none(),
+        can_duplicate: viewer.holds(CREATE) && !is_built_in(&role),
+        hidden: hidden.iter().map(|permission| pages.registry.scope_label(&permission.scope)).collect(),
     };
-    let text = |name, kept: &str| extra.sent.map_or(kept.to_owned(), |sent| sent.text(name).to_owned());
+    let text = |name, saved: &str| form.map_or(saved, |form| form.text(name)).to_owned();
     let page = RolePage {
-        frame: Frame { address: Some(format!("{LIST}/{id}")), ..viewer.frame(LIST, &role.name) },
-        said: extra.said,
-        found: &extra.found,
+        frame: viewer.frame(ROLES, &role.name).with_address(format!("{ROLES}/{id}")),
+        notice,
+        errors: &errors,
         title: &role.name,
         existing: Some(existing),
         name: &text("name", &role.name),
         description: &text("description", &role.description),
         readonly,
-        taken: extra.taken,
+        confirmation,
         left_out: 0,
-        matrix: pages.words.matrix(For::Role, &ceiling, &chosen, readonly.is_some()),
+        matrix: Matrix::new(&pages.registry, MatrixKind::Role, &ceiling, &selection, readonly.is_some()),
     };
     Ok(render(status, &page))
 }
 
-async fn save(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent: Sent) -> Result<Response, Failure> {
+async fn save(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, form: FormFields) -> Result<Response, Failure> {
     let id = RoleId(id);
-    let roles = roles(&pages, &viewer).if_version(sent.version()?);
-    let chosen = Chosen::sent_for_role(&sent)?;
-    let (status, extra) = match update(&pages, &roles, id, &sent, &chosen).await {
-        Ok(None) => return Ok(redirect(&format!("{LIST}/{id}?done=saved")).into_response()),
-        Ok(taken) => (StatusCode::OK, Extra { taken, ..Extra::default() }),
-        Err(error) => (StatusCode::BAD_REQUEST, Extra { found: Complaints::from(error)?, ..Extra::default() }),
+    let roles = viewer.roles().if_version(form.version()?);
+    let selection = Selection::parse_role(&form)?;
+    let (status, state) = match update(&pages, &roles, id, &form, &selection).await {
+        Ok(None) => return Ok(redirect(&format!("{ROLES}/{id}?done=saved")).into_response()),
+        Ok(confirmation) => (StatusCode::OK, PageState { confirmation, ..PageState::default() }),
+        Err(error) => {
+            let errors = FormErrors::from_service(error)?;
+            (StatusCode::BAD_REQUEST, PageState { errors, ..PageState::default() })
+        }
     };
-    one_page(&pages, &viewer, status, id, Extra { sent: Some(&sent), ..extra }).await
+    render_existing(&pages, &viewer, status, id, PageState { form: Some(&form), ..state }).await
 }
 
-/// Saves, or answers what has to be confirmed first.
+/// Saves the role, unless a confirmation is required first.
 async fn update(
     pages: &Pages,
     roles: &Roles,
     id: RoleId,
-    sent: &Sent,
-    chosen: &Chosen,
-) -> Result<Option<Taken>, ServiceError> {
+    form: &FormFields,
+    selection: &Selection,
+) -> Result<Option<Confirmation>, ServiceError> {
     let before = roles.read(id).await?;
-    let permissions = chosen.permissions_onto(&before.permissions, &pages.words);
+    let permissions = selection.update_permissions(&before.permissions, &pages.registry);
     if let Some(permissions) = &permissions {
         let clamped = roles.preview_clamp(id, permissions.clone()).await?;
-        if let Some(taken) = Taken::unconfirmed(clamped, &proposed(permissions), sent) {
-            return Ok(Some(taken));
+        if let Some(confirmation) = Confirmation::required(clamped, &to_json(permissions), form) {
+            return Ok(Some(confirmation));
         }
     }
-    let (name, description) = (sent.text("name").to_owned(), sent.text("description").to_owned());
+    let (name, description) = (form.text("name").to_owned(), form.text("description").to_owned());
     roles.update(id, RoleUpdate { name: Some(name), description: Some(description), permissions }).await?;
     Ok(None)
 }
 
-/// The permissions of a changed role, as they are confirmed.
-fn proposed(permissions: &[Permission]) -> Value {
-    let one = |permission: &Permission| {
+/// Returns permissions in the form that a confirmation covers.
+fn to_json(permissions: &[Permission]) -> Value {
+    let entry = |permission: &Permission| {
         let Permission { scope: Scope { action, resource, fields }, when } = permission;
         let fields = match fields {
             Fields::All => None,
@@ -375,15 +353,15 @@ fn proposed(permissions: &[Permission]) -> Value {
         };
         json!([action, resource, fields, when.as_slice()])
     };
-    permissions.iter().map(one).collect()
+    permissions.iter().map(entry).collect()
 }
 
-async fn delete(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent: Sent) -> Result<Response, Failure> {
-    match roles(&pages, &viewer).if_version(sent.version()?).delete(RoleId(id)).await {
-        Ok(_) => Ok(redirect(&format!("{LIST}?done=deleted")).into_response()),
+async fn delete(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, form: FormFields) -> Result<Response, Failure> {
+    match viewer.roles().if_version(form.version()?).delete(RoleId(id)).await {
+        Ok(_) => Ok(redirect(&format!("{ROLES}?done=deleted")).into_response()),
         Err(error) => {
-            let extra = Extra { found: Complaints::from(error)?, ..Extra::default() };
-            one_page(&pages, &viewer, StatusCode::BAD_REQUEST, RoleId(id), extra).await
+            let state = PageState { errors: FormErrors::from_service(error)?, ..PageState::default() };
+            render_existing(&pages, &viewer, StatusCode::BAD_REQUEST, RoleId(id), state).await
         }
     }
 }

@@ -1,14 +1,17 @@
-//! Signing in and out, and registering.
+//! Sign-in, sign-out and registration.
 
-use super::base::{of_request, redirect};
-use super::failure::{Complaints, Failure};
-use super::form::{Query, Sent};
-use super::frame::{Frame, Viewer};
+use super::base::{redirect, request_base};
+use super::failure::Failure;
+use super::form::{FormFields, Query};
+use super::form_errors::FormErrors;
+use super::frame::Frame;
 use super::list::address;
+use super::page::render;
+use super::paths::{HOME, ME, REGISTER, REGISTER_FIRST, SESSION, SIGN_IN, SIGN_OUT};
 use super::state::Pages;
-use super::{HOME, ME, SIGN_IN, render};
+use super::viewer::Viewer;
 use crate::admin::{FirstAdmin, Password, Registration, ServiceError, Sessions, SignedIn};
-use crate::domain::{authenticated, is_loopback_host};
+use crate::domain::{Actor, authenticated, is_loopback_host};
 use crate::guard::{Caller, GuardedRouter, SessionCheck};
 use askama::Template;
 use axum::extract::State;
@@ -19,18 +22,12 @@ use http::header::{CACHE_CONTROL, SET_COOKIE};
 use http::request::Parts;
 use serde::Deserialize;
 
-pub(super) const FIRST: &str = "/admin/auth/register-admin";
-pub(super) const INVITED: &str = "/admin/auth/register";
-pub(super) const SIGN_OUT: &str = "/admin/auth/logout";
-/// Where a page asks whether its session still lives.
-pub(super) const SESSION: &str = "/admin/auth/session";
-
 pub(super) fn routes() -> GuardedRouter<Pages> {
     GuardedRouter::new()
         .public(SIGN_IN, get(show).post(sign_in))
-        .public(SESSION, get(lives))
-        .public(FIRST, get(show_first).post(register_first))
-        .public(INVITED, get(show_invited).post(register))
+        .public(SESSION, get(session_status))
+        .public(REGISTER_FIRST, get(show_register_first).post(register_first))
+        .public(REGISTER, get(show_register).post(register))
         .route(SIGN_OUT, authenticated(), post(sign_out))
 }
 
@@ -38,9 +35,9 @@ pub(super) fn routes() -> GuardedRouter<Pages> {
 #[template(path = "login.html")]
 struct LoginPage<'a> {
     frame: Frame,
-    said: Option<&'static str>,
-    found: &'a Complaints,
-    back: &'a str,
+    notice: Option<&'static str>,
+    errors: &'a FormErrors,
+    redirect_to: &'a str,
     email: &'a str,
 }
 
@@ -52,7 +49,7 @@ struct RegisterPage<'a> {
     text: &'static str,
     button: &'static str,
     action: &'static str,
-    found: &'a Complaints,
+    errors: &'a FormErrors,
     email: &'a str,
     firstname: &'a str,
     lastname: &'a str,
@@ -62,21 +59,21 @@ struct RegisterPage<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Back {
+struct SignInQuery {
     #[serde(default)]
     redirect_to: String,
-    /// Why they are here, by a word.
+    /// The change that ended the session.
     #[serde(default)]
     done: String,
-    /// Not empty right after signing in: whether the browser has kept the cookie is to be seen.
+    /// Not empty right after a sign-in: the page checks that the browser kept the cookie.
     #[serde(default)]
     check: String,
-    /// Not empty if this was asked for once more, from here.
+    /// Not empty if the page loaded itself again.
     #[serde(default)]
     again: String,
 }
 
-/// Asks for an address once more. The browser then comes from a page of ours, and sends the cookie that it sends to no other site.
+/// Loads an address again. The request then comes from the same site, and the browser sends the cookie with it.
 #[derive(Template)]
 #[template(path = "again.html")]
 struct AgainPage {
@@ -87,11 +84,11 @@ struct AgainPage {
 #[template(path = "no_cookie.html")]
 struct NoCookiePage {
     frame: Frame,
-    /// The cookie needs HTTPS.
-    secure: bool,
+    /// Whether the cookie requires HTTPS.
+    is_secure: bool,
 }
 
-/// Says that a header of the request counts instead of the cookie.
+/// Explains that a header of the request overrides the cookie.
 #[derive(Template)]
 #[template(path = "overridden.html")]
 struct OverriddenPage {
@@ -100,208 +97,204 @@ struct OverriddenPage {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Invitation {
+struct InvitationQuery {
     #[serde(default)]
     registration_token: String,
 }
 
-async fn show(State(pages): State<Pages>, Query(back): Query<Back>, parts: Parts) -> Result<Response, Failure> {
-    if pages.sessions.setup_code().await?.is_some() {
-        return Ok(redirect(FIRST).into_response());
+async fn show(State(pages): State<Pages>, Query(query): Query<SignInQuery>, parts: Parts) -> Result<Response, Failure> {
+    if pages.keyward.sessions().setup_code().await?.is_some() {
+        return Ok(redirect(REGISTER_FIRST).into_response());
     }
-    let session = pages.session(&parts).await;
+    let session = pages.check_session(&parts).await;
     match session {
-        SessionCheck::Valid => return Ok(redirect(inside(&back.redirect_to)).into_response()),
-        // Pages would send the reader back here, whatever is in the cookie.
+        SessionCheck::Valid => return Ok(redirect(safe_redirect(&query.redirect_to)).into_response()),
+        // Other pages would redirect back here, whatever the cookie is.
         SessionCheck::Overridden => {
-            let page = OverriddenPage { frame: Frame::outside("Not signed in") };
+            let page = OverriddenPage { frame: Frame::signed_out("Not signed in") };
             return Ok(render(StatusCode::OK, &page));
         }
-        // Either none came back, or there are several of which none counts.
-        SessionCheck::NoCookie | SessionCheck::Invalid if !back.check.is_empty() => {
+        // The browser sent no cookie, or only invalid ones.
+        SessionCheck::NoCookie | SessionCheck::Invalid if !query.check.is_empty() => {
             tracing::debug!("a browser did not send the session's cookie back right after signing in");
-            let page = NoCookiePage { frame: Frame::outside("Not signed in yet"), secure: pages.cookie.is_secure() };
+            let is_secure = pages.keyward.session_cookie().is_secure();
+            let page = NoCookiePage { frame: Frame::signed_out("Not signed in yet"), is_secure };
             return Ok(render(StatusCode::OK, &page));
         }
-        SessionCheck::NoCookie if back.again.is_empty() && comes_from_elsewhere(&parts) => {
-            let address = [("redirectTo", back.redirect_to.as_str()), ("done", &back.done), ("again", "1")];
-            return Ok(render(StatusCode::OK, &AgainPage { address: address_of(&address) }));
+        SessionCheck::NoCookie if query.again.is_empty() && is_cross_site(&parts) => {
+            let parameters = [("redirectTo", query.redirect_to.as_str()), ("done", &query.done), ("again", "1")];
+            return Ok(render(StatusCode::OK, &AgainPage { address: address(SIGN_IN, &parameters) }));
         }
         SessionCheck::NoCookie | SessionCheck::Invalid | SessionCheck::Unknown => {}
     }
-    let said = match back.done.as_str() {
+    let notice = match query.done.as_str() {
         "email" => {
-            Some("Your e-mail address is changed, and all of your sessions have ended. Sign in with the new one.")
+            Some("Your e-mail address was changed and all your sessions have ended. Sign in with the new address.")
         }
-        "password" => Some("Your password is changed, and all of your sessions have ended. Sign in with the new one."),
-        _ if session == SessionCheck::Invalid => Some("Your session has ended. Sign in to go on."),
+        "password" => {
+            Some("Your password was changed and all your sessions have ended. Sign in with the new password.")
+        }
+        _ if session == SessionCheck::Invalid => Some("Your session has ended. Sign in to continue."),
         _ => None,
     };
-    Ok(login(StatusCode::OK, said, &Complaints::default(), &back.redirect_to, ""))
+    Ok(render_sign_in(StatusCode::OK, notice, &FormErrors::default(), &query.redirect_to, ""))
 }
 
-fn address_of(parameters: &[(&str, &str)]) -> String {
-    address(SIGN_IN, parameters)
-}
-
-/// Whether a page of another site has led here, which browsers tell where the cookie works at all.
-fn comes_from_elsewhere(parts: &Parts) -> bool {
+/// Returns whether a page of another site led here. Browsers that support the cookie send this header.
+fn is_cross_site(parts: &Parts) -> bool {
     parts.headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site")
 }
 
-/// Whether there is a session: 204, or 401. Where that is not known, a form is to be sent all the same.
-async fn lives(State(pages): State<Pages>, parts: Parts) -> Response {
-    let status = match pages.session(&parts).await {
+/// Answers 204 with a valid session, else 401. If the store is unavailable, 204: scripts then send the form, and the server decides.
+async fn session_status(State(pages): State<Pages>, parts: Parts) -> Response {
+    let status = match pages.check_session(&parts).await {
         SessionCheck::Valid | SessionCheck::Overridden | SessionCheck::Unknown => StatusCode::NO_CONTENT,
         SessionCheck::Invalid | SessionCheck::NoCookie => StatusCode::UNAUTHORIZED,
     };
     (status, [(CACHE_CONTROL, "no-store")]).into_response()
 }
 
-fn login(status: StatusCode, said: Option<&'static str>, found: &Complaints, back: &str, email: &str) -> Response {
-    render(status, &LoginPage { frame: Frame::outside("Sign in"), said, found, back, email })
+fn render_sign_in(
+    status: StatusCode,
+    notice: Option<&'static str>,
+    errors: &FormErrors,
+    redirect_to: &str,
+    email: &str,
+) -> Response {
+    render(status, &LoginPage { frame: Frame::signed_out("Sign in"), notice, errors, redirect_to, email })
 }
 
-async fn sign_in(State(pages): State<Pages>, caller: Caller, sent: Sent) -> Result<Response, Failure> {
-    let (email, back) = (sent.text("email"), sent.text("redirectTo"));
-    let sessions = visitor(&pages, &caller);
-    match sessions.sign_in(email, &Password::new(sent.text("password"))).await {
-        Ok(signed_in) => Ok(enter(&pages, &signed_in, back)),
+async fn sign_in(State(pages): State<Pages>, caller: Caller, form: FormFields) -> Result<Response, Failure> {
+    let (email, redirect_to) = (form.text("email"), form.text("redirectTo"));
+    let sessions = visitor_sessions(&pages, &caller);
+    match sessions.sign_in(email, &Password::new(form.text("password"))).await {
+        Ok(signed_in) => Ok(start_session(&pages, &signed_in, redirect_to)),
         Err(error) => {
             let status = match error {
                 ServiceError::TooManyAttempts(_) => StatusCode::TOO_MANY_REQUESTS,
                 _ => StatusCode::BAD_REQUEST,
             };
-            Ok(login(status, None, &Complaints::from(error)?, back, email))
+            Ok(render_sign_in(status, None, &FormErrors::from_service(error)?, redirect_to, email))
         }
     }
 }
 
-fn visitor(pages: &Pages, caller: &Caller) -> Sessions {
-    pages
-        .sessions
-        .clone()
-        .acting_as(crate::domain::Actor::Visitor)
-        .from_address(caller.address)
-        .on_device(&caller.device)
+fn visitor_sessions(pages: &Pages, caller: &Caller) -> Sessions {
+    let sessions = pages.keyward.sessions().acting_as(Actor::Visitor);
+    sessions.from_address(caller.address).on_device(&caller.device)
 }
 
-/// Hands over a session: always a new one, whatever cookie came. The way on leads past the sign-in page, which sees whether the cookie
-/// came back.
-fn enter(pages: &Pages, signed_in: &SignedIn, back: &str) -> Response {
-    let cookie = pages.cookie.set_at(&of_request(), &signed_in.session.secret);
-    let on = address_of(&[("check", "1"), ("redirectTo", inside(back))]);
-    ([(SET_COOKIE, cookie)], redirect(&on)).into_response()
+/// Sets the cookie of a new session, and redirects to the sign-in page, which checks that the browser kept it and redirects further.
+fn start_session(pages: &Pages, signed_in: &SignedIn, redirect_to: &str) -> Response {
+    let cookie = pages.keyward.session_cookie().set_at(&request_base(), &signed_in.session.secret);
+    let next = address(SIGN_IN, &[("check", "1"), ("redirectTo", safe_redirect(redirect_to))]);
+    ([(SET_COOKIE, cookie)], redirect(&next)).into_response()
 }
 
-/// Where to go after signing in: to a page of ours, and nowhere else.
-fn inside(back: &str) -> &str {
-    // Most likely it is as the browser saw it.
-    let base = of_request();
-    let back = base.inward(back);
-    let path = back.split_once('?').map_or(back, |(path, _)| path);
-    // Our paths have nothing to encode, and a browser takes `%2e%2e` for `..`.
-    let plain = back.bytes().all(|b| b.is_ascii_graphic() && b != b'\\')
-        && !["//", "..", "%", "#"].iter().any(|odd| path.contains(odd));
-    let ours = path.starts_with("/admin/settings/") || path == ME;
-    if plain && ours { back } else { HOME }
+/// Returns the address if it is one of the pages, else [`HOME`].
+fn safe_redirect(address: &str) -> &str {
+    // Browsers send the address with the base path.
+    let base = request_base();
+    let address = base.inward(address);
+    let path = address.split_once('?').map_or(address, |(path, _)| path);
+    // Paths of the pages contain no characters to encode, and browsers read `%2e%2e` as `..`.
+    let is_plain = address.bytes().all(|b| b.is_ascii_graphic() && b != b'\\')
+        && !["//", "..", "%", "#"].iter().any(|part| path.contains(part));
+    let is_page = path.starts_with("/admin/settings/") || path == ME;
+    if is_plain && is_page { address } else { HOME }
 }
 
 async fn sign_out(State(pages): State<Pages>, viewer: Viewer) -> Result<Response, Failure> {
     let session = viewer.session.ok_or_else(Failure::not_found)?;
-    pages.sessions.clone().acting_as(&viewer.actor).from_address(viewer.address).sign_out(session).await?;
-    Ok(signed_out(&pages))
+    viewer.sessions().sign_out(session).await?;
+    Ok(clear_session(&pages, SIGN_IN))
 }
 
-/// To whose session is over: without its cookie, to the sign-in.
-pub(super) fn signed_out(pages: &Pages) -> Response {
-    leave(pages, SIGN_IN)
+/// Clears the session cookie and redirects.
+pub(super) fn clear_session(pages: &Pages, to: &str) -> Response {
+    ([(SET_COOKIE, pages.keyward.session_cookie().cleared_at(&request_base()))], redirect(to)).into_response()
 }
 
-/// The same to whose sessions ended with their e-mail address.
-pub(super) fn ended_by_email(pages: &Pages) -> Response {
-    leave(pages, &address(SIGN_IN, &[("redirectTo", ME), ("done", "email")]))
-}
-
-/// The same to whose sessions ended with their password.
-pub(super) fn ended_by_password(pages: &Pages) -> Response {
-    leave(pages, &address(SIGN_IN, &[("redirectTo", ME), ("done", "password")]))
-}
-
-fn leave(pages: &Pages, to: &str) -> Response {
-    ([(SET_COOKIE, pages.cookie.cleared_at(&of_request()))], redirect(to)).into_response()
-}
-
-async fn show_first(State(pages): State<Pages>, caller: Caller) -> Result<Response, Failure> {
-    if pages.sessions.setup_code().await?.is_none() {
+async fn show_register_first(State(pages): State<Pages>, caller: Caller) -> Result<Response, Failure> {
+    if pages.keyward.sessions().setup_code().await?.is_none() {
         return Ok(redirect(SIGN_IN).into_response());
     }
-    Ok(first(&pages, &caller, StatusCode::OK, &Complaints::default(), None))
+    Ok(render_register_first(&pages, &caller, StatusCode::OK, &FormErrors::default(), None))
 }
 
-fn first(pages: &Pages, caller: &Caller, status: StatusCode, found: &Complaints, sent: Option<&Sent>) -> Response {
-    let text = |name| sent.map_or("", |sent| sent.text(name));
+fn render_register_first(
+    pages: &Pages,
+    caller: &Caller,
+    status: StatusCode,
+    errors: &FormErrors,
+    form: Option<&FormFields>,
+) -> Response {
+    let text = |name| form.map_or("", |form| form.text(name));
+    let is_open = pages.keyward.settings().open_setup && caller.host.as_deref().is_some_and(is_loopback_host);
     let page = RegisterPage {
-        frame: Frame::outside("Welcome"),
+        frame: Frame::signed_out("Welcome"),
         title: "Welcome",
-        text: "Nobody is here yet. You will be the first super admin, who may do everything and invites everybody else.",
-        button: "Start",
-        action: FIRST,
-        found,
+        text: "Create the first account. It is a super admin: it can do everything and invite other people.",
+        button: "Create account",
+        action: REGISTER_FIRST,
+        errors,
         email: text("email"),
         firstname: text("firstname"),
         lastname: text("lastname"),
         invitation: None,
-        needs_code: !(pages.open_setup && caller.host.as_deref().is_some_and(is_loopback_host)),
+        needs_code: !is_open,
     };
     render(status, &page)
 }
 
-async fn register_first(State(pages): State<Pages>, caller: Caller, sent: Sent) -> Result<Response, Failure> {
-    let text = |name| sent.text(name).to_owned();
+async fn register_first(State(pages): State<Pages>, caller: Caller, form: FormFields) -> Result<Response, Failure> {
+    let text = |name| form.text(name).to_owned();
     let admin = FirstAdmin {
         email: text("email"),
         firstname: text("firstname"),
         lastname: text("lastname"),
         username: None,
-        password: Password::new(sent.text("password")),
+        password: Password::new(form.text("password")),
     };
-    let code = Some(sent.text("setupCode").trim()).filter(|code| !code.is_empty());
-    match visitor(&pages, &caller).register_first_at(caller.host.as_deref(), admin, code).await {
-        Ok(signed_in) => Ok(enter(&pages, &signed_in, "")),
-        Err(error) => Ok(first(&pages, &caller, StatusCode::BAD_REQUEST, &Complaints::from(error)?, Some(&sent))),
+    let code = Some(form.text("setupCode").trim()).filter(|code| !code.is_empty());
+    match visitor_sessions(&pages, &caller).register_first_at(caller.host.as_deref(), admin, code).await {
+        Ok(signed_in) => Ok(start_session(&pages, &signed_in, "")),
+        Err(error) => {
+            let errors = FormErrors::from_service(error)?;
+            Ok(render_register_first(&pages, &caller, StatusCode::BAD_REQUEST, &errors, Some(&form)))
+        }
     }
 }
 
-async fn show_invited(
+async fn show_register(
     State(pages): State<Pages>,
     caller: Caller,
-    Query(Invitation { registration_token }): Query<Invitation>,
+    Query(InvitationQuery { registration_token }): Query<InvitationQuery>,
 ) -> Result<Response, Failure> {
-    invited(&pages, &caller, StatusCode::OK, &Complaints::default(), &registration_token, None).await
+    render_register(&pages, &caller, StatusCode::OK, &FormErrors::default(), &registration_token, None).await
 }
 
-async fn invited(
+async fn render_register(
     pages: &Pages,
     caller: &Caller,
     status: StatusCode,
-    found: &Complaints,
+    errors: &FormErrors,
     invitation: &str,
-    sent: Option<&Sent>,
+    form: Option<&FormFields>,
 ) -> Result<Response, Failure> {
-    let owner = match visitor(pages, caller).invited(invitation).await {
+    let owner = match visitor_sessions(pages, caller).invited(invitation).await {
         Ok(owner) => owner,
-        Err(ServiceError::Invalid(_)) => return Err(Failure::dead_invitation()),
+        Err(ServiceError::Invalid(_)) => return Err(Failure::invalid_invitation()),
         Err(error) => return Err(error.into()),
     };
-    let text = |name, kept: &str| sent.map_or(kept.to_owned(), |sent| sent.text(name).to_owned());
+    let text = |name, saved: &str| form.map_or(saved, |form| form.text(name)).to_owned();
     let page = RegisterPage {
-        frame: Frame::outside("You are invited"),
+        frame: Frame::signed_out("You are invited"),
         title: "You are invited",
-        text: "Choose a password, and you are in.",
+        text: "Choose a password to create your account.",
         button: "Join",
-        action: INVITED,
-        found,
+        action: REGISTER,
+        errors,
         email: &owner.email,
         firstname: &text("firstname", &owner.firstname),
         lastname: &text("lastname", &owner.lastname),
@@ -311,20 +304,20 @@ async fn invited(
     Ok(render(status, &page))
 }
 
-async fn register(State(pages): State<Pages>, caller: Caller, sent: Sent) -> Result<Response, Failure> {
-    let invitation = sent.text("registrationToken");
+async fn register(State(pages): State<Pages>, caller: Caller, form: FormFields) -> Result<Response, Failure> {
+    let invitation = form.text("registrationToken");
     let registration = Registration {
         invitation: invitation.to_owned(),
-        firstname: sent.text("firstname").to_owned(),
-        lastname: sent.text("lastname").to_owned(),
+        firstname: form.text("firstname").to_owned(),
+        lastname: form.text("lastname").to_owned(),
         username: None,
-        password: Password::new(sent.text("password")),
+        password: Password::new(form.text("password")),
     };
-    match visitor(&pages, &caller).register(registration).await {
-        Ok(signed_in) => Ok(enter(&pages, &signed_in, "")),
+    match visitor_sessions(&pages, &caller).register(registration).await {
+        Ok(signed_in) => Ok(start_session(&pages, &signed_in, "")),
         Err(error) => {
-            let found = Complaints::from(error)?;
-            invited(&pages, &caller, StatusCode::BAD_REQUEST, &found, invitation, Some(&sent)).await
+            let errors = FormErrors::from_service(error)?;
+            render_register(&pages, &caller, StatusCode::BAD_REQUEST, &errors, invitation, Some(&form)).await
         }
     }
 }
@@ -334,14 +327,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn people_come_back_to_pages_of_ours_only() {
-        for ours in [
+    fn redirects_lead_to_pages_only() {
+        for page in [
             "/admin/settings/roles/7",
             "/admin/settings/users?q=a&page=2",
             "/admin/settings/audit-logs?by=a%40b..c",
             "/admin/me",
         ] {
-            assert_eq!(inside(ours), ours);
+            assert_eq!(safe_redirect(page), page);
         }
         for other in [
             "",
@@ -360,7 +353,7 @@ mod tests {
             "admin/settings/",
             "/admin/settingsx",
         ] {
-            assert_eq!(inside(other), HOME, "{other:?}");
+            assert_eq!(safe_redirect(other), HOME, "{other:?}");
         }
     }
 }

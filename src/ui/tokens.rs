@@ -1,65 +1,73 @@
-//! The pages of tokens, as far as both kinds have them alike.
+//! The pages that admin tokens and API tokens share.
 
-use super::base::{base, redirect};
-use super::failure::{Complaints, Failure};
-use super::form::{Id, Query, Sent};
-use super::frame::{Frame, Viewer, origin};
-use super::lifespan::{Expiry, lives};
-use super::list::{Asked, Head, PAGE_SIZE, Paging, Sort, address, heads};
-use super::may;
+use super::base::{base, public_origin, redirect};
+use super::failure::Failure;
+use super::form::{FormFields, Id, Query};
+use super::form_errors::FormErrors;
+use super::frame::Frame;
+use super::lifespan::{Expiry, SelectOption, format_lifespan, lifespan_options};
+use super::list::{ColumnHead, PAGE_SIZE, PageQuery, Pager, Sort, address, column_heads};
+use super::page::{render, require};
 use super::state::Pages;
-use super::time::ConditionClause;
+use super::time::RelativeTime;
+use super::viewer::Viewer;
 use crate::admin::{DescribedToken, IssuedToken, SecretAccess, ServiceError, TokenUpdate, Tokens};
 use crate::domain::{Secret, Token, TokenId, TokenKind};
 use crate::guard::GuardedRouter;
-use crate::store::{Paging as Page, TokenQuery, TokenSort};
+use crate::store::{Paging, TokenQuery, TokenSort};
+use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode};
 
-/// What the pages of one kind have of their own.
-pub(super) trait Side: Send + Sync + 'static {
+/// The differences between the pages of the two kinds.
+pub(super) trait TokenPages: Send + Sync + 'static {
     const KIND: TokenKind;
-    /// Where the list is; everything else is below it.
+    /// The path of the list. All other pages are below it.
     const LIST: &'static str;
-    const ACTIONS: Actions;
-    /// Title and name of each column of the list; those with a name can be sorted by, first of all the first.
+    const ACTIONS: PageActions;
+    const TEXTS: &'static Texts;
+    /// The title and the name of each column. A column with a name can be sorted by; the first one is the default.
     const COLUMNS: [(&'static str, Option<&'static str>); 6];
-    /// Who can look at a new key later, where keys are kept.
-    const KEPT: &'static str;
-    /// Who looks at a key that is shown again.
-    const SHOWN_AGAIN: &'static str;
 
-    fn list_page(pages: &Pages, viewer: &Viewer, listed: Listed) -> Response;
-    fn new_page(
+    /// Makes a row of the list.
+    fn row(viewer: &Viewer, row: Row, described: &DescribedToken) -> Row;
+
+    /// Renders the form for a new token.
+    fn render_new(
         pages: &Pages,
         viewer: &Viewer,
-        status: StatusCode,
-        found: &Complaints,
-        sent: Option<&Sent>,
+        frame: Frame,
+        token_form: TokenForm<'_>,
+        form: Option<&FormFields>,
     ) -> impl Future<Output = Result<Response, Failure>> + Send;
-    fn one_page(
+
+    /// Renders the form of an existing token.
+    fn render_existing(
         pages: &Pages,
         viewer: &Viewer,
-        status: StatusCode,
-        found: &Complaints,
+        frame: Frame,
+        token_form: TokenForm<'_>,
         described: &DescribedToken,
-        extra: Extra<'_>,
+        form: Option<&FormFields>,
     ) -> impl Future<Output = Result<Response, Failure>> + Send;
+
     fn issue(
         tokens: &Tokens,
         viewer: &Viewer,
-        sent: &Sent,
+        form: &FormFields,
     ) -> impl Future<Output = Result<Result<IssuedToken, ServiceError>, Failure>> + Send;
-    /// What a form changes besides name and description.
-    fn update(pages: &Pages, before: &DescribedToken, sent: &Sent) -> Result<TokenUpdate, Failure>;
-    /// What to say beside a request to try, and the path that it is for.
-    fn to_try(pages: &Pages) -> (&'static str, &str);
+
+    /// Parses the changes besides name and description.
+    fn parse_update(pages: &Pages, before: &DescribedToken, form: &FormFields) -> Result<TokenUpdate, Failure>;
+
+    /// Returns a label for an example request, and its path.
+    fn example_request(pages: &Pages) -> (&'static str, &str);
 }
 
-/// What each page asks for.
-pub(super) struct Actions {
+/// The actions that the pages require.
+pub(super) struct PageActions {
     pub(super) access: &'static str,
     pub(super) create: &'static str,
     pub(super) read: &'static str,
@@ -68,118 +76,138 @@ pub(super) struct Actions {
     pub(super) delete: &'static str,
 }
 
-/// The part of a list that is shown.
-pub(super) struct Listed {
-    pub(super) frame: Frame,
-    pub(super) said: Option<&'static str>,
-    pub(super) can_create: bool,
-    pub(super) query: String,
-    pub(super) sort: Sort,
-    pub(super) columns: Vec<Head>,
-    pub(super) tokens: Vec<DescribedToken>,
-    pub(super) paging: Paging,
+/// The texts of the pages.
+pub(super) struct Texts {
+    pub(super) title: &'static str,
+    pub(super) intro: &'static str,
+    pub(super) create: &'static str,
+    pub(super) new_title: &'static str,
+    pub(super) empty_title: &'static str,
+    pub(super) empty_text: &'static str,
+    /// The fields that a search covers, after "Search by".
+    pub(super) searched: &'static str,
+    /// Shown with a new key that is kept.
+    pub(super) kept_key: &'static str,
+    /// Shown with a key that is shown again.
+    pub(super) shown_key: &'static str,
 }
 
-/// What only a token that is there has.
-pub(super) struct Existing {
+#[derive(Template)]
+#[template(path = "tokens.html")]
+struct ListPage {
+    frame: Frame,
+    list: &'static str,
+    texts: &'static Texts,
+    notice: Option<&'static str>,
+    can_create: bool,
+    query: String,
+    sort: String,
+    columns: Vec<ColumnHead>,
+    rows: Vec<Row>,
+    pager: Pager,
+}
+
+pub(super) struct Row {
     pub(super) id: TokenId,
     pub(super) version: String,
-    pub(super) created: ConditionClause,
-    pub(super) used: Option<ConditionClause>,
+    pub(super) name: String,
+    pub(super) description: String,
+    /// The type of a content token.
+    pub(super) access: Option<String>,
+    pub(super) created: RelativeTime,
+    pub(super) used: Option<RelativeTime>,
+    /// The owner of an admin token.
+    pub(super) owner: Option<TokenOwner>,
     pub(super) expiry: Expiry,
-    pub(super) duration: String,
+    pub(super) can_update: bool,
+    pub(super) can_delete: bool,
+}
+
+/// The owner of a token.
+pub(super) struct TokenOwner {
+    pub(super) name: String,
+    /// The state of the account, if tokens do not work in it.
+    pub(super) inactive_state: Option<&'static str>,
+}
+
+/// The part of a token's form that both kinds share.
+pub(super) struct TokenForm<'a> {
+    pub(super) status: StatusCode,
+    pub(super) list: &'static str,
+    pub(super) notice: Option<&'static str>,
+    pub(super) key: Option<ShownKey>,
+    pub(super) errors: &'a FormErrors,
+    /// The saved name, whatever the form contains.
+    pub(super) title: String,
+    pub(super) existing: Option<ExistingToken>,
+    pub(super) name: String,
+    pub(super) description: String,
+    pub(super) lifespans: Vec<SelectOption>,
+    pub(super) readonly: bool,
+}
+
+/// Properties of a token that exists.
+pub(super) struct ExistingToken {
+    pub(super) id: TokenId,
+    pub(super) version: String,
+    pub(super) created: RelativeTime,
+    pub(super) used: Option<RelativeTime>,
+    pub(super) expiry: Expiry,
+    pub(super) lifespan: String,
     pub(super) hint: String,
     pub(super) can_view: bool,
     pub(super) can_regenerate: bool,
     pub(super) can_delete: bool,
 }
 
-impl Existing {
-    /// As whoever may do all to it sees it.
-    pub(super) fn of<S: Side>(pages: &Pages, viewer: &Viewer, token: &Token, sent: Option<&Sent>) -> Self {
-        let now = pages.now();
-        Self {
-            id: token.id,
-            // What is sent again was made from what the form was made from.
-            version: sent.map_or_else(|| token.version().to_string(), |sent| sent.text("version").to_owned()),
-            created: ConditionClause::past(token.created_at, now),
-            used: token.last_used_at.map(|at| ConditionClause::past(at, now)),
-            expiry: Expiry::of(token, now),
-            duration: lives(token.lifespan),
-            hint: token.hint.clone(),
-            can_view: pages.seals,
-            can_regenerate: viewer.may(S::ACTIONS.regenerate),
-            can_delete: viewer.may(S::ACTIONS.delete),
-        }
-    }
-}
-
-/// A key, for this one answer.
+/// A key. Only one response shows it.
 pub(super) struct ShownKey {
     pub(super) title: &'static str,
     pub(super) text: &'static str,
     pub(super) secret: String,
-    pub(super) try_it: &'static str,
+    pub(super) example: &'static str,
     pub(super) url: String,
 }
 
-impl ShownKey {
-    fn of<S: Side>(
-        pages: &Pages,
-        headers: &HeaderMap,
-        title: &'static str,
-        text: &'static str,
-        secret: &Secret,
-    ) -> Self {
-        let (try_it, path) = S::to_try(pages);
-        // As the browser names us; what it sends is escaped like any other text.
-        let url = format!("{}{}{path}", origin(headers), base());
-        Self { title, text, secret: secret.expose().to_owned(), try_it, url }
-    }
-}
-
-/// What one answer shows besides the token.
+/// The state of a response besides the token.
 #[derive(Default)]
-pub(super) struct Extra<'a> {
-    pub(super) said: Option<&'static str>,
-    pub(super) key: Option<ShownKey>,
-    pub(super) sent: Option<&'a Sent>,
+struct PageState<'a> {
+    notice: Option<&'static str>,
+    key: Option<ShownKey>,
+    errors: FormErrors,
+    /// The form that was sent and is shown again.
+    form: Option<&'a FormFields>,
 }
 
-/// What is said where a key cannot be shown again.
-const KEY_LOST: &str = "This key cannot be shown: it was not kept, or not in a way that can be read now. Regenerate it to have one that works";
+const KEY_UNAVAILABLE: &str =
+    "This key cannot be shown: it was not kept, or it cannot be decrypted. Regenerate it to get a new one";
 
-pub(super) fn routes<S: Side>() -> GuardedRouter<Pages> {
-    let Actions { access, create, read, update, regenerate, delete } = S::ACTIONS;
-    let list = S::LIST;
+pub(super) fn routes<P: TokenPages>() -> GuardedRouter<Pages> {
+    let PageActions { access, create, read, update, regenerate, delete } = P::ACTIONS;
+    let list = P::LIST;
     let one = format!("{list}/{{id}}");
     GuardedRouter::new()
-        .route(list, may(&[access, read]), get(show_list::<S>))
-        .route(&format!("{list}/create"), may(&[access, read, create]), get(new::<S>).post(save_new::<S>))
-        .route(&one, may(&[access, read]), get(show::<S>))
-        .route(&one, may(&[access, read, update]), post(save::<S>))
-        .route(&format!("{one}/view"), may(&[access, read]), post(view::<S>))
-        .route(&format!("{one}/regenerate"), may(&[access, read, regenerate]), post(renew::<S>))
-        .route(&format!("{one}/delete"), may(&[access, read, delete]), post(remove::<S>))
+        .route(list, require(&[access, read]), get(show_list::<P>))
+        .route(&format!("{list}/create"), require(&[access, read, create]), get(show_new::<P>).post(create_token::<P>))
+        .route(&one, require(&[access, read]), get(show::<P>))
+        .route(&one, require(&[access, read, update]), post(save::<P>))
+        .route(&format!("{one}/view"), require(&[access, read]), post(reveal::<P>))
+        .route(&format!("{one}/regenerate"), require(&[access, read, regenerate]), post(regenerate_key::<P>))
+        .route(&format!("{one}/delete"), require(&[access, read, delete]), post(delete_token::<P>))
 }
 
-/// The tokens of this kind, for whoever looks.
-pub(super) fn tokens<S: Side>(pages: &Pages, viewer: &Viewer) -> Tokens {
-    pages.tokens.clone().only(S::KIND).acting_as(&viewer.actor).from_address(viewer.address)
-}
-
-async fn show_list<S: Side>(
+async fn show_list<P: TokenPages>(
     State(pages): State<Pages>,
     viewer: Viewer,
-    Query(asked): Query<Asked>,
+    Query(page_query): Query<PageQuery>,
 ) -> Result<Response, Failure> {
-    let names: Vec<&str> = S::COLUMNS.iter().filter_map(|(_, name)| *name).collect();
-    let sort = Sort::asked(&asked.sort, &names);
-    let tokens = tokens::<S>(&pages, &viewer);
+    let names: Vec<&str> = P::COLUMNS.iter().filter_map(|(_, name)| *name).collect();
+    let sort = Sort::parse(&page_query.sort, &names);
+    let tokens = viewer.tokens(P::KIND);
     let query = |page: usize| TokenQuery {
-        paging: Page { page: u32::try_from(page).unwrap_or(u32::MAX), page_size: PAGE_SIZE as u32 },
-        search: asked.searched(),
-        sort: match sort.by {
+        paging: Paging { page: u32::try_from(page).unwrap_or(u32::MAX), page_size: PAGE_SIZE as u32 },
+        search: page_query.search_text(),
+        sort: match sort.column {
             "created" => TokenSort::CreatedAt,
             "used" => TokenSort::LastUsedAt,
             "expires" => TokenSort::ExpiresAt,
@@ -188,138 +216,231 @@ async fn show_list<S: Side>(
             _ => TokenSort::Name,
         },
         descending: sort.descending,
-        ..TokenQuery::of(S::KIND)
+        ..TokenQuery::of(P::KIND)
     };
-    let first = asked.page.parse().unwrap_or(1).max(1);
-    let mut found = tokens.list(&query(first)).await?;
-    let href = |page: &str| address(S::LIST, &[("q", &asked.q), ("sort", &asked.sort), ("page", page)]);
-    let paging = Paging::of(usize::try_from(found.total).unwrap_or(usize::MAX), PAGE_SIZE, &asked.page, href);
-    if found.items.is_empty() && found.total > 0 {
-        found = tokens.list(&query(paging.last)).await?;
+    let mut listed = tokens.list(&query(page_query.page.parse().unwrap_or(1).max(1))).await?;
+    let href = |page: &str| address(P::LIST, &[("q", &page_query.q), ("sort", &page_query.sort), ("page", page)]);
+    let total = usize::try_from(listed.total).unwrap_or(usize::MAX);
+    let pager = Pager::new(total, PAGE_SIZE, &page_query.page, href);
+    if listed.items.is_empty() && listed.total > 0 {
+        listed = tokens.list(&query(pager.last)).await?;
     }
-    let listed = Listed {
-        frame: viewer.frame(S::LIST, title::<S>()),
-        said: (asked.done == "deleted")
-            .then_some("The token is deleted. Whatever used it is answered 401 from now on."),
-        can_create: viewer.may(S::ACTIONS.create),
-        columns: heads(S::LIST, &asked, sort, &S::COLUMNS),
-        tokens: found.items,
-        query: asked.q,
-        sort,
-        paging,
+    let now = pages.now();
+    let row = |described: DescribedToken| {
+        let token = &described.token;
+        let row = Row {
+            id: token.id,
+            version: token.version().to_string(),
+            name: token.name.clone(),
+            description: token.description.clone(),
+            access: None,
+            created: RelativeTime::past(token.created_at, now),
+            used: token.last_used_at.map(|at| RelativeTime::past(at, now)),
+            owner: None,
+            expiry: Expiry::new(token, now),
+            can_update: viewer.holds(P::ACTIONS.update),
+            can_delete: viewer.holds(P::ACTIONS.delete),
+        };
+        P::row(&viewer, row, &described)
     };
-    Ok(S::list_page(&pages, &viewer, listed))
+    let page = ListPage {
+        frame: viewer.frame(P::LIST, P::TEXTS.title),
+        list: P::LIST,
+        texts: P::TEXTS,
+        notice: (page_query.done == "deleted").then_some("The token is deleted. Requests with it get 401 from now on."),
+        can_create: viewer.holds(P::ACTIONS.create),
+        columns: column_heads(P::LIST, &page_query, sort, &P::COLUMNS),
+        rows: listed.items.into_iter().map(row).collect(),
+        query: page_query.q,
+        sort: sort.to_param(),
+        pager,
+    };
+    Ok(render(StatusCode::OK, &page))
 }
 
-fn title<S: Side>() -> &'static str {
-    if S::KIND == TokenKind::Admin { "Admin Tokens" } else { "API Tokens" }
+async fn show_new<P: TokenPages>(State(pages): State<Pages>, viewer: Viewer) -> Result<Response, Failure> {
+    render_new::<P>(&pages, &viewer, StatusCode::OK, &FormErrors::default(), None).await
 }
 
-async fn new<S: Side>(State(pages): State<Pages>, viewer: Viewer) -> Result<Response, Failure> {
-    S::new_page(&pages, &viewer, StatusCode::OK, &Complaints::default(), None).await
-}
-
-async fn save_new<S: Side>(
+async fn create_token<P: TokenPages>(
     State(pages): State<Pages>,
     viewer: Viewer,
     headers: HeaderMap,
-    sent: Sent,
+    form: FormFields,
 ) -> Result<Response, Failure> {
-    match S::issue(&tokens::<S>(&pages, &viewer), &viewer, &sent).await? {
-        Ok(issued) => shown_once::<S>(&pages, &viewer, &headers, issued, "Your new token").await,
+    match P::issue(&viewer.tokens(P::KIND), &viewer, &form).await? {
+        Ok(issued) => show_new_key::<P>(&pages, &viewer, &headers, issued, "Your new token").await,
         Err(error) => {
-            let found = Complaints::from(error)?;
-            S::new_page(&pages, &viewer, StatusCode::BAD_REQUEST, &found, Some(&sent)).await
+            let errors = FormErrors::from_service(error)?;
+            render_new::<P>(&pages, &viewer, StatusCode::BAD_REQUEST, &errors, Some(&form)).await
         }
     }
 }
 
-/// The one answer that shows a new key.
-async fn shown_once<S: Side>(
+async fn render_new<P: TokenPages>(
+    pages: &Pages,
+    viewer: &Viewer,
+    status: StatusCode,
+    errors: &FormErrors,
+    form: Option<&FormFields>,
+) -> Result<Response, Failure> {
+    let text = |name| form.map_or("", |form| form.text(name)).to_owned();
+    let token_form = TokenForm {
+        status,
+        list: P::LIST,
+        notice: None,
+        key: None,
+        errors,
+        title: String::new(),
+        existing: None,
+        name: text("name"),
+        description: text("description"),
+        lifespans: lifespan_options(pages, form),
+        readonly: false,
+    };
+    let frame = viewer.frame(P::LIST, P::TEXTS.new_title);
+    P::render_new(pages, viewer, frame, token_form, form).await
+}
+
+/// Renders the only response that shows a new key.
+async fn show_new_key<P: TokenPages>(
     pages: &Pages,
     viewer: &Viewer,
     headers: &HeaderMap,
     issued: IssuedToken,
     title: &'static str,
 ) -> Result<Response, Failure> {
-    let text = if pages.seals { S::KEPT } else { "Copy it now: it is shown this once, and never again." };
-    let key = Some(ShownKey::of::<S>(pages, headers, title, text, &issued.secret));
-    let extra = Extra { key, ..Extra::default() };
-    S::one_page(pages, viewer, StatusCode::OK, &Complaints::default(), &issued.described(), extra).await
+    let text = if pages.keeps_keys() { P::TEXTS.kept_key } else { "Copy it now. You won’t be able to see it again." };
+    let key = Some(show_key::<P>(pages, headers, title, text, &issued.secret));
+    render_existing::<P>(pages, viewer, &issued.described(), PageState { key, ..PageState::default() }).await
 }
 
-async fn show<S: Side>(
+fn show_key<P: TokenPages>(
+    pages: &Pages,
+    headers: &HeaderMap,
+    title: &'static str,
+    text: &'static str,
+    secret: &Secret,
+) -> ShownKey {
+    let (example, path) = P::example_request(pages);
+    let url = format!("{}{}{path}", public_origin(headers), base());
+    ShownKey { title, text, secret: secret.expose().to_owned(), example, url }
+}
+
+async fn show<P: TokenPages>(
     State(pages): State<Pages>,
     viewer: Viewer,
     Id(id): Id,
-    Query(asked): Query<Asked>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Response, Failure> {
-    let described = tokens::<S>(&pages, &viewer).read(TokenId(id)).await?;
-    let said = (asked.done == "saved").then_some("Saved. It counts from the next request on.");
-    let extra = Extra { said, ..Extra::default() };
-    S::one_page(&pages, &viewer, StatusCode::OK, &Complaints::default(), &described, extra).await
+    let described = viewer.tokens(P::KIND).read(TokenId(id)).await?;
+    let notice = (query.done == "saved").then_some("Saved. The change applies from the next request on.");
+    render_existing::<P>(&pages, &viewer, &described, PageState { notice, ..PageState::default() }).await
 }
 
-async fn save<S: Side>(
+async fn render_existing<P: TokenPages>(
+    pages: &Pages,
+    viewer: &Viewer,
+    described: &DescribedToken,
+    state: PageState<'_>,
+) -> Result<Response, Failure> {
+    let PageState { notice, key, errors, form } = state;
+    let token = &described.token;
+    let text = |name, saved: &str| form.map_or(saved, |form| form.text(name)).to_owned();
+    let token_form = TokenForm {
+        // Only a form that failed to save is shown again.
+        status: if form.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK },
+        list: P::LIST,
+        notice,
+        key,
+        errors: &errors,
+        title: token.name.clone(),
+        existing: Some(describe_existing::<P>(pages, viewer, token, form)),
+        name: text("name", &token.name),
+        description: text("description", &token.description),
+        lifespans: Vec::new(),
+        readonly: !viewer.holds(P::ACTIONS.update),
+    };
+    let frame = viewer.frame(P::LIST, &token.name).with_address(format!("{}/{}", P::LIST, token.id));
+    P::render_existing(pages, viewer, frame, token_form, described, form).await
+}
+
+fn describe_existing<P: TokenPages>(
+    pages: &Pages,
+    viewer: &Viewer,
+    token: &Token,
+    form: Option<&FormFields>,
+) -> ExistingToken {
+    let now = pages.now();
+    ExistingToken {
+        id: token.id,
+        // A form that is shown again keeps its version, so that a second attempt still detects changes.
+        version: form.map_or_else(|| token.version().to_string(), |form| form.text("version").to_owned()),
+        created: RelativeTime::past(token.created_at, now),
+        used: token.last_used_at.map(|at| RelativeTime::past(at, now)),
+        expiry: Expiry::new(token, now),
+        lifespan: format_lifespan(token.lifespan),
+        hint: token.hint.clone(),
+        can_view: pages.keeps_keys(),
+        can_regenerate: viewer.holds(P::ACTIONS.regenerate),
+        can_delete: viewer.holds(P::ACTIONS.delete),
+    }
+}
+
+async fn save<P: TokenPages>(
     State(pages): State<Pages>,
     viewer: Viewer,
     Id(id): Id,
-    sent: Sent,
+    form: FormFields,
 ) -> Result<Response, Failure> {
-    let tokens = tokens::<S>(&pages, &viewer);
+    let tokens = viewer.tokens(P::KIND);
     let before = tokens.read(TokenId(id)).await?;
     let update = TokenUpdate {
-        name: Some(sent.text("name").to_owned()),
-        description: Some(sent.text("description").to_owned()),
-        ..S::update(&pages, &before, &sent)?
+        name: Some(form.text("name").to_owned()),
+        description: Some(form.text("description").to_owned()),
+        ..P::parse_update(&pages, &before, &form)?
     };
-    match tokens.if_version(sent.version()?).update(TokenId(id), update).await {
-        Ok(_) => Ok(redirect(&format!("{}/{id}?done=saved", S::LIST)).into_response()),
+    match tokens.if_version(form.version()?).update(TokenId(id), update).await {
+        Ok(_) => Ok(redirect(&format!("{}/{id}?done=saved", P::LIST)).into_response()),
         Err(error) => {
-            let found = Complaints::from(error)?;
-            let extra = Extra { sent: Some(&sent), ..Extra::default() };
-            S::one_page(&pages, &viewer, StatusCode::BAD_REQUEST, &found, &before, extra).await
+            let errors = FormErrors::from_service(error)?;
+            let state = PageState { errors, form: Some(&form), ..PageState::default() };
+            render_existing::<P>(&pages, &viewer, &before, state).await
         }
     }
 }
 
-async fn view<S: Side>(
+async fn reveal<P: TokenPages>(
     State(pages): State<Pages>,
     viewer: Viewer,
     headers: HeaderMap,
     Id(id): Id,
 ) -> Result<Response, Failure> {
-    let opened = tokens::<S>(&pages, &viewer).open(TokenId(id)).await?;
-    let (found, key) = match &opened.secret {
+    let token = viewer.tokens(P::KIND).open(TokenId(id)).await?;
+    let (errors, key) = match &token.secret {
         SecretAccess::Shown(secret) => {
-            let key = ShownKey::of::<S>(&pages, &headers, "The key of this token", S::SHOWN_AGAIN, secret);
-            (Complaints::default(), Some(key))
+            let key = show_key::<P>(&pages, &headers, "The key of this token", P::TEXTS.shown_key, secret);
+            (FormErrors::default(), Some(key))
         }
-        SecretAccess::NotForYou => return Err(ServiceError::Forbidden("only its owner looks at a key").into()),
-        SecretAccess::NotKept => (Complaints::whole(KEY_LOST), None),
-        SecretAccess::Lost(why) => (Complaints::whole(format!("{KEY_LOST}. Reason: {why}")), None),
+        SecretAccess::NotForYou => return Err(ServiceError::Forbidden("only the owner can view a key").into()),
+        SecretAccess::NotKept => (FormErrors::with_message(KEY_UNAVAILABLE), None),
+        SecretAccess::Lost(reason) => (FormErrors::with_message(format!("{KEY_UNAVAILABLE}. Reason: {reason}")), None),
     };
-    let extra = Extra { key, ..Extra::default() };
-    S::one_page(&pages, &viewer, StatusCode::OK, &found, &opened.described, extra).await
+    render_existing::<P>(&pages, &viewer, &token.described, PageState { errors, key, ..PageState::default() }).await
 }
 
-async fn renew<S: Side>(
+async fn regenerate_key<P: TokenPages>(
     State(pages): State<Pages>,
     viewer: Viewer,
     headers: HeaderMap,
     Id(id): Id,
-    sent: Sent,
+    form: FormFields,
 ) -> Result<Response, Failure> {
-    let issued = tokens::<S>(&pages, &viewer).if_version(sent.version()?).regenerate(TokenId(id)).await?;
-    shown_once::<S>(&pages, &viewer, &headers, issued, "The new key. The old one no longer works").await
+    let issued = viewer.tokens(P::KIND).if_version(form.version()?).regenerate(TokenId(id)).await?;
+    show_new_key::<P>(&pages, &viewer, &headers, issued, "The new key. The old one no longer works").await
 }
 
-async fn remove<S: Side>(
-    State(pages): State<Pages>,
-    viewer: Viewer,
-    Id(id): Id,
-    sent: Sent,
-) -> Result<Response, Failure> {
-    tokens::<S>(&pages, &viewer).if_version(sent.version()?).revoke(TokenId(id)).await?;
-    Ok(redirect(&format!("{}?done=deleted", S::LIST)).into_response())
+async fn delete_token<P: TokenPages>(viewer: Viewer, Id(id): Id, form: FormFields) -> Result<Response, Failure> {
+    viewer.tokens(P::KIND).if_version(form.version()?).revoke(TokenId(id)).await?;
+    Ok(redirect(&format!("{}?done=deleted", P::LIST)).into_response())
 }

@@ -1,33 +1,36 @@
-//! The list of users, and how an account stands there.
+//! The list of users.
 
 use super::failure::Failure;
 use super::form::Query;
-use super::frame::{Frame, Viewer};
-use super::list::{Asked, Head, PAGE_SIZE, Paging, Sort, address, heads};
-use super::render;
+use super::frame::Frame;
+use super::list::{ColumnHead, PAGE_SIZE, PageQuery, Pager, Sort, address, column_heads};
+use super::page::render;
+use super::paths::USERS;
 use super::state::Pages;
-use super::time::ConditionClause;
-use super::users::{CREATE, LIST, UPDATE};
-use crate::admin::Owners;
+use super::time::RelativeTime;
+use super::viewer::Viewer;
 use crate::domain::{Ceiling, Owner, OwnerId, OwnerState, Role, RoleId};
-use crate::store::{OwnerQuery, OwnerSort, Paging as Page};
+use crate::store::{OwnerQuery, OwnerSort, Paging};
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use std::collections::{BTreeMap, HashMap};
 
+pub(super) const CREATE: &str = "admin::users.create";
+pub(super) const UPDATE: &str = "admin::users.update";
+
 #[derive(Template)]
 #[template(path = "users.html")]
 struct ListPage {
     frame: Frame,
-    said: Option<&'static str>,
+    notice: Option<&'static str>,
     can_create: bool,
     query: String,
     sort: String,
-    columns: Vec<Head>,
+    columns: Vec<ColumnHead>,
     rows: Vec<Row>,
-    paging: Paging,
+    pager: Pager,
 }
 
 struct Row {
@@ -37,19 +40,19 @@ struct Row {
     roles: Vec<String>,
     state: Badge,
     tokens: u64,
-    created: ConditionClause,
+    created: RelativeTime,
     can_update: bool,
-    yours: bool,
+    is_viewer: bool,
 }
 
-/// Where an account stands, in a word and a colour.
+/// The state of an account, with a colour.
 pub(super) struct Badge {
     pub(super) text: &'static str,
     pub(super) class: &'static str,
 }
 
 impl Badge {
-    pub(super) fn of(state: OwnerState) -> Self {
+    pub(super) fn new(state: OwnerState) -> Self {
         let (text, class) = match state {
             OwnerState::Active => ("active", "good"),
             OwnerState::Invited => ("invited", "accent"),
@@ -64,7 +67,7 @@ impl Badge {
 pub(super) async fn list(
     State(pages): State<Pages>,
     viewer: Viewer,
-    Query(asked): Query<Asked>,
+    Query(page_query): Query<PageQuery>,
 ) -> Result<Response, Failure> {
     const COLUMNS: [(&str, Option<&str>); 6] = [
         ("Name", Some("name")),
@@ -74,70 +77,71 @@ pub(super) async fn list(
         ("Admin tokens", None),
         ("Created", Some("created")),
     ];
-    let sort = Sort::asked(&asked.sort, &["name", "email", "created"]);
-    let owners = owners(&pages, &viewer);
+    let sort = Sort::parse(&page_query.sort, &["name", "email", "created"]);
+    let owners = viewer.owners();
     let query = |page: usize| OwnerQuery {
-        search: asked.searched(),
-        sort: match sort.by {
+        search: page_query.search_text(),
+        sort: match sort.column {
             "email" => OwnerSort::Email,
             "created" => OwnerSort::CreatedAt,
             _ => OwnerSort::Firstname,
         },
         descending: sort.descending,
-        ..OwnerQuery::all(Page { page: u32::try_from(page).unwrap_or(1), page_size: PAGE_SIZE as u32 })
+        ..OwnerQuery::all(Paging { page: u32::try_from(page).unwrap_or(1), page_size: PAGE_SIZE as u32 })
     };
-    let href = |page: &str| address(LIST, &[("q", &asked.q), ("sort", &asked.sort), ("page", page)]);
-    let first = asked.page.parse().unwrap_or(1).max(1);
-    let mut found = owners.list(&query(first)).await?;
-    let paging = Paging::of(usize::try_from(found.total).unwrap_or(usize::MAX), PAGE_SIZE, &asked.page, href);
-    if found.items.is_empty() && found.total > 0 {
-        found = owners.list(&query(paging.last)).await?;
+    let href = |page: &str| address(USERS, &[("q", &page_query.q), ("sort", &page_query.sort), ("page", page)]);
+    let mut listed = owners.list(&query(page_query.page.parse().unwrap_or(1).max(1))).await?;
+    let total = usize::try_from(listed.total).unwrap_or(usize::MAX);
+    let pager = Pager::new(total, PAGE_SIZE, &page_query.page, href);
+    if listed.items.is_empty() && listed.total > 0 {
+        listed = owners.list(&query(pager.last)).await?;
     }
-    let ids: Vec<OwnerId> = found.items.iter().map(|owner| owner.id).collect();
+    let ids: Vec<OwnerId> = listed.items.iter().map(|owner| owner.id).collect();
     let tokens: HashMap<OwnerId, u64> = owners.tokens_of(&ids).await?.into_iter().collect();
-    let roles = all_roles(&pages).await?;
-    let ceiling = pages.ceiling(&viewer).await?;
+    let roles = load_roles(&pages).await?;
+    let ceiling = viewer.ceiling().await?;
     let now = pages.now();
     let row = |owner: Owner| Row {
         id: owner.id,
         name: owner.display_name(),
         roles: owner.roles.iter().filter_map(|id| roles.get(id)).map(|role| role.name.clone()).collect(),
-        state: Badge::of(owner.state),
+        state: Badge::new(owner.state),
         tokens: tokens.get(&owner.id).copied().unwrap_or_default(),
-        created: ConditionClause::of(owner.created_at, now),
-        can_update: viewer.may(UPDATE) && out_of_reach(&owner, &roles, &ceiling).is_none(),
-        yours: owner.id == viewer.id,
+        created: RelativeTime::new(owner.created_at, now),
+        can_update: viewer.holds(UPDATE) && readonly_reason(&owner, &roles, &ceiling).is_none(),
+        is_viewer: owner.id == viewer.id,
         email: owner.email,
     };
     let page = ListPage {
-        frame: viewer.frame(LIST, "Users"),
-        said: (asked.done == "deleted").then_some("The user is deleted, with all of their admin tokens."),
-        can_create: viewer.may(CREATE),
-        columns: heads(LIST, &asked, sort, &COLUMNS),
-        rows: found.items.into_iter().map(row).collect(),
-        sort: sort.text(),
-        paging,
-        query: asked.q,
+        frame: viewer.frame(USERS, "Users"),
+        notice: (page_query.done == "deleted").then_some("The user and all their admin tokens are deleted."),
+        can_create: viewer.holds(CREATE),
+        columns: column_heads(USERS, &page_query, sort, &COLUMNS),
+        rows: listed.items.into_iter().map(row).collect(),
+        sort: sort.to_param(),
+        pager,
+        query: page_query.q,
     };
     Ok(render(StatusCode::OK, &page))
 }
 
-/// Why somebody's account is not the viewer's to change.
-pub(super) fn out_of_reach(owner: &Owner, roles: &BTreeMap<RoleId, Role>, ceiling: &Ceiling) -> Option<&'static str> {
-    let theirs = match owner.is_super_admin() {
+/// Returns why the viewer with this ceiling cannot change an account.
+pub(super) fn readonly_reason(
+    owner: &Owner,
+    roles: &BTreeMap<RoleId, Role>,
+    ceiling: &Ceiling,
+) -> Option<&'static str> {
+    let owner_ceiling = match owner.is_super_admin() {
         true => Ceiling::Unlimited,
         false => {
-            let held = owner.roles.iter().filter_map(|id| roles.get(id));
-            Ceiling::Of(held.flat_map(|role| role.permissions.iter().cloned()).collect())
+            let roles = owner.roles.iter().filter_map(|id| roles.get(id));
+            Ceiling::Of(roles.flat_map(|role| role.permissions.iter().cloned()).collect())
         }
     };
-    (!ceiling.covers(&theirs)).then_some("They may more than you: you may look at their account, but not change it.")
+    (!ceiling.covers(&owner_ceiling))
+        .then_some("This user has permissions that you don’t have. You can view the account but not change it.")
 }
 
-pub(super) fn owners(pages: &Pages, viewer: &Viewer) -> Owners {
-    pages.owners.clone().acting_as(&viewer.actor).from_address(viewer.address)
-}
-
-pub(super) async fn all_roles(pages: &Pages) -> Result<BTreeMap<RoleId, Role>, Failure> {
-    Ok(pages.roles.list().await?.into_iter().map(|(role, _)| (role.id, role)).collect())
+pub(super) async fn load_roles(pages: &Pages) -> Result<BTreeMap<RoleId, Role>, Failure> {
+    Ok(pages.keyward.roles().list().await?.into_iter().map(|(role, _)| (role.id, role)).collect())
 }

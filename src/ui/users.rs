@@ -1,17 +1,19 @@
 //! Settings > Administration Panel > Users.
 
-use super::affected_tokens::Affected;
-use super::base::{base, redirect};
-use super::failure::{Complaints, Failure};
-use super::form::{Id, Query, Sent};
-use super::frame::{Frame, Viewer, origin};
-use super::list::Asked;
-use super::roles::Taken;
-use super::sign_in::INVITED;
+use super::affected_tokens::AffectedTokens;
+use super::base::{base, public_origin, redirect};
+use super::confirmation::{Confirmation, cancel_path};
+use super::failure::Failure;
+use super::form::{FormFields, Id, Query};
+use super::form_errors::FormErrors;
+use super::frame::Frame;
+use super::list::PageQuery;
+use super::page::{render, require};
+use super::paths::{REGISTER, USERS};
 use super::state::Pages;
-use super::time::ConditionClause;
-use super::user_list::{Badge, all_roles, list, out_of_reach, owners};
-use super::{may, render};
+use super::time::RelativeTime;
+use super::user_list::{Badge, CREATE, UPDATE, list, load_roles, readonly_reason};
+use super::viewer::Viewer;
 use crate::admin::{Invitation, OwnerUpdate, Owners, ServiceError};
 use crate::domain::{Ceiling, Owner, OwnerId, OwnerState, Role, RoleId, Timestamp};
 use crate::guard::GuardedRouter;
@@ -23,40 +25,36 @@ use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode};
 use std::collections::BTreeMap;
 
-pub(super) const LIST: &str = "/admin/settings/users";
-
-pub(super) const CREATE: &str = "admin::users.create";
 const READ: &str = "admin::users.read";
-pub(super) const UPDATE: &str = "admin::users.update";
 const DELETE: &str = "admin::users.delete";
 
 pub(super) fn routes() -> GuardedRouter<Pages> {
-    let one = format!("{LIST}/{{id}}");
+    let one = format!("{USERS}/{{id}}");
     GuardedRouter::new()
-        .route(LIST, may(&[READ]), get(list))
-        .route(&format!("{LIST}/create"), may(&[READ, CREATE]), get(new).post(invite))
-        .route(&one, may(&[READ]), get(show))
-        .route(&one, may(&[READ, UPDATE]), post(save))
-        .route(&format!("{one}/state"), may(&[READ, UPDATE]), post(set_state))
-        .route(&format!("{one}/invitation"), may(&[READ, CREATE]), post(invite_again))
-        .route(&format!("{one}/delete"), may(&[READ, DELETE]), post(delete))
+        .route(USERS, require(&[READ]), get(list))
+        .route(&format!("{USERS}/create"), require(&[READ, CREATE]), get(show_new).post(invite))
+        .route(&one, require(&[READ]), get(show))
+        .route(&one, require(&[READ, UPDATE]), post(save))
+        .route(&format!("{one}/state"), require(&[READ, UPDATE]), post(set_state))
+        .route(&format!("{one}/invitation"), require(&[READ, CREATE]), post(invite_again))
+        .route(&format!("{one}/delete"), require(&[READ, DELETE]), post(delete))
 }
 
 #[derive(Template)]
 #[template(path = "user.html")]
 struct UserPage<'a> {
     frame: Frame,
-    said: Option<&'static str>,
+    notice: Option<&'static str>,
     invitation: Option<InvitationNotice>,
-    found: &'a Complaints,
-    existing: Option<Existing>,
+    errors: &'a FormErrors,
+    existing: Option<ExistingUser>,
     email: &'a str,
     firstname: &'a str,
     lastname: &'a str,
-    roles: Vec<Choice>,
-    /// Why nothing can be changed here.
+    roles: Vec<RoleOption>,
+    /// The reason why the viewer cannot change the account.
     readonly: Option<&'static str>,
-    taken: Option<Taken>,
+    confirmation: Option<Confirmation>,
 }
 
 impl UserPage<'_> {
@@ -64,32 +62,28 @@ impl UserPage<'_> {
         if self.existing.is_some() { "Save" } else { "Invite" }
     }
 
-    /// Where to go instead: while a question stands, back to what is there.
     fn cancel(&self) -> String {
-        match (&self.taken, &self.existing) {
-            (Some(_), Some(existing)) => format!("{LIST}/{}", existing.id),
-            _ => LIST.to_owned(),
-        }
+        cancel_path(USERS, self.confirmation.as_ref(), self.existing.as_ref().map(|existing| existing.id))
     }
 
-    fn is_you(&self) -> bool {
-        self.existing.as_ref().is_some_and(|existing| existing.yours)
+    fn is_viewer(&self) -> bool {
+        self.existing.as_ref().is_some_and(|existing| existing.is_viewer)
     }
 
-    /// Whether the e-mail address is for super admins and the account itself to change.
-    fn keeps_address(&self) -> bool {
-        self.existing.as_ref().is_some_and(|existing| existing.keeps_address)
+    /// Returns whether only super admins and the user can change the e-mail address.
+    fn has_fixed_email(&self) -> bool {
+        self.existing.as_ref().is_some_and(|existing| existing.has_fixed_email)
     }
 
-    /// What becomes of tokens when the account is shut: nothing new, if it is not active.
-    fn going(&self) -> &'static str {
+    /// Returns the effect of deactivating or blocking on tokens: none, if the account is not active.
+    fn effect_of_shutting(&self) -> &'static str {
         if self.existing.as_ref().is_some_and(|existing| existing.state.is_active()) { "off" } else { "" }
     }
 
-    /// What becomes of tokens when the account is activated, or unblocked: the other may still keep them from working.
-    fn coming_back(&self, unblocked: bool) -> &'static str {
-        let Some(Existing { state, .. }) = &self.existing else { return "" };
-        match unblocked {
+    /// Returns the effect of activating or unblocking on tokens. An account that is both deactivated and blocked needs both.
+    fn effect_of_opening(&self, unblocks: bool) -> &'static str {
+        let Some(ExistingUser { state, .. }) = &self.existing else { return "" };
+        match unblocks {
             true if !state.is_switched_on() => "deactivated",
             false if state.is_blocked() => "blocked",
             _ => "back",
@@ -97,116 +91,117 @@ impl UserPage<'_> {
     }
 }
 
-/// What to hand over to somebody, for this one answer.
+/// The link of an invitation. Only one response shows it.
 struct InvitationNotice {
     link: String,
     email: String,
-    ends: ConditionClause,
+    ends: RelativeTime,
 }
 
-/// What only somebody who is there has.
-struct Existing {
+/// Properties of a user who exists.
+struct ExistingUser {
     id: OwnerId,
     version: String,
     name: String,
     badge: Badge,
     state: OwnerState,
-    yours: bool,
-    keeps_address: bool,
+    is_viewer: bool,
+    has_fixed_email: bool,
     can_update: bool,
     can_invite: bool,
     can_delete: bool,
-    created: ConditionClause,
-    updated: ConditionClause,
-    tokens: Affected,
+    created: RelativeTime,
+    updated: RelativeTime,
+    tokens: AffectedTokens,
 }
 
-struct Choice {
+struct RoleOption {
     id: RoleId,
     name: String,
     description: String,
     checked: bool,
-    /// Why it cannot be given.
+    /// The reason why the viewer cannot assign it.
     denied: Option<&'static str>,
 }
 
-/// What the page of an account is made of besides the account. It is read before an invitation is made, which shows but once.
-struct Beside {
+/// Everything that the page of an account shows besides the account. It is loaded before an invitation is made: only one response shows
+/// the link, so nothing may fail after.
+struct UserContext {
     roles: BTreeMap<RoleId, Role>,
-    /// The viewer's.
+    /// The ceiling of the viewer.
     ceiling: Ceiling,
-    tokens: Affected,
+    tokens: AffectedTokens,
 }
 
-impl Beside {
-    async fn read(pages: &Pages, viewer: &Viewer, owner: Option<OwnerId>) -> Result<Self, Failure> {
+impl UserContext {
+    async fn load(pages: &Pages, viewer: &Viewer, owner: Option<OwnerId>) -> Result<Self, Failure> {
         let tokens = match owner {
-            Some(owner) => Affected::of(pages, viewer, owner).await?,
-            None => Affected::default(),
+            Some(owner) => AffectedTokens::load(viewer, owner, pages.now()).await?,
+            None => AffectedTokens::default(),
         };
-        Ok(Self { roles: all_roles(pages).await?, ceiling: pages.ceiling(viewer).await?, tokens })
+        Ok(Self { roles: load_roles(pages).await?, ceiling: viewer.ceiling().await?, tokens })
     }
 }
 
-fn choices(beside: &Beside, viewer: &Viewer, owner: Option<&Owner>, chosen: &[RoleId]) -> Vec<Choice> {
+fn role_options(context: &UserContext, viewer: &Viewer, owner: Option<&Owner>, selected: &[RoleId]) -> Vec<RoleOption> {
     let denied = |role: &Role| {
-        let held = owner.is_some_and(|owner| owner.roles.contains(&role.id));
-        let within = match role.id {
+        let is_assigned = owner.is_some_and(|owner| owner.roles.contains(&role.id));
+        let is_covered = match role.id {
             RoleId::SUPER_ADMIN => viewer.is_super_admin(),
-            _ => beside.ceiling.covers(&Ceiling::Of(role.permissions.clone())),
+            _ => context.ceiling.covers(&Ceiling::Of(role.permissions.clone())),
         };
-        (!held && !within).then_some("may more than you: not yours to give")
+        (!is_assigned && !is_covered).then_some("has permissions that you don’t have: you cannot assign it")
     };
-    let choice = |role: &Role| Choice {
+    let option = |role: &Role| RoleOption {
         id: role.id,
-        checked: chosen.contains(&role.id),
+        checked: selected.contains(&role.id),
         denied: denied(role),
         name: role.name.clone(),
         description: role.description.clone(),
     };
-    beside.roles.values().map(choice).collect()
+    context.roles.values().map(option).collect()
 }
 
-/// The roles that a form sent. What is no id of a role is for the service to refuse.
-fn sent_roles(sent: &Sent) -> Vec<RoleId> {
-    let mut ids: Vec<RoleId> = sent.all("role").map(|id| RoleId(id.parse().unwrap_or_default())).collect();
+/// Parses the selected roles. The service rejects ids that are no roles.
+fn parse_roles(form: &FormFields) -> Vec<RoleId> {
+    let mut ids: Vec<RoleId> = form.all("role").map(|id| RoleId(id.parse().unwrap_or_default())).collect();
     ids.sort_unstable();
     ids.dedup();
     ids
 }
 
-/// The same for the service, which looks at each: of more than there are, one more says that they are not all there.
-async fn given_roles(pages: &Pages, sent: &Sent) -> Result<Vec<RoleId>, Failure> {
-    let mut ids = sent_roles(sent);
-    ids.truncate(pages.roles.list().await?.len() + 1);
+/// Parses the roles for the service, which checks each. One more than there are roles is enough for it to reject the form.
+async fn parse_limited_roles(pages: &Pages, form: &FormFields) -> Result<Vec<RoleId>, Failure> {
+    let mut ids = parse_roles(form);
+    ids.truncate(pages.keyward.roles().list().await?.len() + 1);
     Ok(ids)
 }
 
-async fn new(State(pages): State<Pages>, viewer: Viewer) -> Result<Response, Failure> {
-    new_page(&pages, &viewer, StatusCode::OK, &Complaints::default(), None).await
+async fn show_new(State(pages): State<Pages>, viewer: Viewer) -> Result<Response, Failure> {
+    render_new(&pages, &viewer, StatusCode::OK, &FormErrors::default(), None).await
 }
 
-async fn new_page(
+async fn render_new(
     pages: &Pages,
     viewer: &Viewer,
     status: StatusCode,
-    found: &Complaints,
-    sent: Option<&Sent>,
+    errors: &FormErrors,
+    form: Option<&FormFields>,
 ) -> Result<Response, Failure> {
-    let text = |name| sent.map_or("", |sent| sent.text(name));
-    let beside = Beside::read(pages, viewer, None).await?;
+    let text = |name| form.map_or("", |form| form.text(name));
+    let context = UserContext::load(pages, viewer, None).await?;
     let page = UserPage {
-        frame: viewer.frame(LIST, "Invite user"),
-        said: None,
+        frame: viewer.frame(USERS, "Invite user"),
+        notice: None,
         invitation: None,
-        found,
+        errors,
         existing: None,
         email: text("email"),
         firstname: text("firstname"),
         lastname: text("lastname"),
-        roles: choices(&beside, viewer, None, &sent.map(sent_roles).unwrap_or_default()),
+        roles: role_options(&context, viewer, None, &form.map(parse_roles).unwrap_or_default()),
         readonly: None,
-        taken: None,
+        confirmation: None,
     };
     Ok(render(status, &page))
 }
@@ -215,16 +210,16 @@ async fn invite(
     State(pages): State<Pages>,
     viewer: Viewer,
     headers: HeaderMap,
-    sent: Sent,
+    form: FormFields,
 ) -> Result<Response, Failure> {
-    let new = NewOwner::new(sent.text("email")).named(sent.text("firstname"), sent.text("lastname"));
-    let new = new.roles(given_roles(&pages, &sent).await?);
-    let (now, beside) = (pages.now(), Beside::read(&pages, &viewer, None).await?);
-    match owners(&pages, &viewer).invite(new).await {
-        Ok(invited) => Ok(shown_once(&viewer, &headers, invited, now, beside)),
+    let new = NewOwner::new(form.text("email")).named(form.text("firstname"), form.text("lastname"));
+    let new = new.roles(parse_limited_roles(&pages, &form).await?);
+    let (now, context) = (pages.now(), UserContext::load(&pages, &viewer, None).await?);
+    match viewer.owners().invite(new).await {
+        Ok(invitation) => Ok(show_invitation(&viewer, &headers, invitation, now, context)),
         Err(error) => {
-            let found = Complaints::from(error)?;
-            new_page(&pages, &viewer, StatusCode::BAD_REQUEST, &found, Some(&sent)).await
+            let errors = FormErrors::from_service(error)?;
+            render_new(&pages, &viewer, StatusCode::BAD_REQUEST, &errors, Some(&form)).await
         }
     }
 }
@@ -234,137 +229,150 @@ async fn invite_again(
     viewer: Viewer,
     headers: HeaderMap,
     Id(id): Id,
-    sent: Sent,
+    form: FormFields,
 ) -> Result<Response, Failure> {
-    let (now, beside) = (pages.now(), Beside::read(&pages, &viewer, Some(OwnerId(id))).await?);
-    match owners(&pages, &viewer).if_version(sent.version()?).invite_again(OwnerId(id)).await {
-        Ok(invited) => Ok(shown_once(&viewer, &headers, invited, now, beside)),
-        Err(error) => refused(&pages, &viewer, OwnerId(id), error).await,
+    let (now, context) = (pages.now(), UserContext::load(&pages, &viewer, Some(OwnerId(id))).await?);
+    match viewer.owners().if_version(form.version()?).invite_again(OwnerId(id)).await {
+        Ok(invitation) => Ok(show_invitation(&viewer, &headers, invitation, now, context)),
+        Err(error) => show_error(&pages, &viewer, OwnerId(id), error).await,
     }
 }
 
-/// The one answer that shows an invitation. `before` it was made, so that seven days are not told as six and a bit.
-fn shown_once(
+/// Renders the only response that shows an invitation. `before` is a time before it was made, so that it ends "in 7 days", not in 6.
+fn show_invitation(
     viewer: &Viewer,
     headers: &HeaderMap,
-    invited: Invitation,
+    invitation: Invitation,
     before: Timestamp,
-    beside: Beside,
+    context: UserContext,
 ) -> Response {
-    let Invitation { owner, secret, ends } = invited;
-    // Letters, digits and underscores: nothing to encode.
-    let link = format!("{}{}{INVITED}?registrationToken={}", origin(headers), base(), secret.expose());
-    let invitation = InvitationNotice { link, email: owner.email.clone(), ends: ConditionClause::of(ends, before) };
-    let extra = Extra { invitation: Some(invitation), ..Extra::default() };
-    page_of(viewer, StatusCode::OK, before, &owner, beside, extra)
+    let Invitation { owner, secret, ends } = invitation;
+    // The secret needs no encoding: it consists of letters, digits and underscores.
+    let link = format!("{}{}{REGISTER}?registrationToken={}", public_origin(headers), base(), secret.expose());
+    let notice = InvitationNotice { link, email: owner.email.clone(), ends: RelativeTime::new(ends, before) };
+    let state = PageState { invitation: Some(notice), ..PageState::default() };
+    render_user(viewer, StatusCode::OK, before, &owner, context, state)
 }
 
 async fn show(
     State(pages): State<Pages>,
     viewer: Viewer,
     Id(id): Id,
-    Query(asked): Query<Asked>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Response, Failure> {
-    let said = match asked.done.as_str() {
-        "saved" => Some("Saved. It counts from the next request on."),
-        "deactivate" => Some("Deactivated: they are signed out, and their tokens are answered 401 from now on."),
+    let notice = match query.done.as_str() {
+        "saved" => Some("Saved. The change applies from the next request on."),
+        "deactivate" => {
+            Some("Deactivated: the user is signed out, and requests with their tokens get 401 from now on.")
+        }
         "activate" => Some("Activated."),
-        "block" => Some("Blocked: they are signed out, and their tokens are answered 401 from now on."),
-        "unblock" => Some("No longer blocked."),
-        "withdraw" => Some("The invitation is withdrawn: its link no longer works."),
+        "block" => Some("Blocked: the user is signed out, and requests with their tokens get 401 from now on."),
+        "unblock" => Some("Unblocked."),
+        "withdraw" => Some("The invitation is withdrawn. Its link no longer works."),
         _ => None,
     };
-    one_page(&pages, &viewer, StatusCode::OK, OwnerId(id), Extra { said, ..Extra::default() }).await
+    load_and_render(&pages, &viewer, StatusCode::OK, OwnerId(id), PageState { notice, ..PageState::default() }).await
 }
 
-/// What one answer shows besides.
+/// The state of a response besides the user.
 #[derive(Default)]
-struct Extra<'a> {
-    said: Option<&'static str>,
+struct PageState<'a> {
+    notice: Option<&'static str>,
     invitation: Option<InvitationNotice>,
-    found: Complaints,
-    sent: Option<&'a Sent>,
-    taken: Option<Taken>,
+    errors: FormErrors,
+    /// The form that was sent and is shown again.
+    form: Option<&'a FormFields>,
+    confirmation: Option<Confirmation>,
 }
 
-async fn one_page(
+async fn load_and_render(
     pages: &Pages,
     viewer: &Viewer,
     status: StatusCode,
     id: OwnerId,
-    extra: Extra<'_>,
+    state: PageState<'_>,
 ) -> Result<Response, Failure> {
-    let owner = owners(pages, viewer).read(id).await?;
-    let beside = Beside::read(pages, viewer, Some(id)).await?;
-    Ok(page_of(viewer, status, pages.now(), &owner, beside, extra))
+    let owner = viewer.owners().read(id).await?;
+    let context = UserContext::load(pages, viewer, Some(id)).await?;
+    Ok(render_user(viewer, status, pages.now(), &owner, context, state))
 }
 
-fn page_of(
+fn render_user(
     viewer: &Viewer,
     status: StatusCode,
     now: Timestamp,
     owner: &Owner,
-    beside: Beside,
-    extra: Extra<'_>,
+    context: UserContext,
+    state: PageState<'_>,
 ) -> Response {
+    let PageState { notice, invitation, errors, form, confirmation } = state;
     let id = owner.id;
-    let reach = out_of_reach(owner, &beside.roles, &beside.ceiling);
-    let chosen = extra.sent.map_or_else(|| owner.roles.clone(), sent_roles);
-    let roles = choices(&beside, viewer, Some(owner), &chosen);
-    let looks = "You may look at users, but not change them.";
-    let readonly = reach.or((!viewer.may(UPDATE)).then_some(looks));
+    let account_reason = readonly_reason(owner, &context.roles, &context.ceiling);
+    let selected = form.map_or_else(|| owner.roles.clone(), parse_roles);
+    let roles = role_options(&context, viewer, Some(owner), &selected);
+    let viewer_reason = "You can view users but not change them.";
+    let readonly = account_reason.or((!viewer.holds(UPDATE)).then_some(viewer_reason));
     let name = owner.display_name();
-    let existing = Existing {
+    let existing = ExistingUser {
         id,
-        version: extra.sent.map_or_else(|| owner.version().to_string(), |sent| sent.text("version").to_owned()),
-        badge: Badge::of(owner.state),
+        // A form that is shown again keeps its version, so that a second attempt still detects changes.
+        version: form.map_or_else(|| owner.version().to_string(), |form| form.text("version").to_owned()),
+        badge: Badge::new(owner.state),
         state: owner.state,
-        yours: id == viewer.id,
-        keeps_address: owner.state != OwnerState::Invited && !viewer.is_super_admin(),
+        is_viewer: id == viewer.id,
+        has_fixed_email: owner.state != OwnerState::Invited && !viewer.is_super_admin(),
         can_update: readonly.is_none(),
-        can_invite: reach.is_none() && viewer.may(CREATE) && owner.state == OwnerState::Invited,
-        can_delete: reach.is_none() && viewer.may(DELETE),
-        created: ConditionClause::of(owner.created_at, now),
-        updated: ConditionClause::of(owner.updated_at, now),
-        tokens: beside.tokens,
+        can_invite: account_reason.is_none() && viewer.holds(CREATE) && owner.state == OwnerState::Invited,
+        can_delete: account_reason.is_none() && viewer.holds(DELETE),
+        created: RelativeTime::new(owner.created_at, now),
+        updated: RelativeTime::new(owner.updated_at, now),
+        tokens: context.tokens,
         name: name.clone(),
     };
-    let text = |name, kept: &str| extra.sent.map_or(kept.to_owned(), |sent| sent.text(name).to_owned());
+    let text = |name, saved: &str| form.map_or(saved, |form| form.text(name)).to_owned();
     let page = UserPage {
-        frame: Frame { address: Some(format!("{LIST}/{id}")), ..viewer.frame(LIST, &name) },
-        said: extra.said,
-        invitation: extra.invitation,
-        found: &extra.found,
+        frame: viewer.frame(USERS, &name).with_address(format!("{USERS}/{id}")),
+        notice,
+        invitation,
+        errors: &errors,
         existing: Some(existing),
         email: &text("email", &owner.email),
         firstname: &text("firstname", &owner.firstname),
         lastname: &text("lastname", &owner.lastname),
         roles,
         readonly,
-        taken: extra.taken,
+        confirmation,
     };
     render(status, &page)
 }
 
-async fn save(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent: Sent) -> Result<Response, Failure> {
+async fn save(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, form: FormFields) -> Result<Response, Failure> {
     let id = OwnerId(id);
-    let owners = owners(&pages, &viewer).if_version(sent.version()?);
-    let (status, extra) = match update(&owners, id, given_roles(&pages, &sent).await?, &sent).await {
-        Ok(None) => return Ok(redirect(&format!("{LIST}/{id}?done=saved")).into_response()),
-        Ok(taken) => (StatusCode::OK, Extra { taken, ..Extra::default() }),
-        Err(error) => (StatusCode::BAD_REQUEST, Extra { found: Complaints::from(error)?, ..Extra::default() }),
+    let owners = viewer.owners().if_version(form.version()?);
+    let (status, state) = match update(&owners, id, parse_limited_roles(&pages, &form).await?, &form).await {
+        Ok(None) => return Ok(redirect(&format!("{USERS}/{id}?done=saved")).into_response()),
+        Ok(confirmation) => (StatusCode::OK, PageState { confirmation, ..PageState::default() }),
+        Err(error) => {
+            let errors = FormErrors::from_service(error)?;
+            (StatusCode::BAD_REQUEST, PageState { errors, ..PageState::default() })
+        }
     };
-    one_page(&pages, &viewer, status, id, Extra { sent: Some(&sent), ..extra }).await
+    load_and_render(&pages, &viewer, status, id, PageState { form: Some(&form), ..state }).await
 }
 
-/// Saves, or answers what has to be confirmed first.
-async fn update(owners: &Owners, id: OwnerId, roles: Vec<RoleId>, sent: &Sent) -> Result<Option<Taken>, ServiceError> {
+/// Saves the account, unless a confirmation is required first.
+async fn update(
+    owners: &Owners,
+    id: OwnerId,
+    roles: Vec<RoleId>,
+    form: &FormFields,
+) -> Result<Option<Confirmation>, ServiceError> {
     let clamped = owners.preview_clamp(id, roles.clone()).await?;
-    let proposed = roles.iter().map(|role| role.0).collect();
-    if let Some(taken) = Taken::unconfirmed(clamped, &proposed, sent) {
-        return Ok(Some(taken));
+    let change = roles.iter().map(|role| role.0).collect();
+    if let Some(confirmation) = Confirmation::required(clamped, &change, form) {
+        return Ok(Some(confirmation));
     }
-    let text = |name| Some(sent.text(name).to_owned());
+    let text = |name| Some(form.text(name).to_owned());
     let update = OwnerUpdate {
         email: text("email"),
         firstname: text("firstname"),
@@ -376,31 +384,36 @@ async fn update(owners: &Owners, id: OwnerId, roles: Vec<RoleId>, sent: &Sent) -
     Ok(None)
 }
 
-async fn set_state(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent: Sent) -> Result<Response, Failure> {
-    let deed = sent.text("deed");
-    let (active, blocked) = match deed {
+async fn set_state(
+    State(pages): State<Pages>,
+    viewer: Viewer,
+    Id(id): Id,
+    form: FormFields,
+) -> Result<Response, Failure> {
+    let change = form.text("deed");
+    let (active, blocked) = match change {
         "deactivate" | "withdraw" => (Some(false), None),
         "activate" => (Some(true), None),
         "block" => (None, Some(true)),
         "unblock" => (None, Some(false)),
-        _ => return Err(Failure::bad_request("This form is not whole. Load the page again.")),
+        _ => return Err(Failure::incomplete_form()),
     };
     let update = OwnerUpdate { active, blocked, ..OwnerUpdate::default() };
-    match owners(&pages, &viewer).if_version(sent.version()?).update(OwnerId(id), update).await {
-        Ok(_) => Ok(redirect(&format!("{LIST}/{id}?done={deed}")).into_response()),
-        Err(error) => refused(&pages, &viewer, OwnerId(id), error).await,
+    match viewer.owners().if_version(form.version()?).update(OwnerId(id), update).await {
+        Ok(_) => Ok(redirect(&format!("{USERS}/{id}?done={change}")).into_response()),
+        Err(error) => show_error(&pages, &viewer, OwnerId(id), error).await,
     }
 }
 
-async fn delete(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, sent: Sent) -> Result<Response, Failure> {
-    match owners(&pages, &viewer).if_version(sent.version()?).delete(OwnerId(id)).await {
-        Ok(_) => Ok(redirect(&format!("{LIST}?done=deleted")).into_response()),
-        Err(error) => refused(&pages, &viewer, OwnerId(id), error).await,
+async fn delete(State(pages): State<Pages>, viewer: Viewer, Id(id): Id, form: FormFields) -> Result<Response, Failure> {
+    match viewer.owners().if_version(form.version()?).delete(OwnerId(id)).await {
+        Ok(_) => Ok(redirect(&format!("{USERS}?done=deleted")).into_response()),
+        Err(error) => show_error(&pages, &viewer, OwnerId(id), error).await,
     }
 }
 
-/// The page again, with why something was not done.
-async fn refused(pages: &Pages, viewer: &Viewer, id: OwnerId, error: ServiceError) -> Result<Response, Failure> {
-    let extra = Extra { found: Complaints::from(error)?, ..Extra::default() };
-    one_page(pages, viewer, StatusCode::BAD_REQUEST, id, extra).await
+/// Renders the page again with an error.
+async fn show_error(pages: &Pages, viewer: &Viewer, id: OwnerId, error: ServiceError) -> Result<Response, Failure> {
+    let state = PageState { errors: FormErrors::from_service(error)?, ..PageState::default() };
+    load_and_render(pages, viewer, StatusCode::BAD_REQUEST, id, state).await
 }

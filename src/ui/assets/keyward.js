@@ -1,4 +1,4 @@
-// What the pages do besides links and forms. Without it everything can be read; confirmations and the matrix need it.
+// Behaviour besides links and forms. All pages can be read without it; dialogs and the matrix need it.
 "use strict";
 (() => {
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
@@ -8,12 +8,12 @@
       if (target) act(target, event);
     });
 
-  // A page that shows a key is the answer to a form. Coming back to it, or loading it again, asks for the thing itself.
+  // A page that is the response to a form gets the address of its object, so that reloading loads the object.
   const here = document.querySelector("[data-address]");
   if (here) history.replaceState(null, "", here.dataset.address);
-  // What went wrong with a form, or is asked before it counts, is where reading begins.
+  // Moves the focus to errors and confirmations.
   document.querySelector("[role=alert][tabindex]")?.focus();
-  // Nothing that was shown once is to be brought back by the back button.
+  // The back button must not show a key again.
   addEventListener("pageshow", (event) => {
     if (event.persisted && document.querySelector("[data-once]")) location.reload();
   });
@@ -22,22 +22,22 @@
   on("click", "[data-copy]", async (button) => {
     const from = document.getElementById(button.dataset.copy);
     const text = from.value ?? from.textContent;
-    const shown = button.querySelector("span") ?? button;
-    const before = shown.textContent;
-    // Who does not see the button hears it from here.
-    const heard = document.querySelector("[data-copied]");
-    const say = (result) => {
-      shown.textContent = result || before;
-      heard.textContent = result;
+    const label = button.querySelector("span") ?? button;
+    const before = label.textContent;
+    // Screen readers announce this element.
+    const status = document.querySelector("[data-copied]");
+    const show = (result) => {
+      label.textContent = result || before;
+      status.textContent = result;
     };
     try {
       await navigator.clipboard.writeText(text);
-      say("Copied");
+      show("Copied");
     } catch {
       from.select?.();
-      say("Press Ctrl+C");
+      show("Press Ctrl+C");
     }
-    setTimeout(() => say(""), 2000);
+    setTimeout(() => show(""), 2000);
   });
 
   on("click", "[data-open]", (button, event) => {
@@ -54,18 +54,18 @@
     const open = document.querySelector(".side").classList.toggle("open");
     button.setAttribute("aria-expanded", String(open));
   });
-  // A form is sent once, however often its button is clicked, and only while the session lives: what was typed stays on the page until
-  // the reader has signed in again. Where the answer is not known, the server judges the form as always.
+  // A form is sent once, however often its button is clicked. Before it is sent, the script checks the session: if it has ended, the page
+  // keeps the input until the user has signed in again. If the check fails, the form is sent and the server decides.
   const { session, signIn } = document.body.dataset;
-  const asks = (form) => session && !form.matches('[action$="/auth/logout"]');
-  const lives = async () => {
+  const needsSession = (form) => session && !form.matches('[action$="/auth/logout"]');
+  const isSessionValid = async () => {
     try {
       return (await fetch(session, { signal: AbortSignal.timeout(3000) })).status !== 401;
     } catch {
       return true;
     }
   };
-  const ended = (form) => {
+  const showEnded = (form) => {
     all("[data-ended]").forEach((notice) => notice.remove());
     const notice = document.createElement("div");
     notice.className = "notice bad";
@@ -80,37 +80,37 @@
     notice.focus();
   };
   on("submit", "form[method=post]", async (form, event) => {
-    if (form.dataset.lives) {
-      delete form.dataset.lives;
+    if (form.dataset.checked) {
+      delete form.dataset.checked;
       return;
     }
-    if (form.dataset.sent || asks(form)) event.preventDefault();
+    if (form.dataset.sent || needsSession(form)) event.preventDefault();
     if (form.dataset.sent) return;
     form.dataset.sent = "yes";
-    if (!asks(form)) return;
-    if (!(await lives())) {
+    if (!needsSession(form)) return;
+    if (!(await isSessionValid())) {
       delete form.dataset.sent;
-      ended(form);
+      showEnded(form);
       return;
     }
-    form.dataset.lives = "yes";
+    form.dataset.checked = "yes";
     form.requestSubmit(event.submitter);
-    // It was changed in the meantime, and cannot be sent as it is now.
-    if (form.dataset.lives) {
-      delete form.dataset.lives;
+    // The user changed the form in the meantime, and it is no longer valid.
+    if (form.dataset.checked) {
+      delete form.dataset.checked;
       delete form.dataset.sent;
     }
   });
   addEventListener("pageshow", () => all("form").forEach((form) => { delete form.dataset.sent; }));
   on("change", "[data-submit]", (control) => control.form.requestSubmit());
 
-  // Times in the reader's own zone, exact where the pointer rests.
+  // Tooltips show the exact time in the user's time zone.
   all("time[datetime]").forEach((time) => {
     const at = new Date(time.dateTime);
     if (!Number.isNaN(at.valueOf())) time.title = at.toLocaleString(undefined, { dateStyle: "full", timeStyle: "long" });
   });
 
-  // Tabs, by the pattern of the ARIA guide.
+  // Tabs, as in the ARIA Authoring Practices Guide.
   all("[role=tablist]").forEach((list) => {
     const tabs = all("[role=tab]", list);
     const choose = (tab) => {
@@ -144,23 +144,23 @@
   on("change", "[data-conditions] input", (box) => {
     const conditions = box.closest("[data-conditions]");
     const chosen = all("input:checked", conditions).map((one) => one.parentElement.textContent.trim());
-    conditions.querySelector("[data-said]").textContent = chosen.join(", ") || conditions.dataset.conditions;
+    conditions.querySelector("[data-summary]").textContent = chosen.join(", ") || conditions.dataset.conditions;
   });
 
-  // A part of a form that counts only while a radio button is chosen. The stylesheet folds it.
+  // A part of a form that applies only while a radio button is selected. The style sheet hides it.
   all("[data-only]").forEach((part) => {
     const radio = document.getElementById(part.dataset.only);
-    const settle = () => { part.disabled = !radio.checked || "readonly" in part.dataset; };
-    radio.form.addEventListener("change", settle);
-    addEventListener("pageshow", settle);
-    settle();
+    const update = () => { part.disabled = !radio.checked || "readonly" in part.dataset; };
+    radio.form.addEventListener("change", update);
+    addEventListener("pageshow", update);
+    update();
   });
 
-  // The matrix. A box is what the form sends. Boxes with data-whole stand for all fields, also later ones: while one is set, its
-  // fields are set too and add nothing. Boxes with data-of gather others (a row, a column) and are never sent.
+  // The matrix. Boxes with data-box are sent. A box with data-whole means all fields, including later ones: checking it checks its
+  // fields too. Boxes with data-of check a row or a column, and are never sent.
   all("[data-matrix]").forEach((matrix) => {
     const boxes = all("input[data-box]", matrix);
-    const open = (list) => list.filter((box) => !box.disabled);
+    const enabled = (list) => list.filter((box) => !box.disabled);
     const fieldsOf = new Map();
     boxes.filter((box) => box.dataset.field).forEach((box) => {
       const key = box.dataset.field;
@@ -168,26 +168,25 @@
       fieldsOf.get(key).push(box);
     });
     const wholes = all("input[data-whole]", matrix);
-    const gatherers = all("input[data-of]", matrix).map((box) => {
+    const selectors = all("input[data-of]", matrix).map((box) => {
       const [kind, name] = box.dataset.of.split(" ");
       return [box, () => boxes.filter((one) => one.dataset[kind] === name && !one.dataset.field).concat(
         wholes.filter((one) => one.dataset[kind] === name && !("box" in one.dataset)))];
     });
 
-    const settleWhole = (whole) => {
+    const updateWhole = (whole) => {
       const fields = fieldsOf.get(whole.dataset.whole) ?? [];
-      const set = fields.filter((field) => field.checked).length;
-      whole.indeterminate = !whole.checked && set > 0;
+      const checked = fields.filter((field) => field.checked).length;
+      whole.indeterminate = !whole.checked && checked > 0;
     };
     const show = () => {
-      wholes.forEach(settleWhole);
-      gatherers.forEach(([gatherer, members]) => {
+      wholes.forEach(updateWhole);
+      selectors.forEach(([selector, members]) => {
         const mine = members();
-        const free = open(mine);
-        const set = mine.filter((box) => box.checked).length;
-        gatherer.disabled = free.length === 0;
-        gatherer.checked = mine.length > 0 && set === mine.length;
-        gatherer.indeterminate = !gatherer.checked && mine.some((box) => box.checked || box.indeterminate);
+        const checked = mine.filter((box) => box.checked).length;
+        selector.disabled = enabled(mine).length === 0;
+        selector.checked = mine.length > 0 && checked === mine.length;
+        selector.indeterminate = !selector.checked && mine.some((box) => box.checked || box.indeterminate);
       });
       all("[data-counts]", matrix).forEach((count) => {
         const panel = document.getElementById(count.dataset.counts);
@@ -197,13 +196,13 @@
         count.classList.toggle("some", chosen > 0);
       });
     };
-    const setFields = (whole, to) => open(fieldsOf.get(whole.dataset.whole) ?? []).forEach((field) => { field.checked = to; });
+    const setFields = (whole, to) => enabled(fieldsOf.get(whole.dataset.whole) ?? []).forEach((field) => { field.checked = to; });
 
     matrix.addEventListener("change", (event) => {
       const box = event.target;
-      const gatherer = gatherers.find(([one]) => one === box);
-      if (gatherer) {
-        open(gatherer[1]()).forEach((one) => {
+      const selector = selectors.find(([one]) => one === box);
+      if (selector) {
+        enabled(selector[1]()).forEach((one) => {
           one.checked = box.checked;
           if (one.dataset.whole) setFields(one, box.checked);
         });
@@ -211,7 +210,7 @@
         setFields(box, box.checked);
       } else if (box.dataset.field) {
         const whole = wholes.find((one) => one.dataset.whole === box.dataset.field);
-        // All fields is more than each of them: also those that are added later. Nobody says that by ticking the last one.
+        // Checking the last field does not check the whole box, because that includes fields that are added later.
         if (whole && !box.checked) whole.checked = false;
       }
       show();

@@ -231,7 +231,7 @@ async fn forged_form_cannot_grant_disabled_permissions() {
     let setup = Setup::new();
     let warden = setup.warden().await;
     let page = setup.get(&warden, &format!("{ROLES}/create")).await;
-    page.says("not yours to give");
+    page.says("you cannot grant this");
     let whole = format!(r#"["{READ}","article"]"#);
     let sent = [("name", "More"), ("grant", whole.as_str())];
     let refused = setup.post(&warden, &format!("{ROLES}/create"), &sent).await;
@@ -244,13 +244,13 @@ async fn forged_form_cannot_grant_disabled_permissions() {
     let role = setup.role("Strong", [Permission::new(HOOKS)]).await;
     let ada = setup.person("ada", [role]).await;
     let version = setup.world.keyward.roles().read(role).await.unwrap().version().to_string();
-    setup.get(&warden, &format!("{ROLES}/{role}")).await.says("This role may more than you");
+    setup.get(&warden, &format!("{ROLES}/{role}")).await.says("This role has permissions that you don’t have");
     let sent = [("version", version.as_str()), ("name", "Weak")];
     let refused = setup.post(&warden, &format!("{ROLES}/{role}"), &sent).await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
     refused.says("this role may more than you");
     let shown = setup.get(&warden, &format!("{USERS}/{ada}")).await;
-    shown.says("They may more than you");
+    shown.says("This user has permissions that you don’t have");
     let version = setup.owner(ada).await.version().to_string();
     let sent = [("version", version.as_str()), ("deed", "block")];
     let refused = setup.post(&warden, &format!("{USERS}/{ada}/state"), &sent).await;
@@ -299,7 +299,7 @@ async fn conditional_permissions_are_granted_with_their_conditions() {
     refused.says("under stricter conditions only");
     // A permission that the page offers can be granted.
     let page = setup.get(&keeper, &path).await;
-    page.says("Yours to give under conditions only.");
+    page.says("You can grant this under conditions only.");
     let offered = ticked(&page);
     let mut sent = vec![("name", "Own"), ("grant", whole.as_str())];
     sent.extend(offered.iter().map(|(name, value)| (name.as_str(), value.as_str())));
@@ -422,8 +422,8 @@ async fn malformed_form_saves_nothing() {
             let sent = [("version", version.as_str()), ("name", "Renamed"), ("grant", &hooks), (name, value)];
             let answer = setup.post(&boss, &path, &sent).await;
             assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path} {name}={value:?}");
-            answer.says("This form is not whole. Load the page again.");
-            assert_eq!(answer.text.contains("NUL in “description”"), name == "description", "{}", answer.text);
+            answer.says("This form is incomplete. Reload the page and try again.");
+            assert_eq!(answer.text.contains("“description” contains a NUL"), name == "description", "{}", answer.text);
         }
         assert_eq!(setup.get(&boss, &path).await.value("version"), version);
     }
@@ -441,13 +441,13 @@ async fn form_size_limit_fits_the_largest_valid_form() {
     for path in ["login", "register", "register-admin"].map(|page| format!("/admin/auth/{page}")) {
         let refused = send(&path, format!("email={wall}")).await;
         assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE, "{path}");
-        refused.says("larger than any that we take");
+        refused.says("This form is too large");
         let read = send(&path, format!("email={}", &wall[6..])).await;
         assert_ne!(read.status, StatusCode::PAYLOAD_TOO_LARGE, "{path}");
     }
     let create = format!("{ROLES}/create");
     let refused = send(&create, format!("description={}", wall.repeat(64))).await;
     assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
-    refused.says("larger than any that we take");
+    refused.says("This form is too large");
     assert_eq!(send(&create, format!("description={}", wall.repeat(63))).await.status, StatusCode::BAD_REQUEST);
 }

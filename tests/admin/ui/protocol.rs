@@ -194,7 +194,7 @@ async fn sign_in_page_redirects_signed_in_people() {
     let session = world.super_admin().sign_in().await;
     let with_token = |path: &str| app.get(path).header(COOKIE, &cookie(&session)).bearer(&token.secret);
     let sign_in = with_token("/admin/settings").await.assert_status(303).headers[LOCATION].to_str().unwrap().to_owned();
-    assert!(text(with_token(&sign_in).await.assert_status(200)).contains("counts instead of your sign-in"));
+    assert!(text(with_token(&sign_in).await.assert_status(200)).contains("overrides your session"));
 }
 
 #[tokio::test]
@@ -538,6 +538,6 @@ async fn unknown_page_address_is_rejected_with_a_page() {
     ] {
         let answer = open(&app, &root, path).await;
         answer.assert_status(400);
-        assert!(text(&answer).contains("not whole"), "{path}");
+        assert!(text(&answer).contains("not valid"), "{path}");
     }
 }

@@ -86,8 +86,10 @@ async fn revealable_secret_is_in_its_creation_and_reveal_responses_only() {
     // The former form is stale.
     send(&app, &root, &format!("{one}/regenerate"), &[("version", &version)]).await.assert_status(409);
     let log = read(&page(&app, &root, LOG).await);
-    for said in ["created the API token site", "looked at the key of the API token site", "regenerated the API token"] {
-        assert_eq!(log.matches(said).count(), 1, "{said}: {log}");
+    for label in
+        ["Token created: API token site", "Token's key viewed: API token site", "Token regenerated: API token site"]
+    {
+        assert_eq!(log.matches(label).count(), 1, "{label}: {log}");
     }
 }
 
@@ -115,7 +117,7 @@ async fn stale_page_does_not_delete_a_token() {
 
         let delete = async |fields: &[(&str, &str)]| send(&app, &root, &format!("{one}/delete"), fields).await;
         let stale = delete(&[("version", &seen)]).await;
-        assert!(read(stale.assert_status(409)).contains("has changed this in the meantime"));
+        assert!(read(stale.assert_status(409)).contains("changed this in the meantime"));
         delete(&[]).await.assert_status(400);
         assert_eq!(all.read(id).await.unwrap().token.name, "production");
         let now = in_row().await;
@@ -223,7 +225,7 @@ async fn new_password_needs_the_old_one_and_ends_every_session() {
     let there = sign_in(&world, &email).await;
     let me = page(&app, &here, "/admin/me").await;
     let version = value(me.assert_ok(), "version");
-    assert!(read(&me).contains("ends all of your sessions, this one too"));
+    assert!(read(&me).contains("all your sessions end, including this one"));
     let path = "/admin/me/password";
     let fields = |old, new| [("version", version.as_str()), ("currentPassword", old), ("password", new)];
     for (old, new) in [("Wr0ng!!!", "N3wPassword"), (PASSWORD, "short"), ("", "N3wPassword")] {
@@ -234,7 +236,7 @@ async fn new_password_needs_the_old_one_and_ends_every_session() {
     let done = send(&app, &here, path, &fields(PASSWORD, "N3wPassword")).await;
     assert!(done.assert_status(303).headers[SET_COOKIE].to_str().unwrap().contains("Max-Age=0"));
     let to = done.headers[LOCATION].to_str().unwrap();
-    assert!(read(app.get(to).await.assert_ok()).contains("Your password is changed"));
+    assert!(read(app.get(to).await.assert_ok()).contains("Your password was changed"));
     for key in [&here, &there] {
         page(&app, key, "/admin/me").await.assert_status(303);
     }
@@ -293,13 +295,15 @@ async fn audit_log_page_explains_events_and_filters_by_kind_person_and_day() {
 
     let log = page(&app, &root, LOG).await;
     let said = read(log.assert_ok());
-    for sentence in [
-        "lost Users: Read, because Root changed the permissions of the role",
-        "Root changed the profile of Bob &#60;b&#62;",
-        "Root changed their own profile",
-        "The program created the role",
+    for shown in [
+        "Permission taken from a token: admin token",
+        "PermissionUsers: ReadCauseRole's permissions changed: ",
+        "User's profile changed: Bob &#60;b&#62;",
+        "User's profile changed: Root",
+        "Role created: ",
+        "the program",
     ] {
-        assert!(said.contains(sentence), "{sentence}: {said}");
+        assert!(said.contains(shown), "{shown}: {said}");
     }
     assert!(text(&log).contains(&format!("/admin/settings/admin-tokens/{}\"", bob.token)));
     let only = |query: String| {
@@ -315,20 +319,21 @@ async fn audit_log_page_explains_events_and_filters_by_kind_person_and_day() {
     let day = text(&log).split_once("<time datetime=\"").unwrap().1[..10].to_owned();
     assert_eq!(only(format!("from={day}&to={day}")).await, only(String::new()).await);
     assert_eq!(only("to=1969-12-31".into()).await, 0);
-    assert_ne!(only("page=99".into()).await, 0, "the last page");
+    assert_ne!(only("page=99".into()).await, 0, "the last page there is");
     // Deleted accounts keep their names.
     people.delete(bob.owner()).await.unwrap();
     let said = read(&page(&app, &root, LOG).await);
-    for sentence in [
-        "Root deleted Bob &#60;b&#62; Details",
-        "was deleted, because Root deleted Bob &#60;b&#62;",
-        "Root changed the profile of Bob &#60;b&#62; (deleted) Details of: User's profile changedFirst namenothing → Bob",
-        "(deleted) lost Users: Read, because",
+    for shown in [
+        "User deleted: Bob &#60;b&#62; (deleted) Details",
+        "Token deleted: admin token",
+        "CauseUser deleted: Bob &#60;b&#62; (deleted)",
+        "User's profile changed: Bob &#60;b&#62; (deleted) Details of: User's profile changedFirst namenothing → Bob",
+        "(deleted) Details of: Permission taken from a tokenPermissionUsers: Read",
     ] {
-        assert!(said.contains(sentence), "{sentence}: {said}");
+        assert!(said.contains(shown), "{shown}: {said}");
     }
     let wrong = page(&app, &root, &format!("{LOG}?what=x&by=nobody&from=y")).await;
-    assert!(read(wrong.assert_status(400)).contains("nobody has this e-mail address or name"));
+    assert!(read(wrong.assert_status(400)).contains("No user has this e-mail address or name"));
 }
 
 #[tokio::test]
@@ -343,13 +348,14 @@ async fn audit_log_page_shows_kind_and_time_only_for_tokens_of_others() {
     world.keyward.owners().update(ada.owner(), named).await.unwrap();
     let log = page(&app, &reader, LOG).await;
     let said = read(log.assert_ok());
-    for sentence in [
-        "Another user or token created an admin token of another user",
-        "The program created an API token",
-        "The program changed the profile of another user",
-        "You may not see this",
+    for shown in [
+        "Token created: an admin token of another user",
+        "another user or token",
+        "Token created: an API token",
+        "User's profile changed: another user",
+        "You do not have permission to see the details",
     ] {
-        assert!(said.contains(sentence), "{sentence}: {said}");
+        assert!(said.contains(shown), "{shown}: {said}");
     }
     for secret in ["secret-project", "Secreta", &format!("#{}", token.id)] {
         assert!(!said.contains(secret), "{secret}: {said}");

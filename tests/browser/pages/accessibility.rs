@@ -181,11 +181,11 @@ async fn axe_reports_no_serious_violation_during_setup() {
     check(&first, &axe, "", &mut found).await;
     first.types("E-mail", "first@example.test").await;
     first.types("Password", "weak").await;
-    first.presses("Start").await;
+    first.presses("Create account").await;
     first.sees("Nothing was saved").await;
     check(&first, &axe, "refused", &mut found).await;
     first.types("Password", PASSWORD).await;
-    first.presses("Start").await;
+    first.presses("Create account").await;
     first.sees("No admin tokens yet").await;
     check_all(&first, &axe, &mut found).await;
     assert!(found.is_empty(), "{} findings:\n{}", found.len(), found.join("\n"));

@@ -28,7 +28,7 @@ async fn token_is_created_and_deleted_by_keyboard() {
     root.tabs_to("Description").await;
     root.strikes("No mouse").await;
     // Tabs are one stop; arrow keys move between them.
-    root.tabs_to("Collection Types0 chosen").await;
+    root.tabs_to("Collection Types0 selected").await;
     root.strikes(RIGHT).await;
     root.until("the other tab is open", async || Ok(root.focus().await.starts_with("Settings"))).await;
     root.tabs_to("Webhooks: all").await;

@@ -24,7 +24,7 @@ async fn typed_text_survives_the_end_of_the_session() {
     root.client.switch_to_window(form).await.unwrap();
     assert_eq!(root.value("Name").await, "Written at length");
     root.presses("Create role").await;
-    root.sees("The role is there.").await;
+    root.sees("Role created.").await;
     root.leaves().await;
 }
 

@@ -27,7 +27,7 @@ async fn stale_tab_overwrites_nothing_and_is_told() {
     root.client.switch_to_window(first.clone()).await.unwrap();
     root.types("Description", "Written on an old page").await;
     root.presses("Save").await;
-    root.sees("has changed this in the meantime").await;
+    root.sees("changed this in the meantime").await;
     let token = scene.token(&session, "Nightly build").unwrap();
     assert_eq!(token["description"], "", "{token}");
     // So is its regenerate button.
@@ -59,7 +59,7 @@ async fn stale_page_does_not_regenerate_a_secret() {
     scene.server.json("PUT", &format!("/admin/admin-tokens/{id}"), &session, change).assert(200);
     root.presses("Regenerate").await;
     root.presses("Regenerate").await;
-    root.sees("has changed this in the meantime").await;
+    root.sees("changed this in the meantime").await;
     scene.ask(scene.server.secret("ROOT")).assert(200);
     root.leaves().await;
 }
@@ -75,7 +75,7 @@ async fn stale_list_does_not_delete_a_token() {
     scene.server.json("PUT", &format!("/admin/admin-tokens/{id}"), &session, change).assert(200);
     root.presses("Delete Root's token").await;
     root.presses("Delete token").await;
-    root.sees("has changed this in the meantime").await;
+    root.sees("changed this in the meantime").await;
     scene.ask(scene.server.secret("ROOT")).assert(200);
     root.goes("/admin/settings/admin-tokens").await;
     root.presses("Delete Production").await;

@@ -17,7 +17,7 @@ async fn first_admin(scene: &Scene) -> Person {
     ada.types("First name", "Ada").await;
     ada.types("Last name", "Admin").await;
     ada.types("Password", PASSWORD).await;
-    ada.presses("Start").await;
+    ada.presses("Create account").await;
     ada.sees("No admin tokens yet").await;
     ada
 }
@@ -32,11 +32,11 @@ async fn makes_a_role(ada: &Person) {
     ada.presses("Fields of Article").await;
     ada.ticks("Article: Read title").await;
     ada.ticks("Article: Read slug").await;
-    ada.sees("Collection Types2 chosen").await;
-    ada.presses("Settings0 chosen").await;
+    ada.sees("Collection Types2 selected").await;
+    ada.presses("Settings0 selected").await;
     ada.ticks("Admin Tokens: all").await;
     ada.presses("Create role").await;
-    ada.sees("The role is there").await;
+    ada.sees("Role created").await;
 }
 
 /// Invites a person and returns the link.
@@ -48,7 +48,7 @@ async fn invites(ada: &Person) -> String {
     ada.types("E-mail", EDDA).await;
     ada.ticks("EditorWrites, and reads titles").await;
     ada.presses("Invite").await;
-    ada.sees("The invitation of").await;
+    ada.sees("Invitation for").await;
     ada.value("The link").await
 }
 
@@ -116,10 +116,10 @@ async fn shrinks_the_role(scene: &Scene, ada: &Person, key: &str) {
     ada.ticks("Article: Create").await;
     ada.presses("Save").await;
     ada.sees("1 token loses permissions").await;
-    ada.sees("1 permission goes from 1 token").await;
+    ada.sees("removes 1 permission from 1 token").await;
     ada.sees("Nothing is saved yet").await;
     scene.server.json("POST", CM, key, article).assert(201);
-    ada.presses("Save and take it away").await;
+    ada.presses("Save and remove permission").await;
     ada.sees("Saved").await;
     scene.server.json("POST", CM, key, article).assert(403);
     scene.server.get(CM, key).assert(200);
@@ -131,7 +131,7 @@ async fn deactivates_and_activates(scene: &Scene, ada: &Person, edda: &Person, k
     ada.presses("Edda Editor").await;
     ada.presses("Deactivate").await;
     ada.sees("Publisher").await;
-    ada.sees("1 admin token is answered 401").await;
+    ada.sees("Requests with 1 admin token get 401").await;
     ada.presses("Deactivate").await;
     ada.sees("Deactivated:").await;
     assert_eq!(scene.ask(key).assert(401).at("/error/message"), "Token owner is deactivated");
@@ -154,7 +154,7 @@ async fn deactivates_and_activates(scene: &Scene, ada: &Person, edda: &Person, k
 async fn regenerates(scene: &Scene, edda: &Person, old: &str) -> String {
     edda.presses("Publisher").await;
     edda.presses("Regenerate").await;
-    edda.sees("The present key stops working at once").await;
+    edda.sees("The current key stops working immediately").await;
     edda.presses("Regenerate").await;
     edda.sees("The new key").await;
     let new = edda.value("The key").await;
@@ -191,8 +191,8 @@ async fn tutorial_from_an_empty_database_to_a_revoked_token() {
     makes_a_role(&ada).await;
     let link = invites(&ada).await;
     ada.client.refresh().await.unwrap();
-    ada.sees("They have not registered yet").await;
-    assert!(!ada.client.source().await.unwrap().contains(&link), "an invitation is shown once");
+    ada.sees("Not registered yet").await;
+    assert!(!ada.client.source().await.unwrap().contains(&link), "an invitation shows once");
 
     let edda = accepts(&scene, &link).await;
     let key = makes_a_token(&edda).await;
@@ -203,7 +203,7 @@ async fn tutorial_from_an_empty_database_to_a_revoked_token() {
     shrinks_the_role(&scene, &ada, &key).await;
     edda.goes("/admin/settings/admin-tokens").await;
     edda.presses("Publisher").await;
-    edda.sees("Taken away from this token").await;
+    edda.sees("Removed from this token").await;
     edda.sees("Article: Create: ").await;
     edda.sees("when the role “Editor” was changed").await;
     edda.find("when that was", "//li//time").await;
