@@ -60,7 +60,7 @@ impl Rejection {
     /// place.
     pub(super) fn new(reason: Reason, protected: bool, opaque: bool) -> Self {
         #[cfg(feature = "metrics")]
-        metrics::counter!("keyward_refusals_total", "reason" => reason.as_str()).increment(1);
+        metrics::counter!("keyward_rejections_total", "reason" => reason.as_str()).increment(1);
         Self::uncounted(reason, protected, opaque)
     }
 

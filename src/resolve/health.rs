@@ -19,7 +19,7 @@ use std::time::Duration;
 ///
 /// With the feature `metrics`, all numbers that are not `None` are published every second. Names are the field names
 /// with `keyward_` before and the unit behind: `keyward_lease_age_seconds`, `keyward_cache_bytes`, counts as
-/// `keyward_store_reads_total`. Rejections are counted in `keyward_refusals_total`, by
+/// `keyward_store_reads_total`. Rejections are counted in `keyward_rejections_total`, by
 /// [`reason`](crate::guard::Reason::as_str). Install your recorder before you build, or it misses the descriptions. Two
 /// installations in one process would write to the same names.
 #[derive(Clone, Debug, Serialize)]

@@ -62,7 +62,7 @@ fn describe() {
     for (name, description, _) in COUNTERS {
         describe_counter!(name, Unit::Count, description);
     }
-    describe_counter!("keyward_refusals_total", Unit::Count, "Rejected requests, by reason");
+    describe_counter!("keyward_rejections_total", Unit::Count, "Rejected requests, by reason");
     describe_counter!("keyward_sign_ins_busy_total", Unit::Count, "Sign-ins answered 503 because too many waited");
 }
 

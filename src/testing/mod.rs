@@ -15,7 +15,7 @@
 //!
 //! app.get("/admin/webhooks").bearer(&key.secret).await.assert_ok();
 //! world.keyward.tokens().revoke(key.token).await.unwrap();
-//! app.get("/admin/webhooks").bearer(&key.secret).await.assert_refused(Reason::Invalid(InvalidCredential::Unknown));
+//! app.get("/admin/webhooks").bearer(&key.secret).await.assert_rejected(Reason::Invalid(InvalidCredential::Unknown));
 //! # });
 //! ```
 

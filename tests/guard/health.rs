@@ -482,8 +482,8 @@ mod published {
             ("keyward_lookups_failed_total", 1.0),
             ("keyward_lookups_overloaded_total", 0.0),
             ("keyward_lookups_late_total", 0.0),
-            ("keyward_refusals_total reason=unknown_token", 2.0),
-            ("keyward_refusals_total reason=store_error", 1.0),
+            ("keyward_rejections_total reason=unknown_token", 2.0),
+            ("keyward_rejections_total reason=store_error", 1.0),
         ] {
             assert_eq!(record.get(name), Some(value), "{name}");
         }
