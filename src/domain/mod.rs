@@ -79,7 +79,8 @@ pub use secret::{
     VerifyError,
 };
 #[cfg(feature = "people")]
-pub(crate) use sketch::{CellWindows, Sketch, network};
+pub(crate) use sketch::CellWindows;
+pub(crate) use sketch::{Sketch, network};
 pub use sql::{SqlFilter, SqlMap, UnknownColumn};
 #[cfg(feature = "strapi")]
 pub use strapi_crypto::StrapiEncryptionKey;

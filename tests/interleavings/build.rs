@@ -64,7 +64,7 @@ const WEAK_SWAPS: [(&str, &str, &str); 13] = [
         "loom::thread_local! {\n    static BLANK: RefCell<GuardSlots> = RefCell::new(Vec::new());",
     ),
     // Gates are counted as ever.
-    ("guard/mark.rs", "use super::admit::Gate;", "use super::Gate;"),
+    ("guard/mark.rs", "use super::gate::Gate;", "use super::Gate;"),
     ("guard/mark.rs", "use super::base::Base;", "use crate::guard::Base;"),
     ("guard/mark.rs", "&Arc<Gate>", "&std::sync::Arc<Gate>"),
     ("guard/mark.rs", "Option<Arc<Gate>>", "Option<std::sync::Arc<Gate>>"),

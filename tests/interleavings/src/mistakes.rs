@@ -42,7 +42,7 @@ pub(crate) const MISTAKES: [(&str, &str, &str, &str); 27] = [
         "self.passed.load(Ordering::Relaxed)",
     ),
     // Of the order of steps.
-    ("a mark is used again that somebody holds", "guard/mark.rs", "Arc::strong_count(&slip.mark) != 1", "false"),
+    ("a mark is used again that somebody holds", "guard/mark.rs", "Arc::strong_count(&slot.mark) != 1", "false"),
     (
         "passed before it is pending",
         "guard/mark.rs",

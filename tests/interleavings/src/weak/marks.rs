@@ -9,21 +9,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Whether a mark was used again in any order.
 static USED_AGAIN: AtomicBool = AtomicBool::new(false);
 
-fn blank() -> (GuardHandle, Arc<Mark>) {
-    GuardHandle::blank(&http::Method::GET, "/")
+fn acquire() -> (GuardHandle, Arc<Mark>) {
+    GuardHandle::acquire(&http::Method::GET, "/")
 }
 
 /// The request is over while a handler, somewhere else, still writes this; the next one comes to a gate in the same thread.
 /// Whatever mark that one gets, nothing is on it, and what is written then comes to it neither.
 fn the_next_request_is_nobodys(writes: fn(&Mark)) {
-    let (held, mark) = blank();
+    let (held, mark) = acquire();
     let address = Arc::address(&mark);
     let handler = thread::spawn(move || {
         writes(&mark);
         drop(mark);
     });
     drop(held);
-    let (held, mark) = blank();
+    let (held, mark) = acquire();
     if address.ptr_eq(&Arc::address(&mark)) {
         USED_AGAIN.store(true, Ordering::Relaxed);
     }
@@ -52,12 +52,12 @@ fn after_it_is_denied() {
 }
 
 fn after_a_handler_required_something() {
-    the_next_request_is_nobodys(|mark| mark.pass_as(&action("x")));
+    the_next_request_is_nobodys(|mark| mark.pass_requirement(&action("x")));
 }
 
 /// A gate that reads while a handler passes for some rows sees no pass for all.
 fn some_rows_are_never_all() {
-    let (held, mark) = blank();
+    let (held, mark) = acquire();
     let handler = thread::spawn(move || mark.pass_pending());
     let (seen, end) = (held.outcome(), handler.join().map(|()| held.outcome()));
     drop(held);
@@ -66,7 +66,7 @@ fn some_rows_are_never_all() {
 
 /// What was denied before something else passes stays denied.
 fn who_was_denied_does_not_pass() {
-    let (held, mark) = blank();
+    let (held, mark) = acquire();
     let handler = thread::spawn(move || {
         mark.deny(&action("x"));
         mark.pass();
