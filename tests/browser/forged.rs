@@ -70,7 +70,7 @@ async fn a_form_of_another_origin_changes_nothing() {
     root.sees(ROOT).await;
     // A link from elsewhere comes without the cookie. It is asked for once more from here, and leads where it was meant to.
     root.client.goto(&format!("http://localhost:{port}/")).await.unwrap();
-    root.presses("Continue").await;
+    root.presses("Go on").await;
     root.is_at("/admin/settings/admin-tokens").await;
     root.sees("Root's token").await;
     root.leaves().await;
