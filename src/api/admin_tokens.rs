@@ -40,7 +40,8 @@ pub(super) struct AdminToken {
     updated_at: String,
     admin_permissions: Vec<Permission>,
     admin_user_owner: Option<TokenOwner>,
-    /// The key: in the response that creates the token, and for its owner's sessions if an encryption key is configured.
+    /// The key: in the response that creates the token, and for its owner's sessions if an encryption key is
+    /// configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     access_key: Option<String>,
     /// The reason why a kept key cannot be shown.
@@ -206,7 +207,8 @@ pub(super) async fn create(
     Ok(created(AdminToken { access_key, ..AdminToken::from(issued.described()) }))
 }
 
-/// Returns the calling admin token: its id, name, expiry, permissions and last use. No permission is required. A session gets 403.
+/// Returns the calling admin token: its id, name, expiry, permissions and last use. No permission is required. A
+/// session gets 403.
 #[utoipa::path(get, path = "/admin/admin-tokens/self", tag = "Admin tokens", responses((status = 200, body = Data<AdminToken>)))]
 pub(super) async fn read_self(State(api): State<Api>, caller: Caller) -> Result<Answer<AdminToken>, Failure> {
     Ok(ok(AdminToken::from(api.tokens(&caller, TokenKind::Admin).read_own().await?)))

@@ -50,8 +50,8 @@ pub(super) struct Event {
     pub(super) cause: Option<EventObject>,
     /// Details, which depend on the action.
     pub(super) payload: serde_json::Value,
-    /// Whether parts are withheld from the reader, as null. A reader sees as much of an event as of its target elsewhere: nothing of other
-    /// owners' admin tokens and sessions.
+    /// Whether parts are withheld from the reader, as null. A reader sees as much of an event as of its target
+    /// elsewhere: nothing of other owners' admin tokens and sessions.
     pub(super) withheld: bool,
 }
 
@@ -68,8 +68,8 @@ pub(super) struct EventUser {
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EventObject {
-    /// For a target: `user`, `role`, `admin-token`, `api-token`, `session`, `installation`. For a cause: `role-permissions`,
-    /// `user-roles`, `user-deleted`, `catalogue`.
+    /// For a target: `user`, `role`, `admin-token`, `api-token`, `session`, `installation`. For a cause:
+    /// `role-permissions`, `user-roles`, `user-deleted`, `catalogue`.
     pub(super) kind: &'static str,
     pub(super) id: Option<i64>,
 }
@@ -169,8 +169,8 @@ impl IntoParams for TargetFilters {
     }
 }
 
-/// Lists audit events, the latest first. A reader who is no super admin sees as much of an event as of its target elsewhere. Events of a
-/// target that the reader may not see are left out, as if there were none.
+/// Lists audit events, the latest first. A reader who is no super admin sees as much of an event as of its target
+/// elsewhere. Events of a target that the reader may not see are left out, as if there were none.
 #[utoipa::path(get, path = "/admin/audit-logs", tag = "Audit log", params(
     SmallPages,
     EventFilters,

@@ -25,8 +25,8 @@ enum Format {
     Ndjson,
 }
 
-/// Exports audit events, the latest first: the same events as in the list, with the same parts withheld. The response is streamed. The
-/// body ends with an error if the credential is revoked or the store fails.
+/// Exports audit events, the latest first: the same events as in the list, with the same parts withheld. The response
+/// is streamed. The body ends with an error if the credential is revoked or the store fails.
 #[utoipa::path(get, path = "/admin/audit-logs/export", tag = "Audit log", params(
     ("format" = Option<String>, Query, description = "`csv` (RFC 4180), or `ndjson`: a JSON object a line, as in the list; `csv` if left out"),
     EventFilters,
@@ -145,7 +145,8 @@ fn write_row(text: &mut String, event: &Event) {
     *text += "\r\n";
 }
 
-/// Writes a field in quotes (RFC 4180, section 2). A field that spreadsheets read as a formula gets an apostrophe in front.
+/// Writes a field in quotes (RFC 4180, section 2). A field that spreadsheets read as a formula gets an apostrophe in
+/// front.
 fn write_field(text: &mut String, field: &str) {
     text.push('"');
     if field.starts_with(['=', '+', '-', '@', '\t', '\r']) {

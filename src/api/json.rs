@@ -1,8 +1,9 @@
 //! Parses JSON bodies, and names all mistakes by their paths.
 //!
-//! serde's derive with `serde_path_to_error` was considered in place of this file. It stops at the first mistake, where this API
-//! names all. Its messages come from `serde_json` and quote the value, which may be a password. Neither sees duplicate members below
-//! a field that is kept as a `Value`. No library bounds the number of values, which take more memory than their text.
+//! serde's derive with `serde_path_to_error` was considered in place of this file. It stops at the first mistake, where
+//! this API names all. Its messages come from `serde_json` and quote the value, which may be a password. Neither sees
+//! duplicate members below a field that is kept as a `Value`. No library bounds the number of values, which take more
+//! memory than their text.
 
 use super::failure::Problem;
 use serde::de::value::StrDeserializer;

@@ -95,7 +95,8 @@ pub(super) async fn read(State(api): State<Api>, caller: Caller) -> Result<Answe
     Ok(ok(User::new(owner, &roles.into_iter().map(|role| (role.id, role)).collect())))
 }
 
-/// Changes the caller's own account. A new e-mail address or password requires the current password, and ends all sessions.
+/// Changes the caller's own account. A new e-mail address or password requires the current password, and ends all
+/// sessions.
 #[utoipa::path(put, path = "/admin/users/me", tag = "Me", request_body = MyUpdate, responses((status = 200, body = Data<User>)))]
 pub(super) async fn update(
     State(api): State<Api>,

@@ -1,6 +1,7 @@
 //! The management API: tokens, users, roles, sessions and the audit log over HTTP, under `/admin`.
 //!
-//! [`router`] has all of its routes, each with its own requirement. [`Builder::api`](crate::Builder::api) adds the route groups.
+//! [`router`] has all of its routes, each with its own requirement. [`Builder::api`](crate::Builder::api) adds the
+//! route groups.
 //!
 //! ```
 //! # tokio_test::block_on(async {
@@ -16,7 +17,8 @@
 //! A response is `{"data": ..}`; an error is `{"data": null, "error": {"status", "name", "message", "details"}}`, where
 //! `details.errors` names each invalid field by its path. `GET /admin/openapi.json` describes all routes.
 //!
-//! Handlers parse the request, call a service on behalf of the caller, and render the result. The services hold the rules.
+//! Handlers parse the request, call a service on behalf of the caller, and render the result. The services hold the
+//! rules.
 
 mod admin_tokens;
 mod answer;
@@ -80,10 +82,10 @@ pub fn router(keyward: &Keyward) -> GuardedRouter {
         .public("/admin/register", post(sessions::register))
         .public("/admin/register-admin", post(sessions::register_admin))
         .public("/admin/openapi.json", get(openapi::document))
-        .merge(own_account())
-        .merge(people())
-        .merge(admin_tokens())
-        .merge(content_tokens())
+        .merge(account_routes())
+        .merge(people_routes())
+        .merge(admin_token_routes())
+        .merge(content_token_routes())
         .route("/admin/audit-logs", require("admin::audit-logs.read"), get(audit::list))
         .route("/admin/audit-logs/export", require("admin::audit-logs.export"), get(export::export))
         .route("/admin/audit-logs/{id}", require("admin::audit-logs.read"), get(audit::read))
@@ -95,7 +97,7 @@ fn require(name: &str) -> Requirement {
     action(name).whole()
 }
 
-fn own_account() -> GuardedRouter<Api> {
+fn account_routes() -> GuardedRouter<Api> {
     GuardedRouter::new()
         .route("/admin/logout", authenticated(), post(sessions::logout))
         .route("/admin/users/me", authenticated(), get(me::read))
@@ -106,7 +108,7 @@ fn own_account() -> GuardedRouter<Api> {
         .route("/admin/users/me/sessions/{id}", authenticated(), delete(me::end_session))
 }
 
-fn people() -> GuardedRouter<Api> {
+fn people_routes() -> GuardedRouter<Api> {
     GuardedRouter::new()
         .route("/admin/users", require("admin::users.read"), get(users::list))
         .route("/admin/users", require("admin::users.create"), post(users::create))
@@ -124,7 +126,7 @@ fn people() -> GuardedRouter<Api> {
         .route("/admin/permissions", require("admin::roles.read"), get(catalogue::list))
 }
 
-fn admin_tokens() -> GuardedRouter<Api> {
+fn admin_token_routes() -> GuardedRouter<Api> {
     const ONE: &str = "/admin/admin-tokens/{id}";
     let read = || require("admin::admin-tokens.read");
     GuardedRouter::new()
@@ -139,7 +141,7 @@ fn admin_tokens() -> GuardedRouter<Api> {
         .route(&format!("{ONE}/audit-logs"), read(), get(audit::list_by_admin_token))
 }
 
-fn content_tokens() -> GuardedRouter<Api> {
+fn content_token_routes() -> GuardedRouter<Api> {
     const ONE: &str = "/admin/api-tokens/{id}";
     GuardedRouter::new()
         .route("/admin/api-tokens", require("admin::api-tokens.read"), get(content_tokens::list))
@@ -151,11 +153,11 @@ fn content_tokens() -> GuardedRouter<Api> {
 }
 
 impl<T> Builder<T> {
-    /// Adds the groups of the [management API](crate::api): the admin group `/admin`, unless there is one, and public groups
-    /// for signing in, registering and the OpenAPI document.
+    /// Adds the groups of the [management API](crate::api): the admin group `/admin`, unless there is one, and public
+    /// groups for signing in, registering and the OpenAPI document.
     ///
-    /// Pages of other origins cannot read the responses, unless you add a CORS layer. They cannot send requests without a
-    /// preflight either, because bodies have to be `application/json`.
+    /// Pages of other origins cannot read the responses, unless you add a CORS layer. They cannot send requests without
+    /// a preflight either, because bodies have to be `application/json`.
     pub fn api(self) -> Self {
         let with_admin = if self.has_admin("/admin") { self } else { self.admin("/admin") };
         PUBLIC.into_iter().fold(with_admin, |all, (method, path)| all.group(Group::public(path).exact(method)))

@@ -87,8 +87,8 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut O
     all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
-/// Names operations by method and path: `GET /admin/users/{id}` is `getUsersById`. Generators of clients need names that are unique and
-/// stable.
+/// Names operations by method and path: `GET /admin/users/{id}` is `getUsersById`. Generators of clients need names
+/// that are unique and stable.
 struct OperationIds;
 
 impl Modify for OperationIds {

@@ -126,7 +126,8 @@ impl Params {
         })
     }
 
-    /// Takes `filters[field][$eq]`, `[$contains]` and `[$in]`; a row has to pass all. `filters[$and][0][field]..` means the same.
+    /// Takes `filters[field][$eq]`, `[$contains]` and `[$in]`; a row has to pass all. `filters[$and][0][field]..` means
+    /// the same.
     pub(super) fn filters<F: Copy + PartialEq>(&mut self, fields: &FilterFields<F>) -> Vec<Filter<F>> {
         let sent = std::mem::take(&mut self.filters);
         if sent.len() > MOST_FILTERS {

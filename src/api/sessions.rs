@@ -37,7 +37,8 @@ pub(super) struct NewFirstAdmin {
     lastname: Option<String>,
     username: Option<String>,
     password: String,
-    /// The code that the server printed. Not needed with open setup, by `localhost` or a loopback address, without a proxy.
+    /// The code that the server printed. Not needed with open setup, by `localhost` or a loopback address, without a
+    /// proxy.
     setup_code: Option<String>,
 }
 

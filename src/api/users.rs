@@ -171,8 +171,8 @@ pub(super) async fn update(
             ("updatedAt", &update.updated_at),
         ])
         .finish()?;
-    // Sending the current state changes nothing. `isActive: false` withdraws an invitation, unless the client sends the whole
-    // object back as it read it.
+    // Sending the current state changes nothing. `isActive: false` withdraws an invitation, unless the client sends the
+    // whole object back as it read it.
     let is_whole_object = update.id.is_present();
     let withdraws = current.state == OwnerState::Invited && !is_whole_object;
     let change = OwnerUpdate {
@@ -197,7 +197,8 @@ pub(super) async fn delete(
     caller: Caller,
     _: NoBody,
 ) -> Result<Answer<User>, Failure> {
-    // Loaded first: a failure after the deletion would hide that it happened. A failure here must not prevent the deletion.
+    // Loaded first: a failure after the deletion would hide that it happened. A failure here must not prevent the
+    // deletion.
     let roles = api.roles_by_id().await.unwrap_or_default();
     Ok(ok(User::new(api.owners(&caller).delete(OwnerId(id)).await?, &roles)))
 }
@@ -214,7 +215,8 @@ pub(super) async fn invite_again(
     Ok(show_invitation(&roles, api.owners(&caller).invite_again(OwnerId(id)).await?))
 }
 
-/// Renders an invitation. The roles are loaded before it is made: only this response shows its secret, so nothing may fail after.
+/// Renders an invitation. The roles are loaded before it is made: only this response shows its secret, so nothing may
+/// fail after.
 fn show_invitation(roles: &HashMap<RoleId, Role>, invitation: Invitation) -> (StatusCode, Answer<User>) {
     let mut user = User::new(invitation.owner, roles);
     user.registration_token = Some(super::token::expose(&invitation.secret));

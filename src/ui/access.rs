@@ -68,20 +68,24 @@ impl AccessSelection {
         all.into_iter().map(option).collect()
     }
 
-    /// Groups actions by the part before the last dot: all registered ones, and selected ones that are no longer registered.
-    pub(super) fn groups(&self, pages: &Pages) -> Vec<ActionGroup> {
+    /// Groups actions by the part before the last dot: all registered ones, and selected ones that are no longer
+    /// registered.
+    pub(super) fn groups(&self, pages: &Pages) -> Vec<ContentActionGroup> {
         let known = pages.registry.catalogue.content_actions();
         let (selected, registered): (HashSet<&Action>, HashSet<&Action>) =
             (self.actions.iter().collect(), known.iter().collect());
         let unregistered = self.actions.iter().filter(|action| !registered.contains(action));
-        let mut groups: Vec<ActionGroup> = Vec::new();
+        let mut groups: Vec<ContentActionGroup> = Vec::new();
         let mut indexes: HashMap<(String, bool), usize> = HashMap::new();
         let mut add = |action: &Action, is_unregistered: bool| {
             let (title, name) = action.as_str().rsplit_once('.').unwrap_or(("Others", action.as_str()));
-            let option =
-                ActionOption { action: action.to_string(), name: name.to_owned(), selected: selected.contains(action) };
+            let option = ContentActionOption {
+                action: action.to_string(),
+                name: name.to_owned(),
+                selected: selected.contains(action),
+            };
             let index = *indexes.entry((title.to_owned(), is_unregistered)).or_insert_with(|| {
-                groups.push(ActionGroup { title: title.to_owned(), is_unregistered, actions: Vec::new() });
+                groups.push(ContentActionGroup { title: title.to_owned(), is_unregistered, actions: Vec::new() });
                 groups.len() - 1
             });
             groups[index].actions.push(option);
@@ -119,14 +123,14 @@ pub(super) struct AccessType {
 }
 
 /// Actions with the same prefix.
-pub(super) struct ActionGroup {
+pub(super) struct ContentActionGroup {
     pub(super) title: String,
     /// Whether the catalogue no longer has them.
     pub(super) is_unregistered: bool,
-    pub(super) actions: Vec<ActionOption>,
+    pub(super) actions: Vec<ContentActionOption>,
 }
 
-pub(super) struct ActionOption {
+pub(super) struct ContentActionOption {
     pub(super) action: String,
     pub(super) name: String,
     pub(super) selected: bool,

@@ -10,7 +10,7 @@ use super::page::render;
 use super::paths::ADMIN_TOKENS;
 use super::state::Pages;
 use super::time::RelativeTime;
-use super::tokens::{PageActions, Row, Texts, TokenForm, TokenOwner, TokenPages};
+use super::tokens::{PageActions, Row, TokenForm, TokenOwner, TokenPages, TokenTexts};
 use super::viewer::Viewer;
 use crate::admin::{DescribedToken, IssuedToken, NewAdminToken, ServiceError, TokenUpdate, Tokens};
 use crate::domain::{
@@ -77,7 +77,7 @@ impl TokenPages for AdminTokens {
         regenerate: "admin::admin-tokens.regenerate",
         delete: "admin::admin-tokens.delete",
     };
-    const TEXTS: &'static Texts = &Texts {
+    const TEXTS: &'static TokenTexts = &TokenTexts {
         title: "Admin Tokens",
         intro: "Keys for agents, CI/CD jobs and scripts. A token can never do more than its owner.",
         create: "Create new Admin Token",
@@ -97,7 +97,7 @@ impl TokenPages for AdminTokens {
         ("Expires", Some("expires")),
     ];
 
-    fn row(viewer: &Viewer, row: Row, described: &DescribedToken) -> Row {
+    fn complete_row(viewer: &Viewer, row: Row, described: &DescribedToken) -> Row {
         let can_manage = can_manage(viewer, &described.token);
         Row {
             owner: Some(describe_owner(described.owner.as_ref())),

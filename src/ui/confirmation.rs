@@ -14,8 +14,8 @@ pub(super) struct Confirmation {
 }
 
 impl Confirmation {
-    /// Returns what is to be confirmed; `None` if nothing is lost, or the form confirms it. A form that confirmed another change, or a
-    /// smaller loss, has to confirm again.
+    /// Returns what is to be confirmed; `None` if nothing is lost, or the form confirms it. A form that confirmed
+    /// another change, or a smaller loss, has to confirm again.
     pub(super) fn required(clamped: Clamped, change: &Value, form: &FormFields) -> Option<Self> {
         let Clamped { tokens, grants, .. } = clamped;
         let digest = Sha256::digest(json!([tokens, grants, change]).to_string());

@@ -1,6 +1,6 @@
 //! Settings > Administration Panel > API Tokens: content tokens, which have no owner.
 
-use super::access::{AccessSelection, AccessType, ActionGroup, access_errors, is_same_access, summarize};
+use super::access::{AccessSelection, AccessType, ContentActionGroup, access_errors, is_same_access, summarize};
 use super::failure::Failure;
 use super::form::FormFields;
 use super::frame::Frame;
@@ -8,7 +8,7 @@ use super::lifespan::{Expiry, parse_lifespan};
 use super::page::render;
 use super::paths::CONTENT_TOKENS;
 use super::state::Pages;
-use super::tokens::{PageActions, Row, Texts, TokenForm, TokenPages};
+use super::tokens::{PageActions, Row, TokenForm, TokenPages, TokenTexts};
 use super::viewer::Viewer;
 use crate::admin::{DescribedToken, IssuedToken, NewContentToken, ServiceError, TokenUpdate, Tokens};
 use crate::domain::{ContentAccess, TokenKind};
@@ -25,7 +25,7 @@ struct TokenPage<'a> {
     /// The errors of the access, with the names of actions.
     access_errors: Vec<String>,
     types: Vec<AccessType>,
-    groups: Vec<ActionGroup>,
+    groups: Vec<ContentActionGroup>,
     selected: usize,
 }
 
@@ -53,7 +53,7 @@ impl TokenPages for ContentTokens {
         regenerate: "admin::api-tokens.regenerate",
         delete: "admin::api-tokens.delete",
     };
-    const TEXTS: &'static Texts = &Texts {
+    const TEXTS: &'static TokenTexts = &TokenTexts {
         title: "API Tokens",
         intro: "Keys for sites, apps and imports that read or write content. They have no owner and give no access to the administration.",
         create: "Create new API Token",
@@ -73,7 +73,7 @@ impl TokenPages for ContentTokens {
         ("Expires", Some("expires")),
     ];
 
-    fn row(_: &Viewer, row: Row, described: &DescribedToken) -> Row {
+    fn complete_row(_: &Viewer, row: Row, described: &DescribedToken) -> Row {
         Row { access: Some(summarize(&described.token)), ..row }
     }
 

@@ -78,8 +78,8 @@ impl Selection {
         self.0.into_iter().map(grant).collect()
     }
 
-    /// Returns the new grants of a token; `None` if they do not change. Grants that the form does not show stay, and so do conditions that
-    /// a super admin chose.
+    /// Returns the new grants of a token; `None` if they do not change. Grants that the form does not show stay, and so
+    /// do conditions that a super admin chose.
     pub(super) fn update_grants(self, before: &[Grant], registry: &Registry) -> Option<Vec<Grant>> {
         let mut after = Vec::new();
         let mut old: BTreeMap<ActionKey, Vec<&Grant>> = BTreeMap::new();
@@ -198,7 +198,8 @@ fn subtract_granted(fields: Fields, old: &[&Grant]) -> Option<Fields> {
     }
 }
 
-/// Returns the conditions of a new grant: the strictest of the old ones, so that a new field allows no more than the others.
+/// Returns the conditions of a new grant: the strictest of the old ones, so that a new field allows no more than the
+/// others.
 fn strictest_clause(old: &[&Grant]) -> ConditionClause {
     let chosen = old.iter().map(|grant| &grant.chosen).filter(|chosen| **chosen != ConditionClause::Always);
     chosen.min_by_key(|chosen| chosen.as_slice().len()).cloned().unwrap_or(ConditionClause::Always)

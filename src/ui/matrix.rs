@@ -1,7 +1,7 @@
 //! The matrix of permissions: a box for every action, resource and field that can be granted.
 //!
-//! The value of a box is a JSON list of its action, its resource and its field. JSON separates them, whatever characters the names
-//! contain.
+//! The value of a box is a JSON list of its action, its resource and its field. JSON separates them, whatever
+//! characters the names contain.
 
 use super::condition_options::{ConditionMenu, MenuBuilder, NOT_GRANTABLE};
 use super::grants::Selection;
@@ -178,7 +178,8 @@ impl MatrixBuilder<'_> {
         Row { id: format!("{tab}-r{r}"), title: resource.display_name.clone(), cells, fields, unfolded }
     }
 
-    /// Builds a tab of actions without a resource. `categories` returns the category and subcategory of those that belong to it.
+    /// Builds a tab of actions without a resource. `categories` returns the category and subcategory of those that
+    /// belong to it.
     fn group_tab(
         &self,
         id: &'static str,
@@ -241,7 +242,8 @@ impl MatrixBuilder<'_> {
             (MatrixKind::Role, None) => self.menu_builder(entry, id).build_for_action(grantable),
             (MatrixKind::Role, Some(field)) => self.menu_builder(entry, id).build_for_field(field),
         };
-        // A checked box stays enabled even if it cannot be granted: saving then fails with the reason instead of dropping it.
+        // A checked box stays enabled even if it cannot be granted: saving then fails with the reason instead of
+        // dropping it.
         Cell {
             value,
             label,

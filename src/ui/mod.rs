@@ -1,7 +1,7 @@
 //! The settings pages: tokens, roles, users and the audit log in a browser, under `/admin`.
 //!
-//! [`router`] has all pages, each with its own requirement. [`Builder::ui`](crate::Builder::ui) adds the route groups. The pages are
-//! rendered on the server: there is no build step, and they load nothing from other origins.
+//! [`router`] has all pages, each with its own requirement. [`Builder::ui`](crate::Builder::ui) adds the route groups.
+//! The pages are rendered on the server: there is no build step, and they load nothing from other origins.
 //!
 //! ```
 //! # tokio_test::block_on(async {
@@ -15,11 +15,13 @@
 //! # }).unwrap();
 //! ```
 //!
-//! A person signs in at `/admin/auth/login` and gets a session cookie, which is valid on these pages only, never on the API. A page without
-//! a valid session redirects there, and back after the sign-in. Forms have to come from a page of the same origin.
+//! A person signs in at `/admin/auth/login` and gets a session cookie, which is valid on these pages only, never on the
+//! API. A page without a valid session redirects there, and back after the sign-in. Forms have to come from a page of
+//! the same origin.
 //!
-//! The cookie is `SameSite=Strict`, so browsers do not send it with a link from a mail. The sign-in page then loads itself again from its
-//! own site, and redirects if there is a session. After a sign-in it checks that the browser kept the cookie, and shows an error if not.
+//! The cookie is `SameSite=Strict`, so browsers do not send it with a link from a mail. The sign-in page then loads
+//! itself again from its own site, and redirects if there is a session. After a sign-in it checks that the browser kept
+//! the cookie, and shows an error if not.
 //!
 //! Pages call a service on behalf of the person who is signed in, and render the result. The services hold the rules.
 
@@ -97,7 +99,8 @@ async fn home(viewer: viewer::Viewer) -> Redirect {
 }
 
 impl<T> Builder<T> {
-    /// Adds the groups of the settings pages, `/admin/settings`, `/admin/me` and `/admin/auth`: see [`ui::router`](router).
+    /// Adds the groups of the settings pages, `/admin/settings`, `/admin/me` and `/admin/auth`: see
+    /// [`ui::router`](router).
     ///
     /// `/admin` itself redirects to the pages. Other paths below it do not belong to them.
     pub fn ui(self, cookie: SessionCookie) -> Self {

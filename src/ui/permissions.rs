@@ -1,8 +1,8 @@
 //! The permissions of a role, as a form shows and sends them.
 //!
-//! A role can have several permissions for one action on one resource, such as the titles of all entries and the bodies of the user's own. A
-//! form has one box for each field. So it shows the conditions of each field, and those of all fields if there are any; the two forms
-//! mean the same.
+//! A role can have several permissions for one action on one resource, such as the titles of all entries and the bodies
+//! of the user's own. A form has one box for each field. So it shows the conditions of each field, and those of all
+//! fields if there are any; the two forms mean the same.
 
 use super::failure::Failure;
 use super::form::FormFields;
@@ -61,7 +61,8 @@ impl Selection {
         self.get(action, resource)?.field_clauses.get(&Field::from(field))
     }
 
-    /// Returns the selection as permissions: for each action and resource one for all fields, then one for each list of conditions.
+    /// Returns the selection as permissions: for each action and resource one for all fields, then one for each list of
+    /// conditions.
     pub(super) fn permissions(&self) -> Vec<Permission> {
         let mut all = Vec::new();
         for ((action, resource), ActionSelection { fields, clause, field_clauses }) in &self.0 {
@@ -85,7 +86,8 @@ impl Selection {
         all
     }
 
-    /// Returns the new permissions of a role; `None` if they do not change. Permissions that the form does not show stay.
+    /// Returns the new permissions of a role; `None` if they do not change. Permissions that the form does not show
+    /// stay.
     pub(super) fn update_permissions(&self, before: &[Permission], registry: &Registry) -> Option<Vec<Permission>> {
         let (shown, hidden) = registry.split_permissions(before);
         let (old, mut new) = (Self::from_permissions(&shown).permissions(), self.permissions());
@@ -127,7 +129,8 @@ impl ActionClauses {
     }
 }
 
-/// Returns the conditions of most fields, which an added field gets too. A tie goes to a clause with conditions, because it allows less.
+/// Returns the conditions of most fields, which an added field gets too. A tie goes to a clause with conditions,
+/// because it allows less.
 fn most_common_clause(fields: &BTreeMap<Field, ConditionClause>) -> ConditionClause {
     let mut counts: HashMap<&ConditionClause, usize> = HashMap::new();
     fields.values().for_each(|clause| *counts.entry(clause).or_default() += 1);
@@ -166,7 +169,8 @@ mod tests {
         proptest::collection::vec(one, 0..6)
     }
 
-    /// Returns whether permissions include a field of an entry for which these conditions hold. `other` is a field that is added later.
+    /// Returns whether permissions include a field of an entry for which these conditions hold. `other` is a field that
+    /// is added later.
     fn allows(permissions: &[Permission], action: &str, field: &str, holds: &[&str]) -> bool {
         permissions.iter().map(EffectivePermission::from).any(|rule| {
             let guard = |part: &ConditionClause| part.as_slice().iter().any(|id| holds.contains(&id.as_str()));

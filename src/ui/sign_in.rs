@@ -145,7 +145,8 @@ fn is_cross_site(parts: &Parts) -> bool {
     parts.headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site")
 }
 
-/// Answers 204 with a valid session, else 401. If the store is unavailable, 204: scripts then send the form, and the server decides.
+/// Answers 204 with a valid session, else 401. If the store is unavailable, 204: scripts then send the form, and the
+/// server decides.
 async fn session_status(State(pages): State<Pages>, parts: Parts) -> Response {
     let status = match pages.check_session(&parts).await {
         SessionCheck::Valid | SessionCheck::Overridden | SessionCheck::Unknown => StatusCode::NO_CONTENT,
@@ -184,7 +185,8 @@ fn visitor_sessions(pages: &Pages, caller: &Caller) -> Sessions {
     sessions.from_address(caller.address).on_device(&caller.device)
 }
 
-/// Sets the cookie of a new session, and redirects to the sign-in page, which checks that the browser kept it and redirects further.
+/// Sets the cookie of a new session, and redirects to the sign-in page, which checks that the browser kept it and
+/// redirects further.
 fn start_session(pages: &Pages, signed_in: &SignedIn, redirect_to: &str) -> Response {
     let cookie = pages.keyward.session_cookie().set_at(&request_base(), &signed_in.session.secret);
     let next = address(SIGN_IN, &[("check", "1"), ("redirectTo", safe_redirect(redirect_to))]);

@@ -27,12 +27,12 @@ pub(super) trait TokenPages: Send + Sync + 'static {
     /// The path of the list. All other pages are below it.
     const LIST: &'static str;
     const ACTIONS: PageActions;
-    const TEXTS: &'static Texts;
+    const TEXTS: &'static TokenTexts;
     /// The title and the name of each column. A column with a name can be sorted by; the first one is the default.
     const COLUMNS: [(&'static str, Option<&'static str>); 6];
 
-    /// Makes a row of the list.
-    fn row(viewer: &Viewer, row: Row, described: &DescribedToken) -> Row;
+    /// Adds the columns that only this kind has.
+    fn complete_row(viewer: &Viewer, row: Row, described: &DescribedToken) -> Row;
 
     /// Renders the form for a new token.
     fn render_new(
@@ -77,7 +77,7 @@ pub(super) struct PageActions {
 }
 
 /// The texts of the pages.
-pub(super) struct Texts {
+pub(super) struct TokenTexts {
     pub(super) title: &'static str,
     pub(super) intro: &'static str,
     pub(super) create: &'static str,
@@ -97,7 +97,7 @@ pub(super) struct Texts {
 struct ListPage {
     frame: Frame,
     list: &'static str,
-    texts: &'static Texts,
+    texts: &'static TokenTexts,
     notice: Option<&'static str>,
     can_create: bool,
     query: String,
@@ -241,7 +241,7 @@ async fn show_list<P: TokenPages>(
             can_update: viewer.holds(P::ACTIONS.update),
             can_delete: viewer.holds(P::ACTIONS.delete),
         };
-        P::row(&viewer, row, &described)
+        P::complete_row(&viewer, row, &described)
     };
     let page = ListPage {
         frame: viewer.frame(P::LIST, P::TEXTS.title),

@@ -80,7 +80,8 @@ impl UserPage<'_> {
         if self.existing.as_ref().is_some_and(|existing| existing.state.is_active()) { "off" } else { "" }
     }
 
-    /// Returns the effect of activating or unblocking on tokens. An account that is both deactivated and blocked needs both.
+    /// Returns the effect of activating or unblocking on tokens. An account that is both deactivated and blocked needs
+    /// both.
     fn effect_of_opening(&self, unblocks: bool) -> &'static str {
         let Some(ExistingUser { state, .. }) = &self.existing else { return "" };
         match unblocks {
@@ -124,8 +125,8 @@ struct RoleOption {
     denied: Option<&'static str>,
 }
 
-/// Everything that the page of an account shows besides the account. It is loaded before an invitation is made: only one response shows
-/// the link, so nothing may fail after.
+/// Everything that the page of an account shows besides the account. It is loaded before an invitation is made: only
+/// one response shows the link, so nothing may fail after.
 struct UserContext {
     roles: BTreeMap<RoleId, Role>,
     /// The ceiling of the viewer.
@@ -170,7 +171,8 @@ fn parse_roles(form: &FormFields) -> Vec<RoleId> {
     ids
 }
 
-/// Parses the roles for the service, which checks each. One more than there are roles is enough for it to reject the form.
+/// Parses the roles for the service, which checks each. One more than there are roles is enough for it to reject the
+/// form.
 async fn parse_limited_roles(pages: &Pages, form: &FormFields) -> Result<Vec<RoleId>, Failure> {
     let mut ids = parse_roles(form);
     ids.truncate(pages.keyward.roles().list().await?.len() + 1);
@@ -238,7 +240,8 @@ async fn invite_again(
     }
 }
 
-/// Renders the only response that shows an invitation. `before` is a time before it was made, so that it ends "in 7 days", not in 6.
+/// Renders the only response that shows an invitation. `before` is a time before it was made, so that it ends "in 7
+/// days", not in 6.
 fn show_invitation(
     viewer: &Viewer,
     headers: &HeaderMap,

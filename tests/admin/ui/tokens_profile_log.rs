@@ -296,7 +296,7 @@ async fn audit_log_page_explains_events_and_filters_by_kind_person_and_day() {
     let log = page(&app, &root, LOG).await;
     let said = read(log.assert_ok());
     for shown in [
-        "Permission taken from a token: admin token",
+        "Permission removed from a token: admin token",
         "PermissionUsers: ReadCauseRole's permissions changed: ",
         "User's profile changed: Bob &#60;b&#62;",
         "User's profile changed: Root",
@@ -328,7 +328,7 @@ async fn audit_log_page_explains_events_and_filters_by_kind_person_and_day() {
         "Token deleted: admin token",
         "CauseUser deleted: Bob &#60;b&#62; (deleted)",
         "User's profile changed: Bob &#60;b&#62; (deleted) Details of: User's profile changedFirst namenothing → Bob",
-        "(deleted) Details of: Permission taken from a tokenPermissionUsers: Read",
+        "(deleted) Details of: Permission removed from a tokenPermissionUsers: Read",
     ] {
         assert!(said.contains(shown), "{shown}: {said}");
     }

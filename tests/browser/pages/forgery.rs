@@ -70,7 +70,7 @@ async fn cross_origin_form_changes_nothing() {
     root.sees(ROOT).await;
     // A link from another site comes without the cookie. The page repeats the request itself and reaches its target.
     root.client.goto(&format!("http://localhost:{port}/")).await.unwrap();
-    root.presses("Continue").await;
+    root.presses("Go on").await;
     root.is_at("/admin/settings/admin-tokens").await;
     root.sees("Root's token").await;
     root.leaves().await;
