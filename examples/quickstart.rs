@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let is_first = !Path::new(FILE).exists();
     let keyward = Keyward::builder(SqliteStore::open(FILE).await?)
         .hash_key(hash_key(is_first)?)
-        .admin("/admin") // opened by tokens that belong to somebody
+        .admin("/admin") // opened by tokens that have an owner
         .content("/api") // opened by content tokens
         .build()?;
     if is_first {
@@ -35,27 +35,31 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The salt outlives the process: under another one, no token is valid any more.
+/// Reads the hash key, or generates it at the first start. With another key, no issued token is valid.
 fn hash_key(is_first: bool) -> Result<HashKey, Box<dyn Error>> {
-    match env::var("KEYWARD_SALT") {
+    match env::var("KEYWARD_HASH_KEY") {
         Ok(text) => Ok(HashKey::parse(&text)?),
         Err(_) if is_first => {
             let (hash_key, text) = HashKey::generate()?;
-            println!("export KEYWARD_SALT={}  # before the next start", text.expose());
+            println!("export KEYWARD_HASH_KEY={}  # before the next start", text.expose());
             Ok(hash_key)
         }
-        Err(_) => Err(format!("set KEYWARD_SALT to what the first start printed, or delete {FILE}").into()),
+        Err(_) => Err(format!(
+            "KEYWARD_HASH_KEY is not set: set it to the key that the first start printed, or delete {FILE}"
+        )
+        .into()),
     }
 }
 
-/// An owner, a role that bounds them, an admin token of theirs, and a content token. Secrets show this once.
+/// Creates an owner with a role, an admin token of the owner, and a content token, and prints their secrets, which are
+/// shown once.
 async fn first_tokens(keyward: &Keyward) -> Result<(), ServiceError> {
     let role = NewRole::new("Operator").permissions([READ_WEBHOOKS]);
     let role = keyward.roles().create(role).await?.id;
     let ada = NewOwner::new("ada@example.test").named("Ada", "Admin").roles([role]);
     let ada = keyward.owners().create(ada).await?.id;
 
-    // Both live 30 days, unless you say otherwise.
+    // Both expire after 30 days, the default.
     let script = NewAdminToken::new("Ada's script", ada).grants([Grant::new(READ_WEBHOOKS)]);
     let admin = keyward.tokens().issue_admin(script).await?;
     let content = keyward.tokens().issue_content(NewContentToken::new("Website", ContentAccess::ReadOnly)).await?;

@@ -2,8 +2,8 @@
 
 use crate::admin::{Policy, Settings, Writer};
 use crate::domain::{
-    Catalogue, Clock, Conditions, ConfiguredKeys, EncryptionKeys, Entropy, HashKeyRing, KeyKind, OsEntropy,
-    SecretFormat, StrapiHashKey, SystemClock, TokenPrefix,
+    Catalogue, Clock, Conditions, ConfiguredKeys, Entropy, HashKeyRing, KeyKind, OsEntropy, SecretFormat,
+    StrapiHashKey, SystemClock, TokenPrefix,
 };
 #[cfg(feature = "ui")]
 use crate::guard::SessionCookie;
@@ -225,12 +225,16 @@ impl Guard {
     /// # }).unwrap();
     /// ```
     pub fn health(&self) -> Health {
-        Health { sign_ins_busy: self.writer.sign_ins_busy(), ..self.gate.resolver().health() }
+        #[cfg(feature = "people")]
+        return Health { sign_ins_busy: self.writer.sign_ins_busy(), ..self.gate.resolver().health() };
+        #[cfg(not(feature = "people"))]
+        self.gate.resolver().health()
     }
 
     /// Writes pending data: token uses of the last seconds, and failed sign-ins of the last minute.
     pub async fn flush(&self) {
         self.gate.resolver().write_uses().await;
+        #[cfg(feature = "people")]
         self.writer.write_failures().await;
     }
 
@@ -393,7 +397,8 @@ impl<T> Builder<T> {
 
     /// Stores issued secrets encrypted under these keys, so that owners can view them again. Without, a secret is shown
     /// once.
-    pub fn encryption(mut self, keys: EncryptionKeys) -> Self {
+    #[cfg(feature = "reveal")]
+    pub fn encryption(mut self, keys: crate::domain::EncryptionKeys) -> Self {
         self.settings.encryption = Some(keys);
         self
     }
@@ -414,6 +419,7 @@ impl<T> Builder<T> {
     ///
     /// Those secrets cannot be shown again; their tokens keep working. Use it like
     /// [`accept_new_hash_key`](Self::accept_new_hash_key).
+    #[cfg(feature = "reveal")]
     pub fn accept_new_encryption_key(mut self) -> Self {
         self.accepted_keys.push(KeyKind::Encryption);
         self
@@ -438,6 +444,7 @@ impl<T> Builder<T> {
     /// `Host` is `localhost`, a name below it, or a loopback address: another name could belong to a page of another
     /// origin (DNS rebinding). A request with a proxy header (`Forwarded`, `Via`, `X-Forwarded-..`, `X-Real-IP`) may
     /// come from anywhere. In both cases the code is required.
+    #[cfg(feature = "people")]
     pub fn allow_open_setup(mut self) -> Self {
         self.settings.open_setup = true;
         self

@@ -1,5 +1,5 @@
-//! A request with a cached token costs one allocation more than with a layer that does nothing; behind a requirement in axum, at
-//! most three more than with two such layers.
+//! A request with a cached token costs one allocation more than with a layer that does nothing. Behind a requirement in axum it costs at
+//! most three more than with two such layers. A test binary of its own, because it counts the allocations of the process.
 
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used)]
@@ -25,7 +25,7 @@ const PATH: &str = "/admin/webhooks";
 const ACTION: &str = "admin::webhooks.read";
 
 #[tokio::test]
-async fn the_gate_alone_costs_one() {
+async fn gate_costs_one_allocation() {
     let world = World::new();
     let key = world.editor().with(ACTION).issue().await;
     let mut bare = NoOp(service_fn(plain));
@@ -36,7 +36,7 @@ async fn the_gate_alone_costs_one() {
 }
 
 #[tokio::test]
-async fn the_gate_and_a_requirement_cost_three_at_most() {
+async fn gate_and_requirement_cost_at_most_three_allocations() {
     let world = World::new();
     let key = world.editor().with(ACTION).issue().await;
     let handler = || get(|| async { "[]" });
@@ -48,7 +48,7 @@ async fn the_gate_and_a_requirement_cost_three_at_most() {
 }
 
 #[tokio::test]
-async fn requests_at_the_same_time_cost_no_more() {
+async fn concurrent_requests_cost_no_more_allocations() {
     let world = World::new();
     let key = world.editor().with(ACTION).issue().await;
     let mut gated = world.keyward.wrap(Require::new(authenticated()).layer(service_fn(plain)));
@@ -60,19 +60,19 @@ async fn requests_at_the_same_time_cost_no_more() {
         counted.count_total
     };
     under_way(10);
-    // The second time, the marks of the first ten are used again: what is left is one box each, and the answers' headers.
+    // The second time, the slots of the first ten are reused: one box per request and the response's headers remain.
     let (one, ten) = (under_way(1), under_way(10));
     assert_eq!(ten, 10 * one);
 }
 
-/// Of one request, when everything is warm.
+/// Returns the allocations of one request after a warm-up.
 fn allocations<S: Service<Request<Body>>>(service: &mut S, key: &Key) -> i64 {
     let mut once = || {
         let request = request(key);
         let counted = allocation_counter::measure(|| {
             let mut future = pin!(service.call(request));
             let answer = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-            assert!(matches!(answer, Poll::Ready(Ok(_))), "a cached token waits for nothing");
+            assert!(matches!(answer, Poll::Ready(Ok(_))), "a request with a cached token does not wait");
         });
         i64::try_from(counted.count_total).unwrap()
     };
@@ -80,7 +80,7 @@ fn allocations<S: Service<Request<Body>>>(service: &mut S, key: &Key) -> i64 {
     once()
 }
 
-/// As a server hands it over: with headers, with an extension, and with a path that is a slice of what was read.
+/// A request as a server passes it on: with headers, an extension, and a path that is a slice of the read buffer.
 fn request(key: &Key) -> Request<Body> {
     let bearer = HeaderValue::try_from(format!("Bearer {}", key.secret.expose())).unwrap();
     let mut read = BytesMut::from(PATH);

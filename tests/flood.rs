@@ -1,42 +1,38 @@
-//! What a flood may cost of store and memory: a hundredth of the one in `cargo bench --bench flood`, which also measures how long
-//! valid tokens take meanwhile. A test binary of its own, because it looks at the memory of the whole process.
+//! Store reads and memory during a flood of invalid secrets. `cargo bench --bench flood` sends a hundred times as many and also measures
+//! the latency of valid tokens. A test binary of its own, because it measures the memory of the process.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
-#[path = "../benches/flood/flood.rs"]
-#[allow(dead_code, reason = "how long things take is the bench's")]
-mod flood;
-#[path = "../benches/flood/resident.rs"]
-#[allow(dead_code, reason = "shared")]
-mod resident;
-#[path = "../benches/flood/spans.rs"]
-#[allow(dead_code, reason = "how long things take is the bench's")]
-mod spans;
-#[path = "../benches/flood/store.rs"]
-mod store;
+#[path = "../benches/flood/installation/mod.rs"]
+#[allow(dead_code, reason = "the bench also measures durations")]
+mod installation;
 
-use flood::{Flood, Installation, To};
-use resident::Watched;
+use installation::{Flood, Installation, To};
+use keyward_test_support::memory::GrowthWatch;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const VALID: usize = 1_000;
 const ABSENT: u64 = 3_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_takes_a_bounded_share_of_store_and_memory() {
+async fn flood_of_invalid_secrets_takes_bounded_reads_and_memory() {
     let installation = Installation::of(VALID).await;
-    let memory = Watched::from_now_on();
+    let memory = GrowthWatch::start();
     let outcome = installation.under(Flood { made_up: 100_000, absent: ABSENT }, To::Protected).await;
-    let grown = memory.grown();
+    let grown = memory.growth();
     installation.use_all().await;
     let seen = installation.seen();
     let count = |counted: &AtomicU64| counted.load(Ordering::SeqCst);
     let reads = [&seen.absent, &seen.reference].map(count);
     println!("{reads:?} reads, {} told to come again, grown by {} KiB", outcome.overloaded, grown >> 10);
-    assert_eq!(reads.iter().sum::<u64>() + outcome.overloaded, 2 * ABSENT, "one each, and none for made-up ones");
+    assert_eq!(
+        reads.iter().sum::<u64>() + outcome.overloaded,
+        2 * ABSENT,
+        "one read per absent token and none for made-up ones"
+    );
     assert_eq!(outcome.refused + outcome.overloaded, 2 * ABSENT);
-    assert_eq!(count(&seen.valid), VALID as u64, "all of them are still cached");
-    assert!(count(&seen.most) <= 12 && count(&seen.most_reference) <= 4, "more at a time than there are turns");
+    assert_eq!(count(&seen.valid), VALID as u64, "all valid tokens are still cached");
+    assert!(count(&seen.most) <= 12 && count(&seen.most_reference) <= 4, "more concurrent reads than allowed");
     assert!(installation.health().absent_entries <= 4096);
     assert!(grown < 16 << 20, "grew by {grown} bytes");
 }

@@ -24,7 +24,7 @@ impl Server {
         assert!(platform.exists(), "first: cargo build --release --all-features --example platform");
         let mut child = Command::new(platform)
             .args(["--listen", "127.0.0.1:0", "--database", &format!("sqlite:{}", file.display())])
-            .env("KEYWARD_SALT", "Vd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE")
+            .env("KEYWARD_HASH_KEY", "Vd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

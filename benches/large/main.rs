@@ -6,13 +6,6 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
-#[path = "../flood/resident.rs"]
-#[allow(dead_code, reason = "here nothing is watched while it runs")]
-mod resident;
-#[path = "../../examples/cluster/server.rs"]
-#[allow(dead_code, reason = "others use more of it")]
-mod server;
-
 use http::{Request, Response};
 use http_body_util::Empty;
 use keyward::guard::Limits;
@@ -21,7 +14,8 @@ use keyward::testing::SecretFormat;
 use keyward::testing::TokenKinds;
 use keyward::token::{OsEntropy, TokenKind, TokenPrefix};
 use keyward::{HashKey, Keyward, NewOwner, NewRole, Permission, PostgresStore, SqliteStore, authenticated};
-use resident::resident;
+use keyward_test_support::memory::resident_bytes;
+use keyward_test_support::postgres;
 use std::convert::Infallible;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -51,7 +45,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         if only != "sqlite" {
-            match server::Server::find_or_start() {
+            match postgres::Server::find_or_start() {
                 Ok(server) => {
                     let open = async || PostgresStore::connect(server.url()).await.unwrap();
                     println!("\n| PostgreSQL, {tokens} tokens | |\n| --- | --: |");
@@ -92,9 +86,9 @@ async fn cold<S: WriteStore>(open: &impl AsyncFn() -> S, secrets: &[String]) {
 /// A cache of all of these.
 async fn cached(keyward: Keyward, secrets: &[String]) {
     ask(&keyward, &secrets[0]).await;
-    let (size, before, began) = (secrets.len(), resident(), Instant::now());
+    let (size, before, began) = (secrets.len(), resident_bytes(), Instant::now());
     ask_all(&keyward, secrets).await;
-    let (took, grown) = (began.elapsed(), resident().saturating_sub(before));
+    let (took, grown) = (began.elapsed(), resident_bytes().saturating_sub(before));
     let health = keyward.health();
     let cached = health.cache_entries;
     println!(

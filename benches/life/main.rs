@@ -5,10 +5,6 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
-#[path = "../../examples/cluster/server.rs"]
-#[allow(dead_code, reason = "others use more of it")]
-mod server;
-
 use http::{Request, Response};
 use http_body_util::Empty;
 use keyward::authz::Fields;
@@ -20,6 +16,7 @@ use keyward::{
     Grant, HashKey, Keyward, NewAdminToken, NewOwner, NewRole, OwnerId, Permission, PostgresStore, RoleId, SqliteStore,
     authenticated,
 };
+use keyward_test_support::postgres;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,7 +38,7 @@ fn main() {
         let dir = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(dir.path().join("life.db")).await.unwrap();
         run("SQLite", store, None).await;
-        match server::Server::find_or_start() {
+        match postgres::Server::find_or_start() {
             Ok(server) => {
                 let (here, there) = (PostgresStore::connect(server.url()), PostgresStore::connect(server.url()));
                 run("PostgreSQL", here.await.unwrap(), Some(there.await.unwrap())).await;

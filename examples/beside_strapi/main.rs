@@ -1,16 +1,21 @@
-//! Beside a Strapi 5 that is running: a service that honours the tokens it has issued, by its own database.
+//! A service beside a running Strapi 5, which accepts the tokens that Strapi has issued, by reading its database.
 //!
-//! `cargo run --example beside_strapi --all-features -- --database sqlite:.tmp/data.db --hash_key "$API_TOKEN_SALT"`
+//! `cargo run --example beside_strapi --all-features -- --database sqlite:.tmp/data.db --salt "$API_TOKEN_SALT"`
 //!
-//! And `-- import --into sqlite:keyward.db` takes over what is there, so that the example platform can go on with it.
+//! With `import --into sqlite:keyward.db` it copies roles, users and tokens, so that the example platform can replace
+//! Strapi.
 
+#[path = "../platform/layers.rs"]
+mod layers;
+mod migrate;
 mod options;
-mod over;
 #[path = "../platform/secrets.rs"]
-#[allow(dead_code, reason = "nothing is issued here, so no salt of our own is asked for")]
+#[allow(dead_code, reason = "this service issues no tokens, so it reads no hash key of its own")]
 mod secrets;
 
 use axum::Json;
+use axum::ServiceExt;
+use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use keyward::authz::{Conditions, DecisionRule, Fields};
@@ -36,18 +41,18 @@ async fn main() -> ExitCode {
             println!("{USAGE}");
             return ExitCode::SUCCESS;
         }
-        Err(Stop::Wrong(why)) => {
+        Err(Stop::Invalid(why)) => {
             eprintln!("beside_strapi: {why}");
             return ExitCode::from(2);
         }
     };
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let Options { database, hash_key, mode } = options;
-    let done = match mode {
+    let result = match mode {
         Mode::Serve(listen, key) => serve(&database, hash_key, key, listen).await,
-        Mode::Import(over) => over::take_over(&database, hash_key, *over).await,
+        Mode::Import(import) => migrate::import_into(&database, hash_key, *import).await,
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprint!("beside_strapi: {error}");
@@ -73,11 +78,11 @@ async fn serve(
         check_salt(&store, &strapi_hash_key, &key).await?;
     }
     match store.not_understood(&Conditions::default()).await {
-        Ok(all) => all.iter().for_each(|left| eprintln!("allows nothing here: {left}")),
-        // One row that cannot be read is in the way of no other token.
-        Err(error) => eprintln!("WARNING: what allows nothing here cannot be listed: {:?}", error.source()),
+        Ok(all) => all.iter().for_each(|left| eprintln!("ignored, and allows nothing: {left}")),
+        // An unreadable row affects no other token.
+        Err(error) => eprintln!("WARNING: ignored permissions cannot be listed: {:?}", error.source()),
     }
-    // Tokens of our own would need one; that database has none.
+    // Required, but unused: Strapi's database has no tokens of keyward.
     let (hash_key, _) = HashKey::generate()?;
     let guard = Guard::builder(store.clone())
         .hash_key(hash_key)
@@ -88,55 +93,56 @@ async fn serve(
         .build()?;
     let listener = TcpListener::bind(listen).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    let app = guard.guard(routes()).into_make_service();
-    axum::serve(listener, app).with_graceful_shutdown(told_to_stop()).await?;
+    let app =
+        ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(layers::wrap(guard.guard(routes())));
+    axum::serve(listener, app).with_graceful_shutdown(stop_signal()).await?;
     guard.shutdown().await;
     store.close().await;
     Ok(())
 }
 
-/// Each route asks for what the reference asks for on the same one.
+/// Routes with the requirements of Strapi's routes at the same paths.
 fn routes() -> GuardedRouter {
-    let explorer = |deed: &str| action(format!("plugin::content-manager.explorer.{deed}")).on("api::article.article");
-    let content = |deed: &str| action(format!("api::article.article.{deed}"));
+    let explorer = |verb: &str| action(format!("plugin::content-manager.explorer.{verb}")).on("api::article.article");
+    let content = |verb: &str| action(format!("api::article.article.{verb}"));
     GuardedRouter::new()
-        .route(ARTICLES, explorer("read"), get(found))
-        .route(ARTICLES, explorer("create"), post(created))
-        .route("/admin/webhooks", action("admin::webhooks.read"), get(found))
-        .route("/admin/users", action("admin::users.read"), get(found))
-        .route("/api/articles", content("find"), get(found))
-        .route("/api/articles", content("create"), post(created))
+        .route(ARTICLES, explorer("read"), get(read))
+        .route(ARTICLES, explorer("create"), post(create))
+        .route("/admin/webhooks", action("admin::webhooks.read"), get(read))
+        .route("/admin/users", action("admin::users.read"), get(read))
+        .route("/api/articles", content("find"), get(read))
+        .route("/api/articles", content("create"), post(create))
 }
 
-async fn found(decision: Decision) -> Json<Value> {
-    Json(shown(&decision))
+async fn read(decision: Decision) -> Json<Value> {
+    Json(describe(&decision))
 }
 
-async fn created(decision: Decision) -> (StatusCode, Json<Value>) {
-    (StatusCode::CREATED, Json(shown(&decision)))
+async fn create(decision: Decision) -> (StatusCode, Json<Value>) {
+    (StatusCode::CREATED, Json(describe(&decision)))
 }
 
-/// The rules, any of which may apply to a row.
-fn shown(decision: &Decision) -> Value {
+/// Renders the rules of a decision, any of which may apply to a row.
+fn describe(decision: &Decision) -> Value {
     let rule = |rule: &DecisionRule| {
         let fields = match rule.fields() {
             Fields::All => None,
             Fields::Only(set) => Some(set.as_slice().to_vec()),
         };
         let mut parts = rule.conditions();
-        let mut shown = json!({"fields": fields, "conditions": parts.next().unwrap_or_default()});
-        // Those that were chosen for a grant besides those of its owner's permission.
-        let also: Vec<_> = parts.collect();
-        if !also.is_empty() {
-            shown["and"] = json!(also);
+        let mut rule = json!({"fields": fields, "conditions": parts.next().unwrap_or_default()});
+        // The conditions of the grant, besides those of the owner's permission.
+        let grant_conditions: Vec<_> = parts.collect();
+        if !grant_conditions.is_empty() {
+            rule["and"] = json!(grant_conditions);
         }
-        shown
+        rule
     };
     json!({"rules": decision.rules().iter().map(rule).collect::<Vec<_>>()})
 }
 
-async fn told_to_stop() {
-    // Without signals it goes on until it is ended.
+async fn stop_signal() {
+    // Without signals, it runs until the process is killed.
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
     }

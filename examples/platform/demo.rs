@@ -1,6 +1,6 @@
-//! The first start: two people, a token of each type, some articles, and what to try with them.
+//! The demo data of the first start: two users, tokens of each type, some articles, and requests to try.
 
-use crate::articles::{self, SUBJECT};
+use crate::articles::{self, RESOURCE};
 use crate::database::Database;
 use crate::wire::BoxError;
 use keyward::admin::{IssuedToken, Lifespan, Password};
@@ -8,10 +8,10 @@ use keyward::authz::{Action, ConditionClause, Fields, IS_CREATOR};
 use keyward::token::ContentAccess;
 use keyward::{Grant, Keyward, NewAdminToken, NewContentToken, NewOwner, NewRole, OwnerId, Permission, RoleId};
 
-/// Of both people.
+/// The password of both users.
 const PASSWORD: &str = "Passw0rd!";
 
-/// What was made, with the only copies of the secrets.
+/// The demo tokens, with the only copies of their secrets.
 pub(crate) struct Demo {
     root: IssuedToken,
     editor: IssuedToken,
@@ -21,12 +21,12 @@ pub(crate) struct Demo {
     custom: IssuedToken,
 }
 
-/// Whether there is demo data, of this start or an earlier one. No domain `example.test` exists (RFC 6761).
-pub(crate) async fn is_there(keyward: &Keyward) -> Result<bool, BoxError> {
+/// Whether there is demo data, of this start or an earlier one. Its domain, `example.test`, cannot exist (RFC 6761).
+pub(crate) async fn exists(keyward: &Keyward) -> Result<bool, BoxError> {
     Ok(keyward.store().view().await?.owner_with_email("root@example.test").await?.is_some())
 }
 
-pub(crate) async fn make(keyward: &Keyward, database: &Database) -> Result<Demo, BoxError> {
+pub(crate) async fn create(keyward: &Keyward, database: &Database) -> Result<Demo, BoxError> {
     let role = NewRole::new("Editor").description("Reads titles, and all of their own articles");
     let role = role.permissions(editor_permissions()?);
     let role = keyward.roles().create(role).await?.id;
@@ -61,11 +61,11 @@ pub(crate) async fn make(keyward: &Keyward, database: &Database) -> Result<Demo,
     })
 }
 
-fn explorer(deed: &str) -> Permission {
-    Permission::new(format!("plugin::content-manager.explorer.{deed}")).on(SUBJECT)
+fn explorer(verb: &str) -> Permission {
+    Permission::new(format!("plugin::content-manager.explorer.{verb}")).on(RESOURCE)
 }
 
-/// Everybody's titles, the bodies of their own articles only; changes to their own articles only.
+/// Titles of all articles; bodies and changes of the editor's own articles only.
 fn editor_permissions() -> Result<Vec<Permission>, BoxError> {
     let own = || ConditionClause::from_list([IS_CREATOR]);
     Ok(vec![
@@ -77,16 +77,16 @@ fn editor_permissions() -> Result<Vec<Permission>, BoxError> {
     ])
 }
 
-/// As much of it as a token can carry.
+/// The editor's permissions as grants of a token.
 fn editor_grants() -> Result<Vec<Grant>, BoxError> {
-    let read = Grant::new("plugin::content-manager.explorer.read").on(SUBJECT);
+    let read = Grant::new("plugin::content-manager.explorer.read").on(RESOURCE);
     let read = read.fields(Fields::only(["title", "slug", "body"])?);
     Ok([explorer("create"), explorer("update"), explorer("delete")].iter().map(Grant::from).chain([read]).collect())
 }
 
 fn root_grants() -> Vec<Grant> {
-    let explorer = ["create", "read", "update", "delete", "publish"].map(|deed| Grant::from(&explorer(deed)));
-    let webhooks = ["create", "read", "update", "delete"].map(|deed| Grant::new(format!("admin::webhooks.{deed}")));
+    let explorer = ["create", "read", "update", "delete", "publish"].map(|verb| Grant::from(&explorer(verb)));
+    let webhooks = ["create", "read", "update", "delete"].map(|verb| Grant::new(format!("admin::webhooks.{verb}")));
     explorer.into_iter().chain(webhooks).collect()
 }
 
@@ -108,18 +108,18 @@ async fn content(keyward: &Keyward, name: &str, access: ContentAccess) -> Result
 }
 
 impl Demo {
-    /// The secrets, the only time that they show, and requests to try, each under what it answers.
+    /// Prints the secrets, which are shown only now, and requests to try, each under its response.
     pub(crate) fn print(&self, url: &str) {
         let cm = format!("{url}/admin/content-manager/collection-types/api::article.article");
-        println!("# Demo data was made. Its secrets show this once; paste the lines into a shell.");
-        for (name, issued, what) in [
-            ("ROOT", &self.root, "of a super admin, may everything with articles and webhooks"),
-            ("EDITOR", &self.editor, "of an editor, may what Edda may"),
+        println!("# Demo data was created. Its secrets are shown once; paste the lines into a shell.");
+        for (name, issued, summary) in [
+            ("ROOT", &self.root, "of a super admin, all actions on articles and webhooks"),
+            ("EDITOR", &self.editor, "of an editor, all that Edda may do"),
             ("READONLY", &self.read_only, "read-only"),
             ("FULL", &self.full_access, "full-access"),
             ("CUSTOM", &self.custom, "custom, may list articles"),
         ] {
-            println!("# token {}, {}: {what}", issued.token.id, issued.token.kind().as_str());
+            println!("# token {}, {}: {summary}", issued.token.id, issued.token.kind().as_str());
             println!("{name}={}", issued.secret.expose());
         }
         println!("CM={cm}");
@@ -127,16 +127,16 @@ impl Demo {
             "ask() {{ key=$1; shift; curl -sS -w ' %{{http_code}}\\n' -H \"Authorization: Bearer $key\" \"$@\"; }}"
         );
         let articles = format!("{url}/api/articles");
-        for (answer, request) in [
+        for (response, request) in [
             ("200", format!("ask $ROOT {url}/admin/webhooks")),
-            ("200: every article whole", "ask $ROOT $CM".to_owned()),
+            ("200: all fields of every article", "ask $ROOT $CM".to_owned()),
             ("200: bodies of Edda's own only", "ask $EDITOR $CM".to_owned()),
             ("200: two of five", "ask $EDITOR \"$CM?sort=title:desc&pageSize=2\"".to_owned()),
             ("400: body is hidden on some rows", "ask $EDITOR \"$CM?sort=body\"".to_owned()),
             ("403: not in the token", format!("ask $EDITOR {url}/admin/webhooks")),
             ("404", "ask $EDITOR $CM/nothing".to_owned()),
             ("401: another kind of token", format!("ask $ROOT {articles}")),
-            ("401: the same the other way round", format!("ask $READONLY {url}/admin/webhooks")),
+            ("401: likewise", format!("ask $READONLY {url}/admin/webhooks")),
             ("200", format!("ask $READONLY {articles}")),
             ("403: it only reads", format!("ask $READONLY {articles} --json '{{\"data\":{{\"title\":\"x\"}}}}'")),
             ("201", format!("ask $FULL {articles} --json '{{\"data\":{{\"title\":\"x\"}}}}'")),
@@ -144,7 +144,7 @@ impl Demo {
             ("200", format!("ask $CUSTOM {articles}")),
             ("403: not in its list", format!("ask $CUSTOM {articles}/1")),
         ] {
-            println!("# {answer}\n{request}");
+            println!("# {response}\n{request}");
         }
         let editor = self.editor_id;
         println!("# root@example.test and edda@example.test sign in with {PASSWORD}. The pages: {url}/admin/settings");
@@ -153,7 +153,7 @@ impl Demo {
             "SESSION=$(curl -sS {url}/admin/login --json '{{\"email\":\"root@example.test\",\"password\":\"{PASSWORD}\"}}' | sed 's/.*\"token\":\"\\([^\"]*\\)\".*/\\1/')"
         );
         println!(
-            "ask $SESSION {url}/admin/users/{editor} -X PUT --json '{{\"isActive\":false}}'   # and EDITOR answers 401"
+            "ask $SESSION {url}/admin/users/{editor} -X PUT --json '{{\"isActive\":false}}'   # then EDITOR gets 401"
         );
     }
 }

@@ -1,11 +1,11 @@
-//! Errors at the start: the place, the cause and the remedy on one line.
+//! Errors of the start: the problem, the cause and the remedy on one line.
 
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 
-/// Says why an address could not be bound, and what helps.
-pub(crate) fn not_bound(address: SocketAddr, error: &io::Error) -> String {
+/// Describes why an address could not be bound, with a remedy.
+pub(crate) fn bind_error(address: SocketAddr, error: &io::Error) -> String {
     let advice = match error.kind() {
         io::ErrorKind::AddrInUse => "stop the program that listens there, or choose another port with --listen",
         io::ErrorKind::AddrNotAvailable => "this machine has no such address, choose one that it has with --listen",
@@ -15,8 +15,8 @@ pub(crate) fn not_bound(address: SocketAddr, error: &io::Error) -> String {
     format!("cannot listen on {address}: {error}: {advice}")
 }
 
-/// Writes an error and its causes on one line. A cause that an error above it has named already is left out.
-pub(crate) fn on_one_line(error: &(dyn Error + 'static)) -> String {
+/// Writes an error and its causes on one line. A cause that is part of the text already is left out.
+pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -1,4 +1,4 @@
-//! What stands in front: proxies that are trusted, the path that browsers see, and who may use demo data.
+//! Proxies in front of the platform: trust, the base path, cookies, and the protection of demo data.
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode};
@@ -7,25 +7,25 @@ use axum::response::{IntoResponse, Response};
 use keyward::Builder;
 use keyward::guard::{ProxyHeader, SessionCookie};
 
-/// What the command line says of it.
+/// The options about proxies.
 #[derive(Default)]
 pub(crate) struct Front {
-    /// Addresses and networks of proxies.
+    /// Addresses and networks of trusted proxies.
     pub(crate) proxies: Vec<String>,
-    /// They say in `Forwarded`, and not in `X-Forwarded-For`, for whom they ask.
+    /// They name their client in `Forwarded`, not in `X-Forwarded-For`.
     pub(crate) forwarded: bool,
     pub(crate) base_path: String,
-    /// Whether the cookie needs HTTPS, if the command line says so.
+    /// Whether the cookie needs HTTPS, if an option sets it.
     pub(crate) secure_cookies: Option<bool>,
 }
 
 impl Front {
-    /// Whether something is said of a proxy: then a server on loopback is not for its own machine alone.
-    pub(crate) fn is_there(&self) -> bool {
+    /// Whether an option implies a proxy: then other machines can reach a server on loopback.
+    pub(crate) fn is_set(&self) -> bool {
         !self.proxies.is_empty() || !self.base_path.is_empty() || self.secure_cookies == Some(true)
     }
 
-    /// `alone`: no other machine can connect, as far as is known.
+    /// `alone`: no other machine can connect, as far as the options tell.
     pub(crate) fn apply(self, mut builder: Builder, alone: bool) -> Builder {
         if !self.proxies.is_empty() {
             let header = if self.forwarded { ProxyHeader::Forwarded } else { ProxyHeader::XForwardedFor };
@@ -40,13 +40,13 @@ impl Front {
     }
 }
 
-/// The passwords of demo data are known. A request that a proxy has forwarded may come from anywhere.
+/// Rejects forwarded requests, which may come from any machine: the passwords of demo data are public.
 pub(crate) async fn own_machine_only(request: Request, next: Next) -> Response {
     if !is_forwarded(request.headers()) {
         return next.run(request).await;
     }
-    let text = "This server has demo data, whose passwords are public. It answers no request that a proxy has forwarded: start \
-                it with another database, or with --demo if that is meant.\n";
+    let text = "This server has demo data, whose passwords are public, and rejects requests that a proxy has forwarded: start it \
+                with another database, or with --demo if that is meant.\n";
     (StatusCode::FORBIDDEN, text).into_response()
 }
 

@@ -1,4 +1,4 @@
-//! For whoever watches the server: how it is doing, and whether to send it requests.
+//! Health and readiness, for monitoring and load balancers.
 
 use axum::Json;
 use axum::http::{StatusCode, header};
@@ -14,13 +14,13 @@ pub(crate) fn routes(guard: &Guard) -> GuardedRouter {
         .public("/readyz", get(|| async move { readyz(&ready) }))
 }
 
-/// Always 200: who answers lives. It says no more than how much there is to do; where even that is nobody's business, keep it off
-/// the address that others reach.
+/// Always 200: a server that responds is alive. The body holds counters only; if even these are confidential, do not
+/// expose the path.
 fn healthz(guard: &Guard) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(guard.health())).into_response()
 }
 
-/// Whether requests with a token would be answered now.
+/// 200 if requests with a token would be answered now, else 503.
 fn readyz(guard: &Guard) -> Response {
     let fresh = [(header::CACHE_CONTROL, "no-store")];
     if guard.health().ready {

@@ -1,14 +1,14 @@
-//! The log, on standard error: what `RUST_LOG` asks for, and colours for people only.
+//! The log on standard error, with the levels of `RUST_LOG`, and colours only on a terminal.
 
 use std::io::IsTerminal;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Starts the log. `wanted`: levels, as in `debug` or `keyward=debug,info`; none or an empty text is `info`.
-pub(crate) fn start(wanted: Option<String>) -> Result<(), String> {
-    let wanted = wanted.filter(|text| !text.trim().is_empty());
-    let levels = wanted.map(|text| text.parse::<Targets>()).transpose();
+/// Starts the log. `levels` is as in `debug` or `keyward=debug,info`; none or an empty text is `info`.
+pub(crate) fn start(levels: Option<String>) -> Result<(), String> {
+    let levels = levels.filter(|text| !text.trim().is_empty());
+    let levels = levels.map(|text| text.parse::<Targets>()).transpose();
     let levels =
         levels.map_err(|error| format!("RUST_LOG: {error}: write a level, as in debug, or keyward=debug,info"))?;
     let levels = levels.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));

@@ -1,6 +1,8 @@
-//! A small content platform behind keyward, on SQLite: articles and webhooks, an admin side and a content side.
+//! A small content platform behind keyward, on SQLite or PostgreSQL: articles and webhooks, with an admin API and a
+//! content API.
 //!
-//! `cargo run --example platform --all-features` needs nothing else. The first start makes demo data and says what to try.
+//! `cargo run --example platform --all-features` needs nothing else. The first start creates demo data and prints
+//! requests to try.
 
 mod articles;
 mod catalogue;
@@ -9,6 +11,7 @@ mod demo;
 mod errors;
 mod front;
 mod health;
+mod layers;
 mod logging;
 mod options;
 mod secrets;
@@ -28,12 +31,12 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use wire::BoxError;
 
-/// How long requests may go on when the server was told to stop.
+/// The time that open requests get after a stop signal.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // A variable that is no text counts as an empty one, which is refused, and not as none.
+    // A variable that is not Unicode counts as empty, which is rejected, and not as missing.
     let variable = |name: &str| std::env::var_os(name).map(|value| value.into_string().unwrap_or_default());
     let options = match Options::read(std::env::args().skip(1), variable) {
         Ok(options) => options,
@@ -41,7 +44,7 @@ async fn main() -> ExitCode {
             println!("{USAGE}");
             return ExitCode::SUCCESS;
         }
-        Err(Stop::Wrong(why)) => {
+        Err(Stop::Invalid(why)) => {
             eprintln!("platform: {why}");
             return ExitCode::from(2);
         }
@@ -53,7 +56,7 @@ async fn main() -> ExitCode {
     match run(options).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("platform: {}", errors::on_one_line(&*error));
+            eprintln!("platform: {}", errors::one_line(&*error));
             ExitCode::FAILURE
         }
     }
@@ -67,7 +70,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
         }
         (Place::File(file), Some(Task::Restore(backup))) => {
             SqliteStore::restore(backup, file).await?;
-            println!("{file} is as it was in {backup}; the database from before is kept as {file}.before-restore");
+            println!("{file} is restored from {backup}; the earlier database is kept as {file}.before-restore");
         }
         (Place::File(file), _) => {
             let store = SqliteStore::open(file).await?;
@@ -106,45 +109,45 @@ async fn serve(store: impl WriteStore, database: Database, options: Options) -> 
         builder = builder.accept_new_encryption_key();
     }
     let keyward = options.front.apply(builder, alone).build()?;
-    let found = keyward.set_up().await?;
+    let set_up = keyward.set_up().await?;
     if let Some(Task::ResetPassword(email)) = &options.task {
-        let done = reset_password(&keyward, email).await;
+        let reset = reset_password(&keyward, email).await;
         keyward.shutdown().await;
         database.close().await;
-        return done;
+        return reset;
     }
-    // Its passwords are known to everybody who can read.
-    let demo = if found.nobody_yet && (options.demo || (alone && !options.empty)) {
-        Some(demo::make(&keyward, &database).await?)
+    // Its passwords are public.
+    let demo = if set_up.nobody_yet && (options.demo || (alone && !options.empty)) {
+        Some(demo::create(&keyward, &database).await?)
     } else {
         None
     };
-    let own_machine_only = !options.demo && demo::is_there(&keyward).await?;
+    let own_machine_only = !options.demo && demo::exists(&keyward).await?;
 
     let listener = TcpListener::bind(options.listen).await;
     let address = listener.as_ref().ok().and_then(|l| l.local_addr().ok()).unwrap_or(options.listen);
     let place = &options.place;
-    // Said even where the address is taken: it is the only time.
+    // Printed even if the address is taken: the secrets are shown only now.
     match &demo {
         Some(demo) => demo.print(&format!("http://{address}")),
-        None if found.nobody_yet => {
+        None if set_up.nobody_yet => {
             println!(
-                "nobody is in {place}: register the first super admin with POST http://{address}/admin/register-admin"
+                "{place} has no users: register the first super admin with POST http://{address}/admin/register-admin"
             );
             match keyward.sessions().setup_code().await? {
                 Some(code) if alone => {
                     println!(
-                        "by another host name than localhost (a tunnel, a proxy) it takes this code, as \"setupCode\": {}",
+                        "by another host name than localhost (a tunnel, a proxy) the body needs this code, as \"setupCode\": {}",
                         code.expose()
                     );
                 }
-                Some(code) => println!("its body needs this code, as \"setupCode\": {}", code.expose()),
+                Some(code) => println!("the body needs this code, as \"setupCode\": {}", code.expose()),
                 None => {}
             }
         }
-        None => println!("{place} has data already, and secrets show only once. To start over, delete {place}"),
+        None => println!("{place} has data already, and secrets are shown only once. To start over, delete {place}"),
     }
-    let listener = listener.map_err(|error| errors::not_bound(address, &error))?;
+    let listener = listener.map_err(|error| errors::bind_error(address, &error))?;
 
     let mut app = keyward::api::router(&keyward)
         .merge(ui::router(&keyward))
@@ -153,11 +156,11 @@ async fn serve(store: impl WriteStore, database: Database, options: Options) -> 
     if own_machine_only {
         app = app.layer(axum::middleware::from_fn(front::own_machine_only));
     }
-    let app = keyward.guard(app);
+    let app = layers::wrap(keyward.guard(app));
     println!("listening on http://{address}");
     tokio::select! {
-        () = serve::serve(listener, app, told_to_stop()) => {}
-        () = async { told_to_stop().await; tokio::time::sleep(PATIENCE).await } => eprintln!("platform: some requests were cut off"),
+        () = serve::serve(listener, app, stop_signal()) => {}
+        () = async { stop_signal().await; tokio::time::sleep(PATIENCE).await } => eprintln!("platform: some requests were cut off"),
     }
     keyward.shutdown().await;
     database.close().await;
@@ -172,7 +175,7 @@ fn routes(database: &Database) -> GuardedRouter {
         .public("/ping", get(ping))
 }
 
-/// For when nobody can sign in.
+/// Sets a random password, for an installation in which no user can sign in.
 async fn reset_password(keyward: &Keyward, email: &str) -> Result<(), BoxError> {
     let mut view = keyward.store().view().await?;
     let id = view.owner_with_email(email).await?.ok_or_else(|| format!("there is no user {email}"))?;
@@ -183,16 +186,16 @@ async fn reset_password(keyward: &Keyward, email: &str) -> Result<(), BoxError> 
     let password = format!("Kw1-{hex}");
     keyward.owners().set_password(id, Password::new(password.as_str())).await?;
     println!("the new password of {email}: {password}");
-    println!("all of their sessions have ended. Sign in with it, and choose another one.");
+    println!("all of their sessions have ended. Sign in with it, and change it.");
     Ok(())
 }
 
-/// The same work with and without a credential, for load tests.
+/// A handler for load tests, with and without a credential.
 async fn ping() -> &'static str {
     "pong"
 }
 
-async fn told_to_stop() {
+async fn stop_signal() {
     #[cfg(unix)]
     let terminate = async {
         match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {

@@ -1,4 +1,4 @@
-//! What the command line and the environment say.
+//! Options from the command line and the environment.
 
 use crate::database::Place;
 use crate::front::Front;
@@ -12,50 +12,51 @@ A small content platform behind keyward.
 
 Usage: platform [OPTIONS]
 
-  --listen ADDRESS         where to answer [127.0.0.1:8080]; port 0 takes any free one
-  --database sqlite:FILE   where everything is kept [sqlite:keyward-platform.db]; or postgres://USER@HOST/DATABASE, which
-                           any number of platforms may share
-  --schema NAME            the PostgreSQL schema that holds the tables; else where the role's search_path finds them
-  --pooler                 the PostgreSQL address is that of a pooler in transaction mode, such as PgBouncer
-  --empty                  make no demo data in an empty database
-  --demo                   make demo data on any address, and serve it through proxies. Its passwords are public: for trying
-                           things out. Without the flag it is made on loopback alone, and requests through proxies get 403
-  --trusted-proxy ADDRESS  an address or a network like 10.0.0.0/8, whose X-Forwarded-For and X-Forwarded-Prefix are believed;
-                           may be given several times
-  --forwarded              proxies say in Forwarded, and not in X-Forwarded-For, for whom they ask
-  --base-path PATH         what a proxy puts before all paths, as in /keys
-  --secure-cookies         cookies need HTTPS, also on loopback: for a proxy with TLS in front
-  --plain-cookies          cookies work over plain HTTP: every machine on the way can read them
-  --hash-key-file FILE     where KEYWARD_SALT is read from
-  --encryption-key-file FILE  where KEYWARD_ENCRYPTION_KEY is read from
+  --listen ADDRESS         the address to listen on [127.0.0.1:8080]; port 0 takes any free port
+  --database DATABASE      sqlite:FILE [sqlite:keyward-platform.db], or postgres://USER@HOST/DATABASE, which any number of
+                           platforms may share
+  --schema NAME            the PostgreSQL schema of the tables; by default the search_path of the role finds it
+  --pooler                 the PostgreSQL address is a pooler in transaction mode, such as PgBouncer
+  --empty                  create no demo data in an empty database
+  --demo                   create demo data on any address, and serve it through proxies. Its passwords are public: for trials
+                           only. Without the flag it is created on loopback only, and requests through proxies get 403
+  --trusted-proxy ADDRESS  trust X-Forwarded-For and X-Forwarded-Prefix of this address, or of a network like 10.0.0.0/8;
+                           may be repeated
+  --forwarded              trusted proxies name their client in Forwarded, not in X-Forwarded-For
+  --base-path PATH         the prefix that a proxy puts before all paths, as in /keys
+  --secure-cookies         cookies need HTTPS, also on loopback: for a proxy with TLS
+  --plain-cookies          cookies work over plain HTTP: every machine on the network path can read them
+  --hash-key-file FILE     read KEYWARD_HASH_KEY from this file
+  --encryption-key-file FILE  read KEYWARD_ENCRYPTION_KEY from this file
   --reset-password EMAIL   set a new password for this user, print it, and stop
-  --backup FILE            copy the SQLite database into a new file, and stop; a platform that runs goes on meanwhile
-  --restore FILE           put this backup in the place of the SQLite database, which no platform may use, and stop
-  --accept-new-hash-key    start with other salts than the data was written with, and give up the tokens that rest on them
+  --backup FILE            copy the SQLite database to a new file, and stop; a running platform is not interrupted
+  --restore FILE           replace the SQLite database by this backup, and stop; no platform may be using it
+  --accept-new-hash-key    start with other hash keys than the data was written with, and give up the tokens that need them
   --accept-new-encryption-key
                            start with other encryption keys, and give up the sealed copies of tokens
   --help                   print this
 
 Environment:
-  KEYWARD_SALT             the salt of all secrets, or several, separated by commas: `openssl rand -hex 32`
-  KEYWARD_ENCRYPTION_KEY   seals issued keys, so that their owners can see them again: likewise. Without, keys show once
-  KEYWARD_REFERENCE_SALT   the salt under which Strapi issued its tokens
-  .._FILE                  each of these with _FILE at its end names a file to read it from
-  KEYWARD_HASH_KEY         another name of KEYWARD_SALT
-  RUST_LOG                 what is logged: a level, or as in keyward=debug,info [info]";
+  KEYWARD_HASH_KEY         the key that secrets are hashed with, or several, separated by commas: `openssl rand -hex 32`.
+                           KEYWARD_SALT is accepted too
+  KEYWARD_ENCRYPTION_KEY   seals issued secrets, so that their owners can view them again: likewise. Without it, secrets are
+                           shown once
+  KEYWARD_STRAPI_HASH_KEY  the hash key of Strapi (apiToken.salt, API_TOKEN_SALT), which its tokens need
+  .._FILE                  each of these with _FILE appended names a file to read it from
+  RUST_LOG                 the log levels: one level, or as in keyward=debug,info [info]";
 
 pub(crate) struct Options {
     pub(crate) listen: SocketAddr,
-    /// No other machine can connect, as far as is known: a proxy that is not spoken of here may be there all the same.
+    /// No other machine can connect, as far as the options tell: there may be a proxy that they do not name.
     pub(crate) alone: bool,
     pub(crate) place: Place,
-    /// How a store in PostgreSQL is connected.
+    /// The connection of a store in PostgreSQL.
     pub(crate) postgres: PostgresOptions,
     pub(crate) pooler: bool,
     pub(crate) empty: bool,
     pub(crate) demo: bool,
     pub(crate) front: Front,
-    /// Done in the place of serving.
+    /// Done instead of serving.
     pub(crate) task: Option<Task>,
     pub(crate) accept_new_hash_key: bool,
     pub(crate) accept_new_encryption_key: bool,
@@ -64,20 +65,20 @@ pub(crate) struct Options {
     pub(crate) strapi_hash_key: Option<StrapiHashKey>,
 }
 
-/// A task that ends, in the place of serving.
+/// A task instead of serving.
 pub(crate) enum Task {
     /// Set a new password for the user with this address.
     ResetPassword(String),
     /// Copy the database into this file.
     Backup(String),
-    /// Put this backup in the place of the database.
+    /// Replace the database by this backup.
     Restore(String),
 }
 
-/// Why the platform does not start.
+/// The reason why the platform does not start.
 pub(crate) enum Stop {
     Help,
-    Wrong(String),
+    Invalid(String),
 }
 
 impl Options {
@@ -92,11 +93,11 @@ impl Options {
         let (mut hash_key_file, mut encryption_key_file) = (None::<String>, None::<String>);
         let (mut postgres, mut pooler) = (PostgresOptions::default(), false);
         while let Some(argument) = arguments.next() {
-            let (flag, given) = match argument.split_once('=') {
+            let (flag, inline) = match argument.split_once('=') {
                 Some((flag, value)) => (flag, Some(value.to_owned())),
                 None => (argument.as_str(), None),
             };
-            match (flag, &given) {
+            match (flag, &inline) {
                 (
                     "--listen"
                     | "--database"
@@ -110,8 +111,8 @@ impl Options {
                     | "--encryption-key-file",
                     _,
                 ) => {
-                    let value = given.or_else(|| arguments.next());
-                    let value = value.ok_or_else(|| Stop::Wrong(format!("{flag} needs a value")))?;
+                    let value = inline.or_else(|| arguments.next());
+                    let value = value.ok_or_else(|| Stop::Invalid(format!("{flag} needs a value")))?;
                     match flag {
                         "--listen" => listen = value,
                         "--database" => database = value,
@@ -146,43 +147,43 @@ impl Options {
                     | "--help",
                     Some(_),
                 ) => {
-                    return Err(Stop::Wrong(format!("{flag} takes no value")));
+                    return Err(Stop::Invalid(format!("{flag} takes no value")));
                 }
-                _ => return Err(Stop::Wrong(format!("there is no flag {flag}; --help lists them"))),
+                _ => return Err(Stop::Invalid(format!("unknown flag {flag}: --help lists all flags"))),
             }
         }
         let listen = address(&listen)?;
         if empty && demo {
-            return Err(Stop::Wrong("--empty and --demo contradict each other: leave one out".to_owned()));
+            return Err(Stop::Invalid("--empty and --demo contradict each other: leave one out".to_owned()));
         }
-        let alone = listen.ip().is_loopback() && !front.is_there();
-        let given = |variables: &[&str], file: Option<(&str, &str)>| {
-            let found = secrets::given(variables, file, &variable);
-            found.map_err(|why| Stop::Wrong(format!("{}: {why}", variables[0])))
+        let alone = listen.ip().is_loopback() && !front.is_set();
+        let secret = |variables: &[&str], file: Option<(&str, &str)>| {
+            let secret = secrets::read(variables, file, &variable);
+            secret.map_err(|why| Stop::Invalid(format!("{}: {why}", variables[0])))
         };
         let hash_keys = hash_keys(
-            given(
-                &["KEYWARD_SALT", "KEYWARD_HASH_KEY"],
+            secret(
+                &["KEYWARD_HASH_KEY", "KEYWARD_SALT"],
                 hash_key_file.as_deref().map(|file| ("--hash-key-file", file)),
             )?,
             alone,
             listen,
         )?;
-        let strapi_hash_key = given(&["KEYWARD_REFERENCE_SALT"], None)?.map(|text| {
-            StrapiHashKey::new(&text).map_err(|error| Stop::Wrong(format!("KEYWARD_REFERENCE_SALT: {error}")))
+        let strapi_hash_key = secret(&["KEYWARD_STRAPI_HASH_KEY"], None)?.map(|text| {
+            StrapiHashKey::new(&text).map_err(|error| Stop::Invalid(format!("KEYWARD_STRAPI_HASH_KEY: {error}")))
         });
         let encryption = secrets::encryption(
-            given(
+            secret(
                 &["KEYWARD_ENCRYPTION_KEY"],
                 encryption_key_file.as_deref().map(|file| ("--encryption-key-file", file)),
             )?,
             alone,
         );
-        let encryption = encryption.map_err(|error| Stop::Wrong(format!("KEYWARD_ENCRYPTION_KEY: {error}")))?;
+        let encryption = encryption.map_err(|error| Stop::Invalid(format!("KEYWARD_ENCRYPTION_KEY: {error}")))?;
         let (place, strapi_hash_key) = (place(&database)?, strapi_hash_key.transpose()?);
         if matches!((&place, &task), (Place::Postgres(_), Some(Task::Backup(_) | Task::Restore(_)))) {
             let why = "--backup and --restore are for SQLite files: use pg_dump and pg_restore";
-            return Err(Stop::Wrong(why.to_owned()));
+            return Err(Stop::Invalid(why.to_owned()));
         }
         Ok(Self {
             listen,
@@ -205,7 +206,7 @@ impl Options {
 
 fn address(text: &str) -> Result<SocketAddr, Stop> {
     text.parse()
-        .map_err(|_| Stop::Wrong(format!("--listen {text}: write an address and a port, such as 127.0.0.1:8080")))
+        .map_err(|_| Stop::Invalid(format!("--listen {text}: write an address and a port, such as 127.0.0.1:8080")))
 }
 
 fn place(database: &str) -> Result<Place, Stop> {
@@ -214,22 +215,22 @@ fn place(database: &str) -> Result<Place, Stop> {
     }
     match database.strip_prefix("sqlite:") {
         Some(file) if !file.is_empty() && !file.starts_with(':') => Ok(Place::File(file.to_owned())),
-        // What was written may hold a password, so it is not said again.
-        _ => Err(Stop::Wrong(
+        // The text may contain a password, so it is not repeated.
+        _ => Err(Stop::Invalid(
             "--database: write sqlite: and a file, such as sqlite:platform.db, or postgres://user@host/database"
                 .to_owned(),
         )),
     }
 }
 
-/// The salts. Without any, nobody else may be able to connect.
-fn hash_keys(given: Option<String>, alone: bool, listen: SocketAddr) -> Result<HashKeyRing, Stop> {
-    let hash_keys = secrets::hash_keys(given, alone);
-    let hash_keys = hash_keys.map_err(|error| Stop::Wrong(format!("KEYWARD_SALT: {error}")))?;
+/// Parses the hash keys. They are required if other machines can connect.
+fn hash_keys(text: Option<String>, alone: bool, listen: SocketAddr) -> Result<HashKeyRing, Stop> {
+    let hash_keys = secrets::hash_keys(text, alone);
+    let hash_keys = hash_keys.map_err(|error| Stop::Invalid(format!("KEYWARD_HASH_KEY: {error}")))?;
     hash_keys.ok_or_else(|| {
-        Stop::Wrong(format!(
-            "KEYWARD_SALT is not set, and {listen} is open to others, itself or through a proxy: set it to what `openssl rand -hex \
-             32` prints, or listen on 127.0.0.1 without a proxy"
+        Stop::Invalid(format!(
+            "KEYWARD_HASH_KEY is not set, and other machines can connect to {listen}, directly or through a proxy: set it to the \
+             output of `openssl rand -hex 32`, or listen on 127.0.0.1 without a proxy"
         ))
     })
 }

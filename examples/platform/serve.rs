@@ -1,16 +1,15 @@
-//! Serves HTTP/1 and HTTP/2 with bounds: on connections, on their idle time, and on what each may make the server keep in memory.
+//! A server for HTTP/1 and HTTP/2 with limits on connections, on their idle time, and on the memory that each may use.
 //!
-//! `axum::serve` has none of these. Every client could hold as many connections, and requests on each of them, as the
-//! system lets them.
+//! `axum::serve` has none of these: a client could open as many connections, with as many requests each, as the system
+//! allows.
 
-use axum::Router;
+use crate::layers::App;
 use axum::body::Body;
 use axum::http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use keyward::guard::GateService;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::{IpAddr, SocketAddr};
@@ -23,24 +22,24 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, interval_at, sleep};
 use tower::ServiceExt;
 
-/// Connections at the same time. More wait until one ends. Below the usual limit of 1 024 open files, of which the database and the
-/// log need some.
+/// The number of connections at once; more wait. It is below the usual limit of 1 024 open files, of which the database
+/// and the log need some.
 const CONNECTIONS: usize = 768;
-/// Connections of one network address: IPv4, or /64 of IPv6. More are closed at once. Behind a proxy, which is one address, the
-/// proxy bounds the connections and this should be as many as it opens.
+/// The number of connections of one network: IPv4 address, or /64 of IPv6; more are closed. A proxy is one address:
+/// behind it, this should be the number of connections that it opens.
 const CONNECTIONS_OF_ONE: usize = 128;
-/// How long a request's head may take, and how long a connection may go without a request.
+/// The deadline for the head of a request, and the time that a connection may be idle.
 const IDLE: Duration = Duration::from_secs(10);
-/// What is read of an HTTP/1 connection before the service takes it: no request's head may be larger.
+/// The read buffer of an HTTP/1 connection, in bytes: the limit of a request's head.
 const BUFFER: usize = 16 * 1024;
-/// Requests at the same time on one HTTP/2 connection.
+/// The number of requests at once on an HTTP/2 connection.
 const STREAMS: u32 = 32;
-/// What a client may send on one HTTP/2 stream, and on one connection, before the service takes it.
+/// The bytes that a client may send on an HTTP/2 stream, and on a connection, before they are read.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 128 * 1024;
 
-/// Serves until `stop`, and then until requests that have begun are answered.
-pub(crate) async fn serve(listener: TcpListener, app: GateService<Router>, stop: impl Future<Output = ()>) {
+/// Serves until `stop`, and then until the open requests are answered.
+pub(crate) async fn serve(listener: TcpListener, app: impl App, stop: impl Future<Output = ()>) {
     let (stopping, stopped) = watch::channel(());
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let addresses = Addresses::default();
@@ -52,7 +51,7 @@ pub(crate) async fn serve(listener: TcpListener, app: GateService<Router>, stop:
             match listener.accept().await {
                 Ok((stream, peer)) => Some((place, stream, peer)),
                 Err(error) => {
-                    // Too many open files, say: it passes as connections end.
+                    // For instance too many open files, until connections end.
                     tracing::warn!(error = &error as &dyn std::error::Error, "a connection could not be accepted");
                     sleep(Duration::from_millis(100)).await;
                     None
@@ -74,24 +73,24 @@ pub(crate) async fn serve(listener: TcpListener, app: GateService<Router>, stop:
         });
     }
     drop((listener, stopping));
-    // All of them: no connection has one any more.
+    // All permits: every connection has ended.
     let all = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
     drop(places.acquire_many(all).await);
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, app: GateService<Router>, mut stopped: watch::Receiver<()>) {
+async fn connection(stream: TcpStream, peer: SocketAddr, app: impl App, mut stopped: watch::Receiver<()>) {
     let requests = Arc::new(Requests::default());
     let service = {
         let requests = requests.clone();
         service_fn(move |mut request: Request<Incoming>| {
             let open = requests.begin();
-            // Whom the gate counts failures and notes the uses of tokens for.
+            // keyward counts failures and notes last uses by this address.
             request.extensions_mut().insert(peer);
-            let answer = app.clone().oneshot(request.map(Body::new));
+            let response = app.clone().oneshot(request.map(Body::new));
             async move {
-                let answer = answer.await;
+                let response = response.await;
                 drop(open);
-                answer
+                response
             }
         })
     };
@@ -105,7 +104,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, app: GateService<Router
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(BUFFER as u32)
         .max_send_buf_size(STREAM_WINDOW as usize)
-        // A client that does not answer these is gone.
+        // A client that does not answer a ping is gone.
         .keep_alive_interval(IDLE)
         .keep_alive_timeout(IDLE);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
@@ -113,14 +112,14 @@ async fn connection(stream: TcpStream, peer: SocketAddr, app: GateService<Router
     let (mut seen, mut ending) = (0, false);
     loop {
         let end = tokio::select! {
-            // Also with an error, which is the client's: it sent what is no HTTP, or went away.
+            // An error is the client's: it sent invalid HTTP, or went away.
             _ = connection.as_mut() => return,
             _ = stopped.changed(), if !ending => true,
             _ = ticks.tick(), if !ending => requests.none_since(&mut seen),
         };
         if end {
             ending = true;
-            // Answers that have begun are sent; what has not said yet which HTTP it speaks ends at once.
+            // Open responses are completed. A connection without a request yet ends at once.
             connection.as_mut().graceful_shutdown();
         }
     }
@@ -133,7 +132,7 @@ struct Requests {
     answered: AtomicU64,
 }
 
-/// A request that is not answered yet.
+/// An open request.
 struct Open(Arc<Requests>);
 
 impl Requests {
@@ -142,7 +141,7 @@ impl Requests {
         Open(self.clone())
     }
 
-    /// Whether none was open, and none began, since so many had begun.
+    /// Whether no request is open, and none began since `seen` had begun.
     fn none_since(&self, seen: &mut u64) -> bool {
         let (before, answered) = (*seen, self.answered.load(Ordering::Relaxed));
         *seen = self.begun.load(Ordering::Relaxed);
@@ -156,15 +155,15 @@ impl Drop for Open {
     }
 }
 
-/// How many connections each address has.
+/// The number of connections of each network.
 #[derive(Clone, Default)]
 struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
-/// One connection of an address.
-struct Place(Addresses, IpAddr);
+/// A connection that counts for its network.
+struct Counted(Addresses, IpAddr);
 
 impl Addresses {
-    fn enter(&self, peer: IpAddr) -> Option<Place> {
+    fn enter(&self, peer: IpAddr) -> Option<Counted> {
         let network = match peer.to_canonical() {
             IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
             v4 => v4,
@@ -175,11 +174,11 @@ impl Addresses {
             return None;
         }
         *count += 1;
-        Some(Place(self.clone(), network))
+        Some(Counted(self.clone(), network))
     }
 }
 
-impl Drop for Place {
+impl Drop for Counted {
     fn drop(&mut self) {
         let mut connections = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Entry::Occupied(mut count) = connections.entry(self.1) {

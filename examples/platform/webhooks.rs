@@ -1,4 +1,4 @@
-//! Webhooks: a resource whose actions have no subject.
+//! Webhooks: rows whose actions have no resource.
 
 use crate::database::{Database, Row};
 use crate::wire::{Body, Failure, Problem, texts};
@@ -10,7 +10,7 @@ use keyward::time::{Clock, SystemClock, Timestamp};
 use keyward::{Decision, GuardedRouter, action};
 use serde_json::{Value, json};
 
-/// What is visible without being a field.
+/// The members that every caller sees: they are no fields.
 const ALWAYS: [&str; 2] = ["id", "createdAt"];
 
 pub(crate) fn routes(database: &Database) -> GuardedRouter {

@@ -1,4 +1,4 @@
-//! JSON in and out: request bodies, and failures in the shape of the reference.
+//! JSON request bodies, and failures in Strapi's form.
 
 use crate::database;
 use axum::body::Bytes;
@@ -11,15 +11,15 @@ use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// An error whose cause is for the log.
+/// An error for the log.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// No request body may be larger.
+/// The limit of a request body, in bytes.
 const BODY_LIMIT: usize = 1024 * 1024;
-/// How long a request body may take to arrive.
+/// The deadline for a request body to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
-/// What went wrong, and with which field.
+/// An invalid field of a request, or an invalid request.
 #[derive(Debug)]
 pub(crate) struct Problem {
     path: Vec<String>,
@@ -32,7 +32,7 @@ impl Problem {
         Self { path: path.iter().map(|&part| part.to_owned()).collect(), message: message.into(), value: None }
     }
 
-    /// With the value that was wrong, if it is no more than a word or two: nobody is sent back what they know at length.
+    /// Adds the invalid value, unless it is long.
     pub(crate) fn got(self, value: impl Into<Json>) -> Self {
         Self { value: Some(value.into()).filter(|value| value.to_string().len() <= 100), ..self }
     }
@@ -46,7 +46,7 @@ impl Problem {
     }
 }
 
-/// Why a request was not done. Nothing was changed.
+/// The reason why a request was not done. Nothing was changed.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// 400.
@@ -57,13 +57,13 @@ pub(crate) enum Failure {
     TooSlow,
     /// 415.
     NotJson,
-    /// 404: there is none, or none for this caller. Which of the two, nobody learns.
+    /// 404: there is no such row, or the caller may not see it. The response does not tell which.
     NotFound,
-    /// 403, where the route is allowed and this change is not.
+    /// 403: the caller may use the route, but not make this change.
     Forbidden(Denied),
-    /// 503: others write at the moment, or the database is not there; with the cause in the log alone.
+    /// 503: other writers took too long, or the database is unreachable. Only the log has the cause.
     Unavailable(BoxError),
-    /// 500, with the cause in the log alone.
+    /// 500. Only the log has the cause.
     Internal(BoxError),
 }
 
@@ -124,7 +124,7 @@ impl IntoResponse for Failure {
                 (StatusCode::FORBIDDEN, "ForbiddenError", message, json!({"errors": errors}))
             }
             Self::Unavailable(error) => {
-                tracing::warn!(error = &*error as &dyn std::error::Error, "the database could not be asked");
+                tracing::warn!(error = &*error as &dyn std::error::Error, "the database is unavailable");
                 let message = "Try again in a moment".to_owned();
                 (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailableError", message, json!({}))
             }
@@ -155,27 +155,27 @@ impl<S: Sync> FromRequest<S> for Body {
         let received = tokio::time::timeout(BODY_DEADLINE, Bytes::from_request(request, &())).await;
         let bytes = received.map_err(|_| Failure::TooSlow)?.map_err(|rejection| match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => Failure::TooLarge,
-            _ => Problem::at(&[], "The body broke off").into(),
+            _ => Problem::at(&[], "The body is incomplete").into(),
         })?;
         match serde_json::from_slice(&bytes) {
             Ok(Json::Object(members)) => Ok(Self(members)),
             Ok(other) => Err(Problem::at(&[], "must be an object").got(other).into()),
-            Err(error) => Err(Problem::at(&[], format!("The body is no JSON: {error}")).into()),
+            Err(error) => Err(Problem::at(&[], format!("The body is not valid JSON: {error}")).into()),
         }
     }
 }
 
-/// The texts that an object gives to known fields.
+/// The texts of the fields that a request sets.
 pub(crate) type Texts = BTreeMap<&'static str, Option<String>>;
 
-/// Reads the texts of `known` fields from an object at `path`. A member that is none of them, or no text, is refused.
+/// Reads the texts of `known` fields from an object at `path`. Other members and other values are rejected.
 pub(crate) fn texts(object: &Map<String, Json>, known: &[&'static str], path: &[&str]) -> Result<Texts, Failure> {
     let (mut texts, mut problems) = (Texts::new(), Vec::new());
     for (member, value) in object {
         let problem = |message: &str| Problem::at(&[path, &[member.as_str()]].concat(), format!("{member} {message}"));
         let field = known.iter().find(|field| *field == member);
         match (field, value) {
-            (None, _) => problems.push(problem("is no field that can be set")),
+            (None, _) => problems.push(problem("is not a field that can be set")),
             (Some(_), Json::String(text)) if text.contains('\0') => problems.push(problem("must not contain NUL")),
             (Some(field), Json::String(text)) => _ = texts.insert(field, Some(text.clone())),
             (Some(field), Json::Null) => _ = texts.insert(field, None),

@@ -4,15 +4,15 @@
 
 #![no_main]
 
-#[path = "../../tests/paths/nestings.rs"]
+#[path = "../../tests/guard/paths/nestings.rs"]
 #[allow(dead_code, reason = "for the test that counts")]
 mod nestings;
-#[path = "../../tests/paths/readings.rs"]
+#[path = "../../tests/guard/paths/readings.rs"]
 mod readings;
 
 use http::{Method, Uri};
 use libfuzzer_sys::{Corpus, fuzz_target};
-use nestings::{VerifiedSecret, Nesting};
+use nestings::{Credential, Nesting};
 use std::sync::LazyLock;
 use tokio::runtime::{Builder, Runtime};
 
@@ -29,7 +29,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     let &[method, who, ref target @ ..] = data else { return Corpus::Reject };
     let Ok(uri) = Uri::try_from(target) else { return Corpus::Reject };
     let method = &METHODS[usize::from(method) % METHODS.len()];
-    let credential = VerifiedSecret::ALL[usize::from(who) % VerifiedSecret::ALL.len()];
+    let credential = Credential::ALL[usize::from(who) % Credential::ALL.len()];
     let (runtime, nestings) = &*ALL;
     for nesting in nestings {
         let (status, runs) = runtime.block_on(nesting.send(method, &uri, credential));

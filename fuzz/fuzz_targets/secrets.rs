@@ -5,12 +5,11 @@
 
 #![no_main]
 
-use keyward::testing::SeededEntropy;
-use keyward::store::Digest;
-use keyward::testing::{SecretFormat, VerifyError};
-use keyward::testing::{TokenKinds};
-use keyward::token::{EncryptionKeys, HashKeyRing, StrapiHashKey, TokenKind, TokenPrefix};
 use keyward::HashKey;
+use keyward::store::Digest;
+use keyward::testing::SeededEntropy;
+use keyward::testing::{SecretFormat, TokenKinds, VerifyError};
+use keyward::token::{EncryptionKeys, HashKeyRing, StrapiHashKey, TokenKind, TokenPrefix};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 
@@ -64,7 +63,8 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(token_prefix) = TokenPrefix::new(&text) {
         assert!(token_prefix.as_str() == text && (1..=16).contains(&text.len()));
         let hash_key = HashKey::parse(NEW).unwrap();
-        let issued = SecretFormat::new(&token_prefix, hash_key.clone()).issue(TokenKind::Admin, &SeededEntropy::new(2)).unwrap();
+        let issued =
+            SecretFormat::new(&token_prefix, hash_key.clone()).issue(TokenKind::Admin, &SeededEntropy::new(2)).unwrap();
         assert!(SecretFormat::new(&token_prefix, hash_key).verify(issued.secret.expose(), TokenKinds::ADMIN).is_ok());
     }
     // An error repeats nothing of what may have been meant to be secret. What the error says of itself has no such word in it.

@@ -7,12 +7,12 @@
 #![no_main]
 
 use hmac::{Hmac, KeyInit, Mac};
-use keyward::strapi::{StrapiOptions, StrapiStore};
-use keyward::testing::ManualClock;
+use keyward::Permission;
 use keyward::authz::{ConditionClause, Conditions, Fields};
 use keyward::store::{Digest, Store};
+use keyward::strapi::{StrapiOptions, StrapiStore};
+use keyward::testing::ManualClock;
 use keyward::token::TokenAuthority;
-use keyward::Permission;
 use libfuzzer_sys::{Corpus, fuzz_target};
 use serde_json::Value;
 use sha2::Sha512;

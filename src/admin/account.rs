@@ -2,11 +2,9 @@
 
 use super::ServiceError;
 use super::error::{FieldErrors, named, shows};
-use super::tokens::{IssuedToken, record};
 use super::write::UnitOfWork;
 use crate::domain::{
-    AllowedHidden, AuditAction, AuditTarget, Issued, Owner, OwnerId, PasswordHash, Role, Tag, TokenAuthority,
-    TokenKind, comparable, compose,
+    AllowedHidden, AuditAction, AuditTarget, Owner, OwnerId, PasswordHash, Tag, TokenKind, comparable, compose,
 };
 use crate::store::{Paging, Profile, TokenQuery, TokenSort, View};
 use serde_json::{Map, Value, json};
@@ -75,20 +73,6 @@ pub(super) fn address(path: &str, text: &str) -> Result<String, ServiceError> {
 
 pub(super) async fn found(view: &mut dyn View, id: OwnerId) -> Result<Owner, ServiceError> {
     view.owner(id).await?.ok_or(ServiceError::NotFound("owner"))
-}
-
-/// Whether there is no account yet.
-pub(super) async fn nobody(view: &mut dyn View) -> Result<bool, ServiceError> {
-    Ok(!view.has_owners().await?)
-}
-
-/// The roles that somebody has.
-pub(super) async fn roles_of(view: &mut dyn View, owner: &Owner) -> Result<Vec<Role>, ServiceError> {
-    let mut roles = Vec::with_capacity(owner.roles.len());
-    for id in &owner.roles {
-        roles.extend(view.role(*id).await?);
-    }
-    Ok(roles)
 }
 
 impl UnitOfWork {
@@ -163,21 +147,5 @@ impl UnitOfWork {
             self.audit(AuditAction::SignedOut, AuditTarget::Token(session.id, TokenKind::Session), details).await?;
         }
         Ok(())
-    }
-
-    /// Opens a session. Why it may be opened is remembered by whoever calls this.
-    pub(super) async fn open(&mut self, owner: OwnerId, issued: Issued) -> Result<IssuedToken, ServiceError> {
-        self.end_oldest_sessions(owner).await?;
-        let writer = self.writer.clone();
-        let policy = &writer.settings.policy;
-        let authority = TokenAuthority::Session { owner, idle: policy.session_idle };
-        // Sessions have no names; what is known of the device is their description.
-        let device = self.device.to_string();
-        let (new, secret) = record(issued, String::new(), device, Some(policy.session_lifespan), authority);
-        let digest = new.digest;
-        let id = self.tx.insert_token(new).await?;
-        let token = self.tx.token(id).await?.ok_or(ServiceError::NotFound("token"))?;
-        self.touch(Tag::token(&digest));
-        Ok(IssuedToken::alone(token, secret))
     }
 }

@@ -44,6 +44,7 @@ impl AccountPolicy {
     }
 
     /// The reach of a person who was loaded already.
+    #[cfg(feature = "people")]
     pub(super) fn by(grantor: Grantor) -> Self {
         Self(grantor)
     }

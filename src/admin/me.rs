@@ -1,11 +1,11 @@
 //! What people do with their own account.
 
 use super::ServiceError;
-use super::account::{ProfileChange, found, roles_of};
+use super::account::{ProfileChange, found};
 use super::actor::{Grantor, ResolvedActor};
 use super::error::FieldErrors;
 use super::password::Password;
-use super::sessions::{Sessions, person};
+use super::sessions::{Sessions, person, roles_of};
 use crate::domain::{ConditionClause, Owner, PasswordHash, Permission, Role, TokenAuthority};
 
 /// What somebody changes of their own account. What is `None` stays.

@@ -12,26 +12,39 @@ mod actor;
 mod audit_log;
 mod bounds;
 mod error;
+#[cfg(feature = "people")]
 mod failures;
+#[cfg(feature = "people")]
 mod hash_memory;
 #[cfg(feature = "strapi")]
 pub(crate) mod import;
+#[cfg(feature = "people")]
+mod invitations;
+#[cfg(feature = "people")]
 mod known_places;
+#[cfg(feature = "people")]
 mod me;
+#[cfg(feature = "people")]
 mod old_hash;
 mod owners;
+#[cfg(feature = "people")]
 mod password;
+#[cfg(feature = "people")]
 mod password_queue;
+#[cfg(feature = "people")]
 mod people;
 mod policy;
 mod preview;
 mod rate;
+#[cfg(feature = "people")]
 mod register;
 mod rename;
 mod roles;
+#[cfg(feature = "people")]
 mod sessions;
 mod set_up;
 mod sight;
+#[cfg(feature = "people")]
 mod throttle;
 mod tokens;
 mod update;
@@ -41,16 +54,17 @@ pub use audit_log::AuditLog;
 #[cfg(feature = "api")]
 pub(crate) use bounds::{ACTIONS, CONDITIONS, FIELDS, GRANTS, PERMISSIONS, ROLES};
 pub use error::{FieldError, ServiceError};
-pub use owners::{Invitation, OwnerUpdate, Owners};
+#[cfg(feature = "people")]
+pub use invitations::Invitation;
+pub use owners::{OwnerUpdate, Owners};
+#[cfg(feature = "people")]
 pub use password::Password;
 pub use policy::{Durations, Lifespan, Policy};
 pub use roles::{RoleUpdate, Roles};
+#[cfg(feature = "people")]
 pub use sessions::{FirstAdmin, ProfileUpdate, Registration, Sessions, SignedIn};
 pub use set_up::SetUp;
-pub use tokens::{
-    DescribedToken, IssuedToken, NewAdminToken, NewContentToken, NewSession, SecretAccess, TokenUpdate,
-    TokenWithSecret, Tokens,
-};
+pub use tokens::{DescribedToken, IssuedToken, NewAdminToken, NewContentToken, NewSession, TokenUpdate, Tokens};
 
 pub use crate::domain::{
     Actor, AdmittedActor, AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, AuditTargetKind, KeyMismatch,
@@ -63,6 +77,8 @@ pub use crate::store::{
     TokenField, TokenQuery, TokenSort,
 };
 
+#[cfg(feature = "reveal")]
+pub use tokens::{SecretAccess, TokenWithSecret};
 pub(crate) use write::{Settings, Writer};
 
 use crate::keyward::Keyward;
@@ -80,6 +96,7 @@ impl Keyward {
     }
 
     /// Sessions: signing in, registering, and what people do with their own account.
+    #[cfg(feature = "people")]
     pub fn sessions(&self) -> Sessions {
         Sessions(self.change())
     }

@@ -5,8 +5,8 @@ use super::account_policy::AccountPolicy;
 use super::bounds::checked_filters;
 use super::error::FieldErrors;
 use super::write::{ServiceContext, UnitOfWork};
-use super::{Password, ServiceError, for_whom, optimistic};
-use crate::domain::{AuditAction, AuditTarget, Owner, OwnerId, OwnerState, RoleId, Secret, Tag, Timestamp, TokenKind};
+use super::{ServiceError, for_whom, optimistic};
+use crate::domain::{AuditAction, AuditTarget, Owner, OwnerId, OwnerState, RoleId, Tag, TokenKind};
 use crate::store::{NewOwner, OwnerQuery, Page};
 use serde_json::json;
 
@@ -23,18 +23,6 @@ pub struct Owners(pub(super) ServiceContext);
 
 for_whom!(Owners);
 optimistic!(Owners, "an owner");
-
-/// Somebody who was invited just now.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Invitation {
-    /// Who.
-    pub owner: Owner,
-    /// What to hand over to them, once.
-    pub secret: Secret,
-    /// Until when it can be accepted.
-    pub ends: Timestamp,
-}
 
 impl Owners {
     pub(super) fn map(self, f: impl FnOnce(ServiceContext) -> ServiceContext) -> Self {
@@ -87,51 +75,6 @@ impl Owners {
         self.0.make(move |draft| Box::pin(insert(draft, new, wrong, AuditAction::OwnerCreated))).await
     }
 
-    /// Adds an owner who registers with the secret of an invitation, whatever state is given.
-    ///
-    /// # Errors
-    /// As for [`create`](Self::create).
-    pub async fn invite(&self, new: NewOwner) -> Result<Invitation, ServiceError> {
-        let (new, wrong) = checked(new.state(OwnerState::Invited))?;
-        let issued = self.0.writer.format.issue_invitation(&*self.0.writer.entropy)?;
-        self.0
-            .make(move |draft| {
-                Box::pin(async move {
-                    let owner = insert(draft, new, wrong, AuditAction::OwnerInvited).await?;
-                    let ends = give_invitation(draft, owner.id, &issued.digest).await?;
-                    Ok(Invitation { owner, secret: issued.secret, ends })
-                })
-            })
-            .await
-    }
-
-    /// Gives somebody who has not registered yet another invitation. Older ones are dead.
-    ///
-    /// # Errors
-    /// If there is no such owner, they have registered, or they may more than the actor or reach other rows.
-    pub async fn invite_again(&self, id: OwnerId) -> Result<Invitation, ServiceError> {
-        let issued = self.0.writer.format.issue_invitation(&*self.0.writer.entropy)?;
-        self.0
-            .make(move |draft| {
-                Box::pin(async move {
-                    let reach = AccountPolicy::of(draft).await?;
-                    let owner = draft.found(id).await?;
-                    // Whoever holds the invitation can become them.
-                    reach.may_become(draft, &owner).await?;
-                    draft.unchanged("owner", owner.version())?;
-                    if owner.state != OwnerState::Invited {
-                        return Err(ServiceError::Impossible("they have registered: there is nothing to accept"));
-                    }
-                    let ends = give_invitation(draft, id, &issued.digest).await?;
-                    draft
-                        .audit(AuditAction::OwnerInvitedAgain, AuditTarget::Owner(id), json!({"email": owner.email}))
-                        .await?;
-                    Ok(Invitation { owner, secret: issued.secret, ends })
-                })
-            })
-            .await
-    }
-
     /// Sets where an account stands. An owner who is no longer active loses their sessions for good, and the use of their
     /// tokens until they are active again.
     ///
@@ -151,17 +94,6 @@ impl Owners {
     /// As for [`update`](Self::update).
     pub async fn set_roles(&self, id: OwnerId, roles: Vec<RoleId>) -> Result<Owner, ServiceError> {
         self.update(id, OwnerUpdate { roles: Some(roles), ..OwnerUpdate::default() }).await
-    }
-
-    /// Sets an owner's password, for when nobody can sign in any more. Their sessions end.
-    ///
-    /// # Errors
-    /// If there is no such owner, the password is too weak, or somebody else than the program asks.
-    pub async fn set_password(&self, id: OwnerId, password: Password) -> Result<Owner, ServiceError> {
-        if self.0.origin.actor != crate::domain::Actor::Service {
-            return Err(ServiceError::Forbidden("only the program sets a password by itself"));
-        }
-        self.update(id, OwnerUpdate { password: Some(password), ..OwnerUpdate::default() }).await
     }
 
     /// Removes an owner with their tokens, sessions and invitations.
@@ -194,7 +126,7 @@ impl Owners {
     }
 }
 
-fn checked(new: NewOwner) -> Result<(NewOwner, FieldErrors), ServiceError> {
+pub(super) fn checked(new: NewOwner) -> Result<(NewOwner, FieldErrors), ServiceError> {
     let NewOwner { email, firstname, lastname, username, state, roles } = new;
     let profile = ProfileChange {
         email: Some(email),
@@ -222,7 +154,7 @@ pub(super) fn set(mut roles: Vec<RoleId>) -> Vec<RoleId> {
     roles
 }
 
-async fn insert(
+pub(super) async fn insert(
     draft: &mut UnitOfWork,
     new: NewOwner,
     mut wrong: FieldErrors,
@@ -240,16 +172,6 @@ async fn insert(
     draft.touch(Tag::owner(id));
     draft.audit(what, AuditTarget::Owner(id), details).await?;
     draft.found(id).await
-}
-
-async fn give_invitation(
-    draft: &mut UnitOfWork,
-    id: OwnerId,
-    digest: &crate::domain::Digest,
-) -> Result<Timestamp, ServiceError> {
-    let ends = draft.tx.now().plus(draft.writer.settings.policy.invitation_lifespan);
-    draft.tx.insert_invitation(id, digest, ends).await?;
-    Ok(ends)
 }
 
 /// Refuses what would leave nobody who may do everything.

@@ -3,7 +3,6 @@
 use super::failures::Failures;
 use super::known_places::KNOWN_FOR;
 use super::password::Hasher;
-use super::preview::PreviewTurns;
 use super::throttle::Throttle;
 use super::write::{ServiceContext, Writer};
 use super::{Policy, ServiceError};
@@ -17,7 +16,6 @@ pub(crate) struct People {
     pub(super) hasher: Hasher,
     pub(super) throttle: Throttle,
     pub(super) failures: Failures,
-    pub(super) previews: PreviewTurns,
     setup_code: Mutex<Option<Secret>>,
 }
 
@@ -27,7 +25,6 @@ impl People {
             hasher: Hasher::new(policy.password_hashes_at_once, clock.clone()),
             throttle: Throttle::new(clock),
             failures: Failures::default(),
-            previews: PreviewTurns::default(),
             setup_code: Mutex::default(),
         }
     }

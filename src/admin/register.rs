@@ -1,10 +1,10 @@
 //! Registering: the first super admin, and whoever was invited.
 
 use super::ServiceError;
-use super::account::{ProfileChange, nobody};
+use super::account::ProfileChange;
 use super::error::FieldErrors;
 use super::password::Password;
-use super::sessions::{Sessions, SignedIn, no_token};
+use super::sessions::{Sessions, SignedIn, no_token, nobody};
 use crate::domain::{
     Actor, AuditAction, AuditTarget, Digest, Owner, OwnerState, RoleId, Secret, Tag, TokenKind, is_loopback_host,
 };

@@ -1,16 +1,16 @@
 //! Sessions: signing in and out.
 
-use super::account::{address, roles_of};
+use super::account::address;
 use super::actor::{Grantor, ResolvedActor};
 use super::password::{Password, is_old};
-use super::tokens::IssuedToken;
+use super::tokens::{IssuedToken, record};
 use super::write::{ServiceContext, UnitOfWork};
 use super::{ServiceError, for_whom, optimistic};
 use crate::domain::{
-    Actor, AuditAction, AuditTarget, Owner, OwnerId, PasswordHash, Role, Timestamp, Token, TokenAuthority, TokenId,
-    TokenKind,
+    Actor, AuditAction, AuditTarget, Issued, Owner, OwnerId, PasswordHash, Role, Tag, Timestamp, Token, TokenAuthority,
+    TokenId, TokenKind,
 };
-use crate::store::{Paging, TokenQuery, TokenSort};
+use crate::store::{Paging, TokenQuery, TokenSort, View};
 use serde_json::json;
 
 pub use super::me::ProfileUpdate;
@@ -63,6 +63,22 @@ impl UnitOfWork {
     pub(super) async fn signed_in(&mut self, owner: Owner, session: IssuedToken) -> Result<SignedIn, ServiceError> {
         let roles = roles_of(&mut *self.tx, &owner).await?;
         Ok(SignedIn { owner, roles, session })
+    }
+
+    /// Opens a session. Why it may be opened is remembered by whoever calls this.
+    pub(super) async fn open(&mut self, owner: OwnerId, issued: Issued) -> Result<IssuedToken, ServiceError> {
+        self.end_oldest_sessions(owner).await?;
+        let writer = self.writer.clone();
+        let policy = &writer.settings.policy;
+        let authority = TokenAuthority::Session { owner, idle: policy.session_idle };
+        // Sessions have no names; what is known of the device is their description.
+        let device = self.device.to_string();
+        let (new, secret) = record(issued, String::new(), device, Some(policy.session_lifespan), authority);
+        let digest = new.digest;
+        let id = self.tx.insert_token(new).await?;
+        let token = self.tx.token(id).await?.ok_or(ServiceError::NotFound("token"))?;
+        self.touch(Tag::token(&digest));
+        Ok(IssuedToken::alone(token, secret))
     }
 }
 
@@ -301,4 +317,18 @@ fn lives(session: &Token, now: Timestamp) -> bool {
     let TokenAuthority::Session { idle, .. } = session.authority else { return false };
     let used = session.last_used_at.unwrap_or(session.created_at);
     session.expires_at.is_none_or(|end| now < end) && now < used.plus(idle)
+}
+
+/// Whether there is no account yet.
+pub(super) async fn nobody(view: &mut dyn View) -> Result<bool, ServiceError> {
+    Ok(!view.has_owners().await?)
+}
+
+/// The roles that somebody has.
+pub(super) async fn roles_of(view: &mut dyn View, owner: &Owner) -> Result<Vec<Role>, ServiceError> {
+    let mut roles = Vec::with_capacity(owner.roles.len());
+    for id in &owner.roles {
+        roles.extend(view.role(*id).await?);
+    }
+    Ok(roles)
 }

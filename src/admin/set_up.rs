@@ -55,6 +55,7 @@ impl Keyward {
         }
         let found = change.make(move |draft| Box::pin(set_up(draft, defaults))).await?;
         self.change().report_keys().await?;
+        #[cfg(feature = "people")]
         self.change().restore_places().await?;
         self.tidy_behind();
         Ok(found)

@@ -1,11 +1,15 @@
 //! Changing somebody's account: everything that one call asks for happens in one transaction, or nothing does.
 
-use super::account::{ProfileChange, found};
+#[cfg(feature = "people")]
+use super::Password;
+use super::ServiceError;
+use super::account::ProfileChange;
+#[cfg(feature = "people")]
+use super::account::found;
 use super::account_policy::AccountPolicy;
 use super::error::FieldErrors;
 use super::owners::{Owners, keep_a_super_admin, set};
 use super::write::UnitOfWork;
-use super::{Password, ServiceError};
 use crate::domain::{AuditAction, AuditCause, AuditTarget, Owner, OwnerId, OwnerState, PasswordHash, RoleId, Tag};
 use crate::store::{Clamp, Clamped};
 use serde_json::json;
@@ -35,6 +39,7 @@ pub struct OwnerUpdate {
     /// Their roles, instead of those they have.
     pub roles: Option<Vec<RoleId>>,
     /// The password to sign in with, set by a super admin or the program. Their sessions end.
+    #[cfg(feature = "people")]
     pub password: Option<Password>,
 }
 
@@ -58,13 +63,16 @@ impl Owners {
     /// reach (see [concepts](crate::guide::concepts#no-escalation)); if the e-mail address or password is that of an owner who has
     /// registered. One's own e-mail address and password change by [`Sessions::update_me`](crate::admin::Sessions::update_me).
     pub async fn update(&self, id: OwnerId, update: OwnerUpdate) -> Result<Owner, ServiceError> {
-        let OwnerUpdate { email, firstname, lastname, username, active, blocked, roles, password } = update;
         let mut wrong = FieldErrors::default();
+        let OwnerUpdate { email, firstname, lastname, username, active, blocked, roles, .. } = update;
         let profile = ProfileChange { email, firstname, lastname, username }.checked(&mut wrong)?;
-        let password = match password {
+        #[cfg(feature = "people")]
+        let password = match update.password {
             Some(password) => self.hashed(id, &password, &profile, &mut wrong).await?,
             None => None,
         };
+        #[cfg(not(feature = "people"))]
+        let password = None;
         let changes = Changes { profile, active, blocked, roles, password, wrong };
         let changed = self.0.make(move |draft| Box::pin(change(draft, id, changes))).await;
         changed.map(|(owner, _)| owner)
@@ -82,6 +90,7 @@ impl Owners {
     }
 
     /// The hash of a password that is to be set, unless something is wrong already.
+    #[cfg(feature = "people")]
     async fn hashed(
         &self,
         id: OwnerId,

@@ -2,8 +2,9 @@
 
 use super::actor::{Grantor, ResolvedActor};
 use super::error::{FieldError, FieldErrors};
+#[cfg(feature = "people")]
 use super::people::People;
-use super::preview::Preview;
+use super::preview::{Preview, PreviewTurns};
 use super::{Policy, ServiceError};
 use crate::domain::{
     Actor, Admission, AdmittedActor, AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, Catalogue, Ceiling,
@@ -29,6 +30,8 @@ pub(crate) struct Writer {
     pub(super) keys: Arc<ConfiguredKeys>,
     /// The store has their check values.
     keys_kept: AtomicBool,
+    pub(super) previews: PreviewTurns,
+    #[cfg(feature = "people")]
     pub(super) people: People,
 }
 
@@ -41,6 +44,7 @@ pub(crate) struct Settings {
     pub(crate) encryption: Option<EncryptionKeys>,
     pub(crate) policy: Policy,
     /// The first super admin needs no setup code.
+    #[cfg(feature = "people")]
     pub(crate) open_setup: bool,
 }
 
@@ -52,8 +56,17 @@ impl Writer {
         settings: Settings,
         keys: Arc<ConfiguredKeys>,
     ) -> Self {
-        let people = People::new(&settings.policy, resolver.clock.clone());
-        Self { resolver, format, entropy, settings, keys, keys_kept: AtomicBool::new(false), people }
+        Self {
+            #[cfg(feature = "people")]
+            people: People::new(&settings.policy, resolver.clock.clone()),
+            previews: PreviewTurns::default(),
+            resolver,
+            format,
+            entropy,
+            settings,
+            keys,
+            keys_kept: AtomicBool::new(false),
+        }
     }
 }
 
@@ -85,6 +98,7 @@ pub(super) struct UnitOfWork {
     pub(super) writer: Arc<Writer>,
     pub(super) origin: AuditOrigin,
     expected: Option<Version>,
+    #[cfg_attr(not(feature = "people"), expect(dead_code, reason = "only a sign-in has a device"))]
     pub(super) device: Arc<str>,
     tags: Vec<Tag>,
     /// There was nothing to change.
@@ -287,6 +301,7 @@ impl ServiceContext {
         Self { issues: false, ..self }
     }
 
+    #[cfg(feature = "people")]
     pub(super) fn on_device(self, name: &str) -> Self {
         Self { device: name.into(), ..self }
     }
@@ -295,6 +310,7 @@ impl ServiceContext {
         Self { expected: Some(version), ..self }
     }
 
+    #[cfg(feature = "people")]
     pub(super) fn store(&self) -> &Arc<dyn WriteStore> {
         &self.store
     }
@@ -377,7 +393,7 @@ impl ServiceContext {
     where
         F: for<'d> FnOnce(&'d mut UnitOfWork) -> BoxFuture<'d, Result<T, ServiceError>>,
     {
-        let _turn = self.writer.people.previews.turn(self.origin.actor).await?;
+        let _turn = self.writer.previews.turn(self.origin.actor).await?;
         let preview = Preview::new(self.store.view().await?);
         let mut draft = self.draft_in(Box::new(preview));
         draft.readmit(self.admission.as_deref()).await?;

@@ -86,6 +86,7 @@ impl<'c> CeilingIndex<'c> {
     }
 
     /// Returns true if a grant has any effect: if [`Ceiling::effect`] is not empty.
+    #[cfg(feature = "people")]
     pub(crate) fn meets(&self, grant: &Grant) -> bool {
         let Some(held) = &self.held else { return true };
         held.get(&(&grant.scope.action, grant.scope.resource.as_ref())).is_some_and(|held| match &grant.scope.fields {

@@ -134,16 +134,16 @@ impl fmt::Display for KeyMismatch {
         match &self.problem {
             KeyProblem::HashKey(id) => write!(
                 f,
-                "the hash key `{id}` (KEYWARD_SALT) is not the key `{id}` that this data was written with, and its tokens would be rejected"
+                "the hash key `{id}` (KEYWARD_HASH_KEY) is not the key `{id}` that this data was written with, and its tokens would be rejected"
             )?,
             KeyProblem::HashKeys(given, known) => write!(
                 f,
-                "none of the hash keys {given} (KEYWARD_SALT) is one that this data was written with ({known}), and its tokens would be \
+                "none of the hash keys {given} (KEYWARD_HASH_KEY) is one that this data was written with ({known}), and its tokens would be \
                  rejected"
             )?,
             KeyProblem::StrapiHashKey => write!(
                 f,
-                "Strapi's hash key (`apiToken.salt`, KEYWARD_REFERENCE_SALT) is not the one that the imported tokens were hashed with, and \
+                "Strapi's hash key (`apiToken.salt`, KEYWARD_STRAPI_HASH_KEY) is not the one that the imported tokens were hashed with, and \
                  they would be rejected"
             )?,
             KeyProblem::EncryptionKey(id) => write!(
@@ -321,7 +321,7 @@ mod tests {
         ];
         let text = |problem: KeyProblem| KeyMismatch::from(problem).counted(uses.to_vec()).to_string();
         let hash = text(KeyProblem::HashKey("0".into()));
-        assert!(hash.contains("KEYWARD_SALT") && hash.contains("accept_new_hash_key"), "{hash}");
+        assert!(hash.contains("KEYWARD_HASH_KEY") && hash.contains("accept_new_hash_key"), "{hash}");
         assert!(hash.contains("at stake: 1 token with key `0`, 3 tokens with key `2025`:"), "{hash}");
         let encryption = text(KeyProblem::EncryptionKey("e".into()));
         assert!(

@@ -16,6 +16,7 @@ pub(crate) mod date;
 mod decision;
 mod digest;
 mod hash_key;
+#[cfg(feature = "people")]
 mod host;
 mod id;
 mod key_check;
@@ -52,6 +53,7 @@ pub use decision::{Decision, DecisionRule, Denied, HiddenField, Verdict};
 pub(crate) use digest::DigestHasher;
 pub use digest::{Digest, MalformedDigest};
 pub use hash_key::{HashKey, HashKeyId, HashKeyRing, InvalidHashKey, StrapiHashKey};
+#[cfg(feature = "people")]
 pub(crate) use host::is_loopback_host;
 #[cfg(any(feature = "api", feature = "ui"))]
 pub(crate) use id::parse_id;
@@ -67,11 +69,16 @@ pub use principal::{Authority, Principal};
 pub use rejection::{Ambiguity, InvalidCredential, Reason, Unavailable};
 pub use rename::Rename;
 pub use requirement::{Requirement, action, all_of, any_of, authenticated};
-pub use seal::{EncryptionKeys, InvalidEncryptionKey, SealedSecret, Unsealable};
+#[cfg(not(feature = "reveal"))]
+pub(crate) use seal::EncryptionKeys;
+#[cfg(feature = "reveal")]
+pub use seal::{EncryptionKeys, InvalidEncryptionKey};
+pub use seal::{SealedSecret, Unsealable};
 pub use secret::{
     Entropy, InvalidTokenPrefix, Issued, NoEntropy, OsEntropy, Secret, SecretFormat, TokenPrefix, VerifiedSecret,
     VerifyError,
 };
+#[cfg(feature = "people")]
 pub(crate) use sketch::{CellWindows, Sketch, network};
 pub use sql::{SqlFilter, SqlMap, UnknownColumn};
 #[cfg(feature = "strapi")]

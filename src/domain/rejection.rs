@@ -81,26 +81,26 @@ pub enum Unavailable {
 }
 
 impl Reason {
-    /// Returns a stable word for traces and metrics.
+    /// Returns a stable name in snake_case, for traces and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::AmbiguousPath(_) => "ambiguous path",
-            Self::NoGroup => "no group",
-            Self::NoCredential => "no credential",
-            Self::Invalid(InvalidCredential::Malformed) => "malformed credential",
-            Self::Invalid(InvalidCredential::WrongKind) => "wrong kind",
-            Self::Invalid(InvalidCredential::NotGenuine) => "not genuine",
-            Self::Invalid(InvalidCredential::Unknown) => "unknown token",
+            Self::AmbiguousPath(_) => "ambiguous_path",
+            Self::NoGroup => "no_group",
+            Self::NoCredential => "no_credential",
+            Self::Invalid(InvalidCredential::Malformed) => "malformed_credential",
+            Self::Invalid(InvalidCredential::WrongKind) => "wrong_kind",
+            Self::Invalid(InvalidCredential::NotGenuine) => "not_genuine",
+            Self::Invalid(InvalidCredential::Unknown) => "unknown_token",
             Self::Expired => "expired",
-            Self::OwnerInactive => "owner inactive",
-            Self::CrossOrigin => "cross origin",
-            Self::Forbidden => "not allowed",
+            Self::OwnerInactive => "owner_inactive",
+            Self::CrossOrigin => "cross_origin",
+            Self::Forbidden => "forbidden",
             Self::Unguarded => "unguarded",
-            Self::Unavailable(Unavailable::Store) => "store error",
-            Self::Unavailable(Unavailable::Deadline) => "store deadline",
+            Self::Unavailable(Unavailable::Store) => "store_error",
+            Self::Unavailable(Unavailable::Deadline) => "store_deadline",
             Self::Unavailable(Unavailable::Overloaded) => "overloaded",
             Self::Unavailable(Unavailable::Stale) => "stale",
-            Self::Unavailable(Unavailable::Keys) => "other keys",
+            Self::Unavailable(Unavailable::Keys) => "other_keys",
         }
     }
 }

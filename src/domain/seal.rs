@@ -4,9 +4,13 @@
 //! another token's row does not open. Each key has a public id, stored beside what it sealed, so that keys can be
 //! rotated.
 
+#[cfg(feature = "reveal")]
 use super::hash_key::unquoted;
+#[cfg(feature = "reveal")]
 use super::{Entropy, HashKey, InvalidHashKey, NoEntropy, Secret, TokenId};
+#[cfg(feature = "reveal")]
 use aes_gcm::aead::{Aead, KeyInit, Payload};
+#[cfg(feature = "reveal")]
 use aes_gcm::{Aes256Gcm, Nonce};
 use std::fmt;
 
@@ -37,12 +41,13 @@ pub enum Unsealable {
     Damaged(String),
     /// The secret was issued under a hash key or token prefix that is not configured: the token itself is rejected.
     #[error(
-        "the key opens nothing: it was issued under a hash key (KEYWARD_SALT) or with a token prefix that is not configured"
+        "the key opens nothing: it was issued under a hash key (KEYWARD_HASH_KEY) or with a token prefix that is not configured"
     )]
     NotGenuine,
 }
 
 /// Why encryption keys are invalid.
+#[cfg(feature = "reveal")]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid encryption key (same form as a hash key): {0}")]
 pub struct InvalidEncryptionKey(#[from] InvalidHashKey);
@@ -50,9 +55,11 @@ pub struct InvalidEncryptionKey(#[from] InvalidHashKey);
 /// The encryption keys of an installation: the first seals, all open. At most four.
 ///
 /// If they are lost, issued secrets cannot be shown again; tokens keep working.
+#[cfg(feature = "reveal")]
 #[derive(Clone)]
 pub struct EncryptionKeys(Vec<EncryptionKey>);
 
+#[cfg(feature = "reveal")]
 #[derive(Clone)]
 struct EncryptionKey {
     name: String,
@@ -60,6 +67,7 @@ struct EncryptionKey {
     check_value: String,
 }
 
+#[cfg(feature = "reveal")]
 impl EncryptionKeys {
     /// Parses `KEY` or `NAME:KEY`, several separated by commas, the sealing one first.
     ///
@@ -120,17 +128,42 @@ impl EncryptionKeys {
     }
 }
 
+#[cfg(feature = "reveal")]
 fn aad(token: TokenId) -> [u8; 8] {
     token.0.to_be_bytes()
 }
 
+#[cfg(feature = "reveal")]
 impl fmt::Debug for EncryptionKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.0.iter().map(|key| &key.name)).finish()
     }
 }
 
-#[cfg(test)]
+/// Without the feature there are no keys: nothing is sealed, and nothing opens.
+#[cfg(not(feature = "reveal"))]
+#[derive(Clone)]
+pub(crate) enum EncryptionKeys {}
+
+#[cfg(not(feature = "reveal"))]
+impl EncryptionKeys {
+    pub(super) fn check_values(&self) -> impl Iterator<Item = (&str, String)> {
+        match *self {}
+        #[expect(unreachable_code, reason = "names the type of an iterator that is never made")]
+        std::iter::empty()
+    }
+
+    pub(crate) fn seal(
+        &self,
+        _: super::TokenId,
+        _: &super::Secret,
+        _: &dyn super::Entropy,
+    ) -> Result<SealedSecret, super::NoEntropy> {
+        match *self {}
+    }
+}
+
+#[cfg(all(test, feature = "reveal"))]
 mod tests {
     use super::*;
     use crate::domain::OsEntropy;

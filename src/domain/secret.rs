@@ -148,6 +148,7 @@ pub enum VerifyError {
 #[derive(Clone, Debug)]
 pub struct SecretFormat {
     prefixes: [(TokenKind, String); 3],
+    #[cfg_attr(not(feature = "people"), expect(dead_code, reason = "invitations belong to the feature"))]
     invitation: String,
     hash_keys: HashKeyRing,
     strapi: Option<StrapiHashKey>,
@@ -185,6 +186,7 @@ impl SecretFormat {
     ///
     /// # Errors
     /// Returns [`NoEntropy`] if no random bytes are available.
+    #[cfg(feature = "people")]
     pub(crate) fn issue_invitation(&self, entropy: &dyn Entropy) -> Result<Issued, NoEntropy> {
         self.make(&self.invitation, entropy)
     }
@@ -226,6 +228,7 @@ impl SecretFormat {
     ///
     /// # Errors
     /// Returns a [`VerifyError`] if it cannot be valid.
+    #[cfg(feature = "people")]
     pub(crate) fn verify_invitation(&self, text: &str) -> Result<Digest, VerifyError> {
         match text.strip_prefix(&self.invitation) {
             Some(random) if is_random(random.as_bytes()) => self.genuine(text.as_bytes()),

@@ -72,6 +72,7 @@ impl Sketch {
     }
 
     /// Takes back `count`, from cells whose window has not changed.
+    #[cfg(feature = "people")]
     pub(crate) fn subtract(&mut self, key: u64, windows: &CellWindows, count: u32) {
         for cell in self.of(key).zip(windows).filter(|(cell, window)| cell.since == **window).map(|(cell, _)| cell) {
             cell.count = cell.count.saturating_sub(count);

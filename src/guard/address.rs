@@ -1,4 +1,4 @@
-//! From which address a request comes: one answer for the failure budget, noted uses, the audit log and signing in.
+//! The client address of a request, for the failure budget, last uses, the audit log and the sign-in.
 
 #[cfg(any(feature = "api", feature = "ui"))]
 use http::header::VIA;
@@ -8,7 +8,7 @@ use ipnet::{IpNet, Ipv4Net};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-/// The header in which trusted proxies say for whom they ask.
+/// The header in which trusted proxies name their client.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum ProxyHeader {
@@ -18,15 +18,15 @@ pub enum ProxyHeader {
     XForwardedFor,
 }
 
-/// A trusted proxy that is neither an address nor a network.
+/// Error for a trusted proxy that is neither an address nor a network.
 #[derive(Debug, thiserror::Error)]
-#[error("trusted proxies: {text:?} is neither an address nor a network like 10.0.0.0/8")]
+#[error("invalid trusted proxy {text:?}: write an address or a network like 10.0.0.0/8")]
 pub struct InvalidProxy {
     text: String,
     source: ipnet::AddrParseError,
 }
 
-/// Whose word on the address is taken.
+/// The source of client addresses: the peer, or trusted proxies.
 #[derive(Clone)]
 pub(crate) struct Addresses(Option<Arc<Proxies>>);
 
@@ -36,12 +36,12 @@ struct Proxies {
 }
 
 impl Addresses {
-    /// The peer's address, whatever the headers say.
+    /// Uses the peer's address and ignores headers.
     pub(crate) fn of_peers() -> Self {
         Self(None)
     }
 
-    /// What these proxies say in this header.
+    /// Uses the address that these proxies name in this header.
     pub(crate) fn behind<'t>(
         proxies: impl IntoIterator<Item = &'t str>,
         header: ProxyHeader,
@@ -50,14 +50,15 @@ impl Addresses {
         Ok(Self(Some(Arc::new(Proxies { networks, header }))))
     }
 
-    /// The peer's address, if the server says it; where that is a trusted proxy's, whom it asks for.
+    /// Returns the peer's address if the server provides it, or the client of the peer if that is a trusted proxy.
     ///
-    /// Each proxy appends whom it was asked by, so the way goes from the right, past trusted proxies, to the first that is not
-    /// one: what is left of it may be made up. What cannot be read ends the way at the last address that could.
+    /// Each proxy appends its client. The header is read from the right, past trusted proxies, to the first address
+    /// that is not one: elements further left may be forged. An element that cannot be parsed ends the search at the
+    /// address before it.
     pub(crate) fn of(&self, headers: &HeaderMap, extensions: &Extensions) -> Option<IpAddr> {
         let peer = peer(extensions)?;
         match &self.0 {
-            Some(proxies) => Some(proxies.walk(peer.to_canonical(), headers)),
+            Some(proxies) => Some(proxies.client(peer.to_canonical(), headers)),
             None => Some(peer),
         }
     }
@@ -68,11 +69,11 @@ impl Addresses {
     }
 }
 
-/// Whether a proxy says that it sends this for another client. One that says nothing cannot be told from the client itself.
+/// Whether a header says that a proxy forwards this request. A proxy that sets none cannot be told from a client.
 #[cfg(any(feature = "api", feature = "ui"))]
 pub(super) fn is_forwarded(headers: &HeaderMap) -> bool {
-    let of_a_proxy = |name: &HeaderName| name.as_str().starts_with("x-forwarded-") || name == "x-real-ip";
-    headers.contains_key(FORWARDED) || headers.contains_key(VIA) || headers.keys().any(of_a_proxy)
+    let is_proxy_header = |name: &HeaderName| name.as_str().starts_with("x-forwarded-") || name == "x-real-ip";
+    headers.contains_key(FORWARDED) || headers.contains_key(VIA) || headers.keys().any(is_proxy_header)
 }
 
 impl Proxies {
@@ -80,21 +81,21 @@ impl Proxies {
         self.networks.iter().any(|network| network.contains(&address))
     }
 
-    fn walk(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let name = match self.header {
             ProxyHeader::Forwarded => FORWARDED,
             ProxyHeader::XForwardedFor => HeaderName::from_static("x-forwarded-for"),
         };
-        // Something that is no text is an element that cannot be read.
+        // A value that is not ASCII becomes an element that cannot be parsed.
         let lines = headers.get_all(name).iter().rev().map(|line| line.to_str().unwrap_or("?"));
-        let mut way = lines.flat_map(FromTheRight::elements).map(|element| match self.header {
+        let mut clients = lines.flat_map(ReverseElements::of).map(|element| match self.header {
             ProxyHeader::Forwarded => forwarded_for(element),
             ProxyHeader::XForwardedFor => node(element.trim()),
         });
         let mut last = peer;
         while self.trust(last) {
-            match way.next() {
-                Some(Some(earlier)) => last = earlier,
+            match clients.next() {
+                Some(Some(client)) => last = client,
                 Some(None) | None => break,
             }
         }
@@ -102,7 +103,7 @@ impl Proxies {
     }
 }
 
-/// The peer's address, where the server says it.
+/// The peer's address, if the server provides it.
 fn peer(extensions: &Extensions) -> Option<IpAddr> {
     #[cfg(feature = "axum")]
     if let Some(axum::extract::ConnectInfo(address)) = extensions.get::<axum::extract::ConnectInfo<SocketAddr>>() {
@@ -111,7 +112,7 @@ fn peer(extensions: &Extensions) -> Option<IpAddr> {
     extensions.get::<SocketAddr>().map(SocketAddr::ip)
 }
 
-/// A network, or one address. Of IPv4 written as IPv6 it is the IPv4.
+/// Parses a network, or one address. IPv4 mapped to IPv6 becomes IPv4.
 fn network(text: &str) -> Result<IpNet, InvalidProxy> {
     let parsed = text.parse().or_else(|source| text.parse::<IpAddr>().map(IpNet::from).map_err(|_| source));
     let network = parsed.map_err(|source| InvalidProxy { text: text.to_owned(), source })?;
@@ -122,19 +123,19 @@ fn network(text: &str) -> Result<IpNet, InvalidProxy> {
     Ok(mapped.and_then(|(v4, len)| Ipv4Net::new(v4, len).ok()).map_or(network, IpNet::V4))
 }
 
-/// The elements of a list, the last one first.
+/// The elements of a list header, from right to left.
 ///
-/// A comma in quotes is none. Quotes are matched from the right too: what the client wrote, quotes that never end among it, is
-/// left of what a proxy appended, and cannot swallow it.
-struct FromTheRight<'h>(Option<&'h str>);
+/// A comma in quotes separates nothing. Quotes are matched from the right too: a client's text is left of the element
+/// that a proxy appends, so an unclosed quote in it cannot swallow that element.
+struct ReverseElements<'h>(Option<&'h str>);
 
-impl<'h> FromTheRight<'h> {
-    fn elements(line: &'h str) -> Self {
+impl<'h> ReverseElements<'h> {
+    fn of(line: &'h str) -> Self {
         Self(Some(line))
     }
 }
 
-impl<'h> Iterator for FromTheRight<'h> {
+impl<'h> Iterator for ReverseElements<'h> {
     type Item = &'h str;
 
     fn next(&mut self) -> Option<&'h str> {
@@ -158,9 +159,10 @@ fn is_escaped(text: &str, at: usize) -> bool {
     text.as_bytes()[..at].iter().rev().take_while(|b| **b == b'\\').count() % 2 == 1
 }
 
-/// For whom, of `for=192.0.2.60;proto=http;by=203.0.113.43`. Names such as `unknown` and `_hidden` are no address.
+/// Parses the client of `for=192.0.2.60;proto=http;by=203.0.113.43`. Names such as `unknown` and `_hidden` are no
+/// addresses.
 fn forwarded_for(element: &str) -> Option<IpAddr> {
-    let (mut found, mut rest) = (None, element);
+    let (mut client, mut rest) = (None, element);
     loop {
         let (name, value) = rest.trim_start().split_once('=')?;
         let (value, after) = match value.strip_prefix('"') {
@@ -174,18 +176,19 @@ fn forwarded_for(element: &str) -> Option<IpAddr> {
                 (value[..end].trim(), &value[end..])
             }
         };
-        if name.eq_ignore_ascii_case("for") && found.replace(node(value)?).is_some() {
+        if name.eq_ignore_ascii_case("for") && client.replace(node(value)?).is_some() {
             return None;
         }
         match after.strip_prefix(';') {
             Some(next) => rest = next,
-            None if after.is_empty() => return found,
+            None if after.is_empty() => return client,
             None => return None,
         }
     }
 }
 
-/// An address, with or without a port: `192.0.2.60`, `192.0.2.60:4711`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:4711`.
+/// Parses an address, with or without a port: `192.0.2.60`, `192.0.2.60:4711`, `2001:db8::1`, `[2001:db8::1]`,
+/// `[2001:db8::1]:4711`.
 fn node(text: &str) -> Option<IpAddr> {
     if let Some(rest) = text.strip_prefix('[') {
         let (address, port) = rest.split_once(']')?;
@@ -215,9 +218,9 @@ mod tests {
     }
 
     #[test]
-    fn x_forwarded_for() {
+    fn x_forwarded_for_names_the_first_untrusted_address() {
         for (peer, lines, expected) in [
-            ("198.51.100.1", &["203.0.113.9"][..], "198.51.100.1"), // not a trusted proxy: not believed
+            ("198.51.100.1", &["203.0.113.9"][..], "198.51.100.1"), // not a trusted proxy
             ("10.0.0.1", &[], "10.0.0.1"),
             ("10.0.0.1", &["203.0.113.9"], "203.0.113.9"),
             ("::ffff:10.0.0.1", &["203.0.113.9"], "203.0.113.9"),
@@ -225,13 +228,13 @@ mod tests {
             ("172.32.3.4", &["203.0.113.9"], "172.32.3.4"),
             ("192.0.2.1", &["::ffff:203.0.113.9"], "203.0.113.9"),
             ("192.0.2.2", &["203.0.113.9"], "192.0.2.2"),
-            ("10.0.0.1", &["1.1.1.1, 203.0.113.9, 10.0.0.2"], "203.0.113.9"), // what is left of it may be made up
+            ("10.0.0.1", &["1.1.1.1, 203.0.113.9, 10.0.0.2"], "203.0.113.9"), // elements further left may be forged
             ("10.0.0.1", &["1.1.1.1", "203.0.113.9", "10.0.0.2 ,fd00::1"], "203.0.113.9"),
-            ("10.0.0.1", &["203.0.113.9, junk, 10.0.0.2"], "10.0.0.2"), // garbage ends the way
+            ("10.0.0.1", &["203.0.113.9, junk, 10.0.0.2"], "10.0.0.2"), // an invalid element ends the search
             ("10.0.0.1", &["203.0.113.9, , 10.0.0.2"], "10.0.0.2"),
             ("10.0.0.1", &["203.0.113.9", "\u{fc}"], "10.0.0.1"),
             ("10.0.0.1", &["203.0.113.9, unknown"], "10.0.0.1"),
-            ("10.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3"), // all trusted: the farthest
+            ("10.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3"), // all trusted: the leftmost
             ("10.0.0.1", &["203.0.113.9:4711"], "203.0.113.9"),
             ("10.0.0.1", &["[2001:db8::1]:4711"], "2001:db8::1"),
             ("10.0.0.1", &["[2001:db8::1]"], "2001:db8::1"),
@@ -243,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn forwarded() {
+    fn forwarded_names_the_first_untrusted_address() {
         for (lines, expected) in [
             (&["for=203.0.113.9"][..], "203.0.113.9"),
             (&["For=\"[2001:db8:cafe::17]:4711\""], "2001:db8:cafe::17"),
@@ -254,13 +257,13 @@ mod tests {
             (&["for=203.0.113.9, for=_hidden, for=10.0.0.2"], "10.0.0.2"),
             (&["for=203.0.113.9, for=unknown"], "10.0.0.1"),
             (&["for=203.0.113.9, proto=http"], "10.0.0.1"),
-            (&["for=203.0.113.9;for=1.1.1.1"], "10.0.0.1"), // which one?
+            (&["for=203.0.113.9;for=1.1.1.1"], "10.0.0.1"), // ambiguous
             (&["for=203.0.113.9 1.1.1.1"], "10.0.0.1"),
             (&["for=\"203.0.113.9\"x"], "10.0.0.1"),
             (&["for=203.0.113.9;"], "10.0.0.1"),
             (&["203.0.113.9"], "10.0.0.1"),
             (&["for="], "10.0.0.1"),
-            // What a client writes swallows nothing of what a proxy appends, neither before it nor inside of it.
+            // A client's text cannot swallow the element that a proxy appends.
             (&["for=\"1.1.1.1, for=203.0.113.9"], "203.0.113.9"),
             (&["for=1.1.1.1;host=\"\\, for=203.0.113.9"], "203.0.113.9"),
             (&["for=203.0.113.9;host=\"x,for=1.1.1.1;y=\\\"\""], "203.0.113.9"),
@@ -271,12 +274,12 @@ mod tests {
     }
 
     #[test]
-    fn only_the_header_that_was_chosen_is_read_and_none_unasked() {
+    fn only_the_configured_header_is_read() {
         let (mut headers, mut extensions) = (HeaderMap::new(), Extensions::new());
         headers.insert(FORWARDED, HeaderValue::from_static("for=203.0.113.9"));
         headers.insert("x-forwarded-for", HeaderValue::from_static("203.0.113.8"));
         let addresses = Addresses::behind(["10.0.0.1"], ProxyHeader::XForwardedFor).unwrap();
-        assert_eq!(addresses.of(&headers, &extensions), None, "no peer, no address");
+        assert_eq!(addresses.of(&headers, &extensions), None, "there is no address without a peer");
         extensions.insert(SocketAddr::from(([10, 0, 0, 1], 1)));
         assert_eq!(addresses.of(&headers, &extensions), Some([203, 0, 113, 8].into()));
         assert_eq!(Addresses::of_peers().of(&headers, &extensions), Some([10, 0, 0, 1].into()));
@@ -284,7 +287,7 @@ mod tests {
 
     #[cfg(any(feature = "api", feature = "ui"))]
     #[test]
-    fn a_proxy_that_says_so_is_noticed() {
+    fn headers_of_proxies_are_recognized() {
         let of = |name: &'static str| {
             is_forwarded(&[(HeaderName::from_static(name), HeaderValue::from_static("x"))].into_iter().collect())
         };
@@ -297,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_is_named() {
+    fn an_invalid_network_is_named_in_the_error() {
         for text in ["10.0.0.0/33", "localhost", "", "10.0.0.0/8 ", "10.0.0/8"] {
             let error = Addresses::behind(["10.0.0.0/8", text], ProxyHeader::Forwarded).err().unwrap();
             assert!(error.to_string().contains(&format!("{text:?}")), "{error}");

@@ -1,4 +1,4 @@
-//! The backstop's log: one line a minute for each method and path that forgot to guard itself.
+//! The log of unguarded routes: one line a minute for each method and path.
 
 use crate::domain::{MonotonicTime, Reason};
 use http::Method;
@@ -6,40 +6,40 @@ use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// How many places are told apart in a minute; of more, nothing is said but that there are more.
-const PLACES: usize = 64;
+/// The number of routes that are logged in a minute. One more line says that there are others.
+const ROUTES: usize = 64;
 const EVERY: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
-pub(super) struct Unguarded(Mutex<Said>);
+pub(super) struct UnguardedLog(Mutex<Logged>);
 
 #[derive(Default)]
-struct Said {
+struct Logged {
     since: Option<MonotonicTime>,
-    places: HashSet<(Method, String)>,
+    routes: HashSet<(Method, String)>,
 }
 
-impl Unguarded {
-    /// Says it, unless it was said within the last minute. What there is of a path is not long.
+impl UnguardedLog {
+    /// Logs a withheld response, unless its route was logged within the last minute.
     pub(super) fn report(&self, method: &Method, path: &str, now: MonotonicTime) {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.since.is_none_or(|since| now.since(since) >= EVERY) {
-            *said = Said { since: Some(now), places: HashSet::new() };
+        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged.since.is_none_or(|since| now.since(since) >= EVERY) {
+            *logged = Logged { since: Some(now), routes: HashSet::new() };
         }
-        if said.places.len() > PLACES || !said.places.insert((method.clone(), path.to_owned())) {
+        if logged.routes.len() > ROUTES || !logged.routes.insert((method.clone(), path.to_owned())) {
             return;
         }
-        let too_many = said.places.len() > PLACES;
-        drop(said);
+        let too_many = logged.routes.len() > ROUTES;
+        drop(logged);
         if too_many {
-            tracing::error!("more responses were withheld within a minute than are listed here");
+            tracing::error!("more responses were withheld within a minute than are logged");
             return;
         }
         tracing::error!(
             %method,
             path,
             reason = Reason::Unguarded.as_str(),
-            "a response was withheld: the route required nothing of its caller, or did not take its decision"
+            "a response was withheld: the route had no requirement, or did not take its decision"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The base path: where browsers see the addresses of this installation, behind a proxy that puts a prefix before them.
+//! The base path: the prefix that a proxy puts before the paths of this installation.
 
 use super::address::Addresses;
 use http::header::HeaderName;
@@ -7,15 +7,15 @@ use std::fmt;
 use std::sync::Arc;
 
 const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
-/// No base path is longer.
+/// The maximum length of a base path, in bytes.
 const LONGEST: usize = 200;
 
-/// A base path: empty, or like `/keys`, without a slash at its end.
+/// A base path: empty, or like `/keys`, without a trailing slash.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub(crate) struct Base(Option<Arc<str>>);
 
 impl Base {
-    /// Takes plain paths. One of nothing but slashes is no base path at all.
+    /// Parses a base path. `/` is the empty one.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let path = text.strip_suffix('/').unwrap_or(text);
         if path.is_empty() {
@@ -35,7 +35,7 @@ impl Base {
         self.0.is_none()
     }
 
-    /// The address that a browser has to ask for to get this path.
+    /// The path that a browser has to request to get this path.
     pub(super) fn outward(&self, path: &Arc<str>) -> Arc<str> {
         match &self.0 {
             None => path.clone(),
@@ -43,7 +43,7 @@ impl Base {
         }
     }
 
-    /// The path below the base, by whole segments; a path that is not below it, as it is.
+    /// Strips the base from a path, by whole segments. Any other path is returned unchanged.
     pub(crate) fn inward<'p>(&self, path: &'p str) -> &'p str {
         let Some(base) = &self.0 else { return path };
         match path.strip_prefix(&**base) {
@@ -53,7 +53,7 @@ impl Base {
         }
     }
 
-    /// Whether a path is the base itself or below it.
+    /// Whether a path is the base or below it.
     pub(super) fn covers(&self, path: &str) -> bool {
         self.0
             .as_deref()
@@ -67,8 +67,8 @@ impl fmt::Debug for Base {
     }
 }
 
-/// The base path of a request: what a trusted proxy says in `X-Forwarded-Prefix`, or else the configured one. Of several values each
-/// is of one proxy, the outermost first, as they are appended.
+/// The base path of a request: that of a trusted proxy's `X-Forwarded-Prefix`, or else the configured one. Several
+/// values come from several proxies, the outermost first.
 pub(super) fn of_request(
     configured: &Base,
     addresses: &Addresses,
@@ -99,7 +99,7 @@ mod tests {
     use std::net::SocketAddr;
 
     #[test]
-    fn a_base_path_is_plain() {
+    fn only_plain_paths_are_base_paths() {
         for (text, base) in
             [("", ""), ("/", ""), ("/keys", "/keys"), ("/keys/", "/keys"), ("/a/b-c_d~e.f", "/a/b-c_d~e.f")]
         {
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_below_the_base_is_told_by_whole_segments() {
+    fn a_base_is_stripped_by_whole_segments() {
         let base = Base::parse("/keys").unwrap();
         for (path, below) in [
             ("/keys", "/"),
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_is_believed_from_trusted_proxies_only() {
+    fn only_trusted_proxies_set_the_prefix() {
         let configured = Base::parse("/own").unwrap();
         let addresses = Addresses::behind(["10.0.0.0/8"], ProxyHeader::XForwardedFor).unwrap();
         let of = |addresses: &Addresses, peer: &str, lines: &[&'static str]| {

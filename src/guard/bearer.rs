@@ -1,12 +1,13 @@
-//! The credential of a request: one `Authorization: Bearer` header, RFC 6750 section 2.1, read by RFC 9110 section 11.4.
+//! The credential of a request: one `Authorization: Bearer` header (RFC 6750 section 2.1, RFC 9110 section 11.4), or a
+//! cookie.
 
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE};
 
-/// No secret is longer.
+/// The maximum length of a secret, in bytes.
 const LONGEST: usize = 512;
 
-/// What a request's headers say.
+/// The credential in a request's headers.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) enum Presented<'a> {
     Nothing,
@@ -14,6 +15,7 @@ pub(super) enum Presented<'a> {
     Secret(&'a [u8]),
 }
 
+/// Reads the credential of the `Authorization` header.
 pub(super) fn presented(headers: &HeaderMap) -> Presented<'_> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     match (values.next(), values.next()) {
@@ -23,14 +25,14 @@ pub(super) fn presented(headers: &HeaderMap) -> Presented<'_> {
     }
 }
 
-/// Whether one of the `Authorization` headers holds a credential of ours. With `auth_basic`, or a header of its own, a proxy in front
-/// of pages sends another one with every request.
+/// Whether an `Authorization` header holds a credential of this installation. A proxy in front of pages may add another
+/// one to every request, for instance with `auth_basic`.
 pub(super) fn any_is_ours(headers: &HeaderMap, is_ours: impl Fn(&[u8]) -> bool) -> bool {
     headers.get_all(AUTHORIZATION).iter().any(|value| secret(value.as_bytes()).is_some_and(&is_ours))
 }
 
-/// Whether the form is right that a credential comes in: one `Authorization` header, `Bearer`, and a token68 (RFC 9110 section 11.2).
-/// That tells nothing of the credential itself. No header at all is not wrong.
+/// Whether there is no `Authorization` header, or one with `Bearer` and a token68 (RFC 9110 section 11.2). The result
+/// says nothing about the token itself.
 pub(super) fn is_well_formed(headers: &HeaderMap) -> bool {
     let token68 = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
     let well_formed = |value: &[u8]| {
@@ -39,8 +41,8 @@ pub(super) fn is_well_formed(headers: &HeaderMap) -> bool {
         let padding = token.iter().rev().take_while(|b| **b == b'=').count();
         let body = &token[..token.len() - padding];
         let spaces = &rest[..rest.len() - token.len()];
-        let apart = !spaces.is_empty() && spaces.iter().all(|b| *b == b' ');
-        scheme.eq_ignore_ascii_case(b"bearer") && apart && !body.is_empty() && body.iter().all(token68)
+        let separated = !spaces.is_empty() && spaces.iter().all(|b| *b == b' ');
+        scheme.eq_ignore_ascii_case(b"bearer") && separated && !body.is_empty() && body.iter().all(token68)
     };
     let mut values = headers.get_all(AUTHORIZATION).iter();
     match (values.next(), values.next()) {
@@ -50,7 +52,7 @@ pub(super) fn is_well_formed(headers: &HeaderMap) -> bool {
     }
 }
 
-/// What the cookie of this name says, where a group takes cookies. Two of one name are none that can be relied on.
+/// Reads the secret in the cookie of this name. Two cookies of one name are malformed: neither can be relied on.
 pub(super) fn in_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Presented<'a> {
     let pairs = headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(|b| *b == b';'));
     let mut values = pairs.filter_map(|pair| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"="));
@@ -61,10 +63,10 @@ pub(super) fn in_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Presented<'a>
     }
 }
 
-/// `Bearer`, in any case, and one space or more. Whether the rest is a token68 is not looked at: what follows reads no secret
-/// with a character that a token68 has not, and a secret is not read twice.
+/// Returns the token after `Bearer`, in any case, and one space or more. The offline check accepts only characters of a
+/// token68, so they are not checked here.
 fn secret(value: &[u8]) -> Option<&[u8]> {
-    // As nearly everybody writes it.
+    // The form that nearly all clients send.
     if let Some(token) =
         value.strip_prefix(b"Bearer ").filter(|t| (1..=LONGEST).contains(&t.len()) && !t[0].is_ascii_whitespace())
     {
@@ -90,11 +92,11 @@ mod tests {
         values.iter().map(|v| (AUTHORIZATION, HeaderValue::from_str(v).unwrap())).collect()
     }
 
-    /// Here or, where only a character is wrong, by the format that reads the secret next.
+    /// Whether the header or the secret format rejects the credential as malformed.
     fn is_malformed(headers: &HeaderMap) -> bool {
         let hash_key = HashKey::parse("4bX0qPz81hVnR7sYw2Lm5Kc9Tj3Ga6Fd").unwrap();
-        let reference = StrapiHashKey::new("saltysaltysaltysalty").unwrap();
-        let format = SecretFormat::new(&TokenPrefix::default(), hash_key).with_strapi(reference);
+        let strapi = StrapiHashKey::new("saltysaltysaltysalty").unwrap();
+        let format = SecretFormat::new(&TokenPrefix::default(), hash_key).with_strapi(strapi);
         match presented(headers) {
             Presented::Nothing => false,
             Presented::Malformed => true,
@@ -103,13 +105,13 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_has_no_character_that_a_token68_has_not() {
-        let (native, reference) = (format!("kw_admin_{}", "a".repeat(50)), "a".repeat(256));
-        for secret in [native, reference] {
-            assert!(!is_malformed(&of(&[&format!("Bearer {secret}")])), "it has the right form");
+    fn a_secret_with_a_character_outside_token68_is_malformed() {
+        let (native, strapi) = (format!("kw_admin_{}", "a".repeat(50)), "a".repeat(256));
+        for secret in [native, strapi] {
+            assert!(!is_malformed(&of(&[&format!("Bearer {secret}")])), "well formed");
             for at in 0..secret.len() {
                 for odd in (0x20..=0xff_u8).filter(|b| *b != 0x7f && !b.is_ascii_alphanumeric()) {
-                    // The prefix has underscores of its own.
+                    // The prefix contains underscores.
                     if secret.as_bytes()[at] == odd {
                         continue;
                     }
@@ -124,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn one_bearer_secret_is_read() {
+    fn a_single_bearer_secret_is_read() {
         for value in ["Bearer abc", "bearer abc", "BEARER   abc", "Bearer   abc"] {
             assert_eq!(presented(&of(&[value])), Presented::Secret(b"abc"), "{value}");
         }
@@ -137,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_form_is_told_from_what_is_in_it() {
+    fn well_formed_does_not_depend_on_the_token() {
         for value in ["Bearer abc", "bearer   abc", "Bearer a-._~+/9==", &format!("Bearer {}", "a".repeat(600))] {
             assert!(is_well_formed(&of(&[value])), "{value}");
         }
@@ -169,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn one_cookie_of_the_name_is_read() {
+    fn a_single_cookie_of_the_name_is_read() {
         let cookies = |lines: &[&str]| -> HeaderMap {
             lines.iter().map(|l| (COOKIE, HeaderValue::from_str(l).unwrap())).collect()
         };
@@ -191,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_malformed() {
+    fn other_headers_are_malformed() {
         for value in [
             "",
             "Bearer",
@@ -212,7 +214,7 @@ mod tests {
         ] {
             assert!(is_malformed(&of(&[value])), "{value:?}");
         }
-        // Of another scheme it is no secret, whatever it looks like, and without a space there is no scheme.
+        // Another scheme, or no space after the scheme.
         for value in ["Digest abc", "Digest  abc", "Bearerabc", "Bearer", "Bearer   "] {
             assert_eq!(presented(&of(&[value])), Presented::Malformed, "{value:?}");
         }

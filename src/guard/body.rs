@@ -1,12 +1,12 @@
-//! Request bodies of protected groups: the credential is judged when the head arrives, and again when the body ends.
+//! Guarded request bodies: the credential is judged when the head arrives, and again before each frame and at the end.
 //!
-//! A handler acts when it has what it needs of the body, which a client may send as slowly as it likes, and a format that ends by itself (multipart,
-//! lines of JSON) ends before the body does. So each frame is held back until the credential and what was required of it are known to hold
-//! still; otherwise the body ends with an error, and the gate answers 401 or 403 in place of the route (invariant valid-at-commit).
+//! A handler acts when it has read enough of a body, which a client may send slowly. A format that ends by itself
+//! (multipart, lines of JSON) ends before the body does. So each frame is held back until the credential and its
+//! requirements are known to be valid still. Otherwise the body ends with an error, and the gate answers 401 or 403 in
+//! place of the route (invariant valid-at-commit).
 
-use super::context::{judge_again, still_valid};
 use super::mark::Mark;
-use crate::domain::Reason;
+use super::revalidate::{NoLongerValid, judge_again, still_valid};
 use crate::resolve::Entry;
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
@@ -20,33 +20,10 @@ use std::task::{Context, Poll, ready};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The credential was valid when the request began and is not when its body ends, or no longer does what was required.
+/// A request body that the gate can guard: it ends with an error if the caller's credential is no longer valid.
 ///
-/// As the error of a body it makes extractors fail. Whatever the route answers, the client gets 401, 403, or 503 where the store
-/// cannot tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the credential is no longer valid: the request was not done")]
-pub struct NoLongerValid(pub(super) Reason);
-
-impl NoLongerValid {
-    #[cfg_attr(
-        not(any(feature = "api", feature = "ui")),
-        allow(dead_code, reason = "for the modules that answer HTTP")
-    )]
-    pub(crate) fn new(reason: Reason) -> Self {
-        Self(reason)
-    }
-
-    /// Why.
-    pub fn reason(&self) -> Reason {
-        self.0
-    }
-}
-
-/// A request body that the gate can guard: it ends with an error when the caller's credential is no longer valid at its end.
-///
-/// Implemented for the bodies of axum, for `UnsyncBoxBody` of `http-body-util`, and for those that are complete when the request is
-/// (nothing of them can come late). For another streaming body, wrap the guarded one:
+/// Implemented for the bodies of axum, for `UnsyncBoxBody` of `http-body-util`, and for bodies that are complete when
+/// the request arrives. For another streaming body, wrap the guarded one:
 ///
 /// ```
 /// use keyward::guard::{BodyGuard, GuardableBody};
@@ -61,16 +38,16 @@ impl NoLongerValid {
 /// }
 /// ```
 pub trait GuardableBody {
-    /// Makes the body ask the guard before it ends.
+    /// Makes the body consult the guard before each frame and at its end.
     fn guard(&mut self, guard: BodyGuard);
 
-    /// Whether all of it is here already, as of a request without a body. It is then not guarded.
+    /// Whether the body is complete, as of a request without one. It is then not guarded.
     fn is_complete(&self) -> bool {
         false
     }
 }
 
-/// Judges a caller's credential again when a request body ends.
+/// A guard that judges the caller's credential again while a request body is read.
 #[derive(Clone)]
 pub struct BodyGuard {
     entry: Arc<Entry>,
@@ -89,7 +66,7 @@ impl BodyGuard {
         Self { entry, mark }
     }
 
-    /// A body with the same frames, each of which comes only if the credential is valid then.
+    /// Returns a body with the same frames, each of which is released only while the credential is valid.
     pub fn wrap<B: Body>(self, body: B) -> GuardedBody<B> {
         GuardedBody { body, state: State::Reading(self) }
     }
@@ -97,14 +74,15 @@ impl BodyGuard {
     async fn judge(self) -> Result<(), NoLongerValid> {
         let judged = judge_again(&self.entry, &self.mark.required()).await.map(drop);
         judged.map_err(|reason| {
-            self.mark.lose(reason);
+            self.mark.invalidate(reason);
             NoLongerValid(reason)
         })
     }
 }
 
 pin_project! {
-    /// A request body whose frames are held back until the credential has been judged again. Made by [`BodyGuard::wrap`].
+    /// A request body whose frames are held back until the credential has been judged again. Made by
+    /// [`BodyGuard::wrap`].
     pub struct GuardedBody<B: Body> {
         #[pin]
         body: B,
@@ -114,7 +92,7 @@ pin_project! {
 
 enum State<D> {
     Reading(BodyGuard),
-    /// With the frame that is held back; `None` at the end.
+    /// Holds a frame back; `None` at the end of the body.
     Judging(BodyGuard, Pin<Box<dyn Future<Output = Result<(), NoLongerValid>> + Send>>, Option<Frame<D>>),
     Done,
 }
@@ -160,7 +138,7 @@ where
                     };
                     return Poll::Ready(match judged {
                         Ok(()) => frame.map(Ok),
-                        Err(lost) => Some(Err(lost.into())),
+                        Err(invalid) => Some(Err(invalid.into())),
                     });
                 }
                 State::Done => return Poll::Ready(None),
@@ -173,16 +151,16 @@ where
     }
 
     fn size_hint(&self) -> SizeHint {
-        let held = match &self.state {
+        let withheld = match &self.state {
             State::Judging(.., Some(frame)) => frame.data_ref().map_or(0, |data| data.remaining() as u64),
             State::Judging(.., None) | State::Reading(_) => 0,
             State::Done => return SizeHint::with_exact(0),
         };
         let mut hint = self.body.size_hint();
         if let Some(upper) = hint.upper() {
-            hint.set_upper(upper.saturating_add(held));
+            hint.set_upper(upper.saturating_add(withheld));
         }
-        hint.set_lower(hint.lower().saturating_add(held));
+        hint.set_lower(hint.lower().saturating_add(withheld));
         hint
     }
 }
@@ -208,7 +186,7 @@ impl<D: Buf + Send + 'static> GuardableBody for UnsyncBoxBody<D, BoxError> {
     }
 }
 
-/// Bodies that are whole when their request is.
+/// Implements the trait for bodies that are complete when their request arrives.
 macro_rules! complete {
     ($($body:ty $(, $parameter:ident)?;)+) => {
         $(impl$(<$parameter>)? GuardableBody for $body {

@@ -1,4 +1,4 @@
-//! Who sends a request, for the rooms whose handlers work for them.
+//! The caller of a request, for the handlers of the management API and the pages.
 
 use super::address::Addresses;
 #[cfg(any(feature = "api", feature = "ui"))]
@@ -14,20 +14,20 @@ use http::request::Parts;
 use std::convert::Infallible;
 use std::net::IpAddr;
 
-/// Who calls, and from where.
-#[cfg_attr(not(any(feature = "api", feature = "ui")), allow(dead_code, reason = "for the rooms that answer HTTP"))]
+/// The actor of a request, with the data that the audit log keeps of its client.
+#[cfg_attr(not(any(feature = "api", feature = "ui")), allow(dead_code, reason = "for the modules that answer HTTP"))]
 pub(crate) struct Caller {
     pub(crate) actor: AdmittedActor,
     pub(crate) address: Option<IpAddr>,
-    /// What its client calls itself.
+    /// The device, by the client's `User-Agent`.
     #[cfg(any(feature = "api", feature = "ui"))]
     pub(crate) device: String,
-    /// By which name it reached the server, if the request says one, and it is not a proxy that did.
+    /// The host name in the request, unless a proxy forwarded it.
     #[cfg(any(feature = "api", feature = "ui"))]
     pub(crate) host: Option<String>,
-    /// The token, or session, they have presented.
+    /// The token or session of the request.
     pub(crate) token: Option<TokenId>,
-    /// Whose it is.
+    /// Its owner.
     pub(crate) owner: Option<OwnerId>,
 }
 
@@ -52,8 +52,8 @@ where
     }
 }
 
-/// By which name the client has reached the server; `None` if it says none, or two, or came through a proxy: that may be on this machine,
-/// and its client anywhere.
+/// The host name in the request; `None` if there is none, if there are two, or if a proxy forwarded the request: a
+/// proxy on this machine may have a client anywhere.
 #[cfg(any(feature = "api", feature = "ui"))]
 fn host(parts: &Parts) -> Option<&str> {
     if is_forwarded(&parts.headers) {

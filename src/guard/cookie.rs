@@ -1,11 +1,11 @@
-//! The cookie that holds the session of pages.
+//! The session cookie of pages.
 
 use super::base::Base;
 use crate::domain::Secret;
 use http::HeaderValue;
 
-/// The cookie in which a browser keeps the session of pages: for this host alone, not for scripts, and never sent along from other
-/// sites. It ends with the browser; when the session ends, the store says.
+/// The cookie in which a browser keeps the session of pages: for this host, not readable by scripts, and not sent from
+/// other sites. It ends with the browser; the store decides when the session ends.
 ///
 /// ```
 /// use keyward::guard::SessionCookie;
@@ -20,30 +20,31 @@ pub struct SessionCookie {
 }
 
 impl SessionCookie {
-    /// A cookie that is sent over plain HTTP too, for a server that is reached by loopback alone. Anywhere else whoever is on
-    /// the way reads it, and can be that person.
+    /// Creates a cookie that is also sent over plain HTTP, for a server on loopback. In a network, every machine on the
+    /// path could read it and use the session.
     pub fn for_plain_http_on_loopback() -> Self {
         Self { plain: true }
     }
 
-    /// Its name, for [`Group::pages`](crate::Group::pages). Browsers take the prefix `__Host-` from no other host and no other path.
+    /// The name, for [`Group::pages`](crate::Group::pages). Browsers accept the prefix `__Host-` only from this host
+    /// with the path `/`.
     ///
-    /// Below a [base path](crate::Builder::base_path) the pages set another one, which browsers send to that path alone, and page
-    /// groups look for that one first: `__Secure-keyward`, or `keyward-below` over plain HTTP.
+    /// Below a [base path](crate::Builder::base_path) the pages set another cookie, which browsers send to that path
+    /// alone: `__Secure-keyward`, or `keyward-below` over plain HTTP. Page groups read that one first.
     pub fn name(self) -> &'static str {
         if self.plain { "keyward" } else { "__Host-keyward" }
     }
 
-    /// The value of a `Set-Cookie` header that hands over a session. It is marked as sensitive: `Debug` does not show it.
+    /// The value of a `Set-Cookie` header that starts a session. It is marked as sensitive, so `Debug` hides it.
     pub fn set(self, session: &Secret) -> HeaderValue {
         let value = self.value(session.expose(), "");
-        // A secret has no character that a header has not; what were none would be no session.
+        // A secret has only characters that a header allows.
         let mut value = HeaderValue::from_str(&value).unwrap_or_else(|_| self.cleared());
         value.set_sensitive(true);
         value
     }
 
-    /// The value of a `Set-Cookie` header that takes the session from the browser.
+    /// The value of a `Set-Cookie` header that removes the session from the browser.
     pub fn cleared(self) -> HeaderValue {
         HeaderValue::from_static(match self.plain {
             false => "__Host-keyward=; Path=/; HttpOnly; SameSite=Strict; Secure; Max-Age=0",
@@ -51,27 +52,28 @@ impl SessionCookie {
         })
     }
 
-    /// The name and the path under this base path. Other servers behind the same host then neither get the secret nor replace it.
-    fn place(self, base: &Base) -> (&'static str, String) {
+    /// The name and the path below this base path. Other servers of the same host then neither receive nor replace the
+    /// secret.
+    fn name_and_path(self, base: &Base) -> (&'static str, String) {
         match below_base(self.name()) {
             Some(name) if !base.is_empty() => (name, format!("{}/", base.as_str())),
             _ => (self.name(), "/".to_owned()),
         }
     }
 
-    /// Whether browsers send it over HTTPS only.
+    /// Whether browsers send the cookie over HTTPS only.
     #[cfg(feature = "ui")]
     pub(crate) fn is_secure(self) -> bool {
         !self.plain
     }
 
-    /// The name under this base path.
+    /// The name below this base path.
     #[cfg(feature = "ui")]
     pub(crate) fn name_at(self, base: &Base) -> &'static str {
-        self.place(base).0
+        self.name_and_path(base).0
     }
 
-    /// As [`set`](Self::set), for pages under this base path.
+    /// As [`set`](Self::set), for pages below this base path.
     #[cfg(feature = "ui")]
     pub(crate) fn set_at(self, base: &Base, session: &Secret) -> HeaderValue {
         let value = HeaderValue::from_str(&self.value_at(base, session.expose(), ""));
@@ -80,7 +82,7 @@ impl SessionCookie {
         value
     }
 
-    /// As [`cleared`](Self::cleared), for pages under this base path.
+    /// As [`cleared`](Self::cleared), for pages below this base path.
     #[cfg(feature = "ui")]
     pub(crate) fn cleared_at(self, base: &Base) -> HeaderValue {
         HeaderValue::from_str(&self.value_at(base, "", "; Max-Age=0")).unwrap_or_else(|_| self.cleared())
@@ -92,12 +94,12 @@ impl SessionCookie {
 
     fn value_at(self, base: &Base, secret: &str, more: &str) -> String {
         let secure = if self.plain { "" } else { "; Secure" };
-        let (name, path) = self.place(base);
+        let (name, path) = self.name_and_path(base);
         format!("{name}={secret}; Path={path}; HttpOnly; SameSite=Strict{secure}{more}")
     }
 }
 
-/// What the cookie of this name is called below a base path, if it is ours. Browsers take `__Host-` for the path `/` only.
+/// The name below a base path of a cookie of keyward. Browsers accept `__Host-` for the path `/` only.
 pub(super) fn below_base(name: &str) -> Option<&'static str> {
     match name {
         "__Host-keyward" => Some("__Secure-keyward"),
@@ -122,7 +124,7 @@ mod tests {
     const BOTH: [SessionCookie; 2] = [SessionCookie { plain: false }, SessionCookie { plain: true }];
 
     #[test]
-    fn it_is_for_this_host_alone_and_for_no_script() {
+    fn the_cookie_is_limited_to_the_host_and_hidden_from_scripts() {
         let secret = secret();
         let set = SessionCookie::default().set(&secret);
         let expected = format!("__Host-keyward={}; Path=/; HttpOnly; SameSite=Strict; Secure", secret.expose());
@@ -133,7 +135,7 @@ mod tests {
 
     #[cfg(feature = "ui")]
     #[test]
-    fn below_a_base_path_it_is_for_that_path_alone() {
+    fn below_a_base_path_the_cookie_is_limited_to_that_path() {
         let (secret, base) = (secret(), Base::parse("/keys").unwrap());
         let set = SessionCookie::default().set_at(&base, &secret);
         let expected = format!("__Secure-keyward={}; Path=/keys/; HttpOnly; SameSite=Strict; Secure", secret.expose());
@@ -147,14 +149,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cleared_is_what_was_set() {
+    fn cleared_names_the_cookie_that_set_names() {
         for cookie in BOTH {
             assert_eq!(cookie.cleared(), cookie.value("", "; Max-Age=0"));
         }
     }
 
     #[test]
-    fn what_comes_back_is_the_session() {
+    fn the_cookie_returns_the_secret() {
         let secret = secret();
         for cookie in BOTH {
             let set = cookie.set(&secret);
@@ -165,11 +167,11 @@ mod tests {
     }
 
     #[test]
-    fn nothing_shows_the_secret() {
+    fn debug_hides_the_secret() {
         let secret = secret();
         for cookie in BOTH {
-            let shown = format!("{cookie:?} {:?}", cookie.set(&secret));
-            assert!(!shown.contains(secret.expose()) && shown.contains("Sensitive"), "{shown}");
+            let debug = format!("{cookie:?} {:?}", cookie.set(&secret));
+            assert!(!debug.contains(secret.expose()) && debug.contains("Sensitive"), "{debug}");
         }
     }
 }

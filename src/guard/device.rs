@@ -1,12 +1,13 @@
-//! What a session's device is called, as far as its `User-Agent` tells.
+//! The name of a session's device, by its `User-Agent`.
 
-/// Longer names are cut: the client chooses what the header says.
+/// The maximum length of a name: the client chooses the header.
 const LONGEST: usize = 60;
 
-/// Browsers by the word that tells them from others, the most telling first: Edge and Opera also say Chrome, and Chrome also Safari.
+/// Browsers by a word in their header, the most specific first: Edge and Opera also name Chrome, and Chrome also names
+/// Safari.
 const BROWSERS: [(&str, &str); 5] =
     [("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Version/", "Safari")];
-/// Phones also name the system that theirs is made of.
+/// Operating systems, the most specific first: phones also name the system that theirs is based on.
 const SYSTEMS: [(&str, &str); 6] = [
     ("Android", "Android"),
     ("iPhone", "iPhone"),
@@ -16,11 +17,11 @@ const SYSTEMS: [(&str, &str); 6] = [
     ("Linux", "Linux"),
 ];
 
-/// A short name for the device that sends this `User-Agent` (RFC 9110 section 10.1.5): "Firefox on Linux" for a browser, else its first product,
-/// "curl/8.5.0". Empty where there is none. It is what a client says of itself, and proves nothing.
+/// Returns a short name for this `User-Agent` (RFC 9110 section 10.1.5): "Firefox on Linux" for a browser, else the
+/// first product, "curl/8.5.0". The client chooses it, so it proves nothing.
 pub(super) fn device_name(user_agent: &str) -> String {
-    let named = |words: &[(&str, &'static str)]| words.iter().find(|(word, _)| user_agent.contains(word)).map(|w| w.1);
-    match (user_agent.starts_with("Mozilla/").then(|| named(&BROWSERS)).flatten(), named(&SYSTEMS)) {
+    let find = |words: &[(&str, &'static str)]| words.iter().find(|(word, _)| user_agent.contains(word)).map(|w| w.1);
+    match (user_agent.starts_with("Mozilla/").then(|| find(&BROWSERS)).flatten(), find(&SYSTEMS)) {
         (Some(browser), Some(system)) => format!("{browser} on {system}"),
         (Some(browser), None) => browser.to_owned(),
         _ => {
@@ -35,7 +36,7 @@ mod tests {
     use super::device_name;
 
     #[test]
-    fn a_device_has_a_short_name() {
+    fn a_user_agent_becomes_a_short_name() {
         let firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0";
         let edge = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36 Edg/130.0";
         let phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 Version/18.1 Mobile/15E148 Safari/604.1";

@@ -1,4 +1,4 @@
-//! Extractors for axum handlers.
+//! Extractors of the caller for axum handlers.
 
 use super::context::AuthContext;
 use crate::domain::{Decision, LogLimit, TokenKind};
@@ -10,7 +10,7 @@ use std::convert::Infallible;
 use std::ops::Deref;
 
 macro_rules! extractor {
-    ($(#[$doc:meta])* $name:ident, $fits:expr) => {
+    ($(#[$doc:meta])* $name:ident, $accepts:expr) => {
         $(#[$doc])*
         #[derive(Clone, Debug)]
         pub struct $name(pub AuthContext);
@@ -28,7 +28,7 @@ macro_rules! extractor {
 
             async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, NoPrincipal> {
                 match <Self as OptionalFromRequestParts<S>>::from_request_parts(parts, state).await {
-                    Ok(Some(found)) => Ok(found),
+                    Ok(Some(caller)) => Ok(caller),
                     Ok(None) => Err(NoPrincipal),
                 }
             }
@@ -38,35 +38,36 @@ macro_rules! extractor {
             type Rejection = Infallible;
 
             async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Infallible> {
-                let fits: fn(Option<TokenKind>) -> bool = $fits;
-                Ok(parts.extensions.get::<AuthContext>().filter(|auth| fits(auth.kind())).cloned().map(Self))
+                let accepts: fn(Option<TokenKind>) -> bool = $accepts;
+                Ok(parts.extensions.get::<AuthContext>().filter(|auth| accepts(auth.kind())).cloned().map(Self))
             }
         }
     };
 }
 
 extractor!(
-    /// The caller, of whatever kind, the public included. Extracting it guards nothing: see
+    /// The caller, of any kind, including the public. Extracting it does not authorize the request: see
     /// [`AuthContext::require`].
     Auth,
     |_| true
 );
 extractor!(
-    /// The caller of an admin route: an admin token or a session. Extracting it guards nothing: see
+    /// The caller of an admin route: an admin token or a session. Extracting it does not authorize the request: see
     /// [`AuthContext::require`].
     AdminAuth,
     |kind| matches!(kind, Some(TokenKind::Admin | TokenKind::Session))
 );
 extractor!(
-    /// The caller of a content route: a content token or the public. Extracting it guards nothing: see
+    /// The caller of a content route: a content token or the public. Extracting it does not authorize the request: see
     /// [`AuthContext::require`].
     ContentAuth,
     |kind| matches!(kind, Some(TokenKind::Content) | None)
 );
 
-/// The handler wants a caller that the route cannot have: the gate is not around it, or its group is of another kind.
+/// Rejection of an extractor whose caller the route cannot have: there is no layer around it, or its group has another
+/// kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("this route has no such caller: is the keyward layer around it, and the group the right one?")]
+#[error("no caller of this kind on this route: put the keyward layer around it, and check its group")]
 pub struct NoPrincipal;
 
 impl IntoResponse for NoPrincipal {
@@ -79,7 +80,8 @@ impl IntoResponse for NoPrincipal {
     }
 }
 
-/// The decision on what the route requires. Extracting it is taking it: ask it for every row that goes out or in.
+/// The decision on the route's requirement. Extracting it takes the decision: apply it to every row that is read or
+/// written.
 impl<S: Sync> FromRequestParts<S> for Decision {
     type Rejection = NoPrincipal;
 

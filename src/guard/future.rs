@@ -1,111 +1,57 @@
-//! What a gated service answers with, in time.
+//! The future of a guarded service.
 
-use super::admit::{Door, Gate, Wanted, withheld};
-use super::body::{BodyGuard, GuardableBody, NoLongerValid};
-use super::context::AuthContext;
-use super::mark::GuardHandle;
-use super::rejection::{MakeRejection, RejectionContext, shield};
-use super::service::refused;
+use super::admit::Lookup;
+use super::body::GuardableBody;
+use super::gate::Gate;
+use super::groups::GroupId;
+use super::rejection::MakeRejection;
+use super::response::ResponseCheck;
 use crate::domain::Reason;
 use crate::resolve::Entry;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use pin_project_lite::pin_project;
 use std::fmt;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tower_service::Service;
 
-type Asked = Result<Arc<Entry>, Reason>;
-
 pin_project! {
-    /// The future of a [`GateService`](crate::guard::GateService) service. Where nothing has to be looked up, nothing of it is boxed.
+    /// The future of a [`GateService`](crate::guard::GateService). It boxes nothing unless the store has to be read, or
+    /// the request is rejected.
+    ///
+    /// # Panics
+    /// If it is polled after it has returned a rejection; otherwise it does what the future of the inner service does.
     pub struct GateFuture<S, R, ReqBody, ResBody>
     where
         S: Service<Request<ReqBody>>,
     {
-        // Beside the way, not in it: a future is large to move, and is made where it stays.
+        // Apart from the state, so that it is never moved: it is large.
         #[pin]
         inner: Option<S::Future>,
-        way: Way<S, R, ReqBody, ResBody>,
+        state: State<S, R, ReqBody, ResBody>,
     }
 }
 
-enum Way<S, R, ReqBody, ResBody> {
-    Open,
-    Entered(Passage<R>),
-    Asking { asked: Pin<Box<dyn Future<Output = Asked> + Send>>, waiting: Option<Box<Waiting<S, R, ReqBody>>> },
-    Refused(Option<Box<Response<ResBody>>>),
+enum State<S, R, ReqBody, ResBody> {
+    /// The inner service answers a request of a public group.
+    Public,
+    /// The inner service answers, and its response will be checked.
+    Guarded(ResponseCheck<R>),
+    /// The store is being read.
+    Pending { lookup: Lookup, request: Box<PendingRequest<S, R, ReqBody>> },
+    /// `None` once the response has been returned.
+    Rejected(Option<Box<Response<ResBody>>>),
 }
 
-/// A request that waits for the store, with what it will need then.
-struct Waiting<S, R, ReqBody> {
-    request: Request<ReqBody>,
-    service: S,
-    door: Door,
-    gate: Arc<Gate>,
-    rejections: R,
-}
-
-/// What is needed when the response comes back.
-pub(super) struct Passage<R> {
-    rejections: R,
-    mark: GuardHandle,
-    door: Door,
-    anonymous: bool,
-    request: RejectionContext,
-}
-
-impl<R: Clone> Passage<R> {
-    /// Lets the request in as this caller.
-    pub(super) fn enter<B: GuardableBody>(
-        gate: &Arc<Gate>,
-        rejections: &R,
-        request: &mut Request<B>,
-        entry: Arc<Entry>,
-        door: Door,
-    ) -> Self {
-        let (mut held, mark) = GuardHandle::blank(request.method(), request.uri().path());
-        held.through(gate);
-        let anonymous = entry.principal.kind().is_none();
-        if !anonymous && !request.body().is_complete() {
-            request.body_mut().guard(BodyGuard::new(entry.clone(), mark.clone()));
-        }
-        request.extensions_mut().insert(AuthContext::new(entry, mark));
-        let base = gate.mark_for_people(door.group(), request);
-        let page = base.is_some();
-        if let Some(base) = base {
-            held.seen_under(base);
-        }
-        Self { rejections: rejections.clone(), mark: held, door, anonymous, request: refused(request, page) }
-    }
-
-    /// Leaves the response as it is if the mark says that it may leave. In its place, as it is large to move.
-    fn leave<B>(&self, response: &mut Response<B>)
-    where
-        R: MakeRejection<B>,
-    {
-        let outcome = match response.status() {
-            // A change was refused at its commit: the route knows why, and the gate how to say it.
-            StatusCode::UNAUTHORIZED => response
-                .extensions()
-                .get::<NoLongerValid>()
-                .map_or_else(|| self.mark.outcome(), |lost| Err(lost.reason())),
-            _ => self.mark.outcome(),
-        };
-        match outcome {
-            Ok(()) => shield(response.headers_mut()),
-            Err(reason) => {
-                let gate = self.mark.gate();
-                if let (Reason::Unguarded, Some(gate), Some((method, path))) = (reason, &gate, self.mark.place()) {
-                    gate.unguarded.report(method, path, gate.resolver.clock.moment());
-                }
-                let rejection = withheld(gate.as_deref(), reason, &self.mark, self.door);
-                let rejection = if self.anonymous { rejection.without_challenge() } else { rejection };
-                *response = self.rejections.answer(&rejection, self.request);
-            }
-        }
-    }
+/// A request that waits for a look-up, with the service that will take it.
+pub(super) struct PendingRequest<S, R, ReqBody> {
+    pub(super) request: Request<ReqBody>,
+    pub(super) service: S,
+    pub(super) gate: Arc<Gate>,
+    pub(super) group: GroupId,
+    pub(super) rejections: R,
 }
 
 impl<S: Service<Request<ReqBody>>, R, ReqBody, ResBody> fmt::Debug for GateFuture<S, R, ReqBody, ResBody> {
@@ -118,32 +64,20 @@ impl<S, R, ReqBody, ResBody> GateFuture<S, R, ReqBody, ResBody>
 where
     S: Service<Request<ReqBody>>,
 {
-    pub(super) fn refused(response: Response<ResBody>) -> Self {
-        Self { inner: None, way: Way::Refused(Some(Box::new(response))) }
+    pub(super) fn rejected(response: Response<ResBody>) -> Self {
+        Self { inner: None, state: State::Rejected(Some(Box::new(response))) }
     }
 
-    pub(super) fn open(inner: S::Future) -> Self {
-        Self { inner: Some(inner), way: Way::Open }
+    pub(super) fn public(inner: S::Future) -> Self {
+        Self { inner: Some(inner), state: State::Public }
     }
 
-    pub(super) fn entered(inner: S::Future, passage: Passage<R>) -> Self {
-        Self { inner: Some(inner), way: Way::Entered(passage) }
+    pub(super) fn guarded(inner: S::Future, check: ResponseCheck<R>) -> Self {
+        Self { inner: Some(inner), state: State::Guarded(check) }
     }
 
-    pub(super) fn asking(
-        gate: &Arc<Gate>,
-        rejections: &R,
-        wanted: Box<Wanted>,
-        request: Request<ReqBody>,
-        service: S,
-    ) -> Self
-    where
-        R: Clone,
-    {
-        let (asking, door) = (gate.clone(), wanted.door);
-        let asked = Box::pin(async move { asking.ask(*wanted).await });
-        let waiting = Waiting { request, service, door, gate: gate.clone(), rejections: rejections.clone() };
-        Self { inner: None, way: Way::Asking { asked, waiting: Some(Box::new(waiting)) } }
+    pub(super) fn pending(lookup: Lookup, request: PendingRequest<S, R, ReqBody>) -> Self {
+        Self { inner: None, state: State::Pending { lookup, request: Box::new(request) } }
     }
 }
 
@@ -157,55 +91,94 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        if let Way::Asking { asked, waiting } = this.way {
-            let asked = ready!(asked.as_mut().poll(cx));
-            let Some(waiting) = waiting.take() else { return Poll::Pending };
-            *this.way = waiting.proceed(asked, this.inner.as_mut());
+        if let State::Pending { lookup, .. } = this.state {
+            let resolved = ready!(lookup.as_mut().poll(cx));
+            // If the service panics in `call`, the future counts as finished.
+            if let State::Pending { request, .. } = mem::replace(this.state, State::Rejected(None)) {
+                *this.state = request.resume(resolved, this.inner.as_mut());
+            }
         }
-        match (this.inner.as_pin_mut(), this.way) {
-            (Some(inner), Way::Entered(passage)) => leaving(inner, passage, cx),
-            (Some(inner), Way::Open) => inner.poll(cx),
-            (_, Way::Refused(response)) => match response.take() {
+        match (this.inner.as_pin_mut(), this.state) {
+            (Some(inner), State::Guarded(check)) => poll_guarded(inner, check, cx),
+            (Some(inner), State::Public) => inner.poll(cx),
+            (_, State::Rejected(response)) => match response.take() {
                 Some(response) => Poll::Ready(Ok(*response)),
-                // Polled after it was ready, which no executor does; there is nothing left to say.
-                None => Poll::Pending,
+                None => polled_after_completion(),
             },
-            // Neither is without its future, and who asked has been answered just now.
-            (None, Way::Entered(_) | Way::Open) | (_, Way::Asking { .. }) => Poll::Pending,
+            // The inner future is there in both states, and a look-up that has ended is replaced above.
+            (None, State::Guarded(_) | State::Public) | (_, State::Pending { .. }) => polled_after_completion(),
         }
     }
 }
 
-/// A response is large to move: it is judged where it is handed on.
-fn leaving<F, R, ResBody, E>(inner: Pin<&mut F>, passage: &Passage<R>, cx: &mut Context<'_>) -> Poll<F::Output>
+#[cold]
+fn polled_after_completion() -> ! {
+    panic!("GateFuture polled after completion")
+}
+
+/// Checks the response where it is handed on, as it is large to move.
+fn poll_guarded<F, R, ResBody, E>(inner: Pin<&mut F>, check: &ResponseCheck<R>, cx: &mut Context<'_>) -> Poll<F::Output>
 where
     F: Future<Output = Result<Response<ResBody>, E>>,
     R: MakeRejection<ResBody>,
 {
     let mut polled = inner.poll(cx);
     if let Poll::Ready(Ok(response)) = &mut polled {
-        passage.leave(response);
+        check.apply(response);
     }
     polled
 }
 
-impl<S, R, ReqBody: GuardableBody> Waiting<S, R, ReqBody> {
-    fn proceed<ResBody>(mut self, asked: Asked, mut inner: Pin<&mut Option<S::Future>>) -> Way<S, R, ReqBody, ResBody>
+impl<S, R, ReqBody: GuardableBody> PendingRequest<S, R, ReqBody> {
+    /// Calls the service, or rejects the request, when the look-up has ended.
+    fn resume<ResBody>(
+        mut self,
+        resolved: Result<Arc<Entry>, Reason>,
+        mut inner: Pin<&mut Option<S::Future>>,
+    ) -> State<S, R, ReqBody, ResBody>
     where
         S: Service<Request<ReqBody>, Response = Response<ResBody>>,
         R: MakeRejection<ResBody>,
     {
-        match asked {
+        let group = self.gate.groups.get(self.group);
+        match resolved {
             Ok(entry) => {
-                let passage = Passage::enter(&self.gate, &self.rejections, &mut self.request, entry, self.door);
+                let check = ResponseCheck::new(&self.gate, group, self.rejections, &mut self.request, entry);
                 inner.set(Some(self.service.call(self.request)));
-                Way::Entered(passage)
+                State::Guarded(check)
             }
             Err(reason) => {
-                let rejection = self.gate.refuse(reason, self.door, &self.request);
-                let request = refused(&self.request, rejection.is_for_people());
-                Way::Refused(Some(Box::new(self.rejections.answer(&rejection, request))))
+                let response = self.gate.respond((reason, Some(group)), &self.request, &self.rejections);
+                State::Rejected(Some(Box::new(response)))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rejection::JsonRejection;
+    use super::*;
+    use bytes::Bytes;
+    use std::convert::Infallible;
+    use std::future;
+
+    /// The future of a rejection in front of this service.
+    fn rejected<S>(_: &S) -> GateFuture<S, JsonRejection, (), Bytes>
+    where
+        S: Service<Request<()>, Response = Response<Bytes>>,
+    {
+        GateFuture::rejected(Response::new(Bytes::from_static(b"no")))
+    }
+
+    #[test]
+    #[should_panic(expected = "GateFuture polled after completion")]
+    fn a_finished_rejection_panics_when_it_is_polled_again() {
+        let service = tower::service_fn(|_: Request<()>| future::ready(Ok::<_, Infallible>(Response::default())));
+        let mut rejected = Box::pin(rejected(&service));
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let Poll::Ready(Ok(response)) = rejected.as_mut().poll(&mut cx) else { panic!("not ready") };
+        assert_eq!(response.body(), "no");
+        let _ = rejected.as_mut().poll(&mut cx);
     }
 }

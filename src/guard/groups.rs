@@ -1,18 +1,19 @@
-//! Route groups: which paths belong together, and which kinds of token open them.
+//! Route groups: the paths that belong together, and the token kinds that open them.
 
 use super::base::Base;
 use super::bearer::{Presented, in_cookie};
-use super::path;
-use super::path::Judged;
-use crate::domain::{Action, Ambiguity, Reason, TokenKinds};
+use super::path::{self, Judged};
+use crate::domain::{Action, Ambiguity, Reason, TokenKind, TokenKinds};
+use crate::resolve::Entry;
 use http::{HeaderMap, Method};
+use std::fmt;
 use std::sync::Arc;
 
-/// Paths that belong together, and what opens them.
+/// A set of paths, and the token kinds that open them.
 ///
-/// A group covers a path and everything below it, by whole segments: `/admin` covers `/admin` and `/admin/x`, not `/admins`. The
-/// longest prefix wins. With [`exact`](Self::exact) it covers one method and path, and wins over every prefix. Bytes are
-/// compared as sent: no decoding, no case folding.
+/// A group covers a path and everything below it, by whole segments: `/admin` covers `/admin` and `/admin/x`, not
+/// `/admins`. The longest prefix wins. With [`exact`](Self::exact) a group covers one method and path, and wins over
+/// every prefix. Bytes are compared as sent, without decoding or case folding.
 ///
 /// ```
 /// use keyward::Group;
@@ -31,48 +32,67 @@ pub struct Group {
     encoded_slashes: bool,
     pub(super) same_origin: bool,
     pub(super) pages: Option<Pages>,
-    /// Where people see refusals: where their way back leads.
+    /// The path that rejections in HTML link back to. Without one, rejections are no pages.
     pub(super) start: Option<Arc<str>>,
     pub(super) access: Access,
+    id: GroupId,
 }
 
-/// What makes a group one of pages for people.
+/// The place of a group in its gate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct GroupId(usize);
+
+/// The settings of a group of pages.
 #[derive(Clone, Debug)]
 pub(super) struct Pages {
     /// The cookie that may hold the session's secret.
-    pub(super) cookie: String,
-    /// The same where the pages are below a base path.
+    cookie: String,
+    /// The name of the cookie below a base path.
     below: Option<&'static str>,
-    /// Where people are sent to sign in.
+    /// The path of the sign-in page.
     pub(super) sign_in: Arc<str>,
 }
 
-/// What opens a group.
+/// The callers that a group admits.
 #[derive(Clone, Debug)]
 pub(super) enum Access {
-    /// Nothing is asked.
+    /// Every request, without reading its credential.
     Public,
-    /// Only a principal of these kinds. With public actions, nobody is a principal too.
-    Guarded { kinds: TokenKinds, public_actions: Option<Vec<Action>> },
+    /// Principals of these kinds. With `public`, requests without a credential too.
+    Guarded { kinds: TokenKinds, public: Option<Public> },
 }
 
-/// A set of groups that cannot be.
+/// The principal of requests without a credential.
+#[derive(Clone)]
+pub(super) struct Public {
+    actions: Vec<Action>,
+    /// Set when the gate is built.
+    entry: Option<Arc<Entry>>,
+}
+
+impl fmt::Debug for Public {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Public").field(&self.actions).finish()
+    }
+}
+
+/// Invalid or conflicting groups.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidGroups {
-    /// There is none.
+    /// There is no group.
     #[error("no route group: add one, as in `.admin(\"/admin\")`")]
     None,
     /// A path that no request can have, or a pattern.
-    #[error("the group path `{0}` is no plain path: it starts with `/`, does not end with one and has no patterns")]
+    #[error("invalid group path `{0}`: start it with `/`, do not end it with one, and leave patterns out")]
     Path(String),
-    /// Two groups cover the same.
-    #[error("two groups cover `{0}`")]
+    /// Two groups cover the same paths.
+    #[error("two groups cover `{0}`: remove one")]
     Twice(String),
-    /// A base path that is no plain path.
-    #[error("the base path `{0}` is no plain path: it starts with one `/`, as in `/keys`")]
+    /// An invalid base path.
+    #[error("invalid base path `{0}`: start it with one `/`, as in `/keys`")]
     BasePath(String),
-    /// A group below the base path: the same path would be of two groups.
+    /// A group below the base path: the same path would be in two groups.
     #[error("the group `{group}` is below the base path `{base}`: name groups without it, or choose another")]
     BelowBase {
         /// The group.
@@ -80,9 +100,9 @@ pub enum InvalidGroups {
         /// The base path.
         base: String,
     },
-    /// A cookie's name, a sign-in path or a way back that cannot be one.
+    /// An invalid cookie name, sign-in path or start path.
     #[error(
-        "the page group `{0}` needs a cookie name, and plain paths that start with one `/` to sign in and to go back"
+        "invalid page group `{0}`: give it a cookie name, and paths to sign in and to start that begin with one `/`"
     )]
     Pages(String),
     /// A public prefix above or below a protected one.
@@ -106,6 +126,7 @@ impl Group {
             pages: None,
             start: None,
             access,
+            id: GroupId::default(),
         }
     }
 
@@ -121,37 +142,41 @@ impl Group {
         (content && self.method.is_none()).then_some(self.path.as_str())
     }
 
-    /// Opened by admin tokens and sessions.
+    /// Creates a group that admin tokens and sessions open.
     pub fn admin(path: impl Into<String>) -> Self {
-        Self::new(path, Access::Guarded { kinds: TokenKinds::ADMIN, public_actions: None })
+        Self::new(path, Access::Guarded { kinds: TokenKinds::ADMIN, public: None })
     }
 
-    /// Opened by sessions alone: routes for people, not for their machines.
+    /// Creates a group that only sessions open: routes for people, not for machines.
     pub fn sessions(path: impl Into<String>) -> Self {
-        Self::new(path, Access::Guarded { kinds: TokenKinds::SESSION, public_actions: None })
+        Self::new(path, Access::Guarded { kinds: TokenKinds::SESSION, public: None })
     }
 
-    /// Opened by content tokens. Without a credential the caller is the public, which may do the
-    /// [`public_actions`](Self::public_actions): none, unless said otherwise.
+    /// Creates a group that content tokens open. A request without a credential is made by the public, which has the
+    /// [`public_actions`](Self::public_actions): none by default.
     pub fn content(path: impl Into<String>) -> Self {
-        Self::new(path, Access::Guarded { kinds: TokenKinds::CONTENT, public_actions: Some(Vec::new()) })
+        let public = Public { actions: Vec::new(), entry: None };
+        Self::new(path, Access::Guarded { kinds: TokenKinds::CONTENT, public: Some(public) })
     }
 
-    /// Pages for people, opened by sessions. The secret may be in this cookie too, where none is in an `Authorization` header, and on
-    /// methods that change something only with a proof of [same origin](Self::same_origin_only). A header that holds no
-    /// credential of this installation, such as the Basic credentials of a proxy in front, leaves the cookie in force. A person who is
-    /// not signed in is sent to `sign_in`, with the path to come back to in the query parameter `redirectTo`; a form that comes without
-    /// a valid session is answered 401, with a page that says so.
+    /// Creates a group of pages for people, which sessions open.
+    ///
+    /// The secret may also be in this cookie. A cookie counts only if no `Authorization` header holds a credential of
+    /// this installation; the Basic credentials of a proxy do not matter. Unsafe methods need a proof of [same
+    /// origin](Self::same_origin_only).
+    ///
+    /// A request without a valid session is redirected to `sign_in`, with the path to come back to in the query
+    /// parameter `redirectTo`. A form without a valid session gets 401 and a page that explains it.
     pub fn pages(path: impl Into<String>, cookie: impl Into<String>, sign_in: impl Into<String>) -> Self {
         let cookie = cookie.into();
         let (below, sign_in) = (super::cookie::below_base(&cookie), sign_in.into().into());
         let pages = Pages { cookie, below, sign_in };
-        let access = Access::Guarded { kinds: TokenKinds::SESSION, public_actions: None };
+        let access = Access::Guarded { kinds: TokenKinds::SESSION, public: None };
         Self { pages: Some(pages), same_origin: true, start: Some("/".into()), ..Self::new(path, access) }
     }
 
-    /// Refusals are pages for people, with a way back to this path. In groups of [`pages`](Self::pages) they are anyway, with a
-    /// way back to `/`; say it of public groups that have forms too.
+    /// Makes rejections pages in HTML that link back to this path. In groups of [`pages`](Self::pages) they are pages
+    /// already, which link back to `/`. Set it for public groups that have forms too.
     ///
     /// ```
     /// use keyward::Group;
@@ -163,51 +188,68 @@ impl Group {
         self
     }
 
-    /// Refuses requests that change something unless the browser proves that a page of the same origin sent them, by
-    /// `Sec-Fetch-Site` or `Origin`. For the routes of forms, the sign-in included. In a protected group a request with an
-    /// `Authorization` header is no form's, and needs no proof; among [`pages`](Self::pages) that is so of a header with a credential of
-    /// this installation alone.
+    /// Rejects unsafe methods unless the browser proves that a page of the same origin sent the request, by
+    /// `Sec-Fetch-Site` or `Origin`. For the routes of forms, the sign-in included.
+    ///
+    /// In a protected group a request with an `Authorization` header comes from no form, and needs no proof. In a group
+    /// of [`pages`](Self::pages) that holds only if the header has a credential of this installation.
     #[must_use]
     pub fn same_origin_only(mut self) -> Self {
         self.same_origin = true;
         self
     }
 
-    /// Open to all: requests pass unread.
+    /// Creates a group that is open to every request.
     pub fn public(path: impl Into<String>) -> Self {
         Self::new(path, Access::Public)
     }
 
-    /// Covers one method and this path alone, not what is below it. `GET` covers `HEAD` with it, as routers do.
+    /// Covers one method and this path alone, not the paths below it. `GET` includes `HEAD`, as in routers.
     #[must_use]
     pub fn exact(mut self, method: Method) -> Self {
         self.method = Some(method);
         self
     }
 
-    /// What the public may do in a content group. Without effect on other groups.
+    /// Sets the actions of the public in a content group. No effect on other groups.
     #[must_use]
     pub fn public_actions<A: Into<Action>>(mut self, actions: impl IntoIterator<Item = A>) -> Self {
-        if let Access::Guarded { public_actions: Some(listed), .. } = &mut self.access {
-            *listed = actions.into_iter().map(Into::into).collect();
+        if let Access::Guarded { public: Some(public), .. } = &mut self.access {
+            public.actions = actions.into_iter().map(Into::into).collect();
         }
         self
     }
 
-    /// Lets a public prefix lie above or below a protected one. What is not in the protected group by its exact bytes is
-    /// then public: mind routers that fold case or decode.
+    /// Allows a public prefix above or below a protected one. A path that is not in the protected group by its exact
+    /// bytes is then public: mind routers that fold case or decode.
     #[must_use]
     pub fn shadowing(mut self) -> Self {
         self.shadowing = true;
         self
     }
 
-    /// Lets `%2F` stand in the segments below the prefix. Whatever decodes the path behind the gate sees segments that the
-    /// gate did not.
+    /// Allows `%2F` in the segments below the prefix. A router that decodes the path sees other segments than the gate.
     #[must_use]
     pub fn allow_ambiguous_encoded_slashes(mut self) -> Self {
         self.encoded_slashes = true;
         self
+    }
+
+    pub(super) fn id(&self) -> GroupId {
+        self.id
+    }
+
+    /// The entry for requests without a credential, if the group admits them.
+    pub(super) fn public_entry(&self) -> Option<&Arc<Entry>> {
+        match &self.access {
+            Access::Guarded { public: Some(public), .. } => public.entry.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Whether Strapi guards such a group by permission policies.
+    pub(super) fn has_policies(&self) -> bool {
+        matches!(self.access, Access::Guarded { kinds, .. } if !kinds.contains(TokenKind::Content))
     }
 
     pub(super) fn is_protected(&self) -> bool {
@@ -228,14 +270,15 @@ impl Group {
         }
     }
 
-    /// The path without the slash of the root, so that what follows a prefix always starts with one.
+    /// The path, empty for the root, so that the rest of a longer path always starts with `/`.
     fn prefix(&self) -> &str {
         if self.path == "/" { "" } else { &self.path }
     }
 }
 
 impl Pages {
-    /// The session in a request's cookies. The one below a base path is sent to no other path, so it is looked for first.
+    /// The session secret in a request's cookies. Browsers send the cookie below a base path to no other path, so it
+    /// goes first.
     pub(super) fn presented<'h>(&self, headers: &'h HeaderMap) -> Presented<'h> {
         match self.below.map_or(Presented::Nothing, |name| in_cookie(headers, name)) {
             Presented::Nothing => in_cookie(headers, &self.cookie),
@@ -243,14 +286,14 @@ impl Pages {
         }
     }
 
-    fn is_possible(&self) -> bool {
+    fn is_valid(&self) -> bool {
         let token = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
         let cookie = !self.cookie.is_empty() && self.cookie.bytes().all(token);
         cookie && is_plain(&self.sign_in)
     }
 }
 
-/// Whether a path of our own has nothing in it that HTML or a browser reads otherwise.
+/// Whether a configured path has no character with a meaning in HTML or in a URL.
 fn is_plain(path: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'-' | b'.' | b'_' | b'~');
     path.starts_with('/') && !path.starts_with("//") && path.bytes().all(plain)
@@ -278,8 +321,8 @@ impl Groups {
             }
         }
         for group in &groups {
-            let led_nowhere = group.start.as_deref().is_some_and(|start| !is_plain(start));
-            if led_nowhere || group.pages.as_ref().is_some_and(|p| !p.is_possible()) {
+            let invalid_start = group.start.as_deref().is_some_and(|start| !is_plain(start));
+            if invalid_start || group.pages.as_ref().is_some_and(|p| !p.is_valid()) {
                 return Err(InvalidGroups::Pages(group.path.clone()));
             }
         }
@@ -297,31 +340,42 @@ impl Groups {
             }
         }
         groups.sort_by_key(|g| (g.method.is_none(), std::cmp::Reverse(g.prefix().len())));
+        groups.iter_mut().enumerate().for_each(|(place, group)| group.id = GroupId(place));
         Ok(Self(groups))
     }
 
-    /// The group of a request, by the path as sent.
-    pub(super) fn classify(&self, method: &Method, path: &str) -> Result<usize, Reason> {
+    /// Makes the entries for requests without a credential, from the actions of the public.
+    pub(super) fn resolve_public(&mut self, entry: impl Fn(&[Action]) -> Arc<Entry>) {
+        for group in &mut self.0 {
+            if let Access::Guarded { public: Some(public), .. } = &mut group.access {
+                public.entry = Some(entry(&public.actions));
+            }
+        }
+    }
+
+    /// Returns the group of a request, by the path as sent.
+    pub(super) fn classify(&self, method: &Method, path: &str) -> Result<&Group, Reason> {
         let judged = path::judge(path).map_err(Reason::AmbiguousPath)?;
-        let found = if path.starts_with('/') { self.0.iter().position(|g| g.matches(method, path)) } else { None };
+        let group = if path.starts_with('/') { self.find(method, path) } else { None };
         if judged.encoded_slash.is_some() {
-            let allowed = |i: usize| self.0[i].encoded_slashes && judged.encoded_slash > Some(self.0[i].path.len());
-            if !found.is_some_and(allowed) {
+            let allows = |group: &Group| group.encoded_slashes && judged.encoded_slash > Some(group.path.len());
+            if !group.is_some_and(allows) {
                 return Err(Reason::AmbiguousPath(Ambiguity::EncodedSeparator));
             }
         }
-        found.ok_or(Reason::NoGroup)
+        group.ok_or(Reason::NoGroup)
     }
 
-    /// Where people are led back to from the group that this path, ambiguous or not, begins like.
-    pub(super) fn start_at(&self, method: &Method, path: &str) -> Option<&Arc<str>> {
-        self.0.iter().find(|group| group.matches(method, path))?.start.as_ref()
+    /// Returns the group that covers this path, which may be ambiguous.
+    pub(super) fn find(&self, method: &Method, path: &str) -> Option<&Group> {
+        self.0.iter().find(|group| group.matches(method, path))
     }
 
-    pub(super) fn get(&self, index: usize) -> &Group {
-        &self.0[index]
+    pub(super) fn get(&self, id: GroupId) -> &Group {
+        &self.0[id.0]
     }
 
+    #[cfg(feature = "ui")]
     pub(super) fn iter(&self) -> impl Iterator<Item = &Group> {
         self.0.iter()
     }
@@ -344,9 +398,9 @@ mod tests {
     }
 
     #[test]
-    fn whole_segments_and_the_longest_prefix() {
+    fn a_path_belongs_to_the_longest_prefix_of_whole_segments() {
         let groups = groups();
-        let of = |method: &Method, path: &str| groups.classify(method, path).map(|i| groups.get(i).path.clone());
+        let of = |method: &Method, path: &str| groups.classify(method, path).map(|group| group.path.clone());
         let get = |path| of(&Method::GET, path).ok();
         for (path, group) in [
             ("/admin", "/admin"),
@@ -374,10 +428,10 @@ mod tests {
         }
     }
 
-    /// The management API is served where everything below belongs to admin tokens and sessions.
+    /// The management API is served only where admin tokens and sessions open everything below its path.
     #[cfg(feature = "api")]
     #[test]
-    fn an_admin_group_at_a_path_is_a_whole_prefix_of_that_kind() {
+    fn is_admin_at_holds_only_for_an_admin_prefix() {
         assert!(Group::admin("/admin").is_admin_at("/admin"));
         for other in [
             Group::admin("/other"),
@@ -392,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_groups_fail_to_build() {
+    fn invalid_groups_are_rejected() {
         let build = |groups: &[Group]| Groups::new(groups.to_vec(), &Base::default()).err();
         assert_eq!(build(&[]), Some(InvalidGroups::None));
         for path in ["", "admin", "/admin/", "//x", "/{id}", "/x/*", "/x?y", "/%2fx"] {

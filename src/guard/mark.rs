@@ -1,92 +1,92 @@
-//! The mark of a request, which the backstop reads: whether something was required of its caller, and what came of it.
+//! The mark of a request: whether something was required of its caller, and with which outcome. The gate checks the
+//! response by it.
 
-use super::admit::Gate;
 use super::base::Base;
+use super::gate::Gate;
 use crate::domain::{Reason, Requirement};
 use http::Method;
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// Shared between the gate and what is behind it.
+/// The state of a request that its gate and its handlers share.
 ///
-/// Each part is set by a plain store, so that passing costs next to nothing. Whoever sets two sets the stricter one first, and the
-/// gate reads them the other way round.
+/// Each flag is set by a plain store, so that passing costs next to nothing. A writer of two flags sets the stricter
+/// one first, and the gate reads them in the opposite order.
 #[derive(Default)]
 pub(super) struct Mark {
-    /// Something was required and is met.
+    /// A requirement is met.
     passed: AtomicBool,
-    /// It is met for some rows or fields, and nobody has asked which.
+    /// It is met for some rows or fields only, and the decision has not been taken.
     pending: AtomicBool,
-    /// Something was required and is not met.
+    /// A requirement is not met.
     denied: AtomicBool,
-    /// What was required is written down here.
+    /// One of the mutexes below holds something.
     written: AtomicBool,
     missing: Mutex<Option<Requirement>>,
-    /// The credential, or what was required, no longer held when it was judged again.
+    /// The reason why the credential or a requirement no longer held when it was judged again.
     lost: Mutex<Option<Reason>>,
-    /// What a handler has required for itself; with a guarded body, also what layers have.
+    /// The requirements of handlers; with a guarded body, also those of layers.
     required: Mutex<Vec<Requirement>>,
-    /// The request's body is judged at its end by what was required until then.
+    /// The end of the request's body is judged by the requirements until then.
     guards_body: AtomicBool,
 }
 
 impl Mark {
-    /// Something is met.
+    /// Records that a requirement is met.
     pub(super) fn pass(&self) {
         self.passed.store(true, Ordering::Release);
     }
 
-    /// Something is met for some rows or fields, and the decision is still to be taken.
+    /// Records that a requirement is met for some rows or fields, and that its decision has to be taken.
     pub(super) fn pass_pending(&self) {
         self.pending.store(true, Ordering::Release);
         self.pass();
     }
 
-    /// The decision is taken.
-    pub(super) fn take(&self) {
+    /// Records that the decision is taken.
+    pub(super) fn take_decision(&self) {
         self.pending.store(false, Ordering::Release);
     }
 
-    /// This is not met.
+    /// Records that this requirement is not met.
     pub(super) fn deny(&self, requirement: &Requirement) {
         self.written.store(true, Ordering::Release);
         self.denied.store(true, Ordering::Release);
         *self.missing.lock().unwrap_or_else(PoisonError::into_inner) = Some(requirement.clone());
     }
 
-    /// This is met, as the handler required.
-    pub(super) fn pass_as(&self, requirement: &Requirement) {
-        self.write_down(requirement);
+    /// Records that this requirement of a handler is met.
+    pub(super) fn pass_requirement(&self, requirement: &Requirement) {
+        self.add_requirement(requirement);
         self.pass();
     }
 
-    /// This was required.
-    fn write_down(&self, requirement: &Requirement) {
+    fn add_requirement(&self, requirement: &Requirement) {
         self.written.store(true, Ordering::Release);
         self.required.lock().unwrap_or_else(PoisonError::into_inner).push(requirement.clone());
     }
 
-    /// From now on requirements of layers are written down too.
+    /// Makes later requirements of layers be kept for the end of the body.
     pub(super) fn guard_body(&self) {
         self.guards_body.store(true, Ordering::Release);
     }
 
-    /// A layer requires this.
-    pub(super) fn layer_requires(&self, requirement: &Requirement) {
+    /// Keeps this requirement of a layer if the body is guarded.
+    pub(super) fn add_layer_requirement(&self, requirement: &Requirement) {
         if self.guards_body.load(Ordering::Acquire) {
-            self.write_down(requirement);
+            self.add_requirement(requirement);
         }
     }
 
-    /// The caller would not be admitted any more: no response of the route leaves.
-    pub(super) fn lose(&self, reason: Reason) {
+    /// Records that the caller would no longer be admitted: the response of the route does not leave.
+    pub(super) fn invalidate(&self, reason: Reason) {
         self.written.store(true, Ordering::Release);
         *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
         self.denied.store(true, Ordering::Release);
     }
 
-    /// What the handler has required so far.
+    /// The requirements of the handler so far.
     pub(super) fn required(&self) -> Vec<Requirement> {
         self.required.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -101,8 +101,8 @@ impl Mark {
         }
     }
 
-    /// Blank again, unless something is written on it. Nobody else may hold it.
-    fn wipe(&self) -> bool {
+    /// Resets the flags, and returns whether the mark is blank. The caller must be the only holder.
+    fn reset(&self) -> bool {
         self.passed.store(false, Ordering::Relaxed);
         self.pending.store(false, Ordering::Relaxed);
         self.guards_body.store(false, Ordering::Relaxed);
@@ -110,28 +110,30 @@ impl Mark {
     }
 }
 
-/// The gate's own hold on a mark, and what it will have to say of the request if the mark lets nothing leave. When the request is
-/// over and nobody else holds the mark, another request gets both.
+/// The gate's handle to the mark of a request, with the data that a rejection of the response needs.
+///
+/// When the request has ended and no handler holds the mark, the thread keeps the slot for another request: that saves
+/// the allocations of the mark and of the path.
 pub(super) struct GuardHandle(Option<Box<GuardSlot>>);
 
 #[derive(Default)]
 struct GuardSlot {
     mark: Arc<Mark>,
-    /// A mark that is kept for another request keeps no gate alive.
+    /// Weak, so that a slot that is kept does not keep its gate.
     gate: Weak<Gate>,
     method: Method,
     path: String,
-    /// Under which base path people see the response. Empty but for pages behind a proxy.
+    /// The base path under which the browser sees the response. Empty but for pages behind a proxy.
     base: Base,
 }
 
-/// How many slips a thread keeps: as many as requests that are under way on it at a time, within reason.
+/// The number of slots that a thread keeps: about as many as it has requests at the same time.
 const SPARE: usize = 64;
-/// How much of a path is kept.
+/// The number of bytes of a path that are kept.
 const LONGEST: usize = 200;
 
-/// A slip goes from here into a future as it is: futures are moved, and a box is one word of them.
-#[allow(clippy::vec_box, reason = "the boxes are what is kept")]
+/// Boxed, as a future that is moved then moves one word.
+#[allow(clippy::vec_box, reason = "the boxes themselves are kept")]
 type GuardSlots = Vec<Box<GuardSlot>>;
 
 thread_local! {
@@ -139,53 +141,53 @@ thread_local! {
 }
 
 impl GuardHandle {
-    /// A blank mark for this request, for the gate and for what is behind it.
-    pub(super) fn blank(method: &Method, path: &str) -> (Self, Arc<Mark>) {
+    /// Returns a handle to a blank mark for this request, and the mark for the handlers.
+    pub(super) fn acquire(method: &Method, path: &str) -> (Self, Arc<Mark>) {
         let spare = BLANK.try_with(|blank| blank.try_borrow_mut().ok()?.pop()).ok().flatten();
-        let mut slip = spare.unwrap_or_default();
-        slip.method.clone_from(method);
-        slip.path.clear();
-        slip.path.push_str(&path[..path.floor_char_boundary(LONGEST)]);
-        let mark = slip.mark.clone();
-        (Self(Some(slip)), mark)
+        let mut slot = spare.unwrap_or_default();
+        slot.method.clone_from(method);
+        slot.path.clear();
+        slot.path.push_str(&path[..path.floor_char_boundary(LONGEST)]);
+        let mark = slot.mark.clone();
+        (Self(Some(slot)), mark)
     }
 
-    /// Whether the response may leave.
+    /// Returns whether the response may leave.
     pub(super) fn outcome(&self) -> Result<(), Reason> {
-        self.0.as_ref().map_or(Err(Reason::Unguarded), |slip| slip.mark.outcome())
+        self.0.as_ref().map_or(Err(Reason::Unguarded), |slot| slot.mark.outcome())
     }
 
-    /// The request came through this gate, as most likely the last one did that had the mark: a gate is counted in and out once
-    /// for many.
-    pub(super) fn through(&mut self, gate: &Arc<Gate>) {
-        if let Some(slip) = self.0.as_mut().filter(|slip| slip.gate.as_ptr() != Arc::as_ptr(gate)) {
-            slip.gate = Arc::downgrade(gate);
+    /// Sets the gate that admitted the request. Most slots have it from their last request, so that a shared counter is
+    /// seldom written.
+    pub(super) fn set_gate(&mut self, gate: &Arc<Gate>) {
+        if let Some(slot) = self.0.as_mut().filter(|slot| slot.gate.as_ptr() != Arc::as_ptr(gate)) {
+            slot.gate = Arc::downgrade(gate);
         }
     }
 
-    /// The gate that the request came through, if there is still somebody who has it.
+    /// The gate that admitted the request, unless it was dropped.
     pub(super) fn gate(&self) -> Option<Arc<Gate>> {
         self.0.as_ref()?.gate.upgrade()
     }
 
-    /// The method and the path of the request, if that is not too long.
-    pub(super) fn place(&self) -> Option<(&Method, &str)> {
-        self.0.as_ref().map(|slip| (&slip.method, slip.path.as_str()))
+    /// The method and the path of the request. A long path is cut.
+    pub(super) fn route(&self) -> Option<(&Method, &str)> {
+        self.0.as_ref().map(|slot| (&slot.method, slot.path.as_str()))
     }
 
-    /// The response is for people, who see it under this base path.
-    pub(super) fn seen_under(&mut self, base: Base) {
-        if let Some(slip) = self.0.as_mut().filter(|_| !base.is_empty()) {
-            slip.base = base;
+    /// Sets the base path under which the browser sees the response.
+    pub(super) fn set_base(&mut self, base: Base) {
+        if let Some(slot) = self.0.as_mut().filter(|_| !base.is_empty()) {
+            slot.base = base;
         }
     }
 
-    /// Under which base path people see the response.
+    /// The base path under which the browser sees the response.
     pub(super) fn base(&self) -> Base {
-        self.0.as_ref().map(|slip| slip.base.clone()).unwrap_or_default()
+        self.0.as_ref().map(|slot| slot.base.clone()).unwrap_or_default()
     }
 
-    /// What was required and is not met.
+    /// Takes the requirement that is not met.
     pub(super) fn missing(&self) -> Option<Requirement> {
         self.0.as_ref()?.mark.missing.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -193,20 +195,21 @@ impl GuardHandle {
 
 impl Drop for GuardHandle {
     fn drop(&mut self) {
-        let Some(slip) = self.0.take() else { return };
-        // Only who holds it alone can have it again: a handler may have kept its context, and may still pass or deny. There are
-        // no weak references, so who is alone stays alone; the fence lets come first what others did before they let go.
-        if Arc::strong_count(&slip.mark) != 1 || !slip.base.is_empty() {
+        let Some(slot) = self.0.take() else { return };
+        // Only a slot with one holder is kept: a handler may have its context still, and pass or deny later. There are
+        // no weak references, so the only holder stays the only one. The fence orders the writes of other holders
+        // before the reset.
+        if Arc::strong_count(&slot.mark) != 1 || !slot.base.is_empty() {
             return;
         }
         fence(Ordering::Acquire);
-        if !slip.mark.wipe() {
+        if !slot.mark.reset() {
             return;
         }
         let _ = BLANK.try_with(|blank| {
             let Ok(mut blank) = blank.try_borrow_mut() else { return };
             if blank.len() < SPARE {
-                blank.push(slip);
+                blank.push(slot);
             }
         });
     }
@@ -217,34 +220,34 @@ mod tests {
     use super::*;
     use crate::domain::{action, authenticated};
 
-    fn blank() -> (GuardHandle, Arc<Mark>) {
-        GuardHandle::blank(&Method::GET, "/")
+    fn acquire() -> (GuardHandle, Arc<Mark>) {
+        GuardHandle::acquire(&Method::GET, "/")
     }
 
     #[test]
-    fn a_mark_is_used_again_blank() {
-        let written: [fn(&Mark); 2] = [|m| m.deny(&action("x")), |m| m.pass_as(&action("x"))];
-        for spoil in [Mark::pass, Mark::pass_pending, Mark::take].into_iter().chain(written) {
-            let (held, mark) = blank();
+    fn a_reused_mark_is_blank() {
+        let written: [fn(&Mark); 2] = [|m| m.deny(&action("x")), |m| m.pass_requirement(&action("x"))];
+        for spoil in [Mark::pass, Mark::pass_pending, Mark::take_decision].into_iter().chain(written) {
+            let (handle, mark) = acquire();
             spoil(&mark);
             drop(mark);
-            drop(held);
-            let (held, mark) = blank();
-            assert_eq!(held.outcome(), Err(Reason::Unguarded));
-            assert_eq!((held.missing(), mark.required()), (None, Vec::new()));
+            drop(handle);
+            let (handle, mark) = acquire();
+            assert_eq!(handle.outcome(), Err(Reason::Unguarded));
+            assert_eq!((handle.missing(), mark.required()), (None, Vec::new()));
         }
     }
 
     #[test]
-    fn a_mark_that_somebody_kept_is_not_used_again() {
-        let (held, kept) = blank();
-        drop(held);
-        let others: Vec<_> = (0..2 * SPARE).map(|_| blank()).collect();
+    fn a_mark_that_a_handler_holds_is_not_reused() {
+        let (handle, kept) = acquire();
+        drop(handle);
+        let others: Vec<_> = (0..2 * SPARE).map(|_| acquire()).collect();
         kept.pass();
         kept.deny(&authenticated());
-        for (held, mark) in &others {
+        for (handle, mark) in &others {
             assert!(!Arc::ptr_eq(mark, &kept));
-            assert_eq!(held.outcome(), Err(Reason::Unguarded));
+            assert_eq!(handle.outcome(), Err(Reason::Unguarded));
         }
     }
 }

@@ -1,17 +1,21 @@
-//! Whether a request that changes something comes from our own pages.
+//! The same-origin check of page groups.
+//!
+//! It is stricter than that of tower-http (`csrf`), which lets requests pass that have neither `Sec-Fetch-Site` nor
+//! `Origin`, or whose `Sec-Fetch-Site` is `none`: there, no word counts as a client that is no browser. Here a cookie
+//! may count, so a proof is needed.
 
 use http::header::{HOST, HeaderName, ORIGIN};
 use http::{HeaderMap, Method, Uri};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Whether the method changes nothing (RFC 9110 section 9.2.1).
+/// Whether the method is safe (RFC 9110 section 9.2.1).
 pub(super) fn is_safe(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
 }
 
-/// A proof that the page that sent this is of the same origin: the browser says so in `Sec-Fetch-Site`, or, where it sends
-/// none, names our own host in `Origin`. No word about it is no proof.
+/// Whether the browser proves that a page of the same origin sent the request: by `Sec-Fetch-Site`, or, if it sends
+/// none, by an `Origin` that names the requested host. A request without either header has no proof.
 pub(super) fn is_same_origin(headers: &HeaderMap, uri: &Uri) -> bool {
     let one = |name: &HeaderName| {
         let mut values = headers.get_all(name).iter();
@@ -26,8 +30,8 @@ pub(super) fn is_same_origin(headers: &HeaderMap, uri: &Uri) -> bool {
     matches!((host, origin), (Some(host), Some(origin)) if !host.is_empty() && host.eq_ignore_ascii_case(origin))
 }
 
-/// Whether all that is wrong may be that a proxy asks for another host than the browser did: the browser sends no `Sec-Fetch-Site`, as
-/// none does over plain HTTP, and its `Origin` names another host than `Host`.
+/// Whether a proxy that changes `Host` may be the only fault: `Origin` names another host than `Host`, and there is no
+/// `Sec-Fetch-Site`, which browsers do not send over plain HTTP.
 pub(super) fn hosts_differ(headers: &HeaderMap, uri: &Uri) -> bool {
     let names_one = |origin: &str| origin.starts_with("https://") || origin.starts_with("http://");
     let origin = headers.get(ORIGIN).and_then(|v| v.to_str().ok());
@@ -49,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_proof_is_one() {
+    fn only_a_proof_of_same_origin_counts() {
         assert!(proves(&[("sec-fetch-site", "same-origin")]));
         assert!(proves(&[("host", "example.test:8080"), ("origin", "http://example.test:8080")]));
         for wrong in [

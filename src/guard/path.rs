@@ -1,21 +1,21 @@
-//! Judging a path as it was sent: whatever two programs could read in two ways is refused before anything else.
+//! The check of a path as sent: a path that two programs may read differently is rejected before anything else.
 
 use crate::domain::Ambiguity;
 
-/// The first encoded slash, if there is one: whether it is allowed is for the group to say.
+/// The position of the first encoded slash. The group decides whether it is allowed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Judged {
     pub(super) encoded_slash: Option<usize>,
 }
 
-/// Refuses `//`, dot segments and their encodings, encoded backslashes, double encodings, raw backslashes, broken encodings
-/// and control bytes.
+/// Rejects `//`, dot segments and their encodings, encoded backslashes, double encodings, raw backslashes, broken
+/// encodings and control bytes.
 pub(super) fn judge(path: &str) -> Result<Judged, Ambiguity> {
     if is_plain(path.as_bytes()) { Ok(Judged::default()) } else { read(path.as_bytes()) }
 }
 
-/// Whether no byte of it needs a second look. Most paths are plain. Without early exits, so that a processor compares many bytes at
-/// once.
+/// Whether no byte needs a closer check, as in most paths. There are no early exits, so that the processor compares
+/// many bytes at once.
 fn is_plain(path: &[u8]) -> bool {
     let odd = match path.len() {
         17.. => lanes::<16>(path),
@@ -25,8 +25,8 @@ fn is_plain(path: &[u8]) -> bool {
     odd | path.last().map_or(0, |last| is_odd(*last)) == 0
 }
 
-/// Whether one of its bytes but the last, or one with the byte after it, needs a second look. It has more than `N` bytes; of what
-/// is no multiple of them, some are looked at twice.
+/// Whether a byte but the last, or a pair of bytes, needs a closer check. The path has more than `N` bytes; the last
+/// lanes may overlap.
 fn lanes<const N: usize>(path: &[u8]) -> u8 {
     let lane = |at: usize| match (path[at..].first_chunk::<N>(), path[at + 1..].first_chunk::<N>()) {
         (Some(lane), Some(next)) => (0..N).fold(0, |odd, i| odd | pair_is_odd(lane[i], next[i])),
@@ -44,7 +44,7 @@ fn is_odd(byte: u8) -> u8 {
     u8::from(byte < 0x20) | u8::from(byte == 0x7f) | u8::from(byte == b'%') | u8::from(byte == b'\\')
 }
 
-/// What a segment has been so far, decoded.
+/// The decoded segment so far.
 #[derive(Clone, Copy, PartialEq)]
 enum Segment {
     Empty,
@@ -55,7 +55,7 @@ enum Segment {
 
 fn read(path: &[u8]) -> Result<Judged, Ambiguity> {
     let mut judged = Judged::default();
-    // Before the first slash there is nothing that could be empty.
+    // The text before the first slash is no segment.
     let mut segment = Segment::Name;
     let mut at = 0;
     while at < path.len() {
@@ -77,7 +77,7 @@ fn read(path: &[u8]) -> Result<Judged, Ambiguity> {
                 }
                 segment = Segment::Empty;
             }
-            // Some programs cut `;` and what follows off a segment.
+            // Some programs cut `;` and the rest off a segment.
             b';' if segment == Segment::Empty => return Err(Ambiguity::EmptySegment),
             b';' => {
                 end(segment)?;
@@ -102,15 +102,15 @@ fn end(segment: Segment) -> Result<(), Ambiguity> {
     if matches!(segment, Segment::Dot | Segment::DotDot) { Err(Ambiguity::DotSegment) } else { Ok(()) }
 }
 
-/// The byte that `%xx` at the start of `rest` stands for.
+/// Decodes the `%xx` at the start of `rest`.
 fn decode(rest: &[u8]) -> Result<u8, Ambiguity> {
     hex_pair(rest.get(1..3)).ok_or(Ambiguity::BrokenEncoding)
 }
 
-/// How many layers of encoding are looked through. More are no path that anybody means, and each costs a pass over it.
+/// The maximum number of layers of encoding. Each costs a pass, and no real path has more.
 const LAYERS: usize = 4;
 
-/// Whether somebody who decodes more than once comes upon an encoded separator or dot, or finds no end of it.
+/// Whether decoding more than once yields a separator or a dot, or does not end.
 fn hides_more(path: &[u8]) -> bool {
     let mut layer = path.to_vec();
     for _ in 0..LAYERS {
@@ -125,12 +125,12 @@ fn hides_more(path: &[u8]) -> bool {
     escapes(&layer).any(|b| b == b'%')
 }
 
-/// The bytes that the encodings in it stand for.
+/// The bytes that the encodings in a path stand for.
 fn escapes(path: &[u8]) -> impl Iterator<Item = u8> {
     path.windows(3).filter(|w| w[0] == b'%').filter_map(|w| hex_pair(Some(&w[1..])))
 }
 
-/// One layer of encoding less; what is no encoding stays.
+/// Removes one layer of encoding.
 fn decoded(path: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(path.len());
     let mut rest = path;
@@ -155,17 +155,17 @@ fn hex_pair(pair: Option<&[u8]>) -> Option<u8> {
     u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
 
-/// The path to classify: the one before nesting, if nesting explains what is missing from the present one.
+/// Returns the path to classify: the one before nesting, if nesting explains the difference to the present one.
 ///
-/// `nested`: how many segments the nested prefix has, where the router says so. Without that, nothing explains it: somebody has
-/// rewritten the path, and the routes behind see another one than was sent.
+/// `nested` is the number of segments of the nested prefix, if the router provides it. Otherwise a difference means
+/// that the path was rewritten, and the routes behind see another path than the client sent.
 #[cfg(any(feature = "axum", test))]
 pub(super) fn original<'a>(original: &'a str, present: &str, nested: Option<usize>) -> Result<&'a str, Ambiguity> {
     if original == present {
         return Ok(original);
     }
     let removed = match present {
-        // Nesting leaves `/` where nothing is left.
+        // Nesting leaves `/` for an empty rest.
         "/" if !original.ends_with('/') => Some(original),
         _ => original.strip_suffix(present),
     };
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_read_in_two_ways_does_not() {
+    fn ambiguous_paths_are_rejected() {
         for (path, why) in [
             ("//admin", EmptySegment),
             ("/admin//x", EmptySegment),
@@ -252,9 +252,9 @@ mod tests {
         }
     }
 
-    /// Wherever it stands in however long a path.
+    /// At every position, for every length.
     #[test]
-    fn no_odd_byte_is_passed_over() {
+    fn every_odd_byte_is_noticed() {
         for length in 1..70 {
             let plain = format!("/{}", "a".repeat(length));
             assert!(is_plain(plain.as_bytes()));
@@ -262,7 +262,7 @@ mod tests {
                 for odd in ["%41", "\\", "\x1f", "\x7f", "//", "/.", "/;"] {
                     let path = format!("{}{odd}{}", &plain[..at], &plain[at..]);
                     assert!(!is_plain(path.as_bytes()), "{path:?}");
-                    // Two of them do not hide each other.
+                    // Two odd bytes do not cancel out.
                     for end in ["%", "\\", "\x1f", "//"] {
                         assert!(!is_plain(format!("{path}{end}").as_bytes()), "{path:?} and {end:?}");
                     }
@@ -271,16 +271,16 @@ mod tests {
         }
     }
 
-    /// Peeled layer by layer to its end, this one would take a pass for every two of its bytes.
+    /// Decoded to its end, such a path would take a pass for every two bytes.
     #[test]
-    fn a_path_encoded_without_end_is_refused_at_once() {
+    fn a_path_with_many_layers_of_encoding_is_rejected_early() {
         assert_eq!(judge(&format!("/a%{}41", "25".repeat(30_000))), Err(EncodedTwice));
         assert_eq!(judge(&format!("/a%{}41", "25".repeat(LAYERS))), Ok(Judged::default()));
         assert_eq!(judge(&format!("/a%{}41", "25".repeat(LAYERS + 1))), Err(EncodedTwice));
     }
 
     #[test]
-    fn an_original_path_is_believed_if_nesting_explains_the_rest() {
+    fn an_original_path_counts_only_if_nesting_explains_the_difference() {
         assert_eq!(original("/admin/x", "/admin/x", None), Ok("/admin/x"));
         assert_eq!(original("/admin/x", "/x", Some(1)), Ok("/admin/x"));
         assert_eq!(original("/admin/v1/x", "/x", Some(2)), Ok("/admin/v1/x"));

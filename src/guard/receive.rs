@@ -1,8 +1,8 @@
-//! Receives request bodies for the management API and the pages: with a limit of size, a deadline, and a bound on all of them.
+//! Request bodies of the management API and the pages: a size limit and a deadline each, and a limit on all together.
 //!
-//! Bytes are counted as they arrive, in two shares: one for requests without a valid credential, one for the others, so that
-//! strangers take nothing from people who are signed in. Within a share a client may hold a fixed part of what is still free.
-//! So a share is never full: however many clients hold as much as they may, the next one finds room.
+//! Bytes are counted as they arrive, in two shares: one for requests without a valid credential, one for the others. So
+//! strangers take no memory from signed-in users. Within a share, a client may hold a fixed part of the free bytes. So
+//! a share is never full: the next client always finds room (invariant bounded-by-strangers).
 
 use super::address::Addresses;
 use super::context::AuthContext;
@@ -17,36 +17,36 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// The largest body of a request without a valid credential, in bytes. None of our forms for strangers comes near it.
+/// The largest body of a request without a valid credential, in bytes. Forms that need no credential are far smaller.
 pub(crate) const STRANGERS_LIMIT: usize = 16 * 1024;
-/// The largest body of any other request to our own routes, in bytes.
+/// The largest body of any other request to keyward's routes, in bytes.
 pub(crate) const BODY_LIMIT: usize = 1024 * 1024;
-/// How long a body may take to arrive, unless the host says otherwise.
+/// The default deadline for a body to arrive.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
-/// What an open body counts before its first byte arrives: its request is held in memory too.
+/// The bytes that an open body counts before its first byte arrives: its request is in memory too.
 const OVERHEAD: usize = 4 * 1024;
-/// What each client may hold while anything is free: one body without a credential.
+/// The bytes that each client may hold while any are free: one body without a credential.
 const FIRST: usize = OVERHEAD + STRANGERS_LIMIT;
-/// Bytes of all bodies of strangers together, and the part of what is free that one network address may hold.
+/// The bytes of all bodies of strangers, and the part of the free bytes that one network address may hold.
 const STRANGERS_SHARE: (usize, usize) = (8 * 1024 * 1024, 8);
-/// Bytes of all other bodies together, and the part of what is free that one owner may hold.
+/// The bytes of all other bodies, and the part of the free bytes that one owner may hold.
 const MEMBERS_SHARE: (usize, usize) = (64 * 1024 * 1024, 2);
 
-/// Why a body was not received.
+/// Error for a body that was not received.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum BodyError {
-    /// It is larger than this many bytes.
+    /// It exceeds this number of bytes.
     TooLarge(usize),
-    /// It was not complete after this long.
+    /// It was not complete within this deadline.
     TooSlow(Duration),
-    /// Other bodies take all the memory that this client may have for them.
+    /// Other bodies use the memory that this client may use.
     Busy,
     /// It ended with an error.
     Broken,
 }
 
-/// Receives bodies. Clones share their bounds.
+/// A receiver of bodies. Clones share their limits.
 #[derive(Clone)]
 pub(crate) struct BodyReader {
     deadline: Duration,
@@ -55,17 +55,18 @@ pub(crate) struct BodyReader {
     members: Arc<Share>,
 }
 
-/// A whole body. It counts until it is dropped.
+/// A complete body. Its bytes count until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Received {
     pub(crate) bytes: Vec<u8>,
-    _held: Held,
+    _reservation: Reservation,
 }
 
-/// Who sends a body.
+/// The sender of a body.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Client {
-    /// A request without a valid credential, by its network address: IPv4, or /64 of IPv6. `None` if the server does not tell it.
+    /// A request without a valid credential, by its network: IPv4 address, or /64 of IPv6. `None` if the server does
+    /// not provide it.
     Network(Option<u128>),
     Owner(OwnerId),
     /// A content token, which has no owner.
@@ -73,7 +74,7 @@ enum Client {
 }
 
 impl Client {
-    /// The site of a network: /48 of IPv6, of which each site has as many /64 as it likes; /24 of IPv4.
+    /// The site of a network: /48 of IPv6, in which a site chooses its /64 freely; /24 of IPv4.
     fn site(self) -> Option<u128> {
         let Self::Network(Some(network)) = self else { return None };
         let is_v4 = network >> 32 == 0xffff;
@@ -91,7 +92,7 @@ impl BodyReader {
     /// Receives the body of a request.
     ///
     /// # Errors
-    /// If it is too large, too slow, breaks off, or there is no room for it.
+    /// [`BodyError`] if the body is too large, too slow or incomplete, or if there is no room for it.
     pub(crate) async fn receive(&self, request: Request) -> Result<Received, BodyError> {
         let (client, limit) = self.client(&request);
         let body = request.into_body();
@@ -102,12 +103,12 @@ impl BodyReader {
             Client::Network(_) => &self.strangers,
             Client::Owner(_) | Client::Token(_) => &self.members,
         };
-        let held = Share::hold(share, client, OVERHEAD).ok_or(BodyError::Busy)?;
-        let whole = tokio::time::timeout(self.deadline, collect(body, limit, held));
+        let reservation = Share::reserve(share, client, OVERHEAD).ok_or(BodyError::Busy)?;
+        let whole = tokio::time::timeout(self.deadline, collect(body, limit, reservation));
         whole.await.unwrap_or(Err(BodyError::TooSlow(self.deadline)))
     }
 
-    /// Who sends a request, and how large its body may be.
+    /// The sender of a request, and the size limit of its body.
     fn client(&self, request: &Request) -> (Client, usize) {
         let auth = request.extensions().get::<AuthContext>();
         match auth.and_then(|auth| Some((auth.owner(), auth.token()?))) {
@@ -121,8 +122,8 @@ impl BodyReader {
     }
 }
 
-/// Copies a body: a frame keeps the connection's whole read buffer alive, which nothing counts.
-async fn collect(body: Body, limit: usize, mut held: Held) -> Result<Received, BodyError> {
+/// Copies a body: a frame would keep the connection's whole read buffer, which is not counted.
+async fn collect(body: Body, limit: usize, mut reservation: Reservation) -> Result<Received, BodyError> {
     let (mut frames, mut bytes) = (body.into_data_stream(), Vec::new());
     while let Some(frame) = frames.next().await {
         let frame =
@@ -130,15 +131,15 @@ async fn collect(body: Body, limit: usize, mut held: Held) -> Result<Received, B
         if frame.len() > limit - bytes.len() {
             return Err(BodyError::TooLarge(limit));
         }
-        if !held.grow(frame.len()) {
+        if !reservation.grow(frame.len()) {
             return Err(BodyError::Busy);
         }
         bytes.extend_from_slice(&frame);
     }
-    Ok(Received { bytes, _held: held })
+    Ok(Received { bytes, _reservation: reservation })
 }
 
-/// Whether a layer of the host has a tighter limit.
+/// Whether a layer of the host with a tighter limit ended the body.
 fn is_limit(error: &axum::Error) -> bool {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {
@@ -153,7 +154,7 @@ fn is_limit(error: &axum::Error) -> bool {
 /// Memory for bodies, shared by clients.
 struct Share {
     bytes: usize,
-    /// One client may hold a `part`th of what is free.
+    /// One client may hold the `part`th part of the free bytes.
     part: usize,
     used: Mutex<Used>,
 }
@@ -161,38 +162,38 @@ struct Share {
 #[derive(Default)]
 struct Used {
     all: usize,
-    /// Clients that hold nothing are not in it.
+    /// Only clients that hold bytes.
     by: HashMap<Client, usize>,
-    /// The same for the sites of networks.
+    /// The bytes of each site of networks.
     by_site: HashMap<u128, usize>,
 }
 
 impl Share {
-    fn hold(share: &Arc<Self>, client: Client, bytes: usize) -> Option<Held> {
-        let mut held = Held { share: share.clone(), client, bytes: 0 };
-        held.grow(bytes).then_some(held)
+    fn reserve(share: &Arc<Self>, client: Client, bytes: usize) -> Option<Reservation> {
+        let mut reservation = Reservation { share: share.clone(), client, bytes: 0 };
+        reservation.grow(bytes).then_some(reservation)
     }
 
     fn lock(&self) -> MutexGuard<'_, Used> {
-        // Nothing in here panics half-way through a change.
+        // No change can panic half-way.
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What one body counts. Dropped, it is free again.
-struct Held {
+/// The bytes that one body counts. They are freed when it is dropped.
+struct Reservation {
     share: Arc<Share>,
     client: Client,
     bytes: usize,
 }
 
-impl Held {
-    /// Counts more bytes, if there is room for them.
+impl Reservation {
+    /// Reserves more bytes, if there is room.
     fn grow(&mut self, bytes: usize) -> bool {
         let mut used = self.share.lock();
         let own = used.by.get(&self.client).copied().unwrap_or_default() + bytes;
         let free = self.share.bytes.saturating_sub(used.all);
-        // The last quarter is for first bodies: however many clients there are, each can send one while anything is free.
+        // The last quarter is for first bodies: each client can send one while any bytes are free.
         let fair = (free.saturating_sub(self.share.bytes / 4) / self.share.part).max(FIRST);
         if own > fair || bytes > free {
             return false;
@@ -211,7 +212,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for Reservation {
     fn drop(&mut self) {
         let mut used = self.share.lock();
         used.all -= self.bytes;
@@ -232,7 +233,7 @@ impl Drop for Held {
     }
 }
 
-impl std::fmt::Debug for Held {
+impl std::fmt::Debug for Reservation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Reservation").field("bytes", &self.bytes).finish_non_exhaustive()
     }
@@ -261,7 +262,7 @@ mod tests {
         std::net::Ipv4Addr::from_bits(0x0A00_0000 + n).into()
     }
 
-    /// A body that arrives frame by frame, and ends when the sender is dropped.
+    /// Makes a body that arrives frame by frame, and ends when the sender is dropped.
     fn open() -> (UnboundedSender<Frame>, Body) {
         let (sender, mut frames) = unbounded_channel();
         (sender, Body::from_stream(futures_util::stream::poll_fn(move |cx| frames.poll_recv(cx))))
@@ -273,7 +274,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_has_its_deadline_as_a_whole() {
+    async fn the_deadline_is_for_the_whole_body() {
         let reader = reader();
         let (sender, body) = open();
         let began = tokio::time::Instant::now();
@@ -289,11 +290,11 @@ mod tests {
         let (received, ()) = tokio::join!(received, drip);
         assert_eq!(received.unwrap(), Err(BodyError::TooSlow(DEADLINE)));
         assert!(began.elapsed() < DEADLINE + Duration::from_secs(2));
-        assert_eq!(used(&reader.strangers), (0, 0), "nothing of it is held any more");
+        assert_eq!(used(&reader.strangers), (0, 0), "its bytes are free again");
     }
 
     #[tokio::test]
-    async fn a_body_is_whole_or_an_error() {
+    async fn a_body_is_complete_or_an_error() {
         let reader = reader();
         let whole = |frames: Vec<Frame>| {
             let (sender, body) = open();
@@ -314,56 +315,65 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_says_that_it_is_too_large_is_not_read() {
+    async fn a_body_with_too_large_a_length_is_not_read() {
         let body = Body::from(vec![b'x'; STRANGERS_LIMIT + 1]);
         assert_eq!(reader().receive(from(v4(1), body)).await.err(), Some(BodyError::TooLarge(STRANGERS_LIMIT)));
     }
 
     #[test]
-    fn an_address_leaves_room_for_others_and_many_addresses_do_too() {
+    fn addresses_leave_room_for_one_more() {
         let reader = reader();
         let (share, mut kept) = (&reader.strangers, Vec::new());
         let mut fill = |client: Client| {
             let before = kept.len();
-            while let Some(held) = Share::hold(share, client, OVERHEAD + STRANGERS_LIMIT) {
-                kept.push(held);
+            while let Some(reservation) = Share::reserve(share, client, OVERHEAD + STRANGERS_LIMIT) {
+                kept.push(reservation);
             }
             kept.len() - before
         };
         let of = |address: IpAddr| Client::Network(Some(network(address)));
-        assert!(fill(of(v4(0))) > 30, "a network of many people signs in at the same time");
-        assert!(used(share).0 <= STRANGERS_SHARE.0 / 8, "one address has an eighth at most");
-        // Of other sites.
+        assert!(fill(of(v4(0))) > 30, "many people behind one address can sign in at once");
+        assert!(used(share).0 <= STRANGERS_SHARE.0 / 8, "one address holds at most an eighth");
+        // Addresses of other sites.
         for n in 1..200 {
             fill(of(v4(n * 256)));
         }
-        assert!(Share::hold(share, of(v4(999 * 256)), OVERHEAD + 200).is_some(), "the next one can still sign in");
+        assert!(
+            Share::reserve(share, of(v4(999 * 256)), OVERHEAD + 200).is_some(),
+            "the next address can still sign in"
+        );
         assert!(used(share).0 <= STRANGERS_SHARE.0);
-        assert!(Share::hold(&reader.members, Client::Owner(OwnerId(1)), BODY_LIMIT).is_some(), "it is another share");
+        assert!(
+            Share::reserve(&reader.members, Client::Owner(OwnerId(1)), BODY_LIMIT).is_some(),
+            "members have a share of their own"
+        );
         drop(kept);
         assert_eq!(used(share), (0, 0));
     }
 
     #[test]
-    fn many_networks_of_one_site_with_small_bodies_keep_no_other_site_out() {
+    fn networks_of_one_site_leave_room_for_other_sites() {
         let reader = reader();
         let (share, mut kept) = (&reader.strangers, Vec::new());
         let of = |address: IpAddr| Client::Network(Some(network(address)));
         for net in 0..5_000 {
             let client = of(IpAddr::from([0x2001, 0xdb8, 1, net, 0, 0, 0, 1]));
-            while let Some(held) = Share::hold(share, client, OVERHEAD + 1) {
-                kept.push(held);
+            while let Some(reservation) = Share::reserve(share, client, OVERHEAD + 1) {
+                kept.push(reservation);
             }
         }
-        assert!(used(share).0 <= STRANGERS_SHARE.0 / STRANGERS_SHARE.1, "a site holds no more than one address may");
+        assert!(
+            used(share).0 <= STRANGERS_SHARE.0 / STRANGERS_SHARE.1,
+            "a site holds at most as much as one address may"
+        );
         let other = of(IpAddr::from([0x2001, 0xdb8, 2, 0, 0, 0, 0, 1]));
-        assert!(Share::hold(share, other, FIRST).is_some());
-        // Sixty sites, each with all that it can get.
+        assert!(Share::reserve(share, other, FIRST).is_some());
+        // Sixty sites, each with as much as it can get.
         for site in 10..70 {
             for net in 0..64 {
                 let client = of(IpAddr::from([0x2001, 0xdb8, site, net, 0, 0, 0, 1]));
-                while let Some(held) = Share::hold(share, client, OVERHEAD + 1) {
-                    kept.push(held);
+                while let Some(reservation) = Share::reserve(share, client, OVERHEAD + 1) {
+                    kept.push(reservation);
                 }
             }
         }
@@ -373,7 +383,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn strangers_are_counted_by_network_and_get_a_503_beyond() {
+    async fn strangers_over_their_part_are_rejected_by_network() {
         let reader = reader();
         let mut open_bodies = Vec::new();
         let v6 = |host: u16| IpAddr::from([0x2001, 0xdb8, 0, 1, 0, 0, 0, host]);

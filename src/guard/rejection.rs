@@ -1,33 +1,34 @@
-//! Refusals: what the client sees of a reason, and in which form.
+//! Rejections: the response to a request that is not admitted, or whose response may not leave.
 
+use super::page::{PageText, set_page_headers};
 use crate::domain::{Reason, Requirement};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// When to come again, at the earliest.
+/// The minimum `Retry-After`.
 pub(super) const RETRY_LATER: Duration = Duration::from_secs(1);
 
 const INVALID: &str = "Missing or invalid credentials";
-/// Says what to send, and nothing of any token.
-const WRONG_FORM: &str = "Send one header of the form Authorization: Bearer <token>";
-/// As [`error_json`] writes it: what a flood of them costs is counted in nanoseconds.
+/// Describes the header to send, and nothing of a token.
+const MALFORMED_HEADER: &str = "Send one header of the form Authorization: Bearer <token>";
+/// The same as [`error_json`] writes, made in advance: a flood of these is counted in nanoseconds.
 const INVALID_JSON: &str = concat!(
     r#"{"data":null,"error":{"status":401,"name":"UnauthorizedError","#,
     r#""message":"Missing or invalid credentials","details":{}}}"#
 );
-/// The same for a credential of another form.
-const WRONG_FORM_JSON: &str = concat!(
+/// The same for a malformed header.
+const MALFORMED_HEADER_JSON: &str = concat!(
     r#"{"data":null,"error":{"status":401,"name":"UnauthorizedError","#,
     r#""message":"Send one header of the form Authorization: Bearer <token>","details":{}}}"#
 );
 
-/// A refused request: the reason, and what of it the client may see.
+/// A response in place of the route: the reason, and the part of it that the client may see.
 ///
-/// Secrets that are unknown, malformed, revoked or of the wrong kind all make the same rejection, but for
-/// [`reason`](Self::reason), which is for your logs.
+/// Secrets that are unknown, malformed, revoked or of the wrong kind make the same rejection (invariant
+/// rejected-alike). Only [`reason`](Self::reason), which is for your logs, tells them apart.
 #[derive(Clone, Debug)]
 pub struct Rejection {
     reason: Reason,
@@ -39,30 +40,31 @@ pub struct Rejection {
     location: Option<HeaderValue>,
     anonymous: bool,
     retry_after: Option<Duration>,
-    /// Where people see it: where its way back leads.
+    /// The path that a page links back to. Without one, the rejection is no page.
     start: Option<Arc<str>>,
-    /// What a page about it says besides. Boxed, as nearly no rejection has it and each is moved around.
-    page: Option<Box<Page>>,
+    /// Boxed, as few rejections have it and all are moved.
+    detail: Option<Box<PageDetail>>,
 }
 
-/// What a page says besides the reason.
+/// An explanation that a page gives besides the reason.
 #[derive(Clone, Debug)]
-enum Page {
-    /// A form came without a valid session: where to sign in.
+enum PageDetail {
+    /// A form came without a valid session: the path of the sign-in page.
     SignInAgain(Arc<str>),
-    /// A form came from another host than it was sent to, as a proxy makes it look.
-    AnotherHost,
+    /// `Origin` and `Host` of a form differ, as behind a proxy that changes `Host`.
+    OtherHost,
 }
 
 impl Rejection {
-    /// What the gate refuses, and counts. Who is let in is not counted: all cores would write to one place.
+    /// Creates a rejection of the gate, and counts it. Admitted requests are not counted: all cores would write to one
+    /// place.
     pub(super) fn new(reason: Reason, protected: bool, opaque: bool) -> Self {
         #[cfg(feature = "metrics")]
         metrics::counter!("keyward_refusals_total", "reason" => reason.as_str()).increment(1);
         Self::uncounted(reason, protected, opaque)
     }
 
-    /// The same, for an answer behind the gate.
+    /// Creates a rejection without counting it, for responses behind the gate.
     pub(super) fn uncounted(reason: Reason, protected: bool, opaque: bool) -> Self {
         use StatusCode as S;
         let (status, name, message) = match reason {
@@ -79,11 +81,11 @@ impl Rejection {
             Reason::Unavailable(_) => (S::SERVICE_UNAVAILABLE, "ServiceUnavailableError", "Try again in a moment"),
         };
         let retry_after = matches!(reason, Reason::Unavailable(_)).then_some(RETRY_LATER);
-        let (scope, location, anonymous, start, page) = (None, None, false, None, None);
-        Self { reason, status, name, message, scope, protected, location, anonymous, retry_after, start, page }
+        let (scope, location, anonymous, start, detail) = (None, None, false, None, None);
+        Self { reason, status, name, message, scope, protected, location, anonymous, retry_after, start, detail }
     }
 
-    /// Names what was missing, as a scope of RFC 6750 section 3.
+    /// Names the missing requirement, as a scope of RFC 6750 section 3.
     pub(super) fn missing(mut self, requirement: &Requirement) -> Self {
         let scope = requirement.to_string();
         let fits = |b: u8| matches!(b, b' ' | b'!' | b'#'..=b'[' | b']'..=b'~');
@@ -91,12 +93,12 @@ impl Rejection {
         self
     }
 
-    /// Whether it says of a credential that it is invalid, and no more.
+    /// Whether the client learns that its credential is invalid, and nothing else.
     pub(super) fn is_of_credential(&self) -> bool {
         self.message == INVALID && self.reason != Reason::NoCredential
     }
 
-    /// The address has had too many of these.
+    /// Makes it 429: the address has sent too many invalid credentials.
     pub(super) fn over_budget(mut self, wait: Duration) -> Self {
         self.status = StatusCode::TOO_MANY_REQUESTS;
         (self.name, self.message) = ("RateLimitError", "Too many invalid credentials, try again later");
@@ -104,23 +106,23 @@ impl Rejection {
         self
     }
 
-    /// The `Authorization` header has not the form that is read. Which token it holds, if any, does not matter.
-    pub(super) fn of_wrong_form(mut self) -> Self {
+    /// Says that the `Authorization` header is malformed. The message does not depend on the token in it.
+    pub(super) fn with_malformed_header(mut self) -> Self {
         if self.status == StatusCode::UNAUTHORIZED {
-            (self.message, self.anonymous) = (WRONG_FORM, true);
+            (self.message, self.anonymous) = (MALFORMED_HEADER, true);
         }
         self
     }
 
-    /// The form that sent this names another host in `Origin` than `Host` does.
-    pub(super) fn by_another_host(mut self) -> Self {
+    /// Says that the form's `Origin` and `Host` differ.
+    pub(super) fn with_other_host(mut self) -> Self {
         self.message = "Forbidden: Origin and Host differ. A proxy in between has to leave Host as it is";
-        self.page = Some(Box::new(Page::AnotherHost));
+        self.detail = Some(Box::new(PageDetail::OtherHost));
         self
     }
 
-    /// Sends people elsewhere, to sign in or to the page that was meant.
-    pub(super) fn or_see(mut self, location: impl FnOnce() -> Option<String>) -> Self {
+    /// Redirects a 401, 404 or 429 to this address, if there is one.
+    pub(super) fn or_redirect(mut self, location: impl FnOnce() -> Option<String>) -> Self {
         use StatusCode as S;
         if matches!(self.status, S::UNAUTHORIZED | S::TOO_MANY_REQUESTS | S::NOT_FOUND) {
             self.location = location().and_then(|location| HeaderValue::from_str(&location).ok());
@@ -131,72 +133,59 @@ impl Rejection {
         self
     }
 
-    /// A form came without a valid session. The browser is not led away from it: that would lose what was typed, without a word.
+    /// Makes the page of a 401 link to the sign-in page. A form is not redirected: the browser would lose its content.
     pub(super) fn or_sign_in_again(mut self, sign_in: impl FnOnce() -> Arc<str>) -> Self {
         if self.status == StatusCode::UNAUTHORIZED {
-            self.page = Some(Box::new(Page::SignInAgain(sign_in())));
+            self.detail = Some(Box::new(PageDetail::SignInAgain(sign_in())));
         }
         self
     }
 
-    /// Where to sign in again, if a form came without a valid session.
-    pub(super) fn sign_in_again(&self) -> Option<&str> {
-        match self.page.as_deref() {
-            Some(Page::SignInAgain(sign_in)) => Some(sign_in),
-            _ => None,
-        }
-    }
-
-    /// Whether a proxy may have changed the host.
-    pub(super) fn is_by_another_host(&self) -> bool {
-        matches!(self.page.as_deref(), Some(Page::AnotherHost))
-    }
-
-    /// People see it, if there is a way back for them.
-    pub(super) fn for_people(mut self, start: Option<Arc<str>>) -> Self {
+    /// Makes it a page that links back to this path, if there is one.
+    pub(super) fn with_start(mut self, start: Option<Arc<str>>) -> Self {
         self.start = start;
         self
     }
 
-    /// Whether people see it.
-    pub(super) fn is_for_people(&self) -> bool {
+    /// Whether the rejection is a page.
+    pub(super) fn is_page(&self) -> bool {
         self.start.is_some()
     }
 
-    /// Nobody presented anything: nothing is said of it (RFC 6750 section 3.1).
+    /// Leaves `error` out of the challenge: the request had no credential (RFC 6750 section 3.1).
     pub(super) fn without_challenge(mut self) -> Self {
         self.anonymous = true;
         self
     }
 
-    /// A permission policy of the admin side said no: the reference has a name of its own for that.
+    /// Names it as Strapi names the rejections of its permission policies.
     pub(super) fn by_policy(mut self) -> Self {
         (self.name, self.message) = ("PolicyError", "Policy Failed");
         self
     }
 
-    /// Why, for logs and metrics.
+    /// The reason, for logs and metrics.
     pub fn reason(&self) -> Reason {
         self.reason
     }
 
-    /// 400, 401, 403, 404 or 503; 429 over a [failure budget](crate::guard::FailureBudget); 303 where people are sent to sign in, or to the page
-    /// that was meant.
+    /// The status: 400, 401, 403, 404 or 503; 429 over a [failure budget](crate::guard::FailureBudget); 303 to the
+    /// sign-in page, or to the same page without a trailing slash.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// The error's name, as the reference has it: `UnauthorizedError`.
+    /// The name of the error, as Strapi writes it: `UnauthorizedError`.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// What to tell the client.
+    /// The message for the client.
     pub fn message(&self) -> &'static str {
         self.message
     }
 
-    /// The headers of the answer: `WWW-Authenticate` (RFC 6750 section 3), `Retry-After`, and for a protected group
+    /// The headers of the response: `WWW-Authenticate` (RFC 6750 section 3), `Retry-After`, and in a protected group
     /// `Cache-Control` and `Vary`.
     pub fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(4);
@@ -208,7 +197,7 @@ impl Rejection {
             return headers;
         }
         match self.reason {
-            // Not for want of scope: these are no fault of the credential.
+            // Another credential would not help.
             Reason::CrossOrigin | Reason::Unguarded => {}
             _ if self.anonymous || self.reason == Reason::NoCredential => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -232,26 +221,38 @@ impl Rejection {
         headers
     }
 
-    /// The body of the reference: `{"data": null, "error": {"status", "name", "message", "details"}}`.
+    /// The body in Strapi's form: `{"data": null, "error": {"status", "name", "message", "details"}}`.
     pub fn json(&self) -> Bytes {
         if self.status == StatusCode::UNAUTHORIZED {
             match self.message {
                 INVALID => return Bytes::from_static(INVALID_JSON.as_bytes()),
-                WRONG_FORM => return Bytes::from_static(WRONG_FORM_JSON.as_bytes()),
+                MALFORMED_HEADER => return Bytes::from_static(MALFORMED_HEADER_JSON.as_bytes()),
                 _ => {}
             }
         }
         error_json(self.status, self.name, self.message)
     }
 
-    /// The answer of [`JsonRejection`].
+    /// Renders it as JSON.
     pub(super) fn as_json<B: From<Bytes>>(&self) -> Response<B> {
         let mut response = self.answer(B::from(self.json()));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         response
     }
 
-    /// An answer with the status, the headers, and the rejection's reason in its extensions.
+    /// Renders it as a page that links back to `start`.
+    pub(super) fn as_page<B: From<Bytes>>(&self, start: &str) -> Response<B> {
+        let (text, sign_in) = match self.detail.as_deref() {
+            Some(PageDetail::SignInAgain(sign_in)) => (PageText::of_ended_session(), Some(&**sign_in)),
+            Some(PageDetail::OtherHost) => (PageText::of_another_host(), None),
+            None => (PageText::of(self.reason), None),
+        };
+        let mut response = self.answer(B::from(text.html(start, sign_in)));
+        set_page_headers(response.headers_mut());
+        response
+    }
+
+    /// Makes a response with the status, the headers, and the reason in its extensions.
     pub fn answer<B>(&self, body: B) -> Response<B> {
         let mut response = Response::new(body);
         *response.status_mut() = self.status;
@@ -261,7 +262,7 @@ impl Rejection {
     }
 }
 
-/// An error in the reference's form. Name and message are ours, and have nothing in them that JSON would escape.
+/// Writes an error in Strapi's form. Name and message have no character that JSON would escape.
 pub(super) fn error_json(status: StatusCode, name: &'static str, message: &'static str) -> Bytes {
     let status = status.as_u16();
     Bytes::from(format!(
@@ -269,16 +270,17 @@ pub(super) fn error_json(status: StatusCode, name: &'static str, message: &'stat
     ))
 }
 
-/// No answer of a protected group may be kept by a cache or given to somebody else.
+/// Sets the headers that keep shared caches from storing a response of a protected group, or serving it to another
+/// caller.
 pub(super) fn shield(headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // Looked up once: nearly always there is no other.
+    // One look-up: nearly always the header is new.
     if headers.append(VARY, HeaderValue::from_static("Authorization")) {
         vary_once(headers);
     }
 }
 
-/// What was added is left out again if it was there before.
+/// Removes the value that was added if it was there before.
 #[cold]
 fn vary_once(headers: &mut HeaderMap) {
     let varies = |v: &HeaderValue| v.as_bytes().eq_ignore_ascii_case(b"authorization");
@@ -290,7 +292,7 @@ fn vary_once(headers: &mut HeaderMap) {
     }
 }
 
-/// What of a refused request its answer may depend on.
+/// The parts of a request that its rejection may depend on.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct RejectionContext {
@@ -298,22 +300,35 @@ pub struct RejectionContext {
     pub grpc: bool,
     /// The request's HTTP version.
     pub version: Version,
-    /// Whether people see the answer, in a group of [pages](crate::Group::pages).
+    /// Whether the rejection is a page, in a group of [pages](crate::Group::pages).
     pub page: bool,
 }
 
-/// How refusals look, for a response body `B`. [`JsonRejection`] unless you say otherwise; a closure will do.
+impl RejectionContext {
+    pub(super) fn of<B>(request: &Request<B>, page: bool) -> Self {
+        let is_grpc = |v: &[u8]| {
+            v.strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+        };
+        // gRPC requests are POST: the headers of others need not be read.
+        let grpc = *request.method() == Method::POST
+            && request.headers().get(CONTENT_TYPE).is_some_and(|v| is_grpc(v.as_bytes()));
+        Self { grpc, version: request.version(), page }
+    }
+}
+
+/// The form of rejections, for a response body `B`. The default is [`JsonRejection`]; a closure works too.
 ///
 /// ```
 /// use keyward::guard::Rejection;
 /// let plain = |rejection: &Rejection| rejection.answer(axum::body::Body::from(rejection.message()));
 /// ```
 pub trait MakeRejection<B>: Clone + Send + Sync + 'static {
-    /// The answer to a refused request. Build it with [`Rejection::answer`], so that its headers are there.
+    /// Makes the response. Start from [`Rejection::answer`], which sets the headers.
     fn answer(&self, rejection: &Rejection, request: RejectionContext) -> Response<B>;
 }
 
-/// The JSON of the reference; for gRPC requests a `grpc-status`, and in groups of [pages](crate::Group::pages) a small page in HTML.
+/// JSON in Strapi's form; for gRPC requests a `grpc-status`, and in groups of [pages](crate::Group::pages) a page in
+/// HTML.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct JsonRejection;
 
@@ -329,7 +344,7 @@ impl<B: From<Bytes>> MakeRejection<B> for JsonRejection {
     }
 }
 
-/// A `grpc-status`, for bodies that can be empty and no more, as tonic's.
+/// A `grpc-status`, for bodies that only can be made empty, as tonic's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct GrpcRejection;
 
@@ -348,7 +363,7 @@ where
     }
 }
 
-/// A gRPC answer without messages: status 200, the outcome in headers.
+/// Makes a gRPC response without messages: status 200, and the outcome in headers.
 fn grpc<B>(rejection: &Rejection, body: B) -> Response<B> {
     let code = match rejection.status {
         StatusCode::UNAUTHORIZED => "16",        // UNAUTHENTICATED
@@ -356,14 +371,14 @@ fn grpc<B>(rejection: &Rejection, body: B) -> Response<B> {
         StatusCode::NOT_FOUND => "12",           // UNIMPLEMENTED
         StatusCode::TOO_MANY_REQUESTS => "8",    // RESOURCE_EXHAUSTED
         StatusCode::SERVICE_UNAVAILABLE => "14", // UNAVAILABLE
-        _ => "13",                               // INTERNAL: what the gRPC mapping of HTTP 400 says
+        _ => "13",                               // INTERNAL, as gRPC maps HTTP 400
     };
     let mut response = rejection.answer(body);
     *response.status_mut() = StatusCode::OK;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(HeaderName::from_static("grpc-status"), HeaderValue::from_static(code));
-    // Our messages are plain ASCII; gRPC wants `%` encoded, and there is none.
+    // The messages are ASCII without `%`, so gRPC needs no encoding.
     headers.insert(HeaderName::from_static("grpc-message"), HeaderValue::from_static(rejection.message));
     response
 }
@@ -373,9 +388,8 @@ mod tests {
     use super::*;
     use crate::domain::{Ambiguity, InvalidCredential, Unavailable, action, all_of, authenticated};
 
-    /// Whoever writes refusals in a form of their own has all that ours are made of.
     #[test]
-    fn a_refusal_says_what_its_answer_is_made_of() {
+    fn a_rejection_exposes_the_parts_of_its_response() {
         let expired = Rejection::uncounted(Reason::Expired, true, false);
         assert_eq!((expired.reason(), expired.status()), (Reason::Expired, StatusCode::UNAUTHORIZED));
         assert_eq!((expired.name(), expired.message()), ("UnauthorizedError", "Token expired"));
@@ -383,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_a_wider_scope_would_help_against_is_challenged_with_one() {
+    fn only_a_missing_permission_is_challenged_with_a_scope() {
         let challenge = |rejection: &Rejection| {
             rejection.headers().get(WWW_AUTHENTICATE).map(|value| value.to_str().unwrap().to_owned())
         };
@@ -392,7 +406,7 @@ mod tests {
         assert_eq!(challenge(&denied(action("a.read"))), scope(", scope=\"a.read\""));
         let both = all_of([action("a.read"), action("b.read")]);
         assert_eq!(challenge(&denied(both)), scope(", scope=\"a.read b.read\""));
-        // Nothing is named that is nothing, or that would end the text it stands in.
+        // A scope that is empty, or that would end the quoted text, is left out.
         for odd in [authenticated(), action("a\" x=\"y"), action("a\\"), action("\u{e9}"), action("a\n")] {
             assert_eq!(challenge(&denied(odd.clone())), scope(""), "{odd:?}");
         }
@@ -403,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_as_long_as_is_said_has_waited_long_enough() {
+    fn retry_after_is_never_shorter_than_the_wait() {
         let spent = Rejection::uncounted(Reason::Invalid(InvalidCredential::Unknown), true, false);
         for (ms, seconds) in [(1000, "1"), (1001, "2"), (1999, "2"), (2000, "2"), (59_500, "60")] {
             let headers = spent.clone().over_budget(Duration::from_millis(ms)).headers();
@@ -412,9 +426,9 @@ mod tests {
     }
 
     #[test]
-    fn people_see_a_page_unless_they_are_sent_elsewhere() {
+    fn a_rejection_in_a_page_group_is_html_unless_it_redirects() {
         let start: Arc<str> = "/admin".into();
-        let rejection = || Rejection::uncounted(Reason::NoCredential, true, false).for_people(Some(start.clone()));
+        let rejection = || Rejection::uncounted(Reason::NoCredential, true, false).with_start(Some(start.clone()));
         let shown = |rejection: &Rejection, page| {
             let request = RejectionContext { grpc: false, version: Version::HTTP_11, page };
             let answer: Response<Bytes> = JsonRejection.answer(rejection, request);
@@ -422,14 +436,14 @@ mod tests {
         };
         assert_eq!(shown(&rejection(), true).0, "text/html; charset=utf-8");
         assert_eq!(shown(&rejection(), false).0, "application/json");
-        let sent_elsewhere = rejection().or_see(|| Some("/sign-in".into()));
-        let json = error_json(StatusCode::SEE_OTHER, sent_elsewhere.name, sent_elsewhere.message);
-        assert_eq!(shown(&sent_elsewhere, true), ("application/json".to_owned(), json));
+        let redirect = rejection().or_redirect(|| Some("/sign-in".into()));
+        let json = error_json(StatusCode::SEE_OTHER, redirect.name, redirect.message);
+        assert_eq!(shown(&redirect, true), ("application/json".to_owned(), json));
     }
 
-    /// By the mapping of HTTP to gRPC, but for what is ours to say.
+    /// By the mapping of HTTP to gRPC, except for 401, 404 and 429.
     #[test]
-    fn every_refusal_has_a_grpc_status() {
+    fn every_rejection_has_a_grpc_status() {
         let of = |rejection: Rejection| grpc(&rejection, ()).headers()["grpc-status"].to_str().unwrap().to_owned();
         let why = |reason| Rejection::uncounted(reason, true, false);
         for (rejection, code) in [
@@ -447,13 +461,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_beforehand_is_what_would_be_written() {
+    fn the_prepared_json_equals_the_written_json() {
         let rejection = Rejection::uncounted(Reason::Invalid(InvalidCredential::Malformed), true, false);
         assert_eq!(rejection.json(), error_json(rejection.status, rejection.name, rejection.message));
     }
 
     #[test]
-    fn an_answer_varies_with_the_credential_and_says_so_once() {
+    fn vary_names_authorization_once() {
         for (before, after) in [
             (&[][..], &["Authorization"][..]),
             (&["Origin"], &["Origin", "Authorization"]),

@@ -1,4 +1,4 @@
-//! Requirements as layers: on a route, a method router, a sub-router, or any service behind the gate.
+//! Requirements as layers, on a route, a method router, a sub-router, or any service behind the gate.
 
 use super::context::AuthContext;
 use crate::domain::{LogLimit, Requirement};
@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// A layer that lets nobody pass of whom its requirement is not met. It needs the gate around it: without, it answers 500.
+/// A layer that rejects callers who do not meet its requirement. It needs the gate around it, and responds 500 without.
 ///
 /// ```
 /// use axum::{Router, routing::get};
@@ -20,30 +20,31 @@ use tower_service::Service;
 ///     .route_layer(Require::new(action("admin::webhooks.read")));
 /// ```
 #[derive(Clone, Debug)]
-pub struct Require(Asks);
+pub struct Require(Condition);
 
 #[derive(Clone, Debug)]
-enum Asks {
-    This(Arc<Requirement>),
-    /// With what the path's parameters say.
+enum Condition {
+    /// A requirement without parameters.
+    Fixed(Arc<Requirement>),
+    /// A requirement that path parameters complete.
     WithParams(Arc<Requirement>),
-    /// That there is nobody to ask: the group is public.
+    /// No caller: the group has to be public.
     #[cfg(feature = "axum")]
-    Nobody,
+    Public,
 }
 
 impl Require {
-    /// Requires this.
+    /// Creates a layer with this requirement.
     pub fn new(requirement: Requirement) -> Self {
-        let open = requirement.has_params();
+        let has_params = requirement.has_params();
         let requirement = Arc::new(requirement);
-        Self(if open { Asks::WithParams(requirement) } else { Asks::This(requirement) })
+        Self(if has_params { Condition::WithParams(requirement) } else { Condition::Fixed(requirement) })
     }
 
-    /// Lets requests of public groups pass, and no other: where nothing is required, nothing protected is behind it.
+    /// Creates a layer that passes requests of public groups, and rejects all others.
     #[cfg(feature = "axum")]
-    pub(super) fn nobody() -> Self {
-        Self(Asks::Nobody)
+    pub(super) fn public() -> Self {
+        Self(Condition::Public)
     }
 }
 
@@ -57,7 +58,7 @@ impl<S> Layer<S> for Require {
     type Service = RequireService<S>;
 
     fn layer(&self, inner: S) -> RequireService<S> {
-        RequireService { inner, asks: self.0.clone() }
+        RequireService { inner, condition: self.0.clone() }
     }
 }
 
@@ -65,31 +66,28 @@ impl<S> Layer<S> for Require {
 #[derive(Clone, Debug)]
 pub struct RequireService<S> {
     inner: S,
-    asks: Asks,
+    condition: Condition,
 }
 
 impl<S> RequireService<S> {
-    /// Whether the request may go on; otherwise the status of an answer that the gate replaces.
-    fn ask<B>(&self, request: &mut Request<B>) -> Result<(), StatusCode> {
-        let requirement = match &self.asks {
+    /// Checks whether the request may go on. The error is the status of a response that the gate replaces.
+    fn check<B>(&self, request: &mut Request<B>) -> Result<(), StatusCode> {
+        let requirement = match &self.condition {
             #[cfg(feature = "axum")]
-            Asks::Nobody if request.extensions().get::<AuthContext>().is_none() => return Ok(()),
+            Condition::Public if request.extensions().get::<AuthContext>().is_none() => return Ok(()),
             #[cfg(feature = "axum")]
-            Asks::Nobody => return Err(StatusCode::FORBIDDEN),
-            Asks::This(requirement) => requirement.clone(),
-            Asks::WithParams(requirement) => Arc::new(with_params(requirement, request)),
+            Condition::Public => return Err(StatusCode::FORBIDDEN),
+            Condition::Fixed(requirement) => requirement.clone(),
+            Condition::WithParams(requirement) => Arc::new(with_params(requirement, request)),
         };
         let Some(auth) = request.extensions_mut().get_mut::<AuthContext>() else {
             static LINES: LogLimit = LogLimit::new();
             if let Some(count) = LINES.count_now() {
-                tracing::error!(
-                    count,
-                    "a route requires something of its caller, but there is no keyward layer around it"
-                );
+                tracing::error!(count, "a route has a requirement, but no keyward layer around it: wrap the router");
             }
             return Err(StatusCode::INTERNAL_SERVER_ERROR);
         };
-        if auth.ask(requirement) { Ok(()) } else { Err(StatusCode::FORBIDDEN) }
+        if auth.check(requirement) { Ok(()) } else { Err(StatusCode::FORBIDDEN) }
     }
 }
 
@@ -107,15 +105,18 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        match self.ask(&mut request) {
+        match self.check(&mut request) {
             Ok(()) => RequireFuture { state: State::Inner { inner: self.inner.call(request) } },
-            Err(status) => RequireFuture { state: State::Refused { status } },
+            Err(status) => RequireFuture { state: State::Rejected { status: Some(status) } },
         }
     }
 }
 
 pin_project! {
-    /// The future of a [`RequireService`] service.
+    /// The future of a [`RequireService`].
+    ///
+    /// # Panics
+    /// If it is polled after it has returned a rejection; otherwise it does what the future of the inner service does.
     #[derive(Debug)]
     pub struct RequireFuture<F> {
         #[pin]
@@ -128,7 +129,8 @@ pin_project! {
     #[derive(Debug)]
     enum State<F> {
         Inner { #[pin] inner: F },
-        Refused { status: StatusCode },
+        /// `None` once the response has been returned.
+        Rejected { status: Option<StatusCode> },
     }
 }
 
@@ -142,9 +144,10 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             StateProj::Inner { inner } => inner.poll(cx),
-            StateProj::Refused { status } => {
+            StateProj::Rejected { status } => {
+                let Some(status) = status.take() else { panic!("RequireFuture polled after completion") };
                 let mut response = Response::new(B::default());
-                *response.status_mut() = *status;
+                *response.status_mut() = status;
                 Poll::Ready(Ok(response))
             }
         }
@@ -157,37 +160,41 @@ fn with_params<B>(requirement: &Requirement, request: &mut Request<B>) -> Requir
     use futures_util::FutureExt;
     let (mut parts, ()) = Request::new(()).into_parts();
     std::mem::swap(&mut parts.extensions, request.extensions_mut());
-    // Reading path parameters awaits nothing.
+    // The extractor of path parameters never waits.
     let params = RawPathParams::from_request_parts(&mut parts, &()).now_or_never();
     std::mem::swap(&mut parts.extensions, request.extensions_mut());
     let parameter = |name: &str| {
         let params = params.as_ref()?.as_ref().ok()?;
-        // Of two with one name, nested routers keep both, and a handler may read the other one.
-        let mut named = params.iter().filter(|(n, _)| *n == name);
-        let (_, value) = named.next()?;
-        named.next().is_none().then(|| value.to_owned())
+        // Nested routers keep two parameters of one name, and a handler may read the other one.
+        let mut values = params.iter().filter(|(n, _)| *n == name);
+        let (_, value) = values.next()?;
+        values.next().is_none().then(|| value.to_owned())
     };
     requirement.resolve(&parameter)
 }
 
-/// Only a router knows path parameters: without one they stay open, and the requirement is not met.
+/// Without a router there are no path parameters, and the requirement is not met.
 #[cfg(not(feature = "axum"))]
 fn with_params<B>(requirement: &Requirement, _: &mut Request<B>) -> Requirement {
     requirement.clone()
 }
 
-#[cfg(feature = "axum")]
-impl axum::response::IntoResponse for super::body::NoLongerValid {
-    /// An empty 401: the gate writes the rejection in its place.
-    fn into_response(self) -> axum::response::Response {
-        StatusCode::UNAUTHORIZED.into_response()
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::authenticated;
+    use std::convert::Infallible;
+    use std::future;
 
-#[cfg(feature = "axum")]
-impl axum::response::IntoResponse for super::context::Forbidden {
-    /// An empty 403: the gate writes the refusal in its place.
-    fn into_response(self) -> axum::response::Response {
-        StatusCode::FORBIDDEN.into_response()
+    #[test]
+    #[should_panic(expected = "RequireFuture polled after completion")]
+    fn a_finished_rejection_panics_when_it_is_polled_again() {
+        let inner =
+            tower::service_fn(|_: Request<()>| future::ready(Ok::<_, Infallible>(Response::new(String::new()))));
+        let mut rejected = Box::pin(Require::new(authenticated()).layer(inner).call(Request::new(())));
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let Poll::Ready(Ok(response)) = rejected.as_mut().poll(&mut cx) else { panic!("not ready") };
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let _ = rejected.as_mut().poll(&mut cx);
     }
 }

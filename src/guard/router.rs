@@ -3,7 +3,7 @@
 use super::base::Base;
 use super::context::Forbidden;
 use super::extract::Auth;
-use super::page::{ForPeople, Words, harden};
+use super::page::{PageContext, PageText, set_page_headers};
 use super::rejection::{Rejection, error_json};
 use super::require::Require;
 use crate::domain::{Reason, Requirement, authenticated};
@@ -17,8 +17,8 @@ use std::convert::Infallible;
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// A router whose every route says what it requires. Its 404 and 405 are guarded too: whoever has no credential does not
-/// learn which routes there are.
+/// A router in which every route has a requirement. Its 404 and 405 are guarded too: a client without a credential does
+/// not learn which routes exist.
 ///
 /// ```
 /// use axum::routing::{get, post};
@@ -29,7 +29,7 @@ use tower_service::Service;
 ///     .public("/healthz", get(|| async { "ok" }));
 /// ```
 ///
-/// A route without a requirement is no route:
+/// A route without a requirement does not compile:
 /// ```compile_fail
 /// use axum::routing::get;
 /// keyward::GuardedRouter::<()>::new().route("/admin/webhooks", get(|| async { "[]" }));
@@ -45,7 +45,7 @@ impl<S: Clone + Send + Sync + 'static> Default for GuardedRouter<S> {
 }
 
 impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
-    /// Without routes.
+    /// Creates a router without routes.
     pub fn new() -> Self {
         Self(Router::new())
     }
@@ -53,24 +53,24 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     /// Adds a route. Other methods of the same path may be added with requirements of their own.
     ///
     /// # Panics
-    /// Where [`Router::route`] does: a path that overlaps another, or is none.
+    /// As [`Router::route`]: if the path is invalid or overlaps another.
     pub fn route(self, path: &str, requirement: Requirement, handler: MethodRouter<S>) -> Self {
-        // `layer`, not `route_layer`: a method router's own fallback, or `any`, is to be guarded too.
+        // `layer`, not `route_layer`, also guards `any` and the method router's own fallback.
         Self(self.0.route(path, handler.layer(Require::new(requirement))))
     }
 
-    /// Adds a route that requires nothing, for paths of public groups. In a protected group it is refused.
+    /// Adds a route without a requirement, for paths of public groups. In a protected group its requests are rejected.
     ///
     /// # Panics
-    /// Where [`Router::route`] does.
+    /// As [`Router::route`].
     pub fn public(self, path: &str, handler: MethodRouter<S>) -> Self {
-        Self(self.0.route(path, handler.layer(Require::nobody())))
+        Self(self.0.route(path, handler.layer(Require::public())))
     }
 
-    /// Puts another guarded router under a path.
+    /// Nests another guarded router under a path.
     ///
     /// # Panics
-    /// Where [`Router::nest`] does.
+    /// As [`Router::nest`].
     pub fn nest(self, path: &str, other: GuardedRouter<S>) -> Self {
         Self(self.0.nest(path, other.0))
     }
@@ -78,12 +78,12 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     /// Adds the routes of another guarded router.
     ///
     /// # Panics
-    /// Where [`Router::merge`] does.
+    /// As [`Router::merge`].
     pub fn merge(self, other: GuardedRouter<S>) -> Self {
         Self(self.0.merge(other.0))
     }
 
-    /// Puts a layer around every route so far, outside its requirement: body limits, timeouts, traces.
+    /// Adds a layer around every route so far, outside its requirement: body limits, timeouts, traces.
     pub fn layer<L>(self, layer: L) -> Self
     where
         L: Layer<Route> + Clone + Send + Sync + 'static,
@@ -95,13 +95,13 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
         Self(self.0.layer(layer))
     }
 
-    /// Gives the handlers their state.
+    /// Provides the state of the handlers.
     pub fn with_state<T>(self, state: S) -> GuardedRouter<T> {
         GuardedRouter(self.0.with_state(state))
     }
 
-    /// The router, with its 404 and 405 guarded. What is asked for below the base path is the same as without: proxies take it away, or
-    /// leave it.
+    /// Returns the router with a guarded 404 and 405. It serves each route with and without the base path, as a proxy
+    /// may keep or strip it.
     pub(crate) fn into_router(self, base: &Base) -> Router<S> {
         let router = self.0.fallback(no_route).method_not_allowed_fallback(no_method);
         if base.is_empty() { router } else { router.clone().nest(base.as_str(), router) }
@@ -109,10 +109,10 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
 }
 
 async fn no_route(auth: Option<Auth>, request: Request) -> Result<Response, Forbidden> {
-    known(auth)?;
+    require_credential(auth)?;
     let rejection = Rejection::uncounted(Reason::NoGroup, false, false);
-    let Some(ForPeople { start, base }) = request.extensions().get() else { return Ok(rejection.as_json()) };
-    // Pages have one spelling.
+    let Some(PageContext { start, base }) = request.extensions().get() else { return Ok(rejection.as_json()) };
+    // A page has one address, without a trailing slash.
     let shorter = request.uri().path().strip_suffix('/').filter(|shorter| !shorter.is_empty());
     if let (&(Method::GET | Method::HEAD), Some(shorter)) = (request.method(), shorter) {
         let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
@@ -122,19 +122,19 @@ async fn no_route(auth: Option<Auth>, request: Request) -> Result<Response, Forb
 }
 
 async fn no_method(auth: Option<Auth>, request: Request) -> Result<Response, Forbidden> {
-    known(auth)?;
+    require_credential(auth)?;
     let status = StatusCode::METHOD_NOT_ALLOWED;
-    if let Some(ForPeople { start, .. }) = request.extensions().get() {
+    if let Some(PageContext { start, .. }) = request.extensions().get() {
         let advice = "This address does not take what was sent to it. Go back, and try again from there.";
-        let mut response = (status, Words { heading: "Not possible", advice }.html(start)).into_response();
-        harden(response.headers_mut());
+        let mut response = (status, PageText { heading: "Not possible", advice }.html(start, None)).into_response();
+        set_page_headers(response.headers_mut());
         return Ok(response);
     }
     let body = error_json(status, "MethodNotAllowedError", "Method Not Allowed");
     Ok((status, [(CONTENT_TYPE, "application/json")], body).into_response())
 }
 
-/// In a protected group the caller has to be somebody; in a public one there is no caller.
-fn known(auth: Option<Auth>) -> Result<(), Forbidden> {
+/// Requires a credential in a protected group. In a public one there is no caller.
+fn require_credential(auth: Option<Auth>) -> Result<(), Forbidden> {
     auth.map_or(Ok(()), |auth| auth.require(&authenticated()))
 }

@@ -1,13 +1,14 @@
 //! The layer and its service.
 
-use super::admit::{Admission, Gate};
+use super::admit::Admission;
 use super::body::GuardableBody;
-use super::future::{GateFuture, Passage};
-use super::rejection::{JsonRejection, MakeRejection, RejectionContext};
+use super::future::{GateFuture, PendingRequest};
+use super::gate::Gate;
+use super::rejection::{JsonRejection, MakeRejection};
+use super::response::ResponseCheck;
 #[cfg(feature = "axum")]
 use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
-use http::header::CONTENT_TYPE;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use std::fmt;
 #[cfg(feature = "axum")]
 use std::net::SocketAddr;
@@ -16,7 +17,7 @@ use std::task::{Context, Poll};
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// Wraps a service so that protected groups are entered with a valid credential only. Made by
+/// A layer that admits requests of protected groups only with a valid credential. Made by
 /// [`Keyward::layer`](crate::guard::Guard::layer).
 #[derive(Clone)]
 pub struct GateLayer<R = JsonRejection> {
@@ -31,7 +32,7 @@ impl GateLayer {
 }
 
 impl<R> GateLayer<R> {
-    /// Answers refused requests in another form.
+    /// Sets the form of rejections.
     pub fn rejections<Q>(self, rejections: Q) -> GateLayer<Q> {
         GateLayer { gate: self.gate, rejections }
     }
@@ -45,7 +46,7 @@ impl<S, R: Clone> Layer<S> for GateLayer<R> {
     }
 }
 
-/// A service behind the gate.
+/// A service whose requests are admitted by a [`GateLayer`].
 #[derive(Clone)]
 pub struct GateService<S, R = JsonRejection> {
     inner: S,
@@ -54,7 +55,7 @@ pub struct GateService<S, R = JsonRejection> {
 }
 
 impl<S, R> GateService<S, R> {
-    /// Answers refused requests in another form.
+    /// Sets the form of rejections.
     pub fn rejections<Q>(self, rejections: Q) -> GateService<S, Q> {
         GateService { inner: self.inner, gate: self.gate, rejections }
     }
@@ -62,7 +63,8 @@ impl<S, R> GateService<S, R> {
 
 #[cfg(feature = "axum")]
 impl<R: MakeRejection<axum::body::Body>> GateService<axum::Router, R> {
-    /// What `axum::serve` takes. It tells the gate the peer's address, so that the uses of tokens say where from.
+    /// Makes the service that `axum::serve` takes. It passes on the peer's address, which failure budgets and last uses
+    /// need.
     pub fn into_make_service(self) -> IntoMakeServiceWithConnectInfo<Self, SocketAddr> {
         axum::ServiceExt::<axum::extract::Request>::into_make_service_with_connect_info(self)
     }
@@ -84,38 +86,24 @@ where
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         match self.gate.admit(&request) {
-            Ok(Admission::Enter(entry, door)) => {
-                let passage = Passage::enter(&self.gate, &self.rejections, &mut request, entry, door);
-                GateFuture::entered(self.inner.call(request), passage)
+            Ok(Admission::Admitted(group, entry)) => {
+                let check = ResponseCheck::new(&self.gate, group, self.rejections.clone(), &mut request, entry);
+                GateFuture::guarded(self.inner.call(request), check)
             }
-            Ok(Admission::Open(group)) => {
-                self.gate.mark_for_people(group, &mut request);
-                GateFuture::open(self.inner.call(request))
+            Ok(Admission::Public(group)) => {
+                self.gate.insert_page_context(group, &mut request);
+                GateFuture::public(self.inner.call(request))
             }
-            Ok(Admission::Ask(wanted)) => {
-                // The service that was polled ready is the one to call later; a fresh clone takes its place.
-                let fresh = self.inner.clone();
-                let ready = std::mem::replace(&mut self.inner, fresh);
-                GateFuture::asking(&self.gate, &self.rejections, wanted, request, ready)
+            Ok(Admission::Pending(group, lookup)) => {
+                let (gate, group, rejections) = (self.gate.clone(), group.id(), self.rejections.clone());
+                // The service that was polled ready has to be the one that is called: a clone replaces it here.
+                let clone = self.inner.clone();
+                let service = std::mem::replace(&mut self.inner, clone);
+                GateFuture::pending(lookup, PendingRequest { request, service, gate, group, rejections })
             }
-            Err(turned) => {
-                let rejection = self.gate.turn(turned, &request);
-                let refused = refused(&request, rejection.is_for_people());
-                GateFuture::refused(self.rejections.answer(&rejection, refused))
-            }
+            Err(not_admitted) => GateFuture::rejected(self.gate.respond(not_admitted, &request, &self.rejections)),
         }
     }
-}
-
-/// What of a request a refusal may depend on.
-pub(super) fn refused<B>(request: &Request<B>, page: bool) -> RejectionContext {
-    let is_grpc = |v: &[u8]| {
-        v.strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
-    };
-    // gRPC is POST and nothing else: other requests need no look at their headers.
-    let grpc =
-        *request.method() == Method::POST && request.headers().get(CONTENT_TYPE).is_some_and(|v| is_grpc(v.as_bytes()));
-    RejectionContext { grpc, version: request.version(), page }
 }
 
 impl<R> fmt::Debug for GateLayer<R> {

@@ -1,56 +1,101 @@
-//! How to work with keyward, page by page.
+//! The guide, page by page.
 //!
-//! | page | answers |
+//! | page | subject |
 //! | --- | --- |
-//! | [`concepts`] | What is what? Why is a token never stronger than its owner? |
-//! | [`tutorial`] | How do I begin? |
-//! | [`configuration`] | What can be set: salts, encryption keys, durations, limits? |
-//! | [`guarding`] | How does a route say what it requires? |
-//! | [`conditions`] | How do I let somebody see some rows and some fields? |
-//! | [`stores`] | Which store, and how do I bring my own? |
-//! | [`many_nodes`] | What is promised of several nodes, and what was measured? |
-//! | [`migrating`] | How do I come from a Strapi 5, without telling any client? |
-//! | [`operating`] | What do I watch, back up, rotate and upgrade? |
-//! | [`testing`] | How do I test my service? |
-//! | [`known_failures`] | How did comparable systems fail, and why does this not? |
+//! | [`tutorial`] | the first service, owner and token |
+//! | [`concepts`] | the words, the kinds of token, and why a token never does more than its owner |
+//! | [`guarding`] | route groups, requirements, rejections, long requests and responses |
+//! | [`conditions`] | permissions for some rows and some fields |
+//! | [`walkthrough`] | the management API with curl, and the settings pages |
+//! | [`configuration`] | hash keys, encryption keys, durations, quotas, limits |
+//! | [`stores`] | SQLite, PostgreSQL, memory, and a store of your own |
+//! | [`many_nodes`] | the staleness bound, what it rests on, and measurements during faults |
+//! | [`operating`] | serving, proxies, health, metrics, backups, key rotation, incidents |
+//! | [`migrating`] | running beside a Strapi 5, and importing from it |
+//! | [`testing`] | tests of a service that keyward guards |
+//! | [`known_failures`] | how comparable systems failed, and the tests that hold keyward to it |
+//!
+//! Examples of the pages are compiled with all features.
 
-#[doc = include_str!("concepts.md")]
-pub mod concepts {}
+/// Makes a page of the guide from a Markdown file.
+///
+/// The page is rendered with any set of features; its examples are compiled with the feature `full` only. A link to an item of a
+/// feature that is off leads to the table of features.
+macro_rules! page {
+    ($name:ident, $file:literal $(, $feature:tt: [$($item:literal => $path:literal),+ $(,)?])* $(,)?) => {
+        #[cfg_attr(any(not(doctest), feature = "full"), doc = include_str!($file))]
+        #[doc = ""]
+        $($(
+            #[cfg_attr(feature = $feature, doc = concat!("[`", $item, "`]: ", $path))]
+            #[cfg_attr(not(feature = $feature), doc = concat!("[`", $item, "`]: crate#features"))]
+        )+)*
+        pub mod $name {}
+    };
+}
 
-#[cfg(all(feature = "api", feature = "sqlite", feature = "testing", feature = "ui"))]
-#[doc = include_str!("tutorial.md")]
-pub mod tutorial {}
-
-#[doc = include_str!("configuration.md")]
-pub mod configuration {}
-
-#[cfg(feature = "axum")]
-#[doc = include_str!("guarding.md")]
-pub mod guarding {}
-
-#[cfg(feature = "axum")]
-#[doc = include_str!("conditions.md")]
-pub mod conditions {}
-
-#[cfg(feature = "strapi")] // which brings the other two along
-#[doc = include_str!("stores.md")]
-pub mod stores {}
-
-#[cfg(feature = "postgres")]
-#[doc = include_str!("many_nodes.md")]
-pub mod many_nodes {}
-
-#[cfg(feature = "strapi")]
-#[doc = include_str!("migrating.md")]
-pub mod migrating {}
-
-#[cfg(feature = "axum")]
-#[doc = include_str!("operating.md")]
-pub mod operating {}
-
-#[cfg(feature = "testing")]
-#[doc = include_str!("testing.md")]
-pub mod testing {}
-
-#[doc = include_str!("known_failures.md")]
-pub mod known_failures {}
+page!(tutorial, "tutorial.md");
+page!(concepts, "concepts.md");
+page!(guarding, "guarding.md");
+page!(conditions, "conditions.md");
+page!(
+    walkthrough,
+    "walkthrough.md",
+    "api": ["api::router" => "crate::api::router"],
+    "ui": ["ui::router" => "crate::ui::router"],
+);
+page!(
+    configuration,
+    "configuration.md",
+    "people": ["Builder::allow_open_setup" => "crate::Builder::allow_open_setup"],
+    "reveal": ["Builder::encryption" => "crate::Builder::encryption"],
+);
+page!(
+    stores,
+    "stores.md",
+    "sqlite": [
+        "SqliteStore" => "crate::SqliteStore",
+        "SqliteOptions::readers" => "crate::store::SqliteOptions::readers",
+    ],
+    "postgres": [
+        "PostgresStore" => "crate::PostgresStore",
+        "PostgresOptions::connections" => "crate::store::PostgresOptions::connections",
+    ],
+    "strapi": ["StrapiStore" => "crate::strapi::StrapiStore"],
+    "testing": ["store::contract" => "crate::store::contract"],
+);
+page!(
+    many_nodes,
+    "many_nodes.md",
+    "reveal": ["Builder::encryption" => "crate::Builder::encryption"],
+    "postgres": ["synchronous_heartbeat" => "crate::store::PostgresOptions::synchronous_heartbeat"],
+);
+page!(
+    operating,
+    "operating.md",
+    "people": ["Builder::allow_open_setup" => "crate::Builder::allow_open_setup", "Owners::set_password" => "crate::admin::Owners::set_password"],
+    "reveal": ["Builder::accept_new_encryption_key" => "crate::Builder::accept_new_encryption_key"],
+    "api": ["body_deadline" => "crate::Builder::body_deadline"],
+    "postgres": ["PostgresOptions::schema" => "crate::store::PostgresOptions::schema"],
+    "sqlite": [
+        "SqliteStore::backup" => "crate::SqliteStore::backup",
+        "SqliteStore::restore" => "crate::SqliteStore::restore",
+    ],
+);
+page!(
+    migrating,
+    "migrating.md",
+    "reveal": ["Builder::encryption" => "crate::Builder::encryption"],
+    "strapi": [
+        "strapi::import" => "crate::strapi::import()",
+        "Import::source" => "crate::strapi::Import::source",
+    ],
+);
+page!(
+    testing,
+    "testing.md",
+    "testing": [
+        "World" => "crate::testing::World",
+        "store::contract" => "crate::store::contract",
+    ],
+);
+page!(known_failures, "known_failures.md");

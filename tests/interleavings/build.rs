@@ -16,7 +16,7 @@ use mistakes::MISTAKES;
 /// In which sources what is replaced by what, wherever it is.
 const SWAPS: [(&str, &str, &str); 12] = [
     ("resolve/", "std::sync::", "shuttle::sync::"),
-    ("service/", "std::sync::", "shuttle::sync::"),
+    ("admin/", "std::sync::", "shuttle::sync::"),
     ("resolve/", "use arc_swap::", "use crate::swap::"),
     ("store/memory", "use arc_swap::", "use crate::swap::"),
     // The explored map has no choice of hasher.
@@ -52,24 +52,24 @@ const WEAK_SWAPS: [(&str, &str, &str); 13] = [
     ),
     ("resolve/freshness.rs", "use crate::swap::", "use super::swap::"),
     ("resolve/freshness.rs", "use tokio::sync::watch;", "use super::watch;"),
-    ("gate/mark.rs", "std::sync::atomic::", "loom::sync::atomic::"),
+    ("guard/mark.rs", "std::sync::atomic::", "loom::sync::atomic::"),
     (
-        "gate/mark.rs",
+        "guard/mark.rs",
         "use std::sync::{Arc, Mutex, PoisonError, Weak};",
         "use super::counted::Arc;\nuse loom::sync::Mutex;\nuse std::sync::{PoisonError, Weak};",
     ),
     (
-        "gate/mark.rs",
-        "thread_local! {\n    static BLANK: RefCell<Slips> = const { RefCell::new(Vec::new()) };",
-        "loom::thread_local! {\n    static BLANK: RefCell<Slips> = RefCell::new(Vec::new());",
+        "guard/mark.rs",
+        "thread_local! {\n    static BLANK: RefCell<GuardSlots> = const { RefCell::new(Vec::new()) };",
+        "loom::thread_local! {\n    static BLANK: RefCell<GuardSlots> = RefCell::new(Vec::new());",
     ),
     // Gates are counted as ever.
-    ("gate/mark.rs", "use super::admit::Gate;", "use super::Gate;"),
-    ("gate/mark.rs", "use super::base::Base;", "use crate::gate::Base;"),
-    ("gate/mark.rs", "&Arc<Gate>", "&std::sync::Arc<Gate>"),
-    ("gate/mark.rs", "Option<Arc<Gate>>", "Option<std::sync::Arc<Gate>>"),
-    ("gate/mark.rs", "Arc::as_ptr(gate)", "std::sync::Arc::as_ptr(gate)"),
-    ("gate/mark.rs", "Arc::downgrade(gate)", "std::sync::Arc::downgrade(gate)"),
+    ("guard/mark.rs", "use super::admit::Gate;", "use super::Gate;"),
+    ("guard/mark.rs", "use super::base::Base;", "use crate::guard::Base;"),
+    ("guard/mark.rs", "&Arc<Gate>", "&std::sync::Arc<Gate>"),
+    ("guard/mark.rs", "Option<Arc<Gate>>", "Option<std::sync::Arc<Gate>>"),
+    ("guard/mark.rs", "Arc::as_ptr(gate)", "std::sync::Arc::as_ptr(gate)"),
+    ("guard/mark.rs", "Arc::downgrade(gate)", "std::sync::Arc::downgrade(gate)"),
 ];
 
 fn main() {
@@ -79,10 +79,12 @@ fn main() {
         println!("cargo::rerun-if-changed={}", watched.display());
     }
     let mut sources = Vec::new();
-    for room in ["domain", "gate", "guide", "resolve", "service", "store"] {
+    for room in ["admin", "domain", "guard", "guide", "resolve", "store"] {
         collect(&from.join(room), &mut sources);
     }
-    sources.extend([from.join("keyward.rs"), from.join("testing/clock.rs")]);
+    sources.extend(
+        ["authz.rs", "health.rs", "keyward.rs", "testing/clock.rs", "time.rs", "token.rs"].map(|file| from.join(file)),
+    );
     let mut swapped = [false; SWAPS.len()];
     let mut seeded = 0;
     for source in &sources {

@@ -1,16 +1,15 @@
-//! The revocation protocol (I3, I4), checked in every order in which its steps can come: one caching node, one token, one store
-//! with a log of changes, and a scheduler that does its worst. Each mistake that we could think of must be noticed.
+//! The revocation protocol (next-request and bounded-staleness in `docs/invariants.md`), checked in every order of its steps: one caching
+//! node, one token, one store with a log of changes, and an adversarial scheduler. Each known mistake must be detected.
 //!
-//! Time has no end here, as ages are all that counts; what is bounded is the number of transactions. With one more of them, for
-//! some minutes:
+//! Time is unbounded, as only ages matter; the number of transactions is bounded. With one more transaction it runs for some minutes:
 //!
 //! ```text
 //! KEYWARD_MODEL=deep cargo test --test model -- --nocapture
 //! ```
 //!
-//! Not in it: expiry, the cache's bounds, queues and deadlines (a look-up may take for ever), more than one tag (two in one slot
-//! cost a reload), more than one node (nodes share nothing but the store), the order of memory accesses within one step, and a
-//! gate that pauses between its look at the lease and its look at the clock. States are told apart by 64-bit fingerprints.
+//! Not in the model: expiry, the bounds of the cache, queues and deadlines (a look-up may take forever), more than one tag (two in one
+//! slot cost a reload), more than one node (nodes share only the store), the order of memory accesses within one step, and a gate that
+//! pauses between reading the lease and the clock. States are distinguished by 64-bit fingerprints.
 
 mod mistake;
 mod node;
@@ -28,12 +27,12 @@ fn deep() -> bool {
     std::env::var("KEYWARD_MODEL").is_ok_and(|depth| depth == "deep")
 }
 
-/// The design with as many transactions as are asked for, or one more.
+/// Returns the design with this many transactions, or one more in a deep run.
 fn design(writes: u8) -> Scenario {
     Scenario::design(writes + u8::from(deep()))
 }
 
-/// No order of steps breaks a property.
+/// Asserts that no order of steps breaks a property.
 fn holds(name: &str, scenario: Scenario) {
     let checked = Protocol(scenario).checker().finish_when(HasDiscoveries::Any).spawn_bfs().join();
     if let Some((property, path)) = checked.discoveries().into_iter().next() {
@@ -42,76 +41,76 @@ fn holds(name: &str, scenario: Scenario) {
     println!("holds: {name}: {} states, {} steps", checked.unique_state_count(), checked.state_count());
 }
 
-/// Some order of steps breaks this property.
+/// Asserts that some order of steps breaks this property.
 fn breaks(name: &str, property: &'static str, protocol: Protocol) {
     let checked = protocol.checker().finish_when(HasDiscoveries::AnyOf([property].into())).spawn_bfs().join();
     let states = checked.unique_state_count();
-    let path = checked.discovery(property).unwrap_or_else(|| panic!("{name}: not noticed in {states} states"));
+    let path = checked.discovery(property).unwrap_or_else(|| panic!("{name}: not detected in {states} states"));
     println!("noticed: {name}: {states} states: {property}: {:?}", path.into_actions());
 }
 
 #[test]
-fn the_design_holds() {
+fn design_keeps_its_properties() {
     holds("the design", design(2));
 }
 
 #[test]
-fn it_holds_when_the_node_restarts() {
+fn design_survives_restarts() {
     holds("restart", design(2).restarts());
 }
 
 #[test]
-fn it_holds_when_replicas_lag() {
+fn design_survives_lagging_replicas() {
     holds("lagging replicas", design(2).lagging_replicas());
 }
 
 #[test]
-fn it_holds_when_the_node_restarts_and_replicas_lag() {
+fn design_survives_restarts_and_lagging_replicas() {
     holds("restart and lagging replicas", design(2).restarts().lagging_replicas());
 }
 
 #[test]
-fn it_holds_when_another_primary_takes_over() {
+fn design_survives_failover() {
     holds("failover with a quorum heartbeat", design(2).failover());
 }
 
 #[test]
-fn it_holds_with_all_of_these() {
+fn design_survives_restarts_lag_and_failover() {
     let all = design(2).failover().restarts().lagging_replicas();
     holds("failover, restart, lagging replicas", all);
 }
 
 #[test]
-fn it_holds_when_the_store_is_set_back() {
+fn design_survives_a_restored_store() {
     let set_back = design(2).set_back(SetBack::Noticed);
     holds("a store that is set back", set_back);
     holds("a store that is set back, restart", set_back.restarts());
     holds("a store that is set back, failover", set_back.failover());
     holds("a store that is set back, lagging replicas", set_back.without_own_changes().lagging_replicas());
     if deep() {
-        // Room for a change that is lost, one in doubt, and one that settles it.
+        // Transactions for a lost change, an uncertain one, and one that settles it.
         holds("a store that is set back, lost answers", set_back.lost_answers());
     }
 }
 
 #[test]
-fn it_holds_when_the_answer_to_a_commit_is_lost() {
+fn design_survives_lost_commit_responses() {
     holds("lost answers", design(2).lost_answers());
-    holds("lost answers, nobody else writes", design(3).exclusive().lost_answers());
+    holds("lost responses, no other writer", design(3).exclusive().lost_answers());
 }
 
-/// What our code does not keep. If one of these no longer breaks, it belongs among what holds.
+/// Properties that the code does not keep. If one of these no longer breaks, move it to the tests that hold.
 ///
-/// A look-up that has read what is lost lands once the store is set back. Nothing tells its answer from one that is younger than
-/// the last poll, and to ask again for every such answer would be to ask for ever while others write. The first poll that is sent
-/// after the landing notices; until then the answer counts, also beyond the span of the lease or after an acknowledgement. It is
-/// the one moment in which the bound is that of the lease and a poll.
+/// A look-up reads a change, the store is set back before it, and then the look-up lands. Its answer looks like one that is younger than
+/// the last poll, and reloading every such answer would never end while others write. The first poll sent after the landing detects it.
+/// Until then the answer is used, also beyond the span of the lease or after an acknowledgement. In this case the bound is the lease
+/// and one poll.
 ///
-/// At a replica a change of this node that spans the beginning of an era is not waited for. It has the number of the store that
-/// was lost or of the one that took its place: to wait for the higher one would shut everybody out until the next poll, and no
-/// store of ours has replicas.
+/// On a replica, look-ups do not wait for a change of this node that spans the beginning of an era. The change has the number of the
+/// lost store or of its replacement. Waiting for the higher one would reject every request until the next poll, and no store of keyward
+/// reads from replicas.
 #[test]
-fn known_gaps() {
+fn known_gaps_still_break_their_properties() {
     let any = design(2).set_back(SetBack::AtAnyTime);
     breaks("gap: set back under a look-up", STALE_DENY, Protocol(any.without_own_changes()));
     breaks("gap: set back under a look-up, then a revoke", ALLOW_AFTER_ACK, Protocol(any));
@@ -120,7 +119,7 @@ fn known_gaps() {
 }
 
 #[test]
-fn mistakes_of_the_lease_are_noticed() {
+fn lease_mistakes_are_detected() {
     use Mistake::*;
     breaks("the lease runs from the answer", STALE_ALLOW, design(2).with(LeaseFromTheAnswer));
     breaks("the lease before the tags", STALE_ALLOW, design(2).with(LeaseBeforeTags));
@@ -134,7 +133,7 @@ fn mistakes_of_the_lease_are_noticed() {
 }
 
 #[test]
-fn mistakes_of_the_cache_are_noticed() {
+fn cache_mistakes_are_detected() {
     use Mistake::*;
     breaks("a fill without a version", ALLOW_AFTER_ACK, design(2).with(UnversionedFill));
     breaks("the sequence read after the row", ALLOW_AFTER_ACK, design(2).with(SequenceAfterRow));
@@ -144,7 +143,7 @@ fn mistakes_of_the_cache_are_noticed() {
 }
 
 #[test]
-fn mistakes_of_eras_are_noticed() {
+fn era_mistakes_are_detected() {
     use Mistake::*;
     let restarted = design(2).restarts().lagging_replicas();
     breaks("a floor of zero at the start", STALE_ALLOW, restarted.with(FloorOfZeroAtStart));
@@ -158,7 +157,7 @@ fn mistakes_of_eras_are_noticed() {
 }
 
 #[test]
-fn mistakes_about_what_was_seen_ahead_are_noticed() {
+fn read_ahead_mistakes_are_detected() {
     use Mistake::*;
     let set_back = design(2).set_back(SetBack::Noticed);
     breaks("nothing is kept", STALE_ALLOW, set_back.with(NothingAheadIsKept));
@@ -171,7 +170,7 @@ fn mistakes_about_what_was_seen_ahead_are_noticed() {
 }
 
 #[test]
-fn mistakes_of_commits_in_doubt_are_noticed() {
+fn uncertain_commit_mistakes_are_detected() {
     use Mistake::*;
     let alone = design(2).exclusive().lost_answers();
     breaks("an unknown commit is ignored", STALE_ALLOW, alone.with(UnknownCommitIgnored));

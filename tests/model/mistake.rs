@@ -1,4 +1,4 @@
-//! The mistakes that the model has to notice. Each is one line of the protocol done otherwise.
+//! The mistakes that the model must detect. Each changes one line of the protocol.
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Mistake {
@@ -6,13 +6,13 @@ pub(crate) enum Mistake {
     LeaseFromTheAnswer,
     /// The lease is renewed first, and then the tags are raised.
     LeaseBeforeTags,
-    /// A poll that brought a part of what there is renews the lease.
+    /// A poll with a partial answer renews the lease.
     PartialPollRenews,
-    /// What is in the cache counts until a change drops it; when it was read does not matter.
+    /// A cached entry is used until a change drops it, independently of when it was read.
     UnversionedFill,
     /// A look-up reads the row first and the sequence in a second snapshot.
     SequenceAfterRow,
-    /// Whoever waited for a look-up takes its answer without asking whether it still stands.
+    /// A waiter uses the answer of a look-up without checking that it is still current.
     JoinerNotRevalidated,
     /// Sequences are drawn without a lock: they commit in any order, and some never do.
     SequencesWithoutLock,
@@ -24,31 +24,31 @@ pub(crate) enum Mistake {
     EraAtTheStart,
     /// An era begins with the clock of the last one.
     ClockIsKept,
-    /// A look-up answers without a lease, however long it took.
+    /// A look-up answers without a lease, after any time.
     UnleasedLookUp,
     /// A look-up answers without a lease if it took no longer than the lease's span.
     UnleasedQuickLookUp,
     /// A revoke is acknowledged, and its tags are left to the next poll.
     AcknowledgedBeforeRaised,
-    /// A log that does not go on is followed from its new end, in the old era.
+    /// A log that is not continuous is followed from its new end, in the old era.
     NoEraSwap,
-    /// Whether a log goes on is told by the sequences alone.
+    /// The continuity of a log is judged by sequences only.
     DivergenceBySequence,
-    /// What look-ups and own changes see before the reader does is not kept.
+    /// Changes that look-ups and own changes see before the reader are not recorded.
     NothingAheadIsKept,
-    /// Of that, the sequences alone are kept.
+    /// Of those, only the sequences are recorded.
     AheadWithoutIds,
-    /// A log that ends before what was seen is taken for one that goes on.
+    /// A log that ends before a seen change is taken for a continuous one.
     AheadWithoutHighest,
-    /// A commit in doubt tells nothing of how far the log went.
+    /// An uncertain commit does not record how far the log went.
     NothingIsSeenInDoubt,
-    /// A change of this node is raised by its sequence, also where it is no new one.
+    /// A change of this node is raised by its sequence, even if that is not new.
     OwnChangeOfAnySequence,
-    /// What its sequence has to come after is noted before it waits for the lock.
+    /// The sequence that a change must follow is read before the change waits for the lock.
     HighestBeforeTheLock,
     /// A look-up takes its era when it lands, not when it starts.
     EraOfTheLanding,
-    /// A commit of unknown outcome is taken for one that did not happen.
+    /// A commit of unknown outcome is taken for a failed one.
     UnknownCommitIgnored,
     /// The tags of a commit of unknown outcome are raised, and nothing ends the doubt.
     UnknownCommitNotSettled,

@@ -1,17 +1,17 @@
-//! The caching node: what it remembers of one token, of the log, and of its lease. The names are those of `src/resolve`.
+//! The caching node: its state of one token, of the log, and of its lease. The names are those of `src/resolve`.
 //!
-//! Ages are in ticks and end just above the lease's span: older makes no difference. So a run may last for ever, and there are
-//! still only so many states.
+//! Ages are in ticks and saturate just above the span of the lease: older makes no difference. So runs are unbounded and the number of
+//! states is finite.
 
 use crate::Mistake;
 use crate::scenario::{Following, LEASE, Scenario};
 use crate::seen::Seen;
 use crate::store::{Change, Log, Snapshot};
 
-/// An age that is over.
+/// The saturated age.
 pub(crate) const OVER: u8 = LEASE + 1;
 
-/// The change that the reader of the log applied last.
+/// The last change that the reader of the log applied.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Applied {
     pub(crate) seq: u8,
@@ -33,7 +33,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// What a store answers that has this log.
+    /// Returns the answer of a store with this log.
     pub(crate) fn of(log: &[Change], applied: Option<Applied>) -> Self {
         let head = log.iter().map(|change| change.seq).max().unwrap_or(0);
         let Some(applied) = applied else {
@@ -47,7 +47,7 @@ impl Answer {
     }
 }
 
-/// The one poll that is under way, how long ago it was sent, and the last change that was seen here before.
+/// The poll under way: how long ago it was sent, and the last change seen before.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) enum Poll {
     #[default]
@@ -72,8 +72,7 @@ pub(crate) enum Poll {
     },
 }
 
-/// The one look-up that is under way. Joining it changes nothing but who hears the answer, so somebody is always taken to have
-/// joined just now.
+/// The look-up under way. Joining it only adds a waiter, so the model assumes that one has joined just now.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) enum Flight {
     #[default]
@@ -85,16 +84,16 @@ pub(crate) enum Flight {
     Read(Taken, Snapshot),
 }
 
-/// What a look-up knows from its start.
+/// The state that a look-up reads at its start.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Taken {
     /// Whether the era that it began in is still the present one. Eras are only ever compared for being the same.
     pub(crate) of_this_era: bool,
-    /// How long ago it began; counted only for a mistake that asks.
+    /// Its age; counted only for a mistake that uses it.
     pub(crate) age: u8,
 }
 
-/// What stood when a change of this node had its sequence.
+/// The state when a change of this node got its sequence.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Begun {
     /// Whether the era that it was begun in is still the present one.
@@ -107,22 +106,22 @@ pub(crate) struct Begun {
 pub(crate) enum Revoke {
     #[default]
     NotYet,
-    /// A mistake: what it rests on is known before it has the lock on the epoch.
+    /// A mistake: its state is read before it has the lock on the epoch.
     Begun(Begun),
-    /// It is in the store; its tags are to be raised before anybody is told.
+    /// It is in the store; its tags must be raised before it is acknowledged.
     Committed {
         seq: u8,
         op: u8,
         begun: Begun,
-        /// Whether the verdict is still this change's: what others made of it since is not promised at once.
+        /// Whether the verdict is still that of this change: later changes of others are not promised immediately.
         decides: bool,
     },
     Acknowledged {
         op: u8,
     },
-    /// Nobody knows whether it was committed; one more change is to end the doubt.
+    /// Its outcome is unknown; one more change settles it.
     InDoubt,
-    /// It is over, or nobody waits for it any more.
+    /// It is over or has no waiter.
     Over,
 }
 
@@ -134,11 +133,11 @@ pub(crate) struct Node {
     pub(crate) floor: u8,
     /// How long ago the poll was sent that the lease comes from.
     pub(crate) lease: Option<u8>,
-    /// How far the log was read; nothing before the first poll, or where the log is empty.
+    /// The position in the log; none before the first poll or with an empty log.
     pub(crate) applied: Option<Applied>,
     pub(crate) seen: Seen,
     pub(crate) poll: Poll,
-    /// What is cached of the token, in the present era.
+    /// The cached entry of the token in the present era.
     pub(crate) entry: Option<Snapshot>,
     pub(crate) flight: Flight,
     pub(crate) revoke: Revoke,
@@ -153,13 +152,13 @@ impl Node {
         scenario.following == Following::Exclusive || self.lease.is_some_and(|age| age <= LEASE)
     }
 
-    /// What somebody is told who asks now and finds the token in the cache.
+    /// Returns the decision of a request that finds the token in the cache now.
     pub(crate) fn cached(&self, scenario: &Scenario) -> Option<bool> {
         let entry = self.entry?;
         (self.leased(scenario) && self.stands(entry, scenario)).then_some(entry.allows)
     }
 
-    /// What somebody is told who waits for the look-up, if it lands now.
+    /// Returns the decision of a waiter if the look-up lands now.
     pub(crate) fn landing(&self, scenario: &Scenario) -> Option<bool> {
         let Flight::Read(taken, snapshot) = self.flight else { return None };
         let of_this_era = taken.of_this_era || scenario.makes(Mistake::EraOfTheLanding);
@@ -170,7 +169,7 @@ impl Node {
         (stands && leased).then_some(snapshot.allows)
     }
 
-    /// Whether the next poll would notice that the store has lost what comes after `kept`.
+    /// Whether the next poll would detect that the store has lost the changes after `kept`.
     pub(crate) fn notices(&self, kept: u8) -> bool {
         let applied = self.applied.is_some_and(|applied| applied.seq > kept);
         let read = matches!(self.flight, Flight::Read(_, snapshot) if snapshot.seq > kept);
@@ -191,7 +190,7 @@ impl Node {
             self.seen.saw(snapshot.seq, Some(snapshot.op), scenario);
         }
         if !self.entry.is_some_and(newer) {
-            // Its id has been noted.
+            // Its id was recorded.
             self.entry = Some(Snapshot { op: 0, ..snapshot });
         }
     }
@@ -203,12 +202,12 @@ impl Node {
         }
     }
 
-    /// What a change of this node rests on that has its sequence now.
+    /// Returns the state for a change of this node that gets its sequence now.
     pub(crate) fn begun(&self) -> Begun {
         Begun { of_this_era: true, highest: self.seen.highest }
     }
 
-    /// Raises a change of this node. It has no id if nobody knows whether it was committed.
+    /// Raises a change of this node. It has no id if its outcome is unknown.
     pub(crate) fn raise_own(&mut self, begun: Begun, seq: u8, op: Option<u8>, scenario: &Scenario) {
         let follows = scenario.following == Following::Log;
         if !begun.of_this_era {
@@ -241,7 +240,7 @@ impl Node {
         }
     }
 
-    /// The log is read from here on.
+    /// Reads the log from here on.
     fn raise_floor(&mut self, floor: u8, scenario: &Scenario) {
         let first = self.lease.is_none();
         let mistaken = if first { Mistake::FloorOfZeroAtStart } else { Mistake::FloorOfZeroLater };
@@ -252,7 +251,7 @@ impl Node {
         }
     }
 
-    /// Raises what a poll brought. Whether the node then knows all that the poll could know.
+    /// Raises the changes of a poll. Returns whether the node then knows the whole log of that poll.
     pub(crate) fn apply(&mut self, answer: Answer, highest: u8, scenario: &Scenario) -> bool {
         let Answer { head, known, change } = answer;
         let goes_on = self.applied.is_none_or(|applied| {
@@ -294,7 +293,7 @@ impl Node {
         }
     }
 
-    /// Forgets everything. Whoever waited for an answer never gets one.
+    /// Forgets everything. Waiters get no answer.
     pub(crate) fn restart(&mut self) {
         let revoke = match self.revoke {
             Revoke::Begun(_) | Revoke::Committed { .. } | Revoke::InDoubt => Revoke::Over,
@@ -303,7 +302,7 @@ impl Node {
         *self = Self { revoke, ..Self::default() };
     }
 
-    /// Whether it has applied the whole log, and holds nothing that is not in there.
+    /// Whether it has applied the whole log and caches nothing that is not in it.
     pub(crate) fn knows(&self, log: &Log) -> bool {
         self.applied == log.last().copied().map(Applied::from) && self.seen.highest <= log.now().seq
     }

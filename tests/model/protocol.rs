@@ -1,7 +1,7 @@
-//! The protocol as a model: what may happen when, and what must never be.
+//! The protocol as a model: its actions and properties.
 //!
-//! A decision changes nothing, so it is no action: the properties ask in every state what would be decided now, from the cache
-//! and by a look-up that lands now.
+//! A decision changes no state, so it is no action: the properties evaluate in every state the decision from the cache and that of a
+//! look-up that lands now.
 
 use crate::Mistake;
 use crate::node::{Answer, Flight, Node, OVER, Poll, Revoke, Taken};
@@ -9,13 +9,13 @@ use crate::scenario::{Following, LEASE, Scenario, SetBack};
 use crate::store::{Snapshot, Store};
 use stateright::{Model, Property};
 
-/// I4: a verdict of admission that has been wrong for longer than the lease's span.
+/// bounded-staleness: an allow that has been wrong for longer than the span of the lease.
 pub(crate) const STALE_ALLOW: &str = "no allow from a state older than L";
-/// I4: the same of a refusal.
+/// bounded-staleness: the same for a deny.
 pub(crate) const STALE_DENY: &str = "no deny from a state older than L";
-/// I3: the node that made a change judges by it.
+/// next-request: the node that made a change judges by it.
 pub(crate) const ALLOW_AFTER_ACK: &str = "no allow after a local revoke was acknowledged";
-/// A node that knows the whole log and has nothing in doubt uses what it reads.
+/// A node that knows the whole log and has no uncertain commit uses its reads.
 pub(crate) const SHUT_OUT: &str = "what is read now counts";
 
 pub(crate) struct Protocol(pub(crate) Scenario);
@@ -26,7 +26,7 @@ pub(crate) struct State {
     pub(crate) node: Node,
 }
 
-/// Where something is read: how many changes it has.
+/// A readable state of the store: its number of changes.
 type Length = u8;
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -44,13 +44,13 @@ pub(crate) enum Action {
     /// The store is set back to its first so many changes.
     SetBack { kept: Length },
 
-    /// The poller takes its stamp and asks.
+    /// The poller takes its timestamp and sends a poll.
     SendPoll,
-    /// The poll fails, or comes back too late.
+    /// The poll fails or returns too late.
     LosePoll,
     /// A store answers the poll.
     AnswerPoll { from: Length },
-    /// What the poll brought is raised.
+    /// The changes of the poll are raised.
     ApplyPoll,
     /// The lease is renewed.
     RenewLease,
@@ -61,16 +61,16 @@ pub(crate) enum Action {
     ReadLookUp { from: Length },
     /// A mistake: the sequence is read after the row.
     ReadSequence,
-    /// The answer goes to the cache and to whoever waits.
+    /// The answer goes to the cache and to the waiters.
     LandLookUp,
 
-    /// A mistake: what a revoke rests on is noted before it has the lock.
+    /// A mistake: the state that a revoke follows is read before it has the lock.
     BeginRevoke,
     /// A revoke through this node is committed.
     CommitRevoke,
-    /// Its tags are raised and its caller is told.
+    /// Its tags are raised and it is acknowledged.
     AcknowledgeRevoke,
-    /// The answer to its commit is lost: its tags are raised, and its caller is told that nobody knows.
+    /// The response to its commit is lost: its tags are raised, and its caller gets an unknown outcome.
     LoseAnswer,
     /// The transaction in doubt turns out to be committed.
     DoubtCommits,
@@ -91,7 +91,7 @@ impl Model for Protocol {
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
-        // Without a log nothing but the node itself raises its changes: it does so at once.
+        // Without a log the node itself raises its changes, immediately.
         let at_once = self.0.following == Following::Exclusive && matches!(state.node.revoke, Revoke::Committed { .. });
         if !at_once {
             actions.push(Action::Tick);
@@ -111,7 +111,7 @@ impl Model for Protocol {
         let mut next = *last;
         self.take(&mut next, action);
         self.forget_what_is_over(&mut next);
-        // Nothing is missed by it: what changes nothing leads to no new state.
+        // This loses nothing: an action without effect leads to no new state.
         (next != *last).then_some(next)
     }
 
@@ -136,7 +136,7 @@ impl Model for Protocol {
 }
 
 impl Protocol {
-    /// Whether somebody could be told this verdict now.
+    /// Whether this verdict could be given now.
     fn tells(&self, state: &State, verdict: bool) -> bool {
         [state.node.cached(&self.0), state.node.landing(&self.0)].contains(&Some(verdict))
     }
@@ -207,7 +207,7 @@ impl Protocol {
             Revoke::NotYet if early => actions.push(Action::BeginRevoke),
             Revoke::NotYet | Revoke::Begun(_) if free && store.log.now().allows && store.frozen.is_none() => {
                 actions.push(Action::CommitRevoke);
-                // Room for the change that settles it.
+                // A transaction for the change that settles it.
                 if self.0.lost_answers && store.writes + 1 < self.0.writes {
                     actions.push(Action::LoseAnswer);
                 }
@@ -343,13 +343,13 @@ impl Protocol {
         }
     }
 
-    /// Brings states together that behave alike from now on.
+    /// Merges states that behave alike from now on.
     fn forget_what_is_over(&self, State { store, node }: &mut State) {
-        // Within an era nothing falls: what does not stand never will.
+        // Within an era nothing decreases: an entry that is stale stays stale.
         if node.entry.is_some_and(|entry| !node.stands(entry, &self.0)) {
             node.entry = None;
         }
-        // The promise was about this change. Another has come since, or the store has lost it.
+        // The promise was about this change. Another one followed, or the store has lost it.
         match &mut node.revoke {
             Revoke::Committed { op, decides, .. } => *decides &= store.decided_by() == Some(*op),
             Revoke::Acknowledged { op } if store.decided_by() != Some(*op) => node.revoke = Revoke::Over,

@@ -1,20 +1,20 @@
-//! What may happen in a run of the model, and which mistake it makes.
+//! The events that a run of the model allows, and the mistake that it makes.
 
 use crate::{Mistake, protocol::Protocol};
 
 /// The span of the lease, in ticks.
 pub(crate) const LEASE: u8 = 2;
 
-/// How the node hears of changes.
+/// How the node learns of changes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Following {
     /// It follows the log, under a lease.
     Log,
-    /// Nobody but itself changes the store: its lease has no end.
+    /// Only the node itself changes the store: its lease has no end.
     Exclusive,
 }
 
-/// What may happen beyond other writers, polls, look-ups and a revoke through this node.
+/// Events beyond other writers, polls, look-ups and a revoke through this node.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scenario {
     pub(crate) following: Following,
@@ -32,7 +32,7 @@ pub(crate) struct Scenario {
     pub(crate) own_changes: bool,
     /// The answer to a commit of this node may be lost.
     pub(crate) lost_answers: bool,
-    /// How many transactions there are at most.
+    /// The maximal number of transactions.
     pub(crate) writes: u8,
     pub(crate) mistake: Option<Mistake>,
 }
@@ -41,8 +41,8 @@ pub(crate) struct Scenario {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum SetBack {
     Never,
-    /// So that the next poll notices: when the reader has applied what is lost by it, or no look-up is under way that has read that,
-    /// nor a poll that was sent before this node saw it.
+    /// In states where the next poll detects it: the reader has applied the lost changes, or no look-up under way has read them and no poll
+    /// was sent before this node saw them.
     Noticed,
     AtAnyTime,
 }

@@ -1,4 +1,4 @@
-//! What the node saw of the log: `Seen` of `src/resolve/freshness.rs`.
+//! The part of the log that the node has seen: `Seen` of `src/resolve/freshness.rs`.
 
 use crate::Mistake;
 use crate::node::Answer;
@@ -16,12 +16,12 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Of an era that begins with this floor.
+    /// Starts an era with this floor.
     pub(crate) fn of(floor: u8) -> Self {
         Self { highest: floor, ..Self::default() }
     }
 
-    /// Without an id, what came before is all that is known.
+    /// Without an id, only the state before the change is known.
     pub(crate) fn saw(&mut self, seq: u8, op: Option<u8>, scenario: &Scenario) {
         if scenario.makes(Mistake::NothingAheadIsKept) {
             return;
@@ -33,14 +33,14 @@ impl Seen {
             return;
         };
         self.highest = self.highest.max(seq);
-        // Before the first change there is nothing to know it by.
+        // Before the first change there is no id to compare.
         if seq > 0 && !scenario.makes(Mistake::AheadWithoutIds) {
             let kept = *self.seen[usize::from(seq) - 1].get_or_insert(op);
             self.torn |= kept != op;
         }
     }
 
-    /// Whether a poll fits. `highest`: what it was before the poll was sent.
+    /// Whether a poll is continuous with it. `highest` is the value before the poll was sent.
     pub(crate) fn agrees(&self, highest: u8, answer: &Answer, scenario: &Scenario) -> bool {
         let known = |change: Change| self.seen[usize::from(change.seq) - 1].is_none_or(|op| op == change.op);
         let behind = answer.head < highest && !scenario.makes(Mistake::AheadWithoutHighest);

@@ -1,8 +1,8 @@
-//! The store: a log of changes in the order of their commits, and what may happen to it.
+//! The store: a log of changes in the order of their commits, with failover and restore.
 
 use std::ops::Deref;
 
-/// How many changes a log has room for; above every bound on writes.
+/// The capacity of a log; above every bound on writes.
 pub(crate) const ROOM: usize = 4;
 
 /// A committed change.
@@ -18,7 +18,7 @@ pub(crate) struct Change {
     pub(crate) allows: bool,
 }
 
-/// What a reader sees at one moment.
+/// A snapshot of a reader.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Snapshot {
     pub(crate) allows: bool,
@@ -27,7 +27,7 @@ pub(crate) struct Snapshot {
     pub(crate) op: u8,
 }
 
-/// Committed changes. A reader always sees the first so many of them.
+/// Committed changes. A reader always sees a prefix of them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Log {
     changes: [Change; ROOM],
@@ -48,7 +48,7 @@ impl Log {
         self.len += 1;
     }
 
-    /// Keeps the first so many, as a backup of that moment has them.
+    /// Truncates the log, as restoring a backup does.
     pub(crate) fn cut(&mut self, kept: u8) {
         self.changes[usize::from(kept)..].fill(Change::default());
         self.len = kept;
@@ -58,7 +58,7 @@ impl Log {
         self.len
     }
 
-    /// What a reader sees who has the first `length` changes. Before the first, the token is admitted.
+    /// Returns the snapshot of a reader with the first `length` changes. Before the first change, the token is admitted.
     pub(crate) fn at(&self, length: u8) -> Snapshot {
         let seen = &self[..usize::from(length)];
         let latest = seen.iter().max_by_key(|change| change.seq).copied().unwrap_or_default();
@@ -81,24 +81,24 @@ pub(crate) struct Open {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Store {
     pub(crate) log: Log,
-    /// For how many ticks the token's verdict has been what it is.
+    /// The age of the token's present verdict, in ticks.
     pub(crate) age: u8,
     /// Transactions of other writers. The lock on the epoch leaves room for one; the second is for a mistake.
     pub(crate) writers: [Option<Open>; 2],
-    /// A transaction of this node whose commit was asked for, with no answer. It holds the lock until it ends.
+    /// A transaction of this node whose commit has no response yet. It holds the lock until it ends.
     pub(crate) in_doubt: Option<Open>,
-    /// How many transactions there were: bounds the model, and gives each its id.
+    /// The number of transactions so far: bounds the model and gives each its id.
     pub(crate) writes: u8,
-    /// The last sequence that was drawn; what commits under the lock is at the same time the head.
+    /// The last assigned sequence; for commits under the lock it is the head of the log, too.
     pub(crate) drawn: u8,
-    /// After a failover: how many changes the old primary had, which does not know that it is none.
+    /// After a failover: the number of changes on the old primary, which does not know that it was replaced.
     pub(crate) frozen: Option<u8>,
     /// Whether it was set back to an older moment.
     pub(crate) was_set_back: bool,
 }
 
 impl Store {
-    /// Whether somebody holds the lock on the epoch.
+    /// Whether the lock on the epoch is held.
     pub(crate) fn locked(&self) -> bool {
         self.in_doubt.is_some() || self.writers.iter().any(Option::is_some)
     }

@@ -189,7 +189,8 @@ async fn narrow_every_role(keyward: &Keyward) {
         if role.id == RoleId::SUPER_ADMIN {
             continue;
         }
-        let fewer: Vec<Permission> = role.permissions.into_iter().filter(|p| p.action.as_str() != ACTION).collect();
+        let fewer: Vec<Permission> =
+            role.permissions.into_iter().filter(|p| p.scope.action.as_str() != ACTION).collect();
         keyward.roles().set_permissions(role.id, fewer).await.unwrap();
     }
 }

@@ -1,11 +1,11 @@
-//! What a request sets of an article.
+//! The fields of an article that a request sets.
 
-use super::{FIELDS, Side};
+use super::{ApiKind, FIELDS};
 use crate::wire::{Failure, Problem, Texts, texts};
 use serde_json::{Map, Value as Json};
 
-/// What an article has that requests cannot set. Whoever puts back what they have read sends it unchanged.
-const SET_BY_US: [&str; 5] = ["id", "documentId", "createdAt", "updatedAt", "createdBy"];
+/// The members of an article that requests cannot set. A client that sends back a whole article sends them unchanged.
+const READ_ONLY: [&str; 5] = ["id", "documentId", "createdAt", "updatedAt", "createdBy"];
 
 pub(super) struct Draft {
     pub(super) texts: Texts,
@@ -14,25 +14,25 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    pub(super) fn of_a_new_one(body: Map<String, Json>, side: Side) -> Result<Self, Failure> {
-        let draft = Self::of_a_known_one(body, side)?;
-        draft.leaves(&Map::new())?;
+    pub(super) fn for_create(body: Map<String, Json>, api: ApiKind) -> Result<Self, Failure> {
+        let draft = Self::for_update(body, api)?;
+        draft.check_unchanged(&Map::new())?;
         match draft.texts.contains_key("title") {
             true => Ok(draft),
             false => Err(draft.problem("title", "title is required").into()),
         }
     }
 
-    pub(super) fn of_a_known_one(mut body: Map<String, Json>, side: Side) -> Result<Self, Failure> {
-        let path: &[&str] = match side {
-            Side::Admin => &[],
-            Side::Content => &["data"],
+    pub(super) fn for_update(mut body: Map<String, Json>, api: ApiKind) -> Result<Self, Failure> {
+        let path: &[&str] = match api {
+            ApiKind::Admin => &[],
+            ApiKind::Content => &["data"],
         };
-        if side == Side::Content {
+        if api == ApiKind::Content {
             body = data(body)?;
         }
         let (unchanged, fields): (Map<_, _>, Map<_, _>) =
-            body.into_iter().partition(|(member, _)| SET_BY_US.contains(&member.as_str()));
+            body.into_iter().partition(|(member, _)| READ_ONLY.contains(&member.as_str()));
         let draft = Self { texts: texts(&fields, &FIELDS, path)?, unchanged, path };
         match draft.texts.get("title") {
             Some(title) if title.as_deref().is_none_or(|text| text.trim().is_empty()) => {
@@ -42,13 +42,13 @@ impl Draft {
         }
     }
 
-    /// The fields that it sets.
+    /// The fields that the request sets.
     pub(super) fn fields(&self) -> impl Iterator<Item = &'static str> {
         self.texts.keys().copied()
     }
 
-    /// Makes sure that what requests cannot set stays what it is.
-    pub(super) fn leaves(&self, known: &Map<String, Json>) -> Result<(), Failure> {
+    /// Checks that read-only members have their present value.
+    pub(super) fn check_unchanged(&self, known: &Map<String, Json>) -> Result<(), Failure> {
         let changed = self.unchanged.iter().filter(|(member, value)| known.get(*member) != Some(value));
         let problems: Vec<Problem> =
             changed.map(|(member, _)| self.problem(member, format!("{member} cannot be set"))).collect();
@@ -60,11 +60,11 @@ impl Draft {
     }
 }
 
-/// The content side wraps what is set in `data`.
+/// Unwraps the fields from `data`, as the content API has them.
 fn data(mut body: Map<String, Json>) -> Result<Map<String, Json>, Failure> {
     let data = body.remove("data");
     if let Some(other) = body.keys().next() {
-        return Err(Problem::at(&[other], format!("{other} is not known here: put fields into data")).into());
+        return Err(Problem::at(&[other], format!("{other} is unknown: put fields into data")).into());
     }
     match data {
         Some(Json::Object(members)) => Ok(members),

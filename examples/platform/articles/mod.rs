@@ -1,4 +1,4 @@
-//! Articles: rows and fields by the decision, on both sides, everywhere.
+//! Articles: each handler applies the decision to rows and fields, in both APIs.
 
 mod draft;
 mod query;
@@ -20,20 +20,20 @@ use query::Query;
 use rows::Article;
 use serde_json::{Value, json};
 
-/// What decisions on articles are about.
-pub(crate) const SUBJECT: &str = "api::article.article";
-/// The fields of an article: what permissions can name and requests can set.
+/// The resource of permissions on articles.
+pub(crate) const RESOURCE: &str = "api::article.article";
+/// The fields of an article, which permissions can name and requests can set.
 pub(crate) const FIELDS: [&str; 3] = ["title", "slug", "body"];
 
-/// The side of the platform that a route belongs to. Both show the same articles.
+/// The API that a route belongs to. Both serve the same articles.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Side {
+enum ApiKind {
     Admin,
     Content,
 }
 
 #[derive(Clone, Copy)]
-enum Deed {
+enum Operation {
     Find,
     FindOne,
     Create,
@@ -44,41 +44,41 @@ enum Deed {
 #[derive(Clone)]
 struct Articles {
     database: Database,
-    side: Side,
+    api: ApiKind,
 }
 
-/// The same routes on both sides.
+/// The same routes in both APIs.
 pub(crate) fn routes(database: &Database) -> GuardedRouter {
-    let routes = |all: &str, side: Side| {
+    let routes = |all: &str, api: ApiKind| {
         let one = format!("{all}/{{documentId}}");
         GuardedRouter::new()
-            .route(all, side.requires(Deed::Find), get(list))
-            .route(all, side.requires(Deed::Create), post(create))
-            .route(&one, side.requires(Deed::FindOne), get(open))
-            .route(&one, side.requires(Deed::Update), put(update))
-            .route(&one, side.requires(Deed::Delete), delete(remove))
-            .with_state(Articles { database: database.clone(), side })
+            .route(all, api.requires(Operation::Find), get(list))
+            .route(all, api.requires(Operation::Create), post(create))
+            .route(&one, api.requires(Operation::FindOne), get(open))
+            .route(&one, api.requires(Operation::Update), put(update))
+            .route(&one, api.requires(Operation::Delete), delete(remove))
+            .with_state(Articles { database: database.clone(), api })
     };
-    routes("/admin/content-manager/collection-types/api::article.article", Side::Admin)
-        .merge(routes("/api/articles", Side::Content))
+    routes("/admin/content-manager/collection-types/api::article.article", ApiKind::Admin)
+        .merge(routes("/api/articles", ApiKind::Content))
 }
 
-impl Side {
-    fn requires(self, deed: Deed) -> Requirement {
-        let deed = match (self, deed) {
-            (Self::Admin, Deed::Find | Deed::FindOne) => "plugin::content-manager.explorer.read",
-            (Self::Admin, Deed::Create) => "plugin::content-manager.explorer.create",
-            (Self::Admin, Deed::Update) => "plugin::content-manager.explorer.update",
-            (Self::Admin, Deed::Delete) => "plugin::content-manager.explorer.delete",
-            (Self::Content, Deed::Find) => "api::article.article.find",
-            (Self::Content, Deed::FindOne) => "api::article.article.findOne",
-            (Self::Content, Deed::Create) => "api::article.article.create",
-            (Self::Content, Deed::Update) => "api::article.article.update",
-            (Self::Content, Deed::Delete) => "api::article.article.delete",
+impl ApiKind {
+    fn requires(self, operation: Operation) -> Requirement {
+        let name = match (self, operation) {
+            (Self::Admin, Operation::Find | Operation::FindOne) => "plugin::content-manager.explorer.read",
+            (Self::Admin, Operation::Create) => "plugin::content-manager.explorer.create",
+            (Self::Admin, Operation::Update) => "plugin::content-manager.explorer.update",
+            (Self::Admin, Operation::Delete) => "plugin::content-manager.explorer.delete",
+            (Self::Content, Operation::Find) => "api::article.article.find",
+            (Self::Content, Operation::FindOne) => "api::article.article.findOne",
+            (Self::Content, Operation::Create) => "api::article.article.create",
+            (Self::Content, Operation::Update) => "api::article.article.update",
+            (Self::Content, Operation::Delete) => "api::article.article.delete",
         };
         match self {
-            Self::Admin => action(deed).on(SUBJECT),
-            Self::Content => action(deed),
+            Self::Admin => action(name).on(RESOURCE),
+            Self::Content => action(name),
         }
     }
 }
@@ -86,18 +86,18 @@ impl Side {
 async fn list(State(articles): State<Articles>, decision: Decision, uri: Uri) -> Result<Json<Value>, Failure> {
     let query = Query::read(&uri, &decision)?;
     let (rows, total) = rows::list(&mut articles.database.read().await?, &decision, &query).await?;
-    let shown: Vec<Value> = rows.iter().filter_map(|row| row.shown(&decision, articles.side)).collect();
+    let results: Vec<Value> = rows.iter().filter_map(|row| row.project(&decision, articles.api)).collect();
     let pagination = query.pagination(total);
-    Ok(Json(match articles.side {
-        Side::Admin => json!({"results": shown, "pagination": pagination}),
-        Side::Content => json!({"data": shown, "meta": {"pagination": pagination}}),
+    Ok(Json(match articles.api {
+        ApiKind::Admin => json!({"results": results, "pagination": pagination}),
+        ApiKind::Content => json!({"data": results, "meta": {"pagination": pagination}}),
     }))
 }
 
 async fn open(State(articles): State<Articles>, decision: Decision, path: DocumentId) -> Result<Json<Value>, Failure> {
-    let row = rows::find(&mut articles.database.read().await?, &known(path)?, &decision).await?;
-    let shown = row.shown(&decision, articles.side).ok_or(Failure::NotFound)?;
-    Ok(Json(json!({"data": shown, "meta": {}})))
+    let row = rows::find(&mut articles.database.read().await?, &document_id_of(path)?, &decision).await?;
+    let visible = row.project(&decision, articles.api).ok_or(Failure::NotFound)?;
+    Ok(Json(json!({"data": visible, "meta": {}})))
 }
 
 async fn create(
@@ -106,14 +106,14 @@ async fn create(
     auth: Auth,
     Body(body): Body,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    let draft = Draft::of_a_new_one(body, articles.side)?;
+    let draft = Draft::for_create(body, articles.api)?;
     let mut change = articles.database.write().await?;
     let id = rows::insert(&mut change, &rows::document_id()?, auth.owner(), &draft.texts).await?;
-    // Judged as it would stand there, with its creator's roles as they are now. Without a commit it never was.
+    // Judged as it is in the transaction, with the current roles of its creator. Without a commit it never existed.
     let row = rows::read(&mut change, id).await?;
-    decision.permits_create(&row.judged(), draft.fields())?;
+    decision.permits_create(&row.attributes(), draft.fields())?;
     change.commit().await?;
-    Ok((StatusCode::CREATED, answer(&row, &auth, articles.side)))
+    Ok((StatusCode::CREATED, written(&row, &auth, articles.api)))
 }
 
 async fn update(
@@ -123,19 +123,21 @@ async fn update(
     path: DocumentId,
     Body(body): Body,
 ) -> Result<Json<Value>, Failure> {
-    let draft = Draft::of_a_known_one(body, articles.side)?;
+    let draft = Draft::for_update(body, articles.api)?;
     let mut change = articles.database.write().await?;
-    let before = rows::find(&mut change, &known(path)?, &decision).await?;
-    draft.leaves(&before.bare(articles.side))?;
+    let before = rows::find(&mut change, &document_id_of(path)?, &decision).await?;
+    draft.check_unchanged(&before.metadata(articles.api))?;
     rows::update(&mut change, before.id(), &draft.texts).await?;
     let after = rows::read(&mut change, before.id()).await?;
-    // Every field of the request counts, also one that stays as it is: else guesses would tell what a hidden one holds.
-    decision.permits_update(&before.judged(), &after.judged(), draft.fields()).map_err(|denied| match denied {
-        Denied::Row => Failure::NotFound,
-        field @ Denied::Field(_) => Failure::Forbidden(field),
-    })?;
+    // Every field of the request counts, even with its present value: otherwise guesses would reveal a hidden one.
+    decision.permits_update(&before.attributes(), &after.attributes(), draft.fields()).map_err(
+        |denied| match denied {
+            Denied::Row => Failure::NotFound,
+            field @ Denied::Field(_) => Failure::Forbidden(field),
+        },
+    )?;
     change.commit().await?;
-    Ok(answer(&after, &auth, articles.side))
+    Ok(written(&after, &auth, articles.api))
 }
 
 async fn remove(
@@ -145,25 +147,25 @@ async fn remove(
     path: DocumentId,
 ) -> Result<Json<Value>, Failure> {
     let mut change = articles.database.write().await?;
-    let row = rows::find(&mut change, &known(path)?, &decision).await?;
-    if !decision.admits(&row.judged()) {
+    let row = rows::find(&mut change, &document_id_of(path)?, &decision).await?;
+    if !decision.admits(&row.attributes()) {
         return Err(Failure::NotFound);
     }
     rows::delete(&mut change, row.id()).await?;
     change.commit().await?;
-    Ok(answer(&row, &auth, articles.side))
+    Ok(written(&row, &auth, articles.api))
 }
 
 type DocumentId = Result<Path<String>, PathRejection>;
 
-/// A path that is no UTF-8 names nothing.
-fn known(path: DocumentId) -> Result<String, Failure> {
+/// Returns the document id, or 404: a path that is not UTF-8 names no article.
+fn document_id_of(path: DocumentId) -> Result<String, Failure> {
     path.map(|Path(document_id)| document_id).map_err(|_| Failure::NotFound)
 }
 
-/// A row that was written: of it, the caller sees what they may read, and that can be less than what they may write.
-fn answer(row: &Article, auth: &Auth, side: Side) -> Json<Value> {
-    let readable = auth.decide(&side.requires(Deed::FindOne));
-    let shown = row.shown(&readable, side).unwrap_or_else(|| Value::Object(row.bare(side)));
-    Json(json!({"data": shown, "meta": {}}))
+/// Renders a written row with the fields that the caller may read, which can be fewer than it may write.
+fn written(row: &Article, auth: &Auth, api: ApiKind) -> Json<Value> {
+    let readable = auth.decide(&api.requires(Operation::FindOne));
+    let visible = row.project(&readable, api).unwrap_or_else(|| Value::Object(row.metadata(api)));
+    Json(json!({"data": visible, "meta": {}}))
 }

@@ -1,4 +1,4 @@
-//! What a list is asked for: page, order and filters, as far as the decision lets them be asked.
+//! The query of a list: page, order and filters, as far as the decision allows them.
 
 use super::rows::COLUMNS;
 use crate::wire::{Failure, Problem};
@@ -8,7 +8,7 @@ use keyward::authz::Value;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
 
-/// What is visible on every row whatever the decision says, as it is no field.
+/// The members that are visible on every row, whatever the decision: they are no fields.
 const ALWAYS: [&str; 4] = ["id", "documentId", "createdAt", "updatedAt"];
 
 pub(super) struct Query {
@@ -16,7 +16,7 @@ pub(super) struct Query {
     size: u32,
     /// Expressions, each with ASC or DESC.
     pub(super) order: Vec<String>,
-    /// Expressions, and what each must equal.
+    /// Expressions, each with the value that it must equal.
     pub(super) filters: Vec<(&'static str, Value)>,
 }
 
@@ -27,14 +27,14 @@ impl Query {
         let (mut query, mut seen) =
             (Self { page: 1, size: 10, order: Vec::new(), filters: Vec::new() }, BTreeSet::new());
         for (sent, value) in &pairs {
-            // As the reference writes it, it means the same.
+            // Strapi's names of the same parameters.
             let name = match sent.as_str() {
                 "pagination[page]" => "page",
                 "pagination[pageSize]" => "pageSize",
                 other => other,
             };
             if !seen.insert(name.strip_suffix("[$eq]").unwrap_or(name)) {
-                return Err(Problem::at(&[sent], format!("{name} is there twice")).into());
+                return Err(Problem::at(&[sent], format!("{name} is there twice: keep one")).into());
             }
             match name {
                 "page" => query.page = number(sent, value, u32::MAX)?,
@@ -43,7 +43,7 @@ impl Query {
                 _ => query.filters.push(filter(name, value, decision)?),
             }
         }
-        // What is equal stays in one order, or pages would overlap.
+        // Equal rows need a fixed order, or pages would overlap.
         query.order.push("a.id ASC".to_owned());
         Ok(query)
     }
@@ -69,7 +69,7 @@ fn number(name: &str, value: &str, most: u32) -> Result<u32, Problem> {
     }
 }
 
-/// `title` or `title:desc`, several separated by commas.
+/// Parses `title` or `title:desc`, several separated by commas.
 fn order(value: &str, decision: &Decision) -> Result<Vec<String>, Problem> {
     let (mut order, mut seen) = (Vec::new(), BTreeSet::new());
     for part in value.split(',') {
@@ -88,7 +88,7 @@ fn order(value: &str, decision: &Decision) -> Result<Vec<String>, Problem> {
     Ok(order)
 }
 
-/// `filters[title]=value`, or as the reference writes it `filters[title][$eq]=value`.
+/// Parses `filters[title]=value`, or Strapi's `filters[title][$eq]=value`.
 fn filter(name: &str, value: &str, decision: &Decision) -> Result<(&'static str, Value), Problem> {
     let field = name.strip_prefix("filters[").and_then(|rest| rest.strip_suffix(']'));
     let field = field.ok_or_else(|| {
@@ -96,7 +96,7 @@ fn filter(name: &str, value: &str, decision: &Decision) -> Result<(&'static str,
     })?;
     let (field, operator) = field.split_once("][").unwrap_or((field, "$eq"));
     let path = ["filters", field];
-    // What is hidden is hidden from every operator.
+    // First, so that a hidden field is rejected with any operator.
     let expression = expression(&path, field, decision)?;
     if operator != "$eq" {
         let message = format!("there is no operator {operator}: filter by what is equal, filters[{field}][$eq]");
@@ -110,7 +110,8 @@ fn filter(name: &str, value: &str, decision: &Decision) -> Result<(&'static str,
     Ok((expression, value))
 }
 
-/// The expression of a field that may sort and filter: one that shows on every row, or its place would tell what it holds.
+/// The expression of a field to sort or filter by. It has to be visible on every row: otherwise the order would reveal
+/// its value.
 fn expression(path: &[&str], field: &str, decision: &Decision) -> Result<&'static str, Problem> {
     let expression = COLUMNS.column(field).map_err(|unknown| Problem::at(path, unknown.to_string()))?;
     if !ALWAYS.contains(&field) {

@@ -1,7 +1,7 @@
 //! Articles in the database. Every statement on them is here.
 
 use super::query::Query;
-use super::{FIELDS, Side};
+use super::{ApiKind, FIELDS};
 use crate::database::{Bind, Connection, Row};
 use crate::wire::{Failure, Texts};
 use keyward::authz::{Attribute, SqlMap, Value};
@@ -11,7 +11,7 @@ use keyward::{Decision, OwnerId};
 use serde_json::{Map, Value as Json, json};
 use std::sync::LazyLock;
 
-/// What requests can ask for, and what conditions speak of, in SQL. Roles are read in the query, as they are at that moment.
+/// The SQL of the fields of requests and of the attributes of conditions. Roles are read in the query itself.
 pub(super) static COLUMNS: LazyLock<SqlMap> = LazyLock::new(|| {
     SqlMap::default()
         .field("id", "a.id")
@@ -25,7 +25,7 @@ pub(super) static COLUMNS: LazyLock<SqlMap> = LazyLock::new(|| {
         .roles("SELECT role_id FROM keyward_owner_role WHERE owner_id =", "a.creator_id")
 });
 
-/// Articles with their creators, and those's roles as a JSON list.
+/// Articles with their creators, and the creators' roles as a JSON list.
 const ARTICLES: &str = "\
     SELECT a.id, a.document_id, a.title, a.slug, a.body, a.creator_id, a.created_at, a.updated_at, \
         o.id AS owner_id, o.firstname, o.lastname, \
@@ -72,8 +72,8 @@ impl Article {
         self.id
     }
 
-    /// The article as decisions judge it: its fields, and the attributes that conditions speak of.
-    pub(super) fn judged(&self) -> Json {
+    /// The fields, and the attributes that conditions test.
+    pub(super) fn attributes(&self) -> Json {
         let roles: Json = serde_json::from_str(&self.creator_role_ids).unwrap_or_default();
         json!({
             "title": self.title, "slug": self.slug, "body": self.body,
@@ -81,31 +81,31 @@ impl Article {
         })
     }
 
-    /// The article as the caller sees it; `None` if they do not.
-    pub(super) fn shown(&self, decision: &Decision, side: Side) -> Option<Json> {
-        let mut visible = decision.project(self.judged(), &[])?;
-        let mut shown = self.bare(side);
-        shown.extend(FIELDS.iter().filter_map(|field| visible.remove_entry(*field)));
-        Some(Json::Object(shown))
+    /// The article with the fields that the caller may see; `None` if the caller may not see the article.
+    pub(super) fn project(&self, decision: &Decision, api: ApiKind) -> Option<Json> {
+        let mut visible = decision.project(self.attributes(), &[])?;
+        let mut article = self.metadata(api);
+        article.extend(FIELDS.iter().filter_map(|field| visible.remove_entry(*field)));
+        Some(Json::Object(article))
     }
 
-    /// What everybody sees who sees the article at all.
-    pub(super) fn bare(&self, side: Side) -> Map<String, Json> {
-        let mut bare = Map::new();
-        bare.insert("id".to_owned(), self.id.into());
-        bare.insert("documentId".to_owned(), self.document_id.as_str().into());
-        bare.insert("createdAt".to_owned(), Timestamp(self.created_at).to_string().into());
-        bare.insert("updatedAt".to_owned(), Timestamp(self.updated_at).to_string().into());
-        if side == Side::Admin {
+    /// The members that every caller sees who may see the article.
+    pub(super) fn metadata(&self, api: ApiKind) -> Map<String, Json> {
+        let mut metadata = Map::new();
+        metadata.insert("id".to_owned(), self.id.into());
+        metadata.insert("documentId".to_owned(), self.document_id.as_str().into());
+        metadata.insert("createdAt".to_owned(), Timestamp(self.created_at).to_string().into());
+        metadata.insert("updatedAt".to_owned(), Timestamp(self.updated_at).to_string().into());
+        if api == ApiKind::Admin {
             let creator =
                 self.owner_id.map(|id| json!({"id": id, "firstname": self.firstname, "lastname": self.lastname}));
-            bare.insert("createdBy".to_owned(), creator.unwrap_or_default());
+            metadata.insert("createdBy".to_owned(), creator.unwrap_or_default());
         }
-        bare
+        metadata
     }
 }
 
-/// One page, and how many there are on all pages: of what the caller may see, both at one moment.
+/// Returns a page of the articles that the caller may see, and their total number, from one snapshot.
 pub(super) async fn list(
     snapshot: &mut Connection,
     decision: &Decision,
@@ -127,7 +127,7 @@ pub(super) async fn list(
     Ok((rows.iter().map(Article::of).collect::<Result<_, _>>()?, total))
 }
 
-/// The article with this document id, if it is one of those that the decision allows.
+/// Returns the article with this document id, if the decision allows it.
 pub(super) async fn find(
     connection: &mut Connection,
     document_id: &str,
@@ -140,12 +140,12 @@ pub(super) async fn find(
     Ok(Article::of(&row)?)
 }
 
-/// The article with this id, which is there.
+/// Returns the article with this id, which has to exist.
 pub(super) async fn read(connection: &mut Connection, id: i64) -> sqlx::Result<Article> {
     Article::of(&connection.row(format!("{ARTICLES} WHERE a.id = $1"), vec![id.into()]).await?)
 }
 
-/// Adds an article, and answers with its id.
+/// Adds an article, and returns its id.
 pub(crate) async fn insert(
     connection: &mut Connection,
     document_id: &str,
@@ -161,7 +161,7 @@ pub(crate) async fn insert(
     connection.row(insert.to_owned(), binds).await?.get("id")
 }
 
-/// Sets these fields, and no others.
+/// Sets these fields.
 pub(super) async fn update(connection: &mut Connection, id: i64, texts: &Texts) -> sqlx::Result<()> {
     let mut change = String::from("UPDATE article SET updated_at = $2");
     for (n, field) in texts.keys().enumerate() {
@@ -176,14 +176,14 @@ pub(super) async fn delete(connection: &mut Connection, id: i64) -> sqlx::Result
     connection.rows("DELETE FROM article WHERE id = $1".to_owned(), vec![id.into()]).await.map(drop)
 }
 
-/// A new document id: 24 letters and digits.
+/// Generates a document id of 24 letters and digits.
 pub(crate) fn document_id() -> Result<String, NoEntropy> {
     const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
     let mut id = String::with_capacity(24);
     while id.len() < 24 {
         let mut bytes = [0; 24];
         OsEntropy.fill(&mut bytes)?;
-        // 252 is 7 times 36: above it, some letters would come more often than others.
+        // 252 is 7 times 36: higher bytes would make some letters more frequent.
         let letters = bytes.iter().filter(|b| **b < 252).map(|b| char::from(ALPHABET[usize::from(*b) % 36]));
         id.extend(letters.take(24 - id.len()));
     }

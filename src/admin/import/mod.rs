@@ -129,7 +129,7 @@ pub enum ImportError {
 /// use keyward::{Keyward, SqliteStore};
 ///
 /// let keyward = Keyward::builder(SqliteStore::open("keyward.db").await?)
-///     .hash_key(HashKeyRing::parse(&std::env::var("KEYWARD_SALT")?)?)
+///     .hash_key(HashKeyRing::parse(&std::env::var("KEYWARD_HASH_KEY")?)?)
 ///     .encryption(EncryptionKeys::parse(&std::env::var("KEYWARD_ENCRYPTION_KEY")?)?)
 ///     .strapi_hash_key(StrapiHashKey::new(&std::env::var("API_TOKEN_SALT")?)?)
 ///     .admin("/admin")

@@ -124,6 +124,7 @@ pub struct IssuedToken {
 
 impl IssuedToken {
     /// A token of which there is no more to tell.
+    #[cfg(feature = "people")]
     pub(in crate::admin) fn alone(token: Token, secret: Secret) -> Self {
         Self { token, secret, beside: None }
     }

@@ -3,10 +3,14 @@
 mod change;
 mod issue;
 mod read;
+#[cfg(feature = "reveal")]
+mod reveal;
 
 pub use change::TokenUpdate;
 pub use issue::{IssuedToken, NewAdminToken, NewContentToken, NewSession};
-pub use read::{DescribedToken, SecretAccess, TokenWithSecret};
+pub use read::DescribedToken;
+#[cfg(feature = "reveal")]
+pub use reveal::{SecretAccess, TokenWithSecret};
 
 pub(super) use change::differences;
 #[cfg(feature = "strapi")]

@@ -33,14 +33,15 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 /// use keyward::strapi::StrapiStore;
 /// use keyward::authz::Conditions;
 /// use keyward::token::StrapiHashKey;
-/// use keyward::{HashKey, Keyward};
+/// use keyward::HashKey;
+/// use keyward::guard::Guard;
 ///
 /// let store = StrapiStore::open("sqlite:/srv/cms/.tmp/data.db").await?;
 /// for left in store.not_understood(&Conditions::default()).await? {
 ///     println!("allows nothing here: {left}");
 /// }
 /// let (hash_key, _) = HashKey::generate()?; // for keyward's own tokens, of which that database has none
-/// let keyward = Keyward::builder(store)
+/// let guard = Guard::builder(store)
 ///     .hash_key(hash_key)
 ///     .strapi_hash_key(StrapiHashKey::new(&std::env::var("API_TOKEN_SALT")?)?)
 ///     .admin("/admin")

@@ -28,24 +28,24 @@ pub(crate) const MISTAKES: [(&str, &str, &str, &str); 27] = [
         "self.change_count.load(Ordering::Acquire)",
         "self.change_count.load(Ordering::Relaxed)",
     ),
-    ("a mark is used again as its last holder left it", "gate/mark.rs", "fence(Ordering::Acquire);", ""),
+    ("a mark is used again as its last holder left it", "guard/mark.rs", "fence(Ordering::Acquire);", ""),
     (
         "a pass is published relaxed",
-        "gate/mark.rs",
+        "guard/mark.rs",
         "self.passed.store(true, Ordering::Release);",
         "self.passed.store(true, Ordering::Relaxed);",
     ),
     (
         "a pass is read relaxed",
-        "gate/mark.rs",
+        "guard/mark.rs",
         "self.passed.load(Ordering::Acquire)",
         "self.passed.load(Ordering::Relaxed)",
     ),
     // Of the order of steps.
-    ("a mark is used again that somebody holds", "gate/mark.rs", "Arc::strong_count(&slip.mark) != 1", "false"),
+    ("a mark is used again that somebody holds", "guard/mark.rs", "Arc::strong_count(&slip.mark) != 1", "false"),
     (
         "passed before it is pending",
-        "gate/mark.rs",
+        "guard/mark.rs",
         "self.pending.store(true, Ordering::Release);\n        self.pass();",
         "self.pass();\n        self.pending.store(true, Ordering::Release);",
     ),
@@ -141,19 +141,19 @@ pub(crate) const MISTAKES: [(&str, &str, &str, &str); 27] = [
     ),
     (
         "a change in its caller's hands",
-        "service/write.rs",
+        "admin/write.rs",
         "let task = tokio::spawn(async move {",
         "=let task = crate::hands::spawn(\"a change in its caller's hands\", async move {",
     ),
     (
         "a change in its caller's hands",
-        "service/write.rs",
+        "admin/write.rs",
         "if !self.tags.is_empty() {",
         "=if !crate::made(\"a change in its caller's hands\") && !self.tags.is_empty() {",
     ),
     (
         "a change in its caller's hands",
-        "service/write.rs",
+        "admin/write.rs",
         "Ok(()) => {
                     drop(raise);",
         "=Ok(()) if crate::made(\"a change in its caller's hands\") => {
@@ -165,5 +165,5 @@ pub(crate) const MISTAKES: [(&str, &str, &str, &str); 27] = [
                 Ok(()) => {
                     drop(raise);",
     ),
-    ("acknowledged before it is raised", "service/write.rs", "Ok(value)\n        });", "=Ok(value)\n        });"),
+    ("acknowledged before it is raised", "admin/write.rs", "Ok(value)\n        });", "=Ok(value)\n        });"),
 ];

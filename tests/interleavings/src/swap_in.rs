@@ -11,9 +11,9 @@ pub(crate) struct ArcSwap<T> {
 }
 
 /// What was loaded.
-pub(crate) struct ConditionExpr<T>(Arc<T>);
+pub(crate) struct Guard<T>(Arc<T>);
 
-impl<T> Deref for ConditionExpr<T> {
+impl<T> Deref for Guard<T> {
     type Target = Arc<T>;
 
     fn deref(&self) -> &Arc<T> {
@@ -31,8 +31,8 @@ impl<T> ArcSwap<T> {
         self.value(self.present.load(Ordering::Acquire))
     }
 
-    pub(crate) fn load(&self) -> ConditionExpr<T> {
-        ConditionExpr(self.load_full())
+    pub(crate) fn load(&self) -> Guard<T> {
+        Guard(self.load_full())
     }
 
     pub(crate) fn store(&self, value: Arc<T>) {

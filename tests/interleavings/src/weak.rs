@@ -1,4 +1,4 @@
-//! What depends on the memory order of atomics: `resolve/freshness.rs` and `gate/mark.rs` under a scheduler that lets every load
+//! What depends on the memory order of atomics: `resolve/freshness.rs` and `guard/mark.rs` under a scheduler that lets every load
 //! answer with every value that the memory model allows.
 
 include!(concat!(env!("OUT_DIR"), "/src/weak.rs"));

@@ -1,7 +1,9 @@
 //! A store with a log of changes, of one token.
 
-use crate::store::{Applied, Change, ChangeLog, Following, Poll, Record, Snapshot, Use};
-use crate::{ContentAccess, Digest, Store, StoreError, Tag, Timestamp, Token, TokenAuthority, TokenId};
+use crate::store::{Applied, ChangeLog, Following, LoggedChange, Poll, Record, Snapshot, Use};
+use crate::store::{Digest, Store, StoreError, Tag};
+use crate::time::Timestamp;
+use crate::token::{ContentAccess, Token, TokenAuthority, TokenId};
 use async_trait::async_trait;
 use shuttle::sync::Mutex;
 use shuttle::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +14,7 @@ pub(super) const DIGEST: Digest = Digest::Native([7; 27]);
 /// Its changes, and whether there is the token after them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Log {
-    changes: Arc<Mutex<Vec<(Change, bool)>>>,
+    changes: Arc<Mutex<Vec<(LoggedChange, bool)>>>,
     snapshots: Arc<AtomicUsize>,
 }
 
@@ -21,7 +23,7 @@ impl Log {
     pub(super) fn change(&self, id: &str, there: bool) {
         let mut changes = self.changes.lock().unwrap();
         let seq = changes.len() as u64 + 1;
-        let change = Change { seq, op_id: id.to_owned(), at: Timestamp(0), tags: vec![Tag::token(&DIGEST)] };
+        let change = LoggedChange { seq, op_id: id.to_owned(), at: Timestamp(0), tags: vec![Tag::token(&DIGEST)] };
         changes.push((change, there));
     }
 

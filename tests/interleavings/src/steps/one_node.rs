@@ -1,13 +1,14 @@
 //! One node, on a store that nobody else changes: who asks and who changes, both through it.
 
 use super::{breaks, explore};
+use crate::admin::Lifespan;
 use crate::clock::{ManualClock, SeededEntropy};
+use crate::guard::{Limits, Unavailable};
 use crate::hands::Hands;
 use crate::resolve::{Lane, Resolved, Resolver};
-use crate::{
-    ContentAccess, HashKey, Keyward, Lifespan, Limits, MemoryStore, NewContentToken, Store, Token, Unavailable,
-    WriteStore,
-};
+use crate::store::{Store, WriteStore};
+use crate::token::{ContentAccess, Token};
+use crate::{HashKey, Keyward, MemoryStore, NewContentToken};
 use shuttle::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
@@ -20,10 +21,10 @@ struct House {
 impl House {
     async fn new() -> Arc<Self> {
         let clock = Arc::new(ManualClock::default());
-        let hash_key = HashKey::parse("Vd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE").unwrap();
+        let salt = HashKey::parse("Vd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE").unwrap();
         let limits = Limits { cache_bytes: 1 << 13, ..Limits::default() };
         let builder =
-            Keyward::builder(MemoryStore::with_clock(clock.clone())).hash_key(hash_key).clock(clock).limits(limits);
+            Keyward::builder(MemoryStore::with_clock(clock.clone())).hash_key(salt).clock(clock).limits(limits);
         let keyward =
             builder.entropy(Arc::new(SeededEntropy::new(7))).store_is_exclusive().content("/api").build().unwrap();
         let new = NewContentToken::new("the token", ContentAccess::ReadOnly).lifespan(Lifespan::Unlimited);

@@ -2,9 +2,11 @@
 
 use super::log::{DIGEST, Log};
 use super::{breaks, explore};
+use crate::authz::Conditions;
 use crate::clock::ManualClock;
+use crate::guard::{Limits, Unavailable};
 use crate::resolve::{Lane, Resolved, Resolver};
-use crate::{Clock, Conditions, Limits, MonotonicTime, Unavailable};
+use crate::time::{Clock, MonotonicTime};
 use shuttle::sync::Mutex;
 use std::sync::Arc;
 use std::time::Duration;

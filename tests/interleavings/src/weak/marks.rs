@@ -1,6 +1,6 @@
 //! A handler writes on a mark, or lets go of it, while the gate reads it and gives it to the next request.
 
-use super::mark::{Held, Mark};
+use super::mark::{GuardHandle, Mark};
 use super::{breaks, counted::Arc, holds};
 use crate::domain::{Reason, action};
 use loom::thread;
@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Whether a mark was used again in any order.
 static USED_AGAIN: AtomicBool = AtomicBool::new(false);
 
-fn blank() -> (Held, Arc<Mark>) {
-    Held::blank(&http::Method::GET, "/")
+fn blank() -> (GuardHandle, Arc<Mark>) {
+    GuardHandle::blank(&http::Method::GET, "/")
 }
 
 /// The request is over while a handler, somewhere else, still writes this; the next one comes to a gate in the same thread.
@@ -35,7 +35,7 @@ fn the_next_request_is_nobodys(writes: fn(&Mark)) {
     assert!(at_once && in_the_end, "somebody else's: {at_once} {in_the_end}");
 }
 
-fn is_blank(held: &Held, mark: &Mark) -> bool {
+fn is_blank(held: &GuardHandle, mark: &Mark) -> bool {
     held.outcome() == Err(Reason::Unguarded) && held.missing().is_none() && mark.required().is_empty()
 }
 

@@ -1,0 +1,80 @@
+//! The gate: the configuration and state that the layer, its services and the handle share.
+
+use super::address::Addresses;
+use super::backstop::UnguardedLog;
+use super::base::{self, Base};
+use super::budget::{Budget, FailureBudget};
+use super::groups::{Group, Groups, InvalidGroups};
+use super::page::PageContext;
+use crate::domain::{Principal, SecretFormat};
+use crate::resolve::{Entry, Resolver};
+use http::{Extensions, HeaderMap, Request};
+use std::sync::Arc;
+
+/// The state that the layer, its services and the handle share.
+pub(crate) struct Gate {
+    pub(super) groups: Groups,
+    pub(super) format: SecretFormat,
+    pub(super) resolver: Arc<Resolver>,
+    /// Whether a rejection hides that a genuine token has expired or that its owner is deactivated.
+    pub(super) opaque: bool,
+    pub(super) addresses: Addresses,
+    pub(super) budget: Option<Budget>,
+    pub(super) base: Base,
+    pub(super) unguarded: UnguardedLog,
+}
+
+impl Gate {
+    pub(crate) fn new(
+        groups: Vec<Group>,
+        format: SecretFormat,
+        resolver: Arc<Resolver>,
+        opaque: bool,
+        addresses: Addresses,
+        budget: Option<FailureBudget>,
+        base: Base,
+    ) -> Result<Self, InvalidGroups> {
+        let mut groups = Groups::new(groups, &base)?;
+        groups.resolve_public(|actions| {
+            Arc::new(Entry::public(Principal::public(actions.into()), resolver.conditions().clone()))
+        });
+        let (budget, unguarded) = (budget.map(Budget::new), UnguardedLog::default());
+        Ok(Self { groups, format, resolver, opaque, addresses, budget, base, unguarded })
+    }
+
+    pub(crate) fn format(&self) -> &SecretFormat {
+        &self.format
+    }
+
+    pub(crate) fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    #[cfg(feature = "ui")]
+    pub(crate) fn content_path(&self) -> Option<&str> {
+        self.groups.iter().find_map(Group::content_path)
+    }
+
+    /// The configured base path.
+    #[cfg(feature = "axum")]
+    pub(crate) fn base(&self) -> &Base {
+        &self.base
+    }
+
+    /// The base path under which the browser that sent this request sees the installation.
+    pub(crate) fn base_of(&self, headers: &HeaderMap, extensions: &Extensions) -> Base {
+        base::of_request(&self.base, &self.addresses, headers, extensions)
+    }
+
+    pub(crate) fn resolver(&self) -> &Arc<Resolver> {
+        &self.resolver
+    }
+
+    /// Gives handlers of a page group its start path, and returns the base path that the browser sees.
+    pub(super) fn insert_page_context<B>(&self, group: &Group, request: &mut Request<B>) -> Option<Base> {
+        let start = group.start.as_ref()?;
+        let base = self.base_of(request.headers(), request.extensions());
+        request.extensions_mut().insert(PageContext { start: base.outward(start), base: base.clone() });
+        Some(base)
+    }
+}

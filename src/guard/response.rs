@@ -1,0 +1,86 @@
+//! The check of a response: it leaves only if its request passed a requirement.
+
+use super::body::{BodyGuard, GuardableBody};
+use super::context::AuthContext;
+use super::gate::Gate;
+use super::groups::{Group, GroupId};
+use super::mark::GuardHandle;
+use super::reject::reject_response;
+use super::rejection::{MakeRejection, RejectionContext, shield};
+use super::revalidate::NoLongerValid;
+use crate::domain::Reason;
+use crate::resolve::Entry;
+use http::{Request, Response, StatusCode};
+use std::sync::Arc;
+
+/// The state that is kept of an admitted request to check its response.
+pub(super) struct ResponseCheck<R> {
+    rejections: R,
+    mark: GuardHandle,
+    group: GroupId,
+    /// Whether permission policies guard the group: Strapi has a name of its own for their rejections.
+    has_policies: bool,
+    /// Whether the caller is the public.
+    anonymous: bool,
+    context: RejectionContext,
+}
+
+impl<R> ResponseCheck<R> {
+    /// Prepares a request for the inner service: its extensions get the caller, and its body is guarded.
+    pub(super) fn new<B: GuardableBody>(
+        gate: &Arc<Gate>,
+        group: &Group,
+        rejections: R,
+        request: &mut Request<B>,
+        entry: Arc<Entry>,
+    ) -> Self {
+        let (mut handle, mark) = GuardHandle::acquire(request.method(), request.uri().path());
+        handle.set_gate(gate);
+        let anonymous = entry.principal.kind().is_none();
+        if !anonymous && !request.body().is_complete() {
+            request.body_mut().guard(BodyGuard::new(entry.clone(), mark.clone()));
+        }
+        request.extensions_mut().insert(AuthContext::new(entry, mark));
+        let base = gate.insert_page_context(group, request);
+        let page = base.is_some();
+        if let Some(base) = base {
+            handle.set_base(base);
+        }
+        let (context, has_policies) = (RejectionContext::of(request, page), group.has_policies());
+        Self { rejections, mark: handle, group: group.id(), has_policies, anonymous, context }
+    }
+
+    /// Replaces the response by a rejection unless its request passed a requirement. It is changed in place, as it is
+    /// large to move.
+    pub(super) fn apply<B>(&self, response: &mut Response<B>)
+    where
+        R: MakeRejection<B>,
+    {
+        let outcome = match response.status() {
+            // A change was rejected at its commit: the route knows the reason, and the gate its form.
+            StatusCode::UNAUTHORIZED => response
+                .extensions()
+                .get::<NoLongerValid>()
+                .map_or_else(|| self.mark.outcome(), |invalid| Err(invalid.reason())),
+            _ => self.mark.outcome(),
+        };
+        match outcome {
+            Ok(()) => shield(response.headers_mut()),
+            Err(reason) => *response = self.reject(reason),
+        }
+    }
+
+    #[cold]
+    fn reject<B>(&self, reason: Reason) -> Response<B>
+    where
+        R: MakeRejection<B>,
+    {
+        let gate = self.mark.gate();
+        if let (Reason::Unguarded, Some(gate), Some((method, path))) = (reason, &gate, self.mark.route()) {
+            gate.unguarded.report(method, path, gate.resolver.clock.moment());
+        }
+        let rejection = reject_response(gate.as_deref(), self.group, self.has_policies, reason, &self.mark);
+        let rejection = if self.anonymous { rejection.without_challenge() } else { rejection };
+        self.rejections.answer(&rejection, self.context)
+    }
+}

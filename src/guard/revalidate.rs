@@ -1,0 +1,69 @@
+//! Revalidation: judging the credential of an admitted request again.
+
+use crate::domain::{InvalidCredential, Reason, Requirement, Unavailable};
+use crate::resolve::{Entry, Lane, Resolved};
+use std::sync::Arc;
+
+/// The credential was valid when the request began and no longer is, or no longer allows what was required.
+///
+/// As the error of a body it makes extractors fail. The client gets 401, 403, or 503 if the store does not answer,
+/// whatever the route responds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the credential is no longer valid: the request was not done")]
+pub struct NoLongerValid(pub(super) Reason);
+
+impl NoLongerValid {
+    #[cfg_attr(
+        not(any(feature = "api", feature = "ui")),
+        allow(dead_code, reason = "for the modules that answer HTTP")
+    )]
+    pub(crate) fn new(reason: Reason) -> Self {
+        Self(reason)
+    }
+
+    /// The reason.
+    pub fn reason(&self) -> Reason {
+        self.0
+    }
+}
+
+#[cfg(feature = "axum")]
+impl axum::response::IntoResponse for NoLongerValid {
+    /// Returns an empty 401, which the gate replaces by the rejection.
+    fn into_response(self) -> axum::response::Response {
+        http::StatusCode::UNAUTHORIZED.into_response()
+    }
+}
+
+/// Whether the entry that admitted a request would admit it now, as far as the cache knows.
+pub(super) fn still_valid(entry: &Arc<Entry>) -> bool {
+    let Some((resolver, digest)) = entry.resolver.upgrade().zip(entry.digest()) else { return false };
+    let now = resolver.clock.moment();
+    match resolver.known(&digest, now) {
+        Some(Resolved::Found(known)) => Arc::ptr_eq(&known, entry) && known.judge(now).is_ok(),
+        _ => false,
+    }
+}
+
+/// Judges the credential of an entry as the gate would judge it now, and returns its current entry. Each decision on
+/// `required` has to allow at least what it allowed with `entry`.
+pub(super) async fn judge_again(entry: &Arc<Entry>, required: &[Requirement]) -> Result<Arc<Entry>, Reason> {
+    let gone = Reason::Invalid(InvalidCredential::Unknown);
+    let digest = entry.digest().ok_or(gone)?;
+    let resolver = entry.resolver.upgrade().ok_or(Reason::Unavailable(Unavailable::Stale))?;
+    let now = resolver.clock.moment();
+    let resolved = match resolver.known(&digest, now) {
+        Some(known) => known,
+        None => resolver.clone().ask(digest, Lane::Known).await.map_err(Reason::Unavailable)?,
+    };
+    let Resolved::Found(current) = resolved else { return Err(gone) };
+    current.judge(resolver.clock.moment())?;
+    if current.principal.kind() != entry.principal.kind() {
+        return Err(gone);
+    }
+    let decide = |entry: &Entry, r: &Requirement| entry.principal.decide(r, &entry.conditions);
+    match required.iter().all(|r| decide(&current, r).covers(&decide(entry, r))) {
+        true => Ok(current),
+        false => Err(Reason::Forbidden),
+    }
+}

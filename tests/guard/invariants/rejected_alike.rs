@@ -1,0 +1,120 @@
+//! rejected-alike (`docs/invariants.md`): unknown, malformed, revoked and wrong-kind secrets get the same status, headers and body.
+
+use axum::routing::get;
+use http::header::AUTHORIZATION;
+use keyward::testing::World;
+use keyward::token::{ContentAccess, StrapiHashKey};
+use keyward::{GuardedRouter, authenticated};
+
+#[tokio::test]
+async fn rejections_are_byte_for_byte_alike() {
+    let world = World::with(|b| b.strapi_hash_key(StrapiHashKey::new("saltysaltysaltysalty").unwrap()));
+    let ok = || get(|| async {});
+    let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), ok()).route(
+        "/api/x",
+        authenticated(),
+        ok(),
+    ));
+    let admin = world.super_admin().issue().await;
+    let content = world.content(ContentAccess::FullAccess).await;
+    let gone = world.super_admin().issue().await;
+    world.keyward.tokens().revoke(gone.token).await.unwrap();
+    let gone_content = world.content(ContentAccess::FullAccess).await;
+    world.keyward.tokens().revoke(gone_content.token).await.unwrap();
+
+    for (path, wrong_kind, revoked) in [("/admin/x", &content, &gone), ("/api/x", &admin, &gone_content)] {
+        let made_up = revoked.secret.expose().replace(|c: char| c.is_ascii_uppercase(), "x");
+        let credentials = [
+            format!("Bearer {}", wrong_kind.secret.expose()),
+            format!("Bearer {}", revoked.secret.expose()),
+            format!("Bearer {made_up}"),
+            format!("Bearer {}", "0123456789abcdef".repeat(16)),
+            "Bearer nope".into(),
+            format!("bearer   {}", wrong_kind.secret.expose()),
+            format!("Bearer {}", "a".repeat(600)),
+        ];
+        let mut answers = Vec::new();
+        for credential in &credentials {
+            answers.push(app.get(path).header(AUTHORIZATION, credential).await);
+        }
+        for answer in &answers {
+            assert_eq!(answer.status, 401, "{answer:?}");
+            assert_eq!(answer.headers, answers[0].headers, "{answer:?}");
+            assert_eq!(answer.body, answers[0].body, "{answer:?}");
+        }
+        let first = &answers[0];
+        assert_eq!(first.headers["www-authenticate"], "Bearer error=\"invalid_token\"");
+        assert_eq!(first.headers["cache-control"], "no-store");
+        assert_eq!(first.headers["vary"], "Authorization");
+        let error = serde_json::json!({
+            "status": 401, "name": "UnauthorizedError", "message": "Missing or invalid credentials", "details": {}
+        });
+        assert_eq!(first.json(), serde_json::json!({"data": null, "error": error}));
+    }
+}
+
+/// The response names the error in the form of the header and nothing of its content. With a valid secret it is the same: the
+/// secret is not looked up.
+#[tokio::test]
+async fn malformed_header_is_described_alike_whatever_it_holds() {
+    let world = World::new();
+    let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
+    let (valid, gone) = (world.super_admin().issue().await, world.super_admin().issue().await);
+    world.keyward.tokens().revoke(gone.token).await.unwrap();
+    let mut answers = Vec::new();
+    for secret in [valid.secret.expose(), gone.secret.expose(), "nope", ""] {
+        for form in [
+            "Token {}",
+            "{}",
+            "Bearer: {}",
+            "Bearer \"{}\"",
+            "'Bearer {}'",
+            "Bearer <{}>",
+            "Bearer\t{}",
+            "Bearer x {}",
+            "Basic {}",
+        ] {
+            answers.push(app.get("/admin/x").header(AUTHORIZATION, &form.replace("{}", secret)).await);
+        }
+        let one = format!("Bearer {secret}");
+        answers.push(app.get("/admin/x").header(AUTHORIZATION, &one).header(AUTHORIZATION, "Bearer x").await);
+        answers.push(app.get("/admin/x").header(AUTHORIZATION, "Bearer x").header(AUTHORIZATION, &one).await);
+    }
+    for answer in &answers {
+        answer
+            .assert_status(401)
+            .assert_refused(keyward::guard::Reason::Invalid(keyward::guard::InvalidCredential::Malformed));
+        assert_eq!((&answer.headers, &answer.body), (&answers[0].headers, &answers[0].body), "{answer:?}");
+    }
+    assert_eq!(answers[0].headers["www-authenticate"], "Bearer", "no token was looked up");
+    assert_eq!(answers[0].json()["error"]["message"], "Send one header of the form Authorization: Bearer <token>");
+}
+
+#[tokio::test]
+async fn opaque_rejections_hide_expiry_and_deactivation() {
+    let world = World::with(keyward::Builder::opaque_refusals);
+    let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
+    let unknown = app.get("/admin/x").header(AUTHORIZATION, "Bearer nope").await;
+    let key = world.super_admin().for_time(std::time::Duration::from_secs(1)).issue().await;
+    world.clock.advance(std::time::Duration::from_secs(1));
+    let expired = app.get("/admin/x").bearer(&key.secret).await;
+    expired.assert_refused(keyward::guard::Reason::Expired);
+    assert_eq!((&expired.body, &expired.headers), (&unknown.body, &unknown.headers));
+}
+
+#[tokio::test]
+async fn opaque_rejections_hide_an_inactive_owner() {
+    let world = World::with(keyward::Builder::opaque_refusals);
+    let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
+    let unknown = app.get("/admin/x").header(AUTHORIZATION, "Bearer nope").await;
+    let key = world.editor().issue().await;
+    for state in [keyward::admin::OwnerState::Deactivated, keyward::admin::OwnerState::Blocked] {
+        world.keyward.owners().set_state(key.owner(), state).await.unwrap();
+        let inactive = app.get("/admin/x").bearer(&key.secret).await;
+        inactive.assert_refused(keyward::guard::Reason::OwnerInactive);
+        assert_eq!(
+            (inactive.status, &inactive.body, &inactive.headers),
+            (unknown.status, &unknown.body, &unknown.headers)
+        );
+    }
+}

@@ -1,0 +1,14 @@
+//! The gate: which requests it accepts, and how it rejects the others. No test here starts another program.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
+
+mod architecture;
+#[cfg(feature = "full")]
+mod bodies;
+mod guide;
+mod health;
+mod hostile;
+mod invariants;
+mod pages;
+mod paths;
+mod tower;

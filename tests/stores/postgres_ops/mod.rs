@@ -1,0 +1,12 @@
+//! PostgreSQL in operation: TLS, poolers, failover, privileges, schemas, and exhausted connections.
+//!
+//! Tests whose programs are missing are skipped with a message, unless `KEYWARD_REQUIRE_POSTGRES=1`.
+
+mod capacity;
+mod connection_errors;
+mod failover;
+mod pooler;
+mod privileges;
+mod proxy;
+mod schemas;
+mod tls;

@@ -1,0 +1,8 @@
+//! Strapi's own database as a store, on both engines, and the import from it.
+
+mod import;
+mod last_use;
+mod opening;
+mod rules;
+mod setup;
+mod verdicts;
