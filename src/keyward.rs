@@ -549,7 +549,7 @@ impl<T> Builder<T> {
     }
 
     /// Answers "Token expired" and "Token owner is deactivated" like every other invalid credential.
-    pub fn opaque_refusals(mut self) -> Self {
+    pub fn opaque_rejections(mut self) -> Self {
         self.opaque = true;
         self
     }

@@ -196,7 +196,7 @@ impl Answer {
     /// # Panics
     /// If it was admitted, or rejected for another reason.
     #[track_caller]
-    pub fn assert_refused(&self, reason: Reason) -> &Self {
+    pub fn assert_rejected(&self, reason: Reason) -> &Self {
         assert_eq!(self.reason, Some(reason), "{self:?}");
         self
     }

@@ -38,12 +38,12 @@ async fn cookie_is_accepted_in_page_groups_only() {
     app.get("/admin/api")
         .header(COOKIE, &cookie(&session))
         .await
-        .assert_refused(Reason::NoCredential)
+        .assert_rejected(Reason::NoCredential)
         .assert_status(401);
-    app.get("/api/x").header(COOKIE, &cookie(&session)).await.assert_refused(Reason::Forbidden);
+    app.get("/api/x").header(COOKIE, &cookie(&session)).await.assert_rejected(Reason::Forbidden);
     let token = world.super_admin().issue().await;
     let answer = app.get("/admin/settings/x").header(COOKIE, &cookie(&token)).await;
-    answer.assert_refused(Reason::Invalid(InvalidCredential::WrongKind));
+    answer.assert_rejected(Reason::Invalid(InvalidCredential::WrongKind));
     let content = world.content(ContentAccess::FullAccess).await;
     app.get("/admin/settings/x").header(COOKIE, &cookie(&content)).await.assert_status(303);
 }
@@ -58,12 +58,12 @@ async fn cookie_is_ignored_beside_a_keyward_credential() {
     let made_up = format!("kw_session_{}", "a".repeat(50));
     with(format!("Bearer {}", token.secret.expose()))
         .await
-        .assert_refused(Reason::Invalid(InvalidCredential::WrongKind));
-    with(format!("bearer  {made_up}")).await.assert_refused(Reason::Invalid(InvalidCredential::NotGenuine));
-    with("Bearer kw_session_short".into()).await.assert_refused(Reason::Invalid(InvalidCredential::Malformed));
+        .assert_rejected(Reason::Invalid(InvalidCredential::WrongKind));
+    with(format!("bearer  {made_up}")).await.assert_rejected(Reason::Invalid(InvalidCredential::NotGenuine));
+    with("Bearer kw_session_short".into()).await.assert_rejected(Reason::Invalid(InvalidCredential::Malformed));
     // Two headers, one of them with a keyward token: the gate does not choose between them.
     let two = with(format!("Bearer {}", session.secret.expose())).header(AUTHORIZATION, "Basic eDp5");
-    two.await.assert_refused(Reason::Invalid(InvalidCredential::Malformed));
+    two.await.assert_rejected(Reason::Invalid(InvalidCredential::Malformed));
     app.get("/admin/settings/x").bearer(&session.secret).await.assert_ok();
 }
 
@@ -79,16 +79,16 @@ async fn foreign_credential_leaves_the_cookie_in_force_on_pages_only() {
         with(Method::GET, "/admin/settings/x").await.assert_ok();
         // The cookie is used, so the request must be same-origin: another header proves nothing.
         let post = || with(Method::POST, "/admin/settings/x");
-        post().await.assert_refused(Reason::CrossOrigin).assert_status(403);
-        post().header(SITE, "cross-site").await.assert_refused(Reason::CrossOrigin);
+        post().await.assert_rejected(Reason::CrossOrigin).assert_status(403);
+        post().header(SITE, "cross-site").await.assert_rejected(Reason::CrossOrigin);
         post().header(SITE, "same-origin").await.assert_ok();
         // Without a cookie there is no credential.
         let nothing = app.get("/admin/settings/x").header(AUTHORIZATION, foreign).await;
-        nothing.assert_refused(Reason::NoCredential).assert_status(303);
+        nothing.assert_rejected(Reason::NoCredential).assert_status(303);
         for strict in ["/admin/api", "/api/x"] {
             with(Method::GET, strict)
                 .await
-                .assert_refused(Reason::Invalid(InvalidCredential::Malformed))
+                .assert_rejected(Reason::Invalid(InvalidCredential::Malformed))
                 .assert_status(401);
         }
     }
@@ -116,18 +116,18 @@ async fn cross_origin_form_is_rejected() {
     let (world, app) = app();
     let session = world.super_admin().sign_in().await;
     let post = || app.post("/admin/settings/x").header(COOKIE, &cookie(&session));
-    post().await.assert_refused(Reason::CrossOrigin).assert_status(403);
-    post().header(SITE, "cross-site").await.assert_refused(Reason::CrossOrigin);
-    post().header(HOST, "a.test").header(ORIGIN, "https://evil.test").await.assert_refused(Reason::CrossOrigin);
+    post().await.assert_rejected(Reason::CrossOrigin).assert_status(403);
+    post().header(SITE, "cross-site").await.assert_rejected(Reason::CrossOrigin);
+    post().header(HOST, "a.test").header(ORIGIN, "https://evil.test").await.assert_rejected(Reason::CrossOrigin);
     post().header(SITE, "same-origin").await.assert_ok();
     post().header(HOST, "a.test").header(ORIGIN, "https://a.test").await.assert_ok();
     // A program that sends a bearer token is no form.
     app.post("/admin/settings/x").bearer(&session.secret).await.assert_ok();
 
-    app.post("/admin/auth/login").await.assert_refused(Reason::CrossOrigin);
+    app.post("/admin/auth/login").await.assert_rejected(Reason::CrossOrigin);
     // Browsers send Basic credentials automatically, also across origins.
     let basic = app.post("/admin/auth/login").header(SITE, "cross-site").header(AUTHORIZATION, "Basic eDp5").await;
-    basic.assert_refused(Reason::CrossOrigin);
+    basic.assert_rejected(Reason::CrossOrigin);
     app.post("/admin/auth/login").header(SITE, "same-origin").await.assert_ok();
 }
 
@@ -137,8 +137,8 @@ async fn cross_origin_changes_are_rejected_for_every_method() {
     let session = world.super_admin().sign_in().await;
     for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
         let request = || app.request(method.clone(), "/admin/settings/x").header(COOKIE, &cookie(&session));
-        request().await.assert_refused(Reason::CrossOrigin).assert_status(403);
-        request().header(SITE, "same-site").await.assert_refused(Reason::CrossOrigin);
+        request().await.assert_rejected(Reason::CrossOrigin).assert_status(403);
+        request().header(SITE, "same-site").await.assert_rejected(Reason::CrossOrigin);
         request().header(SITE, "same-origin").await.assert_ok();
     }
     for method in [Method::GET, Method::HEAD] {
@@ -186,7 +186,7 @@ async fn page_rejections_are_html() {
     let session = world.editor().sign_in().await;
     let get = |path: &str| app.get(&format!("{path}?{MARK}")).header(COOKIE, &cookie(&session));
     let not_allowed = get("/admin/settings/x").await;
-    assert_page(not_allowed.assert_refused(Reason::Forbidden).assert_status(403), "Your roles", "/admin/home");
+    assert_page(not_allowed.assert_rejected(Reason::Forbidden).assert_status(403), "Your roles", "/admin/home");
     assert_eq!(not_allowed.headers["cache-control"], "no-store");
     assert_page(get("/admin/me").await.assert_status(403), "Your roles", "/");
     assert_page(get(&format!("/admin/settings/{MARK}")).await.assert_status(404), "no such page", "/admin/home");
@@ -198,10 +198,10 @@ async fn page_rejections_are_html() {
     let post = app.post("/admin/settings/x").header(COOKIE, &cookie(&session)).header(ORIGIN, "https://evil.test");
     // Without `Sec-Fetch-Site`, a proxy that changes `Host` is another possible cause.
     let says = "another site, or through a proxy";
-    assert_page(post.await.assert_refused(Reason::CrossOrigin).assert_status(403), says, "/admin/home");
+    assert_page(post.await.assert_rejected(Reason::CrossOrigin).assert_status(403), says, "/admin/home");
     let says = "This form was sent from another site.";
     let sign_in = app.post("/admin/auth/login").header(SITE, "cross-site").await;
-    assert_page(sign_in.assert_refused(Reason::CrossOrigin).assert_status(403), says, "/admin/home");
+    assert_page(sign_in.assert_rejected(Reason::CrossOrigin).assert_status(403), says, "/admin/home");
 }
 
 #[tokio::test]

@@ -281,7 +281,7 @@ async fn cookie_opens_pages_for_sessions_and_never_the_api() {
         let path = format!("/admin/{path}");
         app.get(&path).bearer(&session.secret).await.assert_ok();
         let answer = app.get(&path).header(COOKIE, &cookie(&session)).header(SITE, "same-origin").await;
-        answer.assert_status(401).assert_refused(Reason::NoCredential);
+        answer.assert_status(401).assert_rejected(Reason::NoCredential);
     }
 }
 
@@ -292,20 +292,20 @@ async fn cross_origin_forms_are_rejected_on_every_page() {
     let forms = FORMS.iter().map(|(path, _)| *path).chain(OPEN);
     for path in forms {
         let post = || app.post(path).header(COOKIE, &cookie(&session)).form(&[]);
-        post().await.assert_status(403).assert_refused(Reason::CrossOrigin);
+        post().await.assert_status(403).assert_rejected(Reason::CrossOrigin);
         for site in ["cross-site", "same-site", "none", ""] {
-            post().header(SITE, site).await.assert_status(403).assert_refused(Reason::CrossOrigin);
+            post().header(SITE, site).await.assert_status(403).assert_rejected(Reason::CrossOrigin);
         }
         let (host, origin) = (http::header::HOST, http::header::ORIGIN);
         for other in ["https://evil.test", "http://keys.example.test:81", "null"] {
             let answer = post().header(host.clone(), "keys.example.test").header(origin.clone(), other).await;
-            answer.assert_status(403).assert_refused(Reason::CrossOrigin);
+            answer.assert_status(403).assert_rejected(Reason::CrossOrigin);
         }
         // A credential that browsers send automatically proves nothing either.
         let basic = app.post(path).header(AUTHORIZATION, "Basic eDp5").header(SITE, "cross-site").form(&[]).await;
-        basic.assert_status(403).assert_refused(Reason::CrossOrigin);
+        basic.assert_status(403).assert_rejected(Reason::CrossOrigin);
         let basic = post().header(AUTHORIZATION, "Basic eDp5").await;
-        basic.assert_status(403).assert_refused(Reason::CrossOrigin);
+        basic.assert_status(403).assert_rejected(Reason::CrossOrigin);
     }
     // The session is still valid.
     open(&app, &session, "/admin/me").await.assert_ok();
@@ -394,7 +394,7 @@ async fn each_page_requires_its_action() {
         assert!(answer.reason.is_none(), "the required actions are sufficient: {answer:?}");
         for missing in &asked {
             let who = signed_in(&mut everything.iter().filter(|action| *action != missing)).await;
-            ask(&who).await.assert_refused(Reason::Forbidden).assert_status(403);
+            ask(&who).await.assert_rejected(Reason::Forbidden).assert_status(403);
         }
     }
 }

@@ -26,9 +26,9 @@ async fn change_through_another_handle_applies_within_the_bound() {
     let app = here.guard(guarded());
     app.get("/admin/x").bearer(&key.secret).await.assert_ok();
     there.keyward.owners().set_state(key.owner(), OwnerState::Deactivated).await.unwrap();
-    there.guard(guarded()).get("/admin/x").bearer(&key.secret).await.assert_refused(Reason::OwnerInactive);
+    there.guard(guarded()).get("/admin/x").bearer(&key.secret).await.assert_rejected(Reason::OwnerInactive);
     clock.advance(BOUND);
-    app.get("/admin/x").bearer(&key.secret).await.assert_refused(Reason::OwnerInactive);
+    app.get("/admin/x").bearer(&key.secret).await.assert_rejected(Reason::OwnerInactive);
     assert_eq!(Limits::default().max_staleness, BOUND);
 }
 
@@ -42,7 +42,7 @@ async fn change_in_a_host_transaction_applies_within_the_bound() {
     tx.delete_token(key.token).await.unwrap();
     tx.commit(&[]).await.unwrap();
     world.clock.advance(BOUND);
-    app.get("/admin/x").bearer(&key.secret).await.assert_refused(Reason::Invalid(InvalidCredential::Unknown));
+    app.get("/admin/x").bearer(&key.secret).await.assert_rejected(Reason::Invalid(InvalidCredential::Unknown));
 }
 
 #[tokio::test]
@@ -57,13 +57,13 @@ async fn entry_past_its_lease_is_503() {
     world.clock.advance(BOUND - Duration::from_millis(1));
     app.get("/admin/x").bearer(&key.secret).await.assert_ok();
     world.clock.advance(Duration::from_millis(1));
-    app.get("/admin/x").bearer(&key.secret).await.assert_refused(Reason::Unavailable(Unavailable::Store));
+    app.get("/admin/x").bearer(&key.secret).await.assert_rejected(Reason::Unavailable(Unavailable::Store));
 }
 
 #[tokio::test]
 async fn bounds_too_short_to_poll_are_rejected() {
     let build = |limits: Limits| {
-        let hash_key = keyward::HashKey::parse(keyward::testing::SALT).unwrap();
+        let hash_key = keyward::HashKey::parse(keyward::testing::HASH_KEY).unwrap();
         keyward::Keyward::builder(MemoryStore::default()).hash_key(hash_key).admin("/admin").limits(limits).build()
     };
     build(Limits::strict()).unwrap();

@@ -27,7 +27,7 @@ async fn cached_token_expires_on_time_despite_store_and_wall_clock() {
     let ten_years = 10 * 365 * 24 * 60 * 60 * 1000;
     world.clock.set_wall_clock(Timestamp(world.clock.now().0 - ten_years));
     world.clock.advance(Duration::from_millis(1));
-    status().await.assert_refused(Reason::Expired).assert_status(401);
+    status().await.assert_rejected(Reason::Expired).assert_status(401);
     assert_eq!(status().await.json()["error"]["message"], "Token expired");
     assert_eq!(shim.reads(), 1);
 }
@@ -67,7 +67,7 @@ async fn idle_session_is_reloaded_before_it_is_rejected() {
 
     // No node recorded a use.
     world.clock.advance(31 * MINUTE);
-    request().await.assert_refused(Reason::Expired);
+    request().await.assert_rejected(Reason::Expired);
 }
 
 #[tokio::test]
@@ -79,7 +79,7 @@ async fn session_in_use_ends_at_its_lifespan() {
         app.get("/admin/x").bearer(&session.secret).await.assert_ok();
         world.clock.advance(15 * MINUTE);
     }
-    app.get("/admin/x").bearer(&session.secret).await.assert_refused(Reason::Expired);
+    app.get("/admin/x").bearer(&session.secret).await.assert_rejected(Reason::Expired);
 }
 
 #[tokio::test]
@@ -88,9 +88,9 @@ async fn expiry_is_reported_before_an_inactive_owner() {
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let key = world.editor().for_time(60 * MINUTE).issue().await;
     world.keyward.owners().set_state(key.owner(), OwnerState::Deactivated).await.unwrap();
-    app.get("/admin/x").bearer(&key.secret).await.assert_refused(Reason::OwnerInactive);
+    app.get("/admin/x").bearer(&key.secret).await.assert_rejected(Reason::OwnerInactive);
     world.clock.advance(60 * MINUTE);
-    app.get("/admin/x").bearer(&key.secret).await.assert_refused(Reason::Expired);
+    app.get("/admin/x").bearer(&key.secret).await.assert_rejected(Reason::Expired);
 }
 
 /// The remaining lifespan counts from before the store was read.
@@ -109,7 +109,7 @@ async fn slow_store_does_not_extend_a_lifespan() {
     world.clock.advance(30 * MINUTE - Duration::from_millis(1));
     app.get("/admin/x").bearer(&key.secret).await.assert_ok();
     world.clock.advance(Duration::from_millis(1));
-    app.get("/admin/x").bearer(&key.secret).await.assert_refused(Reason::Expired);
+    app.get("/admin/x").bearer(&key.secret).await.assert_rejected(Reason::Expired);
     assert_eq!(shim.reads(), 1);
 }
 
@@ -122,7 +122,7 @@ async fn idle_session_is_reloaded_after_five_seconds() {
     request().await.assert_ok();
     world.keyward.flush().await;
     world.clock.advance(32 * MINUTE);
-    request().await.assert_refused(Reason::Expired);
+    request().await.assert_rejected(Reason::Expired);
     // Another node writes its use late.
     let elsewhere = Use { token: session.token, at: world.clock.now(), address: None };
     shim.inner.note_uses(&[elsewhere]).await.unwrap();
@@ -137,12 +137,12 @@ async fn idle_session_is_not_reloaded_for_every_request() {
     let session = world.super_admin().sign_in().await;
     world.clock.advance(32 * MINUTE);
     let request = async || app.get("/admin/x").bearer(&session.secret).await;
-    request().await.assert_refused(Reason::Expired);
+    request().await.assert_rejected(Reason::Expired);
     world.clock.advance(Duration::from_millis(4_999));
-    request().await.assert_refused(Reason::Expired);
+    request().await.assert_rejected(Reason::Expired);
     assert_eq!(shim.reads(), 1);
     world.clock.advance(Duration::from_millis(1));
-    request().await.assert_refused(Reason::Expired);
+    request().await.assert_rejected(Reason::Expired);
     assert_eq!(shim.reads(), 2);
 }
 

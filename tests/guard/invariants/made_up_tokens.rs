@@ -25,7 +25,7 @@ async fn made_up_keyward_tokens_cost_no_read() {
     let entropy = SeededEntropy::new(99);
     for _ in 0..1_000 {
         let answer = app.get("/admin/x").header(AUTHORIZATION, &format!("Bearer {}", made_up(&entropy))).await;
-        answer.assert_refused(Reason::Invalid(InvalidCredential::NotGenuine)).assert_status(401);
+        answer.assert_rejected(Reason::Invalid(InvalidCredential::NotGenuine)).assert_status(401);
     }
     assert_eq!(shim.reads(), 0);
 }
@@ -47,7 +47,7 @@ async fn made_up_strapi_tokens_evict_no_valid_principal() {
     assert_eq!(shim.reads(), 100);
     for i in 0..20_000u32 {
         let answer = app.get("/admin/x").header(AUTHORIZATION, &format!("Bearer {i:0256x}")).await;
-        answer.assert_refused(Reason::Invalid(InvalidCredential::Unknown));
+        answer.assert_rejected(Reason::Invalid(InvalidCredential::Unknown));
     }
     assert_eq!(shim.reads(), 20_100);
     for key in &keys {
@@ -81,7 +81,7 @@ async fn made_up_strapi_tokens_leave_room_for_valid_tokens() {
     (0..=limits.lookups / 4).for_each(|_| shim.resume());
     valid.await.unwrap().assert_ok();
     for made_up in flood {
-        made_up.await.unwrap().assert_refused(Reason::Invalid(InvalidCredential::Unknown));
+        made_up.await.unwrap().assert_rejected(Reason::Invalid(InvalidCredential::Unknown));
     }
 }
 

@@ -57,11 +57,11 @@ async fn guarded_router_runs_no_handler_before_its_requirement() {
         .secret;
     for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::POST, Method::from_bytes(b"PURGE").unwrap()] {
         for path in ["/admin/x", "/admin/nested/y"] {
-            app.request(method.clone(), path).await.assert_refused(Reason::NoCredential).assert_status(401);
-            app.request(method.clone(), path).bearer(&weak).await.assert_refused(Reason::Forbidden).assert_status(403);
+            app.request(method.clone(), path).await.assert_rejected(Reason::NoCredential).assert_status(401);
+            app.request(method.clone(), path).bearer(&weak).await.assert_rejected(Reason::Forbidden).assert_status(403);
         }
-        app.request(method.clone(), "/api/z").await.assert_refused(Reason::Forbidden).assert_status(403);
-        app.request(method.clone(), "/api/z").bearer(&content).await.assert_refused(Reason::Forbidden);
+        app.request(method.clone(), "/api/z").await.assert_rejected(Reason::Forbidden).assert_status(403);
+        app.request(method.clone(), "/api/z").bearer(&content).await.assert_rejected(Reason::Forbidden);
     }
     assert_eq!(ran.times(), 0);
     let strong = world.editor().with("x.read").issue().await.secret;
@@ -79,9 +79,9 @@ async fn router_404_and_405_are_guarded() {
             .public("/public/x", get(|| async {})),
     );
     let key = world.editor().with("other").issue().await.secret;
-    app.get("/admin/none").await.assert_refused(Reason::NoCredential);
-    app.post("/admin/x").await.assert_refused(Reason::NoCredential);
-    app.get("/api/none").await.assert_refused(Reason::Forbidden);
+    app.get("/admin/none").await.assert_rejected(Reason::NoCredential);
+    app.post("/admin/x").await.assert_rejected(Reason::NoCredential);
+    app.get("/api/none").await.assert_rejected(Reason::Forbidden);
     let missing = app.get("/admin/none").bearer(&key).await;
     assert_eq!(missing.assert_status(404).json()["error"]["name"], "NotFoundError");
     assert_eq!(missing.headers["cache-control"], "no-store");
@@ -98,7 +98,7 @@ async fn method_router_fallback_is_guarded() {
     let handler = get(|| async {}).fallback_service(ran.handler());
     let app = world.guard(GuardedRouter::new().route("/admin/x", action("x.read"), handler));
     let weak = world.editor().issue().await.secret;
-    app.post("/admin/x").bearer(&weak).await.assert_refused(Reason::Forbidden).assert_status(403);
+    app.post("/admin/x").bearer(&weak).await.assert_rejected(Reason::Forbidden).assert_status(403);
     assert_eq!(ran.times(), 0);
 }
 
@@ -113,11 +113,11 @@ async fn each_method_of_a_path_has_its_own_requirement() {
     let reader = world.editor().with("x.read").issue().await.secret;
     let maker = world.editor().with("x.create").issue().await.secret;
     app.get("/admin/x").bearer(&reader).await.assert_ok();
-    app.post("/admin/x").bearer(&reader).await.assert_refused(Reason::Forbidden);
-    app.get("/admin/x").bearer(&maker).await.assert_refused(Reason::Forbidden);
+    app.post("/admin/x").bearer(&reader).await.assert_rejected(Reason::Forbidden);
+    app.get("/admin/x").bearer(&maker).await.assert_rejected(Reason::Forbidden);
     app.post("/admin/x").bearer(&maker).await.assert_ok();
     app.delete("/admin/x").bearer(&reader).await.assert_status(405);
-    app.delete("/admin/x").await.assert_refused(Reason::NoCredential);
+    app.delete("/admin/x").await.assert_rejected(Reason::NoCredential);
 }
 
 #[tokio::test]
@@ -144,9 +144,9 @@ async fn headers_do_not_override_method_or_path() {
     for (name, value) in headers {
         let name = header::HeaderName::from_static(name);
         let post = app.post("/admin/x?_method=GET").bearer(&reader).header(name.clone(), value).await;
-        post.assert_refused(Reason::Forbidden).assert_status(403);
-        app.get("/admin/y").bearer(&reader).header(name.clone(), value).await.assert_refused(Reason::Forbidden);
-        app.get("/admin/y").header(name, value).await.assert_refused(Reason::NoCredential).assert_status(401);
+        post.assert_rejected(Reason::Forbidden).assert_status(403);
+        app.get("/admin/y").bearer(&reader).header(name.clone(), value).await.assert_rejected(Reason::Forbidden);
+        app.get("/admin/y").header(name, value).await.assert_rejected(Reason::NoCredential).assert_status(401);
     }
     assert_eq!(ran.times(), 0);
 }
@@ -157,10 +157,10 @@ async fn paths_outside_every_group_are_404() {
     let app = world.wrap(Router::new().fallback_service(ran.handler()));
     let key = world.super_admin().issue().await.secret;
     for path in ["/", "/other", "/Admin/x", "/adminx", "/%61dmin"] {
-        app.get(path).bearer(&key).await.assert_refused(Reason::NoGroup).assert_status(404);
+        app.get(path).bearer(&key).await.assert_rejected(Reason::NoGroup).assert_status(404);
     }
-    app.request(Method::OPTIONS, "*").await.assert_refused(Reason::NoGroup);
-    app.request(Method::CONNECT, "example.test:443").await.assert_refused(Reason::NoGroup);
+    app.request(Method::OPTIONS, "*").await.assert_rejected(Reason::NoGroup);
+    app.request(Method::CONNECT, "example.test:443").await.assert_rejected(Reason::NoGroup);
     assert_eq!(ran.times(), 0);
 }
 
@@ -198,10 +198,10 @@ async fn forgotten_requirement_withholds_the_response() {
     let content = world.content(keyward::token::ContentAccess::FullAccess).await.secret;
     for (path, key) in [("/admin/x", &admin), ("/api/x", &content), ("/admin/no-such-route", &admin)] {
         let answer = app.get(path).bearer(key).await;
-        answer.assert_refused(Reason::Unguarded).assert_status(403);
+        answer.assert_rejected(Reason::Unguarded).assert_status(403);
         assert!(!String::from_utf8_lossy(&answer.body).contains("own words"));
     }
-    app.get("/admin/x").await.assert_refused(Reason::NoCredential);
+    app.get("/admin/x").await.assert_rejected(Reason::NoCredential);
     assert_eq!(ran.times(), 2, "the handler ran: the withheld response is only the backstop");
 }
 
@@ -226,8 +226,8 @@ async fn ignored_decision_withholds_the_response() {
     let some_fields =
         world.editor().with(read().fields(keyward::authz::Fields::only(["title"]).unwrap())).issue().await.secret;
     for key in [&conditional, &some_fields] {
-        app.get("/admin/ignores").bearer(key).await.assert_refused(Reason::Unguarded).assert_status(403);
-        app.get("/admin/asks").bearer(key).await.assert_refused(Reason::Unguarded);
+        app.get("/admin/ignores").bearer(key).await.assert_rejected(Reason::Unguarded).assert_status(403);
+        app.get("/admin/asks").bearer(key).await.assert_rejected(Reason::Unguarded);
         app.get("/admin/extracts").bearer(key).await.assert_ok();
         app.get("/admin/takes").bearer(key).await.assert_ok();
     }
@@ -248,7 +248,7 @@ async fn full_requirement_runs_no_handler_for_a_partial_decision() {
         .await
         .secret;
     let whole = world.editor().with(update()).issue().await.secret;
-    app.post("/admin/article").bearer(&part).await.assert_refused(Reason::Forbidden).assert_status(403);
+    app.post("/admin/article").bearer(&part).await.assert_rejected(Reason::Forbidden).assert_status(403);
     assert_eq!(ran.times(), 0);
     app.post("/admin/article").bearer(&whole).await.assert_ok();
 }
@@ -263,7 +263,7 @@ async fn guarded_router_layers_run_outside_its_requirements() {
     });
     let app = world.guard(GuardedRouter::new().route("/admin/x", action("x"), ran.handler()).layer(layer));
     let weak = world.editor().issue().await.secret;
-    app.get("/admin/x").bearer(&weak).await.assert_refused(Reason::Forbidden);
+    app.get("/admin/x").bearer(&weak).await.assert_rejected(Reason::Forbidden);
     assert_eq!(ran.times(), 0);
 }
 
@@ -284,7 +284,7 @@ async fn handler_can_check_its_own_requirement() {
     for path in ["/admin/r", "/admin/s"] {
         app.get(path).bearer(&strong).await.assert_ok();
         let refused = app.get(path).bearer(&weak).await;
-        refused.assert_refused(Reason::Forbidden).assert_status(403);
+        refused.assert_rejected(Reason::Forbidden).assert_status(403);
         assert_eq!(refused.headers["www-authenticate"], "Bearer error=\"insufficient_scope\", scope=\"x.read\"");
     }
 }
@@ -330,10 +330,10 @@ async fn nested_routers_are_judged_by_the_full_path() {
         .nest("/elsewhere", gated(inner));
     let app = App::from_service(outer);
     let key = world.editor().with("x").issue().await.secret;
-    app.get("/admin/x").await.assert_refused(Reason::NoCredential);
+    app.get("/admin/x").await.assert_rejected(Reason::NoCredential);
     app.get("/admin/x").bearer(&key).await.assert_ok();
     app.get("/admin").bearer(&key).await.assert_ok();
-    app.get("/elsewhere/x").bearer(&key).await.assert_refused(Reason::NoGroup);
+    app.get("/elsewhere/x").bearer(&key).await.assert_rejected(Reason::NoGroup);
     app.get("/public/x").bearer(&key).await.assert_status(500);
     assert_eq!(ran.times(), 2, "a public group has no principal that could meet a requirement");
 }
@@ -350,7 +350,7 @@ async fn rewritten_path_is_rejected() {
         Router::new().nest_service("/public", tower::ServiceBuilder::new().layer(from_fn(rewrite)).service(inner)),
     );
     let answer = app.get("/public/x").await;
-    answer.assert_refused(Reason::AmbiguousPath(Ambiguity::Rewritten)).assert_status(400);
+    answer.assert_rejected(Reason::AmbiguousPath(Ambiguity::Rewritten)).assert_status(400);
     assert_eq!(ran.times(), 0);
 }
 
@@ -365,7 +365,7 @@ async fn prefix_stripped_by_a_middleware_opens_nothing() {
     let inner = world.keyward.wrap(Router::new().route("/admin/x", ran.handler()));
     let app = App::from_service(Router::new().fallback_service(inner).layer(from_fn(strip)));
     let answer = app.get("/public/admin/x").await;
-    answer.assert_refused(Reason::AmbiguousPath(Ambiguity::Rewritten)).assert_status(400);
+    answer.assert_rejected(Reason::AmbiguousPath(Ambiguity::Rewritten)).assert_status(400);
     assert_eq!(ran.times(), 0);
 }
 
@@ -376,7 +376,7 @@ async fn duplicate_path_parameters_are_rejected() {
     let app = world.guard(GuardedRouter::new().nest("/admin/{uid}", items));
     let key = world.editor().with(Permission::new("read").on("mine")).issue().await.secret;
     for path in ["/admin/mine/items/theirs", "/admin/theirs/items/mine", "/admin/mine/items/mine"] {
-        app.get(path).bearer(&key).await.assert_refused(Reason::Forbidden);
+        app.get(path).bearer(&key).await.assert_rejected(Reason::Forbidden);
     }
     assert_eq!(ran.times(), 0);
 }
@@ -403,8 +403,8 @@ async fn public_route_in_a_protected_group_does_not_run() {
             .public("/public/x", ran.handler()),
     );
     let key = world.super_admin().issue().await.secret;
-    app.get("/admin/x").bearer(&key).await.assert_refused(Reason::Unguarded).assert_status(403);
-    app.get("/api/x").await.assert_refused(Reason::Unguarded).assert_status(403);
+    app.get("/admin/x").bearer(&key).await.assert_rejected(Reason::Unguarded).assert_status(403);
+    app.get("/api/x").await.assert_rejected(Reason::Unguarded).assert_status(403);
     assert_eq!(ran.times(), 0);
     app.get("/public/x").await.assert_ok();
 }
@@ -422,7 +422,7 @@ async fn handler_requirement_is_full_unless_it_takes_the_decision() {
     let app = world.wrap(Router::new().route("/admin/whole", get(whole)).route("/admin/part", get(part)));
     let own = Permission::new("read").on("article").when(ConditionClause::from_list([keyward::authz::IS_CREATOR]));
     let key = world.editor().with(own).issue().await.secret;
-    app.get("/admin/whole").bearer(&key).await.assert_refused(Reason::Forbidden);
+    app.get("/admin/whole").bearer(&key).await.assert_rejected(Reason::Forbidden);
     assert_eq!(app.get("/admin/part").bearer(&key).await.assert_ok().body, "1 rules");
 }
 
@@ -434,7 +434,7 @@ async fn contradictory_requirements_are_not_met() {
     let only =
         |a: &str, field: &str| Permission::new(a).on("article").fields(keyward::authz::Fields::only([field]).unwrap());
     let key = world.editor().with(only("read", "title")).with(only("update", "body")).issue().await.secret;
-    app.get("/admin/x").bearer(&key).await.assert_refused(Reason::Forbidden);
+    app.get("/admin/x").bearer(&key).await.assert_rejected(Reason::Forbidden);
     assert_eq!(ran.times(), 0);
 }
 
@@ -458,8 +458,8 @@ async fn shadowing_route_is_judged_by_the_group_of_its_path() {
     let app = world.wrap(Router::new().route("/{*rest}", ran.handler()).route("/admin/{x}", ran.handler()));
     app.get("/admin/assets").await.assert_ok();
     app.get("/admin/assets/x.css").await.assert_ok();
-    app.get("/admin/assetsx").await.assert_refused(Reason::NoCredential);
-    app.get("/admin/x").await.assert_refused(Reason::NoCredential);
+    app.get("/admin/assetsx").await.assert_rejected(Reason::NoCredential);
+    app.get("/admin/x").await.assert_rejected(Reason::NoCredential);
     assert_eq!(ran.times(), 2);
 }
 
@@ -471,7 +471,7 @@ async fn preflights_need_a_cors_layer_outside_the_gate() {
         let request = app.request(Method::OPTIONS, "/admin/x").header(header::ORIGIN, "https://app.example.test");
         request.header(header::ACCESS_CONTROL_REQUEST_METHOD, "POST")
     };
-    preflight(&world.guard(guarded())).await.assert_refused(Reason::NoCredential);
+    preflight(&world.guard(guarded())).await.assert_rejected(Reason::NoCredential);
     let cors = tower_http::cors::CorsLayer::permissive();
     let outside = Router::new().fallback_service(world.keyward.guard(guarded())).layer(cors);
     let answer = preflight(&App::from_service(outside)).await;
@@ -531,7 +531,7 @@ async fn rejection_swallowed_by_a_handler_still_applies() {
     let weak = world.editor().with("outer").issue().await.secret;
     let strong = world.editor().with("outer").with("inner").issue().await.secret;
     let refused = app.get("/admin/x").bearer(&weak).await;
-    refused.assert_refused(Reason::Forbidden).assert_status(403);
+    refused.assert_rejected(Reason::Forbidden).assert_status(403);
     assert_eq!(refused.headers["www-authenticate"], "Bearer error=\"insufficient_scope\", scope=\"inner\"");
     app.get("/admin/x").bearer(&strong).await.assert_ok();
 }
@@ -561,7 +561,7 @@ async fn decision_is_the_intersection_of_all_layers() {
     for path in ["/admin/outside", "/admin/inside"] {
         assert_eq!(app.get(path).bearer(&key).await.assert_ok().body, "true false", "{path}");
     }
-    app.get("/admin/ignored").bearer(&key).await.assert_refused(Reason::Unguarded).assert_status(403);
+    app.get("/admin/ignored").bearer(&key).await.assert_rejected(Reason::Unguarded).assert_status(403);
 }
 
 #[tokio::test]
@@ -580,7 +580,7 @@ async fn forbidden_responses_are_not_cacheable() {
         (app.get("/api/refused").await, Reason::Forbidden),
         (app.post("/admin/pages").await, Reason::CrossOrigin),
     ] {
-        answer.assert_refused(reason).assert_status(403);
+        answer.assert_rejected(reason).assert_status(403);
         assert_eq!(answer.headers[header::CACHE_CONTROL], "no-store", "{answer:?}");
         assert_eq!(answer.headers[header::VARY], "Authorization", "{answer:?}");
     }
@@ -593,7 +593,7 @@ async fn forgotten_requirement_is_logged_once_a_minute() {
     let app = world.wrap(Router::new().fallback_service(ran.handler()));
     let key = world.editor().issue().await.secret;
     let forgets = async |method: Method, path: &str| {
-        app.request(method, path).bearer(&key).await.assert_refused(Reason::Unguarded);
+        app.request(method, path).bearer(&key).await.assert_rejected(Reason::Unguarded);
         log.lines_with("a response was withheld")
     };
     assert_eq!(forgets(Method::GET, "/admin/x").await, 1);
@@ -614,7 +614,7 @@ async fn log_of_forgotten_requirements_is_bounded() {
     let key = world.editor().issue().await.secret;
     let forget = async |range: std::ops::Range<u8>| {
         for n in range {
-            app.get(&format!("/admin/{n}")).bearer(&key).await.assert_refused(Reason::Unguarded);
+            app.get(&format!("/admin/{n}")).bearer(&key).await.assert_rejected(Reason::Unguarded);
         }
         (log.lines_with("a response was withheld"), log.lines_with("more responses were withheld"))
     };

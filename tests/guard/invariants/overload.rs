@@ -6,7 +6,7 @@ use axum::routing::get;
 use http::header::AUTHORIZATION;
 use keyward::guard::{FailureBudget, InvalidCredential, Limits, ProxyHeader, Reason, Unavailable};
 use keyward::testing::SecretFormat;
-use keyward::testing::{Answer, App, SALT, SeededEntropy, TestRequest, World};
+use keyward::testing::{Answer, App, HASH_KEY, SeededEntropy, TestRequest, World};
 use keyward::token::{ContentAccess, Secret, StrapiHashKey, TokenKind};
 use keyward::{Builder, GuardedRouter, HashKey, authenticated};
 use std::future::IntoFuture;
@@ -36,7 +36,7 @@ fn with_budget(failures: u32) -> impl FnOnce(Builder) -> Builder {
 
 /// Secrets with a valid check that were never issued, as an attacker with a stolen hash key makes them.
 fn made_up() -> impl Iterator<Item = Secret> {
-    let format = SecretFormat::new(&Default::default(), HashKey::parse(SALT).unwrap());
+    let format = SecretFormat::new(&Default::default(), HashKey::parse(HASH_KEY).unwrap());
     let entropy = SeededEntropy::new(99);
     std::iter::repeat_with(move || format.issue(TokenKind::Admin, &entropy).unwrap().secret)
 }
@@ -53,7 +53,7 @@ async fn a_read(stopped: &mut tokio::sync::mpsc::UnboundedReceiver<()>) {
 /// Sends failing requests until the budget is spent.
 async fn spend(app: &App, from: [u8; 4], secrets: &mut impl Iterator<Item = Secret>, failures: usize) {
     for secret in secrets.take(failures + 1) {
-        app.get("/admin/x").peer(from).bearer(&secret).await.assert_refused(UNKNOWN);
+        app.get("/admin/x").peer(from).bearer(&secret).await.assert_rejected(UNKNOWN);
     }
 }
 
@@ -91,7 +91,7 @@ async fn unknown_tokens_do_not_delay_known_ones() {
             assert_eq!(retry_after(&answer), "1");
             waited_in_vain += 1;
         } else {
-            answer.assert_refused(UNKNOWN).assert_status(401);
+            answer.assert_rejected(UNKNOWN).assert_status(401);
         }
     }
     assert_eq!(waited_in_vain, 88);
@@ -104,11 +104,11 @@ async fn spent_budget_is_429_and_a_valid_token_is_accepted() {
     app.get("/admin/x").bearer(&used).await.assert_ok();
     let mut secrets = made_up();
     for secret in secrets.by_ref().take(30) {
-        app.get("/admin/x").peer(FLOOD).bearer(&secret).await.assert_refused(UNKNOWN).assert_status(401);
+        app.get("/admin/x").peer(FLOOD).bearer(&secret).await.assert_rejected(UNKNOWN).assert_status(401);
     }
     let mut next = async |from: [u8; 4]| {
         let answer = app.get("/admin/x").peer(from).bearer(&secrets.next().unwrap()).await;
-        answer.assert_refused(UNKNOWN);
+        answer.assert_rejected(UNKNOWN);
         (answer.status.as_u16(), retry_after(&answer).to_owned())
     };
     world.clock.advance(Duration::from_secs(100));
@@ -117,7 +117,7 @@ async fn spent_budget_is_429_and_a_valid_token_is_accepted() {
     for secret in [&new, &used] {
         app.get("/admin/x").peer(FLOOD).bearer(secret).await.assert_ok();
     }
-    app.get("/admin/x").peer(FLOOD).await.assert_refused(Reason::NoCredential).assert_status(401);
+    app.get("/admin/x").peer(FLOOD).await.assert_rejected(Reason::NoCredential).assert_status(401);
     world.clock.advance(Duration::from_secs(80));
     assert_eq!(next(FLOOD).await.0, 401);
 }
@@ -128,10 +128,10 @@ async fn rejections_without_a_read_do_not_count() {
     let mut secrets = made_up();
     let unknown = secrets.next().unwrap();
     for _ in 0..50 {
-        app.get("/admin/x").peer(FLOOD).bearer(&unknown).await.assert_refused(UNKNOWN).assert_status(401);
+        app.get("/admin/x").peer(FLOOD).bearer(&unknown).await.assert_rejected(UNKNOWN).assert_status(401);
         let made_up = unknown.expose().replace(|c: char| c.is_ascii_uppercase(), "x");
         let not_genuine = app.get("/admin/x").peer(FLOOD).header(AUTHORIZATION, &format!("Bearer {made_up}")).await;
-        not_genuine.assert_refused(Reason::Invalid(InvalidCredential::NotGenuine)).assert_status(401);
+        not_genuine.assert_rejected(Reason::Invalid(InvalidCredential::NotGenuine)).assert_status(401);
         app.get("/api/x").peer(FLOOD).bearer(&unknown).await.assert_status(401);
     }
     assert_eq!(shim.reads(), 1);
@@ -214,7 +214,7 @@ async fn flood_over_the_budget_takes_no_reads_from_others() {
         other.await.unwrap().assert_ok();
     }
     let waited = waits.await.unwrap();
-    waited.assert_refused(OVERLOADED).assert_status(503);
+    waited.assert_rejected(OVERLOADED).assert_status(503);
     assert_eq!(retry_after(&waited), "1", "not rejected: the client may retry");
     app.get("/admin/x").peer(FLOOD).bearer(&shared).await.assert_ok();
     let mut statuses = Vec::new();
@@ -240,7 +240,7 @@ async fn valid_token_over_the_budget_waits_its_turn() {
     shim.resume();
     valid.await.unwrap().assert_ok();
     for request in flood {
-        request.await.unwrap().assert_refused(UNKNOWN).assert_status(429);
+        request.await.unwrap().assert_rejected(UNKNOWN).assert_status(429);
     }
 }
 
@@ -261,7 +261,7 @@ async fn cached_token_over_the_budget_does_not_wait() {
     (0..2).for_each(|_| shim.resume());
     known.await.unwrap().assert_ok();
     for request in flood {
-        request.await.unwrap().assert_refused(UNKNOWN);
+        request.await.unwrap().assert_rejected(UNKNOWN);
     }
 }
 
@@ -299,7 +299,8 @@ async fn budget_is_per_client_behind_a_trusted_proxy() {
 
 #[tokio::test]
 async fn invalid_proxy_fails_the_build_and_is_named() {
-    let builder = keyward::Keyward::builder(keyward::MemoryStore::default()).hash_key(HashKey::parse(SALT).unwrap());
+    let builder =
+        keyward::Keyward::builder(keyward::MemoryStore::default()).hash_key(HashKey::parse(HASH_KEY).unwrap());
     let error = builder.trusted_proxies(["10.0.0.0/8", "10.0.0/8"], ProxyHeader::Forwarded).build().unwrap_err();
     assert!(error.to_string().contains("\"10.0.0/8\""), "{error}");
 }

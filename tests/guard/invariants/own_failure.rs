@@ -19,7 +19,7 @@ async fn store_error_is_503_and_is_not_cached() {
     shim.fail(true);
     for _ in 0..3 {
         let answer = app.get("/admin/x").bearer(&key.secret).await;
-        answer.assert_refused(Reason::Unavailable(Unavailable::Store)).assert_status(503);
+        answer.assert_rejected(Reason::Unavailable(Unavailable::Store)).assert_status(503);
         assert_eq!(answer.headers["retry-after"], "1");
         assert!(!answer.headers.contains_key("www-authenticate"));
     }
@@ -37,7 +37,7 @@ async fn store_error_is_a_page_for_people() {
     let key = world.super_admin().sign_in().await;
     shim.fail(true);
     let answer = app.get("/admin/me").header(COOKIE, &format!("sid={}", key.secret.expose())).await;
-    answer.assert_refused(Reason::Unavailable(Unavailable::Store)).assert_status(503);
+    answer.assert_rejected(Reason::Unavailable(Unavailable::Store)).assert_status(503);
     assert_eq!(answer.headers["retry-after"], "1");
     assert_eq!(answer.headers["content-type"], "text/html; charset=utf-8");
     assert!(String::from_utf8_lossy(&answer.body).contains("Try again in a moment."));
@@ -51,7 +51,7 @@ async fn silent_store_is_503_within_the_time_limit() {
     shim.hang(true);
     let began = tokio::time::Instant::now();
     let answer = app.get("/admin/x").bearer(&key.secret).await;
-    answer.assert_refused(Reason::Unavailable(Unavailable::Deadline)).assert_status(503);
+    answer.assert_rejected(Reason::Unavailable(Unavailable::Deadline)).assert_status(503);
     assert!(began.elapsed() <= Limits::default().request);
     shim.hang(false);
     app.get("/admin/x").bearer(&key.secret).await.assert_ok();

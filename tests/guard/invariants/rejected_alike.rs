@@ -83,7 +83,7 @@ async fn malformed_header_is_described_alike_whatever_it_holds() {
     for answer in &answers {
         answer
             .assert_status(401)
-            .assert_refused(keyward::guard::Reason::Invalid(keyward::guard::InvalidCredential::Malformed));
+            .assert_rejected(keyward::guard::Reason::Invalid(keyward::guard::InvalidCredential::Malformed));
         assert_eq!((&answer.headers, &answer.body), (&answers[0].headers, &answers[0].body), "{answer:?}");
     }
     assert_eq!(answers[0].headers["www-authenticate"], "Bearer", "no token was looked up");
@@ -92,26 +92,26 @@ async fn malformed_header_is_described_alike_whatever_it_holds() {
 
 #[tokio::test]
 async fn opaque_rejections_hide_expiry_and_deactivation() {
-    let world = World::with(keyward::Builder::opaque_refusals);
+    let world = World::with(keyward::Builder::opaque_rejections);
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let unknown = app.get("/admin/x").header(AUTHORIZATION, "Bearer nope").await;
     let key = world.super_admin().for_time(std::time::Duration::from_secs(1)).issue().await;
     world.clock.advance(std::time::Duration::from_secs(1));
     let expired = app.get("/admin/x").bearer(&key.secret).await;
-    expired.assert_refused(keyward::guard::Reason::Expired);
+    expired.assert_rejected(keyward::guard::Reason::Expired);
     assert_eq!((&expired.body, &expired.headers), (&unknown.body, &unknown.headers));
 }
 
 #[tokio::test]
 async fn opaque_rejections_hide_an_inactive_owner() {
-    let world = World::with(keyward::Builder::opaque_refusals);
+    let world = World::with(keyward::Builder::opaque_rejections);
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let unknown = app.get("/admin/x").header(AUTHORIZATION, "Bearer nope").await;
     let key = world.editor().issue().await;
     for state in [keyward::admin::OwnerState::Deactivated, keyward::admin::OwnerState::Blocked] {
         world.keyward.owners().set_state(key.owner(), state).await.unwrap();
         let inactive = app.get("/admin/x").bearer(&key.secret).await;
-        inactive.assert_refused(keyward::guard::Reason::OwnerInactive);
+        inactive.assert_rejected(keyward::guard::Reason::OwnerInactive);
         assert_eq!(
             (inactive.status, &inactive.body, &inactive.headers),
             (unknown.status, &unknown.body, &unknown.headers)

@@ -8,7 +8,7 @@ use keyward::guard::{InvalidCredential, Limits, Reason};
 use keyward::store::{StoreError, WriteStore};
 use keyward::testing::SecretFormat;
 use keyward::testing::TokenKinds;
-use keyward::testing::{App, Key, SALT, World};
+use keyward::testing::{App, HASH_KEY, Key, World};
 use keyward::token::{ContentAccess, TokenAuthority, TokenPrefix};
 use keyward::{GuardedRouter, HashKey, Permission, action, authenticated};
 use std::future::Future;
@@ -36,10 +36,10 @@ async fn revoked_token_is_rejected_by_the_next_request() {
     app.get("/admin/hooks").bearer(&key.secret).await.assert_ok();
     app.get("/api/x").bearer(&content.secret).await.assert_ok();
     world.keyward.tokens().revoke(key.token).await.unwrap();
-    app.get("/admin/hooks").bearer(&key.secret).await.assert_refused(UNKNOWN);
+    app.get("/admin/hooks").bearer(&key.secret).await.assert_rejected(UNKNOWN);
     app.get("/api/x").bearer(&content.secret).await.assert_ok();
     world.keyward.tokens().revoke(content.token).await.unwrap();
-    app.get("/api/x").bearer(&content.secret).await.assert_refused(UNKNOWN);
+    app.get("/api/x").bearer(&content.secret).await.assert_rejected(UNKNOWN);
 }
 
 #[tokio::test]
@@ -52,7 +52,7 @@ async fn deactivated_owner_is_rejected_and_reactivated_owner_accepted_by_the_nex
     app.get("/admin/hooks").bearer(&key.secret).await.assert_ok();
     for off in [OwnerState::Deactivated, OwnerState::Blocked] {
         set(off).await.unwrap();
-        app.get("/admin/hooks").bearer(&key.secret).await.assert_refused(Reason::OwnerInactive).assert_status(401);
+        app.get("/admin/hooks").bearer(&key.secret).await.assert_rejected(Reason::OwnerInactive).assert_status(401);
         set(OwnerState::Active).await.unwrap();
         app.get("/admin/hooks").bearer(&key.secret).await.assert_ok();
     }
@@ -66,7 +66,7 @@ async fn sessions_of_a_deactivated_owner_do_not_revive() {
     app.get("/admin/any").bearer(&session.secret).await.assert_ok();
     for state in [OwnerState::Deactivated, OwnerState::Active] {
         world.keyward.owners().set_state(session.owner(), state).await.unwrap();
-        app.get("/admin/any").bearer(&session.secret).await.assert_refused(UNKNOWN);
+        app.get("/admin/any").bearer(&session.secret).await.assert_rejected(UNKNOWN);
     }
 }
 
@@ -93,7 +93,7 @@ async fn negative_cache_entry_is_dropped_when_the_token_is_issued() {
     // The same seed makes the same secrets: look up the next one before it is issued.
     let twin = World::new();
     let early = twin.content(ContentAccess::ReadOnly).await.secret;
-    app.get("/api/x").bearer(&early).await.assert_refused(UNKNOWN);
+    app.get("/api/x").bearer(&early).await.assert_rejected(UNKNOWN);
     let key = world.content(ContentAccess::ReadOnly).await.secret;
     assert_eq!(early.expose(), key.expose());
     app.get("/api/x").bearer(&key).await.assert_ok();
@@ -117,7 +117,7 @@ async fn disconnected_client_does_not_stop_the_change() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
-    app.get("/admin/hooks").bearer(&key.secret).await.assert_refused(UNKNOWN);
+    app.get("/admin/hooks").bearer(&key.secret).await.assert_rejected(UNKNOWN);
 }
 
 #[tokio::test]
@@ -132,9 +132,9 @@ async fn revoked_token_is_rejected_by_a_stale_cache_fill() {
     world.keyward.tokens().revoke(key.token).await.unwrap();
     shim.flow();
     shim.resume();
-    request.await.unwrap().assert_refused(UNKNOWN);
+    request.await.unwrap().assert_rejected(UNKNOWN);
     assert_eq!(shim.reads(), 2, "the snapshot was stale, so the token was read again");
-    app.get("/admin/hooks").bearer(&key.secret).await.assert_refused(UNKNOWN);
+    app.get("/admin/hooks").bearer(&key.secret).await.assert_rejected(UNKNOWN);
 }
 
 #[tokio::test]
@@ -150,8 +150,8 @@ async fn request_that_joins_an_older_look_up_is_judged_by_the_new_state() {
     tokio::task::yield_now().await;
     shim.flow();
     shim.resume();
-    early.await.unwrap().assert_refused(Reason::OwnerInactive);
-    late.await.unwrap().assert_refused(Reason::OwnerInactive);
+    early.await.unwrap().assert_rejected(Reason::OwnerInactive);
+    late.await.unwrap().assert_rejected(Reason::OwnerInactive);
 }
 
 #[tokio::test]
@@ -214,14 +214,14 @@ async fn uncertain_commit_that_happened_applies() {
     request().await.assert_ok();
     shim.lose_sight(true);
     assert!(unknown(world.keyward.roles().set_permissions(key.role(), vec![]).await.unwrap_err()));
-    request().await.assert_refused(Reason::Forbidden);
+    request().await.assert_rejected(Reason::Forbidden);
     let owners = world.keyward.owners();
     shim.lose_sight(true);
     assert!(unknown(owners.set_state(key.owner(), OwnerState::Deactivated).await.unwrap_err()));
-    request().await.assert_refused(Reason::OwnerInactive);
+    request().await.assert_rejected(Reason::OwnerInactive);
     shim.lose_sight(true);
     assert!(unknown(world.keyward.tokens().revoke(key.token).await.unwrap_err()));
-    request().await.assert_refused(UNKNOWN);
+    request().await.assert_rejected(UNKNOWN);
 }
 
 /// Until the outcome is known, the affected token is not accepted; then everything is as before.
@@ -245,7 +245,7 @@ async fn revoked_token_is_looked_up_once() {
     world.keyward.tokens().revoke(key.token).await.unwrap();
     let before = shim.reads();
     for _ in 0..3 {
-        app.get("/admin/any").bearer(&key.secret).await.assert_refused(UNKNOWN);
+        app.get("/admin/any").bearer(&key.secret).await.assert_rejected(UNKNOWN);
     }
     assert_eq!(shim.reads() - before, 1, "its absence is cached, and nothing else of it");
 }
@@ -257,12 +257,12 @@ async fn negative_cache_entry_expires_after_five_seconds() {
     // The same seed makes the same secrets.
     let twin = World::new().content(ContentAccess::ReadOnly).await.secret;
     let request = async || app.get("/api/x").bearer(&twin).await;
-    request().await.assert_refused(UNKNOWN);
-    let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(SALT).unwrap());
+    request().await.assert_rejected(UNKNOWN);
+    let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(HASH_KEY).unwrap());
     let digest = format.verify(twin.expose(), TokenKinds::CONTENT).unwrap().digest;
     shim::insert(&shim.inner, digest, TokenAuthority::Content { access: ContentAccess::ReadOnly }).await;
     world.clock.advance(Limits::default().absent_for - Duration::from_millis(1));
-    request().await.assert_refused(UNKNOWN);
+    request().await.assert_rejected(UNKNOWN);
     assert_eq!(shim.reads(), 1, "remembered");
     world.clock.advance(Duration::from_millis(1));
     request().await.assert_ok();

@@ -65,7 +65,7 @@ async fn panicking_look_up_is_repeated() {
     let key = world.super_admin().issue().await;
     shim.tamper(|_| panic!("on purpose"));
     let answer = app.get("/admin/x").bearer(&key.secret).await;
-    answer.assert_refused(Reason::Unavailable(Unavailable::Store)).assert_status(503);
+    answer.assert_rejected(Reason::Unavailable(Unavailable::Store)).assert_status(503);
     shim.tamper(|_| ());
     app.get("/admin/x").bearer(&key.secret).await.assert_ok();
     assert_eq!(shim.reads(), 2);

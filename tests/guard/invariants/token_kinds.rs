@@ -11,7 +11,7 @@ use keyward::guard::{InvalidCredential, Reason};
 use keyward::store::{Digest, WriteStore};
 use keyward::testing::SecretFormat;
 use keyward::testing::TokenKinds;
-use keyward::testing::{App, SALT, World};
+use keyward::testing::{App, HASH_KEY, World};
 use keyward::token::{ContentAccess, Secret, StrapiHashKey, TokenAuthority, TokenKind, TokenPrefix};
 use keyward::{GuardedRouter, HashKey, Require, RoleId, action, authenticated};
 use std::time::Duration;
@@ -37,10 +37,10 @@ async fn token_kind_opens_only_its_own_groups() {
 
     for secret in [&admin, &session] {
         app.get("/admin/x").bearer(secret).await.assert_ok();
-        app.get("/api/x").bearer(secret).await.assert_refused(wrong).assert_status(401);
+        app.get("/api/x").bearer(secret).await.assert_rejected(wrong).assert_status(401);
     }
     app.get("/api/x").bearer(&content).await.assert_ok();
-    app.get("/admin/x").bearer(&content).await.assert_refused(wrong).assert_status(401);
+    app.get("/admin/x").bearer(&content).await.assert_rejected(wrong).assert_status(401);
     app.get("/public").bearer(&content).await.assert_ok();
 }
 
@@ -51,7 +51,7 @@ async fn secret_with_another_prefix_is_invalid() {
     let content = world.content(ContentAccess::FullAccess).await.secret;
     let relabelled = |s: &Secret| format!("Bearer {}", s.expose().replace("_content_", "_admin_"));
     let answer = app.get("/admin/x").header(http::header::AUTHORIZATION, &relabelled(&content)).await;
-    answer.assert_refused(Reason::Invalid(InvalidCredential::NotGenuine)).assert_status(401);
+    answer.assert_rejected(Reason::Invalid(InvalidCredential::NotGenuine)).assert_status(401);
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn content_token_may_do_what_its_type_allows() {
         app.get("/api/find").bearer(&key).await.assert_status(find);
         app.get("/api/create").bearer(&key).await.assert_status(create);
     }
-    app.get("/api/find").await.assert_status(403).assert_refused(Reason::Forbidden);
+    app.get("/api/find").await.assert_status(403).assert_rejected(Reason::Forbidden);
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn anonymous_caller_may_do_public_actions_only() {
     app.get("/open/find").await.assert_ok();
     app.get("/open/create").await.assert_status(403);
     let wrong = app.get("/open/find").header(http::header::AUTHORIZATION, "Bearer nope").await;
-    wrong.assert_refused(Reason::Invalid(InvalidCredential::Malformed)).assert_status(401);
+    wrong.assert_rejected(Reason::Invalid(InvalidCredential::Malformed)).assert_status(401);
 }
 
 /// The kind in the row was changed by hand: the kind in the secret is the one it was issued with.
@@ -129,7 +129,7 @@ async fn row_with_another_kind_is_rejected() {
                 if label == issued {
                     answer.assert_ok();
                 } else {
-                    answer.assert_refused(Reason::Invalid(InvalidCredential::WrongKind)).assert_status(401);
+                    answer.assert_rejected(Reason::Invalid(InvalidCredential::WrongKind)).assert_status(401);
                 }
             }
         }
@@ -143,7 +143,7 @@ async fn strapi_token_opens_only_the_groups_of_its_row() {
     let (world, shim) = shim::world(|b| b.strapi_hash_key(hash_key()));
     let app = app(&world);
     let owner = world.super_admin().issue().await.owner();
-    let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(SALT).unwrap()).with_strapi(hash_key());
+    let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(HASH_KEY).unwrap()).with_strapi(hash_key());
     for (secret, authority, opens, other) in [
         ("a1", TokenAuthority::Content { access: ContentAccess::FullAccess }, "/api/x", "/admin/x"),
         ("b2", TokenAuthority::Admin { owner, grants: vec![] }, "/admin/x", "/api/x"),
@@ -154,7 +154,7 @@ async fn strapi_token_opens_only_the_groups_of_its_row() {
         shim::insert(&shim.inner, digest, authority).await;
         for _ in 0..2 {
             let get = |path| app.get(path).header(AUTHORIZATION, &format!("Bearer {secret}"));
-            get(other).await.assert_refused(Reason::Invalid(InvalidCredential::WrongKind)).assert_status(401);
+            get(other).await.assert_rejected(Reason::Invalid(InvalidCredential::WrongKind)).assert_status(401);
             get(opens).await.assert_ok();
         }
     }

@@ -89,23 +89,23 @@ async fn token_is_issued_used_and_revoked() {
     hooks().await.assert_ok();
     app.get("/admin/any").bearer(&session.secret).await.assert_ok();
     app.get("/api/find").bearer(&content.secret).await.assert_ok();
-    app.get("/api/find").bearer(&key.secret).await.assert_refused(Reason::Invalid(InvalidCredential::WrongKind));
-    app.get("/admin/any").bearer(&content.secret).await.assert_refused(Reason::Invalid(InvalidCredential::WrongKind));
+    app.get("/api/find").bearer(&key.secret).await.assert_rejected(Reason::Invalid(InvalidCredential::WrongKind));
+    app.get("/admin/any").bearer(&content.secret).await.assert_rejected(Reason::Invalid(InvalidCredential::WrongKind));
 
     let owners = world.keyward.owners();
     owners.set_state(key.owner(), OwnerState::Deactivated).await.unwrap();
-    hooks().await.assert_refused(Reason::OwnerInactive);
+    hooks().await.assert_rejected(Reason::OwnerInactive);
     owners.set_state(key.owner(), OwnerState::Active).await.unwrap();
     hooks().await.assert_ok();
     world.keyward.roles().set_permissions(key.role(), vec![]).await.unwrap();
-    hooks().await.assert_refused(Reason::Forbidden);
+    hooks().await.assert_rejected(Reason::Forbidden);
     let key = world.editor().with("admin::webhooks.read").for_time(Duration::from_secs(3600)).issue().await;
     let hooks = async || app.get("/admin/hooks").bearer(&key.secret).await;
     hooks().await.assert_ok();
     world.clock.advance(Duration::from_secs(3600));
-    hooks().await.assert_refused(Reason::Expired);
+    hooks().await.assert_rejected(Reason::Expired);
     world.keyward.tokens().revoke(key.token).await.unwrap();
-    hooks().await.assert_refused(Reason::Invalid(InvalidCredential::Unknown));
+    hooks().await.assert_rejected(Reason::Invalid(InvalidCredential::Unknown));
     app.get("/api/find").bearer(&content.secret).await.assert_ok();
 
     world.keyward.flush().await;
@@ -136,7 +136,7 @@ async fn stolen_file_holds_no_usable_secret() {
         assert!(!holds(secret) && !holds(&secret[secret.len() - 50..secret.len() - 7]));
         assert!(!holds(&secret[secret.len() - 7..]), "nor the whole check");
     }
-    assert!(!holds(keyward::testing::SALT));
+    assert!(!holds(keyward::testing::HASH_KEY));
 }
 
 /// A corrupt permission of its owner does not keep a super admin or the host from revoking a token.
@@ -152,7 +152,7 @@ async fn token_with_unreadable_owner_permissions_is_revoked() {
     tokens.read(key.token).await.unwrap_err();
     let root = Actor::Person(world.super_admin().sign_in().await.owner());
     tokens.acting_as(root).revoke(key.token).await.unwrap();
-    app.get("/admin/hooks").bearer(&key.secret).await.assert_refused(Reason::Invalid(InvalidCredential::Unknown));
+    app.get("/admin/hooks").bearer(&key.secret).await.assert_rejected(Reason::Invalid(InvalidCredential::Unknown));
 }
 
 #[tokio::test]
@@ -167,7 +167,7 @@ async fn acknowledged_change_is_visible_to_the_next_process() {
     let again = SqliteStore::open(file.dir.path().join("keyward.db")).await.unwrap();
     let world = World::on(again, Arc::new(ManualClock::default()), |b| b.store_is_exclusive());
     let app = self::app(&world);
-    app.get("/admin/any").bearer(&gone.secret).await.assert_refused(Reason::Invalid(InvalidCredential::Unknown));
+    app.get("/admin/any").bearer(&gone.secret).await.assert_rejected(Reason::Invalid(InvalidCredential::Unknown));
     app.get("/admin/any").bearer(&kept.secret).await.assert_ok();
 }
 
