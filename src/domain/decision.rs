@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Verdict {
     /// Denied.
-    Refused,
+    Denied,
     /// Allowed for some rows or fields: the handler has to apply the [`Decision`].
     Partial,
     /// Allowed for every row and field.
@@ -65,7 +65,7 @@ pub enum Denied {
 
 impl Decision {
     /// Returns a decision that denies.
-    pub fn refused() -> Self {
+    pub fn denied() -> Self {
         Self::default()
     }
 
@@ -114,7 +114,7 @@ impl Decision {
     pub fn verdict(&self) -> Verdict {
         let everything = |r: &DecisionRule| r.fields == Fields::All && r.predicate == Predicate::Always;
         match &self.rules {
-            rules if rules.is_empty() => Verdict::Refused,
+            rules if rules.is_empty() => Verdict::Denied,
             rules if rules.iter().any(everything) => Verdict::Allowed,
             _ => Verdict::Partial,
         }
@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(mixed().may_query("body"), Err(HiddenField("body".into())));
         let only_own = Decision::of([rule(&["title", "body"], own()), rule(&["slug"], own())]);
         assert!(only_own.may_query("body").is_ok() && only_own.may_query("slug").is_ok());
-        assert!(Decision::refused().may_query("title").is_err());
+        assert!(Decision::denied().may_query("title").is_err());
         assert!(Decision::everything().may_query("anything").is_ok());
         assert!(Decision::everything().may_query("creator_id").is_err());
     }
@@ -270,7 +270,7 @@ mod tests {
             Decision::everything().permits_create(&mine, ["creator_id"]),
             Err(Denied::Field("creator_id".into()))
         );
-        assert_eq!(Decision::refused().permits_create(&mine, []), Err(Denied::Row));
+        assert_eq!(Decision::denied().permits_create(&mine, []), Err(Denied::Row));
     }
 
     /// A long-lived response ends as soon as its decision is not covered any more.
@@ -279,7 +279,7 @@ mod tests {
         let always = || (ConditionExpr::ALWAYS, Predicate::Always);
         let of = |fields: &[&str], guard| Decision::of([rule(fields, guard)]);
         let both = of(&["title", "body"], always());
-        for less in [of(&["title"], always()), of(&["title", "body"], own()), mixed(), Decision::refused()] {
+        for less in [of(&["title"], always()), of(&["title", "body"], own()), mixed(), Decision::denied()] {
             assert!(both.covers(&less) && !less.covers(&both), "{less:?}");
         }
         assert!(both.covers(&both) && mixed().covers(&mixed()) && Decision::everything().covers(&both));
@@ -291,7 +291,7 @@ mod tests {
     fn a_form_for_a_new_row_has_the_fields_of_all_rules() {
         assert_eq!(mixed().fields_to_create(), Some(Fields::only(["title", "body"]).unwrap()));
         assert_eq!(Decision::everything().fields_to_create(), Some(Fields::All));
-        assert_eq!(Decision::refused().fields_to_create(), None);
+        assert_eq!(Decision::denied().fields_to_create(), None);
     }
 
     #[test]
@@ -302,7 +302,7 @@ mod tests {
         assert_eq!(filter(mixed()), SqlFilter { sql, binds });
         let (sql, binds) = ("(creator IN ($3))".to_owned(), vec![Value::Int(7)]);
         assert_eq!(filter(Decision::of([rule(&["title"], own())])), SqlFilter { sql, binds });
-        assert_eq!(filter(Decision::refused()).sql, "FALSE");
+        assert_eq!(filter(Decision::denied()).sql, "FALSE");
     }
 
     #[test]

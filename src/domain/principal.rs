@@ -118,15 +118,15 @@ impl Principal {
         match &requirement.0 {
             Asked::Authenticated => self.authenticated(),
             Asked::Action(action, resource) => self.verdict_on(action, resource),
-            Asked::AnyOf(list) => list.iter().map(|r| self.verdict(r)).max().unwrap_or(Verdict::Refused),
-            Asked::AllOf(list) => match list.iter().map(|r| self.verdict(r)).min().unwrap_or(Verdict::Refused) {
+            Asked::AnyOf(list) => list.iter().map(|r| self.verdict(r)).max().unwrap_or(Verdict::Denied),
+            Asked::AllOf(list) => match list.iter().map(|r| self.verdict(r)).min().unwrap_or(Verdict::Denied) {
                 // Parts that allow something each may allow nothing together.
                 Verdict::Partial => self.decide(requirement, &Conditions::none()).verdict(),
                 verdict => verdict,
             },
             Asked::Whole(inner) => match self.verdict(inner) {
                 Verdict::Allowed => Verdict::Allowed,
-                Verdict::Partial | Verdict::Refused => Verdict::Refused,
+                Verdict::Partial | Verdict::Denied => Verdict::Denied,
             },
         }
     }
@@ -135,9 +135,9 @@ impl Principal {
     pub fn decide(&self, requirement: &Requirement, conditions: &Conditions) -> Decision {
         match &requirement.0 {
             Asked::Authenticated if self.authenticated() == Verdict::Allowed => Decision::everything(),
-            Asked::Authenticated => Decision::refused(),
+            Asked::Authenticated => Decision::denied(),
             Asked::Action(action, resource) => match self.scope(action, resource) {
-                MatchingRules::None => Decision::refused(),
+                MatchingRules::None => Decision::denied(),
                 MatchingRules::All => Decision::everything(),
                 MatchingRules::Some(rules, actor, resource) => {
                     let matching =
@@ -150,7 +150,7 @@ impl Principal {
                 }
             },
             Asked::Whole(_) if self.verdict(requirement) == Verdict::Allowed => Decision::everything(),
-            Asked::Whole(_) => Decision::refused(),
+            Asked::Whole(_) => Decision::denied(),
             Asked::AnyOf(list) => {
                 list.iter().map(|r| self.decide(r, conditions)).reduce(Decision::or).unwrap_or_default()
             }
@@ -163,18 +163,18 @@ impl Principal {
     /// The public principal counts as authenticated only if some action is public.
     fn authenticated(&self) -> Verdict {
         match &self.authority {
-            Authority::Public { actions } if actions.is_empty() => Verdict::Refused,
+            Authority::Public { actions } if actions.is_empty() => Verdict::Denied,
             _ => Verdict::Allowed,
         }
     }
 
     fn verdict_on(&self, action: &Action, resource: &ResourceSource) -> Verdict {
         let (rules, resource) = match self.scope(action, resource) {
-            MatchingRules::None => return Verdict::Refused,
+            MatchingRules::None => return Verdict::Denied,
             MatchingRules::All => return Verdict::Allowed,
             MatchingRules::Some(rules, _, resource) => (rules, resource),
         };
-        let mut verdict = Verdict::Refused;
+        let mut verdict = Verdict::Denied;
         for rule in rules.iter().filter(|r| r.scope.action == *action && r.scope.resource.as_ref() == resource) {
             if rule.scope.fields == Fields::All && rule.guard.is_always() {
                 return Verdict::Allowed;
@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn the_public_is_authenticated_only_if_an_action_is_public() {
         let conditions = Conditions::default();
-        for (actions, verdict) in [(vec![], Verdict::Refused), (vec![Action::new("find")], Verdict::Allowed)] {
+        for (actions, verdict) in [(vec![], Verdict::Denied), (vec![Action::new("find")], Verdict::Allowed)] {
             let public = Principal::public(actions.into());
             for asked in
                 [authenticated(), authenticated().whole(), any_of([authenticated()]), all_of([authenticated()])]

@@ -97,7 +97,7 @@ impl AuthContext {
     /// handler returns.
     pub fn require_decision(&self, requirement: &Requirement) -> Result<Decision, Forbidden> {
         let decision = self.decide(requirement);
-        if decision.verdict() == Verdict::Refused {
+        if decision.verdict() == Verdict::Denied {
             self.mark.deny(requirement);
             return Err(Forbidden);
         }
@@ -110,13 +110,13 @@ impl AuthContext {
     /// A route whose requirement is met for some rows or fields only must take it, or its response is withheld.
     pub fn decision(&self) -> Decision {
         self.mark.take_decision();
-        self.required.as_deref().map_or_else(Decision::refused, |required| self.decide(required))
+        self.required.as_deref().map_or_else(Decision::denied, |required| self.decide(required))
     }
 
     /// Applies the requirement of a layer, and returns whether the request may go on.
     pub(super) fn check(&mut self, requirement: Arc<Requirement>) -> bool {
         match self.principal().verdict(&requirement) {
-            Verdict::Refused => {
+            Verdict::Denied => {
                 self.mark.deny(&requirement);
                 return false;
             }

@@ -239,7 +239,7 @@ impl Resolver {
         entry.judge(now)?;
         let is_met = |(r, then): &(Requirement, Decision)| {
             let now = entry.principal.decide(r, &entry.conditions);
-            now.verdict() != Verdict::Refused && now.covers(then)
+            now.verdict() != Verdict::Denied && now.covers(then)
         };
         if required.iter().all(is_met) { Ok(()) } else { Err(Reason::Forbidden) }
     }

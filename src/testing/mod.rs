@@ -25,7 +25,7 @@ mod world;
 
 pub use app::{Answer, App, TestRequest};
 pub use clock::{ManualClock, SeededEntropy};
-pub use world::{Cast, Key, SALT, World};
+pub use world::{Cast, HASH_KEY, Key, World};
 
 /// Issuing and verifying secrets without a store, for tests of hosts and stores.
 pub use crate::domain::{Issued, SecretFormat, TokenKinds, VerifiedSecret, VerifyError};

@@ -16,7 +16,7 @@ use std::time::Duration;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// The hash key of every [`World`].
-pub const SALT: &str = "Vd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE";
+pub const HASH_KEY: &str = "Vd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE";
 
 /// A test installation with an admin group `/admin`, a content group `/api` and a public group `/public`.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl<S: WriteStore + Clone> World<S> {
     /// If the settings are invalid, or there is no tokio runtime.
     pub fn on(store: S, clock: Arc<ManualClock>, settings: impl FnOnce(Builder) -> Builder) -> Self {
         #[expect(clippy::expect_used, reason = "a constant that is tested")]
-        let hash_key = HashKey::parse(SALT).expect("a valid hash key");
+        let hash_key = HashKey::parse(HASH_KEY).expect("a valid hash key");
         let builder = Keyward::builder(store.clone())
             .hash_key(hash_key)
             .clock(clock.clone())

@@ -36,7 +36,7 @@ impl Api {
             .action(ActionEntry::on_resources("read", "Read", ["article"]).with_fields())
             .resource(ResourceEntry::collection("article", "Article").fields(["title"]))
             .content_action("article.find");
-        let hash_key = HashKey::parse(keyward::testing::SALT).unwrap();
+        let hash_key = HashKey::parse(keyward::testing::HASH_KEY).unwrap();
         let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).catalogue(catalogue).api();
         let keyward = keyward.allow_open_setup().build().unwrap();
         let boss = NewOwner::new("boss@example.test").roles([RoleId::SUPER_ADMIN]);
@@ -292,7 +292,7 @@ fn mutate(value: &mut Value, way: &[usize], by: Value) {
 /// Rate limits of sign-in and audit events use the address that a trusted proxy forwards.
 #[tokio::test]
 async fn client_address_comes_from_a_trusted_proxy() {
-    let hash_key = HashKey::parse(keyward::testing::SALT).unwrap();
+    let hash_key = HashKey::parse(keyward::testing::HASH_KEY).unwrap();
     let builder = Keyward::builder(MemoryStore::default()).hash_key(hash_key).api();
     let keyward = builder.trusted_proxies(["10.0.0.0/8"], ProxyHeader::Forwarded).build().unwrap();
     let boss = keyward.owners().create(NewOwner::new("boss@example.test").roles([RoleId::SUPER_ADMIN])).await.unwrap();
@@ -446,7 +446,7 @@ async fn too_many_changes_are_429_with_retry_after() {
 /// A page of another origin, whose name resolves to a loopback address, makes the browser send requests (DNS rebinding).
 #[tokio::test]
 async fn open_setup_accepts_loopback_host_names_only() {
-    let hash_key = HashKey::parse(keyward::testing::SALT).unwrap();
+    let hash_key = HashKey::parse(keyward::testing::HASH_KEY).unwrap();
     let builder =
         Keyward::builder(MemoryStore::default()).hash_key(hash_key).api().ui(keyward::guard::SessionCookie::default());
     let keyward = builder.allow_open_setup().build().unwrap();

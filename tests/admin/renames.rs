@@ -4,7 +4,7 @@ use keyward::admin::{AuditAction, AuditCause};
 use keyward::authz::{ActionEntry, Catalogue, Fields, Rename, ResourceEntry};
 use keyward::store::WriteStore;
 use keyward::store::{EventQuery, Paging};
-use keyward::testing::SALT;
+use keyward::testing::HASH_KEY;
 use keyward::token::{ContentAccess, TokenId};
 use keyward::{
     Grant, HashKey, Keyward, MemoryStore, NewAdminToken, NewContentToken, NewOwner, NewRole, Permission, RoleId,
@@ -33,7 +33,7 @@ fn after() -> Catalogue {
 }
 
 fn installation(store: Arc<impl WriteStore>, catalogue: Catalogue) -> Keyward {
-    let hash_key = HashKey::parse(SALT).unwrap();
+    let hash_key = HashKey::parse(HASH_KEY).unwrap();
     Keyward::builder(store).hash_key(hash_key).admin("/admin").content("/api").catalogue(catalogue).build().unwrap()
 }
 

@@ -9,7 +9,7 @@ use keyward::store::SqliteOptions;
 use keyward::store::WriteStore;
 use keyward::testing::SecretFormat;
 use keyward::testing::TokenKinds;
-use keyward::testing::{Key, ManualClock, SALT, World};
+use keyward::testing::{HASH_KEY, Key, ManualClock, World};
 use keyward::token::{ContentAccess, TokenId, TokenKind, TokenPrefix};
 use keyward::{
     Grant, HashKey, MemoryStore, NewAdminToken, NewContentToken, NewOwner, NewRole, OwnerId, Permission, RoleId,
@@ -103,7 +103,7 @@ async fn in_postgres() -> Option<World<keyward::PostgresStore>> {
 
 /// The state that a rejected call must not change: the audit log, the number of the last change, and the snapshots of the gate.
 async fn everything<S: Audited>(world: &World<S>, witness: &Key) -> (Vec<AuditEvent>, String) {
-    let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(SALT).unwrap());
+    let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(HASH_KEY).unwrap());
     let digest = format.verify(witness.secret.expose(), TokenKinds::of(&TokenKind::ALL)).unwrap().digest;
     let store = &world.store;
     (store.events().await, format!("{:?}", store.resolve(&digest).await.unwrap()))

@@ -10,7 +10,7 @@ use keyward::guard::{Guard, Limits};
 use keyward::health::SyncMode;
 use keyward::store::{Applied, ChangeLog, Following, LoggedChange, Poll, Snapshot, Store, Use};
 use keyward::store::{Digest, StoreError, Tag};
-use keyward::testing::{ManualClock, SALT};
+use keyward::testing::{HASH_KEY, ManualClock};
 use keyward::time::{Clock, Timestamp};
 use keyward::token::Secret;
 use keyward::{Builder, HashKey, MemoryStore};
@@ -133,7 +133,7 @@ fn logged() -> (Guard, Logged, Polls) {
 
 fn on(store: impl Store, clock: Arc<ManualClock>, with: impl FnOnce(Builder<Guard>) -> Builder<Guard>) -> Guard {
     let builder = Guard::builder(store)
-        .hash_key(HashKey::parse(SALT).unwrap())
+        .hash_key(HashKey::parse(HASH_KEY).unwrap())
         .clock(clock)
         .admin("/admin")
         .public("/healthz")
@@ -159,7 +159,7 @@ async fn watch(keyward: &Guard, path: &str) -> Response<axum::body::Body> {
 
 /// Returns a genuine secret that is in no store.
 fn unknown() -> Secret {
-    let hash_keys = keyward::token::HashKeyRing::parse(SALT).unwrap();
+    let hash_keys = keyward::token::HashKeyRing::parse(HASH_KEY).unwrap();
     let format = keyward::testing::SecretFormat::new(&Default::default(), hash_keys);
     format.issue(keyward::token::TokenKind::Admin, &keyward::token::OsEntropy).unwrap().secret
 }
@@ -496,7 +496,7 @@ mod published {
             assert_eq!(times, 1, "{name} in {described:?}");
         }
         let shown = format!("{names:?} {described:?}");
-        for hidden in [&secret, &other].map(|s| s.expose()[9..].to_owned()).iter().chain([&SALT.to_owned()]) {
+        for hidden in [&secret, &other].map(|s| s.expose()[9..].to_owned()).iter().chain([&HASH_KEY.to_owned()]) {
             assert!(!shown.contains(hidden.as_str()), "{shown}");
         }
     }

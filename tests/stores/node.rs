@@ -24,7 +24,7 @@ impl Node {
     }
 
     pub async fn with(url: &str, options: PostgresOptions) -> Self {
-        let hash_key = HashKey::parse(keyward::testing::SALT).unwrap();
+        let hash_key = HashKey::parse(keyward::testing::HASH_KEY).unwrap();
         let store = PostgresStore::connect_with(url, options).await.unwrap_or_else(|error| panic!("{}", told(&error)));
         let keyward = Keyward::builder(store).hash_key(hash_key).admin("/admin").build().unwrap();
         let router = GuardedRouter::new().route("/admin/x", action(READ), get(|| async {}));

@@ -6,7 +6,7 @@ use keyward::admin::Lifespan;
 use keyward::guard::Limits;
 use keyward::store::{Digest, PostgresOptions};
 use keyward::store::{Following, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
-use keyward::testing::{App, SALT};
+use keyward::testing::{App, HASH_KEY};
 use keyward::token::Secret;
 use keyward::{Grant, GuardedRouter, HashKey, Keyward, NewAdminToken, NewOwner, PostgresStore, RoleId, action};
 use keyward_test_support::postgres;
@@ -84,7 +84,7 @@ impl Node {
         let options = PostgresOptions::default().connections(2 * Limits::default().lookups as u32);
         let inner = PostgresStore::connect_with(url, options).await.unwrap();
         let store = Counting { inner, now: Arc::default(), most: Arc::default() };
-        let builder = Keyward::builder(store.clone()).hash_key(HashKey::parse(SALT).unwrap());
+        let builder = Keyward::builder(store.clone()).hash_key(HashKey::parse(HASH_KEY).unwrap());
         let keyward = builder.admin("/admin").build().unwrap();
         let router = GuardedRouter::new().route("/admin/x", action(READ), get(|| async {}));
         let app = App::from_service(keyward.guard(router));

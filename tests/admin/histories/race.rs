@@ -19,7 +19,7 @@ async fn token_issued_while_its_role_shrinks_stays_within_its_owner_on_two_nodes
     let Some(url) = postgres::create_database().await else { return };
     let node = async || {
         let store = keyward::PostgresStore::connect(&url).await.unwrap();
-        let hash_key = keyward::HashKey::parse(keyward::testing::SALT).unwrap();
+        let hash_key = keyward::HashKey::parse(keyward::testing::HASH_KEY).unwrap();
         Keyward::builder(store).hash_key(hash_key).admin("/admin").build().unwrap()
     };
     race(&node().await, &node().await).await;

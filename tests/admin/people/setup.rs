@@ -7,7 +7,7 @@ use keyward::store::SqliteOptions;
 use keyward::store::{EventQuery, Paging, WriteStore};
 use keyward::testing::SecretFormat;
 use keyward::testing::TokenKinds;
-use keyward::testing::{ManualClock, SALT, SeededEntropy};
+use keyward::testing::{HASH_KEY, ManualClock, SeededEntropy};
 use keyward::token::{Secret, TokenPrefix};
 use keyward::{Builder, HashKey, Keyward, MemoryStore, NewOwner, NewRole, OwnerId, Permission, RoleId, SqliteStore};
 use std::net::IpAddr;
@@ -75,7 +75,7 @@ pub(crate) use refused;
 
 impl Setup {
     pub(crate) fn on(store: impl WriteStore, clock: Arc<ManualClock>, with: impl FnOnce(Builder) -> Builder) -> Self {
-        let builder = Keyward::builder(store).hash_key(HashKey::parse(SALT).unwrap()).clock(clock.clone());
+        let builder = Keyward::builder(store).hash_key(HashKey::parse(HASH_KEY).unwrap()).clock(clock.clone());
         let builder = builder.entropy(Arc::new(SeededEntropy::new(7))).admin("/admin").content("/api");
         Self { keyward: with(builder).build().unwrap(), clock }
     }
@@ -111,7 +111,7 @@ impl Setup {
 
     /// Whether the store finds this secret.
     pub(crate) async fn lives(&self, secret: &Secret) -> bool {
-        let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(SALT).unwrap());
+        let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(HASH_KEY).unwrap());
         let digest = format.verify(secret.expose(), TokenKinds::of(&keyward::token::TokenKind::ALL)).unwrap().digest;
         self.keyward.store().resolve(&digest).await.unwrap().record.is_some()
     }

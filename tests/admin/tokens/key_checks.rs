@@ -92,7 +92,7 @@ pub(super) async fn new_hash_key_before_the_former_one_is_accepted<S: WriteStore
     clock: Arc<ManualClock>,
 ) {
     let (_, _, _, secret) = begun(&store, &clock).await;
-    let ring = HashKeyRing::parse(&format!("2030:{OTHER},0:{}", keyward::testing::SALT)).unwrap();
+    let ring = HashKeyRing::parse(&format!("2030:{OTHER},0:{}", keyward::testing::HASH_KEY)).unwrap();
     let both = world(&store, &clock, |b| b.hash_key(ring).encryption(keys(&format!("2030:{OTHER},{OLD_KEY}"))));
     both.keyward.set_up().await.unwrap();
     guarded(&both).get("/admin/x").bearer(&secret).await.assert_ok();

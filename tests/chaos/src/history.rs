@@ -166,7 +166,7 @@ impl History {
         for decision in &decisions {
             match decision.verdict {
                 Verdict::Passed => found.passed += 1,
-                Verdict::Refused => found.refused += 1,
+                Verdict::Denied => found.refused += 1,
                 Verdict::Unavailable => found.unavailable += 1,
                 Verdict::Silence => found.silence += 1,
             }
@@ -201,7 +201,7 @@ impl History {
     fn wrong(&self, decision: &Decision) -> Option<Wrong> {
         let passes = match decision.verdict {
             Verdict::Passed => true,
-            Verdict::Refused => false,
+            Verdict::Denied => false,
             Verdict::Unavailable | Verdict::Silence => return None,
         };
         let turns = &self.tokens[decision.token];
@@ -320,8 +320,8 @@ mod tests {
         assert!(wrong.late == Duration::from_millis(1) && !wrong.after_own_answer);
         assert!(told.decided(0, 109, 300, Verdict::Passed).is_none(), "it may have been decided before the change");
         assert!(told.decided(0, 111, 300, Verdict::Passed).unwrap().after_own_answer);
-        assert!(told.decided(0, 50, 99, Verdict::Refused).is_some(), "before the change was requested");
-        assert!(told.decided(1, 50, 101, Verdict::Refused).is_none());
+        assert!(told.decided(0, 50, 99, Verdict::Denied).is_some(), "before the change was requested");
+        assert!(told.decided(1, 50, 101, Verdict::Denied).is_none());
         assert!(told.decided(1, 9000, 9001, Verdict::Unavailable).is_none());
     }
 
@@ -329,9 +329,9 @@ mod tests {
     fn denial_after_the_bound_of_a_grant_is_a_violation() {
         let mut told = Told::of(false);
         told.change(true, 100, |t| Outcome::Acknowledged(t.at(110)));
-        assert!(told.decided(1, 2109, 2110, Verdict::Refused).is_none());
-        assert!(told.decided(1, 2111, 2112, Verdict::Refused).is_some());
-        assert!(told.decided(0, 111, 112, Verdict::Refused).is_some());
+        assert!(told.decided(1, 2109, 2110, Verdict::Denied).is_none());
+        assert!(told.decided(1, 2111, 2112, Verdict::Denied).is_some());
+        assert!(told.decided(0, 111, 112, Verdict::Denied).is_some());
         assert!(told.decided(1, 90, 99, Verdict::Passed).is_some());
     }
 
@@ -344,7 +344,7 @@ mod tests {
         let mut told = Told::of(true);
         told.change(false, 100, |_| Outcome::Never);
         assert!(told.decided(1, 9000, 9001, Verdict::Passed).is_none());
-        assert!(told.decided(1, 9000, 9001, Verdict::Refused).is_some(), "the change never happened");
+        assert!(told.decided(1, 9000, 9001, Verdict::Denied).is_some(), "the change never happened");
         assert_eq!(told.history.passes(told.token), Some(true));
     }
 
@@ -355,7 +355,7 @@ mod tests {
         told.change(true, 200, |t| Outcome::Acknowledged(t.at(210)));
         told.change(false, 300, |t| Outcome::Acknowledged(t.at(310)));
         assert!(told.decided(0, 311, 312, Verdict::Passed).is_some());
-        assert!(told.decided(0, 250, 251, Verdict::Refused).is_some());
+        assert!(told.decided(0, 250, 251, Verdict::Denied).is_some());
         assert!(told.decided(1, 2309, 2310, Verdict::Passed).is_none());
         assert!(told.decided(1, 2311, 2312, Verdict::Passed).is_some());
     }
@@ -365,11 +365,11 @@ mod tests {
         let mut told = Told::of(true);
         told.change(false, 100, |t| Outcome::Acknowledged(t.at(110)));
         for (node, begins, verdict) in [
-            (0, 111, Verdict::Refused),
+            (0, 111, Verdict::Denied),
             (1, 115, Verdict::Passed),
             (1, 130, Verdict::Passed),
-            (1, 140, Verdict::Refused),
-            (2, 120, Verdict::Refused),
+            (1, 140, Verdict::Denied),
+            (2, 120, Verdict::Denied),
         ] {
             let (token, begins) = (told.token, told.at(begins));
             let ends = begins + Duration::from_millis(1);

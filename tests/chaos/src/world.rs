@@ -178,7 +178,7 @@ impl World {
     fn verdict(&self, status: Option<u16>) -> Verdict {
         match status {
             Some(200..=299) => Verdict::Passed,
-            Some(401 | 403) => Verdict::Refused,
+            Some(401 | 403) => Verdict::Denied,
             Some(503) => Verdict::Unavailable,
             None => Verdict::Silence,
             Some(other) => {
@@ -314,7 +314,7 @@ impl World {
     /// A change is a request, too, with a session that is never changed.
     fn note_change(&self, node: NodeId, begins: Instant, ends: Instant, status: Option<u16>) {
         let verdict = match status {
-            Some(401 | 403) => Verdict::Refused,
+            Some(401 | 403) => Verdict::Denied,
             Some(503) => Verdict::Unavailable,
             Some(_) => Verdict::Passed,
             None => Verdict::Silence,
@@ -366,7 +366,7 @@ impl World {
                 }
                 let expected = self.known().history.passes(target.token).map(|passes| match passes {
                     true => Verdict::Passed,
-                    false => Verdict::Refused,
+                    false => Verdict::Denied,
                 });
                 if let Some(expected) = expected.filter(|expected| *expected != verdict) {
                     let turns = self.known().history.told(target.token);

@@ -81,7 +81,7 @@ impl Site {
     }
 
     pub async fn with(set: impl FnOnce(keyward::Builder) -> keyward::Builder) -> Self {
-        let hash_key = HashKey::parse(keyward::testing::SALT).unwrap();
+        let hash_key = HashKey::parse(keyward::testing::HASH_KEY).unwrap();
         let builder = Keyward::builder(MemoryStore::default()).hash_key(hash_key).catalogue(catalogue()).api();
         let keyward = set(builder.ui(SessionCookie::default())).build().unwrap();
         let service = keyward.guard(api::router(&keyward).merge(ui::router(&keyward)));

@@ -63,7 +63,7 @@ async fn entry_past_its_lease_is_503() {
 #[tokio::test]
 async fn bounds_too_short_to_poll_are_rejected() {
     let build = |limits: Limits| {
-        let hash_key = keyward::HashKey::parse(keyward::testing::SALT).unwrap();
+        let hash_key = keyward::HashKey::parse(keyward::testing::HASH_KEY).unwrap();
         keyward::Keyward::builder(MemoryStore::default()).hash_key(hash_key).admin("/admin").limits(limits).build()
     };
     build(Limits::strict()).unwrap();

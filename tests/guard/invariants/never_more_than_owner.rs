@@ -88,7 +88,7 @@ fn grant_says(grants: &[Grant], action: &str, resource: Option<&str>, field: &st
 fn token(grants: Vec<Grant>) -> Token {
     let format = keyward::testing::SecretFormat::new(
         &Default::default(),
-        keyward::HashKey::parse(keyward::testing::SALT).unwrap(),
+        keyward::HashKey::parse(keyward::testing::HASH_KEY).unwrap(),
     );
     Token {
         id: TokenId(1),
@@ -209,8 +209,8 @@ proptest! {
 fn token_of_a_super_admin_has_only_its_grants() {
     let caller = principal(vec![Grant::new("read")], &Ceiling::Unlimited);
     assert_eq!(decide(&caller, "read", None).verdict(), Verdict::Allowed);
-    assert_eq!(decide(&caller, "update", None).verdict(), Verdict::Refused);
-    assert_eq!(principal(vec![], &Ceiling::Unlimited).verdict(&action("read")), Verdict::Refused);
+    assert_eq!(decide(&caller, "update", None).verdict(), Verdict::Denied);
+    assert_eq!(principal(vec![], &Ceiling::Unlimited).verdict(&action("read")), Verdict::Denied);
 }
 
 /// A missing resource is no wildcard, neither in a grant nor in a requirement.
@@ -218,9 +218,9 @@ fn token_of_a_super_admin_has_only_its_grants() {
 fn missing_resource_is_no_wildcard() {
     let with = principal(vec![Grant::new("read").on("article")], &Ceiling::Unlimited);
     let without = principal(vec![Grant::new("read")], &Ceiling::Unlimited);
-    assert_eq!(with.verdict(&action("read")), Verdict::Refused);
-    assert_eq!(without.verdict(&action("read").on("article")), Verdict::Refused);
-    assert_eq!(with.verdict(&action("read").on("Article")), Verdict::Refused);
+    assert_eq!(with.verdict(&action("read")), Verdict::Denied);
+    assert_eq!(without.verdict(&action("read").on("article")), Verdict::Denied);
+    assert_eq!(with.verdict(&action("read").on("Article")), Verdict::Denied);
 }
 
 /// The same through real requests: the fields of each role are limited by the conditions of that role.

@@ -6,7 +6,7 @@ use axum::routing::get;
 use http::header::AUTHORIZATION;
 use keyward::admin::{OwnerState, ServiceError};
 use keyward::testing::SecretFormat;
-use keyward::testing::{Key, SALT};
+use keyward::testing::{HASH_KEY, Key};
 use keyward::token::{ContentAccess, HashKeyRing, Secret, StrapiHashKey};
 use keyward::{BuildError, GuardedRouter, Keyward, MemoryStore, Require, action, authenticated};
 use keyward_test_support::log;
@@ -16,8 +16,8 @@ const REFERENCE: &str = "the salt of the reference";
 
 /// The texts that must not be shown: each secret, its random part, its digest, and the keys.
 fn hidden(secrets: &[&Secret]) -> Vec<String> {
-    let format = SecretFormat::new(&Default::default(), HashKeyRing::parse(SALT).unwrap());
-    let mut all = vec![SALT.to_owned(), REFERENCE.to_owned()];
+    let format = SecretFormat::new(&Default::default(), HashKeyRing::parse(HASH_KEY).unwrap());
+    let mut all = vec![HASH_KEY.to_owned(), REFERENCE.to_owned()];
     for secret in secrets {
         let text = secret.expose();
         let kinds = keyward::testing::TokenKinds::of(&keyward::token::TokenKind::ALL);
@@ -106,7 +106,7 @@ async fn secrets_are_not_in_debug_output() {
     let answer = request.bearer(&key.secret).await;
     answer.assert_ok();
 
-    let hash_key = || keyward::HashKey::parse(SALT).unwrap();
+    let hash_key = || keyward::HashKey::parse(HASH_KEY).unwrap();
     let format = SecretFormat::new(&Default::default(), hash_key()).with_strapi(StrapiHashKey::new(REFERENCE).unwrap());
     let credential = format.verify(key.secret.expose(), keyward::testing::TokenKinds::ADMIN).unwrap();
     let issued = format.issue(keyward::token::TokenKind::Admin, &keyward::token::OsEntropy).unwrap();
@@ -126,7 +126,11 @@ async fn secrets_are_not_in_debug_output() {
         ),
         format!("{:?}", BuildError::NoHashKey),
         format!("{:?}", ServiceError::LastSuperAdmin),
-        format!("{:?} {}", HashKeyRing::parse(&SALT[..31]).unwrap_err(), HashKeyRing::parse(&SALT[..31]).unwrap_err()),
+        format!(
+            "{:?} {}",
+            HashKeyRing::parse(&HASH_KEY[..31]).unwrap_err(),
+            HashKeyRing::parse(&HASH_KEY[..31]).unwrap_err()
+        ),
     ];
     texts.append(&mut seen.lock().unwrap());
     for text in &texts {
@@ -134,7 +138,7 @@ async fn secrets_are_not_in_debug_output() {
         assert_hides(
             "Debug",
             text,
-            &[SALT[..31].to_owned(), issued.secret.expose().to_owned(), issued.digest.to_hex()],
+            &[HASH_KEY[..31].to_owned(), issued.secret.expose().to_owned(), issued.digest.to_hex()],
         );
     }
 }

@@ -6,7 +6,7 @@ use axum::routing::get;
 use http::header::AUTHORIZATION;
 use keyward::guard::{FailureBudget, InvalidCredential, Limits, ProxyHeader, Reason, Unavailable};
 use keyward::testing::SecretFormat;
-use keyward::testing::{Answer, App, SALT, SeededEntropy, TestRequest, World};
+use keyward::testing::{Answer, App, HASH_KEY, SeededEntropy, TestRequest, World};
 use keyward::token::{ContentAccess, Secret, StrapiHashKey, TokenKind};
 use keyward::{Builder, GuardedRouter, HashKey, authenticated};
 use std::future::IntoFuture;
@@ -36,7 +36,7 @@ fn with_budget(failures: u32) -> impl FnOnce(Builder) -> Builder {
 
 /// Secrets with a valid check that were never issued, as an attacker with a stolen hash key makes them.
 fn made_up() -> impl Iterator<Item = Secret> {
-    let format = SecretFormat::new(&Default::default(), HashKey::parse(SALT).unwrap());
+    let format = SecretFormat::new(&Default::default(), HashKey::parse(HASH_KEY).unwrap());
     let entropy = SeededEntropy::new(99);
     std::iter::repeat_with(move || format.issue(TokenKind::Admin, &entropy).unwrap().secret)
 }
@@ -299,7 +299,8 @@ async fn budget_is_per_client_behind_a_trusted_proxy() {
 
 #[tokio::test]
 async fn invalid_proxy_fails_the_build_and_is_named() {
-    let builder = keyward::Keyward::builder(keyward::MemoryStore::default()).hash_key(HashKey::parse(SALT).unwrap());
+    let builder =
+        keyward::Keyward::builder(keyward::MemoryStore::default()).hash_key(HashKey::parse(HASH_KEY).unwrap());
     let error = builder.trusted_proxies(["10.0.0.0/8", "10.0.0/8"], ProxyHeader::Forwarded).build().unwrap_err();
     assert!(error.to_string().contains("\"10.0.0/8\""), "{error}");
 }

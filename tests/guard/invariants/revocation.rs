@@ -8,7 +8,7 @@ use keyward::guard::{InvalidCredential, Limits, Reason};
 use keyward::store::{StoreError, WriteStore};
 use keyward::testing::SecretFormat;
 use keyward::testing::TokenKinds;
-use keyward::testing::{App, Key, SALT, World};
+use keyward::testing::{App, HASH_KEY, Key, World};
 use keyward::token::{ContentAccess, TokenAuthority, TokenPrefix};
 use keyward::{GuardedRouter, HashKey, Permission, action, authenticated};
 use std::future::Future;
@@ -258,7 +258,7 @@ async fn negative_cache_entry_expires_after_five_seconds() {
     let twin = World::new().content(ContentAccess::ReadOnly).await.secret;
     let request = async || app.get("/api/x").bearer(&twin).await;
     request().await.assert_rejected(UNKNOWN);
-    let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(SALT).unwrap());
+    let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(HASH_KEY).unwrap());
     let digest = format.verify(twin.expose(), TokenKinds::CONTENT).unwrap().digest;
     shim::insert(&shim.inner, digest, TokenAuthority::Content { access: ContentAccess::ReadOnly }).await;
     world.clock.advance(Limits::default().absent_for - Duration::from_millis(1));

@@ -175,7 +175,7 @@ pub async fn insert(store: &impl WriteStore, digest: Digest, authority: TokenAut
         name: format!("token {}", tx.seq()),
         description: String::new(),
         digest,
-        hash_key: HashKey::parse(keyward::testing::SALT).unwrap().id().clone(),
+        hash_key: HashKey::parse(keyward::testing::HASH_KEY).unwrap().id().clone(),
         hint: String::new(),
         lifespan: None,
         authority,

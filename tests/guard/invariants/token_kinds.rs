@@ -11,7 +11,7 @@ use keyward::guard::{InvalidCredential, Reason};
 use keyward::store::{Digest, WriteStore};
 use keyward::testing::SecretFormat;
 use keyward::testing::TokenKinds;
-use keyward::testing::{App, SALT, World};
+use keyward::testing::{App, HASH_KEY, World};
 use keyward::token::{ContentAccess, Secret, StrapiHashKey, TokenAuthority, TokenKind, TokenPrefix};
 use keyward::{GuardedRouter, HashKey, Require, RoleId, action, authenticated};
 use std::time::Duration;
@@ -143,7 +143,7 @@ async fn strapi_token_opens_only_the_groups_of_its_row() {
     let (world, shim) = shim::world(|b| b.strapi_hash_key(hash_key()));
     let app = app(&world);
     let owner = world.super_admin().issue().await.owner();
-    let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(SALT).unwrap()).with_strapi(hash_key());
+    let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(HASH_KEY).unwrap()).with_strapi(hash_key());
     for (secret, authority, opens, other) in [
         ("a1", TokenAuthority::Content { access: ContentAccess::FullAccess }, "/api/x", "/admin/x"),
         ("b2", TokenAuthority::Admin { owner, grants: vec![] }, "/admin/x", "/api/x"),

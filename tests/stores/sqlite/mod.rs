@@ -136,7 +136,7 @@ async fn stolen_file_holds_no_usable_secret() {
         assert!(!holds(secret) && !holds(&secret[secret.len() - 50..secret.len() - 7]));
         assert!(!holds(&secret[secret.len() - 7..]), "nor the whole check");
     }
-    assert!(!holds(keyward::testing::SALT));
+    assert!(!holds(keyward::testing::HASH_KEY));
 }
 
 /// A corrupt permission of its owner does not keep a super admin or the host from revoking a token.
