@@ -1,8 +1,8 @@
 //! What one writes by hand: tower-http's `AsyncRequireAuthorizationLayer` and a `DashMap` of who has which secret.
 //!
-//! Done: the bearer's secret is looked up, the route's action must be among the caller's three, and the caller goes into the
-//! extensions. Not done: expiry, owners, rows and fields; whoever takes an entry out of the map takes it out of this process.
-//! Cheaper than its documentation in one thing: the future is ready, not boxed.
+//! Done: the bearer's secret is looked up, the route's action must be among the caller's three, and the caller goes
+//! into the extensions. Not done: expiry, owners, rows and fields; whoever takes an entry out of the map takes it out
+//! of this process. Cheaper than its documentation in one thing: the future is ready, not boxed.
 
 use axum::body::Body;
 use dashmap::DashMap;

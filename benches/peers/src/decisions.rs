@@ -1,8 +1,9 @@
 //! The decision alone: may this caller do that? 100 people of ten roles with eight permissions each.
 //!
-//! keyward's is asked of a cached token of one of them, which may three of the eight, so it is the decision on both. casbin and
-//! cedar are asked about the person: that a token may no more than its owner is a matcher or a policy that one would write,
-//! and one more thing to evaluate. Who calls, how they proved it, and what becomes of the answer is left to the host by both.
+//! keyward's is asked of a cached token of one of them, which may three of the eight, so it is the decision on both.
+//! casbin and cedar are asked about the person: that a token may no more than its owner is a matcher or a policy that
+//! one would write, and one more thing to evaluate. Who calls, how they proved it, and what becomes of the answer is
+//! left to the host by both.
 
 use crate::harness::Row;
 use crate::table;
@@ -98,8 +99,9 @@ async fn contexts(keyward: &Keyward, secrets: &[String]) -> Vec<AuthContext> {
     contexts
 }
 
-/// Without and with its cache (200 answers, of which these people need half), by the model of roles from its documentation,
-/// less the object. Neither is behind the lock that it asks for where policies change while requests come.
+/// Without and with its cache (200 answers, of which these people need half), by the model of roles from its
+/// documentation, less the object. Neither is behind the lock that it asks for where policies change while requests
+/// come.
 async fn enforcers() -> (Enforcer, CachedEnforcer) {
     let model = "
         [request_definition]

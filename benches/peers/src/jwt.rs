@@ -1,8 +1,9 @@
 //! Signed tokens, verified by jsonwebtoken in the same layer of tower-http's.
 //!
-//! Done: signature and `exp` are checked by the crate's default rules, with a key made once; the route's action must be in
-//! `scope`; the claims go into the extensions. Not done: a token says until it expires what was so when it was signed, whatever
-//! becomes of it, of its owner or of the owner's roles. A list of those taken back would be one more look-up, and is not here.
+//! Done: signature and `exp` are checked by the crate's default rules, with a key made once; the route's action must be
+//! in `scope`; the claims go into the extensions. Not done: a token says until it expires what was so when it was
+//! signed, whatever becomes of it, of its owner or of the owner's roles. A list of those taken back would be one more
+//! look-up, and is not here.
 
 use crate::by_hand::{Bearer, MAY};
 use http::StatusCode;

@@ -1,7 +1,7 @@
 //! What keyward costs beside its peers, and what each of them does not do: one table of one run.
 //!
-//! `cargo run --release --manifest-path benches/peers/Cargo.toml`; `BENCH_SECONDS` (60) is how long it samples, and with
-//! `--features aws-lc` jsonwebtoken uses that library's cryptography. How it measures: `../gate/harness.rs`.
+//! `cargo run --release --manifest-path benches/peers/Cargo.toml`; `BENCH_SECONDS` (60) is how long it samples, and
+//! with `--features aws-lc` jsonwebtoken uses that library's cryptography. How it measures: `../gate/harness.rs`.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 

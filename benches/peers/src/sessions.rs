@@ -1,9 +1,10 @@
 //! axum-login with tower-sessions' store in memory: people who signed in, by cookie.
 //!
-//! Done: the session is read from its store, the user from the backend, the session's hash compared with the user's, and the
-//! route's permission asked of the backend (`permission_required!`). Not done: no keys for machines, and none that may less
-//! than the user. Cheaper than its documentation in two things: the user is shared, not copied, and `has_perm` looks into the
-//! role's set instead of building one for each request; and the hash has 32 bytes, where one of a password has some 100.
+//! Done: the session is read from its store, the user from the backend, the session's hash compared with the user's,
+//! and the route's permission asked of the backend (`permission_required!`). Not done: no keys for machines, and none
+//! that may less than the user. Cheaper than its documentation in two things: the user is shared, not copied, and
+//! `has_perm` looks into the role's set instead of building one for each request; and the hash has 32 bytes, where one
+//! of a password has some 100.
 
 use crate::OTHER_ACTION;
 use crate::by_hand::MAY;
