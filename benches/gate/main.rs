@@ -31,7 +31,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 use tower_layer::{Layer, layer_fn};
 use tower_service::Service;
-use world::{ACTION, PATH, Rows, in_turn, request};
+use world::{ACTION, PATH, Rows, cycle, request};
 
 const MANY: usize = 100_000;
 const FEW: usize = 1_000;
@@ -59,48 +59,42 @@ fn main() {
     let malformed = few.iter().map(|s| format!("{s},")).collect();
 
     let mut rows = vec![
-        Row::new("plain service", None, 200, Plain, in_turn::<NoBody>(few.clone())),
-        Row::new("plain, no-op layer", Some("plain service"), 200, NoOp(Plain), in_turn::<NoBody>(few.clone())),
-        Row::new("floor", Some("plain, no-op layer"), 200, Floor::new(Plain, &few), in_turn::<NoBody>(few.clone())),
-        Row::new("gate alone", Some("plain, no-op layer"), 200, wrap_plain(&keyward), in_turn::<NoBody>(few.clone())),
-        Row::new(
-            "HS256 JWT layer",
-            Some("plain, no-op layer"),
-            200,
-            Jwt::new(Plain),
-            in_turn::<NoBody>(sign_jwts(FEW)),
-        ),
-        Row::new("refused: made up", Some("plain, no-op layer"), 401, wrap_plain(&keyward), in_turn::<NoBody>(forged)),
+        Row::new("plain service", None, 200, Plain, cycle::<NoBody>(few.clone())),
+        Row::new("plain, no-op layer", Some("plain service"), 200, NoOp(Plain), cycle::<NoBody>(few.clone())),
+        Row::new("floor", Some("plain, no-op layer"), 200, Floor::new(Plain, &few), cycle::<NoBody>(few.clone())),
+        Row::new("gate alone", Some("plain, no-op layer"), 200, wrap_plain(&keyward), cycle::<NoBody>(few.clone())),
+        Row::new("HS256 JWT layer", Some("plain, no-op layer"), 200, Jwt::new(Plain), cycle::<NoBody>(sign_jwts(FEW))),
+        Row::new("refused: made up", Some("plain, no-op layer"), 401, wrap_plain(&keyward), cycle::<NoBody>(forged)),
         Row::new(
             "refused: malformed",
             Some("plain, no-op layer"),
             401,
             wrap_plain(&keyward),
-            in_turn::<NoBody>(malformed),
+            cycle::<NoBody>(malformed),
         ),
         Row::new("refused: missing", Some("plain, no-op layer"), 401, wrap_plain(&keyward), || request::<NoBody>(None)),
-        Row::new("router", None, 200, build_router(), in_turn::<Body>(few.clone())),
-        Row::new("router, two no-op layers", Some("router"), 200, layer_router(), in_turn::<Body>(few.clone())),
+        Row::new("router", None, 200, build_router(), cycle::<Body>(few.clone())),
+        Row::new("router, two no-op layers", Some("router"), 200, layer_router(), cycle::<Body>(few.clone())),
         Row::new(
             "gate + Require",
             Some("router, two no-op layers"),
             200,
             guard_router(&keyward),
-            in_turn::<Body>(few.clone()),
+            cycle::<Body>(few.clone()),
         ),
         Row::new(
             "floor, 100 000 tokens",
             Some("plain, no-op layer"),
             200,
             Floor::new(Plain, &many),
-            in_turn::<NoBody>(many.clone()),
+            cycle::<NoBody>(many.clone()),
         ),
         Row::new(
             "gate + Require, 100 000 tokens",
             Some("router, two no-op layers"),
             200,
             guard_router(&large),
-            in_turn::<Body>(many.clone()),
+            cycle::<Body>(many.clone()),
         ),
     ];
     let services = rows.len();

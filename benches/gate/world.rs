@@ -100,7 +100,7 @@ pub(crate) fn request<B: Default>(credential: Option<&str>) -> Request<B> {
 }
 
 /// Returns a function that builds requests with these credentials in turn.
-pub(crate) fn in_turn<B: Default>(credentials: Vec<String>) -> impl FnMut() -> Request<B> {
+pub(crate) fn cycle<B: Default>(credentials: Vec<String>) -> impl FnMut() -> Request<B> {
     let mut next = 0;
     move || {
         let credential = &credentials[next];
