@@ -34,7 +34,7 @@ expect() {
     local path=$1 expected=$2 status
     shift 2
     status=$(curl -s -o /dev/null -w '%{http_code}' "$@" "$url$path")
-    [ "$status" = "$expected" ] || { echo "http.sh: $path answered $status, not $expected" >&2; exit 1; }
+    [ "$status" = "$expected" ] || { echo "http.sh: unexpected status $status of $path: expected $expected" >&2; exit 1; }
 }
 expect /ping 200
 expect /admin/ping 200 -H "$bearer"

@@ -106,7 +106,7 @@ where
     Row::new(name, Some(table::BARE), 200, build(ACTION), next)
 }
 
-fn refuses<S>(name: &str, mut service: S, request: Request<Body>)
+fn assert_rejected<S>(name: &str, mut service: S, request: Request<Body>)
 where
     S: Service<Request<Body>, Response = http::Response<Body>>,
 {
