@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# What guarding costs a server on loopback: the platform's /ping and /admin/ping, which have one handler, under wrk in turn.
-# `benches/http.sh`; ROUNDS (40) of SECONDS_EACH (1) a route, CONNECTIONS (32). Needs wrk and curl.
+# Measures the cost of the gate over HTTP on loopback: wrk loads the platform's /ping and /admin/ping, which have one
+# handler, in turn. Usage: benches/http.sh, with ROUNDS (40) of SECONDS_EACH (1) for each row, CONNECTIONS (32). Needs
+# wrk and curl.
 #
-# Rounds are short and many: what else the machine does changes from second to second, and a share is that of two neighbouring
-# rounds. Both routes are sent the same header, so that the server reads as much; what reading it costs shows in the third row.
+# Rounds are short, because the load of the machine changes from second to second: a share compares neighbouring rounds.
+# Both routes get the same header, so that the server reads the same bytes. The third row shows the cost of reading the
+# header.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${ROUNDS:-40} seconds=${SECONDS_EACH:-1} connections=${CONNECTIONS:-32}
 
 for tool in wrk curl; do
-    command -v "$tool" >/dev/null || { echo "http.sh: there is no $tool (Debian: apt-get install $tool)" >&2; exit 1; }
+    command -v "$tool" >/dev/null || { echo "http.sh: $tool is missing: apt-get install $tool" >&2; exit 1; }
 done
 cargo build --quiet --release --example platform --all-features
 
@@ -27,24 +29,24 @@ done
 : "${url:?the platform did not start: $(cat "$directory/errors")}"
 bearer="Authorization: Bearer $(sed -n 's/^ROOT=//p' "$directory/log")"
 
-# $1: a path, $2: what is expected of it, and then its headers.
-answers() {
+# Asserts the status of a path. $1: the path, $2: the status, then curl's arguments.
+expect() {
     local path=$1 expected=$2 status
     shift 2
     status=$(curl -s -o /dev/null -w '%{http_code}' "$@" "$url$path")
-    [ "$status" = "$expected" ] || { echo "http.sh: $path answered $status, not $expected" >&2; exit 1; }
+    [ "$status" = "$expected" ] || { echo "http.sh: unexpected status $status of $path: expected $expected" >&2; exit 1; }
 }
-answers /ping 200
-answers /admin/ping 200 -H "$bearer"
-answers /admin/ping 401
-answers /admin/ping 401 -H "${bearer}x"
+expect /ping 200
+expect /admin/ping 200 -H "$bearer"
+expect /admin/ping 401
+expect /admin/ping 401 -H "${bearer}x"
 
-# Processor time that the platform has had, its own and the kernel's for it, in ticks: a busy neighbour changes it less than it
-# changes the clock.
+# Prints the CPU time of the platform, of the process and of the kernel, in ticks. A busy machine changes it less than
+# elapsed time.
 ticks() { awk '{ sub(/.*\) /, ""); print $12, $13 }' "/proc/$platform/stat"; }
 
-# $1: a row, $2: a path, and then its headers. One line: row, requests a second, p99 in ms, microseconds a
-# request of the platform's own and of the kernel for it.
+# Loads a path. $1: the row, $2: the path, then wrk's arguments. Prints the row, requests per second, p99 in ms, and CPU
+# microseconds per request of the process and of the kernel.
 load() {
     local row=$1 path=$2 before
     shift 2
@@ -64,7 +66,7 @@ load() {
 
 load warm-up /admin/ping -H "$bearer" >/dev/null
 for round in $(seq "$rounds"); do
-    # Every second round the other way round, so that what gets slower with time does so for all.
+    # The order alternates, so that a slow change of the machine affects all rows alike.
     order="public guarded bare"
     [ $((round % 2)) = 0 ] && order="bare guarded public"
     for row in $order; do
@@ -92,9 +94,9 @@ awk '
     }
     { count[$1]++; for (i = 2; i <= 5; i++) value[$1, i, count[$1]] = $i }
     END {
-        print "| route | requests/s | of the public route\047s | p99 ms | processor µs a request: its own | the kernel\047s |"
+        print "| route | requests/s | of the public route\047s | p99 ms | CPU µs a request: process | kernel |"
         print "| --- | --: | --: | --: | --: | --: |"
-        line("public", "/ping, with a header that it does not need")
+        line("public", "/ping, with an unused header")
         line("guarded", "/admin/ping, with a token")
         line("bare", "/ping, without the header")
     }' "$directory/rounds"

@@ -1,4 +1,4 @@
-//! A running platform, and clients of it from several addresses of this machine.
+//! A running platform, and clients from several loopback addresses.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use tokio::net::TcpSocket;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
-/// The longest that an answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The time after which a client stops waiting for a response.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A running platform. It ends with this value.
+/// A running platform. The process ends when this is dropped.
 pub(crate) struct Server {
     child: Child,
     address: SocketAddr,
@@ -21,7 +21,10 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(platform: &Path, file: &Path) -> Self {
-        assert!(platform.exists(), "first: cargo build --release --all-features --example platform");
+        assert!(
+            platform.exists(),
+            "the platform is not built: run cargo build --release --all-features --example platform"
+        );
         let mut child = Command::new(platform)
             .args(["--listen", "127.0.0.1:0", "--database", &format!("sqlite:{}", file.display())])
             .env("KEYWARD_HASH_KEY", "Vd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE")
@@ -33,7 +36,7 @@ impl Server {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let address = loop {
-            let line = lines.next_line().await.unwrap().expect("the platform says that it listens");
+            let line = lines.next_line().await.unwrap().expect("the platform prints its address");
             if let Some(address) = line.strip_prefix("listening on http://") {
                 break address.parse().unwrap();
             }
@@ -45,18 +48,18 @@ impl Server {
         &self.file
     }
 
-    /// A client at the address 127.0.0.`last`.
+    /// Returns a client with the address 127.0.0.`last`.
     pub(crate) fn client(&self, last: u8) -> Client {
         Client { from: SocketAddr::from(([127, 0, 0, last], 0)), to: self.address }
     }
 
-    /// The present memory of the process.
+    /// Returns the resident memory of the process.
     pub(crate) fn memory_kb(&self) -> u64 {
         self.status("VmRSS:")
     }
 
-    /// The most that it was.
-    pub(crate) fn most_memory_kb(&self) -> u64 {
+    /// Returns the largest resident memory so far.
+    pub(crate) fn peak_memory_kb(&self) -> u64 {
         self.status("VmHWM:")
     }
 
@@ -72,7 +75,7 @@ pub(crate) struct Client {
     to: SocketAddr,
 }
 
-/// An answer. Without one, the status is 0.
+/// A response. The status is 0 if there was none.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) head: String,
@@ -81,7 +84,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The text of a member of the JSON body.
+    /// Returns the text of a member of the JSON body.
     pub(crate) fn member(&self, name: &str) -> String {
         let rest = self.text.split(&format!("\"{name}\":\"")).nth(1).unwrap_or_else(|| panic!("{}", self.text));
         rest.split('"').next().unwrap().to_owned()
@@ -98,7 +101,7 @@ impl Client {
         self.send(&format!("{method} {path}"), &format!("{bearer}Content-Type: application/json\r\n"), body).await
     }
 
-    /// A request as a page's form sends it.
+    /// Sends a request as a form of the pages does.
     pub(crate) async fn page(&self, method: &str, path: &str, cookie: &str, form: &str) -> Answer {
         let headers = format!(
             "Cookie: {cookie}\r\nSec-Fetch-Site: same-origin\r\nContent-Type: application/x-www-form-urlencoded\r\n"
@@ -112,7 +115,7 @@ impl Client {
             "{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        let text = tokio::time::timeout(PATIENCE, self.exchange(request.as_bytes())).await;
+        let text = tokio::time::timeout(TIMEOUT, self.exchange(request.as_bytes())).await;
         let text = text.ok().and_then(Result::ok).unwrap_or_default();
         let (head, text) = text.split_once("\r\n\r\n").unwrap_or_default();
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
@@ -123,7 +126,7 @@ impl Client {
         let socket = TcpSocket::new_v4()?;
         socket.bind(self.from)?;
         let mut stream = socket.connect(self.to).await?;
-        // An answer may come before the whole body is sent.
+        // A server may respond before the whole body is sent.
         let _ = stream.write_all(request).await;
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer).await;

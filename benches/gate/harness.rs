@@ -1,8 +1,8 @@
-//! The measuring: interleaved samples of every row, on one thread, and one table.
+//! Samples every row in turn, on one thread.
 //!
-//! A sample sends a few thousand requests through one service. They are built in small groups just before they are sent, outside
-//! the measured time, so that a header's bytes are as warm as in a server that has just read them. Dropping request and response
-//! is measured, for baselines too.
+//! A sample sends a few thousand requests through one service. Requests are built in small groups just before they are
+//! sent, outside the measured time. So the bytes of a header are in the processor's cache, as in a server that has just
+//! read them. Dropping request and response is measured, for baselines too.
 
 use http::Request;
 use std::hint::black_box;
@@ -11,14 +11,16 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tower_service::Service;
 
-/// Few at a time, as a thread of a server has them: an allocator keeps few free pieces of one size at hand.
+/// The number of requests that exist at a time. It is small, because an allocator caches few free blocks of one size.
 const GROUP: usize = 8;
 const GROUPS: usize = 384;
-/// Groups that are sent first and not counted: the other rows had the caches in between.
+/// The number of groups that are sent first and not measured, because other rows have filled the processor's caches.
 const WARM_UP: usize = 128;
 
+/// A row of the table.
 pub(crate) struct Row {
     pub(crate) name: &'static str,
+    /// The name of the baseline that is subtracted.
     pub(crate) over: Option<&'static str>,
     pub(crate) allocations: f64,
     sample: Box<dyn FnMut() -> f64>,
@@ -26,7 +28,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// Sends what `next` builds through `service`, and expects this status of every answer.
+    /// Creates a row that sends the requests of `next` through `service` and asserts the status of each response.
     pub(crate) fn new<S, B, ResBody>(
         name: &'static str,
         over: Option<&'static str>,
@@ -38,19 +40,19 @@ impl Row {
         S: Service<Request<B>, Response = http::Response<ResBody>> + 'static,
         B: 'static,
     {
-        let mut waiting = Vec::with_capacity(GROUP);
+        let mut requests = Vec::with_capacity(GROUP);
         let mut group = move |counted: bool| {
-            waiting.extend((0..GROUP).map(|_| next()));
+            requests.extend((0..GROUP).map(|_| next()));
             let send = || {
                 let began = Instant::now();
-                for request in waiting.drain(..) {
-                    let response = answer(&mut service, request);
+                for request in requests.drain(..) {
+                    let response = call(&mut service, request);
                     assert_eq!(response.status().as_u16(), status, "{name}");
                     black_box(&response);
                 }
                 began.elapsed()
             };
-            measured(counted, send)
+            measure(counted, send)
         };
         group(false);
         let allocations = group(true).1 as f64 / GROUP as f64;
@@ -62,10 +64,10 @@ impl Row {
         Self { name, over, allocations, sample: Box::new(sample), samples: Vec::new() }
     }
 
-    /// Repeats a step that is no service: a part of the way.
+    /// Creates a row that repeats one step of a request.
     pub(crate) fn part<T>(name: &'static str, mut step: impl FnMut() -> T + 'static) -> Self {
         let mut group = move |counted: bool| {
-            measured(counted, || {
+            measure(counted, || {
                 let began = Instant::now();
                 (0..GROUP).for_each(|_| drop(black_box(step())));
                 began.elapsed()
@@ -81,36 +83,37 @@ impl Row {
         Self { name, over: None, allocations, sample: Box::new(sample), samples: Vec::new() }
     }
 
-    /// Nanoseconds a request.
+    /// Returns the median of nanoseconds per request.
     pub(crate) fn median(&self) -> f64 {
         let mut sorted = self.samples.clone();
         sorted.sort_by(f64::total_cmp);
         sorted[sorted.len() / 2]
     }
 
-    /// Nanoseconds a request, in the best sample.
+    /// Returns the nanoseconds per request of the fastest sample.
     pub(crate) fn least(&self) -> f64 {
         self.samples.iter().copied().fold(f64::INFINITY, f64::min)
     }
 }
 
-/// Samples all rows in turn until the time is over.
+/// Samples all rows in turn for this time.
 pub(crate) fn run(rows: &mut [Row], time: Duration) {
     let began = Instant::now();
     while began.elapsed() < time {
-        round(rows);
+        sample_each(rows);
     }
 }
 
 /// Samples each row once.
-pub(crate) fn round(rows: &mut [Row]) {
+pub(crate) fn sample_each(rows: &mut [Row]) {
     for row in rows {
         row.samples.push((row.sample)());
     }
 }
 
-/// Runs `send`, counting allocations if `counted`; else the counter is out of the way, but for one thread-local read.
-fn measured(counted: bool, mut send: impl FnMut() -> Duration) -> (Duration, u64) {
+/// Runs `send`, and returns its time and its number of allocations. They are counted only if `counted` is set, because
+/// counting takes time; otherwise the counter costs one read of a thread-local per allocation.
+fn measure(counted: bool, mut send: impl FnMut() -> Duration) -> (Duration, u64) {
     let mut spent = Duration::ZERO;
     let mut allocations = 0;
     match counted {
@@ -120,13 +123,13 @@ fn measured(counted: bool, mut send: impl FnMut() -> Duration) -> (Duration, u64
     (spent, allocations)
 }
 
-/// Everything in here answers at once: nothing is looked up in a store, nothing awaits.
-pub(crate) fn answer<S: Service<Request<B>>, B>(service: &mut S, request: Request<B>) -> S::Response {
+/// Calls a service and polls it once. Its future has to be ready, because every token is cached.
+pub(crate) fn call<S: Service<Request<B>>, B>(service: &mut S, request: Request<B>) -> S::Response {
     let mut cx = Context::from_waker(Waker::noop());
     let mut future = pin!(service.call(request));
     match future.as_mut().poll(&mut cx) {
         Poll::Ready(Ok(response)) => response,
-        Poll::Ready(Err(_)) => panic!("a service failed"),
-        Poll::Pending => panic!("a service had to wait: is the token not cached?"),
+        Poll::Ready(Err(_)) => panic!("the service failed"),
+        Poll::Pending => panic!("the service is pending: the token may not be cached"),
     }
 }

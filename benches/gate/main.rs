@@ -1,6 +1,7 @@
-//! What a request costs on its way through the gate, beside what it would cost without: `cargo bench --bench gate`.
+//! Measures the cost of a request at the gate, compared with services without it: `cargo bench --bench gate --features
+//! testing`.
 //!
-//! `BENCH_SECONDS` (60) is how long it samples. `README.md` beside this has the table of one run, and where the time goes.
+//! `BENCH_SECONDS` (60) is the time of sampling. `../README.md` has the table of one run and a profile.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
@@ -24,13 +25,13 @@ use keyward::time::{Clock, SystemClock};
 use keyward::token::TokenPrefix;
 use keyward::{GuardedRouter, HashKey, Keyward, Require, action, authenticated};
 use plain::{NoOp, Plain};
-use services::{Floor, Jwt, jwts};
+use services::{Floor, Jwt, sign_jwts};
 use sha2::Sha256;
 use std::convert::Infallible;
 use std::time::Duration;
 use tower_layer::{Layer, layer_fn};
 use tower_service::Service;
-use world::{ACTION, PATH, Rows, in_turn, request};
+use world::{ACTION, PATH, Rows, cycle, request};
 
 const MANY: usize = 100_000;
 const FEW: usize = 1_000;
@@ -38,106 +39,112 @@ const FEW: usize = 1_000;
 type NoBody = Empty<Bytes>;
 
 fn main() {
-    // `cargo test --benches` calls it too, without this word; there is nothing to test.
+    // `cargo test --benches` also runs this program, without `--bench`. There is nothing to test.
     if !std::env::args().any(|a| a == "--bench") {
         return;
     }
     let seconds = std::env::var("BENCH_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(60);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let bytes = bytes_a_principal(&runtime);
+    let bytes = measure_principal_bytes(&runtime);
 
-    let _inside = runtime.enter();
-    let installation = |tokens: usize| {
+    let _context = runtime.enter();
+    let install = |tokens: usize| {
         let keyward = world::keyward(Rows::default(), tokens);
         let secrets = runtime.block_on(world::issue(&keyward, tokens));
-        runtime.block_on(warm_up(alone(&keyward), &secrets));
+        runtime.block_on(warm_up(wrap_plain(&keyward), &secrets));
         (keyward, secrets)
     };
-    let ((keyward, few), (large, many)) = (installation(FEW), installation(MANY));
+    let ((keyward, few), (large, many)) = (install(FEW), install(MANY));
     let forged = few.iter().map(|s| forge(s)).collect();
     let malformed = few.iter().map(|s| format!("{s},")).collect();
 
     let mut rows = vec![
-        Row::new("plain service", None, 200, Plain, in_turn::<NoBody>(few.clone())),
-        Row::new("plain, no-op layer", Some("plain service"), 200, NoOp(Plain), in_turn::<NoBody>(few.clone())),
-        Row::new("floor", Some("plain, no-op layer"), 200, Floor::new(Plain, &few), in_turn::<NoBody>(few.clone())),
-        Row::new("gate alone", Some("plain, no-op layer"), 200, alone(&keyward), in_turn::<NoBody>(few.clone())),
-        Row::new("HS256 JWT layer", Some("plain, no-op layer"), 200, Jwt::new(Plain), in_turn::<NoBody>(jwts(FEW))),
-        Row::new("refused: made up", Some("plain, no-op layer"), 401, alone(&keyward), in_turn::<NoBody>(forged)),
-        Row::new("refused: malformed", Some("plain, no-op layer"), 401, alone(&keyward), in_turn::<NoBody>(malformed)),
-        Row::new("refused: missing", Some("plain, no-op layer"), 401, alone(&keyward), || request::<NoBody>(None)),
-        Row::new("router", None, 200, router(), in_turn::<Body>(few.clone())),
-        Row::new("router, two no-op layers", Some("router"), 200, no_ops(), in_turn::<Body>(few.clone())),
+        Row::new("plain service", None, 200, Plain, cycle::<NoBody>(few.clone())),
+        Row::new("plain, no-op layer", Some("plain service"), 200, NoOp(Plain), cycle::<NoBody>(few.clone())),
+        Row::new("floor", Some("plain, no-op layer"), 200, Floor::new(Plain, &few), cycle::<NoBody>(few.clone())),
+        Row::new("gate alone", Some("plain, no-op layer"), 200, wrap_plain(&keyward), cycle::<NoBody>(few.clone())),
+        Row::new("HS256 JWT layer", Some("plain, no-op layer"), 200, Jwt::new(Plain), cycle::<NoBody>(sign_jwts(FEW))),
+        Row::new("refused: made up", Some("plain, no-op layer"), 401, wrap_plain(&keyward), cycle::<NoBody>(forged)),
+        Row::new(
+            "refused: malformed",
+            Some("plain, no-op layer"),
+            401,
+            wrap_plain(&keyward),
+            cycle::<NoBody>(malformed),
+        ),
+        Row::new("refused: missing", Some("plain, no-op layer"), 401, wrap_plain(&keyward), || request::<NoBody>(None)),
+        Row::new("router", None, 200, build_router(), cycle::<Body>(few.clone())),
+        Row::new("router, two no-op layers", Some("router"), 200, layer_router(), cycle::<Body>(few.clone())),
         Row::new(
             "gate + Require",
             Some("router, two no-op layers"),
             200,
-            guarded(&keyward),
-            in_turn::<Body>(few.clone()),
+            guard_router(&keyward),
+            cycle::<Body>(few.clone()),
         ),
         Row::new(
             "floor, 100 000 tokens",
             Some("plain, no-op layer"),
             200,
             Floor::new(Plain, &many),
-            in_turn::<NoBody>(many.clone()),
+            cycle::<NoBody>(many.clone()),
         ),
         Row::new(
             "gate + Require, 100 000 tokens",
             Some("router, two no-op layers"),
             200,
-            guarded(&large),
-            in_turn::<Body>(many.clone()),
+            guard_router(&large),
+            cycle::<Body>(many.clone()),
         ),
     ];
     let services = rows.len();
-    rows.extend(parts(few.clone()));
+    rows.extend(build_parts(few.clone()));
     harness::run(&mut rows, Duration::from_secs(seconds));
     let parts = rows.split_off(services);
     print(&rows, &parts, bytes);
 }
 
-/// The gate and the least that lets a response leave: a requirement that every valid principal meets.
-fn alone(keyward: &Keyward) -> GateService<RequireService<Plain>> {
+/// Returns a gate with the smallest requirement that lets a response leave: each valid token meets it.
+fn wrap_plain(keyward: &Keyward) -> GateService<RequireService<Plain>> {
     keyward.wrap(Require::new(authenticated()).layer(Plain))
 }
 
-fn guarded(keyward: &Keyward) -> GateService<Router> {
-    keyward.guard(GuardedRouter::new().route(PATH, action(ACTION), get(ok)))
+fn guard_router(keyward: &Keyward) -> GateService<Router> {
+    keyward.guard(GuardedRouter::new().route(PATH, action(ACTION), get(respond)))
 }
 
-fn router() -> Router {
-    Router::new().route(PATH, get(ok)).with_state(())
+fn build_router() -> Router {
+    Router::new().route(PATH, get(respond)).with_state(())
 }
 
-/// With layers where the gate and its requirement are.
-fn no_ops() -> NoOp<Router> {
-    NoOp(Router::new().route(PATH, get(ok).route_layer(layer_fn(NoOp))).with_state(()))
+/// Returns the router with no-op layers in place of the gate and of its requirement.
+fn layer_router() -> NoOp<Router> {
+    NoOp(Router::new().route(PATH, get(respond).route_layer(layer_fn(NoOp))).with_state(()))
 }
 
-async fn ok() -> &'static str {
+async fn respond() -> &'static str {
     "[]"
 }
 
-/// The same secret with another check: our format, not ours.
+/// Returns a secret of keyward's format with an invalid check.
 fn forge(secret: &str) -> String {
     let (rest, last) = secret.split_at(secret.len() - 1);
     format!("{rest}{}", if last == "x" { "y" } else { "x" })
 }
 
-/// One request with each secret, so that the measured ones find everything in the cache.
+/// Sends a request with each secret, so that all tokens are cached before the measurement.
 async fn warm_up<S>(mut service: S, secrets: &[String])
 where
     S: Service<Request<NoBody>, Response = http::Response<Full<Bytes>>, Error = Infallible>,
 {
     for secret in secrets {
-        let answered = service.call(request(Some(secret))).await;
-        assert_eq!(answered.unwrap().status(), 200);
+        let response = service.call(request(Some(secret))).await;
+        assert_eq!(response.unwrap().status(), 200);
     }
 }
 
-/// Parts of the way, each alone and warm.
-fn parts(secrets: Vec<String>) -> Vec<Row> {
+/// Returns rows for single steps of a request.
+fn build_parts(secrets: Vec<String>) -> Vec<Row> {
     let hash_key = "q8Zr2Lk5Xv9Bn3Wm7Tc1Yh6Pd4Js0GfA";
     let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(hash_key).unwrap());
     let key = Hmac::<Sha256>::new_from_slice(hash_key.as_bytes()).unwrap();
@@ -160,24 +167,24 @@ fn parts(secrets: Vec<String>) -> Vec<Row> {
     ]
 }
 
-/// What a cached principal with three grants weighs: key, entry, names and its share of the tables. Taken as the difference
-/// between two sizes, so that what an installation weighs without tokens does not count.
-fn bytes_a_principal(runtime: &tokio::runtime::Runtime) -> f64 {
+/// Returns the bytes of a cached principal with three grants: key, entry, names and its share of the tables. This is
+/// the difference between two cache sizes, so that the memory of the installation itself does not count.
+fn measure_principal_bytes(runtime: &tokio::runtime::Runtime) -> f64 {
     let (small, large) = (16_384, 32_768);
     let store = Rows::default();
-    let _inside = runtime.enter();
+    let _context = runtime.enter();
     let secrets = runtime.block_on(world::issue(&world::keyward(store.clone(), large), large));
-    let weigh = |tokens: usize| {
-        let mut kept = None;
+    let measure = |tokens: usize| {
+        let mut installation = None;
         let counted = allocation_counter::measure(|| {
             let keyward = world::keyward(store.clone(), tokens);
-            runtime.block_on(warm_up(alone(&keyward), &secrets[..tokens]));
-            kept = Some(keyward);
+            runtime.block_on(warm_up(wrap_plain(&keyward), &secrets[..tokens]));
+            installation = Some(keyward);
         });
-        drop(kept);
+        drop(installation);
         counted.bytes_current as f64
     };
-    (weigh(large) - weigh(small)) / (large - small) as f64
+    (measure(large) - measure(small)) / (large - small) as f64
 }
 
 fn print(rows: &[Row], parts: &[Row], bytes: f64) {
@@ -209,8 +216,8 @@ fn print(rows: &[Row], parts: &[Row], bytes: f64) {
     let ns = |name| over(row(name)).unwrap().0;
     let count = |name| allocations(row(name));
     println!("\n| budget | bound | measured | |\n| --- | --: | --: | --- |");
-    let most = |what: &str, bound: f64, is: f64| verdict(what, "<=", bound, is, is <= bound);
-    let least = |what: &str, bound: f64, is: f64| verdict(what, ">=", bound, is, is >= bound);
+    let most = |name: &str, bound: f64, value: f64| print_budget(name, "<=", bound, value, value <= bound);
+    let least = |name: &str, bound: f64, value: f64| print_budget(name, ">=", bound, value, value >= bound);
     most("gate alone, ns over a no-op layer", 250.0, ns("gate alone"));
     most("gate alone, allocations over a no-op layer", 1.0, count("gate alone"));
     most("gate alone, times the floor", 1.3, ns("gate alone") / floor);
@@ -222,7 +229,7 @@ fn print(rows: &[Row], parts: &[Row], bytes: f64) {
     most("bytes a cached principal with 3 grants", 600.0, bytes);
 }
 
-fn verdict(what: &str, sign: &str, bound: f64, is: f64, ok: bool) {
+fn print_budget(name: &str, sign: &str, bound: f64, value: f64, ok: bool) {
     let digits = if bound < 10.0 { 2 } else { 0 };
-    println!("| {what} | {sign} {bound} | {is:.digits$} | {} |", if ok { "ok" } else { "MISS" });
+    println!("| {name} | {sign} {bound} | {value:.digits$} | {} |", if ok { "ok" } else { "MISS" });
 }

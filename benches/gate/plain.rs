@@ -1,4 +1,4 @@
-//! What is measured against: a service that answers at once, and a layer that does nothing.
+//! The baselines: a service that responds at once, and a layer that does nothing.
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -9,16 +9,16 @@ use std::future::{Ready, ready};
 use std::task::{Context, Poll};
 use tower_service::Service;
 
-pub(crate) type Answer = Response<Full<Bytes>>;
+pub(crate) type PlainResponse = Response<Full<Bytes>>;
 
-/// Answers at once, with a content type as every real service does.
+/// A service that responds at once, with a content type as in real responses.
 #[derive(Clone)]
 pub(crate) struct Plain;
 
 impl<B> Service<Request<B>> for Plain {
-    type Response = Answer;
+    type Response = PlainResponse;
     type Error = Infallible;
-    type Future = Ready<Result<Answer, Infallible>>;
+    type Future = Ready<Result<PlainResponse, Infallible>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -31,7 +31,7 @@ impl<B> Service<Request<B>> for Plain {
     }
 }
 
-/// Passes the request on.
+/// A service that passes the request on.
 #[derive(Clone)]
 pub(crate) struct NoOp<S>(pub(crate) S);
 

@@ -1,4 +1,4 @@
-//! An installation with many tokens, and requests as a server would hand them over.
+//! An installation with many tokens, and requests as a server delivers them.
 
 use async_trait::async_trait;
 use axum::extract::ConnectInfo;
@@ -16,11 +16,11 @@ use std::net::SocketAddr;
 pub(crate) const PATH: &str = "/admin/content-manager/articles";
 pub(crate) const ACTION: &str = "admin::webhooks.read";
 
-const SALT: &str = "q8Zr2Lk5Xv9Bn3Wm7Tc1Yh6Pd4Js0GfA";
+const HASH_KEY: &str = "q8Zr2Lk5Xv9Bn3Wm7Tc1Yh6Pd4Js0GfA";
 const OWNERS: usize = 100;
 const ROLES: usize = 10;
 
-/// A store in memory that answers as one that reads rows does: every name is text of its own.
+/// A memory store whose records share no names, as with a store that reads rows.
 #[derive(Clone, Default)]
 pub(crate) struct Rows(MemoryStore);
 
@@ -31,7 +31,11 @@ pub(crate) fn keyward(store: Rows, tokens: usize) -> Keyward {
 pub(crate) fn builder(store: Rows, tokens: usize) -> Builder {
     let mut limits = Limits::default();
     limits.cache_bytes = tokens as u64 * 2048;
-    Keyward::builder(store).hash_key(HashKey::parse(SALT).unwrap()).limits(limits).store_is_exclusive().admin("/admin")
+    Keyward::builder(store)
+        .hash_key(HashKey::parse(HASH_KEY).unwrap())
+        .limits(limits)
+        .store_is_exclusive()
+        .admin("/admin")
 }
 
 /// Issues this many tokens with three grants each, to a hundred owners of ten roles.
@@ -73,8 +77,8 @@ fn permission(grant: &Grant) -> Permission {
     Permission { scope: Scope { action, resource, fields }, when: ConditionClause::Always }
 }
 
-/// A request with the headers that every client sends, as slices of one buffer, which is what a server reads them into, and
-/// with the one extension that a server adds.
+/// Returns a request with the usual headers, as slices of one buffer as in a server, and with the extension that a
+/// server adds.
 pub(crate) fn request<B: Default>(credential: Option<&str>) -> Request<B> {
     let mut head = BytesMut::with_capacity(512);
     let mut read = |text: &[&str]| {
@@ -95,8 +99,8 @@ pub(crate) fn request<B: Default>(credential: Option<&str>) -> Request<B> {
     request
 }
 
-/// Requests with these credentials in turn.
-pub(crate) fn in_turn<B: Default>(credentials: Vec<String>) -> impl FnMut() -> Request<B> {
+/// Returns a function that builds requests with these credentials in turn.
+pub(crate) fn cycle<B: Default>(credentials: Vec<String>) -> impl FnMut() -> Request<B> {
     let mut next = 0;
     move || {
         let credential = &credentials[next];
@@ -110,15 +114,15 @@ impl Store for Rows {
     async fn resolve(&self, digest: &keyward::store::Digest) -> Result<Snapshot, StoreError> {
         let mut snapshot = self.0.resolve(digest).await?;
         if let Some(record) = &mut snapshot.record {
-            // As if it had been used just now, so that noting uses does not show up in what a principal weighs.
+            // The token was used just now, so that no use is noted, which would add to the bytes of a principal.
             record.token.last_used_at = Some(record.now);
             if let TokenAuthority::Admin { grants, .. } = &mut record.token.authority {
                 for grant in grants {
                     *grant = Grant {
                         scope: Scope {
                             action: grant.scope.action.as_str().into(),
-                            resource: grant.scope.resource.as_ref().map(|s| s.as_str().into()),
-                            fields: own(&grant.scope.fields),
+                            resource: grant.scope.resource.as_ref().map(|resource| resource.as_str().into()),
+                            fields: copy(&grant.scope.fields),
                         },
                         chosen: grant.chosen.clone(),
                     };
@@ -127,7 +131,7 @@ impl Store for Rows {
             if let Some((_, Ceiling::Of(permissions))) = &mut record.owner {
                 for permission in permissions {
                     permission.scope.action = permission.scope.action.as_str().into();
-                    permission.scope.fields = own(&permission.scope.fields);
+                    permission.scope.fields = copy(&permission.scope.fields);
                 }
             }
         }
@@ -143,7 +147,7 @@ impl Store for Rows {
     }
 }
 
-fn own(fields: &Fields) -> Fields {
+fn copy(fields: &Fields) -> Fields {
     match fields {
         Fields::All => Fields::All,
         Fields::Only(set) => Fields::only(set.as_slice().iter().map(|f| f.as_str())).unwrap(),

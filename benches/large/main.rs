@@ -1,8 +1,9 @@
-//! A million tokens: what a cold look-up costs among them, how long a start takes, and what a large cache weighs and costs, on SQLite
-//! and on PostgreSQL: `cargo bench --bench large --features postgres,sqlite`.
+//! Measures SQLite and PostgreSQL with a million tokens: the start, uncached look-ups, and the memory and time of a
+//! large cache. `cargo bench --bench large --features postgres,sqlite,testing`.
 //!
-//! `BENCH_TOKENS` (1 000 000) is how many, `BENCH_ENGINE` (both) where: `sqlite` or `postgres`. They are written past the services, and
-//! belong to 1 000 people with one role each of ten; three grants a token, one of them with two fields.
+//! `BENCH_TOKENS` (1 000 000) is the number of tokens, `BENCH_ENGINE` (both) one engine: `sqlite` or `postgres`. The
+//! tokens are inserted directly. They belong to 1 000 people, each with one of ten roles. Each token has three grants,
+//! one of them with two fields.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
@@ -23,19 +24,19 @@ use std::time::{Duration, Instant};
 use tower::{ServiceExt, service_fn};
 use tower_layer::Layer;
 
-const SALT: &str = "Vd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE";
+const HASH_KEY: &str = "Vd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE";
 const PEOPLE: usize = 1_000;
 const ROLES: usize = 10;
 const BATCH: usize = 50_000;
-/// How many look-ups are timed, one after another.
+/// The number of look-ups that are measured, one after another.
 const TIMED: usize = 10_000;
-/// How many requests are under way while a cache is filled.
+/// The number of concurrent requests that fill a cache.
 const AT_A_TIME: usize = 8;
-/// How many requests were answered 503.
+/// The number of requests that were answered 503.
 static UNAVAILABLE: AtomicUsize = AtomicUsize::new(0);
 
 fn main() {
-    // `cargo test --benches` calls it too, without this word; there is nothing to test.
+    // `cargo test --benches` also runs this program, without `--bench`. There is nothing to test.
     if !std::env::args().any(|a| a == "--bench") {
         return;
     }
@@ -49,11 +50,11 @@ fn main() {
                 Ok(server) => {
                     let open = async || PostgresStore::connect(server.url()).await.unwrap();
                     println!("\n| PostgreSQL, {tokens} tokens | |\n| --- | --: |");
-                    let secrets = fill(&node(open().await, 0), server.url(), tokens).await;
-                    cold(&open, &secrets).await;
-                    cached(node(open().await, tokens / 10), &secrets[..tokens / 10]).await;
+                    let secrets = fill(&build_node(open().await, 0), server.url(), tokens).await;
+                    measure_cold(&open, &secrets).await;
+                    measure_cached(build_node(open().await, tokens / 10), &secrets[..tokens / 10]).await;
                 }
-                Err(why) => println!("\nSKIPPED: PostgreSQL. {why}"),
+                Err(error) => println!("\nSKIPPED: PostgreSQL. {error}"),
             }
         }
         if only != "postgres" {
@@ -61,75 +62,76 @@ fn main() {
             let file = dir.path().join("large.db");
             let open = async || SqliteStore::open(&file).await.unwrap();
             println!("\n| SQLite, {tokens} tokens | |\n| --- | --: |");
-            let secrets = fill(&node(open().await, 0), &format!("sqlite:{}", file.display()), tokens).await;
-            cold(&open, &secrets).await;
-            cached(node(open().await, tokens / 10), &secrets[..tokens / 10]).await;
-            cached(node(open().await, tokens), &secrets).await;
+            let secrets = fill(&build_node(open().await, 0), &format!("sqlite:{}", file.display()), tokens).await;
+            measure_cold(&open, &secrets).await;
+            measure_cached(build_node(open().await, tokens / 10), &secrets[..tokens / 10]).await;
+            measure_cached(build_node(open().await, tokens), &secrets).await;
         }
     });
 }
 
-/// A start, and look-ups of tokens that are in no cache of ours.
-async fn cold<S: WriteStore>(open: &impl AsyncFn() -> S, secrets: &[String]) {
+/// Measures a start, and look-ups of tokens that keyward has not cached.
+async fn measure_cold<S: WriteStore>(open: &impl AsyncFn() -> S, secrets: &[String]) {
     let began = Instant::now();
-    let keyward = node(open().await, secrets.len());
-    line("opening the store and building", began.elapsed());
-    let any = || &secrets[fastrand::usize(..secrets.len())];
-    line("the first request", ask(&keyward, any()).await);
+    let keyward = build_node(open().await, secrets.len());
+    print_time("opening the store and building", began.elapsed());
+    let random = || &secrets[fastrand::usize(..secrets.len())];
+    print_time("the first request", send(&keyward, random()).await);
     let mut cold = Vec::new();
     for _ in 0..TIMED {
-        cold.push(ask(&keyward, any()).await);
+        cold.push(send(&keyward, random()).await);
     }
-    percentiles("a cold look-up", &mut cold);
+    print_percentiles("a cold look-up", &mut cold);
 }
 
-/// A cache of all of these.
-async fn cached(keyward: Keyward, secrets: &[String]) {
-    ask(&keyward, &secrets[0]).await;
+/// Fills a cache with these tokens, and measures its memory and requests with cached tokens.
+async fn measure_cached(keyward: Keyward, secrets: &[String]) {
+    send(&keyward, &secrets[0]).await;
     let (size, before, began) = (secrets.len(), resident_bytes(), Instant::now());
-    ask_all(&keyward, secrets).await;
+    send_all(&keyward, secrets).await;
     let (took, grown) = (began.elapsed(), resident_bytes().saturating_sub(before));
     let health = keyward.health();
     let cached = health.cache_entries;
     println!(
-        "| a cache of {size}, filled by {AT_A_TIME} requests at a time | {:.0} s, {:.0} look-ups a second |",
+        "| fill a cache of {size}, {AT_A_TIME} requests at a time | {:.0} s, {:.0} a second |",
         took.as_secs_f64(),
         size as f64 / took.as_secs_f64()
     );
     println!(
-        "| it holds {cached}, says it weighs {} MiB; the process grew by {} MiB, {} bytes each |",
-        health.cache_bytes >> 20,
+        "| growth of the process per entry | {} bytes ({} MiB for {cached} entries; health says {} MiB) |",
+        grown / cached.max(1),
         grown >> 20,
-        grown / cached.max(1)
+        health.cache_bytes >> 20
     );
     match UNAVAILABLE.swap(0, Relaxed) {
         0 => {}
-        again => println!("| so far asked again after a 503 | {again} |"),
+        count => println!("| requests sent again after a 503 | {count} |"),
     }
     let mut hits = Vec::new();
     for _ in 0..20 * TIMED {
-        hits.push(ask(&keyward, &secrets[fastrand::usize(..size)]).await);
+        hits.push(send(&keyward, &secrets[fastrand::usize(..size)]).await);
     }
-    percentiles("a request with one of these, at random, reading the clock included", &mut hits);
+    print_percentiles("a request with a random one of these, including reading the clock", &mut hits);
 }
 
-fn node(store: impl WriteStore, cached: usize) -> Keyward {
+fn build_node(store: impl WriteStore, cached: usize) -> Keyward {
     let mut limits = Limits::default();
     limits.cache_bytes = limits.cache_bytes.max(cached as u64 * 1024);
-    Keyward::builder(store).hash_key(HashKey::parse(SALT).unwrap()).limits(limits).admin("/admin").build().unwrap()
+    Keyward::builder(store).hash_key(HashKey::parse(HASH_KEY).unwrap()).limits(limits).admin("/admin").build().unwrap()
 }
 
-async fn ask_all(keyward: &Keyward, secrets: &[String]) {
+async fn send_all(keyward: &Keyward, secrets: &[String]) {
     let tasks = secrets.chunks(secrets.len().div_ceil(AT_A_TIME)).map(|part| async move {
         for secret in part {
-            ask(keyward, secret).await;
+            send(keyward, secret).await;
         }
     });
     futures_util::future::join_all(tasks).await;
 }
 
-/// How long a request took, with those before it that were answered 503: a busy machine may miss a look-up's deadline.
-async fn ask(keyward: &Keyward, secret: &str) -> Duration {
+/// Sends a request until it is not answered 503, and returns the time. On a busy machine a look-up may miss its
+/// deadline.
+async fn send(keyward: &Keyward, secret: &str) -> Duration {
     let inner = service_fn(|_: Request<Empty<bytes::Bytes>>| async {
         Ok::<_, Infallible>(Response::new(http_body_util::Full::<bytes::Bytes>::default()))
     });
@@ -152,7 +154,8 @@ async fn ask(keyward: &Keyward, secret: &str) -> Duration {
     }
 }
 
-/// Writes the tokens, many at a time: each batch touches most pages of what is sorted by digest.
+/// Inserts the tokens in batches, and returns their secrets. Batches are large, because each one touches most pages of
+/// the index of digests.
 async fn fill(keyward: &Keyward, address: &str, tokens: usize) -> Vec<String> {
     let began = Instant::now();
     let mut roles = Vec::new();
@@ -173,7 +176,7 @@ async fn fill(keyward: &Keyward, address: &str, tokens: usize) -> Vec<String> {
         true => "(SELECT value AS digest, key AS n FROM json_each($1))",
         false => "(SELECT digest, n FROM json_array_elements_text($1::json) WITH ORDINALITY AS t (digest, n))",
     };
-    let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(SALT).unwrap());
+    let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(HASH_KEY).unwrap());
     let (first, mut secrets) = (first.unwrap().0, Vec::with_capacity(tokens));
     while secrets.len() < tokens {
         let batch = BATCH.min(tokens - secrets.len());
@@ -181,13 +184,13 @@ async fn fill(keyward: &Keyward, address: &str, tokens: usize) -> Vec<String> {
         let digests: Vec<_> = issued.iter().map(|issued| issued.digest.to_hex()).collect();
         assert!(format.verify(issued[0].secret.expose(), TokenKinds::ADMIN).is_ok());
         secrets.extend(issued.iter().map(|issued| issued.secret.expose().to_owned()));
-        let named = secrets.len();
+        let count = secrets.len();
         let mut tx = pool.begin().await.unwrap();
         let (before,): (i64,) =
             sqlx::query_as("SELECT coalesce(max(id), 0) FROM keyward_token").fetch_one(&mut *tx).await.unwrap();
         let new_tokens = format!(
             "INSERT INTO keyward_token (kind, name, description, digest, salt_id, tag, hint, owner_id, created_at, updated_at) \
-             SELECT 'admin', 'token ' || ({named} + n), '', digest, '0', 0, 'hint', {first} + n % {PEOPLE}, 1, 1 FROM {elements} AS new"
+             SELECT 'admin', 'token ' || ({count} + n), '', digest, '0', 0, 'hint', {first} + n % {PEOPLE}, 1, 1 FROM {elements} AS new"
         );
         let json = serde_json::to_string(&digests).unwrap();
         sqlx::query(sqlx::AssertSqlSafe(new_tokens)).bind(json).execute(&mut *tx).await.unwrap();
@@ -207,16 +210,16 @@ async fn fill(keyward: &Keyward, address: &str, tokens: usize) -> Vec<String> {
     }
     sqlx::query("ANALYZE").execute(&pool).await.unwrap();
     pool.close().await;
-    line("they are written, past the services", began.elapsed());
+    print_time("inserted directly", began.elapsed());
     secrets
 }
 
-fn line(what: &str, took: Duration) {
-    println!("| {what} | {:.1} ms |", took.as_secs_f64() * 1e3);
+fn print_time(name: &str, took: Duration) {
+    println!("| {name} | {:.1} ms |", took.as_secs_f64() * 1e3);
 }
 
-fn percentiles(what: &str, took: &mut [Duration]) {
+fn print_percentiles(name: &str, took: &mut [Duration]) {
     took.sort();
     let at = |part: f64| took[((took.len() - 1) as f64 * part) as usize].as_secs_f64() * 1e6;
-    println!("| {what}: p50, p99 of {} | {:.1} µs, {:.1} µs |", took.len(), at(0.5), at(0.99));
+    println!("| {name}: p50, p99 of {} | {:.1} µs, {:.1} µs |", took.len(), at(0.5), at(0.99));
 }

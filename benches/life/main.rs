@@ -1,7 +1,7 @@
-//! What changes cost on SQLite and on PostgreSQL, and what the gate notices of them: `cargo bench --bench life --all-features`.
+//! Measures changes on SQLite and PostgreSQL, and their effect on requests: `cargo bench --bench life --all-features`.
 //!
-//! 100 000 tokens of members of one role (1 000 people with 100 each), three grants a token. While the role shrinks, another task
-//! sends requests with tokens of somebody else, as a server would; on PostgreSQL on a second node too.
+//! The members of one role have 100 000 tokens (1 000 people with 100 each), with three grants each. While the role
+//! loses permissions, another task sends requests with unaffected tokens; on PostgreSQL also on a second node.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
@@ -24,12 +24,12 @@ use std::time::{Duration, Instant};
 use tower::{ServiceExt, service_fn};
 use tower_layer::Layer;
 
-const SALT: &str = "Vd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE";
+const HASH_KEY: &str = "Vd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE";
 const PEOPLE: usize = 1_000;
 const TOKENS_EACH: usize = 100;
 
 fn main() {
-    // `cargo test --benches` calls it too, without this word; there is nothing to test.
+    // `cargo test --benches` also runs this program, without `--bench`. There is nothing to test.
     if !std::env::args().any(|a| a == "--bench") {
         return;
     }
@@ -40,56 +40,58 @@ fn main() {
         run("SQLite", store, None).await;
         match postgres::Server::find_or_start() {
             Ok(server) => {
-                let (here, there) = (PostgresStore::connect(server.url()), PostgresStore::connect(server.url()));
-                run("PostgreSQL", here.await.unwrap(), Some(there.await.unwrap())).await;
+                let (first, second) = (PostgresStore::connect(server.url()), PostgresStore::connect(server.url()));
+                run("PostgreSQL", first.await.unwrap(), Some(second.await.unwrap())).await;
             }
-            Err(why) => println!("\nSKIPPED: PostgreSQL. {why}"),
+            Err(error) => println!("\nSKIPPED: PostgreSQL. {error}"),
         }
     });
 }
 
 struct World {
     keyward: Keyward,
-    /// Another node, where the engine has many.
+    /// A second node, if the engine supports several.
     other: Option<Keyward>,
     format: SecretFormat,
+    /// The number of names given so far, which makes each name unique.
     names: usize,
 }
 
 async fn run<S: WriteStore>(engine: &str, store: S, other: Option<S>) {
-    let node = |store| Keyward::builder(store).hash_key(HashKey::parse(SALT).unwrap()).admin("/admin").build().unwrap();
+    let node =
+        |store| Keyward::builder(store).hash_key(HashKey::parse(HASH_KEY).unwrap()).admin("/admin").build().unwrap();
     let (keyward, other) = (node(store), other.map(node));
-    let format = SecretFormat::new(&TokenPrefix::default(), HashKeyRing::parse(SALT).unwrap());
+    let format = SecretFormat::new(&TokenPrefix::default(), HashKeyRing::parse(HASH_KEY).unwrap());
     let mut world = World { keyward, other, format, names: 0 };
     let all = || ["read", "write", "drop"].map(|a| Permission::new(a).on("article")).to_vec();
     let role = world.keyward.roles().create(NewRole::new("many").permissions(all())).await.unwrap().id;
     let other = world.keyward.roles().create(NewRole::new("other").permissions(all())).await.unwrap().id;
-    world.people(role, PEOPLE, TOKENS_EACH).await;
-    let bystanders = world.people(other, 10, 100).await;
+    world.insert_people(role, PEOPLE, TOKENS_EACH).await;
+    let unaffected = world.insert_people(other, 10, 100).await;
     println!("\n| on {engine} | took | budget |\n| --- | --: | --: |");
 
-    let mut quiet = Vec::new();
-    // The first time around every token is looked up.
+    let mut idle = Vec::new();
+    // The first round looks every token up.
     for seconds in [0, 2] {
         for node in [Some(&world.keyward), world.other.as_ref()].into_iter().flatten() {
             let (never, span) = (Arc::new(AtomicBool::new(false)), Duration::from_secs(seconds));
-            quiet = World::requests(node, &bystanders, never, Some(span)).await;
+            idle = World::measure_requests(node, &unaffected, never, Some(span)).await;
         }
     }
-    for (what, left) in [
-        ("clamp: a role of 1 000 people with 100 000 tokens loses a permission (100 000 grants go)", 2),
-        ("clamp: it loses another (100 000 grants go)", 1),
+    for (name, remaining) in [
+        ("a role of 1 000 people with 100 000 tokens loses a permission: 100 000 grants are clamped", 2),
+        ("the same again: 100 000 grants are clamped", 1),
     ] {
         let stop = Arc::new(AtomicBool::new(false));
-        let requests = World::requests(&world.keyward, &bystanders, stop.clone(), None);
+        let requests = World::measure_requests(&world.keyward, &unaffected, stop.clone(), None);
         let others = async {
             match &world.other {
-                Some(other) => Some(World::requests(other, &bystanders, stop.clone(), None).await),
+                Some(other) => Some(World::measure_requests(other, &unaffected, stop.clone(), None).await),
                 None => None,
             }
         };
         let roles = world.keyward.roles();
-        let permissions = all()[..left].to_vec();
+        let permissions = all()[..remaining].to_vec();
         let clamp = async {
             let began = Instant::now();
             roles.set_permissions(role, permissions).await.unwrap();
@@ -98,17 +100,17 @@ async fn run<S: WriteStore>(engine: &str, store: S, other: Option<S>) {
             took
         };
         let (took, busy, others) = tokio::join!(clamp, requests, others);
-        line(what, took, "3 s");
+        print_time(name, took, "3 s");
         println!(
-            "| meanwhile, p99 of a request with somebody else's token ({} of them; {:?} p50) | {:.1} µs; {:.1} µs with nothing beside | |",
+            "| meanwhile, p99 of a request with an unaffected token ({} requests; p50 {:?}) | {:.1} µs ({:.1} µs without such a change) | |",
             busy.len(),
-            at(&busy, 0.5),
-            at(&busy, 0.99).as_secs_f64() * 1e6,
-            at(&quiet, 0.99).as_secs_f64() * 1e6
+            quantile(&busy, 0.5),
+            quantile(&busy, 0.99).as_secs_f64() * 1e6,
+            quantile(&idle, 0.99).as_secs_f64() * 1e6
         );
         if let Some(others) = others {
-            let p99 = at(&others, 0.99).as_secs_f64() * 1e6;
-            println!("| the same on the other node ({} of them) | {p99:.1} µs | |", others.len());
+            let p99 = quantile(&others, 0.99).as_secs_f64() * 1e6;
+            println!("| the same on another node ({} requests) | {p99:.1} µs | |", others.len());
         }
     }
     let began = Instant::now();
@@ -122,11 +124,11 @@ async fn run<S: WriteStore>(engine: &str, store: S, other: Option<S>) {
         })
         .await
         .unwrap();
-    line("the role grows: nothing goes", began.elapsed(), "");
+    print_time("the role grows: nothing is clamped", began.elapsed(), "");
 
     let mut owners = Vec::new();
     for _ in 0..5 {
-        owners.push(world.person_with(other, 500).await.0);
+        owners.push(world.insert_person(other, 500).await.0);
     }
     let mut took = Vec::new();
     for owner in owners {
@@ -135,9 +137,9 @@ async fn run<S: WriteStore>(engine: &str, store: S, other: Option<S>) {
         took.push(began.elapsed());
     }
     took.sort();
-    line("delete an owner with 500 tokens (median of 5)", took[2], "50 ms");
+    print_time("delete an owner with 500 tokens (median of 5)", took[2], "50 ms");
 
-    let (owner, _) = world.person_with(other, 0).await;
+    let (owner, _) = world.insert_person(other, 0).await;
     let mut took = Vec::new();
     for n in 0..200 {
         let grants = [Grant::new("read").on("article").fields(Fields::only(["title"]).unwrap())];
@@ -151,44 +153,49 @@ async fn run<S: WriteStore>(engine: &str, store: S, other: Option<S>) {
         took.push(began.elapsed());
     }
     took.sort();
-    line("issue a token (median of 200)", took[100], "");
+    print_time("issue a token (median of 200)", took[100], "");
 
-    let (owner, _) = world.person_with(other, 10_000).await;
+    let (owner, _) = world.insert_person(other, 10_000).await;
     let tokens = world.keyward.tokens().acting_as(keyward::admin::Actor::Person(owner));
     let began = Instant::now();
     let listed = tokens.list(&TokenQuery::of(TokenKind::Admin)).await.unwrap();
-    line("list a page of 10 000 tokens of one owner, described", began.elapsed(), "");
+    print_time("list a page of 10 000 tokens of one owner, with owner and conditions", began.elapsed(), "");
     assert_eq!((listed.items.len(), listed.total), (100, 10_000));
 }
 
-fn line(what: &str, took: Duration, budget: &str) {
-    println!("| {what} | {:.1} ms | {budget} |", took.as_secs_f64() * 1e3);
+fn print_time(name: &str, took: Duration, budget: &str) {
+    println!("| {name} | {:.1} ms | {budget} |", took.as_secs_f64() * 1e3);
 }
 
-fn at(sorted: &[Duration], part: f64) -> Duration {
+fn quantile(sorted: &[Duration], part: f64) -> Duration {
     sorted[((sorted.len() - 1) as f64 * part) as usize]
 }
 
 impl World {
-    async fn people(&mut self, role: RoleId, people: usize, tokens: usize) -> Vec<String> {
+    async fn insert_people(&mut self, role: RoleId, people: usize, tokens: usize) -> Vec<String> {
         let mut secrets = Vec::new();
         let mut tx = self.keyward.store().begin().await.unwrap();
         for _ in 0..people {
-            secrets.extend(self.person(&mut tx, role, tokens).await.1);
+            secrets.extend(self.insert_person_in(&mut tx, role, tokens).await.1);
         }
         tx.commit(&[]).await.unwrap();
         secrets
     }
 
-    async fn person_with(&mut self, role: RoleId, tokens: usize) -> (OwnerId, Vec<String>) {
+    async fn insert_person(&mut self, role: RoleId, tokens: usize) -> (OwnerId, Vec<String>) {
         let mut tx = self.keyward.store().begin().await.unwrap();
-        let person = self.person(&mut tx, role, tokens).await;
+        let person = self.insert_person_in(&mut tx, role, tokens).await;
         tx.commit(&[]).await.unwrap();
         person
     }
 
-    /// Past the services, which would write each one through to the disk.
-    async fn person(&mut self, tx: &mut Box<dyn Transaction>, role: RoleId, tokens: usize) -> (OwnerId, Vec<String>) {
+    /// Inserts a person with tokens directly: the services would commit each one to the disk.
+    async fn insert_person_in(
+        &mut self,
+        tx: &mut Box<dyn Transaction>,
+        role: RoleId,
+        tokens: usize,
+    ) -> (OwnerId, Vec<String>) {
         self.names += 1;
         let new = NewOwner::new(format!("person-{}@example.test", self.names)).roles([role]);
         let owner = tx.insert_owner(new).await.unwrap();
@@ -196,10 +203,10 @@ impl World {
         for _ in 0..tokens {
             self.names += 1;
             let issued = self.format.issue(TokenKind::Admin, &OsEntropy).unwrap();
-            let named = Fields::only(["title", "body"]).unwrap();
+            let fields = Fields::only(["title", "body"]).unwrap();
             let grants = vec![
                 Grant::new("read").on("article"),
-                Grant::new("write").on("article").fields(named),
+                Grant::new("write").on("article").fields(fields),
                 Grant::new("drop").on("article"),
             ];
             let new = NewToken {
@@ -217,8 +224,8 @@ impl World {
         (owner, secrets)
     }
 
-    /// How long requests took, one after another, until told to stop or for some time; sorted.
-    async fn requests(
+    /// Sends requests one after another until `stop` is set or for this time, and returns their times, sorted.
+    async fn measure_requests(
         keyward: &Keyward,
         secrets: &[String],
         stop: Arc<AtomicBool>,

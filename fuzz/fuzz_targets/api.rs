@@ -1,7 +1,9 @@
-//! Any body and any query, to every route of the management API, from a super admin: bad input is a 4xx that names the field and
-//! changes nothing (I18), what was read can be put back, and nothing is a failure of ours.
+//! Sends arbitrary bodies and queries of a super admin to each route of the management API.
 //!
-//! The first byte says the route. For lists the rest is the query; for the others the body.
+//! Bad input is a 4xx that names the field and changes nothing (bad-input-changes-nothing). A token that was read can
+//! be written back unchanged. No response is a 5xx.
+//!
+//! The first byte selects the route. The rest is the query of a list, or the body.
 
 #![no_main]
 
@@ -43,11 +45,11 @@ const ROUTES: [(Method, &str); 21] = [
     (Method::GET, "/admin/admin-tokens/TOKEN/audit-logs?"),
 ];
 
-/// One installation, until something is changed in it.
+/// An installation. It is used again until a request changes it.
 struct Installation {
     service: GateService<axum::Router>,
     session: HeaderValue,
-    /// What stands for the ids in the routes.
+    /// The placeholders of the routes, and their ids.
     ids: [(&'static str, i64); 4],
     _world: World,
 }
@@ -64,7 +66,7 @@ impl Installation {
         let root = world.super_admin().sign_in().await;
         let session = HeaderValue::from_str(&format!("Bearer {}", root.secret.expose())).unwrap();
         let editor = world.editor().holds("admin::webhooks.read").issue().await;
-        let new = NewAdminToken::new("of root", root.owner())
+        let new = NewAdminToken::new("token of the super admin", root.owner())
             .grants([Grant::new("admin::webhooks.read")])
             .lifespan(Lifespan::Unlimited);
         let token = world.keyward.tokens().issue_admin(new).await.unwrap().token.id;
@@ -74,7 +76,7 @@ impl Installation {
         Self { service, session, ids, _world: world }
     }
 
-    async fn ask(&self, method: &Method, uri: Uri, body: &[u8]) -> (u16, Vec<u8>) {
+    async fn send(&self, method: &Method, uri: Uri, body: &[u8]) -> (u16, Vec<u8>) {
         let mut request = Request::new(Body::from(body.to_vec()));
         *request.method_mut() = method.clone();
         *request.uri_mut() = uri;
@@ -85,9 +87,9 @@ impl Installation {
         (status, response.into_body().collect().await.unwrap().to_bytes().to_vec())
     }
 
-    /// What there is, in short: every change has its line in the log.
-    async fn state(&self) -> Value {
-        let (status, body) = self.ask(&Method::GET, Uri::from_static("/admin/audit-logs?pageSize=1"), b"").await;
+    /// Returns the number of audit events, which each change increases.
+    async fn count_events(&self) -> Value {
+        let (status, body) = self.send(&Method::GET, Uri::from_static("/admin/audit-logs?pageSize=1"), b"").await;
         assert_eq!(status, 200);
         serde_json::from_slice::<Value>(&body).unwrap()["pagination"]["total"].clone()
     }
@@ -97,14 +99,13 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     let Some((&route, rest)) = data.split_first() else { return Corpus::Reject };
     let (method, pattern) = &ROUTES[usize::from(route) % ROUTES.len()];
     RUNTIME.with(|runtime| {
-        INSTALLATION.with_borrow_mut(|kept| {
-            let installation = kept.take().unwrap_or_else(|| runtime.block_on(Installation::new()));
-            match runtime.block_on(attack(&installation, method, pattern, rest)) {
-                // What is as it was can be used again.
-                Outcome::Unchanged => *kept = Some(installation),
+        INSTALLATION.with_borrow_mut(|slot| {
+            let installation = slot.take().unwrap_or_else(|| runtime.block_on(Installation::new()));
+            match runtime.block_on(check(&installation, method, pattern, rest)) {
+                Outcome::Unchanged => *slot = Some(installation),
                 Outcome::Changed => {}
-                Outcome::Nonsense => {
-                    *kept = Some(installation);
+                Outcome::NotARequest => {
+                    *slot = Some(installation);
                     return Corpus::Reject;
                 }
             }
@@ -116,47 +117,49 @@ fuzz_target!(|data: &[u8]| -> Corpus {
 enum Outcome {
     Unchanged,
     Changed,
-    /// No server would have taken it for a request.
-    Nonsense,
+    /// The target is not a URI, so no server accepts the request.
+    NotARequest,
 }
 
-async fn attack(at: &Installation, method: &Method, pattern: &str, rest: &[u8]) -> Outcome {
-    let path = at.ids.iter().fold(pattern.to_owned(), |path, (name, id)| path.replace(name, &id.to_string()));
+/// Sends one request, and checks its response.
+async fn check(installation: &Installation, method: &Method, pattern: &str, rest: &[u8]) -> Outcome {
+    let path = installation.ids.iter().fold(pattern.to_owned(), |path, (name, id)| path.replace(name, &id.to_string()));
     let list = path.ends_with('?');
     let uri = if list { Uri::try_from([path.as_bytes(), rest].concat()) } else { Uri::try_from(path.as_str()) };
-    let Ok(uri) = uri else { return Outcome::Nonsense };
-    let before = at.state().await;
-    let (status, body) = at.ask(method, uri.clone(), if list { b"" } else { rest }).await;
-    let told = || format!("{method} {uri} answered {status} {}", String::from_utf8_lossy(&body));
-    assert!(status < 500, "{}", told());
-    let answer: Value = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).expect("JSON") };
+    let Ok(uri) = uri else { return Outcome::NotARequest };
+    let before = installation.count_events().await;
+    let (status, body) = installation.send(method, uri.clone(), if list { b"" } else { rest }).await;
+    let context = || format!("{method} {uri} answered {status} {}", String::from_utf8_lossy(&body));
+    assert!(status < 500, "{}", context());
+    let answer: Value =
+        if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).expect("the body is JSON") };
     if status < 400 {
         if status == 201 && pattern.ends_with("tokens") {
-            let id = answer["data"]["id"].as_i64().unwrap_or_else(|| panic!("no id: {}", told()));
-            put_back(at, &format!("{pattern}/{id}")).await;
+            let id = answer["data"]["id"].as_i64().unwrap_or_else(|| panic!("no id: {}", context()));
+            write_back(installation, &format!("{pattern}/{id}")).await;
         }
         return if list { Outcome::Unchanged } else { Outcome::Changed };
     }
-    assert_eq!(answer["error"]["status"], status, "{}", told());
-    assert_eq!(answer["data"], Value::Null, "{}", told());
+    assert_eq!(answer["error"]["status"], status, "{}", context());
+    assert_eq!(answer["data"], Value::Null, "{}", context());
     let parts = |error: &Value| error["path"].as_array().is_some_and(|path| path.iter().all(Value::is_string));
     if answer["error"]["name"] == "ValidationError" {
         let errors = answer["error"]["details"]["errors"].as_array();
-        assert!(errors.is_some_and(|errors| !errors.is_empty() && errors.iter().all(parts)), "{}", told());
+        assert!(errors.is_some_and(|errors| !errors.is_empty() && errors.iter().all(parts)), "{}", context());
     }
-    // A failed sign-in is counted, and by and by said.
+    // Failed sign-ins write audit events from time to time.
     if !matches!(pattern, "/admin/login" | "/admin/register") {
-        assert_eq!(at.state().await, before, "a refused request changed something: {}", told());
+        assert_eq!(installation.count_events().await, before, "a rejected request changed something: {}", context());
     }
     Outcome::Unchanged
 }
 
-/// What was read is accepted as it is.
-async fn put_back(at: &Installation, path: &str) {
+/// Reads a token, and asserts that it can be written back unchanged.
+async fn write_back(installation: &Installation, path: &str) {
     let uri: Uri = path.parse().unwrap();
-    let (status, body) = at.ask(&Method::GET, uri.clone(), b"").await;
+    let (status, body) = installation.send(&Method::GET, uri.clone(), b"").await;
     assert_eq!(status, 200);
     let read: Value = serde_json::from_slice(&body).unwrap();
-    let (status, answer) = at.ask(&Method::PUT, uri, read["data"].to_string().as_bytes()).await;
-    assert_eq!(status, 200, "{} was put back: {}", read["data"], String::from_utf8_lossy(&answer));
+    let (status, answer) = installation.send(&Method::PUT, uri, read["data"].to_string().as_bytes()).await;
+    assert_eq!(status, 200, "{} cannot be written back: {}", read["data"], String::from_utf8_lossy(&answer));
 }

@@ -1,8 +1,11 @@
-//! Any headers: who comes in is who one well-formed header, or where pages are and no header is ours one cookie, says; and addresses come from nowhere
-//! but the peer and the proxies that are trusted.
+//! Sends arbitrary headers.
 //!
-//! Each line is a header: its first byte says which, the rest is its value. `$A`, `$C` and `$S` stand for the secrets of an admin
-//! token, a content token and a session.
+//! The caller is the one of the only `Authorization` header, if it is well-formed. In pages without a header of this
+//! installation it is the one of the only cookie. A client address comes from the peer, or from the header of a trusted
+//! proxy.
+//!
+//! Each line is a header: its first byte selects the name, the rest is the value. `$A`, `$C` and `$S` are replaced by
+//! the secrets of an admin token, a content token and a session.
 
 #![no_main]
 
@@ -40,24 +43,25 @@ struct Installation {
     secrets: [(&'static str, TokenKind, String); 3],
 }
 
+/// The caller that the handler was given, if the handler ran.
 #[derive(Clone, Default)]
-struct Came(Arc<Mutex<Option<Option<TokenKind>>>>);
+struct HandlerCaller(Arc<Mutex<Option<Option<TokenKind>>>>);
 
 static ALL: LazyLock<(Runtime, Vec<Installation>)> = LazyLock::new(|| {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let both = [ProxyHeader::Forwarded, ProxyHeader::XForwardedFor];
-    let all = both.into_iter().map(|header| runtime.block_on(installation(header))).collect();
+    let all = both.into_iter().map(|header| runtime.block_on(build_installation(header))).collect();
     (runtime, all)
 });
 
-async fn installation(header: ProxyHeader) -> Installation {
+async fn build_installation(header: ProxyHeader) -> Installation {
     let world = World::with(|b| {
         b.trusted_proxies(["10.0.0.0/8"], header).group(Group::pages("/admin/pages", "sid", "/admin/login"))
     });
     let handler = || {
         any(|request: Request| async move {
             let kind = request.extensions().get::<AuthContext>().map(AuthContext::kind);
-            *request.extensions().get::<Came>().unwrap().0.lock().unwrap() = kind;
+            *request.extensions().get::<HandlerCaller>().unwrap().0.lock().unwrap() = kind;
         })
     };
     let router = ["/admin/x", "/api/x", "/admin/pages/x"]
@@ -74,38 +78,38 @@ async fn installation(header: ProxyHeader) -> Installation {
 }
 
 fuzz_target!(|data: &[u8]| {
-    let Some((&how, data)) = data.split_first() else { return };
+    let Some((&mode, data)) = data.split_first() else { return };
     let (runtime, all) = &*ALL;
-    let installation = &all[usize::from(how & 1)];
-    let method = if how & 2 == 0 { Method::GET } else { Method::POST };
-    let peer: IpAddr = PEERS[usize::from(how >> 2) % PEERS.len()].parse().unwrap();
-    let headers = installation.headers(data);
+    let installation = &all[usize::from(mode & 1)];
+    let method = if mode & 2 == 0 { Method::GET } else { Method::POST };
+    let peer: IpAddr = PEERS[usize::from(mode >> 2) % PEERS.len()].parse().unwrap();
+    let headers = installation.parse_headers(data);
     for path in ["/admin/x", "/api/x", "/admin/pages/x"] {
         let mut request = Request::new(Body::empty());
         *request.method_mut() = method.clone();
         *request.uri_mut() = path.parse().unwrap();
         *request.headers_mut() = headers.clone();
-        let came = Came::default();
-        request.extensions_mut().insert(came.clone());
+        let caller = HandlerCaller::default();
+        request.extensions_mut().insert(caller.clone());
         request.extensions_mut().insert(ConnectInfo(SocketAddr::new(peer, 1)));
         installation.check_address(&request, peer);
         let Ok(response) = runtime.block_on(installation.service.clone().oneshot(request));
         let status = response.status();
         assert!(!status.is_server_error(), "{path}: {status}");
-        let came = came.0.lock().unwrap().flatten();
-        let expected = installation.expected(path, &method, &headers);
-        assert_eq!(came, expected, "{method} {path} {headers:?}");
+        let caller = caller.0.lock().unwrap().flatten();
+        let expected = installation.expected_caller(path, &method, &headers);
+        assert_eq!(caller, expected, "{method} {path} {headers:?}");
     }
 });
 
 impl Installation {
-    fn headers(&self, data: &[u8]) -> HeaderMap {
+    fn parse_headers(&self, data: &[u8]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for line in data.split(|b| *b == b'\n') {
             let Some((&name, value)) = line.split_first() else { continue };
             let mut value = value.to_vec();
-            for (sign, _, secret) in &self.secrets {
-                while let Some(at) = value.windows(2).position(|w| w == sign.as_bytes()) {
+            for (placeholder, _, secret) in &self.secrets {
+                while let Some(at) = value.windows(2).position(|w| w == placeholder.as_bytes()) {
                     value.splice(at..at + 2, secret.bytes());
                 }
             }
@@ -117,12 +121,13 @@ impl Installation {
         headers
     }
 
-    /// Who comes in, by another reading of the rules.
-    fn expected(&self, path: &str, method: &Method, headers: &HeaderMap) -> Option<TokenKind> {
+    /// Returns the caller that the rules admit, by an implementation of its own.
+    fn expected_caller(&self, path: &str, method: &Method, headers: &HeaderMap) -> Option<TokenKind> {
         let authorization: Vec<_> = headers.get_all(AUTHORIZATION).iter().collect();
-        // In pages a header counts that holds a credential of ours, and no other one.
-        let by_cookie = path.starts_with("/admin/pages") && !authorization.iter().any(|value| names_us(value));
-        if by_cookie && *method == Method::POST && !is_ours(headers) {
+        // In pages a header counts only if it has a credential of this installation.
+        let by_cookie =
+            path.starts_with("/admin/pages") && !authorization.iter().any(|value| is_of_installation(value));
+        if by_cookie && *method == Method::POST && !is_same_origin(headers) {
             return None;
         }
         let secret = match authorization[..] {
@@ -138,39 +143,40 @@ impl Installation {
                 let lines: Vec<u8> =
                     headers.get_all(COOKIE).iter().flat_map(|v| [v.as_bytes(), b";"].concat()).collect();
                 let pairs = lines.split(|b| *b == b';').map(|pair| String::from_utf8_lossy(pair).into_owned());
-                let mut found = pairs.filter_map(|pair| Some(pair.trim_ascii().strip_prefix("sid=")?.to_owned()));
-                found.next().filter(|_| found.next().is_none())?
+                let mut secrets = pairs.filter_map(|pair| Some(pair.trim_ascii().strip_prefix("sid=")?.to_owned()));
+                secrets.next().filter(|_| secrets.next().is_none())?
             }
             _ => return None,
         };
-        let kind = self.secrets.iter().find(|(_, _, known)| *known == secret)?.1;
-        let fits = match path {
+        let kind = self.secrets.iter().find(|(_, _, issued)| *issued == secret)?.1;
+        let opens = match path {
             "/admin/x" => matches!(kind, TokenKind::Admin | TokenKind::Session),
             "/api/x" => kind == TokenKind::Content,
             _ => kind == TokenKind::Session,
         };
-        fits.then_some(kind)
+        opens.then_some(kind)
     }
 
     fn check_address(&self, request: &Request, peer: IpAddr) {
-        let found = self.world.keyward.address_of(request.headers(), request.extensions()).unwrap();
+        let address = self.world.keyward.address_of(request.headers(), request.extensions()).unwrap();
         let trusted = |ip: IpAddr| matches!(ip.to_canonical(), IpAddr::V4(v4) if v4.octets()[0] == 10);
         let peer = peer.to_canonical();
         if !trusted(peer) {
-            assert_eq!(found, peer, "nobody asked this peer");
+            assert_eq!(address, peer, "the address comes from a peer that is not trusted");
         }
         let name = match self.header {
             ProxyHeader::Forwarded => FORWARDED,
             _ => HeaderName::from_static("x-forwarded-for"),
         };
-        // Whatever else was said: an address that is not the peer's stands in the header of the proxies, in some form.
-        assert!(found == peer || request.headers().contains_key(name), "{found} comes from nowhere");
-        assert_eq!(found, found.to_canonical());
+        // Another address than the peer's comes from the header of the proxies.
+        assert!(address == peer || request.headers().contains_key(name), "{address} is in no proxy header");
+        assert_eq!(address, address.to_canonical());
     }
 }
 
-/// Whether a header is `Bearer`, spaces, and a text that begins like a secret of ours and is not endless.
-fn names_us(value: &HeaderValue) -> bool {
+/// Returns whether a header is `Bearer`, spaces, and a text of at most 512 bytes that starts like a secret of this
+/// installation.
+fn is_of_installation(value: &HeaderValue) -> bool {
     let bytes = value.as_bytes();
     if bytes.len() < 7 || !bytes[..6].eq_ignore_ascii_case(b"bearer") || bytes[6] != b' ' {
         return false;
@@ -181,8 +187,8 @@ fn names_us(value: &HeaderValue) -> bool {
     token.len() <= 512 && kinds.iter().any(|kind| token.starts_with(kind))
 }
 
-/// Whether the browser says that a page of ours sent it.
-fn is_ours(headers: &HeaderMap) -> bool {
+/// Returns whether the browser's headers prove that the request comes from the same origin.
+fn is_same_origin(headers: &HeaderMap) -> bool {
     let all = |name: &str| headers.get_all(name).iter().map(|v| v.as_bytes().to_ascii_lowercase()).collect::<Vec<_>>();
     let site: Vec<_> = headers.get_all("sec-fetch-site").iter().map(HeaderValue::as_bytes).collect();
     if !site.is_empty() {

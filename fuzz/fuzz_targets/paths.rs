@@ -1,11 +1,11 @@
-//! Any target, through every nesting: the group that the gate decides and the route that axum takes agree.
+//! Sends arbitrary targets through every nesting of routers: the gate's route group and axum's route agree.
 //!
-//! The first byte says the method, the second who sends it; the rest is the target.
+//! The first byte selects the method, the second the credential. The rest is the target.
 
 #![no_main]
 
 #[path = "../../tests/guard/paths/nestings.rs"]
-#[allow(dead_code, reason = "for the test that counts")]
+#[allow(dead_code, reason = "tests use the rest")]
 mod nestings;
 #[path = "../../tests/guard/paths/readings.rs"]
 mod readings;
@@ -26,15 +26,15 @@ const METHODS: [Method; 6] =
     [Method::GET, Method::POST, Method::HEAD, Method::OPTIONS, Method::DELETE, Method::CONNECT];
 
 fuzz_target!(|data: &[u8]| -> Corpus {
-    let &[method, who, ref target @ ..] = data else { return Corpus::Reject };
+    let &[method, credential, ref target @ ..] = data else { return Corpus::Reject };
     let Ok(uri) = Uri::try_from(target) else { return Corpus::Reject };
     let method = &METHODS[usize::from(method) % METHODS.len()];
-    let credential = Credential::ALL[usize::from(who) % Credential::ALL.len()];
+    let credential = Credential::ALL[usize::from(credential) % Credential::ALL.len()];
     let (runtime, nestings) = &*ALL;
     for nesting in nestings {
         let (status, runs) = runtime.block_on(nesting.send(method, &uri, credential));
-        if let Err(why) = readings::judge(nesting, method, uri.path(), credential, status, &runs) {
-            panic!("{why}");
+        if let Err(error) = readings::judge(nesting, method, uri.path(), credential, status, &runs) {
+            panic!("{error}");
         }
     }
     Corpus::Keep

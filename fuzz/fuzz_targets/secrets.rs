@@ -1,7 +1,8 @@
-//! Any text as a secret: none is genuine but those that were issued. And any text as a salt, a brand or a key: it is taken or refused.
+//! Verifies arbitrary texts as secrets: only issued ones are genuine. Also parses them as hash keys, prefixes and
+//! encryption keys, which accept or reject each text without a panic.
 //!
-//! `$A`, `$C`, `$S`, `$I` and `$O` stand for an admin token's secret, a content token's, a session's, an invitation's, and one that was
-//! issued under an old salt.
+//! `$A`, `$C`, `$S` and `$O` are replaced by the secrets of an admin token, a content token, a session, and an admin
+//! token that was issued with an old hash key.
 
 #![no_main]
 
@@ -16,17 +17,17 @@ use std::sync::LazyLock;
 const NEW: &str = "Vd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE";
 const OLD: &str = "old:4bX0qPz81hVnR7sYw2Lm5Kc9Tj3Ga6Fd";
 
-struct Known {
+struct Issuer {
     format: SecretFormat,
     secrets: Vec<(&'static str, Option<TokenKind>, String)>,
 }
 
-static KNOWN: LazyLock<Known> = LazyLock::new(|| {
+static ISSUER: LazyLock<Issuer> = LazyLock::new(|| {
     let (new, old) = (HashKey::parse(NEW).unwrap(), HashKey::parse(OLD).unwrap());
     let entropy = SeededEntropy::new(1);
     let former = SecretFormat::new(&TokenPrefix::default(), old.clone());
     let format = SecretFormat::new(&TokenPrefix::default(), HashKeyRing::new(new).and_old(old).unwrap())
-        .with_reference(StrapiHashKey::new("saltysaltysaltysalty").unwrap());
+        .with_strapi(StrapiHashKey::new("saltysaltysaltysalty").unwrap());
     let issue = |f: &SecretFormat, kind| f.issue(kind, &entropy).unwrap().secret.expose().to_owned();
     let secrets = vec![
         ("$A", Some(TokenKind::Admin), issue(&format, TokenKind::Admin)),
@@ -34,28 +35,28 @@ static KNOWN: LazyLock<Known> = LazyLock::new(|| {
         ("$S", Some(TokenKind::Session), issue(&format, TokenKind::Session)),
         ("$O", Some(TokenKind::Admin), issue(&former, TokenKind::Admin)),
     ];
-    Known { format, secrets }
+    Issuer { format, secrets }
 });
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let Known { format, secrets } = &*KNOWN;
-    let text = secrets.iter().fold(text.to_owned(), |text, (sign, _, secret)| text.replace(sign, secret));
+    let Issuer { format, secrets } = &*ISSUER;
+    let text = secrets.iter().fold(text.to_owned(), |text, (placeholder, _, secret)| text.replace(placeholder, secret));
     let kind = secrets.iter().find(|(_, _, secret)| *secret == text).and_then(|(_, kind, _)| *kind);
-    let of_the_reference = text.len() == 256 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    for asked in TokenKind::ALL {
-        match format.verify(&text, TokenKinds::of(&[asked])) {
-            Ok(credential) if of_the_reference => {
+    let is_strapi = text.len() == 256 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    for accepted in TokenKind::ALL {
+        match format.verify(&text, TokenKinds::of(&[accepted])) {
+            Ok(credential) if is_strapi => {
                 assert_eq!(credential.kind, None);
                 assert!(matches!(credential.digest, Digest::Strapi(_)));
             }
             Ok(credential) => {
-                assert_eq!((credential.kind, kind), (Some(asked), Some(asked)), "{text:?}");
+                assert_eq!((credential.kind, kind), (Some(accepted), Some(accepted)), "{text:?}");
                 assert_eq!(Digest::from_hex(&credential.digest.to_hex()).ok(), Some(credential.digest));
             }
-            Err(why) => {
-                assert!(!of_the_reference && kind != Some(asked), "{text:?}");
-                assert!(kind.is_none() || why == VerifyError::WrongKind);
+            Err(error) => {
+                assert!(!is_strapi && kind != Some(accepted), "{text:?}");
+                assert!(kind.is_none() || error == VerifyError::WrongKind);
             }
         }
     }
@@ -67,23 +68,23 @@ fuzz_target!(|data: &[u8]| {
             SecretFormat::new(&token_prefix, hash_key.clone()).issue(TokenKind::Admin, &SeededEntropy::new(2)).unwrap();
         assert!(SecretFormat::new(&token_prefix, hash_key).verify(issued.secret.expose(), TokenKinds::ADMIN).is_ok());
     }
-    // An error repeats nothing of what may have been meant to be secret. What the error says of itself has no such word in it.
+    // An error must not contain the rejected text, which may be a secret. No message contains this mark by itself.
     const MARK: &str = "Zq7xW";
     let marked = format!("{text}{MARK}");
-    let hides = |told: String| assert!(!told.contains(MARK), "{told}");
+    let assert_hidden = |message: String| assert!(!message.contains(MARK), "{message}");
     if let Err(error) = HashKey::parse(&marked) {
-        hides(format!("{error} {error:?}"));
+        assert_hidden(format!("{error} {error:?}"));
     }
     if let Err(error) = HashKeyRing::parse(&marked) {
-        hides(format!("{error} {error:?}"));
+        assert_hidden(format!("{error} {error:?}"));
     }
     if let Err(error) = StrapiHashKey::new(&marked) {
-        hides(format!("{error} {error:?}"));
+        assert_hidden(format!("{error} {error:?}"));
     }
     if let Err(error) = EncryptionKeys::parse(&marked) {
-        hides(format!("{error} {error:?}"));
+        assert_hidden(format!("{error} {error:?}"));
     }
-    // As it is, it may be a salt, or several: that is taken or refused.
+    // The text itself may be a valid hash key or ring.
     let _ = (HashKey::parse(&text), HashKeyRing::parse(&text));
     if let Ok(digest) = Digest::from_hex(&text) {
         assert_eq!(digest.to_hex(), text.to_ascii_lowercase());

@@ -1,14 +1,14 @@
-//! A permission as it stands in the reference's database, whatever that is: what it grants here is what it says there, or nothing.
+//! Reads arbitrary permissions from a Strapi database: each one grants what it grants in Strapi, or nothing.
 //!
-//! The bytes are five columns, with a zero byte between them: action, parameters, subject, properties, conditions. A column that begins
-//! with `\x01` is NULL. A role and a token have the permission: the role without it has the others, but a token with a permission at
-//! which the reference fails opens nothing.
+//! The input is five columns, separated by zero bytes: action, parameters, subject, properties, conditions. A column
+//! that starts with `\x01` is NULL. A role and a token have the permission. A role keeps its other permissions if this
+//! one is not understood. A token is rejected if Strapi fails at one of its permissions.
 
 #![no_main]
 
 use hmac::{Hmac, KeyInit, Mac};
 use keyward::Permission;
-use keyward::authz::{ConditionClause, Conditions, Fields};
+use keyward::authz::{ConditionClause, Conditions, Fields, Scope};
 use keyward::store::{Digest, Store};
 use keyward::strapi::{StrapiOptions, StrapiStore};
 use keyward::testing::ManualClock;
@@ -46,7 +46,7 @@ INSERT INTO admin_permissions_api_token_lnk VALUES (1, 1);
 INSERT INTO strapi_api_tokens_admin_user_owner_lnk VALUES (1, 1);
 ";
 
-struct House {
+struct Installation {
     connection: SqliteConnection,
     store: StrapiStore,
     digest: Digest,
@@ -55,17 +55,17 @@ struct House {
 
 thread_local! {
     static RUNTIME: Runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    static HOUSE: RefCell<Option<House>> = const { RefCell::new(None) };
+    static INSTALLATION: RefCell<Option<Installation>> = const { RefCell::new(None) };
 }
 
-impl House {
+impl Installation {
     async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let address = format!("sqlite:{}", directory.path().join("data.db").display());
         let mut connection = SqliteConnection::connect(&format!("{address}?mode=rwc")).await.unwrap();
         sqlx::raw_sql("PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY").execute(&mut connection).await.unwrap();
         sqlx::raw_sql(TABLES).execute(&mut connection).await.unwrap();
-        let mut mac = Hmac::<Sha512>::new_from_slice(b"the salt of a reference").unwrap();
+        let mut mac = Hmac::<Sha512>::new_from_slice(b"the hash key of Strapi").unwrap();
         mac.update(b"a key");
         let digest = hex::encode(mac.finalize().into_bytes());
         sqlx::query("INSERT INTO strapi_api_tokens (id, name, kind, access_key) VALUES (1, 'token', 'admin', ?)")
@@ -78,31 +78,28 @@ impl House {
         Self { connection, store, digest: Digest::from_hex(&digest).unwrap(), _directory: directory }
     }
 
-    /// Answers with what the columns hold then: SQLite makes numbers of texts that are some.
+    /// Sets the columns, and returns their values: SQLite converts numeric texts to numbers.
     async fn set(&mut self, columns: [Option<&str>; 5]) -> [Option<String>; 5] {
         let statement = "UPDATE admin_permissions SET action = ?, action_parameters = ?, subject = ?, properties = ?, conditions = ?";
         let bound = columns.into_iter().fold(sqlx::query(statement), |query, column| query.bind(column));
         bound.execute(&mut self.connection).await.unwrap();
-        let held = "SELECT action, CAST(action_parameters AS TEXT), subject, CAST(properties AS TEXT), CAST(conditions AS TEXT) \
+        let select = "SELECT action, CAST(action_parameters AS TEXT), subject, CAST(properties AS TEXT), CAST(conditions AS TEXT) \
                     FROM admin_permissions";
-        let (a, b, c, d, e) = sqlx::query_as(held).fetch_one(&mut self.connection).await.unwrap();
+        let (a, b, c, d, e) = sqlx::query_as(select).fetch_one(&mut self.connection).await.unwrap();
         [a, b, c, d, e]
     }
 
-    /// What the role holds, and what the token carries, if it opens anything.
+    /// Returns the permissions of the role and of the token, unless the token is rejected.
     async fn read(&self) -> Option<(Vec<Permission>, Vec<Permission>)> {
-        let snapshot = self.store.resolve(&self.digest).await.expect("whatever a column says, the row can be read");
+        let snapshot = self.store.resolve(&self.digest).await.expect("a row with any values can be read");
         let record = snapshot.record?;
-        let TokenAuthority::Admin { grants, .. } = record.token.authority else { panic!("an admin token") };
-        let (_, ceiling) = record.owner.expect("its owner too");
-        let keyward::authz::Ceiling::Of(held) = ceiling else { panic!("an editor has a ceiling") };
-        let carried = grants.into_iter().map(|g| Permission {
-            action: g.action,
-            resource: g.resource,
-            fields: g.fields,
-            when: g.chosen,
-        });
-        Some((held, carried.collect()))
+        let TokenAuthority::Admin { grants, .. } = record.token.authority else {
+            panic!("the token is not an admin token")
+        };
+        let (_, ceiling) = record.owner.expect("the token has an owner");
+        let keyward::authz::Ceiling::Of(permissions) = ceiling else { panic!("the ceiling of an editor is unlimited") };
+        let grants = grants.into_iter().map(|grant| Permission { scope: grant.scope, when: grant.chosen });
+        Some((permissions, grants.collect()))
     }
 }
 
@@ -114,27 +111,29 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         return Corpus::Reject;
     }
     RUNTIME.with(|runtime| {
-        HOUSE.with_borrow_mut(|house| {
-            let house = house.get_or_insert_with(|| runtime.block_on(House::new()));
-            let held = runtime.block_on(house.set(columns));
-            let columns = std::array::from_fn(|i| held[i].as_deref());
-            let expected: Vec<Permission> = meant(columns).into_iter().collect();
-            let opens = !fails_there(columns);
-            let read = runtime.block_on(house.read());
+        INSTALLATION.with_borrow_mut(|slot| {
+            let installation = slot.get_or_insert_with(|| runtime.block_on(Installation::new()));
+            let stored = runtime.block_on(installation.set(columns));
+            let columns = std::array::from_fn(|i| stored[i].as_deref());
+            let expected: Vec<Permission> = expected_permission(columns).into_iter().collect();
+            let opens = !strapi_fails(columns);
+            let read = runtime.block_on(installation.read());
             assert_eq!(read, opens.then(|| (expected.clone(), expected.clone())), "{columns:?}");
-            // What grants nothing is reported, of the role and of the token.
-            let left = runtime.block_on(house.store.not_understood(&Conditions::default())).unwrap();
+            // A permission that grants nothing is reported, for the role and for the token.
+            let reports = runtime.block_on(installation.store.not_understood(&Conditions::default())).unwrap();
             let nothing = expected.is_empty();
-            let told = |whose: &str| left.iter().any(|left| left.what.contains(whose));
-            assert!(!nothing || told("role 2"), "{columns:?} {left:?}");
-            assert!(!(nothing || !opens) || told("token 1"), "{columns:?} {left:?}");
+            let is_reported = |owner: &str| reports.iter().any(|report| report.what.contains(owner));
+            assert!(!nothing || is_reported("role 2"), "{columns:?} {reports:?}");
+            assert!(!(nothing || !opens) || is_reported("token 1"), "{columns:?} {reports:?}");
         })
     });
     Corpus::Keep
 });
 
-/// What the reference's documentation and server say that it means; nothing, where that is not all that it says.
-fn meant([action, parameters, resource, properties, conditions]: [Option<&str>; 5]) -> Option<Permission> {
+/// Returns the permission by Strapi's documentation and server, or `None` if the columns contain anything else.
+fn expected_permission(
+    [action, parameters, resource, properties, conditions]: [Option<&str>; 5],
+) -> Option<Permission> {
     let action = action.filter(|action| !action.is_empty())?;
     let json = |text: Option<&str>| match text {
         None => Some(Value::Null),
@@ -163,18 +162,16 @@ fn meant([action, parameters, resource, properties, conditions]: [Option<&str>; 
         Value::Null => BTreeSet::new(),
         value => list(&value)?,
     };
-    Some(Permission {
-        action: action.into(),
-        resource: resource.filter(|resource| !resource.is_empty()).map(Into::into),
-        fields,
-        when: ConditionClause::from_list(conditions),
-    })
+    let resource = resource.filter(|resource| !resource.is_empty()).map(Into::into);
+    let scope = Scope { action: action.into(), resource, fields };
+    Some(Permission { scope, when: ConditionClause::from_list(conditions) })
 }
 
-/// Whether the reference answers 500 to whatever a token with this permission asks, as was measured there: properties that are null, and
-/// conditions that are no list. What is no JSON is nothing said, at which it does not fail.
-fn fails_there([.., properties, conditions]: [Option<&str>; 5]) -> bool {
-    let null = |text: &str| matches!(serde_json::from_str(text), Ok(Value::Null));
-    let no_list = |text: &str| matches!(serde_json::from_str::<Value>(text), Ok(value) if !value.is_array());
-    properties.is_none_or(null) || conditions.is_none_or(no_list)
+/// Returns whether Strapi responds with 500 to each request of a token with this permission.
+///
+/// It was measured: Strapi fails if the properties are null or the conditions are not a list. It ignores invalid JSON.
+fn strapi_fails([.., properties, conditions]: [Option<&str>; 5]) -> bool {
+    let is_null = |text: &str| matches!(serde_json::from_str(text), Ok(Value::Null));
+    let not_a_list = |text: &str| matches!(serde_json::from_str::<Value>(text), Ok(value) if !value.is_array());
+    properties.is_none_or(is_null) || conditions.is_none_or(not_a_list)
 }

@@ -74,10 +74,9 @@ pub(crate) use seal::EncryptionKeys;
 #[cfg(feature = "reveal")]
 pub use seal::{EncryptionKeys, InvalidEncryptionKey};
 pub use seal::{SealedSecret, Unsealable};
-pub use secret::{
-    Entropy, InvalidTokenPrefix, Issued, NoEntropy, OsEntropy, Secret, SecretFormat, TokenPrefix, VerifiedSecret,
-    VerifyError,
-};
+pub use secret::{Entropy, InvalidTokenPrefix, NoEntropy, OsEntropy, Secret, TokenPrefix};
+#[cfg_attr(not(feature = "testing"), allow(unreachable_pub, reason = "the feature exports them"))]
+pub use secret::{Issued, SecretFormat, VerifiedSecret, VerifyError};
 #[cfg(feature = "people")]
 pub(crate) use sketch::CellWindows;
 pub(crate) use sketch::{Sketch, network};
@@ -93,5 +92,7 @@ pub use text::comparable;
 pub(crate) use text::{AllowedHidden, compose, find_hidden};
 #[cfg(feature = "strapi")]
 pub(crate) use text::{is_hidden, without_hidden};
-pub use token::{ContentAccess, Token, TokenAuthority, TokenKind, TokenKinds};
+#[cfg_attr(not(feature = "testing"), allow(unreachable_pub, reason = "the feature exports it"))]
+pub use token::TokenKinds;
+pub use token::{ContentAccess, Token, TokenAuthority, TokenKind};
 pub use version::{MalformedVersion, Version};

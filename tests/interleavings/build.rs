@@ -1,6 +1,8 @@
-//! Copies the crate's sources to where they are compiled for exploration: what threads share is swapped, and each seeded mistake
-//! stands beside the code that it is one of, behind a switch that is off. Nothing else is different, and a text that is not found
-//! as often as it should be is an error: sources and tables cannot drift apart.
+//! Copies keyward's sources into the package that explores them.
+//!
+//! The copy uses the explorers' atomics, locks and tasks. Each seeded mistake is added beside the code that it
+//! replaces, behind a switch that is off. Nothing else differs. The build fails if a text of the tables is not in the
+//! sources, so that tables and sources cannot diverge.
 
 #![allow(clippy::unwrap_used)]
 
@@ -13,36 +15,36 @@ mod mistakes {
 }
 use mistakes::MISTAKES;
 
-/// In which sources what is replaced by what, wherever it is.
+/// The prefix of a source's path, a text, and its replacement wherever it occurs.
 const SWAPS: [(&str, &str, &str); 12] = [
     ("resolve/", "std::sync::", "shuttle::sync::"),
     ("admin/", "std::sync::", "shuttle::sync::"),
     ("resolve/", "use arc_swap::", "use crate::swap::"),
     ("store/memory", "use arc_swap::", "use crate::swap::"),
-    // The explored map has no choice of hasher.
+    // The explored map has a fixed hasher.
     ("resolve/lookup.rs", "watch::Receiver<Option<Outcome>>, HashDigest>", "watch::Receiver<Option<Outcome>>>"),
     ("resolve/freshness.rs", "watch::Sender::new(())", "watch::channel(()).0"),
-    // Fewer slots, as each is something that the explorer follows. Two tags in one cost a look-up.
+    // Fewer slots, because the explorer follows each of them. Two tags in one slot only cost a look-up.
     ("resolve/freshness.rs", "const SLOTS: usize = 1 << 16;", "const SLOTS: usize = 1 << 3;"),
     ("domain/tag.rs", ">> 48) as usize", ">> 61) as usize"),
-    // Between a commit and its answer there is time.
+    // Other tasks may run between a commit and its result.
     (
         "store/memory/transaction.rs",
         "store.content.store(Arc::new(content));",
         "store.content.store(Arc::new(content));\n        tokio::task::yield_now().await;",
     ),
-    // And between a snapshot and its answer.
+    // The same between a snapshot and its result.
     (
         "store/memory.rs",
         "Ok(Snapshot { seq: content.seq, op_id: None, record })",
         "tokio::task::yield_now().await;\n        Ok(Snapshot { seq: content.seq, op_id: None, record })",
     ),
-    // Uses are written for ever, and are none of this.
+    // The task that writes token uses never ends, and is not explored.
     ("keyward.rs", "resolver.write_uses_behind();", ""),
     ("store/mod.rs", "#[cfg(any(test, feature = \"testing\"))]", "#[cfg(any())]"),
 ];
 
-/// The same for the files that are explored with all that the memory order of their atomics allows.
+/// The same for the files whose atomics are explored with every result that their memory ordering allows.
 const WEAK_SWAPS: [(&str, &str, &str); 13] = [
     ("resolve/freshness.rs", "shuttle::sync::atomic::", "loom::sync::atomic::"),
     (
@@ -63,7 +65,7 @@ const WEAK_SWAPS: [(&str, &str, &str); 13] = [
         "thread_local! {\n    static BLANK: RefCell<GuardSlots> = const { RefCell::new(Vec::new()) };",
         "loom::thread_local! {\n    static BLANK: RefCell<GuardSlots> = RefCell::new(Vec::new());",
     ),
-    // Gates are counted as ever.
+    // Gates use the standard reference count.
     ("guard/mark.rs", "use super::gate::Gate;", "use super::Gate;"),
     ("guard/mark.rs", "use super::base::Base;", "use crate::guard::Base;"),
     ("guard/mark.rs", "&Arc<Gate>", "&std::sync::Arc<Gate>"),
@@ -120,7 +122,7 @@ fn main() {
     write_root(&from, &to);
 }
 
-/// The crate's root, with the sources where they are now.
+/// Writes the crate's root, with the paths of the copied sources.
 fn write_root(from: &Path, to: &Path) {
     let mut root = String::new();
     for line in fs::read_to_string(from.join("lib.rs")).unwrap().lines() {
@@ -145,7 +147,7 @@ fn write_root(from: &Path, to: &Path) {
     write(&to.join("weak.rs"), &weak.concat());
 }
 
-/// Without its tests, at its end or in a file of their own: they are run where they are.
+/// Removes the tests from a source: they run in keyward itself.
 fn without_tests(text: String) -> String {
     let text = text.replace("#[cfg(test)]\nmod tests;\n", "");
     match text.find("\n#[cfg(test)]\nmod tests {") {
@@ -165,7 +167,7 @@ fn collect(directory: &Path, sources: &mut Vec<PathBuf>) {
     }
 }
 
-/// A file that is the same as before is left alone, or all would be compiled anew.
+/// Writes a file if its text has changed, so that unchanged sources are not compiled again.
 fn write(path: &Path, text: &str) {
     if fs::read_to_string(path).is_ok_and(|before| before == text) {
         return;

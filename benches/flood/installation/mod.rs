@@ -1,8 +1,8 @@
 //! A flood of invalid secrets beside requests with valid tokens, in one process and without a network.
 //!
-//! Clients send made-up tokens as fast as they can and yield after each, as a server's connections do. With about every hundredth (the
-//! ratio of the counts) they send two that only the store can reject, each on its own connection, without waiting for the responses. The
-//! flood to compare with sends the same requests to a public route.
+//! Clients send made-up tokens as fast as they can and yield after each, as a server's connections do. With about every
+//! hundredth (the ratio of the counts) they send two that only the store can reject, each on its own connection,
+//! without waiting for the responses. The flood to compare with sends the same requests to a public route.
 
 mod spans;
 mod store;
@@ -20,11 +20,11 @@ use spans::Spans;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use store::{Counting, Seen};
+use store::{Counts, SlowStore};
 use tokio::task::JoinSet;
 use tower::{Service, ServiceExt};
 
-const SALT: &str = "Vd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE";
+const HASH_KEY: &str = "Vd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE";
 const PROTECTED: &str = "/admin/x";
 const PUBLIC: &str = "/public";
 /// The number of flooding clients.
@@ -43,38 +43,39 @@ pub(crate) struct Flood {
 
 /// The target of the flood.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum To {
+pub(crate) enum Target {
     Protected,
     Public,
 }
 
 /// The result of a flood.
 pub(crate) struct Outcome {
-    /// How long sending took.
+    /// The duration of sending.
     pub(crate) took: Duration,
     /// The latencies of valid tokens meanwhile, from when they could be sent.
     pub(crate) valid: Spans,
     /// The number of absent tokens answered 401.
-    pub(crate) refused: u64,
-    /// The number of absent tokens answered 503, as no read was free.
+    pub(crate) rejected: u64,
+    /// The number of absent tokens answered 503, because no read was free.
     pub(crate) overloaded: u64,
 }
 
 #[derive(Clone)]
 pub(crate) struct Installation {
     keyward: Keyward,
-    store: Counting,
+    store: SlowStore,
     app: GateService<Router>,
     valid: Arc<[HeaderValue]>,
     format: SecretFormat,
-    /// Makes every token of one program unique.
+    /// The number of tokens sent so far, which makes each token unique.
     sent: Arc<AtomicU64>,
 }
 
 impl Installation {
-    /// Returns an installation with this many valid tokens, all cached. The cache holds one or two thousand, so that evictions would show.
-    pub(crate) async fn of(valid: usize) -> Self {
-        let (store, hash_key) = (Counting::default(), HashKey::parse(SALT).unwrap());
+    /// Creates an installation with this many valid tokens, all cached. The cache holds one or two thousand, so that
+    /// evictions would show.
+    pub(crate) async fn new(valid: usize) -> Self {
+        let (store, hash_key) = (SlowStore::default(), HashKey::parse(HASH_KEY).unwrap());
         let mut limits = Limits::default();
         limits.cache_bytes = 1 << 20;
         let keyward = Keyward::builder(store.clone())
@@ -115,37 +116,40 @@ impl Installation {
         self.keyward.health()
     }
 
-    pub(crate) fn seen(&self) -> &Seen {
-        self.store.seen()
+    pub(crate) fn counts(&self) -> &Counts {
+        self.store.counts()
     }
 
-    /// Sends a flood while valid tokens are used, and returns when its last request was answered.
-    pub(crate) async fn under(&self, flood: Flood, to: To) -> Outcome {
-        let (over, asides) = (Arc::new(AtomicBool::new(false)), Arc::new(Asides::default()));
-        let working: Vec<_> = (0..WORKING).map(|place| tokio::spawn(self.clone().work(place, over.clone()))).collect();
+    /// Sends a flood while valid tokens are used, and returns after its last response.
+    pub(crate) async fn run(&self, flood: Flood, target: Target) -> Outcome {
+        let (over, pending) = (Arc::new(AtomicBool::new(false)), Arc::new(PendingCounts::default()));
+        let working: Vec<_> =
+            (0..WORKING).map(|place| tokio::spawn(self.clone().use_tokens(place, over.clone()))).collect();
         let began = Instant::now();
-        let mut flooding: JoinSet<JoinSet<()>> =
-            (0..FLOODING).map(|client| self.clone().flood(flood.share_of(client), to, asides.clone())).collect();
-        let mut left = Vec::new();
-        while let Some(aside) = flooding.join_next().await {
-            left.push(aside.unwrap());
+        let mut flooding: JoinSet<JoinSet<()>> = (0..FLOODING)
+            .map(|client| self.clone().send_share(flood.share_of(client), target, pending.clone()))
+            .collect();
+        let mut unfinished = Vec::new();
+        while let Some(requests) = flooding.join_next().await {
+            unfinished.push(requests.unwrap());
         }
         let took = began.elapsed();
-        // Requests that still wait for the store are no flood any more and would only lower the latencies.
+        // The flood is over when its requests are sent. Those that still wait for the store would only lower the
+        // latencies.
         over.store(true, Ordering::SeqCst);
         let mut valid = Spans::default();
         for worker in working {
-            valid.add(&worker.await.unwrap());
+            valid.merge(&worker.await.unwrap());
         }
-        for aside in left {
-            aside.join_all().await;
+        for requests in unfinished {
+            requests.join_all().await;
         }
         let count = |counted: &AtomicU64| counted.load(Ordering::SeqCst);
-        Outcome { took, valid, refused: count(&asides.refused), overloaded: count(&asides.overloaded) }
+        Outcome { took, valid, rejected: count(&pending.rejected), overloaded: count(&pending.overloaded) }
     }
 
     /// Uses valid tokens until the flood is over.
-    async fn work(self, place: usize, over: Arc<AtomicBool>) -> Spans {
+    async fn use_tokens(self, place: usize, over: Arc<AtomicBool>) -> Spans {
         let (mut app, mut spans) = (self.app, Spans::default());
         for secret in self.valid.iter().cycle().skip(place * self.valid.len() / WORKING) {
             if over.load(Ordering::SeqCst) {
@@ -155,34 +159,34 @@ impl Installation {
             // Wait for a turn, as a connection with a pending request does.
             tokio::task::yield_now().await;
             let status = send(&mut app, PROTECTED, secret).await;
-            spans.note(began.elapsed());
+            spans.record(began.elapsed());
             assert_eq!(status, 200);
         }
         spans
     }
 
-    /// Sends one client's share and returns its pending responses.
-    async fn flood(self, flood: Flood, to: To, asides: Arc<Asides>) -> JoinSet<()> {
-        let (path, rejection) = match to {
-            To::Protected => (PROTECTED, 401),
-            To::Public => (PUBLIC, 200),
+    /// Sends one client's share, and returns the requests that still wait for a response.
+    async fn send_share(self, flood: Flood, target: Target, pending: Arc<PendingCounts>) -> JoinSet<()> {
+        let (path, rejection) = match target {
+            Target::Protected => (PROTECTED, 401),
+            Target::Public => (PUBLIC, 200),
         };
         let first = self.sent.fetch_add(flood.made_up.max(flood.absent), Ordering::SeqCst);
-        let (mut app, mut aside, mut absent) = (self.app.clone(), JoinSet::new(), 0);
+        let (mut app, mut unanswered, mut absent) = (self.app.clone(), JoinSet::new(), 0);
         for n in 0..flood.made_up {
             tokio::task::yield_now().await;
-            assert_eq!(send(&mut app, path, &made_up(first + n)).await, rejection);
+            assert_eq!(send(&mut app, path, &make_up(first + n)).await, rejection);
             while (n + 1) * flood.absent >= (absent + 1) * flood.made_up {
                 let own = self.format.issue(TokenKind::Admin, &OsEntropy).unwrap();
                 for secret in [bearer(own.secret.expose()), bearer(&format!("{:0256x}", first + absent))] {
-                    let (mut app, asides) = (self.app.clone(), asides.clone());
-                    aside.spawn(async move { asides.note(send(&mut app, path, &secret).await) });
+                    let (mut app, pending) = (self.app.clone(), pending.clone());
+                    unanswered.spawn(async move { pending.note(send(&mut app, path, &secret).await) });
                 }
                 absent += 1;
-                while aside.try_join_next().is_some() {}
+                while unanswered.try_join_next().is_some() {}
             }
         }
-        aside
+        unanswered
     }
 }
 
@@ -194,20 +198,20 @@ impl Flood {
     }
 }
 
-/// Counts the pending responses.
+/// The statuses of the requests that clients do not wait for.
 #[derive(Default)]
-struct Asides {
-    refused: AtomicU64,
+struct PendingCounts {
+    rejected: AtomicU64,
     overloaded: AtomicU64,
 }
 
-impl Asides {
+impl PendingCounts {
     fn note(&self, status: u16) {
         match status {
-            401 => self.refused.fetch_add(1, Ordering::SeqCst),
+            401 => self.rejected.fetch_add(1, Ordering::SeqCst),
             503 => self.overloaded.fetch_add(1, Ordering::SeqCst),
             200 => 0,
-            other => panic!("{other} for an absent token"),
+            other => panic!("an absent token was answered {other}"),
         };
     }
 }
@@ -221,7 +225,7 @@ async fn send(app: &mut GateService<Router>, path: &'static str, secret: &Header
 }
 
 /// Returns a token of keyward's format whose check is valid once in 10^12 times.
-fn made_up(n: u64) -> HeaderValue {
+fn make_up(n: u64) -> HeaderValue {
     let mut text = *b"Bearer kw_admin_00000000000000000000000000000000000000000000000000";
     let mut rest = n;
     for digit in text[16..36].iter_mut().rev() {

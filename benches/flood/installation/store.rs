@@ -1,4 +1,4 @@
-//! A memory store with the latency of a network, which counts look-ups by kind and their concurrency.
+//! A memory store with the latency of a network. It counts look-ups and how many run at a time.
 
 use async_trait::async_trait;
 use keyward::MemoryStore;
@@ -9,84 +9,84 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The latency of a look-up.
-const ANSWER: Duration = Duration::from_millis(1);
+const LATENCY: Duration = Duration::from_millis(1);
 
 #[derive(Clone, Default)]
-pub(crate) struct Counting {
+pub(crate) struct SlowStore {
     inner: MemoryStore,
-    seen: Arc<Seen>,
+    counts: Arc<Counts>,
 }
 
 /// The counts since the start.
 #[derive(Default)]
-pub(crate) struct Seen {
+pub(crate) struct Counts {
     /// Look-ups of existing tokens.
     pub(crate) valid: AtomicU64,
     /// Look-ups of absent tokens of keyward's format.
     pub(crate) absent: AtomicU64,
     /// The same for Strapi's format.
-    pub(crate) reference: AtomicU64,
-    now: AtomicU64,
-    now_reference: AtomicU64,
+    pub(crate) strapi: AtomicU64,
+    running: AtomicU64,
+    running_strapi: AtomicU64,
     /// The highest number of concurrent look-ups.
     pub(crate) most: AtomicU64,
     /// The same for Strapi's format.
-    pub(crate) most_reference: AtomicU64,
+    pub(crate) most_strapi: AtomicU64,
 }
 
-impl Counting {
-    pub(crate) fn seen(&self) -> &Seen {
-        &self.seen
+impl SlowStore {
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.counts
     }
 }
 
-impl Seen {
-    fn asks(&self, digest: &Digest) -> Asking<'_> {
-        let reference = matches!(digest, Digest::Strapi(_));
-        for (applies, now, most) in
-            [(true, &self.now, &self.most), (reference, &self.now_reference, &self.most_reference)]
+impl Counts {
+    fn start(&self, digest: &Digest) -> Lookup<'_> {
+        let strapi = matches!(digest, Digest::Strapi(_));
+        for (applies, running, most) in
+            [(true, &self.running, &self.most), (strapi, &self.running_strapi, &self.most_strapi)]
         {
             if applies {
-                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
             }
         }
-        Asking { seen: self, reference }
+        Lookup { counts: self, strapi }
     }
 }
 
-/// A look-up under way, until it is dropped.
-struct Asking<'s> {
-    seen: &'s Seen,
-    reference: bool,
+/// A running look-up. It ends when this is dropped.
+struct Lookup<'c> {
+    counts: &'c Counts,
+    strapi: bool,
 }
 
-impl Asking<'_> {
-    fn found(&self, found: bool) {
-        let count = match (found, self.reference) {
-            (true, _) => &self.seen.valid,
-            (false, false) => &self.seen.absent,
-            (false, true) => &self.seen.reference,
+impl Lookup<'_> {
+    fn count(&self, exists: bool) {
+        let count = match (exists, self.strapi) {
+            (true, _) => &self.counts.valid,
+            (false, false) => &self.counts.absent,
+            (false, true) => &self.counts.strapi,
         };
         count.fetch_add(1, Ordering::SeqCst);
     }
 }
 
-impl Drop for Asking<'_> {
+impl Drop for Lookup<'_> {
     fn drop(&mut self) {
-        self.seen.now.fetch_sub(1, Ordering::SeqCst);
-        if self.reference {
-            self.seen.now_reference.fetch_sub(1, Ordering::SeqCst);
+        self.counts.running.fetch_sub(1, Ordering::SeqCst);
+        if self.strapi {
+            self.counts.running_strapi.fetch_sub(1, Ordering::SeqCst);
         }
     }
 }
 
 #[async_trait]
-impl Store for Counting {
+impl Store for SlowStore {
     async fn resolve(&self, digest: &Digest) -> Result<Snapshot, StoreError> {
-        let asking = self.seen.asks(digest);
+        let lookup = self.counts.start(digest);
         let snapshot = self.inner.resolve(digest).await?;
-        asking.found(snapshot.record.is_some());
-        tokio::time::sleep(ANSWER).await;
+        lookup.count(snapshot.record.is_some());
+        tokio::time::sleep(LATENCY).await;
         Ok(snapshot)
     }
 
@@ -100,7 +100,7 @@ impl Store for Counting {
 }
 
 #[async_trait]
-impl WriteStore for Counting {
+impl WriteStore for SlowStore {
     async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError> {
         self.inner.begin().await
     }

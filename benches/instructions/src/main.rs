@@ -1,16 +1,16 @@
-//! Sends requests of one sort through one service, so that valgrind can count what they cost and `perf` sample where. See `run`
-//! beside this.
+//! Sends requests of one case through one service, so that valgrind can count instructions and `perf` can sample.
+//! `../run` starts it.
 //!
-//! Arguments: the sort, and how often each request is sent. Without the second each is sent once, secrets are the same every time, and
-//! time stands still (under valgrind the crate that reads the system's clock finds none). It says how many requests were sent in
-//! [`measured`].
+//! Arguments: the case, and how often each request is sent. Without the second argument each is sent once, the secrets
+//! are the same in every run, and the clock stands still (under valgrind the system's clock cannot be read). The
+//! program prints the number of requests that were sent in [`measure`].
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
 #[path = "../../gate/plain.rs"]
 mod plain;
 #[path = "../../gate/world.rs"]
-#[allow(dead_code, reason = "what sends requests for a minute is not needed here")]
+#[allow(dead_code, reason = "only a part is used here")]
 mod world;
 
 use axum::Router;
@@ -33,7 +33,7 @@ use tower_layer::{Layer, layer_fn};
 use tower_service::Service;
 use world::{ACTION, PATH, Rows, request};
 
-/// Sent in one go.
+/// The number of requests that are built, then sent.
 const GROUP: usize = 8;
 const TOKENS: usize = 64;
 
@@ -41,64 +41,64 @@ type NoBody = Empty<Bytes>;
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let sort = arguments.next().unwrap_or_default();
+    let case = arguments.next().unwrap_or_default();
     let times: Option<usize> = arguments.next().map(|times| times.parse().unwrap());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let _inside = runtime.enter();
+    let _context = runtime.enter();
     let builder = world::builder(Rows::default(), TOKENS);
     let keyward = match times {
         Some(_) => builder.build().unwrap(),
-        None => builder.clock(Arc::new(Still)).entropy(Arc::new(Counting::default())).build().unwrap(),
+        None => builder.clock(Arc::new(FrozenClock)).entropy(Arc::new(FixedEntropy::default())).build().unwrap(),
     };
     let times = times.unwrap_or(1);
     let secrets = runtime.block_on(world::issue(&keyward, TOKENS));
-    let warm = || runtime.block_on(ask(alone(&keyward), &secrets));
-    let sent = match sort.as_str() {
-        "plain" => at_once(NoOp(Plain), 200, times, &secrets, request::<NoBody>),
+    let warm_up = || runtime.block_on(send_secrets(wrap_plain(&keyward), &secrets));
+    let sent = match case.as_str() {
+        "plain" => send_each(NoOp(Plain), 200, times, &secrets, request::<NoBody>),
         "hit" => {
-            warm();
-            at_once(alone(&keyward), 200, times, &secrets, request::<NoBody>)
+            warm_up();
+            send_each(wrap_plain(&keyward), 200, times, &secrets, request::<NoBody>)
         }
-        "router" => at_once(no_ops(), 200, times, &secrets, request::<Body>),
+        "router" => send_each(layer_router(), 200, times, &secrets, request::<Body>),
         "hit-router" => {
-            warm();
-            at_once(guarded(&keyward), 200, times, &secrets, request::<Body>)
+            warm_up();
+            send_each(guard_router(&keyward), 200, times, &secrets, request::<Body>)
         }
         "refused-made-up" => {
             let forged: Vec<_> = secrets.iter().map(|s| forge(s)).collect();
-            at_once(alone(&keyward), 401, times, &forged, request::<NoBody>)
+            send_each(wrap_plain(&keyward), 401, times, &forged, request::<NoBody>)
         }
         "refused-malformed" => {
             let malformed: Vec<_> = secrets.iter().map(|s| format!("{s},")).collect();
-            at_once(alone(&keyward), 401, times, &malformed, request::<NoBody>)
+            send_each(wrap_plain(&keyward), 401, times, &malformed, request::<NoBody>)
         }
-        "refused-missing" => at_once(alone(&keyward), 401, times, &secrets, |_| request::<NoBody>(None)),
+        "refused-missing" => send_each(wrap_plain(&keyward), 401, times, &secrets, |_| request::<NoBody>(None)),
         "refused-forbidden" => {
-            warm();
+            warm_up();
             let service = keyward.wrap(Require::new(action("admin::other.read")).layer(Plain));
-            at_once(service, 403, times, &secrets, request::<NoBody>)
+            send_each(service, 403, times, &secrets, request::<NoBody>)
         }
         "miss" => {
-            // Everything else that is done once, by another token.
-            runtime.block_on(ask(alone(&keyward), &secrets[..1]));
+            // Another token first, for everything that is done once.
+            runtime.block_on(send_secrets(wrap_plain(&keyward), &secrets[..1]));
             let requests: Vec<_> = secrets[1..].iter().map(|secret| request::<NoBody>(Some(secret))).collect();
             let sent = requests.len();
-            measured(|| runtime.block_on(all(alone(&keyward), requests)));
+            measure(|| runtime.block_on(send_all(wrap_plain(&keyward), requests)));
             sent
         }
         "clamp" => {
-            measured(|| runtime.block_on(narrow_every_role(&keyward)));
+            measure(|| runtime.block_on(clamp_every_role(&keyward)));
             TOKENS
         }
-        other => panic!("what is {other:?}?"),
+        other => panic!("unknown case {other:?}: see ROWS in benches/instructions/run"),
     };
     println!("{sent}");
 }
 
 /// A clock that stands still.
-struct Still;
+struct FrozenClock;
 
-impl Clock for Still {
+impl Clock for FrozenClock {
     fn now(&self) -> Timestamp {
         Timestamp(1_800_000_000_000)
     }
@@ -108,11 +108,11 @@ impl Clock for Still {
     }
 }
 
-/// The same secrets every time.
+/// Entropy that is the same in every run.
 #[derive(Default)]
-struct Counting(AtomicU64);
+struct FixedEntropy(AtomicU64);
 
-impl Entropy for Counting {
+impl Entropy for FixedEntropy {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
         for chunk in bytes.chunks_mut(8) {
             let n = self.0.fetch_add(1, Ordering::Relaxed) + 1;
@@ -123,13 +123,15 @@ impl Entropy for Counting {
     }
 }
 
-/// What is counted: everything in here. It has a name that a tool can find.
+/// Does the work whose instructions are counted. `run` finds it by its name.
 #[inline(never)]
-fn measured<T>(work: impl FnOnce() -> T) -> T {
+fn measure<T>(work: impl FnOnce() -> T) -> T {
     black_box(work())
 }
 
-fn at_once<S, B, ResBody>(
+/// Sends the requests of these credentials this many times, after once without measuring, and returns the number of
+/// measured ones.
+fn send_each<S, B, ResBody>(
     mut service: S,
     status: u16,
     times: usize,
@@ -139,11 +141,11 @@ fn at_once<S, B, ResBody>(
 where
     S: Service<Request<B>, Response = Response<ResBody>>,
 {
-    let mut waiting = Vec::with_capacity(GROUP);
+    let mut requests = Vec::with_capacity(GROUP);
     let mut send = |credentials: &[String], count: bool| {
-        waiting.extend(credentials.iter().map(|credential| build(Some(credential))));
-        let mut send = || waiting.drain(..).for_each(|request| answer(&mut service, request, status));
-        if count { measured(send) } else { send() }
+        requests.extend(credentials.iter().map(|credential| build(Some(credential))));
+        let mut send = || requests.drain(..).for_each(|request| call(&mut service, request, status));
+        if count { measure(send) } else { send() }
     };
     credentials.chunks(GROUP).for_each(|group| send(group, false));
     for _ in 0..times {
@@ -152,66 +154,66 @@ where
     times * credentials.len()
 }
 
-fn answer<S, B, ResBody>(service: &mut S, request: Request<B>, status: u16)
+fn call<S, B, ResBody>(service: &mut S, request: Request<B>, status: u16)
 where
     S: Service<Request<B>, Response = Response<ResBody>>,
 {
     let mut future = pin!(service.call(request));
     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Ok(response)) => assert_eq!(black_box(&response).status().as_u16(), status),
-        Poll::Ready(Err(_)) => panic!("a service failed"),
-        Poll::Pending => panic!("a service had to wait: is the token not cached?"),
+        Poll::Ready(Err(_)) => panic!("the service failed"),
+        Poll::Pending => panic!("the service is pending: the token may not be cached"),
     }
 }
 
-async fn ask<S, ResBody>(service: S, secrets: &[String])
+async fn send_secrets<S, ResBody>(service: S, secrets: &[String])
 where
     S: Service<Request<NoBody>, Response = Response<ResBody>>,
 {
-    all(service, secrets.iter().map(|secret| request(Some(secret))).collect()).await;
+    send_all(service, secrets.iter().map(|secret| request(Some(secret))).collect()).await;
 }
 
-async fn all<S, ResBody>(mut service: S, requests: Vec<Request<NoBody>>)
+async fn send_all<S, ResBody>(mut service: S, requests: Vec<Request<NoBody>>)
 where
     S: Service<Request<NoBody>, Response = Response<ResBody>>,
 {
     for request in requests {
         let ready = poll_fn(|cx| service.poll_ready(cx)).await;
         assert!(ready.is_ok());
-        let answered = service.call(request).await;
-        assert!(answered.is_ok_and(|response| response.status() == 200));
+        let response = service.call(request).await;
+        assert!(response.is_ok_and(|response| response.status() == 200));
     }
 }
 
-/// Takes one of the three permissions that its tokens carry from every role.
-async fn narrow_every_role(keyward: &Keyward) {
+/// Removes from each role one of the three permissions that its tokens carry.
+async fn clamp_every_role(keyward: &Keyward) {
     for (role, _) in keyward.roles().list().await.unwrap() {
         if role.id == RoleId::SUPER_ADMIN {
             continue;
         }
-        let fewer: Vec<Permission> =
+        let remaining: Vec<Permission> =
             role.permissions.into_iter().filter(|p| p.scope.action.as_str() != ACTION).collect();
-        keyward.roles().set_permissions(role.id, fewer).await.unwrap();
+        keyward.roles().set_permissions(role.id, remaining).await.unwrap();
     }
 }
 
-fn alone(keyward: &Keyward) -> keyward::guard::GateService<keyward::guard::RequireService<Plain>> {
+fn wrap_plain(keyward: &Keyward) -> keyward::guard::GateService<keyward::guard::RequireService<Plain>> {
     keyward.wrap(Require::new(authenticated()).layer(Plain))
 }
 
-fn guarded(keyward: &Keyward) -> keyward::guard::GateService<Router> {
-    keyward.guard(GuardedRouter::new().route(PATH, action(ACTION), get(ok)))
+fn guard_router(keyward: &Keyward) -> keyward::guard::GateService<Router> {
+    keyward.guard(GuardedRouter::new().route(PATH, action(ACTION), get(respond)))
 }
 
-fn no_ops() -> NoOp<Router> {
-    NoOp(Router::new().route(PATH, get(ok).route_layer(layer_fn(NoOp))).with_state(()))
+fn layer_router() -> NoOp<Router> {
+    NoOp(Router::new().route(PATH, get(respond).route_layer(layer_fn(NoOp))).with_state(()))
 }
 
-async fn ok() -> &'static str {
+async fn respond() -> &'static str {
     "[]"
 }
 
-/// The same secret with another check: our format, not ours.
+/// Returns a secret of keyward's format with an invalid check.
 fn forge(secret: &str) -> String {
     let (rest, last) = secret.split_at(secret.len() - 1);
     format!("{rest}{}", if last == "x" { "y" } else { "x" })

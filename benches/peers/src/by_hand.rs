@@ -1,8 +1,8 @@
-//! What one writes by hand: tower-http's `AsyncRequireAuthorizationLayer` and a `DashMap` of who has which secret.
+//! A hand-written layer: tower-http's `AsyncRequireAuthorizationLayer` and a `DashMap` from secrets to callers.
 //!
-//! Done: the bearer's secret is looked up, the route's action must be among the caller's three, and the caller goes into the
-//! extensions. Not done: expiry, owners, rows and fields; whoever takes an entry out of the map takes it out of this process.
-//! Cheaper than its documentation in one thing: the future is ready, not boxed.
+//! Included: the secret is looked up, the route's action must be among the caller's three, and the caller goes into the
+//! extensions. Not included: expiry, owners, rows and fields. A removed entry is removed on this node only. Cheaper
+//! than documented: the future is ready, not boxed.
 
 use axum::body::Body;
 use dashmap::DashMap;
@@ -14,55 +14,56 @@ use std::sync::Arc;
 use tower_http::auth::{AsyncAuthorizeRequest, AsyncRequireAuthorization, AsyncRequireAuthorizationLayer};
 use tower_layer::Layer;
 
-/// What a caller of ours may: as many actions as a token of keyward's has grants here.
-pub(crate) const MAY: [&str; 3] =
+/// The actions of each caller: as many as the grants of keyward's tokens in this benchmark.
+pub(crate) const ACTIONS: [&str; 3] =
     ["plugin::content-manager.explorer.read", "plugin::content-manager.explorer.update", crate::ACTION];
 
-/// Whatever says who a bearer's secret is, or why not, as tower-http's layer wants it.
+/// Adapts a function from a bearer secret to its caller, or to a status, to tower-http's layer.
 #[derive(Clone)]
 pub(crate) struct Bearer<F>(pub(crate) F);
 
 pub(crate) struct Caller {
-    #[expect(dead_code, reason = "what a handler would read")]
+    #[expect(dead_code, reason = "handlers would read it")]
     id: usize,
-    may: Vec<String>,
+    actions: Vec<String>,
 }
 
-/// As the bench of the gate has them: as long as keyward's.
-pub(crate) fn secrets(n: usize) -> Vec<String> {
+/// Returns secrets that are as long as keyward's.
+pub(crate) fn make_secrets(n: usize) -> Vec<String> {
     (0..n).map(|i| hex(&Sha256::digest(i.to_be_bytes()))[..58].to_owned()).collect()
 }
 
-/// Keeps the secrets themselves: who can read this process's memory, or the file it was filled from, has them all.
-pub(crate) fn plain(
+/// Returns a layer with a map of plain secrets. Reading the memory of the process, or the file they came from,
+/// discloses them all.
+pub(crate) fn map_secrets(
     secrets: &[String],
     action: &'static str,
 ) -> Bearer<impl Fn(&str) -> Result<Arc<Caller>, StatusCode> + Clone + use<>> {
-    let known: Arc<DashMap<String, Arc<Caller>>> = Arc::new(secrets.iter().cloned().zip(callers()).collect());
-    Bearer(move |secret: &str| allowed(known.get(secret).as_deref(), action))
+    let callers: Arc<DashMap<String, Arc<Caller>>> = Arc::new(secrets.iter().cloned().zip(make_callers()).collect());
+    Bearer(move |secret: &str| check(callers.get(secret).as_deref(), action))
 }
 
-/// Keeps digests, as one should.
-pub(crate) fn digests(
+/// Returns a layer with a map of digests.
+pub(crate) fn map_digests(
     secrets: &[String],
     action: &'static str,
 ) -> Bearer<impl Fn(&str) -> Result<Arc<Caller>, StatusCode> + Clone + use<>> {
     let digests = secrets.iter().map(|secret| digest(secret));
-    let known: Arc<DashMap<[u8; 32], Arc<Caller>>> = Arc::new(digests.zip(callers()).collect());
-    Bearer(move |secret: &str| allowed(known.get(&digest(secret)).as_deref(), action))
+    let callers: Arc<DashMap<[u8; 32], Arc<Caller>>> = Arc::new(digests.zip(make_callers()).collect());
+    Bearer(move |secret: &str| check(callers.get(&digest(secret)).as_deref(), action))
 }
 
 fn digest(secret: &str) -> [u8; 32] {
     Sha256::digest(secret).into()
 }
 
-fn callers() -> impl Iterator<Item = Arc<Caller>> {
-    (0..).map(|id| Arc::new(Caller { id, may: MAY.map(str::to_owned).to_vec() }))
+fn make_callers() -> impl Iterator<Item = Arc<Caller>> {
+    (0..).map(|id| Arc::new(Caller { id, actions: ACTIONS.map(str::to_owned).to_vec() }))
 }
 
-fn allowed(caller: Option<&Arc<Caller>>, action: &str) -> Result<Arc<Caller>, StatusCode> {
+fn check(caller: Option<&Arc<Caller>>, action: &str) -> Result<Arc<Caller>, StatusCode> {
     let caller = caller.ok_or(StatusCode::UNAUTHORIZED)?;
-    if caller.may.iter().any(|a| a == action) { Ok(caller.clone()) } else { Err(StatusCode::FORBIDDEN) }
+    if caller.actions.iter().any(|a| a == action) { Ok(caller.clone()) } else { Err(StatusCode::FORBIDDEN) }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -70,7 +71,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 impl<F: Clone> Bearer<F> {
-    pub(crate) fn around<S>(self, inner: S) -> AsyncRequireAuthorization<S, Self> {
+    pub(crate) fn wrap<S>(self, inner: S) -> AsyncRequireAuthorization<S, Self> {
         AsyncRequireAuthorizationLayer::new(self).layer(inner)
     }
 }

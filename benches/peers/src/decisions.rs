@@ -1,8 +1,8 @@
-//! The decision alone: may this caller do that? 100 people of ten roles with eight permissions each.
+//! Decisions without a request: 100 people with ten roles, each with eight permissions.
 //!
-//! keyward's is asked of a cached token of one of them, which may three of the eight, so it is the decision on both. casbin and
-//! cedar are asked about the person: that a token may no more than its owner is a matcher or a policy that one would write,
-//! and one more thing to evaluate. Who calls, how they proved it, and what becomes of the answer is left to the host by both.
+//! keyward decides for a cached token of a person, which has three of the eight permissions, so its decision includes
+//! the owner's permissions. casbin and cedar decide for the person: a limit of tokens to their owners would be another
+//! matcher or policy to evaluate. Both leave authentication and the rejection to the host.
 
 use crate::harness::Row;
 use crate::table;
@@ -14,7 +14,7 @@ use cedar_policy::{
 };
 use http::Response;
 use keyward::authz::Verdict;
-use keyward::{action, AuthContext, authenticated, Keyward, Require};
+use keyward::{AuthContext, Keyward, Require, action, authenticated};
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -26,37 +26,37 @@ use tower_service::Service;
 const PEOPLE: usize = 100;
 const ROLES: usize = 10;
 
-pub(crate) fn rows(runtime: &Runtime, keyward: &Keyward, secrets: &[String]) -> Vec<Row> {
+pub(crate) fn build_rows(runtime: &Runtime, keyward: &Keyward, secrets: &[String]) -> Vec<Row> {
     let requirement = action(ACTION);
-    let mut callers = in_turn(runtime.block_on(contexts(keyward, secrets)));
-    let by_keyward = move || {
+    let mut callers = cycle(runtime.block_on(read_contexts(keyward, secrets)));
+    let decide_keyward = move || {
         let verdict = callers().principal().verdict(&requirement);
         assert_eq!(verdict, Verdict::Allowed);
     };
 
-    let (enforcer, cached) = runtime.block_on(enforcers());
+    let (enforcer, cached) = runtime.block_on(build_enforcers());
     assert!(!enforcer.enforce(("person-1", "admin::nothing.read")).unwrap());
     let names: Vec<String> = (0..PEOPLE).map(|i| format!("person-{i}")).collect();
-    let mut person = in_turn(names.clone());
-    let by_casbin = move || assert!(enforcer.enforce((person().as_str(), ACTION)).unwrap());
-    let mut person = in_turn(names);
-    let mut by_its_cache = move || assert!(cached.enforce((person().as_str(), ACTION)).unwrap());
-    (0..PEOPLE).for_each(|_| by_its_cache());
+    let mut person = cycle(names.clone());
+    let decide_casbin = move || assert!(enforcer.enforce((person().as_str(), ACTION)).unwrap());
+    let mut person = cycle(names);
+    let mut decide_casbin_cached = move || assert!(cached.enforce((person().as_str(), ACTION)).unwrap());
+    (0..PEOPLE).for_each(|_| decide_casbin_cached());
 
     vec![
-        Row::part(table::DECISION, by_keyward),
-        Row::part(table::CASBIN, by_casbin),
-        Row::part(table::CASBIN_CACHED, by_its_cache),
-        Row::part(table::CEDAR, by_cedar()),
+        Row::part(table::DECISION, decide_keyward),
+        Row::part(table::CASBIN, decide_casbin),
+        Row::part(table::CASBIN_CACHED, decide_casbin_cached),
+        Row::part(table::CEDAR, build_cedar()),
     ]
 }
 
 fn permissions() -> Vec<String> {
     let others = (0..5).map(|i| format!("admin::other-{i}.read"));
-    crate::by_hand::MAY.iter().map(|&action| action.to_owned()).chain(others).collect()
+    crate::by_hand::ACTIONS.iter().map(|&action| action.to_owned()).chain(others).collect()
 }
 
-fn in_turn<T>(all: Vec<T>) -> impl FnMut() -> &'static T
+fn cycle<T>(all: Vec<T>) -> impl FnMut() -> &'static T
 where
     T: 'static,
 {
@@ -68,12 +68,12 @@ where
     }
 }
 
-/// What the gate puts into the requests of these tokens.
-async fn contexts(keyward: &Keyward, secrets: &[String]) -> Vec<AuthContext> {
+/// Returns the contexts that the gate puts into the requests of these tokens.
+async fn read_contexts(keyward: &Keyward, secrets: &[String]) -> Vec<AuthContext> {
     #[derive(Clone)]
-    struct Show;
+    struct ReturnContext;
 
-    impl Service<http::Request<Body>> for Show {
+    impl Service<http::Request<Body>> for ReturnContext {
         type Response = Response<Body>;
         type Error = Infallible;
         type Future = Ready<Result<Response<Body>, Infallible>>;
@@ -89,18 +89,20 @@ async fn contexts(keyward: &Keyward, secrets: &[String]) -> Vec<AuthContext> {
         }
     }
 
-    let mut service = keyward.wrap(Require::new(authenticated()).layer(Show));
+    let mut service = keyward.wrap(Require::new(authenticated()).layer(ReturnContext));
     let mut contexts = Vec::new();
     for secret in secrets {
-        let mut answered = service.call(request(Some(secret))).await.unwrap();
-        contexts.push(answered.extensions_mut().remove::<AuthContext>().unwrap());
+        let mut response = service.call(request(Some(secret))).await.unwrap();
+        contexts.push(response.extensions_mut().remove::<AuthContext>().unwrap());
     }
     contexts
 }
 
-/// Without and with its cache (200 answers, of which these people need half), by the model of roles from its documentation,
-/// less the object. Neither is behind the lock that it asks for where policies change while requests come.
-async fn enforcers() -> (Enforcer, CachedEnforcer) {
+/// Returns casbin's enforcers, without and with its cache. The cache has 200 results, of which these people need half.
+///
+/// The model is the one of roles from its documentation, without the object. Both are without the lock that they need
+/// if policies change while requests are served.
+async fn build_enforcers() -> (Enforcer, CachedEnforcer) {
     let model = "
         [request_definition]
         r = sub, act
@@ -125,26 +127,27 @@ async fn enforcers() -> (Enforcer, CachedEnforcer) {
     (plain, cached)
 }
 
-/// One policy a role, over its set of actions; names are made once, and a request is made for each decision.
-fn by_cedar() -> impl FnMut() {
-    let named = |kind: &str, name: &str| {
+/// Returns a decision by cedar, with one policy for each role and its actions. Names are built once, a request for each
+/// decision.
+fn build_cedar() -> impl FnMut() {
+    let uid = |kind: &str, name: &str| {
         let kind: EntityTypeName = kind.parse().unwrap();
         EntityUid::from_type_name_and_id(kind, EntityId::new(name))
     };
     let actions = permissions().iter().map(|p| format!("Action::\"{p}\"")).collect::<Vec<_>>().join(", ");
     let policies = (0..ROLES).map(|i| format!("permit(principal in Role::\"{i}\", action in [{actions}], resource);"));
     let policies: PolicySet = policies.collect::<String>().parse().unwrap();
-    let role = |i: usize| HashSet::from([named("Role", &(i % ROLES).to_string())]);
-    let person = |i: usize| named("Person", &i.to_string());
+    let role = |i: usize| HashSet::from([uid("Role", &(i % ROLES).to_string())]);
+    let person = |i: usize| uid("Person", &i.to_string());
     let people = (0..PEOPLE).map(|i| Entity::new_no_attrs(person(i), role(i)));
     let entities = Entities::from_entities(people, None).unwrap();
-    let mut next = in_turn((0..PEOPLE).map(person).collect());
-    let (deed, nothing, api) = (named("Action", ACTION), named("Action", "nothing"), named("Api", "admin"));
+    let mut next = cycle((0..PEOPLE).map(person).collect());
+    let (granted, other, api) = (uid("Action", ACTION), uid("Action", "other"), uid("Api", "admin"));
     let authorizer = Authorizer::new();
-    let mut ask = move |deed: &EntityUid| {
-        let request = Request::new(next().clone(), deed.clone(), api.clone(), Context::empty(), None).unwrap();
+    let mut decide = move |action: &EntityUid| {
+        let request = Request::new(next().clone(), action.clone(), api.clone(), Context::empty(), None).unwrap();
         authorizer.is_authorized(&request, &policies, &entities).decision()
     };
-    assert_eq!(ask(&nothing), Decision::Deny);
-    move || assert_eq!(ask(&deed), Decision::Allow)
+    assert_eq!(decide(&other), Decision::Deny);
+    move || assert_eq!(decide(&granted), Decision::Allow)
 }

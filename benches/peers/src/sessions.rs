@@ -1,13 +1,14 @@
-//! axum-login with tower-sessions' store in memory: people who signed in, by cookie.
+//! axum-login with the memory store of tower-sessions: people who are signed in by a cookie.
 //!
-//! Done: the session is read from its store, the user from the backend, the session's hash compared with the user's, and the
-//! route's permission asked of the backend (`permission_required!`). Not done: no keys for machines, and none that may less
-//! than the user. Cheaper than its documentation in two things: the user is shared, not copied, and `has_perm` looks into the
-//! role's set instead of building one for each request; and the hash has 32 bytes, where one of a password has some 100.
+//! Included: the session is read from its store and the user from the backend, the session's hash is compared with the
+//! user's, and the backend checks the route's permission (`permission_required!`). Not included: keys for machines, and
+//! keys with fewer permissions than the user. Cheaper than documented: the user is shared, not copied; `has_perm` uses
+//! the set of the role instead of building one for each request; the hash has 32 bytes, while a password hash has some
+//! 100.
 
 use crate::OTHER_ACTION;
-use crate::by_hand::MAY;
-use crate::harness::answer;
+use crate::by_hand::ACTIONS;
+use crate::harness::call;
 use crate::world::{self, ACTION};
 use axum::Router;
 use axum::body::Body;
@@ -82,20 +83,20 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    /// So many, of a hundred people with ten roles.
-    pub(crate) fn of(n: usize) -> Self {
+    /// Signs in this number of sessions of a hundred people with ten roles.
+    pub(crate) fn new(n: usize) -> Self {
         let user = |id| User(Arc::new(Account { id, hash: [id as u8; 32], role: id as usize % ROLES }));
         let users = (0..USERS as i64).map(|id| (id, user(id))).collect();
-        let roles = vec![HashSet::from(MAY); ROLES];
+        let roles = vec![HashSet::from(ACTIONS); ROLES];
         let people = People(Arc::new(Tables { users, roles }));
         let layer = AuthManagerLayerBuilder::new(people, SessionManagerLayer::new(MemoryStore::default())).build();
-        let mut door = Router::new().route("/login", post(login)).layer(layer.clone()).with_state(());
-        let cookies = (0..n).map(|i| sign_in(&mut door, i % USERS)).collect();
+        let mut login = Router::new().route("/login", post(start_session)).layer(layer.clone()).with_state(());
+        let cookies = (0..n).map(|i| sign_in(&mut login, i % USERS)).collect();
         Self { layer, cookies }
     }
 
-    pub(crate) fn around(&self, routes: Router, action: &'static str) -> Router {
-        // The macro takes a constant.
+    pub(crate) fn wrap(&self, routes: Router, action: &'static str) -> Router {
+        // The macro needs a constant.
         let routes = match action {
             ACTION => routes.route_layer(permission_required!(People, ACTION)),
             _ => routes.route_layer(permission_required!(People, OTHER_ACTION)),
@@ -103,7 +104,7 @@ impl Sessions {
         routes.layer(self.layer.clone()).with_state(())
     }
 
-    pub(crate) fn in_turn(&self) -> impl FnMut() -> Request<Body> + use<> {
+    pub(crate) fn cycle(&self) -> impl FnMut() -> Request<Body> + use<> {
         let cookies = self.cookies.clone();
         let mut next = 0;
         move || {
@@ -115,15 +116,15 @@ impl Sessions {
     }
 }
 
-async fn login(mut session: AuthSession<People>, id: String) -> StatusCode {
+async fn start_session(mut session: AuthSession<People>, id: String) -> StatusCode {
     let user = session.authenticate(id.parse().unwrap()).await.unwrap().unwrap();
     session.login(&user).await.unwrap();
     StatusCode::NO_CONTENT
 }
 
-fn sign_in(door: &mut Router, id: usize) -> HeaderValue {
+fn sign_in(login: &mut Router, id: usize) -> HeaderValue {
     let request = Request::post("/login").body(Body::from(id.to_string())).unwrap();
-    let answered = answer(door, request);
-    let cookie = answered.headers()[SET_COOKIE].to_str().unwrap();
+    let response = call(login, request);
+    let cookie = response.headers()[SET_COOKIE].to_str().unwrap();
     HeaderValue::from_str(cookie.split(';').next().unwrap()).unwrap()
 }

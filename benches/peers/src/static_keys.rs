@@ -1,14 +1,14 @@
-//! oauth-resource-server with static keys, and no authorization server behind it.
+//! oauth-resource-server with static keys, without an authorization server.
 //!
-//! Done: the bearer's key is compared with every key in constant time, and its label goes into the extensions. Not done: a key
-//! may everything behind the layer (scopes are for OAuth's tokens); keys are fixed when the layer is built. It is made for a
-//! key and its successor; "one key per client" is among what its documentation offers.
+//! Included: the key is compared with each key in constant time, and its label goes into the extensions. Not included:
+//! actions (a key may do everything behind the layer, scopes are for OAuth tokens), and changes of keys after the layer
+//! is built. It is meant for a key and its successor; its documentation also offers one key per client.
 
 use axum::Router;
 use oauth_resource_server::StaticTokens;
 use oauth_resource_server::axum::AuthLayer;
 
-pub(crate) fn around(routes: Router, keys: &[String]) -> Router {
+pub(crate) fn wrap(routes: Router, keys: &[String]) -> Router {
     let keys = keys.iter().enumerate().try_fold(StaticTokens::new(), |set, (i, key)| {
         let label = format!("client-{i}");
         set.with(Some(label.as_str()), key.as_str())

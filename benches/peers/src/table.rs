@@ -1,4 +1,4 @@
-//! The table: what was measured, and what each does not do.
+//! The table of measurements and features.
 
 use crate::harness::Row;
 
@@ -32,26 +32,24 @@ const ORDER: [&str; 13] = [
     CEDAR,
 ];
 
-/// Is there an owner? Is nothing stronger than its owner? When does taking away count? Rows and fields?
-fn does(name: &str) -> [&'static str; 4] {
+/// Returns the columns of features: owner, never more than the owner, revocation, rows and fields.
+fn features(name: &str) -> [&'static str; 4] {
     match name {
         KEYWARD => ["yes", "yes, at every moment", "next request; other nodes 2 s", "yes, also as SQL"],
-        MAP | MAP_OF_DIGESTS => ["no", "no", "next request; other nodes: yours to build", "no"],
+        MAP | MAP_OF_DIGESTS => ["no", "no", "next request; other nodes: not included", "no"],
         SESSIONS => {
-            ["is its user", "is all of its user: no lesser keys", "next request, where the store is shared", "no"]
+            ["is its user", "no: all of its user, no scoped keys", "next request, where the store is shared", "no"]
         }
         HS256 | EDDSA => ["a name, as signed", "as it was when signed", "when it expires", "no"],
-        TWO_STATIC_KEYS | STATIC_KEYS => ["a label", "no: every key may everything", "restart", "no"],
+        TWO_STATIC_KEYS | STATIC_KEYS => ["a label", "no: every key may do everything", "restart", "no"],
         DECISION => ["yes", "yes", "with the token", "yes"],
-        CASBIN | CASBIN_CACHED => {
-            ["yours to tell", "a matcher of yours", "as policies reach the node", "one row at hand"]
-        }
-        CEDAR => ["yours to tell", "a policy of yours", "as policies reach the node", "one row at hand"],
+        CASBIN | CASBIN_CACHED => ["provided by you", "your matcher", "as policies reach the node", "one row at hand"],
+        CEDAR => ["provided by you", "your policy", "as policies reach the node", "one row at hand"],
         _ => [""; 4],
     }
 }
 
-/// More than some 20 µs a request.
+/// Returns whether a row takes more than some 20 µs.
 pub(crate) fn is_slow(name: &str) -> bool {
     [EDDSA, STATIC_KEYS, CASBIN, CEDAR].contains(&name)
 }
@@ -64,7 +62,7 @@ pub(crate) fn print(rows: &[Row], provider: &str) {
     };
     println!("jsonwebtoken with {provider}\n");
     println!(
-        "| over the bare route | least ns | median ns | x keyward | allocations | owner | never stronger than the owner | \
+        "| over the bare route | least ns | median ns | x keyward | allocations | owner | never more than the owner | \
          revoked with | rows and fields |"
     );
     println!("| --- | --: | --: | --: | --: | --- | --- | --- | --- |");
@@ -76,9 +74,9 @@ pub(crate) fn print(rows: &[Row], provider: &str) {
             None => None,
         };
         let times = keyward.map_or_else(String::new, |name| format!("{:.2}", least / over(row(name)).0));
-        let [owner, ceiling, revoked, scoped] = does(r.name);
+        let [owner, bound, revocation, rows_and_fields] = features(r.name);
         println!(
-            "| {} | {least:.0} | {median:.0} | {times} | {allocations:.1} | {owner} | {ceiling} | {revoked} | {scoped} |",
+            "| {} | {least:.0} | {median:.0} | {times} | {allocations:.1} | {owner} | {bound} | {revocation} | {rows_and_fields} |",
             r.name
         );
     }

@@ -1,4 +1,4 @@
-//! For mistakes about whose a task is: what runs in nobody's hands is ended when somebody hangs up.
+//! Task ownership for seeded mistakes: a task that should be detached ends with the task that started it.
 
 use crate::made;
 use shuttle::current::{TaskId, me};
@@ -6,10 +6,10 @@ use std::cell::RefCell;
 use tokio::task::{AbortHandle, JoinError, JoinHandle};
 
 std::thread_local! {
-    static HELD: RefCell<Vec<(TaskId, AbortHandle)>> = const { RefCell::new(Vec::new()) };
+    static OWNED: RefCell<Vec<(TaskId, AbortHandle)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// `tokio::spawn`, or with this mistake a future that does nothing unless its caller waits for it.
+/// Spawns a task. With this mistake it runs the future in the caller's task instead, so that it ends with it.
 pub(crate) async fn spawn<T: Send + 'static>(
     mistake: &str,
     work: impl Future<Output = T> + Send + 'static,
@@ -17,12 +17,12 @@ pub(crate) async fn spawn<T: Send + 'static>(
     if made(mistake) { Ok(work.await) } else { tokio::spawn(work).await }
 }
 
-/// The task lives as long as the hands of the present one.
+/// Makes the current task own this one: it is aborted when the [`Hands`] of the current task are dropped.
 pub(crate) fn hold<T>(task: JoinHandle<T>) {
-    HELD.with_borrow_mut(|held| held.push((me(), task.abort_handle())));
+    OWNED.with_borrow_mut(|owned| owned.push((me(), task.abort_handle())));
 }
 
-/// Whatever the present task holds is ended with this.
+/// The tasks that a task owns. Dropping this aborts them.
 pub(crate) struct Hands(TaskId);
 
 impl Hands {
@@ -33,10 +33,9 @@ impl Hands {
 
 impl Drop for Hands {
     fn drop(&mut self) {
-        let held = HELD.take();
-        for (task, held) in held {
-            if task == self.0 {
-                held.abort();
+        for (owner, task) in OWNED.take() {
+            if owner == self.0 {
+                task.abort();
             }
         }
     }

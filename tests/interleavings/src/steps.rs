@@ -1,15 +1,15 @@
-//! In which order the steps of tasks come: look-ups that are shared, cancelled and overtaken; changes whose caller hangs up; and the
-//! poller. Every access to something shared is one step, at which another task may be next.
+//! Explores the order of tasks: shared and cancelled look-ups, look-ups that a change overtakes, changes whose client
+//! disconnects, and the poller. Each access to shared state is one step, after which another task may run.
 
 mod log;
-mod one_node;
-mod the_log;
+mod log_node;
+mod single_node;
 
 use crate::breaks_when;
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 
-/// The same in every run. `KEYWARD_SCHEDULES` tries another number of orders.
+/// A fixed seed, so that every run tries the same orders. `KEYWARD_SCHEDULES` sets their number.
 const SEED: u64 = 7;
 const SCHEDULES: usize = 400;
 

@@ -1,4 +1,5 @@
-//! In place of `arc_swap`: a place among values that are all kept. Loading and storing are what they are there, one access each.
+//! A replacement for `arc_swap`: an index into values that are all kept. A load or a store is one access, as in the
+//! original.
 
 use shuttle::sync::atomic::{AtomicUsize, Ordering};
 include!("swap_in.rs");

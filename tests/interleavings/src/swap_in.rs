@@ -1,16 +1,16 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// The values are where no schedule sees them: who knows a number has its value.
+/// The values are in a lock that no schedule sees: a thread that has an index can read its value.
 pub(crate) struct ArcSwap<T> {
     values: std::sync::Mutex<Vec<Arc<T>>>,
-    present: AtomicUsize,
-    /// Every access touches it first, and it orders nothing. Of a place loom remembers the last access alone: after two loads it
-    /// would try a store before the second, and not before the first.
-    touched: AtomicUsize,
+    current: AtomicUsize,
+    /// Every access increments it first, without ordering. loom remembers only the last access to an atomic: after two
+    /// loads it would try a store before the second one, and not before the first.
+    accesses: AtomicUsize,
 }
 
-/// What was loaded.
+/// A loaded value.
 pub(crate) struct Guard<T>(Arc<T>);
 
 impl<T> Deref for Guard<T> {
@@ -23,12 +23,12 @@ impl<T> Deref for Guard<T> {
 
 impl<T> ArcSwap<T> {
     pub(crate) fn from_pointee(value: T) -> Self {
-        Self { values: vec![Arc::new(value)].into(), present: AtomicUsize::new(0), touched: AtomicUsize::new(0) }
+        Self { values: vec![Arc::new(value)].into(), current: AtomicUsize::new(0), accesses: AtomicUsize::new(0) }
     }
 
     pub(crate) fn load_full(&self) -> Arc<T> {
-        self.touch();
-        self.value(self.present.load(Ordering::Acquire))
+        self.count_access();
+        self.value(self.current.load(Ordering::Acquire))
     }
 
     pub(crate) fn load(&self) -> Guard<T> {
@@ -36,31 +36,31 @@ impl<T> ArcSwap<T> {
     }
 
     pub(crate) fn store(&self, value: Arc<T>) {
-        let place = self.keep(value);
-        self.touch();
-        self.present.swap(place, Ordering::AcqRel);
+        let index = self.keep(value);
+        self.count_access();
+        self.current.swap(index, Ordering::AcqRel);
     }
 
-    /// The value before.
+    /// Replaces the value by the result of `change`, and returns the former value.
     pub(crate) fn rcu<R: Into<Arc<T>>>(&self, change: impl Fn(&Arc<T>) -> R) -> Arc<T> {
-        self.touch();
-        let mut present = self.present.load(Ordering::Acquire);
+        self.count_access();
+        let mut index = self.current.load(Ordering::Acquire);
         loop {
-            let before = self.value(present);
-            let place = self.keep(change(&before).into());
-            match self.present.compare_exchange(present, place, Ordering::AcqRel, Ordering::Acquire) {
+            let before = self.value(index);
+            let new = self.keep(change(&before).into());
+            match self.current.compare_exchange(index, new, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return before,
-                Err(other) => present = other,
+                Err(other) => index = other,
             }
         }
     }
 
-    fn touch(&self) {
-        self.touched.fetch_add(1, Ordering::Relaxed);
+    fn count_access(&self) {
+        self.accesses.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn value(&self, place: usize) -> Arc<T> {
-        self.values.lock().unwrap()[place].clone()
+    fn value(&self, index: usize) -> Arc<T> {
+        self.values.lock().unwrap()[index].clone()
     }
 
     fn keep(&self, value: Arc<T>) -> usize {

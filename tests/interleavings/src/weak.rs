@@ -1,5 +1,5 @@
-//! What depends on the memory order of atomics: `resolve/freshness.rs` and `guard/mark.rs` under a scheduler that lets every load
-//! answer with every value that the memory model allows.
+//! Explores the memory ordering of `resolve/freshness.rs` and `guard/mark.rs`: the scheduler makes each load return
+//! every value that the memory model allows.
 
 include!(concat!(env!("OUT_DIR"), "/src/weak.rs"));
 
@@ -8,8 +8,8 @@ mod swap {
     include!("swap_in.rs");
 }
 
-/// In place of the standard library's `Arc`: counted by the same accesses in the same order. Loom's own orders more where a count
-/// is read, and would let pass whoever relies on that.
+/// A replacement for the standard library's `Arc`, counted by the same accesses with the same ordering. loom's own
+/// `Arc` orders more when a count is read, which would hide code that relies on it.
 mod counted {
     use loom::sync::atomic::{AtomicUsize, Ordering, fence};
     use std::ops::Deref;
@@ -24,7 +24,7 @@ mod counted {
             this.count.load(Ordering::Relaxed)
         }
 
-        /// Counts for nothing, and keeps the address from being another's.
+        /// Returns a reference that is not counted. While it exists no other value gets the address.
         pub(crate) fn address(this: &Self) -> std::sync::Weak<T> {
             std::sync::Arc::downgrade(&this.value)
         }
@@ -45,7 +45,7 @@ mod counted {
 
     impl<T> Drop for Arc<T> {
         fn drop(&mut self) {
-            // What is left where a schedule failed is let go outside of it.
+            // After a failure, values are dropped outside of the schedule, where its atomics cannot be used.
             if std::thread::panicking() {
                 return;
             }
@@ -64,7 +64,7 @@ mod counted {
     }
 }
 
-/// A mark only knows which gate it came through.
+/// A placeholder for the gate: a mark only holds a reference to it.
 struct Gate;
 
 #[cfg(test)]
@@ -72,23 +72,23 @@ mod marks;
 #[cfg(test)]
 mod tests;
 
-/// Every order in which no more than so many threads are interrupted.
+/// The number of preemptions up to which every order is explored.
 #[cfg(test)]
-const INTERRUPTIONS: usize = 3;
+const PREEMPTIONS: usize = 3;
 
 #[cfg(test)]
-fn holds(test: fn()) {
-    let mut explored = loom::model::Builder::new();
-    explored.preemption_bound = Some(INTERRUPTIONS);
-    explored.check(test);
+fn explore(test: fn()) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(PREEMPTIONS);
+    builder.check(test);
 }
 
 #[cfg(test)]
 fn breaks(mistake: &'static str, test: fn()) {
-    crate::breaks_when(mistake, || holds(test));
+    crate::breaks_when(mistake, || explore(test));
 }
 
-/// In place of tokio's: who waits here needs no order, and none is to come from waking them.
+/// A replacement for tokio's `watch` that does nothing, so that waking a waiter adds no ordering.
 mod watch {
     #[derive(Clone)]
     pub(crate) struct Sender<T>(std::marker::PhantomData<T>);

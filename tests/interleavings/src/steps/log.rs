@@ -1,4 +1,4 @@
-//! A store with a log of changes, of one token.
+//! A store with one token and a log of changes.
 
 use crate::store::{Applied, ChangeLog, Following, LoggedChange, Poll, Record, Snapshot, Use};
 use crate::store::{Digest, Store, StoreError, Tag};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 pub(super) const DIGEST: Digest = Digest::Native([7; 27]);
 
-/// Its changes, and whether there is the token after them.
+/// The changes, each with whether the token exists after it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Log {
     changes: Arc<Mutex<Vec<(LoggedChange, bool)>>>,
@@ -19,20 +19,20 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Somebody makes the token, or takes it away.
-    pub(super) fn change(&self, id: &str, there: bool) {
+    /// Appends a change by another node. The token `exists` after it, or not.
+    pub(super) fn change(&self, id: &str, exists: bool) {
         let mut changes = self.changes.lock().unwrap();
         let seq = changes.len() as u64 + 1;
         let change = LoggedChange { seq, op_id: id.to_owned(), at: Timestamp(0), tags: vec![Tag::token(&DIGEST)] };
-        changes.push((change, there));
+        changes.push((change, exists));
     }
 
-    /// Somebody restores a backup with the first so many changes.
+    /// Restores a backup with this number of changes.
     pub(super) fn set_back(&self, kept: usize) {
         self.changes.lock().unwrap().truncate(kept);
     }
 
-    /// How many look-ups have read it.
+    /// Returns the number of look-ups that have read a snapshot.
     pub(super) fn snapshots(&self) -> usize {
         self.snapshots.load(Ordering::SeqCst)
     }
@@ -41,7 +41,7 @@ impl Log {
         let changes = self.changes.lock().unwrap();
         let last = changes.last();
         let record =
-            last.is_some_and(|(_, there)| *there).then(|| Record { token: token(), owner: None, now: Timestamp(0) });
+            last.is_some_and(|(_, exists)| *exists).then(|| Record { token: token(), owner: None, now: Timestamp(0) });
         let (seq, op_id) = last.map_or((0, None), |(change, _)| (change.seq, Some(change.op_id.clone())));
         Snapshot { seq, op_id, record }
     }
@@ -81,7 +81,7 @@ impl Store for Log {
         tokio::task::yield_now().await;
         let snapshot = self.snapshot();
         self.snapshots.fetch_add(1, Ordering::SeqCst);
-        // Long enough for the poller to go round meanwhile.
+        // The poller may finish a whole round before the look-up returns.
         for _ in 0..8 {
             tokio::task::yield_now().await;
         }

@@ -1,104 +1,101 @@
-//! A handler writes on a mark, or lets go of it, while the gate reads it and gives it to the next request.
+//! A handler writes to a mark, or drops it, while the gate reads the mark and reuses it for the next request.
 
 use super::mark::{GuardHandle, Mark};
-use super::{breaks, counted::Arc, holds};
+use super::{breaks, counted::Arc, explore};
 use crate::domain::{Reason, action};
 use loom::thread;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether a mark was used again in any order.
-static USED_AGAIN: AtomicBool = AtomicBool::new(false);
+/// Whether a mark was reused in any order.
+static REUSED: AtomicBool = AtomicBool::new(false);
 
 fn acquire() -> (GuardHandle, Arc<Mark>) {
     GuardHandle::acquire(&http::Method::GET, "/")
 }
 
-/// The request is over while a handler, somewhere else, still writes this; the next one comes to a gate in the same thread.
-/// Whatever mark that one gets, nothing is on it, and what is written then comes to it neither.
-fn the_next_request_is_nobodys(writes: fn(&Mark)) {
-    let (held, mark) = acquire();
+/// A request ends while its handler, on another thread, still writes to its mark. The next request on the gate's thread
+/// gets a blank mark, and the late write does not reach it.
+fn next_mark_stays_blank(write: fn(&Mark)) {
+    let (handle, mark) = acquire();
     let address = Arc::address(&mark);
     let handler = thread::spawn(move || {
-        writes(&mark);
+        write(&mark);
         drop(mark);
     });
-    drop(held);
-    let (held, mark) = acquire();
+    drop(handle);
+    let (handle, mark) = acquire();
     if address.ptr_eq(&Arc::address(&mark)) {
-        USED_AGAIN.store(true, Ordering::Relaxed);
+        REUSED.store(true, Ordering::Relaxed);
     }
-    let at_once = is_blank(&held, &mark);
+    let before = is_blank(&handle, &mark);
     handler.join().unwrap();
-    let in_the_end = is_blank(&held, &mark);
-    drop((held, mark));
-    // Once nothing is left that a failure would let go of.
-    assert!(at_once && in_the_end, "somebody else's: {at_once} {in_the_end}");
+    let after = is_blank(&handle, &mark);
+    drop((handle, mark));
+    // A failure must not drop marks, so they are dropped before.
+    assert!(before && after, "the mark is not blank: before the late write {before}, after it {after}");
 }
 
-fn is_blank(held: &GuardHandle, mark: &Mark) -> bool {
-    held.outcome() == Err(Reason::Unguarded) && held.missing().is_none() && mark.required().is_empty()
+fn is_blank(handle: &GuardHandle, mark: &Mark) -> bool {
+    handle.outcome() == Err(Reason::Unguarded) && handle.missing().is_none() && mark.required().is_empty()
 }
 
-fn after_it_is_passed() {
-    the_next_request_is_nobodys(Mark::pass);
+fn late_pass() {
+    next_mark_stays_blank(Mark::pass);
 }
 
-fn after_it_is_passed_for_some_rows() {
-    the_next_request_is_nobodys(Mark::pass_pending);
+fn late_partial_pass() {
+    next_mark_stays_blank(Mark::pass_pending);
 }
 
-fn after_it_is_denied() {
-    the_next_request_is_nobodys(|mark| mark.deny(&action("x")));
+fn late_denial() {
+    next_mark_stays_blank(|mark| mark.deny(&action("x")));
 }
 
-fn after_a_handler_required_something() {
-    the_next_request_is_nobodys(|mark| mark.pass_requirement(&action("x")));
+fn late_requirement() {
+    next_mark_stays_blank(|mark| mark.pass_requirement(&action("x")));
 }
 
-/// A gate that reads while a handler passes for some rows sees no pass for all.
-fn some_rows_are_never_all() {
-    let (held, mark) = acquire();
+/// A gate that reads while a handler passes for some rows does not read a pass for all rows.
+fn partial_pass_is_never_a_full_pass() {
+    let (handle, mark) = acquire();
     let handler = thread::spawn(move || mark.pass_pending());
-    let (seen, end) = (held.outcome(), handler.join().map(|()| held.outcome()));
-    drop(held);
-    assert_eq!((seen, end.unwrap()), (Err(Reason::Unguarded), Err(Reason::Unguarded)));
+    let (during, after) = (handle.outcome(), handler.join().map(|()| handle.outcome()));
+    drop(handle);
+    assert_eq!((during, after.unwrap()), (Err(Reason::Unguarded), Err(Reason::Unguarded)));
 }
 
-/// What was denied before something else passes stays denied.
-fn who_was_denied_does_not_pass() {
-    let (held, mark) = acquire();
+/// A denial stays when another requirement passes after it.
+fn denial_outlasts_a_later_pass() {
+    let (handle, mark) = acquire();
     let handler = thread::spawn(move || {
         mark.deny(&action("x"));
         mark.pass();
     });
-    let (seen, end) = (held.outcome(), handler.join().map(|()| held.outcome()));
-    drop(held);
-    assert!(seen.is_err(), "{seen:?}");
-    assert_eq!(end.unwrap(), Err(Reason::Forbidden));
+    let (during, after) = (handle.outcome(), handler.join().map(|()| handle.outcome()));
+    drop(handle);
+    assert!(during.is_err(), "{during:?}");
+    assert_eq!(after.unwrap(), Err(Reason::Forbidden));
 }
 
 #[test]
-fn no_request_gets_what_is_written_on_anothers_mark() {
-    for (written, test) in [
-        (false, after_it_is_passed as fn()),
-        (false, after_it_is_passed_for_some_rows),
-        (true, after_it_is_denied),
-        (true, after_a_handler_required_something),
-    ] {
-        USED_AGAIN.store(false, Ordering::Relaxed);
-        holds(test);
-        assert_ne!(USED_AGAIN.load(Ordering::Relaxed), written, "it is used again unless that is written down");
-        breaks("a mark is used again that somebody holds", test);
-        breaks("a mark is used again as its last holder left it", test);
+fn late_write_does_not_reach_the_next_request() {
+    for (written, test) in
+        [(false, late_pass as fn()), (false, late_partial_pass), (true, late_denial), (true, late_requirement)]
+    {
+        REUSED.store(false, Ordering::Relaxed);
+        explore(test);
+        assert_ne!(REUSED.load(Ordering::Relaxed), written, "a mark is reused unless a lock of it was written");
+        breaks("mark is reused while a handler holds it", test);
+        breaks("mark is reused without an acquire fence", test);
     }
 }
 
 #[test]
-fn a_gate_sees_no_more_than_there_is() {
-    holds(some_rows_are_never_all);
-    breaks("passed before it is pending", some_rows_are_never_all);
-    breaks("a pass is published relaxed", some_rows_are_never_all);
-    breaks("a pass is read relaxed", some_rows_are_never_all);
-    holds(who_was_denied_does_not_pass);
-    breaks("a pass is published relaxed", who_was_denied_does_not_pass);
+fn gate_reads_no_pass_that_does_not_hold() {
+    explore(partial_pass_is_never_a_full_pass);
+    breaks("passed flag is set before the pending flag", partial_pass_is_never_a_full_pass);
+    breaks("passed flag is stored with relaxed ordering", partial_pass_is_never_a_full_pass);
+    breaks("passed flag is loaded with relaxed ordering", partial_pass_is_never_a_full_pass);
+    explore(denial_outlasts_a_later_pass);
+    breaks("passed flag is stored with relaxed ordering", denial_outlasts_a_later_pass);
 }

@@ -1,7 +1,7 @@
-//! One thread changes, others ask, in every order, and with every value that their loads may answer with.
+//! One thread makes a change while others check a cached entry.
 
 use super::freshness::{Freshness, LastChecked, Stamp};
-use super::{breaks, holds};
+use super::{breaks, explore};
 use crate::domain::{MonotonicTime, OwnerId, Tag};
 use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,7 @@ fn tag() -> Tag {
     Tag::owner(OwnerId(1))
 }
 
-/// Something that is cached, read at change 1.
+/// A cached entry, read at change 1.
 struct Cached {
     freshness: Freshness,
     stamp: Stamp,
@@ -23,68 +23,73 @@ struct Cached {
 }
 
 impl Cached {
-    fn with(freshness: Freshness) -> Arc<Self> {
+    fn new(freshness: Freshness) -> Arc<Self> {
         let stamp = Stamp { era: 0, seq: 1, tags: [tag()].into() };
         Arc::new(Self { freshness, stamp, last_checked: LastChecked::default() })
     }
 
-    fn counts(&self) -> bool {
+    fn is_current(&self) -> bool {
         self.freshness.is_still_current(&self.stamp, &self.last_checked)
     }
 }
 
-/// I3: from its acknowledgement on, nobody sees what was before a change.
-fn an_acknowledged_change_is_seen() {
-    let cached = Cached::with(Freshness::without_log());
+/// next-request: an entry from before a change is stale once the change is acknowledged.
+fn entry_is_stale_once_the_change_is_acknowledged() {
+    let cached = Cached::new(Freshness::without_log());
     let acknowledged = Arc::new(AtomicBool::new(false));
-    let (writes, acknowledges) = (cached.clone(), acknowledged.clone());
-    let writer = thread::spawn(move || {
-        writes.freshness.invalidate(2, &[tag()]);
-        acknowledges.store(true, Ordering::Release);
+    let writer = thread::spawn({
+        let (cached, acknowledged) = (cached.clone(), acknowledged.clone());
+        move || {
+            cached.freshness.invalidate(2, &[tag()]);
+            acknowledged.store(true, Ordering::Release);
+        }
     });
-    let asks = cached.clone();
-    let other = thread::spawn(move || asks.counts());
-    cached.counts();
-    let seen = acknowledged.load(Ordering::Acquire);
-    assert!(!seen || !cached.counts());
+    let other_cached = cached.clone();
+    let other = thread::spawn(move || other_cached.is_current());
+    cached.is_current();
+    let acknowledged = acknowledged.load(Ordering::Acquire);
+    assert!(!acknowledged || !cached.is_current());
     writer.join().unwrap();
     other.join().unwrap();
-    assert!(!cached.counts());
+    assert!(!cached.is_current());
 }
 
-/// I4: whoever sees a lease sees everything that it is good for. `happens`: what a poll brings.
-fn whoever_sees_the_lease_sees(happens: fn(&Freshness)) {
-    let cached = Cached::with(Freshness::with_log());
-    let polls = cached.clone();
-    let poller = thread::spawn(move || {
-        happens(&polls.freshness);
-        polls.freshness.renew(MonotonicTime(10), SPAN);
+/// bounded-staleness: a thread that has the lease has every change that the lease covers. `apply` is the effect of a
+/// poll.
+fn lease_implies(apply: fn(&Freshness)) {
+    let cached = Cached::new(Freshness::with_log());
+    let poller = thread::spawn({
+        let cached = cached.clone();
+        move || {
+            apply(&cached.freshness);
+            cached.freshness.renew(MonotonicTime(10), SPAN);
+        }
     });
-    cached.counts();
+    cached.is_current();
     if cached.freshness.has_lease(MonotonicTime(15)) {
-        assert!(!cached.counts());
+        assert!(!cached.is_current());
     }
     poller.join().unwrap();
-    assert!(!cached.counts());
+    assert!(!cached.is_current());
 }
 
-fn a_change_before_its_lease() {
-    whoever_sees_the_lease_sees(|freshness| freshness.invalidate(2, &[tag()]));
+fn lease_implies_the_changes() {
+    lease_implies(|freshness| freshness.invalidate(2, &[tag()]));
 }
 
-fn the_floor_before_its_lease() {
-    whoever_sees_the_lease_sees(|freshness| freshness.raise_floor(2));
+fn lease_implies_the_floor() {
+    lease_implies(|freshness| freshness.raise_floor(2));
 }
 
-fn an_era_before_its_lease() {
-    whoever_sees_the_lease_sees(|freshness| freshness.begin_era(1));
+fn lease_implies_the_era() {
+    lease_implies(|freshness| freshness.begin_era(1));
 }
 
-/// I3, while the poller notices that the store was set back, from change 9 to 5: what was read before a change of ours does not
-/// count once that is raised.
-fn an_own_change_while_an_era_begins() {
+/// next-request, while the poller notices that the store was set back from change 9 to 5: an entry from before an own
+/// change is stale once that change is invalidated.
+fn own_change_counts_while_an_era_begins() {
     let freshness = Arc::new(Freshness::with_log());
-    freshness.observe(0, 9, Some("the ninth that was lost"));
+    freshness.observe(0, 9, Some("the lost change"));
     let store = Arc::new(Mutex::new(5));
     let poller = thread::spawn({
         let freshness = freshness.clone();
@@ -98,7 +103,7 @@ fn an_own_change_while_an_era_begins() {
             let position = freshness.position(era);
             *head = 6;
             drop(head);
-            freshness.invalidate_own(position, 6, Some("ours"), &[tag()]);
+            freshness.invalidate_own(position, 6, Some("own change"), &[tag()]);
         }
     });
     let era = freshness.era();
@@ -110,38 +115,38 @@ fn an_own_change_while_an_era_begins() {
 }
 
 #[test]
-fn changes_are_seen_once_acknowledged() {
-    holds(an_acknowledged_change_is_seen);
-    breaks("the count before the slots", an_acknowledged_change_is_seen);
-    breaks("the count is read after the slots", an_acknowledged_change_is_seen);
-    breaks("the count is published relaxed", an_acknowledged_change_is_seen);
-    breaks("the count is read relaxed", an_acknowledged_change_is_seen);
+fn acknowledged_change_makes_entries_stale() {
+    explore(entry_is_stale_once_the_change_is_acknowledged);
+    breaks("change count precedes the slots", entry_is_stale_once_the_change_is_acknowledged);
+    breaks("change count is loaded after the slots", entry_is_stale_once_the_change_is_acknowledged);
+    breaks("change count is incremented with relaxed ordering", entry_is_stale_once_the_change_is_acknowledged);
+    breaks("change count is loaded with relaxed ordering", entry_is_stale_once_the_change_is_acknowledged);
 }
 
 #[test]
-fn changes_are_seen_before_their_lease() {
-    holds(a_change_before_its_lease);
-    breaks("the lease is published relaxed", a_change_before_its_lease);
-    breaks("the lease is read relaxed", a_change_before_its_lease);
-    breaks("the count before the slots", a_change_before_its_lease);
+fn lease_covers_the_changes_of_its_poll() {
+    explore(lease_implies_the_changes);
+    breaks("lease is stored with relaxed ordering", lease_implies_the_changes);
+    breaks("lease is loaded with relaxed ordering", lease_implies_the_changes);
+    breaks("change count precedes the slots", lease_implies_the_changes);
 }
 
 #[test]
-fn the_floor_is_seen_before_its_lease() {
-    holds(the_floor_before_its_lease);
-    breaks("the count before the floor", the_floor_before_its_lease);
-    breaks("the lease is read relaxed", the_floor_before_its_lease);
+fn lease_covers_the_floor_of_its_poll() {
+    explore(lease_implies_the_floor);
+    breaks("change count precedes the floor", lease_implies_the_floor);
+    breaks("lease is loaded with relaxed ordering", lease_implies_the_floor);
 }
 
 #[test]
-fn an_era_is_seen_before_its_lease() {
-    holds(an_era_before_its_lease);
-    breaks("the count before the era", an_era_before_its_lease);
-    breaks("the lease is published relaxed", an_era_before_its_lease);
+fn lease_covers_the_era_of_its_poll() {
+    explore(lease_implies_the_era);
+    breaks("change count precedes the era", lease_implies_the_era);
+    breaks("lease is stored with relaxed ordering", lease_implies_the_era);
 }
 
 #[test]
-fn an_own_change_and_an_era() {
-    holds(an_own_change_while_an_era_begins);
-    breaks("an own change of another era is dropped", an_own_change_while_an_era_begins);
+fn own_change_in_a_new_era_makes_entries_stale() {
+    explore(own_change_counts_while_an_era_begins);
+    breaks("own change of another era is ignored", own_change_counts_while_an_era_begins);
 }

@@ -1,4 +1,4 @@
-//! One of many nodes: others change the store, and its poller follows.
+//! One of several nodes: other nodes change the store, and the poller of this one reads the log.
 
 use super::log::{DIGEST, Log};
 use super::{breaks, explore};
@@ -11,7 +11,7 @@ use shuttle::sync::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A node that follows a log in which there is the token.
+/// A node and the log that it reads, which contains the token.
 struct Node {
     log: Log,
     clock: Arc<ManualClock>,
@@ -21,14 +21,14 @@ struct Node {
 impl Node {
     fn new() -> Arc<Self> {
         let (log, clock) = (Log::default(), Arc::new(ManualClock::default()));
-        log.change("somebody else's", false);
-        log.change("the token's", true);
+        log.change("unrelated change", false);
+        log.change("issue of the token", true);
         let limits = Limits { cache_bytes: 1 << 13, ..Limits::default() };
         let resolver = Resolver::start(Arc::new(log.clone()), clock.clone(), Conditions::default(), limits, false);
         Arc::new(Self { log, clock, resolver })
     }
 
-    /// Whether a request with the token that came at `now` is admitted, as the gate asks.
+    /// Returns whether a request with the token at the time `now` is admitted, by the same look-up as in the gate.
     async fn admits(&self, now: MonotonicTime) -> Result<bool, Unavailable> {
         let resolved = match self.resolver.known(&DIGEST, now) {
             Some(known) => known,
@@ -38,60 +38,60 @@ impl Node {
     }
 }
 
-/// I4: nobody is admitted who comes later than the bound after somebody else's revoke.
-async fn a_revoke_by_somebody_else() {
+/// bounded-staleness: a request is not admitted if it starts later than the bound after a revocation on another node.
+async fn revocation_on_another_node() {
     let node = Node::new();
     assert!(node.admits(node.clock.moment()).await.unwrap());
     let revoked = Arc::new(Mutex::new(None));
     let bound = Limits::default().max_staleness;
-    let others = tokio::spawn({
+    let other_node = tokio::spawn({
         let (node, revoked) = (node.clone(), revoked.clone());
         async move {
-            node.log.change("a revoke", false);
+            node.log.change("revocation", false);
             *revoked.lock().unwrap() = Some(node.clock.moment());
             node.clock.advance(bound + Duration::from_nanos(1));
         }
     });
     for _ in 0..6 {
         let now = node.clock.moment();
-        // Without a lease, which is over when time has passed so quickly: 503.
+        // Without a lease the response is 503: it expires when the other task advances the clock.
         let admitted = node.admits(now).await.unwrap_or(false);
         let late = revoked.lock().unwrap().is_some_and(|at: MonotonicTime| now.since(at) > bound);
         assert!(!(late && admitted));
     }
-    others.await.unwrap();
+    other_node.await.unwrap();
 }
 
-/// A look-up reads what is lost by a restored backup, and lands after the node has noticed.
-async fn a_restored_backup() {
+/// A look-up reads a row that a restored backup no longer has, and returns after the node has noticed the restore.
+async fn backup_restored_during_a_look_up() {
     let node = Node::new();
-    until(|| node.resolver.health().applied_seq == Some(2)).await;
-    let asks = tokio::spawn({
+    wait_until(|| node.resolver.health().applied_seq == Some(2)).await;
+    let request = tokio::spawn({
         let node = node.clone();
         async move { node.admits(node.clock.moment()).await }
     });
-    until(|| node.log.snapshots() == 1).await;
+    wait_until(|| node.log.snapshots() == 1).await;
     node.log.set_back(1);
-    until(|| node.resolver.health().era > 0).await;
-    let _ = asks.await.unwrap();
+    wait_until(|| node.resolver.health().era > 0).await;
+    let _ = request.await.unwrap();
     assert!(!node.admits(node.clock.moment()).await.unwrap());
 }
 
-async fn until(it_is_so: impl Fn() -> bool) {
-    while !it_is_so() {
+async fn wait_until(condition: impl Fn() -> bool) {
+    while !condition() {
         tokio::task::yield_now().await;
     }
 }
 
 #[test]
-fn revokes_by_others() {
-    explore(a_revoke_by_somebody_else);
-    breaks("the lease before the tags", a_revoke_by_somebody_else);
-    breaks("the lease from the answer", a_revoke_by_somebody_else);
+fn revocation_on_another_node_counts_within_the_bound() {
+    explore(revocation_on_another_node);
+    breaks("lease precedes the tags", revocation_on_another_node);
+    breaks("lease starts at the response of the poll", revocation_on_another_node);
 }
 
 #[test]
-fn backups_are_restored() {
-    explore(a_restored_backup);
-    breaks("the era is read after the snapshot", a_restored_backup);
+fn row_lost_by_a_restored_backup_is_not_cached() {
+    explore(backup_restored_during_a_look_up);
+    breaks("era is loaded after the snapshot", backup_restored_during_a_look_up);
 }
