@@ -7,7 +7,7 @@
 #[allow(dead_code, reason = "the bench also measures durations")]
 mod installation;
 
-use installation::{Flood, Installation, To};
+use installation::{Flood, Installation, Target};
 use keyward_test_support::memory::GrowthWatch;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,23 +16,23 @@ const ABSENT: u64 = 3_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn flood_of_invalid_secrets_takes_bounded_reads_and_memory() {
-    let installation = Installation::of(VALID).await;
+    let installation = Installation::new(VALID).await;
     let memory = GrowthWatch::start();
-    let outcome = installation.under(Flood { made_up: 100_000, absent: ABSENT }, To::Protected).await;
+    let outcome = installation.run(Flood { made_up: 100_000, absent: ABSENT }, Target::Protected).await;
     let grown = memory.growth();
     installation.use_all().await;
-    let seen = installation.seen();
+    let counts = installation.counts();
     let count = |counted: &AtomicU64| counted.load(Ordering::SeqCst);
-    let reads = [&seen.absent, &seen.reference].map(count);
-    println!("{reads:?} reads, {} told to come again, grown by {} KiB", outcome.overloaded, grown >> 10);
+    let reads = [&counts.absent, &counts.strapi].map(count);
+    println!("{reads:?} reads, {} rejected as overloaded, grew by {} KiB", outcome.overloaded, grown >> 10);
     assert_eq!(
         reads.iter().sum::<u64>() + outcome.overloaded,
         2 * ABSENT,
         "one read per absent token and none for made-up ones"
     );
-    assert_eq!(outcome.refused + outcome.overloaded, 2 * ABSENT);
-    assert_eq!(count(&seen.valid), VALID as u64, "all valid tokens are still cached");
-    assert!(count(&seen.most) <= 12 && count(&seen.most_reference) <= 4, "more concurrent reads than allowed");
+    assert_eq!(outcome.rejected + outcome.overloaded, 2 * ABSENT);
+    assert_eq!(count(&counts.valid), VALID as u64, "all valid tokens are still cached");
+    assert!(count(&counts.most) <= 12 && count(&counts.most_strapi) <= 4, "more concurrent reads than allowed");
     assert!(installation.health().absent_entries <= 4096);
     assert!(grown < 16 << 20, "grew by {grown} bytes");
 }

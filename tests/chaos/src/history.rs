@@ -61,7 +61,7 @@ pub(crate) struct Decision {
 pub(crate) enum Verdict {
     Passed,
     /// 401 or 403.
-    Refused,
+    Denied,
     /// 503.
     Unavailable,
     /// No response.
