@@ -1,6 +1,6 @@
 //! The handle: everything that one installation shares.
 
-use crate::admin::{Policy, Settings, Writer};
+use crate::admin::{AdminState, Policy, Settings};
 use crate::domain::{
     Catalogue, Clock, Conditions, ConfiguredKeys, EncryptionKeys, Entropy, HashKeyRing, KeyKind, OsEntropy,
     SecretFormat, StrapiHashKey, SystemClock, TokenPrefix,
@@ -47,7 +47,7 @@ pub struct Keyward {
 pub struct Guard {
     store: Arc<dyn Store>,
     gate: Arc<Gate>,
-    writer: Arc<Writer>,
+    admin: Arc<AdminState>,
     #[cfg(any(feature = "api", feature = "ui"))]
     bodies: BodyReader,
     #[cfg(feature = "ui")]
@@ -219,13 +219,13 @@ impl Guard {
     /// # }).unwrap();
     /// ```
     pub fn health(&self) -> Health {
-        Health { sign_ins_busy: self.writer.sign_ins_busy(), ..self.gate.resolver().health() }
+        Health { sign_ins_busy: self.admin.sign_ins_busy(), ..self.gate.resolver().health() }
     }
 
     /// Writes what is still to be written: the uses of tokens of the last seconds, and failed sign-ins of the last minute.
     pub async fn flush(&self) {
         self.gate.resolver().write_uses().await;
-        self.writer.write_failures().await;
+        self.admin.write_failed_sign_ins().await;
     }
 
     /// Ends the installation: stops its background tasks, writes what is still to be written, and [closes the store](Store::close) with
@@ -238,8 +238,8 @@ impl Guard {
         self.store.close().await;
     }
 
-    pub(crate) fn writer(&self) -> &Arc<Writer> {
-        &self.writer
+    pub(crate) fn admin_state(&self) -> &Arc<AdminState> {
+        &self.admin
     }
 
     #[cfg(any(feature = "api", feature = "ui"))]
@@ -267,7 +267,7 @@ impl Guard {
 
     #[cfg(any(feature = "api", feature = "ui"))]
     pub(crate) fn catalogue(&self) -> Option<&Catalogue> {
-        self.writer.settings.catalogue.as_ref()
+        self.admin.settings.catalogue.as_ref()
     }
 
     #[cfg(any(feature = "api", feature = "ui"))]
@@ -277,7 +277,7 @@ impl Guard {
 
     #[cfg(feature = "ui")]
     pub(crate) fn settings(&self) -> &Settings {
-        &self.writer.settings
+        &self.admin.settings
     }
 
     #[cfg(feature = "ui")]
@@ -585,7 +585,7 @@ impl<T> Builder<T> {
         let resolver = Resolver::start(store.clone(), self.clock, self.conditions, limits, self.exclusive);
         let gate = Gate::new(self.groups, format.clone(), resolver.clone(), self.opaque, addresses, self.budget, base)?;
         let gate = Arc::new(gate);
-        let writer = Arc::new(Writer::new(resolver.clone(), format, self.entropy, self.settings, keys.clone()));
+        let admin = Arc::new(AdminState::new(resolver.clone(), format, self.entropy, self.settings, keys.clone()));
         resolver.write_uses_behind();
         resolver.check_keys(keys);
         #[cfg(feature = "metrics")]
@@ -593,7 +593,7 @@ impl<T> Builder<T> {
         let guard = Guard {
             store,
             gate,
-            writer,
+            admin,
             #[cfg(any(feature = "api", feature = "ui"))]
             bodies,
             #[cfg(feature = "ui")]

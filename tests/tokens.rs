@@ -122,7 +122,7 @@ async fn count<S: WriteStore>(world: &World<S>, what: AuditAction) -> u64 {
 
 fn problems(error: ServiceError) -> Vec<String> {
     match error {
-        ServiceError::Invalid(problems) => problems.into_iter().map(|p| p.path).collect(),
+        ServiceError::Invalid(problems) => problems.into_iter().map(|p| p.path.to_string()).collect(),
         other => panic!("{other:?}"),
     }
 }
@@ -359,7 +359,7 @@ async fn the_first_start_makes_the_default_content_tokens_once<S: WriteStore + C
     clock: Arc<ManualClock>,
 ) {
     let world = world(&store, &clock, |b| b.encryption(keys(OLD_KEY)));
-    assert!(world.keyward.set_up().await.unwrap().nobody_yet);
+    assert!(world.keyward.set_up().await.unwrap().needs_first_admin);
     let tokens = world.keyward.tokens();
     let listed = tokens.list(&TokenQuery::of(TokenKind::Content)).await.unwrap().items;
     let names: Vec<&str> = listed.iter().map(|t| t.token.name.as_str()).collect();
@@ -369,7 +369,7 @@ async fn the_first_start_makes_the_default_content_tokens_once<S: WriteStore + C
         assert!(matches!(shown(&world, Actor::Person(boss), described.token.id).await, SecretAccess::Shown(_)));
         tokens.revoke(described.token.id).await.unwrap();
     }
-    assert!(!world.keyward.set_up().await.unwrap().nobody_yet);
+    assert!(!world.keyward.set_up().await.unwrap().needs_first_admin);
     assert!(
         tokens.list(&TokenQuery::of(TokenKind::Content)).await.unwrap().items.is_empty(),
         "what was taken away stays away"
@@ -763,7 +763,7 @@ async fn that_a_name_is_taken_is_told_last<S: WriteStore + Clone>(store: S, cloc
     }
     assert_eq!(said[..3], said[3..], "a name that is taken answers like one that is free");
     let taken = tokens.issue_admin(NewAdminToken::new("secret-project", eve)).await;
-    assert!(matches!(taken, Err(ServiceError::Taken { path: "name", .. })), "names are unique in the installation");
+    assert!(matches!(taken, Err(ServiceError::Taken { field: keyward::admin::FieldName::Name, .. })), "names are unique in the installation");
 }
 
 async fn names_and_addresses_that_look_alike_are_taken<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {

@@ -114,7 +114,7 @@ async fn serve(store: impl WriteStore, database: Database, options: Options) -> 
         return done;
     }
     // Its passwords are known to everybody who can read.
-    let demo = if found.nobody_yet && (options.demo || (alone && !options.empty)) {
+    let demo = if found.needs_first_admin && (options.demo || (alone && !options.empty)) {
         Some(demo::make(&keyward, &database).await?)
     } else {
         None
@@ -127,7 +127,7 @@ async fn serve(store: impl WriteStore, database: Database, options: Options) -> 
     // Said even where the address is taken: it is the only time.
     match &demo {
         Some(demo) => demo.print(&format!("http://{address}")),
-        None if found.nobody_yet => {
+        None if found.needs_first_admin => {
             println!(
                 "nobody is in {place}: register the first super admin with POST http://{address}/admin/register-admin"
             );

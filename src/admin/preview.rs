@@ -1,7 +1,7 @@
-//! What a change would take from tokens, told without making it.
+//! Previews: the grants that a change would take from tokens, counted without the change.
 //!
-//! A preview runs the code of the change by all its rules, on a view: it waits for no writer and keeps none waiting. What the change
-//! would write is not written; of what it would set, the clamp is counted.
+//! A preview runs the code of the change by all its rules, on a view: it takes no writer's lock. It writes nothing, and counts the grants
+//! that the clamp would delete.
 
 use super::ServiceError;
 use crate::domain::{
@@ -19,15 +19,15 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
 
-/// How long a preview waits for another one of the same person.
+/// The longest wait for another preview of the same person.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Lets each person have one preview at a time: each may read all tokens of a role.
+/// Limits each person to one preview at a time, as a preview may read all tokens of a role.
 #[derive(Default)]
 pub(super) struct PreviewTurns(Mutex<HashMap<OwnerId, Weak<tokio::sync::Mutex<()>>>>);
 
 impl PreviewTurns {
-    /// Waits for an earlier preview of the same person. The program may have any number at a time.
+    /// Waits for an earlier preview of the same person. The host program may have any number at a time.
     pub(super) async fn turn(&self, actor: Actor) -> Result<Option<OwnedMutexGuard<()>>, ServiceError> {
         let Actor::Person(id) = actor else { return Ok(None) };
         let waiting = self.of(id).lock_owned();
@@ -38,7 +38,7 @@ impl PreviewTurns {
     }
 
     fn of(&self, id: OwnerId) -> Arc<tokio::sync::Mutex<()>> {
-        // Nothing in here panics half-way through a change.
+        // No holder panics in the middle of a change.
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(turn) = turns.get(&id).and_then(Weak::upgrade) {
             return turn;
@@ -50,14 +50,14 @@ impl PreviewTurns {
     }
 }
 
-/// A transaction that writes nothing. What is read in it is as it was before the change.
+/// A transaction that writes nothing. Reads in it show the state before the change.
 pub(super) struct Preview {
     view: Box<dyn View>,
-    proposed: Option<Proposal>,
+    proposed: Option<ProposedChange>,
 }
 
-/// What the change would set.
-enum Proposal {
+/// The value that the change would set.
+enum ProposedChange {
     Permissions(RoleId, Vec<Permission>),
     Roles(OwnerId, Vec<RoleId>),
 }
@@ -87,6 +87,7 @@ macro_rules! read {
 read! {
     is_empty() -> bool;
     role(id: RoleId) -> Option<Role>;
+    count_members(id: RoleId) -> u64;
     roles() -> Vec<(Role, u64)>;
     role_named(name: &str) -> Option<RoleId>;
     owner(id: OwnerId) -> Option<Owner>;
@@ -126,13 +127,13 @@ macro_rules! refuse {
             $($rest)*
 
             $(async fn $name(&mut self, $(_: $type),*) -> Result<$answer, StoreError> {
-                Err(unforeseen())
+                Err(unsupported())
             })*
         }
     };
 }
 
-fn unforeseen() -> StoreError {
+fn unsupported() -> StoreError {
     StoreError::Conflict("a preview changes nothing".into())
 }
 
@@ -147,24 +148,24 @@ refuse! {
         }
 
         async fn set_permissions(&mut self, id: RoleId, permissions: &[Permission]) -> Result<(), StoreError> {
-            self.proposed = Some(Proposal::Permissions(id, permissions.to_vec()));
+            self.proposed = Some(ProposedChange::Permissions(id, permissions.to_vec()));
             Ok(())
         }
 
         async fn set_owner_roles(&mut self, id: OwnerId, roles: &[RoleId]) -> Result<(), StoreError> {
-            self.proposed = Some(Proposal::Roles(id, roles.to_vec()));
+            self.proposed = Some(ProposedChange::Roles(id, roles.to_vec()));
             Ok(())
         }
 
         async fn clamp(&mut self, clamp: Clamp<'_>, _: &AuditOrigin, _: AuditCause) -> Result<Clamped, StoreError> {
             match (clamp, &self.proposed) {
-                (Clamp::Members(role), Some(Proposal::Permissions(id, permissions))) if role == *id => {
+                (Clamp::Members(role), Some(ProposedChange::Permissions(id, permissions))) if role == *id => {
                     self.view.preview_clamp(Proposed::Permissions(role, permissions)).await
                 }
-                (Clamp::Owner(owner), Some(Proposal::Roles(id, roles))) if owner == *id => {
+                (Clamp::Owner(owner), Some(ProposedChange::Roles(id, roles))) if owner == *id => {
                     self.view.preview_clamp(Proposed::Roles(owner, roles)).await
                 }
-                _ => Err(unforeseen()),
+                _ => Err(unsupported()),
             }
         }
 
@@ -173,7 +174,7 @@ refuse! {
         }
 
         async fn commit(self: Box<Self>, _: &[Tag]) -> Result<(), StoreError> {
-            Err(unforeseen())
+            Err(unsupported())
         }
     }
     insert_role(NewRole) -> RoleId;
@@ -206,20 +207,20 @@ mod tests {
     use futures_util::FutureExt;
 
     #[tokio::test(start_paused = true)]
-    async fn a_person_has_one_preview_at_a_time() {
+    async fn person_has_one_preview_at_a_time() {
         let turns = PreviewTurns::default();
         let (ada, bob) = (Actor::Person(OwnerId(1)), Actor::Person(OwnerId(2)));
         let first = turns.turn(ada).await.unwrap();
-        assert!(turns.turn(bob).now_or_never().unwrap().is_ok(), "others do not wait");
+        assert!(turns.turn(bob).now_or_never().unwrap().is_ok(), "other people do not wait");
         for _ in 0..2 {
-            assert!(turns.turn(Actor::Service).now_or_never().unwrap().is_ok(), "nor does the program");
+            assert!(turns.turn(Actor::Service).now_or_never().unwrap().is_ok(), "the host program does not wait");
         }
-        assert!(matches!(turns.turn(ada).await, Err(ServiceError::TooManyAttempts(_))), "not for ever");
+        assert!(matches!(turns.turn(ada).await, Err(ServiceError::TooManyAttempts(_))), "a wait ends");
         let mut second = Box::pin(turns.turn(ada));
         assert!((&mut second).now_or_never().is_none());
         drop(first);
-        assert!(second.await.is_ok(), "it has its turn after the first");
+        assert!(second.await.is_ok(), "the second has its turn after the first");
         turns.turn(bob).await.unwrap();
-        assert_eq!(turns.0.lock().unwrap().len(), 1, "of those who are done nothing is kept");
+        assert_eq!(turns.0.lock().unwrap().len(), 1, "finished previews leave no entry");
     }
 }

@@ -284,7 +284,7 @@ pub(super) async fn delete(
     let shown = tokens.read(TokenId(id)).await;
     let revoked = tokens.revoke(TokenId(id)).await?;
     let shown = shown.ok().filter(|shown| shown.token.version() == revoked.version());
-    Ok(ok(shown.unwrap_or_else(|| DescribedToken::alone(revoked)).into()))
+    Ok(ok(shown.unwrap_or_else(|| DescribedToken::new(revoked)).into()))
 }
 
 /// Gives an admin token a new key: for its owner, and for itself.

@@ -2,7 +2,7 @@
 
 use super::answer::{Answer, Data, List, created, ok};
 use super::body::{Body, NoBody};
-use super::failure::{Failure, Problem};
+use super::failure::{Failure, Problem, wire_path, wire_segment};
 use super::json::{given, text_or_null};
 use super::query::{Params, Values};
 use super::request::{Caller, Id};
@@ -10,7 +10,7 @@ use super::state::Api;
 use super::token::{Lifespan, Regenerated, exposed, shown_key, shown_lifespan, token_query};
 use super::unchanged::{Comparison, Unchanged, not_later, same_lifespan};
 use crate::admin::{self, ACTIONS, ServiceError, TokenUpdate, Tokens};
-use crate::domain::{Action, ContentAccess, Token, TokenAuthority, TokenId, TokenKind};
+use crate::domain::{Action, ContentAccess, FieldName, PathSegment, Token, TokenAuthority, TokenId, TokenKind};
 use crate::store::{TokenField, TokenSort};
 use axum::Json;
 use axum::extract::State;
@@ -217,11 +217,14 @@ fn tokens(api: &Api, caller: &Caller) -> Tokens {
     api.tokens.clone().only(TokenKind::Content).acting_as(&caller.actor).from_address(caller.address)
 }
 
-/// A service speaks of access where permissions were sent.
+/// Converts an error of the service. The access is sent as `permissions`.
 fn failed(error: ServiceError) -> Failure {
-    Failure::of(error, &|problem| {
-        let parts = problem.path.split('.');
-        parts.map(|part| if part == "access" { "permissions" } else { part }.to_owned()).collect()
+    Failure::of(error, &|path| match path.segments() {
+        [PathSegment::Field(FieldName::Access), rest @ ..] => {
+            let rest = rest.iter().map(wire_segment);
+            std::iter::once("permissions".to_owned()).chain(rest).collect()
+        }
+        _ => wire_path(path),
     })
 }
 

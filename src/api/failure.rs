@@ -1,7 +1,7 @@
 //! What is answered instead: the reference's form of an error, and which one for which failure of a service.
 
-use crate::admin::ServiceError;
-use crate::domain::LogLimit;
+use crate::admin::{FieldError, ServiceError};
+use crate::domain::{FieldName, FieldPath, LogLimit, PathSegment};
 use crate::guard::{BodyError, NoLongerValid};
 use crate::store::StoreError;
 use axum::response::{IntoResponse, Response};
@@ -121,8 +121,8 @@ impl Failure {
         Self { problems, ..Self::new(StatusCode::BAD_REQUEST, "ValidationError", message) }
     }
 
-    /// What a service answers, where what it was given was sent under other names: `wire` knows them.
-    pub(super) fn of(error: ServiceError, wire: &dyn Fn(&crate::admin::FieldError) -> Vec<String>) -> Self {
+    /// Converts an error of a service. `wire_path` returns the path by which the client sent a field.
+    pub(super) fn of(error: ServiceError, wire_path: &dyn Fn(&FieldPath) -> Vec<String>) -> Self {
         let application = |message: String| Self::new(StatusCode::BAD_REQUEST, "ApplicationError", message);
         match error {
             ServiceError::NotFound(_) => Self::not_found(),
@@ -132,14 +132,14 @@ impl Failure {
                 Self { lost: Some(NoLongerValid::new(reason)), ..failure }
             }
             ServiceError::Forbidden(why) => Self::new(StatusCode::FORBIDDEN, "ForbiddenError", capital(why)),
-            ServiceError::Invalid(problems) => Self::invalid(field_errors(problems, wire)),
+            ServiceError::Invalid(problems) => Self::invalid(field_errors(problems, wire_path)),
             ServiceError::Exceeds(problems) => {
-                let failure = Self::invalid(field_errors(problems, wire));
+                let failure = Self::invalid(field_errors(problems, wire_path));
                 Self { status: StatusCode::FORBIDDEN, name: "ForbiddenError", ..failure }
             }
-            ServiceError::Taken { path, message } => Self {
-                problems: vec![Problem::at([path], message)],
-                code: (path == "email").then_some("EMAIL_ALREADY_TAKEN"),
+            ServiceError::Taken { field, message } => Self {
+                problems: vec![Problem::at([wire_name(field)], message)],
+                code: (field == FieldName::Email).then_some("EMAIL_ALREADY_TAKEN"),
                 ..application(message.to_owned())
             },
             // The account that the address of the request names is at fault.
@@ -178,19 +178,16 @@ impl Failure {
     }
 }
 
-/// Problems of a service, by the names under which the fields were sent.
-fn field_errors(
-    problems: Vec<crate::admin::FieldError>,
-    wire: &dyn Fn(&crate::admin::FieldError) -> Vec<String>,
-) -> Vec<Problem> {
-    let problem = |p: crate::admin::FieldError| {
-        let problem = Problem::at(wire(&p), p.message);
-        match p.value {
+/// Converts field errors of a service.
+fn field_errors(errors: Vec<FieldError>, wire_path: &dyn Fn(&FieldPath) -> Vec<String>) -> Vec<Problem> {
+    let problem = |error: FieldError| {
+        let problem = Problem::at(wire_path(&error.path), error.message);
+        match error.value {
             Some(value) => problem.got(value),
             None => problem,
         }
     };
-    problems.into_iter().take(LISTED).map(problem).collect()
+    errors.into_iter().take(LISTED).map(problem).collect()
 }
 
 fn capital(text: &str) -> String {
@@ -198,15 +195,35 @@ fn capital(text: &str) -> String {
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
-/// Where the names are the same.
 impl From<ServiceError> for Failure {
     fn from(error: ServiceError) -> Self {
-        Self::of(error, &same)
+        Self::of(error, &wire_path)
     }
 }
 
-pub(super) fn same(problem: &crate::admin::FieldError) -> Vec<String> {
-    problem.path.split('.').map(str::to_owned).collect()
+/// Returns the name by which clients send a field.
+pub(super) fn wire_name(field: FieldName) -> &'static str {
+    match field {
+        FieldName::Active => "isActive",
+        FieldName::CurrentPassword => "currentPassword",
+        FieldName::Invitation => "registrationToken",
+        FieldName::PageSize => "pageSize",
+        FieldName::Resource => "subject",
+        FieldName::SetupCode => "setupCode",
+        same => same.as_str(),
+    }
+}
+
+/// Returns the path by which clients send a field, with the wire name of each segment.
+pub(super) fn wire_path(path: &FieldPath) -> Vec<String> {
+    path.segments().iter().map(wire_segment).collect()
+}
+
+pub(super) fn wire_segment(segment: &PathSegment) -> String {
+    match segment {
+        PathSegment::Field(field) => wire_name(*field).to_owned(),
+        PathSegment::Index(index) => index.to_string(),
+    }
 }
 
 impl From<BodyError> for Failure {

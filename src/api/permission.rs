@@ -1,10 +1,12 @@
 //! Permissions and grants: how they are sent and shown.
 
-use super::failure::{Failure, Problem, Problems};
+use super::failure::{Failure, Problem, Problems, wire_name};
 use super::json::given;
 use super::unchanged::Unchanged;
 use crate::admin::{CONDITIONS, FIELDS};
-use crate::domain::{self, ConditionClause, ConditionId, Conditions, EmptySet, FieldSet, Grant};
+use crate::domain::{
+    self, ConditionClause, ConditionId, Conditions, EmptySet, FieldName, FieldPath, FieldSet, Grant, PathSegment,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use utoipa::ToSchema;
@@ -181,37 +183,39 @@ impl Sent<'_> {
         Ok(permissions.into_iter().map(grant).collect())
     }
 
-    /// Where a problem of a service lies in what was sent: sets know no places, so those are looked up by the value. There are at most
-    /// as many problems as an answer lists, and a list was read only if it is short.
-    pub(super) fn path(&self, problem: &crate::admin::FieldError) -> Vec<String> {
-        let parts: Vec<&str> = problem.path.split('.').collect();
-        let (["grants" | "permissions", place, rest @ ..], Some(value)) = (parts.as_slice(), &problem.value) else {
-            let under =
-                |part: &str| if matches!(part, "grants" | "permissions") { self.under } else { part }.to_owned();
-            return parts.into_iter().map(|part| wire(under(part))).collect::<Vec<_>>().concat();
-        };
-        let sent = place.parse::<usize>().ok().and_then(|i| self.list.get(i));
-        let found = |list: Option<&Vec<String>>| list.and_then(|l| l.iter().position(|v| v == value));
-        let index = match rest {
-            ["fields", _] => found(sent.and_then(|s| s.properties.as_ref()?.fields.as_ref())),
-            ["conditions", _] => found(sent.and_then(|s| s.conditions.as_ref())),
-            _ => None,
-        };
-        let mut path = vec![self.under.to_owned(), (*place).to_owned()];
-        match (rest, index) {
-            ([what, _], Some(index)) => {
-                path.extend(wire((*what).to_owned()));
-                path.push(index.to_string());
+    /// Returns the path by which the client sent a field of these permissions.
+    pub(super) fn path(&self, path: &FieldPath) -> Vec<String> {
+        let mut parts = Vec::with_capacity(path.segments().len() + 1);
+        let mut permission: Option<&SentPermission> = None;
+        // The sent list, where the next index is that of a member of its sorted set.
+        let mut set: Option<&[String]> = None;
+        for segment in path.segments() {
+            match segment {
+                PathSegment::Field(FieldName::Grants | FieldName::Permissions) => parts.push(self.under.to_owned()),
+                PathSegment::Field(FieldName::Fields) => {
+                    parts.extend(["properties".to_owned(), "fields".to_owned()]);
+                    set = permission.and_then(|p| p.properties.as_ref()?.fields.as_deref());
+                }
+                PathSegment::Field(FieldName::Conditions) => {
+                    parts.push("conditions".to_owned());
+                    set = permission.and_then(|p| p.conditions.as_deref());
+                }
+                PathSegment::Field(field) => parts.push(wire_name(*field).to_owned()),
+                PathSegment::Index(index) => {
+                    permission = self.list.get(*index);
+                    parts.push(set.take().map_or(*index, |set| sent_index(set, *index)).to_string());
+                }
             }
-            (rest, _) => path.extend(rest.iter().flat_map(|part| wire((*part).to_owned()))),
         }
-        path
+        parts
     }
 }
 
-/// Fields stand among the properties.
-fn wire(part: String) -> Vec<String> {
-    if part == "fields" { vec!["properties".to_owned(), part] } else { vec![part] }
+/// Returns the index in the sent list of the member with this index in the sorted set. The list has no duplicates.
+fn sent_index(list: &[String], member: usize) -> usize {
+    let mut order: Vec<usize> = (0..list.len()).collect();
+    order.sort_unstable_by_key(|index| &list[*index]);
+    order.get(member).copied().unwrap_or(member)
 }
 
 /// Says which entries of a list are no names or are there twice; or that there are too many, and then nothing of each.

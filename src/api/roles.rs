@@ -97,8 +97,7 @@ fn role_failure(error: ServiceError) -> Failure {
 }
 
 async fn found(api: &Api, id: RoleId) -> Result<Role, Failure> {
-    let found = api.roles.list().await?.into_iter().find(|(role, _)| role.id == id);
-    found.map(Role::from).ok_or_else(Failure::not_found)
+    Ok(api.roles.read_with_members(id).await?.into())
 }
 
 /// Lists roles, page by page.

@@ -2,13 +2,13 @@
 
 use super::answer::{Answer, Data, ok, secret};
 use super::body::{Body, NoBody};
-use super::failure::{Failure, same};
+use super::failure::{Failure, wire_path};
 use super::permission::Nothing;
 use super::request::Caller;
 use super::state::Api;
 use super::token::exposed;
 use super::user::User;
-use crate::admin::{self, FirstAdmin, Password, ServiceError, Sessions, SignedIn};
+use crate::admin::{self, FieldName, FieldPath, FirstAdmin, Password, PathSegment, ServiceError, Sessions, SignedIn};
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -120,10 +120,10 @@ pub(super) async fn register(
         username: user_info.username,
         password: Password::new(user_info.password),
     };
-    // But for the invitation, all of it was sent one level down.
-    let wire = |problem: &admin::FieldError| match problem.path.as_str() {
-        "registrationToken" => same(problem),
-        _ => [vec!["userInfo".to_owned()], same(problem)].concat(),
+    // All fields but the invitation are sent in `userInfo`.
+    let wire = |path: &FieldPath| match path.segments() {
+        [PathSegment::Field(FieldName::Invitation)] => wire_path(path),
+        _ => [vec!["userInfo".to_owned()], wire_path(path)].concat(),
     };
     let signed = sessions(&api, &caller).register(registration).await;
     Ok(signed_in(signed.map_err(|error| Failure::of(error, &wire))?))

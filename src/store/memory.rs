@@ -162,6 +162,10 @@ impl Content {
         self.key_checks.iter().map(check).collect()
     }
 
+    fn count_members(&self, id: RoleId) -> u64 {
+        self.owners.values().filter(|owner| owner.roles.contains(&id)).count() as u64
+    }
+
     fn ceiling(&self, owner: &Owner) -> Ceiling {
         if owner.is_super_admin() {
             return Ceiling::Unlimited;

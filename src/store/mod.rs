@@ -31,8 +31,8 @@ pub use sql::postgres::{PostgresOptions, PostgresStore};
 pub use sql::sqlite::{SqliteOptions, SqliteStore};
 
 use crate::domain::{
-    Action, AuditCause, AuditEvent, AuditOrigin, Ceiling, HashKeyId, Owner, OwnerId, OwnerState, Permission, Role,
-    RoleId, Timestamp, Token, TokenAuthority, TokenId, TokenKind,
+    Action, AuditCause, AuditEvent, AuditOrigin, Ceiling, Fields, HashKeyId, Owner, OwnerId, OwnerState, Permission,
+    Role, RoleId, Scope, Timestamp, Token, TokenAuthority, TokenId, TokenKind,
 };
 use async_trait::async_trait;
 use std::fmt;
@@ -185,6 +185,8 @@ pub trait View: Send {
 
     /// The role with this id.
     async fn role(&mut self, id: RoleId) -> Result<Option<Role>, StoreError>;
+    /// The number of owners who have this role.
+    async fn count_members(&mut self, id: RoleId) -> Result<u64, StoreError>;
     /// Every role by id, each with how many owners have it.
     async fn roles(&mut self) -> Result<Vec<(Role, u64)>, StoreError>;
     /// The role with this name, by its [comparable](comparable()) form.
@@ -347,6 +349,15 @@ pub trait Transaction: View {
     /// # Errors
     /// If it did not happen, or ([`StoreError::Unknown`]) if nobody can tell whether it did.
     async fn commit(self: Box<Self>, tags: &[Tag]) -> Result<(), StoreError>;
+}
+
+/// Describes a scope in the details of audit events.
+pub(crate) fn scope_details(scope: &Scope) -> serde_json::Value {
+    let fields = match &scope.fields {
+        Fields::All => None,
+        Fields::Only(set) => Some(set.as_slice()),
+    };
+    serde_json::json!({"action": scope.action, "subject": scope.resource, "fields": fields})
 }
 
 /// Which grants go.

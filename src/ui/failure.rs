@@ -2,7 +2,7 @@
 
 use super::frame::Frame;
 use super::render;
-use crate::admin::{FieldError, ServiceError};
+use crate::admin::{FieldError, FieldName, PathSegment, ServiceError};
 use crate::domain::LogLimit;
 use crate::guard::{BodyError, NoLongerValid};
 use crate::store::StoreError;
@@ -77,7 +77,44 @@ impl Failure {
 #[derive(Default, Debug)]
 pub(super) struct Complaints {
     pub(super) whole: Option<String>,
-    fields: Vec<FieldError>,
+    fields: Vec<FieldComplaint>,
+}
+
+/// What is wrong with a field of a form.
+#[derive(Debug)]
+struct FieldComplaint {
+    /// The name that the form gives to the field, or to the list that it is in.
+    name: String,
+    /// Whether the field is below that.
+    is_nested: bool,
+    message: String,
+}
+
+impl FieldComplaint {
+    fn new(name: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { name: name.into(), is_nested: false, message: message.into() }
+    }
+}
+
+impl From<FieldError> for FieldComplaint {
+    fn from(error: FieldError) -> Self {
+        let (name, is_nested) = match error.path.segments() {
+            [PathSegment::Field(field), rest @ ..] => (form_name(*field), !rest.is_empty()),
+            _ => ("", false),
+        };
+        Self { name: name.to_owned(), is_nested, message: error.message }
+    }
+}
+
+/// The name that forms give to a field.
+fn form_name(field: FieldName) -> &'static str {
+    match field {
+        FieldName::Active => "isActive",
+        FieldName::CurrentPassword => "currentPassword",
+        FieldName::Invitation => "registrationToken",
+        FieldName::SetupCode => "setupCode",
+        same => same.as_str(),
+    }
 }
 
 impl Complaints {
@@ -85,20 +122,18 @@ impl Complaints {
         Self { whole: Some(text.into()), fields: Vec::new() }
     }
 
-    pub(super) fn say(&mut self, path: &str, message: &str) {
-        self.fields.push(FieldError { path: path.to_owned(), message: message.to_owned(), value: None });
+    pub(super) fn say(&mut self, name: &str, message: &str) {
+        self.fields.push(FieldComplaint::new(name, message));
     }
 
     /// What is wrong with a field.
-    pub(super) fn of(&self, path: &str) -> Option<&str> {
-        self.fields.iter().find(|p| p.path == path).map(|p| p.message.as_str())
+    pub(super) fn of(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|field| field.name == name && !field.is_nested).map(|field| field.message.as_str())
     }
 
     /// What is wrong with it and everything below it.
-    pub(super) fn below(&self, path: &str) -> Vec<&str> {
-        let below =
-            |p: &&FieldError| p.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-        self.fields.iter().filter(below).map(|p| p.message.as_str()).collect()
+    pub(super) fn below(&self, name: &str) -> Vec<&str> {
+        self.fields.iter().filter(|field| field.name == name).map(|field| field.message.as_str()).collect()
     }
 
     pub(super) fn any(&self) -> bool {
@@ -108,10 +143,11 @@ impl Complaints {
     /// What people can mend by changing the form; else a failure.
     pub(super) fn from(error: ServiceError) -> Result<Self, Failure> {
         match error {
-            ServiceError::Invalid(fields) | ServiceError::Exceeds(fields) => Ok(Self { whole: None, fields }),
-            ServiceError::Taken { path, message } => {
-                let problem = FieldError { path: path.into(), message: message.into(), value: None };
-                Ok(Self { whole: None, fields: vec![problem] })
+            ServiceError::Invalid(errors) | ServiceError::Exceeds(errors) => {
+                Ok(Self { whole: None, fields: errors.into_iter().map(FieldComplaint::from).collect() })
+            }
+            ServiceError::Taken { field, message } => {
+                Ok(Self { whole: None, fields: vec![FieldComplaint::new(form_name(field), message)] })
             }
             ServiceError::Impossible(_)
             | ServiceError::LastSuperAdmin

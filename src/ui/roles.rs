@@ -286,8 +286,7 @@ async fn one_page(
 ) -> Result<Response, Failure> {
     let now = pages.now();
     let roles = roles(pages, viewer);
-    let listed = roles.list().await?.into_iter().find(|(role, _)| role.id == id);
-    let (role, users) = listed.ok_or(ServiceError::NotFound("role"))?;
+    let (role, users) = roles.read_with_members(id).await?;
     let tokens = roles.tokens_of_members().await?.into_iter().find(|(of, _)| *of == id).map_or(0, |(_, n)| n);
     let ceiling = pages.ceiling(viewer).await?;
     let fixed = fixed(&role, &ceiling);

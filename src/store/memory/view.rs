@@ -30,9 +30,12 @@ impl<L: Send> View for Open<L> {
         Ok(self.content.roles.get(&id).map(|r| Role::clone(r)))
     }
 
+    async fn count_members(&mut self, id: RoleId) -> Result<u64, StoreError> {
+        Ok(self.content.count_members(id))
+    }
+
     async fn roles(&mut self) -> Result<Vec<(Role, u64)>, StoreError> {
-        let members = |id: RoleId| self.content.owners.values().filter(|o| o.roles.contains(&id)).count() as u64;
-        Ok(self.content.roles.values().map(|r| (Role::clone(r), members(r.id))).collect())
+        Ok(self.content.roles.values().map(|r| (Role::clone(r), self.content.count_members(r.id))).collect())
     }
 
     async fn role_named(&mut self, name: &str) -> Result<Option<RoleId>, StoreError> {

@@ -154,6 +154,10 @@ impl<C: Send> View for Open<C> {
         self.row(query(statements::ROLE).bind(id.0)).await?.as_ref().map(rows::role).transpose()
     }
 
+    async fn count_members(&mut self, id: RoleId) -> Result<u64, StoreError> {
+        self.count(query(statements::COUNT_MEMBERS).bind(id.0)).await
+    }
+
     async fn roles(&mut self) -> Result<Vec<(Role, u64)>, StoreError> {
         self.rows(query(statements::ROLES)).await?.iter().map(rows::role_and_members).collect()
     }
