@@ -763,7 +763,10 @@ async fn that_a_name_is_taken_is_told_last<S: WriteStore + Clone>(store: S, cloc
     }
     assert_eq!(said[..3], said[3..], "a name that is taken answers like one that is free");
     let taken = tokens.issue_admin(NewAdminToken::new("secret-project", eve)).await;
-    assert!(matches!(taken, Err(ServiceError::Taken { field: keyward::admin::FieldName::Name, .. })), "names are unique in the installation");
+    assert!(
+        matches!(taken, Err(ServiceError::Taken { field: keyward::admin::FieldName::Name, .. })),
+        "names are unique in the installation"
+    );
 }
 
 async fn names_and_addresses_that_look_alike_are_taken<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {

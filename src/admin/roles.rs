@@ -285,7 +285,7 @@ async fn has_members(unit: &mut UnitOfWork, id: RoleId) -> Result<bool, ServiceE
 }
 
 async fn ensure_name_available(unit: &mut UnitOfWork, name: &str, own: Option<RoleId>) -> Result<(), ServiceError> {
-    match unit.view().role_named(name).await? {
+    match unit.view().role_with_name(name).await? {
         Some(id) if own != Some(id) => {
             Err(ServiceError::Taken { field: FieldName::Name, message: "Name already taken" })
         }

@@ -134,6 +134,12 @@ mod tests {
         async fn note_uses(&self, _: &[Use]) -> Result<(), StoreError> {
             Ok(())
         }
+
+        async fn key_checks(&self) -> Result<Option<Vec<crate::store::KeyCheck>>, StoreError> {
+            Ok(None)
+        }
+
+        async fn close(&self) {}
     }
 
     /// I13: a look-up whose task is never run, because its runtime ends, leaves no place taken.

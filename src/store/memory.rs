@@ -4,7 +4,9 @@ mod clamp;
 mod transaction;
 mod view;
 
-use super::{Following, Imported, Record, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
+use super::{
+    Following, Imported, Record, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore, sign_in_candidate_in,
+};
 use crate::domain::{
     AuditEvent, Ceiling, Clock, Digest, HashKeyId, KeyCheck, KeyKind, Owner, OwnerId, PasswordHash, Role, RoleId,
     SealedSecret, SystemClock, Timestamp, Token, TokenId,
@@ -205,6 +207,8 @@ impl Store for MemoryStore {
         });
         Ok(())
     }
+
+    async fn close(&self) {}
 }
 
 #[async_trait]
@@ -219,6 +223,10 @@ impl WriteStore for MemoryStore {
 
     async fn view(&self) -> Result<Box<dyn View>, StoreError> {
         Ok(Box::new(self.open(())))
+    }
+
+    async fn sign_in_candidate(&self, email: &str) -> Result<Option<(OwnerId, PasswordHash)>, StoreError> {
+        sign_in_candidate_in(&mut self.open(()), email).await
     }
 }
 

@@ -73,9 +73,18 @@ pub(crate) async fn everything_wrong_is_said_at_once(house: House) {
     }
     owners().create(NewOwner::new(&too_long[1..])).await.unwrap();
     let taken = |email: &str| OwnerUpdate { email: Some(email.into()), ..none() };
-    refused!(owners().create(NewOwner::new("ADA@x.test")).await, ServiceError::Taken { field: keyward::admin::FieldName::Email, .. });
-    refused!(owners().invite(NewOwner::new("ada@x.test")).await, ServiceError::Taken { field: keyward::admin::FieldName::Email, .. });
-    refused!(owners().update(ada, taken("BOSS@example.test")).await, ServiceError::Taken { field: keyward::admin::FieldName::Email, .. });
+    refused!(
+        owners().create(NewOwner::new("ADA@x.test")).await,
+        ServiceError::Taken { field: keyward::admin::FieldName::Email, .. }
+    );
+    refused!(
+        owners().invite(NewOwner::new("ada@x.test")).await,
+        ServiceError::Taken { field: keyward::admin::FieldName::Email, .. }
+    );
+    refused!(
+        owners().update(ada, taken("BOSS@example.test")).await,
+        ServiceError::Taken { field: keyward::admin::FieldName::Email, .. }
+    );
     house.does(&[], owners().update(ada, taken("ADA@x.test"))).await; // kept in lower case: no change
 }
 

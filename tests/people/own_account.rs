@@ -59,7 +59,10 @@ pub(crate) async fn what_one_signs_in_with_takes_the_password(house: House) {
     assert_eq!(paths(me().update_me(changed(None)).await), ["current_password"]);
     assert_eq!(paths(me().update_me(changed(Some("wrong"))).await), ["current_password"]);
     assert_eq!(paths(me().update_me(moved("new@x.test", NEW)).await), ["current_password"]);
-    refused!(me().update_me(moved("BOB@x.test", PASSWORD)).await, ServiceError::Taken { field: keyward::admin::FieldName::Email, .. });
+    refused!(
+        me().update_me(moved("BOB@x.test", PASSWORD)).await,
+        ServiceError::Taken { field: keyward::admin::FieldName::Email, .. }
+    );
     let weak = ProfileUpdate { password: Some(password("ada")), ..changed(Some(PASSWORD)) };
     assert_eq!(paths(me().update_me(weak).await), ["password"; 3]);
     assert!(house.lives(&here.secret).await);

@@ -208,7 +208,7 @@ async fn what_was_asked_of_a_primary_that_fell_silent_ends() {
         (store.begin().await.unwrap(), store.view().await.unwrap(), store.view().await.unwrap());
     proxy.lead_nowhere();
     let asked = tokio::spawn(async move {
-        tokio::join!(change.insert_role(NewRole::new("new")), row.role_named("new"), rows.roles())
+        tokio::join!(change.insert_role(NewRole::new("new")), row.role_with_name("new"), rows.roles())
     });
     promote(&pair.replica).await;
     proxy.lead_to(pair.replica.url(), Older::FallSilent);

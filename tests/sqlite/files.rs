@@ -104,7 +104,7 @@ async fn another_file_in_its_place_admits_for_a_lease_at_most_and_takes_no_chang
     for key in [&cached, &cold] {
         super::app(&next).get("/admin/any").bearer(&key.secret).await.assert_ok();
     }
-    assert!(next.keyward.store().view().await.unwrap().role_named("lost").await.unwrap().is_none());
+    assert!(next.keyward.store().view().await.unwrap().role_with_name("lost").await.unwrap().is_none());
     next.keyward.tokens().revoke(cached.token).await.unwrap();
 }
 

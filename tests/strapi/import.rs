@@ -316,9 +316,10 @@ async fn stays_gone(a_move: &Move, keyward: &Keyward) {
     assert_eq!((content("ro").await, content("full").await), (200, 200));
 
     let mut view = keyward.store().view().await.unwrap();
-    let ops = view.role_named("Ops").await.unwrap().unwrap();
+    let ops = view.role_with_name("Ops").await.unwrap().unwrap();
     let ada = view.owner_with_email("ada@example.test").await.unwrap().unwrap();
-    let named = [view.token_named("root-all").await.unwrap().unwrap(), view.token_named("ro").await.unwrap().unwrap()];
+    let named =
+        [view.token_with_name("root-all").await.unwrap().unwrap(), view.token_with_name("ro").await.unwrap().unwrap()];
     drop(view);
     keyward.roles().set_permissions(ops, vec![Permission::new("admin::webhooks.read")]).await.unwrap();
     keyward

@@ -227,8 +227,8 @@ impl<'u> Importer<'u> {
         let mut name = base.clone();
         for n in 1.. {
             let is_taken = match kind {
-                RecordKind::Role => self.unit.view().role_named(&name).await?.is_some(),
-                RecordKind::Token => self.unit.view().token_named(&name).await?.is_some(),
+                RecordKind::Role => self.unit.view().role_with_name(&name).await?.is_some(),
+                RecordKind::Token => self.unit.view().token_with_name(&name).await?.is_some(),
             };
             if !is_taken {
                 break;

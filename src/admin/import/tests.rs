@@ -155,8 +155,8 @@ async fn somebody(keyward: &Keyward, name: &str) -> Option<OwnerId> {
     view.owner_with_email(&format!("{name}@example.test")).await.unwrap()
 }
 
-async fn role_named(keyward: &Keyward, name: &str) -> Option<RoleId> {
-    keyward.store().view().await.unwrap().role_named(name).await.unwrap()
+async fn role_with_name(keyward: &Keyward, name: &str) -> Option<RoleId> {
+    keyward.store().view().await.unwrap().role_with_name(name).await.unwrap()
 }
 
 fn told(report: &Report, outcome: Outcome) -> Vec<(String, String)> {
@@ -176,7 +176,7 @@ async fn people_and_tokens_come_as_they_were() {
     assert_eq!(names(&report, Outcome::Came).len(), 2 + 3 + 4);
 
     let ada = keyward.owners().read(somebody(&keyward, "ada").await.unwrap()).await.unwrap();
-    let reader = role_named(&keyward, "Reader").await.unwrap();
+    let reader = role_with_name(&keyward, "Reader").await.unwrap();
     assert_eq!((ada.firstname.as_str(), ada.state, ada.created_at), ("ada", OwnerState::Active, Timestamp(1_002)));
     assert_eq!(ada.roles, [reader]);
     assert_eq!(keyward.roles().read(reader).await.unwrap().permissions, foreign().roles[1].permissions);
@@ -250,13 +250,13 @@ async fn a_second_time_nothing_is_changed() {
 async fn what_went_here_stays_gone() {
     let keyward = builder().build().unwrap();
     import_foreign(&keyward, foreign(), &with_key()).await.unwrap();
-    let reader = role_named(&keyward, "Reader").await.unwrap();
+    let reader = role_with_name(&keyward, "Reader").await.unwrap();
     // Clamped, revoked, and deleted with its owner.
     keyward.roles().set_permissions(reader, vec![Permission::new("admin::webhooks.read")]).await.unwrap();
     let root_all = here(&keyward, 3).await.unwrap().id;
     keyward.tokens().revoke(root_all).await.unwrap();
     keyward.owners().delete(somebody(&keyward, "eli").await.unwrap()).await.unwrap();
-    keyward.roles().delete(role_named(&keyward, "Creator").await.unwrap()).await.unwrap();
+    keyward.roles().delete(role_with_name(&keyward, "Creator").await.unwrap()).await.unwrap();
     let before = marks(&keyward).await;
     assert!(here(&keyward, 5).await.unwrap().grants().is_empty());
 
@@ -265,7 +265,7 @@ async fn what_went_here_stays_gone() {
     assert!(report.came.is_empty());
     assert!(here(&keyward, 5).await.unwrap().grants().is_empty());
     assert!(here(&keyward, 3).await.is_none() && here(&keyward, 10).await.is_none());
-    assert!(somebody(&keyward, "eli").await.is_none() && role_named(&keyward, "Creator").await.is_none());
+    assert!(somebody(&keyward, "eli").await.is_none() && role_with_name(&keyward, "Creator").await.is_none());
 
     // What is new of somebody who was deleted here, or has a role that was, comes without.
     let mut later = foreign();
@@ -602,7 +602,7 @@ async fn what_the_catalogue_lacks_is_left_and_named() {
                 .to_owned(),
         ]
     );
-    let creator = role_named(&keyward, "Creator").await.unwrap();
+    let creator = role_with_name(&keyward, "Creator").await.unwrap();
     assert_eq!(keyward.roles().read(creator).await.unwrap().permissions, [read().when(own()), read().when(own())]);
 }
 

@@ -52,7 +52,7 @@ impl Tokens {
 
 /// Checks that no other token has this name.
 async fn ensure_name_available(unit: &mut UnitOfWork, name: &str, own: Option<TokenId>) -> Result<(), ServiceError> {
-    match unit.view().token_named(name).await? {
+    match unit.view().token_with_name(name).await? {
         Some(id) if own != Some(id) => {
             Err(ServiceError::Taken { field: FieldName::Name, message: "Name already taken" })
         }

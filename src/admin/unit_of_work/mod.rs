@@ -11,6 +11,8 @@ mod imports;
 mod installation;
 mod roles;
 mod sessions;
+#[cfg(test)]
+mod tests;
 mod tokens;
 
 #[cfg(feature = "strapi")]

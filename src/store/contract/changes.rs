@@ -68,7 +68,7 @@ pub(super) async fn roles_are_changed_and_go_when_nobody_has_them<S: Backend>(st
     let found = tx.role(id).await.expect("a role can be read").expect("it is there");
     assert_eq!((found.name.as_str(), found.description.as_str()), (AWKWARD, AWKWARD));
     assert_eq!(found.permissions, permissions(), "permissions stay");
-    assert_eq!(tx.role_named("editor").await.expect("names can be asked for"), None, "the old name is free");
+    assert_eq!(tx.role_with_name("editor").await.expect("names can be asked for"), None, "the old name is free");
     commit(tx).await;
     conflict("a name that is taken", begin(store).await.update_role(id, "author", "").await);
     let none = RoleId(i64::MAX);
@@ -181,7 +181,7 @@ pub(super) async fn tokens_are_changed_within_their_kind<S: Backend>(store: &S) 
         assert_eq!(found.authority, authority, "what was set is all there is");
         assert!(found.digest == before.digest && found.created_at == before.created_at, "the rest stays");
         assert!(found.updated_at >= before.updated_at);
-        assert_eq!(tx.token_named(name).await.expect("names can be asked for"), Some(token));
+        assert_eq!(tx.token_with_name(name).await.expect("names can be asked for"), Some(token));
         commit(tx).await;
     }
     let refused = async |what, token, name, authority: TokenAuthority| {
@@ -277,7 +277,7 @@ pub(super) async fn nothing_stays_of_what_was_dropped<S: Backend>(store: &S) {
     assert!(view.password(id).await.expect("that can be asked").is_none());
     assert!(view.invitation(&digest).await.expect("that can be asked").is_none());
     assert!(view.sealed_secret(token).await.expect("that can be asked").is_none());
-    assert_eq!(view.token_named("renamed").await.expect("names can be asked for"), None);
+    assert_eq!(view.token_with_name("renamed").await.expect("names can be asked for"), None);
     let found = view.token(token).await.expect("a token can be read").expect("it is there");
     assert_eq!(found.authority, old.authority);
 }

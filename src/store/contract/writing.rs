@@ -47,7 +47,7 @@ pub(super) async fn what_was_not_committed_never_was<S: Backend>(store: &S) {
     assert!(store.audit_events().await.expect("events can be read").is_empty(), "and nothing is remembered of it");
     let mut tx = begin(store).await;
     assert_eq!(tx.seq(), abandoned, "the next change takes the sequence of the abandoned one: there are no gaps");
-    assert!(tx.role_named("abandoned").await.expect("names can be asked for").is_none());
+    assert!(tx.role_with_name("abandoned").await.expect("names can be asked for").is_none());
     assert!(tx.owner_with_email("abandoned@b").await.expect("addresses can be asked for").is_none());
     let found = tx.role(kept).await.expect("a role can be read").expect("it is there");
     assert_eq!(found.permissions, permissions(), "a role keeps its permissions");
@@ -186,5 +186,5 @@ pub(super) async fn what_does_not_fit_is_a_conflict<S: Backend>(store: &S) {
     conflict("a digest that is there", tx().await.insert_token(same_digest).await.map(drop));
     assert_eq!(seq(store).await, before, "a conflict changes nothing");
     let mut tx: Box<dyn Transaction> = begin(store).await;
-    assert!(tx.token_named("new").await.expect("names can be asked for").is_none(), "and leaves nothing behind");
+    assert!(tx.token_with_name("new").await.expect("names can be asked for").is_none(), "and leaves nothing behind");
 }

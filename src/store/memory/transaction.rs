@@ -8,6 +8,7 @@ use crate::domain::{
 };
 use crate::store::{
     Clamp, Clamped, Imported, NewOwner, NewRole, NewToken, Profile, StoreError, TokenTimes, Transaction, View,
+    WriteAccounts, WriteAudit, WriteImports, WriteKeys, WriteRoles, WriteTokens,
 };
 use async_trait::async_trait;
 use rpds::HashTrieMapSync;
@@ -87,15 +88,7 @@ impl Open<Lock> {
 }
 
 #[async_trait]
-impl Transaction for Open<Lock> {
-    fn op_id(&self) -> Option<&str> {
-        None
-    }
-
-    fn seq(&self) -> u64 {
-        self.content.seq
-    }
-
+impl WriteRoles for Open<Lock> {
     async fn insert_role(&mut self, new: NewRole) -> Result<RoleId, StoreError> {
         self.role_name_is_free(&new.name, None)?;
         let (id, now) = (RoleId(self.next_id()), self.now());
@@ -119,7 +112,10 @@ impl Transaction for Open<Lock> {
         unless(self.content.owners.values().any(|o| o.roles.contains(&id)), "somebody has the role")?;
         unless(!self.content.roles.remove_mut(&id), "there is no such role")
     }
+}
 
+#[async_trait]
+impl WriteAccounts for Open<Lock> {
     async fn insert_owner(&mut self, new: NewOwner) -> Result<OwnerId, StoreError> {
         let key = comparable(&new.email);
         self.email_is_free(&key, None)?;
@@ -186,15 +182,6 @@ impl Transaction for Open<Lock> {
         Ok(())
     }
 
-    async fn delete_sessions(&mut self, id: OwnerId) -> Result<Vec<Digest>, StoreError> {
-        let sessions =
-            self.tokens_where(|t| matches!(t.authority, TokenAuthority::Session { owner, .. } if owner == id));
-        for session in &sessions {
-            self.remove(session);
-        }
-        Ok(sessions.iter().map(|s| s.digest).collect())
-    }
-
     async fn insert_invitation(&mut self, id: OwnerId, digest: &Digest, ends: Timestamp) -> Result<(), StoreError> {
         unless(!self.content.owners.contains_key(&id), "there is no such owner")?;
         self.delete_invitations(id).await?;
@@ -211,7 +198,10 @@ impl Transaction for Open<Lock> {
         }
         Ok(gone.len() as u64)
     }
+}
 
+#[async_trait]
+impl WriteTokens for Open<Lock> {
     async fn insert_token(&mut self, new: NewToken) -> Result<TokenId, StoreError> {
         let id = TokenId(self.next_id());
         let created_at = self.now();
@@ -299,6 +289,15 @@ impl Transaction for Open<Lock> {
         Ok(())
     }
 
+    async fn delete_sessions(&mut self, id: OwnerId) -> Result<Vec<Digest>, StoreError> {
+        let sessions =
+            self.tokens_where(|t| matches!(t.authority, TokenAuthority::Session { owner, .. } if owner == id));
+        for session in &sessions {
+            self.remove(session);
+        }
+        Ok(sessions.iter().map(|s| s.digest).collect())
+    }
+
     async fn delete_ended_sessions(&mut self) -> Result<u64, StoreError> {
         let now = self.now();
         let ended =
@@ -317,12 +316,26 @@ impl Transaction for Open<Lock> {
     ) -> Result<Clamped, StoreError> {
         self.clamp_grants(clamp, *origin, cause)
     }
+}
 
-    async fn set_key_check(&mut self, check: &KeyCheck) -> Result<(), StoreError> {
-        self.content.key_checks.insert_mut((check.kind, check.id.clone()), check.value.clone());
+#[async_trait]
+impl WriteAudit for Open<Lock> {
+    async fn audit(&mut self, event: AuditEvent) -> Result<(), StoreError> {
+        self.add_event(event);
         Ok(())
     }
 
+    async fn delete_events(&mut self, before: Timestamp) -> Result<u64, StoreError> {
+        let gone: Vec<i64> = self.content.events.iter().filter(|(_, e)| e.at < before).map(|(id, _)| *id).collect();
+        for id in &gone {
+            self.content.events.remove_mut(id);
+        }
+        Ok(gone.len() as u64)
+    }
+}
+
+#[async_trait]
+impl WriteImports for Open<Lock> {
     async fn remember_imported(&mut self, source: &str, key: &str, what: Imported) -> Result<(), StoreError> {
         let key = (source.to_owned(), key.to_owned(), what.parts().0);
         unless(self.content.imported.contains_key(&key), "it came before")?;
@@ -343,18 +356,24 @@ impl Transaction for Open<Lock> {
         }
         Ok(())
     }
+}
 
-    async fn audit(&mut self, event: AuditEvent) -> Result<(), StoreError> {
-        self.add_event(event);
+#[async_trait]
+impl WriteKeys for Open<Lock> {
+    async fn set_key_check(&mut self, check: &KeyCheck) -> Result<(), StoreError> {
+        self.content.key_checks.insert_mut((check.kind, check.id.clone()), check.value.clone());
         Ok(())
     }
+}
 
-    async fn delete_events(&mut self, before: Timestamp) -> Result<u64, StoreError> {
-        let gone: Vec<i64> = self.content.events.iter().filter(|(_, e)| e.at < before).map(|(id, _)| *id).collect();
-        for id in &gone {
-            self.content.events.remove_mut(id);
-        }
-        Ok(gone.len() as u64)
+#[async_trait]
+impl Transaction for Open<Lock> {
+    fn seq(&self) -> u64 {
+        self.content.seq
+    }
+
+    fn op_id(&self) -> Option<&str> {
+        None
     }
 
     async fn commit(self: Box<Self>, _tags: &[Tag]) -> Result<(), StoreError> {

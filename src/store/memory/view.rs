@@ -8,7 +8,8 @@ use crate::domain::{
 use crate::store::list::ColumnFilter;
 use crate::store::{
     Clamped, EventQuery, EventsOfActor, Filter, Imported, OwnerField, OwnerQuery, OwnerSort, Page, Paging, Proposed,
-    Record, SignInPlace, StoreError, TokenField, TokenQuery, TokenSort, View,
+    ReadAccounts, ReadAudit, ReadImports, ReadKeys, ReadRoles, ReadTokens, Record, SignInPlace, StoreError, TokenField,
+    TokenQuery, TokenSort, View,
 };
 use async_trait::async_trait;
 use std::cmp::Ordering;
@@ -17,15 +18,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 #[async_trait]
-impl<L: Send> View for Open<L> {
-    fn now(&self) -> Timestamp {
-        self.store.clock.now()
-    }
-
-    async fn is_empty(&mut self) -> Result<bool, StoreError> {
-        Ok(self.content.owners.is_empty() && self.content.tokens.is_empty())
-    }
-
+impl<L: Send> ReadRoles for Open<L> {
     async fn role(&mut self, id: RoleId) -> Result<Option<Role>, StoreError> {
         Ok(self.content.roles.get(&id).map(|r| Role::clone(r)))
     }
@@ -38,11 +31,14 @@ impl<L: Send> View for Open<L> {
         Ok(self.content.roles.values().map(|r| (Role::clone(r), self.content.count_members(r.id))).collect())
     }
 
-    async fn role_named(&mut self, name: &str) -> Result<Option<RoleId>, StoreError> {
+    async fn role_with_name(&mut self, name: &str) -> Result<Option<RoleId>, StoreError> {
         let key = comparable(name);
         Ok(self.content.roles.values().find(|r| comparable(&r.name) == key).map(|r| r.id))
     }
+}
 
+#[async_trait]
+impl<L: Send> ReadAccounts for Open<L> {
     async fn owner(&mut self, id: OwnerId) -> Result<Option<Owner>, StoreError> {
         Ok(self.content.owners.get(&id).map(|o| Owner::clone(o)))
     }
@@ -107,7 +103,10 @@ impl<L: Send> View for Open<L> {
     async fn invitation(&mut self, digest: &Digest) -> Result<Option<(OwnerId, Timestamp)>, StoreError> {
         Ok(self.content.invitations.get(digest).copied())
     }
+}
 
+#[async_trait]
+impl<L: Send> ReadTokens for Open<L> {
     async fn token(&mut self, id: TokenId) -> Result<Option<Token>, StoreError> {
         Ok(self.content.tokens.get(&id).map(|t| used(t, &self.uses)))
     }
@@ -148,7 +147,7 @@ impl<L: Send> View for Open<L> {
         Ok(self.content.tokens.values().filter(counts).count() as u64)
     }
 
-    async fn token_named(&mut self, name: &str) -> Result<Option<TokenId>, StoreError> {
+    async fn token_with_name(&mut self, name: &str) -> Result<Option<TokenId>, StoreError> {
         Ok(self.content.token_names.get(&comparable(name)).copied())
     }
 
@@ -178,6 +177,18 @@ impl<L: Send> View for Open<L> {
         Ok(counts.into_iter().collect())
     }
 
+    async fn token_owners(&mut self, ids: &[TokenId]) -> Result<Vec<(TokenId, OwnerId)>, StoreError> {
+        let there = ids.iter().filter_map(|id| Some((*id, self.content.tokens.get(id)?.owner()?)));
+        let remembered = self.content.events.values().filter_map(|event| match (event.what, event.target) {
+            (AuditAction::TokenIssued | AuditAction::TokenRevoked, AuditTarget::Token(id, _)) if ids.contains(&id) => {
+                Some((id, OwnerId(event.details.get("owner")?.as_i64()?)))
+            }
+            _ => None,
+        });
+        let all: BTreeSet<(TokenId, OwnerId)> = there.chain(remembered).collect();
+        Ok(all.into_iter().collect())
+    }
+
     async fn preview_clamp(&mut self, proposed: Proposed<'_>) -> Result<Clamped, StoreError> {
         // The content is a copy of its own: changing that one changes nothing.
         let mut content = self.content.clone();
@@ -196,36 +207,24 @@ impl<L: Send> View for Open<L> {
             }
         }
     }
+}
 
-    async fn token_owners(&mut self, ids: &[TokenId]) -> Result<Vec<(TokenId, OwnerId)>, StoreError> {
-        let there = ids.iter().filter_map(|id| Some((*id, self.content.tokens.get(id)?.owner()?)));
-        let remembered = self.content.events.values().filter_map(|event| match (event.what, event.target) {
-            (AuditAction::TokenIssued | AuditAction::TokenRevoked, AuditTarget::Token(id, _)) if ids.contains(&id) => {
-                Some((id, OwnerId(event.details.get("owner")?.as_i64()?)))
-            }
-            _ => None,
-        });
-        let all: BTreeSet<(TokenId, OwnerId)> = there.chain(remembered).collect();
-        Ok(all.into_iter().collect())
-    }
-
-    async fn key_checks(&mut self) -> Result<Vec<KeyCheck>, StoreError> {
-        Ok(self.content.key_checks())
-    }
-
-    async fn key_uses(&mut self) -> Result<Vec<KeyUse>, StoreError> {
-        let hash = self.content.hash_keys.values().map(|id| (KeyKind::Hash, id.as_str()));
-        let encryption = self.content.sealed.values().map(|sealed| (KeyKind::Encryption, sealed.key.as_str()));
-        let mut counts = BTreeMap::<_, u64>::new();
-        for key in hash.chain(encryption) {
-            *counts.entry(key).or_default() += 1;
+#[async_trait]
+impl<L: Send> ReadAudit for Open<L> {
+    async fn events(&mut self, query: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError> {
+        let mut found: Vec<_> = self
+            .content
+            .events
+            .iter()
+            .filter(|(id, event)| asked_for(**id, event, query) && self.about(event, query.tokens_of))
+            .collect();
+        if !query.ascending {
+            found.reverse();
         }
-        Ok(counts.into_iter().map(|((kind, id), tokens)| KeyUse { kind, id: id.to_owned(), tokens }).collect())
-    }
-
-    async fn imported(&mut self) -> Result<Vec<(String, String, Imported)>, StoreError> {
-        let all = self.content.imported.iter();
-        Ok(all.map(|((source, key, _), what)| (source.clone(), key.clone(), *what)).collect())
+        let Page { items, total } =
+            page(query.paging, found.into_iter(), |(id, event)| (*id, AuditEvent::clone(event)));
+        let total = if query.below.is_some() { items.len() as u64 } else { total };
+        Ok(Page { items, total })
     }
 
     async fn nth_latest_event(&mut self, nth: u32, of: &EventsOfActor) -> Result<Option<Timestamp>, StoreError> {
@@ -262,21 +261,41 @@ impl<L: Send> View for Open<L> {
         places.truncate(SignInPlace::MOST as usize);
         Ok(places)
     }
+}
 
-    async fn events(&mut self, query: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError> {
-        let mut found: Vec<_> = self
-            .content
-            .events
-            .iter()
-            .filter(|(id, event)| asked_for(**id, event, query) && self.about(event, query.tokens_of))
-            .collect();
-        if !query.ascending {
-            found.reverse();
+#[async_trait]
+impl<L: Send> ReadImports for Open<L> {
+    async fn imported(&mut self) -> Result<Vec<(String, String, Imported)>, StoreError> {
+        let all = self.content.imported.iter();
+        Ok(all.map(|((source, key, _), what)| (source.clone(), key.clone(), *what)).collect())
+    }
+}
+
+#[async_trait]
+impl<L: Send> ReadKeys for Open<L> {
+    async fn key_checks(&mut self) -> Result<Vec<KeyCheck>, StoreError> {
+        Ok(self.content.key_checks())
+    }
+
+    async fn key_uses(&mut self) -> Result<Vec<KeyUse>, StoreError> {
+        let hash = self.content.hash_keys.values().map(|id| (KeyKind::Hash, id.as_str()));
+        let encryption = self.content.sealed.values().map(|sealed| (KeyKind::Encryption, sealed.key.as_str()));
+        let mut counts = BTreeMap::<_, u64>::new();
+        for key in hash.chain(encryption) {
+            *counts.entry(key).or_default() += 1;
         }
-        let Page { items, total } =
-            page(query.paging, found.into_iter(), |(id, event)| (*id, AuditEvent::clone(event)));
-        let total = if query.below.is_some() { items.len() as u64 } else { total };
-        Ok(Page { items, total })
+        Ok(counts.into_iter().map(|((kind, id), tokens)| KeyUse { kind, id: id.to_owned(), tokens }).collect())
+    }
+}
+
+#[async_trait]
+impl<L: Send> View for Open<L> {
+    fn now(&self) -> Timestamp {
+        self.store.clock.now()
+    }
+
+    async fn is_empty(&mut self) -> Result<bool, StoreError> {
+        Ok(self.content.owners.is_empty() && self.content.tokens.is_empty())
     }
 }
 
