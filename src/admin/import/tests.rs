@@ -516,7 +516,7 @@ async fn one_key_that_is_of_no_use_is_dropped_and_its_token_comes() {
     assert_eq!(
         whys,
         [
-            (r#"sealed key of token 1 "Read Only""#, "it is not sealed as the reference seals keys"),
+            (r#"sealed key of token 1 "Read Only""#, "it is not sealed as Strapi seals keys"),
             (r#"sealed key of token 3 "root-all""#, "it does not open"),
             (r#"sealed key of token 5 "ada-read""#, "it is not the key of this token"),
         ]
@@ -591,7 +591,7 @@ async fn what_the_catalogue_lacks_is_left_and_named() {
             format!(r#"permission {READ} on {ARTICLE} of role 5 "Creator": there is no condition shop::in-stock"#),
             format!(
                 "condition shop::in-stock of permission {READ} on {ARTICLE} of role 5 \"Creator\": \
-                 nobody has registered it here, so it never holds"
+                 it is not registered here, so it never holds"
             ),
             "permission nul\u{fffd} of role 5 \"Creator\": \
              a name in it has control, invisible or direction-changing characters"

@@ -575,8 +575,10 @@ async fn every_mutation_commits_its_tags_and_its_event() {
     check!(seen, methods, revoke_token, |world, unit| unit.revoke_token(&world.token).await);
 
     check!(seen, methods, clamp_unknown_actions, |world, unit| { unit.clamp_unknown_actions(&["write".into()]).await });
-    check!(seen, methods, record_retention, |world, unit| { unit.record_retention(Value::Null).await });
-    check!(seen, methods, record_failed_sign_ins, |world, unit| { unit.record_failed_sign_ins(Value::Null).await });
+    check!(seen, methods, record_retention, |world, unit| { unit.record_retention(serde_json::Value::Null).await });
+    check!(seen, methods, record_failed_sign_ins, |world, unit| {
+        unit.record_failed_sign_ins(serde_json::Value::Null).await
+    });
     check!(seen, methods, delete_events, |world, unit| {
         let before = Timestamp(unit.now().0 + 1);
         unit.delete_events(before).await
