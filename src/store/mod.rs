@@ -1,9 +1,7 @@
-//! Stores: where tokens, owners and roles live.
+//! Stores of tokens, owners, roles and the audit log.
 //!
-//! [`Store`] is what the gate needs and no more; a foreign database that is only read implements it alone. [`WriteStore`] adds
-//! the transactions of the services. [`contract`] holds the suite that every backend runs.
-//!
-//! What it takes to use a store is at the root of the crate too; what is here alone is for those who write one.
+//! [`Store`] has what the guard needs; a foreign database that is only read implements it alone. [`WriteStore`] adds views and transactions
+//! for the services, made of traits by entity. [`contract`] is the suite of tests that every store runs.
 
 mod accounts;
 mod audit;
@@ -49,24 +47,24 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// What the gate needs of a store.
+/// A store that resolves tokens: the part that the guard needs.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// What is known of the token with this digest, and the sequence of the last change, both from one snapshot.
+    /// Returns the token with this digest and the sequence of the last change, both from one snapshot.
     ///
     /// # Errors
-    /// If the store cannot tell. "There is no such token" is an answer, not an error.
+    /// [`StoreError`] if the store fails. An unknown digest is no error.
     async fn resolve(&self, digest: &Digest) -> Result<Snapshot, StoreError>;
 
-    /// Notes when tokens were last used; of two uses the later one stays. Tokens that are gone are passed over.
+    /// Stores when tokens were last used; of two uses the later one stays. Tokens that do not exist are skipped.
     ///
-    /// Use is not a change: it moves no sequence.
+    /// A use is no change: it does not raise the sequence.
     ///
     /// # Errors
-    /// If nothing was noted.
+    /// [`StoreError`] if no use was stored.
     async fn note_uses(&self, uses: &[Use]) -> Result<(), StoreError>;
 
-    /// How changes become known that others make.
+    /// Returns how the changes of other nodes become known.
     fn following(&self) -> Following;
 
     /// Returns the check values of the keys that the data rests on; `None` if this store has none.
@@ -80,91 +78,90 @@ pub trait Store: Send + Sync + 'static {
     async fn close(&self);
 }
 
-/// How changes become known that others make.
+/// How the changes of other nodes become known.
 #[derive(Debug)]
 pub enum Following {
-    /// Not at all: what was read is used for [`Limits::max_staleness`](crate::guard::Limits::max_staleness), and then read again.
+    /// Not at all: cached principals are loaded again after [`Limits::max_staleness`](crate::guard::Limits::max_staleness).
     Blind,
-    /// By the log of changes.
+    /// By the change log.
     Log(Box<dyn ChangeLog>),
 }
 
-/// The log of changes, read over and over by one reader on a connection of its own.
+/// The change log, polled by one reader on a connection of its own.
 #[async_trait]
 pub trait ChangeLog: fmt::Debug + Send + 'static {
-    /// Reads what was changed after `applied`, all from one snapshot of the live primary: a replica that lags is an error.
+    /// Reads the changes after `applied` from one snapshot of the live primary: a lagging replica is an error.
     ///
-    /// The caller gives up after a deadline of its own by dropping the future. The next call must then work, on a new connection
-    /// if need be.
+    /// The caller may drop the future at its deadline. The next call must then work, on a new connection if necessary.
     ///
     /// # Errors
-    /// If the store cannot tell.
+    /// [`StoreError`] if the store fails.
     async fn poll(&mut self, applied: Option<&Applied>) -> Result<Poll, StoreError>;
 
-    /// Wakes when there is probably something to read. It may wake for nothing, and it may never wake: it is a hint.
+    /// Waits until there are probably changes to read. It is a hint: it may return without changes, or never.
     async fn hint(&mut self);
 
-    /// Deletes changes that happened before `before` (the store's time), but never the latest ones. A thousand at most, the
-    /// oldest first: whoever waits for them to go has little time. If there were as many, it is called again.
+    /// Deletes changes from before `before` (the store's time), except the latest ones: the oldest thousand, so that one call is short. If it
+    /// deleted as many, the caller calls it again.
     ///
-    /// The caller gives up by dropping the future, as with [`poll`](Self::poll).
+    /// The caller may drop the future, as with [`poll`](Self::poll).
     ///
     /// # Errors
-    /// If the store cannot do it.
+    /// [`StoreError`] if the store fails.
     async fn forget(&mut self, before: Timestamp) -> Result<u64, StoreError>;
 }
 
-/// How many changes are deleted at a time.
+/// The most changes that are deleted at a time.
 pub(crate) const BATCH: u64 = 1000;
 
-/// A change that a reader has applied. The store knows it by both: after a restore, another change may have its sequence.
+/// A change that a reader has applied. The store needs both fields: after a restore, another change may have this sequence.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Applied {
-    /// Its sequence.
+    /// The sequence.
     pub seq: u64,
-    /// Its id.
+    /// The id.
     pub op_id: String,
 }
 
-/// What a poll has read.
+/// The result of a poll.
 #[derive(Clone, Debug)]
 pub struct Poll {
     /// The store's time.
     pub now: Timestamp,
     /// The sequence of the last change.
     pub head: u64,
-    /// Whether the change asked after is there as it was applied; true if none was asked after.
+    /// Whether the log has the applied change; true if the poll named none.
     pub known: bool,
-    /// The changes after it in order, or the first thousand of them; if none was asked after, the last one alone, if there is any.
+    /// The first thousand changes after the applied one, in order. If the poll named none, only the last change, if there is one.
     pub changes: Vec<LoggedChange>,
 }
 
 /// A committed change.
 #[derive(Clone, Debug)]
 pub struct LoggedChange {
-    /// Its sequence: one more than that of the change before.
+    /// The sequence: one more than that of the change before.
     pub seq: u64,
-    /// Its id.
+    /// The id.
     pub op_id: String,
-    /// When, by the store's clock.
+    /// The time, by the store's clock.
     pub at: Timestamp,
-    /// What it touched.
+    /// The tags of the principals that the change made stale.
     pub tags: Vec<Tag>,
 }
 
-/// A store that can be changed.
+/// A store that the services read and change.
 #[async_trait]
 pub trait WriteStore: Store {
-    /// Opens a transaction. Writers follow one another; the next one waits up to 5 s for this one.
+    /// Opens a transaction. Writers are serialised; the next one waits up to 5 s for this one.
     ///
     /// # Errors
-    /// If there is none to be had in that time.
+    /// [`StoreError::Busy`] after that wait, or another error if the store fails.
     async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError>;
 
-    /// Opens a view: all that is read through it is of one moment, and no writer waits for it.
+    /// Opens a view of one moment. It takes no writer's lock.
     ///
     /// # Errors
-    /// If there is none to be had.
+    /// [`StoreError`] if the store fails.
     async fn view(&self) -> Result<Box<dyn View>, StoreError>;
 
     /// Returns the active owner with this e-mail address and the owner's password, for a sign-in.
@@ -220,30 +217,30 @@ pub async fn sign_in_candidate_in(
     Ok(password.filter(|_| is_active).map(|password| (id, password)))
 }
 
-/// What is known of a digest at one moment.
+/// The token of a digest at one moment.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// The sequence of the last change that this snapshot contains.
+    /// The sequence of the last change in this snapshot.
     pub seq: u64,
-    /// The id of that change; `None` if there was none yet, or there is no log of changes to follow.
+    /// The id of that change; `None` if there was no change yet, or the store has no change log.
     pub op_id: Option<String>,
-    /// The token and what it rests on; `None` if there is no such token.
+    /// The token with its owner and ceiling; `None` if there is no such token.
     pub record: Option<Record>,
 }
 
-/// A token and what it rests on.
+/// A token with its owner and ceiling.
 #[derive(Debug)]
 pub struct Record {
     /// The token.
     pub token: Token,
-    /// Its owner and their ceiling; `None` for content tokens, and where the owner is gone.
+    /// The owner and its ceiling; `None` for content tokens, and if the owner does not exist.
     pub owner: Option<(Owner, Ceiling)>,
-    /// The store's time. How long the token still lives is reckoned from it.
+    /// The store's time, against which expiry is computed.
     pub now: Timestamp,
 }
 
 impl Record {
-    /// Everything whose change makes this record stale.
+    /// Returns the tags of the changes that make this record stale.
     pub fn tags(&self) -> Box<[Tag]> {
         let owner = self.owner.as_ref().map(|(owner, _)| owner);
         let roles = owner.iter().flat_map(|o| o.roles.iter().map(|r| Tag::role(*r)));
@@ -255,36 +252,35 @@ impl Record {
 /// A use of a token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Use {
-    /// Which.
+    /// The token.
     pub token: TokenId,
-    /// When, by this node's wall clock.
+    /// The time, by this node's wall clock.
     pub at: Timestamp,
-    /// From where, if the server said.
+    /// The client's address, if the server knows it.
     pub address: Option<IpAddr>,
 }
 
-/// A store could not do what it was asked.
+/// An error of a store.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// It could not be reached, or answered with an error of its own.
-    #[error("the store could not be asked")]
+    /// The store could not be reached, or failed.
+    #[error("store unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// It was busy for too long.
-    #[error("the store was busy for too long")]
+    /// The store was busy for too long.
+    #[error("store busy for too long")]
     Busy,
-    /// What was asked does not fit what is there: a name that is taken, a thing that does not exist. Nothing happened.
-    #[error("the change does not fit what is there")]
+    /// The change conflicts with the data: a name that is taken, a record that does not exist. Nothing happened.
+    #[error("the change conflicts with the data in the store")]
     Conflict(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// A value of the change cannot be kept: a character or a number that the store does not take. Nothing happened, and nothing
-    /// would if it were tried again.
-    #[error("the store cannot keep a value of the change")]
+    /// A value cannot be stored: a character or a number that the store does not take. Nothing happened, and a retry would fail too.
+    #[error("a value of the change cannot be stored")]
     Invalid(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// It holds something that cannot be.
-    #[error("the store holds something that cannot be: {0}")]
+    /// The store holds invalid data.
+    #[error("corrupt data in store: {0}")]
     Corrupt(String),
-    /// The connection was lost while committing: the change may have happened.
-    #[error("nobody can tell whether the change happened")]
+    /// The connection was lost during the commit: the change may have happened.
+    #[error("the outcome of the commit is unknown")]
     Unknown(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 

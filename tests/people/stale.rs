@@ -153,7 +153,7 @@ pub(crate) async fn a_role_changes_at_once(house: House) {
     house.role("Taken", []).await;
     let update =
         keyward::admin::RoleUpdate { name: Some("Taken".into()), permissions: Some(vec![]), description: None };
-    refused!(roles.update(role, update).await, ServiceError::Taken { path: "name", .. });
+    refused!(roles.update(role, update).await, ServiceError::Taken { field: keyward::admin::FieldName::Name, .. });
     assert_eq!(roles.read(role).await.unwrap(), now);
 }
 

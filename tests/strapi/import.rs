@@ -369,9 +369,9 @@ fn what_is_wrong_is_said_and_nothing_is_there() {
         let complaint = a_move.complaint(&[flags, &["--into", &a_move.from]].concat());
         assert!(complaint.contains("--into is the database of Strapi itself"), "{complaint}");
     }
-    assert!(a_move.complaint(&["--salt", "another"]).contains("check that the salt is the reference's API_TOKEN_SALT"));
+    assert!(a_move.complaint(&["--salt", "another"]).contains("check that the salt is Strapi's API_TOKEN_SALT"));
     let complaint = a_move.complaint(&["--encryption-key", "another"]);
-    assert!(complaint.contains("check that it is the reference's ENCRYPTION_KEY"), "{complaint}");
+    assert!(complaint.contains("check that it is Strapi's ENCRYPTION_KEY"), "{complaint}");
     assert!(a_move.complaint(&["--source", ""]).contains("1 to 64 characters"));
     assert!(a_move.complaint(&["--listen", "127.0.0.1:0"]).contains("there is no flag --listen here"));
     let runtime = Runtime::new().unwrap();

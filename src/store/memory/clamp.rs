@@ -1,4 +1,4 @@
-//! Taking away what is no longer held.
+//! Clamps of grants and permissions.
 
 use super::{Content, Lock, Open};
 use crate::domain::{
@@ -16,7 +16,7 @@ impl Content {
     }
 
     /// Counts the grants of these owners' tokens that lie beyond their ceilings.
-    pub(super) fn beyond(&self, whose: impl Fn(&Owner) -> bool) -> Clamped {
+    pub(super) fn count_beyond(&self, whose: impl Fn(&Owner) -> bool) -> Clamped {
         let ceilings = self.ceilings_of(whose);
         let mut clamped = Clamped::default();
         for token in self.tokens.values() {

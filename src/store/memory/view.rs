@@ -1,6 +1,6 @@
-//! What can be read of the content.
+//! Reads of the content.
 
-use super::{Open, used};
+use super::{Open, with_last_use};
 use crate::domain::{
     Actor, AuditAction, AuditEvent, AuditTarget, Ceiling, Digest, KeyCheck, KeyKind, KeyUse, Owner, OwnerId,
     PasswordHash, Role, RoleId, SealedSecret, Timestamp, Token, TokenId, TokenKind, comparable,
@@ -60,12 +60,12 @@ impl<L: Send> ReadAccounts for Open<L> {
         let search = query.search.as_ref().map(|text| text.to_ascii_lowercase());
         let filters: Vec<ColumnFilter> = query.filters.iter().map(Filter::<OwnerField>::on_column).collect();
         let asked = |o: &&Arc<Owner>| {
-            search.as_ref().is_none_or(|text| names(o, text))
+            search.as_ref().is_none_or(|text| has_text(o, text))
                 && filters.iter().all(|f| f.passes(owner_column(o, f.column)))
         };
         let mut found: Vec<&Arc<Owner>> = self.content.owners.values().filter(asked).collect();
         found.sort_unstable_by(|a, b| {
-            let order = by(query.sort, a, b).then(a.id.cmp(&b.id));
+            let order = compare_by(query.sort, a, b).then(a.id.cmp(&b.id));
             if query.descending { order.reverse() } else { order }
         });
         Ok(page(query.paging, found.into_iter(), |o| Owner::clone(o)))
@@ -108,7 +108,7 @@ impl<L: Send> ReadAccounts for Open<L> {
 #[async_trait]
 impl<L: Send> ReadTokens for Open<L> {
     async fn token(&mut self, id: TokenId) -> Result<Option<Token>, StoreError> {
-        Ok(self.content.tokens.get(&id).map(|t| used(t, &self.uses)))
+        Ok(self.content.tokens.get(&id).map(|t| with_last_use(t, &self.uses)))
     }
 
     async fn tokens(&mut self, query: &TokenQuery) -> Result<Page<Token>, StoreError> {
@@ -139,7 +139,7 @@ impl<L: Send> ReadTokens for Open<L> {
         if query.descending {
             found.reverse();
         }
-        Ok(page(query.paging, found.into_iter(), |t| used(t, &self.uses)))
+        Ok(page(query.paging, found.into_iter(), |t| with_last_use(t, &self.uses)))
     }
 
     async fn count_tokens(&mut self, kind: TokenKind, owner: Option<OwnerId>) -> Result<u64, StoreError> {
@@ -190,20 +190,20 @@ impl<L: Send> ReadTokens for Open<L> {
     }
 
     async fn preview_clamp(&mut self, proposed: Proposed<'_>) -> Result<Clamped, StoreError> {
-        // The content is a copy of its own: changing that one changes nothing.
+        // A copy: the view's own content stays as it is.
         let mut content = self.content.clone();
         match proposed {
             Proposed::Permissions(id, permissions) => {
                 let Some(role) = content.roles.get(&id) else { return Ok(Clamped::default()) };
                 let role = Role { permissions: permissions.to_vec(), ..Role::clone(role) };
                 content.roles.insert_mut(id, Arc::new(role));
-                Ok(content.beyond(|owner| owner.roles.contains(&id)))
+                Ok(content.count_beyond(|owner| owner.roles.contains(&id)))
             }
             Proposed::Roles(id, roles) => {
                 let Some(owner) = content.owners.get(&id) else { return Ok(Clamped::default()) };
                 let owner = Owner { roles: roles.to_vec(), ..Owner::clone(owner) };
                 content.owners.insert_mut(id, Arc::new(owner));
-                Ok(content.beyond(|owner| owner.id == id))
+                Ok(content.count_beyond(|owner| owner.id == id))
             }
         }
     }
@@ -216,7 +216,7 @@ impl<L: Send> ReadAudit for Open<L> {
             .content
             .events
             .iter()
-            .filter(|(id, event)| asked_for(**id, event, query) && self.about(event, query.tokens_of))
+            .filter(|(id, event)| matches(**id, event, query) && self.concerns_no_other(event, query.tokens_of))
             .collect();
         if !query.ascending {
             found.reverse();
@@ -300,8 +300,8 @@ impl<L: Send> View for Open<L> {
 }
 
 impl<L> Open<L> {
-    /// Whether an event is about no admin token or session of another owner than this one.
-    fn about(&self, event: &AuditEvent, owner: Option<OwnerId>) -> bool {
+    /// Returns whether an event is not about an admin token or session of another owner.
+    fn concerns_no_other(&self, event: &AuditEvent, owner: Option<OwnerId>) -> bool {
         let (Some(owner), AuditTarget::Token(id, TokenKind::Admin | TokenKind::Session)) = (owner, event.target) else {
             return true;
         };
@@ -310,13 +310,13 @@ impl<L> Open<L> {
     }
 }
 
-/// Whether a text, in lower case, is in the e-mail address or a name.
-fn names(owner: &Owner, text: &str) -> bool {
+/// Returns whether the e-mail address or a name contains a text in lower case.
+fn has_text(owner: &Owner, text: &str) -> bool {
     let fields = [&owner.email, &owner.firstname, &owner.lastname].into_iter().chain(&owner.username);
     fields.into_iter().any(|field| field.to_ascii_lowercase().contains(text))
 }
 
-fn by(sort: OwnerSort, a: &Owner, b: &Owner) -> Ordering {
+fn compare_by(sort: OwnerSort, a: &Owner, b: &Owner) -> Ordering {
     match sort {
         OwnerSort::Id => Ordering::Equal,
         OwnerSort::Email => comparable(&a.email).cmp(&comparable(&b.email)),
@@ -327,7 +327,7 @@ fn by(sort: OwnerSort, a: &Owner, b: &Owner) -> Ordering {
     }
 }
 
-/// The text of a column, by the name that filters give it.
+/// Returns the text of a column of [`ColumnFilter`].
 fn owner_column(owner: &Owner, column: &str) -> Option<String> {
     Some(match column {
         "id" => owner.id.to_string(),
@@ -341,7 +341,7 @@ fn owner_column(owner: &Owner, column: &str) -> Option<String> {
     })
 }
 
-/// The text of a column, by the name that filters give it.
+/// Returns the text of a column of [`ColumnFilter`].
 fn token_column(token: &Token, column: &str) -> Option<String> {
     Some(match column {
         "id" => token.id.to_string(),
@@ -353,7 +353,7 @@ fn token_column(token: &Token, column: &str) -> Option<String> {
     })
 }
 
-fn asked_for(id: i64, event: &AuditEvent, query: &EventQuery) -> bool {
+fn matches(id: i64, event: &AuditEvent, query: &EventQuery) -> bool {
     let actor = |actor: Actor| event.origin.actor == actor;
     query.id.is_none_or(|asked| asked == id)
         && query.below.is_none_or(|below| id < below)
@@ -365,7 +365,7 @@ fn asked_for(id: i64, event: &AuditEvent, query: &EventQuery) -> bool {
         && query.until.is_none_or(|until| event.at < until)
 }
 
-/// A part of a list, and how long all of it is.
+/// Returns a page of a list, and the length of the list.
 fn page<I, T>(paging: Paging, all: impl Iterator<Item = I>, item: impl Fn(I) -> T) -> Page<T> {
     let (first, mut total, mut items) = (paging.offset(), 0, Vec::new());
     for found in all {
