@@ -253,9 +253,9 @@ async fn what_is_not_in_the_catalogue_cannot_be_written<S: WriteStore + Clone>(s
     tokens.issue_admin(NewAdminToken::new("good", boss).grants(good.iter().map(Grant::from))).await.unwrap();
     for (bad, paths) in [
         (Permission::new("nope"), &["action"][..]),
-        (Permission::new("plain").on("article"), &["subject"]),
-        (Permission::new("read"), &["subject"]),
-        (Permission::new("read").on("page"), &["subject"]),
+        (Permission::new("plain").on("article"), &["resource"]),
+        (Permission::new("read"), &["resource"]),
+        (Permission::new("read").on("page"), &["resource"]),
         (Permission::new("read").on("article").fields(only(&["slug", "title"])), &["fields.0"]),
         (Permission::new("drop").on("article").fields(only(&["title"])), &["fields"]),
         (Permission::new("drop").on("page").when(ConditionClause::from_list(["no::such"])), &["conditions.0"]),

@@ -116,7 +116,7 @@ pub(crate) async fn a_page_is_of_a_size_that_a_store_can_bear(house: House) {
     }
     assert_eq!(paths(list(0, 10).await), ["page"]);
     for size in [0, 1_001, u32::MAX] {
-        assert_eq!(paths(list(1, size).await), ["pageSize"]);
+        assert_eq!(paths(list(1, size).await), ["page_size"]);
     }
     let latest = TokenQuery { sort: TokenSort::CreatedAt, descending: true, ..TokenQuery::of(TokenKind::Admin) };
     let listed = house.keyward.tokens().list(&latest).await.unwrap();

@@ -117,7 +117,7 @@ pub(super) async fn addresses_are_unique_in_any_case<S: Backend>(store: &S) {
     }
 }
 
-pub(super) async fn a_ceiling_is_what_the_roles_hold<S: Backend>(store: &S) {
+pub(super) async fn ceiling_is_the_union_of_the_roles<S: Backend>(store: &S) {
     let mut tx = begin(store).await;
     let first = tx.insert_role(role("first", permissions())).await.expect("a role is added");
     let more = vec![Permission::new("more"), Permission::new("even more")];

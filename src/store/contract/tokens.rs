@@ -125,7 +125,7 @@ pub(super) async fn names_are_taken_by_all_but_sessions<S: Backend>(store: &S) {
     }
 }
 
-pub(super) async fn sessions_end_together<S: Backend>(store: &S) {
+pub(super) async fn sessions_of_an_owner_are_deleted_together<S: Backend>(store: &S) {
     let (owner, other) = (add_owner(store).await, add_owner(store).await);
     let (one, two, theirs, kept) = (session(owner), session(owner), session(other), admin("kept", owner));
     let mut tx = begin(store).await;
@@ -145,7 +145,7 @@ pub(super) async fn sessions_end_together<S: Backend>(store: &S) {
     }
 }
 
-pub(super) async fn a_deleted_token_is_gone<S: Backend>(store: &S) {
+pub(super) async fn deleted_token_does_not_resolve<S: Backend>(store: &S) {
     let owner = add_owner(store).await;
     let (new, kept) = (admin("gone", owner), admin("kept", owner));
     let mut tx = begin(store).await;
