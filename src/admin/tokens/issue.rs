@@ -141,7 +141,10 @@ impl IssuedToken {
     }
 
     /// Returns the token as [`Tokens::list`] describes it, as it was when it was issued.
-    #[cfg(any(feature = "api", feature = "ui"))]
+    #[cfg_attr(
+        not(any(feature = "api", feature = "ui")),
+        allow(dead_code, reason = "only the management API and the pages describe issued tokens")
+    )]
     pub(crate) fn described(self) -> DescribedToken {
         self.described.map_or_else(|| DescribedToken::new(self.token), |described| *described)
     }

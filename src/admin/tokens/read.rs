@@ -51,7 +51,10 @@ pub enum SecretAccess {
 
 impl DescribedToken {
     /// Creates a description without an owner and conditions.
-    #[cfg(any(feature = "api", feature = "ui"))]
+    #[cfg_attr(
+        not(any(feature = "api", feature = "ui")),
+        allow(dead_code, reason = "only the management API and the pages describe issued tokens")
+    )]
     pub(crate) fn new(token: Token) -> Self {
         Self { token, owner: None, conditions: Vec::new() }
     }
